@@ -1,0 +1,1 @@
+//! arcadia-operator.

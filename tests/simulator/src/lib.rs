@@ -1,0 +1,1 @@
+//! An HTTP server that behaves as the DigitalOcean API does, faults included.
