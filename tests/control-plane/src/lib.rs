@@ -1,1 +1,40 @@
 //! A real Kubernetes control plane on loopback, for tests and the demo.
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), control_plane::Error> {
+//! let control_plane = control_plane::ControlPlane::shared().await?;
+//! let namespace = control_plane.namespace("accepting").await?;
+//! namespace.kubectl().apply("{apiVersion: v1, kind: ConfigMap, metadata: {name: one}}").await?;
+//! println!("{}", namespace.kubectl().run(&["get", "configmaps"]).await?);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Where the control plane comes from, in this order:
+//! 1. `ARCADIA_TEST_KUBECONFIG`: that cluster is used as it is, and nothing is started;
+//! 2. `KUBEBUILDER_ASSETS`: a folder with `etcd`, `kube-apiserver` and `kubectl`;
+//! 3. the user's cache folder, which [`prepare`] fills once by building what `go.mod` beside this crate pins.
+//!
+//! Nothing stays behind: every server hangs on a pipe to this process and its folder on the servers, so both are
+//! gone a moment after the process is, whether it returned, panicked or was killed (see [`Process`]).
+
+mod binaries;
+mod control_plane;
+mod credentials;
+mod error;
+mod folder;
+mod kubectl;
+mod namespace;
+mod port;
+mod prepare;
+mod process;
+mod servers;
+mod writes;
+
+pub use binaries::{Binaries, find};
+pub use control_plane::{ControlPlane, Options};
+pub use error::Error;
+pub use kubectl::Kubectl;
+pub use namespace::Namespace;
+pub use prepare::{Progress, prepare};
+pub use process::Process;

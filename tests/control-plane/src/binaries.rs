@@ -1,0 +1,101 @@
+//! Where the servers' programs are: in `KUBEBUILDER_ASSETS`, or in the cache that `prepare` fills.
+
+use std::env;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+
+use crate::Error;
+
+const GO_MOD: &str = include_str!("../go.mod");
+const GO_SUM: &str = include_str!("../go.sum");
+
+/// The programs of a control plane.
+#[derive(Debug, Clone)]
+pub struct Binaries {
+    /// The folder that has them all.
+    pub folder: PathBuf,
+    /// The store.
+    pub etcd: PathBuf,
+    /// The API server.
+    pub kube_apiserver: PathBuf,
+    /// Garbage collection, namespace deletion, Jobs; a folder from envtest has none.
+    pub kube_controller_manager: Option<PathBuf>,
+    /// The command-line client.
+    pub kubectl: PathBuf,
+}
+
+impl Binaries {
+    /// The programs in `folder`, or the path of the first that is missing.
+    pub(crate) fn in_folder(folder: &Path) -> Result<Self, PathBuf> {
+        let existing = |name: &str| {
+            let path = folder.join(name);
+            if path.is_file() { Ok(path) } else { Err(path) }
+        };
+        Ok(Self {
+            folder: folder.to_owned(),
+            etcd: existing("etcd")?,
+            kube_apiserver: existing("kube-apiserver")?,
+            kube_controller_manager: existing("kube-controller-manager").ok(),
+            kubectl: existing("kubectl")?,
+        })
+    }
+
+    pub(crate) fn controller_manager(&self) -> Result<&Path, Error> {
+        self.kube_controller_manager
+            .as_deref()
+            .ok_or_else(|| Error::NoControllerManager { missing: self.folder.join("kube-controller-manager") })
+    }
+}
+
+/// Finds the programs without building anything.
+///
+/// # Errors
+/// [`Error::NotPrepared`] says what to do, in one line, when there are none.
+pub fn find() -> Result<Binaries, Error> {
+    match assets() {
+        Some(folder) => Binaries::in_folder(&folder).map_err(|missing| Error::AssetsIncomplete { missing }),
+        None => in_cache(&cache()?),
+    }
+}
+
+/// The programs in our own cache, which is complete only with a controller manager.
+pub(crate) fn in_cache(folder: &Path) -> Result<Binaries, Error> {
+    let binaries = Binaries::in_folder(folder).map_err(|missing| Error::NotPrepared { missing })?;
+    match binaries.controller_manager() {
+        Ok(_) => Ok(binaries),
+        Err(_) => Err(Error::NotPrepared { missing: folder.join("kube-controller-manager") }),
+    }
+}
+
+/// The folder that `KUBEBUILDER_ASSETS` names.
+pub(crate) fn assets() -> Option<PathBuf> {
+    variable("KUBEBUILDER_ASSETS")
+}
+
+/// The kubeconfig of the cluster to use as it is.
+pub(crate) fn given_kubeconfig() -> Option<PathBuf> {
+    variable("ARCADIA_TEST_KUBECONFIG")
+}
+
+/// Our own folder for exactly these pins: another `go.sum` is another folder.
+pub(crate) fn cache() -> Result<PathBuf, Error> {
+    let home = variable("XDG_CACHE_HOME").or_else(|| Some(variable("HOME")?.join(".cache")));
+    let mut pins = String::new();
+    for byte in Sha256::digest(format!("{GO_MOD}{GO_SUM}")).iter().take(4) {
+        let _ = write!(pins, "{byte:02x}");
+    }
+    let name = format!("{}-{pins}", kubernetes_version()?);
+    Ok(home.ok_or(Error::NoCacheFolder)?.join("arcadia-operator").join("control-plane").join(name))
+}
+
+/// The pinned version of Kubernetes, such as `v1.37.2`.
+pub(crate) fn kubernetes_version() -> Result<&'static str, Error> {
+    let version = |line: &'static str| line.trim().strip_prefix("require k8s.io/kubernetes ");
+    GO_MOD.lines().find_map(version).map(str::trim).ok_or(Error::Pins)
+}
+
+fn variable(name: &str) -> Option<PathBuf> {
+    env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from)
+}

@@ -1,0 +1,132 @@
+//! What can go wrong between a test and its control plane, and what to do about it.
+
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Why there is no control plane, or why it did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The servers were neither built nor pointed at.
+    #[error(
+        "no control plane ({missing} is not there): run `cargo xtask control-plane` once (needs Go), or set \
+         KUBEBUILDER_ASSETS to a folder with etcd, kube-apiserver and kubectl, or ARCADIA_TEST_KUBECONFIG to a \
+         cluster's kubeconfig"
+    )]
+    NotPrepared {
+        /// The first file that was looked for in vain.
+        missing: PathBuf,
+    },
+    /// `KUBEBUILDER_ASSETS` is set, and incomplete.
+    #[error("{missing} is not there: complete the folder that KUBEBUILDER_ASSETS names, or unset it")]
+    AssetsIncomplete {
+        /// The file that was looked for.
+        missing: PathBuf,
+    },
+    /// envtest's folders have no controller manager.
+    #[error(
+        "{missing} is not there, and this test needs it (owner references, namespace deletion, Jobs): put a \
+         kube-controller-manager there, or unset KUBEBUILDER_ASSETS and run `cargo xtask control-plane`"
+    )]
+    NoControllerManager {
+        /// The file that was looked for.
+        missing: PathBuf,
+    },
+    /// Neither `XDG_CACHE_HOME` nor `HOME` is set.
+    #[error("no cache folder for the control plane: set HOME or XDG_CACHE_HOME")]
+    NoCacheFolder,
+    /// There is no Go toolchain to build with.
+    #[error(
+        "building the control plane needs Go ({source}): install it from https://go.dev/dl, or set KUBEBUILDER_ASSETS"
+    )]
+    NoGo {
+        /// Why `go` could not be run.
+        source: io::Error,
+    },
+    /// `go` ended with an error.
+    #[error("`{command}` failed:\n{output}")]
+    Build {
+        /// The command as it was run.
+        command: String,
+        /// The end of what it said.
+        output: String,
+    },
+    /// `go.mod` does not say which Kubernetes to build.
+    #[error("go.mod of the control plane does not require k8s.io/kubernetes at a version such as v1.37.2")]
+    Pins,
+    /// A file, folder or process could not be had from the system.
+    #[error("cannot {doing}: {source}")]
+    System {
+        /// What was being done.
+        doing: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A certificate or key could not be made.
+    #[error("cannot make the control plane's certificates: {0}")]
+    Certificates(#[from] rcgen::Error),
+    /// A server ended although it should run.
+    #[error("{server} ended at its start; the end of its log:\n{log}")]
+    Ended {
+        /// The server's name.
+        server: &'static str,
+        /// The last lines it wrote.
+        log: String,
+    },
+    /// A server runs and does not become ready.
+    #[error("{server} was not ready after {}; the end of its log:\n{log}", .after.as_secs())]
+    NotReady {
+        /// The server's name.
+        server: &'static str,
+        /// How long it was waited for.
+        after: Duration,
+        /// The last lines it wrote.
+        log: String,
+    },
+    /// No port could be found that nobody listens on.
+    #[error("no free port between 20000 and 30000 on 127.0.0.1")]
+    NoPort,
+    /// Starting and stopping servers is only possible for servers that were started here.
+    #[error("cannot {doing}: ARCADIA_TEST_KUBECONFIG names a cluster that is not ours to stop and start; unset it")]
+    NotOurs {
+        /// What was asked for.
+        doing: &'static str,
+    },
+    /// A kubeconfig could not be read.
+    #[error("cannot use the kubeconfig {path}: {source}")]
+    Kubeconfig {
+        /// Where it is.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: Box<kube::config::KubeconfigError>,
+    },
+    /// The API server refused something.
+    #[error("cannot {doing}: {source}")]
+    Api {
+        /// What was being done.
+        doing: String,
+        /// What the server or the client said.
+        source: Box<kube::Error>,
+    },
+    /// kubectl ended with an error.
+    #[error("`kubectl {arguments}` failed: {stderr}")]
+    Kubectl {
+        /// The arguments, separated by spaces.
+        arguments: String,
+        /// What it wrote to standard error.
+        stderr: String,
+    },
+}
+
+impl Error {
+    /// Turns the system's error into one that says what was being done.
+    pub(crate) fn system(doing: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
+        let doing = doing.into();
+        move |source| Self::System { doing, source }
+    }
+
+    pub(crate) fn api(doing: impl Into<String>) -> impl FnOnce(kube::Error) -> Self {
+        let doing = doing.into();
+        move |source| Self::Api { doing, source: Box::new(source) }
+    }
+}
