@@ -1,0 +1,186 @@
+//! What can go wrong between this process and DigitalOcean, and what the user can do about it.
+
+use std::time::Duration;
+
+/// A call to DigitalOcean, or the settings for it, failed. No message ever holds the token.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum Error {
+    /// The settings cannot work.
+    #[error("{0}")]
+    Config(String),
+    /// An id that cannot be one of its kind; it is refused here, before it could form another path.
+    #[error("{resource} cannot be asked for: its id {says}")]
+    BadId {
+        /// Kind and id.
+        resource: String,
+        /// What the id must be.
+        says: &'static str,
+    },
+    /// No connection, or it broke before the answer was complete.
+    #[error(
+        "{doing}: the connection failed ({why}); it was tried {tries} times. Check the network, proxy and DIGITALOCEAN_API_URL"
+    )]
+    Connection {
+        /// The call, such as `GET /v2/droplets`.
+        doing: String,
+        /// What the HTTP library said.
+        why: String,
+        /// How often the call was made.
+        tries: u32,
+    },
+    /// No answer in time.
+    #[error(
+        "{doing}: no complete answer in time; it was tried {tries} times. DigitalOcean may be slow; see status.digitalocean.com"
+    )]
+    Timeout {
+        /// The call.
+        doing: String,
+        /// How often the call was made.
+        tries: u32,
+    },
+    /// 401.
+    #[error(
+        "{doing}: DigitalOcean does not know the token (401). Check DIGITALOCEAN_TOKEN: it may be revoked or expired"
+    )]
+    Unauthorized {
+        /// The call.
+        doing: String,
+    },
+    /// 403.
+    #[error("{doing}: the token may not do this (403: {message}). Give it the scope `{scope}`")]
+    Forbidden {
+        /// The call.
+        doing: String,
+        /// What DigitalOcean said.
+        message: String,
+        /// The scope that the path needs.
+        scope: &'static str,
+    },
+    /// 404 where something must exist, such as a list.
+    #[error("{doing}: there is no such thing (404)")]
+    NotFound {
+        /// The call.
+        doing: String,
+    },
+    /// 429, again and again.
+    #[error(
+        "{doing}: the token's rate limit is used up (429), next try in {wait:?}. Other users of the token count too: give the operator its own token or lower its budget"
+    )]
+    RateLimited {
+        /// The call.
+        doing: String,
+        /// How long all calls of the token wait.
+        wait: Duration,
+    },
+    /// 5xx.
+    #[error(
+        "{doing}: DigitalOcean failed ({status}{request}); it was tried {tries} times. See status.digitalocean.com"
+    )]
+    Server {
+        /// The call.
+        doing: String,
+        /// The HTTP status.
+        status: u16,
+        /// `, request ID` where one was given, for DigitalOcean's support.
+        request: String,
+        /// How often the call was made.
+        tries: u32,
+    },
+    /// Another status that says no.
+    #[error("{doing}: DigitalOcean refused ({status}: {message}{request})")]
+    Refused {
+        /// The call.
+        doing: String,
+        /// The HTTP status.
+        status: u16,
+        /// What DigitalOcean said.
+        message: String,
+        /// `, request ID` where one was given.
+        request: String,
+    },
+    /// A 3xx; following it could hand the token to another host.
+    #[error(
+        "{doing}: the server redirects ({status}), which the API never does and is not followed. Check DIGITALOCEAN_API_URL"
+    )]
+    Redirected {
+        /// The call.
+        doing: String,
+        /// The HTTP status.
+        status: u16,
+    },
+    /// `links.pages.next` names another host.
+    #[error(
+        "{doing}: the next page is said to be on another host ({host}), which is not followed. Check DIGITALOCEAN_API_URL"
+    )]
+    ForeignNext {
+        /// The call.
+        doing: String,
+        /// The host that was named.
+        host: String,
+    },
+    /// The body is larger than allowed.
+    #[error("{doing}: the answer is larger than {limit} bytes and was not read further")]
+    TooLarge {
+        /// The call.
+        doing: String,
+        /// The limit.
+        limit: usize,
+    },
+    /// The answer is not what the API documents.
+    #[error(
+        "{doing}: the answer is not what the API documents ({why}). Check DIGITALOCEAN_API_URL: is a proxy in between?"
+    )]
+    Malformed {
+        /// The call.
+        doing: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// Rows kept moving between the pages.
+    #[error(
+        "{doing}: the list changed while its pages were read, {walks} times over; it is read again at the next sweep"
+    )]
+    Shifting {
+        /// The call.
+        doing: String,
+        /// How often the whole list was read.
+        walks: u32,
+    },
+}
+
+impl Error {
+    /// A stable word for metrics.
+    #[must_use]
+    pub fn category(&self) -> &'static str {
+        match self {
+            Self::Config(_) => "config",
+            Self::BadId { .. } => "bad_id",
+            Self::Connection { .. } => "connection",
+            Self::Timeout { .. } => "timeout",
+            Self::Unauthorized { .. } => "unauthorized",
+            Self::Forbidden { .. } => "forbidden",
+            Self::NotFound { .. } => "not_found",
+            Self::RateLimited { .. } => "rate_limited",
+            Self::Server { .. } => "server",
+            Self::Refused { .. } => "refused",
+            Self::Redirected { .. } => "redirected",
+            Self::ForeignNext { .. } => "foreign_next",
+            Self::TooLarge { .. } => "too_large",
+            Self::Malformed { .. } => "malformed",
+            Self::Shifting { .. } => "shifting",
+        }
+    }
+
+    /// Whether the same call may succeed later without anyone changing the settings.
+    #[must_use]
+    pub fn retryable(&self) -> bool {
+        matches!(
+            self,
+            Self::Connection { .. }
+                | Self::Timeout { .. }
+                | Self::RateLimited { .. }
+                | Self::Server { .. }
+                | Self::Shifting { .. }
+        )
+    }
+}

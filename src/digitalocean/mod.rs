@@ -1,0 +1,23 @@
+//! All that knows the cloud: which kinds of resources there are, how to ask for them, and how their values read.
+//!
+//! - [`kinds`] is the one table of kinds; a new kind is a row there.
+//! - [`live`] resolves a recorded field in a live document, and [`equivalence`] levels the cloud's own habits.
+//! - [`client`] asks DigitalOcean, within one [`budget`] per token; [`pages`] reads what it answers.
+//! - [`inventory`] keeps the documents of what is recorded, and how old they are.
+
+pub mod budget;
+pub mod client;
+mod equivalence;
+mod error;
+pub mod inventory;
+pub mod kinds;
+pub mod live;
+mod pages;
+mod token;
+
+pub use client::{Client, Config, Priority, Usage};
+pub use error::Error;
+pub use inventory::{Changes, Inventory, Observation, Settings, SnapshotInfo, SyncError, UnknownReason};
+pub use kinds::{IdFormat, Kind, ResourceKey};
+pub use live::{Aligned, Live, Resolved};
+pub use token::Token;
