@@ -1,2 +1,57 @@
-//! The commands of the project.
-fn main() {}
+//! The commands of the project: tests, demo, generated files. `cargo xtask help` lists them.
+
+mod error;
+mod generate;
+mod prepare;
+mod project;
+mod test;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::error::Error;
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", about = "The commands of the project")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Prepare the control plane and run every test
+    Test {
+        /// Passed to `cargo test --workspace`, for instance `-p control-plane` or `-- --nocapture`
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+    /// Build the control plane that tests and the demo run on, unless it is there
+    ControlPlane,
+    /// Write the files that are generated from the code
+    Generate {
+        /// Write nothing; fail when a file is not what the code says
+        #[arg(long)]
+        check: bool,
+    },
+}
+
+fn main() -> ExitCode {
+    match run(Arguments::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> Result<(), Error> {
+    match command {
+        Command::Test { arguments } => test::run(&arguments),
+        Command::ControlPlane => prepare::run(),
+        Command::Generate { check: false } => generate::write(),
+        Command::Generate { check: true } => generate::check(),
+    }
+}

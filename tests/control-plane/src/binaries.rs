@@ -74,8 +74,9 @@ pub(crate) fn assets() -> Option<PathBuf> {
     variable("KUBEBUILDER_ASSETS")
 }
 
-/// The kubeconfig of the cluster to use as it is.
-pub(crate) fn given_kubeconfig() -> Option<PathBuf> {
+/// The kubeconfig of the cluster to use as it is: what `ARCADIA_TEST_KUBECONFIG` says. With it, nothing is started.
+#[must_use]
+pub fn given_cluster() -> Option<PathBuf> {
     variable("ARCADIA_TEST_KUBECONFIG")
 }
 

@@ -45,7 +45,7 @@ impl ControlPlane {
     /// the end of its log).
     pub async fn start(options: Options) -> Result<Self, Error> {
         let folder = Arc::new(Folder::create()?);
-        if let Some(kubeconfig) = binaries::given_kubeconfig() {
+        if let Some(kubeconfig) = binaries::given_cluster() {
             let kubectl = binaries::find().map_or_else(|_| PathBuf::from("kubectl"), |binaries| binaries.kubectl);
             return Ok(Self { kubectl: Kubectl::new(&kubectl, &kubeconfig, folder.path()), servers: None, folder });
         }

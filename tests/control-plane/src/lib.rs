@@ -31,7 +31,7 @@ mod process;
 mod servers;
 mod writes;
 
-pub use binaries::{Binaries, find};
+pub use binaries::{Binaries, find, given_cluster};
 pub use control_plane::{ControlPlane, Options};
 pub use error::Error;
 pub use kubectl::Kubectl;

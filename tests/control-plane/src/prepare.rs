@@ -52,7 +52,7 @@ pub enum Progress {
 /// # Errors
 /// When Go is missing or a build fails; the message says what to do.
 pub fn prepare(mut progress: impl FnMut(Progress)) -> Result<Binaries, Error> {
-    if binaries::assets().is_some() || binaries::given_kubeconfig().is_some() {
+    if binaries::assets().is_some() {
         return find();
     }
     let cache = binaries::cache()?;

@@ -1,0 +1,32 @@
+//! Why a command failed, and what to do about it.
+
+use std::io;
+use std::path::PathBuf;
+use std::process::ExitStatus;
+
+/// What a command ends with when it does not succeed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    #[error(transparent)]
+    ControlPlane(#[from] control_plane::Error),
+    #[error("cannot {doing}: {source}")]
+    System { doing: String, source: io::Error },
+    #[error("`{command}` failed ({status})")]
+    Failed { command: String, status: ExitStatus },
+    #[error("`arcadia-operator crds` printed something that is no custom resource definition: {0}")]
+    NoDefinition(#[from] serde_saphyr::Error),
+    #[error("not what the code says: {}\nrun `cargo xtask generate` and commit the result", list(.files))]
+    OutOfDate { files: Vec<PathBuf> },
+}
+
+impl Error {
+    /// Turns the system's error into one that says what was being done.
+    pub(crate) fn system(doing: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
+        let doing = doing.into();
+        move |source| Self::System { doing, source }
+    }
+}
+
+fn list(files: &[PathBuf]) -> String {
+    files.iter().map(|file| file.display().to_string()).collect::<Vec<_>>().join(", ")
+}

@@ -1,0 +1,86 @@
+//! `cargo xtask control-plane`: builds the control plane once and shows how far it is.
+
+use std::io::{IsTerminal as _, stderr};
+use std::time::Duration;
+
+use control_plane::Progress;
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::Error;
+
+/// Prepares the control plane unless a cluster was given. Says nothing when there is nothing to do.
+pub(crate) fn run() -> Result<(), Error> {
+    if control_plane::given_cluster().is_some() {
+        return Ok(());
+    }
+    if stderr().is_terminal() { with_a_bar() } else { with_lines() }
+}
+
+fn with_a_bar() -> Result<(), Error> {
+    let bar = ProgressBar::hidden();
+    bar.set_style(style("{spinner} {msg:.dim}"));
+    let prepared = control_plane::prepare(|progress| {
+        if bar.is_hidden() {
+            announce();
+            bar.set_draw_target(indicatif::ProgressDrawTarget::stderr());
+            bar.enable_steady_tick(Duration::from_millis(200));
+        }
+        draw(&bar, progress);
+    });
+    bar.finish_and_clear();
+    prepared.map(drop).map_err(Error::from)
+}
+
+fn draw(bar: &ProgressBar, progress: Progress) {
+    match progress {
+        Progress::Waiting => bar.set_message("another process is building it"),
+        Progress::Resolving { line } => bar.set_message(line),
+        Progress::Compiling { program, package, done, total } => {
+            if bar.length().is_none() {
+                bar.set_style(style("{spinner} [{bar:30}] {percent:>3}% {elapsed} {prefix} {msg:.dim}"));
+            }
+            bar.set_length(number(total));
+            bar.set_position(number(done));
+            bar.set_prefix(program);
+            bar.set_message(package);
+        }
+        Progress::Built { program } => bar.println(format!("  built {program}")),
+    }
+}
+
+fn style(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("=> ")
+}
+
+/// For logs: a line per tenth.
+fn with_lines() -> Result<(), Error> {
+    let mut announced = false;
+    let mut tenths = 0;
+    control_plane::prepare(|progress| {
+        if !announced {
+            announce();
+            announced = true;
+        }
+        match progress {
+            Progress::Waiting => eprintln!("  another process is building it"),
+            Progress::Resolving { .. } => {}
+            Progress::Compiling { program, done, total, .. } => {
+                let now = done * 10 / total.max(1);
+                if now > tenths {
+                    tenths = now;
+                    eprintln!("  {tenths}0 % ({program})");
+                }
+            }
+            Progress::Built { program } => eprintln!("  built {program}"),
+        }
+    })?;
+    Ok(())
+}
+
+fn announce() {
+    eprintln!("Building the Kubernetes control plane, once: about 8 minutes on 2 cores.");
+}
+
+fn number(count: usize) -> u64 {
+    u64::try_from(count).unwrap_or(u64::MAX)
+}
