@@ -1,1 +1,40 @@
 //! An HTTP server that behaves as the DigitalOcean API does, faults included.
+//!
+//! The API itself is [`api`] and the files of the nouns it serves; [`server`] is the connection that can be broken;
+//! [`faults`] are what tests put in its way; [`control`] is how they do it, over HTTP like everyone else.
+
+mod actions;
+mod api;
+mod catalogue;
+mod cloud;
+mod control;
+mod control_api;
+mod databases;
+mod domains;
+mod droplet_actions;
+mod droplets;
+mod error;
+mod faults;
+mod fleet;
+mod kinds;
+mod limits;
+mod load;
+mod options;
+mod pages;
+mod reply;
+mod request;
+mod requests;
+mod reserved_ips;
+mod server;
+mod snapshots;
+mod store;
+mod tags;
+mod templates;
+mod volumes;
+
+pub use control::Control;
+pub use error::Error;
+pub use faults::{Effect, Fault};
+pub use options::{Options, RateLimits};
+pub use requests::Requests;
+pub use server::Simulator;

@@ -1,0 +1,114 @@
+//! Actions: in progress for a while, then completed, and only then does the resource show what was done.
+
+use crate::cloud::{Cloud, now};
+use crate::pages::{self, Condition};
+use crate::reply::Reply;
+use crate::request::Call;
+use crate::store::text_of;
+use axum::http::StatusCode;
+use serde_json::{Value, json};
+
+/// What an action is done to.
+pub(crate) struct Resource {
+    pub(crate) collection: &'static str,
+    pub(crate) id: String,
+    pub(crate) region: Value,
+}
+
+impl Resource {
+    pub(crate) fn of(cloud: &Cloud, collection: &'static str, id: &str) -> Self {
+        let document = cloud.store.get(collection, id).unwrap_or_default();
+        let region = match document.get("region") {
+            Some(Value::String(slug)) => crate::catalogue::region(slug),
+            Some(region) => region.clone(),
+            None => crate::catalogue::region(document.get("region_slug").and_then(Value::as_str).unwrap_or("nyc3")),
+        };
+        Self { collection, id: id.to_owned(), region }
+    }
+
+    /// What an action says it was done to: its `resource_type` and `resource_id`.
+    fn named(&self) -> (&'static str, Value) {
+        match self.collection {
+            "droplets" => ("droplet", Value::from(self.id.parse::<u64>().unwrap_or_default())),
+            "images" => ("image", Value::from(self.id.parse::<u64>().unwrap_or_default())),
+            // The API has no number for these: a volume's action names nothing, an address is its own number.
+            "volumes" => ("volume", Value::Null),
+            "reserved_ips" => (
+                "reserved_ip",
+                self.id.parse::<std::net::Ipv4Addr>().map_or(Value::Null, |it| Value::from(it.to_bits())),
+            ),
+            _ => ("reserved_ipv6", Value::Null),
+        }
+    }
+}
+
+/// Starts an action: the resource is busy (droplets also locked) until it ends, and `finish` happens then.
+pub(crate) fn start(
+    cloud: &mut Cloud,
+    call: &Call,
+    resource: &Resource,
+    kind: &str,
+    finish: impl FnOnce(&mut Cloud) + Send + 'static,
+) -> Value {
+    let id = cloud.next_id();
+    let (resource_type, resource_id) = resource.named();
+    let action = json!({
+        "id": id, "status": "in-progress", "type": kind, "started_at": now(), "completed_at": null,
+        "resource_id": resource_id, "resource_type": resource_type, "region": resource.region,
+        "region_slug": resource.region.get("slug"),
+    });
+    let id = id.to_string();
+    cloud.store.put("actions", &id, &action);
+    let (collection, resource_id, fails) = (resource.collection, resource.id.clone(), call.distortion.fail_action);
+    cloud.owners.insert(id.clone(), format!("{collection}/{resource_id}"));
+    set_busy(cloud, collection, &resource_id, true);
+    cloud.later(move |cloud| {
+        set_busy(cloud, collection, &resource_id, false);
+        if !fails {
+            finish(cloud);
+        }
+        cloud.store.edit("actions", &id, |action| {
+            if let Some(fields) = action.as_object_mut() {
+                fields.insert("status".to_owned(), Value::from(if fails { "errored" } else { "completed" }));
+                fields.insert("completed_at".to_owned(), Value::from(now()));
+            }
+        });
+    });
+    action
+}
+
+fn set_busy(cloud: &mut Cloud, collection: &str, id: &str, busy: bool) {
+    cloud.set_busy(collection, id, busy);
+    if collection == "droplets" {
+        cloud.store.edit(collection, id, |droplet| {
+            if let Some(locked) = droplet.get_mut("locked") {
+                *locked = Value::from(busy);
+            }
+        });
+    }
+}
+
+/// `links.actions` of an answer that is only the beginning.
+pub(crate) fn link(action: &Value, rel: &str, origin: &str) -> Value {
+    let id = action.get("id").map(text_of).unwrap_or_default();
+    json!({"id": action.get("id"), "rel": rel, "href": format!("{origin}/v2/actions/{id}")})
+}
+
+/// `{"action": ..}`
+pub(crate) fn started(status: StatusCode, action: &Value) -> Reply {
+    Reply::json(status, &json!({"action": action}))
+}
+
+/// GET /v2/{collection}/{id}/actions
+pub(crate) fn list_of(cloud: &Cloud, collection: &str, id: &str, call: &Call) -> Reply {
+    let owner = format!("{collection}/{id}");
+    let of_resource: Condition<'_> = Box::new(move |row| cloud.owners.get(&row.id) == Some(&owner));
+    pages::listed(cloud, "actions", "actions", true, call, vec![of_resource])
+}
+
+/// GET /v2/{collection}/{id}/actions/{action}
+pub(crate) fn get_of(cloud: &Cloud, collection: &str, id: &str, action: &str) -> Option<Reply> {
+    let owned = cloud.owners.get(action).is_some_and(|owner| *owner == format!("{collection}/{id}"));
+    let action = cloud.store.text("actions", action).filter(|_| owned)?;
+    Some(Reply::text(StatusCode::OK, format!("{{\"action\":{action}}}")))
+}

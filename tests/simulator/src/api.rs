@@ -1,0 +1,275 @@
+//! The API: which path and method is answered by what.
+
+use crate::cloud::{Cloud, now};
+use crate::kinds::{self, Kind};
+use crate::reply::{Refusal, Reply};
+use crate::request::Call;
+use crate::{actions, catalogue, databases, droplet_actions, droplets, pages, reserved_ips, snapshots, tags, volumes};
+use axum::http::{Method, StatusCode};
+use serde_json::{Map, Value, json};
+
+/// Answers a call.
+pub(crate) fn answer(cloud: &mut Cloud, call: &Call) -> Result<Reply, Refusal> {
+    let segments = call.segments().ok_or_else(Refusal::not_found)?;
+    let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
+    if let Some(reply) = special(cloud, call, &segments) {
+        return reply;
+    }
+    if let Some((kind, collection)) = kinds::list_at(&segments) {
+        check_parent(cloud, kind, &collection)?;
+        return match call.method {
+            Method::GET => pages::list(cloud, kind, &collection, call),
+            Method::POST => create(cloud, kind, &collection, call),
+            _ => Err(Refusal::method_not_allowed()),
+        };
+    }
+    let (kind, collection, id) = kinds::one_at(&segments).ok_or_else(Refusal::not_found)?;
+    let id = cloud.resolve(kind, &collection, &id).ok_or_else(Refusal::not_found)?;
+    match call.method {
+        Method::GET => get(cloud, kind, &collection, &id),
+        Method::PUT => update(cloud, kind, &collection, &id, call, kind.put_whole),
+        Method::PATCH => update(cloud, kind, &collection, &id, call, false),
+        Method::DELETE => delete(cloud, kind, &collection, &id),
+        _ => Err(Refusal::method_not_allowed()),
+    }
+}
+
+/// What a table of kinds cannot say.
+fn special(cloud: &mut Cloud, call: &Call, segments: &[&str]) -> Option<Result<Reply, Refusal>> {
+    Some(match (call.method.as_str(), segments) {
+        ("GET", ["account"]) => Ok(account()),
+        ("GET", ["sizes"]) => Ok(pages::of_documents("sizes", true, call, &catalogue::sizes())),
+        ("GET", ["regions"]) => Ok(pages::of_documents("regions", true, call, &catalogue::regions())),
+
+        ("POST", ["droplets"]) => droplets::create(cloud, call),
+        ("DELETE", ["droplets"]) => droplets::delete_tagged(cloud, call),
+        ("POST", ["droplets", "actions"]) => droplet_actions::start_tagged(cloud, call),
+        ("DELETE", ["droplets", id]) => droplets::delete(cloud, id),
+        ("POST", ["droplets", id, "actions"]) => droplet_actions::start(cloud, id, call),
+        ("GET", ["droplets", id, "snapshots"]) => droplets::list_snapshots(cloud, id, call),
+        ("GET", ["droplets", id, part @ ("backups" | "kernels" | "neighbors" | "firewalls")]) => {
+            part_of_droplet(cloud, id, part, call)
+        }
+
+        ("POST", ["volumes"]) => volumes::create(cloud, call),
+        ("DELETE", ["volumes"]) => volumes::delete_named(cloud, call),
+        ("POST", ["volumes", "actions"]) => volumes::start_named(cloud, call),
+        ("DELETE" | "GET", ["volumes", "snapshots", id]) => volume_snapshot(cloud, id, call),
+        ("DELETE", ["volumes", id]) => volumes::delete(cloud, id),
+        ("POST", ["volumes", id, "actions"]) => volumes::start(cloud, id, call),
+        ("GET", ["volumes", id, "snapshots"]) => snapshots::of_volume(cloud, id, call),
+        ("POST", ["volumes", id, "snapshots"]) => snapshots::take_of_volume(cloud, id, call),
+        ("DELETE", ["snapshots" | "images", id]) if cloud.store.contains("snapshots", id) => {
+            snapshots::delete(cloud, id)
+        }
+
+        ("POST", ["reserved_ips"]) => reserved_ips::create(cloud, call),
+        ("POST", ["reserved_ipv6"]) => reserved_ips::create_v6(cloud, call),
+        ("POST", ["reserved_ips", ip, "actions"]) => reserved_ips::start(cloud, "reserved_ips", ip, call),
+        ("POST", ["reserved_ipv6", ip, "actions"]) => reserved_ips::start(cloud, "reserved_ipv6", ip, call),
+
+        ("GET", [collection @ ("droplets" | "volumes" | "images" | "reserved_ips"), id, "actions"]) => {
+            actions_of(cloud, collection, id, call)
+        }
+        ("GET", [collection @ ("droplets" | "volumes" | "images" | "reserved_ips"), id, "actions", action]) => {
+            actions::get_of(cloud, collection, id, action).ok_or_else(Refusal::not_found)
+        }
+        (_, ["actions"] | ["actions", _]) if call.method != Method::GET => Err(Refusal::method_not_allowed()),
+
+        ("GET", ["tags"]) => Ok(tags::list(cloud, call)),
+        ("POST", ["tags"]) => tags::create(cloud, call),
+        ("GET", ["tags", tag]) => tags::get(cloud, tag, call),
+        ("DELETE", ["tags", tag]) => tags::delete(cloud, tag),
+        ("POST", ["tags", tag, "resources"]) => tags::resources(cloud, tag, call, true),
+        ("DELETE", ["tags", tag, "resources"]) => tags::resources(cloud, tag, call, false),
+
+        ("GET", ["databases", id, part @ ("firewall" | "config")]) => databases::part(cloud, id, part),
+        ("PUT" | "PATCH", ["databases", id, what]) => databases::change(cloud, id, what, call),
+        _ => return None,
+    })
+}
+
+fn check_parent(cloud: &Cloud, kind: &Kind, collection: &str) -> Result<(), Refusal> {
+    let missing = || {
+        let (_, parents, id) = kinds::parent_of(collection)?;
+        (!cloud.store.contains(&parents, &id) && cloud.store.collection(collection).is_none()).then_some(())
+    };
+    if kind.collection.contains("{}") && missing().is_some() { Err(Refusal::not_found()) } else { Ok(()) }
+}
+
+fn get(cloud: &Cloud, kind: &Kind, collection: &str, id: &str) -> Result<Reply, Refusal> {
+    let text = cloud.store.text(collection, id).ok_or_else(Refusal::not_found)?;
+    Ok(Reply::text(StatusCode::OK, format!("{{\"{}\":{text}}}", kind.one)))
+}
+
+/// The status in a kind's row; 500 would be a row that is wrong.
+fn status(code: u16) -> StatusCode {
+    StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+}
+
+/// The envelope of one, under its own key.
+fn enveloped(kind: &Kind, document: &Value) -> Value {
+    Value::Object(Map::from_iter([(kind.one.to_owned(), document.clone())]))
+}
+
+/// Creates a resource of a kind that has nothing special about it.
+fn create(cloud: &mut Cloud, kind: &Kind, collection: &str, call: &Call) -> Result<Reply, Refusal> {
+    let Value::Object(fields) = &call.body else {
+        return Err(Refusal::bad_request("error parsing request body"));
+    };
+    let mut fields: Map<String, Value> = fields
+        .iter()
+        .filter(|(_, value)| !value.is_null())
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect();
+    if kind.id != kinds::Id::Given {
+        fields.remove(kind.id_field);
+    } else if fields.get(kind.id_field).and_then(Value::as_str).is_none_or(str::is_empty) {
+        return Err(Refusal::unprocessable(format!("{} can't be blank", kind.id_field)));
+    } else if let Some(id) = kind.id_of(&Value::Object(fields.clone()))
+        && cloud.store.contains(collection, &id)
+    {
+        return Err(Refusal::unprocessable(format!("{id} already exists")));
+    }
+    adapt(kind, &mut fields);
+    let document = cloud.put(collection, Value::Object(fields)).map_err(Refusal::unprocessable)?;
+    let document = kind.id_of(&document).and_then(|id| cloud.store.get(collection, &id)).unwrap_or(document);
+    Ok(Reply::json(status(kind.created), &enveloped(kind, &document)))
+}
+
+/// Where a request's field is not the document's.
+fn adapt(kind: &Kind, fields: &mut Map<String, Value>) {
+    let mut rename = |from: &str, to: &str| {
+        if let Some(value) = fields.remove(from) {
+            fields.insert(to.to_owned(), value);
+        }
+    };
+    match kind.collection {
+        "databases" => rename("backup_restore", "restored_from"),
+        "registries" => {
+            fields.remove("subscription_tier_slug");
+        }
+        "load_balancers" => {
+            if let Some(unit) = fields.get("size_unit").and_then(Value::as_u64) {
+                let size = if unit >= 6 { "lb-large" } else { "lb-small" };
+                fields.entry("size").or_insert_with(|| Value::from(size));
+            }
+        }
+        "certificates" => {
+            for secret in ["private_key", "leaf_certificate", "certificate_chain"] {
+                fields.remove(secret);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// What a PUT of the whole leaves as it is.
+const KEPT: &[&str] = &["id", "created_at", "ip", "status", "region", "vpc_uuid", "project_id"];
+
+fn update(
+    cloud: &mut Cloud,
+    kind: &Kind,
+    collection: &str,
+    id: &str,
+    call: &Call,
+    whole: bool,
+) -> Result<Reply, Refusal> {
+    let Value::Object(changes) = &call.body else {
+        return Err(Refusal::bad_request("error parsing request body"));
+    };
+    let mut changes = changes.clone();
+    changes.remove(kind.id_field);
+    adapt(kind, &mut changes);
+    let Some(Value::Object(old)) = cloud.store.get(collection, id) else { return Err(Refusal::not_found()) };
+    let mut fields =
+        if whole { old.into_iter().filter(|(field, _)| KEPT.contains(&field.as_str())).collect() } else { old };
+    if fields.contains_key("updated_at") {
+        fields.insert("updated_at".to_owned(), Value::from(now()));
+    }
+    fields.extend(changes.into_iter().filter(|(_, value)| !value.is_null()));
+    let document = cloud.put(collection, Value::Object(fields)).map_err(Refusal::unprocessable)?;
+    Ok(Reply::json(StatusCode::OK, &enveloped(kind, &document)))
+}
+
+fn delete(cloud: &mut Cloud, kind: &Kind, collection: &str, id: &str) -> Result<Reply, Refusal> {
+    let document = cloud.store.get(collection, id).ok_or_else(Refusal::not_found)?;
+    let in_vpc = || {
+        let of_vpc = |it: &Value| it.get("vpc_uuid").and_then(Value::as_str) == Some(id);
+        ["load_balancers", "droplets"].iter().any(|kind| cloud.store.all(kind).iter().any(of_vpc))
+    };
+    if kind.collection == "vpcs" && in_vpc() {
+        return Err(Refusal::forbidden("Can not delete VPC with members"));
+    }
+    if kind.collection == "vpcs" && document.get("default").and_then(Value::as_bool) == Some(true) {
+        return Err(Refusal::forbidden("Can not delete default VPCs"));
+    }
+    let resources = format!("projects/{id}/resources");
+    if kind.collection == "projects" && cloud.store.collection(&resources).is_some_and(|it| !it.rows().is_empty()) {
+        return Err(Refusal::precondition_failed(
+            "cannot delete a project with resources. move or remove the resources first",
+        ));
+    }
+    if kind.collection == "images" && document.get("public").and_then(Value::as_bool) == Some(true) {
+        return Err(Refusal::forbidden("You do not have permission to delete this image."));
+    }
+    cloud.remove(collection, id);
+    if kind.deleted == 204 {
+        return Ok(Reply::nothing());
+    }
+    let body = match kind.collection {
+        "apps" => Some(json!({"id": id}).to_string()),
+        "vpc_peerings" => Some(enveloped(kind, &document).to_string()),
+        _ => None,
+    };
+    Ok(Reply { status: status(kind.deleted), body })
+}
+
+fn account() -> Reply {
+    Reply::json(
+        StatusCode::OK,
+        &json!({"account": {
+            "droplet_limit": 100_000, "floating_ip_limit": 50, "reserved_ip_limit": 50, "volume_limit": 1000,
+            "email": "sammy@example.com", "name": "Sammy the Shark", "uuid": "b6fc48dbf6d9906cace5f3c78dc9851e757381ef",
+            "email_verified": true, "status": "active", "status_message": "",
+            "team": {"uuid": "5df3e3004a17e242b7c20ca6c9fc25b701a47ece", "name": "My Team"},
+        }}),
+    )
+}
+
+fn part_of_droplet(cloud: &Cloud, id: &str, part: &str, call: &Call) -> Result<Reply, Refusal> {
+    if !cloud.store.contains("droplets", id) {
+        return Err(Refusal::not_found());
+    }
+    let documents = match part {
+        "firewalls" => cloud
+            .store
+            .all("firewalls")
+            .into_iter()
+            .filter(|it| {
+                it.get("droplet_ids")
+                    .and_then(Value::as_array)
+                    .is_some_and(|ids| ids.iter().any(|it| crate::store::text_of(it) == id))
+            })
+            .collect(),
+        _ => Vec::new(),
+    };
+    let key = if part == "neighbors" { "droplets" } else { part };
+    Ok(pages::of_documents(key, true, call, &documents))
+}
+
+fn volume_snapshot(cloud: &mut Cloud, id: &str, call: &Call) -> Result<Reply, Refusal> {
+    if call.method == Method::DELETE {
+        return snapshots::delete(cloud, id);
+    }
+    let text = cloud.store.text("snapshots", id).ok_or_else(Refusal::not_found)?;
+    Ok(Reply::text(StatusCode::OK, format!("{{\"snapshot\":{text}}}")))
+}
+
+fn actions_of(cloud: &Cloud, collection: &str, id: &str, call: &Call) -> Result<Reply, Refusal> {
+    if cloud.store.contains(collection, id) {
+        Ok(actions::list_of(cloud, collection, id, call))
+    } else {
+        Err(Refusal::not_found())
+    }
+}

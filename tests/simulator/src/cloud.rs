@@ -1,0 +1,206 @@
+//! The account: its documents, and the actions that are still in progress.
+//!
+//! Nothing runs in the background: whatever became due since the last call is settled before the next one is answered.
+
+use crate::kinds::{self, Id, Kind};
+use crate::store::{Store, text_of};
+use crate::{catalogue, domains, droplets, tags, templates};
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::time::{Duration, Instant};
+
+/// The simulated account.
+pub(crate) struct Cloud {
+    pub(crate) store: Store,
+    /// How long actions stay in progress.
+    pub(crate) action_time: Duration,
+    due: BTreeMap<(Instant, u64), Finish>,
+    /// Resources with an action in progress, as `droplets/3164444`.
+    busy: HashSet<String>,
+    /// Which resource an action belongs to, as `droplets/3164444`.
+    pub(crate) owners: HashMap<String, String>,
+    next_id: u64,
+}
+
+/// What happens when an action ends.
+pub(crate) type Finish = Box<dyn FnOnce(&mut Cloud) + Send>;
+
+impl Cloud {
+    /// An account with the base images and nothing else.
+    pub(crate) fn new(action_time: Duration) -> Self {
+        let mut cloud = Self {
+            store: Store::default(),
+            action_time,
+            due: BTreeMap::new(),
+            busy: HashSet::new(),
+            owners: HashMap::new(),
+            next_id: 540_000_000,
+        };
+        for image in catalogue::images() {
+            cloud.store.put("images", &text_of(&image["id"]), &image);
+        }
+        cloud
+    }
+
+    /// A number that no resource of this account has had.
+    pub(crate) fn next_id(&mut self) -> u64 {
+        self.next_id += 1;
+        self.next_id
+    }
+
+    /// Calls `finish` once the action time has passed.
+    pub(crate) fn later(&mut self, finish: impl FnOnce(&mut Cloud) + Send + 'static) {
+        let order = self.next_id();
+        self.due.insert((Instant::now() + self.action_time, order), Box::new(finish));
+    }
+
+    /// Does what has become due.
+    pub(crate) fn settle(&mut self, now: Instant) {
+        while let Some(entry) = self.due.first_entry() {
+            if entry.key().0 > now {
+                break;
+            }
+            let finish = entry.remove();
+            finish(self);
+        }
+    }
+
+    pub(crate) fn is_busy(&self, collection: &str, id: &str) -> bool {
+        self.busy.contains(&format!("{collection}/{id}"))
+    }
+
+    pub(crate) fn set_busy(&mut self, collection: &str, id: &str, busy: bool) {
+        let resource = format!("{collection}/{id}");
+        if busy {
+            self.busy.insert(resource);
+        } else {
+            self.busy.remove(&resource);
+        }
+    }
+
+    /// Adds or replaces a resource, completing what the document leaves out: how inventories are loaded, tests put
+    /// things in place, and simple kinds are created.
+    pub(crate) fn put(&mut self, collection: &str, document: Value) -> Result<Value, String> {
+        let (kind, collection) =
+            kinds::list(collection).ok_or_else(|| format!("there is no collection {collection:?}"))?;
+        if !document.is_object() {
+            return Err(format!("a document of {collection} is an object, not {document}"));
+        }
+        let document = self.complete(kind, document);
+        let id =
+            kind.id_of(&document).ok_or_else(|| format!("a document of {collection} has a {:?}", kind.id_field))?;
+        self.store.put(&collection, &id, &document);
+        tags::note(self, &document);
+        if kind.collection == "domains" {
+            domains::add_default_records(self, &id, &document);
+        }
+        Ok(document)
+    }
+
+    /// A whole document of a kind from what is given of it.
+    pub(crate) fn complete(&mut self, kind: &Kind, mut document: Value) -> Value {
+        if let (None, Some(fields)) = (kind.id_of(&document), document.as_object_mut()) {
+            match kind.id {
+                Id::Uuid => fields.insert(kind.id_field.to_owned(), Value::from(uuid())),
+                Id::Integer => fields.insert(kind.id_field.to_owned(), Value::from(self.next_id())),
+                Id::Text => fields.insert(kind.id_field.to_owned(), Value::from(self.next_id().to_string())),
+                Id::Given => None,
+            };
+        }
+        if kind.collection == "droplets" {
+            let id = document.get("id").and_then(Value::as_u64).unwrap_or_default();
+            return droplets::complete(document, id);
+        }
+        let mut document = templates::complete(kind, document);
+        if let Some(region) = document.get_mut("region").filter(|_| kind.region_object)
+            && let Some(slug) = region.as_str()
+        {
+            *region = catalogue::region(&slug.to_ascii_lowercase());
+        }
+        document
+    }
+
+    /// Changes a live document by a JSON merge patch, as someone at the console would.
+    pub(crate) fn change(&mut self, collection: &str, id: &str, patch: &Value) -> Option<Value> {
+        let (kind, collection) = kinds::list(collection)?;
+        let id = self.resolve(kind, &collection, id)?;
+        let mut document = self.store.get(&collection, &id)?;
+        let resized = patch.get("size_slug").is_some();
+        merge(&mut document, patch);
+        if kind.collection == "droplets" {
+            if resized && let Some(fields) = document.as_object_mut() {
+                for field in ["size", "vcpus", "memory", "disk", "disk_info", "gpu_info"] {
+                    if patch.get(field).is_none() {
+                        fields.remove(field);
+                    }
+                }
+            }
+            document = droplets::complete(document, id.parse().unwrap_or_default());
+        } else if kind.region_object {
+            document = self.complete(kind, document);
+        }
+        self.store.put(&collection, &id, &document);
+        tags::note(self, &document);
+        Some(document)
+    }
+
+    /// The id under which a resource is kept, from any name the API takes for it (an image's slug, a key's fingerprint).
+    pub(crate) fn resolve(&self, kind: &Kind, collection: &str, id: &str) -> Option<String> {
+        if self.store.contains(collection, id) {
+            return Some(id.to_owned());
+        }
+        let alias = kind.alias?;
+        self.store
+            .all(collection)
+            .iter()
+            .find(|it| it.get(alias).and_then(Value::as_str) == Some(id))
+            .and_then(|it| kind.id_of(it))
+    }
+
+    /// Removes a resource and what cannot be without it.
+    pub(crate) fn remove(&mut self, collection: &str, id: &str) -> bool {
+        if !self.store.remove(collection, id) {
+            return false;
+        }
+        self.store.remove_below(&format!("{collection}/{id}"));
+        if collection == "droplets" {
+            droplets::detach_everything(self, id);
+        }
+        if collection == "snapshots" {
+            self.store.remove("images", id);
+        }
+        true
+    }
+}
+
+/// RFC 7386.
+pub(crate) fn merge(document: &mut Value, patch: &Value) {
+    let Value::Object(changes) = patch else {
+        *document = patch.clone();
+        return;
+    };
+    if !document.is_object() {
+        *document = json!({});
+    }
+    let Value::Object(fields) = document else { return };
+    for (key, change) in changes {
+        if change.is_null() {
+            fields.remove(key);
+        } else {
+            merge(fields.entry(key.clone()).or_insert(Value::Null), change);
+        }
+    }
+}
+
+/// A random UUID, version 4.
+pub(crate) fn uuid() -> String {
+    let random: u128 = rand::random();
+    let bits = (random & !(0xf << 76) & !(0x3 << 62)) | (0x4 << 76) | (0x2 << 62);
+    let hex = format!("{bits:032x}");
+    [0..8, 8..12, 12..16, 16..20, 20..32].map(|range| hex.get(range).unwrap_or_default()).join("-")
+}
+
+/// The time as the API writes it.
+pub(crate) fn now() -> String {
+    jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}

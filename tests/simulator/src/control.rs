@@ -1,0 +1,133 @@
+//! The client of the control API: over HTTP, so that tests and the demo go the same way.
+
+use crate::control_api::{FAULTS, REQUESTS, RESOURCE};
+use crate::error::Error;
+use crate::faults::Fault;
+use crate::request::encode;
+use crate::requests::Requests;
+use axum::http::{Method, Request, StatusCode, header};
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Full};
+use hyper_util::rt::TokioIo;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use tokio::net::TcpStream;
+
+/// Changes the simulated account behind everyone's back, injects faults and counts requests.
+///
+/// A collection is the list's path below `/v2`: `droplets`, `load_balancers`, `domains/example.com/records`.
+#[derive(Clone, Debug)]
+pub struct Control {
+    url: String,
+}
+
+impl Control {
+    /// A client for the simulator at this URL (without `/v2`).
+    pub fn new(url: impl Into<String>) -> Self {
+        Self { url: url.into().trim_end_matches('/').to_owned() }
+    }
+
+    /// Adds or replaces a resource, and returns it in full: what the document leaves out is filled in.
+    ///
+    /// # Errors
+    /// When the simulator cannot be reached or there is no such collection.
+    pub async fn put(&self, collection: &str, document: Value) -> Result<Value, Error> {
+        self.expect(Method::PUT, &resource(collection, ""), Some(&document)).await
+    }
+
+    /// A resource as it is, or `None`.
+    ///
+    /// # Errors
+    /// When the simulator cannot be reached.
+    pub async fn get(&self, collection: &str, id: &str) -> Result<Option<Value>, Error> {
+        match self.expect(Method::GET, &resource(collection, id), None).await {
+            Err(Error::Refused { status: 404, .. }) => Ok(None),
+            other => other.map(Some),
+        }
+    }
+
+    /// Changes a resource by a JSON merge patch, as someone at the console would, and returns it. For droplets a changed
+    /// `size_slug` also changes size, vcpus, memory and disk; `region` and `image` may be given as slugs.
+    ///
+    /// # Errors
+    /// When the simulator cannot be reached or there is no such resource.
+    pub async fn change(&self, collection: &str, id: &str, merge_patch: Value) -> Result<Value, Error> {
+        self.expect(Method::PATCH, &resource(collection, id), Some(&merge_patch)).await
+    }
+
+    /// Removes a resource.
+    ///
+    /// # Errors
+    /// When the simulator cannot be reached or there is no such resource.
+    pub async fn delete(&self, collection: &str, id: &str) -> Result<(), Error> {
+        self.call(Method::DELETE, &resource(collection, id), None).await.map(drop)
+    }
+
+    /// Puts a fault in the way of calls.
+    ///
+    /// # Errors
+    /// When the simulator cannot be reached.
+    pub async fn inject(&self, fault: Fault) -> Result<(), Error> {
+        self.call(Method::POST, FAULTS, Some(&json!(fault))).await.map(drop)
+    }
+
+    /// Takes all faults away.
+    ///
+    /// # Errors
+    /// When the simulator cannot be reached.
+    pub async fn clear_faults(&self) -> Result<(), Error> {
+        self.call(Method::DELETE, FAULTS, None).await.map(drop)
+    }
+
+    /// What was asked since the last reset.
+    ///
+    /// # Errors
+    /// When the simulator cannot be reached.
+    pub async fn requests(&self) -> Result<Requests, Error> {
+        self.expect(Method::GET, REQUESTS, None).await
+    }
+
+    /// Begins counting anew. The rate limits' windows stay as they are.
+    ///
+    /// # Errors
+    /// When the simulator cannot be reached.
+    pub async fn reset_requests(&self) -> Result<(), Error> {
+        self.call(Method::DELETE, REQUESTS, None).await.map(drop)
+    }
+
+    async fn expect<T: DeserializeOwned>(&self, method: Method, path: &str, body: Option<&Value>) -> Result<T, Error> {
+        let bytes = self.call(method, path, body).await?;
+        serde_json::from_slice(&bytes).map_err(|error| self.unreachable(&error))
+    }
+
+    async fn call(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Bytes, Error> {
+        let authority = self.url.strip_prefix("http://").unwrap_or(&self.url);
+        let stream = TcpStream::connect(authority).await.map_err(|error| self.unreachable(&error))?;
+        let handshake = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await;
+        let (mut sender, connection) = handshake.map_err(|error| self.unreachable(&error))?;
+        tokio::spawn(connection);
+        let request = Request::builder()
+            .method(&method)
+            .uri(path)
+            .header(header::HOST, authority)
+            .header(header::CONTENT_TYPE, "application/json")
+            .body(Full::new(body.map_or_else(Bytes::new, |body| Bytes::from(body.to_string()))))
+            .map_err(|error| self.unreachable(&error))?;
+        let response = sender.send_request(request).await.map_err(|error| self.unreachable(&error))?;
+        let status = response.status();
+        let bytes = response.into_body().collect().await.map_err(|error| self.unreachable(&error))?.to_bytes();
+        if status == StatusCode::OK || status == StatusCode::NO_CONTENT {
+            return Ok(bytes);
+        }
+        let message = String::from_utf8_lossy(&bytes).into_owned();
+        Err(Error::Refused { request: format!("{method} {path}"), status: status.as_u16(), message })
+    }
+
+    fn unreachable(&self, reason: &dyn std::fmt::Display) -> Error {
+        Error::Unreachable { url: self.url.clone(), reason: reason.to_string() }
+    }
+}
+
+fn resource(collection: &str, id: &str) -> String {
+    format!("{RESOURCE}?collection={}&id={}", encode(collection), encode(id))
+}

@@ -1,0 +1,89 @@
+//! The control API, below `/_simulator/`: no token, no limits, no faults, not counted.
+
+use crate::faults::Fault;
+use crate::kinds;
+use crate::requests::Requests;
+use crate::server::Shared;
+use axum::extract::{Query, State};
+use axum::http::StatusCode;
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::sync::Arc;
+
+pub(crate) const RESOURCE: &str = "/_simulator/resource";
+pub(crate) const FAULTS: &str = "/_simulator/faults";
+pub(crate) const REQUESTS: &str = "/_simulator/requests";
+
+/// Which resource is meant.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Name {
+    pub(crate) collection: String,
+    #[serde(default)]
+    pub(crate) id: String,
+}
+
+type Refused = (StatusCode, String);
+
+pub(crate) fn routes() -> Router<Arc<Shared>> {
+    Router::new()
+        .route(RESOURCE, get(read).put(put).patch(change).delete(delete))
+        .route(FAULTS, post(inject).delete(clear))
+        .route(REQUESTS, get(requests).delete(reset))
+}
+
+fn missing(name: &Name) -> Refused {
+    (StatusCode::NOT_FOUND, format!("there is no {} in {}", name.id, name.collection))
+}
+
+async fn read(State(shared): State<Arc<Shared>>, Query(name): Query<Name>) -> Result<Json<Value>, Refused> {
+    let cloud = shared.cloud();
+    let (kind, collection) = kinds::list(&name.collection).ok_or_else(|| missing(&name))?;
+    let id = cloud.resolve(kind, &collection, &name.id).ok_or_else(|| missing(&name))?;
+    cloud.store.get(&collection, &id).map(Json).ok_or_else(|| missing(&name))
+}
+
+async fn put(
+    State(shared): State<Arc<Shared>>,
+    Query(name): Query<Name>,
+    Json(document): Json<Value>,
+) -> Result<Json<Value>, Refused> {
+    let put = shared.cloud().put(&name.collection, document);
+    put.map(Json).map_err(|reason| (StatusCode::UNPROCESSABLE_ENTITY, reason))
+}
+
+async fn change(
+    State(shared): State<Arc<Shared>>,
+    Query(name): Query<Name>,
+    Json(patch): Json<Value>,
+) -> Result<Json<Value>, Refused> {
+    shared.cloud().change(&name.collection, &name.id, &patch).map(Json).ok_or_else(|| missing(&name))
+}
+
+async fn delete(State(shared): State<Arc<Shared>>, Query(name): Query<Name>) -> Result<StatusCode, Refused> {
+    let mut cloud = shared.cloud();
+    let (kind, collection) = kinds::list(&name.collection).ok_or_else(|| missing(&name))?;
+    let id = cloud.resolve(kind, &collection, &name.id).ok_or_else(|| missing(&name))?;
+    cloud.remove(&collection, &id);
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn inject(State(shared): State<Arc<Shared>>, Json(fault): Json<Fault>) -> StatusCode {
+    shared.faults().add(fault);
+    StatusCode::NO_CONTENT
+}
+
+async fn clear(State(shared): State<Arc<Shared>>) -> StatusCode {
+    shared.faults().clear();
+    StatusCode::NO_CONTENT
+}
+
+async fn requests(State(shared): State<Arc<Shared>>) -> Json<Requests> {
+    Json(shared.counter().requests.clone())
+}
+
+async fn reset(State(shared): State<Arc<Shared>>) -> StatusCode {
+    *shared.counter() = crate::requests::Counter::default();
+    StatusCode::NO_CONTENT
+}

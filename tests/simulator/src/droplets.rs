@@ -1,0 +1,307 @@
+//! Droplets: what one looks like in full, and how it comes and goes.
+
+use crate::cloud::{Cloud, now};
+use crate::reply::{Refusal, Reply};
+use crate::request::Call;
+use crate::store::text_of;
+use crate::{actions, catalogue, snapshots, tags};
+use axum::http::StatusCode;
+use serde_json::{Map, Value, json};
+use std::net::Ipv4Addr;
+
+const DEFAULT_VPC: &str = "760e09ef-dc84-11e8-981e-3cfdfeaae000";
+
+/// A whole droplet from what is given of it. `size`, `region` and `image` may be given as slugs, and `backups`, `ipv6`
+/// and `monitoring` as booleans, as in the request that creates one.
+pub(crate) fn complete(document: Value, id: u64) -> Value {
+    let Value::Object(mut given) = document else { return document };
+    let slug = given.get("size_slug").or(given.get("size")).and_then(Value::as_str).unwrap_or("s-1vcpu-1gb").to_owned();
+    let size = given.get("size").filter(|it| it.is_object()).cloned();
+    let size = size.or_else(|| catalogue::size(&slug)).unwrap_or_else(|| unknown_size(&slug, &given));
+    let region = match given.remove("region") {
+        Some(region) if region.is_object() => region,
+        region => catalogue::region(&region.as_ref().and_then(Value::as_str).unwrap_or("nyc3").to_ascii_lowercase()),
+    };
+    let image = match given.remove("image") {
+        Some(image) if image.is_object() => image,
+        Some(image) => catalogue::image(&text_of(&image)).unwrap_or_else(|| unknown_image(&image)),
+        None => catalogue::image("ubuntu-24-04-x64").unwrap_or_default(),
+    };
+    let features = features(&mut given);
+    let has = |feature: &str| features.iter().any(|it| it == feature);
+    let networks = networks(id, has("ipv6"));
+    let window = if has("backups") { next_backup_window() } else { Value::Null };
+    let disk = given.get("disk").or(size.get("disk")).and_then(Value::as_u64).unwrap_or(25);
+    let gpus = catalogue::gpu_info(&slug);
+
+    let mut droplet = Map::new();
+    let mut field = |name: &str, default: Value| {
+        let value = given.remove(name).unwrap_or(default);
+        droplet.insert(name.to_owned(), value);
+    };
+    let of_size = |name: &str| size.get(name).cloned().unwrap_or_default();
+    field("id", Value::from(id));
+    field("name", Value::from(format!("droplet-{id}")));
+    field("memory", of_size("memory"));
+    field("vcpus", of_size("vcpus"));
+    field("disk", Value::from(disk));
+    field("disk_info", catalogue::disk_info(disk));
+    field("locked", Value::from(false));
+    field("status", Value::from("active"));
+    field("kernel", Value::Null);
+    field("created_at", Value::from(now()));
+    field("features", Value::from(features));
+    field("backup_ids", json!([]));
+    field("next_backup_window", window);
+    field("snapshot_ids", json!([]));
+    field("image", image);
+    field("volume_ids", json!([]));
+    field("size", Value::Null);
+    field("size_slug", Value::from(slug));
+    field("networks", networks);
+    field("region", region);
+    field("tags", json!([]));
+    field("vpc_uuid", Value::from(DEFAULT_VPC));
+    if let Some(gpus) = gpus {
+        field("gpu_info", gpus);
+    }
+    droplet.extend(given);
+    droplet.insert("size".to_owned(), size);
+    Value::Object(droplet)
+}
+
+fn features(given: &mut Map<String, Value>) -> Vec<String> {
+    let listed = given.remove("features").and_then(|it| it.as_array().cloned());
+    let listed = listed.unwrap_or_else(|| vec![Value::from("droplet_agent"), Value::from("private_networking")]);
+    let mut features: Vec<String> = listed.iter().filter_map(Value::as_str).map(str::to_owned).collect();
+    for name in ["backups", "ipv6", "monitoring"] {
+        let asked = given.remove(name).and_then(|it| it.as_bool());
+        match asked {
+            Some(true) if !features.iter().any(|it| it == name) => features.push(name.to_owned()),
+            Some(false) => features.retain(|it| it != name),
+            _ => {}
+        }
+    }
+    features
+}
+
+fn unknown_size(slug: &str, given: &Map<String, Value>) -> Value {
+    let of = |field: &str, default: u64| given.get(field).and_then(Value::as_u64).unwrap_or(default);
+    json!({
+        "slug": slug, "memory": of("memory", 1024), "vcpus": of("vcpus", 1), "disk": of("disk", 25), "transfer": 1.0,
+        "price_monthly": 6.0, "price_hourly": 0.00893, "regions": [], "available": false, "description": "",
+    })
+}
+
+fn unknown_image(image: &Value) -> Value {
+    let slug = image.as_str().filter(|it| it.parse::<u64>().is_err());
+    json!({
+        "id": text_of(image).parse().unwrap_or(7_555_620), "name": text_of(image), "distribution": "Ubuntu", "slug": slug,
+        "public": slug.is_some(), "regions": ["nyc3"], "created_at": "2025-10-02T16:41:07Z",
+        "type": if slug.is_some() { "base" } else { "snapshot" }, "min_disk_size": 10, "size_gigabytes": 2.34,
+        "description": "", "tags": [], "status": "available", "error_message": "",
+    })
+}
+
+fn low_bytes(id: u64) -> [u8; 3] {
+    let [.., a, b, c] = id.to_be_bytes();
+    [a, b, c]
+}
+
+/// The address in the VPC, which differs between droplets.
+pub(crate) fn private_address(id: u64) -> Ipv4Addr {
+    let [a, b, c] = low_bytes(id);
+    Ipv4Addr::new(10, a, b, c)
+}
+
+/// The address on the internet, of a range reserved for documentation's sake: nobody must reach it.
+pub(crate) fn public_address(id: u64) -> Ipv4Addr {
+    let [a, b, c] = low_bytes(id);
+    Ipv4Addr::new(198, 18 + a % 2, b, c)
+}
+
+fn networks(id: u64, ipv6: bool) -> Value {
+    let [_, b, c] = low_bytes(id);
+    let v6 = if ipv6 {
+        json!([{
+            "ip_address": format!("2001:db8:800:10::{b:x}:{c:x}01"), "netmask": 64, "gateway": "2001:db8:800:10::1", "type": "public"
+        }])
+    } else {
+        json!([])
+    };
+    json!({
+        "v4": [
+            {"ip_address": private_address(id).to_string(), "netmask": "255.0.0.0", "gateway": "nil", "type": "private"},
+            {"ip_address": public_address(id).to_string(), "netmask": "255.254.0.0", "gateway": "198.18.0.1", "type": "public"},
+        ],
+        "v6": v6,
+    })
+}
+
+fn next_backup_window() -> Value {
+    let hours = |hours: i64| jiff::Timestamp::now() + jiff::SignedDuration::from_hours(hours);
+    let text = |at: jiff::Timestamp| at.strftime("%Y-%m-%dT%H:00:00Z").to_string();
+    json!({"start": text(hours(24)), "end": text(hours(47))})
+}
+
+/// POST /v2/droplets
+pub(crate) fn create(cloud: &mut Cloud, call: &Call) -> Result<Reply, Refusal> {
+    let names: Vec<String> = match (call.text("name"), call.body.get("names").and_then(Value::as_array)) {
+        (Some(name), _) => vec![name.to_owned()],
+        (None, Some(names)) => names.iter().map(text_of).collect(),
+        (None, None) => return Err(Refusal::unprocessable("Name can't be blank")),
+    };
+    if names.is_empty() || names.len() > 10 {
+        return Err(Refusal::unprocessable("You can create between 1 and 10 Droplets at a time."));
+    }
+    for name in &names {
+        check_name(name)?;
+    }
+    let template = requested(cloud, call)?;
+    let mut droplets = Vec::new();
+    let mut links = Vec::new();
+    for name in &names {
+        let (droplet, action) = start_creating(cloud, call, &template, name);
+        links.push(actions::link(&action, "create", &call.origin));
+        droplets.push(droplet);
+    }
+    let links = json!({"actions": links});
+    let body = match droplets.as_slice() {
+        [droplet] if call.text("name").is_some() => json!({"droplet": droplet, "links": links}),
+        droplets => json!({"droplets": droplets, "links": links}),
+    };
+    Ok(Reply::json(StatusCode::ACCEPTED, &body))
+}
+
+/// Names are host names.
+pub(crate) fn check_name(name: &str) -> Result<(), Refusal> {
+    let valid = !name.is_empty()
+        && name.len() <= 255
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '.');
+    let message = "Name Only valid hostname characters are allowed. (a-z, A-Z, 0-9, . and -)";
+    if valid { Ok(()) } else { Err(Refusal::unprocessable(message)) }
+}
+
+/// What the request says of the droplets that it wants, checked.
+fn requested(cloud: &Cloud, call: &Call) -> Result<Map<String, Value>, Refusal> {
+    let slug = call.text("size").unwrap_or_default();
+    let size = catalogue::size(slug)
+        .ok_or_else(|| Refusal::unprocessable("You specified an invalid size for Droplet creation."))?;
+    let region = call.text("region").unwrap_or("nyc3");
+    if !catalogue::is_region(region) {
+        return Err(Refusal::unprocessable("You specified an invalid region for Droplet creation."));
+    }
+    let image = call.body.get("image").map(text_of).and_then(|it| image(cloud, &it));
+    let image = image.ok_or_else(|| Refusal::unprocessable("You specified an invalid image for Droplet creation."))?;
+    if image.get("min_disk_size").and_then(Value::as_u64) > size.get("disk").and_then(Value::as_u64) {
+        return Err(Refusal::unprocessable("This image requires a larger disk than the size has."));
+    }
+    let volumes: Vec<String> =
+        call.body.get("volumes").and_then(Value::as_array).into_iter().flatten().map(text_of).collect();
+    if let Some(missing) = volumes.iter().find(|id| !cloud.store.contains("volumes", id)) {
+        return Err(Refusal::unprocessable(format!("volume {missing} could not be found")));
+    }
+    let mut fields = Map::new();
+    for field in ["backups", "ipv6", "monitoring", "tags", "vpc_uuid"] {
+        if let Some(value) = call.body.get(field).filter(|it| !it.is_null()) {
+            fields.insert(field.to_owned(), value.clone());
+        }
+    }
+    fields.insert("size_slug".to_owned(), size.get("slug").cloned().unwrap_or_default());
+    fields.insert("region".to_owned(), Value::from(region));
+    fields.insert("image".to_owned(), image);
+    fields.insert("volume_ids".to_owned(), Value::from(volumes));
+    Ok(fields)
+}
+
+/// An image by id or slug.
+pub(crate) fn image(cloud: &Cloud, id_or_slug: &str) -> Option<Value> {
+    cloud.store.get("images", id_or_slug).or_else(|| catalogue::image(id_or_slug))
+}
+
+/// The droplet as it is at first (new, locked, no networks), and the action that makes it active.
+fn start_creating(cloud: &mut Cloud, call: &Call, template: &Map<String, Value>, name: &str) -> (Value, Value) {
+    let id = cloud.next_id();
+    let mut fields = template.clone();
+    fields.insert("name".to_owned(), Value::from(name));
+    let whole = complete(Value::Object(fields), id);
+    let mut droplet = whole.clone();
+    let mut set = |field: &str, value: Value| {
+        if let Some(fields) = droplet.as_object_mut() {
+            fields.insert(field.to_owned(), value);
+        }
+    };
+    set("status", Value::from("new"));
+    set("locked", Value::from(true));
+    set("networks", json!({"v4": [], "v6": []}));
+    set("next_backup_window", Value::Null);
+    set("volume_ids", json!([]));
+    let id = id.to_string();
+    cloud.store.put("droplets", &id, &droplet);
+    tags::note(cloud, &droplet);
+    let resource = actions::Resource::of(cloud, "droplets", &id);
+    let finished = id.clone();
+    let action = actions::start(cloud, call, &resource, "create", move |cloud| {
+        let fields = ["status", "networks", "next_backup_window", "volume_ids"];
+        cloud.store.edit("droplets", &finished, |droplet| {
+            for field in fields {
+                if let (Some(to), Some(from)) = (droplet.get_mut(field), whole.get(field)) {
+                    *to = from.clone();
+                }
+            }
+        });
+        for volume in whole.get("volume_ids").and_then(Value::as_array).into_iter().flatten() {
+            crate::volumes::set_attached(cloud, &text_of(volume), &finished, true);
+        }
+    });
+    (droplet, action)
+}
+
+/// DELETE /v2/droplets/{id}
+pub(crate) fn delete(cloud: &mut Cloud, id: &str) -> Result<Reply, Refusal> {
+    if !cloud.store.contains("droplets", id) {
+        return Err(Refusal::not_found());
+    }
+    if cloud.is_busy("droplets", id) {
+        return Err(crate::droplet_actions::pending_event());
+    }
+    cloud.remove("droplets", id);
+    Ok(Reply::nothing())
+}
+
+/// DELETE /v2/droplets?tag_name=
+pub(crate) fn delete_tagged(cloud: &mut Cloud, call: &Call) -> Result<Reply, Refusal> {
+    let tag = call.parameter("tag_name").ok_or_else(|| Refusal::unprocessable("tag_name can't be blank"))?;
+    for id in tags::with(cloud, "droplets", tag) {
+        cloud.remove("droplets", &id);
+    }
+    Ok(Reply::nothing())
+}
+
+/// Lets go of the volumes and addresses of a droplet that is gone.
+pub(crate) fn detach_everything(cloud: &mut Cloud, id: &str) {
+    cloud.set_busy("droplets", id, false);
+    for volume in cloud.store.all("volumes") {
+        let attached =
+            volume.get("droplet_ids").and_then(Value::as_array).is_some_and(|it| it.iter().any(|it| text_of(it) == id));
+        if let Some(volume) = volume.get("id").and_then(Value::as_str).filter(|_| attached) {
+            crate::volumes::set_attached(cloud, volume, id, false);
+        }
+    }
+    for collection in ["reserved_ips", "reserved_ipv6"] {
+        for address in cloud.store.all(collection) {
+            let here = address.pointer("/droplet/id").is_some_and(|it| text_of(it) == id);
+            if let Some(ip) = address.get("ip").and_then(Value::as_str).filter(|_| here) {
+                crate::reserved_ips::set_droplet(cloud, collection, ip, Value::Null);
+            }
+        }
+    }
+}
+
+/// GET /v2/droplets/{id}/snapshots
+pub(crate) fn list_snapshots(cloud: &Cloud, id: &str, call: &Call) -> Result<Reply, Refusal> {
+    if !cloud.store.contains("droplets", id) {
+        return Err(Refusal::not_found());
+    }
+    Ok(crate::pages::of_documents("snapshots", true, call, &snapshots::of_droplet(cloud, id, call)))
+}

@@ -1,0 +1,207 @@
+//! Faults that tests put in the way of calls: which calls they meet, how often, and what they do.
+
+use crate::request::pairs;
+use serde::{Deserialize, Serialize};
+
+/// Something that goes wrong on calls that match.
+///
+/// A call matches when its path, without query, equals `path`, in which each `*` stands for any run of characters
+/// (`/v2/droplets` is the list alone, `/v2/droplets/*` everything below it, `*` every call), and `method` and `query`,
+/// where given, agree as well. Of several faults that match one call all apply; of those that replace the answer the
+/// first injected wins.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Fault {
+    /// The path that calls must have, `*` standing for any run of characters.
+    pub path: String,
+    /// The method that calls must have.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub method: Option<String>,
+    /// Pairs that the call's query must have among its own: `page=2`, `page=2&per_page=200`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub query: Option<String>,
+    /// How many calls it meets; `None` is all until the faults are cleared.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub times: Option<u32>,
+    /// How many matching calls pass before the first that it meets.
+    #[serde(default)]
+    pub after: u32,
+    /// What it does.
+    pub effect: Effect,
+}
+
+impl Fault {
+    /// A fault on every call of a path, until cleared.
+    pub fn new(path: impl Into<String>, effect: Effect) -> Self {
+        Self { path: path.into(), method: None, query: None, times: None, after: 0, effect }
+    }
+
+    /// Only on calls with this method.
+    #[must_use]
+    pub fn method(self, method: impl Into<String>) -> Self {
+        Self { method: Some(method.into()), ..self }
+    }
+
+    /// Only on calls whose query has these pairs.
+    #[must_use]
+    pub fn query(self, query: impl Into<String>) -> Self {
+        Self { query: Some(query.into()), ..self }
+    }
+
+    /// Only so many times.
+    #[must_use]
+    pub fn times(self, times: u32) -> Self {
+        Self { times: Some(times), ..self }
+    }
+
+    /// Only once so many calls have passed.
+    #[must_use]
+    pub fn after(self, after: u32) -> Self {
+        Self { after, ..self }
+    }
+
+    fn matches(&self, method: &str, path: &str, query: &[(String, String)]) -> bool {
+        let query_matches =
+            self.query.as_ref().is_none_or(|wanted| pairs(wanted).iter().all(|pair| query.contains(pair)));
+        let method_matches = self.method.as_ref().is_none_or(|wanted| wanted.eq_ignore_ascii_case(method));
+        let second_page =
+            || query.iter().any(|(name, page)| name == "page" && page.parse::<u32>().is_ok_and(|it| it > 1));
+        query_matches && method_matches && glob(&self.path, path) && (self.effect != Effect::ShiftRows || second_page())
+    }
+}
+
+/// What a fault does to a call.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Effect {
+    /// The call is not carried out, and answered with this status.
+    Status {
+        /// The HTTP status.
+        status: u16,
+        /// The `retry-after` header, in seconds.
+        #[serde(default)]
+        retry_after: Option<u64>,
+        /// Whether the body is an HTML page, as a gateway's, instead of the API's JSON.
+        #[serde(default)]
+        html: bool,
+    },
+    /// The answer comes later.
+    Latency {
+        /// How much later.
+        milliseconds: u64,
+    },
+    /// The connection is reset, and the call not carried out.
+    Reset,
+    /// The call is carried out, and the connection reset instead of an answer: the caller cannot know.
+    ResetAfter,
+    /// The call is carried out, and the body cut short under the full content-length.
+    Truncate,
+    /// Seen from the page asked for, an earlier page has lost a row (a naive walk misses one) or, every second time,
+    /// gained one (a naive walk sees one twice); `meta.total` follows. Meets only calls for pages after the first.
+    ShiftRows,
+    /// Lists leave out resources younger than this; a GET shows them.
+    LagCreates {
+        /// The age from which resources are listed.
+        seconds: u64,
+    },
+    /// Documents lack these top-level fields, as for a token without their scope.
+    OmitFields {
+        /// The fields.
+        fields: Vec<String>,
+    },
+    /// 200, and a JSON object that has nothing of what was asked for.
+    WrongContent,
+    /// 200, an empty list and a `meta.total` of 0, whatever there is.
+    EmptyList,
+    /// Lists leave these out and count without them; a GET shows them.
+    OmitRows {
+        /// Their ids.
+        ids: Vec<String>,
+    },
+    /// A body that goes on and on.
+    Huge {
+        /// How long.
+        bytes: u64,
+    },
+    /// A redirect, which an API client has no reason to follow.
+    Redirect {
+        /// Where to.
+        location: String,
+    },
+    /// `links.pages.next` points to another host.
+    ForeignNext,
+    /// The action that the call starts ends as `errored`, and changes nothing.
+    FailAction,
+}
+
+/// The faults in force.
+#[derive(Debug, Default)]
+pub(crate) struct Faults {
+    armed: Vec<Armed>,
+}
+
+#[derive(Debug)]
+struct Armed {
+    fault: Fault,
+    seen: u32,
+    fired: u32,
+}
+
+impl Faults {
+    pub(crate) fn add(&mut self, fault: Fault) {
+        self.armed.push(Armed { fault, seen: 0, fired: 0 });
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.armed.clear();
+    }
+
+    /// The effects that meet this call, each with how often it has met others before.
+    pub(crate) fn meet(&mut self, method: &str, path: &str, query: &[(String, String)]) -> Vec<(Effect, u32)> {
+        let mut effects = Vec::new();
+        for armed in &mut self.armed {
+            if !armed.fault.matches(method, path, query) {
+                continue;
+            }
+            armed.seen += 1;
+            if armed.seen > armed.fault.after && armed.fault.times.is_none_or(|times| armed.fired < times) {
+                effects.push((armed.fault.effect.clone(), armed.fired));
+                armed.fired += 1;
+            }
+        }
+        effects
+    }
+}
+
+/// Whether the text matches a pattern in which `*` is any run of characters.
+fn glob(pattern: &str, text: &str) -> bool {
+    let Some((head, tail)) = pattern.split_once('*') else { return pattern == text };
+    let Some(rest) = text.strip_prefix(head) else { return false };
+    rest.char_indices()
+        .map(|(at, _)| at)
+        .chain([rest.len()])
+        .any(|at| rest.get(at..).is_some_and(|rest| glob(tail, rest)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_star_is_any_run_of_characters() {
+        assert!(glob("*", "/v2/droplets"));
+        assert!(glob("/v2/droplets", "/v2/droplets"));
+        assert!(!glob("/v2/droplets", "/v2/droplets/1"));
+        assert!(glob("/v2/droplets/*", "/v2/droplets/1/actions"));
+        assert!(!glob("/v2/droplets/*", "/v2/droplets"));
+        assert!(glob("/v2/*/actions", "/v2/droplets/1/actions"));
+        assert!(!glob("/v2/*/actions", "/v2/droplets/1/actions/2"));
+    }
+
+    #[test]
+    fn a_fault_lets_the_first_pass_and_then_meets_so_many() {
+        let mut faults = Faults::default();
+        faults.add(Fault::new("/v2/droplets", Effect::Reset).after(1).times(2));
+        let met: Vec<usize> = (0..5).map(|_| faults.meet("GET", "/v2/droplets", &[]).len()).collect();
+        assert_eq!(met, [0, 1, 1, 0, 0]);
+    }
+}

@@ -1,0 +1,116 @@
+//! Rate limits: two sliding windows for each token, and two for the endpoints that have their own.
+
+use crate::options::RateLimits;
+use axum::http::Method;
+use std::collections::{HashMap, VecDeque};
+use std::time::{Duration, Instant};
+
+const MINUTE: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(3600);
+const TEN_SECONDS: Duration = Duration::from_secs(10);
+
+/// Decides which calls are too many.
+#[derive(Debug)]
+pub(crate) struct Limiter {
+    limits: RateLimits,
+    windows: HashMap<String, Windows>,
+}
+
+#[derive(Debug, Default)]
+struct Windows {
+    hour: VecDeque<Instant>,
+    ssh_keys: VecDeque<Instant>,
+    cdn: VecDeque<Instant>,
+}
+
+/// What the `ratelimit-*` headers tell.
+#[derive(Debug)]
+pub(crate) struct Standing {
+    pub(crate) limit: u32,
+    pub(crate) remaining: u32,
+    /// Until the oldest request expires.
+    pub(crate) reset: Duration,
+    /// Whether this call is refused, and then what `retry-after` tells (only of bursts).
+    pub(crate) refused: Option<Option<Duration>>,
+}
+
+impl Limiter {
+    pub(crate) fn new(limits: RateLimits) -> Self {
+        Self { limits, windows: HashMap::new() }
+    }
+
+    /// Counts a call, unless it is refused.
+    pub(crate) fn admit(&mut self, token: &str, method: &Method, path: &str, now: Instant) -> Standing {
+        let limits = &self.limits;
+        let windows = self.windows.entry(token.to_owned()).or_default();
+        forget(&mut windows.hour, HOUR, now);
+        forget(&mut windows.ssh_keys, MINUTE, now);
+        forget(&mut windows.cdn, TEN_SECONDS, now);
+        let ssh_keys = method == Method::GET && path == "/v2/account/keys";
+        let cdn = path.starts_with("/v2/cdn/endpoints");
+
+        let burst = until_room(&windows.hour, MINUTE, limits.per_minute, now)
+            .or_else(|| until_room(&windows.ssh_keys, MINUTE, limits.ssh_keys_per_minute, now).filter(|_| ssh_keys))
+            .or_else(|| until_room(&windows.cdn, TEN_SECONDS, limits.cdn_per_ten_seconds, now).filter(|_| cdn));
+        let refused = match (until_room(&windows.hour, HOUR, limits.per_hour, now), burst) {
+            (Some(_), _) => Some(None),
+            (None, Some(wait)) => Some(Some(wait)),
+            (None, None) => None,
+        };
+        if refused.is_none() {
+            windows.hour.push_back(now);
+            if ssh_keys {
+                windows.ssh_keys.push_back(now);
+            }
+            if cdn {
+                windows.cdn.push_back(now);
+            }
+        }
+        let used = u32::try_from(windows.hour.len()).unwrap_or(u32::MAX);
+        let oldest = windows.hour.front().copied().unwrap_or(now);
+        // Without a limit the headers still say something that clients can work with.
+        let limit = if limits.per_hour == 0 { u32::MAX } else { limits.per_hour };
+        Standing {
+            limit,
+            remaining: limit.saturating_sub(used),
+            reset: (oldest + HOUR).saturating_duration_since(now),
+            refused,
+        }
+    }
+}
+
+fn forget(window: &mut VecDeque<Instant>, length: Duration, now: Instant) {
+    while window.front().is_some_and(|at| now.duration_since(*at) >= length) {
+        window.pop_front();
+    }
+}
+
+/// How long until the window has room; `None` when it has.
+fn until_room(window: &VecDeque<Instant>, length: Duration, limit: u32, now: Instant) -> Option<Duration> {
+    let limit = usize::try_from(limit).ok().filter(|limit| *limit > 0)?;
+    // The call that must have expired before another fits is the limit-th from the end.
+    let blocking = window.get(window.len().checked_sub(limit)?)?;
+    Some((*blocking + length).saturating_duration_since(now)).filter(|wait| !wait.is_zero())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_burst_is_told_how_long_to_wait_and_the_hour_is_not() {
+        let limits = RateLimits { per_minute: 2, per_hour: 3, ..RateLimits::default() };
+        let mut limiter = Limiter::new(limits);
+        let start = Instant::now();
+        let mut admit =
+            |seconds| limiter.admit("t", &Method::GET, "/v2/droplets", start + Duration::from_secs(seconds));
+        assert!(admit(0).refused.is_none());
+        assert!(admit(1).refused.is_none());
+        assert_eq!(admit(2).refused, Some(Some(Duration::from_secs(58))));
+        let third = admit(61);
+        assert!(third.refused.is_none());
+        assert_eq!(third.remaining, 0);
+        assert_eq!(admit(130).refused, Some(None));
+        assert!(admit(3600).refused.is_none());
+    }
+}

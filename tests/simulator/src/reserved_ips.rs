@@ -1,0 +1,101 @@
+//! Reserved addresses: reserve, assign, unassign, release.
+
+use crate::actions::{self, Resource};
+use crate::cloud::Cloud;
+use crate::reply::{Refusal, Reply};
+use crate::request::Call;
+use crate::store::text_of;
+use axum::http::StatusCode;
+use serde_json::{Value, json};
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+/// POST /v2/reserved_ips: for a region, or at once for a droplet.
+pub(crate) fn create(cloud: &mut Cloud, call: &Call) -> Result<Reply, Refusal> {
+    let droplet_id = call.body.get("droplet_id").filter(|it| !it.is_null()).map(text_of);
+    let region = match &droplet_id {
+        Some(id) => cloud.store.get("droplets", id).ok_or_else(Refusal::not_found)?.pointer("/region/slug").cloned(),
+        None => call.body.get("region").cloned(),
+    };
+    let region = region.ok_or_else(|| Refusal::unprocessable("region or droplet_id is required"))?;
+    let [.., a, b] = cloud.next_id().to_be_bytes();
+    let ip = Ipv4Addr::new(203, 0, 113 ^ a, b).to_string();
+    let document = cloud.put("reserved_ips", json!({"ip": ip, "region": region})).map_err(Refusal::unprocessable)?;
+    let mut body = json!({"reserved_ip": document});
+    if let Some(droplet) = droplet_id {
+        let action = start_assigning(cloud, call, "reserved_ips", &ip, Some(&droplet))?;
+        let link = json!({"id": droplet.parse::<u64>().ok(), "rel": "droplet", "href": format!("{}/v2/droplets/{droplet}", call.origin)});
+        body = json!({
+            "reserved_ip": cloud.store.get("reserved_ips", &ip),
+            "links": {"droplets": [link], "actions": [actions::link(&action, "assign_ip", &call.origin)]},
+        });
+    }
+    Ok(Reply::json(StatusCode::ACCEPTED, &body))
+}
+
+/// POST /v2/reserved_ipv6
+pub(crate) fn create_v6(cloud: &mut Cloud, call: &Call) -> Result<Reply, Refusal> {
+    let region = call.text("region_slug").ok_or_else(|| Refusal::unprocessable("region_slug can't be blank"))?;
+    let id = u128::from(cloud.next_id());
+    let ip = Ipv6Addr::from_bits(0x2001_0db8_0dc9_0000_0000_0000_0000_0000 | id).to_string();
+    let document =
+        cloud.put("reserved_ipv6", json!({"ip": ip, "region_slug": region})).map_err(Refusal::unprocessable)?;
+    let brief = json!({"ip": document.get("ip"), "region_slug": region, "reserved_at": document.get("reserved_at")});
+    Ok(Reply::json(StatusCode::CREATED, &json!({"reserved_ipv6": brief})))
+}
+
+/// POST /v2/reserved_ips/{ip}/actions and /v2/reserved_ipv6/{ip}/actions
+pub(crate) fn start(cloud: &mut Cloud, collection: &'static str, ip: &str, call: &Call) -> Result<Reply, Refusal> {
+    if !cloud.store.contains(collection, ip) {
+        return Err(Refusal::not_found());
+    }
+    if cloud.is_busy(collection, ip) {
+        return Err(Refusal::unprocessable("The reserved IP already has a pending event."));
+    }
+    let action = match call.text("type") {
+        Some("assign") => {
+            let droplet = call.body.get("droplet_id").map(text_of).unwrap_or_default();
+            start_assigning(cloud, call, collection, ip, Some(&droplet))?
+        }
+        Some("unassign") => start_assigning(cloud, call, collection, ip, None)?,
+        other => return Err(Refusal::unprocessable(format!("{other:?} is not a valid action type"))),
+    };
+    Ok(actions::started(StatusCode::CREATED, &action))
+}
+
+fn start_assigning(
+    cloud: &mut Cloud,
+    call: &Call,
+    collection: &'static str,
+    ip: &str,
+    droplet: Option<&str>,
+) -> Result<Value, Refusal> {
+    let document = match droplet {
+        Some(id) => cloud.store.get("droplets", id).ok_or_else(Refusal::not_found)?,
+        None => Value::Null,
+    };
+    let unassigned = cloud.store.get(collection, ip).is_some_and(|it| it.get("droplet").is_none_or(Value::is_null));
+    if droplet.is_none() && unassigned {
+        return Err(Refusal::unprocessable("The reserved IP is not assigned to a Droplet."));
+    }
+    let resource = Resource::of(cloud, collection, ip);
+    lock(cloud, collection, ip, true);
+    let kind = if droplet.is_some() { "assign_ip" } else { "unassign_ip" };
+    let ip = ip.to_owned();
+    Ok(actions::start(cloud, call, &resource, kind, move |cloud| {
+        set_droplet(cloud, collection, &ip, document);
+        lock(cloud, collection, &ip, false);
+    }))
+}
+
+fn lock(cloud: &mut Cloud, collection: &str, ip: &str, locked: bool) {
+    cloud.store.edit(collection, ip, |document| {
+        if let Some(it) = document.get_mut("locked") {
+            *it = Value::from(locked);
+        }
+    });
+}
+
+/// Writes down which droplet an address leads to.
+pub(crate) fn set_droplet(cloud: &mut Cloud, collection: &str, ip: &str, droplet: Value) {
+    cloud.store.edit(collection, ip, |document| document["droplet"] = droplet);
+}

@@ -1,0 +1,214 @@
+//! Where documents live: collections by their path below `/v2`, each row kept as the JSON text that pages are cut from.
+//!
+//! A page is then a matter of copying text: nothing is parsed or serialised again, and only filters look at all rows,
+//! through the few facts kept beside each text.
+
+use crate::fleet::Fleet;
+use serde_json::Value;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Instant;
+
+/// All collections of the account.
+#[derive(Debug, Default)]
+pub(crate) struct Store {
+    collections: BTreeMap<String, Collection>,
+    fleet: Option<Fleet>,
+}
+
+/// The rows of one list, oldest first.
+#[derive(Debug, Default)]
+pub(crate) struct Collection {
+    rows: Vec<Row>,
+    /// Row number by id; numbers only grow, so rows are found by binary search though earlier ones go away.
+    numbers: HashMap<String, u64>,
+    next: u64,
+    gpus: usize,
+}
+
+/// One resource.
+#[derive(Debug)]
+pub(crate) struct Row {
+    number: u64,
+    pub(crate) id: String,
+    pub(crate) facts: Arc<Facts>,
+    document: Document,
+}
+
+#[derive(Debug)]
+enum Document {
+    Text(String),
+    /// The n-th droplet of the generated fleet, written out when it is read.
+    Generated(u32),
+}
+
+/// What filters ask about a row.
+#[derive(Debug, Default)]
+pub(crate) struct Facts {
+    pub(crate) name: Option<String>,
+    pub(crate) tags: Vec<String>,
+    pub(crate) gpu: bool,
+    pub(crate) public: Option<bool>,
+    /// `type` or, for snapshots and actions, `resource_type`.
+    pub(crate) kind: Option<String>,
+    pub(crate) resource: Option<String>,
+    pub(crate) region: Option<String>,
+    pub(crate) created: Option<Instant>,
+}
+
+impl Facts {
+    fn of(document: &Value, created: Instant) -> Self {
+        let text = |field: &str| document.get(field).and_then(Value::as_str).map(str::to_owned);
+        let region = document.get("region");
+        Self {
+            name: text("name"),
+            tags: crate::tags::of(document),
+            gpu: document.get("size_slug").and_then(Value::as_str).is_some_and(|slug| slug.starts_with("gpu-")),
+            public: document.get("public").and_then(Value::as_bool),
+            kind: text("resource_type").or_else(|| text("type")),
+            resource: document.get("resource_id").map(text_of),
+            region: region.and_then(|it| it.get("slug").unwrap_or(it).as_str()).map(str::to_owned),
+            created: Some(created),
+        }
+    }
+
+    pub(crate) fn tagged(&self, tag: &str) -> bool {
+        self.tags.iter().any(|it| it.eq_ignore_ascii_case(tag))
+    }
+}
+
+impl Row {
+    /// The resource's name.
+    pub(crate) fn named(&self, name: &str) -> bool {
+        match &self.document {
+            Document::Text(_) => self.facts.name.as_deref() == Some(name),
+            Document::Generated(n) => Fleet::name(*n) == name,
+        }
+    }
+}
+
+impl Collection {
+    pub(crate) fn rows(&self) -> &[Row] {
+        &self.rows
+    }
+
+    /// How many rows are GPU droplets: with none, the droplets' list needs no filter.
+    pub(crate) fn gpus(&self) -> usize {
+        self.gpus
+    }
+
+    fn place(&self, id: &str) -> Option<usize> {
+        let number = self.numbers.get(id)?;
+        self.rows.binary_search_by_key(number, |row| row.number).ok()
+    }
+
+    fn row(&self, id: &str) -> Option<&Row> {
+        self.rows.get(self.place(id)?)
+    }
+
+    fn put(&mut self, id: &str, facts: Facts, document: Document) {
+        self.put_shared(id, Arc::new(facts), document);
+    }
+
+    fn put_shared(&mut self, id: &str, facts: Arc<Facts>, document: Document) {
+        self.gpus += usize::from(facts.gpu);
+        if let Some(row) = self.place(id).and_then(|place| self.rows.get_mut(place)) {
+            self.gpus -= usize::from(row.facts.gpu);
+            row.facts = facts;
+            row.document = document;
+        } else {
+            let number = self.next;
+            self.next += 1;
+            self.numbers.insert(id.to_owned(), number);
+            self.rows.push(Row { number, id: id.to_owned(), facts, document });
+        }
+    }
+
+    fn remove(&mut self, id: &str) -> Option<Row> {
+        let place = self.place(id)?;
+        self.numbers.remove(id);
+        let row = self.rows.remove(place);
+        self.gpus -= usize::from(row.facts.gpu);
+        Some(row)
+    }
+}
+
+impl Store {
+    pub(crate) fn collection(&self, collection: &str) -> Option<&Collection> {
+        self.collections.get(collection)
+    }
+
+    pub(crate) fn contains(&self, collection: &str, id: &str) -> bool {
+        self.collection(collection).is_some_and(|it| it.place(id).is_some())
+    }
+
+    pub(crate) fn row(&self, collection: &str, id: &str) -> Option<&Row> {
+        self.collection(collection)?.row(id)
+    }
+
+    /// Appends a row's JSON text.
+    pub(crate) fn write(&self, row: &Row, to: &mut String) {
+        match (&row.document, &self.fleet) {
+            (Document::Text(text), _) => to.push_str(text),
+            (Document::Generated(n), Some(fleet)) => fleet.write(*n, to),
+            (Document::Generated(_), None) => to.push_str("{}"),
+        }
+    }
+
+    pub(crate) fn text(&self, collection: &str, id: &str) -> Option<String> {
+        let mut text = String::new();
+        self.write(self.row(collection, id)?, &mut text);
+        Some(text)
+    }
+
+    pub(crate) fn get(&self, collection: &str, id: &str) -> Option<Value> {
+        serde_json::from_str(&self.text(collection, id)?).ok()
+    }
+
+    /// All documents of a (small) collection, oldest first.
+    pub(crate) fn all(&self, collection: &str) -> Vec<Value> {
+        let rows = self.collection(collection).map(Collection::rows).unwrap_or_default();
+        rows.iter().filter_map(|row| self.get(collection, &row.id)).collect()
+    }
+
+    /// Adds or replaces a document; a replaced one keeps its place and its age.
+    pub(crate) fn put(&mut self, collection: &str, id: &str, document: &Value) {
+        let created = self.row(collection, id).and_then(|row| row.facts.created).unwrap_or_else(Instant::now);
+        let facts = Facts::of(document, created);
+        let collection = self.collections.entry(collection.to_owned()).or_default();
+        collection.put(id, facts, Document::Text(document.to_string()));
+    }
+
+    /// Changes a document in place; `None` when there is none.
+    pub(crate) fn edit(&mut self, collection: &str, id: &str, change: impl FnOnce(&mut Value)) -> Option<Value> {
+        let mut document = self.get(collection, id)?;
+        change(&mut document);
+        self.put(collection, id, &document);
+        Some(document)
+    }
+
+    pub(crate) fn remove(&mut self, collection: &str, id: &str) -> bool {
+        self.collections.get_mut(collection).and_then(|it| it.remove(id)).is_some()
+    }
+
+    /// Forgets a collection and those below it: a domain takes its records along.
+    pub(crate) fn remove_below(&mut self, path: &str) {
+        let below = format!("{path}/");
+        self.collections.retain(|name, _| !name.starts_with(&below));
+    }
+
+    /// Adds a generated fleet of droplets.
+    pub(crate) fn add_fleet(&mut self, fleet: Fleet, count: u32) {
+        let facts = Arc::new(Facts { tags: Fleet::tags(), region: Some("nyc3".to_owned()), ..Facts::default() });
+        let droplets = self.collections.entry("droplets".to_owned()).or_default();
+        for n in 0..count {
+            droplets.put_shared(&Fleet::id(n).to_string(), Arc::clone(&facts), Document::Generated(n));
+        }
+        self.fleet = Some(fleet);
+    }
+}
+
+/// An id as text, whatever its JSON type.
+pub(crate) fn text_of(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}

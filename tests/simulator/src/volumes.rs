@@ -1,0 +1,139 @@
+//! Volumes: create, delete, attach, detach, grow.
+
+use crate::actions::{self, Resource};
+use crate::catalogue;
+use crate::cloud::Cloud;
+use crate::reply::{Refusal, Reply};
+use crate::request::Call;
+use crate::store::text_of;
+use axum::http::StatusCode;
+use serde_json::{Value, json};
+
+/// POST /v2/volumes
+pub(crate) fn create(cloud: &mut Cloud, call: &Call) -> Result<Reply, Refusal> {
+    let name =
+        call.text("name").filter(|it| !it.is_empty()).ok_or_else(|| Refusal::unprocessable("name can't be blank"))?;
+    let region = call.text("region").ok_or_else(|| Refusal::unprocessable("region can't be blank"))?;
+    if !catalogue::is_region(region) {
+        return Err(Refusal::unprocessable("region is invalid"));
+    }
+    let size = call.number("size_gigabytes").filter(|it| (1..=16_384).contains(it));
+    let size = size.ok_or_else(|| Refusal::unprocessable("size_gigabytes must be between 1 and 16384"))?;
+    let taken = cloud.store.all("volumes").iter().any(|it| {
+        it.get("name").and_then(Value::as_str) == Some(name)
+            && it.pointer("/region/slug").and_then(Value::as_str) == Some(region)
+    });
+    if taken {
+        return Err(Refusal::conflict("a volume with this name already exists in this region"));
+    }
+    let mut document = json!({"name": name, "region": region, "size_gigabytes": size});
+    for field in ["description", "filesystem_type", "filesystem_label", "tags"] {
+        if let Some(value) = call.body.get(field).filter(|it| !it.is_null()) {
+            document[field] = value.clone();
+        }
+    }
+    let volume = cloud.put("volumes", document).map_err(Refusal::unprocessable)?;
+    Ok(Reply::json(StatusCode::CREATED, &json!({"volume": volume})))
+}
+
+/// DELETE /v2/volumes/{id}
+pub(crate) fn delete(cloud: &mut Cloud, id: &str) -> Result<Reply, Refusal> {
+    let volume = cloud.store.get("volumes", id).ok_or_else(Refusal::not_found)?;
+    if !droplets_of(&volume).is_empty() || cloud.is_busy("volumes", id) {
+        return Err(Refusal::conflict("cannot delete a volume that is attached to a Droplet"));
+    }
+    cloud.remove("volumes", id);
+    Ok(Reply::nothing())
+}
+
+/// DELETE /v2/volumes?name=&region=
+pub(crate) fn delete_named(cloud: &mut Cloud, call: &Call) -> Result<Reply, Refusal> {
+    let id = named(cloud, call.parameter("name"), call.parameter("region")).ok_or_else(Refusal::not_found)?;
+    delete(cloud, &id)
+}
+
+/// POST /v2/volumes/actions
+pub(crate) fn start_named(cloud: &mut Cloud, call: &Call) -> Result<Reply, Refusal> {
+    let id = named(cloud, call.text("volume_name"), call.text("region")).ok_or_else(Refusal::not_found)?;
+    start(cloud, &id, call)
+}
+
+fn named(cloud: &Cloud, name: Option<&str>, region: Option<&str>) -> Option<String> {
+    let volumes = cloud.store.all("volumes");
+    let volume = volumes.iter().find(|it| {
+        it.get("name").and_then(Value::as_str) == name
+            && (region.is_none() || it.pointer("/region/slug").and_then(Value::as_str) == region)
+    })?;
+    volume.get("id").and_then(Value::as_str).map(str::to_owned)
+}
+
+/// POST /v2/volumes/{id}/actions
+pub(crate) fn start(cloud: &mut Cloud, id: &str, call: &Call) -> Result<Reply, Refusal> {
+    let volume = cloud.store.get("volumes", id).ok_or_else(Refusal::not_found)?;
+    if cloud.is_busy("volumes", id) {
+        return Err(Refusal::unprocessable("Volume already has a pending event."));
+    }
+    let resource = Resource::of(cloud, "volumes", id);
+    let kind = call.text("type").unwrap_or_default();
+    let volume_id = id.to_owned();
+    let action = match kind {
+        "attach" | "detach" => {
+            let on = kind == "attach";
+            let droplet = call.body.get("droplet_id").map(text_of).unwrap_or_default();
+            check_attachment(cloud, &volume, &droplet, on)?;
+            let kind = if on { "attach_volume" } else { "detach_volume" };
+            actions::start(cloud, call, &resource, kind, move |cloud| set_attached(cloud, &volume_id, &droplet, on))
+        }
+        "resize" => {
+            let now = volume.get("size_gigabytes").and_then(Value::as_u64).unwrap_or_default();
+            let size = call.number("size_gigabytes").filter(|it| *it <= 16_384);
+            let size = size.ok_or_else(|| Refusal::unprocessable("size_gigabytes must be between 1 and 16384"))?;
+            if size <= now {
+                return Err(Refusal::unprocessable("new size must be larger than the current size"));
+            }
+            actions::start(cloud, call, &resource, "resize", move |cloud| {
+                cloud.store.edit("volumes", &volume_id, |volume| volume["size_gigabytes"] = Value::from(size));
+            })
+        }
+        _ => return Err(Refusal::unprocessable(format!("{kind:?} is not a valid action type"))),
+    };
+    Ok(actions::started(StatusCode::ACCEPTED, &action))
+}
+
+fn check_attachment(cloud: &Cloud, volume: &Value, droplet_id: &str, on: bool) -> Result<(), Refusal> {
+    let droplet = cloud.store.get("droplets", droplet_id).ok_or_else(Refusal::not_found)?;
+    let attached = droplets_of(volume);
+    let here = attached.iter().any(|it| it == droplet_id);
+    if !on && !here {
+        return Err(Refusal::unprocessable("volume is not attached to this Droplet"));
+    }
+    if on && here {
+        return Err(Refusal::unprocessable("volume is already attached to this Droplet"));
+    }
+    if on && !attached.is_empty() {
+        return Err(Refusal::unprocessable("volume is already attached to another Droplet"));
+    }
+    if on && droplet.pointer("/region/slug") != volume.pointer("/region/slug") {
+        return Err(Refusal::unprocessable("volume and Droplet must be in the same region"));
+    }
+    Ok(())
+}
+
+fn droplets_of(volume: &Value) -> Vec<String> {
+    volume.get("droplet_ids").and_then(Value::as_array).into_iter().flatten().map(text_of).collect()
+}
+
+/// Writes an attachment down on both sides.
+pub(crate) fn set_attached(cloud: &mut Cloud, volume: &str, droplet: &str, on: bool) {
+    let set = |document: &mut Value, field: &str, id: Value| {
+        if let Some(ids) = document.get_mut(field).and_then(Value::as_array_mut) {
+            ids.retain(|it| it != &id);
+            if on {
+                ids.push(id);
+            }
+        }
+    };
+    let droplet_number = Value::from(droplet.parse::<u64>().unwrap_or_default());
+    cloud.store.edit("volumes", volume, |document| set(document, "droplet_ids", droplet_number));
+    cloud.store.edit("droplets", droplet, |document| set(document, "volume_ids", Value::from(volume)));
+}
