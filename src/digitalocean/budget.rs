@@ -1,4 +1,24 @@
 //! One budget of calls for the whole token: as fast as allowed, never faster.
+//!
+//! DigitalOcean counts calls in sliding windows. A bucket that refills steadily would allow a second burst while the
+//! first still counts, so the budget keeps the time of each call instead. A call counts from the moment it may be sent
+//! until a whole window after its answer: whenever in between the server counted it, it has left the server's window by
+//! then.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use super::client::Priority;
+use super::kinds::OwnLimit;
+
+/// The windows are kept a little longer than DigitalOcean's, for clocks that do not run alike.
+const MARGIN: Duration = Duration::from_millis(100);
+const MINUTE: Duration = Duration::from_secs(60).saturating_add(MARGIN);
+const HOUR: Duration = Duration::from_secs(3_600).saturating_add(MARGIN);
 
 /// How many calls the token may make, and how many of them sweeps leave to urgent calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,5 +36,375 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self { per_minute: 250, per_hour: 5_000, minute_reserve: 25, hour_reserve: 500 }
+    }
+}
+
+/// The budget of one token.
+#[derive(Debug)]
+pub(super) struct Budget {
+    limits: Limits,
+    state: Mutex<State>,
+    changed: Notify,
+}
+
+/// The right to make one call; dropping it says that the call has ended, however it did.
+#[derive(Debug)]
+pub(super) struct Permit {
+    budget: Arc<Budget>,
+    lane: Option<&'static str>,
+}
+
+/// What `ratelimit-*` headers said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Told {
+    /// The size of the server's budget.
+    pub(super) limit: usize,
+    /// What is left of it.
+    pub(super) remaining: usize,
+    /// In how long the oldest call leaves the server's window.
+    pub(super) reset: Duration,
+}
+
+/// What is left, for metrics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Left {
+    pub(super) minute: usize,
+    pub(super) hour: usize,
+    pub(super) paused: Option<Duration>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    calls: Log,
+    /// Paths with limits of their own.
+    lanes: HashMap<&'static str, Log>,
+    paused_until: Option<Instant>,
+    server: Option<Server>,
+}
+
+/// The server's view, which includes other users of the token.
+#[derive(Clone, Copy, Debug)]
+struct Server {
+    remaining: usize,
+    reserve: usize,
+    reset: Instant,
+}
+
+/// Calls of one kind of limit: those under way, and when each of the others ended, oldest first.
+#[derive(Debug, Default)]
+struct Log {
+    under_way: usize,
+    ended: VecDeque<Instant>,
+}
+
+/// Why a call has to wait.
+enum Wait {
+    /// Until this time at the latest.
+    Until(Instant),
+    /// Until another call ends.
+    ForAnother,
+}
+
+impl Budget {
+    pub(super) fn new(limits: Limits) -> Arc<Self> {
+        Arc::new(Self { limits, state: Mutex::default(), changed: Notify::new() })
+    }
+
+    /// Waits until a call may be made. `lane` names a limit that the path has of its own.
+    pub(super) async fn acquire(
+        self: &Arc<Self>,
+        priority: Priority,
+        lane: Option<(&'static str, OwnLimit)>,
+    ) -> Permit {
+        loop {
+            let changed = self.changed.notified();
+            let wait = match self.state().take(&self.limits, priority, lane, Instant::now()) {
+                Ok(()) => return Permit { budget: Arc::clone(self), lane: lane.map(|(name, _)| name) },
+                Err(wait) => wait,
+            };
+            match wait {
+                Wait::ForAnother => changed.await,
+                Wait::Until(time) => {
+                    tokio::select! {
+                        () = tokio::time::sleep_until(time) => {}
+                        () = changed => {}
+                    }
+                }
+            }
+        }
+    }
+
+    /// Takes over what the server said about the whole token.
+    pub(super) fn told(&self, told: Told) {
+        let now = Instant::now();
+        let mut state = self.state();
+        // Calls under way may not be counted in what the server said.
+        let mut remaining = told.remaining.saturating_sub(state.calls.under_way);
+        if let Some(before) = state.server.filter(|before| now < before.reset) {
+            // Nothing has left the server's window since: an answer that says more was overtaken by another.
+            remaining = remaining.min(before.remaining);
+        }
+        let reserve = self.limits.hour_reserve.min(told.limit / 10);
+        state.server = Some(Server { remaining, reserve, reset: now + told.reset.min(HOUR) });
+    }
+
+    /// Lets all calls of the token wait, because the server said so.
+    pub(super) fn pause(&self, time: Duration) {
+        let until = Instant::now() + time.min(HOUR);
+        let mut state = self.state();
+        state.paused_until = Some(state.paused_until.map_or(until, |before| before.max(until)));
+    }
+
+    /// What is left to sweeps.
+    pub(super) fn left(&self) -> Left {
+        let now = Instant::now();
+        let mut state = self.state();
+        state.calls.forget(now, HOUR);
+        let minute = self.limits.of_minute(Priority::Sweep).saturating_sub(state.calls.used(now, MINUTE));
+        let mut hour = self.limits.of_hour(Priority::Sweep).saturating_sub(state.calls.used(now, HOUR));
+        if let Some(server) = state.server.filter(|server| now < server.reset) {
+            hour = hour.min(server.remaining.saturating_sub(server.reserve));
+        }
+        let paused = state.paused_until.and_then(|until| until.checked_duration_since(now));
+        Left { minute, hour, paused: paused.filter(|paused| !paused.is_zero()) }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Nothing that holds the lock can panic half-way through a change.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        let now = Instant::now();
+        let mut state = self.budget.state();
+        state.calls.end(now);
+        if let Some(log) = self.lane.and_then(|lane| state.lanes.get_mut(lane)) {
+            log.end(now);
+        }
+        drop(state);
+        self.budget.changed.notify_waiters();
+    }
+}
+
+impl Limits {
+    /// At least one call, so that a budget that is all reserve does not stand still.
+    fn of_minute(&self, priority: Priority) -> usize {
+        match priority {
+            Priority::Sweep => self.per_minute.saturating_sub(self.minute_reserve).max(1),
+            Priority::Urgent => self.per_minute.max(1),
+        }
+    }
+
+    fn of_hour(&self, priority: Priority) -> usize {
+        match priority {
+            Priority::Sweep => self.per_hour.saturating_sub(self.hour_reserve).max(1),
+            Priority::Urgent => self.per_hour.max(1),
+        }
+    }
+}
+
+impl State {
+    /// Counts one more call as under way, or says what to wait for.
+    fn take(
+        &mut self,
+        limits: &Limits,
+        priority: Priority,
+        lane: Option<(&'static str, OwnLimit)>,
+        now: Instant,
+    ) -> Result<(), Wait> {
+        if let Some(until) = self.paused_until.filter(|until| now < *until) {
+            return Err(Wait::Until(until));
+        }
+        self.calls.forget(now, HOUR);
+        self.calls.room(now, MINUTE, limits.of_minute(priority))?;
+        self.calls.room(now, HOUR, limits.of_hour(priority))?;
+        if let Some(server) = self.server {
+            let reserve = if priority == Priority::Sweep { server.reserve } else { 0 };
+            if server.remaining <= reserve {
+                if now < server.reset {
+                    return Err(Wait::Until(server.reset));
+                }
+                // At least one call has left the server's window. One call goes; its answer says how many more may.
+                if self.calls.under_way > 0 {
+                    return Err(Wait::ForAnother);
+                }
+            }
+        }
+        if let Some((name, limit)) = lane {
+            let log = self.lanes.entry(name).or_default();
+            let window = limit.window + MARGIN;
+            log.forget(now, window);
+            log.room(now, window, limit.calls)?;
+            log.under_way += 1;
+        }
+        if let Some(server) = &mut self.server {
+            server.remaining = server.remaining.saturating_sub(1);
+        }
+        self.calls.under_way += 1;
+        Ok(())
+    }
+}
+
+impl Log {
+    fn end(&mut self, now: Instant) {
+        self.under_way = self.under_way.saturating_sub(1);
+        self.ended.push_back(now);
+    }
+
+    fn forget(&mut self, now: Instant, window: Duration) {
+        while self.ended.front().is_some_and(|ended| *ended + window <= now) {
+            self.ended.pop_front();
+        }
+    }
+
+    fn used(&self, now: Instant, window: Duration) -> usize {
+        self.under_way + self.ended.len() - self.ended.partition_point(|ended| *ended + window <= now)
+    }
+
+    fn room(&self, now: Instant, window: Duration, limit: usize) -> Result<(), Wait> {
+        let used = self.used(now, window);
+        if used < limit {
+            return Ok(());
+        }
+        // So many calls must leave the window before there is room for one.
+        let first = self.ended.partition_point(|ended| *ended + window <= now);
+        match self.ended.get(first + used - limit) {
+            Some(ended) => Err(Wait::Until(*ended + window)),
+            None => Err(Wait::ForAnother),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rand::{RngExt, SeedableRng, rngs::StdRng};
+
+    fn limits(per_minute: usize, per_hour: usize) -> Limits {
+        Limits { per_minute, per_hour, minute_reserve: per_minute / 10, hour_reserve: per_hour / 10 }
+    }
+
+    /// Makes `calls` calls of random lengths, which the server counts at a random moment within each; returns these.
+    async fn counted_by_server(budget: &Arc<Budget>, calls: usize, seed: u64) -> Vec<Instant> {
+        let mut random = StdRng::seed_from_u64(seed);
+        let mut tasks = tokio::task::JoinSet::new();
+        for _ in 0..calls {
+            let budget = Arc::clone(budget);
+            let (before, after) = (random.random_range(0..5_000), random.random_range(0..5_000));
+            let priority = if random.random_bool(0.2) { Priority::Urgent } else { Priority::Sweep };
+            tasks.spawn(async move {
+                let permit = budget.acquire(priority, None).await;
+                tokio::time::sleep(Duration::from_millis(before)).await;
+                let counted = Instant::now();
+                tokio::time::sleep(Duration::from_millis(after)).await;
+                drop(permit);
+                counted
+            });
+        }
+        let mut counted = tasks.join_all().await;
+        counted.sort();
+        counted
+    }
+
+    fn most_in_any(window: Duration, counted: &[Instant]) -> usize {
+        let until = |first: &Instant| counted.partition_point(|time| *time < *first + window);
+        counted.iter().enumerate().map(|(at, first)| until(first) - at).max().unwrap_or(0)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn no_window_of_the_server_ever_holds_more_calls_than_allowed() {
+        for seed in 0..5 {
+            let budget = Budget::new(limits(50, 400));
+            let counted = counted_by_server(&budget, 900, seed).await;
+            assert!(most_in_any(Duration::from_secs(60), &counted) <= 50, "seed {seed}");
+            assert!(most_in_any(Duration::from_secs(3_600), &counted) <= 400, "seed {seed}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn calls_run_at_full_speed_until_the_reserve_and_urgent_ones_into_it() {
+        let budget = Budget::new(limits(50, 400));
+        let start = Instant::now();
+        for _ in 0..45 {
+            drop(budget.acquire(Priority::Sweep, None).await);
+        }
+        assert_eq!(start.elapsed(), Duration::ZERO);
+        assert_eq!(budget.left().minute, 0);
+        for _ in 0..5 {
+            drop(budget.acquire(Priority::Urgent, None).await);
+        }
+        assert_eq!(start.elapsed(), Duration::ZERO);
+        drop(budget.acquire(Priority::Urgent, None).await);
+        assert_eq!(start.elapsed().as_secs(), 60);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn calls_of_others_on_the_same_token_are_seen_in_the_headers() {
+        let budget = Budget::new(Limits::default());
+        let permit = budget.acquire(Priority::Sweep, None).await;
+        drop(permit);
+        budget.told(Told { limit: 5_000, remaining: 502, reset: Duration::from_secs(90) });
+        let start = Instant::now();
+        drop(budget.acquire(Priority::Sweep, None).await);
+        drop(budget.acquire(Priority::Sweep, None).await);
+        assert_eq!(start.elapsed(), Duration::ZERO);
+        // The rest is reserve: the sweep waits for the oldest call to expire, an urgent one does not.
+        drop(budget.acquire(Priority::Urgent, None).await);
+        assert_eq!(start.elapsed(), Duration::ZERO);
+        drop(budget.acquire(Priority::Sweep, None).await);
+        assert_eq!(start.elapsed().as_secs(), 90);
+        budget.told(Told { limit: 5_000, remaining: 4_000, reset: Duration::from_secs(10) });
+        drop(budget.acquire(Priority::Sweep, None).await);
+        assert_eq!(start.elapsed().as_secs(), 90);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_that_was_overtaken_does_not_raise_the_budget() {
+        let budget = Budget::new(Limits::default());
+        budget.told(Told { limit: 5_000, remaining: 500, reset: Duration::from_secs(30) });
+        budget.told(Told { limit: 5_000, remaining: 510, reset: Duration::from_secs(30) });
+        let start = Instant::now();
+        drop(budget.acquire(Priority::Sweep, None).await);
+        assert_eq!(start.elapsed().as_secs(), 30);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_pause_holds_all_calls_even_urgent_ones() {
+        let budget = Budget::new(Limits::default());
+        budget.pause(Duration::from_secs(7));
+        budget.pause(Duration::from_secs(2));
+        assert_eq!(budget.left().paused, Some(Duration::from_secs(7)));
+        let start = Instant::now();
+        drop(budget.acquire(Priority::Urgent, None).await);
+        assert_eq!(start.elapsed().as_secs(), 7);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_path_with_a_limit_of_its_own_does_not_slow_the_others() {
+        let budget = Budget::new(Limits::default());
+        let lane = Some(("/v2/account/keys", OwnLimit { calls: 2, window: Duration::from_secs(10) }));
+        let start = Instant::now();
+        for _ in 0..2 {
+            drop(budget.acquire(Priority::Sweep, lane).await);
+        }
+        drop(budget.acquire(Priority::Sweep, None).await);
+        assert_eq!(start.elapsed(), Duration::ZERO);
+        drop(budget.acquire(Priority::Sweep, lane).await);
+        assert_eq!(start.elapsed().as_secs(), 10);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_call_that_is_given_up_still_counts() {
+        let budget = Budget::new(limits(10, 100));
+        for _ in 0..9 {
+            let call = async {
+                let _permit = budget.acquire(Priority::Sweep, None).await;
+                tokio::time::sleep(Duration::from_secs(9)).await;
+            };
+            assert!(tokio::time::timeout(Duration::from_millis(10), call).await.is_err());
+        }
+        assert_eq!(budget.left().minute, 0);
     }
 }

@@ -1,1 +1,326 @@
+//! Reads one page of a list in a single pass that borrows: the rows stay text, and only their ids are read.
 
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::Deserialize;
+use serde::de::{self, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
+
+/// What a page says besides its rows.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Page {
+    /// How many rows it has.
+    pub(super) rows: usize,
+    /// `meta.total`.
+    pub(super) total: Option<u64>,
+    /// `links.pages.next`.
+    pub(super) next: Option<String>,
+}
+
+/// Reads the page `text`, whose rows stand under `key` and have their id under `id_field`, and hands each row's id and
+/// text to `row`.
+///
+/// # Errors
+/// Where the page is not what the API documents; rows may have been handed on by then.
+pub(super) fn read(
+    text: &str,
+    key: &str,
+    id_field: &str,
+    mut row: impl FnMut(&str, &str) -> Result<(), String>,
+) -> Result<Page, String> {
+    let mut page = Page::default();
+    let mut found = Found::Nothing;
+    let mut has_meta = false;
+    let mut broken = None;
+    let mut take = |raw: &RawValue| {
+        let text = raw.get();
+        let outcome = id_of(text, id_field)
+            .ok_or_else(|| format!("a row of {key:?} has no {id_field:?}"))
+            .and_then(|id| row(&id, text));
+        outcome.map_err(|why| broken = Some(why)).is_ok()
+    };
+    let mut deserializer = serde_json::Deserializer::from_str(text);
+    let envelope = Envelope { key, page: &mut page, found: &mut found, has_meta: &mut has_meta, row: &mut take };
+    let outcome = envelope.deserialize(&mut deserializer).and_then(|()| deserializer.end());
+    if let Some(why) = broken {
+        return Err(why);
+    }
+    outcome.map_err(|error| error.to_string())?;
+    match found {
+        Found::List => Ok(page),
+        // Go's nil list, and protobuf's empty one, which is left out. An error page has no `meta`.
+        Found::Null => Ok(page),
+        Found::Nothing if has_meta && page.total.unwrap_or(0) == 0 => Ok(page),
+        Found::Nothing => Err(format!("it has no {key:?}")),
+    }
+}
+
+/// The text of what stands under `key` in the object `text`.
+///
+/// # Errors
+/// Where `text` is not an object with an object under `key`.
+pub(super) fn unwrap<'a>(text: &'a str, key: &str) -> Result<&'a str, String> {
+    struct Of<'k>(&'k str);
+    impl<'de> Visitor<'de> for Of<'_> {
+        type Value = Option<&'de RawValue>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("an object")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+            let mut found = None;
+            while let Some(key) = map.next_key::<Cow<'de, str>>()? {
+                if key == self.0 {
+                    found = Some(map.next_value()?);
+                } else {
+                    map.next_value::<IgnoredAny>()?;
+                }
+            }
+            Ok(found)
+        }
+    }
+    let mut deserializer = serde_json::Deserializer::from_str(text);
+    let found = deserializer.deserialize_map(Of(key)).map_err(|error| error.to_string())?;
+    deserializer.end().map_err(|error| error.to_string())?;
+    match found {
+        Some(raw) if raw.get().starts_with('{') => Ok(raw.get()),
+        Some(_) => Err(format!("{key:?} is not an object")),
+        None => Err(format!("it has no {key:?}")),
+    }
+}
+
+/// The id of the row `text`. Reads no further than the id.
+fn id_of<'a>(text: &'a str, id_field: &str) -> Option<Cow<'a, str>> {
+    struct Id<'a, 'k> {
+        field: &'k str,
+        found: &'k mut Option<&'a RawValue>,
+    }
+    impl<'de> Visitor<'de> for Id<'de, '_> {
+        type Value = ();
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("an object")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+            while let Some(key) = map.next_key::<Cow<'de, str>>()? {
+                if key == self.field {
+                    *self.found = Some(map.next_value()?);
+                    return Ok(());
+                }
+                map.next_value::<IgnoredAny>()?;
+            }
+            Ok(())
+        }
+    }
+    let mut found = None;
+    // An error after the id only says that reading stopped early; the row's text is known to be whole.
+    let _ = serde_json::Deserializer::from_str(text).deserialize_map(Id { field: id_field, found: &mut found });
+    let raw = found?.get();
+    if raw.starts_with('"') {
+        let id: Cow<'a, str> = serde_json::from_str::<Text<'a>>(raw).ok()?.0;
+        return (!id.is_empty()).then_some(id);
+    }
+    raw.bytes().all(|byte| byte.is_ascii_digit()).then_some(Cow::Borrowed(raw))
+}
+
+/// A string, borrowed where it has no escapes.
+#[derive(Deserialize)]
+struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+
+enum Found {
+    Nothing,
+    Null,
+    List,
+}
+
+/// The page's object.
+struct Envelope<'p, F> {
+    key: &'p str,
+    page: &'p mut Page,
+    found: &'p mut Found,
+    has_meta: &'p mut bool,
+    row: &'p mut F,
+}
+
+impl<'de, F: FnMut(&RawValue) -> bool> DeserializeSeed<'de> for Envelope<'_, F> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'de, F: FnMut(&RawValue) -> bool> Visitor<'de> for Envelope<'_, F> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        while let Some(key) = map.next_key::<Cow<'de, str>>()? {
+            if key == self.key {
+                *self.found = map.next_value_seed(Rows { rows: &mut self.page.rows, row: &mut *self.row })?;
+            } else if key == "meta" {
+                let meta: Option<Meta> = map.next_value()?;
+                *self.has_meta = meta.is_some();
+                self.page.total = meta.and_then(|meta| meta.total);
+            } else if key == "links" {
+                let links: Option<Links> = map.next_value()?;
+                self.page.next = links.and_then(|links| links.pages).and_then(|pages| pages.next);
+            } else {
+                map.next_value::<IgnoredAny>()?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The list of rows.
+struct Rows<'p, F> {
+    rows: &'p mut usize,
+    row: &'p mut F,
+}
+
+impl<'de, F: FnMut(&RawValue) -> bool> DeserializeSeed<'de> for Rows<'_, F> {
+    type Value = Found;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Found, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de, F: FnMut(&RawValue) -> bool> Visitor<'de> for Rows<'_, F> {
+    type Value = Found;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list of rows")
+    }
+
+    fn visit_unit<E: de::Error>(self) -> Result<Found, E> {
+        Ok(Found::Null)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut rows: A) -> Result<Found, A::Error> {
+        while let Some(raw) = rows.next_element::<&'de RawValue>()? {
+            *self.rows += 1;
+            if !(self.row)(raw) {
+                return Err(de::Error::custom("a row was refused"));
+            }
+        }
+        Ok(Found::List)
+    }
+}
+
+#[derive(Deserialize)]
+struct Meta {
+    total: Option<u64>,
+}
+
+#[derive(Deserialize)]
+struct Links {
+    pages: Option<Pages>,
+}
+
+#[derive(Deserialize)]
+struct Pages {
+    next: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rows(text: &str, id_field: &str) -> Result<(Page, Vec<(String, String)>), String> {
+        let mut rows = Vec::new();
+        let page = read(text, "droplets", id_field, |id, row| {
+            rows.push((id.to_owned(), row.to_owned()));
+            Ok(())
+        })?;
+        Ok((page, rows))
+    }
+
+    #[test]
+    fn a_page_gives_its_rows_as_they_were_written() {
+        let (page, rows) = rows(
+            r#"{"droplets": [ {"id": 1, "name": "a"},{"name" : "\"id\"", "nested": {"id": 7}, "id":"x\u0079"} ],
+                "links": {"pages": {"next": "https://api/v2/droplets?page=2", "last": "x"}}, "meta": {"total": 5}, "more": [1]}"#,
+            "id",
+        )
+        .unwrap();
+        assert_eq!(page, Page { rows: 2, total: Some(5), next: Some("https://api/v2/droplets?page=2".into()) });
+        assert_eq!(rows[0], ("1".into(), r#"{"id": 1, "name": "a"}"#.into()));
+        assert_eq!(rows[1].0, "xy");
+    }
+
+    #[test]
+    fn empty_pages_in_all_their_spellings_are_empty() {
+        for text in [
+            r#"{"droplets": [], "links": {}, "meta": {"total": 0}}"#,
+            r#"{"droplets": [], "links": {"pages": {}}}"#,
+            r#"{"droplets": null}"#,
+            r#"{"droplets": [], "links": null, "meta": null}"#,
+            r#"{"links": {"pages": {}}, "meta": {}}"#,
+        ] {
+            let (page, rows) = rows(text, "id").unwrap();
+            assert_eq!((page.rows, rows.len(), page.next), (0, 0, None), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_such_a_page_is_an_error() {
+        for text in [
+            "",
+            "null",
+            "[]",
+            "<html>",
+            r#"{"id": "server_error", "message": "no"}"#,
+            r#"{"meta": {"total": 3}}"#,
+            r#"{"droplets": {"id": 1}}"#,
+            r#"{"droplets": "none"}"#,
+            r#"{"droplets": [1]}"#,
+            r#"{"droplets": [{"name": "no id"}]}"#,
+            r#"{"droplets": [{"id": null}]}"#,
+            r#"{"droplets": [{"id": ""}]}"#,
+            r#"{"droplets": [{"id": -1}]}"#,
+            r#"{"droplets": [{"id": 1.5}]}"#,
+            r#"{"droplets": [{"id": {"id": 1}}]}"#,
+            r#"{"droplets": [{"id": 1}"#,
+            r#"{"droplets": [{"id": 1}]"#,
+            r#"{"droplets": [{"id": 1}]} trailing"#,
+            r#"{"droplets": [], "meta": {"total": -1}}"#,
+        ] {
+            assert!(rows(text, "id").is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_ends_the_page() {
+        let mut seen = 0;
+        let outcome = read(r#"{"droplets": [{"id": 1}, {"id": 2}, {"id": 3}]}"#, "droplets", "id", |id, _| {
+            seen += 1;
+            if id == "2" { Err("enough".into()) } else { Ok(()) }
+        });
+        assert_eq!((outcome, seen), (Err("enough".into()), 2));
+    }
+
+    #[test]
+    fn one_resource_is_unwrapped_as_it_was_written() {
+        assert_eq!(unwrap(r#"{"x": 1, "droplet": { "id": 1 }, "y": []}"#, "droplet"), Ok(r#"{ "id": 1 }"#));
+        for text in ["", "[]", "<html>", r#"{"message": "x"}"#, r#"{"droplet": null}"#, r#"{"droplet": {}"#] {
+            assert!(unwrap(text, "droplet").is_err(), "{text}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn cut_pages_never_pass_for_whole_ones(cut in 0_usize..120) {
+            let whole = r#"{"droplets": [{"id": 1, "name": "{\"id\": 2}"}, {"id": 2}], "links": {"pages": {}}, "meta": {"total": 2}}"#;
+            let cut = cut.min(whole.len() - 1);
+            proptest::prop_assert!(rows(&whole[..cut], "id").is_err());
+        }
+    }
+}
