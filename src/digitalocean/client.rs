@@ -1,10 +1,34 @@
 //! Asks DigitalOcean: one client per token, with timeouts, retries, and a budget shared by all its clones.
 
-use std::collections::BTreeMap;
-use std::time::Duration;
+use std::collections::hash_map::RandomState;
+use std::collections::{BTreeMap, HashSet};
+use std::error::Error as _;
+use std::fmt;
+use std::hash::BuildHasher;
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
 
-use super::budget::Limits;
-use super::{Error, ResourceKey, Token};
+use backon::{ExponentialBuilder, Retryable};
+use jiff::Timestamp;
+use reqwest::header::{AUTHORIZATION, DATE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
+use reqwest::{Response, Url};
+use serde::Deserialize;
+
+use super::budget::{Budget, Limits, Told};
+use super::{Error, Kind, ResourceKey, Token, pages};
+
+/// How long all calls wait after a 429 that does not say for how long.
+const UNTOLD_WAIT: Duration = Duration::from_secs(10);
+/// Rows of one page; DigitalOcean's largest.
+const PER_PAGE: &str = "200";
+/// How often a list is read before it counts as shifting.
+const WALKS: u32 = 4;
+/// How many pages a list can have: a guard against a server that always has one more.
+const MOST_PAGES: u32 = 10_000;
+/// How much of an answer that says no is read for its message.
+const ERROR_BODY_BYTES: usize = 64 << 10;
 
 /// Whose calls go first when the budget runs low.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,8 +53,8 @@ pub struct Retries {
 /// All that the client can be told. Made by [`Config::new`], which checks the address; the rest has defaults.
 #[derive(Clone, Debug)]
 pub struct Config {
-    pub(super) base_url: reqwest::Url,
-    pub(super) token: Token,
+    base_url: Url,
+    token: Token,
     /// The budget of the token.
     pub limits: Limits,
     /// How long a connection may take.
@@ -51,23 +75,64 @@ impl Config {
     /// # Errors
     /// Where the address is not one, or would send the token in clear text to another machine.
     pub fn new(base_url: &str, token: Token) -> Result<Self, Error> {
-        let base_url = reqwest::Url::parse(base_url).map_err(|error| Error::Config(error.to_string()))?;
         Ok(Self {
-            base_url,
+            base_url: checked(base_url)?,
             token,
             limits: Limits::default(),
             connect_timeout: Duration::from_secs(5),
             read_timeout: Duration::from_secs(15),
-            call_timeout: Duration::from_mins(1),
+            call_timeout: Duration::from_secs(60),
             max_body_bytes: 64 << 20,
             retries: Retries { tries: 4, base: Duration::from_secs(1), cap: Duration::from_secs(30) },
         })
     }
 }
 
+fn checked(text: &str) -> Result<Url, Error> {
+    let wrong =
+        |why: &str| Error::Config(format!("DIGITALOCEAN_API_URL {why}; the usual one is https://api.digitalocean.com"));
+    let mut url = Url::parse(text).map_err(|error| wrong(&format!("is not an address ({error})")))?;
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(wrong("must not hold a user or password"));
+    }
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err(wrong("must not have a query or fragment"));
+    }
+    match url.scheme() {
+        "https" => {}
+        "http" if on_loopback(&url) => {}
+        "http" => {
+            return Err(wrong(
+                "would send the token in clear text: http is only for this machine (127.0.0.1, localhost)",
+            ));
+        }
+        _ => return Err(wrong("must begin with https://")),
+    }
+    // Some tools want the version in the address; here it belongs to the paths.
+    let path = url.path().trim_end_matches('/');
+    let path = path.strip_suffix("/v2").unwrap_or(path).to_owned();
+    url.set_path(&path);
+    Ok(url)
+}
+
+fn on_loopback(url: &Url) -> bool {
+    url.host_str().is_some_and(|host| {
+        let address: Option<IpAddr> = host.trim_start_matches('[').trim_end_matches(']').parse().ok();
+        host == "localhost" || address.is_some_and(|address| address.is_loopback())
+    })
+}
+
 /// The client. Clones share connections, budget and counters.
-#[derive(Clone, Debug)]
-pub struct Client;
+#[derive(Clone)]
+pub struct Client(Arc<Shared>);
+
+struct Shared {
+    http: reqwest::Client,
+    authorization: HeaderValue,
+    config: Config,
+    budget: Arc<Budget>,
+    calls: Mutex<BTreeMap<(&'static str, u16), u64>>,
+}
 
 /// What has been used so far, for metrics.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -82,26 +147,352 @@ pub struct Usage {
     pub paused: Option<Duration>,
 }
 
+/// Takes the rows of a list.
+pub(super) trait Rows {
+    /// The list begins, maybe not for the first time: what came before does not count.
+    fn begin(&mut self);
+    /// A resource's id within its parent, and its document.
+    fn row(&mut self, id: &str, document: &str);
+}
+
+/// One call: where to, and how it is called in messages and metrics.
+struct Call {
+    kind: Kind,
+    url: Url,
+    /// The path with its placeholders.
+    route: &'static str,
+    priority: Priority,
+}
+
 impl Client {
     /// A client with its own connections and budget. Install a rustls provider first.
     ///
     /// # Errors
     /// Where the settings cannot work, or no rustls provider is installed.
-    pub fn new(_config: Config) -> Result<Self, Error> {
-        Ok(Self)
+    pub fn new(config: Config) -> Result<Self, Error> {
+        if rustls::crypto::CryptoProvider::get_default().is_none() {
+            return Err(Error::Config("no rustls provider is installed: install one before the first client".into()));
+        }
+        let mut builder = reqwest::Client::builder()
+            .user_agent(concat!("arcadia-operator/", env!("CARGO_PKG_VERSION")))
+            .redirect(reqwest::redirect::Policy::none())
+            .connect_timeout(config.connect_timeout)
+            .read_timeout(config.read_timeout)
+            .timeout(config.call_timeout);
+        if on_loopback(&config.base_url) {
+            // A proxy would see the token of a plain-text call, and could not reach this machine anyway.
+            builder = builder.no_proxy();
+        }
+        let http = builder.build().map_err(|error| Error::Config(format!("no HTTP client: {}", chain(&error))))?;
+        let authorization = config.token.header()?;
+        let budget = Budget::new(config.limits);
+        Ok(Self(Arc::new(Shared { http, authorization, config, budget, calls: Mutex::default() })))
     }
 
     /// The document of one resource as text; nothing where it does not exist (404).
     ///
     /// # Errors
     /// Where no trustworthy answer came.
-    pub async fn get(&self, _key: &ResourceKey, _priority: Priority) -> Result<Option<String>, Error> {
-        Err(Error::Config("not there yet".into()))
+    pub async fn get(&self, key: &ResourceKey, priority: Priority) -> Result<Option<String>, Error> {
+        let format = key.kind.id_format();
+        if !format.admits(&key.id) {
+            return Err(Error::BadId { resource: key.to_string(), says: format.says() });
+        }
+        let row = key.kind.row();
+        let (parent, id) = key.parts();
+        let url = self.url(row.get, parent, Some(id), &[])?;
+        let call = Call { kind: key.kind, url, route: row.get, priority };
+        let Some(body) = self.read(&call).await? else { return Ok(None) };
+        let text = utf8(&body).map_err(|why| call.malformed(why))?;
+        let document = pages::unwrap(text, row.envelope).map_err(|why| call.malformed(why))?;
+        Ok(Some(document.to_owned()))
+    }
+
+    /// Reads all pages of a kind's lists and hands each row on. How many resources there are.
+    ///
+    /// # Errors
+    /// Where the list could not be read in full; the rows handed on until then must not be used.
+    pub(super) async fn list(
+        &self,
+        kind: Kind,
+        parent: Option<&str>,
+        rows: &mut (impl Rows + Send),
+    ) -> Result<usize, Error> {
+        for _ in 0..WALKS {
+            rows.begin();
+            let mut listed = Some(0);
+            for walk in kind.row().walks {
+                let walked = self.walk(kind, parent, walk, rows).await?;
+                listed = listed.zip(walked).map(|(before, more)| before + more);
+                if listed.is_none() {
+                    break;
+                }
+            }
+            if let Some(listed) = listed {
+                return Ok(listed);
+            }
+        }
+        Err(Error::Shifting { doing: format!("GET {}", kind.row().list), walks: WALKS })
     }
 
     /// What has been used so far.
     #[must_use]
     pub fn usage(&self) -> Usage {
-        Usage::default()
+        let left = self.0.budget.left();
+        let calls = self.0.calls.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        Usage { calls, minute_left: left.minute, hour_left: left.hour, paused: left.paused }
     }
+
+    /// Reads the pages of one list once. Nothing where rows shifted between pages.
+    async fn walk(
+        &self,
+        kind: Kind,
+        parent: Option<&str>,
+        query: &str,
+        rows: &mut (impl Rows + Send),
+    ) -> Result<Option<usize>, Error> {
+        let row = kind.row();
+        // Hashes rather than ids: 8 bytes each, and a collision costs one more walk at worst.
+        let hasher = RandomState::new();
+        let mut seen: HashSet<u64> = HashSet::new();
+        let mut first_total = None;
+        for number in 1..=MOST_PAGES {
+            let number_text = number.to_string();
+            let mut parameters: Vec<(&str, &str)> = query.split_once('=').into_iter().collect();
+            if row.paged {
+                parameters.extend([("page", number_text.as_str()), ("per_page", PER_PAGE)]);
+            }
+            let url = self.url(row.list, parent, None, &parameters)?;
+            let call = Call { kind, url, route: row.list, priority: Priority::Sweep };
+            let Some(body) = self.read(&call).await? else { return Err(Error::NotFound { doing: call.doing() }) };
+            let text = utf8(&body).map_err(|why| call.malformed(why))?;
+            let mut doubled = false;
+            let page = pages::read(text, row.key, row.id_field, |id, document| {
+                doubled |= !seen.insert(hasher.hash_one(id));
+                rows.row(id, document);
+                Ok(())
+            })
+            .map_err(|why| call.malformed(why))?;
+            let total = *first_total.get_or_insert(page.total);
+            let count = u64::try_from(seen.len()).unwrap_or(u64::MAX);
+            if doubled || page.total != total || total.is_some_and(|total| count > total) {
+                return Ok(None);
+            }
+            let named_next = page.next.map(|next| self.check_next(&call, &next)).transpose()?.is_some();
+            let more = row.paged && page.rows > 0 && (named_next || total.is_some_and(|total| count < total));
+            if !more {
+                return Ok(total.is_none_or(|total| count == total).then_some(seen.len()));
+            }
+        }
+        Err(Error::Malformed { doing: format!("GET {}", row.list), why: "its pages do not end".into() })
+    }
+
+    /// The next page is always this list's own with the next number; what `next` says is only checked.
+    fn check_next(&self, call: &Call, next: &str) -> Result<(), Error> {
+        let next =
+            Url::parse(next).map_err(|error| call.malformed(format!("links.pages.next is not an address: {error}")))?;
+        if next.origin() == self.0.config.base_url.origin() {
+            return Ok(());
+        }
+        Err(Error::ForeignNext { doing: call.doing(), host: next.host_str().unwrap_or("none").to_owned() })
+    }
+
+    fn url(
+        &self,
+        path: &'static str,
+        parent: Option<&str>,
+        id: Option<&str>,
+        query: &[(&str, &str)],
+    ) -> Result<Url, Error> {
+        let mut url = self.0.config.base_url.clone();
+        let segments = path.split('/').skip(1).map(|segment| match segment {
+            "{parent}" => parent.unwrap_or(segment),
+            "{id}" => id.unwrap_or(segment),
+            _ => segment,
+        });
+        url.path_segments_mut()
+            .map_err(|()| Error::Config("DIGITALOCEAN_API_URL cannot have paths".into()))?
+            .pop_if_empty()
+            .extend(segments);
+        if !query.is_empty() {
+            url.query_pairs_mut().extend_pairs(query);
+        }
+        Ok(url)
+    }
+
+    /// Makes a call until it is answered or retrying is pointless. Nothing for a 404.
+    async fn read(&self, call: &Call) -> Result<Option<Vec<u8>>, Error> {
+        let Retries { tries, base, cap } = self.0.config.retries;
+        let pauses = ExponentialBuilder::default()
+            .with_min_delay(base)
+            .with_max_delay(cap)
+            .with_max_times(usize::try_from(tries.saturating_sub(1)).unwrap_or(0));
+        let tried = AtomicU32::new(0);
+        (|| self.once(call, tried.fetch_add(1, Ordering::Relaxed) + 1))
+            .retry(pauses)
+            .when(Error::retryable)
+            .adjust(|error, pause| match error {
+                // The budget waits, for all calls of the token.
+                Error::RateLimited { .. } => pause.map(|_| Duration::ZERO),
+                _ => pause.map(|pause| pause.mul_f64(rand::random())),
+            })
+            .await
+    }
+
+    /// Makes a call once.
+    async fn once(&self, call: &Call, tries: u32) -> Result<Option<Vec<u8>>, Error> {
+        let shared = &*self.0;
+        let lane = call.kind.row().own_limit.map(|limit| (call.kind.name(), limit));
+        let permit = shared.budget.acquire(call.priority, lane).await;
+        let mut status = 0;
+        let outcome = async {
+            let request = shared.http.get(call.url.clone()).header(AUTHORIZATION, shared.authorization.clone());
+            let response = request.send().await.map_err(|error| self.broken(call, &error, tries))?;
+            status = response.status().as_u16();
+            if let (None, Some(told)) = (lane, told(response.headers())) {
+                shared.budget.told(told);
+            }
+            if (200..300).contains(&status) {
+                let body = self.body(call, response, shared.config.max_body_bytes, tries).await;
+                if body.is_err() {
+                    status = 0;
+                }
+                return body.map(Some);
+            }
+            if status == 404 {
+                return Ok(None);
+            }
+            Err(self.refused(call, response, tries).await)
+        }
+        .await;
+        drop(permit);
+        *shared.calls.lock().unwrap_or_else(PoisonError::into_inner).entry((call.route, status)).or_default() += 1;
+        outcome
+    }
+
+    async fn body(&self, call: &Call, mut response: Response, limit: usize, tries: u32) -> Result<Vec<u8>, Error> {
+        let too_large = || Error::TooLarge { doing: call.doing(), limit };
+        let length = response.content_length().map_or(Ok(0), usize::try_from).map_err(|_| too_large())?;
+        if length > limit {
+            return Err(too_large());
+        }
+        let mut body = Vec::with_capacity(length);
+        while let Some(chunk) = response.chunk().await.map_err(|error| self.broken(call, &error, tries))? {
+            if body.len() + chunk.len() > limit {
+                return Err(too_large());
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(body)
+    }
+
+    /// The error for an answer that says no; a 429 makes all calls of the token wait.
+    async fn refused(&self, call: &Call, response: Response, tries: u32) -> Error {
+        #[derive(Default, Deserialize)]
+        struct Said {
+            message: Option<String>,
+            request_id: Option<String>,
+        }
+        let doing = call.doing();
+        let status = response.status().as_u16();
+        let headers = response.headers();
+        match status {
+            300..400 => return Error::Redirected { doing, status },
+            429 => {
+                let wait = wait(headers).unwrap_or(UNTOLD_WAIT).max(self.0.config.retries.base);
+                self.0.budget.pause(wait);
+                return Error::RateLimited { doing, wait };
+            }
+            _ => {}
+        }
+        let mut request_id = headers.get("x-request-id").and_then(|id| id.to_str().ok()).map(ToOwned::to_owned);
+        let body = self.body(call, response, ERROR_BODY_BYTES, tries).await.unwrap_or_default();
+        let said: Said = serde_json::from_slice(&body).unwrap_or_default();
+        request_id = request_id.or(said.request_id);
+        let request = request_id.map(|id| format!(", request {}", self.clean(&id))).unwrap_or_default();
+        let message = said.message.map_or_else(|| "it does not say why".to_owned(), |message| self.clean(&message));
+        match status {
+            401 => Error::Unauthorized { doing },
+            403 => Error::Forbidden { doing, message, scope: call.kind.row().scope },
+            500.. => Error::Server { doing, status, request, tries },
+            _ => Error::Refused { doing, status, message, request },
+        }
+    }
+
+    /// The error for a call that got no complete answer.
+    fn broken(&self, call: &Call, error: &reqwest::Error, tries: u32) -> Error {
+        if error.is_timeout() {
+            return Error::Timeout { doing: call.doing(), tries };
+        }
+        Error::Connection { doing: call.doing(), why: self.clean(&chain(error)), tries }
+    }
+
+    /// Text from outside, fit for a message: without the token, on one line, not too long.
+    fn clean(&self, text: &str) -> String {
+        let text = self.0.config.token.redact(text);
+        text.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).take(300).collect()
+    }
+}
+
+impl Call {
+    fn doing(&self) -> String {
+        format!("GET {}", self.url.path())
+    }
+
+    fn malformed(&self, why: String) -> Error {
+        Error::Malformed { doing: self.doing(), why }
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Client({})", self.0.config.base_url)
+    }
+}
+
+fn utf8(body: &[u8]) -> Result<&str, String> {
+    std::str::from_utf8(body).map_err(|error| format!("it is not UTF-8: {error}"))
+}
+
+/// The error's causes, outermost first, without the address.
+fn chain(error: &reqwest::Error) -> String {
+    let mut text = String::new();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        if !text.is_empty() {
+            text.push_str(": ");
+        }
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    if text.is_empty() { "it broke".to_owned() } else { text }
+}
+
+fn told(headers: &HeaderMap) -> Option<Told> {
+    let number = |name: &str| headers.get(name)?.to_str().ok()?.parse().ok();
+    Some(Told { limit: number("ratelimit-limit")?, remaining: number("ratelimit-remaining")?, reset: reset(headers)? })
+}
+
+/// How long to wait after a 429.
+fn wait(headers: &HeaderMap) -> Option<Duration> {
+    let retry_after = headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok());
+    let seconds = retry_after.and_then(|text| text.parse().ok()).map(Duration::from_secs);
+    seconds.or_else(|| until(headers, date(headers, &RETRY_AFTER)?)).or_else(|| reset(headers))
+}
+
+/// In how long the oldest call leaves the server's window.
+fn reset(headers: &HeaderMap) -> Option<Duration> {
+    let epoch: i64 = headers.get("ratelimit-reset")?.to_str().ok()?.parse().ok()?;
+    until(headers, Timestamp::from_second(epoch).ok()?)
+}
+
+/// From the answer's own date on, so that a local clock that is off does no harm.
+fn until(headers: &HeaderMap, time: Timestamp) -> Option<Duration> {
+    let now = date(headers, &DATE).or_else(|| Timestamp::try_from(SystemTime::now()).ok())?;
+    Some(Duration::try_from(time.duration_since(now)).unwrap_or(Duration::ZERO))
+}
+
+fn date(headers: &HeaderMap, name: &HeaderName) -> Option<Timestamp> {
+    let text = headers.get(name)?.to_str().ok()?;
+    jiff::fmt::rfc2822::parse(text).ok().map(|time| time.timestamp())
 }

@@ -105,6 +105,8 @@ pub(super) struct Row {
     pub(super) scope: &'static str,
     /// A limit of these paths besides the token's.
     pub(super) own_limit: Option<OwnLimit>,
+    /// Whether the list comes in pages.
+    pub(super) paged: bool,
     /// Whether resources that exist can be missing in the lists (public images).
     pub(super) lists_a_part: bool,
     /// The document's top-level fields.
@@ -133,6 +135,7 @@ const ROW: Row = Row {
     id_field: "id",
     scope: "",
     own_limit: None,
+    paged: true,
     lists_a_part: false,
     fields: &[],
     normalised: &[],
@@ -205,6 +208,7 @@ static TABLE: &[Row] = &[
         get: "/v2/databases/{id}",
         envelope: "database",
         scope: "database:read",
+        paged: false,
         fields: &["id", "name", "engine", "version", "semantic_version", "num_nodes", "size", "region", "status", "created_at", "private_network_uuid", "tags", "db_names", "ui_connection", "schema_registry_connection", "connection", "private_connection", "standby_connection", "standby_private_connection", "users", "maintenance_window", "project_id", "rules", "version_end_of_life", "version_end_of_availability", "storage_size_mib", "metrics_endpoints", "do_settings"],
         volatile: &["status", "created_at", "ui_connection", "schema_registry_connection", "connection", "private_connection", "standby_connection", "standby_private_connection", "users", "version_end_of_life", "version_end_of_availability"],
         unreadable: &["autoscale", "backup_restore"],
@@ -346,6 +350,7 @@ static TABLE: &[Row] = &[
         id: IdFormat::Name,
         id_field: "name",
         scope: "registry:read",
+        paged: false,
         fields: &["name", "created_at", "region", "storage_usage_bytes", "storage_usage_bytes_updated_at", "subscription"],
         normalised: &[("subscription_tier_slug", Source::Path("subscription.tier.slug"))],
         volatile: &["created_at", "storage_usage_bytes", "storage_usage_bytes_updated_at"],
