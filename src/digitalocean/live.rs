@@ -2,7 +2,8 @@
 
 use serde_json::Value;
 
-use super::{Error, ResourceKey};
+use super::kinds::{self, Source};
+use super::{Error, ResourceKey, equivalence};
 
 /// The parsed document of one live resource.
 #[derive(Clone, Debug)]
@@ -66,16 +67,114 @@ impl Live {
         Ok(Self { key: key.clone(), document })
     }
 
-    /// What `field` finds: a normalised field of the kind first, then a dotted path in the document.
+    /// What `field` finds: a normalised field of the kind first, then a dotted path in the document. Numbers in a path
+    /// are positions in lists.
     #[must_use]
     pub fn resolve(&self, field: &str) -> Resolved {
-        Resolved::Value(self.document.get(field).cloned().unwrap_or_default())
+        let row = self.key.kind.row();
+        if let Some((_, source)) = row.normalised.iter().find(|(name, _)| *name == field) {
+            return self.unless_gated(source.root()).unwrap_or_else(|| Resolved::Value(self.derive(*source)));
+        }
+        let root = field.split('.').next().unwrap_or(field);
+        if row.unreadable.contains(&root) {
+            return Resolved::NotReadable;
+        }
+        if let Some(unknown) = self.unless_gated(root) {
+            return unknown;
+        }
+        if let Some(value) = at(&self.document, field) {
+            return Resolved::Value(value.clone());
+        }
+        let known = self.key.kind.fields().any(|name| name == root) || self.document.get(root).is_some();
+        if known { Resolved::Value(Value::Null) } else { Resolved::NoSuchField { nearest: self.nearest(root) } }
     }
 
     /// Levels `expected` and `live`, the values of `field`, by the equivalences of the kind.
     #[must_use]
-    pub fn align(&self, _field: &str, expected: &Value, live: &Value) -> Aligned {
-        let _ = &self.key;
-        Aligned::Compare { expected: expected.clone(), live: live.clone(), unsure: None }
+    pub fn align(&self, field: &str, expected: &Value, live: &Value) -> Aligned {
+        equivalence::align(&self.key, &self.document, field, expected, live)
+    }
+
+    /// Unknown, where the document lacks the top-level field because the token may not see it.
+    fn unless_gated(&self, root: &str) -> Option<Resolved> {
+        let (_, scope) = self.key.kind.row().gated.iter().find(|(name, _)| *name == root)?;
+        self.document.get(root).is_none().then_some(Resolved::Unknown { scope })
+    }
+
+    fn derive(&self, source: Source) -> Value {
+        let document = &self.document;
+        let get = |path: &str| at(document, path).filter(|value| !value.is_null());
+        let derived = match source {
+            Source::Path(path) => get(path).or_else(|| {
+                // Some answers have the slug where others have an object.
+                document.get(source.root()).filter(|value| value.is_string() || value.is_number())
+            }),
+            Source::Image => get("image").map(|image| match image {
+                Value::Object(image) => {
+                    image.get("slug").filter(|slug| !is_blank(slug)).or_else(|| image.get("id")).unwrap_or(&Value::Null)
+                }
+                scalar => scalar,
+            }),
+            Source::Feature(name) => {
+                let has =
+                    get("features").and_then(Value::as_array).is_some_and(|all| all.iter().any(|one| one == name));
+                return Value::Bool(has);
+            }
+            Source::Address(version, reach) => get("networks")
+                .and_then(|networks| networks.get(version)?.as_array())
+                .and_then(|all| all.iter().find(|network| network.get("type").is_some_and(|kind| kind == reach)))
+                .and_then(|network| network.get("ip_address")),
+            Source::LoadBalancerUnits => {
+                let units = match get("size").and_then(Value::as_str) {
+                    Some("lb-small") => 1,
+                    Some("lb-medium") => 3,
+                    Some("lb-large") => 6,
+                    _ => return get("size_unit").cloned().unwrap_or_default(),
+                };
+                return get("size_unit").cloned().unwrap_or_else(|| units.into());
+            }
+            Source::LoadBalancerSize => match get("size_unit").and_then(Value::as_u64) {
+                Some(1) => return "lb-small".into(),
+                Some(3) => return "lb-medium".into(),
+                Some(6) => return "lb-large".into(),
+                // Sizes in between have no name: the number says it.
+                Some(units) => return units.into(),
+                None => get("size"),
+            },
+        };
+        derived.cloned().unwrap_or_default()
+    }
+
+    fn nearest(&self, root: &str) -> Vec<String> {
+        let mut names: Vec<&str> = self.key.kind.fields().collect();
+        names.extend(self.document.as_object().into_iter().flat_map(|document| document.keys().map(String::as_str)));
+        kinds::nearest(root, names.into_iter())
+    }
+}
+
+/// Null, or an empty text, list or map.
+pub(super) fn is_blank(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::String(text) => text.is_empty(),
+        Value::Array(items) => items.is_empty(),
+        Value::Object(entries) => entries.is_empty(),
+        Value::Bool(_) | Value::Number(_) => false,
+    }
+}
+
+/// What stands at a dotted path; a key may itself hold dots, as labels do.
+pub(super) fn at<'v>(value: &'v Value, path: &str) -> Option<&'v Value> {
+    match value {
+        Value::Object(entries) => entries.get(path).or_else(|| {
+            let (first, rest) = path.split_once('.')?;
+            at(entries.get(first)?, rest)
+        }),
+        Value::Array(items) => {
+            let (first, rest) = path.split_once('.').map_or((path, None), |(first, rest)| (first, Some(rest)));
+            let item = items.get(first.parse::<usize>().ok()?)?;
+            rest.map_or(Some(item), |rest| at(item, rest))
+        }
+        _ => None,
     }
 }
