@@ -1,2 +1,62 @@
-//! The operator.
-fn main() {}
+//! The program: arguments and wiring only.
+
+use std::{io::Write, process::ExitCode};
+
+use arcadia_operator::{
+    api,
+    config::{Cli, Command, RunArgs},
+    operator,
+};
+use clap::{Parser, error::ErrorKind};
+
+/// How the program ends when it was told something that cannot be.
+const BAD_SETTING: u8 = 2;
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
+            let _ = error.print();
+            return ExitCode::SUCCESS;
+        }
+        Err(error) => return refuse(&first_line(&error)),
+    };
+    match cli.command {
+        Some(Command::Crds) => match crds() {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => refuse(&error.to_string()),
+        },
+        Some(Command::Run(args)) => run(*args),
+        None => run(cli.run),
+    }
+}
+
+#[tokio::main]
+async fn run(args: RunArgs) -> ExitCode {
+    match operator::run(args).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => refuse(&error.to_string()),
+    }
+}
+
+fn crds() -> std::io::Result<()> {
+    let yaml = api::crds_as_yaml().map_err(std::io::Error::other)?;
+    match std::io::stdout().write_all(yaml.as_bytes()) {
+        // Whoever reads has read enough.
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        written => written,
+    }
+}
+
+/// What is wrong, without the advice around it.
+fn first_line(error: &clap::Error) -> String {
+    let text = error.to_string();
+    let lines = text.lines().map(str::trim).take_while(|line| !line.is_empty());
+    let line = lines.collect::<Vec<_>>().join(" ");
+    line.strip_prefix("error: ").unwrap_or(&line).to_owned()
+}
+
+fn refuse(error: &str) -> ExitCode {
+    eprintln!("arcadia-operator: {error}");
+    ExitCode::from(BAD_SETTING)
+}

@@ -1,0 +1,164 @@
+//! `Drift`: one recorded field whose live value is not the desired one, and what became of it.
+
+use k8s_openapi::{
+    apiextensions_apiserver::pkg::apis::apiextensions::v1::{CustomResourceDefinition, JSON},
+    apimachinery::pkg::apis::meta::v1::{Condition, Time},
+};
+use kube::{CustomResource, CustomResourceExt};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::schema::{self, CloudResource};
+
+/// One field of one record that diverged. Written by the operator only, and never changed.
+#[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[kube(
+    group = "arcadia.cloud",
+    version = "v1alpha1",
+    kind = "Drift",
+    plural = "drifts",
+    shortname = "dr",
+    category = "arcadia",
+    namespaced,
+    status = "DriftStatus",
+    derive = "PartialEq",
+    selectable = ".status.phase",
+    selectable = ".spec.field",
+    selectable = ".spec.resourceRef.name",
+    selectable = ".spec.resource.kind",
+    printcolumn(name = "Resource", type_ = "string", json_path = ".spec.resourceRef.name"),
+    printcolumn(name = "Field", type_ = "string", json_path = ".spec.field"),
+    printcolumn(name = "Expected", type_ = "string", json_path = ".spec.expected"),
+    printcolumn(name = "Actual", type_ = "string", json_path = ".spec.actual"),
+    printcolumn(
+        name = "Now",
+        type_ = "string",
+        json_path = ".status.actual",
+        description = "The live value, where it moved on after the drift was found"
+    ),
+    printcolumn(name = "Phase", type_ = "string", json_path = ".status.phase"),
+    printcolumn(name = "Reason", type_ = "string", json_path = ".status.reason", priority = 1),
+    printcolumn(name = "Decided By", type_ = "string", json_path = ".status.decidedBy", priority = 1),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    doc = "One recorded field whose live value is not the desired one, and what became of it."
+)]
+#[serde(rename_all = "camelCase")]
+pub struct DriftSpec {
+    /// The record that this drift is about: its owner.
+    pub resource_ref: RecordRef,
+
+    /// The live thing.
+    pub resource: CloudResource,
+
+    /// The recorded field that diverged; `exists` when the whole resource is gone.
+    #[schemars(length(min = 1, max = 4096))]
+    pub field: String,
+
+    /// Counts the drifts of this field of this record, from 1.
+    #[schemars(range(min = 1))]
+    pub episode: i64,
+
+    /// The desired value when the drift was found: text as it is, anything else as JSON.
+    #[schemars(length(max = 32768))]
+    pub expected: String,
+
+    /// The live value when the drift was found, written likewise.
+    #[schemars(length(max = 32768))]
+    pub actual: String,
+
+    /// The version (generation) of the record that it was compared with.
+    pub spec_version: i64,
+}
+
+/// The record that a drift belongs to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct RecordRef {
+    /// Its name, in the drift's namespace.
+    #[schemars(length(min = 1, max = 253))]
+    pub name: String,
+    /// Its UID.
+    #[schemars(length(min = 1, max = 64))]
+    pub uid: String,
+}
+
+/// What became of a drift.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DriftStatus {
+    /// Where it stands.
+    #[serde(default)]
+    pub phase: DriftPhase,
+
+    /// The live value now, where it moved on after the drift was found.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 32768))]
+    pub actual: Option<String>,
+
+    /// When the live value last moved.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_changed_at: Option<Time>,
+
+    /// When it was resolved.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resolved_at: Option<Time>,
+
+    /// Who decided.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decided_by: Option<String>,
+
+    /// Why it is in this phase, in one `CamelCase` word.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+
+    /// `Resolved`, and why a decision was refused.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "schema::conditions")]
+    pub conditions: Vec<Condition>,
+}
+
+/// Where a drift stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+pub enum DriftPhase {
+    /// It waits for a decision.
+    #[default]
+    Open,
+    /// The live value became the desired one.
+    Accepted,
+    /// It went away without a decision.
+    Stale,
+}
+
+impl DriftPhase {
+    /// The word in the status.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Open => "Open",
+            Self::Accepted => "Accepted",
+            Self::Stale => "Stale",
+        }
+    }
+}
+
+impl Drift {
+    /// The live value that this drift shows now.
+    #[must_use]
+    pub fn actual_now(&self) -> &str {
+        self.status.as_ref().and_then(|status| status.actual.as_deref()).unwrap_or(&self.spec.actual)
+    }
+}
+
+/// The definition, with what the derive cannot say.
+pub(super) fn crd() -> CustomResourceDefinition {
+    let mut crd = Drift::crd();
+    // A create cannot set a status. With the default, an inbox is right from the first and only write.
+    schema::amend(&mut crd, &["status"], |status| status.default = Some(JSON(json!({ "phase": "Open" }))));
+    schema::amend(&mut crd, &["spec"], |spec| {
+        spec.x_kubernetes_validations.get_or_insert_default().push(schema::immutable(
+            "the spec of a Drift must not change: it says what the operator found. \
+             Decide it with the annotation arcadia.cloud/accept",
+        ));
+    });
+    crd
+}

@@ -1,0 +1,34 @@
+//! The custom resources: types, defaults, validation, conditions. This is the contract with users, so a change here
+//! is a change of the API.
+
+pub mod annotations;
+pub mod conditions;
+pub mod drift;
+pub mod provisioned_resource;
+mod schema;
+
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+
+pub use drift::{Drift, DriftPhase, DriftSpec, DriftStatus, RecordRef};
+pub use provisioned_resource::{DriftPolicy, ProvisionedResource, ProvisionedResourceSpec, ProvisionedResourceStatus};
+pub use schema::{CloudResource, MAX_VALUE_BYTES};
+
+/// The API group of every custom resource of this project.
+pub const GROUP: &str = "arcadia.cloud";
+
+/// The name under which the operator writes: its field manager and its reporter of events.
+pub const OPERATOR: &str = "arcadia-operator";
+
+/// The definitions that the operator needs in the cluster, in the order in which to apply them.
+#[must_use]
+pub fn crds() -> Vec<CustomResourceDefinition> {
+    vec![provisioned_resource::crd(), drift::crd()]
+}
+
+/// The definitions as YAML documents, to apply as they are.
+///
+/// # Errors
+/// When they cannot be written as YAML, which a test rules out.
+pub fn crds_as_yaml() -> Result<String, serde_saphyr::ser::Error> {
+    crds().iter().map(|crd| Ok(format!("---\n{}", serde_saphyr::to_string(crd)?))).collect()
+}

@@ -1,0 +1,148 @@
+//! `ProvisionedResource`: what one cloud resource should be. `kubectl apply` is how it is recorded and updated; the
+//! object's generation is the version of the record.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use k8s_openapi::{
+    apiextensions_apiserver::pkg::apis::apiextensions::v1::{CustomResourceDefinition, JSON},
+    apimachinery::pkg::apis::meta::v1::{Condition, Time},
+};
+use kube::{CustomResource, CustomResourceExt};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::{
+    conditions::{self, Claim, Truth, reason},
+    schema::{self, CloudResource},
+};
+
+/// What one cloud resource should be, field by field.
+#[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[kube(
+    group = "arcadia.cloud",
+    version = "v1alpha1",
+    kind = "ProvisionedResource",
+    plural = "provisionedresources",
+    shortname = "pr",
+    category = "arcadia",
+    namespaced,
+    status = "ProvisionedResourceStatus",
+    derive = "PartialEq",
+    selectable = ".spec.resource.kind",
+    selectable = ".spec.resource.id",
+    printcolumn(name = "Kind", type_ = "string", json_path = ".spec.resource.kind"),
+    printcolumn(name = "ID", type_ = "string", json_path = ".spec.resource.id"),
+    printcolumn(name = "In Sync", type_ = "string", json_path = ".status.conditions[?(@.type=='InSync')].status"),
+    printcolumn(name = "Drifts", type_ = "integer", json_path = ".status.openDrifts"),
+    printcolumn(name = "Fields", type_ = "string", json_path = ".status.driftedFields", priority = 1),
+    printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].status"),
+    printcolumn(name = "Version", type_ = "integer", json_path = ".metadata.generation", priority = 1),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    doc = "What one cloud resource should be, field by field. A field that differs in the cloud raises a Drift."
+)]
+#[serde(rename_all = "camelCase")]
+pub struct ProvisionedResourceSpec {
+    /// The live thing that this record is about. Cannot be changed.
+    pub resource: CloudResource,
+
+    /// The expected value of each recorded field: a scalar, a list (compared as a set) or a map (compared by the keys
+    /// recorded here). A name is a field of the kind, such as `size_slug`, or a dotted path into the document that the
+    /// provider's API returns. Fields that are not recorded are never compared.
+    #[schemars(schema_with = "schema::desired_fields")]
+    pub desired: BTreeMap<String, Value>,
+
+    /// What to do about drift.
+    #[serde(default, skip_serializing_if = "DriftPolicy::is_default")]
+    pub drift: DriftPolicy,
+
+    /// Leave this record alone: open, close and decide nothing until it is false again.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub suspend: bool,
+
+    /// Who recorded it, for people and audits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253))]
+    pub provisioned_by: Option<String>,
+}
+
+/// What to do about drift of one record.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DriftPolicy {
+    /// Recorded fields that are not compared.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 256), inner(length(min = 1, max = 253)))]
+    #[schemars(extend("x-kubernetes-list-type" = "set"))]
+    pub ignore: Vec<String>,
+}
+
+impl DriftPolicy {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// What the operator found.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ProvisionedResourceStatus {
+    /// The version of the record that this status is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+
+    /// How many Drifts of this record are open.
+    #[serde(default)]
+    pub open_drifts: i32,
+
+    /// Their fields, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub drifted_fields: Vec<String>,
+
+    /// When the resource was first recorded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provisioned_at: Option<Time>,
+
+    /// The last `arcadia.cloud/sync-requested-at` that was answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_handled_sync_at: Option<String>,
+
+    /// `Ready`, `InSync`, `Reconciling` and `Stalled`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "schema::conditions")]
+    pub conditions: Vec<Condition>,
+}
+
+/// The definition, with what the derive cannot say.
+pub(super) fn crd() -> CustomResourceDefinition {
+    let mut crd = ProvisionedResource::crd();
+    // A record that nobody has looked at yet must not read as finished (kstatus), and saying so must not cost a
+    // write: so the API server fills it in.
+    schema::amend(&mut crd, &["status"], |status| {
+        status.default = Some(JSON(json!({ "conditions": pending(), "openDrifts": 0 })));
+    });
+    schema::amend(&mut crd, &["spec", "resource"], |resource| {
+        resource.x_kubernetes_validations.get_or_insert_default().push(schema::immutable(
+            "resource must not change: it names the live thing that this record is about. \
+             Make another ProvisionedResource for another one",
+        ));
+    });
+    crd
+}
+
+/// The conditions of a record that was not looked at yet.
+fn pending() -> Vec<Condition> {
+    let claims = [
+        (conditions::READY, Truth::Unknown),
+        (conditions::IN_SYNC, Truth::Unknown),
+        (conditions::RECONCILING, Truth::True),
+        (conditions::STALLED, Truth::False),
+    ];
+    claims
+        .map(|(kind, status)| {
+            let message = "waiting for the operator".to_owned();
+            Claim { kind, status, reason: reason::PENDING, message }.since(Timestamp::UNIX_EPOCH, 0)
+        })
+        .into()
+}

@@ -1,0 +1,148 @@
+//! Pieces of schema that both resources use.
+
+use std::borrow::Cow;
+
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
+    CustomResourceDefinition, JSONSchemaProps, ValidationRule,
+};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::digitalocean::{Kind, ResourceKey};
+
+/// The longest value, as text, that a Drift shows (expected or actual).
+pub const MAX_VALUE_BYTES: usize = 32 * 1024;
+
+/// A live thing in the cloud: its kind and the provider's id.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CloudResource {
+    /// One of the kinds that the operator knows.
+    pub kind: Kind,
+    /// The provider's id of it, always as a string.
+    pub id: String,
+}
+
+impl CloudResource {
+    /// The key under which the inventory knows it.
+    #[must_use]
+    pub fn key(&self) -> ResourceKey {
+        ResourceKey { kind: self.kind, id: self.id.as_str().into() }
+    }
+}
+
+impl From<&ResourceKey> for CloudResource {
+    fn from(key: &ResourceKey) -> Self {
+        Self { kind: key.kind, id: key.id.to_string() }
+    }
+}
+
+impl JsonSchema for CloudResource {
+    fn schema_name() -> Cow<'static, str> {
+        "CloudResource".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "object",
+            "description": "A live thing in the cloud.",
+            "required": ["kind", "id"],
+            "properties": {
+                "kind": {
+                    "type": "string",
+                    "description": "One of the kinds that the operator knows.",
+                    "enum": Kind::all().map(Kind::name).collect::<Vec<_>>(),
+                },
+                "id": {
+                    "type": "string",
+                    "description": "The provider's id, always as a string.",
+                    "minLength": 1,
+                    "maxLength": 253,
+                },
+            },
+            "x-kubernetes-validations": id_rules(),
+        })
+    }
+}
+
+/// One rule per form of id, over all the kinds that have it.
+fn id_rules() -> Vec<Value> {
+    let mut formats = Vec::new();
+    for kind in Kind::all() {
+        if !formats.contains(&kind.id_format()) {
+            formats.push(kind.id_format());
+        }
+    }
+    formats
+        .into_iter()
+        .map(|format| {
+            let kinds: Vec<_> = Kind::all().filter(|kind| kind.id_format() == format).map(Kind::name).collect();
+            let list = kinds.iter().map(|kind| format!("'{kind}'")).collect::<Vec<_>>().join(", ");
+            let pattern = format.pattern().replace('\\', "\\\\");
+            json!({
+                "rule": format!("!(self.kind in [{list}]) || self.id.matches('{pattern}')"),
+                "message": format!("the id of a {} {}", kinds.join(", "), format.says()),
+                "fieldPath": ".id",
+            })
+        })
+        .collect()
+}
+
+/// A map from field name to any value. Schemas cannot forbid a key, so the empty one is declared with a rule that
+/// refuses it.
+pub(super) fn desired_fields(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "object",
+        "maxProperties": 256,
+        "x-kubernetes-preserve-unknown-fields": true,
+        "properties": {
+            "": {
+                "x-kubernetes-int-or-string": true,
+                "x-kubernetes-validations": [{"rule": "false", "message": "a field's name must not be empty"}],
+            },
+        },
+    })
+}
+
+/// Conditions: a list that is merged by type.
+pub(super) fn conditions(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "array",
+        "maxItems": 16,
+        "x-kubernetes-list-type": "map",
+        "x-kubernetes-list-map-keys": ["type"],
+        "items": {
+            "type": "object",
+            "required": ["type", "status", "reason", "message", "lastTransitionTime"],
+            "properties": {
+                "type": {"type": "string", "maxLength": 316},
+                "status": {"type": "string", "enum": ["True", "False", "Unknown"]},
+                "reason": {"type": "string", "minLength": 1, "maxLength": 1024},
+                "message": {"type": "string", "maxLength": 32768},
+                "lastTransitionTime": {"type": "string", "format": "date-time"},
+                "observedGeneration": {"type": "integer", "format": "int64", "minimum": 0},
+            },
+        },
+    })
+}
+
+/// Changes one property of a definition's schema, found by the names on the way to it.
+pub(super) fn amend(crd: &mut CustomResourceDefinition, path: &[&str], change: impl Fn(&mut JSONSchemaProps)) {
+    for version in &mut crd.spec.versions {
+        let root = version.schema.as_mut().and_then(|schema| schema.open_api_v3_schema.as_mut());
+        let found = path.iter().try_fold(root, |schema, name| Some(schema?.properties.as_mut()?.get_mut(*name)));
+        if let Some(schema) = found.flatten() {
+            change(schema);
+        }
+    }
+}
+
+/// A rule that the value can never change.
+pub(super) fn immutable(message: &str) -> ValidationRule {
+    ValidationRule {
+        rule: "self == oldSelf".to_owned(),
+        message: Some(message.to_owned()),
+        reason: Some("FieldValueForbidden".to_owned()),
+        ..ValidationRule::default()
+    }
+}

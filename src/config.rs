@@ -1,0 +1,165 @@
+//! Flags, environment and defaults of the program. Others script against these names.
+
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use jiff::Timestamp;
+
+use crate::{
+    digitalocean::{self, Token, budget::Limits},
+    schedule::{self, Schedule},
+};
+
+/// Keeps the desired state of cloud resources as Kubernetes objects and raises one Drift per field that diverges.
+#[derive(Debug, Parser)]
+#[command(version, about, args_conflicts_with_subcommands = true, max_term_width = 100)]
+pub struct Cli {
+    /// What to do; `run` when nothing is said.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+
+    /// The flags of `run`.
+    #[command(flatten)]
+    pub run: RunArgs,
+}
+
+/// What the program does.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the operator (the default)
+    Run(Box<RunArgs>),
+    /// Print the custom resource definitions as YAML
+    Crds,
+}
+
+/// The flags of `run`.
+#[derive(Clone, Debug, Args)]
+pub struct RunArgs {
+    /// When to list the cloud: a duration (5m, 90s) or a cron expression in UTC ("15 * * * *")
+    #[arg(long, env = "ARCADIA_SYNC_SCHEDULE", default_value = "5m", value_name = "SCHEDULE")]
+    pub sync_schedule: Schedule,
+
+    /// When to compare what changed with what is recorded; same forms [default: right after every sync]
+    #[arg(long, env = "ARCADIA_DETECT_SCHEDULE", value_name = "SCHEDULE")]
+    pub detect_schedule: Option<Schedule>,
+
+    /// Watch this namespace only; may be repeated [default: all namespaces]
+    #[arg(long = "namespace", env = "ARCADIA_NAMESPACE", value_delimiter = ',', value_name = "NAME")]
+    pub namespaces: Vec<String>,
+
+    /// Inventory older than this gives no verdict [default: three sync periods]
+    #[arg(long, env = "ARCADIA_INVENTORY_MAX_AGE", value_parser = schedule::duration, value_name = "DURATION")]
+    pub inventory_max_age: Option<Duration>,
+
+    /// Resolved drifts to keep per resource and field
+    #[arg(long, env = "ARCADIA_DRIFT_HISTORY_LIMIT", default_value = "20", value_name = "N",
+          value_parser = clap::value_parser!(u16).range(1..=1000))]
+    pub drift_history_limit: u16,
+
+    /// File that holds the DigitalOcean token [default: DIGITALOCEAN_TOKEN or DIGITALOCEAN_ACCESS_TOKEN]
+    #[arg(long, env = "ARCADIA_DIGITALOCEAN_TOKEN_FILE", value_name = "FILE")]
+    pub digitalocean_token_file: Option<PathBuf>,
+
+    /// Base of the DigitalOcean API, without /v2; plain http is taken for loopback only
+    #[arg(long, env = "DIGITALOCEAN_API_URL", default_value = "https://api.digitalocean.com", value_name = "URL")]
+    pub digitalocean_api_url: String,
+
+    /// Calls that this token may make in a minute
+    #[arg(long, env = "ARCADIA_REQUESTS_PER_MINUTE", default_value = "250", value_name = "N",
+          value_parser = clap::value_parser!(u32).range(1..))]
+    pub requests_per_minute: u32,
+
+    /// Calls that this token may make in an hour
+    #[arg(long, env = "ARCADIA_REQUESTS_PER_HOUR", default_value = "5000", value_name = "N",
+          value_parser = clap::value_parser!(u32).range(1..))]
+    pub requests_per_hour: u32,
+
+    /// Address that serves /livez, /readyz and /metrics [default: none]
+    #[arg(long, env = "ARCADIA_METRICS_ADDRESS", value_name = "ADDRESS:PORT")]
+    pub metrics_address: Option<SocketAddr>,
+
+    /// How to write the log; RUST_LOG chooses what
+    #[arg(long, env = "ARCADIA_LOG_FORMAT", default_value = "text", value_name = "FORMAT")]
+    pub log_format: LogFormat,
+}
+
+/// How to write the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people
+    Text,
+    /// For machines: one JSON object a line
+    Json,
+}
+
+/// Why the program cannot start, in one line that says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// No token.
+    #[error(
+        "no DigitalOcean token: set DIGITALOCEAN_TOKEN (or DIGITALOCEAN_ACCESS_TOKEN), or --digitalocean-token-file"
+    )]
+    NoToken,
+    /// The token's file.
+    #[error("--digitalocean-token-file {}: {source}", path.display())]
+    TokenFile {
+        /// The file.
+        path: PathBuf,
+        /// Why it cannot be read.
+        source: std::io::Error,
+    },
+    /// The cloud's settings.
+    #[error(transparent)]
+    DigitalOcean(#[from] digitalocean::Error),
+    /// Every verdict would be Unknown.
+    #[error(
+        "--inventory-max-age {max_age:?} must be longer than the time between two syncs ({period:?}, by --sync-schedule), \
+         or no inventory would ever be fresh enough"
+    )]
+    MaxAge {
+        /// As given.
+        max_age: Duration,
+        /// By the schedule.
+        period: Duration,
+    },
+}
+
+impl RunArgs {
+    /// How old an inventory may be.
+    ///
+    /// # Errors
+    /// When it would be too old before the next sync.
+    pub fn max_age(&self) -> Result<Duration, ConfigError> {
+        let period = self.sync_schedule.period(Timestamp::now());
+        let max_age = self.inventory_max_age.unwrap_or(period * 3);
+        if max_age <= period { Err(ConfigError::MaxAge { max_age, period }) } else { Ok(max_age) }
+    }
+
+    /// The settings of the DigitalOcean client.
+    ///
+    /// # Errors
+    /// When the token or the URL is missing or unusable.
+    pub fn digitalocean(&self) -> Result<digitalocean::Config, ConfigError> {
+        let mut config = digitalocean::Config::new(&self.digitalocean_api_url, self.token()?)?;
+        let [per_minute, per_hour] = [self.requests_per_minute, self.requests_per_hour]
+            .map(|calls| usize::try_from(calls).unwrap_or(usize::MAX));
+        // A tenth is left to what cannot wait for the next window, such as a decision.
+        config.limits = Limits { per_minute, per_hour, minute_reserve: per_minute / 10, hour_reserve: per_hour / 10 };
+        Ok(config)
+    }
+
+    fn token(&self) -> Result<Token, ConfigError> {
+        let text = match &self.digitalocean_token_file {
+            Some(path) => {
+                std::fs::read_to_string(path).map_err(|source| ConfigError::TokenFile { path: path.clone(), source })?
+            }
+            // Not flags: a command line can be read by everybody on the machine.
+            None => ["DIGITALOCEAN_TOKEN", "DIGITALOCEAN_ACCESS_TOKEN"]
+                .into_iter()
+                .filter_map(|name| std::env::var(name).ok())
+                .find(|text| !text.trim().is_empty())
+                .ok_or(ConfigError::NoToken)?,
+        };
+        Ok(Token::new(text.trim())?)
+    }
+}

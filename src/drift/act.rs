@@ -1,0 +1,294 @@
+//! Carries out the steps of a plan: one write each, bound to the version of the object that the plan was made for.
+
+use jiff::Timestamp;
+use k8s_openapi::{
+    api::core::v1::ObjectReference,
+    apimachinery::pkg::apis::meta::v1::{OwnerReference, Time},
+};
+use kube::{
+    Api, Resource,
+    api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions},
+};
+use serde_json::{Value, json};
+use tracing::info;
+
+use super::{
+    controller::Context,
+    evaluate::{EXISTS, Step},
+    index::{Entry, RecordKey},
+    known::{KnownDrift, drift_name},
+};
+use crate::{
+    api::{
+        CloudResource, Drift, DriftPhase, DriftSpec, OPERATOR, ProvisionedResource, ProvisionedResourceStatus,
+        RecordRef, annotations,
+        conditions::{self, Claim, Truth, reason},
+    },
+    kube_ext::{
+        call::{Error, bounded},
+        events::News,
+    },
+};
+
+/// One record and the means to write about it.
+pub struct Act<'a> {
+    /// The record.
+    pub key: &'a RecordKey,
+    /// What the plan was made for.
+    pub entry: &'a Entry,
+    /// Clients and the index.
+    pub context: &'a Context,
+}
+
+impl Act<'_> {
+    /// Carries out one step. The index learns the answer at once.
+    ///
+    /// # Errors
+    /// When the API server refuses it, or the object changed in the meantime.
+    pub async fn take(&self, step: Step) -> Result<(), Error> {
+        match step {
+            Step::Open { field, episode, expected, actual } => self.open(field, episode, expected, actual).await,
+            Step::Refresh { drift, actual } => self.refresh(&drift, actual).await,
+            Step::Adopt { drift, field, value } => self.adopt(&drift, &field, value).await,
+            Step::Close { drift, phase, reason } => self.close(&drift, phase, reason).await,
+            Step::Refuse { drift, message } => self.refuse(&drift, message).await,
+            Step::DropDecision { drift } => self.drop_decision(&drift).await,
+            Step::Prune { drift } => self.prune(&drift).await,
+        }
+    }
+
+    /// Writes the record's status.
+    ///
+    /// # Errors
+    /// When the API server refuses it.
+    pub async fn write_status(&self, status: ProvisionedResourceStatus) -> Result<(), Error> {
+        let object = json!({
+            "apiVersion": ProvisionedResource::api_version(&()),
+            "kind": ProvisionedResource::kind(&()),
+            // With the UID, a new object of the same name is not given the old one's status.
+            "metadata": { "name": self.key.name.as_ref(), "uid": self.entry.record.uid.as_ref() },
+            "status": status,
+        });
+        let doing = format!("writing the status of ProvisionedResource {}", self.key);
+        let params = PatchParams::apply(OPERATOR).force();
+        let written =
+            bounded(&doing, self.records().patch_status(&self.key.name, &params, &Patch::Apply(object))).await?;
+        self.context.index().apply_record(&written);
+        Ok(())
+    }
+
+    async fn open(&self, field: String, episode: i64, expected: String, actual: String) -> Result<(), Error> {
+        let record = &self.entry.record;
+        let name = drift_name(&self.key.name, &record.uid, &field, episode);
+        let spec = DriftSpec {
+            resource_ref: RecordRef { name: self.key.name.to_string(), uid: record.uid.to_string() },
+            resource: CloudResource::from(&record.resource),
+            field,
+            episode,
+            expected,
+            actual,
+            spec_version: record.generation,
+        };
+        let mut drift = Drift::new(&name, spec);
+        drift.metadata.namespace = Some(self.key.namespace.to_string());
+        drift.metadata.owner_references = Some(vec![OwnerReference {
+            api_version: ProvisionedResource::api_version(&()).into_owned(),
+            kind: ProvisionedResource::kind(&()).into_owned(),
+            name: self.key.name.to_string(),
+            uid: record.uid.to_string(),
+            controller: Some(true),
+            block_owner_deletion: None,
+        }]);
+        let doing = format!("creating Drift {}/{name}", self.key.namespace);
+        let params = PostParams { field_manager: Some(OPERATOR.to_owned()), ..PostParams::default() };
+        let created = bounded(&doing, self.drifts().create(&params, &drift)).await?;
+        self.context.index().apply_drift(&created);
+        self.context.metrics.opened(record.resource.kind);
+        let DriftSpec { field, expected, actual, .. } = created.spec;
+        info!(record = %self.key, drift = name, field, expected, actual, "drift detected");
+        let uid = created.metadata.uid.as_deref().unwrap_or_default();
+        if field == EXISTS && actual == "false" {
+            let note = format!("{} is gone: the provider says that it does not exist", record.resource);
+            self.tell(&name, uid, true, "ResourceGone", "Detect", note);
+        } else {
+            let note = format!("{}: {field} is {actual}, expected {expected}", record.resource);
+            self.tell(&name, uid, true, "DriftDetected", "Detect", note);
+        }
+        Ok(())
+    }
+
+    async fn refresh(&self, name: &str, actual: String) -> Result<(), Error> {
+        let Some(drift) = self.known(name) else { return Ok(()) };
+        let was = &drift.actual;
+        info!(record = %self.key, drift = name, %was, actual, "the live value of an open drift moved");
+        let status = json!({ "actual": actual, "lastChangedAt": Time(Timestamp::now()) });
+        self.patch_drift_status(&drift, "refreshing", status).await
+    }
+
+    async fn adopt(&self, name: &str, field: &str, value: Value) -> Result<(), Error> {
+        let Some(drift) = self.known(name) else { return Ok(()) };
+        let Some(record) = self.context.index().record(self.key).cloned() else { return Ok(()) };
+        let mark = json!(drift.mark());
+        let remember = if record.has_annotations {
+            json!({ "op": "add", "path": pointer(["metadata", "annotations", annotations::LAST_ACCEPTED]), "value": mark })
+        } else {
+            json!({ "op": "add", "path": "/metadata/annotations", "value": { annotations::LAST_ACCEPTED: mark } })
+        };
+        let doing = format!("accepting {field} of ProvisionedResource {}", self.key);
+        let patch = serde_json::from_value(json!([
+            // The API server refuses the patch when the record is another one by now.
+            { "op": "replace", "path": "/metadata/resourceVersion", "value": record.resource_version },
+            { "op": "add", "path": pointer(["spec", "desired", field]), "value": value },
+            remember,
+        ]))
+        .map_err(|error| Error::Refused { doing: doing.clone(), message: error.to_string() })?;
+        let patch = Patch::<()>::Json(patch);
+        let written = bounded(&doing, self.records().patch(&self.key.name, &params(), &patch)).await?;
+        self.context.index().apply_record(&written);
+        info!(record = %self.key, drift = name, field, value = %drift.actual, "accepted: the live value is the desired one");
+        Ok(())
+    }
+
+    async fn close(&self, name: &str, phase: DriftPhase, why: &'static str) -> Result<(), Error> {
+        let Some(drift) = self.known(name) else { return Ok(()) };
+        let (field, actual) = (&drift.field, &drift.actual);
+        let message = closing_message(why, field, actual);
+        let now = Timestamp::now();
+        let claim = Claim { kind: conditions::RESOLVED, status: Truth::True, reason: why, message: message.clone() };
+        let mut status = json!({
+            "phase": phase,
+            "reason": why,
+            "resolvedAt": Time(now),
+            "conditions": [claim.since(now, 1)],
+        });
+        if phase == DriftPhase::Accepted {
+            put(&mut status, "decidedBy", json!(drift.decided_by));
+        }
+        self.patch_drift_status(&drift, "closing", status).await?;
+        self.context.metrics.resolved(self.entry.record.resource.kind, phase);
+        info!(record = %self.key, drift = name, %field, phase = phase.name(), reason = why, "drift resolved");
+        let event = if phase == DriftPhase::Accepted { "DriftAccepted" } else { "DriftResolved" };
+        self.tell(name, &drift.uid, false, event, "Resolve", message);
+        Ok(())
+    }
+
+    async fn refuse(&self, name: &str, message: String) -> Result<(), Error> {
+        let Some(drift) = self.known(name) else { return Ok(()) };
+        info!(record = %self.key, drift = name, message, "decision refused");
+        let claim = Claim {
+            kind: conditions::RESOLVED,
+            status: Truth::False,
+            reason: reason::DECISION_REFUSED,
+            message: message.clone(),
+        };
+        let since = drift.transition.unwrap_or_else(Timestamp::now);
+        let status = json!({ "reason": reason::DECISION_REFUSED, "conditions": [claim.since(since, 1)] });
+        self.patch_drift_status(&drift, "refusing a decision on", status).await?;
+        self.tell(name, &drift.uid, true, "DecisionRefused", "Decide", format!("{}: {message}", drift.field));
+        Ok(())
+    }
+
+    async fn drop_decision(&self, name: &str) -> Result<(), Error> {
+        let Some(drift) = self.known(name) else { return Ok(()) };
+        let patch = json!({
+            "metadata": {
+                "resourceVersion": drift.resource_version,
+                "annotations": { annotations::ACCEPT: null, annotations::DECIDED_BY: null },
+            },
+        });
+        let doing = format!("removing the refused decision from Drift {}/{name}", self.key.namespace);
+        let written = bounded(&doing, self.drifts().patch(name, &params(), &Patch::Merge(patch))).await?;
+        self.context.index().apply_drift(&written);
+        Ok(())
+    }
+
+    async fn prune(&self, name: &str) -> Result<(), Error> {
+        let Some(drift) = self.known(name) else { return Ok(()) };
+        let uid = Some(drift.uid.to_string());
+        let params = DeleteParams {
+            preconditions: Some(Preconditions { uid, resource_version: None }),
+            ..DeleteParams::default()
+        };
+        let doing = format!("deleting Drift {}/{name} beyond the history limit", self.key.namespace);
+        match bounded(&doing, self.drifts().delete(name, &params)).await {
+            Ok(_) | Err(Error::NotFound { .. }) => {}
+            Err(error) => return Err(error),
+        }
+        self.context.index().forget_drift(&self.entry.record.uid, &drift.uid);
+        Ok(())
+    }
+
+    async fn patch_drift_status(&self, drift: &KnownDrift, what: &str, status: Value) -> Result<(), Error> {
+        let patch = json!({ "metadata": { "resourceVersion": drift.resource_version }, "status": status });
+        let doing = format!("{what} Drift {}/{}", self.key.namespace, drift.name);
+        let written = bounded(&doing, self.drifts().patch_status(&drift.name, &params(), &Patch::Merge(patch))).await?;
+        self.context.index().apply_drift(&written);
+        Ok(())
+    }
+
+    /// The drift as it is after the steps before.
+    fn known(&self, name: &str) -> Option<KnownDrift> {
+        self.context.index().drift(&self.entry.record.uid, name).cloned()
+    }
+
+    /// Tells it as an Event on the record, with the drift as the other object.
+    fn tell(&self, drift: &str, uid: &str, is_warning: bool, reason: &'static str, action: &'static str, note: String) {
+        let related = ObjectReference {
+            api_version: Some(Drift::api_version(&()).into_owned()),
+            kind: Some(Drift::kind(&()).into_owned()),
+            namespace: Some(self.key.namespace.to_string()),
+            name: Some(drift.to_owned()),
+            uid: Some(uid.to_owned()),
+            ..ObjectReference::default()
+        };
+        let about = self.about();
+        self.context.events.publish(News { about, related: Some(related), is_warning, reason, action, note });
+    }
+
+    /// The record, as events refer to it.
+    pub fn about(&self) -> ObjectReference {
+        ObjectReference {
+            api_version: Some(ProvisionedResource::api_version(&()).into_owned()),
+            kind: Some(ProvisionedResource::kind(&()).into_owned()),
+            namespace: Some(self.key.namespace.to_string()),
+            name: Some(self.key.name.to_string()),
+            uid: Some(self.entry.record.uid.to_string()),
+            ..ObjectReference::default()
+        }
+    }
+
+    fn drifts(&self) -> Api<Drift> {
+        Api::namespaced(self.context.client.clone(), &self.key.namespace)
+    }
+
+    fn records(&self) -> Api<ProvisionedResource> {
+        Api::namespaced(self.context.client.clone(), &self.key.namespace)
+    }
+}
+
+fn params() -> PatchParams {
+    PatchParams { field_manager: Some(OPERATOR.to_owned()), ..PatchParams::default() }
+}
+
+/// A JSON pointer to what these names lead to.
+fn pointer(names: [&str; 3]) -> String {
+    names.map(|name| format!("/{}", name.replace('~', "~0").replace('/', "~1"))).concat()
+}
+
+fn put(object: &mut Value, key: &str, value: Value) {
+    if let Value::Object(map) = object {
+        map.insert(key.to_owned(), value);
+    }
+}
+
+fn closing_message(why: &str, field: &str, actual: &str) -> String {
+    match why {
+        reason::ACCEPTED => format!("{field}: {actual} is the desired value now"),
+        reason::LIVE_RETURNED => format!("{field}: the live value is as desired again"),
+        reason::DESIRED_CHANGED => format!("{field}: the desired value was changed"),
+        reason::NO_LONGER_RECORDED => format!("{field}: no longer recorded"),
+        reason::IGNORED => format!("{field}: listed in spec.drift.ignore"),
+        reason::RESOURCE_GONE => format!("{field}: the resource itself is gone"),
+        why => format!("{field}: {why}"),
+    }
+}

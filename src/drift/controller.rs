@@ -1,0 +1,437 @@
+//! Keeps the drifts of every record right: watches, a queue of records, and one short reconcile for each.
+
+use std::{
+    collections::HashMap,
+    fmt::Debug,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use futures::{Stream, StreamExt};
+use jiff::Timestamp;
+use kube::{
+    Api, Client, Resource,
+    core::{DeserializeGuard, NamespaceResourceScope},
+    runtime::{WatchStreamExt, watcher},
+};
+use serde::de::DeserializeOwned;
+use tokio::sync::watch;
+use tracing::{debug, error, info, warn};
+
+use super::{
+    act::Act,
+    evaluate::{Observed, Plan, Recorded, Seen, Situation, evaluate},
+    index::{Entry, Index, RecordKey, Scope},
+    status::status,
+    sweep::Sweeps,
+};
+use crate::{
+    api::{Drift, ProvisionedResource, conditions::reason},
+    digitalocean::{Inventory, Live, Observation, ResourceKey, UnknownReason},
+    kube_ext::{
+        call,
+        events::{Events, News},
+        queue::Queue,
+    },
+    schedule::Schedule,
+    telemetry::metrics::Metrics,
+};
+
+/// How many records are worked on at a time: as many writes as the API server takes side by side.
+const WORKERS: usize = 16;
+
+/// How many objects a page of a list holds. Whole objects are only held for a page at a time.
+const PAGE: u32 = 250;
+
+/// How long a decision waits for the live resource when it could not be read.
+const ASK_AGAIN: Duration = Duration::from_secs(5);
+
+/// What the controller is told.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Namespaces to watch; all when empty.
+    pub namespaces: Vec<String>,
+    /// When to list the cloud.
+    pub sync: Schedule,
+    /// When to compare; right after each sync when not set.
+    pub detect: Option<Schedule>,
+    /// Inventory older than this gives no verdict.
+    pub max_age: Duration,
+    /// How many resolved drifts are kept per record and field.
+    pub history: usize,
+}
+
+/// What every part of the controller shares.
+pub struct Context {
+    /// Kubernetes.
+    pub client: Client,
+    /// The cloud.
+    pub inventory: Inventory,
+    /// Where events go.
+    pub events: Events,
+    /// What is counted.
+    pub metrics: Metrics,
+    /// What it was told.
+    pub settings: Settings,
+    pub(super) queue: Queue<RecordKey>,
+    pub(super) sweeps: Sweeps,
+    index: Mutex<Index>,
+    loaded: watch::Sender<Loaded>,
+    handled_syncs: Mutex<HashMap<RecordKey, Box<str>>>,
+}
+
+/// Which lists are complete.
+#[derive(Clone, Copy, Debug, Default)]
+struct Loaded {
+    records: usize,
+    drifts: usize,
+}
+
+impl Context {
+    /// A controller that has not begun.
+    #[must_use]
+    pub fn new(client: Client, inventory: Inventory, metrics: Metrics, settings: Settings) -> Arc<Self> {
+        Arc::new(Self {
+            events: Events::start(client.clone()),
+            client,
+            inventory,
+            metrics,
+            settings,
+            queue: Queue::default(),
+            sweeps: Sweeps::default(),
+            index: Mutex::default(),
+            loaded: watch::Sender::default(),
+            handled_syncs: Mutex::default(),
+        })
+    }
+
+    /// The records and drifts. Never held across an await.
+    pub fn index(&self) -> MutexGuard<'_, Index> {
+        self.index.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether every record and drift is known.
+    #[must_use]
+    pub fn is_loaded(&self) -> bool {
+        let wanted = self.settings.namespaces.len().max(1);
+        let loaded = *self.loaded.borrow();
+        loaded.records >= wanted && loaded.drifts >= wanted
+    }
+
+    /// Queues these records, once all are known: the sweeps hand over the first ones, whole kinds at a time.
+    fn look_at(&self, affected: Vec<RecordKey>) {
+        if self.is_loaded() {
+            self.queue.extend(affected);
+        }
+    }
+
+    /// A sync that was asked for has been made.
+    pub(super) fn handled_sync(&self, key: &RecordKey, request: Box<str>) {
+        self.handled().insert(key.clone(), request);
+    }
+
+    /// The sync that was asked for and made, if its record does not say so yet.
+    pub(super) fn is_sync_handled(&self, key: &RecordKey, request: &str) -> bool {
+        self.handled().get(key).is_some_and(|handled| handled.as_ref() == request)
+    }
+
+    fn handled(&self) -> MutexGuard<'_, HashMap<RecordKey, Box<str>>> {
+        self.handled_syncs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Runs until the process ends.
+pub async fn run(context: Arc<Context>) {
+    let records = tokio::spawn(watch_records(context.clone()));
+    let drifts = tokio::spawn(watch_drifts(context.clone()));
+    let mut loaded = context.loaded.subscribe();
+    while !context.is_loaded() {
+        if loaded.changed().await.is_err() {
+            return;
+        }
+    }
+    let (count, kinds) = {
+        let index = context.index();
+        (index.len(), index.kinds())
+    };
+    info!(records = count, kinds = kinds.len(), "all records and drifts are known");
+    for kind in kinds {
+        context.sweeps.start(&context, kind);
+    }
+    let workers = (0..WORKERS).map(|_| tokio::spawn(work(context.clone())));
+    let all = futures::future::join_all(workers.chain([records, drifts]));
+    for ended in all.await {
+        if let Err(error) = ended {
+            error!(%error, "a part of the controller ended");
+        }
+    }
+}
+
+/// Works on one record after the other.
+async fn work(context: Arc<Context>) {
+    loop {
+        let key = context.queue.next().await;
+        let outcome = reconcile(&key, &context).await;
+        match &outcome {
+            Ok(Next::Settled) => context.queue.done(&key),
+            Ok(Next::Again) => {
+                context.queue.done(&key);
+                context.queue.add(key.clone());
+            }
+            Ok(Next::After(wait)) => context.queue.later(&key, *wait),
+            Err(error) if error.is_conflict() => {
+                debug!(record = %key, %error, "will look again");
+                context.queue.failed(&key);
+            }
+            Err(error) => {
+                let wait = context.queue.failed(&key);
+                warn!(record = %key, %error, again_in = ?wait, "could not finish");
+            }
+        }
+        context.metrics.reconciled(outcome.as_ref().map_or_else(call::Error::category, |_| "ok"));
+    }
+}
+
+/// What is left to do about a record.
+enum Next {
+    /// Nothing, until something changes.
+    Settled,
+    /// Look again: drifts were written, so the status has to follow.
+    Again,
+    /// Look again after this time.
+    After(Duration),
+}
+
+/// Brings one record's drifts and status up to what is known: observe, decide, act.
+async fn reconcile(key: &RecordKey, context: &Arc<Context>) -> Result<Next, call::Error> {
+    let Some(entry) = context.index().entry(key) else { return Ok(Next::Settled) };
+    if entry.record.deleting {
+        return Ok(Next::Settled);
+    }
+    let is_asked_to_sync = ask_for_sync(key, &entry, context);
+    let Some(seen) = observe(key, &entry, context) else { return Ok(Next::Settled) };
+    let mut plan = decide(&entry, &seen, false, context);
+    let mut is_waiting = false;
+    if plan.ask_live {
+        // A decision binds to the live value of this moment, not of the last sweep.
+        let fresh = context.inventory.fetch(&entry.record.resource).await;
+        let fresh = read(&entry.record.resource, fresh);
+        is_waiting = matches!(fresh, Known::Nothing(..));
+        if !is_waiting {
+            plan = decide(&entry, &fresh, true, context);
+        }
+    }
+    let has_steps = !plan.steps.is_empty();
+    let act = Act { key, entry: &entry, context };
+    for step in plan.steps {
+        act.take(step).await?;
+    }
+    if has_steps {
+        return Ok(Next::Again);
+    }
+    let request = entry.record.sync_requested.as_deref().filter(|_| is_asked_to_sync == Sync::Made);
+    let status = status(&entry, &plan.situation, request, Timestamp::now());
+    if !entry.record.status.says(&status) {
+        act.write_status(status).await?;
+        tell_stale(&act, &plan.situation);
+    }
+    Ok(if is_waiting { Next::After(ASK_AGAIN) } else { Next::Settled })
+}
+
+/// Whether a sync was asked for by annotation.
+#[derive(PartialEq, Eq)]
+enum Sync {
+    NotAsked,
+    Asked,
+    Made,
+}
+
+fn ask_for_sync(key: &RecordKey, entry: &Entry, context: &Arc<Context>) -> Sync {
+    let Some(request) = entry.record.unanswered_sync() else { return Sync::NotAsked };
+    if context.is_sync_handled(key, request) {
+        return Sync::Made;
+    }
+    context.sweeps.ask(context, entry.record.resource.kind, key.clone());
+    Sync::Asked
+}
+
+/// What is known of a live resource.
+enum Known {
+    Nothing(&'static str, String),
+    Gone,
+    Live(Box<Live>),
+}
+
+/// Looks the resource up in the inventory. None while the first look is under way.
+fn observe(key: &RecordKey, entry: &Entry, context: &Arc<Context>) -> Option<Known> {
+    let resource = &entry.record.resource;
+    if entry.record.suspended || entry.older.is_some() {
+        return Some(Known::Nothing(reason::SUSPENDED, String::new()));
+    }
+    let observation = context.inventory.look(resource, context.settings.max_age);
+    if observation == Observation::Unknown(UnknownReason::NotYet) {
+        if let Some(failure) = context.sweeps.failure(resource.kind) {
+            return Some(Known::Nothing(reason::LIVE_UNKNOWN, failure));
+        }
+        context.sweeps.ask(context, resource.kind, key.clone());
+        return None;
+    }
+    Some(read(resource, observation))
+}
+
+fn read(resource: &ResourceKey, observation: Observation) -> Known {
+    match observation {
+        Observation::Gone => Known::Gone,
+        Observation::Present(document) => match Live::parse(resource, &document) {
+            Ok(live) => Known::Live(Box::new(live)),
+            Err(error) => Known::Nothing(reason::LIVE_UNKNOWN, error.to_string()),
+        },
+        Observation::Unknown(UnknownReason::NotYet) => {
+            Known::Nothing(reason::LIVE_UNKNOWN, format!("{resource} was not read yet"))
+        }
+        Observation::Unknown(UnknownReason::Stale { error, .. }) => {
+            let why = error.map_or_else(String::new, |error| format!(": {error}"));
+            Known::Nothing(reason::INVENTORY_STALE, format!("the last complete list is too old for a verdict{why}"))
+        }
+        Observation::Unknown(UnknownReason::Failed { error }) => {
+            Known::Nothing(reason::LIVE_UNKNOWN, format!("{resource} could not be read: {error}"))
+        }
+    }
+}
+
+fn decide(entry: &Entry, known: &Known, just_now: bool, context: &Context) -> Plan {
+    let desired = entry.record.desired_fields();
+    let older = entry.older.as_ref().map(ToString::to_string);
+    let recorded = Recorded {
+        desired: &desired,
+        ignore: &entry.record.ignore,
+        suspended: entry.record.suspended,
+        older: older.as_deref(),
+        last_accepted: entry.record.last_accepted.as_deref(),
+    };
+    let seen = match known {
+        Known::Nothing(reason, message) => Seen::Unknown(reason, message),
+        Known::Gone => Seen::Gone,
+        Known::Live(live) => Seen::Present(live),
+    };
+    evaluate(&recorded, Observed { seen, just_now }, &entry.drifts, context.settings.history)
+}
+
+/// Tells once that the inventory became too old.
+fn tell_stale(act: &Act<'_>, situation: &Situation) {
+    let Situation::Unknown(reason::INVENTORY_STALE, message) = situation else { return };
+    if !act.entry.record.status.is_stale() {
+        act.context.events.publish(News {
+            about: act.about(),
+            related: None,
+            is_warning: true,
+            reason: reason::INVENTORY_STALE,
+            action: "Sync",
+            note: message.clone(),
+        });
+    }
+}
+
+async fn watch_records(context: Arc<Context>) {
+    let mut events = watch_all::<ProvisionedResource>(&context);
+    while let Some((scope, event)) = events.next().await {
+        let affected = {
+            let mut index = context.index();
+            match event {
+                watcher::Event::Init => {
+                    index.start_records(&scope);
+                    Vec::new()
+                }
+                watcher::Event::InitApply(record) => index.list_record(&scope, &record),
+                watcher::Event::InitDone => {
+                    context.loaded.send_modify(|loaded| loaded.records += 1);
+                    index.finish_records(&scope)
+                }
+                watcher::Event::Apply(record) => index.apply_record(&record),
+                watcher::Event::Delete(record) => {
+                    let others = index.delete_record(&record);
+                    if others.is_empty() {
+                        context.inventory.forget(&record.spec.resource.key());
+                    }
+                    others
+                }
+            }
+        };
+        context.look_at(affected);
+    }
+}
+
+async fn watch_drifts(context: Arc<Context>) {
+    let mut events = watch_all::<Drift>(&context);
+    while let Some((scope, event)) = events.next().await {
+        let affected = {
+            let mut index = context.index();
+            match event {
+                watcher::Event::Init => {
+                    index.start_drifts(&scope);
+                    Vec::new()
+                }
+                watcher::Event::InitApply(drift) => Vec::from_iter(index.list_drift(&scope, &drift)),
+                watcher::Event::InitDone => {
+                    context.loaded.send_modify(|loaded| loaded.drifts += 1);
+                    index.finish_drifts(&scope)
+                }
+                watcher::Event::Apply(drift) => Vec::from_iter(index.apply_drift(&drift)),
+                watcher::Event::Delete(drift) => Vec::from_iter(index.delete_drift(&drift)),
+            }
+        };
+        context.look_at(affected);
+    }
+}
+
+/// One watch for each namespace, or one for all.
+fn watch_all<K>(context: &Context) -> impl Stream<Item = (Scope, watcher::Event<K>)> + Unpin + use<K>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + DeserializeOwned + Clone + Debug + Send + 'static,
+{
+    let namespaces = &context.settings.namespaces;
+    let scopes: Vec<Scope> = if namespaces.is_empty() {
+        vec![None]
+    } else {
+        namespaces.iter().map(|namespace| Some(namespace.as_str().into())).collect()
+    };
+    let watches = scopes.into_iter().map(|scope| {
+        let client = context.client.clone();
+        let api = match &scope {
+            None => Api::<DeserializeGuard<K>>::all(client),
+            Some(namespace) => Api::namespaced(client, namespace),
+        };
+        let events = watcher(api, watcher::Config::default().page_size(PAGE)).default_backoff();
+        Box::pin(
+            events.filter_map(move |event| std::future::ready(readable(event).map(|event| (scope.clone(), event)))),
+        )
+    });
+    futures::stream::select_all(watches)
+}
+
+/// Passes on what can be read; one broken object must not hold up the others.
+fn readable<K>(event: watcher::Result<watcher::Event<DeserializeGuard<K>>>) -> Option<watcher::Event<K>>
+where
+    K: Resource<DynamicType = ()>,
+{
+    let kind = K::kind(&());
+    let (event, object): (fn(K) -> watcher::Event<K>, _) = match event {
+        Err(error) => {
+            warn!(%kind, %error, "lost a watch; will try again");
+            return None;
+        }
+        Ok(watcher::Event::Init) => return Some(watcher::Event::Init),
+        Ok(watcher::Event::InitDone) => return Some(watcher::Event::InitDone),
+        Ok(watcher::Event::InitApply(object)) => (watcher::Event::InitApply, object),
+        Ok(watcher::Event::Apply(object)) => (watcher::Event::Apply, object),
+        Ok(watcher::Event::Delete(object)) => (watcher::Event::Delete, object),
+    };
+    match object.0 {
+        Ok(object) => Some(event(object)),
+        Err(invalid) => {
+            let (namespace, name) = (invalid.metadata.namespace, invalid.metadata.name);
+            warn!(%kind, namespace, name, error = invalid.error, "cannot read this object; are the definitions of this version?");
+            None
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! A Drift, as far as an evaluation needs it. There may be many, so nothing else of the object is kept.
+
+use jiff::Timestamp;
+use kube::ResourceExt;
+use sha2::{Digest, Sha256};
+
+use crate::api::{Drift, DriftPhase, annotations};
+
+/// What is kept of a Drift.
+#[derive(Clone, Debug, PartialEq)]
+pub struct KnownDrift {
+    /// Its name.
+    pub name: Box<str>,
+    /// Its UID.
+    pub uid: Box<str>,
+    /// The version of the object that this was read from; writes are bound to it.
+    pub resource_version: Box<str>,
+    /// The recorded field that diverged.
+    pub field: Box<str>,
+    /// Its number among the drifts of that field.
+    pub episode: i64,
+    /// Where it stands.
+    pub phase: DriftPhase,
+    /// The desired value that it shows.
+    pub expected: Box<str>,
+    /// The live value that it shows now.
+    pub actual: Box<str>,
+    /// The decision to accept, as annotated.
+    pub accept: Option<Box<str>>,
+    /// Who decided, as far as that is known.
+    pub decided_by: Option<Box<str>>,
+    /// Since when its `Resolved` condition says what it says.
+    pub transition: Option<Timestamp>,
+}
+
+impl KnownDrift {
+    /// What is kept of this object.
+    #[must_use]
+    pub fn of(drift: &Drift) -> Self {
+        let status = drift.status.clone().unwrap_or_default();
+        let annotation = |key: &str| drift.annotations().get(key).map(|text| text.as_str().into());
+        let accept: Option<Box<str>> = annotation(annotations::ACCEPT);
+        Self {
+            name: drift.name_any().into(),
+            uid: drift.uid().unwrap_or_default().into(),
+            resource_version: drift.resource_version().unwrap_or_default().into(),
+            field: drift.spec.field.as_str().into(),
+            episode: drift.spec.episode,
+            phase: status.phase,
+            expected: drift.spec.expected.as_str().into(),
+            actual: drift.actual_now().into(),
+            decided_by: accept
+                .as_ref()
+                .and_then(|_| annotation(annotations::DECIDED_BY).or_else(|| last_annotator(drift))),
+            accept,
+            transition: status.conditions.first().map(|condition| condition.last_transition_time.0),
+        }
+    }
+
+    /// Whether it waits for a decision.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.phase == DriftPhase::Open
+    }
+
+    /// How a record remembers that it adopted this drift. The UID is in it because names come back when somebody
+    /// deletes the history.
+    #[must_use]
+    pub fn mark(&self) -> String {
+        format!("{}/{}", self.name, self.uid)
+    }
+}
+
+/// Which client wrote the decision, from the server's own bookkeeping.
+fn last_annotator(drift: &Drift) -> Option<Box<str>> {
+    let key = format!("f:{}", annotations::ACCEPT);
+    let entries = drift.metadata.managed_fields.iter().flatten();
+    entries
+        .filter(|entry| {
+            let annotations = entry.fields_v1.as_ref().and_then(|fields| fields.0.pointer("/f:metadata/f:annotations"));
+            annotations.is_some_and(|annotations| annotations.get(&key).is_some())
+        })
+        .filter_map(|entry| entry.manager.as_deref().map(Into::into))
+        .next_back()
+}
+
+/// The name of a Drift. It derives from the record's UID, the field and the episode, so that a second one for the same
+/// question is refused by the API server. Record and field come first for people; the hash makes it exact.
+#[must_use]
+pub fn drift_name(record: &str, uid: &str, field: &str, episode: i64) -> String {
+    let digest = Sha256::new().chain_update(uid).chain_update([0]).chain_update(field).finalize();
+    let hash: String = digest.iter().take(5).map(|byte| format!("{byte:02x}")).collect();
+    let record = readable(record, 100);
+    let field = readable(field, 40);
+    let parts = [record.as_str(), field.as_str(), &hash, &episode.to_string()];
+    parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("-")
+}
+
+/// The text as part of an object's name: lower-case letters and digits, other signs as single dashes.
+fn readable(text: &str, longest: usize) -> String {
+    let mut name = String::new();
+    for sign in text.chars().take(longest) {
+        if sign.is_ascii_alphanumeric() {
+            name.push(sign.to_ascii_lowercase());
+        } else if !name.is_empty() && !name.ends_with('-') {
+            name.push('-');
+        }
+    }
+    name.trim_end_matches('-').to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_tell_record_field_and_episode_and_are_exact() {
+        let name = drift_name("web-1", "uid-1", "size_slug", 1);
+        assert!(name.starts_with("web-1-size-slug-") && name.ends_with("-1"), "{name}");
+        assert_eq!(name, drift_name("web-1", "uid-1", "size_slug", 1));
+        assert_ne!(name, drift_name("web-1", "uid-2", "size_slug", 1));
+        assert_ne!(name, drift_name("web-1", "uid-1", "size-slug", 1));
+        assert_ne!(drift_name("a", "u", "x", 11), drift_name("a", "u", "x", 1));
+    }
+
+    #[test]
+    fn names_are_names_whatever_the_field() {
+        for field in ["networks.v4.0.ip_address", "Ünïcode", "...", &"x".repeat(4000), "a/b c", "1"] {
+            let name = drift_name(&"r".repeat(253), "uid", field, i64::MAX);
+            assert!(
+                name.len() <= 253
+                    && name.chars().all(|sign| sign.is_ascii_lowercase() || sign.is_ascii_digit() || sign == '-'),
+                "{name}"
+            );
+            assert!(!name.starts_with('-') && !name.ends_with('-'), "{name}");
+        }
+    }
+}

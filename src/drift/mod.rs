@@ -1,0 +1,10 @@
+//! Drift: comparing what is recorded with what is live, and deciding what becomes of each difference.
+
+mod act;
+pub mod compare;
+pub mod controller;
+pub mod evaluate;
+pub mod index;
+pub mod known;
+pub mod status;
+mod sweep;

@@ -1,0 +1,103 @@
+//! One call to the API server: bounded in time, and its errors said for people.
+
+use std::{future::Future, time::Duration};
+
+use kube::core::ErrorResponse;
+
+/// No call may hang longer: kube itself sets no limit.
+const LIMIT: Duration = Duration::from_secs(30);
+
+/// Why a call to the API server failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No answer in time.
+    #[error("{doing}: no answer within {} s", LIMIT.as_secs())]
+    TimedOut {
+        /// What was being done, to which object.
+        doing: String,
+    },
+    /// The object is another one than this process knew; the watch will tell.
+    #[error("{doing}: it changed in the meantime")]
+    Conflict {
+        /// What was being done, to which object.
+        doing: String,
+    },
+    /// The object is not there.
+    #[error("{doing}: it does not exist")]
+    NotFound {
+        /// What was being done, to which object.
+        doing: String,
+    },
+    /// Access control refused it.
+    #[error("{doing}: forbidden: {message}; the operator's ServiceAccount needs a role that allows it")]
+    Forbidden {
+        /// What was being done, to which object.
+        doing: String,
+        /// What the API server said.
+        message: String,
+    },
+    /// The API server refused it.
+    #[error("{doing}: {message}")]
+    Refused {
+        /// What was being done, to which object.
+        doing: String,
+        /// What the API server said.
+        message: String,
+    },
+    /// It could not be asked.
+    #[error("{doing}: {source}")]
+    Failed {
+        /// What was being done, to which object.
+        doing: String,
+        /// Why.
+        source: Box<kube::Error>,
+    },
+}
+
+impl Error {
+    /// A stable word for metrics.
+    #[must_use]
+    pub const fn category(&self) -> &'static str {
+        match self {
+            Self::TimedOut { .. } => "timeout",
+            Self::Conflict { .. } => "conflict",
+            Self::NotFound { .. } => "not_found",
+            Self::Forbidden { .. } => "forbidden",
+            Self::Refused { .. } => "refused",
+            Self::Failed { .. } => "unreachable",
+        }
+    }
+
+    /// Whether the watch will bring what is needed to go on, so that nobody needs to hear of it.
+    #[must_use]
+    pub const fn is_conflict(&self) -> bool {
+        matches!(self, Self::Conflict { .. } | Self::NotFound { .. })
+    }
+
+    fn of(doing: &str, error: kube::Error) -> Self {
+        let doing = doing.to_owned();
+        match error {
+            kube::Error::Api(status) if status.is_conflict() || status.is_already_exists() => Self::Conflict { doing },
+            kube::Error::Api(status) if status.is_not_found() => Self::NotFound { doing },
+            kube::Error::Api(status) if status.is_forbidden() => Self::Forbidden { doing, message: said(&status) },
+            kube::Error::Api(status) => Self::Refused { doing, message: said(&status) },
+            error => Self::Failed { doing, source: Box::new(error) },
+        }
+    }
+}
+
+fn said(status: &ErrorResponse) -> String {
+    status.message.clone()
+}
+
+/// Makes one call. `doing` says what and to which object, such as "closing Drift default/web-1".
+///
+/// # Errors
+/// As the API server, the network or the time limit has it.
+pub async fn bounded<T>(doing: &str, call: impl Future<Output = Result<T, kube::Error>>) -> Result<T, Error> {
+    match tokio::time::timeout(LIMIT, call).await {
+        Ok(Ok(answer)) => Ok(answer),
+        Ok(Err(error)) => Err(Error::of(doing, error)),
+        Err(_) => Err(Error::TimedOut { doing: doing.to_owned() }),
+    }
+}

@@ -1,0 +1,105 @@
+//! Kubernetes Events: published in the background, in order, and never worth failing a reconcile.
+
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::ObjectReference;
+use kube::{
+    Client,
+    runtime::events::{Event, EventType, Recorder, Reporter},
+};
+use tokio::sync::mpsc;
+use tracing::warn;
+
+use crate::{api::OPERATOR, kube_ext::call};
+
+/// Past this many waiting events the news is no longer news.
+const WAITING: usize = 10_000;
+/// The API server takes notes of at most 1 kB.
+const LONGEST_NOTE: usize = 1000;
+/// How many are sent at a time. Events must not crowd out the writes that they tell of.
+const SENDERS: usize = 2;
+
+/// What happened to an object.
+#[derive(Debug)]
+pub struct News {
+    /// The object.
+    pub about: ObjectReference,
+    /// The other object in it. News of different ones are told apart.
+    pub related: Option<ObjectReference>,
+    /// Whether somebody should look.
+    pub is_warning: bool,
+    /// A stable word in `PascalCase`.
+    pub reason: &'static str,
+    /// What was done, in one word.
+    pub action: &'static str,
+    /// For people.
+    pub note: String,
+}
+
+/// Where events are handed in.
+#[derive(Clone)]
+pub struct Events {
+    sender: mpsc::Sender<News>,
+}
+
+impl Events {
+    /// Starts publishing until the last handle is dropped.
+    #[must_use]
+    pub fn start(client: Client) -> Self {
+        let (sender, receiver) = mpsc::channel(WAITING);
+        let receiver = std::sync::Arc::new(tokio::sync::Mutex::new(receiver));
+        for _ in 0..SENDERS {
+            // A recorder each: news of one object never race, since a series is kept by the recorder that began it.
+            let recorder = Recorder::new(client.clone(), Reporter::from(OPERATOR));
+            tokio::spawn(publish_all(recorder, receiver.clone()));
+        }
+        Self { sender }
+    }
+
+    /// Hands in an event. It is dropped when far too many wait.
+    pub fn publish(&self, news: News) {
+        if let Err(error) = self.sender.try_send(news) {
+            warn!(%error, "dropped an event");
+        }
+    }
+}
+
+async fn publish_all(recorder: Recorder, receiver: std::sync::Arc<tokio::sync::Mutex<mpsc::Receiver<News>>>) {
+    loop {
+        let next = receiver.lock().await.recv().await;
+        let Some(news) = next else { return };
+        let event = Event {
+            type_: if news.is_warning { EventType::Warning } else { EventType::Normal },
+            reason: news.reason.to_owned(),
+            action: news.action.to_owned(),
+            note: Some(cut(news.note)),
+            secondary: news.related,
+        };
+        let doing = format!("publishing event {}", news.reason);
+        if let Err(error) = call::bounded(&doing, recorder.publish(&event, &news.about)).await {
+            warn!(object = news.about.name, %error, "lost an event");
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    }
+}
+
+fn cut(mut note: String) -> String {
+    if note.len() > LONGEST_NOTE {
+        let end = (0..=LONGEST_NOTE - 3).rev().find(|&end| note.is_char_boundary(end)).unwrap_or_default();
+        note.truncate(end);
+        note.push('…');
+    }
+    note
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_notes_are_cut_between_characters() {
+        assert_eq!(cut("short".to_owned()), "short");
+        let note = cut("ü".repeat(2000));
+        assert!(note.len() <= LONGEST_NOTE && note.ends_with('…'));
+    }
+}

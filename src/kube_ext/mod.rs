@@ -1,0 +1,5 @@
+//! What kube lacks, each policy once.
+
+pub mod call;
+pub mod events;
+pub mod queue;

@@ -1,0 +1,239 @@
+//! A work queue: each key waits at most once and is worked on by one worker at a time; failures come back later and
+//! later. What client-go calls a rate-limiting work queue.
+
+use std::{
+    collections::{BTreeSet, HashMap, HashSet, VecDeque},
+    hash::Hash,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tokio::{sync::Notify, time::Instant};
+
+const SHORTEST_BACKOFF: Duration = Duration::from_millis(500);
+const LONGEST_BACKOFF: Duration = Duration::from_secs(300);
+
+/// The queue.
+pub struct Queue<K> {
+    state: Mutex<State<K>>,
+    changed: Notify,
+}
+
+struct State<K> {
+    ready: VecDeque<K>,
+    waiting: HashSet<K>,
+    running: HashSet<K>,
+    again: HashSet<K>,
+    delayed: BTreeSet<(Instant, K)>,
+    due: HashMap<K, Instant>,
+    failures: HashMap<K, u32>,
+}
+
+impl<K> Default for State<K> {
+    fn default() -> Self {
+        Self {
+            ready: VecDeque::new(),
+            waiting: HashSet::new(),
+            running: HashSet::new(),
+            again: HashSet::new(),
+            delayed: BTreeSet::new(),
+            due: HashMap::new(),
+            failures: HashMap::new(),
+        }
+    }
+}
+
+impl<K> Default for Queue<K> {
+    fn default() -> Self {
+        Self { state: Mutex::default(), changed: Notify::new() }
+    }
+}
+
+impl<K: Clone + Eq + Hash + Ord> Queue<K> {
+    /// Adds a key, unless it waits already.
+    pub fn add(&self, key: K) {
+        self.state().add(key);
+        self.changed.notify_one();
+    }
+
+    /// Adds many keys.
+    pub fn extend(&self, keys: impl IntoIterator<Item = K>) {
+        let mut state = self.state();
+        for key in keys {
+            state.add(key);
+        }
+        drop(state);
+        self.changed.notify_waiters();
+        self.changed.notify_one();
+    }
+
+    /// The next key to work on. Pass it to [`Self::done`] or [`Self::failed`] afterwards.
+    pub async fn next(&self) -> K {
+        loop {
+            // Registered before looking, so that no key slips in between.
+            let changed = self.changed.notified();
+            let due = {
+                let mut state = self.state();
+                if let Some(key) = state.take(Instant::now()) {
+                    if !state.ready.is_empty() {
+                        self.changed.notify_one();
+                    }
+                    return key;
+                }
+                state.delayed.first().map(|(due, _)| *due)
+            };
+            match due {
+                Some(due) => {
+                    let _ = tokio::time::timeout_at(due, changed).await;
+                }
+                None => changed.await,
+            }
+        }
+    }
+
+    /// The work is done.
+    pub fn done(&self, key: &K) {
+        let mut state = self.state();
+        state.failures.remove(key);
+        state.finish(key);
+        drop(state);
+        self.changed.notify_one();
+    }
+
+    /// The work failed: the key comes back after a while, later each time. Returns after how long.
+    pub fn failed(&self, key: &K) -> Duration {
+        let mut state = self.state();
+        let failures = state.failures.entry(key.clone()).or_default();
+        *failures = failures.saturating_add(1);
+        let backoff = backoff(*failures);
+        state.delay(key, backoff);
+        state.finish(key);
+        drop(state);
+        self.changed.notify_one();
+        backoff
+    }
+
+    /// The work has to wait for something else; the key comes back after this time unless it is added before.
+    pub fn later(&self, key: &K, wait: Duration) {
+        let mut state = self.state();
+        state.delay(key, wait);
+        state.finish(key);
+        drop(state);
+        self.changed.notify_one();
+    }
+
+    /// How many keys wait to be worked on now.
+    pub fn waiting(&self) -> usize {
+        self.state().ready.len()
+    }
+
+    fn state(&self) -> MutexGuard<'_, State<K>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<K: Clone + Eq + Hash + Ord> State<K> {
+    fn add(&mut self, key: K) {
+        if let Some(due) = self.due.remove(&key) {
+            self.delayed.remove(&(due, key.clone()));
+        }
+        if self.running.contains(&key) {
+            self.again.insert(key);
+        } else if self.waiting.insert(key.clone()) {
+            self.ready.push_back(key);
+        }
+    }
+
+    fn delay(&mut self, key: &K, wait: Duration) {
+        let due = Instant::now() + wait;
+        if let Some(due) = self.due.insert(key.clone(), due) {
+            self.delayed.remove(&(due, key.clone()));
+        }
+        self.delayed.insert((due, key.clone()));
+    }
+
+    fn take(&mut self, now: Instant) -> Option<K> {
+        while self.delayed.first().is_some_and(|(due, _)| *due <= now) {
+            if let Some((_, key)) = self.delayed.pop_first() {
+                self.due.remove(&key);
+                self.add(key);
+            }
+        }
+        let key = self.ready.pop_front()?;
+        self.waiting.remove(&key);
+        self.running.insert(key.clone());
+        Some(key)
+    }
+
+    fn finish(&mut self, key: &K) {
+        self.running.remove(key);
+        if self.again.remove(key) {
+            self.add(key.clone());
+        }
+    }
+}
+
+/// Doubles up to the limit, and then a random half of it, so that failures of one cause do not come back as one.
+fn backoff(failures: u32) -> Duration {
+    let doubled = SHORTEST_BACKOFF.saturating_mul(2_u32.saturating_pow(failures.saturating_sub(1)));
+    doubled.min(LONGEST_BACKOFF).mul_f64(rand::random_range(0.5..1.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_key_waits_once_and_is_worked_on_by_one() {
+        let queue = Queue::default();
+        queue.extend([1, 2, 1]);
+        assert_eq!(queue.next().await, 1);
+        queue.add(1);
+        assert_eq!(queue.next().await, 2);
+        let nothing = tokio::time::timeout(Duration::from_secs(1), queue.next()).await;
+        assert!(nothing.is_err(), "1 is being worked on");
+        queue.done(&1);
+        assert_eq!(queue.next().await, 1, "it was added again meanwhile");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn failures_come_back_later_each_time_and_news_comes_at_once() {
+        let queue = Queue::default();
+        queue.add("a");
+        let mut waits = Vec::new();
+        for _ in 0..12 {
+            let key = queue.next().await;
+            waits.push(queue.failed(&key));
+        }
+        assert!(waits[0] < Duration::from_secs(1) && waits[6] > waits[0] * 4, "{waits:?}");
+        assert!(waits.iter().all(|wait| *wait <= LONGEST_BACKOFF));
+        queue.add("a");
+        let before = Instant::now();
+        assert_eq!(queue.next().await, "a");
+        assert_eq!(before, Instant::now());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn every_worker_gets_its_share() {
+        let queue = Arc::new(Queue::default());
+        let workers: Vec<_> = (0..4)
+            .map(|_| {
+                let queue = queue.clone();
+                tokio::spawn(async move {
+                    let key = queue.next().await;
+                    tokio::time::sleep(Duration::from_secs(1)).await;
+                    queue.done(&key);
+                })
+            })
+            .collect();
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let before = Instant::now();
+        queue.extend(0..4);
+        for worker in workers {
+            worker.await.unwrap();
+        }
+        assert!(before.elapsed() < Duration::from_secs(2), "{:?}", before.elapsed());
+    }
+}

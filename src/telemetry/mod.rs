@@ -1,0 +1,5 @@
+//! What the operator says about itself: logs, metrics, health.
+
+pub mod http;
+pub mod logs;
+pub mod metrics;
