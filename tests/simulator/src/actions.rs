@@ -99,14 +99,14 @@ pub(crate) fn started(status: StatusCode, action: &Value) -> Reply {
     Reply::json(status, &json!({"action": action}))
 }
 
-/// GET /v2/{collection}/{id}/actions
+/// `GET /v2/{collection}/{id}/actions`
 pub(crate) fn list_of(cloud: &Cloud, collection: &str, id: &str, call: &Call) -> Reply {
     let owner = format!("{collection}/{id}");
     let of_resource: Condition<'_> = Box::new(move |row| cloud.owners.get(&row.id) == Some(&owner));
     pages::listed(cloud, "actions", "actions", true, call, vec![of_resource])
 }
 
-/// GET /v2/{collection}/{id}/actions/{action}
+/// `GET /v2/{collection}/{id}/actions/{action}`
 pub(crate) fn get_of(cloud: &Cloud, collection: &str, id: &str, action: &str) -> Option<Reply> {
     let owned = cloud.owners.get(action).is_some_and(|owner| *owner == format!("{collection}/{id}"));
     let action = cloud.store.text("actions", action).filter(|_| owned)?;

@@ -37,7 +37,8 @@ impl Cloud {
             next_id: 540_000_000,
         };
         for image in catalogue::images() {
-            cloud.store.put("images", &text_of(&image["id"]), &image);
+            let id = image.get("id").map(text_of).unwrap_or_default();
+            cloud.store.put("images", &id, &image);
         }
         cloud
     }

@@ -3,10 +3,11 @@
 use crate::cloud::Cloud;
 use crate::reply::{Refusal, Reply};
 use crate::request::Call;
+use crate::store::set;
 use axum::http::StatusCode;
 use serde_json::{Value, json};
 
-/// PUT /v2/databases/{id}/{what} and PATCH /v2/databases/{id}/config
+/// `PUT /v2/databases/{id}/{what}` and `PATCH /v2/databases/{id}/config`
 pub(crate) fn change(cloud: &mut Cloud, id: &str, what: &str, call: &Call) -> Result<Reply, Refusal> {
     let database = cloud.store.get("databases", id).ok_or_else(Refusal::not_found)?;
     let (fields, status, answer): (&[&str], Option<&str>, StatusCode) = match what {
@@ -30,15 +31,15 @@ pub(crate) fn change(cloud: &mut Cloud, id: &str, what: &str, call: &Call) -> Re
     let change = move |database: &mut Value, status: Option<&str>| {
         for field in fields {
             if let Some(value) = changes.get(*field).filter(|it| !it.is_null()) {
-                database[*field] = value.clone();
+                set(database, field, value.clone());
             }
         }
         if let Some(status) = status {
-            database["status"] = Value::from(status);
+            set(database, "status", Value::from(status));
         }
     };
     if let Some(status) = status {
-        cloud.store.edit("databases", id, |database| database["status"] = Value::from(status));
+        cloud.store.edit("databases", id, |database| set(database, "status", Value::from(status)));
         let id = id.to_owned();
         cloud.later(move |cloud| {
             cloud.store.edit("databases", &id, |database| change(database, Some("online")));
@@ -49,7 +50,7 @@ pub(crate) fn change(cloud: &mut Cloud, id: &str, what: &str, call: &Call) -> Re
     Ok(Reply { status: answer, body: (answer == StatusCode::OK).then(|| "{}".to_owned()) })
 }
 
-/// GET /v2/databases/{id}/firewall and /config
+/// `GET /v2/databases/{id}/firewall` and `/config`
 pub(crate) fn part(cloud: &Cloud, id: &str, what: &str) -> Result<Reply, Refusal> {
     let database = cloud.store.get("databases", id).ok_or_else(Refusal::not_found)?;
     let body = match what {

@@ -14,13 +14,13 @@ pub(crate) fn pending_event() -> Refusal {
     Refusal::unprocessable("Droplet already has a pending event.")
 }
 
-/// POST /v2/droplets/{id}/actions
+/// `POST /v2/droplets/{id}/actions`
 pub(crate) fn start(cloud: &mut Cloud, id: &str, call: &Call) -> Result<Reply, Refusal> {
     let action = start_one(cloud, id, call)?;
     Ok(actions::started(StatusCode::CREATED, &action))
 }
 
-/// POST /v2/droplets/actions?tag_name=
+/// `POST /v2/droplets/actions?tag_name=`
 pub(crate) fn start_tagged(cloud: &mut Cloud, call: &Call) -> Result<Reply, Refusal> {
     let tag = call.parameter("tag_name").ok_or_else(|| Refusal::unprocessable("tag_name can't be blank"))?;
     let started: Result<Vec<Value>, Refusal> =
@@ -42,7 +42,7 @@ fn start_one(cloud: &mut Cloud, id: &str, call: &Call) -> Result<Value, Refusal>
         let name = call.text("name").map_or_else(|| default_snapshot_name(&droplet), str::to_owned);
         let id = id.to_owned();
         return Ok(actions::start(cloud, call, &resource, kind, move |cloud| {
-            snapshots::of_droplet_taken(cloud, &id, &name)
+            snapshots::of_droplet_taken(cloud, &id, &name);
         }));
     }
     let change = change(cloud, &droplet, kind, call)?;

@@ -144,7 +144,7 @@ fn next_backup_window() -> Value {
     json!({"start": text(hours(24)), "end": text(hours(47))})
 }
 
-/// POST /v2/droplets
+/// `POST /v2/droplets`
 pub(crate) fn create(cloud: &mut Cloud, call: &Call) -> Result<Reply, Refusal> {
     let names: Vec<String> = match (call.text("name"), call.body.get("names").and_then(Value::as_array)) {
         (Some(name), _) => vec![name.to_owned()],
@@ -257,7 +257,7 @@ fn start_creating(cloud: &mut Cloud, call: &Call, template: &Map<String, Value>,
     (droplet, action)
 }
 
-/// DELETE /v2/droplets/{id}
+/// `DELETE /v2/droplets/{id}`
 pub(crate) fn delete(cloud: &mut Cloud, id: &str) -> Result<Reply, Refusal> {
     if !cloud.store.contains("droplets", id) {
         return Err(Refusal::not_found());
@@ -269,7 +269,7 @@ pub(crate) fn delete(cloud: &mut Cloud, id: &str) -> Result<Reply, Refusal> {
     Ok(Reply::nothing())
 }
 
-/// DELETE /v2/droplets?tag_name=
+/// `DELETE /v2/droplets?tag_name=`
 pub(crate) fn delete_tagged(cloud: &mut Cloud, call: &Call) -> Result<Reply, Refusal> {
     let tag = call.parameter("tag_name").ok_or_else(|| Refusal::unprocessable("tag_name can't be blank"))?;
     for id in tags::with(cloud, "droplets", tag) {
@@ -298,7 +298,7 @@ pub(crate) fn detach_everything(cloud: &mut Cloud, id: &str) {
     }
 }
 
-/// GET /v2/droplets/{id}/snapshots
+/// `GET /v2/droplets/{id}/snapshots`
 pub(crate) fn list_snapshots(cloud: &Cloud, id: &str, call: &Call) -> Result<Reply, Refusal> {
     if !cloud.store.contains("droplets", id) {
         return Err(Refusal::not_found());

@@ -15,7 +15,7 @@ pub(crate) enum Id {
 }
 
 /// One kind.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Kind {
     /// The list's path below `/v2`; `{}` stands for a parent's id.
     pub(crate) collection: &'static str,

@@ -5,8 +5,8 @@ use axum::http::Method;
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
-const MINUTE: Duration = Duration::from_secs(60);
-const HOUR: Duration = Duration::from_secs(3600);
+const MINUTE: Duration = Duration::from_mins(1);
+const HOUR: Duration = Duration::from_hours(1);
 const TEN_SECONDS: Duration = Duration::from_secs(10);
 
 /// Decides which calls are too many.
@@ -30,8 +30,17 @@ pub(crate) struct Standing {
     pub(crate) remaining: u32,
     /// Until the oldest request expires.
     pub(crate) reset: Duration,
-    /// Whether this call is refused, and then what `retry-after` tells (only of bursts).
-    pub(crate) refused: Option<Option<Duration>>,
+    pub(crate) verdict: Verdict,
+}
+
+/// Whether a call may pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    Admitted,
+    /// Too many at once: told when to come again.
+    Burst(Duration),
+    /// Too many in an hour: told by `ratelimit-reset` alone.
+    Exhausted,
 }
 
 impl Limiter {
@@ -52,12 +61,12 @@ impl Limiter {
         let burst = until_room(&windows.hour, MINUTE, limits.per_minute, now)
             .or_else(|| until_room(&windows.ssh_keys, MINUTE, limits.ssh_keys_per_minute, now).filter(|_| ssh_keys))
             .or_else(|| until_room(&windows.cdn, TEN_SECONDS, limits.cdn_per_ten_seconds, now).filter(|_| cdn));
-        let refused = match (until_room(&windows.hour, HOUR, limits.per_hour, now), burst) {
-            (Some(_), _) => Some(None),
-            (None, Some(wait)) => Some(Some(wait)),
-            (None, None) => None,
+        let verdict = match (until_room(&windows.hour, HOUR, limits.per_hour, now), burst) {
+            (Some(_), _) => Verdict::Exhausted,
+            (None, Some(wait)) => Verdict::Burst(wait),
+            (None, None) => Verdict::Admitted,
         };
-        if refused.is_none() {
+        if verdict == Verdict::Admitted {
             windows.hour.push_back(now);
             if ssh_keys {
                 windows.ssh_keys.push_back(now);
@@ -74,7 +83,7 @@ impl Limiter {
             limit,
             remaining: limit.saturating_sub(used),
             reset: (oldest + HOUR).saturating_duration_since(now),
-            refused,
+            verdict,
         }
     }
 }
@@ -104,13 +113,13 @@ mod tests {
         let start = Instant::now();
         let mut admit =
             |seconds| limiter.admit("t", &Method::GET, "/v2/droplets", start + Duration::from_secs(seconds));
-        assert!(admit(0).refused.is_none());
-        assert!(admit(1).refused.is_none());
-        assert_eq!(admit(2).refused, Some(Some(Duration::from_secs(58))));
+        assert_eq!(admit(0).verdict, Verdict::Admitted);
+        assert_eq!(admit(1).verdict, Verdict::Admitted);
+        assert_eq!(admit(2).verdict, Verdict::Burst(Duration::from_secs(58)));
         let third = admit(61);
-        assert!(third.refused.is_none());
+        assert_eq!(third.verdict, Verdict::Admitted);
         assert_eq!(third.remaining, 0);
-        assert_eq!(admit(130).refused, Some(None));
-        assert!(admit(3600).refused.is_none());
+        assert_eq!(admit(130).verdict, Verdict::Exhausted);
+        assert_eq!(admit(3600).verdict, Verdict::Admitted);
     }
 }

@@ -7,6 +7,7 @@ use crate::request::{Call, encode};
 use crate::store::{Facts, Row};
 use axum::http::StatusCode;
 use serde_json::{Map, Value, json};
+use std::fmt::Write as _;
 use std::time::Instant;
 
 const DEFAULT_PER_PAGE: usize = 20;
@@ -144,7 +145,8 @@ fn page(key: &str, paged: bool, call: &Call, rows: usize, write: impl Fn(usize, 
     body.push(']');
     if paged {
         let links = links(call, page, total.div_ceil(per_page));
-        body.push_str(&format!(",\"links\":{links},\"meta\":{{\"total\":{total}}}"));
+        // Writing to a String cannot fail.
+        let _ = write!(body, ",\"links\":{links},\"meta\":{{\"total\":{total}}}");
     }
     body.push('}');
     Reply::text(StatusCode::OK, body)
@@ -152,12 +154,10 @@ fn page(key: &str, paged: bool, call: &Call, rows: usize, write: impl Fn(usize, 
 
 /// `first` and `prev` but on the first page, `next` and `last` but on the last.
 fn links(call: &Call, page: usize, pages: usize) -> Value {
-    let others: String = call
-        .query
-        .iter()
-        .filter(|(name, _)| name != "page")
-        .map(|(name, value)| format!("&{}={}", encode(name), encode(value)))
-        .collect();
+    let mut others = String::new();
+    for (name, value) in call.query.iter().filter(|(name, _)| name != "page") {
+        let _ = write!(others, "&{}={}", encode(name), encode(value));
+    }
     let url = |origin: &str, page: usize| Value::from(format!("{origin}{}?page={page}{others}", call.path));
     let mut links = Map::new();
     if page > 1 {

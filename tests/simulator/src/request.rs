@@ -88,15 +88,12 @@ fn decode(text: &str) -> String {
     while let Some(at) = rest.find('%') {
         let (plain, escaped) = rest.split_at(at);
         bytes.extend_from_slice(plain.as_bytes());
-        match escaped.get(1..3).and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
-            Some(byte) => {
-                bytes.push(byte);
-                rest = escaped.get(3..).unwrap_or_default();
-            }
-            None => {
-                bytes.push(b'%');
-                rest = escaped.get(1..).unwrap_or_default();
-            }
+        if let Some(byte) = escaped.get(1..3).and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
+            bytes.push(byte);
+            rest = escaped.get(3..).unwrap_or_default();
+        } else {
+            bytes.push(b'%');
+            rest = escaped.get(1..).unwrap_or_default();
         }
     }
     bytes.extend_from_slice(rest.as_bytes());

@@ -45,7 +45,7 @@ pub(crate) struct Counter {
 impl Counter {
     pub(crate) fn count(&mut self, method: &str, path: &str, now: Instant) {
         *self.requests.counts.entry(format!("{method} {path}")).or_default() += 1;
-        while self.last_minute.front().is_some_and(|at| now.duration_since(*at) >= Duration::from_secs(60)) {
+        while self.last_minute.front().is_some_and(|at| now.duration_since(*at) >= Duration::from_mins(1)) {
             self.last_minute.pop_front();
         }
         self.last_minute.push_back(now);

@@ -4,12 +4,12 @@ use crate::actions::{self, Resource};
 use crate::cloud::Cloud;
 use crate::reply::{Refusal, Reply};
 use crate::request::Call;
-use crate::store::text_of;
+use crate::store::{set, text_of};
 use axum::http::StatusCode;
 use serde_json::{Value, json};
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-/// POST /v2/reserved_ips: for a region, or at once for a droplet.
+/// `POST /v2/reserved_ips`: for a region, or at once for a droplet.
 pub(crate) fn create(cloud: &mut Cloud, call: &Call) -> Result<Reply, Refusal> {
     let droplet_id = call.body.get("droplet_id").filter(|it| !it.is_null()).map(text_of);
     let region = match &droplet_id {
@@ -18,7 +18,7 @@ pub(crate) fn create(cloud: &mut Cloud, call: &Call) -> Result<Reply, Refusal> {
     };
     let region = region.ok_or_else(|| Refusal::unprocessable("region or droplet_id is required"))?;
     let [.., a, b] = cloud.next_id().to_be_bytes();
-    let ip = Ipv4Addr::new(203, 0, 113 ^ a, b).to_string();
+    let ip = Ipv4Addr::new(203, 0, a, b).to_string();
     let document = cloud.put("reserved_ips", json!({"ip": ip, "region": region})).map_err(Refusal::unprocessable)?;
     let mut body = json!({"reserved_ip": document});
     if let Some(droplet) = droplet_id {
@@ -32,7 +32,7 @@ pub(crate) fn create(cloud: &mut Cloud, call: &Call) -> Result<Reply, Refusal> {
     Ok(Reply::json(StatusCode::ACCEPTED, &body))
 }
 
-/// POST /v2/reserved_ipv6
+/// `POST /v2/reserved_ipv6`
 pub(crate) fn create_v6(cloud: &mut Cloud, call: &Call) -> Result<Reply, Refusal> {
     let region = call.text("region_slug").ok_or_else(|| Refusal::unprocessable("region_slug can't be blank"))?;
     let id = u128::from(cloud.next_id());
@@ -43,7 +43,7 @@ pub(crate) fn create_v6(cloud: &mut Cloud, call: &Call) -> Result<Reply, Refusal
     Ok(Reply::json(StatusCode::CREATED, &json!({"reserved_ipv6": brief})))
 }
 
-/// POST /v2/reserved_ips/{ip}/actions and /v2/reserved_ipv6/{ip}/actions
+/// `POST /v2/reserved_ips/{ip}/actions` and `/v2/reserved_ipv6/{ip}/actions`
 pub(crate) fn start(cloud: &mut Cloud, collection: &'static str, ip: &str, call: &Call) -> Result<Reply, Refusal> {
     if !cloud.store.contains(collection, ip) {
         return Err(Refusal::not_found());
@@ -97,5 +97,5 @@ fn lock(cloud: &mut Cloud, collection: &str, ip: &str, locked: bool) {
 
 /// Writes down which droplet an address leads to.
 pub(crate) fn set_droplet(cloud: &mut Cloud, collection: &str, ip: &str, droplet: Value) {
-    cloud.store.edit(collection, ip, |document| document["droplet"] = droplet);
+    cloud.store.edit(collection, ip, |document| set(document, "droplet", droplet));
 }

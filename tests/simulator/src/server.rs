@@ -5,7 +5,7 @@ use crate::control::Control;
 use crate::error::Error;
 use crate::faults::{Effect, Faults};
 use crate::fleet::Fleet;
-use crate::limits::{Limiter, Standing};
+use crate::limits::{Limiter, Standing, Verdict};
 use crate::options::Options;
 use crate::reply::{Refusal, Reply};
 use crate::request::{Call, Distortion, query_of};
@@ -44,14 +44,15 @@ impl Simulator {
     /// When the address cannot be listened on or the inventory cannot be loaded.
     pub async fn start(options: Options) -> Result<Self, Error> {
         let mut cloud = Cloud::new(Duration::try_from_secs_f64(options.action_seconds).unwrap_or(Duration::ZERO));
-        if let Some(path) = &options.load {
-            load::load(&mut cloud, path)?;
-        }
         if options.droplets > 0 {
             cloud.store.add_fleet(Fleet::new(), u32::try_from(options.droplets).unwrap_or(u32::MAX));
             for tag in Fleet::tags() {
                 crate::tags::add(&mut cloud, &tag);
             }
+        }
+        // After the fleet: what somebody wrote down replaces what was generated.
+        if let Some(path) = &options.load {
+            load::load(&mut cloud, path)?;
         }
         let refuse = |source| Error::Listen { address: options.listen, source };
         let listener = TcpListener::bind(options.listen).await.map_err(refuse)?;
@@ -209,7 +210,7 @@ async fn serve(State(shared): State<Arc<Shared>>, Extension(bell): Extension<Bel
         return respond(Refusal::unauthorized().into_reply(&request_id), &request_id, None);
     }
     let standing = lock(&shared.limiter).admit(token.unwrap_or_default(), &parts.method, &path, now);
-    if standing.refused.is_some() {
+    if standing.verdict != Verdict::Admitted {
         shared.counter().requests.limited += 1;
         return respond(Refusal::too_many_requests().into_reply(&request_id), &request_id, Some(&standing));
     }
@@ -369,7 +370,7 @@ fn respond(reply: Reply, request_id: &str, standing: Option<&Standing>) -> Respo
         headers.insert("ratelimit-limit", HeaderValue::from(standing.limit));
         headers.insert("ratelimit-remaining", HeaderValue::from(standing.remaining));
         headers.insert("ratelimit-reset", HeaderValue::from(reset));
-        if let Some(Some(wait)) = standing.refused {
+        if let Verdict::Burst(wait) = standing.verdict {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(wait.as_secs() + 1));
         }
     }

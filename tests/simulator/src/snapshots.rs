@@ -47,7 +47,7 @@ pub(crate) fn of_droplet(cloud: &Cloud, droplet_id: &str, call: &Call) -> Vec<Va
         .collect()
 }
 
-/// GET /v2/volumes/{id}/snapshots
+/// `GET /v2/volumes/{id}/snapshots`
 pub(crate) fn of_volume(cloud: &Cloud, volume: &str, call: &Call) -> Result<Reply, Refusal> {
     if !cloud.store.contains("volumes", volume) {
         return Err(Refusal::not_found());
@@ -60,12 +60,12 @@ fn of_resource(cloud: &Cloud, kind: &str, id: &str, call: &Call) -> Vec<Value> {
     rows.iter()
         .filter(|row| row.facts.kind.as_deref() == Some(kind) && row.facts.resource.as_deref() == Some(id))
         .filter(|row| !call.distortion.hidden.contains(&row.id))
-        .filter(|row| !call.distortion.lag.is_some_and(|lag| row.facts.created.is_some_and(|it| it.elapsed() < lag)))
+        .filter(|row| call.distortion.lag.is_none_or(|lag| row.facts.created.is_none_or(|it| it.elapsed() >= lag)))
         .filter_map(|row| cloud.store.get("snapshots", &row.id))
         .collect()
 }
 
-/// POST /v2/volumes/{id}/snapshots
+/// `POST /v2/volumes/{id}/snapshots`
 pub(crate) fn take_of_volume(cloud: &mut Cloud, volume_id: &str, call: &Call) -> Result<Reply, Refusal> {
     let volume = cloud.store.get("volumes", volume_id).ok_or_else(Refusal::not_found)?;
     let name = call.text("name").ok_or_else(|| Refusal::unprocessable("Name can't be blank"))?;
@@ -80,7 +80,7 @@ pub(crate) fn take_of_volume(cloud: &mut Cloud, volume_id: &str, call: &Call) ->
     Ok(Reply::json(StatusCode::CREATED, &json!({"snapshot": snapshot})))
 }
 
-/// DELETE /v2/snapshots/{id}
+/// `DELETE /v2/snapshots/{id}`
 pub(crate) fn delete(cloud: &mut Cloud, id: &str) -> Result<Reply, Refusal> {
     let snapshot = cloud.store.get("snapshots", id).ok_or_else(Refusal::not_found)?;
     cloud.remove("snapshots", id);

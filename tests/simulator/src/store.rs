@@ -208,6 +208,13 @@ impl Store {
     }
 }
 
+/// Sets a field of a document.
+pub(crate) fn set(document: &mut Value, field: &str, value: Value) {
+    if let Some(fields) = document.as_object_mut() {
+        fields.insert(field.to_owned(), value);
+    }
+}
+
 /// An id as text, whatever its JSON type.
 pub(crate) fn text_of(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)

@@ -4,7 +4,7 @@ use crate::cloud::Cloud;
 use crate::pages;
 use crate::reply::{Refusal, Reply};
 use crate::request::Call;
-use crate::store::text_of;
+use crate::store::{set, text_of};
 use axum::http::StatusCode;
 use serde_json::{Map, Value, json};
 
@@ -50,20 +50,20 @@ fn is_valid(tag: &str) -> bool {
     (1..=255).contains(&tag.len()) && tag.chars().all(|c| c.is_ascii_alphanumeric() || "_-:".contains(c))
 }
 
-/// GET /v2/tags
+/// `GET /v2/tags`
 pub(crate) fn list(cloud: &Cloud, call: &Call) -> Reply {
     let rows = cloud.store.collection("tags").map(crate::store::Collection::rows).unwrap_or_default();
     let documents: Vec<Value> = rows.iter().map(|row| document(cloud, &row.id, &call.origin)).collect();
     pages::of_documents("tags", true, call, &documents)
 }
 
-/// GET /v2/tags/{tag}
+/// `GET /v2/tags/{tag}`
 pub(crate) fn get(cloud: &Cloud, tag: &str, call: &Call) -> Result<Reply, Refusal> {
     let tag = find(cloud, tag).ok_or_else(Refusal::not_found)?;
     Ok(Reply::json(StatusCode::OK, &json!({"tag": document(cloud, &tag, &call.origin)})))
 }
 
-/// POST /v2/tags
+/// `POST /v2/tags`
 pub(crate) fn create(cloud: &mut Cloud, call: &Call) -> Result<Reply, Refusal> {
     let name = call.text("name").filter(|name| is_valid(name));
     let name =
@@ -72,19 +72,19 @@ pub(crate) fn create(cloud: &mut Cloud, call: &Call) -> Result<Reply, Refusal> {
     Ok(Reply::json(StatusCode::CREATED, &json!({"tag": document(cloud, name, &call.origin)})))
 }
 
-/// DELETE /v2/tags/{tag}
+/// `DELETE /v2/tags/{tag}`
 pub(crate) fn delete(cloud: &mut Cloud, tag: &str) -> Result<Reply, Refusal> {
     let tag = find(cloud, tag).ok_or_else(Refusal::not_found)?;
     for (_, _, collection) in TAGGED {
         for id in with(cloud, collection, &tag) {
-            set(cloud, collection, &id, &tag, false);
+            put_on(cloud, collection, &id, &tag, false);
         }
     }
     cloud.store.remove("tags", &tag);
     Ok(Reply::nothing())
 }
 
-/// POST and DELETE /v2/tags/{tag}/resources
+/// `POST and DELETE /v2/tags/{tag}/resources`
 pub(crate) fn resources(cloud: &mut Cloud, tag: &str, call: &Call, on: bool) -> Result<Reply, Refusal> {
     let tag = find(cloud, tag).ok_or_else(Refusal::not_found)?;
     let resources = call.body.get("resources").and_then(Value::as_array);
@@ -103,7 +103,7 @@ pub(crate) fn resources(cloud: &mut Cloud, tag: &str, call: &Call, on: bool) -> 
         found.push((*collection, id));
     }
     for (collection, id) in found {
-        set(cloud, collection, &id, &tag, on);
+        put_on(cloud, collection, &id, &tag, on);
     }
     Ok(Reply::nothing())
 }
@@ -114,7 +114,7 @@ pub(crate) fn with(cloud: &Cloud, collection: &str, tag: &str) -> Vec<String> {
     rows.iter().filter(|row| row.facts.tagged(tag)).map(|row| row.id.clone()).collect()
 }
 
-fn set(cloud: &mut Cloud, collection: &str, id: &str, tag: &str, on: bool) {
+fn put_on(cloud: &mut Cloud, collection: &str, id: &str, tag: &str, on: bool) {
     cloud.store.edit(collection, id, |document| {
         let mut tags = of(document);
         tags.retain(|it| !it.eq_ignore_ascii_case(tag));
@@ -136,7 +136,7 @@ fn document(cloud: &Cloud, tag: &str, origin: &str) -> Value {
         let mut counts = json!({"count": ids.len()});
         if let Some(id) = ids.last() {
             let uri = Value::from(format!("{origin}/v2/{collection}/{id}"));
-            counts["last_tagged_uri"] = uri.clone();
+            set(&mut counts, "last_tagged_uri", uri.clone());
             last.get_or_insert(uri);
         }
         count += ids.len();

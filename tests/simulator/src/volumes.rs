@@ -5,11 +5,11 @@ use crate::catalogue;
 use crate::cloud::Cloud;
 use crate::reply::{Refusal, Reply};
 use crate::request::Call;
-use crate::store::text_of;
+use crate::store::{set, text_of};
 use axum::http::StatusCode;
 use serde_json::{Value, json};
 
-/// POST /v2/volumes
+/// `POST /v2/volumes`
 pub(crate) fn create(cloud: &mut Cloud, call: &Call) -> Result<Reply, Refusal> {
     let name =
         call.text("name").filter(|it| !it.is_empty()).ok_or_else(|| Refusal::unprocessable("name can't be blank"))?;
@@ -29,14 +29,14 @@ pub(crate) fn create(cloud: &mut Cloud, call: &Call) -> Result<Reply, Refusal> {
     let mut document = json!({"name": name, "region": region, "size_gigabytes": size});
     for field in ["description", "filesystem_type", "filesystem_label", "tags"] {
         if let Some(value) = call.body.get(field).filter(|it| !it.is_null()) {
-            document[field] = value.clone();
+            set(&mut document, field, value.clone());
         }
     }
     let volume = cloud.put("volumes", document).map_err(Refusal::unprocessable)?;
     Ok(Reply::json(StatusCode::CREATED, &json!({"volume": volume})))
 }
 
-/// DELETE /v2/volumes/{id}
+/// `DELETE /v2/volumes/{id}`
 pub(crate) fn delete(cloud: &mut Cloud, id: &str) -> Result<Reply, Refusal> {
     let volume = cloud.store.get("volumes", id).ok_or_else(Refusal::not_found)?;
     if !droplets_of(&volume).is_empty() || cloud.is_busy("volumes", id) {
@@ -46,13 +46,13 @@ pub(crate) fn delete(cloud: &mut Cloud, id: &str) -> Result<Reply, Refusal> {
     Ok(Reply::nothing())
 }
 
-/// DELETE /v2/volumes?name=&region=
+/// `DELETE /v2/volumes?name=&region=`
 pub(crate) fn delete_named(cloud: &mut Cloud, call: &Call) -> Result<Reply, Refusal> {
     let id = named(cloud, call.parameter("name"), call.parameter("region")).ok_or_else(Refusal::not_found)?;
     delete(cloud, &id)
 }
 
-/// POST /v2/volumes/actions
+/// `POST /v2/volumes/actions`
 pub(crate) fn start_named(cloud: &mut Cloud, call: &Call) -> Result<Reply, Refusal> {
     let id = named(cloud, call.text("volume_name"), call.text("region")).ok_or_else(Refusal::not_found)?;
     start(cloud, &id, call)
@@ -67,7 +67,7 @@ fn named(cloud: &Cloud, name: Option<&str>, region: Option<&str>) -> Option<Stri
     volume.get("id").and_then(Value::as_str).map(str::to_owned)
 }
 
-/// POST /v2/volumes/{id}/actions
+/// `POST /v2/volumes/{id}/actions`
 pub(crate) fn start(cloud: &mut Cloud, id: &str, call: &Call) -> Result<Reply, Refusal> {
     let volume = cloud.store.get("volumes", id).ok_or_else(Refusal::not_found)?;
     if cloud.is_busy("volumes", id) {
@@ -92,7 +92,7 @@ pub(crate) fn start(cloud: &mut Cloud, id: &str, call: &Call) -> Result<Reply, R
                 return Err(Refusal::unprocessable("new size must be larger than the current size"));
             }
             actions::start(cloud, call, &resource, "resize", move |cloud| {
-                cloud.store.edit("volumes", &volume_id, |volume| volume["size_gigabytes"] = Value::from(size));
+                cloud.store.edit("volumes", &volume_id, |volume| set(volume, "size_gigabytes", Value::from(size)));
             })
         }
         _ => return Err(Refusal::unprocessable(format!("{kind:?} is not a valid action type"))),
@@ -125,7 +125,7 @@ fn droplets_of(volume: &Value) -> Vec<String> {
 
 /// Writes an attachment down on both sides.
 pub(crate) fn set_attached(cloud: &mut Cloud, volume: &str, droplet: &str, on: bool) {
-    let set = |document: &mut Value, field: &str, id: Value| {
+    let write = |document: &mut Value, field: &str, id: Value| {
         if let Some(ids) = document.get_mut(field).and_then(Value::as_array_mut) {
             ids.retain(|it| it != &id);
             if on {
@@ -134,6 +134,6 @@ pub(crate) fn set_attached(cloud: &mut Cloud, volume: &str, droplet: &str, on: b
         }
     };
     let droplet_number = Value::from(droplet.parse::<u64>().unwrap_or_default());
-    cloud.store.edit("volumes", volume, |document| set(document, "droplet_ids", droplet_number));
-    cloud.store.edit("droplets", droplet, |document| set(document, "volume_ids", Value::from(volume)));
+    cloud.store.edit("volumes", volume, |document| write(document, "droplet_ids", droplet_number));
+    cloud.store.edit("droplets", droplet, |document| write(document, "volume_ids", Value::from(volume)));
 }

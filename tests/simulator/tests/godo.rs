@@ -1,0 +1,31 @@
+//! The official client cannot tell the simulator from the API: the Go module in `tests/godo` drives it with godo.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+use digitalocean_simulator::{Options, RateLimits, Simulator};
+use std::path::Path;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_official_go_client_works_against_the_simulator() {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let simulator = Simulator::start(Options {
+        token: Some("a-token-for-godo".to_owned()),
+        load: Some(here.join("fleets/demo.json")),
+        droplets: 450,
+        action_seconds: 0.1,
+        rate_limits: RateLimits { per_minute: 0, ..RateLimits::default() },
+        ..Options::default()
+    })
+    .await
+    .unwrap();
+    let output = tokio::process::Command::new("go")
+        .args(["test", "-count=1", "-timeout=120s", "./..."])
+        .current_dir(here.join("../godo"))
+        .env("SIMULATOR_URL", simulator.url())
+        .env("SIMULATOR_TOKEN", "a-token-for-godo")
+        .output()
+        .await
+        .expect("this test needs Go on the PATH, to run the official client in tests/godo");
+    let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "go test in tests/godo failed:\n{text}");
+}
