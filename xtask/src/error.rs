@@ -3,18 +3,25 @@
 use std::io;
 use std::path::PathBuf;
 use std::process::ExitStatus;
+use std::time::Duration;
 
 /// What a command ends with when it does not succeed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
     #[error(transparent)]
     ControlPlane(#[from] control_plane::Error),
+    #[error(transparent)]
+    Simulator(#[from] digitalocean_simulator::Error),
     #[error("cannot {doing}: {source}")]
     System { doing: String, source: io::Error },
     #[error("`{command}` failed ({status})")]
     Failed { command: String, status: ExitStatus },
     #[error("`arcadia-operator crds` printed something that is no custom resource definition: {0}")]
     NoDefinition(#[from] serde_saphyr::Error),
+    #[error("cargo did not say where it put arcadia-operator")]
+    NoOperator,
+    #[error("no drift was raised within {} s", .after.as_secs())]
+    NoDrift { after: Duration },
     #[error("not what the code says: {}\nrun `cargo xtask generate` and commit the result", list(.files))]
     OutOfDate { files: Vec<PathBuf> },
 }

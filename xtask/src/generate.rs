@@ -2,10 +2,11 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use serde::Deserialize;
 
-use crate::{Error, project};
+use crate::{Error, operator, project};
 
 /// A generated file: its path in the workspace and its content.
 type Generated = (PathBuf, String);
@@ -72,7 +73,7 @@ fn left_over(files: &[Generated]) -> Result<Vec<PathBuf>, Error> {
 
 /// What the operator itself says it serves: one file per kind, named by its plural.
 fn custom_resource_definitions() -> Result<Vec<Generated>, Error> {
-    let printed = project::output(&mut project::cargo(["run", "--quiet", "--bin", "arcadia-operator", "--", "crds"]))?;
+    let printed = project::output(Command::new(operator::build()?).arg("crds"))?;
     let documents = printed.split("---\n").filter(|document| !document.trim().is_empty());
     documents
         .map(|document| {

@@ -1,7 +1,9 @@
 //! The commands of the project: tests, demo, generated files. `cargo xtask help` lists them.
 
+mod demo;
 mod error;
 mod generate;
+mod operator;
 mod prepare;
 mod project;
 mod test;
@@ -29,6 +31,12 @@ enum Command {
     },
     /// Build the control plane that tests and the demo run on, unless it is there
     ControlPlane,
+    /// Play the main job on an embedded control plane and a simulated cloud, and stay up to play on
+    Demo {
+        /// End after the tour
+        #[arg(long)]
+        once: bool,
+    },
     /// Write the files that are generated from the code
     Generate {
         /// Write nothing; fail when a file is not what the code says
@@ -51,6 +59,7 @@ fn run(command: Command) -> Result<(), Error> {
     match command {
         Command::Test { arguments } => test::run(&arguments),
         Command::ControlPlane => prepare::run(),
+        Command::Demo { once } => demo::run(once),
         Command::Generate { check: false } => generate::write(),
         Command::Generate { check: true } => generate::check(),
     }

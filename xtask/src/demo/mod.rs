@@ -1,0 +1,108 @@
+//! `cargo demo`: the whole main job on this machine, told as it happens.
+
+mod stage;
+mod story;
+
+use std::path::Path;
+use std::time::Duration;
+
+use serde_json::json;
+use tokio::runtime::Runtime;
+use tokio::signal::unix::{SignalKind, signal};
+
+use self::stage::Stage;
+use crate::{Error, operator, prepare};
+
+/// The droplet of `examples/web-1.yaml`.
+const DROPLET: &str = "3164444";
+const EXAMPLE: &str = "examples/web-1.yaml";
+/// What a step may take on a busy machine.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// Plays the demo; `once` ends it after the tour.
+pub(crate) fn run(once: bool) -> Result<(), Error> {
+    prepare::run()?;
+    let operator = operator::build()?;
+    let runtime = Runtime::new().map_err(Error::system("start the demo"))?;
+    runtime.block_on(async {
+        // Whatever the tour holds is dropped with it, and with that every process it started.
+        tokio::select! {
+            ended = play(&operator, once) => ended,
+            interrupted = interruption() => interrupted,
+        }
+    })
+}
+
+async fn play(operator: &Path, once: bool) -> Result<(), Error> {
+    story::say("Starting a Kubernetes control plane, a simulated DigitalOcean and the operator ...");
+    let mut stage = Stage::start(operator).await?;
+    if let Err(error) = tour(&mut stage).await {
+        eprintln!("\nThe end of the operator's log:\n{}\n", stage.operator_log());
+        return Err(error);
+    }
+    if once {
+        return Ok(());
+    }
+    story::say("It all stays up until you press Ctrl-C. To play on, in another terminal:");
+    println!("export KUBECONFIG={}", stage.kubeconfig().display());
+    println!("export PATH={}:$PATH", stage.kubectl_folder().display());
+    println!("{}", stage.console_command(DROPLET, &json!({"size_slug": "s-8vcpu-16gb"})));
+    println!("kubectl get drifts --watch\n");
+    stage.operator_ended().await
+}
+
+/// From the first look at the cloud to the accepted change.
+async fn tour(stage: &mut Stage) -> Result<(), Error> {
+    story::say(&format!(
+        "Kubernetes runs at {} and the cloud at {}, both on this machine only.\nThe operator compares them every 5 \
+         seconds. Its log: {}",
+        stage.server().await?,
+        stage.cloud(),
+        stage.operator_log_file().display()
+    ));
+
+    story::say("The platform team records what its droplet web-1 should be:");
+    story::show_file(EXAMPLE)?;
+    stage.kubectl(&["apply", "-f", EXAMPLE]).await?;
+
+    story::say("The operator finds it in the cloud and compares each recorded field:");
+    stage.kubectl(&["wait", "provisionedresource/web-1", "--for=condition=InSync", "--timeout=60s"]).await?;
+    stage.kubectl(&["get", "provisionedresources"]).await?;
+
+    story::say("Now somebody resizes the droplet in the cloud console, from s-2vcpu-4gb to s-4vcpu-8gb ...");
+    stage.change_droplet(DROPLET, json!({"size_slug": "s-4vcpu-8gb"})).await?;
+
+    story::say("... and a Drift is in the inbox:");
+    let drift = stage.open_drift(PATIENCE).await?;
+    stage.kubectl(&["get", "drifts", "--field-selector", "status.phase=Open"]).await?;
+    stage.kubectl(&["get", "provisionedresource", "web-1"]).await?;
+
+    story::say("The team looks at it and accepts: the live value becomes the desired one.");
+    stage.kubectl(&["annotate", "drift", &drift, "arcadia.cloud/accept=true"]).await?;
+    let drift = format!("drift/{drift}");
+    stage.kubectl(&["wait", &drift, "--for=jsonpath={.status.phase}=Accepted", "--timeout=60s"]).await?;
+
+    story::say("The drift is closed and kept as history, and the record has its new value and a new version:");
+    stage.kubectl(&["wait", "provisionedresource/web-1", "--for=condition=InSync", "--timeout=60s"]).await?;
+    stage.kubectl(&["get", "drifts", "-o", "wide"]).await?;
+    let columns =
+        "custom-columns=NAME:.metadata.name,VERSION:.metadata.generation,DESIRED SIZE:.spec.desired.size_slug";
+    stage.kubectl(&["get", "provisionedresource", "web-1", "-o", columns]).await?;
+
+    story::say("What happened is told by events:");
+    stage.kubectl(&["events", "--for", "provisionedresource/web-1"]).await
+}
+
+/// Ends with the first signal that asks to end.
+async fn interruption() -> Result<(), Error> {
+    let listen = |kind| signal(kind).map_err(Error::system("listen for signals"));
+    let mut interrupt = listen(SignalKind::interrupt())?;
+    let mut terminate = listen(SignalKind::terminate())?;
+    let mut hang_up = listen(SignalKind::hangup())?;
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+        _ = hang_up.recv() => {}
+    }
+    Ok(())
+}
