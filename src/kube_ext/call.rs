@@ -2,7 +2,7 @@
 
 use std::{future::Future, time::Duration};
 
-use kube::core::ErrorResponse;
+use kube::core::Status;
 
 /// No call may hang longer: kube itself sets no limit.
 const LIMIT: Duration = Duration::from_secs(30);
@@ -86,7 +86,7 @@ impl Error {
     }
 }
 
-fn said(status: &ErrorResponse) -> String {
+fn said(status: &Status) -> String {
     status.message.clone()
 }
 

@@ -1,0 +1,313 @@
+//! What every test starts from: a namespace, a cloud with one droplet, and an operator that watches both.
+
+use std::{
+    fmt::Debug,
+    future::Future,
+    path::PathBuf,
+    process::Command,
+    time::{Duration, Instant},
+};
+
+use arcadia_operator::api;
+use control_plane::{ControlPlane, Kubectl, Namespace, Process};
+use digitalocean_simulator::{Control, Options, RateLimits, Simulator};
+use serde_json::{Value, json};
+use tokio::sync::OnceCell;
+
+/// The droplet that every cloud has.
+pub const DROPLET: &str = "3164444";
+/// Long enough for a loaded machine; nothing waits that long when all is well.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+/// The token that nothing may ever print.
+pub const TOKEN: &str = "dop_v1_never_to_be_printed";
+
+/// A namespace, a cloud and an operator.
+pub struct World {
+    pub namespace: Namespace,
+    pub cloud: Control,
+    pub operator: Option<Process>,
+    folder: tempfile::TempDir,
+    kubeconfig: PathBuf,
+    simulator: Simulator,
+    arguments: Vec<String>,
+    starts: usize,
+}
+
+impl World {
+    /// With an operator that sweeps every second.
+    pub async fn new(test: &str) -> Self {
+        Self::with(test, &[]).await
+    }
+
+    /// With further arguments to the operator.
+    pub async fn with(test: &str, arguments: &[&str]) -> Self {
+        let mut world = Self::without_operator(
+            test,
+            RateLimits { per_minute: 100_000, per_hour: 1_000_000, ..RateLimits::default() },
+        )
+        .await;
+        world.start_operator(arguments);
+        world
+    }
+
+    /// With a cloud that counts calls, and no operator yet.
+    pub async fn without_operator(test: &str, rate_limits: RateLimits) -> Self {
+        let control_plane = control_plane().await;
+        Self::on(control_plane, test, rate_limits).await
+    }
+
+    /// On a control plane of the test's own.
+    pub async fn on(control_plane: &ControlPlane, test: &str, rate_limits: RateLimits) -> Self {
+        let namespace = control_plane.namespace(test).await.unwrap();
+        let options = Options { token: Some(TOKEN.to_owned()), rate_limits, action_seconds: 0.2, ..Options::default() };
+        let simulator = Simulator::start(options).await.unwrap();
+        let cloud = simulator.control();
+        cloud.put("droplets", droplet(DROPLET, "web-1")).await.unwrap();
+        let kubeconfig = namespace.kubeconfig().to_owned();
+        Self {
+            namespace,
+            cloud,
+            operator: None,
+            folder: tempfile::tempdir().unwrap(),
+            kubeconfig,
+            simulator,
+            arguments: Vec::new(),
+            starts: 0,
+        }
+    }
+
+    pub fn start_operator(&mut self, arguments: &[&str]) {
+        self.arguments = arguments.iter().map(|&argument| argument.to_owned()).collect();
+        self.restart_operator();
+    }
+
+    /// Starts it (again) with the same arguments.
+    pub fn restart_operator(&mut self) {
+        self.starts += 1;
+        let mut command = Command::new(env!("CARGO_BIN_EXE_arcadia-operator"));
+        command.arg("run");
+        if !self.arguments.iter().any(|argument| argument == "--sync-schedule") {
+            command.args(["--sync-schedule", "1s"]);
+        }
+        if !self.arguments.iter().any(|argument| argument == "--requests-per-minute") {
+            command.args(["--requests-per-minute", "100000", "--requests-per-hour", "1000000"]);
+        }
+        if !self.arguments.iter().any(|argument| argument == "--inventory-max-age") {
+            command.args(["--inventory-max-age", "10m"]);
+        }
+        command.args(["--namespace", self.namespace.name()]).args(&self.arguments);
+        command
+            .env("KUBECONFIG", &self.kubeconfig)
+            .env("DIGITALOCEAN_API_URL", self.simulator.url())
+            .env("DIGITALOCEAN_TOKEN", TOKEN)
+            .env("RUST_LOG", "arcadia_operator=debug,warn");
+        let log = self.folder.path().join(format!("operator-{}.log", self.starts));
+        self.operator = Some(Process::spawn(&command, &log).unwrap());
+    }
+
+    pub fn kill_operator(&mut self) {
+        self.operator.take().unwrap().kill();
+    }
+
+    pub fn kubectl(&self) -> Kubectl {
+        self.namespace.kubectl()
+    }
+
+    /// Runs kubectl in the test's namespace; its output without the last line break.
+    pub async fn run(&self, arguments: &[&str]) -> String {
+        self.kubectl()
+            .run(arguments)
+            .await
+            .unwrap_or_else(|error| panic!("kubectl {arguments:?}: {error}"))
+            .trim_end()
+            .to_owned()
+    }
+
+    /// What kubectl says when it is refused.
+    pub async fn refused(&self, manifest: &str) -> String {
+        match self.kubectl().apply(manifest).await {
+            Ok(output) => panic!("should have been refused: {output}"),
+            Err(error) => error.to_string(),
+        }
+    }
+
+    /// Records the droplet, as `kubectl apply` does.
+    pub async fn record(&self, name: &str, desired: Value) {
+        self.record_as(name, "Droplet", DROPLET, desired, json!({})).await;
+    }
+
+    pub async fn record_as(&self, name: &str, kind: &str, id: &str, desired: Value, more: Value) {
+        let mut manifest = json!({
+            "apiVersion": "arcadia.cloud/v1alpha1",
+            "kind": "ProvisionedResource",
+            "metadata": { "name": name },
+            "spec": { "resource": { "kind": kind, "id": id }, "desired": desired },
+        });
+        for (key, value) in more.as_object().unwrap() {
+            manifest["spec"][key] = value.clone();
+        }
+        self.kubectl().apply(&manifest.to_string()).await.unwrap();
+    }
+
+    /// One value of an object, by JSON path.
+    pub async fn value(&self, object: &str, path: &str) -> String {
+        self.run(&["get", object, "-o", &format!("jsonpath={path}")]).await
+    }
+
+    /// One condition of an object: status and reason.
+    pub async fn condition(&self, object: &str, kind: &str) -> String {
+        let path = format!("{{range .status.conditions[?(@.type==\"{kind}\")]}}{{.status}} {{.reason}}{{end}}");
+        self.value(object, &path).await
+    }
+
+    /// The message of a condition.
+    pub async fn message(&self, object: &str, kind: &str) -> String {
+        self.value(object, &format!("{{.status.conditions[?(@.type==\"{kind}\")].message}}")).await
+    }
+
+    /// The drifts, oldest first: field, expected, actual now, phase.
+    pub async fn drifts(&self) -> Vec<[String; 4]> {
+        let list: Value = serde_json::from_str(&self.run(&["get", "drifts", "-o", "json"]).await).unwrap();
+        let mut drifts: Vec<_> = list["items"].as_array().unwrap().clone();
+        drifts.sort_by_key(|drift| (drift["spec"]["field"].to_string(), drift["spec"]["episode"].as_i64()));
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        drifts
+            .iter()
+            .map(|drift| {
+                let actual = if drift["status"]["actual"].is_string() {
+                    &drift["status"]["actual"]
+                } else {
+                    &drift["spec"]["actual"]
+                };
+                [
+                    text(&drift["spec"]["field"]),
+                    text(&drift["spec"]["expected"]),
+                    text(actual),
+                    text(&drift["status"]["phase"]),
+                ]
+            })
+            .collect()
+    }
+
+    /// The name of the one open drift.
+    pub async fn open_drift(&self) -> String {
+        let open = || {
+            self.run(&[
+                "get",
+                "drifts",
+                "--field-selector",
+                "status.phase=Open",
+                "-o",
+                "jsonpath={.items[*].metadata.name}",
+            ])
+        };
+        let names = eventually("one open drift", || async {
+            let names = open().await;
+            (!names.is_empty() && !names.contains(' ')).then_some(names).ok_or("none, or more than one")
+        });
+        names.await
+    }
+
+    /// Reasons and notes of the events on a record, oldest first.
+    pub async fn events(&self, name: &str) -> Vec<String> {
+        let selector = format!("involvedObject.name={name}");
+        let list = self.run(&["get", "events", "--field-selector", &selector, "-o", "json"]).await;
+        let list: Value = serde_json::from_str(&list).unwrap();
+        let mut events = list["items"].as_array().unwrap().clone();
+        events.sort_by_key(|event| event["metadata"]["name"].to_string());
+        events.iter().map(|event| event["reason"].as_str().unwrap().to_owned()).collect()
+    }
+
+    /// Asks for a sync and waits until it was made and looked at.
+    pub async fn sync(&self, name: &str) {
+        let request = format!("{:?}", Instant::now());
+        let annotation = format!("arcadia.cloud/sync-requested-at={request}");
+        self.run(&["annotate", "pr", name, "--overwrite", &annotation]).await;
+        eventually("the sync that was asked for", || async {
+            let handled = self.value(&format!("pr/{name}"), "{.status.lastHandledSyncAt}").await;
+            if handled == request { Ok(()) } else { Err(handled) }
+        })
+        .await;
+    }
+
+    /// Waits until a condition has this status and reason.
+    pub async fn reaches(&self, object: &str, kind: &str, wanted: &str) {
+        eventually(&format!("{object} {kind} {wanted}"), || async {
+            let is = self.condition(object, kind).await;
+            if is == wanted { Ok(()) } else { Err(is) }
+        })
+        .await;
+    }
+
+    /// Waits until the drifts are these.
+    pub async fn has_drifts(&self, wanted: &[[&str; 4]]) {
+        eventually(&format!("drifts {wanted:?}"), || async {
+            let is = self.drifts().await;
+            if is == wanted { Ok(()) } else { Err(is) }
+        })
+        .await;
+    }
+
+    /// What the operator has logged since its first start.
+    pub fn log(&self) -> String {
+        let logs = (1..=self.starts).map(|start| self.folder.path().join(format!("operator-{start}.log")));
+        logs.map(|log| std::fs::read_to_string(log).unwrap_or_default()).collect()
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        let log = self.log();
+        if std::thread::panicking() {
+            let tail: Vec<_> = log.lines().rev().take(60).collect();
+            eprintln!("the operator's log ends:\n{}", tail.into_iter().rev().collect::<Vec<_>>().join("\n"));
+        } else {
+            assert!(!log.contains(TOKEN), "the token is in the log");
+            assert!(!log.contains("panicked"), "the operator panicked:\n{log}");
+        }
+    }
+}
+
+/// The control plane that the tests of this binary share, with the definitions applied.
+pub async fn control_plane() -> &'static ControlPlane {
+    static READY: OnceCell<()> = OnceCell::const_new();
+    let control_plane = ControlPlane::shared().await.unwrap();
+    READY.get_or_init(|| install(control_plane)).await;
+    control_plane
+}
+
+/// Applies the definitions and waits until they are served.
+pub async fn install(control_plane: &ControlPlane) {
+    let kubectl = control_plane.kubectl();
+    kubectl.run_with_input(&["apply", "--server-side", "-f", "-"], &api::crds_as_yaml().unwrap()).await.unwrap();
+    let crds = ["crd/provisionedresources.arcadia.cloud", "crd/drifts.arcadia.cloud"];
+    kubectl.run(&["wait", "--for=condition=Established", crds[0], crds[1]]).await.unwrap();
+}
+
+/// A droplet as the simulator completes it.
+pub fn droplet(id: &str, name: &str) -> Value {
+    json!({
+        "id": id.parse::<u64>().unwrap(),
+        "name": name,
+        "size_slug": "s-2vcpu-4gb",
+        "region": "nyc3",
+        "image": "ubuntu-24-04-x64",
+        "tags": ["web", "prod"],
+        "features": ["monitoring"],
+    })
+}
+
+/// Tries until it succeeds, or shows the last failure when patience ends.
+pub async fn eventually<T, E: Debug, F: Future<Output = Result<T, E>>>(
+    what: &str,
+    mut attempt: impl FnMut() -> F,
+) -> T {
+    let start = Instant::now();
+    loop {
+        match attempt().await {
+            Ok(value) => return value,
+            Err(error) if start.elapsed() > PATIENCE => panic!("waited for {what}; still: {error:?}"),
+            Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
+        }
+    }
+}
