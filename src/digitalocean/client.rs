@@ -496,3 +496,6 @@ fn date(headers: &HeaderMap, name: &HeaderName) -> Option<Timestamp> {
     let text = headers.get(name)?.to_str().ok()?;
     jiff::fmt::rfc2822::parse(text).ok().map(|time| time.timestamp())
 }
+
+#[cfg(test)]
+mod tests;

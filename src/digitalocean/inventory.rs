@@ -487,3 +487,6 @@ impl fmt::Display for UnknownReason {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,6 +9,8 @@ pub mod budget;
 pub mod client;
 mod equivalence;
 mod error;
+#[cfg(test)]
+mod fake;
 pub mod inventory;
 pub mod kinds;
 pub mod live;
