@@ -93,7 +93,7 @@ mod tests {
     #[test]
     fn durations_and_cron_expressions_are_schedules() {
         let now: Timestamp = "2026-03-01T10:07:30Z".parse().unwrap();
-        let minutes = |minutes| Duration::from_secs(60 * minutes);
+        let minutes = |minutes: u64| Duration::from_secs(60 * minutes);
         let cases = [
             ("5m", minutes(5)),
             ("90s", Duration::from_secs(90)),

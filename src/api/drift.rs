@@ -39,7 +39,7 @@ use super::schema::{self, CloudResource};
     ),
     printcolumn(name = "Phase", type_ = "string", json_path = ".status.phase"),
     printcolumn(name = "Reason", type_ = "string", json_path = ".status.reason", priority = 1),
-    printcolumn(name = "Decided By", type_ = "string", json_path = ".status.decidedBy", priority = 1),
+    printcolumn(name = "DecidedBy", type_ = "string", json_path = ".status.decidedBy", priority = 1),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     doc = "One recorded field whose live value is not the desired one, and what became of it."
 )]

@@ -34,7 +34,7 @@ use super::{
     selectable = ".spec.resource.id",
     printcolumn(name = "Kind", type_ = "string", json_path = ".spec.resource.kind"),
     printcolumn(name = "ID", type_ = "string", json_path = ".spec.resource.id"),
-    printcolumn(name = "In Sync", type_ = "string", json_path = ".status.conditions[?(@.type=='InSync')].status"),
+    printcolumn(name = "InSync", type_ = "string", json_path = ".status.conditions[?(@.type=='InSync')].status"),
     printcolumn(name = "Drifts", type_ = "integer", json_path = ".status.openDrifts"),
     printcolumn(name = "Fields", type_ = "string", json_path = ".status.driftedFields", priority = 1),
     printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].status"),

@@ -17,8 +17,8 @@ use super::kinds::OwnLimit;
 
 /// The windows are kept a little longer than DigitalOcean's, for clocks that do not run alike.
 const MARGIN: Duration = Duration::from_millis(100);
-const MINUTE: Duration = Duration::from_secs(60).saturating_add(MARGIN);
-const HOUR: Duration = Duration::from_secs(3_600).saturating_add(MARGIN);
+const MINUTE: Duration = Duration::from_mins(1).saturating_add(MARGIN);
+const HOUR: Duration = Duration::from_hours(1).saturating_add(MARGIN);
 
 /// How many calls the token may make, and how many of them sweeps leave to urgent calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -318,8 +318,8 @@ mod tests {
         for seed in 0..5 {
             let budget = Budget::new(limits(50, 400));
             let counted = counted_by_server(&budget, 900, seed).await;
-            assert!(most_in_any(Duration::from_secs(60), &counted) <= 50, "seed {seed}");
-            assert!(most_in_any(Duration::from_secs(3_600), &counted) <= 400, "seed {seed}");
+            assert!(most_in_any(Duration::from_mins(1), &counted) <= 50, "seed {seed}");
+            assert!(most_in_any(Duration::from_hours(1), &counted) <= 400, "seed {seed}");
         }
     }
 

@@ -81,7 +81,7 @@ impl Config {
             limits: Limits::default(),
             connect_timeout: Duration::from_secs(5),
             read_timeout: Duration::from_secs(15),
-            call_timeout: Duration::from_secs(60),
+            call_timeout: Duration::from_mins(1),
             max_body_bytes: 64 << 20,
             retries: Retries { tries: 4, base: Duration::from_secs(1), cap: Duration::from_secs(30) },
         })

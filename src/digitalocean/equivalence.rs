@@ -156,7 +156,9 @@ fn within_live(how: Equivalence, site: Site<'_>, path: &[&str], live: &mut Value
             how.level(site, &mut Value::Null, live);
         }
         Some((&"*", rest)) => {
-            live.as_array_mut().into_iter().flatten().for_each(|item| within_live(how, site, rest, item))
+            for item in live.as_array_mut().into_iter().flatten() {
+                within_live(how, site, rest, item);
+            }
         }
         Some((first, rest)) => live.get_mut(first).into_iter().for_each(|value| within_live(how, site, rest, value)),
     }
@@ -349,12 +351,12 @@ fn firewall_rule(rule: &mut Value) {
         each_text(ports, &|text| text.replace(' ', ""));
     }
     for side in ["sources", "destinations"] {
-        for (key, rewrite) in
-            [("addresses", &address as &dyn Fn(&str) -> String), ("tags", &|tag: &str| tag.to_lowercase())]
-        {
-            if let Some(list) = rule.get_mut(side).and_then(|side| side.get_mut(key)) {
-                each_text(list, rewrite);
-            }
+        let Some(side) = rule.get_mut(side) else { continue };
+        if let Some(addresses) = side.get_mut("addresses") {
+            each_text(addresses, &address);
+        }
+        if let Some(tags) = side.get_mut("tags") {
+            each_text(tags, &|tag| tag.to_lowercase());
         }
     }
 }
@@ -591,18 +593,18 @@ mod tests {
 
     #[test]
     fn an_image_is_a_slug_or_an_id_and_a_lost_slug_is_unknown() {
-        let with_slug = json!({"image": {"id": 63663980, "slug": "ubuntu-20-04-x64"}});
-        let lost = json!({"image": {"id": 63663980, "slug": null}});
+        let with_slug = json!({"image": {"id": 63_663_980, "slug": "ubuntu-20-04-x64"}});
+        let lost = json!({"image": {"id": 63_663_980, "slug": null}});
         for (document, expected, live, wanted) in [
             (&with_slug, json!("ubuntu-20-04-x64"), json!("ubuntu-20-04-x64"), Same),
             (&with_slug, json!("Ubuntu-20-04-x64"), json!("ubuntu-20-04-x64"), Same),
-            (&with_slug, json!(63663980), json!("ubuntu-20-04-x64"), Same),
+            (&with_slug, json!(63_663_980), json!("ubuntu-20-04-x64"), Same),
             (&with_slug, json!("63663980"), json!("ubuntu-20-04-x64"), Same),
             (&with_slug, json!("ubuntu-22-04-x64"), json!("ubuntu-20-04-x64"), Differs),
             (&with_slug, json!(7), json!("ubuntu-20-04-x64"), Differs),
-            (&lost, json!("ubuntu-20-04-x64"), json!(63663980), Unknown),
-            (&lost, json!("63663980"), json!(63663980), Same),
-            (&lost, json!("7"), json!(63663980), Differs),
+            (&lost, json!("ubuntu-20-04-x64"), json!(63_663_980), Unknown),
+            (&lost, json!("63663980"), json!(63_663_980), Same),
+            (&lost, json!("7"), json!(63_663_980), Differs),
         ] {
             assert_eq!(verdict("Droplet", document, "image", &expected, &live), wanted, "{expected} and {document}");
         }

@@ -136,7 +136,7 @@ async fn serve(
             tokio::time::sleep(Duration::from_millis(5)).await;
         },
         Then::Flood => loop {
-            stream.write_all(&[b'x'; 65_536]).await?;
+            stream.write_all(&vec![b'x'; 65_536]).await?;
         },
     }
 }

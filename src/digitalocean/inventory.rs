@@ -270,8 +270,8 @@ impl Inventory {
         let stages: Vec<(usize, HashMap<Arc<str>, Staged>)> =
             stream::iter(lists).buffer_unordered(SIDE_BY_SIDE).try_collect().await.map_err(failed)?;
         let listed = stages.iter().map(|(listed, _)| listed).sum();
-        let staged: Vec<(Arc<str>, Staged)> = stages.into_iter().flat_map(|(_, resources)| resources).collect();
-        let absent: Vec<ResourceKey> = staged
+        let rows: Vec<(Arc<str>, Staged)> = stages.into_iter().flat_map(|(_, resources)| resources).collect();
+        let absent: Vec<ResourceKey> = rows
             .iter()
             .filter(|(_, staged)| {
                 matches!(staged.row, Row::Missing) && !staged.before.as_ref().is_some_and(Entry::is_gone)
@@ -282,7 +282,7 @@ impl Inventory {
             self.doubt(kind, &absent).await?;
         }
         let mut found = self.confirm(absent).await;
-        let entries = staged.into_iter().map(|(id, staged)| {
+        let entries = rows.into_iter().map(|(id, staged)| {
             let entry = match (staged.row, staged.before) {
                 (Row::Same, Some(before)) => Entry { known: before.known, at: started },
                 (Row::New(document), _) => Entry { known: Known::Present(document), at: started },

@@ -178,3 +178,6 @@ pub(super) fn at<'v>(value: &'v Value, path: &str) -> Option<&'v Value> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -10,6 +10,8 @@ pub mod client;
 mod equivalence;
 mod error;
 #[cfg(test)]
+mod examples;
+#[cfg(test)]
 mod fake;
 pub mod inventory;
 pub mod kinds;

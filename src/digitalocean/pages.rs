@@ -49,8 +49,7 @@ pub(super) fn read(
     outcome.map_err(|error| error.to_string())?;
     match found {
         Found::List => Ok(page),
-        // Go's nil list, and protobuf's empty one, which is left out. An error page has no `meta`.
-        Found::Null => Ok(page),
+        // Protobuf leaves an empty list out. An error page has no `meta`.
         Found::Nothing if has_meta && page.total.unwrap_or(0) == 0 => Ok(page),
         Found::Nothing => Err(format!("it has no {key:?}")),
     }
@@ -132,7 +131,6 @@ struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
 enum Found {
     Nothing,
-    Null,
     List,
 }
 
@@ -201,7 +199,8 @@ impl<'de, F: FnMut(&RawValue) -> bool> Visitor<'de> for Rows<'_, F> {
     }
 
     fn visit_unit<E: de::Error>(self) -> Result<Found, E> {
-        Ok(Found::Null)
+        // Go's nil list.
+        Ok(Found::List)
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut rows: A) -> Result<Found, A::Error> {

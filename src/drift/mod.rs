@@ -5,6 +5,8 @@ pub mod compare;
 pub mod controller;
 pub mod evaluate;
 pub mod index;
+#[cfg(test)]
+mod invariants;
 pub mod known;
 pub mod status;
 mod sweep;

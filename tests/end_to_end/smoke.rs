@@ -37,7 +37,7 @@ spec:
     world.reaches("pr/web-1", "InSync", "False DriftOpen").await;
     let table = world.run(&["get", "pr"]).await;
     let table = columns(&table);
-    assert_eq!(table[0], ["NAME", "KIND", "ID", "IN", "SYNC", "DRIFTS", "READY", "AGE"]);
+    assert_eq!(table[0], ["NAME", "KIND", "ID", "INSYNC", "DRIFTS", "READY", "AGE"]);
     assert_eq!(table[1][..6], ["web-1", "Droplet", DROPLET, "False", "1", "True"]);
     eventually("one event", || async {
         let events = world.events("web-1").await;

@@ -147,7 +147,8 @@ async fn a_silent_or_dripping_server_holds_nobody() {
 
 #[tokio::test]
 async fn an_answer_that_is_too_large_is_an_error_and_not_read() {
-    for answer in [Answer::flood as fn() -> Answer, || Answer::text(200, "x: y", &"x".repeat(2_000))] {
+    let answers: [fn() -> Answer; 2] = [Answer::flood, || Answer::text(200, "x: y", &"x".repeat(2_000))];
+    for answer in answers {
         let server = Fake::start(move |_| answer()).await;
         let mut config = server.config();
         config.max_body_bytes = 1_000;

@@ -4,7 +4,7 @@ use super::*;
 use crate::digitalocean::fake::{Answer, Fake};
 use serde_json::{Value, json};
 
-const DAY: Duration = Duration::from_secs(86_400);
+const DAY: Duration = Duration::from_hours(24);
 
 /// A cloud of one kind: what its list shows, and what exists.
 #[derive(Default)]

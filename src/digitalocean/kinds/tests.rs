@@ -1,0 +1,133 @@
+//! The table against itself and against DigitalOcean's own description.
+
+use super::*;
+use crate::digitalocean::examples;
+use proptest::strategy::{Strategy, ValueTree};
+use proptest::test_runner::TestRunner;
+
+const FORMATS: [IdFormat; 7] = [
+    IdFormat::Digits,
+    IdFormat::DigitsOrSlug,
+    IdFormat::DigitsOrUuid,
+    IdFormat::Uuid,
+    IdFormat::Name,
+    IdFormat::Ipv4,
+    IdFormat::DomainRecord,
+];
+
+#[test]
+fn the_table_is_sorted_and_complete() {
+    let names: Vec<_> = Kind::all().map(Kind::name).collect();
+    assert!(names.is_sorted(), "{names:?}");
+    assert_eq!(names.len(), 22);
+    for kind in Kind::all() {
+        let row = kind.row();
+        assert_eq!(Kind::named(row.name), Some(kind));
+        assert!(row.list.starts_with("/v2/") && row.get.starts_with(row.list) && row.get.ends_with("/{id}"), "{kind}");
+        assert!(
+            row.scope.ends_with(":read") && !row.envelope.is_empty() && row.fields.contains(&row.id_field),
+            "{kind}"
+        );
+        let known: Vec<_> = kind.fields().collect();
+        let roots = row.equivalences.iter().map(|(field, _)| field.split('.').next().unwrap());
+        for field in row.volatile.iter().copied().chain(row.gated.iter().map(|(field, _)| *field)).chain(roots) {
+            assert!(known.contains(&field), "{kind} has no {field}");
+        }
+        for field in row.unreadable {
+            assert!(!known.contains(field), "{kind} can read {field}");
+        }
+        for (name, source) in row.normalised {
+            assert!(row.fields.contains(&source.root()), "{kind} has no field for {name}");
+        }
+    }
+}
+
+#[test]
+fn the_table_agrees_with_digitaloceans_own_description() {
+    let Some(described) = examples::read("kinds.json") else { return };
+    for kind in Kind::all() {
+        let row = kind.row();
+        let like = |path: &str| path.replace("{parent}", "{domain_name}");
+        let same = |entry: &&serde_json::Value| entry["list"] == like(row.list).as_str();
+        let entry = described["kinds"].as_array().unwrap().iter().find(same).unwrap_or_else(|| panic!("{kind}"));
+        assert_eq!((&entry["key"], &entry["paginated"]), (&row.key.into(), &row.paged.into()), "{kind}");
+        assert_eq!(entry["id_field"], row.id_field, "{kind}");
+        assert_eq!(entry["get"][0]["envelope"][0], row.envelope, "{kind}");
+        let path = entry["get"][0]["path"].as_str().unwrap();
+        let (parent, id) = path.rsplit_once('/').unwrap();
+        assert_eq!((format!("{parent}/{{id}}"), id.starts_with('{')), (like(row.get), true), "{kind}");
+        let fields = entry["fields"].as_object().unwrap();
+        // Sent with a domain's creation, described as read, never answered.
+        let sent_only = |name: &str| name == "ip_address" && row.name == "Domain";
+        for (name, field) in fields.iter().filter(|(name, _)| !sent_only(name)) {
+            assert!(row.fields.contains(&name.as_str()), "{kind} lacks {name}");
+            assert!(field["volatile"] == false || row.volatile.contains(&name.as_str()), "{kind} {name} is volatile");
+        }
+    }
+}
+
+#[test]
+fn every_id_format_admits_exactly_what_its_pattern_matches() {
+    let mut runner = TestRunner::deterministic();
+    for format in FORMATS {
+        let inside = format.pattern().trim_start_matches('^').trim_end_matches('$');
+        let matching = proptest::string::string_regex(inside).unwrap();
+        for _ in 0..200 {
+            let id = matching.new_tree(&mut runner).unwrap().current();
+            assert!(format.admits(&id), "{format:?} {id}");
+        }
+        let example = format.says().split('"').nth(1).unwrap();
+        assert!(format.admits(example), "{format:?} {example}");
+        for id in ["", " ", "..", "../1", "a b", "a/b/1", "-1", "1/", "/1", "A", "é", "1\n", "?x=1", "%2e%2e"] {
+            assert!(!format.admits(id), "{format:?} {id}");
+        }
+    }
+    for (format, wrong) in [
+        (IdFormat::Digits, "01"),
+        (IdFormat::Digits, "123456789012345678901"),
+        (IdFormat::Uuid, "506f78a4-e098-11e5-ad9f-000f53306aeX"),
+        (IdFormat::Uuid, "506F78A4-e098-11e5-ad9f-000f53306ae1"),
+        (IdFormat::Uuid, "506f78a4e098-11e5-ad9f-000f53306ae1-"),
+        (IdFormat::Ipv4, "1.2.3"),
+        (IdFormat::Ipv4, "1.2.3.04"),
+        (IdFormat::Ipv4, "1.2.3.4.5"),
+        (IdFormat::DomainRecord, "example.com"),
+        (IdFormat::DomainRecord, "28448429"),
+        (IdFormat::DomainRecord, "example.com/x"),
+    ] {
+        assert!(!format.admits(wrong), "{format:?} {wrong}");
+    }
+}
+
+#[test]
+fn a_kind_is_written_as_its_name_and_an_unknown_one_names_the_nearest() {
+    let kind: Kind = serde_json::from_str("\"Droplet\"").unwrap();
+    assert_eq!((kind.to_string(), serde_json::to_string(&kind).unwrap()), ("Droplet".into(), "\"Droplet\"".into()));
+    let error = serde_json::from_str::<Kind>("\"droplets\"").unwrap_err().to_string();
+    assert!(error.contains("did you mean Droplet"), "{error}");
+    let error = serde_json::from_str::<Kind>("\"Xyz\"").unwrap_err().to_string();
+    assert!(!error.contains("did you mean"), "{error}");
+}
+
+#[test]
+fn keys_read_as_kind_and_id() {
+    let key = ResourceKey::new(Kind::named("DomainRecord").unwrap(), "example.com/7");
+    assert_eq!((key.to_string().as_str(), key.parts()), ("DomainRecord example.com/7", (Some("example.com"), "7")));
+    let key = ResourceKey::new(Kind::named("Droplet").unwrap(), "7");
+    assert_eq!((key.to_string().as_str(), key.parts()), ("Droplet 7", (None, "7")));
+}
+
+#[test]
+fn the_reference_has_a_row_per_kind() {
+    let reference = reference();
+    assert_eq!(reference.lines().count(), 24);
+    let droplet = reference.lines().find(|line| line.starts_with("| Droplet |")).unwrap();
+    for wanted in
+        ["`/v2/droplets?type=gpus`", "`public_ipv4`", "`user_data`", "`tags` (tag:read)", "`image`: slug or id"]
+    {
+        assert!(droplet.contains(wanted), "{droplet}");
+    }
+    for line in reference.lines() {
+        assert_eq!(line.matches(" | ").count(), 7, "{line}");
+    }
+}

@@ -1,0 +1,199 @@
+//! Fields of every kind, resolved in DigitalOcean's own example documents.
+
+use super::*;
+use crate::digitalocean::{IdFormat, Kind, examples, pages};
+use serde_json::json;
+
+fn live(kind: &str, document: &Value) -> Live {
+    Live::parse(&ResourceKey::new(Kind::named(kind).unwrap(), "1"), &document.to_string()).unwrap()
+}
+
+fn value(kind: &str, document: &Value, field: &str) -> Value {
+    match live(kind, document).resolve(field) {
+        Resolved::Value(value) => value,
+        other => panic!("{field}: {other:?}"),
+    }
+}
+
+/// The rows of the official example of a kind's list.
+fn example_rows(examples: &Value, kind: Kind) -> Vec<Value> {
+    let row = kind.row();
+    let path = row.list.replace("{parent}", "{domain_name}");
+    let example = examples["list"].as_array().unwrap().iter().find(|example| example["path"] == path.as_str());
+    let mut rows = Vec::new();
+    for page in example.unwrap_or_else(|| panic!("{kind}"))["examples"].as_object().unwrap().values() {
+        let read = pages::read(&page.to_string(), row.key, row.id_field, |id, document| {
+            let id = if row.id == IdFormat::DomainRecord { format!("example.com/{id}") } else { id.to_owned() };
+            assert!(row.id.admits(&id), "{kind}: {id}");
+            rows.push(serde_json::from_str(document).unwrap());
+            Ok(())
+        });
+        assert!(read.is_ok_and(|page| page.rows > 0), "{kind}");
+    }
+    rows
+}
+
+#[test]
+fn every_known_field_of_every_kind_resolves_in_the_official_examples_and_agrees_with_itself() {
+    let Some(examples) = examples::read("examples.json") else { return };
+    for kind in Kind::all() {
+        for document in example_rows(&examples, kind) {
+            let live = live(kind.name(), &document);
+            let mut fields: Vec<&str> = kind.fields().collect();
+            fields.extend(document.as_object().unwrap().keys().map(String::as_str));
+            for field in fields {
+                match live.resolve(field) {
+                    Resolved::Value(value) => {
+                        let aligned = live.align(field, &value, &value);
+                        let is_same = matches!(aligned, Aligned::Same);
+                        assert!(is_same, "{kind} {field}: {aligned:?}");
+                    }
+                    Resolved::Unknown { .. } => {
+                        assert!(
+                            kind.row().gated.iter().any(|(gated, _)| *gated == field) && document.get(field).is_none()
+                        );
+                    }
+                    other => panic!("{kind} {field}: {other:?}"),
+                }
+            }
+            for field in kind.row().unreadable {
+                assert_eq!(live.resolve(field), Resolved::NotReadable, "{kind} {field}");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_official_examples_normalise_as_documented() {
+    let Some(examples) = examples::read("examples.json") else { return };
+    for (kind, field, wanted) in [
+        ("AlertPolicy", "window", json!("5m")),
+        ("App", "region", json!("fra")),
+        ("App", "name", json!("sample-php")),
+        ("App", "spec.services.0.http_port", json!(8080)),
+        ("CDNEndpoint", "ttl", json!(3600)),
+        ("Certificate", "type", json!("custom")),
+        ("Database", "region", json!("nyc3")),
+        ("Database", "maintenance_window.day", json!("saturday")),
+        ("Domain", "ttl", json!(1800)),
+        ("DomainRecord", "data", json!("ns1.digitalocean.com")),
+        ("Droplet", "region", json!("nyc3")),
+        ("Droplet", "size", json!("s-1vcpu-1gb")),
+        ("Droplet", "size_slug", json!("s-1vcpu-1gb")),
+        ("Droplet", "size.transfer", json!(1.0)),
+        ("Droplet", "image", json!("ubuntu-20-04-x64")),
+        ("Droplet", "image.id", json!(63_663_980)),
+        ("Droplet", "backups", json!(true)),
+        ("Droplet", "ipv6", json!(false)),
+        ("Droplet", "monitoring", json!(false)),
+        ("Droplet", "private_networking", json!(true)),
+        ("Droplet", "public_ipv4", json!("192.241.165.154")),
+        ("Droplet", "private_ipv4", json!("10.128.192.124")),
+        ("Droplet", "public_ipv6", json!("2604:a880:0:1010::18a:a001")),
+        ("Droplet", "tags", json!(["web", "env:prod"])),
+        ("Droplet", "networks.v4.0.type", json!("private")),
+        ("Droplet", "networks.v4.7.type", Value::Null),
+        ("Firewall", "inbound_rules.0.ports", json!("80")),
+        ("Image", "slug", Value::Null),
+        ("KubernetesCluster", "version", json!("1.18.6-do.0")),
+        ("KubernetesCluster", "node_pools.1.labels.service", json!("backend")),
+        ("LoadBalancer", "region", json!("nyc3")),
+        ("LoadBalancer", "size_unit", json!(1)),
+        ("LoadBalancer", "size", json!("lb-small")),
+        ("NATGateway", "vpcs.0.gateway_ip", json!("10.118.0.35")),
+        ("Project", "environment", json!("Production")),
+        ("Registry", "subscription_tier_slug", json!("basic")),
+        ("ReservedIP", "region", json!("nyc3")),
+        ("ReservedIP", "droplet_id", Value::Null),
+        ("SSHKey", "name", json!("Other Public Key")),
+        ("Snapshot", "resource_type", json!("droplet")),
+        ("UptimeCheck", "regions", json!(["us_east", "eu_west"])),
+        ("VPC", "ip_range", json!("10.10.10.0/24")),
+        ("VPCPeering", "name", json!("example-vpc-peering")),
+        ("Volume", "region", json!("nyc1")),
+        ("Volume", "size_gigabytes", json!(10)),
+    ] {
+        let rows = example_rows(&examples, Kind::named(kind).unwrap());
+        assert_eq!(value(kind, &rows[0], field), wanted, "{kind} {field}");
+    }
+}
+
+#[test]
+fn a_field_that_the_token_may_not_see_is_unknown_and_an_empty_one_is_not() {
+    let document = json!({"id": 1, "tags": [], "image": null});
+    for (field, wanted) in [
+        ("tags", Resolved::Value(json!([]))),
+        ("image", Resolved::Value(Value::Null)),
+        ("volume_ids", Resolved::Unknown { scope: "block_storage:read" }),
+        ("volumes", Resolved::Unknown { scope: "block_storage:read" }),
+        ("vpc_uuid", Resolved::Unknown { scope: "vpc:read" }),
+        ("public_ipv4", Resolved::Value(Value::Null)),
+        ("kernel", Resolved::Value(Value::Null)),
+    ] {
+        assert_eq!(live("Droplet", &document).resolve(field), wanted, "{field}");
+    }
+    for field in ["tags", "tags.0", "image", "image.id", "volume_ids"] {
+        assert!(matches!(live("Droplet", &json!({})).resolve(field), Resolved::Unknown { .. }), "{field}");
+    }
+    let resolved = live("ReservedIP", &json!({})).resolve("droplet_id");
+    assert_eq!(resolved, Resolved::Unknown { scope: "droplet:read" });
+}
+
+#[test]
+fn a_field_that_does_not_exist_names_the_nearest() {
+    let document = json!({"id": 1, "brand_new": {"deep": 1}});
+    let droplet = live("Droplet", &document);
+    for (field, nearest) in [("size_slugg", "size_slug"), ("Region", "region"), ("publicipv4", "public_ipv4")] {
+        let Resolved::NoSuchField { nearest: names } = droplet.resolve(field) else { panic!("{field}") };
+        assert!(names.len() <= 3 && names[0] == nearest, "{field}: {names:?}");
+    }
+    assert_eq!(droplet.resolve("qqq"), Resolved::NoSuchField { nearest: vec![] });
+    // What the API added after this table was written can be recorded all the same.
+    assert_eq!(droplet.resolve("brand_new.deep"), Resolved::Value(json!(1)));
+    assert_eq!(droplet.resolve("brand_new.gone"), Resolved::Value(Value::Null));
+    for field in ["user_data", "ssh_keys", "ssh_keys.0", "droplet_agent", "resize_disk"] {
+        assert_eq!(droplet.resolve(field), Resolved::NotReadable, "{field}");
+    }
+}
+
+#[test]
+fn load_balancer_sizes_are_units_by_another_name() {
+    for (document, size, units) in [
+        (json!({"size": "lb-medium"}), json!("lb-medium"), json!(3)),
+        (json!({"size_unit": 6}), json!("lb-large"), json!(6)),
+        (json!({"size_unit": 1, "size": "lb-small"}), json!("lb-small"), json!(1)),
+        (json!({"size_unit": 3, "size": "lb-small"}), json!("lb-medium"), json!(3)),
+        (json!({"size_unit": 2, "size": "lb-small"}), json!(2), json!(2)),
+        (json!({}), Value::Null, Value::Null),
+    ] {
+        assert_eq!(value("LoadBalancer", &document, "size"), size, "{document}");
+        assert_eq!(value("LoadBalancer", &document, "size_unit"), units, "{document}");
+    }
+}
+
+#[test]
+fn an_image_without_a_slug_goes_by_its_id() {
+    for (image, wanted) in [
+        (json!({"id": 5, "slug": "debian-12"}), json!("debian-12")),
+        (json!({"id": 5, "slug": null}), json!(5)),
+        (json!({"id": 5, "slug": ""}), json!(5)),
+        (json!({}), Value::Null),
+    ] {
+        assert_eq!(value("Droplet", &json!({"image": image}), "image"), wanted, "{image}");
+    }
+}
+
+#[test]
+fn keys_with_dots_and_regions_that_are_text_are_found() {
+    let document = json!({"node_pools": [{"labels": {"a.b/c": "x"}}]});
+    assert_eq!(value("KubernetesCluster", &document, "node_pools.0.labels.a.b/c"), json!("x"));
+    assert_eq!(value("Volume", &json!({"region": "nyc1"}), "region"), json!("nyc1"));
+}
+
+#[test]
+fn what_is_not_an_object_is_no_document() {
+    let key = ResourceKey::new(Kind::named("VPC").unwrap(), "1");
+    for text in ["", "[]", "1", "{"] {
+        assert!(Live::parse(&key, text).is_err(), "{text}");
+    }
+}
