@@ -37,9 +37,18 @@ impl Resource {
                 "reserved_ip",
                 self.id.parse::<std::net::Ipv4Addr>().map_or(Value::Null, |it| Value::from(it.to_bits())),
             ),
-            _ => ("reserved_ipv6", Value::Null),
+            _ => (
+                "reserved_ipv6",
+                self.id.parse::<std::net::Ipv6Addr>().map_or(Value::Null, |it| Value::from(low_bits(it))),
+            ),
         }
     }
+}
+
+/// The part of an address that fits where an action has a number.
+fn low_bits(address: std::net::Ipv6Addr) -> u32 {
+    let [.., a, b, c, d] = address.octets();
+    u32::from_be_bytes([a, b, c, d])
 }
 
 /// Starts an action: the resource is busy (droplets also locked) until it ends, and `finish` happens then.

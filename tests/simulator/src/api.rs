@@ -4,7 +4,10 @@ use crate::cloud::{Cloud, now};
 use crate::kinds::{self, Kind};
 use crate::reply::{Refusal, Reply};
 use crate::request::Call;
-use crate::{actions, catalogue, databases, droplet_actions, droplets, pages, reserved_ips, snapshots, tags, volumes};
+use crate::{
+    actions, catalogue, clusters, databases, droplet_actions, droplets, memberships, pages, reserved_ips, snapshots,
+    tags, volumes,
+};
 use axum::http::{Method, StatusCode};
 use serde_json::{Map, Value, json};
 
@@ -82,6 +85,13 @@ fn special(cloud: &mut Cloud, call: &Call, segments: &[&str]) -> Option<Result<R
         ("DELETE", ["tags", tag]) => tags::delete(cloud, tag),
         ("POST", ["tags", tag, "resources"]) => tags::resources(cloud, tag, call, true),
         ("DELETE", ["tags", tag, "resources"]) => tags::resources(cloud, tag, call, false),
+
+        ("POST" | "DELETE", [collection @ ("firewalls" | "load_balancers"), id, part]) => {
+            memberships::change(cloud, collection, id, part, call, call.method == Method::POST)
+        }
+        ("POST", ["projects", id, "resources"]) => memberships::assign(cloud, id, call),
+        (_, ["kubernetes", "clusters", id, "node_pools"]) => clusters::pools(cloud, id, call),
+        (_, ["kubernetes", "clusters", id, "node_pools", pool]) => clusters::pool(cloud, id, pool, call),
 
         ("GET", ["databases", id, part @ ("firewall" | "config")]) => databases::part(cloud, id, part),
         ("PUT" | "PATCH", ["databases", id, what]) => databases::change(cloud, id, what, call),
@@ -189,7 +199,7 @@ fn update(
     }
     fields.extend(changes.into_iter().filter(|(_, value)| !value.is_null()));
     let document = cloud.put(collection, Value::Object(fields)).map_err(Refusal::unprocessable)?;
-    Ok(Reply::json(StatusCode::OK, &enveloped(kind, &document)))
+    Ok(Reply::json(status(kind.updated), &enveloped(kind, &document)))
 }
 
 fn delete(cloud: &mut Cloud, kind: &Kind, collection: &str, id: &str) -> Result<Reply, Refusal> {
@@ -219,7 +229,7 @@ fn delete(cloud: &mut Cloud, kind: &Kind, collection: &str, id: &str) -> Result<
     }
     let body = match kind.collection {
         "apps" => Some(json!({"id": id}).to_string()),
-        "vpc_peerings" => Some(enveloped(kind, &document).to_string()),
+        "vpc_peerings" | "partner_network_connect/attachments" => Some(enveloped(kind, &document).to_string()),
         _ => None,
     };
     Ok(Reply { status: status(kind.deleted), body })

@@ -55,7 +55,6 @@ const SIZES: &[Size] = &[
 
 const REGIONS: &[(&str, &str)] = &[
     ("ams3", "Amsterdam 3"),
-    ("atl1", "Atlanta 1"),
     ("blr1", "Bangalore 1"),
     ("fra1", "Frankfurt 1"),
     ("lon1", "London 1"),

@@ -3,8 +3,8 @@
 //! Nothing runs in the background: whatever became due since the last call is settled before the next one is answered.
 
 use crate::kinds::{self, Id, Kind};
-use crate::store::{Store, text_of};
-use crate::{catalogue, domains, droplets, tags, templates};
+use crate::store::{Store, set, text_of};
+use crate::{catalogue, clusters, domains, droplets, tags, templates};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::{Duration, Instant};
@@ -112,7 +112,14 @@ impl Cloud {
             let id = document.get("id").and_then(Value::as_u64).unwrap_or_default();
             return droplets::complete(document, id);
         }
+        if kind.collection == "kubernetes/clusters" {
+            clusters::complete_pools(&mut document);
+        }
         let mut document = templates::complete(kind, document);
+        if kind.collection == "vpcs" && document.get("urn").is_none() {
+            let urn = format!("do:vpc:{}", kind.id_of(&document).unwrap_or_default());
+            set(&mut document, "urn", Value::from(urn));
+        }
         if let Some(region) = document.get_mut("region").filter(|_| kind.region_object)
             && let Some(slug) = region.as_str()
         {

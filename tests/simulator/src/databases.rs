@@ -47,7 +47,7 @@ pub(crate) fn change(cloud: &mut Cloud, id: &str, what: &str, call: &Call) -> Re
     } else {
         cloud.store.edit("databases", id, |database| change(database, None));
     }
-    Ok(Reply { status: answer, body: (answer == StatusCode::OK).then(|| "{}".to_owned()) })
+    Ok(Reply { status: answer, body: None })
 }
 
 /// `GET /v2/databases/{id}/firewall` and `/config`

@@ -35,6 +35,8 @@ pub(crate) struct Kind {
     pub(crate) created: u16,
     /// The status of a successful delete.
     pub(crate) deleted: u16,
+    /// The status of a successful update.
+    pub(crate) updated: u16,
     /// Whether PUT replaces the whole: what it leaves out returns to its default.
     pub(crate) put_whole: bool,
 }
@@ -50,6 +52,7 @@ const PAGED: Kind = Kind {
     alias: None,
     created: 201,
     deleted: 204,
+    updated: 200,
     put_whole: false,
 };
 const UNPAGED: Kind = Kind { paged: false, ..PAGED };
@@ -70,14 +73,13 @@ const KINDS: &[Kind] = &[
     kind("firewalls", "firewalls", "firewall", Kind { created: 202, put_whole: true, ..PAGED }),
     kind("vpcs", "vpcs", "vpc", PAGED),
     kind("vpc_peerings", "vpc_peerings", "vpc_peering", Kind { created: 202, deleted: 202, ..PAGED }),
-    kind("vpc_nat_gateways", "vpc_nat_gateways", "vpc_nat_gateway", Kind { created: 202, ..PAGED }),
-    kind("kubernetes/clusters", "kubernetes_clusters", "kubernetes_cluster", PAGED),
-    kind("kubernetes/clusters/{}/node_pools", "node_pools", "node_pool", Kind { deleted: 202, ..UNPAGED }),
+    kind("vpc_nat_gateways", "vpc_nat_gateways", "vpc_nat_gateway", Kind { created: 202, deleted: 202, ..PAGED }),
+    kind("kubernetes/clusters", "kubernetes_clusters", "kubernetes_cluster", Kind { updated: 202, ..PAGED }),
     kind("domains", "domains", "domain", Kind { id_field: "name", id: Id::Given, ..PAGED }),
     kind("domains/{}/records", "domain_records", "domain_record", Kind { id: Id::Integer, ..PAGED }),
     kind("reserved_ips", "reserved_ips", "reserved_ip", Kind { id_field: "ip", id: Id::Given, region_object: true, created: 202, ..PAGED }),
     kind("reserved_ipv6", "reserved_ipv6s", "reserved_ipv6", Kind { id_field: "ip", id: Id::Given, ..PAGED }),
-    kind("byoip_prefixes", "byoip_prefixes", "byoip_prefix", Kind { id_field: "uuid", created: 202, deleted: 202, ..PAGED }),
+    kind("byoip_prefixes", "byoip_prefixes", "byoip_prefix", Kind { id_field: "uuid", created: 202, deleted: 202, updated: 202, ..PAGED }),
     kind("projects", "projects", "project", PAGED),
     kind("projects/{}/resources", "resources", "resource", Kind { id_field: "urn", id: Id::Given, created: 200, ..PAGED }),
     kind("tags", "tags", "tag", Kind { id_field: "name", id: Id::Given, ..PAGED }),
@@ -92,7 +94,7 @@ const KINDS: &[Kind] = &[
     kind("monitoring/sinks/destinations", "destinations", "destination", Kind { created: 200, ..UNPAGED }),
     kind("uptime/checks", "checks", "check", PAGED),
     kind("uptime/checks/{}/alerts", "alerts", "alert", PAGED),
-    kind("partner_network_connect/attachments", "partner_attachments", "partner_attachment", Kind { created: 202, deleted: 202, ..PAGED }),
+    kind("partner_network_connect/attachments", "partner_attachments", "partner_attachment", Kind { created: 202, deleted: 202, updated: 202, ..PAGED }),
     kind("nfs", "shares", "share", UNPAGED),
     kind("nfs/snapshots", "snapshots", "snapshot", UNPAGED),
     kind("add-ons/saas", "resources", "resource", Kind { id_field: "uuid", created: 200, ..UNPAGED }),

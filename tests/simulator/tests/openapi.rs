@@ -1,0 +1,580 @@
+//! Responses are what the official OpenAPI document says. It is not part of the project: without it this test says so in
+//! one line and passes. `DIGITALOCEAN_OPENAPI` names another place for it.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
+
+mod common;
+
+use common::{Answer, Client, demo, start};
+use jsonschema::{Draft, Registry};
+use serde_json::{Map, Value, json};
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Read as _;
+use std::path::PathBuf;
+
+const DOCUMENT: &str = "https://openapi.invalid/digitalocean";
+
+fn document() -> Option<Value> {
+    let beside =
+        PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared/digitalocean/digitalocean-openapi.json.gz");
+    let path = std::env::var_os("DIGITALOCEAN_OPENAPI").map_or(beside, PathBuf::from);
+    let path = if path.is_dir() { path.join("digitalocean-openapi.json.gz") } else { path };
+    let file = std::fs::read(&path).ok()?;
+    let mut text = String::new();
+    if file.starts_with(&[0x1f, 0x8b]) {
+        flate2::read::GzDecoder::new(file.as_slice()).read_to_string(&mut text).unwrap();
+    } else {
+        text = String::from_utf8(file).unwrap();
+    }
+    Some(as_json_schema(serde_json::from_str(&text).unwrap()))
+}
+
+/// OpenAPI 3.0 says `nullable` where JSON schema says a type of null.
+fn as_json_schema(value: Value) -> Value {
+    match value {
+        Value::Array(items) => items.into_iter().map(as_json_schema).collect(),
+        Value::Object(fields) => {
+            let nullable = fields.get("nullable") == Some(&Value::Bool(true));
+            let mut fields: Map<String, Value> =
+                fields.into_iter().map(|(name, value)| (name, as_json_schema(value))).collect();
+            if !nullable {
+                return Value::Object(fields);
+            }
+            fields.remove("nullable");
+            json!({"anyOf": [{"type": "null"}, fields]})
+        }
+        other => other,
+    }
+}
+
+/// Validates answers against the document, and remembers what it validated.
+struct Official<'a> {
+    document: &'a Value,
+    registry: Registry<'a>,
+    checked: BTreeSet<String>,
+    wrong: BTreeMap<String, Vec<String>>,
+}
+
+impl Official<'_> {
+    /// The place of the schema for an operation's status, and whether there is a body at all.
+    fn schema(&self, method: &str, path: &str, status: u16) -> Option<String> {
+        let escaped = path.replace('~', "~0").replace('/', "~1");
+        let mut place = format!("/paths/{escaped}/{method}/responses/{status}");
+        let response = self.document.pointer(&place)?;
+        if let Some(reference) = response.get("$ref").and_then(Value::as_str) {
+            reference.trim_start_matches('#').clone_into(&mut place);
+        }
+        Some(place)
+    }
+
+    fn check(&mut self, operation: &str, answer: &Answer) {
+        let name = format!("{operation} {}", answer.status.as_u16());
+        let (method, path) = operation.split_once(' ').unwrap();
+        let Some(place) = self.schema(&method.to_lowercase(), path, answer.status.as_u16()) else {
+            let body = String::from_utf8_lossy(&answer.bytes).into_owned();
+            self.wrong.entry(name).or_default().push(format!("no such response is documented; the body was {body}"));
+            return;
+        };
+        let wrong = self.errors(&place, answer);
+        if !wrong.is_empty() {
+            self.wrong.insert(name.clone(), wrong);
+        }
+        self.checked.insert(name);
+    }
+
+    fn errors(&self, place: &str, answer: &Answer) -> Vec<String> {
+        let response = self.document.pointer(place).unwrap();
+        let mut wrong: Vec<String> = response
+            .get("headers")
+            .and_then(Value::as_object)
+            .into_iter()
+            .flatten()
+            .filter(|(header, _)| {
+                header.starts_with("ratelimit-") && answer.header(header).is_none() && answer.status != 401
+            })
+            .map(|(header, _)| format!("the header {header} is missing"))
+            .collect();
+        if response.pointer("/content/application~1json/schema").is_none() {
+            if !answer.bytes.is_empty() {
+                wrong.push("there should be no body".to_owned());
+            }
+            return wrong;
+        }
+        let pointer: String =
+            format!("{place}/content/application~1json/schema").replace('{', "%7B").replace('}', "%7D");
+        let schema = json!({"$ref": format!("{DOCUMENT}#{pointer}")});
+        let validator =
+            jsonschema::options().with_draft(Draft::Draft4).with_registry(&self.registry).build(&schema).unwrap();
+        wrong.extend(
+            validator
+                .iter_errors(&answer.json())
+                .map(|error| format!("{}: {:.300}", error.instance_path(), error.to_string())),
+        );
+        wrong
+    }
+}
+
+/// Runs the checks, or says why not.
+#[tokio::test]
+async fn responses_validate_against_the_official_document() {
+    let Some(document) = document() else {
+        eprintln!("skipped: the official OpenAPI document is not there (set DIGITALOCEAN_OPENAPI)");
+        return;
+    };
+    let registry = Registry::new().draft(Draft::Draft4).add(DOCUMENT, document.clone()).unwrap().prepare().unwrap();
+    let mut official = Official { document: &document, registry, checked: BTreeSet::new(), wrong: BTreeMap::new() };
+    let (simulator, client) = start(demo()).await;
+    every_kind(&mut official, &simulator, &client).await;
+    droplets(&mut official, &client).await;
+    volumes(&mut official, &client).await;
+    addresses(&mut official, &client).await;
+    mutations(&mut official, &client).await;
+    errors(&mut official, &simulator, &client).await;
+
+    for name in &official.checked {
+        println!("{} {name}", if official.wrong.contains_key(name) { "WRONG" } else { "ok   " });
+    }
+    println!("{} responses of the official document checked", official.checked.len());
+    assert!(official.wrong.is_empty(), "{}", serde_json::to_string_pretty(&json!(official.wrong)).unwrap());
+    assert!(official.checked.len() > 140, "only {} were checked", official.checked.len());
+}
+
+/// Collection, the document's path of the list, and the name of the id in the path of one.
+const KINDS: &[(&str, &str, &str)] = &[
+    ("droplets", "droplets", "droplet_id"),
+    ("droplets/autoscale", "droplets/autoscale", "autoscale_pool_id"),
+    ("volumes", "volumes", "volume_id"),
+    ("snapshots", "snapshots", "snapshot_id"),
+    ("images", "images", "image_id"),
+    ("load_balancers", "load_balancers", "lb_id"),
+    ("databases", "databases", "database_cluster_uuid"),
+    ("firewalls", "firewalls", "firewall_id"),
+    ("vpcs", "vpcs", "vpc_id"),
+    ("vpc_peerings", "vpc_peerings", "vpc_peering_id"),
+    ("vpc_nat_gateways", "vpc_nat_gateways", "id"),
+    ("kubernetes/clusters", "kubernetes/clusters", "cluster_id"),
+    ("domains", "domains", "domain_name"),
+    ("domains/example.com/records", "domains/{domain_name}/records", "domain_record_id"),
+    ("reserved_ips", "reserved_ips", "reserved_ip"),
+    ("reserved_ipv6", "reserved_ipv6", "reserved_ipv6"),
+    ("byoip_prefixes", "byoip_prefixes", "byoip_prefix_uuid"),
+    ("projects", "projects", "project_id"),
+    ("tags", "tags", "tag_id"),
+    ("spaces/keys", "spaces/keys", "access_key"),
+    ("cdn/endpoints", "cdn/endpoints", "cdn_id"),
+    ("apps", "apps", "id"),
+    ("certificates", "certificates", "certificate_id"),
+    ("account/keys", "account/keys", "ssh_key_identifier"),
+    ("functions/namespaces", "functions/namespaces", "namespace_id"),
+    ("registries", "registries", "registry_name"),
+    ("monitoring/alerts", "monitoring/alerts", "alert_uuid"),
+    ("monitoring/sinks/destinations", "monitoring/sinks/destinations", "destination_uuid"),
+    ("uptime/checks", "uptime/checks", "check_id"),
+    ("partner_network_connect/attachments", "partner_network_connect/attachments", "pa_id"),
+    ("nfs", "nfs", "nfs_id"),
+    ("nfs/snapshots", "nfs/snapshots", "nfs_snapshot_id"),
+    ("add-ons/saas", "add-ons/saas", "resource_uuid"),
+];
+
+async fn every_kind(official: &mut Official<'_>, simulator: &digitalocean_simulator::Simulator, client: &Client) {
+    let control = simulator.control();
+    for (collection, path, id_name) in KINDS {
+        let id_field = match *collection {
+            "reserved_ips" | "reserved_ipv6" => "ip",
+            "domains" | "registries" | "tags" => "name",
+            "byoip_prefixes" | "monitoring/alerts" | "add-ons/saas" => "uuid",
+            "spaces/keys" => "access_key",
+            "functions/namespaces" => "namespace",
+            _ => "id",
+        };
+        // What is named by its user needs a name; the rest is filled in.
+        let given = match *collection {
+            "reserved_ips" => json!({"ip": "203.0.113.7"}),
+            "reserved_ipv6" => json!({"ip": "2001:db8::7"}),
+            "domains" => json!({"name": "example.org"}),
+            "registries" => json!({"name": "images"}),
+            "tags" => json!({"name": "blue"}),
+            _ => json!({}),
+        };
+        let document = control.put(collection, given).await.unwrap();
+        let id = document[id_field].as_str().map_or_else(|| document[id_field].to_string(), str::to_owned);
+        let list = client.get(&format!("/v2/{collection}?per_page=2")).await;
+        official.check(&format!("GET /v2/{path}"), &list);
+        let one = client.get(&format!("/v2/{collection}/{id}")).await;
+        official.check(&format!("GET /v2/{path}/{{{id_name}}}"), &one);
+    }
+    for path in ["/v2/account", "/v2/sizes", "/v2/regions"] {
+        official.check(&format!("GET {path}"), &client.get(path).await);
+    }
+    let check = control.put("uptime/checks", json!({})).await.unwrap()["id"].as_str().unwrap().to_owned();
+    let alert = client.post(&format!("/v2/uptime/checks/{check}/alerts"), json!({"name": "slow"})).await;
+    official.check("POST /v2/uptime/checks/{check_id}/alerts", &alert);
+    official.check(
+        "GET /v2/uptime/checks/{check_id}/alerts",
+        &client.get(&format!("/v2/uptime/checks/{check}/alerts")).await,
+    );
+}
+
+async fn droplets(official: &mut Official<'_>, client: &Client) {
+    let request = json!({"name": "new-1", "region": "nyc3", "size": "s-1vcpu-1gb", "image": "ubuntu-24-04-x64", "tags": ["blue"], "ipv6": true});
+    let created = client.post("/v2/droplets", request).await;
+    official.check("POST /v2/droplets", &created);
+    official.check("GET /v2/droplets", &client.get("/v2/droplets").await);
+    let several = json!({"names": ["n-1", "n-2"], "region": "nyc3", "size": "s-1vcpu-1gb", "image": "ubuntu-24-04-x64", "tags": ["many"]});
+    let several = client.post("/v2/droplets", several).await;
+    official.check("POST /v2/droplets", &several);
+    assert_eq!(client.finish(&created).await, "completed");
+    assert_eq!(client.finish(&several).await, "completed");
+    let id = created.json()["droplet"]["id"].clone();
+    let at = format!("/v2/droplets/{id}");
+    for action in [
+        json!({"type": "reboot"}),
+        json!({"type": "enable_backups"}),
+        json!({"type": "change_backup_policy", "backup_policy": {"plan": "daily", "hour": 4}}),
+        json!({"type": "shutdown"}),
+        json!({"type": "resize", "size": "s-2vcpu-4gb", "disk": true}),
+        json!({"type": "power_on"}),
+        json!({"type": "snapshot", "name": "before"}),
+        json!({"type": "rename", "name": "new-2"}),
+        json!({"type": "rebuild", "image": "debian-13-x64"}),
+        json!({"type": "password_reset"}),
+        json!({"type": "change_kernel", "kernel": 7515}),
+        json!({"type": "power_cycle"}),
+        json!({"type": "disable_backups"}),
+    ] {
+        let started = client.post(&format!("{at}/actions"), action.clone()).await;
+        assert_eq!(started.status, 201, "{action}: {started:?}");
+        official.check("POST /v2/droplets/{droplet_id}/actions", &started);
+        assert_eq!(client.finish(&started).await, "completed");
+        official.check("GET /v2/droplets/{droplet_id}", &client.get(&at).await);
+        let action = started.json()["action"]["id"].clone();
+        official.check("GET /v2/actions/{action_id}", &client.get(&format!("/v2/actions/{action}")).await);
+        official.check(
+            "GET /v2/droplets/{droplet_id}/actions/{action_id}",
+            &client.get(&format!("{at}/actions/{action}")).await,
+        );
+    }
+    let tagged = client.post("/v2/droplets/actions?tag_name=many", json!({"type": "reboot"})).await;
+    official.check("POST /v2/droplets/actions", &tagged);
+    for part in ["actions", "snapshots", "backups", "kernels", "neighbors", "firewalls"] {
+        official.check(&format!("GET /v2/droplets/{{droplet_id}}/{part}"), &client.get(&format!("{at}/{part}")).await);
+    }
+    official.check("GET /v2/droplets/{droplet_id}/firewalls", &client.get("/v2/droplets/3164444/firewalls").await);
+    official.check("GET /v2/droplets", &client.get("/v2/droplets?type=gpus").await);
+    official.check("GET /v2/actions", &client.get("/v2/actions?per_page=3&page=2").await);
+    official.check("GET /v2/images", &client.get("/v2/images?private=true").await);
+    let snapshots = client.get("/v2/snapshots?resource_type=droplet").await;
+    official.check("GET /v2/snapshots", &snapshots);
+    let snapshot = snapshots.json()["snapshots"].as_array().unwrap().last().unwrap()["id"].as_str().unwrap().to_owned();
+    official.check(
+        "PUT /v2/images/{image_id}",
+        &client.call("PUT", &format!("/v2/images/{snapshot}"), Some(&json!({"name": "kept"}))).await,
+    );
+    official.check("DELETE /v2/snapshots/{snapshot_id}", &client.delete(&format!("/v2/snapshots/{snapshot}")).await);
+    official.check("POST /v2/tags", &client.post("/v2/tags", json!({"name": "late"})).await);
+    let resources = json!({"resources": [{"resource_id": id.to_string(), "resource_type": "droplet"}]});
+    official
+        .check("POST /v2/tags/{tag_id}/resources", &client.post("/v2/tags/late/resources", resources.clone()).await);
+    official.check("GET /v2/tags/{tag_id}", &client.get("/v2/tags/late").await);
+    official.check(
+        "DELETE /v2/tags/{tag_id}/resources",
+        &client.call("DELETE", "/v2/tags/late/resources", Some(&resources)).await,
+    );
+    official.check("DELETE /v2/tags/{tag_id}", &client.delete("/v2/tags/late").await);
+    official.check("DELETE /v2/droplets/{droplet_id}", &client.delete(&at).await);
+    official.check("DELETE /v2/droplets", &client.delete("/v2/droplets?tag_name=many").await);
+}
+
+async fn volumes(official: &mut Official<'_>, client: &Client) {
+    let created = client
+        .post("/v2/volumes", json!({"name": "v", "region": "nyc3", "size_gigabytes": 10, "filesystem_type": "ext4"}))
+        .await;
+    official.check("POST /v2/volumes", &created);
+    let at = format!("/v2/volumes/{}", created.json()["volume"]["id"].as_str().unwrap());
+    for action in [
+        json!({"type": "attach", "droplet_id": 3_164_444}),
+        json!({"type": "resize", "size_gigabytes": 20}),
+        json!({"type": "detach", "droplet_id": 3_164_444}),
+    ] {
+        let started = client.post(&format!("{at}/actions"), action).await;
+        official.check("POST /v2/volumes/{volume_id}/actions", &started);
+        assert_eq!(client.finish(&started).await, "completed");
+        let action = started.json()["action"]["id"].clone();
+        official.check(
+            "GET /v2/volumes/{volume_id}/actions/{action_id}",
+            &client.get(&format!("{at}/actions/{action}")).await,
+        );
+    }
+    let named = json!({"type": "resize", "volume_name": "v", "size_gigabytes": 30, "region": "nyc3"});
+    let named = client.post("/v2/volumes/actions", named).await;
+    official.check("POST /v2/volumes/actions", &named);
+    client.finish(&named).await;
+    official.check("GET /v2/volumes/{volume_id}/actions", &client.get(&format!("{at}/actions")).await);
+    let snapshot = client.post(&format!("{at}/snapshots"), json!({"name": "s"})).await;
+    official.check("POST /v2/volumes/{volume_id}/snapshots", &snapshot);
+    official.check("GET /v2/volumes/{volume_id}/snapshots", &client.get(&format!("{at}/snapshots")).await);
+    let snapshot = format!("/v2/volumes/snapshots/{}", snapshot.json()["snapshot"]["id"].as_str().unwrap());
+    official.check("GET /v2/volumes/snapshots/{snapshot_id}", &client.get(&snapshot).await);
+    official.check("DELETE /v2/volumes/snapshots/{snapshot_id}", &client.delete(&snapshot).await);
+    official.check("DELETE /v2/volumes/{volume_id}", &client.delete(&at).await);
+}
+
+async fn addresses(official: &mut Official<'_>, client: &Client) {
+    let reserved = client.post("/v2/reserved_ips", json!({"region": "nyc3"})).await;
+    official.check("POST /v2/reserved_ips", &reserved);
+    let at = format!("/v2/reserved_ips/{}", reserved.json()["reserved_ip"]["ip"].as_str().unwrap());
+    for action in [json!({"type": "assign", "droplet_id": 3_164_444}), json!({"type": "unassign"})] {
+        let started = client.post(&format!("{at}/actions"), action).await;
+        official.check("POST /v2/reserved_ips/{reserved_ip}/actions", &started);
+        assert_eq!(client.finish(&started).await, "completed");
+        official.check("GET /v2/reserved_ips/{reserved_ip}", &client.get(&at).await);
+    }
+    official.check("GET /v2/reserved_ips/{reserved_ip}/actions", &client.get(&format!("{at}/actions")).await);
+    let assigned = client.post("/v2/reserved_ips", json!({"droplet_id": 3_164_445})).await;
+    official.check("POST /v2/reserved_ips", &assigned);
+    client.finish(&assigned).await;
+    official.check("GET /v2/reserved_ips", &client.get("/v2/reserved_ips").await);
+    official.check("DELETE /v2/reserved_ips/{reserved_ip}", &client.delete(&at).await);
+    let reserved = client.post("/v2/reserved_ipv6", json!({"region_slug": "nyc3"})).await;
+    official.check("POST /v2/reserved_ipv6", &reserved);
+    let at = format!("/v2/reserved_ipv6/{}", reserved.json()["reserved_ipv6"]["ip"].as_str().unwrap());
+    let started = client.post(&format!("{at}/actions"), json!({"type": "assign", "droplet_id": 3_164_446})).await;
+    official.check("POST /v2/reserved_ipv6/{reserved_ipv6}/actions", &started);
+    client.finish(&started).await;
+    official.check("GET /v2/reserved_ipv6/{reserved_ipv6}", &client.get(&at).await);
+    official.check("DELETE /v2/reserved_ipv6/{reserved_ipv6}", &client.delete(&at).await);
+}
+
+/// Creates, changes and deletes one of each kind that has nothing special about it.
+async fn mutations(official: &mut Official<'_>, client: &Client) {
+    let rule = json!({"entry_protocol": "http", "entry_port": 80, "target_protocol": "http", "target_port": 80});
+    let pool = json!({"size": "s-2vcpu-4gb", "name": "p", "count": 2});
+    let cases: Vec<(&str, &str, Value, Option<(&str, Value)>)> = vec![
+        (
+            "load_balancers",
+            "lb_id",
+            json!({"name": "lb", "region": "nyc3", "forwarding_rules": [rule]}),
+            Some(("PUT", json!({"name": "lb-2", "forwarding_rules": [rule]}))),
+        ),
+        (
+            "firewalls",
+            "firewall_id",
+            json!({"name": "fw", "inbound_rules": [{"protocol": "tcp", "ports": "22", "sources": {"addresses": ["0.0.0.0/0"]}}]}),
+            Some(("PUT", json!({"name": "fw-2"}))),
+        ),
+        (
+            "vpcs",
+            "vpc_id",
+            json!({"name": "net", "region": "nyc3", "ip_range": "10.20.0.0/16"}),
+            Some(("PATCH", json!({"description": "ours"}))),
+        ),
+        (
+            "vpc_peerings",
+            "vpc_peering_id",
+            json!({"name": "peer", "vpc_ids": ["997615ce-132d-4bae-9270-9ee21b395e5d", "e51aed59-3bb1-4a6a-8de0-9d1329e9c997"]}),
+            Some(("PATCH", json!({"name": "peer-2"}))),
+        ),
+        (
+            "vpc_nat_gateways",
+            "id",
+            json!({"name": "nat", "type": "PUBLIC", "region": "nyc3", "size": 1, "vpcs": [{"vpc_uuid": "997615ce-132d-4bae-9270-9ee21b395e5d"}]}),
+            Some(("PUT", json!({"name": "nat-2", "size": 2}))),
+        ),
+        (
+            "kubernetes/clusters",
+            "cluster_id",
+            json!({"name": "c", "region": "nyc3", "version": "1.34.1-do.0", "node_pools": [pool]}),
+            Some(("PUT", json!({"name": "c-2"}))),
+        ),
+        (
+            "databases",
+            "database_cluster_uuid",
+            json!({"name": "d", "engine": "pg", "version": "17", "region": "nyc3", "size": "db-s-1vcpu-1gb", "num_nodes": 1}),
+            None,
+        ),
+        ("domains", "domain_name", json!({"name": "example.net", "ip_address": "203.0.113.9"}), None),
+        (
+            "domains/example.com/records",
+            "domain_record_id",
+            json!({"type": "A", "name": "api", "data": "203.0.113.9"}),
+            Some(("PATCH", json!({"type": "A", "data": "203.0.113.8"}))),
+        ),
+        (
+            "projects",
+            "project_id",
+            json!({"name": "p", "purpose": "Web Application"}),
+            Some(("PATCH", json!({"description": "d"}))),
+        ),
+        (
+            "certificates",
+            "certificate_id",
+            json!({"name": "c", "type": "lets_encrypt", "dns_names": ["www.example.com"]}),
+            None,
+        ),
+        (
+            "account/keys",
+            "ssh_key_identifier",
+            json!({"name": "k", "public_key": "ssh-ed25519 AAAA sammy"}),
+            Some(("PUT", json!({"name": "k-2"}))),
+        ),
+        (
+            "cdn/endpoints",
+            "cdn_id",
+            json!({"origin": "static.nyc3.digitaloceanspaces.com", "ttl": 3600}),
+            Some(("PUT", json!({"ttl": 60}))),
+        ),
+        (
+            "apps",
+            "id",
+            json!({"spec": {"name": "web", "region": "nyc"}}),
+            Some(("PUT", json!({"spec": {"name": "web", "region": "ams"}}))),
+        ),
+        (
+            "registries",
+            "registry_name",
+            json!({"name": "more", "subscription_tier_slug": "basic", "region": "nyc3"}),
+            None,
+        ),
+        (
+            "monitoring/alerts",
+            "alert_uuid",
+            json!({"type": "v1/insights/droplet/cpu", "description": "d", "compare": "GreaterThan", "value": 80, "window": "5m", "entities": [], "tags": [], "alerts": {"email": ["a@example.com"], "slack": []}, "enabled": true}),
+            Some(("PUT", json!({"value": 90}))),
+        ),
+        (
+            "uptime/checks",
+            "check_id",
+            json!({"name": "u", "type": "https", "target": "https://www.example.com"}),
+            Some(("PUT", json!({"enabled": false}))),
+        ),
+        ("partner_network_connect/attachments", "pa_id", json!({"name": "a"}), Some(("PATCH", json!({"name": "b"})))),
+        (
+            "byoip_prefixes",
+            "byoip_prefix_uuid",
+            json!({"prefix": "203.0.113.0/24", "region": "nyc3", "signature": "s"}),
+            Some(("PATCH", json!({"advertise": true}))),
+        ),
+        ("spaces/keys", "access_key", json!({"name": "k", "grants": []}), Some(("PUT", json!({"name": "k-2"})))),
+        ("nfs", "nfs_id", json!({"name": "n", "size_gib": 1024, "region": "atl1", "vpc_ids": []}), None),
+        ("functions/namespaces", "namespace_id", json!({"label": "l", "region": "nyc1"}), None),
+        ("droplets/autoscale", "autoscale_pool_id", json!({"name": "pool"}), Some(("PUT", json!({"name": "pool-2"})))),
+    ];
+    for (collection, id_name, request, change) in cases {
+        let path = collection.replace("example.com", "{domain_name}");
+        let created = client.post(&format!("/v2/{collection}"), request).await;
+        official.check(&format!("POST /v2/{path}"), &created);
+        let body = created.json();
+        let document = body.as_object().and_then(|it| it.values().next()).cloned().unwrap_or_default();
+        let id = ["id", "uuid", "access_key", "namespace", "name"]
+            .iter()
+            .find_map(|field| document.get(*field))
+            .cloned()
+            .unwrap_or_default();
+        let at = format!("/v2/{collection}/{}", id.as_str().map_or_else(|| id.to_string(), str::to_owned));
+        if collection == "databases" {
+            database(official, client, &at).await;
+        }
+        if collection == "kubernetes/clusters" {
+            node_pools(official, client, &at).await;
+        }
+        if let Some((method, change)) = change {
+            official
+                .check(&format!("{method} /v2/{path}/{{{id_name}}}"), &client.call(method, &at, Some(&change)).await);
+        }
+        official.check(&format!("GET /v2/{path}/{{{id_name}}}"), &client.get(&at).await);
+        official.check(&format!("DELETE /v2/{path}/{{{id_name}}}"), &client.delete(&at).await);
+        assert_eq!(client.get(&at).await.status, 404, "{at}");
+    }
+    memberships(official, client).await;
+}
+
+async fn database(official: &mut Official<'_>, client: &Client, at: &str) {
+    for (what, request) in [
+        ("maintenance", json!({"day": "monday", "hour": "13:00"})),
+        ("firewall", json!({"rules": [{"type": "ip_addr", "value": "192.0.2.1"}]})),
+        ("upgrade", json!({"version": "18"})),
+        ("resize", json!({"size": "db-s-2vcpu-4gb", "num_nodes": 2})),
+    ] {
+        let answer = client.call("PUT", &format!("{at}/{what}"), Some(&request)).await;
+        official.check(&format!("PUT /v2/databases/{{database_cluster_uuid}}/{what}"), &answer);
+        official.check("GET /v2/databases/{database_cluster_uuid}", &client.get(at).await);
+    }
+    official.check("GET /v2/databases/{database_cluster_uuid}/firewall", &client.get(&format!("{at}/firewall")).await);
+    official.check(
+        "PATCH /v2/databases/{database_cluster_uuid}/config",
+        &client.call("PATCH", &format!("{at}/config"), Some(&json!({}))).await,
+    );
+}
+
+async fn node_pools(official: &mut Official<'_>, client: &Client, at: &str) {
+    let path = "/v2/kubernetes/clusters/{cluster_id}/node_pools";
+    let pools = client.get(&format!("{at}/node_pools")).await;
+    official.check(&format!("GET {path}"), &pools);
+    assert_eq!(pools.json()["node_pools"][0]["count"], 2);
+    let created =
+        client.post(&format!("{at}/node_pools"), json!({"name": "q", "size": "s-2vcpu-4gb", "count": 1})).await;
+    official.check(&format!("POST {path}"), &created);
+    let pool = format!("{at}/node_pools/{}", created.json()["node_pool"]["id"].as_str().unwrap_or("none"));
+    official.check(&format!("GET {path}/{{node_pool_id}}"), &client.get(&pool).await);
+    let change = json!({"name": "q", "count": 3});
+    official.check(&format!("PUT {path}/{{node_pool_id}}"), &client.call("PUT", &pool, Some(&change)).await);
+    official.check(&format!("DELETE {path}/{{node_pool_id}}"), &client.delete(&pool).await);
+}
+
+async fn memberships(official: &mut Official<'_>, client: &Client) {
+    let firewall = "/v2/firewalls/fb6045f1-cf1d-4ca3-bfac-18832663025b";
+    let balancer = "/v2/load_balancers/4de7ac8b-495b-4884-9a69-1050c6793cd6";
+    let inbound =
+        json!({"inbound_rules": [{"protocol": "tcp", "ports": "443", "sources": {"addresses": ["0.0.0.0/0"]}}]});
+    let forwarding = json!({"forwarding_rules": [{"entry_protocol": "tcp", "entry_port": 3306, "target_protocol": "tcp", "target_port": 3306}]});
+    for (at, part, request) in [
+        (firewall, "droplets", json!({"droplet_ids": [3_164_446]})),
+        (firewall, "tags", json!({"tags": ["blue"]})),
+        (firewall, "rules", inbound),
+        (balancer, "droplets", json!({"droplet_ids": [3_164_446]})),
+        (balancer, "forwarding_rules", forwarding),
+    ] {
+        let path = if at == firewall { "/v2/firewalls/{firewall_id}" } else { "/v2/load_balancers/{lb_id}" };
+        let before = client.get(at).await.json();
+        official
+            .check(&format!("POST {path}/{part}"), &client.call("POST", &format!("{at}/{part}"), Some(&request)).await);
+        assert_ne!(client.get(at).await.json(), before, "{path}/{part}");
+        official.check(
+            &format!("DELETE {path}/{part}"),
+            &client.call("DELETE", &format!("{at}/{part}"), Some(&request)).await,
+        );
+        assert_eq!(client.get(at).await.json(), before, "{path}/{part}");
+    }
+    let project = client.post("/v2/projects", json!({"name": "p", "purpose": "x"})).await.json()["project"]["id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let assigned =
+        client.post(&format!("/v2/projects/{project}/resources"), json!({"resources": ["do:droplet:3164444"]})).await;
+    official.check("POST /v2/projects/{project_id}/resources", &assigned);
+    official.check(
+        "GET /v2/projects/{project_id}/resources",
+        &client.get(&format!("/v2/projects/{project}/resources")).await,
+    );
+    official.check("DELETE /v2/projects/{project_id}", &client.delete(&format!("/v2/projects/{project}")).await);
+}
+
+async fn errors(official: &mut Official<'_>, simulator: &digitalocean_simulator::Simulator, client: &Client) {
+    use digitalocean_simulator::{Effect, Fault};
+    official.check("GET /v2/droplets/{droplet_id}", &client.get("/v2/droplets/1").await);
+    official.check("GET /v2/volumes/{volume_id}", &client.get("/v2/volumes/none").await);
+    official.check("DELETE /v2/droplets/{droplet_id}", &client.delete("/v2/droplets/1").await);
+    for status in [401, 429, 500] {
+        let fault = Fault::new("*", Effect::Status { status, retry_after: None, html: false }).times(3);
+        simulator.control().inject(fault).await.unwrap();
+        official.check("GET /v2/droplets", &client.get("/v2/droplets").await);
+        official.check("POST /v2/droplets", &client.post("/v2/droplets", json!({})).await);
+        official.check("GET /v2/actions/{action_id}", &client.get("/v2/actions/1").await);
+    }
+}
