@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::Arc;
 
 use k8s_openapi::api::core::v1;
@@ -10,7 +11,7 @@ use tokio::sync::OnceCell;
 
 use crate::folder::Folder;
 use crate::servers::{self, Servers};
-use crate::{Error, Kubectl, Namespace, binaries, credentials, writes};
+use crate::{Error, Kubectl, Namespace, Process, binaries, credentials, writes};
 
 /// How to start a control plane.
 #[derive(Debug, Clone)]
@@ -109,6 +110,15 @@ impl ControlPlane {
         credentials::write_kubeconfig_in(&name, self.kubeconfig(), &kubeconfig)?;
         let kubectl = Kubectl::new(self.kubectl.program(), &kubeconfig, self.folder.path());
         Ok(Namespace { name, kubectl, kubeconfig, delete_on_drop: self.servers.is_none() })
+    }
+
+    /// Starts a program whose log is `NAME.log` in [`Self::folder`], and which ends before that folder does: drop it
+    /// before this control plane.
+    ///
+    /// # Errors
+    /// As [`Process::spawn`].
+    pub fn spawn(&self, command: &Command, name: &str) -> Result<Process, Error> {
+        Process::spawn_in(&self.folder, command, name)
     }
 
     /// How often the API server was asked to write since it started, by `VERB resource` (`POST drifts`,

@@ -5,6 +5,8 @@ use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use crate::Error;
 
@@ -57,9 +59,13 @@ impl Folder {
 }
 
 impl Drop for Folder {
+    /// Waits until the folder is gone, but not for a program that its owner keeps for longer than this.
     fn drop(&mut self) {
         drop(self.lifeline.take());
-        let _ = self.guard.wait();
+        let begun = Instant::now();
+        while matches!(self.guard.try_wait(), Ok(None)) && begun.elapsed() < Duration::from_secs(10) {
+            thread::sleep(Duration::from_millis(5));
+        }
     }
 }
 

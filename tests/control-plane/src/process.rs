@@ -10,6 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::Error;
+use crate::folder::Folder;
 
 /// Runs a program until the pipe on standard input closes, and then kills it.
 ///
@@ -52,8 +53,13 @@ impl Process {
         Self::spawn_with(command, log, Stdio::null())
     }
 
-    /// As [`Self::spawn`]; `until_reaped` stays open until the program is gone.
-    pub(crate) fn spawn_with(command: &Command, log: &Path, until_reaped: Stdio) -> Result<Self, Error> {
+    /// Starts a program that writes its log to `folder`, which is not removed before the program is gone.
+    pub(crate) fn spawn_in(folder: &Folder, command: &Command, name: &str) -> Result<Self, Error> {
+        Self::spawn_with(command, &folder.path().join(format!("{name}.log")), folder.hold()?)
+    }
+
+    /// `until_reaped` stays open until the program is gone.
+    fn spawn_with(command: &Command, log: &Path, until_reaped: Stdio) -> Result<Self, Error> {
         let program = Path::new(command.get_program()).display().to_string();
         let mut guard = Command::new("/bin/sh");
         guard.args([OsStr::new("-c"), OsStr::new(GUARD), OsStr::new("guard"), log.as_os_str(), command.get_program()]);

@@ -85,7 +85,7 @@ impl Servers {
     pub(crate) async fn start_api_server(&self) -> Result<(), Error> {
         let mut running = self.running.lock().await;
         running.api_server = None;
-        let api_server = spawn(&self.api_server(running.port), "kube-apiserver", &self.folder)?;
+        let api_server = Process::spawn_in(&self.folder, &self.api_server(running.port), "kube-apiserver")?;
         let api_server = running.api_server.insert(api_server);
         wait_until_ready(&self.kubeconfig(), api_server, READY_WITHIN).await
     }
@@ -94,7 +94,7 @@ impl Servers {
         let mut running = self.running.lock().await;
         running.controller_manager = None;
         let command = self.controller_manager()?;
-        running.controller_manager = Some(spawn(&command, "kube-controller-manager", &self.folder)?);
+        running.controller_manager = Some(Process::spawn_in(&self.folder, &command, "kube-controller-manager")?);
         Ok(())
     }
 
@@ -173,7 +173,7 @@ fn start_etcd(binaries: &Binaries, folder: &Folder) -> Result<Process, Error> {
     flag(&mut command, "listen-peer-urls", &peers);
     flag(&mut command, "initial-advertise-peer-urls", &peers);
     flag(&mut command, "initial-cluster", format!("default={peers}"));
-    spawn(&command, "etcd", folder)
+    Process::spawn_in(folder, &command, "etcd")
 }
 
 fn socket(folder: &Folder, name: &str) -> String {
@@ -182,10 +182,6 @@ fn socket(folder: &Folder, name: &str) -> String {
 
 fn flag(command: &mut Command, name: &str, value: impl std::fmt::Display) {
     command.arg(format!("--{name}={value}"));
-}
-
-fn spawn(command: &Command, name: &str, folder: &Folder) -> Result<Process, Error> {
-    Process::spawn_with(command, &folder.path().join(format!("{name}.log")), folder.hold()?)
 }
 
 async fn wait_until_ready(kubeconfig: &Path, api_server: &mut Process, patience: Duration) -> Result<(), Error> {

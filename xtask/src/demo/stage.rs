@@ -136,5 +136,5 @@ fn start_operator(program: &Path, control_plane: &ControlPlane, simulator: &Simu
         .env("KUBECONFIG", control_plane.kubeconfig())
         .env("DIGITALOCEAN_API_URL", simulator.url())
         .env("DIGITALOCEAN_TOKEN", "demo");
-    Ok(Process::spawn(&operator, &control_plane.folder().join("arcadia-operator.log"))?)
+    Ok(control_plane.spawn(&operator, "arcadia-operator")?)
 }
