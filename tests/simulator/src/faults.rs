@@ -2,6 +2,7 @@
 
 use crate::request::pairs;
 use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
 
 /// Something that goes wrong on calls that match.
 ///
@@ -63,9 +64,10 @@ impl Fault {
         let query_matches =
             self.query.as_ref().is_none_or(|wanted| pairs(wanted).iter().all(|pair| query.contains(pair)));
         let method_matches = self.method.as_ref().is_none_or(|wanted| wanted.eq_ignore_ascii_case(method));
-        let second_page =
-            || query.iter().any(|(name, page)| name == "page" && page.parse::<u32>().is_ok_and(|it| it > 1));
-        query_matches && method_matches && glob(&self.path, path) && (self.effect != Effect::ShiftRows || second_page())
+        query_matches
+            && method_matches
+            && glob(&self.path, path)
+            && (self.effect != Effect::ShiftRows || later_page(query))
     }
 }
 
@@ -95,8 +97,9 @@ pub enum Effect {
     ResetAfter,
     /// The call is carried out, and the body cut short under the full content-length.
     Truncate,
-    /// Seen from the page asked for, an earlier page has lost a row (a naive walk misses one) or, every second time,
-    /// gained one (a naive walk sees one twice); `meta.total` follows. Meets only calls for pages after the first.
+    /// Between this page and the one before it, an earlier row went away (a naive walk misses one) or, every second time,
+    /// came (a naive walk sees one twice). The pages after it and `meta.total` follow, until page 1 is asked for again and
+    /// shows what there is. Meets only calls for pages after the first.
     ShiftRows,
     /// Lists leave out resources younger than this; a GET shows them.
     LagCreates {
@@ -137,6 +140,8 @@ pub enum Effect {
 #[derive(Debug, Default)]
 pub(crate) struct Faults {
     armed: Vec<Armed>,
+    /// By how much the rows of a list have shifted since its first page was asked for.
+    shifts: HashMap<String, i8>,
 }
 
 #[derive(Debug)]
@@ -153,23 +158,36 @@ impl Faults {
 
     pub(crate) fn clear(&mut self) {
         self.armed.clear();
+        self.shifts.clear();
     }
 
-    /// The effects that meet this call, each with how often it has met others before.
-    pub(crate) fn meet(&mut self, method: &str, path: &str, query: &[(String, String)]) -> Vec<(Effect, u32)> {
+    /// The effects that meet this call, and by how much its rows have shifted.
+    pub(crate) fn meet(&mut self, method: &str, path: &str, query: &[(String, String)]) -> (Vec<Effect>, i8) {
+        if !later_page(query) {
+            self.shifts.remove(path);
+        }
         let mut effects = Vec::new();
         for armed in &mut self.armed {
             if !armed.fault.matches(method, path, query) {
                 continue;
             }
             armed.seen += 1;
-            if armed.seen > armed.fault.after && armed.fault.times.is_none_or(|times| armed.fired < times) {
-                effects.push((armed.fault.effect.clone(), armed.fired));
-                armed.fired += 1;
+            if armed.seen <= armed.fault.after || armed.fault.times.is_some_and(|times| armed.fired >= times) {
+                continue;
             }
+            if armed.fault.effect == Effect::ShiftRows {
+                self.shifts.insert(path.to_owned(), if armed.fired % 2 == 0 { 1 } else { -1 });
+            }
+            effects.push(armed.fault.effect.clone());
+            armed.fired += 1;
         }
-        effects
+        (effects, self.shifts.get(path).copied().unwrap_or_default())
     }
+}
+
+/// Whether a page after the first is asked for.
+fn later_page(query: &[(String, String)]) -> bool {
+    query.iter().any(|(name, page)| name == "page" && page.parse::<u32>().is_ok_and(|it| it > 1))
 }
 
 /// Whether the text matches a pattern in which `*` is any run of characters.
@@ -201,7 +219,7 @@ mod tests {
     fn a_fault_lets_the_first_pass_and_then_meets_so_many() {
         let mut faults = Faults::default();
         faults.add(Fault::new("/v2/droplets", Effect::Reset).after(1).times(2));
-        let met: Vec<usize> = (0..5).map(|_| faults.meet("GET", "/v2/droplets", &[]).len()).collect();
+        let met: Vec<usize> = (0..5).map(|_| faults.meet("GET", "/v2/droplets", &[]).0.len()).collect();
         assert_eq!(met, [0, 1, 1, 0, 0]);
     }
 }

@@ -171,14 +171,16 @@ struct Plan {
 }
 
 impl Plan {
-    fn of(effects: Vec<(Effect, u32)>) -> Self {
+    fn of((effects, shift): (Vec<Effect>, i8)) -> Self {
         let mut plan = Self::default();
-        for (effect, fired) in effects {
+        plan.distortion.shift = shift;
+        for effect in effects {
             match effect {
                 Effect::Latency { milliseconds } => plan.latency += Duration::from_millis(milliseconds),
                 Effect::ResetAfter => plan.reset_after = true,
                 Effect::Truncate => plan.truncate = true,
-                Effect::ShiftRows => plan.distortion.shift = if fired % 2 == 0 { 1 } else { -1 },
+                // Told by the shift.
+                Effect::ShiftRows => {}
                 Effect::LagCreates { seconds } => plan.distortion.lag = Some(Duration::from_secs(seconds)),
                 Effect::OmitFields { fields } => plan.distortion.omit.extend(fields),
                 Effect::OmitRows { ids } => plan.distortion.hidden.extend(ids),
@@ -356,10 +358,11 @@ async fn truncated(response: Response) -> Response {
 }
 
 fn respond(reply: Reply, request_id: &str, standing: Option<&Standing>) -> Response {
+    let has_body = reply.body.is_some();
     let mut response = Response::new(reply.body.map_or_else(Body::empty, Body::from));
     *response.status_mut() = reply.status;
     let headers = response.headers_mut();
-    if reply.status != StatusCode::NO_CONTENT {
+    if has_body {
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json; charset=utf-8"));
     }
     if let Ok(id) = HeaderValue::from_str(request_id) {

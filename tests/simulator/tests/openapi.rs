@@ -136,6 +136,7 @@ async fn responses_validate_against_the_official_document() {
     addresses(&mut official, &client).await;
     mutations(&mut official, &client).await;
     errors(&mut official, &simulator, &client).await;
+    a_wrong_answer_is_noticed(&official, &simulator, &client).await;
 
     for name in &official.checked {
         println!("{} {name}", if official.wrong.contains_key(name) { "WRONG" } else { "ok   " });
@@ -143,6 +144,23 @@ async fn responses_validate_against_the_official_document() {
     println!("{} responses of the official document checked", official.checked.len());
     assert!(official.wrong.is_empty(), "{}", serde_json::to_string_pretty(&json!(official.wrong)).unwrap());
     assert!(official.checked.len() > 140, "only {} were checked", official.checked.len());
+}
+
+/// Proof that the checks above can fail.
+async fn a_wrong_answer_is_noticed(
+    official: &Official<'_>,
+    simulator: &digitalocean_simulator::Simulator,
+    client: &Client,
+) {
+    use digitalocean_simulator::{Effect, Fault};
+    let place = official.schema("get", "/v2/droplets", 200).unwrap();
+    assert!(official.errors(&place, &client.get("/v2/droplets").await).is_empty());
+    simulator.control().change("droplets", "3164444", json!({"status": "asleep"})).await.unwrap();
+    assert_eq!(official.errors(&place, &client.get("/v2/droplets").await).len(), 1, "a status that does not exist");
+    simulator.control().change("droplets", "3164444", json!({"status": "active"})).await.unwrap();
+    let omit = Effect::OmitFields { fields: vec!["networks".to_owned()] };
+    simulator.control().inject(Fault::new("/v2/droplets", omit)).await.unwrap();
+    assert!(!official.errors(&place, &client.get("/v2/droplets").await).is_empty(), "a required field is missing");
 }
 
 /// Collection, the document's path of the list, and the name of the id in the path of one.
@@ -353,122 +371,13 @@ async fn addresses(official: &mut Official<'_>, client: &Client) {
 
 /// Creates, changes and deletes one of each kind that has nothing special about it.
 async fn mutations(official: &mut Official<'_>, client: &Client) {
-    let rule = json!({"entry_protocol": "http", "entry_port": 80, "target_protocol": "http", "target_port": 80});
-    let pool = json!({"size": "s-2vcpu-4gb", "name": "p", "count": 2});
-    let cases: Vec<(&str, &str, Value, Option<(&str, Value)>)> = vec![
-        (
-            "load_balancers",
-            "lb_id",
-            json!({"name": "lb", "region": "nyc3", "forwarding_rules": [rule]}),
-            Some(("PUT", json!({"name": "lb-2", "forwarding_rules": [rule]}))),
-        ),
-        (
-            "firewalls",
-            "firewall_id",
-            json!({"name": "fw", "inbound_rules": [{"protocol": "tcp", "ports": "22", "sources": {"addresses": ["0.0.0.0/0"]}}]}),
-            Some(("PUT", json!({"name": "fw-2"}))),
-        ),
-        (
-            "vpcs",
-            "vpc_id",
-            json!({"name": "net", "region": "nyc3", "ip_range": "10.20.0.0/16"}),
-            Some(("PATCH", json!({"description": "ours"}))),
-        ),
-        (
-            "vpc_peerings",
-            "vpc_peering_id",
-            json!({"name": "peer", "vpc_ids": ["997615ce-132d-4bae-9270-9ee21b395e5d", "e51aed59-3bb1-4a6a-8de0-9d1329e9c997"]}),
-            Some(("PATCH", json!({"name": "peer-2"}))),
-        ),
-        (
-            "vpc_nat_gateways",
-            "id",
-            json!({"name": "nat", "type": "PUBLIC", "region": "nyc3", "size": 1, "vpcs": [{"vpc_uuid": "997615ce-132d-4bae-9270-9ee21b395e5d"}]}),
-            Some(("PUT", json!({"name": "nat-2", "size": 2}))),
-        ),
-        (
-            "kubernetes/clusters",
-            "cluster_id",
-            json!({"name": "c", "region": "nyc3", "version": "1.34.1-do.0", "node_pools": [pool]}),
-            Some(("PUT", json!({"name": "c-2"}))),
-        ),
-        (
-            "databases",
-            "database_cluster_uuid",
-            json!({"name": "d", "engine": "pg", "version": "17", "region": "nyc3", "size": "db-s-1vcpu-1gb", "num_nodes": 1}),
-            None,
-        ),
-        ("domains", "domain_name", json!({"name": "example.net", "ip_address": "203.0.113.9"}), None),
-        (
-            "domains/example.com/records",
-            "domain_record_id",
-            json!({"type": "A", "name": "api", "data": "203.0.113.9"}),
-            Some(("PATCH", json!({"type": "A", "data": "203.0.113.8"}))),
-        ),
-        (
-            "projects",
-            "project_id",
-            json!({"name": "p", "purpose": "Web Application"}),
-            Some(("PATCH", json!({"description": "d"}))),
-        ),
-        (
-            "certificates",
-            "certificate_id",
-            json!({"name": "c", "type": "lets_encrypt", "dns_names": ["www.example.com"]}),
-            None,
-        ),
-        (
-            "account/keys",
-            "ssh_key_identifier",
-            json!({"name": "k", "public_key": "ssh-ed25519 AAAA sammy"}),
-            Some(("PUT", json!({"name": "k-2"}))),
-        ),
-        (
-            "cdn/endpoints",
-            "cdn_id",
-            json!({"origin": "static.nyc3.digitaloceanspaces.com", "ttl": 3600}),
-            Some(("PUT", json!({"ttl": 60}))),
-        ),
-        (
-            "apps",
-            "id",
-            json!({"spec": {"name": "web", "region": "nyc"}}),
-            Some(("PUT", json!({"spec": {"name": "web", "region": "ams"}}))),
-        ),
-        (
-            "registries",
-            "registry_name",
-            json!({"name": "more", "subscription_tier_slug": "basic", "region": "nyc3"}),
-            None,
-        ),
-        (
-            "monitoring/alerts",
-            "alert_uuid",
-            json!({"type": "v1/insights/droplet/cpu", "description": "d", "compare": "GreaterThan", "value": 80, "window": "5m", "entities": [], "tags": [], "alerts": {"email": ["a@example.com"], "slack": []}, "enabled": true}),
-            Some(("PUT", json!({"value": 90}))),
-        ),
-        (
-            "uptime/checks",
-            "check_id",
-            json!({"name": "u", "type": "https", "target": "https://www.example.com"}),
-            Some(("PUT", json!({"enabled": false}))),
-        ),
-        ("partner_network_connect/attachments", "pa_id", json!({"name": "a"}), Some(("PATCH", json!({"name": "b"})))),
-        (
-            "byoip_prefixes",
-            "byoip_prefix_uuid",
-            json!({"prefix": "203.0.113.0/24", "region": "nyc3", "signature": "s"}),
-            Some(("PATCH", json!({"advertise": true}))),
-        ),
-        ("spaces/keys", "access_key", json!({"name": "k", "grants": []}), Some(("PUT", json!({"name": "k-2"})))),
-        ("nfs", "nfs_id", json!({"name": "n", "size_gib": 1024, "region": "atl1", "vpc_ids": []}), None),
-        ("functions/namespaces", "namespace_id", json!({"label": "l", "region": "nyc1"}), None),
-        ("droplets/autoscale", "autoscale_pool_id", json!({"name": "pool"}), Some(("PUT", json!({"name": "pool-2"})))),
-    ];
-    for (collection, id_name, request, change) in cases {
-        let path = collection.replace("example.com", "{domain_name}");
-        let created = client.post(&format!("/v2/{collection}"), request).await;
-        official.check(&format!("POST /v2/{path}"), &created);
+    let cases: Vec<Value> = serde_json::from_str(include_str!("mutations.json")).unwrap();
+    for case in cases {
+        let collection = case["collection"].as_str().unwrap();
+        let path = format!("/v2/{}", collection.replace("example.com", "{domain_name}"));
+        let one = format!("{path}/{{{}}}", case["id"].as_str().unwrap());
+        let created = client.post(&format!("/v2/{collection}"), case["create"].clone()).await;
+        official.check(&format!("POST {path}"), &created);
         let body = created.json();
         let document = body.as_object().and_then(|it| it.values().next()).cloned().unwrap_or_default();
         let id = ["id", "uuid", "access_key", "namespace", "name"]
@@ -477,18 +386,16 @@ async fn mutations(official: &mut Official<'_>, client: &Client) {
             .cloned()
             .unwrap_or_default();
         let at = format!("/v2/{collection}/{}", id.as_str().map_or_else(|| id.to_string(), str::to_owned));
-        if collection == "databases" {
-            database(official, client, &at).await;
+        match collection {
+            "databases" => database(official, client, &at).await,
+            "kubernetes/clusters" => node_pools(official, client, &at).await,
+            _ => {}
         }
-        if collection == "kubernetes/clusters" {
-            node_pools(official, client, &at).await;
+        for (method, change) in case["change"].as_object().into_iter().flatten() {
+            official.check(&format!("{method} {one}"), &client.call(method, &at, Some(change)).await);
         }
-        if let Some((method, change)) = change {
-            official
-                .check(&format!("{method} /v2/{path}/{{{id_name}}}"), &client.call(method, &at, Some(&change)).await);
-        }
-        official.check(&format!("GET /v2/{path}/{{{id_name}}}"), &client.get(&at).await);
-        official.check(&format!("DELETE /v2/{path}/{{{id_name}}}"), &client.delete(&at).await);
+        official.check(&format!("GET {one}"), &client.get(&at).await);
+        official.check(&format!("DELETE {one}"), &client.delete(&at).await);
         assert_eq!(client.get(&at).await.status, 404, "{at}");
     }
     memberships(official, client).await;

@@ -1,0 +1,234 @@
+//! Each fault does what it says, to the calls it is meant for and no others.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
+
+mod common;
+
+use common::{Answer, Client, demo, start};
+use digitalocean_simulator::{Control, Effect, Fault, Options, Simulator};
+use serde_json::{Value, json};
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+async fn fleet(droplets: usize) -> (Simulator, Client, Control) {
+    let (simulator, client) = start(Options { droplets, load: None, ..demo() }).await;
+    let control = simulator.control();
+    (simulator, client, control)
+}
+
+fn ids(answer: &Answer) -> Vec<u64> {
+    answer.json()["droplets"].as_array().unwrap().iter().map(|it| it["id"].as_u64().unwrap()).collect()
+}
+
+/// All ids that a walk without second thoughts sees, with how often it sees each, and the totals it is told.
+async fn naive_walk(client: &Client) -> (HashMap<u64, usize>, Vec<Value>) {
+    let (mut seen, mut totals) = (HashMap::new(), Vec::new());
+    for page in 1.. {
+        let answer = client.get(&format!("/v2/droplets?per_page=10&page={page}")).await;
+        for id in ids(&answer) {
+            *seen.entry(id).or_default() += 1;
+        }
+        totals.push(answer.json()["meta"]["total"].clone());
+        if answer.json().pointer("/links/pages/next").is_none() {
+            break;
+        }
+    }
+    (seen, totals)
+}
+
+#[tokio::test]
+async fn a_status_comes_so_many_times_with_or_without_retry_after_as_json_or_html() {
+    let (_simulator, client, control) = fleet(1).await;
+    let status = |status, retry_after, html| Effect::Status { status, retry_after, html };
+    control.inject(Fault::new("/v2/droplets", status(429, Some(7), false)).times(2)).await.unwrap();
+    for _ in 0..2 {
+        let answer = client.get("/v2/droplets").await;
+        assert_eq!((answer.status.as_u16(), answer.header("retry-after")), (429, Some("7")));
+        assert_eq!(answer.json()["id"], "too_many_requests");
+    }
+    assert_eq!(client.get("/v2/droplets").await.status, 200);
+
+    control.inject(Fault::new("/v2/droplets/*", status(502, None, true)).method("GET").times(1)).await.unwrap();
+    assert_eq!(client.get("/v2/droplets").await.status, 200, "the list is not below itself");
+    assert_eq!(client.delete("/v2/droplets/1").await.status, 404, "another method");
+    let answer = client.get("/v2/droplets/3164444").await;
+    assert_eq!((answer.status.as_u16(), answer.header("content-type")), (502, Some("text/html")));
+    assert!(answer.bytes.starts_with(b"<html>"));
+}
+
+#[tokio::test]
+async fn a_fault_can_wait_for_its_page_and_let_some_calls_pass_first() {
+    let (_simulator, client, control) = fleet(50).await;
+    let fault = Fault::new("/v2/droplets", Effect::Status { status: 500, retry_after: None, html: false });
+    control.inject(fault.query("page=2").after(1)).await.unwrap();
+    for (page, status) in [(1, 200), (2, 200), (3, 200), (2, 500), (2, 500), (1, 200)] {
+        assert_eq!(client.get(&format!("/v2/droplets?per_page=10&page={page}")).await.status, status, "{page}");
+    }
+    control.clear_faults().await.unwrap();
+    assert_eq!(client.get("/v2/droplets?page=2").await.status, 200);
+}
+
+#[tokio::test]
+async fn latency_delays_the_answer_and_nothing_else() {
+    let (_simulator, client, control) = fleet(1).await;
+    control.inject(Fault::new("*", Effect::Latency { milliseconds: 120 }).times(1)).await.unwrap();
+    let begin = Instant::now();
+    assert_eq!(client.get("/v2/droplets").await.status, 200);
+    assert!(begin.elapsed() >= Duration::from_millis(120));
+}
+
+#[tokio::test]
+async fn a_reset_ends_the_connection_before_or_after_the_call_is_carried_out() {
+    let (_simulator, client, control) = fleet(2).await;
+    control.inject(Fault::new("*", Effect::Reset).times(1)).await.unwrap();
+    let error = client.try_call("DELETE", "/v2/droplets/3164444", None).await.unwrap_err();
+    assert!(error.contains("ConnectionReset"), "{error}");
+    assert_eq!(client.get("/v2/droplets/3164444").await.status, 200, "not carried out");
+
+    control.inject(Fault::new("*", Effect::ResetAfter).times(1)).await.unwrap();
+    let error = client.try_call("DELETE", "/v2/droplets/3164444", None).await.unwrap_err();
+    assert!(error.contains("ConnectionReset"), "{error}");
+    assert_eq!(client.get("/v2/droplets/3164444").await.status, 404, "carried out");
+}
+
+#[tokio::test]
+async fn a_truncated_body_ends_early_under_its_full_length() {
+    let (_simulator, client, control) = fleet(100).await;
+    control.inject(Fault::new("/v2/droplets", Effect::Truncate).times(1)).await.unwrap();
+    let error = client.try_call("GET", "/v2/droplets?per_page=100", None).await.unwrap_err();
+    assert!(
+        error.contains("IncompleteMessage") || error.contains("UnexpectedEof") || error.contains("Body"),
+        "{error}"
+    );
+    assert_eq!(client.get("/v2/droplets").await.status, 200);
+}
+
+#[tokio::test]
+async fn shifted_rows_make_a_naive_walk_miss_one_or_see_one_twice() {
+    let (_simulator, client, control) = fleet(35).await;
+    control.inject(Fault::new("/v2/droplets", Effect::ShiftRows).times(1)).await.unwrap();
+    let (seen, totals) = naive_walk(&client).await;
+    assert_eq!((seen.len(), &totals[..2]), (34, &[json!(35), json!(34)][..]));
+
+    control.clear_faults().await.unwrap();
+    control.inject(Fault::new("/v2/droplets", Effect::ShiftRows).times(2)).await.unwrap();
+    client.get("/v2/droplets?page=2").await;
+    let (seen, totals) = naive_walk(&client).await;
+    assert_eq!((seen.len(), seen.values().filter(|count| **count == 2).count()), (35, 1), "{totals:?}");
+}
+
+#[tokio::test]
+async fn a_lagging_list_leaves_out_what_a_get_shows() {
+    let (_simulator, client, control) = fleet(3).await;
+    control.inject(Fault::new("/v2/droplets", Effect::LagCreates { seconds: 1 })).await.unwrap();
+    let body = json!({"name": "late", "region": "nyc3", "size": "s-1vcpu-1gb", "image": "ubuntu-24-04-x64"});
+    let created = client.post("/v2/droplets", body).await;
+    let id = created.json()["droplet"]["id"].as_u64().unwrap();
+    assert_eq!(ids(&client.get("/v2/droplets").await).len(), 3);
+    assert_eq!(client.get(&format!("/v2/droplets/{id}")).await.status, 200);
+    tokio::time::sleep(Duration::from_millis(1050)).await;
+    assert!(ids(&client.get("/v2/droplets").await).contains(&id));
+}
+
+#[tokio::test]
+async fn omitted_fields_are_missing_from_lists_and_single_documents() {
+    let (_simulator, client, control) = fleet(2).await;
+    control
+        .inject(Fault::new(
+            "/v2/droplets*",
+            Effect::OmitFields { fields: vec!["tags".to_owned(), "vpc_uuid".to_owned()] },
+        ))
+        .await
+        .unwrap();
+    let list = client.get("/v2/droplets").await.json();
+    let one = client.get("/v2/droplets/3164444").await.json();
+    for droplet in [&list["droplets"][0], &list["droplets"][1], &one["droplet"]] {
+        assert!(
+            droplet.get("tags").is_none() && droplet.get("vpc_uuid").is_none() && droplet.get("name").is_some(),
+            "{droplet}"
+        );
+    }
+    assert_eq!(list["meta"]["total"], 2);
+}
+
+#[tokio::test]
+async fn a_list_can_lie_by_being_empty_or_by_leaving_rows_out() {
+    let (_simulator, client, control) = fleet(30).await;
+    control.inject(Fault::new("/v2/droplets", Effect::EmptyList).times(1)).await.unwrap();
+    let empty = client.get("/v2/droplets").await;
+    assert_eq!((ids(&empty).len(), &empty.json()["meta"]["total"]), (0, &json!(0)));
+
+    control.inject(Fault::new("/v2/droplets", Effect::OmitRows { ids: vec!["3164450".to_owned()] })).await.unwrap();
+    let (seen, totals) = naive_walk(&client).await;
+    assert!(!seen.contains_key(&3_164_450));
+    assert_eq!((seen.len(), &totals[0]), (29, &json!(29)));
+    assert_eq!(client.get("/v2/droplets/3164450").await.status, 200);
+}
+
+#[tokio::test]
+async fn wrong_content_is_200_and_has_no_list() {
+    let (_simulator, client, control) = fleet(1).await;
+    control.inject(Fault::new("*", Effect::WrongContent).times(1)).await.unwrap();
+    let answer = client.get("/v2/droplets").await;
+    assert_eq!((answer.status.as_u16(), answer.json().get("droplets")), (200, None));
+}
+
+#[tokio::test]
+async fn a_huge_body_goes_on_and_a_redirect_leads_elsewhere() {
+    let (_simulator, client, control) = fleet(1).await;
+    control.inject(Fault::new("*", Effect::Huge { bytes: 20_000_000 }).times(1)).await.unwrap();
+    let answer = client.get("/v2/droplets").await;
+    assert!(answer.bytes.len() >= 20_000_000);
+    assert_eq!(answer.header("content-length"), None);
+
+    control
+        .inject(Fault::new("*", Effect::Redirect { location: "http://elsewhere.invalid/".to_owned() }).times(1))
+        .await
+        .unwrap();
+    let answer = client.get("/v2/droplets").await;
+    assert_eq!((answer.status.as_u16(), answer.header("location")), (302, Some("http://elsewhere.invalid/")));
+}
+
+#[tokio::test]
+async fn a_foreign_next_link_points_to_another_host() {
+    let (simulator, client, control) = fleet(30).await;
+    control.inject(Fault::new("/v2/droplets", Effect::ForeignNext)).await.unwrap();
+    let links = client.get("/v2/droplets").await.json()["links"]["pages"].clone();
+    assert_eq!(links["next"], "http://elsewhere.invalid/v2/droplets?page=2");
+    assert_eq!(links["last"], format!("{}/v2/droplets?page=2", simulator.url()));
+}
+
+#[tokio::test]
+async fn a_failed_action_is_errored_and_changes_nothing() {
+    let (_simulator, client, control) = fleet(1).await;
+    control.inject(Fault::new("/v2/droplets/*/actions", Effect::FailAction).times(1)).await.unwrap();
+    let started = client.post("/v2/droplets/3164444/actions", json!({"type": "power_off"})).await;
+    assert_eq!(client.finish(&started).await, "errored");
+    let droplet = client.get("/v2/droplets/3164444").await.json();
+    assert_eq!((&droplet["droplet"]["status"], &droplet["droplet"]["locked"]), (&json!("active"), &json!(false)));
+}
+
+#[tokio::test]
+async fn faults_meet_mutations_too_and_are_plain_json() {
+    let (_simulator, client, control) = fleet(1).await;
+    let fault = Fault::new("/v2/droplets", Effect::Status { status: 503, retry_after: None, html: false })
+        .method("POST")
+        .times(1);
+    assert_eq!(
+        json!(fault),
+        json!({
+            "path": "/v2/droplets", "method": "POST", "times": 1, "after": 0,
+            "effect": {"status": {"status": 503, "retry_after": null, "html": false}},
+        })
+    );
+    control.inject(fault).await.unwrap();
+    assert_eq!(client.post("/v2/droplets", json!({})).await.status, 503);
+    assert_eq!(client.post("/v2/droplets", json!({})).await.status, 422);
+    assert_eq!(json!(Effect::Reset), json!("reset"));
+}
