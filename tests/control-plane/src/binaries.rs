@@ -11,6 +11,8 @@ use crate::Error;
 const GO_MOD: &str = include_str!("../go.mod");
 const GO_SUM: &str = include_str!("../go.sum");
 
+pub(crate) const CONTROLLER_MANAGER: &str = "kube-controller-manager";
+
 /// The programs of a control plane.
 #[derive(Debug, Clone)]
 pub struct Binaries {
@@ -37,7 +39,7 @@ impl Binaries {
             folder: folder.to_owned(),
             etcd: existing("etcd")?,
             kube_apiserver: existing("kube-apiserver")?,
-            kube_controller_manager: existing("kube-controller-manager").ok(),
+            kube_controller_manager: existing(CONTROLLER_MANAGER).ok(),
             kubectl: existing("kubectl")?,
         })
     }
@@ -45,7 +47,7 @@ impl Binaries {
     pub(crate) fn controller_manager(&self) -> Result<&Path, Error> {
         self.kube_controller_manager
             .as_deref()
-            .ok_or_else(|| Error::NoControllerManager { missing: self.folder.join("kube-controller-manager") })
+            .ok_or_else(|| Error::NoControllerManager { missing: self.folder.join(CONTROLLER_MANAGER) })
     }
 }
 
@@ -54,19 +56,15 @@ impl Binaries {
 /// # Errors
 /// [`Error::NotPrepared`] says what to do, in one line, when there are none.
 pub fn find() -> Result<Binaries, Error> {
-    match assets() {
-        Some(folder) => Binaries::in_folder(&folder).map_err(|missing| Error::AssetsIncomplete { missing }),
-        None => in_cache(&cache()?),
+    let Some(folder) = assets() else {
+        return Binaries::in_folder(&cache()?).map_err(|missing| Error::NotPrepared { missing });
+    };
+    let mut binaries = Binaries::in_folder(&folder).map_err(|missing| Error::AssetsIncomplete { missing })?;
+    if binaries.kube_controller_manager.is_none() {
+        // setup-envtest brings none; ours serves it as well.
+        binaries.kube_controller_manager = Some(cache()?.join(CONTROLLER_MANAGER)).filter(|path| path.is_file());
     }
-}
-
-/// The programs in our own cache, which is complete only with a controller manager.
-pub(crate) fn in_cache(folder: &Path) -> Result<Binaries, Error> {
-    let binaries = Binaries::in_folder(folder).map_err(|missing| Error::NotPrepared { missing })?;
-    match binaries.controller_manager() {
-        Ok(_) => Ok(binaries),
-        Err(_) => Err(Error::NotPrepared { missing: folder.join("kube-controller-manager") }),
-    }
+    Ok(binaries)
 }
 
 /// The folder that `KUBEBUILDER_ASSETS` names.

@@ -48,12 +48,12 @@ impl ControlPlane {
         let folder = Arc::new(Folder::create()?);
         if let Some(kubeconfig) = binaries::given_cluster() {
             let kubectl = binaries::find().map_or_else(|_| PathBuf::from("kubectl"), |binaries| binaries.kubectl);
-            return Ok(Self { kubectl: Kubectl::new(&kubectl, &kubeconfig, folder.path()), servers: None, folder });
+            return Ok(Self { kubectl: Kubectl::new(&kubectl, &kubeconfig), servers: None, folder });
         }
         let binaries = binaries::find()?;
         let kubectl = binaries.kubectl.clone();
         let servers = Servers::start(binaries, Arc::clone(&folder), options).await?;
-        let kubectl = Kubectl::new(&kubectl, &servers.kubeconfig(), folder.path());
+        let kubectl = Kubectl::new(&kubectl, &servers.kubeconfig());
         Ok(Self { kubectl, servers: Some(servers), folder })
     }
 
@@ -108,7 +108,7 @@ impl ControlPlane {
 
         let kubeconfig = self.folder.path().join(format!("{name}.kubeconfig"));
         credentials::write_kubeconfig_in(&name, self.kubeconfig(), &kubeconfig)?;
-        let kubectl = Kubectl::new(self.kubectl.program(), &kubeconfig, self.folder.path());
+        let kubectl = Kubectl::new(self.kubectl.program(), &kubeconfig);
         Ok(Namespace { name, kubectl, kubeconfig, delete_on_drop: self.servers.is_none() })
     }
 

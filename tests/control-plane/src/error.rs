@@ -1,11 +1,12 @@
 //! What can go wrong between a test and its control plane, and what to do about it.
 
+use std::fmt;
 use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
 /// Why there is no control plane, or why it did not do what was asked.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 pub enum Error {
     /// The servers were neither built nor pointed at.
     #[error(
@@ -25,8 +26,7 @@ pub enum Error {
     },
     /// envtest's folders have no controller manager.
     #[error(
-        "{missing} is not there, and this test needs it (owner references, namespace deletion, Jobs): put a \
-         kube-controller-manager there, or unset KUBEBUILDER_ASSETS and run `cargo xtask control-plane`"
+        "{missing} is not there: run `cargo xtask control-plane` once, which builds it (needs Go), or put one there"
     )]
     NoControllerManager {
         /// The file that was looked for.
@@ -116,6 +116,13 @@ pub enum Error {
         /// What it wrote to standard error.
         stderr: String,
     },
+}
+
+/// As its Display: a test's `unwrap` shows this, and it is there that what to do must be read.
+impl fmt::Debug for Error {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, formatter)
+    }
 }
 
 impl Error {

@@ -14,13 +14,11 @@ use crate::Error;
 pub struct Kubectl {
     program: PathBuf,
     kubeconfig: PathBuf,
-    /// Not in the user's home folder: what a server of a test offers is no business of the next.
-    cache: PathBuf,
 }
 
 impl Kubectl {
-    pub(crate) fn new(program: &Path, kubeconfig: &Path, folder: &Path) -> Self {
-        Self { program: program.to_owned(), kubeconfig: kubeconfig.to_owned(), cache: folder.join("kubectl-cache") }
+    pub(crate) fn new(program: &Path, kubeconfig: &Path) -> Self {
+        Self { program: program.to_owned(), kubeconfig: kubeconfig.to_owned() }
     }
 
     /// The kubeconfig it uses; its current context says the namespace.
@@ -39,7 +37,8 @@ impl Kubectl {
     #[must_use]
     pub fn command(&self) -> Command {
         let mut command = Command::new(&self.program);
-        command.env("KUBECONFIG", &self.kubeconfig).env("KUBECACHEDIR", &self.cache).kill_on_drop(true);
+        // No cache: a test sees what the server offers now, and nothing is written beside it.
+        command.env("KUBECONFIG", &self.kubeconfig).env("KUBECACHEDIR", "/dev/null").kill_on_drop(true);
         command
     }
 

@@ -12,7 +12,7 @@
 //!
 //! Where the control plane comes from, in this order:
 //! 1. `ARCADIA_TEST_KUBECONFIG`: that cluster is used as it is, and nothing is started;
-//! 2. `KUBEBUILDER_ASSETS`: a folder with `etcd`, `kube-apiserver` and `kubectl`;
+//! 2. `KUBEBUILDER_ASSETS`: a folder with `etcd`, `kube-apiserver` and `kubectl`, as `setup-envtest` fills one;
 //! 3. the user's cache folder, which [`prepare`] fills once by building what `go.mod` beside this crate pins.
 //!
 //! Nothing stays behind: every server hangs on a pipe to this process and its folder on the servers, so both are

@@ -6,14 +6,17 @@ use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use crate::binaries::{self, Binaries};
+use crate::binaries::{self, Binaries, CONTROLLER_MANAGER};
 use crate::{Error, find};
 
-/// What is built: the program's name and its package.
-const PROGRAMS: [(&str, &str); 4] = [
+/// A program's name and its package.
+type Program = (&'static str, &'static str);
+
+/// What is built.
+const PROGRAMS: [Program; 4] = [
     ("etcd", "go.etcd.io/etcd/server/v3"),
     ("kubectl", "k8s.io/kubernetes/cmd/kubectl"),
-    ("kube-controller-manager", "k8s.io/kubernetes/cmd/kube-controller-manager"),
+    (CONTROLLER_MANAGER, "k8s.io/kubernetes/cmd/kube-controller-manager"),
     ("kube-apiserver", "k8s.io/kubernetes/cmd/kube-apiserver"),
 ];
 
@@ -45,24 +48,31 @@ pub enum Progress {
     },
 }
 
-/// Finds the control plane's programs, and builds those that are missing when no other place was named.
+/// Finds the control plane's programs, and builds those that are missing into the user's cache folder. When
+/// `KUBEBUILDER_ASSETS` names a folder, only the controller manager is built, which envtest does not bring.
 ///
 /// It blocks: about 8 minutes on 2 cores the first time, no time at all after that.
 ///
 /// # Errors
 /// When Go is missing or a build fails; the message says what to do.
 pub fn prepare(mut progress: impl FnMut(Progress)) -> Result<Binaries, Error> {
-    if binaries::assets().is_some() {
-        return find();
+    let found = find();
+    if let Ok(complete) = &found
+        && complete.kube_controller_manager.is_some()
+    {
+        return found;
     }
+    let assets_are_used = binaries::assets().is_some();
+    if assets_are_used {
+        found?;
+    }
+    let wanted = PROGRAMS.into_iter().filter(|(program, _)| !assets_are_used || *program == CONTROLLER_MANAGER);
     let cache = binaries::cache()?;
-    if let Ok(complete) = binaries::in_cache(&cache) {
-        return Ok(complete);
-    }
     fs::create_dir_all(&cache).map_err(Error::system(format!("create {}", cache.display())))?;
     let _lock = lock(&cache, &mut progress)?;
-    build_missing(&cache, &mut progress)?;
-    binaries::in_cache(&cache)
+    let missing: Vec<_> = wanted.filter(|(program, _)| !cache.join(program).is_file()).collect();
+    build_all(&missing, &cache, &mut progress)?;
+    find()
 }
 
 /// Held until the file is closed, which also a crash does.
@@ -76,11 +86,10 @@ fn lock(cache: &Path, progress: &mut impl FnMut(Progress)) -> Result<File, Error
     Ok(file)
 }
 
-fn build_missing(cache: &Path, progress: &mut impl FnMut(Progress)) -> Result<(), Error> {
-    let missing: Vec<_> = PROGRAMS.into_iter().filter(|(program, _)| !cache.join(program).is_file()).collect();
-    let total = count_packages(&missing, progress)?;
+fn build_all(programs: &[Program], cache: &Path, progress: &mut impl FnMut(Progress)) -> Result<(), Error> {
+    let total = count_packages(programs, progress)?;
     let mut done = 0;
-    for (program, package) in missing {
+    for &(program, package) in programs {
         build(cache, program, package, |package| {
             done += 1;
             progress(Progress::Compiling { program, package, done, total: total.max(done) });
@@ -91,7 +100,7 @@ fn build_missing(cache: &Path, progress: &mut impl FnMut(Progress)) -> Result<()
 }
 
 /// How many packages Go has not compiled before; the first call downloads the modules.
-fn count_packages(programs: &[(&str, &str)], progress: &mut impl FnMut(Progress)) -> Result<usize, Error> {
+fn count_packages(programs: &[Program], progress: &mut impl FnMut(Progress)) -> Result<usize, Error> {
     let mut list = go("list")?;
     list.args(["-deps", "-f", "{{if .Stale}}{{println .ImportPath}}{{end}}"]);
     list.args(programs.iter().map(|(_, package)| package));
