@@ -63,8 +63,9 @@ pub async fn run(args: RunArgs) -> Result<(), Error> {
         history: usize::from(args.drift_history_limit),
     };
     let cloud = digitalocean::Client::new(args.digitalocean()?)?;
-    logs::start(args.log_format);
     let client = connect(&settings.namespaces).await?;
+    // Not before: what keeps it from starting is one line, said by main.
+    logs::start(args.log_format);
     info!(version = env!("CARGO_PKG_VERSION"), sync = %settings.sync, max_age = ?settings.max_age, "arcadia-operator starts");
 
     let inventory = Inventory::new(cloud.clone(), digitalocean::Settings::default());

@@ -477,7 +477,10 @@ fn told(headers: &HeaderMap) -> Option<Told> {
 fn wait(headers: &HeaderMap) -> Option<Duration> {
     let retry_after = headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok());
     let seconds = retry_after.and_then(|text| text.parse().ok()).map(Duration::from_secs);
-    seconds.or_else(|| until(headers, date(headers, &RETRY_AFTER)?)).or_else(|| reset(headers))
+    // The reset is the hourly limit's; where that has calls left, another limit refused and does not say for how long.
+    let is_hourly = || told(headers).is_none_or(|told| told.remaining == 0);
+    let hourly = || is_hourly().then(|| reset(headers)).flatten();
+    seconds.or_else(|| until(headers, date(headers, &RETRY_AFTER)?)).or_else(hourly)
 }
 
 /// In how long the oldest call leaves the server's window.

@@ -70,8 +70,8 @@ pub(super) fn unwrap<'a>(text: &'a str, key: &str) -> Result<&'a str, String> {
 
         fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
             let mut found = None;
-            while let Some(key) = map.next_key::<Cow<'de, str>>()? {
-                if key == self.0 {
+            while let Some(key) = map.next_key::<Text<'de>>()? {
+                if key.0 == self.0 {
                     found = Some(map.next_value()?);
                 } else {
                     map.next_value::<IgnoredAny>()?;
@@ -104,8 +104,8 @@ fn id_of<'a>(text: &'a str, id_field: &str) -> Option<Cow<'a, str>> {
         }
 
         fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-            while let Some(key) = map.next_key::<Cow<'de, str>>()? {
-                if key == self.field {
+            while let Some(key) = map.next_key::<Text<'de>>()? {
+                if key.0 == self.field {
                     *self.found = Some(map.next_value()?);
                     return Ok(());
                 }
@@ -159,14 +159,14 @@ impl<'de, F: FnMut(&RawValue) -> bool> Visitor<'de> for Envelope<'_, F> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        while let Some(key) = map.next_key::<Cow<'de, str>>()? {
-            if key == self.key {
+        while let Some(key) = map.next_key::<Text<'de>>()? {
+            if key.0 == self.key {
                 *self.found = map.next_value_seed(Rows { rows: &mut self.page.rows, row: &mut *self.row })?;
-            } else if key == "meta" {
+            } else if key.0 == "meta" {
                 let meta: Option<Meta> = map.next_value()?;
                 *self.has_meta = meta.is_some();
                 self.page.total = meta.and_then(|meta| meta.total);
-            } else if key == "links" {
+            } else if key.0 == "links" {
                 let links: Option<Links> = map.next_value()?;
                 self.page.next = links.and_then(|links| links.pages).and_then(|pages| pages.next);
             } else {

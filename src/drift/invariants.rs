@@ -209,7 +209,10 @@ fn an_accept_whose_live_value_moved_is_refused_and_the_drift_stays_open() {
         world.set_live("name", json!("web-3"));
         world.annotate("name-1", decision);
         let steps = world.settle();
-        assert!(matches!(steps[..], [Step::Refuse { .. }, Step::DropDecision { .. }, Step::Refresh { .. }]), "{steps:?}");
+        assert!(
+            matches!(steps[..], [Step::Refuse { .. }, Step::DropDecision { .. }, Step::Refresh { .. }]),
+            "{steps:?}"
+        );
         assert_eq!(world.desired["name"], "web-2");
         assert!(world.open()[0].accept.is_none());
     }
@@ -233,7 +236,10 @@ fn a_decision_on_another_desired_value_is_refused() {
     world.annotate("name-1", "true");
     let steps = world.settle();
     assert!(matches!(steps[0], Step::Refuse { .. }), "{steps:?}");
-    assert_eq!(steps[2..], [closed("name-1", DriftPhase::Stale, reason::DESIRED_CHANGED), opened("name", 2, "web-9", "web-1")]);
+    assert_eq!(
+        steps[2..],
+        [closed("name-1", DriftPhase::Stale, reason::DESIRED_CHANGED), opened("name", 2, "web-9", "web-1")]
+    );
 }
 
 #[test]
@@ -275,7 +281,8 @@ fn a_gone_resource_is_one_drift_on_exists() {
     world.live = None;
     world.sweep();
     world.settle();
-    let open: Vec<_> = world.open().into_iter().map(|drift| (&*drift.field, &*drift.expected, &*drift.actual)).collect();
+    let open: Vec<_> =
+        world.open().into_iter().map(|drift| (&*drift.field, &*drift.expected, &*drift.actual)).collect();
     assert_eq!(open, [("exists", "true", "false")]);
     world.annotate("exists-1", "true");
     world.settle();
@@ -340,7 +347,9 @@ fn values_too_long_to_show_are_told() {
     world.set_live("name", json!("x".repeat(40_000)));
     world.sweep();
     assert_eq!(world.settle(), []);
-    assert!(matches!(world.plan(false).situation, Situation::Compared { invalid, .. } if invalid[0].contains("32 KiB")));
+    assert!(
+        matches!(world.plan(false).situation, Situation::Compared { invalid, .. } if invalid[0].contains("32 KiB"))
+    );
 }
 
 /// What may happen.

@@ -78,7 +78,8 @@ impl Error {
         let doing = doing.to_owned();
         match error {
             kube::Error::Api(status) if status.is_conflict() || status.is_already_exists() => Self::Conflict { doing },
-            kube::Error::Api(status) if status.is_not_found() => Self::NotFound { doing },
+            // A group that is not served at all is a 404 without a reason.
+            kube::Error::Api(status) if status.is_not_found() || status.code == 404 => Self::NotFound { doing },
             kube::Error::Api(status) if status.is_forbidden() => Self::Forbidden { doing, message: said(&status) },
             kube::Error::Api(status) => Self::Refused { doing, message: said(&status) },
             error => Self::Failed { doing, source: Box::new(error) },

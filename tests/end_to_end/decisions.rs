@@ -1,1 +1,126 @@
-//! decisions
+//! Decisions: what accepting does, what is refused, and what a crash in between leaves.
+
+use serde_json::json;
+
+use crate::world::{DROPLET, World, eventually};
+
+#[tokio::test]
+async fn accepting_a_drift_whose_live_value_moved_is_refused() {
+    // Swept once: the operator learns of the move only because the decision makes it ask.
+    let world = World::with("moved", &["--sync-schedule", "1h", "--inventory-max-age", "3h"]).await;
+    world.record("web-1", json!({"name": "old-name"})).await;
+    let drift = world.open_drift().await;
+    world.cloud.change("droplets", DROPLET, json!({"name": "newer-name"})).await.unwrap();
+    world.run(&["annotate", "drift", &drift, "arcadia.cloud/accept=true"]).await;
+
+    let object = format!("drift/{drift}");
+    world.reaches(&object, "Resolved", "False DecisionRefused").await;
+    assert_eq!(
+        world.message(&object, "Resolved").await,
+        "the live value is newer-name, not web-1; look again and decide anew"
+    );
+    // It stays open, shows the value of now, and the old word does not count for it.
+    world.has_drifts(&[["name", "old-name", "newer-name", "Open"]]).await;
+    assert_eq!(world.value("pr/web-1", "{.spec.desired.name}").await, "old-name");
+    assert_eq!(world.value(&object, "{.metadata.annotations}").await, "");
+    assert!(world.events("web-1").await.contains(&"DecisionRefused".to_owned()));
+
+    // Decided anew, it goes through.
+    world.run(&["annotate", "drift", &drift, "arcadia.cloud/accept=true"]).await;
+    world.has_drifts(&[["name", "old-name", "newer-name", "Accepted"]]).await;
+    assert_eq!(world.value("pr/web-1", "{.spec.desired.name}").await, "newer-name");
+}
+
+#[tokio::test]
+async fn accepting_a_named_value_demands_that_value() {
+    let world = World::new("named").await;
+    world.record("web-1", json!({"tags": ["web", "staging"], "memory": 1})).await;
+    world
+        .has_drifts(&[["memory", "1", "4096", "Open"], ["tags", r#"["web","staging"]"#, r#"["web","prod"]"#, "Open"]])
+        .await;
+    let names = world.run(&["get", "drifts", "--field-selector", "spec.field=tags", "-o", "name"]).await;
+    world.run(&["annotate", &names, r#"arcadia.cloud/accept=["other"]"#]).await;
+    world.reaches(&names, "Resolved", "False DecisionRefused").await;
+    world.run(&["annotate", &names, "--overwrite", r#"arcadia.cloud/accept=["prod", "web"]"#]).await;
+    eventually("the tags", || async {
+        let tags = world.value("pr/web-1", "{.spec.desired.tags}").await;
+        if tags == r#"["web","prod"]"# { Ok(()) } else { Err(tags) }
+    })
+    .await;
+    // Numbers stay numbers.
+    let memory = world.open_drift().await;
+    world.run(&["annotate", "drift", &memory, "arcadia.cloud/accept=4096", "arcadia.cloud/decided-by=jane"]).await;
+    world.reaches("pr/web-1", "InSync", "True NoDrift").await;
+    assert_eq!(world.value("pr/web-1", "{.spec.desired}").await, r#"{"memory":4096,"tags":["web","prod"]}"#);
+    assert_eq!(world.value(&format!("drift/{memory}"), "{.status.decidedBy}").await, "jane");
+}
+
+/// Refuses the second write of an accept, so that the operator can be killed exactly between the two.
+const NO_CLOSING: &str = r#"
+apiVersion: admissionregistration.k8s.io/v1
+kind: ValidatingAdmissionPolicy
+metadata: {name: NAME}
+spec:
+  failurePolicy: Fail
+  matchConstraints:
+    namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: NAME}}
+    resourceRules:
+    - {apiGroups: [arcadia.cloud], apiVersions: ["*"], operations: [UPDATE], resources: [drifts/status]}
+  validations:
+  - {expression: "object.status.phase != 'Accepted'", message: "not now"}
+---
+apiVersion: admissionregistration.k8s.io/v1
+kind: ValidatingAdmissionPolicyBinding
+metadata: {name: NAME}
+spec: {policyName: NAME, validationActions: [Deny]}
+"#;
+
+#[tokio::test]
+async fn an_operator_killed_between_the_two_writes_of_an_accept_still_accepts() {
+    let mut world = World::new("killed").await;
+    let policy = NO_CLOSING.replace("NAME", world.namespace.name());
+    world.kubectl().apply(&policy).await.unwrap();
+    world.record("web-1", json!({"name": "old-name"})).await;
+    let drift = world.open_drift().await;
+    // The policy takes a moment to be in force.
+    eventually("the policy to refuse", || async {
+        let patch = r#"{"status":{"phase":"Accepted"}}"#;
+        let tried = world
+            .kubectl()
+            .run(&["patch", "drift", &drift, "--subresource=status", "--type=merge", "--dry-run=server", "-p", patch])
+            .await;
+        tried.err().map(|_| ()).ok_or("it was allowed")
+    })
+    .await;
+
+    world.run(&["annotate", "drift", &drift, "arcadia.cloud/accept=true"]).await;
+    eventually("the first write", || async {
+        let name = world.value("pr/web-1", "{.spec.desired.name}").await;
+        if name == "web-1" { Ok(()) } else { Err(name) }
+    })
+    .await;
+    world.kill_operator();
+    assert_eq!(world.value(&format!("drift/{drift}"), "{.status.phase}").await, "Open");
+
+    // Meanwhile both sides move on, so that nothing but the record itself tells what was decided.
+    world.cloud.change("droplets", DROPLET, json!({"name": "third-name"})).await.unwrap();
+    world.run(&["patch", "pr", "web-1", "--type=merge", "-p", r#"{"spec":{"desired":{"name":"third-name"}}}"#]).await;
+    let name = world.namespace.name();
+    world.run(&["delete", "validatingadmissionpolicybinding,validatingadmissionpolicy", name]).await;
+    world.restart_operator();
+    world.has_drifts(&[["name", "old-name", "web-1", "Accepted"]]).await;
+    world.reaches("pr/web-1", "InSync", "True NoDrift").await;
+}
+
+#[tokio::test]
+async fn accepting_that_a_resource_is_gone_records_it_as_gone() {
+    let world = World::new("accept-gone").await;
+    world.record("web-1", json!({"name": "web-1"})).await;
+    world.reaches("pr/web-1", "InSync", "True NoDrift").await;
+    world.cloud.delete("droplets", DROPLET).await.unwrap();
+    let drift = world.open_drift().await;
+    world.run(&["annotate", "drift", &drift, "arcadia.cloud/accept=true"]).await;
+    world.has_drifts(&[["exists", "true", "false", "Accepted"]]).await;
+    world.reaches("pr/web-1", "InSync", "True NoDrift").await;
+    assert_eq!(world.value("pr/web-1", "{.spec.desired.exists}").await, "false");
+}

@@ -1,1 +1,176 @@
-//! faults
+//! The cloud misbehaves: no drift is opened or closed on what it says then, and the operator recovers by itself.
+
+use std::time::Duration;
+
+use digitalocean_simulator::{Effect, Fault, RateLimits};
+use serde_json::json;
+
+use crate::world::{DROPLET, World, droplet, eventually};
+
+/// On the third page of the list.
+const FAR: &str = "3164886";
+const LIST: &str = "/v2/droplets";
+
+/// 451 droplets on three pages, of which one is recorded as it is and one is not.
+async fn world(test: &str) -> World {
+    let limits = RateLimits { per_minute: 100_000, per_hour: 1_000_000, ..RateLimits::default() };
+    let mut world = World::without_operator(test, limits).await;
+    for number in 1..=450 {
+        let id = (3_164_444 + number).to_string();
+        world.cloud.put("droplets", droplet(&id, &format!("web-{number}"))).await.unwrap();
+    }
+    world.start_operator(&[]);
+    world
+        .record("calm", json!({"size_slug": "s-2vcpu-4gb", "tags": ["web", "prod"], "image": "ubuntu-24-04-x64"}))
+        .await;
+    world.record_as("drifted", "Droplet", FAR, json!({"tags": ["other"]}), json!({})).await;
+    world.reaches("pr/calm", "InSync", "True NoDrift").await;
+    world.reaches("pr/drifted", "InSync", "False DriftOpen").await;
+    world
+}
+
+/// Under each fault, nothing is opened and nothing closed; without it, what really changed is found.
+async fn nothing_is_concluded_under(world: &World, faults: Vec<Fault>) {
+    let drift = format!("drift/{}", world.open_drift().await);
+    let version = world.value(&drift, "{.metadata.resourceVersion}").await;
+    for fault in faults {
+        eprintln!("{fault:?}");
+        world.cloud.inject(fault.clone()).await.unwrap();
+        let calls = || async { world.cloud.requests().await.unwrap().count("GET /v2/droplets") };
+        let before = calls().await;
+        eventually("calls under the fault", || async { if calls().await >= before + 3 { Ok(()) } else { Err(()) } })
+            .await;
+        // One more change that a careless sweep could trip over.
+        world
+            .cloud
+            .change("droplets", "3164500", json!({"name": format!("{fault:?}").chars().take(20).collect::<String>()}))
+            .await
+            .unwrap();
+        tokio::time::sleep(Duration::from_millis(1500)).await;
+        assert_eq!(world.drifts().await, [["tags", r#"["other"]"#, r#"["web","prod"]"#, "Open"]], "under {fault:?}");
+        assert_eq!(world.value(&drift, "{.metadata.resourceVersion}").await, version, "under {fault:?}");
+        world.cloud.clear_faults().await.unwrap();
+    }
+    world.cloud.change("droplets", DROPLET, json!({"size_slug": "s-4vcpu-8gb"})).await.unwrap();
+    world.cloud.change("droplets", FAR, json!({"tags": ["other"]})).await.unwrap();
+    world
+        .has_drifts(&[
+            ["size_slug", "s-2vcpu-4gb", "s-4vcpu-8gb", "Open"],
+            ["tags", r#"["other"]"#, r#"["web","prod"]"#, "Stale"],
+        ])
+        .await;
+    assert_eq!(world.cloud.requests().await.unwrap().mutating(), 0);
+}
+
+fn status(status: u16, retry_after: Option<u64>, html: bool) -> Fault {
+    Fault::new(LIST, Effect::Status { status, retry_after, html })
+}
+
+#[tokio::test]
+async fn refusals_conclude_nothing() {
+    let world = world("refusals").await;
+    let faults = vec![
+        status(429, None, false).times(3),
+        status(429, Some(1), false),
+        status(500, None, false),
+        status(502, None, true),
+        status(401, None, false),
+        status(403, None, false),
+        status(404, None, false),
+        status(200, None, true),
+    ];
+    nothing_is_concluded_under(&world, faults).await;
+}
+
+#[tokio::test]
+async fn broken_connections_conclude_nothing() {
+    let world = world("connections").await;
+    let faults = vec![
+        Fault::new(LIST, Effect::Latency { milliseconds: 1500 }),
+        Fault::new(LIST, Effect::Reset),
+        Fault::new(LIST, Effect::Truncate),
+        Fault::new(LIST, Effect::Truncate).query("page=3"),
+        Fault::new(LIST, Effect::Huge { bytes: 1 << 30 }).times(4),
+        Fault::new(LIST, Effect::Redirect { location: "http://127.0.0.1:1/v2/droplets".into() }),
+        Fault::new(LIST, Effect::ForeignNext),
+    ];
+    nothing_is_concluded_under(&world, faults).await;
+}
+
+#[tokio::test]
+async fn lies_conclude_nothing() {
+    let world = world("lies").await;
+    let fields = ["tags", "image", "vpc_uuid", "volume_ids"].map(str::to_owned).to_vec();
+    let faults = vec![
+        Fault::new(LIST, Effect::ShiftRows),
+        Fault::new(LIST, Effect::LagCreates { seconds: 3600 }),
+        Fault::new(LIST, Effect::OmitFields { fields: fields.clone() }),
+        Fault::new("*", Effect::OmitFields { fields }),
+        Fault::new(LIST, Effect::WrongContent),
+        Fault::new("*", Effect::WrongContent),
+        Fault::new(LIST, Effect::EmptyList),
+        Fault::new(LIST, Effect::OmitRows { ids: vec![DROPLET.into(), FAR.into()] }),
+        Fault::new(LIST, Effect::OmitRows { ids: vec![FAR.into()] }).query("page=3"),
+    ];
+    nothing_is_concluded_under(&world, faults).await;
+}
+
+#[tokio::test]
+async fn an_inventory_that_grows_too_old_is_told_and_gives_no_verdict() {
+    let world = World::with("stale", &["--inventory-max-age", "3s"]).await;
+    world.record("web-1", json!({"name": "other"})).await;
+    world.reaches("pr/web-1", "InSync", "False DriftOpen").await;
+    world.cloud.inject(Fault::new(LIST, Effect::Status { status: 500, retry_after: None, html: false })).await.unwrap();
+    world.reaches("pr/web-1", "InSync", "Unknown InventoryStale").await;
+    assert_eq!(world.condition("pr/web-1", "Reconciling").await, "True InventoryStale");
+    world.has_drifts(&[["name", "other", "web-1", "Open"]]).await;
+    eventually("the event", || async {
+        let events = world.events("web-1").await;
+        if events == ["DriftDetected", "InventoryStale"] { Ok(()) } else { Err(events) }
+    })
+    .await;
+    world.cloud.clear_faults().await.unwrap();
+    world.reaches("pr/web-1", "InSync", "False DriftOpen").await;
+    world.has_drifts(&[["name", "other", "web-1", "Open"]]).await;
+}
+
+#[tokio::test]
+async fn a_cloud_that_never_answered_is_told() {
+    let mut world = World::without_operator("never", RateLimits::default()).await;
+    world.cloud.inject(Fault::new("*", Effect::Status { status: 401, retry_after: None, html: false })).await.unwrap();
+    world.start_operator(&[]);
+    world.record("web-1", json!({"name": "web-1"})).await;
+    world.reaches("pr/web-1", "InSync", "Unknown LiveUnknown").await;
+    let message = world.message("pr/web-1", "Ready").await;
+    assert!(message.contains("token"), "{message}");
+    world.cloud.clear_faults().await.unwrap();
+    world.reaches("pr/web-1", "InSync", "True NoDrift").await;
+}
+
+#[tokio::test]
+async fn the_rate_limits_are_never_exceeded() {
+    let limits = RateLimits { per_minute: 20, per_hour: 60, ..RateLimits::default() };
+    let mut world = World::without_operator("limits", limits).await;
+    world.record("web-1", json!({"name": "web-1"})).await;
+    // Two calls a second are wanted, twenty a minute allowed.
+    world.start_operator(&["--requests-per-minute", "20", "--requests-per-hour", "60"]);
+    world.reaches("pr/web-1", "InSync", "True NoDrift").await;
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    let requests = world.cloud.requests().await.unwrap();
+    assert_eq!(requests.limited, 0, "{requests:?}");
+    assert!(requests.total() >= 15, "at full speed until the limit: {requests:?}");
+    assert!(requests.highest_per_minute <= 20, "{requests:?}");
+}
+
+#[tokio::test]
+async fn limits_that_others_of_the_token_use_up_are_noticed() {
+    // The operator believes in 5,000 an hour; the server allows 30.
+    let limits = RateLimits { per_minute: 1000, per_hour: 30, ..RateLimits::default() };
+    let mut world = World::without_operator("others", limits).await;
+    world.record("web-1", json!({"name": "web-1"})).await;
+    world.start_operator(&["--requests-per-minute", "1000", "--requests-per-hour", "5000"]);
+    world.reaches("pr/web-1", "InSync", "True NoDrift").await;
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    let requests = world.cloud.requests().await.unwrap();
+    assert_eq!(requests.limited, 0, "the headers said so: {requests:?}");
+}

@@ -1,1 +1,291 @@
-//! lifecycle
+//! What becomes of records and drifts over time.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use control_plane::{ControlPlane, Options};
+use digitalocean_simulator::RateLimits;
+use serde_json::json;
+
+use crate::world::{DROPLET, World, droplet, eventually, install};
+
+#[tokio::test]
+async fn a_drift_that_goes_away_is_stale_and_a_new_one_is_a_new_episode() {
+    let world = World::new("episodes").await;
+    world.record("web-1", json!({"name": "web-1", "region": "nyc3"})).await;
+    world.reaches("pr/web-1", "InSync", "True NoDrift").await;
+    world.cloud.change("droplets", DROPLET, json!({"name": "other"})).await.unwrap();
+    world.has_drifts(&[["name", "web-1", "other", "Open"]]).await;
+    world.cloud.change("droplets", DROPLET, json!({"name": "another"})).await.unwrap();
+    world.has_drifts(&[["name", "web-1", "another", "Open"]]).await;
+    world.cloud.change("droplets", DROPLET, json!({"name": "web-1"})).await.unwrap();
+    world.has_drifts(&[["name", "web-1", "another", "Stale"]]).await;
+    world.cloud.change("droplets", DROPLET, json!({"name": "third"})).await.unwrap();
+    world.has_drifts(&[["name", "web-1", "another", "Stale"], ["name", "web-1", "third", "Open"]]).await;
+    let episodes =
+        world.run(&["get", "drifts", "--sort-by=.spec.episode", "-o", "jsonpath={.items[*].spec.episode}"]).await;
+    assert_eq!(episodes, "1 2");
+}
+
+#[tokio::test]
+async fn only_so_many_resolved_drifts_are_kept() {
+    let world = World::with("history", &["--drift-history-limit", "2"]).await;
+    world.record("web-1", json!({"name": "web-1"})).await;
+    for round in 0..4 {
+        let name = format!("other-{round}");
+        world.cloud.change("droplets", DROPLET, json!({"name": name})).await.unwrap();
+        world.open_drift().await;
+        world.cloud.change("droplets", DROPLET, json!({"name": "web-1"})).await.unwrap();
+        world.reaches("pr/web-1", "InSync", "True NoDrift").await;
+    }
+    world.has_drifts(&[["name", "web-1", "other-2", "Stale"], ["name", "web-1", "other-3", "Stale"]]).await;
+}
+
+#[tokio::test]
+async fn of_two_records_for_one_droplet_the_older_stands() {
+    let world = World::new("twins").await;
+    world.record("first", json!({"name": "one"})).await;
+    world.open_drift().await;
+    // Creation times are whole seconds.
+    tokio::time::sleep(Duration::from_millis(1100)).await;
+    world.record("second", json!({"name": "two"})).await;
+    world.reaches("pr/second", "Ready", "False DuplicateRecord").await;
+    let message = world.message("pr/second", "Ready").await;
+    assert!(message.contains(&format!("{}/first is older", world.namespace.name())), "{message}");
+    assert_eq!(world.condition("pr/second", "Stalled").await, "True DuplicateRecord");
+    world.has_drifts(&[["name", "one", "web-1", "Open"]]).await;
+
+    // When the older goes, the younger stands, and the older's drifts go with it.
+    world.run(&["delete", "pr", "first"]).await;
+    world.has_drifts(&[["name", "two", "web-1", "Open"]]).await;
+    world.reaches("pr/second", "Ready", "True Compared").await;
+}
+
+#[tokio::test]
+async fn lists_are_sets_and_habits_of_the_cloud_are_no_drift() {
+    let world = World::new("habits").await;
+    let desired = json!({
+        "tags": ["prod", "web"], "region": "NYC3", "vcpus": "2", "memory": 4096.0, "monitoring": true, "ipv6": "false",
+    });
+    world.record("web-1", desired).await;
+    world.reaches("pr/web-1", "InSync", "True NoDrift").await;
+    assert_eq!(world.message("pr/web-1", "InSync").await, "6 fields are as desired");
+    assert!(world.drifts().await.is_empty());
+}
+
+#[tokio::test]
+async fn a_field_that_does_not_exist_is_told_with_the_nearest_names() {
+    let world = World::new("typo").await;
+    world.record("web-1", json!({"size_slg": "s-1vcpu-1gb", "name": "web-1"})).await;
+    world.reaches("pr/web-1", "Ready", "False InvalidField").await;
+    let message = world.message("pr/web-1", "Ready").await;
+    assert!(message.starts_with("size_slg: no such field; did you mean size_slug"), "{message}");
+    assert_eq!(world.condition("pr/web-1", "Stalled").await, "True InvalidField");
+    assert!(world.drifts().await.is_empty());
+    world.record("web-1", json!({"size_slug": "s-2vcpu-4gb", "name": "web-1"})).await;
+    world.reaches("pr/web-1", "Ready", "True Compared").await;
+    world.reaches("pr/web-1", "InSync", "True NoDrift").await;
+}
+
+#[tokio::test]
+async fn a_gone_resource_is_one_drift_on_exists() {
+    let world = World::new("gone").await;
+    world.record("web-1", json!({"name": "other", "region": "ams3", "size_slug": "s-2vcpu-4gb"})).await;
+    world.reaches("pr/web-1", "InSync", "False DriftOpen").await;
+    world.cloud.delete("droplets", DROPLET).await.unwrap();
+    world
+        .has_drifts(&[
+            ["exists", "true", "false", "Open"],
+            ["name", "other", "web-1", "Stale"],
+            ["region", "ams3", "nyc3", "Stale"],
+        ])
+        .await;
+    world.reaches("pr/web-1", "InSync", "False ResourceGone").await;
+    let lookups = world.cloud.requests().await.unwrap();
+    assert_eq!(lookups.count(&format!("GET /v2/droplets/{DROPLET}")), 2, "asked twice, and never again");
+    eventually("the event", || async {
+        let events = world.events("web-1").await;
+        if events.contains(&"ResourceGone".to_owned()) { Ok(()) } else { Err(events) }
+    })
+    .await;
+    // It comes back: what it is like is the question again.
+    world.cloud.put("droplets", droplet(DROPLET, "other")).await.unwrap();
+    eventually("the drift on exists to close", || async {
+        let open = world
+            .run(&["get", "drifts", "--field-selector", "status.phase=Open", "-o", "jsonpath={.items[*].spec.field}"])
+            .await;
+        if open == "region" { Ok(()) } else { Err(open) }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_suspended_record_is_left_alone() {
+    let world = World::new("suspended").await;
+    world.record_as("web-1", "Droplet", DROPLET, json!({"name": "other"}), json!({"suspend": true})).await;
+    world.reaches("pr/web-1", "InSync", "Unknown Suspended").await;
+    world.cloud.change("droplets", DROPLET, json!({"name": "third"})).await.unwrap();
+    world.sync("web-1").await;
+    assert!(world.drifts().await.is_empty());
+    world.run(&["patch", "pr", "web-1", "--type=merge", "-p", r#"{"spec":{"suspend":false}}"#]).await;
+    world.has_drifts(&[["name", "other", "third", "Open"]]).await;
+}
+
+#[tokio::test]
+async fn changing_the_record_closes_the_old_question() {
+    let world = World::new("record").await;
+    world.record("web-1", json!({"name": "one", "region": "ams3", "memory": 1})).await;
+    world
+        .has_drifts(&[
+            ["memory", "1", "4096", "Open"],
+            ["name", "one", "web-1", "Open"],
+            ["region", "ams3", "nyc3", "Open"],
+        ])
+        .await;
+    world
+        .record_as(
+            "web-1",
+            "Droplet",
+            DROPLET,
+            json!({"name": "two", "region": "ams3"}),
+            json!({"drift": {"ignore": ["region"]}}),
+        )
+        .await;
+    world
+        .has_drifts(&[
+            ["memory", "1", "4096", "Stale"],
+            ["name", "one", "web-1", "Stale"],
+            ["name", "two", "web-1", "Open"],
+            ["region", "ams3", "nyc3", "Stale"],
+        ])
+        .await;
+    world.run(&["delete", "pr", "web-1"]).await;
+    world.has_drifts(&[]).await;
+}
+
+#[tokio::test]
+async fn other_kinds_are_compared_likewise_each_from_its_own_list() {
+    let world = World::new("kinds").await;
+    world
+        .cloud
+        .put("volumes", json!({"id": "506f78a4-e098-11e5-ad9f-000f53306ae1", "name": "data", "size_gigabytes": 100}))
+        .await
+        .unwrap();
+    world.cloud.put("domains", json!({"name": "example.com"})).await.unwrap();
+    world
+        .cloud
+        .put(
+            "domains/example.com/records",
+            json!({"id": 28448429, "type": "A", "name": "@", "data": "192.0.2.1", "ttl": 1800}),
+        )
+        .await
+        .unwrap();
+    world
+        .record_as(
+            "data",
+            "Volume",
+            "506f78a4-e098-11e5-ad9f-000f53306ae1",
+            json!({"size_gigabytes": 50, "name": "data"}),
+            json!({}),
+        )
+        .await;
+    world
+        .record_as(
+            "apex",
+            "DomainRecord",
+            "example.com/28448429",
+            json!({"name": "example.com.", "data": "192.0.2.1", "ttl": 60}),
+            json!({}),
+        )
+        .await;
+    world.has_drifts(&[["size_gigabytes", "50", "100", "Open"], ["ttl", "60", "1800", "Open"]]).await;
+    let requests = world.cloud.requests().await.unwrap();
+    assert_eq!(requests.count("GET /v2/droplets"), 0, "only what is recorded is listed");
+}
+
+#[tokio::test]
+async fn detection_waits_for_its_own_schedule() {
+    let world = World::with("schedule", &["--detect-schedule", "1h"]).await;
+    world.record("web-1", json!({"name": "web-1"})).await;
+    world.reaches("pr/web-1", "InSync", "True NoDrift").await;
+    world.cloud.change("droplets", DROPLET, json!({"name": "other"})).await.unwrap();
+    let before = world.cloud.requests().await.unwrap().count("GET /v2/droplets");
+    eventually("three more sweeps", || async {
+        let now = world.cloud.requests().await.unwrap().count("GET /v2/droplets");
+        if now >= before + 6 { Ok(()) } else { Err(now) }
+    })
+    .await;
+    assert!(world.drifts().await.is_empty());
+    // A person who asks need not wait.
+    world.sync("web-1").await;
+    world.has_drifts(&[["name", "web-1", "other", "Open"]]).await;
+}
+
+/// Every write but those of the API server to its own lease.
+async fn our_writes(control_plane: &ControlPlane) -> BTreeMap<String, u64> {
+    let mut writes = control_plane.write_counts().await.unwrap();
+    writes.retain(|write, _| !write.ends_with(" leases"));
+    writes
+}
+
+#[tokio::test]
+async fn a_sweep_that_finds_nothing_new_writes_nothing_and_a_lost_api_server_is_survived() {
+    let control_plane = ControlPlane::start(Options { controller_manager: false, ..Options::default() }).await.unwrap();
+    install(&control_plane).await;
+    let limits = RateLimits { per_minute: 100_000, per_hour: 1_000_000, ..RateLimits::default() };
+    let mut world = World::on(&control_plane, "quiet", limits).await;
+    for number in 1..=450 {
+        let id = (3_164_444 + number).to_string();
+        world.cloud.put("droplets", droplet(&id, &format!("web-{number}"))).await.unwrap();
+    }
+    world.start_operator(&[]);
+    for (name, id) in [("a", DROPLET), ("b", "3164500"), ("c", "3164800")] {
+        world.record_as(name, "Droplet", id, json!({"size_slug": "s-2vcpu-4gb", "name": "drifted"}), json!({})).await;
+    }
+    world.reaches("pr/c", "InSync", "False DriftOpen").await;
+    world.reaches("pr/b", "InSync", "False DriftOpen").await;
+    world.reaches("pr/a", "InSync", "False DriftOpen").await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+
+    let writes = our_writes(&control_plane).await;
+    world.cloud.reset_requests().await.unwrap();
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    let requests = world.cloud.requests().await.unwrap();
+    let after = our_writes(&control_plane).await;
+    assert_eq!(after, writes, "writes without news");
+    let sweeps = requests.count("GET /v2/droplets") / 4;
+    assert!(sweeps >= 3, "{requests:?}");
+    // 451 droplets are three pages, and GPU droplets are asked for apart.
+    assert!(requests.total() <= (sweeps + 1) * 4, "{requests:?}");
+
+    control_plane.stop_api_server().await.unwrap();
+    world.cloud.change("droplets", DROPLET, json!({"size_slug": "s-4vcpu-8gb"})).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    control_plane.start_api_server().await.unwrap();
+    world
+        .has_drifts(&[
+            ["name", "drifted", "web-1", "Open"],
+            ["name", "drifted", "web-56", "Open"],
+            ["name", "drifted", "web-356", "Open"],
+            ["size_slug", "s-2vcpu-4gb", "s-4vcpu-8gb", "Open"],
+        ])
+        .await;
+    assert!(world.operator.as_mut().unwrap().ended().is_none(), "the operator lives on");
+}
+
+#[tokio::test]
+async fn a_restarted_operator_finds_its_drifts_again() {
+    let mut world = World::new("restart").await;
+    world.record("web-1", json!({"name": "other"})).await;
+    let drift = world.open_drift().await;
+    let version = world.value(&format!("drift/{drift}"), "{.metadata.resourceVersion}").await;
+    world.reaches("pr/web-1", "InSync", "False DriftOpen").await;
+    let record = world.value("pr/web-1", "{.metadata.resourceVersion}").await;
+    for _ in 0..3 {
+        world.kill_operator();
+        world.restart_operator();
+        world.sync("web-1").await;
+    }
+    assert_eq!(world.value(&format!("drift/{drift}"), "{.metadata.resourceVersion}").await, version);
+    assert_ne!(world.value("pr/web-1", "{.metadata.resourceVersion}").await, record, "the syncs were answered");
+    assert_eq!(world.drifts().await.len(), 1);
+}

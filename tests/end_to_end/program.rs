@@ -1,1 +1,140 @@
-//! program
+//! The program's contract with scripts: what it prints, how it ends, and what it serves.
+
+use std::{net::TcpListener, process::Output, time::Duration};
+
+use arcadia_operator::api;
+use control_plane::{ControlPlane, Options};
+use digitalocean_simulator::RateLimits;
+use serde_json::json;
+use tokio::process::Command;
+
+use crate::world::{World, control_plane, eventually};
+
+/// The program with nothing in its environment but what is given.
+async fn program(arguments: &[&str], environment: &[(&str, &str)]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_arcadia-operator"));
+    command.args(arguments).env_clear().envs(environment.iter().copied()).kill_on_drop(true);
+    tokio::time::timeout(Duration::from_secs(40), command.output()).await.expect("it should have ended").unwrap()
+}
+
+/// It ends with 2 and one line that has these words.
+async fn refuses(arguments: &[&str], environment: &[(&str, &str)], words: &[&str]) {
+    let output = program(arguments, environment).await;
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{arguments:?}: {said}");
+    assert_eq!(said.lines().count(), 1, "{arguments:?}: {said}");
+    for word in words {
+        assert!(said.contains(word), "{arguments:?}: wanted {word:?} in: {said}");
+    }
+}
+
+#[tokio::test]
+async fn the_definitions_are_printed_as_yaml() {
+    let output = program(&["crds"], &[]).await;
+    assert!(output.status.success());
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), api::crds_as_yaml().unwrap());
+}
+
+#[tokio::test]
+async fn bad_settings_end_it_with_one_line() {
+    let token = [("DIGITALOCEAN_TOKEN", "x")];
+    refuses(&["--sync-schedule", "soon"], &token, &["--sync-schedule", "soon", "5m", "15 * * * *"]).await;
+    refuses(&["run", "--sync-schedule", "61 * * * *"], &token, &["--sync-schedule"]).await;
+    refuses(&["--detect-schedule", "0s"], &token, &["--detect-schedule", "at least 1s"]).await;
+    refuses(&["--drift-history-limit", "0"], &token, &["--drift-history-limit", "1..=1000"]).await;
+    refuses(&["--inventory-max-age", "5m"], &token, &["--inventory-max-age", "longer"]).await;
+    refuses(&["--metrics-address", "nowhere"], &token, &["--metrics-address", "nowhere"]).await;
+    refuses(&["--log-format", "xml"], &token, &["--log-format", "text", "json"]).await;
+    refuses(&["--no-such-flag"], &token, &["--no-such-flag"]).await;
+    refuses(&[], &[("DIGITALOCEAN_TOKEN", "x"), ("ARCADIA_SYNC_SCHEDULE", "soon")], &["--sync-schedule"]).await;
+    refuses(&[], &[("DIGITALOCEAN_TOKEN", "x"), ("DIGITALOCEAN_API_URL", "http://example.com")], &["https"]).await;
+    refuses(&[], &[], &["DIGITALOCEAN_TOKEN", "--digitalocean-token-file"]).await;
+    refuses(&[], &[("DIGITALOCEAN_ACCESS_TOKEN", " ")], &["DIGITALOCEAN_TOKEN"]).await;
+    refuses(&["--digitalocean-token-file", "/does/not/exist"], &[], &["/does/not/exist"]).await;
+}
+
+#[tokio::test]
+async fn a_cluster_that_cannot_be_worked_with_ends_it_with_one_line() {
+    let token = ("DIGITALOCEAN_TOKEN", "x");
+    refuses(&[], &[token, ("HOME", "/nonexistent")], &["no Kubernetes cluster", "KUBECONFIG"]).await;
+
+    // Nobody listens there.
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let folder = tempfile::tempdir().unwrap();
+    let kubeconfig = folder.path().join("config");
+    let cluster = json!({
+        "apiVersion": "v1", "kind": "Config", "current-context": "x",
+        "clusters": [{"name": "x", "cluster": {"server": format!("http://127.0.0.1:{port}")}}],
+        "users": [{"name": "x", "user": {}}],
+        "contexts": [{"name": "x", "context": {"cluster": "x", "user": "x"}}],
+    });
+    std::fs::write(&kubeconfig, cluster.to_string()).unwrap();
+    let kubeconfig = kubeconfig.to_str().unwrap();
+    refuses(&[], &[token, ("KUBECONFIG", kubeconfig)], &["does not answer", &port.to_string()]).await;
+}
+
+#[tokio::test]
+async fn missing_definitions_end_it_with_the_command_to_apply_them() {
+    let control_plane = ControlPlane::start(Options { controller_manager: false, ..Options::default() }).await.unwrap();
+    let kubeconfig = control_plane.kubeconfig().to_str().unwrap();
+    let environment = [("DIGITALOCEAN_TOKEN", "x"), ("KUBECONFIG", kubeconfig)];
+    refuses(&[], &environment, &["ProvisionedResource", "arcadia-operator crds | kubectl apply"]).await;
+}
+
+#[tokio::test]
+async fn health_and_metrics_tell_the_truth() {
+    let _ = control_plane().await;
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let address = format!("127.0.0.1:{port}");
+    let limits = RateLimits { per_minute: 100_000, per_hour: 1_000_000, ..RateLimits::default() };
+    let mut world = World::without_operator("health", limits).await;
+    let unavailable = digitalocean_simulator::Effect::Status { status: 500, retry_after: None, html: false };
+    world.cloud.inject(digitalocean_simulator::Fault::new("*", unavailable)).await.unwrap();
+    world.record("web-1", json!({"name": "other"})).await;
+    world.start_operator(&["--metrics-address", &address, "--log-format", "json"]);
+
+    let get = |path: &'static str| {
+        let url = format!("http://{address}{path}");
+        async move {
+            let answer = reqwest::Client::builder()
+                .no_proxy()
+                .build()
+                .unwrap()
+                .get(url)
+                .send()
+                .await
+                .map_err(|error| error.to_string())?;
+            Ok::<_, String>((answer.status().as_u16(), answer.text().await.unwrap()))
+        }
+    };
+    eventually("not ready for lack of an inventory", || async {
+        let (status, body) = get("/readyz").await?;
+        if (status, body.as_str()) == (503, "no inventory yet of Droplet\n") { Ok(()) } else { Err(body) }
+    })
+    .await;
+    assert_eq!(get("/livez").await.unwrap().0, 200);
+    world.cloud.clear_faults().await.unwrap();
+    eventually("ready", || async {
+        let (status, body) = get("/readyz").await?;
+        if status == 200 { Ok(()) } else { Err(body) }
+    })
+    .await;
+    world.open_drift().await;
+    let (_, metrics) = get("/metrics").await.unwrap();
+    for line in [
+        "arcadia_drifts_opened_total{kind=\"Droplet\"} 1",
+        "arcadia_open_drifts{kind=\"Droplet\",field=\"name\"} 1",
+        "arcadia_records 1",
+        "arcadia_inventory_resources{kind=\"Droplet\"} 1",
+        "# EOF",
+    ] {
+        assert!(metrics.contains(line), "wanted {line} in:\n{metrics}");
+    }
+    let log = world.log();
+    for line in log.lines() {
+        assert!(serde_json::from_str::<serde_json::Value>(line).is_ok(), "not JSON: {line}");
+    }
+    // SIGTERM ends it cleanly.
+    let ended = world.operator.take().unwrap().terminate(Duration::from_secs(5)).unwrap();
+    assert!(ended.success(), "{ended:?}");
+}
