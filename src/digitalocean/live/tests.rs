@@ -84,7 +84,7 @@ fn the_official_examples_normalise_as_documented() {
         ("Droplet", "image", json!("ubuntu-20-04-x64")),
         ("Droplet", "image.id", json!(63_663_980)),
         ("Droplet", "backups", json!(true)),
-        ("Droplet", "ipv6", json!(false)),
+        ("Droplet", "ipv6", json!(true)),
         ("Droplet", "monitoring", json!(false)),
         ("Droplet", "private_networking", json!(true)),
         ("Droplet", "public_ipv4", json!("192.241.165.154")),
