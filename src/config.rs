@@ -56,7 +56,7 @@ pub struct RunArgs {
           value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub drift_history_limit: u16,
 
-    /// File that holds the DigitalOcean token [default: DIGITALOCEAN_TOKEN or DIGITALOCEAN_ACCESS_TOKEN]
+    /// File that holds the DigitalOcean token [default: `DIGITALOCEAN_TOKEN` or `DIGITALOCEAN_ACCESS_TOKEN`]
     #[arg(long, env = "ARCADIA_DIGITALOCEAN_TOKEN_FILE", value_name = "FILE")]
     pub digitalocean_token_file: Option<PathBuf>,
 
@@ -78,7 +78,7 @@ pub struct RunArgs {
     #[arg(long, env = "ARCADIA_METRICS_ADDRESS", value_name = "ADDRESS:PORT")]
     pub metrics_address: Option<SocketAddr>,
 
-    /// How to write the log; RUST_LOG chooses what
+    /// How to write the log; `RUST_LOG` chooses what
     #[arg(long, env = "ARCADIA_LOG_FORMAT", default_value = "text", value_name = "FORMAT")]
     pub log_format: LogFormat,
 }

@@ -98,7 +98,7 @@ async fn connect(namespaces: &[String]) -> Result<Client, Error> {
     Ok(client)
 }
 
-fn api_of<K>(client: Client, namespace: Option<&str>) -> Api<K>
+fn api_of<K>(client: &Client, namespace: Option<&str>) -> Api<K>
 where
     K: kube::Resource<DynamicType = (), Scope = kube::core::NamespaceResourceScope>,
 {
@@ -110,14 +110,14 @@ async fn check<K>(
     namespace: Option<&str>,
     server: &str,
     kind: &'static str,
-    api: fn(Client, Option<&str>) -> Api<K>,
+    api: fn(&Client, Option<&str>) -> Api<K>,
 ) -> Result<(), Error>
 where
     K: Clone + serde::de::DeserializeOwned + std::fmt::Debug,
 {
     let doing = format!("listing {kind}s");
     let first = ListParams::default().limit(1);
-    match bounded(&doing, api(client.clone(), namespace).list_metadata(&first)).await {
+    match bounded(&doing, api(client, namespace).list_metadata(&first)).await {
         Ok(_) => Ok(()),
         Err(call::Error::NotFound { .. }) => Err(Error::NoDefinition(kind)),
         Err(source) => Err(Error::Unreachable { server: server.to_owned(), source }),

@@ -104,7 +104,7 @@ fn matches_set(expected: &[Value], live: &[Value]) -> bool {
         |items: &[&Value]| items.iter().map(|item| scalar(item).map(Cow::into_owned)).collect::<Option<BTreeSet<_>>>();
     match (texts(&expected), texts(&live)) {
         (Some(expected), Some(live)) => expected == live,
-        (None, None) | (None, Some(_)) | (Some(_), None) => {
+        (None | Some(_), None) | (None, Some(_)) => {
             expected.iter().all(|expected| live.iter().any(|live| matches(expected, live)))
                 && live.iter().all(|live| expected.iter().any(|expected| matches(expected, live)))
         }

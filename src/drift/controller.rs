@@ -92,7 +92,7 @@ impl Context {
     #[must_use]
     pub fn new(client: Client, inventory: Inventory, metrics: Metrics, settings: Settings) -> Arc<Self> {
         Arc::new(Self {
-            events: Events::start(client.clone()),
+            events: Events::start(&client),
             client,
             inventory,
             metrics,

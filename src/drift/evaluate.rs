@@ -349,7 +349,7 @@ impl Planner {
                 );
             }
             Some(Finding::Moot) => {
-                self.refuse(drift, "the resource itself is the question now; see its drift on exists".to_owned())
+                self.refuse(drift, "the resource itself is the question now; see its drift on exists".to_owned());
             }
             None => self.refuse(drift, "the field is no longer compared; nothing is left to accept".to_owned()),
             Some(Finding::Unknown(_) | Finding::Invalid(_)) => {}

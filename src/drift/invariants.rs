@@ -31,9 +31,18 @@ struct World {
     drifts: Vec<KnownDrift>,
     /// What the provider has; none when it is gone.
     live: Option<Value>,
-    /// What the last sweep saw; the outer none when it saw nothing.
-    swept: Option<Option<Value>>,
+    /// What the last sweep saw.
+    swept: Swept,
     uids: usize,
+}
+
+/// What a sweep saw of the resource.
+#[derive(Clone, Debug)]
+enum Swept {
+    /// It failed, or is too old.
+    Nothing,
+    /// The resource, if it exists.
+    Live(Option<Value>),
 }
 
 impl World {
@@ -46,24 +55,27 @@ impl World {
             older: None,
             last_accepted: None,
             drifts: Vec::new(),
-            swept: Some(Some(live.clone())),
+            swept: Swept::Live(Some(live.clone())),
             live: Some(live),
             uids: 0,
         }
     }
 
     fn sweep(&mut self) {
-        self.swept = Some(self.live.clone());
+        self.swept = Swept::Live(self.live.clone());
     }
 
     fn plan(&self, just_now: bool) -> Plan {
         let key = ResourceKey { kind: Kind::named("Droplet").unwrap(), id: "1".into() };
-        let observed = if just_now { Some(self.live.clone()) } else { self.swept.clone() };
-        let live = observed.clone().flatten().map(|document| Live::parse(&key, &document.to_string()).unwrap());
+        let observed = if just_now { Swept::Live(self.live.clone()) } else { self.swept.clone() };
+        let live = match &observed {
+            Swept::Live(Some(document)) => Some(Live::parse(&key, &document.to_string()).unwrap()),
+            Swept::Live(None) | Swept::Nothing => None,
+        };
         let seen = match (&observed, &live) {
-            (None, _) => Seen::Unknown(INVENTORY_STALE, "too old"),
-            (Some(_), None) => Seen::Gone,
-            (Some(_), Some(live)) => Seen::Present(live),
+            (Swept::Nothing, _) => Seen::Unknown(INVENTORY_STALE, "too old"),
+            (Swept::Live(_), None) => Seen::Gone,
+            (Swept::Live(_), Some(live)) => Seen::Present(live),
         };
         let recorded = Recorded {
             desired: &self.desired,
@@ -81,7 +93,7 @@ impl World {
         if !plan.ask_live {
             return plan;
         }
-        self.swept = Some(self.live.clone());
+        self.swept = Swept::Live(self.live.clone());
         self.plan(true)
     }
 
@@ -298,7 +310,7 @@ fn nothing_is_concluded_from_nothing() {
     let mut world = World::new(json!({"name": "web-2", "memory": 4096}), droplet());
     world.settle();
     world.annotate("name-1", "true");
-    world.swept = None;
+    world.swept = Swept::Nothing;
     assert_eq!(world.plan(false).steps, []);
     // A field that the token may not read is unknown, not empty.
     let mut world = World::new(json!({"tags": ["web", "prod"]}), droplet());
@@ -441,7 +453,7 @@ impl Watched {
             }
             Happening::DeleteHistory => world.drifts.retain(KnownDrift::is_open),
             Happening::Sweep(true) => world.sweep(),
-            Happening::Sweep(false) => world.swept = None,
+            Happening::Sweep(false) => world.swept = Swept::Nothing,
             Happening::Work(writes) => self.work(*writes),
             Happening::Live(..) => {}
         }
@@ -450,7 +462,7 @@ impl Watched {
 
     /// One pass that ends after some writes.
     fn work(&mut self, writes: usize) {
-        let is_blind = self.world.swept.is_none();
+        let is_blind = matches!(self.world.swept, Swept::Nothing);
         let plan = self.world.pass();
         for step in plan.steps.iter().take(writes) {
             match step {

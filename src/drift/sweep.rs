@@ -27,7 +27,7 @@ const GATHER: Duration = Duration::from_millis(100);
 /// After a failed sweep, the next one comes after this time, doubled for each further failure, unless it is due before.
 const RETRY: Duration = Duration::from_secs(15);
 /// As long as nothing else is due.
-const IDLE: Duration = Duration::from_secs(24 * 60 * 60);
+const IDLE: Duration = Duration::from_hours(24);
 
 /// The tasks, one for each recorded kind.
 #[derive(Default)]
@@ -149,7 +149,7 @@ impl Sweep {
         self.context.metrics.synced(
             self.kind,
             began.elapsed(),
-            outcome.as_ref().map_or_else(|error| error.category(), |_| "ok"),
+            outcome.as_ref().map_or_else(super::super::digitalocean::inventory::SyncError::category, |_| "ok"),
         );
         match outcome {
             Ok(found) => {

@@ -45,7 +45,7 @@ pub struct Events {
 impl Events {
     /// Starts publishing until the last handle is dropped.
     #[must_use]
-    pub fn start(client: Client) -> Self {
+    pub fn start(client: &Client) -> Self {
         let (sender, receiver) = mpsc::channel(WAITING);
         let receiver = std::sync::Arc::new(tokio::sync::Mutex::new(receiver));
         for _ in 0..SENDERS {

@@ -52,7 +52,11 @@ async fn ready(State(health): State<Health>) -> impl IntoResponse {
     let recorded = context.index().kinds();
     let snapshots = context.inventory.snapshots();
     let is_listed = |kind| snapshots.iter().any(|snapshot| snapshot.kind == kind && snapshot.age.is_some());
-    let missing: Vec<_> = recorded.into_iter().filter(|kind| !is_listed(*kind)).map(|kind| kind.name()).collect();
+    let missing: Vec<_> = recorded
+        .into_iter()
+        .filter(|kind| !is_listed(*kind))
+        .map(super::super::digitalocean::kinds::Kind::name)
+        .collect();
     if missing.is_empty() {
         (StatusCode::OK, "ok\n".to_owned())
     } else {

@@ -175,7 +175,7 @@ async fn other_kinds_are_compared_likewise_each_from_its_own_list() {
         .cloud
         .put(
             "domains/example.com/records",
-            json!({"id": 28448429, "type": "A", "name": "@", "data": "192.0.2.1", "ttl": 1800}),
+            json!({"id": 28_448_429, "type": "A", "name": "@", "data": "192.0.2.1", "ttl": 1800}),
         )
         .await
         .unwrap();

@@ -4,6 +4,9 @@ use serde_json::{Value, json};
 
 use crate::world::{DROPLET, World};
 
+/// What is wrong with a record, and what is said about it.
+type Case = (fn(&mut Value), &'static str);
+
 fn record(change: impl Fn(&mut Value)) -> String {
     let mut record = json!({
         "apiVersion": "arcadia.cloud/v1alpha1",
@@ -18,7 +21,7 @@ fn record(change: impl Fn(&mut Value)) -> String {
 #[tokio::test]
 async fn bad_records_are_refused_in_words_that_help() {
     let world = World::new("bad-records").await;
-    let cases: [(fn(&mut Value), &str); 9] = [
+    let cases: [Case; 9] = [
         (
             |record| record["spec"]["resource"]["kind"] = json!("Dorplet"),
             r#"spec.resource.kind: Unsupported value: "Dorplet": supported values: "#,
@@ -38,7 +41,7 @@ async fn bad_records_are_refused_in_words_that_help() {
         (
             |record| {
                 record["spec"]["desired"] =
-                    (0..257).map(|n| (format!("f{n}"), json!(n))).collect::<serde_json::Map<_, _>>().into()
+                    (0..257).map(|n| (format!("f{n}"), json!(n))).collect::<serde_json::Map<_, _>>().into();
             },
             "spec.desired: Too many: 257: must have at most 256 items",
         ),

@@ -17,7 +17,7 @@ use tokio::sync::OnceCell;
 /// The droplet that every cloud has.
 pub const DROPLET: &str = "3164444";
 /// Long enough for a loaded machine; nothing waits that long when all is well.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_mins(1);
 /// The token that nothing may ever print.
 pub const TOKEN: &str = "dop_v1_never_to_be_printed";
 
