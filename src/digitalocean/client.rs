@@ -360,7 +360,7 @@ impl Client {
                 return body.map(Some);
             }
             if status == 404 {
-                return Ok(None);
+                return self.not_there(call, response, tries).await.map(|()| None);
             }
             Err(self.refused(call, response, tries).await)
         }
@@ -384,6 +384,19 @@ impl Client {
             body.extend_from_slice(&chunk);
         }
         Ok(body)
+    }
+
+    /// Whether a 404 is the API's own. One from a proxy or a wrong address would make everything look deleted.
+    async fn not_there(&self, call: &Call, response: Response, tries: u32) -> Result<(), Error> {
+        #[derive(Deserialize)]
+        struct Said {
+            id: String,
+        }
+        let body = self.body(call, response, ERROR_BODY_BYTES, tries).await?;
+        match serde_json::from_slice(&body) {
+            Ok(Said { id }) if !id.is_empty() => Ok(()),
+            _ => Err(call.malformed("it is a 404 without the id that the API's errors have".into())),
+        }
     }
 
     /// The error for an answer that says no; a 429 makes all calls of the token wait.

@@ -167,9 +167,17 @@ static TABLE: &[Row] = &[
         get: "/v2/apps/{id}",
         envelope: "app",
         scope: "app:read",
-        fields: &["active_deployment", "created_at", "default_ingress", "domains", "id", "in_progress_deployment", "last_deployment_created_at", "live_domain", "live_url", "live_url_base", "owner_uuid", "project_id", "pending_deployment", "region", "spec", "tier_slug", "updated_at", "pinned_deployment", "dedicated_ips", "vpc"],
+        fields: &[
+            "active_deployment", "created_at", "default_ingress", "domains", "id", "in_progress_deployment",
+            "last_deployment_created_at", "live_domain", "live_url", "live_url_base", "owner_uuid", "project_id",
+            "pending_deployment", "region", "spec", "tier_slug", "updated_at", "pinned_deployment", "dedicated_ips",
+            "vpc",
+        ],
         normalised: &[("name", Source::Path("spec.name")), ("region", Source::Path("region.slug"))],
-        volatile: &["active_deployment", "created_at", "in_progress_deployment", "last_deployment_created_at", "pending_deployment", "updated_at"],
+        volatile: &[
+            "active_deployment", "created_at", "in_progress_deployment", "last_deployment_created_at",
+            "pending_deployment", "updated_at",
+        ],
         unreadable: &["update_all_source_versions"],
         gated: &[("project_id", "project:read")],
         equivalences: &[("region", Equivalence::Case), ("spec", Equivalence::AppSpec)],
@@ -185,7 +193,10 @@ static TABLE: &[Row] = &[
         own_limit: Some(OwnLimit { calls: 5, window: Duration::from_secs(10) }),
         fields: &["id", "origin", "endpoint", "ttl", "certificate_id", "custom_domain", "created_at"],
         volatile: &["created_at"],
-        equivalences: &[("certificate_id", Equivalence::Certificate), ("custom_domain", Equivalence::Case), ("origin", Equivalence::Case)],
+        equivalences: &[
+            ("certificate_id", Equivalence::Certificate), ("custom_domain", Equivalence::Case),
+            ("origin", Equivalence::Case),
+        ],
         ..ROW
     },
     Row {
@@ -209,11 +220,25 @@ static TABLE: &[Row] = &[
         envelope: "database",
         scope: "database:read",
         paged: false,
-        fields: &["id", "name", "engine", "version", "semantic_version", "num_nodes", "size", "region", "status", "created_at", "private_network_uuid", "tags", "db_names", "ui_connection", "schema_registry_connection", "connection", "private_connection", "standby_connection", "standby_private_connection", "users", "maintenance_window", "project_id", "rules", "version_end_of_life", "version_end_of_availability", "storage_size_mib", "metrics_endpoints", "do_settings"],
-        volatile: &["status", "created_at", "ui_connection", "schema_registry_connection", "connection", "private_connection", "standby_connection", "standby_private_connection", "users", "version_end_of_life", "version_end_of_availability"],
+        fields: &[
+            "id", "name", "engine", "version", "semantic_version", "num_nodes", "size", "region", "status",
+            "created_at", "private_network_uuid", "tags", "db_names", "ui_connection", "schema_registry_connection",
+            "connection", "private_connection", "standby_connection", "standby_private_connection", "users",
+            "maintenance_window", "project_id", "rules", "version_end_of_life", "version_end_of_availability",
+            "storage_size_mib", "metrics_endpoints", "do_settings",
+        ],
+        volatile: &[
+            "status", "created_at", "ui_connection", "schema_registry_connection", "connection",
+            "private_connection", "standby_connection", "standby_private_connection", "users", "version_end_of_life",
+            "version_end_of_availability",
+        ],
         unreadable: &["autoscale", "backup_restore"],
         gated: &[("private_network_uuid", "vpc:read"), ("tags", "tag:read"), ("project_id", "project:read")],
-        equivalences: &[("maintenance_window.day", Equivalence::Case), ("maintenance_window.hour", Equivalence::Hour), ("region", Equivalence::Case), ("semantic_version", Equivalence::Version), ("size", Equivalence::Case), ("tags", Equivalence::Tags), ("version", Equivalence::Version)],
+        equivalences: &[
+            ("maintenance_window.day", Equivalence::Case), ("maintenance_window.hour", Equivalence::Hour),
+            ("region", Equivalence::Case), ("semantic_version", Equivalence::Version), ("size", Equivalence::Case),
+            ("tags", Equivalence::Tags), ("version", Equivalence::Version),
+        ],
         ..ROW
     },
     Row {
@@ -240,7 +265,9 @@ static TABLE: &[Row] = &[
         id: IdFormat::DomainRecord,
         scope: "domain:read",
         fields: &["id", "type", "name", "data", "priority", "port", "ttl", "weight", "flags", "tag"],
-        equivalences: &[("data", Equivalence::RecordData), ("name", Equivalence::RecordName), ("type", Equivalence::Case)],
+        equivalences: &[
+            ("data", Equivalence::RecordData), ("name", Equivalence::RecordName), ("type", Equivalence::Case),
+        ],
         ..ROW
     },
     Row {
@@ -253,12 +280,34 @@ static TABLE: &[Row] = &[
         envelope: "droplet",
         id: IdFormat::Digits,
         scope: "droplet:read",
-        fields: &["id", "name", "memory", "vcpus", "disk", "disk_info", "locked", "status", "kernel", "created_at", "features", "backup_ids", "next_backup_window", "snapshot_ids", "image", "volume_ids", "size", "size_slug", "networks", "region", "tags", "vpc_uuid", "gpu_info"],
-        normalised: &[("backups", Source::Feature("backups")), ("image", Source::Image), ("ipv6", Source::Feature("ipv6")), ("monitoring", Source::Feature("monitoring")), ("private_ipv4", Source::Address("v4", "private")), ("private_networking", Source::Feature("private_networking")), ("public_ipv4", Source::Address("v4", "public")), ("public_ipv6", Source::Address("v6", "public")), ("region", Source::Path("region.slug")), ("size", Source::Path("size_slug")), ("volumes", Source::Path("volume_ids"))],
+        fields: &[
+            "id", "name", "memory", "vcpus", "disk", "disk_info", "locked", "status", "kernel", "created_at",
+            "features", "backup_ids", "next_backup_window", "snapshot_ids", "image", "volume_ids", "size",
+            "size_slug", "networks", "region", "tags", "vpc_uuid", "gpu_info",
+        ],
+        normalised: &[
+            ("backups", Source::Feature("backups")), ("image", Source::Image), ("ipv6", Source::Feature("ipv6")),
+            ("monitoring", Source::Feature("monitoring")), ("private_ipv4", Source::Address("v4", "private")),
+            ("private_networking", Source::Feature("private_networking")),
+            ("public_ipv4", Source::Address("v4", "public")), ("public_ipv6", Source::Address("v6", "public")),
+            ("region", Source::Path("region.slug")), ("size", Source::Path("size_slug")),
+            ("volumes", Source::Path("volume_ids")),
+        ],
         volatile: &["locked", "status", "created_at", "backup_ids", "next_backup_window", "snapshot_ids"],
-        unreadable: &["backup_policy", "droplet_agent", "names", "public_networking", "resize_disk", "ssh_keys", "user_data", "with_droplet_agent"],
-        gated: &[("backup_ids", "image:read"), ("snapshot_ids", "image:read"), ("image", "image:read"), ("volume_ids", "block_storage:read"), ("tags", "tag:read"), ("vpc_uuid", "vpc:read")],
-        equivalences: &[("features", Equivalence::Case), ("image", Equivalence::Image), ("private_ipv4", Equivalence::Assigned), ("public_ipv4", Equivalence::Assigned), ("public_ipv6", Equivalence::Assigned), ("region", Equivalence::Case), ("size", Equivalence::Case), ("size_slug", Equivalence::Case), ("tags", Equivalence::Tags)],
+        unreadable: &[
+            "backup_policy", "droplet_agent", "names", "public_networking", "resize_disk", "ssh_keys", "user_data",
+            "with_droplet_agent",
+        ],
+        gated: &[
+            ("backup_ids", "image:read"), ("snapshot_ids", "image:read"), ("image", "image:read"),
+            ("volume_ids", "block_storage:read"), ("tags", "tag:read"), ("vpc_uuid", "vpc:read"),
+        ],
+        equivalences: &[
+            ("features", Equivalence::Case), ("image", Equivalence::Image), ("private_ipv4", Equivalence::Assigned),
+            ("public_ipv4", Equivalence::Assigned), ("public_ipv6", Equivalence::Assigned),
+            ("region", Equivalence::Case), ("size", Equivalence::Case), ("size_slug", Equivalence::Case),
+            ("tags", Equivalence::Tags),
+        ],
         ..ROW
     },
     Row {
@@ -268,10 +317,16 @@ static TABLE: &[Row] = &[
         get: "/v2/firewalls/{id}",
         envelope: "firewall",
         scope: "firewall:read",
-        fields: &["id", "status", "created_at", "pending_changes", "name", "droplet_ids", "tags", "inbound_rules", "outbound_rules"],
+        fields: &[
+            "id", "status", "created_at", "pending_changes", "name", "droplet_ids", "tags", "inbound_rules",
+            "outbound_rules",
+        ],
         volatile: &["status", "created_at", "pending_changes"],
         gated: &[("droplet_ids", "droplet:read"), ("tags", "tag:read")],
-        equivalences: &[("inbound_rules.*", Equivalence::FirewallRule), ("outbound_rules.*", Equivalence::FirewallRule), ("tags", Equivalence::Tags)],
+        equivalences: &[
+            ("inbound_rules.*", Equivalence::FirewallRule), ("outbound_rules.*", Equivalence::FirewallRule),
+            ("tags", Equivalence::Tags),
+        ],
         ..ROW
     },
     Row {
@@ -284,7 +339,10 @@ static TABLE: &[Row] = &[
         id: IdFormat::DigitsOrSlug,
         scope: "image:read",
         lists_a_part: true,
-        fields: &["id", "name", "type", "distribution", "slug", "public", "regions", "created_at", "min_disk_size", "size_gigabytes", "description", "tags", "status", "error_message"],
+        fields: &[
+            "id", "name", "type", "distribution", "slug", "public", "regions", "created_at", "min_disk_size",
+            "size_gigabytes", "description", "tags", "status", "error_message",
+        ],
         volatile: &["created_at", "status", "error_message"],
         unreadable: &["region", "url"],
         gated: &[("tags", "tag:read")],
@@ -298,10 +356,25 @@ static TABLE: &[Row] = &[
         get: "/v2/kubernetes/clusters/{id}",
         envelope: "kubernetes_cluster",
         scope: "kubernetes:read",
-        fields: &["id", "name", "region", "version", "cluster_subnet", "service_subnet", "vpc_uuid", "worker_subnet_uuid", "ipv4", "endpoint", "tags", "node_pools", "maintenance_policy", "auto_upgrade", "isolated_workers", "status", "created_at", "updated_at", "surge_upgrade", "ha", "registry_enabled", "registries", "control_plane_firewall", "cluster_autoscaler_configuration", "sso", "routing_agent", "amd_gpu_device_plugin", "amd_gpu_device_metrics_exporter_plugin", "nvidia_gpu_device_plugin", "rdma_shared_dev_plugin", "coredns_autoscaler", "p2p_oci_registry_plugin"],
+        fields: &[
+            "id", "name", "region", "version", "cluster_subnet", "service_subnet", "vpc_uuid", "worker_subnet_uuid",
+            "ipv4", "endpoint", "tags", "node_pools", "maintenance_policy", "auto_upgrade", "isolated_workers",
+            "status", "created_at", "updated_at", "surge_upgrade", "ha", "registry_enabled", "registries",
+            "control_plane_firewall", "cluster_autoscaler_configuration", "sso", "routing_agent",
+            "amd_gpu_device_plugin", "amd_gpu_device_metrics_exporter_plugin", "nvidia_gpu_device_plugin",
+            "rdma_shared_dev_plugin", "coredns_autoscaler", "p2p_oci_registry_plugin",
+        ],
         volatile: &["status", "created_at", "updated_at"],
         gated: &[("vpc_uuid", "vpc:read"), ("worker_subnet_uuid", "vpc:read"), ("tags", "tag:read")],
-        equivalences: &[("cluster_subnet", Equivalence::Address), ("control_plane_firewall.allowed_addresses", Equivalence::Address), ("ipv4", Equivalence::Assigned), ("maintenance_policy.day", Equivalence::Case), ("maintenance_policy.start_time", Equivalence::Hour), ("node_pools.*", Equivalence::NodePool), ("node_pools.*.size", Equivalence::Case), ("node_pools.*.tags", Equivalence::Tags), ("region", Equivalence::Case), ("service_subnet", Equivalence::Address), ("tags", Equivalence::Tags), ("version", Equivalence::ClusterVersion)],
+        equivalences: &[
+            ("cluster_subnet", Equivalence::Address),
+            ("control_plane_firewall.allowed_addresses", Equivalence::Address), ("ipv4", Equivalence::Assigned),
+            ("maintenance_policy.day", Equivalence::Case), ("maintenance_policy.start_time", Equivalence::Hour),
+            ("node_pools.*", Equivalence::NodePool), ("node_pools.*.size", Equivalence::Case),
+            ("node_pools.*.tags", Equivalence::Tags), ("region", Equivalence::Case),
+            ("service_subnet", Equivalence::Address), ("tags", Equivalence::Tags),
+            ("version", Equivalence::ClusterVersion),
+        ],
         ..ROW
     },
     Row {
@@ -311,10 +384,28 @@ static TABLE: &[Row] = &[
         get: "/v2/load_balancers/{id}",
         envelope: "load_balancer",
         scope: "load_balancer:read",
-        fields: &["id", "name", "project_id", "ip", "ipv6", "size_unit", "size", "algorithm", "status", "created_at", "forwarding_rules", "health_check", "sticky_sessions", "redirect_http_to_https", "enable_proxy_protocol", "enable_backend_keepalive", "http_idle_timeout_seconds", "vpc_uuid", "disable_lets_encrypt_dns_records", "firewall", "network", "network_stack", "type", "domains", "glb_settings", "target_load_balancer_ids", "tls_cipher_policy", "region", "droplet_ids", "tag"],
-        normalised: &[("region", Source::Path("region.slug")), ("size", Source::LoadBalancerSize), ("size_unit", Source::LoadBalancerUnits)],
+        fields: &[
+            "id", "name", "project_id", "ip", "ipv6", "size_unit", "size", "algorithm", "status", "created_at",
+            "forwarding_rules", "health_check", "sticky_sessions", "redirect_http_to_https", "enable_proxy_protocol",
+            "enable_backend_keepalive", "http_idle_timeout_seconds", "vpc_uuid", "disable_lets_encrypt_dns_records",
+            "firewall", "network", "network_stack", "type", "domains", "glb_settings", "target_load_balancer_ids",
+            "tls_cipher_policy", "region", "droplet_ids", "tag",
+        ],
+        normalised: &[
+            ("region", Source::Path("region.slug")), ("size", Source::LoadBalancerSize),
+            ("size_unit", Source::LoadBalancerUnits),
+        ],
         volatile: &["status", "created_at"],
-        equivalences: &[("domains.*.certificate_id", Equivalence::Certificate), ("domains.*.name", Equivalence::Case), ("firewall.allow", Equivalence::Address), ("firewall.deny", Equivalence::Address), ("forwarding_rules.*.certificate_id", Equivalence::Certificate), ("forwarding_rules.*.entry_protocol", Equivalence::Case), ("forwarding_rules.*.target_protocol", Equivalence::Case), ("ip", Equivalence::Assigned), ("ipv6", Equivalence::Assigned), ("network", Equivalence::Case), ("network_stack", Equivalence::Case), ("region", Equivalence::Case), ("size", Equivalence::Case), ("tag", Equivalence::Case), ("type", Equivalence::Case)],
+        equivalences: &[
+            ("domains.*.certificate_id", Equivalence::Certificate), ("domains.*.name", Equivalence::Case),
+            ("firewall.allow", Equivalence::Address), ("firewall.deny", Equivalence::Address),
+            ("forwarding_rules.*.certificate_id", Equivalence::Certificate),
+            ("forwarding_rules.*.entry_protocol", Equivalence::Case),
+            ("forwarding_rules.*.target_protocol", Equivalence::Case), ("ip", Equivalence::Assigned),
+            ("ipv6", Equivalence::Assigned), ("network", Equivalence::Case), ("network_stack", Equivalence::Case),
+            ("region", Equivalence::Case), ("size", Equivalence::Case), ("tag", Equivalence::Case),
+            ("type", Equivalence::Case),
+        ],
         ..ROW
     },
     Row {
@@ -324,7 +415,10 @@ static TABLE: &[Row] = &[
         get: "/v2/vpc_nat_gateways/{id}",
         envelope: "vpc_nat_gateway",
         scope: "nat_gateway:read",
-        fields: &["id", "name", "type", "state", "region", "size", "vpcs", "egresses", "udp_timeout_seconds", "icmp_timeout_seconds", "tcp_timeout_seconds", "created_at", "updated_at", "project_id"],
+        fields: &[
+            "id", "name", "type", "state", "region", "size", "vpcs", "egresses", "udp_timeout_seconds",
+            "icmp_timeout_seconds", "tcp_timeout_seconds", "created_at", "updated_at", "project_id",
+        ],
         volatile: &["state", "created_at", "updated_at"],
         equivalences: &[("region", Equivalence::Case), ("type", Equivalence::Case)],
         ..ROW
@@ -336,7 +430,10 @@ static TABLE: &[Row] = &[
         get: "/v2/projects/{id}",
         envelope: "project",
         scope: "project:read",
-        fields: &["id", "owner_uuid", "owner_id", "name", "description", "purpose", "environment", "created_at", "updated_at", "is_default"],
+        fields: &[
+            "id", "owner_uuid", "owner_id", "name", "description", "purpose", "environment", "created_at",
+            "updated_at", "is_default",
+        ],
         volatile: &["created_at", "updated_at"],
         equivalences: &[("environment", Equivalence::Case)],
         ..ROW
@@ -351,7 +448,9 @@ static TABLE: &[Row] = &[
         id_field: "name",
         scope: "registry:read",
         paged: false,
-        fields: &["name", "created_at", "region", "storage_usage_bytes", "storage_usage_bytes_updated_at", "subscription"],
+        fields: &[
+            "name", "created_at", "region", "storage_usage_bytes", "storage_usage_bytes_updated_at", "subscription",
+        ],
         normalised: &[("subscription_tier_slug", Source::Path("subscription.tier.slug"))],
         volatile: &["created_at", "storage_usage_bytes", "storage_usage_bytes_updated_at"],
         equivalences: &[("region", Equivalence::Case), ("subscription_tier_slug", Equivalence::Case)],
@@ -394,7 +493,10 @@ static TABLE: &[Row] = &[
         envelope: "snapshot",
         id: IdFormat::DigitsOrUuid,
         scope: "snapshot:read",
-        fields: &["id", "name", "created_at", "regions", "min_disk_size", "size_gigabytes", "resource_id", "resource_type", "tags"],
+        fields: &[
+            "id", "name", "created_at", "regions", "min_disk_size", "size_gigabytes", "resource_id", "resource_type",
+            "tags",
+        ],
         volatile: &["created_at"],
         gated: &[("tags", "tag:read")],
         equivalences: &[("regions", Equivalence::Case), ("tags", Equivalence::Tags)],
@@ -441,7 +543,10 @@ static TABLE: &[Row] = &[
         get: "/v2/volumes/{id}",
         envelope: "volume",
         scope: "block_storage:read",
-        fields: &["id", "droplet_ids", "name", "description", "size_gigabytes", "created_at", "tags", "region", "filesystem_type", "filesystem_label"],
+        fields: &[
+            "id", "droplet_ids", "name", "description", "size_gigabytes", "created_at", "tags", "region",
+            "filesystem_type", "filesystem_label",
+        ],
         normalised: &[("region", Source::Path("region.slug"))],
         volatile: &["created_at"],
         unreadable: &["snapshot_id"],

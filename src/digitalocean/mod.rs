@@ -1,8 +1,8 @@
 //! All that knows the cloud: which kinds of resources there are, how to ask for them, and how their values read.
 //!
 //! - [`kinds`] is the one table of kinds; a new kind is a row there.
-//! - [`live`] resolves a recorded field in a live document, and [`equivalence`] levels the cloud's own habits.
-//! - [`client`] asks DigitalOcean, within one [`budget`] per token; [`pages`] reads what it answers.
+//! - [`live`] resolves a recorded field in a live document, and `equivalence` levels the cloud's own habits.
+//! - [`client`] asks DigitalOcean, within one [`budget`] per token; `pages` reads what it answers.
 //! - [`inventory`] keeps the documents of what is recorded, and how old they are.
 
 pub mod budget;

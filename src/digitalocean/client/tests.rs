@@ -197,6 +197,15 @@ async fn what_is_not_the_api_is_an_error() {
 }
 
 #[tokio::test]
+async fn a_404_that_is_not_the_apis_own_says_nothing_about_the_resource() {
+    for body in ["<html>404</html>", "", r#"{"message": "no Route matched"}"#, r#"{"id": ""}"#, "404 page not found"] {
+        let server = Fake::start(move |_| Answer::text(404, "x: y", body)).await;
+        let error = server.client().get(&key("Droplet", "1"), Priority::Sweep).await.unwrap_err();
+        assert!(matches!(error, Error::Malformed { .. }), "{error}");
+    }
+}
+
+#[tokio::test]
 async fn all_pages_of_all_lists_of_a_kind_are_read() {
     let server = Fake::start(|path| match path {
         "/v2/droplets?page=1&per_page=200" => page(&[1, 2], 3, None),

@@ -98,7 +98,7 @@ impl Cloud {
             return match (told, self.existing.get(id)) {
                 (200, Some(document)) => Answer::json(200, &json!({"vpc": document})),
                 (200, None) => Answer::json(404, &json!({"id": "not_found"})),
-                (status, _) => Answer::json(status, &json!({"message": "no"})),
+                (status, _) => Answer::json(status, &json!({"id": "error", "message": "no"})),
             };
         }
         std::thread::sleep(self.list_takes);
