@@ -42,6 +42,9 @@ fn special(cloud: &mut Cloud, call: &Call, segments: &[&str]) -> Option<Result<R
     Some(match (call.method.as_str(), segments) {
         ("GET", ["account"]) => Ok(account()),
         ("GET", ["sizes"]) => Ok(pages::of_documents("sizes", true, call, &catalogue::sizes())),
+        ("GET", ["1-clicks"]) => {
+            Ok(pages::of_documents("1_clicks", false, call, &[json!({"slug": "monitoring", "type": "kubernetes"})]))
+        }
         ("GET", ["regions"]) => Ok(pages::of_documents("regions", true, call, &catalogue::regions())),
 
         ("POST", ["droplets"]) => droplets::create(cloud, call),
@@ -143,8 +146,34 @@ fn create(cloud: &mut Cloud, kind: &Kind, collection: &str, call: &Call) -> Resu
     }
     adapt(kind, &mut fields);
     let document = cloud.put(collection, Value::Object(fields)).map_err(Refusal::unprocessable)?;
-    let document = kind.id_of(&document).and_then(|id| cloud.store.get(collection, &id)).unwrap_or(document);
+    let id = kind.id_of(&document).unwrap_or_default();
+    begin(cloud, kind, collection, &id);
+    let document = cloud.store.get(collection, &id).unwrap_or(document);
     Ok(Reply::json(status(kind.created), &enveloped(kind, &document)))
+}
+
+/// Where a kind says that it is not ready yet, what it says at first, and what in the end.
+const BEGINNINGS: &[(&str, &str, &str, &str)] = &[
+    ("load_balancers", "/status", "new", "active"),
+    ("databases", "/status", "creating", "online"),
+    ("kubernetes/clusters", "/status/state", "provisioning", "running"),
+    ("vpc_nat_gateways", "/state", "NEW", "ACTIVE"),
+    ("vpc_peerings", "/status", "PROVISIONING", "ACTIVE"),
+];
+
+/// Lets a new resource be unready for as long as an action takes.
+fn begin(cloud: &mut Cloud, kind: &Kind, collection: &str, id: &str) {
+    let Some((_, place, first, then)) = BEGINNINGS.iter().find(|it| it.0 == kind.collection) else { return };
+    let set = |document: &mut Value, status: &str| {
+        if let Some(it) = document.pointer_mut(place) {
+            *it = Value::from(status);
+        }
+    };
+    cloud.store.edit(collection, id, |document| set(document, first));
+    let (collection, id) = (collection.to_owned(), id.to_owned());
+    cloud.later(move |cloud| {
+        cloud.store.edit(&collection, &id, |document| set(document, then));
+    });
 }
 
 /// Where a request's field is not the document's.
@@ -205,8 +234,8 @@ fn update(
 fn delete(cloud: &mut Cloud, kind: &Kind, collection: &str, id: &str) -> Result<Reply, Refusal> {
     let document = cloud.store.get(collection, id).ok_or_else(Refusal::not_found)?;
     let in_vpc = || {
-        let of_vpc = |it: &Value| it.get("vpc_uuid").and_then(Value::as_str) == Some(id);
-        ["load_balancers", "droplets"].iter().any(|kind| cloud.store.all(kind).iter().any(of_vpc))
+        let collections = ["load_balancers", "droplets"].iter().filter_map(|it| cloud.store.collection(it));
+        collections.flat_map(crate::store::Collection::rows).any(|row| row.facts.vpc.as_deref() == Some(id))
     };
     if kind.collection == "vpcs" && in_vpc() {
         return Err(Refusal::forbidden("Can not delete VPC with members"));

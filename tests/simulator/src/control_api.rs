@@ -1,13 +1,14 @@
 //! The control API, below `/_simulator/`: no token, no limits, no faults, not counted.
 
-use crate::faults::Fault;
 use crate::kinds;
 use crate::requests::Requests;
 use crate::server::Shared;
+use axum::body::Bytes;
 use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use axum::routing::{get, post};
 use axum::{Json, Router};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::sync::Arc;
@@ -33,6 +34,11 @@ pub(crate) fn routes() -> Router<Arc<Shared>> {
         .route(REQUESTS, get(requests).delete(reset))
 }
 
+/// The body as JSON whatever its content type, so that a plain `curl -d` will do.
+fn parse<T: DeserializeOwned>(body: &Bytes) -> Result<T, Refused> {
+    serde_json::from_slice(body).map_err(|error| (StatusCode::UNPROCESSABLE_ENTITY, error.to_string()))
+}
+
 fn missing(name: &Name) -> Refused {
     (StatusCode::NOT_FOUND, format!("there is no {} in {}", name.id, name.collection))
 }
@@ -44,21 +50,17 @@ async fn read(State(shared): State<Arc<Shared>>, Query(name): Query<Name>) -> Re
     cloud.store.get(&collection, &id).map(Json).ok_or_else(|| missing(&name))
 }
 
-async fn put(
-    State(shared): State<Arc<Shared>>,
-    Query(name): Query<Name>,
-    Json(document): Json<Value>,
-) -> Result<Json<Value>, Refused> {
-    let put = shared.cloud().put(&name.collection, document);
+async fn put(State(shared): State<Arc<Shared>>, Query(name): Query<Name>, body: Bytes) -> Result<Json<Value>, Refused> {
+    let put = shared.cloud().put(&name.collection, parse(&body)?);
     put.map(Json).map_err(|reason| (StatusCode::UNPROCESSABLE_ENTITY, reason))
 }
 
 async fn change(
     State(shared): State<Arc<Shared>>,
     Query(name): Query<Name>,
-    Json(patch): Json<Value>,
+    body: Bytes,
 ) -> Result<Json<Value>, Refused> {
-    shared.cloud().change(&name.collection, &name.id, &patch).map(Json).ok_or_else(|| missing(&name))
+    shared.cloud().change(&name.collection, &name.id, &parse(&body)?).map(Json).ok_or_else(|| missing(&name))
 }
 
 async fn delete(State(shared): State<Arc<Shared>>, Query(name): Query<Name>) -> Result<StatusCode, Refused> {
@@ -69,9 +71,9 @@ async fn delete(State(shared): State<Arc<Shared>>, Query(name): Query<Name>) -> 
     Ok(StatusCode::NO_CONTENT)
 }
 
-async fn inject(State(shared): State<Arc<Shared>>, Json(fault): Json<Fault>) -> StatusCode {
-    shared.faults().add(fault);
-    StatusCode::NO_CONTENT
+async fn inject(State(shared): State<Arc<Shared>>, body: Bytes) -> Result<StatusCode, Refused> {
+    shared.faults().add(parse(&body)?);
+    Ok(StatusCode::NO_CONTENT)
 }
 
 async fn clear(State(shared): State<Arc<Shared>>) -> StatusCode {

@@ -9,7 +9,8 @@ use axum::http::StatusCode;
 use serde_json::{Map, Value, json};
 use std::net::Ipv4Addr;
 
-const DEFAULT_VPC: &str = "760e09ef-dc84-11e8-981e-3cfdfeaae000";
+/// The network that droplets are in unless told otherwise.
+pub(crate) const DEFAULT_VPC: &str = "760e09ef-dc84-11e8-981e-3cfdfeaae000";
 
 /// A whole droplet from what is given of it. `size`, `region` and `image` may be given as slugs, and `backups`, `ipv6`
 /// and `monitoring` as booleans, as in the request that creates one.

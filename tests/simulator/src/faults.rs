@@ -86,7 +86,7 @@ pub enum Effect {
         #[serde(default)]
         html: bool,
     },
-    /// The answer comes later.
+    /// The call is carried out at once, and the answer comes later.
     Latency {
         /// How much later.
         milliseconds: u64,

@@ -1,7 +1,8 @@
 //! An HTTP server that behaves as the DigitalOcean API does, faults included.
 //!
-//! The API itself is [`api`] and the files of the nouns it serves; [`server`] is the connection that can be broken;
-//! [`faults`] are what tests put in its way; [`control`] is how they do it, over HTTP like everyone else.
+//! The API itself is `api` and the files of the nouns it serves; `server` has the connections that can be broken, `serve`
+//! what happens to a call around its handler; `faults` are what tests put in the way; [`Control`] is how they do it, over
+//! HTTP like everyone else.
 
 mod actions;
 mod api;
@@ -27,6 +28,7 @@ mod reply;
 mod request;
 mod requests;
 mod reserved_ips;
+mod serve;
 mod server;
 mod snapshots;
 mod store;

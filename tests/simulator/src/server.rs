@@ -1,34 +1,25 @@
-//! The server: connections that can be broken on purpose, and what happens to a call around its handler.
+//! The server: an account behind connections that can be broken on purpose.
 
-use crate::cloud::{Cloud, uuid};
+use crate::cloud::Cloud;
 use crate::control::Control;
 use crate::error::Error;
-use crate::faults::{Effect, Faults};
+use crate::faults::Faults;
 use crate::fleet::Fleet;
-use crate::limits::{Limiter, Standing, Verdict};
+use crate::limits::Limiter;
 use crate::options::Options;
-use crate::reply::{Refusal, Reply};
-use crate::request::{Call, Distortion, query_of};
 use crate::requests::Counter;
-use crate::{api, control_api, load};
+use crate::serve::serve;
+use crate::{control_api, load};
 use axum::Router;
-use axum::body::{Body, Bytes};
-use axum::extract::{Extension, Request, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
-use axum::response::Response;
-use futures::StreamExt as _;
+use axum::extract::Extension;
 use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
-use serde_json::Value;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 use tokio::task::{JoinHandle, JoinSet};
-
-/// Bodies that are sent to the simulator are small.
-const MAX_BODY: usize = 16 << 20;
 
 /// A simulator in this process. It stops, connections and all, when it is dropped.
 #[derive(Debug)]
@@ -53,6 +44,7 @@ impl Simulator {
         // After the fleet: what somebody wrote down replaces what was generated.
         if let Some(path) = &options.load {
             load::load(&mut cloud, path)?;
+            cloud.store.forget_ages();
         }
         let refuse = |source| Error::Listen { address: options.listen, source };
         let listener = TcpListener::bind(options.listen).await.map_err(refuse)?;
@@ -114,6 +106,15 @@ impl Shared {
         lock(&self.faults)
     }
 
+    pub(crate) fn limiter(&self) -> MutexGuard<'_, Limiter> {
+        lock(&self.limiter)
+    }
+
+    /// Whether a token is the one to let in.
+    pub(crate) fn lets_in(&self, token: Option<&str>) -> bool {
+        self.token.is_none() || self.token.as_deref() == token
+    }
+
     pub(crate) fn counter(&self) -> MutexGuard<'_, Counter> {
         lock(&self.counter)
     }
@@ -141,7 +142,13 @@ async fn accept(listener: TcpListener, router: Router) {
 
 /// Rung by a handler that wants its connection reset.
 #[derive(Clone, Debug, Default)]
-struct Bell(Arc<Notify>);
+pub(crate) struct Bell(Arc<Notify>);
+
+impl Bell {
+    pub(crate) fn ring(&self) {
+        self.0.notify_one();
+    }
+}
 
 async fn connection(stream: TcpStream, router: Router) {
     // Small answers must not wait for more to send.
@@ -158,224 +165,4 @@ async fn connection(stream: TcpStream, router: Router) {
             let _ = stream.set_zero_linger();
         }
     }
-}
-
-/// What faults make of a call, besides distorting the handler's answer.
-#[derive(Default)]
-struct Plan {
-    latency: Duration,
-    distortion: Distortion,
-    instead: Option<Effect>,
-    reset_after: bool,
-    truncate: bool,
-}
-
-impl Plan {
-    fn of((effects, shift): (Vec<Effect>, i8)) -> Self {
-        let mut plan = Self::default();
-        plan.distortion.shift = shift;
-        for effect in effects {
-            match effect {
-                Effect::Latency { milliseconds } => plan.latency += Duration::from_millis(milliseconds),
-                Effect::ResetAfter => plan.reset_after = true,
-                Effect::Truncate => plan.truncate = true,
-                // Told by the shift.
-                Effect::ShiftRows => {}
-                Effect::LagCreates { seconds } => plan.distortion.lag = Some(Duration::from_secs(seconds)),
-                Effect::OmitFields { fields } => plan.distortion.omit.extend(fields),
-                Effect::OmitRows { ids } => plan.distortion.hidden.extend(ids),
-                Effect::EmptyList => plan.distortion.empty = true,
-                Effect::ForeignNext => plan.distortion.foreign_next = true,
-                Effect::FailAction => plan.distortion.fail_action = true,
-                Effect::Status { .. }
-                | Effect::Reset
-                | Effect::WrongContent
-                | Effect::Huge { .. }
-                | Effect::Redirect { .. } => {
-                    plan.instead.get_or_insert(effect);
-                }
-            }
-        }
-        plan
-    }
-}
-
-async fn serve(State(shared): State<Arc<Shared>>, Extension(bell): Extension<Bell>, request: Request) -> Response {
-    let (parts, body) = request.into_parts();
-    let path = parts.uri.path().to_owned();
-    let query = query_of(&parts.uri);
-    let request_id = uuid();
-    let token = bearer(&parts.headers);
-    let now = Instant::now();
-    shared.counter().count(parts.method.as_str(), &path, now);
-    if shared.token.as_deref().is_some_and(|expected| token != Some(expected)) {
-        return respond(Refusal::unauthorized().into_reply(&request_id), &request_id, None);
-    }
-    let standing = lock(&shared.limiter).admit(token.unwrap_or_default(), &parts.method, &path, now);
-    if standing.verdict != Verdict::Admitted {
-        shared.counter().requests.limited += 1;
-        return respond(Refusal::too_many_requests().into_reply(&request_id), &request_id, Some(&standing));
-    }
-    let effects = shared.faults().meet(parts.method.as_str(), &path, &query);
-    let plan = Plan::of(effects);
-    if !plan.latency.is_zero() {
-        tokio::time::sleep(plan.latency).await;
-    }
-    if let Some(effect) = plan.instead {
-        return instead(effect, &bell, &request_id, &standing).await;
-    }
-    let origin = origin(&parts.headers);
-    let call = match axum::body::to_bytes(body, MAX_BODY).await {
-        Ok(bytes) => parse(&bytes).map(|body| Call {
-            method: parts.method,
-            path,
-            query,
-            body,
-            origin,
-            distortion: plan.distortion,
-        }),
-        Err(_) => Err(Refusal::bad_request("error reading request body")),
-    };
-    let reply = call.and_then(|call| {
-        let reply = api::answer(&mut shared.cloud(), &call)?;
-        Ok(without_fields(reply, &call.distortion.omit))
-    });
-    let reply = reply.unwrap_or_else(|refusal| refusal.into_reply(&request_id));
-    if plan.reset_after {
-        return reset(&bell).await;
-    }
-    let response = respond(reply, &request_id, Some(&standing));
-    if plan.truncate { truncated(response).await } else { response }
-}
-
-fn bearer(headers: &HeaderMap) -> Option<&str> {
-    let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
-    let (scheme, token) = value.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
-}
-
-fn origin(headers: &HeaderMap) -> String {
-    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or("api.digitalocean.com");
-    format!("http://{host}")
-}
-
-fn parse(body: &Bytes) -> Result<Value, Refusal> {
-    if body.iter().all(u8::is_ascii_whitespace) {
-        return Ok(Value::Null);
-    }
-    serde_json::from_slice(body).map_err(|_| Refusal::bad_request("error parsing request body"))
-}
-
-/// The answer without some fields of its documents.
-fn without_fields(reply: Reply, fields: &[String]) -> Reply {
-    let Some(mut body) =
-        reply.body.as_deref().filter(|_| !fields.is_empty()).and_then(|it| serde_json::from_str::<Value>(it).ok())
-    else {
-        return reply;
-    };
-    let envelopes = body
-        .as_object_mut()
-        .into_iter()
-        .flat_map(|it| it.iter_mut())
-        .filter(|(key, _)| !["links", "meta"].contains(&key.as_str()));
-    for (_, envelope) in envelopes {
-        let documents = match envelope {
-            Value::Array(documents) => documents.as_mut_slice(),
-            one => std::slice::from_mut(one),
-        };
-        for document in documents.iter_mut().filter_map(Value::as_object_mut) {
-            document.retain(|field, _| !fields.contains(field));
-        }
-    }
-    Reply::json(reply.status, &body)
-}
-
-async fn instead(effect: Effect, bell: &Bell, request_id: &str, standing: &Standing) -> Response {
-    match effect {
-        Effect::Status { status, retry_after, html } => {
-            let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-            let mut response = respond(Refusal::of_status(status).into_reply(request_id), request_id, Some(standing));
-            if html {
-                let page = format!(
-                    "<html><head><title>{status}</title></head><body><center><h1>{status}</h1></center></body></html>\r\n"
-                );
-                *response.body_mut() = Body::from(page);
-                response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html"));
-            }
-            if let Some(seconds) = retry_after {
-                response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
-            }
-            response
-        }
-        Effect::WrongContent => {
-            respond(Reply::text(StatusCode::OK, r#"{"message":"ok"}"#.to_owned()), request_id, Some(standing))
-        }
-        Effect::Huge { bytes } => {
-            let mut response = respond(Reply::text(StatusCode::OK, String::new()), request_id, Some(standing));
-            *response.body_mut() = endless(bytes);
-            response
-        }
-        Effect::Redirect { location } => {
-            let mut response = respond(Reply { status: StatusCode::FOUND, body: None }, request_id, Some(standing));
-            if let Ok(location) = HeaderValue::from_str(&location) {
-                response.headers_mut().insert(header::LOCATION, location);
-            }
-            response
-        }
-        // The others don't replace the answer.
-        _ => reset(bell).await,
-    }
-}
-
-/// Rings the bell and waits for the end, which comes with the connection's.
-async fn reset(bell: &Bell) -> Response {
-    bell.0.notify_one();
-    std::future::pending().await
-}
-
-/// A JSON list that does not come to its end, without a length to be warned by.
-fn endless(bytes: u64) -> Body {
-    const CHUNK: usize = 1 << 16;
-    let chunk = Bytes::from("{\"id\":0},\n".repeat(CHUNK / 10));
-    let length = u64::try_from(chunk.len()).unwrap_or(1);
-    let chunks = usize::try_from(bytes.div_ceil(length)).unwrap_or(usize::MAX);
-    let begin = futures::stream::once(async { Bytes::from_static(b"{\"droplets\":[") });
-    Body::from_stream(begin.chain(futures::stream::repeat(chunk).take(chunks)).map(Ok::<_, std::io::Error>))
-}
-
-/// The answer's headers with half of its body.
-async fn truncated(response: Response) -> Response {
-    let (mut parts, body) = response.into_parts();
-    let bytes = axum::body::to_bytes(body, usize::MAX).await.unwrap_or_default();
-    parts.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(bytes.len()));
-    let half = futures::stream::once(async move { Ok(bytes.slice(..bytes.len() / 2)) });
-    let end = futures::stream::once(async {
-        // Time for the first half to leave before the connection is given up.
-        tokio::time::sleep(Duration::from_millis(20)).await;
-        Err(std::io::Error::other("cut short on purpose"))
-    });
-    Response::from_parts(parts, Body::from_stream(half.chain(end)))
-}
-
-fn respond(reply: Reply, request_id: &str, standing: Option<&Standing>) -> Response {
-    let has_body = reply.body.is_some();
-    let mut response = Response::new(reply.body.map_or_else(Body::empty, Body::from));
-    *response.status_mut() = reply.status;
-    let headers = response.headers_mut();
-    if has_body {
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json; charset=utf-8"));
-    }
-    if let Ok(id) = HeaderValue::from_str(request_id) {
-        headers.insert("x-request-id", id);
-    }
-    if let Some(standing) = standing {
-        let reset = jiff::Timestamp::now().as_second().saturating_add_unsigned(standing.reset.as_secs());
-        headers.insert("ratelimit-limit", HeaderValue::from(standing.limit));
-        headers.insert("ratelimit-remaining", HeaderValue::from(standing.remaining));
-        headers.insert("ratelimit-reset", HeaderValue::from(reset));
-        if let Verdict::Burst(wait) = standing.verdict {
-            headers.insert(header::RETRY_AFTER, HeaderValue::from(wait.as_secs() + 1));
-        }
-    }
-    response
 }

@@ -53,11 +53,13 @@ pub(crate) struct Facts {
     pub(crate) kind: Option<String>,
     pub(crate) resource: Option<String>,
     pub(crate) region: Option<String>,
+    pub(crate) vpc: Option<String>,
+    /// When it was put here; `None` is long ago.
     pub(crate) created: Option<Instant>,
 }
 
 impl Facts {
-    fn of(document: &Value, created: Instant) -> Self {
+    fn of(document: &Value, created: Option<Instant>) -> Self {
         let text = |field: &str| document.get(field).and_then(Value::as_str).map(str::to_owned);
         let region = document.get("region");
         Self {
@@ -68,7 +70,8 @@ impl Facts {
             kind: text("resource_type").or_else(|| text("type")),
             resource: document.get("resource_id").map(text_of),
             region: region.and_then(|it| it.get("slug").unwrap_or(it).as_str()).map(str::to_owned),
-            created: Some(created),
+            vpc: text("vpc_uuid"),
+            created,
         }
     }
 
@@ -173,7 +176,7 @@ impl Store {
 
     /// Adds or replaces a document; a replaced one keeps its place and its age.
     pub(crate) fn put(&mut self, collection: &str, id: &str, document: &Value) {
-        let created = self.row(collection, id).and_then(|row| row.facts.created).unwrap_or_else(Instant::now);
+        let created = self.row(collection, id).map_or_else(|| Some(Instant::now()), |row| row.facts.created);
         let facts = Facts::of(document, created);
         let collection = self.collections.entry(collection.to_owned()).or_default();
         collection.put(id, facts, Document::Text(document.to_string()));
@@ -197,9 +200,23 @@ impl Store {
         self.collections.retain(|name, _| !name.starts_with(&below));
     }
 
+    /// Makes everything as old as the account: what was loaded has not just been created.
+    pub(crate) fn forget_ages(&mut self) {
+        for row in self.collections.values_mut().flat_map(|it| it.rows.iter_mut()) {
+            if let Some(facts) = Arc::get_mut(&mut row.facts) {
+                facts.created = None;
+            }
+        }
+    }
+
     /// Adds a generated fleet of droplets.
     pub(crate) fn add_fleet(&mut self, fleet: Fleet, count: u32) {
-        let facts = Arc::new(Facts { tags: Fleet::tags(), region: Some("nyc3".to_owned()), ..Facts::default() });
+        let facts = Arc::new(Facts {
+            tags: Fleet::tags(),
+            region: Some("nyc3".to_owned()),
+            vpc: Some(crate::droplets::DEFAULT_VPC.to_owned()),
+            ..Facts::default()
+        });
         let droplets = self.collections.entry("droplets".to_owned()).or_default();
         for n in 0..count {
             droplets.put_shared(&Fleet::id(n).to_string(), Arc::clone(&facts), Document::Generated(n));

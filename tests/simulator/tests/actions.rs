@@ -232,6 +232,25 @@ async fn a_database_is_resizing_until_it_is_online_again() {
 }
 
 #[tokio::test]
+async fn what_takes_time_to_create_says_so_until_it_is_ready() {
+    let (_simulator, client) = start(Options { action_seconds: 0.2, ..demo() }).await;
+    for (collection, one, place, first, then) in [
+        ("load_balancers", "load_balancer", "/status", "new", "active"),
+        ("databases", "database", "/status", "creating", "online"),
+        ("kubernetes/clusters", "kubernetes_cluster", "/status/state", "provisioning", "running"),
+    ] {
+        let created = client.post(&format!("/v2/{collection}"), json!({"name": "new", "region": "nyc3"})).await.json()
+            [one]
+            .clone();
+        assert_eq!(created.pointer(place), Some(&json!(first)), "{collection}");
+        tokio::time::sleep(Duration::from_millis(220)).await;
+        let ready =
+            client.get(&format!("/v2/{collection}/{}", created["id"].as_str().unwrap())).await.json()[one].clone();
+        assert_eq!(ready.pointer(place), Some(&json!(then)), "{collection}");
+    }
+}
+
+#[tokio::test]
 async fn a_put_of_a_load_balancer_resets_what_it_leaves_out() {
     let (_simulator, client) = start(demo()).await;
     let at = "/v2/load_balancers/4de7ac8b-495b-4884-9a69-1050c6793cd6";

@@ -75,12 +75,17 @@ async fn a_fault_can_wait_for_its_page_and_let_some_calls_pass_first() {
 }
 
 #[tokio::test]
-async fn latency_delays_the_answer_and_nothing_else() {
+async fn latency_delays_the_answer_and_not_the_call() {
     let (_simulator, client, control) = fleet(1).await;
     control.inject(Fault::new("*", Effect::Latency { milliseconds: 120 }).times(1)).await.unwrap();
     let begin = Instant::now();
     assert_eq!(client.get("/v2/droplets").await.status, 200);
     assert!(begin.elapsed() >= Duration::from_millis(120));
+
+    control.inject(Fault::new("*", Effect::Latency { milliseconds: 5000 }).times(1)).await.unwrap();
+    let impatient = tokio::time::timeout(Duration::from_millis(100), client.delete("/v2/droplets/3164444")).await;
+    assert!(impatient.is_err());
+    assert_eq!(client.get("/v2/droplets/3164444").await.status, 404, "carried out although nobody waited");
 }
 
 #[tokio::test]
@@ -134,6 +139,13 @@ async fn a_lagging_list_leaves_out_what_a_get_shows() {
     assert_eq!(client.get(&format!("/v2/droplets/{id}")).await.status, 200);
     tokio::time::sleep(Duration::from_millis(1050)).await;
     assert!(ids(&client.get("/v2/droplets").await).contains(&id));
+}
+
+#[tokio::test]
+async fn what_was_loaded_is_not_new() {
+    let (simulator, client) = start(demo()).await;
+    simulator.control().inject(Fault::new("/v2/droplets", Effect::LagCreates { seconds: 3600 })).await.unwrap();
+    assert_eq!(ids(&client.get("/v2/droplets").await).len(), 3);
 }
 
 #[tokio::test]

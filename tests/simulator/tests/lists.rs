@@ -88,6 +88,13 @@ async fn what_the_account_does_not_have_is_not_found() {
 }
 
 #[tokio::test]
+async fn a_body_that_is_not_json_is_a_bad_request() {
+    let (_simulator, client) = start(demo()).await;
+    let broken = client.try_send("POST", "/v2/droplets", "{\"name\": ").await.unwrap();
+    assert_eq!((broken.status.as_u16(), &broken.json()["id"]), (400, &json!("bad_request")));
+}
+
+#[tokio::test]
 async fn databases_and_registries_have_no_pages() {
     let (_simulator, client) = start(demo()).await;
     let databases = client.get("/v2/databases?per_page=1&page=2").await.json();

@@ -44,6 +44,11 @@ impl Client {
 
     /// The answer, or how the connection ended.
     pub async fn try_call(&self, method: &str, path: &str, body: Option<&Value>) -> Result<Answer, String> {
+        self.try_send(method, path, &body.map(Value::to_string).unwrap_or_default()).await
+    }
+
+    /// The same with any text for a body.
+    pub async fn try_send(&self, method: &str, path: &str, body: &str) -> Result<Answer, String> {
         let authority = self.url.strip_prefix("http://").unwrap();
         let stream = tokio::net::TcpStream::connect(authority).await.map_err(|error| error.to_string())?;
         let (mut sender, connection) =
@@ -57,8 +62,7 @@ impl Client {
         if let Some(token) = &self.token {
             request = request.header("authorization", format!("Bearer {token}"));
         }
-        let request =
-            request.body(Full::new(body.map_or_else(Bytes::new, |body| Bytes::from(body.to_string())))).unwrap();
+        let request = request.body(Full::new(Bytes::from(body.to_owned()))).unwrap();
         let response = sender.send_request(request).await.map_err(|error| format!("{error:?}"))?;
         let (parts, body) = response.into_parts();
         let bytes = body.collect().await.map_err(|error| format!("{error:?}"))?.to_bytes();
