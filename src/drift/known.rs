@@ -89,8 +89,8 @@ fn last_annotator(drift: &Drift) -> Option<Box<str>> {
 #[must_use]
 pub fn drift_name(record: &str, uid: &str, field: &str, episode: i64) -> String {
     let digest = Sha256::new().chain_update(uid).chain_update([0]).chain_update(field).finalize();
-    let [a, b, c, d, e, ..] = digest.into();
-    let hash = format!("{a:02x}{b:02x}{c:02x}{d:02x}{e:02x}");
+    let hash = digest.iter().take(5).fold(0_u64, |hash, byte| (hash << 8) | u64::from(*byte));
+    let hash = format!("{hash:010x}");
     let record = readable(record, 100);
     let field = readable(field, 40);
     let parts = [record.as_str(), field.as_str(), &hash, &episode.to_string()];
