@@ -220,15 +220,13 @@ impl Client {
     ) -> Result<usize, Error> {
         for _ in 0..WALKS {
             rows.begin();
-            let mut listed = Some(0);
-            for walk in kind.row().walks {
-                let walked = self.walk(kind, parent, walk, rows).await?;
-                listed = listed.zip(walked).map(|(before, more)| before + more);
-                if listed.is_none() {
-                    break;
-                }
+            let mut walked = Vec::new();
+            for query in kind.row().walks {
+                let Some(one) = self.walk(kind, parent, query, rows).await? else { break };
+                walked.push(one);
             }
-            if let Some(listed) = listed {
+            let listed = walked.iter().map(|walked| walked.rows).sum();
+            if walked.len() == kind.row().walks.len() && walked.iter().all(|walked| walked.is_whole(listed)) {
                 return Ok(listed);
             }
         }
@@ -250,7 +248,7 @@ impl Client {
         parent: Option<&str>,
         query: &str,
         rows: &mut (impl Rows + Send),
-    ) -> Result<Option<usize>, Error> {
+    ) -> Result<Option<Walked>, Error> {
         let row = kind.row();
         // Hashes rather than ids: 8 bytes each, and a collision costs one more walk at worst.
         let hasher = RandomState::new();
@@ -281,7 +279,7 @@ impl Client {
             let named_next = page.next.map(|next| self.check_next(&call, &next)).transpose()?.is_some();
             let more = row.paged && page.rows > 0 && (named_next || total.is_some_and(|total| count < total));
             if !more {
-                return Ok(total.is_none_or(|total| count == total).then_some(seen.len()));
+                return Ok(Some(Walked { rows: seen.len(), total }));
             }
         }
         Err(Error::Malformed { doing: format!("GET {}", row.list), why: "its pages do not end".into() })
@@ -422,13 +420,16 @@ impl Client {
         let body = self.body(call, response, ERROR_BODY_BYTES, tries).await.unwrap_or_default();
         let said: Said = serde_json::from_slice(&body).unwrap_or_default();
         request_id = request_id.or(said.request_id);
-        let request = request_id.map(|id| format!(", request {}", self.clean(&id))).unwrap_or_default();
         let message = said.message.map_or_else(|| "it does not say why".to_owned(), |message| self.clean(&message));
+        if let Some(request_id) = request_id.map(|id| self.clean(&id)) {
+            // DigitalOcean's support asks for it.
+            tracing::info!(call = doing, status, request_id, message, "DigitalOcean refused a call");
+        }
         match status {
             401 => Error::Unauthorized { doing },
             403 => Error::Forbidden { doing, message, scope: call.kind.row().scope },
-            500.. => Error::Server { doing, status, request, tries },
-            _ => Error::Refused { doing, status, message, request },
+            500.. => Error::Server { doing, status, tries },
+            _ => Error::Refused { doing, status, message },
         }
     }
 
@@ -479,6 +480,21 @@ fn chain(error: &reqwest::Error) -> String {
         cause = error.source();
     }
     if text.is_empty() { "it broke".to_owned() } else { text }
+}
+
+/// What reading one list came to.
+struct Walked {
+    rows: usize,
+    total: Option<u64>,
+}
+
+impl Walked {
+    /// Every row was there. Whether the total of droplets counts those that only another list shows is nowhere
+    /// documented, so it may be reached by all lists together: `listed`.
+    fn is_whole(&self, listed: usize) -> bool {
+        let [rows, listed] = [self.rows, listed].map(|rows| u64::try_from(rows).unwrap_or(u64::MAX));
+        self.total.is_none_or(|total| rows == total || (rows < total && total <= listed))
+    }
 }
 
 fn told(headers: &HeaderMap) -> Option<Told> {

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-/// A call to DigitalOcean, or the settings for it, failed. No message ever holds the token.
+/// A call to DigitalOcean, or the settings for it, failed. No message ever holds the token, nor what differs from call
+/// to call (request ids, waits): a status that shows it must not change while nothing else does.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum Error {
     /// The settings cannot work.
@@ -64,7 +65,7 @@ pub enum Error {
     },
     /// 429, again and again.
     #[error(
-        "{doing}: the token's rate limit is used up (429), next try in {wait:?}. Other users of the token count too: give the operator its own token or lower its budget"
+        "{doing}: the token's rate limit is used up (429). Other users of the token count too: give the operator its own token or lower its budget"
     )]
     RateLimited {
         /// The call.
@@ -73,21 +74,17 @@ pub enum Error {
         wait: Duration,
     },
     /// 5xx.
-    #[error(
-        "{doing}: DigitalOcean failed ({status}{request}); it was tried {tries} times. See status.digitalocean.com"
-    )]
+    #[error("{doing}: DigitalOcean failed ({status}); it was tried {tries} times. See status.digitalocean.com")]
     Server {
         /// The call.
         doing: String,
         /// The HTTP status.
         status: u16,
-        /// `, request ID` where one was given, for DigitalOcean's support.
-        request: String,
         /// How often the call was made.
         tries: u32,
     },
     /// Another status that says no.
-    #[error("{doing}: DigitalOcean refused ({status}: {message}{request})")]
+    #[error("{doing}: DigitalOcean refused ({status}: {message})")]
     Refused {
         /// The call.
         doing: String,
@@ -95,8 +92,6 @@ pub enum Error {
         status: u16,
         /// What DigitalOcean said.
         message: String,
-        /// `, request ID` where one was given.
-        request: String,
     },
     /// A 3xx; following it could hand the token to another host.
     #[error(

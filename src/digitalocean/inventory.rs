@@ -211,7 +211,8 @@ impl Inventory {
     }
 
     /// Asks the cloud directly, now, and keeps the answer. A 404 is asked for twice before it counts, unless it was known
-    /// to be gone. A failed question leaves what was known.
+    /// to be gone. A failed question is kept only where
+    /// nothing was known.
     pub async fn fetch(&self, key: &ResourceKey) -> Observation {
         let at = Instant::now();
         let was_gone =
@@ -223,12 +224,11 @@ impl Inventory {
         }
         let known = Known::from(asked);
         let observation = known.observation();
-        if !matches!(known, Known::Failed(_)) {
-            let mut kinds = self.kinds();
-            let resources = &mut kinds.entry(key.kind).or_default().resources;
-            if resources.get(&key.id).is_none_or(|entry| entry.at <= at) {
-                resources.insert(Arc::clone(&key.id), Entry { known, at });
-            }
+        let has_failed = matches!(known, Known::Failed(_));
+        let mut kinds = self.kinds();
+        let resources = &mut kinds.entry(key.kind).or_default().resources;
+        if resources.get(&key.id).is_none_or(|entry| entry.at <= at && !has_failed) {
+            resources.insert(Arc::clone(&key.id), Entry { known, at });
         }
         observation
     }

@@ -117,6 +117,8 @@ pub(super) struct Row {
     pub(super) volatile: &'static [&'static str],
     /// Fields that can be set but are never returned.
     pub(super) unreadable: &'static [&'static str],
+    /// Fields that hold passwords, which no Drift may show.
+    pub(super) secret: &'static [&'static str],
     /// Fields that are left out for tokens without a scope.
     pub(super) gated: &'static [(&'static str, &'static str)],
     /// Where a value can be written in more than one way. `*` stands for each item of a list.
@@ -141,6 +143,7 @@ const ROW: Row = Row {
     normalised: &[],
     volatile: &[],
     unreadable: &[],
+    secret: &[],
     gated: &[],
     equivalences: &[],
 };
@@ -233,6 +236,10 @@ static TABLE: &[Row] = &[
             "version_end_of_availability",
         ],
         unreadable: &["autoscale", "backup_restore"],
+        secret: &[
+            "connection", "private_connection", "schema_registry_connection", "standby_connection",
+            "standby_private_connection", "ui_connection", "users",
+        ],
         gated: &[("private_network_uuid", "vpc:read"), ("tags", "tag:read"), ("project_id", "project:read")],
         equivalences: &[
             ("maintenance_window.day", Equivalence::Case), ("maintenance_window.hour", Equivalence::Hour),
@@ -603,7 +610,7 @@ impl Kind {
 #[must_use]
 pub fn reference() -> String {
     let mut text = String::from(
-        "| kind | list | id | fields | changed by the cloud itself | never returned | need a scope of their own | levelled |\n\
+        "| kind | list | id | fields | changed by the cloud itself | never returned, or secret | need a scope of their own | levelled |\n\
          | --- | --- | --- | --- | --- | --- | --- | --- |\n",
     );
     for kind in Kind::all() {
@@ -624,7 +631,7 @@ pub fn reference() -> String {
             row.id.says(),
             code(&fields),
             code(row.volatile),
-            code(row.unreadable),
+            code(&[row.unreadable, row.secret].concat()),
             gated.collect::<Vec<_>>().join(", "),
             levelled.collect::<Vec<_>>().join("; "),
         );

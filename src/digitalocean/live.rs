@@ -22,7 +22,7 @@ pub enum Resolved {
         /// The scope, such as `tag:read`.
         scope: &'static str,
     },
-    /// The API never returns this field, so nobody can compare it.
+    /// The API never returns this field, or it holds a secret, so it is not compared.
     NotReadable,
     /// Neither the kind nor the document has such a field.
     NoSuchField {
@@ -76,7 +76,7 @@ impl Live {
             return self.unless_gated(source.root()).unwrap_or_else(|| Resolved::Value(self.derive(*source)));
         }
         let root = field.split('.').next().unwrap_or(field);
-        if row.unreadable.contains(&root) {
+        if row.unreadable.contains(&root) || row.secret.contains(&root) {
             return Resolved::NotReadable;
         }
         if let Some(unknown) = self.unless_gated(root) {

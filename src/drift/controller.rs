@@ -43,6 +43,9 @@ const WORKERS: usize = 16;
 /// How many objects a page of a list holds. Whole objects are only held for a page at a time.
 const PAGE: u32 = 250;
 
+/// How long one decision may wait for the provider's answer.
+const LONGEST_ASK: Duration = Duration::from_secs(20);
+
 /// How long a decision waits for the live resource when it could not be read.
 const ASK_AGAIN: Duration = Duration::from_secs(5);
 
@@ -214,8 +217,10 @@ async fn reconcile(key: &RecordKey, context: &Arc<Context>) -> Result<Next, call
     let mut is_waiting = false;
     if plan.ask_live {
         // A decision binds to the live value of this moment, not of the last sweep.
-        let fresh = context.inventory.fetch(&entry.record.resource).await;
-        let fresh = read(&entry.record.resource, fresh);
+        let asked = context.inventory.fetch(&entry.record.resource);
+        // A token that is out of calls makes every call wait; other records must not wait with this one.
+        let answer = tokio::time::timeout(LONGEST_ASK, asked).await;
+        let fresh = read(&entry.record.resource, answer.unwrap_or(Observation::Unknown(UnknownReason::NotYet)));
         is_waiting = matches!(fresh, Known::Nothing(..));
         if !is_waiting {
             plan = decide(&entry, &fresh, true, context);

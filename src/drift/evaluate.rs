@@ -231,7 +231,7 @@ fn compare(live: &Live, field: &str, expected: &Value) -> Finding {
     match live.resolve(field) {
         Resolved::Unknown { scope } => Finding::Unknown(format!("{field} needs a token with {scope}")),
         Resolved::NotReadable => Finding::Invalid(format!(
-            "{field}: the provider's API never returns it, so it cannot be compared; remove it"
+            "{field}: the API does not return it, or it holds a secret, so it is not compared; remove it"
         )),
         Resolved::NoSuchField { nearest } if nearest.is_empty() => Finding::Invalid(format!("{field}: no such field")),
         Resolved::NoSuchField { nearest } => {
