@@ -8,5 +8,8 @@ pub mod index;
 #[cfg(test)]
 mod invariants;
 pub mod known;
+mod record;
 pub mod status;
 mod sweep;
+
+pub use record::record_provisioned;

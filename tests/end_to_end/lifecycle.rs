@@ -2,9 +2,14 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use arcadia_operator::{
+    api::{CloudResource, DriftPolicy, ProvisionedResourceSpec},
+    digitalocean::Kind,
+    drift::record_provisioned,
+};
 use control_plane::{ControlPlane, Options};
 use digitalocean_simulator::RateLimits;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::world::{DROPLET, World, droplet, eventually, install};
 
@@ -200,6 +205,25 @@ async fn other_kinds_are_compared_likewise_each_from_its_own_list() {
     world.has_drifts(&[["size_gigabytes", "50", "100", "Open"], ["ttl", "60", "1800", "Open"]]).await;
     let requests = world.cloud.requests().await.unwrap();
     assert_eq!(requests.count("GET /v2/droplets"), 0, "only what is recorded is listed");
+}
+
+#[tokio::test]
+async fn recording_from_code_is_an_upsert_whose_version_is_the_generation() {
+    let world = World::new("upsert").await;
+    let client = world.namespace.client().await.unwrap();
+    let record = async |desired: Value| {
+        let resource = CloudResource { kind: Kind::named("Droplet").unwrap(), id: DROPLET.into() };
+        let desired = serde_json::from_value(desired).unwrap();
+        let drift = DriftPolicy::default();
+        let spec = ProvisionedResourceSpec { resource, desired, drift, suspend: false, provisioned_by: None };
+        let record = record_provisioned(&client, world.namespace.name(), "web-1", &spec).await.unwrap();
+        record.metadata.generation.unwrap()
+    };
+    assert_eq!(record(json!({"name": "web-1", "memory": 1})).await, 1);
+    world.has_drifts(&[["memory", "1", "4096", "Open"]]).await;
+    assert_eq!(record(json!({"name": "web-1", "memory": 1})).await, 1, "nothing is new");
+    assert_eq!(record(json!({"name": "web-1", "memory": 4096})).await, 2);
+    world.has_drifts(&[["memory", "1", "4096", "Stale"]]).await;
 }
 
 #[tokio::test]

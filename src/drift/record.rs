@@ -1,0 +1,35 @@
+//! Recording what a resource should be, from code: what `kubectl apply` does by hand.
+
+use kube::{
+    Api, Client, Resource,
+    api::{Patch, PatchParams},
+};
+use serde_json::json;
+
+use crate::{
+    api::{OPERATOR, ProvisionedResource, ProvisionedResourceSpec},
+    kube_ext::call::{Error, bounded},
+};
+
+/// Creates the record, or makes it say this. Its generation is the version: it stays where nothing is new. Fields that
+/// were recorded here before and are not in `spec` any more go; fields that others recorded stay.
+///
+/// # Errors
+/// When the API server refuses it, for instance because the record exists for another resource.
+pub async fn record_provisioned(
+    client: &Client,
+    namespace: &str,
+    name: &str,
+    spec: &ProvisionedResourceSpec,
+) -> Result<ProvisionedResource, Error> {
+    let record = json!({
+        "apiVersion": ProvisionedResource::api_version(&()),
+        "kind": ProvisionedResource::kind(&()),
+        "metadata": { "name": name },
+        "spec": spec,
+    });
+    let records: Api<ProvisionedResource> = Api::namespaced(client.clone(), namespace);
+    let params = PatchParams::apply(OPERATOR).force();
+    let doing = format!("recording ProvisionedResource {namespace}/{name}");
+    bounded(&doing, records.patch(name, &params, &Patch::Apply(record))).await
+}
