@@ -288,9 +288,6 @@ struct Planner {
 impl Planner {
     /// What becomes of one open drift.
     fn follow(&mut self, drift: &KnownDrift, recorded: &Recorded<'_>, finding: Option<&Finding>) {
-        if matches!(finding, Some(Finding::Unknown(_) | Finding::Invalid(_))) {
-            return;
-        }
         if let Some(decision) = &drift.accept {
             if self.just_now {
                 self.decide(drift, decision, finding);
