@@ -9,6 +9,7 @@ pub mod config;
 pub mod digitalocean;
 pub mod drift;
 pub mod kube_ext;
+pub mod manifests;
 pub mod operator;
 pub mod schedule;
 pub mod telemetry;

@@ -1,0 +1,129 @@
+//! What is installed beside the program: who may do what, and the admission policies that hold people to it.
+//!
+//! It is data first: [`operator::RULES`] is what the operator itself may do, [`users::GRANTS`] what people may,
+//! [`policies::DECISIONS`] which annotation asks for which verb. The checked-in files and every other form of
+//! installation are rendered from these tables.
+
+pub mod operator;
+pub mod policies;
+pub mod users;
+
+use serde::Serialize;
+
+/// Why a manifest cannot be written, which a test rules out.
+pub type Error = serde_saphyr::ser::Error;
+
+/// One installation of the operator. The names may be placeholders of a template.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Installation {
+    /// What the installed objects are called, or begin with. Two installations in one cluster need two names, since
+    /// policies belong to the cluster.
+    pub name: String,
+    /// Where the operator runs.
+    pub namespace: String,
+    /// The `ServiceAccount` that it runs as.
+    pub service_account: String,
+    /// The namespaces that it watches, and may do anything in at all; every one when empty.
+    pub watched: Vec<String>,
+}
+
+impl Installation {
+    /// One that watches the whole cluster.
+    #[must_use]
+    pub fn cluster_wide(name: &str, namespace: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            namespace: namespace.to_owned(),
+            service_account: name.to_owned(),
+            watched: Vec::new(),
+        }
+    }
+
+    /// One that watches the namespace it runs in and needs no right outside of it.
+    #[must_use]
+    pub fn namespaced(name: &str, namespace: &str) -> Self {
+        Self { watched: vec![namespace.to_owned()], ..Self::cluster_wide(name, namespace) }
+    }
+
+    /// The operator, as the API server knows it.
+    #[must_use]
+    pub fn username(&self) -> String {
+        format!("system:serviceaccount:{}:{}", self.namespace, self.service_account)
+    }
+}
+
+/// The checked-in files of `deploy/base`: their names and contents.
+///
+/// # Errors
+/// When one cannot be written as YAML.
+pub fn files() -> Result<Vec<(&'static str, String)>, Error> {
+    let (name, namespace) = ("arcadia-operator", "arcadia-system");
+    let everywhere = Installation::cluster_wide(name, namespace);
+    let in_its_own = Installation::namespaced(name, namespace);
+    Ok(vec![
+        ("rbac.yaml", operator::own_access(&everywhere)?),
+        ("rbac-cluster-wide.yaml", operator::watched_access(&everywhere)?),
+        ("rbac-namespaced.yaml", operator::watched_access(&in_its_own)?),
+        ("roles.yaml", users::roles()?),
+        ("policies.yaml", policies::validating(&everywhere)?),
+        ("policies-namespaced.yaml", policies::validating(&in_its_own)?),
+        ("policies-mutating.yaml", policies::mutating(&everywhere)?),
+        ("policies-mutating-namespaced.yaml", policies::mutating(&in_its_own)?),
+    ])
+}
+
+/// One object as a document of a YAML stream.
+fn document(object: &impl Serialize) -> Result<String, Error> {
+    Ok(format!("---\n{}", serde_saphyr::to_string(object)?))
+}
+
+/// `list, watch drifts.arcadia.cloud: why`, as comments for those who review what they install.
+fn explanation(api_group: &str, resources: &[&str], verbs: &[&str], why: &str) -> String {
+    let resources: Vec<_> = resources
+        .iter()
+        .map(|resource| match resource.split_once('/') {
+            Some((resource, part)) => format!("{resource}.{api_group}/{part}"),
+            None => format!("{resource}.{api_group}"),
+        })
+        .collect();
+    format!("# {} {}: {why}\n", verbs.join(", "), resources.join(", "))
+}
+
+fn owned(texts: &[&str]) -> Vec<String> {
+    texts.iter().map(|&text| text.to_owned()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_file_is_yaml_that_says_what_it_is() {
+        for (name, content) in files().unwrap() {
+            let documents: Vec<serde_json::Value> = serde_saphyr::from_multiple(&content).unwrap();
+            assert!(!documents.is_empty(), "{name}");
+            for document in documents {
+                assert!(document["apiVersion"].is_string() && document["kind"].is_string(), "{name}: {document}");
+                assert!(document["metadata"]["name"].is_string(), "{name}: {document}");
+            }
+        }
+    }
+
+    #[test]
+    fn names_may_be_placeholders_of_a_template() {
+        let template = Installation {
+            name: "{{ .Release.Name }}".into(),
+            namespace: "{{ .Release.Namespace }}".into(),
+            service_account: "{{ .Values.account }}".into(),
+            watched: vec![],
+        };
+        let rendered = policies::validating(&template).unwrap();
+        let filled = rendered
+            .replace("{{ .Release.Name }}", "arcadia-operator")
+            .replace("{{ .Release.Namespace }}", "arcadia-system")
+            .replace("{{ .Values.account }}", "arcadia-operator");
+        let direct = policies::validating(&Installation::cluster_wide("arcadia-operator", "arcadia-system")).unwrap();
+        let read = |yaml: &str| serde_saphyr::from_multiple::<serde_json::Value>(yaml).unwrap();
+        assert_eq!(read(&filled), read(&direct));
+    }
+}

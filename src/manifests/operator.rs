@@ -1,0 +1,208 @@
+//! What the operator may do: a table in which each row says what needs it. An end-to-end test reads the API server's
+//! audit log and fails when a row is not used, or a request was refused for the lack of one.
+
+use k8s_openapi::{
+    api::{
+        core::v1::ServiceAccount,
+        rbac::v1::{ClusterRole, ClusterRoleBinding, PolicyRule, Role, RoleBinding, RoleRef, Subject},
+    },
+    apimachinery::pkg::apis::meta::v1::ObjectMeta,
+};
+
+use super::{Error, Installation, document, explanation, owned};
+use crate::api::GROUP;
+
+/// Something that the operator may do.
+#[derive(Clone, Copy, Debug)]
+pub struct Rule {
+    /// The API group.
+    pub api_group: &'static str,
+    /// Resources, or `resource/subresource`.
+    pub resources: &'static [&'static str],
+    /// What may be done to them.
+    pub verbs: &'static [&'static str],
+    /// Where.
+    pub scope: Scope,
+    /// What needs it.
+    pub why: &'static str,
+}
+
+/// Where a rule holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// In the namespaces that the operator watches, which may be all.
+    Watched,
+    /// In the namespace that the operator runs in.
+    Own,
+}
+
+/// All that the operator may do.
+pub const RULES: &[Rule] = &[
+    Rule {
+        api_group: GROUP,
+        resources: &["provisionedresources", "drifts"],
+        verbs: &["list", "watch"],
+        scope: Scope::Watched,
+        why: "to know every record and drift, and at the start whether their definitions are served",
+    },
+    Rule {
+        api_group: GROUP,
+        resources: &["provisionedresources"],
+        verbs: &["patch"],
+        scope: Scope::Watched,
+        why: "an accepted live value becomes the desired one",
+    },
+    Rule {
+        api_group: GROUP,
+        resources: &["drifts"],
+        verbs: &["create", "patch", "delete"],
+        scope: Scope::Watched,
+        why: "to raise a drift, take a refused decision off it, and remove resolved ones beyond the history limit",
+    },
+    Rule {
+        api_group: GROUP,
+        resources: &["provisionedresources/status", "drifts/status"],
+        verbs: &["patch"],
+        scope: Scope::Watched,
+        why: "to tell what was found and what became of it",
+    },
+    Rule {
+        api_group: "events.k8s.io",
+        resources: &["events"],
+        verbs: &["create", "patch"],
+        scope: Scope::Watched,
+        why: "to tell on a record what happened; what happens again is counted on the same event",
+    },
+    Rule {
+        api_group: "coordination.k8s.io",
+        resources: &["leases"],
+        verbs: &["get", "create", "update"],
+        scope: Scope::Own,
+        why: "only the replica that holds the lease acts",
+    },
+];
+
+/// The `ServiceAccount`, and what it may do in the namespace that the operator runs in.
+///
+/// # Errors
+/// When it cannot be written as YAML.
+pub fn own_access(installation: &Installation) -> Result<String, Error> {
+    let Installation { name, namespace, service_account, .. } = installation;
+    let account = ServiceAccount { metadata: named(service_account, Some(namespace)), ..ServiceAccount::default() };
+    let role = format!("{name}-own");
+    Ok([explanations(Scope::Own), document(&account)?, bound_role(installation, &role, namespace, Scope::Own)?]
+        .concat())
+}
+
+/// What it may do where it watches: a `ClusterRole`, or a `Role` in each of the namespaces.
+///
+/// # Errors
+/// When it cannot be written as YAML.
+pub fn watched_access(installation: &Installation) -> Result<String, Error> {
+    let Installation { name, watched, .. } = installation;
+    let mut manifest = explanations(Scope::Watched);
+    if watched.is_empty() {
+        let role =
+            ClusterRole { metadata: named(name, None), rules: Some(rules(Scope::Watched)), ..ClusterRole::default() };
+        let binding = ClusterRoleBinding {
+            metadata: named(name, None),
+            role_ref: reference("ClusterRole", name),
+            subjects: Some(vec![subject(installation)]),
+        };
+        manifest += &document(&role)?;
+        manifest += &document(&binding)?;
+    }
+    for namespace in watched {
+        manifest += &bound_role(installation, name, namespace, Scope::Watched)?;
+    }
+    Ok(manifest)
+}
+
+fn bound_role(installation: &Installation, name: &str, namespace: &str, scope: Scope) -> Result<String, Error> {
+    let role = Role { metadata: named(name, Some(namespace)), rules: Some(rules(scope)) };
+    let binding = RoleBinding {
+        metadata: named(name, Some(namespace)),
+        role_ref: reference("Role", name),
+        subjects: Some(vec![subject(installation)]),
+    };
+    Ok(document(&role)? + &document(&binding)?)
+}
+
+fn rules(scope: Scope) -> Vec<PolicyRule> {
+    let rules = RULES.iter().filter(|rule| rule.scope == scope);
+    rules
+        .map(|rule| PolicyRule {
+            api_groups: Some(vec![rule.api_group.to_owned()]),
+            resources: Some(owned(rule.resources)),
+            verbs: owned(rule.verbs),
+            ..PolicyRule::default()
+        })
+        .collect()
+}
+
+fn explanations(scope: Scope) -> String {
+    let rules = RULES.iter().filter(|rule| rule.scope == scope);
+    rules.map(|rule| explanation(rule.api_group, rule.resources, rule.verbs, rule.why)).collect()
+}
+
+fn named(name: &str, namespace: Option<&str>) -> ObjectMeta {
+    ObjectMeta { name: Some(name.to_owned()), namespace: namespace.map(str::to_owned), ..ObjectMeta::default() }
+}
+
+fn reference(kind: &str, name: &str) -> RoleRef {
+    RoleRef { api_group: "rbac.authorization.k8s.io".to_owned(), kind: kind.to_owned(), name: name.to_owned() }
+}
+
+fn subject(installation: &Installation) -> Subject {
+    Subject {
+        kind: "ServiceAccount".to_owned(),
+        name: installation.service_account.clone(),
+        namespace: Some(installation.namespace.clone()),
+        ..Subject::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn no_rule_is_a_wildcard_and_none_is_said_twice() {
+        let mut seen = BTreeSet::new();
+        for rule in RULES {
+            assert!(!rule.why.is_empty());
+            for (resource, verb) in rule.resources.iter().flat_map(|r| rule.verbs.iter().map(move |v| (r, v))) {
+                assert!(![rule.api_group, resource, verb].iter().any(|part| part.contains('*')), "{rule:?}");
+                assert!(seen.insert((rule.api_group, resource, verb)), "{verb} {resource} is granted twice");
+            }
+        }
+    }
+
+    #[test]
+    fn a_namespaced_installation_has_nothing_of_the_cluster() {
+        let installation = Installation {
+            watched: vec!["one".into(), "two".into()],
+            ..Installation::cluster_wide("arcadia-operator", "arcadia-system")
+        };
+        let manifest = own_access(&installation).unwrap() + &watched_access(&installation).unwrap();
+        let objects: Vec<serde_json::Value> = serde_saphyr::from_multiple(&manifest).unwrap();
+        let places: Vec<_> = objects
+            .iter()
+            .map(|object| (object["kind"].as_str().unwrap(), object["metadata"]["namespace"].as_str().unwrap()))
+            .collect();
+        assert_eq!(
+            places,
+            [
+                ("ServiceAccount", "arcadia-system"),
+                ("Role", "arcadia-system"),
+                ("RoleBinding", "arcadia-system"),
+                ("Role", "one"),
+                ("RoleBinding", "one"),
+                ("Role", "two"),
+                ("RoleBinding", "two"),
+            ]
+        );
+    }
+}
