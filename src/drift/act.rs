@@ -1,5 +1,7 @@
 //! Carries out the steps of a plan: one write each, bound to the version of the object that the plan was made for.
 
+use std::collections::HashMap;
+
 use jiff::Timestamp;
 use k8s_openapi::{
     api::core::v1::ObjectReference,
@@ -38,14 +40,21 @@ pub struct Act<'a> {
     pub entry: &'a Entry,
     /// Clients and the index.
     pub context: &'a Context,
+    /// The drifts that earlier steps of the plan wrote.
+    written: HashMap<Box<str>, KnownDrift>,
 }
 
-impl Act<'_> {
+impl<'a> Act<'a> {
+    /// Nothing done yet.
+    pub fn new(key: &'a RecordKey, entry: &'a Entry, context: &'a Context) -> Self {
+        Self { key, entry, context, written: HashMap::new() }
+    }
+
     /// Carries out one step. The index learns the answer at once.
     ///
     /// # Errors
     /// When the API server refuses it, or the object changed in the meantime.
-    pub async fn take(&self, step: Step) -> Result<(), Error> {
+    pub async fn take(&mut self, step: Step) -> Result<(), Error> {
         match step {
             Step::Open { field, episode, expected, actual } => self.open(field, episode, expected, actual).await,
             Step::Refresh { drift, actual } => self.refresh(&drift, actual).await,
@@ -117,7 +126,7 @@ impl Act<'_> {
         Ok(())
     }
 
-    async fn refresh(&self, name: &str, actual: String) -> Result<(), Error> {
+    async fn refresh(&mut self, name: &str, actual: String) -> Result<(), Error> {
         let Some(drift) = self.known(name) else { return Ok(()) };
         let was = &drift.actual;
         info!(record = %self.key, drift = name, %was, actual, "the live value of an open drift moved");
@@ -127,7 +136,7 @@ impl Act<'_> {
 
     async fn adopt(&self, name: &str, field: &str, value: Value) -> Result<(), Error> {
         let Some(drift) = self.known(name) else { return Ok(()) };
-        let Some(record) = self.context.index().record(self.key).cloned() else { return Ok(()) };
+        let record = &self.entry.record;
         let mark = json!(drift.mark());
         let remember = if record.has_annotations {
             json!({ "op": "add", "path": pointer(["metadata", "annotations", annotations::LAST_ACCEPTED]), "value": mark })
@@ -136,7 +145,7 @@ impl Act<'_> {
         };
         let doing = format!("accepting {field} of ProvisionedResource {}", self.key);
         let patch = serde_json::from_value(json!([
-            // The API server refuses the patch when the record is another one by now.
+            // The API server refuses the patch when the record is not the one that was evaluated any more.
             { "op": "replace", "path": "/metadata/resourceVersion", "value": record.resource_version },
             { "op": "add", "path": pointer(["spec", "desired", field]), "value": value },
             remember,
@@ -149,7 +158,7 @@ impl Act<'_> {
         Ok(())
     }
 
-    async fn close(&self, name: &str, phase: DriftPhase, why: &'static str) -> Result<(), Error> {
+    async fn close(&mut self, name: &str, phase: DriftPhase, why: &'static str) -> Result<(), Error> {
         let Some(drift) = self.known(name) else { return Ok(()) };
         let (field, actual) = (&drift.field, &drift.actual);
         let message = closing_message(why, field, actual);
@@ -172,7 +181,7 @@ impl Act<'_> {
         Ok(())
     }
 
-    async fn refuse(&self, name: &str, message: String) -> Result<(), Error> {
+    async fn refuse(&mut self, name: &str, message: String) -> Result<(), Error> {
         let Some(drift) = self.known(name) else { return Ok(()) };
         info!(record = %self.key, drift = name, message, "decision refused");
         let claim = Claim {
@@ -188,7 +197,7 @@ impl Act<'_> {
         Ok(())
     }
 
-    async fn drop_decision(&self, name: &str) -> Result<(), Error> {
+    async fn drop_decision(&mut self, name: &str) -> Result<(), Error> {
         let Some(drift) = self.known(name) else { return Ok(()) };
         let patch = json!({
             "metadata": {
@@ -198,7 +207,7 @@ impl Act<'_> {
         });
         let doing = format!("removing the refused decision from Drift {}/{name}", self.key.namespace);
         let written = bounded(&doing, self.drifts().patch(name, &params(), &Patch::Merge(patch))).await?;
-        self.context.index().apply_drift(&written);
+        self.learn(&written);
         Ok(())
     }
 
@@ -218,17 +227,25 @@ impl Act<'_> {
         Ok(())
     }
 
-    async fn patch_drift_status(&self, drift: &KnownDrift, what: &str, status: Value) -> Result<(), Error> {
+    async fn patch_drift_status(&mut self, drift: &KnownDrift, what: &str, status: Value) -> Result<(), Error> {
         let patch = json!({ "metadata": { "resourceVersion": drift.resource_version }, "status": status });
         let doing = format!("{what} Drift {}/{}", self.key.namespace, drift.name);
         let written = bounded(&doing, self.drifts().patch_status(&drift.name, &params(), &Patch::Merge(patch))).await?;
-        self.context.index().apply_drift(&written);
+        self.learn(&written);
         Ok(())
     }
 
-    /// The drift as it is after the steps before.
+    /// The drift as the plan saw it, or as this plan has written it. Never what the watch brought since: a decision
+    /// made in between has to be evaluated, so the write must be refused.
     fn known(&self, name: &str) -> Option<KnownDrift> {
-        self.context.index().drift(&self.entry.record.uid, name).cloned()
+        let planned = || self.entry.drifts.iter().find(|drift| drift.name.as_ref() == name);
+        self.written.get(name).or_else(planned).cloned()
+    }
+
+    fn learn(&mut self, written: &Drift) {
+        self.context.index().apply_drift(written);
+        let known = KnownDrift::of(written);
+        self.written.insert(known.name.clone(), known);
     }
 
     /// Tells it as an Event on the record, with the drift as the other object.

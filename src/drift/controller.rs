@@ -227,7 +227,7 @@ async fn reconcile(key: &RecordKey, context: &Arc<Context>) -> Result<Next, call
         }
     }
     let has_steps = !plan.steps.is_empty();
-    let act = Act { key, entry: &entry, context };
+    let mut act = Act::new(key, &entry, context);
     for step in plan.steps {
         act.take(step).await?;
     }

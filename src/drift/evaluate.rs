@@ -289,10 +289,11 @@ impl Planner {
     /// What becomes of one open drift.
     fn follow(&mut self, drift: &KnownDrift, recorded: &Recorded<'_>, finding: Option<&Finding>) {
         if let Some(decision) = &drift.accept {
-            if self.just_now {
-                self.decide(drift, decision, finding);
-            } else {
+            if !self.just_now {
                 self.ask_live = true;
+            } else if !self.is_adopting() {
+                // One at a time: each adopts into the record that was evaluated. The next comes with the next pass.
+                self.decide(drift, decision, finding);
             }
             return;
         }
@@ -362,6 +363,14 @@ impl Planner {
         self.steps.push(Step::Close { drift: drift.name.clone(), phase, reason });
     }
 
+    fn is_adopting(&self) -> bool {
+        self.steps.iter().any(|step| matches!(step, Step::Adopt { .. }))
+    }
+
+    fn adopts(&self, field: &str) -> bool {
+        self.steps.iter().any(|step| matches!(step, Step::Adopt { field: adopted, .. } if adopted == field))
+    }
+
     fn is_closing(&self, drift: &KnownDrift) -> bool {
         self.steps.iter().any(|step| matches!(step, Step::Close { drift: name, .. } if *name == drift.name))
     }
@@ -372,9 +381,7 @@ impl Planner {
             let Finding::Differs { expected, live } = finding else { continue };
             let of_field = || drifts.iter().filter(|drift| drift.field.as_ref() == *field);
             // A field whose value was just adopted is compared anew with the new record, in the next pass.
-            let is_adopting =
-                self.steps.iter().any(|step| matches!(step, Step::Adopt { field: adopted, .. } if adopted == field));
-            if is_adopting || of_field().any(|drift| drift.is_open() && !self.is_closing(drift)) {
+            if self.adopts(field) || of_field().any(|drift| drift.is_open() && !self.is_closing(drift)) {
                 continue;
             }
             let episode = of_field().map(|drift| drift.episode).max().unwrap_or(0) + 1;

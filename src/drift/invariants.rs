@@ -28,6 +28,8 @@ struct World {
     suspended: bool,
     older: Option<String>,
     last_accepted: Option<String>,
+    /// The version of the record's object, and of the newest drift's.
+    version: usize,
     drifts: Vec<KnownDrift>,
     /// What the provider has; none when it is gone.
     live: Option<Value>,
@@ -54,6 +56,7 @@ impl World {
             suspended: false,
             older: None,
             last_accepted: None,
+            version: 0,
             drifts: Vec::new(),
             swept: Swept::Live(Some(live.clone())),
             live: Some(live),
@@ -97,12 +100,34 @@ impl World {
         self.plan(true)
     }
 
+    /// Whether the API server takes this write, which is bound to the versions that were `planned` with, or written by
+    /// the plan itself.
+    fn takes(&self, step: &Step, planned: &Self, written: &BTreeSet<Box<str>>) -> bool {
+        let version = |world: &Self, name: &str| {
+            world.drifts.iter().find(|drift| *drift.name == *name).map(|drift| drift.resource_version.clone())
+        };
+        match step {
+            Step::Open { field, episode, .. } => {
+                !self.drifts.iter().any(|drift| *drift.field == **field && drift.episode == *episode)
+            }
+            Step::Prune { .. } => true,
+            Step::Adopt { .. } => self.version == planned.version,
+            Step::Refresh { drift, .. }
+            | Step::Close { drift, .. }
+            | Step::Refuse { drift, .. }
+            | Step::DropDecision { drift } => {
+                written.contains(drift) || version(self, drift) == version(planned, drift)
+            }
+        }
+    }
+
     /// One write, as the API server does it.
     fn write(&mut self, step: &Step) {
+        if let Step::Refresh { drift, .. } | Step::Close { drift, .. } | Step::DropDecision { drift } = step {
+            self.touch(drift);
+        }
         match step.clone() {
             Step::Open { field, episode, expected, actual } => {
-                let is_taken = self.drifts.iter().any(|drift| *drift.field == *field && drift.episode == episode);
-                assert!(!is_taken, "the API server refuses a second {field}-{episode}");
                 self.uids += 1;
                 self.drifts.push(KnownDrift {
                     name: format!("{field}-{episode}").into(),
@@ -121,6 +146,7 @@ impl World {
             Step::Refresh { drift, actual } => self.drift(&drift).actual = actual.into(),
             Step::Adopt { drift, field, value } => {
                 self.desired.insert(field, value);
+                self.version += 1;
                 self.last_accepted = Some(self.drift(&drift).mark());
             }
             Step::Close { drift, phase, .. } => self.drift(&drift).phase = phase,
@@ -158,6 +184,12 @@ impl World {
 
     fn annotate(&mut self, name: &str, decision: &str) {
         self.drift(name).accept = Some(decision.into());
+        self.touch(name);
+    }
+
+    fn touch(&mut self, name: &str) {
+        let drift = self.drift(name);
+        drift.resource_version = format!("{}+", drift.resource_version).into();
     }
 }
 
@@ -385,9 +417,16 @@ enum Happening {
     Sweep(bool),
     /// The operator works, and ends after that many writes.
     Work(usize),
+    /// Somebody acts after the operator has made its plan and before that many writes of it.
+    Race(Box<Happening>, usize),
 }
 
 fn happening() -> impl Strategy<Value = Happening> {
+    let race = (people(), 1..7_usize).prop_map(|(happening, writes)| Happening::Race(Box::new(happening), writes));
+    prop_oneof![4 => people(), 1 => race]
+}
+
+fn people() -> impl Strategy<Value = Happening> {
     let field = || prop::sample::select(vec!["name", "memory", "tags"]);
     prop_oneof![
         4 => (field(), 0..3_u8).prop_map(|(field, value)| Happening::Live(field, value)),
@@ -434,6 +473,7 @@ impl Watched {
             Happening::Destroy => world.live = None,
             Happening::Recreate => world.live = Some(droplet()),
             Happening::Desire(field, value) => {
+                world.version += 1;
                 world.desired.insert((*field).into(), value_of(field, *value));
             }
             Happening::Forget(field) => {
@@ -454,20 +494,33 @@ impl Watched {
             Happening::DeleteHistory => world.drifts.retain(KnownDrift::is_open),
             Happening::Sweep(true) => world.sweep(),
             Happening::Sweep(false) => world.swept = Swept::Nothing,
-            Happening::Work(writes) => self.work(*writes),
+            Happening::Work(writes) => self.work(*writes, None),
+            Happening::Race(other, writes) => self.work(*writes, Some(other)),
             Happening::Live(..) => {}
         }
         self.check();
     }
 
-    /// One pass that ends after some writes.
-    fn work(&mut self, writes: usize) {
+    /// One pass that ends after some writes, or at the first that the API server refuses.
+    fn work(&mut self, writes: usize, meanwhile: Option<&Happening>) {
         let is_blind = matches!(self.world.swept, Swept::Nothing);
         let plan = self.world.pass();
+        let planned = self.world.clone();
+        let mut written = BTreeSet::new();
+        if let Some(meanwhile) = meanwhile {
+            self.happen(meanwhile);
+        }
         for step in plan.steps.iter().take(writes) {
+            if !self.world.takes(step, &planned, &written) {
+                return;
+            }
+            if let Step::Refuse { drift, .. } = step {
+                written.insert(drift.clone());
+            }
             match step {
                 Step::Adopt { drift, value, .. } => {
-                    let known = self.world.drift(drift).clone();
+                    // A decision that is given anew only now comes after this one.
+                    let known = planned.drifts.iter().find(|known| known.name == *drift).unwrap().clone();
                     let demanded = known.accept.as_deref().filter(|text| *text != "true").unwrap_or(&known.actual);
                     assert!(shows(demanded, value), "adopted {value}, but {demanded} was decided");
                     self.adopted.insert(known.uid);
@@ -516,7 +569,7 @@ proptest! {
         // In the end the cloud can be read, and the operator is left to work.
         watched.happen(&Happening::Sweep(true));
         for _ in 0..8 {
-            watched.work(usize::MAX);
+            watched.work(usize::MAX, None);
         }
         let world = &mut watched.world;
         prop_assert_eq!(world.settle(), vec![]);
