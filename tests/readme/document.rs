@@ -1,0 +1,64 @@
+//! The README as a document: its fenced blocks and its tables.
+
+use std::{fs, path::Path};
+
+/// A file of the project.
+pub fn read(path: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
+    fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// A fenced block.
+#[derive(Debug)]
+pub struct Block {
+    /// The word after the fence.
+    pub language: String,
+    /// The line of the README where its text begins.
+    pub line: usize,
+    /// What is in it.
+    pub text: Vec<String>,
+}
+
+/// All fenced blocks of a document, in order.
+pub fn blocks(document: &str) -> Vec<Block> {
+    let mut blocks = Vec::new();
+    let mut open: Option<Block> = None;
+    for (number, line) in document.lines().enumerate() {
+        match (&mut open, line.strip_prefix("```")) {
+            (None, None) => {}
+            (None, Some(language)) => {
+                open = Some(Block { language: language.to_owned(), line: number + 2, text: Vec::new() });
+            }
+            (Some(block), None) => block.text.push(line.to_owned()),
+            (Some(_), Some(_)) => blocks.extend(open.take()),
+        }
+    }
+    assert!(open.is_none(), "a fence is never closed");
+    blocks
+}
+
+/// The rows of the tables whose first column has this title, each as its cells without back quotes.
+pub fn rows(document: &str, title: &str) -> Vec<Vec<String>> {
+    let mut rows = Vec::new();
+    let mut in_table = false;
+    for line in document.lines() {
+        let Some(inner) = line.strip_prefix("| ").and_then(|line| line.strip_suffix('|')) else {
+            in_table = false;
+            continue;
+        };
+        let cells: Vec<_> = inner.split(" |").map(|cell| cell.trim().replace('`', "")).collect();
+        if cells[0] == title {
+            in_table = true;
+        } else if in_table && !cells[0].starts_with("---") {
+            rows.push(cells);
+        }
+    }
+    assert!(!rows.is_empty(), "there is no table whose first column is {title}");
+    rows
+}
+
+/// Every `code span` of a document, fenced blocks left out.
+pub fn code_spans(document: &str) -> Vec<String> {
+    let outside: Vec<_> = document.split("```").step_by(2).collect();
+    outside.concat().split('`').skip(1).step_by(2).map(str::to_owned).collect()
+}

@@ -1,0 +1,47 @@
+//! What the tour is played on: what `cargo demo` starts, but with an operator that compares every second.
+
+use std::process::Command;
+
+use arcadia_operator::api;
+use control_plane::{ControlPlane, Namespace, Process};
+use digitalocean_simulator::{Options, RateLimits, Simulator};
+
+/// A namespace, the simulated fleet of the demo, and an operator.
+pub struct Stage {
+    pub namespace: Namespace,
+    pub simulator: Simulator,
+    operator: Process,
+    _folder: tempfile::TempDir,
+}
+
+impl Stage {
+    pub async fn start(name: &str) -> Self {
+        let control_plane = ControlPlane::shared().await.unwrap();
+        let kubectl = control_plane.kubectl();
+        kubectl.run_with_input(&["apply", "--server-side", "-f", "-"], &api::crds_as_yaml().unwrap()).await.unwrap();
+        let definitions = ["crd/provisionedresources.arcadia.cloud", "crd/drifts.arcadia.cloud"];
+        kubectl.run(&[["wait", "--for=condition=Established"], definitions].concat()).await.unwrap();
+
+        let namespace = control_plane.namespace(name).await.unwrap();
+        let fleet = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/simulator/fleets/demo.json");
+        let rate_limits = RateLimits { per_minute: 0, per_hour: 0, ..RateLimits::default() };
+        let options = Options { load: Some(fleet.into()), rate_limits, ..Options::default() };
+        let simulator = Simulator::start(options).await.unwrap();
+
+        let mut command = Command::new(env!("CARGO_BIN_EXE_arcadia-operator"));
+        command
+            .args(["run", "--sync-schedule", "1s", "--inventory-max-age", "10m", "--namespace", namespace.name()])
+            .args(["--requests-per-minute", "100000", "--requests-per-hour", "1000000"])
+            .env("KUBECONFIG", namespace.kubeconfig())
+            .env("DIGITALOCEAN_API_URL", simulator.url())
+            .env("DIGITALOCEAN_TOKEN", "demo");
+        let folder = tempfile::tempdir().unwrap();
+        let operator = Process::spawn(&command, &folder.path().join("operator.log")).unwrap();
+        Self { namespace, simulator, operator, _folder: folder }
+    }
+
+    /// The end of the operator's log.
+    pub fn log(&self) -> String {
+        self.operator.log_tail(30)
+    }
+}

@@ -1,0 +1,114 @@
+//! The README's tables say what the code says, no more and no less.
+
+use std::collections::BTreeSet;
+
+use arcadia_operator::{
+    api,
+    config::Cli,
+    digitalocean::{Kind, kinds},
+};
+use clap::CommandFactory;
+use serde_json::{Value, json};
+
+use crate::document::{code_spans, read, rows};
+
+fn first_cells(title: &str) -> BTreeSet<String> {
+    rows(&read("README.md"), title).into_iter().map(|row| row[0].clone()).collect()
+}
+
+/// The values of `pub const NAME: &str = "VALUE";` in a source file.
+fn constants(source: &str) -> BTreeSet<String> {
+    let values = source.lines().filter_map(|line| line.trim().strip_prefix("pub const ")?.split_once(": &str = \""));
+    values.filter_map(|(_, value)| value.strip_suffix("\";")).map(str::to_owned).collect()
+}
+
+#[test]
+fn flags_variables_and_defaults() {
+    let command = Cli::command();
+    let mut flags = BTreeSet::new();
+    for argument in command.get_arguments().filter(|argument| argument.get_long().is_some()) {
+        let name = argument.get_long().unwrap();
+        if ["help", "version"].contains(&name) {
+            continue;
+        }
+        let value = argument.get_value_names().map(|names| names[0].to_string()).unwrap_or_default();
+        let variable = argument.get_env().unwrap().to_string_lossy().into_owned();
+        let defaults: Vec<_> = argument.get_default_values().iter().map(|value| value.to_string_lossy()).collect();
+        // Defaults that are no value are said in the help.
+        let help = argument.get_help().unwrap().to_string().replace('`', "");
+        let said = help.split_once("[default: ").map(|(_, rest)| rest.trim_end_matches(']').to_owned());
+        let default = said.unwrap_or_else(|| defaults.join(","));
+        flags.insert(vec![format!("--{name} {value}"), variable, default]);
+    }
+    let documented: BTreeSet<_> = rows(&read("README.md"), "flag").into_iter().map(|row| row[..3].to_vec()).collect();
+    assert_eq!(documented, flags);
+}
+
+#[test]
+fn commands() {
+    let commands: BTreeSet<_> =
+        Cli::command().get_subcommands().map(|command| format!("arcadia-operator {}", command.get_name())).collect();
+    assert_eq!(first_cells("command"), commands);
+}
+
+#[test]
+fn conditions_and_reasons() {
+    let source = read("src/api/conditions.rs");
+    let (types, reasons) = source.split_once("pub mod reason {").unwrap();
+    assert_eq!(first_cells("reason"), constants(reasons));
+    let mut documented = first_cells("condition");
+    documented.insert("Resolved".to_owned());
+    assert_eq!(documented, constants(types));
+}
+
+#[test]
+fn annotations() {
+    assert_eq!(first_cells("annotation"), constants(&read("src/api/annotations.rs")));
+}
+
+#[test]
+fn events() {
+    let code = [read("src/drift/act.rs"), read("src/drift/controller.rs")].concat() + &read("src/api/conditions.rs");
+    for event in first_cells("event") {
+        assert!(code.contains(&format!("\"{event}\"")), "no event has the reason {event}");
+    }
+}
+
+#[test]
+fn metrics() {
+    let source = read("src/telemetry/metrics.rs");
+    let registered = source.split("registry.register(").skip(1).filter_map(|rest| rest.split('"').nth(1));
+    let registered: BTreeSet<_> = registered.map(|name| format!("arcadia_{name}")).collect();
+    // Counters are printed with a suffix.
+    let documented = first_cells("metric").into_iter().map(|name| name.trim_end_matches("_total").to_owned()).collect();
+    assert_eq!(registered, documented);
+}
+
+#[test]
+fn phases_and_field_selectors() {
+    let definitions: Vec<Value> = api::crds().iter().map(|definition| json!(definition)).collect();
+    let version = |index: usize| &definitions[index]["spec"]["versions"][0];
+    let phases = &version(1)["schema"]["openAPIV3Schema"]["properties"]["status"]["properties"]["phase"]["enum"];
+    let phases: BTreeSet<_> =
+        phases.as_array().unwrap().iter().map(|phase| phase.as_str().unwrap().to_owned()).collect();
+    assert_eq!(first_cells("phase"), phases);
+
+    let spans = code_spans(&read("README.md"));
+    for index in [0, 1] {
+        for field in version(index)["selectableFields"].as_array().unwrap() {
+            let path = field["jsonPath"].as_str().unwrap().trim_start_matches('.');
+            assert!(spans.iter().any(|span| span == path), "the field selector {path} is not in the README");
+        }
+    }
+}
+
+#[test]
+fn kinds_of_resources() {
+    let spans = code_spans(&read("README.md"));
+    for kind in Kind::all() {
+        assert!(spans.iter().any(|span| span == kind.name()), "the kind {kind} is not in the README");
+    }
+    let count = format!("the inventory of {} kinds", Kind::all().count());
+    assert!(read("README.md").contains(&count), "the README should speak of {count}");
+    assert!(read("docs/kinds.md").ends_with(&kinds::reference()), "docs/kinds.md: run `cargo xtask generate`");
+}
