@@ -128,7 +128,6 @@ pub struct Client(Arc<Shared>);
 
 struct Shared {
     http: reqwest::Client,
-    authorization: HeaderValue,
     config: Config,
     budget: Arc<Budget>,
     calls: Mutex<BTreeMap<(&'static str, u16), u64>>,
@@ -184,9 +183,9 @@ impl Client {
             builder = builder.no_proxy();
         }
         let http = builder.build().map_err(|error| Error::Config(format!("no HTTP client: {}", chain(&error))))?;
-        let authorization = config.token.header()?;
+        config.token.header()?;
         let budget = Budget::new(config.limits);
-        Ok(Self(Arc::new(Shared { http, authorization, config, budget, calls: Mutex::default() })))
+        Ok(Self(Arc::new(Shared { http, config, budget, calls: Mutex::default() })))
     }
 
     /// The document of one resource as text; nothing where it does not exist (404).
@@ -344,7 +343,7 @@ impl Client {
         let permit = shared.budget.acquire(call.priority, lane).await;
         let mut status = 0;
         let outcome = async {
-            let request = shared.http.get(call.url.clone()).header(AUTHORIZATION, shared.authorization.clone());
+            let request = shared.http.get(call.url.clone()).header(AUTHORIZATION, shared.config.token.header()?);
             let response = request.send().await.map_err(|error| self.broken(call, &error, tries))?;
             status = response.status().as_u16();
             if let (None, Some(told)) = (lane, told(response.headers())) {

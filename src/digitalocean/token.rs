@@ -1,15 +1,30 @@
 //! The API token, in a type that cannot be printed.
 
-use std::fmt;
+use std::{
+    fmt, fs, io,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::SystemTime,
+};
 
 use reqwest::header::HeaderValue;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::Error;
 
-/// A DigitalOcean API token. It prints as `Token(hidden)` and is overwritten in memory when dropped.
+/// A DigitalOcean API token. It prints as `Token(hidden)` and is overwritten in memory when dropped. One that came from
+/// a file is read again when the file changes. Clones share it.
 #[derive(Clone)]
-pub struct Token(SecretString);
+pub struct Token {
+    text: Arc<Mutex<Text>>,
+    file: Option<PathBuf>,
+}
+
+struct Text {
+    secret: SecretString,
+    /// Of the file, when it was read.
+    modified: Option<SystemTime>,
+}
 
 impl Token {
     /// Takes the token's text; surrounding white space, as secrets read from files have, is dropped.
@@ -17,22 +32,27 @@ impl Token {
     /// # Errors
     /// Where nothing is left, or what is left cannot stand in a header. The message does not repeat the text.
     pub fn new(text: &str) -> Result<Self, Error> {
-        let text = text.trim();
-        if text.is_empty() {
-            return Err(Error::Config("the DigitalOcean token is empty: set DIGITALOCEAN_TOKEN".into()));
-        }
-        if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
-            return Err(Error::Config(
-                "the DigitalOcean token has characters that no token has (white space or non-ASCII): check where it comes from"
-                    .into(),
-            ));
-        }
-        Ok(Self(SecretString::from(text)))
+        let secret = checked(text)?;
+        Ok(Self { text: Arc::new(Mutex::new(Text { secret, modified: None })), file: None })
+    }
+
+    /// Takes the token from a file, now and whenever the file changes, as a mounted Secret does when it is renewed.
+    ///
+    /// # Errors
+    /// Where the file cannot be read, or holds no token.
+    pub fn from_file(path: &Path) -> Result<Self, Error> {
+        let unusable = |why: &dyn fmt::Display| Error::Config(format!("the token file {}: {why}", path.display()));
+        let modified = modified(path).map_err(|error| unusable(&error))?;
+        let text = fs::read_to_string(path).map_err(|error| unusable(&error))?;
+        let secret = checked(&text).map_err(|error| unusable(&error))?;
+        let text = Arc::new(Mutex::new(Text { secret, modified: Some(modified) }));
+        Ok(Self { text, file: Some(path.to_owned()) })
     }
 
     /// The `Authorization` header, marked so that HTTP libraries neither log nor index it.
     pub(super) fn header(&self) -> Result<HeaderValue, Error> {
-        let mut value = HeaderValue::try_from(format!("Bearer {}", self.0.expose_secret()))
+        self.refresh();
+        let mut value = HeaderValue::try_from(format!("Bearer {}", self.text().secret.expose_secret()))
             .map_err(|_| Error::Config("the DigitalOcean token cannot stand in a header".into()))?;
         value.set_sensitive(true);
         Ok(value)
@@ -40,8 +60,48 @@ impl Token {
 
     /// `text` without the token, should a server have echoed it.
     pub(super) fn redact(&self, text: &str) -> String {
-        text.replace(self.0.expose_secret(), "(token)")
+        text.replace(self.text().secret.expose_secret(), "(token)")
     }
+
+    /// Reads the file again, if it changed. A file that is gone or half written leaves the token as it was.
+    fn refresh(&self) {
+        let Some(path) = &self.file else { return };
+        let Ok(modified) = modified(path) else { return };
+        if self.text().modified == Some(modified) {
+            return;
+        }
+        let read = fs::read_to_string(path).map_err(|error| error.to_string());
+        match read.and_then(|text| checked(&text).map_err(|error| error.to_string())) {
+            Ok(secret) => {
+                *self.text() = Text { secret, modified: Some(modified) };
+                tracing::info!(file = %path.display(), "read the DigitalOcean token again");
+            }
+            Err(error) => tracing::warn!(file = %path.display(), error, "kept the DigitalOcean token as it was"),
+        }
+    }
+
+    fn text(&self) -> MutexGuard<'_, Text> {
+        // Nothing that holds the lock can panic half-way through a change.
+        self.text.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn modified(path: &Path) -> io::Result<SystemTime> {
+    fs::metadata(path)?.modified()
+}
+
+fn checked(text: &str) -> Result<SecretString, Error> {
+    let text = text.trim();
+    if text.is_empty() {
+        return Err(Error::Config("the DigitalOcean token is empty: set DIGITALOCEAN_TOKEN".into()));
+    }
+    if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(Error::Config(
+            "the DigitalOcean token has characters that no token has (white space or non-ASCII): check where it comes from"
+                .into(),
+        ));
+    }
+    Ok(SecretString::from(text))
 }
 
 impl fmt::Debug for Token {
@@ -62,6 +122,32 @@ mod tests {
         assert_eq!(header.as_bytes(), b"Bearer dop_v1_secret");
         assert!(!format!("{header:?}").contains("secret"));
         assert_eq!(token.redact("no dop_v1_secret here"), "no (token) here");
+    }
+
+    #[test]
+    fn a_token_in_a_file_is_read_again_when_it_changes() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("token");
+        let write = |text: &str, second: u64| {
+            fs::write(&path, text).unwrap();
+            let time = SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(second);
+            fs::File::options().write(true).open(&path).unwrap().set_modified(time).unwrap();
+        };
+        write("first\n", 1);
+        let token = Token::from_file(&path).unwrap();
+        let says = || String::from_utf8(token.clone().header().unwrap().as_bytes().to_vec()).unwrap();
+        assert_eq!(says(), "Bearer first");
+        write("second\n", 2);
+        assert_eq!(says(), "Bearer second");
+        // Renewed in two steps, or gone for a moment.
+        write("", 3);
+        assert_eq!(says(), "Bearer second");
+        fs::remove_file(&path).unwrap();
+        assert_eq!(says(), "Bearer second");
+        write("third", 4);
+        assert_eq!(says(), "Bearer third");
+        let missing = Token::from_file(Path::new("/does/not/exist")).unwrap_err().to_string();
+        assert!(missing.contains("/does/not/exist"), "{missing}");
     }
 
     #[test]
