@@ -46,7 +46,8 @@ pub fn rows(document: &str, title: &str) -> Vec<Vec<String>> {
             in_table = false;
             continue;
         };
-        let cells: Vec<_> = inner.split(" |").map(|cell| cell.trim().replace('`', "")).collect();
+        let cell = |text: &str| text.trim().replace('`', "").replace("\\|", "|");
+        let cells: Vec<_> = inner.split(" |").map(cell).collect();
         if cells[0] == title {
             in_table = true;
         } else if in_table && !cells[0].starts_with("---") {
