@@ -56,7 +56,7 @@ pub struct RunArgs {
           value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub drift_history_limit: u16,
 
-    /// File that holds the DigitalOcean token [default: `DIGITALOCEAN_TOKEN` or `DIGITALOCEAN_ACCESS_TOKEN`]
+    /// File that holds the DigitalOcean token, read again when it changes [default: `DIGITALOCEAN_TOKEN` or `DIGITALOCEAN_ACCESS_TOKEN`]
     #[arg(long, env = "ARCADIA_DIGITALOCEAN_TOKEN_FILE", value_name = "FILE")]
     pub digitalocean_token_file: Option<PathBuf>,
 
@@ -73,6 +73,15 @@ pub struct RunArgs {
     #[arg(long, env = "ARCADIA_REQUESTS_PER_HOUR", default_value = "5000", value_name = "N",
           value_parser = clap::value_parser!(u32).range(1..))]
     pub requests_per_hour: u32,
+
+    /// Act only while holding a Lease, so that further replicas stand by [default: true]
+    #[arg(long, env = "ARCADIA_LEADER_ELECT", default_value = "true", default_missing_value = "true", num_args = 0..=1,
+          action = clap::ArgAction::Set, hide_default_value = true, value_name = "true|false")]
+    pub leader_elect: bool,
+
+    /// Namespace of the Lease [default: `POD_NAMESPACE`, or the namespace of the cluster's configuration]
+    #[arg(long, env = "ARCADIA_LEASE_NAMESPACE", value_name = "NAME")]
+    pub lease_namespace: Option<String>,
 
     /// Address that serves /livez, /readyz and /metrics [default: none]
     #[arg(long, env = "ARCADIA_METRICS_ADDRESS", value_name = "ADDRESS:PORT")]
@@ -100,14 +109,6 @@ pub enum ConfigError {
         "no DigitalOcean token: set DIGITALOCEAN_TOKEN (or DIGITALOCEAN_ACCESS_TOKEN), or --digitalocean-token-file"
     )]
     NoToken,
-    /// The token's file.
-    #[error("--digitalocean-token-file {}: {source}", path.display())]
-    TokenFile {
-        /// The file.
-        path: PathBuf,
-        /// Why it cannot be read.
-        source: std::io::Error,
-    },
     /// The cloud's settings.
     #[error(transparent)]
     DigitalOcean(#[from] digitalocean::Error),
@@ -149,17 +150,15 @@ impl RunArgs {
     }
 
     fn token(&self) -> Result<Token, ConfigError> {
-        let text = match &self.digitalocean_token_file {
-            Some(path) => {
-                std::fs::read_to_string(path).map_err(|source| ConfigError::TokenFile { path: path.clone(), source })?
-            }
-            // Not flags: a command line can be read by everybody on the machine.
-            None => ["DIGITALOCEAN_TOKEN", "DIGITALOCEAN_ACCESS_TOKEN"]
-                .into_iter()
-                .filter_map(|name| std::env::var(name).ok())
-                .find(|text| !text.trim().is_empty())
-                .ok_or(ConfigError::NoToken)?,
-        };
-        Ok(Token::new(text.trim())?)
+        if let Some(path) = &self.digitalocean_token_file {
+            return Ok(Token::from_file(path)?);
+        }
+        // Not flags: a command line can be read by everybody on the machine.
+        let text = ["DIGITALOCEAN_TOKEN", "DIGITALOCEAN_ACCESS_TOKEN"]
+            .into_iter()
+            .filter_map(|name| std::env::var(name).ok())
+            .find(|text| !text.trim().is_empty())
+            .ok_or(ConfigError::NoToken)?;
+        Ok(Token::new(&text)?)
     }
 }

@@ -2,18 +2,39 @@
 
 use std::{sync::Arc, time::Duration};
 
+use k8s_openapi::api::coordination::v1::Lease;
 use kube::{Api, Client, Config, api::ListParams};
-use tokio::signal::unix::{SignalKind, signal};
-use tracing::info;
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    sync::watch,
+    task::JoinHandle,
+    time::{Instant, sleep, timeout},
+};
+use tracing::{info, warn};
 
 use crate::{
-    api::{Drift, ProvisionedResource},
+    api::{Drift, OPERATOR, ProvisionedResource},
     config::{ConfigError, RunArgs},
     digitalocean::{self, Inventory},
     drift::controller::{self, Context, Settings},
-    kube_ext::call::{self, bounded},
+    kube_ext::{
+        call::{self, bounded},
+        fence,
+        leader::{self, Candidate, Leadership},
+    },
     telemetry::{http, logs, metrics::Metrics},
 };
+
+/// How long what is under way may take after SIGTERM. With the events and the lease it is well within the 30 s that
+/// Kubernetes gives a pod to end.
+const FINISH: Duration = Duration::from_secs(20);
+/// How long events may take then: another replica waits for the lease.
+const TELL: Duration = Duration::from_secs(1);
+/// How often the API server is asked whether it answers, and how long it may take: `/readyz` tells.
+const ASK: Duration = Duration::from_secs(2);
+const LONGEST_ANSWER: Duration = Duration::from_secs(3);
+/// A watch that brings nothing for that long, not even the API server's bookmark of every minute, is broken.
+const LONGEST_SILENCE: Duration = Duration::from_mins(3);
 
 /// Why the operator cannot work, in one line that says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -40,6 +61,15 @@ pub enum Error {
         "the cluster has no {0}: apply the definitions with: arcadia-operator crds | kubectl apply --server-side -f -"
     )]
     NoDefinition(&'static str),
+    /// The lease.
+    #[error("{source}; --leader-elect=false runs a single replica without a lease")]
+    Lease {
+        /// Why it cannot be read.
+        source: call::Error,
+    },
+    /// A mistake in this program.
+    #[error("all workers have ended, as the log says")]
+    Ended,
     /// The address for metrics.
     #[error("--metrics-address: {0}")]
     Metrics(std::io::Error),
@@ -48,7 +78,7 @@ pub enum Error {
     Signal(std::io::Error),
 }
 
-/// Runs until SIGTERM or SIGINT.
+/// Runs until SIGTERM or SIGINT. Losing the lease ends the whole process at once, see [`leader::end`].
 ///
 /// # Errors
 /// When it cannot begin to work.
@@ -63,39 +93,140 @@ pub async fn run(args: RunArgs) -> Result<(), Error> {
         history: usize::from(args.drift_history_limit),
     };
     let cloud = digitalocean::Client::new(args.digitalocean()?)?;
-    let client = connect(&settings.namespaces).await?;
+    // Before anything that takes time: to the first process of a container, no signal has an effect by itself.
+    let mut stop = Stop::listen()?;
+    let leadership = if args.leader_elect { Leadership::standby() } else { Leadership::unelected() };
+    let cluster = tokio::select! {
+        cluster = Cluster::connect(&args, &leadership) => cluster?,
+        () = stop.asked() => return Ok(()),
+    };
     // Not before: what keeps it from starting is one line, said by main.
     logs::start(args.log_format);
     info!(version = env!("CARGO_PKG_VERSION"), sync = %settings.sync, max_age = ?settings.max_age, "arcadia-operator starts");
 
     let inventory = Inventory::new(cloud.clone(), digitalocean::Settings::default());
-    let context = Context::new(client, inventory, Metrics::default(), settings);
+    let context = Context::new(cluster.client.clone(), inventory, Metrics::default(), settings, leadership.clone());
+    context.liveness.start();
     if let Some(address) = args.metrics_address {
         let usage = Arc::new(move || cloud.usage());
-        http::serve(address, http::Health { context: context.clone(), usage }).await.map_err(Error::Metrics)?;
+        let health = http::Health { context: context.clone(), usage, api_server: cluster.clone().ask() };
+        http::serve(address, health).await.map_err(Error::Metrics)?;
     }
-    let mut terminate = signal(SignalKind::terminate()).map_err(Error::Signal)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(Error::Signal)?;
-    tokio::select! {
-        () = controller::run(context) => {}
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
-    // Every write stands for itself and the next start goes on from the objects: there is nothing to put away.
+    let candidate = args.leader_elect.then(|| {
+        let candidate = Candidate::new(cluster.direct.clone(), &cluster.lease_namespace, leadership);
+        (stand(candidate.clone()), candidate)
+    });
+    let mut controller = tokio::spawn(controller::run(context.clone()));
+    let is_asked = tokio::select! {
+        () = stop.asked() => true,
+        _ = &mut controller => false,
+    };
+
     info!("arcadia-operator stops");
-    Ok(())
+    context.stop.cancel();
+    // Still the leader: what is under way is finished. What is not by then is taken up from the objects by the next.
+    if is_asked && timeout(FINISH, controller).await.is_err() {
+        warn!("some work is not finished; the next leader goes on with it");
+    }
+    if timeout(TELL, context.events.flush()).await.is_err() {
+        warn!("some events were not published");
+    }
+    if let Some((standing, candidate)) = candidate {
+        standing.abort();
+        let _ = standing.await;
+        candidate.release().await;
+    }
+    if is_asked { Ok(()) } else { Err(Error::Ended) }
 }
 
-/// A client of a cluster that answers and has the definitions.
-async fn connect(namespaces: &[String]) -> Result<Client, Error> {
-    let mut config = Config::infer().await.map_err(|error| Error::NoCluster(error.to_string()))?;
-    config.connect_timeout = Some(Duration::from_secs(5));
-    let server = config.cluster_url.to_string();
-    let client = Client::try_from(config).map_err(|error| Error::NoCluster(error.to_string()))?;
-    let namespace = namespaces.first().map(String::as_str);
-    check(&client, namespace, &server, "ProvisionedResource", api_of::<ProvisionedResource>).await?;
-    check(&client, namespace, &server, "Drift", api_of::<Drift>).await?;
-    Ok(client)
+/// Stands for the lease until it is lost, which ends the process.
+fn stand(candidate: Candidate) -> JoinHandle<()> {
+    tokio::spawn(async move { leader::end(&candidate.stand().await) })
+}
+
+/// SIGTERM and SIGINT.
+struct Stop {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Stop {
+    fn listen() -> Result<Self, Error> {
+        let listen = |kind| signal(kind).map_err(Error::Signal);
+        Ok(Self { terminate: listen(SignalKind::terminate())?, interrupt: listen(SignalKind::interrupt())? })
+    }
+
+    async fn asked(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+/// A cluster that answers and has the definitions.
+#[derive(Clone)]
+struct Cluster {
+    /// For all work: lets out only what the lease allows.
+    client: Client,
+    /// For the lease itself and for health: without retries, and every answer is quick or none.
+    direct: Client,
+    /// Of the first watch.
+    namespace: Option<String>,
+    lease_namespace: String,
+    server: String,
+}
+
+impl Cluster {
+    async fn connect(args: &RunArgs, leadership: &Leadership) -> Result<Self, Error> {
+        let no_cluster = |error: kube::Error| Error::NoCluster(error.to_string());
+        let mut config = Config::infer().await.map_err(|error| Error::NoCluster(error.to_string()))?;
+        config.connect_timeout = Some(Duration::from_secs(5));
+        let mut direct = config.clone();
+        direct.default_retry = false;
+        direct.connect_timeout = Some(LONGEST_ANSWER);
+        direct.read_timeout = Some(LONGEST_ANSWER);
+        config.read_timeout = Some(LONGEST_SILENCE);
+        let pod_namespace = || std::env::var("POD_NAMESPACE").ok().filter(|namespace| !namespace.is_empty());
+        let cluster = Self {
+            direct: Client::try_from(direct).map_err(no_cluster)?,
+            client: fence::client(&config, leadership).map_err(no_cluster)?,
+            namespace: args.namespaces.first().cloned(),
+            lease_namespace: args.lease_namespace.clone().or_else(pod_namespace).unwrap_or(config.default_namespace),
+            server: config.cluster_url.to_string(),
+        };
+        cluster.check(&cluster.client).await?;
+        if args.leader_elect {
+            let leases = Api::<Lease>::namespaced(cluster.direct.clone(), &cluster.lease_namespace);
+            let doing = format!("reading Lease {}/{OPERATOR}", cluster.lease_namespace);
+            bounded(&doing, leases.get_opt(OPERATOR)).await.map_err(|source| Error::Lease { source })?;
+        }
+        Ok(cluster)
+    }
+
+    /// Whether the API server answers and has the definitions.
+    async fn check(&self, client: &Client) -> Result<(), Error> {
+        let (namespace, server) = (self.namespace.as_deref(), self.server.as_str());
+        check(client, namespace, server, "ProvisionedResource", api_of::<ProvisionedResource>).await?;
+        check(client, namespace, server, "Drift", api_of::<Drift>).await
+    }
+
+    /// Asks that again and again, until nobody wants to know any more.
+    fn ask(self) -> watch::Receiver<http::Answer> {
+        let (answers, answer) = watch::channel(http::Answer { at: Instant::now(), trouble: None });
+        tokio::spawn(async move {
+            while !answers.is_closed() {
+                let trouble = match timeout(LONGEST_ANSWER, self.check(&self.direct)).await {
+                    Ok(Ok(())) => None,
+                    Ok(Err(error)) => Some(error.to_string()),
+                    Err(_) => Some(format!("the API server does not answer within {} s", LONGEST_ANSWER.as_secs())),
+                };
+                answers.send_replace(http::Answer { at: Instant::now(), trouble });
+                sleep(ASK).await;
+            }
+        });
+        answer
+    }
 }
 
 fn api_of<K>(client: &Client, namespace: Option<&str>) -> Api<K>

@@ -16,6 +16,7 @@ use kube::{
 };
 use serde::de::DeserializeOwned;
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
 use super::{
@@ -31,10 +32,11 @@ use crate::{
     kube_ext::{
         call,
         events::{Events, News},
+        leader::Leadership,
         queue::Queue,
     },
     schedule::Schedule,
-    telemetry::metrics::Metrics,
+    telemetry::{liveness::Liveness, metrics::Metrics},
 };
 
 /// How many records are worked on at a time: as many writes as the API server takes side by side.
@@ -48,6 +50,9 @@ const LONGEST_ASK: Duration = Duration::from_secs(20);
 
 /// How long a decision waits for the live resource when it could not be read.
 const ASK_AGAIN: Duration = Duration::from_secs(5);
+
+/// How long one record may be worked on, and one event of a watch: far longer than all limits of its calls together.
+const LONGEST_ROUND: Duration = Duration::from_mins(10);
 
 /// What the controller is told.
 #[derive(Clone, Debug)]
@@ -76,6 +81,12 @@ pub struct Context {
     pub metrics: Metrics,
     /// What it was told.
     pub settings: Settings,
+    /// Whether this process acts or stands by.
+    pub leadership: Leadership,
+    /// Told when no new work may begin.
+    pub stop: CancellationToken,
+    /// Whether the loops go on.
+    pub liveness: Liveness,
     pub(super) queue: Queue<RecordKey>,
     pub(super) sweeps: Sweeps,
     index: Mutex<Index>,
@@ -93,13 +104,22 @@ struct Loaded {
 impl Context {
     /// A controller that has not begun.
     #[must_use]
-    pub fn new(client: Client, inventory: Inventory, metrics: Metrics, settings: Settings) -> Arc<Self> {
+    pub fn new(
+        client: Client,
+        inventory: Inventory,
+        metrics: Metrics,
+        settings: Settings,
+        leadership: Leadership,
+    ) -> Arc<Self> {
         Arc::new(Self {
             events: Events::start(&client),
             client,
             inventory,
             metrics,
             settings,
+            leadership,
+            stop: CancellationToken::new(),
+            liveness: Liveness::default(),
             queue: Queue::default(),
             sweeps: Sweeps::default(),
             index: Mutex::default(),
@@ -121,9 +141,10 @@ impl Context {
         loaded.records >= wanted && loaded.drifts >= wanted
     }
 
-    /// Queues these records, once all are known: the sweeps hand over the first ones, whole kinds at a time.
+    /// Queues these records, once all are known and this process acts: the sweeps hand over the first ones, whole kinds
+    /// at a time.
     fn look_at(&self, affected: Vec<RecordKey>) {
-        if self.is_loaded() {
+        if self.is_loaded() && self.leadership.is_leader() {
             self.queue.extend(affected);
         }
     }
@@ -143,37 +164,55 @@ impl Context {
     }
 }
 
-/// Runs until the process ends.
+/// Reads the records and drifts at once, and acts on them from when this process is the leader until it is told to
+/// stop. What is under way then is finished.
 pub async fn run(context: Arc<Context>) {
-    let records = tokio::spawn(watch_records(context.clone()));
-    let drifts = tokio::spawn(watch_drifts(context.clone()));
-    let mut loaded = context.loaded.subscribe();
-    while !context.is_loaded() {
-        if loaded.changed().await.is_err() {
-            return;
-        }
+    tokio::spawn(watch_records(context.clone()));
+    tokio::spawn(watch_drifts(context.clone()));
+    tokio::select! {
+        () = context.stop.cancelled() => return,
+        () = known(&context) => {}
     }
-    let (count, kinds) = {
-        let index = context.index();
-        (index.len(), index.kinds())
-    };
-    info!(records = count, kinds = kinds.len(), "all records and drifts are known");
+    tokio::select! {
+        () = context.stop.cancelled() => return,
+        () = context.leadership.acquired() => {}
+    }
+    let kinds = context.index().kinds();
     for kind in kinds {
         context.sweeps.start(&context, kind);
     }
     let workers = (0..WORKERS).map(|_| tokio::spawn(work(context.clone())));
-    let all = futures::future::join_all(workers.chain([records, drifts]));
-    for ended in all.await {
+    for ended in futures::future::join_all(workers).await {
         if let Err(error) = ended {
             error!(%error, "a part of the controller ended");
         }
     }
 }
 
+/// Waits until every record and drift is known.
+async fn known(context: &Context) {
+    let mut loaded = context.loaded.subscribe();
+    while !context.is_loaded() {
+        // The sender is the context's: it does not end before.
+        let _ = loaded.changed().await;
+    }
+    let (records, kinds) = {
+        let index = context.index();
+        (index.len(), index.kinds().len())
+    };
+    info!(records, kinds, "all records and drifts are known");
+}
+
 /// Works on one record after the other.
 async fn work(context: Arc<Context>) {
+    let pulse = context.liveness.enter("a worker", LONGEST_ROUND);
     loop {
-        let key = context.queue.next().await;
+        let key = tokio::select! {
+            biased;
+            () = context.stop.cancelled() => return pulse.leave(),
+            key = context.queue.next() => key,
+        };
+        pulse.begin();
         let outcome = reconcile(&key, &context).await;
         match &outcome {
             Ok(Next::Settled) => context.queue.done(&key),
@@ -192,6 +231,7 @@ async fn work(context: Arc<Context>) {
             }
         }
         context.metrics.reconciled(outcome.as_ref().map_or_else(call::Error::category, |_| "ok"));
+        pulse.rest();
     }
 }
 
@@ -219,7 +259,11 @@ async fn reconcile(key: &RecordKey, context: &Arc<Context>) -> Result<Next, call
         // A decision binds to the live value of this moment, not of the last sweep.
         let asked = context.inventory.fetch(&entry.record.resource);
         // A token that is out of calls makes every call wait; other records must not wait with this one.
-        let answer = tokio::time::timeout(LONGEST_ASK, asked).await;
+        let answer = tokio::select! {
+            answer = tokio::time::timeout(LONGEST_ASK, asked) => answer,
+            // The decision stands on the object; the next leader finds it there.
+            () = context.stop.cancelled() => return Ok(Next::Settled),
+        };
         let fresh = read(&entry.record.resource, answer.unwrap_or(Observation::Unknown(UnknownReason::NotYet)));
         is_waiting = matches!(fresh, Known::Nothing(..));
         if !is_waiting {
@@ -338,8 +382,10 @@ fn tell_stale(act: &Act<'_>, situation: &Situation) {
 }
 
 async fn watch_records(context: Arc<Context>) {
+    let pulse = context.liveness.enter("the watch of ProvisionedResources", LONGEST_ROUND);
     let mut events = watch_all::<ProvisionedResource>(&context);
     while let Some((scope, event)) = events.next().await {
+        pulse.begin();
         let affected = {
             let mut index = context.index();
             match event {
@@ -363,12 +409,15 @@ async fn watch_records(context: Arc<Context>) {
             }
         };
         context.look_at(affected);
+        pulse.rest();
     }
 }
 
 async fn watch_drifts(context: Arc<Context>) {
+    let pulse = context.liveness.enter("the watch of Drifts", LONGEST_ROUND);
     let mut events = watch_all::<Drift>(&context);
     while let Some((scope, event)) = events.next().await {
+        pulse.begin();
         let affected = {
             let mut index = context.index();
             match event {
@@ -386,6 +435,7 @@ async fn watch_drifts(context: Arc<Context>) {
             }
         };
         context.look_at(affected);
+        pulse.rest();
     }
 }
 

@@ -26,6 +26,8 @@ const ASK_SINGLY: usize = 16;
 const GATHER: Duration = Duration::from_millis(100);
 /// After a failed sweep, the next one comes after this time, doubled for each further failure, unless it is due before.
 const RETRY: Duration = Duration::from_secs(15);
+/// How long one sweep may take: far longer than a token that is out of calls waits for new ones.
+const LONGEST_SWEEP: Duration = Duration::from_hours(3);
 /// As long as nothing else is due.
 const IDLE: Duration = Duration::from_hours(24);
 
@@ -116,6 +118,7 @@ impl Sweep {
     }
 
     async fn run(mut self, mut asks: UnboundedReceiver<RecordKey>) {
+        let pulse = self.context.liveness.enter("a sweep", LONGEST_SWEEP);
         loop {
             let wake = tokio::select! {
                 biased;
@@ -127,13 +130,15 @@ impl Sweep {
                     None => Wake::End,
                 },
             };
+            pulse.begin();
             match wake {
                 Wake::Sync => self.sync(&[]).await,
                 Wake::Detect => self.detect(),
                 Wake::Stale => self.distrust(),
                 Wake::Asked(keys) => self.answer(keys).await,
-                Wake::End => return,
+                Wake::End => return pulse.leave(),
             }
+            pulse.rest();
         }
     }
 

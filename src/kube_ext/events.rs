@@ -7,7 +7,7 @@ use kube::{
     Client,
     runtime::events::{Event, EventType, Recorder, Reporter},
 };
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tracing::warn;
 
 use crate::{api::OPERATOR, kube_ext::call};
@@ -40,6 +40,8 @@ pub struct News {
 #[derive(Clone)]
 pub struct Events {
     sender: mpsc::Sender<News>,
+    /// How many were handed in and neither published nor lost yet.
+    pending: watch::Sender<usize>,
 }
 
 impl Events {
@@ -47,24 +49,41 @@ impl Events {
     #[must_use]
     pub fn start(client: &Client) -> Self {
         let (sender, receiver) = mpsc::channel(WAITING);
+        let pending = watch::Sender::default();
         let receiver = std::sync::Arc::new(tokio::sync::Mutex::new(receiver));
         for _ in 0..SENDERS {
             // A recorder each: news of one object never race, since a series is kept by the recorder that began it.
             let recorder = Recorder::new(client.clone(), Reporter::from(OPERATOR));
-            tokio::spawn(publish_all(recorder, receiver.clone()));
+            tokio::spawn(publish_all(recorder, receiver.clone(), pending.clone()));
         }
-        Self { sender }
+        Self { sender, pending }
     }
 
     /// Hands in an event. It is dropped when far too many wait.
     pub fn publish(&self, news: News) {
+        self.pending.send_modify(|pending| *pending += 1);
         if let Err(error) = self.sender.try_send(news) {
+            settle(&self.pending);
             warn!(%error, "dropped an event");
         }
     }
+
+    /// Waits until all that was handed in is published or lost.
+    pub async fn flush(&self) {
+        // The sender is this very value: it does not end before.
+        let _ = self.pending.subscribe().wait_for(|pending| *pending == 0).await;
+    }
 }
 
-async fn publish_all(recorder: Recorder, receiver: std::sync::Arc<tokio::sync::Mutex<mpsc::Receiver<News>>>) {
+fn settle(pending: &watch::Sender<usize>) {
+    pending.send_modify(|pending| *pending = pending.saturating_sub(1));
+}
+
+async fn publish_all(
+    recorder: Recorder,
+    receiver: std::sync::Arc<tokio::sync::Mutex<mpsc::Receiver<News>>>,
+    pending: watch::Sender<usize>,
+) {
     loop {
         let next = receiver.lock().await.recv().await;
         let Some(news) = next else { return };
@@ -76,7 +95,9 @@ async fn publish_all(recorder: Recorder, receiver: std::sync::Arc<tokio::sync::M
             secondary: news.related,
         };
         let doing = format!("publishing event {}", news.reason);
-        if let Err(error) = call::bounded(&doing, recorder.publish(&event, &news.about)).await {
+        let published = call::bounded(&doing, recorder.publish(&event, &news.about)).await;
+        settle(&pending);
+        if let Err(error) = published {
             warn!(object = news.about.name, %error, "lost an event");
             tokio::time::sleep(Duration::from_millis(200)).await;
         }

@@ -2,4 +2,6 @@
 
 pub mod call;
 pub mod events;
+pub mod fence;
+pub mod leader;
 pub mod queue;

@@ -10,6 +10,7 @@
 
 mod decisions;
 mod faults;
+mod ha;
 mod lifecycle;
 mod program;
 mod smoke;

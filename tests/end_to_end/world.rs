@@ -83,6 +83,18 @@ impl World {
 
     /// Starts it (again) with the same arguments.
     pub fn restart_operator(&mut self) {
+        self.operator = None;
+        if self.starts > 0 {
+            // A new one would wait until the lease of the last one has run out, since it cannot know that it is dead.
+            let mut delete = Command::new(self.kubectl().program());
+            delete.args(["delete", "lease", "arcadia-operator", "--ignore-not-found", "-n", &self.installation.namespace]);
+            assert!(delete.env("KUBECONFIG", self.namespace.kubeconfig()).status().unwrap().success());
+        }
+        self.operator = Some(self.spawn_operator(&[], &[]));
+    }
+
+    /// One more operator with the same arguments and more.
+    pub fn spawn_operator(&mut self, arguments: &[&str], environment: &[(&str, &str)]) -> Process {
         self.starts += 1;
         let mut command = Command::new(env!("CARGO_BIN_EXE_arcadia-operator"));
         command.arg("run");
@@ -95,14 +107,18 @@ impl World {
         if !self.arguments.iter().any(|argument| argument == "--inventory-max-age") {
             command.args(["--inventory-max-age", "10m"]);
         }
-        command.args(["--namespace", self.namespace.name()]).args(&self.arguments);
+        for namespace in &self.installation.watched {
+            command.args(["--namespace", namespace]);
+        }
+        command.args(["--lease-namespace", &self.installation.namespace]).args(&self.arguments).args(arguments);
         command
             .env("KUBECONFIG", &self.kubeconfig)
             .env("DIGITALOCEAN_API_URL", self.simulator.url())
             .env("DIGITALOCEAN_TOKEN", TOKEN)
-            .env("RUST_LOG", "arcadia_operator=debug,warn");
+            .env("RUST_LOG", "arcadia_operator=debug,warn")
+            .envs(environment.iter().copied());
         let log = self.folder.path().join(format!("operator-{}.log", self.starts));
-        self.operator = Some(Process::spawn(&command, &log).unwrap());
+        Process::spawn(&command, &log).unwrap()
     }
 
     pub fn kill_operator(&mut self) {

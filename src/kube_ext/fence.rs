@@ -1,0 +1,145 @@
+//! A client of the API server that only lets out what the lease allows.
+//!
+//! Checking before a call is made would not do: a process can be stopped between the check and the write, for longer
+//! than its lease lasts, and go on as if nothing had been. So the bytes themselves are checked, below the retries, the
+//! connection pool and TLS, right before they go to the kernel. A process that was leader and may be so no longer ends
+//! there. A standby is refused every request that is not a read.
+
+use std::{
+    future::Future,
+    io::{self, IoSlice},
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use http::{Method, Request, Uri};
+use hyper::rt::{Read, ReadBufCursor, Write};
+use hyper_timeout::TimeoutConnector;
+use hyper_util::{
+    client::legacy::{
+        self,
+        connect::{Connected, Connection, HttpConnector},
+    },
+    rt::TokioExecutor,
+};
+use kube::{
+    Client, Config,
+    client::{Body, ConfigExt, retry::RetryPolicy},
+};
+use tower::{BoxError, Service, ServiceBuilder, filter::FilterLayer, retry::RetryLayer};
+
+use super::leader::{Leadership, Lost, Permit, end};
+
+/// A standby wanted to write: a mistake in this program.
+#[derive(Debug, thiserror::Error)]
+#[error("this replica does not hold the lease, so it does not write")]
+struct NotLeader;
+
+/// A client like `Client::try_from(config)`, but for the fence.
+///
+/// # Errors
+/// When the configuration is of no use.
+pub fn client(config: &Config, leadership: &Leadership) -> Result<Client, kube::Error> {
+    let mut tcp = HttpConnector::new();
+    tcp.enforce_http(false);
+    let fenced = FencedConnector { tcp, leadership: leadership.clone() };
+    let mut connector = TimeoutConnector::new(config.rustls_https_connector_with_connector(fenced)?);
+    connector.set_connect_timeout(config.connect_timeout);
+    connector.set_read_timeout(config.read_timeout);
+    connector.set_write_timeout(config.write_timeout);
+    connector.set_reset_reader_on_write(config.reset_reader_on_write);
+
+    let leadership = leadership.clone();
+    let only_leaders_write = FilterLayer::new(move |request: Request<Body>| {
+        let allowed = request.method() == Method::GET || leadership.permit() == Permit::Write;
+        if allowed { Ok(request) } else { Err(NotLeader) }
+    });
+    let service = ServiceBuilder::new()
+        .layer(config.base_uri_layer())
+        .option_layer(config.default_retry.then(|| RetryLayer::new(RetryPolicy::server_retry())))
+        .option_layer(config.auth_layer()?)
+        .layer(config.extra_headers_layer()?)
+        .layer(only_leaders_write)
+        .map_err(BoxError::from)
+        .service(legacy::Builder::new(TokioExecutor::new()).build::<_, Body>(connector));
+    Ok(Client::new(service, config.default_namespace.clone()))
+}
+
+/// Makes connections that are fenced.
+#[derive(Clone)]
+struct FencedConnector {
+    tcp: HttpConnector,
+    leadership: Leadership,
+}
+
+impl Service<Uri> for FencedConnector {
+    type Response = Fenced<<HttpConnector as Service<Uri>>::Response>;
+    type Error = <HttpConnector as Service<Uri>>::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        Service::<Uri>::poll_ready(&mut self.tcp, context)
+    }
+
+    fn call(&mut self, address: Uri) -> Self::Future {
+        let connecting = Service::<Uri>::call(&mut self.tcp, address);
+        let leadership = self.leadership.clone();
+        Box::pin(async move { Ok(Fenced { io: connecting.await?, leadership }) })
+    }
+}
+
+/// A connection that sends nothing once the lease that was held is over.
+struct Fenced<T> {
+    io: T,
+    leadership: Leadership,
+}
+
+impl<T: Unpin> Fenced<T> {
+    /// The connection to write to; the very next thing must be the write.
+    fn writable(self: Pin<&mut Self>) -> io::Result<Pin<&mut T>> {
+        let this = self.get_mut();
+        match this.leadership.permit() {
+            Permit::Write | Permit::Read => Ok(Pin::new(&mut this.io)),
+            Permit::Nothing => Err(io::Error::other("the lease was given back")),
+            Permit::Lost => end(&Lost::Expired),
+        }
+    }
+}
+
+impl<T: Write + Unpin> Write for Fenced<T> {
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.writable()?.poll_write(context, bytes)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.writable()?.poll_flush(context)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().io).poll_shutdown(context)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        pieces: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.writable()?.poll_write_vectored(context, pieces)
+    }
+}
+
+impl<T: Read + Unpin> Read for Fenced<T> {
+    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, into: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().io).poll_read(context, into)
+    }
+}
+
+impl<T: Connection> Connection for Fenced<T> {
+    fn connected(&self) -> Connected {
+        self.io.connected()
+    }
+}

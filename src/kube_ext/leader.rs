@@ -1,0 +1,574 @@
+//! Leader election: of all replicas, only the one that holds the Lease acts.
+//!
+//! The protocol is client-go's. The holder renews a `coordination.k8s.io/v1` Lease; a candidate takes it over after
+//! seeing it unchanged for as long as it says, by the candidate's own clock, so that clocks need not agree. Every write
+//! is a `replace` bound to the version that was read: of two candidates, one is refused. The holder stops well before
+//! others may take over, counted from before the renewal was sent. What the library `k8s-controller` does of this
+//! could not be used: it does not tell how long the lease is good for, which [`super::fence`] must know before it lets
+//! anything out.
+
+use std::{fmt, time::Duration};
+
+use jiff::Timestamp;
+use k8s_openapi::{
+    api::coordination::v1::{Lease, LeaseSpec},
+    apimachinery::pkg::apis::meta::v1::MicroTime,
+};
+use kube::{
+    Api, Client,
+    api::{ObjectMeta, PostParams},
+};
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep, sleep_until, timeout, timeout_at},
+};
+use tracing::{error, info, warn};
+
+use crate::api::OPERATOR;
+
+/// How the process ends when it may act no longer.
+pub const LOST_LEASE: u8 = 3;
+
+/// How long others leave a lease alone that its holder renews no more.
+const LEASE: Duration = Duration::from_secs(10);
+/// A holder acts that long after it sent the last renewal that was answered. The rest is for what is under way.
+const GOOD_FOR: Duration = Duration::from_secs(7);
+/// How often the holder renews it.
+const RENEW: Duration = Duration::from_secs(2);
+/// How often candidates look at it, and the holder tries again. One small read: a released lease is taken at once.
+const LOOK: Duration = Duration::from_millis(500);
+/// How long one try may take; twice, and a bit, before the lease is lost.
+const TRY: Duration = Duration::from_secs(3);
+
+/// Whether this process may act, as all of its parts see it.
+#[derive(Clone, Debug)]
+pub struct Leadership(watch::Sender<State>);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum State {
+    /// Waits for the lease; why it could not be looked at, if so.
+    Standby { trouble: Option<String> },
+    /// Holds it until then; always, when nobody else is asked.
+    Leading { until: Option<Instant> },
+    /// Has given it back.
+    Released,
+}
+
+/// What may be sent to the API server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Permit {
+    /// All.
+    Write,
+    /// Reads.
+    Read,
+    /// Nothing more: the lease was given back.
+    Nothing,
+    /// Nothing, and the process must end: another one may be acting by now.
+    Lost,
+}
+
+impl Leadership {
+    /// Of a process that must be elected first.
+    #[must_use]
+    pub fn standby() -> Self {
+        Self(watch::Sender::new(State::Standby { trouble: None }))
+    }
+
+    /// Of a process that has no others beside it.
+    #[must_use]
+    pub fn unelected() -> Self {
+        Self(watch::Sender::new(State::Leading { until: None }))
+    }
+
+    /// Whether this process acts.
+    #[must_use]
+    pub fn is_leader(&self) -> bool {
+        matches!(*self.0.borrow(), State::Leading { .. })
+    }
+
+    /// Why the lease cannot be looked at, if so.
+    #[must_use]
+    pub fn trouble(&self) -> Option<String> {
+        match &*self.0.borrow() {
+            State::Standby { trouble } => trouble.clone(),
+            State::Leading { .. } | State::Released => None,
+        }
+    }
+
+    /// Waits until this process is to act.
+    pub async fn acquired(&self) {
+        // The sender is this very value: it does not end before.
+        let _ = self.0.subscribe().wait_for(|state| matches!(state, State::Leading { .. })).await;
+    }
+
+    /// What may be sent at this moment.
+    #[must_use]
+    pub fn permit(&self) -> Permit {
+        match *self.0.borrow() {
+            State::Leading { until: None } => Permit::Write,
+            State::Leading { until: Some(until) } if Instant::now() < until => Permit::Write,
+            State::Standby { .. } => Permit::Read,
+            State::Leading { .. } => Permit::Lost,
+            State::Released => Permit::Nothing,
+        }
+    }
+
+    fn set(&self, state: State) {
+        self.0.send_replace(state);
+    }
+}
+
+/// Why the lease is lost.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Lost {
+    /// It was not renewed in time: others may hold it by now.
+    Expired,
+    /// Another holds it.
+    Taken(String),
+    /// Somebody deleted it.
+    Deleted,
+}
+
+impl fmt::Display for Lost {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Expired => write!(formatter, "it was not renewed for {} s", GOOD_FOR.as_secs()),
+            Self::Taken(holder) => write!(formatter, "{holder} holds it"),
+            Self::Deleted => formatter.write_str("somebody deleted it"),
+        }
+    }
+}
+
+/// Ends the process at once: nothing that is under way may be finished.
+pub fn end(lost: &Lost) -> ! {
+    error!(lease = OPERATOR, why = %lost, "lost the lease; another replica may be acting, so this process ends");
+    std::process::exit(i32::from(LOST_LEASE))
+}
+
+/// One who wants the lease.
+#[derive(Clone, Debug)]
+pub struct Candidate {
+    leases: Api<Lease>,
+    identity: String,
+    leadership: Leadership,
+}
+
+/// A lease of another, and since when it is known like this.
+type Seen = Option<(LeaseSpec, Instant)>;
+
+impl Candidate {
+    /// `client` must not retry by itself. The name in the lease is the pod's or the machine's and a random part, so
+    /// that no process takes another's lease for its own.
+    #[must_use]
+    pub fn new(client: Client, namespace: &str, leadership: Leadership) -> Self {
+        let pod = std::env::var("POD_NAME").ok().filter(|name| !name.is_empty());
+        let machine =
+            || hostname::get().map_or_else(|_| OPERATOR.to_owned(), |name| name.to_string_lossy().into_owned());
+        let identity = format!("{}_{:016x}", pod.unwrap_or_else(machine), rand::random::<u64>());
+        Self { leases: Api::namespaced(client, namespace), identity, leadership }
+    }
+
+    /// Waits for the lease, and then renews it until it is lost.
+    pub async fn stand(&self) -> Lost {
+        let sent = self.acquire().await;
+        self.hold(sent).await
+    }
+
+    /// When the request was sent that brought the lease.
+    async fn acquire(&self) -> Instant {
+        info!(lease = OPERATOR, identity = self.identity, "standing by for the lease");
+        let mut seen = None;
+        let mut complaint = None;
+        loop {
+            let sent = Instant::now();
+            let trouble = match timeout(TRY, self.try_acquire(&mut seen)).await {
+                Ok(Ok(true)) => {
+                    info!(lease = OPERATOR, identity = self.identity, "holds the lease");
+                    self.leadership.set(State::Leading { until: Some(sent + GOOD_FOR) });
+                    return sent;
+                }
+                Ok(Ok(false)) => None,
+                Ok(Err(error)) => Some(said(&error)),
+                Err(_) => Some(format!("no answer within {} s", TRY.as_secs())),
+            };
+            // Once, not with every look.
+            if let Some(trouble) = trouble.as_ref().filter(|_| complaint != trouble) {
+                warn!(lease = OPERATOR, error = trouble, "cannot look at the lease; will try again");
+            }
+            complaint.clone_from(&trouble);
+            self.leadership.set(State::Standby { trouble });
+            sleep(LOOK.mul_f64(rand::random_range(0.8..1.2))).await;
+        }
+    }
+
+    /// Takes the lease if it is to be had.
+    async fn try_acquire(&self, seen: &mut Seen) -> Result<bool, kube::Error> {
+        let Some(mut lease) = self.leases.get_opt(OPERATOR).await? else {
+            let metadata = ObjectMeta { name: Some(OPERATOR.to_owned()), ..ObjectMeta::default() };
+            let lease = Lease { metadata, spec: Some(self.renewed(&LeaseSpec::default())) };
+            return won(self.leases.create(&PostParams::default(), &lease).await);
+        };
+        let spec = lease.spec.take().unwrap_or_default();
+        if !self.is_free(&spec, seen) {
+            return Ok(false);
+        }
+        lease.spec = Some(self.renewed(&spec));
+        won(self.leases.replace(OPERATOR, &PostParams::default(), &lease).await)
+    }
+
+    /// Whether the lease may be taken: given back, ours by an answer that got lost, or unchanged for too long.
+    fn is_free(&self, spec: &LeaseSpec, seen: &mut Seen) -> bool {
+        // client-go gives back by an empty name.
+        let Some(holder) = spec.holder_identity.as_deref().filter(|holder| !holder.is_empty()) else { return true };
+        if holder == self.identity {
+            return true;
+        }
+        match seen {
+            // By the holder's own promise, which may be of another version of the operator.
+            Some((last, since)) if last == spec => since.elapsed() >= duration(spec),
+            _ => {
+                *seen = Some((spec.clone(), Instant::now()));
+                false
+            }
+        }
+    }
+
+    /// Renews the lease until it is lost. `renewed` is when the last request was sent that did so: others count from
+    /// when they see it, which may be before its answer comes here.
+    async fn hold(&self, mut renewed: Instant) -> Lost {
+        let mut next = renewed + RENEW;
+        loop {
+            let until = renewed + GOOD_FOR;
+            sleep_until(next.min(until)).await;
+            let sent = Instant::now();
+            if sent >= until {
+                return Lost::Expired;
+            }
+            match timeout_at(until.min(sent + TRY), self.renew()).await {
+                Ok(Ok(None)) => {
+                    renewed = sent;
+                    self.leadership.set(State::Leading { until: Some(renewed + GOOD_FOR) });
+                    next = sent + RENEW;
+                    continue;
+                }
+                Ok(Ok(Some(lost))) => return lost,
+                Ok(Err(error)) => warn!(lease = OPERATOR, error = said(&error), "could not renew the lease"),
+                Err(_) => warn!(lease = OPERATOR, "could not renew the lease: no answer in time"),
+            }
+            next = Instant::now() + LOOK;
+        }
+    }
+
+    /// None when it is renewed.
+    async fn renew(&self) -> Result<Option<Lost>, kube::Error> {
+        let Some(mut lease) = self.leases.get_opt(OPERATOR).await? else { return Ok(Some(Lost::Deleted)) };
+        let spec = lease.spec.take().unwrap_or_default();
+        let holder = spec.holder_identity.as_deref().unwrap_or_default();
+        if holder != self.identity {
+            return Ok(Some(Lost::Taken(if holder.is_empty() { "nobody" } else { holder }.to_owned())));
+        }
+        lease.spec = Some(self.renewed(&spec));
+        self.leases.replace(OPERATOR, &PostParams::default(), &lease).await?;
+        Ok(None)
+    }
+
+    /// Gives the lease back, so that another needs not wait for its end. To be called when all work is done and
+    /// [`Self::stand`] is not polled any more.
+    pub async fn release(&self) {
+        self.leadership.set(State::Released);
+        // Even if it never led: the lease may have been won with nobody there to hear of it.
+        match timeout(TRY, self.try_release()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => warn!(lease = OPERATOR, error = said(&error), "could not give the lease back"),
+            Err(_) => warn!(lease = OPERATOR, "could not give the lease back in time"),
+        }
+    }
+
+    async fn try_release(&self) -> Result<(), kube::Error> {
+        loop {
+            let Some(mut lease) = self.leases.get_opt(OPERATOR).await? else { return Ok(()) };
+            let ours = lease.spec.as_mut().filter(|spec| spec.holder_identity.as_ref() == Some(&self.identity));
+            let Some(spec) = ours else { return Ok(()) };
+            *spec = LeaseSpec { lease_transitions: spec.lease_transitions, ..LeaseSpec::default() };
+            // A renewal that was under way may have come between.
+            let written = self.leases.replace(OPERATOR, &PostParams::default(), &lease).await;
+            if won(written)? {
+                info!(lease = OPERATOR, identity = self.identity, "gave the lease back");
+                return Ok(());
+            }
+        }
+    }
+
+    /// The lease with this candidate as its holder, now.
+    fn renewed(&self, last: &LeaseSpec) -> LeaseSpec {
+        let now = MicroTime(Timestamp::now());
+        let is_ours = last.holder_identity.as_ref() == Some(&self.identity);
+        let is_new = last.renew_time.is_none() && last.lease_transitions.is_none();
+        let transitions = last.lease_transitions.unwrap_or_default();
+        LeaseSpec {
+            holder_identity: Some(self.identity.clone()),
+            lease_duration_seconds: i32::try_from(LEASE.as_secs()).ok(),
+            acquire_time: last.acquire_time.clone().filter(|_| is_ours).or_else(|| Some(now.clone())),
+            renew_time: Some(now),
+            lease_transitions: Some(if is_ours || is_new { transitions } else { transitions.saturating_add(1) }),
+            ..LeaseSpec::default()
+        }
+    }
+}
+
+fn duration(spec: &LeaseSpec) -> Duration {
+    spec.lease_duration_seconds.and_then(|seconds| u64::try_from(seconds).ok()).map_or(LEASE, Duration::from_secs)
+}
+
+/// Whether a write went through; another's may have come first.
+fn won(written: Result<Lease, kube::Error>) -> Result<bool, kube::Error> {
+    match written {
+        Ok(_) => Ok(true),
+        Err(kube::Error::Api(status)) if status.code == 409 => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+fn said(error: &kube::Error) -> String {
+    match error {
+        kube::Error::Api(status) => status.message.clone(),
+        error => error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use http::{Method, Request, Response, StatusCode};
+    use kube::client::Body;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    /// An API server that has one lease, or none, and may not answer.
+    #[derive(Clone, Default)]
+    struct Server(Arc<Mutex<Stored>>);
+
+    #[derive(Default)]
+    struct Stored {
+        lease: Option<Lease>,
+        version: u64,
+        writes: usize,
+        silent: bool,
+    }
+
+    impl Server {
+        fn candidate(&self) -> Candidate {
+            let server = self.clone();
+            let service = tower::service_fn(move |request: Request<Body>| {
+                let server = server.clone();
+                async move {
+                    let (parts, body) = request.into_parts();
+                    let body = body.collect_bytes().await?;
+                    let is_silent = server.0.lock().unwrap().silent;
+                    if is_silent {
+                        std::future::pending::<()>().await;
+                    }
+                    let (status, answer) = server.answer(&parts.method, &body);
+                    let answer = Body::from(serde_json::to_vec(&answer).unwrap());
+                    Ok::<_, kube::Error>(Response::builder().status(status).body(answer).unwrap())
+                }
+            });
+            Candidate::new(Client::new(service, "default"), "default", Leadership::standby())
+        }
+
+        fn answer(&self, method: &Method, body: &[u8]) -> (StatusCode, Value) {
+            let mut stored = self.0.lock().unwrap();
+            let refused = |status: StatusCode, reason: &str| {
+                let answer = json!({ "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
+                                     "message": "refused", "reason": reason, "code": status.as_u16() });
+                (status, answer)
+            };
+            if *method == Method::GET {
+                return match &stored.lease {
+                    Some(lease) => (StatusCode::OK, json!(lease)),
+                    None => refused(StatusCode::NOT_FOUND, "NotFound"),
+                };
+            }
+            let mut lease: Lease = serde_json::from_slice(body).unwrap();
+            let known = stored.lease.as_ref().and_then(|lease| lease.metadata.resource_version.clone());
+            if lease.metadata.resource_version != known {
+                return refused(StatusCode::CONFLICT, "Conflict");
+            }
+            stored.version += 1;
+            stored.writes += 1;
+            lease.metadata.resource_version = Some(stored.version.to_string());
+            stored.lease = Some(lease.clone());
+            (StatusCode::OK, json!(lease))
+        }
+
+        fn spec(&self) -> LeaseSpec {
+            self.0.lock().unwrap().lease.clone().unwrap().spec.unwrap()
+        }
+
+        fn writes(&self) -> usize {
+            self.0.lock().unwrap().writes
+        }
+
+        fn silence(&self, silent: bool) {
+            self.0.lock().unwrap().silent = silent;
+        }
+    }
+
+    fn stand(candidate: &Candidate) -> tokio::task::JoinHandle<Lost> {
+        let candidate = candidate.clone();
+        tokio::spawn(async move { candidate.stand().await })
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_first_holds_it_for_as_long_as_it_lives_and_the_second_takes_over_when_it_does_not() {
+        let server = Server::default();
+        let [first, second] = [server.candidate(), server.candidate()];
+        let running = stand(&first);
+        first.leadership.acquired().await;
+        let waiting = stand(&second);
+        sleep(LEASE * 10).await;
+        assert_eq!(first.leadership.permit(), Permit::Write);
+        assert_eq!(second.leadership.permit(), Permit::Read);
+        assert!(!running.is_finished() && !waiting.is_finished());
+
+        let spec = server.spec();
+        assert_eq!(spec.holder_identity.as_ref(), Some(&first.identity));
+        assert_eq!(spec.lease_transitions, Some(0));
+        running.abort();
+        let died = Instant::now();
+        second.leadership.acquired().await;
+        let took = died.elapsed();
+        assert!(took + RENEW >= LEASE && took <= LEASE + LOOK * 2, "{took:?}");
+        assert_eq!(server.spec().lease_transitions, Some(1));
+        assert_eq!(first.leadership.permit(), Permit::Lost, "and that by its own clock");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_lease_that_is_given_back_is_taken_at_once() {
+        let server = Server::default();
+        let [first, second] = [server.candidate(), server.candidate()];
+        let running = stand(&first);
+        first.leadership.acquired().await;
+        let _waiting = stand(&second);
+        sleep(LEASE).await;
+        running.abort();
+        let _ = running.await;
+        first.release().await;
+        assert_eq!(first.leadership.permit(), Permit::Nothing);
+        let released = Instant::now();
+        second.leadership.acquired().await;
+        assert!(released.elapsed() < Duration::from_secs(1), "{:?}", released.elapsed());
+        assert_eq!(server.spec().lease_transitions, Some(1));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nobody_but_the_holder_gives_it_back() {
+        let server = Server::default();
+        let [first, second] = [server.candidate(), server.candidate()];
+        let _running = stand(&first);
+        first.leadership.acquired().await;
+        second.release().await;
+        assert_eq!(server.spec().holder_identity, Some(first.identity));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn of_many_that_want_it_one_gets_it() {
+        let server = Server::default();
+        let candidates: Vec<_> = (0..20).map(|_| server.candidate()).collect();
+        let _standing: Vec<_> = candidates.iter().map(stand).collect();
+        sleep(LEASE).await;
+        assert_eq!(candidates.iter().filter(|candidate| candidate.leadership.is_leader()).count(), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_that_does_not_answer_costs_the_lease_before_others_may_have_it() {
+        let server = Server::default();
+        let first = server.candidate();
+        let running = stand(&first);
+        first.leadership.acquired().await;
+        let acquired = Instant::now();
+        server.silence(true);
+        let lost = running.await.unwrap();
+        assert_eq!((lost, acquired.elapsed()), (Lost::Expired, GOOD_FOR));
+        assert_eq!(first.leadership.permit(), Permit::Lost);
+        assert_eq!(server.writes(), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_short_silence_costs_nothing() {
+        let server = Server::default();
+        let first = server.candidate();
+        let running = stand(&first);
+        first.leadership.acquired().await;
+        for _ in 0..5 {
+            server.silence(true);
+            sleep(TRY).await;
+            server.silence(false);
+            sleep(TRY).await;
+            assert_eq!(first.leadership.permit(), Permit::Write);
+        }
+        assert!(!running.is_finished());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_lease_that_another_took_or_somebody_deleted_is_lost() {
+        let server = Server::default();
+        let first = server.candidate();
+        let running = stand(&first);
+        first.leadership.acquired().await;
+        server.0.lock().unwrap().lease.as_mut().unwrap().spec.as_mut().unwrap().holder_identity = Some("other".into());
+        assert_eq!(running.await.unwrap(), Lost::Taken("other".into()));
+
+        let server = Server::default();
+        let first = server.candidate();
+        let running = stand(&first);
+        first.leadership.acquired().await;
+        server.0.lock().unwrap().lease = None;
+        assert_eq!(running.await.unwrap(), Lost::Deleted);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_process_that_stood_still_for_longer_than_its_lease_writes_nothing_more() {
+        let server = Server::default();
+        let first = server.candidate();
+        let running = stand(&first);
+        first.leadership.acquired().await;
+        let writes = server.writes();
+        tokio::time::advance(LEASE).await;
+        assert_eq!(first.leadership.permit(), Permit::Lost, "before anything else has run");
+        assert_eq!(running.await.unwrap(), Lost::Expired);
+        assert_eq!(server.writes(), writes, "nor did it renew a lease that others may count as run out");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_holder_of_another_version_is_left_its_own_time() {
+        let server = Server::default();
+        let second = server.candidate();
+        let spec = LeaseSpec {
+            holder_identity: Some("other".to_owned()),
+            lease_duration_seconds: Some(60),
+            ..LeaseSpec::default()
+        };
+        server.0.lock().unwrap().lease = Some(Lease { spec: Some(spec), ..Lease::default() });
+        let _waiting = stand(&second);
+        sleep(Duration::from_secs(59)).await;
+        assert!(!second.leadership.is_leader());
+        sleep(Duration::from_secs(2)).await;
+        assert!(second.leadership.is_leader());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn trouble_with_the_lease_is_told_until_it_is_over() {
+        let server = Server::default();
+        server.silence(true);
+        let first = server.candidate();
+        let _running = stand(&first);
+        sleep(TRY * 2).await;
+        assert_eq!(first.leadership.trouble().unwrap(), "no answer within 3 s");
+        server.silence(false);
+        first.leadership.acquired().await;
+        assert_eq!(first.leadership.trouble(), None);
+    }
+}

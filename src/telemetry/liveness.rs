@@ -1,0 +1,168 @@
+//! Whether the loops of the process go on, whatever the API server and the cloud do.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tokio::time::{Instant, interval};
+
+/// The runtime itself stands still when a timer of one second has not run for that long.
+const LONGEST_TICK: Duration = Duration::from_secs(30);
+
+/// The loops of the process; clones watch together.
+#[derive(Clone, Debug, Default)]
+pub struct Liveness(Arc<Mutex<State>>);
+
+#[derive(Debug, Default)]
+struct State {
+    /// None before the runtime is watched.
+    ticked: Option<Instant>,
+    loops: HashMap<u64, Loop>,
+    /// What has ended and should not have.
+    ended: Vec<&'static str>,
+    next: u64,
+}
+
+#[derive(Debug)]
+struct Loop {
+    name: &'static str,
+    /// How long one round may take at the very most.
+    longest: Duration,
+    /// Since when a round is under way.
+    busy: Option<Instant>,
+}
+
+impl Liveness {
+    /// Watches the runtime.
+    pub fn start(&self) {
+        let liveness = self.clone();
+        liveness.state().ticked = Some(Instant::now());
+        tokio::spawn(async move {
+            let mut seconds = interval(Duration::from_secs(1));
+            loop {
+                seconds.tick().await;
+                liveness.state().ticked = Some(Instant::now());
+            }
+        });
+    }
+
+    /// A loop that begins. It ends when this value is dropped, which is a failure until [`Pulse::leave`] says otherwise.
+    #[must_use]
+    pub fn enter(&self, name: &'static str, longest: Duration) -> Pulse {
+        let mut state = self.state();
+        let id = state.next;
+        state.next = id.wrapping_add(1);
+        state.loops.insert(id, Loop { name, longest, busy: None });
+        Pulse { liveness: self.clone(), id, name, left: false }
+    }
+
+    /// What stands still, if anything does.
+    #[must_use]
+    pub fn failure(&self) -> Option<String> {
+        let state = self.state();
+        if let Some(elapsed) = state.ticked.map(|ticked| ticked.elapsed()).filter(|elapsed| *elapsed > LONGEST_TICK) {
+            return Some(format!("no timer has run for {} s", elapsed.as_secs()));
+        }
+        if let Some(name) = state.ended.first() {
+            return Some(format!("{name} has ended"));
+        }
+        state.loops.values().find_map(|one| {
+            let elapsed = one.busy?.elapsed();
+            (elapsed > one.longest).then(|| format!("{} has stood still for {} s", one.name, elapsed.as_secs()))
+        })
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One loop.
+#[derive(Debug)]
+pub struct Pulse {
+    liveness: Liveness,
+    id: u64,
+    name: &'static str,
+    left: bool,
+}
+
+impl Pulse {
+    /// A round begins.
+    pub fn begin(&self) {
+        self.set(Some(Instant::now()));
+    }
+
+    /// The round is over; the loop waits for something to do.
+    pub fn rest(&self) {
+        self.set(None);
+    }
+
+    /// The loop ends because it was told to.
+    pub fn leave(mut self) {
+        self.left = true;
+    }
+
+    fn set(&self, busy: Option<Instant>) {
+        if let Some(this) = self.liveness.state().loops.get_mut(&self.id) {
+            this.busy = busy;
+        }
+    }
+}
+
+impl Drop for Pulse {
+    fn drop(&mut self) {
+        let mut state = self.liveness.state();
+        state.loops.remove(&self.id);
+        if !self.left {
+            state.ended.push(self.name);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MINUTE: Duration = Duration::from_mins(1);
+
+    #[tokio::test(start_paused = true)]
+    async fn a_loop_that_waits_is_alive_and_one_that_works_for_too_long_is_not() {
+        let liveness = Liveness::default();
+        let pulse = liveness.enter("a worker", MINUTE);
+        tokio::time::sleep(MINUTE * 100).await;
+        assert_eq!(liveness.failure(), None, "nothing to do is no failure");
+        pulse.begin();
+        tokio::time::sleep(MINUTE / 2).await;
+        assert_eq!(liveness.failure(), None);
+        tokio::time::sleep(MINUTE).await;
+        assert_eq!(liveness.failure().unwrap(), "a worker has stood still for 90 s");
+        pulse.rest();
+        assert_eq!(liveness.failure(), None);
+    }
+
+    #[tokio::test]
+    async fn a_loop_that_panics_is_told_and_one_that_was_told_to_end_is_not() {
+        let liveness = Liveness::default();
+        liveness.enter("a sweep", MINUTE).leave();
+        assert_eq!(liveness.failure(), None);
+        let pulse = liveness.enter("a worker", MINUTE);
+        let task = tokio::spawn(async move {
+            pulse.begin();
+            panic!("as it should in this test");
+        });
+        assert!(task.await.is_err());
+        assert_eq!(liveness.failure().unwrap(), "a worker has ended");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_runtime_whose_timers_do_not_run_is_told() {
+        let [runs, stands] = [Liveness::default(), Liveness::default()];
+        runs.start();
+        stands.state().ticked = Some(Instant::now());
+        tokio::time::sleep(MINUTE).await;
+        assert_eq!(runs.failure(), None);
+        assert_eq!(stands.failure().unwrap(), "no timer has run for 60 s");
+    }
+}

@@ -1,0 +1,385 @@
+//! Two operators: one acts, the other stands by, and never both act.
+
+use std::{
+    net::{SocketAddr, TcpListener},
+    path::Path,
+    process::Command,
+    time::{Duration, Instant},
+};
+
+use arcadia_operator::api::Drift;
+use control_plane::{ControlPlane, Options, Process};
+use digitalocean_simulator::RateLimits;
+use jiff::Timestamp;
+use k8s_openapi::api::coordination::v1::Lease;
+use kube::{Api, api::ListParams};
+use serde_json::{Value, json};
+
+use crate::world::{DROPLET, World, droplet, eventually, install};
+
+const LIMITS: RateLimits =
+    RateLimits { per_minute: 100_000, per_hour: 1_000_000, ssh_keys_per_minute: 10, cdn_per_ten_seconds: 5 };
+/// How many droplets a test has whose point is that much is being written.
+const MANY: u64 = 150;
+/// The exit code of an operator that lost the lease.
+const LOST_LEASE: i32 = 3;
+
+/// An operator with its health endpoints.
+struct Replica {
+    process: Process,
+    address: SocketAddr,
+}
+
+impl Replica {
+    fn start(world: &mut World, environment: &[(&str, &str)]) -> Self {
+        let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let process = world.spawn_operator(&["--metrics-address", &address.to_string()], environment);
+        Self { process, address }
+    }
+
+    /// Status and body.
+    async fn get(&self, path: &str) -> Result<(u16, String), String> {
+        let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(5)).build().unwrap();
+        let answer = client.get(format!("http://{}{path}", self.address)).send().await;
+        let answer = answer.map_err(|error| error.to_string())?;
+        Ok((answer.status().as_u16(), answer.text().await.map_err(|error| error.to_string())?))
+    }
+
+    async fn becomes_ready(&self) {
+        eventually("ready", || async {
+            match self.get("/readyz").await? {
+                (200, _) => Ok(()),
+                (_, body) => Err(body),
+            }
+        })
+        .await;
+    }
+
+    /// Not ready, for a reason with these words; but alive.
+    async fn becomes_unready(&self, words: &str) {
+        eventually(&format!("not ready: {words}"), || async {
+            match self.get("/readyz").await? {
+                (503, body) if body.contains(words) => Ok(()),
+                other => Err(format!("{other:?}")),
+            }
+        })
+        .await;
+        self.is_alive().await;
+    }
+
+    async fn is_alive(&self) {
+        assert_eq!(self.get("/livez").await.unwrap(), (200, "ok\n".to_owned()));
+    }
+
+    fn log(&self) -> String {
+        std::fs::read_to_string(self.process.log()).unwrap()
+    }
+
+    fn is_leader(&self) -> bool {
+        self.log().contains("holds the lease")
+    }
+
+    fn signal(&self, name: &str) {
+        let sent = Command::new("kill").args([name, &self.process.id().to_string()]).status().unwrap();
+        assert!(sent.success());
+    }
+
+    /// How it ended.
+    async fn ends(&mut self) -> i32 {
+        let begun = Instant::now();
+        loop {
+            if let Some(status) = self.process.ended() {
+                return status.code().unwrap();
+            }
+            assert!(begun.elapsed() < Duration::from_secs(30), "it should have ended:\n{}", self.process.log_tail(30));
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+}
+
+/// Looks at the cluster without the time that kubectl takes to start.
+struct Eye {
+    leases: Api<Lease>,
+    drifts: Api<Drift>,
+}
+
+impl Eye {
+    async fn on(world: &World) -> Self {
+        let client = world.namespace.client().await.unwrap();
+        Self { leases: Api::default_namespaced(client.clone()), drifts: Api::default_namespaced(client) }
+    }
+
+    async fn holder(&self) -> Option<String> {
+        let lease = self.leases.get_opt("arcadia-operator").await.ok()??;
+        lease.spec?.holder_identity
+    }
+
+    /// Waits until another than this one holds the lease, and tells who.
+    async fn next_holder(&self, last: Option<&String>) -> String {
+        eventually("another holder", || async {
+            let holder = self.holder().await;
+            match holder.filter(|holder| !holder.is_empty() && Some(holder) != last) {
+                Some(holder) => Ok(holder),
+                None => Err(last),
+            }
+        })
+        .await
+    }
+
+    async fn drifts(&self) -> usize {
+        self.drifts.list(&ListParams::default()).await.map_or(0, |list| list.items.len())
+    }
+
+    async fn reaches_drifts(&self, wanted: usize) {
+        eventually(&format!("{wanted} drifts"), || async {
+            let is = self.drifts().await;
+            if is >= wanted { Ok(()) } else { Err(is) }
+        })
+        .await;
+    }
+}
+
+fn id(number: u64) -> String {
+    (4_000_000 + number).to_string()
+}
+
+/// Records many droplets, all as they are.
+async fn record_many(world: &World) {
+    let mut manifests = Vec::new();
+    for number in 0..MANY {
+        world.cloud.put("droplets", droplet(&id(number), &format!("many-{number}"))).await.unwrap();
+        manifests.push(json!({
+            "apiVersion": "arcadia.cloud/v1alpha1", "kind": "ProvisionedResource",
+            "metadata": { "name": format!("many-{number}") },
+            "spec": { "resource": { "kind": "Droplet", "id": id(number) },
+                      "desired": { "name": format!("many-{number}") } },
+        }));
+    }
+    let list = json!({ "apiVersion": "v1", "kind": "List", "items": manifests });
+    world.kubectl().run_with_input(&["create", "-f", "-"], &list.to_string()).await.unwrap();
+}
+
+async fn rename_many(world: &World, suffix: &str) {
+    for number in 0..MANY {
+        let name = format!("many-{number}-{suffix}");
+        world.cloud.change("droplets", &id(number), json!({ "name": name })).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_standby_takes_over_from_a_leader_that_dies_and_from_one_that_stops() {
+    let mut world = World::without_operator("takeover", LIMITS).await;
+    let eye = Eye::on(&world).await;
+    world.record("web-1", json!({"name": "web-1", "size_slug": "s-2vcpu-4gb"})).await;
+    let mut first = Replica::start(&mut world, &[]);
+    world.reaches("pr/web-1", "InSync", "True NoDrift").await;
+    first.becomes_ready().await;
+    let holder = eye.next_holder(None).await;
+    let second = Replica::start(&mut world, &[]);
+    second.becomes_ready().await;
+    let calls = world.cloud.requests().await.unwrap().total();
+    assert!(calls > 0);
+
+    // The standby has what it needs before it needs it, and has not asked the cloud for anything.
+    assert!(second.log().contains("all records and drifts are known"), "{}", second.log());
+    assert!(!second.is_leader() && !second.log().contains("swept"), "{}", second.log());
+
+    first.process.kill();
+    let killed = Instant::now();
+    world.cloud.change("droplets", DROPLET, json!({"name": "renamed"})).await.unwrap();
+    let holder = eye.next_holder(Some(&holder)).await;
+    let (taken, _) = (killed.elapsed(), eye.reaches_drifts(1).await);
+    let acted = killed.elapsed();
+    eprintln!("kill -9: taken over after {taken:?}, acted after {acted:?}");
+    assert!(acted < Duration::from_secs(15), "taken over after {taken:?}, acted after {acted:?}");
+
+    let third = Replica::start(&mut world, &[]);
+    third.becomes_ready().await;
+    let mut second = second;
+    second.signal("-TERM");
+    let asked = Instant::now();
+    world.cloud.change("droplets", DROPLET, json!({"size_slug": "s-4vcpu-8gb"})).await.unwrap();
+    eye.next_holder(Some(&holder)).await;
+    let taken = asked.elapsed();
+    eye.reaches_drifts(2).await;
+    eprintln!("SIGTERM: taken over after {taken:?}, acted after {:?}", asked.elapsed());
+    assert!(taken < Duration::from_secs(2), "taken over after {taken:?}");
+    assert_eq!(second.ends().await, 0);
+    assert!(second.log().contains("gave the lease back"), "{}", second.log());
+    third.becomes_ready().await;
+    assert!(third.is_leader());
+}
+
+#[tokio::test]
+async fn a_clean_stop_in_the_midst_of_work_leaves_nothing_half_done() {
+    let mut world = World::without_operator("clean", LIMITS).await;
+    let eye = Eye::on(&world).await;
+    record_many(&world).await;
+    rename_many(&world, "a").await;
+    let mut first = Replica::start(&mut world, &[]);
+    eye.reaches_drifts(20).await;
+    let second = Replica::start(&mut world, &[]);
+    let holder = eye.next_holder(None).await;
+    first.signal("-TERM");
+    let asked = Instant::now();
+    assert_eq!(first.ends().await, 0);
+    let ended = asked.elapsed();
+    let done = eye.drifts().await;
+    eprintln!("ended after {ended:?} with {done} drifts");
+    assert!(ended < Duration::from_secs(10), "{ended:?}");
+    let log = first.log();
+    assert!(!log.contains("not finished") && !log.contains("could not"), "{log}");
+    // Each drift that it opened was told of. (Those that the other has opened since are told of later.)
+    eye.next_holder(Some(&holder)).await;
+    eye.reaches_drifts(usize::try_from(MANY).unwrap()).await;
+    eventually("an event for each drift", || async {
+        let events = world.run(&["get", "events", "-o", "jsonpath={.items[*].reason}"]).await;
+        let told = events.split(' ').filter(|reason| *reason == "DriftDetected").count();
+        if told == usize::try_from(MANY).unwrap() { Ok(()) } else { Err(told) }
+    })
+    .await;
+    drop(second);
+}
+
+/// Who wrote what and when, as the API server's audit log has it.
+struct Write {
+    user: String,
+    at: Timestamp,
+    what: String,
+}
+
+fn writes(log: &Path) -> Vec<Write> {
+    let text = std::fs::read_to_string(log).unwrap();
+    let entries = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let writes = entries.filter(|entry| !["get", "list", "watch"].contains(&entry["verb"].as_str().unwrap()));
+    writes
+        .map(|entry| Write {
+            user: entry["impersonatedUser"]["username"].as_str().unwrap_or_default().to_owned(),
+            at: entry["requestReceivedTimestamp"].as_str().unwrap().parse().unwrap(),
+            what: format!("{} {}", entry["verb"], entry["requestURI"]),
+        })
+        .collect()
+}
+
+/// The administrator's configuration, as another user with the same rights: the audit log tells them apart.
+fn impersonate(world: &World, folder: &Path, user: &str) -> String {
+    let config = std::fs::read_to_string(world.kubectl().kubeconfig()).unwrap();
+    let mut config: Value = serde_json::from_str(&config).unwrap();
+    config["users"][0]["user"]["as"] = json!(user);
+    config["users"][0]["user"]["as-groups"] = json!(["system:masters"]);
+    let path = folder.join(user);
+    std::fs::write(&path, config.to_string()).unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn a_leader_that_stood_still_past_its_lease_writes_nothing_more() {
+    let folder = tempfile::tempdir().unwrap();
+    let policy = folder.path().join("policy");
+    let log = folder.path().join("audit.log");
+    let rules = json!({
+        "apiVersion": "audit.k8s.io/v1", "kind": "Policy", "omitStages": ["RequestReceived"],
+        "rules": [{ "level": "Metadata" }],
+    });
+    std::fs::write(&policy, rules.to_string()).unwrap();
+    let api_server_flags = vec![
+        format!("--audit-policy-file={}", policy.display()),
+        format!("--audit-log-path={}", log.display()),
+        "--audit-log-mode=blocking".to_owned(),
+    ];
+    let control_plane = ControlPlane::start(Options { controller_manager: false, api_server_flags }).await.unwrap();
+    install(&control_plane).await;
+    let mut world = World::on(&control_plane, "stopped", LIMITS).await;
+    let eye = Eye::on(&world).await;
+    record_many(&world).await;
+    let [first, second] = ["first", "second"].map(|user| impersonate(&world, folder.path(), user));
+    let mut first = Replica::start(&mut world, &[("KUBECONFIG", &first)]);
+    let holder = eye.next_holder(None).await;
+    let second = Replica::start(&mut world, &[("KUBECONFIG", &second)]);
+    second.becomes_ready().await;
+    rename_many(&world, "a").await;
+    eye.reaches_drifts(30).await;
+
+    // In the midst of its writes.
+    first.signal("-STOP");
+    let stopped = Timestamp::now();
+    let stood = Instant::now();
+    eye.next_holder(Some(&holder)).await;
+    let taken = stood.elapsed();
+    eprintln!("SIGSTOP: taken over after {taken:?}");
+    assert!(taken < Duration::from_secs(15), "{taken:?}");
+    eye.reaches_drifts(usize::try_from(MANY).unwrap()).await;
+    // The other one has as much to do when the first goes on.
+    rename_many(&world, "b").await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    first.signal("-CONT");
+    assert_eq!(first.ends().await, LOST_LEASE);
+    assert!(first.log().contains("lost the lease"), "{}", first.log());
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    second.becomes_ready().await;
+
+    let writes = writes(&log);
+    let of = |user: &str| writes.iter().filter(|write| write.user == user).collect::<Vec<_>>();
+    let [of_first, of_second] = [of("first"), of("second")];
+    assert!(of_first.len() > 30 && of_second.len() > 30, "{} and {}", of_first.len(), of_second.len());
+    // What it had sent by then was on its way.
+    let limit = stopped + Duration::from_secs(1);
+    let late: Vec<_> = of_first.iter().filter(|write| write.at > limit).map(|write| &write.what).collect();
+    assert!(late.is_empty(), "written after it was stopped: {late:?}");
+    let early: Vec<_> = of_second.iter().filter(|write| write.at < limit).map(|write| &write.what).collect();
+    assert!(early.is_empty(), "written by the standby: {early:?}");
+}
+
+#[tokio::test]
+async fn the_api_server_may_be_away_for_a_minute() {
+    let control_plane = ControlPlane::start(Options { controller_manager: false, ..Options::default() }).await.unwrap();
+    install(&control_plane).await;
+    let mut world = World::on(&control_plane, "away", LIMITS).await;
+    let eye = Eye::on(&world).await;
+    world.record("web-1", json!({"name": "web-1"})).await;
+    let mut leader = Replica::start(&mut world, &[]);
+    leader.becomes_ready().await;
+    eye.next_holder(None).await;
+    let standby = Replica::start(&mut world, &[]);
+    standby.becomes_ready().await;
+
+    control_plane.stop_api_server().await;
+    let away = Instant::now();
+    // It cannot know whether somebody else has the lease by now.
+    assert_eq!(leader.ends().await, LOST_LEASE);
+    standby.becomes_unready("API server").await;
+    // As the kubelet would.
+    let mut restarted = Replica::start(&mut world, &[]);
+    assert_eq!(restarted.ends().await, 2);
+    world.cloud.change("droplets", DROPLET, json!({"name": "renamed"})).await.unwrap();
+    while away.elapsed() < Duration::from_mins(1) {
+        standby.is_alive().await;
+        assert_eq!(standby.get("/readyz").await.unwrap().0, 503);
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    control_plane.start_api_server().await.unwrap();
+    let back = Instant::now();
+    standby.becomes_ready().await;
+    eye.reaches_drifts(1).await;
+    eprintln!("acted {:?} after the API server was back", back.elapsed());
+    assert!(standby.is_leader());
+    let restarted = Replica::start(&mut world, &[]);
+    restarted.becomes_ready().await;
+    assert!(!restarted.is_leader());
+    world.has_drifts(&[["name", "web-1", "renamed", "Open"]]).await;
+}
+
+#[tokio::test]
+async fn it_is_not_ready_without_its_definitions_and_ready_again_with_them() {
+    let control_plane = ControlPlane::start(Options { controller_manager: false, ..Options::default() }).await.unwrap();
+    install(&control_plane).await;
+    let mut world = World::on(&control_plane, "definitions", LIMITS).await;
+    let leader = Replica::start(&mut world, &[]);
+    leader.becomes_ready().await;
+    world.run(&["delete", "crd", "drifts.arcadia.cloud"]).await;
+    leader.becomes_unready("the cluster has no Drift").await;
+    install(&control_plane).await;
+    leader.becomes_ready().await;
+    world.record("web-1", json!({"name": "other"})).await;
+    world.has_drifts(&[["name", "other", "web-1", "Open"]]).await;
+}
