@@ -1,4 +1,4 @@
-//! `cargo xtask control-plane`: builds the control plane once and shows how far it is.
+//! `cargo xtask control-plane`: builds the control plane and Helm once and shows how far it is.
 
 use std::io::{IsTerminal as _, stderr};
 use std::time::Duration;
@@ -13,22 +13,39 @@ pub(crate) fn run() -> Result<(), Error> {
     if control_plane::given_cluster().is_some() {
         return Ok(());
     }
-    if stderr().is_terminal() { with_a_bar() } else { with_lines() }
+    show("Building the Kubernetes control plane, once: about 8 minutes on 2 cores.", |progress| {
+        control_plane::prepare(progress).map(drop)
+    })
 }
 
-fn with_a_bar() -> Result<(), Error> {
-    let bar = ProgressBar::hidden();
-    bar.set_style(style("{spinner} {msg:.dim}"));
-    let prepared = control_plane::prepare(|progress| {
-        if bar.is_hidden() {
-            announce();
-            bar.set_draw_target(indicatif::ProgressDrawTarget::stderr());
-            bar.enable_steady_tick(Duration::from_millis(200));
-        }
-        draw(&bar, progress);
-    });
-    bar.finish_and_clear();
-    prepared.map(drop).map_err(Error::from)
+/// Prepares all that tests need: the control plane, and Helm to install the chart with.
+pub(crate) fn for_tests() -> Result<(), Error> {
+    run()?;
+    show("Building Helm, once: about 3 minutes on 2 cores.", |progress| control_plane::prepare_helm(progress).map(drop))
+}
+
+fn show(
+    announcement: &str,
+    prepare: impl FnOnce(&mut dyn FnMut(Progress)) -> Result<(), control_plane::Error>,
+) -> Result<(), Error> {
+    let prepared = if stderr().is_terminal() {
+        let bar = ProgressBar::hidden();
+        bar.set_style(style("{spinner} {msg:.dim}"));
+        let prepared = prepare(&mut |progress| {
+            if bar.is_hidden() {
+                eprintln!("{announcement}");
+                bar.set_draw_target(indicatif::ProgressDrawTarget::stderr());
+                bar.enable_steady_tick(Duration::from_millis(200));
+            }
+            draw(&bar, progress);
+        });
+        bar.finish_and_clear();
+        prepared
+    } else {
+        let mut lines = Lines { announcement: Some(announcement), tenths: 0 };
+        prepare(&mut |progress| lines.write(&progress))
+    };
+    prepared.map_err(Error::from)
 }
 
 fn draw(bar: &ProgressBar, progress: Progress) {
@@ -53,32 +70,29 @@ fn style(template: &str) -> ProgressStyle {
 }
 
 /// For logs: a line per tenth.
-fn with_lines() -> Result<(), Error> {
-    let mut announced = false;
-    let mut tenths = 0;
-    control_plane::prepare(|progress| {
-        if !announced {
-            announce();
-            announced = true;
+struct Lines<'a> {
+    announcement: Option<&'a str>,
+    tenths: usize,
+}
+
+impl Lines<'_> {
+    fn write(&mut self, progress: &Progress) {
+        if let Some(announcement) = self.announcement.take() {
+            eprintln!("{announcement}");
         }
         match progress {
             Progress::Waiting => eprintln!("  another process is building it"),
             Progress::Resolving { .. } => {}
             Progress::Compiling { program, done, total, .. } => {
-                let now = done * 10 / total.max(1);
-                if now > tenths {
-                    tenths = now;
-                    eprintln!("  {tenths}0 % ({program})");
+                let now = *done * 10 / (*total).max(1);
+                if now > self.tenths {
+                    self.tenths = now;
+                    eprintln!("  {now}0 % ({program})");
                 }
             }
             Progress::Built { program } => eprintln!("  built {program}"),
         }
-    })?;
-    Ok(())
-}
-
-fn announce() {
-    eprintln!("Building the Kubernetes control plane, once: about 8 minutes on 2 cores.");
+    }
 }
 
 fn number(count: usize) -> u64 {

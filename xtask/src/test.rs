@@ -2,9 +2,9 @@
 
 use crate::{Error, prepare, project};
 
-/// Prepares the control plane and hands over to `cargo test`.
+/// Prepares the control plane and Helm, and hands over to `cargo test`.
 pub(crate) fn run(arguments: &[String]) -> Result<(), Error> {
-    prepare::run()?;
+    prepare::for_tests()?;
     let mut test = project::cargo(["test"]);
     // `-p` narrows what `--workspace` would widen again.
     if !arguments.iter().take_while(|argument| *argument != "--").any(|argument| selects_a_package(argument)) {

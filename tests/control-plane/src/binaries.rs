@@ -1,15 +1,10 @@
-//! Where the servers' programs are: in `KUBEBUILDER_ASSETS`, or in the cache that `prepare` fills.
+//! Where the programs are: in `KUBEBUILDER_ASSETS`, or in the cache that `prepare` fills.
 
 use std::env;
-use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use sha2::{Digest, Sha256};
-
 use crate::Error;
-
-const GO_MOD: &str = include_str!("../go.mod");
-const GO_SUM: &str = include_str!("../go.sum");
+use crate::pins::{CONTROL_PLANE, HELM};
 
 pub(crate) const CONTROLLER_MANAGER: &str = "kube-controller-manager";
 
@@ -57,14 +52,23 @@ impl Binaries {
 /// [`Error::NotPrepared`] says what to do, in one line, when there are none.
 pub fn find() -> Result<Binaries, Error> {
     let Some(folder) = assets() else {
-        return Binaries::in_folder(&cache()?).map_err(|missing| Error::NotPrepared { missing });
+        return Binaries::in_folder(&CONTROL_PLANE.cache()?).map_err(|missing| Error::NotPrepared { missing });
     };
     let mut binaries = Binaries::in_folder(&folder).map_err(|missing| Error::AssetsIncomplete { missing })?;
     if binaries.kube_controller_manager.is_none() {
         // setup-envtest brings none; ours serves it as well.
-        binaries.kube_controller_manager = Some(cache()?.join(CONTROLLER_MANAGER)).filter(|path| path.is_file());
+        binaries.kube_controller_manager = Some(CONTROL_PLANE.cache()?.join(CONTROLLER_MANAGER)).filter(|path| path.is_file());
     }
     Ok(binaries)
+}
+
+/// Finds the pinned Helm without building it.
+///
+/// # Errors
+/// [`Error::NoHelm`] says what to do, in one line, when it is not there.
+pub fn helm() -> Result<PathBuf, Error> {
+    let helm = HELM.cache()?.join("helm");
+    if helm.is_file() { Ok(helm) } else { Err(Error::NoHelm { missing: helm }) }
 }
 
 /// The folder that `KUBEBUILDER_ASSETS` names.
@@ -78,23 +82,6 @@ pub fn given_cluster() -> Option<PathBuf> {
     variable("ARCADIA_TEST_KUBECONFIG")
 }
 
-/// Our own folder for exactly these pins: another `go.sum` is another folder.
-pub(crate) fn cache() -> Result<PathBuf, Error> {
-    let home = variable("XDG_CACHE_HOME").or_else(|| Some(variable("HOME")?.join(".cache")));
-    let mut pins = String::new();
-    for byte in Sha256::digest(format!("{GO_MOD}{GO_SUM}")).iter().take(4) {
-        let _ = write!(pins, "{byte:02x}");
-    }
-    let name = format!("{}-{pins}", kubernetes_version()?);
-    Ok(home.ok_or(Error::NoCacheFolder)?.join("arcadia-operator").join("control-plane").join(name))
-}
-
-/// The pinned version of Kubernetes, such as `v1.37.2`.
-pub(crate) fn kubernetes_version() -> Result<&'static str, Error> {
-    let version = |line: &'static str| line.trim().strip_prefix("require k8s.io/kubernetes ");
-    GO_MOD.lines().find_map(version).map(str::trim).ok_or(Error::Pins)
-}
-
-fn variable(name: &str) -> Option<PathBuf> {
+pub(crate) fn variable(name: &str) -> Option<PathBuf> {
     env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from)
 }

@@ -24,6 +24,12 @@ pub enum Error {
         /// The file that was looked for.
         missing: PathBuf,
     },
+    /// Helm was not built.
+    #[error("no Helm ({missing} is not there): run `cargo xtask control-plane` once, which builds it (needs Go)")]
+    NoHelm {
+        /// The file that was looked for.
+        missing: PathBuf,
+    },
     /// envtest's folders have no controller manager.
     #[error(
         "{missing} is not there: run `cargo xtask control-plane` once, which builds it (needs Go), or put one there"
@@ -33,11 +39,12 @@ pub enum Error {
         missing: PathBuf,
     },
     /// Neither `XDG_CACHE_HOME` nor `HOME` is set.
-    #[error("no cache folder for the control plane: set HOME or XDG_CACHE_HOME")]
+    #[error("no cache folder for what tests run on: set HOME or XDG_CACHE_HOME")]
     NoCacheFolder,
     /// There is no Go toolchain to build with.
     #[error(
-        "building the control plane needs Go ({source}): install it from https://go.dev/dl, or set KUBEBUILDER_ASSETS"
+        "building what tests run on needs Go ({source}): install it from https://go.dev/dl; a control plane may also \
+         come from KUBEBUILDER_ASSETS"
     )]
     NoGo {
         /// Why `go` could not be run.
@@ -51,9 +58,12 @@ pub enum Error {
         /// The end of what it said.
         output: String,
     },
-    /// `go.mod` does not say which Kubernetes to build.
-    #[error("go.mod of the control plane does not require k8s.io/kubernetes at a version such as v1.37.2")]
-    Pins,
+    /// `go.mod` does not say which version to build.
+    #[error("go.mod does not say `require {module}` at a version such as v1.37.2, on a line of its own")]
+    Pins {
+        /// The module.
+        module: &'static str,
+    },
     /// A file, folder or process could not be had from the system.
     #[error("cannot {doing}: {source}")]
     System {

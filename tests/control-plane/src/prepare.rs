@@ -1,24 +1,14 @@
-//! Builds the pinned control plane from source, once, into the user's cache folder.
+//! Builds what is pinned (the control plane, Helm) from source, once, into the user's cache folder.
 
 use std::collections::VecDeque;
 use std::fs::{self, File, TryLockError};
 use std::io::{BufRead as _, BufReader};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use crate::binaries::{self, Binaries, CONTROLLER_MANAGER};
-use crate::{Error, find};
-
-/// A program's name and its package.
-type Program = (&'static str, &'static str);
-
-/// What is built.
-const PROGRAMS: [Program; 4] = [
-    ("etcd", "go.etcd.io/etcd/server/v3"),
-    ("kubectl", "k8s.io/kubernetes/cmd/kubectl"),
-    (CONTROLLER_MANAGER, "k8s.io/kubernetes/cmd/kube-controller-manager"),
-    ("kube-apiserver", "k8s.io/kubernetes/cmd/kube-apiserver"),
-];
+use crate::pins::{CONTROL_PLANE, HELM, Pins, Program};
+use crate::{Error, find, helm};
 
 /// How far [`prepare`] is, for the caller to show.
 #[derive(Debug, Clone)]
@@ -66,13 +56,47 @@ pub fn prepare(mut progress: impl FnMut(Progress)) -> Result<Binaries, Error> {
     if assets_are_used {
         found?;
     }
-    let wanted = PROGRAMS.into_iter().filter(|(program, _)| !assets_are_used || *program == CONTROLLER_MANAGER);
-    let cache = binaries::cache()?;
-    fs::create_dir_all(&cache).map_err(Error::system(format!("create {}", cache.display())))?;
-    let _lock = lock(&cache, &mut progress)?;
-    let missing: Vec<_> = wanted.filter(|(program, _)| !cache.join(program).is_file()).collect();
-    build_all(&missing, &cache, &mut progress)?;
+    build_missing(&CONTROL_PLANE, |program| !assets_are_used || program == CONTROLLER_MANAGER, &mut progress)?;
     find()
+}
+
+/// Finds the pinned Helm, and builds it into the user's cache folder if it is not there.
+///
+/// It blocks: about 3 minutes on 2 cores the first time.
+///
+/// # Errors
+/// As [`prepare`].
+pub fn prepare_helm(mut progress: impl FnMut(Progress)) -> Result<PathBuf, Error> {
+    helm().or_else(|_| {
+        build_missing(&HELM, |_| true, &mut progress)?;
+        helm()
+    })
+}
+
+/// Builds what is wanted and not there yet.
+fn build_missing(
+    pins: &Pins,
+    is_wanted: impl Fn(&str) -> bool,
+    progress: &mut impl FnMut(Progress),
+) -> Result<(), Error> {
+    let cache = pins.cache()?;
+    fs::create_dir_all(&cache).map_err(Error::system(format!("create {}", cache.display())))?;
+    let _lock = lock(&cache, progress)?;
+    let is_missing = |(program, _): &&Program| is_wanted(program) && !cache.join(program).is_file();
+    let missing: Vec<_> = pins.programs.iter().filter(is_missing).copied().collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let total = count_packages(pins, &missing, progress)?;
+    let mut done = 0;
+    for (program, package) in missing {
+        build(pins, &cache, program, package, |package| {
+            done += 1;
+            progress(Progress::Compiling { program, package, done, total: total.max(done) });
+        })?;
+        progress(Progress::Built { program });
+    }
+    Ok(())
 }
 
 /// Held until the file is closed, which also a crash does.
@@ -86,22 +110,9 @@ fn lock(cache: &Path, progress: &mut impl FnMut(Progress)) -> Result<File, Error
     Ok(file)
 }
 
-fn build_all(programs: &[Program], cache: &Path, progress: &mut impl FnMut(Progress)) -> Result<(), Error> {
-    let total = count_packages(programs, progress)?;
-    let mut done = 0;
-    for &(program, package) in programs {
-        build(cache, program, package, |package| {
-            done += 1;
-            progress(Progress::Compiling { program, package, done, total: total.max(done) });
-        })?;
-        progress(Progress::Built { program });
-    }
-    Ok(())
-}
-
 /// How many packages Go has not compiled before; the first call downloads the modules.
-fn count_packages(programs: &[Program], progress: &mut impl FnMut(Progress)) -> Result<usize, Error> {
-    let mut list = go("list")?;
+fn count_packages(pins: &Pins, programs: &[Program], progress: &mut impl FnMut(Progress)) -> Result<usize, Error> {
+    let mut list = go(pins, "list")?;
     list.args(["-deps", "-f", "{{if .Stale}}{{println .ImportPath}}{{end}}"]);
     list.args(programs.iter().map(|(_, package)| package));
     let stale = run(list, |line| progress(Progress::Resolving { line: line.to_owned() }))?;
@@ -109,9 +120,15 @@ fn count_packages(programs: &[Program], progress: &mut impl FnMut(Progress)) -> 
 }
 
 /// Builds beside the place and moves it there, so that a file with the right name is a complete program.
-fn build(cache: &Path, program: &str, package: &str, mut compiling: impl FnMut(String)) -> Result<(), Error> {
+fn build(
+    pins: &Pins,
+    cache: &Path,
+    program: &str,
+    package: &str,
+    mut compiling: impl FnMut(String),
+) -> Result<(), Error> {
     let unfinished = cache.join(format!(".{program}.unfinished"));
-    let mut build = go("build")?;
+    let mut build = go(pins, "build")?;
     build.arg("-v").arg("-o").arg(&unfinished).arg(package);
     run(build, |line| {
         if !line.starts_with("go: ") {
@@ -123,18 +140,12 @@ fn build(cache: &Path, program: &str, package: &str, mut compiling: impl FnMut(S
 }
 
 /// A Go command on the pinned modules, whatever the user's own Go settings are.
-fn go(verb: &str) -> Result<Command, Error> {
-    let version = binaries::kubernetes_version()?;
-    let mut numbers = version.trim_start_matches('v').split('.');
-    let (major, minor) = (numbers.next().ok_or(Error::Pins)?, numbers.next().ok_or(Error::Pins)?);
-    // Without this stamp the server reports v0.0.0-master and clients complain.
-    let stamp = "-X k8s.io/component-base/version.git";
-    let ldflags = format!("-s -w {stamp}Version={version} {stamp}Major={major} {stamp}Minor={minor}");
+fn go(pins: &Pins, verb: &str) -> Result<Command, Error> {
     let mut go = Command::new("go");
-    go.current_dir(env!("CARGO_MANIFEST_DIR"));
+    go.current_dir(pins.folder);
     go.env("CGO_ENABLED", "0").env("GOFLAGS", "-mod=readonly -buildvcs=false").env("GOWORK", "off");
     go.env_remove("GOOS").env_remove("GOARCH");
-    go.args([verb, "-trimpath", "-ldflags", &ldflags]);
+    go.args([verb, "-trimpath", "-ldflags", &pins.ldflags()?]);
     Ok(go)
 }
 

@@ -1,0 +1,90 @@
+//! What is built from pinned Go modules: the control plane, and the Helm that tests install the chart with.
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+use sha2::{Digest, Sha256};
+
+use crate::Error;
+use crate::binaries::{CONTROLLER_MANAGER, variable};
+
+/// A program's name and its package.
+pub(crate) type Program = (&'static str, &'static str);
+
+/// Programs of one Go module, which pins them and all that they are made of.
+pub(crate) struct Pins {
+    /// The name of their folder in the cache.
+    name: &'static str,
+    /// What is built.
+    pub(crate) programs: &'static [Program],
+    /// The folder with `go.mod` and `go.sum`.
+    pub(crate) folder: &'static str,
+    go_mod: &'static str,
+    go_sum: &'static str,
+    /// The module whose version is the programs' own.
+    module: &'static str,
+    /// What the linker writes into the programs, where a release would have it from git.
+    stamps: fn(version: &str) -> Option<String>,
+}
+
+/// Kubernetes and its store.
+pub(crate) const CONTROL_PLANE: Pins = Pins {
+    name: "control-plane",
+    programs: &[
+        ("etcd", "go.etcd.io/etcd/server/v3"),
+        ("kubectl", "k8s.io/kubernetes/cmd/kubectl"),
+        (CONTROLLER_MANAGER, "k8s.io/kubernetes/cmd/kube-controller-manager"),
+        ("kube-apiserver", "k8s.io/kubernetes/cmd/kube-apiserver"),
+    ],
+    folder: env!("CARGO_MANIFEST_DIR"),
+    go_mod: include_str!("../go.mod"),
+    go_sum: include_str!("../go.sum"),
+    module: "k8s.io/kubernetes",
+    stamps: |version| {
+        // Without these the server reports v0.0.0-master and clients complain.
+        let mut numbers = version.trim_start_matches('v').split('.');
+        let (major, minor) = (numbers.next()?, numbers.next()?);
+        let stamp = "-X k8s.io/component-base/version.git";
+        Some(format!("{stamp}Version={version} {stamp}Major={major} {stamp}Minor={minor}"))
+    },
+};
+
+/// Helm.
+pub(crate) const HELM: Pins = Pins {
+    name: "helm",
+    programs: &[("helm", "helm.sh/helm/v4/cmd/helm")],
+    folder: concat!(env!("CARGO_MANIFEST_DIR"), "/../helm"),
+    go_mod: include_str!("../../helm/go.mod"),
+    go_sum: include_str!("../../helm/go.sum"),
+    module: "helm.sh/helm/v4",
+    stamps: |version| Some(format!("-X helm.sh/helm/v4/internal/version.version={version}")),
+};
+
+impl Pins {
+    /// Our own folder for exactly these pins: another `go.sum` is another folder.
+    pub(crate) fn cache(&self) -> Result<PathBuf, Error> {
+        let home = variable("XDG_CACHE_HOME").or_else(|| Some(variable("HOME")?.join(".cache")));
+        let mut pins = String::new();
+        for byte in Sha256::digest([self.go_mod, self.go_sum].concat()).iter().take(4) {
+            let _ = write!(pins, "{byte:02x}");
+        }
+        let version = format!("{}-{pins}", self.version()?);
+        Ok(home.ok_or(Error::NoCacheFolder)?.join("arcadia-operator").join(self.name).join(version))
+    }
+
+    /// For Go's linker.
+    pub(crate) fn ldflags(&self) -> Result<String, Error> {
+        let stamps = (self.stamps)(self.version()?).ok_or(Error::Pins { module: self.module })?;
+        Ok(format!("-s -w {stamps}"))
+    }
+
+    /// The pinned version, such as `v1.37.2`.
+    fn version(&self) -> Result<&'static str, Error> {
+        let version = |line: &'static str| {
+            let mut words = line.split_whitespace();
+            let is_it = words.next() == Some("require") && words.next() == Some(self.module);
+            words.next().filter(|_| is_it)
+        };
+        self.go_mod.lines().find_map(version).ok_or(Error::Pins { module: self.module })
+    }
+}
