@@ -23,13 +23,13 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Prepare the control plane and run every test
+    /// Prepare the control plane and Helm, and run every test
     Test {
         /// Passed to `cargo test --workspace`, for instance `-p control-plane` or `-- --nocapture`
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
-    /// Build the control plane that tests and the demo run on, unless it is there
+    /// Build the control plane and the Helm that tests and the demo run on, unless they are there
     ControlPlane,
     /// Play the main job on an embedded control plane and a simulated cloud, and stay up to play on
     Demo {
@@ -58,7 +58,7 @@ fn main() -> ExitCode {
 fn run(command: Command) -> Result<(), Error> {
     match command {
         Command::Test { arguments } => test::run(&arguments),
-        Command::ControlPlane => prepare::run(),
+        Command::ControlPlane => prepare::for_tests(),
         Command::Demo { once } => demo::run(once),
         Command::Generate { check: false } => generate::write(),
         Command::Generate { check: true } => generate::check(),
