@@ -10,7 +10,7 @@ use k8s_openapi::{
 };
 
 use super::{Error, Installation, document, explanation, owned};
-use crate::api::GROUP;
+use crate::api::{GROUP, OPERATOR};
 
 /// Something that the operator may do.
 #[derive(Clone, Copy, Debug)]
@@ -19,6 +19,8 @@ pub struct Rule {
     pub api_group: &'static str,
     /// Resources, or `resource/subresource`.
     pub resources: &'static [&'static str],
+    /// Of these names only, unless empty. A create cannot be limited so: RBAC does not know the name yet.
+    pub names: &'static [&'static str],
     /// What may be done to them.
     pub verbs: &'static [&'static str],
     /// Where.
@@ -41,6 +43,7 @@ pub const RULES: &[Rule] = &[
     Rule {
         api_group: GROUP,
         resources: &["provisionedresources", "drifts"],
+        names: &[],
         verbs: &["list", "watch"],
         scope: Scope::Watched,
         why: "to know every record and drift, and at the start whether their definitions are served",
@@ -48,6 +51,7 @@ pub const RULES: &[Rule] = &[
     Rule {
         api_group: GROUP,
         resources: &["provisionedresources"],
+        names: &[],
         verbs: &["patch"],
         scope: Scope::Watched,
         why: "an accepted live value becomes the desired one",
@@ -55,6 +59,7 @@ pub const RULES: &[Rule] = &[
     Rule {
         api_group: GROUP,
         resources: &["drifts"],
+        names: &[],
         verbs: &["create", "patch", "delete"],
         scope: Scope::Watched,
         why: "to raise a drift, take a refused decision off it, and remove resolved ones beyond the history limit",
@@ -62,6 +67,7 @@ pub const RULES: &[Rule] = &[
     Rule {
         api_group: GROUP,
         resources: &["provisionedresources/status", "drifts/status"],
+        names: &[],
         verbs: &["patch"],
         scope: Scope::Watched,
         why: "to tell what was found and what became of it",
@@ -69,6 +75,7 @@ pub const RULES: &[Rule] = &[
     Rule {
         api_group: "events.k8s.io",
         resources: &["events"],
+        names: &[],
         verbs: &["create", "patch"],
         scope: Scope::Watched,
         why: "to tell on a record what happened; what happens again is counted on the same event",
@@ -76,9 +83,18 @@ pub const RULES: &[Rule] = &[
     Rule {
         api_group: "coordination.k8s.io",
         resources: &["leases"],
-        verbs: &["get", "create", "update"],
+        names: &[OPERATOR],
+        verbs: &["get", "update"],
         scope: Scope::Own,
         why: "only the replica that holds the lease acts",
+    },
+    Rule {
+        api_group: "coordination.k8s.io",
+        resources: &["leases"],
+        names: &[],
+        verbs: &["create"],
+        scope: Scope::Own,
+        why: "the first replica makes the lease",
     },
 ];
 
@@ -134,6 +150,7 @@ fn rules(scope: Scope) -> Vec<PolicyRule> {
         .map(|rule| PolicyRule {
             api_groups: Some(vec![rule.api_group.to_owned()]),
             resources: Some(owned(rule.resources)),
+            resource_names: (!rule.names.is_empty()).then(|| owned(rule.names)),
             verbs: owned(rule.verbs),
             ..PolicyRule::default()
         })

@@ -17,7 +17,7 @@ use k8s_openapi::{
     },
     apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelectorRequirement, ObjectMeta},
 };
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{Error, Installation, document, owned, users::UserRole};
 use crate::api::{GROUP, annotations};
@@ -89,12 +89,15 @@ pub fn mutating(installation: &Installation) -> Result<String, Error> {
             "mutations": [{ "patchType": "JSONPatch", "jsonPatch": { "expression": sign } }],
         },
     });
-    let binding = json!({
+    let mut binding = json!({
         "apiVersion": "admissionregistration.k8s.io/v1",
         "kind": "MutatingAdmissionPolicyBinding",
         "metadata": named(&name),
-        "spec": { "policyName": name, "matchResources": watched(installation) },
+        "spec": { "policyName": name },
     });
+    if let (Some(watched), Some(Value::Object(spec))) = (watched(installation), binding.get_mut("spec")) {
+        spec.insert("matchResources".to_owned(), json!(watched));
+    }
     Ok(document(&policy)? + &document(&binding)?)
 }
 
