@@ -74,9 +74,9 @@ pub struct RunArgs {
           value_parser = clap::value_parser!(u32).range(1..))]
     pub requests_per_hour: u32,
 
-    /// Act only while holding a Lease, so that further replicas stand by [default: true]
+    /// Act only while holding a Lease, so that further replicas stand by
     #[arg(long, env = "ARCADIA_LEADER_ELECT", default_value = "true", default_missing_value = "true", num_args = 0..=1,
-          action = clap::ArgAction::Set, hide_default_value = true, value_name = "true|false")]
+          action = clap::ArgAction::Set, value_name = "BOOL")]
     pub leader_elect: bool,
 
     /// Namespace of the Lease [default: `POD_NAMESPACE`, or the namespace of the cluster's configuration]

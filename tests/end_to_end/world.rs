@@ -26,6 +26,8 @@ pub struct World {
     pub namespace: Namespace,
     pub cloud: Control,
     pub operator: Option<Process>,
+    /// An API server that starts refuses for a moment, until it knows the roles.
+    pub api_server_restarts: bool,
     folder: tempfile::TempDir,
     kubeconfig: PathBuf,
     simulator: Simulator,
@@ -68,6 +70,7 @@ impl World {
             namespace,
             cloud,
             operator: None,
+            api_server_restarts: false,
             folder: tempfile::tempdir().unwrap(),
             kubeconfig,
             simulator,
@@ -279,6 +282,8 @@ impl Drop for World {
             eprintln!("the operator's log ends:\n{}", tail.into_iter().rev().collect::<Vec<_>>().join("\n"));
         } else {
             assert!(!log.contains(TOKEN), "the token is in the log");
+            let is_refused = log.contains("is forbidden: User");
+            assert!(!is_refused || self.api_server_restarts, "the operator lacks a right:\n{log}");
             assert!(!log.contains("panicked"), "the operator panicked:\n{log}");
         }
     }
