@@ -257,6 +257,7 @@ async fn a_sweep_that_finds_nothing_new_writes_nothing_and_a_lost_api_server_is_
     install(&control_plane).await;
     let limits = RateLimits { per_minute: 100_000, per_hour: 1_000_000, ..RateLimits::default() };
     let mut world = World::on(&control_plane, "quiet", limits).await;
+    world.api_server_restarts = true;
     for number in 1..=450 {
         let id = (3_164_444 + number).to_string();
         world.cloud.put("droplets", droplet(&id, &format!("web-{number}"))).await.unwrap();

@@ -12,6 +12,7 @@ mod decisions;
 mod faults;
 mod ha;
 mod lifecycle;
+mod privilege;
 mod program;
 mod smoke;
 mod validation;

@@ -8,9 +8,21 @@ use std::{
     time::{Duration, Instant},
 };
 
-use arcadia_operator::api;
+use arcadia_operator::{
+    api,
+    manifests::{
+        Installation,
+        operator::{self, RULES, Scope},
+    },
+};
 use control_plane::{ControlPlane, Kubectl, Namespace, Process};
 use digitalocean_simulator::{Control, Options, RateLimits, Simulator};
+use k8s_openapi::api::{
+    authentication::v1::TokenRequest,
+    authorization::v1::{ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec},
+    core::v1::ServiceAccount,
+};
+use kube::{Api, api::PostParams};
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
@@ -26,10 +38,13 @@ pub struct World {
     pub namespace: Namespace,
     pub cloud: Control,
     pub operator: Option<Process>,
+    pub installation: Installation,
     /// An API server that starts refuses for a moment, until it knows the roles.
     pub api_server_restarts: bool,
     folder: tempfile::TempDir,
+    /// With the operator's own token and no other.
     kubeconfig: PathBuf,
+    service_account_token: String,
     simulator: Simulator,
     arguments: Vec<String>,
     starts: usize,
@@ -61,18 +76,42 @@ impl World {
     /// On a control plane of the test's own.
     pub async fn on(control_plane: &ControlPlane, test: &str, rate_limits: RateLimits) -> Self {
         let namespace = control_plane.namespace(test).await.unwrap();
+        let installation = Installation::namespaced(api::OPERATOR, namespace.name());
+        Self::installed(control_plane, namespace, installation, rate_limits).await
+    }
+
+    /// With an operator that is installed like this and may do what its roles say and no more.
+    pub async fn installed(
+        control_plane: &ControlPlane,
+        namespace: Namespace,
+        installation: Installation,
+        rate_limits: RateLimits,
+    ) -> Self {
+        let service_account_token = grant_access(control_plane, &installation).await;
+        let folder = tempfile::tempdir().unwrap();
+        let kubeconfig = folder.path().join("kubeconfig");
+        let mut config: Value =
+            serde_json::from_str(&std::fs::read_to_string(namespace.kubeconfig()).unwrap()).unwrap();
+        for user in config["users"].as_array_mut().unwrap() {
+            user["user"] = json!({ "token": service_account_token });
+        }
+        for context in config["contexts"].as_array_mut().unwrap() {
+            context["context"]["namespace"] = json!(installation.namespace);
+        }
+        std::fs::write(&kubeconfig, config.to_string()).unwrap();
         let options = Options { token: Some(TOKEN.to_owned()), rate_limits, action_seconds: 0.2, ..Options::default() };
         let simulator = Simulator::start(options).await.unwrap();
         let cloud = simulator.control();
         cloud.put("droplets", droplet(DROPLET, "web-1")).await.unwrap();
-        let kubeconfig = namespace.kubeconfig().to_owned();
         Self {
             namespace,
             cloud,
             operator: None,
             api_server_restarts: false,
-            folder: tempfile::tempdir().unwrap(),
+            installation,
+            folder,
             kubeconfig,
+            service_account_token,
             simulator,
             arguments: Vec::new(),
             starts: 0,
@@ -90,7 +129,14 @@ impl World {
         if self.starts > 0 {
             // A new one would wait until the lease of the last one has run out, since it cannot know that it is dead.
             let mut delete = Command::new(self.kubectl().program());
-            delete.args(["delete", "lease", "arcadia-operator", "--ignore-not-found", "-n", &self.installation.namespace]);
+            delete.args([
+                "delete",
+                "lease",
+                "arcadia-operator",
+                "--ignore-not-found",
+                "-n",
+                &self.installation.namespace,
+            ]);
             assert!(delete.env("KUBECONFIG", self.namespace.kubeconfig()).status().unwrap().success());
         }
         self.operator = Some(self.spawn_operator(&[], &[]));
@@ -282,6 +328,7 @@ impl Drop for World {
             eprintln!("the operator's log ends:\n{}", tail.into_iter().rev().collect::<Vec<_>>().join("\n"));
         } else {
             assert!(!log.contains(TOKEN), "the token is in the log");
+            assert!(!log.contains(&self.service_account_token), "the ServiceAccount's token is in the log");
             let is_refused = log.contains("is forbidden: User");
             assert!(!is_refused || self.api_server_restarts, "the operator lacks a right:\n{log}");
             assert!(!log.contains("panicked"), "the operator panicked:\n{log}");
@@ -303,6 +350,45 @@ pub async fn install(control_plane: &ControlPlane) {
     kubectl.run_with_input(&["apply", "--server-side", "-f", "-"], &api::crds_as_yaml().unwrap()).await.unwrap();
     let crds = ["crd/provisionedresources.arcadia.cloud", "crd/drifts.arcadia.cloud"];
     kubectl.run(&["wait", "--for=condition=Established", crds[0], crds[1]]).await.unwrap();
+}
+
+/// Makes the operator's `ServiceAccount` with what it may do, and returns a token that the API server issued for it.
+async fn grant_access(control_plane: &ControlPlane, installation: &Installation) -> String {
+    let access = operator::own_access(installation).unwrap() + &operator::watched_access(installation).unwrap();
+    control_plane.kubectl().apply(&access).await.unwrap();
+    let client = control_plane.client().await.unwrap();
+    // The authorizer learns of a role a moment after it is written; each of them is seen by one of its rules.
+    let reviews = Api::<SubjectAccessReview>::all(client.clone());
+    let watched = installation.watched.first().unwrap_or(&installation.namespace);
+    for (scope, namespace) in [(Scope::Own, &installation.namespace), (Scope::Watched, watched)] {
+        let rule = RULES.iter().find(|rule| rule.scope == scope).unwrap();
+        let attributes = ResourceAttributes {
+            namespace: Some(namespace.clone()),
+            group: Some(rule.api_group.to_owned()),
+            resource: Some(rule.resources[0].to_owned()),
+            name: rule.names.first().map(|&name| name.to_owned()),
+            verb: Some(rule.verbs[0].to_owned()),
+            ..ResourceAttributes::default()
+        };
+        let spec = SubjectAccessReviewSpec {
+            user: Some(installation.username()),
+            resource_attributes: Some(attributes),
+            ..SubjectAccessReviewSpec::default()
+        };
+        let review = SubjectAccessReview { spec, ..SubjectAccessReview::default() };
+        eventually("the operator's rights", || async {
+            let reviewed = reviews.create(&PostParams::default(), &review).await.map_err(|error| error.to_string())?;
+            let status = reviewed.status.unwrap_or_default();
+            if status.allowed { Ok(()) } else { Err(format!("{status:?}")) }
+        })
+        .await;
+    }
+    let accounts = Api::<ServiceAccount>::namespaced(client, &installation.namespace);
+    let request = accounts
+        .create_token_request(&installation.service_account, &PostParams::default(), &TokenRequest::default())
+        .await
+        .unwrap();
+    request.status.unwrap().token
 }
 
 /// A droplet as the simulator completes it.
