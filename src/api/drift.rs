@@ -1,5 +1,6 @@
 //! `Drift`: one recorded field whose live value is not the desired one, and what became of it.
 
+use jiff::Timestamp;
 use k8s_openapi::{
     apiextensions_apiserver::pkg::apis::apiextensions::v1::{CustomResourceDefinition, JSON},
     apimachinery::pkg::apis::meta::v1::{Condition, Time},
@@ -9,7 +10,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::schema::{self, CloudResource};
+use super::{
+    conditions::{self, Claim, Truth, reason},
+    schema::{self, CloudResource},
+};
 
 /// One field of one record that diverged. Written by the operator only, and never changed.
 #[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -149,16 +153,30 @@ impl Drift {
     }
 }
 
+/// The condition of a drift that nobody has decided.
+fn awaiting_decision() -> Condition {
+    let message = "accept it with the annotation arcadia.cloud/accept, or put the cloud back".to_owned();
+    let claim = Claim { kind: conditions::RESOLVED, status: Truth::False, reason: reason::AWAITING_DECISION, message };
+    claim.since(Timestamp::UNIX_EPOCH, 1)
+}
+
 /// The definition, with what the derive cannot say.
 pub(super) fn crd() -> CustomResourceDefinition {
     let mut crd = Drift::crd();
     // A create cannot set a status. With the default, an inbox is right from the first and only write.
-    schema::amend(&mut crd, &["status"], |status| status.default = Some(JSON(json!({ "phase": "Open" }))));
+    schema::amend(&mut crd, &["status"], |status| {
+        status.default = Some(JSON(json!({
+            "phase": DriftPhase::Open,
+            "reason": reason::AWAITING_DECISION,
+            "conditions": [awaiting_decision()],
+        })));
+    });
     schema::amend(&mut crd, &["spec"], |spec| {
         spec.x_kubernetes_validations.get_or_insert_default().push(schema::immutable(
             "the spec of a Drift must not change: it says what the operator found. \
              Decide it with the annotation arcadia.cloud/accept",
         ));
     });
+    schema::amend(&mut crd, &[], schema::join_lines);
     crd
 }

@@ -38,6 +38,12 @@ use super::{
     printcolumn(name = "Drifts", type_ = "integer", json_path = ".status.openDrifts"),
     printcolumn(name = "Fields", type_ = "string", json_path = ".status.driftedFields", priority = 1),
     printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].status"),
+    printcolumn(
+        name = "Reason",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type=='Ready')].reason",
+        priority = 1
+    ),
     printcolumn(name = "Version", type_ = "integer", json_path = ".metadata.generation", priority = 1),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     doc = "What one cloud resource should be, field by field. A field that differs in the cloud raises a Drift."
@@ -128,6 +134,7 @@ pub(super) fn crd() -> CustomResourceDefinition {
              Make another ProvisionedResource for another one",
         ));
     });
+    schema::amend(&mut crd, &[], schema::join_lines);
     crd
 }
 

@@ -81,7 +81,7 @@ fn id_rules() -> Vec<Value> {
             let pattern = format.pattern().replace('\\', "\\\\");
             json!({
                 "rule": format!("!(self.kind in [{list}]) || self.id.matches('{pattern}')"),
-                "message": format!("the id of a {} {}", kinds.join(", "), format.says()),
+                "messageExpression": format!("'the id of a ' + self.kind + ' {}'", format.says().replace('\'', "\\'")),
                 "fieldPath": ".id",
             })
         })
@@ -134,6 +134,17 @@ pub(super) fn amend(crd: &mut CustomResourceDefinition, path: &[&str], change: i
         if let Some(schema) = found.flatten() {
             change(schema);
         }
+    }
+}
+
+/// Joins the lines of every description: in the source they are as wide as the source, kubectl wraps by itself.
+pub(super) fn join_lines(schema: &mut JSONSchemaProps) {
+    if let Some(description) = &mut schema.description {
+        let paragraphs = description.split("\n\n").map(|paragraph| paragraph.replace('\n', " "));
+        *description = paragraphs.collect::<Vec<_>>().join("\n\n");
+    }
+    for property in schema.properties.iter_mut().flat_map(|properties| properties.values_mut()) {
+        join_lines(property);
     }
 }
 

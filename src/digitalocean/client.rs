@@ -12,7 +12,7 @@ use std::time::{Duration, SystemTime};
 
 use backon::{ExponentialBuilder, Retryable};
 use jiff::Timestamp;
-use reqwest::header::{AUTHORIZATION, DATE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
+use reqwest::header::{AUTHORIZATION, DATE, HeaderMap, HeaderName, RETRY_AFTER};
 use reqwest::{Response, Url};
 use serde::Deserialize;
 
@@ -142,6 +142,10 @@ pub struct Usage {
     pub minute_left: usize,
     /// Calls left to sweeps in this hour, the reserve not counted.
     pub hour_left: usize,
+    /// Calls that sweeps may make in any minute.
+    pub minute_limit: usize,
+    /// Calls that sweeps may make in any hour.
+    pub hour_limit: usize,
     /// How long all calls wait because DigitalOcean said so (429).
     pub paused: Option<Duration>,
 }
@@ -237,7 +241,15 @@ impl Client {
     pub fn usage(&self) -> Usage {
         let left = self.0.budget.left();
         let calls = self.0.calls.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        Usage { calls, minute_left: left.minute, hour_left: left.hour, paused: left.paused }
+        let limits = &self.0.config.limits;
+        Usage {
+            calls,
+            minute_left: left.minute,
+            hour_left: left.hour,
+            minute_limit: limits.of_minute(Priority::Sweep),
+            hour_limit: limits.of_hour(Priority::Sweep),
+            paused: left.paused,
+        }
     }
 
     /// Reads the pages of one list once. Nothing where rows shifted between pages.
@@ -422,7 +434,7 @@ impl Client {
         let message = said.message.map_or_else(|| "it does not say why".to_owned(), |message| self.clean(&message));
         if let Some(request_id) = request_id.map(|id| self.clean(&id)) {
             // DigitalOcean's support asks for it.
-            tracing::info!(call = doing, status, request_id, message, "DigitalOcean refused a call");
+            tracing::info!(kind = %call.kind, call = doing, status, request_id, why = message, "DigitalOcean refused a call");
         }
         match status {
             401 => Error::Unauthorized { doing },

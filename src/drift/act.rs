@@ -12,7 +12,7 @@ use kube::{
     api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions},
 };
 use serde_json::{Value, json};
-use tracing::info;
+use tracing::{debug, info};
 
 use super::{
     controller::Context,
@@ -114,7 +114,7 @@ impl<'a> Act<'a> {
         self.context.index().apply_drift(&created);
         self.context.metrics.opened(record.resource.kind);
         let DriftSpec { field, expected, actual, .. } = created.spec;
-        info!(record = %self.key, drift = name, field, expected, actual, "drift detected");
+        info!(record = %self.key, drift = name, resource = %record.resource, field, expected, actual, "drift detected");
         let uid = created.metadata.uid.as_deref().unwrap_or_default();
         if field == EXISTS && actual == "false" {
             let note = format!("{} is gone: the provider says that it does not exist", record.resource);
@@ -174,7 +174,7 @@ impl<'a> Act<'a> {
             put(&mut status, "decidedBy", json!(drift.decided_by));
         }
         self.patch_drift_status(&drift, "closing", status).await?;
-        self.context.metrics.resolved(self.entry.record.resource.kind, phase);
+        self.context.metrics.resolved(self.entry.record.resource.kind, phase, why);
         info!(record = %self.key, drift = name, %field, phase = phase.name(), reason = why, "drift resolved");
         let event = if phase == DriftPhase::Accepted { "DriftAccepted" } else { "DriftResolved" };
         self.tell(name, &drift.uid, false, event, "Resolve", message);
@@ -183,14 +183,15 @@ impl<'a> Act<'a> {
 
     async fn refuse(&mut self, name: &str, message: String) -> Result<(), Error> {
         let Some(drift) = self.known(name) else { return Ok(()) };
-        info!(record = %self.key, drift = name, message, "decision refused");
+        info!(record = %self.key, drift = name, why = message, "decision refused");
         let claim = Claim {
             kind: conditions::RESOLVED,
             status: Truth::False,
             reason: reason::DECISION_REFUSED,
             message: message.clone(),
         };
-        let since = drift.transition.unwrap_or_else(Timestamp::now);
+        // The API server's default speaks of 1970; the operator's own word begins now.
+        let since = drift.transition.filter(|since| *since != Timestamp::UNIX_EPOCH).unwrap_or_else(Timestamp::now);
         let status = json!({ "reason": reason::DECISION_REFUSED, "conditions": [claim.since(since, 1)] });
         self.patch_drift_status(&drift, "refusing a decision on", status).await?;
         self.tell(name, &drift.uid, true, "DecisionRefused", "Decide", format!("{}: {message}", drift.field));
@@ -224,6 +225,7 @@ impl<'a> Act<'a> {
             Err(error) => return Err(error),
         }
         self.context.index().forget_drift(&self.entry.record.uid, &drift.uid);
+        debug!(record = %self.key, drift = name, "deleted beyond the history limit");
         Ok(())
     }
 

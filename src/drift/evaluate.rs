@@ -150,6 +150,7 @@ pub enum Situation {
 #[derive(Clone, Debug)]
 enum Finding {
     Matches {
+        expected: Value,
         live: Value,
     },
     Differs {
@@ -207,7 +208,7 @@ fn find<'a>(recorded: &Recorded<'a>, seen: Seen<'a>) -> Result<Findings<'a>, (&'
     let should_exist = recorded.desired.get(EXISTS).cloned().unwrap_or(Value::Bool(true));
     let does_exist = Value::Bool(live.is_some());
     let exists = if matches(&should_exist, &does_exist) {
-        Finding::Matches { live: does_exist }
+        Finding::Matches { expected: should_exist, live: does_exist }
     } else {
         Finding::Differs { expected: should_exist, live: does_exist }
     };
@@ -238,13 +239,13 @@ fn compare(live: &Live, field: &str, expected: &Value) -> Finding {
             Finding::Invalid(format!("{field}: no such field; did you mean {}?", nearest.join(" or ")))
         }
         Resolved::Value(value) => match live.align(field, expected, &value) {
-            Aligned::Same => Finding::Matches { live: value },
+            Aligned::Same => Finding::Matches { expected: expected.clone(), live: value },
             Aligned::Unknown { why } => Finding::Unknown(format!("{field}: {why}")),
             Aligned::Compare { expected: canonical, live: aligned, unsure } => {
                 match (matches(&canonical, &aligned), unsure) {
                     (false, _) => differs(field, expected, &value),
                     (true, Some(why)) => Finding::Unknown(format!("{field}: {why}")),
-                    (true, None) => Finding::Matches { live: value },
+                    (true, None) => Finding::Matches { expected: expected.clone(), live: value },
                 }
             }
         },
@@ -301,10 +302,12 @@ impl Planner {
             None if is_ignored(recorded, &drift.field) => self.close(drift, DriftPhase::Stale, reason::IGNORED),
             None => self.close(drift, DriftPhase::Stale, reason::NO_LONGER_RECORDED),
             Some(Finding::Moot) => self.close(drift, DriftPhase::Stale, reason::RESOURCE_GONE),
-            Some(Finding::Matches { .. }) => self.close(drift, DriftPhase::Stale, reason::LIVE_RETURNED),
-            Some(Finding::Differs { expected, .. }) if !shows(&drift.expected, expected) => {
+            Some(Finding::Matches { expected, .. } | Finding::Differs { expected, .. })
+                if !shows(&drift.expected, expected) =>
+            {
                 self.close(drift, DriftPhase::Stale, reason::DESIRED_CHANGED);
             }
+            Some(Finding::Matches { .. }) => self.close(drift, DriftPhase::Stale, reason::LIVE_RETURNED),
             Some(Finding::Differs { live, .. }) if !shows(&drift.actual, live) => {
                 self.steps.push(Step::Refresh { drift: drift.name.clone(), actual: shown(live) });
             }
@@ -336,10 +339,10 @@ impl Planner {
                 }
             }
             // Somebody made the live value the desired one already.
-            Some(Finding::Matches { live }) if shows(demanded, live) => {
+            Some(Finding::Matches { live, .. }) if shows(demanded, live) => {
                 self.close(drift, DriftPhase::Accepted, reason::ACCEPTED);
             }
-            Some(Finding::Matches { live }) => {
+            Some(Finding::Matches { live, .. }) => {
                 let is = shown(live);
                 self.refuse(
                     drift,

@@ -133,6 +133,7 @@ impl World {
                     name: format!("{field}-{episode}").into(),
                     uid: self.uids.to_string().into(),
                     resource_version: "1".into(),
+                    created: jiff::Timestamp::UNIX_EPOCH,
                     field: field.into(),
                     episode,
                     phase: DriftPhase::Open,
@@ -224,6 +225,14 @@ fn a_field_that_is_right_again_closes_as_stale_and_reopens_as_a_new_episode() {
     world.set_live("name", json!("third"));
     world.sweep();
     assert_eq!(world.settle(), [opened("name", 2, "web-1", "third")]);
+}
+
+#[test]
+fn a_record_that_follows_the_cloud_closes_the_question_it_raised() {
+    let mut world = World::new(json!({"name": "web-2"}), droplet());
+    world.settle();
+    world.desired.insert("name".into(), json!("web-1"));
+    assert_eq!(world.settle(), [closed("name-1", DriftPhase::Stale, reason::DESIRED_CHANGED)]);
 }
 
 #[test]

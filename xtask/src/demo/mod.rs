@@ -46,6 +46,7 @@ async fn play(operator: &Path, once: bool) -> Result<(), Error> {
     story::say("It all stays up until you press Ctrl-C. To play on, in another terminal:");
     println!("export KUBECONFIG={}", stage.kubeconfig().display());
     println!("export PATH={}:$PATH", stage.kubectl_folder().display());
+    println!("export SIMULATOR={}", stage.cloud());
     println!("{}", stage.console_command(DROPLET, &json!({"size_slug": "s-8vcpu-16gb"})));
     println!("kubectl get drifts --watch\n");
     stage.operator_ended().await

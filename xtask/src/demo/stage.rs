@@ -82,7 +82,7 @@ impl Stage {
     pub(super) fn console_command(&self, id: &str, change: &Value) -> String {
         let url = self.simulator.url();
         format!(
-            "curl -X PATCH -H 'content-type: application/json' -d '{change}' \
+            "curl -sS -o /dev/null -X PATCH -d '{change}' \
              '{url}/_simulator/resource?collection=droplets&id={id}'"
         )
     }
