@@ -1,5 +1,6 @@
 //! The commands of the project: tests, demo, generated files. `cargo xtask help` lists them.
 
+mod bench;
 mod demo;
 mod error;
 mod generate;
@@ -43,6 +44,11 @@ enum Command {
         #[arg(long)]
         check: bool,
     },
+    /// Measure what the operator costs, beside a raw floor in the same run
+    BenchSystem {
+        #[command(subcommand)]
+        benchmark: bench::Benchmark,
+    },
 }
 
 fn main() -> ExitCode {
@@ -62,5 +68,6 @@ fn run(command: Command) -> Result<(), Error> {
         Command::Demo { once } => demo::run(once),
         Command::Generate { check: false } => generate::write(),
         Command::Generate { check: true } => generate::check(),
+        Command::BenchSystem { benchmark } => bench::run(benchmark),
     }
 }

@@ -1,0 +1,125 @@
+//! (c) One resource in a hundred drifted.
+
+use std::time::{Duration, Instant};
+
+use kube::api::{Api, DynamicObject, ListParams};
+use tokio::time::sleep;
+
+use super::arrivals::{self, Arrivals};
+use super::floor::{Cost, Job};
+use super::operator::Operator;
+use super::report::{Row, Wanted};
+use super::stage::{PATIENCE, Stage, Writes};
+use super::{failed, float, late, median, objects, quiet, say};
+use crate::Error;
+
+const PHASE: &str = "(c) 1 % drifted";
+/// The first of them begins without open connections, as every sweep does that comes minutes after the last write.
+const ROUNDS: u32 = 8;
+/// After this time a client does not use an idle connection any more (hyper's default is 90 s).
+const CONNECTIONS_LAST: Duration = Duration::from_secs(95);
+
+/// What one round cost. Times are in seconds.
+struct Round {
+    created: f64,
+    swept_and_created: f64,
+    cpu: f64,
+    writes: Writes,
+    floor_created: f64,
+    floor_list: Cost,
+    floor_create: Cost,
+}
+
+/// Measures rounds of drifting and returning, each followed by the floor's.
+pub(super) async fn measure(stage: &mut Stage, operator: &mut Operator) -> Result<Vec<Row>, Error> {
+    let drifting = (stage.resources / 100).max(1);
+    let count = usize::try_from(drifting).unwrap_or(usize::MAX);
+    say(format!("(c) {ROUNDS} rounds of {drifting} drifts, each followed by the floor's"));
+    let drifts = objects::drifts(&stage.client, stage.records.name());
+    let mut created = Arrivals::of(drifts.clone(), "new drifts", arrivals::is_there).await?;
+    let floor_drifts = objects::drifts(&stage.client, stage.floor_records.name());
+    let mut floor_created = Arrivals::of(floor_drifts, "drifts of the floor", arrivals::is_there).await?;
+
+    // Neither side has written since (a).
+    sleep(CONNECTIONS_LAST.saturating_sub(operator.interval * quiet::SWEEPS)).await;
+    let mut rounds = Vec::new();
+    for round in 1..=ROUNDS {
+        let patience = PATIENCE + operator.interval;
+        let (before, floor_before) = (created.count(), floor_created.count());
+        let writes = stage.writes().await?;
+        stage.resize(drifting, objects::OTHER_SIZE).await?;
+        let sweep = stage.next_sweep(operator).await?;
+        let span = created.after(before, count, patience).await?;
+        let cpu = operator.cpu_seconds_at_rest().await? - sweep.cpu_seconds;
+        let writes = stage.writes().await?.since(&writes);
+
+        if round > 1 {
+            stage.floor.ask(&Job::Prepare).await?;
+        }
+        let floor_list = stage.floor.ask(&Job::List).await?;
+        let floor_create = stage.floor.ask(&Job::CreateDrifts { count, episode: round }).await?;
+        let floor_span = floor_created.after(floor_before, count, patience).await?;
+        rounds.push(Round {
+            created: span.seconds(),
+            swept_and_created: (span.last - sweep.began).as_secs_f64(),
+            cpu,
+            writes,
+            floor_created: floor_span.seconds(),
+            floor_list,
+            floor_create,
+        });
+
+        stage.resize(drifting, objects::SIZE).await?;
+        resolved(&drifts, patience).await?;
+        operator.cpu_seconds_at_rest().await?;
+    }
+    Ok(rows(&rounds, drifting))
+}
+
+/// Waits until no drift is open. By asking rather than by another watch, which the floor's creates would not have.
+async fn resolved(drifts: &Api<DynamicObject>, patience: Duration) -> Result<(), Error> {
+    let began = Instant::now();
+    let open = ListParams::default().fields("status.phase=Open").limit(1);
+    while !drifts.list_metadata(&open).await.map_err(failed("list the open drifts"))?.items.is_empty() {
+        if began.elapsed() > patience {
+            return Err(late("see all drifts resolved", patience));
+        }
+        sleep(Duration::from_millis(500)).await;
+    }
+    Ok(())
+}
+
+fn rows(rounds: &[Round], drifting: u32) -> Vec<Row> {
+    let of = |number: fn(&Round) -> f64| median(rounds.iter().skip(1).map(number).collect());
+    let mut rows = vec![
+        Row::of(PHASE, "API writes of a round, leases aside, median", "", of(|round| float(round.writes.total())))
+            .beside(float(u64::from(drifting))),
+        Row::of(PHASE, "wall: first to last Drift created, median", "ms", of(|round| round.created) * 1000.0)
+            .beside(of(|round| round.floor_created) * 1000.0)
+            .wanting(Wanted::RatioBelow(1.3)),
+        Row::of(
+            PHASE,
+            "wall: first call to last Drift, median | floor: list + creates",
+            "ms",
+            of(|round| round.swept_and_created) * 1000.0,
+        )
+        .beside(of(|round| round.floor_list.seconds + round.floor_create.seconds) * 1000.0),
+        Row::of(
+            PHASE,
+            "CPU until all is written, median | floor: list + creates",
+            "ms",
+            of(|round| round.cpu) * 1000.0,
+        )
+        .beside(of(|round| round.floor_list.cpu_seconds + round.floor_create.cpu_seconds) * 1000.0),
+    ];
+    for (number, round) in (1..).zip(rounds) {
+        let connections = if number == 1 { ", no connections open before (not in the medians)" } else { "" };
+        let what = format!("  round {number}: first to last Drift created{connections}");
+        rows.push(Row::of(PHASE, what, "ms", round.created * 1000.0).beside(round.floor_created * 1000.0));
+    }
+    if let Some(last) = rounds.last() {
+        let writes = last.writes.by_kind().iter();
+        rows.extend(writes.map(|(what, count)| Row::of(PHASE, format!("  last round: {what}"), "", float(*count))));
+    }
+    rows
+}

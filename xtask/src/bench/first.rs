@@ -1,0 +1,64 @@
+//! (a) The first sweep: every record is new, and gets its status.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use super::arrivals::{self, Arrivals};
+use super::floor::Job;
+use super::operator::Operator;
+use super::report::{Row, Wanted};
+use super::stage::{PATIENCE, Stage};
+use super::{float, objects, say};
+use crate::Error;
+
+const PHASE: &str = "(a) first sweep";
+
+/// Starts the operator and measures until every record says that it is in sync.
+pub(super) async fn measure(
+    program: &Path,
+    stage: &mut Stage,
+    interval: Duration,
+) -> Result<(Operator, Vec<Row>), Error> {
+    say("(a) the first sweep; half of the floor before it, half after it");
+    let count = usize::try_from(stage.resources).unwrap_or(usize::MAX);
+    let half = count / 2;
+    let list = stage.floor.ask(&Job::List).await?;
+    let before = stage.floor.ask(&Job::WriteStatuses { from: 0, count: half }).await?;
+
+    let records = objects::records(&stage.client, stage.records.name());
+    let mut statuses = Arrivals::of(records, "records in sync", arrivals::is_in_sync).await?;
+    let (calls, writes) = (stage.calls().await?, stage.writes().await?);
+    let began = Instant::now();
+    let operator = Operator::start(program, stage, interval)?;
+    let span = statuses.after(0, count, PATIENCE + Duration::from_secs(u64::from(stage.resources) / 50)).await?;
+    let cpu_seconds = operator.cpu_seconds_at_rest().await?;
+    let calls = stage.calls().await? - calls;
+    let writes = stage.writes().await?.since(&writes);
+
+    stage.floor.ask(&Job::Prepare).await?;
+    let after = stage.floor.ask(&Job::WriteStatuses { from: half, count: count - half }).await?;
+    let floor = list + before + after;
+    let per_sweep = stage.calls_per_sweep();
+    let sweeps = calls.div_ceil(per_sweep);
+    let mut rows = vec![
+        Row::of(PHASE, "sweeps begun before the last status", "", float(sweeps)),
+        Row::of(PHASE, "cloud calls of a sweep", "", float(calls) / float(sweeps))
+            .beside(float(list.calls))
+            .wanting(Wanted::Exactly(float(per_sweep))),
+        Row::of(PHASE, "API writes, leases aside", "", float(writes.total()))
+            .beside(float(before.calls + after.calls))
+            .wanting(Wanted::Exactly(float(u64::from(stage.resources)))),
+        Row::of(
+            PHASE,
+            "wall: process start to last status | floor: list + status writes",
+            "s",
+            (span.last - began).as_secs_f64(),
+        )
+        .beside(floor.seconds),
+        Row::of(PHASE, "wall: first to last status | floor: status writes", "s", span.seconds())
+            .beside(before.seconds + after.seconds),
+        Row::of(PHASE, "CPU of the process | floor: list + status writes", "s", cpu_seconds).beside(floor.cpu_seconds),
+    ];
+    rows.extend(writes.by_kind().iter().map(|(what, count)| Row::of(PHASE, format!("  {what}"), "", float(*count))));
+    Ok((operator, rows))
+}

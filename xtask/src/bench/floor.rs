@@ -1,0 +1,107 @@
+//! The raw floor: a process of its own that does the least that the same result takes, on request.
+
+use std::process::Stdio;
+
+use serde::{Deserialize, Serialize};
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines};
+use tokio::process::{Child, ChildStdin, ChildStdout, Command};
+
+use super::stage::PATIENCE;
+use super::{failed, usage};
+use crate::Error;
+
+/// What the floor can be asked for.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) enum Job {
+    /// Learn the names of the records to write about, and open as many connections as writes need.
+    Prepare,
+    /// Read and parse all pages of the droplet lists.
+    List,
+    /// Write the status of records, by server-side apply.
+    WriteStatuses {
+        /// The number of the first record.
+        from: usize,
+        /// How many.
+        count: usize,
+    },
+    /// Create a drift for each of the first records.
+    CreateDrifts {
+        /// How many.
+        count: usize,
+        /// The number of the drift among those of its record.
+        episode: u32,
+    },
+}
+
+/// What the floor says of a job.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Done {
+    /// How long it took.
+    pub(super) seconds: f64,
+    /// How many calls or writes it made.
+    pub(super) calls: u64,
+    /// How many bytes it read from the cloud.
+    pub(super) bytes: u64,
+}
+
+/// What a job cost.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Cost {
+    /// Wall time.
+    pub(super) seconds: f64,
+    /// CPU time of the floor's process.
+    pub(super) cpu_seconds: f64,
+    /// Calls or writes.
+    pub(super) calls: u64,
+    /// Bytes read from the cloud.
+    pub(super) bytes: u64,
+}
+
+impl std::ops::Add for Cost {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            seconds: self.seconds + other.seconds,
+            cpu_seconds: self.cpu_seconds + other.cpu_seconds,
+            calls: self.calls + other.calls,
+            bytes: self.bytes + other.bytes,
+        }
+    }
+}
+
+/// The floor's process. It ends when this value does, and when this process does, since it reads from its pipe.
+#[derive(Debug)]
+pub(super) struct Floor {
+    process: Child,
+    jobs: ChildStdin,
+    answers: Lines<BufReader<ChildStdout>>,
+}
+
+impl Floor {
+    /// Starts this program again as the floor.
+    pub(super) fn start(url: &str, kubeconfig: &std::path::Path, namespace: &str) -> Result<Self, Error> {
+        let program = std::env::current_exe().map_err(Error::system("find this program"))?;
+        let mut command = Command::new(program);
+        command.args(["bench-system", "floor", "--url", url, "--namespace", namespace, "--kubeconfig"]);
+        command.arg(kubeconfig).stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
+        let mut process = command.spawn().map_err(Error::system("start the floor"))?;
+        let pipes = process.stdin.take().zip(process.stdout.take());
+        let (jobs, answers) = pipes.ok_or_else(|| failed("start the floor")("it has no pipes"))?;
+        Ok(Self { process, jobs, answers: BufReader::new(answers).lines() })
+    }
+
+    /// Has a job done and says what it cost.
+    pub(super) async fn ask(&mut self, job: &Job) -> Result<Cost, Error> {
+        let process = self.process.id().ok_or_else(|| failed("ask the floor")("it has ended"))?;
+        let before = usage::cpu_seconds_at_rest(process, PATIENCE).await?;
+        let mut line = serde_json::to_string(job).map_err(failed("ask the floor"))?;
+        line.push('\n');
+        self.jobs.write_all(line.as_bytes()).await.map_err(Error::system("ask the floor"))?;
+        let answer = self.answers.next_line().await.map_err(Error::system("hear the floor"))?;
+        let answer = answer.ok_or_else(|| failed("hear the floor")("it has ended"))?;
+        let done: Done = serde_json::from_str(&answer).map_err(failed("read the floor's answer"))?;
+        let after = usage::cpu_seconds_at_rest(process, PATIENCE).await?;
+        Ok(Cost { seconds: done.seconds, cpu_seconds: after - before, calls: done.calls, bytes: done.bytes })
+    }
+}

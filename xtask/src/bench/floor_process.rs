@@ -1,0 +1,202 @@
+//! What the floor's process does: reads jobs a line at a time, and says how long each took.
+
+use std::hint::black_box;
+use std::time::Instant;
+
+use kube::api::{Api, DynamicObject, ListParams, Patch, PatchParams};
+use kube::config::{Config, KubeConfigOptions, Kubeconfig};
+use kube::{Client, ResourceExt as _};
+use serde::Deserialize;
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+
+use super::floor::{Done, Job};
+use super::objects::{self, Target};
+use super::{Floor, failed, parallel};
+use crate::Error;
+
+/// Rows of a page: DigitalOcean's largest, as the operator asks for it.
+const PER_PAGE: u64 = 200;
+/// How many records are listed at a time.
+const CHUNK: u32 = 500;
+
+/// Works until nobody asks any more.
+pub(super) async fn run(floor: &Floor) -> Result<(), Error> {
+    let mut worker = Worker::new(floor).await?;
+    let mut jobs = BufReader::new(tokio::io::stdin()).lines();
+    let mut answers = tokio::io::stdout();
+    while let Some(job) = jobs.next_line().await.map_err(Error::system("read a job"))? {
+        let job = serde_json::from_str(&job).map_err(failed("read a job"))?;
+        let done = worker.work(&job).await?;
+        let mut answer = serde_json::to_string(&done).map_err(failed("answer"))?;
+        answer.push('\n');
+        answers.write_all(answer.as_bytes()).await.map_err(Error::system("answer"))?;
+        answers.flush().await.map_err(Error::system("answer"))?;
+    }
+    Ok(())
+}
+
+struct Worker {
+    http: reqwest::Client,
+    url: String,
+    records: Api<DynamicObject>,
+    drifts: Api<DynamicObject>,
+    targets: Vec<Target>,
+}
+
+impl Worker {
+    async fn new(floor: &Floor) -> Result<Self, Error> {
+        // As the operator does.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let http = reqwest::Client::builder().no_proxy().build().map_err(failed("make an HTTP client"))?;
+        let kubeconfig = Kubeconfig::read_from(&floor.kubeconfig).map_err(failed("read the kubeconfig"))?;
+        let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await;
+        let client =
+            Client::try_from(config.map_err(failed("read the kubeconfig"))?).map_err(failed("make a client"))?;
+        Ok(Self {
+            http,
+            url: format!("{}/v2/droplets", floor.url),
+            records: objects::records(&client, &floor.namespace),
+            drifts: objects::drifts(&client, &floor.namespace),
+            targets: Vec::new(),
+        })
+    }
+
+    async fn work(&mut self, job: &Job) -> Result<Done, Error> {
+        // What is written is made before the clock starts.
+        match *job {
+            Job::Prepare => {
+                let began = Instant::now();
+                self.prepare().await?;
+                Ok(Done { seconds: began.elapsed().as_secs_f64(), calls: 0, bytes: 0 })
+            }
+            Job::List => {
+                let began = Instant::now();
+                let (calls, bytes) = self.list().await?;
+                Ok(Done { seconds: began.elapsed().as_secs_f64(), calls, bytes })
+            }
+            Job::WriteStatuses { from, count } => {
+                let statuses: Vec<_> = self
+                    .targets
+                    .iter()
+                    .skip(from)
+                    .take(count)
+                    .map(|target| (target.name.clone(), objects::status(target)))
+                    .collect();
+                let records = self.records.clone();
+                let began = Instant::now();
+                parallel::each(statuses, move |(name, status)| {
+                    let records = records.clone();
+                    async move {
+                        let params = PatchParams::apply("arcadia-operator").force();
+                        let written = records.patch_status(&name, &params, &Patch::Apply(status)).await;
+                        written.map(drop).map_err(failed("write a status"))
+                    }
+                })
+                .await?;
+                Ok(Done { seconds: began.elapsed().as_secs_f64(), calls: whole(count), bytes: 0 })
+            }
+            Job::CreateDrifts { count, episode } => {
+                let bodies: Vec<_> =
+                    self.targets.iter().take(count).map(|target| objects::drift(target, episode)).collect();
+                let drifts = self.drifts.clone();
+                let began = Instant::now();
+                parallel::each(bodies, move |body| {
+                    let drifts = drifts.clone();
+                    async move { objects::create(&drifts, body).await }
+                })
+                .await?;
+                Ok(Done { seconds: began.elapsed().as_secs_f64(), calls: whole(count), bytes: 0 })
+            }
+        }
+    }
+
+    async fn prepare(&mut self) -> Result<(), Error> {
+        if self.targets.is_empty() {
+            let mut page = ListParams::default().limit(CHUNK);
+            loop {
+                let records = self.records.list_metadata(&page).await.map_err(failed("list the floor's records"))?;
+                let next = records.metadata.continue_.clone().filter(|next| !next.is_empty());
+                self.targets.extend(
+                    records.into_iter().map(|it| Target { name: it.name_any(), uid: it.uid().unwrap_or_default() }),
+                );
+                let Some(next) = next else { break };
+                page = page.continue_token(&next);
+            }
+        }
+        let records = self.records.clone();
+        let connect = move |()| {
+            let records = records.clone();
+            async move {
+                let first = ListParams::default().limit(1);
+                records.list_metadata(&first).await.map(drop).map_err(failed("open a connection"))
+            }
+        };
+        parallel::each(vec![(); 64], connect).await
+    }
+
+    /// Reads all pages of both lists; droplets with a GPU have one of their own.
+    async fn list(&self) -> Result<(u64, u64), Error> {
+        let (mut calls, mut bytes) = (0, 0);
+        for filter in ["", "&type=gpus"] {
+            for number in 1.. {
+                let url = format!("{}?page={number}&per_page={PER_PAGE}{filter}", self.url);
+                let response = self.http.get(url).bearer_auth("bench").send().await;
+                let body = response.map_err(failed("list droplets"))?.bytes().await.map_err(failed("list droplets"))?;
+                let page: Page = serde_json::from_slice(&body).map_err(failed("read a page of droplets"))?;
+                calls += 1;
+                bytes += whole(body.len());
+                let is_last = number * PER_PAGE >= black_box(page).meta.total;
+                if is_last {
+                    break;
+                }
+            }
+        }
+        Ok((calls, bytes))
+    }
+}
+
+/// A page, as far as a comparison needs it.
+#[derive(Deserialize)]
+#[expect(dead_code, reason = "reading the fields is the work; nobody asks for them")]
+struct Page {
+    droplets: Vec<Droplet>,
+    links: Links,
+    meta: Meta,
+}
+
+#[derive(Deserialize)]
+#[expect(dead_code, reason = "as above")]
+struct Droplet {
+    id: u64,
+    name: String,
+    size_slug: String,
+    region: Region,
+    tags: Vec<String>,
+}
+
+#[derive(Deserialize)]
+#[expect(dead_code, reason = "as above")]
+struct Region {
+    slug: String,
+}
+
+#[derive(Deserialize)]
+#[expect(dead_code, reason = "as above")]
+struct Links {
+    pages: Option<Pages>,
+}
+
+#[derive(Deserialize)]
+#[expect(dead_code, reason = "as above")]
+struct Pages {
+    next: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Meta {
+    total: u64,
+}
+
+fn whole(count: usize) -> u64 {
+    u64::try_from(count).unwrap_or(u64::MAX)
+}

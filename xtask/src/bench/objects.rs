@@ -1,0 +1,125 @@
+//! The objects that the benchmark writes, and how it reaches them.
+
+use kube::api::{Api, ApiResource, DynamicObject, PostParams};
+use kube::{Client, core::GroupVersionKind};
+use serde_json::{Value, json};
+
+use super::{failed, parallel};
+use crate::Error;
+
+const API_VERSION: &str = "arcadia.cloud/v1alpha1";
+/// The first droplet of the simulated fleet; the others follow.
+const FIRST_DROPLET: u32 = 3_164_444;
+/// What every droplet of the fleet has.
+pub(super) const SIZE: &str = "s-2vcpu-4gb";
+/// What some are resized to.
+pub(super) const OTHER_SIZE: &str = "s-4vcpu-8gb";
+
+/// The records of a namespace.
+pub(super) fn records(client: &Client, namespace: &str) -> Api<DynamicObject> {
+    api(client, namespace, "ProvisionedResource", "provisionedresources")
+}
+
+/// The drifts of a namespace.
+pub(super) fn drifts(client: &Client, namespace: &str) -> Api<DynamicObject> {
+    api(client, namespace, "Drift", "drifts")
+}
+
+fn api(client: &Client, namespace: &str, kind: &str, plural: &str) -> Api<DynamicObject> {
+    let kind = GroupVersionKind::gvk("arcadia.cloud", "v1alpha1", kind);
+    Api::namespaced_with(client.clone(), namespace, &ApiResource::from_gvk_with_plural(&kind, plural))
+}
+
+/// Creates an object.
+pub(super) async fn create(api: &Api<DynamicObject>, object: Value) -> Result<(), Error> {
+    let object = serde_json::from_value(object).map_err(failed("write an object"))?;
+    api.create(&PostParams::default(), &object).await.map(drop).map_err(failed("create an object"))
+}
+
+/// Records the first droplets of the fleet, as they are.
+pub(super) async fn record_fleet(client: &Client, namespace: &str, count: u32) -> Result<(), Error> {
+    let records = records(client, namespace);
+    let create = move |number| {
+        let records = records.clone();
+        async move { create(&records, record(number)).await }
+    };
+    parallel::each((0..count).collect(), create).await
+}
+
+/// The id of a droplet of the fleet.
+pub(super) fn droplet(number: u32) -> String {
+    FIRST_DROPLET.saturating_add(number).to_string()
+}
+
+fn record(number: u32) -> Value {
+    json!({
+        "apiVersion": API_VERSION,
+        "kind": "ProvisionedResource",
+        "metadata": { "name": format!("web-{number}") },
+        "spec": {
+            "resource": { "kind": "Droplet", "id": droplet(number) },
+            "desired": { "size_slug": SIZE, "region": "nyc3", "tags": ["web", "prod"] },
+            "provisionedBy": "system",
+        },
+    })
+}
+
+/// A record of which a floor writes the status and drifts.
+#[derive(Clone, Debug)]
+pub(super) struct Target {
+    /// Its name.
+    pub(super) name: String,
+    /// Its UID.
+    pub(super) uid: String,
+}
+
+/// The status that the operator writes to a record whose fields are all as desired, as it writes it.
+pub(super) fn status(record: &Target) -> Value {
+    let condition = |kind: &str, status: &str, reason: &str, message: &str| {
+        json!({
+            "type": kind, "status": status, "reason": reason, "message": message, "observedGeneration": 1,
+            "lastTransitionTime": "2026-01-01T00:00:00Z",
+        })
+    };
+    let compared = "compared with Droplet 3164444";
+    json!({
+        "apiVersion": API_VERSION,
+        "kind": "ProvisionedResource",
+        "metadata": { "name": record.name, "uid": record.uid },
+        "status": {
+            "observedGeneration": 1,
+            "openDrifts": 0,
+            "provisionedAt": "2026-01-01T00:00:00Z",
+            "conditions": [
+                condition("Ready", "True", "Compared", compared),
+                condition("InSync", "True", "NoDrift", "3 fields are as desired"),
+                condition("Reconciling", "False", "Compared", ""),
+                condition("Stalled", "False", "Compared", ""),
+            ],
+        },
+    })
+}
+
+/// A drift as the operator creates it.
+pub(super) fn drift(record: &Target, episode: u32) -> Value {
+    json!({
+        "apiVersion": API_VERSION,
+        "kind": "Drift",
+        "metadata": {
+            "name": format!("{}-size-slug-0123456789-{episode}", record.name),
+            "ownerReferences": [{
+                "apiVersion": API_VERSION, "kind": "ProvisionedResource", "name": record.name, "uid": record.uid,
+                "controller": true,
+            }],
+        },
+        "spec": {
+            "resourceRef": { "name": record.name, "uid": record.uid },
+            "resource": { "kind": "Droplet", "id": "3164444" },
+            "field": "size_slug",
+            "episode": episode,
+            "expected": SIZE,
+            "actual": OTHER_SIZE,
+            "specVersion": 1,
+        },
+    })
+}

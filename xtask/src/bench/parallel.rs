@@ -1,0 +1,36 @@
+//! The same work for many items, with the concurrency of the operator.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::task::JoinSet;
+
+use super::failed;
+use crate::Error;
+
+/// As many writes as the operator makes side by side.
+pub(super) const WORKERS: usize = 16;
+
+/// Does `work` for each item; tasks rather than one, so that all cores are used.
+pub(super) async fn each<T, W, F>(items: Vec<T>, work: W) -> Result<(), Error>
+where
+    T: Send + 'static,
+    W: Fn(T) -> F + Clone + Send + 'static,
+    F: Future<Output = Result<(), Error>> + Send,
+{
+    let items = Arc::new(Mutex::new(items.into_iter()));
+    let mut workers: JoinSet<Result<(), Error>> = JoinSet::new();
+    for _ in 0..WORKERS {
+        let (items, work) = (Arc::clone(&items), work.clone());
+        workers.spawn(async move {
+            loop {
+                let next = items.lock().unwrap_or_else(PoisonError::into_inner).next();
+                let Some(item) = next else { return Ok(()) };
+                work(item).await?;
+            }
+        });
+    }
+    while let Some(ended) = workers.join_next().await {
+        ended.map_err(failed("wait for a worker"))??;
+    }
+    Ok(())
+}

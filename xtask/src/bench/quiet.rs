@@ -1,0 +1,64 @@
+//! (b) Sweeps that find nothing new.
+
+use std::time::{Duration, Instant};
+
+use tokio::time::sleep;
+
+use super::floor::Job;
+use super::operator::Operator;
+use super::report::{Row, Wanted};
+use super::stage::Stage;
+use super::{float, median, say};
+use crate::Error;
+
+const PHASE: &str = "(b) no change";
+/// How many are measured.
+pub(super) const SWEEPS: u32 = 5;
+/// How long the operator is watched doing nothing after each sweep.
+const IDLE: Duration = Duration::from_secs(3);
+
+/// Measures sweeps, each followed by the floor's.
+pub(super) async fn measure(stage: &mut Stage, operator: &mut Operator) -> Result<Vec<Row>, Error> {
+    say(format!("(b) {SWEEPS} sweeps without a change, each followed by the floor's"));
+    // The first is for the connections, which either side keeps.
+    stage.next_sweep(operator).await?;
+    operator.cpu_seconds_at_rest().await?;
+    stage.floor.ask(&Job::List).await?;
+
+    let writes = stage.writes().await?;
+    let mut measured = Vec::new();
+    for _ in 0..SWEEPS {
+        let before = operator.syncs().await?;
+        operator.cpu_seconds_at_rest().await?;
+        let sweep = stage.next_sweep(operator).await?;
+        let cpu_seconds = operator.cpu_seconds_at_rest().await? - sweep.cpu_seconds;
+        let calls = stage.calls().await? - sweep.calls;
+        let (idle_from, idle_since) = (operator.cpu_seconds()?, Instant::now());
+        sleep(IDLE).await;
+        let idle = (operator.cpu_seconds()? - idle_from) / idle_since.elapsed().as_secs_f64();
+        let after = operator.syncs().await?;
+        let floor = stage.floor.ask(&Job::List).await?;
+        let seconds = (after.seconds - before.seconds) / (after.count - before.count);
+        measured.push((calls, cpu_seconds, seconds, idle, floor));
+    }
+    let writes = stage.writes().await?.since(&writes);
+
+    let calls = float(measured.iter().map(|(calls, ..)| calls).sum::<u64>()) / f64::from(SWEEPS);
+    let of =
+        |number: fn(&(u64, f64, f64, f64, super::floor::Cost)) -> f64| median(measured.iter().map(number).collect());
+    let mut rows = vec![
+        Row::of(PHASE, "cloud calls of a sweep, mean", "", calls)
+            .beside(of(|(.., floor)| float(floor.calls)))
+            .wanting(Wanted::Exactly(float(stage.calls_per_sweep()))),
+        Row::of(PHASE, "API writes in all, leases aside", "", float(writes.total())).wanting(Wanted::Exactly(0.0)),
+        Row::of(PHASE, "bytes of a sweep", "MiB", of(|(.., floor)| float(floor.bytes)) / 1024.0 / 1024.0),
+        Row::of(PHASE, "wall of a sweep, median", "ms", of(|(_, _, seconds, ..)| *seconds) * 1000.0)
+            .beside(of(|(.., floor)| floor.seconds) * 1000.0),
+        Row::of(PHASE, "CPU of a sweep, median", "ms", of(|(_, cpu, ..)| *cpu) * 1000.0)
+            .beside(of(|(.., floor)| floor.cpu_seconds) * 1000.0)
+            .wanting(Wanted::RatioBelow(2.0)),
+        Row::of(PHASE, "CPU in a second between sweeps, median", "ms", of(|(_, _, _, idle, _)| *idle) * 1000.0),
+    ];
+    rows.extend(writes.by_kind().iter().map(|(what, count)| Row::of(PHASE, format!("  {what}"), "", float(*count))));
+    Ok(rows)
+}

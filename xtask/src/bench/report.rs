@@ -1,0 +1,197 @@
+//! The numbers: a table for people, JSON for machines.
+
+use std::fmt::Write as _;
+use std::path::Path;
+use std::time::Duration;
+use std::{fs, thread};
+
+use serde::Serialize;
+
+use super::failed;
+use crate::Error;
+
+/// What was measured, and of what.
+#[derive(Debug, Serialize)]
+pub(super) struct Report {
+    resources: u32,
+    sync_interval_seconds: u64,
+    cores: usize,
+    /// Others that want the cores: 1, 5 and 15 minutes, at the end of the run.
+    load_average: String,
+    rows: Vec<Row>,
+}
+
+/// One number of the operator, beside the floor's.
+#[derive(Debug, Serialize)]
+pub(super) struct Row {
+    phase: &'static str,
+    what: String,
+    unit: &'static str,
+    operator: f64,
+    floor: Option<f64>,
+    ratio: Option<f64>,
+    wanted: Option<Wanted>,
+    met: Option<bool>,
+}
+
+/// What a number should be.
+#[derive(Clone, Copy, Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Wanted {
+    /// The operator's number.
+    Exactly(f64),
+    /// The most that the operator's number may be.
+    Below(f64),
+    /// The most that the operator's number may be as a multiple of the floor's.
+    RatioBelow(f64),
+}
+
+impl Row {
+    /// A number of the operator's.
+    pub(super) fn of(phase: &'static str, what: impl Into<String>, unit: &'static str, operator: f64) -> Self {
+        Self { phase, what: what.into(), unit, operator, floor: None, ratio: None, wanted: None, met: None }
+    }
+
+    /// With the floor's number.
+    pub(super) fn beside(self, floor: f64) -> Self {
+        Self { floor: Some(floor), ratio: Some(self.operator / floor), ..self }
+    }
+
+    /// With what it should be.
+    pub(super) fn wanting(self, wanted: Wanted) -> Self {
+        let met = match wanted {
+            Wanted::Exactly(number) => (self.operator - number).abs() < 1e-9,
+            Wanted::Below(most) => self.operator <= most,
+            Wanted::RatioBelow(most) => self.ratio.is_some_and(|ratio| ratio <= most),
+        };
+        Self { wanted: Some(wanted), met: Some(met), ..self }
+    }
+
+    fn cells(&self) -> [String; 6] {
+        let number = |number| figure(number, self.unit);
+        [
+            self.what.clone(),
+            format!("{} {}", number(self.operator), self.unit).trim_end().to_owned(),
+            self.floor
+                .map_or_else(String::new, |floor| format!("{} {}", number(floor), self.unit).trim_end().to_owned()),
+            self.ratio.map_or_else(String::new, |ratio| format!("{ratio:.2}")),
+            match self.wanted {
+                None => String::new(),
+                Some(Wanted::Exactly(wanted)) => format!("= {}", number(wanted)),
+                Some(Wanted::Below(most)) => format!("<= {} {}", number(most), self.unit).trim_end().to_owned(),
+                Some(Wanted::RatioBelow(most)) => format!("ratio <= {most}"),
+            },
+            match self.met {
+                None => "",
+                Some(true) => "yes",
+                Some(false) => "NO",
+            }
+            .to_owned(),
+        ]
+    }
+}
+
+fn figure(number: f64, unit: &str) -> String {
+    match unit {
+        "s" | "KiB" => format!("{number:.2}"),
+        "ms" if number < 1.0 => format!("{number:.3}"),
+        "" if number.fract() == 0.0 => format!("{number:.0}"),
+        _ => format!("{number:.1}"),
+    }
+}
+
+impl Report {
+    pub(super) fn new(resources: u32, interval: Duration) -> Self {
+        Self {
+            resources,
+            sync_interval_seconds: interval.as_secs(),
+            cores: thread::available_parallelism().map_or(0, usize::from),
+            load_average: String::new(),
+            rows: Vec::new(),
+        }
+    }
+
+    /// Adds a phase.
+    pub(super) fn add(&mut self, rows: Vec<Row>) {
+        self.rows.extend(rows);
+        let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
+        self.load_average = load.split_whitespace().take(3).collect::<Vec<_>>().join(" ");
+    }
+
+    /// Prints the table, and writes the JSON to `file` or after it.
+    pub(super) fn publish(&self, file: Option<&Path>) -> Result<(), Error> {
+        print!("{}", self.table());
+        let json = serde_json::to_string_pretty(self).map_err(failed("write the numbers as JSON"))?;
+        let Some(file) = file else {
+            println!("\n{json}");
+            return Ok(());
+        };
+        fs::write(file, json + "\n").map_err(Error::system(format!("write {}", file.display())))
+    }
+
+    fn table(&self) -> String {
+        let head = ["", "operator", "floor", "ratio", "wanted", "met"].map(str::to_owned);
+        let cells: Vec<_> = self.rows.iter().map(|row| (row.phase, row.cells())).collect();
+        let lines = || std::iter::once(&head).chain(cells.iter().map(|(_, cells)| cells));
+        let width = |column: usize| {
+            lines().filter_map(|cells| cells.get(column)).map(|cell| cell.chars().count()).max().unwrap_or_default()
+        };
+        let widths: Vec<usize> = (0..head.len()).map(width).collect();
+        let line = |cells: &[String; 6]| {
+            let [what, numbers @ ..] = cells;
+            let first = widths.first().copied().unwrap_or_default();
+            let mut line = format!("  {what:first$}");
+            for (number, width) in numbers.iter().zip(widths.iter().skip(1)) {
+                // Writing to a String cannot fail.
+                let _ = write!(line, "  {number:>width$}");
+            }
+            format!("{}\n", line.trim_end())
+        };
+        let mut table = format!(
+            "\n{} droplets, all recorded; a sweep every {} s; {} cores, load {}\n\
+             The floor is a bare client in a process of its own, in the same run: it reads and parses the same pages and\n\
+             writes as many equal objects, {} side by side. CPU and memory are the kernel's, of the whole process.\n\n{}",
+            self.resources,
+            self.sync_interval_seconds,
+            self.cores,
+            self.load_average,
+            super::parallel::WORKERS,
+            line(&head)
+        );
+        let mut phase = "";
+        for (of, cells) in &cells {
+            if *of != phase {
+                phase = of;
+                table.push_str(phase);
+                table.push('\n');
+            }
+            table.push_str(&line(cells));
+        }
+        table
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_is_met_by_itself_or_beside_the_floor() {
+        let met = |row: Row| row.met.unwrap();
+        assert!(met(Row::of("a", "calls", "", 51.0).wanting(Wanted::Exactly(51.0))));
+        assert!(!met(Row::of("a", "calls", "", 51.2).wanting(Wanted::Exactly(51.0))));
+        assert!(met(Row::of("a", "CPU", "ms", 30.0).beside(20.0).wanting(Wanted::RatioBelow(2.0))));
+        assert!(!met(Row::of("a", "CPU", "ms", 30.0).beside(10.0).wanting(Wanted::RatioBelow(2.0))));
+        assert!(!met(Row::of("a", "CPU", "ms", 30.0).wanting(Wanted::RatioBelow(2.0))), "no floor");
+    }
+
+    #[test]
+    fn the_table_is_aligned_and_names_each_phase_once() {
+        let mut report = Report::new(100, Duration::from_secs(10));
+        let row = |what: &str| Row::of("(b) no change", what, "ms", 12.34).beside(10.0);
+        report.add(vec![row("CPU").wanting(Wanted::RatioBelow(2.0)), row("wall of a sweep")]);
+        let table = report.table();
+        assert_eq!(table.matches("(b) no change").count(), 1, "{table}");
+        assert!(table.contains("  CPU               12.3 ms  10.0 ms   1.23  ratio <= 2  yes\n"), "{table}");
+    }
+}

@@ -1,0 +1,164 @@
+//! Where everything happens: a control plane, a simulated cloud, two namespaces with the same records, and the floor.
+//! All end when it is dropped, and with this process.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use control_plane::{ControlPlane, Namespace};
+use digitalocean_simulator::{Control, RateLimits, Simulator};
+use kube::Client;
+use serde_json::json;
+use tokio::time::sleep;
+
+use super::floor::{Floor, Job};
+use super::operator::Operator;
+use super::{late, objects, say};
+use crate::{Error, project};
+
+/// What may take longer than expected on a busy machine.
+pub(super) const PATIENCE: Duration = Duration::from_mins(2);
+/// Rows of a page.
+const PER_PAGE: u32 = 200;
+
+/// In the order in which they end.
+pub(super) struct Stage {
+    /// The raw floor.
+    pub(super) floor: Floor,
+    /// A client of the benchmark's own.
+    pub(super) client: Client,
+    /// Changes the cloud, and counts the calls to it.
+    pub(super) cloud: Control,
+    /// The operator's namespace.
+    pub(super) records: Namespace,
+    /// The floor's namespace.
+    pub(super) floor_records: Namespace,
+    /// How many droplets and records there are.
+    pub(super) resources: u32,
+    /// The cluster.
+    pub(super) control_plane: ControlPlane,
+    /// The cloud.
+    pub(super) simulator: Simulator,
+}
+
+impl Stage {
+    /// Starts everything but the operator; nothing is recorded yet.
+    pub(super) async fn start(resources: u32) -> Result<Self, Error> {
+        say("starting a control plane and a simulated cloud");
+        let droplets = usize::try_from(resources).unwrap_or(usize::MAX);
+        let rate_limits = RateLimits { per_minute: 0, per_hour: 0, ..RateLimits::default() };
+        let fleet = digitalocean_simulator::Options { droplets, rate_limits, ..Default::default() };
+        // Its garbage collector would watch every object too, and there are only two cores.
+        let cluster = control_plane::Options { controller_manager: false, ..Default::default() };
+        let (simulator, control_plane) = tokio::join!(Simulator::start(fleet), ControlPlane::start(cluster));
+        let (simulator, control_plane) = (simulator?, control_plane?);
+        let definitions = project::root().join("crds");
+        let kubectl = control_plane.kubectl();
+        kubectl.run(&["apply".as_ref(), "-f".as_ref(), definitions.as_os_str()]).await?;
+        kubectl.run(&["wait", "--for=condition=Established", "crd", "--all", "--timeout=60s"]).await?;
+        let (records, floor_records) =
+            (control_plane.namespace("records").await?, control_plane.namespace("floor").await?);
+        Ok(Self {
+            floor: Floor::start(&simulator.url(), control_plane.kubeconfig(), floor_records.name())?,
+            client: control_plane.client().await?,
+            cloud: simulator.control(),
+            records,
+            floor_records,
+            resources,
+            control_plane,
+            simulator,
+        })
+    }
+
+    /// Records every droplet, in both namespaces.
+    pub(super) async fn record_all(&mut self) -> Result<(), Error> {
+        say(format!("recording {} droplets, and as many for the floor", self.resources));
+        for namespace in [self.floor_records.name(), self.records.name()] {
+            objects::record_fleet(&self.client, namespace, self.resources).await?;
+        }
+        self.floor.ask(&Job::Prepare).await.map(drop)
+    }
+
+    /// The calls that a sweep needs: the pages of the droplets, and one of those with a GPU, of which there are none.
+    pub(super) fn calls_per_sweep(&self) -> u64 {
+        u64::from(self.resources.div_ceil(PER_PAGE)) + 1
+    }
+
+    /// How many calls the cloud has had.
+    pub(super) async fn calls(&self) -> Result<u64, Error> {
+        Ok(self.cloud.requests().await?.total())
+    }
+
+    /// How many writes the API server has had, by verb and resource. Leases are left out: the server has its own,
+    /// and the operator renews its lease every few seconds whatever it does.
+    pub(super) async fn writes(&self) -> Result<Writes, Error> {
+        let mut counts = self.control_plane.write_counts().await?;
+        counts.retain(|what, _| !what.ends_with(" leases"));
+        Ok(Writes(counts))
+    }
+
+    /// Resizes the first droplets, behind everyone's back.
+    pub(super) async fn resize(&self, count: u32, size: &str) -> Result<(), Error> {
+        for number in 0..count {
+            self.cloud.change("droplets", &objects::droplet(number), json!({ "size_slug": size })).await?;
+        }
+        Ok(())
+    }
+
+    /// Waits for the operator's next sweep to begin.
+    pub(super) async fn next_sweep(&self, operator: &mut Operator) -> Result<Sweep, Error> {
+        const LOOK: Duration = Duration::from_millis(10);
+        let calls = self.calls().await?;
+        let patience = operator.interval + PATIENCE;
+        let began = Instant::now();
+        let mut cpu_seconds = operator.cpu_seconds()?;
+        loop {
+            // In this order: what is measured before the first call is seen, has nothing of the sweep.
+            let now = operator.cpu_seconds()?;
+            if self.calls().await? > calls {
+                return Ok(Sweep { began: Instant::now(), calls, cpu_seconds });
+            }
+            if began.elapsed() > patience {
+                return Err(late("see the next sweep", patience));
+            }
+            operator.check()?;
+            cpu_seconds = now;
+            sleep(LOOK).await;
+        }
+    }
+}
+
+/// A sweep that has just begun.
+#[derive(Debug)]
+pub(super) struct Sweep {
+    /// When its first call was seen.
+    pub(super) began: Instant,
+    /// The calls before.
+    pub(super) calls: u64,
+    /// What the operator had used before.
+    pub(super) cpu_seconds: f64,
+}
+
+/// Writes to the API server, by verb and resource.
+#[derive(Clone, Debug)]
+pub(super) struct Writes(BTreeMap<String, u64>);
+
+impl Writes {
+    /// Those after `before`.
+    pub(super) fn since(&self, before: &Self) -> Self {
+        let more = self
+            .0
+            .iter()
+            .map(|(what, count)| (what.clone(), count.saturating_sub(before.0.get(what).copied().unwrap_or_default())));
+        Self(more.filter(|(_, count)| *count > 0).collect())
+    }
+
+    /// All of them.
+    pub(super) fn total(&self) -> u64 {
+        self.0.values().sum()
+    }
+
+    /// Each of them.
+    pub(super) fn by_kind(&self) -> &BTreeMap<String, u64> {
+        &self.0
+    }
+}

@@ -1,0 +1,73 @@
+//! The benchmark of sweeps, from the empty cluster to the numbers.
+
+use std::path::Path;
+use std::time::Duration;
+
+use tokio::time::sleep;
+
+use super::operator::Operator;
+use super::report::{Report, Row, Wanted};
+use super::stage::Stage;
+use super::usage::Memory;
+use super::{drifted, first, float, quiet, say};
+use crate::Error;
+
+/// The most that the operator may take with nothing recorded, and for each recorded resource, in bytes.
+const BASE_BYTES: f64 = 40.0 * 1024.0 * 1024.0;
+const BYTES_PER_RESOURCE: f64 = 4.0 * 1024.0;
+
+/// Measures a fleet of this size.
+pub(super) async fn measure(program: &Path, resources: u32) -> Result<Report, Error> {
+    let mut stage = Stage::start(resources).await?;
+    let interval = interval(resources);
+    let mut report = Report::new(resources, interval);
+
+    let base = base(program, &stage, interval).await?;
+    stage.record_all().await?;
+
+    let (mut operator, first) = first::measure(program, &mut stage, interval).await?;
+    report.add(first);
+    let after_first = operator.memory()?;
+    report.add(quiet::measure(&mut stage, &mut operator).await?);
+    let after_quiet = operator.memory()?;
+    report.add(drifted::measure(&mut stage, &mut operator).await?);
+    report.add(memory(resources, base, [after_first, after_quiet, operator.memory()?]));
+    say("done");
+    Ok(report)
+}
+
+/// Short, so that little time is spent on waiting.
+fn interval(resources: u32) -> Duration {
+    Duration::from_secs(u64::from(resources / 2000).max(10))
+}
+
+/// What the operator takes when there is nothing to do.
+async fn base(program: &Path, stage: &Stage, interval: Duration) -> Result<Memory, Error> {
+    say("running the operator with nothing recorded");
+    let mut operator = Operator::start(program, stage, interval)?;
+    operator.ready().await?;
+    sleep(Duration::from_secs(3)).await;
+    let memory = operator.memory();
+    operator.stop();
+    memory
+}
+
+fn memory(resources: u32, base: Memory, [first, quiet, drifted]: [Memory; 3]) -> Vec<Row> {
+    let each = (drifted.peak - base.peak) / float(u64::from(resources));
+    let row = |what: &str, bytes| Row::of("memory", what, "MiB", bytes / 1024.0 / 1024.0);
+    vec![
+        row("peak with nothing recorded", base.peak).wanting(Wanted::Below(BASE_BYTES / 1024.0 / 1024.0)),
+        row("resident after (a)", first.resident),
+        row("resident after (b)", quiet.resident),
+        row("resident after (c)", drifted.resident),
+        row("peak after (a)", first.peak),
+        row("peak over all", drifted.peak),
+        Row::of(
+            "memory",
+            "each resource: (peak over all - peak with nothing recorded) / resources",
+            "KiB",
+            each / 1024.0,
+        )
+        .wanting(Wanted::Below(BYTES_PER_RESOURCE / 1024.0)),
+    ]
+}
