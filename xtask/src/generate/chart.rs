@@ -1,0 +1,223 @@
+//! What the code determines of the Helm chart and of `deploy/`: definitions, roles, policies, versions, and the table of
+//! the chart's values.
+//!
+//! Templates are rendered from the same tables as the plain manifests. Names are filled in as placeholders that look
+//! like names, and these are replaced by template expressions.
+
+use std::path::{Path, PathBuf};
+
+use arcadia_operator::manifests::{self, Installation, operator, policies, users};
+use serde_json::Value;
+
+use super::{GENERATED, Generated, generation_failed, read};
+use crate::Error;
+
+/// The chart's folder.
+const CHART: &str = "charts/arcadia-operator";
+
+/// Placeholders, and what becomes of them. A template may be in a range, so nothing is relative to the dot.
+const PLACEHOLDERS: [(&str, &str); 4] = [
+    ("placeholder-release", r#"{{ include "arcadia-operator.fullname" $ }}"#),
+    ("placeholder-namespace", "{{ $.Release.Namespace }}"),
+    ("placeholder-account", r#"{{ include "arcadia-operator.serviceAccountName" $ }}"#),
+    (WATCHED, "{{ $namespace | quote }}"),
+];
+
+const WATCHED: &str = "placeholder-watched";
+
+/// How an installation is written down.
+type Form = fn(&Installation) -> Result<String, manifests::Error>;
+
+/// All generated files of the chart.
+///
+/// `definitions` are the names of the custom resource definitions' files, and their documents.
+pub(super) fn files(definitions: &[(String, String)]) -> Result<Vec<Generated>, Error> {
+    let mut files: Vec<_> = definitions
+        .iter()
+        .map(|(name, document)| template(&format!("crd-{name}"), "src/api", &definition(document)))
+        .collect();
+    for (name, content) in access_and_policies().map_err(generation_failed)? {
+        files.push(template(name, "src/manifests", &content));
+    }
+    let chart = |file: &str| Path::new(CHART).join(file);
+    files.push(with_versions(chart("Chart.yaml"), &["version: ", "appVersion: "])?);
+    files.push(with_versions(PathBuf::from("deploy/base/kustomization.yaml"), &["    newTag: "])?);
+    files.push(with_table(chart("README.md"), &read(&chart("values.yaml"))?)?);
+    Ok(files)
+}
+
+fn template(name: &str, source: &str, content: &str) -> Generated {
+    let header = format!("{{{{- /* {GENERATED}; edit {source} instead. */}}}}\n");
+    (Path::new(CHART).join("templates").join(name), header + content)
+}
+
+/// A definition that Helm upgrades, since it is a template, and keeps when the release goes.
+fn definition(document: &str) -> String {
+    let annotated = labelled(&escaped(document)).replacen(
+        "metadata:\n",
+        "metadata:\n  annotations:\n    # With the definitions, every record and drift would go.\n    helm.sh/resource-policy: keep\n",
+        1,
+    );
+    only_if(".Values.crds.install", &annotated)
+}
+
+fn access_and_policies() -> Result<Vec<(&'static str, String)>, manifests::Error> {
+    let [name, namespace, service_account] =
+        ["placeholder-release", "placeholder-namespace", "placeholder-account"].map(str::to_owned);
+    let everywhere = Installation { name, namespace, service_account, watched: Vec::new() };
+    let somewhere = Installation { watched: vec![WATCHED.to_owned()], ..everywhere.clone() };
+    let render = |form: Form, installation| Ok::<_, manifests::Error>(escaped(&form(installation)?));
+    let watched = format!(
+        "{{{{- if not .Values.watchNamespaces }}}}\n{}{{{{- else }}}}\n{{{{- range $namespace := .Values.watchNamespaces }}}}\n\
+         {}{{{{- end }}}}\n{{{{- end }}}}\n",
+        objects(&render(operator::watched_access, &everywhere)?),
+        objects(&render(operator::watched_access, &somewhere)?),
+    );
+    let policies =
+        |form| render(form, &everywhere).and_then(|common| Ok(objects(&bounded(&common, &render(form, &somewhere)?))));
+    Ok(vec![
+        ("rbac.yaml", only_if(".Values.rbac.create", &objects(&render(operator::own_access, &everywhere)?))),
+        ("rbac-watched.yaml", only_if(".Values.rbac.create", &watched)),
+        (
+            "roles.yaml",
+            only_if(".Values.userRoles.create", &aggregated(&objects(&render(|_| users::roles(), &everywhere)?))),
+        ),
+        ("policies.yaml", only_if(".Values.admissionPolicies.create", &policies(policies::validating)?)),
+        (
+            "policies-mutating.yaml",
+            only_if(
+                "and .Values.admissionPolicies.create .Values.admissionPolicies.mutating",
+                &policies(policies::mutating)?,
+            ),
+        ),
+    ])
+}
+
+/// The objects of a manifest as templates. Comments before the first go with it: a document of comments alone would be
+/// an object to Helm. The `ServiceAccount` has a template of its own, with more to say about it.
+fn objects(manifest: &str) -> String {
+    let (comments, objects) = manifest.split_once("---\n").unwrap_or(("", manifest));
+    let objects = objects.split("---\n").filter(|object| !object.contains("\nkind: ServiceAccount\n"));
+    let mut templates = String::new();
+    for (number, object) in objects.enumerate() {
+        let comments = if number == 0 { comments } else { "" };
+        templates += &format!("---\n{comments}{}", labelled(object));
+    }
+    PLACEHOLDERS.iter().fold(templates, |text, (placeholder, expression)| text.replace(placeholder, expression))
+}
+
+/// What a template would take for its own.
+fn escaped(text: &str) -> String {
+    text.replace("{{", r#"{{ "{{" }}"#)
+}
+
+/// With the labels of all the chart's objects, before those it has.
+fn labelled(object: &str) -> String {
+    let labels = "metadata:\n  labels:\n    {{- include \"arcadia-operator.labels\" $ | nindent 4 }}\n";
+    let with_some = object.replacen("\nmetadata:\n  labels:\n", &format!("\n{labels}"), 1);
+    if with_some == object { object.replacen("\nmetadata:\n", &format!("\n{labels}"), 1) } else { with_some }
+}
+
+/// Only with a value are the roles part of the cluster's own.
+fn aggregated(templates: &str) -> String {
+    let line = |line: &str| {
+        if line.contains("/aggregate-to-") {
+            format!("    {{{{- if .Values.userRoles.aggregate }}}}\n{line}\n    {{{{- end }}}}\n")
+        } else {
+            format!("{line}\n")
+        }
+    };
+    templates.lines().map(line).collect()
+}
+
+/// The lines that bind something to some namespaces, and no others, apply only if there are some.
+fn bounded(everywhere: &str, somewhere: &str) -> String {
+    let mut merged = String::new();
+    let mut common = everywhere.lines().peekable();
+    let mut is_bound = false;
+    for line in somewhere.lines() {
+        let is_common = common.next_if_eq(&line).is_some();
+        match (is_bound, is_common) {
+            (false, false) => merged += "  {{- if .Values.watchNamespaces }}\n",
+            (true, true) => merged += "  {{- end }}\n",
+            _ => {}
+        }
+        is_bound = !is_common;
+        if line.trim_start() == format!("- {WATCHED}") {
+            let one = line.replace(WATCHED, "{{ . | quote }}");
+            merged += &format!("  {{{{- range .Values.watchNamespaces }}}}\n{one}\n  {{{{- end }}}}\n");
+        } else {
+            merged += &format!("{line}\n");
+        }
+    }
+    if is_bound {
+        merged += "  {{- end }}\n";
+    }
+    merged
+}
+
+fn only_if(condition: &str, templates: &str) -> String {
+    format!("{{{{- if {condition} }}}}\n{templates}{{{{- end }}}}\n")
+}
+
+/// A file whose lines of this beginning have Cargo's version after it.
+fn with_versions(path: PathBuf, beginnings: &[&str]) -> Result<Generated, Error> {
+    let line = |line: &str| match beginnings.iter().find(|beginning| line.starts_with(**beginning)) {
+        Some(beginning) => format!("{beginning}{}\n", env!("CARGO_PKG_VERSION")),
+        None => format!("{line}\n"),
+    };
+    let content = read(&path)?.lines().map(line).collect();
+    Ok((path, content))
+}
+
+/// A file with the table of values between its two marks.
+fn with_table(path: PathBuf, values: &str) -> Result<Generated, Error> {
+    let content = read(&path)?;
+    let parts = content.split_once("<!-- values:").and_then(|(before, rest)| {
+        let (mark, rest) = rest.split_once("-->\n")?;
+        let (_, after) = rest.split_once("<!-- end of values -->")?;
+        Some((before, mark, after))
+    });
+    let (before, mark, after) =
+        parts.ok_or_else(|| generation_failed(format!("{} has no marks for the table", path.display())))?;
+    let table = table(values)?;
+    let content = format!("{before}<!-- values:{mark}-->\n{table}<!-- end of values -->{after}");
+    Ok((path, content))
+}
+
+/// A row for each value that has a comment above it; a value without one must have values below it that do.
+fn table(values: &str) -> Result<String, Error> {
+    let defaults: Value = serde_saphyr::from_str(values).map_err(generation_failed)?;
+    let mut table = "| value | default | what it is |\n| --- | --- | --- |\n".to_owned();
+    let mut path: Vec<(usize, &str)> = Vec::new();
+    let mut comment: Vec<&str> = Vec::new();
+    // What is below a row is part of its default.
+    let mut row_at: Option<usize> = None;
+    for line in values.lines() {
+        let text = line.trim_start();
+        let indentation = line.len() - text.len();
+        if text.is_empty() {
+            comment.clear();
+        } else if let Some(words) = text.strip_prefix("# ") {
+            comment.push(words);
+        } else if row_at.is_none_or(|row| indentation <= row)
+            && let Some((key, default)) = text.split_once(':')
+        {
+            row_at = None;
+            path.retain(|(at, _)| *at < indentation);
+            path.push((indentation, key));
+            let keys: Vec<_> = path.iter().map(|(_, key)| *key).collect();
+            if comment.is_empty() && !default.is_empty() {
+                return Err(generation_failed(format!("values.yaml says nothing about {}", keys.join("."))));
+            }
+            if !comment.is_empty() {
+                row_at = Some(indentation);
+                let default = keys.iter().try_fold(&defaults, |value, key| value.get(key)).unwrap_or(&Value::Null);
+                table +=
+                    &format!("| `{}` | `{default}` | {} |\n", keys.join("."), comment.join(" ").replace('|', "\\|"));
+            }
+            comment.clear();
+        }
+    }
+    Ok(table)
+}
