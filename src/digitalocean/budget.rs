@@ -190,14 +190,14 @@ impl Drop for Permit {
 
 impl Limits {
     /// At least one call, so that a budget that is all reserve does not stand still.
-    fn of_minute(&self, priority: Priority) -> usize {
+    pub(super) fn of_minute(&self, priority: Priority) -> usize {
         match priority {
             Priority::Sweep => self.per_minute.saturating_sub(self.minute_reserve).max(1),
             Priority::Urgent => self.per_minute.max(1),
         }
     }
 
-    fn of_hour(&self, priority: Priority) -> usize {
+    pub(super) fn of_hour(&self, priority: Priority) -> usize {
         match priority {
             Priority::Sweep => self.per_hour.saturating_sub(self.hour_reserve).max(1),
             Priority::Urgent => self.per_hour.max(1),

@@ -4,7 +4,7 @@ use std::{
     collections::HashMap,
     fmt::Debug,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use futures::{Stream, StreamExt};
@@ -213,6 +213,7 @@ async fn work(context: Arc<Context>) {
             key = context.queue.next() => key,
         };
         pulse.begin();
+        let began = Instant::now();
         let outcome = reconcile(&key, &context).await;
         match &outcome {
             Ok(Next::Settled) => context.queue.done(&key),
@@ -230,7 +231,7 @@ async fn work(context: Arc<Context>) {
                 warn!(record = %key, %error, again_in = ?wait, "could not finish");
             }
         }
-        context.metrics.reconciled(outcome.as_ref().map_or_else(call::Error::category, |_| "ok"));
+        context.metrics.reconciled(began.elapsed(), outcome.as_ref().map_or_else(call::Error::category, |_| "ok"));
         pulse.rest();
     }
 }
@@ -472,7 +473,7 @@ where
     let kind = K::kind(&());
     let (event, object): (fn(K) -> watcher::Event<K>, _) = match event {
         Err(error) => {
-            warn!(%kind, %error, "lost a watch; will try again");
+            warn!(watch = %kind, %error, "lost a watch; will try again");
             return None;
         }
         Ok(watcher::Event::Init) => return Some(watcher::Event::Init),
@@ -485,7 +486,8 @@ where
         Ok(object) => Some(event(object)),
         Err(invalid) => {
             let (namespace, name) = (invalid.metadata.namespace, invalid.metadata.name);
-            warn!(%kind, namespace, name, error = invalid.error, "cannot read this object; are the definitions of this version?");
+            let object = format!("{kind} {}/{}", namespace.unwrap_or_default(), name.unwrap_or_default());
+            warn!(object, error = invalid.error, "cannot read this object; are the definitions of this version?");
             None
         }
     }

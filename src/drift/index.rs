@@ -115,6 +115,19 @@ pub struct Entry {
     pub drifts: Vec<KnownDrift>,
 }
 
+/// The open drifts of one field, of all resources of a kind.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OpenDrifts {
+    /// The kind.
+    pub kind: Kind,
+    /// The recorded field.
+    pub field: String,
+    /// How many.
+    pub count: i64,
+    /// When the first of them was opened.
+    pub oldest: Timestamp,
+}
+
 /// The records and drifts of the cluster.
 #[derive(Default)]
 pub struct Index {
@@ -210,18 +223,26 @@ impl Index {
         self.records.iter().filter(|(_, record)| record.resource.kind == kind).map(|(key, _)| key.clone()).collect()
     }
 
-    /// How many drifts are open, by kind and field.
+    /// The open drifts, by kind and field.
     #[must_use]
-    pub fn open_drifts(&self) -> Vec<(Kind, String, i64)> {
-        let mut counts: BTreeMap<(Kind, &str), i64> = BTreeMap::new();
+    pub fn open_drifts(&self) -> Vec<OpenDrifts> {
+        let mut open: BTreeMap<(Kind, &str), (i64, Timestamp)> = BTreeMap::new();
         for (owner, drifts) in &self.drifts {
             let record = self.by_uid.get(owner.as_ref()).and_then(|key| self.records.get(key));
             let Some(kind) = record.map(|record| record.resource.kind) else { continue };
             for drift in drifts.iter().filter(|drift| drift.is_open()) {
-                *counts.entry((kind, drift.field.as_ref())).or_default() += 1;
+                let (count, oldest) = open.entry((kind, drift.field.as_ref())).or_insert((0, drift.created));
+                *count += 1;
+                *oldest = drift.created.min(*oldest);
             }
         }
-        counts.into_iter().map(|((kind, field), count)| (kind, field.to_owned(), count)).collect()
+        let told = |((kind, field), (count, oldest)): ((Kind, &str), _)| OpenDrifts {
+            kind,
+            field: field.to_owned(),
+            count,
+            oldest,
+        };
+        open.into_iter().map(told).collect()
     }
 
     /// Takes in a record as the API server has it. Returns the records to evaluate: itself, and the others of the same

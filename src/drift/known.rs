@@ -15,6 +15,8 @@ pub struct KnownDrift {
     pub uid: Box<str>,
     /// The version of the object that this was read from; writes are bound to it.
     pub resource_version: Box<str>,
+    /// When it was opened.
+    pub created: Timestamp,
     /// The recorded field that diverged.
     pub field: Box<str>,
     /// Its number among the drifts of that field.
@@ -44,6 +46,7 @@ impl KnownDrift {
             name: drift.name_any().into(),
             uid: drift.uid().unwrap_or_default().into(),
             resource_version: drift.resource_version().unwrap_or_default().into(),
+            created: drift.metadata.creation_timestamp.as_ref().map_or(Timestamp::UNIX_EPOCH, |time| time.0),
             field: drift.spec.field.as_str().into(),
             episode: drift.spec.episode,
             phase: status.phase,

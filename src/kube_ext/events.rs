@@ -64,7 +64,9 @@ impl Events {
         self.pending.send_modify(|pending| *pending += 1);
         if let Err(error) = self.sender.try_send(news) {
             settle(&self.pending);
-            warn!(%error, "dropped an event");
+            let why = error.to_string();
+            let News { about, reason, .. } = error.into_inner();
+            warn!(object = named(&about), event = reason, error = why, "dropped an event");
         }
     }
 
@@ -98,10 +100,16 @@ async fn publish_all(
         let published = call::bounded(&doing, recorder.publish(&event, &news.about)).await;
         settle(&pending);
         if let Err(error) = published {
-            warn!(object = news.about.name, %error, "lost an event");
+            warn!(object = named(&news.about), event = news.reason, %error, "lost an event");
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
     }
+}
+
+/// The object in a log.
+fn named(object: &ObjectReference) -> String {
+    let part = |part: &Option<String>| part.clone().unwrap_or_default();
+    format!("{} {}/{}", part(&object.kind), part(&object.namespace), part(&object.name))
 }
 
 fn cut(mut note: String) -> String {

@@ -107,15 +107,6 @@ fn unready(health: &Health) -> Option<String> {
 }
 
 async fn metrics(State(health): State<Health>) -> impl IntoResponse {
-    let reading = {
-        let index = health.context.index();
-        Reading {
-            records: index.len(),
-            open_drifts: index.open_drifts(),
-            snapshots: health.context.inventory.snapshots(),
-            usage: (health.usage)(),
-        }
-    };
-    let text = health.context.metrics.scrape(&reading);
+    let text = health.context.metrics.scrape(&Reading::of(&health.context, (health.usage)()));
     ([(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text)
 }

@@ -1,41 +1,55 @@
 //! Metrics, in `OpenMetrics` text. Labels are kinds, fields of kinds and fixed words, never names of objects.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::{Arc, atomic::AtomicU64},
+    time::Duration,
+};
 
+use http::StatusCode;
+use jiff::Timestamp;
 use prometheus_client::{
-    encoding::{EncodeLabelSet, text::encode},
-    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
-    registry::Registry,
+    encoding::{
+        EncodeLabelSet,
+        text::{encode_eof, encode_registry},
+    },
+    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram, info::Info},
+    registry::{Registry, Unit},
 };
 
 use crate::{
     api::DriftPhase,
     digitalocean::{Kind, SnapshotInfo, Usage},
+    drift::{controller::Context, index::OpenDrifts},
 };
 
-/// Everything that is counted; clones count together.
+/// What a field is called that is not the kind's own: users may record any path.
+const OTHER: &str = "other";
+
+/// Everything that is counted as it happens; clones count together. The rest is a [`Reading`].
 #[derive(Clone)]
 pub struct Metrics {
     registry: Arc<Registry>,
     opened: Family<KindLabel, Counter>,
     resolved: Family<ResolvedLabel, Counter>,
     reconciles: Family<OutcomeLabel, Counter>,
+    reconcile_seconds: Histogram,
     syncs: Family<SyncLabel, Counter>,
     sync_seconds: Family<KindLabel, Histogram>,
-    open_drifts: Family<FieldLabel, Gauge>,
-    records: Gauge,
-    inventory_age: Family<KindLabel, Gauge>,
-    inventory_resources: Family<KindLabel, Gauge>,
-    cloud_calls: Family<CallLabel, Gauge>,
-    budget_left: Family<WindowLabel, Gauge>,
 }
 
 /// What is true at the moment of a scrape.
 pub struct Reading {
+    /// The moment.
+    pub now: Timestamp,
+    /// Whether this process acts.
+    pub is_leader: bool,
     /// Records known.
     pub records: usize,
     /// Open drifts by kind and field.
-    pub open_drifts: Vec<(Kind, String, i64)>,
+    pub open_drifts: Vec<OpenDrifts>,
+    /// Inventory older than this gives no verdict.
+    pub max_age: Duration,
     /// The inventory.
     pub snapshots: Vec<SnapshotInfo>,
     /// Calls and budget.
@@ -51,6 +65,7 @@ struct KindLabel {
 struct ResolvedLabel {
     kind: &'static str,
     phase: &'static str,
+    reason: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -73,13 +88,20 @@ struct FieldLabel {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct CallLabel {
     route: &'static str,
-    status: u16,
+    status: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct WindowLabel {
     window: &'static str,
 }
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct BuildLabel {
+    version: &'static str,
+}
+
+type Seconds = Gauge<f64, AtomicU64>;
 
 impl Default for Metrics {
     fn default() -> Self {
@@ -89,30 +111,23 @@ impl Default for Metrics {
             opened: Family::default(),
             resolved: Family::default(),
             reconciles: Family::default(),
+            reconcile_seconds: Histogram::new([0.001, 0.005, 0.025, 0.1, 0.5, 2.5, 10.0, 30.0]),
             syncs: Family::default(),
-            sync_seconds: Family::new_with_constructor(|| Histogram::new([0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0])),
-            open_drifts: Family::default(),
-            records: Gauge::default(),
-            inventory_age: Family::default(),
-            inventory_resources: Family::default(),
-            cloud_calls: Family::default(),
-            budget_left: Family::default(),
+            // A sweep of a token that is out of calls waits for up to an hour.
+            sync_seconds: Family::new_with_constructor(|| {
+                Histogram::new([0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 1800.0])
+            }),
         };
         registry.register("drifts_opened", "Drifts opened", metrics.opened.clone());
-        registry.register("drifts_resolved", "Drifts resolved, by how", metrics.resolved.clone());
+        registry.register("drifts_resolved", "Drifts resolved, by how and why", metrics.resolved.clone());
         registry.register("reconciles", "Records looked at, by outcome", metrics.reconciles.clone());
+        let help = "How long one look at a record took";
+        registry.register_with_unit("reconcile_duration", help, Unit::Seconds, metrics.reconcile_seconds.clone());
         registry.register("syncs", "Sweeps of a kind, by outcome", metrics.syncs.clone());
-        registry.register("sync_duration_seconds", "How long a sweep of a kind took", metrics.sync_seconds.clone());
-        registry.register("open_drifts", "Drifts that wait for a decision", metrics.open_drifts.clone());
-        registry.register("records", "ProvisionedResources known", metrics.records.clone());
-        registry.register("inventory_age_seconds", "Age of the last complete list", metrics.inventory_age.clone());
-        registry.register(
-            "inventory_resources",
-            "Recorded resources in the inventory",
-            metrics.inventory_resources.clone(),
-        );
-        registry.register("cloud_calls", "Calls to the provider since the start", metrics.cloud_calls.clone());
-        registry.register("cloud_calls_left", "Calls that the rate limits still allow", metrics.budget_left.clone());
+        let help = "How long a sweep of a kind took";
+        registry.register_with_unit("sync_duration", help, Unit::Seconds, metrics.sync_seconds.clone());
+        let build = Info::new(BuildLabel { version: env!("CARGO_PKG_VERSION") });
+        registry.register("build", "The version of the operator", build);
         metrics.registry = Arc::new(registry);
         metrics
     }
@@ -124,14 +139,15 @@ impl Metrics {
         self.opened.get_or_create(&KindLabel { kind: kind.name() }).inc();
     }
 
-    /// A drift was resolved.
-    pub fn resolved(&self, kind: Kind, phase: DriftPhase) {
-        self.resolved.get_or_create(&ResolvedLabel { kind: kind.name(), phase: phase.name() }).inc();
+    /// A drift was resolved, for one of the reasons of [`crate::api::conditions::reason`].
+    pub fn resolved(&self, kind: Kind, phase: DriftPhase, reason: &'static str) {
+        self.resolved.get_or_create(&ResolvedLabel { kind: kind.name(), phase: phase.name(), reason }).inc();
     }
 
     /// A record was looked at.
-    pub fn reconciled(&self, outcome: &'static str) {
+    pub fn reconciled(&self, took: Duration, outcome: &'static str) {
         self.reconciles.get_or_create(&OutcomeLabel { outcome }).inc();
+        self.reconcile_seconds.observe(took.as_secs_f64());
     }
 
     /// A kind was swept.
@@ -143,33 +159,272 @@ impl Metrics {
     /// The text of a scrape.
     #[must_use]
     pub fn scrape(&self, reading: &Reading) -> String {
-        self.records.set(signed(reading.records));
-        self.open_drifts.clear();
-        for (kind, field, count) in &reading.open_drifts {
-            // Users may record any path; only fields of the kind become labels.
-            let field = kind.fields().find(|known| known == field).unwrap_or("other");
-            self.open_drifts.get_or_create(&FieldLabel { kind: kind.name(), field }).inc_by(*count);
+        // Writing to a String does not fail.
+        written(&[&self.registry, &reading.registry()]).unwrap_or_default()
+    }
+}
+
+impl Reading {
+    /// What is true now.
+    #[must_use]
+    pub fn of(context: &Context, usage: Usage) -> Self {
+        let mut snapshots = context.inventory.snapshots();
+        let index = context.index();
+        // A kind that is not recorded any more is not listed any more either: its age means nothing.
+        let kinds = index.kinds();
+        snapshots.retain(|snapshot| kinds.contains(&snapshot.kind));
+        Self {
+            now: Timestamp::now(),
+            is_leader: context.leadership.is_leader(),
+            records: index.len(),
+            open_drifts: index.open_drifts(),
+            max_age: context.settings.max_age,
+            snapshots,
+            usage,
         }
-        for snapshot in &reading.snapshots {
+    }
+
+    /// Made for each scrape, so that scrapes side by side do not disturb each other, and nothing is left of what is no
+    /// more.
+    fn registry(&self) -> Registry {
+        let mut registry = Registry::with_prefix("arcadia");
+        registry.register(
+            "leader",
+            "1 in the replica that holds the lease, 0 in a standby",
+            whole(self.is_leader.into()),
+        );
+        registry.register("records", "ProvisionedResources known", whole(signed(self.records)));
+        self.register_drifts(&mut registry);
+        self.register_inventory(&mut registry);
+        self.register_cloud(&mut registry);
+        registry
+    }
+
+    fn register_drifts(&self, registry: &mut Registry) {
+        let open = Family::<FieldLabel, Gauge>::default();
+        let oldest = Family::<KindLabel, Seconds>::default();
+        for drifts in &self.open_drifts {
+            let kind = drifts.kind.name();
+            let field = drifts.kind.fields().find(|known| *known == drifts.field).unwrap_or(OTHER);
+            open.get_or_create(&FieldLabel { kind, field }).inc_by(drifts.count);
+            // No less than none, should the API server's clock be ahead.
+            let age = self.now.duration_since(drifts.oldest).as_secs_f64().max(0.0);
+            let gauge = oldest.get_or_create(&KindLabel { kind });
+            gauge.set(gauge.get().max(age));
+        }
+        registry.register("open_drifts", "Drifts that wait for a decision", open);
+        let help = "For how long the oldest open drift has been waiting";
+        registry.register_with_unit("oldest_open_drift_age", help, Unit::Seconds, oldest);
+    }
+
+    fn register_inventory(&self, registry: &mut Registry) {
+        let ages = Family::<KindLabel, Seconds>::default();
+        let resources = Family::<KindLabel, Gauge>::default();
+        for snapshot in &self.snapshots {
             let label = KindLabel { kind: snapshot.kind.name() };
             if let Some(age) = snapshot.age {
-                self.inventory_age.get_or_create(&label).set(i64::try_from(age.as_secs()).unwrap_or(i64::MAX));
+                ages.get_or_create(&label).set(age.as_secs_f64());
             }
-            self.inventory_resources.get_or_create(&label).set(signed(snapshot.resources));
+            resources.get_or_create(&label).set(signed(snapshot.resources));
         }
-        for ((route, status), count) in &reading.usage.calls {
-            let calls = i64::try_from(*count).unwrap_or(i64::MAX);
-            self.cloud_calls.get_or_create(&CallLabel { route, status: *status }).set(calls);
-        }
-        self.budget_left.get_or_create(&WindowLabel { window: "minute" }).set(signed(reading.usage.minute_left));
-        self.budget_left.get_or_create(&WindowLabel { window: "hour" }).set(signed(reading.usage.hour_left));
-        let mut text = String::new();
-        // Writing to a String does not fail.
-        let _ = encode(&mut text, &self.registry);
-        text
+        registry.register_with_unit("inventory_age", "Age of the last complete list", Unit::Seconds, ages);
+        let help = "Inventory older than this gives no verdict";
+        registry.register_with_unit("inventory_max_age", help, Unit::Seconds, seconds(self.max_age));
+        registry.register("inventory_resources", "Recorded resources in the inventory", resources);
     }
+
+    fn register_cloud(&self, registry: &mut Registry) {
+        let calls = Family::<CallLabel, Counter>::default();
+        for ((route, status), count) in &self.usage.calls {
+            calls.get_or_create(&CallLabel { route, status: said(*status) }).inc_by(*count);
+        }
+        let left = Family::<WindowLabel, Gauge>::default();
+        let limit = Family::<WindowLabel, Gauge>::default();
+        let usage = &self.usage;
+        for (window, calls_left, calls_limit) in
+            [("minute", usage.minute_left, usage.minute_limit), ("hour", usage.hour_left, usage.hour_limit)]
+        {
+            left.get_or_create(&WindowLabel { window }).set(signed(calls_left));
+            limit.get_or_create(&WindowLabel { window }).set(signed(calls_limit));
+        }
+        registry.register("cloud_calls", "Calls to the provider", calls);
+        registry.register("cloud_calls_left", "Calls that the rate limits still allow to sweeps", left);
+        registry.register("cloud_calls_limit", "Calls that the rate limits allow to sweeps in all", limit);
+        let help = "How long all calls still wait because the provider said so";
+        registry.register_with_unit("cloud_pause", help, Unit::Seconds, seconds(usage.paused.unwrap_or_default()));
+    }
+}
+
+fn written(registries: &[&Registry]) -> Result<String, fmt::Error> {
+    let mut text = String::new();
+    for registry in registries {
+        encode_registry(&mut text, registry)?;
+    }
+    encode_eof(&mut text)?;
+    Ok(text)
+}
+
+/// A status that HTTP knows by its number, another by its class: whatever answers, the words are few.
+fn said(status: u16) -> String {
+    match StatusCode::from_u16(status) {
+        Ok(known) if known.canonical_reason().is_some() => status.to_string(),
+        Ok(_) => format!("{}xx", status / 100),
+        // No complete answer came.
+        Err(_) => "none".to_owned(),
+    }
+}
+
+fn whole(value: i64) -> Gauge {
+    let gauge = Gauge::default();
+    gauge.set(value);
+    gauge
+}
+
+fn seconds(duration: Duration) -> Seconds {
+    let gauge = Seconds::default();
+    gauge.set(duration.as_secs_f64());
+    gauge
 }
 
 fn signed(count: usize) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::api::conditions::reason;
+
+    fn nothing() -> Reading {
+        Reading {
+            now: Timestamp::UNIX_EPOCH,
+            is_leader: false,
+            records: 0,
+            open_drifts: Vec::new(),
+            max_age: Duration::from_mins(15),
+            snapshots: Vec::new(),
+            usage: Usage::default(),
+        }
+    }
+
+    fn open(kind: &str, field: &str, count: i64, age: i64) -> OpenDrifts {
+        let oldest = Timestamp::from_second(-age).unwrap();
+        OpenDrifts { kind: Kind::named(kind).unwrap(), field: field.to_owned(), count, oldest }
+    }
+
+    /// The lines that begin like this.
+    fn lines<'a>(text: &'a str, start: &str) -> Vec<&'a str> {
+        text.lines().filter(|line| line.starts_with(start)).collect()
+    }
+
+    #[test]
+    fn hostile_fields_and_statuses_make_few_series() {
+        let field = |number: usize| match number % 4 {
+            0 => format!("metadata.{number}"),
+            1 => format!("name\",kind=\"x{number}"),
+            2 => format!("x{number}\n# EOF"),
+            _ => "ü".repeat(number),
+        };
+        let mut reading = nothing();
+        reading.open_drifts = (0..1000).map(|number| open("Droplet", &field(number), 1, 60)).collect();
+        reading.open_drifts.push(open("Droplet", "name", 2, 60));
+        reading.open_drifts.push(open("Volume", "no_such_field", 1, 60));
+        reading.usage.calls = (0..=u16::MAX).map(|status| (("/v2/droplets", status), 1)).collect();
+        let text = Metrics::default().scrape(&reading);
+        let wanted = [
+            r#"arcadia_open_drifts{kind="Droplet",field="name"} 2"#,
+            r#"arcadia_open_drifts{kind="Droplet",field="other"} 1000"#,
+            r#"arcadia_open_drifts{kind="Volume",field="other"} 1"#,
+        ];
+        let open: BTreeSet<_> = lines(&text, "arcadia_open_drifts{").into_iter().collect();
+        assert_eq!(open, BTreeSet::from(wanted));
+        let calls = lines(&text, "arcadia_cloud_calls_total{");
+        assert!(calls.len() < 80, "{} series", calls.len());
+        assert!(calls.contains(&r#"arcadia_cloud_calls_total{route="/v2/droplets",status="5xx"} 89"#), "{calls:?}");
+        assert!(text.ends_with("# EOF\n") && text.matches("# EOF").count() == 1);
+    }
+
+    #[test]
+    fn all_that_can_be_said_is_a_few_thousand_series() {
+        let metrics = Metrics::default();
+        let mut reading = nothing();
+        let reasons = [
+            reason::ACCEPTED,
+            reason::LIVE_RETURNED,
+            reason::DESIRED_CHANGED,
+            reason::NO_LONGER_RECORDED,
+            reason::IGNORED,
+            reason::RESOURCE_GONE,
+        ];
+        for kind in Kind::all() {
+            metrics.opened(kind);
+            for reason in reasons {
+                metrics.resolved(kind, DriftPhase::Stale, reason);
+            }
+            metrics.synced(kind, Duration::ZERO, "ok");
+            let fields = kind.fields().map(str::to_owned).chain(["no.such.field".to_owned()]);
+            let drifts = fields.map(|field| OpenDrifts { kind, field, count: 1, oldest: reading.now });
+            reading.open_drifts.extend(drifts);
+            let snapshot = SnapshotInfo { kind, age: Some(Duration::ZERO), resources: 1, last_error: None };
+            reading.snapshots.push(snapshot);
+        }
+        metrics.reconciled(Duration::ZERO, "ok");
+        let text = metrics.scrape(&reading);
+        let series = text.lines().filter(|line| !line.starts_with('#')).count();
+        assert!(series < 2000, "{series} series");
+    }
+
+    #[test]
+    fn the_oldest_open_drift_of_a_kind_is_told_and_never_comes_from_the_future() {
+        let mut reading = nothing();
+        reading.open_drifts = vec![
+            open("Droplet", "name", 1, 60),
+            open("Droplet", "size_slug", 3, 86_401),
+            open("Droplet", "region", 1, 5),
+            open("Volume", "name", 1, -30),
+        ];
+        let text = Metrics::default().scrape(&reading);
+        let oldest: BTreeSet<_> = lines(&text, "arcadia_oldest_open_drift_age_seconds{").into_iter().collect();
+        let wanted = [
+            r#"arcadia_oldest_open_drift_age_seconds{kind="Droplet"} 86401.0"#,
+            r#"arcadia_oldest_open_drift_age_seconds{kind="Volume"} 0.0"#,
+        ];
+        assert_eq!(oldest, BTreeSet::from(wanted));
+    }
+
+    #[test]
+    fn what_is_no_more_is_not_told_and_scrapes_do_not_add_up() {
+        let metrics = Metrics::default();
+        let mut reading = nothing();
+        reading.open_drifts = vec![open("Droplet", "name", 1, 60)];
+        reading.usage.calls.insert(("/v2/droplets", 200), 7);
+        for _ in 0..2 {
+            let text = metrics.scrape(&reading);
+            assert!(text.contains(r#"arcadia_open_drifts{kind="Droplet",field="name"} 1"#), "{text}");
+            assert!(text.contains(r#"arcadia_cloud_calls_total{route="/v2/droplets",status="200"} 7"#), "{text}");
+        }
+        assert_eq!(lines(&metrics.scrape(&nothing()), "arcadia_open_drifts{"), [""; 0]);
+    }
+
+    #[test]
+    fn counters_are_counters_and_durations_are_seconds() {
+        let metrics = Metrics::default();
+        metrics.synced(Kind::named("Droplet").unwrap(), Duration::from_millis(200), "ok");
+        let mut reading = nothing();
+        reading.usage.calls.insert(("/v2/droplets", 0), 1);
+        let text = metrics.scrape(&reading);
+        for line in [
+            "# TYPE arcadia_cloud_calls counter",
+            r#"arcadia_cloud_calls_total{route="/v2/droplets",status="none"} 1"#,
+            "# TYPE arcadia_sync_duration_seconds histogram",
+            "# UNIT arcadia_sync_duration_seconds seconds",
+            "# UNIT arcadia_inventory_max_age_seconds seconds",
+            "arcadia_inventory_max_age_seconds 900.0",
+            concat!("arcadia_build_info{version=\"", env!("CARGO_PKG_VERSION"), "\"} 1"),
+        ] {
+            assert!(text.lines().any(|said| said == line), "wanted {line} in:\n{text}");
+        }
+    }
 }

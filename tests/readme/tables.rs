@@ -1,13 +1,16 @@
 //! The README's tables say what the code says, no more and no less.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 use arcadia_operator::{
-    api,
+    api::{self, DriftPhase},
     config::Cli,
-    digitalocean::{Kind, kinds},
+    digitalocean::{Kind, SnapshotInfo, Usage, kinds},
+    drift::index::OpenDrifts,
+    telemetry::metrics::{Metrics, Reading},
 };
 use clap::CommandFactory;
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::document::{code_spans, read, rows};
@@ -76,12 +79,37 @@ fn events() {
 
 #[test]
 fn metrics() {
-    let source = read("src/telemetry/metrics.rs");
-    let registered = source.split("registry.register(").skip(1).filter_map(|rest| rest.split('"').nth(1));
-    let registered: BTreeSet<_> = registered.map(|name| format!("arcadia_{name}")).collect();
-    // Counters are printed with a suffix.
-    let documented = first_cells("metric").into_iter().map(|name| name.trim_end_matches("_total").to_owned()).collect();
-    assert_eq!(registered, documented);
+    let documented: BTreeSet<_> = rows(&read("README.md"), "metric").into_iter().map(|row| row[..2].to_vec()).collect();
+    assert_eq!(documented, scrape_of_everything().lines().filter_map(metric).collect());
+}
+
+/// Name and labels of a line of a scrape. A histogram is one metric, not three.
+fn metric(line: &str) -> Option<Vec<String>> {
+    let (series, _) = line.split_once(' ').filter(|(start, _)| *start != "#")?;
+    let (name, labels) = series.trim_end_matches('}').split_once('{').unwrap_or((series, ""));
+    let name = ["_bucket", "_sum", "_count"].into_iter().find_map(|part| name.strip_suffix(part)).unwrap_or(name);
+    let labels = labels.split("\",").filter_map(|label| label.split_once('=')).map(|(name, _)| name);
+    Some(vec![name.to_owned(), labels.filter(|label| *label != "le").collect::<Vec<_>>().join(", ")])
+}
+
+/// A scrape in which every metric has a value.
+fn scrape_of_everything() -> String {
+    let metrics = Metrics::default();
+    let kind = Kind::named("Droplet").unwrap();
+    metrics.opened(kind);
+    metrics.resolved(kind, DriftPhase::Stale, "LiveReturned");
+    metrics.reconciled(Duration::ZERO, "ok");
+    metrics.synced(kind, Duration::ZERO, "ok");
+    let now = Timestamp::UNIX_EPOCH;
+    metrics.scrape(&Reading {
+        now,
+        is_leader: true,
+        records: 1,
+        open_drifts: vec![OpenDrifts { kind, field: "name".to_owned(), count: 1, oldest: now }],
+        max_age: Duration::ZERO,
+        snapshots: vec![SnapshotInfo { kind, age: Some(Duration::ZERO), resources: 1, last_error: None }],
+        usage: Usage { calls: [(("/v2/droplets", 200), 1)].into(), ..Usage::default() },
+    })
 }
 
 #[test]
