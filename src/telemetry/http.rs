@@ -110,3 +110,65 @@ async fn metrics(State(health): State<Health>) -> impl IntoResponse {
     let text = health.context.metrics.scrape(&Reading::of(&health.context, (health.usage)()));
     ([(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text)
 }
+
+#[cfg(test)]
+mod tests {
+    use http::{Request, Response};
+    use kube::client::Body;
+
+    use super::*;
+    use crate::{
+        digitalocean::{self, Inventory, Token},
+        drift::controller::Settings,
+        kube_ext::leader::Leadership,
+        telemetry::metrics::Metrics,
+    };
+
+    /// Of a controller that has not begun, and the API server's answers.
+    fn health(leadership: Leadership) -> (Health, watch::Sender<Answer>) {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let nobody =
+            tower::service_fn(|_: Request<Body>| std::future::pending::<Result<Response<Body>, kube::Error>>());
+        let token = Token::new("x").unwrap();
+        let cloud = digitalocean::Client::new(digitalocean::Config::new("http://127.0.0.1:1", token).unwrap()).unwrap();
+        let settings = Settings {
+            namespaces: Vec::new(),
+            sync: "5m".parse().unwrap(),
+            detect: None,
+            max_age: Duration::from_mins(15),
+            history: 1,
+        };
+        let inventory = Inventory::new(cloud.clone(), digitalocean::Settings::default());
+        let client = kube::Client::new(nobody, "default");
+        let context = Context::new(client, inventory, Metrics::default(), settings, leadership);
+        let (answers, api_server) = watch::channel(Answer { at: Instant::now(), trouble: None });
+        (Health { context, usage: Arc::new(move || cloud.usage()), api_server }, answers)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn it_is_not_ready_before_it_knows_what_there_is_nor_without_an_api_server() {
+        let (health, answers) = health(Leadership::standby());
+        let unready = || unready(&health).unwrap();
+        assert_eq!(unready(), "reading the records and drifts");
+        answers.send_replace(Answer { at: Instant::now(), trouble: Some("it is away".to_owned()) });
+        assert_eq!(unready(), "it is away");
+        answers.send_replace(Answer { at: Instant::now(), trouble: None });
+        tokio::time::sleep(FRESH * 2).await;
+        assert_eq!(unready(), "the API server was not asked of late");
+        health.context.stop.cancel();
+        assert_eq!(unready(), "stopping");
+        assert_eq!(health.context.liveness.failure(), None, "and it lives");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn it_is_alive_until_a_loop_stands_still() {
+        let (health, answers) = health(Leadership::unelected());
+        answers.send_replace(Answer { at: Instant::now(), trouble: Some("it is away".to_owned()) });
+        assert_eq!(live(State(health.clone())).await, (StatusCode::OK, "ok\n".to_owned()));
+        let pulse = health.context.liveness.enter("a worker", Duration::from_mins(1));
+        pulse.begin();
+        tokio::time::sleep(Duration::from_mins(2)).await;
+        let failure = "a worker has stood still for 120 s\n".to_owned();
+        assert_eq!(live(State(health.clone())).await, (StatusCode::SERVICE_UNAVAILABLE, failure));
+    }
+}
