@@ -1,0 +1,89 @@
+// Reads PromQL as Prometheus does. From standard input it takes {"expressions": [...], "rules": "..."}: expressions, and
+// a file of rules as text. It writes what each expression selects, or why Prometheus would not take it, and all that
+// Prometheus has against the rules.
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"os"
+
+	"github.com/prometheus/common/model"
+	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/prometheus/model/rulefmt"
+	"github.com/prometheus/prometheus/promql/parser"
+)
+
+type question struct {
+	Expressions []string `json:"expressions"`
+	Rules       string   `json:"rules"`
+}
+
+type answer struct {
+	Expressions []reading `json:"expressions"`
+	Rules       []string  `json:"rules"`
+}
+
+type reading struct {
+	Selectors []selector `json:"selectors"`
+	Error     string     `json:"error"`
+}
+
+// One selector: `up{job="x"}` has the metric up and the label job.
+type selector struct {
+	Metric string   `json:"metric"`
+	Labels []string `json:"labels"`
+}
+
+func main() {
+	var asked question
+	if err := json.NewDecoder(os.Stdin).Decode(&asked); err != nil {
+		fail(err)
+	}
+	prometheus := parser.NewParser(parser.Options{})
+	told := answer{Expressions: []reading{}, Rules: []string{}}
+	for _, expression := range asked.Expressions {
+		told.Expressions = append(told.Expressions, read(prometheus, expression))
+	}
+	_, errs := rulefmt.Parse([]byte(asked.Rules), false, model.UTF8Validation, prometheus, slog.New(slog.DiscardHandler))
+	for _, err := range errs {
+		told.Rules = append(told.Rules, err.Error())
+	}
+	if err := json.NewEncoder(os.Stdout).Encode(told); err != nil {
+		fail(err)
+	}
+}
+
+func read(prometheus parser.Parser, expression string) reading {
+	found := reading{Selectors: []selector{}}
+	parsed, err := prometheus.ParseExpr(expression)
+	if err != nil {
+		found.Error = err.Error()
+		return found
+	}
+	parser.Inspect(parsed, func(node parser.Node, _ []parser.Node) error {
+		if one, ok := node.(*parser.VectorSelector); ok {
+			found.Selectors = append(found.Selectors, selects(one))
+		}
+		return nil
+	})
+	return found
+}
+
+func selects(one *parser.VectorSelector) selector {
+	named := selector{Labels: []string{}}
+	for _, matcher := range one.LabelMatchers {
+		if matcher.Name != labels.MetricName {
+			named.Labels = append(named.Labels, matcher.Name)
+		} else if matcher.Type == labels.MatchEqual {
+			named.Metric = matcher.Value
+		}
+	}
+	return named
+}
+
+func fail(err error) {
+	fmt.Fprintln(os.Stderr, err)
+	os.Exit(1)
+}
