@@ -57,7 +57,8 @@ pub fn find() -> Result<Binaries, Error> {
     let mut binaries = Binaries::in_folder(&folder).map_err(|missing| Error::AssetsIncomplete { missing })?;
     if binaries.kube_controller_manager.is_none() {
         // setup-envtest brings none; ours serves it as well.
-        binaries.kube_controller_manager = Some(CONTROL_PLANE.cache()?.join(CONTROLLER_MANAGER)).filter(|path| path.is_file());
+        binaries.kube_controller_manager =
+            Some(CONTROL_PLANE.cache()?.join(CONTROLLER_MANAGER)).filter(|path| path.is_file());
     }
     Ok(binaries)
 }

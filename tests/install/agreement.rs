@@ -1,0 +1,109 @@
+//! Chart and kustomize install the same, and the definitions are those of the code.
+
+use std::{collections::BTreeMap, path::Path, process::Command};
+
+use arcadia_operator::api;
+use serde_json::Value;
+
+use crate::helm::{Helm, in_repository, objects};
+
+/// What `kubectl kustomize` makes of a folder.
+fn kustomized(folder: &Path) -> BTreeMap<String, Value> {
+    let mut kubectl = Command::new(control_plane::find().unwrap().kubectl);
+    let output = kubectl.arg("kustomize").arg(folder).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    objects(&String::from_utf8(output.stdout).unwrap())
+}
+
+fn overlay(name: &str) -> BTreeMap<String, Value> {
+    kustomized(&in_repository("deploy/overlays").join(name))
+}
+
+/// Without what only Helm says.
+fn of_the_chart(arguments: &[&str]) -> BTreeMap<String, Value> {
+    let mut objects = objects(&Helm::new().template(arguments).unwrap());
+    for object in objects.values_mut() {
+        let metadata = object["metadata"].as_object_mut().unwrap();
+        let labels = metadata["labels"].as_object_mut().unwrap();
+        for label in ["app.kubernetes.io/managed-by", "app.kubernetes.io/version", "helm.sh/chart"] {
+            labels.remove(label).unwrap();
+        }
+        if object["kind"] == "CustomResourceDefinition" {
+            object["metadata"].as_object_mut().unwrap().remove("annotations").unwrap();
+        }
+    }
+    objects
+}
+
+fn assert_same(mut chart: BTreeMap<String, Value>, mut kustomize: BTreeMap<String, Value>) {
+    // A chart is installed into a namespace that is there.
+    kustomize.remove("Namespace -/arcadia-system").expect("the base has its namespace");
+    for objects in [&mut chart, &mut kustomize] {
+        for deployment in objects.values_mut().filter(|object| object["kind"] == "Deployment") {
+            let arguments = &mut deployment["spec"]["template"]["spec"]["containers"][0]["args"];
+            arguments.as_array_mut().unwrap().sort_by_key(ToString::to_string);
+        }
+    }
+    assert_eq!(chart.keys().collect::<Vec<_>>(), kustomize.keys().collect::<Vec<_>>());
+    for (name, of_the_chart) in &chart {
+        assert_equal(name, of_the_chart, &kustomize[name]);
+    }
+}
+
+/// Says where two objects differ, and not all that they are.
+fn assert_equal(name: &str, left: &Value, right: &Value) {
+    let [left, right] = [left, right].map(|object| serde_json::to_string_pretty(&canonical(object)).unwrap());
+    let differs = left.lines().zip(right.lines()).find(|(left, right)| left != right);
+    assert!(left == right, "{name}: {differs:?}");
+}
+
+/// `1.0` is `1`.
+fn canonical(value: &Value) -> Value {
+    match value {
+        Value::Object(fields) => fields.iter().map(|(key, value)| (key.clone(), canonical(value))).collect(),
+        Value::Array(items) => items.iter().map(canonical).collect(),
+        Value::Number(number) => format!("{}", number.as_f64().unwrap()).into(),
+        other => other.clone(),
+    }
+}
+
+#[test]
+fn both_install_the_same_for_the_whole_cluster() {
+    assert_same(of_the_chart(&[]), overlay("cluster-wide"));
+}
+
+#[test]
+fn both_install_the_same_for_one_namespace() {
+    assert_same(of_the_chart(&["--set", "watchNamespaces={arcadia-system}"]), overlay("namespaced"));
+}
+
+#[test]
+fn without_mutating_policies_both_install_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    // kustomize takes paths only from where it is.
+    let up = "../".repeat(folder.path().components().count() - 1);
+    let deploy = in_repository("deploy").display().to_string();
+    let deploy = format!("{up}{}", deploy.trim_start_matches('/'));
+    let kustomization = format!(
+        "resources: [{deploy}/overlays/cluster-wide]\ncomponents: [{deploy}/components/before-kubernetes-1.36]\n"
+    );
+    std::fs::write(folder.path().join("kustomization.yaml"), kustomization).unwrap();
+    assert_same(of_the_chart(&["--set", "admissionPolicies.mutating=false"]), kustomized(folder.path()));
+}
+
+#[test]
+fn the_definitions_are_those_of_the_code() {
+    let chart = of_the_chart(&[]);
+    for definition in api::crds() {
+        let name = format!("CustomResourceDefinition -/{}", definition.metadata.name.as_ref().unwrap());
+        assert_equal(&name, &chart[&name]["spec"], &serde_json::to_value(&definition.spec).unwrap());
+    }
+}
+
+#[test]
+fn no_definition_goes_with_a_release() {
+    let objects = objects(&Helm::new().template(&[]).unwrap());
+    for (name, object) in objects.iter().filter(|(_, object)| object["kind"] == "CustomResourceDefinition") {
+        assert_eq!(object["metadata"]["annotations"]["helm.sh/resource-policy"], "keep", "{name}");
+    }
+}

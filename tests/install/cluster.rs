@@ -1,0 +1,104 @@
+//! A cluster of a test's own, since an installation belongs to all of it.
+
+use std::{
+    fmt::Debug,
+    future::Future,
+    time::{Duration, Instant},
+};
+
+use control_plane::{ControlPlane, Options};
+
+/// Where the operator runs.
+pub const NAMESPACE: &str = "arcadia-system";
+/// The operator, as the API server knows it.
+pub const OPERATOR: &str = "system:serviceaccount:arcadia-system:arcadia-operator";
+
+const PATIENCE: Duration = Duration::from_mins(2);
+
+/// A cluster.
+pub struct Cluster {
+    pub control_plane: ControlPlane,
+}
+
+impl Cluster {
+    /// An empty one; none when `ARCADIA_TEST_KUBECONFIG` names somebody's, where there may be anything.
+    pub async fn empty() -> Option<Self> {
+        if control_plane::given_cluster().is_some() {
+            eprintln!(
+                "skipped: this test needs an empty cluster, and ARCADIA_TEST_KUBECONFIG names one to be used as it is"
+            );
+            return None;
+        }
+        Some(Self { control_plane: ControlPlane::start(Options::default()).await.unwrap() })
+    }
+
+    /// Runs kubectl; its output without the last line break.
+    pub async fn run(&self, arguments: &[&str]) -> String {
+        self.try_run(arguments).await.unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    pub async fn try_run(&self, arguments: &[&str]) -> Result<String, String> {
+        let output = self.control_plane.kubectl().run(arguments).await;
+        output.map(|output| output.trim_end().to_owned()).map_err(|error| error.to_string())
+    }
+
+    pub async fn apply(&self, manifest: &serde_json::Value) {
+        self.control_plane.kubectl().apply(&manifest.to_string()).await.unwrap();
+    }
+
+    /// Creates a namespace that admits only pods without any privilege.
+    pub async fn restricted_namespace(&self, name: &str) {
+        self.run(&["create", "namespace", name]).await;
+        self.run(&["label", "namespace", name, "pod-security.kubernetes.io/enforce=restricted"]).await;
+    }
+
+    /// Waits until the definitions are served.
+    pub async fn is_established(&self) {
+        let crds = ["crd/provisionedresources.arcadia.cloud", "crd/drifts.arcadia.cloud"];
+        self.run(&["wait", "--for=condition=Established", "--timeout=60s", crds[0], crds[1]]).await;
+    }
+
+    /// Whether the operator may: `list drifts.arcadia.cloud -n default`.
+    pub async fn operator_can(&self, what: &str) -> bool {
+        let words: Vec<_> = what.split(' ').collect();
+        self.try_run(&[&["auth", "can-i", "--as", OPERATOR], words.as_slice()].concat()).await.is_ok()
+    }
+
+    /// The operator may do all of the first, and nothing of the second.
+    pub async fn operator_can_only(&self, allowed: &[&str], refused: &[&str]) {
+        for what in allowed {
+            // RBAC is read by the API server from a watch.
+            eventually(what, || async { self.operator_can(what).await.then_some(()).ok_or("no") }).await;
+        }
+        for what in refused {
+            assert!(!self.operator_can(what).await, "the operator can {what}");
+        }
+    }
+
+    /// Waits until this many pods were admitted.
+    pub async fn has_pods(&self, namespace: &str, count: usize) {
+        eventually(&format!("{count} pods"), || async {
+            let pods = self.run(&["get", "pods", "-n", namespace, "-o", "name"]).await;
+            if pods.lines().count() == count {
+                return Ok(());
+            }
+            Err((pods, self.run(&["get", "events", "-n", namespace, "-o", "jsonpath={.items[*].message}"]).await))
+        })
+        .await;
+    }
+}
+
+/// Tries until it succeeds, or shows the last failure when patience ends.
+pub async fn eventually<T, E: Debug, F: Future<Output = Result<T, E>>>(
+    what: &str,
+    mut attempt: impl FnMut() -> F,
+) -> T {
+    let start = Instant::now();
+    loop {
+        match attempt().await {
+            Ok(value) => return value,
+            Err(error) if start.elapsed() > PATIENCE => panic!("waited for {what}; still: {error:?}"),
+            Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
+        }
+    }
+}

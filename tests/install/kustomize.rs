@@ -1,0 +1,36 @@
+//! `kubectl apply -k` on a real API server.
+
+use crate::{
+    cluster::{Cluster, NAMESPACE},
+    helm::in_repository,
+};
+
+#[tokio::test]
+async fn both_overlays_are_applied_and_deleted_by_one_command() {
+    let Some(cluster) = Cluster::empty().await else { return };
+    let overlay = |name: &str| in_repository("deploy/overlays").join(name).display().to_string();
+
+    cluster.run(&["apply", "-k", &overlay("cluster-wide")]).await;
+    cluster.is_established().await;
+    // The base's namespace admits only pods without any privilege.
+    cluster.has_pods(NAMESPACE, 2).await;
+    cluster
+        .operator_can_only(
+            &["list drifts.arcadia.cloud -A", "create leases.coordination.k8s.io -n arcadia-system"],
+            &["get secrets -n arcadia-system", "create leases.coordination.k8s.io -n default"],
+        )
+        .await;
+    let again = cluster.run(&["apply", "-k", &overlay("cluster-wide")]).await;
+    assert!(again.lines().all(|line| line.ends_with(" unchanged")), "{again}");
+    cluster.run(&["delete", "-k", &overlay("cluster-wide"), "--timeout=120s"]).await;
+
+    cluster.run(&["apply", "--server-side", "-k", &overlay("namespaced")]).await;
+    cluster.is_established().await;
+    cluster.has_pods(NAMESPACE, 2).await;
+    cluster
+        .operator_can_only(
+            &["list drifts.arcadia.cloud -n arcadia-system"],
+            &["list drifts.arcadia.cloud -A", "list drifts.arcadia.cloud -n default"],
+        )
+        .await;
+}

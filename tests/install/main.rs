@@ -1,0 +1,20 @@
+//! The installation: what the chart renders and refuses, that chart and kustomize install the same, and that a real API
+//! server takes it all, by the real Helm and kubectl.
+//!
+//! `UPDATE_GOLDEN=1 cargo test --test install` writes what the chart renders to `golden/`, to be read in the diff.
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
+
+mod agreement;
+mod cluster;
+mod golden;
+mod helm;
+mod kustomize;
+mod release;
+mod values;
