@@ -20,8 +20,9 @@ async fn both_overlays_are_applied_and_deleted_by_one_command() {
             &["get secrets -n arcadia-system", "create leases.coordination.k8s.io -n default"],
         )
         .await;
-    let again = cluster.run(&["apply", "-k", &overlay("cluster-wide")]).await;
-    assert!(again.lines().all(|line| line.ends_with(" unchanged")), "{again}");
+    let before = generations(&cluster, &overlay("cluster-wide")).await;
+    cluster.run(&["apply", "-k", &overlay("cluster-wide")]).await;
+    assert_eq!(generations(&cluster, &overlay("cluster-wide")).await, before, "applied again, it changes nothing");
     cluster.run(&["delete", "-k", &overlay("cluster-wide"), "--timeout=120s"]).await;
 
     cluster.run(&["apply", "--server-side", "-k", &overlay("namespaced")]).await;
@@ -33,4 +34,9 @@ async fn both_overlays_are_applied_and_deleted_by_one_command() {
             &["list drifts.arcadia.cloud -A", "list drifts.arcadia.cloud -n default"],
         )
         .await;
+}
+
+async fn generations(cluster: &Cluster, folder: &str) -> String {
+    let each = r#"jsonpath={range .items[*]}{.kind}/{.metadata.name} {.metadata.generation}{"\n"}{end}"#;
+    cluster.run(&["get", "-k", folder, "-o", each]).await
 }

@@ -101,7 +101,7 @@ fn objects(manifest: &str) -> String {
     let mut templates = String::new();
     for (number, object) in objects.enumerate() {
         let comments = if number == 0 { comments } else { "" };
-        templates += &format!("---\n{comments}{}", labelled(object));
+        templates.extend(["---\n", comments, &labelled(object)]);
     }
     PLACEHOLDERS.iter().fold(templates, |text, (placeholder, expression)| text.replace(placeholder, expression))
 }
@@ -145,9 +145,9 @@ fn bounded(everywhere: &str, somewhere: &str) -> String {
         is_bound = !is_common;
         if line.trim_start() == format!("- {WATCHED}") {
             let one = line.replace(WATCHED, "{{ . | quote }}");
-            merged += &format!("  {{{{- range .Values.watchNamespaces }}}}\n{one}\n  {{{{- end }}}}\n");
+            merged.extend(["  {{- range .Values.watchNamespaces }}\n", &one, "\n  {{- end }}\n"]);
         } else {
-            merged += &format!("{line}\n");
+            merged.extend([line, "\n"]);
         }
     }
     if is_bound {
@@ -213,11 +213,52 @@ fn table(values: &str) -> Result<String, Error> {
             if !comment.is_empty() {
                 row_at = Some(indentation);
                 let default = keys.iter().try_fold(&defaults, |value, key| value.get(key)).unwrap_or(&Value::Null);
-                table +=
-                    &format!("| `{}` | `{default}` | {} |\n", keys.join("."), comment.join(" ").replace('|', "\\|"));
+                let words = comment.join(" ").replace('|', "\\|");
+                table.extend(["| `", &keys.join("."), "` | `", &default.to_string(), "` | ", &words, " |\n"]);
             }
             comment.clear();
         }
     }
     Ok(table)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_template_would_take_for_its_own_is_text() {
+        assert_eq!(definition("metadata:\n").matches("{{").count(), 2);
+        let template = escaped("a: '{{ b }}'");
+        assert_eq!(template, r#"a: '{{ "{{" }} b }}'"#);
+    }
+
+    #[test]
+    fn lines_for_some_namespaces_depend_on_the_value() {
+        let everywhere = "spec:\n  policyName: x\n";
+        let somewhere = format!("spec:\n  values:\n  - {WATCHED}\n  policyName: x\n");
+        assert_eq!(
+            bounded(everywhere, &somewhere),
+            "spec:\n  {{- if .Values.watchNamespaces }}\n  values:\n  {{- range .Values.watchNamespaces }}\n  - {{ . | quote \
+             }}\n  {{- end }}\n  {{- end }}\n  policyName: x\n"
+        );
+        assert_eq!(bounded(everywhere, everywhere), everywhere);
+    }
+
+    #[test]
+    fn a_row_takes_in_all_that_is_below_it_and_no_value_goes_unexplained() {
+        let values =
+            "# Pods.\nreplicas: 2\nimage:\n  # Its\n  # tag.\n  tag: a\n# Spread.\nspread:\n  - key: b\n    skew: 1\n";
+        let rows: Vec<_> = table(values).unwrap().lines().skip(2).map(str::to_owned).collect();
+        assert_eq!(
+            rows,
+            [
+                "| `replicas` | `2` | Pods. |",
+                "| `image.tag` | `\"a\"` | Its tag. |",
+                r#"| `spread` | `[{"key":"b","skew":1}]` | Spread. |"#,
+            ]
+        );
+        let error = table("image:\n  tag: a\n").unwrap_err().to_string();
+        assert!(error.contains("says nothing about image.tag"), "{error}");
+    }
 }
