@@ -1,0 +1,73 @@
+//! The alerts, and the runbook that says what to do about each.
+
+use std::collections::BTreeSet;
+
+use crate::{
+    documents::{alerts, expressions, read, rules, text},
+    prometheus,
+};
+
+const RUNBOOK: &str = "docs/runbook.md";
+
+#[test]
+fn prometheus_takes_every_expression_rule_and_template() {
+    let expressions = expressions();
+    let (from, asked): (Vec<_>, Vec<_>) = expressions.iter().map(|(from, text)| (from, text.as_str())).unzip();
+    assert!(asked.len() > 30, "only {} found", asked.len());
+    let told = prometheus::ask(&asked, &alerts()["spec"]);
+    assert_eq!(told.rules, [""; 0]);
+    for ((from, expression), reading) in from.iter().zip(&asked).zip(&told.expressions) {
+        assert_eq!(reading.error, "", "{from}: {expression}");
+        assert!(!reading.selectors.is_empty(), "{from}: {expression}");
+    }
+
+    // It is not that it takes everything.
+    let wrong = serde_json::json!({"groups": [{"name": "x", "rules": [
+        {"alert": "x", "expr": "up ==", "annotations": {"summary": "{{ $lables.kind }}"}},
+    ]}]});
+    let told = prometheus::ask(&["sum(("], &wrong);
+    assert!(told.expressions[0].error.contains("parse error"), "{told:?}");
+    assert_eq!(told.rules.len(), 2, "{told:?}");
+}
+
+#[test]
+fn every_alert_says_what_happens_and_where_to_read_on() {
+    let alerts = alerts();
+    assert_eq!(alerts["kind"], "PrometheusRule");
+    let mut names = BTreeSet::new();
+    for rule in rules(&alerts) {
+        let name = text(&rule["alert"]);
+        for part in ["summary", "description"] {
+            assert!(!text(&rule["annotations"][part]).is_empty(), "{name} has no {part}");
+        }
+        assert_eq!(text(&rule["annotations"]["runbook_url"]), format!("{RUNBOOK}#{}", name.to_lowercase()));
+        assert!(["warning", "critical"].contains(&text(&rule["labels"]["severity"]).as_str()), "{name}");
+        assert!(names.insert(name.clone()), "two alerts are called {name}");
+    }
+    let runbook = read(RUNBOOK);
+    let sections: BTreeSet<_> =
+        runbook.lines().filter_map(|line| line.strip_prefix("## ")).map(str::to_owned).collect();
+    assert_eq!(sections, names);
+    for section in runbook.split("\n## ").skip(1) {
+        for part in ["**Means.**", "**Look.**", "**Do.**", "```sh\nkubectl "] {
+            assert!(section.contains(part), "no {part} in: {section}");
+        }
+    }
+}
+
+#[test]
+fn the_runbook_speaks_of_what_there_is() {
+    let runbook = read(RUNBOOK);
+    let code = ["src/drift/controller.rs", "src/drift/sweep.rs", "src/kube_ext/leader.rs"].map(read).concat();
+    for line in runbook.lines().filter_map(|line| line.split_once("| grep '")) {
+        let logged = line.1.trim_end_matches('\'');
+        assert!(code.contains(&format!("\"{logged}")), "nothing is logged as {logged}");
+    }
+    let categories =
+        read("src/kube_ext/call.rs") + &read("src/digitalocean/error.rs") + &read("src/digitalocean/inventory.rs");
+    for outcome in runbook.lines().filter_map(|line| line.strip_prefix("- `")?.split_once("`:")) {
+        for outcome in outcome.0.split("`, `") {
+            assert!(categories.contains(&format!("\"{outcome}\"")), "there is no outcome {outcome}");
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! Two operators that run: what they say on `/metrics` and in their log is what alerts, dashboard and runbook speak of.
+
+use std::{net::TcpListener, process::Command};
+
+use digitalocean_simulator::RateLimits;
+use serde_json::{Value, json};
+
+use crate::{
+    documents::{alerts, expressions, read},
+    prometheus,
+    scrape::Scrape,
+    world::{World, eventually},
+};
+
+/// Lines of the runbook that need what a test cluster has not: the operator as a pod.
+const NOT_RUN: &str = "kubectl get --raw";
+
+fn free_address() -> String {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
+}
+
+/// An operator with a drift that is open, one that was resolved, and another operator that stands by.
+struct Running {
+    world: World,
+    leader: String,
+    standby: String,
+    _standby: control_plane::Process,
+}
+
+impl Running {
+    async fn start(test: &str) -> Self {
+        let limits = RateLimits { per_minute: 100_000, per_hour: 1_000_000, ..RateLimits::default() };
+        let mut world = World::without_operator(test, limits).await;
+        let [leader, standby] = [free_address(), free_address()];
+        world.record("web-1", json!({"name": "other", "size_slug": "other"})).await;
+        let acting = world.spawn_operator(&["--metrics-address", &leader, "--log-format", "json"], &[]);
+        world.operator = Some(acting);
+        world.reaches("pr/web-1", "InSync", "False DriftOpen").await;
+        let stands_by = world.spawn_operator(&["--metrics-address", &standby, "--log-format", "json"], &[]);
+        world.record("web-1", json!({"name": "other", "size_slug": "s-2vcpu-4gb"})).await;
+        world.open_drift().await;
+        Self { world, leader, standby, _standby: stands_by }
+    }
+}
+
+#[tokio::test]
+async fn every_metric_and_label_that_is_asked_for_exists() {
+    let running = Running::start("metrics").await;
+    let expressions = expressions();
+    let asked: Vec<_> = expressions.iter().map(|(_, text)| text.as_str()).collect();
+    let told = prometheus::ask(&asked, &alerts()["spec"]);
+    let selectors = expressions
+        .iter()
+        .zip(&told.expressions)
+        .flat_map(|((from, _), reading)| reading.selectors.iter().map(move |selector| (from, selector)));
+    let selectors: Vec<_> = selectors.collect();
+    assert!(selectors.len() >= expressions.len());
+    eventually("all metrics", || async {
+        let scrape = Scrape::of(&running.leader).await?;
+        selectors.iter().try_for_each(|(from, selector)| {
+            scrape.has(&selector.metric, &selector.labels).map_err(|error| format!("{from}: {error}"))
+        })
+    })
+    .await;
+    let scrape = Scrape::of(&running.leader).await.unwrap();
+    assert!(scrape.has("arcadia_no_such_metric", &[]).is_err());
+    assert!(scrape.has("arcadia_open_drifts", &["no_such_label".to_owned()]).is_err());
+    for name in ["web-1", running.world.namespace.name(), &running.world.open_drift().await] {
+        assert!(!scrape.text.contains(name), "{name} is in\n{}", scrape.text);
+    }
+}
+
+#[tokio::test]
+async fn a_standby_tells_the_same_drifts_and_no_inventory() {
+    let running = Running::start("standby-metrics").await;
+    let open = r#"arcadia_open_drifts{kind="Droplet",field="name"}"#;
+    let oldest = r#"arcadia_oldest_open_drift_age_seconds{kind="Droplet"}"#;
+    let (leader, standby) = eventually("both know the drift", || async {
+        let (leader, standby) = (Scrape::of(&running.leader).await?, Scrape::of(&running.standby).await?);
+        let both = [&leader, &standby].map(|scrape| scrape.value(open));
+        if both == [Some(1.0), Some(1.0)] { Ok((leader, standby)) } else { Err(format!("{both:?}")) }
+    })
+    .await;
+    assert_eq!([&leader, &standby].map(|scrape| scrape.value("arcadia_leader")), [Some(1.0), Some(0.0)]);
+    let [older, younger] = [&leader, &standby].map(|scrape| scrape.value(oldest).unwrap());
+    // One was asked a moment after the other.
+    assert!((0.0..120.0).contains(&older) && (older - younger).abs() < 10.0, "{older} {younger}");
+    let age = r#"arcadia_inventory_age_seconds{kind="Droplet"}"#;
+    assert!(leader.value(age).unwrap() < 60.0);
+    assert_eq!(leader.value("arcadia_inventory_max_age_seconds"), Some(600.0));
+    assert_eq!(standby.value(age), None, "an alert would take it for a stale one");
+    assert_eq!(standby.value(r#"arcadia_drifts_opened_total{kind="Droplet"}"#), None);
+    let calls = |scrape: &Scrape| scrape.value(r#"arcadia_cloud_calls_total{route="/v2/droplets",status="200"}"#);
+    assert!(calls(&leader).unwrap() >= 1.0);
+    assert_eq!(calls(&standby), None);
+}
+
+#[tokio::test]
+async fn every_line_of_the_log_is_json_and_names_its_object() {
+    let running = Running::start("logs").await;
+    let record = format!("{}/web-1", running.world.namespace.name());
+    let log = running.world.log();
+    let mut told = Vec::new();
+    for line in log.lines() {
+        let line: Value = serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
+        for field in ["timestamp", "level", "target", "message"] {
+            assert!(line[field].is_string(), "no {field}: {line}");
+        }
+        if line["drift"].is_string() || line.to_string().contains("web-1") {
+            assert_eq!(line["record"], record, "{line}");
+            told.push(line);
+        }
+    }
+    for message in ["drift detected", "drift resolved"] {
+        let line =
+            told.iter().find(|line| line["message"] == message).unwrap_or_else(|| panic!("no {message} in\n{log}"));
+        assert!(line["drift"].as_str().unwrap().starts_with("web-1-"), "{line}");
+    }
+}
+
+#[tokio::test]
+async fn the_commands_of_the_runbook_run() {
+    let running = Running::start("runbook").await;
+    let (namespace, drift) = (running.world.namespace.name(), running.world.open_drift().await);
+    let kubectl = running.world.kubectl();
+    let folder = kubectl.program().parent().unwrap().to_owned();
+    let runbook = read("docs/runbook.md");
+    let commands: Vec<_> = runbook.lines().filter(|line| line.starts_with("kubectl ")).collect();
+    assert!(commands.len() > 10);
+    for command in commands.into_iter().filter(|command| !command.starts_with(NOT_RUN)) {
+        // What is behind a pipe finds something or not.
+        let command = command.split(" | ").next().unwrap();
+        let command =
+            ["arcadia-system", "NAMESPACE"].iter().fold(command.to_owned(), |text, name| text.replace(name, namespace));
+        let command = command.replace("DRIFT", &drift);
+        let path = format!("{}:{}", folder.display(), std::env::var("PATH").unwrap());
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &command]).env("PATH", path).env("KUBECONFIG", kubectl.kubeconfig());
+        let output = shell.output().unwrap();
+        assert!(output.status.success(), "{command}: {}", String::from_utf8_lossy(&output.stderr));
+        if command.starts_with("kubectl get drifts") {
+            assert!(String::from_utf8_lossy(&output.stdout).contains(&drift), "{command}");
+        }
+    }
+    // The last but one of them accepted the drift.
+    eventually("the decision", || async {
+        let desired = running.world.value("pr/web-1", "{.spec.desired.name}").await;
+        if desired == "web-1" { Ok(()) } else { Err(desired) }
+    })
+    .await;
+}
