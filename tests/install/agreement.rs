@@ -101,6 +101,19 @@ fn the_definitions_are_those_of_the_code() {
 }
 
 #[test]
+fn alerts_and_dashboard_are_those_of_the_repository() {
+    let enabled = "metrics.prometheusRule.enabled=true,metrics.dashboard.enabled=true";
+    let chart = of_the_chart(&["--set", enabled]);
+    let read = |file: &str| std::fs::read_to_string(in_repository("deploy/observability").join(file)).unwrap();
+    let rule: Value = serde_saphyr::from_str(&read("alerts.yaml")).unwrap();
+    assert_equal("alerts", &chart["PrometheusRule arcadia-system/arcadia-operator"]["spec"], &rule["spec"]);
+    let map = &chart["ConfigMap arcadia-system/arcadia-operator-dashboard"];
+    let shown: Value = serde_json::from_str(map["data"]["arcadia-operator.json"].as_str().unwrap()).unwrap();
+    assert_equal("dashboard", &shown, &serde_json::from_str(&read("dashboard.json")).unwrap());
+    assert_eq!(map["metadata"]["labels"]["grafana_dashboard"], "1");
+}
+
+#[test]
 fn no_definition_goes_with_a_release() {
     let objects = objects(&Helm::new().template(&[]).unwrap());
     for (name, object) in objects.iter().filter(|(_, object)| object["kind"] == "CustomResourceDefinition") {

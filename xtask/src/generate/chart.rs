@@ -1,5 +1,5 @@
-//! What the code determines of the Helm chart and of `deploy/`: definitions, roles, policies, versions, and the table of
-//! the chart's values.
+//! What is determined elsewhere of the Helm chart and of `deploy/`: definitions, roles, policies, alerts, versions, and
+//! the table of the chart's values.
 //!
 //! Templates are rendered from the same tables as the plain manifests. Names are filled in as placeholders that look
 //! like names, and these are replaced by template expressions.
@@ -40,6 +40,11 @@ pub(super) fn files(definitions: &[(String, String)]) -> Result<Vec<Generated>, 
         files.push(template(name, "src/manifests", &content));
     }
     let chart = |file: &str| Path::new(CHART).join(file);
+    // A chart has all its files in its folder.
+    for file in ["alerts.yaml", "dashboard.json"] {
+        let content = read(&Path::new("deploy/observability").join(file))?;
+        files.push((chart("files").join(file), content));
+    }
     files.push(with_versions(chart("Chart.yaml"), &["version: ", "appVersion: "])?);
     files.push(with_versions(PathBuf::from("deploy/base/kustomization.yaml"), &["    newTag: "])?);
     files.push(with_table(chart("README.md"), &read(&chart("values.yaml"))?)?);
