@@ -6,7 +6,10 @@ use arcadia_operator::config::Cli;
 use clap::Parser as _;
 use serde_json::Value;
 
-use crate::helm::{Helm, arguments, chart, in_repository, objects};
+use crate::{
+    cluster::Cluster,
+    helm::{Helm, arguments, chart, in_repository, objects},
+};
 
 /// Each is a file in `values/` and one in `golden/`.
 const CASES: [&str; 4] = ["defaults", "everything", "minimal", "namespaced"];
@@ -40,6 +43,23 @@ fn the_chart_renders_what_was_reviewed() {
             "the chart renders something else for {case}: {differs:?}; if that is meant, run UPDATE_GOLDEN=1 cargo test \
              --test install, and read the diff of tests/install/golden"
         );
+    }
+}
+
+#[tokio::test]
+async fn an_api_server_takes_all_that_is_rendered() {
+    let Some(cluster) = Cluster::empty().await else { return };
+    for namespace in ["arcadia-system", "team-a", "team-b", "123"] {
+        cluster.restricted_namespace(namespace).await;
+    }
+    for case in CASES {
+        // What the Prometheus operator defines is not here.
+        let rendered = rendered(case);
+        let objects = rendered.split("---\n").filter(|object| !object.contains("monitoring.coreos.com/v1"));
+        let manifest = objects.collect::<Vec<_>>().join("---\n");
+        let apply = ["apply", "--server-side", "--dry-run=server", "--validate=strict", "-f", "-"];
+        let applied = cluster.control_plane.kubectl().run_with_input(&apply, &manifest).await;
+        applied.unwrap_or_else(|error| panic!("{case}: {error}"));
     }
 }
 

@@ -59,6 +59,6 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- end }}
 {{- end }}
 {{- if and .Values.admissionPolicies.create .Values.admissionPolicies.mutating (semverCompare "<1.36.0-0" .Capabilities.KubeVersion.Version) }}
-{{- fail (printf "admissionPolicies.mutating: a MutatingAdmissionPolicy needs Kubernetes 1.36, and this is %s; set admissionPolicies.mutating to false" .Capabilities.KubeVersion.Version) }}
+{{- fail (printf "admissionPolicies.mutating: a MutatingAdmissionPolicy needs Kubernetes 1.36, and this is %s; set admissionPolicies.mutating to false (helm template takes --kube-version)" .Capabilities.KubeVersion.Version) }}
 {{- end }}
 {{- end }}
