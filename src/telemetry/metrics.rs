@@ -26,6 +26,9 @@ use crate::{
 /// What a field is called that is not the kind's own: users may record any path.
 const OTHER: &str = "other";
 
+/// The outcome of what succeeded.
+const OK: &str = "ok";
+
 /// Everything that is counted as it happens; clones count together. The rest is a [`Reading`].
 #[derive(Clone)]
 pub struct Metrics {
@@ -152,6 +155,8 @@ impl Metrics {
 
     /// A kind was swept.
     pub fn synced(&self, kind: Kind, took: Duration, outcome: &'static str) {
+        // From 0 on, so that the first success after failures is seen to be counted.
+        drop(self.syncs.get_or_create(&SyncLabel { kind: kind.name(), outcome: OK }));
         self.syncs.get_or_create(&SyncLabel { kind: kind.name(), outcome }).inc();
         self.sync_seconds.get_or_create(&KindLabel { kind: kind.name() }).observe(took.as_secs_f64());
     }
@@ -406,6 +411,17 @@ mod tests {
             assert!(text.contains(r#"arcadia_cloud_calls_total{route="/v2/droplets",status="200"} 7"#), "{text}");
         }
         assert_eq!(lines(&metrics.scrape(&nothing()), "arcadia_open_drifts{"), [""; 0]);
+    }
+
+    #[test]
+    fn the_first_success_after_failures_is_seen_to_be_counted() {
+        let metrics = Metrics::default();
+        let kind = Kind::named("Droplet").unwrap();
+        let succeeded = r#"arcadia_syncs_total{kind="Droplet",outcome="ok"}"#;
+        metrics.synced(kind, Duration::ZERO, "server");
+        assert_eq!(lines(&metrics.scrape(&nothing()), succeeded), [format!("{succeeded} 0")]);
+        metrics.synced(kind, Duration::ZERO, OK);
+        assert_eq!(lines(&metrics.scrape(&nothing()), succeeded), [format!("{succeeded} 1")]);
     }
 
     #[test]

@@ -11,6 +11,7 @@
 mod alerts;
 mod dashboard;
 mod documents;
+mod firing;
 mod prometheus;
 mod running;
 mod scrape;

@@ -38,7 +38,6 @@ impl Scrape {
 
     /// The value of a series, written as the operator writes it.
     pub fn value(&self, series: &str) -> Option<f64> {
-        let values = self.text.lines().filter_map(|line| line.strip_prefix(series)?.strip_prefix(' ')?.parse().ok());
-        values.last()
+        self.text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' ')?.parse().ok())
     }
 }

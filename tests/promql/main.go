@@ -1,6 +1,6 @@
-// Reads PromQL as Prometheus does. From standard input it takes {"expressions": [...], "rules": "..."}: expressions, and
-// a file of rules as text. It writes what each expression selects, or why Prometheus would not take it, and all that
-// Prometheus has against the rules.
+// Reads PromQL as Prometheus does. From standard input it takes expressions, a file of rules as text, and series to
+// evaluate the expressions on. It writes what each expression selects and comes to, or why Prometheus would not take it,
+// and all that Prometheus has against the rules.
 package main
 
 import (
@@ -18,6 +18,9 @@ import (
 type question struct {
 	Expressions []string `json:"expressions"`
 	Rules       string   `json:"rules"`
+	Series      []string `json:"series"`
+	// When to evaluate the expressions.
+	Minute int `json:"minute"`
 }
 
 type answer struct {
@@ -27,6 +30,7 @@ type answer struct {
 
 type reading struct {
 	Selectors []selector `json:"selectors"`
+	Result    []element  `json:"result"`
 	Error     string     `json:"error"`
 }
 
@@ -43,8 +47,18 @@ func main() {
 	}
 	prometheus := parser.NewParser(parser.Options{})
 	told := answer{Expressions: []reading{}, Rules: []string{}}
+	given, err := parse(prometheus, asked.Series)
+	if err != nil {
+		fail(err)
+	}
 	for _, expression := range asked.Expressions {
-		told.Expressions = append(told.Expressions, read(prometheus, expression))
+		one := read(prometheus, expression)
+		if one.Error == "" {
+			if one.Result, err = given.evaluate(prometheus, expression, asked.Minute); err != nil {
+				one.Error = err.Error()
+			}
+		}
+		told.Expressions = append(told.Expressions, one)
 	}
 	_, errs := rulefmt.Parse([]byte(asked.Rules), false, model.UTF8Validation, prometheus, slog.New(slog.DiscardHandler))
 	for _, err := range errs {
@@ -56,7 +70,7 @@ func main() {
 }
 
 func read(prometheus parser.Parser, expression string) reading {
-	found := reading{Selectors: []selector{}}
+	found := reading{Selectors: []selector{}, Result: []element{}}
 	parsed, err := prometheus.ParseExpr(expression)
 	if err != nil {
 		found.Error = err.Error()
