@@ -38,6 +38,9 @@ async fn a_release_is_installed_works_is_upgraded_rolled_back_and_uninstalled() 
     cluster.run(&["create", "secret", "generic", "digitalocean-token", "-n", NAMESPACE, &from_file]).await;
     // Nothing runs them here, but they were admitted as `restricted`.
     cluster.has_pods(NAMESPACE, 2).await;
+    let plain = ["run", "plain", "--image=x", "-n", NAMESPACE, "--dry-run=server"];
+    let refusal = cluster.try_run(&plain).await.unwrap_err();
+    assert!(refusal.contains("violates PodSecurity \"restricted"), "{refusal}");
     cluster.is_established().await;
     assert_eq!(short_name(&cluster).await, "older");
 
@@ -47,6 +50,9 @@ async fn a_release_is_installed_works_is_upgraded_rolled_back_and_uninstalled() 
     simulator.control().put("droplets", droplet).await.unwrap();
     let operator = Operator::start(&cluster, &simulator.url(), folder.path()).await;
     operator.is_ready().await;
+    let lease = ["get", "lease", "arcadia-operator", "-n", NAMESPACE, "-o", "jsonpath={.spec.holderIdentity}"];
+    let holder = cluster.run(&lease).await;
+    assert!(holder.starts_with("arcadia-operator-0"), "{holder}");
     decide(&cluster).await;
     assert!(!operator.log().contains(TOKEN));
 
