@@ -13,7 +13,8 @@ use serde::Serialize;
 /// Why a manifest cannot be written, which a test rules out.
 pub type Error = serde_saphyr::ser::Error;
 
-/// One installation of the operator. The names may be placeholders of a template.
+/// One installation of the operator. The names may be placeholders that a template's expressions take the place of:
+/// words without spaces, at which long lines are broken.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Installation {
     /// What the installed objects are called, or begin with. Two installations in one cluster need two names, since
@@ -97,6 +98,8 @@ fn owned(texts: &[&str]) -> Vec<String> {
 mod tests {
     use super::*;
 
+    type Rendering = fn(&Installation) -> Result<String, Error>;
+
     #[test]
     fn every_file_is_yaml_that_says_what_it_is() {
         for (name, content) in files().unwrap() {
@@ -110,20 +113,24 @@ mod tests {
     }
 
     #[test]
-    fn names_may_be_placeholders_of_a_template() {
+    fn names_may_be_placeholders_for_a_template() {
         let template = Installation {
-            name: "{{ .Release.Name }}".into(),
-            namespace: "{{ .Release.Namespace }}".into(),
-            service_account: "{{ .Values.account }}".into(),
+            name: "placeholder-release".into(),
+            namespace: "placeholder-namespace".into(),
+            service_account: "placeholder-account".into(),
             watched: vec![],
         };
-        let rendered = policies::validating(&template).unwrap();
-        let filled = rendered
-            .replace("{{ .Release.Name }}", "arcadia-operator")
-            .replace("{{ .Release.Namespace }}", "arcadia-system")
-            .replace("{{ .Values.account }}", "arcadia-operator");
-        let direct = policies::validating(&Installation::cluster_wide("arcadia-operator", "arcadia-system")).unwrap();
+        let filled = |yaml: String| {
+            yaml.replace("placeholder-release", "arcadia-operator")
+                .replace("placeholder-namespace", "arcadia-system")
+                .replace("placeholder-account", "arcadia-operator")
+        };
         let read = |yaml: &str| serde_saphyr::from_multiple::<serde_json::Value>(yaml).unwrap();
-        assert_eq!(read(&filled), read(&direct));
+        let direct = Installation::cluster_wide("arcadia-operator", "arcadia-system");
+        let renderings: [Rendering; 4] =
+            [operator::own_access, operator::watched_access, policies::validating, policies::mutating];
+        for render in renderings {
+            assert_eq!(read(&filled(render(&template).unwrap())), read(&render(&direct).unwrap()));
+        }
     }
 }
