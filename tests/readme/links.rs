@@ -8,15 +8,28 @@ use crate::document::{read, rows};
 fn files_that_are_linked_exist() {
     for document in ["README.md", "CHANGELOG.md", "docs/kinds.md", "docs/runbook.md"] {
         let text = read(document);
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(document);
-        let folder = folder.parent().unwrap();
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(document);
+        let folder = file.parent().unwrap();
         for link in text.split("](").skip(1).filter_map(|rest| rest.split_once(')')).map(|(link, _)| link) {
             if link.contains("://") {
                 continue;
             }
-            assert!(folder.join(link).exists(), "{document} links to {link}, which is not there");
+            let (path, anchor) = link.split_once('#').unwrap_or((link, ""));
+            let file = if path.is_empty() { file.clone() } else { folder.join(path) };
+            assert!(file.exists(), "{document} links to {link}, which is not there");
+            let has_anchor = anchor.is_empty() || anchors(&fs::read_to_string(&file).unwrap()).any(|one| one == anchor);
+            assert!(has_anchor, "{document} links to {link}, but {} has no such section", file.display());
         }
     }
+}
+
+/// What the sections of a document are linked by.
+fn anchors(document: &str) -> impl Iterator<Item = String> {
+    let titles = document.lines().filter(|line| line.starts_with('#')).map(|line| line.trim_start_matches('#').trim());
+    titles.map(|title| {
+        let signs = title.to_lowercase().replace(' ', "-");
+        signs.chars().filter(|sign| sign.is_alphanumeric() || ['-', '_'].contains(sign)).collect()
+    })
 }
 
 #[test]
