@@ -16,8 +16,6 @@ use crate::{api::OPERATOR, kube_ext::call};
 const WAITING: usize = 10_000;
 /// The API server takes notes of at most 1 kB.
 const LONGEST_NOTE: usize = 1000;
-/// How many are sent at a time. Events must not crowd out the writes that they tell of.
-const SENDERS: usize = 2;
 
 /// What happened to an object.
 #[derive(Debug)]
@@ -50,12 +48,9 @@ impl Events {
     pub fn start(client: &Client) -> Self {
         let (sender, receiver) = mpsc::channel(WAITING);
         let pending = watch::Sender::default();
-        let receiver = std::sync::Arc::new(tokio::sync::Mutex::new(receiver));
-        for _ in 0..SENDERS {
-            // A recorder each: news of one object never race, since a series is kept by the recorder that began it.
-            let recorder = Recorder::new(client.clone(), Reporter::from(OPERATOR));
-            tokio::spawn(publish_all(recorder, receiver.clone(), pending.clone()));
-        }
+        let recorder = Recorder::new(client.clone(), Reporter::from(OPERATOR));
+        // One at a time: in order, and never crowding out the writes that they tell of.
+        tokio::spawn(publish_all(recorder, receiver, pending.clone()));
         Self { sender, pending }
     }
 
@@ -81,14 +76,8 @@ fn settle(pending: &watch::Sender<usize>) {
     pending.send_modify(|pending| *pending = pending.saturating_sub(1));
 }
 
-async fn publish_all(
-    recorder: Recorder,
-    receiver: std::sync::Arc<tokio::sync::Mutex<mpsc::Receiver<News>>>,
-    pending: watch::Sender<usize>,
-) {
-    loop {
-        let next = receiver.lock().await.recv().await;
-        let Some(news) = next else { return };
+async fn publish_all(recorder: Recorder, mut receiver: mpsc::Receiver<News>, pending: watch::Sender<usize>) {
+    while let Some(news) = receiver.recv().await {
         let event = Event {
             type_: if news.is_warning { EventType::Warning } else { EventType::Normal },
             reason: news.reason.to_owned(),
