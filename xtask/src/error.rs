@@ -20,6 +20,10 @@ pub(crate) enum Error {
     NoDefinition(#[from] serde_saphyr::Error),
     #[error("cargo did not say where it put arcadia-operator")]
     NoOperator,
+    #[error("the image can be built without a container engine on Linux only; elsewhere, `docker build .`")]
+    NotLinux,
+    #[error("cannot describe the image: {0}")]
+    Image(#[from] oci_spec::OciSpecError),
     #[error("no drift was raised within {} s", .after.as_secs())]
     NoDrift { after: Duration },
     #[error("not what the code says: {}\nrun `cargo xtask generate` and commit the result", list(.files))]

@@ -4,11 +4,13 @@ mod bench;
 mod demo;
 mod error;
 mod generate;
+mod image;
 mod operator;
 mod prepare;
 mod project;
 mod test;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -44,6 +46,12 @@ enum Command {
         #[arg(long)]
         check: bool,
     },
+    /// Build the container image as an OCI layout; needs no container engine
+    Image {
+        /// The folder to write, in place of what is there
+        #[arg(long, value_name = "DIR", default_value_os_t = project::root().join("target/image/oci"))]
+        output: PathBuf,
+    },
     /// Measure what the operator costs, beside a raw floor in the same run
     BenchSystem {
         #[command(subcommand)]
@@ -68,6 +76,7 @@ fn run(command: Command) -> Result<(), Error> {
         Command::Demo { once } => demo::run(once),
         Command::Generate { check: false } => generate::write(),
         Command::Generate { check: true } => generate::check(),
+        Command::Image { output } => image::run(&output),
         Command::BenchSystem { benchmark } => bench::run(benchmark),
     }
 }

@@ -1,0 +1,28 @@
+# syntax=docker/dockerfile:1
+# The same image as `cargo xtask image`: one static program, certificate authorities, nobody's rights, no shell.
+#
+#   docker build --tag REGISTRY/arcadia-operator:0.1.0 .
+#   docker run --read-only --cap-drop ALL --security-opt no-new-privileges REGISTRY/arcadia-operator:0.1.0 --help
+
+FROM rust:1.95.0-bookworm AS build
+# The image's own, without what rust-toolchain.toml adds to develop.
+ENV RUSTUP_TOOLCHAIN=1.95.0
+WORKDIR /work
+RUN target="$(uname -m)-unknown-linux-musl" && rustup target add "$target" && mkdir --mode=0755 /out
+COPY . .
+# ring's C needs no C library: the compiler for glibc does.
+RUN --mount=type=cache,target=/usr/local/cargo/registry \
+    --mount=type=cache,target=/work/target \
+    target="$(uname -m)-unknown-linux-musl" && name="$(echo "$target" | tr - _)" && \
+    env "CC_$name=cc" \
+      cargo build --release --locked --package arcadia-operator --bin arcadia-operator --target "$target" && \
+    install --mode=0555 "target/$target/release/arcadia-operator" /out/arcadia-operator
+
+FROM scratch
+COPY --from=build /out/arcadia-operator /arcadia-operator
+COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
+USER 65532:65532
+WORKDIR /
+EXPOSE 8080
+STOPSIGNAL SIGTERM
+ENTRYPOINT ["/arcadia-operator"]
