@@ -30,6 +30,8 @@ pub(super) enum Job {
         count: usize,
         /// The number of the drift among those of its record.
         episode: u32,
+        /// Publish an Event for each at the same time, as the operator does. The clock stops with the last drift.
+        with_events: bool,
     },
 }
 

@@ -40,6 +40,8 @@ struct Worker {
     url: String,
     records: Api<DynamicObject>,
     drifts: Api<DynamicObject>,
+    events: Api<DynamicObject>,
+    namespace: String,
     targets: Vec<Target>,
 }
 
@@ -57,6 +59,8 @@ impl Worker {
             url: format!("{}/v2/droplets", floor.url),
             records: objects::records(&client, &floor.namespace),
             drifts: objects::drifts(&client, &floor.namespace),
+            events: objects::events(&client, &floor.namespace),
+            namespace: floor.namespace.clone(),
             targets: Vec::new(),
         })
     }
@@ -84,7 +88,7 @@ impl Worker {
                     .collect();
                 let records = self.records.clone();
                 let began = Instant::now();
-                parallel::each(statuses, move |(name, status)| {
+                parallel::each(parallel::WORKERS, statuses, move |(name, status)| {
                     let records = records.clone();
                     async move {
                         let params = PatchParams::apply("arcadia-operator").force();
@@ -95,17 +99,27 @@ impl Worker {
                 .await?;
                 Ok(Done { seconds: began.elapsed().as_secs_f64(), calls: whole(count), bytes: 0 })
             }
-            Job::CreateDrifts { count, episode } => {
+            Job::CreateDrifts { count, episode, with_events } => {
                 let bodies: Vec<_> =
                     self.targets.iter().take(count).map(|target| objects::drift(target, episode)).collect();
+                let told = if with_events { count } else { 0 };
+                let told = self.targets.iter().take(told);
+                let told: Vec<_> = told.map(|target| objects::event(target, &self.namespace, episode)).collect();
                 let drifts = self.drifts.clone();
+                let events = self.events.clone();
                 let began = Instant::now();
-                parallel::each(bodies, move |body| {
+                let telling = tokio::spawn(parallel::each(parallel::TELLERS, told, move |body| {
+                    let events = events.clone();
+                    async move { objects::create(&events, body).await }
+                }));
+                parallel::each(parallel::WORKERS, bodies, move |body| {
                     let drifts = drifts.clone();
                     async move { objects::create(&drifts, body).await }
                 })
                 .await?;
-                Ok(Done { seconds: began.elapsed().as_secs_f64(), calls: whole(count), bytes: 0 })
+                let seconds = began.elapsed().as_secs_f64();
+                telling.await.map_err(failed("wait for the events"))??;
+                Ok(Done { seconds, calls: whole(count), bytes: 0 })
             }
         }
     }
@@ -131,7 +145,7 @@ impl Worker {
                 records.list_metadata(&first).await.map(drop).map_err(failed("open a connection"))
             }
         };
-        parallel::each(vec![(); 64], connect).await
+        parallel::each(parallel::WORKERS, vec![(); 64], connect).await
     }
 
     /// Reads all pages of both lists; droplets with a GPU have one of their own.

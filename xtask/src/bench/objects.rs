@@ -25,6 +25,12 @@ pub(super) fn drifts(client: &Client, namespace: &str) -> Api<DynamicObject> {
     api(client, namespace, "Drift", "drifts")
 }
 
+/// The events of a namespace.
+pub(super) fn events(client: &Client, namespace: &str) -> Api<DynamicObject> {
+    let kind = GroupVersionKind::gvk("events.k8s.io", "v1", "Event");
+    Api::namespaced_with(client.clone(), namespace, &ApiResource::from_gvk_with_plural(&kind, "events"))
+}
+
 fn api(client: &Client, namespace: &str, kind: &str, plural: &str) -> Api<DynamicObject> {
     let kind = GroupVersionKind::gvk("arcadia.cloud", "v1alpha1", kind);
     Api::namespaced_with(client.clone(), namespace, &ApiResource::from_gvk_with_plural(&kind, plural))
@@ -43,7 +49,7 @@ pub(super) async fn record_fleet(client: &Client, namespace: &str, count: u32) -
         let records = records.clone();
         async move { create(&records, record(number)).await }
     };
-    parallel::each((0..count).collect(), create).await
+    parallel::each(parallel::WORKERS, (0..count).collect(), create).await
 }
 
 /// The id of a droplet of the fleet.
@@ -120,6 +126,26 @@ pub(super) fn drift(record: &Target, episode: u32) -> Value {
             "expected": SIZE,
             "actual": OTHER_SIZE,
             "specVersion": 1,
+        },
+    })
+}
+
+/// The event that the operator publishes with it.
+pub(super) fn event(record: &Target, namespace: &str, episode: u32) -> Value {
+    json!({
+        "apiVersion": "events.k8s.io/v1",
+        "kind": "Event",
+        "metadata": { "name": format!("{}.{episode}", record.name) },
+        "eventTime": "2026-01-01T00:00:00.000000Z",
+        "reportingController": "arcadia-operator",
+        "reportingInstance": "arcadia-operator",
+        "type": "Warning",
+        "reason": "DriftDetected",
+        "action": "Detect",
+        "note": format!("Droplet 3164444: size_slug is {OTHER_SIZE}, expected {SIZE}"),
+        "regarding": {
+            "apiVersion": API_VERSION, "kind": "ProvisionedResource", "name": record.name, "uid": record.uid,
+            "namespace": namespace,
         },
     })
 }
