@@ -7,12 +7,12 @@
 FROM rust:1.95.0-bookworm AS build
 # The image's own, without what rust-toolchain.toml adds to develop.
 ENV RUSTUP_TOOLCHAIN=1.95.0
-WORKDIR /work
+WORKDIR /source
 RUN target="$(uname -m)-unknown-linux-musl" && rustup target add "$target" && mkdir --mode=0755 /out
 COPY . .
 # ring's C needs no C library: the compiler for glibc does.
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
-    --mount=type=cache,target=/work/target \
+    --mount=type=cache,target=/source/target \
     target="$(uname -m)-unknown-linux-musl" && name="$(echo "$target" | tr - _)" && \
     env "CC_$name=cc" \
       cargo build --release --locked --package arcadia-operator --bin arcadia-operator --target "$target" && \
