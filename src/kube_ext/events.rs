@@ -7,7 +7,11 @@ use kube::{
     Client,
     runtime::events::{Event, EventType, Recorder, Reporter},
 };
-use tokio::sync::{mpsc, watch};
+use tokio::{
+    sync::{mpsc, watch},
+    time::{Instant, sleep},
+};
+use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use crate::{api::OPERATOR, kube_ext::call};
@@ -16,6 +20,11 @@ use crate::{api::OPERATOR, kube_ext::call};
 const WAITING: usize = 10_000;
 /// The API server takes notes of at most 1 kB.
 const LONGEST_NOTE: usize = 1000;
+
+/// News begins to go out when none has come in for so long: the writes that it tells of go first.
+const LULL: Duration = Duration::from_millis(200);
+/// Or after this, however much comes in.
+const LONGEST_HOLD: Duration = Duration::from_secs(2);
 
 /// What happened to an object.
 #[derive(Debug)]
@@ -40,6 +49,8 @@ pub struct Events {
     sender: mpsc::Sender<News>,
     /// How many were handed in and neither published nor lost yet.
     pending: watch::Sender<usize>,
+    /// Told when nothing more comes, so that nothing is held back.
+    hurry: CancellationToken,
 }
 
 impl Events {
@@ -49,9 +60,10 @@ impl Events {
         let (sender, receiver) = mpsc::channel(WAITING);
         let pending = watch::Sender::default();
         let recorder = Recorder::new(client.clone(), Reporter::from(OPERATOR));
+        let hurry = CancellationToken::new();
         // One at a time: in order, and never crowding out the writes that they tell of.
-        tokio::spawn(publish_all(recorder, receiver, pending.clone()));
-        Self { sender, pending }
+        tokio::spawn(publish_all(recorder, receiver, pending.clone(), hurry.clone()));
+        Self { sender, pending, hurry }
     }
 
     /// Hands in an event. It is dropped when far too many wait.
@@ -65,8 +77,9 @@ impl Events {
         }
     }
 
-    /// Waits until all that was handed in is published or lost.
+    /// Waits until all that was handed in is published or lost. Nothing should be handed in any more.
     pub async fn flush(&self) {
+        self.hurry.cancel();
         // The sender is this very value: it does not end before.
         let _ = self.pending.subscribe().wait_for(|pending| *pending == 0).await;
     }
@@ -76,8 +89,18 @@ fn settle(pending: &watch::Sender<usize>) {
     pending.send_modify(|pending| *pending = pending.saturating_sub(1));
 }
 
-async fn publish_all(recorder: Recorder, mut receiver: mpsc::Receiver<News>, pending: watch::Sender<usize>) {
+async fn publish_all(
+    recorder: Recorder,
+    mut receiver: mpsc::Receiver<News>,
+    pending: watch::Sender<usize>,
+    hurry: CancellationToken,
+) {
+    let mut is_first = true;
     while let Some(news) = receiver.recv().await {
+        if is_first {
+            hurry.run_until_cancelled(lull(&receiver)).await;
+        }
+        is_first = receiver.is_empty();
         let event = Event {
             type_: if news.is_warning { EventType::Warning } else { EventType::Normal },
             reason: news.reason.to_owned(),
@@ -90,8 +113,18 @@ async fn publish_all(recorder: Recorder, mut receiver: mpsc::Receiver<News>, pen
         settle(&pending);
         if let Err(error) = published {
             warn!(object = named(&news.about), event = news.reason, %error, "lost an event");
-            tokio::time::sleep(Duration::from_millis(200)).await;
+            sleep(Duration::from_millis(200)).await;
         }
+    }
+}
+
+/// Waits until no news comes in for a moment.
+async fn lull(receiver: &mpsc::Receiver<News>) {
+    let begun = Instant::now();
+    let mut waiting = None;
+    while waiting != Some(receiver.len()) && begun.elapsed() < LONGEST_HOLD {
+        waiting = Some(receiver.len());
+        sleep(LULL).await;
     }
 }
 

@@ -23,7 +23,11 @@ async fn accepting_a_drift_whose_live_value_moved_is_refused() {
     world.has_drifts(&[["name", "old-name", "newer-name", "Open"]]).await;
     assert_eq!(world.value("pr/web-1", "{.spec.desired.name}").await, "old-name");
     assert_eq!(world.value(&object, "{.metadata.annotations}").await, "");
-    assert!(world.events("web-1").await.contains(&"DecisionRefused".to_owned()));
+    eventually("the event", || async {
+        let events = world.events("web-1").await;
+        if events.contains(&"DecisionRefused".to_owned()) { Ok(()) } else { Err(events) }
+    })
+    .await;
 
     // Decided anew, it goes through.
     world.run(&["annotate", "drift", &drift, "arcadia.cloud/accept=true"]).await;
