@@ -177,6 +177,5 @@ pub(super) fn crd() -> CustomResourceDefinition {
              Decide it with the annotation arcadia.cloud/accept",
         ));
     });
-    schema::amend(&mut crd, &[], schema::join_lines);
     crd
 }

@@ -22,7 +22,11 @@ pub const OPERATOR: &str = "arcadia-operator";
 /// The definitions that the operator needs in the cluster, in the order in which to apply them.
 #[must_use]
 pub fn crds() -> Vec<CustomResourceDefinition> {
-    vec![provisioned_resource::crd(), drift::crd()]
+    let mut crds = vec![provisioned_resource::crd(), drift::crd()];
+    for crd in &mut crds {
+        schema::amend(crd, &[], schema::join_lines);
+    }
+    crds
 }
 
 /// The definitions as YAML documents, to apply as they are.

@@ -134,7 +134,6 @@ pub(super) fn crd() -> CustomResourceDefinition {
              Make another ProvisionedResource for another one",
         ));
     });
-    schema::amend(&mut crd, &[], schema::join_lines);
     crd
 }
 
