@@ -10,6 +10,8 @@ pub mod digitalocean;
 pub mod drift;
 pub mod kube_ext;
 pub mod manifests;
+pub mod nearest;
 pub mod operator;
+pub mod saga;
 pub mod schedule;
 pub mod telemetry;

@@ -12,3 +12,15 @@ pub const SYNC_REQUESTED_AT: &str = "arcadia.cloud/sync-requested-at";
 /// On a `ProvisionedResource`, by the operator: the Drift whose live value was adopted last. It is written together
 /// with the adopted value, so that a decision whose second write was lost to a crash is still told as Accepted.
 pub const LAST_ACCEPTED: &str = "arcadia.cloud/last-accepted";
+
+/// On a Saga that is Stuck: `retry`, `skip` or `abandon`.
+pub const RESOLVE: &str = "arcadia.cloud/resolve";
+
+/// On a Saga that is Stuck because several things look like the doing of one step: the id of the right one.
+pub const ADOPT: &str = "arcadia.cloud/adopt";
+
+/// On a Saga, beside [`RESOLVE`] or [`ADOPT`]: why, for the journal.
+pub const BECAUSE: &str = "arcadia.cloud/because";
+
+/// On a Saga, followed by the name of an Approval step: who approves it.
+pub const APPROVE_PREFIX: &str = "arcadia.cloud/approve-";

@@ -11,6 +11,8 @@ pub const IN_SYNC: &str = "InSync";
 pub const RECONCILING: &str = "Reconciling";
 /// A person has to act before the operator can go on (as kstatus reads it).
 pub const STALLED: &str = "Stalled";
+/// On a Saga: all of it is done.
+pub const SUCCEEDED: &str = "Succeeded";
 /// On a Drift: it has been decided or has gone away.
 pub const RESOLVED: &str = "Resolved";
 
@@ -52,6 +54,36 @@ pub mod reason {
     pub const NO_LONGER_RECORDED: &str = "NoLongerRecorded";
     /// The field is listed in `spec.drift.ignore`.
     pub const IGNORED: &str = "Ignored";
+    /// The saga waits for another one with its concurrency key.
+    pub const WAITING_FOR_ANOTHER: &str = "WaitingForAnother";
+    /// The saga's steps are being done.
+    pub const RUNNING: &str = "Running";
+    /// The saga's steps are being undone.
+    pub const ROLLING_BACK: &str = "RollingBack";
+    /// All of the saga is done.
+    pub const SUCCEEDED: &str = "Succeeded";
+    /// All that the saga did is undone.
+    pub const ROLLED_BACK: &str = "RolledBack";
+    /// The saga's order cannot be carried out as it is; nothing was done.
+    pub const INVALID_ORDER: &str = "InvalidOrder";
+    /// The saga was cancelled.
+    pub const CANCELLED: &str = "Cancelled";
+    /// The saga is being deleted.
+    pub const DELETED: &str = "Deleted";
+    /// A step of the saga failed.
+    pub const STEP_FAILED: &str = "StepFailed";
+    /// The saga or one of its steps took longer than it may.
+    pub const TIMED_OUT: &str = "TimedOut";
+    /// Several things look like the doing of one step.
+    pub const SEVERAL_CANDIDATES: &str = "SeveralCandidates";
+    /// A step that cannot be undone keeps the saga from being rolled back.
+    pub const IRREVERSIBLE: &str = "Irreversible";
+    /// A step could not be undone.
+    pub const UNDO_FAILED: &str = "UndoFailed";
+    /// The saga's order was changed while it was carried out.
+    pub const ORDER_CHANGED: &str = "OrderChanged";
+    /// A person gave the saga up.
+    pub const ABANDONED: &str = "Abandoned";
 }
 
 /// Three-valued, as Kubernetes writes it.

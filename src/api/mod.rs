@@ -5,12 +5,14 @@ pub mod annotations;
 pub mod conditions;
 pub mod drift;
 pub mod provisioned_resource;
+pub mod saga;
 mod schema;
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 
 pub use drift::{Drift, DriftPhase, DriftSpec, DriftStatus, RecordRef};
 pub use provisioned_resource::{DriftPolicy, ProvisionedResource, ProvisionedResourceSpec, ProvisionedResourceStatus};
+pub use saga::{Saga, SagaKind, SagaPhase, SagaSpec, SagaStatus};
 pub use schema::{CloudResource, MAX_VALUE_BYTES};
 
 /// The API group of every custom resource of this project.
@@ -22,7 +24,7 @@ pub const OPERATOR: &str = "arcadia-operator";
 /// The definitions that the operator needs in the cluster, in the order in which to apply them.
 #[must_use]
 pub fn crds() -> Vec<CustomResourceDefinition> {
-    let mut crds = vec![provisioned_resource::crd(), drift::crd()];
+    let mut crds = vec![provisioned_resource::crd(), drift::crd(), saga::crd()];
     for crd in &mut crds {
         schema::amend(crd, &[], schema::join_lines);
     }

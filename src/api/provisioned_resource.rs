@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 
 use super::{
     conditions::{self, Claim, Truth, reason},
+    saga::SagaRef,
     schema::{self, CloudResource},
 };
 
@@ -71,6 +72,10 @@ pub struct ProvisionedResourceSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 253))]
     pub provisioned_by: Option<String>,
+
+    /// The saga that made it, if one did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub saga_ref: Option<SagaRef>,
 }
 
 /// What to do about drift of one record.

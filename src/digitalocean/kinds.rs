@@ -10,6 +10,7 @@ use std::time::Duration;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use super::equivalence::Equivalence;
+use crate::nearest::nearest;
 
 /// A kind of cloud resource: one row of the table. It compares, hashes, orders and serialises by its name.
 #[derive(Clone, Copy)]
@@ -790,18 +791,6 @@ impl<'de> Deserialize<'de> for Kind {
             de::Error::custom(format!("there is no kind {name:?}{hint}"))
         })
     }
-}
-
-/// Up to three of `names` that look like `name`, nearest first.
-pub(super) fn nearest<'a>(name: &str, names: impl Iterator<Item = &'a str>) -> Vec<String> {
-    let wanted = name.to_lowercase();
-    let mut scored: Vec<(f64, &str)> = names
-        .map(|name| (strsim::jaro_winkler(&wanted, &name.to_lowercase()), name))
-        .filter(|(score, _)| *score > 0.7)
-        .collect();
-    scored.sort_by(|one, other| other.0.total_cmp(&one.0).then_with(|| one.1.cmp(other.1)));
-    scored.dedup_by_key(|(_, name)| *name);
-    scored.into_iter().take(3).map(|(_, name)| name.to_owned()).collect()
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::kinds::{self, Source};
 use super::{Error, ResourceKey, equivalence};
+use crate::nearest::nearest;
 
 /// The parsed document of one live resource.
 #[derive(Clone, Debug)]
@@ -148,7 +149,7 @@ impl Live {
     fn nearest(&self, root: &str) -> Vec<String> {
         let mut names: Vec<&str> = self.key.kind.fields().collect();
         names.extend(self.document.as_object().into_iter().flat_map(|document| document.keys().map(String::as_str)));
-        kinds::nearest(root, names.into_iter())
+        nearest(root, names.into_iter())
     }
 }
 

@@ -1,0 +1,9 @@
+//! Sagas: ordered cloud operations that survive any crash and undo themselves.
+//!
+//! - [`step`] says what a step is, `steps` has one file for each;
+//! - [`order`] reads a saga's spec: which steps with which parameters, or why that cannot be;
+//! - [`journal`] is the state machine that a saga's status goes through, and [`decide`] what is next: both pure;
+//! - [`runner`] does it, one write before and after each call; [`controller`] watches sagas and gives each its turn.
+
+pub mod step;
+pub mod steps;

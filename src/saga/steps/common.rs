@@ -1,0 +1,100 @@
+//! What several steps need: ids as people write them, and the calls about one droplet.
+
+use std::{borrow::Cow, fmt, time::Duration};
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Deserializer, Serialize, de};
+use serde_json::{Value, json};
+
+use crate::{
+    digitalocean::{Path, Verb},
+    saga::step::{Failure, Scene},
+};
+
+/// How long to wait before a change that is not announced by an action is looked for again.
+pub(super) const SOON: Duration = Duration::from_secs(2);
+
+/// An id that the provider gave, as text or as a number.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub(super) struct ProviderId(String);
+
+impl ProviderId {
+    pub(super) fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for ProviderId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for ProviderId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = match Value::deserialize(deserializer)? {
+            Value::String(text) => text,
+            Value::Number(number) => number.to_string(),
+            _ => return Err(de::Error::custom("an id is text or a number")),
+        };
+        let is_id = (1..=253).contains(&text.len())
+            && text.chars().all(|letter| letter.is_ascii_alphanumeric() || "-_.:".contains(letter));
+        if is_id { Ok(Self(text)) } else { Err(de::Error::custom(format!("{text:?} is not an id"))) }
+    }
+}
+
+impl JsonSchema for ProviderId {
+    fn schema_name() -> Cow<'static, str> {
+        "ProviderId".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": ["string", "integer"], "minLength": 1, "maxLength": 253 })
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+}
+
+/// Nothing that later steps could refer to.
+#[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub(super) struct NoOutput {}
+
+/// A droplet as the cloud has it.
+pub(super) async fn droplet(scene: &Scene<'_>, id: &ProviderId) -> Result<Option<Value>, Failure> {
+    let path = Path { route: "/v2/droplets/{id}", parent: None, id: Some(id.as_str()), scope: "droplet:read" };
+    let answer = scene.cloud.fetch(path, &[]).await?;
+    Ok(answer.and_then(|mut answer| answer.get_mut("droplet").map(Value::take)))
+}
+
+/// Begins an action on a droplet, and returns the action's id.
+pub(super) async fn act(scene: &Scene<'_>, id: &ProviderId, action: &Value) -> Result<u64, Failure> {
+    let route = "/v2/droplets/{id}/actions";
+    let path = Path { route, parent: None, id: Some(id.as_str()), scope: "droplet:update" };
+    action_id(&scene.cloud.send(Verb::Post, path, Some(action)).await?)
+}
+
+/// The droplet's action of this type that is in progress.
+pub(super) async fn pending(scene: &Scene<'_>, id: &ProviderId, kind: &str) -> Result<Option<u64>, Failure> {
+    let route = "/v2/droplets/{id}/actions";
+    let path = Path { route, parent: None, id: Some(id.as_str()), scope: "droplet:read" };
+    let answer = scene.cloud.fetch(path, &[("per_page", "20")]).await?.unwrap_or_default();
+    let mut actions = answer.get("actions").and_then(Value::as_array).into_iter().flatten();
+    let found = actions
+        .find(|action| action.get("type") == Some(&json!(kind)) && action.get("status") == Some(&json!("in-progress")));
+    Ok(found.and_then(|action| action.get("id")?.as_u64()))
+}
+
+/// The id of the action in the answer to a call that began one.
+pub(super) fn action_id(answer: &Value) -> Result<u64, Failure> {
+    let id = answer.pointer("/action/id").and_then(Value::as_u64);
+    // The call was answered with success, so something was begun that nobody can name.
+    id.ok_or_else(|| Failure::Doubt("the answer names no action, as the API documents it".to_owned()))
+}
+
+/// The text of a field.
+pub(super) fn text<'v>(document: &'v Value, field: &str) -> Option<&'v str> {
+    document.get(field).and_then(Value::as_str)
+}

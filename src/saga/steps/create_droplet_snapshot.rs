@@ -1,0 +1,125 @@
+//! `CreateDropletSnapshot`.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::common::{self, ProviderId, SOON, text};
+use crate::{
+    digitalocean::{self, Path, Verb},
+    saga::step::{Failure, Found, Progress, Scene, Step, Undo},
+};
+
+/// Makes a snapshot of a droplet, and waits until it is complete. A droplet that runs stays on. Undone by deleting the
+/// snapshot.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Parameters {
+    /// The droplet.
+    droplet_provider_id: ProviderId,
+    /// How the snapshot's name begins; by default with the droplet's id and the date. The saga's identity follows.
+    #[serde(default)]
+    #[schemars(length(min = 1, max = 200))]
+    snapshot_label: Option<String>,
+}
+
+/// What came of it.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Output {
+    /// The snapshot.
+    snapshot_id: String,
+}
+
+/// The step.
+pub struct CreateDropletSnapshot;
+
+impl Step for CreateDropletSnapshot {
+    const NAME: &'static str = "CreateDropletSnapshot";
+    const TIMEOUT: std::time::Duration = std::time::Duration::from_hours(2);
+
+    type Parameters = Parameters;
+    type Output = Output;
+    type Before = ();
+
+    async fn run(&self, scene: &Scene<'_>, parameters: &Parameters, (): &()) -> Result<Progress<Output>, Failure> {
+        let id = &parameters.droplet_provider_id;
+        let action = json!({ "type": "snapshot", "name": name(scene, parameters) });
+        let action = common::act(scene, id, &action).await?;
+        Ok(Progress::Started { action, ids: vec![format!("droplets/{id}")] })
+    }
+
+    async fn find(&self, scene: &Scene<'_>, parameters: &Parameters, (): &()) -> Result<Found<Output>, Failure> {
+        let mut ids = made(scene, parameters).await?;
+        Ok(match (ids.pop(), ids.is_empty()) {
+            (Some(snapshot_id), true) => Found::One(Progress::Done(Output { snapshot_id })),
+            (Some(last), false) => Found::Several(ids.into_iter().chain([last]).collect()),
+            (None, _) => match common::pending(scene, &parameters.droplet_provider_id, "snapshot").await? {
+                // One action at a time goes on with a droplet, so this is the step's own or came before it.
+                Some(action) => Found::One(Progress::Started { action, ids: Vec::new() }),
+                None => Found::Nothing,
+            },
+        })
+    }
+
+    async fn adopt(&self, scene: &Scene<'_>, _: &Parameters, id: &str) -> Result<Progress<Output>, Failure> {
+        match scene.cloud.fetch(snapshot(id), &[]).await? {
+            Some(_) => Ok(Progress::Done(Output { snapshot_id: id.to_owned() })),
+            None => Err(Failure::Permanent(format!("there is no snapshot {id}"))),
+        }
+    }
+
+    async fn undo(
+        &self,
+        scene: &Scene<'_>,
+        parameters: &Parameters,
+        (): &(),
+        output: Option<&Output>,
+    ) -> Result<Undo, Failure> {
+        let ids = match output {
+            Some(output) => vec![output.snapshot_id.clone()],
+            None => made(scene, parameters).await?,
+        };
+        let Some(id) = ids.first() else {
+            let pending = common::pending(scene, &parameters.droplet_provider_id, "snapshot").await?;
+            return Ok(pending.map_or(Undo::NothingThere, Undo::Started));
+        };
+        match scene.cloud.send(Verb::Delete, snapshot(id), None).await {
+            Ok(_) | Err(digitalocean::Error::NotFound { .. }) if ids.len() == 1 => Ok(Undo::Done),
+            Ok(_) | Err(digitalocean::Error::NotFound { .. }) => Ok(Undo::NotYet(SOON)),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+/// The name that only this step of this saga gives. The date is that of its begin, however often it is tried.
+fn name(scene: &Scene<'_>, parameters: &Parameters) -> String {
+    let began = scene.entry.started_at.as_ref().map_or(scene.now, |began| began.0);
+    let made_up = || format!("droplet-{}-{}", parameters.droplet_provider_id, began.strftime("%Y-%m-%d"));
+    let label = parameters.snapshot_label.clone().unwrap_or_else(made_up);
+    format!("{label}-{}", scene.identity.suffix())
+}
+
+/// The ids of the snapshots with this step's name.
+async fn made(scene: &Scene<'_>, parameters: &Parameters) -> Result<Vec<String>, Failure> {
+    let name = name(scene, parameters);
+    let id = Some(parameters.droplet_provider_id.as_str());
+    let of_droplet = Path { route: "/v2/droplets/{id}/snapshots", parent: None, id, scope: "image:read" };
+    let snapshots = match scene.cloud.rows(of_droplet, "snapshots", &[]).await {
+        // Snapshots outlive their droplet.
+        Err(digitalocean::Error::NotFound { .. }) => {
+            let all = Path { route: "/v2/snapshots", parent: None, id: None, scope: "image:read" };
+            scene.cloud.rows(all, "snapshots", &[("resource_type", "droplet")]).await?
+        }
+        snapshots => snapshots?,
+    };
+    let named = snapshots.iter().filter(|snapshot| text(snapshot, "name") == Some(name.as_str()));
+    Ok(named.filter_map(|snapshot| snapshot.get("id").map(id_text)).collect())
+}
+
+fn id_text(id: &Value) -> String {
+    id.as_str().map_or_else(|| id.to_string(), str::to_owned)
+}
+
+fn snapshot(id: &str) -> Path<'_> {
+    Path { route: "/v2/snapshots/{id}", parent: None, id: Some(id), scope: "image:delete" }
+}

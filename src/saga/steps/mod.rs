@@ -1,0 +1,17 @@
+//! The steps that sagas are made of, one file each. A new step is a file here and a row in [`ALL`].
+
+mod common;
+mod create_droplet_snapshot;
+mod fail;
+mod sleep;
+
+use super::step::AnyStep;
+
+/// All of them, as the reference lists them.
+pub static ALL: &[&dyn AnyStep] = &[&create_droplet_snapshot::CreateDropletSnapshot, &sleep::Sleep, &fail::Fail];
+
+/// The step of this name.
+#[must_use]
+pub fn named(name: &str) -> Option<&'static dyn AnyStep> {
+    ALL.iter().copied().find(|step| step.name() == name)
+}

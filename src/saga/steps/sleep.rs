@@ -1,0 +1,46 @@
+//! `Sleep`.
+
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::common::NoOutput;
+use crate::saga::step::{Failure, Progress, Scene, Step, Undo, has_passed};
+
+/// Waits. For trying things out, and for what takes its time without a sign.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Parameters {
+    /// How long.
+    #[schemars(range(min = 0, max = 604_800))]
+    seconds: u32,
+}
+
+/// The step.
+pub struct Sleep;
+
+impl Step for Sleep {
+    const NAME: &'static str = "Sleep";
+    const TIMEOUT: Duration = Duration::from_hours(8 * 24);
+    const IS_PASSIVE: bool = true;
+
+    type Parameters = Parameters;
+    type Output = NoOutput;
+    type Before = ();
+
+    async fn run(&self, scene: &Scene<'_>, parameters: &Parameters, (): &()) -> Result<Progress<NoOutput>, Failure> {
+        let time = Duration::from_secs(u64::from(parameters.seconds));
+        let began = scene.entry.started_at.as_ref().map_or(scene.now, |began| began.0);
+        if time.is_zero() || has_passed(began, time, scene.now) {
+            return Ok(Progress::Done(NoOutput {}));
+        }
+        let passed = Duration::try_from(scene.now.duration_since(began)).unwrap_or_default();
+        let again = (time + Duration::from_secs(1)).saturating_sub(passed) + Duration::from_millis(10);
+        Ok(Progress::NotYet { again, why: format!("sleeps for {} s", parameters.seconds) })
+    }
+
+    async fn undo(&self, _: &Scene<'_>, _: &Parameters, (): &(), _: Option<&NoOutput>) -> Result<Undo, Failure> {
+        Ok(Undo::Done)
+    }
+}
