@@ -1,6 +1,6 @@
 //! The client of the control API: over HTTP, so that tests and the demo go the same way.
 
-use crate::control_api::{FAULTS, REQUESTS, RESOURCE};
+use crate::control_api::{FAULTS, INVENTORY, REQUESTS, RESOURCE};
 use crate::error::Error;
 use crate::faults::Fault;
 use crate::request::encode;
@@ -61,6 +61,16 @@ impl Control {
     /// When the simulator cannot be reached or there is no such resource.
     pub async fn delete(&self, collection: &str, id: &str) -> Result<(), Error> {
         self.call(Method::DELETE, &resource(collection, id), None).await.map(drop)
+    }
+
+    /// All that exists in the account, as collection → id → document, such that two moments are equal when nothing was
+    /// done between them or all of it was undone: without actions, base images, tags that are on nothing and volatile
+    /// fields, with sets sorted. What an action in progress will do is not done yet.
+    ///
+    /// # Errors
+    /// When the simulator cannot be reached.
+    pub async fn inventory(&self) -> Result<Value, Error> {
+        self.expect(Method::GET, INVENTORY, None).await
     }
 
     /// Puts a fault in the way of calls.

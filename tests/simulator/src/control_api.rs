@@ -1,8 +1,8 @@
 //! The control API, below `/_simulator/`: no token, no limits, no faults, not counted.
 
-use crate::kinds;
 use crate::requests::Requests;
 use crate::server::Shared;
+use crate::{inventory, kinds};
 use axum::body::Bytes;
 use axum::extract::{Query, State};
 use axum::http::StatusCode;
@@ -14,6 +14,7 @@ use serde_json::Value;
 use std::sync::Arc;
 
 pub(crate) const RESOURCE: &str = "/_simulator/resource";
+pub(crate) const INVENTORY: &str = "/_simulator/inventory";
 pub(crate) const FAULTS: &str = "/_simulator/faults";
 pub(crate) const REQUESTS: &str = "/_simulator/requests";
 
@@ -30,6 +31,7 @@ type Refused = (StatusCode, String);
 pub(crate) fn routes() -> Router<Arc<Shared>> {
     Router::new()
         .route(RESOURCE, get(read).put(put).patch(change).delete(delete))
+        .route(INVENTORY, get(inventory))
         .route(FAULTS, post(inject).delete(clear))
         .route(REQUESTS, get(requests).delete(reset))
 }
@@ -69,6 +71,10 @@ async fn delete(State(shared): State<Arc<Shared>>, Query(name): Query<Name>) -> 
     let id = cloud.resolve(kind, &collection, &name.id).ok_or_else(|| missing(&name))?;
     cloud.remove(&collection, &id);
     Ok(StatusCode::NO_CONTENT)
+}
+
+async fn inventory(State(shared): State<Arc<Shared>>) -> Json<Value> {
+    Json(inventory::of(&shared.cloud().store))
 }
 
 async fn inject(State(shared): State<Arc<Shared>>, body: Bytes) -> Result<StatusCode, Refused> {

@@ -18,6 +18,7 @@ mod droplets;
 mod error;
 mod faults;
 mod fleet;
+mod inventory;
 mod kinds;
 mod limits;
 mod load;

@@ -141,6 +141,13 @@ impl Store {
         self.collections.get(collection)
     }
 
+    /// All rows of all collections, each with the name of its collection.
+    pub(crate) fn rows(&self) -> impl Iterator<Item = (&str, &Row)> {
+        self.collections
+            .iter()
+            .flat_map(|(name, collection)| collection.rows.iter().map(move |row| (name.as_str(), row)))
+    }
+
     pub(crate) fn contains(&self, collection: &str, id: &str) -> bool {
         self.collection(collection).is_some_and(|it| it.place(id).is_some())
     }
