@@ -1,0 +1,398 @@
+//! Values with expressions in them: `${inputs.region}` is a CEL expression whose value takes its place. Text around it
+//! makes it part of a text; `$${` is a `${` that stays.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, LazyLock},
+};
+
+use cel::{
+    Context, Env, IdedExpr, Value as Cel,
+    common::ast::{EntryExpr, Expr, LiteralValue, operators},
+    parser::Parser,
+};
+use serde_json::Value;
+
+use crate::api::saga::Values;
+
+/// The longest expression.
+const LONGEST: usize = 1000;
+
+/// A value in which expressions may stand.
+#[derive(Clone, Debug)]
+pub enum Template {
+    /// One without any.
+    Fixed(Value),
+    /// The value of an expression.
+    Expression(Arc<IdedExpr>),
+    /// A text with expressions in it.
+    Text(Vec<Part>),
+    /// A list.
+    List(Vec<Template>),
+    /// A map.
+    Map(Vec<(String, Template)>),
+}
+
+/// A piece of a text.
+#[derive(Clone, Debug)]
+pub enum Part {
+    /// As it is.
+    Text(String),
+    /// The value of an expression.
+    Expression(Arc<IdedExpr>),
+}
+
+/// What an expression refers to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reference {
+    /// `inputs.NAME`, and whether it is only asked whether it is there.
+    Input {
+        /// Its name.
+        name: String,
+        /// Within `has()`.
+        is_test: bool,
+    },
+    /// `steps.NAME.output.FIELD`.
+    Output {
+        /// The step's name.
+        step: String,
+        /// The field.
+        field: String,
+    },
+    /// Something else, which cannot be.
+    Other(String),
+}
+
+impl Template {
+    /// Reads a value.
+    ///
+    /// # Errors
+    /// When an expression in it is none; the text says why.
+    pub fn read(value: &Value) -> Result<Self, String> {
+        Ok(match value {
+            Value::String(text) if text.contains("${") => Self::read_text(text)?,
+            Value::Array(items) => Self::List(items.iter().map(Self::read).collect::<Result<_, _>>()?),
+            Value::Object(entries) => Self::Map(
+                entries
+                    .iter()
+                    .map(|(key, value)| Ok((key.clone(), Self::read(value)?)))
+                    .collect::<Result<_, String>>()?,
+            ),
+            other => Self::Fixed(other.clone()),
+        })
+    }
+
+    fn read_text(text: &str) -> Result<Self, String> {
+        let mut parts = Vec::new();
+        let mut fixed = String::new();
+        let mut rest = text;
+        while let Some((before, after)) = rest.split_once("${") {
+            if let Some(before) = before.strip_suffix('$') {
+                fixed.push_str(before);
+                fixed.push_str("${");
+                rest = after;
+                continue;
+            }
+            fixed.push_str(before);
+            let (expression, after) = split_at_brace(after).ok_or_else(|| format!("{text:?}: a `${{` is not closed"))?;
+            if !fixed.is_empty() {
+                parts.push(Part::Text(std::mem::take(&mut fixed)));
+            }
+            parts.push(Part::Expression(parse(expression)?));
+            rest = after;
+        }
+        fixed.push_str(rest);
+        if !fixed.is_empty() {
+            parts.push(Part::Text(fixed));
+        }
+        Ok(match parts.as_slice() {
+            [Part::Expression(expression)] => Self::Expression(expression.clone()),
+            [Part::Text(text)] => Self::Fixed(Value::from(text.as_str())),
+            _ => Self::Text(parts),
+        })
+    }
+
+    /// All that its expressions refer to.
+    #[must_use]
+    pub fn references(&self) -> Vec<Reference> {
+        let mut references = Vec::new();
+        self.each_expression(&mut |expression| collect(expression, false, &mut references));
+        references
+    }
+
+    /// The one thing that it refers to, if it is just that.
+    #[must_use]
+    pub fn as_reference(&self) -> Option<Reference> {
+        let Self::Expression(expression) = self else { return None };
+        path(expression).map(|path| reference(&path, false))
+    }
+
+    fn each_expression(&self, visit: &mut impl FnMut(&IdedExpr)) {
+        match self {
+            Self::Fixed(_) => {}
+            Self::Expression(expression) => visit(expression),
+            Self::Text(parts) => {
+                for part in parts {
+                    if let Part::Expression(expression) = part {
+                        visit(expression);
+                    }
+                }
+            }
+            Self::List(items) => items.iter().for_each(|item| item.each_expression(visit)),
+            Self::Map(entries) => entries.iter().for_each(|(_, item)| item.each_expression(visit)),
+        }
+    }
+
+    /// The value, in these surroundings.
+    ///
+    /// # Errors
+    /// When an expression has none; the text says why.
+    pub fn fill(&self, surroundings: &Surroundings) -> Result<Value, String> {
+        Ok(match self {
+            Self::Fixed(value) => value.clone(),
+            Self::Expression(expression) => surroundings.evaluate(expression)?,
+            Self::Text(parts) => {
+                let mut text = String::new();
+                for part in parts {
+                    match part {
+                        Part::Text(part) => text.push_str(part),
+                        Part::Expression(expression) => match surroundings.evaluate(expression)? {
+                            Value::String(value) => text.push_str(&value),
+                            value => text.push_str(&value.to_string()),
+                        },
+                    }
+                }
+                Value::from(text)
+            }
+            Self::List(items) => {
+                Value::Array(items.iter().map(|item| item.fill(surroundings)).collect::<Result<_, _>>()?)
+            }
+            Self::Map(entries) => Value::Object(
+                entries
+                    .iter()
+                    .map(|(key, item)| Ok((key.clone(), item.fill(surroundings)?)))
+                    .collect::<Result<_, String>>()?,
+            ),
+        })
+    }
+}
+
+/// What expressions can see: the inputs, and the outputs of the steps that are done.
+pub struct Surroundings(Context<'static, 'static>);
+
+impl Surroundings {
+    /// Of these inputs and outputs, by the steps' names.
+    pub fn new<'a>(inputs: &Values, outputs: impl Iterator<Item = (&'a str, &'a Values)>) -> Self {
+        static STANDARD: LazyLock<Arc<Env>> = LazyLock::new(|| Arc::new(Env::stdlib()));
+        let mut context = Context::with_env(STANDARD.clone());
+        context.add_variable_from_value("inputs", map(inputs.iter().map(|(name, value)| (name.clone(), cel(value)))));
+        let steps = outputs.map(|(name, output)| {
+            let output = map(output.iter().map(|(field, value)| (field.clone(), cel(value))));
+            (name.to_owned(), map([("output".to_owned(), output)].into_iter()))
+        });
+        context.add_variable_from_value("steps", map(steps));
+        Self(context)
+    }
+
+    fn evaluate(&self, expression: &IdedExpr) -> Result<Value, String> {
+        let value = self.0.resolve(expression).map_err(|error| error.to_string())?;
+        value.json().map_err(|error| error.to_string())
+    }
+}
+
+fn map(entries: impl Iterator<Item = (String, Cel)>) -> Cel {
+    entries.collect::<HashMap<String, Cel>>().into()
+}
+
+/// JSON as expressions see it: whole numbers are `int`, so that they add up with those in the expression.
+fn cel(value: &Value) -> Cel {
+    match value {
+        Value::Null => Cel::Null,
+        Value::Bool(value) => Cel::Bool(*value),
+        Value::Number(number) => number.as_i64().map_or_else(|| Cel::Float(number.as_f64().unwrap_or_default()), Cel::Int),
+        Value::String(text) => text.as_str().into(),
+        Value::Array(items) => items.iter().map(cel).collect::<Vec<_>>().into(),
+        Value::Object(entries) => map(entries.iter().map(|(key, value)| (key.clone(), cel(value)))),
+    }
+}
+
+/// Splits at the brace that closes the expression: braces of maps and those in quotes do not.
+fn split_at_brace(text: &str) -> Option<(&str, &str)> {
+    let mut depth = 0_usize;
+    let mut quote = None;
+    let mut letters = text.char_indices();
+    while let Some((at, letter)) = letters.next() {
+        match (quote, letter) {
+            (Some(_), '\\') => {
+                letters.next();
+            }
+            (Some(open), letter) if letter == open => quote = None,
+            (Some(_), _) => {}
+            (None, '\'' | '"') => quote = Some(letter),
+            (None, '{') => depth += 1,
+            (None, '}') if depth == 0 => return Some((text.get(..at)?, text.get(at + 1..)?)),
+            (None, '}') => depth -= 1,
+            (None, _) => {}
+        }
+    }
+    None
+}
+
+fn parse(text: &str) -> Result<Arc<IdedExpr>, String> {
+    if text.len() > LONGEST {
+        return Err(format!("an expression must not be longer than {LONGEST} characters"));
+    }
+    let expression = Parser::default().parse(text).map_err(|errors| {
+        let why = errors.errors.first().map_or_else(String::new, |error| format!(": {}", error.msg));
+        format!("`${{{text}}}` is not an expression{why}")
+    })?;
+    if loops(&expression) {
+        return Err(format!("`${{{text}}}`: macros that loop, such as map and all, are not for expressions of sagas"));
+    }
+    Ok(Arc::new(expression))
+}
+
+/// Whether it loops: what it costs could not be told.
+fn loops(expression: &IdedExpr) -> bool {
+    matches!(expression.expr, Expr::Comprehension(_)) || parts(expression).into_iter().any(loops)
+}
+
+/// The expressions that it is made of.
+fn parts(expression: &IdedExpr) -> Vec<&IdedExpr> {
+    match &expression.expr {
+        Expr::Call(call) => call.target.as_deref().into_iter().chain(&call.args).collect(),
+        Expr::List(list) => list.elements.iter().collect(),
+        Expr::Map(map) => map.entries.iter().flat_map(|entry| entry_parts(&entry.expr)).collect(),
+        Expr::Struct(made) => made.entries.iter().flat_map(|entry| entry_parts(&entry.expr)).collect(),
+        Expr::Select(select) => vec![&*select.operand],
+        Expr::Comprehension(_) | Expr::Ident(_) | Expr::Literal(_) | Expr::Unspecified => Vec::new(),
+    }
+}
+
+fn entry_parts(entry: &EntryExpr) -> Vec<&IdedExpr> {
+    match entry {
+        EntryExpr::StructField(field) => vec![&field.value],
+        EntryExpr::MapEntry(entry) => vec![&entry.key, &entry.value],
+    }
+}
+
+fn collect(expression: &IdedExpr, is_test: bool, references: &mut Vec<Reference>) {
+    if let Some(path) = path(expression) {
+        let is_test = is_test || matches!(&expression.expr, Expr::Select(select) if select.test);
+        references.push(reference(&path, is_test));
+        return;
+    }
+    // The parts of `a[b]` that is no path, or of a call.
+    for part in parts(expression) {
+        collect(part, is_test, references);
+    }
+}
+
+fn reference(path: &[&str], is_test: bool) -> Reference {
+    match path {
+        ["inputs", name, ..] => Reference::Input { name: (*name).to_owned(), is_test },
+        ["steps", step, "output", field, ..] => {
+            Reference::Output { step: (*step).to_owned(), field: (*field).to_owned() }
+        }
+        other => Reference::Other(other.join(".")),
+    }
+}
+
+/// The names that lead to a value: `steps.a.output.b` and `steps["a"].output.b` alike.
+fn path(expression: &IdedExpr) -> Option<Vec<&str>> {
+    let mut names = Vec::new();
+    let mut rest = expression;
+    loop {
+        match &rest.expr {
+            Expr::Ident(name) => {
+                names.push(name.as_str());
+                names.reverse();
+                return Some(names);
+            }
+            Expr::Select(select) => {
+                names.push(select.field.as_str());
+                rest = &select.operand;
+            }
+            Expr::Call(call) if call.func_name == operators::INDEX => match call.args.as_slice() {
+                [operand, IdedExpr { expr: Expr::Literal(LiteralValue::String(key)), .. }] => {
+                    names.push(key.inner());
+                    rest = operand;
+                }
+                // An index into a list: what it leads to does not matter, the list does.
+                [operand, IdedExpr { expr: Expr::Literal(_), .. }] => rest = operand,
+                _ => return None,
+            },
+            _ => return None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn filled(value: &Value) -> Result<Value, String> {
+        let inputs = json!({"region": "nyc3", "count": 2, "tags": ["a", "b"], "map": {"x": {"y": 1.5}}});
+        let output = json!({"id": "77"});
+        let outputs = [("my-step", output.as_object().unwrap())];
+        let surroundings = Surroundings::new(inputs.as_object().unwrap(), outputs.into_iter());
+        Template::read(value)?.fill(&surroundings)
+    }
+
+    #[test]
+    fn an_expression_alone_keeps_its_type_and_one_in_a_text_becomes_text() {
+        let cases = [
+            (json!("plain"), json!("plain")),
+            (json!("${inputs.region}"), json!("nyc3")),
+            (json!("${inputs.count}"), json!(2)),
+            (json!("${inputs.count + 1}"), json!(3)),
+            (json!("${inputs.tags}"), json!(["a", "b"])),
+            (json!("${inputs.tags[1]}"), json!("b")),
+            (json!("${inputs.map.x.y}"), json!(1.5)),
+            (json!("${steps[\"my-step\"].output.id}"), json!("77")),
+            (json!("web-${inputs.region}-${inputs.count}"), json!("web-nyc3-2")),
+            (json!("$${inputs.region} costs $5"), json!("${inputs.region} costs $5")),
+            (json!("${has(inputs.size) ? inputs.size : 's-1vcpu-1gb'}"), json!("s-1vcpu-1gb")),
+            (json!("${{'a': '}'}['a']}"), json!("}")),
+            (json!({"a": ["${inputs.region}", 1, null]}), json!({"a": ["nyc3", 1, null]})),
+        ];
+        for (value, wanted) in cases {
+            assert_eq!(filled(&value), Ok(wanted), "{value}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_expression_is_told() {
+        let cases = [
+            ("${inputs.region", "is not closed"),
+            ("${inputs..region}", "is not an expression"),
+            ("${inputs.tags.map(tag, tag)}", "macros that loop"),
+            ("${inputs.nothing}", "nothing"),
+            ("${inputs.region + 1}", "overload"),
+        ];
+        for (text, wanted) in cases {
+            let error = filled(&json!(text)).unwrap_err();
+            assert!(error.contains(wanted), "{text}: {error}");
+        }
+        assert!(filled(&json!(format!("${{'{}'}}", "x".repeat(1000)))).unwrap_err().contains("longer than"));
+    }
+
+    #[test]
+    fn references_are_found_wherever_they_stand() {
+        let text = "a ${has(inputs.a) ? steps.one.output.x : steps['two'].output.y + inputs.b.c[0]} ${outputs.z}";
+        let references = Template::read(&json!([text])).unwrap().references();
+        let output = |step: &str, field: &str| Reference::Output { step: step.into(), field: field.into() };
+        assert_eq!(
+            references,
+            [
+                Reference::Input { name: "a".into(), is_test: true },
+                output("one", "x"),
+                output("two", "y"),
+                Reference::Input { name: "b".into(), is_test: false },
+                Reference::Other("outputs.z".into()),
+            ]
+        );
+    }
+}

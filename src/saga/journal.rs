@@ -1,0 +1,587 @@
+//! The journal: the state machine that a saga's status goes through. Pure. [`apply`] is the one place that changes a
+//! status, and says which change is legal when; everything else is an error.
+//!
+//! ```text
+//! Pending ─► Running ─► Succeeded
+//!    │          │  ▲
+//!    ▼          ▼  └──────┐
+//!  Failed   RollingBack ─► Stuck ─► Failed (given up)
+//!               │  ▲        │
+//!               ▼  └────────┘
+//!           RolledBack (a saga of kind rollback: Succeeded)
+//! ```
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use serde_json::Value;
+
+use crate::api::{
+    conditions::{self, Claim, Truth, reason},
+    saga::{
+        ErrorKind, MAX_OUTPUT_BYTES, MAX_STATUS_BYTES, Resolution, SagaPhase, SagaStatus, StepError, StepState,
+        StepStatus, UndoStatus, Values,
+    },
+};
+
+use super::order::json_size;
+
+/// How long a message in the journal may be.
+const LONGEST_MESSAGE: usize = 600;
+/// How many resolutions and ids are kept.
+const MOST_RESOLUTIONS: usize = 8;
+const MOST_IDS: usize = 16;
+
+/// Something that happened, or is about to.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event {
+    /// The saga begins, with these steps. With a UID, it undoes the saga that did them.
+    Start {
+        /// The steps: all pending, or as the journal of the saga to undo has them.
+        steps: Vec<StepStatus>,
+        /// The digest of its order.
+        digest: String,
+        /// The saga that is undone.
+        rollback_of: Option<String>,
+    },
+    /// It ends before anything was done.
+    Refuse {
+        /// Why.
+        why: Why,
+    },
+    /// It waits before its first step.
+    Hold {
+        /// What for.
+        why: Why,
+    },
+    /// It is suspended.
+    Suspend,
+    /// It goes on.
+    Unsuspend,
+    /// A step is about to be done for the first time.
+    Begin {
+        /// The step.
+        step: usize,
+        /// How things are before it.
+        before: Value,
+    },
+    /// A step could not be begun, and will be tried again.
+    Delay {
+        /// The step.
+        step: usize,
+        /// Why.
+        error: StepError,
+        /// When.
+        retry_at: Timestamp,
+    },
+    /// A step is about to be called again.
+    Renew {
+        /// The step.
+        step: usize,
+        /// Whether that is one more attempt.
+        counts: bool,
+        /// What it waited for.
+        waited: Option<String>,
+    },
+    /// The cloud works on a step.
+    Await {
+        /// The step.
+        step: usize,
+        /// The action that has to end.
+        action: i64,
+        /// What it has to do with.
+        ids: Vec<String>,
+    },
+    /// An attempt failed and another follows.
+    Retry {
+        /// The step.
+        step: usize,
+        /// Why.
+        error: StepError,
+        /// When.
+        retry_at: Timestamp,
+    },
+    /// A step is done.
+    Complete {
+        /// The step.
+        step: usize,
+        /// What it came to.
+        output: Values,
+    },
+    /// A step has failed for good.
+    Fail {
+        /// The step.
+        step: usize,
+        /// Why.
+        error: StepError,
+    },
+    /// What was done is to be undone.
+    RollBack {
+        /// Why.
+        why: Why,
+    },
+    /// A step is about to be undone, for the first time or again.
+    Undo {
+        /// The step.
+        step: usize,
+        /// Whether that is one more attempt.
+        counts: bool,
+    },
+    /// The cloud works on undoing a step.
+    AwaitUndo {
+        /// The step.
+        step: usize,
+        /// The action that has to end.
+        action: i64,
+    },
+    /// An attempt to undo failed and another follows.
+    RetryUndo {
+        /// The step.
+        step: usize,
+        /// Why.
+        error: StepError,
+        /// When.
+        retry_at: Timestamp,
+    },
+    /// A step is undone.
+    CompleteUndo {
+        /// The step.
+        step: usize,
+    },
+    /// A person has to help.
+    Stick {
+        /// Why.
+        why: Why,
+    },
+    /// A person has helped.
+    Resolve {
+        /// How, by whom and why.
+        resolution: Resolution,
+        /// What follows.
+        choice: Choice,
+    },
+    /// There is nothing left to do.
+    Finish {
+        /// Whether it was an undoing that was ordered.
+        is_rollback_kind: bool,
+    },
+    /// A change of the spec was seen.
+    Observe {
+        /// The version of the spec.
+        generation: i64,
+    },
+}
+
+/// A reason and what it means here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Why {
+    /// One of [`reason`].
+    pub reason: &'static str,
+    /// For people.
+    pub message: String,
+}
+
+/// What a person chose for a saga that is stuck.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Choice {
+    /// Try the step again.
+    Retry,
+    /// Go on without the step.
+    Skip,
+    /// Give the saga up.
+    Abandon,
+    /// The step is as it should be: a candidate was chosen.
+    Adopt,
+}
+
+/// A change that the state machine does not know: a mistake in this program, or a journal that somebody else wrote.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the journal does not allow it: {event} of step {step:?} in phase {}", phase.name())]
+pub struct Illegal {
+    event: &'static str,
+    step: Option<usize>,
+    phase: SagaPhase,
+}
+
+/// Which way a saga goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// Its steps are done.
+    Forward,
+    /// Its steps are undone.
+    Back,
+}
+
+/// Which way this saga goes, or went when it got stuck.
+#[must_use]
+pub fn direction(status: &SagaStatus) -> Direction {
+    let undoes = |entry: &StepStatus| matches!(entry.state, StepState::Undoing | StepState::Undone | StepState::Left);
+    let is_back = status.phase == SagaPhase::RollingBack
+        || status.rollback_of_uid.is_some()
+        || status.steps.iter().any(undoes);
+    if is_back { Direction::Back } else { Direction::Forward }
+}
+
+/// The step that is next in the saga's direction.
+#[must_use]
+pub fn current(status: &SagaStatus) -> Option<usize> {
+    match direction(status) {
+        Direction::Forward => {
+            status.steps.iter().position(|entry| !matches!(entry.state, StepState::Done | StepState::Skipped))
+        }
+        Direction::Back => status.steps.iter().rposition(|entry| {
+            matches!(entry.state, StepState::Running | StepState::Done | StepState::Failed | StepState::Undoing)
+        }),
+    }
+}
+
+/// Whether there is still room for so much in the journal.
+#[must_use]
+pub fn has_room(status: &SagaStatus, bytes: usize) -> bool {
+    bytes <= MAX_OUTPUT_BYTES && json_size(status).saturating_add(bytes) <= MAX_STATUS_BYTES
+}
+
+/// Writes an event into the journal.
+///
+/// # Errors
+/// When it is not legal now. The status is as it was then.
+pub fn apply(status: &mut SagaStatus, event: Event, now: Timestamp) -> Result<(), Illegal> {
+    let illegal = Illegal { event: event.name(), step: event.step(), phase: status.phase };
+    if !is_legal(status, &event) {
+        return Err(illegal);
+    }
+    let time = Some(Time(now));
+    match event {
+        Event::Start { steps, digest, rollback_of } => {
+            status.started_at = time;
+            status.spec_digest = Some(digest);
+            let is_back = rollback_of.is_some();
+            status.rollback_of_uid = rollback_of;
+            status.steps = steps;
+            if is_back {
+                enter(status, SagaPhase::RollingBack, reason::ROLLING_BACK, String::new(), now);
+            } else {
+                enter(status, SagaPhase::Running, reason::RUNNING, String::new(), now);
+            }
+        }
+        Event::Refuse { why } => {
+            status.finished_at = time;
+            enter(status, SagaPhase::Failed, why.reason, why.message, now);
+        }
+        Event::Hold { why } => enter(status, SagaPhase::Pending, why.reason, why.message, now),
+        Event::Suspend => {
+            status.suspended_at = time;
+            let message = "suspended; set spec.suspend to false to go on".to_owned();
+            enter(status, status.phase, reason::SUSPENDED, message, now);
+        }
+        Event::Unsuspend => {
+            let since = status.suspended_at.take().map_or(now, |since| since.0);
+            status.suspended_seconds = status.suspended_seconds.saturating_add(now.duration_since(since).as_secs());
+            let reason = if status.phase == SagaPhase::Pending { reason::PENDING } else { reason::RUNNING };
+            enter(status, status.phase, reason, String::new(), now);
+        }
+        Event::Resolve { resolution, choice } => resolve(status, resolution, choice, now),
+        Event::RollBack { why } => {
+            enter(status, SagaPhase::RollingBack, why.reason, why.message, now);
+        }
+        Event::Stick { why } => enter(status, SagaPhase::Stuck, why.reason, why.message, now),
+        Event::Finish { is_rollback_kind } => finish(status, is_rollback_kind, now),
+        Event::Observe { generation } => status.observed_generation = Some(generation),
+        step_event => {
+            let index = step_event.step().unwrap_or_default();
+            if let Some(entry) = status.steps.get_mut(index) {
+                write_step(entry, step_event, now);
+            }
+        }
+    }
+    summarise(status);
+    Ok(())
+}
+
+/// The one function that says what may happen when.
+fn is_legal(status: &SagaStatus, event: &Event) -> bool {
+    let state = |step: usize| status.steps.get(step).map(|entry| entry.state);
+    let is_current = |step: usize| current(status) == Some(step);
+    match (status.phase, event) {
+        (phase, Event::Observe { .. }) => phase != SagaPhase::Stuck || status.observed_generation.is_some(),
+        (SagaPhase::Pending, Event::Start { steps, .. }) => !steps.is_empty(),
+        (SagaPhase::Pending, Event::Refuse { .. } | Event::Hold { .. }) => status.steps.is_empty(),
+        (SagaPhase::Pending | SagaPhase::Running, Event::Suspend) => status.suspended_at.is_none(),
+        (SagaPhase::Pending | SagaPhase::Running | SagaPhase::RollingBack, Event::Unsuspend) => {
+            status.suspended_at.is_some()
+        }
+        (SagaPhase::Running, Event::Begin { step, .. } | Event::Delay { step, .. }) => {
+            is_current(*step) && state(*step) == Some(StepState::Pending)
+        }
+        (
+            SagaPhase::Running,
+            Event::Renew { step, .. } | Event::Await { step, .. } | Event::Retry { step, .. } | Event::Complete { step, .. },
+        ) => is_current(*step) && state(*step) == Some(StepState::Running),
+        (SagaPhase::Running, Event::Fail { step, .. }) => {
+            is_current(*step) && matches!(state(*step), Some(StepState::Running | StepState::Pending))
+        }
+        (SagaPhase::Running, Event::RollBack { .. }) => true,
+        (SagaPhase::RollingBack, Event::Undo { step, .. }) => is_current(*step),
+        (SagaPhase::RollingBack, Event::CompleteUndo { step }) => is_current(*step),
+        (SagaPhase::RollingBack, Event::AwaitUndo { step, .. } | Event::RetryUndo { step, .. }) => {
+            is_current(*step) && state(*step) == Some(StepState::Undoing)
+        }
+        (SagaPhase::Running | SagaPhase::RollingBack, Event::Stick { .. }) => true,
+        (SagaPhase::Running | SagaPhase::RollingBack, Event::Finish { .. }) => current(status).is_none(),
+        (SagaPhase::Stuck, Event::Resolve { choice, .. }) => {
+            *choice != Choice::Adopt || direction(status) == Direction::Forward
+        }
+        // A choice among candidates is followed by what the step makes of it.
+        _ => false,
+    }
+}
+
+fn write_step(entry: &mut StepStatus, event: Event, now: Timestamp) {
+    let time = Some(Time(now));
+    match event {
+        Event::Begin { before, .. } => {
+            entry.state = StepState::Running;
+            entry.attempts = entry.attempts.saturating_add(1);
+            entry.started_at = time.clone();
+            entry.called_at = time;
+            entry.retry_at = None;
+            entry.error = None;
+            entry.before = (!before.is_null()).then_some(before);
+        }
+        Event::Delay { error, retry_at, .. } => {
+            entry.attempts = entry.attempts.saturating_add(1);
+            entry.error = Some(cut(error));
+            entry.retry_at = Some(Time(retry_at));
+        }
+        Event::Renew { counts, waited, .. } => {
+            if counts {
+                entry.attempts = entry.attempts.saturating_add(1);
+            }
+            entry.called_at = time;
+            entry.retry_at = None;
+            entry.action = None;
+            entry.error = waited.map(|message| cut(StepError { kind: ErrorKind::Waiting, message }));
+        }
+        Event::Await { action, ids, .. } => {
+            entry.action = Some(action);
+            entry.error = None;
+            for id in ids {
+                if !entry.external_ids.contains(&id) && entry.external_ids.len() < MOST_IDS {
+                    entry.external_ids.push(id);
+                }
+            }
+        }
+        Event::Retry { error, retry_at, .. } => {
+            entry.action = None;
+            entry.error = Some(cut(error));
+            entry.retry_at = Some(Time(retry_at));
+        }
+        Event::Complete { output, .. } => {
+            entry.state = StepState::Done;
+            entry.finished_at = time;
+            entry.called_at = None;
+            entry.retry_at = None;
+            entry.action = None;
+            entry.error = None;
+            entry.output = output;
+        }
+        Event::Fail { error, .. } => {
+            entry.state = StepState::Failed;
+            entry.finished_at = time;
+            entry.retry_at = None;
+            entry.error = Some(cut(error));
+        }
+        Event::Undo { counts, .. } => {
+            entry.state = StepState::Undoing;
+            entry.action = None;
+            let undo = entry.undo.get_or_insert_with(|| UndoStatus { started_at: time, ..UndoStatus::default() });
+            if counts || undo.attempts == 0 {
+                undo.attempts = undo.attempts.saturating_add(1);
+            }
+            undo.retry_at = None;
+            undo.action = None;
+        }
+        Event::AwaitUndo { action, .. } => {
+            let undo = entry.undo.get_or_insert_default();
+            undo.action = Some(action);
+            undo.error = None;
+        }
+        Event::RetryUndo { error, retry_at, .. } => {
+            let undo = entry.undo.get_or_insert_default();
+            undo.action = None;
+            undo.error = Some(cut(error));
+            undo.retry_at = Some(Time(retry_at));
+        }
+        Event::CompleteUndo { .. } => {
+            entry.state = StepState::Undone;
+            entry.called_at = None;
+            let undo = entry.undo.get_or_insert_with(|| UndoStatus { started_at: time.clone(), ..UndoStatus::default() });
+            undo.retry_at = None;
+            undo.action = None;
+            undo.error = None;
+            undo.finished_at = time;
+        }
+        _ => {}
+    }
+}
+
+fn resolve(status: &mut SagaStatus, resolution: Resolution, choice: Choice, now: Timestamp) {
+    let back = direction(status) == Direction::Back;
+    let entry = current(status).and_then(|index| status.steps.get_mut(index));
+    if let Some(entry) = entry {
+        match (choice, back) {
+            (Choice::Retry, false) if entry.state == StepState::Failed || entry.state == StepState::Running => {
+                // What was begun is in doubt again, and has its time and its attempts anew.
+                entry.state = if entry.started_at.is_some() { StepState::Running } else { StepState::Pending };
+                entry.started_at = entry.started_at.take().map(|_| Time(now));
+                entry.finished_at = None;
+                entry.attempts = 0;
+                entry.retry_at = None;
+                entry.error = None;
+            }
+            (Choice::Adopt, false) => {
+                entry.state = StepState::Running;
+                entry.finished_at = None;
+                entry.retry_at = None;
+                entry.error = None;
+            }
+            (Choice::Skip, false) if entry.state != StepState::Pending => entry.state = StepState::Skipped,
+            (Choice::Retry, true) => entry.undo = None,
+            (Choice::Skip, true) => entry.state = StepState::Left,
+            _ => {}
+        }
+    }
+    let what = format!("{} of {:?} by {}", resolution.what, resolution.step, resolution.by);
+    status.resolutions.push(resolution);
+    let surplus = status.resolutions.len().saturating_sub(MOST_RESOLUTIONS);
+    status.resolutions.drain(..surplus);
+    match (choice, back) {
+        (Choice::Abandon, _) => {
+            status.finished_at = Some(Time(now));
+            enter(status, SagaPhase::Failed, reason::ABANDONED, given_up(status, &what), now);
+        }
+        (_, true) => enter(status, SagaPhase::RollingBack, reason::ROLLING_BACK, what, now),
+        (_, false) => enter(status, SagaPhase::Running, reason::RUNNING, what, now),
+    }
+}
+
+/// What a saga that was given up leaves behind.
+fn given_up(status: &SagaStatus, what: &str) -> String {
+    let left = status.steps.iter().filter(|entry| {
+        !matches!(entry.state, StepState::Pending | StepState::Undone | StepState::Skipped)
+    });
+    let left: Vec<_> = left.map(|entry| entry.name.as_str()).collect();
+    if left.is_empty() { what.to_owned() } else { format!("{what}; not undone: {}", left.join(", ")) }
+}
+
+fn finish(status: &mut SagaStatus, is_rollback_kind: bool, now: Timestamp) {
+    status.finished_at = Some(Time(now));
+    if status.phase == SagaPhase::Running || is_rollback_kind {
+        enter(status, SagaPhase::Succeeded, reason::SUCCEEDED, "all steps are done".to_owned(), now);
+    } else {
+        // Why it was rolled back is what people want to know of it then.
+        let why = condition(status, conditions::SUCCEEDED).map(|condition| condition.message.clone());
+        let message = why.filter(|why| !why.is_empty()).map_or_else(|| "all is undone".to_owned(), |why| format!("all is undone: {why}"));
+        enter(status, SagaPhase::RolledBack, reason::ROLLED_BACK, message, now);
+    }
+}
+
+/// The condition of this type.
+#[must_use]
+pub fn condition<'s>(status: &'s SagaStatus, kind: &str) -> Option<&'s Condition> {
+    status.conditions.iter().find(|condition| condition.type_ == kind)
+}
+
+/// Sets the phase and the conditions that follow from it.
+fn enter(status: &mut SagaStatus, phase: SagaPhase, why: &'static str, message: String, now: Timestamp) {
+    status.phase = phase;
+    let message: String = message.chars().take(LONGEST_MESSAGE).collect();
+    let succeeded = match phase {
+        SagaPhase::Succeeded => Truth::True,
+        SagaPhase::RolledBack | SagaPhase::Failed => Truth::False,
+        _ => Truth::Unknown,
+    };
+    let is_stuck = phase == SagaPhase::Stuck;
+    let is_going_on = !phase.is_finished() && !is_stuck;
+    let claims = [
+        (conditions::SUCCEEDED, succeeded, message.clone()),
+        (conditions::RECONCILING, Truth::from(is_going_on), String::new()),
+        (conditions::STALLED, Truth::from(is_stuck), if is_stuck { message } else { String::new() }),
+    ];
+    let generation = status.observed_generation.unwrap_or_default();
+    status.conditions = claims
+        .map(|(kind, truth, message)| {
+            let known = condition(status, kind).filter(|condition| condition.status == truth.text());
+            let since = known.map(|condition| condition.last_transition_time.0);
+            // The API server's default speaks of 1970; the operator's own word begins now.
+            let since = since.filter(|since| *since != Timestamp::UNIX_EPOCH).unwrap_or(now);
+            Claim { kind, status: truth, reason: why, message }.since(since, generation)
+        })
+        .into();
+}
+
+/// What columns show.
+fn summarise(status: &mut SagaStatus) {
+    if status.steps.is_empty() {
+        return;
+    }
+    let total = status.steps.len();
+    let done = |entry: &&StepStatus| matches!(entry.state, StepState::Done | StepState::Skipped);
+    let count = status.steps.iter().filter(done).count();
+    status.progress = Some(format!("{count}/{total}"));
+    let index = current(status);
+    if let Some(entry) = index.and_then(|index| status.steps.get(index)) {
+        status.step = Some(entry.name.clone());
+    } else if status.phase == SagaPhase::Succeeded && status.rollback_of_uid.is_none() {
+        status.step = status.steps.last().map(|entry| entry.name.clone());
+    }
+}
+
+fn cut(mut error: StepError) -> StepError {
+    error.message = error.message.chars().take(LONGEST_MESSAGE).collect();
+    error
+}
+
+impl Event {
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Start { .. } => "Start",
+            Self::Refuse { .. } => "Refuse",
+            Self::Hold { .. } => "Hold",
+            Self::Suspend => "Suspend",
+            Self::Unsuspend => "Unsuspend",
+            Self::Begin { .. } => "Begin",
+            Self::Delay { .. } => "Delay",
+            Self::Renew { .. } => "Renew",
+            Self::Await { .. } => "Await",
+            Self::Retry { .. } => "Retry",
+            Self::Complete { .. } => "Complete",
+            Self::Fail { .. } => "Fail",
+            Self::RollBack { .. } => "RollBack",
+            Self::Undo { .. } => "Undo",
+            Self::AwaitUndo { .. } => "AwaitUndo",
+            Self::RetryUndo { .. } => "RetryUndo",
+            Self::CompleteUndo { .. } => "CompleteUndo",
+            Self::Stick { .. } => "Stick",
+            Self::Resolve { .. } => "Resolve",
+            Self::Finish { .. } => "Finish",
+            Self::Observe { .. } => "Observe",
+        }
+    }
+
+    fn step(&self) -> Option<usize> {
+        match self {
+            Self::Begin { step, .. }
+            | Self::Delay { step, .. }
+            | Self::Renew { step, .. }
+            | Self::Await { step, .. }
+            | Self::Retry { step, .. }
+            | Self::Complete { step, .. }
+            | Self::Fail { step, .. }
+            | Self::Undo { step, .. }
+            | Self::AwaitUndo { step, .. }
+            | Self::RetryUndo { step, .. }
+            | Self::CompleteUndo { step } => Some(*step),
+            _ => None,
+        }
+    }
+}
