@@ -17,7 +17,7 @@ use tracing::{debug, info};
 use super::{
     controller::Context,
     evaluate::{EXISTS, Step},
-    index::{Entry, RecordKey},
+    index::Entry,
     known::{KnownDrift, drift_name},
 };
 use crate::{
@@ -29,13 +29,15 @@ use crate::{
     kube_ext::{
         call::{Error, bounded},
         events::News,
+        key::ObjectKey,
+        watch::Mirror,
     },
 };
 
 /// One record and the means to write about it.
 pub struct Act<'a> {
     /// The record.
-    pub key: &'a RecordKey,
+    pub key: &'a ObjectKey,
     /// What the plan was made for.
     pub entry: &'a Entry,
     /// Clients and the index.
@@ -46,7 +48,7 @@ pub struct Act<'a> {
 
 impl<'a> Act<'a> {
     /// Nothing done yet.
-    pub fn new(key: &'a RecordKey, entry: &'a Entry, context: &'a Context) -> Self {
+    pub fn new(key: &'a ObjectKey, entry: &'a Entry, context: &'a Context) -> Self {
         Self { key, entry, context, written: HashMap::new() }
     }
 
@@ -82,7 +84,7 @@ impl<'a> Act<'a> {
         let params = PatchParams::apply(OPERATOR).force();
         let written =
             bounded(&doing, self.records().patch_status(&self.key.name, &params, &Patch::Apply(object))).await?;
-        self.context.index().apply_record(&written);
+        self.context.index().apply(&written);
         Ok(())
     }
 
@@ -111,7 +113,7 @@ impl<'a> Act<'a> {
         let doing = format!("creating Drift {}/{name}", self.key.namespace);
         let params = PostParams { field_manager: Some(OPERATOR.to_owned()), ..PostParams::default() };
         let created = bounded(&doing, self.drifts().create(&params, &drift)).await?;
-        self.context.index().apply_drift(&created);
+        self.context.index().apply(&created);
         self.context.metrics.opened(record.resource.kind);
         let DriftSpec { field, expected, actual, .. } = created.spec;
         info!(record = %self.key, drift = name, resource = %record.resource, field, expected, actual, "drift detected");
@@ -153,7 +155,7 @@ impl<'a> Act<'a> {
         .map_err(|error| Error::Refused { doing: doing.clone(), message: error.to_string() })?;
         let patch = Patch::<()>::Json(patch);
         let written = bounded(&doing, self.records().patch(&self.key.name, &params(), &patch)).await?;
-        self.context.index().apply_record(&written);
+        self.context.index().apply(&written);
         info!(record = %self.key, drift = name, field, value = %drift.actual, "accepted: the live value is the desired one");
         Ok(())
     }
@@ -245,7 +247,7 @@ impl<'a> Act<'a> {
     }
 
     fn learn(&mut self, written: &Drift) {
-        self.context.index().apply_drift(written);
+        self.context.index().apply(written);
         let known = KnownDrift::of(written);
         self.written.insert(known.name.clone(), known);
     }

@@ -2,27 +2,19 @@
 
 use std::{
     collections::HashMap,
-    fmt::Debug,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
-use futures::{Stream, StreamExt};
 use jiff::Timestamp;
-use kube::{
-    Api, Client, Resource,
-    core::{DeserializeGuard, NamespaceResourceScope},
-    runtime::{WatchStreamExt, watcher},
-};
-use serde::de::DeserializeOwned;
-use tokio::sync::watch;
+use kube::{Client, runtime::watcher::Event};
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, error, info, warn};
+use tracing::{error, info};
 
 use super::{
     act::Act,
     evaluate::{Observed, Plan, Recorded, Seen, Situation, evaluate},
-    index::{Entry, Index, RecordKey, Scope},
+    index::{Entry, Index},
     status::status,
     sweep::Sweeps,
 };
@@ -32,8 +24,11 @@ use crate::{
     kube_ext::{
         call,
         events::{Events, News},
+        key::ObjectKey,
         leader::Leadership,
         queue::Queue,
+        watch::{self, FirstLists, Mirror, Scope},
+        work::{Next, Work},
     },
     schedule::Schedule,
     telemetry::{liveness::Liveness, metrics::Metrics},
@@ -41,9 +36,6 @@ use crate::{
 
 /// How many records are worked on at a time: as many writes as the API server takes side by side.
 const WORKERS: usize = 16;
-
-/// How many objects a page of a list holds. Whole objects are only held for a page at a time.
-const PAGE: u32 = 250;
 
 /// How long one decision may wait for the provider's answer.
 const LONGEST_ASK: Duration = Duration::from_secs(20);
@@ -87,18 +79,12 @@ pub struct Context {
     pub stop: CancellationToken,
     /// Whether the loops go on.
     pub liveness: Liveness,
-    pub(super) queue: Queue<RecordKey>,
+    pub(super) queue: Queue<ObjectKey>,
     pub(super) sweeps: Sweeps,
     index: Mutex<Index>,
-    loaded: watch::Sender<Loaded>,
-    handled_syncs: Mutex<HashMap<RecordKey, Box<str>>>,
-}
-
-/// Which lists are complete.
-#[derive(Clone, Copy, Debug, Default)]
-struct Loaded {
-    records: usize,
-    drifts: usize,
+    records: FirstLists,
+    drifts: FirstLists,
+    handled_syncs: Mutex<HashMap<ObjectKey, Box<str>>>,
 }
 
 impl Context {
@@ -116,6 +102,8 @@ impl Context {
             client,
             inventory,
             metrics,
+            records: FirstLists::of(&settings.namespaces),
+            drifts: FirstLists::of(&settings.namespaces),
             settings,
             leadership,
             stop: CancellationToken::new(),
@@ -123,7 +111,6 @@ impl Context {
             queue: Queue::default(),
             sweeps: Sweeps::default(),
             index: Mutex::default(),
-            loaded: watch::Sender::default(),
             handled_syncs: Mutex::default(),
         })
     }
@@ -136,30 +123,35 @@ impl Context {
     /// Whether every record and drift is known.
     #[must_use]
     pub fn is_loaded(&self) -> bool {
-        let wanted = self.settings.namespaces.len().max(1);
-        let loaded = *self.loaded.borrow();
-        loaded.records >= wanted && loaded.drifts >= wanted
+        self.records.are_complete() && self.drifts.are_complete()
     }
 
     /// Queues these records, once all are known and this process acts: the sweeps hand over the first ones, whole kinds
     /// at a time.
-    fn look_at(&self, affected: Vec<RecordKey>) {
+    fn look_at(&self, affected: Vec<ObjectKey>) {
         if self.is_loaded() && self.leadership.is_leader() {
             self.queue.extend(affected);
         }
     }
 
+    /// Forgets a live resource whose record was deleted, unless another records it.
+    fn forget(&self, resource: &ResourceKey) {
+        if self.index().records_of(resource).is_empty() {
+            self.inventory.forget(resource);
+        }
+    }
+
     /// A sync that was asked for has been made.
-    pub(super) fn handled_sync(&self, key: &RecordKey, request: Box<str>) {
+    pub(super) fn handled_sync(&self, key: &ObjectKey, request: Box<str>) {
         self.handled().insert(key.clone(), request);
     }
 
     /// The sync that was asked for and made, if its record does not say so yet.
-    pub(super) fn is_sync_handled(&self, key: &RecordKey, request: &str) -> bool {
+    pub(super) fn is_sync_handled(&self, key: &ObjectKey, request: &str) -> bool {
         self.handled().get(key).is_some_and(|handled| handled.as_ref() == request)
     }
 
-    fn handled(&self) -> MutexGuard<'_, HashMap<RecordKey, Box<str>>> {
+    fn handled(&self) -> MutexGuard<'_, HashMap<ObjectKey, Box<str>>> {
         self.handled_syncs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -191,11 +183,8 @@ pub async fn run(context: Arc<Context>) {
 
 /// Waits until every record and drift is known.
 async fn known(context: &Context) {
-    let mut loaded = context.loaded.subscribe();
-    while !context.is_loaded() {
-        // The sender is the context's: it does not end before.
-        let _ = loaded.changed().await;
-    }
+    context.records.completed().await;
+    context.drifts.completed().await;
     let (records, kinds) = {
         let index = context.index();
         (index.len(), index.kinds().len())
@@ -205,55 +194,23 @@ async fn known(context: &Context) {
 
 /// Works on one record after the other.
 async fn work(context: Arc<Context>) {
-    let pulse = context.liveness.enter("a worker", LONGEST_ROUND);
-    loop {
-        let key = tokio::select! {
-            biased;
-            () = context.stop.cancelled() => return pulse.leave(),
-            key = context.queue.next() => key,
-        };
-        pulse.begin();
-        let began = Instant::now();
-        let outcome = reconcile(&key, &context).await;
-        match &outcome {
-            Ok(Next::Settled) => context.queue.done(&key),
-            Ok(Next::Again) => {
-                context.queue.done(&key);
-                context.queue.add(key.clone());
-            }
-            Ok(Next::After(wait)) => context.queue.later(&key, *wait),
-            Err(error) if error.is_conflict() => {
-                debug!(record = %key, %error, "will look again");
-                context.queue.failed(&key);
-            }
-            Err(error) => {
-                let wait = context.queue.failed(&key);
-                warn!(record = %key, %error, again_in = ?wait, "could not finish");
-            }
-        }
-        context.metrics.reconciled(began.elapsed(), outcome.as_ref().map_or_else(call::Error::category, |_| "ok"));
-        pulse.rest();
-    }
-}
-
-/// What is left to do about a record.
-enum Next {
-    /// Nothing, until something changes.
-    Settled,
-    /// Look again: drifts were written, so the status has to follow.
-    Again,
-    /// Look again after this time.
-    After(Duration),
+    let work = Work {
+        kind: "ProvisionedResource",
+        queue: &context.queue,
+        stop: &context.stop,
+        pulse: context.liveness.enter("a worker", LONGEST_ROUND),
+    };
+    work.run(|key| reconcile(key, &context), |took, outcome| context.metrics.reconciled(took, outcome)).await;
 }
 
 /// Brings one record's drifts and status up to what is known: observe, decide, act.
-async fn reconcile(key: &RecordKey, context: &Arc<Context>) -> Result<Next, call::Error> {
-    let Some(entry) = context.index().entry(key) else { return Ok(Next::Settled) };
+async fn reconcile(key: ObjectKey, context: &Arc<Context>) -> Result<Next, call::Error> {
+    let Some(entry) = context.index().entry(&key) else { return Ok(Next::Settled) };
     if entry.record.deleting {
         return Ok(Next::Settled);
     }
-    let is_asked_to_sync = ask_for_sync(key, &entry, context);
-    let Some(seen) = observe(key, &entry, context) else { return Ok(Next::Settled) };
+    let is_asked_to_sync = ask_for_sync(&key, &entry, context);
+    let Some(seen) = observe(&key, &entry, context) else { return Ok(Next::Settled) };
     let mut plan = decide(&entry, &seen, false, context);
     let mut is_waiting = false;
     if plan.ask_live {
@@ -272,11 +229,12 @@ async fn reconcile(key: &RecordKey, context: &Arc<Context>) -> Result<Next, call
         }
     }
     let has_steps = !plan.steps.is_empty();
-    let mut act = Act::new(key, &entry, context);
+    let mut act = Act::new(&key, &entry, context);
     for step in plan.steps {
         act.take(step).await?;
     }
     if has_steps {
+        // Drifts were written, so the status has to follow.
         return Ok(Next::Again);
     }
     let request = entry.record.sync_requested.as_deref().filter(|_| is_asked_to_sync == Sync::Made);
@@ -296,7 +254,7 @@ enum Sync {
     Made,
 }
 
-fn ask_for_sync(key: &RecordKey, entry: &Entry, context: &Arc<Context>) -> Sync {
+fn ask_for_sync(key: &ObjectKey, entry: &Entry, context: &Arc<Context>) -> Sync {
     let Some(request) = entry.record.unanswered_sync() else { return Sync::NotAsked };
     if context.is_sync_handled(key, request) {
         return Sync::Made;
@@ -313,7 +271,7 @@ enum Known {
 }
 
 /// Looks the resource up in the inventory. None while the first look is under way.
-fn observe(key: &RecordKey, entry: &Entry, context: &Arc<Context>) -> Option<Known> {
+fn observe(key: &ObjectKey, entry: &Entry, context: &Arc<Context>) -> Option<Known> {
     let resource = &entry.record.resource;
     if entry.record.suspended || entry.older.is_some() {
         return Some(Known::Nothing(reason::SUSPENDED, String::new()));
@@ -384,111 +342,21 @@ fn tell_stale(act: &Act<'_>, situation: &Situation) {
 
 async fn watch_records(context: Arc<Context>) {
     let pulse = context.liveness.enter("the watch of ProvisionedResources", LONGEST_ROUND);
-    let mut events = watch_all::<ProvisionedResource>(&context);
-    while let Some((scope, event)) = events.next().await {
-        pulse.begin();
-        let affected = {
-            let mut index = context.index();
-            match event {
-                watcher::Event::Init => {
-                    index.start_records(&scope);
-                    Vec::new()
-                }
-                watcher::Event::InitApply(record) => index.list_record(&scope, &record),
-                watcher::Event::InitDone => {
-                    context.loaded.send_modify(|loaded| loaded.records += 1);
-                    index.finish_records(&scope)
-                }
-                watcher::Event::Apply(record) => index.apply_record(&record),
-                watcher::Event::Delete(record) => {
-                    let others = index.delete_record(&record);
-                    if others.is_empty() {
-                        context.inventory.forget(&record.spec.resource.key());
-                    }
-                    others
-                }
-            }
-        };
+    let take = |scope: &Scope, event: &Event<ProvisionedResource>| {
+        let affected = context.index().take(scope, event);
+        if let Event::Delete(record) = event {
+            context.forget(&record.spec.resource.key());
+        }
         context.look_at(affected);
-        pulse.rest();
-    }
+    };
+    watch::follow(&context.client, &context.records, pulse, take).await;
 }
 
 async fn watch_drifts(context: Arc<Context>) {
     let pulse = context.liveness.enter("the watch of Drifts", LONGEST_ROUND);
-    let mut events = watch_all::<Drift>(&context);
-    while let Some((scope, event)) = events.next().await {
-        pulse.begin();
-        let affected = {
-            let mut index = context.index();
-            match event {
-                watcher::Event::Init => {
-                    index.start_drifts(&scope);
-                    Vec::new()
-                }
-                watcher::Event::InitApply(drift) => Vec::from_iter(index.list_drift(&scope, &drift)),
-                watcher::Event::InitDone => {
-                    context.loaded.send_modify(|loaded| loaded.drifts += 1);
-                    index.finish_drifts(&scope)
-                }
-                watcher::Event::Apply(drift) => Vec::from_iter(index.apply_drift(&drift)),
-                watcher::Event::Delete(drift) => Vec::from_iter(index.delete_drift(&drift)),
-            }
-        };
+    let take = |scope: &Scope, event: &Event<Drift>| {
+        let affected = context.index().take(scope, event);
         context.look_at(affected);
-        pulse.rest();
-    }
-}
-
-/// One watch for each namespace, or one for all.
-fn watch_all<K>(context: &Context) -> impl Stream<Item = (Scope, watcher::Event<K>)> + Unpin + use<K>
-where
-    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + DeserializeOwned + Clone + Debug + Send + 'static,
-{
-    let namespaces = &context.settings.namespaces;
-    let scopes: Vec<Scope> = if namespaces.is_empty() {
-        vec![None]
-    } else {
-        namespaces.iter().map(|namespace| Some(namespace.as_str().into())).collect()
     };
-    let watches = scopes.into_iter().map(|scope| {
-        let client = context.client.clone();
-        let api = match &scope {
-            None => Api::<DeserializeGuard<K>>::all(client),
-            Some(namespace) => Api::namespaced(client, namespace),
-        };
-        let events = watcher(api, watcher::Config::default().page_size(PAGE)).default_backoff();
-        Box::pin(
-            events.filter_map(move |event| std::future::ready(readable(event).map(|event| (scope.clone(), event)))),
-        )
-    });
-    futures::stream::select_all(watches)
-}
-
-/// Passes on what can be read; one broken object must not hold up the others.
-fn readable<K>(event: watcher::Result<watcher::Event<DeserializeGuard<K>>>) -> Option<watcher::Event<K>>
-where
-    K: Resource<DynamicType = ()>,
-{
-    let kind = K::kind(&());
-    let (event, object): (fn(K) -> watcher::Event<K>, _) = match event {
-        Err(error) => {
-            warn!(watch = %kind, %error, "lost a watch; will try again");
-            return None;
-        }
-        Ok(watcher::Event::Init) => return Some(watcher::Event::Init),
-        Ok(watcher::Event::InitDone) => return Some(watcher::Event::InitDone),
-        Ok(watcher::Event::InitApply(object)) => (watcher::Event::InitApply, object),
-        Ok(watcher::Event::Apply(object)) => (watcher::Event::Apply, object),
-        Ok(watcher::Event::Delete(object)) => (watcher::Event::Delete, object),
-    };
-    match object.0 {
-        Ok(object) => Some(event(object)),
-        Err(invalid) => {
-            let (namespace, name) = (invalid.metadata.namespace, invalid.metadata.name);
-            let object = format!("{kind} {}/{}", namespace.unwrap_or_default(), name.unwrap_or_default());
-            warn!(object, error = invalid.error, "cannot read this object; are the definitions of this version?");
-            None
-        }
-    }
+    watch::follow(&context.client, &context.drifts, pulse, take).await;
 }

@@ -3,12 +3,10 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
-    fmt,
     sync::Arc,
 };
 
 use jiff::Timestamp;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::{Resource, ResourceExt};
 use serde_json::Value;
 
@@ -16,28 +14,11 @@ use super::{known::KnownDrift, status::StatusSummary};
 use crate::{
     api::{Drift, ProvisionedResource, annotations},
     digitalocean::{Kind, ResourceKey},
+    kube_ext::{
+        key::ObjectKey,
+        watch::{Listing, Mirror, Scope, is_in, is_newer},
+    },
 };
-
-/// Names a record: the unit of work.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct RecordKey {
-    /// Its namespace.
-    pub namespace: Arc<str>,
-    /// Its name.
-    pub name: Arc<str>,
-}
-
-impl fmt::Display for RecordKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.namespace, self.name)
-    }
-}
-
-impl fmt::Debug for RecordKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
 
 /// What is kept of a `ProvisionedResource`.
 #[derive(Clone, Debug)]
@@ -110,7 +91,7 @@ pub struct Entry {
     /// The record.
     pub record: Record,
     /// The older record of the same resource, if there is one.
-    pub older: Option<RecordKey>,
+    pub older: Option<ObjectKey>,
     /// Its drifts.
     pub drifts: Vec<KnownDrift>,
 }
@@ -131,40 +112,18 @@ pub struct OpenDrifts {
 /// The records and drifts of the cluster.
 #[derive(Default)]
 pub struct Index {
-    records: HashMap<RecordKey, Record>,
-    by_resource: HashMap<ResourceKey, Vec<RecordKey>>,
-    by_uid: HashMap<Arc<str>, RecordKey>,
+    records: HashMap<ObjectKey, Record>,
+    by_resource: HashMap<ResourceKey, Vec<ObjectKey>>,
+    by_uid: HashMap<Arc<str>, ObjectKey>,
     drifts: HashMap<Box<str>, Vec<KnownDrift>>,
     listed_records: HashMap<Scope, Listing>,
     listed_drifts: HashMap<Scope, Listing>,
 }
 
-/// What one watch watches: a namespace, or all of them.
-pub type Scope = Option<Arc<str>>;
-
-/// What a relist has brought so far.
-#[derive(Default)]
-struct Listing {
-    uids: HashSet<Box<str>>,
-    newest: u128,
-}
-
-impl Listing {
-    fn saw(&mut self, object: &ObjectMeta) {
-        self.uids.insert(object.uid.as_deref().unwrap_or_default().into());
-        self.newest = self.newest.max(order(object.resource_version.as_deref().unwrap_or_default()));
-    }
-
-    /// Not in the list, although it is not newer than the list.
-    fn misses(&self, uid: &str, version: &str) -> bool {
-        !self.uids.contains(uid) && order(version) <= self.newest
-    }
-}
-
 impl Index {
     /// What an evaluation of this record needs.
     #[must_use]
-    pub fn entry(&self, key: &RecordKey) -> Option<Entry> {
+    pub fn entry(&self, key: &ObjectKey) -> Option<Entry> {
         let record = self.records.get(key)?.clone();
         let drifts = self.drifts.get(record.uid.as_ref()).cloned().unwrap_or_default();
         Some(Entry { older: self.older_than(key, &record), record, drifts })
@@ -172,7 +131,7 @@ impl Index {
 
     /// The record alone.
     #[must_use]
-    pub fn record(&self, key: &RecordKey) -> Option<&Record> {
+    pub fn record(&self, key: &ObjectKey) -> Option<&Record> {
         self.records.get(key)
     }
 
@@ -195,13 +154,13 @@ impl Index {
     }
 
     /// Every record.
-    pub fn keys(&self) -> impl Iterator<Item = &RecordKey> {
+    pub fn keys(&self) -> impl Iterator<Item = &ObjectKey> {
         self.records.keys()
     }
 
     /// The records of one live resource.
     #[must_use]
-    pub fn records_of(&self, resource: &ResourceKey) -> &[RecordKey] {
+    pub fn records_of(&self, resource: &ResourceKey) -> &[ObjectKey] {
         self.by_resource.get(resource).map_or(&[], Vec::as_slice)
     }
 
@@ -219,7 +178,7 @@ impl Index {
 
     /// The records of a kind.
     #[must_use]
-    pub fn keys_of(&self, kind: Kind) -> Vec<RecordKey> {
+    pub fn keys_of(&self, kind: Kind) -> Vec<ObjectKey> {
         self.records.iter().filter(|(_, record)| record.resource.kind == kind).map(|(key, _)| key.clone()).collect()
     }
 
@@ -245,10 +204,62 @@ impl Index {
         open.into_iter().map(told).collect()
     }
 
-    /// Takes in a record as the API server has it. Returns the records to evaluate: itself, and the others of the same
-    /// resource when it is new. None when nothing newer was learnt.
-    pub fn apply_record(&mut self, object: &ProvisionedResource) -> Vec<RecordKey> {
-        let key = key_of(object);
+    fn remove(&mut self, key: &ObjectKey) -> Vec<ObjectKey> {
+        let Some(record) = self.records.remove(key) else { return Vec::new() };
+        self.by_uid.remove(&record.uid);
+        let Some(others) = self.by_resource.get_mut(&record.resource) else { return Vec::new() };
+        others.retain(|other| other != key);
+        let others = others.clone();
+        if others.is_empty() {
+            self.by_resource.remove(&record.resource);
+        }
+        others
+    }
+
+    /// Drops a drift that this process deleted.
+    pub fn forget_drift(&mut self, owner: &str, uid: &str) {
+        if let Some(drifts) = self.drifts.get_mut(owner) {
+            drifts.retain(|drift| drift.uid.as_ref() != uid);
+            if drifts.is_empty() {
+                self.drifts.remove(owner);
+            }
+        }
+    }
+
+    fn older_than(&self, key: &ObjectKey, record: &Record) -> Option<ObjectKey> {
+        let age = |record: &Record| (record.created, record.uid.clone());
+        let others = self.by_resource.get(&record.resource).into_iter().flatten().filter(|other| *other != key);
+        let older = others.filter_map(|other| Some((age(self.records.get(other)?), other)));
+        older.min().filter(|(other, _)| *other < age(record)).map(|(_, other)| other.clone())
+    }
+}
+
+impl Mirror<ProvisionedResource> for Index {
+    fn start(&mut self, scope: &Scope) {
+        self.listed_records.insert(scope.clone(), Listing::default());
+    }
+
+    fn list(&mut self, scope: &Scope, object: &ProvisionedResource) -> Vec<ObjectKey> {
+        if let Some(listing) = self.listed_records.get_mut(scope) {
+            listing.saw(object.meta());
+        }
+        self.apply(object)
+    }
+
+    fn finish(&mut self, scope: &Scope) -> Vec<ObjectKey> {
+        let Some(listing) = self.listed_records.remove(scope) else { return Vec::new() };
+        let is_gone = |key: &ObjectKey, record: &Record| {
+            is_in(scope, &key.namespace) && listing.misses(&record.uid, &record.resource_version)
+        };
+        let gone: Vec<_> =
+            self.records.iter().filter(|(key, record)| is_gone(key, record)).map(|(key, _)| key.clone()).collect();
+        gone.iter().flat_map(|key| self.remove(key)).collect()
+    }
+
+    /// Returns the record itself, and the others of the same resource when it is new; none when nothing newer was
+    /// learnt.
+    fn apply(&mut self, object: &ProvisionedResource) -> Vec<ObjectKey> {
+        let key = ObjectKey::of(object);
         let record = Record::of(object);
         let known = self.records.get(&key);
         if known.is_some_and(|known| {
@@ -269,95 +280,29 @@ impl Index {
         affected
     }
 
-    /// A record was deleted. Returns the others of the same resource, one of which may stand now.
-    pub fn delete_record(&mut self, object: &ProvisionedResource) -> Vec<RecordKey> {
-        let key = key_of(object);
+    /// Returns the others of the same resource, one of which may stand now.
+    fn delete(&mut self, object: &ProvisionedResource) -> Vec<ObjectKey> {
+        let key = ObjectKey::of(object);
         let is_known =
             self.records.get(&key).is_some_and(|known| Some(known.uid.as_ref()) == object.metadata.uid.as_deref());
         if is_known { self.remove(&key) } else { Vec::new() }
     }
+}
 
-    fn remove(&mut self, key: &RecordKey) -> Vec<RecordKey> {
-        let Some(record) = self.records.remove(key) else { return Vec::new() };
-        self.by_uid.remove(&record.uid);
-        let Some(others) = self.by_resource.get_mut(&record.resource) else { return Vec::new() };
-        others.retain(|other| other != key);
-        let others = others.clone();
-        if others.is_empty() {
-            self.by_resource.remove(&record.resource);
-        }
-        others
-    }
-
-    /// Takes in a drift as the API server has it. Returns its record, when something newer was learnt.
-    pub fn apply_drift(&mut self, object: &Drift) -> Option<RecordKey> {
-        let drift = KnownDrift::of(object);
-        let owner = object.spec.resource_ref.uid.as_str();
-        let drifts = self.drifts.entry(owner.into()).or_default();
-        match drifts.iter_mut().find(|known| known.uid == drift.uid) {
-            Some(known) if !is_newer(&drift.resource_version, &known.resource_version) => return None,
-            Some(known) => *known = drift,
-            None => drifts.push(drift),
-        }
-        self.by_uid.get(owner).cloned()
-    }
-
-    /// A drift was deleted. Returns its record.
-    pub fn delete_drift(&mut self, object: &Drift) -> Option<RecordKey> {
-        let owner = object.spec.resource_ref.uid.as_str();
-        self.forget_drift(owner, object.metadata.uid.as_deref().unwrap_or_default());
-        self.by_uid.get(owner).cloned()
-    }
-
-    /// Drops a drift that this process deleted.
-    pub fn forget_drift(&mut self, owner: &str, uid: &str) {
-        if let Some(drifts) = self.drifts.get_mut(owner) {
-            drifts.retain(|drift| drift.uid.as_ref() != uid);
-            if drifts.is_empty() {
-                self.drifts.remove(owner);
-            }
-        }
-    }
-
-    /// A list of the records of a scope begins.
-    pub fn start_records(&mut self, scope: &Scope) {
-        self.listed_records.insert(scope.clone(), Listing::default());
-    }
-
-    /// One record of the list.
-    pub fn list_record(&mut self, scope: &Scope, object: &ProvisionedResource) -> Vec<RecordKey> {
-        if let Some(listing) = self.listed_records.get_mut(scope) {
-            listing.saw(object.meta());
-        }
-        self.apply_record(object)
-    }
-
-    /// The list is complete: what it misses is gone.
-    pub fn finish_records(&mut self, scope: &Scope) -> Vec<RecordKey> {
-        let Some(listing) = self.listed_records.remove(scope) else { return Vec::new() };
-        let is_gone = |key: &RecordKey, record: &Record| {
-            is_in(scope, &key.namespace) && listing.misses(&record.uid, &record.resource_version)
-        };
-        let gone: Vec<_> =
-            self.records.iter().filter(|(key, record)| is_gone(key, record)).map(|(key, _)| key.clone()).collect();
-        gone.iter().flat_map(|key| self.remove(key)).collect()
-    }
-
-    /// A list of the drifts of a scope begins.
-    pub fn start_drifts(&mut self, scope: &Scope) {
+/// All return the records of the drifts.
+impl Mirror<Drift> for Index {
+    fn start(&mut self, scope: &Scope) {
         self.listed_drifts.insert(scope.clone(), Listing::default());
     }
 
-    /// One drift of the list.
-    pub fn list_drift(&mut self, scope: &Scope, object: &Drift) -> Option<RecordKey> {
+    fn list(&mut self, scope: &Scope, object: &Drift) -> Vec<ObjectKey> {
         if let Some(listing) = self.listed_drifts.get_mut(scope) {
             listing.saw(object.meta());
         }
-        self.apply_drift(object)
+        self.apply(object)
     }
 
-    /// The list is complete: what it misses is gone.
-    pub fn finish_drifts(&mut self, scope: &Scope) -> Vec<RecordKey> {
+    fn finish(&mut self, scope: &Scope) -> Vec<ObjectKey> {
         let Some(listing) = self.listed_drifts.remove(scope) else { return Vec::new() };
         let mut affected = Vec::new();
         self.drifts.retain(|owner, drifts| {
@@ -376,27 +321,21 @@ impl Index {
         affected
     }
 
-    fn older_than(&self, key: &RecordKey, record: &Record) -> Option<RecordKey> {
-        let age = |record: &Record| (record.created, record.uid.clone());
-        let others = self.by_resource.get(&record.resource).into_iter().flatten().filter(|other| *other != key);
-        let older = others.filter_map(|other| Some((age(self.records.get(other)?), other)));
-        older.min().filter(|(other, _)| *other < age(record)).map(|(_, other)| other.clone())
+    fn apply(&mut self, object: &Drift) -> Vec<ObjectKey> {
+        let drift = KnownDrift::of(object);
+        let owner = object.spec.resource_ref.uid.as_str();
+        let drifts = self.drifts.entry(owner.into()).or_default();
+        match drifts.iter_mut().find(|known| known.uid == drift.uid) {
+            Some(known) if !is_newer(&drift.resource_version, &known.resource_version) => return Vec::new(),
+            Some(known) => *known = drift,
+            None => drifts.push(drift),
+        }
+        self.by_uid.get(owner).cloned().into_iter().collect()
     }
-}
 
-fn is_in(scope: &Scope, namespace: &str) -> bool {
-    scope.as_deref().is_none_or(|scope| scope == namespace)
-}
-
-fn key_of(object: &ProvisionedResource) -> RecordKey {
-    RecordKey { namespace: object.namespace().unwrap_or_default().into(), name: object.name_any().into() }
-}
-
-/// Versions of objects of one resource type are ordered numbers (Kubernetes 1.35 promises it, etcd always gave it).
-fn is_newer(version: &str, known: &str) -> bool {
-    order(version) > order(known) || version.parse::<u128>().is_err()
-}
-
-fn order(version: &str) -> u128 {
-    version.parse().unwrap_or_default()
+    fn delete(&mut self, object: &Drift) -> Vec<ObjectKey> {
+        let owner = object.spec.resource_ref.uid.as_str();
+        self.forget_drift(owner, object.metadata.uid.as_deref().unwrap_or_default());
+        self.by_uid.get(owner).cloned().into_iter().collect()
+    }
 }

@@ -14,9 +14,10 @@ use tokio::{
 };
 use tracing::{debug, info, warn};
 
-use super::{controller::Context, index::RecordKey};
+use super::controller::Context;
 use crate::{
     digitalocean::{Kind, Observation, ResourceKey, UnknownReason},
+    kube_ext::key::ObjectKey,
     schedule::Schedule,
 };
 
@@ -38,7 +39,7 @@ pub struct Sweeps {
 }
 
 struct Task {
-    asks: UnboundedSender<RecordKey>,
+    asks: UnboundedSender<ObjectKey>,
     failure: Option<String>,
 }
 
@@ -54,7 +55,7 @@ impl Sweeps {
 
     /// Asks for the live resource of a record that nothing is known of yet, or that a sync was requested for. The
     /// record is queued when that is done.
-    pub fn ask(&self, context: &Arc<Context>, kind: Kind, key: RecordKey) {
+    pub fn ask(&self, context: &Arc<Context>, kind: Kind, key: ObjectKey) {
         self.start(context, kind);
         if let Some(task) = self.kinds().get(&kind) {
             // The task lives as long as the process.
@@ -99,7 +100,7 @@ enum Wake {
     Sync,
     Detect,
     Stale,
-    Asked(Vec<RecordKey>),
+    Asked(Vec<ObjectKey>),
     End,
 }
 
@@ -117,7 +118,7 @@ impl Sweep {
         }
     }
 
-    async fn run(mut self, mut asks: UnboundedReceiver<RecordKey>) {
+    async fn run(mut self, mut asks: UnboundedReceiver<ObjectKey>) {
         let pulse = self.context.liveness.enter("a sweep", LONGEST_SWEEP);
         loop {
             let wake = tokio::select! {
@@ -143,7 +144,7 @@ impl Sweep {
     }
 
     /// Lists the kind, and queues what may have another verdict now.
-    async fn sync(&mut self, asked: &[RecordKey]) {
+    async fn sync(&mut self, asked: &[ObjectKey]) {
         let began = Instant::now();
         self.began = Some(began);
         let wanted = self.context.index().recorded_ids(self.kind);
@@ -209,7 +210,7 @@ impl Sweep {
     }
 
     /// Reads what these records need.
-    async fn answer(&mut self, keys: Vec<RecordKey>) {
+    async fn answer(&mut self, keys: Vec<ObjectKey>) {
         let mut requests = Vec::new();
         let mut resources = HashSet::new();
         {
@@ -276,7 +277,7 @@ fn wait(schedule: &Schedule, last: Instant) -> Duration {
 }
 
 /// This one, and all that come within a moment.
-async fn gather(first: RecordKey, asks: &mut UnboundedReceiver<RecordKey>) -> Vec<RecordKey> {
+async fn gather(first: ObjectKey, asks: &mut UnboundedReceiver<ObjectKey>) -> Vec<ObjectKey> {
     let mut keys = vec![first];
     let enough = sleep(GATHER);
     tokio::pin!(enough);

@@ -3,5 +3,8 @@
 pub mod call;
 pub mod events;
 pub mod fence;
+pub mod key;
 pub mod leader;
 pub mod queue;
+pub mod watch;
+pub mod work;

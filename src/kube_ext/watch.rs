@@ -1,0 +1,233 @@
+//! Watches: the objects of one kind, in each namespace that is asked for, kept in memory as the API server has them.
+
+use std::{
+    collections::{BTreeSet, HashSet},
+    fmt::Debug,
+    sync::Arc,
+};
+
+use futures::{Stream, StreamExt};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::{
+    Api, Client, Resource,
+    core::{DeserializeGuard, NamespaceResourceScope},
+    runtime::{
+        WatchStreamExt,
+        watcher::{self, Event, watcher},
+    },
+};
+use serde::de::DeserializeOwned;
+use tokio::sync::watch;
+use tracing::warn;
+
+use super::key::ObjectKey;
+use crate::telemetry::liveness::Pulse;
+
+/// How many objects a page of a list holds. Whole objects are only held for a page at a time.
+const PAGE: u32 = 250;
+
+/// What one watch watches: a namespace, or all of them.
+pub type Scope = Option<Arc<str>>;
+
+/// Whether an object of this namespace is in a scope.
+#[must_use]
+pub fn is_in(scope: &Scope, namespace: &str) -> bool {
+    scope.as_deref().is_none_or(|scope| scope == namespace)
+}
+
+/// What is kept in memory of the objects of one kind. What may need work because of a change is returned by it.
+pub trait Mirror<K> {
+    /// A list of the objects of a scope begins.
+    fn start(&mut self, scope: &Scope);
+    /// One object of the list.
+    fn list(&mut self, scope: &Scope, object: &K) -> Vec<ObjectKey>;
+    /// The list is complete: what it misses is gone.
+    fn finish(&mut self, scope: &Scope) -> Vec<ObjectKey>;
+    /// An object as the API server has it, or had it: news may come late, and by more than one way.
+    fn apply(&mut self, object: &K) -> Vec<ObjectKey>;
+    /// An object was deleted.
+    fn delete(&mut self, object: &K) -> Vec<ObjectKey>;
+
+    /// Takes in what a watch brought.
+    fn take(&mut self, scope: &Scope, event: &Event<K>) -> Vec<ObjectKey> {
+        match event {
+            Event::Init => {
+                self.start(scope);
+                Vec::new()
+            }
+            Event::InitApply(object) => self.list(scope, object),
+            Event::InitDone => self.finish(scope),
+            Event::Apply(object) => self.apply(object),
+            Event::Delete(object) => self.delete(object),
+        }
+    }
+}
+
+/// What a list has brought so far.
+#[derive(Default)]
+pub struct Listing {
+    uids: HashSet<Box<str>>,
+    newest: u128,
+}
+
+impl Listing {
+    /// The list has this object.
+    pub fn saw(&mut self, object: &ObjectMeta) {
+        self.uids.insert(object.uid.as_deref().unwrap_or_default().into());
+        self.newest = self.newest.max(order(object.resource_version.as_deref().unwrap_or_default()));
+    }
+
+    /// Not in the list, although it is not newer than the list.
+    #[must_use]
+    pub fn misses(&self, uid: &str, version: &str) -> bool {
+        !self.uids.contains(uid) && order(version) <= self.newest
+    }
+}
+
+/// Whether this version of an object comes after the known one. Versions of objects of one resource type are ordered
+/// numbers (Kubernetes 1.35 promises it, etcd always gave it).
+#[must_use]
+pub fn is_newer(version: &str, known: &str) -> bool {
+    order(version) > order(known) || version.parse::<u128>().is_err()
+}
+
+fn order(version: &str) -> u128 {
+    version.parse().unwrap_or_default()
+}
+
+/// The lists that the watches of one kind begin with, one for each scope. Before they are complete, objects are missing.
+pub struct FirstLists {
+    scopes: BTreeSet<Scope>,
+    missing: watch::Sender<BTreeSet<Scope>>,
+}
+
+impl FirstLists {
+    /// Of these namespaces; of all when there are none.
+    #[must_use]
+    pub fn of(namespaces: &[String]) -> Self {
+        let scopes = if namespaces.is_empty() {
+            BTreeSet::from([None])
+        } else {
+            namespaces.iter().map(|namespace| Some(namespace.as_str().into())).collect()
+        };
+        Self { missing: watch::Sender::new(scopes.clone()), scopes }
+    }
+
+    /// Whether no list is missing.
+    #[must_use]
+    pub fn are_complete(&self) -> bool {
+        self.missing.borrow().is_empty()
+    }
+
+    /// Waits until no list is missing.
+    pub async fn completed(&self) {
+        // The sender is this very value: it does not end before.
+        let _ = self.missing.subscribe().wait_for(BTreeSet::is_empty).await;
+    }
+
+    /// A scope was listed, maybe again.
+    fn complete(&self, scope: &Scope) {
+        self.missing.send_if_modified(|missing| missing.remove(scope));
+    }
+}
+
+/// Hands every event of these watches to `take`, one after the other, for as long as the process runs.
+pub async fn follow<K>(client: &Client, lists: &FirstLists, pulse: Pulse, mut take: impl FnMut(&Scope, &Event<K>))
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + DeserializeOwned + Clone + Debug + Send + 'static,
+{
+    let mut events = objects(client, &lists.scopes);
+    while let Some((scope, event)) = events.next().await {
+        pulse.begin();
+        take(&scope, &event);
+        if matches!(event, Event::InitDone) {
+            lists.complete(&scope);
+        }
+        pulse.rest();
+    }
+}
+
+/// The events of one watch for each scope.
+fn objects<K>(client: &Client, scopes: &BTreeSet<Scope>) -> impl Stream<Item = (Scope, Event<K>)> + Unpin + use<K>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + DeserializeOwned + Clone + Debug + Send + 'static,
+{
+    let watches = scopes.iter().cloned().map(|scope| {
+        let api = match &scope {
+            None => Api::<DeserializeGuard<K>>::all(client.clone()),
+            Some(namespace) => Api::namespaced(client.clone(), namespace),
+        };
+        let events = watcher(api, watcher::Config::default().page_size(PAGE)).default_backoff();
+        Box::pin(
+            events.filter_map(move |event| std::future::ready(readable(event).map(|event| (scope.clone(), event)))),
+        )
+    });
+    futures::stream::select_all(watches)
+}
+
+/// Passes on what can be read; one broken object must not hold up the others.
+fn readable<K>(event: watcher::Result<Event<DeserializeGuard<K>>>) -> Option<Event<K>>
+where
+    K: Resource<DynamicType = ()>,
+{
+    let kind = K::kind(&());
+    let (event, object): (fn(K) -> Event<K>, _) = match event {
+        Err(error) => {
+            warn!(watch = %kind, %error, "lost a watch; will try again");
+            return None;
+        }
+        Ok(Event::Init) => return Some(Event::Init),
+        Ok(Event::InitDone) => return Some(Event::InitDone),
+        Ok(Event::InitApply(object)) => (Event::InitApply, object),
+        Ok(Event::Apply(object)) => (Event::Apply, object),
+        Ok(Event::Delete(object)) => (Event::Delete, object),
+    };
+    match object.0 {
+        Ok(object) => Some(event(object)),
+        Err(invalid) => {
+            let (namespace, name) = (invalid.metadata.namespace, invalid.metadata.name);
+            let object = format!("{kind} {}/{}", namespace.unwrap_or_default(), name.unwrap_or_default());
+            warn!(object, error = invalid.error, "cannot read this object; are the definitions of this version?");
+            None
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_namespace_that_is_listed_twice_does_not_stand_for_another() {
+        let lists = FirstLists::of(&["a", "b", "b"].map(str::to_owned));
+        lists.complete(&Some("a".into()));
+        lists.complete(&Some("a".into()));
+        assert!(!lists.are_complete(), "b was not listed");
+        lists.complete(&Some("b".into()));
+        assert!(lists.are_complete());
+        lists.completed().await;
+    }
+
+    #[test]
+    fn without_namespaces_one_list_has_all() {
+        let lists = FirstLists::of(&[]);
+        assert!(!lists.are_complete());
+        lists.complete(&None);
+        assert!(lists.are_complete());
+    }
+
+    #[test]
+    fn a_list_does_not_miss_what_is_newer_than_itself() {
+        let meta = |uid: &str, version: &str| ObjectMeta {
+            uid: Some(uid.to_owned()),
+            resource_version: Some(version.to_owned()),
+            ..ObjectMeta::default()
+        };
+        let mut listing = Listing::default();
+        listing.saw(&meta("stays", "9"));
+        listing.saw(&meta("changed", "10"));
+        assert!(!listing.misses("stays", "9"));
+        assert!(listing.misses("gone", "8"));
+        assert!(!listing.misses("made since", "11"));
+    }
+}
