@@ -206,8 +206,8 @@ impl Client {
         let url = self.url(row.get, parent, Some(id), &[])?;
         let call = Call { kind: key.kind, url, route: row.get, priority };
         let Some(body) = self.read(&call).await? else { return Ok(None) };
-        let text = utf8(&body).map_err(|why| call.malformed(why))?;
-        let document = pages::unwrap(text, row.envelope).map_err(|why| call.malformed(why))?;
+        let text = utf8(&body).map_err(|why| self.malformed(&call, &why))?;
+        let document = pages::unwrap(text, row.envelope).map_err(|why| self.malformed(&call, &why))?;
         Ok(Some(document.to_owned()))
     }
 
@@ -274,14 +274,14 @@ impl Client {
             let url = self.url(row.list, parent, None, &parameters)?;
             let call = Call { kind, url, route: row.list, priority: Priority::Sweep };
             let Some(body) = self.read(&call).await? else { return Err(Error::NotFound { doing: call.doing() }) };
-            let text = utf8(&body).map_err(|why| call.malformed(why))?;
+            let text = utf8(&body).map_err(|why| self.malformed(&call, &why))?;
             let mut doubled = false;
             let page = pages::read(text, row.key, row.id_field, |id, document| {
                 doubled |= !seen.insert(hasher.hash_one(id));
                 rows.row(id, document);
                 Ok(())
             })
-            .map_err(|why| call.malformed(why))?;
+            .map_err(|why| self.malformed(&call, &why))?;
             let total = *first_total.get_or_insert(page.total);
             let count = u64::try_from(seen.len()).unwrap_or(u64::MAX);
             if doubled || page.total != total || total.is_some_and(|total| count > total) {
@@ -298,12 +298,12 @@ impl Client {
 
     /// The next page is always this list's own with the next number; what `next` says is only checked.
     fn check_next(&self, call: &Call, next: &str) -> Result<(), Error> {
-        let next =
-            Url::parse(next).map_err(|error| call.malformed(format!("links.pages.next is not an address: {error}")))?;
+        let next = Url::parse(next)
+            .map_err(|error| self.malformed(call, &format!("links.pages.next is not an address: {error}")))?;
         if next.origin() == self.0.config.base_url.origin() {
             return Ok(());
         }
-        Err(Error::ForeignNext { doing: call.doing(), host: next.host_str().unwrap_or("none").to_owned() })
+        Err(Error::ForeignNext { doing: call.doing(), host: self.clean(next.host_str().unwrap_or("none")) })
     }
 
     fn url(
@@ -404,7 +404,7 @@ impl Client {
         let body = self.body(call, response, ERROR_BODY_BYTES, tries).await?;
         match serde_json::from_slice(&body) {
             Ok(Said { id }) if !id.is_empty() => Ok(()),
-            _ => Err(call.malformed("it is a 404 without the id that the API's errors have".into())),
+            _ => Err(self.malformed(call, "it is a 404 without the id that the API's errors have")),
         }
     }
 
@@ -452,6 +452,11 @@ impl Client {
         Error::Connection { doing: call.doing(), why: self.clean(&chain(error)), tries }
     }
 
+    /// The error for an answer that is not what the API documents. Why can hold parts of it.
+    fn malformed(&self, call: &Call, why: &str) -> Error {
+        Error::Malformed { doing: call.doing(), why: self.clean(why) }
+    }
+
     /// Text from outside, fit for a message: without the token, on one line, not too long.
     fn clean(&self, text: &str) -> String {
         let text = self.0.config.token.redact(text);
@@ -462,10 +467,6 @@ impl Client {
 impl Call {
     fn doing(&self) -> String {
         format!("GET {}", self.url.path())
-    }
-
-    fn malformed(&self, why: String) -> Error {
-        Error::Malformed { doing: self.doing(), why }
     }
 }
 

@@ -342,6 +342,21 @@ async fn the_token_is_in_no_text() {
             assert!(!text.contains(TOKEN), "{text}");
         }
     }
+    for body in [
+        json!({"droplet": TOKEN}),
+        json!({"droplets": TOKEN}),
+        json!({"droplets": [TOKEN]}),
+        json!({"droplets": [{"id": 1}], "meta": {"total": TOKEN}}),
+        json!({"droplets": [{"id": 1}], "links": {"pages": {"next": format!("http://{TOKEN}/")}}}),
+    ] {
+        let server = Fake::start(move |_| Answer::json(200, &body)).await;
+        for error in [
+            server.client().get(&key("Droplet", "1"), Priority::Sweep).await.unwrap_err(),
+            server.client().list(kind("Droplet"), None, &mut Kept::default()).await.unwrap_err(),
+        ] {
+            assert!(!format!("{error} {error:?}").contains(TOKEN), "{error}");
+        }
+    }
 }
 
 #[test]
