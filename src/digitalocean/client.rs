@@ -130,14 +130,14 @@ struct Shared {
     http: reqwest::Client,
     config: Config,
     budget: Arc<Budget>,
-    calls: Mutex<BTreeMap<(&'static str, u16), u64>>,
+    calls: Mutex<BTreeMap<(&'static str, &'static str, u16), u64>>,
 }
 
 /// What has been used so far, for metrics.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
-    /// Calls by path template (such as `/v2/droplets/{id}`) and status; 0 where no complete answer came.
-    pub calls: BTreeMap<(&'static str, u16), u64>,
+    /// Calls by method, path template (such as `/v2/droplets/{id}`) and status; 0 where no complete answer came.
+    pub calls: BTreeMap<(&'static str, &'static str, u16), u64>,
     /// Calls left to sweeps in this minute, the reserve not counted.
     pub minute_left: usize,
     /// Calls left to sweeps in this hour, the reserve not counted.
@@ -375,7 +375,8 @@ impl Client {
         }
         .await;
         drop(permit);
-        *shared.calls.lock().unwrap_or_else(PoisonError::into_inner).entry((call.route, status)).or_default() += 1;
+        let counted = ("GET", call.route, status);
+        *shared.calls.lock().unwrap_or_else(PoisonError::into_inner).entry(counted).or_default() += 1;
         outcome
     }
 
