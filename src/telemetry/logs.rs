@@ -51,7 +51,7 @@ mod tests {
     use super::*;
 
     /// What names the object of a line.
-    const NAMES: [&str; 7] = ["record", "drift", "kind", "lease", "object", "watch", "file"];
+    const NAMES: [&str; 8] = ["record", "drift", "kind", "call", "lease", "object", "watch", "file"];
     /// Lines about the whole process.
     const OF_THE_PROCESS: [&str; 8] = [
         "a part of the controller ended",
