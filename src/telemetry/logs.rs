@@ -51,15 +51,17 @@ mod tests {
     use super::*;
 
     /// What names the object of a line.
-    const NAMES: [&str; 7] = ["record", "drift", "kind", "lease", "object", "watch", "file"];
+    const NAMES: [&str; 8] = ["record", "drift", "kind", "call", "lease", "object", "watch", "file"];
     /// Lines about the whole process.
-    const OF_THE_PROCESS: [&str; 8] = [
+    const OF_THE_PROCESS: [&str; 10] = [
         "a part of the controller ended",
         "all records and drifts are known",
         "arcadia-operator starts",
         "arcadia-operator stops",
         "serving /livez, /readyz and /metrics",
         "health and metrics are served no more",
+        "cannot see how the cloud's actions go; will try again",
+        "sees again how the cloud's actions go",
         "some work is not finished; the next leader goes on with it",
         "some events were not published",
     ];

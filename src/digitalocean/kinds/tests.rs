@@ -131,3 +131,15 @@ fn the_reference_has_a_row_per_kind() {
         assert_eq!(line.matches(" | ").count(), 7, "{line}");
     }
 }
+
+#[test]
+fn all_paths_of_a_kind_share_the_limit_of_its_own() {
+    let lane = |route| own_limit(route).map(|(name, limit)| (name, limit.calls));
+    for route in ["/v2/account/keys", "/v2/account/keys/{id}"] {
+        assert_eq!(lane(route), Some(("SSHKey", 10)), "{route}");
+    }
+    assert_eq!(lane("/v2/cdn/endpoints/{id}/cache"), Some(("CDNEndpoint", 5)));
+    for route in ["/v2/account", "/v2/droplets", "/v2/droplets/{id}/actions", "/v2/actions"] {
+        assert_eq!(lane(route), None, "{route}");
+    }
+}
