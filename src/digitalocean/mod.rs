@@ -3,9 +3,11 @@
 //! - [`kinds`] is the one table of kinds; a new kind is a row there.
 //! - [`live`] resolves a recorded field in a live document, and `equivalence` levels the cloud's own habits.
 //! - [`client`] asks DigitalOcean, within one [`budget`] per token; `pages` reads what it answers.
+//! - [`changes`] is what sagas call: changes, each made once, and the reads that go with them.
 //! - [`inventory`] keeps the documents of what is recorded, and how old they are.
 
 pub mod budget;
+pub mod changes;
 pub mod client;
 mod equivalence;
 mod error;
@@ -19,6 +21,7 @@ pub mod live;
 mod pages;
 mod token;
 
+pub use changes::{Path, Verb};
 pub use client::{Client, Config, Priority, Usage};
 pub use error::Error;
 pub use inventory::{Changes, Inventory, Observation, Settings, SnapshotInfo, SyncError, UnknownReason};
