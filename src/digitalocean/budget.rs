@@ -13,7 +13,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::client::Priority;
-use super::kinds::OwnLimit;
+use super::kinds::Lane;
 
 /// The windows are kept a little longer than DigitalOcean's, for clocks that do not run alike.
 const MARGIN: Duration = Duration::from_millis(100);
@@ -111,11 +111,7 @@ impl Budget {
     }
 
     /// Waits until a call may be made. `lane` names a limit that the path has of its own.
-    pub(super) async fn acquire(
-        self: &Arc<Self>,
-        priority: Priority,
-        lane: Option<(&'static str, OwnLimit)>,
-    ) -> Permit {
+    pub(super) async fn acquire(self: &Arc<Self>, priority: Priority, lane: Option<Lane>) -> Permit {
         loop {
             let changed = self.changed.notified();
             let wait = match self.state().take(&self.limits, priority, lane, Instant::now()) {
@@ -207,13 +203,7 @@ impl Limits {
 
 impl State {
     /// Counts one more call as under way, or says what to wait for.
-    fn take(
-        &mut self,
-        limits: &Limits,
-        priority: Priority,
-        lane: Option<(&'static str, OwnLimit)>,
-        now: Instant,
-    ) -> Result<(), Wait> {
+    fn take(&mut self, limits: &Limits, priority: Priority, lane: Option<Lane>, now: Instant) -> Result<(), Wait> {
         if let Some(until) = self.paused_until.filter(|until| now < *until) {
             return Err(Wait::Until(until));
         }
@@ -280,6 +270,7 @@ impl Log {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::digitalocean::kinds::OwnLimit;
     use rand::{RngExt, SeedableRng, rngs::StdRng};
 
     fn limits(per_minute: usize, per_hour: usize) -> Limits {

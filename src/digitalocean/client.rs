@@ -13,18 +13,23 @@ use std::time::{Duration, SystemTime};
 use backon::{ExponentialBuilder, Retryable};
 use jiff::Timestamp;
 use reqwest::header::{AUTHORIZATION, DATE, HeaderMap, HeaderName, RETRY_AFTER};
-use reqwest::{Response, Url};
+use reqwest::{Method, Response, Url};
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use tokio::time::{Instant, timeout_at};
 
-use super::budget::{Budget, Limits, Told};
-use super::{Error, Kind, ResourceKey, Token, pages};
+use super::budget::{Budget, Limits, Permit, Told};
+use super::kinds::{self, Lane};
+use super::pages::Page;
+use super::{Error, Kind, Path, ResourceKey, Token, Verb, pages};
 
 /// How long all calls wait after a 429 that does not say for how long.
 const UNTOLD_WAIT: Duration = Duration::from_secs(10);
 /// Rows of one page; DigitalOcean's largest.
-const PER_PAGE: &str = "200";
+pub(super) const PER_PAGE: &str = "200";
 /// How often a list is read before it counts as shifting.
-const WALKS: u32 = 4;
+pub(super) const WALKS: u32 = 4;
 /// How many pages a list can have: a guard against a server that always has one more.
 const MOST_PAGES: u32 = 10_000;
 /// How much of an answer that says no is read for its message.
@@ -63,6 +68,10 @@ pub struct Config {
     pub read_timeout: Duration,
     /// How long a whole call may take, so that a server that drips cannot hold it forever.
     pub call_timeout: Duration,
+    /// The same for a call that changes something, from sending it to its complete answer.
+    pub change_timeout: Duration,
+    /// How long a saga's call waits for the budget.
+    pub patience: Duration,
     /// The largest answer that is read, in bytes.
     pub max_body_bytes: usize,
     /// How reads are retried.
@@ -82,6 +91,8 @@ impl Config {
             connect_timeout: Duration::from_secs(5),
             read_timeout: Duration::from_secs(15),
             call_timeout: Duration::from_mins(1),
+            change_timeout: Duration::from_secs(15),
+            patience: Duration::from_secs(20),
             max_body_bytes: 64 << 20,
             retries: Retries { tries: 4, base: Duration::from_secs(1), cap: Duration::from_secs(30) },
         })
@@ -130,14 +141,14 @@ struct Shared {
     http: reqwest::Client,
     config: Config,
     budget: Arc<Budget>,
-    calls: Mutex<BTreeMap<(&'static str, u16), u64>>,
+    calls: Mutex<BTreeMap<(&'static str, &'static str, u16), u64>>,
 }
 
 /// What has been used so far, for metrics.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
-    /// Calls by path template (such as `/v2/droplets/{id}`) and status; 0 where no complete answer came.
-    pub calls: BTreeMap<(&'static str, u16), u64>,
+    /// Calls by method, path template (such as `/v2/droplets/{id}`) and status; 0 where no complete answer came.
+    pub calls: BTreeMap<(&'static str, &'static str, u16), u64>,
     /// Calls left to sweeps in this minute, the reserve not counted.
     pub minute_left: usize,
     /// Calls left to sweeps in this hour, the reserve not counted.
@@ -158,13 +169,18 @@ pub(super) trait Rows {
     fn row(&mut self, id: &str, document: &str);
 }
 
-/// One call: where to, and how it is called in messages and metrics.
-struct Call {
-    kind: Kind,
+/// One call: what it does, where, and how it is called in messages and metrics.
+pub(super) struct Call<'a> {
+    /// What it changes things by; nothing for a read.
+    change: Option<(Verb, Option<&'a Value>)>,
     url: Url,
     /// The path with its placeholders.
     route: &'static str,
+    /// The token's scope that it needs.
+    scope: &'static str,
     priority: Priority,
+    /// Until when it waits for the budget; as long as it takes where nothing is said.
+    give_up: Option<Instant>,
 }
 
 impl Client {
@@ -204,10 +220,10 @@ impl Client {
         let row = key.kind.row();
         let (parent, id) = key.parts();
         let url = self.url(row.get, parent, Some(id), &[])?;
-        let call = Call { kind: key.kind, url, route: row.get, priority };
+        let call = Call { change: None, url, route: row.get, scope: row.scope, priority, give_up: None };
         let Some(body) = self.read(&call).await? else { return Ok(None) };
-        let text = utf8(&body).map_err(|why| call.malformed(why))?;
-        let document = pages::unwrap(text, row.envelope).map_err(|why| call.malformed(why))?;
+        let text = utf8(&body).map_err(|why| self.malformed(&call, &why))?;
+        let document = pages::unwrap(text, row.envelope).map_err(|why| self.malformed(&call, &why))?;
         Ok(Some(document.to_owned()))
     }
 
@@ -272,38 +288,68 @@ impl Client {
                 parameters.extend([("page", number_text.as_str()), ("per_page", PER_PAGE)]);
             }
             let url = self.url(row.list, parent, None, &parameters)?;
-            let call = Call { kind, url, route: row.list, priority: Priority::Sweep };
-            let Some(body) = self.read(&call).await? else { return Err(Error::NotFound { doing: call.doing() }) };
-            let text = utf8(&body).map_err(|why| call.malformed(why))?;
+            let priority = Priority::Sweep;
+            let call = Call { change: None, url, route: row.list, scope: row.scope, priority, give_up: None };
+            let body = self.read(&call).await?.ok_or_else(|| call.not_found())?;
             let mut doubled = false;
-            let page = pages::read(text, row.key, row.id_field, |id, document| {
+            let page = self.page(&call, &body, row.key, Some(row.id_field), |id, document| {
                 doubled |= !seen.insert(hasher.hash_one(id));
                 rows.row(id, document);
                 Ok(())
-            })
-            .map_err(|why| call.malformed(why))?;
+            })?;
             let total = *first_total.get_or_insert(page.total);
             let count = u64::try_from(seen.len()).unwrap_or(u64::MAX);
             if doubled || page.total != total || total.is_some_and(|total| count > total) {
                 return Ok(None);
             }
-            let named_next = page.next.map(|next| self.check_next(&call, &next)).transpose()?.is_some();
-            let more = row.paged && page.rows > 0 && (named_next || total.is_some_and(|total| count < total));
-            if !more {
+            if !row.paged || !page.has_more(seen.len()) {
                 return Ok(Some(Walked { rows: seen.len(), total }));
             }
         }
         Err(Error::Malformed { doing: format!("GET {}", row.list), why: "its pages do not end".into() })
     }
 
+    /// A call that a saga waits for.
+    ///
+    /// # Errors
+    /// Where the path's ids would form another path.
+    pub(super) fn urgent<'a>(
+        &self,
+        path: Path<'_>,
+        query: &[(&str, &str)],
+        change: Option<(Verb, Option<&'a Value>)>,
+    ) -> Result<Call<'a>, Error> {
+        path.check()?;
+        let url = self.url(path.route, path.parent, path.id, query)?;
+        let give_up = Some(Instant::now() + self.0.config.patience);
+        Ok(Call { change, url, route: path.route, scope: path.scope, priority: Priority::Urgent, give_up })
+    }
+
+    /// Reads a page of a list, as [`pages::read`] does.
+    pub(super) fn page(
+        &self,
+        call: &Call<'_>,
+        body: &[u8],
+        key: &str,
+        id_field: Option<&str>,
+        row: impl FnMut(&str, &str) -> Result<(), String>,
+    ) -> Result<Page, Error> {
+        let text = utf8(body).map_err(|why| self.malformed(call, &why))?;
+        let page = pages::read(text, key, id_field, row).map_err(|why| self.malformed(call, &why))?;
+        if let Some(next) = &page.next {
+            self.check_next(call, next)?;
+        }
+        Ok(page)
+    }
+
     /// The next page is always this list's own with the next number; what `next` says is only checked.
-    fn check_next(&self, call: &Call, next: &str) -> Result<(), Error> {
-        let next =
-            Url::parse(next).map_err(|error| call.malformed(format!("links.pages.next is not an address: {error}")))?;
+    fn check_next(&self, call: &Call<'_>, next: &str) -> Result<(), Error> {
+        let next = Url::parse(next)
+            .map_err(|error| self.malformed(call, &format!("links.pages.next is not an address: {error}")))?;
         if next.origin() == self.0.config.base_url.origin() {
             return Ok(());
         }
-        Err(Error::ForeignNext { doing: call.doing(), host: next.host_str().unwrap_or("none").to_owned() })
+        Err(Error::ForeignNext { doing: call.doing(), host: self.clean(next.host_str().unwrap_or("none")) })
     }
 
     fn url(
@@ -330,7 +376,7 @@ impl Client {
     }
 
     /// Makes a call until it is answered or retrying is pointless. Nothing for a 404.
-    async fn read(&self, call: &Call) -> Result<Option<Vec<u8>>, Error> {
+    pub(super) async fn read(&self, call: &Call<'_>) -> Result<Option<Vec<u8>>, Error> {
         let Retries { tries, base, cap } = self.0.config.retries;
         let pauses = ExponentialBuilder::default()
             .with_min_delay(base)
@@ -339,7 +385,8 @@ impl Client {
         let tried = AtomicU32::new(0);
         (|| self.once(call, tried.fetch_add(1, Ordering::Relaxed) + 1))
             .retry(pauses)
-            .when(Error::retryable)
+            // What waited for the budget in vain has waited long enough.
+            .when(|error| error.retryable() && !matches!(error, Error::NoBudget { .. }))
             .adjust(|error, pause| match error {
                 // The budget waits, for all calls of the token.
                 Error::RateLimited { .. } => pause.map(|_| Duration::ZERO),
@@ -348,14 +395,22 @@ impl Client {
             .await
     }
 
-    /// Makes a call once.
-    async fn once(&self, call: &Call, tries: u32) -> Result<Option<Vec<u8>>, Error> {
+    /// Makes a call once; it is the `tries`th time. Nothing for a 404.
+    pub(super) async fn once(&self, call: &Call<'_>, tries: u32) -> Result<Option<Vec<u8>>, Error> {
         let shared = &*self.0;
-        let lane = call.kind.row().own_limit.map(|limit| (call.kind.name(), limit));
-        let permit = shared.budget.acquire(call.priority, lane).await;
+        let lane = kinds::own_limit(call.route);
+        let permit = self.permit(call, lane).await?;
         let mut status = 0;
         let outcome = async {
-            let request = shared.http.get(call.url.clone()).header(AUTHORIZATION, shared.config.token.header()?);
+            let authorization = shared.config.token.header()?;
+            let mut request =
+                shared.http.request(call.method().clone(), call.url.clone()).header(AUTHORIZATION, authorization);
+            if let Some((_, body)) = call.change {
+                request = request.timeout(shared.config.change_timeout);
+                if let Some(body) = body {
+                    request = request.json(body);
+                }
+            }
             let response = request.send().await.map_err(|error| self.broken(call, &error, tries))?;
             status = response.status().as_u16();
             if let (None, Some(told)) = (lane, told(response.headers())) {
@@ -375,11 +430,20 @@ impl Client {
         }
         .await;
         drop(permit);
-        *shared.calls.lock().unwrap_or_else(PoisonError::into_inner).entry((call.route, status)).or_default() += 1;
+        let counted = (call.method().as_str(), call.route, status);
+        *shared.calls.lock().unwrap_or_else(PoisonError::into_inner).entry(counted).or_default() += 1;
         outcome
     }
 
-    async fn body(&self, call: &Call, mut response: Response, limit: usize, tries: u32) -> Result<Vec<u8>, Error> {
+    /// Waits for the budget, as long as the call has patience.
+    async fn permit(&self, call: &Call<'_>, lane: Option<Lane>) -> Result<Permit, Error> {
+        let permit = self.0.budget.acquire(call.priority, lane);
+        let Some(give_up) = call.give_up else { return Ok(permit.await) };
+        let none_came = |_| Error::NoBudget { doing: call.doing(), waited: self.0.config.patience };
+        timeout_at(give_up, permit).await.map_err(none_came)
+    }
+
+    async fn body(&self, call: &Call<'_>, mut response: Response, limit: usize, tries: u32) -> Result<Vec<u8>, Error> {
         let too_large = || Error::TooLarge { doing: call.doing(), limit };
         let length = response.content_length().map_or(Ok(0), usize::try_from).map_err(|_| too_large())?;
         if length > limit {
@@ -396,7 +460,7 @@ impl Client {
     }
 
     /// Whether a 404 is the API's own. One from a proxy or a wrong address would make everything look deleted.
-    async fn not_there(&self, call: &Call, response: Response, tries: u32) -> Result<(), Error> {
+    async fn not_there(&self, call: &Call<'_>, response: Response, tries: u32) -> Result<(), Error> {
         #[derive(Deserialize)]
         struct Said {
             id: String,
@@ -404,12 +468,12 @@ impl Client {
         let body = self.body(call, response, ERROR_BODY_BYTES, tries).await?;
         match serde_json::from_slice(&body) {
             Ok(Said { id }) if !id.is_empty() => Ok(()),
-            _ => Err(call.malformed("it is a 404 without the id that the API's errors have".into())),
+            _ => Err(self.malformed(call, "it is a 404 without the id that the API's errors have")),
         }
     }
 
     /// The error for an answer that says no; a 429 makes all calls of the token wait.
-    async fn refused(&self, call: &Call, response: Response, tries: u32) -> Error {
+    async fn refused(&self, call: &Call<'_>, response: Response, tries: u32) -> Error {
         #[derive(Default, Deserialize)]
         struct Said {
             message: Option<String>,
@@ -434,22 +498,33 @@ impl Client {
         let message = said.message.map_or_else(|| "it does not say why".to_owned(), |message| self.clean(&message));
         if let Some(request_id) = request_id.map(|id| self.clean(&id)) {
             // DigitalOcean's support asks for it.
-            tracing::info!(kind = %call.kind, call = doing, status, request_id, why = message, "DigitalOcean refused a call");
+            tracing::info!(call = doing, status, request_id, why = message, "DigitalOcean refused a call");
         }
         match status {
             401 => Error::Unauthorized { doing },
-            403 => Error::Forbidden { doing, message, scope: call.kind.row().scope },
+            403 => Error::Forbidden { doing, message, scope: call.scope },
             500.. => Error::Server { doing, status, tries },
             _ => Error::Refused { doing, status, message },
         }
     }
 
     /// The error for a call that got no complete answer.
-    fn broken(&self, call: &Call, error: &reqwest::Error, tries: u32) -> Error {
-        if error.is_timeout() {
+    fn broken(&self, call: &Call<'_>, error: &reqwest::Error, tries: u32) -> Error {
+        let is_connected = !error.is_connect();
+        if is_connected && error.is_timeout() {
             return Error::Timeout { doing: call.doing(), tries };
         }
-        Error::Connection { doing: call.doing(), why: self.clean(&chain(error)), tries }
+        Error::Connection { doing: call.doing(), why: self.clean(&chain(error)), tries, is_connected }
+    }
+
+    /// The JSON of an answer.
+    pub(super) fn json<T: DeserializeOwned>(&self, call: &Call<'_>, body: &[u8]) -> Result<T, Error> {
+        serde_json::from_slice(body).map_err(|error| self.malformed(call, &error.to_string()))
+    }
+
+    /// The error for an answer that is not what the API documents. Why can hold parts of it.
+    pub(super) fn malformed(&self, call: &Call<'_>, why: &str) -> Error {
+        Error::Malformed { doing: call.doing(), why: self.clean(why) }
     }
 
     /// Text from outside, fit for a message: without the token, on one line, not too long.
@@ -459,13 +534,17 @@ impl Client {
     }
 }
 
-impl Call {
-    fn doing(&self) -> String {
-        format!("GET {}", self.url.path())
+impl Call<'_> {
+    pub(super) fn doing(&self) -> String {
+        format!("{} {}", self.method(), self.url.path())
     }
 
-    fn malformed(&self, why: String) -> Error {
-        Error::Malformed { doing: self.doing(), why }
+    pub(super) fn not_found(&self) -> Error {
+        Error::NotFound { doing: self.doing() }
+    }
+
+    fn method(&self) -> &'static Method {
+        self.change.map_or(&Method::GET, |(verb, _)| verb.method())
     }
 }
 

@@ -28,6 +28,8 @@ pub enum Error {
         why: String,
         /// How often the call was made.
         tries: u32,
+        /// Whether there was a connection, so that the server may have got the call.
+        is_connected: bool,
     },
     /// No answer in time.
     #[error(
@@ -38,6 +40,17 @@ pub enum Error {
         doing: String,
         /// How often the call was made.
         tries: u32,
+    },
+    /// The token's calls were used up for longer than the call could wait; it was not made.
+    #[error(
+        "{doing}: the budget of calls had none left within {} s. Sweep less often, or raise the budget if the token allows it",
+        waited.as_secs()
+    )]
+    NoBudget {
+        /// The call.
+        doing: String,
+        /// How long it waited.
+        waited: Duration,
     },
     /// 401.
     #[error(
@@ -132,9 +145,7 @@ pub enum Error {
         why: String,
     },
     /// Rows kept moving between the pages.
-    #[error(
-        "{doing}: the list changed while its pages were read, {walks} times over; it is read again at the next sweep"
-    )]
+    #[error("{doing}: the list changed while its pages were read, {walks} times over; it is read again later")]
     Shifting {
         /// The call.
         doing: String,
@@ -152,6 +163,7 @@ impl Error {
             Self::BadId { .. } => "bad_id",
             Self::Connection { .. } => "connection",
             Self::Timeout { .. } => "timeout",
+            Self::NoBudget { .. } => "no_budget",
             Self::Unauthorized { .. } => "unauthorized",
             Self::Forbidden { .. } => "forbidden",
             Self::NotFound { .. } => "not_found",
@@ -173,9 +185,55 @@ impl Error {
             self,
             Self::Connection { .. }
                 | Self::Timeout { .. }
+                | Self::NoBudget { .. }
                 | Self::RateLimited { .. }
                 | Self::Server { .. }
                 | Self::Shifting { .. }
         )
+    }
+
+    /// Whether a change that ended with this error may have been carried out all the same.
+    #[must_use]
+    pub fn may_have_happened(&self) -> bool {
+        match self {
+            Self::Connection { is_connected, .. } => *is_connected,
+            Self::Timeout { .. } | Self::Server { .. } | Self::TooLarge { .. } | Self::Malformed { .. } => true,
+            // Never sent, refused, or only for reads.
+            Self::Config(_)
+            | Self::BadId { .. }
+            | Self::NoBudget { .. }
+            | Self::Unauthorized { .. }
+            | Self::Forbidden { .. }
+            | Self::NotFound { .. }
+            | Self::RateLimited { .. }
+            | Self::Refused { .. }
+            | Self::Redirected { .. }
+            | Self::ForeignNext { .. }
+            | Self::Shifting { .. } => false,
+        }
+    }
+
+    /// The HTTP status, where one says what is wrong.
+    #[must_use]
+    pub fn status(&self) -> Option<u16> {
+        match self {
+            Self::Unauthorized { .. } => Some(401),
+            Self::Forbidden { .. } => Some(403),
+            Self::NotFound { .. } => Some(404),
+            Self::RateLimited { .. } => Some(429),
+            Self::Server { status, .. } | Self::Refused { status, .. } | Self::Redirected { status, .. } => {
+                Some(*status)
+            }
+            _ => None,
+        }
+    }
+
+    /// What DigitalOcean said, where it refused.
+    #[must_use]
+    pub fn said(&self) -> Option<&str> {
+        match self {
+            Self::Forbidden { message, .. } | Self::Refused { message, .. } => Some(message),
+            _ => None,
+        }
     }
 }

@@ -20,6 +20,8 @@ pub(super) struct Answer {
 
 enum Then {
     Close,
+    Keep,
+    Reset,
     Hang,
     Drip,
     Flood,
@@ -42,6 +44,11 @@ impl Answer {
         Self { bytes: Vec::new(), then: Then::Close }
     }
 
+    /// Says nothing and breaks the connection.
+    pub(super) fn reset() -> Self {
+        Self { bytes: Vec::new(), then: Then::Reset }
+    }
+
     /// Says nothing and stays on the line.
     pub(super) fn silence() -> Self {
         Self { bytes: Vec::new(), then: Then::Hang }
@@ -51,6 +58,12 @@ impl Answer {
     pub(super) fn cut(mut self, bytes: usize) -> Self {
         self.bytes.truncate(self.bytes.len() - bytes);
         self
+    }
+
+    /// Keeps the connection for the next call.
+    pub(super) fn kept(self) -> Self {
+        let text = String::from_utf8(self.bytes).unwrap().replacen("connection: close", "connection: keep-alive", 1);
+        Self { bytes: text.into_bytes(), then: Then::Keep }
     }
 
     /// Begins well, then a byte every few milliseconds, forever.
@@ -67,7 +80,13 @@ impl Answer {
 /// A running server; it ends with the test's runtime.
 pub(super) struct Fake {
     pub(super) address: String,
-    heads: Arc<Mutex<Vec<String>>>,
+    heard: Arc<Mutex<Vec<Heard>>>,
+}
+
+/// A call that was made.
+struct Heard {
+    head: String,
+    body: String,
 }
 
 impl Fake {
@@ -75,8 +94,8 @@ impl Fake {
     pub(super) async fn start(answer: impl Fn(&str) -> Answer + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
-        let heads = Arc::new(Mutex::new(Vec::new()));
-        let (answer, seen) = (Arc::new(answer), Arc::clone(&heads));
+        let heard = Arc::new(Mutex::new(Vec::new()));
+        let (answer, seen) = (Arc::new(answer), Arc::clone(&heard));
         tokio::spawn(async move {
             loop {
                 let (stream, _) = listener.accept().await.unwrap();
@@ -86,7 +105,7 @@ impl Fake {
                 });
             }
         });
-        Self { address, heads }
+        Self { address, heard }
     }
 
     /// Paths and queries of the calls so far.
@@ -96,7 +115,12 @@ impl Fake {
 
     /// Heads of the calls so far.
     pub(super) fn heads(&self) -> Vec<String> {
-        self.heads.lock().unwrap().clone()
+        self.heard.lock().unwrap().iter().map(|heard| heard.head.clone()).collect()
+    }
+
+    /// Bodies of the calls so far.
+    pub(super) fn bodies(&self) -> Vec<String> {
+        self.heard.lock().unwrap().iter().map(|heard| heard.body.clone()).collect()
     }
 
     /// Settings that suit tests: quick retries and timeouts.
@@ -118,27 +142,39 @@ impl Fake {
 async fn serve(
     mut stream: TcpStream,
     answer: &(impl Fn(&str) -> Answer + ?Sized),
-    seen: &Mutex<Vec<String>>,
+    seen: &Mutex<Vec<Heard>>,
 ) -> std::io::Result<()> {
+    loop {
+        let heard = hear(&mut stream).await?;
+        let answer = answer(path(&heard.head));
+        seen.lock().unwrap().push(heard);
+        stream.write_all(&answer.bytes).await?;
+        match answer.then {
+            Then::Close => return stream.shutdown().await,
+            Then::Keep => {}
+            Then::Reset => return stream.set_zero_linger(),
+            Then::Hang => std::future::pending().await,
+            Then::Drip => loop {
+                stream.write_all(b" ").await?;
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            },
+            Then::Flood => loop {
+                stream.write_all(&vec![b'x'; 65_536]).await?;
+            },
+        }
+    }
+}
+
+async fn hear(stream: &mut TcpStream) -> std::io::Result<Heard> {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         head.push(stream.read_u8().await?);
     }
     let head = String::from_utf8(head).unwrap();
-    let answer = answer(path(&head));
-    seen.lock().unwrap().push(head);
-    stream.write_all(&answer.bytes).await?;
-    match answer.then {
-        Then::Close => stream.shutdown().await,
-        Then::Hang => std::future::pending().await,
-        Then::Drip => loop {
-            stream.write_all(b" ").await?;
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        },
-        Then::Flood => loop {
-            stream.write_all(&vec![b'x'; 65_536]).await?;
-        },
-    }
+    let length = head.lines().find_map(|line| line.to_lowercase().strip_prefix("content-length: ")?.parse().ok());
+    let mut body = vec![0; length.unwrap_or(0)];
+    stream.read_exact(&mut body).await?;
+    Ok(Heard { head, body: String::from_utf8(body).unwrap() })
 }
 
 fn path(head: &str) -> &str {

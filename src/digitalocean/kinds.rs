@@ -53,6 +53,9 @@ pub(super) struct OwnLimit {
     pub(super) window: Duration,
 }
 
+/// An [`OwnLimit`] and what it is called.
+pub(super) type Lane = (&'static str, OwnLimit);
+
 /// Where a normalised field takes its value from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Source {
@@ -563,6 +566,12 @@ static TABLE: &[Row] = &[
         ..ROW
     },
 ];
+
+/// The limit of its own that a path has, and its name: that of the kind that it belongs to.
+pub(super) fn own_limit(route: &str) -> Option<Lane> {
+    let limited = TABLE.iter().find(|row| row.own_limit.is_some() && route.starts_with(row.list))?;
+    Some((limited.name, limited.own_limit?))
+}
 
 impl Kind {
     /// All kinds, by name.

@@ -3,9 +3,13 @@
 //! - [`kinds`] is the one table of kinds; a new kind is a row there.
 //! - [`live`] resolves a recorded field in a live document, and `equivalence` levels the cloud's own habits.
 //! - [`client`] asks DigitalOcean, within one [`budget`] per token; `pages` reads what it answers.
+//! - [`changes`] is what sagas call: changes, each made once, and the reads that go with them.
+//! - [`actions`] waits for what DigitalOcean does in its own time.
 //! - [`inventory`] keeps the documents of what is recorded, and how old they are.
 
+pub mod actions;
 pub mod budget;
+pub mod changes;
 pub mod client;
 mod equivalence;
 mod error;
@@ -19,6 +23,8 @@ pub mod live;
 mod pages;
 mod token;
 
+pub use actions::{ActionState, Actions};
+pub use changes::{Path, Verb};
 pub use client::{Client, Config, Priority, Usage};
 pub use error::Error;
 pub use inventory::{Changes, Inventory, Observation, Settings, SnapshotInfo, SyncError, UnknownReason};

@@ -18,15 +18,27 @@ pub(super) struct Page {
     pub(super) next: Option<String>,
 }
 
+impl Page {
+    /// Whether more pages follow, given how many rows this one and those before it had.
+    pub(super) fn has_more(&self, rows: usize) -> bool {
+        self.rows > 0 && (self.next.is_some() || self.lacks(rows))
+    }
+
+    /// Whether so many rows are fewer than there should be.
+    pub(super) fn lacks(&self, rows: usize) -> bool {
+        self.total.is_some_and(|total| u64::try_from(rows).is_ok_and(|rows| rows < total))
+    }
+}
+
 /// Reads the page `text`, whose rows stand under `key` and have their id under `id_field`, and hands each row's id and
-/// text to `row`.
+/// text to `row`. Where no `id_field` is said, the ids are empty.
 ///
 /// # Errors
 /// Where the page is not what the API documents; rows may have been handed on by then.
 pub(super) fn read(
     text: &str,
     key: &str,
-    id_field: &str,
+    id_field: Option<&str>,
     mut row: impl FnMut(&str, &str) -> Result<(), String>,
 ) -> Result<Page, String> {
     let mut page = Page::default();
@@ -35,9 +47,11 @@ pub(super) fn read(
     let mut broken = None;
     let mut take = |raw: &RawValue| {
         let text = raw.get();
-        let outcome = id_of(text, id_field)
-            .ok_or_else(|| format!("a row of {key:?} has no {id_field:?}"))
-            .and_then(|id| row(&id, text));
+        let id = match id_field {
+            Some(field) => id_of(text, field).ok_or_else(|| format!("a row of {key:?} has no {field:?}")),
+            None => Ok(Cow::default()),
+        };
+        let outcome = id.and_then(|id| row(&id, text));
         outcome.map_err(|why| broken = Some(why)).is_ok()
     };
     let mut deserializer = serde_json::Deserializer::from_str(text);
@@ -235,7 +249,7 @@ mod tests {
 
     fn rows(text: &str, id_field: &str) -> Result<(Page, Vec<(String, String)>), String> {
         let mut rows = Vec::new();
-        let page = read(text, "droplets", id_field, |id, row| {
+        let page = read(text, "droplets", Some(id_field), |id, row| {
             rows.push((id.to_owned(), row.to_owned()));
             Ok(())
         })?;
@@ -299,7 +313,7 @@ mod tests {
     #[test]
     fn a_refusal_ends_the_page() {
         let mut seen = 0;
-        let outcome = read(r#"{"droplets": [{"id": 1}, {"id": 2}, {"id": 3}]}"#, "droplets", "id", |id, _| {
+        let outcome = read(r#"{"droplets": [{"id": 1}, {"id": 2}, {"id": 3}]}"#, "droplets", Some("id"), |id, _| {
             seen += 1;
             if id == "2" { Err("enough".into()) } else { Ok(()) }
         });

@@ -90,6 +90,7 @@ struct FieldLabel {
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct CallLabel {
+    method: &'static str,
     route: &'static str,
     status: String,
 }
@@ -240,8 +241,8 @@ impl Reading {
 
     fn register_cloud(&self, registry: &mut Registry) {
         let calls = Family::<CallLabel, Counter>::default();
-        for ((route, status), count) in &self.usage.calls {
-            calls.get_or_create(&CallLabel { route, status: said(*status) }).inc_by(*count);
+        for ((method, route, status), count) in &self.usage.calls {
+            calls.get_or_create(&CallLabel { method, route, status: said(*status) }).inc_by(*count);
         }
         let left = Family::<WindowLabel, Gauge>::default();
         let limit = Family::<WindowLabel, Gauge>::default();
@@ -336,7 +337,7 @@ mod tests {
         reading.open_drifts = (0..1000).map(|number| open("Droplet", &field(number), 1, 60)).collect();
         reading.open_drifts.push(open("Droplet", "name", 2, 60));
         reading.open_drifts.push(open("Volume", "no_such_field", 1, 60));
-        reading.usage.calls = (0..=u16::MAX).map(|status| (("/v2/droplets", status), 1)).collect();
+        reading.usage.calls = (0..=u16::MAX).map(|status| (("GET", "/v2/droplets", status), 1)).collect();
         let text = Metrics::default().scrape(&reading);
         let wanted = [
             r#"arcadia_open_drifts{kind="Droplet",field="name"} 2"#,
@@ -347,7 +348,10 @@ mod tests {
         assert_eq!(open, BTreeSet::from(wanted));
         let calls = lines(&text, "arcadia_cloud_calls_total{");
         assert!(calls.len() < 80, "{} series", calls.len());
-        assert!(calls.contains(&r#"arcadia_cloud_calls_total{route="/v2/droplets",status="5xx"} 89"#), "{calls:?}");
+        assert!(
+            calls.contains(&r#"arcadia_cloud_calls_total{method="GET",route="/v2/droplets",status="5xx"} 89"#),
+            "{calls:?}"
+        );
         assert!(text.ends_with("# EOF\n") && text.matches("# EOF").count() == 1);
     }
 
@@ -404,11 +408,14 @@ mod tests {
         let metrics = Metrics::default();
         let mut reading = nothing();
         reading.open_drifts = vec![open("Droplet", "name", 1, 60)];
-        reading.usage.calls.insert(("/v2/droplets", 200), 7);
+        reading.usage.calls.insert(("GET", "/v2/droplets", 200), 7);
         for _ in 0..2 {
             let text = metrics.scrape(&reading);
             assert!(text.contains(r#"arcadia_open_drifts{kind="Droplet",field="name"} 1"#), "{text}");
-            assert!(text.contains(r#"arcadia_cloud_calls_total{route="/v2/droplets",status="200"} 7"#), "{text}");
+            assert!(
+                text.contains(r#"arcadia_cloud_calls_total{method="GET",route="/v2/droplets",status="200"} 7"#),
+                "{text}"
+            );
         }
         assert_eq!(lines(&metrics.scrape(&nothing()), "arcadia_open_drifts{"), [""; 0]);
     }
@@ -429,11 +436,11 @@ mod tests {
         let metrics = Metrics::default();
         metrics.synced(Kind::named("Droplet").unwrap(), Duration::from_millis(200), "ok");
         let mut reading = nothing();
-        reading.usage.calls.insert(("/v2/droplets", 0), 1);
+        reading.usage.calls.insert(("GET", "/v2/droplets", 0), 1);
         let text = metrics.scrape(&reading);
         for line in [
             "# TYPE arcadia_cloud_calls counter",
-            r#"arcadia_cloud_calls_total{route="/v2/droplets",status="none"} 1"#,
+            r#"arcadia_cloud_calls_total{method="GET",route="/v2/droplets",status="none"} 1"#,
             "# TYPE arcadia_sync_duration_seconds histogram",
             "# UNIT arcadia_sync_duration_seconds seconds",
             "# UNIT arcadia_inventory_max_age_seconds seconds",

@@ -90,7 +90,8 @@ async fn a_standby_tells_the_same_drifts_and_no_inventory() {
     assert_eq!(leader.value("arcadia_inventory_max_age_seconds"), Some(600.0));
     assert_eq!(standby.value(age), None, "an alert would take it for a stale one");
     assert_eq!(standby.value(r#"arcadia_drifts_opened_total{kind="Droplet"}"#), None);
-    let calls = |scrape: &Scrape| scrape.value(r#"arcadia_cloud_calls_total{route="/v2/droplets",status="200"}"#);
+    let calls =
+        |scrape: &Scrape| scrape.value(r#"arcadia_cloud_calls_total{method="GET",route="/v2/droplets",status="200"}"#);
     assert!(calls(&leader).unwrap() >= 1.0);
     assert_eq!(calls(&standby), None);
 }

@@ -108,7 +108,7 @@ fn scrape_of_everything() -> String {
         open_drifts: vec![OpenDrifts { kind, field: "name".to_owned(), count: 1, oldest: now }],
         max_age: Duration::ZERO,
         snapshots: vec![SnapshotInfo { kind, age: Some(Duration::ZERO), resources: 1, last_error: None }],
-        usage: Usage { calls: [(("/v2/droplets", 200), 1)].into(), ..Usage::default() },
+        usage: Usage { calls: [(("GET", "/v2/droplets", 200), 1)].into(), ..Usage::default() },
     })
 }
 

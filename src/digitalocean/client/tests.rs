@@ -66,7 +66,8 @@ async fn a_resource_is_asked_for_by_its_path_and_comes_as_it_was_written() {
     assert!(head.contains(&format!("authorization: bearer {TOKEN}")) && head.contains("user-agent: arcadia-operator/"));
     let calls: Vec<_> = client.usage().calls.into_iter().collect();
     let droplets = "/v2/droplets/{id}";
-    assert_eq!(calls, [(("/v2/domains/{parent}/records/{id}", 200), 1), ((droplets, 200), 1), ((droplets, 404), 1)]);
+    let records = "/v2/domains/{parent}/records/{id}";
+    assert_eq!(calls, [(("GET", records, 200), 1), (("GET", droplets, 200), 1), (("GET", droplets, 404), 1)]);
 }
 
 #[tokio::test]
@@ -114,8 +115,8 @@ async fn what_fails_by_chance_is_retried() {
     let client = server.client();
     assert!(client.get(&key("Droplet", "1"), Priority::Sweep).await.unwrap().is_some());
     let calls = client.usage().calls;
-    let route = "/v2/droplets/{id}";
-    assert_eq!((calls[&(route, 502)], calls[&(route, 0)], calls[&(route, 200)]), (1, 2, 1));
+    let of = |status| calls[&("GET", "/v2/droplets/{id}", status)];
+    assert_eq!((of(502), of(0), of(200)), (1, 2, 1));
 }
 
 #[tokio::test]
@@ -340,6 +341,21 @@ async fn the_token_is_in_no_text() {
         for text in [format!("{error}"), format!("{error:?}"), format!("{client:?}"), format!("{:?}", server.config())]
         {
             assert!(!text.contains(TOKEN), "{text}");
+        }
+    }
+    for body in [
+        json!({"droplet": TOKEN}),
+        json!({"droplets": TOKEN}),
+        json!({"droplets": [TOKEN]}),
+        json!({"droplets": [{"id": 1}], "meta": {"total": TOKEN}}),
+        json!({"droplets": [{"id": 1}], "links": {"pages": {"next": format!("http://{TOKEN}/")}}}),
+    ] {
+        let server = Fake::start(move |_| Answer::json(200, &body)).await;
+        for error in [
+            server.client().get(&key("Droplet", "1"), Priority::Sweep).await.unwrap_err(),
+            server.client().list(kind("Droplet"), None, &mut Kept::default()).await.unwrap_err(),
+        ] {
+            assert!(!format!("{error} {error:?}").contains(TOKEN), "{error}");
         }
     }
 }

@@ -22,7 +22,7 @@ fn example_rows(examples: &Value, kind: Kind) -> Vec<Value> {
     let example = examples["list"].as_array().unwrap().iter().find(|example| example["path"] == path.as_str());
     let mut rows = Vec::new();
     for page in example.unwrap_or_else(|| panic!("{kind}"))["examples"].as_object().unwrap().values() {
-        let read = pages::read(&page.to_string(), row.key, row.id_field, |id, document| {
+        let read = pages::read(&page.to_string(), row.key, Some(row.id_field), |id, document| {
             let id = if row.id == IdFormat::DomainRecord { format!("example.com/{id}") } else { id.to_owned() };
             assert!(row.id.admits(&id), "{kind}: {id}");
             rows.push(serde_json::from_str(document).unwrap());
