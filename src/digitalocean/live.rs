@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::kinds::{self, Source};
+use super::kinds::Source;
 use super::{Error, ResourceKey, equivalence};
 use crate::nearest::nearest;
 

@@ -60,7 +60,7 @@ impl JsonSchema for ProviderId {
 
 /// Nothing that later steps could refer to.
 #[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub(super) struct NoOutput {}
+pub struct NoOutput {}
 
 /// A droplet as the cloud has it.
 pub(super) async fn droplet(scene: &Scene<'_>, id: &ProviderId) -> Result<Option<Value>, Failure> {

@@ -4,6 +4,8 @@ mod common;
 mod create_droplet_snapshot;
 mod fail;
 mod sleep;
+#[cfg(test)]
+mod tests;
 
 use super::step::AnyStep;
 

@@ -1,0 +1,341 @@
+//! Every step, in the same tests: done, done again, undone, and with whatever answer is lost on the way.
+
+mod journey;
+mod rows;
+mod world;
+
+use std::collections::BTreeMap;
+
+use digitalocean_simulator::{Effect, Fault};
+use futures::future::join_all;
+use serde_json::Value;
+
+use self::{
+    journey::{Crash, Journey},
+    rows::{Row, rows},
+    world::{World, difference},
+};
+use super::{ALL, named};
+use crate::{
+    api::saga::Values,
+    saga::step::{AnyStep, Failure},
+};
+
+/// A row, made ready.
+struct Trial {
+    row: &'static Row,
+    world: World,
+    parameters: Value,
+    before: Value,
+}
+
+impl Trial {
+    async fn of(row: &'static Row) -> Self {
+        let world = World::start().await;
+        let parameters = (row.set_up)(&world).await;
+        let before = world.inventory().await;
+        world.control.reset_requests().await.unwrap();
+        Self { row, world, parameters, before }
+    }
+
+    fn step(&self) -> &'static dyn AnyStep {
+        named(self.row.step).unwrap_or_else(|| panic!("there is no step {}", self.row.step))
+    }
+
+    fn journey(&self) -> Journey<'_> {
+        Journey::new(&self.world, self.step(), &self.parameters)
+    }
+
+    /// What differs from the account as it was at first.
+    async fn difference(&self) -> Value {
+        difference(&self.before, &self.world.inventory().await)
+    }
+
+    fn expect(&self, result: Result<Values, Failure>) -> Values {
+        match (result, self.row.fails) {
+            (Ok(output), false) => output,
+            (Err(_), true) => Values::new(),
+            (result, _) => panic!("{}: {result:?}", self.row),
+        }
+    }
+
+    /// Undoes it. It is as it was before, or a step that cannot be undone says so.
+    async fn undo(&self, journey: &mut Journey<'_>, what: &str) {
+        let undone = journey.undo().await;
+        let left = self.difference().await;
+        let is_irreversible = self.step().check(&self.parameters).unwrap().is_some();
+        if is_irreversible && left != nothing() {
+            assert!(matches!(undone, Err(Failure::Permanent(_))), "{}: {what}: {undone:?}", self.row);
+        } else {
+            assert_eq!((undone, left), (Ok(()), nothing()), "{}: {what}", self.row);
+        }
+    }
+}
+
+/// No difference.
+fn nothing() -> Value {
+    Value::Object(Values::new())
+}
+
+/// Tries all rows at once.
+async fn each<F: Future<Output = ()>>(test: impl Fn(&'static Row) -> F) {
+    join_all(rows().map(test)).await;
+}
+
+/// How a step goes when nothing comes in between.
+struct Ideal {
+    difference: Value,
+    calls: usize,
+    /// How many changes by each method.
+    changes: BTreeMap<String, u32>,
+}
+
+impl Ideal {
+    async fn of(row: &'static Row) -> Self {
+        let trial = Trial::of(row).await;
+        let mut journey = trial.journey();
+        trial.expect(journey.go().await);
+        let changes = changes(&trial.world).await;
+        Self { difference: trial.difference().await, calls: journey.calls, changes }
+    }
+
+    /// Every call of the step, lost before it is made and after.
+    fn crashes(&self) -> impl Iterator<Item = Crash> + use<> {
+        (0..self.calls).flat_map(|call| [Crash::Before(call), Crash::After(call)])
+    }
+
+    /// Each of these on every change.
+    fn faults(&self, effects: &'static [Effect]) -> impl Iterator<Item = Fault> {
+        faults(&self.changes, effects)
+    }
+}
+
+/// Each of these on every one of so many changes.
+fn faults(changes: &BTreeMap<String, u32>, effects: &'static [Effect]) -> impl Iterator<Item = Fault> {
+    changes.iter().flat_map(move |(method, count)| {
+        let fault = move |after| {
+            let of = move |effect: &Effect| Fault::new("*", effect.clone()).method(method).after(after).times(1);
+            effects.iter().map(of)
+        };
+        (0..*count).flat_map(fault)
+    })
+}
+
+async fn changes(world: &World) -> BTreeMap<String, u32> {
+    let mut changes = BTreeMap::new();
+    for (request, count) in world.control.requests().await.unwrap().counts {
+        let (method, _) = request.split_once(' ').unwrap();
+        *changes.entry(method.to_owned()).or_default() += u32::try_from(count).unwrap();
+    }
+    changes.remove("GET");
+    changes
+}
+
+#[test]
+fn every_step_is_in_the_table() {
+    let missing: Vec<_> =
+        ALL.iter().map(|step| step.name()).filter(|name| !rows().any(|row| row.step == *name)).collect();
+    assert_eq!(missing, [""; 0]);
+}
+
+#[test]
+fn every_step_has_a_name_of_its_own() {
+    let mut names: Vec<_> = ALL.iter().map(|step| step.name()).collect();
+    names.sort_unstable();
+    names.dedup();
+    assert_eq!(names.len(), ALL.len());
+}
+
+#[test]
+fn all_that_a_step_takes_and_gives_is_described() {
+    fn undescribed(at: &str, schema: &Value, found: &mut Vec<String>) {
+        let properties = schema["properties"].as_object();
+        for (name, property) in properties.into_iter().flatten() {
+            let at = format!("{at}.{name}");
+            if property["description"].as_str().is_none_or(str::is_empty) {
+                found.push(at.clone());
+            }
+            undescribed(&at, property, found);
+        }
+        for part in ["anyOf", "oneOf", "allOf"] {
+            for schema in schema[part].as_array().into_iter().flatten() {
+                undescribed(at, schema, found);
+            }
+        }
+        if schema["items"].is_object() {
+            undescribed(&format!("{at}[]"), &schema["items"], found);
+        }
+    }
+    let mut found = Vec::new();
+    for step in ALL {
+        for (what, schema) in [("parameters", step.parameters()), ("output", step.output())] {
+            let at = format!("{} {what}", step.name());
+            if schema["description"].as_str().is_none_or(str::is_empty) {
+                found.push(at.clone());
+            }
+            undescribed(&at, &schema, &mut found);
+        }
+    }
+    assert_eq!(found, [""; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_parameters_of_every_row_fit_the_schema() {
+    each(async |row| {
+        let trial = Trial::of(row).await;
+        let schema = jsonschema::validator_for(&trial.step().parameters()).unwrap();
+        let errors: Vec<_> = schema.iter_errors(&trial.parameters).map(|error| error.to_string()).collect();
+        assert_eq!(errors, [""; 0], "{row}");
+        trial.step().check(&trial.parameters).unwrap();
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_step_does_what_it_is_for_and_gives_what_it_says() {
+    each(async |row| {
+        let trial = Trial::of(row).await;
+        let output = trial.expect(trial.journey().go().await);
+        if !row.fails {
+            let schema = jsonschema::validator_for(&trial.step().output()).unwrap();
+            let given = Value::Object(output.clone());
+            let errors: Vec<_> = schema.iter_errors(&given).map(|error| error.to_string()).collect();
+            assert_eq!(errors, [""; 0], "{row}");
+        }
+        (row.check)(&trial.world, output).await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_step_that_changes_nothing_says_so() {
+    each(async |row| {
+        let trial = Trial::of(row).await;
+        trial.expect(trial.journey().go().await);
+        if trial.step().is_passive() {
+            assert_eq!(trial.world.changes().await, 0, "{row}");
+            assert_eq!(trial.difference().await, nothing(), "{row}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_done_is_found_and_not_done_again() {
+    each(async |row| {
+        let trial = Trial::of(row).await;
+        let mut journey = trial.journey();
+        let output = trial.expect(journey.go().await);
+        let changes = trial.world.changes().await;
+        let did = trial.difference().await;
+        assert_eq!(trial.expect(journey.resume().await), output, "{row}");
+        assert_eq!(trial.world.changes().await, changes, "{row}");
+        assert_eq!(trial.difference().await, did, "{row}");
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn at_whatever_call_the_process_ends_the_step_is_done_once() {
+    each(async |row| {
+        let ideal = Ideal::of(row).await;
+        for crash in ideal.crashes() {
+            let trial = Trial::of(row).await;
+            trial.expect(trial.journey().with(crash).go().await);
+            assert_eq!(trial.difference().await, ideal.difference, "{row}: {crash:?}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whatever_change_gets_no_answer_the_step_is_done_once() {
+    each(async |row| {
+        let ideal = Ideal::of(row).await;
+        for fault in ideal.faults(&[Effect::Reset, Effect::ResetAfter]) {
+            let trial = Trial::of(row).await;
+            trial.world.control.inject(fault.clone()).await.unwrap();
+            trial.expect(trial.journey().go().await);
+            assert_eq!(trial.difference().await, ideal.difference, "{row}: {fault:?}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whatever_action_fails_the_step_is_done_once() {
+    each(async |row| {
+        let ideal = Ideal::of(row).await;
+        for fault in ideal.faults(&[Effect::FailAction]) {
+            let trial = Trial::of(row).await;
+            trial.world.control.inject(fault.clone()).await.unwrap();
+            trial.expect(trial.journey().go().await);
+            assert_eq!(trial.difference().await, ideal.difference, "{row}: {fault:?}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_undone_once_and_twice_leaves_no_difference_or_says_that_it_cannot_be() {
+    each(async |row| {
+        let trial = Trial::of(row).await;
+        let mut journey = trial.journey();
+        trial.expect(journey.go().await);
+        for time in ["once", "twice"] {
+            trial.undo(&mut journey, time).await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn undoing_what_was_not_done_changes_nothing() {
+    each(async |row| {
+        let trial = Trial::of(row).await;
+        let mut journey = trial.journey();
+        journey.begin().await.unwrap();
+        assert_eq!(journey.undo().await, Ok(()), "{row}");
+        assert_eq!(trial.world.changes().await, 0, "{row}");
+        assert_eq!(trial.difference().await, nothing(), "{row}");
+        let mut never_begun = trial.journey();
+        assert_eq!(never_begun.undo().await, Ok(()), "{row}");
+        assert_eq!(trial.world.changes().await, 0, "{row}");
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn at_whatever_call_the_process_ended_the_step_is_undone() {
+    each(async |row| {
+        for crash in Ideal::of(row).await.crashes() {
+            let trial = Trial::of(row).await;
+            let mut journey = trial.journey().with(crash);
+            let ended = journey.go_until_crash().await;
+            assert!(row.fails || ended == Ok(true), "{row}: {crash:?}: {ended:?}");
+            trial.undo(&mut journey, &format!("{crash:?}")).await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whatever_change_gets_no_answer_the_step_is_undone() {
+    each(async |row| {
+        let trial = Trial::of(row).await;
+        let mut journey = trial.journey();
+        trial.expect(journey.go().await);
+        trial.world.control.reset_requests().await.unwrap();
+        if journey.undo().await.is_err() {
+            return;
+        }
+        for fault in faults(&changes(&trial.world).await, &[Effect::Reset, Effect::ResetAfter, Effect::FailAction]) {
+            let trial = Trial::of(row).await;
+            let mut journey = trial.journey();
+            trial.expect(journey.go().await);
+            trial.world.control.inject(fault.clone()).await.unwrap();
+            trial.undo(&mut journey, &format!("{fault:?}")).await;
+        }
+    })
+    .await;
+}

@@ -1,0 +1,240 @@
+//! One step done and undone as the runner does it, with a clock of its own, and with answers that get lost on the way.
+
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use serde_json::Value;
+
+use super::world::World;
+use crate::{
+    api::saga::{StepState, StepStatus, UndoStatus, Values},
+    digitalocean::Path,
+    saga::step::{AnyStep, Failure, Found, Identity, Progress, Scene, Undo},
+};
+
+/// How long what was done may not be seen.
+const SETTLE: Duration = Duration::from_millis(100);
+/// How long it really waits at most.
+const LONGEST_WAIT: Duration = Duration::from_millis(60);
+/// How often it looks at most, in either direction.
+const MOST_LOOKS: usize = 60;
+
+/// Which call of the step ends with the process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Crash {
+    /// The process ends when the journal says that the call is made, and it is not.
+    Before(usize),
+    /// The process ends after the call, and what came of it is lost.
+    After(usize),
+}
+
+/// A step, its parameters, and what the journal says of it.
+pub(super) struct Journey<'w> {
+    world: &'w World,
+    step: &'static dyn AnyStep,
+    parameters: Value,
+    entry: StepStatus,
+    /// How far the clock is ahead of the real one.
+    ahead: SignedDuration,
+    /// How often the step was run.
+    pub(super) calls: usize,
+    crash: Option<Crash>,
+}
+
+/// How a step is gone on with.
+enum Turn {
+    Call,
+    Look,
+    End(Result<Values, Failure>),
+}
+
+impl<'w> Journey<'w> {
+    pub(super) fn new(world: &'w World, step: &'static dyn AnyStep, parameters: &Value) -> Self {
+        let entry = StepStatus { name: "it".to_owned(), ..StepStatus::default() };
+        Self { world, step, parameters: parameters.clone(), entry, ahead: SignedDuration::ZERO, calls: 0, crash: None }
+    }
+
+    /// The process ends at this call, and the next one goes on.
+    pub(super) fn with(self, crash: Crash) -> Self {
+        Self { crash: Some(crash), ..self }
+    }
+
+    /// The journal says that the step is begun; nothing more has happened.
+    pub(super) async fn begin(&mut self) -> Result<(), Failure> {
+        let before = self.step.before(&self.scene(false), &self.parameters).await?;
+        let now = self.time();
+        self.entry.state = StepState::Running;
+        self.entry.started_at = now.clone();
+        self.entry.called_at = now;
+        self.entry.before = (!before.is_null()).then_some(before);
+        Ok(())
+    }
+
+    /// Does it.
+    pub(super) async fn go(&mut self) -> Result<Values, Failure> {
+        self.begin().await?;
+        let output = self.go_on(false).await?.expect("it ends, since nothing stops it");
+        self.entry.state = StepState::Done;
+        self.entry.finished_at = self.time();
+        self.entry.called_at = None;
+        self.entry.action = None;
+        self.entry.output.clone_from(&output);
+        Ok(output)
+    }
+
+    /// Does it until the process ends, which is not started again. Whether it ended so.
+    pub(super) async fn go_until_crash(&mut self) -> Result<bool, Failure> {
+        self.begin().await?;
+        Ok(self.go_on(true).await?.is_none())
+    }
+
+    /// Looks for what it did, as a process does that knows only that it was begun, and does it again if that is to be
+    /// done.
+    pub(super) async fn resume(&mut self) -> Result<Values, Failure> {
+        self.entry.state = StepState::Running;
+        self.entry.finished_at = None;
+        self.entry.called_at = self.time();
+        self.entry.output = Values::new();
+        let output = self.turn(Turn::Look, false).await?;
+        Ok(output.expect("it ends, since nothing stops it"))
+    }
+
+    async fn go_on(&mut self, stops: bool) -> Result<Option<Values>, Failure> {
+        self.turn(Turn::Call, stops).await
+    }
+
+    /// Goes on to the end. Nothing when the process ended on the way and is to stay so.
+    async fn turn(&mut self, mut turn: Turn, stops: bool) -> Result<Option<Values>, Failure> {
+        for _ in 0..MOST_LOOKS {
+            turn = match turn {
+                Turn::End(end) => return end.map(Some),
+                Turn::Call => match self.call().await {
+                    None if stops => return Ok(None),
+                    None | Some(Err(Failure::Doubt(_))) => Turn::Look,
+                    Some(Ok(progress)) => self.take(progress).await,
+                    Some(Err(Failure::Permanent(why))) => Turn::End(Err(Failure::Permanent(why))),
+                    Some(Err(Failure::Transient(_) | Failure::Waiting(_))) => {
+                        self.wait(Duration::from_secs(1)).await;
+                        self.renew()
+                    }
+                },
+                Turn::Look => match self.step.find(&self.scene(false), &self.parameters).await {
+                    Ok(Found::Converges) => self.renew(),
+                    Ok(Found::Nothing) if self.scene(false).has_settled() => self.renew(),
+                    Ok(Found::Nothing) => {
+                        self.wait(SETTLE + Duration::from_secs(2)).await;
+                        Turn::Look
+                    }
+                    Ok(Found::One(progress)) => self.take(progress).await,
+                    Ok(Found::Several(ids)) => Turn::End(Err(Failure::Permanent(format!("one of {ids:?}")))),
+                    Err(Failure::Permanent(why)) => Turn::End(Err(Failure::Permanent(why))),
+                    Err(_) => {
+                        self.wait(Duration::from_secs(1)).await;
+                        Turn::Look
+                    }
+                },
+            };
+        }
+        panic!("{} does not end: {:?}", self.step.name(), self.entry)
+    }
+
+    /// The journal says that the step is called again.
+    fn renew(&mut self) -> Turn {
+        self.entry.called_at = self.time();
+        self.entry.action = None;
+        Turn::Call
+    }
+
+    /// What came of a call; nothing when the process ended instead.
+    async fn call(&mut self) -> Option<Result<Progress<Values>, Failure>> {
+        let call = self.calls;
+        self.calls += 1;
+        if self.crash == Some(Crash::Before(call)) {
+            return None;
+        }
+        let result = self.step.run(&self.scene(false), &self.parameters).await;
+        (self.crash != Some(Crash::After(call))).then_some(result)
+    }
+
+    async fn take(&mut self, progress: Progress<Values>) -> Turn {
+        match progress {
+            Progress::Done(output) => return Turn::End(Ok(output)),
+            Progress::Started { action, ids } => {
+                self.entry.action = i64::try_from(action).ok();
+                for id in ids {
+                    if !self.entry.external_ids.contains(&id) {
+                        self.entry.external_ids.push(id);
+                    }
+                }
+                self.wait_for(action).await;
+            }
+            Progress::NotYet { again, .. } => self.wait(again).await,
+        }
+        Turn::Look
+    }
+
+    /// Undoes it, and does not say so in the journal: it can be undone again.
+    pub(super) async fn undo(&mut self) -> Result<(), Failure> {
+        self.entry.state = StepState::Undoing;
+        for _ in 0..MOST_LOOKS {
+            let started_at = self.entry.undo.take().map_or_else(|| self.time(), |undo| undo.started_at);
+            self.entry.undo = Some(UndoStatus { started_at, ..UndoStatus::default() });
+            match self.step.undo(&self.scene(true), &self.parameters).await {
+                Ok(Undo::Done) => return Ok(()),
+                Ok(Undo::NothingThere) if self.scene(true).has_settled() => return Ok(()),
+                Ok(Undo::NothingThere) => self.wait(SETTLE + Duration::from_secs(2)).await,
+                Ok(Undo::Started(action)) => self.wait_for(action).await,
+                Ok(Undo::NotYet(again)) => self.wait(again).await,
+                Err(Failure::Permanent(why)) => return Err(Failure::Permanent(why)),
+                Err(_) => self.wait(Duration::from_secs(1)).await,
+            }
+        }
+        panic!("undoing {} does not end: {:?}", self.step.name(), self.entry)
+    }
+
+    /// Waits until an action has ended, however it did.
+    async fn wait_for(&mut self, action: u64) {
+        let id = action.to_string();
+        let path = Path { route: "/v2/actions/{id}", parent: None, id: Some(&id), scope: "actions:read" };
+        for _ in 0..MOST_LOOKS {
+            if let Ok(Some(answer)) = self.world.cloud.fetch(path, &[]).await
+                && answer["action"]["status"] != "in-progress"
+            {
+                return;
+            }
+            self.wait(Duration::from_millis(10)).await;
+        }
+        panic!("action {action} does not end");
+    }
+
+    /// Lets time pass, most of it on the own clock only.
+    async fn wait(&mut self, time: Duration) {
+        tokio::time::sleep(time.min(LONGEST_WAIT)).await;
+        self.ahead += SignedDuration::try_from(time.saturating_sub(LONGEST_WAIT)).unwrap();
+    }
+
+    fn now(&self) -> Timestamp {
+        Timestamp::now() + self.ahead
+    }
+
+    /// The time, as the journal notes it.
+    fn time(&self) -> Option<Time> {
+        Timestamp::from_second(self.now().as_second()).ok().map(Time)
+    }
+
+    fn scene(&self, is_undo: bool) -> Scene<'_> {
+        Scene {
+            cloud: &self.world.cloud,
+            kube: &self.world.kube,
+            http: &self.world.http,
+            namespace: "default",
+            saga: "trial",
+            identity: Identity::new("7d7bc8cd-04f5-4c5c-a2ef-7bcbb0c6e6a3", 2, is_undo),
+            entry: &self.entry,
+            approved_by: None,
+            settle: SETTLE,
+            now: self.now(),
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! What steps are tried out on: a simulated account, and what else their scene has.
+
+use std::time::Duration;
+
+use digitalocean_simulator::{Control, Options, RateLimits, Simulator};
+use serde_json::{Map, Value, json};
+
+use crate::digitalocean::{Client, Config, Token, budget::Limits};
+
+/// How long the simulated cloud works on an action.
+pub(super) const ACTION: Duration = Duration::from_millis(50);
+
+/// The droplets that there are: on, and of size `s-2vcpu-4gb`, with tags `web` and `prod`.
+pub(super) const DROPLET: &str = "3164444";
+
+/// An account with two droplets and nothing else, unless a row adds to it.
+pub(super) struct World {
+    /// To look at the account and to change it.
+    pub(super) control: Control,
+    pub(super) cloud: Client,
+    pub(super) kube: kube::Client,
+    pub(super) http: reqwest::Client,
+    _simulator: Simulator,
+}
+
+impl World {
+    pub(super) async fn start() -> Self {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let rate_limits = RateLimits { per_minute: 0, per_hour: 0, ..RateLimits::default() };
+        let options = Options { droplets: 2, action_seconds: ACTION.as_secs_f64(), rate_limits, ..Options::default() };
+        let simulator = Simulator::start(options).await.unwrap();
+        let mut config = Config::new(&simulator.url(), Token::new("a-token").unwrap()).unwrap();
+        config.limits = Limits { per_minute: 100_000, per_hour: 100_000, ..Limits::default() };
+        config.retries.base = Duration::from_millis(1);
+        Self {
+            control: simulator.control(),
+            cloud: Client::new(config).unwrap(),
+            kube: no_cluster(),
+            http: reqwest::Client::new(),
+            _simulator: simulator,
+        }
+    }
+
+    /// All that exists, once nothing is under way any more.
+    pub(super) async fn inventory(&self) -> Value {
+        tokio::time::sleep(ACTION + Duration::from_millis(20)).await;
+        self.control.inventory().await.unwrap()
+    }
+
+    /// How many calls changed something, or tried to.
+    pub(super) async fn changes(&self) -> u64 {
+        self.control.requests().await.unwrap().mutating()
+    }
+}
+
+/// A cluster that nobody asks for anything.
+fn no_cluster() -> kube::Client {
+    let service = tower::service_fn(|request: http::Request<kube::client::Body>| async move {
+        let why = format!("there is no cluster to ask for {}", request.uri());
+        Err::<http::Response<kube::client::Body>, _>(std::io::Error::other(why))
+    });
+    kube::Client::new(service, "default")
+}
+
+/// What differs between two inventories, such that it is the same wherever the same was done: what is new has no ids,
+/// nor what follows from them.
+pub(super) fn difference(before: &Value, after: &Value) -> Value {
+    let mut difference = Map::new();
+    let new = ids_of_new(before, after);
+    for collection in keys(before).chain(keys(after)) {
+        let (was, is) = (&before[collection], &after[collection]);
+        let gone: Vec<_> = keys(was).filter(|id| is.get(id).is_none()).collect();
+        let changed: Map<_, _> = keys(is)
+            .filter(|id| was.get(id).is_some_and(|was| *was != is[*id]))
+            .map(|id| (id.to_owned(), without(&is[id], &new)))
+            .collect();
+        let mut added: Vec<_> =
+            keys(is).filter(|id| was.get(id).is_none()).map(|id| without(&unnamed(&is[id]), &new)).collect();
+        added.sort_by_cached_key(Value::to_string);
+        if !gone.is_empty() || !changed.is_empty() || !added.is_empty() {
+            let what = json!({ "gone": gone, "changed": changed, "added": added });
+            difference.insert(collection.to_owned(), what);
+        }
+    }
+    Value::Object(difference)
+}
+
+fn keys(object: &Value) -> impl Iterator<Item = &str> {
+    object.as_object().into_iter().flat_map(|object| object.keys().map(String::as_str))
+}
+
+fn ids_of_new(before: &Value, after: &Value) -> Vec<String> {
+    let new = |collection| keys(&after[collection]).filter(move |id| before[collection].get(id).is_none());
+    keys(after).flat_map(new).map(str::to_owned).collect()
+}
+
+/// Without what is another each time that something is made.
+fn unnamed(document: &Value) -> Value {
+    let mut document = document.clone();
+    if let Some(fields) = document.as_object_mut() {
+        for field in ["created_at", "id", "networks", "urn", "uuid"] {
+            fields.remove(field);
+        }
+    }
+    document
+}
+
+/// Without these ids, wherever they stand.
+fn without(document: &Value, ids: &[String]) -> Value {
+    let is_new = |id: &str| ids.iter().any(|new| new == id);
+    match document {
+        Value::Object(fields) => {
+            fields.iter().map(|(field, value)| (field.clone(), without(value, ids))).collect::<Map<_, _>>().into()
+        }
+        Value::Array(items) => items.iter().map(|item| without(item, ids)).collect(),
+        Value::String(id) if is_new(id) => Value::from("new"),
+        Value::Number(id) if is_new(&id.to_string()) => Value::from("new"),
+        other => other.clone(),
+    }
+}
