@@ -1,12 +1,9 @@
 //! What every test starts from: a namespace, a cloud with one droplet, and an operator that watches both.
 
-use std::{
-    fmt::Debug,
-    future::Future,
-    path::PathBuf,
-    process::Command,
-    time::{Duration, Instant},
-};
+#[path = "../support/eventually.rs"]
+mod eventually;
+
+use std::{path::PathBuf, process::Command, time::Instant};
 
 use arcadia_operator::{
     api,
@@ -26,10 +23,10 @@ use kube::{Api, api::PostParams};
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
+pub use eventually::eventually;
+
 /// The droplet that every cloud has.
 pub const DROPLET: &str = "3164444";
-/// Long enough for a loaded machine; nothing waits that long when all is well.
-pub const PATIENCE: Duration = Duration::from_mins(1);
 /// The token that nothing may ever print.
 pub const TOKEN: &str = "dop_v1_never_to_be_printed";
 
@@ -402,19 +399,4 @@ pub fn droplet(id: &str, name: &str) -> Value {
         "tags": ["web", "prod"],
         "features": ["monitoring"],
     })
-}
-
-/// Tries until it succeeds, or shows the last failure when patience ends.
-pub async fn eventually<T, E: Debug, F: Future<Output = Result<T, E>>>(
-    what: &str,
-    mut attempt: impl FnMut() -> F,
-) -> T {
-    let start = Instant::now();
-    loop {
-        match attempt().await {
-            Ok(value) => return value,
-            Err(error) if start.elapsed() > PATIENCE => panic!("waited for {what}; still: {error:?}"),
-            Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
-        }
-    }
 }
