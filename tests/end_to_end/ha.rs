@@ -15,7 +15,7 @@ use k8s_openapi::api::coordination::v1::Lease;
 use kube::{Api, api::ListParams};
 use serde_json::{Value, json};
 
-use crate::world::{DROPLET, World, droplet, eventually, install};
+use crate::world::{Credential, DROPLET, World, droplet, eventually, install};
 
 const LIMITS: RateLimits =
     RateLimits { per_minute: 100_000, per_hour: 1_000_000, ssh_keys_per_minute: 10, cdn_per_ten_seconds: 5 };
@@ -243,35 +243,23 @@ async fn a_clean_stop_in_the_midst_of_work_leaves_nothing_half_done() {
     drop(second);
 }
 
-/// Who wrote what and when, as the API server's audit log has it.
+/// What was written when, as the API server's audit log has it.
 struct Write {
-    user: String,
     at: Timestamp,
     what: String,
 }
 
-fn writes(log: &Path) -> Vec<Write> {
+fn writes(log: &Path, with: &Credential) -> Vec<Write> {
     let text = std::fs::read_to_string(log).unwrap();
     let entries = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
-    let writes = entries.filter(|entry| !["get", "list", "watch"].contains(&entry["verb"].as_str().unwrap()));
-    writes
+    let is_read = |entry: &Value| ["get", "list", "watch"].contains(&entry["verb"].as_str().unwrap());
+    entries
+        .filter(|entry| with.made(entry) && !is_read(entry))
         .map(|entry| Write {
-            user: entry["impersonatedUser"]["username"].as_str().unwrap_or_default().to_owned(),
             at: entry["requestReceivedTimestamp"].as_str().unwrap().parse().unwrap(),
             what: format!("{} {}", entry["verb"], entry["requestURI"]),
         })
         .collect()
-}
-
-/// The administrator's configuration, as another user with the same rights: the audit log tells them apart.
-fn impersonate(world: &World, folder: &Path, user: &str) -> String {
-    let config = std::fs::read_to_string(world.kubectl().kubeconfig()).unwrap();
-    let mut config: Value = serde_json::from_str(&config).unwrap();
-    config["users"][0]["user"]["as"] = json!(user);
-    config["users"][0]["user"]["as-groups"] = json!(["system:masters"]);
-    let path = folder.join(user);
-    std::fs::write(&path, config.to_string()).unwrap();
-    path.to_str().unwrap().to_owned()
 }
 
 #[tokio::test]
@@ -294,10 +282,11 @@ async fn a_leader_that_stood_still_past_its_lease_writes_nothing_more() {
     let mut world = World::on(&control_plane, "stopped", LIMITS).await;
     let eye = Eye::on(&world).await;
     record_many(&world).await;
-    let [first, second] = ["first", "second"].map(|user| impersonate(&world, folder.path(), user));
-    let mut first = Replica::start(&mut world, &[("KUBECONFIG", &first)]);
+    // One account, as replicas have it, but a token each: the audit log tells them apart.
+    let (one, other) = (world.credential().await, world.credential().await);
+    let mut first = Replica::start(&mut world, &[("KUBECONFIG", one.kubeconfig.to_str().unwrap())]);
     let holder = eye.next_holder(None).await;
-    let second = Replica::start(&mut world, &[("KUBECONFIG", &second)]);
+    let second = Replica::start(&mut world, &[("KUBECONFIG", other.kubeconfig.to_str().unwrap())]);
     second.becomes_ready().await;
     rename_many(&world, "a").await;
     eye.reaches_drifts(30).await;
@@ -322,9 +311,7 @@ async fn a_leader_that_stood_still_past_its_lease_writes_nothing_more() {
     tokio::time::sleep(Duration::from_secs(2)).await;
     second.becomes_ready().await;
 
-    let writes = writes(&log);
-    let of = |user: &str| writes.iter().filter(|write| write.user == user).collect::<Vec<_>>();
-    let [of_first, of_second] = [of("first"), of("second")];
+    let [of_first, of_second] = [&one, &other].map(|credential| writes(&log, credential));
     assert!(of_first.len() > 30 && of_second.len() > 30, "{} and {}", of_first.len(), of_second.len());
     // What it had sent by then was on its way.
     let limit = stopped + Duration::from_secs(1);

@@ -1,35 +1,23 @@
 //! What every test starts from: a namespace, a cloud with one droplet, and an operator that watches both.
 
-use std::{
-    fmt::Debug,
-    future::Future,
-    path::PathBuf,
-    process::Command,
-    time::{Duration, Instant},
-};
+#[path = "account.rs"]
+mod account;
+#[path = "../support/eventually.rs"]
+mod eventually;
 
-use arcadia_operator::{
-    api,
-    manifests::{
-        Installation,
-        operator::{self, RULES, Scope},
-    },
-};
+use std::{process::Command, time::Instant};
+
+use arcadia_operator::{api, manifests::Installation};
 use control_plane::{ControlPlane, Kubectl, Namespace, Process};
 use digitalocean_simulator::{Control, Options, RateLimits, Simulator};
-use k8s_openapi::api::{
-    authentication::v1::TokenRequest,
-    authorization::v1::{ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec},
-    core::v1::ServiceAccount,
-};
-use kube::{Api, api::PostParams};
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
+pub use account::Credential;
+pub use eventually::eventually;
+
 /// The droplet that every cloud has.
 pub const DROPLET: &str = "3164444";
-/// Long enough for a loaded machine; nothing waits that long when all is well.
-pub const PATIENCE: Duration = Duration::from_mins(1);
 /// The token that nothing may ever print.
 pub const TOKEN: &str = "dop_v1_never_to_be_printed";
 
@@ -42,9 +30,8 @@ pub struct World {
     /// An API server that starts refuses for a moment, until it knows the roles.
     pub api_server_restarts: bool,
     folder: tempfile::TempDir,
-    /// With the operator's own token and no other.
-    kubeconfig: PathBuf,
-    service_account_token: String,
+    /// All that were issued for the operator's account; it has the first.
+    credentials: Vec<Credential>,
     simulator: Simulator,
     arguments: Vec<String>,
     starts: usize,
@@ -87,18 +74,9 @@ impl World {
         installation: Installation,
         rate_limits: RateLimits,
     ) -> Self {
-        let service_account_token = grant_access(control_plane, &installation).await;
+        account::grant_access(control_plane, &installation).await;
         let folder = tempfile::tempdir().unwrap();
-        let kubeconfig = folder.path().join("kubeconfig");
-        let mut config: Value =
-            serde_json::from_str(&std::fs::read_to_string(namespace.kubeconfig()).unwrap()).unwrap();
-        for user in config["users"].as_array_mut().unwrap() {
-            user["user"] = json!({ "token": service_account_token });
-        }
-        for context in config["contexts"].as_array_mut().unwrap() {
-            context["context"]["namespace"] = json!(installation.namespace);
-        }
-        std::fs::write(&kubeconfig, config.to_string()).unwrap();
+        let credential = Credential::issue(&namespace, &installation, &folder.path().join("kubeconfig")).await;
         let options = Options { token: Some(TOKEN.to_owned()), rate_limits, action_seconds: 0.2, ..Options::default() };
         let simulator = Simulator::start(options).await.unwrap();
         let cloud = simulator.control();
@@ -110,12 +88,19 @@ impl World {
             api_server_restarts: false,
             installation,
             folder,
-            kubeconfig,
-            service_account_token,
+            credentials: vec![credential],
             simulator,
             arguments: Vec::new(),
             starts: 0,
         }
+    }
+
+    /// One more credential of the operator's account.
+    pub async fn credential(&mut self) -> Credential {
+        let kubeconfig = self.folder.path().join(format!("kubeconfig-{}", self.credentials.len()));
+        let credential = Credential::issue(&self.namespace, &self.installation, &kubeconfig).await;
+        self.credentials.push(credential.clone());
+        credential
     }
 
     pub fn start_operator(&mut self, arguments: &[&str]) {
@@ -161,7 +146,7 @@ impl World {
         }
         command.args(["--lease-namespace", &self.installation.namespace]).args(&self.arguments).args(arguments);
         command
-            .env("KUBECONFIG", &self.kubeconfig)
+            .env("KUBECONFIG", &self.credentials[0].kubeconfig)
             .env("DIGITALOCEAN_API_URL", self.simulator.url())
             .env("DIGITALOCEAN_TOKEN", TOKEN)
             .env("RUST_LOG", "arcadia_operator=debug,warn")
@@ -328,7 +313,9 @@ impl Drop for World {
             eprintln!("the operator's log ends:\n{}", tail.into_iter().rev().collect::<Vec<_>>().join("\n"));
         } else {
             assert!(!log.contains(TOKEN), "the token is in the log");
-            assert!(!log.contains(&self.service_account_token), "the ServiceAccount's token is in the log");
+            for credential in &self.credentials {
+                assert!(!log.contains(&credential.token), "the ServiceAccount's token is in the log");
+            }
             let is_refused = log.contains("is forbidden: User");
             assert!(!is_refused || self.api_server_restarts, "the operator lacks a right:\n{log}");
             assert!(!log.contains("panicked"), "the operator panicked:\n{log}");
@@ -352,45 +339,6 @@ pub async fn install(control_plane: &ControlPlane) {
     kubectl.run(&["wait", "--for=condition=Established", crds[0], crds[1]]).await.unwrap();
 }
 
-/// Makes the operator's `ServiceAccount` with what it may do, and returns a token that the API server issued for it.
-async fn grant_access(control_plane: &ControlPlane, installation: &Installation) -> String {
-    let access = operator::own_access(installation).unwrap() + &operator::watched_access(installation).unwrap();
-    control_plane.kubectl().apply(&access).await.unwrap();
-    let client = control_plane.client().await.unwrap();
-    // The authorizer learns of a role a moment after it is written; each of them is seen by one of its rules.
-    let reviews = Api::<SubjectAccessReview>::all(client.clone());
-    let watched = installation.watched.first().unwrap_or(&installation.namespace);
-    for (scope, namespace) in [(Scope::Own, &installation.namespace), (Scope::Watched, watched)] {
-        let rule = RULES.iter().find(|rule| rule.scope == scope).unwrap();
-        let attributes = ResourceAttributes {
-            namespace: Some(namespace.clone()),
-            group: Some(rule.api_group.to_owned()),
-            resource: Some(rule.resources[0].to_owned()),
-            name: rule.names.first().map(|&name| name.to_owned()),
-            verb: Some(rule.verbs[0].to_owned()),
-            ..ResourceAttributes::default()
-        };
-        let spec = SubjectAccessReviewSpec {
-            user: Some(installation.username()),
-            resource_attributes: Some(attributes),
-            ..SubjectAccessReviewSpec::default()
-        };
-        let review = SubjectAccessReview { spec, ..SubjectAccessReview::default() };
-        eventually("the operator's rights", || async {
-            let reviewed = reviews.create(&PostParams::default(), &review).await.map_err(|error| error.to_string())?;
-            let status = reviewed.status.unwrap_or_default();
-            if status.allowed { Ok(()) } else { Err(format!("{status:?}")) }
-        })
-        .await;
-    }
-    let accounts = Api::<ServiceAccount>::namespaced(client, &installation.namespace);
-    let request = accounts
-        .create_token_request(&installation.service_account, &PostParams::default(), &TokenRequest::default())
-        .await
-        .unwrap();
-    request.status.unwrap().token
-}
-
 /// A droplet as the simulator completes it.
 pub fn droplet(id: &str, name: &str) -> Value {
     json!({
@@ -402,19 +350,4 @@ pub fn droplet(id: &str, name: &str) -> Value {
         "tags": ["web", "prod"],
         "features": ["monitoring"],
     })
-}
-
-/// Tries until it succeeds, or shows the last failure when patience ends.
-pub async fn eventually<T, E: Debug, F: Future<Output = Result<T, E>>>(
-    what: &str,
-    mut attempt: impl FnMut() -> F,
-) -> T {
-    let start = Instant::now();
-    loop {
-        match attempt().await {
-            Ok(value) => return value,
-            Err(error) if start.elapsed() > PATIENCE => panic!("waited for {what}; still: {error:?}"),
-            Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
-        }
-    }
 }

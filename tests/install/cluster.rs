@@ -1,19 +1,16 @@
 //! A cluster of a test's own, since an installation belongs to all of it.
 
-use std::{
-    fmt::Debug,
-    future::Future,
-    time::{Duration, Instant},
-};
+#[path = "../support/eventually.rs"]
+mod eventually;
 
 use control_plane::{ControlPlane, Options};
+
+pub use eventually::eventually;
 
 /// Where the operator runs.
 pub const NAMESPACE: &str = "arcadia-system";
 /// The operator, as the API server knows it.
 pub const OPERATOR: &str = "system:serviceaccount:arcadia-system:arcadia-operator";
-
-const PATIENCE: Duration = Duration::from_mins(2);
 
 /// A cluster.
 pub struct Cluster {
@@ -85,20 +82,5 @@ impl Cluster {
             Err((pods, self.run(&["get", "events", "-n", namespace, "-o", "jsonpath={.items[*].message}"]).await))
         })
         .await;
-    }
-}
-
-/// Tries until it succeeds, or shows the last failure when patience ends.
-pub async fn eventually<T, E: Debug, F: Future<Output = Result<T, E>>>(
-    what: &str,
-    mut attempt: impl FnMut() -> F,
-) -> T {
-    let start = Instant::now();
-    loop {
-        match attempt().await {
-            Ok(value) => return value,
-            Err(error) if start.elapsed() > PATIENCE => panic!("waited for {what}; still: {error:?}"),
-            Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
-        }
     }
 }

@@ -1,5 +1,6 @@
-//! The commands of the project: tests, demo, generated files. `cargo xtask help` lists them.
+//! The commands of the project: tests, demo, generated files, audit. `cargo xtask help` lists them.
 
+mod audit;
 mod bench;
 mod demo;
 mod error;
@@ -46,6 +47,8 @@ enum Command {
         #[arg(long)]
         check: bool,
     },
+    /// Hold every dependency to `deny.toml`; installs cargo-deny in `target/tools`
+    Audit,
     /// Build the container image as an OCI layout; needs no container engine
     Image {
         /// The folder to write, in place of what is there
@@ -76,6 +79,7 @@ fn run(command: Command) -> Result<(), Error> {
         Command::Demo { once } => demo::run(once),
         Command::Generate { check: false } => generate::write(),
         Command::Generate { check: true } => generate::check(),
+        Command::Audit => audit::run(),
         Command::Image { output } => image::run(&output),
         Command::BenchSystem { benchmark } => bench::run(benchmark),
     }

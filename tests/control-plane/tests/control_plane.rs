@@ -1,5 +1,5 @@
 //! What tests rely on: a real API server with its controllers, kubectl, namespaces and restarts.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test's panic is its verdict")]
+#![cfg(test)]
 
 use std::time::{Duration, Instant};
 

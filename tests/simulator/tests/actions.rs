@@ -1,12 +1,5 @@
 //! Droplets, volumes and what is done to them: in progress first, done later, and refused when it may not be.
-
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a test fails by panicking"
-)]
+#![cfg(test)]
 
 mod common;
 

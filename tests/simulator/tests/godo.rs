@@ -1,6 +1,5 @@
 //! The official client cannot tell the simulator from the API: the Go module in `tests/godo` drives it with godo.
-
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+#![cfg(test)]
 
 use digitalocean_simulator::{Options, RateLimits, Simulator};
 use std::path::Path;

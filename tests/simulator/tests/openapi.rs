@@ -1,13 +1,6 @@
 //! Responses are what the official OpenAPI document says. It is not part of the project: without it this test says so in
 //! one line and passes. `DIGITALOCEAN_OPENAPI` names another place for it.
-
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a test fails by panicking"
-)]
+#![cfg(test)]
 
 mod common;
 

@@ -1,7 +1,6 @@
 //! A small HTTP client that shows everything a test wants to look at: status, headers, body, and how a call failed.
 
 #![allow(dead_code, reason = "each test file uses its part")]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use digitalocean_simulator::{Options, RateLimits, Simulator};
 use http_body_util::{BodyExt as _, Full};

@@ -1,0 +1,101 @@
+//! The operator's own account: what it may do, and the credentials that the API server issues for it.
+
+use std::path::{Path, PathBuf};
+
+use arcadia_operator::manifests::{
+    Installation,
+    operator::{self, RULES, Scope},
+};
+use control_plane::{ControlPlane, Namespace};
+use k8s_openapi::api::{
+    authentication::v1::{TokenRequest, TokenReview, TokenReviewSpec},
+    authorization::v1::{ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec},
+    core::v1::ServiceAccount,
+};
+use kube::{Api, Client, api::PostParams};
+use serde_json::{Value, json};
+
+use super::eventually;
+
+/// What the API server tells tokens of one account apart by, in the user of each request.
+const CREDENTIAL: &str = "authentication.kubernetes.io/credential-id";
+
+/// A configuration with one token of the account and no other right.
+#[derive(Clone)]
+pub struct Credential {
+    pub kubeconfig: PathBuf,
+    pub token: String,
+    /// What the audit log tells it from other tokens by.
+    pub id: String,
+}
+
+impl Credential {
+    /// A new one, in this file.
+    pub async fn issue(namespace: &Namespace, installation: &Installation, kubeconfig: &Path) -> Self {
+        let client = namespace.client().await.unwrap();
+        let token = token(client.clone(), installation).await;
+        let mut config: Value =
+            serde_json::from_str(&std::fs::read_to_string(namespace.kubeconfig()).unwrap()).unwrap();
+        for user in config["users"].as_array_mut().unwrap() {
+            user["user"] = json!({ "token": token });
+        }
+        for context in config["contexts"].as_array_mut().unwrap() {
+            context["context"]["namespace"] = json!(installation.namespace);
+        }
+        std::fs::write(kubeconfig, config.to_string()).unwrap();
+        Self { kubeconfig: kubeconfig.to_owned(), id: id(client, &token).await, token }
+    }
+
+    /// Whether this entry of the audit log is of a request that was made with it.
+    pub fn made(&self, request: &Value) -> bool {
+        request["user"]["extra"][CREDENTIAL][0] == *self.id
+    }
+}
+
+async fn token(client: Client, installation: &Installation) -> String {
+    let accounts = Api::<ServiceAccount>::namespaced(client, &installation.namespace);
+    let request = accounts
+        .create_token_request(&installation.service_account, &PostParams::default(), &TokenRequest::default())
+        .await
+        .unwrap();
+    request.status.unwrap().token
+}
+
+async fn id(client: Client, token: &str) -> String {
+    let spec = TokenReviewSpec { token: Some(token.to_owned()), ..TokenReviewSpec::default() };
+    let review = TokenReview { spec, ..TokenReview::default() };
+    let reviewed = Api::<TokenReview>::all(client).create(&PostParams::default(), &review).await.unwrap();
+    reviewed.status.unwrap().user.unwrap().extra.unwrap()[CREDENTIAL].concat()
+}
+
+/// Makes the account with what it may do, and waits until it may.
+pub async fn grant_access(control_plane: &ControlPlane, installation: &Installation) {
+    let access = operator::own_access(installation).unwrap() + &operator::watched_access(installation).unwrap();
+    control_plane.kubectl().apply(&access).await.unwrap();
+    // The authorizer learns of a role a moment after it is written; each of them is seen by one of its rules.
+    let reviews = Api::<SubjectAccessReview>::all(control_plane.client().await.unwrap());
+    let watched = installation.watched.first().unwrap_or(&installation.namespace);
+    for (scope, namespace) in [(Scope::Own, &installation.namespace), (Scope::Watched, watched)] {
+        let rule = RULES.iter().find(|rule| rule.scope == scope).unwrap();
+        let attributes = ResourceAttributes {
+            namespace: Some(namespace.clone()),
+            group: Some(rule.api_group.to_owned()),
+            resource: Some(rule.resources[0].to_owned()),
+            name: rule.names.first().map(|&name| name.to_owned()),
+            verb: Some(rule.verbs[0].to_owned()),
+            ..ResourceAttributes::default()
+        };
+        let spec = SubjectAccessReviewSpec {
+            user: Some(installation.username()),
+            resource_attributes: Some(attributes),
+            ..SubjectAccessReviewSpec::default()
+        };
+        let review = SubjectAccessReview { spec, ..SubjectAccessReview::default() };
+        eventually("the operator's rights", || async {
+            let reviewed = reviews.create(&PostParams::default(), &review).await.map_err(|error| error.to_string())?;
+            let status = reviewed.status.unwrap_or_default();
+            if status.allowed { Ok(()) } else { Err(format!("{status:?}")) }
+        })
+        .await;
+    }
+}
