@@ -70,6 +70,7 @@ fn special(cloud: &mut Cloud, call: &Call, segments: &[&str]) -> Option<Result<R
         }
 
         ("POST", ["reserved_ips"]) => reserved_ips::create(cloud, call),
+        ("DELETE", ["reserved_ips", ip]) => reserved_ips::delete(cloud, ip),
         ("POST", ["reserved_ipv6"]) => reserved_ips::create_v6(cloud, call),
         ("POST", ["reserved_ips", ip, "actions"]) => reserved_ips::start(cloud, "reserved_ips", ip, call),
         ("POST", ["reserved_ipv6", ip, "actions"]) => reserved_ips::start(cloud, "reserved_ipv6", ip, call),

@@ -1,6 +1,7 @@
 //! Droplets: what one looks like in full, and how it comes and goes.
 
 use crate::cloud::{Cloud, now};
+use crate::droplet_actions::check_free;
 use crate::reply::{Refusal, Reply};
 use crate::request::Call;
 use crate::store::text_of;
@@ -263,9 +264,7 @@ pub(crate) fn delete(cloud: &mut Cloud, id: &str) -> Result<Reply, Refusal> {
     if !cloud.store.contains("droplets", id) {
         return Err(Refusal::not_found());
     }
-    if cloud.is_busy("droplets", id) {
-        return Err(crate::droplet_actions::pending_event());
-    }
+    check_free(cloud, id)?;
     cloud.remove("droplets", id);
     Ok(Reply::nothing())
 }

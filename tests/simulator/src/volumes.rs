@@ -3,6 +3,7 @@
 use crate::actions::{self, Resource};
 use crate::catalogue;
 use crate::cloud::Cloud;
+use crate::droplet_actions::check_free;
 use crate::reply::{Refusal, Reply};
 use crate::request::Call;
 use crate::store::{set, text_of};
@@ -82,6 +83,7 @@ pub(crate) fn start(cloud: &mut Cloud, id: &str, call: &Call) -> Result<Reply, R
             let droplet = call.body.get("droplet_id").map(text_of).unwrap_or_default();
             check_attachment(cloud, &volume, &droplet, on)?;
             let kind = if on { "attach_volume" } else { "detach_volume" };
+            let resource = resource.at(&droplet);
             actions::start(cloud, call, &resource, kind, move |cloud| set_attached(cloud, &volume_id, &droplet, on))
         }
         "resize" => {
@@ -103,20 +105,16 @@ pub(crate) fn start(cloud: &mut Cloud, id: &str, call: &Call) -> Result<Reply, R
 fn check_attachment(cloud: &Cloud, volume: &Value, droplet_id: &str, on: bool) -> Result<(), Refusal> {
     let droplet = cloud.store.get("droplets", droplet_id).ok_or_else(Refusal::not_found)?;
     let attached = droplets_of(volume);
-    let here = attached.iter().any(|it| it == droplet_id);
-    if !on && !here {
-        return Err(Refusal::unprocessable("volume is not attached to this Droplet"));
-    }
-    if on && here {
-        return Err(Refusal::unprocessable("volume is already attached to this Droplet"));
+    if !on && !attached.iter().any(|it| it == droplet_id) {
+        return Err(Refusal::unprocessable("Attachment not found"));
     }
     if on && !attached.is_empty() {
-        return Err(Refusal::unprocessable("volume is already attached to another Droplet"));
+        return Err(Refusal::unprocessable("This volume is already attached"));
     }
     if on && droplet.pointer("/region/slug") != volume.pointer("/region/slug") {
         return Err(Refusal::unprocessable("volume and Droplet must be in the same region"));
     }
-    Ok(())
+    check_free(cloud, droplet_id)
 }
 
 fn droplets_of(volume: &Value) -> Vec<String> {

@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 use std::time::Duration;
 
 const WEB: &str = "/v2/droplets/3164444";
+const SCRATCH: &str = "/v2/volumes/3d80cb72-342b-4aaa-b92e-4e4abb24a933";
 
 async fn act(client: &Client, at: &str, action: Value) -> Answer {
     client.post(&format!("{at}/actions"), action).await
@@ -89,6 +90,27 @@ async fn only_one_action_at_a_time() {
     assert_eq!(client.finish(&first).await, "completed");
     let off = droplet(&client).await;
     assert_eq!((&off["locked"], &off["status"]), (&json!(false), &json!("off")));
+}
+
+#[tokio::test]
+async fn a_droplet_that_a_volume_is_brought_to_does_nothing_else() {
+    let (_simulator, client) = start(Options { action_seconds: 0.3, ..demo() }).await;
+    let pending = "Droplet already has a pending event.";
+    let attach = json!({"type": "attach", "droplet_id": 3_164_444});
+    let first = act(&client, SCRATCH, attach.clone()).await;
+    assert_eq!(droplet(&client).await["locked"], true);
+    assert_eq!(refused(&client, WEB, json!({"type": "power_off"})).await, pending);
+    assert_eq!(client.delete(WEB).await.json()["message"], pending);
+    assert_eq!(client.delete(SCRATCH).await.status, 409);
+    let body = json!({"name": "other", "region": "nyc3", "size_gigabytes": 1});
+    let other = client.post("/v2/volumes", body).await.json()["volume"]["id"].as_str().unwrap().to_owned();
+    assert_eq!(refused(&client, &format!("/v2/volumes/{other}"), attach.clone()).await, pending);
+    assert_eq!(client.finish(&first).await, "completed");
+    assert_eq!(droplet(&client).await["locked"], false);
+    assert_eq!(refused(&client, SCRATCH, attach).await, "This volume is already attached");
+    let off = act(&client, WEB, json!({"type": "power_off"})).await;
+    assert_eq!(refused(&client, SCRATCH, json!({"type": "detach", "droplet_id": 3_164_444})).await, pending);
+    client.finish(&off).await;
 }
 
 #[tokio::test]
@@ -200,7 +222,7 @@ async fn deleting_by_tag_takes_all_of_them_and_lets_go_of_their_volumes() {
 #[tokio::test]
 async fn volumes_attach_detach_grow_and_are_not_deleted_while_attached() {
     let (_simulator, client) = start(demo()).await;
-    let at = "/v2/volumes/3d80cb72-342b-4aaa-b92e-4e4abb24a933";
+    let at = SCRATCH;
     done(&client, at, json!({"type": "attach", "droplet_id": 3_164_444})).await;
     assert_eq!(client.delete(at).await.status, 409);
     assert_eq!(droplet(&client).await["volume_ids"], json!(["3d80cb72-342b-4aaa-b92e-4e4abb24a933"]));
