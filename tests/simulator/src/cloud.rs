@@ -4,7 +4,7 @@
 
 use crate::kinds::{self, Id, Kind};
 use crate::store::{Store, set, text_of};
-use crate::{catalogue, clusters, domains, droplets, tags, templates};
+use crate::{catalogue, clusters, domains, droplets, snapshots, tags, templates};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::{Duration, Instant};
@@ -92,8 +92,10 @@ impl Cloud {
             kind.id_of(&document).ok_or_else(|| format!("a document of {collection} has a {:?}", kind.id_field))?;
         self.store.put(&collection, &id, &document);
         tags::note(self, &document);
-        if kind.collection == "domains" {
-            domains::add_default_records(self, &id, &document);
+        match kind.collection {
+            "domains" => domains::add_default_records(self, &id, &document),
+            "snapshots" => snapshots::add_image(self, &document),
+            _ => {}
         }
         Ok(document)
     }

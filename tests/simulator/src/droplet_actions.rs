@@ -91,8 +91,13 @@ fn change(cloud: &Cloud, droplet: &Value, kind: &str, call: &Call) -> Result<Cha
             set("name", Value::from(name))
         }
         "rebuild" | "restore" => {
-            let image = call.body.get("image").map(text_of).and_then(|it| droplets::image(cloud, &it));
-            set("image", image.ok_or_else(|| Refusal::unprocessable("Image could not be found."))?)
+            let id = call.body.get("image").map(text_of).unwrap_or_default();
+            let image = droplets::image(cloud, &id);
+            let image = image.ok_or_else(|| Refusal::unprocessable("Image could not be found."))?;
+            if kind == "restore" && !snapshots::belongs_to(cloud, droplet, &id) {
+                return Err(Refusal::unprocessable("The image is not a backup or snapshot of this Droplet."));
+            }
+            set("image", image)
         }
         "enable_ipv6" if has("ipv6") => return Err(Refusal::unprocessable("IPv6 is already enabled on this Droplet.")),
         "enable_backups" if has("backups") => {

@@ -156,6 +156,26 @@ async fn a_snapshot_is_found_by_its_name_and_can_be_restored_and_deleted() {
 }
 
 #[tokio::test]
+async fn a_droplet_is_restored_from_its_own_images_only() {
+    let (simulator, client) = start(demo()).await;
+    let control = simulator.control();
+    for (id, of) in [("7001", "3164444"), ("7002", "3164445")] {
+        control.put("snapshots", json!({"id": id, "name": format!("of-{of}"), "resource_id": of})).await.unwrap();
+    }
+    control.put("images", json!({"id": 7003, "name": "nightly", "type": "backup"})).await.unwrap();
+    control.change("droplets", "3164444", json!({"backup_ids": [7003]})).await.unwrap();
+    let backups = client.get(&format!("{WEB}/backups")).await.json();
+    assert_eq!((&backups["backups"][0]["id"], &backups["backups"][0]["type"]), (&json!(7003), &json!("backup")));
+    for (image, name) in [(7003, "nightly"), (7001, "of-3164444")] {
+        done(&client, WEB, json!({"type": "restore", "image": image})).await;
+        assert_eq!(droplet(&client).await["image"]["name"], name);
+    }
+    for other in [json!(7002), json!(155_133_621), json!("ubuntu-24-04-x64"), Value::Null] {
+        refused(&client, WEB, json!({"type": "restore", "image": other})).await;
+    }
+}
+
+#[tokio::test]
 async fn features_names_and_images_change_as_asked() {
     let (_simulator, client) = start(demo()).await;
     done(&client, WEB, json!({"type": "enable_ipv6"})).await;
@@ -200,12 +220,19 @@ async fn requests_that_make_no_sense_are_refused_with_a_reason() {
         ("size", json!("huge")),
         ("image", json!("dos-6")),
         ("volumes", json!(["x"])),
+        ("volumes", json!(["506f78a4-e098-11e5-ad9f-000f53306ae1"])),
+        ("ssh_keys", json!([1, "3b:16:e4"])),
+        ("vpc_uuid", json!("5a4981aa-9653-4bd1-bef5-d6bff52042e4")),
+        ("tags", json!(["no spaces"])),
+        ("user_data", json!("x".repeat(65_537))),
     ] {
         let mut body = whole.clone();
         body[field] = value;
         let answer = client.post("/v2/droplets", body).await;
         assert_eq!((answer.status.as_u16(), &answer.json()["id"]), (422, &json!("unprocessable_entity")), "{field}");
     }
+    assert_eq!(client.get("/v2/droplets").await.json()["meta"]["total"], 3, "nothing came of it");
+    assert_eq!(client.get("/v2/actions").await.json()["meta"]["total"], 0);
     assert_eq!(client.call("PUT", "/v2/droplets", Some(&whole)).await.status, 405);
     assert_eq!(act(&client, "/v2/droplets/1", json!({"type": "reboot"})).await.status, 404);
 }
@@ -217,6 +244,54 @@ async fn deleting_by_tag_takes_all_of_them_and_lets_go_of_their_volumes() {
     assert_eq!(client.get("/v2/droplets").await.json()["meta"]["total"], 0);
     let volume = client.get("/v2/volumes/506f78a4-e098-11e5-ad9f-000f53306ae1").await.json();
     assert_eq!(volume["volume"]["droplet_ids"], json!([]));
+}
+
+#[tokio::test]
+async fn a_droplet_takes_the_volumes_with_it_that_it_was_created_with() {
+    let (_simulator, client) = start(demo()).await;
+    let id = SCRATCH.rsplit('/').next().unwrap();
+    let body =
+        json!({"name": "a", "region": "nyc3", "size": "s-1vcpu-1gb", "image": "ubuntu-24-04-x64", "volumes": [id]});
+    let created = client.post("/v2/droplets", body).await;
+    assert_eq!(created.json()["droplet"]["volume_ids"], json!([]), "not before it is active");
+    client.finish(&created).await;
+    let droplet = created.json()["droplet"]["id"].clone();
+    assert_eq!(client.get(SCRATCH).await.json()["volume"]["droplet_ids"], json!([droplet]));
+    assert_eq!(client.delete(&format!("/v2/droplets/{droplet}")).await.status, 204);
+    assert_eq!(client.get(SCRATCH).await.json()["volume"]["droplet_ids"], json!([]), "the volume itself stays");
+}
+
+#[tokio::test]
+async fn a_volume_has_its_name_for_itself_in_its_region() {
+    let (_simulator, client) = start(demo()).await;
+    let body =
+        |name: &str, region: &str| json!({"name": name, "region": region, "size_gigabytes": 10, "tags": ["saga-1"]});
+    let created = client.post("/v2/volumes", body("data", "nyc3")).await;
+    assert_eq!(created.status, 201);
+    let volume = created.json()["volume"].clone();
+    assert_eq!((&volume["droplet_ids"], &volume["tags"]), (&json!([]), &json!(["saga-1"])));
+    let taken = client.post("/v2/volumes", body("data", "nyc3")).await;
+    assert_eq!((taken.status.as_u16(), &taken.json()["id"]), (409, &json!("conflict")));
+    assert_eq!(client.post("/v2/volumes", body("data", "fra1")).await.status, 201);
+    let total = async |query: &str| client.get(&format!("/v2/volumes?{query}")).await.json()["meta"]["total"].clone();
+    for (query, count) in
+        [("name=data&region=nyc3", 1), ("name=data", 2), ("name=data&region=lon1", 0), ("region=nyc3", 3)]
+    {
+        assert_eq!(total(query).await, count, "{query}");
+    }
+    for (field, value) in [
+        ("name", json!("Data")),
+        ("name", json!("9-lives")),
+        ("name", json!("")),
+        ("region", json!("moon1")),
+        ("size_gigabytes", json!(0)),
+        ("size_gigabytes", json!(16_385)),
+        ("tags", json!(["no spaces"])),
+    ] {
+        let mut body = body("more", "nyc3");
+        body[field] = value.clone();
+        assert_eq!(client.post("/v2/volumes", body).await.status, 422, "{field}: {value}");
+    }
 }
 
 #[tokio::test]
@@ -234,7 +309,12 @@ async fn volumes_attach_detach_grow_and_are_not_deleted_while_attached() {
     refused(&client, at, json!({"type": "attach", "droplet_id": 3_164_447})).await;
     let volume = client.get(at).await.json()["volume"].clone();
     assert_eq!((&volume["size_gigabytes"], &volume["droplet_ids"]), (&json!(60), &json!([])));
+    let actions = client.get(&format!("{at}/actions")).await.json();
+    let types: Vec<&str> = actions["actions"].as_array().unwrap().iter().filter_map(|it| it["type"].as_str()).collect();
+    assert_eq!(types, ["detach_volume", "resize", "attach_volume"]);
     assert_eq!(client.delete(at).await.status, 204);
+    assert_eq!(client.delete(at).await.status, 404);
+    assert_eq!(client.get("/v2/actions").await.json()["meta"]["total"], 3, "what was done is remembered");
 }
 
 #[tokio::test]
