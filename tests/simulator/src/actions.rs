@@ -3,7 +3,7 @@
 use crate::cloud::{Cloud, now};
 use crate::pages::{self, Condition};
 use crate::reply::Reply;
-use crate::request::Call;
+use crate::request::{Call, Ending};
 use crate::store::{set, text_of};
 use axum::http::StatusCode;
 use serde_json::{Value, json};
@@ -80,16 +80,17 @@ pub(crate) fn start(
     let id = id.to_string();
     cloud.store.put("actions", &id, &action);
     cloud.owners.insert(id.clone(), format!("{}/{}", resource.collection, resource.id));
-    let (busy, fails) = (resource.busy(), call.distortion.fail_action);
+    let (busy, ending) = (resource.busy(), call.distortion.ending);
     set_busy(cloud, &busy, true);
     cloud.later(move |cloud| {
         set_busy(cloud, &busy, false);
-        if !fails {
+        if ending == Ending::Done {
             finish(cloud);
         }
         cloud.store.edit("actions", &id, |action| {
             if let Some(fields) = action.as_object_mut() {
-                fields.insert("status".to_owned(), Value::from(if fails { "errored" } else { "completed" }));
+                let status = if ending == Ending::Failed { "errored" } else { "completed" };
+                fields.insert("status".to_owned(), Value::from(status));
                 fields.insert("completed_at".to_owned(), Value::from(now()));
             }
         });
