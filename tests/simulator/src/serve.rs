@@ -89,7 +89,7 @@ pub(crate) async fn serve(
     let incoming = Incoming { method: parts.method.as_str(), path: &path, query: &query, action };
     let plan = Plan::of(shared.faults().meet(&incoming));
     if let Some(effect) = plan.instead {
-        tokio::time::sleep(plan.latency).await;
+        pause(plan.latency).await;
         return instead(effect, &bell, &request_id, &standing).await;
     }
     let origin = origin(&parts.headers);
@@ -100,7 +100,7 @@ pub(crate) async fn serve(
     });
     let reply = reply.unwrap_or_else(|refusal| refusal.into_reply(&request_id));
     // Late, but carried out: a caller that has given up by now cannot know.
-    tokio::time::sleep(plan.latency).await;
+    pause(plan.latency).await;
     if plan.reset_after || (plan.truncate && reply.body.is_none()) {
         return reset(&bell).await;
     }
@@ -181,6 +181,13 @@ async fn instead(effect: Effect, bell: &Bell, request_id: &str, standing: &Stand
         }
         // The others don't replace the answer.
         _ => reset(bell).await,
+    }
+}
+
+/// Even a sleep of no length lasts until the timer's next tick, a millisecond that no call should cost.
+async fn pause(latency: Duration) {
+    if !latency.is_zero() {
+        tokio::time::sleep(latency).await;
     }
 }
 
