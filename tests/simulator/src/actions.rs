@@ -1,7 +1,7 @@
 //! Actions: in progress for a while, then completed, and only then does the resource show what was done.
 
 use crate::cloud::{Cloud, now};
-use crate::pages::{self, Condition};
+use crate::pages;
 use crate::reply::Reply;
 use crate::request::{Call, Ending};
 use crate::store::{set, text_of};
@@ -79,7 +79,7 @@ pub(crate) fn start(
     });
     let id = id.to_string();
     cloud.store.put("actions", &id, &action);
-    cloud.owners.insert(id.clone(), format!("{}/{}", resource.collection, resource.id));
+    cloud.actions.entry(format!("{}/{}", resource.collection, resource.id)).or_default().push(id.clone());
     let (busy, ending) = (resource.busy(), call.distortion.ending);
     set_busy(cloud, &busy, true);
     cloud.later(move |cloud| {
@@ -120,14 +120,15 @@ pub(crate) fn started(status: StatusCode, action: &Value) -> Reply {
 
 /// `GET /v2/{collection}/{id}/actions`
 pub(crate) fn list_of(cloud: &Cloud, collection: &str, id: &str, call: &Call) -> Reply {
-    let owner = format!("{collection}/{id}");
-    let of_resource: Condition<'_> = Box::new(move |row| cloud.owners.get(&row.id) == Some(&owner));
-    pages::listed(cloud, "actions", "actions", true, call, vec![of_resource])
+    let actions = cloud.actions.get(&format!("{collection}/{id}")).into_iter().flatten();
+    let newest_first = actions.rev().filter_map(|id| cloud.store.row("actions", id));
+    pages::of_rows(cloud, "actions", call, newest_first)
 }
 
 /// `GET /v2/{collection}/{id}/actions/{action}`
 pub(crate) fn get_of(cloud: &Cloud, collection: &str, id: &str, action: &str) -> Option<Reply> {
-    let owned = cloud.owners.get(action).is_some_and(|owner| *owner == format!("{collection}/{id}"));
+    let actions = cloud.actions.get(&format!("{collection}/{id}"));
+    let owned = actions.is_some_and(|actions| actions.iter().any(|it| it == action));
     let action = cloud.store.text("actions", action).filter(|_| owned)?;
     Some(Reply::text(StatusCode::OK, format!("{{\"action\":{action}}}")))
 }

@@ -17,8 +17,8 @@ pub(crate) struct Cloud {
     due: BTreeMap<(Instant, u64), Finish>,
     /// Resources with an action in progress, as `droplets/3164444`.
     busy: HashSet<String>,
-    /// Which resource an action belongs to, as `droplets/3164444`.
-    pub(crate) owners: HashMap<String, String>,
+    /// The ids of a resource's actions, oldest first, by the resource as `droplets/3164444`.
+    pub(crate) actions: HashMap<String, Vec<String>>,
     next_id: u64,
 }
 
@@ -33,7 +33,7 @@ impl Cloud {
             action_time,
             due: BTreeMap::new(),
             busy: HashSet::new(),
-            owners: HashMap::new(),
+            actions: HashMap::new(),
             next_id: 540_000_000,
         };
         for image in catalogue::images() {

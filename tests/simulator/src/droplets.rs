@@ -4,7 +4,7 @@ use crate::cloud::{Cloud, now};
 use crate::droplet_actions::check_free;
 use crate::reply::{Refusal, Reply};
 use crate::request::Call;
-use crate::store::text_of;
+use crate::store::{Row, text_of};
 use crate::{actions, catalogue, kinds, snapshots, tags};
 use axum::http::StatusCode;
 use serde_json::{Map, Value, json};
@@ -319,21 +319,21 @@ pub(crate) fn delete_tagged(cloud: &mut Cloud, call: &Call) -> Result<Reply, Ref
 /// Lets go of the volumes and addresses of a droplet that is gone.
 pub(crate) fn detach_everything(cloud: &mut Cloud, id: &str) {
     cloud.set_busy("droplets", id, false);
-    for volume in cloud.store.all("volumes") {
-        let attached =
-            volume.get("droplet_ids").and_then(Value::as_array).is_some_and(|it| it.iter().any(|it| text_of(it) == id));
-        if let Some(volume) = volume.get("id").and_then(Value::as_str).filter(|_| attached) {
-            crate::volumes::set_attached(cloud, volume, id, false);
-        }
+    for volume in attached(cloud, "volumes", id) {
+        crate::volumes::set_attached(cloud, &volume, id, false);
     }
     for collection in ["reserved_ips", "reserved_ipv6"] {
-        for address in cloud.store.all(collection) {
-            let here = address.pointer("/droplet/id").is_some_and(|it| text_of(it) == id);
-            if let Some(ip) = address.get("ip").and_then(Value::as_str).filter(|_| here) {
-                crate::reserved_ips::set_droplet(cloud, collection, ip, Value::Null);
-            }
+        for ip in attached(cloud, collection, id) {
+            crate::reserved_ips::set_droplet(cloud, collection, &ip, Value::Null);
         }
     }
+}
+
+/// The ids of a collection's resources that are attached to a droplet, or lead to it.
+fn attached(cloud: &Cloud, collection: &str, droplet: &str) -> Vec<String> {
+    let rows = cloud.store.collection(collection).map(crate::store::Collection::rows).unwrap_or_default();
+    let here = |row: &&Row| row.facts.droplets.iter().any(|it| it == droplet);
+    rows.iter().filter(here).map(|row| row.id.clone()).collect()
 }
 
 /// `GET /v2/droplets/{id}/snapshots`
