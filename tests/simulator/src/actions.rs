@@ -1,10 +1,10 @@
 //! Actions: in progress for a while, then completed, and only then does the resource show what was done.
 
 use crate::cloud::{Cloud, now};
-use crate::pages::{self, Condition};
+use crate::pages;
 use crate::reply::Reply;
-use crate::request::Call;
-use crate::store::text_of;
+use crate::request::{Call, Ending};
+use crate::store::{set, text_of};
 use axum::http::StatusCode;
 use serde_json::{Value, json};
 
@@ -13,6 +13,8 @@ pub(crate) struct Resource {
     pub(crate) collection: &'static str,
     pub(crate) id: String,
     pub(crate) region: Value,
+    /// The droplet that something is brought to or taken from: it is busy for as long.
+    droplet: Option<String>,
 }
 
 impl Resource {
@@ -23,7 +25,16 @@ impl Resource {
             Some(region) => region.clone(),
             None => crate::catalogue::region(document.get("region_slug").and_then(Value::as_str).unwrap_or("nyc3")),
         };
-        Self { collection, id: id.to_owned(), region }
+        Self { collection, id: id.to_owned(), region, droplet: None }
+    }
+
+    pub(crate) fn at(self, droplet: &str) -> Self {
+        Self { droplet: Some(droplet.to_owned()), ..self }
+    }
+
+    fn busy(&self) -> Vec<(&'static str, String)> {
+        let droplet = self.droplet.iter().map(|id| ("droplets", id.clone()));
+        droplet.chain([(self.collection, self.id.clone())]).collect()
     }
 
     /// What an action says it was done to: its `resource_type` and `resource_id`.
@@ -51,7 +62,7 @@ fn low_bits(address: std::net::Ipv6Addr) -> u32 {
     u32::from_be_bytes([a, b, c, d])
 }
 
-/// Starts an action: the resource is busy (droplets also locked) until it ends, and `finish` happens then.
+/// Starts an action: the resource is busy, and locked where it can tell, until it ends, and `finish` happens then.
 pub(crate) fn start(
     cloud: &mut Cloud,
     call: &Call,
@@ -68,17 +79,18 @@ pub(crate) fn start(
     });
     let id = id.to_string();
     cloud.store.put("actions", &id, &action);
-    let (collection, resource_id, fails) = (resource.collection, resource.id.clone(), call.distortion.fail_action);
-    cloud.owners.insert(id.clone(), format!("{collection}/{resource_id}"));
-    set_busy(cloud, collection, &resource_id, true);
+    cloud.actions.entry(format!("{}/{}", resource.collection, resource.id)).or_default().push(id.clone());
+    let (busy, ending) = (resource.busy(), call.distortion.ending);
+    set_busy(cloud, &busy, true);
     cloud.later(move |cloud| {
-        set_busy(cloud, collection, &resource_id, false);
-        if !fails {
+        set_busy(cloud, &busy, false);
+        if ending == Ending::Done {
             finish(cloud);
         }
         cloud.store.edit("actions", &id, |action| {
             if let Some(fields) = action.as_object_mut() {
-                fields.insert("status".to_owned(), Value::from(if fails { "errored" } else { "completed" }));
+                let status = if ending == Ending::Failed { "errored" } else { "completed" };
+                fields.insert("status".to_owned(), Value::from(status));
                 fields.insert("completed_at".to_owned(), Value::from(now()));
             }
         });
@@ -86,14 +98,12 @@ pub(crate) fn start(
     action
 }
 
-fn set_busy(cloud: &mut Cloud, collection: &str, id: &str, busy: bool) {
-    cloud.set_busy(collection, id, busy);
-    if collection == "droplets" {
-        cloud.store.edit(collection, id, |droplet| {
-            if let Some(locked) = droplet.get_mut("locked") {
-                *locked = Value::from(busy);
-            }
-        });
+fn set_busy(cloud: &mut Cloud, resources: &[(&'static str, String)], busy: bool) {
+    for (collection, id) in resources {
+        cloud.set_busy(collection, id, busy);
+        if ["droplets", "reserved_ips"].contains(collection) {
+            cloud.store.edit(collection, id, |document| set(document, "locked", Value::from(busy)));
+        }
     }
 }
 
@@ -110,14 +120,15 @@ pub(crate) fn started(status: StatusCode, action: &Value) -> Reply {
 
 /// `GET /v2/{collection}/{id}/actions`
 pub(crate) fn list_of(cloud: &Cloud, collection: &str, id: &str, call: &Call) -> Reply {
-    let owner = format!("{collection}/{id}");
-    let of_resource: Condition<'_> = Box::new(move |row| cloud.owners.get(&row.id) == Some(&owner));
-    pages::listed(cloud, "actions", "actions", true, call, vec![of_resource])
+    let actions = cloud.actions.get(&format!("{collection}/{id}")).into_iter().flatten();
+    let newest_first = actions.rev().filter_map(|id| cloud.store.row("actions", id));
+    pages::of_rows(cloud, "actions", call, newest_first)
 }
 
 /// `GET /v2/{collection}/{id}/actions/{action}`
 pub(crate) fn get_of(cloud: &Cloud, collection: &str, id: &str, action: &str) -> Option<Reply> {
-    let owned = cloud.owners.get(action).is_some_and(|owner| *owner == format!("{collection}/{id}"));
+    let actions = cloud.actions.get(&format!("{collection}/{id}"));
+    let owned = actions.is_some_and(|actions| actions.iter().any(|it| it == action));
     let action = cloud.store.text("actions", action).filter(|_| owned)?;
     Some(Reply::text(StatusCode::OK, format!("{{\"action\":{action}}}")))
 }

@@ -5,8 +5,8 @@ use crate::kinds::{self, Kind};
 use crate::reply::{Refusal, Reply};
 use crate::request::Call;
 use crate::{
-    actions, catalogue, clusters, databases, droplet_actions, droplets, memberships, pages, reserved_ips, snapshots,
-    tags, volumes,
+    actions, catalogue, clusters, databases, domains, droplet_actions, droplets, memberships, pages, reserved_ips,
+    snapshots, tags, volumes,
 };
 use axum::http::{Method, StatusCode};
 use serde_json::{Map, Value, json};
@@ -70,6 +70,7 @@ fn special(cloud: &mut Cloud, call: &Call, segments: &[&str]) -> Option<Result<R
         }
 
         ("POST", ["reserved_ips"]) => reserved_ips::create(cloud, call),
+        ("DELETE", ["reserved_ips", ip]) => reserved_ips::delete(cloud, ip),
         ("POST", ["reserved_ipv6"]) => reserved_ips::create_v6(cloud, call),
         ("POST", ["reserved_ips", ip, "actions"]) => reserved_ips::start(cloud, "reserved_ips", ip, call),
         ("POST", ["reserved_ipv6", ip, "actions"]) => reserved_ips::start(cloud, "reserved_ipv6", ip, call),
@@ -144,7 +145,7 @@ fn create(cloud: &mut Cloud, kind: &Kind, collection: &str, call: &Call) -> Resu
     {
         return Err(Refusal::unprocessable(format!("{id} already exists")));
     }
-    adapt(kind, &mut fields);
+    adapt(kind, &mut fields, None)?;
     let document = cloud.put(collection, Value::Object(fields)).map_err(Refusal::unprocessable)?;
     let id = kind.id_of(&document).unwrap_or_default();
     begin(cloud, kind, collection, &id);
@@ -176,8 +177,8 @@ fn begin(cloud: &mut Cloud, kind: &Kind, collection: &str, id: &str) {
     });
 }
 
-/// Where a request's field is not the document's.
-fn adapt(kind: &Kind, fields: &mut Map<String, Value>) {
+/// Where a request's field is not the document's; `old` is the document that it changes.
+fn adapt(kind: &Kind, fields: &mut Map<String, Value>, old: Option<&Map<String, Value>>) -> Result<(), Refusal> {
     let mut rename = |from: &str, to: &str| {
         if let Some(value) = fields.remove(from) {
             fields.insert(to.to_owned(), value);
@@ -199,8 +200,10 @@ fn adapt(kind: &Kind, fields: &mut Map<String, Value>) {
                 fields.remove(secret);
             }
         }
+        "domains/{}/records" => domains::adapt_record(fields, old)?,
         _ => {}
     }
+    Ok(())
 }
 
 /// What a PUT of the whole leaves as it is.
@@ -217,16 +220,16 @@ fn update(
     let Value::Object(changes) = &call.body else {
         return Err(Refusal::bad_request("error parsing request body"));
     };
-    let mut changes = changes.clone();
-    changes.remove(kind.id_field);
-    adapt(kind, &mut changes);
     let Some(Value::Object(old)) = cloud.store.get(collection, id) else { return Err(Refusal::not_found()) };
+    let mut changes: Map<String, Value> = changes.clone().into_iter().filter(|(_, value)| !value.is_null()).collect();
+    changes.remove(kind.id_field);
+    adapt(kind, &mut changes, Some(&old))?;
     let mut fields =
         if whole { old.into_iter().filter(|(field, _)| KEPT.contains(&field.as_str())).collect() } else { old };
     if fields.contains_key("updated_at") {
         fields.insert("updated_at".to_owned(), Value::from(now()));
     }
-    fields.extend(changes.into_iter().filter(|(_, value)| !value.is_null()));
+    fields.extend(changes);
     let document = cloud.put(collection, Value::Object(fields)).map_err(Refusal::unprocessable)?;
     Ok(Reply::json(status(kind.updated), &enveloped(kind, &document)))
 }
@@ -277,10 +280,9 @@ fn account() -> Reply {
 }
 
 fn part_of_droplet(cloud: &Cloud, id: &str, part: &str, call: &Call) -> Result<Reply, Refusal> {
-    if !cloud.store.contains("droplets", id) {
-        return Err(Refusal::not_found());
-    }
+    let droplet = cloud.store.get("droplets", id).ok_or_else(Refusal::not_found)?;
     let documents = match part {
+        "backups" => snapshots::backups_of(cloud, &droplet),
         "firewalls" => cloud
             .store
             .all("firewalls")

@@ -4,7 +4,7 @@
 
 use crate::kinds::{self, Id, Kind};
 use crate::store::{Store, set, text_of};
-use crate::{catalogue, clusters, domains, droplets, tags, templates};
+use crate::{catalogue, clusters, domains, droplets, snapshots, tags, templates};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::{Duration, Instant};
@@ -17,8 +17,8 @@ pub(crate) struct Cloud {
     due: BTreeMap<(Instant, u64), Finish>,
     /// Resources with an action in progress, as `droplets/3164444`.
     busy: HashSet<String>,
-    /// Which resource an action belongs to, as `droplets/3164444`.
-    pub(crate) owners: HashMap<String, String>,
+    /// The ids of a resource's actions, oldest first, by the resource as `droplets/3164444`.
+    pub(crate) actions: HashMap<String, Vec<String>>,
     next_id: u64,
 }
 
@@ -33,7 +33,7 @@ impl Cloud {
             action_time,
             due: BTreeMap::new(),
             busy: HashSet::new(),
-            owners: HashMap::new(),
+            actions: HashMap::new(),
             next_id: 540_000_000,
         };
         for image in catalogue::images() {
@@ -92,8 +92,10 @@ impl Cloud {
             kind.id_of(&document).ok_or_else(|| format!("a document of {collection} has a {:?}", kind.id_field))?;
         self.store.put(&collection, &id, &document);
         tags::note(self, &document);
-        if kind.collection == "domains" {
-            domains::add_default_records(self, &id, &document);
+        match kind.collection {
+            "domains" => domains::add_default_records(self, &id, &document),
+            "snapshots" => snapshots::add_image(self, &document),
+            _ => {}
         }
         Ok(document)
     }

@@ -1,7 +1,29 @@
-//! Domains: each begins with the records that every domain has.
+//! Domains: each begins with the records that every domain has, and refuses those that make no sense.
 
 use crate::cloud::Cloud;
-use serde_json::{Value, json};
+use crate::reply::Refusal;
+use serde_json::{Map, Value, json};
+
+/// Records that lead to a host: its name is sent with a final dot, and told without.
+const TO_HOSTS: &[&str] = &["CAA", "CNAME", "MX", "NS", "SRV"];
+
+/// Checks a record's fields, those of the request over those that it has already.
+pub(crate) fn adapt_record(fields: &mut Map<String, Value>, old: Option<&Map<String, Value>>) -> Result<(), Refusal> {
+    for (field, name) in [("type", "Type"), ("name", "Name"), ("data", "Data")] {
+        let value = fields.get(field).or(old.and_then(|it| it.get(field))).and_then(Value::as_str);
+        if value.is_none_or(str::is_empty) {
+            return Err(Refusal::unprocessable(format!("{name} can't be blank")));
+        }
+    }
+    let kind = fields.get("type").or(old.and_then(|it| it.get("type"))).and_then(Value::as_str).unwrap_or_default();
+    let to_host = TO_HOSTS.contains(&kind.to_ascii_uppercase().as_str());
+    if let Some(host) = fields.get("data").and_then(Value::as_str).filter(|host| to_host && *host != "@") {
+        let name = host.strip_suffix('.').ok_or_else(|| Refusal::unprocessable("Data needs to end with a dot (.)"))?;
+        let name = Value::from(name);
+        fields.insert("data".to_owned(), name);
+    }
+    Ok(())
+}
 
 /// Adds the SOA and NS records of a new domain, and an A record where an address was given with it.
 pub(crate) fn add_default_records(cloud: &mut Cloud, domain: &str, document: &Value) {

@@ -9,9 +9,13 @@ use crate::{catalogue, droplets, snapshots, tags};
 use axum::http::StatusCode;
 use serde_json::{Map, Value, json};
 
-/// What every second action on a droplet is told while the first is in progress.
-pub(crate) fn pending_event() -> Refusal {
-    Refusal::unprocessable("Droplet already has a pending event.")
+/// Refuses a second event on a droplet while the first is in progress: a droplet does one thing at a time, and having a
+/// volume or an address brought to it is one of them.
+pub(crate) fn check_free(cloud: &Cloud, id: &str) -> Result<(), Refusal> {
+    if cloud.is_busy("droplets", id) {
+        return Err(Refusal::unprocessable("Droplet already has a pending event."));
+    }
+    Ok(())
 }
 
 /// `POST /v2/droplets/{id}/actions`
@@ -34,9 +38,7 @@ type Change = Box<dyn FnOnce(&mut Map<String, Value>) + Send>;
 fn start_one(cloud: &mut Cloud, id: &str, call: &Call) -> Result<Value, Refusal> {
     let droplet = cloud.store.get("droplets", id).ok_or_else(Refusal::not_found)?;
     let kind = call.text("type").ok_or_else(|| Refusal::unprocessable("Type can't be blank"))?;
-    if cloud.is_busy("droplets", id) {
-        return Err(pending_event());
-    }
+    check_free(cloud, id)?;
     let resource = Resource::of(cloud, "droplets", id);
     if kind == "snapshot" {
         let name = call.text("name").map_or_else(|| default_snapshot_name(&droplet), str::to_owned);
@@ -89,8 +91,13 @@ fn change(cloud: &Cloud, droplet: &Value, kind: &str, call: &Call) -> Result<Cha
             set("name", Value::from(name))
         }
         "rebuild" | "restore" => {
-            let image = call.body.get("image").map(text_of).and_then(|it| droplets::image(cloud, &it));
-            set("image", image.ok_or_else(|| Refusal::unprocessable("Image could not be found."))?)
+            let id = call.body.get("image").map(text_of).unwrap_or_default();
+            let image = droplets::image(cloud, &id);
+            let image = image.ok_or_else(|| Refusal::unprocessable("Image could not be found."))?;
+            if kind == "restore" && !snapshots::belongs_to(cloud, droplet, &id) {
+                return Err(Refusal::unprocessable("The image is not a backup or snapshot of this Droplet."));
+            }
+            set("image", image)
         }
         "enable_ipv6" if has("ipv6") => return Err(Refusal::unprocessable("IPv6 is already enabled on this Droplet.")),
         "enable_backups" if has("backups") => {

@@ -1,10 +1,11 @@
 //! Droplets: what one looks like in full, and how it comes and goes.
 
 use crate::cloud::{Cloud, now};
+use crate::droplet_actions::check_free;
 use crate::reply::{Refusal, Reply};
 use crate::request::Call;
-use crate::store::text_of;
-use crate::{actions, catalogue, snapshots, tags};
+use crate::store::{Row, text_of};
+use crate::{actions, catalogue, kinds, snapshots, tags};
 use axum::http::StatusCode;
 use serde_json::{Map, Value, json};
 use std::net::Ipv4Addr;
@@ -188,8 +189,8 @@ fn requested(cloud: &Cloud, call: &Call) -> Result<Map<String, Value>, Refusal> 
     let slug = call.text("size").unwrap_or_default();
     let size = catalogue::size(slug)
         .ok_or_else(|| Refusal::unprocessable("You specified an invalid size for Droplet creation."))?;
-    let region = call.text("region").unwrap_or("nyc3");
-    if !catalogue::is_region(region) {
+    let region = call.text("region").unwrap_or("nyc3").to_ascii_lowercase();
+    if !catalogue::is_region(&region) {
         return Err(Refusal::unprocessable("You specified an invalid region for Droplet creation."));
     }
     let image = call.body.get("image").map(text_of).and_then(|it| image(cloud, &it));
@@ -197,10 +198,10 @@ fn requested(cloud: &Cloud, call: &Call) -> Result<Map<String, Value>, Refusal> 
     if image.get("min_disk_size").and_then(Value::as_u64) > size.get("disk").and_then(Value::as_u64) {
         return Err(Refusal::unprocessable("This image requires a larger disk than the size has."));
     }
-    let volumes: Vec<String> =
-        call.body.get("volumes").and_then(Value::as_array).into_iter().flatten().map(text_of).collect();
-    if let Some(missing) = volumes.iter().find(|id| !cloud.store.contains("volumes", id)) {
-        return Err(Refusal::unprocessable(format!("volume {missing} could not be found")));
+    check_references(cloud, call)?;
+    let volumes = listed(call, "volumes");
+    for id in &volumes {
+        check_volume(cloud, id, &region)?;
     }
     let mut fields = Map::new();
     for field in ["backups", "ipv6", "monitoring", "tags", "vpc_uuid"] {
@@ -213,6 +214,44 @@ fn requested(cloud: &Cloud, call: &Call) -> Result<Map<String, Value>, Refusal> 
     fields.insert("image".to_owned(), image);
     fields.insert("volume_ids".to_owned(), Value::from(volumes));
     Ok(fields)
+}
+
+/// The ids in a field of the request.
+fn listed(call: &Call, field: &str) -> Vec<String> {
+    call.body.get(field).and_then(Value::as_array).into_iter().flatten().map(text_of).collect()
+}
+
+/// Refuses what the account does not have, and what cannot be.
+fn check_references(cloud: &Cloud, call: &Call) -> Result<(), Refusal> {
+    let is_key =
+        |key: &str| kinds::list("account/keys").is_some_and(|(kind, keys)| cloud.resolve(kind, &keys, key).is_some());
+    let unknown: Vec<String> = listed(call, "ssh_keys").into_iter().filter(|key| !is_key(key)).collect();
+    if !unknown.is_empty() {
+        let unknown = unknown.join(", ");
+        return Err(Refusal::unprocessable(format!("{unknown} are invalid key identifiers for Droplet creation.")));
+    }
+    if call.text("vpc_uuid").is_some_and(|vpc| vpc != DEFAULT_VPC && !cloud.store.contains("vpcs", vpc)) {
+        return Err(Refusal::unprocessable("You specified an invalid VPC for Droplet creation."));
+    }
+    if let Some(tag) = listed(call, "tags").iter().find(|tag| !tags::is_valid(tag)) {
+        return Err(Refusal::unprocessable(format!("{tag:?} is not a valid tag name")));
+    }
+    if call.text("user_data").is_some_and(|it| it.len() > 64 << 10) {
+        return Err(Refusal::unprocessable("User data must not exceed 64 KiB."));
+    }
+    Ok(())
+}
+
+fn check_volume(cloud: &Cloud, id: &str, region: &str) -> Result<(), Refusal> {
+    let refuse = |reason: &str| Err(Refusal::unprocessable(format!("volume {id} {reason}")));
+    match cloud.store.get("volumes", id) {
+        None => refuse("could not be found"),
+        Some(volume) if !crate::volumes::droplets_of(&volume).is_empty() => refuse("is already attached"),
+        Some(volume) if volume.pointer("/region/slug").and_then(Value::as_str) != Some(region) => {
+            refuse("must be in the same region")
+        }
+        Some(_) => Ok(()),
+    }
 }
 
 /// An image by id or slug.
@@ -263,9 +302,7 @@ pub(crate) fn delete(cloud: &mut Cloud, id: &str) -> Result<Reply, Refusal> {
     if !cloud.store.contains("droplets", id) {
         return Err(Refusal::not_found());
     }
-    if cloud.is_busy("droplets", id) {
-        return Err(crate::droplet_actions::pending_event());
-    }
+    check_free(cloud, id)?;
     cloud.remove("droplets", id);
     Ok(Reply::nothing())
 }
@@ -282,21 +319,21 @@ pub(crate) fn delete_tagged(cloud: &mut Cloud, call: &Call) -> Result<Reply, Ref
 /// Lets go of the volumes and addresses of a droplet that is gone.
 pub(crate) fn detach_everything(cloud: &mut Cloud, id: &str) {
     cloud.set_busy("droplets", id, false);
-    for volume in cloud.store.all("volumes") {
-        let attached =
-            volume.get("droplet_ids").and_then(Value::as_array).is_some_and(|it| it.iter().any(|it| text_of(it) == id));
-        if let Some(volume) = volume.get("id").and_then(Value::as_str).filter(|_| attached) {
-            crate::volumes::set_attached(cloud, volume, id, false);
-        }
+    for volume in attached(cloud, "volumes", id) {
+        crate::volumes::set_attached(cloud, &volume, id, false);
     }
     for collection in ["reserved_ips", "reserved_ipv6"] {
-        for address in cloud.store.all(collection) {
-            let here = address.pointer("/droplet/id").is_some_and(|it| text_of(it) == id);
-            if let Some(ip) = address.get("ip").and_then(Value::as_str).filter(|_| here) {
-                crate::reserved_ips::set_droplet(cloud, collection, ip, Value::Null);
-            }
+        for ip in attached(cloud, collection, id) {
+            crate::reserved_ips::set_droplet(cloud, collection, &ip, Value::Null);
         }
     }
+}
+
+/// The ids of a collection's resources that are attached to a droplet, or lead to it.
+fn attached(cloud: &Cloud, collection: &str, droplet: &str) -> Vec<String> {
+    let rows = cloud.store.collection(collection).map(crate::store::Collection::rows).unwrap_or_default();
+    let here = |row: &&Row| row.facts.droplets.iter().any(|it| it == droplet);
+    rows.iter().filter(here).map(|row| row.id.clone()).collect()
 }
 
 /// `GET /v2/droplets/{id}/snapshots`

@@ -7,8 +7,8 @@ use std::collections::HashMap;
 /// Something that goes wrong on calls that match.
 ///
 /// A call matches when its path, without query, equals `path`, in which each `*` stands for any run of characters
-/// (`/v2/droplets` is the list alone, `/v2/droplets/*` everything below it, `*` every call), and `method` and `query`,
-/// where given, agree as well. Of several faults that match one call all apply; of those that replace the answer the
+/// (`/v2/droplets` is the list alone, `/v2/droplets/*` everything below it, `*` every call), and `method`, `query` and
+/// `action`, where given, agree as well. Of several faults that match one call all apply; of those that replace the answer the
 /// first injected wins.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Fault {
@@ -20,6 +20,9 @@ pub struct Fault {
     /// Pairs that the call's query must have among its own: `page=2`, `page=2&per_page=200`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub query: Option<String>,
+    /// The action that calls must start, the `type` of their body: all actions of a droplet share one path.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub action: Option<String>,
     /// How many calls it meets; `None` is all until the faults are cleared.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub times: Option<u32>,
@@ -33,7 +36,7 @@ pub struct Fault {
 impl Fault {
     /// A fault on every call of a path, until cleared.
     pub fn new(path: impl Into<String>, effect: Effect) -> Self {
-        Self { path: path.into(), method: None, query: None, times: None, after: 0, effect }
+        Self { path: path.into(), method: None, query: None, action: None, times: None, after: 0, effect }
     }
 
     /// Only on calls with this method.
@@ -48,6 +51,12 @@ impl Fault {
         Self { query: Some(query.into()), ..self }
     }
 
+    /// Only on calls that start this action: `shutdown`, `attach`, `assign`.
+    #[must_use]
+    pub fn action(self, action: impl Into<String>) -> Self {
+        Self { action: Some(action.into()), ..self }
+    }
+
     /// Only so many times.
     #[must_use]
     pub fn times(self, times: u32) -> Self {
@@ -60,15 +69,28 @@ impl Fault {
         Self { after, ..self }
     }
 
-    fn matches(&self, method: &str, path: &str, query: &[(String, String)]) -> bool {
+    fn matches(&self, call: &Incoming<'_>) -> bool {
+        let Incoming { method, path, query, action } = *call;
         let query_matches =
             self.query.as_ref().is_none_or(|wanted| pairs(wanted).iter().all(|pair| query.contains(pair)));
         let method_matches = self.method.as_ref().is_none_or(|wanted| wanted.eq_ignore_ascii_case(method));
+        let action_matches = self.action.as_deref().is_none_or(|wanted| action == Some(wanted));
         query_matches
             && method_matches
+            && action_matches
             && glob(&self.path, path)
             && (self.effect != Effect::ShiftRows || later_page(query))
     }
+}
+
+/// What is known of a call before it is carried out.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Incoming<'a> {
+    pub(crate) method: &'a str,
+    pub(crate) path: &'a str,
+    pub(crate) query: &'a [(String, String)],
+    /// The `type` of its body.
+    pub(crate) action: Option<&'a str>,
 }
 
 /// What a fault does to a call.
@@ -82,7 +104,7 @@ pub enum Effect {
         /// The `retry-after` header, in seconds.
         #[serde(default)]
         retry_after: Option<u64>,
-        /// Whether the body is an HTML page, as a gateway's, instead of the API's JSON.
+        /// Whether a gateway answers in the API's place: an HTML page, and none of the API's headers.
         #[serde(default)]
         html: bool,
     },
@@ -95,7 +117,8 @@ pub enum Effect {
     Reset,
     /// The call is carried out, and the connection reset instead of an answer: the caller cannot know.
     ResetAfter,
-    /// The call is carried out, and the body cut short under the full content-length.
+    /// The call is carried out, and the body cut short under the full content-length; an answer that has none (204) is cut
+    /// before its end, as by `ResetAfter`.
     Truncate,
     /// Between this page and the one before it, an earlier row went away (a naive walk misses one) or, every second time,
     /// came (a naive walk sees one twice). The pages after it and `meta.total` follow, until page 1 is asked for again and
@@ -134,6 +157,9 @@ pub enum Effect {
     ForeignNext,
     /// The action that the call starts ends as `errored`, and changes nothing.
     FailAction,
+    /// The action that the call starts ends as `completed`, and changes nothing: an operating system that does not heed a
+    /// `shutdown`, which only asks.
+    IgnoreAction,
 }
 
 /// The faults in force.
@@ -162,13 +188,14 @@ impl Faults {
     }
 
     /// The effects that meet this call, and by how much its rows have shifted.
-    pub(crate) fn meet(&mut self, method: &str, path: &str, query: &[(String, String)]) -> (Vec<Effect>, i8) {
+    pub(crate) fn meet(&mut self, call: &Incoming<'_>) -> (Vec<Effect>, i8) {
+        let Incoming { path, query, .. } = *call;
         if !later_page(query) {
             self.shifts.remove(path);
         }
         let mut effects = Vec::new();
         for armed in &mut self.armed {
-            if !armed.fault.matches(method, path, query) {
+            if !armed.fault.matches(call) {
                 continue;
             }
             armed.seen += 1;
@@ -191,7 +218,7 @@ fn later_page(query: &[(String, String)]) -> bool {
 }
 
 /// Whether the text matches a pattern in which `*` is any run of characters.
-fn glob(pattern: &str, text: &str) -> bool {
+pub(crate) fn glob(pattern: &str, text: &str) -> bool {
     let Some((head, tail)) = pattern.split_once('*') else { return pattern == text };
     let Some(rest) = text.strip_prefix(head) else { return false };
     rest.char_indices()
@@ -219,7 +246,8 @@ mod tests {
     fn a_fault_lets_the_first_pass_and_then_meets_so_many() {
         let mut faults = Faults::default();
         faults.add(Fault::new("/v2/droplets", Effect::Reset).after(1).times(2));
-        let met: Vec<usize> = (0..5).map(|_| faults.meet("GET", "/v2/droplets", &[]).0.len()).collect();
+        let call = Incoming { method: "GET", path: "/v2/droplets", query: &[], action: None };
+        let met: Vec<usize> = (0..5).map(|_| faults.meet(&call).0.len()).collect();
         assert_eq!(met, [0, 1, 1, 0, 0]);
     }
 }

@@ -15,24 +15,10 @@ const MAX_PER_PAGE: usize = 200;
 
 /// The page of a collection that the call asks for.
 pub(crate) fn list(cloud: &Cloud, kind: &Kind, collection: &str, call: &Call) -> Result<Reply, Refusal> {
-    let conditions = conditions(cloud, kind, call)?;
-    Ok(listed(cloud, kind.key, collection, kind.paged, call, conditions))
-}
-
-/// The page of a collection's rows that fulfil all conditions, under a key of one's choice.
-pub(crate) fn listed(
-    cloud: &Cloud,
-    key: &str,
-    collection: &str,
-    paged: bool,
-    call: &Call,
-    conditions: Vec<Condition<'_>>,
-) -> Reply {
     let rows = cloud.store.collection(collection).map(crate::store::Collection::rows).unwrap_or_default();
-    let conditions = with_distortions(conditions, call);
+    let conditions = with_distortions(conditions(cloud, kind, call)?, call);
     // The common case, and the one that must be quick with 100,000 rows: nothing to look at but the page itself.
-    let kept: Option<Vec<&Row>> = (!conditions.is_empty())
-        .then(|| rows.iter().filter(|row| conditions.iter().all(|condition| condition(row))).collect());
+    let kept: Option<Vec<&Row>> = (!conditions.is_empty()).then(|| kept(rows, &conditions));
     let total = kept.as_ref().map_or(rows.len(), Vec::len);
     // Actions come newest first, everything else in the order of creation.
     let newest_first = collection == "actions";
@@ -40,11 +26,25 @@ pub(crate) fn listed(
         let position = if newest_first { total.checked_sub(position + 1)? } else { position };
         kept.as_ref().map_or_else(|| rows.get(position), |kept| kept.get(position).copied())
     };
-    page(key, paged, call, total, |position, to| {
+    Ok(page(kind.key, kind.paged, call, total, |position, to| {
         if let Some(row) = row(position) {
             cloud.store.write(row, to);
         }
+    }))
+}
+
+/// A page of these rows, in this order.
+pub(crate) fn of_rows<'a>(cloud: &Cloud, key: &str, call: &Call, rows: impl IntoIterator<Item = &'a Row>) -> Reply {
+    let rows = kept(rows, &with_distortions(Vec::new(), call));
+    page(key, true, call, rows.len(), |position, to| {
+        if let Some(row) = rows.get(position) {
+            cloud.store.write(row, to);
+        }
     })
+}
+
+fn kept<'a>(rows: impl IntoIterator<Item = &'a Row>, conditions: &[Condition<'_>]) -> Vec<&'a Row> {
+    rows.into_iter().filter(|row| conditions.iter().all(|condition| condition(row))).collect()
 }
 
 /// A page of documents that are made for the occasion.
@@ -58,7 +58,7 @@ pub(crate) fn of_documents(key: &str, paged: bool, call: &Call, documents: &[Val
 }
 
 /// Whether a row belongs to the list.
-pub(crate) type Condition<'a> = Box<dyn Fn(&Row) -> bool + 'a>;
+type Condition<'a> = Box<dyn Fn(&Row) -> bool + 'a>;
 
 fn conditions<'a>(cloud: &Cloud, kind: &Kind, call: &'a Call) -> Result<Vec<Condition<'a>>, Refusal> {
     let mut conditions: Vec<Condition<'a>> = Vec::new();

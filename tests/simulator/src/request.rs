@@ -33,8 +33,20 @@ pub(crate) struct Distortion {
     pub(crate) foreign_next: bool,
     /// Fields that documents lack.
     pub(crate) omit: Vec<String>,
-    /// An action that this call starts ends as errored.
-    pub(crate) fail_action: bool,
+    /// How an action ends that this call starts.
+    pub(crate) ending: Ending,
+}
+
+/// How an action ends.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// Completed, and done.
+    #[default]
+    Done,
+    /// Errored, and not done.
+    Failed,
+    /// Completed, and not done.
+    Ignored,
 }
 
 impl Call {

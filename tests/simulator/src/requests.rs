@@ -1,5 +1,6 @@
 //! What came in, counted: tests compare it with what should have been asked.
 
+use crate::faults::glob;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
@@ -28,10 +29,12 @@ impl Requests {
         self.counts.iter().filter(|(request, _)| !request.starts_with("GET ")).map(|(_, count)| count).sum()
     }
 
-    /// Those with this method and path: `count("GET /v2/droplets")`.
+    /// Those with this method and path, in which each `*` stands for any run of characters: `count("GET /v2/droplets")` is
+    /// the list alone, `count("POST /v2/droplets/*/actions")` all actions on droplets, `count("* /v2/volumes*")` all that
+    /// has to do with volumes.
     #[must_use]
     pub fn count(&self, request: &str) -> u64 {
-        self.counts.get(request).copied().unwrap_or_default()
+        self.counts.iter().filter(|(it, _)| glob(request, it)).map(|(_, count)| count).sum()
     }
 }
 

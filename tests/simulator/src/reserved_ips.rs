@@ -1,7 +1,9 @@
 //! Reserved addresses: reserve, assign, unassign, release.
 
 use crate::actions::{self, Resource};
+use crate::catalogue;
 use crate::cloud::Cloud;
+use crate::droplet_actions::check_free;
 use crate::reply::{Refusal, Reply};
 use crate::request::Call;
 use crate::store::{set, text_of};
@@ -13,14 +15,17 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 pub(crate) fn create(cloud: &mut Cloud, call: &Call) -> Result<Reply, Refusal> {
     let droplet_id = call.body.get("droplet_id").filter(|it| !it.is_null()).map(text_of);
     let region = match &droplet_id {
-        Some(id) => cloud.store.get("droplets", id).ok_or_else(Refusal::not_found)?.pointer("/region/slug").cloned(),
-        None => call.body.get("region").cloned(),
+        Some(id) => {
+            let droplet = cloud.store.get("droplets", id).ok_or_else(Refusal::not_found)?;
+            check_free(cloud, id)?;
+            droplet.pointer("/region/slug").cloned()
+        }
+        None => call.text("region").filter(|it| catalogue::is_region(it)).map(Value::from),
     };
     let region = region.ok_or_else(|| Refusal::unprocessable("region or droplet_id is required"))?;
-    let [.., a, b] = cloud.next_id().to_be_bytes();
-    let ip = Ipv4Addr::new(203, 0, a, b).to_string();
+    let ip = free_address(cloud);
     let document = cloud.put("reserved_ips", json!({"ip": ip, "region": region})).map_err(Refusal::unprocessable)?;
-    let mut body = json!({"reserved_ip": document});
+    let mut body = json!({"reserved_ip": document, "links": {}});
     if let Some(droplet) = droplet_id {
         let action = start_assigning(cloud, call, "reserved_ips", &ip, Some(&droplet))?;
         let link = json!({"id": droplet.parse::<u64>().ok(), "rel": "droplet", "href": format!("{}/v2/droplets/{droplet}", call.origin)});
@@ -30,6 +35,33 @@ pub(crate) fn create(cloud: &mut Cloud, call: &Call) -> Result<Reply, Refusal> {
         });
     }
     Ok(Reply::json(StatusCode::ACCEPTED, &body))
+}
+
+fn free_address(cloud: &mut Cloud) -> String {
+    loop {
+        let [.., a, b] = cloud.next_id().to_be_bytes();
+        let ip = Ipv4Addr::new(203, 0, a, b).to_string();
+        if !cloud.store.contains("reserved_ips", &ip) {
+            return ip;
+        }
+    }
+}
+
+/// `DELETE /v2/reserved_ips/{ip}`
+pub(crate) fn delete(cloud: &mut Cloud, ip: &str) -> Result<Reply, Refusal> {
+    check_settled(cloud, "reserved_ips", ip)?;
+    cloud.remove("reserved_ips", ip);
+    Ok(Reply::nothing())
+}
+
+fn check_settled(cloud: &Cloud, collection: &str, ip: &str) -> Result<(), Refusal> {
+    if !cloud.store.contains(collection, ip) {
+        return Err(Refusal::not_found());
+    }
+    if cloud.is_busy(collection, ip) {
+        return Err(Refusal::unprocessable("The reserved IP already has a pending event."));
+    }
+    Ok(())
 }
 
 /// `POST /v2/reserved_ipv6`
@@ -45,12 +77,7 @@ pub(crate) fn create_v6(cloud: &mut Cloud, call: &Call) -> Result<Reply, Refusal
 
 /// `POST /v2/reserved_ips/{ip}/actions` and `/v2/reserved_ipv6/{ip}/actions`
 pub(crate) fn start(cloud: &mut Cloud, collection: &'static str, ip: &str, call: &Call) -> Result<Reply, Refusal> {
-    if !cloud.store.contains(collection, ip) {
-        return Err(Refusal::not_found());
-    }
-    if cloud.is_busy(collection, ip) {
-        return Err(Refusal::unprocessable("The reserved IP already has a pending event."));
-    }
+    check_settled(cloud, collection, ip)?;
     let action = match call.text("type") {
         Some("assign") => {
             let droplet = call.body.get("droplet_id").map(text_of).unwrap_or_default();
@@ -69,30 +96,24 @@ fn start_assigning(
     ip: &str,
     droplet: Option<&str>,
 ) -> Result<Value, Refusal> {
-    let document = match droplet {
-        Some(id) => cloud.store.get("droplets", id).ok_or_else(Refusal::not_found)?,
-        None => Value::Null,
-    };
-    let unassigned = cloud.store.get(collection, ip).is_some_and(|it| it.get("droplet").is_none_or(Value::is_null));
-    if droplet.is_none() && unassigned {
-        return Err(Refusal::unprocessable("The reserved IP is not assigned to a Droplet."));
-    }
-    let resource = Resource::of(cloud, collection, ip);
-    lock(cloud, collection, ip, true);
-    let kind = if droplet.is_some() { "assign_ip" } else { "unassign_ip" };
-    let ip = ip.to_owned();
-    Ok(actions::start(cloud, call, &resource, kind, move |cloud| {
-        set_droplet(cloud, collection, &ip, document);
-        lock(cloud, collection, &ip, false);
-    }))
-}
-
-fn lock(cloud: &mut Cloud, collection: &str, ip: &str, locked: bool) {
-    cloud.store.edit(collection, ip, |document| {
-        if let Some(it) = document.get_mut("locked") {
-            *it = Value::from(locked);
+    let address = cloud.store.get(collection, ip).ok_or_else(Refusal::not_found)?;
+    let now = address.pointer("/droplet/id").map(text_of);
+    let at = droplet.or(now.as_deref());
+    let at = at.ok_or_else(|| Refusal::unprocessable("The reserved IP is not assigned to a Droplet."))?;
+    if let Some(id) = droplet {
+        let droplet = cloud.store.get("droplets", id).ok_or_else(Refusal::not_found)?;
+        if droplet.pointer("/region/slug") != address.pointer("/region/slug").or(address.get("region_slug")) {
+            return Err(Refusal::unprocessable("The reserved IP and the Droplet must be in the same region."));
         }
-    });
+    }
+    check_free(cloud, at)?;
+    let resource = Resource::of(cloud, collection, ip).at(at);
+    let kind = if droplet.is_some() { "assign_ip" } else { "unassign_ip" };
+    let (ip, droplet) = (ip.to_owned(), droplet.map(str::to_owned));
+    Ok(actions::start(cloud, call, &resource, kind, move |cloud| {
+        let document = droplet.and_then(|id| cloud.store.get("droplets", &id)).unwrap_or_default();
+        set_droplet(cloud, collection, &ip, document);
+    }))
 }
 
 /// Writes down which droplet an address leads to.

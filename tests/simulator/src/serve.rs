@@ -2,10 +2,10 @@
 
 use crate::api;
 use crate::cloud::uuid;
-use crate::faults::Effect;
+use crate::faults::{Effect, Incoming};
 use crate::limits::{Standing, Verdict};
 use crate::reply::{Refusal, Reply};
-use crate::request::{Call, Distortion, query_of};
+use crate::request::{Call, Distortion, Ending, query_of};
 use crate::server::{Bell, Shared};
 use axum::body::{Body, Bytes};
 use axum::extract::{Extension, Request, State};
@@ -45,7 +45,8 @@ impl Plan {
                 Effect::OmitRows { ids } => plan.distortion.hidden.extend(ids),
                 Effect::EmptyList => plan.distortion.empty = true,
                 Effect::ForeignNext => plan.distortion.foreign_next = true,
-                Effect::FailAction => plan.distortion.fail_action = true,
+                Effect::FailAction => plan.distortion.ending = Ending::Failed,
+                Effect::IgnoreAction => plan.distortion.ending = Ending::Ignored,
                 Effect::Status { .. }
                 | Effect::Reset
                 | Effect::WrongContent
@@ -80,32 +81,27 @@ pub(crate) async fn serve(
         shared.counter().requests.limited += 1;
         return respond(Refusal::too_many_requests().into_reply(&request_id), &request_id, Some(&standing));
     }
-    let effects = shared.faults().meet(parts.method.as_str(), &path, &query);
-    let plan = Plan::of(effects);
+    let body = match axum::body::to_bytes(body, MAX_BODY).await {
+        Ok(bytes) => parse(&bytes),
+        Err(_) => Err(Refusal::bad_request("error reading request body")),
+    };
+    let action = body.as_ref().ok().and_then(|body| body.get("type")).and_then(Value::as_str);
+    let incoming = Incoming { method: parts.method.as_str(), path: &path, query: &query, action };
+    let plan = Plan::of(shared.faults().meet(&incoming));
     if let Some(effect) = plan.instead {
-        tokio::time::sleep(plan.latency).await;
+        pause(plan.latency).await;
         return instead(effect, &bell, &request_id, &standing).await;
     }
     let origin = origin(&parts.headers);
-    let call = match axum::body::to_bytes(body, MAX_BODY).await {
-        Ok(bytes) => parse(&bytes).map(|body| Call {
-            method: parts.method,
-            path,
-            query,
-            body,
-            origin,
-            distortion: plan.distortion,
-        }),
-        Err(_) => Err(Refusal::bad_request("error reading request body")),
-    };
-    let reply = call.and_then(|call| {
+    let reply = body.and_then(|body| {
+        let call = Call { method: parts.method, path, query, body, origin, distortion: plan.distortion };
         let reply = api::answer(&mut shared.cloud(), &call)?;
         Ok(without_fields(reply, &call.distortion.omit))
     });
     let reply = reply.unwrap_or_else(|refusal| refusal.into_reply(&request_id));
     // Late, but carried out: a caller that has given up by now cannot know.
-    tokio::time::sleep(plan.latency).await;
-    if plan.reset_after {
+    pause(plan.latency).await;
+    if plan.reset_after || (plan.truncate && reply.body.is_none()) {
         return reset(&bell).await;
     }
     let response = respond(reply, &request_id, Some(&standing));
@@ -158,14 +154,11 @@ async fn instead(effect: Effect, bell: &Bell, request_id: &str, standing: &Stand
     match effect {
         Effect::Status { status, retry_after, html } => {
             let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-            let mut response = respond(Refusal::of_status(status).into_reply(request_id), request_id, Some(standing));
-            if html {
-                let page = format!(
-                    "<html><head><title>{status}</title></head><body><center><h1>{status}</h1></center></body></html>\r\n"
-                );
-                *response.body_mut() = Body::from(page);
-                response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html"));
-            }
+            let mut response = if html {
+                page(status)
+            } else {
+                respond(Refusal::of_status(status).into_reply(request_id), request_id, Some(standing))
+            };
             if let Some(seconds) = retry_after {
                 response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
             }
@@ -189,6 +182,23 @@ async fn instead(effect: Effect, bell: &Bell, request_id: &str, standing: &Stand
         // The others don't replace the answer.
         _ => reset(bell).await,
     }
+}
+
+/// Even a sleep of no length lasts until the timer's next tick, a millisecond that no call should cost.
+async fn pause(latency: Duration) {
+    if !latency.is_zero() {
+        tokio::time::sleep(latency).await;
+    }
+}
+
+/// What a gateway says of a status.
+fn page(status: StatusCode) -> Response {
+    let page =
+        format!("<html><head><title>{status}</title></head><body><center><h1>{status}</h1></center></body></html>\r\n");
+    let mut response = Response::new(Body::from(page));
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html"));
+    response
 }
 
 /// Rings the bell and waits for the end, which comes with the connection's.

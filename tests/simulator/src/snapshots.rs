@@ -13,18 +13,12 @@ pub(crate) fn of_droplet_taken(cloud: &mut Cloud, droplet_id: &str, name: &str) 
     let Some(droplet) = cloud.store.get("droplets", droplet_id) else { return };
     let id = cloud.next_id();
     let region = droplet.pointer("/region/slug").cloned().unwrap_or_default();
-    let distribution = droplet.pointer("/image/distribution").cloned().unwrap_or_default();
     let snapshot = json!({
         "id": id.to_string(), "name": name, "created_at": now(), "regions": [region], "resource_id": droplet_id,
         "resource_type": "droplet", "min_disk_size": droplet.get("disk"), "size_gigabytes": 2.34, "tags": [],
     });
-    let image = json!({
-        "id": id, "name": name, "distribution": distribution, "slug": null, "public": false, "regions": [region],
-        "created_at": now(), "type": "snapshot", "min_disk_size": droplet.get("disk"), "size_gigabytes": 2.34,
-        "description": "", "tags": [], "status": "available", "error_message": "",
-    });
     cloud.store.put("snapshots", &id.to_string(), &snapshot);
-    cloud.store.put("images", &id.to_string(), &image);
+    add_image(cloud, &snapshot);
     cloud.store.edit("droplets", droplet_id, |droplet| {
         if let Some(ids) = droplet.get_mut("snapshot_ids").and_then(Value::as_array_mut) {
             ids.push(Value::from(id));
@@ -32,19 +26,52 @@ pub(crate) fn of_droplet_taken(cloud: &mut Cloud, droplet_id: &str, name: &str) 
     });
 }
 
+/// Adds the image that a droplet's snapshot also is, if there is none.
+pub(crate) fn add_image(cloud: &mut Cloud, snapshot: &Value) {
+    let of = |field: &str| snapshot.get(field).cloned().unwrap_or_default();
+    let id = text_of(&of("id"));
+    let Ok(number) = id.parse::<u64>() else { return };
+    if of("resource_type") != "droplet" || cloud.store.contains("images", &id) {
+        return;
+    }
+    let droplet = cloud.store.get("droplets", &text_of(&of("resource_id"))).unwrap_or_default();
+    let distribution = droplet.pointer("/image/distribution").cloned().unwrap_or_else(|| Value::from("Ubuntu"));
+    let image = json!({
+        "id": number, "name": of("name"), "distribution": distribution, "slug": null, "public": false,
+        "regions": of("regions"), "created_at": of("created_at"), "type": "snapshot", "min_disk_size": of("min_disk_size"),
+        "size_gigabytes": of("size_gigabytes"), "description": "", "tags": [], "status": "available", "error_message": "",
+    });
+    cloud.store.put("images", &id, &image);
+}
+
+/// Whether an image was made of this droplet: only such a one can be restored.
+pub(crate) fn belongs_to(cloud: &Cloud, droplet: &Value, image: &str) -> bool {
+    let backups = droplet.get("backup_ids").and_then(Value::as_array).into_iter().flatten();
+    let snapshot = cloud.store.row("snapshots", image);
+    backups.map(text_of).any(|id| id == image)
+        || snapshot.is_some_and(|it| {
+            it.facts.kind.as_deref() == Some("droplet") && it.facts.resource == droplet.get("id").map(text_of)
+        })
+}
+
+/// A droplet's backups, which are images as well.
+pub(crate) fn backups_of(cloud: &Cloud, droplet: &Value) -> Vec<Value> {
+    let ids = droplet.get("backup_ids").and_then(Value::as_array).into_iter().flatten();
+    ids.filter_map(|id| cloud.store.get("images", &text_of(id))).map(|image| listed(&image, "backup")).collect()
+}
+
 /// A droplet's snapshots, as its own list shows them: with a number for an id, and without tags.
 pub(crate) fn of_droplet(cloud: &Cloud, droplet_id: &str, call: &Call) -> Vec<Value> {
-    of_resource(cloud, "droplet", droplet_id, call)
-        .iter()
-        .map(|snapshot| {
-            let of = |field: &str| snapshot.get(field).cloned().unwrap_or_default();
-            let id: u64 = text_of(&of("id")).parse().unwrap_or_default();
-            json!({
-                "id": id, "name": of("name"), "created_at": of("created_at"), "regions": of("regions"), "type": "snapshot",
-                "min_disk_size": of("min_disk_size"), "size_gigabytes": of("size_gigabytes"),
-            })
-        })
-        .collect()
+    of_resource(cloud, "droplet", droplet_id, call).iter().map(|snapshot| listed(snapshot, "snapshot")).collect()
+}
+
+fn listed(image: &Value, kind: &str) -> Value {
+    let of = |field: &str| image.get(field).cloned().unwrap_or_default();
+    let id: u64 = text_of(&of("id")).parse().unwrap_or_default();
+    json!({
+        "id": id, "name": of("name"), "created_at": of("created_at"), "regions": of("regions"), "type": kind,
+        "min_disk_size": of("min_disk_size"), "size_gigabytes": of("size_gigabytes"),
+    })
 }
 
 /// `GET /v2/volumes/{id}/snapshots`

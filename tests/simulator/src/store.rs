@@ -54,6 +54,8 @@ pub(crate) struct Facts {
     pub(crate) resource: Option<String>,
     pub(crate) region: Option<String>,
     pub(crate) vpc: Option<String>,
+    /// The droplets that it is attached to, or leads to.
+    pub(crate) droplets: Vec<String>,
     /// When it was put here; `None` is long ago.
     pub(crate) created: Option<Instant>,
 }
@@ -71,6 +73,14 @@ impl Facts {
             resource: document.get("resource_id").map(text_of),
             region: region.and_then(|it| it.get("slug").unwrap_or(it).as_str()).map(str::to_owned),
             vpc: text("vpc_uuid"),
+            droplets: document
+                .get("droplet_ids")
+                .and_then(Value::as_array)
+                .into_iter()
+                .flatten()
+                .chain(document.pointer("/droplet/id"))
+                .map(text_of)
+                .collect(),
             created,
         }
     }

@@ -46,7 +46,7 @@ fn find(cloud: &Cloud, tag: &str) -> Option<String> {
     rows.iter().find(|row| row.id.eq_ignore_ascii_case(tag)).map(|row| row.id.clone())
 }
 
-fn is_valid(tag: &str) -> bool {
+pub(crate) fn is_valid(tag: &str) -> bool {
     (1..=255).contains(&tag.len()) && tag.chars().all(|c| c.is_ascii_alphanumeric() || "_-:".contains(c))
 }
 
@@ -69,7 +69,8 @@ pub(crate) fn create(cloud: &mut Cloud, call: &Call) -> Result<Reply, Refusal> {
     let name =
         name.ok_or_else(|| Refusal::unprocessable("Name can only contain alphanumeric characters, _, - and :"))?;
     add(cloud, name);
-    Ok(Reply::json(StatusCode::CREATED, &json!({"tag": document(cloud, name, &call.origin)})))
+    let name = find(cloud, name).unwrap_or_default();
+    Ok(Reply::json(StatusCode::CREATED, &json!({"tag": document(cloud, &name, &call.origin)})))
 }
 
 /// `DELETE /v2/tags/{tag}`

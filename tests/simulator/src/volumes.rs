@@ -3,9 +3,11 @@
 use crate::actions::{self, Resource};
 use crate::catalogue;
 use crate::cloud::Cloud;
+use crate::droplet_actions::check_free;
 use crate::reply::{Refusal, Reply};
 use crate::request::Call;
-use crate::store::{set, text_of};
+use crate::store::{Row, set, text_of};
+use crate::tags;
 use axum::http::StatusCode;
 use serde_json::{Value, json};
 
@@ -13,17 +15,17 @@ use serde_json::{Value, json};
 pub(crate) fn create(cloud: &mut Cloud, call: &Call) -> Result<Reply, Refusal> {
     let name =
         call.text("name").filter(|it| !it.is_empty()).ok_or_else(|| Refusal::unprocessable("name can't be blank"))?;
+    check_name(name)?;
     let region = call.text("region").ok_or_else(|| Refusal::unprocessable("region can't be blank"))?;
     if !catalogue::is_region(region) {
         return Err(Refusal::unprocessable("region is invalid"));
     }
+    if let Some(tag) = tags::of(&call.body).iter().find(|tag| !tags::is_valid(tag)) {
+        return Err(Refusal::unprocessable(format!("{tag:?} is not a valid tag name")));
+    }
     let size = call.number("size_gigabytes").filter(|it| (1..=16_384).contains(it));
     let size = size.ok_or_else(|| Refusal::unprocessable("size_gigabytes must be between 1 and 16384"))?;
-    let taken = cloud.store.all("volumes").iter().any(|it| {
-        it.get("name").and_then(Value::as_str) == Some(name)
-            && it.pointer("/region/slug").and_then(Value::as_str) == Some(region)
-    });
-    if taken {
+    if named(cloud, Some(name), Some(&region.to_ascii_lowercase())).is_some() {
         return Err(Refusal::conflict("a volume with this name already exists in this region"));
     }
     let mut document = json!({"name": name, "region": region, "size_gigabytes": size});
@@ -34,6 +36,14 @@ pub(crate) fn create(cloud: &mut Cloud, call: &Call) -> Result<Reply, Refusal> {
     }
     let volume = cloud.put("volumes", document).map_err(Refusal::unprocessable)?;
     Ok(Reply::json(StatusCode::CREATED, &json!({"volume": volume})))
+}
+
+fn check_name(name: &str) -> Result<(), Refusal> {
+    let valid = name.len() <= 64
+        && name.starts_with(|c: char| c.is_ascii_lowercase())
+        && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-');
+    let message = "name must begin with a letter and have only lowercase letters, digits and -, at most 64 of them";
+    if valid { Ok(()) } else { Err(Refusal::unprocessable(message)) }
 }
 
 /// `DELETE /v2/volumes/{id}`
@@ -59,12 +69,10 @@ pub(crate) fn start_named(cloud: &mut Cloud, call: &Call) -> Result<Reply, Refus
 }
 
 fn named(cloud: &Cloud, name: Option<&str>, region: Option<&str>) -> Option<String> {
-    let volumes = cloud.store.all("volumes");
-    let volume = volumes.iter().find(|it| {
-        it.get("name").and_then(Value::as_str) == name
-            && (region.is_none() || it.pointer("/region/slug").and_then(Value::as_str) == region)
-    })?;
-    volume.get("id").and_then(Value::as_str).map(str::to_owned)
+    let rows = cloud.store.collection("volumes")?.rows();
+    let here =
+        |row: &&Row| row.facts.name.as_deref() == name && (region.is_none() || row.facts.region.as_deref() == region);
+    rows.iter().find(here).map(|row| row.id.clone())
 }
 
 /// `POST /v2/volumes/{id}/actions`
@@ -82,6 +90,7 @@ pub(crate) fn start(cloud: &mut Cloud, id: &str, call: &Call) -> Result<Reply, R
             let droplet = call.body.get("droplet_id").map(text_of).unwrap_or_default();
             check_attachment(cloud, &volume, &droplet, on)?;
             let kind = if on { "attach_volume" } else { "detach_volume" };
+            let resource = resource.at(&droplet);
             actions::start(cloud, call, &resource, kind, move |cloud| set_attached(cloud, &volume_id, &droplet, on))
         }
         "resize" => {
@@ -103,23 +112,19 @@ pub(crate) fn start(cloud: &mut Cloud, id: &str, call: &Call) -> Result<Reply, R
 fn check_attachment(cloud: &Cloud, volume: &Value, droplet_id: &str, on: bool) -> Result<(), Refusal> {
     let droplet = cloud.store.get("droplets", droplet_id).ok_or_else(Refusal::not_found)?;
     let attached = droplets_of(volume);
-    let here = attached.iter().any(|it| it == droplet_id);
-    if !on && !here {
-        return Err(Refusal::unprocessable("volume is not attached to this Droplet"));
-    }
-    if on && here {
-        return Err(Refusal::unprocessable("volume is already attached to this Droplet"));
+    if !on && !attached.iter().any(|it| it == droplet_id) {
+        return Err(Refusal::unprocessable("Attachment not found"));
     }
     if on && !attached.is_empty() {
-        return Err(Refusal::unprocessable("volume is already attached to another Droplet"));
+        return Err(Refusal::unprocessable("This volume is already attached"));
     }
     if on && droplet.pointer("/region/slug") != volume.pointer("/region/slug") {
         return Err(Refusal::unprocessable("volume and Droplet must be in the same region"));
     }
-    Ok(())
+    check_free(cloud, droplet_id)
 }
 
-fn droplets_of(volume: &Value) -> Vec<String> {
+pub(crate) fn droplets_of(volume: &Value) -> Vec<String> {
     volume.get("droplet_ids").and_then(Value::as_array).into_iter().flatten().map(text_of).collect()
 }
 

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use std::time::Duration;
 
 const WEB: &str = "/v2/droplets/3164444";
+const SCRATCH: &str = "/v2/volumes/3d80cb72-342b-4aaa-b92e-4e4abb24a933";
 
 async fn act(client: &Client, at: &str, action: Value) -> Answer {
     client.post(&format!("{at}/actions"), action).await
@@ -85,6 +86,27 @@ async fn only_one_action_at_a_time() {
 }
 
 #[tokio::test]
+async fn a_droplet_that_a_volume_is_brought_to_does_nothing_else() {
+    let (_simulator, client) = start(Options { action_seconds: 0.3, ..demo() }).await;
+    let pending = "Droplet already has a pending event.";
+    let attach = json!({"type": "attach", "droplet_id": 3_164_444});
+    let first = act(&client, SCRATCH, attach.clone()).await;
+    assert_eq!(droplet(&client).await["locked"], true);
+    assert_eq!(refused(&client, WEB, json!({"type": "power_off"})).await, pending);
+    assert_eq!(client.delete(WEB).await.json()["message"], pending);
+    assert_eq!(client.delete(SCRATCH).await.status, 409);
+    let body = json!({"name": "other", "region": "nyc3", "size_gigabytes": 1});
+    let other = client.post("/v2/volumes", body).await.json()["volume"]["id"].as_str().unwrap().to_owned();
+    assert_eq!(refused(&client, &format!("/v2/volumes/{other}"), attach.clone()).await, pending);
+    assert_eq!(client.finish(&first).await, "completed");
+    assert_eq!(droplet(&client).await["locked"], false);
+    assert_eq!(refused(&client, SCRATCH, attach).await, "This volume is already attached");
+    let off = act(&client, WEB, json!({"type": "power_off"})).await;
+    assert_eq!(refused(&client, SCRATCH, json!({"type": "detach", "droplet_id": 3_164_444})).await, pending);
+    client.finish(&off).await;
+}
+
+#[tokio::test]
 async fn resize_needs_power_off_keeps_the_disk_unless_told_and_never_shrinks_it() {
     let (_simulator, client) = start(demo()).await;
     refused(&client, WEB, json!({"type": "resize", "size": "s-4vcpu-8gb"})).await;
@@ -124,6 +146,26 @@ async fn a_snapshot_is_found_by_its_name_and_can_be_restored_and_deleted() {
     assert_eq!(client.get(&format!("/v2/images/{id}")).await.status, 404);
     assert_eq!(droplet(&client).await["snapshot_ids"], json!([]));
     refused(&client, WEB, json!({"type": "restore", "image": id})).await;
+}
+
+#[tokio::test]
+async fn a_droplet_is_restored_from_its_own_images_only() {
+    let (simulator, client) = start(demo()).await;
+    let control = simulator.control();
+    for (id, of) in [("7001", "3164444"), ("7002", "3164445")] {
+        control.put("snapshots", json!({"id": id, "name": format!("of-{of}"), "resource_id": of})).await.unwrap();
+    }
+    control.put("images", json!({"id": 7003, "name": "nightly", "type": "backup"})).await.unwrap();
+    control.change("droplets", "3164444", json!({"backup_ids": [7003]})).await.unwrap();
+    let backups = client.get(&format!("{WEB}/backups")).await.json();
+    assert_eq!((&backups["backups"][0]["id"], &backups["backups"][0]["type"]), (&json!(7003), &json!("backup")));
+    for (image, name) in [(7003, "nightly"), (7001, "of-3164444")] {
+        done(&client, WEB, json!({"type": "restore", "image": image})).await;
+        assert_eq!(droplet(&client).await["image"]["name"], name);
+    }
+    for other in [json!(7002), json!(155_133_621), json!("ubuntu-24-04-x64"), Value::Null] {
+        refused(&client, WEB, json!({"type": "restore", "image": other})).await;
+    }
 }
 
 #[tokio::test]
@@ -171,12 +213,19 @@ async fn requests_that_make_no_sense_are_refused_with_a_reason() {
         ("size", json!("huge")),
         ("image", json!("dos-6")),
         ("volumes", json!(["x"])),
+        ("volumes", json!(["506f78a4-e098-11e5-ad9f-000f53306ae1"])),
+        ("ssh_keys", json!([1, "3b:16:e4"])),
+        ("vpc_uuid", json!("5a4981aa-9653-4bd1-bef5-d6bff52042e4")),
+        ("tags", json!(["no spaces"])),
+        ("user_data", json!("x".repeat(65_537))),
     ] {
         let mut body = whole.clone();
         body[field] = value;
         let answer = client.post("/v2/droplets", body).await;
         assert_eq!((answer.status.as_u16(), &answer.json()["id"]), (422, &json!("unprocessable_entity")), "{field}");
     }
+    assert_eq!(client.get("/v2/droplets").await.json()["meta"]["total"], 3, "nothing came of it");
+    assert_eq!(client.get("/v2/actions").await.json()["meta"]["total"], 0);
     assert_eq!(client.call("PUT", "/v2/droplets", Some(&whole)).await.status, 405);
     assert_eq!(act(&client, "/v2/droplets/1", json!({"type": "reboot"})).await.status, 404);
 }
@@ -191,9 +240,57 @@ async fn deleting_by_tag_takes_all_of_them_and_lets_go_of_their_volumes() {
 }
 
 #[tokio::test]
+async fn a_droplet_takes_the_volumes_with_it_that_it_was_created_with() {
+    let (_simulator, client) = start(demo()).await;
+    let id = SCRATCH.rsplit('/').next().unwrap();
+    let body =
+        json!({"name": "a", "region": "nyc3", "size": "s-1vcpu-1gb", "image": "ubuntu-24-04-x64", "volumes": [id]});
+    let created = client.post("/v2/droplets", body).await;
+    assert_eq!(created.json()["droplet"]["volume_ids"], json!([]), "not before it is active");
+    client.finish(&created).await;
+    let droplet = created.json()["droplet"]["id"].clone();
+    assert_eq!(client.get(SCRATCH).await.json()["volume"]["droplet_ids"], json!([droplet]));
+    assert_eq!(client.delete(&format!("/v2/droplets/{droplet}")).await.status, 204);
+    assert_eq!(client.get(SCRATCH).await.json()["volume"]["droplet_ids"], json!([]), "the volume itself stays");
+}
+
+#[tokio::test]
+async fn a_volume_has_its_name_for_itself_in_its_region() {
+    let (_simulator, client) = start(demo()).await;
+    let body =
+        |name: &str, region: &str| json!({"name": name, "region": region, "size_gigabytes": 10, "tags": ["saga-1"]});
+    let created = client.post("/v2/volumes", body("data", "nyc3")).await;
+    assert_eq!(created.status, 201);
+    let volume = created.json()["volume"].clone();
+    assert_eq!((&volume["droplet_ids"], &volume["tags"]), (&json!([]), &json!(["saga-1"])));
+    let taken = client.post("/v2/volumes", body("data", "nyc3")).await;
+    assert_eq!((taken.status.as_u16(), &taken.json()["id"]), (409, &json!("conflict")));
+    assert_eq!(client.post("/v2/volumes", body("data", "fra1")).await.status, 201);
+    let total = async |query: &str| client.get(&format!("/v2/volumes?{query}")).await.json()["meta"]["total"].clone();
+    for (query, count) in
+        [("name=data&region=nyc3", 1), ("name=data", 2), ("name=data&region=lon1", 0), ("region=nyc3", 3)]
+    {
+        assert_eq!(total(query).await, count, "{query}");
+    }
+    for (field, value) in [
+        ("name", json!("Data")),
+        ("name", json!("9-lives")),
+        ("name", json!("")),
+        ("region", json!("moon1")),
+        ("size_gigabytes", json!(0)),
+        ("size_gigabytes", json!(16_385)),
+        ("tags", json!(["no spaces"])),
+    ] {
+        let mut body = body("more", "nyc3");
+        body[field] = value.clone();
+        assert_eq!(client.post("/v2/volumes", body).await.status, 422, "{field}: {value}");
+    }
+}
+
+#[tokio::test]
 async fn volumes_attach_detach_grow_and_are_not_deleted_while_attached() {
     let (_simulator, client) = start(demo()).await;
-    let at = "/v2/volumes/3d80cb72-342b-4aaa-b92e-4e4abb24a933";
+    let at = SCRATCH;
     done(&client, at, json!({"type": "attach", "droplet_id": 3_164_444})).await;
     assert_eq!(client.delete(at).await.status, 409);
     assert_eq!(droplet(&client).await["volume_ids"], json!(["3d80cb72-342b-4aaa-b92e-4e4abb24a933"]));
@@ -205,7 +302,12 @@ async fn volumes_attach_detach_grow_and_are_not_deleted_while_attached() {
     refused(&client, at, json!({"type": "attach", "droplet_id": 3_164_447})).await;
     let volume = client.get(at).await.json()["volume"].clone();
     assert_eq!((&volume["size_gigabytes"], &volume["droplet_ids"]), (&json!(60), &json!([])));
+    let actions = client.get(&format!("{at}/actions")).await.json();
+    let types: Vec<&str> = actions["actions"].as_array().unwrap().iter().filter_map(|it| it["type"].as_str()).collect();
+    assert_eq!(types, ["detach_volume", "resize", "attach_volume"]);
     assert_eq!(client.delete(at).await.status, 204);
+    assert_eq!(client.delete(at).await.status, 404);
+    assert_eq!(client.get("/v2/actions").await.json()["meta"]["total"], 3, "what was done is remembered");
 }
 
 #[tokio::test]

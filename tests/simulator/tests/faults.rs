@@ -220,6 +220,178 @@ async fn a_failed_action_is_errored_and_changes_nothing() {
 }
 
 #[tokio::test]
+async fn an_ignored_shutdown_completes_and_the_droplet_stays_on_until_it_is_powered_off() {
+    let (_simulator, client, control) = fleet(2).await;
+    let status = async |id: &str| {
+        client.get(&format!("/v2/droplets/{id}")).await.json()["droplet"]["status"].as_str().unwrap().to_owned()
+    };
+    let fault = Fault::new("/v2/droplets/3164444/actions", Effect::IgnoreAction).action("shutdown");
+    control.inject(fault).await.unwrap();
+    for (id, action, then) in [
+        ("3164444", "shutdown", "active"),
+        ("3164444", "shutdown", "active"),
+        ("3164445", "shutdown", "off"),
+        ("3164444", "power_off", "off"),
+    ] {
+        let started = client.post(&format!("/v2/droplets/{id}/actions"), json!({"type": action})).await;
+        assert_eq!(client.finish(&started).await, "completed");
+        assert_eq!(status(id).await, then, "{action} of {id}");
+    }
+}
+
+#[tokio::test]
+async fn a_fault_meets_the_action_that_it_is_meant_for() {
+    let (simulator, client) = start(demo()).await;
+    let control = simulator.control();
+    let scratch = "/v2/volumes/3d80cb72-342b-4aaa-b92e-4e4abb24a933";
+    let before = control.inventory().await.unwrap();
+    for action in ["shutdown", "snapshot", "attach"] {
+        control.inject(Fault::new("/v2/*/actions", Effect::FailAction).action(action)).await.unwrap();
+    }
+    for (at, action) in [
+        ("/v2/droplets/3164444", json!({"type": "shutdown"})),
+        ("/v2/droplets/3164444", json!({"type": "snapshot", "name": "s"})),
+        (scratch, json!({"type": "attach", "droplet_id": 3_164_444})),
+    ] {
+        let started = client.post(&format!("{at}/actions"), action.clone()).await;
+        assert_eq!(client.finish(&started).await, "errored", "{action}");
+    }
+    assert_eq!(control.inventory().await.unwrap(), before, "nothing is changed, locked or left over");
+    let started = client.post("/v2/droplets/3164444/actions", json!({"type": "power_off"})).await;
+    assert_eq!(client.finish(&started).await, "completed");
+}
+
+#[tokio::test]
+async fn a_droplet_whose_creation_fails_stays_new() {
+    let (_simulator, client, control) = fleet(0).await;
+    control.inject(Fault::new("/v2/droplets", Effect::FailAction).method("POST").times(1)).await.unwrap();
+    let body = json!({"name": "a", "region": "nyc3", "size": "s-1vcpu-1gb", "image": "ubuntu-24-04-x64"});
+    let created = client.post("/v2/droplets", body).await;
+    assert_eq!(client.finish(&created).await, "errored");
+    let at = format!("/v2/droplets/{}", created.json()["droplet"]["id"]);
+    assert_eq!(client.get(&at).await.json()["droplet"]["status"], "new");
+    assert_eq!(client.delete(&at).await.status, 204);
+}
+
+/// One call of each shape that changes something.
+fn mutations() -> Vec<(&'static str, &'static str, Value)> {
+    let droplet = json!({"name": "a", "region": "nyc3", "size": "s-1vcpu-1gb", "image": "ubuntu-24-04-x64"});
+    let tagged = json!({"resources": [{"resource_id": "3164446", "resource_type": "droplet"}]});
+    vec![
+        ("POST", "/v2/droplets", droplet),
+        ("DELETE", "/v2/droplets/3164445", Value::Null),
+        ("POST", "/v2/droplets/3164444/actions", json!({"type": "power_off"})),
+        ("POST", "/v2/droplets/3164444/actions", json!({"type": "snapshot", "name": "s"})),
+        ("POST", "/v2/volumes", json!({"name": "v", "region": "nyc3", "size_gigabytes": 1})),
+        (
+            "POST",
+            "/v2/volumes/3d80cb72-342b-4aaa-b92e-4e4abb24a933/actions",
+            json!({"type": "resize", "size_gigabytes": 60}),
+        ),
+        ("DELETE", "/v2/volumes/3d80cb72-342b-4aaa-b92e-4e4abb24a933", Value::Null),
+        ("POST", "/v2/reserved_ips", json!({"region": "nyc3"})),
+        ("POST", "/v2/domains/example.com/records", json!({"type": "A", "name": "a", "data": "192.0.2.7"})),
+        ("PUT", "/v2/domains/example.com/records/28448430", json!({"data": "192.0.2.7"})),
+        ("PATCH", "/v2/domains/example.com/records/28448430", json!({"data": "192.0.2.7"})),
+        ("DELETE", "/v2/domains/example.com/records/28448430", Value::Null),
+        ("POST", "/v2/tags/web/resources", tagged.clone()),
+        ("DELETE", "/v2/tags/prod/resources", tagged),
+    ]
+}
+
+/// Does each mutation once in an account of its own, met by the effect, and tells whether it was carried out and what the
+/// caller saw.
+async fn meet_mutations(effect: &Effect) -> Vec<(String, bool, Result<Answer, String>)> {
+    let mut seen = Vec::new();
+    for (method, path, body) in mutations() {
+        let (simulator, client) = start(Options { action_seconds: 0.0, ..demo() }).await;
+        let control = simulator.control();
+        let before = control.inventory().await.unwrap();
+        control.inject(Fault::new(path, effect.clone()).method(method).times(1)).await.unwrap();
+        let answer = client.try_call(method, path, Some(&body).filter(|it| !it.is_null())).await;
+        let done = control.inventory().await.unwrap() != before;
+        seen.push((format!("{effect:?} on {method} {path} {body}"), done, answer));
+    }
+    seen
+}
+
+#[tokio::test]
+async fn a_mutation_that_is_answered_by_a_status_is_not_carried_out() {
+    for (status, retry_after, html) in [
+        (429, Some(7), false),
+        (500, None, false),
+        (503, None, true),
+        (401, None, false),
+        (403, None, false),
+        (404, None, true),
+    ] {
+        for (call, done, answer) in meet_mutations(&Effect::Status { status, retry_after, html }).await {
+            let answer = answer.unwrap();
+            assert_eq!((answer.status.as_u16(), done), (status, false), "{call}");
+            assert_eq!(answer.header("retry-after"), retry_after.map(|it| it.to_string()).as_deref(), "{call}");
+            // A gateway knows nothing of what the API says of itself.
+            for header in ["x-request-id", "ratelimit-remaining"] {
+                assert_eq!(answer.header(header).is_none(), html, "{call}: {header}");
+            }
+            assert_eq!(answer.json()["id"].is_null(), html, "{call}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_mutation_that_is_reset_is_carried_out_or_not_as_the_fault_says() {
+    for (effect, carried_out) in [(Effect::Reset, false), (Effect::ResetAfter, true)] {
+        for (call, done, answer) in meet_mutations(&effect).await {
+            assert_eq!(done, carried_out, "{call}");
+            assert!(answer.as_ref().is_err_and(|error| error.contains("ConnectionReset")), "{call}: {answer:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_mutation_whose_answer_is_late_or_cut_short_is_carried_out() {
+    for (call, done, answer) in meet_mutations(&Effect::Latency { milliseconds: 20 }).await {
+        assert!(done && answer.is_ok_and(|it| it.status.is_success()), "{call}");
+    }
+    for (call, done, answer) in meet_mutations(&Effect::Truncate).await {
+        assert!(done && answer.is_err(), "{call}");
+    }
+}
+
+#[tokio::test]
+async fn what_was_just_created_is_in_no_list_that_lags() {
+    let (simulator, client) = start(Options { action_seconds: 0.0, ..demo() }).await;
+    let droplet = json!({"name": "late", "region": "nyc3", "size": "s-1vcpu-1gb", "image": "ubuntu-24-04-x64", "tags": ["saga-1"]});
+    let record = json!({"type": "A", "name": "late", "data": "192.0.2.7"});
+    simulator.control().inject(Fault::new("*", Effect::LagCreates { seconds: 1 }).method("GET")).await.unwrap();
+    client.post("/v2/droplets", droplet).await;
+    client.post("/v2/volumes", json!({"name": "late", "region": "nyc3", "size_gigabytes": 1})).await;
+    client.post("/v2/domains/example.com/records", record).await;
+    client.post("/v2/reserved_ips", json!({"region": "nyc3"})).await;
+    let action = client.post("/v2/droplets/3164444/actions", json!({"type": "snapshot", "name": "late"})).await;
+    let one = format!("/v2/actions/{}", action.json()["action"]["id"]);
+    assert_eq!(client.get(&one).await.json()["action"]["status"], "completed", "a GET of one does not lag");
+    let lists = [
+        ("/v2/droplets?tag_name=saga-1", 1),
+        ("/v2/droplets?name=late", 1),
+        ("/v2/droplets/3164444/snapshots", 1),
+        ("/v2/snapshots?resource_type=droplet", 1),
+        ("/v2/volumes?name=late&region=nyc3", 1),
+        ("/v2/domains/example.com/records?name=late.example.com&type=A", 1),
+        ("/v2/reserved_ips", 1),
+        ("/v2/actions", 2),
+        ("/v2/droplets/3164444/actions", 1),
+    ];
+    for (list, _) in lists {
+        assert_eq!(client.get(list).await.json()["meta"]["total"], 0, "{list}");
+    }
+    tokio::time::sleep(Duration::from_millis(1050)).await;
+    for (list, count) in lists {
+        assert_eq!(client.get(list).await.json()["meta"]["total"], count, "{list}");
+    }
+}
+
+#[tokio::test]
 async fn faults_meet_mutations_too_and_are_plain_json() {
     let (_simulator, client, control) = fleet(1).await;
     let fault = Fault::new("/v2/droplets", Effect::Status { status: 503, retry_after: None, html: false })

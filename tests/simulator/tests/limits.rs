@@ -56,9 +56,20 @@ async fn requests_are_counted_by_method_and_path_without_the_control_apis_own() 
     client.get("/v2/droplets?page=1").await;
     client.get("/v2/droplets?page=2").await;
     client.delete("/v2/droplets/3164444").await;
+    for id in [3_164_445, 3_164_446] {
+        client.post(&format!("/v2/droplets/{id}/actions"), serde_json::json!({"type": "reboot"})).await;
+    }
     let requests = control.requests().await.unwrap();
-    assert_eq!(requests.count("GET /v2/droplets"), 2);
-    assert_eq!((requests.total(), requests.mutating(), requests.limited), (3, 1, 0));
+    assert_eq!((requests.total(), requests.mutating(), requests.limited), (5, 3, 0));
+    for (request, count) in [
+        ("GET /v2/droplets", 2),
+        ("POST /v2/droplets/3164445/actions", 1),
+        ("POST /v2/droplets/*/actions", 2),
+        ("* /v2/droplets/*", 3),
+        ("POST /v2/droplets", 0),
+    ] {
+        assert_eq!(requests.count(request), count, "{request}");
+    }
     control.reset_requests().await.unwrap();
     assert_eq!(control.requests().await.unwrap().total(), 0);
 }
