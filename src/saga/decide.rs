@@ -12,7 +12,10 @@ use super::{
 use crate::{
     api::{
         conditions::{self, reason},
-        saga::{ErrorKind, Resolution, Retry, SagaKind, SagaPhase, SagaSpec, SagaStatus, StepError, StepState, StepStatus, Values},
+        saga::{
+            ErrorKind, Resolution, Retry, SagaKind, SagaPhase, SagaSpec, SagaStatus, StepError, StepState, StepStatus,
+            Values,
+        },
     },
     digitalocean::ActionState,
 };
@@ -270,9 +273,7 @@ fn running(seen: &Seen<'_>, index: usize, entry: &StepStatus, ordered: &Ordered)
     if ordered.step.is_passive() {
         return match entry.retry_at.as_ref().and_then(|at| seen.until(at.0)) {
             Some(wait) => at_most(Some(wait)),
-            None if entry.retry_at.is_some() => {
-                Move::Note(Event::Renew { step: index, counts: true, waited: None })
-            }
+            None if entry.retry_at.is_some() => Move::Note(Event::Renew { step: index, counts: true, waited: None }),
             None => Move::Poll(index),
         };
     }
@@ -336,7 +337,8 @@ fn stop(seen: &Seen<'_>) -> Option<Why> {
     }
     let (limit, began) = (seen.spec.timeout_seconds?, seen.status.started_at.as_ref()?);
     let limit = Duration::from_secs(u64::try_from(limit).ok()?);
-    let suspended = seen.status.suspended_at.as_ref().map_or(SignedDuration::ZERO, |since| seen.now.duration_since(since.0));
+    let suspended =
+        seen.status.suspended_at.as_ref().map_or(SignedDuration::ZERO, |since| seen.now.duration_since(since.0));
     let suspended = suspended + SignedDuration::from_secs(seen.status.suspended_seconds);
     let is_late = has_passed(began.0, limit, seen.now.saturating_sub(suspended).ok()?);
     let message = format!("it was not done within its {} s", limit.as_secs());
@@ -365,8 +367,13 @@ fn back(seen: &Seen<'_>) -> Move {
         };
     }
     let undo = entry.undo.clone().unwrap_or_default();
-    if undo.action.is_some() && seen.action.is_none() {
-        return Move::Rest(None);
+    match (undo.action, seen.action) {
+        (Some(_), None) => return Move::Rest(None),
+        (Some(_), Some(ActionState::Errored)) => {
+            let message = "the cloud began to undo it and says that this failed".to_owned();
+            return Move::Note(missed_undo(seen, index, entry, StepError { kind: ErrorKind::Transient, message }));
+        }
+        _ => {}
     }
     match (seen.hand, &undo.retry_at) {
         (Hand::Intent, _) => Move::CallUndo(index),
@@ -608,20 +615,7 @@ pub fn after_undo(seen: &Seen<'_>, index: usize, answer: Result<Undo, Failure>, 
                 Failure::Doubt(_) => ErrorKind::Doubt,
                 _ => ErrorKind::Transient,
             };
-            let error = StepError { kind, message: failure.to_string() };
-            let retry = seen.ordered(index).map(|ordered| ordered.retry).unwrap_or_default();
-            let tried = entry.undo.as_ref().map_or(0, |undo| undo.attempts);
-            if tried < retry.attempts.saturating_mul(2) {
-                let retry_at = seen.now + backoff(retry, tried);
-                After::Note(Event::RetryUndo { step: index, error, retry_at })
-            } else {
-                let message = format!(
-                    "step {:?} could not be undone: {}. Put it right and annotate the saga with \
-                     arcadia.cloud/resolve=retry, or with skip to leave it as it is, or abandon",
-                    entry.name, error.message
-                );
-                After::Note(Event::Stick { why: Why { reason: reason::UNDO_FAILED, message } })
-            }
+            After::Note(missed_undo(seen, index, entry, StepError { kind, message: failure.to_string() }))
         }
     }
 }
@@ -652,6 +646,22 @@ fn missed(seen: &Seen<'_>, index: usize, entry: &StepStatus, error: StepError) -
         }
         _ => Event::Fail { step: index, error },
     }
+}
+
+/// An attempt to undo failed: another follows, or a person has to help.
+fn missed_undo(seen: &Seen<'_>, index: usize, entry: &StepStatus, error: StepError) -> Event {
+    let retry = seen.ordered(index).map(|ordered| ordered.retry).unwrap_or_default();
+    let tried = entry.undo.as_ref().map_or(0, |undo| undo.attempts);
+    if tried < retry.attempts.saturating_mul(2) {
+        let retry_at = seen.now + backoff(retry, tried);
+        return Event::RetryUndo { step: index, error, retry_at };
+    }
+    let message = format!(
+        "step {:?} could not be undone: {}. Put it right and annotate the saga with arcadia.cloud/resolve=retry, or with \
+         skip to leave it as it is, or abandon",
+        entry.name, error.message
+    );
+    Event::Stick { why: Why { reason: reason::UNDO_FAILED, message } }
 }
 
 /// The pause after so many attempts: doubled each time, and then a random half of it off.

@@ -215,9 +215,8 @@ pub enum Direction {
 #[must_use]
 pub fn direction(status: &SagaStatus) -> Direction {
     let undoes = |entry: &StepStatus| matches!(entry.state, StepState::Undoing | StepState::Undone | StepState::Left);
-    let is_back = status.phase == SagaPhase::RollingBack
-        || status.rollback_of_uid.is_some()
-        || status.steps.iter().any(undoes);
+    let is_back =
+        status.phase == SagaPhase::RollingBack || status.rollback_of_uid.is_some() || status.steps.iter().any(undoes);
     if is_back { Direction::Back } else { Direction::Forward }
 }
 
@@ -302,7 +301,7 @@ fn is_legal(status: &SagaStatus, event: &Event) -> bool {
     let state = |step: usize| status.steps.get(step).map(|entry| entry.state);
     let is_current = |step: usize| current(status) == Some(step);
     match (status.phase, event) {
-        (phase, Event::Observe { .. }) => phase != SagaPhase::Stuck || status.observed_generation.is_some(),
+        (_, Event::Observe { .. }) => true,
         (SagaPhase::Pending, Event::Start { steps, .. }) => !steps.is_empty(),
         (SagaPhase::Pending, Event::Refuse { .. } | Event::Hold { .. }) => status.steps.is_empty(),
         (SagaPhase::Pending | SagaPhase::Running, Event::Suspend) => status.suspended_at.is_none(),
@@ -314,7 +313,10 @@ fn is_legal(status: &SagaStatus, event: &Event) -> bool {
         }
         (
             SagaPhase::Running,
-            Event::Renew { step, .. } | Event::Await { step, .. } | Event::Retry { step, .. } | Event::Complete { step, .. },
+            Event::Renew { step, .. }
+            | Event::Await { step, .. }
+            | Event::Retry { step, .. }
+            | Event::Complete { step, .. },
         ) => is_current(*step) && state(*step) == Some(StepState::Running),
         (SagaPhase::Running, Event::Fail { step, .. }) => {
             is_current(*step) && matches!(state(*step), Some(StepState::Running | StepState::Pending))
@@ -414,7 +416,8 @@ fn write_step(entry: &mut StepStatus, event: Event, now: Timestamp) {
         Event::CompleteUndo { .. } => {
             entry.state = StepState::Undone;
             entry.called_at = None;
-            let undo = entry.undo.get_or_insert_with(|| UndoStatus { started_at: time.clone(), ..UndoStatus::default() });
+            let undo =
+                entry.undo.get_or_insert_with(|| UndoStatus { started_at: time.clone(), ..UndoStatus::default() });
             undo.retry_at = None;
             undo.action = None;
             undo.error = None;
@@ -466,9 +469,10 @@ fn resolve(status: &mut SagaStatus, resolution: Resolution, choice: Choice, now:
 
 /// What a saga that was given up leaves behind.
 fn given_up(status: &SagaStatus, what: &str) -> String {
-    let left = status.steps.iter().filter(|entry| {
-        !matches!(entry.state, StepState::Pending | StepState::Undone | StepState::Skipped)
-    });
+    let left = status
+        .steps
+        .iter()
+        .filter(|entry| !matches!(entry.state, StepState::Pending | StepState::Undone | StepState::Skipped));
     let left: Vec<_> = left.map(|entry| entry.name.as_str()).collect();
     if left.is_empty() { what.to_owned() } else { format!("{what}; not undone: {}", left.join(", ")) }
 }
@@ -480,7 +484,9 @@ fn finish(status: &mut SagaStatus, is_rollback_kind: bool, now: Timestamp) {
     } else {
         // Why it was rolled back is what people want to know of it then.
         let why = condition(status, conditions::SUCCEEDED).map(|condition| condition.message.clone());
-        let message = why.filter(|why| !why.is_empty()).map_or_else(|| "all is undone".to_owned(), |why| format!("all is undone: {why}"));
+        let message = why
+            .filter(|why| !why.is_empty())
+            .map_or_else(|| "all is undone".to_owned(), |why| format!("all is undone: {why}"));
         enter(status, SagaPhase::RolledBack, reason::ROLLED_BACK, message, now);
     }
 }

@@ -141,6 +141,9 @@ impl World {
         if !self.arguments.iter().any(|argument| argument == "--inventory-max-age") {
             command.args(["--inventory-max-age", "10m"]);
         }
+        if !self.arguments.iter().any(|argument| argument == "--settle-time") {
+            command.args(["--settle-time", "4s", "--action-poll-interval", "200ms"]);
+        }
         for namespace in &self.installation.watched {
             command.args(["--namespace", namespace]);
         }
@@ -335,8 +338,8 @@ pub async fn control_plane() -> &'static ControlPlane {
 pub async fn install(control_plane: &ControlPlane) {
     let kubectl = control_plane.kubectl();
     kubectl.run_with_input(&["apply", "--server-side", "-f", "-"], &api::crds_as_yaml().unwrap()).await.unwrap();
-    let crds = ["crd/provisionedresources.arcadia.cloud", "crd/drifts.arcadia.cloud"];
-    kubectl.run(&["wait", "--for=condition=Established", crds[0], crds[1]]).await.unwrap();
+    let crds = ["provisionedresources", "drifts", "sagas"].map(|plural| format!("crd/{plural}.arcadia.cloud"));
+    kubectl.run(&["wait", "--for=condition=Established", &crds[0], &crds[1], &crds[2]]).await.unwrap();
 }
 
 /// A droplet as the simulator completes it.
