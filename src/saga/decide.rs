@@ -129,6 +129,28 @@ pub enum Move {
     Rest(Option<Duration>),
 }
 
+impl Move {
+    /// For the log: without what is in it.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Note(event) | Self::Intend(event) => event.name(),
+            Self::Prepare(_) => "Prepare",
+            Self::Call(_) => "Call",
+            Self::Poll(_) => "Poll",
+            Self::Look(_) => "Look",
+            Self::CallUndo(_) => "CallUndo",
+            Self::Adopt(..) => "Adopt",
+            Self::Forget { .. } => "Forget",
+            Self::Hold => "Hold",
+            Self::LetGo => "LetGo",
+            Self::Expire => "Expire",
+            Self::RefuseCancel => "RefuseCancel",
+            Self::Rest(_) => "Rest",
+        }
+    }
+}
+
 /// What is next.
 #[must_use]
 pub fn decide(seen: &Seen<'_>) -> Move {
@@ -249,14 +271,10 @@ fn running(seen: &Seen<'_>, index: usize, entry: &StepStatus, ordered: &Ordered)
         let message = format!("it was not done within {seconds} s{last}");
         return Move::Note(Event::Fail { step: index, error: StepError { kind: ErrorKind::Timeout, message } });
     }
-    let at_most = |wait: Option<Duration>| {
-        let rest = entry.started_at.as_ref().map(|began| seen.left(began.0, ordered.timeout));
-        Move::Rest(wait.into_iter().chain(rest).min())
-    };
     if entry.action.is_some() {
         return match seen.action {
             // It cannot be stopped, and nothing else can be done with the resource until it has ended.
-            None => at_most(None),
+            None => Move::Rest(None),
             Some(ActionState::Errored) => {
                 let message = "the cloud began it and says that it failed".to_owned();
                 Move::Note(missed(seen, index, entry, StepError { kind: ErrorKind::Transient, message }))
@@ -272,14 +290,14 @@ fn running(seen: &Seen<'_>, index: usize, entry: &StepStatus, ordered: &Ordered)
     }
     if ordered.step.is_passive() {
         return match entry.retry_at.as_ref().and_then(|at| seen.until(at.0)) {
-            Some(wait) => at_most(Some(wait)),
+            Some(wait) => Move::Rest(Some(wait)),
             None if entry.retry_at.is_some() => Move::Note(Event::Renew { step: index, counts: true, waited: None }),
             None => Move::Poll(index),
         };
     }
     if let Hand::Calm(until) = seen.hand {
         return match seen.until(until) {
-            Some(wait) => at_most(Some(wait)),
+            Some(wait) => Move::Rest(Some(wait)),
             None => {
                 let waited = entry.error.as_ref().filter(|error| error.kind == ErrorKind::Waiting);
                 let waited = waited.map(|error| error.message.clone());
@@ -290,7 +308,7 @@ fn running(seen: &Seen<'_>, index: usize, entry: &StepStatus, ordered: &Ordered)
     let is_doubtful = entry.error.as_ref().is_none_or(|error| error.kind == ErrorKind::Doubt);
     match &entry.retry_at {
         Some(at) => match seen.until(at.0) {
-            Some(wait) => at_most(Some(wait)),
+            Some(wait) => Move::Rest(Some(wait)),
             None if is_doubtful => Move::Look(index),
             None => Move::Intend(Event::Renew { step: index, counts: true, waited: None }),
         },
@@ -323,6 +341,21 @@ fn failed(seen: &Seen<'_>, index: usize, entry: &StepStatus) -> Move {
     seen.turn_back(Why { reason, message })
 }
 
+/// How long until the saga or its step is late, so that it is looked at then.
+#[must_use]
+pub fn late_in(seen: &Seen<'_>) -> Option<Duration> {
+    if seen.status.phase != SagaPhase::Running {
+        return None;
+    }
+    let step = current(seen.status).and_then(|index| {
+        let (entry, ordered) = (seen.status.steps.get(index)?, seen.ordered(index)?);
+        Some(seen.left(entry.started_at.as_ref()?.0, ordered.timeout))
+    });
+    let saga = seen.time_limit().filter(|_| seen.status.suspended_at.is_none());
+    let saga = saga.map(|(since, limit)| seen.left(since, limit)).filter(|left| !left.is_zero());
+    step.into_iter().chain(saga).min()
+}
+
 /// Why the saga should go no further.
 fn stop(seen: &Seen<'_>) -> Option<Why> {
     if seen.irreversible_done().is_some() && !seen.status.resolutions.is_empty() {
@@ -335,12 +368,8 @@ fn stop(seen: &Seen<'_>) -> Option<Why> {
     if seen.spec.cancel_requested {
         return Some(Why { reason: reason::CANCELLED, message: "it was cancelled".to_owned() });
     }
-    let (limit, began) = (seen.spec.timeout_seconds?, seen.status.started_at.as_ref()?);
-    let limit = Duration::from_secs(u64::try_from(limit).ok()?);
-    let suspended =
-        seen.status.suspended_at.as_ref().map_or(SignedDuration::ZERO, |since| seen.now.duration_since(since.0));
-    let suspended = suspended + SignedDuration::from_secs(seen.status.suspended_seconds);
-    let is_late = has_passed(began.0, limit, seen.now.saturating_sub(suspended).ok()?);
+    let (since, limit) = seen.time_limit()?;
+    let is_late = has_passed(since, limit, seen.now);
     let message = format!("it was not done within its {} s", limit.as_secs());
     is_late.then_some(Why { reason: reason::TIMED_OUT, message })
 }
@@ -442,6 +471,15 @@ impl Seen<'_> {
         } else {
             (time + Duration::from_secs(1)).saturating_sub(passed) + Duration::from_millis(10)
         }
+    }
+
+    /// How long the saga may take, and from when on: as if it had begun later by all the time it was suspended.
+    fn time_limit(&self) -> Option<(Timestamp, Duration)> {
+        let limit = Duration::from_secs(u64::try_from(self.spec.timeout_seconds?).ok()?);
+        let status = self.status;
+        let now = status.suspended_at.as_ref().map(|since| self.now.duration_since(since.0)).unwrap_or_default();
+        let suspended = now + SignedDuration::from_secs(status.suspended_seconds);
+        Some((status.started_at.as_ref()?.0.saturating_add(suspended).ok()?, limit))
     }
 
     /// The step that is done and cannot be undone.

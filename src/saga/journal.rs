@@ -548,7 +548,9 @@ fn cut(mut error: StepError) -> StepError {
 }
 
 impl Event {
-    fn name(&self) -> &'static str {
+    /// For messages and the log.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
         match self {
             Self::Start { .. } => "Start",
             Self::Refuse { .. } => "Refuse",

@@ -22,7 +22,9 @@ use tracing::{debug, info, warn};
 
 use super::{
     controller::Context,
-    decide::{After, Hand, Help, Move, Seen, Undoes, after_call, after_look, after_prepare, after_undo, decide},
+    decide::{
+        After, Hand, Help, Move, Seen, Undoes, after_call, after_look, after_prepare, after_undo, decide, late_in,
+    },
     index::{Known, is_held},
     journal::{self, Choice, Direction, Event, condition, current, direction},
     order::{Order, digest},
@@ -219,17 +221,24 @@ impl<'a> Turn<'a> {
                 }
                 Move::Rest(wait) => {
                     self.write().await?;
-                    return Ok(wait.map_or(Next::Settled, Next::After));
+                    return Ok(self.rest(wait));
                 }
             }
         }
+    }
+
+    /// Ends the turn for this long, and no longer than until the saga or its step is late.
+    fn rest(&self, wait: Option<Duration>) -> Next {
+        let late = late_in(&self.seen(None, None));
+        wait.into_iter().chain(late).min().map_or(Next::Settled, Next::After)
     }
 
     fn next(&self) -> Move {
         let waits_for =
             if self.status.phase == SagaPhase::Pending { self.context.index().waits_for(self.key) } else { None };
         let next = decide(&self.seen(waits_for.as_deref(), self.undone_by().as_deref()));
-        debug!(saga = %self.key, phase = self.status.phase.name(), hand = ?self.hand, ?next, "decided");
+        let step = self.status.step.as_deref();
+        debug!(saga = %self.key, phase = self.status.phase.name(), step, hand = ?self.hand, next = next.name(), "decided");
         next
     }
 
@@ -294,11 +303,11 @@ impl<'a> Turn<'a> {
                 self.context.hands.keep(self.key, Held { at: self.at(), hand: self.hand, waits: self.waits });
                 let wait = Duration::try_from(until.duration_since(Timestamp::now())).unwrap_or_default();
                 debug!(saga = %self.key, index, why, ?wait, "waits");
-                Ok(Some(Next::After(wait)))
+                Ok(Some(self.rest(Some(wait))))
             }
             After::Rest(wait) => {
                 self.write().await?;
-                Ok(Some(Next::After(wait)))
+                Ok(Some(self.rest(Some(wait))))
             }
         }
     }
@@ -405,7 +414,6 @@ impl<'a> Turn<'a> {
     /// Writes an event into the journal, in memory for now.
     fn note(&mut self, event: Event) -> Result<(), Error> {
         let before = self.status.phase;
-        debug!(saga = %self.key, ?event, "notes");
         let is_resolution = matches!(event, Event::Resolve { .. });
         journal::apply(&mut self.status, event, Timestamp::now()).map_err(|illegal| Error::Refused {
             doing: format!("carrying on Saga {}", self.key),

@@ -157,11 +157,8 @@ mod tests {
             stop: context.stop.clone(),
             liveness: context.liveness.clone(),
         };
-        let settings = saga::Settings {
-            namespaces: Vec::new(),
-            settle: Duration::from_mins(1),
-            poll: Duration::from_secs(5),
-        };
+        let settings =
+            saga::Settings { namespaces: Vec::new(), settle: Duration::from_mins(1), poll: Duration::from_secs(5) };
         let sagas = saga::Context::new(shared, settings);
         let (answers, api_server) = watch::channel(Answer { at: Instant::now(), trouble: None });
         (Health { context, sagas, usage: Arc::new(move || cloud.usage()), api_server }, answers)
