@@ -19,7 +19,7 @@ use crate::api::{
     conditions::{self, Claim, Truth, reason},
     saga::{
         ErrorKind, MAX_OUTPUT_BYTES, MAX_STATUS_BYTES, Resolution, SagaPhase, SagaStatus, StepError, StepState,
-        StepStatus, UndoStatus, Values,
+        StepStatus, Values,
     },
 };
 
@@ -27,6 +27,11 @@ use super::order::json_size;
 
 /// How long a message in the journal may be.
 const LONGEST_MESSAGE: usize = 600;
+/// What undoing one step adds to the journal, as JSON, and what the end of the saga does.
+const UNDO_BYTES: usize = 66;
+const END_BYTES: usize = 2 * LONGEST_MESSAGE + 200;
+/// An empty map has its place always.
+const NOTHING_BYTES: usize = 4;
 /// How many resolutions and ids are kept.
 const MOST_RESOLUTIONS: usize = 8;
 const MOST_IDS: usize = 16;
@@ -233,10 +238,13 @@ pub fn current(status: &SagaStatus) -> Option<usize> {
     }
 }
 
-/// Whether there is still room for so much in the journal.
+/// Whether there is still room for so much in the journal: what undoing each step adds, and what is said in the end,
+/// has its place already.
 #[must_use]
 pub fn has_room(status: &SagaStatus, bytes: usize) -> bool {
-    bytes <= MAX_OUTPUT_BYTES && json_size(status).saturating_add(bytes) <= MAX_STATUS_BYTES
+    let kept = status.steps.len().saturating_mul(UNDO_BYTES).saturating_add(END_BYTES);
+    let taken = json_size(status).saturating_add(kept);
+    bytes <= NOTHING_BYTES || (bytes <= MAX_OUTPUT_BYTES && taken.saturating_add(bytes) <= MAX_STATUS_BYTES)
 }
 
 /// Writes an event into the journal.
@@ -395,7 +403,7 @@ fn write_step(entry: &mut StepStatus, event: Event, now: Timestamp) {
         Event::Undo { counts, .. } => {
             entry.state = StepState::Undoing;
             entry.action = None;
-            let undo = entry.undo.get_or_insert_with(|| UndoStatus { started_at: time, ..UndoStatus::default() });
+            let undo = entry.undo.get_or_insert_default();
             if counts || undo.attempts == 0 {
                 undo.attempts = undo.attempts.saturating_add(1);
             }
@@ -416,8 +424,7 @@ fn write_step(entry: &mut StepStatus, event: Event, now: Timestamp) {
         Event::CompleteUndo { .. } => {
             entry.state = StepState::Undone;
             entry.called_at = None;
-            let undo =
-                entry.undo.get_or_insert_with(|| UndoStatus { started_at: time.clone(), ..UndoStatus::default() });
+            let undo = entry.undo.get_or_insert_default();
             undo.retry_at = None;
             undo.action = None;
             undo.error = None;

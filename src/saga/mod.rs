@@ -9,6 +9,8 @@ pub mod controller;
 pub mod decide;
 pub mod expression;
 pub mod index;
+#[cfg(test)]
+mod invariants;
 pub mod journal;
 pub mod order;
 pub mod runner;

@@ -550,9 +550,8 @@ impl<'a> Turn<'a> {
         let (outcome, took, error) = match event {
             Event::Complete { .. } => ("done", since(entry.started_at.as_ref()), None),
             Event::Fail { error, .. } => ("failed", since(entry.started_at.as_ref()), Some(error)),
-            Event::CompleteUndo { .. } => {
-                ("undone", since(entry.undo.as_ref().and_then(|undo| undo.started_at.as_ref())), None)
-            }
+            // Since its latest call: the journal does not keep when undoing it began.
+            Event::CompleteUndo { .. } => ("undone", self.intended.map(|at| at.elapsed()).unwrap_or_default(), None),
             Event::Delay { error, .. } | Event::Retry { error, .. } | Event::RetryUndo { error, .. } => {
                 let (step, why) = (&entry.name, &error.message);
                 return info!(saga = %self.key, step, kind, failure = ?error.kind, why, "an attempt failed; another follows");
