@@ -5,6 +5,7 @@
 #![cfg(test)]
 
 mod agreement;
+mod argocd;
 mod cluster;
 mod golden;
 mod helm;
