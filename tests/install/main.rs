@@ -10,5 +10,6 @@ mod cluster;
 mod golden;
 mod helm;
 mod kustomize;
+mod monitoring;
 mod release;
 mod values;
