@@ -8,14 +8,14 @@ use std::{
 };
 
 use arcadia_operator::api::Drift;
-use control_plane::{ControlPlane, Options, Process};
+use control_plane::{ControlPlane, Options};
 use digitalocean_simulator::RateLimits;
 use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::{Api, api::ListParams};
 use serde_json::{Value, json};
 
-use crate::world::{Credential, DROPLET, World, droplet, eventually, install};
+use crate::world::{Credential, DROPLET, Operator, World, droplet, eventually, install};
 
 const LIMITS: RateLimits =
     RateLimits { per_minute: 100_000, per_hour: 1_000_000, ssh_keys_per_minute: 10, cdn_per_ten_seconds: 5 };
@@ -26,7 +26,7 @@ const LOST_LEASE: i32 = 3;
 
 /// An operator with its health endpoints.
 struct Replica {
-    process: Process,
+    process: Operator,
     address: SocketAddr,
 }
 
