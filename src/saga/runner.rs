@@ -38,7 +38,7 @@ use crate::{
     kube_ext::{
         call::{Error, bounded},
         events::News,
-        failpoint::failpoint,
+        failpoint,
         key::ObjectKey,
         leader::Permit,
         work::Next,
@@ -190,9 +190,7 @@ impl<'a> Turn<'a> {
                 }
                 Move::CallUndo(index) => {
                     self.hand = Hand::Empty;
-                    failpoint("call-before");
-                    let answer = self.with_step(index, Doing::Undo).await;
-                    failpoint("call-after");
+                    let answer = self.change(index, Doing::Undo).await;
                     let after = self.weigh(|seen, waits| after_undo(seen, index, answer.into_undo(), waits));
                     if let Some(next) = self.follow(index, after).await? {
                         return Ok(next);
@@ -342,9 +340,7 @@ impl<'a> Turn<'a> {
             // Others may act by now. The step is in doubt for them, which costs them a look.
             return Ok(Some(Next::Settled));
         }
-        failpoint("call-before");
-        let answer = self.with_step(index, Doing::Run).await;
-        failpoint("call-after");
+        let answer = self.change(index, Doing::Run).await;
         let after = self.weigh(|seen, waits| after_call(seen, index, answer.into_run(), waits));
         if let After::Calm { why, .. } = &after {
             // Shown once it is tried again; nothing is written just to say that it waits.
@@ -371,6 +367,22 @@ impl<'a> Turn<'a> {
         };
         self.note(Event::Resolve { resolution, choice: Choice::Adopt })?;
         self.note(event)
+    }
+
+    /// Has a step change something.
+    async fn change(&self, index: usize, doing: Doing<'_>) -> Answer {
+        let is_undo = matches!(doing, Doing::Undo);
+        if failpoint::strikes(if is_undo { "undo-fails" } else { "call-fails" }) {
+            let why = "a test wants it to fail".to_owned();
+            return Answer::Failed(if is_undo { Failure::Transient(why) } else { Failure::Permanent(why) });
+        }
+        failpoint::crash("call-before");
+        let answer = self.with_step(index, doing).await;
+        failpoint::crash("call-after");
+        if failpoint::strikes("answer-lost") {
+            return Answer::Failed(Failure::Doubt("a test wants the answer to be lost".to_owned()));
+        }
+        answer
     }
 
     /// Has a step do something, with the parameters that it has by now.
@@ -444,7 +456,7 @@ impl<'a> Turn<'a> {
         if !self.is_dirty {
             return Ok(());
         }
-        failpoint("journal-before");
+        failpoint::crash("journal-before");
         self.status.observed_generation = Some(self.generation());
         let mut object = Saga::clone(&self.saga);
         object.metadata.managed_fields = None;
@@ -452,7 +464,7 @@ impl<'a> Turn<'a> {
         let doing = format!("writing the journal of Saga {}", self.key);
         let params = PostParams { field_manager: Some(OPERATOR.to_owned()), ..PostParams::default() };
         let written = bounded(&doing, self.sagas().replace_status(&self.key.name, &params, &object)).await?;
-        failpoint("journal-after");
+        failpoint::crash("journal-after");
         self.learn(written);
         for news in self.news.drain(..) {
             self.context.events.publish(news);

@@ -29,12 +29,14 @@ pub const DROPLET: &str = "3164444";
 pub const TOKEN: &str = "dop_v1_never_to_be_printed";
 
 /// What an operator is told unless the test says otherwise.
-const UNLESS_SAID: [[&str; 2]; 5] = [
+const UNLESS_SAID: [[&str; 2]; 7] = [
     ["--sync-schedule", "1s"],
     ["--requests-per-minute", "100000"],
     ["--requests-per-hour", "1000000"],
     ["--inventory-max-age", "10m"],
     ["--metrics-address", "127.0.0.1:0"],
+    ["--settle-time", "4s"],
+    ["--action-poll-interval", "200ms"],
 ];
 
 /// A namespace, a cloud and an operator.
@@ -151,9 +153,6 @@ impl World {
         let arguments: Vec<_> = self.arguments.iter().map(String::as_str).chain(arguments.iter().copied()).collect();
         for [flag, value] in UNLESS_SAID.iter().filter(|[flag, _]| !arguments.contains(flag)) {
             command.args([flag, value]);
-        }
-        if !self.arguments.iter().any(|argument| argument == "--settle-time") {
-            command.args(["--settle-time", "4s", "--action-poll-interval", "200ms"]);
         }
         for namespace in &self.installation.watched {
             command.args(["--namespace", namespace]);
