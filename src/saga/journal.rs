@@ -600,3 +600,184 @@ impl Event {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn why() -> Why {
+        Why { reason: reason::CANCELLED, message: "because".to_owned() }
+    }
+
+    fn error() -> StepError {
+        StepError { kind: ErrorKind::Transient, message: "no".to_owned() }
+    }
+
+    fn now() -> Timestamp {
+        Timestamp::from_second(1_000_000).unwrap()
+    }
+
+    fn steps(count: usize) -> Vec<StepStatus> {
+        (0..count).map(|step| StepStatus { name: format!("step-{step}"), ..StepStatus::default() }).collect()
+    }
+
+    fn start() -> Event {
+        Event::Start { steps: steps(2), digest: String::new(), rollback_of: None }
+    }
+
+    /// One event of each kind, about this step.
+    fn events(step: usize) -> Vec<Event> {
+        let resolution = |what: &str| Resolution {
+            at: Time(now()),
+            step: String::new(),
+            what: what.to_owned(),
+            by: "jane".to_owned(),
+            why: None,
+        };
+        let resolve = |what, choice| Event::Resolve { resolution: resolution(what), choice };
+        vec![
+            start(),
+            Event::Refuse { why: why() },
+            Event::Hold { why: why() },
+            Event::Suspend,
+            Event::Unsuspend,
+            Event::Begin { step, before: json!(null) },
+            Event::Delay { step, error: error(), retry_at: now() },
+            Event::Renew { step, counts: true, waited: None },
+            Event::Await { step, action: 7, ids: vec!["droplets/1".to_owned()] },
+            Event::Retry { step, error: error(), retry_at: now() },
+            Event::Complete { step, output: Values::new() },
+            Event::Fail { step, error: error() },
+            Event::RollBack { why: why() },
+            Event::Undo { step, counts: true },
+            Event::AwaitUndo { step, action: 8 },
+            Event::RetryUndo { step, error: error(), retry_at: now() },
+            Event::CompleteUndo { step },
+            Event::Stick { why: why() },
+            resolve("retry", Choice::Retry),
+            resolve("skip", Choice::Skip),
+            resolve("abandon", Choice::Abandon),
+            Event::Finish { is_rollback_kind: false },
+            Event::Observe { generation: 1 },
+        ]
+    }
+
+    /// The journal after these events, the first of which is the start.
+    fn after(events: impl IntoIterator<Item = Event>) -> SagaStatus {
+        let mut status = SagaStatus::default();
+        for event in events {
+            apply(&mut status, event, now()).unwrap();
+        }
+        status
+    }
+
+    /// The names of what is legal about this step.
+    fn legal(status: &SagaStatus, step: usize) -> Vec<&'static str> {
+        let legal = events(step).into_iter().filter(|event| apply(&mut status.clone(), event.clone(), now()).is_ok());
+        let mut names: Vec<_> = legal.map(|event| event.name()).collect();
+        names.dedup();
+        names
+    }
+
+    #[test]
+    fn each_phase_allows_its_events_and_no_other() {
+        let begun = [start(), Event::Begin { step: 0, before: json!(null) }];
+        let done = [begun.to_vec(), vec![Event::Complete { step: 0, output: Values::new() }]].concat();
+        let back = [done.clone(), vec![Event::RollBack { why: why() }]].concat();
+        let undoing = [back.clone(), vec![Event::Undo { step: 0, counts: true }]].concat();
+        let stuck = [undoing.clone(), vec![Event::Stick { why: why() }]].concat();
+        let end = ["RollBack", "Stick"];
+        let cases: [(&str, Vec<Event>, usize, Vec<&str>); 9] = [
+            ("pending", vec![], 0, vec!["Start", "Refuse", "Hold", "Suspend", "Observe"]),
+            (
+                "running, the next step",
+                vec![start()],
+                0,
+                [&["Suspend", "Begin", "Delay", "Fail"][..], &end, &["Observe"]].concat(),
+            ),
+            ("running, a later step", vec![start()], 1, [&["Suspend"][..], &end, &["Observe"]].concat()),
+            (
+                "running, the step that was begun",
+                begun.to_vec(),
+                0,
+                [&["Suspend", "Renew", "Await", "Retry", "Complete", "Fail"][..], &end, &["Observe"]].concat(),
+            ),
+            ("running, the step that is done", done.clone(), 0, [&["Suspend"][..], &end, &["Observe"]].concat()),
+            ("rolling back, what is done", back, 0, vec!["Undo", "CompleteUndo", "Stick", "Observe"]),
+            (
+                "rolling back, what is being undone",
+                undoing.clone(),
+                0,
+                vec!["Undo", "AwaitUndo", "RetryUndo", "CompleteUndo", "Stick", "Observe"],
+            ),
+            ("rolling back, what was never begun", undoing, 1, vec!["Stick", "Observe"]),
+            ("stuck", stuck, 0, vec!["Resolve", "Observe"]),
+        ];
+        for (what, history, step, wanted) in cases {
+            assert_eq!(legal(&after(history), step), wanted, "{what}");
+        }
+    }
+
+    #[test]
+    fn what_has_ended_stays_as_it_is() {
+        let one = Event::Start { steps: steps(1), digest: String::new(), rollback_of: None };
+        let begin = Event::Begin { step: 0, before: json!(null) };
+        let done = Event::Complete { step: 0, output: Values::new() };
+        let finish = Event::Finish { is_rollback_kind: false };
+        let succeeded = after([one.clone(), begin.clone(), done, finish.clone()]);
+        let rolled_back = after([one, begin, Event::RollBack { why: why() }, Event::CompleteUndo { step: 0 }, finish]);
+        let failed = after([Event::Refuse { why: why() }]);
+        for (status, phase) in
+            [(succeeded, SagaPhase::Succeeded), (rolled_back, SagaPhase::RolledBack), (failed, SagaPhase::Failed)]
+        {
+            assert_eq!(status.phase, phase);
+            assert!(status.finished_at.is_some());
+            assert_eq!(legal(&status, 0), ["Observe"], "{phase:?}");
+        }
+    }
+
+    #[test]
+    fn an_illegal_event_changes_nothing_and_says_so() {
+        let mut status = after([start()]);
+        let before = status.clone();
+        let illegal = apply(&mut status, Event::Complete { step: 1, output: Values::new() }, now()).unwrap_err();
+        assert_eq!(illegal.to_string(), "the journal does not allow it: Complete of step Some(1) in phase Running");
+        assert_eq!(status, before);
+    }
+
+    #[test]
+    fn conditions_and_columns_say_what_is_so() {
+        let claims = |status: &SagaStatus| {
+            status
+                .conditions
+                .iter()
+                .map(|one| format!("{} {} {}", one.type_, one.status, one.reason))
+                .collect::<Vec<_>>()
+        };
+        let mut status = after([start(), Event::Begin { step: 0, before: json!(null) }]);
+        assert_eq!(claims(&status), ["Succeeded Unknown Running", "Reconciling True Running", "Stalled False Running"]);
+        assert_eq!((status.progress.as_deref(), status.step.as_deref()), (Some("0/2"), Some("step-0")));
+        apply(&mut status, Event::Complete { step: 0, output: Values::new() }, now()).unwrap();
+        assert_eq!((status.progress.as_deref(), status.step.as_deref()), (Some("1/2"), Some("step-1")));
+        apply(&mut status, Event::Stick { why: why() }, now()).unwrap();
+        assert_eq!(
+            claims(&status),
+            ["Succeeded Unknown Cancelled", "Reconciling False Cancelled", "Stalled True Cancelled"]
+        );
+        assert_eq!(condition(&status, conditions::STALLED).unwrap().message, "because");
+    }
+
+    #[test]
+    fn a_condition_keeps_its_time_for_as_long_as_its_status() {
+        let later = |seconds| now() + std::time::Duration::from_secs(seconds);
+        let mut status = after([start()]);
+        apply(&mut status, Event::RollBack { why: why() }, later(5)).unwrap();
+        let since = |status: &SagaStatus, kind| condition(status, kind).unwrap().last_transition_time.0;
+        assert_eq!(since(&status, conditions::RECONCILING), now(), "it was True before");
+        apply(&mut status, Event::Stick { why: why() }, later(9)).unwrap();
+        assert_eq!(since(&status, conditions::RECONCILING), later(9));
+        assert_eq!(since(&status, conditions::SUCCEEDED), now());
+    }
+}
