@@ -111,7 +111,7 @@ pub fn is_over(saga: &Value) -> bool {
     ["Succeeded", "RolledBack", "Failed", "Stuck"].iter().any(|phase| saga["status"]["phase"] == *phase)
 }
 
-/// The sagas of `examples/`, by name.
+/// The sagas of `examples/` that stand by themselves, by name.
 pub fn examples() -> Vec<(String, Value)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
     let mut examples: Vec<_> = std::fs::read_dir(folder)
@@ -123,6 +123,7 @@ pub fn examples() -> Vec<(String, Value)> {
             (saga["metadata"]["name"].as_str().unwrap().to_owned(), saga)
         })
         .collect();
+    examples.retain(|(_, saga)| saga["spec"]["kind"] != "rollback");
     examples.sort_by(|one, other| one.0.cmp(&other.0));
     examples
 }
