@@ -1,5 +1,6 @@
 //! The table of what steps are tried out with: one file for each noun.
 
+mod droplets;
 mod snapshots;
 mod trials;
 
@@ -12,7 +13,7 @@ use super::world::World;
 use crate::api::saga::Values;
 
 /// All rows; every step has one at least.
-static TABLES: &[&[Row]] = &[snapshots::ROWS, trials::ROWS];
+static TABLES: &[&[Row]] = &[droplets::ROWS, snapshots::ROWS, trials::ROWS];
 
 /// A step, and what it is tried out with.
 pub(super) struct Row {
