@@ -4,6 +4,7 @@ mod common;
 mod create_droplet;
 mod create_droplet_snapshot;
 mod delete_droplet;
+mod delete_snapshot;
 mod disable_backups;
 mod droplet;
 mod enable_backups;
@@ -14,8 +15,11 @@ mod rename_droplet;
 mod resize_droplet;
 mod restore_droplet;
 mod sleep;
+mod tag_resource;
+mod tagging;
 #[cfg(test)]
 mod tests;
+mod untag_resource;
 
 use super::step::AnyStep;
 
@@ -31,6 +35,9 @@ pub static ALL: &[&dyn AnyStep] = &[
     &restore_droplet::RestoreDroplet,
     &enable_backups::EnableBackups,
     &disable_backups::DisableBackups,
+    &tag_resource::TagResource,
+    &untag_resource::UntagResource,
+    &delete_snapshot::DeleteSnapshot,
     &sleep::Sleep,
     &fail::Fail,
 ];

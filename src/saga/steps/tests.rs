@@ -3,6 +3,7 @@
 mod droplets;
 mod journey;
 mod rows;
+mod tags;
 mod world;
 
 use std::collections::BTreeMap;
