@@ -74,6 +74,17 @@ pub struct RunArgs {
           value_parser = clap::value_parser!(u32).range(1..))]
     pub requests_per_hour: u32,
 
+    /// How long after a call to the cloud that nobody heard the answer of, what it did may come into sight yet. A saga
+    /// makes nothing a second time before
+    #[arg(long, env = "ARCADIA_SETTLE_TIME", default_value = "60s", value_parser = schedule::duration,
+          value_name = "DURATION")]
+    pub settle_time: Duration,
+
+    /// How often to ask what became of the cloud's actions that sagas wait for; one call tells of 200
+    #[arg(long, env = "ARCADIA_ACTION_POLL_INTERVAL", default_value = "5s", value_parser = schedule::duration,
+          value_name = "DURATION")]
+    pub action_poll_interval: Duration,
+
     /// Act only while holding a Lease, so that further replicas stand by
     #[arg(long, env = "ARCADIA_LEADER_ELECT", default_value = "true", default_missing_value = "true", num_args = 0..=1,
           action = clap::ArgAction::Set, value_name = "BOOL")]
@@ -145,6 +156,9 @@ impl RunArgs {
         let [per_minute, per_hour] = [self.requests_per_minute, self.requests_per_hour]
             .map(|calls| usize::try_from(calls).unwrap_or(usize::MAX));
         // A tenth is left to what cannot wait for the next window, such as a decision.
+        // A call that changes something is over well before anybody concludes that it was not made.
+        config.patience = config.patience.min(self.settle_time / 4);
+        config.change_timeout = config.change_timeout.min(self.settle_time / 4);
         config.limits = Limits { per_minute, per_hour, minute_reserve: per_minute / 10, hour_reserve: per_hour / 10 };
         Ok(config)
     }

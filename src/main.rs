@@ -13,6 +13,9 @@ use clap::{Parser, error::ErrorKind};
 const BAD_SETTING: u8 = 2;
 
 fn main() -> ExitCode {
+    // Tests say by the environment where the process is to end as if it had crashed.
+    #[cfg(feature = "failpoints")]
+    let _scenario = fail::FailScenario::setup();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {

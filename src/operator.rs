@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use futures::future::join;
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::{Api, Client, Config, api::ListParams};
 use tokio::{
@@ -13,7 +14,7 @@ use tokio::{
 use tracing::{info, warn};
 
 use crate::{
-    api::{Drift, OPERATOR, ProvisionedResource},
+    api::{Drift, OPERATOR, ProvisionedResource, Saga},
     config::{ConfigError, RunArgs},
     digitalocean::{self, Inventory},
     drift::controller::{self, Context, Settings},
@@ -22,6 +23,7 @@ use crate::{
         fence,
         leader::{self, Candidate, Leadership},
     },
+    saga::{controller as saga, steps},
     telemetry::{http, logs, metrics::Metrics},
 };
 
@@ -73,6 +75,9 @@ pub enum Error {
     /// The address for metrics.
     #[error("--metrics-address: {0}")]
     Metrics(std::io::Error),
+    /// The client for the users' own services.
+    #[error("no HTTP client: {0}")]
+    Http(String),
     /// Signals.
     #[error("listening for signals: {0}")]
     Signal(std::io::Error),
@@ -106,17 +111,35 @@ pub async fn run(args: RunArgs) -> Result<(), Error> {
 
     let inventory = Inventory::new(cloud.clone(), digitalocean::Settings::default());
     let context = Context::new(cluster.client.clone(), inventory, Metrics::default(), settings, leadership.clone());
+    let sagas = saga::Context::new(
+        saga::Shared {
+            client: cluster.client.clone(),
+            cloud: cloud.clone(),
+            http: steps::http_client().map_err(|error| Error::Http(error.to_string()))?,
+            events: context.events.clone(),
+            metrics: context.metrics.clone(),
+            leadership: context.leadership.clone(),
+            stop: context.stop.clone(),
+            liveness: context.liveness.clone(),
+        },
+        saga::Settings {
+            namespaces: args.namespaces.clone(),
+            settle: args.settle_time,
+            poll: args.action_poll_interval,
+        },
+    );
     context.liveness.start();
     if let Some(address) = args.metrics_address {
         let usage = Arc::new(move || cloud.usage());
-        let health = http::Health { context: context.clone(), usage, api_server: cluster.clone().ask() };
+        let health =
+            http::Health { context: context.clone(), sagas: sagas.clone(), usage, api_server: cluster.clone().ask() };
         http::serve(address, health).await.map_err(Error::Metrics)?;
     }
     let candidate = args.leader_elect.then(|| {
         let candidate = Candidate::new(cluster.direct.clone(), &cluster.lease_namespace, leadership);
         (stand(candidate.clone()), candidate)
     });
-    let mut controller = tokio::spawn(controller::run(context.clone()));
+    let mut controller = tokio::spawn(join(controller::run(context.clone()), saga::run(sagas)));
     let is_asked = tokio::select! {
         () = stop.asked() => true,
         _ = &mut controller => false,
@@ -208,7 +231,8 @@ impl Cluster {
     async fn check(&self, client: &Client) -> Result<(), Error> {
         let (namespace, server) = (self.namespace.as_deref(), self.server.as_str());
         check(client, namespace, server, "ProvisionedResource", api_of::<ProvisionedResource>).await?;
-        check(client, namespace, server, "Drift", api_of::<Drift>).await
+        check(client, namespace, server, "Drift", api_of::<Drift>).await?;
+        check(client, namespace, server, "Saga", api_of::<Saga>).await
     }
 
     /// Asks that again and again, until nobody wants to know any more.

@@ -1,5 +1,7 @@
 //! The annotations that people and the operator set. Users script against these names.
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+
 /// On a Drift: adopt the live value. `true` adopts the value that the Drift shows; any other text demands that value.
 pub const ACCEPT: &str = "arcadia.cloud/accept";
 
@@ -24,3 +26,17 @@ pub const BECAUSE: &str = "arcadia.cloud/because";
 
 /// On a Saga, followed by the name of an Approval step: who approves it.
 pub const APPROVE_PREFIX: &str = "arcadia.cloud/approve-";
+
+/// Which client wrote an annotation, from the API server's own bookkeeping.
+#[must_use]
+pub fn written_by<'m>(object: &'m ObjectMeta, annotation: &str) -> Option<&'m str> {
+    let key = format!("f:{annotation}");
+    let entries = object.managed_fields.iter().flatten();
+    entries
+        .filter(|entry| {
+            let annotations = entry.fields_v1.as_ref().and_then(|fields| fields.0.pointer("/f:metadata/f:annotations"));
+            annotations.is_some_and(|annotations| annotations.get(&key).is_some())
+        })
+        .filter_map(|entry| entry.manager.as_deref())
+        .next_back()
+}

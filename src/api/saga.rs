@@ -404,10 +404,6 @@ pub struct UndoStatus {
     #[serde(default, skip_serializing_if = "is_none_yet")]
     pub attempts: i32,
 
-    /// When it was first begun.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub started_at: Option<Time>,
-
     /// Not before this time it is tried again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_at: Option<Time>,

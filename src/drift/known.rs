@@ -52,9 +52,10 @@ impl KnownDrift {
             phase: status.phase,
             expected: drift.spec.expected.as_str().into(),
             actual: drift.actual_now().into(),
-            decided_by: accept
-                .as_ref()
-                .and_then(|_| annotation(annotations::DECIDED_BY).or_else(|| last_annotator(drift))),
+            decided_by: accept.as_ref().and_then(|_| {
+                annotation(annotations::DECIDED_BY)
+                    .or_else(|| annotations::written_by(&drift.metadata, annotations::ACCEPT).map(Into::into))
+            }),
             accept,
             transition: status.conditions.first().map(|condition| condition.last_transition_time.0),
         }
@@ -72,19 +73,6 @@ impl KnownDrift {
     pub fn mark(&self) -> String {
         format!("{}/{}", self.name, self.uid)
     }
-}
-
-/// Which client wrote the decision, from the server's own bookkeeping.
-fn last_annotator(drift: &Drift) -> Option<Box<str>> {
-    let key = format!("f:{}", annotations::ACCEPT);
-    let entries = drift.metadata.managed_fields.iter().flatten();
-    entries
-        .filter(|entry| {
-            let annotations = entry.fields_v1.as_ref().and_then(|fields| fields.0.pointer("/f:metadata/f:annotations"));
-            annotations.is_some_and(|annotations| annotations.get(&key).is_some())
-        })
-        .filter_map(|entry| entry.manager.as_deref().map(Into::into))
-        .next_back()
 }
 
 /// The name of a Drift. It derives from the record's UID, the field and the episode, so that a second one for the same

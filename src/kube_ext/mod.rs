@@ -2,6 +2,7 @@
 
 pub mod call;
 pub mod events;
+pub mod failpoint;
 pub mod fence;
 pub mod key;
 pub mod leader;

@@ -42,11 +42,11 @@ pub enum Scope {
 pub const RULES: &[Rule] = &[
     Rule {
         api_group: GROUP,
-        resources: &["provisionedresources", "drifts"],
+        resources: &["provisionedresources", "drifts", "sagas"],
         names: &[],
         verbs: &["list", "watch"],
         scope: Scope::Watched,
-        why: "to know every record and drift, and at the start whether their definitions are served",
+        why: "to know every record, drift and saga, and at the start whether their definitions are served",
     },
     Rule {
         api_group: GROUP,
@@ -71,6 +71,23 @@ pub const RULES: &[Rule] = &[
         verbs: &["patch"],
         scope: Scope::Watched,
         why: "to tell what was found and what became of it",
+    },
+    Rule {
+        api_group: GROUP,
+        resources: &["sagas"],
+        names: &[],
+        verbs: &["get", "patch", "delete"],
+        scope: Scope::Watched,
+        why: "to read the saga that another undoes, hold one that is under way by a finalizer, take heeded annotations \
+              off it, and delete it when its time after finishing is over",
+    },
+    Rule {
+        api_group: GROUP,
+        resources: &["sagas/status"],
+        names: &[],
+        verbs: &["update"],
+        scope: Scope::Watched,
+        why: "to write the journal",
     },
     Rule {
         api_group: "events.k8s.io",

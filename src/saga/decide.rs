@@ -5,14 +5,17 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 
 use super::{
-    journal::{Choice, Direction, Event, Why, condition, current, direction, has_room},
+    journal::{Choice, Direction, Event, Why, condition, current, direction, has_room, waiting_message},
     order::{Order, Ordered, json_size},
     step::{Failure, Found, Progress, Undo, has_passed},
 };
 use crate::{
     api::{
         conditions::{self, reason},
-        saga::{ErrorKind, Resolution, Retry, SagaKind, SagaPhase, SagaSpec, SagaStatus, StepError, StepState, StepStatus, Values},
+        saga::{
+            ErrorKind, Resolution, Retry, SagaKind, SagaPhase, SagaSpec, SagaStatus, StepError, StepState, StepStatus,
+            Values,
+        },
     },
     digitalocean::ActionState,
 };
@@ -124,6 +127,28 @@ pub enum Move {
     RefuseCancel,
     /// Nothing, until something changes or this time has passed.
     Rest(Option<Duration>),
+}
+
+impl Move {
+    /// For the log: without what is in it.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Note(event) | Self::Intend(event) => event.name(),
+            Self::Prepare(_) => "Prepare",
+            Self::Call(_) => "Call",
+            Self::Poll(_) => "Poll",
+            Self::Look(_) => "Look",
+            Self::CallUndo(_) => "CallUndo",
+            Self::Adopt(..) => "Adopt",
+            Self::Forget { .. } => "Forget",
+            Self::Hold => "Hold",
+            Self::LetGo => "LetGo",
+            Self::Expire => "Expire",
+            Self::RefuseCancel => "RefuseCancel",
+            Self::Rest(_) => "Rest",
+        }
+    }
 }
 
 /// What is next.
@@ -246,14 +271,10 @@ fn running(seen: &Seen<'_>, index: usize, entry: &StepStatus, ordered: &Ordered)
         let message = format!("it was not done within {seconds} s{last}");
         return Move::Note(Event::Fail { step: index, error: StepError { kind: ErrorKind::Timeout, message } });
     }
-    let at_most = |wait: Option<Duration>| {
-        let rest = entry.started_at.as_ref().map(|began| seen.left(began.0, ordered.timeout));
-        Move::Rest(wait.into_iter().chain(rest).min())
-    };
     if entry.action.is_some() {
         return match seen.action {
             // It cannot be stopped, and nothing else can be done with the resource until it has ended.
-            None => at_most(None),
+            None => Move::Rest(None),
             Some(ActionState::Errored) => {
                 let message = "the cloud began it and says that it failed".to_owned();
                 Move::Note(missed(seen, index, entry, StepError { kind: ErrorKind::Transient, message }))
@@ -269,16 +290,14 @@ fn running(seen: &Seen<'_>, index: usize, entry: &StepStatus, ordered: &Ordered)
     }
     if ordered.step.is_passive() {
         return match entry.retry_at.as_ref().and_then(|at| seen.until(at.0)) {
-            Some(wait) => at_most(Some(wait)),
-            None if entry.retry_at.is_some() => {
-                Move::Note(Event::Renew { step: index, counts: true, waited: None })
-            }
+            Some(wait) => Move::Rest(Some(wait)),
+            None if entry.retry_at.is_some() => Move::Note(Event::Renew { step: index, counts: true, waited: None }),
             None => Move::Poll(index),
         };
     }
     if let Hand::Calm(until) = seen.hand {
         return match seen.until(until) {
-            Some(wait) => at_most(Some(wait)),
+            Some(wait) => Move::Rest(Some(wait)),
             None => {
                 let waited = entry.error.as_ref().filter(|error| error.kind == ErrorKind::Waiting);
                 let waited = waited.map(|error| error.message.clone());
@@ -289,7 +308,7 @@ fn running(seen: &Seen<'_>, index: usize, entry: &StepStatus, ordered: &Ordered)
     let is_doubtful = entry.error.as_ref().is_none_or(|error| error.kind == ErrorKind::Doubt);
     match &entry.retry_at {
         Some(at) => match seen.until(at.0) {
-            Some(wait) => at_most(Some(wait)),
+            Some(wait) => Move::Rest(Some(wait)),
             None if is_doubtful => Move::Look(index),
             None => Move::Intend(Event::Renew { step: index, counts: true, waited: None }),
         },
@@ -322,6 +341,21 @@ fn failed(seen: &Seen<'_>, index: usize, entry: &StepStatus) -> Move {
     seen.turn_back(Why { reason, message })
 }
 
+/// How long until the saga or its step is late, so that it is looked at then.
+#[must_use]
+pub fn late_in(seen: &Seen<'_>) -> Option<Duration> {
+    if seen.status.phase != SagaPhase::Running {
+        return None;
+    }
+    let step = current(seen.status).and_then(|index| {
+        let (entry, ordered) = (seen.status.steps.get(index)?, seen.ordered(index)?);
+        Some(seen.left(entry.started_at.as_ref()?.0, ordered.timeout))
+    });
+    let saga = seen.time_limit().filter(|_| seen.status.suspended_at.is_none());
+    let saga = saga.map(|(since, limit)| seen.left(since, limit)).filter(|left| !left.is_zero());
+    step.into_iter().chain(saga).min()
+}
+
 /// Why the saga should go no further.
 fn stop(seen: &Seen<'_>) -> Option<Why> {
     if seen.irreversible_done().is_some() && !seen.status.resolutions.is_empty() {
@@ -334,11 +368,8 @@ fn stop(seen: &Seen<'_>) -> Option<Why> {
     if seen.spec.cancel_requested {
         return Some(Why { reason: reason::CANCELLED, message: "it was cancelled".to_owned() });
     }
-    let (limit, began) = (seen.spec.timeout_seconds?, seen.status.started_at.as_ref()?);
-    let limit = Duration::from_secs(u64::try_from(limit).ok()?);
-    let suspended = seen.status.suspended_at.as_ref().map_or(SignedDuration::ZERO, |since| seen.now.duration_since(since.0));
-    let suspended = suspended + SignedDuration::from_secs(seen.status.suspended_seconds);
-    let is_late = has_passed(began.0, limit, seen.now.saturating_sub(suspended).ok()?);
+    let (since, limit) = seen.time_limit()?;
+    let is_late = has_passed(since, limit, seen.now);
     let message = format!("it was not done within its {} s", limit.as_secs());
     is_late.then_some(Why { reason: reason::TIMED_OUT, message })
 }
@@ -365,8 +396,13 @@ fn back(seen: &Seen<'_>) -> Move {
         };
     }
     let undo = entry.undo.clone().unwrap_or_default();
-    if undo.action.is_some() && seen.action.is_none() {
-        return Move::Rest(None);
+    match (undo.action, seen.action) {
+        (Some(_), None) => return Move::Rest(None),
+        (Some(_), Some(ActionState::Errored)) => {
+            let message = "the cloud began to undo it and says that this failed".to_owned();
+            return Move::Note(missed_undo(seen, index, entry, StepError { kind: ErrorKind::Transient, message }));
+        }
+        _ => {}
     }
     match (seen.hand, &undo.retry_at) {
         (Hand::Intent, _) => Move::CallUndo(index),
@@ -435,6 +471,23 @@ impl Seen<'_> {
         } else {
             (time + Duration::from_secs(1)).saturating_sub(passed) + Duration::from_millis(10)
         }
+    }
+
+    /// What to say once of a step that only waits: for people, and maybe for what they have to do.
+    fn news_of_waiting(&self, index: usize, why: String) -> Option<Event> {
+        let (entry, ordered) = (self.status.steps.get(index)?, self.ordered(index)?);
+        let said = condition(self.status, conditions::SUCCEEDED).map(|condition| condition.message.as_str());
+        let is_news = said != Some(waiting_message(&entry.name, &why).as_str());
+        (ordered.step.is_passive() && is_news).then_some(Event::Wait { step: index, why })
+    }
+
+    /// How long the saga may take, and from when on: as if it had begun later by all the time it was suspended.
+    fn time_limit(&self) -> Option<(Timestamp, Duration)> {
+        let limit = Duration::from_secs(u64::try_from(self.spec.timeout_seconds?).ok()?);
+        let status = self.status;
+        let now = status.suspended_at.as_ref().map(|since| self.now.duration_since(since.0)).unwrap_or_default();
+        let suspended = now + SignedDuration::from_secs(status.suspended_seconds);
+        Some((status.started_at.as_ref()?.0.saturating_add(suspended).ok()?, limit))
     }
 
     /// The step that is done and cannot be undone.
@@ -608,20 +661,7 @@ pub fn after_undo(seen: &Seen<'_>, index: usize, answer: Result<Undo, Failure>, 
                 Failure::Doubt(_) => ErrorKind::Doubt,
                 _ => ErrorKind::Transient,
             };
-            let error = StepError { kind, message: failure.to_string() };
-            let retry = seen.ordered(index).map(|ordered| ordered.retry).unwrap_or_default();
-            let tried = entry.undo.as_ref().map_or(0, |undo| undo.attempts);
-            if tried < retry.attempts.saturating_mul(2) {
-                let retry_at = seen.now + backoff(retry, tried);
-                After::Note(Event::RetryUndo { step: index, error, retry_at })
-            } else {
-                let message = format!(
-                    "step {:?} could not be undone: {}. Put it right and annotate the saga with \
-                     arcadia.cloud/resolve=retry, or with skip to leave it as it is, or abandon",
-                    entry.name, error.message
-                );
-                After::Note(Event::Stick { why: Why { reason: reason::UNDO_FAILED, message } })
-            }
+            After::Note(missed_undo(seen, index, entry, StepError { kind, message: failure.to_string() }))
         }
     }
 }
@@ -639,7 +679,10 @@ fn progressed(seen: &Seen<'_>, index: usize, progress: Progress<Values>) -> Afte
             Ok(action) => After::Note(Event::Await { step: index, action, ids }),
             Err(_) => After::Rest(LOOK_AGAIN),
         },
-        Progress::NotYet { again, .. } => After::Rest(again),
+        Progress::NotYet { again, why } => match seen.news_of_waiting(index, why) {
+            Some(event) => After::Note(event),
+            None => After::Rest(again),
+        },
     }
 }
 
@@ -652,6 +695,22 @@ fn missed(seen: &Seen<'_>, index: usize, entry: &StepStatus, error: StepError) -
         }
         _ => Event::Fail { step: index, error },
     }
+}
+
+/// An attempt to undo failed: another follows, or a person has to help.
+fn missed_undo(seen: &Seen<'_>, index: usize, entry: &StepStatus, error: StepError) -> Event {
+    let retry = seen.ordered(index).map(|ordered| ordered.retry).unwrap_or_default();
+    let tried = entry.undo.as_ref().map_or(0, |undo| undo.attempts);
+    if tried < retry.attempts.saturating_mul(2) {
+        let retry_at = seen.now + backoff(retry, tried);
+        return Event::RetryUndo { step: index, error, retry_at };
+    }
+    let message = format!(
+        "step {:?} could not be undone: {}. Put it right and annotate the saga with arcadia.cloud/resolve=retry, or with \
+         skip to leave it as it is, or abandon",
+        entry.name, error.message
+    );
+    Event::Stick { why: Why { reason: reason::UNDO_FAILED, message } }
 }
 
 /// The pause after so many attempts: doubled each time, and then a random half of it off.

@@ -94,7 +94,8 @@ impl Template {
                 continue;
             }
             fixed.push_str(before);
-            let (expression, after) = split_at_brace(after).ok_or_else(|| format!("{text:?}: a `${{` is not closed"))?;
+            let (expression, after) =
+                split_at_brace(after).ok_or_else(|| format!("{text:?}: a `${{` is not closed"))?;
             if !fixed.is_empty() {
                 parts.push(Part::Text(std::mem::take(&mut fixed)));
             }
@@ -209,7 +210,9 @@ fn cel(value: &Value) -> Cel {
     match value {
         Value::Null => Cel::Null,
         Value::Bool(value) => Cel::Bool(*value),
-        Value::Number(number) => number.as_i64().map_or_else(|| Cel::Float(number.as_f64().unwrap_or_default()), Cel::Int),
+        Value::Number(number) => {
+            number.as_i64().map_or_else(|| Cel::Float(number.as_f64().unwrap_or_default()), Cel::Int)
+        }
         Value::String(text) => text.as_str().into(),
         Value::Array(items) => items.iter().map(cel).collect::<Vec<_>>().into(),
         Value::Object(entries) => map(entries.iter().map(|(key, value)| (key.clone(), cel(value)))),
@@ -370,7 +373,7 @@ mod tests {
             ("${inputs..region}", "is not an expression"),
             ("${inputs.tags.map(tag, tag)}", "macros that loop"),
             ("${inputs.nothing}", "nothing"),
-            ("${inputs.region + 1}", "overload"),
+            ("${inputs.region + 1}", "operator"),
         ];
         for (text, wanted) in cases {
             let error = filled(&json!(text)).unwrap_err();

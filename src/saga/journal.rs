@@ -19,7 +19,7 @@ use crate::api::{
     conditions::{self, Claim, Truth, reason},
     saga::{
         ErrorKind, MAX_OUTPUT_BYTES, MAX_STATUS_BYTES, Resolution, SagaPhase, SagaStatus, StepError, StepState,
-        StepStatus, UndoStatus, Values,
+        StepStatus, Values,
     },
 };
 
@@ -27,6 +27,11 @@ use super::order::json_size;
 
 /// How long a message in the journal may be.
 const LONGEST_MESSAGE: usize = 600;
+/// What undoing one step adds to the journal, as JSON, and what the end of the saga does.
+const UNDO_BYTES: usize = 66;
+const END_BYTES: usize = 2 * LONGEST_MESSAGE + 200;
+/// An empty map has its place always.
+const NOTHING_BYTES: usize = 4;
 /// How many resolutions and ids are kept.
 const MOST_RESOLUTIONS: usize = 8;
 const MOST_IDS: usize = 16;
@@ -90,6 +95,13 @@ pub enum Event {
         action: i64,
         /// What it has to do with.
         ids: Vec<String>,
+    },
+    /// A step waits for something that people should know of.
+    Wait {
+        /// The step.
+        step: usize,
+        /// What for.
+        why: String,
     },
     /// An attempt failed and another follows.
     Retry {
@@ -215,9 +227,8 @@ pub enum Direction {
 #[must_use]
 pub fn direction(status: &SagaStatus) -> Direction {
     let undoes = |entry: &StepStatus| matches!(entry.state, StepState::Undoing | StepState::Undone | StepState::Left);
-    let is_back = status.phase == SagaPhase::RollingBack
-        || status.rollback_of_uid.is_some()
-        || status.steps.iter().any(undoes);
+    let is_back =
+        status.phase == SagaPhase::RollingBack || status.rollback_of_uid.is_some() || status.steps.iter().any(undoes);
     if is_back { Direction::Back } else { Direction::Forward }
 }
 
@@ -234,10 +245,13 @@ pub fn current(status: &SagaStatus) -> Option<usize> {
     }
 }
 
-/// Whether there is still room for so much in the journal.
+/// Whether there is still room for so much in the journal: what undoing each step adds, and what is said in the end,
+/// has its place already.
 #[must_use]
 pub fn has_room(status: &SagaStatus, bytes: usize) -> bool {
-    bytes <= MAX_OUTPUT_BYTES && json_size(status).saturating_add(bytes) <= MAX_STATUS_BYTES
+    let kept = status.steps.len().saturating_mul(UNDO_BYTES).saturating_add(END_BYTES);
+    let taken = json_size(status).saturating_add(kept);
+    bytes <= NOTHING_BYTES || (bytes <= MAX_OUTPUT_BYTES && taken.saturating_add(bytes) <= MAX_STATUS_BYTES)
 }
 
 /// Writes an event into the journal.
@@ -286,10 +300,20 @@ pub fn apply(status: &mut SagaStatus, event: Event, now: Timestamp) -> Result<()
         Event::Stick { why } => enter(status, SagaPhase::Stuck, why.reason, why.message, now),
         Event::Finish { is_rollback_kind } => finish(status, is_rollback_kind, now),
         Event::Observe { generation } => status.observed_generation = Some(generation),
+        Event::Wait { step, why } => {
+            let name = status.steps.get(step).map_or("", |entry| entry.name.as_str());
+            let message = waiting_message(name, &why);
+            enter(status, SagaPhase::Running, reason::RUNNING, message, now);
+        }
         step_event => {
             let index = step_event.step().unwrap_or_default();
+            let is_done = matches!(step_event, Event::Complete { .. });
             if let Some(entry) = status.steps.get_mut(index) {
                 write_step(entry, step_event, now);
+            }
+            if is_done {
+                // What it waited for is over.
+                enter(status, SagaPhase::Running, reason::RUNNING, String::new(), now);
             }
         }
     }
@@ -302,7 +326,7 @@ fn is_legal(status: &SagaStatus, event: &Event) -> bool {
     let state = |step: usize| status.steps.get(step).map(|entry| entry.state);
     let is_current = |step: usize| current(status) == Some(step);
     match (status.phase, event) {
-        (phase, Event::Observe { .. }) => phase != SagaPhase::Stuck || status.observed_generation.is_some(),
+        (_, Event::Observe { .. }) => true,
         (SagaPhase::Pending, Event::Start { steps, .. }) => !steps.is_empty(),
         (SagaPhase::Pending, Event::Refuse { .. } | Event::Hold { .. }) => status.steps.is_empty(),
         (SagaPhase::Pending | SagaPhase::Running, Event::Suspend) => status.suspended_at.is_none(),
@@ -314,7 +338,11 @@ fn is_legal(status: &SagaStatus, event: &Event) -> bool {
         }
         (
             SagaPhase::Running,
-            Event::Renew { step, .. } | Event::Await { step, .. } | Event::Retry { step, .. } | Event::Complete { step, .. },
+            Event::Renew { step, .. }
+            | Event::Await { step, .. }
+            | Event::Wait { step, .. }
+            | Event::Retry { step, .. }
+            | Event::Complete { step, .. },
         ) => is_current(*step) && state(*step) == Some(StepState::Running),
         (SagaPhase::Running, Event::Fail { step, .. }) => {
             is_current(*step) && matches!(state(*step), Some(StepState::Running | StepState::Pending))
@@ -393,7 +421,7 @@ fn write_step(entry: &mut StepStatus, event: Event, now: Timestamp) {
         Event::Undo { counts, .. } => {
             entry.state = StepState::Undoing;
             entry.action = None;
-            let undo = entry.undo.get_or_insert_with(|| UndoStatus { started_at: time, ..UndoStatus::default() });
+            let undo = entry.undo.get_or_insert_default();
             if counts || undo.attempts == 0 {
                 undo.attempts = undo.attempts.saturating_add(1);
             }
@@ -414,7 +442,7 @@ fn write_step(entry: &mut StepStatus, event: Event, now: Timestamp) {
         Event::CompleteUndo { .. } => {
             entry.state = StepState::Undone;
             entry.called_at = None;
-            let undo = entry.undo.get_or_insert_with(|| UndoStatus { started_at: time.clone(), ..UndoStatus::default() });
+            let undo = entry.undo.get_or_insert_default();
             undo.retry_at = None;
             undo.action = None;
             undo.error = None;
@@ -466,9 +494,10 @@ fn resolve(status: &mut SagaStatus, resolution: Resolution, choice: Choice, now:
 
 /// What a saga that was given up leaves behind.
 fn given_up(status: &SagaStatus, what: &str) -> String {
-    let left = status.steps.iter().filter(|entry| {
-        !matches!(entry.state, StepState::Pending | StepState::Undone | StepState::Skipped)
-    });
+    let left = status
+        .steps
+        .iter()
+        .filter(|entry| !matches!(entry.state, StepState::Pending | StepState::Undone | StepState::Skipped));
     let left: Vec<_> = left.map(|entry| entry.name.as_str()).collect();
     if left.is_empty() { what.to_owned() } else { format!("{what}; not undone: {}", left.join(", ")) }
 }
@@ -480,9 +509,17 @@ fn finish(status: &mut SagaStatus, is_rollback_kind: bool, now: Timestamp) {
     } else {
         // Why it was rolled back is what people want to know of it then.
         let why = condition(status, conditions::SUCCEEDED).map(|condition| condition.message.clone());
-        let message = why.filter(|why| !why.is_empty()).map_or_else(|| "all is undone".to_owned(), |why| format!("all is undone: {why}"));
+        let message = why
+            .filter(|why| !why.is_empty())
+            .map_or_else(|| "all is undone".to_owned(), |why| format!("all is undone: {why}"));
         enter(status, SagaPhase::RolledBack, reason::ROLLED_BACK, message, now);
     }
+}
+
+/// What a saga says while one of its steps waits for something.
+#[must_use]
+pub fn waiting_message(step: &str, why: &str) -> String {
+    format!("step {step:?}: {why}")
 }
 
 /// The condition of this type.
@@ -542,7 +579,9 @@ fn cut(mut error: StepError) -> StepError {
 }
 
 impl Event {
-    fn name(&self) -> &'static str {
+    /// For messages and the log.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
         match self {
             Self::Start { .. } => "Start",
             Self::Refuse { .. } => "Refuse",
@@ -553,6 +592,7 @@ impl Event {
             Self::Delay { .. } => "Delay",
             Self::Renew { .. } => "Renew",
             Self::Await { .. } => "Await",
+            Self::Wait { .. } => "Wait",
             Self::Retry { .. } => "Retry",
             Self::Complete { .. } => "Complete",
             Self::Fail { .. } => "Fail",
@@ -574,6 +614,7 @@ impl Event {
             | Self::Delay { step, .. }
             | Self::Renew { step, .. }
             | Self::Await { step, .. }
+            | Self::Wait { step, .. }
             | Self::Retry { step, .. }
             | Self::Complete { step, .. }
             | Self::Fail { step, .. }
@@ -583,5 +624,187 @@ impl Event {
             | Self::CompleteUndo { step } => Some(*step),
             _ => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn why() -> Why {
+        Why { reason: reason::CANCELLED, message: "because".to_owned() }
+    }
+
+    fn error() -> StepError {
+        StepError { kind: ErrorKind::Transient, message: "no".to_owned() }
+    }
+
+    fn now() -> Timestamp {
+        Timestamp::from_second(1_000_000).unwrap()
+    }
+
+    fn steps(count: usize) -> Vec<StepStatus> {
+        (0..count).map(|step| StepStatus { name: format!("step-{step}"), ..StepStatus::default() }).collect()
+    }
+
+    fn start() -> Event {
+        Event::Start { steps: steps(2), digest: String::new(), rollback_of: None }
+    }
+
+    /// One event of each kind, about this step.
+    fn events(step: usize) -> Vec<Event> {
+        let resolution = |what: &str| Resolution {
+            at: Time(now()),
+            step: String::new(),
+            what: what.to_owned(),
+            by: "jane".to_owned(),
+            why: None,
+        };
+        let resolve = |what, choice| Event::Resolve { resolution: resolution(what), choice };
+        vec![
+            start(),
+            Event::Refuse { why: why() },
+            Event::Hold { why: why() },
+            Event::Suspend,
+            Event::Unsuspend,
+            Event::Begin { step, before: json!(null) },
+            Event::Delay { step, error: error(), retry_at: now() },
+            Event::Renew { step, counts: true, waited: None },
+            Event::Await { step, action: 7, ids: vec!["droplets/1".to_owned()] },
+            Event::Wait { step, why: "soon".to_owned() },
+            Event::Retry { step, error: error(), retry_at: now() },
+            Event::Complete { step, output: Values::new() },
+            Event::Fail { step, error: error() },
+            Event::RollBack { why: why() },
+            Event::Undo { step, counts: true },
+            Event::AwaitUndo { step, action: 8 },
+            Event::RetryUndo { step, error: error(), retry_at: now() },
+            Event::CompleteUndo { step },
+            Event::Stick { why: why() },
+            resolve("retry", Choice::Retry),
+            resolve("skip", Choice::Skip),
+            resolve("abandon", Choice::Abandon),
+            Event::Finish { is_rollback_kind: false },
+            Event::Observe { generation: 1 },
+        ]
+    }
+
+    /// The journal after these events, the first of which is the start.
+    fn after(events: impl IntoIterator<Item = Event>) -> SagaStatus {
+        let mut status = SagaStatus::default();
+        for event in events {
+            apply(&mut status, event, now()).unwrap();
+        }
+        status
+    }
+
+    /// The names of what is legal about this step.
+    fn legal(status: &SagaStatus, step: usize) -> Vec<&'static str> {
+        let legal = events(step).into_iter().filter(|event| apply(&mut status.clone(), event.clone(), now()).is_ok());
+        let mut names: Vec<_> = legal.map(|event| event.name()).collect();
+        names.dedup();
+        names
+    }
+
+    #[test]
+    fn each_phase_allows_its_events_and_no_other() {
+        let begun = [start(), Event::Begin { step: 0, before: json!(null) }];
+        let done = [begun.to_vec(), vec![Event::Complete { step: 0, output: Values::new() }]].concat();
+        let back = [done.clone(), vec![Event::RollBack { why: why() }]].concat();
+        let undoing = [back.clone(), vec![Event::Undo { step: 0, counts: true }]].concat();
+        let stuck = [undoing.clone(), vec![Event::Stick { why: why() }]].concat();
+        let end = ["RollBack", "Stick"];
+        let cases: [(&str, Vec<Event>, usize, Vec<&str>); 9] = [
+            ("pending", vec![], 0, vec!["Start", "Refuse", "Hold", "Suspend", "Observe"]),
+            (
+                "running, the next step",
+                vec![start()],
+                0,
+                [&["Suspend", "Begin", "Delay", "Fail"][..], &end, &["Observe"]].concat(),
+            ),
+            ("running, a later step", vec![start()], 1, [&["Suspend"][..], &end, &["Observe"]].concat()),
+            (
+                "running, the step that was begun",
+                begun.to_vec(),
+                0,
+                [&["Suspend", "Renew", "Await", "Wait", "Retry", "Complete", "Fail"][..], &end, &["Observe"]].concat(),
+            ),
+            ("running, the step that is done", done.clone(), 0, [&["Suspend"][..], &end, &["Observe"]].concat()),
+            ("rolling back, what is done", back, 0, vec!["Undo", "CompleteUndo", "Stick", "Observe"]),
+            (
+                "rolling back, what is being undone",
+                undoing.clone(),
+                0,
+                vec!["Undo", "AwaitUndo", "RetryUndo", "CompleteUndo", "Stick", "Observe"],
+            ),
+            ("rolling back, what was never begun", undoing, 1, vec!["Stick", "Observe"]),
+            ("stuck", stuck, 0, vec!["Resolve", "Observe"]),
+        ];
+        for (what, history, step, wanted) in cases {
+            assert_eq!(legal(&after(history), step), wanted, "{what}");
+        }
+    }
+
+    #[test]
+    fn what_has_ended_stays_as_it_is() {
+        let one = Event::Start { steps: steps(1), digest: String::new(), rollback_of: None };
+        let begin = Event::Begin { step: 0, before: json!(null) };
+        let done = Event::Complete { step: 0, output: Values::new() };
+        let finish = Event::Finish { is_rollback_kind: false };
+        let succeeded = after([one.clone(), begin.clone(), done, finish.clone()]);
+        let rolled_back = after([one, begin, Event::RollBack { why: why() }, Event::CompleteUndo { step: 0 }, finish]);
+        let failed = after([Event::Refuse { why: why() }]);
+        for (status, phase) in
+            [(succeeded, SagaPhase::Succeeded), (rolled_back, SagaPhase::RolledBack), (failed, SagaPhase::Failed)]
+        {
+            assert_eq!(status.phase, phase);
+            assert!(status.finished_at.is_some());
+            assert_eq!(legal(&status, 0), ["Observe"], "{phase:?}");
+        }
+    }
+
+    #[test]
+    fn an_illegal_event_changes_nothing_and_says_so() {
+        let mut status = after([start()]);
+        let before = status.clone();
+        let illegal = apply(&mut status, Event::Complete { step: 1, output: Values::new() }, now()).unwrap_err();
+        assert_eq!(illegal.to_string(), "the journal does not allow it: Complete of step Some(1) in phase Running");
+        assert_eq!(status, before);
+    }
+
+    #[test]
+    fn conditions_and_columns_say_what_is_so() {
+        let claims = |status: &SagaStatus| {
+            status
+                .conditions
+                .iter()
+                .map(|one| format!("{} {} {}", one.type_, one.status, one.reason))
+                .collect::<Vec<_>>()
+        };
+        let mut status = after([start(), Event::Begin { step: 0, before: json!(null) }]);
+        assert_eq!(claims(&status), ["Succeeded Unknown Running", "Reconciling True Running", "Stalled False Running"]);
+        assert_eq!((status.progress.as_deref(), status.step.as_deref()), (Some("0/2"), Some("step-0")));
+        apply(&mut status, Event::Complete { step: 0, output: Values::new() }, now()).unwrap();
+        assert_eq!((status.progress.as_deref(), status.step.as_deref()), (Some("1/2"), Some("step-1")));
+        apply(&mut status, Event::Stick { why: why() }, now()).unwrap();
+        assert_eq!(
+            claims(&status),
+            ["Succeeded Unknown Cancelled", "Reconciling False Cancelled", "Stalled True Cancelled"]
+        );
+        assert_eq!(condition(&status, conditions::STALLED).unwrap().message, "because");
+    }
+
+    #[test]
+    fn a_condition_keeps_its_time_for_as_long_as_its_status() {
+        let later = |seconds| now() + std::time::Duration::from_secs(seconds);
+        let mut status = after([start()]);
+        apply(&mut status, Event::RollBack { why: why() }, later(5)).unwrap();
+        let since = |status: &SagaStatus, kind| condition(status, kind).unwrap().last_transition_time.0;
+        assert_eq!(since(&status, conditions::RECONCILING), now(), "it was True before");
+        apply(&mut status, Event::Stick { why: why() }, later(9)).unwrap();
+        assert_eq!(since(&status, conditions::RECONCILING), later(9));
+        assert_eq!(since(&status, conditions::SUCCEEDED), now());
     }
 }

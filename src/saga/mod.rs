@@ -5,9 +5,14 @@
 //! - [`journal`] is the state machine that a saga's status goes through, and [`decide`] what is next: both pure;
 //! - [`runner`] does it, one write before and after each call; [`controller`] watches sagas and gives each its turn.
 
+pub mod controller;
 pub mod decide;
 pub mod expression;
+pub mod index;
+#[cfg(test)]
+mod invariants;
 pub mod journal;
 pub mod order;
+pub mod runner;
 pub mod step;
 pub mod steps;

@@ -308,7 +308,10 @@ mod tests {
                 snapshot(json!({"droplet_provider_id": "1", "snapshot_lable": "x"})),
                 r#"step "a": CreateDropletSnapshot has no parameter "snapshot_lable"; did you mean snapshot_label?"#,
             ),
-            (snapshot(json!({})), r#"step "a": parameter "droplet_provider_id" is missing: give it in `with`, or in `inputs`"#),
+            (
+                snapshot(json!({})),
+                r#"step "a": parameter "droplet_provider_id" is missing: give it in `with`, or in `inputs`"#,
+            ),
             (
                 json!([{"name": "a", "step": "Sleep", "with": {"seconds": "soon"}}]),
                 r#"step "a": parameter "seconds": "soon" is not of type "integer""#,

@@ -12,7 +12,7 @@ use axum::{
 use tokio::{net::TcpListener, sync::watch, time::Instant};
 
 use super::metrics::Reading;
-use crate::drift::controller::Context;
+use crate::{drift::controller::Context, saga::controller as saga};
 
 /// An answer of the API server that is older is none.
 const FRESH: Duration = Duration::from_secs(15);
@@ -29,8 +29,10 @@ pub struct Answer {
 /// What it serves from.
 #[derive(Clone)]
 pub struct Health {
-    /// The controller.
+    /// The controller of records and drifts.
     pub context: Arc<Context>,
+    /// The controller of sagas.
+    pub sagas: Arc<saga::Context>,
     /// Asks the cloud client how much it was used.
     pub usage: Arc<dyn Fn() -> crate::digitalocean::Usage + Send + Sync>,
     /// Whether the API server answers and has the definitions.
@@ -94,6 +96,9 @@ fn unready(health: &Health) -> Option<String> {
     if !context.is_loaded() {
         return Some("reading the records and drifts".to_owned());
     }
+    if !health.sagas.is_loaded() {
+        return Some("reading the sagas".to_owned());
+    }
     if !context.leadership.is_leader() {
         // A standby leaves the cloud alone: the token's calls are the leader's.
         return None;
@@ -107,7 +112,8 @@ fn unready(health: &Health) -> Option<String> {
 }
 
 async fn metrics(State(health): State<Health>) -> impl IntoResponse {
-    let text = health.context.metrics.scrape(&Reading::of(&health.context, (health.usage)()));
+    let sagas = health.sagas.index().counts();
+    let text = health.context.metrics.scrape(&Reading::of(&health.context, sagas, (health.usage)()));
     ([(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text)
 }
 
@@ -140,9 +146,22 @@ mod tests {
         };
         let inventory = Inventory::new(cloud.clone(), digitalocean::Settings::default());
         let client = kube::Client::new(nobody, "default");
-        let context = Context::new(client, inventory, Metrics::default(), settings, leadership);
+        let context = Context::new(client.clone(), inventory, Metrics::default(), settings, leadership);
+        let shared = saga::Shared {
+            client,
+            cloud: cloud.clone(),
+            http: reqwest::Client::new(),
+            events: context.events.clone(),
+            metrics: context.metrics.clone(),
+            leadership: context.leadership.clone(),
+            stop: context.stop.clone(),
+            liveness: context.liveness.clone(),
+        };
+        let settings =
+            saga::Settings { namespaces: Vec::new(), settle: Duration::from_mins(1), poll: Duration::from_secs(5) };
+        let sagas = saga::Context::new(shared, settings);
         let (answers, api_server) = watch::channel(Answer { at: Instant::now(), trouble: None });
-        (Health { context, usage: Arc::new(move || cloud.usage()), api_server }, answers)
+        (Health { context, sagas, usage: Arc::new(move || cloud.usage()), api_server }, answers)
     }
 
     #[tokio::test(start_paused = true)]

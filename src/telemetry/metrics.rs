@@ -1,6 +1,7 @@
 //! Metrics, in `OpenMetrics` text. Labels are kinds, fields of kinds and fixed words, never names of objects.
 
 use std::{
+    collections::BTreeMap,
     fmt,
     sync::{Arc, atomic::AtomicU64},
     time::Duration,
@@ -18,7 +19,7 @@ use prometheus_client::{
 };
 
 use crate::{
-    api::DriftPhase,
+    api::{DriftPhase, SagaKind, SagaPhase},
     digitalocean::{Kind, SnapshotInfo, Usage},
     drift::{controller::Context, index::OpenDrifts},
 };
@@ -39,6 +40,9 @@ pub struct Metrics {
     reconcile_seconds: Histogram,
     syncs: Family<SyncLabel, Counter>,
     sync_seconds: Family<KindLabel, Histogram>,
+    saga_reconciles: Family<OutcomeLabel, Counter>,
+    sagas_ended: Family<SagaLabel, Counter>,
+    step_seconds: Family<StepLabel, Histogram>,
 }
 
 /// What is true at the moment of a scrape.
@@ -51,6 +55,8 @@ pub struct Reading {
     pub records: usize,
     /// Open drifts by kind and field.
     pub open_drifts: Vec<OpenDrifts>,
+    /// Sagas by kind and phase.
+    pub sagas: BTreeMap<(SagaKind, SagaPhase), usize>,
     /// Inventory older than this gives no verdict.
     pub max_age: Duration,
     /// The inventory.
@@ -89,6 +95,18 @@ struct FieldLabel {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct SagaLabel {
+    kind: &'static str,
+    phase: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct StepLabel {
+    step: &'static str,
+    outcome: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct CallLabel {
     method: &'static str,
     route: &'static str,
@@ -121,6 +139,12 @@ impl Default for Metrics {
             sync_seconds: Family::new_with_constructor(|| {
                 Histogram::new([0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 1800.0])
             }),
+            saga_reconciles: Family::default(),
+            sagas_ended: Family::default(),
+            // A snapshot of a large droplet takes hours.
+            step_seconds: Family::new_with_constructor(|| {
+                Histogram::new([0.1, 0.5, 2.0, 10.0, 60.0, 300.0, 1800.0, 7200.0])
+            }),
         };
         registry.register("drifts_opened", "Drifts opened", metrics.opened.clone());
         registry.register("drifts_resolved", "Drifts resolved, by how and why", metrics.resolved.clone());
@@ -130,6 +154,10 @@ impl Default for Metrics {
         registry.register("syncs", "Sweeps of a kind, by outcome", metrics.syncs.clone());
         let help = "How long a sweep of a kind took";
         registry.register_with_unit("sync_duration", help, Unit::Seconds, metrics.sync_seconds.clone());
+        registry.register("saga_reconciles", "Sagas looked at, by outcome", metrics.saga_reconciles.clone());
+        registry.register("sagas_ended", "Sagas that ended or got stuck, by how", metrics.sagas_ended.clone());
+        let help = "How long steps of sagas took with all their retries, by how they ended";
+        registry.register_with_unit("saga_step_duration", help, Unit::Seconds, metrics.step_seconds.clone());
         let build = Info::new(BuildLabel { version: env!("CARGO_PKG_VERSION") });
         registry.register("build", "The version of the operator", build);
         metrics.registry = Arc::new(registry);
@@ -154,6 +182,21 @@ impl Metrics {
         self.reconcile_seconds.observe(took.as_secs_f64());
     }
 
+    /// A saga was looked at.
+    pub fn saga_reconciled(&self, _took: Duration, outcome: &'static str) {
+        self.saga_reconciles.get_or_create(&OutcomeLabel { outcome }).inc();
+    }
+
+    /// A saga ended, or got stuck.
+    pub fn saga_ended(&self, kind: SagaKind, phase: SagaPhase) {
+        self.sagas_ended.get_or_create(&SagaLabel { kind: kind.name(), phase: phase.name() }).inc();
+    }
+
+    /// A step of a saga ended, for better or worse.
+    pub fn step_ended(&self, step: &'static str, outcome: &'static str, took: Duration) {
+        self.step_seconds.get_or_create(&StepLabel { step, outcome }).observe(took.as_secs_f64());
+    }
+
     /// A kind was swept.
     pub fn synced(&self, kind: Kind, took: Duration, outcome: &'static str) {
         // From 0 on, so that the first success after failures is seen to be counted.
@@ -173,7 +216,7 @@ impl Metrics {
 impl Reading {
     /// What is true now.
     #[must_use]
-    pub fn of(context: &Context, usage: Usage) -> Self {
+    pub fn of(context: &Context, sagas: BTreeMap<(SagaKind, SagaPhase), usize>, usage: Usage) -> Self {
         let mut snapshots = context.inventory.snapshots();
         let index = context.index();
         // A kind that is not recorded any more is not listed any more either: its age means nothing.
@@ -184,6 +227,7 @@ impl Reading {
             is_leader: context.leadership.is_leader(),
             records: index.len(),
             open_drifts: index.open_drifts(),
+            sagas,
             max_age: context.settings.max_age,
             snapshots,
             usage,
@@ -203,7 +247,16 @@ impl Reading {
         self.register_drifts(&mut registry);
         self.register_inventory(&mut registry);
         self.register_cloud(&mut registry);
+        self.register_sagas(&mut registry);
         registry
+    }
+
+    fn register_sagas(&self, registry: &mut Registry) {
+        let sagas = Family::<SagaLabel, Gauge>::default();
+        for ((kind, phase), count) in &self.sagas {
+            sagas.get_or_create(&SagaLabel { kind: kind.name(), phase: phase.name() }).set(signed(*count));
+        }
+        registry.register("sagas", "Sagas by kind and phase", sagas);
     }
 
     fn register_drifts(&self, registry: &mut Registry) {
@@ -309,6 +362,7 @@ mod tests {
             is_leader: false,
             records: 0,
             open_drifts: Vec::new(),
+            sagas: BTreeMap::new(),
             max_age: Duration::from_mins(15),
             snapshots: Vec::new(),
             usage: Usage::default(),

@@ -8,14 +8,14 @@ use std::{
 };
 
 use arcadia_operator::api::Drift;
-use control_plane::{ControlPlane, Options, Process};
+use control_plane::{ControlPlane, Options};
 use digitalocean_simulator::RateLimits;
 use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::{Api, api::ListParams};
 use serde_json::{Value, json};
 
-use crate::world::{Credential, DROPLET, World, droplet, eventually, install};
+use crate::world::{Credential, DROPLET, Operator, World, droplet, eventually, install};
 
 const LIMITS: RateLimits =
     RateLimits { per_minute: 100_000, per_hour: 1_000_000, ssh_keys_per_minute: 10, cdn_per_ten_seconds: 5 };
@@ -26,7 +26,7 @@ const LOST_LEASE: i32 = 3;
 
 /// An operator with its health endpoints.
 struct Replica {
-    process: Process,
+    process: Operator,
     address: SocketAddr,
 }
 
@@ -335,6 +335,18 @@ async fn the_api_server_may_be_away_for_a_minute() {
     let standby = Replica::start(&mut world, &[]);
     standby.becomes_ready().await;
 
+    // A saga in the midst of it: the snapshot is made, and its result cannot be written down.
+    let steps = json!([
+        {"name": "wait", "step": "Sleep", "with": {"seconds": 1}},
+        {"name": "snapshot", "step": "CreateDropletSnapshot", "with": {"droplet_provider_id": DROPLET}},
+    ]);
+    world.order("through", json!({"kind": "test", "steps": steps})).await;
+    eventually("the call for a snapshot", || async {
+        let count = world.cloud.requests().await.unwrap().count("POST /v2/droplets/*/actions");
+        if count == 1 { Ok(()) } else { Err(count) }
+    })
+    .await;
+
     control_plane.stop_api_server().await.unwrap();
     let away = Instant::now();
     // It cannot know whether somebody else has the lease by now.
@@ -359,6 +371,9 @@ async fn the_api_server_may_be_away_for_a_minute() {
     restarted.becomes_ready().await;
     assert!(!restarted.is_leader());
     world.has_drifts(&[["name", "web-1", "renamed", "Open"]]).await;
+    world.saga_reaches("through", "Succeeded").await;
+    let snapshots = world.cloud.inventory().await.unwrap()["snapshots"].as_object().unwrap().len();
+    assert_eq!(snapshots, 1, "made once, whoever went on with it");
 }
 
 #[tokio::test]

@@ -215,7 +215,8 @@ async fn recording_from_code_is_an_upsert_whose_version_is_the_generation() {
         let resource = CloudResource { kind: Kind::named("Droplet").unwrap(), id: DROPLET.into() };
         let desired = serde_json::from_value(desired).unwrap();
         let drift = DriftPolicy::default();
-        let spec = ProvisionedResourceSpec { resource, desired, drift, suspend: false, provisioned_by: None };
+        let spec =
+            ProvisionedResourceSpec { resource, desired, drift, suspend: false, provisioned_by: None, saga_ref: None };
         let record = record_provisioned(&client, world.namespace.name(), "web-1", &spec).await.unwrap();
         record.metadata.generation.unwrap()
     };

@@ -7,6 +7,7 @@ mod ha;
 mod lifecycle;
 mod privilege;
 mod program;
+mod sagas;
 mod smoke;
 mod validation;
 mod world;

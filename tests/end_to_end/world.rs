@@ -4,8 +4,12 @@
 mod account;
 #[path = "../support/eventually.rs"]
 mod eventually;
+#[path = "leaks.rs"]
+mod leaks;
+#[path = "operator.rs"]
+mod operator;
 
-use std::{process::Command, time::Instant};
+use std::{collections::BTreeSet, process::Command, time::Instant};
 
 use arcadia_operator::{api, manifests::Installation};
 use control_plane::{ControlPlane, Kubectl, Namespace, Process};
@@ -13,19 +17,33 @@ use digitalocean_simulator::{Control, Options, RateLimits, Simulator};
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
+use leaks::Tokens;
+
 pub use account::Credential;
 pub use eventually::eventually;
+pub use operator::Operator;
 
 /// The droplet that every cloud has.
 pub const DROPLET: &str = "3164444";
 /// The token that nothing may ever print.
 pub const TOKEN: &str = "dop_v1_never_to_be_printed";
 
+/// What an operator is told unless the test says otherwise.
+const UNLESS_SAID: [[&str; 2]; 7] = [
+    ["--sync-schedule", "1s"],
+    ["--requests-per-minute", "100000"],
+    ["--requests-per-hour", "1000000"],
+    ["--inventory-max-age", "10m"],
+    ["--metrics-address", "127.0.0.1:0"],
+    ["--settle-time", "4s"],
+    ["--action-poll-interval", "200ms"],
+];
+
 /// A namespace, a cloud and an operator.
 pub struct World {
     pub namespace: Namespace,
     pub cloud: Control,
-    pub operator: Option<Process>,
+    pub operator: Option<Operator>,
     pub installation: Installation,
     /// An API server that starts refuses for a moment, until it knows the roles.
     pub api_server_restarts: bool,
@@ -128,23 +146,18 @@ impl World {
     }
 
     /// One more operator with the same arguments and more.
-    pub fn spawn_operator(&mut self, arguments: &[&str], environment: &[(&str, &str)]) -> Process {
+    pub fn spawn_operator(&mut self, arguments: &[&str], environment: &[(&str, &str)]) -> Operator {
         self.starts += 1;
         let mut command = Command::new(env!("CARGO_BIN_EXE_arcadia-operator"));
         command.arg("run");
-        if !self.arguments.iter().any(|argument| argument == "--sync-schedule") {
-            command.args(["--sync-schedule", "1s"]);
-        }
-        if !self.arguments.iter().any(|argument| argument == "--requests-per-minute") {
-            command.args(["--requests-per-minute", "100000", "--requests-per-hour", "1000000"]);
-        }
-        if !self.arguments.iter().any(|argument| argument == "--inventory-max-age") {
-            command.args(["--inventory-max-age", "10m"]);
+        let arguments: Vec<_> = self.arguments.iter().map(String::as_str).chain(arguments.iter().copied()).collect();
+        for [flag, value] in UNLESS_SAID.iter().filter(|[flag, _]| !arguments.contains(flag)) {
+            command.args([flag, value]);
         }
         for namespace in &self.installation.watched {
             command.args(["--namespace", namespace]);
         }
-        command.args(["--lease-namespace", &self.installation.namespace]).args(&self.arguments).args(arguments);
+        command.args(["--lease-namespace", &self.installation.namespace]).args(arguments);
         command
             .env("KUBECONFIG", &self.credentials[0].kubeconfig)
             .env("DIGITALOCEAN_API_URL", self.simulator.url())
@@ -152,7 +165,7 @@ impl World {
             .env("RUST_LOG", "arcadia_operator=debug,warn")
             .envs(environment.iter().copied());
         let log = self.folder.path().join(format!("operator-{}.log", self.starts));
-        Process::spawn(&command, &log).unwrap()
+        Operator::new(Process::spawn(&command, &log).unwrap(), self.tokens())
     }
 
     pub fn kill_operator(&mut self) {
@@ -298,6 +311,19 @@ impl World {
         .await;
     }
 
+    /// What nothing may ever show.
+    fn tokens(&self) -> Tokens {
+        let credentials = self.credentials.iter().map(|credential| credential.token.clone());
+        Tokens(credentials.chain([TOKEN.to_owned()]).collect())
+    }
+
+    /// All that the operator may have written to the API server.
+    pub fn objects(&self) -> String {
+        let own = [self.namespace.name(), &self.installation.namespace];
+        let watched = self.installation.watched.iter().map(String::as_str);
+        leaks::objects(&self.namespace, &own.into_iter().chain(watched).collect::<BTreeSet<_>>())
+    }
+
     /// What the operator has logged since its first start.
     pub fn log(&self) -> String {
         let logs = (1..=self.starts).map(|start| self.folder.path().join(format!("operator-{start}.log")));
@@ -312,10 +338,8 @@ impl Drop for World {
             let tail: Vec<_> = log.lines().rev().take(60).collect();
             eprintln!("the operator's log ends:\n{}", tail.into_iter().rev().collect::<Vec<_>>().join("\n"));
         } else {
-            assert!(!log.contains(TOKEN), "the token is in the log");
-            for credential in &self.credentials {
-                assert!(!log.contains(&credential.token), "the ServiceAccount's token is in the log");
-            }
+            self.tokens().are_not_in("the log", &log);
+            self.tokens().are_not_in("an object", &self.objects());
             let is_refused = log.contains("is forbidden: User");
             assert!(!is_refused || self.api_server_restarts, "the operator lacks a right:\n{log}");
             assert!(!log.contains("panicked"), "the operator panicked:\n{log}");
@@ -335,8 +359,8 @@ pub async fn control_plane() -> &'static ControlPlane {
 pub async fn install(control_plane: &ControlPlane) {
     let kubectl = control_plane.kubectl();
     kubectl.run_with_input(&["apply", "--server-side", "-f", "-"], &api::crds_as_yaml().unwrap()).await.unwrap();
-    let crds = ["crd/provisionedresources.arcadia.cloud", "crd/drifts.arcadia.cloud"];
-    kubectl.run(&["wait", "--for=condition=Established", crds[0], crds[1]]).await.unwrap();
+    let crds = ["provisionedresources", "drifts", "sagas"].map(|plural| format!("crd/{plural}.arcadia.cloud"));
+    kubectl.run(&["wait", "--for=condition=Established", &crds[0], &crds[1], &crds[2]]).await.unwrap();
 }
 
 /// A droplet as the simulator completes it.

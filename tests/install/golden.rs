@@ -9,6 +9,7 @@ use serde_json::Value;
 use crate::{
     cluster::Cluster,
     helm::{Helm, arguments, chart, in_repository, objects},
+    monitoring,
 };
 
 /// Each is a file in `values/` and one in `golden/`.
@@ -52,13 +53,10 @@ async fn an_api_server_takes_all_that_is_rendered() {
     for namespace in ["arcadia-system", "team-a", "team-b", "123"] {
         cluster.restricted_namespace(namespace).await;
     }
+    monitoring::define(&cluster).await;
     for case in CASES {
-        // What the Prometheus operator defines is not here.
-        let rendered = rendered(case);
-        let objects = rendered.split("---\n").filter(|object| !object.contains("monitoring.coreos.com/v1"));
-        let manifest = objects.collect::<Vec<_>>().join("---\n");
         let apply = ["apply", "--server-side", "--dry-run=server", "--validate=strict", "-f", "-"];
-        let applied = cluster.control_plane.kubectl().run_with_input(&apply, &manifest).await;
+        let applied = cluster.control_plane.kubectl().run_with_input(&apply, &rendered(case)).await;
         applied.unwrap_or_else(|error| panic!("{case}: {error}"));
     }
 }

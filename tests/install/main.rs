@@ -5,9 +5,11 @@
 #![cfg(test)]
 
 mod agreement;
+mod argocd;
 mod cluster;
 mod golden;
 mod helm;
 mod kustomize;
+mod monitoring;
 mod release;
 mod values;

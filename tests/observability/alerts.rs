@@ -58,7 +58,7 @@ fn every_alert_says_what_happens_and_where_to_read_on() {
 #[test]
 fn the_runbook_speaks_of_what_there_is() {
     let runbook = read(RUNBOOK);
-    let code = ["src/drift/controller.rs", "src/drift/sweep.rs", "src/kube_ext/leader.rs"].map(read).concat();
+    let code = ["src/drift/sweep.rs", "src/kube_ext/leader.rs", "src/kube_ext/work.rs"].map(read).concat();
     for line in runbook.lines().filter_map(|line| line.split_once("| grep '")) {
         let logged = line.1.trim_end_matches('\'');
         assert!(code.contains(&format!("\"{logged}")), "nothing is logged as {logged}");

@@ -9,7 +9,7 @@ use crate::{
     documents::{alerts, expressions, read},
     prometheus,
     scrape::Scrape,
-    world::{World, eventually},
+    world::{Operator, World, eventually},
 };
 
 /// Lines of the runbook that need what a test cluster has not: the operator as a pod.
@@ -24,7 +24,7 @@ struct Running {
     world: World,
     leader: String,
     standby: String,
-    _standby: control_plane::Process,
+    _standby: Operator,
 }
 
 impl Running {

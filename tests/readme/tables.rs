@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use arcadia_operator::{
-    api::{self, DriftPhase},
+    api::{self, DriftPhase, SagaKind, SagaPhase, saga::StepState},
     config::Cli,
     digitalocean::{Kind, SnapshotInfo, Usage, kinds},
     drift::index::OpenDrifts,
@@ -71,7 +71,8 @@ fn annotations() {
 
 #[test]
 fn events() {
-    let code = [read("src/drift/act.rs"), read("src/drift/controller.rs")].concat() + &read("src/api/conditions.rs");
+    let files = ["src/drift/act.rs", "src/drift/controller.rs", "src/saga/runner.rs", "src/api/conditions.rs"];
+    let code = files.map(|file| read(file)).concat();
     for event in first_cells("event") {
         assert!(code.contains(&format!("\"{event}\"")), "no event has the reason {event}");
     }
@@ -122,12 +123,21 @@ fn phases_and_field_selectors() {
     assert_eq!(first_cells("phase"), phases);
 
     let spans = code_spans(&read("README.md"));
-    for index in [0, 1] {
+    for index in [0, 1, 2] {
         for field in version(index)["selectableFields"].as_array().unwrap() {
             let path = field["jsonPath"].as_str().unwrap().trim_start_matches('.');
             assert!(spans.iter().any(|span| span == path), "the field selector {path} is not in the README");
         }
     }
+}
+
+#[test]
+fn kinds_and_phases_of_sagas() {
+    assert_eq!(first_cells("saga kind"), SagaKind::ALL.map(|kind| kind.name().to_owned()).into());
+    assert_eq!(first_cells("saga phase"), SagaPhase::ALL.map(|phase| phase.name().to_owned()).into());
+    let states = &json!(schemars::schema_for!(StepState));
+    let states = states["oneOf"].as_array().unwrap().iter().map(|state| state["const"].as_str().unwrap().to_owned());
+    assert_eq!(first_cells("step state"), states.collect());
 }
 
 #[test]

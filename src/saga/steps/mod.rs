@@ -47,3 +47,11 @@ pub static ALL: &[&dyn AnyStep] = &[
 pub fn named(name: &str) -> Option<&'static dyn AnyStep> {
     ALL.iter().copied().find(|step| step.name() == name)
 }
+
+/// The client for the users' own services.
+///
+/// # Errors
+/// When there is no TLS.
+pub fn http_client() -> Result<reqwest::Client, reqwest::Error> {
+    reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build()
+}

@@ -188,8 +188,7 @@ impl<'w> Journey<'w> {
     pub(super) async fn undo(&mut self) -> Result<(), Failure> {
         self.entry.state = StepState::Undoing;
         for _ in 0..MOST_LOOKS {
-            let started_at = self.entry.undo.take().map_or_else(|| self.time(), |undo| undo.started_at);
-            self.entry.undo = Some(UndoStatus { started_at, ..UndoStatus::default() });
+            self.entry.undo = Some(UndoStatus::default());
             match self.step.undo(&self.scene(true), &self.parameters).await {
                 Ok(Undo::Done) => return Ok(()),
                 Ok(Undo::NothingThere) if self.scene(true).has_settled() => return Ok(()),

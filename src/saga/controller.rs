@@ -1,0 +1,210 @@
+//! Watches sagas and gives each its turn. Sagas do not hold up each other: each turn is a task's own, and what waits is
+//! put back into the queue.
+
+use std::{
+    collections::HashMap,
+    panic::AssertUnwindSafe,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use futures::{FutureExt, future::join_all};
+use kube::Client;
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info};
+
+use super::{
+    index::Index,
+    runner::{self, Hands},
+};
+use crate::{
+    api::Saga,
+    digitalocean::{self, Actions},
+    kube_ext::{
+        call,
+        events::Events,
+        key::ObjectKey,
+        leader::Leadership,
+        queue::Queue,
+        watch::{FirstLists, Mirror as _, follow},
+        work::{Next, Work},
+    },
+    telemetry::{liveness::Liveness, metrics::Metrics},
+};
+
+/// How many sagas are worked on at a time. Most of them wait for an answer of the cloud.
+const WORKERS: usize = 128;
+
+/// How long one saga may be worked on at a time, and one event of the watch: far longer than a turn takes.
+const LONGEST_ROUND: Duration = Duration::from_mins(10);
+
+/// How long a saga is left alone that made this program panic.
+const AFTER_PANIC: Duration = Duration::from_mins(1);
+
+/// What the controller is told.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Namespaces to watch; all when empty.
+    pub namespaces: Vec<String>,
+    /// How long after a call that nobody heard the answer of, what it did may not be seen yet.
+    pub settle: Duration,
+    /// How often the cloud is asked what became of the actions that sagas wait for.
+    pub poll: Duration,
+}
+
+/// What every part of the controller shares.
+pub struct Context {
+    /// Kubernetes.
+    pub client: Client,
+    /// The cloud.
+    pub cloud: digitalocean::Client,
+    /// For calls to the user's own services.
+    pub http: reqwest::Client,
+    /// Where events go.
+    pub events: Events,
+    /// What is counted.
+    pub metrics: Metrics,
+    /// What it was told.
+    pub settings: Settings,
+    /// Whether this process acts or stands by.
+    pub leadership: Leadership,
+    /// Told when no new work may begin.
+    pub stop: CancellationToken,
+    /// Whether the loops go on.
+    pub liveness: Liveness,
+    pub(super) actions: Actions<ObjectKey>,
+    pub(super) hands: Hands,
+    pub(super) orders: runner::Orders,
+    queue: Arc<Queue<ObjectKey>>,
+    index: Mutex<Index>,
+    sagas: FirstLists,
+}
+
+/// What this controller shares with the others of the process.
+pub struct Shared {
+    /// Kubernetes.
+    pub client: Client,
+    /// The cloud.
+    pub cloud: digitalocean::Client,
+    /// For calls to the user's own services.
+    pub http: reqwest::Client,
+    /// Where events go.
+    pub events: Events,
+    /// What is counted.
+    pub metrics: Metrics,
+    /// Whether this process acts or stands by.
+    pub leadership: Leadership,
+    /// Told when no new work may begin.
+    pub stop: CancellationToken,
+    /// Whether the loops go on.
+    pub liveness: Liveness,
+}
+
+impl Context {
+    /// A controller that has not begun.
+    #[must_use]
+    pub fn new(shared: Shared, settings: Settings) -> Arc<Self> {
+        let Shared { client, cloud, http, events, metrics, leadership, stop, liveness } = shared;
+        let queue: Arc<Queue<ObjectKey>> = Arc::default();
+        let woken = queue.clone();
+        let actions = Actions::start(cloud.clone(), settings.poll, move |key| woken.add(key));
+        Arc::new(Self {
+            client,
+            cloud,
+            http,
+            events,
+            metrics,
+            sagas: FirstLists::of(&settings.namespaces),
+            settings,
+            leadership,
+            stop,
+            liveness,
+            actions,
+            hands: Hands::default(),
+            orders: HashMap::default().into(),
+            queue,
+            index: Mutex::default(),
+        })
+    }
+
+    /// The sagas. Never held across an await.
+    pub fn index(&self) -> MutexGuard<'_, Index> {
+        self.index.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether every saga is known.
+    #[must_use]
+    pub fn is_loaded(&self) -> bool {
+        self.sagas.are_complete()
+    }
+
+    /// Takes in a saga as this process has just written it. Whom that concerns beside it has its turn.
+    pub(super) fn learn(&self, key: &ObjectKey, saga: &Saga) {
+        let mut affected = self.index().apply(saga);
+        affected.retain(|other| other != key);
+        self.look_at(affected);
+    }
+
+    /// Queues these sagas, once all are known and this process acts.
+    fn look_at(&self, affected: Vec<ObjectKey>) {
+        if self.is_loaded() && self.leadership.is_leader() {
+            self.queue.extend(affected);
+        }
+    }
+}
+
+/// Reads the sagas at once, and acts on them from when this process is the leader until it is told to stop. What is
+/// under way then is finished.
+pub async fn run(context: Arc<Context>) {
+    tokio::spawn(watch(context.clone()));
+    tokio::select! {
+        () = context.stop.cancelled() => return,
+        () = context.sagas.completed() => {}
+    }
+    tokio::select! {
+        () = context.stop.cancelled() => return,
+        () = context.leadership.acquired() => {}
+    }
+    let sagas: Vec<_> = context.index().keys().cloned().collect();
+    info!(sagas = sagas.len(), "all sagas are known");
+    context.queue.extend(sagas);
+    let workers = (0..WORKERS).map(|_| tokio::spawn(work(context.clone())));
+    for ended in join_all(workers).await {
+        if let Err(error) = ended {
+            error!(%error, "a part of the controller of sagas ended");
+        }
+    }
+}
+
+async fn watch(context: Arc<Context>) {
+    let pulse = context.liveness.enter("the watch of Sagas", LONGEST_ROUND);
+    follow::<Saga>(&context.client, &context.sagas, pulse, |scope, event| {
+        let affected = context.index().take(scope, event);
+        context.look_at(affected);
+    })
+    .await;
+}
+
+/// Works on one saga after the other.
+async fn work(context: Arc<Context>) {
+    let work = Work {
+        kind: "Saga",
+        queue: &*context.queue,
+        stop: &context.stop,
+        pulse: context.liveness.enter("a worker for sagas", LONGEST_ROUND),
+    };
+    work.run(|key| turn(key, &context), |took, outcome| context.metrics.saga_reconciled(took, outcome)).await;
+}
+
+/// One turn of one saga. A mistake in this program about one of them is no reason to leave the others alone.
+async fn turn(key: ObjectKey, context: &Arc<Context>) -> Result<Next, call::Error> {
+    match AssertUnwindSafe(runner::turn(&key, context)).catch_unwind().await {
+        Ok(outcome) => outcome,
+        Err(panic) => {
+            let what = panic.downcast_ref::<String>().map(String::as_str);
+            let what = what.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("it does not say why");
+            error!(saga = %key, what, again_in = ?AFTER_PANIC, "panicked; please report this");
+            Ok(Next::After(AFTER_PANIC))
+        }
+    }
+}

@@ -1,0 +1,305 @@
+//! All sagas in memory, fed by a watch and by the operator's own writes, and which of them wait for each other.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::Arc,
+};
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::ResourceExt;
+
+use super::{
+    decide::Help,
+    journal::{Choice, current},
+};
+use crate::{
+    api::{
+        Saga, SagaKind, SagaPhase, annotations,
+        saga::{FINALIZER, Resolution},
+    },
+    kube_ext::{
+        key::ObjectKey,
+        watch::{Listing, Mirror, Scope, is_in, is_newer},
+    },
+};
+
+/// A saga as it is known.
+#[derive(Clone, Debug)]
+pub struct Known {
+    /// The object, without the API server's bookkeeping.
+    pub saga: Arc<Saga>,
+    /// How a person wants to help.
+    pub help: Option<Help>,
+}
+
+/// Sagas of one namespace and concurrency key.
+type Group = (Arc<str>, Box<str>);
+
+/// The sagas of the cluster.
+#[derive(Default)]
+pub struct Index {
+    sagas: HashMap<ObjectKey, Known>,
+    groups: HashMap<Group, BTreeSet<ObjectKey>>,
+    listed: HashMap<Scope, Listing>,
+}
+
+impl Index {
+    /// A saga.
+    #[must_use]
+    pub fn get(&self, key: &ObjectKey) -> Option<Known> {
+        self.sagas.get(key).cloned()
+    }
+
+    /// Every saga.
+    pub fn keys(&self) -> impl Iterator<Item = &ObjectKey> {
+        self.sagas.keys()
+    }
+
+    /// The saga that has to end, or to begin, before this one may begin.
+    #[must_use]
+    pub fn waits_for(&self, key: &ObjectKey) -> Option<String> {
+        let own = &self.sagas.get(key)?.saga;
+        let others = self.groups.get(&group(key, own)?)?;
+        let others = others.iter().filter(|other| *other != key).filter_map(|other| self.sagas.get(other));
+        let first = others
+            .filter(|other| {
+                let other = &other.saga;
+                other.phase().is_active() || (is_candidate(other) && turn(other) < turn(own))
+            })
+            .min_by_key(|other| (!other.saga.phase().is_active(), turn(&other.saga)))?;
+        Some(first.saga.name_any())
+    }
+
+    /// Another saga that has undone this one.
+    #[must_use]
+    pub fn undone_by(&self, key: &ObjectKey, uid: &str) -> Option<String> {
+        let mut sagas = self.sagas.iter().filter(|(other, _)| other.namespace == key.namespace && *other != key);
+        sagas.find_map(|(_, known)| {
+            let status = known.saga.status.as_ref()?;
+            let undid = status.phase == SagaPhase::Succeeded && status.rollback_of_uid.as_deref() == Some(uid);
+            undid.then(|| known.saga.name_any())
+        })
+    }
+
+    /// How many sagas there are of each kind and phase.
+    #[must_use]
+    pub fn counts(&self) -> BTreeMap<(SagaKind, SagaPhase), usize> {
+        let mut counts = BTreeMap::new();
+        for known in self.sagas.values() {
+            *counts.entry((known.saga.spec.kind, known.saga.phase())).or_default() += 1;
+        }
+        counts
+    }
+
+    /// Takes in an object unless it is older than what is known. Whom that concerns.
+    fn put(&mut self, saga: &Saga) -> Vec<ObjectKey> {
+        let key = ObjectKey::of(saga);
+        let known = self.sagas.get(&key).map(|known| known.saga.clone());
+        let version = saga.resource_version().unwrap_or_default();
+        if let Some(known) = &known
+            && known.uid() == saga.uid()
+            && !is_newer(&version, &known.resource_version().unwrap_or_default())
+        {
+            return Vec::new();
+        }
+        let help = help(saga);
+        let mut saga = saga.clone();
+        saga.metadata.managed_fields = None;
+        if let Some(group) = group(&key, &saga) {
+            self.groups.entry(group).or_default().insert(key.clone());
+        }
+        let was_in_the_way = known.as_ref().is_some_and(|known| is_in_the_way(known));
+        let others = if was_in_the_way && !is_in_the_way(&saga) { self.waiting(&key, &saga) } else { Vec::new() };
+        self.sagas.insert(key.clone(), Known { saga: Arc::new(saga), help });
+        others.into_iter().chain([key]).collect()
+    }
+
+    fn remove(&mut self, key: &ObjectKey) -> Vec<ObjectKey> {
+        let Some(known) = self.sagas.remove(key) else { return Vec::new() };
+        if let Some(group) = group(key, &known.saga)
+            && let Some(members) = self.groups.get_mut(&group)
+        {
+            members.remove(key);
+            if members.is_empty() {
+                self.groups.remove(&group);
+            }
+        }
+        self.waiting(key, &known.saga)
+    }
+
+    /// The others with the saga's key that have not begun.
+    fn waiting(&self, key: &ObjectKey, saga: &Saga) -> Vec<ObjectKey> {
+        let members = group(key, saga).and_then(|group| self.groups.get(&group));
+        let others = members.into_iter().flatten().filter(|other| *other != key);
+        let waits =
+            |other: &&ObjectKey| self.sagas.get(*other).is_some_and(|known| known.saga.phase() == SagaPhase::Pending);
+        others.filter(waits).cloned().collect()
+    }
+}
+
+impl Mirror<Saga> for Index {
+    fn start(&mut self, scope: &Scope) {
+        self.listed.insert(scope.clone(), Listing::default());
+    }
+
+    fn list(&mut self, scope: &Scope, saga: &Saga) -> Vec<ObjectKey> {
+        if let Some(listing) = self.listed.get_mut(scope) {
+            listing.saw(&saga.metadata);
+        }
+        self.put(saga)
+    }
+
+    fn finish(&mut self, scope: &Scope) -> Vec<ObjectKey> {
+        let Some(listing) = self.listed.remove(scope) else { return Vec::new() };
+        let gone = self.sagas.iter().filter(|(key, known)| {
+            let version = known.saga.resource_version().unwrap_or_default();
+            is_in(scope, &key.namespace) && listing.misses(&known.saga.uid().unwrap_or_default(), &version)
+        });
+        let gone: Vec<_> = gone.map(|(key, _)| key.clone()).collect();
+        gone.iter().flat_map(|key| self.remove(key)).collect()
+    }
+
+    fn apply(&mut self, saga: &Saga) -> Vec<ObjectKey> {
+        self.put(saga)
+    }
+
+    fn delete(&mut self, saga: &Saga) -> Vec<ObjectKey> {
+        let key = ObjectKey::of(saga);
+        if self.sagas.get(&key).is_some_and(|known| known.saga.uid() == saga.uid()) {
+            self.remove(&key)
+        } else {
+            Vec::new()
+        }
+    }
+}
+
+fn group(key: &ObjectKey, saga: &Saga) -> Option<Group> {
+    Some((key.namespace.clone(), saga.concurrency_key()?.into()))
+}
+
+/// Whether others with its key have to wait.
+fn is_in_the_way(saga: &Saga) -> bool {
+    saga.phase().is_active() || is_candidate(saga)
+}
+
+/// Whether it would begin if it were its turn.
+fn is_candidate(saga: &Saga) -> bool {
+    let would_end = saga.spec.cancel_requested || saga.metadata.deletion_timestamp.is_some();
+    saga.phase() == SagaPhase::Pending && !saga.spec.suspend && !would_end
+}
+
+/// The oldest first.
+fn turn(saga: &Saga) -> (Timestamp, String) {
+    (saga.creation_timestamp().map_or(Timestamp::UNIX_EPOCH, |time| time.0), saga.name_any())
+}
+
+/// What the annotations say of how a person wants to help.
+fn help(saga: &Saga) -> Option<Help> {
+    let annotation = |key: &str| saga.annotations().get(key).map(|text| text.trim().to_owned());
+    let resolve = annotation(annotations::RESOLVE);
+    let adopt = annotation(annotations::ADOPT);
+    let given = if adopt.is_some() { annotations::ADOPT } else { annotations::RESOLVE };
+    let by = annotation(annotations::DECIDED_BY)
+        .or_else(|| annotations::written_by(&saga.metadata, given).map(str::to_owned))
+        .unwrap_or_else(|| "unknown".to_owned());
+    let cut = |text: String| text.chars().take(250).collect::<String>();
+    let status = saga.status.as_ref();
+    let step = status.and_then(|status| status.steps.get(current(status)?)).map(|entry| entry.name.clone());
+    let resolution = |what: String| Resolution {
+        at: Time(Timestamp::now()),
+        step: step.unwrap_or_default(),
+        what: cut(what),
+        by: cut(by),
+        why: annotation(annotations::BECAUSE).map(cut),
+    };
+    if let Some(id) = adopt {
+        return Some(Help::Adopt(id.clone(), resolution(format!("adopt {id}"))));
+    }
+    let word = resolve?;
+    let choice = match word.as_str() {
+        "retry" => Choice::Retry,
+        "skip" => Choice::Skip,
+        "abandon" => Choice::Abandon,
+        _ => return Some(Help::Unknown(cut(word))),
+    };
+    Some(Help::Choose(choice, resolution(word)))
+}
+
+/// Whether a deletion of it waits for the operator.
+#[must_use]
+pub fn is_held(saga: &Saga) -> bool {
+    saga.finalizers().iter().any(|finalizer| finalizer == FINALIZER)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn saga(name: &str, created: i64, phase: &str, more: &Value) -> Saga {
+        let mut object = json!({
+            "apiVersion": "arcadia.cloud/v1alpha1",
+            "kind": "Saga",
+            "metadata": {
+                "name": name, "namespace": "default", "uid": name, "resourceVersion": "1",
+                "creationTimestamp": Timestamp::from_second(created).unwrap().to_string(),
+            },
+            "spec": { "kind": "test", "deploymentId": "dep-1" },
+            "status": { "phase": phase },
+        });
+        for (key, value) in more.as_object().unwrap() {
+            object["spec"][key] = value.clone();
+        }
+        serde_json::from_value(object).unwrap()
+    }
+
+    fn index(sagas: &[Saga]) -> Index {
+        let mut index = Index::default();
+        for saga in sagas {
+            index.apply(saga);
+        }
+        index
+    }
+
+    fn key(name: &str) -> ObjectKey {
+        ObjectKey { namespace: "default".into(), name: name.into() }
+    }
+
+    #[test]
+    fn of_the_sagas_with_one_key_the_active_one_goes_first_and_then_the_oldest() {
+        let none = json!({});
+        let sagas = [saga("old", 1, "Pending", &none), saga("young", 2, "Pending", &none)];
+        let mut index = index(&sagas);
+        assert_eq!(index.waits_for(&key("old")), None);
+        assert_eq!(index.waits_for(&key("young")), Some("old".into()));
+        index.apply(&saga("active", 3, "Stuck", &none));
+        assert_eq!(index.waits_for(&key("old")), Some("active".into()));
+        assert_eq!(index.waits_for(&key("young")), Some("active".into()));
+        let mut finished = saga("active", 3, "Failed", &none);
+        finished.metadata.resource_version = Some("2".into());
+        let affected: BTreeSet<_> = index.apply(&finished).into_iter().collect();
+        assert_eq!(affected, BTreeSet::from(["active", "old", "young"].map(key)));
+        assert_eq!(index.waits_for(&key("old")), None);
+    }
+
+    #[test]
+    fn other_keys_other_namespaces_and_suspended_ones_are_in_nobodys_way() {
+        let suspended = saga("suspended", 1, "Pending", &json!({"suspend": true}));
+        let other = saga("other", 1, "Running", &json!({"concurrencyKey": "x"}));
+        let mut elsewhere = saga("elsewhere", 1, "Running", &json!({}));
+        elsewhere.metadata.namespace = Some("elsewhere".into());
+        let index = index(&[suspended, other, elsewhere, saga("own", 2, "Pending", &json!({}))]);
+        assert_eq!(index.waits_for(&key("own")), None);
+    }
+
+    #[test]
+    fn news_that_comes_late_changes_nothing() {
+        let mut newer = saga("a", 1, "Running", &json!({}));
+        newer.metadata.resource_version = Some("5".into());
+        let mut index = index(&[newer]);
+        assert!(index.apply(&saga("a", 1, "Pending", &json!({}))).is_empty());
+        assert_eq!(index.get(&key("a")).unwrap().saga.phase(), SagaPhase::Running);
+    }
+}

@@ -1,0 +1,375 @@
+//! The promises of a saga, over random histories: two runners with caches that lag, crashes between any two things they
+//! do, calls whose answers are lost and whose effects come into sight late. The journal is kept as the API server keeps
+//! it, with versions; the cloud is a list of things, each made by one step.
+
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use proptest::prelude::*;
+use serde_json::json;
+
+use super::{
+    decide::{After, Hand, Move, Seen, after_call, after_look, after_prepare, after_undo, decide, late_in},
+    journal::{self, Event},
+    order::{Order, digest},
+    step::{Failure, Found, Progress, Undo},
+};
+use crate::api::saga::{
+    MAX_SPEC_BYTES, MAX_STATUS_BYTES, SagaPhase, SagaSpec, SagaStatus, StepState, StepStatus, Values,
+};
+
+const SETTLE: Duration = Duration::from_secs(40);
+
+/// What the world does with the next thing that a runner does.
+#[derive(Clone, Copy, Debug)]
+enum Fate {
+    /// It goes well.
+    Well,
+    /// The call is carried out, its effect comes into sight late, and nobody hears the answer.
+    Lost,
+    /// The call is refused for now, and nothing is done.
+    Refused,
+    /// The call is refused for good.
+    Denied,
+    /// The cloud wants it later.
+    Later,
+    /// The runner ends before it does it.
+    CrashBefore,
+    /// The runner ends after it did it, before it could write anything down.
+    CrashAfter,
+}
+
+/// One thing in the cloud.
+#[derive(Clone, Debug)]
+struct Thing {
+    step: usize,
+    seen_from: Timestamp,
+}
+
+struct World {
+    spec: SagaSpec,
+    order: Order,
+    digest: String,
+    now: Timestamp,
+    /// Every version of the journal, the newest last.
+    journal: Vec<SagaStatus>,
+    things: Vec<Thing>,
+    runners: [Runner; 2],
+}
+
+/// A process that carries sagas on.
+#[derive(Clone, Debug, Default)]
+struct Runner {
+    /// The version that it has.
+    version: usize,
+    status: SagaStatus,
+    is_dirty: bool,
+    hand: Hand,
+    intended: Option<Timestamp>,
+    /// It does nothing before.
+    rests_until: Option<Timestamp>,
+}
+
+impl World {
+    fn new(steps: usize, fails: bool) -> Self {
+        let mut ordered: Vec<_> = (0..steps)
+            .map(|step| json!({"name": format!("make-{step}"), "step": "CreateDropletSnapshot", "retry": {"attempts": 3}}))
+            .collect();
+        if fails {
+            ordered.push(json!({"name": "fail", "step": "Fail", "with": {"message": "no"}}));
+        }
+        let spec = json!({"kind": "test", "inputs": {"droplet_provider_id": "1"}, "steps": ordered});
+        let spec: SagaSpec = serde_json::from_value(spec).unwrap();
+        Self {
+            order: Order::read(&spec).unwrap(),
+            digest: digest(&spec),
+            spec,
+            now: Timestamp::from_second(1_000_000).unwrap(),
+            journal: vec![SagaStatus::default()],
+            things: Vec::new(),
+            runners: Default::default(),
+        }
+    }
+
+    fn seen<'s>(&'s self, runner: &'s Runner) -> Seen<'s> {
+        Seen {
+            spec: &self.spec,
+            status: &runner.status,
+            generation: 1,
+            is_deleting: false,
+            has_finalizer: true,
+            order: Ok(&self.order),
+            undoes: None,
+            digest: &self.digest,
+            waits_for: None,
+            help: None,
+            action: None,
+            hand: runner.hand,
+            settle: SETTLE,
+            now: self.now,
+        }
+    }
+
+    /// One runner does one thing. What it holds is taken out meanwhile.
+    fn go(&mut self, which: usize, fate: Fate, lag: usize) {
+        let mut runner = std::mem::take(&mut self.runners[which]);
+        if matches!(fate, Fate::CrashBefore) || runner.rests_until.is_none() && runner.version == 0 {
+            self.restart(&mut runner, lag);
+        }
+        if runner.rests_until.is_some_and(|until| until > self.now) {
+            self.runners[which] = runner;
+            return;
+        }
+        let is_alive = self.make(&mut runner, fate) && !matches!(fate, Fate::CrashAfter);
+        if !is_alive {
+            self.restart(&mut runner, lag);
+        }
+        self.runners[which] = runner;
+    }
+
+    /// A new process, whose cache has a version that may be an old one.
+    fn restart(&self, runner: &mut Runner, lag: usize) {
+        let version = (self.journal.len() - 1).saturating_sub(lag);
+        *runner = Runner { version, status: self.journal[version].clone(), ..Runner::default() };
+        runner.rests_until = Some(self.now);
+    }
+
+    /// Whether the runner is still alive: a conflict makes it look again.
+    fn make(&mut self, runner: &mut Runner, fate: Fate) -> bool {
+        let next = decide(&self.seen(runner));
+        match next {
+            Move::Note(event) => self.note(runner, event),
+            Move::Intend(event) => self.intend(runner, event),
+            Move::Prepare(index) => {
+                let after = after_prepare(&self.seen(runner), index, Ok(json!(null)), 0);
+                self.follow(runner, after)
+            }
+            Move::Poll(_) | Move::Look(_) | Move::CallUndo(_) if runner.is_dirty => self.write(runner),
+            Move::Poll(index) => {
+                let answer = Err(Failure::Permanent("no".to_owned()));
+                let after = after_call(&self.seen(runner), index, answer, 0);
+                self.follow(runner, after)
+            }
+            Move::Call(index) => {
+                runner.hand = Hand::Empty;
+                let since = runner.intended.map(|at| self.now.duration_since(at));
+                if since.is_none_or(|since| since > SignedDuration::try_from(SETTLE / 4).unwrap()) {
+                    runner.hand = Hand::Calm(self.now);
+                    return true;
+                }
+                let answer = self.call(index, fate);
+                let after = after_call(&self.seen(runner), index, answer, 0);
+                self.follow(runner, after)
+            }
+            Move::Look(index) => {
+                let found = match self.visible(index) {
+                    0 => Found::Nothing,
+                    1 => Found::One(Progress::Done(Values::new())),
+                    _ => Found::Several(vec!["a".to_owned(), "b".to_owned()]),
+                };
+                let after = after_look(&self.seen(runner), index, Ok(found));
+                self.follow(runner, after)
+            }
+            Move::CallUndo(index) => {
+                runner.hand = Hand::Empty;
+                let answer = self.undo(index, fate);
+                let after = after_undo(&self.seen(runner), index, answer, 0);
+                self.follow(runner, after)
+            }
+            Move::Rest(wait) => {
+                let is_written = self.write(runner);
+                let late = late_in(&self.seen(runner));
+                let wait = wait.into_iter().chain(late).min().unwrap_or(Duration::from_secs(1));
+                runner.rests_until = Some(self.now + wait);
+                is_written
+            }
+            other => panic!("nobody asked for {other:?}"),
+        }
+    }
+
+    fn call(&mut self, index: usize, fate: Fate) -> Result<Progress<Values>, Failure> {
+        match fate {
+            Fate::Well | Fate::CrashBefore | Fate::CrashAfter => {
+                self.things.push(Thing { step: index, seen_from: self.now });
+                Ok(Progress::Done(Values::new()))
+            }
+            Fate::Lost => {
+                // It took its time, and comes into sight later still: all within the settle time.
+                self.things.push(Thing { step: index, seen_from: self.now + SETTLE / 2 });
+                Err(Failure::Doubt("lost".to_owned()))
+            }
+            Fate::Refused => Err(Failure::Transient("refused".to_owned())),
+            Fate::Denied => Err(Failure::Permanent("denied".to_owned())),
+            Fate::Later => Err(Failure::Waiting("later".to_owned())),
+        }
+    }
+
+    fn undo(&mut self, index: usize, fate: Fate) -> Result<Undo, Failure> {
+        let now = self.now;
+        let seen = self.things.iter().position(|thing| thing.step == index && thing.seen_from <= now);
+        match (fate, seen) {
+            (Fate::Refused, _) => Err(Failure::Transient("refused".to_owned())),
+            (Fate::Later, _) => Err(Failure::Waiting("later".to_owned())),
+            (_, None) => Ok(Undo::NothingThere),
+            (Fate::Lost, Some(at)) => {
+                self.things.remove(at);
+                Err(Failure::Doubt("lost".to_owned()))
+            }
+            (_, Some(at)) => {
+                self.things.remove(at);
+                Ok(Undo::Done)
+            }
+        }
+    }
+
+    fn visible(&self, index: usize) -> usize {
+        self.things.iter().filter(|thing| thing.step == index && thing.seen_from <= self.now).count()
+    }
+
+    fn follow(&mut self, runner: &mut Runner, after: After) -> bool {
+        match after {
+            After::Note(event) => self.note(runner, event),
+            After::Intend(event) => self.intend(runner, event),
+            After::Calm { until, .. } => {
+                runner.hand = Hand::Calm(until);
+                runner.rests_until = Some(until);
+                self.write(runner)
+            }
+            After::Rest(wait) => {
+                runner.rests_until = Some(self.now + wait);
+                self.write(runner)
+            }
+        }
+    }
+
+    fn note(&mut self, runner: &mut Runner, event: Event) -> bool {
+        journal::apply(&mut runner.status, event, self.now).expect("the runner keeps to the journal");
+        runner.is_dirty = true;
+        runner.hand = Hand::Empty;
+        true
+    }
+
+    fn intend(&mut self, runner: &mut Runner, event: Event) -> bool {
+        self.note(runner, event);
+        if !self.write(runner) {
+            return false;
+        }
+        runner.hand = Hand::Intent;
+        runner.intended = Some(self.now);
+        true
+    }
+
+    /// Bound to the version that was read, as the API server does it.
+    fn write(&mut self, runner: &mut Runner) -> bool {
+        if !runner.is_dirty {
+            return true;
+        }
+        if runner.version + 1 != self.journal.len() {
+            return false;
+        }
+        self.journal.push(runner.status.clone());
+        runner.version += 1;
+        runner.is_dirty = false;
+        true
+    }
+
+    fn newest(&self) -> &SagaStatus {
+        self.journal.last().unwrap()
+    }
+
+    /// No step has ever made two things that are there at once.
+    fn check(&self) {
+        for index in 0..self.order.steps.len() {
+            let made = self.things.iter().filter(|thing| thing.step == index).count();
+            assert!(made <= 1, "step {index} made {made} things\n{:#?}", self.newest());
+        }
+    }
+
+    /// Lets everything go well until the end.
+    fn settle(&mut self) {
+        for _ in 0..2000 {
+            if self.newest().phase.is_finished() || self.newest().phase == SagaPhase::Stuck {
+                return;
+            }
+            self.go(0, Fate::Well, 0);
+            self.check();
+            self.now += Duration::from_secs(1);
+            // What lost a race looks again, as a watch makes it.
+            let is_behind = self.runners[0].version + 1 != self.journal.len();
+            if is_behind {
+                let mut runner = std::mem::take(&mut self.runners[0]);
+                self.restart(&mut runner, 0);
+                self.runners[0] = runner;
+            }
+        }
+        panic!("it does not end: {:#?}", self.newest());
+    }
+}
+
+fn fates() -> impl Strategy<Value = Vec<(usize, Fate, usize, u8)>> {
+    let fate = prop_oneof![
+        6 => Just(Fate::Well),
+        2 => Just(Fate::Lost),
+        1 => Just(Fate::Refused),
+        1 => Just(Fate::Denied),
+        1 => Just(Fate::Later),
+        2 => Just(Fate::CrashBefore),
+        2 => Just(Fate::CrashAfter),
+    ];
+    prop::collection::vec((0..2_usize, fate, 0..4_usize, prop_oneof![0..3_u8, 0..60_u8]), 0..80)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_step_makes_two_things_whatever_crashes_and_races(steps in 1..4_usize, fails: bool, fates in fates()) {
+        let mut world = World::new(steps, fails);
+        for (which, fate, lag, seconds) in fates {
+            world.go(which, fate, lag);
+            world.check();
+            world.now += Duration::from_secs(seconds.into());
+        }
+        world.settle();
+        let made = world.things.len();
+        match world.newest().phase {
+            SagaPhase::Succeeded => prop_assert_eq!(made, steps),
+            SagaPhase::RolledBack => prop_assert_eq!(made, 0, "a leak: {:#?}", world.newest()),
+            // A step that could not be undone in all its attempts.
+            SagaPhase::Stuck => {}
+            other => prop_assert!(false, "{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn the_whole_object_stays_below_64_kib() {
+    let before = json!({"x": "y".repeat(3000)});
+    let mut status = SagaStatus::default();
+    let steps = (0..64).map(|step| StepStatus { name: format!("{step:050}"), ..StepStatus::default() }).collect();
+    let now = Timestamp::now();
+    let mut apply = |event| journal::apply(&mut status, event, now).unwrap();
+    apply(Event::Start { steps, digest: "0".repeat(32), rollback_of: None });
+    for step in 0..64 {
+        apply(Event::Begin { step, before: json!(null) });
+        apply(Event::Await { step, action: i64::MAX, ids: vec!["droplets/3164444".to_owned()] });
+        apply(Event::Complete { step, output: Values::new() });
+    }
+    assert!(!journal::has_room(&status, crate::api::saga::MAX_OUTPUT_BYTES + 1));
+    while journal::has_room(&status, super::order::json_size(&before)) {
+        let free = status.steps.iter_mut().find(|entry| entry.before.is_none()).unwrap();
+        free.before = Some(before.clone());
+    }
+    let why = journal::Why { reason: "Cancelled", message: "x".repeat(5000) };
+    journal::apply(&mut status, Event::RollBack { why }, now).unwrap();
+    for step in (0..64).rev() {
+        journal::apply(&mut status, Event::Undo { step, counts: true }, now).unwrap();
+        journal::apply(&mut status, Event::CompleteUndo { step }, now).unwrap();
+    }
+    let size = super::order::json_size(&status);
+    assert!(
+        size <= MAX_STATUS_BYTES && size + MAX_SPEC_BYTES + 2048 < 64 * 1024,
+        "{size} bytes of journal, {MAX_STATUS_BYTES} were to be"
+    );
+    assert!(status.steps.iter().all(|entry| entry.state == StepState::Undone));
+}

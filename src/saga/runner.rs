@@ -1,0 +1,739 @@
+//! Carries a saga on, as far as it goes without waiting: asks [`decide`] what is next, does it, writes it down.
+//!
+//! What makes it crash-proof is in one rule: *a call that changes something is made only right after this process wrote
+//! into the journal that it will, bound to the version of the journal that it decided from*. So a cache that lags, a
+//! second runner and a process that ended can lead to a look too many, never to a second call.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::ObjectReference;
+use kube::{
+    Api, Resource, ResourceExt,
+    api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions},
+};
+use serde_json::{Value, json};
+use tokio::time::timeout;
+use tracing::{debug, info, warn};
+
+use super::{
+    controller::Context,
+    decide::{
+        After, Hand, Help, Move, Seen, Undoes, after_call, after_look, after_prepare, after_undo, decide, late_in,
+    },
+    index::{Known, is_held},
+    journal::{self, Choice, Direction, Event, condition, current, direction},
+    order::{Order, digest},
+    step::{Failure, Identity, Progress, Scene},
+};
+use crate::{
+    api::{
+        OPERATOR, Saga, SagaKind, SagaPhase, SagaStatus, annotations, conditions,
+        saga::{ErrorKind, FINALIZER, Resolution, StepError, StepState, Values},
+    },
+    kube_ext::{
+        call::{Error, bounded},
+        events::News,
+        failpoint,
+        key::ObjectKey,
+        leader::Permit,
+        work::Next,
+    },
+};
+
+/// After so long a saga goes back into the queue, so that no turn is endless.
+const LONGEST_TURN: Duration = Duration::from_mins(1);
+/// How long the result of a step may wait, unwritten, for how things are before the next one, so that both take one
+/// write.
+const LONGEST_DELAY_OF_A_RESULT: Duration = Duration::from_secs(2);
+
+/// What this process knows of sagas beyond their journals.
+#[derive(Default)]
+pub struct Hands(Mutex<HashMap<ObjectKey, Held>>);
+
+/// What it knows of the step that this journal is at.
+#[derive(Clone, Debug, PartialEq)]
+struct Held {
+    at: At,
+    hand: Hand,
+    waits: u32,
+}
+
+/// A place in a journal: the same as long as nothing happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct At {
+    uid: String,
+    index: Option<usize>,
+    direction: Direction,
+    attempts: (i32, i32),
+}
+
+/// Orders that were read, by the saga's UID: reading one compiles its expressions.
+pub type Orders = Mutex<HashMap<String, Arc<ReadOrder>>>;
+
+/// An order that was read.
+pub struct ReadOrder {
+    digest: String,
+    order: Result<Order, String>,
+}
+
+/// Carries a saga on as far as it goes.
+///
+/// # Errors
+/// When the journal cannot be written. What was not written was not done, or is in doubt and will be looked up.
+pub async fn turn(key: &ObjectKey, context: &Arc<Context>) -> Result<Next, Error> {
+    let Some(known) = context.index().get(key) else {
+        context.hands.forget(key);
+        context.actions.forget(key);
+        return Ok(Next::Settled);
+    };
+    Turn::new(key, context, known).await?.run().await
+}
+
+/// One turn of one saga.
+struct Turn<'a> {
+    key: &'a ObjectKey,
+    context: &'a Context,
+    /// As this process has it from the API server.
+    saga: Arc<Saga>,
+    help: Option<Help>,
+    /// The saga whose steps these are: for `kind: rollback` the one that is undone.
+    author: Option<Arc<Saga>>,
+    order: Arc<ReadOrder>,
+    digest: String,
+    /// The journal with what was not written yet.
+    status: SagaStatus,
+    is_dirty: bool,
+    hand: Hand,
+    waits: u32,
+    began: Instant,
+    /// When the latest intent was written.
+    intended: Option<Instant>,
+    news: Vec<News>,
+}
+
+impl<'a> Turn<'a> {
+    async fn new(key: &'a ObjectKey, context: &'a Context, known: Known) -> Result<Self, Error> {
+        let saga = known.saga;
+        let is_finished = saga.phase().is_finished();
+        let author = match &saga.spec.rollback_of {
+            Some(other) if !is_finished => read(context, key, &other.name).await?,
+            _ => None,
+        };
+        let status = saga.status.clone().unwrap_or_default();
+        let digest = digest(&saga.spec);
+        let order = order_of(context, &saga, author.as_deref(), &digest);
+        let mut turn = Self {
+            key,
+            context,
+            help: known.help,
+            author,
+            order,
+            digest,
+            status,
+            is_dirty: false,
+            hand: Hand::Empty,
+            waits: 0,
+            began: Instant::now(),
+            intended: None,
+            news: Vec::new(),
+            saga,
+        };
+        if let Some(held) = context.hands.get(key).filter(|held| held.at == turn.at()) {
+            turn.hand = held.hand;
+            turn.waits = held.waits;
+        }
+        Ok(turn)
+    }
+
+    async fn run(mut self) -> Result<Next, Error> {
+        loop {
+            let must_end = self.context.stop.is_cancelled() || self.began.elapsed() > LONGEST_TURN;
+            if must_end && self.hand != Hand::Intent {
+                self.write().await?;
+                return Ok(if self.context.stop.is_cancelled() { Next::Settled } else { Next::Again });
+            }
+            match self.next() {
+                Move::Note(event) => self.note(event)?,
+                Move::Intend(event) => self.intend(event).await?,
+                Move::Prepare(index) => {
+                    if let Some(next) = self.prepare(index).await? {
+                        return Ok(next);
+                    }
+                }
+                Move::Call(index) => {
+                    if let Some(next) = self.call(index).await? {
+                        return Ok(next);
+                    }
+                }
+                Move::Poll(index) | Move::Look(index) | Move::CallUndo(index) if self.is_dirty => {
+                    debug!(saga = %self.key, index, "writes the journal first");
+                    self.write().await?;
+                }
+                Move::Poll(index) => {
+                    let answer = self.with_step(index, Doing::Run).await;
+                    let after = self.weigh(|seen, waits| after_call(seen, index, answer.into_run(), waits));
+                    if let Some(next) = self.follow(index, after).await? {
+                        return Ok(next);
+                    }
+                }
+                Move::Look(index) => {
+                    let answer = self.with_step(index, Doing::Find).await;
+                    let after = self.weigh(|seen, _| after_look(seen, index, answer.into_find()));
+                    if let Some(next) = self.follow(index, after).await? {
+                        return Ok(next);
+                    }
+                }
+                Move::CallUndo(index) => {
+                    self.hand = Hand::Empty;
+                    let answer = self.change(index, Doing::Undo).await;
+                    let after = self.weigh(|seen, waits| after_undo(seen, index, answer.into_undo(), waits));
+                    if let Some(next) = self.follow(index, after).await? {
+                        return Ok(next);
+                    }
+                }
+                Move::Adopt(index, id, resolution) => self.adopt(index, &id, resolution).await?,
+                Move::Forget { refusal } => {
+                    self.write().await?;
+                    self.forget_help(refusal).await?;
+                }
+                Move::Hold => self.hold().await?,
+                Move::LetGo => {
+                    self.write().await?;
+                    self.let_go().await?;
+                    return Ok(Next::Settled);
+                }
+                Move::Expire => {
+                    self.expire().await?;
+                    return Ok(Next::Settled);
+                }
+                Move::RefuseCancel => {
+                    let note = "it has succeeded, so there is nothing to cancel; a saga of kind rollback undoes it";
+                    self.tell(true, "CancelRefused", "Cancel", note.to_owned());
+                    self.note(Event::Observe { generation: self.generation() })?;
+                    self.write().await?;
+                }
+                Move::Rest(wait) => {
+                    self.write().await?;
+                    return Ok(self.rest(wait));
+                }
+            }
+        }
+    }
+
+    /// Ends the turn for this long, and no longer than until the saga or its step is late.
+    fn rest(&self, wait: Option<Duration>) -> Next {
+        let late = late_in(&self.seen(None, None));
+        wait.into_iter().chain(late).min().map_or(Next::Settled, Next::After)
+    }
+
+    fn next(&self) -> Move {
+        let waits_for =
+            if self.status.phase == SagaPhase::Pending { self.context.index().waits_for(self.key) } else { None };
+        let next = decide(&self.seen(waits_for.as_deref(), self.undone_by().as_deref()));
+        let step = self.status.step.as_deref();
+        debug!(saga = %self.key, phase = self.status.phase.name(), step, hand = ?self.hand, next = next.name(), "decided");
+        next
+    }
+
+    /// All that is known now.
+    fn seen<'s>(&'s self, waits_for: Option<&'s str>, undone_by: Option<&'s str>) -> Seen<'s> {
+        let undoes = self.author.as_ref().map(|author| Undoes {
+            uid: author.metadata.uid.as_deref().unwrap_or_default(),
+            phase: author.phase(),
+            steps: author.status.as_ref().map_or(&[], |status| &status.steps),
+            undone_by,
+        });
+        Seen {
+            spec: &self.saga.spec,
+            status: &self.status,
+            generation: self.generation(),
+            is_deleting: self.saga.metadata.deletion_timestamp.is_some(),
+            has_finalizer: is_held(&self.saga),
+            order: self.order.order.as_ref().map_err(String::as_str),
+            undoes,
+            digest: &self.digest,
+            waits_for,
+            help: self.help.as_ref(),
+            action: self.awaited().and_then(|action| self.context.actions.look(action, self.key)),
+            hand: self.hand,
+            settle: self.context.settings.settle,
+            now: Timestamp::now(),
+        }
+    }
+
+    fn undone_by(&self) -> Option<String> {
+        let author = self.author.as_ref().filter(|_| self.status.phase == SagaPhase::Pending)?;
+        self.context.index().undone_by(self.key, author.metadata.uid.as_deref()?)
+    }
+
+    /// The cloud action that the current step waits for.
+    fn awaited(&self) -> Option<u64> {
+        let entry = self.status.steps.get(current(&self.status)?)?;
+        let action = match entry.state {
+            StepState::Undoing => entry.undo.as_ref()?.action?,
+            _ => entry.action?,
+        };
+        u64::try_from(action).ok()
+    }
+
+    fn weigh(&self, judge: impl FnOnce(&Seen<'_>, u32) -> After) -> After {
+        judge(&self.seen(None, None), self.waits)
+    }
+
+    /// Does what follows from an answer. Something, when the turn ends with it.
+    async fn follow(&mut self, index: usize, after: After) -> Result<Option<Next>, Error> {
+        match after {
+            After::Note(event) => {
+                self.observe_step(index, &event);
+                self.note(event)?;
+                Ok(None)
+            }
+            After::Intend(event) => self.intend(event).await.map(|()| None),
+            After::Calm { until, why } => {
+                self.hand = Hand::Calm(until);
+                self.waits = self.waits.saturating_add(1);
+                self.write().await?;
+                self.context.hands.keep(self.key, Held { at: self.at(), hand: self.hand, waits: self.waits });
+                let wait = Duration::try_from(until.duration_since(Timestamp::now())).unwrap_or_default();
+                debug!(saga = %self.key, index, why, ?wait, "waits");
+                Ok(Some(self.rest(Some(wait))))
+            }
+            After::Rest(wait) => {
+                self.write().await?;
+                Ok(Some(self.rest(Some(wait))))
+            }
+        }
+    }
+
+    /// Reads how things are before a step and begins it. The result of the step before waits for that, but not long.
+    async fn prepare(&mut self, index: usize) -> Result<Option<Next>, Error> {
+        let limit = if self.is_dirty { LONGEST_DELAY_OF_A_RESULT } else { LONGEST_TURN };
+        let Ok(answer) = timeout(limit, self.with_step(index, Doing::Before)).await else {
+            if self.is_dirty {
+                self.write().await?;
+                return Ok(None);
+            }
+            return Ok(Some(Next::After(limit)));
+        };
+        if answer.is_err() {
+            self.write().await?;
+        }
+        let after = self.weigh(|seen, waits| after_prepare(seen, index, answer.into_before(), waits));
+        self.follow(index, after).await
+    }
+
+    /// Makes a step's call. The intent was written a moment ago; after longer it would have to be written again, since
+    /// whoever took over meanwhile may have looked already.
+    async fn call(&mut self, index: usize) -> Result<Option<Next>, Error> {
+        let is_fresh = self.intended.is_some_and(|intended| intended.elapsed() < self.context.settings.settle / 4);
+        self.hand = Hand::Empty;
+        if !is_fresh {
+            self.hand = Hand::Calm(Timestamp::now());
+            return Ok(None);
+        }
+        if self.context.leadership.permit() != Permit::Write {
+            // Others may act by now. The step is in doubt for them, which costs them a look.
+            return Ok(Some(Next::Settled));
+        }
+        let answer = self.change(index, Doing::Run).await;
+        let after = self.weigh(|seen, waits| after_call(seen, index, answer.into_run(), waits));
+        if let After::Calm { why, .. } = &after {
+            // Shown once it is tried again; nothing is written just to say that it waits.
+            self.remember_wait(index, why.clone());
+        }
+        self.follow(index, after).await
+    }
+
+    fn remember_wait(&mut self, index: usize, message: String) {
+        if let Some(entry) = self.status.steps.get_mut(index) {
+            entry.error = Some(StepError { kind: ErrorKind::Waiting, message });
+        }
+    }
+
+    async fn adopt(&mut self, index: usize, id: &str, resolution: Resolution) -> Result<(), Error> {
+        let answer = self.with_step(index, Doing::Adopt(id)).await.into_run();
+        let event = match answer {
+            Ok(Progress::Done(output)) => Event::Complete { step: index, output },
+            Ok(Progress::Started { action, ids }) => {
+                Event::Await { step: index, action: i64::try_from(action).unwrap_or_default(), ids }
+            }
+            Ok(Progress::NotYet { why, .. }) => return self.forget_help(Some(format!("{id}: {why}"))).await,
+            Err(failure) => return self.forget_help(Some(format!("{id} cannot be adopted: {failure}"))).await,
+        };
+        self.note(Event::Resolve { resolution, choice: Choice::Adopt })?;
+        self.note(event)
+    }
+
+    /// Has a step change something.
+    async fn change(&self, index: usize, doing: Doing<'_>) -> Answer {
+        let is_undo = matches!(doing, Doing::Undo);
+        if failpoint::strikes(if is_undo { "undo-fails" } else { "call-fails" }) {
+            let why = "a test wants it to fail".to_owned();
+            return Answer::Failed(if is_undo { Failure::Transient(why) } else { Failure::Permanent(why) });
+        }
+        failpoint::crash("call-before");
+        let answer = self.with_step(index, doing).await;
+        failpoint::crash("call-after");
+        if failpoint::strikes("answer-lost") {
+            return Answer::Failed(Failure::Doubt("a test wants the answer to be lost".to_owned()));
+        }
+        answer
+    }
+
+    /// Has a step do something, with the parameters that it has by now.
+    async fn with_step(&self, index: usize, doing: Doing<'_>) -> Answer {
+        let author = self.author.as_deref().unwrap_or(&self.saga);
+        let order = match &self.order.order {
+            Ok(order) => order,
+            Err(why) => return Answer::Failed(Failure::Permanent(why.clone())),
+        };
+        let (Some(ordered), Some(entry)) = (order.steps.get(index), self.status.steps.get(index)) else {
+            return Answer::Failed(Failure::Permanent("its order has no such step".to_owned()));
+        };
+        let parameters = match order.parameters(ordered, &self.status.steps) {
+            Ok(parameters) => parameters,
+            Err(why) => return Answer::Failed(Failure::Permanent(why)),
+        };
+        let uid = author.metadata.uid.as_deref().unwrap_or_default();
+        let approval = format!("{}{}", annotations::APPROVE_PREFIX, entry.name);
+        let scene = Scene {
+            cloud: &self.context.cloud,
+            kube: &self.context.client,
+            http: &self.context.http,
+            namespace: &self.key.namespace,
+            saga: &self.key.name,
+            identity: Identity::new(uid, index, matches!(doing, Doing::Undo)),
+            entry,
+            approved_by: self.saga.annotations().get(&approval).map(String::as_str).filter(|by| !by.is_empty()),
+            settle: self.context.settings.settle,
+            now: Timestamp::now(),
+        };
+        let step = ordered.step;
+        match doing {
+            Doing::Before => Answer::Before(step.before(&scene, &parameters).await),
+            Doing::Run => Answer::Run(step.run(&scene, &parameters).await),
+            Doing::Find => Answer::Find(step.find(&scene, &parameters).await),
+            Doing::Adopt(id) => Answer::Run(step.adopt(&scene, &parameters, id).await),
+            Doing::Undo => Answer::Undo(step.undo(&scene, &parameters).await),
+        }
+    }
+
+    /// Writes an event into the journal, in memory for now.
+    fn note(&mut self, event: Event) -> Result<(), Error> {
+        let before = self.status.phase;
+        let is_resolution = matches!(event, Event::Resolve { .. });
+        journal::apply(&mut self.status, event, Timestamp::now()).map_err(|illegal| Error::Refused {
+            doing: format!("carrying on Saga {}", self.key),
+            message: illegal.to_string(),
+        })?;
+        self.is_dirty = true;
+        self.hand = Hand::Empty;
+        self.waits = 0;
+        if before != self.status.phase || is_resolution {
+            self.tell_phase(is_resolution);
+        }
+        Ok(())
+    }
+
+    /// Writes an event into the journal for good: a call follows.
+    async fn intend(&mut self, event: Event) -> Result<(), Error> {
+        let waits = self.waits;
+        self.note(event)?;
+        self.waits = waits;
+        self.write().await?;
+        self.hand = Hand::Intent;
+        self.intended = Some(Instant::now());
+        Ok(())
+    }
+
+    /// Writes the journal, if there is anything new in it.
+    async fn write(&mut self) -> Result<(), Error> {
+        if !self.is_dirty {
+            return Ok(());
+        }
+        failpoint::crash("journal-before");
+        self.status.observed_generation = Some(self.generation());
+        let mut object = Saga::clone(&self.saga);
+        object.metadata.managed_fields = None;
+        object.status = Some(self.status.clone());
+        let doing = format!("writing the journal of Saga {}", self.key);
+        let params = PostParams { field_manager: Some(OPERATOR.to_owned()), ..PostParams::default() };
+        let written = bounded(&doing, self.sagas().replace_status(&self.key.name, &params, &object)).await?;
+        failpoint::crash("journal-after");
+        self.learn(written);
+        for news in self.news.drain(..) {
+            self.context.events.publish(news);
+        }
+        Ok(())
+    }
+
+    /// Goes on from an object as the API server has it now.
+    fn learn(&mut self, mut saga: Saga) {
+        self.context.learn(self.key, &saga);
+        saga.metadata.managed_fields = None;
+        self.status = saga.status.clone().unwrap_or_default();
+        self.is_dirty = false;
+        self.saga = Arc::new(saga);
+        self.context.hands.forget(self.key);
+    }
+
+    /// Removes the annotations by which a person helped.
+    async fn forget_help(&mut self, refusal: Option<String>) -> Result<(), Error> {
+        let remove = json!({
+            annotations::RESOLVE: null, annotations::ADOPT: null, annotations::BECAUSE: null, annotations::DECIDED_BY: null,
+        });
+        let doing = format!("removing the heeded annotations from Saga {}", self.key);
+        self.patch(&doing, json!({ "annotations": remove })).await?;
+        self.help = None;
+        if let Some(why) = refusal {
+            info!(saga = %self.key, why, "refused to resolve");
+            self.tell(true, "ResolutionRefused", "Resolve", why);
+            for news in self.news.drain(..) {
+                self.context.events.publish(news);
+            }
+        }
+        Ok(())
+    }
+
+    async fn hold(&mut self) -> Result<(), Error> {
+        let mut finalizers = self.saga.finalizers().to_vec();
+        finalizers.push(FINALIZER.to_owned());
+        let doing = format!("adding the finalizer to Saga {}", self.key);
+        self.patch(&doing, json!({ "finalizers": finalizers })).await
+    }
+
+    async fn let_go(&mut self) -> Result<(), Error> {
+        let mut finalizers = self.saga.finalizers().to_vec();
+        finalizers.retain(|finalizer| finalizer != FINALIZER);
+        let doing = format!("removing the finalizer from Saga {}", self.key);
+        match self.patch(&doing, json!({ "finalizers": finalizers })).await {
+            Err(Error::NotFound { .. }) => Ok(()),
+            other => other,
+        }
+    }
+
+    /// Changes metadata, bound to the version that was decided from.
+    async fn patch(&mut self, doing: &str, mut metadata: Value) -> Result<(), Error> {
+        if let Value::Object(metadata) = &mut metadata {
+            metadata.insert("resourceVersion".to_owned(), json!(self.saga.metadata.resource_version));
+        }
+        let params = PatchParams { field_manager: Some(OPERATOR.to_owned()), ..PatchParams::default() };
+        let patch = Patch::Merge(json!({ "metadata": metadata }));
+        let (status, is_dirty) = (self.status.clone(), self.is_dirty);
+        let written = bounded(doing, self.sagas().patch(&self.key.name, &params, &patch)).await?;
+        self.learn(written);
+        if is_dirty {
+            self.status = status;
+            self.is_dirty = true;
+        }
+        Ok(())
+    }
+
+    async fn expire(&self) -> Result<(), Error> {
+        let preconditions = Preconditions {
+            uid: self.saga.metadata.uid.clone(),
+            resource_version: self.saga.metadata.resource_version.clone(),
+        };
+        let params = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::background() };
+        let doing = format!("deleting Saga {}, whose time after finishing is over", self.key);
+        match bounded(&doing, self.sagas().delete(&self.key.name, &params)).await {
+            Ok(_) | Err(Error::NotFound { .. }) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Counts and logs what became of a step.
+    fn observe_step(&self, index: usize, event: &Event) {
+        let Some(entry) = self.status.steps.get(index) else { return };
+        let order = self.order.order.as_ref().ok();
+        let Some(kind) = order.and_then(|order| order.steps.get(index)).map(|ordered| ordered.step.name()) else {
+            return;
+        };
+        let since = |began: Option<&k8s_openapi::apimachinery::pkg::apis::meta::v1::Time>| {
+            began
+                .and_then(|began| Duration::try_from(Timestamp::now().duration_since(began.0)).ok())
+                .unwrap_or_default()
+        };
+        let (outcome, took, error) = match event {
+            Event::Complete { .. } => ("done", since(entry.started_at.as_ref()), None),
+            Event::Fail { error, .. } => ("failed", since(entry.started_at.as_ref()), Some(error)),
+            // Since its latest call: the journal does not keep when undoing it began.
+            Event::CompleteUndo { .. } => ("undone", self.intended.map(|at| at.elapsed()).unwrap_or_default(), None),
+            Event::Delay { error, .. } | Event::Retry { error, .. } | Event::RetryUndo { error, .. } => {
+                let (step, why) = (&entry.name, &error.message);
+                return info!(saga = %self.key, step, kind, failure = ?error.kind, why, "an attempt failed; another follows");
+            }
+            _ => return,
+        };
+        self.context.metrics.step_ended(kind, outcome, took);
+        match error {
+            Some(error) => {
+                warn!(saga = %self.key, step = entry.name, kind, failure = ?error.kind, why = error.message, "the step failed");
+            }
+            None => info!(saga = %self.key, step = entry.name, kind, outcome, ?took, "the step ended"),
+        }
+    }
+
+    /// Tells of a new phase. That all goes well is not told as an event: the phase shows it, and an event is a write.
+    fn tell_phase(&mut self, is_resolution: bool) {
+        let phase = self.status.phase;
+        let why = condition(&self.status, conditions::SUCCEEDED);
+        let message = why.map_or_else(String::new, |condition| condition.message.clone());
+        let reason = why.map_or("", |condition| condition.reason.as_str());
+        info!(saga = %self.key, phase = phase.name(), reason, why = message, "the saga has another phase");
+        if phase.is_finished() || phase == SagaPhase::Stuck {
+            self.context.metrics.saga_ended(self.saga.spec.kind, phase);
+        }
+        match phase {
+            _ if is_resolution => self.tell(false, "Resolved", "Resolve", message),
+            SagaPhase::Stuck => self.tell(true, "SagaStuck", "CarryOn", message),
+            SagaPhase::RollingBack if self.saga.spec.kind != SagaKind::Rollback => {
+                self.tell(true, "RollingBack", "RollBack", message);
+            }
+            SagaPhase::RolledBack => self.tell(true, "RolledBack", "RollBack", message),
+            SagaPhase::Failed => self.tell(true, "SagaFailed", "CarryOn", message),
+            _ => {}
+        }
+    }
+
+    /// Tells it once the journal is written.
+    fn tell(&mut self, is_warning: bool, reason: &'static str, action: &'static str, note: String) {
+        let about = ObjectReference {
+            api_version: Some(Saga::api_version(&()).into_owned()),
+            kind: Some(Saga::kind(&()).into_owned()),
+            namespace: Some(self.key.namespace.to_string()),
+            name: Some(self.key.name.to_string()),
+            uid: self.saga.metadata.uid.clone(),
+            ..ObjectReference::default()
+        };
+        self.news.push(News { about, related: None, is_warning, reason, action, note });
+    }
+
+    fn generation(&self) -> i64 {
+        self.saga.metadata.generation.unwrap_or_default()
+    }
+
+    fn at(&self) -> At {
+        let index = current(&self.status);
+        let entry = index.and_then(|index| self.status.steps.get(index));
+        At {
+            uid: self.saga.metadata.uid.clone().unwrap_or_default(),
+            index,
+            direction: direction(&self.status),
+            attempts: entry
+                .map_or((0, 0), |entry| (entry.attempts, entry.undo.as_ref().map_or(0, |undo| undo.attempts))),
+        }
+    }
+
+    fn sagas(&self) -> Api<Saga> {
+        Api::namespaced(self.context.client.clone(), &self.key.namespace)
+    }
+}
+
+/// What a step is asked to do.
+enum Doing<'a> {
+    Before,
+    Run,
+    Find,
+    Adopt(&'a str),
+    Undo,
+}
+
+/// What it answered.
+enum Answer {
+    Before(Result<Value, Failure>),
+    Run(Result<Progress<Values>, Failure>),
+    Find(Result<super::step::Found<Values>, Failure>),
+    Undo(Result<super::step::Undo, Failure>),
+    Failed(Failure),
+}
+
+impl Answer {
+    fn is_err(&self) -> bool {
+        matches!(self, Self::Failed(_) | Self::Before(Err(_)))
+    }
+
+    /// The answer to another question than was asked cannot be.
+    fn other<T>(self) -> Result<T, Failure> {
+        Err(match self {
+            Self::Failed(failure) => failure,
+            _ => Failure::Permanent("the step answered another question".to_owned()),
+        })
+    }
+
+    fn into_before(self) -> Result<Value, Failure> {
+        if let Self::Before(answer) = self { answer } else { self.other() }
+    }
+
+    fn into_run(self) -> Result<Progress<Values>, Failure> {
+        if let Self::Run(answer) = self { answer } else { self.other() }
+    }
+
+    fn into_find(self) -> Result<super::step::Found<Values>, Failure> {
+        if let Self::Find(answer) = self { answer } else { self.other() }
+    }
+
+    fn into_undo(self) -> Result<super::step::Undo, Failure> {
+        if let Self::Undo(answer) = self { answer } else { self.other() }
+    }
+}
+
+impl Hands {
+    fn get(&self, key: &ObjectKey) -> Option<Held> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(key).cloned()
+    }
+
+    fn keep(&self, key: &ObjectKey, held: Held) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(key.clone(), held);
+    }
+
+    fn forget(&self, key: &ObjectKey) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
+    }
+}
+
+/// The saga that a saga of kind rollback undoes, read anew.
+async fn read(context: &Context, key: &ObjectKey, name: &str) -> Result<Option<Arc<Saga>>, Error> {
+    let sagas: Api<Saga> = Api::namespaced(context.client.clone(), &key.namespace);
+    let doing = format!("reading Saga {}/{name}", key.namespace);
+    Ok(bounded(&doing, sagas.get_opt(name)).await?.map(Arc::new))
+}
+
+/// The order of a saga, read once for as long as it stays the same.
+fn order_of(context: &Context, saga: &Saga, author: Option<&Saga>, own_digest: &str) -> Arc<ReadOrder> {
+    if saga.phase().is_finished() {
+        orders(context).remove(saga.metadata.uid.as_deref().unwrap_or_default());
+        return Arc::new(ReadOrder { digest: own_digest.to_owned(), order: Err("it is finished".to_owned()) });
+    }
+    let (author, digest) = match (&saga.spec.rollback_of, author) {
+        (None, _) => (saga, own_digest.to_owned()),
+        (Some(_), Some(author)) => (author, digest(&author.spec)),
+        (Some(other), None) => {
+            let why = format!("there is no saga {:?} in this namespace to undo", other.name);
+            return Arc::new(ReadOrder { digest: String::new(), order: Err(why) });
+        }
+    };
+    if let Some(uid) = saga.status.as_ref().and_then(|status| status.rollback_of_uid.as_deref())
+        && author.metadata.uid.as_deref() != Some(uid)
+    {
+        let why = format!("the saga {:?} that it was undoing is gone, and another has its name", author.name_any());
+        return Arc::new(ReadOrder { digest: String::new(), order: Err(why) });
+    }
+    let uid = saga.metadata.uid.clone().unwrap_or_default();
+    if let Some(read) = orders(context).get(&uid).filter(|read| read.digest == digest) {
+        return read.clone();
+    }
+    let order = Order::read(&author.spec).map_err(|invalid| invalid.to_string());
+    let read = Arc::new(ReadOrder { digest, order });
+    orders(context).insert(uid, read.clone());
+    read
+}
+
+fn orders(context: &Context) -> std::sync::MutexGuard<'_, HashMap<String, Arc<ReadOrder>>> {
+    context.orders.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,86 @@
+//! An operator as a process of its own. Before it ends, its metrics are looked through for tokens.
+
+use std::{
+    io::{Read as _, Write as _},
+    net::{SocketAddr, TcpStream},
+    ops::Deref,
+    process::ExitStatus,
+    thread,
+    time::Duration,
+};
+
+use control_plane::Process;
+
+use super::leaks::Tokens;
+
+/// How long an operator may take for its metrics; one that stands still serves none.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// A running operator.
+pub struct Operator {
+    process: Process,
+    tokens: Tokens,
+}
+
+impl Operator {
+    /// This one, which may show none of these.
+    pub fn new(process: Process, tokens: Tokens) -> Self {
+        Self { process, tokens }
+    }
+
+    /// How it ended, if it did.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.process.ended()
+    }
+
+    /// Asks it to end, and kills it when it has not after `patience`.
+    pub fn terminate(&mut self, patience: Duration) -> Option<ExitStatus> {
+        self.look_through();
+        self.process.terminate(patience)
+    }
+
+    pub fn kill(&mut self) {
+        self.look_through();
+        self.process.kill();
+    }
+
+    /// Its metrics, if it serves them at this moment.
+    pub fn metrics(&self) -> Option<String> {
+        let mut stream = TcpStream::connect_timeout(&self.address()?, PATIENCE).ok()?;
+        stream.set_read_timeout(Some(PATIENCE)).ok()?;
+        stream.write_all(b"GET /metrics HTTP/1.0\r\n\r\n").ok()?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).ok()?;
+        Some(answer)
+    }
+
+    /// Where it serves them, as its log says for people or for machines.
+    fn address(&self) -> Option<SocketAddr> {
+        let log = std::fs::read_to_string(self.process.log()).ok()?;
+        let line = log.lines().find(|line| line.contains("serving /livez, /readyz and /metrics"))?;
+        let (_, address) = line.split_once("address=").or_else(|| line.split_once(r#""address":""#))?;
+        address.split('"').next()?.trim().parse().ok()
+    }
+
+    fn look_through(&self) {
+        if let Some(metrics) = self.metrics() {
+            self.tokens.are_not_in("the metrics", &metrics);
+        }
+    }
+}
+
+impl Deref for Operator {
+    type Target = Process;
+
+    fn deref(&self) -> &Process {
+        &self.process
+    }
+}
+
+impl Drop for Operator {
+    fn drop(&mut self) {
+        if !thread::panicking() {
+            self.look_through();
+        }
+    }
+}

@@ -1,0 +1,197 @@
+//! What Argo CD shows: its health checks, run by the Lua that it has (in tests/lua), on objects as the operator writes them.
+
+use std::{
+    collections::BTreeSet,
+    io::Write as _,
+    process::{Command, Stdio},
+};
+
+use arcadia_operator::{
+    api::{self, Drift, ProvisionedResource, conditions::reason},
+    drift::{evaluate::Situation, index::Index, status::status},
+    kube_ext::{key::ObjectKey, watch::Mirror},
+};
+use control_plane::ControlPlane;
+use jiff::Timestamp;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::helm::in_repository;
+
+const FILE: &str = "deploy/argocd/argocd-cm.yaml";
+const PREFIX: &str = "resource.customizations.health.arcadia.cloud_";
+/// What it shows of a record that waits for the operator.
+const NOT_YET: [&str; 2] = ["Progressing", "the operator has not looked at this version of the record yet"];
+
+/// What a check says of an object.
+#[derive(Debug, Deserialize, PartialEq)]
+struct Health {
+    status: String,
+    message: String,
+    /// Why it failed; empty if it did not.
+    error: String,
+}
+
+fn checks() -> Value {
+    let config: Value = serde_saphyr::from_str(&std::fs::read_to_string(in_repository(FILE)).unwrap()).unwrap();
+    config["data"].clone()
+}
+
+/// Runs the check of each object's kind as Argo CD does; status and message should be these.
+fn show(cases: &[(Value, [&str; 2])]) {
+    let checks = checks();
+    let check = |object: &Value| checks[format!("{PREFIX}{}", object["kind"].as_str().unwrap())].clone();
+    let questions: Vec<_> = cases.iter().map(|(object, _)| json!({"check": check(object), "object": object})).collect();
+    let mut go = Command::new("go");
+    go.args(["run", "."]).current_dir(in_repository("tests/lua")).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut program = go.spawn().expect("the tests need Go, as the README says");
+    program.stdin.take().unwrap().write_all(Value::from(questions).to_string().as_bytes()).unwrap();
+    let output = program.wait_with_output().unwrap();
+    assert!(output.status.success(), "tests/lua: {}", output.status);
+    let told: Vec<Health> = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(told.len(), cases.len());
+    for (told, (object, [status, message])) in told.into_iter().zip(cases) {
+        let wanted = Health { status: (*status).to_owned(), message: (*message).to_owned(), error: String::new() };
+        assert_eq!(told, wanted, "{object:#}");
+    }
+}
+
+fn record() -> ProvisionedResource {
+    let object = json!({
+        "apiVersion": "arcadia.cloud/v1alpha1", "kind": "ProvisionedResource",
+        "metadata": {"name": "web-1", "namespace": "default", "uid": "0", "generation": 3},
+        "spec": {"resource": {"kind": "Droplet", "id": "3164444"}, "desired": {"name": "web-1"}},
+    });
+    serde_json::from_value(object).unwrap()
+}
+
+fn json(object: impl serde::Serialize) -> Value {
+    serde_json::to_value(object).unwrap()
+}
+
+fn drift(status: &Value) -> Drift {
+    let object = json!({
+        "apiVersion": "arcadia.cloud/v1alpha1", "kind": "Drift",
+        "metadata": {"name": "web-1-name-0000000000-1", "namespace": "default", "uid": "1"},
+        "spec": {
+            "resourceRef": {"name": "web-1", "uid": "0"}, "resource": {"kind": "Droplet", "id": "3164444"},
+            "field": "name", "expected": "web-1", "actual": "other", "specVersion": 3, "episode": 1,
+        },
+        "status": status,
+    });
+    serde_json::from_value(object).unwrap()
+}
+
+/// The record with the status that the operator writes in this situation.
+fn looked_at(situation: &Situation, drifts: &[Drift]) -> ProvisionedResource {
+    let (mut record, mut index) = (record(), Index::default());
+    index.apply(&record);
+    for drift in drifts {
+        index.apply(drift);
+    }
+    let entry = index.entry(&ObjectKey::of(&record)).unwrap();
+    record.status = Some(status(&entry, situation, None, Timestamp::UNIX_EPOCH));
+    record
+}
+
+fn compared(invalid: &[&str]) -> Situation {
+    let invalid = invalid.iter().map(ToString::to_string).collect();
+    Situation::Compared { gone: false, compared: 1, unknown: Vec::new(), invalid }
+}
+
+#[test]
+fn a_record_is_as_healthy_as_its_conditions_say() {
+    let older = "default/older is older and already records Droplet 3164444; delete one of the two";
+    let open = [drift(&json!({"phase": "Open"}))];
+    let unknown = Situation::Unknown(reason::LIVE_UNKNOWN, "it could not be read".to_owned());
+    let cases = [
+        (compared(&[]), &[][..], ["Healthy", "1 field is as desired"]),
+        (compared(&[]), &open, ["Healthy", "drift on name; see kubectl get drifts"]),
+        (compared(&["there is no field nme"]), &[], ["Degraded", "there is no field nme"]),
+        (Situation::Duplicate("default/older".to_owned()), &[], ["Degraded", older]),
+        (Situation::Suspended, &[], ["Suspended", "suspended: set spec.suspend to false to go on"]),
+        (unknown, &[], ["Progressing", "it could not be read"]),
+    ];
+    show(&cases.map(|(situation, drifts, wanted)| (json(looked_at(&situation, drifts)), wanted)));
+}
+
+#[test]
+fn a_record_that_was_changed_since_is_not_healthy_yet() {
+    let mut changed = looked_at(&compared(&[]), &[]);
+    changed.metadata.generation = Some(4);
+    show(&[(json(changed), NOT_YET), (json(record()), NOT_YET)]);
+}
+
+#[test]
+fn an_open_drift_waits_for_a_person_and_a_resolved_one_is_well() {
+    let refused = json!({
+        "phase": "Open",
+        "conditions": [{
+            "type": "Resolved", "status": "False", "reason": reason::DECISION_REFUSED, "message": "it has moved on",
+            "lastTransitionTime": "2026-01-01T00:00:00Z",
+        }],
+    });
+    let cases = [
+        (json!({}), ["Suspended", "name waits for a decision"]),
+        (json!({"phase": "Open"}), ["Suspended", "name waits for a decision"]),
+        (refused, ["Suspended", "it has moved on"]),
+        (json!({"phase": "Accepted"}), ["Healthy", "Accepted"]),
+        (json!({"phase": "Stale"}), ["Healthy", "Stale"]),
+    ];
+    show(&cases.map(|(status, wanted)| (json(drift(&status)), wanted)));
+}
+
+#[test]
+fn a_saga_is_as_healthy_as_its_phase_and_says_why() {
+    let phases = [
+        ("Pending", "Reconciling", "Progressing"),
+        ("Running", "Reconciling", "Progressing"),
+        ("RollingBack", "Reconciling", "Progressing"),
+        ("Succeeded", "Succeeded", "Healthy"),
+        ("RolledBack", "Succeeded", "Degraded"),
+        ("Failed", "Succeeded", "Degraded"),
+        ("Stuck", "Stalled", "Degraded"),
+        ("Unheard", "Other", "Unknown"),
+    ];
+    let saga = |status: Value| json!({"kind": "Saga", "status": status});
+    let silent = phases.map(|(phase, _, health)| (saga(json!({"phase": phase})), [health, phase]));
+    let telling = phases.into_iter().filter(|(_, _, health)| *health != "Unknown").map(|(phase, condition, health)| {
+        let conditions = json!([{"type": condition, "message": "why"}, {"type": "Other", "message": "not why"}]);
+        (saga(json!({"phase": phase, "conditions": conditions})), [health, "why"])
+    });
+    let unseen = (json!({"kind": "Saga"}), ["Progressing", "Pending"]);
+    show(&silent.into_iter().chain(telling).chain([unseen]).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn the_checks_are_added_to_what_argo_cd_has_and_take_what_the_api_server_makes() {
+    let control_plane = ControlPlane::shared().await.unwrap();
+    let namespace = control_plane.namespace("argocd").await.unwrap();
+    let kubectl = namespace.kubectl();
+    kubectl.run(&["create", "configmap", "argocd-cm", "--from-literal=url=https://argocd.example.com"]).await.unwrap();
+    kubectl.run(&["apply", "--server-side", "-f", in_repository(FILE).to_str().unwrap()]).await.unwrap();
+    let config = kubectl.run(&["get", "configmap", "argocd-cm", "-o", "json"]).await.unwrap();
+    let config: Value = serde_json::from_str(&config).unwrap();
+    let mut data = checks();
+    data["url"] = json!("https://argocd.example.com");
+    assert_eq!(config["data"], data);
+
+    let definitions = api::crds_as_yaml().unwrap();
+    kubectl.run_with_input(&["apply", "--server-side", "-f", "-"], &definitions).await.unwrap();
+    kubectl.run(&["wait", "--for=condition=Established", "crd/provisionedresources.arcadia.cloud"]).await.unwrap();
+    let mut record = record();
+    record.metadata.namespace = None;
+    record.metadata.uid = None;
+    kubectl.apply(&json(record).to_string()).await.unwrap();
+    let made = kubectl.run(&["get", "pr", "web-1", "-o", "json"]).await.unwrap();
+    show(&[(serde_json::from_str(&made).unwrap(), NOT_YET)]);
+}
+
+#[test]
+fn every_kind_has_a_check() {
+    let checks = checks();
+    let checked: BTreeSet<_> = checks.as_object().unwrap().keys().map(String::as_str).collect();
+    for definition in api::crds() {
+        assert!(checked.contains(format!("{PREFIX}{}", definition.spec.names.kind).as_str()), "{checked:?}");
+    }
+}

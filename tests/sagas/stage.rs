@@ -1,0 +1,153 @@
+//! What these tests start from: the demo's fleet, an example's saga, and an operator with failpoints.
+
+use std::path::Path;
+
+use digitalocean_simulator::RateLimits;
+use serde_json::{Value, json};
+
+use crate::world::{Operator, World, eventually};
+
+/// How many tests run side by side: two cores have enough to do.
+pub const ABREAST: usize = 4;
+/// Where it waits for what a lost call may have done.
+const ARGUMENTS: [&str; 6] = ["--settle-time", "4s", "--action-poll-interval", "200ms", "--sync-schedule", "10m"];
+
+/// A cloud with the demo's fleet, and a saga to carry out.
+pub struct Stage {
+    pub world: World,
+    /// All that was in the cloud before.
+    pub before: Value,
+}
+
+/// How a saga ended.
+#[derive(Clone, Debug, PartialEq)]
+pub struct End {
+    pub phase: String,
+    pub saga: Value,
+    /// What is in the cloud now.
+    pub inventory: Value,
+}
+
+impl Stage {
+    pub async fn new(test: &str) -> Self {
+        let limits = RateLimits { per_minute: 1_000_000, per_hour: 10_000_000, ..RateLimits::default() };
+        let world = World::without_operator(test, limits).await;
+        let fleet = include_str!("../simulator/fleets/demo.json");
+        let fleet: Value = serde_json::from_str(fleet).unwrap();
+        world.cloud.delete("droplets", crate::world::DROPLET).await.unwrap();
+        for (collection, documents) in fleet.as_object().unwrap() {
+            for document in documents.as_array().unwrap() {
+                world.cloud.put(collection, document.clone()).await.unwrap();
+            }
+        }
+        let before = world.cloud.inventory().await.unwrap();
+        Self { world, before }
+    }
+
+    /// Starts the operator, with what is to go wrong in it.
+    pub fn start(&mut self, failpoints: &str) -> Operator {
+        self.world.spawn_operator(&ARGUMENTS, &[("FAILPOINTS", failpoints)])
+    }
+
+    /// Orders a saga, as its file says.
+    pub async fn order(&self, saga: &Value) {
+        self.world.kubectl().apply(&saga.to_string()).await.unwrap();
+    }
+
+    /// Waits until the saga has ended or is stuck; approvals are given.
+    pub async fn end(&self, name: &str) -> End {
+        let saga = eventually("the saga's end", || async {
+            let saga = self.saga(name).await;
+            if is_over(&saga) {
+                return Ok(saga);
+            }
+            self.approve(&saga).await;
+            Err(saga["status"].to_string())
+        })
+        .await;
+        self.ended(saga).await
+    }
+
+    /// The end of a saga that has ended.
+    pub async fn ended(&self, saga: Value) -> End {
+        let phase = saga["status"]["phase"].as_str().unwrap().to_owned();
+        End { phase, saga, inventory: self.world.cloud.inventory().await.unwrap() }
+    }
+
+    pub async fn saga(&self, name: &str) -> Value {
+        serde_json::from_str(&self.world.run(&["get", "saga", name, "-o", "json"]).await).unwrap()
+    }
+
+    /// Approves what waits for it.
+    pub async fn approve(&self, saga: &Value) {
+        let steps = saga["spec"]["steps"].as_array().cloned().unwrap_or_default();
+        for step in steps.iter().filter(|step| step["step"] == "Approval") {
+            let annotation = format!("arcadia.cloud/approve-{}=jane", step["name"].as_str().unwrap());
+            self.world
+                .run(&["annotate", "saga", saga["metadata"]["name"].as_str().unwrap(), "--overwrite", &annotation])
+                .await;
+        }
+    }
+
+    /// Orders the undoing of a saga that has succeeded, and waits for its end.
+    pub async fn roll_back(&self, name: &str) -> End {
+        let undo = format!("undo-{name}");
+        let saga = json!({
+            "apiVersion": "arcadia.cloud/v1alpha1", "kind": "Saga", "metadata": { "name": undo },
+            "spec": { "kind": "rollback", "rollbackOf": { "name": name } },
+        });
+        self.order(&saga).await;
+        self.end(&undo).await
+    }
+
+    /// The records of what was provisioned.
+    pub async fn records(&self) -> String {
+        self.world.run(&["get", "pr", "-o", "name"]).await
+    }
+}
+
+/// Whether nothing more happens to it by itself.
+pub fn is_over(saga: &Value) -> bool {
+    ["Succeeded", "RolledBack", "Failed", "Stuck"].iter().any(|phase| saga["status"]["phase"] == *phase)
+}
+
+/// The sagas of `examples/` that stand by themselves, by name.
+pub fn examples() -> Vec<(String, Value)> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
+    let mut examples: Vec<_> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.file_name().unwrap().to_string_lossy().starts_with("saga-"))
+        .map(|path| {
+            let saga: Value = serde_saphyr::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
+            (saga["metadata"]["name"].as_str().unwrap().to_owned(), saga)
+        })
+        .collect();
+    examples.retain(|(_, saga)| saga["spec"]["kind"] != "rollback");
+    examples.sort_by(|one, other| one.0.cmp(&other.0));
+    examples
+}
+
+/// The same with a last step that fails, so that all of it is undone.
+pub fn failing(saga: &Value) -> Value {
+    failing_after(saga, saga["spec"]["steps"].as_array().unwrap().len())
+}
+
+/// The same with a step that fails after so many others.
+pub fn failing_after(saga: &Value, steps: usize) -> Value {
+    let mut saga = saga.clone();
+    let all = saga["spec"]["steps"].as_array_mut().unwrap();
+    all.truncate(steps);
+    all.push(json!({"name": "fail", "step": "Fail", "with": {"message": "a test wants it to fail"}}));
+    for step in all {
+        // Many tries, quickly: what is tested is what follows from a failure, not how long it is waited.
+        step["retry"] = json!({"attempts": 8, "minSeconds": 0, "maxSeconds": 1});
+    }
+    saga
+}
+
+/// How many things there are of each kind in the cloud.
+pub fn census(inventory: &Value) -> Vec<(String, usize)> {
+    let collections = inventory.as_object().unwrap().iter();
+    collections.map(|(name, all)| (name.clone(), all.as_object().map_or(0, serde_json::Map::len))).collect()
+}
