@@ -10,7 +10,10 @@ use super::world::World;
 use crate::{
     api::saga::{StepState, StepStatus, UndoStatus, Values},
     digitalocean::Path,
-    saga::step::{AnyStep, Failure, Found, Identity, Progress, Scene, Undo},
+    saga::{
+        step::{AnyStep, Failure, Found, Identity, Progress, Scene, Undo},
+        steps::named,
+    },
 };
 
 /// How long what was done may not be seen.
@@ -98,6 +101,13 @@ impl<'w> Journey<'w> {
         self.entry.output = Values::new();
         let output = self.turn(Turn::Look, false).await?;
         Ok(output.expect("it ends, since nothing stops it"))
+    }
+
+    /// Takes what a person says that it did.
+    pub(super) async fn adopt(&mut self, id: &str) -> Result<Values, Failure> {
+        let adopted = self.step.adopt(&self.scene(false), &self.parameters, id).await?;
+        let turn = self.take(adopted).await;
+        Ok(self.turn(turn, false).await?.expect("it ends, since nothing stops it"))
     }
 
     async fn go_on(&mut self, stops: bool) -> Result<Option<Values>, Failure> {
@@ -213,7 +223,7 @@ impl<'w> Journey<'w> {
         self.ahead += SignedDuration::try_from(time.saturating_sub(LONGEST_WAIT)).unwrap();
     }
 
-    fn now(&self) -> Timestamp {
+    pub(super) fn now(&self) -> Timestamp {
         Timestamp::now() + self.ahead
     }
 
@@ -236,4 +246,24 @@ impl<'w> Journey<'w> {
             now: self.now(),
         }
     }
+}
+
+/// A step of this name, to be done.
+pub(super) fn journey<'w>(world: &'w World, step: &str, parameters: &Value) -> Journey<'w> {
+    Journey::new(world, named(step).unwrap(), parameters)
+}
+
+/// Does a step of this name.
+pub(super) async fn go(world: &World, step: &str, parameters: Value) -> Result<Values, Failure> {
+    journey(world, step, &parameters).go().await
+}
+
+/// Why a step is refused; nothing was changed.
+pub(super) async fn refusal(world: &World, step: &str, parameters: Value) -> String {
+    world.control.reset_requests().await.unwrap();
+    let Err(Failure::Permanent(why)) = go(world, step, parameters.clone()).await else {
+        panic!("{step} takes {parameters}")
+    };
+    assert_eq!(world.changes().await, 0, "{step} {parameters}");
+    why
 }

@@ -1,6 +1,8 @@
 //! The table of what steps are tried out with: one file for each noun.
 
+mod droplets;
 mod snapshots;
+mod tags;
 mod trials;
 
 use std::fmt;
@@ -12,7 +14,7 @@ use super::world::World;
 use crate::api::saga::Values;
 
 /// All rows; every step has one at least.
-static TABLES: &[&[Row]] = &[snapshots::ROWS, trials::ROWS];
+static TABLES: &[&[Row]] = &[droplets::ROWS, snapshots::ROWS, tags::ROWS, trials::ROWS];
 
 /// A step, and what it is tried out with.
 pub(super) struct Row {
