@@ -2,13 +2,14 @@
 
 use std::{borrow::Cow, fmt, time::Duration};
 
+use jiff::Timestamp;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, de};
 use serde_json::{Value, json};
 
 use crate::{
     digitalocean::{Path, Verb},
-    saga::step::{Failure, Scene},
+    saga::step::{Failure, Scene, has_passed},
 };
 
 /// How long to wait before a change that is not announced by an action is looked for again.
@@ -69,15 +70,33 @@ pub(super) async fn act(scene: &Scene<'_>, id: &ProviderId, action: &Value) -> R
     action_id(&scene.cloud.send(Verb::Post, path, Some(action)).await?)
 }
 
-/// The droplet's action of this type that is in progress.
-pub(super) async fn pending(scene: &Scene<'_>, id: &ProviderId, kind: &str) -> Result<Option<u64>, Failure> {
+/// What a droplet's actions of one type say of a call that nobody heard the answer of.
+pub(super) enum Lately {
+    /// This one is in progress. One action at a time goes on with a droplet, so it is the call's own or came before it.
+    InProgress(u64),
+    /// One has ended a moment ago: what it made may not be seen yet.
+    JustEnded,
+    /// Neither.
+    Nothing,
+}
+
+/// Looks at a droplet's latest actions of this type. Ask before what they make is looked for: an action that ends
+/// between the two questions is then seen in one of the answers at least.
+pub(super) async fn lately(scene: &Scene<'_>, id: &ProviderId, kind: &str) -> Result<Lately, Failure> {
     let route = "/v2/droplets/{id}/actions";
     let path = Path { route, parent: None, id: Some(id.as_str()), scope: "droplet:read" };
     let answer = scene.cloud.fetch(path, &[("per_page", "20")]).await?.unwrap_or_default();
-    let mut actions = answer.get("actions").and_then(Value::as_array).into_iter().flatten();
-    let found = actions
-        .find(|action| action.get("type") == Some(&json!(kind)) && action.get("status") == Some(&json!("in-progress")));
-    Ok(found.and_then(|action| action.get("id")?.as_u64()))
+    let actions = answer.get("actions").and_then(Value::as_array).into_iter().flatten();
+    let actions: Vec<_> = actions.filter(|action| text(action, "type") == Some(kind)).collect();
+    let in_progress = actions.iter().find(|action| text(action, "status") == Some("in-progress"));
+    if let Some(action) = in_progress.and_then(|action| action.get("id")?.as_u64()) {
+        return Ok(Lately::InProgress(action));
+    }
+    let just_ended = |action: &&Value| {
+        let ended = text(action, "completed_at").and_then(|time| time.parse::<Timestamp>().ok());
+        ended.is_some_and(|ended| !has_passed(ended, scene.settle, scene.now))
+    };
+    Ok(if actions.iter().copied().any(|action| just_ended(&action)) { Lately::JustEnded } else { Lately::Nothing })
 }
 
 /// The id of the action in the answer to a call that began one.
