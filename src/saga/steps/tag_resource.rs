@@ -9,8 +9,7 @@ use super::{
 };
 use crate::saga::step::{Failure, Found, Progress, Scene, Step, Undo};
 
-/// Puts a tag on a resource, and creates the tag where it does not exist. Undone by taking it off again, unless the
-/// resource had it before; the tag itself stays.
+/// The parameters as they are given.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Given {
@@ -28,7 +27,8 @@ pub struct Given {
     resource_id: Option<ProviderId>,
 }
 
-/// What it is told.
+/// Puts a tag on a resource, and creates the tag where it does not exist. Undone by taking it off again, unless the
+/// resource had it before; the tag itself stays.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(try_from = "Given")]
 pub struct Parameters {

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::saga::step::{Failure, Found, Progress, Scene, Step, Undo};
 
-/// Takes a tag off a resource; the tag itself stays. Undone by putting it on again, if the resource had it before.
+/// The parameters as they are given.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Given {
@@ -27,7 +27,7 @@ pub struct Given {
     resource_id: Option<ProviderId>,
 }
 
-/// What it is told.
+/// Takes a tag off a resource; the tag itself stays. Undone by putting it on again, if the resource had it before.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(try_from = "Given")]
 pub struct Parameters {
