@@ -1,16 +1,31 @@
 //! The steps that sagas are made of, one file each. A new step is a file here and a row in [`ALL`].
 
+mod attach_volume;
 mod common;
 mod create_droplet_snapshot;
+mod create_volume;
+mod delete_volume;
+mod detach_volume;
 mod fail;
+mod resize_volume;
 mod sleep;
 #[cfg(test)]
 mod tests;
+mod volume;
 
 use super::step::AnyStep;
 
 /// All of them, as the reference lists them.
-pub static ALL: &[&dyn AnyStep] = &[&create_droplet_snapshot::CreateDropletSnapshot, &sleep::Sleep, &fail::Fail];
+pub static ALL: &[&dyn AnyStep] = &[
+    &create_droplet_snapshot::CreateDropletSnapshot,
+    &create_volume::CreateVolume,
+    &attach_volume::AttachVolume,
+    &detach_volume::DetachVolume,
+    &resize_volume::ResizeVolume,
+    &delete_volume::DeleteVolume,
+    &sleep::Sleep,
+    &fail::Fail,
+];
 
 /// The step of this name.
 #[must_use]

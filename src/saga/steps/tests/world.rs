@@ -12,6 +12,7 @@ pub(super) const ACTION: Duration = Duration::from_millis(50);
 
 /// The droplets that there are: on, and of size `s-2vcpu-4gb`, with tags `web` and `prod`.
 pub(super) const DROPLET: &str = "3164444";
+pub(super) const OTHER_DROPLET: &str = "3164445";
 
 /// An account with two droplets and nothing else, unless a row adds to it.
 pub(super) struct World {
