@@ -1,16 +1,22 @@
 //! The steps that sagas are made of, one file each. A new step is a file here and a row in [`ALL`].
 
+mod assign_reserved_ip;
 mod attach_volume;
 mod common;
+mod create_domain_record;
 mod create_droplet_snapshot;
 mod create_volume;
 mod delete_volume;
 mod detach_volume;
+mod domain_record;
 mod fail;
+mod reserved_ip;
 mod resize_volume;
 mod sleep;
 #[cfg(test)]
 mod tests;
+mod unassign_reserved_ip;
+mod update_domain_record;
 mod volume;
 
 use super::step::AnyStep;
@@ -23,6 +29,10 @@ pub static ALL: &[&dyn AnyStep] = &[
     &detach_volume::DetachVolume,
     &resize_volume::ResizeVolume,
     &delete_volume::DeleteVolume,
+    &assign_reserved_ip::AssignReservedIP,
+    &unassign_reserved_ip::UnassignReservedIP,
+    &create_domain_record::CreateDomainRecord,
+    &update_domain_record::UpdateDomainRecord,
     &sleep::Sleep,
     &fail::Fail,
 ];

@@ -1,5 +1,6 @@
 //! The table of what steps are tried out with: one file for each noun.
 
+mod network;
 mod snapshots;
 mod trials;
 mod volumes;
@@ -13,7 +14,7 @@ use super::world::World;
 use crate::api::saga::Values;
 
 /// All rows; every step has one at least.
-static TABLES: &[&[Row]] = &[snapshots::ROWS, volumes::ROWS, trials::ROWS];
+static TABLES: &[&[Row]] = &[snapshots::ROWS, volumes::ROWS, network::ROWS, trials::ROWS];
 
 /// A step, and what it is tried out with.
 pub(super) struct Row {
