@@ -73,6 +73,11 @@ pub(super) fn any_id(_: &mut SchemaGenerator) -> Schema {
     json_schema!({ "type": ["string", "integer"], "minLength": 1, "maxLength": 253 })
 }
 
+/// The schema of a kind's name. Which there are is said by the error, with the nearest.
+pub(super) fn kind_name(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "type": "string" })
+}
+
 /// Nothing that later steps could refer to.
 #[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct NoOutput {}

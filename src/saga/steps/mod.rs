@@ -1,5 +1,6 @@
 //! The steps that sagas are made of, one file each. A new step is a file here and a row in [`ALL`].
 
+mod approval;
 mod assign_reserved_ip;
 mod attach_volume;
 mod common;
@@ -18,6 +19,7 @@ mod tests;
 mod unassign_reserved_ip;
 mod update_domain_record;
 mod volume;
+mod wait_for_field;
 
 use super::step::AnyStep;
 
@@ -33,6 +35,8 @@ pub static ALL: &[&dyn AnyStep] = &[
     &unassign_reserved_ip::UnassignReservedIP,
     &create_domain_record::CreateDomainRecord,
     &update_domain_record::UpdateDomainRecord,
+    &wait_for_field::WaitForField,
+    &approval::Approval,
     &sleep::Sleep,
     &fail::Fail,
 ];

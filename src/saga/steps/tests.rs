@@ -2,6 +2,7 @@
 
 mod journey;
 mod rows;
+mod waiting;
 mod world;
 
 use std::collections::BTreeMap;

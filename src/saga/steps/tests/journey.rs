@@ -71,6 +71,11 @@ impl<'w> Journey<'w> {
         Ok(())
     }
 
+    /// What it says while nobody has approved it.
+    pub(super) async fn ask(&self) -> Result<Progress<Values>, Failure> {
+        self.step.run(&Scene { approved_by: None, ..self.scene(false) }, &self.parameters).await
+    }
+
     /// Does it.
     pub(super) async fn go(&mut self) -> Result<Values, Failure> {
         self.begin().await?;
@@ -231,7 +236,7 @@ impl<'w> Journey<'w> {
             saga: "trial",
             identity: Identity::new("7d7bc8cd-04f5-4c5c-a2ef-7bcbb0c6e6a3", 2, is_undo),
             entry: &self.entry,
-            approved_by: None,
+            approved_by: Some("jane"),
             settle: SETTLE,
             now: self.now(),
         }

@@ -4,6 +4,7 @@ mod network;
 mod snapshots;
 mod trials;
 mod volumes;
+mod waiting;
 
 use std::fmt;
 
@@ -14,7 +15,7 @@ use super::world::World;
 use crate::api::saga::Values;
 
 /// All rows; every step has one at least.
-static TABLES: &[&[Row]] = &[snapshots::ROWS, volumes::ROWS, network::ROWS, trials::ROWS];
+static TABLES: &[&[Row]] = &[snapshots::ROWS, volumes::ROWS, network::ROWS, waiting::ROWS, trials::ROWS];
 
 /// A step, and what it is tried out with.
 pub(super) struct Row {
