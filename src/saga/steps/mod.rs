@@ -11,6 +11,7 @@ mod delete_volume;
 mod detach_volume;
 mod domain_record;
 mod fail;
+mod http_request;
 mod reserved_ip;
 mod resize_volume;
 mod sleep;
@@ -20,6 +21,8 @@ mod unassign_reserved_ip;
 mod update_domain_record;
 mod volume;
 mod wait_for_field;
+
+pub use http_request::http_client;
 
 use super::step::AnyStep;
 
@@ -37,6 +40,7 @@ pub static ALL: &[&dyn AnyStep] = &[
     &update_domain_record::UpdateDomainRecord,
     &wait_for_field::WaitForField,
     &approval::Approval,
+    &http_request::HttpRequest,
     &sleep::Sleep,
     &fail::Fail,
 ];
@@ -45,12 +49,4 @@ pub static ALL: &[&dyn AnyStep] = &[
 #[must_use]
 pub fn named(name: &str) -> Option<&'static dyn AnyStep> {
     ALL.iter().copied().find(|step| step.name() == name)
-}
-
-/// The client for the users' own services.
-///
-/// # Errors
-/// When there is no TLS.
-pub fn http_client() -> Result<reqwest::Client, reqwest::Error> {
-    reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build()
 }

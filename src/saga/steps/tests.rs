@@ -2,6 +2,7 @@
 
 mod journey;
 mod rows;
+mod service;
 mod waiting;
 mod world;
 

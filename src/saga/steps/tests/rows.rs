@@ -1,6 +1,7 @@
 //! The table of what steps are tried out with: one file for each noun.
 
 mod network;
+mod services;
 mod snapshots;
 mod trials;
 mod volumes;
@@ -15,7 +16,8 @@ use super::world::World;
 use crate::api::saga::Values;
 
 /// All rows; every step has one at least.
-static TABLES: &[&[Row]] = &[snapshots::ROWS, volumes::ROWS, network::ROWS, waiting::ROWS, trials::ROWS];
+static TABLES: &[&[Row]] =
+    &[snapshots::ROWS, volumes::ROWS, network::ROWS, waiting::ROWS, services::ROWS, trials::ROWS];
 
 /// A step, and what it is tried out with.
 pub(super) struct Row {

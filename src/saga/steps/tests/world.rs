@@ -5,7 +5,10 @@ use std::time::Duration;
 use digitalocean_simulator::{Control, Options, RateLimits, Simulator};
 use serde_json::{Map, Value, json};
 
-use crate::digitalocean::{Client, Config, Token, budget::Limits};
+use crate::{
+    digitalocean::{Client, Config, Token, budget::Limits},
+    saga::steps::http_client,
+};
 
 /// How long the simulated cloud works on an action.
 pub(super) const ACTION: Duration = Duration::from_millis(50);
@@ -37,7 +40,7 @@ impl World {
             control: simulator.control(),
             cloud: Client::new(config).unwrap(),
             kube: no_cluster(),
-            http: reqwest::Client::new(),
+            http: http_client().unwrap(),
             _simulator: simulator,
         }
     }
