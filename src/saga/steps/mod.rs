@@ -12,12 +12,15 @@ mod detach_volume;
 mod domain_record;
 mod fail;
 mod http_request;
+mod record;
+mod record_provisioned;
 mod reserved_ip;
 mod resize_volume;
 mod sleep;
 #[cfg(test)]
 mod tests;
 mod unassign_reserved_ip;
+mod unrecord_provisioned;
 mod update_domain_record;
 mod volume;
 mod wait_for_field;
@@ -38,6 +41,8 @@ pub static ALL: &[&dyn AnyStep] = &[
     &unassign_reserved_ip::UnassignReservedIP,
     &create_domain_record::CreateDomainRecord,
     &update_domain_record::UpdateDomainRecord,
+    &record_provisioned::RecordProvisioned,
+    &unrecord_provisioned::UnrecordProvisioned,
     &wait_for_field::WaitForField,
     &approval::Approval,
     &http_request::HttpRequest,

@@ -1,6 +1,8 @@
 //! Every step, in the same tests: done, done again, undone, and with whatever answer is lost on the way.
 
+mod cluster;
 mod journey;
+mod records;
 mod rows;
 mod service;
 mod waiting;

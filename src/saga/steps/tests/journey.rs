@@ -230,9 +230,9 @@ impl<'w> Journey<'w> {
     fn scene(&self, is_undo: bool) -> Scene<'_> {
         Scene {
             cloud: &self.world.cloud,
-            kube: &self.world.kube,
+            kube: self.world.kube(),
             http: &self.world.http,
-            namespace: "default",
+            namespace: self.world.namespace(),
             saga: "trial",
             identity: Identity::new("7d7bc8cd-04f5-4c5c-a2ef-7bcbb0c6e6a3", 2, is_undo),
             entry: &self.entry,

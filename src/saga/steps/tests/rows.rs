@@ -1,6 +1,7 @@
 //! The table of what steps are tried out with: one file for each noun.
 
 mod network;
+mod records;
 mod services;
 mod snapshots;
 mod trials;
@@ -17,7 +18,7 @@ use crate::api::saga::Values;
 
 /// All rows; every step has one at least.
 static TABLES: &[&[Row]] =
-    &[snapshots::ROWS, volumes::ROWS, network::ROWS, waiting::ROWS, services::ROWS, trials::ROWS];
+    &[snapshots::ROWS, volumes::ROWS, network::ROWS, records::ROWS, waiting::ROWS, services::ROWS, trials::ROWS];
 
 /// A step, and what it is tried out with.
 pub(super) struct Row {

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use digitalocean_simulator::{Control, Options, RateLimits, Simulator};
 use serde_json::{Map, Value, json};
+use tokio::sync::OnceCell;
 
+use super::cluster::Cluster;
 use crate::{
     digitalocean::{Client, Config, Token, budget::Limits},
     saga::steps::http_client,
@@ -22,7 +24,8 @@ pub(super) struct World {
     /// To look at the account and to change it.
     pub(super) control: Control,
     pub(super) cloud: Client,
-    pub(super) kube: kube::Client,
+    no_cluster: kube::Client,
+    cluster: OnceCell<Cluster>,
     pub(super) http: reqwest::Client,
     _simulator: Simulator,
 }
@@ -39,7 +42,8 @@ impl World {
         Self {
             control: simulator.control(),
             cloud: Client::new(config).unwrap(),
-            kube: no_cluster(),
+            no_cluster: no_cluster(),
+            cluster: OnceCell::new(),
             http: http_client().unwrap(),
             _simulator: simulator,
         }
@@ -48,7 +52,24 @@ impl World {
     /// All that exists, once nothing is under way any more.
     pub(super) async fn inventory(&self) -> Value {
         tokio::time::sleep(ACTION + Duration::from_millis(20)).await;
-        self.control.inventory().await.unwrap()
+        let mut inventory = self.control.inventory().await.unwrap();
+        if let Some(cluster) = self.cluster.get() {
+            inventory["provisionedresources"] = cluster.inventory().await;
+        }
+        inventory
+    }
+
+    /// A cluster, for a row that needs one.
+    pub(super) async fn cluster(&self) -> &Cluster {
+        self.cluster.get_or_init(Cluster::start).await
+    }
+
+    pub(super) fn kube(&self) -> &kube::Client {
+        self.cluster.get().map_or(&self.no_cluster, |cluster| &cluster.client)
+    }
+
+    pub(super) fn namespace(&self) -> &str {
+        self.cluster.get().map_or("default", |cluster| cluster.namespace.name())
     }
 
     /// How many calls changed something, or tried to.
