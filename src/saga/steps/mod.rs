@@ -14,6 +14,7 @@ mod fail;
 mod http_request;
 mod record;
 mod record_provisioned;
+mod reference;
 mod reserved_ip;
 mod resize_volume;
 mod sleep;
@@ -26,6 +27,7 @@ mod volume;
 mod wait_for_field;
 
 pub use http_request::http_client;
+pub use reference::reference;
 
 use super::step::AnyStep;
 

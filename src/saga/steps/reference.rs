@@ -1,0 +1,159 @@
+//! The reference of all steps, written from what they say of themselves.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::ALL;
+use crate::saga::step::AnyStep;
+
+/// What holds for every step.
+const PREFACE: &str = "\
+A saga's step takes each parameter from `with`, or else from the saga's `inputs` under the same name. Later steps refer to an
+output by `${steps.NAME.output.FIELD}`. A step that cannot be undone needs `irreversible: true` beside its parameters.
+";
+
+/// A Markdown document of all steps, but for its title.
+#[must_use]
+pub fn reference() -> String {
+    let sections = ALL.iter().map(|step| format!("\n{}", section(*step)));
+    [PREFACE.to_owned()].into_iter().chain(sections).collect()
+}
+
+fn section(step: &dyn AnyStep) -> String {
+    let (parameters, output) = (step.parameters(), step.output());
+    let passive = if step.is_passive() { " It changes nothing, so there is nothing to undo." } else { "" };
+    let timeout = format!("It may take {}, unless the saga says otherwise.", time(step.timeout()));
+    let mut text = format!("## {}\n\n{}{passive}\n\n{timeout}\n", step.name(), description(&parameters));
+    let rows: String = fields(&parameters).map(|field| field.row(true)).collect();
+    if !rows.is_empty() {
+        text += &format!("\n| parameter | type | required | |\n| --- | --- | --- | --- |\n{rows}");
+    }
+    let rows: String = fields(&output).map(|field| field.row(false)).collect();
+    if !rows.is_empty() {
+        text += &format!("\n| output | type | |\n| --- | --- | --- |\n{rows}");
+    }
+    text
+}
+
+/// One parameter or output.
+struct Field<'s> {
+    name: &'s str,
+    schema: &'s Value,
+    is_required: bool,
+}
+
+/// Those of a schema: the required ones first, each group by name.
+fn fields(schema: &Value) -> impl Iterator<Item = Field<'_>> {
+    let is_required = |name: &str| {
+        let required = schema.get("required").and_then(Value::as_array);
+        required.into_iter().flatten().any(|required| required == name)
+    };
+    let properties = schema.get("properties").and_then(Value::as_object).into_iter().flatten();
+    let mut fields: Vec<_> =
+        properties.map(|(name, schema)| Field { name, schema, is_required: is_required(name) }).collect();
+    fields.sort_by_key(|field| (!field.is_required, field.name));
+    fields.into_iter()
+}
+
+impl Field<'_> {
+    fn row(&self, tells_required: bool) -> String {
+        let required = match (tells_required, self.is_required) {
+            (false, _) => "",
+            (true, true) => " yes |",
+            (true, false) => " |",
+        };
+        let words = description(self.schema).replace("\n\n", " ").replace('|', "\\|");
+        format!("| `{}` | {} |{required} {words}{} |\n", self.name, kind(self.schema), self.default())
+    }
+
+    /// What it is when it is not given, where that says something.
+    fn default(&self) -> String {
+        match self.schema.get("default") {
+            Some(value @ (Value::Number(_) | Value::String(_))) => format!(" By default {value}."),
+            _ => String::new(),
+        }
+    }
+}
+
+/// The description of a schema, each paragraph on one line.
+fn description(schema: &Value) -> String {
+    let text = schema.get("description").and_then(Value::as_str).unwrap_or_default();
+    let paragraphs = text.split("\n\n").map(|paragraph| paragraph.replace('\n', " "));
+    paragraphs.collect::<Vec<_>>().join("\n\n")
+}
+
+/// What a value of a schema is, for people.
+fn kind(schema: &Value) -> String {
+    let texts = |key: &str| -> Vec<&str> {
+        match schema.get(key) {
+            Some(Value::String(one)) => vec![one],
+            Some(Value::Array(many)) => many.iter().filter_map(Value::as_str).collect(),
+            _ => Vec::new(),
+        }
+    };
+    let allowed = texts("enum");
+    if !allowed.is_empty() {
+        return allowed.iter().map(|value| format!("`{value}`")).collect::<Vec<_>>().join(", ");
+    }
+    let types = texts("type").into_iter().filter(|name| *name != "null").map(|name| match name {
+        "array" => match schema.get("items").map(kind) {
+            Some(items) => format!("list of {items}"),
+            None => "list".to_owned(),
+        },
+        "object" => "map".to_owned(),
+        "integer" | "number" => format!("number{}", range(schema)),
+        name => name.to_owned(),
+    });
+    let types: Vec<_> = types.collect();
+    if types.is_empty() { "any".to_owned() } else { types.join(" or ") }
+}
+
+fn range(schema: &Value) -> String {
+    match (schema.get("minimum"), schema.get("maximum")) {
+        (Some(least), Some(most)) => format!(", {least} to {most}"),
+        _ => String::new(),
+    }
+}
+
+fn time(time: Duration) -> String {
+    const HOUR: u64 = 60 * 60;
+    match time.as_secs() {
+        seconds if seconds >= 48 * HOUR => format!("{} days", seconds / (24 * HOUR)),
+        HOUR => "1 hour".to_owned(),
+        seconds if seconds > HOUR => format!("{} hours", seconds / HOUR),
+        seconds => format!("{} minutes", seconds / 60),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_step_says_how_it_is_undone_or_why_not() {
+        let silent: Vec<_> = ALL
+            .iter()
+            .filter(|step| {
+                let text = description(&step.parameters());
+                !step.is_passive() && !text.contains("Undone by") && !text.contains("Cannot be undone")
+            })
+            .map(|step| step.name())
+            .collect();
+        assert_eq!(silent, [""; 0]);
+    }
+
+    #[test]
+    fn a_step_is_told_with_all_that_it_takes_and_gives() {
+        let text = section(super::super::named("CreateDropletSnapshot").unwrap());
+        let lines = [
+            "## CreateDropletSnapshot",
+            "It may take 2 hours, unless the saga says otherwise.",
+            "| `droplet_provider_id` | string or number | yes | The droplet. |",
+            "| `snapshot_id` | string | The snapshot. |",
+        ];
+        for line in lines {
+            assert!(text.lines().any(|it| it == line), "{line}\n{text}");
+        }
+    }
+}
