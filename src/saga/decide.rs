@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 
 use super::{
-    journal::{Choice, Direction, Event, Why, condition, current, direction, has_room},
+    journal::{Choice, Direction, Event, Why, condition, current, direction, has_room, waiting_message},
     order::{Order, Ordered, json_size},
     step::{Failure, Found, Progress, Undo, has_passed},
 };
@@ -473,6 +473,14 @@ impl Seen<'_> {
         }
     }
 
+    /// What to say once of a step that only waits: for people, and maybe for what they have to do.
+    fn news_of_waiting(&self, index: usize, why: String) -> Option<Event> {
+        let (entry, ordered) = (self.status.steps.get(index)?, self.ordered(index)?);
+        let said = condition(self.status, conditions::SUCCEEDED).map(|condition| condition.message.as_str());
+        let is_news = said != Some(waiting_message(&entry.name, &why).as_str());
+        (ordered.step.is_passive() && is_news).then_some(Event::Wait { step: index, why })
+    }
+
     /// How long the saga may take, and from when on: as if it had begun later by all the time it was suspended.
     fn time_limit(&self) -> Option<(Timestamp, Duration)> {
         let limit = Duration::from_secs(u64::try_from(self.spec.timeout_seconds?).ok()?);
@@ -671,7 +679,10 @@ fn progressed(seen: &Seen<'_>, index: usize, progress: Progress<Values>) -> Afte
             Ok(action) => After::Note(Event::Await { step: index, action, ids }),
             Err(_) => After::Rest(LOOK_AGAIN),
         },
-        Progress::NotYet { again, .. } => After::Rest(again),
+        Progress::NotYet { again, why } => match seen.news_of_waiting(index, why) {
+            Some(event) => After::Note(event),
+            None => After::Rest(again),
+        },
     }
 }
 

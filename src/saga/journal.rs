@@ -96,6 +96,13 @@ pub enum Event {
         /// What it has to do with.
         ids: Vec<String>,
     },
+    /// A step waits for something that people should know of.
+    Wait {
+        /// The step.
+        step: usize,
+        /// What for.
+        why: String,
+    },
     /// An attempt failed and another follows.
     Retry {
         /// The step.
@@ -293,10 +300,20 @@ pub fn apply(status: &mut SagaStatus, event: Event, now: Timestamp) -> Result<()
         Event::Stick { why } => enter(status, SagaPhase::Stuck, why.reason, why.message, now),
         Event::Finish { is_rollback_kind } => finish(status, is_rollback_kind, now),
         Event::Observe { generation } => status.observed_generation = Some(generation),
+        Event::Wait { step, why } => {
+            let name = status.steps.get(step).map_or("", |entry| entry.name.as_str());
+            let message = waiting_message(name, &why);
+            enter(status, SagaPhase::Running, reason::RUNNING, message, now);
+        }
         step_event => {
             let index = step_event.step().unwrap_or_default();
+            let is_done = matches!(step_event, Event::Complete { .. });
             if let Some(entry) = status.steps.get_mut(index) {
                 write_step(entry, step_event, now);
+            }
+            if is_done {
+                // What it waited for is over.
+                enter(status, SagaPhase::Running, reason::RUNNING, String::new(), now);
             }
         }
     }
@@ -323,6 +340,7 @@ fn is_legal(status: &SagaStatus, event: &Event) -> bool {
             SagaPhase::Running,
             Event::Renew { step, .. }
             | Event::Await { step, .. }
+            | Event::Wait { step, .. }
             | Event::Retry { step, .. }
             | Event::Complete { step, .. },
         ) => is_current(*step) && state(*step) == Some(StepState::Running),
@@ -498,6 +516,12 @@ fn finish(status: &mut SagaStatus, is_rollback_kind: bool, now: Timestamp) {
     }
 }
 
+/// What a saga says while one of its steps waits for something.
+#[must_use]
+pub fn waiting_message(step: &str, why: &str) -> String {
+    format!("step {step:?}: {why}")
+}
+
 /// The condition of this type.
 #[must_use]
 pub fn condition<'s>(status: &'s SagaStatus, kind: &str) -> Option<&'s Condition> {
@@ -568,6 +592,7 @@ impl Event {
             Self::Delay { .. } => "Delay",
             Self::Renew { .. } => "Renew",
             Self::Await { .. } => "Await",
+            Self::Wait { .. } => "Wait",
             Self::Retry { .. } => "Retry",
             Self::Complete { .. } => "Complete",
             Self::Fail { .. } => "Fail",
@@ -589,6 +614,7 @@ impl Event {
             | Self::Delay { step, .. }
             | Self::Renew { step, .. }
             | Self::Await { step, .. }
+            | Self::Wait { step, .. }
             | Self::Retry { step, .. }
             | Self::Complete { step, .. }
             | Self::Fail { step, .. }
@@ -647,6 +673,7 @@ mod tests {
             Event::Delay { step, error: error(), retry_at: now() },
             Event::Renew { step, counts: true, waited: None },
             Event::Await { step, action: 7, ids: vec!["droplets/1".to_owned()] },
+            Event::Wait { step, why: "soon".to_owned() },
             Event::Retry { step, error: error(), retry_at: now() },
             Event::Complete { step, output: Values::new() },
             Event::Fail { step, error: error() },
@@ -702,7 +729,7 @@ mod tests {
                 "running, the step that was begun",
                 begun.to_vec(),
                 0,
-                [&["Suspend", "Renew", "Await", "Retry", "Complete", "Fail"][..], &end, &["Observe"]].concat(),
+                [&["Suspend", "Renew", "Await", "Wait", "Retry", "Complete", "Fail"][..], &end, &["Observe"]].concat(),
             ),
             ("running, the step that is done", done.clone(), 0, [&["Suspend"][..], &end, &["Observe"]].concat()),
             ("rolling back, what is done", back, 0, vec!["Undo", "CompleteUndo", "Stick", "Observe"]),

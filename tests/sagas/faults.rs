@@ -114,7 +114,7 @@ async fn two_operators_without_a_lease_make_nothing_twice() {
     stage.world.cloud.inject(Fault::new("*", Effect::ResetAfter).method("POST").after(9).times(4)).await.unwrap();
     let slow = Effect::Latency { milliseconds: 300 };
     stage.world.cloud.inject(Fault::new("*", slow).method("POST").after(20).times(20)).await.unwrap();
-    let unelected = ["--leader-elect=false", "--settle-time", "4s", "--sync-schedule", "10m"];
+    let unelected = ["--leader-elect=false", "--settle-time", "4s", "--sync-schedule", "5m"];
     let _one = stage.world.spawn_operator(&unelected, &[]);
     let _other = stage.world.spawn_operator(&unelected, &[]);
     for number in 0..SAGAS {

@@ -62,6 +62,9 @@ impl Step for AssignReservedIP {
         output: Option<&NoOutput>,
     ) -> Result<Undo, Failure> {
         let given = parameters.droplet_provider_id.as_number()?;
-        before.restore(scene, parameters.ip, Some(given), output).await
+        match before {
+            Before::Droplet(droplet) if *droplet == given => Ok(Undo::Done),
+            _ => before.restore(scene, parameters.ip, Some(given), output).await,
+        }
     }
 }

@@ -82,13 +82,6 @@ pub(super) fn kind_name(_: &mut SchemaGenerator) -> Schema {
 #[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct NoOutput {}
 
-/// A droplet as the cloud has it.
-pub(super) async fn droplet(scene: &Scene<'_>, id: &ProviderId) -> Result<Option<Value>, Failure> {
-    let path = Path { route: "/v2/droplets/{id}", parent: None, id: Some(id.as_str()), scope: "droplet:read" };
-    let answer = scene.cloud.fetch(path, &[]).await?;
-    Ok(answer.and_then(|mut answer| answer.get_mut("droplet").map(Value::take)))
-}
-
 /// Begins an action on a droplet, and returns the action's id.
 pub(super) async fn act(scene: &Scene<'_>, id: &ProviderId, action: &Value) -> Result<u64, Failure> {
     let route = "/v2/droplets/{id}/actions";

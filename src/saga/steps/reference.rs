@@ -25,35 +25,52 @@ fn section(step: &dyn AnyStep) -> String {
     let passive = if step.is_passive() { " It changes nothing, so there is nothing to undo." } else { "" };
     let timeout = format!("It may take {}, unless the saga says otherwise.", time(step.timeout()));
     let mut text = format!("## {}\n\n{}{passive}\n\n{timeout}\n", step.name(), description(&parameters));
-    let rows: String = fields(&parameters).map(|field| field.row(true)).collect();
-    if !rows.is_empty() {
-        text += &format!("\n| parameter | type | required | |\n| --- | --- | --- | --- |\n{rows}");
-    }
-    let rows: String = fields(&output).map(|field| field.row(false)).collect();
-    if !rows.is_empty() {
-        text += &format!("\n| output | type | |\n| --- | --- | --- |\n{rows}");
+    let taken: String = fields(&parameters, "").iter().map(|field| field.row(true)).collect();
+    let given: String = fields(&output, "").iter().map(|field| field.row(false)).collect();
+    let tables = [
+        ("\n| parameter | type | required | |\n| --- | --- | --- | --- |\n", taken),
+        ("\n| output | type | |\n| --- | --- | --- |\n", given),
+    ];
+    for (head, rows) in tables.iter().filter(|(_, rows)| !rows.is_empty()) {
+        text.extend([head, rows.as_str()]);
     }
     text
 }
 
 /// One parameter or output.
 struct Field<'s> {
-    name: &'s str,
+    /// With those of the fields that it is in.
+    name: String,
     schema: &'s Value,
     is_required: bool,
 }
 
-/// Those of a schema: the required ones first, each group by name.
-fn fields(schema: &Value) -> impl Iterator<Item = Field<'_>> {
-    let is_required = |name: &str| {
-        let required = schema.get("required").and_then(Value::as_array);
-        required.into_iter().flatten().any(|required| required == name)
+/// The fields of a schema: the required ones first, each followed by the fields in it.
+fn fields<'s>(schema: &'s Value, within: &str) -> Vec<Field<'s>> {
+    let mut fields: Vec<Field<'s>> = Vec::new();
+    for schema in alternatives(schema) {
+        let required = texts(schema, "required");
+        for (name, schema) in schema.get("properties").and_then(Value::as_object).into_iter().flatten() {
+            let is_required = required.contains(&name.as_str());
+            let name = format!("{within}{name}");
+            if !fields.iter().any(|field| field.name == name) {
+                fields.push(Field { name, schema, is_required });
+            }
+        }
+    }
+    fields.sort_by(|one, other| (!one.is_required, &one.name).cmp(&(!other.is_required, &other.name)));
+    let with_inner = |field: Field<'s>| {
+        let inner = self::fields(field.schema, &format!("{}.", field.name));
+        [field].into_iter().chain(inner)
     };
-    let properties = schema.get("properties").and_then(Value::as_object).into_iter().flatten();
-    let mut fields: Vec<_> =
-        properties.map(|(name, schema)| Field { name, schema, is_required: is_required(name) }).collect();
-    fields.sort_by_key(|field| (!field.is_required, field.name));
-    fields.into_iter()
+    fields.into_iter().flat_map(with_inner).collect()
+}
+
+/// What a value may be, each by its own schema.
+fn alternatives(schema: &Value) -> Vec<&Value> {
+    let lists = ["anyOf", "oneOf"].into_iter().filter_map(|key| schema.get(key)?.as_array());
+    let alternatives: Vec<_> = lists.flatten().flat_map(alternatives).collect();
+    if alternatives.is_empty() { vec![schema] } else { alternatives }
 }
 
 impl Field<'_> {
@@ -85,28 +102,32 @@ fn description(schema: &Value) -> String {
 
 /// What a value of a schema is, for people.
 fn kind(schema: &Value) -> String {
-    let texts = |key: &str| -> Vec<&str> {
-        match schema.get(key) {
-            Some(Value::String(one)) => vec![one],
-            Some(Value::Array(many)) => many.iter().filter_map(Value::as_str).collect(),
-            _ => Vec::new(),
-        }
-    };
-    let allowed = texts("enum");
-    if !allowed.is_empty() {
-        return allowed.iter().map(|value| format!("`{value}`")).collect::<Vec<_>>().join(", ");
+    let kinds: Vec<_> = alternatives(schema).into_iter().flat_map(kinds).collect();
+    if kinds.is_empty() { "any".to_owned() } else { kinds.join(" or ") }
+}
+
+fn kinds(schema: &Value) -> Vec<String> {
+    let words = [texts(schema, "enum"), texts(schema, "const")].concat();
+    if !words.is_empty() {
+        return words.into_iter().map(|word| format!("`{word}`")).collect();
     }
-    let types = texts("type").into_iter().filter(|name| *name != "null").map(|name| match name {
-        "array" => match schema.get("items").map(kind) {
-            Some(items) => format!("list of {items}"),
-            None => "list".to_owned(),
-        },
+    let types = texts(schema, "type").into_iter().filter(|name| *name != "null");
+    let told = types.map(|name| match name {
+        "array" => schema.get("items").map_or_else(|| "list".to_owned(), |items| format!("list of {}", kind(items))),
         "object" => "map".to_owned(),
         "integer" | "number" => format!("number{}", range(schema)),
         name => name.to_owned(),
     });
-    let types: Vec<_> = types.collect();
-    if types.is_empty() { "any".to_owned() } else { types.join(" or ") }
+    told.collect()
+}
+
+/// The texts under a key, of which there may be one or many.
+fn texts<'s>(schema: &'s Value, key: &str) -> Vec<&'s str> {
+    match schema.get(key) {
+        Some(Value::String(one)) => vec![one],
+        Some(Value::Array(many)) => many.iter().filter_map(Value::as_str).collect(),
+        _ => Vec::new(),
+    }
 }
 
 fn range(schema: &Value) -> String {
@@ -136,7 +157,7 @@ mod tests {
             .iter()
             .filter(|step| {
                 let text = description(&step.parameters());
-                !step.is_passive() && !text.contains("Undone by") && !text.contains("Cannot be undone")
+                !step.is_passive() && !text.contains("Undone by") && !text.to_lowercase().contains("cannot be undone")
             })
             .map(|step| step.name())
             .collect();

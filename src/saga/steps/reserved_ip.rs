@@ -80,7 +80,11 @@ pub(super) async fn lead(scene: &Scene<'_>, ip: Ipv4Addr, to: Option<u64>) -> Re
         Err(refused) => refused,
     };
     // An earlier call may have come to its end just after the address was looked at.
-    if droplet(scene, ip).await? == to { Ok(None) } else { Err(refused) }
+    match to {
+        _ if droplet(scene, ip).await? == to => Ok(None),
+        Some(droplet) => Err(refused.about(&format!("droplet {droplet}"))),
+        None => Err(refused),
+    }
 }
 
 /// How far an address's way to or from a droplet is.

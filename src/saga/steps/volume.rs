@@ -64,7 +64,7 @@ async fn set(
     // An earlier call may have come to its end just after the volume was looked at.
     let volume = get(scene, id).await?;
     let is_attached = volume.is_some_and(|volume| is_attached(&volume, droplet));
-    if is_attached == is_wanted { Ok(None) } else { Err(refused) }
+    if is_attached == is_wanted { Ok(None) } else { Err(refused.about(&format!("droplet {droplet}"))) }
 }
 
 /// Begins an action on a volume, and returns the action's id.

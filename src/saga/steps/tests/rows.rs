@@ -1,9 +1,11 @@
 //! The table of what steps are tried out with: one file for each noun.
 
+mod droplets;
 mod network;
 mod records;
 mod services;
 mod snapshots;
+mod tags;
 mod trials;
 mod volumes;
 mod waiting;
@@ -17,8 +19,17 @@ use super::world::World;
 use crate::api::saga::Values;
 
 /// All rows; every step has one at least.
-static TABLES: &[&[Row]] =
-    &[snapshots::ROWS, volumes::ROWS, network::ROWS, records::ROWS, waiting::ROWS, services::ROWS, trials::ROWS];
+static TABLES: &[&[Row]] = &[
+    droplets::ROWS,
+    snapshots::ROWS,
+    tags::ROWS,
+    volumes::ROWS,
+    network::ROWS,
+    records::ROWS,
+    waiting::ROWS,
+    services::ROWS,
+    trials::ROWS,
+];
 
 /// A step, and what it is tried out with.
 pub(super) struct Row {

@@ -8,7 +8,7 @@ use tokio::sync::OnceCell;
 
 use super::cluster::Cluster;
 use crate::{
-    digitalocean::{Client, Config, Token, budget::Limits},
+    digitalocean::{Client, Config, Path, Token, Verb, budget::Limits},
     saga::steps::http_client,
 };
 
@@ -76,6 +76,32 @@ impl World {
     pub(super) async fn changes(&self) -> u64 {
         self.control.requests().await.unwrap().mutating()
     }
+
+    /// A droplet as it is; null where there is none.
+    pub(super) async fn droplet(&self, id: &str) -> Value {
+        self.control.get("droplets", id).await.unwrap().unwrap_or_default()
+    }
+
+    /// The types of all actions on a droplet, the first one first.
+    pub(super) async fn actions(&self, droplet: &str) -> Vec<String> {
+        let route = "/v2/droplets/{id}/actions";
+        let path = Path { route, parent: None, id: Some(droplet), scope: "droplet:read" };
+        let actions = self.cloud.rows(path, "actions", &[]).await.unwrap();
+        actions.iter().rev().map(|action| action["type"].as_str().unwrap().to_owned()).collect()
+    }
+
+    /// Acts on a droplet as somebody else would, and waits until it is done.
+    pub(super) async fn act(&self, droplet: &str, action: Value) {
+        self.begin_to_act(droplet, action).await;
+        tokio::time::sleep(ACTION + Duration::from_millis(20)).await;
+    }
+
+    /// Begins an action on a droplet as somebody else would.
+    pub(super) async fn begin_to_act(&self, droplet: &str, action: Value) {
+        let route = "/v2/droplets/{id}/actions";
+        let path = Path { route, parent: None, id: Some(droplet), scope: "droplet:update" };
+        self.cloud.send(Verb::Post, path, Some(&action)).await.unwrap();
+    }
 }
 
 /// A cluster that nobody asks for anything.
@@ -104,7 +130,8 @@ pub(super) fn difference(before: &Value, after: &Value) -> Value {
         added.sort_by_cached_key(Value::to_string);
         if !gone.is_empty() || !changed.is_empty() || !added.is_empty() {
             let what = json!({ "gone": gone, "changed": changed, "added": added });
-            difference.insert(collection.to_owned(), what);
+            let segments = collection.split('/').map(|id| if new.iter().any(|new| new == id) { "new" } else { id });
+            difference.insert(segments.collect::<Vec<_>>().join("/"), what);
         }
     }
     Value::Object(difference)
@@ -123,19 +150,22 @@ fn ids_of_new(before: &Value, after: &Value) -> Vec<String> {
 fn unnamed(document: &Value) -> Value {
     let mut document = document.clone();
     if let Some(fields) = document.as_object_mut() {
-        for field in ["created_at", "id", "networks", "urn", "uuid"] {
+        for field in ["id", "networks", "urn", "uuid"] {
             fields.remove(field);
         }
     }
     document
 }
 
-/// Without these ids, wherever they stand.
+/// Without these ids, wherever they stand, and without times.
 fn without(document: &Value, ids: &[String]) -> Value {
     let is_new = |id: &str| ids.iter().any(|new| new == id);
     match document {
+        // Regions, sizes and base images are long, and the same everywhere.
+        Value::Object(fields) if fields.get("slug").is_some_and(Value::is_string) => document["slug"].clone(),
         Value::Object(fields) => {
-            fields.iter().map(|(field, value)| (field.clone(), without(value, ids))).collect::<Map<_, _>>().into()
+            let timeless = fields.iter().filter(|(field, _)| !field.ends_with("_at"));
+            timeless.map(|(field, value)| (field.clone(), without(value, ids))).collect::<Map<_, _>>().into()
         }
         Value::Array(items) => items.iter().map(|item| without(item, ids)).collect(),
         Value::String(id) if is_new(id) => Value::from("new"),
