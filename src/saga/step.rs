@@ -250,6 +250,18 @@ impl Failure {
     pub fn permanent(why: impl Display) -> Self {
         Self::Permanent(why.to_string())
     }
+
+    /// The same, said of what it is about.
+    #[must_use]
+    pub fn about(self, what: &str) -> Self {
+        let said = |why: String| format!("{what}: {why}");
+        match self {
+            Self::Transient(why) => Self::Transient(said(why)),
+            Self::Waiting(why) => Self::Waiting(said(why)),
+            Self::Doubt(why) => Self::Doubt(said(why)),
+            Self::Permanent(why) => Self::Permanent(said(why)),
+        }
+    }
 }
 
 impl From<digitalocean::Error> for Failure {

@@ -2,9 +2,9 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::json;
 
-use super::common::{self, Lately, ProviderId, SOON, text};
+use super::common::{self, Lately, ProviderId, SOON, id_text, text};
 use crate::{
     digitalocean::{self, Path, Verb},
     saga::step::{Failure, Found, Progress, Scene, Step, Undo},
@@ -141,10 +141,6 @@ async fn made(scene: &Scene<'_>, parameters: &Parameters, before: &Before) -> Re
     };
     let named = snapshots.iter().filter(|snapshot| text(snapshot, "name") == Some(name.as_str()));
     Ok(named.filter_map(|snapshot| snapshot.get("id").map(id_text)).collect())
-}
-
-fn id_text(id: &Value) -> String {
-    id.as_str().map_or_else(|| id.to_string(), str::to_owned)
 }
 
 fn snapshot(id: &str) -> Path<'_> {

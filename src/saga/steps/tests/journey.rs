@@ -38,8 +38,8 @@ pub(super) struct Journey<'w> {
     step: &'static dyn AnyStep,
     parameters: Value,
     entry: StepStatus,
-    /// How far the clock is ahead of the real one.
-    ahead: SignedDuration,
+    /// The time on a clock of its own, which goes on only while it waits.
+    now: Timestamp,
     /// How often the step was run.
     pub(super) calls: usize,
     crash: Option<Crash>,
@@ -55,7 +55,7 @@ enum Turn {
 impl<'w> Journey<'w> {
     pub(super) fn new(world: &'w World, step: &'static dyn AnyStep, parameters: &Value) -> Self {
         let entry = StepStatus { name: "it".to_owned(), ..StepStatus::default() };
-        Self { world, step, parameters: parameters.clone(), entry, ahead: SignedDuration::ZERO, calls: 0, crash: None }
+        Self { world, step, parameters: parameters.clone(), entry, now: Timestamp::now(), calls: 0, crash: None }
     }
 
     /// The process ends at this call, and the next one goes on.
@@ -72,6 +72,11 @@ impl<'w> Journey<'w> {
         self.entry.called_at = now;
         self.entry.before = (!before.is_null()).then_some(before);
         Ok(())
+    }
+
+    /// What it says while nobody has approved it.
+    pub(super) async fn ask(&self) -> Result<Progress<Values>, Failure> {
+        self.step.run(&Scene { approved_by: None, ..self.scene(false) }, &self.parameters).await
     }
 
     /// Does it.
@@ -220,11 +225,11 @@ impl<'w> Journey<'w> {
     /// Lets time pass, most of it on the own clock only.
     async fn wait(&mut self, time: Duration) {
         tokio::time::sleep(time.min(LONGEST_WAIT)).await;
-        self.ahead += SignedDuration::try_from(time.saturating_sub(LONGEST_WAIT)).unwrap();
+        self.now += SignedDuration::try_from(time).unwrap();
     }
 
     pub(super) fn now(&self) -> Timestamp {
-        Timestamp::now() + self.ahead
+        self.now
     }
 
     /// The time, as the journal notes it.
@@ -235,13 +240,13 @@ impl<'w> Journey<'w> {
     fn scene(&self, is_undo: bool) -> Scene<'_> {
         Scene {
             cloud: &self.world.cloud,
-            kube: &self.world.kube,
+            kube: self.world.kube(),
             http: &self.world.http,
-            namespace: "default",
+            namespace: self.world.namespace(),
             saga: "trial",
             identity: Identity::new("7d7bc8cd-04f5-4c5c-a2ef-7bcbb0c6e6a3", 2, is_undo),
             entry: &self.entry,
-            approved_by: None,
+            approved_by: Some("jane"),
             settle: SETTLE,
             now: self.now(),
         }

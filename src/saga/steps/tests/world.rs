@@ -4,21 +4,28 @@ use std::time::Duration;
 
 use digitalocean_simulator::{Control, Options, RateLimits, Simulator};
 use serde_json::{Map, Value, json};
+use tokio::sync::OnceCell;
 
-use crate::digitalocean::{Client, Config, Path, Token, Verb, budget::Limits};
+use super::cluster::Cluster;
+use crate::{
+    digitalocean::{Client, Config, Path, Token, Verb, budget::Limits},
+    saga::steps::http_client,
+};
 
 /// How long the simulated cloud works on an action.
 pub(super) const ACTION: Duration = Duration::from_millis(50);
 
 /// The droplets that there are: on, and of size `s-2vcpu-4gb`, with tags `web` and `prod`.
 pub(super) const DROPLET: &str = "3164444";
+pub(super) const OTHER_DROPLET: &str = "3164445";
 
 /// An account with two droplets and nothing else, unless a row adds to it.
 pub(super) struct World {
     /// To look at the account and to change it.
     pub(super) control: Control,
     pub(super) cloud: Client,
-    pub(super) kube: kube::Client,
+    no_cluster: kube::Client,
+    cluster: OnceCell<Cluster>,
     pub(super) http: reqwest::Client,
     _simulator: Simulator,
 }
@@ -35,8 +42,9 @@ impl World {
         Self {
             control: simulator.control(),
             cloud: Client::new(config).unwrap(),
-            kube: no_cluster(),
-            http: reqwest::Client::new(),
+            no_cluster: no_cluster(),
+            cluster: OnceCell::new(),
+            http: http_client().unwrap(),
             _simulator: simulator,
         }
     }
@@ -44,7 +52,24 @@ impl World {
     /// All that exists, once nothing is under way any more.
     pub(super) async fn inventory(&self) -> Value {
         tokio::time::sleep(ACTION + Duration::from_millis(20)).await;
-        self.control.inventory().await.unwrap()
+        let mut inventory = self.control.inventory().await.unwrap();
+        if let Some(cluster) = self.cluster.get() {
+            inventory["provisionedresources"] = cluster.inventory().await;
+        }
+        inventory
+    }
+
+    /// A cluster, for a row that needs one.
+    pub(super) async fn cluster(&self) -> &Cluster {
+        self.cluster.get_or_init(Cluster::start).await
+    }
+
+    pub(super) fn kube(&self) -> &kube::Client {
+        self.cluster.get().map_or(&self.no_cluster, |cluster| &cluster.client)
+    }
+
+    pub(super) fn namespace(&self) -> &str {
+        self.cluster.get().map_or("default", |cluster| cluster.namespace.name())
     }
 
     /// How many calls changed something, or tried to.
