@@ -20,8 +20,11 @@ use super::{
 pub const MAX_STEPS: usize = 64;
 /// The largest `spec.inputs`, as JSON.
 pub const MAX_INPUT_BYTES: usize = 32 * 1024;
-/// The largest spec, as JSON. With the journal at its largest, the whole object stays below 64 KiB.
+/// The largest spec, as JSON.
 pub const MAX_SPEC_BYTES: usize = 36 * 1024;
+/// The largest spec with annotations and labels: all that people write. With the journal at its largest, and what the
+/// API server notes, the whole object stays below 64 KiB.
+pub const MAX_ORDER_BYTES: usize = 37 * 1024;
 /// The largest journal, as JSON.
 pub const MAX_STATUS_BYTES: usize = 25 * 1024;
 /// The largest output of one step, as JSON.
@@ -29,6 +32,10 @@ pub const MAX_OUTPUT_BYTES: usize = 8 * 1024;
 
 /// The finalizer that holds a saga which is being deleted until what it did is undone.
 pub const FINALIZER: &str = "arcadia.cloud/saga";
+
+/// What a change of the order is refused with.
+pub const FIXED: &str = "the spec of a Saga must not change but for cancelRequested, suspend and \
+                         ttlSecondsAfterFinished: it is carried out as it was ordered. Make another saga";
 
 /// A free map from names to JSON values.
 pub type Values = Map<String, Value>;
@@ -594,14 +601,6 @@ fn rules() -> Vec<ValidationRule> {
             ".cancelRequested",
             "cancelRequested must not be taken back: the saga may be rolling back already. Make another saga",
         ),
-        ValidationRule {
-            reason: Some("FieldValueForbidden".to_owned()),
-            ..rule(
-                &fixed.join(" && "),
-                "",
-                "the spec of a Saga must not change but for cancelRequested, suspend and ttlSecondsAfterFinished: \
-                 it is carried out as it was ordered. Make another saga",
-            )
-        },
+        ValidationRule { reason: Some("FieldValueForbidden".to_owned()), ..rule(&fixed.join(" && "), "", FIXED) },
     ]
 }

@@ -14,11 +14,11 @@ use crate::api::GROUP;
 /// A role for people. The order counts: each may do what those before it may.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum UserRole {
-    /// Sees records and drifts.
+    /// Sees records, drifts and sagas.
     Viewer,
     /// Records what resources should be.
     Editor,
-    /// Decides drifts.
+    /// Decides drifts, and orders sagas.
     PlatformAdmin,
 }
 
@@ -64,9 +64,9 @@ pub struct Grant {
 pub const GRANTS: &[Grant] = &[
     Grant {
         role: UserRole::Viewer,
-        resources: &["provisionedresources", "drifts"],
+        resources: &["provisionedresources", "drifts", "sagas"],
         verbs: &["get", "list", "watch"],
-        why: "to see what is recorded and what drifted",
+        why: "to see what is recorded, what drifted, and how far sagas are",
     },
     Grant {
         role: UserRole::Editor,
@@ -85,6 +85,19 @@ pub const GRANTS: &[Grant] = &[
         resources: &["drifts"],
         verbs: &[policies::ACCEPT_VERB],
         why: "to accept a live value; a verb of this project's own, which an admission policy asks for",
+    },
+    Grant {
+        role: UserRole::PlatformAdmin,
+        resources: &["sagas"],
+        verbs: &["create", "update", "patch", "delete"],
+        why: "to order sagas, suspend them, and delete what is over; a saga changes the cloud, so editors only look",
+    },
+    Grant {
+        role: UserRole::PlatformAdmin,
+        resources: &["sagas"],
+        verbs: &[policies::CANCEL_VERB, policies::RESOLVE_VERB, policies::APPROVE_VERB],
+        why: "to have a saga rolled back, help one that is stuck, and approve a step that waits for it; verbs of this \
+              project's own as well",
     },
 ];
 

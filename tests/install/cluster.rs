@@ -51,8 +51,8 @@ impl Cluster {
 
     /// Waits until the definitions are served.
     pub async fn is_established(&self) {
-        let crds = ["crd/provisionedresources.arcadia.cloud", "crd/drifts.arcadia.cloud"];
-        self.run(&["wait", "--for=condition=Established", "--timeout=60s", crds[0], crds[1]]).await;
+        let crds = ["provisionedresources", "drifts", "sagas"].map(|plural| format!("crd/{plural}.arcadia.cloud"));
+        self.run(&["wait", "--for=condition=Established", "--timeout=60s", &crds[0], &crds[1], &crds[2]]).await;
     }
 
     /// Whether the operator may: `list drifts.arcadia.cloud -n default`.

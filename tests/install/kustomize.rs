@@ -16,7 +16,11 @@ async fn both_overlays_are_applied_and_deleted_by_one_command() {
     cluster.has_pods(NAMESPACE, 2).await;
     cluster
         .operator_can_only(
-            &["list drifts.arcadia.cloud -A", "create leases.coordination.k8s.io -n arcadia-system"],
+            &[
+                "list drifts.arcadia.cloud -A",
+                "list sagas.arcadia.cloud -A",
+                "create leases.coordination.k8s.io -n arcadia-system",
+            ],
             &["get secrets -n arcadia-system", "create leases.coordination.k8s.io -n default"],
         )
         .await;
@@ -30,8 +34,8 @@ async fn both_overlays_are_applied_and_deleted_by_one_command() {
     cluster.has_pods(NAMESPACE, 2).await;
     cluster
         .operator_can_only(
-            &["list drifts.arcadia.cloud -n arcadia-system"],
-            &["list drifts.arcadia.cloud -A", "list drifts.arcadia.cloud -n default"],
+            &["list drifts.arcadia.cloud -n arcadia-system", "list sagas.arcadia.cloud -n arcadia-system"],
+            &["list drifts.arcadia.cloud -A", "list sagas.arcadia.cloud -A", "list drifts.arcadia.cloud -n default"],
         )
         .await;
 }

@@ -27,9 +27,12 @@ async fn a_release_is_installed_works_is_upgraded_rolled_back_and_uninstalled() 
     let older = older.to_str().unwrap();
     cluster.restricted_namespace(NAMESPACE).await;
 
-    let install = ["install", "arcadia-operator", older, "-n", NAMESPACE, "--set", "syncSchedule=2s"];
+    let install =
+        ["install", "arcadia-operator", older, "-n", NAMESPACE, "--set", "syncSchedule=2s,sagas.actionPollInterval=1s"];
     let notes = helm.run(&install);
-    for words in ["create secret generic digitalocean-token -n arcadia-system", "rollout status", "get drifts"] {
+    for words in
+        ["create secret generic digitalocean-token -n arcadia-system", "rollout status", "get drifts", "get sagas"]
+    {
         assert!(notes.contains(words), "wanted {words} in: {notes}");
     }
     let token_file = folder.path().join("token");
@@ -54,6 +57,7 @@ async fn a_release_is_installed_works_is_upgraded_rolled_back_and_uninstalled() 
     let holder = cluster.run(&lease).await;
     assert!(holder.starts_with("arcadia-operator-0"), "{holder}");
     decide(&cluster).await;
+    change(&cluster).await;
     assert!(!operator.log().contains(TOKEN));
 
     let current = chart();
@@ -65,7 +69,7 @@ async fn a_release_is_installed_works_is_upgraded_rolled_back_and_uninstalled() 
     helm.run(&["rollback", "arcadia-operator", "1", "-n", NAMESPACE]);
     assert_eq!(short_name(&cluster).await, "older", "a rollback takes them back");
     cluster.has_pods(NAMESPACE, 2).await;
-    assert_eq!(kept(&cluster).await, ["provisionedresource.arcadia.cloud/web-1", "Accepted"]);
+    assert_eq!(kept(&cluster).await, ["provisionedresource.arcadia.cloud/web-1", "Accepted", "Succeeded"]);
 
     helm.run(&["upgrade", "arcadia-operator", current, "-n", NAMESPACE, "--set", "syncSchedule=2s"]);
     assert_eq!(short_name(&cluster).await, "dr");
@@ -76,11 +80,11 @@ async fn a_release_is_installed_works_is_upgraded_rolled_back_and_uninstalled() 
                 mutatingadmissionpolicies,mutatingadmissionpolicybindings";
     let ours = "app.kubernetes.io/name=arcadia-operator";
     assert_eq!(cluster.run(&["get", left, "-A", "-l", ours, "-o", "name"]).await, "");
-    assert_eq!(kept(&cluster).await, ["provisionedresource.arcadia.cloud/web-1", "Accepted"]);
+    assert_eq!(kept(&cluster).await, ["provisionedresource.arcadia.cloud/web-1", "Accepted", "Succeeded"]);
 
     helm.run(&["install", "arcadia-operator", current, "-n", NAMESPACE]);
     cluster.has_pods(NAMESPACE, 2).await;
-    assert_eq!(kept(&cluster).await, ["provisionedresource.arcadia.cloud/web-1", "Accepted"]);
+    assert_eq!(kept(&cluster).await, ["provisionedresource.arcadia.cloud/web-1", "Accepted", "Succeeded"]);
 }
 
 #[tokio::test]
@@ -109,6 +113,8 @@ async fn releases_for_some_namespaces_have_no_right_outside_of_them_and_live_sid
                 "watch provisionedresources.arcadia.cloud -n team-a",
                 "create drifts.arcadia.cloud -n team-a",
                 "patch drifts.arcadia.cloud --subresource=status -n team-a",
+                "delete sagas.arcadia.cloud -n team-a",
+                "update sagas.arcadia.cloud --subresource=status -n team-a",
                 "create events.events.k8s.io -n team-a",
                 "create leases.coordination.k8s.io -n arcadia-system",
                 "update leases.coordination.k8s.io/arcadia-operator -n arcadia-system",
@@ -117,6 +123,8 @@ async fn releases_for_some_namespaces_have_no_right_outside_of_them_and_live_sid
                 "list drifts.arcadia.cloud -A",
                 "list drifts.arcadia.cloud -n team-b",
                 "list drifts.arcadia.cloud -n arcadia-system",
+                "get sagas.arcadia.cloud -n team-b",
+                "create sagas.arcadia.cloud -n team-a",
                 "get leases.coordination.k8s.io/arcadia-operator -n team-a",
                 "get leases.coordination.k8s.io/somebody-elses -n arcadia-system",
                 "get secrets -n arcadia-system",
@@ -190,12 +198,30 @@ async fn short_name(cluster: &Cluster) -> String {
     cluster.run(&["get", "crd", "drifts.arcadia.cloud", "-o", "jsonpath={.spec.names.shortNames[*]}"]).await
 }
 
-/// The record, and what became of its drift.
-async fn kept(cluster: &Cluster) -> [String; 2] {
+/// The record, and what became of its drift and of the saga.
+async fn kept(cluster: &Cluster) -> [String; 3] {
     [
         cluster.run(&["get", "provisionedresources", "-o", "name"]).await,
         cluster.run(&["get", "drifts", "-o", "jsonpath={.items[*].status.phase}"]).await,
+        cluster.run(&["get", "sagas", "-o", "jsonpath={.items[*].status.phase}"]).await,
     ]
+}
+
+/// An administrator of the namespace has a snapshot taken.
+async fn change(cluster: &Cluster) {
+    let saga = json!({
+        "apiVersion": "arcadia.cloud/v1alpha1",
+        "kind": "Saga",
+        "metadata": {"name": "snapshot-web-1"},
+        "spec": {
+            "kind": "provision",
+            "inputs": {"droplet_provider_id": "3164444"},
+            "steps": [{"name": "snapshot", "step": "CreateDropletSnapshot"}],
+        },
+    });
+    let order = ["create", "--as", "ops", "-f", "-"];
+    cluster.control_plane.kubectl().run_with_input(&order, &saga.to_string()).await.unwrap();
+    cluster.run(&["wait", "--for=condition=Succeeded", "saga/snapshot-web-1", "--timeout=60s"]).await;
 }
 
 /// A drift is raised, somebody without the verb is refused, and an administrator of the namespace accepts it.

@@ -26,6 +26,8 @@ fn bad_values_are_refused_with_their_name_and_what_is_wrong() {
         ("watchNamespaces[0]=Team", ["/watchNamespaces/0", "pattern"]),
         ("syncSchedule=", ["/syncSchedule", "minLength"]),
         ("driftHistoryLimit=0", ["/driftHistoryLimit", "minimum"]),
+        ("sagas.settleTime=", ["/sagas/settleTime", "minLength"]),
+        ("sagas.settletime=1m", ["/sagas", "'settletime' not allowed"]),
         ("log.format=xml", ["/log/format", "'json'"]),
         ("crds.install=maybe", ["/crds/install", "want boolean"]),
         ("metrics.port=80", ["/metrics/port", "minimum"]),
@@ -45,6 +47,10 @@ fn what_cannot_work_is_refused_with_what_to_do() {
     refused(
         &["--set", "extraArgs={--sync-schedule=1m}"],
         &["extraArgs: --sync-schedule is set by the value syncSchedule"],
+    );
+    refused(
+        &["--set", "extraArgs={--settle-time=1m}"],
+        &["extraArgs: --settle-time is set by the value sagas.settleTime"],
     );
     refused(
         &["--set", "extraArgs={--leader-elect=false}"],

@@ -19,8 +19,8 @@ impl Stage {
         let control_plane = ControlPlane::shared().await.unwrap();
         let kubectl = control_plane.kubectl();
         kubectl.run_with_input(&["apply", "--server-side", "-f", "-"], &api::crds_as_yaml().unwrap()).await.unwrap();
-        let definitions = ["crd/provisionedresources.arcadia.cloud", "crd/drifts.arcadia.cloud"];
-        kubectl.run(&[["wait", "--for=condition=Established"], definitions].concat()).await.unwrap();
+        let crds = ["provisionedresources", "drifts", "sagas"].map(|plural| format!("crd/{plural}.arcadia.cloud"));
+        kubectl.run(&["wait", "--for=condition=Established", &crds[0], &crds[1], &crds[2]]).await.unwrap();
 
         let namespace = control_plane.namespace(name).await.unwrap();
         let fleet = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/simulator/fleets/demo.json");

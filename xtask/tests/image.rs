@@ -147,8 +147,8 @@ async fn the_image_runs_as_nobody_on_a_read_only_root() {
     let control_plane = ControlPlane::start(Options { controller_manager: false, ..Options::default() }).await.unwrap();
     let kubectl = control_plane.kubectl();
     kubectl.run_with_input(&["apply", "--server-side", "-f", "-"], &api::crds_as_yaml().unwrap()).await.unwrap();
-    let crds = ["crd/provisionedresources.arcadia.cloud", "crd/drifts.arcadia.cloud"];
-    kubectl.run(&["wait", "--for=condition=Established", crds[0], crds[1]]).await.unwrap();
+    let crds = ["provisionedresources", "drifts", "sagas"].map(|plural| format!("crd/{plural}.arcadia.cloud"));
+    kubectl.run(&["wait", "--for=condition=Established", &crds[0], &crds[1], &crds[2]]).await.unwrap();
     let options = digitalocean_simulator::Options { token: Some(TOKEN.to_owned()), ..Default::default() };
     let simulator = Simulator::start(options).await.unwrap();
 

@@ -48,7 +48,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 
 {{- /* What no schema can say. Each line tells what to do. */}}
 {{- define "arcadia-operator.check" -}}
-{{- $flags := dict "--sync-schedule" "syncSchedule" "--detect-schedule" "detectSchedule" "--namespace" "watchNamespaces" "--inventory-max-age" "inventoryMaxAge" "--drift-history-limit" "driftHistoryLimit" "--digitalocean-token-file" "digitalocean.tokenSecret" "--digitalocean-api-url" "digitalocean.apiUrl" "--requests-per-minute" "digitalocean.requestsPerMinute" "--requests-per-hour" "digitalocean.requestsPerHour" "--metrics-address" "metrics.address and metrics.port" "--log-format" "log.format" }}
+{{- $flags := dict "--sync-schedule" "syncSchedule" "--detect-schedule" "detectSchedule" "--namespace" "watchNamespaces" "--inventory-max-age" "inventoryMaxAge" "--drift-history-limit" "driftHistoryLimit" "--settle-time" "sagas.settleTime" "--action-poll-interval" "sagas.actionPollInterval" "--digitalocean-token-file" "digitalocean.tokenSecret" "--digitalocean-api-url" "digitalocean.apiUrl" "--requests-per-minute" "digitalocean.requestsPerMinute" "--requests-per-hour" "digitalocean.requestsPerHour" "--metrics-address" "metrics.address and metrics.port" "--log-format" "log.format" }}
 {{- range .Values.extraArgs }}
 {{- $flag := first (splitList "=" .) }}
 {{- with get $flags $flag }}

@@ -60,7 +60,7 @@ fn template(name: &str, source: &str, content: &str) -> Generated {
 fn definition(document: &str) -> String {
     let annotated = labelled(&escaped(document)).replacen(
         "metadata:\n",
-        "metadata:\n  annotations:\n    # With the definitions, every record and drift would go.\n    helm.sh/resource-policy: keep\n",
+        "metadata:\n  annotations:\n    # With the definitions, every record, drift and saga would go.\n    helm.sh/resource-policy: keep\n",
         1,
     );
     only_if(".Values.crds.install", &annotated)

@@ -1,0 +1,227 @@
+//! Decisions are annotations. Whoever takes one needs the verb for it, and signs with their own name.
+
+use k8s_openapi::api::admissionregistration::v1::{ValidatingAdmissionPolicySpec, Validation, Variable};
+use serde_json::{Value, json};
+
+use super::{
+    DRIFTS, SAGAS, condition, named, needs_verb, not_the_operator, on, refusing, text, texts, variable, watched,
+};
+use crate::{
+    api::annotations,
+    manifests::{Error, Installation, document},
+};
+
+/// The verb on drifts that accepting one asks for.
+pub const ACCEPT_VERB: &str = "accept";
+/// The verb on sagas that helping one that is stuck asks for.
+pub const RESOLVE_VERB: &str = "resolve";
+/// The verb on sagas that approving one of its steps asks for.
+pub const APPROVE_VERB: &str = "approve";
+
+/// A decision that people take by annotation, and the verb that it asks for.
+#[derive(Clone, Copy, Debug)]
+pub struct Decision {
+    /// What is decided on, in the plural.
+    pub resource: &'static str,
+    /// The annotation. One that ends in a dash is every annotation that begins so.
+    pub annotation: &'static str,
+    /// The verb on the resource.
+    pub verb: &'static str,
+    /// Where the name of whoever decides goes.
+    pub signature: Signature,
+}
+
+/// Where the name of whoever decides goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Signature {
+    /// Into an annotation beside it, `arcadia.cloud/decided-by`.
+    Beside,
+    /// It is the value of the annotation.
+    Value,
+}
+
+/// All of them.
+pub const DECISIONS: &[Decision] = &[
+    Decision { resource: DRIFTS, annotation: annotations::ACCEPT, verb: ACCEPT_VERB, signature: Signature::Beside },
+    Decision { resource: SAGAS, annotation: annotations::RESOLVE, verb: RESOLVE_VERB, signature: Signature::Beside },
+    Decision { resource: SAGAS, annotation: annotations::ADOPT, verb: RESOLVE_VERB, signature: Signature::Beside },
+    Decision {
+        resource: SAGAS,
+        annotation: annotations::APPROVE_PREFIX,
+        verb: APPROVE_VERB,
+        signature: Signature::Value,
+    },
+];
+
+/// What comes with a decision and is none by itself: why it was taken.
+const REASONS: &[(&str, &str)] = &[(SAGAS, annotations::BECAUSE)];
+
+/// The word for those whose name the API server fills in.
+const YES: &str = "yes";
+/// Words that nobody means as an approval.
+const NO: [&str; 3] = ["", "no", "false"];
+
+/// The one who asks.
+const USER: &str = "request.userInfo.username";
+
+/// The policy on all decisions on a resource.
+pub(super) fn signed_by_those_who_may(installation: &Installation, resource: &str) -> ValidatingAdmissionPolicySpec {
+    let mut validations: Vec<_> = of(resource).map(Decision::needs_its_verb).collect();
+    validations.push(own_name_beside());
+    validations
+        .extend(REASONS.iter().filter(|reason| reason.0 == resource).map(|reason| only_with_a_decision(reason.1)));
+    validations.extend(of(resource).filter(|decision| decision.signature == Signature::Value).map(own_name_as_value));
+    ValidatingAdmissionPolicySpec {
+        match_conditions: Some(vec![not_the_operator(installation), condition("annotations-differ", differ())]),
+        variables: Some(variables(resource)),
+        ..refusing(on(&[resource], &["CREATE", "UPDATE"]), validations)
+    }
+}
+
+/// The policy that signs all decisions on a resource, and its binding.
+pub(super) fn signing(installation: &Installation, name: &str, resource: &str) -> Result<String, Error> {
+    let name = format!("{}-{name}", installation.name);
+    let path = |key: &str| format!("'/metadata/annotations/' + jsonpatch.escapeKey({key})");
+    let decided_by = text(annotations::DECIDED_BY);
+    let beside = format!(
+        "(!variables.decides ? []\n: variables.decided ? [JSONPatch{{op: 'add', path: {path}, value: {USER}}}]\n: \
+         variables.now[?{decided_by}].hasValue() ? [JSONPatch{{op: 'remove', path: {path}}}]\n: [])",
+        path = path(&decided_by),
+    );
+    let as_value = of(resource).filter(|decision| decision.signature == Signature::Value).map(|decision| {
+        format!(
+            "variables.changed.filter(key, {is_it} && key in variables.now && !(variables.now[key] in {no}))\n.map(key, \
+             JSONPatch{{op: 'add', path: {path}, value: {USER}}})",
+            is_it = decision.is("key"),
+            no = texts(NO),
+            path = path("key"),
+        )
+    });
+    let sign = std::iter::once(beside).chain(as_value).collect::<Vec<_>>().join("\n+ ");
+    let policy = json!({
+        "apiVersion": "admissionregistration.k8s.io/v1",
+        "kind": "MutatingAdmissionPolicy",
+        "metadata": named(&name),
+        "spec": {
+            "failurePolicy": "Fail",
+            "reinvocationPolicy": "Never",
+            "matchConstraints": on(&[resource], &["CREATE", "UPDATE"]),
+            "matchConditions": [not_the_operator(installation), condition("annotations-differ", differ())],
+            "variables": variables(resource),
+            "mutations": [{ "patchType": "JSONPatch", "jsonPatch": { "expression": sign } }],
+        },
+    });
+    let mut binding = json!({
+        "apiVersion": "admissionregistration.k8s.io/v1",
+        "kind": "MutatingAdmissionPolicyBinding",
+        "metadata": named(&name),
+        "spec": { "policyName": name },
+    });
+    if let (Some(watched), Some(Value::Object(spec))) = (watched(installation), binding.get_mut("spec")) {
+        spec.insert("matchResources".to_owned(), json!(watched));
+    }
+    Ok(document(&policy)? + &document(&binding)?)
+}
+
+fn of(resource: &str) -> impl Iterator<Item = &'static Decision> {
+    DECISIONS.iter().filter(move |decision| decision.resource == resource)
+}
+
+impl Decision {
+    /// Whether it is every annotation that begins like this.
+    fn is_prefix(&self) -> bool {
+        self.annotation.ends_with('-')
+    }
+
+    /// The expression that tells it from other annotations.
+    fn is(&self, key: &str) -> String {
+        let annotation = text(self.annotation);
+        if self.is_prefix() { format!("{key}.startsWith({annotation})") } else { format!("{key} == {annotation}") }
+    }
+
+    fn needs_its_verb(&self) -> Validation {
+        let Self { resource, annotation, verb, .. } = self;
+        let step = if self.is_prefix() { "STEP" } else { "" };
+        needs_verb(
+            &format!("!variables.changed.exists(key, {})", self.is("key")),
+            resource,
+            verb,
+            &text(&format!("set, change or remove the annotation {annotation}{step}")),
+        )
+    }
+}
+
+/// Where the name goes into an annotation beside the decision.
+fn own_name_beside() -> Validation {
+    let decided_by = annotations::DECIDED_BY;
+    Validation {
+        expression: format!(
+            "variables.decides\n? !variables.decided || variables.now[?{key}].orValue({USER}) == {USER}\n: !({key} in \
+             variables.changed)",
+            key = text(decided_by),
+        ),
+        message_expression: Some(format!(
+            "'{decided_by} must not be set to another name than your own (' + {USER} + '), nor apart from a decision: it \
+             says who took it. Leave it out'"
+        )),
+        reason: Some("Forbidden".to_owned()),
+        ..Validation::default()
+    }
+}
+
+/// Where it is the value.
+fn own_name_as_value(decision: &Decision) -> Validation {
+    Validation {
+        expression: format!(
+            "variables.changed.all(key, !({is_it}) || !(key in variables.now) || variables.now[key] in ['{YES}', {USER}])",
+            is_it = decision.is("key"),
+        ),
+        message_expression: Some(format!(
+            "'{annotation}STEP must be {YES} or your own name (' + {USER} + '): it says who approved. To turn it down, set \
+             spec.cancelRequested'",
+            annotation = decision.annotation,
+        )),
+        reason: Some("Forbidden".to_owned()),
+        ..Validation::default()
+    }
+}
+
+fn only_with_a_decision(annotation: &str) -> Validation {
+    let with: Vec<_> = of(SAGAS)
+        .filter(|decision| decision.signature == Signature::Beside)
+        .map(|decision| decision.annotation)
+        .collect();
+    Validation {
+        expression: format!("variables.decides || !({} in variables.changed)", text(annotation)),
+        message: Some(format!(
+            "{annotation} must be set, changed and removed together with {}: it says why",
+            with.join(" or ")
+        )),
+        reason: Some("Forbidden".to_owned()),
+        ..Validation::default()
+    }
+}
+
+/// What the expressions of a policy share: the annotations before and after, which of them differ, and what that comes
+/// to.
+fn variables(resource: &str) -> Vec<Variable> {
+    let beside: Vec<_> =
+        of(resource).filter(|decision| decision.signature == Signature::Beside).map(|one| one.annotation).collect();
+    let keys = texts(beside);
+    vec![
+        variable("now", "object.metadata.?annotations.orValue({})"),
+        variable("was", "oldObject == null ? dyn({}) : oldObject.metadata.?annotations.orValue({})"),
+        variable(
+            "changed",
+            "variables.now.filter(key, variables.now[?key] != variables.was[?key])\n+ variables.was.filter(key, !(key in \
+             variables.now))",
+        ),
+        variable("decides", format!("{keys}.exists(key, key in variables.changed)")),
+        variable("decided", format!("{keys}.exists(key, key in variables.now)")),
+    ]
+}
+
+/// Match conditions know no variables.
+fn differ() -> String {
+    "object.metadata.?annotations != (oldObject == null ? optional.none() : oldObject.metadata.?annotations)".to_owned()
+}

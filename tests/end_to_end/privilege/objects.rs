@@ -1,0 +1,125 @@
+//! What people and the operator are tried on, and a wait until the API server knows the policies.
+
+use arcadia_operator::manifests::Installation;
+use control_plane::Kubectl;
+use serde_json::{Value, json};
+
+use crate::world::{DROPLET, eventually};
+
+/// An open drift, and one that somebody has decided.
+pub const OPEN: &str = "web-1-name-0000000000-1";
+pub const DECIDED: &str = "web-1-name-0000000000-2";
+
+/// A saga whose steps are being done, one that waits, one that is over, and one that is stuck and that somebody has
+/// helped.
+pub const UNDER_WAY: &str = "under-way";
+pub const WAITING: &str = "waiting";
+pub const OVER: &str = "over";
+pub const RESOLVED: &str = "resolved";
+
+/// What the policies say.
+pub const CANNOT_WRITE: &str = "cannot write what a Drift says";
+pub const CANNOT_MARK: &str = "cannot set the annotation arcadia.cloud/last-accepted";
+pub const MUST_NOT_CHANGE: &str = "the spec of a Saga must not change but for cancelRequested, suspend";
+
+/// Prints who decided.
+pub const SIGNATURE: &str = "jsonpath={.metadata.annotations.arcadia\\.cloud/decided-by}";
+
+pub async fn bind(kubectl: &Kubectl, user: &str, role: &str) {
+    let (role, user_flag) = (format!("--clusterrole={role}"), format!("--user={user}"));
+    kubectl.run(&["create", "rolebinding", user, &role, &user_flag]).await.unwrap();
+}
+
+pub fn record(name: &str) -> Value {
+    json!({
+        "apiVersion": "arcadia.cloud/v1alpha1",
+        "kind": "ProvisionedResource",
+        "metadata": { "name": name },
+        "spec": { "resource": { "kind": "Droplet", "id": DROPLET }, "desired": { "name": "web-1" } },
+    })
+}
+
+pub fn drift(name: &str) -> Value {
+    json!({
+        "apiVersion": "arcadia.cloud/v1alpha1",
+        "kind": "Drift",
+        "metadata": { "name": name },
+        "spec": {
+            "resourceRef": { "name": "web-1", "uid": "uid" },
+            "resource": { "kind": "Droplet", "id": DROPLET },
+            "field": "name", "episode": 1, "expected": "web-1", "actual": "other", "specVersion": 1,
+        },
+    })
+}
+
+pub fn saga(name: &str) -> Value {
+    json!({
+        "apiVersion": "arcadia.cloud/v1alpha1",
+        "kind": "Saga",
+        "metadata": { "name": name },
+        "spec": {
+            "kind": "test",
+            "inputs": { "seconds": 600 },
+            "steps": [{ "name": "go", "step": "Approval", "with": { "message": "now?" } }, { "name": "wait", "step": "Sleep" }],
+        },
+    })
+}
+
+/// Orders a saga, and has the operator say that it is in this phase.
+pub async fn order(kubectl: &Kubectl, installation: &Installation, saga: &Value, phase: &str) {
+    let ordered = kubectl.run_with_input(&["create", "-f", "-", "-o", "json"], &saga.to_string()).await.unwrap();
+    let mut saga: Value = serde_json::from_str(&ordered).unwrap();
+    saga["status"] = json!({ "phase": phase });
+    let arguments = ["replace", "--subresource=status", "-f", "-", "--as", &installation.username()];
+    kubectl.run_with_input(&arguments, &saga.to_string()).await.unwrap();
+}
+
+pub async fn create_as_operator(kubectl: &Kubectl, installation: &Installation, name: &str) {
+    let arguments = ["create", "-f", "-", "--as", &installation.username()];
+    kubectl.run_with_input(&arguments, &drift(name).to_string()).await.unwrap();
+}
+
+/// The API server takes a moment to learn of its policies: waits for each that refuses.
+pub async fn validation_in_force(kubectl: &Kubectl, installation: &Installation) {
+    let refused = async |what: &str, arguments: &[&str], input: Value, words: &str| {
+        eventually(what, || async {
+            match kubectl.run_with_input(&[arguments, &["--dry-run=server"]].concat(), &input.to_string()).await {
+                Err(error) if error.to_string().contains(words) => Ok(()),
+                outcome => Err(outcome),
+            }
+        })
+        .await;
+    };
+    refused("the policy on contents", &["create", "-f", "-"], drift("another"), CANNOT_WRITE).await;
+    create_as_operator(kubectl, installation, "probe").await;
+    let sign = ["annotate", "drift", "probe", "arcadia.cloud/decided-by=x"];
+    refused("the policy on decisions", &sign, Value::Null, "decided-by must not be set").await;
+    kubectl.apply(&record("probe").to_string()).await.unwrap();
+    let mark = ["annotate", "pr", "probe", "arcadia.cloud/last-accepted=x"];
+    refused("the policy on marks", &mark, Value::Null, CANNOT_MARK).await;
+    kubectl.run_with_input(&["create", "-f", "-"], &saga("probe").to_string()).await.unwrap();
+    let because = ["annotate", "saga", "probe", "arcadia.cloud/because=x"];
+    refused("the policy on decisions about sagas", &because, Value::Null, "because must be set").await;
+    let reorder = ["patch", "saga", "probe", "--type=merge", "-p", r#"{"spec":{"inputs":{"seconds":1}}}"#];
+    refused("the policy on orders", &reorder, Value::Null, MUST_NOT_CHANGE).await;
+    kubectl.run(&["delete", "pr/probe", "drift/probe", "saga/probe"]).await.unwrap();
+}
+
+/// The same, and for those that sign.
+pub async fn in_force(kubectl: &Kubectl, installation: &Installation) {
+    validation_in_force(kubectl, installation).await;
+    create_as_operator(kubectl, installation, "probe").await;
+    kubectl.run_with_input(&["create", "-f", "-"], &saga("probe").to_string()).await.unwrap();
+    for (object, decision) in
+        [("drift/probe", "arcadia.cloud/accept=true"), ("saga/probe", "arcadia.cloud/resolve=skip")]
+    {
+        eventually("the policies that sign", || async {
+            // They need the schema, which they learn some time after the definition.
+            let signed = kubectl.run(&["annotate", object, decision, "--dry-run=server", "-o", SIGNATURE]).await;
+            let signed = signed.map_err(|error| error.to_string())?;
+            if signed == "admin" { Ok(()) } else { Err(signed) }
+        })
+        .await;
+    }
+    kubectl.run(&["delete", "drift/probe", "saga/probe"]).await.unwrap();
+}
