@@ -7,6 +7,7 @@ use arcadia_operator::{
     config::Cli,
     digitalocean::{Kind, SnapshotInfo, Usage, kinds},
     drift::index::OpenDrifts,
+    saga::steps,
     telemetry::metrics::{Metrics, Reading},
 };
 use clap::CommandFactory;
