@@ -610,6 +610,10 @@ pub fn after_look(seen: &Seen<'_>, index: usize, answer: Result<Found<Values>, F
         Ok(Found::Converges) => {
             After::Intend(Event::Renew { step: index, counts: is_doubtful && entry.action.is_none(), waited: None })
         }
+        // The cloud says that it was done, so it will be seen; doing it again would do it twice.
+        Ok(Found::Nothing) if entry.action.is_some() && seen.action == Some(ActionState::Completed) => {
+            After::Rest(LOOK_AGAIN)
+        }
         Ok(Found::Nothing) => {
             let called = entry.called_at.as_ref().map_or(Duration::ZERO, |called| seen.left(called.0, seen.settle));
             if called.is_zero() {

@@ -19,7 +19,7 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     api::saga::{StepStatus, Values},
-    digitalocean,
+    digitalocean::{self, SAGA_TAG},
     kube_ext::call,
 };
 
@@ -159,7 +159,7 @@ impl Identity {
     /// A tag for what it makes. The same in both directions, since undoing looks for it.
     #[must_use]
     pub fn tag(&self) -> String {
-        format!("arcadia-saga:{}:{}", self.uid, self.index)
+        format!("{SAGA_TAG}{}:{}", self.uid, self.index)
     }
 
     /// A short text for the names of what it makes. The same in both directions.

@@ -2,13 +2,14 @@
 
 use std::{borrow::Cow, fmt, time::Duration};
 
+use jiff::Timestamp;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, de};
 use serde_json::Value;
 
 use crate::{
     digitalocean::{Path, Verb},
-    saga::step::{Failure, Scene, Undo},
+    saga::step::{Failure, Scene, Undo, has_passed},
 };
 
 /// How long to wait before a change that is not announced by an action is looked for again.
@@ -89,11 +90,30 @@ pub(super) async fn act(scene: &Scene<'_>, id: &ProviderId, action: &Value) -> R
     action_id(&scene.cloud.send(Verb::Post, path, Some(action)).await?)
 }
 
-/// The droplet's action of this type that is in progress.
-pub(super) async fn pending(scene: &Scene<'_>, id: &ProviderId, kind: &str) -> Result<Option<u64>, Failure> {
+/// What a droplet's actions of one type say of a call that nobody heard the answer of.
+pub(super) enum Lately {
+    /// This one is in progress. One action at a time goes on with a droplet, so it is the call's own or came before it.
+    InProgress(u64),
+    /// One has ended a moment ago: what it made may not be seen yet.
+    JustEnded,
+    /// Neither.
+    Nothing,
+}
+
+/// Looks at a droplet's latest actions of this type. Ask before what they make is looked for: an action that ends
+/// between the two questions is then seen in one of the answers at least.
+pub(super) async fn lately(scene: &Scene<'_>, id: &ProviderId, kind: &str) -> Result<Lately, Failure> {
     let route = "/v2/droplets/{id}/actions";
     let path = Path { route, parent: None, id: Some(id.as_str()), scope: "droplet:read" };
-    in_progress(scene, path, |action| text(action, "type") == Some(kind)).await
+    let actions = latest(scene, path, |action| text(action, "type") == Some(kind)).await?;
+    if let Some(action) = actions.iter().find_map(in_progress_id) {
+        return Ok(Lately::InProgress(action));
+    }
+    let just_ended = |action: &Value| {
+        let ended = text(action, "completed_at").and_then(|time| time.parse::<Timestamp>().ok());
+        ended.is_some_and(|ended| !has_passed(ended, scene.settle, scene.now))
+    };
+    Ok(if actions.iter().any(just_ended) { Lately::JustEnded } else { Lately::Nothing })
 }
 
 /// The action that is in progress, of those listed at a path.
@@ -102,10 +122,20 @@ pub(super) async fn in_progress(
     path: Path<'_>,
     is_wanted: impl Fn(&Value) -> bool,
 ) -> Result<Option<u64>, Failure> {
-    let answer = scene.cloud.fetch(path, &[("per_page", "20")]).await?.unwrap_or_default();
-    let mut actions = answer.get("actions").and_then(Value::as_array).into_iter().flatten();
-    let found = actions.find(|action| text(action, "status") == Some("in-progress") && is_wanted(action));
-    Ok(found.and_then(|action| action.get("id")?.as_u64()))
+    Ok(latest(scene, path, is_wanted).await?.iter().find_map(in_progress_id))
+}
+
+/// The latest actions that are listed at a path.
+async fn latest(scene: &Scene<'_>, path: Path<'_>, is_wanted: impl Fn(&Value) -> bool) -> Result<Vec<Value>, Failure> {
+    let mut answer = scene.cloud.fetch(path, &[("per_page", "20")]).await?.unwrap_or_default();
+    let actions = answer.get_mut("actions").map(Value::take);
+    let Some(Value::Array(mut actions)) = actions else { return Ok(Vec::new()) };
+    actions.retain(is_wanted);
+    Ok(actions)
+}
+
+fn in_progress_id(action: &Value) -> Option<u64> {
+    action.get("id")?.as_u64().filter(|_| text(action, "status") == Some("in-progress"))
 }
 
 /// What undoing comes to where nothing of the step is left: if it was done, it is undone; otherwise what it did may yet

@@ -20,16 +20,11 @@ pub(super) struct Target {
 /// The kinds of resources that have tags, as the API calls them here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum TaggedKind {
-    /// `droplet`
+pub(super) enum TaggedKind {
     Droplet,
-    /// `volume`
     Volume,
-    /// `volume_snapshot`
     VolumeSnapshot,
-    /// `image`
     Image,
-    /// `database`
     Database,
 }
 

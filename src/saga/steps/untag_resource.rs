@@ -9,7 +9,7 @@ use super::{
 };
 use crate::saga::step::{Failure, Found, Progress, Scene, Step, Undo};
 
-/// What it is told.
+/// The parameters as they are given.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Given {

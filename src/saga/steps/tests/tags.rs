@@ -41,3 +41,11 @@ async fn a_tag_is_used_as_it_was_spelled_first() {
     go(&world, "TagResource", json!({ "tag": "prod-EU", "droplet_provider_id": DROPLET })).await.unwrap();
     assert_eq!(world.droplet(DROPLET).await["tags"], json!(["web", "prod", "PROD-eu"]));
 }
+
+#[test]
+fn the_steps_are_described_and_not_the_form_of_their_parameters() {
+    for (step, says) in [("TagResource", "Puts a tag on"), ("UntagResource", "Takes a tag off")] {
+        let schema = named(step).unwrap().parameters();
+        assert!(schema["description"].as_str().unwrap().starts_with(says), "{schema}");
+    }
+}
