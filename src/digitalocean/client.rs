@@ -126,7 +126,8 @@ fn checked(text: &str) -> Result<Url, Error> {
     Ok(url)
 }
 
-fn on_loopback(url: &Url) -> bool {
+/// Whether it is an address of this machine.
+pub(crate) fn on_loopback(url: &Url) -> bool {
     url.host_str().is_some_and(|host| {
         let address: Option<IpAddr> = host.trim_start_matches('[').trim_end_matches(']').parse().ok();
         host == "localhost" || address.is_some_and(|address| address.is_loopback())
@@ -559,7 +560,7 @@ fn utf8(body: &[u8]) -> Result<&str, String> {
 }
 
 /// The error's causes, outermost first, without the address.
-fn chain(error: &reqwest::Error) -> String {
+pub(crate) fn chain(error: &reqwest::Error) -> String {
     let mut text = String::new();
     let mut cause = error.source();
     while let Some(error) = cause {

@@ -11,6 +11,9 @@ use serde_json::{Map, Value};
 use super::live::{at, is_blank};
 use super::{Aligned, ResourceKey};
 
+/// How the tags begin by which sagas find what they made.
+pub const SAGA_TAG: &str = "arcadia-saga:";
+
 /// One way in which a value can be written differently and mean the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Equivalence {
@@ -18,7 +21,7 @@ pub(super) enum Equivalence {
     Case,
     /// White space around the text means nothing.
     Trimmed,
-    /// Tags: letter case means nothing, and the cloud adds some by itself.
+    /// Tags: letter case means nothing, and the cloud and sagas add some by themselves.
     Tags,
     /// An image by slug or by id; a slug can move to a newer image or be lost.
     Image,
@@ -55,7 +58,7 @@ impl Equivalence {
             Self::Case => "letter case",
             Self::Trimmed => "white space around it",
             Self::Tags => {
-                "letter case; tags that the cloud adds (`k8s`, `k8s:*`, `terraform:*`) count only if recorded"
+                "letter case; tags that the cloud adds (`k8s`, `k8s:*`, `terraform:*`) and sagas (`arcadia-saga:*`) count only if recorded"
             }
             Self::Image => "slug or id; a slug that moved on or was lost",
             Self::Address => "spelling of addresses and ranges",
@@ -276,9 +279,10 @@ fn tags(expected: &mut Value, live: &mut Value) {
     }
 }
 
-/// Tags that clusters and the cloud's own tools put on resources.
+/// Tags that clusters, the cloud's own tools and sagas put on resources.
 fn is_automatic(tag: &str) -> bool {
-    tag == "k8s" || tag == "k8s-worker" || tag.starts_with("k8s:") || tag.starts_with("terraform:")
+    let beginnings = ["k8s:", "terraform:", SAGA_TAG];
+    tag == "k8s" || tag == "k8s-worker" || beginnings.iter().any(|beginning| tag.starts_with(beginning))
 }
 
 fn image(site: Site<'_>, expected: &mut Value, live: &mut Value) -> Unsure {
@@ -582,6 +586,7 @@ mod tests {
                 json!(["web", "k8s", "k8s:1f", "K8S-worker", "terraform:default-node-pool"]),
                 Same,
             ),
+            ("Droplet", "tags", json!(["web"]), json!(["web", "arcadia-saga:7d7bc8cd:2"]), Same),
             ("Droplet", "tags", json!([]), json!(["k8s"]), Same),
             ("Droplet", "tags", json!(["k8s"]), json!([]), Differs),
             ("Droplet", "tags", json!(["K8S"]), json!(["k8s"]), Same),

@@ -26,6 +26,7 @@ mod token;
 pub use actions::{ActionState, Actions};
 pub use changes::{Path, Verb};
 pub use client::{Client, Config, Priority, Usage};
+pub use equivalence::SAGA_TAG;
 pub use error::Error;
 pub use inventory::{Changes, Inventory, Observation, Settings, SnapshotInfo, SyncError, UnknownReason};
 pub use kinds::{IdFormat, Kind, ResourceKey};

@@ -148,7 +148,7 @@ pub enum Situation {
 
 /// What comparing one recorded field came to.
 #[derive(Clone, Debug)]
-enum Finding {
+pub(crate) enum Finding {
     Matches {
         expected: Value,
         live: Value,
@@ -228,7 +228,7 @@ fn is_ignored(recorded: &Recorded<'_>, field: &str) -> bool {
 }
 
 /// Compares one recorded field of a live resource.
-fn compare(live: &Live, field: &str, expected: &Value) -> Finding {
+pub(crate) fn compare(live: &Live, field: &str, expected: &Value) -> Finding {
     match live.resolve(field) {
         Resolved::Unknown { scope } => Finding::Unknown(format!("{field} needs a token with {scope}")),
         Resolved::NotReadable => Finding::Invalid(format!(

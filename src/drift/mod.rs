@@ -8,7 +8,7 @@ pub mod index;
 #[cfg(test)]
 mod invariants;
 pub mod known;
-mod record;
+pub(crate) mod record;
 pub mod status;
 mod sweep;
 

@@ -4,6 +4,7 @@ use kube::{
     Api, Client, Resource,
     api::{Patch, PatchParams},
 };
+use serde::Serialize;
 use serde_json::json;
 
 use crate::{
@@ -22,14 +23,33 @@ pub async fn record_provisioned(
     name: &str,
     spec: &ProvisionedResourceSpec,
 ) -> Result<ProvisionedResource, Error> {
+    apply(client, namespace, Target { name, uid: None }, spec, &PatchParams::apply(OPERATOR).force()).await
+}
+
+/// Which record: with a UID, that one and no other of the name.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(crate) struct Target<'a> {
+    pub(crate) name: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) uid: Option<&'a str>,
+}
+
+/// Makes what is recorded here be this, which may be a part of a spec.
+pub(crate) async fn apply(
+    client: &Client,
+    namespace: &str,
+    target: Target<'_>,
+    spec: &impl Serialize,
+    params: &PatchParams,
+) -> Result<ProvisionedResource, Error> {
     let record = json!({
         "apiVersion": ProvisionedResource::api_version(&()),
         "kind": ProvisionedResource::kind(&()),
-        "metadata": { "name": name },
+        "metadata": target,
         "spec": spec,
     });
+    let name = target.name;
     let records: Api<ProvisionedResource> = Api::namespaced(client.clone(), namespace);
-    let params = PatchParams::apply(OPERATOR).force();
     let doing = format!("recording ProvisionedResource {namespace}/{name}");
-    bounded(&doing, records.patch(name, &params, &Patch::Apply(record))).await
+    bounded(&doing, records.patch(name, params, &Patch::Apply(record))).await
 }

@@ -54,7 +54,15 @@ pub const RULES: &[Rule] = &[
         names: &[],
         verbs: &["patch"],
         scope: Scope::Watched,
-        why: "an accepted live value becomes the desired one",
+        why: "an accepted live value becomes the desired one, and sagas record what they made",
+    },
+    Rule {
+        api_group: GROUP,
+        resources: &["provisionedresources"],
+        names: &[],
+        verbs: &["get", "create", "delete"],
+        scope: Scope::Watched,
+        why: "sagas make records and delete them, and put back what was there before when they are undone",
     },
     Rule {
         api_group: GROUP,

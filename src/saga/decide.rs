@@ -208,13 +208,9 @@ fn pending(seen: &Seen<'_>) -> Move {
         return Move::Hold;
     }
     let rollback_of = seen.undoes.as_ref().map(|undoes| undoes.uid.to_owned());
-    let steps = match &seen.undoes {
-        Some(undoes) => undoes.steps.to_vec(),
-        None => {
-            let name = |ordered: &Ordered| StepStatus { name: ordered.name.clone(), ..StepStatus::default() };
-            order.steps.iter().map(name).collect()
-        }
-    };
+    let new = |ordered: &Ordered| StepStatus { name: ordered.name.clone(), ..StepStatus::default() };
+    let steps =
+        seen.undoes.as_ref().map_or_else(|| order.steps.iter().map(new).collect(), |undoes| undoes.steps.to_vec());
     Move::Note(Event::Start { steps, digest: seen.digest.to_owned(), rollback_of })
 }
 
@@ -283,10 +279,10 @@ fn running(seen: &Seen<'_>, index: usize, entry: &StepStatus, ordered: &Ordered)
         };
     }
     // Nothing is under way: here it can be stopped. What cannot be undone is first known to be done or not.
-    if ordered.irreversible.is_none() || ordered.step.is_passive() {
-        if let Some(why) = stop(seen) {
-            return seen.turn_back(why);
-        }
+    if (ordered.irreversible.is_none() || ordered.step.is_passive())
+        && let Some(why) = stop(seen)
+    {
+        return seen.turn_back(why);
     }
     if ordered.step.is_passive() {
         return match entry.retry_at.as_ref().and_then(|at| seen.until(at.0)) {
@@ -296,14 +292,12 @@ fn running(seen: &Seen<'_>, index: usize, entry: &StepStatus, ordered: &Ordered)
         };
     }
     if let Hand::Calm(until) = seen.hand {
-        return match seen.until(until) {
-            Some(wait) => Move::Rest(Some(wait)),
-            None => {
-                let waited = entry.error.as_ref().filter(|error| error.kind == ErrorKind::Waiting);
-                let waited = waited.map(|error| error.message.clone());
-                Move::Intend(Event::Renew { step: index, counts: false, waited })
-            }
-        };
+        if let Some(wait) = seen.until(until) {
+            return Move::Rest(Some(wait));
+        }
+        let waited = entry.error.as_ref().filter(|error| error.kind == ErrorKind::Waiting);
+        let waited = waited.map(|error| error.message.clone());
+        return Move::Intend(Event::Renew { step: index, counts: false, waited });
     }
     let is_doubtful = entry.error.as_ref().is_none_or(|error| error.kind == ErrorKind::Doubt);
     match &entry.retry_at {
@@ -615,6 +609,10 @@ pub fn after_look(seen: &Seen<'_>, index: usize, answer: Result<Found<Values>, F
         Ok(Found::One(progress)) => progressed(seen, index, progress),
         Ok(Found::Converges) => {
             After::Intend(Event::Renew { step: index, counts: is_doubtful && entry.action.is_none(), waited: None })
+        }
+        // The cloud says that it was done, so it will be seen; doing it again would do it twice.
+        Ok(Found::Nothing) if entry.action.is_some() && seen.action == Some(ActionState::Completed) => {
+            After::Rest(LOOK_AGAIN)
         }
         Ok(Found::Nothing) => {
             let called = entry.called_at.as_ref().map_or(Duration::ZERO, |called| seen.left(called.0, seen.settle));

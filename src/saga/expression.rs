@@ -230,12 +230,11 @@ fn split_at_brace(text: &str) -> Option<(&str, &str)> {
                 letters.next();
             }
             (Some(open), letter) if letter == open => quote = None,
-            (Some(_), _) => {}
             (None, '\'' | '"') => quote = Some(letter),
             (None, '{') => depth += 1,
             (None, '}') if depth == 0 => return Some((text.get(..at)?, text.get(at + 1..)?)),
             (None, '}') => depth -= 1,
-            (None, _) => {}
+            _ => {}
         }
     }
     None

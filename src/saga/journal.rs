@@ -272,9 +272,9 @@ pub fn apply(status: &mut SagaStatus, event: Event, now: Timestamp) -> Result<()
             status.rollback_of_uid = rollback_of;
             status.steps = steps;
             if is_back {
-                enter(status, SagaPhase::RollingBack, reason::ROLLING_BACK, String::new(), now);
+                enter(status, SagaPhase::RollingBack, reason::ROLLING_BACK, "", now);
             } else {
-                enter(status, SagaPhase::Running, reason::RUNNING, String::new(), now);
+                enter(status, SagaPhase::Running, reason::RUNNING, "", now);
             }
         }
         Event::Refuse { why } => {
@@ -284,14 +284,14 @@ pub fn apply(status: &mut SagaStatus, event: Event, now: Timestamp) -> Result<()
         Event::Hold { why } => enter(status, SagaPhase::Pending, why.reason, why.message, now),
         Event::Suspend => {
             status.suspended_at = time;
-            let message = "suspended; set spec.suspend to false to go on".to_owned();
+            let message = "suspended; set spec.suspend to false to go on";
             enter(status, status.phase, reason::SUSPENDED, message, now);
         }
         Event::Unsuspend => {
             let since = status.suspended_at.take().map_or(now, |since| since.0);
             status.suspended_seconds = status.suspended_seconds.saturating_add(now.duration_since(since).as_secs());
             let reason = if status.phase == SagaPhase::Pending { reason::PENDING } else { reason::RUNNING };
-            enter(status, status.phase, reason, String::new(), now);
+            enter(status, status.phase, reason, "", now);
         }
         Event::Resolve { resolution, choice } => resolve(status, resolution, choice, now),
         Event::RollBack { why } => {
@@ -313,7 +313,7 @@ pub fn apply(status: &mut SagaStatus, event: Event, now: Timestamp) -> Result<()
             }
             if is_done {
                 // What it waited for is over.
-                enter(status, SagaPhase::Running, reason::RUNNING, String::new(), now);
+                enter(status, SagaPhase::Running, reason::RUNNING, "", now);
             }
         }
     }
@@ -322,6 +322,7 @@ pub fn apply(status: &mut SagaStatus, event: Event, now: Timestamp) -> Result<()
 }
 
 /// The one function that says what may happen when.
+#[expect(clippy::match_same_arms, reason = "each row is a rule by itself")]
 fn is_legal(status: &SagaStatus, event: &Event) -> bool {
     let state = |step: usize| status.steps.get(step).map(|entry| entry.state);
     let is_current = |step: usize| current(status) == Some(step);
@@ -505,7 +506,7 @@ fn given_up(status: &SagaStatus, what: &str) -> String {
 fn finish(status: &mut SagaStatus, is_rollback_kind: bool, now: Timestamp) {
     status.finished_at = Some(Time(now));
     if status.phase == SagaPhase::Running || is_rollback_kind {
-        enter(status, SagaPhase::Succeeded, reason::SUCCEEDED, "all steps are done".to_owned(), now);
+        enter(status, SagaPhase::Succeeded, reason::SUCCEEDED, "all steps are done", now);
     } else {
         // Why it was rolled back is what people want to know of it then.
         let why = condition(status, conditions::SUCCEEDED).map(|condition| condition.message.clone());
@@ -529,9 +530,9 @@ pub fn condition<'s>(status: &'s SagaStatus, kind: &str) -> Option<&'s Condition
 }
 
 /// Sets the phase and the conditions that follow from it.
-fn enter(status: &mut SagaStatus, phase: SagaPhase, why: &'static str, message: String, now: Timestamp) {
+fn enter(status: &mut SagaStatus, phase: SagaPhase, why: &'static str, message: impl Into<String>, now: Timestamp) {
     status.phase = phase;
-    let message: String = message.chars().take(LONGEST_MESSAGE).collect();
+    let message: String = message.into().chars().take(LONGEST_MESSAGE).collect();
     let succeeded = match phase {
         SagaPhase::Succeeded => Truth::True,
         SagaPhase::RolledBack | SagaPhase::Failed => Truth::False,

@@ -3,11 +3,10 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
 
 use super::{
     expression::{Reference, Surroundings, Template},
-    step::AnyStep,
+    step::{AnyStep, short_digest},
     steps,
 };
 use crate::{
@@ -159,8 +158,7 @@ impl Ordered {
 #[must_use]
 pub fn digest(spec: &SagaSpec) -> String {
     let order = json!([spec.kind, spec.steps, spec.inputs, spec.rollback_of]);
-    let digest = Sha256::digest(order.to_string());
-    digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+    short_digest(&order.to_string(), 16)
 }
 
 fn check_reference(reference: &Reference, saga: &SagaSpec, earlier: &[Ordered]) -> Result<(), String> {
@@ -250,11 +248,11 @@ pub fn json_size(value: &impl serde::Serialize) -> usize {
 mod tests {
     use super::*;
 
-    fn saga(steps: Value, inputs: Value) -> SagaSpec {
+    fn saga(steps: &Value, inputs: &Value) -> SagaSpec {
         serde_json::from_value(json!({"kind": "test", "steps": steps, "inputs": inputs})).unwrap()
     }
 
-    fn refused(steps: Value, inputs: Value) -> String {
+    fn refused(steps: &Value, inputs: &Value) -> String {
         match Order::read(&saga(steps, inputs)) {
             Ok(_) => panic!("should have been refused"),
             Err(error) => error.to_string(),
@@ -264,11 +262,11 @@ mod tests {
     #[test]
     fn parameters_come_from_with_and_else_from_inputs() {
         let spec = saga(
-            json!([
+            &json!([
                 {"name": "snapshot", "step": "CreateDropletSnapshot", "with": {"snapshot_label": "${inputs.label}-x"}},
                 {"name": "wait", "step": "Sleep", "with": {"seconds": 1}},
             ]),
-            json!({"droplet_provider_id": 3_164_444, "label": "before"}),
+            &json!({"droplet_provider_id": 3_164_444, "label": "before"}),
         );
         let order = Order::read(&spec).unwrap();
         assert_eq!(
@@ -281,11 +279,11 @@ mod tests {
     #[test]
     fn outputs_of_earlier_steps_are_parameters_of_later_ones() {
         let spec = saga(
-            json!([
+            &json!([
                 {"name": "snapshot", "step": "CreateDropletSnapshot"},
                 {"name": "say", "step": "Fail", "with": {"message": "made ${steps.snapshot.output.snapshot_id}"}},
             ]),
-            json!({"droplet_provider_id": "1"}),
+            &json!({"droplet_provider_id": "1"}),
         );
         let order = Order::read(&spec).unwrap();
         let done = StepStatus {
@@ -351,7 +349,7 @@ mod tests {
             ),
         ];
         for (steps, wanted) in cases {
-            let error = refused(steps, json!({"region": "nyc3"}));
+            let error = refused(&steps, &json!({"region": "nyc3"}));
             assert!(error.starts_with(wanted), "{error}\nwanted {wanted}");
         }
     }
@@ -359,16 +357,16 @@ mod tests {
     #[test]
     fn what_is_too_large_is_refused() {
         let large = "x".repeat(MAX_INPUT_BYTES);
-        let error = refused(json!([{"name": "a", "step": "Sleep", "with": {"seconds": 0}}]), json!({"x": large}));
+        let error = refused(&json!([{"name": "a", "step": "Sleep", "with": {"seconds": 0}}]), &json!({"x": large}));
         assert!(error.starts_with("inputs must not be larger than 32768 bytes as JSON"), "{error}");
     }
 
     #[test]
     fn the_digest_is_of_the_order_alone() {
-        let spec = saga(json!([{"name": "a", "step": "Sleep", "with": {"seconds": 0}}]), json!({"x": 1}));
+        let spec = saga(&json!([{"name": "a", "step": "Sleep", "with": {"seconds": 0}}]), &json!({"x": 1}));
         let cancelled = SagaSpec { cancel_requested: true, suspend: true, ..spec.clone() };
         assert_eq!(digest(&spec), digest(&cancelled));
-        let other = saga(json!([{"name": "a", "step": "Sleep", "with": {"seconds": 1}}]), json!({"x": 1}));
+        let other = saga(&json!([{"name": "a", "step": "Sleep", "with": {"seconds": 1}}]), &json!({"x": 1}));
         assert_ne!(digest(&spec), digest(&other));
     }
 }

@@ -571,11 +571,10 @@ impl<'a> Turn<'a> {
             _ => return,
         };
         self.context.metrics.step_ended(kind, outcome, took);
-        match error {
-            Some(error) => {
-                warn!(saga = %self.key, step = entry.name, kind, failure = ?error.kind, why = error.message, "the step failed");
-            }
-            None => info!(saga = %self.key, step = entry.name, kind, outcome, ?took, "the step ended"),
+        if let Some(StepError { kind: failure, message }) = error {
+            warn!(saga = %self.key, step = entry.name, kind, ?failure, why = message, "the step failed");
+        } else {
+            info!(saga = %self.key, step = entry.name, kind, outcome, ?took, "the step ended");
         }
     }
 

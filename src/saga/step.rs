@@ -19,7 +19,7 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     api::saga::{StepStatus, Values},
-    digitalocean,
+    digitalocean::{self, SAGA_TAG},
     kube_ext::call,
 };
 
@@ -159,14 +159,13 @@ impl Identity {
     /// A tag for what it makes. The same in both directions, since undoing looks for it.
     #[must_use]
     pub fn tag(&self) -> String {
-        format!("arcadia-saga:{}:{}", self.uid, self.index)
+        format!("{SAGA_TAG}{}:{}", self.uid, self.index)
     }
 
     /// A short text for the names of what it makes. The same in both directions.
     #[must_use]
     pub fn suffix(&self) -> String {
-        let digest = Sha256::digest(format!("{}/{}", self.uid, self.index));
-        digest.iter().take(5).map(|byte| format!("{byte:02x}")).collect()
+        short_digest(&format!("{}/{}", self.uid, self.index), 5)
     }
 
     /// A key for calls of which the other side makes sure that they count once.
@@ -174,6 +173,12 @@ impl Identity {
     pub fn idempotency_key(&self) -> String {
         format!("{}/{}/{}", self.uid, self.index, if self.is_undo { "undo" } else { "do" })
     }
+}
+
+/// The first bytes of a text's digest, in hexadecimal.
+#[must_use]
+pub fn short_digest(text: &str, bytes: usize) -> String {
+    Sha256::digest(text).iter().take(bytes).fold(String::new(), |digest, byte| digest + &format!("{byte:02x}"))
 }
 
 /// How far a step is.
@@ -245,6 +250,18 @@ impl Failure {
     pub fn permanent(why: impl Display) -> Self {
         Self::Permanent(why.to_string())
     }
+
+    /// The same, said of what it is about.
+    #[must_use]
+    pub fn about(self, what: &str) -> Self {
+        let said = |why: String| format!("{what}: {why}");
+        match self {
+            Self::Transient(why) => Self::Transient(said(why)),
+            Self::Waiting(why) => Self::Waiting(said(why)),
+            Self::Doubt(why) => Self::Doubt(said(why)),
+            Self::Permanent(why) => Self::Permanent(said(why)),
+        }
+    }
 }
 
 impl From<digitalocean::Error> for Failure {
@@ -265,9 +282,10 @@ impl From<digitalocean::Error> for Failure {
 /// Whether the cloud only wants it to be asked later.
 fn is_waiting(error: &digitalocean::Error) -> bool {
     match error {
-        digitalocean::Error::RateLimited { .. } | digitalocean::Error::NoBudget { .. } => true,
         // A token can be replaced while the operator runs.
-        digitalocean::Error::Unauthorized { .. } => true,
+        digitalocean::Error::RateLimited { .. }
+        | digitalocean::Error::NoBudget { .. }
+        | digitalocean::Error::Unauthorized { .. } => true,
         digitalocean::Error::Refused { message, .. } => {
             let message = message.to_lowercase();
             message.contains("pending event") || message.contains("is currently locked")

@@ -190,7 +190,7 @@ async fn a_step_that_cannot_be_undone_leaves_the_saga_stuck_until_a_person_helps
             [&resolution["what"], &resolution["by"], &resolution["why"], &resolution["step"]],
             [word, "jane", "we know", "snapshot"]
         );
-        let snapshots = world.cloud.inventory().await.unwrap()["snapshots"].as_object().map_or(0, |all| all.len());
+        let snapshots = world.cloud.inventory().await.unwrap()["snapshots"].as_object().map_or(0, serde_json::Map::len);
         assert_eq!(snapshots, left, "{word}");
         eventually("the annotations are taken off", || async {
             let annotations = world.value("saga/stuck", "{.metadata.annotations}").await;

@@ -7,9 +7,14 @@ use std::{
 };
 
 use arcadia_operator::{
-    api::{self, Drift, ProvisionedResource, conditions::reason},
+    api::{
+        self, Drift, ProvisionedResource,
+        conditions::reason,
+        saga::{SagaPhase, SagaStatus, StepStatus, Values},
+    },
     drift::{evaluate::Situation, index::Index, status::status},
     kube_ext::{key::ObjectKey, watch::Mirror},
+    saga::journal::{self, Event, Why},
 };
 use control_plane::ControlPlane;
 use jiff::Timestamp;
@@ -143,24 +148,36 @@ fn an_open_drift_waits_for_a_person_and_a_resolved_one_is_well() {
 
 #[test]
 fn a_saga_is_as_healthy_as_its_phase_and_says_why() {
-    let phases = [
-        ("Pending", "Reconciling", "Progressing"),
-        ("Running", "Reconciling", "Progressing"),
-        ("RollingBack", "Reconciling", "Progressing"),
-        ("Succeeded", "Succeeded", "Healthy"),
-        ("RolledBack", "Succeeded", "Degraded"),
-        ("Failed", "Succeeded", "Degraded"),
-        ("Stuck", "Stalled", "Degraded"),
-        ("Unheard", "Other", "Unknown"),
+    let why = || Why { reason: reason::PENDING, message: "why".to_owned() };
+    let step = StepStatus { name: "snapshot".to_owned(), ..StepStatus::default() };
+    let start = || Event::Start { steps: vec![step.clone()], digest: String::new(), rollback_of: None };
+    let roll_back = || Event::RollBack { why: why() };
+    let finish = || Event::Finish { is_rollback_kind: false };
+    let [begin, complete] =
+        [Event::Begin { step: 0, before: Value::Null }, Event::Complete { step: 0, output: Values::default() }];
+    let cases = [
+        (vec![], ["Progressing", "Pending"]),
+        (vec![Event::Hold { why: why() }], ["Progressing", "why"]),
+        (vec![Event::Refuse { why: why() }], ["Degraded", "why"]),
+        (vec![start()], ["Progressing", "Running"]),
+        (vec![start(), begin, complete, finish()], ["Healthy", "all steps are done"]),
+        (vec![start(), Event::Suspend], ["Suspended", "suspended; set spec.suspend to false to go on"]),
+        (vec![start(), Event::Suspend, roll_back()], ["Progressing", "why"]),
+        (vec![start(), roll_back(), finish()], ["Degraded", "all is undone: why"]),
+        (vec![start(), Event::Stick { why: why() }], ["Degraded", "why"]),
     ];
-    let saga = |status: Value| json!({"kind": "Saga", "status": status});
-    let silent = phases.map(|(phase, _, health)| (saga(json!({"phase": phase})), [health, phase]));
-    let telling = phases.into_iter().filter(|(_, _, health)| *health != "Unknown").map(|(phase, condition, health)| {
-        let conditions = json!([{"type": condition, "message": "why"}, {"type": "Other", "message": "not why"}]);
-        (saga(json!({"phase": phase, "conditions": conditions})), [health, "why"])
+    let mut phases = BTreeSet::new();
+    let cases = cases.map(|(events, wanted)| {
+        let mut status = SagaStatus::default();
+        for event in events {
+            journal::apply(&mut status, event, Timestamp::UNIX_EPOCH).unwrap();
+        }
+        phases.insert(status.phase);
+        (json!({"kind": "Saga", "status": status}), wanted)
     });
-    let unseen = (json!({"kind": "Saga"}), ["Progressing", "Pending"]);
-    show(&silent.into_iter().chain(telling).chain([unseen]).collect::<Vec<_>>());
+    assert_eq!(phases, BTreeSet::from(SagaPhase::ALL));
+    show(&cases);
+    show(&[(json!({"kind": "Saga"}), ["Progressing", "Pending"])]);
 }
 
 #[tokio::test]

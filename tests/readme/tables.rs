@@ -7,6 +7,7 @@ use arcadia_operator::{
     config::Cli,
     digitalocean::{Kind, SnapshotInfo, Usage, kinds},
     drift::index::OpenDrifts,
+    saga::steps,
     telemetry::metrics::{Metrics, Reading},
 };
 use clap::CommandFactory;
@@ -149,4 +150,5 @@ fn kinds_of_resources() {
     let count = format!("the inventory of {} kinds", Kind::all().count());
     assert!(read("README.md").contains(&count), "the README should speak of {count}");
     assert!(read("docs/kinds.md").ends_with(&kinds::reference()), "docs/kinds.md: run `cargo xtask generate`");
+    assert!(read("docs/steps.md").ends_with(&steps::reference()), "docs/steps.md: run `cargo xtask generate`");
 }

@@ -25,6 +25,7 @@ fn generated() -> Result<Vec<Generated>, Error> {
     files.extend(roles_and_policies()?);
     files.extend(chart::files(&definitions)?);
     files.push(kinds());
+    files.push(steps());
     Ok(files)
 }
 
@@ -121,6 +122,13 @@ fn kinds() -> Generated {
     let source = "src/digitalocean/kinds.rs";
     let table = arcadia_operator::digitalocean::kinds::reference();
     (PathBuf::from("docs/kinds.md"), format!("# Kinds\n\n<!-- {GENERATED}; edit {source} instead. -->\n\n{table}"))
+}
+
+/// The reference of all steps of sagas.
+fn steps() -> Generated {
+    let source = "src/saga/steps";
+    let reference = arcadia_operator::saga::steps::reference();
+    (PathBuf::from("docs/steps.md"), format!("# Steps\n\n<!-- {GENERATED}; edit {source} instead. -->\n\n{reference}"))
 }
 
 /// Who may do what: of the operator and of people. What differs by where it watches is in the overlays.

@@ -8,7 +8,8 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), Error> {
     let mut test = project::cargo(["test"]);
     // `-p` narrows what `--workspace` would widen again.
     if !arguments.iter().take_while(|argument| *argument != "--").any(|argument| selects_a_package(argument)) {
-        test.arg("--workspace");
+        // The tests that end the operator wherever it could crash need places at which to end it.
+        test.args(["--workspace", "--features", "arcadia-operator/failpoints"]);
     }
     project::run(test.args(arguments))
 }

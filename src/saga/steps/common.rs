@@ -2,13 +2,14 @@
 
 use std::{borrow::Cow, fmt, time::Duration};
 
+use jiff::Timestamp;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, de};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::{
     digitalocean::{Path, Verb},
-    saga::step::{Failure, Scene},
+    saga::step::{Failure, Scene, Undo, has_passed},
 };
 
 /// How long to wait before a change that is not announced by an action is looked for again.
@@ -23,6 +24,11 @@ impl ProviderId {
     pub(super) fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// As the bodies of calls have the ids of droplets.
+    pub(super) fn as_number(&self) -> Result<u64, Failure> {
+        self.0.parse().map_err(|_| Failure::Permanent(format!("the id of a droplet is a number, not {:?}", self.0)))
+    }
 }
 
 impl fmt::Display for ProviderId {
@@ -33,11 +39,7 @@ impl fmt::Display for ProviderId {
 
 impl<'de> Deserialize<'de> for ProviderId {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = match Value::deserialize(deserializer)? {
-            Value::String(text) => text,
-            Value::Number(number) => number.to_string(),
-            _ => return Err(de::Error::custom("an id is text or a number")),
-        };
+        let text = text_or_number(deserializer)?;
         let is_id = (1..=253).contains(&text.len())
             && text.chars().all(|letter| letter.is_ascii_alphanumeric() || "-_.:".contains(letter));
         if is_id { Ok(Self(text)) } else { Err(de::Error::custom(format!("{text:?} is not an id"))) }
@@ -49,8 +51,8 @@ impl JsonSchema for ProviderId {
         "ProviderId".into()
     }
 
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": ["string", "integer"], "minLength": 1, "maxLength": 253 })
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        any_id(generator)
     }
 
     fn inline_schema() -> bool {
@@ -58,16 +60,28 @@ impl JsonSchema for ProviderId {
     }
 }
 
+/// An id, as text whatever it was written as.
+pub(super) fn text_or_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    match Value::deserialize(deserializer)? {
+        Value::String(text) => Ok(text),
+        Value::Number(number) => Ok(number.to_string()),
+        _ => Err(de::Error::custom("an id is text or a number")),
+    }
+}
+
+/// The schema of the id of a resource of any kind.
+pub(super) fn any_id(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "type": ["string", "integer"], "minLength": 1, "maxLength": 253 })
+}
+
+/// The schema of a kind's name. Which there are is said by the error, with the nearest.
+pub(super) fn kind_name(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "type": "string" })
+}
+
 /// Nothing that later steps could refer to.
 #[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct NoOutput {}
-
-/// A droplet as the cloud has it.
-pub(super) async fn droplet(scene: &Scene<'_>, id: &ProviderId) -> Result<Option<Value>, Failure> {
-    let path = Path { route: "/v2/droplets/{id}", parent: None, id: Some(id.as_str()), scope: "droplet:read" };
-    let answer = scene.cloud.fetch(path, &[]).await?;
-    Ok(answer.and_then(|mut answer| answer.get_mut("droplet").map(Value::take)))
-}
 
 /// Begins an action on a droplet, and returns the action's id.
 pub(super) async fn act(scene: &Scene<'_>, id: &ProviderId, action: &Value) -> Result<u64, Failure> {
@@ -76,15 +90,58 @@ pub(super) async fn act(scene: &Scene<'_>, id: &ProviderId, action: &Value) -> R
     action_id(&scene.cloud.send(Verb::Post, path, Some(action)).await?)
 }
 
-/// The droplet's action of this type that is in progress.
-pub(super) async fn pending(scene: &Scene<'_>, id: &ProviderId, kind: &str) -> Result<Option<u64>, Failure> {
+/// What a droplet's actions of one type say of a call that nobody heard the answer of.
+pub(super) enum Lately {
+    /// This one is in progress. One action at a time goes on with a droplet, so it is the call's own or came before it.
+    InProgress(u64),
+    /// One has ended a moment ago: what it made may not be seen yet.
+    JustEnded,
+    /// Neither.
+    Nothing,
+}
+
+/// Looks at a droplet's latest actions of this type. Ask before what they make is looked for: an action that ends
+/// between the two questions is then seen in one of the answers at least.
+pub(super) async fn lately(scene: &Scene<'_>, id: &ProviderId, kind: &str) -> Result<Lately, Failure> {
     let route = "/v2/droplets/{id}/actions";
     let path = Path { route, parent: None, id: Some(id.as_str()), scope: "droplet:read" };
-    let answer = scene.cloud.fetch(path, &[("per_page", "20")]).await?.unwrap_or_default();
-    let mut actions = answer.get("actions").and_then(Value::as_array).into_iter().flatten();
-    let found = actions
-        .find(|action| action.get("type") == Some(&json!(kind)) && action.get("status") == Some(&json!("in-progress")));
-    Ok(found.and_then(|action| action.get("id")?.as_u64()))
+    let actions = latest(scene, path, |action| text(action, "type") == Some(kind)).await?;
+    if let Some(action) = actions.iter().find_map(in_progress_id) {
+        return Ok(Lately::InProgress(action));
+    }
+    let just_ended = |action: &Value| {
+        let ended = text(action, "completed_at").and_then(|time| time.parse::<Timestamp>().ok());
+        ended.is_some_and(|ended| !has_passed(ended, scene.settle, scene.now))
+    };
+    Ok(if actions.iter().any(just_ended) { Lately::JustEnded } else { Lately::Nothing })
+}
+
+/// The action that is in progress, of those listed at a path.
+pub(super) async fn in_progress(
+    scene: &Scene<'_>,
+    path: Path<'_>,
+    is_wanted: impl Fn(&Value) -> bool,
+) -> Result<Option<u64>, Failure> {
+    Ok(latest(scene, path, is_wanted).await?.iter().find_map(in_progress_id))
+}
+
+/// The latest actions that are listed at a path.
+async fn latest(scene: &Scene<'_>, path: Path<'_>, is_wanted: impl Fn(&Value) -> bool) -> Result<Vec<Value>, Failure> {
+    let mut answer = scene.cloud.fetch(path, &[("per_page", "20")]).await?.unwrap_or_default();
+    let actions = answer.get_mut("actions").map(Value::take);
+    let Some(Value::Array(mut actions)) = actions else { return Ok(Vec::new()) };
+    actions.retain(is_wanted);
+    Ok(actions)
+}
+
+fn in_progress_id(action: &Value) -> Option<u64> {
+    action.get("id")?.as_u64().filter(|_| text(action, "status") == Some("in-progress"))
+}
+
+/// What undoing comes to where nothing of the step is left: if it was done, it is undone; otherwise what it did may yet
+/// be seen.
+pub(super) fn nothing_left<O>(output: Option<&O>) -> Undo {
+    if output.is_some() { Undo::Done } else { Undo::NothingThere }
 }
 
 /// The id of the action in the answer to a call that began one.
@@ -92,6 +149,11 @@ pub(super) fn action_id(answer: &Value) -> Result<u64, Failure> {
     let id = answer.pointer("/action/id").and_then(Value::as_u64);
     // The call was answered with success, so something was begun that nobody can name.
     id.ok_or_else(|| Failure::Doubt("the answer names no action, as the API documents it".to_owned()))
+}
+
+/// An id of the cloud, as text.
+pub(super) fn id_text(id: &Value) -> String {
+    id.as_str().map_or_else(|| id.to_string(), str::to_owned)
 }
 
 /// The text of a field.

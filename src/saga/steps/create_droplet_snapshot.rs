@@ -2,9 +2,9 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::json;
 
-use super::common::{self, ProviderId, SOON, text};
+use super::common::{self, Lately, ProviderId, SOON, id_text, text};
 use crate::{
     digitalocean::{self, Path, Verb},
     saga::step::{Failure, Found, Progress, Scene, Step, Undo},
@@ -30,6 +30,13 @@ pub struct Output {
     snapshot_id: String,
 }
 
+/// What stays the same however often it is tried.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub struct Before {
+    /// The day that is in the snapshot's name.
+    date: String,
+}
+
 /// The step.
 pub struct CreateDropletSnapshot;
 
@@ -39,25 +46,40 @@ impl Step for CreateDropletSnapshot {
 
     type Parameters = Parameters;
     type Output = Output;
-    type Before = ();
+    type Before = Before;
 
-    async fn run(&self, scene: &Scene<'_>, parameters: &Parameters, (): &()) -> Result<Progress<Output>, Failure> {
+    async fn before(&self, scene: &Scene<'_>, _: &Parameters) -> Result<Before, Failure> {
+        Ok(Before { date: scene.now.strftime("%Y-%m-%d").to_string() })
+    }
+
+    async fn run(
+        &self,
+        scene: &Scene<'_>,
+        parameters: &Parameters,
+        before: &Before,
+    ) -> Result<Progress<Output>, Failure> {
         let id = &parameters.droplet_provider_id;
-        let action = json!({ "type": "snapshot", "name": name(scene, parameters) });
+        let action = json!({ "type": "snapshot", "name": name(scene, parameters, before) });
         let action = common::act(scene, id, &action).await?;
         Ok(Progress::Started { action, ids: vec![format!("droplets/{id}")] })
     }
 
-    async fn find(&self, scene: &Scene<'_>, parameters: &Parameters, (): &()) -> Result<Found<Output>, Failure> {
-        let mut ids = made(scene, parameters).await?;
-        Ok(match (ids.pop(), ids.is_empty()) {
-            (Some(snapshot_id), true) => Found::One(Progress::Done(Output { snapshot_id })),
-            (Some(last), false) => Found::Several(ids.into_iter().chain([last]).collect()),
-            (None, _) => match common::pending(scene, &parameters.droplet_provider_id, "snapshot").await? {
-                // One action at a time goes on with a droplet, so this is the step's own or came before it.
-                Some(action) => Found::One(Progress::Started { action, ids: Vec::new() }),
-                None => Found::Nothing,
-            },
+    async fn find(
+        &self,
+        scene: &Scene<'_>,
+        parameters: &Parameters,
+        before: &Before,
+    ) -> Result<Found<Output>, Failure> {
+        let lately = common::lately(scene, &parameters.droplet_provider_id, "snapshot").await?;
+        let mut ids = made(scene, parameters, before).await?;
+        Ok(match (ids.pop(), ids.is_empty(), lately) {
+            (Some(snapshot_id), true, _) => Found::One(Progress::Done(Output { snapshot_id })),
+            (Some(last), false, _) => Found::Several(ids.into_iter().chain([last]).collect()),
+            (None, _, Lately::InProgress(action)) => Found::One(Progress::Started { action, ids: Vec::new() }),
+            (None, _, Lately::JustEnded) => {
+                Found::One(Progress::NotYet { again: SOON, why: "waits for the snapshot to be listed".to_owned() })
+            }
+            (None, _, Lately::Nothing) => Found::Nothing,
         })
     }
 
@@ -72,16 +94,22 @@ impl Step for CreateDropletSnapshot {
         &self,
         scene: &Scene<'_>,
         parameters: &Parameters,
-        (): &(),
+        before: &Before,
         output: Option<&Output>,
     ) -> Result<Undo, Failure> {
-        let ids = match output {
-            Some(output) => vec![output.snapshot_id.clone()],
-            None => made(scene, parameters).await?,
+        let (lately, ids) = match output {
+            Some(output) => (Lately::Nothing, vec![output.snapshot_id.clone()]),
+            None => (
+                common::lately(scene, &parameters.droplet_provider_id, "snapshot").await?,
+                made(scene, parameters, before).await?,
+            ),
         };
         let Some(id) = ids.first() else {
-            let pending = common::pending(scene, &parameters.droplet_provider_id, "snapshot").await?;
-            return Ok(pending.map_or(Undo::NothingThere, Undo::Started));
+            return Ok(match lately {
+                Lately::InProgress(action) => Undo::Started(action),
+                Lately::JustEnded => Undo::NotYet(SOON),
+                Lately::Nothing => Undo::NothingThere,
+            });
         };
         match scene.cloud.send(Verb::Delete, snapshot(id), None).await {
             Ok(_) | Err(digitalocean::Error::NotFound { .. }) if ids.len() == 1 => Ok(Undo::Done),
@@ -91,17 +119,16 @@ impl Step for CreateDropletSnapshot {
     }
 }
 
-/// The name that only this step of this saga gives. The date is that of its begin, however often it is tried.
-fn name(scene: &Scene<'_>, parameters: &Parameters) -> String {
-    let began = scene.entry.started_at.as_ref().map_or(scene.now, |began| began.0);
-    let made_up = || format!("droplet-{}-{}", parameters.droplet_provider_id, began.strftime("%Y-%m-%d"));
+/// The name that only this step of this saga gives.
+fn name(scene: &Scene<'_>, parameters: &Parameters, before: &Before) -> String {
+    let made_up = || format!("droplet-{}-{}", parameters.droplet_provider_id, before.date);
     let label = parameters.snapshot_label.clone().unwrap_or_else(made_up);
     format!("{label}-{}", scene.identity.suffix())
 }
 
 /// The ids of the snapshots with this step's name.
-async fn made(scene: &Scene<'_>, parameters: &Parameters) -> Result<Vec<String>, Failure> {
-    let name = name(scene, parameters);
+async fn made(scene: &Scene<'_>, parameters: &Parameters, before: &Before) -> Result<Vec<String>, Failure> {
+    let name = name(scene, parameters, before);
     let id = Some(parameters.droplet_provider_id.as_str());
     let of_droplet = Path { route: "/v2/droplets/{id}/snapshots", parent: None, id, scope: "image:read" };
     let snapshots = match scene.cloud.rows(of_droplet, "snapshots", &[]).await {
@@ -114,10 +141,6 @@ async fn made(scene: &Scene<'_>, parameters: &Parameters) -> Result<Vec<String>,
     };
     let named = snapshots.iter().filter(|snapshot| text(snapshot, "name") == Some(name.as_str()));
     Ok(named.filter_map(|snapshot| snapshot.get("id").map(id_text)).collect())
-}
-
-fn id_text(id: &Value) -> String {
-    id.as_str().map_or_else(|| id.to_string(), str::to_owned)
 }
 
 fn snapshot(id: &str) -> Path<'_> {

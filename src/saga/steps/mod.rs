@@ -1,27 +1,85 @@
 //! The steps that sagas are made of, one file each. A new step is a file here and a row in [`ALL`].
 
+mod approval;
+mod assign_reserved_ip;
+mod attach_volume;
 mod common;
+mod create_domain_record;
+mod create_droplet;
 mod create_droplet_snapshot;
+mod create_volume;
+mod delete_droplet;
+mod delete_snapshot;
+mod delete_volume;
+mod detach_volume;
+mod disable_backups;
+mod domain_record;
+mod droplet;
+mod enable_backups;
 mod fail;
+mod http_request;
+mod power_off_droplet;
+mod power_on_droplet;
+mod record;
+mod record_provisioned;
+mod reference;
+mod rename_droplet;
+mod reserved_ip;
+mod resize_droplet;
+mod resize_volume;
+mod restore_droplet;
 mod sleep;
+mod tag_resource;
+mod tagging;
 #[cfg(test)]
 mod tests;
+mod unassign_reserved_ip;
+mod unrecord_provisioned;
+mod untag_resource;
+mod update_domain_record;
+mod volume;
+mod wait_for_field;
+
+pub use http_request::http_client;
+pub use reference::reference;
 
 use super::step::AnyStep;
 
 /// All of them, as the reference lists them.
-pub static ALL: &[&dyn AnyStep] = &[&create_droplet_snapshot::CreateDropletSnapshot, &sleep::Sleep, &fail::Fail];
+pub static ALL: &[&dyn AnyStep] = &[
+    &create_droplet::CreateDroplet,
+    &create_droplet_snapshot::CreateDropletSnapshot,
+    &delete_droplet::DeleteDroplet,
+    &power_on_droplet::PowerOnDroplet,
+    &power_off_droplet::PowerOffDroplet,
+    &resize_droplet::ResizeDroplet,
+    &rename_droplet::RenameDroplet,
+    &restore_droplet::RestoreDroplet,
+    &enable_backups::EnableBackups,
+    &disable_backups::DisableBackups,
+    &tag_resource::TagResource,
+    &untag_resource::UntagResource,
+    &delete_snapshot::DeleteSnapshot,
+    &create_volume::CreateVolume,
+    &attach_volume::AttachVolume,
+    &detach_volume::DetachVolume,
+    &resize_volume::ResizeVolume,
+    &delete_volume::DeleteVolume,
+    &assign_reserved_ip::AssignReservedIP,
+    &unassign_reserved_ip::UnassignReservedIP,
+    &create_domain_record::CreateDomainRecord,
+    &update_domain_record::UpdateDomainRecord,
+    &record_provisioned::RecordProvisioned,
+    &unrecord_provisioned::UnrecordProvisioned,
+    &wait_for_field::WaitForField,
+    &approval::Approval,
+    &http_request::HttpRequest,
+    &sleep::Sleep,
+    &fail::Fail,
+];
 
 /// The step of this name.
 #[must_use]
 pub fn named(name: &str) -> Option<&'static dyn AnyStep> {
     ALL.iter().copied().find(|step| step.name() == name)
-}
-
-/// The client for the users' own services.
-///
-/// # Errors
-/// When there is no TLS.
-pub fn http_client() -> Result<reqwest::Client, reqwest::Error> {
-    reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build()
 }

@@ -1,7 +1,13 @@
 //! Every step, in the same tests: done, done again, undone, and with whatever answer is lost on the way.
 
+mod cluster;
+mod droplets;
 mod journey;
+mod records;
 mod rows;
+mod service;
+mod tags;
+mod waiting;
 mod world;
 
 use std::collections::BTreeMap;
@@ -13,7 +19,7 @@ use serde_json::Value;
 use self::{
     journey::{Crash, Journey},
     rows::{Row, rows},
-    world::{World, difference},
+    world::{DROPLET, World, difference},
 };
 use super::{ALL, named};
 use crate::{
@@ -77,9 +83,9 @@ fn nothing() -> Value {
     Value::Object(Values::new())
 }
 
-/// Tries all rows at once.
-async fn each<F: Future<Output = ()>>(test: impl Fn(&'static Row) -> F) {
-    join_all(rows().map(test)).await;
+/// Tries all of these at once.
+async fn each<T, F: Future<Output = ()>>(of: impl IntoIterator<Item = T>, test: impl Fn(T) -> F) {
+    join_all(of.into_iter().map(test)).await;
 }
 
 /// How a step goes when nothing comes in between.
@@ -181,7 +187,7 @@ fn all_that_a_step_takes_and_gives_is_described() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_parameters_of_every_row_fit_the_schema() {
-    each(async |row| {
+    each(rows(), async |row| {
         let trial = Trial::of(row).await;
         let schema = jsonschema::validator_for(&trial.step().parameters()).unwrap();
         let errors: Vec<_> = schema.iter_errors(&trial.parameters).map(|error| error.to_string()).collect();
@@ -193,7 +199,7 @@ async fn the_parameters_of_every_row_fit_the_schema() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_step_does_what_it_is_for_and_gives_what_it_says() {
-    each(async |row| {
+    each(rows(), async |row| {
         let trial = Trial::of(row).await;
         let output = trial.expect(trial.journey().go().await);
         if !row.fails {
@@ -209,7 +215,7 @@ async fn a_step_does_what_it_is_for_and_gives_what_it_says() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_step_that_changes_nothing_says_so() {
-    each(async |row| {
+    each(rows(), async |row| {
         let trial = Trial::of(row).await;
         trial.expect(trial.journey().go().await);
         if trial.step().is_passive() {
@@ -222,7 +228,7 @@ async fn a_step_that_changes_nothing_says_so() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_done_is_found_and_not_done_again() {
-    each(async |row| {
+    each(rows(), async |row| {
         let trial = Trial::of(row).await;
         let mut journey = trial.journey();
         let output = trial.expect(journey.go().await);
@@ -237,48 +243,51 @@ async fn what_is_done_is_found_and_not_done_again() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn at_whatever_call_the_process_ends_the_step_is_done_once() {
-    each(async |row| {
+    each(rows(), async |row| {
         let ideal = Ideal::of(row).await;
-        for crash in ideal.crashes() {
+        each(ideal.crashes(), async |crash| {
             let trial = Trial::of(row).await;
             trial.expect(trial.journey().with(crash).go().await);
             assert_eq!(trial.difference().await, ideal.difference, "{row}: {crash:?}");
-        }
+        })
+        .await;
     })
     .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn whatever_change_gets_no_answer_the_step_is_done_once() {
-    each(async |row| {
+    each(rows(), async |row| {
         let ideal = Ideal::of(row).await;
-        for fault in ideal.faults(&[Effect::Reset, Effect::ResetAfter]) {
+        each(ideal.faults(&[Effect::Reset, Effect::ResetAfter]), async |fault| {
             let trial = Trial::of(row).await;
             trial.world.control.inject(fault.clone()).await.unwrap();
             trial.expect(trial.journey().go().await);
             assert_eq!(trial.difference().await, ideal.difference, "{row}: {fault:?}");
-        }
+        })
+        .await;
     })
     .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn whatever_action_fails_the_step_is_done_once() {
-    each(async |row| {
+    each(rows(), async |row| {
         let ideal = Ideal::of(row).await;
-        for fault in ideal.faults(&[Effect::FailAction]) {
+        each(ideal.faults(&[Effect::FailAction]), async |fault| {
             let trial = Trial::of(row).await;
             trial.world.control.inject(fault.clone()).await.unwrap();
             trial.expect(trial.journey().go().await);
             assert_eq!(trial.difference().await, ideal.difference, "{row}: {fault:?}");
-        }
+        })
+        .await;
     })
     .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_undone_once_and_twice_leaves_no_difference_or_says_that_it_cannot_be() {
-    each(async |row| {
+    each(rows(), async |row| {
         let trial = Trial::of(row).await;
         let mut journey = trial.journey();
         trial.expect(journey.go().await);
@@ -291,7 +300,7 @@ async fn what_is_undone_once_and_twice_leaves_no_difference_or_says_that_it_cann
 
 #[tokio::test(flavor = "multi_thread")]
 async fn undoing_what_was_not_done_changes_nothing() {
-    each(async |row| {
+    each(rows(), async |row| {
         let trial = Trial::of(row).await;
         let mut journey = trial.journey();
         journey.begin().await.unwrap();
@@ -306,22 +315,46 @@ async fn undoing_what_was_not_done_changes_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_droplet_that_is_gone_is_named_and_there_is_nothing_to_undo() {
+    each(rows(), async |row| {
+        let trial = Trial::of(row).await;
+        if row.fails || trial.parameters["droplet_provider_id"] != DROPLET {
+            return;
+        }
+        let mut journey = trial.journey();
+        journey.begin().await.unwrap();
+        trial.world.control.delete("droplets", DROPLET).await.unwrap();
+        match trial.journey().go().await {
+            // It wanted just that, or works on something else.
+            Ok(_) => return,
+            Err(Failure::Permanent(why)) => assert!(why.contains(DROPLET), "{row}: {why}"),
+            Err(failure) => panic!("{row}: {failure:?}"),
+        }
+        let changes = trial.world.changes().await;
+        assert_eq!(journey.undo().await, Ok(()), "{row}");
+        assert_eq!(trial.world.changes().await, changes, "{row}");
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn at_whatever_call_the_process_ended_the_step_is_undone() {
-    each(async |row| {
-        for crash in Ideal::of(row).await.crashes() {
+    each(rows(), async |row| {
+        each(Ideal::of(row).await.crashes(), async |crash| {
             let trial = Trial::of(row).await;
             let mut journey = trial.journey().with(crash);
             let ended = journey.go_until_crash().await;
             assert!(row.fails || ended == Ok(true), "{row}: {crash:?}: {ended:?}");
             trial.undo(&mut journey, &format!("{crash:?}")).await;
-        }
+        })
+        .await;
     })
     .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn whatever_change_gets_no_answer_the_step_is_undone() {
-    each(async |row| {
+    each(rows(), async |row| {
         let trial = Trial::of(row).await;
         let mut journey = trial.journey();
         trial.expect(journey.go().await);
@@ -329,13 +362,15 @@ async fn whatever_change_gets_no_answer_the_step_is_undone() {
         if journey.undo().await.is_err() {
             return;
         }
-        for fault in faults(&changes(&trial.world).await, &[Effect::Reset, Effect::ResetAfter, Effect::FailAction]) {
+        let effects = &[Effect::Reset, Effect::ResetAfter, Effect::FailAction];
+        each(faults(&changes(&trial.world).await, effects), async |fault| {
             let trial = Trial::of(row).await;
             let mut journey = trial.journey();
             trial.expect(journey.go().await);
             trial.world.control.inject(fault.clone()).await.unwrap();
             trial.undo(&mut journey, &format!("{fault:?}")).await;
-        }
+        })
+        .await;
     })
     .await;
 }

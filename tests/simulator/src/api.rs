@@ -5,8 +5,8 @@ use crate::kinds::{self, Kind};
 use crate::reply::{Refusal, Reply};
 use crate::request::Call;
 use crate::{
-    actions, catalogue, clusters, databases, domains, droplet_actions, droplets, memberships, pages, reserved_ips,
-    snapshots, tags, volumes,
+    actions, backups, catalogue, clusters, databases, domains, droplet_actions, droplets, memberships, pages,
+    reserved_ips, snapshots, tags, volumes,
 };
 use axum::http::{Method, StatusCode};
 use serde_json::{Map, Value, json};
@@ -53,6 +53,7 @@ fn special(cloud: &mut Cloud, call: &Call, segments: &[&str]) -> Option<Result<R
         ("DELETE", ["droplets", id]) => droplets::delete(cloud, id),
         ("POST", ["droplets", id, "actions"]) => droplet_actions::start(cloud, id, call),
         ("GET", ["droplets", id, "snapshots"]) => droplets::list_snapshots(cloud, id, call),
+        ("GET", ["droplets", id, "backups", "policy"]) => backups::policy(cloud, id),
         ("GET", ["droplets", id, part @ ("backups" | "kernels" | "neighbors" | "firewalls")]) => {
             part_of_droplet(cloud, id, part, call)
         }

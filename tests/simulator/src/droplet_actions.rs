@@ -5,7 +5,7 @@ use crate::cloud::Cloud;
 use crate::reply::{Refusal, Reply};
 use crate::request::Call;
 use crate::store::text_of;
-use crate::{catalogue, droplets, snapshots, tags};
+use crate::{backups, catalogue, droplets, snapshots, tags};
 use axum::http::StatusCode;
 use serde_json::{Map, Value, json};
 
@@ -48,6 +48,7 @@ fn start_one(cloud: &mut Cloud, id: &str, call: &Call) -> Result<Value, Refusal>
         }));
     }
     let change = change(cloud, &droplet, kind, call)?;
+    let policy = backup_policy(kind, call)?;
     let id = id.to_owned();
     Ok(actions::start(cloud, call, &resource, kind, move |cloud| {
         cloud.store.edit("droplets", &id, |droplet| {
@@ -55,7 +56,21 @@ fn start_one(cloud: &mut Cloud, id: &str, call: &Call) -> Result<Value, Refusal>
                 change(fields);
             }
         });
+        if let Some(policy) = policy {
+            backups::set_policy(cloud, &id, &policy);
+        }
     }))
+}
+
+/// When backups are taken after an action that changes it.
+fn backup_policy(kind: &str, call: &Call) -> Result<Option<Value>, Refusal> {
+    let asked = call.body.get("backup_policy").cloned().unwrap_or_default();
+    backups::check(&asked)?;
+    Ok(match kind {
+        "enable_backups" | "change_backup_policy" => Some(asked),
+        "disable_backups" => Some(Value::Null),
+        _ => None,
+    })
 }
 
 fn default_snapshot_name(droplet: &Value) -> String {

@@ -5,7 +5,7 @@ use crate::droplet_actions::check_free;
 use crate::reply::{Refusal, Reply};
 use crate::request::Call;
 use crate::store::{Row, text_of};
-use crate::{actions, catalogue, kinds, snapshots, tags};
+use crate::{actions, backups, catalogue, kinds, snapshots, tags};
 use axum::http::StatusCode;
 use serde_json::{Map, Value, json};
 use std::net::Ipv4Addr;
@@ -160,11 +160,16 @@ pub(crate) fn create(cloud: &mut Cloud, call: &Call) -> Result<Reply, Refusal> {
         check_name(name)?;
     }
     let template = requested(cloud, call)?;
+    let policy = call.body.get("backup_policy").cloned().unwrap_or_default();
+    backups::check(&policy)?;
     let mut droplets = Vec::new();
     let mut links = Vec::new();
     for name in &names {
         let (droplet, action) = start_creating(cloud, call, &template, name);
         links.push(actions::link(&action, "create", &call.origin));
+        if call.body.get("backups") == Some(&Value::Bool(true)) {
+            backups::set_policy(cloud, &droplet.get("id").map(text_of).unwrap_or_default(), &policy);
+        }
         droplets.push(droplet);
     }
     let links = json!({"actions": links});

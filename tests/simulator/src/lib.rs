@@ -6,6 +6,7 @@
 
 mod actions;
 mod api;
+mod backups;
 mod catalogue;
 mod cloud;
 mod clusters;

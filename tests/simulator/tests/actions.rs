@@ -190,6 +190,27 @@ async fn features_names_and_images_change_as_asked() {
 }
 
 #[tokio::test]
+async fn backups_are_taken_daily_unless_something_else_is_asked_for() {
+    let (simulator, client) = start(demo()).await;
+    let before = simulator.control().inventory().await.unwrap();
+    let policy = async || client.get(&format!("{WEB}/backups/policy")).await.json()["policy"].clone();
+    assert_eq!(policy().await["backup_enabled"], false);
+    done(&client, WEB, json!({"type": "enable_backups"})).await;
+    assert_eq!(policy().await["backup_policy"]["plan"], "daily");
+    let weekly = json!({"plan": "weekly", "weekday": "SAT", "hour": 20});
+    done(&client, WEB, json!({"type": "change_backup_policy", "backup_policy": weekly})).await;
+    let weekly = policy().await["backup_policy"].clone();
+    assert_eq!(
+        (&weekly["weekday"], &weekly["hour"], &weekly["retention_period_days"]),
+        (&json!("SAT"), &json!(20), &json!(28))
+    );
+    assert_ne!(simulator.control().inventory().await.unwrap(), before);
+    refused(&client, WEB, json!({"type": "change_backup_policy", "backup_policy": {"plan": "hourly"}})).await;
+    done(&client, WEB, json!({"type": "disable_backups"})).await;
+    assert_eq!(simulator.control().inventory().await.unwrap(), before);
+}
+
+#[tokio::test]
 async fn actions_are_listed_newest_first_for_all_and_for_one_resource() {
     let (_simulator, client) = start(demo()).await;
     done(&client, WEB, json!({"type": "power_off"})).await;

@@ -266,6 +266,8 @@ async fn droplets(official: &mut Official<'_>, client: &Client) {
         official.check("POST /v2/droplets/{droplet_id}/actions", &started);
         assert_eq!(client.finish(&started).await, "completed");
         official.check("GET /v2/droplets/{droplet_id}", &client.get(&at).await);
+        let policy = client.get(&format!("{at}/backups/policy")).await;
+        official.check("GET /v2/droplets/{droplet_id}/backups/policy", &policy);
         let action = started.json()["action"]["id"].clone();
         official.check("GET /v2/actions/{action_id}", &client.get(&format!("/v2/actions/{action}")).await);
         official.check(

@@ -16,6 +16,8 @@ use crate::{Error, operator, prepare};
 /// The droplet of `examples/web-1.yaml`.
 const DROPLET: &str = "3164444";
 const EXAMPLE: &str = "examples/web-1.yaml";
+/// A saga about the same droplet.
+const SAGA: &str = "examples/saga-snapshot.yaml";
 /// What a step may take on a busy machine.
 const PATIENCE: Duration = Duration::from_mins(1);
 
@@ -52,7 +54,7 @@ async fn play(operator: &Path, once: bool) -> Result<(), Error> {
     stage.operator_ended().await
 }
 
-/// From the first look at the cloud to the accepted change.
+/// From the first look at the cloud to the accepted change, and a change by a saga.
 async fn tour(stage: &mut Stage) -> Result<(), Error> {
     story::say(&format!(
         "Kubernetes runs at {} and the cloud at {}, both on this machine only.\nThe operator compares them every 5 \
@@ -91,7 +93,17 @@ async fn tour(stage: &mut Stage) -> Result<(), Error> {
     stage.kubectl(&["get", "provisionedresource", "web-1", "-o", columns]).await?;
 
     story::say("What happened is told by events:");
-    stage.kubectl(&["events", "--for", "provisionedresource/web-1"]).await
+    stage.kubectl(&["events", "--for", "provisionedresource/web-1"]).await?;
+
+    story::say(
+        "Before the next upgrade the team wants a snapshot: a saga of one step, which survives any crash of the operator.",
+    );
+    story::show_file(SAGA)?;
+    stage.kubectl(&["apply", "-f", SAGA]).await?;
+    stage.kubectl(&["wait", "saga/snapshot-web-1", "--for=condition=Succeeded", "--timeout=60s"]).await?;
+    stage.kubectl(&["get", "sagas"]).await?;
+    let output = "jsonpath={.status.steps[0].output}{\"\\n\"}";
+    stage.kubectl(&["get", "saga", "snapshot-web-1", "-o", output]).await
 }
 
 /// Ends with the first signal that asks to end.

@@ -10,7 +10,10 @@ use super::world::World;
 use crate::{
     api::saga::{StepState, StepStatus, UndoStatus, Values},
     digitalocean::Path,
-    saga::step::{AnyStep, Failure, Found, Identity, Progress, Scene, Undo},
+    saga::{
+        step::{AnyStep, Failure, Found, Identity, Progress, Scene, Undo},
+        steps::named,
+    },
 };
 
 /// How long what was done may not be seen.
@@ -35,8 +38,8 @@ pub(super) struct Journey<'w> {
     step: &'static dyn AnyStep,
     parameters: Value,
     entry: StepStatus,
-    /// How far the clock is ahead of the real one.
-    ahead: SignedDuration,
+    /// The time on a clock of its own, which goes on only while it waits.
+    now: Timestamp,
     /// How often the step was run.
     pub(super) calls: usize,
     crash: Option<Crash>,
@@ -52,7 +55,7 @@ enum Turn {
 impl<'w> Journey<'w> {
     pub(super) fn new(world: &'w World, step: &'static dyn AnyStep, parameters: &Value) -> Self {
         let entry = StepStatus { name: "it".to_owned(), ..StepStatus::default() };
-        Self { world, step, parameters: parameters.clone(), entry, ahead: SignedDuration::ZERO, calls: 0, crash: None }
+        Self { world, step, parameters: parameters.clone(), entry, now: Timestamp::now(), calls: 0, crash: None }
     }
 
     /// The process ends at this call, and the next one goes on.
@@ -69,6 +72,11 @@ impl<'w> Journey<'w> {
         self.entry.called_at = now;
         self.entry.before = (!before.is_null()).then_some(before);
         Ok(())
+    }
+
+    /// What it says while nobody has approved it.
+    pub(super) async fn ask(&self) -> Result<Progress<Values>, Failure> {
+        self.step.run(&Scene { approved_by: None, ..self.scene(false) }, &self.parameters).await
     }
 
     /// Does it.
@@ -98,6 +106,13 @@ impl<'w> Journey<'w> {
         self.entry.output = Values::new();
         let output = self.turn(Turn::Look, false).await?;
         Ok(output.expect("it ends, since nothing stops it"))
+    }
+
+    /// Takes what a person says that it did.
+    pub(super) async fn adopt(&mut self, id: &str) -> Result<Values, Failure> {
+        let adopted = self.step.adopt(&self.scene(false), &self.parameters, id).await?;
+        let turn = self.take(adopted).await;
+        Ok(self.turn(turn, false).await?.expect("it ends, since nothing stops it"))
     }
 
     async fn go_on(&mut self, stops: bool) -> Result<Option<Values>, Failure> {
@@ -210,11 +225,11 @@ impl<'w> Journey<'w> {
     /// Lets time pass, most of it on the own clock only.
     async fn wait(&mut self, time: Duration) {
         tokio::time::sleep(time.min(LONGEST_WAIT)).await;
-        self.ahead += SignedDuration::try_from(time.saturating_sub(LONGEST_WAIT)).unwrap();
+        self.now += SignedDuration::try_from(time).unwrap();
     }
 
-    fn now(&self) -> Timestamp {
-        Timestamp::now() + self.ahead
+    pub(super) fn now(&self) -> Timestamp {
+        self.now
     }
 
     /// The time, as the journal notes it.
@@ -225,15 +240,35 @@ impl<'w> Journey<'w> {
     fn scene(&self, is_undo: bool) -> Scene<'_> {
         Scene {
             cloud: &self.world.cloud,
-            kube: &self.world.kube,
+            kube: self.world.kube(),
             http: &self.world.http,
-            namespace: "default",
+            namespace: self.world.namespace(),
             saga: "trial",
             identity: Identity::new("7d7bc8cd-04f5-4c5c-a2ef-7bcbb0c6e6a3", 2, is_undo),
             entry: &self.entry,
-            approved_by: None,
+            approved_by: Some("jane"),
             settle: SETTLE,
             now: self.now(),
         }
     }
+}
+
+/// A step of this name, to be done.
+pub(super) fn journey<'w>(world: &'w World, step: &str, parameters: &Value) -> Journey<'w> {
+    Journey::new(world, named(step).unwrap(), parameters)
+}
+
+/// Does a step of this name.
+pub(super) async fn go(world: &World, step: &str, parameters: Value) -> Result<Values, Failure> {
+    journey(world, step, &parameters).go().await
+}
+
+/// Why a step is refused; nothing was changed.
+pub(super) async fn refusal(world: &World, step: &str, parameters: Value) -> String {
+    world.control.reset_requests().await.unwrap();
+    let Err(Failure::Permanent(why)) = go(world, step, parameters.clone()).await else {
+        panic!("{step} takes {parameters}")
+    };
+    assert_eq!(world.changes().await, 0, "{step} {parameters}");
+    why
 }

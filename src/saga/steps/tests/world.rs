@@ -4,21 +4,28 @@ use std::time::Duration;
 
 use digitalocean_simulator::{Control, Options, RateLimits, Simulator};
 use serde_json::{Map, Value, json};
+use tokio::sync::OnceCell;
 
-use crate::digitalocean::{Client, Config, Token, budget::Limits};
+use super::cluster::Cluster;
+use crate::{
+    digitalocean::{Client, Config, Path, Token, Verb, budget::Limits},
+    saga::steps::http_client,
+};
 
 /// How long the simulated cloud works on an action.
 pub(super) const ACTION: Duration = Duration::from_millis(50);
 
 /// The droplets that there are: on, and of size `s-2vcpu-4gb`, with tags `web` and `prod`.
 pub(super) const DROPLET: &str = "3164444";
+pub(super) const OTHER_DROPLET: &str = "3164445";
 
 /// An account with two droplets and nothing else, unless a row adds to it.
 pub(super) struct World {
     /// To look at the account and to change it.
     pub(super) control: Control,
     pub(super) cloud: Client,
-    pub(super) kube: kube::Client,
+    no_cluster: kube::Client,
+    cluster: OnceCell<Cluster>,
     pub(super) http: reqwest::Client,
     _simulator: Simulator,
 }
@@ -35,8 +42,9 @@ impl World {
         Self {
             control: simulator.control(),
             cloud: Client::new(config).unwrap(),
-            kube: no_cluster(),
-            http: reqwest::Client::new(),
+            no_cluster: no_cluster(),
+            cluster: OnceCell::new(),
+            http: http_client().unwrap(),
             _simulator: simulator,
         }
     }
@@ -44,12 +52,55 @@ impl World {
     /// All that exists, once nothing is under way any more.
     pub(super) async fn inventory(&self) -> Value {
         tokio::time::sleep(ACTION + Duration::from_millis(20)).await;
-        self.control.inventory().await.unwrap()
+        let mut inventory = self.control.inventory().await.unwrap();
+        if let Some(cluster) = self.cluster.get() {
+            inventory["provisionedresources"] = cluster.inventory().await;
+        }
+        inventory
+    }
+
+    /// A cluster, for a row that needs one.
+    pub(super) async fn cluster(&self) -> &Cluster {
+        self.cluster.get_or_init(Cluster::start).await
+    }
+
+    pub(super) fn kube(&self) -> &kube::Client {
+        self.cluster.get().map_or(&self.no_cluster, |cluster| &cluster.client)
+    }
+
+    pub(super) fn namespace(&self) -> &str {
+        self.cluster.get().map_or("default", |cluster| cluster.namespace.name())
     }
 
     /// How many calls changed something, or tried to.
     pub(super) async fn changes(&self) -> u64 {
         self.control.requests().await.unwrap().mutating()
+    }
+
+    /// A droplet as it is; null where there is none.
+    pub(super) async fn droplet(&self, id: &str) -> Value {
+        self.control.get("droplets", id).await.unwrap().unwrap_or_default()
+    }
+
+    /// The types of all actions on a droplet, the first one first.
+    pub(super) async fn actions(&self, droplet: &str) -> Vec<String> {
+        let route = "/v2/droplets/{id}/actions";
+        let path = Path { route, parent: None, id: Some(droplet), scope: "droplet:read" };
+        let actions = self.cloud.rows(path, "actions", &[]).await.unwrap();
+        actions.iter().rev().map(|action| action["type"].as_str().unwrap().to_owned()).collect()
+    }
+
+    /// Acts on a droplet as somebody else would, and waits until it is done.
+    pub(super) async fn act(&self, droplet: &str, action: Value) {
+        self.begin_to_act(droplet, action).await;
+        tokio::time::sleep(ACTION + Duration::from_millis(20)).await;
+    }
+
+    /// Begins an action on a droplet as somebody else would.
+    pub(super) async fn begin_to_act(&self, droplet: &str, action: Value) {
+        let route = "/v2/droplets/{id}/actions";
+        let path = Path { route, parent: None, id: Some(droplet), scope: "droplet:update" };
+        self.cloud.send(Verb::Post, path, Some(&action)).await.unwrap();
     }
 }
 
@@ -79,7 +130,8 @@ pub(super) fn difference(before: &Value, after: &Value) -> Value {
         added.sort_by_cached_key(Value::to_string);
         if !gone.is_empty() || !changed.is_empty() || !added.is_empty() {
             let what = json!({ "gone": gone, "changed": changed, "added": added });
-            difference.insert(collection.to_owned(), what);
+            let segments = collection.split('/').map(|id| if new.iter().any(|new| new == id) { "new" } else { id });
+            difference.insert(segments.collect::<Vec<_>>().join("/"), what);
         }
     }
     Value::Object(difference)
@@ -98,19 +150,22 @@ fn ids_of_new(before: &Value, after: &Value) -> Vec<String> {
 fn unnamed(document: &Value) -> Value {
     let mut document = document.clone();
     if let Some(fields) = document.as_object_mut() {
-        for field in ["created_at", "id", "networks", "urn", "uuid"] {
+        for field in ["id", "networks", "urn", "uuid"] {
             fields.remove(field);
         }
     }
     document
 }
 
-/// Without these ids, wherever they stand.
+/// Without these ids, wherever they stand, and without times.
 fn without(document: &Value, ids: &[String]) -> Value {
     let is_new = |id: &str| ids.iter().any(|new| new == id);
     match document {
+        // Regions, sizes and base images are long, and the same everywhere.
+        Value::Object(fields) if fields.get("slug").is_some_and(Value::is_string) => document["slug"].clone(),
         Value::Object(fields) => {
-            fields.iter().map(|(field, value)| (field.clone(), without(value, ids))).collect::<Map<_, _>>().into()
+            let timeless = fields.iter().filter(|(field, _)| !field.ends_with("_at"));
+            timeless.map(|(field, value)| (field.clone(), without(value, ids))).collect::<Map<_, _>>().into()
         }
         Value::Array(items) => items.iter().map(|item| without(item, ids)).collect(),
         Value::String(id) if is_new(id) => Value::from("new"),

@@ -9,6 +9,8 @@ use crate::{
     saga::steps::tests::world::{DROPLET, World},
 };
 
+const SNAPSHOT: &str = "7555620";
+
 pub(super) static ROWS: &[Row] = &[
     row(
         "CreateDropletSnapshot",
@@ -35,7 +37,38 @@ pub(super) static ROWS: &[Row] = &[
             .boxed()
         },
     ),
+    row(
+        "DeleteSnapshot",
+        "that there is",
+        |world| a_snapshot(world).boxed(),
+        |world, _| async { assert_eq!(world.control.get("snapshots", SNAPSHOT).await.unwrap(), None) }.boxed(),
+    ),
+    row(
+        "DeleteSnapshot",
+        "of a droplet that is gone",
+        |world| {
+            async {
+                let parameters = a_snapshot(world).await;
+                world.control.delete("droplets", DROPLET).await.unwrap();
+                parameters
+            }
+            .boxed()
+        },
+        |world, _| async { assert_eq!(world.control.get("snapshots", SNAPSHOT).await.unwrap(), None) }.boxed(),
+    ),
+    row(
+        "DeleteSnapshot",
+        "that is gone already",
+        |_| async { json!({ "snapshot_id": SNAPSHOT }) }.boxed(),
+        |_, _| async {}.boxed(),
+    ),
 ];
+
+async fn a_snapshot(world: &World) -> Value {
+    let snapshot = json!({ "id": SNAPSHOT, "resource_type": "droplet", "resource_id": DROPLET });
+    world.control.put("snapshots", snapshot).await.unwrap();
+    json!({ "snapshot_id": SNAPSHOT })
+}
 
 async fn made(world: &World, output: &Values) -> Value {
     world.control.get("snapshots", output["snapshot_id"].as_str().unwrap()).await.unwrap().unwrap()

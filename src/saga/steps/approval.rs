@@ -1,0 +1,60 @@
+//! `Approval`.
+
+use std::time::Duration;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    api::annotations::APPROVE_PREFIX,
+    saga::step::{Failure, Progress, Scene, Step, Undo},
+};
+
+/// Waits until a person approves it by the annotation `arcadia.cloud/approve-<step>` on the saga, with the step's name.
+/// Who that was and when is kept. To refuse it, set `spec.cancelRequested`.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Parameters {
+    /// What people are asked.
+    #[serde(default)]
+    #[schemars(length(min = 1, max = 300))]
+    message: Option<String>,
+}
+
+/// What came of it.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Output {
+    /// Who approved it.
+    approved_by: String,
+    /// When that was seen.
+    approved_at: Time,
+}
+
+/// The step.
+pub struct Approval;
+
+impl Step for Approval {
+    const NAME: &'static str = "Approval";
+    const TIMEOUT: Duration = Duration::from_hours(7 * 24);
+    const IS_PASSIVE: bool = true;
+
+    type Parameters = Parameters;
+    type Output = Output;
+    type Before = ();
+
+    async fn run(&self, scene: &Scene<'_>, parameters: &Parameters, (): &()) -> Result<Progress<Output>, Failure> {
+        if let Some(by) = scene.approved_by {
+            return Ok(Progress::Done(Output { approved_by: by.to_owned(), approved_at: Time(scene.now) }));
+        }
+        let (saga, step) = (scene.saga, &scene.entry.name);
+        let question = parameters.message.as_ref().map(|message| format!("{message} ")).unwrap_or_default();
+        let why = format!("{question}Approve it with: kubectl annotate saga {saga} {APPROVE_PREFIX}{step}=yes");
+        // The annotation itself wakes it.
+        Ok(Progress::NotYet { again: Duration::from_hours(1), why })
+    }
+
+    async fn undo(&self, _: &Scene<'_>, _: &Parameters, (): &(), _: Option<&Output>) -> Result<Undo, Failure> {
+        Ok(Undo::Done)
+    }
+}

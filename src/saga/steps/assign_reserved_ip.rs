@@ -1,0 +1,70 @@
+//! `AssignReservedIP`.
+
+use std::net::Ipv4Addr;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::{
+    common::{NoOutput, ProviderId},
+    reserved_ip::{self, Before},
+};
+use crate::saga::step::{Failure, Progress, Scene, Step, Undo};
+
+/// Lets a reserved address lead to a droplet. Undone by letting it lead to where it led before, unless somebody has
+/// assigned it elsewhere since.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Parameters {
+    /// The address.
+    ip: Ipv4Addr,
+    /// The droplet.
+    droplet_provider_id: ProviderId,
+    /// Take the address from another droplet. Otherwise the step fails where it leads to one.
+    #[serde(default)]
+    reassign: bool,
+}
+
+/// The step.
+pub struct AssignReservedIP;
+
+impl Step for AssignReservedIP {
+    const NAME: &'static str = "AssignReservedIP";
+
+    type Parameters = Parameters;
+    type Output = NoOutput;
+    type Before = Before;
+
+    async fn before(&self, scene: &Scene<'_>, parameters: &Parameters) -> Result<Before, Failure> {
+        Before::read(scene, parameters.ip).await
+    }
+
+    async fn run(&self, scene: &Scene<'_>, parameters: &Parameters, _: &Before) -> Result<Progress<NoOutput>, Failure> {
+        let Parameters { ip, droplet_provider_id, reassign } = parameters;
+        let droplet = droplet_provider_id.as_number()?;
+        match reserved_ip::droplet(scene, *ip).await? {
+            Some(now) if now == droplet => return Ok(Progress::Done(NoOutput {})),
+            Some(now) if !reassign => {
+                return Err(Failure::Permanent(format!(
+                    "the address {ip} leads to droplet {now}; say `reassign: true` to take it from there"
+                )));
+            }
+            _ => {}
+        }
+        Ok(reserved_ip::progress(reserved_ip::lead(scene, *ip, Some(droplet)).await?, *ip, droplet))
+    }
+
+    async fn undo(
+        &self,
+        scene: &Scene<'_>,
+        parameters: &Parameters,
+        before: &Before,
+        output: Option<&NoOutput>,
+    ) -> Result<Undo, Failure> {
+        let given = parameters.droplet_provider_id.as_number()?;
+        match before {
+            Before::Droplet(droplet) if *droplet == given => Ok(Undo::Done),
+            _ => before.restore(scene, parameters.ip, Some(given), output).await,
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! `AttachVolume`.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    common::{NoOutput, ProviderId, nothing_left},
+    volume,
+};
+use crate::saga::step::{Failure, Progress, Scene, Step, Undo};
+
+/// Attaches a volume to a droplet of its region. One that is attached to another droplet is not taken from it. Undone
+/// by detaching it, unless it was attached before.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Parameters {
+    /// The volume.
+    volume_id: ProviderId,
+    /// The droplet.
+    droplet_provider_id: ProviderId,
+}
+
+/// How it was before.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub struct Before {
+    was_elsewhere: bool,
+}
+
+/// The step.
+pub struct AttachVolume;
+
+impl Step for AttachVolume {
+    const NAME: &'static str = "AttachVolume";
+
+    type Parameters = Parameters;
+    type Output = NoOutput;
+    type Before = Before;
+
+    async fn before(&self, scene: &Scene<'_>, parameters: &Parameters) -> Result<Before, Failure> {
+        let volume = volume::existing(scene, &parameters.volume_id).await?;
+        Ok(Before { was_elsewhere: !volume::is_attached(&volume, &parameters.droplet_provider_id) })
+    }
+
+    async fn run(&self, scene: &Scene<'_>, parameters: &Parameters, _: &Before) -> Result<Progress<NoOutput>, Failure> {
+        let Parameters { volume_id, droplet_provider_id } = parameters;
+        let volume = volume::existing(scene, volume_id).await?;
+        if volume::is_attached(&volume, droplet_provider_id) {
+            return Ok(Progress::Done(NoOutput {}));
+        }
+        if let Some(other) = volume::droplets(&volume).first() {
+            return Err(Failure::Permanent(format!(
+                "volume {volume_id} is attached to droplet {other}: detach it there first"
+            )));
+        }
+        let action = volume::attach(scene, volume_id, droplet_provider_id).await?;
+        Ok(volume::progress(action, volume_id, droplet_provider_id))
+    }
+
+    async fn undo(
+        &self,
+        scene: &Scene<'_>,
+        parameters: &Parameters,
+        before: &Before,
+        output: Option<&NoOutput>,
+    ) -> Result<Undo, Failure> {
+        let Parameters { volume_id, droplet_provider_id } = parameters;
+        if !before.was_elsewhere {
+            return Ok(Undo::Done);
+        }
+        let Some(volume) = volume::get(scene, volume_id).await? else { return Ok(Undo::Done) };
+        if volume::is_attached(&volume, droplet_provider_id) {
+            let action = volume::detach(scene, volume_id, droplet_provider_id).await?;
+            return Ok(action.map_or(Undo::Done, Undo::Started));
+        }
+        // Until attaching has ended, nothing is to be seen of it.
+        let pending = volume::pending(scene, volume_id).await?;
+        Ok(pending.map_or_else(|| nothing_left(output), Undo::Started))
+    }
+}

@@ -1,0 +1,174 @@
+//! `CreateDomainRecord`.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::{
+    common::{ProviderId, id_text},
+    domain_record::{self, differing, fields},
+};
+use crate::{
+    digitalocean::{Error, Verb},
+    saga::step::{Failure, Found, Progress, Scene, Step, Undo},
+};
+
+/// Creates a record of a domain. Undone by deleting the record.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Parameters {
+    /// The domain.
+    #[serde(skip_serializing)]
+    domain: ProviderId,
+    /// The type, such as `A`, `CNAME` or `TXT`.
+    #[serde(rename = "type")]
+    #[schemars(length(min = 1, max = 16))]
+    kind: String,
+    /// The name within the domain, `@` for the domain itself.
+    #[schemars(length(min = 1, max = 255))]
+    name: String,
+    /// What it says: an address, another name, a text.
+    #[schemars(length(min = 1, max = 4096))]
+    data: String,
+    /// How long others may keep it, in seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    ttl: Option<u32>,
+    /// For `MX` and `SRV`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    priority: Option<u16>,
+    /// For `SRV`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    port: Option<u16>,
+    /// For `SRV`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    weight: Option<u16>,
+    /// For `CAA`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    flags: Option<u8>,
+    /// For `CAA`: `issue`, `issuewild` or `iodef`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 16))]
+    tag: Option<String>,
+}
+
+/// What came of it.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Output {
+    /// The record's id within its domain.
+    record_id: String,
+}
+
+/// How it was before. Records have no tags and no names of their own, so one that this step made is told by not having
+/// been there.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub struct Before {
+    /// The ids of records that look the same; nothing where nobody has looked.
+    alike: Option<Vec<String>>,
+}
+
+/// The step.
+pub struct CreateDomainRecord;
+
+impl Step for CreateDomainRecord {
+    const NAME: &'static str = "CreateDomainRecord";
+
+    type Parameters = Parameters;
+    type Output = Output;
+    type Before = Before;
+
+    async fn before(&self, scene: &Scene<'_>, parameters: &Parameters) -> Result<Before, Failure> {
+        let alike = alike(scene, parameters).await?;
+        let missing = || Failure::Permanent(format!("there is no domain {}", parameters.domain));
+        Ok(Before { alike: Some(alike.ok_or_else(missing)?) })
+    }
+
+    async fn run(&self, scene: &Scene<'_>, parameters: &Parameters, _: &Before) -> Result<Progress<Output>, Failure> {
+        let path = domain_record::all(&parameters.domain, "domain:create");
+        let answer = scene.cloud.send(Verb::Post, path, Some(&Value::Object(fields(parameters)?))).await?;
+        match answer.pointer("/domain_record/id") {
+            Some(id) => Ok(Progress::Done(Output { record_id: id_text(id) })),
+            None => Err(Failure::Doubt("the answer names no record, as the API documents it".to_owned())),
+        }
+    }
+
+    async fn find(
+        &self,
+        scene: &Scene<'_>,
+        parameters: &Parameters,
+        before: &Before,
+    ) -> Result<Found<Output>, Failure> {
+        let mut ids = new(scene, parameters, before).await?.unwrap_or_default();
+        Ok(match (ids.pop(), ids.is_empty()) {
+            (None, _) => Found::Nothing,
+            (Some(record_id), true) => Found::One(Progress::Done(Output { record_id })),
+            (Some(last), false) => Found::Several(ids.into_iter().chain([last]).collect()),
+        })
+    }
+
+    async fn adopt(&self, scene: &Scene<'_>, parameters: &Parameters, id: &str) -> Result<Progress<Output>, Failure> {
+        match domain_record::get(scene, &parameters.domain, id).await? {
+            Some(_) => Ok(Progress::Done(Output { record_id: id.to_owned() })),
+            None => Err(Failure::Permanent(format!("there is no record {id} of {}", parameters.domain))),
+        }
+    }
+
+    async fn undo(
+        &self,
+        scene: &Scene<'_>,
+        parameters: &Parameters,
+        before: &Before,
+        output: Option<&Output>,
+    ) -> Result<Undo, Failure> {
+        let ids = match output {
+            Some(output) => vec![output.record_id.clone()],
+            None => match new(scene, parameters, before).await? {
+                Some(ids) => ids,
+                // The domain itself is gone, and all its records with it.
+                None => return Ok(Undo::Done),
+            },
+        };
+        let id = match ids.as_slice() {
+            [] => return Ok(Undo::NothingThere),
+            [id] => id,
+            several => {
+                return Err(Failure::Permanent(format!(
+                    "any of these records of {} could be the one that this step made: {}. Delete the right one",
+                    parameters.domain,
+                    several.join(", ")
+                )));
+            }
+        };
+        let path = domain_record::one(&parameters.domain, id, "domain:delete");
+        match scene.cloud.send(Verb::Delete, path, None).await {
+            Ok(_) | Err(Error::NotFound { .. }) => Ok(Undo::Done),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+/// The ids of records that look the same and were not there before; nothing where the domain does not exist.
+async fn new(scene: &Scene<'_>, parameters: &Parameters, before: &Before) -> Result<Option<Vec<String>>, Failure> {
+    let Some(old) = &before.alike else { return Ok(Some(Vec::new())) };
+    let alike = alike(scene, parameters).await?;
+    Ok(alike.map(|ids| ids.into_iter().filter(|id| !old.contains(id)).collect()))
+}
+
+/// The ids of records that look the same; nothing where the domain does not exist.
+async fn alike(scene: &Scene<'_>, parameters: &Parameters) -> Result<Option<Vec<String>>, Failure> {
+    let Parameters { domain, kind, .. } = parameters;
+    let records =
+        match scene.cloud.rows(domain_record::all(domain, "domain:read"), "domain_records", &[("type", kind)]).await {
+            Err(Error::NotFound { .. }) => return Ok(None),
+            records => records?,
+        };
+    let mut wanted = fields(parameters)?;
+    // How long it may be kept does not tell one record from another.
+    wanted.remove("ttl");
+    let mut ids = Vec::new();
+    for record in &records {
+        if differing(domain, record, &wanted)?.is_empty() {
+            ids.extend(record.get("id").map(id_text));
+        }
+    }
+    Ok(Some(ids))
+}

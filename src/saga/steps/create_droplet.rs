@@ -1,0 +1,288 @@
+//! `CreateDroplet`.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+
+use super::{
+    common::{ProviderId, SOON, text},
+    droplet,
+    enable_backups::BackupPolicy,
+};
+use crate::{
+    digitalocean::{Path, Verb},
+    saga::step::{Failure, Found, Progress, Scene, Step, Undo},
+};
+
+/// Creates a droplet, and waits until it is active and has its addresses. It has a tag by which the saga finds it again,
+/// `arcadia-saga:` with the saga's UID and the step's place. Undone by deleting it with its disk; volumes stay.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Parameters {
+    /// Its name, and its host name on the inside: letters, digits, dots and dashes. Names need not differ from each other.
+    #[schemars(length(min = 1, max = 255), regex(pattern = r"^[a-zA-Z0-9]?[a-z0-9A-Z.\-]*[a-z0-9A-Z]$"))]
+    name: String,
+    /// The slug of its size, such as `s-2vcpu-4gb`.
+    #[schemars(length(min = 1, max = 100))]
+    size: String,
+    /// What is on its disk: the slug of a public image, such as `ubuntu-24-04-x64`, or the id of an image, snapshot or
+    /// backup.
+    image: ProviderId,
+    /// The slug of the region, such as `nyc3`, or its beginning, such as `nyc`; by default any.
+    #[serde(default)]
+    #[schemars(length(min = 1, max = 100))]
+    region: Option<String>,
+    /// Its tags. Those that do not exist are created.
+    #[serde(default)]
+    #[schemars(length(max = 50), inner(length(min = 1, max = 255), regex(pattern = r"^[a-zA-Z0-9_\-:]+$")))]
+    tags: Vec<String>,
+    /// The UUID of its VPC; by default the region's default VPC.
+    #[serde(default)]
+    vpc_uuid: Option<ProviderId>,
+    /// The ids or fingerprints of the account's SSH keys that root may log in with. Without any, DigitalOcean mails a
+    /// password.
+    #[serde(default)]
+    ssh_keys: Vec<ProviderId>,
+    /// Whether backups are taken; false by default.
+    #[serde(default)]
+    backups: Option<bool>,
+    /// When backups are taken; daily by default.
+    #[serde(default)]
+    backup_policy: Option<BackupPolicy>,
+    /// Whether it has an IPv6 address; false by default.
+    #[serde(default)]
+    ipv6: Option<bool>,
+    /// Whether DigitalOcean's agent for metrics is installed; false by default.
+    #[serde(default)]
+    monitoring: Option<bool>,
+    /// What cloud-init is given at the first start: a cloud-config file or a script. The cloud tells it to every process on
+    /// the droplet, and the saga to everyone who may read sagas, so it is no place for secrets. At most 64 KiB, and 32 KiB
+    /// as an input.
+    #[serde(default)]
+    #[schemars(length(max = 65_536))]
+    user_data: Option<String>,
+    /// The ids of volumes that are attached to it. They must be in its region, and on no droplet.
+    #[serde(default)]
+    volumes: Vec<ProviderId>,
+    /// Whether the agent for the web console is installed. By default it is where the image supports it; with true,
+    /// creating the droplet fails where it does not.
+    #[serde(default)]
+    with_droplet_agent: Option<bool>,
+    /// Whether it has a public address; true by default. With false it can never have one.
+    #[serde(default)]
+    public_networking: Option<bool>,
+}
+
+/// What came of it.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Output {
+    /// The droplet.
+    droplet_id: String,
+    /// Its public IPv4 address, if it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    public_ipv4: Option<String>,
+    /// Its IPv4 address in the VPC.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    private_ipv4: Option<String>,
+    /// Its IPv6 address, if it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    public_ipv6: Option<String>,
+}
+
+/// The step.
+pub struct CreateDroplet;
+
+/// What there is of the step's doing.
+enum Made {
+    Nothing,
+    One(Progress<Output>),
+    /// A droplet that will never be active.
+    Broken(String),
+    Several(Vec<String>),
+}
+
+impl Step for CreateDroplet {
+    const NAME: &'static str = "CreateDroplet";
+
+    type Parameters = Parameters;
+    type Output = Output;
+    type Before = ();
+
+    async fn run(&self, scene: &Scene<'_>, parameters: &Parameters, (): &()) -> Result<Progress<Output>, Failure> {
+        match made(scene, parameters).await? {
+            Made::Nothing => create(scene, parameters).await,
+            Made::One(progress) => Ok(progress),
+            // Out of the way first, or it would be left over.
+            Made::Broken(id) => {
+                droplet::delete(scene, &id).await?;
+                Err(Failure::Transient(format!("creating droplet {id} failed; it is deleted, and created anew")))
+            }
+            Made::Several(ids) => Err(Failure::Doubt(format!("several droplets have its tag: {}", ids.join(", ")))),
+        }
+    }
+
+    async fn find(&self, scene: &Scene<'_>, parameters: &Parameters, (): &()) -> Result<Found<Output>, Failure> {
+        Ok(match made(scene, parameters).await? {
+            Made::Nothing | Made::Broken(_) => Found::Nothing,
+            Made::One(progress) => Found::One(progress),
+            Made::Several(ids) => Found::Several(ids),
+        })
+    }
+
+    async fn adopt(&self, scene: &Scene<'_>, parameters: &Parameters, id: &str) -> Result<Progress<Output>, Failure> {
+        let droplet = droplet::droplet(scene, id).await?;
+        let progress = match &droplet {
+            Some(droplet) => progress(scene, parameters, droplet).await?,
+            None => return Err(Failure::Permanent(format!("there is no droplet {id}"))),
+        };
+        progress.ok_or_else(|| Failure::Permanent(format!("droplet {id} will never be active: creating it failed")))
+    }
+
+    async fn undo(
+        &self,
+        scene: &Scene<'_>,
+        parameters: &Parameters,
+        (): &(),
+        output: Option<&Output>,
+    ) -> Result<Undo, Failure> {
+        let droplets = match output {
+            Some(output) => droplet::droplet(scene, &output.droplet_id).await?.into_iter().collect(),
+            None => droplets(scene, parameters).await?,
+        };
+        match droplets.first().and_then(id_of) {
+            Some(id) => droplet::delete(scene, &id).await.map(|()| Undo::NotYet(SOON)),
+            None if output.is_some() => Ok(Undo::Done),
+            None => Ok(Undo::NothingThere),
+        }
+    }
+}
+
+/// Has the droplet created.
+async fn create(scene: &Scene<'_>, parameters: &Parameters) -> Result<Progress<Output>, Failure> {
+    let path = Path { route: "/v2/droplets", parent: None, id: None, scope: "droplet:create" };
+    let answer = scene.cloud.send(Verb::Post, path, Some(&request(scene, parameters))).await?;
+    let id = answer.get("droplet").and_then(id_of);
+    let id = id.ok_or_else(|| Failure::Doubt("the answer names no droplet, as the API documents it".to_owned()))?;
+    Ok(match answer.pointer("/links/actions/0/id").and_then(Value::as_u64) {
+        Some(action) => Progress::Started { action, ids: vec![format!("droplets/{id}")] },
+        None => new(&id),
+    })
+}
+
+/// What the API is asked for.
+fn request(scene: &Scene<'_>, parameters: &Parameters) -> Value {
+    let tags: Vec<_> = parameters.tags.iter().cloned().chain([scene.identity.tag()]).collect();
+    let ids = |ids: &[ProviderId]| ids.iter().map(droplet::number_or_text).collect::<Vec<_>>();
+    let texts = |ids: &[ProviderId]| ids.iter().map(ProviderId::to_string).collect::<Vec<_>>();
+    let fields = [
+        ("name", json!(parameters.name)),
+        ("size", json!(parameters.size)),
+        ("image", droplet::number_or_text(&parameters.image)),
+        ("region", json!(parameters.region)),
+        ("tags", json!(tags)),
+        ("vpc_uuid", json!(parameters.vpc_uuid)),
+        ("ssh_keys", json!(ids(&parameters.ssh_keys))),
+        ("backups", json!(parameters.backups)),
+        ("backup_policy", json!(parameters.backup_policy)),
+        ("ipv6", json!(parameters.ipv6)),
+        ("monitoring", json!(parameters.monitoring)),
+        ("user_data", json!(parameters.user_data)),
+        ("volumes", json!(texts(&parameters.volumes))),
+        ("with_droplet_agent", json!(parameters.with_droplet_agent)),
+        ("public_networking", json!(parameters.public_networking)),
+    ];
+    // What is not said is the API's to choose.
+    let is_said = |value: &Value| !value.is_null() && value.as_array().is_none_or(|items| !items.is_empty());
+    fields
+        .into_iter()
+        .filter(|(_, value)| is_said(value))
+        .map(|(name, value)| (name.to_owned(), value))
+        .collect::<Map<_, _>>()
+        .into()
+}
+
+async fn made(scene: &Scene<'_>, parameters: &Parameters) -> Result<Made, Failure> {
+    let droplets = droplets(scene, parameters).await?;
+    let [droplet] = droplets.as_slice() else {
+        let ids: Vec<_> = droplets.iter().filter_map(id_of).collect();
+        return Ok(if ids.is_empty() { Made::Nothing } else { Made::Several(ids) });
+    };
+    let progress = progress(scene, parameters, droplet).await?;
+    Ok(progress.map_or_else(|| Made::Broken(id_of(droplet).unwrap_or_default()), Made::One))
+}
+
+/// The droplets that the step has created: one at most, unless something went very wrong.
+async fn droplets(scene: &Scene<'_>, parameters: &Parameters) -> Result<Vec<Value>, Failure> {
+    // The lists may not show yet what the journal knows already.
+    for id in scene.noted("droplets") {
+        if let Some(droplet) = droplet::droplet(scene, id).await? {
+            return Ok(vec![droplet]);
+        }
+    }
+    let tag = scene.identity.tag();
+    let all = Path { route: "/v2/droplets", parent: None, id: None, scope: "droplet:read" };
+    let mut droplets = scene.cloud.rows(all, "droplets", &[("tag_name", &tag)]).await?;
+    // Lists show no GPU droplets unless they are asked for these alone; of the one by tag nothing is documented.
+    if droplets.is_empty() && parameters.size.to_ascii_lowercase().starts_with("gpu-") {
+        droplets = scene.cloud.rows(all, "droplets", &[("type", "gpus")]).await?;
+        let is_tagged = |droplet: &Value| {
+            let tags = droplet.get("tags").and_then(Value::as_array);
+            tags.into_iter().flatten().any(|it| it.as_str().is_some_and(|it| it.eq_ignore_ascii_case(&tag)))
+        };
+        droplets.retain(is_tagged);
+    }
+    let mut there = Vec::new();
+    // They may also still show one that is deleted.
+    for id in droplets.iter().filter_map(id_of) {
+        there.extend(droplet::droplet(scene, &id).await?);
+    }
+    Ok(there)
+}
+
+/// How far a droplet is. Nothing where it will never be active.
+async fn progress(
+    scene: &Scene<'_>,
+    parameters: &Parameters,
+    droplet: &Value,
+) -> Result<Option<Progress<Output>>, Failure> {
+    let id = id_of(droplet).ok_or_else(|| Failure::Doubt("a droplet has no id, as the API documents it".to_owned()))?;
+    if text(droplet, "status") != Some("new") {
+        let output = output(&id, droplet);
+        let is_public = parameters.public_networking != Some(false);
+        let is_complete = output.private_ipv4.is_some()
+            && (output.public_ipv4.is_some() || !is_public)
+            && (output.public_ipv6.is_some() || parameters.ipv6 != Some(true));
+        let why = format!("droplet {id} has not got all of its addresses");
+        let progress = if is_complete { Progress::Done(output) } else { Progress::NotYet { again: SOON, why } };
+        return Ok(Some(progress));
+    }
+    let actions = droplet::actions(scene, &id).await?;
+    let creation = actions.iter().find(|action| action.kind == "create");
+    Ok(match creation.map(|action| (action.status.as_str(), action.id)) {
+        Some(("errored", _)) => None,
+        Some(("in-progress", action)) => Some(Progress::Started { action, ids: vec![format!("droplets/{id}")] }),
+        _ => Some(new(&id)),
+    })
+}
+
+fn new(id: &str) -> Progress<Output> {
+    Progress::NotYet { again: SOON, why: format!("droplet {id} is new, and not active yet") }
+}
+
+fn output(id: &str, droplet: &Value) -> Output {
+    let address = |version: &str, kind: &str| {
+        let networks = droplet.get("networks")?.get(version)?.as_array()?;
+        let network = networks.iter().find(|network| text(network, "type") == Some(kind))?;
+        text(network, "ip_address").map(str::to_owned)
+    };
+    Output {
+        droplet_id: id.to_owned(),
+        public_ipv4: address("v4", "public"),
+        private_ipv4: address("v4", "private"),
+        public_ipv6: address("v6", "public"),
+    }
+}
+
+fn id_of(droplet: &Value) -> Option<String> {
+    droplet.get("id").and_then(Value::as_u64).map(|id| id.to_string())
+}

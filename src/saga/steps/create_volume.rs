@@ -1,0 +1,149 @@
+//! `CreateVolume`.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::{
+    common::{ProviderId, id_text, text},
+    volume,
+};
+use crate::{
+    digitalocean::{Error, Path, Verb},
+    saga::step::{Failure, Found, Progress, Scene, Step, Undo},
+};
+
+/// Creates a volume, with a tag that tells that this step made it; the token needs `tag:read` and `tag:create`. A volume
+/// of that name that is there already is left alone, and the step fails. Undone by deleting the volume.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Parameters {
+    /// Its name, of its own in the region: lower-case letters, digits and dashes, with a letter first.
+    #[schemars(length(min = 1, max = 64))]
+    name: String,
+    /// The region's slug.
+    #[schemars(length(min = 1, max = 64))]
+    region: String,
+    /// Its size.
+    #[schemars(range(min = 1, max = 16_384))]
+    size_gigabytes: u64,
+    /// For people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1024))]
+    description: Option<String>,
+    /// The file system to format it with, `ext4` or `xfs`; it is not formatted unless this is given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 16))]
+    filesystem_type: Option<String>,
+    /// The file system's label: 16 characters for `ext4`, 12 for `xfs`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 16))]
+    filesystem_label: Option<String>,
+    /// The snapshot of a volume to begin with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    snapshot_id: Option<ProviderId>,
+    /// Tags besides its own.
+    #[serde(default)]
+    #[schemars(length(max = 64), inner(length(min = 1, max = 255)))]
+    tags: Vec<String>,
+}
+
+/// What came of it.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Output {
+    /// The volume.
+    volume_id: String,
+}
+
+/// The step.
+pub struct CreateVolume;
+
+impl Step for CreateVolume {
+    const NAME: &'static str = "CreateVolume";
+
+    type Parameters = Parameters;
+    type Output = Output;
+    type Before = ();
+
+    async fn run(&self, scene: &Scene<'_>, parameters: &Parameters, (): &()) -> Result<Progress<Output>, Failure> {
+        if let Some(volume) = namesake(scene, parameters).await? {
+            return own(scene, &volume)?.map(Progress::Done).ok_or_else(|| taken(parameters, &volume));
+        }
+        let path = Path { route: "/v2/volumes", parent: None, id: None, scope: "block_storage:create" };
+        let answer = scene.cloud.send(Verb::Post, path, Some(&body(scene, parameters)?)).await?;
+        match answer.pointer("/volume/id") {
+            Some(id) => Ok(Progress::Done(Output { volume_id: id_text(id) })),
+            None => Err(Failure::Doubt("the answer names no volume, as the API documents it".to_owned())),
+        }
+    }
+
+    async fn find(&self, scene: &Scene<'_>, parameters: &Parameters, (): &()) -> Result<Found<Output>, Failure> {
+        let made = made(scene, parameters).await?;
+        Ok(made.map_or(Found::Nothing, |output| Found::One(Progress::Done(output))))
+    }
+
+    async fn adopt(&self, scene: &Scene<'_>, _: &Parameters, id: &str) -> Result<Progress<Output>, Failure> {
+        match scene.cloud.fetch(volume::path(id, "block_storage:read"), &[]).await? {
+            Some(_) => Ok(Progress::Done(Output { volume_id: id.to_owned() })),
+            None => Err(Failure::Permanent(format!("there is no volume {id}"))),
+        }
+    }
+
+    async fn undo(
+        &self,
+        scene: &Scene<'_>,
+        parameters: &Parameters,
+        (): &(),
+        output: Option<&Output>,
+    ) -> Result<Undo, Failure> {
+        let found = if output.is_none() { made(scene, parameters).await? } else { None };
+        let Some(Output { volume_id }) = output.or(found.as_ref()) else { return Ok(Undo::NothingThere) };
+        match scene.cloud.send(Verb::Delete, volume::path(volume_id, "block_storage:delete"), None).await {
+            Ok(_) | Err(Error::NotFound { .. }) => Ok(Undo::Done),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+fn body(scene: &Scene<'_>, parameters: &Parameters) -> Result<Value, Failure> {
+    let mut body = serde_json::to_value(parameters).map_err(Failure::permanent)?;
+    if let Some(tags) = body.get_mut("tags").and_then(Value::as_array_mut) {
+        tags.push(json!(scene.identity.tag()));
+    }
+    Ok(body)
+}
+
+/// The volume that this step made.
+async fn made(scene: &Scene<'_>, parameters: &Parameters) -> Result<Option<Output>, Failure> {
+    let volume = namesake(scene, parameters).await?;
+    Ok(volume.map(|volume| own(scene, &volume)).transpose()?.flatten())
+}
+
+/// The volume with this name in this region: there is one at the most.
+async fn namesake(scene: &Scene<'_>, parameters: &Parameters) -> Result<Option<Value>, Failure> {
+    let Parameters { name, region, .. } = parameters;
+    let path = Path { route: "/v2/volumes", parent: None, id: None, scope: "block_storage:read" };
+    let volumes = scene.cloud.rows(path, "volumes", &[("name", name), ("region", region)]).await?;
+    Ok(volumes.into_iter().find(|volume| text(volume, "name") == Some(name)))
+}
+
+/// The volume, if this step made it.
+fn own(scene: &Scene<'_>, volume: &Value) -> Result<Option<Output>, Failure> {
+    let id = volume.get("id").map(id_text).unwrap_or_default();
+    let Some(tags) = volume.get("tags").and_then(Value::as_array) else {
+        return Err(Failure::Permanent(format!(
+            "nobody can tell whether this step made volume {id}: give the token the scope `tag:read`"
+        )));
+    };
+    let own = scene.identity.tag();
+    let is_own = tags.iter().filter_map(Value::as_str).any(|tag| tag.eq_ignore_ascii_case(&own));
+    Ok(is_own.then_some(Output { volume_id: id }))
+}
+
+fn taken(parameters: &Parameters, volume: &Value) -> Failure {
+    let Parameters { name, region, .. } = parameters;
+    let id = volume.get("id").map(id_text).unwrap_or_default();
+    Failure::Permanent(format!(
+        "there is a volume {name} in {region} already ({id}), which this step did not make: choose another name"
+    ))
+}

@@ -1,0 +1,77 @@
+//! `DeleteSnapshot`.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::common::{NoOutput, ProviderId};
+use crate::{
+    digitalocean::{Error, Path, Verb},
+    saga::step::{Failure, Found, Progress, Scene, Step, Undo},
+};
+
+/// Deletes a snapshot of a droplet or volume, which cannot be undone. One that is gone already is fine.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Parameters {
+    /// The snapshot, such as the `snapshot_id` of `CreateDropletSnapshot`.
+    snapshot_id: ProviderId,
+}
+
+/// How it was before.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub struct Before {
+    existed: bool,
+}
+
+/// The step.
+pub struct DeleteSnapshot;
+
+impl Step for DeleteSnapshot {
+    const NAME: &'static str = "DeleteSnapshot";
+
+    type Parameters = Parameters;
+    type Output = NoOutput;
+    type Before = Before;
+
+    fn irreversible(&self, _: &Parameters) -> Option<&'static str> {
+        Some("a snapshot that is deleted is lost")
+    }
+
+    async fn before(&self, scene: &Scene<'_>, parameters: &Parameters) -> Result<Before, Failure> {
+        Ok(Before { existed: exists(scene, parameters).await? })
+    }
+
+    async fn run(&self, scene: &Scene<'_>, parameters: &Parameters, _: &Before) -> Result<Progress<NoOutput>, Failure> {
+        match scene.cloud.send(Verb::Delete, path(parameters, "snapshot:delete"), None).await {
+            Ok(_) | Err(Error::NotFound { .. }) => Ok(Progress::Done(NoOutput {})),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    async fn find(&self, scene: &Scene<'_>, parameters: &Parameters, _: &Before) -> Result<Found<NoOutput>, Failure> {
+        let is_there = exists(scene, parameters).await?;
+        Ok(if is_there { Found::Converges } else { Found::One(Progress::Done(NoOutput {})) })
+    }
+
+    async fn undo(
+        &self,
+        scene: &Scene<'_>,
+        parameters: &Parameters,
+        before: &Before,
+        _: Option<&NoOutput>,
+    ) -> Result<Undo, Failure> {
+        if !before.existed || exists(scene, parameters).await? {
+            return Ok(Undo::NothingThere);
+        }
+        let id = &parameters.snapshot_id;
+        Err(Failure::Permanent(format!("snapshot {id} is deleted, and cannot be brought back")))
+    }
+}
+
+async fn exists(scene: &Scene<'_>, parameters: &Parameters) -> Result<bool, Failure> {
+    Ok(scene.cloud.fetch(path(parameters, "snapshot:read"), &[]).await?.is_some())
+}
+
+fn path<'p>(parameters: &'p Parameters, scope: &'static str) -> Path<'p> {
+    Path { route: "/v2/snapshots/{id}", parent: None, id: Some(parameters.snapshot_id.as_str()), scope }
+}

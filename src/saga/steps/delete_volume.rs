@@ -1,0 +1,73 @@
+//! `DeleteVolume`.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    common::{NoOutput, ProviderId},
+    volume,
+};
+use crate::{
+    digitalocean::{Error, Verb},
+    saga::step::{Failure, Progress, Scene, Step, Undo},
+};
+
+/// Deletes a volume with all that is on it. It must not be attached to a droplet. One that does not exist counts as
+/// deleted. Cannot be undone.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Parameters {
+    /// The volume.
+    volume_id: ProviderId,
+}
+
+/// How it was before.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub struct Before {
+    existed: bool,
+}
+
+/// The step.
+pub struct DeleteVolume;
+
+impl Step for DeleteVolume {
+    const NAME: &'static str = "DeleteVolume";
+
+    type Parameters = Parameters;
+    type Output = NoOutput;
+    type Before = Before;
+
+    fn irreversible(&self, _: &Parameters) -> Option<&'static str> {
+        Some("what was on the volume is lost")
+    }
+
+    async fn before(&self, scene: &Scene<'_>, parameters: &Parameters) -> Result<Before, Failure> {
+        Ok(Before { existed: volume::get(scene, &parameters.volume_id).await?.is_some() })
+    }
+
+    async fn run(&self, scene: &Scene<'_>, parameters: &Parameters, _: &Before) -> Result<Progress<NoOutput>, Failure> {
+        let id = &parameters.volume_id;
+        let Some(volume) = volume::get(scene, id).await? else { return Ok(Progress::Done(NoOutput {})) };
+        if let Some(droplet) = volume::droplets(&volume).first() {
+            return Err(Failure::Permanent(format!("volume {id} is attached to droplet {droplet}: detach it first")));
+        }
+        match scene.cloud.send(Verb::Delete, volume::path(id.as_str(), "block_storage:delete"), None).await {
+            Ok(_) | Err(Error::NotFound { .. }) => Ok(Progress::Done(NoOutput {})),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    async fn undo(
+        &self,
+        scene: &Scene<'_>,
+        parameters: &Parameters,
+        before: &Before,
+        _: Option<&NoOutput>,
+    ) -> Result<Undo, Failure> {
+        let id = &parameters.volume_id;
+        if !before.existed || volume::get(scene, id).await?.is_some() {
+            return Ok(Undo::NothingThere);
+        }
+        Err(Failure::Permanent(format!("volume {id} is deleted, and what was on it is lost")))
+    }
+}

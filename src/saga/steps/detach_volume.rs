@@ -1,0 +1,80 @@
+//! `DetachVolume`.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    common::{NoOutput, ProviderId, nothing_left},
+    volume,
+};
+use crate::saga::step::{Failure, Progress, Scene, Step, Undo};
+
+/// Detaches a volume from a droplet. Unmount it there first, or turn the droplet off. Undone by attaching it again, if it
+/// was attached before.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Parameters {
+    /// The volume.
+    volume_id: ProviderId,
+    /// The droplet.
+    droplet_provider_id: ProviderId,
+}
+
+/// How it was before.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub struct Before {
+    was_attached: bool,
+}
+
+/// The step.
+pub struct DetachVolume;
+
+impl Step for DetachVolume {
+    const NAME: &'static str = "DetachVolume";
+
+    type Parameters = Parameters;
+    type Output = NoOutput;
+    type Before = Before;
+
+    async fn before(&self, scene: &Scene<'_>, parameters: &Parameters) -> Result<Before, Failure> {
+        let volume = volume::existing(scene, &parameters.volume_id).await?;
+        Ok(Before { was_attached: volume::is_attached(&volume, &parameters.droplet_provider_id) })
+    }
+
+    async fn run(&self, scene: &Scene<'_>, parameters: &Parameters, _: &Before) -> Result<Progress<NoOutput>, Failure> {
+        let Parameters { volume_id, droplet_provider_id } = parameters;
+        let volume = volume::existing(scene, volume_id).await?;
+        if !volume::is_attached(&volume, droplet_provider_id) {
+            return Ok(Progress::Done(NoOutput {}));
+        }
+        let action = volume::detach(scene, volume_id, droplet_provider_id).await?;
+        Ok(volume::progress(action, volume_id, droplet_provider_id))
+    }
+
+    async fn undo(
+        &self,
+        scene: &Scene<'_>,
+        parameters: &Parameters,
+        before: &Before,
+        output: Option<&NoOutput>,
+    ) -> Result<Undo, Failure> {
+        let Parameters { volume_id, droplet_provider_id } = parameters;
+        if !before.was_attached {
+            return Ok(Undo::Done);
+        }
+        let volume = volume::existing(scene, volume_id).await?;
+        if volume::is_attached(&volume, droplet_provider_id) {
+            // Until detaching has ended, nothing is to be seen of it.
+            let pending = volume::pending(scene, volume_id).await?;
+            return Ok(pending.map_or_else(|| nothing_left(output), Undo::Started));
+        }
+        if let Some(other) = volume::droplets(&volume).first() {
+            return Err(Failure::Permanent(format!(
+                "volume {volume_id} was attached to droplet {droplet_provider_id} and is attached to droplet {other} now: \
+                 detach it there"
+            )));
+        }
+        let action = volume::attach(scene, volume_id, droplet_provider_id).await?;
+        Ok(action.map_or(Undo::Done, Undo::Started))
+    }
+}

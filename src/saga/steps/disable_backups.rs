@@ -1,0 +1,124 @@
+//! `DisableBackups`.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::{
+    common::{NoOutput, ProviderId},
+    droplet::{self, Next},
+    enable_backups::{BackupPolicy, disable, enable},
+};
+use crate::{
+    digitalocean::Path,
+    saga::step::{Failure, Found, Progress, Scene, Step, Undo},
+};
+
+/// Disables backups of a droplet: no more are taken. DigitalOcean may also delete those that there are (its documents
+/// disagree), so a droplet that has some is left alone unless `discard_backups` is set. Undone by enabling them again at
+/// the same times, if they were enabled before.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Parameters {
+    /// The droplet.
+    droplet_provider_id: ProviderId,
+    /// Whether backups that there are may be lost; false by default, and then the step fails where there are some. With it
+    /// the step cannot be undone. To keep one, convert it to a snapshot.
+    #[serde(default)]
+    discard_backups: bool,
+}
+
+/// How it was before.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub struct Before {
+    were_enabled: bool,
+    had_some: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    policy: Option<BackupPolicy>,
+}
+
+/// The step.
+pub struct DisableBackups;
+
+impl Step for DisableBackups {
+    const NAME: &'static str = "DisableBackups";
+
+    type Parameters = Parameters;
+    type Output = NoOutput;
+    type Before = Before;
+
+    fn irreversible(&self, parameters: &Parameters) -> Option<&'static str> {
+        parameters.discard_backups.then_some("backups that there were may be deleted")
+    }
+
+    async fn before(&self, scene: &Scene<'_>, parameters: &Parameters) -> Result<Before, Failure> {
+        let id = parameters.droplet_provider_id.as_str();
+        let droplet = droplet::before(scene, id).await?;
+        let were_enabled = droplet::has_backups(&droplet);
+        let policy = if were_enabled { policy(scene, id).await? } else { None };
+        // Where the token may not see them there could be some.
+        let had_some = droplet::backups(&droplet).is_none_or(|backups| backups > 0);
+        Ok(Before { were_enabled, had_some, policy })
+    }
+
+    async fn run(&self, scene: &Scene<'_>, parameters: &Parameters, _: &Before) -> Result<Progress<NoOutput>, Failure> {
+        let id = parameters.droplet_provider_id.as_str();
+        let next = match droplet::at_rest(scene, id).await? {
+            Ok(droplet) if droplet::has_backups(&droplet) => {
+                droplet::check_backups(id, &droplet, parameters.discard_backups)?;
+                disable()
+            }
+            Ok(_) => Next::Nothing,
+            Err(next) => next,
+        };
+        droplet::go(scene, id, next).await
+    }
+
+    async fn find(&self, scene: &Scene<'_>, parameters: &Parameters, _: &Before) -> Result<Found<NoOutput>, Failure> {
+        let id = parameters.droplet_provider_id.as_str();
+        let next = match droplet::at_rest(scene, id).await? {
+            Ok(droplet) if droplet::has_backups(&droplet) => disable(),
+            Ok(_) => Next::Nothing,
+            Err(next) => next,
+        };
+        Ok(droplet::found(id, next))
+    }
+
+    async fn undo(
+        &self,
+        scene: &Scene<'_>,
+        parameters: &Parameters,
+        before: &Before,
+        output: Option<&NoOutput>,
+    ) -> Result<Undo, Failure> {
+        let id = parameters.droplet_provider_id.as_str();
+        let next = match droplet::at_rest(scene, id).await? {
+            Ok(droplet) if !before.were_enabled || droplet::has_backups(&droplet) => Next::Nothing,
+            Ok(_) if before.had_some => {
+                return Err(Failure::Permanent(format!(
+                    "the backups of droplet {id} are disabled, and those that there were may be deleted"
+                )));
+            }
+            Ok(_) => enable(before.policy.as_ref()),
+            Err(next) => next,
+        };
+        droplet::go_back(scene, id, next, output.is_some()).await
+    }
+}
+
+/// When backups of a droplet are taken, as far as it can be read and set again.
+async fn policy(scene: &Scene<'_>, id: &str) -> Result<Option<BackupPolicy>, Failure> {
+    let route = "/v2/droplets/{id}/backups/policy";
+    let path = Path { route, parent: None, id: Some(id), scope: "droplet:read" };
+    let answer = scene.cloud.fetch(path, &[]).await?.unwrap_or_default();
+    Ok(answer.pointer("/policy/backup_policy").and_then(settable))
+}
+
+/// Without what the API only tells.
+fn settable(policy: &Value) -> Option<BackupPolicy> {
+    let mut policy = policy.clone();
+    policy
+        .as_object_mut()?
+        .retain(|field, value| ["plan", "weekday", "hour"].contains(&field.as_str()) && !value.is_null());
+    serde_json::from_value(policy).ok()
+}

@@ -1,0 +1,254 @@
+//! What the steps have in common that change one droplet: each looks at it, and takes the next action towards what it
+//! should be.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::common::{self, NoOutput, ProviderId, SOON, text};
+use crate::{
+    digitalocean::{Error, Path, Verb},
+    saga::step::{Failure, Found, Progress, Scene, Undo, has_passed},
+};
+
+/// How often a droplet is looked at that was asked to shut down.
+const BETWEEN_LOOKS: Duration = Duration::from_secs(5);
+/// How many of a droplet's latest actions matter.
+const LATEST: &str = "50";
+
+/// What comes next for a droplet on its way to what it should be.
+#[derive(Debug)]
+pub(super) enum Next {
+    /// Nothing: it is as it should be.
+    Nothing,
+    /// Nothing: it does not exist.
+    Gone,
+    /// This action has to end. A droplet does one thing at a time.
+    Busy(u64),
+    /// This action has to begin.
+    Act(Value),
+    /// It has to be looked at again.
+    Wait {
+        /// After how long.
+        again: Duration,
+        /// What for.
+        why: String,
+    },
+}
+
+/// An action on a droplet, as far as it matters here.
+#[derive(Debug)]
+pub(super) struct Action {
+    pub(super) id: u64,
+    pub(super) kind: String,
+    pub(super) status: String,
+    pub(super) started_at: Timestamp,
+}
+
+/// A droplet as the cloud has it.
+pub(super) async fn droplet(scene: &Scene<'_>, id: &str) -> Result<Option<Value>, Failure> {
+    let path = Path { route: "/v2/droplets/{id}", parent: None, id: Some(id), scope: "droplet:read" };
+    let answer = scene.cloud.fetch(path, &[]).await?;
+    Ok(answer.and_then(|mut answer| answer.get_mut("droplet").map(Value::take)))
+}
+
+/// The droplet, if nothing goes on with it; else what comes next whatever it should be.
+pub(super) async fn at_rest(scene: &Scene<'_>, id: &str) -> Result<Result<Value, Next>, Failure> {
+    let Some(droplet) = droplet(scene, id).await? else { return Ok(Err(Next::Gone)) };
+    if droplet.get("locked") != Some(&json!(true)) {
+        return Ok(Ok(droplet));
+    }
+    let under_way = actions(scene, id).await?.into_iter().find(|action| action.status == "in-progress");
+    // Without one it has just ended, and the droplet was read too early; or something is brought to the droplet.
+    let wait = || Next::Wait { again: SOON, why: format!("droplet {id} is locked while something is done to it") };
+    Ok(Err(under_way.map_or_else(wait, |action| Next::Busy(action.id))))
+}
+
+/// The droplet as it is before a step, which must not be in the midst of something else.
+pub(super) async fn before(scene: &Scene<'_>, id: &str) -> Result<Value, Failure> {
+    match at_rest(scene, id).await? {
+        Ok(droplet) => Ok(droplet),
+        Err(Next::Gone) => Err(gone(id)),
+        Err(_) => Err(Failure::Waiting(format!("droplet {id} is locked while something else is done to it"))),
+    }
+}
+
+/// The latest actions on a droplet, the newest first.
+pub(super) async fn actions(scene: &Scene<'_>, id: &str) -> Result<Vec<Action>, Failure> {
+    let route = "/v2/droplets/{id}/actions";
+    let path = Path { route, parent: None, id: Some(id), scope: "droplet:read" };
+    let answer = scene.cloud.fetch(path, &[("per_page", LATEST)]).await?.unwrap_or_default();
+    let listed = answer.get("actions").and_then(Value::as_array).into_iter().flatten();
+    let mut actions: Vec<_> = listed.filter_map(action).collect();
+    actions.sort_by_key(|action| std::cmp::Reverse(action.id));
+    Ok(actions)
+}
+
+fn action(document: &Value) -> Option<Action> {
+    Some(Action {
+        id: document.get("id")?.as_u64()?,
+        kind: text(document, "type")?.to_owned(),
+        status: text(document, "status")?.to_owned(),
+        started_at: text(document, "started_at")?.parse().ok()?,
+    })
+}
+
+/// The id of the latest action on a droplet: those of a step come after it. 0 where there was none.
+pub(super) async fn latest_action(scene: &Scene<'_>, id: &str) -> Result<u64, Failure> {
+    Ok(actions(scene, id).await?.first().map_or(0, |action| action.id))
+}
+
+/// Takes a droplet one action further.
+pub(super) async fn go(scene: &Scene<'_>, id: &str, next: Next) -> Result<Progress<NoOutput>, Failure> {
+    Ok(match next {
+        Next::Nothing => Progress::Done(NoOutput {}),
+        Next::Gone => return Err(gone(id)),
+        Next::Busy(action) => started(id, action),
+        Next::Wait { again, why } => Progress::NotYet { again, why },
+        Next::Act(action) => match begin(scene, id, &action).await? {
+            Some(action) => started(id, action),
+            None => {
+                Progress::NotYet { again: SOON, why: format!("droplet {id} does not show yet what was done to it") }
+            }
+        },
+    })
+}
+
+/// What is found of a step whose next action is this.
+pub(super) fn found(id: &str, next: Next) -> Found<NoOutput> {
+    match next {
+        Next::Nothing => Found::One(Progress::Done(NoOutput {})),
+        Next::Busy(action) => Found::One(started(id, action)),
+        Next::Wait { again, why } => Found::One(Progress::NotYet { again, why }),
+        Next::Act(_) | Next::Gone => Found::Converges,
+    }
+}
+
+/// Takes a droplet one action back. `is_done` says that all that was done to it is known.
+pub(super) async fn go_back(scene: &Scene<'_>, id: &str, next: Next, is_done: bool) -> Result<Undo, Failure> {
+    Ok(match next {
+        Next::Nothing if is_done => Undo::Done,
+        Next::Nothing | Next::Gone => Undo::NothingThere,
+        Next::Busy(action) => Undo::Started(action),
+        Next::Wait { again, .. } => Undo::NotYet(again),
+        Next::Act(action) => begin(scene, id, &action).await?.map_or(Undo::NotYet(SOON), Undo::Started),
+    })
+}
+
+/// Begins an action. Nothing where the droplet is like that already, and only did not show it.
+async fn begin(scene: &Scene<'_>, id: &str, action: &Value) -> Result<Option<u64>, Failure> {
+    let route = "/v2/droplets/{id}/actions";
+    let path = Path { route, parent: None, id: Some(id), scope: "droplet:update" };
+    match scene.cloud.send(Verb::Post, path, Some(action)).await {
+        Ok(answer) => common::action_id(&answer).map(Some),
+        Err(error) if is_so_already(&error) => Ok(None),
+        Err(Error::NotFound { .. }) => Err(gone(id)),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn is_so_already(error: &Error) -> bool {
+    let said = error.said().unwrap_or_default().to_lowercase();
+    error.status() == Some(422) && said.contains("already") && !said.contains("pending event")
+}
+
+fn started(id: &str, action: u64) -> Progress<NoOutput> {
+    Progress::Started { action, ids: vec![format!("droplets/{id}")] }
+}
+
+/// Why nothing can be done to a droplet that is not there.
+pub(super) fn gone(id: &str) -> Failure {
+    Failure::Permanent(format!("there is no droplet {id}"))
+}
+
+/// Whether a droplet is powered on.
+pub(super) fn is_on(droplet: &Value) -> bool {
+    text(droplet, "status") == Some("active")
+}
+
+/// How many seconds a droplet has to shut down before it is powered off, unless a saga says otherwise.
+pub(super) const fn default_grace_seconds() -> u32 {
+    120
+}
+
+/// What powers on a droplet.
+pub(super) fn power_on() -> Next {
+    Next::Act(json!({ "type": "power_on" }))
+}
+
+/// What comes next to power off a droplet that is on: it is asked to shut down, and is powered off when it has not within
+/// the time. What it was asked before the action `since` does not count.
+pub(super) async fn power_off(scene: &Scene<'_>, id: &str, since: u64, grace: Duration) -> Result<Next, Failure> {
+    let asked = shutdowns(scene, id, since).await?;
+    let was_heard = asked.iter().any(|action| action.status != "errored");
+    Ok(match asked.last() {
+        Some(first) if has_passed(first.started_at, grace, scene.now) => Next::Act(json!({ "type": "power_off" })),
+        Some(_) if was_heard => wait_for_shutdown(id),
+        None if grace.is_zero() => Next::Act(json!({ "type": "power_off" })),
+        _ => Next::Act(json!({ "type": "shutdown" })),
+    })
+}
+
+/// Whether a droplet that is on may yet shut down, since it was asked to.
+pub(super) async fn may_shut_down(
+    scene: &Scene<'_>,
+    id: &str,
+    since: u64,
+    grace: Duration,
+) -> Result<Option<Next>, Failure> {
+    let asked = shutdowns(scene, id, since).await?;
+    let may = asked.iter().any(|action| action.status != "errored" && !has_passed(action.started_at, grace, scene.now));
+    Ok(may.then(|| wait_for_shutdown(id)))
+}
+
+fn wait_for_shutdown(id: &str) -> Next {
+    Next::Wait { again: BETWEEN_LOOKS, why: format!("droplet {id} was asked to shut down") }
+}
+
+/// How often a droplet was asked to shut down since it was powered on, and after the action `since`; the latest first.
+async fn shutdowns(scene: &Scene<'_>, id: &str, since: u64) -> Result<Vec<Action>, Failure> {
+    let actions = actions(scene, id).await?.into_iter();
+    let of_now = actions.take_while(|action| {
+        action.id > since && !["power_on", "power_cycle", "reboot"].contains(&action.kind.as_str())
+    });
+    Ok(of_now.filter(|action| action.kind == "shutdown").collect())
+}
+
+/// Whether backups of a droplet are taken.
+pub(super) fn has_backups(droplet: &Value) -> bool {
+    let features = droplet.get("features").and_then(Value::as_array);
+    features.into_iter().flatten().any(|feature| feature == "backups")
+}
+
+/// How many backups of a droplet there are, if the token may see them.
+pub(super) fn backups(droplet: &Value) -> Option<usize> {
+    droplet.get("backup_ids").and_then(Value::as_array).map(Vec::len)
+}
+
+/// Refuses to lose a droplet's backups unless that is wanted.
+pub(super) fn check_backups(id: &str, droplet: &Value, may_be_lost: bool) -> Result<(), Failure> {
+    let why = match backups(droplet) {
+        Some(0) => return Ok(()),
+        _ if may_be_lost => return Ok(()),
+        Some(count) => {
+            format!("droplet {id} has {count} backups that could be lost: convert those to keep to snapshots")
+        }
+        None => format!("the token may not see whether droplet {id} has backups: give it the scope `image:read`"),
+    };
+    Err(Failure::Permanent(format!("{why}, or set `discard_backups`")))
+}
+
+/// Deletes a droplet; one that is gone is fine.
+pub(super) async fn delete(scene: &Scene<'_>, id: &str) -> Result<(), Failure> {
+    let path = Path { route: "/v2/droplets/{id}", parent: None, id: Some(id), scope: "droplet:delete" };
+    match scene.cloud.send(Verb::Delete, path, None).await {
+        Ok(_) | Err(Error::NotFound { .. }) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// An id as the API takes it in the body of a call: a number where it is one.
+pub(super) fn number_or_text(id: &ProviderId) -> Value {
+    id.as_str().parse::<u64>().map_or_else(|_| json!(id), |number| json!(number))
+}

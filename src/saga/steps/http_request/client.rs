@@ -1,0 +1,133 @@
+//! The HTTP client that services are called with. It knows no token.
+
+use std::{
+    env,
+    error::Error,
+    iter,
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
+
+use reqwest::{
+    Client, NoProxy, Proxy,
+    dns::{Addrs, Name, Resolve, Resolving},
+    redirect::Policy,
+};
+
+use super::{LIMIT, service::is_forbidden};
+
+/// How long a connection may take.
+const CONNECT_LIMIT: Duration = Duration::from_secs(5);
+
+/// A client for calls to the users' own services: it follows no redirects, and no name leads it to an address that is
+/// not called. Install a rustls provider first.
+///
+/// # Errors
+/// Where the environment names a proxy that is none, or there is no rustls provider.
+pub fn http_client() -> Result<Client, reqwest::Error> {
+    let builder = Client::builder()
+        .user_agent(concat!("arcadia-operator/", env!("CARGO_PKG_VERSION")))
+        .redirect(Policy::none())
+        .connect_timeout(CONNECT_LIMIT)
+        .timeout(LIMIT)
+        .dns_resolver(Careful);
+    match proxy()? {
+        Some(proxy) => builder.proxy(proxy),
+        None => builder.no_proxy(),
+    }
+    .build()
+}
+
+/// The proxy that the environment names. The own machine is reached without: that is what http is for, and a proxy
+/// would call its own. A proxy also looks names up by itself, so what can be reached through it is for it to say.
+fn proxy() -> Result<Option<Proxy>, reqwest::Error> {
+    let named = |names: [&str; 2]| names.into_iter().find_map(|name| env::var(name).ok()).filter(|it| !it.is_empty());
+    let Some(proxy) = named(["HTTPS_PROXY", "https_proxy"]).or_else(|| named(["ALL_PROXY", "all_proxy"])) else {
+        return Ok(None);
+    };
+    let direct = named(["NO_PROXY", "no_proxy"]).unwrap_or_default();
+    let direct = NoProxy::from_string(&format!("localhost,127.0.0.0/8,::1,{direct}"));
+    Ok(Some(Proxy::https(proxy)?.no_proxy(direct)))
+}
+
+/// Looks names up, and leaves out the addresses that are not called.
+struct Careful;
+
+impl Resolve for Careful {
+    fn resolve(&self, name: Name) -> Resolving {
+        Box::pin(async move {
+            let host = name.as_str().trim_end_matches('.').to_ascii_lowercase();
+            let found: Vec<SocketAddr> = tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
+            Ok(allowed(&host, found)?)
+        })
+    }
+}
+
+/// The own machine is reached by the names for it only: any other name could be made to lead there.
+fn allowed(host: &str, found: Vec<SocketAddr>) -> Result<Addrs, Forbidden> {
+    let is_allowed =
+        |address: IpAddr| !is_forbidden(address) && (host == "localhost" || !address.to_canonical().is_loopback());
+    let (allowed, rest): (Vec<_>, Vec<_>) = found.into_iter().partition(|address| is_allowed(address.ip()));
+    match (allowed.is_empty(), rest.first()) {
+        (true, Some(forbidden)) => Err(Forbidden { host: host.to_owned(), address: forbidden.ip() }),
+        _ => Ok(Box::new(allowed.into_iter())),
+    }
+}
+
+/// A name leads to addresses only that are not called.
+#[derive(Debug, thiserror::Error)]
+#[error("{host} leads to {address}, which is not called")]
+pub(super) struct Forbidden {
+    host: String,
+    address: IpAddr,
+}
+
+impl Forbidden {
+    /// Whether a call failed for this.
+    pub(super) fn is_cause_of(error: &reqwest::Error) -> bool {
+        iter::successors(error.source(), |&error| error.source()).any(<dyn Error>::is::<Self>)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kept(host: &str, found: &[&str]) -> Result<Vec<String>, String> {
+        let found = found.iter().map(|address| SocketAddr::new(address.parse().unwrap(), 0)).collect();
+        let addresses = allowed(host, found).map_err(|error| error.to_string())?;
+        Ok(addresses.map(|address| address.ip().to_string()).collect())
+    }
+
+    #[test]
+    fn a_name_leads_to_no_address_that_is_not_called() {
+        assert_eq!(
+            kept("example.com", &["192.0.2.1", "169.254.169.254", "2001:db8::1"]).unwrap(),
+            ["192.0.2.1", "2001:db8::1"]
+        );
+        let refused = "evil.example leads to 169.254.169.254, which is not called";
+        assert_eq!(kept("evil.example", &["169.254.169.254", "fe80::1"]).unwrap_err(), refused);
+        assert!(kept("evil.example", &["127.0.0.1", "::1", "::ffff:127.0.0.1"]).is_err());
+        assert_eq!(kept("localhost", &["127.0.0.1", "::1"]).unwrap(), ["127.0.0.1", "::1"]);
+        assert_eq!(kept("example.com", &[]).unwrap(), [""; 0]);
+    }
+
+    struct Forbids;
+
+    impl Resolve for Forbids {
+        fn resolve(&self, name: Name) -> Resolving {
+            let found = vec!["169.254.169.254:0".parse().unwrap()];
+            Box::pin(async move { Ok(allowed(name.as_str(), found)?) })
+        }
+    }
+
+    #[tokio::test]
+    async fn a_call_tells_that_it_failed_for_that() {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let client = Client::builder().no_proxy().dns_resolver(Forbids).build().unwrap();
+        let error = client.get("https://evil.example").send().await.unwrap_err();
+        assert!(Forbidden::is_cause_of(&error), "{error:?}");
+        let error = http_client().unwrap().get("http://127.0.0.1:1").send().await.unwrap_err();
+        assert!(!Forbidden::is_cause_of(&error), "{error:?}");
+    }
+}

@@ -1,0 +1,106 @@
+//! `PowerOffDroplet`.
+
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    common::{NoOutput, ProviderId},
+    droplet::{self, Next},
+};
+use crate::saga::step::{Failure, Found, Progress, Scene, Step, Undo};
+
+/// Powers off a droplet: asks its operating system to shut down, and cuts the power if it has not after a time. A droplet
+/// that is off still costs as much. Undone by powering it on if it was on before.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Parameters {
+    /// The droplet.
+    droplet_provider_id: ProviderId,
+    /// How many seconds it has to shut down before the power is cut; 120 by default. With 0 it is not asked, and the
+    /// power is cut at once.
+    #[serde(default = "droplet::default_grace_seconds")]
+    #[schemars(range(min = 0, max = 600))]
+    grace_seconds: u32,
+}
+
+/// How it was before.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub struct Before {
+    was_on: bool,
+    latest_action: u64,
+}
+
+/// The step.
+pub struct PowerOffDroplet;
+
+impl Step for PowerOffDroplet {
+    const NAME: &'static str = "PowerOffDroplet";
+
+    type Parameters = Parameters;
+    type Output = NoOutput;
+    type Before = Before;
+
+    async fn before(&self, scene: &Scene<'_>, parameters: &Parameters) -> Result<Before, Failure> {
+        let id = parameters.droplet_provider_id.as_str();
+        let was_on = droplet::is_on(&droplet::before(scene, id).await?);
+        Ok(Before { was_on, latest_action: droplet::latest_action(scene, id).await? })
+    }
+
+    async fn run(
+        &self,
+        scene: &Scene<'_>,
+        parameters: &Parameters,
+        before: &Before,
+    ) -> Result<Progress<NoOutput>, Failure> {
+        droplet::go(scene, parameters.droplet_provider_id.as_str(), next(scene, parameters, before).await?).await
+    }
+
+    async fn find(
+        &self,
+        scene: &Scene<'_>,
+        parameters: &Parameters,
+        before: &Before,
+    ) -> Result<Found<NoOutput>, Failure> {
+        Ok(droplet::found(parameters.droplet_provider_id.as_str(), next(scene, parameters, before).await?))
+    }
+
+    async fn undo(
+        &self,
+        scene: &Scene<'_>,
+        parameters: &Parameters,
+        before: &Before,
+        output: Option<&NoOutput>,
+    ) -> Result<Undo, Failure> {
+        let id = parameters.droplet_provider_id.as_str();
+        let next = match droplet::at_rest(scene, id).await? {
+            Ok(_) if !before.was_on => Next::Nothing,
+            Ok(droplet) if droplet::is_on(&droplet) => {
+                // It could go off after it was found on.
+                let grace = parameters.grace();
+                droplet::may_shut_down(scene, id, before.latest_action, grace).await?.unwrap_or(Next::Nothing)
+            }
+            Ok(_) => droplet::power_on(),
+            Err(next) => next,
+        };
+        droplet::go_back(scene, id, next, output.is_some()).await
+    }
+}
+
+impl Parameters {
+    fn grace(&self) -> Duration {
+        Duration::from_secs(u64::from(self.grace_seconds))
+    }
+}
+
+async fn next(scene: &Scene<'_>, parameters: &Parameters, before: &Before) -> Result<Next, Failure> {
+    let id = parameters.droplet_provider_id.as_str();
+    match droplet::at_rest(scene, id).await? {
+        Ok(droplet) if droplet::is_on(&droplet) => {
+            droplet::power_off(scene, id, before.latest_action, parameters.grace()).await
+        }
+        Ok(_) => Ok(Next::Nothing),
+        Err(next) => Ok(next),
+    }
+}

@@ -1,0 +1,82 @@
+//! `PowerOnDroplet`.
+
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    common::{NoOutput, ProviderId},
+    droplet::{self, Next},
+};
+use crate::saga::step::{Failure, Found, Progress, Scene, Step, Undo};
+
+/// How long a droplet has to shut down when powering it on is undone.
+const GRACE: Duration = Duration::from_mins(2);
+
+/// Powers on a droplet. One that is on stays on. Undone by shutting it down if it was off before; one that has not
+/// shut down after two minutes is powered off.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Parameters {
+    /// The droplet.
+    droplet_provider_id: ProviderId,
+}
+
+/// How it was before.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub struct Before {
+    was_off: bool,
+    latest_action: u64,
+}
+
+/// The step.
+pub struct PowerOnDroplet;
+
+impl Step for PowerOnDroplet {
+    const NAME: &'static str = "PowerOnDroplet";
+
+    type Parameters = Parameters;
+    type Output = NoOutput;
+    type Before = Before;
+
+    async fn before(&self, scene: &Scene<'_>, parameters: &Parameters) -> Result<Before, Failure> {
+        let id = parameters.droplet_provider_id.as_str();
+        let was_off = !droplet::is_on(&droplet::before(scene, id).await?);
+        Ok(Before { was_off, latest_action: droplet::latest_action(scene, id).await? })
+    }
+
+    async fn run(&self, scene: &Scene<'_>, parameters: &Parameters, _: &Before) -> Result<Progress<NoOutput>, Failure> {
+        droplet::go(scene, parameters.droplet_provider_id.as_str(), next(scene, parameters).await?).await
+    }
+
+    async fn find(&self, scene: &Scene<'_>, parameters: &Parameters, _: &Before) -> Result<Found<NoOutput>, Failure> {
+        Ok(droplet::found(parameters.droplet_provider_id.as_str(), next(scene, parameters).await?))
+    }
+
+    async fn undo(
+        &self,
+        scene: &Scene<'_>,
+        parameters: &Parameters,
+        before: &Before,
+        output: Option<&NoOutput>,
+    ) -> Result<Undo, Failure> {
+        let id = parameters.droplet_provider_id.as_str();
+        let next = match droplet::at_rest(scene, id).await? {
+            Ok(droplet) if before.was_off && droplet::is_on(&droplet) => {
+                droplet::power_off(scene, id, before.latest_action, GRACE).await?
+            }
+            Ok(_) => Next::Nothing,
+            Err(next) => next,
+        };
+        droplet::go_back(scene, id, next, output.is_some()).await
+    }
+}
+
+async fn next(scene: &Scene<'_>, parameters: &Parameters) -> Result<Next, Failure> {
+    Ok(match droplet::at_rest(scene, parameters.droplet_provider_id.as_str()).await? {
+        Ok(droplet) if droplet::is_on(&droplet) => Next::Nothing,
+        Ok(_) => droplet::power_on(),
+        Err(next) => next,
+    })
+}

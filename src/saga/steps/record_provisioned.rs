@@ -1,0 +1,175 @@
+//! `RecordProvisioned`.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use kube::{ResourceExt, api::PatchParams};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::{
+    common::{SOON, any_id, kind_name, nothing_left, text_or_number},
+    record::{self, Fields, Owners, is_of_saga},
+};
+use crate::{
+    api::{CloudResource, DriftPolicy, OPERATOR, ProvisionedResource, ProvisionedResourceSpec, saga::SagaRef},
+    digitalocean::Kind,
+    drift::{
+        record::{Target, apply},
+        record_provisioned,
+    },
+    saga::step::{Failure, Progress, Scene, Step, Undo},
+};
+
+/// Records what a resource should be: makes the `ProvisionedResource` of this name, or makes it say this, and names the
+/// saga in it. Undone by deleting the record, or by putting back what it said before; what people have changed since stays.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Parameters {
+    /// The record's name.
+    #[schemars(length(min = 1, max = 253))]
+    name: String,
+    /// The resource's kind, such as `Droplet`.
+    #[schemars(schema_with = "kind_name")]
+    kind: Kind,
+    /// The resource's id.
+    #[serde(deserialize_with = "text_or_number")]
+    #[schemars(schema_with = "any_id")]
+    id: String,
+    /// The expected value of each field that is recorded, as in `spec.desired`.
+    desired: BTreeMap<String, Value>,
+    /// Who records it, for people and audits.
+    #[serde(default)]
+    #[schemars(length(min = 1, max = 253))]
+    provisioned_by: Option<String>,
+}
+
+/// What came of it.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Output {
+    /// The record's name.
+    name: String,
+    /// Its UID.
+    uid: String,
+    /// Its version.
+    version: i64,
+}
+
+/// How it was before.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub struct Before {
+    /// The record's UID; none where there was no record.
+    uid: Option<String>,
+    /// The fields that the step could change, as they were.
+    fields: Fields,
+    /// Those of them that were recorded from here.
+    own: BTreeSet<String>,
+}
+
+/// The step.
+pub struct RecordProvisioned;
+
+impl Step for RecordProvisioned {
+    const NAME: &'static str = "RecordProvisioned";
+
+    type Parameters = Parameters;
+    type Output = Output;
+    type Before = Before;
+
+    async fn before(&self, scene: &Scene<'_>, parameters: &Parameters) -> Result<Before, Failure> {
+        let Some(record) = record::get(scene, &parameters.name).await? else { return Ok(Before::default()) };
+        let own = Owners::of(&record).own;
+        let wanted = record::fields(&spec(scene, parameters))?;
+        let mut fields = record::fields(&record.spec)?;
+        fields.retain(|field, _| own.contains(field) || wanted.contains_key(field));
+        Ok(Before { uid: record.uid(), fields, own })
+    }
+
+    async fn run(
+        &self,
+        scene: &Scene<'_>,
+        parameters: &Parameters,
+        before: &Before,
+    ) -> Result<Progress<Output>, Failure> {
+        let name = &parameters.name;
+        let spec = spec(scene, parameters);
+        let is_as_before = match record::get(scene, name).await? {
+            Some(record) if record.metadata.deletion_timestamp.is_some() => {
+                return Err(Failure::Transient(format!("ProvisionedResource {name} is being deleted")));
+            }
+            Some(record) if record.spec.resource != spec.resource => {
+                let (is, wanted) = (record.spec.resource.key(), spec.resource.key());
+                return Err(Failure::Permanent(format!("ProvisionedResource {name} is about {is}, not {wanted}")));
+            }
+            Some(record) => before.uid.is_some() && before.uid == record.uid() || made(scene, before, &record),
+            None => before.uid.is_none(),
+        };
+        if !is_as_before {
+            return Err(Failure::Permanent(format!(
+                "somebody has made or deleted ProvisionedResource {name} since this step began"
+            )));
+        }
+        let record = record_provisioned(scene.kube, scene.namespace, name, &spec).await?;
+        let uid = record.uid().unwrap_or_default();
+        Ok(Progress::Done(Output { name: name.clone(), uid, version: record.metadata.generation.unwrap_or_default() }))
+    }
+
+    async fn undo(
+        &self,
+        scene: &Scene<'_>,
+        parameters: &Parameters,
+        before: &Before,
+        output: Option<&Output>,
+    ) -> Result<Undo, Failure> {
+        let Some(record) = record::get(scene, &parameters.name).await? else { return Ok(nothing_left(output)) };
+        let is_own = match output {
+            Some(output) => record.uid().as_ref() == Some(&output.uid),
+            None => made(scene, before, &record) || (before.uid == record.uid() && is_of_saga(scene, &record)),
+        };
+        if !is_own {
+            return Ok(nothing_left(output));
+        }
+        if before.uid.is_none() {
+            let is_gone = record::delete(scene, &record).await?;
+            return Ok(if is_gone { Undo::Done } else { Undo::NotYet(SOON) });
+        }
+        let wanted = record::fields(&spec(scene, parameters))?;
+        let restored = restored(before, &wanted, &record::fields(&record.spec)?, &Owners::of(&record));
+        let target = Target { name: &parameters.name, uid: record.metadata.uid.as_deref() };
+        let params = PatchParams::apply(OPERATOR).force();
+        apply(scene.kube, scene.namespace, target, &record::spec(restored), &params).await?;
+        Ok(Undo::Done)
+    }
+}
+
+fn spec(scene: &Scene<'_>, parameters: &Parameters) -> ProvisionedResourceSpec {
+    ProvisionedResourceSpec {
+        resource: CloudResource { kind: parameters.kind, id: parameters.id.clone() },
+        desired: parameters.desired.clone(),
+        drift: DriftPolicy::default(),
+        suspend: false,
+        provisioned_by: parameters.provisioned_by.clone(),
+        saga_ref: Some(SagaRef { name: scene.saga.to_owned() }),
+    }
+}
+
+/// Whether an earlier call of this step made the record.
+fn made(scene: &Scene<'_>, before: &Before, record: &ProvisionedResource) -> bool {
+    before.uid.is_none() && is_of_saga(scene, record)
+}
+
+/// What has to be recorded from here for the record to say what it said before, where nobody else has changed it since.
+/// What is recorded from here now and not in this goes, unless others have recorded it too.
+fn restored(before: &Before, wanted: &Fields, now: &Fields, owners: &Owners) -> Fields {
+    let belongs = |(field, was): &(&String, &Value)| {
+        let is_from_here = before.own.contains(*field);
+        if wanted.contains_key(*field) {
+            // It is as the step wrote it: whoever changes a field takes it over.
+            owners.own.contains(*field) && (is_from_here || !owners.others.contains(*field))
+        } else {
+            // The step has let go of it.
+            is_from_here && now.get(*field).is_none_or(|now| now == *was)
+        }
+    };
+    before.fields.iter().filter(belongs).map(|(field, was)| (field.clone(), was.clone())).collect()
+}

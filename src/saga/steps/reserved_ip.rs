@@ -1,0 +1,127 @@
+//! The calls about one reserved address that several steps make.
+
+use std::net::Ipv4Addr;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::common::{self, NoOutput, nothing_left};
+use crate::{
+    digitalocean::{Path, Verb},
+    saga::step::{Failure, Progress, Scene, Undo},
+};
+
+/// How it was before.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+pub enum Before {
+    /// Nobody has looked.
+    #[default]
+    Unknown,
+    /// The address led nowhere.
+    Nowhere,
+    /// The address led to this droplet.
+    Droplet(u64),
+}
+
+impl Before {
+    /// How it is now.
+    pub(super) async fn read(scene: &Scene<'_>, ip: Ipv4Addr) -> Result<Self, Failure> {
+        Ok(droplet(scene, ip).await?.map_or(Self::Nowhere, Self::Droplet))
+    }
+
+    /// Makes it so again, if it led to `given` since, or nowhere. What somebody else has assigned since is left alone.
+    pub(super) async fn restore<O>(
+        self,
+        scene: &Scene<'_>,
+        ip: Ipv4Addr,
+        given: Option<u64>,
+        output: Option<&O>,
+    ) -> Result<Undo, Failure> {
+        let was = match self {
+            Self::Unknown => return Ok(Undo::Done),
+            Self::Nowhere => None,
+            Self::Droplet(droplet) => Some(droplet),
+        };
+        let Some(address) = get(scene, ip).await? else {
+            return was.map_or(Ok(Undo::Done), |_| Err(missing(ip)));
+        };
+        let now = leads_to(&address)?;
+        if now == was {
+            // Until an action has ended, nothing is to be seen of it.
+            let pending =
+                common::in_progress(scene, path(&ip.to_string(), ACTIONS, "reserved_ip:read"), |_| true).await?;
+            return Ok(pending.map_or_else(|| nothing_left(output), Undo::Started));
+        }
+        match (was, now) {
+            (Some(was), Some(other)) if now != given => Err(Failure::Permanent(format!(
+                "the address {ip} led to droplet {was}, and somebody has assigned it to droplet {other} since"
+            ))),
+            (None, _) if now != given => Ok(Undo::Done),
+            _ => Ok(lead(scene, ip, was).await?.map_or(Undo::Done, Undo::Started)),
+        }
+    }
+}
+
+const ACTIONS: &str = "/v2/reserved_ips/{id}/actions";
+
+/// The droplet that an address leads to.
+pub(super) async fn droplet(scene: &Scene<'_>, ip: Ipv4Addr) -> Result<Option<u64>, Failure> {
+    leads_to(&get(scene, ip).await?.ok_or_else(|| missing(ip))?)
+}
+
+/// Begins to let an address lead to a droplet, or nowhere, and returns the action's id; nothing where it does by now.
+pub(super) async fn lead(scene: &Scene<'_>, ip: Ipv4Addr, to: Option<u64>) -> Result<Option<u64>, Failure> {
+    let action = match to {
+        Some(droplet) => json!({ "type": "assign", "droplet_id": droplet }),
+        None => json!({ "type": "unassign" }),
+    };
+    let refused = match act(scene, ip, &action).await {
+        Ok(action) => return Ok(Some(action)),
+        Err(refused) => refused,
+    };
+    // An earlier call may have come to its end just after the address was looked at.
+    match to {
+        _ if droplet(scene, ip).await? == to => Ok(None),
+        Some(droplet) => Err(refused.about(&format!("droplet {droplet}"))),
+        None => Err(refused),
+    }
+}
+
+/// How far an address's way to or from a droplet is.
+pub(super) fn progress(action: Option<u64>, ip: Ipv4Addr, droplet: u64) -> Progress<NoOutput> {
+    match action {
+        Some(action) => {
+            Progress::Started { action, ids: vec![format!("reserved_ips/{ip}"), format!("droplets/{droplet}")] }
+        }
+        None => Progress::Done(NoOutput {}),
+    }
+}
+
+async fn act(scene: &Scene<'_>, ip: Ipv4Addr, action: &Value) -> Result<u64, Failure> {
+    let ip = ip.to_string();
+    common::action_id(&scene.cloud.send(Verb::Post, path(&ip, ACTIONS, "reserved_ip:update"), Some(action)).await?)
+}
+
+async fn get(scene: &Scene<'_>, ip: Ipv4Addr) -> Result<Option<Value>, Failure> {
+    let ip = ip.to_string();
+    let answer = scene.cloud.fetch(path(&ip, "/v2/reserved_ips/{id}", "reserved_ip:read"), &[]).await?;
+    Ok(answer.and_then(|mut answer| answer.get_mut("reserved_ip").map(Value::take)))
+}
+
+/// What is not shown for the lack of a scope is not the same as none.
+fn leads_to(address: &Value) -> Result<Option<u64>, Failure> {
+    let droplet = address.get("droplet").ok_or_else(|| {
+        Failure::Permanent(
+            "nobody can tell where the address leads: give the token the scope `droplet:read`".to_owned(),
+        )
+    })?;
+    Ok(droplet.get("id").and_then(Value::as_u64))
+}
+
+fn missing(ip: Ipv4Addr) -> Failure {
+    Failure::Permanent(format!("there is no reserved address {ip}"))
+}
+
+fn path<'p>(ip: &'p str, route: &'static str, scope: &'static str) -> Path<'p> {
+    Path { route, parent: None, id: Some(ip), scope }
+}

@@ -1,0 +1,193 @@
+//! `ResizeDroplet`.
+
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::{
+    common::{NoOutput, ProviderId, text},
+    droplet::{self, Next},
+};
+use crate::{
+    digitalocean::Path,
+    nearest::nearest,
+    saga::step::{Failure, Found, Progress, Scene, Step, Undo},
+};
+
+/// Resizes a droplet. One that is on is powered off for it, as `PowerOffDroplet` does it, and on again after it. Undone by
+/// resizing it to the size from before, in the same way, unless somebody has resized it since.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Parameters {
+    /// The droplet.
+    droplet_provider_id: ProviderId,
+    /// The slug of its new size, such as `s-4vcpu-8gb`. The disk of that size must not be smaller than the droplet's.
+    #[schemars(length(min = 1, max = 100))]
+    size: String,
+    /// Whether its disk grows too. By default only processors and memory change, which can be undone; a disk cannot be made
+    /// smaller again.
+    #[serde(default)]
+    disk: bool,
+    /// How many seconds it has to shut down before the power is cut; 120 by default. With 0 it is not asked, and the
+    /// power is cut at once.
+    #[serde(default = "droplet::default_grace_seconds")]
+    #[schemars(range(min = 0, max = 600))]
+    grace_seconds: u32,
+}
+
+/// How it was before.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub struct Before {
+    size: Option<String>,
+    disk: u64,
+    was_on: bool,
+    latest_action: u64,
+}
+
+/// The step.
+pub struct ResizeDroplet;
+
+impl Step for ResizeDroplet {
+    const NAME: &'static str = "ResizeDroplet";
+    // A disk is copied: DigitalOcean speaks of a minute for each used gigabyte.
+    const TIMEOUT: Duration = Duration::from_hours(6);
+
+    type Parameters = Parameters;
+    type Output = NoOutput;
+    type Before = Before;
+
+    fn irreversible(&self, parameters: &Parameters) -> Option<&'static str> {
+        parameters.disk.then_some("a disk that has grown cannot be made smaller again")
+    }
+
+    async fn before(&self, scene: &Scene<'_>, parameters: &Parameters) -> Result<Before, Failure> {
+        let id = parameters.droplet_provider_id.as_str();
+        let droplet = droplet::before(scene, id).await?;
+        // Before it is powered off for something that is not to be.
+        check(scene, parameters, &droplet).await?;
+        Ok(Before {
+            size: text(&droplet, "size_slug").map(str::to_owned),
+            disk: gigabytes(&droplet),
+            was_on: droplet::is_on(&droplet),
+            latest_action: droplet::latest_action(scene, id).await?,
+        })
+    }
+
+    async fn run(
+        &self,
+        scene: &Scene<'_>,
+        parameters: &Parameters,
+        before: &Before,
+    ) -> Result<Progress<NoOutput>, Failure> {
+        droplet::go(scene, parameters.droplet_provider_id.as_str(), next(scene, parameters, before).await?).await
+    }
+
+    async fn find(
+        &self,
+        scene: &Scene<'_>,
+        parameters: &Parameters,
+        before: &Before,
+    ) -> Result<Found<NoOutput>, Failure> {
+        Ok(droplet::found(parameters.droplet_provider_id.as_str(), next(scene, parameters, before).await?))
+    }
+
+    async fn undo(
+        &self,
+        scene: &Scene<'_>,
+        parameters: &Parameters,
+        before: &Before,
+        output: Option<&NoOutput>,
+    ) -> Result<Undo, Failure> {
+        let id = parameters.droplet_provider_id.as_str();
+        let next = previous(scene, parameters, before).await?;
+        droplet::go_back(scene, id, next, output.is_some()).await
+    }
+}
+
+impl Parameters {
+    fn grace(&self) -> Duration {
+        Duration::from_secs(u64::from(self.grace_seconds))
+    }
+}
+
+/// What comes next on the way to the new size.
+async fn next(scene: &Scene<'_>, parameters: &Parameters, before: &Before) -> Result<Next, Failure> {
+    let id = parameters.droplet_provider_id.as_str();
+    let droplet = match droplet::at_rest(scene, id).await? {
+        Ok(droplet) => droplet,
+        Err(next) => return Ok(next),
+    };
+    let has_disk = !parameters.disk || gigabytes(&droplet) >= droplet.get("size").map_or(0, gigabytes);
+    if is_of_size(&droplet, &parameters.size) && has_disk {
+        let is_as_before = droplet::is_on(&droplet) || !before.was_on;
+        return Ok(if is_as_before { Next::Nothing } else { droplet::power_on() });
+    }
+    if droplet::is_on(&droplet) {
+        return droplet::power_off(scene, id, before.latest_action, parameters.grace()).await;
+    }
+    Ok(Next::Act(json!({ "type": "resize", "size": parameters.size, "disk": parameters.disk })))
+}
+
+/// What comes next on the way back to the size from before.
+async fn previous(scene: &Scene<'_>, parameters: &Parameters, before: &Before) -> Result<Next, Failure> {
+    let id = parameters.droplet_provider_id.as_str();
+    let (droplet, size) = match (droplet::at_rest(scene, id).await?, &before.size) {
+        (Ok(droplet), Some(size)) => (droplet, size),
+        (Ok(_), None) => return Ok(Next::Nothing),
+        (Err(next), _) => return Ok(next),
+    };
+    if gigabytes(&droplet) > before.disk {
+        return Err(Failure::Permanent(format!(
+            "the disk of droplet {id} has grown, and cannot be made smaller again"
+        )));
+    }
+    let is_resized = is_of_size(&droplet, &parameters.size) && !is_of_size(&droplet, size);
+    if is_resized && droplet::is_on(&droplet) {
+        return droplet::power_off(scene, id, before.latest_action, parameters.grace()).await;
+    }
+    if is_resized {
+        return Ok(Next::Act(json!({ "type": "resize", "size": size, "disk": false })));
+    }
+    if !before.was_on {
+        return Ok(Next::Nothing);
+    }
+    if droplet::is_on(&droplet) {
+        let wait = droplet::may_shut_down(scene, id, before.latest_action, parameters.grace()).await?;
+        return Ok(wait.unwrap_or(Next::Nothing));
+    }
+    Ok(droplet::power_on())
+}
+
+/// Refuses sizes that the droplet cannot have.
+async fn check(scene: &Scene<'_>, parameters: &Parameters, droplet: &Value) -> Result<(), Failure> {
+    let (id, wanted) = (&parameters.droplet_provider_id, &parameters.size);
+    let sizes = Path { route: "/v2/sizes", parent: None, id: None, scope: "sizes:read" };
+    let sizes = scene.cloud.rows(sizes, "sizes", &[]).await?;
+    let slugs = || sizes.iter().filter_map(|size| text(size, "slug"));
+    let Some(size) = sizes.iter().find(|size| is_slug(text(size, "slug"), wanted)) else {
+        let near = nearest(wanted, slugs());
+        return Err(Failure::Permanent(format!("there is no size {wanted:?}; there are {}", near.join(", "))));
+    };
+    let (has, needs) = (gigabytes(size), gigabytes(droplet));
+    if has < needs {
+        return Err(Failure::Permanent(format!(
+            "droplet {id} cannot be resized to {wanted}: its disk has {needs} GB, and that size only {has}"
+        )));
+    }
+    Ok(())
+}
+
+fn is_of_size(droplet: &Value, size: &str) -> bool {
+    is_slug(text(droplet, "size_slug"), size)
+}
+
+fn is_slug(slug: Option<&str>, wanted: &str) -> bool {
+    slug.is_some_and(|slug| slug.eq_ignore_ascii_case(wanted))
+}
+
+/// The disk of a droplet or a size.
+fn gigabytes(document: &Value) -> u64 {
+    document.get("disk").and_then(Value::as_u64).unwrap_or_default()
+}

@@ -1,0 +1,91 @@
+//! `ResizeVolume`.
+
+use std::cmp::Ordering;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::{
+    common::{NoOutput, ProviderId},
+    volume,
+};
+use crate::saga::step::{Failure, Progress, Scene, Step, Undo};
+
+/// Makes a volume larger. The file system on it has to be grown on the droplet. Cannot be undone: a volume only grows.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Parameters {
+    /// The volume.
+    volume_id: ProviderId,
+    /// Its new size, not below the one that it has.
+    #[schemars(range(min = 1, max = 16_384))]
+    size_gigabytes: u64,
+}
+
+/// How it was before.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub struct Before {
+    size_gigabytes: Option<u64>,
+}
+
+/// The step.
+pub struct ResizeVolume;
+
+impl Step for ResizeVolume {
+    const NAME: &'static str = "ResizeVolume";
+
+    type Parameters = Parameters;
+    type Output = NoOutput;
+    type Before = Before;
+
+    fn irreversible(&self, _: &Parameters) -> Option<&'static str> {
+        Some("a volume only grows")
+    }
+
+    async fn before(&self, scene: &Scene<'_>, parameters: &Parameters) -> Result<Before, Failure> {
+        let volume = volume::existing(scene, &parameters.volume_id).await?;
+        Ok(Before { size_gigabytes: volume::size(&volume) })
+    }
+
+    async fn run(&self, scene: &Scene<'_>, parameters: &Parameters, _: &Before) -> Result<Progress<NoOutput>, Failure> {
+        let Parameters { volume_id, size_gigabytes } = parameters;
+        let now = volume::size(&volume::existing(scene, volume_id).await?).unwrap_or_default();
+        match now.cmp(size_gigabytes) {
+            Ordering::Equal => Ok(Progress::Done(NoOutput {})),
+            Ordering::Greater => Err(Failure::Permanent(format!(
+                "volume {volume_id} has {now} GiB and cannot be made smaller: a volume only grows"
+            ))),
+            Ordering::Less => {
+                let action = json!({ "type": "resize", "size_gigabytes": size_gigabytes });
+                let refused = match volume::act(scene, volume_id, &action).await {
+                    Ok(action) => return Ok(Progress::Started { action, ids: vec![format!("volumes/{volume_id}")] }),
+                    Err(refused) => refused,
+                };
+                // An earlier call may have come to its end just after the volume was looked at.
+                let now = volume::size(&volume::existing(scene, volume_id).await?);
+                if now == Some(*size_gigabytes) { Ok(Progress::Done(NoOutput {})) } else { Err(refused) }
+            }
+        }
+    }
+
+    async fn undo(
+        &self,
+        scene: &Scene<'_>,
+        parameters: &Parameters,
+        before: &Before,
+        _: Option<&NoOutput>,
+    ) -> Result<Undo, Failure> {
+        let Parameters { volume_id, .. } = parameters;
+        let Some(volume) = volume::get(scene, volume_id).await? else { return Ok(Undo::Done) };
+        if let Some(action) = volume::pending(scene, volume_id).await? {
+            return Ok(Undo::Started(action));
+        }
+        match (volume::size(&volume), before.size_gigabytes) {
+            (Some(now), Some(was)) if now > was => Err(Failure::Permanent(format!(
+                "volume {volume_id} has grown from {was} to {now} GiB, and a volume only grows"
+            ))),
+            _ => Ok(Undo::NothingThere),
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! `RestoreDroplet`.
+
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::{
+    common::{NoOutput, ProviderId},
+    droplet::{self, Action, Next},
+};
+use crate::saga::step::{Failure, Found, Progress, Scene, Step, Undo};
+
+/// Restores a droplet from one of its backups or snapshots. Its id, name, addresses and size stay. What is on its disk
+/// is replaced and lost, so this cannot be undone; take a snapshot before it to keep what there is.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Parameters {
+    /// The droplet.
+    droplet_provider_id: ProviderId,
+    /// The id of the backup or snapshot, such as the `snapshot_id` of `CreateDropletSnapshot`. It must be of this droplet.
+    image: ProviderId,
+}
+
+/// How it was before.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub struct Before {
+    /// The step's own actions come after this one. Nothing was begun without it.
+    latest_action: Option<u64>,
+}
+
+/// The step.
+pub struct RestoreDroplet;
+
+impl Step for RestoreDroplet {
+    const NAME: &'static str = "RestoreDroplet";
+    const TIMEOUT: Duration = Duration::from_hours(6);
+
+    type Parameters = Parameters;
+    type Output = NoOutput;
+    type Before = Before;
+
+    fn irreversible(&self, _: &Parameters) -> Option<&'static str> {
+        Some("what was on the disk is lost")
+    }
+
+    async fn before(&self, scene: &Scene<'_>, parameters: &Parameters) -> Result<Before, Failure> {
+        let id = parameters.droplet_provider_id.as_str();
+        droplet::before(scene, id).await?;
+        Ok(Before { latest_action: Some(droplet::latest_action(scene, id).await?) })
+    }
+
+    async fn run(
+        &self,
+        scene: &Scene<'_>,
+        parameters: &Parameters,
+        before: &Before,
+    ) -> Result<Progress<NoOutput>, Failure> {
+        let next = match droplet::at_rest(scene, parameters.droplet_provider_id.as_str()).await? {
+            Ok(_) if is_restored(scene, parameters, before).await? => Next::Nothing,
+            Ok(_) => Next::Act(json!({ "type": "restore", "image": droplet::number_or_text(&parameters.image) })),
+            Err(next) => next,
+        };
+        droplet::go(scene, parameters.droplet_provider_id.as_str(), next).await
+    }
+
+    async fn find(
+        &self,
+        scene: &Scene<'_>,
+        parameters: &Parameters,
+        before: &Before,
+    ) -> Result<Found<NoOutput>, Failure> {
+        Ok(match droplet::at_rest(scene, parameters.droplet_provider_id.as_str()).await? {
+            Ok(_) if is_restored(scene, parameters, before).await? => Found::One(Progress::Done(NoOutput {})),
+            // A call on its way must not restore it a second time, so this waits until it would be seen.
+            Ok(_) | Err(Next::Gone) => Found::Nothing,
+            Err(next) => droplet::found(parameters.droplet_provider_id.as_str(), next),
+        })
+    }
+
+    async fn undo(
+        &self,
+        scene: &Scene<'_>,
+        parameters: &Parameters,
+        before: &Before,
+        _: Option<&NoOutput>,
+    ) -> Result<Undo, Failure> {
+        let id = parameters.droplet_provider_id.as_str();
+        match restores(scene, parameters, before).await?.first() {
+            None => Ok(Undo::NothingThere),
+            Some(action) if action.status == "in-progress" => Ok(Undo::Started(action.id)),
+            // Nobody knows how far one came that failed.
+            Some(_) => Err(Failure::Permanent(format!(
+                "droplet {id} was restored from {}, and what was on its disk before is lost",
+                parameters.image
+            ))),
+        }
+    }
+}
+
+async fn is_restored(scene: &Scene<'_>, parameters: &Parameters, before: &Before) -> Result<bool, Failure> {
+    let restores = restores(scene, parameters, before).await?;
+    Ok(restores.first().is_some_and(|action| action.status == "completed"))
+}
+
+/// The step's own actions, the latest first. Which image was restored no action tells, but that it came after.
+async fn restores(scene: &Scene<'_>, parameters: &Parameters, before: &Before) -> Result<Vec<Action>, Failure> {
+    let Some(latest) = before.latest_action else { return Ok(Vec::new()) };
+    let actions = droplet::actions(scene, parameters.droplet_provider_id.as_str()).await?.into_iter();
+    Ok(actions.filter(|action| action.id > latest && action.kind == "restore").collect())
+}

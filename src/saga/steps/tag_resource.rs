@@ -1,0 +1,112 @@
+//! `TagResource`.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    common::{NoOutput, ProviderId, SOON},
+    tagging::{self, Seen, TaggedKind, Target},
+};
+use crate::saga::step::{Failure, Found, Progress, Scene, Step, Undo};
+
+/// The parameters as they are given.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Given {
+    /// The tag: letters, digits, colons, dashes and underscores. Case makes no difference, and that of the first use stays.
+    #[schemars(length(min = 1, max = 255), regex(pattern = r"^[a-zA-Z0-9_\-:]+$"))]
+    tag: String,
+    /// The droplet that it is put on, unless `resource_type` and `resource_id` say something else.
+    #[serde(default)]
+    droplet_provider_id: Option<ProviderId>,
+    /// The kind of the resource that it is put on. Snapshots of droplets are images here.
+    #[serde(default)]
+    resource_type: Option<TaggedKind>,
+    /// The resource.
+    #[serde(default)]
+    resource_id: Option<ProviderId>,
+}
+
+/// Puts a tag on a resource, and creates the tag where it does not exist. Undone by taking it off again, unless the
+/// resource had it before; the tag itself stays.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(try_from = "Given")]
+pub struct Parameters {
+    tag: String,
+    target: Target,
+}
+
+/// How it was before.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub struct Before {
+    lacked_it: bool,
+}
+
+/// The step.
+pub struct TagResource;
+
+impl Step for TagResource {
+    const NAME: &'static str = "TagResource";
+
+    type Parameters = Parameters;
+    type Output = NoOutput;
+    type Before = Before;
+
+    async fn before(&self, scene: &Scene<'_>, parameters: &Parameters) -> Result<Before, Failure> {
+        match parameters.look(scene).await? {
+            Seen::Gone => Err(parameters.target.gone()),
+            Seen::Untagged => Ok(Before { lacked_it: true }),
+            Seen::Tagged(_) => Ok(Before { lacked_it: false }),
+        }
+    }
+
+    async fn run(&self, scene: &Scene<'_>, parameters: &Parameters, _: &Before) -> Result<Progress<NoOutput>, Failure> {
+        let Parameters { tag, target } = parameters;
+        match parameters.look(scene).await? {
+            Seen::Gone => Err(target.gone()),
+            Seen::Untagged if !tagging::put_on(scene, target, tag).await? => {
+                Ok(Progress::NotYet { again: SOON, why: format!("the tag {tag} is new") })
+            }
+            Seen::Untagged | Seen::Tagged(_) => Ok(Progress::Done(NoOutput {})),
+        }
+    }
+
+    async fn find(&self, scene: &Scene<'_>, parameters: &Parameters, _: &Before) -> Result<Found<NoOutput>, Failure> {
+        Ok(match parameters.look(scene).await? {
+            Seen::Tagged(_) => Found::One(Progress::Done(NoOutput {})),
+            Seen::Gone | Seen::Untagged => Found::Converges,
+        })
+    }
+
+    async fn undo(
+        &self,
+        scene: &Scene<'_>,
+        parameters: &Parameters,
+        before: &Before,
+        output: Option<&NoOutput>,
+    ) -> Result<Undo, Failure> {
+        match parameters.look(scene).await? {
+            Seen::Tagged(spelled) if before.lacked_it => {
+                tagging::take_off(scene, &parameters.target, &spelled).await?;
+                Ok(Undo::Done)
+            }
+            _ if output.is_some() => Ok(Undo::Done),
+            _ => Ok(Undo::NothingThere),
+        }
+    }
+}
+
+impl TryFrom<Given> for Parameters {
+    type Error = &'static str;
+
+    fn try_from(given: Given) -> Result<Self, Self::Error> {
+        let target = Target::new(given.droplet_provider_id, given.resource_type, given.resource_id)?;
+        Ok(Self { tag: given.tag, target })
+    }
+}
+
+impl Parameters {
+    async fn look(&self, scene: &Scene<'_>) -> Result<Seen, Failure> {
+        tagging::look(scene, &self.target, &self.tag).await
+    }
+}

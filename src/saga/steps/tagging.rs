@@ -1,0 +1,149 @@
+//! What the steps have in common that put tags on resources and take them off.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::common::{ProviderId, text};
+use crate::{
+    digitalocean::{Error, Path, Verb},
+    saga::step::{Failure, Scene},
+};
+
+/// What a tag is put on or taken off.
+#[derive(Clone, Debug, JsonSchema)]
+pub(super) struct Target {
+    kind: TaggedKind,
+    id: ProviderId,
+}
+
+/// The kinds of resources that have tags, as the API calls them here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum TaggedKind {
+    Droplet,
+    Volume,
+    VolumeSnapshot,
+    Image,
+    Database,
+}
+
+/// What is seen of a tag on a resource.
+pub(super) enum Seen {
+    /// The resource does not exist.
+    Gone,
+    /// It has not got the tag.
+    Untagged,
+    /// It has the tag, and spells it like this.
+    Tagged(String),
+}
+
+impl Target {
+    /// What the parameters of a step say.
+    pub(super) fn new(
+        droplet: Option<ProviderId>,
+        kind: Option<TaggedKind>,
+        id: Option<ProviderId>,
+    ) -> Result<Self, &'static str> {
+        match (droplet, kind, id) {
+            // The droplet may be an input that is meant for other steps.
+            (_, Some(kind), Some(id)) => Ok(Self { kind, id }),
+            (Some(id), None, None) => Ok(Self { kind: TaggedKind::Droplet, id }),
+            (None, None, None) => {
+                Err("`droplet_provider_id`, or `resource_type` and `resource_id`, must say what it is on")
+            }
+            _ => Err("`resource_type` and `resource_id` must be given together"),
+        }
+    }
+
+    /// Why nothing can be done to it when it is not there.
+    pub(super) fn gone(&self) -> Failure {
+        Failure::Permanent(format!("there is no {} {}", self.kind.name().replace('_', " "), self.id))
+    }
+
+    fn path(&self) -> Path<'_> {
+        let (route, scope) = match self.kind {
+            TaggedKind::Droplet => ("/v2/droplets/{id}", "droplet:read"),
+            TaggedKind::Volume => ("/v2/volumes/{id}", "block_storage:read"),
+            TaggedKind::VolumeSnapshot => ("/v2/snapshots/{id}", "snapshot:read"),
+            TaggedKind::Image => ("/v2/images/{id}", "image:read"),
+            TaggedKind::Database => ("/v2/databases/{id}", "database:read"),
+        };
+        Path { route, parent: None, id: Some(self.id.as_str()), scope }
+    }
+
+    fn to_json(&self) -> Value {
+        json!({ "resources": [{ "resource_id": self.id, "resource_type": self.kind.name() }] })
+    }
+}
+
+impl TaggedKind {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Droplet => "droplet",
+            Self::Volume => "volume",
+            Self::VolumeSnapshot => "volume_snapshot",
+            Self::Image => "image",
+            Self::Database => "database",
+        }
+    }
+
+    /// Under which field a document of it stands in an answer.
+    fn envelope(self) -> &'static str {
+        if self == Self::VolumeSnapshot { "snapshot" } else { self.name() }
+    }
+}
+
+/// Looks whether a resource has a tag. Case makes no difference.
+pub(super) async fn look(scene: &Scene<'_>, target: &Target, tag: &str) -> Result<Seen, Failure> {
+    let Some(answer) = scene.cloud.fetch(target.path(), &[]).await? else { return Ok(Seen::Gone) };
+    let tags = answer.get(target.kind.envelope()).and_then(|document| document.get("tags"));
+    let tags = match tags {
+        Some(Value::Array(tags)) => tags.as_slice(),
+        Some(Value::Null) => &[],
+        // It does not say whether it has tags.
+        _ => return Err(Failure::Permanent("the token may not see tags: give it the scope `tag:read`".to_owned())),
+    };
+    let spelled = tags.iter().filter_map(Value::as_str).find(|spelled| spelled.eq_ignore_ascii_case(tag));
+    Ok(spelled.map_or(Seen::Untagged, |spelled| Seen::Tagged(spelled.to_owned())))
+}
+
+/// Puts a tag on a resource, or has the tag created first. Whether it is on the resource then.
+pub(super) async fn put_on(scene: &Scene<'_>, target: &Target, tag: &str) -> Result<bool, Failure> {
+    let Some(spelled) = spelled(scene, tag).await? else {
+        let tags = Path { route: "/v2/tags", parent: None, id: None, scope: "tag:create" };
+        scene.cloud.send(Verb::Post, tags, Some(&json!({ "name": tag }))).await?;
+        return Ok(false);
+    };
+    match scene.cloud.send(Verb::Post, resources(&spelled, "tag:create"), Some(&target.to_json())).await {
+        Ok(_) => Ok(true),
+        // One of both has just gone away: the next look shows which.
+        Err(error @ Error::NotFound { .. }) => Err(Failure::Transient(error.to_string())),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Takes a tag off a resource, spelled as the resource does.
+pub(super) async fn take_off(scene: &Scene<'_>, target: &Target, spelled: &str) -> Result<(), Failure> {
+    match scene.cloud.send(Verb::Delete, resources(spelled, "tag:delete"), Some(&target.to_json())).await {
+        Ok(_) | Err(Error::NotFound { .. }) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The tag as it was spelled when it was created: only so the API takes it.
+async fn spelled(scene: &Scene<'_>, tag: &str) -> Result<Option<String>, Failure> {
+    let path = Path { route: "/v2/tags/{id}", parent: None, id: Some(tag), scope: "tag:read" };
+    if let Some(answer) = scene.cloud.fetch(path, &[]).await? {
+        let spelled = answer.get("tag").and_then(|tag| text(tag, "name"));
+        return Ok(Some(spelled.unwrap_or(tag).to_owned()));
+    }
+    let all = Path { route: "/v2/tags", parent: None, id: None, scope: "tag:read" };
+    let tags = scene.cloud.rows(all, "tags", &[]).await?;
+    let mut names = tags.iter().filter_map(|tag| text(tag, "name"));
+    Ok(names.find(|name| name.eq_ignore_ascii_case(tag)).map(str::to_owned))
+}
+
+fn resources<'t>(tag: &'t str, scope: &'static str) -> Path<'t> {
+    Path { route: "/v2/tags/{id}/resources", parent: None, id: Some(tag), scope }
+}

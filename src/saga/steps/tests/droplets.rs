@@ -1,0 +1,170 @@
+//! What the table cannot say of steps on droplets: what they refuse, and what they do in between.
+
+use std::time::Duration;
+
+use digitalocean_simulator::{Effect, Fault};
+use serde_json::{Value, json};
+
+use super::{
+    journey::{Crash, go, journey, refusal},
+    world::{DROPLET, World},
+};
+use crate::saga::{step::Failure, steps::named};
+
+const TAG: &str = "arcadia-saga:7d7bc8cd-04f5-4c5c-a2ef-7bcbb0c6e6a3:2";
+
+#[tokio::test]
+async fn a_size_that_a_droplet_cannot_have_is_refused_before_it_is_powered_off() {
+    let world = World::start().await;
+    let to = |size: &str| json!({ "droplet_provider_id": DROPLET, "size": size });
+    let why = refusal(&world, "ResizeDroplet", to("s-4vcpu-8gbb")).await;
+    assert!(why.contains("s-4vcpu-8gbb") && why.contains("s-4vcpu-8gb,"), "{why}");
+    let why = refusal(&world, "ResizeDroplet", to("s-1vcpu-1gb")).await;
+    assert!(why.contains("80 GB") && why.contains("25"), "{why}");
+}
+
+#[tokio::test]
+async fn backups_are_not_lost_unless_that_is_wanted() {
+    let world = World::start().await;
+    let with = json!({ "backups": true, "backup_ids": [1, 2] });
+    world.control.change("droplets", DROPLET, with).await.unwrap();
+    for step in ["DeleteDroplet", "DisableBackups"] {
+        let why = refusal(&world, step, json!({ "droplet_provider_id": DROPLET })).await;
+        assert!(why.contains("2 backups") && why.contains("`discard_backups`"), "{why}");
+    }
+    let without = Effect::OmitFields { fields: vec!["backup_ids".to_owned()] };
+    world.control.inject(Fault::new("*", without)).await.unwrap();
+    for step in ["DeleteDroplet", "DisableBackups"] {
+        let why = refusal(&world, step, json!({ "droplet_provider_id": DROPLET })).await;
+        assert!(why.contains("`image:read`"), "unknown is not none: {why}");
+    }
+}
+
+#[tokio::test]
+async fn steps_that_lose_something_say_what_and_the_others_do_not() {
+    let irreversible = |step: &str, parameters: Value| named(step).unwrap().check(&parameters).unwrap();
+    let droplet = json!({ "droplet_provider_id": DROPLET });
+    let discarding = json!({ "droplet_provider_id": DROPLET, "discard_backups": true });
+    let resize = |disk: bool| json!({ "droplet_provider_id": DROPLET, "size": "s-4vcpu-8gb", "disk": disk });
+    for (step, parameters) in [
+        ("DeleteDroplet", &droplet),
+        ("DeleteSnapshot", &json!({ "snapshot_id": 7 })),
+        ("DisableBackups", &discarding),
+        ("ResizeDroplet", &resize(true)),
+        ("RestoreDroplet", &json!({ "droplet_provider_id": DROPLET, "image": 7 })),
+    ] {
+        assert!(irreversible(step, parameters.clone()).is_some(), "{step}");
+    }
+    for (step, parameters) in [
+        ("DisableBackups", &droplet),
+        ("EnableBackups", &droplet),
+        ("PowerOffDroplet", &droplet),
+        ("PowerOnDroplet", &droplet),
+        ("ResizeDroplet", &resize(false)),
+    ] {
+        assert_eq!(irreversible(step, parameters.clone()), None, "{step}");
+    }
+}
+
+#[tokio::test]
+async fn several_droplets_with_the_tag_of_one_step_are_for_a_person_to_choose_from() {
+    let world = World::start().await;
+    for id in ["3164444", "3164445"] {
+        world.control.change("droplets", id, json!({ "tags": [TAG] })).await.unwrap();
+    }
+    let droplet = json!({ "name": "web-9", "size": "s-1vcpu-1gb", "image": "ubuntu-24-04-x64" });
+    let why = refusal(&world, "CreateDroplet", droplet.clone()).await;
+    assert!(why.contains("3164444") && why.contains("3164445"), "{why}");
+    let mut journey = journey(&world, "CreateDroplet", &droplet);
+    assert_eq!(journey.adopt("3164445").await.unwrap()["droplet_id"], "3164445");
+    assert_eq!(journey.adopt("1").await, Err(Failure::Permanent("there is no droplet 1".to_owned())));
+}
+
+#[tokio::test]
+async fn a_gpu_droplet_is_found_though_a_search_by_tag_should_not_show_it() {
+    let world = World::start().await;
+    let droplet = json!({ "name": "ml", "size": "gpu-h100x1-80gb", "image": "gpu-h100x1-base" });
+    let by_tag = format!("tag_name={TAG}");
+    world.control.inject(Fault::new("/v2/droplets", Effect::EmptyList).query(by_tag)).await.unwrap();
+    let mut crashing = journey(&world, "CreateDroplet", &droplet).with(Crash::After(0));
+    crashing.go().await.unwrap();
+    let requests = world.control.requests().await.unwrap();
+    assert_eq!(requests.count("POST /v2/droplets"), 1);
+}
+
+#[tokio::test]
+async fn a_droplet_is_asked_once_to_shut_down_and_given_its_time() {
+    let world = World::start().await;
+    world.control.inject(Fault::new("*", Effect::IgnoreAction).action("shutdown")).await.unwrap();
+    let parameters = json!({ "droplet_provider_id": DROPLET, "grace_seconds": 60 });
+    let mut off = journey(&world, "PowerOffDroplet", &parameters);
+    let began = off.now();
+    off.go().await.unwrap();
+    assert!(off.now().duration_since(began).as_secs() >= 60);
+    assert_eq!(world.actions(DROPLET).await, ["shutdown", "power_off"]);
+    // What it was asked before it was powered on again does not count.
+    world.act(DROPLET, json!({ "type": "power_on" })).await;
+    go(&world, "PowerOffDroplet", parameters).await.unwrap();
+    let asked = world.actions(DROPLET).await;
+    assert_eq!(asked, ["shutdown", "power_off", "power_on", "shutdown", "power_off"]);
+}
+
+#[tokio::test]
+async fn a_droplet_that_is_resized_back_is_asked_to_shut_down_again() {
+    let world = World::start().await;
+    let size = json!({ "droplet_provider_id": DROPLET, "size": "s-4vcpu-8gb" });
+    let mut resize = journey(&world, "ResizeDroplet", &size);
+    resize.go().await.unwrap();
+    resize.undo().await.unwrap();
+    let actions = ["shutdown", "resize", "power_on"];
+    assert_eq!(world.actions(DROPLET).await, [actions, actions].concat());
+}
+
+#[tokio::test]
+async fn a_droplet_that_shuts_down_after_all_is_powered_on_again_when_that_is_undone() {
+    let world = World::start().await;
+    world.control.inject(Fault::new("*", Effect::IgnoreAction).action("shutdown").times(1)).await.unwrap();
+    let parameters = json!({ "droplet_provider_id": DROPLET });
+    let mut off = journey(&world, "PowerOffDroplet", &parameters).with(Crash::After(0));
+    assert_eq!(off.go_until_crash().await, Ok(true));
+    let goes_off = async {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        world.control.change("droplets", DROPLET, json!({ "status": "off" })).await.unwrap();
+    };
+    let (undone, ()) = futures::join!(off.undo(), goes_off);
+    assert_eq!(undone, Ok(()));
+    assert_eq!(world.droplet(DROPLET).await["status"], "active");
+}
+
+#[tokio::test]
+async fn what_somebody_changed_since_is_not_changed_back() {
+    let world = World::start().await;
+    let name = json!({ "droplet_provider_id": DROPLET, "name": "web-one" });
+    let mut rename = journey(&world, "RenameDroplet", &name);
+    rename.go().await.unwrap();
+    let size = json!({ "droplet_provider_id": "3164445", "size": "s-4vcpu-8gb" });
+    let mut resize = journey(&world, "ResizeDroplet", &size);
+    resize.go().await.unwrap();
+    world.control.change("droplets", DROPLET, json!({ "name": "web-uno" })).await.unwrap();
+    let other = json!({ "size_slug": "s-8vcpu-16gb", "disk": 80 });
+    world.control.change("droplets", "3164445", other).await.unwrap();
+    assert_eq!((rename.undo().await, resize.undo().await), (Ok(()), Ok(())));
+    assert_eq!(world.droplet(DROPLET).await["name"], "web-uno");
+    let droplet = world.droplet("3164445").await;
+    assert_eq!((&droplet["size_slug"], &droplet["status"]), (&json!("s-8vcpu-16gb"), &json!("active")));
+}
+
+#[tokio::test]
+async fn a_step_waits_for_what_somebody_else_does_to_the_droplet() {
+    let world = World::start().await;
+    let parameters = json!({ "droplet_provider_id": DROPLET });
+    let mut off = journey(&world, "PowerOffDroplet", &parameters);
+    off.begin().await.unwrap();
+    let mut on = journey(&world, "PowerOnDroplet", &parameters);
+    world.act(DROPLET, json!({ "type": "power_off" })).await;
+    world.begin_to_act(DROPLET, json!({ "type": "power_on" })).await;
+    let why = on.begin().await.unwrap_err();
+    assert!(matches!(&why, Failure::Waiting(why) if why.contains(DROPLET)), "{why:?}");
+    off.resume().await.unwrap();
+    assert_eq!(world.actions(DROPLET).await, ["power_off", "power_on", "shutdown"]);
+}

@@ -1,0 +1,168 @@
+//! Reserved addresses and records of domains.
+
+use futures::FutureExt;
+use serde_json::{Value, json};
+
+use super::{Row, fails, row};
+use crate::saga::steps::tests::world::{DROPLET, OTHER_DROPLET, World};
+
+const IP: &str = "45.55.96.47";
+const RECORDS: &str = "domains/example.com/records";
+
+pub(super) static ROWS: &[Row] = &[
+    row(
+        "AssignReservedIP",
+        "that leads nowhere",
+        |world| {
+            async {
+                address(world, None).await;
+                json!({ "ip": IP, "droplet_provider_id": DROPLET })
+            }
+            .boxed()
+        },
+        |world, _| async { assert_eq!(leads_to(world).await, DROPLET) }.boxed(),
+    ),
+    row(
+        "AssignReservedIP",
+        "that leads there already",
+        |world| {
+            async {
+                address(world, Some(DROPLET)).await;
+                json!({ "ip": IP, "droplet_provider_id": DROPLET })
+            }
+            .boxed()
+        },
+        |world, _| async { assert_eq!(leads_to(world).await, DROPLET) }.boxed(),
+    ),
+    row(
+        "AssignReservedIP",
+        "that is taken from another droplet",
+        |world| {
+            async {
+                address(world, Some(OTHER_DROPLET)).await;
+                json!({ "ip": IP, "droplet_provider_id": DROPLET, "reassign": true })
+            }
+            .boxed()
+        },
+        |world, _| async { assert_eq!(leads_to(world).await, DROPLET) }.boxed(),
+    ),
+    fails("AssignReservedIP", "that leads to another droplet", |world| {
+        async {
+            address(world, Some(OTHER_DROPLET)).await;
+            json!({ "ip": IP, "droplet_provider_id": DROPLET })
+        }
+        .boxed()
+    }),
+    row(
+        "UnassignReservedIP",
+        "that leads there",
+        |world| {
+            async {
+                address(world, Some(DROPLET)).await;
+                json!({ "ip": IP, "droplet_provider_id": DROPLET })
+            }
+            .boxed()
+        },
+        |world, _| async { assert_eq!(leads_to(world).await, "null") }.boxed(),
+    ),
+    row(
+        "UnassignReservedIP",
+        "that leads to another droplet",
+        |world| {
+            async {
+                address(world, Some(OTHER_DROPLET)).await;
+                json!({ "ip": IP, "droplet_provider_id": DROPLET })
+            }
+            .boxed()
+        },
+        |world, _| async { assert_eq!(leads_to(world).await, OTHER_DROPLET) }.boxed(),
+    ),
+    row(
+        "CreateDomainRecord",
+        "of a name that has none",
+        |world| {
+            async {
+                record(world, "mail").await;
+                json!({ "domain": "example.com", "type": "A", "name": "www", "data": "192.0.2.1", "ttl": 60 })
+            }
+            .boxed()
+        },
+        |world, output| {
+            async move {
+                let record = world.control.get(RECORDS, output["record_id"].as_str().unwrap()).await.unwrap().unwrap();
+                assert_eq!((&record["name"], &record["data"]), (&json!("www"), &json!("192.0.2.1")));
+                assert_eq!((&record["type"], &record["ttl"]), (&json!("A"), &json!(60)));
+            }
+            .boxed()
+        },
+    ),
+    row(
+        "CreateDomainRecord",
+        "beside one that looks the same",
+        |world| {
+            async {
+                record(world, "www").await;
+                json!({ "domain": "example.com", "type": "A", "name": "www.example.com.", "data": "192.0.2.1" })
+            }
+            .boxed()
+        },
+        |world, output| {
+            async move {
+                assert_ne!(output["record_id"], "28448429");
+                assert!(world.control.get(RECORDS, output["record_id"].as_str().unwrap()).await.unwrap().is_some());
+            }
+            .boxed()
+        },
+    ),
+    row(
+        "UpdateDomainRecord",
+        "in some fields",
+        |world| {
+            async {
+                record(world, "www").await;
+                json!({ "domain": "example.com", "record_id": "28448429", "name": "www", "data": "192.0.2.9", "ttl": 60 })
+            }
+            .boxed()
+        },
+        |world, _| {
+            async {
+                let record = world.control.get(RECORDS, "28448429").await.unwrap().unwrap();
+                assert_eq!((&record["data"], &record["ttl"]), (&json!("192.0.2.9"), &json!(60)));
+                assert_eq!((&record["name"], &record["type"]), (&json!("www"), &json!("A")));
+            }
+            .boxed()
+        },
+    ),
+    row(
+        "UpdateDomainRecord",
+        "that says so already",
+        |world| {
+            async {
+                record(world, "www").await;
+                json!({ "domain": "example.com", "record_id": 28_448_429, "name": "WWW.example.com", "ttl": 1800 })
+            }
+            .boxed()
+        },
+        |world, _| async { assert_eq!(world.changes().await, 0) }.boxed(),
+    ),
+];
+
+/// Puts a reserved address there that leads to this droplet.
+async fn address(world: &World, droplet: Option<&str>) {
+    let droplet = match droplet {
+        Some(id) => world.control.get("droplets", id).await.unwrap().unwrap(),
+        None => Value::Null,
+    };
+    world.control.put("reserved_ips", json!({ "ip": IP, "region": "nyc3", "droplet": droplet })).await.unwrap();
+}
+
+async fn leads_to(world: &World) -> String {
+    world.control.get("reserved_ips", IP).await.unwrap().unwrap()["droplet"]["id"].to_string()
+}
+
+/// Puts a domain there with a record of this name.
+async fn record(world: &World, name: &str) {
+    world.control.put("domains", json!({ "name": "example.com" })).await.unwrap();
+    let record = json!({ "id": 28_448_429, "type": "A", "name": name, "data": "192.0.2.1" });
+    world.control.put(RECORDS, record).await.unwrap();
+}

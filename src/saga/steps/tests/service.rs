@@ -1,0 +1,204 @@
+//! A service of a user's own, and what `HttpRequest` makes of its answers.
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use axum::{
+    Router,
+    body::Bytes,
+    extract::State,
+    http::{HeaderMap, Method, StatusCode, Uri},
+    response::{IntoResponse, Response},
+};
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+
+use super::{journey::Journey, world::World};
+use crate::{api::saga::Values, saga::step::Failure, saga::steps::named};
+
+/// Listens on this machine, answers as told, and remembers what it was asked.
+#[derive(Clone)]
+pub(super) struct Service {
+    pub(super) url: String,
+    heard: Arc<Mutex<Vec<Heard>>>,
+    answers: Arc<Mutex<VecDeque<Response>>>,
+}
+
+/// A call, as it was heard.
+#[derive(Clone, Debug)]
+struct Heard {
+    call: String,
+    headers: HeaderMap,
+    body: String,
+}
+
+impl Service {
+    /// It gives these answers, and from then on 200 without a word.
+    pub(super) async fn start(answers: Vec<Response>) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let service = Self {
+            url: format!("http://127.0.0.1:{}", listener.local_addr().unwrap().port()),
+            heard: Arc::default(),
+            answers: Arc::new(Mutex::new(answers.into())),
+        };
+        let router = Router::new().fallback(answer).with_state(service.clone());
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        service
+    }
+
+    fn heard(&self) -> Vec<Heard> {
+        self.heard.lock().unwrap().clone()
+    }
+
+    fn calls(&self) -> Vec<String> {
+        self.heard().into_iter().map(|heard| heard.call).collect()
+    }
+}
+
+async fn answer(State(service): State<Service>, method: Method, uri: Uri, headers: HeaderMap, body: Bytes) -> Response {
+    let body = String::from_utf8(body.to_vec()).unwrap();
+    service.heard.lock().unwrap().push(Heard { call: format!("{method} {uri}"), headers, body });
+    service.answers.lock().unwrap().pop_front().unwrap_or_else(|| StatusCode::OK.into_response())
+}
+
+fn says(status: u16, text: &str) -> Response {
+    (StatusCode::from_u16(status).unwrap(), text.to_owned()).into_response()
+}
+
+/// One that wants to be left alone for a while.
+fn later(status: u16) -> Response {
+    let mut response = says(status, "later");
+    response.headers_mut().insert("retry-after", "3".parse().unwrap());
+    response
+}
+
+fn journey<'w>(world: &'w World, parameters: &Value) -> Journey<'w> {
+    let step = named("HttpRequest").unwrap();
+    step.check(parameters).unwrap();
+    Journey::new(world, step, parameters)
+}
+
+async fn call(answers: Vec<Response>, more: Value) -> (Result<Values, Failure>, Service) {
+    let service = Service::start(answers).await;
+    let world = World::start().await;
+    let mut parameters = json!({ "url": format!("{}/invoices", service.url) });
+    parameters.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    (journey(&world, &parameters).go().await, service)
+}
+
+#[tokio::test]
+async fn a_service_hears_what_was_ordered_and_which_call_it_is() {
+    let service = Service::start(vec![]).await;
+    let world = World::start().await;
+    let parameters = json!({
+        "url": format!("{}/invoices?dry=no", service.url),
+        "method": "PUT",
+        "headers": { "X-Team": "web" },
+        "body": { "amount": 12 },
+        "compensation_url": format!("{}/invoices/cancel", service.url),
+        "compensation_body": { "why": "undone" },
+    });
+    let mut journey = journey(&world, &parameters);
+    journey.go().await.unwrap();
+    journey.undo().await.unwrap();
+    journey.undo().await.unwrap();
+    let heard = service.heard();
+    assert_eq!(service.calls(), ["PUT /invoices?dry=no", "POST /invoices/cancel", "POST /invoices/cancel"]);
+    let key = |heard: &Heard| heard.headers["idempotency-key"].to_str().unwrap().to_owned();
+    assert_eq!(key(&heard[0]), "7d7bc8cd-04f5-4c5c-a2ef-7bcbb0c6e6a3/2/do");
+    assert_eq!(key(&heard[1]), "7d7bc8cd-04f5-4c5c-a2ef-7bcbb0c6e6a3/2/undo");
+    assert_eq!(key(&heard[1]), key(&heard[2]));
+    assert_eq!((heard[0].body.as_str(), heard[1].body.as_str()), (r#"{"amount":12}"#, r#"{"why":"undone"}"#));
+    for heard in heard {
+        assert_eq!(heard.headers["x-team"], "web");
+        assert_eq!(heard.headers["content-type"], "application/json");
+        assert!(!heard.headers.contains_key("authorization"), "{heard:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_is_kept_as_json_or_else_as_text() {
+    let cases = [
+        (says(201, r#"{"id": 7}"#), json!({ "status": 201, "body": { "id": 7 } })),
+        (says(200, "fine"), json!({ "status": 200, "text": "fine" })),
+        (says(204, ""), json!({ "status": 204 })),
+    ];
+    for (answer, output) in cases {
+        assert_eq!(Value::Object(call(vec![answer], json!({})).await.0.unwrap()), output);
+    }
+}
+
+#[tokio::test]
+async fn what_may_pass_is_tried_again_with_the_same_key() {
+    let answers = vec![says(500, "oh"), later(503), later(429), says(429, ""), says(409, "busy"), says(408, "")];
+    let (result, service) = call(answers, json!({})).await;
+    assert_eq!(Value::Object(result.unwrap()), json!({ "status": 200 }));
+    assert_eq!(service.calls(), ["POST /invoices"; 7]);
+    let mut keys: Vec<_> = service.heard().iter().map(|heard| heard.headers["idempotency-key"].clone()).collect();
+    keys.dedup();
+    assert_eq!(keys.len(), 1);
+}
+
+#[tokio::test]
+async fn any_other_answer_fails_at_once_and_is_told() {
+    let large = "x".repeat(5000);
+    let elsewhere = Service::start(vec![]).await;
+    let mut redirect = says(302, "");
+    redirect.headers_mut().insert("location", elsewhere.url.parse().unwrap());
+    let cases = [
+        (says(422, "no such\ncustomer"), json!({}), "/invoices: the service answered 422: no such customer"),
+        (redirect, json!({}), "/invoices: the service answered 302; redirects are not followed"),
+        (says(200, ""), json!({ "expect_status": [201, 202] }), "/invoices: the service answered 200"),
+        (says(200, &large), json!({}), "/invoices: the answer is larger than 4 KiB"),
+        (says(200, &"\u{1}".repeat(4096)), json!({}), "/invoices: the answer is larger than 4 KiB"),
+    ];
+    for (answer, more, why) in cases {
+        let (result, service) = call(vec![answer], more).await;
+        let Err(Failure::Permanent(said)) = result else { panic!("{why}: {result:?}") };
+        assert!(said.starts_with("POST http://127.0.0.1:") && said.ends_with(why), "{said}");
+        assert_eq!(service.calls().len(), 1, "{why}");
+    }
+    assert_eq!(elsewhere.calls(), [""; 0]);
+}
+
+#[tokio::test]
+async fn a_status_can_be_expected_that_is_none_of_success() {
+    let (result, _) = call(vec![says(404, "")], json!({ "expect_status": [200, 404], "method": "GET" })).await;
+    assert_eq!(result.unwrap()["status"], 404);
+}
+
+#[tokio::test]
+async fn what_is_not_there_any_more_counts_as_undone() {
+    for answer in [says(404, ""), says(410, ""), says(204, "")] {
+        let service = Service::start(vec![answer]).await;
+        let world = World::start().await;
+        let parameters =
+            json!({ "url": service.url, "compensation_url": service.url, "compensation_method": "DELETE" });
+        let mut journey = journey(&world, &parameters);
+        journey.begin().await.unwrap();
+        assert_eq!(journey.undo().await, Ok(()));
+        assert_eq!(service.calls(), ["DELETE /"]);
+    }
+}
+
+#[tokio::test]
+async fn a_service_that_is_not_there_may_come() {
+    let service = Service::start(vec![]).await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    drop(listener);
+    let world = World::start().await;
+    let parameters = json!({ "url": format!("http://{address}/invoices") });
+    let mut journey = journey(&world, &parameters);
+    let comes = async {
+        tokio::time::sleep(Duration::from_millis(150)).await;
+        let router = Router::new().fallback(answer).with_state(service.clone());
+        let listener = TcpListener::bind(address).await.unwrap();
+        tokio::spawn(async move { axum::serve(listener, router).await });
+    };
+    let (result, ()) = tokio::join!(journey.go(), comes);
+    assert_eq!(result.unwrap()["status"], 200);
+}

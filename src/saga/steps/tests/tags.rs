@@ -1,0 +1,51 @@
+//! What the table cannot say of steps that put tags on resources and take them off.
+
+use digitalocean_simulator::{Effect, Fault};
+use serde_json::{Value, json};
+
+use super::{
+    journey::{go, refusal},
+    world::{DROPLET, World},
+};
+use crate::saga::steps::named;
+
+#[tokio::test]
+async fn what_a_tag_is_put_on_is_said_in_one_of_two_ways() {
+    for step in ["TagResource", "UntagResource"] {
+        let check = |parameters: Value| named(step).unwrap().check(&parameters);
+        let nothing = check(json!({ "tag": "blue" })).unwrap_err();
+        assert!(nothing.contains("`droplet_provider_id`, or"), "{nothing}");
+        for half in [json!({ "tag": "blue", "resource_id": 7 }), json!({ "tag": "blue", "resource_type": "volume" })] {
+            assert!(check(half).unwrap_err().contains("together"));
+        }
+        let kind = check(json!({ "tag": "blue", "resource_type": "vpc", "resource_id": 7 })).unwrap_err();
+        assert!(kind.contains("volume_snapshot"), "{kind}");
+    }
+}
+
+#[tokio::test]
+async fn tags_that_the_token_may_not_see_are_not_taken_for_none() {
+    let world = World::start().await;
+    let without = Effect::OmitFields { fields: vec!["tags".to_owned()] };
+    world.control.inject(Fault::new("*", without)).await.unwrap();
+    for step in ["TagResource", "UntagResource"] {
+        let why = refusal(&world, step, json!({ "tag": "web", "droplet_provider_id": DROPLET })).await;
+        assert!(why.contains("`tag:read`"), "{why}");
+    }
+}
+
+#[tokio::test]
+async fn a_tag_is_used_as_it_was_spelled_first() {
+    let world = World::start().await;
+    world.control.put("volumes", json!({ "id": "9b1b1c62", "tags": ["PROD-eu"] })).await.unwrap();
+    go(&world, "TagResource", json!({ "tag": "prod-EU", "droplet_provider_id": DROPLET })).await.unwrap();
+    assert_eq!(world.droplet(DROPLET).await["tags"], json!(["web", "prod", "PROD-eu"]));
+}
+
+#[test]
+fn the_steps_are_described_and_not_the_form_of_their_parameters() {
+    for (step, says) in [("TagResource", "Puts a tag on"), ("UntagResource", "Takes a tag off")] {
+        let schema = named(step).unwrap().parameters();
+        assert!(schema["description"].as_str().unwrap().starts_with(says), "{schema}");
+    }
+}

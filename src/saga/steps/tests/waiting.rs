@@ -1,0 +1,65 @@
+//! What steps that wait say meanwhile.
+
+use std::time::Duration;
+
+use digitalocean_simulator::{Effect, Fault};
+use serde_json::json;
+
+use super::{
+    journey::Journey,
+    world::{DROPLET, World},
+};
+use crate::{
+    saga::step::{Failure, Progress},
+    saga::steps::named,
+};
+
+#[tokio::test]
+async fn an_approval_tells_how_to_give_it_and_is_not_asked_for_again_and_again() {
+    let world = World::start().await;
+    let parameters = json!({ "message": "Shall web-1 be deleted?" });
+    let journey = Journey::new(&world, named("Approval").unwrap(), &parameters);
+    let why = "Shall web-1 be deleted? Approve it with: \
+               kubectl annotate saga trial arcadia.cloud/approve-it=yes";
+    assert_eq!(journey.ask().await, Ok(Progress::NotYet { again: Duration::from_hours(1), why: why.to_owned() }));
+}
+
+#[tokio::test]
+async fn a_field_is_looked_at_until_it_has_the_value() {
+    let world = World::start().await;
+    let parameters =
+        json!({ "kind": "Droplet", "id": DROPLET, "field": "tags", "equals": ["Web", "ready"], "poll_seconds": 5 });
+    let mut journey = Journey::new(&world, named("WaitForField").unwrap(), &parameters);
+    let not_yet = |is: &str| {
+        let why = format!(r#"waits until tags of Droplet 3164444 is ["Web","ready"]: {is}"#);
+        Ok(Progress::NotYet { again: Duration::from_secs(5), why })
+    };
+    assert_eq!(journey.ask().await, not_yet(r#"it is ["web","prod"]"#));
+
+    let fault = Fault::new("/v2/droplets/*", Effect::Status { status: 503, retry_after: None, html: false });
+    world.control.inject(fault).await.unwrap();
+    let Ok(Progress::NotYet { why, .. }) = journey.ask().await else { panic!("it should wait") };
+    assert!(why.contains("DigitalOcean failed (503)"), "{why}");
+    world.control.clear_faults().await.unwrap();
+
+    let omitted = Effect::OmitFields { fields: vec!["tags".to_owned()] };
+    world.control.inject(Fault::new("/v2/droplets/*", omitted)).await.unwrap();
+    assert_eq!(journey.ask().await, not_yet("tags needs a token with tag:read"));
+    world.control.clear_faults().await.unwrap();
+
+    world.control.change("droplets", DROPLET, json!({ "tags": ["ready", "web"] })).await.unwrap();
+    journey.go().await.unwrap();
+}
+
+#[tokio::test]
+async fn waiting_for_what_cannot_come_fails_and_names_what_is_near() {
+    let world = World::start().await;
+    let wait = async |id: &str, field: &str| {
+        let parameters = json!({ "kind": "Droplet", "id": id, "field": field, "equals": 1 });
+        Journey::new(&world, named("WaitForField").unwrap(), &parameters).ask().await
+    };
+    let permanent = |why: &str| Err(Failure::Permanent(why.to_owned()));
+    assert_eq!(wait("1", "status").await, permanent("there is no Droplet 1"));
+    let Err(Failure::Permanent(why)) = wait(DROPLET, "size_slg").await else { panic!("it should fail") };
+    assert!(why.starts_with("Droplet 3164444: size_slg: no such field; did you mean size_slug"), "{why}");
+}

@@ -1,0 +1,62 @@
+//! `UnassignReservedIP`.
+
+use std::net::Ipv4Addr;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::{
+    common::{NoOutput, ProviderId},
+    reserved_ip::{self, Before},
+};
+use crate::saga::step::{Failure, Progress, Scene, Step, Undo};
+
+/// Takes a reserved address from a droplet; it stays reserved. One that leads elsewhere is left alone. Undone by letting
+/// it lead to the droplet again, if it did before.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Parameters {
+    /// The address.
+    ip: Ipv4Addr,
+    /// The droplet.
+    droplet_provider_id: ProviderId,
+}
+
+/// The step.
+pub struct UnassignReservedIP;
+
+impl Step for UnassignReservedIP {
+    const NAME: &'static str = "UnassignReservedIP";
+
+    type Parameters = Parameters;
+    type Output = NoOutput;
+    type Before = Before;
+
+    async fn before(&self, scene: &Scene<'_>, parameters: &Parameters) -> Result<Before, Failure> {
+        Before::read(scene, parameters.ip).await
+    }
+
+    async fn run(&self, scene: &Scene<'_>, parameters: &Parameters, _: &Before) -> Result<Progress<NoOutput>, Failure> {
+        let Parameters { ip, droplet_provider_id } = parameters;
+        let droplet = droplet_provider_id.as_number()?;
+        if reserved_ip::droplet(scene, *ip).await? != Some(droplet) {
+            return Ok(Progress::Done(NoOutput {}));
+        }
+        Ok(reserved_ip::progress(reserved_ip::lead(scene, *ip, None).await?, *ip, droplet))
+    }
+
+    async fn undo(
+        &self,
+        scene: &Scene<'_>,
+        parameters: &Parameters,
+        before: &Before,
+        output: Option<&NoOutput>,
+    ) -> Result<Undo, Failure> {
+        match before {
+            Before::Droplet(droplet) if *droplet == parameters.droplet_provider_id.as_number()? => {
+                before.restore(scene, parameters.ip, None, output).await
+            }
+            _ => Ok(Undo::Done),
+        }
+    }
+}

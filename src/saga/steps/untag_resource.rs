@@ -1,0 +1,110 @@
+//! `UntagResource`.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    common::{NoOutput, ProviderId, SOON},
+    tagging::{self, Seen, TaggedKind, Target},
+};
+use crate::saga::step::{Failure, Found, Progress, Scene, Step, Undo};
+
+/// The parameters as they are given.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Given {
+    /// The tag: letters, digits, colons, dashes and underscores. Case makes no difference.
+    #[schemars(length(min = 1, max = 255), regex(pattern = r"^[a-zA-Z0-9_\-:]+$"))]
+    tag: String,
+    /// The droplet that it is taken off, unless `resource_type` and `resource_id` say something else.
+    #[serde(default)]
+    droplet_provider_id: Option<ProviderId>,
+    /// The kind of the resource that it is taken off. Snapshots of droplets are images here.
+    #[serde(default)]
+    resource_type: Option<TaggedKind>,
+    /// The resource.
+    #[serde(default)]
+    resource_id: Option<ProviderId>,
+}
+
+/// Takes a tag off a resource; the tag itself stays. Undone by putting it on again, if the resource had it before.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(try_from = "Given")]
+pub struct Parameters {
+    tag: String,
+    target: Target,
+}
+
+/// How it was before.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub struct Before {
+    /// The tag as the resource spelled it, if it had it.
+    had: Option<String>,
+}
+
+/// The step.
+pub struct UntagResource;
+
+impl Step for UntagResource {
+    const NAME: &'static str = "UntagResource";
+
+    type Parameters = Parameters;
+    type Output = NoOutput;
+    type Before = Before;
+
+    async fn before(&self, scene: &Scene<'_>, parameters: &Parameters) -> Result<Before, Failure> {
+        match parameters.look(scene).await? {
+            Seen::Gone => Err(parameters.target.gone()),
+            Seen::Untagged => Ok(Before { had: None }),
+            Seen::Tagged(spelled) => Ok(Before { had: Some(spelled) }),
+        }
+    }
+
+    async fn run(&self, scene: &Scene<'_>, parameters: &Parameters, _: &Before) -> Result<Progress<NoOutput>, Failure> {
+        match parameters.look(scene).await? {
+            Seen::Gone => return Err(parameters.target.gone()),
+            Seen::Untagged => {}
+            Seen::Tagged(spelled) => tagging::take_off(scene, &parameters.target, &spelled).await?,
+        }
+        Ok(Progress::Done(NoOutput {}))
+    }
+
+    async fn find(&self, scene: &Scene<'_>, parameters: &Parameters, _: &Before) -> Result<Found<NoOutput>, Failure> {
+        Ok(match parameters.look(scene).await? {
+            Seen::Untagged => Found::One(Progress::Done(NoOutput {})),
+            Seen::Gone | Seen::Tagged(_) => Found::Converges,
+        })
+    }
+
+    async fn undo(
+        &self,
+        scene: &Scene<'_>,
+        parameters: &Parameters,
+        before: &Before,
+        output: Option<&NoOutput>,
+    ) -> Result<Undo, Failure> {
+        match (parameters.look(scene).await?, &before.had) {
+            (Seen::Untagged, Some(tag)) => {
+                let is_on = tagging::put_on(scene, &parameters.target, tag).await?;
+                Ok(if is_on { Undo::Done } else { Undo::NotYet(SOON) })
+            }
+            _ if output.is_some() => Ok(Undo::Done),
+            _ => Ok(Undo::NothingThere),
+        }
+    }
+}
+
+impl TryFrom<Given> for Parameters {
+    type Error = &'static str;
+
+    fn try_from(given: Given) -> Result<Self, Self::Error> {
+        let target = Target::new(given.droplet_provider_id, given.resource_type, given.resource_id)?;
+        Ok(Self { tag: given.tag, target })
+    }
+}
+
+impl Parameters {
+    async fn look(&self, scene: &Scene<'_>) -> Result<Seen, Failure> {
+        tagging::look(scene, &self.target, &self.tag).await
+    }
+}

@@ -1,0 +1,130 @@
+//! `UpdateDomainRecord`.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::{
+    common::{NoOutput, ProviderId, nothing_left},
+    domain_record::{self, differing, fields},
+};
+use crate::{
+    digitalocean::Verb,
+    saga::step::{Failure, Progress, Scene, Step, Undo},
+};
+
+/// Changes fields of a domain's record; those that are not given stay. Undone by writing the old values back, but for
+/// fields that somebody else has changed since.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Parameters {
+    /// The domain.
+    #[serde(skip_serializing)]
+    domain: ProviderId,
+    /// The record's id within its domain.
+    #[serde(skip_serializing)]
+    record_id: ProviderId,
+    /// The name within the domain, `@` for the domain itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 255))]
+    name: Option<String>,
+    /// What it says: an address, another name, a text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 4096))]
+    data: Option<String>,
+    /// How long others may keep it, in seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    ttl: Option<u32>,
+    /// For `MX` and `SRV`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    priority: Option<u16>,
+    /// For `SRV`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    port: Option<u16>,
+    /// For `SRV`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    weight: Option<u16>,
+    /// For `CAA`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    flags: Option<u8>,
+    /// For `CAA`: `issue`, `issuewild` or `iodef`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 16))]
+    tag: Option<String>,
+}
+
+/// How it was before.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub struct Before {
+    /// The fields that the step changes.
+    fields: Map<String, Value>,
+}
+
+/// The step.
+pub struct UpdateDomainRecord;
+
+impl Step for UpdateDomainRecord {
+    const NAME: &'static str = "UpdateDomainRecord";
+
+    type Parameters = Parameters;
+    type Output = NoOutput;
+    type Before = Before;
+
+    async fn before(&self, scene: &Scene<'_>, parameters: &Parameters) -> Result<Before, Failure> {
+        let record = existing(scene, parameters).await?;
+        let wanted = fields(parameters)?;
+        let changed = differing(&parameters.domain, &record, &wanted)?;
+        let was = |field: &String| record.get(field).cloned().unwrap_or_default();
+        Ok(Before { fields: changed.into_iter().map(|field| (field.clone(), was(field))).collect() })
+    }
+
+    async fn run(&self, scene: &Scene<'_>, parameters: &Parameters, _: &Before) -> Result<Progress<NoOutput>, Failure> {
+        let record = existing(scene, parameters).await?;
+        let wanted = fields(parameters)?;
+        if !differing(&parameters.domain, &record, &wanted)?.is_empty() {
+            write(scene, parameters, &record, wanted).await?;
+        }
+        Ok(Progress::Done(NoOutput {}))
+    }
+
+    async fn undo(
+        &self,
+        scene: &Scene<'_>,
+        parameters: &Parameters,
+        before: &Before,
+        output: Option<&NoOutput>,
+    ) -> Result<Undo, Failure> {
+        if before.fields.is_empty() {
+            return Ok(Undo::Done);
+        }
+        let record = existing(scene, parameters).await?;
+        let wanted = fields(parameters)?;
+        let moved = differing(&parameters.domain, &record, &wanted)?;
+        let mut restored = before.fields.clone();
+        restored.retain(|field, _| !moved.contains(&field));
+        if restored.is_empty() {
+            return Ok(nothing_left(output));
+        }
+        write(scene, parameters, &record, restored).await?;
+        Ok(Undo::Done)
+    }
+}
+
+async fn existing(scene: &Scene<'_>, parameters: &Parameters) -> Result<Value, Failure> {
+    let Parameters { domain, record_id, .. } = parameters;
+    let record = domain_record::get(scene, domain, record_id.as_str()).await?;
+    record.ok_or_else(|| Failure::Permanent(format!("there is no record {record_id} of {domain}")))
+}
+
+/// Writes some fields. The API wants to be told the type with them.
+async fn write(
+    scene: &Scene<'_>,
+    parameters: &Parameters,
+    record: &Value,
+    mut fields: Map<String, Value>,
+) -> Result<(), Failure> {
+    fields.insert("type".to_owned(), record.get("type").cloned().unwrap_or_default());
+    let path = domain_record::one(&parameters.domain, parameters.record_id.as_str(), "domain:update");
+    scene.cloud.send(Verb::Patch, path, Some(&Value::Object(fields))).await?;
+    Ok(())
+}

@@ -1,0 +1,91 @@
+//! The calls about one volume that several steps make.
+
+use serde_json::{Value, json};
+
+use super::common::{self, NoOutput, ProviderId, id_text};
+use crate::{
+    digitalocean::{Path, Verb},
+    saga::step::{Failure, Progress, Scene},
+};
+
+/// A volume as the cloud has it.
+pub(super) async fn get(scene: &Scene<'_>, id: &ProviderId) -> Result<Option<Value>, Failure> {
+    let answer = scene.cloud.fetch(path(id.as_str(), "block_storage:read"), &[]).await?;
+    Ok(answer.and_then(|mut answer| answer.get_mut("volume").map(Value::take)))
+}
+
+/// A volume that has to be there.
+pub(super) async fn existing(scene: &Scene<'_>, id: &ProviderId) -> Result<Value, Failure> {
+    get(scene, id).await?.ok_or_else(|| Failure::Permanent(format!("there is no volume {id}")))
+}
+
+/// Where one volume is.
+pub(super) fn path<'p>(id: &'p str, scope: &'static str) -> Path<'p> {
+    Path { route: "/v2/volumes/{id}", parent: None, id: Some(id), scope }
+}
+
+/// The droplets that a volume is attached to: one at the most, as things are.
+pub(super) fn droplets(volume: &Value) -> Vec<String> {
+    let ids = volume.get("droplet_ids").and_then(Value::as_array);
+    ids.into_iter().flatten().map(id_text).collect()
+}
+
+/// Whether a volume is attached to this droplet.
+pub(super) fn is_attached(volume: &Value, droplet: &ProviderId) -> bool {
+    droplets(volume).iter().any(|id| id == droplet.as_str())
+}
+
+/// How big a volume is.
+pub(super) fn size(volume: &Value) -> Option<u64> {
+    volume.get("size_gigabytes").and_then(Value::as_u64)
+}
+
+/// Begins to attach a volume, and returns the action's id; nothing where it is attached by now.
+pub(super) async fn attach(scene: &Scene<'_>, id: &ProviderId, droplet: &ProviderId) -> Result<Option<u64>, Failure> {
+    set(scene, id, droplet, true).await
+}
+
+/// Begins to detach a volume, and returns the action's id; nothing where it is detached by now.
+pub(super) async fn detach(scene: &Scene<'_>, id: &ProviderId, droplet: &ProviderId) -> Result<Option<u64>, Failure> {
+    set(scene, id, droplet, false).await
+}
+
+async fn set(
+    scene: &Scene<'_>,
+    id: &ProviderId,
+    droplet: &ProviderId,
+    is_wanted: bool,
+) -> Result<Option<u64>, Failure> {
+    let kind = if is_wanted { "attach" } else { "detach" };
+    let refused = match act(scene, id, &json!({ "type": kind, "droplet_id": droplet.as_number()? })).await {
+        Ok(action) => return Ok(Some(action)),
+        Err(refused) => refused,
+    };
+    // An earlier call may have come to its end just after the volume was looked at.
+    let volume = get(scene, id).await?;
+    let is_attached = volume.is_some_and(|volume| is_attached(&volume, droplet));
+    if is_attached == is_wanted { Ok(None) } else { Err(refused.about(&format!("droplet {droplet}"))) }
+}
+
+/// Begins an action on a volume, and returns the action's id.
+pub(super) async fn act(scene: &Scene<'_>, id: &ProviderId, action: &Value) -> Result<u64, Failure> {
+    let path = actions(id, "block_storage_action:create");
+    common::action_id(&scene.cloud.send(Verb::Post, path, Some(action)).await?)
+}
+
+/// The volume's action that is in progress: there is one at a time.
+pub(super) async fn pending(scene: &Scene<'_>, id: &ProviderId) -> Result<Option<u64>, Failure> {
+    common::in_progress(scene, actions(id, "block_storage_action:read"), |_| true).await
+}
+
+/// How far a volume's way to or from a droplet is.
+pub(super) fn progress(action: Option<u64>, id: &ProviderId, droplet: &ProviderId) -> Progress<NoOutput> {
+    match action {
+        Some(action) => Progress::Started { action, ids: vec![format!("volumes/{id}"), format!("droplets/{droplet}")] },
+        None => Progress::Done(NoOutput {}),
+    }
+}
+
+fn actions<'p>(id: &'p ProviderId, scope: &'static str) -> Path<'p> {
+    Path { route: "/v2/volumes/{id}/actions", parent: None, id: Some(id.as_str()), scope }
+}

@@ -1,0 +1,56 @@
+//! When backups of droplets are taken: daily, unless somebody wanted something else.
+
+use crate::cloud::Cloud;
+use crate::reply::{Refusal, Reply};
+use crate::store::set;
+use axum::http::StatusCode;
+use serde_json::{Value, json};
+
+/// Checks the policy that somebody wants; null is none in particular.
+pub(crate) fn check(policy: &Value) -> Result<(), Refusal> {
+    let is_day = |day: &str| ["SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"].contains(&day);
+    let is_plan = ["daily", "weekly"].contains(&policy.get("plan").and_then(Value::as_str).unwrap_or("daily"));
+    let is_weekday = policy.get("weekday").is_none_or(|day| day.as_str().is_some_and(is_day));
+    let is_hour = policy.get("hour").is_none_or(|hour| hour.as_u64().is_some_and(|hour| hour < 24 && hour % 4 == 0));
+    let is_valid = policy.is_null() || (is_plan && is_weekday && is_hour);
+    if is_valid { Ok(()) } else { Err(Refusal::unprocessable("The backup policy is invalid.")) }
+}
+
+/// Writes down when a droplet's backups are taken. Only what is unlike the default is kept.
+pub(crate) fn set_policy(cloud: &mut Cloud, droplet: &str, policy: &Value) {
+    let collection = format!("droplets/{droplet}/backups");
+    let policy = whole(policy);
+    if policy == whole(&Value::Null) {
+        cloud.store.remove(&collection, "policy");
+    } else {
+        cloud.store.put(&collection, "policy", &policy);
+    }
+}
+
+/// `GET /v2/droplets/{id}/backups/policy`
+pub(crate) fn policy(cloud: &Cloud, droplet: &str) -> Result<Reply, Refusal> {
+    let document = cloud.store.get("droplets", droplet).ok_or_else(Refusal::not_found)?;
+    let window = document.get("next_backup_window").cloned().unwrap_or_default();
+    let is_enabled = !window.is_null();
+    let id = document.get("id").cloned().unwrap_or_default();
+    let mut record = json!({"droplet_id": id, "backup_enabled": is_enabled, "next_backup_window": window});
+    if is_enabled {
+        let kept = cloud.store.get(&format!("droplets/{droplet}/backups"), "policy");
+        set(&mut record, "backup_policy", kept.unwrap_or_else(|| whole(&Value::Null)));
+    }
+    Ok(Reply::json(StatusCode::OK, &json!({"policy": record})))
+}
+
+fn whole(policy: &Value) -> Value {
+    let of = |field: &str, default: Value| policy.get(field).cloned().unwrap_or(default);
+    let plan = of("plan", Value::from("daily"));
+    let is_weekly = plan == "weekly";
+    let mut policy = json!({
+        "plan": plan, "hour": of("hour", Value::from(0)), "window_length_hours": 4,
+        "retention_period_days": if is_weekly { 28 } else { 7 },
+    });
+    if is_weekly {
+        set(&mut policy, "weekday", of("weekday", Value::from("SUN")));
+    }
+    policy
+}
