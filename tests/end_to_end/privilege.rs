@@ -122,8 +122,16 @@ async fn carry_on_sagas(world: &World) {
         json!({"kind": kind, "steps": steps, "inputs": {"droplet_provider_id": DROPLET}})
     };
     world.cloud.put("droplets", crate::world::droplet(DROPLET, "web-1")).await.unwrap();
-    world.order("do", order("provision", &[])).await;
-    world.saga_reaches("do", "Succeeded").await;
+    let approval = json!({"name": "go", "step": "Approval"});
+    let record = json!({"name": "record", "step": "RecordProvisioned", "with": {
+        "name": "web-2", "kind": "Droplet", "id": DROPLET, "desired": {"name": "web-1"},
+    }});
+    world.order("do", order("provision", &[approval, record])).await;
+    world.saga_reaches("do", "Running").await;
+    // Approved in somebody else's name: the journal shows who it really was.
+    world.run(&["annotate", "--as=jane", "saga", "do", "arcadia.cloud/approve-go=somebody"]).await;
+    let saga = world.saga_reaches("do", "Succeeded").await;
+    assert_eq!(saga["status"]["steps"][1]["output"]["approved_by"], "jane");
     world.order("undo", json!({"kind": "rollback", "rollbackOf": {"name": "do"}})).await;
     world.saga_reaches("undo", "Succeeded").await;
 
@@ -141,7 +149,6 @@ async fn carry_on_sagas(world: &World) {
     world.order("stuck", order("test", &[json!({"name": "fail", "step": "Fail", "with": {"message": "no"}})])).await;
     world.saga_reaches("stuck", "Stuck").await;
     world.cloud.clear_faults().await.unwrap();
-    // Signed with somebody else's name: the journal shows who it really was.
     let help = ["arcadia.cloud/resolve=abandon", "arcadia.cloud/because=a test", "arcadia.cloud/decided-by=somebody"];
     world.run(&[&["annotate", "--as=jane", "saga", "stuck"], help.as_slice()].concat()).await;
     let resolution = &world.saga_reaches("stuck", "Failed").await["status"]["resolutions"][0];
@@ -183,13 +190,16 @@ fn granted() -> BTreeSet<String> {
 fn used(audit: &Path, installation: &Installation) -> BTreeSet<String> {
     let of = |request: Value| {
         let text = |key: &str| request["objectRef"][key].as_str().unwrap_or_default().to_owned();
-        let mut used = format!("{} {} {}", request["verb"].as_str().unwrap(), text("apiGroup"), text("resource"));
+        let mut what = format!("{} {}", text("apiGroup"), text("resource"));
         if !text("subresource").is_empty() {
-            write!(used, "/{}", text("subresource")).unwrap();
+            write!(what, "/{}", text("subresource")).unwrap();
         }
-        used
+        // To apply what is not there takes the right to create it.
+        let has_created = request["verb"] == "patch" && request["responseStatus"]["code"] == 201;
+        let verbs = [request["verb"].as_str(), has_created.then_some("create")];
+        verbs.into_iter().flatten().map(|verb| format!("{verb} {what}")).collect::<Vec<_>>()
     };
-    requests(audit, installation).map(of).collect()
+    requests(audit, installation).flat_map(of).collect()
 }
 
 /// What the operator asked of the API server.

@@ -111,6 +111,7 @@ async fn releases_for_some_namespaces_have_no_right_outside_of_them_and_live_sid
         .operator_can_only(
             &[
                 "watch provisionedresources.arcadia.cloud -n team-a",
+                "delete provisionedresources.arcadia.cloud -n team-a",
                 "create drifts.arcadia.cloud -n team-a",
                 "patch drifts.arcadia.cloud --subresource=status -n team-a",
                 "delete sagas.arcadia.cloud -n team-a",
@@ -129,7 +130,7 @@ async fn releases_for_some_namespaces_have_no_right_outside_of_them_and_live_sid
                 "get leases.coordination.k8s.io/somebody-elses -n arcadia-system",
                 "get secrets -n arcadia-system",
                 "list pods -n team-a",
-                "delete provisionedresources.arcadia.cloud -n team-a",
+                "delete provisionedresources.arcadia.cloud -n team-b",
             ],
         )
         .await;
