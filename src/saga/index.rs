@@ -11,11 +11,11 @@ use kube::ResourceExt;
 
 use super::{
     decide::Help,
-    journal::{Choice, current},
+    journal::{Choice, condition, current},
 };
 use crate::{
     api::{
-        Saga, SagaKind, SagaPhase, annotations,
+        Saga, SagaKind, SagaPhase, annotations, conditions,
         saga::{FINALIZER, Resolution},
     },
     kube_ext::{
@@ -32,6 +32,18 @@ pub struct Known {
     /// How a person wants to help.
     pub help: Option<Help>,
 }
+
+/// The sagas of one kind in one phase.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct InPhase {
+    /// How many there are.
+    pub count: usize,
+    /// Since when the first of them has been under way, or stuck. Of those that have not begun or are finished, nothing.
+    pub since: Option<Timestamp>,
+}
+
+/// All sagas by kind and phase.
+pub type Census = BTreeMap<(SagaKind, SagaPhase), InPhase>;
 
 /// Sagas of one namespace and concurrency key.
 type Group = (Arc<str>, Box<str>);
@@ -84,12 +96,14 @@ impl Index {
 
     /// How many sagas there are of each kind and phase.
     #[must_use]
-    pub fn counts(&self) -> BTreeMap<(SagaKind, SagaPhase), usize> {
-        let mut counts = BTreeMap::new();
-        for known in self.sagas.values() {
-            *counts.entry((known.saga.spec.kind, known.saga.phase())).or_default() += 1;
+    pub fn census(&self) -> Census {
+        let mut census = Census::new();
+        for saga in self.sagas.values().map(|known| &known.saga) {
+            let of_its_kind = census.entry((saga.spec.kind, saga.phase())).or_default();
+            of_its_kind.count += 1;
+            of_its_kind.since = of_its_kind.since.into_iter().chain(since(saga)).min();
         }
-        counts
+        census
     }
 
     /// Takes in an object unless it is older than what is known. Whom that concerns.
@@ -187,6 +201,17 @@ fn is_in_the_way(saga: &Saga) -> bool {
 fn is_candidate(saga: &Saga) -> bool {
     let would_end = saga.spec.cancel_requested || saga.metadata.deletion_timestamp.is_some();
     saga.phase() == SagaPhase::Pending && !saga.spec.suspend && !would_end
+}
+
+/// Since when it is under way, or stuck.
+fn since(saga: &Saga) -> Option<Timestamp> {
+    let status = saga.status.as_ref()?;
+    let since = match status.phase {
+        SagaPhase::Running | SagaPhase::RollingBack => status.started_at.as_ref()?,
+        SagaPhase::Stuck => &condition(status, conditions::STALLED)?.last_transition_time,
+        _ => return None,
+    };
+    Some(since.0)
 }
 
 /// The oldest first.
@@ -292,6 +317,35 @@ mod tests {
         elsewhere.metadata.namespace = Some("elsewhere".into());
         let index = index(&[suspended, other, elsewhere, saga("own", 2, "Pending", &json!({}))]);
         assert_eq!(index.waits_for(&key("own")), None);
+    }
+
+    #[test]
+    fn they_are_counted_by_kind_and_phase_with_the_time_of_the_first_that_is_not_over() {
+        let begun = |name: &str, phase: &str, started: i64| {
+            let mut saga = saga(name, 1, phase, &json!({}));
+            let status = saga.status.as_mut().unwrap();
+            status.started_at = Some(Time(Timestamp::from_second(started).unwrap()));
+            let stalled = json!({"type": "Stalled", "status": "True", "reason": "UndoFailed", "message": "",
+                                 "lastTransitionTime": Timestamp::from_second(started + 100).unwrap().to_string()});
+            status.conditions.push(serde_json::from_value(stalled).unwrap());
+            saga
+        };
+        let sagas = [
+            saga("waits", 1, "Pending", &json!({})),
+            begun("a", "Running", 50),
+            begun("b", "Running", 40),
+            begun("c", "Stuck", 60),
+            begun("d", "Succeeded", 10),
+        ];
+        let at = |second: i64| Some(Timestamp::from_second(second).unwrap());
+        let of = |phase, count, since| ((SagaKind::Test, phase), InPhase { count, since });
+        let wanted = [
+            of(SagaPhase::Pending, 1, None),
+            of(SagaPhase::Running, 2, at(40)),
+            of(SagaPhase::Succeeded, 1, None),
+            of(SagaPhase::Stuck, 1, at(160)),
+        ];
+        assert_eq!(index(&sagas).census(), Census::from(wanted));
     }
 
     #[test]

@@ -112,7 +112,7 @@ fn unready(health: &Health) -> Option<String> {
 }
 
 async fn metrics(State(health): State<Health>) -> impl IntoResponse {
-    let sagas = health.sagas.index().counts();
+    let sagas = health.sagas.index().census();
     let text = health.context.metrics.scrape(&Reading::of(&health.context, sagas, (health.usage)()));
     ([(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text)
 }
@@ -130,11 +130,15 @@ mod tests {
         telemetry::metrics::Metrics,
     };
 
-    /// Of a controller that has not begun, and the API server's answers.
+    /// Of controllers that have not begun and that nobody answers, and what is known of the API server.
     fn health(leadership: Leadership) -> (Health, watch::Sender<Answer>) {
-        let _ = rustls::crypto::ring::default_provider().install_default();
         let nobody =
             tower::service_fn(|_: Request<Body>| std::future::pending::<Result<Response<Body>, kube::Error>>());
+        health_with(kube::Client::new(nobody, "default"), leadership)
+    }
+
+    fn health_with(client: kube::Client, leadership: Leadership) -> (Health, watch::Sender<Answer>) {
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let token = Token::new("x").unwrap();
         let cloud = digitalocean::Client::new(digitalocean::Config::new("http://127.0.0.1:1", token).unwrap()).unwrap();
         let settings = Settings {
@@ -145,7 +149,6 @@ mod tests {
             history: 1,
         };
         let inventory = Inventory::new(cloud.clone(), digitalocean::Settings::default());
-        let client = kube::Client::new(nobody, "default");
         let context = Context::new(client.clone(), inventory, Metrics::default(), settings, leadership);
         let shared = saga::Shared {
             client,
@@ -177,6 +180,38 @@ mod tests {
         health.context.stop.cancel();
         assert_eq!(unready(), "stopping");
         assert_eq!(health.context.liveness.failure(), None, "and it lives");
+    }
+
+    /// Empty lists for all, but for sagas only when they are told to come. No news after that.
+    fn api_server(sagas: watch::Receiver<bool>) -> kube::Client {
+        let answer = move |request: Request<Body>| {
+            let mut sagas = sagas.clone();
+            async move {
+                let (path, query) = (request.uri().path(), request.uri().query().unwrap_or_default());
+                if path.ends_with("/sagas") {
+                    sagas.wait_for(|come| *come).await.unwrap();
+                }
+                if query.contains("watch=") {
+                    return std::future::pending().await;
+                }
+                let list = serde_json::json!({ "metadata": { "resourceVersion": "1" }, "items": [] });
+                Ok::<_, kube::Error>(Response::new(Body::from(list.to_string().into_bytes())))
+            }
+        };
+        kube::Client::new(tower::service_fn(answer), "default")
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn it_is_not_ready_before_every_saga_is_known() {
+        let (come, sagas) = watch::channel(false);
+        let (health, _answers) = health_with(api_server(sagas), Leadership::standby());
+        tokio::spawn(crate::drift::controller::run(health.context.clone()));
+        tokio::spawn(saga::run(health.sagas.clone()));
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert_eq!(unready(&health).unwrap(), "reading the sagas");
+        come.send_replace(true);
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert_eq!(unready(&health), None);
     }
 
     #[tokio::test(start_paused = true)]

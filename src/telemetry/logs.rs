@@ -51,11 +51,13 @@ mod tests {
     use super::*;
 
     /// What names the object of a line.
-    const NAMES: [&str; 8] = ["record", "drift", "kind", "call", "lease", "object", "watch", "file"];
+    const NAMES: [&str; 9] = ["record", "drift", "saga", "kind", "call", "lease", "object", "watch", "file"];
     /// Lines about the whole process.
-    const OF_THE_PROCESS: [&str; 10] = [
+    const OF_THE_PROCESS: [&str; 12] = [
         "a part of the controller ended",
+        "a part of the controller of sagas ended",
         "all records and drifts are known",
+        "all sagas are known",
         "arcadia-operator starts",
         "arcadia-operator stops",
         "serving /livez, /readyz and /metrics",

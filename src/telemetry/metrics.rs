@@ -1,7 +1,6 @@
 //! Metrics, in `OpenMetrics` text. Labels are kinds, fields of kinds and fixed words, never names of objects.
 
 use std::{
-    collections::BTreeMap,
     fmt,
     sync::{Arc, atomic::AtomicU64},
     time::Duration,
@@ -22,6 +21,7 @@ use crate::{
     api::{DriftPhase, SagaKind, SagaPhase},
     digitalocean::{Kind, SnapshotInfo, Usage},
     drift::{controller::Context, index::OpenDrifts},
+    saga::index::Census,
 };
 
 /// What a field is called that is not the kind's own: users may record any path.
@@ -56,7 +56,7 @@ pub struct Reading {
     /// Open drifts by kind and field.
     pub open_drifts: Vec<OpenDrifts>,
     /// Sagas by kind and phase.
-    pub sagas: BTreeMap<(SagaKind, SagaPhase), usize>,
+    pub sagas: Census,
     /// Inventory older than this gives no verdict.
     pub max_age: Duration,
     /// The inventory.
@@ -216,7 +216,7 @@ impl Metrics {
 impl Reading {
     /// What is true now.
     #[must_use]
-    pub fn of(context: &Context, sagas: BTreeMap<(SagaKind, SagaPhase), usize>, usage: Usage) -> Self {
+    pub fn of(context: &Context, sagas: Census, usage: Usage) -> Self {
         let mut snapshots = context.inventory.snapshots();
         let index = context.index();
         // A kind that is not recorded any more is not listed any more either: its age means nothing.
@@ -253,10 +253,17 @@ impl Reading {
 
     fn register_sagas(&self, registry: &mut Registry) {
         let sagas = Family::<SagaLabel, Gauge>::default();
-        for ((kind, phase), count) in &self.sagas {
-            sagas.get_or_create(&SagaLabel { kind: kind.name(), phase: phase.name() }).set(signed(*count));
+        let oldest = Family::<SagaLabel, Seconds>::default();
+        for ((kind, phase), known) in &self.sagas {
+            let label = SagaLabel { kind: kind.name(), phase: phase.name() };
+            sagas.get_or_create(&label).set(signed(known.count));
+            if let Some(since) = known.since {
+                oldest.get_or_create(&label).set(self.since(since));
+            }
         }
         registry.register("sagas", "Sagas by kind and phase", sagas);
+        let help = "For how long the oldest saga has been under way, or stuck";
+        registry.register_with_unit("oldest_active_saga_age", help, Unit::Seconds, oldest);
     }
 
     fn register_drifts(&self, registry: &mut Registry) {
@@ -266,14 +273,17 @@ impl Reading {
             let kind = drifts.kind.name();
             let field = drifts.kind.fields().find(|known| *known == drifts.field).unwrap_or(OTHER);
             open.get_or_create(&FieldLabel { kind, field }).inc_by(drifts.count);
-            // No less than none, should the API server's clock be ahead.
-            let age = self.now.duration_since(drifts.oldest).as_secs_f64().max(0.0);
             let gauge = oldest.get_or_create(&KindLabel { kind });
-            gauge.set(gauge.get().max(age));
+            gauge.set(gauge.get().max(self.since(drifts.oldest)));
         }
         registry.register("open_drifts", "Drifts that wait for a decision", open);
         let help = "For how long the oldest open drift has been waiting";
         registry.register_with_unit("oldest_open_drift_age", help, Unit::Seconds, oldest);
+    }
+
+    /// Seconds since then. No less than none, should the API server's clock be ahead.
+    fn since(&self, time: Timestamp) -> f64 {
+        self.now.duration_since(time).as_secs_f64().max(0.0)
     }
 
     fn register_inventory(&self, registry: &mut Registry) {
@@ -354,7 +364,10 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
-    use crate::api::conditions::reason;
+    use crate::{
+        api::conditions::reason,
+        saga::{index::InPhase, steps},
+    };
 
     fn nothing() -> Reading {
         Reading {
@@ -362,7 +375,7 @@ mod tests {
             is_leader: false,
             records: 0,
             open_drifts: Vec::new(),
-            sagas: BTreeMap::new(),
+            sagas: Census::new(),
             max_age: Duration::from_mins(15),
             snapshots: Vec::new(),
             usage: Usage::default(),
@@ -434,9 +447,19 @@ mod tests {
             reading.snapshots.push(snapshot);
         }
         metrics.reconciled(Duration::ZERO, "ok");
+        metrics.saga_reconciled(Duration::ZERO, "ok");
+        for (kind, phase) in SagaKind::ALL.into_iter().flat_map(|kind| SagaPhase::ALL.map(|phase| (kind, phase))) {
+            metrics.saga_ended(kind, phase);
+            reading.sagas.insert((kind, phase), InPhase { count: 1, since: Some(reading.now) });
+        }
+        for step in steps::ALL {
+            for outcome in ["done", "failed", "undone"] {
+                metrics.step_ended(step.name(), outcome, Duration::ZERO);
+            }
+        }
         let text = metrics.scrape(&reading);
         let series = text.lines().filter(|line| !line.starts_with('#')).count();
-        assert!(series < 2000, "{series} series");
+        assert!(series < 3000, "{series} series");
     }
 
     #[test]
@@ -453,6 +476,32 @@ mod tests {
         let wanted = [
             r#"arcadia_oldest_open_drift_age_seconds{kind="Droplet"} 86401.0"#,
             r#"arcadia_oldest_open_drift_age_seconds{kind="Volume"} 0.0"#,
+        ];
+        assert_eq!(oldest, BTreeSet::from(wanted));
+    }
+
+    #[test]
+    fn sagas_are_told_by_kind_and_phase_and_how_long_the_oldest_has_been_at_it() {
+        let mut reading = nothing();
+        let mut known = |phase, count, age: Option<i64>| {
+            let since = age.map(|age| Timestamp::from_second(-age).unwrap());
+            reading.sagas.insert((SagaKind::Provision, phase), InPhase { count, since });
+        };
+        known(SagaPhase::Running, 2, Some(90));
+        known(SagaPhase::Stuck, 1, Some(-30));
+        known(SagaPhase::Succeeded, 7, None);
+        let text = Metrics::default().scrape(&reading);
+        let sagas: BTreeSet<_> = lines(&text, "arcadia_sagas{").into_iter().collect();
+        let wanted = [
+            r#"arcadia_sagas{kind="provision",phase="Running"} 2"#,
+            r#"arcadia_sagas{kind="provision",phase="Stuck"} 1"#,
+            r#"arcadia_sagas{kind="provision",phase="Succeeded"} 7"#,
+        ];
+        assert_eq!(sagas, BTreeSet::from(wanted));
+        let oldest: BTreeSet<_> = lines(&text, "arcadia_oldest_active_saga_age_seconds{").into_iter().collect();
+        let wanted = [
+            r#"arcadia_oldest_active_saga_age_seconds{kind="provision",phase="Running"} 90.0"#,
+            r#"arcadia_oldest_active_saga_age_seconds{kind="provision",phase="Stuck"} 0.0"#,
         ];
         assert_eq!(oldest, BTreeSet::from(wanted));
     }
@@ -489,6 +538,9 @@ mod tests {
     fn counters_are_counters_and_durations_are_seconds() {
         let metrics = Metrics::default();
         metrics.synced(Kind::named("Droplet").unwrap(), Duration::from_millis(200), "ok");
+        metrics.step_ended("Sleep", "done", Duration::from_secs(3));
+        metrics.saga_ended(SagaKind::Test, SagaPhase::Succeeded);
+        metrics.saga_reconciled(Duration::ZERO, "ok");
         let mut reading = nothing();
         reading.usage.calls.insert(("GET", "/v2/droplets", 0), 1);
         let text = metrics.scrape(&reading);
@@ -498,6 +550,11 @@ mod tests {
             "# TYPE arcadia_sync_duration_seconds histogram",
             "# UNIT arcadia_sync_duration_seconds seconds",
             "# UNIT arcadia_inventory_max_age_seconds seconds",
+            "# UNIT arcadia_saga_step_duration_seconds seconds",
+            r#"arcadia_saga_step_duration_seconds_bucket{le="2.0",step="Sleep",outcome="done"} 0"#,
+            r#"arcadia_saga_step_duration_seconds_bucket{le="10.0",step="Sleep",outcome="done"} 1"#,
+            r#"arcadia_sagas_ended_total{kind="test",phase="Succeeded"} 1"#,
+            r#"arcadia_saga_reconciles_total{outcome="ok"} 1"#,
             "arcadia_inventory_max_age_seconds 900.0",
             concat!("arcadia_build_info{version=\"", env!("CARGO_PKG_VERSION"), "\"} 1"),
         ] {

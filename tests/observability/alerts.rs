@@ -58,13 +58,16 @@ fn every_alert_says_what_happens_and_where_to_read_on() {
 #[test]
 fn the_runbook_speaks_of_what_there_is() {
     let runbook = read(RUNBOOK);
-    let code = ["src/drift/sweep.rs", "src/kube_ext/leader.rs", "src/kube_ext/work.rs"].map(read).concat();
+    let code = ["src/drift/sweep.rs", "src/kube_ext/leader.rs", "src/kube_ext/work.rs", "src/saga/runner.rs"]
+        .map(read)
+        .concat();
     for line in runbook.lines().filter_map(|line| line.split_once("| grep '")) {
         let logged = line.1.trim_end_matches('\'');
         assert!(code.contains(&format!("\"{logged}")), "nothing is logged as {logged}");
     }
     let categories =
-        read("src/kube_ext/call.rs") + &read("src/digitalocean/error.rs") + &read("src/digitalocean/inventory.rs");
+        ["src/kube_ext/call.rs", "src/digitalocean/error.rs", "src/digitalocean/inventory.rs", "src/api/conditions.rs"];
+    let categories = categories.map(read).concat();
     for outcome in runbook.lines().filter_map(|line| line.strip_prefix("- `")?.split_once("`:")) {
         for outcome in outcome.0.split("`, `") {
             assert!(categories.contains(&format!("\"{outcome}\"")), "there is no outcome {outcome}");

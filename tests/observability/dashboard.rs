@@ -25,7 +25,7 @@ fn it_has_what_grafana_wants_of_a_dashboard() {
     assert!(dashboard.get("id").is_none_or(Value::is_null) && dashboard.get("__inputs").is_none());
     let rows = dashboard["panels"].as_array().unwrap().iter().filter(|panel| panel["type"] == "row");
     let rows: Vec<_> = rows.map(|row| text(&row["title"])).collect();
-    assert_eq!(rows, ["Drift", "Inventory", "Cloud calls and budget", "Reconciles", "Lease"]);
+    assert_eq!(rows, ["Drift", "Sagas", "Inventory", "Cloud calls and budget", "Reconciles", "Lease"]);
     let types = ["timeseries", "stat", "table", "state-timeline"];
     for panel in panels(&dashboard) {
         let title = text(&panel["title"]);

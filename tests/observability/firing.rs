@@ -104,6 +104,32 @@ fn a_drift_that_is_open_for_long_is_told_once_however_many_replicas_know_it() {
 }
 
 #[test]
+fn a_saga_that_is_stuck_is_told_once_and_others_are_not() {
+    let sagas = |pod: &str, kind: &str, phase: &str, count: &str| {
+        of(pod, "arcadia_sagas", &format!(r#"kind="{kind}",phase="{phase}""#), count)
+    };
+    let well = ["Pending", "Running", "RollingBack", "Succeeded", "RolledBack", "Failed"];
+    let mut series = well.map(|phase| sagas("a", "update", phase, "3x40")).to_vec();
+    // It was helped, and is no more.
+    series.push(sagas("a", "provision", "Stuck", "1x30 _x10"));
+    assert!(fires("ArcadiaSagaStuck", &series).is_empty());
+    series.extend(["a", "b"].map(|pod| sagas(pod, "offboard", "Stuck", "0x10 2x30")));
+    assert_eq!(fires("ArcadiaSagaStuck", &series), [label("kind", "offboard")]);
+}
+
+#[test]
+fn a_saga_that_is_under_way_for_long_is_told_and_one_that_is_stuck_has_an_alert_of_its_own() {
+    let oldest = |kind: &str, phase: &str, age: &str| {
+        let labels = format!(r#"kind="{kind}",phase="{phase}""#);
+        of("a", "arcadia_oldest_active_saga_age_seconds", &labels, age)
+    };
+    let quick = [oldest("update", "Running", "86000x40"), oldest("test", "Stuck", "900000x40")];
+    assert!(fires("ArcadiaSagaRunningForLong", &quick).is_empty());
+    let slow = [oldest("update", "Running", "86500x40"), oldest("update", "RollingBack", "90000x40")];
+    assert_eq!(fires("ArcadiaSagaRunningForLong", &slow), [label("kind", "update")]);
+}
+
+#[test]
 fn reconciles_that_meet_another_writer_do_not_fail() {
     let reconciles =
         |outcome: &str, values: &str| of("a", "arcadia_reconciles_total", &format!(r#"outcome="{outcome}""#), values);
@@ -114,6 +140,20 @@ fn reconciles_that_meet_another_writer_do_not_fail() {
     // As seldom as the longest pause between two looks makes it.
     let forbidden = [reconciles("forbidden", "1x5 2x5 3x5 4x5 5x5 6x5 7x5")];
     assert_eq!(fires("ArcadiaReconcilesFailing", &forbidden), [label("outcome", "forbidden")]);
+    let sagas = |outcome: &str| of("a", "arcadia_saga_reconciles_total", &format!(r#"outcome="{outcome}""#), "0+1x40");
+    assert!(fires("ArcadiaReconcilesFailing", &["ok", "conflict"].map(sagas)).is_empty());
+    assert_eq!(fires("ArcadiaReconcilesFailing", &[sagas("forbidden")]), [label("outcome", "forbidden")]);
+    assert_eq!(fires("ArcadiaReconcilesFailing", &[sagas("forbidden"), forbidden[0].clone()]).len(), 1);
+}
+
+/// What a panel shows of these series, by one label.
+fn shown(title: &str, label: &str, series: &[String]) -> BTreeMap<Option<String>, f64> {
+    let dashboard = dashboard();
+    let panels = dashboard["panels"].as_array().unwrap();
+    let panel = panels.iter().find(|panel| panel["title"] == title).unwrap();
+    let expression = text(&panel["targets"][0]["expr"]).replace("$namespace", ".*").replace("$job", ".*");
+    let result = evaluate(&expression, series, MINUTE);
+    result.into_iter().map(|one| (one.labels.get(label).cloned(), one.value)).collect()
 }
 
 #[test]
@@ -124,15 +164,23 @@ fn the_dashboard_counts_each_drift_once() {
     let of_pod = |pod| [open(pod, "Droplet", "name", "2x40"), open(pod, "Droplet", "tags", "3x40")];
     let mut series = [of_pod("a"), of_pod("b")].concat();
     series.push(open("a", "Volume", "name", "1x40"));
-    let dashboard = dashboard();
-    let panels = dashboard["panels"].as_array().unwrap();
-    let shown = |title: &str| {
-        let panel = panels.iter().find(|panel| panel["title"] == title).unwrap();
-        let expression = text(&panel["targets"][0]["expr"]).replace("$namespace", ".*").replace("$job", ".*");
-        let result = evaluate(&expression, &series, MINUTE);
-        result.into_iter().map(|one| (one.labels.get("kind").cloned(), one.value)).collect::<BTreeMap<_, _>>()
-    };
-    assert_eq!(shown("Open drifts"), BTreeMap::from([(None, 6.0)]));
+    assert_eq!(shown("Open drifts", "kind", &series), BTreeMap::from([(None, 6.0)]));
     let of_kinds = [(Some("Droplet".to_owned()), 5.0), (Some("Volume".to_owned()), 1.0)];
-    assert_eq!(shown("Open drifts by kind"), BTreeMap::from(of_kinds));
+    assert_eq!(shown("Open drifts by kind", "kind", &series), BTreeMap::from(of_kinds));
+}
+
+#[test]
+fn the_dashboard_counts_each_saga_once() {
+    let of_pod = |pod| {
+        let sagas = |phase: &str, count: &str| {
+            of(pod, "arcadia_sagas", &format!(r#"kind="test",phase="{phase}""#), &format!("{count}x40"))
+        };
+        [sagas("Running", "3"), sagas("RollingBack", "1"), sagas("Stuck", "2"), sagas("Succeeded", "9")]
+    };
+    let series = [of_pod("a"), of_pod("b")].concat();
+    assert_eq!(shown("Sagas under way", "phase", &series), BTreeMap::from([(None, 4.0)]));
+    assert_eq!(shown("Stuck sagas", "phase", &series), BTreeMap::from([(None, 2.0)]));
+    let unfinished = [("Running", 3.0), ("RollingBack", 1.0), ("Stuck", 2.0)];
+    let unfinished = unfinished.map(|(phase, count)| (Some(phase.to_owned()), count));
+    assert_eq!(shown("Unfinished sagas by phase", "phase", &series), BTreeMap::from(unfinished));
 }

@@ -2,24 +2,29 @@
 
 use std::{net::TcpListener, process::Command};
 
-use digitalocean_simulator::RateLimits;
+use digitalocean_simulator::{Effect, Fault, RateLimits};
 use serde_json::{Value, json};
 
 use crate::{
     documents::{alerts, expressions, read},
     prometheus,
     scrape::Scrape,
-    world::{Operator, World, eventually},
+    world::{DROPLET, Operator, World, eventually},
 };
 
 /// Lines of the runbook that need what a test cluster has not: the operator as a pod.
 const NOT_RUN: &str = "kubectl get --raw";
 
+/// A saga that needs a person, and one that takes its time.
+const STUCK: &str = "half-done";
+const SLOW: &str = "takes-long";
+
 fn free_address() -> String {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
 }
 
-/// An operator with a drift that is open, one that was resolved, and another operator that stands by.
+/// An operator with a drift that is open, one that was resolved, a saga that is stuck, one that goes on, and another
+/// operator that stands by.
 struct Running {
     world: World,
     leader: String,
@@ -39,8 +44,29 @@ impl Running {
         let stands_by = world.spawn_operator(&["--metrics-address", &standby, "--log-format", "json"], &[]);
         world.record("web-1", json!({"name": "other", "size_slug": "s-2vcpu-4gb"})).await;
         world.open_drift().await;
+        let refused = Effect::Status { status: 403, retry_after: None, html: false };
+        world.cloud.inject(Fault::new("/v2/snapshots/*", refused).method("DELETE")).await.unwrap();
+        let retry = json!({"attempts": 1, "minSeconds": 0});
+        let snapshot = json!({"name": "snapshot", "step": "CreateDropletSnapshot", "retry": retry});
+        let fail = json!({"name": "fail", "step": "Fail", "with": {"message": "no"}});
+        order(&world, STUCK, json!([snapshot, fail])).await;
+        order(&world, SLOW, json!([{"name": "wait", "step": "Sleep", "with": {"seconds": 600}}])).await;
+        for (saga, phase) in [(STUCK, "Stuck"), (SLOW, "Running")] {
+            let phase = format!("--for=jsonpath={{.status.phase}}={phase}");
+            world.run(&["wait", &phase, &format!("saga/{saga}"), "--timeout=60s"]).await;
+        }
         Self { world, leader, standby, _standby: stands_by }
     }
+}
+
+async fn order(world: &World, name: &str, steps: Value) {
+    let saga = json!({
+        "apiVersion": "arcadia.cloud/v1alpha1",
+        "kind": "Saga",
+        "metadata": { "name": name },
+        "spec": { "kind": "test", "inputs": { "droplet_provider_id": DROPLET }, "steps": steps },
+    });
+    world.kubectl().apply(&saga.to_string()).await.unwrap();
 }
 
 #[tokio::test]
@@ -65,13 +91,13 @@ async fn every_metric_and_label_that_is_asked_for_exists() {
     let scrape = Scrape::of(&running.leader).await.unwrap();
     assert!(scrape.has("arcadia_no_such_metric", &[]).is_err());
     assert!(scrape.has("arcadia_open_drifts", &["no_such_label".to_owned()]).is_err());
-    for name in ["web-1", running.world.namespace.name(), &running.world.open_drift().await] {
+    for name in ["web-1", STUCK, SLOW, running.world.namespace.name(), &running.world.open_drift().await] {
         assert!(!scrape.text.contains(name), "{name} is in\n{}", scrape.text);
     }
 }
 
 #[tokio::test]
-async fn a_standby_tells_the_same_drifts_and_no_inventory() {
+async fn a_standby_tells_the_same_drifts_and_sagas_and_no_inventory() {
     let running = Running::start("standby-metrics").await;
     let open = r#"arcadia_open_drifts{kind="Droplet",field="name"}"#;
     let oldest = r#"arcadia_oldest_open_drift_age_seconds{kind="Droplet"}"#;
@@ -85,6 +111,14 @@ async fn a_standby_tells_the_same_drifts_and_no_inventory() {
     let [older, younger] = [&leader, &standby].map(|scrape| scrape.value(oldest).unwrap());
     // One was asked a moment after the other.
     assert!((0.0..120.0).contains(&older) && (older - younger).abs() < 10.0, "{older} {younger}");
+    let sagas = ["Stuck", "Running"].map(|phase| format!(r#"{{kind="test",phase="{phase}"}}"#));
+    for saga in sagas {
+        let (count, age) = (format!("arcadia_sagas{saga}"), format!("arcadia_oldest_active_saga_age_seconds{saga}"));
+        assert_eq!([&leader, &standby].map(|scrape| scrape.value(&count)), [Some(1.0), Some(1.0)]);
+        assert!([&leader, &standby].iter().all(|scrape| (0.0..120.0).contains(&scrape.value(&age).unwrap())));
+    }
+    let ended = r#"arcadia_sagas_ended_total{kind="test",phase="Stuck"}"#;
+    assert_eq!([&leader, &standby].map(|scrape| scrape.value(ended)), [Some(1.0), None]);
     let age = r#"arcadia_inventory_age_seconds{kind="Droplet"}"#;
     assert!(leader.value(age).unwrap() < 60.0);
     assert_eq!(leader.value("arcadia_inventory_max_age_seconds"), Some(600.0));
@@ -111,8 +145,15 @@ async fn every_line_of_the_log_is_json_and_names_its_object() {
             let names_it = line["record"] == record || line["object"] == format!("ProvisionedResource {record}");
             assert!(names_it, "{line}");
             told.push(line);
+        } else if line["saga"].is_string() || line.to_string().contains(STUCK) {
+            let saga = format!("{}/{STUCK}", running.world.namespace.name());
+            let names_it = line["saga"] == saga || line["object"] == format!("Saga {saga}");
+            assert!(names_it || line["saga"] == saga.replace(STUCK, SLOW), "{line}");
+            told.push(line);
         }
     }
+    let is_stuck = |line: &&Value| line["message"] == "the saga has another phase" && line["phase"] == "Stuck";
+    assert!(told.iter().any(|line| is_stuck(&line)), "{log}");
     for message in ["drift detected", "drift resolved"] {
         let line =
             told.iter().find(|line| line["message"] == message).unwrap_or_else(|| panic!("no {message} in\n{log}"));
@@ -134,7 +175,7 @@ async fn the_commands_of_the_runbook_run() {
         let command = command.split(" | ").next().unwrap();
         let command =
             ["arcadia-system", "NAMESPACE"].iter().fold(command.to_owned(), |text, name| text.replace(name, namespace));
-        let command = command.replace("DRIFT", &drift);
+        let command = command.replace("DRIFT", &drift).replace("SAGA", STUCK);
         let path = format!("{}:{}", folder.display(), std::env::var("PATH").unwrap());
         let mut shell = Command::new("sh");
         shell.args(["-c", &command]).env("PATH", path).env("KUBECONFIG", kubectl.kubeconfig());
@@ -143,11 +184,21 @@ async fn the_commands_of_the_runbook_run() {
         if command.starts_with("kubectl get drifts") {
             assert!(String::from_utf8_lossy(&output.stdout).contains(&drift), "{command}");
         }
+        if command.starts_with("kubectl get saga") {
+            let told = String::from_utf8_lossy(&output.stdout);
+            assert!(told.contains(STUCK) || told.contains("snapshot"), "{command}: {told}");
+        }
     }
-    // The last but one of them accepted the drift.
+    // One of them accepted the drift, others helped the saga and cancelled it.
     eventually("the decision", || async {
         let desired = running.world.value("pr/web-1", "{.spec.desired.name}").await;
         if desired == "web-1" { Ok(()) } else { Err(desired) }
+    })
+    .await;
+    eventually("the help", || async {
+        let help = "{.status.resolutions[0].what}: {.status.resolutions[0].why} {.spec.cancelRequested}";
+        let help = running.world.value(&format!("saga/{STUCK}"), help).await;
+        if help == "retry: put right by hand true" { Ok(()) } else { Err(help) }
     })
     .await;
 }

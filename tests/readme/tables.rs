@@ -7,6 +7,8 @@ use arcadia_operator::{
     config::Cli,
     digitalocean::{Kind, SnapshotInfo, Usage, kinds},
     drift::index::OpenDrifts,
+    manifests::policies::{CANCEL_VERB, DECISIONS},
+    saga::index::{Census, InPhase},
     saga::steps,
     telemetry::metrics::{Metrics, Reading},
 };
@@ -71,9 +73,17 @@ fn annotations() {
 }
 
 #[test]
+fn verbs() {
+    let documented: BTreeSet<_> = rows(&read("README.md"), "verb").into_iter().map(|row| row[..2].to_vec()).collect();
+    let decisions = DECISIONS.iter().map(|decision| (decision.verb, decision.resource));
+    let asked_for = decisions.chain([(CANCEL_VERB, "sagas")]);
+    assert_eq!(documented, asked_for.map(|(verb, resource)| vec![verb.to_owned(), resource.to_owned()]).collect());
+}
+
+#[test]
 fn events() {
     let files = ["src/drift/act.rs", "src/drift/controller.rs", "src/saga/runner.rs", "src/api/conditions.rs"];
-    let code = files.map(|file| read(file)).concat();
+    let code = files.map(read).concat();
     for event in first_cells("event") {
         assert!(code.contains(&format!("\"{event}\"")), "no event has the reason {event}");
     }
@@ -101,12 +111,16 @@ fn scrape_of_everything() -> String {
     metrics.opened(kind);
     metrics.resolved(kind, DriftPhase::Stale, "LiveReturned");
     metrics.reconciled(Duration::ZERO, "ok");
+    metrics.saga_reconciled(Duration::ZERO, "ok");
+    metrics.saga_ended(SagaKind::Test, SagaPhase::Succeeded);
+    metrics.step_ended("Sleep", "done", Duration::ZERO);
     metrics.synced(kind, Duration::ZERO, "ok");
     let now = Timestamp::UNIX_EPOCH;
     metrics.scrape(&Reading {
         now,
         is_leader: true,
         records: 1,
+        sagas: Census::from([((SagaKind::Test, SagaPhase::Running), InPhase { count: 1, since: Some(now) })]),
         open_drifts: vec![OpenDrifts { kind, field: "name".to_owned(), count: 1, oldest: now }],
         max_age: Duration::ZERO,
         snapshots: vec![SnapshotInfo { kind, age: Some(Duration::ZERO), resources: 1, last_error: None }],

@@ -71,8 +71,13 @@ pub(super) fn signed_by_those_who_may(installation: &Installation, resource: &st
     validations
         .extend(REASONS.iter().filter(|reason| reason.0 == resource).map(|reason| only_with_a_decision(reason.1)));
     validations.extend(of(resource).filter(|decision| decision.signature == Signature::Value).map(own_name_as_value));
+    let reasons = REASONS.iter().filter(|reason| reason.0 == resource).map(|reason| reason.1);
+    let guarded = of(resource).map(|decision| decision.annotation).chain([annotations::DECIDED_BY]).chain(reasons);
     ValidatingAdmissionPolicySpec {
-        match_conditions: Some(vec![not_the_operator(installation), condition("annotations-differ", differ())]),
+        match_conditions: Some(vec![
+            not_the_operator(installation),
+            condition("a-decision-may-differ", may_differ(guarded)),
+        ]),
         variables: Some(variables(resource)),
         ..refusing(on(&[resource], &["CREATE", "UPDATE"]), validations)
     }
@@ -106,7 +111,10 @@ pub(super) fn signing(installation: &Installation, name: &str, resource: &str) -
             "failurePolicy": "Fail",
             "reinvocationPolicy": "Never",
             "matchConstraints": on(&[resource], &["CREATE", "UPDATE"]),
-            "matchConditions": [not_the_operator(installation), condition("annotations-differ", differ())],
+            "matchConditions": [
+                not_the_operator(installation),
+                condition("a-decision-may-differ", may_differ(of(resource).map(|decision| decision.annotation))),
+            ],
             "variables": variables(resource),
             "mutations": [{ "patchType": "JSONPatch", "jsonPatch": { "expression": sign } }],
         },
@@ -128,20 +136,19 @@ fn of(resource: &str) -> impl Iterator<Item = &'static Decision> {
 }
 
 impl Decision {
-    /// Whether it is every annotation that begins like this.
-    fn is_prefix(&self) -> bool {
-        self.annotation.ends_with('-')
-    }
-
     /// The expression that tells it from other annotations.
     fn is(&self, key: &str) -> String {
         let annotation = text(self.annotation);
-        if self.is_prefix() { format!("{key}.startsWith({annotation})") } else { format!("{key} == {annotation}") }
+        if is_prefix(self.annotation) {
+            format!("{key}.startsWith({annotation})")
+        } else {
+            format!("{key} == {annotation}")
+        }
     }
 
     fn needs_its_verb(&self) -> Validation {
         let Self { resource, annotation, verb, .. } = self;
-        let step = if self.is_prefix() { "STEP" } else { "" };
+        let step = if is_prefix(self.annotation) { "STEP" } else { "" };
         needs_verb(
             &format!("!variables.changed.exists(key, {})", self.is("key")),
             resource,
@@ -221,7 +228,27 @@ fn variables(resource: &str) -> Vec<Variable> {
     ]
 }
 
-/// Match conditions know no variables.
-fn differ() -> String {
-    "object.metadata.?annotations != (oldObject == null ? optional.none() : oldObject.metadata.?annotations)".to_owned()
+/// Whether one of these annotations differs, or there is one that begins so. Match conditions know no variables.
+fn may_differ(annotations: impl Iterator<Item = &'static str>) -> String {
+    let before =
+        |part: &str, none: &str| format!("(oldObject == null ? {none} : oldObject.metadata.?annotations{part})");
+    let may_differ = annotations.map(|annotation| {
+        let key = text(annotation);
+        if is_prefix(annotation) {
+            let all = ".orValue({})";
+            format!(
+                "[object.metadata.?annotations{all}, {}].exists(some, some.exists(key, key.startsWith({key})))",
+                before(all, "dyn({})")
+            )
+        } else {
+            let value = format!("[?{key}]");
+            format!("object.metadata.?annotations{value} != {}", before(&value, "optional.none()"))
+        }
+    });
+    may_differ.collect::<Vec<_>>().join("\n|| ")
+}
+
+/// Whether it is every annotation that begins like this.
+fn is_prefix(annotation: &str) -> bool {
+    annotation.ends_with('-')
 }
