@@ -638,8 +638,13 @@ pub fn after_undo(seen: &Seen<'_>, index: usize, answer: Result<Undo, Failure>, 
     match answer {
         Ok(Undo::Done) => After::Note(Event::CompleteUndo { step: index }),
         Ok(Undo::NothingThere) => {
-            // What a call of a moment ago did may come into sight yet.
-            let called = entry.called_at.as_ref().map_or(Duration::ZERO, |called| seen.left(called.0, seen.settle));
+            // What a call of a moment ago did may come into sight yet, unless its answer was that it did nothing.
+            let is_sure = entry
+                .error
+                .as_ref()
+                .is_some_and(|error| matches!(error.kind, ErrorKind::Permanent | ErrorKind::Transient));
+            let called = entry.called_at.as_ref().filter(|_| !is_sure);
+            let called = called.map_or(Duration::ZERO, |called| seen.left(called.0, seen.settle));
             if called.is_zero() {
                 After::Note(Event::CompleteUndo { step: index })
             } else {

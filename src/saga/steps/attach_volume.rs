@@ -67,13 +67,15 @@ impl Step for AttachVolume {
         if !before.was_elsewhere {
             return Ok(Undo::Done);
         }
+        // Before the volume, so that an action which ends in between is seen there.
+        if let Some(action) = volume::pending(scene, volume_id).await? {
+            return Ok(Undo::Started(action));
+        }
         let Some(volume) = volume::get(scene, volume_id).await? else { return Ok(Undo::Done) };
         if volume::is_attached(&volume, droplet_provider_id) {
             let action = volume::detach(scene, volume_id, droplet_provider_id).await?;
             return Ok(action.map_or(Undo::Done, Undo::Started));
         }
-        // Until attaching has ended, nothing is to be seen of it.
-        let pending = volume::pending(scene, volume_id).await?;
-        Ok(pending.map_or_else(|| nothing_left(output), Undo::Started))
+        Ok(nothing_left(output))
     }
 }

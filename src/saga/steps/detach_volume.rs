@@ -62,11 +62,13 @@ impl Step for DetachVolume {
         if !before.was_attached {
             return Ok(Undo::Done);
         }
+        // Before the volume, so that an action which ends in between is seen there.
+        if let Some(action) = volume::pending(scene, volume_id).await? {
+            return Ok(Undo::Started(action));
+        }
         let volume = volume::existing(scene, volume_id).await?;
         if volume::is_attached(&volume, droplet_provider_id) {
-            // Until detaching has ended, nothing is to be seen of it.
-            let pending = volume::pending(scene, volume_id).await?;
-            return Ok(pending.map_or_else(|| nothing_left(output), Undo::Started));
+            return Ok(nothing_left(output));
         }
         if let Some(other) = volume::droplets(&volume).first() {
             return Err(Failure::Permanent(format!(

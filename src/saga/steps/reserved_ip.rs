@@ -42,15 +42,16 @@ impl Before {
             Self::Nowhere => None,
             Self::Droplet(droplet) => Some(droplet),
         };
+        // Before the address, so that an action which ends in between is seen there.
+        if let Some(action) = pending(scene, ip).await? {
+            return Ok(Undo::Started(action));
+        }
         let Some(address) = get(scene, ip).await? else {
             return was.map_or(Ok(Undo::Done), |_| Err(missing(ip)));
         };
         let now = leads_to(&address)?;
         if now == was {
-            // Until an action has ended, nothing is to be seen of it.
-            let pending =
-                common::in_progress(scene, path(&ip.to_string(), ACTIONS, "reserved_ip:read"), |_| true).await?;
-            return Ok(pending.map_or_else(|| nothing_left(output), Undo::Started));
+            return Ok(nothing_left(output));
         }
         match (was, now) {
             (Some(was), Some(other)) if now != given => Err(Failure::Permanent(format!(
@@ -100,6 +101,12 @@ pub(super) fn progress(action: Option<u64>, ip: Ipv4Addr, droplet: u64) -> Progr
 async fn act(scene: &Scene<'_>, ip: Ipv4Addr, action: &Value) -> Result<u64, Failure> {
     let ip = ip.to_string();
     common::action_id(&scene.cloud.send(Verb::Post, path(&ip, ACTIONS, "reserved_ip:update"), Some(action)).await?)
+}
+
+/// The address's action that is in progress: there is one at a time.
+async fn pending(scene: &Scene<'_>, ip: Ipv4Addr) -> Result<Option<u64>, Failure> {
+    let ip = ip.to_string();
+    common::in_progress(scene, path(&ip, ACTIONS, "reserved_ip:read"), |_| true).await
 }
 
 async fn get(scene: &Scene<'_>, ip: Ipv4Addr) -> Result<Option<Value>, Failure> {

@@ -77,10 +77,11 @@ impl Step for ResizeVolume {
         _: Option<&NoOutput>,
     ) -> Result<Undo, Failure> {
         let Parameters { volume_id, .. } = parameters;
-        let Some(volume) = volume::get(scene, volume_id).await? else { return Ok(Undo::Done) };
+        // Before the volume, so that an action which ends in between is seen there.
         if let Some(action) = volume::pending(scene, volume_id).await? {
             return Ok(Undo::Started(action));
         }
+        let Some(volume) = volume::get(scene, volume_id).await? else { return Ok(Undo::Done) };
         match (volume::size(&volume), before.size_gigabytes) {
             (Some(now), Some(was)) if now > was => Err(Failure::Permanent(format!(
                 "volume {volume_id} has grown from {was} to {now} GiB, and a volume only grows"
