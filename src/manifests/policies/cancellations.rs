@@ -12,7 +12,7 @@ use crate::{
 pub const CANCEL_VERB: &str = "cancel";
 
 /// What deletes, within Kubernetes, all that was in a namespace or belonged to an object. Whoever deleted that had the
-/// right to. By the second name all of them are known where they have no accounts of their own.
+/// right to. The last is their common name where they have no accounts of their own.
 const CONTROLLERS: [&str; 3] = [
     "system:serviceaccount:kube-system:namespace-controller",
     "system:serviceaccount:kube-system:generic-garbage-collector",

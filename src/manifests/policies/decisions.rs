@@ -68,10 +68,9 @@ const USER: &str = "request.userInfo.username";
 pub(super) fn signed_by_those_who_may(installation: &Installation, resource: &str) -> ValidatingAdmissionPolicySpec {
     let mut validations: Vec<_> = of(resource).map(Decision::needs_its_verb).collect();
     validations.push(own_name_beside());
-    validations
-        .extend(REASONS.iter().filter(|reason| reason.0 == resource).map(|reason| only_with_a_decision(reason.1)));
+    let reasons: Vec<_> = REASONS.iter().filter(|reason| reason.0 == resource).map(|reason| reason.1).collect();
+    validations.extend(reasons.iter().map(|reason| only_with_a_decision(resource, reason)));
     validations.extend(of(resource).filter(|decision| decision.signature == Signature::Value).map(own_name_as_value));
-    let reasons = REASONS.iter().filter(|reason| reason.0 == resource).map(|reason| reason.1);
     let guarded = of(resource).map(|decision| decision.annotation).chain([annotations::DECIDED_BY]).chain(reasons);
     ValidatingAdmissionPolicySpec {
         match_conditions: Some(vec![
@@ -135,6 +134,10 @@ fn of(resource: &str) -> impl Iterator<Item = &'static Decision> {
     DECISIONS.iter().filter(move |decision| decision.resource == resource)
 }
 
+fn signed_beside(resource: &str) -> impl Iterator<Item = &'static str> {
+    of(resource).filter(|decision| decision.signature == Signature::Beside).map(|decision| decision.annotation)
+}
+
 impl Decision {
     /// The expression that tells it from other annotations.
     fn is(&self, key: &str) -> String {
@@ -193,11 +196,8 @@ fn own_name_as_value(decision: &Decision) -> Validation {
     }
 }
 
-fn only_with_a_decision(annotation: &str) -> Validation {
-    let with: Vec<_> = of(SAGAS)
-        .filter(|decision| decision.signature == Signature::Beside)
-        .map(|decision| decision.annotation)
-        .collect();
+fn only_with_a_decision(resource: &str, annotation: &str) -> Validation {
+    let with: Vec<_> = signed_beside(resource).collect();
     Validation {
         expression: format!("variables.decides || !({} in variables.changed)", text(annotation)),
         message: Some(format!(
@@ -212,9 +212,7 @@ fn only_with_a_decision(annotation: &str) -> Validation {
 /// What the expressions of a policy share: the annotations before and after, which of them differ, and what that comes
 /// to.
 fn variables(resource: &str) -> Vec<Variable> {
-    let beside: Vec<_> =
-        of(resource).filter(|decision| decision.signature == Signature::Beside).map(|one| one.annotation).collect();
-    let keys = texts(beside);
+    let keys = texts(signed_beside(resource));
     vec![
         variable("now", "object.metadata.?annotations.orValue({})"),
         variable("was", "oldObject == null ? dyn({}) : oldObject.metadata.?annotations.orValue({})"),
