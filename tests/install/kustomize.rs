@@ -27,7 +27,7 @@ async fn both_overlays_are_applied_and_deleted_by_one_command() {
     let before = generations(&cluster, &overlay("cluster-wide")).await;
     cluster.run(&["apply", "-k", &overlay("cluster-wide")]).await;
     assert_eq!(generations(&cluster, &overlay("cluster-wide")).await, before, "applied again, it changes nothing");
-    cluster.run(&["delete", "-k", &overlay("cluster-wide"), "--timeout=120s"]).await;
+    cluster.run(&["delete", "-k", &overlay("cluster-wide"), "--timeout=300s"]).await;
 
     cluster.run(&["apply", "--server-side", "-k", &overlay("namespaced")]).await;
     cluster.is_established().await;
