@@ -33,7 +33,7 @@ use crate::{
 };
 
 /// How many sagas are worked on at a time. Most of them wait for an answer of the cloud.
-const WORKERS: usize = 128;
+pub const WORKERS: usize = 128;
 
 /// How long one saga may be worked on at a time, and one event of the watch: far longer than a turn takes.
 const LONGEST_ROUND: Duration = Duration::from_mins(10);

@@ -133,6 +133,14 @@ impl ControlPlane {
         metrics.map(|metrics| writes::counts(&metrics)).map_err(Error::api("read the API server's metrics"))
     }
 
+    /// The process ids of the servers, for those who want to know what they use. None of a given cluster.
+    pub async fn processes(&self) -> Vec<u32> {
+        match &self.servers {
+            Some(servers) => servers.processes().await,
+            None => Vec::new(),
+        }
+    }
+
     /// Kills the API server and starts it again on the same port and the same data.
     ///
     /// # Errors

@@ -78,6 +78,12 @@ impl Servers {
         self.folder.path().join("kubeconfig")
     }
 
+    pub(crate) async fn processes(&self) -> Vec<u32> {
+        let running = self.running.lock().await;
+        let optional = running.controller_manager.iter().chain(&running.api_server);
+        optional.chain([&running.etcd]).map(Process::id).collect()
+    }
+
     pub(crate) async fn stop_api_server(&self) {
         self.running.lock().await.api_server = None;
     }

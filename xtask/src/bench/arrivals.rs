@@ -1,7 +1,7 @@
 //! When objects came to be what is waited for, as a watch tells it: to the millisecond, where their own times are whole
 //! seconds.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use futures::StreamExt as _;
@@ -28,7 +28,26 @@ pub(super) struct Arrivals {
 #[derive(Debug, Default)]
 struct Seen {
     is_listed: bool,
-    moments: Vec<Instant>,
+    arrivals: Vec<Arrival>,
+}
+
+/// What is known of one object.
+#[derive(Debug)]
+struct Known {
+    seen: Instant,
+    changed: Option<Instant>,
+    has_arrived: bool,
+}
+
+/// How one object came to be as wanted.
+#[derive(Clone, Copy, Debug)]
+struct Arrival {
+    /// When it was first seen.
+    seen: Instant,
+    /// When it was first seen to change.
+    changed: Instant,
+    /// When it was as wanted.
+    arrived: Instant,
 }
 
 impl Arrivals {
@@ -40,15 +59,15 @@ impl Arrivals {
     ) -> Result<Self, Error> {
         let (sender, mut seen) = watch::channel(Seen::default());
         let watching = tokio::spawn(async move {
-            let mut names = HashSet::new();
+            let mut known = HashMap::new();
             let mut objects = watcher(api, watcher::Config::default()).default_backoff().boxed();
             while let Some(event) = objects.next().await {
                 let now = Instant::now();
                 match event {
-                    Ok(watcher::Event::Apply(object) | watcher::Event::InitApply(object))
-                        if wanted(&object.data) && names.insert(object.name_any()) =>
-                    {
-                        sender.send_modify(|seen| seen.moments.push(now));
+                    Ok(watcher::Event::Apply(object) | watcher::Event::InitApply(object)) => {
+                        if let Some(arrival) = look(&mut known, object.name_any(), wanted(&object.data), now) {
+                            sender.send_modify(|seen| seen.arrivals.push(arrival));
+                        }
                     }
                     Ok(watcher::Event::InitDone) => sender.send_modify(|seen| seen.is_listed = true),
                     _ => {}
@@ -62,21 +81,33 @@ impl Arrivals {
 
     /// How many there were so far.
     pub(super) fn count(&self) -> usize {
-        self.seen.borrow().moments.len()
+        self.seen.borrow().arrivals.len()
     }
 
-    /// Waits for `more` after the first `before`, and returns when the first and the last of those came.
+    /// Waits for `more` after the first `before`, and returns when those came.
     pub(super) async fn after(&mut self, before: usize, more: usize, patience: Duration) -> Result<Span, Error> {
         let wanted = before.saturating_add(more);
-        let enough = timeout(patience, self.seen.wait_for(|seen| seen.moments.len() >= wanted)).await;
+        let enough = timeout(patience, self.seen.wait_for(|seen| seen.arrivals.len() >= wanted)).await;
         if !enough.is_ok_and(|enough| enough.is_ok()) {
             let seen = self.count().saturating_sub(before);
             return Err(late(format!("see {more} {} (there are {seen})", self.what), patience));
         }
         let seen = self.seen.borrow();
-        let those = seen.moments.iter().skip(before).take(more);
-        let (first, last) = (those.clone().min(), those.max());
-        first.zip(last).map(|(&first, &last)| Span { first, last }).ok_or_else(|| late("see any", patience))
+        let those = || seen.arrivals.iter().skip(before).take(more);
+        let span = || {
+            Some(Span {
+                began: those().map(|one| one.changed).min()?,
+                first: those().map(|one| one.arrived).min()?,
+                last: those().map(|one| one.arrived).max()?,
+            })
+        };
+        span().ok_or_else(|| late("see any", patience))
+    }
+
+    /// How long each took, from when it was first seen, in seconds: all that came after the first `before`.
+    pub(super) fn waits(&self, before: usize) -> Vec<f64> {
+        let seen = self.seen.borrow();
+        seen.arrivals.iter().skip(before).map(|one| (one.arrived - one.seen).as_secs_f64()).collect()
     }
 }
 
@@ -86,9 +117,24 @@ impl Drop for Arrivals {
     }
 }
 
+/// Takes in what is seen of an object. Something, once it is as wanted.
+fn look(known: &mut HashMap<String, Known>, name: String, is_as_wanted: bool, now: Instant) -> Option<Arrival> {
+    let is_new = !known.contains_key(&name);
+    let object = known.entry(name).or_insert(Known { seen: now, changed: None, has_arrived: false });
+    if !is_new || is_as_wanted {
+        object.changed.get_or_insert(now);
+    }
+    if !is_as_wanted || std::mem::replace(&mut object.has_arrived, true) {
+        return None;
+    }
+    Some(Arrival { seen: object.seen, changed: object.changed.unwrap_or(now), arrived: now })
+}
+
 /// From the first to the last of what was waited for.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Span {
+    /// When the first of them began to change.
+    pub(super) began: Instant,
     /// When the first came.
     pub(super) first: Instant,
     /// When the last came.
@@ -104,6 +150,11 @@ impl Span {
 /// Any object.
 pub(super) fn is_there(_: &Value) -> bool {
     true
+}
+
+/// Whether a saga has reached its end as it should.
+pub(super) fn has_succeeded(saga: &Value) -> bool {
+    saga.pointer("/status/phase").and_then(Value::as_str) == Some("Succeeded")
 }
 
 /// Whether a record's status says that all is as desired.

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
+use super::floor_sagas::SagaJob;
 use super::stage::PATIENCE;
 use super::{failed, usage};
 use crate::Error;
@@ -33,6 +34,8 @@ pub(super) enum Job {
         /// Publish an Event for each at the same time, as the operator does. The clock stops with the last drift.
         with_events: bool,
     },
+    /// Something about sagas.
+    Sagas(SagaJob),
 }
 
 /// What the floor says of a job.

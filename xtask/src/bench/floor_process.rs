@@ -10,6 +10,7 @@ use serde::Deserialize;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 
 use super::floor::{Done, Job};
+use super::floor_sagas::SagaWorker;
 use super::objects::{self, Target};
 use super::{Floor, failed, parallel};
 use crate::Error;
@@ -43,6 +44,7 @@ struct Worker {
     events: Api<DynamicObject>,
     namespace: String,
     targets: Vec<Target>,
+    sagas: SagaWorker,
 }
 
 impl Worker {
@@ -55,6 +57,7 @@ impl Worker {
         let client =
             Client::try_from(config.map_err(failed("read the kubeconfig"))?).map_err(failed("make a client"))?;
         Ok(Self {
+            sagas: SagaWorker::new(client.clone(), &floor.namespace, http.clone(), &floor.url),
             http,
             url: format!("{}/v2/droplets", floor.url),
             records: objects::records(&client, &floor.namespace),
@@ -68,6 +71,7 @@ impl Worker {
     async fn work(&mut self, job: &Job) -> Result<Done, Error> {
         // What is written is made before the clock starts.
         match *job {
+            Job::Sagas(ref job) => self.sagas.work(job).await,
             Job::Prepare => {
                 let began = Instant::now();
                 self.prepare().await?;
@@ -137,15 +141,7 @@ impl Worker {
                 page = page.continue_token(&next);
             }
         }
-        let records = self.records.clone();
-        let connect = move |()| {
-            let records = records.clone();
-            async move {
-                let first = ListParams::default().limit(1);
-                records.list_metadata(&first).await.map(drop).map_err(failed("open a connection"))
-            }
-        };
-        parallel::each(parallel::WORKERS, vec![(); 64], connect).await
+        objects::connect(&self.records, parallel::WORKERS).await
     }
 
     /// Reads all pages of both lists; droplets with a GPU have one of their own.

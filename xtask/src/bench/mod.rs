@@ -6,12 +6,17 @@ mod drifted;
 mod first;
 mod floor;
 mod floor_process;
+mod floor_sagas;
 mod objects;
 mod operator;
+mod orders;
 mod parallel;
 mod quiet;
 mod report;
+mod rush;
+mod sagas;
 mod stage;
+mod steady;
 mod sweep;
 mod usage;
 
@@ -32,6 +37,8 @@ use crate::{Error, prepare};
 pub(crate) enum Benchmark {
     /// A first sweep, sweeps without a change, and sweeps that find one resource in a hundred drifted
     Sweep(Sweep),
+    /// Sagas of five instantaneous steps: many at once, and new ones at a steady rate
+    Sagas(Sagas),
     /// The process that does the raw floor's work
     #[command(hide = true)]
     Floor(Floor),
@@ -43,6 +50,23 @@ pub(crate) struct Sweep {
     /// How many droplets there are, each of them recorded
     #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..))]
     resources: u32,
+    #[command(flatten)]
+    how: How,
+}
+
+/// How to measure sagas.
+#[derive(Args)]
+pub(crate) struct Sagas {
+    /// How many there are in each phase
+    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(100..))]
+    sagas: u32,
+    #[command(flatten)]
+    how: How,
+}
+
+/// What all benchmarks are told.
+#[derive(Args)]
+struct How {
     /// Write the numbers to this file as JSON, rather than after the table
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -69,21 +93,25 @@ pub(crate) struct Floor {
 pub(crate) fn run(benchmark: Benchmark) -> Result<(), Error> {
     let runtime = || Runtime::new().map_err(Error::system("start the benchmark"));
     match benchmark {
-        Benchmark::Sweep(Sweep { resources, json, operator: Some(operator) }) => {
+        Benchmark::Sweep(Sweep { resources, how: How { operator: Some(operator), json } }) => {
             runtime()?.block_on(sweep::measure(&operator, resources))?.publish(json.as_deref())
         }
-        Benchmark::Sweep(sweep) => run_in_release(&sweep),
+        Benchmark::Sagas(Sagas { sagas, how: How { operator: Some(operator), json } }) => {
+            runtime()?.block_on(sagas::measure(&operator, sagas))?.publish(json.as_deref())
+        }
+        Benchmark::Sweep(Sweep { resources, how }) => run_in_release(&["sweep", "--resources"], resources, &how),
+        Benchmark::Sagas(Sagas { sagas, how }) => run_in_release(&["sagas", "--sagas"], sagas, &how),
         Benchmark::Floor(floor) => runtime()?.block_on(floor_process::run(&floor)),
     }
 }
 
 /// Becomes the release build of this program, so that nothing that is measured is a debug build.
-fn run_in_release(sweep: &Sweep) -> Result<(), Error> {
+fn run_in_release(benchmark: &[&str], size: u32, how: &How) -> Result<(), Error> {
     prepare::run()?;
     let operator = build::release("arcadia-operator")?;
     let mut this = Command::new(build::release("xtask")?);
-    this.args(["bench-system", "sweep", "--resources", &sweep.resources.to_string(), "--operator"]).arg(operator);
-    if let Some(json) = &sweep.json {
+    this.arg("bench-system").args(benchmark).arg(size.to_string()).arg("--operator").arg(operator);
+    if let Some(json) = &how.json {
         this.arg("--json").arg(json);
     }
     Err(Error::system("run the release build of xtask")(this.exec()))
@@ -114,6 +142,13 @@ fn float(count: u64) -> f64 {
     u32::try_from(count).map_or(f64::INFINITY, f64::from)
 }
 
+/// The smallest number that so many in a hundred are not above.
+fn percentile(percent: usize, mut numbers: Vec<f64>) -> f64 {
+    numbers.sort_by(f64::total_cmp);
+    let rank = (numbers.len() * percent).div_ceil(100).saturating_sub(1);
+    numbers.get(rank).copied().unwrap_or(f64::NAN)
+}
+
 fn median(mut numbers: Vec<f64>) -> f64 {
     numbers.sort_by(f64::total_cmp);
     let upper = numbers.get(numbers.len() / 2).copied().unwrap_or(f64::NAN);
@@ -127,5 +162,14 @@ mod tests {
     fn a_median_is_in_the_middle() {
         assert!((super::median(vec![3.0, 1.0, 2.0]) - 2.0).abs() < f64::EPSILON);
         assert!((super::median(vec![4.0, 1.0, 2.0, 3.0]) - 2.5).abs() < f64::EPSILON);
+    }
+
+    #[test]
+    fn a_percentile_is_one_of_the_numbers() {
+        let numbers: Vec<f64> = (1..=200).rev().map(f64::from).collect();
+        for (percent, wanted) in [(50, 100.0), (99, 198.0), (100, 200.0)] {
+            assert!((super::percentile(percent, numbers.clone()) - wanted).abs() < f64::EPSILON);
+        }
+        assert!((super::percentile(99, vec![7.0]) - 7.0).abs() < f64::EPSILON);
     }
 }

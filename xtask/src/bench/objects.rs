@@ -1,13 +1,14 @@
 //! The objects that the benchmark writes, and how it reaches them.
 
-use kube::api::{Api, ApiResource, DynamicObject, PostParams};
+use kube::api::{Api, ApiResource, DynamicObject, ListParams, PostParams};
 use kube::{Client, core::GroupVersionKind};
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::{failed, parallel};
 use crate::Error;
 
-const API_VERSION: &str = "arcadia.cloud/v1alpha1";
+pub(super) const API_VERSION: &str = "arcadia.cloud/v1alpha1";
 /// The first droplet of the simulated fleet; the others follow.
 const FIRST_DROPLET: u32 = 3_164_444;
 /// What every droplet of the fleet has.
@@ -25,6 +26,11 @@ pub(super) fn drifts(client: &Client, namespace: &str) -> Api<DynamicObject> {
     api(client, namespace, "Drift", "drifts")
 }
 
+/// The sagas of a namespace.
+pub(super) fn sagas(client: &Client, namespace: &str) -> Api<DynamicObject> {
+    api(client, namespace, "Saga", "sagas")
+}
+
 /// The events of a namespace.
 pub(super) fn events(client: &Client, namespace: &str) -> Api<DynamicObject> {
     let kind = GroupVersionKind::gvk("events.k8s.io", "v1", "Event");
@@ -40,6 +46,22 @@ fn api(client: &Client, namespace: &str, kind: &str, plural: &str) -> Api<Dynami
 pub(super) async fn create(api: &Api<DynamicObject>, object: Value) -> Result<(), Error> {
     let object = serde_json::from_value(object).map_err(failed("write an object"))?;
     api.create(&PostParams::default(), &object).await.map(drop).map_err(failed("create an object"))
+}
+
+/// Opens connections, so that this many writes side by side need no more.
+pub(super) async fn connect<K>(api: &Api<K>, connections: usize) -> Result<(), Error>
+where
+    K: Clone + std::fmt::Debug + DeserializeOwned + Send + Sync + 'static,
+{
+    let api = api.clone();
+    let look = move |()| {
+        let api = api.clone();
+        async move {
+            let first = ListParams::default().limit(1);
+            api.list_metadata(&first).await.map(drop).map_err(failed("open a connection"))
+        }
+    };
+    parallel::each(connections, vec![(); connections * 4], look).await
 }
 
 /// Records the first droplets of the fleet, as they are.
@@ -68,6 +90,11 @@ fn record(number: u32) -> Value {
             "provisionedBy": "system",
         },
     })
+}
+
+/// A saga as a user creates it.
+pub(super) fn saga(name: &str, spec: &Value) -> Value {
+    json!({ "apiVersion": API_VERSION, "kind": "Saga", "metadata": { "name": name }, "spec": spec })
 }
 
 /// A record of which a floor writes the status and drifts.

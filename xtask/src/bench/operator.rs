@@ -66,6 +66,14 @@ impl Operator {
         }
     }
 
+    /// What was waited for, or that it never comes because the operator has ended.
+    pub(super) fn blamed<T>(&mut self, outcome: Result<T, Error>) -> Result<T, Error> {
+        if outcome.is_err() {
+            self.check()?;
+        }
+        outcome
+    }
+
     /// Waits until it says that it is ready.
     pub(super) async fn ready(&mut self) -> Result<(), Error> {
         let began = Instant::now();

@@ -1,8 +1,10 @@
 //! The same work for many items, with the concurrency of the operator.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until};
 
 use super::failed;
 use crate::Error;
@@ -19,7 +21,7 @@ where
     F: Future<Output = Result<(), Error>> + Send,
 {
     let items = Arc::new(Mutex::new(items.into_iter()));
-    let mut running: JoinSet<Result<(), Error>> = JoinSet::new();
+    let mut running = JoinSet::new();
     for _ in 0..workers {
         let (items, work) = (Arc::clone(&items), work.clone());
         running.spawn(async move {
@@ -30,6 +32,25 @@ where
             }
         });
     }
+    all(running).await
+}
+
+/// Begins `work` for one item after the other at a steady rate, however long each takes.
+pub(super) async fn at_rate<T, W, F>(per_second: f64, items: Vec<T>, work: W) -> Result<(), Error>
+where
+    W: Fn(T) -> F,
+    F: Future<Output = Result<(), Error>> + Send + 'static,
+{
+    let mut running = JoinSet::new();
+    let began = Instant::now();
+    for (number, item) in (0_u32..).zip(items) {
+        sleep_until(began + Duration::from_secs_f64(f64::from(number) / per_second)).await;
+        running.spawn(work(item));
+    }
+    all(running).await
+}
+
+async fn all(mut running: JoinSet<Result<(), Error>>) -> Result<(), Error> {
     while let Some(ended) = running.join_next().await {
         ended.map_err(failed("wait for a worker"))??;
     }

@@ -2,23 +2,43 @@
 
 use std::fmt::Write as _;
 use std::path::Path;
-use std::time::Duration;
 use std::{fs, thread};
 
+use arcadia_operator::saga::controller;
 use serde::Serialize;
 
-use super::failed;
+use super::{failed, parallel};
 use crate::Error;
 
 /// What was measured, and of what.
 #[derive(Debug, Serialize)]
 pub(super) struct Report {
-    resources: u32,
-    sync_interval_seconds: u64,
+    #[serde(flatten)]
+    subject: Subject,
     cores: usize,
     /// Others that want the cores: 1, 5 and 15 minutes, at the end of the run.
     load_average: String,
     rows: Vec<Row>,
+}
+
+/// What is measured.
+#[derive(Clone, Copy, Debug, Serialize)]
+#[serde(untagged)]
+pub(super) enum Subject {
+    /// Sweeps.
+    Sweep {
+        /// How many droplets there are, all recorded.
+        resources: u32,
+        /// How often it sweeps.
+        sync_interval_seconds: u64,
+    },
+    /// Sagas.
+    Sagas {
+        /// How many there are in each phase.
+        sagas: u32,
+        /// How many steps each has.
+        steps: usize,
+    },
 }
 
 /// One number of the operator, beside the floor's.
@@ -44,6 +64,8 @@ pub(super) enum Wanted {
     Below(f64),
     /// The most that the operator's number may be as a multiple of the floor's.
     RatioBelow(f64),
+    /// The least that the operator's number may be as a multiple of the floor's.
+    RatioAbove(f64),
 }
 
 impl Row {
@@ -63,6 +85,7 @@ impl Row {
             Wanted::Exactly(number) => (self.operator - number).abs() < 1e-9,
             Wanted::Below(most) => self.operator <= most,
             Wanted::RatioBelow(most) => self.ratio.is_some_and(|ratio| ratio <= most),
+            Wanted::RatioAbove(least) => self.ratio.is_some_and(|ratio| ratio >= least),
         };
         Self { wanted: Some(wanted), met: Some(met), ..self }
     }
@@ -80,6 +103,7 @@ impl Row {
                 Some(Wanted::Exactly(wanted)) => format!("= {}", number(wanted)),
                 Some(Wanted::Below(most)) => format!("<= {} {}", number(most), self.unit).trim_end().to_owned(),
                 Some(Wanted::RatioBelow(most)) => format!("ratio <= {most}"),
+                Some(Wanted::RatioAbove(least)) => format!("ratio >= {least}"),
             },
             match self.met {
                 None => "",
@@ -101,10 +125,9 @@ fn figure(number: f64, unit: &str) -> String {
 }
 
 impl Report {
-    pub(super) fn new(resources: u32, interval: Duration) -> Self {
+    pub(super) fn new(subject: Subject) -> Self {
         Self {
-            resources,
-            sync_interval_seconds: interval.as_secs(),
+            subject,
             cores: thread::available_parallelism().map_or(0, usize::from),
             load_average: String::new(),
             rows: Vec::new(),
@@ -148,14 +171,13 @@ impl Report {
             format!("{}\n", line.trim_end())
         };
         let mut table = format!(
-            "\n{} droplets, all recorded; a sweep every {} s; {} cores, load {}\n\
-             The floor is a bare client in a process of its own, in the same run: it reads and parses the same pages and\n\
-             writes as many equal objects, {} side by side. CPU and memory are the kernel's, of the whole process.\n\n{}",
-            self.resources,
-            self.sync_interval_seconds,
+            "\n{}; {} cores, load {}\n\
+             The floor is a bare client in a process of its own, in the same run: it {}.\n\
+             CPU and memory are the kernel's, of the whole process.\n\n{}",
+            self.subject.name(),
             self.cores,
             self.load_average,
-            super::parallel::WORKERS,
+            self.subject.floor(),
             line(&head)
         );
         let mut phase = "";
@@ -171,6 +193,30 @@ impl Report {
     }
 }
 
+impl Subject {
+    fn name(self) -> String {
+        match self {
+            Self::Sweep { resources, sync_interval_seconds } => {
+                format!("{resources} droplets, all recorded; a sweep every {sync_interval_seconds} s")
+            }
+            Self::Sagas { sagas, steps } => format!("{sagas} sagas of {steps} instantaneous steps in each phase"),
+        }
+    }
+
+    /// What the floor does.
+    fn floor(self) -> String {
+        match self {
+            Self::Sweep { .. } => format!(
+                "reads and parses the same pages and\nwrites as many equal objects, {} side by side",
+                parallel::WORKERS
+            ),
+            Self::Sagas { .. } => {
+                format!("writes the same\njournals by the same requests, {} sagas side by side", controller::WORKERS)
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -183,11 +229,13 @@ mod tests {
         assert!(met(Row::of("a", "CPU", "ms", 30.0).beside(20.0).wanting(Wanted::RatioBelow(2.0))));
         assert!(!met(Row::of("a", "CPU", "ms", 30.0).beside(10.0).wanting(Wanted::RatioBelow(2.0))));
         assert!(!met(Row::of("a", "CPU", "ms", 30.0).wanting(Wanted::RatioBelow(2.0))), "no floor");
+        assert!(met(Row::of("a", "sagas in a second", "", 8.0).beside(10.0).wanting(Wanted::RatioAbove(0.8))));
+        assert!(!met(Row::of("a", "sagas in a second", "", 7.9).beside(10.0).wanting(Wanted::RatioAbove(0.8))));
     }
 
     #[test]
     fn the_table_is_aligned_and_names_each_phase_once() {
-        let mut report = Report::new(100, Duration::from_secs(10));
+        let mut report = Report::new(Subject::Sweep { resources: 100, sync_interval_seconds: 10 });
         let row = |what: &str| Row::of("(b) no change", what, "ms", 12.34).beside(10.0);
         report.add(vec![row("CPU").wanting(Wanted::RatioBelow(2.0)), row("wall of a sweep")]);
         let table = report.table();

@@ -12,7 +12,7 @@ use tokio::time::sleep;
 
 use super::floor::{Floor, Job};
 use super::operator::Operator;
-use super::{late, objects, say};
+use super::{late, objects, say, usage};
 use crate::{Error, project};
 
 /// What may take longer than expected on a busy machine.
@@ -88,6 +88,11 @@ impl Stage {
         Ok(self.cloud.requests().await?.total())
     }
 
+    /// The CPU seconds of the API server and etcd.
+    pub(super) async fn server_cpu_seconds(&self) -> Result<f64, Error> {
+        self.control_plane.processes().await.into_iter().map(usage::cpu_seconds).sum()
+    }
+
     /// How many writes the API server has had, by verb and resource. Leases are left out: the server has its own,
     /// and the operator renews its lease every few seconds whatever it does.
     pub(super) async fn writes(&self) -> Result<Writes, Error> {
@@ -155,6 +160,11 @@ impl Writes {
     /// All of them.
     pub(super) fn total(&self) -> u64 {
         self.0.values().sum()
+    }
+
+    /// All but the events.
+    pub(super) fn but_events(&self) -> u64 {
+        self.0.iter().filter(|(what, _)| !what.ends_with(" events")).map(|(_, count)| count).sum()
     }
 
     /// Each of them.

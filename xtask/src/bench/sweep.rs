@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 use super::operator::Operator;
-use super::report::{Report, Row, Wanted};
+use super::report::{Report, Row, Subject, Wanted};
 use super::stage::Stage;
 use super::usage::Memory;
 use super::{drifted, first, float, quiet, say};
@@ -20,7 +20,7 @@ const BYTES_PER_RESOURCE: f64 = 4.0 * 1024.0;
 pub(super) async fn measure(program: &Path, resources: u32) -> Result<Report, Error> {
     let mut stage = Stage::start(resources).await?;
     let interval = interval(resources);
-    let mut report = Report::new(resources, interval);
+    let mut report = Report::new(Subject::Sweep { resources, sync_interval_seconds: interval.as_secs() });
 
     let base = base(program, &stage, interval).await?;
     stage.record_all().await?;

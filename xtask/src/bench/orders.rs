@@ -1,0 +1,116 @@
+//! The sagas that the benchmark orders, and the journal that each of them comes to.
+
+use arcadia_operator::api::saga::{SagaSpec, SagaStatus, StepStatus, Values};
+use arcadia_operator::saga::journal::{self, Event};
+use arcadia_operator::saga::order::digest;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::{failed, objects};
+use crate::Error;
+
+/// How many steps each saga has.
+pub(super) const STEPS: usize = 5;
+
+/// What the steps do, at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Steps {
+    /// Nothing at all.
+    Nothing,
+    /// Each puts a tag on the saga's droplet.
+    Tag,
+}
+
+/// Sagas of one sort, numbered from 0.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Batch {
+    name: String,
+    /// What their steps do.
+    pub(super) steps: Steps,
+}
+
+impl Steps {
+    /// As the report calls them.
+    pub(super) fn phase(self) -> &'static str {
+        match self {
+            Self::Nothing => "(a) steps that do nothing",
+            Self::Tag => "(b) steps that tag a droplet of the simulated cloud",
+        }
+    }
+
+    /// What the journal says of how it was before a step.
+    fn before(self) -> Value {
+        match self {
+            Self::Nothing => Value::Null,
+            Self::Tag => json!({ "lacked_it": true }),
+        }
+    }
+}
+
+impl Batch {
+    /// Those whose names begin so. Tags that steps put on droplets are the batch's own.
+    pub(super) fn new(name: &str, steps: Steps) -> Self {
+        Self { name: name.to_owned(), steps }
+    }
+
+    /// The name of a saga.
+    pub(super) fn name(&self, number: u32) -> String {
+        format!("{}-{number}", self.name)
+    }
+
+    /// A saga as a user creates it.
+    pub(super) fn saga(&self, number: u32) -> Value {
+        objects::saga(&self.name(number), &self.spec(number))
+    }
+
+    /// The tags that its steps put on droplets, one each.
+    pub(super) fn tags(&self) -> Vec<String> {
+        match self.steps {
+            Steps::Nothing => Vec::new(),
+            Steps::Tag => (1..=STEPS).map(|step| format!("{}-{step}", self.name)).collect(),
+        }
+    }
+
+    /// The journal of a saga that goes well, each time that it is written.
+    pub(super) fn journal(&self) -> Result<Vec<Value>, Error> {
+        let spec: SagaSpec = serde_json::from_value(self.spec(0)).map_err(failed("read an order"))?;
+        let mut status = SagaStatus { observed_generation: Some(1), ..SagaStatus::default() };
+        let mut note = |event| {
+            journal::apply(&mut status, event, Timestamp::now()).map_err(failed("write a journal"))?;
+            serde_json::to_value(&status).map_err(failed("write a journal"))
+        };
+        let steps = spec.steps.iter().map(|step| StepStatus { name: step.name.clone(), ..StepStatus::default() });
+        note(Event::Start { steps: steps.collect(), digest: digest(&spec), rollback_of: None })?;
+        // The result of one step and the intent of the next share a write.
+        let mut writes = Vec::new();
+        for step in 0..spec.steps.len() {
+            writes.push(note(Event::Begin { step, before: self.steps.before() })?);
+            note(Event::Complete { step, output: Values::new() })?;
+        }
+        writes.push(note(Event::Finish { is_rollback_kind: false })?);
+        Ok(writes)
+    }
+
+    /// What it asks for.
+    pub(super) fn spec(&self, number: u32) -> Value {
+        let step = match self.steps {
+            Steps::Nothing => "Sleep",
+            Steps::Tag => "TagResource",
+        };
+        let with = |index: usize| match self.tags().get(index) {
+            None => json!({ "seconds": 0 }),
+            Some(tag) => json!({ "tag": tag }),
+        };
+        let steps: Vec<_> = (0..STEPS)
+            .map(|index| json!({ "name": format!("step-{}", index + 1), "step": step, "with": with(index) }))
+            .collect();
+        json!({
+            "kind": "provision",
+            "deploymentId": self.name(number),
+            "triggeredBy": "system:bench",
+            "inputs": { "droplet_provider_id": objects::droplet(number) },
+            "steps": steps,
+        })
+    }
+}

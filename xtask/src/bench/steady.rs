@@ -1,0 +1,61 @@
+//! New sagas at a steady rate, whether or not those before have ended: how long each takes.
+
+use std::time::Duration;
+
+use super::arrivals::{self, Arrivals};
+use super::floor::Job;
+use super::floor_sagas::SagaJob;
+use super::orders::{Batch, Steps};
+use super::report::Row;
+use super::stage::{PATIENCE, Stage};
+use super::{objects, parallel, percentile, say};
+use crate::Error;
+
+/// Measures sagas that are created at this rate; the operator runs.
+pub(super) async fn measure(stage: &mut Stage, steps: Steps, sagas: u32, per_second: f64) -> Result<Vec<Row>, Error> {
+    say(format!("{per_second:.1} new sagas in a second, and then the floor's"));
+    let own = Batch::new("steady", steps);
+    let others = Batch::new("floor", steps);
+    stage.floor.ask(&Job::Sagas(SagaJob::Prepare(vec![own.clone(), others.clone()]))).await?;
+
+    let api = objects::sagas(&stage.client, stage.records.name());
+    let mut succeeded = Arrivals::of(api.clone(), "sagas that succeeded", arrivals::has_succeeded).await?;
+    let create = |saga| {
+        let api = api.clone();
+        async move { objects::create(&api, saga).await }
+    };
+    let new = (0..sagas).map(|number| own.saga(number)).collect();
+    let creating = parallel::at_rate(per_second, new, create);
+    let waits = waits(&mut succeeded, sagas, per_second, creating).await?;
+    drop(succeeded);
+
+    let api = objects::sagas(&stage.client, stage.floor_records.name());
+    let mut written = Arrivals::of(api, "sagas of the floor", arrivals::has_succeeded).await?;
+    let job = Job::Sagas(SagaJob::Order { batch: others, count: sagas, per_second });
+    let ordering = async { stage.floor.ask(&job).await.map(drop) };
+    let floor_waits = self::waits(&mut written, sagas, per_second, ordering).await?;
+
+    let row = |what: &str, percent| {
+        Row::of(steps.phase(), what, "ms", percentile(percent, waits.clone()) * 1000.0)
+            .beside(percentile(percent, floor_waits.clone()) * 1000.0)
+    };
+    Ok(vec![
+        Row::of(steps.phase(), "new sagas in a second, half of the above", "", per_second).beside(per_second),
+        row("  from creation to Succeeded, p50 | floor: with the call of each step", 50),
+        row("  from creation to Succeeded, p99", 99),
+    ])
+}
+
+/// How long each of the sagas took that are made now, in seconds.
+async fn waits(
+    arrivals: &mut Arrivals,
+    sagas: u32,
+    per_second: f64,
+    making: impl Future<Output = Result<(), Error>>,
+) -> Result<Vec<f64>, Error> {
+    let before = arrivals.count();
+    making.await?;
+    let count = usize::try_from(sagas).unwrap_or(usize::MAX);
+    arrivals.after(before, count, PATIENCE + Duration::from_secs_f64(f64::from(sagas) / per_second)).await?;
+    Ok(arrivals.waits(before))
+}
