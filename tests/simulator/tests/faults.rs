@@ -5,6 +5,7 @@ mod common;
 
 use common::{Answer, Client, demo, start};
 use digitalocean_simulator::{Control, Effect, Fault, Options, Simulator};
+use futures::future::join_all;
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -363,14 +364,6 @@ async fn what_was_just_created_is_in_no_list_that_lags() {
     let (simulator, client) = start(Options { action_seconds: 0.0, ..demo() }).await;
     let droplet = json!({"name": "late", "region": "nyc3", "size": "s-1vcpu-1gb", "image": "ubuntu-24-04-x64", "tags": ["saga-1"]});
     let record = json!({"type": "A", "name": "late", "data": "192.0.2.7"});
-    simulator.control().inject(Fault::new("*", Effect::LagCreates { seconds: 1 }).method("GET")).await.unwrap();
-    client.post("/v2/droplets", droplet).await;
-    client.post("/v2/volumes", json!({"name": "late", "region": "nyc3", "size_gigabytes": 1})).await;
-    client.post("/v2/domains/example.com/records", record).await;
-    client.post("/v2/reserved_ips", json!({"region": "nyc3"})).await;
-    let action = client.post("/v2/droplets/3164444/actions", json!({"type": "snapshot", "name": "late"})).await;
-    let one = format!("/v2/actions/{}", action.json()["action"]["id"]);
-    assert_eq!(client.get(&one).await.json()["action"]["status"], "completed", "a GET of one does not lag");
     let lists = [
         ("/v2/droplets?tag_name=saga-1", 1),
         ("/v2/droplets?name=late", 1),
@@ -382,13 +375,23 @@ async fn what_was_just_created_is_in_no_list_that_lags() {
         ("/v2/actions", 2),
         ("/v2/droplets/3164444/actions", 1),
     ];
-    for (list, _) in lists {
-        assert_eq!(client.get(list).await.json()["meta"]["total"], 0, "{list}");
-    }
+    let totals = async || {
+        let lists = lists.iter().map(|(list, _)| client.get(list));
+        join_all(lists).await.iter().map(|answer| answer.json()["meta"]["total"].as_u64().unwrap()).collect::<Vec<_>>()
+    };
+    let before = totals().await;
+    simulator.control().inject(Fault::new("*", Effect::LagCreates { seconds: 1 }).method("GET")).await.unwrap();
+    client.post("/v2/droplets", droplet).await;
+    client.post("/v2/volumes", json!({"name": "late", "region": "nyc3", "size_gigabytes": 1})).await;
+    client.post("/v2/domains/example.com/records", record).await;
+    client.post("/v2/reserved_ips", json!({"region": "nyc3"})).await;
+    let action = client.post("/v2/droplets/3164444/actions", json!({"type": "snapshot", "name": "late"})).await;
+    let one = format!("/v2/actions/{}", action.json()["action"]["id"]);
+    assert_eq!(client.get(&one).await.json()["action"]["status"], "completed", "a GET of one does not lag");
+    assert_eq!(totals().await, before, "{lists:?}");
     tokio::time::sleep(Duration::from_millis(1050)).await;
-    for (list, count) in lists {
-        assert_eq!(client.get(list).await.json()["meta"]["total"], count, "{list}");
-    }
+    let after: Vec<u64> = before.iter().zip(lists).map(|(before, (_, created))| before + created).collect();
+    assert_eq!(totals().await, after, "{lists:?}");
 }
 
 #[tokio::test]
