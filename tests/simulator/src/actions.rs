@@ -82,7 +82,7 @@ pub(crate) fn start(
     cloud.actions.entry(format!("{}/{}", resource.collection, resource.id)).or_default().push(id.clone());
     let (busy, ending) = (resource.busy(), call.distortion.ending);
     set_busy(cloud, &busy, true);
-    cloud.later(move |cloud| {
+    cloud.later(call.distortion.delay, move |cloud| {
         set_busy(cloud, &busy, false);
         if ending == Ending::Done {
             finish(cloud);

@@ -10,6 +10,7 @@ use crate::{
 };
 use axum::http::{Method, StatusCode};
 use serde_json::{Map, Value, json};
+use std::time::Duration;
 
 /// Answers a call.
 pub(crate) fn answer(cloud: &mut Cloud, call: &Call) -> Result<Reply, Refusal> {
@@ -173,7 +174,7 @@ fn begin(cloud: &mut Cloud, kind: &Kind, collection: &str, id: &str) {
     };
     cloud.store.edit(collection, id, |document| set(document, first));
     let (collection, id) = (collection.to_owned(), id.to_owned());
-    cloud.later(move |cloud| {
+    cloud.later(Duration::ZERO, move |cloud| {
         cloud.store.edit(&collection, &id, |document| set(document, then));
     });
 }

@@ -49,10 +49,10 @@ impl Cloud {
         self.next_id
     }
 
-    /// Calls `finish` once the action time has passed.
-    pub(crate) fn later(&mut self, finish: impl FnOnce(&mut Cloud) + Send + 'static) {
+    /// Calls `finish` once the action time and this delay have passed.
+    pub(crate) fn later(&mut self, delay: Duration, finish: impl FnOnce(&mut Cloud) + Send + 'static) {
         let order = self.next_id();
-        self.due.insert((Instant::now() + self.action_time, order), Box::new(finish));
+        self.due.insert((Instant::now() + self.action_time + delay, order), Box::new(finish));
     }
 
     /// Does what has become due.

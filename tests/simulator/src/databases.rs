@@ -6,6 +6,7 @@ use crate::request::Call;
 use crate::store::set;
 use axum::http::StatusCode;
 use serde_json::{Value, json};
+use std::time::Duration;
 
 /// `PUT /v2/databases/{id}/{what}` and `PATCH /v2/databases/{id}/config`
 pub(crate) fn change(cloud: &mut Cloud, id: &str, what: &str, call: &Call) -> Result<Reply, Refusal> {
@@ -41,7 +42,7 @@ pub(crate) fn change(cloud: &mut Cloud, id: &str, what: &str, call: &Call) -> Re
     if let Some(status) = status {
         cloud.store.edit("databases", id, |database| set(database, "status", Value::from(status)));
         let id = id.to_owned();
-        cloud.later(move |cloud| {
+        cloud.later(Duration::ZERO, move |cloud| {
             cloud.store.edit("databases", &id, |database| change(database, Some("online")));
         });
     } else {

@@ -160,6 +160,11 @@ pub enum Effect {
     /// The action that the call starts ends as `completed`, and changes nothing: an operating system that does not heed a
     /// `shutdown`, which only asks.
     IgnoreAction,
+    /// The action that the call starts takes this much longer.
+    SlowAction {
+        /// How much.
+        seconds: u64,
+    },
 }
 
 /// The faults in force.

@@ -35,6 +35,8 @@ pub(crate) struct Distortion {
     pub(crate) omit: Vec<String>,
     /// How an action ends that this call starts.
     pub(crate) ending: Ending,
+    /// How much longer than others an action takes that this call starts.
+    pub(crate) delay: Duration,
 }
 
 /// How an action ends.

@@ -47,6 +47,7 @@ impl Plan {
                 Effect::ForeignNext => plan.distortion.foreign_next = true,
                 Effect::FailAction => plan.distortion.ending = Ending::Failed,
                 Effect::IgnoreAction => plan.distortion.ending = Ending::Ignored,
+                Effect::SlowAction { seconds } => plan.distortion.delay = Duration::from_secs(seconds),
                 Effect::Status { .. }
                 | Effect::Reset
                 | Effect::WrongContent

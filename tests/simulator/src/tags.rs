@@ -37,13 +37,18 @@ pub(crate) fn add(cloud: &mut Cloud, tag: &str) {
     }
 }
 
-/// The name under which a tag was created: case makes no difference when one is asked for.
+/// The name under which a tag was created. One that differs in case only is the same tag, but not known by that name.
 fn find(cloud: &Cloud, tag: &str) -> Option<String> {
     if cloud.store.contains("tags", tag) {
         return Some(tag.to_owned());
     }
     let rows = cloud.store.collection("tags")?.rows();
     rows.iter().find(|row| row.id.eq_ignore_ascii_case(tag)).map(|row| row.id.clone())
+}
+
+/// Refuses a tag that is not there, or that is spelled in another way than when it was created.
+fn known(cloud: &Cloud, tag: &str) -> Result<(), Refusal> {
+    if cloud.store.contains("tags", tag) { Ok(()) } else { Err(Refusal::not_found()) }
 }
 
 pub(crate) fn is_valid(tag: &str) -> bool {
@@ -59,8 +64,8 @@ pub(crate) fn list(cloud: &Cloud, call: &Call) -> Reply {
 
 /// `GET /v2/tags/{tag}`
 pub(crate) fn get(cloud: &Cloud, tag: &str, call: &Call) -> Result<Reply, Refusal> {
-    let tag = find(cloud, tag).ok_or_else(Refusal::not_found)?;
-    Ok(Reply::json(StatusCode::OK, &json!({"tag": document(cloud, &tag, &call.origin)})))
+    known(cloud, tag)?;
+    Ok(Reply::json(StatusCode::OK, &json!({"tag": document(cloud, tag, &call.origin)})))
 }
 
 /// `POST /v2/tags`
@@ -75,19 +80,19 @@ pub(crate) fn create(cloud: &mut Cloud, call: &Call) -> Result<Reply, Refusal> {
 
 /// `DELETE /v2/tags/{tag}`
 pub(crate) fn delete(cloud: &mut Cloud, tag: &str) -> Result<Reply, Refusal> {
-    let tag = find(cloud, tag).ok_or_else(Refusal::not_found)?;
+    known(cloud, tag)?;
     for (_, _, collection) in TAGGED {
-        for id in with(cloud, collection, &tag) {
-            put_on(cloud, collection, &id, &tag, false);
+        for id in with(cloud, collection, tag) {
+            put_on(cloud, collection, &id, tag, false);
         }
     }
-    cloud.store.remove("tags", &tag);
+    cloud.store.remove("tags", tag);
     Ok(Reply::nothing())
 }
 
 /// `POST and DELETE /v2/tags/{tag}/resources`
 pub(crate) fn resources(cloud: &mut Cloud, tag: &str, call: &Call, on: bool) -> Result<Reply, Refusal> {
-    let tag = find(cloud, tag).ok_or_else(Refusal::not_found)?;
+    known(cloud, tag)?;
     let resources = call.body.get("resources").and_then(Value::as_array);
     let resources = resources.ok_or_else(|| Refusal::unprocessable("Resources can't be blank"))?;
     let mut found = Vec::new();
@@ -104,7 +109,7 @@ pub(crate) fn resources(cloud: &mut Cloud, tag: &str, call: &Call, on: bool) -> 
         found.push((*collection, id));
     }
     for (collection, id) in found {
-        put_on(cloud, collection, &id, &tag, on);
+        put_on(cloud, collection, &id, tag, on);
     }
     Ok(Reply::nothing())
 }

@@ -168,25 +168,26 @@ async fn tags_are_put_on_and_taken_off_as_often_as_one_likes() {
         {"resource_id": "3164444", "resource_type": "droplet"}, {"resource_id": scratch, "resource_type": "volume"},
     ]});
     for _ in 0..2 {
-        assert_eq!(client.post("/v2/tags/blue/resources", resources.clone()).await.status, 204);
+        assert_eq!(client.post("/v2/tags/Blue/resources", resources.clone()).await.status, 204);
         assert_eq!(tags("droplets", "3164444").await, json!(["web", "prod", "Blue"]));
         assert_eq!(tags("volumes", scratch).await, json!(["Blue"]));
     }
-    let counts = client.get("/v2/tags/blue").await.json()["tag"]["resources"].clone();
+    let counts = client.get("/v2/tags/Blue").await.json()["tag"]["resources"].clone();
     assert_eq!((&counts["count"], &counts["droplets"]["count"]), (&json!(2), &json!(1)));
     assert_eq!(client.get("/v2/droplets?tag_name=blue").await.json()["droplets"][0]["name"], "web-1");
     for _ in 0..2 {
-        assert_eq!(client.call("DELETE", "/v2/tags/blue/resources", Some(&resources)).await.status, 204);
+        assert_eq!(client.call("DELETE", "/v2/tags/Blue/resources", Some(&resources)).await.status, 204);
         assert_eq!(tags("droplets", "3164444").await, json!(["web", "prod"]));
     }
 
+    assert_eq!(client.post("/v2/tags/blue/resources", resources.clone()).await.status, 404, "as it was spelled first");
     assert_eq!(client.post("/v2/tags/none/resources", resources).await.status, 404, "a tag is created first");
     let partly = json!({"resources": [
         {"resource_id": "3164444", "resource_type": "droplet"}, {"resource_id": "1", "resource_type": "droplet"},
     ]});
-    assert_eq!(client.post("/v2/tags/blue/resources", partly).await.status, 404);
+    assert_eq!(client.post("/v2/tags/Blue/resources", partly).await.status, 404);
     assert_eq!(tags("droplets", "3164444").await, json!(["web", "prod"]), "all or none");
     let domain = json!({"resources": [{"resource_id": "example.com", "resource_type": "domain"}]});
-    message(&client.post("/v2/tags/blue/resources", domain).await);
+    message(&client.post("/v2/tags/Blue/resources", domain).await);
     message(&client.post("/v2/tags", json!({"name": "no spaces"})).await);
 }

@@ -241,6 +241,16 @@ async fn an_ignored_shutdown_completes_and_the_droplet_stays_on_until_it_is_powe
 }
 
 #[tokio::test]
+async fn a_slow_action_is_in_progress_for_longer() {
+    let (_simulator, client, control) = fleet(1).await;
+    control.inject(Fault::new("/v2/droplets/*/actions", Effect::SlowAction { seconds: 1 }).times(1)).await.unwrap();
+    let began = Instant::now();
+    let started = client.post("/v2/droplets/3164444/actions", json!({"type": "power_off"})).await;
+    assert_eq!(client.finish(&started).await, "completed");
+    assert!(began.elapsed() >= Duration::from_secs(1));
+}
+
+#[tokio::test]
 async fn a_fault_meets_the_action_that_it_is_meant_for() {
     let (simulator, client) = start(demo()).await;
     let control = simulator.control();
