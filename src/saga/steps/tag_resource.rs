@@ -60,14 +60,24 @@ impl Step for TagResource {
         }
     }
 
-    async fn run(&self, scene: &Scene<'_>, parameters: &Parameters, _: &Before) -> Result<Progress<NoOutput>, Failure> {
+    async fn run(
+        &self,
+        scene: &Scene<'_>,
+        parameters: &Parameters,
+        before: &Before,
+    ) -> Result<Progress<NoOutput>, Failure> {
         let Parameters { tag, target } = parameters;
-        match parameters.look(scene).await? {
-            Seen::Gone => Err(target.gone()),
-            Seen::Untagged if !tagging::put_on(scene, target, tag).await? => {
-                Ok(Progress::NotYet { again: SOON, why: format!("the tag {tag} is new") })
+        if !before.lacked_it {
+            match parameters.look(scene).await? {
+                Seen::Gone => return Err(target.gone()),
+                Seen::Tagged(_) => return Ok(Progress::Done(NoOutput {})),
+                Seen::Untagged => {}
             }
-            Seen::Untagged | Seen::Tagged(_) => Ok(Progress::Done(NoOutput {})),
+        }
+        if tagging::put_on(scene, target, tag).await? {
+            Ok(Progress::Done(NoOutput {}))
+        } else {
+            Ok(Progress::NotYet { again: SOON, why: format!("the tag {tag} is new") })
         }
     }
 

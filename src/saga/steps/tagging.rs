@@ -108,17 +108,31 @@ pub(super) async fn look(scene: &Scene<'_>, target: &Target, tag: &str) -> Resul
     Ok(spelled.map_or(Seen::Untagged, |spelled| Seen::Tagged(spelled.to_owned())))
 }
 
-/// Puts a tag on a resource, or has the tag created first. Whether it is on the resource then.
+/// Puts a tag on a resource, or has the tag created first. Whether it is on the resource then. As often as one likes.
 pub(super) async fn put_on(scene: &Scene<'_>, target: &Target, tag: &str) -> Result<bool, Failure> {
-    let Some(spelled) = spelled(scene, tag).await? else {
-        let tags = Path { route: "/v2/tags", parent: None, id: None, scope: "tag:create" };
-        scene.cloud.send(Verb::Post, tags, Some(&json!({ "name": tag }))).await?;
-        return Ok(false);
-    };
-    match scene.cloud.send(Verb::Post, resources(&spelled, "tag:create"), Some(&target.to_json())).await {
+    if put(scene, target, tag).await? {
+        return Ok(true);
+    }
+    match spelled(scene, tag).await? {
+        Some(spelled) if spelled != tag && put(scene, target, &spelled).await? => Ok(true),
+        // One of both is not there, or has just gone away.
+        Some(_) => Err(match look(scene, target, tag).await? {
+            Seen::Gone => target.gone(),
+            _ => Failure::Transient(format!("the cloud does not know the tag {tag}")),
+        }),
+        None => {
+            let tags = Path { route: "/v2/tags", parent: None, id: None, scope: "tag:create" };
+            scene.cloud.send(Verb::Post, tags, Some(&json!({ "name": tag }))).await?;
+            Ok(false)
+        }
+    }
+}
+
+/// Puts a tag that is spelled so on a resource; false where the API says that it does not know one of both.
+async fn put(scene: &Scene<'_>, target: &Target, spelled: &str) -> Result<bool, Failure> {
+    match scene.cloud.send(Verb::Post, resources(spelled, "tag:create"), Some(&target.to_json())).await {
         Ok(_) => Ok(true),
-        // One of both has just gone away: the next look shows which.
-        Err(error @ Error::NotFound { .. }) => Err(Failure::Transient(error.to_string())),
+        Err(Error::NotFound { .. }) => Ok(false),
         Err(error) => Err(error.into()),
     }
 }

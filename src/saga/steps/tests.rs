@@ -109,22 +109,43 @@ impl Ideal {
     fn crashes(&self) -> impl Iterator<Item = Crash> + use<> {
         (0..self.calls).flat_map(|call| [Crash::Before(call), Crash::After(call)])
     }
-
-    /// Each of these on every change.
-    fn faults(&self, effects: &'static [Effect]) -> impl Iterator<Item = Fault> {
-        faults(&self.changes, effects)
-    }
 }
 
 /// Each of these on every one of so many changes.
-fn faults(changes: &BTreeMap<String, u32>, effects: &'static [Effect]) -> impl Iterator<Item = Fault> {
-    changes.iter().flat_map(move |(method, count)| {
-        let fault = move |after| {
-            let of = move |effect: &Effect| Fault::new("*", effect.clone()).method(method).after(after).times(1);
-            effects.iter().map(of)
-        };
-        (0..*count).flat_map(fault)
-    })
+fn faults(changes: &BTreeMap<String, u32>, effects: &[Effect]) -> Vec<Fault> {
+    let mut faults = Vec::new();
+    for (method, count) in changes {
+        for after in 0..*count {
+            let fault = |effect: &Effect| Fault::new("*", effect.clone()).method(method).after(after).times(1);
+            faults.extend(effects.iter().map(fault));
+        }
+    }
+    faults
+}
+
+/// All that the cloud may do to a change and that passes.
+fn passing() -> Vec<Effect> {
+    let status = |status, html| Effect::Status { status, retry_after: (status == 429).then_some(1), html };
+    vec![
+        status(500, false),
+        status(503, true),
+        status(429, false),
+        status(401, false),
+        status(404, true),
+        Effect::Reset,
+        Effect::ResetAfter,
+        Effect::Latency { milliseconds: 20 },
+        Effect::Truncate,
+        Effect::WrongContent,
+        Effect::Huge { bytes: 50_000_000 },
+        Effect::Redirect { location: "http://192.0.2.1/".to_owned() },
+        Effect::FailAction,
+    ]
+}
+
+/// What it says of a change that it will never make.
+fn refusal() -> Effect {
+    Effect::Status { status: 403, retry_after: None, html: false }
 }
 
 async fn changes(world: &World) -> BTreeMap<String, u32> {
@@ -256,13 +277,14 @@ async fn at_whatever_call_the_process_ends_the_step_is_done_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whatever_change_gets_no_answer_the_step_is_done_once() {
+async fn whatever_becomes_of_a_change_the_step_is_done_once() {
     each(rows(), async |row| {
         let ideal = Ideal::of(row).await;
-        each(ideal.faults(&[Effect::Reset, Effect::ResetAfter]), async |fault| {
+        each(faults(&ideal.changes, &passing()), async |fault| {
             let trial = Trial::of(row).await;
             trial.world.control.inject(fault.clone()).await.unwrap();
-            trial.expect(trial.journey().go().await);
+            let result = trial.journey().go().await;
+            assert_eq!(result.is_err(), row.fails, "{row}: {fault:?}: {result:?}");
             assert_eq!(trial.difference().await, ideal.difference, "{row}: {fault:?}");
         })
         .await;
@@ -271,14 +293,16 @@ async fn whatever_change_gets_no_answer_the_step_is_done_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whatever_action_fails_the_step_is_done_once() {
+async fn whatever_change_is_refused_what_was_done_before_is_undone() {
     each(rows(), async |row| {
         let ideal = Ideal::of(row).await;
-        each(ideal.faults(&[Effect::FailAction]), async |fault| {
+        each(faults(&ideal.changes, &[refusal()]), async |fault| {
             let trial = Trial::of(row).await;
             trial.world.control.inject(fault.clone()).await.unwrap();
-            trial.expect(trial.journey().go().await);
-            assert_eq!(trial.difference().await, ideal.difference, "{row}: {fault:?}");
+            let mut journey = trial.journey();
+            let result = journey.go().await;
+            assert!(matches!(result, Err(Failure::Permanent(_))), "{row}: {fault:?}: {result:?}");
+            trial.undo(&mut journey, &format!("{fault:?}")).await;
         })
         .await;
     })
@@ -353,7 +377,7 @@ async fn at_whatever_call_the_process_ended_the_step_is_undone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whatever_change_gets_no_answer_the_step_is_undone() {
+async fn whatever_becomes_of_a_change_the_step_is_undone() {
     each(rows(), async |row| {
         let trial = Trial::of(row).await;
         let mut journey = trial.journey();
@@ -362,8 +386,7 @@ async fn whatever_change_gets_no_answer_the_step_is_undone() {
         if journey.undo().await.is_err() {
             return;
         }
-        let effects = &[Effect::Reset, Effect::ResetAfter, Effect::FailAction];
-        each(faults(&changes(&trial.world).await, effects), async |fault| {
+        each(faults(&changes(&trial.world).await, &passing()), async |fault| {
             let trial = Trial::of(row).await;
             let mut journey = trial.journey();
             trial.expect(journey.go().await);

@@ -60,11 +60,20 @@ impl Step for UntagResource {
         }
     }
 
-    async fn run(&self, scene: &Scene<'_>, parameters: &Parameters, _: &Before) -> Result<Progress<NoOutput>, Failure> {
-        match parameters.look(scene).await? {
-            Seen::Gone => return Err(parameters.target.gone()),
-            Seen::Untagged => {}
-            Seen::Tagged(spelled) => tagging::take_off(scene, &parameters.target, &spelled).await?,
+    async fn run(
+        &self,
+        scene: &Scene<'_>,
+        parameters: &Parameters,
+        before: &Before,
+    ) -> Result<Progress<NoOutput>, Failure> {
+        let target = &parameters.target;
+        match &before.had {
+            Some(spelled) => tagging::take_off(scene, target, spelled).await?,
+            None => match parameters.look(scene).await? {
+                Seen::Gone => return Err(target.gone()),
+                Seen::Untagged => {}
+                Seen::Tagged(spelled) => tagging::take_off(scene, target, &spelled).await?,
+            },
         }
         Ok(Progress::Done(NoOutput {}))
     }
