@@ -86,6 +86,7 @@ pub struct ReadOrder {
 /// # Errors
 /// When the journal cannot be written. What was not written was not done, or is in doubt and will be looked up.
 pub async fn turn(key: &ObjectKey, context: &Arc<Context>) -> Result<Next, Error> {
+    failpoint::crash("turn");
     let Some(known) = context.index().get(key) else {
         context.hands.forget(key);
         context.actions.forget(key);

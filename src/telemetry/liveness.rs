@@ -8,6 +8,8 @@ use std::{
 
 use tokio::time::{Instant, interval};
 
+use crate::kube_ext::failpoint;
+
 /// The runtime itself stands still when a timer of one second has not run for that long.
 const LONGEST_TICK: Duration = Duration::from_secs(30);
 
@@ -52,6 +54,7 @@ impl Liveness {
     #[must_use]
     pub fn enter(&self, name: &'static str, longest: Duration) -> Pulse {
         let mut state = self.state();
+        let longest = failpoint::limit("longest-round", longest);
         let id = state.next;
         state.next = id.wrapping_add(1);
         state.loops.insert(id, Loop { name, longest, busy: None });

@@ -46,9 +46,14 @@ impl Operator {
 
     /// Its metrics, if it serves them at this moment.
     pub fn metrics(&self) -> Option<String> {
+        self.answer("/metrics")
+    }
+
+    /// What it answers at this path, if it serves anything at this moment.
+    pub fn answer(&self, path: &str) -> Option<String> {
         let mut stream = TcpStream::connect_timeout(&self.address()?, PATIENCE).ok()?;
         stream.set_read_timeout(Some(PATIENCE)).ok()?;
-        stream.write_all(b"GET /metrics HTTP/1.0\r\n\r\n").ok()?;
+        write!(stream, "GET {path} HTTP/1.0\r\n\r\n").ok()?;
         let mut answer = String::new();
         stream.read_to_string(&mut answer).ok()?;
         Some(answer)

@@ -47,6 +47,8 @@ pub struct World {
     pub installation: Installation,
     /// An API server that starts refuses for a moment, until it knows the roles.
     pub api_server_restarts: bool,
+    /// A test makes the operator panic.
+    pub panics: bool,
     folder: tempfile::TempDir,
     /// All that were issued for the operator's account; it has the first.
     credentials: Vec<Credential>,
@@ -104,6 +106,7 @@ impl World {
             cloud,
             operator: None,
             api_server_restarts: false,
+            panics: false,
             installation,
             folder,
             credentials: vec![credential],
@@ -342,7 +345,7 @@ impl Drop for World {
             self.tokens().are_not_in("an object", &self.objects());
             let is_refused = log.contains("is forbidden: User");
             assert!(!is_refused || self.api_server_restarts, "the operator lacks a right:\n{log}");
-            assert!(!log.contains("panicked"), "the operator panicked:\n{log}");
+            assert_eq!(log.contains("panicked"), self.panics, "the operator panicked:\n{log}");
         }
     }
 }

@@ -5,6 +5,7 @@
 mod crashes;
 mod examples;
 mod faults;
+mod isolation;
 mod stage;
 #[path = "../end_to_end/world.rs"]
 #[allow(dead_code, unused_imports, reason = "the end-to-end tests need more of it")]
