@@ -41,6 +41,7 @@ pub struct Metrics {
     syncs: Family<SyncLabel, Counter>,
     sync_seconds: Family<KindLabel, Histogram>,
     saga_reconciles: Family<OutcomeLabel, Counter>,
+    saga_reconcile_seconds: Histogram,
     sagas_ended: Family<SagaLabel, Counter>,
     step_seconds: Family<StepLabel, Histogram>,
 }
@@ -140,6 +141,7 @@ impl Default for Metrics {
                 Histogram::new([0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 1800.0])
             }),
             saga_reconciles: Family::default(),
+            saga_reconcile_seconds: Histogram::new([0.005, 0.025, 0.1, 0.5, 2.5, 10.0, 30.0, 60.0]),
             sagas_ended: Family::default(),
             // A snapshot of a large droplet takes hours.
             step_seconds: Family::new_with_constructor(|| {
@@ -155,6 +157,13 @@ impl Default for Metrics {
         let help = "How long a sweep of a kind took";
         registry.register_with_unit("sync_duration", help, Unit::Seconds, metrics.sync_seconds.clone());
         registry.register("saga_reconciles", "Sagas looked at, by outcome", metrics.saga_reconciles.clone());
+        let help = "How long one look at a saga took";
+        registry.register_with_unit(
+            "saga_reconcile_duration",
+            help,
+            Unit::Seconds,
+            metrics.saga_reconcile_seconds.clone(),
+        );
         registry.register("sagas_ended", "Sagas that ended or got stuck, by how", metrics.sagas_ended.clone());
         let help = "How long steps of sagas took with all their retries, by how they ended";
         registry.register_with_unit("saga_step_duration", help, Unit::Seconds, metrics.step_seconds.clone());
@@ -183,7 +192,8 @@ impl Metrics {
     }
 
     /// A saga was looked at.
-    pub fn saga_reconciled(&self, _took: Duration, outcome: &'static str) {
+    pub fn saga_reconciled(&self, took: Duration, outcome: &'static str) {
+        self.saga_reconcile_seconds.observe(took.as_secs_f64());
         self.saga_reconciles.get_or_create(&OutcomeLabel { outcome }).inc();
     }
 
