@@ -205,6 +205,8 @@ impl Cluster {
         let no_cluster = |error: kube::Error| Error::NoCluster(error.to_string());
         let mut config = Config::infer().await.map_err(|error| Error::NoCluster(error.to_string()))?;
         config.connect_timeout = Some(Duration::from_secs(5));
+        // Its streams are made by `fence`, which goes to the API server directly.
+        config.proxy_url = None;
         let mut direct = config.clone();
         direct.default_retry = false;
         direct.connect_timeout = Some(LONGEST_ANSWER);

@@ -78,9 +78,12 @@ pub(crate) async fn client(kubeconfig: &Path) -> Result<kube::Client, Error> {
 pub(crate) async fn client_config(kubeconfig: &Path) -> Result<kube::Config, Error> {
     // Another part of the process may have installed a provider before; either serves.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    kube::Config::from_custom_kubeconfig(read_kubeconfig(kubeconfig)?, &KubeConfigOptions::default())
-        .await
-        .map_err(|source| unusable(kubeconfig, source))
+    let config =
+        kube::Config::from_custom_kubeconfig(read_kubeconfig(kubeconfig)?, &KubeConfigOptions::default()).await;
+    let mut config = config.map_err(|source| unusable(kubeconfig, source))?;
+    // The control plane is on this machine: a proxy of the environment leads elsewhere.
+    config.proxy_url = None;
+    Ok(config)
 }
 
 fn read_kubeconfig(path: &Path) -> Result<Kubeconfig, Error> {

@@ -54,8 +54,9 @@ impl Worker {
         let http = reqwest::Client::builder().no_proxy().build().map_err(failed("make an HTTP client"))?;
         let kubeconfig = Kubeconfig::read_from(&floor.kubeconfig).map_err(failed("read the kubeconfig"))?;
         let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await;
-        let client =
-            Client::try_from(config.map_err(failed("read the kubeconfig"))?).map_err(failed("make a client"))?;
+        let mut config = config.map_err(failed("read the kubeconfig"))?;
+        config.proxy_url = None;
+        let client = Client::try_from(config).map_err(failed("make a client"))?;
         Ok(Self {
             sagas: SagaWorker::new(client.clone(), &floor.namespace, http.clone(), &floor.url),
             http,
