@@ -285,6 +285,12 @@ pub struct SagaStatus {
     #[schemars(extend("x-kubernetes-list-type" = "atomic"))]
     pub resolutions: Vec<Resolution>,
 
+    /// What it goes on in spite of, since a person said so: `Cancelled`, `Deleted`, `TimedOut`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 3))]
+    #[schemars(extend("x-kubernetes-list-type" = "set"))]
+    pub overruled: Vec<String>,
+
     /// `Succeeded`, `Reconciling` and `Stalled`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "schema::conditions")]
@@ -410,6 +416,10 @@ pub struct UndoStatus {
     /// How often it was tried.
     #[serde(default, skip_serializing_if = "is_none_yet")]
     pub attempts: i32,
+
+    /// When undoing it began. Gone once it is undone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<Time>,
 
     /// Not before this time it is tried again.
     #[serde(default, skip_serializing_if = "Option::is_none")]

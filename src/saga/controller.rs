@@ -145,6 +145,12 @@ impl Context {
         self.look_at(affected);
     }
 
+    /// A saga's turn is over: those that waited for it to begin have theirs if it did not.
+    pub(super) fn release(&self, key: &ObjectKey) {
+        let affected = self.index().release(key);
+        self.look_at(affected);
+    }
+
     /// Queues these sagas, once all are known and this process acts.
     fn look_at(&self, affected: Vec<ObjectKey>) {
         if self.is_loaded() && self.leadership.is_leader() {

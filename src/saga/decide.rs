@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 
 use super::{
-    journal::{Choice, Direction, Event, Why, condition, current, direction, has_room, waiting_message},
+    journal::{Choice, Direction, Event, Why, condition, current, direction, has_room, short, waiting_message},
     order::{Order, Ordered, json_size},
     step::{Failure, Found, Progress, Undo, has_passed},
 };
@@ -25,6 +25,8 @@ const LOOK_AGAIN: Duration = Duration::from_secs(5);
 /// How long what the cloud wants to have later waits at first, and at the longest.
 const SHORTEST_WAIT: Duration = Duration::from_secs(2);
 const LONGEST_WAIT: Duration = Duration::from_mins(1);
+/// How much is said, in bytes, of what a step waits for.
+const LONGEST_NEWS: usize = 400;
 
 /// All that is known of a saga.
 pub struct Seen<'a> {
@@ -46,6 +48,8 @@ pub struct Seen<'a> {
     pub digest: &'a str,
     /// The saga with its concurrency key that goes first.
     pub waits_for: Option<&'a str>,
+    /// The saga that is undoing this one.
+    pub undone_by: Option<&'a str>,
     /// How a person wants to help.
     pub help: Option<&'a Help>,
     /// What became of the cloud action that the current step waits for.
@@ -62,11 +66,15 @@ pub struct Seen<'a> {
 pub struct Undoes<'a> {
     /// Its UID.
     pub uid: &'a str,
+    /// What it is for.
+    pub kind: SagaKind,
+    /// Whether its order is the one that it carried out.
+    pub is_unchanged: bool,
     /// Where it stands.
     pub phase: SagaPhase,
     /// Its journal.
     pub steps: &'a [StepStatus],
-    /// Another saga that has undone it.
+    /// Another saga that has undone it, or is about to.
     pub undone_by: Option<&'a str>,
 }
 
@@ -188,11 +196,8 @@ fn pending(seen: &Seen<'_>) -> Move {
         },
         (Ok(order), None) => order,
     };
-    match (seen.spec.suspend, seen.status.suspended_at.is_some()) {
-        (true, false) => return Move::Note(Event::Suspend),
-        (true, true) => return Move::Rest(None),
-        (false, true) => return Move::Note(Event::Unsuspend),
-        (false, false) => {}
+    if let Some(pause) = pause(seen) {
+        return pause;
     }
     if let Some(other) = seen.waits_for {
         let key = seen.spec.concurrency_key.as_deref().or(seen.spec.deployment_id.as_deref()).unwrap_or_default();
@@ -212,6 +217,16 @@ fn pending(seen: &Seen<'_>) -> Move {
     let steps =
         seen.undoes.as_ref().map_or_else(|| order.steps.iter().map(new).collect(), |undoes| undoes.steps.to_vec());
     Move::Note(Event::Start { steps, digest: seen.digest.to_owned(), rollback_of })
+}
+
+/// What a suspended saga does before its next step.
+fn pause(seen: &Seen<'_>) -> Option<Move> {
+    match (seen.spec.suspend, seen.status.suspended_at.is_some()) {
+        (true, false) => Some(Move::Note(Event::Suspend)),
+        (true, true) => Some(Move::Rest(None)),
+        (false, true) => Some(Move::Note(Event::Unsuspend)),
+        (false, false) => None,
+    }
 }
 
 /// Why an order that was begun cannot be gone on with.
@@ -239,15 +254,12 @@ fn forward(seen: &Seen<'_>) -> Move {
         StepState::Failed => failed(seen, index, entry),
         StepState::Pending => {
             if let Some(why) = stop(seen) {
-                return seen.turn_back(why);
+                return Move::Note(seen.turn_back(why));
             }
-            match (seen.spec.suspend, status.suspended_at.is_some()) {
-                (true, false) => return Move::Note(Event::Suspend),
-                (true, true) => return Move::Rest(None),
-                (false, true) => return Move::Note(Event::Unsuspend),
-                (false, false) => {}
+            if let Some(pause) = pause(seen) {
+                return pause;
             }
-            if let Some(wait) = entry.retry_at.as_ref().and_then(|at| seen.until(at.0)) {
+            if let Some(wait) = entry.retry_at.as_ref().and_then(|at| seen.until(at.0)).or(seen.calm()) {
                 return Move::Rest(Some(wait));
             }
             Move::Prepare(index)
@@ -263,8 +275,7 @@ fn running(seen: &Seen<'_>, index: usize, entry: &StepStatus, ordered: &Ordered)
     let is_late = entry.started_at.as_ref().is_some_and(|began| has_passed(began.0, ordered.timeout, seen.now));
     if is_late {
         let seconds = ordered.timeout.as_secs();
-        let last = entry.error.as_ref().map_or_else(String::new, |error| format!("; last: {}", error.message));
-        let message = format!("it was not done within {seconds} s{last}");
+        let message = format!("it was not done within {seconds} s{}", last(entry.error.as_ref(), seen.said(entry)));
         return Move::Note(Event::Fail { step: index, error: StepError { kind: ErrorKind::Timeout, message } });
     }
     if entry.action.is_some() {
@@ -279,10 +290,12 @@ fn running(seen: &Seen<'_>, index: usize, entry: &StepStatus, ordered: &Ordered)
         };
     }
     // Nothing is under way: here it can be stopped. What cannot be undone is first known to be done or not.
-    if (ordered.irreversible.is_none() || ordered.step.is_passive())
+    let kind = entry.error.as_ref().map(|error| error.kind);
+    let did_nothing = matches!(seen.hand, Hand::Calm(_)) || kind == Some(ErrorKind::Transient);
+    if (ordered.irreversible.is_none() || ordered.step.is_passive() || did_nothing)
         && let Some(why) = stop(seen)
     {
-        return seen.turn_back(why);
+        return Move::Note(seen.turn_back(why));
     }
     if ordered.step.is_passive() {
         return match entry.retry_at.as_ref().and_then(|at| seen.until(at.0)) {
@@ -332,40 +345,51 @@ fn failed(seen: &Seen<'_>, index: usize, entry: &StepStatus) -> Move {
         return Move::Note(Event::Stick { why: Why { reason: reason::IRREVERSIBLE, message } });
     }
     let reason = if kind == Some(ErrorKind::Timeout) { reason::TIMED_OUT } else { reason::STEP_FAILED };
-    seen.turn_back(Why { reason, message })
+    Move::Note(seen.turn_back(Why { reason, message }))
 }
 
 /// How long until the saga or its step is late, so that it is looked at then.
 #[must_use]
 pub fn late_in(seen: &Seen<'_>) -> Option<Duration> {
-    if seen.status.phase != SagaPhase::Running {
-        return None;
-    }
-    let step = current(seen.status).and_then(|index| {
-        let (entry, ordered) = (seen.status.steps.get(index)?, seen.ordered(index)?);
-        Some(seen.left(entry.started_at.as_ref()?.0, ordered.timeout))
-    });
-    let saga = seen.time_limit().filter(|_| seen.status.suspended_at.is_none());
+    let status = seen.status;
+    let current = current(status).and_then(|index| Some((status.steps.get(index)?, seen.ordered(index)?)));
+    let step = match status.phase {
+        SagaPhase::Running => current.and_then(|(entry, ordered)| Some((entry.started_at.as_ref()?, ordered.timeout))),
+        SagaPhase::RollingBack => current
+            .and_then(|(entry, ordered)| Some((entry.undo.as_ref()?.started_at.as_ref()?, ordered.undo_timeout()))),
+        _ => return None,
+    };
+    let step = step.map(|(since, limit)| seen.left(since.0, limit));
+    let is_by_order = status.phase == SagaPhase::Running || seen.spec.kind == SagaKind::Rollback;
+    let saga = seen.time_limit().filter(|_| is_by_order && status.suspended_at.is_none());
     let saga = saga.map(|(since, limit)| seen.left(since, limit)).filter(|left| !left.is_zero());
     step.into_iter().chain(saga).min()
 }
 
 /// Why the saga should go no further.
 fn stop(seen: &Seen<'_>) -> Option<Why> {
-    if seen.irreversible_done().is_some() && !seen.status.resolutions.is_empty() {
-        // A person said to go on although there is no way back.
-        return None;
-    }
-    if seen.is_deleting {
-        return Some(Why { reason: reason::DELETED, message: "it was deleted before it was finished".to_owned() });
-    }
-    if seen.spec.cancel_requested {
-        return Some(Why { reason: reason::CANCELLED, message: "it was cancelled".to_owned() });
-    }
-    let (since, limit) = seen.time_limit()?;
-    let is_late = has_passed(since, limit, seen.now);
-    let message = format!("it was not done within its {} s", limit.as_secs());
-    is_late.then_some(Why { reason: reason::TIMED_OUT, message })
+    stops(seen).find(|why| !seen.status.overruled.iter().any(|reason| reason == why.reason))
+}
+
+/// All that speaks for going no further, overruled or not.
+fn stops(seen: &Seen<'_>) -> impl Iterator<Item = Why> {
+    let is_rollback = seen.spec.kind == SagaKind::Rollback;
+    // A saga that undoes another is done with that before it goes.
+    let deleted = (seen.is_deleting && !is_rollback)
+        .then(|| Why { reason: reason::DELETED, message: "it was deleted before it was finished".to_owned() });
+    let cancelled =
+        seen.spec.cancel_requested.then(|| Why { reason: reason::CANCELLED, message: "it was cancelled".to_owned() });
+    let late = seen.time_limit().filter(|(since, limit)| has_passed(*since, *limit, seen.now)).map(|(_, limit)| Why {
+        reason: reason::TIMED_OUT,
+        message: format!("it was not done within its {} s", limit.as_secs()),
+    });
+    [deleted, cancelled, late].into_iter().flatten()
+}
+
+/// What a message ends with: what went wrong last, or what was waited for.
+fn last(error: Option<&StepError>, said: Option<&str>) -> String {
+    let last = error.map(|error| error.message.as_str()).filter(|message| !message.is_empty()).or(said);
+    last.map_or_else(String::new, |last| format!("; last: {last}"))
 }
 
 fn back(seen: &Seen<'_>) -> Move {
@@ -375,21 +399,43 @@ fn back(seen: &Seen<'_>) -> Move {
     let (Some(entry), Some(ordered)) = (seen.status.steps.get(index), seen.ordered(index)) else {
         return Move::Rest(None);
     };
-    if ordered.step.is_passive() {
+    if entry.state != StepState::Undoing && seen.spec.kind == SagaKind::Rollback {
+        if let Some(Why { reason, message }) = stop(seen) {
+            let message = format!(
+                "{message}; what is undone stays undone. Annotate it with arcadia.cloud/resolve=retry to go on, skip to \
+                 leave step {:?} as it is, or abandon",
+                entry.name
+            );
+            return Move::Note(Event::Stick { why: Why { reason, message } });
+        }
+        if let Some(pause) = pause(seen).filter(|_| !seen.is_deleting) {
+            return pause;
+        }
+    }
+    // A step that was never begun is not asked: what it lacked to begin it would lack now.
+    if ordered.step.is_passive() || entry.started_at.is_none() {
         return Move::Note(Event::CompleteUndo { step: index });
     }
     if entry.state != StepState::Undoing {
         // What goes on in the cloud cannot be undone before it has ended.
         let is_over = entry.action.is_none()
             || seen.action.is_some()
-            || entry.started_at.as_ref().is_none_or(|began| has_passed(began.0, ordered.timeout * 2, seen.now));
+            || entry.started_at.as_ref().is_none_or(|began| has_passed(began.0, ordered.undo_timeout(), seen.now));
         return if is_over {
             Move::Intend(Event::Undo { step: index, counts: true })
         } else {
-            Move::Rest(entry.started_at.as_ref().map(|began| seen.left(began.0, ordered.timeout * 2)))
+            Move::Rest(entry.started_at.as_ref().map(|began| seen.left(began.0, ordered.undo_timeout())))
         };
     }
     let undo = entry.undo.clone().unwrap_or_default();
+    if seen.hand == Hand::Intent {
+        return Move::CallUndo(index);
+    }
+    if undo.started_at.as_ref().is_some_and(|began| has_passed(began.0, ordered.undo_timeout(), seen.now)) {
+        let seconds = ordered.undo_timeout().as_secs();
+        let message = format!("not within {seconds} s{}", last(undo.error.as_ref(), None));
+        return Move::Note(not_undone(entry, &message));
+    }
     match (undo.action, seen.action) {
         (Some(_), None) => return Move::Rest(None),
         (Some(_), Some(ActionState::Errored)) => {
@@ -398,18 +444,11 @@ fn back(seen: &Seen<'_>) -> Move {
         }
         _ => {}
     }
-    match (seen.hand, &undo.retry_at) {
-        (Hand::Intent, _) => Move::CallUndo(index),
-        (Hand::Calm(until), _) => match seen.until(until) {
-            Some(wait) => Move::Rest(Some(wait)),
-            None => Move::CallUndo(index),
-        },
-        (Hand::Empty, Some(at)) => match seen.until(at.0) {
-            Some(wait) => Move::Rest(Some(wait)),
-            None => Move::Intend(Event::Undo { step: index, counts: true }),
-        },
-        (Hand::Empty, None) => Move::Intend(Event::Undo { step: index, counts: false }),
+    let until = undo.retry_at.as_ref().map(|at| at.0);
+    if let Some(wait) = until.and_then(|until| seen.until(until)).or(seen.calm()) {
+        return Move::Rest(Some(wait));
     }
+    Move::Intend(Event::Undo { step: index, counts: until.is_some() })
 }
 
 fn stuck(seen: &Seen<'_>) -> Move {
@@ -417,7 +456,7 @@ fn stuck(seen: &Seen<'_>) -> Move {
     match seen.help {
         None => Move::Rest(None),
         Some(Help::Choose(choice, resolution)) => {
-            Move::Note(Event::Resolve { resolution: resolution.clone(), choice: *choice })
+            Move::Note(Event::Resolve { resolution: resolution.clone(), choice: *choice, despite: overruled(seen) })
         }
         Some(Help::Adopt(id, resolution)) => match (index, direction(seen.status)) {
             (Some(index), Direction::Forward) => Move::Adopt(index, id.clone(), resolution.clone()),
@@ -429,7 +468,18 @@ fn stuck(seen: &Seen<'_>) -> Move {
     }
 }
 
+/// What a person who helps overrules: what speaks for stopping now, where the saga got stuck by that and said so.
+fn overruled(seen: &Seen<'_>) -> Vec<&'static str> {
+    let stalled = condition(seen.status, conditions::STALLED).map_or("", |condition| condition.reason.as_str());
+    let reasons = stops(seen).map(|why| why.reason);
+    reasons.filter(|reason| stalled == reason::IRREVERSIBLE || stalled == *reason).collect()
+}
+
 fn finished(seen: &Seen<'_>) -> Move {
+    // Its journal is what it is undone by.
+    if seen.undone_by.is_some() {
+        return Move::Rest(None);
+    }
     if seen.is_deleting {
         return if seen.has_finalizer { Move::LetGo } else { Move::Rest(None) };
     }
@@ -451,6 +501,20 @@ impl Seen<'_> {
         self.order.ok()?.steps.get(index)
     }
 
+    /// How long until the next call counts, where no call is under way.
+    fn calm(&self) -> Option<Duration> {
+        match self.hand {
+            Hand::Calm(until) => self.until(until),
+            _ => None,
+        }
+    }
+
+    /// What was last said of what this step waits for.
+    fn said(&self, entry: &StepStatus) -> Option<&str> {
+        let said = condition(self.status, conditions::SUCCEEDED)?.message.as_str();
+        said.strip_prefix(&waiting_message(&entry.name, ""))
+    }
+
     /// How long until then; nothing when it has passed.
     fn until(&self, time: Timestamp) -> Option<Duration> {
         Duration::try_from(time.duration_since(self.now)).ok().filter(|wait| !wait.is_zero())
@@ -467,12 +531,16 @@ impl Seen<'_> {
         }
     }
 
-    /// What to say once of a step that only waits: for people, and maybe for what they have to do.
-    fn news_of_waiting(&self, index: usize, why: String) -> Option<Event> {
-        let (entry, ordered) = (self.status.steps.get(index)?, self.ordered(index)?);
-        let said = condition(self.status, conditions::SUCCEEDED).map(|condition| condition.message.as_str());
-        let is_news = said != Some(waiting_message(&entry.name, &why).as_str());
-        (ordered.step.is_passive() && is_news).then_some(Event::Wait { step: index, why })
+    /// What to say, once, of a step that waits: for people, and maybe for what they have to do.
+    #[must_use]
+    pub fn news_of_waiting(&self, index: usize, why: &str) -> Option<Event> {
+        let entry = self.status.steps.get(index)?;
+        let said = match direction(self.status) {
+            Direction::Forward => self.said(entry),
+            Direction::Back => entry.undo.as_ref().and_then(|undo| Some(undo.error.as_ref()?.message.as_str())),
+        };
+        let why = short(why.to_owned(), LONGEST_NEWS);
+        (said != Some(&why) && !why.is_empty()).then_some(Event::Wait { step: index, why })
     }
 
     /// How long the saga may take, and from when on: as if it had begun later by all the time it was suspended.
@@ -492,25 +560,31 @@ impl Seen<'_> {
     }
 
     /// Back, or stuck where there is no way back.
-    fn turn_back(&self, why: Why) -> Move {
-        let Some((step, because)) = self.irreversible_done() else { return Move::Note(Event::RollBack { why }) };
+    fn turn_back(&self, why: Why) -> Event {
+        let Some((step, because)) = self.irreversible_done() else { return Event::RollBack { why } };
         let message = format!(
             "{}. It cannot be rolled back: step {:?} is done and cannot be undone ({because}). Annotate it with \
              arcadia.cloud/resolve=retry to go on, skip to go on without the step, or abandon",
             why.message, step.name
         );
-        Move::Note(Event::Stick { why: Why { reason: reason::IRREVERSIBLE, message } })
+        Event::Stick { why: Why { reason: reason::IRREVERSIBLE, message } }
     }
 }
 
 impl Undoes<'_> {
     /// Why it cannot be undone.
     fn refusal(&self, order: &Order) -> Option<String> {
+        if self.kind == SagaKind::Rollback {
+            return Some("rollbackOf is a saga of kind rollback itself, which cannot be undone".to_owned());
+        }
         if self.phase != SagaPhase::Succeeded {
             return Some(format!("only a saga that Succeeded can be undone, and rollbackOf is {}", self.phase.name()));
         }
         if let Some(other) = self.undone_by {
-            return Some(format!("saga {other} has undone it already"));
+            return Some(format!("saga {other} has undone it, or is doing so"));
+        }
+        if !self.is_unchanged || order.steps.len() != self.steps.len() {
+            return Some("the steps or inputs of rollbackOf are not those that it carried out".to_owned());
         }
         let mut done = order.steps.iter().zip(self.steps).filter(|(_, entry)| entry.state == StepState::Done);
         let (step, why) = done.find_map(|(ordered, _)| Some((ordered, ordered.irreversible?)))?;
@@ -544,6 +618,8 @@ pub enum After {
     },
     /// Nothing yet: to be looked at again after this time.
     Rest(Duration),
+    /// The same, and this goes into the journal for people to see.
+    Tell(Event, Duration),
 }
 
 /// What follows from the answer to a step's call or poll.
@@ -580,7 +656,7 @@ pub fn after_prepare(seen: &Seen<'_>, index: usize, answer: Result<serde_json::V
             After::Note(Event::Begin { step: index, before })
         }
         Ok(before) => After::Intend(Event::Begin { step: index, before }),
-        Err(Failure::Waiting(_)) => After::Rest(wait(waits)),
+        Err(Failure::Waiting(why)) => After::Calm { until: seen.now + wait(waits), why },
         Err(Failure::Permanent(message)) => permanent(message),
         Err(Failure::Transient(message) | Failure::Doubt(message)) => {
             // Nothing was called yet, so nothing is in doubt.
@@ -607,6 +683,8 @@ pub fn after_look(seen: &Seen<'_>, index: usize, answer: Result<Found<Values>, F
             After::Rest(LOOK_AGAIN)
         }
         Ok(Found::One(progress)) => progressed(seen, index, progress),
+        // It is done again only if that is still wanted. Undoing it looks for what was done of it.
+        Ok(Found::Converges) if let Some(why) = stop(seen) => After::Note(seen.turn_back(why)),
         Ok(Found::Converges) => {
             After::Intend(Event::Renew { step: index, counts: is_doubtful && entry.action.is_none(), waited: None })
         }
@@ -617,7 +695,10 @@ pub fn after_look(seen: &Seen<'_>, index: usize, answer: Result<Found<Values>, F
         Ok(Found::Nothing) => {
             let called = entry.called_at.as_ref().map_or(Duration::ZERO, |called| seen.left(called.0, seen.settle));
             if called.is_zero() {
-                After::Intend(Event::Renew { step: index, counts: is_doubtful, waited: None })
+                match stop(seen) {
+                    Some(why) => After::Note(seen.turn_back(why)),
+                    None => After::Intend(Event::Renew { step: index, counts: is_doubtful, waited: None }),
+                }
             } else {
                 After::Rest(called)
             }
@@ -627,7 +708,13 @@ pub fn after_look(seen: &Seen<'_>, index: usize, answer: Result<Found<Values>, F
             After::Note(Event::Fail { step: index, error: StepError { kind: ErrorKind::Ambiguous, message } })
         }
         // That it cannot be seen says nothing about whether it was done.
-        Err(_) => After::Rest(LOOK_AGAIN.min(seen.settle)),
+        Err(failure) => {
+            let again = LOOK_AGAIN.min(seen.settle);
+            match seen.news_of_waiting(index, &format!("it cannot be seen whether it is done: {failure}")) {
+                Some(news) => After::Tell(news, again),
+                None => After::Rest(again),
+            }
+        }
     }
 }
 
@@ -656,7 +743,10 @@ pub fn after_undo(seen: &Seen<'_>, index: usize, answer: Result<Undo, Failure>, 
             Ok(action) => After::Note(Event::AwaitUndo { step: index, action }),
             Err(_) => After::Rest(LOOK_AGAIN),
         },
-        Ok(Undo::NotYet(again)) => After::Calm { until: seen.now + again, why: String::new() },
+        Ok(Undo::NotYet(again)) => {
+            let again = again.saturating_mul(2_u32.saturating_pow(waits)).min(LONGEST_WAIT.max(again));
+            After::Calm { until: seen.now + again, why: String::new() }
+        }
         Err(Failure::Waiting(why)) => After::Calm { until: seen.now + wait(waits), why },
         Err(failure) => {
             let kind = match failure {
@@ -682,10 +772,13 @@ fn progressed(seen: &Seen<'_>, index: usize, progress: Progress<Values>) -> Afte
             Ok(action) => After::Note(Event::Await { step: index, action, ids }),
             Err(_) => After::Rest(LOOK_AGAIN),
         },
-        Progress::NotYet { again, why } => match seen.news_of_waiting(index, why) {
-            Some(event) => After::Note(event),
-            None => After::Rest(again),
-        },
+        Progress::NotYet { again, why } => {
+            let is_passive = seen.ordered(index).is_some_and(|ordered| ordered.step.is_passive());
+            match seen.news_of_waiting(index, &why).filter(|_| is_passive) {
+                Some(news) => After::Tell(news, again),
+                None => After::Rest(again),
+            }
+        }
     }
 }
 
@@ -708,10 +801,15 @@ fn missed_undo(seen: &Seen<'_>, index: usize, entry: &StepStatus, error: StepErr
         let retry_at = seen.now + backoff(retry, tried);
         return Event::RetryUndo { step: index, error, retry_at };
     }
+    not_undone(entry, &error.message)
+}
+
+/// A person has to help with undoing a step.
+fn not_undone(entry: &StepStatus, why: &str) -> Event {
     let message = format!(
-        "step {:?} could not be undone: {}. Put it right and annotate the saga with arcadia.cloud/resolve=retry, or with \
-         skip to leave it as it is, or abandon",
-        entry.name, error.message
+        "step {:?} could not be undone: {why}. Put it right and annotate the saga with arcadia.cloud/resolve=retry, or \
+         with skip to leave it as it is, or abandon",
+        entry.name
     );
     Event::Stick { why: Why { reason: reason::UNDO_FAILED, message } }
 }
@@ -729,3 +827,6 @@ fn backoff(retry: Retry, tried: i32) -> Duration {
 fn wait(waits: u32) -> Duration {
     SHORTEST_WAIT.saturating_mul(2_u32.saturating_pow(waits)).min(LONGEST_WAIT)
 }
+
+#[cfg(test)]
+mod tests;

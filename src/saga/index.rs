@@ -1,7 +1,7 @@
 //! All sagas in memory, fed by a watch and by the operator's own writes, and which of them wait for each other.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     sync::Arc,
 };
 
@@ -11,7 +11,7 @@ use kube::ResourceExt;
 
 use super::{
     decide::Help,
-    journal::{Choice, condition, current},
+    journal::{Choice, condition, current, short},
 };
 use crate::{
     api::{
@@ -53,6 +53,8 @@ type Group = (Arc<str>, Box<str>);
 pub struct Index {
     sagas: HashMap<ObjectKey, Known>,
     groups: HashMap<Group, BTreeSet<ObjectKey>>,
+    /// Sagas that are about to begin: the journal does not say so yet.
+    claims: HashSet<ObjectKey>,
     listed: HashMap<Scope, Listing>,
 }
 
@@ -68,29 +70,52 @@ impl Index {
         self.sagas.keys()
     }
 
-    /// The saga that has to end, or to begin, before this one may begin.
-    #[must_use]
-    pub fn waits_for(&self, key: &ObjectKey) -> Option<String> {
-        let own = &self.sagas.get(key)?.saga;
-        let others = self.groups.get(&group(key, own)?)?;
-        let others = others.iter().filter(|other| *other != key).filter_map(|other| self.sagas.get(other));
-        let first = others
-            .filter(|other| {
-                let other = &other.saga;
-                other.phase().is_active() || (is_candidate(other) && turn(other) < turn(own))
-            })
-            .min_by_key(|other| (!other.saga.phase().is_active(), turn(&other.saga)))?;
-        Some(first.saga.name_any())
+    /// The saga that has to end, or to begin, before this one may begin. Where there is none, others wait for this one
+    /// from now on until [`Index::release`].
+    pub fn claim(&mut self, key: &ObjectKey) -> Option<String> {
+        let other = self.waits_for(key);
+        if other.is_none() && self.sagas.get(key).is_some_and(|known| is_candidate(&known.saga)) {
+            self.claims.insert(key.clone());
+        }
+        other
     }
 
-    /// Another saga that has undone this one.
+    /// It has begun, or does not begin now. Whom that concerns.
+    pub fn release(&mut self, key: &ObjectKey) -> Vec<ObjectKey> {
+        let Some(known) = self.claims.take(key).and_then(|key| self.sagas.get(&key)) else { return Vec::new() };
+        if is_in_the_way(&known.saga) { Vec::new() } else { self.waiting(key, &known.saga) }
+    }
+
+    fn waits_for(&self, key: &ObjectKey) -> Option<String> {
+        let own = &self.sagas.get(key)?.saga;
+        let others = self.groups.get(&group(key, own)?)?;
+        let others = others.iter().filter(|other| *other != key);
+        let others = others.filter_map(|other| Some((&self.sagas.get(other)?.saga, self.claims.contains(other))));
+        let others = others.map(|(other, is_claimed)| (other.phase().is_active() || is_claimed, other));
+        let first = others
+            .filter(|(is_active, other)| *is_active || (is_candidate(other) && turn(other) < turn(own)))
+            .min_by_key(|(is_active, other)| (!is_active, turn(other)))?;
+        Some(first.1.name_any())
+    }
+
+    /// The unfinished saga that undoes this one, or is about to.
+    #[must_use]
+    pub fn undoing(&self, key: &ObjectKey) -> Option<String> {
+        let mut sagas = self.sagas.iter().filter(|(other, _)| other.namespace == key.namespace);
+        sagas.find_map(|(_, known)| {
+            let undone = known.saga.spec.rollback_of.as_ref()?;
+            (*undone.name == *key.name && !known.saga.phase().is_finished()).then(|| known.saga.name_any())
+        })
+    }
+
+    /// Another saga that has undone this one, or is undoing it.
     #[must_use]
     pub fn undone_by(&self, key: &ObjectKey, uid: &str) -> Option<String> {
         let mut sagas = self.sagas.iter().filter(|(other, _)| other.namespace == key.namespace && *other != key);
         sagas.find_map(|(_, known)| {
             let status = known.saga.status.as_ref()?;
-            let undid = status.phase == SagaPhase::Succeeded && status.rollback_of_uid.as_deref() == Some(uid);
-            undid.then(|| known.saga.name_any())
+            let counts = status.phase == SagaPhase::Succeeded || status.phase.is_active();
+            (counts && status.rollback_of_uid.as_deref() == Some(uid)).then(|| known.saga.name_any())
         })
     }
 
@@ -125,8 +150,9 @@ impl Index {
         }
         let was_in_the_way = known.as_ref().is_some_and(|known| is_in_the_way(known));
         let others = if was_in_the_way && !is_in_the_way(&saga) { self.waiting(&key, &saga) } else { Vec::new() };
+        let undone = undone(&key, &saga).filter(|_| saga.phase().is_finished());
         self.sagas.insert(key.clone(), Known { saga: Arc::new(saga), help });
-        others.into_iter().chain([key]).collect()
+        others.into_iter().chain(undone).chain([key]).collect()
     }
 
     fn remove(&mut self, key: &ObjectKey) -> Vec<ObjectKey> {
@@ -139,7 +165,8 @@ impl Index {
                 self.groups.remove(&group);
             }
         }
-        self.waiting(key, &known.saga)
+        // It has a turn of its own once more, in which all that is kept of it is forgotten.
+        self.waiting(key, &known.saga).into_iter().chain(undone(key, &known.saga)).chain([key.clone()]).collect()
     }
 
     /// The others with the saga's key that have not begun.
@@ -188,6 +215,12 @@ impl Mirror<Saga> for Index {
     }
 }
 
+/// The saga that it undoes.
+fn undone(key: &ObjectKey, saga: &Saga) -> Option<ObjectKey> {
+    let undone = saga.spec.rollback_of.as_ref()?;
+    Some(ObjectKey { namespace: key.namespace.clone(), name: undone.name.as_str().into() })
+}
+
 fn group(key: &ObjectKey, saga: &Saga) -> Option<Group> {
     Some((key.namespace.clone(), saga.concurrency_key()?.into()))
 }
@@ -228,7 +261,7 @@ fn help(saga: &Saga) -> Option<Help> {
     let by = annotation(annotations::DECIDED_BY)
         .or_else(|| annotations::written_by(&saga.metadata, given).map(str::to_owned))
         .unwrap_or_else(|| "unknown".to_owned());
-    let cut = |text: String| text.chars().take(250).collect::<String>();
+    let cut = |text: String| short(text, 250);
     let status = saga.status.as_ref();
     let step = status.and_then(|status| status.steps.get(current(status)?)).map(|entry| entry.name.clone());
     let resolution = |what: String| Resolution {
@@ -307,6 +340,35 @@ mod tests {
         let affected: BTreeSet<_> = index.apply(&finished).into_iter().collect();
         assert_eq!(affected, BTreeSet::from(["active", "old", "young"].map(key)));
         assert_eq!(index.waits_for(&key("old")), None);
+    }
+
+    #[test]
+    fn one_that_is_about_to_begin_is_waited_for() {
+        let none = json!({});
+        let mut index = index(&[saga("young", 2, "Pending", &none)]);
+        assert_eq!(index.claim(&key("young")), None);
+        index.apply(&saga("old", 1, "Pending", &none));
+        assert_eq!(index.claim(&key("old")), Some("young".into()));
+        let mut suspended = saga("young", 2, "Pending", &json!({"suspend": true}));
+        suspended.metadata.resource_version = Some("2".into());
+        index.apply(&suspended);
+        assert_eq!(index.release(&key("young")), [key("old")], "it does not begin after all");
+        assert_eq!(index.claim(&key("old")), None);
+    }
+
+    #[test]
+    fn one_that_is_undone_is_told_when_that_is_over() {
+        let undo = |phase: &str, version: &str| {
+            let mut saga = saga("undo", 2, phase, &json!({"kind": "rollback", "rollbackOf": {"name": "done"}}));
+            saga.metadata.resource_version = Some(version.to_owned());
+            saga
+        };
+        let mut index = index(&[saga("done", 1, "Succeeded", &json!({})), undo("RollingBack", "1")]);
+        assert_eq!(index.undoing(&key("done")), Some("undo".into()));
+        assert!(index.apply(&undo("Succeeded", "2")).contains(&key("done")));
+        assert_eq!(index.undoing(&key("done")), None);
+        let gone: BTreeSet<_> = index.delete(&undo("Succeeded", "2")).into_iter().collect();
+        assert_eq!(gone, BTreeSet::from(["done", "undo"].map(key)), "its last turn forgets it");
     }
 
     #[test]

@@ -102,6 +102,7 @@ impl World {
             undoes: None,
             digest: &self.digest,
             waits_for: None,
+            undone_by: None,
             help: None,
             action: None,
             hand: runner.hand,
@@ -150,13 +151,12 @@ impl World {
                 let after = after_call(&self.seen(runner), index, answer, 0);
                 self.follow(runner, after)
             }
+            Move::Call(_) | Move::CallUndo(_) if !self.is_fresh(runner) => {
+                runner.hand = Hand::Calm(self.now);
+                true
+            }
             Move::Call(index) => {
                 runner.hand = Hand::Empty;
-                let since = runner.intended.map(|at| self.now.duration_since(at));
-                if since.is_none_or(|since| since > SignedDuration::try_from(SETTLE / 4).unwrap()) {
-                    runner.hand = Hand::Calm(self.now);
-                    return true;
-                }
                 let answer = self.call(index, fate);
                 let after = after_call(&self.seen(runner), index, answer, 0);
                 self.follow(runner, after)
@@ -185,6 +185,12 @@ impl World {
             }
             other => panic!("nobody asked for {other:?}"),
         }
+    }
+
+    /// Whether it intended a moment ago what it does now.
+    fn is_fresh(&self, runner: &Runner) -> bool {
+        let since = runner.intended.map(|at| self.now.duration_since(at));
+        since.is_some_and(|since| since <= SignedDuration::try_from(SETTLE / 4).unwrap())
     }
 
     fn call(&mut self, index: usize, fate: Fate) -> Result<Progress<Values>, Failure> {
@@ -236,6 +242,11 @@ impl World {
                 self.write(runner)
             }
             After::Rest(wait) => {
+                runner.rests_until = Some(self.now + wait);
+                self.write(runner)
+            }
+            After::Tell(event, wait) => {
+                self.note(runner, event);
                 runner.rests_until = Some(self.now + wait);
                 self.write(runner)
             }

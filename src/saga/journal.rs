@@ -25,7 +25,7 @@ use crate::api::{
 
 use super::order::json_size;
 
-/// How long a message in the journal may be.
+/// How long a message in the journal may be, in bytes.
 const LONGEST_MESSAGE: usize = 600;
 /// What undoing one step adds to the journal, as JSON, and what the end of the saga does.
 const UNDO_BYTES: usize = 66;
@@ -96,7 +96,7 @@ pub enum Event {
         /// What it has to do with.
         ids: Vec<String>,
     },
-    /// A step waits for something that people should know of.
+    /// A step waits, to be done or to be undone, for something that people should know of.
     Wait {
         /// The step.
         step: usize,
@@ -170,6 +170,8 @@ pub enum Event {
         resolution: Resolution,
         /// What follows.
         choice: Choice,
+        /// The reasons to stop that it is to go on in spite of.
+        despite: Vec<&'static str>,
     },
     /// There is nothing left to do.
     Finish {
@@ -290,16 +292,37 @@ pub fn apply(status: &mut SagaStatus, event: Event, now: Timestamp) -> Result<()
         Event::Unsuspend => {
             let since = status.suspended_at.take().map_or(now, |since| since.0);
             status.suspended_seconds = status.suspended_seconds.saturating_add(now.duration_since(since).as_secs());
-            let reason = if status.phase == SagaPhase::Pending { reason::PENDING } else { reason::RUNNING };
+            let reason = match status.phase {
+                SagaPhase::Pending => reason::PENDING,
+                SagaPhase::RollingBack => reason::ROLLING_BACK,
+                _ => reason::RUNNING,
+            };
             enter(status, status.phase, reason, "", now);
         }
-        Event::Resolve { resolution, choice } => resolve(status, resolution, choice, now),
+        Event::Resolve { resolution, choice, despite } => {
+            let news = despite.into_iter().filter(|reason| !status.overruled.iter().any(|known| known == reason));
+            let news: Vec<_> = news.map(str::to_owned).collect();
+            status.overruled.extend(news);
+            resolve(status, resolution, choice, now);
+        }
         Event::RollBack { why } => {
             enter(status, SagaPhase::RollingBack, why.reason, why.message, now);
         }
         Event::Stick { why } => enter(status, SagaPhase::Stuck, why.reason, why.message, now),
         Event::Finish { is_rollback_kind } => finish(status, is_rollback_kind, now),
-        Event::Observe { generation } => status.observed_generation = Some(generation),
+        Event::Observe { generation } => {
+            status.observed_generation = Some(generation);
+            for condition in &mut status.conditions {
+                condition.observed_generation = Some(generation);
+            }
+        }
+        Event::Wait { step, why } if status.phase == SagaPhase::RollingBack => {
+            // The condition says why it is rolled back.
+            if let Some(entry) = status.steps.get_mut(step) {
+                let error = StepError { kind: ErrorKind::Waiting, message: why };
+                entry.undo.get_or_insert_default().error = Some(cut(error));
+            }
+        }
         Event::Wait { step, why } => {
             let name = status.steps.get(step).map_or("", |entry| entry.name.as_str());
             let message = waiting_message(name, &why);
@@ -331,17 +354,21 @@ fn is_legal(status: &SagaStatus, event: &Event) -> bool {
         (SagaPhase::Pending, Event::Start { steps, .. }) => !steps.is_empty(),
         (SagaPhase::Pending, Event::Refuse { .. } | Event::Hold { .. }) => status.steps.is_empty(),
         (SagaPhase::Pending | SagaPhase::Running, Event::Suspend) => status.suspended_at.is_none(),
+        // A saga that undoes another does so by order; one that rolls itself back is not kept from it.
+        (SagaPhase::RollingBack, Event::Suspend) => status.suspended_at.is_none() && status.rollback_of_uid.is_some(),
         (SagaPhase::Pending | SagaPhase::Running | SagaPhase::RollingBack, Event::Unsuspend) => {
             status.suspended_at.is_some()
         }
         (SagaPhase::Running, Event::Begin { step, .. } | Event::Delay { step, .. }) => {
             is_current(*step) && state(*step) == Some(StepState::Pending)
         }
+        (SagaPhase::Running, Event::Wait { step, .. }) => {
+            is_current(*step) && matches!(state(*step), Some(StepState::Running | StepState::Pending))
+        }
         (
             SagaPhase::Running,
             Event::Renew { step, .. }
             | Event::Await { step, .. }
-            | Event::Wait { step, .. }
             | Event::Retry { step, .. }
             | Event::Complete { step, .. },
         ) => is_current(*step) && state(*step) == Some(StepState::Running),
@@ -351,9 +378,10 @@ fn is_legal(status: &SagaStatus, event: &Event) -> bool {
         (SagaPhase::Running, Event::RollBack { .. }) => true,
         (SagaPhase::RollingBack, Event::Undo { step, .. }) => is_current(*step),
         (SagaPhase::RollingBack, Event::CompleteUndo { step }) => is_current(*step),
-        (SagaPhase::RollingBack, Event::AwaitUndo { step, .. } | Event::RetryUndo { step, .. }) => {
-            is_current(*step) && state(*step) == Some(StepState::Undoing)
-        }
+        (
+            SagaPhase::RollingBack,
+            Event::AwaitUndo { step, .. } | Event::RetryUndo { step, .. } | Event::Wait { step, .. },
+        ) => is_current(*step) && state(*step) == Some(StepState::Undoing),
         (SagaPhase::Running | SagaPhase::RollingBack, Event::Stick { .. }) => true,
         (SagaPhase::Running | SagaPhase::RollingBack, Event::Finish { .. }) => current(status).is_none(),
         (SagaPhase::Stuck, Event::Resolve { choice, .. }) => {
@@ -426,8 +454,8 @@ fn write_step(entry: &mut StepStatus, event: Event, now: Timestamp) {
             if counts || undo.attempts == 0 {
                 undo.attempts = undo.attempts.saturating_add(1);
             }
+            undo.started_at = undo.started_at.take().or(time);
             undo.retry_at = None;
-            undo.action = None;
         }
         Event::AwaitUndo { action, .. } => {
             let undo = entry.undo.get_or_insert_default();
@@ -444,6 +472,7 @@ fn write_step(entry: &mut StepStatus, event: Event, now: Timestamp) {
             entry.state = StepState::Undone;
             entry.called_at = None;
             let undo = entry.undo.get_or_insert_default();
+            undo.started_at = None;
             undo.retry_at = None;
             undo.action = None;
             undo.error = None;
@@ -473,7 +502,7 @@ fn resolve(status: &mut SagaStatus, resolution: Resolution, choice: Choice, now:
                 entry.retry_at = None;
                 entry.error = None;
             }
-            (Choice::Skip, false) if entry.state != StepState::Pending => entry.state = StepState::Skipped,
+            (Choice::Skip, false) => entry.state = StepState::Skipped,
             (Choice::Retry, true) => entry.undo = None,
             (Choice::Skip, true) => entry.state = StepState::Left,
             _ => {}
@@ -483,6 +512,9 @@ fn resolve(status: &mut SagaStatus, resolution: Resolution, choice: Choice, now:
     status.resolutions.push(resolution);
     let surplus = status.resolutions.len().saturating_sub(MOST_RESOLUTIONS);
     status.resolutions.drain(..surplus);
+    while status.resolutions.len() > 1 && !has_room(status, NOTHING_BYTES + 1) {
+        status.resolutions.remove(0);
+    }
     match (choice, back) {
         (Choice::Abandon, _) => {
             status.finished_at = Some(Time(now));
@@ -510,9 +542,15 @@ fn finish(status: &mut SagaStatus, is_rollback_kind: bool, now: Timestamp) {
     } else {
         // Why it was rolled back is what people want to know of it then.
         let why = condition(status, conditions::SUCCEEDED).map(|condition| condition.message.clone());
-        let message = why
-            .filter(|why| !why.is_empty())
-            .map_or_else(|| "all is undone".to_owned(), |why| format!("all is undone: {why}"));
+        let left = status.steps.iter().filter(|entry| entry.state == StepState::Left);
+        let left: Vec<_> = left.map(|entry| entry.name.as_str()).collect();
+        let undone = if left.is_empty() {
+            "all is undone".to_owned()
+        } else {
+            format!("all is undone but what was left as it is: {}", left.join(", "))
+        };
+        let message =
+            why.filter(|why| !why.is_empty()).map_or_else(|| undone.clone(), |why| format!("{undone}: {why}"));
         enter(status, SagaPhase::RolledBack, reason::ROLLED_BACK, message, now);
     }
 }
@@ -532,7 +570,7 @@ pub fn condition<'s>(status: &'s SagaStatus, kind: &str) -> Option<&'s Condition
 /// Sets the phase and the conditions that follow from it.
 fn enter(status: &mut SagaStatus, phase: SagaPhase, why: &'static str, message: impl Into<String>, now: Timestamp) {
     status.phase = phase;
-    let message: String = message.into().chars().take(LONGEST_MESSAGE).collect();
+    let message = short(message.into(), LONGEST_MESSAGE);
     let succeeded = match phase {
         SagaPhase::Succeeded => Truth::True,
         SagaPhase::RolledBack | SagaPhase::Failed => Truth::False,
@@ -574,9 +612,15 @@ fn summarise(status: &mut SagaStatus) {
     }
 }
 
-fn cut(mut error: StepError) -> StepError {
-    error.message = error.message.chars().take(LONGEST_MESSAGE).collect();
-    error
+fn cut(error: StepError) -> StepError {
+    StepError { message: short(error.message, LONGEST_MESSAGE), ..error }
+}
+
+/// The beginning of a text, of no more than so many bytes.
+#[must_use]
+pub fn short(mut text: String, bytes: usize) -> String {
+    text.truncate(text.floor_char_boundary(bytes));
+    text
 }
 
 impl Event {
@@ -663,7 +707,7 @@ mod tests {
             by: "jane".to_owned(),
             why: None,
         };
-        let resolve = |what, choice| Event::Resolve { resolution: resolution(what), choice };
+        let resolve = |what, choice| Event::Resolve { resolution: resolution(what), choice, despite: Vec::new() };
         vec![
             start(),
             Event::Refuse { why: why() },
@@ -723,7 +767,7 @@ mod tests {
                 "running, the next step",
                 vec![start()],
                 0,
-                [&["Suspend", "Begin", "Delay", "Fail"][..], &end, &["Observe"]].concat(),
+                [&["Suspend", "Begin", "Delay", "Wait", "Fail"][..], &end, &["Observe"]].concat(),
             ),
             ("running, a later step", vec![start()], 1, [&["Suspend"][..], &end, &["Observe"]].concat()),
             (
@@ -738,7 +782,7 @@ mod tests {
                 "rolling back, what is being undone",
                 undoing.clone(),
                 0,
-                vec!["Undo", "AwaitUndo", "RetryUndo", "CompleteUndo", "Stick", "Observe"],
+                vec!["Wait", "Undo", "AwaitUndo", "RetryUndo", "CompleteUndo", "Stick", "Observe"],
             ),
             ("rolling back, what was never begun", undoing, 1, vec!["Stick", "Observe"]),
             ("stuck", stuck, 0, vec!["Resolve", "Observe"]),
@@ -795,6 +839,32 @@ mod tests {
             ["Succeeded Unknown Cancelled", "Reconciling False Cancelled", "Stalled True Cancelled"]
         );
         assert_eq!(condition(&status, conditions::STALLED).unwrap().message, "because");
+    }
+
+    #[test]
+    fn a_version_of_the_spec_that_was_seen_is_seen_by_the_conditions_too() {
+        let mut status = after([start(), Event::Observe { generation: 7 }]);
+        assert!(status.conditions.iter().all(|condition| condition.observed_generation == Some(7)));
+        apply(&mut status, Event::RollBack { why: why() }, now()).unwrap();
+        assert!(status.conditions.iter().all(|condition| condition.observed_generation == Some(7)));
+    }
+
+    #[test]
+    fn what_was_left_as_it_is_is_named_in_the_end() {
+        let begin = |step| Event::Begin { step, before: json!(null) };
+        let mut status = after([
+            start(),
+            begin(0),
+            Event::Complete { step: 0, output: Values::new() },
+            Event::RollBack { why: why() },
+            Event::Undo { step: 0, counts: true },
+            Event::Stick { why: why() },
+        ]);
+        let skip = events(0).into_iter().find(|event| matches!(event, Event::Resolve { choice: Choice::Skip, .. }));
+        apply(&mut status, skip.unwrap(), now()).unwrap();
+        apply(&mut status, Event::Finish { is_rollback_kind: false }, now()).unwrap();
+        let said = &condition(&status, conditions::SUCCEEDED).unwrap().message;
+        assert!(said.starts_with("all is undone but what was left as it is: step-0"), "{said}");
     }
 
     #[test]

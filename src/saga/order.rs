@@ -42,6 +42,14 @@ pub struct Ordered {
     is_allowed_irreversible: bool,
 }
 
+impl Ordered {
+    /// How long undoing it may take.
+    #[must_use]
+    pub fn undo_timeout(&self) -> Duration {
+        self.timeout.saturating_mul(2)
+    }
+}
+
 impl Order {
     /// Reads a spec.
     ///

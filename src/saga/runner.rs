@@ -51,6 +51,9 @@ const LONGEST_TURN: Duration = Duration::from_mins(1);
 /// write.
 const LONGEST_DELAY_OF_A_RESULT: Duration = Duration::from_secs(2);
 
+/// How often a step waits before that is shown: what passes in a moment is no news.
+const SILENT_WAITS: u32 = 2;
+
 /// What this process knows of sagas beyond their journals.
 #[derive(Default)]
 pub struct Hands(Mutex<HashMap<ObjectKey, Held>>);
@@ -72,8 +75,8 @@ struct At {
     attempts: (i32, i32),
 }
 
-/// Orders that were read, by the saga's UID: reading one compiles its expressions.
-pub type Orders = Mutex<HashMap<String, Arc<ReadOrder>>>;
+/// Orders that were read, by the saga that they are carried out by: reading one compiles its expressions.
+pub type Orders = Mutex<HashMap<ObjectKey, Arc<ReadOrder>>>;
 
 /// An order that was read.
 pub struct ReadOrder {
@@ -90,9 +93,24 @@ pub async fn turn(key: &ObjectKey, context: &Arc<Context>) -> Result<Next, Error
     let Some(known) = context.index().get(key) else {
         context.hands.forget(key);
         context.actions.forget(key);
+        orders(context).remove(key);
         return Ok(Next::Settled);
     };
-    Turn::new(key, context, known).await?.run().await
+    let turn = Turn::new(key, context, known).await?;
+    let _claim = Claim { key, context };
+    turn.run().await
+}
+
+/// Lets the other sagas begin again that wait for one which is about to, however its turn ends.
+struct Claim<'a> {
+    key: &'a ObjectKey,
+    context: &'a Context,
+}
+
+impl Drop for Claim<'_> {
+    fn drop(&mut self) {
+        self.context.release(self.key);
+    }
 }
 
 /// One turn of one saga.
@@ -114,7 +132,24 @@ struct Turn<'a> {
     began: Instant,
     /// When the latest intent was written.
     intended: Option<Instant>,
-    news: Vec<News>,
+    /// What is told once the journal is written.
+    news: Vec<Told>,
+}
+
+/// Something to tell.
+enum Told {
+    Event(Box<News>),
+    SagaEnded(SagaPhase),
+    StepEnded { kind: &'static str, outcome: &'static str, took: Duration },
+}
+
+/// What the other sagas have to do with this one.
+#[derive(Default)]
+struct Others {
+    waits_for: Option<String>,
+    /// For the saga that this one undoes: who has undone it.
+    has_undone: Option<String>,
+    undone_by: Option<String>,
 }
 
 impl<'a> Turn<'a> {
@@ -127,7 +162,7 @@ impl<'a> Turn<'a> {
         };
         let status = saga.status.clone().unwrap_or_default();
         let digest = digest(&saga.spec);
-        let order = order_of(context, &saga, author.as_deref(), &digest);
+        let order = order_of(context, key, &saga, author.as_deref(), &digest);
         let mut turn = Self {
             key,
             context,
@@ -167,11 +202,16 @@ impl<'a> Turn<'a> {
                     }
                 }
                 Move::Call(index) => {
-                    if let Some(next) = self.call(index).await? {
+                    if let Some(next) = self.call(index, Doing::Run).await? {
                         return Ok(next);
                     }
                 }
-                Move::Poll(index) | Move::Look(index) | Move::CallUndo(index) if self.is_dirty => {
+                Move::CallUndo(index) => {
+                    if let Some(next) = self.call(index, Doing::Undo).await? {
+                        return Ok(next);
+                    }
+                }
+                Move::Poll(index) | Move::Look(index) if self.is_dirty => {
                     debug!(saga = %self.key, index, "writes the journal first");
                     self.write().await?;
                 }
@@ -185,14 +225,6 @@ impl<'a> Turn<'a> {
                 Move::Look(index) => {
                     let answer = self.with_step(index, Doing::Find).await;
                     let after = self.weigh(|seen, _| after_look(seen, index, answer.into_find()));
-                    if let Some(next) = self.follow(index, after).await? {
-                        return Ok(next);
-                    }
-                }
-                Move::CallUndo(index) => {
-                    self.hand = Hand::Empty;
-                    let answer = self.change(index, Doing::Undo).await;
-                    let after = self.weigh(|seen, waits| after_undo(seen, index, answer.into_undo(), waits));
                     if let Some(next) = self.follow(index, after).await? {
                         return Ok(next);
                     }
@@ -215,10 +247,14 @@ impl<'a> Turn<'a> {
                 Move::RefuseCancel => {
                     let note = "it has succeeded, so there is nothing to cancel; a saga of kind rollback undoes it";
                     self.tell(true, "CancelRefused", "Cancel", note.to_owned());
-                    self.note(Event::Observe { generation: self.generation() })?;
+                    self.observe()?;
                     self.write().await?;
                 }
                 Move::Rest(wait) => {
+                    let is_leaving = self.saga.metadata.deletion_timestamp.is_some() && !is_held(&self.saga);
+                    if self.status.observed_generation != Some(self.generation()) && !is_leaving {
+                        self.observe()?;
+                    }
                     self.write().await?;
                     return Ok(self.rest(wait));
                 }
@@ -228,26 +264,27 @@ impl<'a> Turn<'a> {
 
     /// Ends the turn for this long, and no longer than until the saga or its step is late.
     fn rest(&self, wait: Option<Duration>) -> Next {
-        let late = late_in(&self.seen(None, None));
+        let late = late_in(&self.seen(&Others::default()));
         wait.into_iter().chain(late).min().map_or(Next::Settled, Next::After)
     }
 
     fn next(&self) -> Move {
-        let waits_for =
-            if self.status.phase == SagaPhase::Pending { self.context.index().waits_for(self.key) } else { None };
-        let next = decide(&self.seen(waits_for.as_deref(), self.undone_by().as_deref()));
+        let next = decide(&self.seen(&self.others()));
         let step = self.status.step.as_deref();
         debug!(saga = %self.key, phase = self.status.phase.name(), step, hand = ?self.hand, next = next.name(), "decided");
         next
     }
 
     /// All that is known now.
-    fn seen<'s>(&'s self, waits_for: Option<&'s str>, undone_by: Option<&'s str>) -> Seen<'s> {
+    fn seen<'s>(&'s self, others: &'s Others) -> Seen<'s> {
         let undoes = self.author.as_ref().map(|author| Undoes {
             uid: author.metadata.uid.as_deref().unwrap_or_default(),
+            kind: author.spec.kind,
+            is_unchanged: author.status.as_ref().and_then(|status| status.spec_digest.as_deref())
+                == Some(&self.order.digest),
             phase: author.phase(),
             steps: author.status.as_ref().map_or(&[], |status| &status.steps),
-            undone_by,
+            undone_by: others.has_undone.as_deref(),
         });
         Seen {
             spec: &self.saga.spec,
@@ -258,7 +295,8 @@ impl<'a> Turn<'a> {
             order: self.order.order.as_ref().map_err(String::as_str),
             undoes,
             digest: &self.digest,
-            waits_for,
+            waits_for: others.waits_for.as_deref(),
+            undone_by: others.undone_by.as_deref(),
             help: self.help.as_ref(),
             action: self.awaited().and_then(|action| self.context.actions.look(action, self.key)),
             hand: self.hand,
@@ -267,9 +305,23 @@ impl<'a> Turn<'a> {
         }
     }
 
-    fn undone_by(&self) -> Option<String> {
-        let author = self.author.as_ref().filter(|_| self.status.phase == SagaPhase::Pending)?;
-        self.context.index().undone_by(self.key, author.metadata.uid.as_deref()?)
+    /// What matters of the other sagas in this phase.
+    fn others(&self) -> Others {
+        let mut index = self.context.index();
+        let spec = &self.saga.spec;
+        match self.status.phase {
+            SagaPhase::Pending => {
+                let author = self.author.as_ref().and_then(|author| author.metadata.uid.as_deref());
+                let has_undone = author.and_then(|uid| index.undone_by(self.key, uid));
+                Others { has_undone, waits_for: index.claim(self.key), undone_by: None }
+            }
+            phase if phase.is_finished() => {
+                let may_go =
+                    spec.ttl_seconds_after_finished.is_some() || self.saga.metadata.deletion_timestamp.is_some();
+                Others { undone_by: index.undoing(self.key).filter(|_| may_go), ..Others::default() }
+            }
+            _ => Others::default(),
+        }
     }
 
     /// The cloud action that the current step waits for.
@@ -283,7 +335,7 @@ impl<'a> Turn<'a> {
     }
 
     fn weigh(&self, judge: impl FnOnce(&Seen<'_>, u32) -> After) -> After {
-        judge(&self.seen(None, None), self.waits)
+        judge(&self.seen(&Others::default()), self.waits)
     }
 
     /// Does what follows from an answer. Something, when the turn ends with it.
@@ -296,12 +348,24 @@ impl<'a> Turn<'a> {
             }
             After::Intend(event) => self.intend(event).await.map(|()| None),
             After::Calm { until, why } => {
+                let waits = self.waits.saturating_add(1);
+                let news = self.seen(&Others::default()).news_of_waiting(index, &why).filter(|_| waits > SILENT_WAITS);
+                if let Some(news) = news {
+                    self.note(news)?;
+                }
                 self.hand = Hand::Calm(until);
-                self.waits = self.waits.saturating_add(1);
+                self.waits = waits;
                 self.write().await?;
+                // Writing forgets what this process knew beyond the journal.
+                self.hand = Hand::Calm(until);
                 self.context.hands.keep(self.key, Held { at: self.at(), hand: self.hand, waits: self.waits });
                 let wait = Duration::try_from(until.duration_since(Timestamp::now())).unwrap_or_default();
                 debug!(saga = %self.key, index, why, ?wait, "waits");
+                Ok(Some(self.rest(Some(wait))))
+            }
+            After::Tell(event, wait) => {
+                self.note(event)?;
+                self.write().await?;
                 Ok(Some(self.rest(Some(wait))))
             }
             After::Rest(wait) => {
@@ -328,9 +392,9 @@ impl<'a> Turn<'a> {
         self.follow(index, after).await
     }
 
-    /// Makes a step's call. The intent was written a moment ago; after longer it would have to be written again, since
-    /// whoever took over meanwhile may have looked already.
-    async fn call(&mut self, index: usize) -> Result<Option<Next>, Error> {
+    /// Makes a step's call, or the one that undoes it. The intent was written a moment ago; after longer it would have to
+    /// be written again, since whoever took over meanwhile may have looked already.
+    async fn call(&mut self, index: usize, doing: Doing<'static>) -> Result<Option<Next>, Error> {
         let is_fresh = self.intended.is_some_and(|intended| intended.elapsed() < self.context.settings.settle / 4);
         self.hand = Hand::Empty;
         if !is_fresh {
@@ -341,10 +405,19 @@ impl<'a> Turn<'a> {
             // Others may act by now. The step is in doubt for them, which costs them a look.
             return Ok(Some(Next::Settled));
         }
-        let answer = self.change(index, Doing::Run).await;
-        let after = self.weigh(|seen, waits| after_call(seen, index, answer.into_run(), waits));
-        if let After::Calm { why, .. } = &after {
-            // Shown once it is tried again; nothing is written just to say that it waits.
+        let is_undo = matches!(doing, Doing::Undo);
+        let answer = self.change(index, doing).await;
+        let after = self.weigh(|seen, waits| {
+            if is_undo {
+                after_undo(seen, index, answer.into_undo(), waits)
+            } else {
+                after_call(seen, index, answer.into_run(), waits)
+            }
+        });
+        if let After::Calm { why, .. } = &after
+            && !is_undo
+        {
+            // Shown once it is tried again, or has waited for long; nothing is written just for that.
             self.remember_wait(index, why.clone());
         }
         self.follow(index, after).await
@@ -366,7 +439,7 @@ impl<'a> Turn<'a> {
             Ok(Progress::NotYet { why, .. }) => return self.forget_help(Some(format!("{id}: {why}"))).await,
             Err(failure) => return self.forget_help(Some(format!("{id} cannot be adopted: {failure}"))).await,
         };
-        self.note(Event::Resolve { resolution, choice: Choice::Adopt })?;
+        self.note(Event::Resolve { resolution, choice: Choice::Adopt, despite: Vec::new() })?;
         self.note(event)
     }
 
@@ -428,6 +501,8 @@ impl<'a> Turn<'a> {
     fn note(&mut self, event: Event) -> Result<(), Error> {
         let before = self.status.phase;
         let is_resolution = matches!(event, Event::Resolve { .. });
+        // What the conditions say is of this version.
+        self.status.observed_generation = Some(self.generation());
         journal::apply(&mut self.status, event, Timestamp::now()).map_err(|illegal| Error::Refused {
             doing: format!("carrying on Saga {}", self.key),
             message: illegal.to_string(),
@@ -439,6 +514,11 @@ impl<'a> Turn<'a> {
             self.tell_phase(is_resolution);
         }
         Ok(())
+    }
+
+    /// Notes that this version of the spec was seen.
+    fn observe(&mut self) -> Result<(), Error> {
+        self.note(Event::Observe { generation: self.generation() })
     }
 
     /// Writes an event into the journal for good: a call follows.
@@ -458,7 +538,6 @@ impl<'a> Turn<'a> {
             return Ok(());
         }
         failpoint::crash("journal-before");
-        self.status.observed_generation = Some(self.generation());
         let mut object = Saga::clone(&self.saga);
         object.metadata.managed_fields = None;
         object.status = Some(self.status.clone());
@@ -467,10 +546,19 @@ impl<'a> Turn<'a> {
         let written = bounded(&doing, self.sagas().replace_status(&self.key.name, &params, &object)).await?;
         failpoint::crash("journal-after");
         self.learn(written);
-        for news in self.news.drain(..) {
-            self.context.events.publish(news);
-        }
+        self.tell_all();
         Ok(())
+    }
+
+    /// Tells what has happened, now that it is written.
+    fn tell_all(&mut self) {
+        for told in self.news.drain(..) {
+            match told {
+                Told::Event(news) => self.context.events.publish(*news),
+                Told::SagaEnded(phase) => self.context.metrics.saga_ended(self.saga.spec.kind, phase),
+                Told::StepEnded { kind, outcome, took } => self.context.metrics.step_ended(kind, outcome, took),
+            }
+        }
     }
 
     /// Goes on from an object as the API server has it now.
@@ -494,9 +582,7 @@ impl<'a> Turn<'a> {
         if let Some(why) = refusal {
             info!(saga = %self.key, why, "refused to resolve");
             self.tell(true, "ResolutionRefused", "Resolve", why);
-            for news in self.news.drain(..) {
-                self.context.events.publish(news);
-            }
+            self.tell_all();
         }
         Ok(())
     }
@@ -549,7 +635,7 @@ impl<'a> Turn<'a> {
     }
 
     /// Counts and logs what became of a step.
-    fn observe_step(&self, index: usize, event: &Event) {
+    fn observe_step(&mut self, index: usize, event: &Event) {
         let Some(entry) = self.status.steps.get(index) else { return };
         let order = self.order.order.as_ref().ok();
         let Some(kind) = order.and_then(|order| order.steps.get(index)).map(|ordered| ordered.step.name()) else {
@@ -563,20 +649,21 @@ impl<'a> Turn<'a> {
         let (outcome, took, error) = match event {
             Event::Complete { .. } => ("done", since(entry.started_at.as_ref()), None),
             Event::Fail { error, .. } => ("failed", since(entry.started_at.as_ref()), Some(error)),
-            // Since its latest call: the journal does not keep when undoing it began.
-            Event::CompleteUndo { .. } => ("undone", self.intended.map(|at| at.elapsed()).unwrap_or_default(), None),
+            Event::CompleteUndo { .. } => {
+                ("undone", since(entry.undo.as_ref().and_then(|undo| undo.started_at.as_ref())), None)
+            }
             Event::Delay { error, .. } | Event::Retry { error, .. } | Event::RetryUndo { error, .. } => {
                 let (step, why) = (&entry.name, &error.message);
                 return info!(saga = %self.key, step, kind, failure = ?error.kind, why, "an attempt failed; another follows");
             }
             _ => return,
         };
-        self.context.metrics.step_ended(kind, outcome, took);
         if let Some(StepError { kind: failure, message }) = error {
             warn!(saga = %self.key, step = entry.name, kind, ?failure, why = message, "the step failed");
         } else {
             info!(saga = %self.key, step = entry.name, kind, outcome, ?took, "the step ended");
         }
+        self.news.push(Told::StepEnded { kind, outcome, took });
     }
 
     /// Tells of a new phase. That all goes well is not told as an event: the phase shows it, and an event is a write.
@@ -587,7 +674,7 @@ impl<'a> Turn<'a> {
         let reason = why.map_or("", |condition| condition.reason.as_str());
         info!(saga = %self.key, phase = phase.name(), reason, why = message, "the saga has another phase");
         if phase.is_finished() || phase == SagaPhase::Stuck {
-            self.context.metrics.saga_ended(self.saga.spec.kind, phase);
+            self.news.push(Told::SagaEnded(phase));
         }
         match phase {
             _ if is_resolution => self.tell(false, "Resolved", "Resolve", message),
@@ -611,7 +698,8 @@ impl<'a> Turn<'a> {
             uid: self.saga.metadata.uid.clone(),
             ..ObjectReference::default()
         };
-        self.news.push(News { about, related: None, is_warning, reason, action, note });
+        let news = News { about, related: None, is_warning, reason, action, note };
+        self.news.push(Told::Event(Box::new(news)));
     }
 
     fn generation(&self) -> i64 {
@@ -705,9 +793,15 @@ async fn read(context: &Context, key: &ObjectKey, name: &str) -> Result<Option<A
 }
 
 /// The order of a saga, read once for as long as it stays the same.
-fn order_of(context: &Context, saga: &Saga, author: Option<&Saga>, own_digest: &str) -> Arc<ReadOrder> {
+fn order_of(
+    context: &Context,
+    key: &ObjectKey,
+    saga: &Saga,
+    author: Option<&Saga>,
+    own_digest: &str,
+) -> Arc<ReadOrder> {
     if saga.phase().is_finished() {
-        orders(context).remove(saga.metadata.uid.as_deref().unwrap_or_default());
+        orders(context).remove(key);
         return Arc::new(ReadOrder { digest: own_digest.to_owned(), order: Err("it is finished".to_owned()) });
     }
     let (author, digest) = match (&saga.spec.rollback_of, author) {
@@ -724,16 +818,15 @@ fn order_of(context: &Context, saga: &Saga, author: Option<&Saga>, own_digest: &
         let why = format!("the saga {:?} that it was undoing is gone, and another has its name", author.name_any());
         return Arc::new(ReadOrder { digest: String::new(), order: Err(why) });
     }
-    let uid = saga.metadata.uid.clone().unwrap_or_default();
-    if let Some(read) = orders(context).get(&uid).filter(|read| read.digest == digest) {
+    if let Some(read) = orders(context).get(key).filter(|read| read.digest == digest) {
         return read.clone();
     }
     let order = Order::read(&author.spec).map_err(|invalid| invalid.to_string());
     let read = Arc::new(ReadOrder { digest, order });
-    orders(context).insert(uid, read.clone());
+    orders(context).insert(key.clone(), read.clone());
     read
 }
 
-fn orders(context: &Context) -> std::sync::MutexGuard<'_, HashMap<String, Arc<ReadOrder>>> {
+fn orders(context: &Context) -> std::sync::MutexGuard<'_, HashMap<ObjectKey, Arc<ReadOrder>>> {
     context.orders.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -342,7 +342,7 @@ async fn a_saga_of_kind_rollback_undoes_one_that_succeeded_and_only_once() {
     assert_eq!(states(&saga), ["Undone", "Undone"]);
     assert_eq!(world.cloud.inventory().await.unwrap(), before);
     let refusals = [
-        ("again", "do", "saga undo has undone it already; nothing was done"),
+        ("again", "do", "saga undo has undone it, or is doing so; nothing was done"),
         ("nothing", "none", "there is no saga \"none\" in this namespace to undo; nothing was done"),
     ];
     for (name, of, why) in refusals {

@@ -1,0 +1,320 @@
+//! What is next when people change their mind and the cloud takes its time.
+
+use serde_json::{Value, json};
+
+use super::*;
+use crate::saga::{
+    journal::apply,
+    order::{Order, digest},
+};
+
+const SETTLE: Duration = Duration::from_mins(1);
+
+/// A saga that is carried out by hand.
+struct Story {
+    spec: SagaSpec,
+    order: Order,
+    status: SagaStatus,
+    now: Timestamp,
+    hand: Hand,
+    help: Option<Help>,
+    is_deleting: bool,
+    undone_by: Option<&'static str>,
+}
+
+impl Story {
+    /// One with these steps that has begun.
+    fn begun(steps: &Value) -> Self {
+        let mut story = Self::ordered(json!({ "kind": "test", "steps": steps }));
+        let entries = story.order.steps.iter();
+        let steps = entries.map(|step| StepStatus { name: step.name.clone(), ..StepStatus::default() }).collect();
+        let digest = digest(&story.spec);
+        story.write(Event::Start { steps, digest, rollback_of: None });
+        story
+    }
+
+    fn ordered(spec: Value) -> Self {
+        let spec: SagaSpec = serde_json::from_value(spec).unwrap();
+        Self {
+            order: Order::read(&spec).unwrap(),
+            spec,
+            status: SagaStatus::default(),
+            now: Timestamp::from_second(1_000_000).unwrap(),
+            hand: Hand::Empty,
+            help: None,
+            is_deleting: false,
+            undone_by: None,
+        }
+    }
+
+    fn seen(&self) -> Seen<'_> {
+        Seen {
+            spec: &self.spec,
+            status: &self.status,
+            generation: 1,
+            is_deleting: self.is_deleting,
+            has_finalizer: true,
+            order: Ok(&self.order),
+            undoes: None,
+            digest: self.status.spec_digest.as_deref().unwrap_or_default(),
+            waits_for: None,
+            undone_by: self.undone_by,
+            help: self.help.as_ref(),
+            action: None,
+            hand: self.hand,
+            settle: SETTLE,
+            now: self.now,
+        }
+    }
+
+    fn next(&self) -> Move {
+        decide(&self.seen())
+    }
+
+    fn write(&mut self, event: Event) {
+        apply(&mut self.status, event, self.now).unwrap();
+        self.hand = Hand::Empty;
+    }
+
+    fn begin(&mut self, step: usize) {
+        self.write(Event::Begin { step, before: json!(null) });
+    }
+
+    fn complete(&mut self, step: usize) {
+        self.begin(step);
+        self.write(Event::Complete { step, output: Values::new() });
+    }
+
+    fn pass(&mut self, time: Duration) {
+        self.now += SignedDuration::try_from(time).unwrap();
+    }
+
+    /// Lets a person choose, as the next move.
+    fn resolve(&mut self, what: &str, choice: Choice) {
+        let resolution = Resolution {
+            at: k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(self.now),
+            step: String::new(),
+            what: what.to_owned(),
+            by: "jane".to_owned(),
+            why: None,
+        };
+        self.help = Some(Help::Choose(choice, resolution));
+        let Move::Note(event) = self.next() else { panic!("{:?}", self.next()) };
+        self.write(event);
+        self.help = None;
+    }
+
+    /// Makes the move that gets it stuck, and returns why it is.
+    fn stick(&mut self) -> &'static str {
+        let Move::Note(Event::Stick { why }) = self.next() else { panic!("{:?}", self.next()) };
+        self.write(Event::Stick { why: why.clone() });
+        why.reason
+    }
+}
+
+fn deletes(names: &[&str]) -> Value {
+    let step = |name: &&str| json!({"name": name, "step": "DeleteSnapshot", "with": {"snapshot_id": name}, "irreversible": true});
+    names.iter().map(step).collect()
+}
+
+fn error(kind: ErrorKind, message: &str) -> StepError {
+    StepError { kind, message: message.to_owned() }
+}
+
+#[test]
+fn a_step_that_could_not_be_begun_is_not_asked_to_undo_anything() {
+    let mut story = Story::begun(&json!([{"name": "nap", "step": "Sleep", "with": {"seconds": 1}},
+                                         {"name": "label", "step": "TagResource",
+                                          "with": {"tag": "a", "droplet_provider_id": "1"}}]));
+    story.complete(0);
+    story.write(Event::Fail { step: 1, error: error(ErrorKind::Permanent, "no such key") });
+    let Move::Note(back @ Event::RollBack { .. }) = story.next() else { panic!("{:?}", story.next()) };
+    story.write(back);
+    assert_eq!(story.next(), Move::Note(Event::CompleteUndo { step: 1 }));
+}
+
+#[test]
+fn what_cannot_be_undone_and_is_known_not_to_be_done_is_stopped() {
+    let begun = || {
+        let mut story = Story::begun(&deletes(&["a"]));
+        story.begin(0);
+        story.spec.cancel_requested = true;
+        story
+    };
+    let is_stopped = |next: &Move| matches!(next, Move::Note(Event::RollBack { .. }));
+
+    let mut refused_for_now = begun();
+    refused_for_now.hand = Hand::Calm(refused_for_now.now);
+    assert!(is_stopped(&refused_for_now.next()));
+
+    let mut failed_once = begun();
+    let retry_at = failed_once.now + Duration::from_secs(1);
+    failed_once.write(Event::Retry { step: 0, error: error(ErrorKind::Transient, "503"), retry_at });
+    assert!(is_stopped(&failed_once.next()));
+
+    let mut in_doubt = begun();
+    assert_eq!(in_doubt.next(), Move::Look(0));
+    let looked = |story: &Story, found| after_look(&story.seen(), 0, Ok(found));
+    assert!(matches!(looked(&in_doubt, Found::Converges), After::Note(Event::RollBack { .. })));
+    assert!(matches!(looked(&in_doubt, Found::Nothing), After::Rest(_)), "it may come into sight yet");
+    in_doubt.pass(SETTLE * 2);
+    assert!(matches!(looked(&in_doubt, Found::Nothing), After::Note(Event::RollBack { .. })));
+    in_doubt.spec.cancel_requested = false;
+    assert!(matches!(looked(&in_doubt, Found::Converges), After::Intend(Event::Renew { .. })));
+}
+
+#[test]
+fn a_step_that_a_person_skips_is_skipped_also_where_it_was_not_begun() {
+    let mut story = Story::begun(&deletes(&["a", "b"]));
+    story.complete(0);
+    story.spec.cancel_requested = true;
+    assert_eq!(story.stick(), reason::IRREVERSIBLE);
+    story.resolve("skip", Choice::Skip);
+    assert_eq!(story.status.steps[1].state, StepState::Skipped);
+    assert_eq!(story.next(), Move::Note(Event::Finish { is_rollback_kind: false }));
+}
+
+#[test]
+fn a_person_overrules_what_was_asked_and_nothing_else() {
+    let mut story = Story::begun(&deletes(&["a", "b", "c"]));
+    story.begin(0);
+    story.write(Event::Fail { step: 0, error: error(ErrorKind::Ambiguous, "several") });
+    assert_eq!(story.stick(), reason::SEVERAL_CANDIDATES);
+    story.resolve("skip", Choice::Skip);
+    assert_eq!(story.status.overruled, [""; 0]);
+    story.complete(1);
+
+    story.spec.cancel_requested = true;
+    assert_eq!(story.stick(), reason::IRREVERSIBLE);
+    story.resolve("retry", Choice::Retry);
+    assert_eq!(story.status.overruled, [reason::CANCELLED]);
+    assert_eq!(story.next(), Move::Prepare(2));
+
+    story.is_deleting = true;
+    assert_eq!(story.stick(), reason::IRREVERSIBLE, "nobody was asked about that");
+}
+
+#[test]
+fn undoing_is_written_down_before_each_call_and_does_not_go_on_for_ever() {
+    let mut story = Story::begun(&json!([{"name": "label", "step": "TagResource", "timeoutSeconds": 100,
+                                          "with": {"tag": "a", "droplet_provider_id": "1"}}]));
+    story.complete(0);
+    story.write(Event::RollBack { why: Why { reason: reason::CANCELLED, message: "it was cancelled".to_owned() } });
+    let undo = |counts| Move::Intend(Event::Undo { step: 0, counts });
+    assert_eq!(story.next(), undo(true));
+    story.write(Event::Undo { step: 0, counts: true });
+    story.hand = Hand::Intent;
+    assert_eq!(story.next(), Move::CallUndo(0));
+    story.hand = Hand::Calm(story.now + Duration::from_secs(5));
+    assert_eq!(story.next(), Move::Rest(Some(Duration::from_secs(5))));
+    story.pass(Duration::from_secs(5));
+    assert_eq!(story.next(), undo(false), "each call is written down first");
+
+    let waits = |waits| match after_undo(&story.seen(), 0, Ok(Undo::NotYet(Duration::from_secs(2))), waits) {
+        After::Calm { until, .. } => until.duration_since(story.now).as_secs(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!([0, 1, 2, 9].map(waits), [2, 4, 8, 60]);
+
+    story.write(Event::Wait { step: 0, why: "the droplet is locked".to_owned() });
+    let late = late_in(&story.seen()).unwrap();
+    assert!((190..200).contains(&late.as_secs()), "{late:?}");
+    story.pass(late);
+    let Move::Note(Event::Stick { why }) = story.next() else { panic!("{:?}", story.next()) };
+    assert_eq!(why.reason, reason::UNDO_FAILED);
+    assert!(why.message.contains("not within 200 s; last: the droplet is locked"), "{}", why.message);
+    story.stick();
+    story.resolve("retry", Choice::Retry);
+    assert_eq!(
+        (story.next(), &story.status.steps[0].undo),
+        (undo(false), &None),
+        "with its time and its attempts anew"
+    );
+}
+
+#[test]
+fn what_a_step_waits_for_is_told_once_and_with_the_timeout() {
+    let mut story = Story::begun(&deletes(&["a"]));
+    let prepared = after_prepare(&story.seen(), 0, Err(Failure::Waiting("locked".to_owned())), 0);
+    assert!(matches!(prepared, After::Calm { why, .. } if why == "locked"));
+    story.begin(0);
+    let long = "x".repeat(5000);
+    let look = |story: &Story| after_look(&story.seen(), 0, Err(Failure::Permanent(long.clone())));
+    let After::Tell(news, _) = look(&story) else { panic!("{:?}", look(&story)) };
+    story.write(news);
+    assert!(matches!(look(&story), After::Rest(_)));
+    story.write(Event::Wait { step: 0, why: "it cannot be seen".to_owned() });
+    story.pass(Duration::from_hours(24));
+    let Move::Note(Event::Fail { error, .. }) = story.next() else { panic!("{:?}", story.next()) };
+    assert!(error.message.ends_with("; last: it cannot be seen"), "{}", error.message);
+}
+
+#[test]
+fn a_saga_that_is_being_undone_stays_until_that_is_over() {
+    let mut story = Story::begun(&json!([{"name": "nap", "step": "Sleep", "with": {"seconds": 1}}]));
+    story.complete(0);
+    story.write(Event::Finish { is_rollback_kind: false });
+    story.spec.ttl_seconds_after_finished = Some(0);
+    story.pass(Duration::from_secs(5));
+    assert_eq!(story.next(), Move::Expire);
+    story.undone_by = Some("undo");
+    assert_eq!(story.next(), Move::Rest(None));
+    story.is_deleting = true;
+    assert_eq!(story.next(), Move::Rest(None));
+    story.undone_by = None;
+    assert_eq!(story.next(), Move::LetGo);
+}
+
+#[test]
+fn a_saga_that_undoes_another_can_be_paused_and_stopped() {
+    let mut story = Story::begun(&json!([{"name": "label", "step": "TagResource",
+                                          "with": {"tag": "a", "droplet_provider_id": "1"}}]));
+    story.complete(0);
+    let steps = story.status.steps.clone();
+    story.status = SagaStatus::default();
+    story.spec.kind = SagaKind::Rollback;
+    story.write(Event::Start { steps, digest: String::new(), rollback_of: Some("uid".to_owned()) });
+
+    story.spec.suspend = true;
+    assert_eq!(story.next(), Move::Note(Event::Suspend));
+    story.write(Event::Suspend);
+    assert_eq!(story.next(), Move::Rest(None));
+    story.spec.suspend = false;
+    story.write(Event::Unsuspend);
+
+    story.spec.cancel_requested = true;
+    assert_eq!(story.stick(), reason::CANCELLED);
+    story.resolve("retry", Choice::Retry);
+    assert_eq!(story.next(), Move::Intend(Event::Undo { step: 0, counts: true }));
+}
+
+#[test]
+fn only_what_was_carried_out_as_it_stands_is_undone_and_once() {
+    let mut story = Story::begun(&json!([{"name": "nap", "step": "Sleep", "with": {"seconds": 1}}]));
+    story.complete(0);
+    let steps = story.status.steps.clone();
+    story.status = SagaStatus::default();
+    let undone = |undoes: Undoes<'_>| match decide(&Seen { undoes: Some(undoes), ..story.seen() }) {
+        Move::Note(Event::Refuse { why }) => why.message,
+        next => next.name().to_owned(),
+    };
+    let good = || Undoes {
+        uid: "uid",
+        kind: SagaKind::Provision,
+        is_unchanged: true,
+        phase: SagaPhase::Succeeded,
+        steps: &steps,
+        undone_by: None,
+    };
+    assert_eq!(undone(good()), "Start");
+    for (undoes, says) in [
+        (Undoes { kind: SagaKind::Rollback, ..good() }, "of kind rollback itself"),
+        (Undoes { phase: SagaPhase::RolledBack, ..good() }, "only a saga that Succeeded"),
+        (Undoes { undone_by: Some("other"), ..good() }, "saga other has undone it"),
+        (Undoes { is_unchanged: false, ..good() }, "not those that it carried out"),
+        (Undoes { steps: &[], ..good() }, "not those that it carried out"),
+    ] {
+        let said = undone(undoes);
+        assert!(said.contains(says), "{said}");
+    }
+}
