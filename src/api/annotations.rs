@@ -5,7 +5,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 /// On a Drift: adopt the live value. `true` adopts the value that the Drift shows; any other text demands that value.
 pub const ACCEPT: &str = "arcadia.cloud/accept";
 
-/// On a Drift: who decided. Shown in the Drift's status.
+/// On a Drift, beside [`ACCEPT`], or on a Saga, beside [`RESOLVE`] or [`ADOPT`]: who decided. Shown in the status.
 pub const DECIDED_BY: &str = "arcadia.cloud/decided-by";
 
 /// On a `ProvisionedResource`: list the cloud now. Any new value asks once.
@@ -27,7 +27,8 @@ pub const BECAUSE: &str = "arcadia.cloud/because";
 /// On a Saga, followed by the name of an Approval step: who approves it.
 pub const APPROVE_PREFIX: &str = "arcadia.cloud/approve-";
 
-/// Which client wrote an annotation, from the API server's own bookkeeping.
+/// Which client wrote an annotation, from the API server's own bookkeeping. What a client is called there, whoever runs
+/// it chooses: it stands in for a name only where no admission policy asks for one.
 #[must_use]
 pub fn written_by<'m>(object: &'m ObjectMeta, annotation: &str) -> Option<&'m str> {
     let key = format!("f:{annotation}");

@@ -40,7 +40,8 @@ impl Installation {
         }
     }
 
-    /// One that watches the namespace it runs in and needs no right outside of it.
+    /// One that watches the namespace it runs in and needs no right outside of it. Whoever may edit that namespace may
+    /// read the token, so it is for trying things out.
     #[must_use]
     pub fn namespaced(name: &str, namespace: &str) -> Self {
         Self { watched: vec![namespace.to_owned()], ..Self::cluster_wide(name, namespace) }
@@ -53,23 +54,27 @@ impl Installation {
     }
 }
 
-/// The checked-in files of `deploy/base`: their names and contents.
+/// The namespace that `deploy/overlays/namespaced` watches. Not the operator's own, since whoever may edit there may read
+/// the token.
+const RECORDS: &str = "arcadia-records";
+
+/// The checked-in files of `deploy/`: their names and contents.
 ///
 /// # Errors
 /// When one cannot be written as YAML.
 pub fn files() -> Result<Vec<(&'static str, String)>, Error> {
     let (name, namespace) = ("arcadia-operator", "arcadia-system");
     let everywhere = Installation::cluster_wide(name, namespace);
-    let in_its_own = Installation::namespaced(name, namespace);
+    let in_one = Installation { watched: owned(&[RECORDS]), ..everywhere.clone() };
     Ok(vec![
         ("rbac.yaml", operator::own_access(&everywhere)?),
         ("rbac-cluster-wide.yaml", operator::watched_access(&everywhere)?),
-        ("rbac-namespaced.yaml", operator::watched_access(&in_its_own)?),
+        ("rbac-namespaced.yaml", operator::watched_access(&in_one)?),
         ("roles.yaml", users::roles()?),
         ("policies.yaml", policies::validating(&everywhere)?),
-        ("policies-namespaced.yaml", policies::validating(&in_its_own)?),
+        ("policies-namespaced.yaml", policies::validating(&in_one)?),
         ("policies-mutating.yaml", policies::mutating(&everywhere)?),
-        ("policies-mutating-namespaced.yaml", policies::mutating(&in_its_own)?),
+        ("policies-mutating-namespaced.yaml", policies::mutating(&in_one)?),
     ])
 }
 

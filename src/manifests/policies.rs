@@ -66,8 +66,8 @@ pub fn validating(installation: &Installation) -> Result<String, Error> {
     Ok(manifest)
 }
 
-/// The policies that sign decisions, and their bindings. For Kubernetes 1.36 and later: before, a decision is signed by
-/// the name of the client (`kubectl-annotate`), which says less.
+/// The policies that sign decisions, and their bindings. For Kubernetes 1.36 and later: before, people sign themselves,
+/// and *decisions* and *saga-decisions* refuse what is not signed with their own name.
 ///
 /// # Errors
 /// When they cannot be written as YAML.

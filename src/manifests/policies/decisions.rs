@@ -161,18 +161,20 @@ impl Decision {
     }
 }
 
-/// Where the name goes into an annotation beside the decision.
+/// Where the name goes into an annotation beside the decision. Where the API server signs, it has done so before this
+/// is looked at; elsewhere people do. An unsigned decision would be told as that of a client, whose name anybody chooses.
 fn own_name_beside() -> Validation {
     let decided_by = annotations::DECIDED_BY;
     Validation {
         expression: format!(
-            "variables.decides\n? !variables.decided || variables.now[?{key}].orValue({USER}) == {USER}\n: !({key} in \
+            "variables.decides\n? !variables.decided || variables.now[?{key}].orValue('') == {USER}\n: !({key} in \
              variables.changed)",
             key = text(decided_by),
         ),
         message_expression: Some(format!(
-            "'{decided_by} must not be set to another name than your own (' + {USER} + '), nor apart from a decision: it \
-             says who took it. Leave it out'"
+            "variables.decides\n? 'a decision must be signed with your own name: set {decided_by}=' + {USER} + ' together \
+             with it'\n: '{decided_by} must not be set, changed or removed apart from a decision: it says who took it. \
+             Leave it as it is'"
         )),
         reason: Some("Forbidden".to_owned()),
         ..Validation::default()

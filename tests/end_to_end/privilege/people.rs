@@ -119,7 +119,8 @@ impl Team {
         let (mut held, mut resolved) = (saga(UNDER_WAY), saga(RESOLVED));
         held["metadata"]["finalizers"] = json!([FINALIZER]);
         resolved["metadata"]["annotations"] = json!({
-            "arcadia.cloud/resolve": "retry", "arcadia.cloud/because": "a reason", "arcadia.cloud/approve-go": "admin",
+            "arcadia.cloud/resolve": "retry", "arcadia.cloud/because": "a reason", "arcadia.cloud/decided-by": "admin",
+            "arcadia.cloud/approve-go": "admin",
         });
         for (saga, phase) in
             [(held, "Running"), (saga(WAITING), "Pending"), (saga(OVER), "Succeeded"), (resolved, "Stuck")]
@@ -129,7 +130,8 @@ impl Team {
         validation_in_force(&kubectl, &installation).await;
         let team = Self { kubectl, installation, files, _folder: folder, _namespace: namespace };
         for who in ["platform-admin", "admin"] {
-            for deed in [ACCEPT, RESOLVE, CANCEL] {
+            let signed = |decision| format!("{decision} arcadia.cloud/decided-by={who}");
+            for deed in [signed(ACCEPT), signed(RESOLVE), CANCEL.to_owned()] {
                 eventually("the rights of those who decide", || team.run(format!("{deed} --as={who}"))).await;
             }
         }
@@ -148,10 +150,22 @@ impl Team {
     }
 
     async fn nobody_signs_with_the_name_of_another(&self) {
-        let signing = format!("{ACCEPT} --as=platform-admin arcadia.cloud/decided-by");
-        self.run(format!("{signing}=platform-admin")).await.unwrap();
-        let said = self.run(format!("{signing}=root")).await.unwrap_err();
-        assert!(said.contains("must not be set to another name than your own (platform-admin)"), "{said}");
+        let adopt = RESOLVE.replace("resolve=retry", "adopt=123");
+        for decision in [ACCEPT, RESOLVE, adopt.as_str()] {
+            let decision = format!("{decision} --as=platform-admin");
+            self.run(format!("{decision} arcadia.cloud/decided-by=platform-admin")).await.unwrap();
+            // A client chooses what it is called.
+            for signature in ["", " --field-manager=root", " arcadia.cloud/decided-by=root"] {
+                let said = self.run(format!("{decision}{signature}")).await.unwrap_err();
+                assert!(said.contains("must be signed with your own name"), "{said}");
+                assert!(said.contains("set arcadia.cloud/decided-by=platform-admin together with it"), "{said}");
+            }
+        }
+        // The name that is there already is that of whoever decided before.
+        let help = format!("annotate --dry-run=server --overwrite saga {RESOLVED} --as=platform-admin");
+        let said = self.run(format!("{help} arcadia.cloud/resolve=abandon")).await.unwrap_err();
+        assert!(said.contains("must be signed with your own name"), "{said}");
+        self.run(format!("{help} arcadia.cloud/resolve-")).await.unwrap();
         for value in ["yes", "platform-admin"] {
             self.run(format!("{APPROVE}={value} --as=platform-admin")).await.unwrap();
         }
@@ -181,9 +195,13 @@ impl Team {
         };
         assert_eq!(approved("under-way arcadia.cloud/approve-go=yes").await, ["platform-admin", ""]);
         assert_eq!(approved("under-way arcadia.cloud/approve-go=root").await, ["platform-admin", ""]);
-        assert_eq!(approved("resolved arcadia.cloud/approve-go=yes").await, ["platform-admin", ""]);
-        assert_eq!(approved("resolved arcadia.cloud/approve-go-").await, ["", ""]);
-        assert_eq!(approved("resolved arcadia.cloud/approve-b=yes").await, ["admin", ""], "the other stays as it is");
+        assert_eq!(approved("resolved arcadia.cloud/approve-go=yes").await, ["platform-admin", "admin"]);
+        assert_eq!(approved("resolved arcadia.cloud/approve-go-").await, ["", "admin"]);
+        assert_eq!(
+            approved("resolved arcadia.cloud/approve-b=yes").await,
+            ["admin", "admin"],
+            "the others stay as they are"
+        );
         let both = "under-way arcadia.cloud/approve-go=yes arcadia.cloud/resolve=retry";
         assert_eq!(approved(both).await, ["platform-admin", "platform-admin"]);
     }
