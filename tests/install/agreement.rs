@@ -36,8 +36,9 @@ fn of_the_chart(arguments: &[&str]) -> BTreeMap<String, Value> {
 }
 
 fn assert_same(mut chart: BTreeMap<String, Value>, mut kustomize: BTreeMap<String, Value>) {
-    // A chart is installed into a namespace that is there.
-    kustomize.remove("Namespace -/arcadia-system").expect("the base has its namespace");
+    // A chart is installed into a namespace that is there, and watches others that are there.
+    assert!(kustomize.contains_key("Namespace -/arcadia-system"), "the base has its namespace");
+    kustomize.retain(|_, object| object["kind"] != "Namespace");
     for objects in [&mut chart, &mut kustomize] {
         for deployment in objects.values_mut().filter(|object| object["kind"] == "Deployment") {
             let arguments = &mut deployment["spec"]["template"]["spec"]["containers"][0]["args"];
@@ -74,7 +75,9 @@ fn both_install_the_same_for_the_whole_cluster() {
 
 #[test]
 fn both_install_the_same_for_one_namespace() {
-    assert_same(of_the_chart(&["--set", "watchNamespaces={arcadia-system}"]), overlay("namespaced"));
+    let overlay = overlay("namespaced");
+    assert!(overlay.contains_key("Namespace -/arcadia-records"), "the overlay has the namespace that it watches");
+    assert_same(of_the_chart(&["--set", "watchNamespaces={arcadia-records}"]), overlay);
 }
 
 #[test]
@@ -101,16 +104,32 @@ fn the_definitions_are_those_of_the_code() {
 }
 
 #[test]
-fn alerts_and_dashboard_are_those_of_the_repository() {
-    let enabled = "metrics.prometheusRule.enabled=true,metrics.dashboard.enabled=true";
+fn alerts_monitor_and_dashboard_are_those_of_the_repository() {
+    let enabled = "metrics.prometheusRule.enabled=true,metrics.podMonitor.enabled=true,metrics.dashboard.enabled=true";
     let chart = of_the_chart(&["--set", enabled]);
     let read = |file: &str| std::fs::read_to_string(in_repository("deploy/observability").join(file)).unwrap();
-    let rule: Value = serde_saphyr::from_str(&read("alerts.yaml")).unwrap();
-    assert_equal("alerts", &chart["PrometheusRule arcadia-system/arcadia-operator"]["spec"], &rule["spec"]);
+    for (kind, file) in [("PrometheusRule", "alerts.yaml"), ("PodMonitor", "podmonitor.yaml")] {
+        let object: Value = serde_saphyr::from_str(&read(file)).unwrap();
+        assert_eq!(object["kind"], kind);
+        let name = format!("{kind} arcadia-system/arcadia-operator");
+        assert_equal(file, &chart[&name]["spec"], &object["spec"]);
+    }
     let map = &chart["ConfigMap arcadia-system/arcadia-operator-dashboard"];
     let shown: Value = serde_json::from_str(map["data"]["arcadia-operator.json"].as_str().unwrap()).unwrap();
     assert_equal("dashboard", &shown, &serde_json::from_str(&read("dashboard.json")).unwrap());
     assert_eq!(map["metadata"]["labels"]["grafana_dashboard"], "1");
+}
+
+#[test]
+fn alerts_link_to_where_the_runbook_is() {
+    let url = "https://runbooks.example.com/arcadia.md";
+    let values = format!("metrics.prometheusRule.enabled=true,metrics.prometheusRule.runbookUrl={url}");
+    let (there, here) =
+        (of_the_chart(&["--set", &values]), of_the_chart(&["--set", "metrics.prometheusRule.enabled=true"]));
+    let rule = "PrometheusRule arcadia-system/arcadia-operator";
+    let moved = here[rule]["spec"].to_string().replace("docs/runbook.md#", &format!("{url}#"));
+    assert_eq!(there[rule]["spec"].to_string(), moved);
+    assert_eq!(moved.matches(url).count(), here[rule]["spec"].to_string().matches("runbook_url").count());
 }
 
 #[test]

@@ -34,8 +34,12 @@ async fn both_overlays_are_applied_and_deleted_by_one_command() {
     cluster.has_pods(NAMESPACE, 2).await;
     cluster
         .operator_can_only(
-            &["list drifts.arcadia.cloud -n arcadia-system", "list sagas.arcadia.cloud -n arcadia-system"],
-            &["list drifts.arcadia.cloud -A", "list sagas.arcadia.cloud -A", "list drifts.arcadia.cloud -n default"],
+            &["list drifts.arcadia.cloud -n arcadia-records", "list sagas.arcadia.cloud -n arcadia-records"],
+            &[
+                "list drifts.arcadia.cloud -A",
+                "list sagas.arcadia.cloud -A",
+                "list drifts.arcadia.cloud -n arcadia-system",
+            ],
         )
         .await;
 }

@@ -42,14 +42,18 @@ async fn what_scrapes_and_guards_the_pods_selects_them() {
         }
     }
 
-    // Without Helm it is the same rule.
+    // Without Helm they are the same.
     let rule = object(&cluster, "prometheusrule").await;
     helm.run(&["uninstall", "arcadia-operator", "-n", NAMESPACE]);
     let left = cluster.run(&["get", "podmonitors,prometheusrules,networkpolicies", "-A", "-o", "name"]).await;
     assert_eq!(left, "");
-    let file = in_repository("deploy/observability/alerts.yaml");
-    cluster.run(&["apply", "--validate=strict", "-n", NAMESPACE, "-f", file.to_str().unwrap()]).await;
-    assert_eq!(object(&cluster, "prometheusrule").await["spec"], rule["spec"]);
+    for (file, kind, of_the_chart) in
+        [("alerts.yaml", "prometheusrule", &rule), ("podmonitor.yaml", "podmonitor", &monitor)]
+    {
+        let file = in_repository("deploy/observability").join(file);
+        cluster.run(&["apply", "--validate=strict", "-n", NAMESPACE, "-f", file.to_str().unwrap()]).await;
+        assert_eq!(object(&cluster, kind).await["spec"], of_the_chart["spec"]);
+    }
 }
 
 async fn object(cluster: &Cluster, kind: &str) -> Value {

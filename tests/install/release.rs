@@ -30,9 +30,13 @@ async fn a_release_is_installed_works_is_upgraded_rolled_back_and_uninstalled() 
     let install =
         ["install", "arcadia-operator", older, "-n", NAMESPACE, "--set", "syncSchedule=2s,sagas.actionPollInterval=1s"];
     let notes = helm.run(&install);
-    for words in
-        ["create secret generic digitalocean-token -n arcadia-system", "rollout status", "get drifts", "get sagas"]
-    {
+    for words in [
+        "create secret generic digitalocean-token -n arcadia-system",
+        "rollout status",
+        "get drifts",
+        "get sagas",
+        "WARNING: no image is published",
+    ] {
         assert!(notes.contains(words), "wanted {words} in: {notes}");
     }
     let token_file = folder.path().join("token");
@@ -103,6 +107,7 @@ async fn releases_for_some_namespaces_have_no_right_outside_of_them_and_live_sid
     let second = "watchNamespaces={team-b},crds.install=false,userRoles.create=false,admissionPolicies.mutating=false";
     let notes = install("other", "other-system", &["--set", second]);
     assert!(notes.contains("other-arcadia-operator 0.") && notes.contains("team-b"), "{notes}");
+    assert!(notes.contains("arcadia.cloud/accept=true arcadia.cloud/decided-by=YOUR-NAME"), "{notes}");
 
     cluster.has_pods(NAMESPACE, 2).await;
     cluster.has_pods("other-system", 2).await;

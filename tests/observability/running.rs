@@ -12,7 +12,9 @@ use crate::{
     world::{DROPLET, Operator, World, eventually},
 };
 
-/// Lines of the runbook that need what a test cluster has not: the operator as a pod.
+/// How lines of the runbook begin that are commands, and those that need what a test cluster has not: the operator as
+/// a pod.
+const COMMANDS: [&str; 2] = ["kubectl ", "LEADER="];
 const NOT_RUN: &str = "kubectl get --raw";
 
 /// A saga that needs a person, and one that takes its time.
@@ -168,7 +170,8 @@ async fn the_commands_of_the_runbook_run() {
     let kubectl = running.world.kubectl();
     let folder = kubectl.program().parent().unwrap().to_owned();
     let runbook = read("docs/runbook.md");
-    let commands: Vec<_> = runbook.lines().filter(|line| line.starts_with("kubectl ")).collect();
+    let is_command = |line: &&str| COMMANDS.iter().any(|beginning| line.starts_with(beginning));
+    let commands: Vec<_> = runbook.lines().filter(is_command).collect();
     assert!(commands.len() > 10);
     for command in commands.into_iter().filter(|command| !command.starts_with(NOT_RUN)) {
         // What is behind a pipe finds something or not.
