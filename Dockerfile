@@ -1,5 +1,6 @@
 # syntax=docker/dockerfile:1
-# The same image as `cargo xtask image`: one static program, certificate authorities, nobody's rights, no shell.
+# An image like that of `cargo xtask image`, but with Debian's certificate authorities: one static program, nobody's
+# rights, no shell.
 #
 #   docker build --tag REGISTRY/arcadia-operator:0.1.0 .
 #   docker run --read-only --cap-drop ALL --security-opt no-new-privileges REGISTRY/arcadia-operator:0.1.0 --help

@@ -155,10 +155,10 @@ impl RunArgs {
         let mut config = digitalocean::Config::new(&self.digitalocean_api_url, self.token()?)?;
         let [per_minute, per_hour] = [self.requests_per_minute, self.requests_per_hour]
             .map(|calls| usize::try_from(calls).unwrap_or(usize::MAX));
-        // A tenth is left to what cannot wait for the next window, such as a decision.
         // A call that changes something is over well before anybody concludes that it was not made.
         config.patience = config.patience.min(self.settle_time / 4);
         config.change_timeout = config.change_timeout.min(self.settle_time / 4);
+        // A tenth is left to what cannot wait for the next window, such as a decision.
         config.limits = Limits { per_minute, per_hour, minute_reserve: per_minute / 10, hour_reserve: per_hour / 10 };
         Ok(config)
     }

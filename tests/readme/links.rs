@@ -6,7 +6,16 @@ use crate::document::{read, rows};
 
 #[test]
 fn files_that_are_linked_exist() {
-    for document in ["README.md", "CHANGELOG.md", "docs/kinds.md", "docs/runbook.md", "docs/steps.md"] {
+    for document in [
+        "README.md",
+        "CHANGELOG.md",
+        "docs/how-to.md",
+        "docs/kinds.md",
+        "docs/runbook.md",
+        "docs/steps.md",
+        "charts/arcadia-operator/README.md",
+        "deploy/README.md",
+    ] {
         let text = read(document);
         let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(document);
         let folder = file.parent().unwrap();
