@@ -300,7 +300,7 @@ fn running(seen: &Seen<'_>, index: usize, entry: &StepStatus, ordered: &Ordered)
     if ordered.step.is_passive() {
         return match entry.retry_at.as_ref().and_then(|at| seen.until(at.0)) {
             Some(wait) => Move::Rest(Some(wait)),
-            None if entry.retry_at.is_some() => Move::Note(Event::Renew { step: index, counts: true, waited: None }),
+            None if entry.retry_at.is_some() => Move::Note(Event::Renew { step: index, counts: true }),
             None => Move::Poll(index),
         };
     }
@@ -308,16 +308,14 @@ fn running(seen: &Seen<'_>, index: usize, entry: &StepStatus, ordered: &Ordered)
         if let Some(wait) = seen.until(until) {
             return Move::Rest(Some(wait));
         }
-        let waited = entry.error.as_ref().filter(|error| error.kind == ErrorKind::Waiting);
-        let waited = waited.map(|error| error.message.clone());
-        return Move::Intend(Event::Renew { step: index, counts: false, waited });
+        return Move::Intend(Event::Renew { step: index, counts: false });
     }
     let is_doubtful = entry.error.as_ref().is_none_or(|error| error.kind == ErrorKind::Doubt);
     match &entry.retry_at {
         Some(at) => match seen.until(at.0) {
             Some(wait) => Move::Rest(Some(wait)),
             None if is_doubtful => Move::Look(index),
-            None => Move::Intend(Event::Renew { step: index, counts: true, waited: None }),
+            None => Move::Intend(Event::Renew { step: index, counts: true }),
         },
         None => Move::Look(index),
     }
@@ -686,7 +684,7 @@ pub fn after_look(seen: &Seen<'_>, index: usize, answer: Result<Found<Values>, F
         // It is done again only if that is still wanted. Undoing it looks for what was done of it.
         Ok(Found::Converges) if let Some(why) = stop(seen) => After::Note(seen.turn_back(why)),
         Ok(Found::Converges) => {
-            After::Intend(Event::Renew { step: index, counts: is_doubtful && entry.action.is_none(), waited: None })
+            After::Intend(Event::Renew { step: index, counts: is_doubtful && entry.action.is_none() })
         }
         // The cloud says that it was done, so it will be seen; doing it again would do it twice.
         Ok(Found::Nothing) if entry.action.is_some() && seen.action == Some(ActionState::Completed) => {
@@ -697,7 +695,7 @@ pub fn after_look(seen: &Seen<'_>, index: usize, answer: Result<Found<Values>, F
             if called.is_zero() {
                 match stop(seen) {
                     Some(why) => After::Note(seen.turn_back(why)),
-                    None => After::Intend(Event::Renew { step: index, counts: is_doubtful, waited: None }),
+                    None => After::Intend(Event::Renew { step: index, counts: is_doubtful }),
                 }
             } else {
                 After::Rest(called)

@@ -84,8 +84,6 @@ pub enum Event {
         step: usize,
         /// Whether that is one more attempt.
         counts: bool,
-        /// What it waited for.
-        waited: Option<String>,
     },
     /// The cloud works on a step.
     Await {
@@ -409,14 +407,14 @@ fn write_step(entry: &mut StepStatus, event: Event, now: Timestamp) {
             entry.error = Some(cut(error));
             entry.retry_at = Some(Time(retry_at));
         }
-        Event::Renew { counts, waited, .. } => {
+        Event::Renew { counts, .. } => {
             if counts {
                 entry.attempts = entry.attempts.saturating_add(1);
             }
             entry.called_at = time;
             entry.retry_at = None;
             entry.action = None;
-            entry.error = waited.map(|message| cut(StepError { kind: ErrorKind::Waiting, message }));
+            entry.error = None;
         }
         Event::Await { action, ids, .. } => {
             entry.action = Some(action);
@@ -716,7 +714,7 @@ mod tests {
             Event::Unsuspend,
             Event::Begin { step, before: json!(null) },
             Event::Delay { step, error: error(), retry_at: now() },
-            Event::Renew { step, counts: true, waited: None },
+            Event::Renew { step, counts: true },
             Event::Await { step, action: 7, ids: vec!["droplets/1".to_owned()] },
             Event::Wait { step, why: "soon".to_owned() },
             Event::Retry { step, error: error(), retry_at: now() },

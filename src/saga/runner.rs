@@ -10,6 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use futures::{FutureExt, future::BoxFuture};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::{
@@ -28,12 +29,12 @@ use super::{
     index::{Known, is_held},
     journal::{self, Choice, Direction, Event, condition, current, direction},
     order::{Order, digest},
-    step::{Failure, Identity, Progress, Scene},
+    step::{AnyStep, Failure, Identity, Progress, Scene},
 };
 use crate::{
     api::{
         OPERATOR, Saga, SagaKind, SagaPhase, SagaStatus, annotations, conditions,
-        saga::{ErrorKind, FINALIZER, Resolution, StepError, StepState, Values},
+        saga::{FINALIZER, Resolution, StepError, StepState},
     },
     kube_ext::{
         call::{Error, bounded},
@@ -136,6 +137,9 @@ struct Turn<'a> {
     news: Vec<Told>,
 }
 
+/// What a step says in the end.
+type Answer<'s, T> = BoxFuture<'s, Result<T, Failure>>;
+
 /// Something to tell.
 enum Told {
     Event(Box<News>),
@@ -201,13 +205,23 @@ impl<'a> Turn<'a> {
                         return Ok(next);
                     }
                 }
+                // It would have to be written again: whoever took over meanwhile may have looked already.
+                Move::Call(_) | Move::CallUndo(_) if !self.is_fresh() => self.hand = Hand::Calm(Timestamp::now()),
+                Move::Call(_) | Move::CallUndo(_) if self.context.leadership.permit() != Permit::Write => {
+                    // Others may act by now. The step is in doubt for them, which costs them a look.
+                    return Ok(Next::Settled);
+                }
                 Move::Call(index) => {
-                    if let Some(next) = self.call(index, Doing::Run).await? {
+                    let answer = self.change(index, |step, scene, parameters| step.run(scene, parameters)).await;
+                    let after = self.weigh(|seen, waits| after_call(seen, index, answer, waits));
+                    if let Some(next) = self.follow(index, after).await? {
                         return Ok(next);
                     }
                 }
                 Move::CallUndo(index) => {
-                    if let Some(next) = self.call(index, Doing::Undo).await? {
+                    let answer = self.change(index, |step, scene, parameters| step.undo(scene, parameters)).await;
+                    let after = self.weigh(|seen, waits| after_undo(seen, index, answer, waits));
+                    if let Some(next) = self.follow(index, after).await? {
                         return Ok(next);
                     }
                 }
@@ -216,15 +230,15 @@ impl<'a> Turn<'a> {
                     self.write().await?;
                 }
                 Move::Poll(index) => {
-                    let answer = self.with_step(index, Doing::Run).await;
-                    let after = self.weigh(|seen, waits| after_call(seen, index, answer.into_run(), waits));
+                    let answer = self.ask(index, |step, scene, parameters| step.run(scene, parameters)).await;
+                    let after = self.weigh(|seen, waits| after_call(seen, index, answer, waits));
                     if let Some(next) = self.follow(index, after).await? {
                         return Ok(next);
                     }
                 }
                 Move::Look(index) => {
-                    let answer = self.with_step(index, Doing::Find).await;
-                    let after = self.weigh(|seen, _| after_look(seen, index, answer.into_find()));
+                    let answer = self.ask(index, |step, scene, parameters| step.find(scene, parameters)).await;
+                    let after = self.weigh(|seen, _| after_look(seen, index, answer));
                     if let Some(next) = self.follow(index, after).await? {
                         return Ok(next);
                     }
@@ -378,7 +392,9 @@ impl<'a> Turn<'a> {
     /// Reads how things are before a step and begins it. The result of the step before waits for that, but not long.
     async fn prepare(&mut self, index: usize) -> Result<Option<Next>, Error> {
         let limit = if self.is_dirty { LONGEST_DELAY_OF_A_RESULT } else { LONGEST_TURN };
-        let Ok(answer) = timeout(limit, self.with_step(index, Doing::Before)).await else {
+        let Ok(answer) =
+            timeout(limit, self.ask(index, |step, scene, parameters| step.before(scene, parameters))).await
+        else {
             if self.is_dirty {
                 self.write().await?;
                 return Ok(None);
@@ -388,49 +404,15 @@ impl<'a> Turn<'a> {
         if answer.is_err() {
             self.write().await?;
         }
-        let after = self.weigh(|seen, waits| after_prepare(seen, index, answer.into_before(), waits));
+        let after = self.weigh(|seen, waits| after_prepare(seen, index, answer, waits));
         self.follow(index, after).await
-    }
-
-    /// Makes a step's call, or the one that undoes it. The intent was written a moment ago; after longer it would have to
-    /// be written again, since whoever took over meanwhile may have looked already.
-    async fn call(&mut self, index: usize, doing: Doing<'static>) -> Result<Option<Next>, Error> {
-        let is_fresh = self.intended.is_some_and(|intended| intended.elapsed() < self.context.settings.settle / 4);
-        self.hand = Hand::Empty;
-        if !is_fresh {
-            self.hand = Hand::Calm(Timestamp::now());
-            return Ok(None);
-        }
-        if self.context.leadership.permit() != Permit::Write {
-            // Others may act by now. The step is in doubt for them, which costs them a look.
-            return Ok(Some(Next::Settled));
-        }
-        let is_undo = matches!(doing, Doing::Undo);
-        let answer = self.change(index, doing).await;
-        let after = self.weigh(|seen, waits| {
-            if is_undo {
-                after_undo(seen, index, answer.into_undo(), waits)
-            } else {
-                after_call(seen, index, answer.into_run(), waits)
-            }
-        });
-        if let After::Calm { why, .. } = &after
-            && !is_undo
-        {
-            // Shown once it is tried again, or has waited for long; nothing is written just for that.
-            self.remember_wait(index, why.clone());
-        }
-        self.follow(index, after).await
-    }
-
-    fn remember_wait(&mut self, index: usize, message: String) {
-        if let Some(entry) = self.status.steps.get_mut(index) {
-            entry.error = Some(StepError { kind: ErrorKind::Waiting, message });
-        }
     }
 
     async fn adopt(&mut self, index: usize, id: &str, resolution: Resolution) -> Result<(), Error> {
-        let answer = self.with_step(index, Doing::Adopt(id)).await.into_run();
+        let named = id.to_owned();
+        let adopt = self
+            .ask(index, |step, scene, parameters| async move { step.adopt(scene, parameters, &named).await }.boxed());
+        let answer = adopt.await;
         let event = match answer {
             Ok(Progress::Done(output)) => Event::Complete { step: index, output },
             Ok(Progress::Started { action, ids }) => {
@@ -443,36 +425,45 @@ impl<'a> Turn<'a> {
         self.note(event)
     }
 
-    /// Has a step change something.
-    async fn change(&self, index: usize, doing: Doing<'_>) -> Answer {
-        let is_undo = matches!(doing, Doing::Undo);
-        if failpoint::strikes(if is_undo { "undo-fails" } else { "call-fails" }) {
-            let why = "a test wants it to fail".to_owned();
-            return Answer::Failed(if is_undo { Failure::Transient(why) } else { Failure::Permanent(why) });
+    /// Whether what is about to be called was written down a moment ago.
+    fn is_fresh(&self) -> bool {
+        self.intended.is_some_and(|intended| intended.elapsed() < self.context.settings.settle / 4)
+    }
+
+    /// Has a step change something, as was just written down.
+    async fn change<T>(
+        &mut self,
+        index: usize,
+        question: impl for<'s> FnOnce(&'static dyn AnyStep, &'s Scene<'s>, &'s Value) -> Answer<'s, T>,
+    ) -> Result<T, Failure> {
+        self.hand = Hand::Empty;
+        let wanted = || "a test wants it to fail".to_owned();
+        match direction(&self.status) {
+            Direction::Forward if failpoint::strikes("call-fails") => return Err(Failure::Permanent(wanted())),
+            Direction::Back if failpoint::strikes("undo-fails") => return Err(Failure::Transient(wanted())),
+            _ => {}
         }
         failpoint::crash("call-before");
-        let answer = self.with_step(index, doing).await;
+        let answer = self.ask(index, question).await;
         failpoint::crash("call-after");
         if failpoint::strikes("answer-lost") {
-            return Answer::Failed(Failure::Doubt("a test wants the answer to be lost".to_owned()));
+            return Err(Failure::Doubt("a test wants the answer to be lost".to_owned()));
         }
         answer
     }
 
-    /// Has a step do something, with the parameters that it has by now.
-    async fn with_step(&self, index: usize, doing: Doing<'_>) -> Answer {
+    /// Asks something of a step, with the parameters that it has by now.
+    async fn ask<T>(
+        &self,
+        index: usize,
+        question: impl for<'s> FnOnce(&'static dyn AnyStep, &'s Scene<'s>, &'s Value) -> Answer<'s, T>,
+    ) -> Result<T, Failure> {
         let author = self.author.as_deref().unwrap_or(&self.saga);
-        let order = match &self.order.order {
-            Ok(order) => order,
-            Err(why) => return Answer::Failed(Failure::Permanent(why.clone())),
-        };
+        let order = self.order.order.as_ref().map_err(Failure::permanent)?;
         let (Some(ordered), Some(entry)) = (order.steps.get(index), self.status.steps.get(index)) else {
-            return Answer::Failed(Failure::Permanent("its order has no such step".to_owned()));
+            return Err(Failure::Permanent("its order has no such step".to_owned()));
         };
-        let parameters = match order.parameters(ordered, &self.status.steps) {
-            Ok(parameters) => parameters,
-            Err(why) => return Answer::Failed(Failure::Permanent(why)),
-        };
+        let parameters = order.parameters(ordered, &self.status.steps).map_err(Failure::permanent)?;
         let uid = author.metadata.uid.as_deref().unwrap_or_default();
         let approval = format!("{}{}", annotations::APPROVE_PREFIX, entry.name);
         let scene = Scene {
@@ -481,20 +472,13 @@ impl<'a> Turn<'a> {
             http: &self.context.http,
             namespace: &self.key.namespace,
             saga: &self.key.name,
-            identity: Identity::new(uid, index, matches!(doing, Doing::Undo)),
+            identity: Identity::new(uid, index, direction(&self.status) == Direction::Back),
             entry,
             approved_by: self.saga.annotations().get(&approval).map(String::as_str).filter(|by| !by.is_empty()),
             settle: self.context.settings.settle,
             now: Timestamp::now(),
         };
-        let step = ordered.step;
-        match doing {
-            Doing::Before => Answer::Before(step.before(&scene, &parameters).await),
-            Doing::Run => Answer::Run(step.run(&scene, &parameters).await),
-            Doing::Find => Answer::Find(step.find(&scene, &parameters).await),
-            Doing::Adopt(id) => Answer::Run(step.adopt(&scene, &parameters, id).await),
-            Doing::Undo => Answer::Undo(step.undo(&scene, &parameters).await),
-        }
+        question(ordered.step, &scene, &parameters).await
     }
 
     /// Writes an event into the journal, in memory for now.
@@ -720,54 +704,6 @@ impl<'a> Turn<'a> {
 
     fn sagas(&self) -> Api<Saga> {
         Api::namespaced(self.context.client.clone(), &self.key.namespace)
-    }
-}
-
-/// What a step is asked to do.
-enum Doing<'a> {
-    Before,
-    Run,
-    Find,
-    Adopt(&'a str),
-    Undo,
-}
-
-/// What it answered.
-enum Answer {
-    Before(Result<Value, Failure>),
-    Run(Result<Progress<Values>, Failure>),
-    Find(Result<super::step::Found<Values>, Failure>),
-    Undo(Result<super::step::Undo, Failure>),
-    Failed(Failure),
-}
-
-impl Answer {
-    fn is_err(&self) -> bool {
-        matches!(self, Self::Failed(_) | Self::Before(Err(_)))
-    }
-
-    /// The answer to another question than was asked cannot be.
-    fn other<T>(self) -> Result<T, Failure> {
-        Err(match self {
-            Self::Failed(failure) => failure,
-            _ => Failure::Permanent("the step answered another question".to_owned()),
-        })
-    }
-
-    fn into_before(self) -> Result<Value, Failure> {
-        if let Self::Before(answer) = self { answer } else { self.other() }
-    }
-
-    fn into_run(self) -> Result<Progress<Values>, Failure> {
-        if let Self::Run(answer) = self { answer } else { self.other() }
-    }
-
-    fn into_find(self) -> Result<super::step::Found<Values>, Failure> {
-        if let Self::Find(answer) = self { answer } else { self.other() }
-    }
-
-    fn into_undo(self) -> Result<super::step::Undo, Failure> {
-        if let Self::Undo(answer) = self { answer } else { self.other() }
     }
 }
 
