@@ -30,7 +30,7 @@ use crate::{
         call::{Error, bounded},
         events::News,
         key::ObjectKey,
-        watch::Mirror,
+        mirror::Mirror,
     },
 };
 
@@ -84,7 +84,7 @@ impl<'a> Act<'a> {
         let params = PatchParams::apply(OPERATOR).force();
         let written =
             bounded(&doing, self.records().patch_status(&self.key.name, &params, &Patch::Apply(object))).await?;
-        self.context.index().apply(&written);
+        self.context.index().learn(&written);
         Ok(())
     }
 
@@ -113,7 +113,7 @@ impl<'a> Act<'a> {
         let doing = format!("creating Drift {}/{name}", self.key.namespace);
         let params = PostParams { field_manager: Some(OPERATOR.to_owned()), ..PostParams::default() };
         let created = bounded(&doing, self.drifts().create(&params, &drift)).await?;
-        self.context.index().apply(&created);
+        self.context.index().learn(&created);
         self.context.metrics.opened(record.resource.kind);
         let DriftSpec { field, expected, actual, .. } = created.spec;
         info!(record = %self.key, drift = name, resource = %record.resource, field, expected, actual, "drift detected");
@@ -155,7 +155,7 @@ impl<'a> Act<'a> {
         .map_err(|error| Error::Refused { doing: doing.clone(), message: error.to_string() })?;
         let patch = Patch::<()>::Json(patch);
         let written = bounded(&doing, self.records().patch(&self.key.name, &params(), &patch)).await?;
-        self.context.index().apply(&written);
+        self.context.index().learn(&written);
         info!(record = %self.key, drift = name, field, value = %drift.actual, "accepted: the live value is the desired one");
         Ok(())
     }
@@ -247,7 +247,7 @@ impl<'a> Act<'a> {
     }
 
     fn learn(&mut self, written: &Drift) {
-        self.context.index().apply(written);
+        self.context.index().learn(written);
         let known = KnownDrift::of(written);
         self.written.insert(known.name.clone(), known);
     }

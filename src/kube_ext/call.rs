@@ -5,7 +5,7 @@ use std::{future::Future, time::Duration};
 use kube::core::Status;
 
 /// No call may hang longer: kube itself sets no limit.
-const LIMIT: Duration = Duration::from_secs(30);
+pub const LIMIT: Duration = Duration::from_secs(30);
 
 /// Why a call to the API server failed.
 #[derive(Debug, thiserror::Error)]

@@ -25,8 +25,9 @@ use crate::{
         events::Events,
         key::ObjectKey,
         leader::Leadership,
+        mirror::Mirror as _,
         queue::Queue,
-        watch::{FirstLists, Mirror as _, follow},
+        watch::{FirstLists, follow},
         work::{Next, Work},
     },
     telemetry::{liveness::Liveness, metrics::Metrics},
@@ -140,7 +141,7 @@ impl Context {
 
     /// Takes in a saga as this process has just written it. Whom that concerns beside it has its turn.
     pub(super) fn learn(&self, key: &ObjectKey, saga: &Saga) {
-        let mut affected = self.index().apply(saga);
+        let mut affected = self.index().learn(saga);
         affected.retain(|other| other != key);
         self.look_at(affected);
     }
