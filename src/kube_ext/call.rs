@@ -22,6 +22,12 @@ pub enum Error {
         /// What was being done, to which object.
         doing: String,
     },
+    /// There is an object of this name, which this process does not know.
+    #[error("{doing}: there is one of this name, and it is not known here; can this version read it?")]
+    AlreadyExists {
+        /// What was being done, to which object.
+        doing: String,
+    },
     /// The object is not there.
     #[error("{doing}: it does not exist")]
     NotFound {
@@ -61,6 +67,7 @@ impl Error {
         match self {
             Self::TimedOut { .. } => "timeout",
             Self::Conflict { .. } => "conflict",
+            Self::AlreadyExists { .. } => "already_exists",
             Self::NotFound { .. } => "not_found",
             Self::Forbidden { .. } => "forbidden",
             Self::Refused { .. } => "refused",
@@ -77,7 +84,9 @@ impl Error {
     fn of(doing: &str, error: kube::Error) -> Self {
         let doing = doing.to_owned();
         match error {
-            kube::Error::Api(status) if status.is_conflict() || status.is_already_exists() => Self::Conflict { doing },
+            // Its code is that of a conflict too.
+            kube::Error::Api(status) if status.is_already_exists() => Self::AlreadyExists { doing },
+            kube::Error::Api(status) if status.is_conflict() => Self::Conflict { doing },
             // A group that is not served at all is a 404 without a reason.
             kube::Error::Api(status) if status.is_not_found() || status.code == 404 => Self::NotFound { doing },
             kube::Error::Api(status) if status.is_forbidden() => Self::Forbidden { doing, message: said(&status) },
