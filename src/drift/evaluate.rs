@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use super::{
-    compare::{matches, project, shown, shows},
+    compare::{compared, matches, project, shown, shows},
     known::KnownDrift,
 };
 use crate::{
@@ -243,7 +243,7 @@ pub(crate) fn compare(live: &Live, field: &str, expected: &Value) -> Finding {
             Aligned::Unknown { why } => Finding::Unknown(format!("{field}: {why}")),
             Aligned::Compare { expected: canonical, live: aligned, unsure } => {
                 match (matches(&canonical, &aligned), unsure) {
-                    (false, _) => differs(field, expected, &value),
+                    (false, _) => differs(field, expected, compared(project(expected, &value), &aligned)),
                     (true, Some(why)) => Finding::Unknown(format!("{field}: {why}")),
                     (true, None) => Finding::Matches { expected: expected.clone(), live: value },
                 }
@@ -252,8 +252,7 @@ pub(crate) fn compare(live: &Live, field: &str, expected: &Value) -> Finding {
     }
 }
 
-fn differs(field: &str, expected: &Value, live: &Value) -> Finding {
-    let live = project(expected, live);
+fn differs(field: &str, expected: &Value, live: Value) -> Finding {
     let longest = shown(&live).len().max(shown(expected).len());
     if longest > MAX_VALUE_BYTES {
         let limit = MAX_VALUE_BYTES / 1024;
@@ -339,7 +338,7 @@ impl Planner {
                 }
             }
             // Somebody made the live value the desired one already.
-            Some(Finding::Matches { live, .. }) if shows(demanded, live) => {
+            Some(Finding::Matches { expected, live }) if shows(demanded, live) || shows(demanded, expected) => {
                 self.close(drift, DriftPhase::Accepted, reason::ACCEPTED);
             }
             Some(Finding::Matches { live, .. }) => {

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::{
     compare::shows,
-    evaluate::{Observed, Plan, Recorded, Seen, Situation, Step, evaluate},
+    evaluate::{Finding, Observed, Plan, Recorded, Seen, Situation, Step, compare, evaluate},
     known::KnownDrift,
 };
 use crate::{
@@ -361,6 +361,43 @@ fn nothing_is_concluded_from_nothing() {
     world.sweep();
     assert_eq!(world.settle(), []);
     assert!(matches!(world.plan(false).situation, Situation::Compared { unknown, .. } if unknown.len() == 1));
+}
+
+#[test]
+fn what_the_cloud_adds_by_itself_is_not_adopted() {
+    let mut world = World::new(json!({"tags": ["web", "k8s:mine"]}), droplet());
+    world.set_live("tags", json!(["Web", "k8s:mine", "k8s:abc", "db", "arcadia-saga:1"]));
+    world.sweep();
+    assert_eq!(world.settle(), [opened("tags", 1, r#"["web","k8s:mine"]"#, r#"["Web","k8s:mine","db"]"#)]);
+    world.annotate("tags-1", "true");
+    world.settle();
+    assert_eq!(world.desired["tags"], json!(["Web", "k8s:mine", "db"]));
+    world.set_live("tags", json!(["web", "k8s:mine", "db", "k8s:another"]));
+    world.sweep();
+    assert_eq!(world.settle(), []);
+}
+
+#[test]
+fn a_decision_on_what_somebody_recorded_meanwhile_is_accepted_whatever_the_cloud_adds() {
+    let mut world = World::new(json!({"tags": ["prod"]}), droplet());
+    world.set_live("tags", json!(["web", "k8s:abc"]));
+    world.sweep();
+    world.settle();
+    world.desired.insert("tags".into(), json!(["web"]));
+    world.annotate("tags-1", "true");
+    assert_eq!(world.settle(), [closed("tags-1", DriftPhase::Accepted, reason::ACCEPTED)]);
+}
+
+#[test]
+fn what_is_left_out_of_one_part_of_a_value_stays_out_of_what_is_adopted() {
+    let key = ResourceKey { kind: Kind::named("KubernetesCluster").unwrap(), id: "1".into() };
+    let pool = |count: u32, size: &str, tags: Value| json!({"name": "a", "count": count, "auto_scale": true, "size": size, "tags": tags});
+    let live = pool(4, "s-2", json!(["k8s", "k8s:x", "blue"]));
+    let live = Live::parse(&key, &json!({"id": "1", "node_pools": [live]}).to_string()).unwrap();
+    let expected = json!([pool(2, "s-1", json!(["blue"]))]);
+    let Finding::Differs { live: adopted, .. } = compare(&live, "node_pools", &expected) else { panic!("it differs") };
+    assert_eq!(adopted, json!([{"name": "a", "auto_scale": true, "size": "s-2", "tags": ["blue"]}]));
+    assert!(matches!(compare(&live, "node_pools", &adopted), Finding::Matches { .. }));
 }
 
 #[test]
