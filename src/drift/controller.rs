@@ -13,7 +13,7 @@ use tracing::{error, info};
 
 use super::{
     act::Act,
-    evaluate::{Observed, Plan, Recorded, Seen, Situation, evaluate},
+    evaluate::{Asked, Observed, Plan, Recorded, Seen, Situation, evaluate},
     index::{Entry, Index},
     status::status,
     sweep::Sweeps,
@@ -212,7 +212,7 @@ async fn reconcile(key: ObjectKey, context: &Arc<Context>) -> Result<Next, call:
     }
     let is_asked_to_sync = ask_for_sync(&key, &entry, context);
     let Some(seen) = observe(&key, &entry, context) else { return Ok(Next::Settled) };
-    let mut plan = decide(&entry, &seen, false, context);
+    let mut plan = decide(&entry, &seen, Asked::No, context);
     let mut is_waiting = false;
     if plan.ask_live {
         // A decision binds to the live value of this moment, not of the last sweep.
@@ -223,11 +223,17 @@ async fn reconcile(key: ObjectKey, context: &Arc<Context>) -> Result<Next, call:
             // The decision stands on the object; the next leader finds it there.
             () = context.stop.cancelled() => return Ok(Next::Settled),
         };
+        if !context.index().entry(&key).is_some_and(|now| now.is_like(&entry)) {
+            // A decision may have been taken back meanwhile.
+            return Ok(Next::Again);
+        }
         let fresh = read(&entry.record.resource, answer.unwrap_or(Observation::Unknown(UnknownReason::NotYet)));
         is_waiting = matches!(fresh, Known::Nothing(..));
-        if !is_waiting {
-            plan = decide(&entry, &fresh, true, context);
-        }
+        plan = if is_waiting {
+            decide(&entry, &seen, Asked::InVain, context)
+        } else {
+            decide(&entry, &fresh, Asked::JustNow, context)
+        };
     }
     let has_steps = !plan.steps.is_empty();
     let mut act = Act::new(&key, &entry, context);
@@ -308,7 +314,7 @@ fn read(resource: &ResourceKey, observation: Observation) -> Known {
     }
 }
 
-fn decide(entry: &Entry, known: &Known, just_now: bool, context: &Context) -> Plan {
+fn decide(entry: &Entry, known: &Known, asked: Asked, context: &Context) -> Plan {
     let desired = entry.record.desired_fields();
     let older = entry.older.as_ref().map(ToString::to_string);
     let recorded = Recorded {
@@ -323,7 +329,7 @@ fn decide(entry: &Entry, known: &Known, just_now: bool, context: &Context) -> Pl
         Known::Gone => Seen::Gone,
         Known::Live(live) => Seen::Present(live),
     };
-    evaluate(&recorded, Observed { seen, just_now }, &entry.drifts, context.settings.history)
+    evaluate(&recorded, Observed { seen, asked }, &entry.drifts, context.settings.history)
 }
 
 /// Tells once that the inventory became too old.

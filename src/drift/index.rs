@@ -97,6 +97,15 @@ pub struct Entry {
     pub drifts: Vec<KnownDrift>,
 }
 
+impl Entry {
+    /// Whether the objects are in the same versions.
+    #[must_use]
+    pub fn is_like(&self, other: &Self) -> bool {
+        let version = |entry: &Self| (entry.record.uid.clone(), entry.record.resource_version.clone());
+        version(self) == version(other) && self.drifts == other.drifts
+    }
+}
+
 /// The open drifts of one field, of all resources of a kind.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OpenDrifts {
