@@ -88,7 +88,9 @@ impl Presence {
     /// The list is complete. Returns what is gone.
     fn finish(&mut self, scope: &Scope) -> HashSet<Box<str>> {
         let gone = self.missing.remove(scope).unwrap_or_default();
-        gone.iter().for_each(|uid| self.bury(uid));
+        for uid in &gone {
+            self.bury(uid);
+        }
         gone
     }
 

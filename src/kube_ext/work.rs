@@ -179,7 +179,7 @@ mod tests {
             std::mem::take(&mut *log.lock().unwrap())
         };
         assert_eq!(warnings((1..MANY_CONFLICTS).map(|_| conflict()).collect()).await, 0);
-        assert_eq!(warnings((0..MANY_CONFLICTS + 1).map(|_| conflict()).collect()).await, 2);
+        assert_eq!(warnings((0..=MANY_CONFLICTS).map(|_| conflict()).collect()).await, 2);
         assert_eq!(warnings(vec![exists()]).await, 1, "nobody else's write made it so");
     }
 

@@ -1,9 +1,11 @@
 //! Decisions: what accepting does, what is refused, and what a crash in between leaves.
 
-use digitalocean_simulator::{Effect, Fault};
+use std::time::{Duration, Instant};
+
+use digitalocean_simulator::{Effect, Fault, RateLimits};
 use serde_json::json;
 
-use crate::world::{DROPLET, World, eventually};
+use crate::world::{DROPLET, World, droplet, eventually};
 
 #[tokio::test]
 async fn accepting_a_drift_whose_live_value_moved_is_refused() {
@@ -52,9 +54,41 @@ async fn a_decision_that_is_taken_back_while_the_provider_is_asked_is_not_carrie
     .await;
     world.run(&["annotate", "drift", &drift, "arcadia.cloud/accept-"]).await;
     // After the answer, and after whatever came of it.
-    tokio::time::sleep(std::time::Duration::from_secs(5)).await;
+    tokio::time::sleep(Duration::from_secs(5)).await;
     assert_eq!(world.value("pr/web-1", "{.spec.desired.name}").await, "old-name");
     world.has_drifts(&[["name", "old-name", "web-1", "Open"]]).await;
+}
+
+#[tokio::test]
+async fn many_decisions_that_the_provider_does_not_answer_for_hold_up_nothing_else() {
+    let arguments = ["--sync-schedule", "1h", "--inventory-max-age", "3h"];
+    let limits = RateLimits { per_minute: 100_000, per_hour: 1_000_000, ..RateLimits::default() };
+    let mut world = World::without_operator("many", limits).await;
+    for id in 1..=20 {
+        world.cloud.put("droplets", droplet(&id.to_string(), "name")).await.unwrap();
+        world.record_as(&format!("web-{id}"), "Droplet", &id.to_string(), json!({"name": "other"}), json!({})).await;
+    }
+    world.record("calm", json!({"name": "web-1"})).await;
+    world.start_operator(&arguments);
+    eventually("all drifts", || async {
+        let drifts = world.drifts().await.len();
+        if drifts == 20 { Ok(()) } else { Err(drifts) }
+    })
+    .await;
+    world.reaches("pr/calm", "InSync", "True NoDrift").await;
+    world.cloud.inject(Fault::new("/v2/droplets/*", Effect::Latency { milliseconds: 15_000 })).await.unwrap();
+    world.run(&["annotate", "drifts", "--all", "arcadia.cloud/accept=true"]).await;
+    let began = Instant::now();
+    world.run(&["patch", "pr", "calm", "--type=merge", "-p", r#"{"spec":{"desired":{"memory":1}}}"#]).await;
+    world.reaches("pr/calm", "InSync", "False DriftOpen").await;
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    // And all are carried out in the end.
+    world.cloud.clear_faults().await.unwrap();
+    eventually("all accepted", || async {
+        let accepted = world.drifts().await.into_iter().filter(|[.., phase]| phase == "Accepted").count();
+        if accepted == 20 { Ok(()) } else { Err(accepted) }
+    })
+    .await;
 }
 
 #[tokio::test]
