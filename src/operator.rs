@@ -58,6 +58,19 @@ pub enum Error {
         /// Why.
         source: call::Error,
     },
+    /// It does not know who asks.
+    #[error(
+        "the Kubernetes API server at {server} refuses: {source}; are the credentials that it is asked with valid?"
+    )]
+    Refused {
+        /// Its address.
+        server: String,
+        /// What it says.
+        source: call::Error,
+    },
+    /// A role is missing.
+    #[error("{0}")]
+    Forbidden(call::Error),
     /// The CRDs are not there.
     #[error(
         "the cluster has no {0}: apply the definitions with: arcadia-operator crds | kubectl apply --server-side -f -"
@@ -194,8 +207,8 @@ struct Cluster {
     client: Client,
     /// For the lease itself and for health: without retries, and every answer is quick or none.
     direct: Client,
-    /// Of the first watch.
-    namespace: Option<String>,
+    /// Of the watches; none when all are watched.
+    namespaces: Vec<String>,
     lease_namespace: String,
     server: String,
 }
@@ -216,11 +229,11 @@ impl Cluster {
         let cluster = Self {
             direct: Client::try_from(direct).map_err(no_cluster)?,
             client: fence::client(&config, leadership).map_err(no_cluster)?,
-            namespace: args.namespaces.first().cloned(),
+            namespaces: args.namespaces.clone(),
             lease_namespace: args.lease_namespace.clone().or_else(pod_namespace).unwrap_or(config.default_namespace),
             server: config.cluster_url.to_string(),
         };
-        cluster.check(&cluster.client).await?;
+        cluster.check_all().await?;
         if args.leader_elect {
             let leases = Api::<Lease>::namespaced(cluster.direct.clone(), &cluster.lease_namespace);
             let doing = format!("reading Lease {}/{OPERATOR}", cluster.lease_namespace);
@@ -229,20 +242,32 @@ impl Cluster {
         Ok(cluster)
     }
 
-    /// Whether the API server answers and has the definitions.
-    async fn check(&self, client: &Client) -> Result<(), Error> {
-        let (namespace, server) = (self.namespace.as_deref(), self.server.as_str());
+    /// Checks all that is watched: where a role is missing, nothing would ever be known to be complete.
+    async fn check_all(&self) -> Result<(), Error> {
+        if self.namespaces.is_empty() {
+            return self.check(&self.client, None).await;
+        }
+        for namespace in &self.namespaces {
+            self.check(&self.client, Some(namespace)).await?;
+        }
+        Ok(())
+    }
+
+    /// Whether the API server answers, has the definitions, and lets this process read what is watched there.
+    async fn check(&self, client: &Client, namespace: Option<&str>) -> Result<(), Error> {
+        let server = self.server.as_str();
         check(client, namespace, server, "ProvisionedResource", api_of::<ProvisionedResource>).await?;
         check(client, namespace, server, "Drift", api_of::<Drift>).await?;
         check(client, namespace, server, "Saga", api_of::<Saga>).await
     }
 
-    /// Asks that again and again, until nobody wants to know any more.
+    /// Asks that again and again for one of the namespaces, until nobody wants to know any more.
     fn ask(self) -> watch::Receiver<http::Answer> {
         let (answers, answer) = watch::channel(http::Answer { at: Instant::now(), trouble: None });
         tokio::spawn(async move {
             while !answers.is_closed() {
-                let trouble = match timeout(LONGEST_ANSWER, self.check(&self.direct)).await {
+                let namespace = self.namespaces.first().map(String::as_str);
+                let trouble = match timeout(LONGEST_ANSWER, self.check(&self.direct, namespace)).await {
                     Ok(Ok(())) => None,
                     Ok(Err(error)) => Some(error.to_string()),
                     Err(_) => Some(format!("the API server does not answer within {} s", LONGEST_ANSWER.as_secs())),
@@ -272,11 +297,65 @@ async fn check<K>(
 where
     K: Clone + serde::de::DeserializeOwned + std::fmt::Debug,
 {
-    let doing = format!("listing {kind}s");
+    let place = namespace.map_or_else(|| "all namespaces".to_owned(), |namespace| format!("namespace {namespace}"));
+    let doing = format!("listing {kind}s in {place}");
     let first = ListParams::default().limit(1);
+    let server = || server.to_owned();
     match bounded(&doing, api(client, namespace).list_metadata(&first)).await {
         Ok(_) => Ok(()),
         Err(call::Error::NotFound { .. }) => Err(Error::NoDefinition(kind)),
-        Err(source) => Err(Error::Unreachable { server: server.to_owned(), source }),
+        Err(source @ call::Error::Forbidden { .. }) => Err(Error::Forbidden(source)),
+        Err(source @ call::Error::Refused { .. }) => Err(Error::Refused { server: server(), source }),
+        Err(source) => Err(Error::Unreachable { server: server(), source }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ::http::{Request, Response};
+    use kube::client::Body;
+    use serde_json::json;
+
+    use super::*;
+
+    /// A cluster that is watched in these namespaces, and that refuses to list drifts in one of them.
+    fn cluster(namespaces: &[&str], code: u16, reason: &'static str) -> Cluster {
+        let answer = move |request: Request<Body>| async move {
+            let is_refused = request.uri().path().contains("/namespaces/b/drifts");
+            let message = "drifts.arcadia.cloud is forbidden: User \"jane\" cannot list";
+            let answer = if is_refused {
+                json!({ "kind": "Status", "status": "Failure", "code": code, "reason": reason, "message": message })
+            } else {
+                json!({ "metadata": { "resourceVersion": "1" }, "items": [] })
+            };
+            let status = if is_refused { code } else { 200 };
+            let response = Response::builder().status(status).body(Body::from(answer.to_string().into_bytes()));
+            Ok::<_, kube::Error>(response.unwrap())
+        };
+        let client = Client::new(tower::service_fn(answer), "default");
+        Cluster {
+            client: client.clone(),
+            direct: client,
+            namespaces: namespaces.iter().map(ToString::to_string).collect(),
+            lease_namespace: "default".to_owned(),
+            server: "https://here".to_owned(),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_role_that_is_missing_in_one_of_the_namespaces_is_named() {
+        let error = cluster(&["a", "b"], 403, "Forbidden").check_all().await.unwrap_err().to_string();
+        for part in ["listing Drifts in namespace b", "forbidden", "cannot list", "role"] {
+            assert!(error.contains(part), "{part} in {error}");
+        }
+        assert!(!error.contains("is it up"), "{error}");
+        assert!(cluster(&["a", "c"], 403, "Forbidden").check_all().await.is_ok());
+        assert!(cluster(&[], 403, "Forbidden").check_all().await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn credentials_that_are_refused_are_told_from_a_server_that_is_away() {
+        let error = cluster(&["b"], 401, "Unauthorized").check_all().await.unwrap_err().to_string();
+        assert!(error.contains("credentials") && !error.contains("is it up"), "{error}");
     }
 }

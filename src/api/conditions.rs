@@ -42,6 +42,8 @@ pub mod reason {
     pub const SUSPENDED: &str = "Suspended";
     /// The drift waits for a decision.
     pub const AWAITING_DECISION: &str = "AwaitingDecision";
+    /// The decision is kept, and is carried out once what it waits for is so.
+    pub const DECISION_WAITING: &str = "DecisionWaiting";
     /// The decision could not be carried out as it was given.
     pub const DECISION_REFUSED: &str = "DecisionRefused";
     /// The live value became the desired one.

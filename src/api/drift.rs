@@ -153,11 +153,10 @@ impl Drift {
     }
 }
 
-/// The condition of a drift that nobody has decided.
-fn awaiting_decision() -> Condition {
+/// What a drift says of itself that nobody has decided.
+pub(crate) fn awaiting_decision() -> Claim {
     let message = "accept it with the annotation arcadia.cloud/accept, or put the cloud back".to_owned();
-    let claim = Claim { kind: conditions::RESOLVED, status: Truth::False, reason: reason::AWAITING_DECISION, message };
-    claim.since(Timestamp::UNIX_EPOCH, 1)
+    Claim { kind: conditions::RESOLVED, status: Truth::False, reason: reason::AWAITING_DECISION, message }
 }
 
 /// The definition, with what the derive cannot say.
@@ -168,7 +167,7 @@ pub(super) fn crd() -> CustomResourceDefinition {
         status.default = Some(JSON(json!({
             "phase": DriftPhase::Open,
             "reason": reason::AWAITING_DECISION,
-            "conditions": [awaiting_decision()],
+            "conditions": [awaiting_decision().since(Timestamp::UNIX_EPOCH, 1)],
         })));
     });
     schema::amend(&mut crd, &["spec"], |spec| {

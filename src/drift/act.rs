@@ -25,12 +25,13 @@ use crate::{
         CloudResource, Drift, DriftPhase, DriftSpec, OPERATOR, ProvisionedResource, ProvisionedResourceStatus,
         RecordRef, annotations,
         conditions::{self, Claim, Truth, reason},
+        drift::awaiting_decision,
     },
     kube_ext::{
         call::{Error, bounded},
         events::News,
         key::ObjectKey,
-        watch::Mirror,
+        mirror::Mirror,
     },
 };
 
@@ -63,6 +64,8 @@ impl<'a> Act<'a> {
             Step::Adopt { drift, field, value } => self.adopt(&drift, &field, value).await,
             Step::Close { drift, phase, reason } => self.close(&drift, phase, reason).await,
             Step::Refuse { drift, message } => self.refuse(&drift, message).await,
+            Step::Wait { drift, message } => self.wait(&drift, message).await,
+            Step::Await { drift } => self.say(&drift, "reopening", awaiting_decision()).await,
             Step::DropDecision { drift } => self.drop_decision(&drift).await,
             Step::Prune { drift } => self.prune(&drift).await,
         }
@@ -84,7 +87,7 @@ impl<'a> Act<'a> {
         let params = PatchParams::apply(OPERATOR).force();
         let written =
             bounded(&doing, self.records().patch_status(&self.key.name, &params, &Patch::Apply(object))).await?;
-        self.context.index().apply(&written);
+        self.context.index().learn(&written);
         Ok(())
     }
 
@@ -113,7 +116,7 @@ impl<'a> Act<'a> {
         let doing = format!("creating Drift {}/{name}", self.key.namespace);
         let params = PostParams { field_manager: Some(OPERATOR.to_owned()), ..PostParams::default() };
         let created = bounded(&doing, self.drifts().create(&params, &drift)).await?;
-        self.context.index().apply(&created);
+        self.context.index().learn(&created);
         self.context.metrics.opened(record.resource.kind);
         let DriftSpec { field, expected, actual, .. } = created.spec;
         info!(record = %self.key, drift = name, resource = %record.resource, field, expected, actual, "drift detected");
@@ -146,6 +149,10 @@ impl<'a> Act<'a> {
             json!({ "op": "add", "path": "/metadata/annotations", "value": { annotations::LAST_ACCEPTED: mark } })
         };
         let doing = format!("accepting {field} of ProvisionedResource {}", self.key);
+        // Asking the live resource took a while. A write of nothing, bound to the drift's version, is refused when the
+        // decision was taken back or changed since.
+        let nothing = Patch::Merge(json!({ "metadata": { "resourceVersion": drift.resource_version } }));
+        bounded(&doing, self.drifts().patch(name, &params(), &nothing)).await?;
         let patch = serde_json::from_value(json!([
             // The API server refuses the patch when the record is not the one that was evaluated any more.
             { "op": "replace", "path": "/metadata/resourceVersion", "value": record.resource_version },
@@ -155,7 +162,7 @@ impl<'a> Act<'a> {
         .map_err(|error| Error::Refused { doing: doing.clone(), message: error.to_string() })?;
         let patch = Patch::<()>::Json(patch);
         let written = bounded(&doing, self.records().patch(&self.key.name, &params(), &patch)).await?;
-        self.context.index().apply(&written);
+        self.context.index().learn(&written);
         info!(record = %self.key, drift = name, field, value = %drift.actual, "accepted: the live value is the desired one");
         Ok(())
     }
@@ -192,12 +199,25 @@ impl<'a> Act<'a> {
             reason: reason::DECISION_REFUSED,
             message: message.clone(),
         };
-        // The API server's default speaks of 1970; the operator's own word begins now.
-        let since = drift.transition.filter(|since| *since != Timestamp::UNIX_EPOCH).unwrap_or_else(Timestamp::now);
-        let status = json!({ "reason": reason::DECISION_REFUSED, "conditions": [claim.since(since, 1)] });
-        self.patch_drift_status(&drift, "refusing a decision on", status).await?;
+        self.say(name, "refusing a decision on", claim).await?;
         self.tell(name, &drift.uid, true, "DecisionRefused", "Decide", format!("{}: {message}", drift.field));
         Ok(())
+    }
+
+    async fn wait(&mut self, name: &str, message: String) -> Result<(), Error> {
+        info!(record = %self.key, drift = name, why = message, "a decision waits");
+        let claim =
+            Claim { kind: conditions::RESOLVED, status: Truth::False, reason: reason::DECISION_WAITING, message };
+        self.say(name, "keeping a decision on", claim).await
+    }
+
+    /// Writes what an open drift says of itself.
+    async fn say(&mut self, name: &str, what: &str, claim: Claim) -> Result<(), Error> {
+        let Some(drift) = self.known(name) else { return Ok(()) };
+        // The API server's default speaks of 1970; the operator's own word begins now.
+        let since = drift.transition.filter(|since| *since != Timestamp::UNIX_EPOCH).unwrap_or_else(Timestamp::now);
+        let status = json!({ "reason": claim.reason, "conditions": [claim.since(since, 1)] });
+        self.patch_drift_status(&drift, what, status).await
     }
 
     async fn drop_decision(&mut self, name: &str) -> Result<(), Error> {
@@ -247,7 +267,7 @@ impl<'a> Act<'a> {
     }
 
     fn learn(&mut self, written: &Drift) {
-        self.context.index().apply(written);
+        self.context.index().learn(written);
         let known = KnownDrift::of(written);
         self.written.insert(known.name.clone(), known);
     }
@@ -311,5 +331,102 @@ fn closing_message(why: &str, field: &str, actual: &str) -> String {
         reason::IGNORED => format!("{field}: listed in spec.drift.ignore"),
         reason::RESOURCE_GONE => format!("{field}: the resource itself is gone"),
         why => format!("{field}: {why}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        sync::{Arc, Mutex},
+        time::Duration,
+    };
+
+    use http::{Request, Response};
+    use kube::{Client, client::Body};
+
+    use super::*;
+    use crate::{
+        digitalocean::{self, Inventory, Token},
+        drift::controller::Settings,
+        kube_ext::leader::Leadership,
+        telemetry::metrics::Metrics,
+    };
+
+    /// A controller whose API server refuses writes to drifts by this, and takes all others. What it was asked.
+    fn context(conflict: bool) -> (Arc<Context>, Arc<Mutex<Vec<String>>>) {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let asked = Arc::new(Mutex::new(Vec::new()));
+        let asks = asked.clone();
+        let api_server = tower::service_fn(move |request: Request<Body>| {
+            let path = request.uri().path().to_owned();
+            let answer = if path.contains("/drifts/") && conflict {
+                json!({ "kind": "Status", "status": "Failure", "reason": "Conflict", "code": 409, "message": "newer" })
+            } else if path.contains("/drifts/") {
+                serde_json::to_value(drift()).unwrap()
+            } else {
+                serde_json::to_value(record()).unwrap()
+            };
+            let status = if answer["code"] == 409 { 409 } else { 200 };
+            if let Some((_, object)) = path.split_once("/namespaces/default/") {
+                asks.lock().unwrap().push(format!("{} {object}", request.method()));
+            }
+            let response = Response::builder().status(status).body(Body::from(answer.to_string().into_bytes()));
+            std::future::ready(Ok::<_, kube::Error>(response.unwrap()))
+        });
+        let client = Client::new(api_server, "default");
+        let token = Token::new("x").unwrap();
+        let cloud = digitalocean::Client::new(digitalocean::Config::new("http://127.0.0.1:1", token).unwrap()).unwrap();
+        let settings = Settings {
+            namespaces: Vec::new(),
+            sync: "5m".parse().unwrap(),
+            detect: None,
+            max_age: Duration::from_mins(15),
+            history: 1,
+        };
+        let inventory = Inventory::new(cloud, digitalocean::Settings::default());
+        let context = Context::new(client, inventory, Metrics::default(), settings, Leadership::unelected());
+        context.index().apply(&record());
+        context.index().apply(&drift());
+        (context, asked)
+    }
+
+    fn record() -> ProvisionedResource {
+        serde_json::from_value(json!({
+            "apiVersion": "arcadia.cloud/v1alpha1", "kind": "ProvisionedResource",
+            "metadata": { "name": "web-1", "namespace": "default", "uid": "record", "resourceVersion": "1" },
+            "spec": { "resource": { "kind": "Droplet", "id": "1" }, "desired": { "name": "a" } },
+        }))
+        .unwrap()
+    }
+
+    fn drift() -> Drift {
+        let annotations = json!({ annotations::ACCEPT: "true" });
+        serde_json::from_value(json!({
+            "apiVersion": "arcadia.cloud/v1alpha1", "kind": "Drift",
+            "metadata": {
+                "name": "d", "namespace": "default", "uid": "drift", "resourceVersion": "2", "annotations": annotations,
+            },
+            "spec": {
+                "resourceRef": { "name": "web-1", "uid": "record" }, "resource": { "kind": "Droplet", "id": "1" },
+                "field": "name", "episode": 1, "expected": "a", "actual": "b", "specVersion": 1,
+            },
+        }))
+        .unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_decision_that_was_taken_back_or_changed_since_it_was_looked_at_adopts_nothing() {
+        let decisions = "PATCH drifts/d";
+        for (is_changed, writes) in
+            [(true, vec![decisions]), (false, vec![decisions, "PATCH provisionedresources/web-1"])]
+        {
+            let (context, asked) = context(is_changed);
+            let key = ObjectKey { namespace: "default".into(), name: "web-1".into() };
+            let entry = context.index().entry(&key).unwrap();
+            let step = Step::Adopt { drift: "d".into(), field: "name".into(), value: json!("b") };
+            let outcome = Act::new(&key, &entry, &context).take(step).await;
+            assert_eq!(outcome.is_err_and(|error| error.is_conflict()), is_changed);
+            assert_eq!(*asked.lock().unwrap(), writes);
+        }
     }
 }

@@ -45,6 +45,37 @@ pub fn project(expected: &Value, live: &Value) -> Value {
     }
 }
 
+/// What is left of a live value without what levelling took out of it: only that was compared. `aligned` is the live
+/// value after levelling, in which texts may be spelled in another way.
+#[must_use]
+pub fn compared(live: Value, aligned: &Value) -> Value {
+    match (live, aligned) {
+        (_, Value::Null) => Value::Null,
+        (Value::Object(entries), Value::Object(left)) => entries
+            .into_iter()
+            .filter_map(|(key, value)| match left.get(&key) {
+                Some(left) => Some((key, compared(value, left))),
+                // The cloud has none either.
+                None => value.is_null().then_some((key, value)),
+            })
+            .collect::<Map<_, _>>()
+            .into(),
+        (Value::Array(items), Value::Array(left)) if items.len() == left.len() => {
+            items.into_iter().zip(left).map(|(item, left)| compared(item, left)).collect::<Vec<_>>().into()
+        }
+        (Value::Array(items), Value::Array(left)) => {
+            let mut left = left.iter().map(spelled).peekable();
+            let kept: Vec<_> = items.iter().filter(|item| left.next_if_eq(&spelled(item)).is_some()).cloned().collect();
+            if left.peek().is_none() { kept.into() } else { items.into() }
+        }
+        (live, _) => live,
+    }
+}
+
+fn spelled(item: &Value) -> String {
+    shown(item).to_lowercase()
+}
+
 /// The keys that any item of a list of maps names.
 fn all_keys(items: &[Value]) -> Value {
     let maps = items.iter().filter_map(Value::as_object).flatten();

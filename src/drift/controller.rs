@@ -13,7 +13,8 @@ use tracing::{error, info};
 
 use super::{
     act::Act,
-    evaluate::{Observed, Plan, Recorded, Seen, Situation, evaluate},
+    asking::Asking,
+    evaluate::{Asked, Observed, Plan, Recorded, Seen, Situation, evaluate},
     index::{Entry, Index},
     status::status,
     sweep::Sweeps,
@@ -26,8 +27,9 @@ use crate::{
         events::{Events, News},
         key::ObjectKey,
         leader::Leadership,
+        mirror::Mirror,
         queue::Queue,
-        watch::{self, FirstLists, Mirror, Scope},
+        watch::{self, FirstLists, Scope},
         work::{Next, Work},
     },
     schedule::Schedule,
@@ -40,8 +42,9 @@ const WORKERS: usize = 16;
 /// How long one decision may wait for the provider's answer.
 const LONGEST_ASK: Duration = Duration::from_secs(20);
 
-/// How long a decision waits for the live resource when it could not be read.
-const ASK_AGAIN: Duration = Duration::from_secs(5);
+/// For how many records the provider is asked at a time for the sake of a decision: other news finds a worker all the
+/// same.
+const ASKING: usize = WORKERS / 2;
 
 /// How long one record may be worked on, and one event of a watch: far longer than all limits of its calls together.
 const LONGEST_ROUND: Duration = Duration::from_mins(10);
@@ -81,6 +84,7 @@ pub struct Context {
     pub liveness: Liveness,
     pub(super) queue: Queue<ObjectKey>,
     pub(super) sweeps: Sweeps,
+    asking: Asking,
     index: Mutex<Index>,
     records: FirstLists,
     drifts: FirstLists,
@@ -110,6 +114,7 @@ impl Context {
             liveness: Liveness::default(),
             queue: Queue::default(),
             sweeps: Sweeps::default(),
+            asking: Asking::new(ASKING),
             index: Mutex::default(),
             handled_syncs: Mutex::default(),
         })
@@ -205,28 +210,37 @@ async fn work(context: Arc<Context>) {
 
 /// Brings one record's drifts and status up to what is known: observe, decide, act.
 async fn reconcile(key: ObjectKey, context: &Arc<Context>) -> Result<Next, call::Error> {
-    let Some(entry) = context.index().entry(&key) else { return Ok(Next::Settled) };
+    let Some(entry) = context.index().entry(&key) else {
+        context.asking.forget(&key);
+        return Ok(Next::Settled);
+    };
     if entry.record.deleting {
         return Ok(Next::Settled);
     }
     let is_asked_to_sync = ask_for_sync(&key, &entry, context);
     let Some(seen) = observe(&key, &entry, context) else { return Ok(Next::Settled) };
-    let mut plan = decide(&entry, &seen, false, context);
-    let mut is_waiting = false;
+    let mut plan = decide(&entry, &seen, Asked::No, context);
+    let mut next = Next::Settled;
     if plan.ask_live {
-        // A decision binds to the live value of this moment, not of the last sweep.
-        let asked = context.inventory.fetch(&entry.record.resource);
-        // A token that is out of calls makes every call wait; other records must not wait with this one.
-        let answer = tokio::select! {
-            answer = tokio::time::timeout(LONGEST_ASK, asked) => answer,
-            // The decision stands on the object; the next leader finds it there.
-            () = context.stop.cancelled() => return Ok(Next::Settled),
-        };
-        let fresh = read(&entry.record.resource, answer.unwrap_or(Observation::Unknown(UnknownReason::NotYet)));
-        is_waiting = matches!(fresh, Known::Nothing(..));
-        if !is_waiting {
-            plan = decide(&entry, &fresh, true, context);
+        match context.asking.turn() {
+            Err(wait) => next = Next::After(wait),
+            Ok(turn) => {
+                let fresh = match ask(&key, &entry, context).await {
+                    Ok(fresh) => fresh,
+                    Err(next) => return Ok(next),
+                };
+                drop(turn);
+                if matches!(fresh, Known::Nothing(..)) {
+                    next = Next::After(context.asking.in_vain(&key));
+                    plan = decide(&entry, &seen, Asked::InVain, context);
+                } else {
+                    context.asking.forget(&key);
+                    plan = decide(&entry, &fresh, Asked::JustNow, context);
+                }
+            }
         }
+    } else {
+        context.asking.forget(&key);
     }
     let has_steps = !plan.steps.is_empty();
     let mut act = Act::new(&key, &entry, context);
@@ -243,7 +257,24 @@ async fn reconcile(key: ObjectKey, context: &Arc<Context>) -> Result<Next, call:
         act.write_status(status).await?;
         tell_stale(&act, &plan.situation);
     }
-    Ok(if is_waiting { Next::After(ASK_AGAIN) } else { Next::Settled })
+    Ok(next)
+}
+
+/// Reads the live resource: a decision binds to its value of this moment, not of the last sweep. An error is what to do
+/// instead of deciding.
+async fn ask(key: &ObjectKey, entry: &Entry, context: &Context) -> Result<Known, Next> {
+    let resource = &entry.record.resource;
+    // A token that is out of calls makes every call wait; other records must not wait with this one.
+    let answer = tokio::select! {
+        answer = tokio::time::timeout(LONGEST_ASK, context.inventory.fetch(resource)) => answer,
+        // The decision stands on the object; the next leader finds it there.
+        () = context.stop.cancelled() => return Err(Next::Settled),
+    };
+    if !context.index().entry(key).is_some_and(|now| now.is_like(entry)) {
+        // A decision may have been taken back meanwhile.
+        return Err(Next::Again);
+    }
+    Ok(read(resource, answer.unwrap_or(Observation::Unknown(UnknownReason::NotYet))))
 }
 
 /// Whether a sync was asked for by annotation.
@@ -307,7 +338,7 @@ fn read(resource: &ResourceKey, observation: Observation) -> Known {
     }
 }
 
-fn decide(entry: &Entry, known: &Known, just_now: bool, context: &Context) -> Plan {
+fn decide(entry: &Entry, known: &Known, asked: Asked, context: &Context) -> Plan {
     let desired = entry.record.desired_fields();
     let older = entry.older.as_ref().map(ToString::to_string);
     let recorded = Recorded {
@@ -322,7 +353,7 @@ fn decide(entry: &Entry, known: &Known, just_now: bool, context: &Context) -> Pl
         Known::Gone => Seen::Gone,
         Known::Live(live) => Seen::Present(live),
     };
-    evaluate(&recorded, Observed { seen, just_now }, &entry.drifts, context.settings.history)
+    evaluate(&recorded, Observed { seen, asked }, &entry.drifts, context.settings.history)
 }
 
 /// Tells once that the inventory became too old.

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use super::{
-    compare::{matches, project, shown, shows},
+    compare::{compared, matches, project, shown, shows},
     known::KnownDrift,
 };
 use crate::{
@@ -50,8 +50,19 @@ pub enum Seen<'a> {
 pub struct Observed<'a> {
     /// What is known.
     pub seen: Seen<'a>,
-    /// True when it was read just now. Decisions are carried out on nothing older.
-    pub just_now: bool,
+    /// Decisions are carried out only on what was read just now.
+    pub asked: Asked,
+}
+
+/// Whether the provider was asked for the sake of an evaluation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asked {
+    /// What is known is as old as the inventory.
+    No,
+    /// What is known was read just now.
+    JustNow,
+    /// It could not be read; what is known is as old as the inventory.
+    InVain,
 }
 
 /// One write to the API server.
@@ -99,6 +110,18 @@ pub enum Step {
         drift: Box<str>,
         /// For the person who decided.
         message: String,
+    },
+    /// The drift says why its decision waits.
+    Wait {
+        /// The drift's name.
+        drift: Box<str>,
+        /// For the person who decided.
+        message: String,
+    },
+    /// The decision that waited was taken back: the drift says again that it awaits one.
+    Await {
+        /// The drift's name.
+        drift: Box<str>,
     },
     /// Second write of a refusal: the annotation goes, so that it is not read again as a decision on what the drift
     /// shows next.
@@ -174,15 +197,22 @@ pub fn evaluate(recorded: &Recorded<'_>, observed: Observed<'_>, drifts: &[Known
     if let Some(older) = recorded.older {
         return Plan { steps: Vec::new(), ask_live: false, situation: Situation::Duplicate(older.to_owned()) };
     }
-    let mut planner = Planner { steps: Vec::new(), ask_live: false, just_now: observed.just_now };
+    let mut planner = Planner { steps: Vec::new(), ask_live: false, asked: observed.asked };
     let (in_doubt, rest): (Vec<_>, Vec<_>) = drifts.iter().partition(|drift| was_adopted(recorded, drift));
+    let open = || rest.iter().filter(|drift| drift.is_open());
     for drift in in_doubt {
         planner.close(drift, DriftPhase::Accepted, reason::ACCEPTED);
     }
     let situation = match find(recorded, observed.seen) {
-        Err((reason, message)) => Situation::Unknown(reason, message.to_owned()),
+        Err((reason, message)) => {
+            for drift in open() {
+                // Not the message: it may name another failure each time.
+                planner.wait(drift, &format!("nothing is known of the live resource at the moment ({reason})"));
+            }
+            Situation::Unknown(reason, message.to_owned())
+        }
         Ok(findings) => {
-            for drift in rest.iter().filter(|drift| drift.is_open()) {
+            for drift in open() {
                 planner.follow(drift, recorded, findings.get(drift.field.as_ref()));
             }
             planner.open_new(&findings, drifts);
@@ -243,7 +273,7 @@ pub(crate) fn compare(live: &Live, field: &str, expected: &Value) -> Finding {
             Aligned::Unknown { why } => Finding::Unknown(format!("{field}: {why}")),
             Aligned::Compare { expected: canonical, live: aligned, unsure } => {
                 match (matches(&canonical, &aligned), unsure) {
-                    (false, _) => differs(field, expected, &value),
+                    (false, _) => differs(field, expected, compared(project(expected, &value), &aligned)),
                     (true, Some(why)) => Finding::Unknown(format!("{field}: {why}")),
                     (true, None) => Finding::Matches { expected: expected.clone(), live: value },
                 }
@@ -252,8 +282,7 @@ pub(crate) fn compare(live: &Live, field: &str, expected: &Value) -> Finding {
     }
 }
 
-fn differs(field: &str, expected: &Value, live: &Value) -> Finding {
-    let live = project(expected, live);
+fn differs(field: &str, expected: &Value, live: Value) -> Finding {
     let longest = shown(&live).len().max(shown(expected).len());
     if longest > MAX_VALUE_BYTES {
         let limit = MAX_VALUE_BYTES / 1024;
@@ -283,21 +312,23 @@ fn summarise(seen: Seen<'_>, findings: &Findings<'_>) -> Situation {
 struct Planner {
     steps: Vec<Step>,
     ask_live: bool,
-    just_now: bool,
+    asked: Asked,
 }
 
 impl Planner {
     /// What becomes of one open drift.
     fn follow(&mut self, drift: &KnownDrift, recorded: &Recorded<'_>, finding: Option<&Finding>) {
         if let Some(decision) = &drift.accept {
-            if !self.just_now {
-                self.ask_live = true;
-            } else if !self.is_adopting() {
+            match self.asked {
+                Asked::No => self.ask_live = true,
+                Asked::InVain => self.wait(drift, "the live resource could not be read just now"),
                 // One at a time: each adopts into the record that was evaluated. The next comes with the next pass.
-                self.decide(drift, decision, finding);
+                Asked::JustNow if self.is_adopting() => {}
+                Asked::JustNow => self.decide(drift, decision, finding),
             }
             return;
         }
+        self.stop_waiting(drift);
         match finding {
             None if is_ignored(recorded, &drift.field) => self.close(drift, DriftPhase::Stale, reason::IGNORED),
             None => self.close(drift, DriftPhase::Stale, reason::NO_LONGER_RECORDED),
@@ -339,7 +370,7 @@ impl Planner {
                 }
             }
             // Somebody made the live value the desired one already.
-            Some(Finding::Matches { live, .. }) if shows(demanded, live) => {
+            Some(Finding::Matches { expected, live }) if shows(demanded, live) || shows(demanded, expected) => {
                 self.close(drift, DriftPhase::Accepted, reason::ACCEPTED);
             }
             Some(Finding::Matches { live, .. }) => {
@@ -353,7 +384,24 @@ impl Planner {
                 self.refuse(drift, "the resource itself is the question now; see its drift on exists".to_owned());
             }
             None => self.refuse(drift, "the field is no longer compared; nothing is left to accept".to_owned()),
-            Some(Finding::Unknown(_) | Finding::Invalid(_)) => {}
+            Some(Finding::Unknown(why) | Finding::Invalid(why)) => self.wait(drift, why),
+        }
+    }
+
+    /// Says, once, why a decision waits.
+    fn wait(&mut self, drift: &KnownDrift, why: &str) {
+        if drift.accept.is_none() {
+            return self.stop_waiting(drift);
+        }
+        let message = format!("decided, and carried out once that can be done safely: {why}");
+        if drift.waits.as_deref() != Some(message.as_str()) {
+            self.steps.push(Step::Wait { drift: drift.name.clone(), message });
+        }
+    }
+
+    fn stop_waiting(&mut self, drift: &KnownDrift) {
+        if drift.accept.is_none() && drift.waits.is_some() {
+            self.steps.push(Step::Await { drift: drift.name.clone() });
         }
     }
 

@@ -16,7 +16,8 @@ use crate::{
     digitalocean::{Kind, ResourceKey},
     kube_ext::{
         key::ObjectKey,
-        watch::{Listing, Mirror, Scope, is_in, is_newer},
+        mirror::{Mirror, Presence, is_newer},
+        watch::{Scope, is_in},
     },
 };
 
@@ -96,6 +97,15 @@ pub struct Entry {
     pub drifts: Vec<KnownDrift>,
 }
 
+impl Entry {
+    /// Whether the objects are in the same versions.
+    #[must_use]
+    pub fn is_like(&self, other: &Self) -> bool {
+        let version = |entry: &Self| (entry.record.uid.clone(), entry.record.resource_version.clone());
+        version(self) == version(other) && self.drifts == other.drifts
+    }
+}
+
 /// The open drifts of one field, of all resources of a kind.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OpenDrifts {
@@ -115,9 +125,16 @@ pub struct Index {
     records: HashMap<ObjectKey, Record>,
     by_resource: HashMap<ResourceKey, Vec<ObjectKey>>,
     by_uid: HashMap<Arc<str>, ObjectKey>,
-    drifts: HashMap<Box<str>, Vec<KnownDrift>>,
-    listed_records: HashMap<Scope, Listing>,
-    listed_drifts: HashMap<Scope, Listing>,
+    /// By the UID of their record, which may not be known (any more).
+    drifts: HashMap<Box<str>, Drifts>,
+    present_records: Presence,
+    present_drifts: Presence,
+}
+
+/// The drifts of one record.
+struct Drifts {
+    namespace: Arc<str>,
+    all: Vec<KnownDrift>,
 }
 
 impl Index {
@@ -125,7 +142,7 @@ impl Index {
     #[must_use]
     pub fn entry(&self, key: &ObjectKey) -> Option<Entry> {
         let record = self.records.get(key)?.clone();
-        let drifts = self.drifts.get(record.uid.as_ref()).cloned().unwrap_or_default();
+        let drifts = self.drifts.get(record.uid.as_ref()).map(|drifts| drifts.all.clone()).unwrap_or_default();
         Some(Entry { older: self.older_than(key, &record), record, drifts })
     }
 
@@ -138,7 +155,7 @@ impl Index {
     /// One drift of a record.
     #[must_use]
     pub fn drift(&self, owner: &str, name: &str) -> Option<&KnownDrift> {
-        self.drifts.get(owner)?.iter().find(|drift| drift.name.as_ref() == name)
+        self.drifts.get(owner)?.all.iter().find(|drift| drift.name.as_ref() == name)
     }
 
     /// How many records there are.
@@ -189,7 +206,7 @@ impl Index {
         for (owner, drifts) in &self.drifts {
             let record = self.by_uid.get(owner.as_ref()).and_then(|key| self.records.get(key));
             let Some(kind) = record.map(|record| record.resource.kind) else { continue };
-            for drift in drifts.iter().filter(|drift| drift.is_open()) {
+            for drift in drifts.all.iter().filter(|drift| drift.is_open()) {
                 let (count, oldest) = open.entry((kind, drift.field.as_ref())).or_insert((0, drift.created));
                 *count += 1;
                 *oldest = drift.created.min(*oldest);
@@ -219,8 +236,8 @@ impl Index {
     /// Drops a drift that this process deleted.
     pub fn forget_drift(&mut self, owner: &str, uid: &str) {
         if let Some(drifts) = self.drifts.get_mut(owner) {
-            drifts.retain(|drift| drift.uid.as_ref() != uid);
-            if drifts.is_empty() {
+            drifts.all.retain(|drift| drift.uid.as_ref() != uid);
+            if drifts.all.is_empty() {
                 self.drifts.remove(owner);
             }
         }
@@ -235,25 +252,13 @@ impl Index {
 }
 
 impl Mirror<ProvisionedResource> for Index {
-    fn start(&mut self, scope: &Scope) {
-        self.listed_records.insert(scope.clone(), Listing::default());
+    fn presence(&mut self) -> &mut Presence {
+        &mut self.present_records
     }
 
-    fn list(&mut self, scope: &Scope, object: &ProvisionedResource) -> Vec<ObjectKey> {
-        if let Some(listing) = self.listed_records.get_mut(scope) {
-            listing.saw(object.meta());
-        }
-        self.apply(object)
-    }
-
-    fn finish(&mut self, scope: &Scope) -> Vec<ObjectKey> {
-        let Some(listing) = self.listed_records.remove(scope) else { return Vec::new() };
-        let is_gone = |key: &ObjectKey, record: &Record| {
-            is_in(scope, &key.namespace) && listing.misses(&record.uid, &record.resource_version)
-        };
-        let gone: Vec<_> =
-            self.records.iter().filter(|(key, record)| is_gone(key, record)).map(|(key, _)| key.clone()).collect();
-        gone.iter().flat_map(|key| self.remove(key)).collect()
+    fn uids(&self, scope: &Scope) -> HashSet<Box<str>> {
+        let records = self.records.iter().filter(|(key, _)| is_in(scope, &key.namespace));
+        records.map(|(_, record)| record.uid.as_ref().into()).collect()
     }
 
     /// Returns the record itself, and the others of the same resource when it is new; none when nothing newer was
@@ -262,9 +267,7 @@ impl Mirror<ProvisionedResource> for Index {
         let key = ObjectKey::of(object);
         let record = Record::of(object);
         let known = self.records.get(&key);
-        if known.is_some_and(|known| {
-            known.uid == record.uid && !is_newer(&record.resource_version, &known.resource_version)
-        }) {
+        if known.is_some_and(|known| !is_newer(&record.resource_version, &known.resource_version)) {
             return Vec::new();
         }
         let is_same = known.is_some_and(|known| known.uid == record.uid && known.resource == record.resource);
@@ -282,53 +285,37 @@ impl Mirror<ProvisionedResource> for Index {
 
     /// Returns the others of the same resource, one of which may stand now.
     fn delete(&mut self, object: &ProvisionedResource) -> Vec<ObjectKey> {
-        let key = ObjectKey::of(object);
-        let is_known =
-            self.records.get(&key).is_some_and(|known| Some(known.uid.as_ref()) == object.metadata.uid.as_deref());
-        if is_known { self.remove(&key) } else { Vec::new() }
+        let known = self.by_uid.get(object.meta().uid.as_deref().unwrap_or_default()).cloned();
+        known.map_or_else(Vec::new, |key| self.remove(&key))
+    }
+
+    fn purge(&mut self, gone: &HashSet<Box<str>>) -> Vec<ObjectKey> {
+        let gone: Vec<_> = gone.iter().filter_map(|uid| self.by_uid.get(uid.as_ref()).cloned()).collect();
+        gone.iter().flat_map(|key| self.remove(key)).collect()
     }
 }
 
 /// All return the records of the drifts.
 impl Mirror<Drift> for Index {
-    fn start(&mut self, scope: &Scope) {
-        self.listed_drifts.insert(scope.clone(), Listing::default());
+    fn presence(&mut self) -> &mut Presence {
+        &mut self.present_drifts
     }
 
-    fn list(&mut self, scope: &Scope, object: &Drift) -> Vec<ObjectKey> {
-        if let Some(listing) = self.listed_drifts.get_mut(scope) {
-            listing.saw(object.meta());
-        }
-        self.apply(object)
-    }
-
-    fn finish(&mut self, scope: &Scope) -> Vec<ObjectKey> {
-        let Some(listing) = self.listed_drifts.remove(scope) else { return Vec::new() };
-        let mut affected = Vec::new();
-        self.drifts.retain(|owner, drifts| {
-            let key = self.by_uid.get(owner.as_ref());
-            // Drifts of a record that is not known (any more) are nobody's question; they go with the next full list.
-            if key.is_some_and(|key| !is_in(scope, &key.namespace)) || (key.is_none() && scope.is_some()) {
-                return true;
-            }
-            let before = drifts.len();
-            drifts.retain(|drift| !listing.misses(&drift.uid, &drift.resource_version));
-            if drifts.len() != before {
-                affected.extend(key.cloned());
-            }
-            !drifts.is_empty()
-        });
-        affected
+    fn uids(&self, scope: &Scope) -> HashSet<Box<str>> {
+        let drifts = self.drifts.values().filter(|drifts| is_in(scope, &drifts.namespace));
+        drifts.flat_map(|drifts| &drifts.all).map(|drift| drift.uid.clone()).collect()
     }
 
     fn apply(&mut self, object: &Drift) -> Vec<ObjectKey> {
         let drift = KnownDrift::of(object);
         let owner = object.spec.resource_ref.uid.as_str();
-        let drifts = self.drifts.entry(owner.into()).or_default();
-        match drifts.iter_mut().find(|known| known.uid == drift.uid) {
+        let namespace = || object.namespace().unwrap_or_default().into();
+        let drifts =
+            self.drifts.entry(owner.into()).or_insert_with(|| Drifts { namespace: namespace(), all: Vec::new() });
+        match drifts.all.iter_mut().find(|known| known.uid == drift.uid) {
             Some(known) if !is_newer(&drift.resource_version, &known.resource_version) => return Vec::new(),
             Some(known) => *known = drift,
-            None => drifts.push(drift),
+            None => drifts.all.push(drift),
         }
         self.by_uid.get(owner).cloned().into_iter().collect()
     }
@@ -337,5 +324,107 @@ impl Mirror<Drift> for Index {
         let owner = object.spec.resource_ref.uid.as_str();
         self.forget_drift(owner, object.metadata.uid.as_deref().unwrap_or_default());
         self.by_uid.get(owner).cloned().into_iter().collect()
+    }
+
+    fn purge(&mut self, gone: &HashSet<Box<str>>) -> Vec<ObjectKey> {
+        let mut affected = Vec::new();
+        self.drifts.retain(|owner, drifts| {
+            let before = drifts.all.len();
+            drifts.all.retain(|drift| !gone.contains(&drift.uid));
+            if drifts.all.len() != before {
+                affected.extend(self.by_uid.get(owner.as_ref()).cloned());
+            }
+            !drifts.all.is_empty()
+        });
+        affected
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kube::runtime::watcher::Event;
+    use serde_json::json;
+
+    use super::*;
+
+    fn record(name: &str, uid: &str, version: u64) -> ProvisionedResource {
+        serde_json::from_value(json!({
+            "apiVersion": "arcadia.cloud/v1alpha1",
+            "kind": "ProvisionedResource",
+            "metadata": { "name": name, "namespace": "default", "uid": uid, "resourceVersion": version.to_string() },
+            "spec": { "resource": { "kind": "Droplet", "id": "1" }, "desired": {} },
+        }))
+        .unwrap()
+    }
+
+    fn drift(uid: &str, version: u64) -> Drift {
+        serde_json::from_value(json!({
+            "apiVersion": "arcadia.cloud/v1alpha1",
+            "kind": "Drift",
+            "metadata": { "name": uid, "namespace": "default", "uid": uid, "resourceVersion": version.to_string() },
+            "spec": {
+                "resourceRef": { "name": "web-1", "uid": "record" }, "resource": { "kind": "Droplet", "id": "1" },
+                "field": "name", "episode": 1, "expected": "a", "actual": "b", "specVersion": 1,
+            },
+        }))
+        .unwrap()
+    }
+
+    fn key(name: &str) -> ObjectKey {
+        ObjectKey { namespace: "default".into(), name: name.into() }
+    }
+
+    fn drifts(index: &Index) -> Vec<&str> {
+        index.drifts.values().flat_map(|drifts| &drifts.all).map(|drift| drift.uid.as_ref()).collect()
+    }
+
+    const ALL: Scope = None;
+
+    #[test]
+    fn a_record_that_was_deleted_while_nobody_looked_makes_way_for_the_younger() {
+        let mut index = Index::default();
+        index.apply(&record("old", "1", 8));
+        index.apply(&record("young", "2", 5));
+        assert_eq!(index.entry(&key("young")).unwrap().older, Some(key("old")));
+        index.take(&ALL, &Event::<ProvisionedResource>::Init);
+        index.take(&ALL, &Event::InitApply(record("young", "2", 5)));
+        assert_eq!(index.take(&ALL, &Event::<ProvisionedResource>::InitDone), [key("young")]);
+        assert_eq!(index.entry(&key("young")).unwrap().older, None);
+        assert!(index.learn(&record("old", "1", 9)).is_empty(), "an answer that comes late");
+        assert_eq!(index.len(), 1);
+    }
+
+    #[test]
+    fn a_record_that_was_made_anew_is_not_replaced_by_late_news_of_the_old_one() {
+        let mut index = Index::default();
+        index.apply(&record("web-1", "1", 5));
+        index.take(&ALL, &Event::<ProvisionedResource>::Init);
+        index.take(&ALL, &Event::InitApply(record("web-1", "2", 9)));
+        assert!(index.learn(&record("web-1", "1", 7)).is_empty());
+        assert!(index.take(&ALL, &Event::<ProvisionedResource>::InitDone).is_empty());
+        assert_eq!(index.record(&key("web-1")).unwrap().uid.as_ref(), "2");
+    }
+
+    #[test]
+    fn a_deleted_drift_does_not_come_back_by_an_answer_and_a_new_one_is_known_at_once() {
+        let mut index = Index::default();
+        index.apply(&record("web-1", "record", 1));
+        index.take(&ALL, &Event::Apply(drift("one", 2)));
+        assert_eq!(index.take(&ALL, &Event::Delete(drift("one", 4))), [key("web-1")]);
+        index.learn(&drift("one", 3));
+        index.learn(&drift("two", 5));
+        assert_eq!(drifts(&index), ["two"]);
+    }
+
+    #[test]
+    fn the_last_drift_goes_with_an_empty_list_of_its_namespace() {
+        let mut index = Index::default();
+        // That of a record that is not known (any more).
+        index.apply(&drift("one", 2));
+        for (namespace, left) in [("elsewhere", 1), ("default", 0)] {
+            index.take(&Some(namespace.into()), &Event::<Drift>::Init);
+            index.take(&Some(namespace.into()), &Event::<Drift>::InitDone);
+            assert_eq!(drifts(&index).len(), left);
+        }
     }
 }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::{
     compare::shows,
-    evaluate::{Observed, Plan, Recorded, Seen, Situation, Step, evaluate},
+    evaluate::{Asked, Finding, Observed, Plan, Recorded, Seen, Situation, Step, compare, evaluate},
     known::KnownDrift,
 };
 use crate::{
@@ -69,8 +69,12 @@ impl World {
     }
 
     fn plan(&self, just_now: bool) -> Plan {
+        self.plan_of(if just_now { Asked::JustNow } else { Asked::No })
+    }
+
+    fn plan_of(&self, asked: Asked) -> Plan {
         let key = ResourceKey { kind: Kind::named("Droplet").unwrap(), id: "1".into() };
-        let observed = if just_now { Swept::Live(self.live.clone()) } else { self.swept.clone() };
+        let observed = if asked == Asked::JustNow { Swept::Live(self.live.clone()) } else { self.swept.clone() };
         let live = match &observed {
             Swept::Live(Some(document)) => Some(Live::parse(&key, &document.to_string()).unwrap()),
             Swept::Live(None) | Swept::Nothing => None,
@@ -87,7 +91,7 @@ impl World {
             older: self.older.as_deref(),
             last_accepted: self.last_accepted.as_deref(),
         };
-        evaluate(&recorded, Observed { seen, just_now }, &self.drifts, HISTORY)
+        evaluate(&recorded, Observed { seen, asked }, &self.drifts, HISTORY)
     }
 
     /// The plan of one pass, with the provider asked where a decision needs it.
@@ -115,6 +119,8 @@ impl World {
             Step::Refresh { drift, .. }
             | Step::Close { drift, .. }
             | Step::Refuse { drift, .. }
+            | Step::Wait { drift, .. }
+            | Step::Await { drift }
             | Step::DropDecision { drift } => {
                 written.contains(drift) || version(self, drift) == version(planned, drift)
             }
@@ -123,7 +129,12 @@ impl World {
 
     /// One write, as the API server does it.
     fn write(&mut self, step: &Step) {
-        if let Step::Refresh { drift, .. } | Step::Close { drift, .. } | Step::DropDecision { drift } = step {
+        if let Step::Refresh { drift, .. }
+        | Step::Close { drift, .. }
+        | Step::Wait { drift, .. }
+        | Step::Await { drift }
+        | Step::DropDecision { drift } = step
+        {
             self.touch(drift);
         }
         match step.clone() {
@@ -141,6 +152,7 @@ impl World {
                     actual: actual.into(),
                     accept: None,
                     decided_by: None,
+                    waits: None,
                     transition: None,
                 });
             }
@@ -151,7 +163,8 @@ impl World {
                 self.last_accepted = Some(self.drift(&drift).mark());
             }
             Step::Close { drift, phase, .. } => self.drift(&drift).phase = phase,
-            Step::Refuse { .. } => {}
+            Step::Refuse { drift, .. } | Step::Await { drift } => self.drift(&drift).waits = None,
+            Step::Wait { drift, message } => self.drift(&drift).waits = Some(message.into()),
             Step::DropDecision { drift } => self.drift(&drift).accept = None,
             Step::Prune { drift } => self.drifts.retain(|known| known.name != drift),
         }
@@ -350,7 +363,6 @@ fn a_gone_resource_is_one_drift_on_exists() {
 fn nothing_is_concluded_from_nothing() {
     let mut world = World::new(json!({"name": "web-2", "memory": 4096}), droplet());
     world.settle();
-    world.annotate("name-1", "true");
     world.swept = Swept::Nothing;
     assert_eq!(world.plan(false).steps, []);
     // A field that the token may not read is unknown, not empty.
@@ -361,6 +373,103 @@ fn nothing_is_concluded_from_nothing() {
     world.sweep();
     assert_eq!(world.settle(), []);
     assert!(matches!(world.plan(false).situation, Situation::Compared { unknown, .. } if unknown.len() == 1));
+}
+
+/// The message of a single step that says why a decision waits.
+fn waiting(steps: &[Step]) -> &str {
+    let [Step::Wait { message, .. }] = steps else { panic!("one step: {steps:?}") };
+    message
+}
+
+#[test]
+fn a_decision_that_cannot_be_carried_out_yet_says_once_why_it_waits() {
+    // The inventory is too old.
+    let mut world = World::new(json!({"tags": ["web", "prod"]}), droplet());
+    world.settle();
+    world.annotate("tags-1", "true");
+    world.swept = Swept::Nothing;
+    let steps = world.settle();
+    assert!(waiting(&steps).contains(INVENTORY_STALE), "{steps:?}");
+    // The field cannot be told at the moment.
+    world.live.as_mut().unwrap().as_object_mut().unwrap().remove("tags");
+    world.sweep();
+    let steps = world.settle();
+    assert!(waiting(&steps).contains("tag:read"), "{steps:?}");
+    // It cannot be compared.
+    world.set_live("tags", json!(["x".repeat(40_000)]));
+    world.sweep();
+    let steps = world.settle();
+    assert!(waiting(&steps).contains("32 KiB"), "{steps:?}");
+    // Nor is it lost meanwhile.
+    world.set_live("tags", json!(["web"]));
+    world.sweep();
+    world.settle();
+    assert_eq!((world.desired["tags"].clone(), world.open().len()), (json!(["web"]), 0));
+}
+
+#[test]
+fn a_decision_whose_question_to_the_provider_fails_says_so_once() {
+    let mut world = World::new(json!({"name": "web-2"}), droplet());
+    world.settle();
+    world.annotate("name-1", "true");
+    let steps = world.plan_of(Asked::InVain).steps;
+    assert!(waiting(&steps).contains("could not be read"), "{steps:?}");
+    world.write(&steps[0]);
+    assert_eq!(world.plan_of(Asked::InVain).steps, []);
+    assert!(matches!(world.plan_of(Asked::InVain).situation, Situation::Compared { .. }), "the inventory still counts");
+}
+
+#[test]
+fn a_decision_that_is_taken_back_while_it_waits_is_not_waited_for() {
+    for is_blind in [true, false] {
+        let mut world = World::new(json!({"name": "web-2"}), droplet());
+        world.settle();
+        world.annotate("name-1", "true");
+        let steps = world.plan_of(Asked::InVain).steps;
+        world.write(&steps[0]);
+        world.drift("name-1").accept = None;
+        if is_blind {
+            world.swept = Swept::Nothing;
+        }
+        assert_eq!(world.settle(), [Step::Await { drift: "name-1".into() }]);
+    }
+}
+
+#[test]
+fn what_the_cloud_adds_by_itself_is_not_adopted() {
+    let mut world = World::new(json!({"tags": ["web", "k8s:mine"]}), droplet());
+    world.set_live("tags", json!(["Web", "k8s:mine", "k8s:abc", "db", "arcadia-saga:1"]));
+    world.sweep();
+    assert_eq!(world.settle(), [opened("tags", 1, r#"["web","k8s:mine"]"#, r#"["Web","k8s:mine","db"]"#)]);
+    world.annotate("tags-1", "true");
+    world.settle();
+    assert_eq!(world.desired["tags"], json!(["Web", "k8s:mine", "db"]));
+    world.set_live("tags", json!(["web", "k8s:mine", "db", "k8s:another"]));
+    world.sweep();
+    assert_eq!(world.settle(), []);
+}
+
+#[test]
+fn a_decision_on_what_somebody_recorded_meanwhile_is_accepted_whatever_the_cloud_adds() {
+    let mut world = World::new(json!({"tags": ["prod"]}), droplet());
+    world.set_live("tags", json!(["web", "k8s:abc"]));
+    world.sweep();
+    world.settle();
+    world.desired.insert("tags".into(), json!(["web"]));
+    world.annotate("tags-1", "true");
+    assert_eq!(world.settle(), [closed("tags-1", DriftPhase::Accepted, reason::ACCEPTED)]);
+}
+
+#[test]
+fn what_is_left_out_of_one_part_of_a_value_stays_out_of_what_is_adopted() {
+    let key = ResourceKey { kind: Kind::named("KubernetesCluster").unwrap(), id: "1".into() };
+    let pool = |count: u32, size: &str, tags: Value| json!({"name": "a", "count": count, "auto_scale": true, "size": size, "tags": tags});
+    let live = pool(4, "s-2", json!(["k8s", "k8s:x", "blue"]));
+    let live = Live::parse(&key, &json!({"id": "1", "node_pools": [live]}).to_string()).unwrap();
+    let expected = json!([pool(2, "s-1", json!(["blue"]))]);
+    let Finding::Differs { live: adopted, .. } = compare(&live, "node_pools", &expected) else { panic!("it differs") };
+    assert_eq!(adopted, json!([{"name": "a", "auto_scale": true, "size": "s-2", "tags": ["blue"]}]));
+    assert!(matches!(compare(&live, "node_pools", &adopted), Finding::Matches { .. }));
 }
 
 #[test]
@@ -523,7 +632,7 @@ impl Watched {
             if !self.world.takes(step, &planned, &written) {
                 return;
             }
-            if let Step::Refuse { drift, .. } = step {
+            if let Step::Refuse { drift, .. } | Step::Wait { drift, .. } | Step::Await { drift } = step {
                 written.insert(drift.clone());
             }
             match step {
@@ -550,6 +659,8 @@ impl Watched {
                     assert!(!is_blind || is_adopted, "closed on no evidence");
                 }
                 Step::Open { .. } => assert!(!is_blind, "opened on no evidence"),
+                Step::Wait { drift, .. } => assert!(self.world.drift(drift).accept.is_some(), "nothing waits"),
+                Step::Await { drift } => assert!(self.world.drift(drift).accept.is_none(), "a decision waits"),
                 Step::Refresh { .. } | Step::Prune { .. } => {}
             }
             self.world.write(step);

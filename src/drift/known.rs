@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use kube::ResourceExt;
 use sha2::{Digest, Sha256};
 
-use crate::api::{Drift, DriftPhase, annotations};
+use crate::api::{Drift, DriftPhase, annotations, conditions::reason};
 
 /// What is kept of a Drift.
 #[derive(Clone, Debug, PartialEq)]
@@ -31,6 +31,8 @@ pub struct KnownDrift {
     pub accept: Option<Box<str>>,
     /// Who decided, as far as that is known.
     pub decided_by: Option<Box<str>>,
+    /// Why it says that its decision waits.
+    pub waits: Option<Box<str>>,
     /// Since when its `Resolved` condition says what it says.
     pub transition: Option<Timestamp>,
 }
@@ -41,6 +43,7 @@ impl KnownDrift {
     pub fn of(drift: &Drift) -> Self {
         let status = drift.status.clone().unwrap_or_default();
         let annotation = |key: &str| drift.annotations().get(key).map(|text| text.as_str().into());
+        let resolved = status.conditions.first();
         let accept: Option<Box<str>> = annotation(annotations::ACCEPT);
         Self {
             name: drift.name_any().into(),
@@ -57,7 +60,10 @@ impl KnownDrift {
                     .or_else(|| annotations::written_by(&drift.metadata, annotations::ACCEPT).map(Into::into))
             }),
             accept,
-            transition: status.conditions.first().map(|condition| condition.last_transition_time.0),
+            waits: resolved
+                .filter(|resolved| resolved.reason == reason::DECISION_WAITING)
+                .map(|resolved| resolved.message.as_str().into()),
+            transition: resolved.map(|resolved| resolved.last_transition_time.0),
         }
     }
 

@@ -1,6 +1,7 @@
 //! Drift: comparing what is recorded with what is live, and deciding what becomes of each difference.
 
 mod act;
+mod asking;
 pub mod compare;
 pub mod controller;
 pub mod evaluate;

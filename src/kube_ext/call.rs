@@ -5,7 +5,7 @@ use std::{future::Future, time::Duration};
 use kube::core::Status;
 
 /// No call may hang longer: kube itself sets no limit.
-const LIMIT: Duration = Duration::from_secs(30);
+pub const LIMIT: Duration = Duration::from_secs(30);
 
 /// Why a call to the API server failed.
 #[derive(Debug, thiserror::Error)]
@@ -19,6 +19,12 @@ pub enum Error {
     /// The object is another one than this process knew; the watch will tell.
     #[error("{doing}: it changed in the meantime")]
     Conflict {
+        /// What was being done, to which object.
+        doing: String,
+    },
+    /// There is an object of this name, which this process does not know.
+    #[error("{doing}: there is one of this name, and it is not known here; can this version read it?")]
+    AlreadyExists {
         /// What was being done, to which object.
         doing: String,
     },
@@ -44,7 +50,7 @@ pub enum Error {
         /// What the API server said.
         message: String,
     },
-    /// It could not be asked.
+    /// It could not be asked, or is not well (500 and up, 429): whether it did what it was asked for is not known.
     #[error("{doing}: {source}")]
     Failed {
         /// What was being done, to which object.
@@ -61,6 +67,7 @@ impl Error {
         match self {
             Self::TimedOut { .. } => "timeout",
             Self::Conflict { .. } => "conflict",
+            Self::AlreadyExists { .. } => "already_exists",
             Self::NotFound { .. } => "not_found",
             Self::Forbidden { .. } => "forbidden",
             Self::Refused { .. } => "refused",
@@ -77,11 +84,15 @@ impl Error {
     fn of(doing: &str, error: kube::Error) -> Self {
         let doing = doing.to_owned();
         match error {
-            kube::Error::Api(status) if status.is_conflict() || status.is_already_exists() => Self::Conflict { doing },
+            // Its code is that of a conflict too.
+            kube::Error::Api(status) if status.is_already_exists() => Self::AlreadyExists { doing },
+            kube::Error::Api(status) if status.is_conflict() => Self::Conflict { doing },
             // A group that is not served at all is a 404 without a reason.
             kube::Error::Api(status) if status.is_not_found() || status.code == 404 => Self::NotFound { doing },
             kube::Error::Api(status) if status.is_forbidden() => Self::Forbidden { doing, message: said(&status) },
-            kube::Error::Api(status) => Self::Refused { doing, message: said(&status) },
+            kube::Error::Api(status) if status.code < 500 && status.code != 429 => {
+                Self::Refused { doing, message: said(&status) }
+            }
             error => Self::Failed { doing, source: Box::new(error) },
         }
     }
@@ -100,5 +111,30 @@ pub async fn bounded<T>(doing: &str, call: impl Future<Output = Result<T, kube::
         Ok(Ok(answer)) => Ok(answer),
         Ok(Err(error)) => Err(Error::of(doing, error)),
         Err(_) => Err(Error::TimedOut { doing: doing.to_owned() }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_passes_is_told_from_what_does_not() {
+        let of = |code, reason: &str| {
+            let status = Status { code, reason: reason.to_owned(), message: "no".to_owned(), ..Status::default() };
+            Error::of("writing Drift default/web-1", kube::Error::Api(Box::new(status))).category()
+        };
+        for (code, reason, category) in [
+            (409, "Conflict", "conflict"),
+            (409, "AlreadyExists", "already_exists"),
+            (404, "NotFound", "not_found"),
+            (403, "Forbidden", "forbidden"),
+            (422, "Invalid", "refused"),
+            (429, "TooManyRequests", "unreachable"),
+            (500, "InternalError", "unreachable"),
+            (503, "ServiceUnavailable", "unreachable"),
+        ] {
+            assert_eq!(of(code, reason), category, "{code}");
+        }
     }
 }

@@ -6,6 +6,7 @@ pub mod failpoint;
 pub mod fence;
 pub mod key;
 pub mod leader;
+pub mod mirror;
 pub mod queue;
 pub mod watch;
 pub mod work;

@@ -13,6 +13,15 @@ use tokio::{sync::Notify, time::Instant};
 const SHORTEST_BACKOFF: Duration = Duration::from_millis(500);
 const LONGEST_BACKOFF: Duration = Duration::from_mins(5);
 
+/// A failure of the work on a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Failed {
+    /// How many there were in a row, this one included.
+    pub in_a_row: u32,
+    /// After how long the key comes back.
+    pub again_in: Duration,
+}
+
 /// The queue.
 pub struct Queue<K> {
     state: Mutex<State<K>>,
@@ -100,22 +109,24 @@ impl<K: Clone + Eq + Hash + Ord> Queue<K> {
         self.changed.notify_one();
     }
 
-    /// The work failed: the key comes back after a while, later each time. Returns after how long.
-    pub fn failed(&self, key: &K) -> Duration {
+    /// The work failed: the key comes back after a while, later each time.
+    pub fn failed(&self, key: &K) -> Failed {
         let mut state = self.state();
         let failures = state.failures.entry(key.clone()).or_default();
         *failures = failures.saturating_add(1);
-        let backoff = backoff(*failures);
-        state.delay(key, backoff);
+        let in_a_row = *failures;
+        let again_in = backoff(in_a_row);
+        state.delay(key, again_in);
         state.finish(key);
         drop(state);
         self.changed.notify_one();
-        backoff
+        Failed { in_a_row, again_in }
     }
 
     /// The work has to wait for something else; the key comes back after this time unless it is added before.
     pub fn later(&self, key: &K, wait: Duration) {
         let mut state = self.state();
+        state.failures.remove(key);
         state.delay(key, wait);
         state.finish(key);
         drop(state);
@@ -205,7 +216,7 @@ mod tests {
         let mut waits = Vec::new();
         for _ in 0..12 {
             let key = queue.next().await;
-            waits.push(queue.failed(&key));
+            waits.push(queue.failed(&key).again_in);
         }
         assert!(waits[0] < Duration::from_secs(1) && waits[6] > waits[0] * 4, "{waits:?}");
         assert!(waits.iter().all(|wait| *wait <= LONGEST_BACKOFF));
@@ -213,6 +224,23 @@ mod tests {
         let before = Instant::now();
         assert_eq!(queue.next().await, "a");
         assert_eq!(before, Instant::now());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn only_failures_in_a_row_add_up() {
+        let queue = Queue::default();
+        let mut in_a_row = Vec::new();
+        for waits_in_between in [false, false, true, false] {
+            queue.add("a");
+            let key = queue.next().await;
+            in_a_row.push(queue.failed(&key).in_a_row);
+            if waits_in_between {
+                queue.add("a");
+                let key = queue.next().await;
+                queue.later(&key, Duration::from_secs(1));
+            }
+        }
+        assert_eq!(in_a_row, [1, 2, 3, 1]);
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,13 +1,8 @@
 //! Watches: the objects of one kind, in each namespace that is asked for, kept in memory as the API server has them.
 
-use std::{
-    collections::{BTreeSet, HashSet},
-    fmt::Debug,
-    sync::Arc,
-};
+use std::{collections::BTreeSet, fmt::Debug, sync::Arc};
 
 use futures::{Stream, StreamExt};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::{
     Api, Client, Resource,
     core::{DeserializeGuard, NamespaceResourceScope},
@@ -20,7 +15,6 @@ use serde::de::DeserializeOwned;
 use tokio::sync::watch;
 use tracing::warn;
 
-use super::key::ObjectKey;
 use crate::telemetry::liveness::Pulse;
 
 /// How many objects a page of a list holds. Whole objects are only held for a page at a time.
@@ -33,66 +27,6 @@ pub type Scope = Option<Arc<str>>;
 #[must_use]
 pub fn is_in(scope: &Scope, namespace: &str) -> bool {
     scope.as_deref().is_none_or(|scope| scope == namespace)
-}
-
-/// What is kept in memory of the objects of one kind. What may need work because of a change is returned by it.
-pub trait Mirror<K> {
-    /// A list of the objects of a scope begins.
-    fn start(&mut self, scope: &Scope);
-    /// One object of the list.
-    fn list(&mut self, scope: &Scope, object: &K) -> Vec<ObjectKey>;
-    /// The list is complete: what it misses is gone.
-    fn finish(&mut self, scope: &Scope) -> Vec<ObjectKey>;
-    /// An object as the API server has it, or had it: news may come late, and by more than one way.
-    fn apply(&mut self, object: &K) -> Vec<ObjectKey>;
-    /// An object was deleted.
-    fn delete(&mut self, object: &K) -> Vec<ObjectKey>;
-
-    /// Takes in what a watch brought.
-    fn take(&mut self, scope: &Scope, event: &Event<K>) -> Vec<ObjectKey> {
-        match event {
-            Event::Init => {
-                self.start(scope);
-                Vec::new()
-            }
-            Event::InitApply(object) => self.list(scope, object),
-            Event::InitDone => self.finish(scope),
-            Event::Apply(object) => self.apply(object),
-            Event::Delete(object) => self.delete(object),
-        }
-    }
-}
-
-/// What a list has brought so far.
-#[derive(Default)]
-pub struct Listing {
-    uids: HashSet<Box<str>>,
-    newest: u128,
-}
-
-impl Listing {
-    /// The list has this object.
-    pub fn saw(&mut self, object: &ObjectMeta) {
-        self.uids.insert(object.uid.as_deref().unwrap_or_default().into());
-        self.newest = self.newest.max(order(object.resource_version.as_deref().unwrap_or_default()));
-    }
-
-    /// Not in the list, although it is not newer than the list.
-    #[must_use]
-    pub fn misses(&self, uid: &str, version: &str) -> bool {
-        !self.uids.contains(uid) && order(version) <= self.newest
-    }
-}
-
-/// Whether this version of an object comes after the known one. Versions of objects of one resource type are ordered
-/// numbers (Kubernetes 1.35 promises it, etcd always gave it).
-#[must_use]
-pub fn is_newer(version: &str, known: &str) -> bool {
-    order(version) > order(known) || version.parse::<u128>().is_err()
-}
-
-fn order(version: &str) -> u128 {
-    version.parse().unwrap_or_default()
 }
 
 /// The lists that the watches of one kind begin with, one for each scope. Before they are complete, objects are missing.
@@ -214,20 +148,5 @@ mod tests {
         assert!(!lists.are_complete());
         lists.complete(&None);
         assert!(lists.are_complete());
-    }
-
-    #[test]
-    fn a_list_does_not_miss_what_is_newer_than_itself() {
-        let meta = |uid: &str, version: &str| ObjectMeta {
-            uid: Some(uid.to_owned()),
-            resource_version: Some(version.to_owned()),
-            ..ObjectMeta::default()
-        };
-        let mut listing = Listing::default();
-        listing.saw(&meta("stays", "9"));
-        listing.saw(&meta("changed", "10"));
-        assert!(!listing.misses("stays", "9"));
-        assert!(listing.misses("gone", "8"));
-        assert!(!listing.misses("made since", "11"));
     }
 }

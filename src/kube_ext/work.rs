@@ -1,17 +1,29 @@
 //! Workers: each takes one key after the other from a queue and brings its object up to what is known.
 
 use std::{
+    any::Any,
     fmt::Display,
     future::Future,
     hash::Hash,
+    panic::AssertUnwindSafe,
     time::{Duration, Instant},
 };
 
+use futures::FutureExt;
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, warn};
+use tracing::{debug, error, warn};
 
-use super::{call, queue::Queue};
+use super::{
+    call,
+    queue::{Failed, Queue},
+};
 use crate::telemetry::liveness::Pulse;
+
+/// From how many conflicts in a row on they are no longer a race that somebody else won: that many take a minute.
+const MANY_CONFLICTS: u32 = 8;
+
+/// How long an object is left alone that made this program panic.
+const AFTER_PANIC: Duration = Duration::from_mins(1);
 
 /// What is left to do about an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,7 +50,8 @@ pub struct Work<'a, K> {
 
 impl<K: Clone + Display + Eq + Hash + Ord> Work<'_, K> {
     /// Works until it is told to stop; what is under way then is finished. `told` hears how long each look at an object
-    /// took, and its outcome in a stable word for metrics.
+    /// took, and its outcome in a stable word for metrics. A mistake in this program about one object is no reason to
+    /// leave the others alone.
     pub async fn run<F>(self, reconcile: impl Fn(K) -> F, told: impl Fn(Duration, &'static str))
     where
         F: Future<Output = Result<Next, call::Error>>,
@@ -52,27 +65,43 @@ impl<K: Clone + Display + Eq + Hash + Ord> Work<'_, K> {
             };
             pulse.begin();
             let began = Instant::now();
-            let outcome = reconcile(key.clone()).await;
-            match &outcome {
-                Ok(Next::Settled) => queue.done(&key),
-                Ok(Next::Again) => {
-                    queue.done(&key);
-                    queue.add(key);
+            let outcome = match AssertUnwindSafe(reconcile(key.clone())).catch_unwind().await {
+                Ok(Ok(next)) => {
+                    match next {
+                        Next::Settled => queue.done(&key),
+                        Next::Again => {
+                            queue.done(&key);
+                            queue.add(key);
+                        }
+                        Next::After(wait) => queue.later(&key, wait),
+                    }
+                    "ok"
                 }
-                Ok(Next::After(wait)) => queue.later(&key, *wait),
-                Err(error) if error.is_conflict() => {
-                    debug!(object = %format_args!("{kind} {key}"), %error, "will look again");
-                    queue.failed(&key);
+                Ok(Err(error)) => {
+                    let Failed { in_a_row, again_in } = queue.failed(&key);
+                    if error.is_conflict() && in_a_row < MANY_CONFLICTS {
+                        debug!(object = %format_args!("{kind} {key}"), %error, "will look again");
+                    } else {
+                        warn!(object = %format_args!("{kind} {key}"), %error, in_a_row, ?again_in, "could not finish");
+                    }
+                    error.category()
                 }
-                Err(error) => {
-                    let again_in = queue.failed(&key);
-                    warn!(object = %format_args!("{kind} {key}"), %error, ?again_in, "could not finish");
+                Err(panic) => {
+                    let (object, what) = (format!("{kind} {key}"), said(panic.as_ref()));
+                    error!(object, what, again_in = ?AFTER_PANIC, "panicked; please report this");
+                    queue.later(&key, AFTER_PANIC);
+                    "panic"
                 }
-            }
-            told(began.elapsed(), outcome.as_ref().map_or_else(call::Error::category, |_| "ok"));
+            };
+            told(began.elapsed(), outcome);
             pulse.rest();
         }
     }
+}
+
+fn said(panic: &(dyn Any + Send)) -> &str {
+    let said = panic.downcast_ref::<String>().map(String::as_str);
+    said.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("it does not say why")
 }
 
 #[cfg(test)]
@@ -87,8 +116,14 @@ mod tests {
 
     const LONGEST: Duration = Duration::from_mins(1);
 
+    type Outcome = Result<Next, call::Error>;
+
     /// Works on one key, whose looks have these outcomes, and stops after the last. Returns what was told.
-    async fn told(outcomes: impl IntoIterator<Item = Result<Next, call::Error>>) -> Vec<&'static str> {
+    async fn told(outcomes: impl IntoIterator<Item = Outcome>) -> Vec<&'static str> {
+        told_of(outcomes.into_iter().map(|outcome| move || outcome)).await
+    }
+
+    async fn told_of<F: FnOnce() -> Outcome>(outcomes: impl IntoIterator<Item = F>) -> Vec<&'static str> {
         let (queue, stop, liveness) = (Queue::default(), CancellationToken::new(), Liveness::default());
         queue.add("default/web-1");
         let outcomes = Mutex::new(Vec::from_iter(outcomes).into_iter());
@@ -100,7 +135,7 @@ mod tests {
             if outcomes.len() == 0 {
                 stop.cancel();
             }
-            ready(outcome)
+            ready(()).map(|()| outcome())
         };
         work.run(look, |_, outcome| told.lock().unwrap().push(outcome)).await;
         assert_eq!(liveness.failure(), None);
@@ -123,5 +158,47 @@ mod tests {
         let began = tokio::time::Instant::now();
         assert_eq!(told(failures.into_iter().chain([Ok(Next::Settled)])).await, ["conflict", "timeout", "ok"]);
         assert!(began.elapsed() > Duration::ZERO);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_object_that_makes_it_panic_is_left_alone_for_a_while_and_the_worker_goes_on() {
+        let looks: [fn() -> Outcome; 2] = [|| panic!("as it should in this test"), || Ok(Next::Settled)];
+        let began = tokio::time::Instant::now();
+        assert_eq!(told_of(looks).await, ["panic", "ok"]);
+        assert!(began.elapsed() >= AFTER_PANIC);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn conflicts_are_nobodys_business_until_there_are_many_in_a_row() {
+        let log = Arc::default();
+        let conflict = || Err(call::Error::Conflict { doing: "closing Drift default/web-1-name-1".to_owned() });
+        let exists = || Err(call::Error::AlreadyExists { doing: "creating Drift default/web-1-name-1".to_owned() });
+        let warnings = |outcomes: Vec<Outcome>| async {
+            let _guard = tracing::subscriber::set_default(Warnings(Arc::clone(&log)));
+            told(outcomes.into_iter().chain([Ok(Next::Settled)])).await;
+            std::mem::take(&mut *log.lock().unwrap())
+        };
+        assert_eq!(warnings((1..MANY_CONFLICTS).map(|_| conflict()).collect()).await, 0);
+        assert_eq!(warnings((0..=MANY_CONFLICTS).map(|_| conflict()).collect()).await, 2);
+        assert_eq!(warnings(vec![exists()]).await, 1, "nobody else's write made it so");
+    }
+
+    /// Counts warnings.
+    struct Warnings(Arc<Mutex<usize>>);
+
+    impl tracing::Subscriber for Warnings {
+        fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
+            *metadata.level() == tracing::Level::WARN
+        }
+        fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+            tracing::span::Id::from_u64(1)
+        }
+        fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
+        fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+        fn event(&self, _: &tracing::Event<'_>) {
+            *self.0.lock().unwrap() += 1;
+        }
+        fn enter(&self, _: &tracing::span::Id) {}
+        fn exit(&self, _: &tracing::span::Id) {}
     }
 }

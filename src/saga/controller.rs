@@ -3,12 +3,11 @@
 
 use std::{
     collections::HashMap,
-    panic::AssertUnwindSafe,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
-use futures::{FutureExt, future::join_all};
+use futures::future::join_all;
 use kube::Client;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
@@ -21,13 +20,13 @@ use crate::{
     api::Saga,
     digitalocean::{self, Actions},
     kube_ext::{
-        call,
         events::Events,
         key::ObjectKey,
         leader::Leadership,
+        mirror::Mirror as _,
         queue::Queue,
-        watch::{FirstLists, Mirror as _, follow},
-        work::{Next, Work},
+        watch::{FirstLists, follow},
+        work::Work,
     },
     telemetry::{liveness::Liveness, metrics::Metrics},
 };
@@ -37,9 +36,6 @@ pub const WORKERS: usize = 128;
 
 /// How long one saga may be worked on at a time, and one event of the watch: far longer than a turn takes.
 const LONGEST_ROUND: Duration = Duration::from_mins(10);
-
-/// How long a saga is left alone that made this program panic.
-const AFTER_PANIC: Duration = Duration::from_mins(1);
 
 /// What the controller is told.
 #[derive(Clone, Debug)]
@@ -140,7 +136,7 @@ impl Context {
 
     /// Takes in a saga as this process has just written it. Whom that concerns beside it has its turn.
     pub(super) fn learn(&self, key: &ObjectKey, saga: &Saga) {
-        let mut affected = self.index().apply(saga);
+        let mut affected = self.index().learn(saga);
         affected.retain(|other| other != key);
         self.look_at(affected);
     }
@@ -199,18 +195,7 @@ async fn work(context: Arc<Context>) {
         stop: &context.stop,
         pulse: context.liveness.enter("a worker for sagas", LONGEST_ROUND),
     };
-    work.run(|key| turn(key, &context), |took, outcome| context.metrics.saga_reconciled(took, outcome)).await;
-}
-
-/// One turn of one saga. A mistake in this program about one of them is no reason to leave the others alone.
-async fn turn(key: ObjectKey, context: &Arc<Context>) -> Result<Next, call::Error> {
-    match AssertUnwindSafe(runner::turn(&key, context)).catch_unwind().await {
-        Ok(outcome) => outcome,
-        Err(panic) => {
-            let what = panic.downcast_ref::<String>().map(String::as_str);
-            let what = what.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("it does not say why");
-            error!(saga = %key, what, again_in = ?AFTER_PANIC, "panicked; please report this");
-            Ok(Next::After(AFTER_PANIC))
-        }
-    }
+    let context = &context;
+    let turn = |key| async move { runner::turn(&key, context).await };
+    work.run(turn, |took, outcome| context.metrics.saga_reconciled(took, outcome)).await;
 }

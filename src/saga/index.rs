@@ -20,7 +20,8 @@ use crate::{
     },
     kube_ext::{
         key::ObjectKey,
-        watch::{Listing, Mirror, Scope, is_in, is_newer},
+        mirror::{Mirror, Presence, is_newer},
+        watch::{Scope, is_in},
     },
 };
 
@@ -55,7 +56,7 @@ pub struct Index {
     groups: HashMap<Group, BTreeSet<ObjectKey>>,
     /// Sagas that are about to begin: the journal does not say so yet.
     claims: HashSet<ObjectKey>,
-    listed: HashMap<Scope, Listing>,
+    presence: Presence,
 }
 
 impl Index {
@@ -135,13 +136,12 @@ impl Index {
     fn put(&mut self, saga: &Saga) -> Vec<ObjectKey> {
         let key = ObjectKey::of(saga);
         let known = self.sagas.get(&key).map(|known| known.saga.clone());
-        let version = saga.resource_version().unwrap_or_default();
-        if let Some(known) = &known
-            && known.uid() == saga.uid()
-            && !is_newer(&version, &known.resource_version().unwrap_or_default())
-        {
+        let version = |saga: &Saga| saga.resource_version().unwrap_or_default();
+        if known.as_ref().is_some_and(|known| !is_newer(&version(saga), &version(known))) {
             return Vec::new();
         }
+        // Another one of the same name may have another concurrency key.
+        let replaced = known.as_ref().filter(|known| uid(known) != uid(saga)).map(|_| self.remove(&key));
         let help = help(saga);
         let mut saga = saga.clone();
         saga.metadata.managed_fields = None;
@@ -152,7 +152,7 @@ impl Index {
         let others = if was_in_the_way && !is_in_the_way(&saga) { self.waiting(&key, &saga) } else { Vec::new() };
         let undone = undone(&key, &saga).filter(|_| saga.phase().is_finished());
         self.sagas.insert(key.clone(), Known { saga: Arc::new(saga), help });
-        others.into_iter().chain(undone).chain([key]).collect()
+        others.into_iter().chain(replaced.into_iter().flatten()).chain(undone).chain([key]).collect()
     }
 
     fn remove(&mut self, key: &ObjectKey) -> Vec<ObjectKey> {
@@ -180,25 +180,13 @@ impl Index {
 }
 
 impl Mirror<Saga> for Index {
-    fn start(&mut self, scope: &Scope) {
-        self.listed.insert(scope.clone(), Listing::default());
+    fn presence(&mut self) -> &mut Presence {
+        &mut self.presence
     }
 
-    fn list(&mut self, scope: &Scope, saga: &Saga) -> Vec<ObjectKey> {
-        if let Some(listing) = self.listed.get_mut(scope) {
-            listing.saw(&saga.metadata);
-        }
-        self.put(saga)
-    }
-
-    fn finish(&mut self, scope: &Scope) -> Vec<ObjectKey> {
-        let Some(listing) = self.listed.remove(scope) else { return Vec::new() };
-        let gone = self.sagas.iter().filter(|(key, known)| {
-            let version = known.saga.resource_version().unwrap_or_default();
-            is_in(scope, &key.namespace) && listing.misses(&known.saga.uid().unwrap_or_default(), &version)
-        });
-        let gone: Vec<_> = gone.map(|(key, _)| key.clone()).collect();
-        gone.iter().flat_map(|key| self.remove(key)).collect()
+    fn uids(&self, scope: &Scope) -> HashSet<Box<str>> {
+        let sagas = self.sagas.iter().filter(|(key, _)| is_in(scope, &key.namespace));
+        sagas.map(|(_, known)| uid(&known.saga).into()).collect()
     }
 
     fn apply(&mut self, saga: &Saga) -> Vec<ObjectKey> {
@@ -207,12 +195,19 @@ impl Mirror<Saga> for Index {
 
     fn delete(&mut self, saga: &Saga) -> Vec<ObjectKey> {
         let key = ObjectKey::of(saga);
-        if self.sagas.get(&key).is_some_and(|known| known.saga.uid() == saga.uid()) {
-            self.remove(&key)
-        } else {
-            Vec::new()
-        }
+        let is_known = self.sagas.get(&key).is_some_and(|known| uid(&known.saga) == uid(saga));
+        if is_known { self.remove(&key) } else { Vec::new() }
     }
+
+    fn purge(&mut self, gone: &HashSet<Box<str>>) -> Vec<ObjectKey> {
+        let gone = self.sagas.iter().filter(|(_, known)| gone.contains(uid(&known.saga)));
+        let gone: Vec<_> = gone.map(|(key, _)| key.clone()).collect();
+        gone.iter().flat_map(|key| self.remove(key)).collect()
+    }
+}
+
+fn uid(saga: &Saga) -> &str {
+    saga.metadata.uid.as_deref().unwrap_or_default()
 }
 
 /// The saga that it undoes.
@@ -292,6 +287,7 @@ pub fn is_held(saga: &Saga) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use kube::runtime::watcher::Event;
     use serde_json::{Value, json};
 
     use super::*;
@@ -417,5 +413,32 @@ mod tests {
         let mut index = index(&[newer]);
         assert!(index.apply(&saga("a", 1, "Pending", &json!({}))).is_empty());
         assert_eq!(index.get(&key("a")).unwrap().saga.phase(), SagaPhase::Running);
+    }
+
+    #[test]
+    fn an_active_saga_that_was_deleted_while_nobody_looked_is_in_nobodys_way() {
+        let none = json!({});
+        let mut active = saga("active", 1, "Running", &none);
+        active.metadata.resource_version = Some("9".into());
+        let mut index = index(&[active.clone(), saga("waits", 2, "Pending", &none)]);
+        assert_eq!(index.waits_for(&key("waits")), Some("active".into()));
+        index.take(&None, &Event::<Saga>::Init);
+        index.take(&None, &Event::InitApply(saga("waits", 2, "Pending", &none)));
+        assert_eq!(index.take(&None, &Event::<Saga>::InitDone), [key("waits")]);
+        assert_eq!(index.waits_for(&key("waits")), None);
+        assert!(index.learn(&active).is_empty(), "an answer that comes late");
+        assert_eq!(index.waits_for(&key("waits")), None);
+    }
+
+    #[test]
+    fn a_saga_that_was_made_anew_with_another_key_leaves_its_old_one() {
+        let none = json!({});
+        let mut index = index(&[saga("a", 1, "Running", &none), saga("waits", 2, "Pending", &none)]);
+        let mut anew = saga("a", 3, "Running", &json!({"concurrencyKey": "x"}));
+        anew.metadata.uid = Some("another".into());
+        anew.metadata.resource_version = Some("2".into());
+        let affected: BTreeSet<_> = index.apply(&anew).into_iter().collect();
+        assert_eq!(affected, BTreeSet::from(["a", "waits"].map(key)));
+        assert_eq!(index.waits_for(&key("waits")), None);
     }
 }

@@ -298,7 +298,7 @@ impl From<call::Error> for Failure {
     fn from(error: call::Error) -> Self {
         match error {
             call::Error::TimedOut { .. } | call::Error::Failed { .. } => Self::Doubt(error.to_string()),
-            call::Error::Conflict { .. } => Self::Transient(error.to_string()),
+            call::Error::Conflict { .. } | call::Error::AlreadyExists { .. } => Self::Transient(error.to_string()),
             call::Error::NotFound { .. } | call::Error::Forbidden { .. } | call::Error::Refused { .. } => {
                 Self::Permanent(error.to_string())
             }

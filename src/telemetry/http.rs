@@ -1,6 +1,6 @@
 //! Health and metrics over HTTP: `/livez`, `/readyz`, `/metrics`.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -12,7 +12,11 @@ use axum::{
 use tokio::{net::TcpListener, sync::watch, time::Instant};
 
 use super::metrics::Reading;
-use crate::{drift::controller::Context, saga::controller as saga};
+use crate::{
+    digitalocean::{Kind, SnapshotInfo},
+    drift::controller::Context,
+    saga::controller as saga,
+};
 
 /// An answer of the API server that is older is none.
 const FRESH: Duration = Duration::from_secs(15);
@@ -104,11 +108,22 @@ fn unready(health: &Health) -> Option<String> {
         return None;
     }
     let recorded = context.index().kinds();
-    let snapshots = context.inventory.snapshots();
-    let is_listed = |kind| snapshots.iter().any(|snapshot| snapshot.kind == kind && snapshot.age.is_some());
-    let missing: Vec<_> =
-        recorded.into_iter().filter(|kind| !is_listed(*kind)).map(crate::digitalocean::Kind::name).collect();
+    let missing: Vec<_> = not_listed(&recorded, &context.inventory.snapshots()).into_iter().map(Kind::name).collect();
     (!missing.is_empty()).then(|| format!("no inventory yet of {}", missing.join(", ")))
+}
+
+/// The recorded kinds whose first inventory is still to come. A kind that could not be listed does not count among them
+/// once others could, or when it is the token that may not: whoever records a resource has no say in whether this
+/// process does its part.
+fn not_listed(recorded: &BTreeSet<Kind>, snapshots: &[SnapshotInfo]) -> Vec<Kind> {
+    let known = |kind: &Kind| snapshots.iter().find(|snapshot| snapshot.kind == *kind);
+    let is_listed = |kind: &Kind| known(kind).is_some_and(|snapshot| snapshot.age.is_some());
+    let is_any_listed = recorded.iter().any(is_listed);
+    let was_in_vain = |kind: &Kind| {
+        let failure = known(kind).and_then(|snapshot| snapshot.last_error.as_ref());
+        failure.is_some_and(|(category, _)| is_any_listed || *category == "forbidden")
+    };
+    recorded.iter().filter(|kind| !is_listed(kind) && !was_in_vain(kind)).copied().collect()
 }
 
 async fn metrics(State(health): State<Health>) -> impl IntoResponse {
@@ -212,6 +227,30 @@ mod tests {
         come.send_replace(true);
         tokio::time::sleep(Duration::from_secs(1)).await;
         assert_eq!(unready(&health), None);
+    }
+
+    #[test]
+    fn a_kind_that_cannot_be_listed_does_not_make_unready_what_does_its_part() {
+        let [droplet, volume] = ["Droplet", "Volume"].map(|kind| Kind::named(kind).unwrap());
+        let listed = |kind| SnapshotInfo { kind, age: Some(Duration::ZERO), resources: 1, last_error: None };
+        let failed = |kind, category| {
+            let last_error = Some((category, "listing it".into()));
+            SnapshotInfo { kind, age: None, resources: 0, last_error }
+        };
+        let both = [droplet, volume];
+        for (recorded, snapshots, missing) in [
+            (&both[..], vec![], &both[..]),
+            (&both[..1], vec![failed(droplet, "server")], &both[..1]),
+            (&both[..], vec![failed(droplet, "unauthorized"), failed(volume, "unauthorized")], &both[..]),
+            (&both[..], vec![listed(droplet)], &both[1..]),
+            (&both[..], vec![listed(droplet), failed(volume, "server")], &[]),
+            (&both[..1], vec![failed(droplet, "forbidden")], &[]),
+            (&both[..], vec![failed(droplet, "server"), failed(volume, "forbidden")], &both[..1]),
+            (&[], vec![], &[]),
+        ] {
+            let recorded = recorded.iter().copied().collect();
+            assert_eq!(not_listed(&recorded, &snapshots), missing, "{recorded:?} {snapshots:?}");
+        }
     }
 
     #[tokio::test(start_paused = true)]

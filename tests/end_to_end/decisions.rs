@@ -1,8 +1,11 @@
 //! Decisions: what accepting does, what is refused, and what a crash in between leaves.
 
+use std::time::{Duration, Instant};
+
+use digitalocean_simulator::{Effect, Fault, RateLimits};
 use serde_json::json;
 
-use crate::world::{DROPLET, World, eventually};
+use crate::world::{DROPLET, World, droplet, eventually};
 
 #[tokio::test]
 async fn accepting_a_drift_whose_live_value_moved_is_refused() {
@@ -33,6 +36,81 @@ async fn accepting_a_drift_whose_live_value_moved_is_refused() {
     world.run(&["annotate", "drift", &drift, "arcadia.cloud/accept=true"]).await;
     world.has_drifts(&[["name", "old-name", "newer-name", "Accepted"]]).await;
     assert_eq!(world.value("pr/web-1", "{.spec.desired.name}").await, "newer-name");
+}
+
+#[tokio::test]
+async fn a_decision_that_is_taken_back_while_the_provider_is_asked_is_not_carried_out() {
+    let world = World::with("withdrawn", &["--sync-schedule", "1h", "--inventory-max-age", "3h"]).await;
+    world.record("web-1", json!({"name": "old-name"})).await;
+    let drift = world.open_drift().await;
+    let question = format!("/v2/droplets/{DROPLET}");
+    world.cloud.reset_requests().await.unwrap();
+    world.cloud.inject(Fault::new(&question, Effect::Latency { milliseconds: 3000 })).await.unwrap();
+    world.run(&["annotate", "drift", &drift, "arcadia.cloud/accept=true"]).await;
+    eventually("the question", || async {
+        let requests = world.cloud.requests().await.unwrap();
+        if requests.total() > 0 { Ok(()) } else { Err(requests) }
+    })
+    .await;
+    world.run(&["annotate", "drift", &drift, "arcadia.cloud/accept-"]).await;
+    // After the answer, and after whatever came of it.
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    assert_eq!(world.value("pr/web-1", "{.spec.desired.name}").await, "old-name");
+    world.has_drifts(&[["name", "old-name", "web-1", "Open"]]).await;
+}
+
+#[tokio::test]
+async fn many_decisions_that_the_provider_does_not_answer_for_hold_up_nothing_else() {
+    let arguments = ["--sync-schedule", "1h", "--inventory-max-age", "3h"];
+    let limits = RateLimits { per_minute: 100_000, per_hour: 1_000_000, ..RateLimits::default() };
+    let mut world = World::without_operator("many", limits).await;
+    for id in 1..=20 {
+        world.cloud.put("droplets", droplet(&id.to_string(), "name")).await.unwrap();
+        world.record_as(&format!("web-{id}"), "Droplet", &id.to_string(), json!({"name": "other"}), json!({})).await;
+    }
+    world.record("calm", json!({"name": "web-1"})).await;
+    world.start_operator(&arguments);
+    eventually("all drifts", || async {
+        let drifts = world.drifts().await.len();
+        if drifts == 20 { Ok(()) } else { Err(drifts) }
+    })
+    .await;
+    world.reaches("pr/calm", "InSync", "True NoDrift").await;
+    world.cloud.inject(Fault::new("/v2/droplets/*", Effect::Latency { milliseconds: 15_000 })).await.unwrap();
+    world.run(&["annotate", "drifts", "--all", "arcadia.cloud/accept=true"]).await;
+    let began = Instant::now();
+    world.run(&["patch", "pr", "calm", "--type=merge", "-p", r#"{"spec":{"desired":{"memory":1}}}"#]).await;
+    world.reaches("pr/calm", "InSync", "False DriftOpen").await;
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    // And all are carried out in the end.
+    world.cloud.clear_faults().await.unwrap();
+    eventually("all accepted", || async {
+        let accepted = world.drifts().await.into_iter().filter(|[.., phase]| phase == "Accepted").count();
+        if accepted == 20 { Ok(()) } else { Err(accepted) }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_decision_that_has_to_wait_says_why_and_is_carried_out_later() {
+    let world = World::new("waits").await;
+    world.record("web-1", json!({"tags": ["old"]})).await;
+    let drift = world.open_drift().await;
+    // The token loses the scope without which tags cannot be read.
+    let fields = vec!["tags".to_owned()];
+    world.cloud.inject(Fault::new("*", Effect::OmitFields { fields })).await.unwrap();
+    world.reaches("pr/web-1", "InSync", "False DriftOpen").await;
+    world.run(&["annotate", "drift", &drift, "arcadia.cloud/accept=true"]).await;
+    let object = format!("drift/{drift}");
+    world.reaches(&object, "Resolved", "False DecisionWaiting").await;
+    let message = world.message(&object, "Resolved").await;
+    assert!(message.contains("tags needs a token with tag:read"), "{message}");
+    world.run(&["annotate", "drift", &drift, "arcadia.cloud/accept-"]).await;
+    world.reaches(&object, "Resolved", "False AwaitingDecision").await;
+    world.run(&["annotate", "drift", &drift, "arcadia.cloud/accept=true"]).await;
+    world.reaches(&object, "Resolved", "False DecisionWaiting").await;
+    world.cloud.clear_faults().await.unwrap();
+    world.has_drifts(&[["tags", r#"["old"]"#, r#"["web","prod"]"#, "Accepted"]]).await;
 }
 
 #[tokio::test]

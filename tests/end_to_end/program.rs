@@ -82,6 +82,20 @@ async fn missing_definitions_end_it_with_the_command_to_apply_them() {
 }
 
 #[tokio::test]
+async fn a_role_that_is_missing_in_one_of_the_namespaces_ends_it_with_its_name() {
+    let mut world = World::without_operator("one-role", RateLimits::default()).await;
+    let kubeconfig = world.credential().await.kubeconfig;
+    let environment = [("DIGITALOCEAN_TOKEN", "x"), ("KUBECONFIG", kubeconfig.to_str().unwrap())];
+    let own = world.namespace.name().to_owned();
+    let arguments = ["run", "--namespace", &own, "--namespace", "kube-public", "--lease-namespace", &own];
+    let words = ["listing ProvisionedResources in namespace kube-public", "forbidden", "cannot list", "role"];
+    refuses(&arguments, &environment, &words).await;
+    std::fs::write(&kubeconfig, std::fs::read_to_string(&kubeconfig).unwrap().replace("token\":\"", "token\":\"x"))
+        .unwrap();
+    refuses(&arguments[..3], &environment, &["refuses", "Unauthorized", "credentials"]).await;
+}
+
+#[tokio::test]
 async fn health_and_metrics_tell_the_truth() {
     let _ = control_plane().await;
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();

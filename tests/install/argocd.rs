@@ -13,7 +13,7 @@ use arcadia_operator::{
         saga::{SagaPhase, SagaStatus, StepStatus, Values},
     },
     drift::{evaluate::Situation, index::Index, status::status},
-    kube_ext::{key::ObjectKey, watch::Mirror},
+    kube_ext::{key::ObjectKey, mirror::Mirror},
     saga::journal::{self, Event, Why},
 };
 use control_plane::ControlPlane;

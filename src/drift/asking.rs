@@ -1,0 +1,79 @@
+//! Asking the provider for the sake of decisions: a few records at a time, and less and less often where it does not
+//! answer, so that many decisions at once do not keep everything else waiting.
+
+use std::{
+    collections::HashMap,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use tokio::sync::{Semaphore, SemaphorePermit};
+
+use crate::kube_ext::key::ObjectKey;
+
+/// How long a decision waits when the live resource could not be read: first, and at most.
+const ASK_AGAIN: Duration = Duration::from_secs(5);
+const LONGEST_WAIT: Duration = Duration::from_mins(2);
+
+/// How long a decision waits about that others ask for.
+const NEXT_TURN: Duration = Duration::from_secs(2);
+
+/// Whose turn it is, and who was not answered.
+pub(super) struct Asking {
+    turns: Semaphore,
+    in_vain: Mutex<HashMap<ObjectKey, u32>>,
+}
+
+impl Asking {
+    /// So many at a time.
+    pub(super) fn new(at_a_time: usize) -> Self {
+        Self { turns: Semaphore::new(at_a_time), in_vain: Mutex::default() }
+    }
+
+    /// A turn, which lasts until it is dropped; or how long to wait for one.
+    pub(super) fn turn(&self) -> Result<SemaphorePermit<'_>, Duration> {
+        // Not all at the same moment: one whose turn is over would find nobody there.
+        self.turns.try_acquire().map_err(|_| NEXT_TURN.mul_f64(rand::random_range(0.5..1.5)))
+    }
+
+    /// The provider answered, or there is nothing to ask any more.
+    pub(super) fn forget(&self, key: &ObjectKey) {
+        self.in_vain.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
+    }
+
+    /// It did not. Returns how long to wait, longer each time.
+    pub(super) fn in_vain(&self, key: &ObjectKey) -> Duration {
+        let mut in_vain = self.in_vain.lock().unwrap_or_else(PoisonError::into_inner);
+        let times = in_vain.entry(key.clone()).or_default();
+        let wait = ASK_AGAIN.saturating_mul(2_u32.saturating_pow(*times));
+        *times = times.saturating_add(1);
+        wait.min(LONGEST_WAIT)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_so_many_ask_at_a_time() {
+        let asking = Asking::new(2);
+        let first = asking.turn().unwrap();
+        let _second = asking.turn().unwrap();
+        assert!(asking.turn().unwrap_err() < NEXT_TURN * 2);
+        drop(first);
+        assert!(asking.turn().is_ok());
+    }
+
+    #[test]
+    fn who_is_not_answered_asks_less_and_less_often_until_the_first_answer() {
+        let asking = Asking::new(1);
+        let [key, other] = ["a", "b"].map(|name| ObjectKey { namespace: "default".into(), name: name.into() });
+        let waits: Vec<_> = (0..40).map(|_| asking.in_vain(&key)).collect();
+        assert_eq!(waits[..3], [ASK_AGAIN, ASK_AGAIN * 2, ASK_AGAIN * 4]);
+        assert_eq!(waits[39], LONGEST_WAIT);
+        assert_eq!(asking.in_vain(&other), ASK_AGAIN);
+        asking.forget(&key);
+        assert_eq!(asking.in_vain(&key), ASK_AGAIN);
+    }
+}
