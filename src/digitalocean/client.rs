@@ -22,7 +22,7 @@ use tokio::time::{Instant, timeout_at};
 use super::budget::{Budget, Limits, Permit, Told};
 use super::kinds::{self, Lane};
 use super::pages::Page;
-use super::{Error, Kind, Path, ResourceKey, Token, Verb, pages};
+use super::{Error, IdFormat, Kind, Path, ResourceKey, Token, Verb, pages};
 
 /// How long all calls wait after a 429 that does not say for how long.
 const UNTOLD_WAIT: Duration = Duration::from_secs(10);
@@ -225,6 +225,10 @@ impl Client {
         let Some(body) = self.read(&call).await? else { return Ok(None) };
         let text = utf8(&body).map_err(|why| self.malformed(&call, &why))?;
         let document = pages::unwrap(text, row.envelope).map_err(|why| self.malformed(&call, &why))?;
+        if !is_about(document, row, id) {
+            let why = format!("its {} is not the one that was asked for", row.id_field);
+            return Err(self.malformed(&call, &why));
+        }
         Ok(Some(document.to_owned()))
     }
 
@@ -571,6 +575,12 @@ pub(crate) fn chain(error: &reqwest::Error) -> String {
         cause = error.source();
     }
     if text.is_empty() { "it broke".to_owned() } else { text }
+}
+
+/// Whether a document is of the resource that was asked for. What a proxy or a cache mixed up must not pass for it.
+fn is_about(document: &str, row: &kinds::Row, id: &str) -> bool {
+    let has = |field: &str| pages::id_of(document, field).is_some_and(|found| found.eq_ignore_ascii_case(id));
+    has(row.id_field) || (row.id == IdFormat::DigitsOrSlug && has("slug"))
 }
 
 /// What reading one list came to.
