@@ -255,7 +255,7 @@ async fn all_pages_of_all_lists_of_a_kind_are_read() {
     })
     .await;
     let mut kept = Kept::default();
-    assert_eq!(server.client().list(kind("Droplet"), None, &mut kept).await.unwrap(), 4);
+    assert_eq!(server.client().list(kind("Droplet"), None, &mut kept).await.unwrap().rows, 4);
     assert_eq!(kept.0, ["1", "2", "3", "9"]);
 }
 
@@ -263,7 +263,7 @@ async fn all_pages_of_all_lists_of_a_kind_are_read() {
 async fn a_list_without_pages_is_one_call() {
     let server = Fake::start(|_| Answer::json(200, &json!({"databases": [{"id": "a"}, {"id": "b"}]}))).await;
     let mut kept = Kept::default();
-    assert_eq!(server.client().list(kind("Database"), None, &mut kept).await.unwrap(), 2);
+    assert_eq!(server.client().list(kind("Database"), None, &mut kept).await.unwrap().rows, 2);
     assert_eq!(server.asked(), ["/v2/databases"]);
 }
 
@@ -287,7 +287,7 @@ async fn rows_that_shift_between_pages_are_read_again() {
     })
     .await;
     let mut kept = Kept::default();
-    assert_eq!(server.client().list(kind("Droplet"), None, &mut kept).await.unwrap(), 3);
+    assert_eq!(server.client().list(kind("Droplet"), None, &mut kept).await.unwrap().rows, 3);
     assert_eq!(kept.0, ["1", "2", "3"]);
     assert_eq!(server.asked().len(), 9);
 }
@@ -301,7 +301,7 @@ async fn a_total_may_count_what_only_the_other_list_shows() {
     })
     .await;
     let mut kept = Kept::default();
-    assert_eq!(server.client().list(kind("Droplet"), None, &mut kept).await.unwrap(), 3);
+    assert_eq!(server.client().list(kind("Droplet"), None, &mut kept).await.unwrap().rows, 3);
     assert_eq!(kept.0, ["1", "2", "9"]);
 }
 
