@@ -131,8 +131,8 @@ struct Sweep {
 /// All that decides what is next.
 #[derive(Clone, Debug)]
 struct Past {
-    /// A sweep is under way, or questions are.
-    is_busy: bool,
+    /// Since when a sweep is under way, or questions are.
+    busy: Option<Instant>,
     /// When the last sweep began.
     began: Option<Instant>,
     /// When the last sweep ended that failed, and how many have failed since the last good one.
@@ -165,7 +165,7 @@ struct Now {
 /// What is next, and when: whatever has been due for longest. While the task is busy, only age goes on.
 fn next(past: &Past, sync: &Schedule, detect: Option<&Schedule>, now: Now) -> (Instant, Due) {
     let distrust = (past.expires, Due::Distrust);
-    if past.is_busy {
+    if past.busy.is_some() {
         return distrust;
     }
     let synced = match (past.began, past.failed) {
@@ -207,7 +207,7 @@ impl Sweep {
     fn new(context: Arc<Context>, kind: Kind) -> Self {
         let now = Instant::now();
         let past = Past {
-            is_busy: false,
+            busy: None,
             began: None,
             failed: None,
             detected: now,
@@ -221,7 +221,6 @@ impl Sweep {
         let pulse = self.context.liveness.enter("a sweep", LONGEST_SWEEP);
         let mut work: Option<Work> = None;
         loop {
-            self.past.is_busy = work.is_some();
             let settings = &self.context.settings;
             let now = Now { instant: Instant::now(), time: Timestamp::now() };
             let (at, due) = next(&self.past, &settings.sync, settings.detect.as_ref(), now);
@@ -230,6 +229,7 @@ impl Sweep {
                 done = finished(&mut work) => {
                     pulse.rest();
                     work = None;
+                    self.rest();
                     self.take(done);
                     None
                 }
@@ -239,7 +239,7 @@ impl Sweep {
                     // Whoever waits is answered by it: where sweeps follow each other, nobody else's turn comes.
                     Due::Sync => self.sweep(waiting(&mut asks)),
                 },
-                first = asks.recv(), if !self.past.is_busy => match first {
+                first = asks.recv(), if self.past.busy.is_none() => match first {
                     Some(first) => {
                         let keys = gather(first, &mut asks).await;
                         self.answer(keys)
@@ -250,6 +250,7 @@ impl Sweep {
             if begun.is_some() {
                 pulse.begin();
                 work = begun;
+                self.past.busy = Some(Instant::now());
             }
         }
     }
@@ -300,6 +301,13 @@ impl Sweep {
             futures::future::join_all(resources.iter().map(|resource| inventory.fetch(resource))).await;
             Done::Answered(keys)
         }))
+    }
+
+    /// What the work read is as old as its begin, and may be too old already.
+    fn rest(&mut self) {
+        if let Some(since) = self.past.busy.take() {
+            self.past.expires = self.past.expires.min(since + self.max_age());
+        }
     }
 
     /// Queues what may have another verdict now.
@@ -381,7 +389,7 @@ impl Sweep {
     /// Something became too old: its records have to say so.
     fn distrust(&mut self) -> Option<Work> {
         let now = Instant::now();
-        let max_age = self.context.settings.max_age.min(NEVER);
+        let max_age = self.max_age();
         let (expired, next) = self.context.inventory.expire(self.kind, max_age);
         // What is asked for from now on expires later.
         self.past.expires = next.unwrap_or(now + max_age);
@@ -394,6 +402,10 @@ impl Sweep {
             self.queue_all();
         }
         None
+    }
+
+    fn max_age(&self) -> Duration {
+        self.context.settings.max_age.min(NEVER)
     }
 
     fn is_known(&self, resource: &ResourceKey) -> bool {
@@ -489,7 +501,7 @@ mod tests {
         /// A task that listed at ten, with nothing to compare and nothing that becomes too old in this hour.
         fn quiet(self) -> Past {
             Past {
-                is_busy: false,
+                busy: None,
                 began: Some(self.0),
                 failed: None,
                 detected: self.0,
@@ -552,7 +564,7 @@ mod tests {
             ),
             (
                 "age goes on during a sweep",
-                Past { is_busy: true, expires: hour.at(12), ..changed(0, 0) },
+                Past { busy: Some(hour.at(5)), expires: hour.at(12), ..changed(0, 0) },
                 "5m",
                 "5m",
                 9,
