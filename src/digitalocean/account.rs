@@ -6,7 +6,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde::Deserialize;
 
-use super::{Client, Error};
+use super::{Client, Error, Priority};
+
+/// How the account is asked for.
+const CALL: &str = "GET /v2/account";
 
 /// An account, by the UUID of its team, or of its user where there is no team: resources belong to the team.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,13 +49,13 @@ impl Accounts {
         if let Some((_, account)) = known.as_ref().filter(|(of, _)| *of == version) {
             return account.clone();
         }
-        match self.ask(client).await {
+        match self.ask(client, Priority::Sweep).await {
             Ok(account) => {
                 *known = Some((version, account.clone()));
                 account
             }
             Err(error) => {
-                tracing::debug!(%error, "cannot tell yet which account the token belongs to");
+                tracing::debug!(call = CALL, %error, "cannot tell yet which account the token belongs to");
                 None
             }
         }
@@ -62,12 +65,13 @@ impl Accounts {
     ///
     /// # Errors
     /// Where no trustworthy answer came.
-    pub(super) async fn ask(&self, client: &Client) -> Result<Option<Account>, Error> {
-        match client.account().await {
+    pub(super) async fn ask(&self, client: &Client, priority: Priority) -> Result<Option<Account>, Error> {
+        match client.account(priority).await {
             Ok(account) => Ok(Some(account)),
             Err(error @ Error::Forbidden { .. }) => {
                 if !self.is_told.swap(true, Ordering::Relaxed) {
                     tracing::warn!(
+                        call = CALL,
                         %error,
                         "cannot tell which account the token belongs to: under a token of another account, all \
                          resources would count as deleted"

@@ -237,10 +237,9 @@ impl Client {
     ///
     /// # Errors
     /// Where no trustworthy answer came; [`Error::Forbidden`] where the token may not know.
-    pub(super) async fn account(&self) -> Result<Account, Error> {
+    pub(super) async fn account(&self, priority: Priority) -> Result<Account, Error> {
         let route = "/v2/account";
         let url = self.url(route, None, None, &[])?;
-        let priority = Priority::Sweep;
         let call = Call { change: None, url, route, scope: "account:read", priority, give_up: None };
         let body = self.read(&call).await?.ok_or_else(|| call.not_found())?;
         self.json::<account::Said>(&call, &body).map(Account::from)

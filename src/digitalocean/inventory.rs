@@ -315,7 +315,7 @@ impl Inventory {
         }
         let mut known = Known::from(asked);
         if known.is_gone() && !was_gone {
-            match self.is_other_account(key.kind).await {
+            match self.is_other_account(key.kind, Priority::Urgent).await {
                 Ok(false) => {}
                 Ok(true) => known = Known::Failed(SyncError::OtherAccount { kind: key.kind }.to_string().into()),
                 Err(error) => known = Known::from(Err(error)),
@@ -430,7 +430,8 @@ impl Inventory {
             let is_seen = rows.values().any(|staged| matches!(staged.row, Row::Same | Row::New(_)));
             return Ok(if is_seen { self.0.accounts.known(&self.0.client).await } else { None });
         }
-        if self.is_other_account(kind).await.map_err(|source| SyncError::List { kind, source })? {
+        let is_other = self.is_other_account(kind, Priority::Sweep).await;
+        if is_other.map_err(|source| SyncError::List { kind, source })? {
             let error = SyncError::OtherAccount { kind };
             self.disown(kind, &error.to_string().into());
             return Err(error);
@@ -440,10 +441,10 @@ impl Inventory {
 
     /// Whether the token belongs to another account than that in which the kind's resources were seen, as far as it may
     /// know.
-    async fn is_other_account(&self, kind: Kind) -> Result<bool, Error> {
+    async fn is_other_account(&self, kind: Kind, priority: Priority) -> Result<bool, Error> {
         let seen_in = self.kinds().get(&kind).and_then(|snapshot| snapshot.account.clone());
         let Some(seen_in) = seen_in else { return Ok(false) };
-        Ok(self.0.accounts.ask(&self.0.client).await?.is_some_and(|account| account != seen_in))
+        Ok(self.0.accounts.ask(&self.0.client, priority).await?.is_some_and(|account| account != seen_in))
     }
 
     /// Forgets all that is known of a kind, for this reason.
@@ -565,7 +566,7 @@ impl Inventory {
 fn absent(kind: Kind, rows: &HashMap<Arc<str>, Staged>) -> Vec<ResourceKey> {
     let is_absent = |staged: &Staged| matches!(staged.row, Row::Missing) && !staged.is_gone();
     let mut absent: Vec<_> = rows.iter().filter(|(_, staged)| is_absent(staged)).collect();
-    absent.sort_by_key(|(id, staged)| (staged.turn(), Arc::clone(id)));
+    absent.sort_by(|one, other| (one.1.turn(), one.0).cmp(&(other.1.turn(), other.0)));
     absent.into_iter().map(|(id, _)| ResourceKey::new(kind, Arc::clone(id))).collect()
 }
 

@@ -147,9 +147,9 @@ mod tests {
         write("first\n", 1);
         let token = Token::from_file(&path).unwrap();
         let says = || String::from_utf8(token.clone().header().unwrap().as_bytes().to_vec()).unwrap();
-        assert_eq!(says(), "Bearer first");
+        assert_eq!((says(), token.version()), ("Bearer first".into(), 0));
         write("second\n", 2);
-        assert_eq!(says(), "Bearer second");
+        assert_eq!((token.version(), says(), token.version()), (1, "Bearer second".into(), 1));
         // Renewed in two steps, or gone for a moment.
         write("", 3);
         assert_eq!(says(), "Bearer second");

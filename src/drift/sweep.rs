@@ -112,9 +112,8 @@ fn shortage(calls: usize, schedule: &Schedule, hour_limit: usize, now: Timestamp
     (needed > hour_limit).then(|| {
         format!(
             "a sweep of all kinds takes {calls} calls, and --sync-schedule {schedule} wants {rounds} in an hour: {needed} \
-             calls, but sweeps may make {hour_limit}, nine tenths of --requests-per-hour. Sweeps come later than they are \
-             due, and their inventory may grow too old: set a longer --sync-schedule, or raise --requests-per-hour if \
-             the token allows more"
+             calls, but sweeps may make {hour_limit}, nine tenths of --requests-per-hour. The inventory may grow too old \
+             for verdicts: set a longer --sync-schedule, or raise --requests-per-hour if the token allows more"
         )
     })
 }
@@ -342,12 +341,15 @@ impl Sweep {
         if let Some(error) = found.unread {
             warn!(kind = %self.kind, %error, "could not sweep all of it; nothing is concluded from the rest");
         }
-        self.context.sweeps.set_failure(self.kind, None);
+        if self.context.sweeps.set_failure(self.kind, None).is_some() {
+            // Recorded while the sweep was under way, and told of the failure rather than asked for.
+            self.queue_unknown();
+        }
         self.past.failed = None;
         let hour_limit = self.context.inventory.hour_limit();
         let schedule = &self.context.settings.sync;
         if let Some(why) = self.context.sweeps.shortage(self.kind, found.calls, schedule, hour_limit) {
-            warn!("{why}");
+            warn!(why, "sweeps cannot be made as often as they are due");
         }
         // Nothing could be said of them: that changes at once.
         self.queue(&found.renewed);
@@ -427,6 +429,15 @@ impl Sweep {
         let index = self.context.index();
         let is_stale = |key: &ObjectKey| index.record(key).is_some_and(|record| record.status.is_stale());
         let keys: Vec<_> = index.keys_of(self.kind).into_iter().filter(is_stale).collect();
+        drop(index);
+        self.context.queue.extend(keys);
+    }
+
+    /// Queues the records that were never looked up.
+    fn queue_unknown(&self) {
+        let index = self.context.index();
+        let is_unknown = |key: &ObjectKey| index.record(key).is_some_and(|record| !self.is_known(&record.resource));
+        let keys: Vec<_> = index.keys_of(self.kind).into_iter().filter(is_unknown).collect();
         drop(index);
         self.context.queue.extend(keys);
     }
