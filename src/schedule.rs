@@ -14,33 +14,62 @@ pub enum Schedule {
     Cron(Box<Cron>),
 }
 
+/// For how long ahead the runs of a cron expression are looked at, and how many gaps at least: days differ within a week,
+/// and months from each other.
+const AHEAD: Duration = Duration::from_hours(7 * 24);
+const FEWEST_GAPS: usize = 12;
+/// How many at most: an expression can match every second.
+const MOST_GAPS: usize = 100_000;
+const HOUR: Duration = Duration::from_hours(1);
+
 impl Schedule {
-    /// How long to wait from now, when the last time was `last` ago.
+    /// How long after a run at `last` the next one is due: where that time has passed by, it is due since then.
     #[must_use]
-    pub fn wait(&self, now: Timestamp, last: Duration) -> Duration {
+    pub fn gap(&self, last: Timestamp) -> Duration {
         match self {
-            Self::Every(period) => period.saturating_sub(last),
-            Self::Cron(cron) => next(cron, now).map_or(Duration::MAX, |due| between(now, due)),
+            Self::Every(period) => *period,
+            Self::Cron(cron) => next(cron, last).map_or(Duration::MAX, |due| between(last, due)),
         }
     }
 
-    /// The time between two runs; for a cron expression the longer one of the next two gaps.
+    /// The longest time between two runs.
     #[must_use]
     pub fn period(&self, now: Timestamp) -> Duration {
         match self {
             Self::Every(period) => *period,
             Self::Cron(cron) => {
-                let mut times = vec![now];
-                times.extend(std::iter::successors(next(cron, now), |time| next(cron, *time)).take(3));
-                times
-                    .windows(2)
-                    .skip(1)
-                    .filter_map(|pair| Some(between(*pair.first()?, *pair.last()?)))
-                    .max()
-                    .unwrap_or_default()
+                let runs = runs(cron, now);
+                runs.iter().zip(runs.iter().skip(1)).map(|(one, other)| between(*one, *other)).max().unwrap_or_default()
             }
         }
     }
+
+    /// The most runs in any hour.
+    #[must_use]
+    pub fn most_per_hour(&self, now: Timestamp) -> usize {
+        match self {
+            Self::Every(period) => usize::try_from(HOUR.as_millis().div_ceil(period.as_millis().max(1))).unwrap_or(1),
+            Self::Cron(cron) => {
+                let runs = runs(cron, now);
+                let within =
+                    |first: &Timestamp| runs.partition_point(|run| run < first || between(*first, *run) < HOUR);
+                runs.iter().enumerate().map(|(at, first)| within(first) - at).max().unwrap_or_default()
+            }
+        }
+    }
+}
+
+/// The next runs: enough of them to see every gap that comes again and again, whenever that is asked.
+fn runs(cron: &Cron, now: Timestamp) -> Vec<Timestamp> {
+    let mut runs: Vec<Timestamp> = Vec::new();
+    for run in std::iter::successors(next(cron, now), |run| next(cron, *run)) {
+        let is_far = runs.first().is_some_and(|first| between(*first, run) >= AHEAD);
+        runs.push(run);
+        if (is_far && runs.len() > FEWEST_GAPS) || runs.len() > MOST_GAPS {
+            break;
+        }
+    }
+    runs
 }
 
 fn next(cron: &Cron, after: Timestamp) -> Option<Timestamp> {
@@ -90,25 +119,54 @@ impl fmt::Display for Schedule {
 mod tests {
     use super::*;
 
+    fn schedule(text: &str) -> Schedule {
+        text.parse().unwrap()
+    }
+
+    fn time(text: &str) -> Timestamp {
+        text.parse().unwrap()
+    }
+
+    const MINUTE: Duration = Duration::from_mins(1);
+
     #[test]
-    fn durations_and_cron_expressions_are_schedules() {
-        let now: Timestamp = "2026-03-01T10:07:30Z".parse().unwrap();
-        let minutes = |minutes: u64| Duration::from_secs(60 * minutes);
-        let cases = [
-            ("5m", minutes(5)),
+    fn the_next_run_is_the_first_after_the_last_one_whatever_time_it_is() {
+        for (text, gap) in [
+            ("5m", MINUTE * 5),
             ("90s", Duration::from_secs(90)),
-            ("1h30m", minutes(90)),
+            ("1h30m", MINUTE * 90),
             ("15 * * * *", Duration::from_secs(7 * 60 + 30)),
             ("20 10 * * *", Duration::from_secs(12 * 60 + 30)),
-        ];
-        for (text, wait) in cases {
-            let schedule: Schedule = text.parse().unwrap();
-            assert_eq!(schedule.wait(now, Duration::ZERO), wait, "{text}");
+        ] {
+            assert_eq!(schedule(text).gap(time("2026-03-01T10:07:30Z")), gap, "{text}");
         }
-        let hourly: Schedule = "15 * * * *".parse().unwrap();
-        assert_eq!(hourly.period(now), minutes(60));
-        let every: Schedule = "5m".parse().unwrap();
-        assert_eq!(every.wait(now, minutes(2)), minutes(3));
+        // A run at its very time is followed by the next.
+        assert_eq!(schedule("15 * * * *").gap(time("2026-03-01T10:15:00Z")), MINUTE * 60);
+        assert_eq!(schedule("15 * * * *").gap(time("2026-03-01T10:15:00.001Z")).as_secs(), 60 * 60 - 1);
+    }
+
+    #[test]
+    fn the_longest_gap_and_the_busiest_hour_do_not_depend_on_the_time_of_asking() {
+        let hours = |hours: u64| Duration::from_hours(hours);
+        for (text, period, most) in [
+            ("5m", MINUTE * 5, 12),
+            ("90s", Duration::from_secs(90), 40),
+            ("7m", MINUTE * 7, 9),
+            ("2h", hours(2), 1),
+            ("15 * * * *", hours(1), 1),
+            ("*/5 * * * *", MINUTE * 5, 12),
+            ("0 8-18 * * *", hours(14), 1),
+            ("*/10 8-18 * * *", hours(13) + MINUTE * 10, 6),
+            ("0 9 * * 1-5", hours(72), 1),
+            ("0,1 * * * *", MINUTE * 59, 2),
+            ("0 0 1 * *", hours(31 * 24), 1),
+        ] {
+            for now in ["2026-03-01T10:00:00Z", "2026-03-02T17:30:00Z", "2026-02-07T23:59:59Z", "2026-03-06T09:00:00Z"]
+            {
+                assert_eq!(schedule(text).period(time(now)), period, "{text} at {now}");
+                assert_eq!(schedule(text).most_per_hour(time(now)), most, "{text} at {now}");
+            }
+        }
     }
 
     #[test]

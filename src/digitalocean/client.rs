@@ -19,10 +19,11 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::time::{Instant, timeout_at};
 
+use super::account::{self, Account};
 use super::budget::{Budget, Limits, Permit, Told};
 use super::kinds::{self, Lane};
 use super::pages::Page;
-use super::{Error, Kind, Path, ResourceKey, Token, Verb, pages};
+use super::{Error, IdFormat, Kind, Path, ResourceKey, Token, Verb, pages};
 
 /// How long all calls wait after a 429 that does not say for how long.
 const UNTOLD_WAIT: Duration = Duration::from_secs(10);
@@ -225,10 +226,36 @@ impl Client {
         let Some(body) = self.read(&call).await? else { return Ok(None) };
         let text = utf8(&body).map_err(|why| self.malformed(&call, &why))?;
         let document = pages::unwrap(text, row.envelope).map_err(|why| self.malformed(&call, &why))?;
+        if !is_about(document, row, id) {
+            let why = format!("its {} is not the one that was asked for", row.id_field);
+            return Err(self.malformed(&call, &why));
+        }
         Ok(Some(document.to_owned()))
     }
 
-    /// Reads all pages of a kind's lists and hands each row on. How many resources there are.
+    /// The account that the token belongs to.
+    ///
+    /// # Errors
+    /// Where no trustworthy answer came; [`Error::Forbidden`] where the token may not know.
+    pub(super) async fn account(&self, priority: Priority) -> Result<Account, Error> {
+        let route = "/v2/account";
+        let url = self.url(route, None, None, &[])?;
+        let call = Call { change: None, url, route, scope: "account:read", priority, give_up: None };
+        let body = self.read(&call).await?.ok_or_else(|| call.not_found())?;
+        self.json::<account::Said>(&call, &body).map(Account::from)
+    }
+
+    /// Changes whenever the token does.
+    pub(super) fn token_version(&self) -> u64 {
+        self.0.config.token.version()
+    }
+
+    /// How many calls sweeps may make in any hour.
+    pub(super) fn hour_limit(&self) -> usize {
+        self.0.config.limits.of_hour(Priority::Sweep)
+    }
+
+    /// Reads all pages of a kind's lists and hands each row on. How many resources there are, on how many pages.
     ///
     /// # Errors
     /// Where the list could not be read in full; the rows handed on until then must not be used.
@@ -237,7 +264,7 @@ impl Client {
         kind: Kind,
         parent: Option<&str>,
         rows: &mut (impl Rows + Send),
-    ) -> Result<usize, Error> {
+    ) -> Result<Listed, Error> {
         for _ in 0..WALKS {
             rows.begin();
             let mut walked = Vec::new();
@@ -245,9 +272,9 @@ impl Client {
                 let Some(one) = self.walk(kind, parent, query, rows).await? else { break };
                 walked.push(one);
             }
-            let listed = walked.iter().map(|walked| walked.rows).sum();
-            if walked.len() == kind.row().walks.len() && walked.iter().all(|walked| walked.is_whole(listed)) {
-                return Ok(listed);
+            let rows = walked.iter().map(|walked| walked.rows).sum();
+            if walked.len() == kind.row().walks.len() && walked.iter().all(|walked| walked.is_whole(rows)) {
+                return Ok(Listed { rows, pages: walked.iter().map(|walked| walked.pages).sum() });
             }
         }
         Err(Error::Shifting { doing: format!("GET {}", kind.row().list), walks: WALKS })
@@ -282,7 +309,7 @@ impl Client {
         let hasher = RandomState::new();
         let mut seen: HashSet<u64> = HashSet::new();
         let mut first_total = None;
-        for number in 1..=MOST_PAGES {
+        for (number, pages) in (1..=MOST_PAGES).zip(1..) {
             let number_text = number.to_string();
             let mut parameters: Vec<(&str, &str)> = query.split_once('=').into_iter().collect();
             if row.paged {
@@ -304,7 +331,7 @@ impl Client {
                 return Ok(None);
             }
             if !row.paged || !page.has_more(seen.len()) {
-                return Ok(Some(Walked { rows: seen.len(), total }));
+                return Ok(Some(Walked { rows: seen.len(), total, pages }));
             }
         }
         Err(Error::Malformed { doing: format!("GET {}", row.list), why: "its pages do not end".into() })
@@ -573,10 +600,26 @@ pub(crate) fn chain(error: &reqwest::Error) -> String {
     if text.is_empty() { "it broke".to_owned() } else { text }
 }
 
+/// Whether a document is of the resource that was asked for. What a proxy or a cache mixed up must not pass for it.
+fn is_about(document: &str, row: &kinds::Row, id: &str) -> bool {
+    let has = |field: &str| pages::id_of(document, field).is_some_and(|found| found.eq_ignore_ascii_case(id));
+    has(row.id_field) || (row.id == IdFormat::DigitsOrSlug && has("slug"))
+}
+
+/// What a kind's lists hold.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Listed {
+    /// Resources.
+    pub(super) rows: usize,
+    /// Pages, each of which took a call.
+    pub(super) pages: usize,
+}
+
 /// What reading one list came to.
 struct Walked {
     rows: usize,
     total: Option<u64>,
+    pages: usize,
 }
 
 impl Walked {

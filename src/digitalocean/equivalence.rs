@@ -121,7 +121,8 @@ pub(super) fn align(key: &ResourceKey, document: &Value, field: &str, expected: 
     }
 }
 
-fn is_position(segment: &str) -> bool {
+/// Whether it is the place of an item in a list.
+pub(super) fn is_position(segment: &str) -> bool {
     !segment.is_empty() && segment.bytes().all(|byte| byte.is_ascii_digit())
 }
 

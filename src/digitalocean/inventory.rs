@@ -1,5 +1,4 @@
 //! The inventory: the documents of the resources that are recorded, as last seen, and how far to trust them.
-
 //!
 //! Only documents of recorded resources are kept. A list counts as a whole or not at all, and it never proves that
 //! something does not exist: two direct questions do.
@@ -9,16 +8,22 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use futures::stream::{self, StreamExt, TryStreamExt};
+use futures::stream::{self, StreamExt};
 use tokio::time::Instant;
 
-use super::client::Rows;
+use super::account::{Account, Accounts};
+use super::client::{Listed, Rows};
 use super::{Client, Error, IdFormat, Kind, Priority, ResourceKey};
 
 /// How many calls of one kind run side by side, where lists do not cover it.
 const SIDE_BY_SIDE: usize = 8;
 /// How many resources are asked for to see whether a list lies.
 const PROBES: usize = 3;
+/// From how many resources on, all of them missing at once, the account is looked at.
+const ALL: usize = 3;
+/// What is said of a missing resource that was not asked for yet.
+const NOT_YET_ASKED: &str =
+    "the list does not hold it, nor many others; some are asked for after each list, and its turn comes later";
 
 /// What the inventory can be told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,11 +32,13 @@ pub struct Settings {
     pub absence_delay: Duration,
     /// From how many missing resources on a list is doubted: a few are asked for first.
     pub doubt_above: usize,
+    /// How many missing resources are asked for after one list, so that a sweep ends however many there are.
+    pub confirm_at_most: usize,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { absence_delay: Duration::from_secs(5), doubt_above: 20 }
+        Self { absence_delay: Duration::from_secs(5), doubt_above: 20, confirm_at_most: 200 }
     }
 }
 
@@ -42,6 +49,7 @@ pub struct Inventory(Arc<Shared>);
 struct Shared {
     client: Client,
     settings: Settings,
+    accounts: Accounts,
     kinds: Mutex<BTreeMap<Kind, Snapshot>>,
     /// One sync of a kind at a time.
     turns: Mutex<HashMap<Kind, Arc<tokio::sync::Mutex<()>>>>,
@@ -54,6 +62,10 @@ struct Snapshot {
     listed_at: Option<Instant>,
     resources: HashMap<Arc<str>, Entry>,
     last_error: Option<(&'static str, Arc<str>)>,
+    /// Parents whose lists could not be read last, and why.
+    unread: HashMap<Box<str>, Arc<str>>,
+    /// Which account the resources were seen in, where the token may know.
+    account: Option<Account>,
 }
 
 /// What is known of one resource, and since when: the time before it was asked for.
@@ -61,12 +73,16 @@ struct Snapshot {
 struct Entry {
     known: Known,
     at: Instant,
+    /// Whether it was told that this is too old.
+    is_expired: bool,
 }
 
 #[derive(Clone)]
 enum Known {
     Present(Arc<str>),
     Gone,
+    /// A list does not hold it, and it was not asked for since.
+    Missing,
     /// Asking failed, with this message.
     Failed(Arc<str>),
 }
@@ -102,14 +118,20 @@ pub enum UnknownReason {
 }
 
 /// What a sync found.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct Changes {
     /// The kind.
     pub kind: Kind,
     /// Recorded ids of which something else is known than before.
     pub changed: Vec<Arc<str>>,
+    /// Those of them of which nothing could be said before.
+    pub renewed: Vec<Arc<str>>,
     /// How many resources of the kind there are.
     pub listed: usize,
+    /// How many calls it took, those for resources that turned out to be gone aside: they come once.
+    pub calls: usize,
+    /// What could not be read besides; what was known of that stays, and ages.
+    pub unread: Option<SyncError>,
 }
 
 /// A sync failed; what was known before stays, and ages.
@@ -122,6 +144,30 @@ pub enum SyncError {
         kind: Kind,
         /// Why.
         source: Error,
+    },
+    /// Some of the lists of a kind that has several could not be read.
+    #[error(
+        "listing {kind}: {unread} of {all} lists could not be read; what was known of their resources stays, and ages. One of \
+         them: {source}"
+    )]
+    Part {
+        /// The kind.
+        kind: Kind,
+        /// How many.
+        unread: usize,
+        /// Of how many.
+        all: usize,
+        /// Why one of them.
+        source: Error,
+    },
+    /// The token was replaced by another account's.
+    #[error(
+        "listing {kind}: none of the recorded resources is there, and the token belongs to another account than when they \
+         were last seen. Give the operator a token of their account; or, if they have really moved, restart it"
+    )]
+    OtherAccount {
+        /// The kind.
+        kind: Kind,
     },
     /// The list left out resources that exist.
     #[error("listing {kind}: the list left out {missing} recorded resources, but some of them exist; it is not used")]
@@ -138,7 +184,8 @@ impl SyncError {
     #[must_use]
     pub fn category(&self) -> &'static str {
         match self {
-            Self::List { source, .. } => source.category(),
+            Self::List { source, .. } | Self::Part { source, .. } => source.category(),
+            Self::OtherAccount { .. } => "other_account",
             Self::Incomplete { .. } => "incomplete_list",
         }
     }
@@ -147,9 +194,16 @@ impl SyncError {
     #[must_use]
     pub fn retryable(&self) -> bool {
         match self {
-            Self::List { source, .. } => source.retryable(),
+            Self::List { source, .. } | Self::Part { source, .. } => source.retryable(),
+            Self::OtherAccount { .. } => false,
             Self::Incomplete { .. } => true,
         }
+    }
+
+    /// Whether it makes all that was known of the kind worth nothing at once.
+    #[must_use]
+    pub fn is_about_all(&self) -> bool {
+        matches!(self, Self::OtherAccount { .. })
     }
 }
 
@@ -170,7 +224,8 @@ impl Inventory {
     /// An empty inventory that asks through `client`.
     #[must_use]
     pub fn new(client: Client, settings: Settings) -> Self {
-        Self(Arc::new(Shared { client, settings, kinds: Mutex::default(), turns: Mutex::default() }))
+        let accounts = Accounts::default();
+        Self(Arc::new(Shared { client, settings, accounts, kinds: Mutex::default(), turns: Mutex::default() }))
     }
 
     /// Lists all pages of `kind` and takes them over, or nothing. `wanted` are its recorded ids; with none, nothing is
@@ -198,37 +253,80 @@ impl Inventory {
     pub fn look(&self, key: &ResourceKey, max_age: Duration) -> Observation {
         let kinds = self.kinds();
         let Some(snapshot) = kinds.get(&key.kind) else { return Observation::Unknown(UnknownReason::NotYet) };
-        let error = snapshot.last_error.as_ref().map(|(_, error)| Arc::clone(error));
+        let unread = || snapshot.unread.get(key.parts().0?);
+        let error = snapshot.last_error.as_ref().map(|(_, error)| error).or_else(unread).cloned();
         let Some(entry) = snapshot.resources.get(&key.id) else {
             let reason = error.map_or(UnknownReason::NotYet, |error| UnknownReason::Failed { error });
             return Observation::Unknown(reason);
         };
         let age = entry.at.elapsed();
-        if age > max_age {
+        if age >= max_age {
             return Observation::Unknown(UnknownReason::Stale { age, error });
         }
         entry.known.observation()
     }
 
+    /// Marks what is older than `max_age` and was not told yet: which resources that are, and when the next will be.
+    #[must_use]
+    pub fn expire(&self, kind: Kind, max_age: Duration) -> (Vec<Arc<str>>, Option<Instant>) {
+        let now = Instant::now();
+        let mut kinds = self.kinds();
+        let mut expired = Vec::new();
+        let mut next: Option<Instant> = None;
+        let resources = kinds.get_mut(&kind).into_iter().flat_map(|snapshot| &mut snapshot.resources);
+        for (id, entry) in resources.filter(|(_, entry)| !entry.is_expired) {
+            let at = entry.at + max_age;
+            if at <= now {
+                entry.is_expired = true;
+                expired.push(Arc::clone(id));
+            } else {
+                next = Some(next.map_or(at, |next| next.min(at)));
+            }
+        }
+        (expired, next)
+    }
+
+    /// Whether the kind was ever listed.
+    #[must_use]
+    pub fn has_listed(&self, kind: Kind) -> bool {
+        self.kinds().get(&kind).is_some_and(|snapshot| snapshot.listed_at.is_some())
+    }
+
+    /// How many calls sweeps may make in any hour.
+    #[must_use]
+    pub fn hour_limit(&self) -> usize {
+        self.0.client.hour_limit()
+    }
+
     /// Asks the cloud directly, now, and keeps the answer. A 404 is asked for twice before it counts, unless it was known
-    /// to be gone. A failed question is kept only where
-    /// nothing was known.
+    /// to be gone, and not where the token belongs to another account by now. A failed question is kept only where nothing
+    /// was known.
     pub async fn fetch(&self, key: &ResourceKey) -> Observation {
         let at = Instant::now();
-        let was_gone =
-            self.kinds().get(&key.kind).and_then(|kind| kind.resources.get(&key.id)).is_some_and(Entry::is_gone);
+        let was_gone = self
+            .kinds()
+            .get(&key.kind)
+            .and_then(|kind| kind.resources.get(&key.id))
+            .is_some_and(|entry| entry.known.is_gone());
         let mut asked = self.ask(key, Priority::Urgent).await;
         if matches!(asked, Ok(None)) && !was_gone {
             tokio::time::sleep(self.0.settings.absence_delay).await;
             asked = self.ask(key, Priority::Urgent).await;
         }
-        let known = Known::from(asked);
+        let mut known = Known::from(asked);
+        if known.is_gone() && !was_gone {
+            match self.is_other_account(key.kind, Priority::Urgent).await {
+                Ok(false) => {}
+                Ok(true) => known = Known::Failed(SyncError::OtherAccount { kind: key.kind }.to_string().into()),
+                Err(error) => known = Known::from(Err(error)),
+            }
+        }
         let observation = known.observation();
         let has_failed = matches!(known, Known::Failed(_));
         let mut kinds = self.kinds();
         let resources = &mut kinds.entry(key.kind).or_default().resources;
         if resources.get(&key.id).is_none_or(|entry| entry.at <= at && !has_failed) {
-            resources.insert(Arc::clone(&key.id), Entry { known, at });
+            resources.insert(Arc::clone(&key.id), Entry::new(known, at));
         }
         observation
     }
@@ -254,44 +352,107 @@ impl Inventory {
 
     async fn list(&self, kind: Kind, wanted: Vec<Arc<str>>) -> Result<Changes, SyncError> {
         let started = Instant::now();
-        let failed = |source| SyncError::List { kind, source };
-        let stages = self.stages(kind, wanted);
-        let lists = stages.into_iter().map(|(parent, mut stage)| async move {
-            let listed = match self.0.client.list(kind, parent.as_deref(), &mut stage).await {
-                // The domain is not there: neither are its records.
-                Err(Error::NotFound { .. }) if parent.is_some() => {
-                    stage.begin();
-                    0
-                }
-                other => other?,
-            };
-            Ok((listed, stage.resources))
-        });
-        let stages: Vec<(usize, HashMap<Arc<str>, Staged>)> =
-            stream::iter(lists).buffer_unordered(SIDE_BY_SIDE).try_collect().await.map_err(failed)?;
-        let listed = stages.iter().map(|(listed, _)| listed).sum();
-        let rows: Vec<(Arc<str>, Staged)> = stages.into_iter().flat_map(|(_, resources)| resources).collect();
-        let absent: Vec<ResourceKey> = rows
-            .iter()
-            .filter(|(_, staged)| {
-                matches!(staged.row, Row::Missing) && !staged.before.as_ref().is_some_and(Entry::is_gone)
-            })
-            .map(|(id, _)| ResourceKey::new(kind, Arc::clone(id)))
-            .collect();
+        let Read { mut rows, listed, unread } = self.read(kind, wanted).await?;
+        let account = self.account(kind, &rows).await?;
+        let mut absent = absent(kind, &rows);
         if absent.len() > self.0.settings.doubt_above && !kind.row().lists_a_part {
             self.doubt(kind, &absent).await?;
         }
+        absent.truncate(self.0.settings.confirm_at_most);
         let mut found = self.confirm(absent).await;
-        let entries = rows.into_iter().map(|(id, staged)| {
-            let entry = match (staged.row, staged.before) {
-                (Row::Same, Some(before)) => Entry { known: before.known, at: started },
-                (Row::New(document), _) => Entry { known: Known::Present(document), at: started },
-                // Asked for above, unless it is known to be gone.
-                (_, _) => found.remove(&id).unwrap_or(Entry { known: Known::Gone, at: started }),
+        let asked = found.values().filter(|entry| !entry.known.is_gone()).count();
+        let entries: Vec<_> = rows
+            .drain()
+            .map(|(id, staged)| {
+                let found = found.remove(&id);
+                let entry = staged.entry(found, started, kind.row().lists_a_part);
+                (id, entry)
+            })
+            .collect();
+        let calls = listed.pages + asked;
+        let (changed, renewed) = self.take_over(kind, started, entries);
+        let mut kinds = self.kinds();
+        let snapshot = kinds.entry(kind).or_default();
+        snapshot.account = account.or_else(|| snapshot.account.take());
+        snapshot.unread = unread.errors;
+        Ok(Changes { kind, changed, renewed, listed: listed.rows, calls, unread: unread.error })
+    }
+
+    /// Reads the lists. It fails only where none of them could be read.
+    async fn read(&self, kind: Kind, wanted: Vec<Arc<str>>) -> Result<Read, SyncError> {
+        let stages = self.stages(kind, wanted);
+        let all = stages.len();
+        let lists = stages.into_iter().map(|(parent, mut stage)| async move {
+            let outcome = match self.0.client.list(kind, parent.as_deref(), &mut stage).await {
+                // The domain is not there: neither are its records.
+                Err(Error::NotFound { .. }) if parent.is_some() => {
+                    stage.begin();
+                    Ok(Listed { rows: 0, pages: 1 })
+                }
+                other => other,
             };
-            (id, entry)
+            (parent, outcome, stage.resources)
         });
-        Ok(Changes { kind, changed: self.take_over(kind, started, entries.collect()), listed })
+        let outcomes: Vec<_> = stream::iter(lists).buffer_unordered(SIDE_BY_SIDE).collect().await;
+        let mut read = Read::default();
+        for (parent, outcome, mut resources) in outcomes {
+            match outcome {
+                Ok(listed) => {
+                    read.listed.rows += listed.rows;
+                    read.listed.pages += listed.pages;
+                }
+                Err(source) => {
+                    let error: Arc<str> = source.to_string().into();
+                    for staged in resources.values_mut() {
+                        staged.row = Row::Unread(Arc::clone(&error));
+                    }
+                    read.unread.errors.insert(parent.unwrap_or_default().into(), error);
+                    let unread = read.unread.errors.len();
+                    read.unread.error = Some(SyncError::Part { kind, unread, all, source });
+                }
+            }
+            read.rows.extend(resources);
+        }
+        match read.unread.error {
+            Some(SyncError::Part { source, .. }) if read.unread.errors.len() == all => {
+                Err(SyncError::List { kind, source })
+            }
+            _ => Ok(read),
+        }
+    }
+
+    /// Which account these rows were seen in, where the token may know. Where all that was known of a kind is missing,
+    /// it must be the account in which that was seen: else nothing is known any more.
+    async fn account(&self, kind: Kind, rows: &HashMap<Arc<str>, Staged>) -> Result<Option<Account>, SyncError> {
+        let known = rows.values().filter(|staged| staged.before.as_ref().is_some_and(|before| !before.known.is_gone()));
+        let missing = known.clone().filter(|staged| matches!(staged.row, Row::Missing)).count();
+        if missing < ALL || missing < known.count() {
+            let is_seen = rows.values().any(|staged| matches!(staged.row, Row::Same | Row::New(_)));
+            return Ok(if is_seen { self.0.accounts.known(&self.0.client).await } else { None });
+        }
+        let is_other = self.is_other_account(kind, Priority::Sweep).await;
+        if is_other.map_err(|source| SyncError::List { kind, source })? {
+            let error = SyncError::OtherAccount { kind };
+            self.disown(kind, &error.to_string().into());
+            return Err(error);
+        }
+        Ok(None)
+    }
+
+    /// Whether the token belongs to another account than that in which the kind's resources were seen, as far as it may
+    /// know.
+    async fn is_other_account(&self, kind: Kind, priority: Priority) -> Result<bool, Error> {
+        let seen_in = self.kinds().get(&kind).and_then(|snapshot| snapshot.account.clone());
+        let Some(seen_in) = seen_in else { return Ok(false) };
+        Ok(self.0.accounts.ask(&self.0.client, priority).await?.is_some_and(|account| account != seen_in))
+    }
+
+    /// Forgets all that is known of a kind, for this reason.
+    fn disown(&self, kind: Kind, why: &Arc<str>) {
+        let now = Instant::now();
+        for entry in self.kinds().entry(kind).or_default().resources.values_mut() {
+            *entry = Entry::new(Known::Failed(Arc::clone(why)), now);
+        }
     }
 
     /// What is wanted, with what is known of it: one stage per list that has to be read.
@@ -347,7 +508,7 @@ impl Inventory {
                 if matches!(asked, Ok(None)) && !is_second {
                     missing.push(key);
                 } else {
-                    found.insert(key.id, Entry { known: asked.into(), at });
+                    found.insert(key.id, Entry::new(asked.into(), at));
                 }
             }
         }
@@ -358,20 +519,31 @@ impl Inventory {
         Ok(self.0.client.get(key, priority).await?.map(Arc::from))
     }
 
-    /// Puts a complete sync in place. Which ids changed.
-    fn take_over(&self, kind: Kind, started: Instant, entries: Vec<(Arc<str>, Entry)>) -> Vec<Arc<str>> {
+    /// Puts a sync in place. Which ids changed, and of which of them nothing could be said before.
+    fn take_over(
+        &self,
+        kind: Kind,
+        started: Instant,
+        entries: Vec<(Arc<str>, Entry)>,
+    ) -> (Vec<Arc<str>>, Vec<Arc<str>>) {
         let mut kinds = self.kinds();
         let snapshot = kinds.entry(kind).or_default();
         let mut before = std::mem::take(&mut snapshot.resources);
-        let mut changed = Vec::new();
+        let (mut changed, mut renewed) = (Vec::new(), Vec::new());
         snapshot.resources.reserve(entries.len());
         for (id, entry) in entries {
             let entry = match before.remove(&id) {
-                // Asked for directly since the list was begun: newer than the list.
-                Some(newer) if newer.at > started && newer.at > entry.at => newer,
-                Some(older) if older.known.is_like(&entry.known) => entry,
-                _ => {
-                    changed.push(Arc::clone(&id));
+                // Asked for directly since the list was begun, so newer than the list; or the list was not read.
+                Some(newer) if newer.at >= entry.at => newer,
+                older => {
+                    let was_told = older.as_ref().is_some_and(|older| older.known.tells() && !older.is_expired);
+                    let is_renewed = entry.known.tells() && !was_told;
+                    if is_renewed {
+                        renewed.push(Arc::clone(&id));
+                    }
+                    if is_renewed || !older.is_some_and(|older| older.known.is_like(&entry.known)) {
+                        changed.push(Arc::clone(&id));
+                    }
                     entry
                 }
             };
@@ -381,13 +553,21 @@ impl Inventory {
         snapshot.resources.extend(before.into_iter().filter(|(_, entry)| entry.at > started));
         snapshot.listed_at = Some(started);
         snapshot.last_error = None;
-        changed
+        (changed, renewed)
     }
 
     fn kinds(&self) -> MutexGuard<'_, BTreeMap<Kind, Snapshot>> {
         // Nothing that holds the lock can panic half-way through a change.
         self.0.kinds.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The missing resources to ask for, those first that have waited for longest.
+fn absent(kind: Kind, rows: &HashMap<Arc<str>, Staged>) -> Vec<ResourceKey> {
+    let is_absent = |staged: &Staged| matches!(staged.row, Row::Missing) && !staged.is_gone();
+    let mut absent: Vec<_> = rows.iter().filter(|(_, staged)| is_absent(staged)).collect();
+    absent.sort_by(|one, other| (one.1.turn(), one.0).cmp(&(other.1.turn(), other.0)));
+    absent.into_iter().map(|(id, _)| ResourceKey::new(kind, Arc::clone(id))).collect()
 }
 
 /// What one list is read for.
@@ -408,6 +588,55 @@ enum Row {
     /// Its document is the same, byte by byte.
     Same,
     New(Arc<str>),
+    /// Nothing: it could not be read.
+    Unread(Arc<str>),
+}
+
+/// What the lists of a kind say.
+#[derive(Default)]
+struct Read {
+    rows: HashMap<Arc<str>, Staged>,
+    listed: Listed,
+    unread: Unread,
+}
+
+/// What could not be read of them.
+#[derive(Default)]
+struct Unread {
+    /// By parent.
+    errors: HashMap<Box<str>, Arc<str>>,
+    error: Option<SyncError>,
+}
+
+impl Staged {
+    fn is_gone(&self) -> bool {
+        self.before.as_ref().is_some_and(|before| before.known.is_gone())
+    }
+
+    /// When its turn comes to be asked for, should it be missing: first those that wait already, then those of which
+    /// nothing was known, then what is known for longest.
+    fn turn(&self) -> (bool, Option<Instant>) {
+        let before = self.before.as_ref();
+        let is_waiting = before.is_some_and(|before| matches!(before.known, Known::Missing));
+        (!is_waiting, before.map(|before| before.at))
+    }
+
+    /// What is known now; `found` is what asking for it said.
+    fn entry(self, found: Option<Entry>, started: Instant, lists_a_part: bool) -> Entry {
+        if let Some(found) = found {
+            return found;
+        }
+        match (self.row, self.before) {
+            (Row::New(document), _) => Entry::new(Known::Present(document), started),
+            (Row::Unread(_), Some(before)) if before.known.tells() => before,
+            (Row::Unread(error), _) => Entry::new(Known::Failed(error), started),
+            // Its turn did not come. Where the lists cannot show it, that they do not says nothing new.
+            (Row::Missing, Some(before)) if lists_a_part && before.known.tells() && !before.known.is_gone() => before,
+            (Row::Same, Some(before)) => Entry::new(before.known, started),
+            (_, Some(before)) if before.known.is_gone() => Entry::new(Known::Gone, started),
+            (_, _) => Entry::new(Known::Missing, started),
+        }
+    }
 }
 
 impl Rows for Stage {
@@ -431,8 +660,8 @@ impl Rows for Stage {
 }
 
 impl Entry {
-    fn is_gone(&self) -> bool {
-        matches!(self.known, Known::Gone)
+    fn new(known: Known, at: Instant) -> Self {
+        Self { known, at, is_expired: false }
     }
 }
 
@@ -445,15 +674,25 @@ impl Known {
         match self {
             Self::Present(document) => Observation::Present(Arc::clone(document)),
             Self::Gone => Observation::Gone,
+            Self::Missing => Observation::Unknown(UnknownReason::Failed { error: NOT_YET_ASKED.into() }),
             Self::Failed(error) => Observation::Unknown(UnknownReason::Failed { error: Arc::clone(error) }),
         }
+    }
+
+    fn is_gone(&self) -> bool {
+        matches!(self, Self::Gone)
+    }
+
+    /// Whether a verdict can rest on it.
+    fn tells(&self) -> bool {
+        matches!(self, Self::Present(_) | Self::Gone)
     }
 
     /// Whether an observer sees no difference, but for the wording of a failure.
     fn is_like(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Present(one), Self::Present(other)) => one == other,
-            (Self::Gone, Self::Gone) | (Self::Failed(_), Self::Failed(_)) => true,
+            (Self::Gone, Self::Gone) | (Self::Missing, Self::Missing) | (Self::Failed(_), Self::Failed(_)) => true,
             _ => false,
         }
     }

@@ -123,7 +123,7 @@ pub(super) struct Row {
     pub(super) unreadable: &'static [&'static str],
     /// Fields that hold passwords, which no Drift may show.
     pub(super) secret: &'static [&'static str],
-    /// Fields that are left out for tokens without a scope.
+    /// Fields that are left out for tokens without a scope. `*` stands for each item of a list.
     pub(super) gated: &'static [(&'static str, &'static str)],
     /// Where a value can be written in more than one way. `*` stands for each item of a list.
     pub(super) equivalences: &'static [(&'static str, Equivalence)],
@@ -376,7 +376,7 @@ static TABLE: &[Row] = &[
             "rdma_shared_dev_plugin", "coredns_autoscaler", "p2p_oci_registry_plugin",
         ],
         volatile: &["status", "created_at", "updated_at"],
-        gated: &[("vpc_uuid", "vpc:read"), ("worker_subnet_uuid", "vpc:read"), ("tags", "tag:read")],
+        gated: &[("vpc_uuid", "vpc:read"), ("worker_subnet_uuid", "vpc:read"), ("tags", "tag:read"), ("node_pools.*.tags", "tag:read")],
         equivalences: &[
             ("cluster_subnet", Equivalence::Address),
             ("control_plane_firewall.allowed_addresses", Equivalence::Address), ("ipv4", Equivalence::Assigned),

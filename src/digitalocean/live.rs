@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::equivalence::is_position;
 use super::kinds::Source;
 use super::{Error, ResourceKey, equivalence};
 use crate::nearest::nearest;
@@ -68,19 +69,19 @@ impl Live {
         Ok(Self { key: key.clone(), document })
     }
 
-    /// What `field` finds: a normalised field of the kind first, then a dotted path in the document. Numbers in a path
-    /// are positions in lists.
+    /// What `field` finds, of which `expected` is recorded: a normalised field of the kind first, then a dotted path in
+    /// the document. Numbers in a path are positions in lists.
     #[must_use]
-    pub fn resolve(&self, field: &str) -> Resolved {
+    pub fn resolve(&self, field: &str, expected: &Value) -> Resolved {
         let row = self.key.kind.row();
         if let Some((_, source)) = row.normalised.iter().find(|(name, _)| *name == field) {
-            return self.unless_gated(source.root()).unwrap_or_else(|| Resolved::Value(self.derive(*source)));
+            return self.unless_gated(source.root(), expected).unwrap_or_else(|| Resolved::Value(self.derive(*source)));
         }
         let root = field.split('.').next().unwrap_or(field);
         if row.unreadable.contains(&root) || row.secret.contains(&root) {
             return Resolved::NotReadable;
         }
-        if let Some(unknown) = self.unless_gated(root) {
+        if let Some(unknown) = self.unless_gated(field, expected) {
             return unknown;
         }
         if let Some(value) = at(&self.document, field) {
@@ -96,10 +97,25 @@ impl Live {
         equivalence::align(&self.key, &self.document, field, expected, live)
     }
 
-    /// Unknown, where the document lacks the top-level field because the token may not see it.
-    fn unless_gated(&self, root: &str) -> Option<Resolved> {
-        let (_, scope) = self.key.kind.row().gated.iter().find(|(name, _)| *name == root)?;
-        self.document.get(root).is_none().then_some(Resolved::Unknown { scope })
+    /// Unknown, where the document lacks the field because the token may not see it, or lacks a part of it that
+    /// `expected` says something of.
+    fn unless_gated(&self, field: &str, expected: &Value) -> Option<Resolved> {
+        let path: Vec<&str> = field.split('.').collect();
+        let is_hidden = |pattern: &str| {
+            let pattern: Vec<&str> = pattern.split('.').collect();
+            if !pattern.iter().zip(&path).all(|(one, other)| one == other || (*one == "*" && is_position(other))) {
+                return false;
+            }
+            match (pattern.get(path.len()..), path.get(..pattern.len())) {
+                (_, Some(gate)) => lacks(&self.document, gate),
+                (Some(inside), None) => {
+                    mentions(expected, inside) && at(&self.document, field).is_some_and(|live| lacks(live, inside))
+                }
+                (None, None) => false,
+            }
+        };
+        let (_, scope) = self.key.kind.row().gated.iter().find(|(pattern, _)| is_hidden(pattern))?;
+        Some(Resolved::Unknown { scope })
     }
 
     fn derive(&self, source: Source) -> Value {
@@ -150,6 +166,28 @@ impl Live {
         let mut names: Vec<&str> = self.key.kind.fields().collect();
         names.extend(self.document.as_object().into_iter().flat_map(|document| document.keys().map(String::as_str)));
         nearest(root, names.into_iter())
+    }
+}
+
+/// Whether a map on the way along a path does not have its next key, in any item where lists are on the way.
+fn lacks(value: &Value, path: &[&str]) -> bool {
+    let Some((first, rest)) = path.split_first() else { return false };
+    match value {
+        Value::Object(entries) => entries.get(*first).is_none_or(|value| lacks(value, rest)),
+        Value::Array(items) if *first == "*" => items.iter().any(|item| lacks(item, rest)),
+        Value::Array(items) => {
+            first.parse().ok().and_then(|at: usize| items.get(at)).is_some_and(|item| lacks(item, rest))
+        }
+        _ => false,
+    }
+}
+
+/// Whether a recorded value says something at a path, in any item where lists are on the way.
+fn mentions(value: &Value, path: &[&str]) -> bool {
+    let Some((first, rest)) = path.split_first() else { return true };
+    match value {
+        Value::Array(items) if *first == "*" => items.iter().any(|item| mentions(item, rest)),
+        value => value.get(first).is_some_and(|value| mentions(value, rest)),
     }
 }
 

@@ -5,8 +5,9 @@
 //! - [`client`] asks DigitalOcean, within one [`budget`] per token; `pages` reads what it answers.
 //! - [`changes`] is what sagas call: changes, each made once, and the reads that go with them.
 //! - [`actions`] waits for what DigitalOcean does in its own time.
-//! - [`inventory`] keeps the documents of what is recorded, and how old they are.
+//! - [`inventory`] keeps the documents of what is recorded, and how old they are; `account` tells whose token it is.
 
+mod account;
 pub mod actions;
 pub mod budget;
 pub mod changes;

@@ -105,7 +105,7 @@ pub(super) fn unwrap<'a>(text: &'a str, key: &str) -> Result<&'a str, String> {
 }
 
 /// The id of the row `text`. Reads no further than the id.
-fn id_of<'a>(text: &'a str, id_field: &str) -> Option<Cow<'a, str>> {
+pub(super) fn id_of<'a>(text: &'a str, id_field: &str) -> Option<Cow<'a, str>> {
     struct Id<'a, 'k> {
         field: &'k str,
         found: &'k mut Option<&'a RawValue>,

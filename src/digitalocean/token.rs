@@ -24,6 +24,8 @@ struct Text {
     secret: SecretString,
     /// Of the file, when it was read.
     modified: Option<SystemTime>,
+    /// How often it was read.
+    version: u64,
 }
 
 impl Token {
@@ -33,7 +35,7 @@ impl Token {
     /// Where nothing is left, or what is left cannot stand in a header. The message does not repeat the text.
     pub fn new(text: &str) -> Result<Self, Error> {
         let secret = checked(text)?;
-        Ok(Self { text: Arc::new(Mutex::new(Text { secret, modified: None })), file: None })
+        Ok(Self { text: Arc::new(Mutex::new(Text { secret, modified: None, version: 0 })), file: None })
     }
 
     /// Takes the token from a file, now and whenever the file changes, as a mounted Secret does when it is renewed.
@@ -45,7 +47,7 @@ impl Token {
         let modified = modified(path).map_err(|error| unusable(&error))?;
         let text = fs::read_to_string(path).map_err(|error| unusable(&error))?;
         let secret = checked(&text).map_err(|error| unusable(&error))?;
-        let text = Arc::new(Mutex::new(Text { secret, modified: Some(modified) }));
+        let text = Arc::new(Mutex::new(Text { secret, modified: Some(modified), version: 0 }));
         Ok(Self { text, file: Some(path.to_owned()) })
     }
 
@@ -56,6 +58,12 @@ impl Token {
             .map_err(|_| Error::Config("the DigitalOcean token cannot stand in a header".into()))?;
         value.set_sensitive(true);
         Ok(value)
+    }
+
+    /// Changes whenever the token may have.
+    pub(super) fn version(&self) -> u64 {
+        self.refresh();
+        self.text().version
     }
 
     /// `text` without the token, should a server have echoed it.
@@ -73,7 +81,10 @@ impl Token {
         let read = fs::read_to_string(path).map_err(|error| error.to_string());
         match read.and_then(|text| checked(&text).map_err(|error| error.to_string())) {
             Ok(secret) => {
-                *self.text() = Text { secret, modified: Some(modified) };
+                let mut text = self.text();
+                let version = text.version.wrapping_add(1);
+                *text = Text { secret, modified: Some(modified), version };
+                drop(text);
                 tracing::info!(file = %path.display(), "read the DigitalOcean token again");
             }
             Err(error) => tracing::warn!(file = %path.display(), error, "kept the DigitalOcean token as it was"),
@@ -136,9 +147,9 @@ mod tests {
         write("first\n", 1);
         let token = Token::from_file(&path).unwrap();
         let says = || String::from_utf8(token.clone().header().unwrap().as_bytes().to_vec()).unwrap();
-        assert_eq!(says(), "Bearer first");
+        assert_eq!((says(), token.version()), ("Bearer first".into(), 0));
         write("second\n", 2);
-        assert_eq!(says(), "Bearer second");
+        assert_eq!((token.version(), says(), token.version()), (1, "Bearer second".into(), 1));
         // Renewed in two steps, or gone for a moment.
         write("", 3);
         assert_eq!(says(), "Bearer second");

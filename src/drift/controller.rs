@@ -88,7 +88,8 @@ pub struct Context {
     index: Mutex<Index>,
     records: FirstLists,
     drifts: FirstLists,
-    handled_syncs: Mutex<HashMap<ObjectKey, Box<str>>>,
+    /// By UID of the record that asks: another one of its name may ask in the same words.
+    handled_syncs: Mutex<HashMap<Arc<str>, Box<str>>>,
 }
 
 impl Context {
@@ -147,16 +148,21 @@ impl Context {
     }
 
     /// A sync that was asked for has been made.
-    pub(super) fn handled_sync(&self, key: &ObjectKey, request: Box<str>) {
-        self.handled().insert(key.clone(), request);
+    pub(super) fn handled_sync(&self, uid: Arc<str>, request: Box<str>) {
+        self.handled().insert(uid, request);
     }
 
     /// The sync that was asked for and made, if its record does not say so yet.
-    pub(super) fn is_sync_handled(&self, key: &ObjectKey, request: &str) -> bool {
-        self.handled().get(key).is_some_and(|handled| handled.as_ref() == request)
+    pub(super) fn is_sync_handled(&self, uid: &str, request: &str) -> bool {
+        self.handled().get(uid).is_some_and(|handled| handled.as_ref() == request)
     }
 
-    fn handled(&self) -> MutexGuard<'_, HashMap<ObjectKey, Box<str>>> {
+    /// Its record says so, or is gone.
+    fn forget_sync(&self, uid: &str) {
+        self.handled().remove(uid);
+    }
+
+    fn handled(&self) -> MutexGuard<'_, HashMap<Arc<str>, Box<str>>> {
         self.handled_syncs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -255,6 +261,9 @@ async fn reconcile(key: ObjectKey, context: &Arc<Context>) -> Result<Next, call:
     let status = status(&entry, &plan.situation, request, Timestamp::now());
     if !entry.record.status.says(&status) {
         act.write_status(status).await?;
+        if request.is_some() {
+            context.forget_sync(&entry.record.uid);
+        }
         tell_stale(&act, &plan.situation);
     }
     Ok(next)
@@ -287,7 +296,7 @@ enum Sync {
 
 fn ask_for_sync(key: &ObjectKey, entry: &Entry, context: &Arc<Context>) -> Sync {
     let Some(request) = entry.record.unanswered_sync() else { return Sync::NotAsked };
-    if context.is_sync_handled(key, request) {
+    if context.is_sync_handled(&entry.record.uid, request) {
         return Sync::Made;
     }
     context.sweeps.ask(context, entry.record.resource.kind, key.clone());
@@ -377,6 +386,7 @@ async fn watch_records(context: Arc<Context>) {
         let affected = context.index().take(scope, event);
         if let Event::Delete(record) = event {
             context.forget(&record.spec.resource.key());
+            context.forget_sync(record.metadata.uid.as_deref().unwrap_or_default());
         }
         context.look_at(affected);
     };

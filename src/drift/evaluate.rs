@@ -259,7 +259,7 @@ fn is_ignored(recorded: &Recorded<'_>, field: &str) -> bool {
 
 /// Compares one recorded field of a live resource.
 pub(crate) fn compare(live: &Live, field: &str, expected: &Value) -> Finding {
-    match live.resolve(field) {
+    match live.resolve(field, expected) {
         Resolved::Unknown { scope } => Finding::Unknown(format!("{field} needs a token with {scope}")),
         Resolved::NotReadable => Finding::Invalid(format!(
             "{field}: the API does not return it, or it holds a secret, so it is not compared; remove it"

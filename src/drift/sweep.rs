@@ -3,10 +3,12 @@
 
 use std::{
     collections::{HashMap, HashSet},
+    future::pending,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
+use futures::future::BoxFuture;
 use jiff::Timestamp;
 use tokio::{
     sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
@@ -16,7 +18,7 @@ use tracing::{debug, info, warn};
 
 use super::controller::Context;
 use crate::{
-    digitalocean::{Kind, Observation, ResourceKey, UnknownReason},
+    digitalocean::{Changes, Kind, Observation, ResourceKey, SyncError, UnknownReason},
     kube_ext::key::ObjectKey,
     schedule::Schedule,
 };
@@ -29,18 +31,25 @@ const GATHER: Duration = Duration::from_millis(100);
 const RETRY: Duration = Duration::from_secs(15);
 /// How long one sweep may take: far longer than a token that is out of calls waits for new ones.
 const LONGEST_SWEEP: Duration = Duration::from_hours(3);
-/// As long as nothing else is due.
-const IDLE: Duration = Duration::from_hours(24);
+/// As good as never: something else is due before.
+const NEVER: Duration = Duration::from_hours(365 * 24);
+/// What a record says of which nothing is known, while the first sweep takes too long.
+const STILL_WAITING: &str =
+    "the first list is not complete yet: it waits for calls of the token, or for DigitalOcean's answers";
 
 /// The tasks, one for each recorded kind.
 #[derive(Default)]
 pub struct Sweeps {
     kinds: Mutex<HashMap<Kind, Task>>,
+    /// Whether it was told that sweeps need more calls than they may make.
+    is_short: Mutex<bool>,
 }
 
 struct Task {
     asks: UnboundedSender<ObjectKey>,
     failure: Option<String>,
+    /// How many calls the last sweep took.
+    calls: usize,
 }
 
 impl Sweeps {
@@ -49,7 +58,7 @@ impl Sweeps {
         self.kinds().entry(kind).or_insert_with(|| {
             let (asks, asked) = unbounded_channel();
             tokio::spawn(Sweep::new(context.clone(), kind).run(asked));
-            Task { asks, failure: None }
+            Task { asks, failure: None, calls: 0 }
         });
     }
 
@@ -69,10 +78,26 @@ impl Sweeps {
         self.kinds().get(&kind)?.failure.clone()
     }
 
-    fn set_failure(&self, kind: Kind, failure: Option<String>) {
-        if let Some(task) = self.kinds().get_mut(&kind) {
-            task.failure = failure;
-        }
+    /// What it said before.
+    fn set_failure(&self, kind: Kind, failure: Option<String>) -> Option<String> {
+        let mut kinds = self.kinds();
+        kinds.get_mut(&kind).and_then(|task| std::mem::replace(&mut task.failure, failure))
+    }
+
+    /// Takes over what a sweep of the kind took. Why the sweeps of all kinds cannot be made as often as they are due;
+    /// nothing where they can, or it was told already.
+    fn shortage(&self, kind: Kind, calls: usize, schedule: &Schedule, hour_limit: usize) -> Option<String> {
+        let calls: usize = {
+            let mut kinds = self.kinds();
+            if let Some(task) = kinds.get_mut(&kind) {
+                task.calls = calls;
+            }
+            kinds.values().map(|task| task.calls).sum()
+        };
+        let shortage = shortage(calls, schedule, hour_limit, Timestamp::now());
+        let mut is_short = self.is_short.lock().unwrap_or_else(PoisonError::into_inner);
+        let was_short = std::mem::replace(&mut *is_short, shortage.is_some());
+        shortage.filter(|_| !was_short)
     }
 
     fn kinds(&self) -> MutexGuard<'_, HashMap<Kind, Task>> {
@@ -80,164 +105,309 @@ impl Sweeps {
     }
 }
 
+/// Why so many calls for each round of sweeps are too many.
+fn shortage(calls: usize, schedule: &Schedule, hour_limit: usize, now: Timestamp) -> Option<String> {
+    let rounds = schedule.most_per_hour(now);
+    let needed = calls.saturating_mul(rounds);
+    (needed > hour_limit).then(|| {
+        format!(
+            "a sweep of all kinds takes {calls} calls, and --sync-schedule {schedule} wants {rounds} in an hour: {needed} \
+             calls, but sweeps may make {hour_limit}, nine tenths of --requests-per-hour. The inventory may grow too old \
+             for verdicts: set a longer --sync-schedule, or raise --requests-per-hour if the token allows more"
+        )
+    })
+}
+
 /// The sweeps of one kind.
 struct Sweep {
     context: Arc<Context>,
     kind: Kind,
-    /// When the last one began, and when the last good one ended.
-    began: Option<Instant>,
-    succeeded: Option<Instant>,
-    failures: u32,
-    /// Every record has been looked at since the inventory was last worth nothing.
-    is_settled: bool,
+    past: Past,
     /// Changed, and waiting for the detection schedule.
     changed: HashSet<Arc<str>>,
-    detected: Instant,
 }
 
-/// Why the task woke up.
-enum Wake {
+/// All that decides what is next.
+#[derive(Clone, Debug)]
+struct Past {
+    /// Since when a sweep is under way, or questions are.
+    busy: Option<Instant>,
+    /// When the last sweep began.
+    began: Option<Instant>,
+    /// When the last sweep ended that failed, and how many have failed since the last good one.
+    failed: Option<(Instant, u32)>,
+    /// When changes were last compared, and whether there are new ones.
+    detected: Instant,
+    has_changes: bool,
+    /// When the first of what is known becomes too old.
+    expires: Instant,
+}
+
+/// What is next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Due {
+    /// Something known becomes too old.
+    Distrust,
+    /// The kind is to be listed.
     Sync,
+    /// Changes are to be compared.
     Detect,
-    Stale,
-    Asked(Vec<ObjectKey>),
-    End,
+}
+
+/// One moment, by both clocks.
+#[derive(Clone, Copy, Debug)]
+struct Now {
+    instant: Instant,
+    time: Timestamp,
+}
+
+/// What is next, and when: whatever has been due for longest. While the task is busy, only age goes on.
+fn next(past: &Past, sync: &Schedule, detect: Option<&Schedule>, now: Now) -> (Instant, Due) {
+    let distrust = (past.expires, Due::Distrust);
+    if past.busy.is_some() {
+        return distrust;
+    }
+    let synced = match (past.began, past.failed) {
+        (None, _) => now.instant,
+        (Some(began), None) => due(sync, began, now),
+        (Some(_), Some((ended, failures))) => {
+            let pause = RETRY.saturating_mul(2_u32.saturating_pow(failures.saturating_sub(1)));
+            due(sync, ended, now).min(ended + pause.min(NEVER))
+        }
+    };
+    let detect = detect.filter(|_| past.has_changes).map(|detect| (due(detect, past.detected, now), Due::Detect));
+    // Of those that are due at the same time, the first: what changed is compared after it was listed.
+    let all = [Some(distrust), Some((synced, Due::Sync)), detect];
+    all.into_iter().flatten().min_by_key(|(at, _)| *at).unwrap_or(distrust)
+}
+
+/// When a schedule is due after its last run, which may be past.
+fn due(schedule: &Schedule, last: Instant, now: Now) -> Instant {
+    let time = now.time.checked_sub(now.instant.saturating_duration_since(last)).unwrap_or(now.time);
+    last + schedule.gap(time).min(NEVER)
+}
+
+/// What the task waits for while it is busy.
+type Work = BoxFuture<'static, Done>;
+
+/// What came of it.
+enum Done {
+    Swept {
+        began: Instant,
+        outcome: Result<Changes, SyncError>,
+        /// Who asked, and which requested syncs this was: record, UID and request.
+        asked: Vec<ObjectKey>,
+        requests: Vec<(Arc<str>, Box<str>)>,
+    },
+    Answered(Vec<ObjectKey>),
 }
 
 impl Sweep {
     fn new(context: Arc<Context>, kind: Kind) -> Self {
-        Self {
-            context,
-            kind,
+        let now = Instant::now();
+        let past = Past {
+            busy: None,
             began: None,
-            succeeded: None,
-            failures: 0,
-            is_settled: false,
-            changed: HashSet::new(),
-            detected: Instant::now(),
-        }
+            failed: None,
+            detected: now,
+            has_changes: false,
+            expires: now + context.settings.max_age.min(NEVER),
+        };
+        Self { context, kind, past, changed: HashSet::new() }
     }
 
     async fn run(mut self, mut asks: UnboundedReceiver<ObjectKey>) {
         let pulse = self.context.liveness.enter("a sweep", LONGEST_SWEEP);
+        let mut work: Option<Work> = None;
         loop {
-            let wake = tokio::select! {
+            let settings = &self.context.settings;
+            let now = Now { instant: Instant::now(), time: Timestamp::now() };
+            let (at, due) = next(&self.past, &settings.sync, settings.detect.as_ref(), now);
+            let begun = tokio::select! {
                 biased;
-                () = sleep_until(self.stale_at()), if self.is_settled => Wake::Stale,
-                () = sleep_until(self.next_sync()) => Wake::Sync,
-                () = sleep_until(self.next_detection()), if !self.changed.is_empty() => Wake::Detect,
-                first = asks.recv() => match first {
-                    Some(first) => Wake::Asked(gather(first, &mut asks).await),
-                    None => Wake::End,
+                done = finished(&mut work) => {
+                    pulse.rest();
+                    work = None;
+                    self.rest();
+                    self.take(done);
+                    None
+                }
+                () = sleep_until(at) => match due {
+                    Due::Distrust => self.distrust(),
+                    Due::Detect => self.detect(),
+                    // Whoever waits is answered by it: where sweeps follow each other, nobody else's turn comes.
+                    Due::Sync => self.sweep(waiting(&mut asks)),
+                },
+                first = asks.recv(), if self.past.busy.is_none() => match first {
+                    Some(first) => {
+                        let keys = gather(first, &mut asks).await;
+                        self.answer(keys)
+                    }
+                    None => return pulse.leave(),
                 },
             };
-            pulse.begin();
-            match wake {
-                Wake::Sync => self.sync(&[]).await,
-                Wake::Detect => self.detect(),
-                Wake::Stale => self.distrust(),
-                Wake::Asked(keys) => self.answer(keys).await,
-                Wake::End => return pulse.leave(),
+            if begun.is_some() {
+                pulse.begin();
+                work = begun;
+                self.past.busy = Some(Instant::now());
             }
-            pulse.rest();
         }
     }
 
-    /// Lists the kind, and queues what may have another verdict now.
-    async fn sync(&mut self, asked: &[ObjectKey]) {
+    /// Lists the kind.
+    fn sweep(&mut self, asked: Vec<ObjectKey>) -> Option<Work> {
         let began = Instant::now();
-        self.began = Some(began);
-        let wanted = self.context.index().recorded_ids(self.kind);
+        self.past.began = Some(began);
+        let (context, kind) = (self.context.clone(), self.kind);
+        let (requests, wanted) = {
+            let index = context.index();
+            let records = asked.iter().filter_map(|key| index.record(key));
+            let requests: Vec<_> =
+                records.filter_map(|record| Some((record.uid.clone(), Box::from(record.unanswered_sync()?)))).collect();
+            (requests, index.recorded_ids(kind))
+        };
         if wanted.is_empty() {
-            return;
+            self.past.failed = None;
+            context.sweeps.set_failure(kind, None);
+            context.queue.extend(asked);
+            return None;
         }
-        let outcome = self.context.inventory.sync(self.kind, wanted).await;
-        self.context.metrics.synced(
-            self.kind,
-            began.elapsed(),
-            outcome.as_ref().map_or_else(super::super::digitalocean::inventory::SyncError::category, |_| "ok"),
-        );
-        match outcome {
-            Ok(found) => {
-                let seconds = began.elapsed().as_secs_f64();
-                if found.changed.is_empty() {
-                    debug!(kind = %self.kind, listed = found.listed, seconds, "swept; nothing changed");
-                } else {
-                    info!(kind = %self.kind, listed = found.listed, changed = found.changed.len(), seconds, "swept");
-                }
-                self.context.sweeps.set_failure(self.kind, None);
-                self.failures = 0;
-                self.succeeded = Some(Instant::now());
-                if self.is_settled {
-                    self.changed.extend(found.changed);
-                    if self.context.settings.detect.is_none() {
-                        self.detect();
-                    }
-                } else {
-                    self.is_settled = true;
-                    self.changed.clear();
-                    self.queue_all();
-                }
-            }
-            Err(error) => {
-                self.failures = self.failures.saturating_add(1);
-                warn!(kind = %self.kind, %error, failures = self.failures, "could not sweep; nothing is concluded from it");
-                let is_first = self.context.sweeps.failure(self.kind).is_none() && self.succeeded.is_none();
-                self.context.sweeps.set_failure(self.kind, Some(error.to_string()));
-                if is_first {
-                    self.queue_all();
-                }
-            }
-        }
-        self.context.queue.extend(asked.iter().cloned());
-    }
-
-    /// Compares what changed.
-    fn detect(&mut self) {
-        self.detected = Instant::now();
-        let changed: Vec<_> = self.changed.drain().map(|id| ResourceKey { kind: self.kind, id }).collect();
-        let index = self.context.index();
-        let keys: Vec<_> = changed.iter().flat_map(|resource| index.records_of(resource).to_vec()).collect();
-        drop(index);
-        self.context.queue.extend(keys);
-    }
-
-    /// The inventory became too old: every record has to say so.
-    fn distrust(&mut self) {
-        warn!(kind = %self.kind, "the inventory is too old for verdicts");
-        self.is_settled = false;
-        self.queue_all();
+        Some(Box::pin(async move {
+            let outcome = context.inventory.sync(kind, wanted).await;
+            Done::Swept { began, outcome, asked, requests }
+        }))
     }
 
     /// Reads what these records need.
-    async fn answer(&mut self, keys: Vec<ObjectKey>) {
-        let mut requests = Vec::new();
+    fn answer(&mut self, keys: Vec<ObjectKey>) -> Option<Work> {
         let mut resources = HashSet::new();
+        let mut is_requested = false;
         {
             let index = self.context.index();
-            for key in &keys {
-                let Some(record) = index.record(key) else { continue };
-                if let Some(request) =
-                    record.unanswered_sync().filter(|request| !self.context.is_sync_handled(key, request))
-                {
-                    requests.push((key.clone(), request.into()));
-                }
+            for record in keys.iter().filter_map(|key| index.record(key)) {
+                is_requested |=
+                    record.unanswered_sync().is_some_and(|request| !self.context.is_sync_handled(&record.uid, request));
                 if !self.is_known(&record.resource) {
                     resources.insert(record.resource.clone());
                 }
             }
         }
-        let is_new = self.succeeded.is_none() && self.failures == 0;
-        if is_new || !requests.is_empty() || resources.len() > ASK_SINGLY {
-            self.sync(&keys).await;
-            for (key, request) in requests {
-                self.context.handled_sync(&key, request);
-                self.context.queue.add(key);
-            }
-        } else {
-            futures::future::join_all(resources.iter().map(|resource| self.context.inventory.fetch(resource))).await;
-            self.context.queue.extend(keys);
+        if self.past.began.is_none() || is_requested || resources.len() > ASK_SINGLY {
+            return self.sweep(keys);
         }
+        let inventory = self.context.inventory.clone();
+        Some(Box::pin(async move {
+            futures::future::join_all(resources.iter().map(|resource| inventory.fetch(resource))).await;
+            Done::Answered(keys)
+        }))
+    }
+
+    /// What the work read is as old as its begin, and may be too old already.
+    fn rest(&mut self) {
+        if let Some(since) = self.past.busy.take() {
+            self.past.expires = self.past.expires.min(since + self.max_age());
+        }
+    }
+
+    /// Queues what may have another verdict now.
+    fn take(&mut self, done: Done) {
+        match done {
+            Done::Answered(keys) => self.context.queue.extend(keys),
+            Done::Swept { began, outcome, asked, requests } => {
+                let category = match &outcome {
+                    Ok(found) => found.unread.as_ref().map_or("ok", SyncError::category),
+                    Err(error) => error.category(),
+                };
+                self.context.metrics.synced(self.kind, began.elapsed(), category);
+                match outcome {
+                    Ok(found) => self.succeed(found, began.elapsed()),
+                    Err(error) => self.fail(&error),
+                }
+                for (uid, request) in requests {
+                    self.context.handled_sync(uid, request);
+                }
+                self.context.queue.extend(asked);
+            }
+        }
+    }
+
+    fn succeed(&mut self, found: Changes, took: Duration) {
+        let (listed, changed, seconds) = (found.listed, found.changed.len(), took.as_secs_f64());
+        if changed == 0 {
+            debug!(kind = %self.kind, listed, seconds, "swept; nothing changed");
+        } else {
+            info!(kind = %self.kind, listed, changed, seconds, "swept");
+        }
+        if let Some(error) = found.unread {
+            warn!(kind = %self.kind, %error, "could not sweep all of it; nothing is concluded from the rest");
+        }
+        if self.context.sweeps.set_failure(self.kind, None).is_some() {
+            // Recorded while the sweep was under way, and told of the failure rather than asked for.
+            self.queue_unknown();
+        }
+        self.past.failed = None;
+        let hour_limit = self.context.inventory.hour_limit();
+        let schedule = &self.context.settings.sync;
+        if let Some(why) = self.context.sweeps.shortage(self.kind, found.calls, schedule, hour_limit) {
+            warn!(why, "sweeps cannot be made as often as they are due");
+        }
+        // Nothing could be said of them: that changes at once.
+        self.queue(&found.renewed);
+        self.changed.extend(found.changed);
+        for id in &found.renewed {
+            self.changed.remove(id);
+        }
+        self.past.has_changes = !self.changed.is_empty();
+        if self.context.settings.detect.is_none() {
+            self.detect();
+        }
+    }
+
+    fn fail(&mut self, error: &SyncError) {
+        let failures = self.past.failed.map_or(0, |(_, failures)| failures).saturating_add(1);
+        self.past.failed = Some((Instant::now(), failures));
+        warn!(kind = %self.kind, %error, failures, "could not sweep; nothing is concluded from it");
+        let text = error.to_string();
+        let before = self.context.sweeps.set_failure(self.kind, Some(text.clone()));
+        let is_news = before.as_deref().is_none_or(|before| before == STILL_WAITING);
+        if (is_news && !self.context.inventory.has_listed(self.kind)) || (error.is_about_all() && before != Some(text))
+        {
+            self.queue_all();
+        } else if is_news {
+            // The others trust what is known until it is too old.
+            self.queue_stale();
+        }
+    }
+
+    /// Compares what changed.
+    fn detect(&mut self) -> Option<Work> {
+        self.past.detected = Instant::now();
+        self.past.has_changes = false;
+        let changed: Vec<_> = self.changed.drain().collect();
+        self.queue(&changed);
+        None
+    }
+
+    /// Something became too old: its records have to say so.
+    fn distrust(&mut self) -> Option<Work> {
+        let now = Instant::now();
+        let max_age = self.max_age();
+        let (expired, next) = self.context.inventory.expire(self.kind, max_age);
+        // What is asked for from now on expires later.
+        self.past.expires = next.unwrap_or(now + max_age);
+        if !expired.is_empty() {
+            warn!(kind = %self.kind, resources = expired.len(), "what is known of them is too old for verdicts");
+            self.queue(&expired);
+        } else if !self.context.inventory.has_listed(self.kind) && self.context.sweeps.failure(self.kind).is_none() {
+            warn!(kind = %self.kind, "{STILL_WAITING}");
+            self.context.sweeps.set_failure(self.kind, Some(STILL_WAITING.to_owned()));
+            self.queue_all();
+        }
+        None
+    }
+
+    fn max_age(&self) -> Duration {
+        self.context.settings.max_age.min(NEVER)
     }
 
     fn is_known(&self, resource: &ResourceKey) -> bool {
@@ -245,35 +415,53 @@ impl Sweep {
         observation != Observation::Unknown(UnknownReason::NotYet)
     }
 
+    /// Queues the records of these ids.
+    fn queue(&self, ids: &[Arc<str>]) {
+        let index = self.context.index();
+        let records = |id: &Arc<str>| index.records_of(&ResourceKey::new(self.kind, id.clone())).to_vec();
+        let keys: Vec<_> = ids.iter().flat_map(records).collect();
+        drop(index);
+        self.context.queue.extend(keys);
+    }
+
+    /// Queues the records that say that what is known of them is too old, for them to say why.
+    fn queue_stale(&self) {
+        let index = self.context.index();
+        let is_stale = |key: &ObjectKey| index.record(key).is_some_and(|record| record.status.is_stale());
+        let keys: Vec<_> = index.keys_of(self.kind).into_iter().filter(is_stale).collect();
+        drop(index);
+        self.context.queue.extend(keys);
+    }
+
+    /// Queues the records that were never looked up.
+    fn queue_unknown(&self) {
+        let index = self.context.index();
+        let is_unknown = |key: &ObjectKey| index.record(key).is_some_and(|record| !self.is_known(&record.resource));
+        let keys: Vec<_> = index.keys_of(self.kind).into_iter().filter(is_unknown).collect();
+        drop(index);
+        self.context.queue.extend(keys);
+    }
+
     fn queue_all(&self) {
         let keys = self.context.index().keys_of(self.kind);
         self.context.queue.extend(keys);
     }
+}
 
-    fn next_sync(&self) -> Instant {
-        let Some(began) = self.began else { return Instant::now() };
-        let now = Instant::now();
-        let due = now + wait(&self.context.settings.sync, began);
-        match self.failures {
-            0 => due,
-            failures => due.min(now.max(began + RETRY.saturating_mul(2_u32.saturating_pow(failures - 1)))),
-        }
-    }
-
-    fn next_detection(&self) -> Instant {
-        let schedule = self.context.settings.detect.as_ref();
-        Instant::now() + schedule.map_or(Duration::ZERO, |schedule| wait(schedule, self.detected))
-    }
-
-    fn stale_at(&self) -> Instant {
-        // A moment later, so that the inventory itself agrees.
-        let limit = self.context.settings.max_age + Duration::from_millis(50);
-        self.succeeded.map_or_else(|| Instant::now() + IDLE, |succeeded| succeeded + limit)
+/// What the work comes to, once there is some.
+async fn finished(work: &mut Option<Work>) -> Done {
+    match work {
+        Some(work) => work.await,
+        None => pending().await,
     }
 }
 
-fn wait(schedule: &Schedule, last: Instant) -> Duration {
-    schedule.wait(Timestamp::now(), last.elapsed()).min(IDLE)
+/// All that wait.
+fn waiting(asks: &mut UnboundedReceiver<ObjectKey>) -> Vec<ObjectKey> {
+    let mut keys: Vec<_> = std::iter::from_fn(|| asks.try_recv().ok()).collect();
+    keys.sort();
+    keys.dedup();
+    keys
 }
 
 /// This one, and all that come within a moment.
@@ -290,4 +478,152 @@ async fn gather(first: ObjectKey, asks: &mut UnboundedReceiver<ObjectKey>) -> Ve
     keys.sort();
     keys.dedup();
     keys
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+    const MINUTE: Duration = Duration::from_mins(1);
+
+    fn schedule(text: &str) -> Schedule {
+        text.parse().unwrap()
+    }
+
+    /// Moments of one hour, as minutes and seconds past ten.
+    #[derive(Clone, Copy)]
+    struct Hour(Instant);
+
+    impl Hour {
+        fn begin() -> Self {
+            Self(Instant::now())
+        }
+
+        fn at(self, minutes: u32) -> Instant {
+            self.0 + MINUTE * minutes
+        }
+
+        fn now(self, minutes: u32) -> Now {
+            let ten: Timestamp = "2026-03-01T10:00:00Z".parse().unwrap();
+            Now { instant: self.at(minutes), time: ten + MINUTE * minutes }
+        }
+
+        /// A task that listed at ten, with nothing to compare and nothing that becomes too old in this hour.
+        fn quiet(self) -> Past {
+            Past {
+                busy: None,
+                began: Some(self.0),
+                failed: None,
+                detected: self.0,
+                has_changes: false,
+                expires: self.at(60),
+            }
+        }
+    }
+
+    #[test]
+    fn next_is_whatever_has_been_due_for_longest() {
+        let hour = Hour::begin();
+        let quiet = || hour.quiet();
+        let failed = |minute, failures| Past { failed: Some((hour.at(minute), failures)), ..quiet() };
+        let changed = |began, detected| Past {
+            began: Some(hour.at(began)),
+            detected: hour.at(detected),
+            has_changes: true,
+            ..quiet()
+        };
+        let cases = [
+            ("the first sweep is due at once", Past { began: None, ..quiet() }, "5m", "", 7, (hour.at(7), Due::Sync)),
+            ("an interval counts from the begin", quiet(), "5m", "", 3, (hour.at(5), Due::Sync)),
+            ("a sweep longer than its period is followed by the next", quiet(), "5m", "", 9, (hour.at(5), Due::Sync)),
+            ("a cron time comes", quiet(), "15 * * * *", "", 3, (hour.at(15), Due::Sync)),
+            ("a cron time that passed meanwhile is not lost", quiet(), "15 * * * *", "", 25, (hour.at(15), Due::Sync)),
+            ("nothing to compare", quiet(), "30m", "5m", 20, (hour.at(30), Due::Sync)),
+            ("comparing has its own schedule", changed(0, 0), "30m", "5m", 3, (hour.at(5), Due::Detect)),
+            ("comparing is not starved by long sweeps", changed(8, 2), "5m", "6m", 14, (hour.at(8), Due::Detect)),
+            (
+                "of two times that passed, the earlier",
+                changed(10, 10),
+                "5m",
+                "20 * * * *",
+                30,
+                (hour.at(15), Due::Sync),
+            ),
+            ("then the other", changed(30, 10), "5m", "20 * * * *", 36, (hour.at(20), Due::Detect)),
+            ("and sweeps not by comparing", changed(0, 4), "5m", "1m", 5, (hour.at(5), Due::Sync)),
+            ("a cron time for each", changed(14, 0), "15 * * * *", "20 * * * *", 25, (hour.at(15), Due::Sync)),
+            ("a failed sweep is retried soon", failed(1, 1), "10m", "", 1, (hour.at(1) + SECOND * 15, Due::Sync)),
+            ("and later each time", failed(1, 3), "10m", "", 1, (hour.at(2), Due::Sync)),
+            ("but not later than it is due", failed(1, 30), "10m", "", 1, (hour.at(11), Due::Sync)),
+            ("nor than a cron time", failed(1, 30), "15 * * * *", "", 1, (hour.at(15), Due::Sync)),
+            (
+                "a long failed sweep is not retried at once",
+                failed(20, 1),
+                "5m",
+                "",
+                20,
+                (hour.at(20) + SECOND * 15, Due::Sync),
+            ),
+            (
+                "what becomes too old first is told first",
+                Past { expires: hour.at(4), ..quiet() },
+                "5m",
+                "",
+                3,
+                (hour.at(4), Due::Distrust),
+            ),
+            (
+                "age goes on during a sweep",
+                Past { busy: Some(hour.at(5)), expires: hour.at(12), ..changed(0, 0) },
+                "5m",
+                "5m",
+                9,
+                (hour.at(12), Due::Distrust),
+            ),
+        ];
+        for (what, past, sync, detect, minute, wanted) in cases {
+            let detect = (!detect.is_empty()).then(|| schedule(detect));
+            assert_eq!(next(&past, &schedule(sync), detect.as_ref(), hour.now(minute)), wanted, "{what}");
+        }
+    }
+
+    #[test]
+    fn sweeps_and_comparing_take_turns_however_long_sweeps_take() {
+        for (sync, detect) in [("5m", "5m"), ("5m", "20 * * * *"), ("15 * * * *", "20 * * * *"), ("5m", "1h")] {
+            let hour = Hour::begin();
+            let (sync, detect) = (schedule(sync), schedule(detect));
+            let mut past = Past { expires: hour.at(100_000), ..hour.quiet() };
+            let (mut minute, mut swept, mut compared) = (0, 0, 0);
+            while minute < 24 * 60 {
+                match next(&past, &sync, Some(&detect), hour.now(minute)) {
+                    (at, _) if at > hour.at(minute) => minute += 1,
+                    (_, Due::Sync) => {
+                        past.began = Some(hour.at(minute));
+                        minute += 50;
+                        past.has_changes = true;
+                        swept += 1;
+                    }
+                    (_, Due::Detect) => {
+                        past = Past { detected: hour.at(minute), has_changes: false, ..past };
+                        compared += 1;
+                    }
+                    (_, Due::Distrust) => unreachable!(),
+                }
+            }
+            assert!(swept >= 22 && compared >= 9, "{sync} and {detect}: {swept} sweeps, compared {compared} times");
+        }
+    }
+
+    #[test]
+    fn sweeps_that_cannot_be_made_as_often_as_they_are_due_are_told_with_the_numbers() {
+        let now = Timestamp::now();
+        assert_eq!(shortage(375, &schedule("5m"), 4500, now), None);
+        let told = shortage(376, &schedule("5m"), 4500, now).unwrap();
+        for wanted in
+            ["takes 376 calls", "--sync-schedule 5m", "12 in an hour", "4512", "may make 4500", "--requests-per-hour"]
+        {
+            assert!(told.contains(wanted), "{told}");
+        }
+    }
 }

@@ -53,7 +53,7 @@ mod tests {
     /// What names the object of a line.
     const NAMES: [&str; 9] = ["record", "drift", "saga", "kind", "call", "lease", "object", "watch", "file"];
     /// Lines about the whole process.
-    const OF_THE_PROCESS: [&str; 12] = [
+    const OF_THE_PROCESS: [&str; 13] = [
         "a part of the controller ended",
         "a part of the controller of sagas ended",
         "all records and drifts are known",
@@ -66,6 +66,7 @@ mod tests {
         "sees again how the cloud's actions go",
         "some work is not finished; the next leader goes on with it",
         "some events were not published",
+        "sweeps cannot be made as often as they are due",
     ];
 
     #[derive(Clone, Default)]

@@ -135,6 +135,17 @@ async fn an_inventory_that_grows_too_old_is_told_and_gives_no_verdict() {
 }
 
 #[tokio::test]
+async fn an_inventory_grows_too_old_even_while_a_sweep_waits() {
+    let world = World::with("waits", &["--inventory-max-age", "3s"]).await;
+    world.record("web-1", json!({"name": "web-1"})).await;
+    world.reaches("pr/web-1", "InSync", "True NoDrift").await;
+    // From then on every call waits for an hour.
+    let fault = Fault::new(LIST, Effect::Status { status: 429, retry_after: Some(3600), html: false });
+    world.cloud.inject(fault).await.unwrap();
+    world.reaches("pr/web-1", "InSync", "Unknown InventoryStale").await;
+}
+
+#[tokio::test]
 async fn a_cloud_that_never_answered_is_told() {
     let mut world = World::without_operator("never", RateLimits::default()).await;
     world.cloud.inject(Fault::new("*", Effect::Status { status: 401, retry_after: None, html: false })).await.unwrap();

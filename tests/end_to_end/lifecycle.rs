@@ -245,6 +245,26 @@ async fn detection_waits_for_its_own_schedule() {
     world.has_drifts(&[["name", "web-1", "other", "Open"]]).await;
 }
 
+#[tokio::test]
+async fn a_record_that_is_made_again_may_ask_for_a_sync_in_the_same_words() {
+    let world = World::with("again", &["--sync-schedule", "1h", "--inventory-max-age", "3h"]).await;
+    let asked = async || {
+        world.record("web-1", json!({"name": "web-1"})).await;
+        world.reaches("pr/web-1", "InSync", "True NoDrift").await;
+        let before = world.cloud.requests().await.unwrap().count("GET /v2/droplets");
+        world.run(&["annotate", "pr", "web-1", "arcadia.cloud/sync-requested-at=please"]).await;
+        eventually("the sync that was asked for", || async {
+            let handled = world.value("pr/web-1", "{.status.lastHandledSyncAt}").await;
+            if handled == "please" { Ok(()) } else { Err(handled) }
+        })
+        .await;
+        world.cloud.requests().await.unwrap().count("GET /v2/droplets") - before
+    };
+    assert_eq!(asked().await, 2, "droplets and GPU droplets are listed");
+    world.run(&["delete", "pr", "web-1"]).await;
+    assert_eq!(asked().await, 2, "and again");
+}
+
 /// Every write but those of the API server to its own lease.
 async fn our_writes(control_plane: &ControlPlane) -> BTreeMap<String, u64> {
     let mut writes = control_plane.write_counts().await.unwrap();

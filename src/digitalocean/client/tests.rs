@@ -71,6 +71,48 @@ async fn a_resource_is_asked_for_by_its_path_and_comes_as_it_was_written() {
 }
 
 #[tokio::test]
+async fn an_answer_about_something_else_is_none() {
+    for (name, id, document) in [
+        ("Droplet", "1", json!({})),
+        ("Droplet", "1", json!({"id": 2, "name": "web"})),
+        ("Droplet", "1", json!({"id": null, "name": "1"})),
+        ("Droplet", "1", json!({"nested": {"id": 1}})),
+        ("ReservedIP", "45.55.96.47", json!({"ip": "45.55.96.48"})),
+        ("DomainRecord", "example.com/7", json!({"id": 8})),
+        ("Image", "debian-12", json!({"id": 5, "slug": "debian-13"})),
+        ("Image", "5", json!({"id": 6, "slug": null})),
+    ] {
+        let body = json!({kind(name).row().envelope: document});
+        let server = Fake::start(move |_| Answer::json(200, &body)).await;
+        let error = server.client().get(&key(name, id), Priority::Sweep).await.unwrap_err();
+        assert!(error.category() == "malformed" && error.to_string().contains("asked for"), "{name} {id}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn a_resource_is_known_by_the_id_of_its_kind() {
+    for (name, id, document) in [
+        ("Droplet", "1", json!({"name": "web", "id": 1})),
+        ("Domain", "example.com", json!({"name": "Example.com"})),
+        ("ReservedIP", "45.55.96.47", json!({"ip": "45.55.96.47"})),
+        ("Registry", "mine", json!({"name": "mine"})),
+        ("Snapshot", "6372321", json!({"id": "6372321"})),
+        ("Image", "debian-12", json!({"id": 5, "slug": "debian-12"})),
+        ("Image", "5", json!({"id": 5, "slug": "debian-12"})),
+        (
+            "AlertPolicy",
+            "78b3da62-27e5-49ba-ac70-5db0b5935c64",
+            json!({"uuid": "78b3da62-27e5-49ba-ac70-5db0b5935c64"}),
+        ),
+    ] {
+        let body = json!({kind(name).row().envelope: document});
+        let server = Fake::start(move |_| Answer::json(200, &body)).await;
+        let found = server.client().get(&key(name, id), Priority::Sweep).await;
+        assert!(matches!(found, Ok(Some(_))), "{name} {id}: {found:?}");
+    }
+}
+
+#[tokio::test]
 async fn an_id_that_would_form_another_path_is_never_asked_for() {
     let server = Fake::start(|_| droplet()).await;
     for (name, id) in
@@ -213,7 +255,7 @@ async fn all_pages_of_all_lists_of_a_kind_are_read() {
     })
     .await;
     let mut kept = Kept::default();
-    assert_eq!(server.client().list(kind("Droplet"), None, &mut kept).await.unwrap(), 4);
+    assert_eq!(server.client().list(kind("Droplet"), None, &mut kept).await.unwrap().rows, 4);
     assert_eq!(kept.0, ["1", "2", "3", "9"]);
 }
 
@@ -221,7 +263,7 @@ async fn all_pages_of_all_lists_of_a_kind_are_read() {
 async fn a_list_without_pages_is_one_call() {
     let server = Fake::start(|_| Answer::json(200, &json!({"databases": [{"id": "a"}, {"id": "b"}]}))).await;
     let mut kept = Kept::default();
-    assert_eq!(server.client().list(kind("Database"), None, &mut kept).await.unwrap(), 2);
+    assert_eq!(server.client().list(kind("Database"), None, &mut kept).await.unwrap().rows, 2);
     assert_eq!(server.asked(), ["/v2/databases"]);
 }
 
@@ -245,7 +287,7 @@ async fn rows_that_shift_between_pages_are_read_again() {
     })
     .await;
     let mut kept = Kept::default();
-    assert_eq!(server.client().list(kind("Droplet"), None, &mut kept).await.unwrap(), 3);
+    assert_eq!(server.client().list(kind("Droplet"), None, &mut kept).await.unwrap().rows, 3);
     assert_eq!(kept.0, ["1", "2", "3"]);
     assert_eq!(server.asked().len(), 9);
 }
@@ -259,7 +301,7 @@ async fn a_total_may_count_what_only_the_other_list_shows() {
     })
     .await;
     let mut kept = Kept::default();
-    assert_eq!(server.client().list(kind("Droplet"), None, &mut kept).await.unwrap(), 3);
+    assert_eq!(server.client().list(kind("Droplet"), None, &mut kept).await.unwrap().rows, 3);
     assert_eq!(kept.0, ["1", "2", "9"]);
 }
 

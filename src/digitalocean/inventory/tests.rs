@@ -15,6 +15,8 @@ struct Cloud {
     direct: Vec<u16>,
     list_fails: bool,
     list_takes: Duration,
+    /// Which account's token it is, or how asking for that fails.
+    account: Option<Result<&'static str, u16>>,
 }
 
 struct World {
@@ -87,7 +89,19 @@ impl World {
     }
 
     fn direct_questions(&self) -> usize {
-        self.server.asked().iter().filter(|path| path.starts_with("/v2/vpcs/")).count()
+        self.asked("/v2/vpcs/")
+    }
+
+    fn asked(&self, path: &str) -> usize {
+        self.server.asked().iter().filter(|asked| asked.starts_with(path)).count()
+    }
+
+    /// From now on the token is another account's, which has none of all this.
+    fn move_to(&self, account: Result<&'static str, u16>) {
+        let mut cloud = self.cloud();
+        cloud.listed.clear();
+        cloud.existing.clear();
+        cloud.account = Some(account);
     }
 }
 
@@ -99,6 +113,12 @@ impl Cloud {
                 (200, Some(document)) => Answer::json(200, &json!({"vpc": document})),
                 (200, None) => Answer::json(404, &json!({"id": "not_found"})),
                 (status, _) => Answer::json(status, &json!({"id": "error", "message": "no"})),
+            };
+        }
+        if path == "/v2/account" {
+            return match self.account.unwrap_or(Ok("first")) {
+                Ok(team) => Answer::json(200, &json!({"account": {"uuid": "user", "team": {"uuid": team}}})),
+                Err(status) => Answer::json(status, &json!({"id": "error", "message": "no"})),
             };
         }
         std::thread::sleep(self.list_takes);
@@ -123,7 +143,7 @@ async fn a_sync_says_what_is_new_and_then_only_what_changed() {
     // Nobody recorded the third: its document is not kept.
     assert_eq!(world.look(3), Observation::Unknown(UnknownReason::NotYet));
     assert_eq!(world.inventory.snapshots()[0].resources, 2);
-    assert_eq!(world.server.asked().len(), 3);
+    assert_eq!((world.server.asked().len(), world.asked("/v2/account")), (4, 1));
 }
 
 #[tokio::test]
@@ -288,7 +308,7 @@ async fn images_that_no_list_shows_are_asked_for_without_doubting_the_list() {
         "/v2/images?private=true&page=1&per_page=200" => {
             Answer::json(200, &json!({"images": [], "meta": {"total": 0}}))
         }
-        path => Answer::json(200, &json!({"image": {"slug": path}})),
+        path => Answer::json(200, &json!({"image": {"slug": path.rsplit('/').next()}})),
     })
     .await;
     let inventory = Inventory::new(server.client(), Settings::default());
@@ -305,10 +325,183 @@ async fn a_sync_that_is_given_up_changes_nothing() {
     let long = Inventory(Arc::new(Shared {
         client: world.server.client(),
         settings: Settings { absence_delay: DAY, ..Settings::default() },
+        accounts: Accounts::default(),
         kinds: Mutex::new(std::mem::take(&mut *world.inventory.kinds())),
         turns: Mutex::default(),
     }));
     let sync = long.sync(kind("VPC"), ids([1, 2]));
     assert!(tokio::time::timeout(Duration::from_millis(100), sync).await.is_err());
     assert!(matches!(long.look(&key(&id(2)), DAY), Observation::Present(_)));
+}
+
+#[tokio::test]
+async fn what_becomes_too_old_is_told_once_and_again_when_it_was_renewed() {
+    let world = World::with(1..=2).await;
+    let expire = |max_age: Duration| {
+        let (mut expired, next) = world.inventory.expire(kind("VPC"), max_age);
+        expired.sort();
+        (expired, next)
+    };
+    assert_eq!(expire(DAY), (vec![], None));
+    world.sync([1, 2]).await.unwrap();
+    let listed = world.inventory.kinds()[&kind("VPC")].listed_at.unwrap();
+    assert_eq!(expire(DAY), (vec![], Some(listed + DAY)));
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    // Asked for alone, so younger than the list: its own time comes later.
+    world.inventory.fetch(&key(&id(2))).await;
+    let age = Duration::from_millis(20);
+    let (expired, next) = expire(age);
+    assert_eq!(expired, ids([1]));
+    let next = next.unwrap();
+    assert!(next > listed + age);
+    tokio::time::sleep_until(next).await;
+    assert_eq!(expire(age), (ids([2]), None));
+    assert!(matches!(world.inventory.look(&key(&id(2)), age), Observation::Unknown(UnknownReason::Stale { .. })));
+    assert_eq!(expire(age), (vec![], None), "told already");
+    // Nothing changed but that it is known again, which has to be told.
+    let changes = world.inventory.sync(kind("VPC"), ids([1, 2])).await.unwrap();
+    assert_eq!((changes.changed.len(), changes.renewed.len()), (2, 2));
+    let changes = world.inventory.sync(kind("VPC"), ids([1, 2])).await.unwrap();
+    assert_eq!((changes.changed.len(), changes.renewed.len()), (0, 0));
+}
+
+#[tokio::test]
+async fn of_many_missing_resources_some_are_asked_for_after_each_list_until_all_were() {
+    let mut world = World::with(1..=10).await;
+    let settings = Settings { absence_delay: Duration::ZERO, confirm_at_most: 4, ..Settings::default() };
+    world.inventory = Inventory::new(world.server.client(), settings);
+    world.sync(1..=10).await.unwrap();
+    for number in 1..=9 {
+        world.delete(number);
+    }
+    let gone = || (1..=9).filter(|number| world.look(*number) == Observation::Gone).count();
+    for (sweep, wanted) in [4, 8, 9, 9].into_iter().enumerate() {
+        world.sync(1..=10).await.unwrap();
+        assert_eq!(gone(), wanted, "after sweep {sweep}");
+        for number in 1..=9 {
+            match world.look(number) {
+                Observation::Gone => {}
+                Observation::Unknown(UnknownReason::Failed { error }) => assert!(error.contains("turn"), "{error}"),
+                other => panic!("{number}: {other:?}"),
+            }
+        }
+        assert_eq!(world.direct_questions(), 2 * wanted, "twice for each, and never again");
+    }
+    assert_eq!(world.name(10), "first");
+}
+
+#[tokio::test]
+async fn images_that_no_list_shows_take_turns_and_stay_known_meanwhile() {
+    let server = Fake::start(|path| match path.rsplit('/').next() {
+        Some(slug) if !slug.starts_with("images") => Answer::json(200, &json!({"image": {"slug": slug}})),
+        _ => Answer::json(200, &json!({"images": [], "meta": {"total": 0}})),
+    })
+    .await;
+    let inventory = Inventory::new(server.client(), Settings { confirm_at_most: 2, ..Settings::default() });
+    let wanted: Vec<Arc<str>> = (1..=4).map(|number| format!("debian-{number}").into()).collect();
+    for _ in 0..4 {
+        inventory.sync(kind("Image"), wanted.clone()).await.unwrap();
+    }
+    for id in wanted {
+        let asked = server.asked().iter().filter(|path| path.ends_with(&*id)).count();
+        let seen = inventory.look(&ResourceKey::new(kind("Image"), id), DAY);
+        assert!(asked == 2 && matches!(seen, Observation::Present(_)), "{asked} {seen:?}");
+    }
+}
+
+#[tokio::test]
+async fn under_a_token_of_another_account_nothing_is_known() {
+    let world = World::with(1..=4).await;
+    world.delete(4);
+    world.sync(1..=4).await.unwrap();
+    world.move_to(Ok("second"));
+    for _ in 0..2 {
+        let error = world.sync(1..=4).await.unwrap_err();
+        assert!(error.is_about_all() && error.to_string().contains("another account"), "{error}");
+        for number in 1..=4 {
+            let seen = world.look(number);
+            assert!(
+                matches!(&seen, Observation::Unknown(UnknownReason::Failed { error }) if error.contains("another account")),
+                "{number}: {seen:?}"
+            );
+        }
+    }
+    let seen = world.inventory.fetch(&key(&id(1))).await;
+    assert!(matches!(seen, Observation::Unknown(UnknownReason::Failed { .. })), "{seen:?}");
+    // The right token is back.
+    for number in 1..=3 {
+        world.set(number, "first");
+    }
+    world.cloud().account = None;
+    let changes = world.inventory.sync(kind("VPC"), ids(1..=4)).await.unwrap();
+    assert_eq!((changes.renewed.len(), world.name(1), world.look(4)), (4, "first".into(), Observation::Gone));
+}
+
+#[tokio::test]
+async fn in_the_same_account_all_can_be_gone() {
+    // A token that may not know its account concludes what it did without.
+    for account in [Ok("first"), Err(403)] {
+        let world = World::with(1..=3).await;
+        world.cloud().account = Some(account);
+        world.sync(1..=3).await.unwrap();
+        world.move_to(account);
+        world.sync(1..=3).await.unwrap();
+        assert_eq!((world.look(1), world.look(3)), (Observation::Gone, Observation::Gone), "{account:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_account_that_cannot_be_read_now_concludes_nothing() {
+    let world = World::with(1..=3).await;
+    world.sync(1..=3).await.unwrap();
+    world.move_to(Err(422));
+    let error = world.sync(1..=3).await.unwrap_err();
+    assert_eq!((error.category(), world.name(1)), ("refused", "first".into()));
+}
+
+#[tokio::test]
+async fn a_list_of_records_that_cannot_be_read_leaves_the_others_alone() {
+    let refused: Arc<Mutex<Vec<&str>>> = Arc::default();
+    let here = Arc::clone(&refused);
+    let server = Fake::start(move |path| {
+        let domain = path.split('/').nth(3).unwrap_or_default();
+        match path {
+            _ if here.lock().unwrap().contains(&domain) => {
+                Answer::json(403, &json!({"id": "forbidden", "message": "no"}))
+            }
+            _ => Answer::json(200, &json!({"domain_records": [{"id": 1, "name": domain}], "meta": {"total": 1}})),
+        }
+    })
+    .await;
+    let inventory = Inventory::new(server.client(), Settings::default());
+    let records = kind("DomainRecord");
+    let wanted = || ["a.com/1", "b.com/1", "c.com/1"].map(Arc::from).to_vec();
+    let look = |id: &str, max_age| inventory.look(&ResourceKey::new(records, id), max_age);
+    refused.lock().unwrap().push("c.com");
+    let changes = inventory.sync(records, wanted()).await.unwrap();
+    assert_eq!((changes.changed.len(), changes.renewed.len()), (3, 2));
+    let unread = changes.unread.unwrap();
+    assert!(unread.to_string().contains("1 of 3 lists") && unread.category() == "forbidden", "{unread}");
+    assert!(matches!(look("a.com/1", DAY), Observation::Present(_)));
+    let seen = look("c.com/1", DAY);
+    assert!(
+        matches!(&seen, Observation::Unknown(UnknownReason::Failed { error }) if error.contains("403")),
+        "{seen:?}"
+    );
+    // What was known before stays, and ages by itself.
+    refused.lock().unwrap().push("b.com");
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    inventory.sync(records, wanted()).await.unwrap();
+    assert!(matches!(look("b.com/1", DAY), Observation::Present(_)));
+    let young = Duration::from_millis(200);
+    assert!(matches!(look("a.com/1", young), Observation::Present(_)));
+    let seen = look("b.com/1", young);
+    assert!(
+        matches!(&seen, Observation::Unknown(UnknownReason::Stale { error: Some(error), .. }) if error.contains("b.com")),
+        "{seen:?}"
+    );
+    // Only where none can be read has the kind failed.
+    refused.lock().unwrap().push("a.com");
+    let error = inventory.sync(records, wanted()).await.unwrap_err();
+    assert!(matches!(error, SyncError::List { .. }), "{error}");
 }

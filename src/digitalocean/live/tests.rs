@@ -9,7 +9,7 @@ fn live(kind: &str, document: &Value) -> Live {
 }
 
 fn value(kind: &str, document: &Value, field: &str) -> Value {
-    match live(kind, document).resolve(field) {
+    match live(kind, document).resolve(field, &Value::Null) {
         Resolved::Value(value) => value,
         other => panic!("{field}: {other:?}"),
     }
@@ -42,7 +42,7 @@ fn every_known_field_of_every_kind_resolves_in_the_official_examples_and_agrees_
             let mut fields: Vec<&str> = kind.fields().collect();
             fields.extend(document.as_object().unwrap().keys().map(String::as_str));
             for field in fields {
-                match live.resolve(field) {
+                match live.resolve(field, &Value::Null) {
                     Resolved::Value(value) => {
                         let aligned = live.align(field, &value, &value);
                         let is_same = matches!(aligned, Aligned::Same);
@@ -58,7 +58,7 @@ fn every_known_field_of_every_kind_resolves_in_the_official_examples_and_agrees_
                 }
             }
             for field in kind.row().unreadable {
-                assert_eq!(live.resolve(field), Resolved::NotReadable, "{kind} {field}");
+                assert_eq!(live.resolve(field, &Value::Null), Resolved::NotReadable, "{kind} {field}");
             }
         }
     }
@@ -131,13 +131,41 @@ fn a_field_that_the_token_may_not_see_is_unknown_and_an_empty_one_is_not() {
         ("public_ipv4", Resolved::Value(Value::Null)),
         ("kernel", Resolved::Value(Value::Null)),
     ] {
-        assert_eq!(live("Droplet", &document).resolve(field), wanted, "{field}");
+        assert_eq!(live("Droplet", &document).resolve(field, &Value::Null), wanted, "{field}");
     }
     for field in ["tags", "tags.0", "image", "image.id", "volume_ids"] {
-        assert!(matches!(live("Droplet", &json!({})).resolve(field), Resolved::Unknown { .. }), "{field}");
+        assert!(
+            matches!(live("Droplet", &json!({})).resolve(field, &Value::Null), Resolved::Unknown { .. }),
+            "{field}"
+        );
     }
-    let resolved = live("ReservedIP", &json!({})).resolve("droplet_id");
+    let resolved = live("ReservedIP", &json!({})).resolve("droplet_id", &Value::Null);
     assert_eq!(resolved, Resolved::Unknown { scope: "droplet:read" });
+}
+
+#[test]
+fn a_part_that_the_token_may_not_see_makes_what_is_recorded_of_it_unknown() {
+    let seen = json!({"node_pools": [{"name": "a", "tags": ["k8s"]}, {"name": "b", "tags": []}]});
+    let unseen = json!({"node_pools": [{"name": "a"}, {"name": "b"}]});
+    let pools = |tags: bool| if tags { json!([{"name": "a", "tags": []}]) } else { json!([{"name": "a"}]) };
+    for (field, expected, is_hidden) in [
+        ("node_pools", pools(true), true),
+        ("node_pools", pools(false), false),
+        ("node_pools", Value::Null, false),
+        ("node_pools.0", json!({"tags": ["x"]}), true),
+        ("node_pools.0", json!({"name": "a"}), false),
+        ("node_pools.1.tags", json!([]), true),
+        ("node_pools.1.tags.0", json!("x"), true),
+        ("node_pools.1.name", json!("b"), false),
+        // There is no such pool, whoever asks.
+        ("node_pools.7.tags", json!([]), false),
+        ("node_pools.7", json!({"tags": []}), false),
+    ] {
+        let resolve = |document| live("KubernetesCluster", document).resolve(field, &expected);
+        let is_unknown = resolve(&unseen) == Resolved::Unknown { scope: "tag:read" };
+        assert_eq!(is_unknown, is_hidden, "{field} {expected}: {:?}", resolve(&unseen));
+        assert!(matches!(resolve(&seen), Resolved::Value(_)), "{field} {expected}");
+    }
 }
 
 #[test]
@@ -145,15 +173,15 @@ fn a_field_that_does_not_exist_names_the_nearest() {
     let document = json!({"id": 1, "brand_new": {"deep": 1}});
     let droplet = live("Droplet", &document);
     for (field, nearest) in [("size_slugg", "size_slug"), ("Region", "region"), ("publicipv4", "public_ipv4")] {
-        let Resolved::NoSuchField { nearest: names } = droplet.resolve(field) else { panic!("{field}") };
+        let Resolved::NoSuchField { nearest: names } = droplet.resolve(field, &Value::Null) else { panic!("{field}") };
         assert!(names.len() <= 3 && names[0] == nearest, "{field}: {names:?}");
     }
-    assert_eq!(droplet.resolve("qqq"), Resolved::NoSuchField { nearest: vec![] });
+    assert_eq!(droplet.resolve("qqq", &Value::Null), Resolved::NoSuchField { nearest: vec![] });
     // What the API added after this table was written can be recorded all the same.
-    assert_eq!(droplet.resolve("brand_new.deep"), Resolved::Value(json!(1)));
-    assert_eq!(droplet.resolve("brand_new.gone"), Resolved::Value(Value::Null));
+    assert_eq!(droplet.resolve("brand_new.deep", &Value::Null), Resolved::Value(json!(1)));
+    assert_eq!(droplet.resolve("brand_new.gone", &Value::Null), Resolved::Value(Value::Null));
     for field in ["user_data", "ssh_keys", "ssh_keys.0", "droplet_agent", "resize_disk"] {
-        assert_eq!(droplet.resolve(field), Resolved::NotReadable, "{field}");
+        assert_eq!(droplet.resolve(field, &Value::Null), Resolved::NotReadable, "{field}");
     }
 }
 
