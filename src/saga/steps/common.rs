@@ -148,7 +148,20 @@ pub(super) fn nothing_left<O>(output: Option<&O>) -> Undo {
 pub(super) fn action_id(answer: &Value) -> Result<u64, Failure> {
     let id = answer.pointer("/action/id").and_then(Value::as_u64);
     // The call was answered with success, so something was begun that nobody can name.
-    id.ok_or_else(|| Failure::Doubt("the answer names no action, as the API documents it".to_owned()))
+    id.ok_or_else(|| unnamed("action"))
+}
+
+/// What a change is in whose answer the API should have named this: whoever answered may have done something else.
+pub(super) fn unnamed(what: &str) -> Failure {
+    Failure::Doubt(format!("the answer names no {what}, as the API documents it"))
+}
+
+/// Takes the answer to a change that the API answers with nothing (204).
+pub(super) fn nothing(answer: &Value) -> Result<(), Failure> {
+    if answer.is_null() {
+        return Ok(());
+    }
+    Err(Failure::Doubt("the answer says something where the API documents none".to_owned()))
 }
 
 /// An id of the cloud, as text.

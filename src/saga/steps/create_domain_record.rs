@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{
-    common::{ProviderId, id_text},
+    common::{ProviderId, id_text, unnamed},
     domain_record::{self, differing, fields},
 };
 use crate::{
@@ -87,7 +87,7 @@ impl Step for CreateDomainRecord {
         let answer = scene.cloud.send(Verb::Post, path, Some(&Value::Object(fields(parameters)?))).await?;
         match answer.pointer("/domain_record/id") {
             Some(id) => Ok(Progress::Done(Output { record_id: id_text(id) })),
-            None => Err(Failure::Doubt("the answer names no record, as the API documents it".to_owned())),
+            None => Err(unnamed("record")),
         }
     }
 

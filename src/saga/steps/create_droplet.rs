@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::{
-    common::{ProviderId, SOON, text},
+    common::{ProviderId, SOON, text, unnamed},
     droplet,
     enable_backups::BackupPolicy,
 };
@@ -162,7 +162,7 @@ async fn create(scene: &Scene<'_>, parameters: &Parameters) -> Result<Progress<O
     let path = Path { route: "/v2/droplets", parent: None, id: None, scope: "droplet:create" };
     let answer = scene.cloud.send(Verb::Post, path, Some(&request(scene, parameters))).await?;
     let id = answer.get("droplet").and_then(id_of);
-    let id = id.ok_or_else(|| Failure::Doubt("the answer names no droplet, as the API documents it".to_owned()))?;
+    let id = id.ok_or_else(|| unnamed("droplet"))?;
     Ok(match answer.pointer("/links/actions/0/id").and_then(Value::as_u64) {
         Some(action) => Progress::Started { action, ids: vec![format!("droplets/{id}")] },
         None => new(&id),

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{
-    common::{ProviderId, id_text, text},
+    common::{ProviderId, id_text, text, unnamed},
     volume,
 };
 use crate::{
@@ -73,7 +73,7 @@ impl Step for CreateVolume {
         let answer = scene.cloud.send(Verb::Post, path, Some(&body(scene, parameters)?)).await?;
         match answer.pointer("/volume/id") {
             Some(id) => Ok(Progress::Done(Output { volume_id: id_text(id) })),
-            None => Err(Failure::Doubt("the answer names no volume, as the API documents it".to_owned())),
+            None => Err(unnamed("volume")),
         }
     }
 

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::common::{ProviderId, text};
+use super::common::{self, ProviderId, text};
 use crate::{
     digitalocean::{Error, Path, Verb},
     saga::step::{Failure, Scene},
@@ -131,7 +131,7 @@ pub(super) async fn put_on(scene: &Scene<'_>, target: &Target, tag: &str) -> Res
 /// Puts a tag that is spelled so on a resource; false where the API says that it does not know one of both.
 async fn put(scene: &Scene<'_>, target: &Target, spelled: &str) -> Result<bool, Failure> {
     match scene.cloud.send(Verb::Post, resources(spelled, "tag:create"), Some(&target.to_json())).await {
-        Ok(_) => Ok(true),
+        Ok(answer) => common::nothing(&answer).map(|()| true),
         Err(Error::NotFound { .. }) => Ok(false),
         Err(error) => Err(error.into()),
     }

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::{
-    common::{NoOutput, ProviderId, nothing_left},
+    common::{NoOutput, ProviderId, nothing_left, unnamed},
     domain_record::{self, differing, fields},
 };
 use crate::{
@@ -125,6 +125,6 @@ async fn write(
 ) -> Result<(), Failure> {
     fields.insert("type".to_owned(), record.get("type").cloned().unwrap_or_default());
     let path = domain_record::one(&parameters.domain, parameters.record_id.as_str(), "domain:update");
-    scene.cloud.send(Verb::Patch, path, Some(&Value::Object(fields))).await?;
-    Ok(())
+    let answer = scene.cloud.send(Verb::Patch, path, Some(&Value::Object(fields))).await?;
+    answer.pointer("/domain_record/id").map(drop).ok_or_else(|| unnamed("record"))
 }

@@ -38,6 +38,7 @@ impl World {
         let simulator = Simulator::start(options).await.unwrap();
         let mut config = Config::new(&simulator.url(), Token::new("a-token").unwrap()).unwrap();
         config.limits = Limits { per_minute: 100_000, per_hour: 100_000, ..Limits::default() };
+        config.max_body_bytes = 1 << 20;
         config.retries.base = Duration::from_millis(1);
         Self {
             control: simulator.control(),
