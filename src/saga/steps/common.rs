@@ -164,6 +164,17 @@ pub(super) fn nothing(answer: &Value) -> Result<(), Failure> {
     Err(Failure::Doubt("the answer says something where the API documents none".to_owned()))
 }
 
+/// Whether the step made this, by the tag that it has.
+pub(super) fn is_own(scene: &Scene<'_>, document: &Value, what: &str) -> Result<bool, Failure> {
+    let tags = document.get("tags").and_then(Value::as_array).ok_or_else(|| {
+        Failure::Permanent(format!(
+            "nobody can tell whether this step made {what}: give the token the scope `tag:read`"
+        ))
+    })?;
+    let own = scene.identity.tag();
+    Ok(tags.iter().filter_map(Value::as_str).any(|tag| tag.eq_ignore_ascii_case(&own)))
+}
+
 /// An id of the cloud, as text.
 pub(super) fn id_text(id: &Value) -> String {
     id.as_str().map_or_else(|| id.to_string(), str::to_owned)

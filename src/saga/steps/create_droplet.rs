@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::{
-    common::{ProviderId, SOON, text, unnamed},
+    common::{ProviderId, SOON, is_own, nothing_left, text, unnamed},
     droplet,
     enable_backups::BackupPolicy,
 };
@@ -149,10 +149,14 @@ impl Step for CreateDroplet {
             Some(output) => droplet::droplet(scene, &output.droplet_id).await?.into_iter().collect(),
             None => droplets(scene, parameters).await?,
         };
-        match droplets.first().and_then(id_of) {
-            Some(id) => droplet::delete(scene, &id).await.map(|()| Undo::NotYet(SOON)),
-            None if output.is_some() => Ok(Undo::Done),
-            None => Ok(Undo::NothingThere),
+        let ids: Vec<_> = droplets.iter().filter_map(id_of).collect();
+        match ids.as_slice() {
+            [] => Ok(nothing_left(output)),
+            [id] => droplet::delete(scene, id).await.map(|()| Undo::NotYet(SOON)),
+            several => Err(Failure::Permanent(format!(
+                "any of these droplets could be the one that this step made: {}. Delete the right one",
+                several.join(", ")
+            ))),
         }
     }
 }
@@ -219,24 +223,31 @@ async fn droplets(scene: &Scene<'_>, parameters: &Parameters) -> Result<Vec<Valu
             return Ok(vec![droplet]);
         }
     }
-    let tag = scene.identity.tag();
-    let all = Path { route: "/v2/droplets", parent: None, id: None, scope: "droplet:read" };
-    let mut droplets = scene.cloud.rows(all, "droplets", &[("tag_name", &tag)]).await?;
+    let mut ids = tagged(scene, ("tag_name", &scene.identity.tag())).await?;
     // Lists show no GPU droplets unless they are asked for these alone; of the one by tag nothing is documented.
-    if droplets.is_empty() && parameters.size.to_ascii_lowercase().starts_with("gpu-") {
-        droplets = scene.cloud.rows(all, "droplets", &[("type", "gpus")]).await?;
-        let is_tagged = |droplet: &Value| {
-            let tags = droplet.get("tags").and_then(Value::as_array);
-            tags.into_iter().flatten().any(|it| it.as_str().is_some_and(|it| it.eq_ignore_ascii_case(&tag)))
-        };
-        droplets.retain(is_tagged);
+    if ids.is_empty() && parameters.size.to_ascii_lowercase().starts_with("gpu-") {
+        ids = tagged(scene, ("type", "gpus")).await?;
     }
     let mut there = Vec::new();
     // They may also still show one that is deleted.
-    for id in droplets.iter().filter_map(id_of) {
+    for id in ids {
         there.extend(droplet::droplet(scene, &id).await?);
     }
     Ok(there)
+}
+
+/// The ids of the droplets in a list that have the step's tag. What was asked for by tag need not have it: the API may
+/// not have heard the question as it was.
+async fn tagged(scene: &Scene<'_>, query: (&str, &str)) -> Result<Vec<String>, Failure> {
+    let all = Path { route: "/v2/droplets", parent: None, id: None, scope: "droplet:read" };
+    let mut ids = Vec::new();
+    for droplet in scene.cloud.rows(all, "droplets", &[query]).await? {
+        let id = id_of(&droplet).unwrap_or_default();
+        if is_own(scene, &droplet, &format!("droplet {id}"))? {
+            ids.push(id);
+        }
+    }
+    Ok(ids)
 }
 
 /// How far a droplet is. Nothing where it will never be active.

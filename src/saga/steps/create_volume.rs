@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{
-    common::{ProviderId, id_text, text, unnamed},
+    common::{ProviderId, id_text, is_own, text, unnamed},
     volume,
 };
 use crate::{
@@ -130,14 +130,7 @@ async fn namesake(scene: &Scene<'_>, parameters: &Parameters) -> Result<Option<V
 /// The volume, if this step made it.
 fn own(scene: &Scene<'_>, volume: &Value) -> Result<Option<Output>, Failure> {
     let id = volume.get("id").map(id_text).unwrap_or_default();
-    let Some(tags) = volume.get("tags").and_then(Value::as_array) else {
-        return Err(Failure::Permanent(format!(
-            "nobody can tell whether this step made volume {id}: give the token the scope `tag:read`"
-        )));
-    };
-    let own = scene.identity.tag();
-    let is_own = tags.iter().filter_map(Value::as_str).any(|tag| tag.eq_ignore_ascii_case(&own));
-    Ok(is_own.then_some(Output { volume_id: id }))
+    Ok(is_own(scene, volume, &format!("volume {id}"))?.then_some(Output { volume_id: id }))
 }
 
 fn taken(parameters: &Parameters, volume: &Value) -> Failure {

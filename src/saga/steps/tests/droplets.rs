@@ -7,11 +7,16 @@ use serde_json::{Value, json};
 
 use super::{
     journey::{Crash, go, journey, refusal},
-    world::{DROPLET, World},
+    world::{DROPLET, OTHER_DROPLET, World},
 };
 use crate::saga::{step::Failure, steps::named};
 
 const TAG: &str = "arcadia-saga:7d7bc8cd-04f5-4c5c-a2ef-7bcbb0c6e6a3:2";
+
+/// A droplet to be created.
+fn little() -> Value {
+    json!({ "name": "web-9", "size": "s-1vcpu-1gb", "image": "ubuntu-24-04-x64" })
+}
 
 #[tokio::test]
 async fn a_size_that_a_droplet_cannot_have_is_refused_before_it_is_powered_off() {
@@ -72,12 +77,59 @@ async fn several_droplets_with_the_tag_of_one_step_are_for_a_person_to_choose_fr
     for id in ["3164444", "3164445"] {
         world.control.change("droplets", id, json!({ "tags": [TAG] })).await.unwrap();
     }
-    let droplet = json!({ "name": "web-9", "size": "s-1vcpu-1gb", "image": "ubuntu-24-04-x64" });
+    let droplet = little();
     let why = refusal(&world, "CreateDroplet", droplet.clone()).await;
     assert!(why.contains("3164444") && why.contains("3164445"), "{why}");
     let mut journey = journey(&world, "CreateDroplet", &droplet);
     assert_eq!(journey.adopt("3164445").await.unwrap()["droplet_id"], "3164445");
     assert_eq!(journey.adopt("1").await, Err(Failure::Permanent("there is no droplet 1".to_owned())));
+}
+
+#[tokio::test]
+async fn several_droplets_with_the_tag_of_one_step_are_not_all_deleted_when_it_is_undone() {
+    let world = World::start().await;
+    for id in [DROPLET, OTHER_DROPLET] {
+        world.control.change("droplets", id, json!({ "tags": [TAG] })).await.unwrap();
+    }
+    let mut create = journey(&world, "CreateDroplet", &little());
+    create.begin().await.unwrap();
+    let Err(Failure::Permanent(why)) = create.undo().await else { panic!("it should have failed") };
+    assert!(why.contains(DROPLET) && why.contains(OTHER_DROPLET), "{why}");
+    assert_eq!(world.changes().await, 0);
+}
+
+#[tokio::test]
+async fn a_droplet_that_has_not_the_tag_is_nobodys_doing_whatever_the_list_by_tag_shows() {
+    let world = World::start().await;
+    let everything = Effect::DropQuery { name: "tag_name".to_owned() };
+    world.control.inject(Fault::new("/v2/droplets", everything)).await.unwrap();
+    let parameters = little();
+    let mut begun = journey(&world, "CreateDroplet", &parameters);
+    begun.begin().await.unwrap();
+    assert_eq!(begun.undo().await, Ok(()));
+    assert_eq!(world.changes().await, 0);
+    let mut create = journey(&world, "CreateDroplet", &parameters).with(Crash::After(0));
+    let output = create.go().await.unwrap();
+    assert!(output["droplet_id"] != DROPLET && output["droplet_id"] != OTHER_DROPLET, "{output:?}");
+    assert_eq!(create.undo().await, Ok(()));
+    for (id, exists) in [(DROPLET, true), (OTHER_DROPLET, true), (output["droplet_id"].as_str().unwrap(), false)] {
+        assert_eq!(world.droplet(id).await != Value::Null, exists, "{id}");
+    }
+}
+
+#[tokio::test]
+async fn no_droplet_is_created_or_deleted_where_the_token_may_not_see_tags() {
+    let world = World::start().await;
+    let everything = Effect::DropQuery { name: "tag_name".to_owned() };
+    world.control.inject(Fault::new("/v2/droplets", everything)).await.unwrap();
+    let without = Effect::OmitFields { fields: vec!["tags".to_owned()] };
+    world.control.inject(Fault::new("*", without)).await.unwrap();
+    let why = refusal(&world, "CreateDroplet", little()).await;
+    assert!(why.contains("`tag:read`"), "{why}");
+    let mut create = journey(&world, "CreateDroplet", &little());
+    create.begin().await.unwrap();
+    assert!(matches!(create.undo().await, Err(Failure::Permanent(why)) if why.contains("`tag:read`")));
+    assert_eq!(world.changes().await, 0);
 }
 
 #[tokio::test]
