@@ -1,6 +1,7 @@
 //! Every step, in the same tests: done, done again, undone, and with whatever answer is lost on the way.
 
 mod cluster;
+mod domains;
 mod droplets;
 mod journey;
 mod records;

@@ -83,6 +83,11 @@ impl<'w> Journey<'w> {
     /// Does it.
     pub(super) async fn go(&mut self) -> Result<Values, Failure> {
         self.begin().await?;
+        self.call_on().await
+    }
+
+    /// Does it, once it is begun.
+    pub(super) async fn call_on(&mut self) -> Result<Values, Failure> {
         let output = self.go_on(false).await?.expect("it ends, since nothing stops it");
         self.entry.state = StepState::Done;
         self.entry.finished_at = self.time();
