@@ -8,6 +8,7 @@ use super::{
     common::{ProviderId, SOON, is_own, nothing_left, text, unnamed},
     droplet,
     enable_backups::BackupPolicy,
+    tagging,
 };
 use crate::{
     digitalocean::{Path, Verb},
@@ -15,7 +16,8 @@ use crate::{
 };
 
 /// Creates a droplet, and waits until it is active and has its addresses. It has a tag by which the saga finds it again,
-/// `arcadia-saga:` with the saga's UID and the step's place. Undone by deleting it with its disk; volumes stay.
+/// `arcadia-saga:` with the saga's UID and the step's place. Undone by deleting it with its disk, and that tag where the token has
+/// `tag:delete`; volumes stay.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Parameters {
@@ -151,7 +153,9 @@ impl Step for CreateDroplet {
         };
         let ids: Vec<_> = droplets.iter().filter_map(id_of).collect();
         match ids.as_slice() {
-            [] => Ok(nothing_left(output)),
+            // A droplet that comes into sight only now would lose its tag.
+            [] if !scene.shows_everything() => Ok(Undo::NothingThere),
+            [] => tagging::forget(scene, &scene.identity.tag()).await.map(|()| nothing_left(output)),
             [id] => droplet::delete(scene, id).await.map(|()| Undo::NotYet(SOON)),
             several => Err(Failure::Permanent(format!(
                 "any of these droplets could be the one that this step made: {}. Delete the right one",
@@ -163,7 +167,7 @@ impl Step for CreateDroplet {
 
 /// Has the droplet created.
 async fn create(scene: &Scene<'_>, parameters: &Parameters) -> Result<Progress<Output>, Failure> {
-    let path = Path { route: "/v2/droplets", parent: None, id: None, scope: "droplet:create" };
+    let path = Path { route: "/v2/droplets", parent: None, id: None, scope: "droplet:create, tag:create" };
     let answer = scene.cloud.send(Verb::Post, path, Some(&request(scene, parameters))).await?;
     let id = answer.get("droplet").and_then(id_of);
     let id = id.ok_or_else(|| unnamed("droplet"))?;
