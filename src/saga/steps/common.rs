@@ -1,4 +1,4 @@
-//! What several steps need: ids as people write them, and the calls about one droplet.
+//! What several steps need: ids as people write them, and what answers say.
 
 use std::{borrow::Cow, fmt, time::Duration};
 
@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize, de};
 use serde_json::Value;
 
 use crate::{
-    digitalocean::{Path, Verb},
+    digitalocean::Path,
     saga::step::{Failure, Scene, Undo, has_passed},
 };
 
@@ -82,13 +82,6 @@ pub(super) fn kind_name(_: &mut SchemaGenerator) -> Schema {
 /// Nothing that later steps could refer to.
 #[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct NoOutput {}
-
-/// Begins an action on a droplet, and returns the action's id.
-pub(super) async fn act(scene: &Scene<'_>, id: &ProviderId, action: &Value) -> Result<u64, Failure> {
-    let route = "/v2/droplets/{id}/actions";
-    let path = Path { route, parent: None, id: Some(id.as_str()), scope: "droplet:update" };
-    action_id(&scene.cloud.send(Verb::Post, path, Some(action)).await?)
-}
 
 /// What a droplet's actions of one type say of a call that nobody heard the answer of.
 pub(super) enum Lately {

@@ -7,11 +7,9 @@ use serde_json::{Value, json};
 
 use super::{
     journey::{Crash, go, journey, refusal},
-    world::{DROPLET, OTHER_DROPLET, World},
+    world::{DROPLET, OTHER_DROPLET, TAG, World},
 };
 use crate::saga::{step::Failure, steps::named};
-
-const TAG: &str = "arcadia-saga:7d7bc8cd-04f5-4c5c-a2ef-7bcbb0c6e6a3:2";
 
 /// A droplet to be created.
 fn little() -> Value {
@@ -219,4 +217,96 @@ async fn a_step_waits_for_what_somebody_else_does_to_the_droplet() {
     assert!(matches!(&why, Failure::Waiting(why) if why.contains(DROPLET)), "{why:?}");
     off.resume().await.unwrap();
     assert_eq!(world.actions(DROPLET).await, ["power_off", "power_on", "shutdown"]);
+}
+
+#[tokio::test]
+async fn what_somebody_else_has_begun_is_not_taken_for_the_steps_own() {
+    let restore = json!({ "droplet_provider_id": DROPLET, "image": "7555620" });
+    let snapshot = json!({ "droplet_provider_id": DROPLET, "snapshot_label": "before" });
+    for (step, parameters, theirs, ours) in [
+        ("RestoreDroplet", restore, json!({ "type": "reboot" }), "restore"),
+        ("CreateDropletSnapshot", snapshot, json!({ "type": "snapshot", "name": "theirs" }), "snapshot"),
+    ] {
+        for crash in [None, Some(Crash::Before(0))] {
+            let world = World::start().await;
+            let image = json!({ "id": "7555620", "resource_type": "droplet", "resource_id": DROPLET });
+            world.control.put("snapshots", image).await.unwrap();
+            let mut journey = journey(&world, step, &parameters);
+            journey.begin().await.unwrap();
+            world.begin_to_act(DROPLET, theirs.clone()).await;
+            let mut journey = match crash {
+                Some(crash) => journey.with(crash),
+                None => journey,
+            };
+            journey.call_on().await.unwrap();
+            assert_eq!(world.actions(DROPLET).await, [theirs["type"].as_str().unwrap(), ours], "{step} {crash:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_droplet_that_is_locked_is_waited_for() {
+    let world = World::start().await;
+    let lock = async |locked: bool| world.control.change("droplets", DROPLET, json!({ "locked": locked })).await;
+    lock(true).await.unwrap();
+    for (step, parameters) in [
+        ("PowerOffDroplet", json!({ "droplet_provider_id": DROPLET })),
+        ("RenameDroplet", json!({ "droplet_provider_id": DROPLET, "name": "web-one" })),
+    ] {
+        let failure = journey(&world, step, &parameters).begin().await.unwrap_err();
+        assert!(matches!(&failure, Failure::Waiting(why) if why.contains("locked")), "{failure:?}");
+    }
+    lock(false).await.unwrap();
+    let parameters = json!({ "droplet_provider_id": DROPLET });
+    let mut off = journey(&world, "PowerOffDroplet", &parameters);
+    off.begin().await.unwrap();
+    lock(true).await.unwrap();
+    let unlock = async {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        lock(false).await.unwrap();
+    };
+    let (done, ()) = futures::join!(off.call_on(), unlock);
+    done.unwrap();
+    assert_eq!(world.actions(DROPLET).await, ["shutdown"]);
+}
+
+#[tokio::test]
+async fn the_power_of_a_droplet_that_cannot_be_asked_to_shut_down_is_cut() {
+    let world = World::start().await;
+    world.control.inject(Fault::new("*", Effect::FailAction).action("shutdown")).await.unwrap();
+    go(&world, "PowerOffDroplet", json!({ "droplet_provider_id": DROPLET })).await.unwrap();
+    assert_eq!(world.actions(DROPLET).await, ["shutdown", "shutdown", "power_off"]);
+}
+
+#[tokio::test]
+async fn a_token_that_may_not_do_something_is_told_each_scope_that_it_takes() {
+    let droplet = |more: Value| {
+        let mut parameters = json!({ "droplet_provider_id": DROPLET });
+        parameters.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        parameters
+    };
+    let volume = json!({ "name": "data", "region": "nyc3", "size_gigabytes": 1 });
+    for (step, parameters, method, scopes) in [
+        ("CreateDroplet", little(), "POST", "droplet:create, tag:create"),
+        ("PowerOffDroplet", droplet(json!({})), "POST", "droplet:update"),
+        ("ResizeDroplet", droplet(json!({ "size": "s-4vcpu-8gb", "grace_seconds": 0 })), "POST", "droplet:update"),
+        ("CreateDropletSnapshot", droplet(json!({})), "POST", "droplet:update, image:create"),
+        ("RestoreDroplet", droplet(json!({ "image": "7" })), "POST", "droplet:update, droplet:admin"),
+        ("CreateVolume", volume, "POST", "block_storage:create, tag:create"),
+        ("TagResource", droplet(json!({ "tag": "blue" })), "POST", "tag:create, droplet:update"),
+        ("UntagResource", droplet(json!({ "tag": "web" })), "DELETE", "tag:delete, droplet:update"),
+        ("DeleteSnapshot", json!({ "snapshot_id": "7" }), "GET", "snapshot:read, block_storage_snapshot:read"),
+        ("DeleteSnapshot", json!({ "snapshot_id": "7" }), "DELETE", "snapshot:delete, image:delete"),
+    ] {
+        let world = World::start().await;
+        let forbidden = Effect::Status { status: 403, retry_after: None, html: false };
+        world.control.inject(Fault::new("*", forbidden).method(method)).await.unwrap();
+        let failure = go(&world, step, parameters).await.unwrap_err();
+        assert!(matches!(&failure, Failure::Permanent(why) if why.contains(&format!("`{scopes}`"))), "{failure:?}");
+    }
+    let world = World::start().await;
+    let forbidden = Effect::Status { status: 403, retry_after: None, html: false };
+    world.control.inject(Fault::new("*", forbidden).action("resize")).await.unwrap();
+    let failure = go(&world, "ResizeDroplet", droplet(json!({ "size": "s-4vcpu-8gb" }))).await.unwrap_err();
+    assert!(failure.to_string().contains("`droplet:update, droplet:create`"), "{failure}");
 }
