@@ -5,10 +5,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::{
+    backups::BackupPolicy,
     common::{ProviderId, SOON, is_own, nothing_left, text, unnamed},
-    droplet,
-    enable_backups::BackupPolicy,
-    tagging,
+    droplet, tagging,
 };
 use crate::{
     digitalocean::{Path, Verb},
@@ -16,7 +15,7 @@ use crate::{
 };
 
 /// Creates a droplet, and waits until it is active and has its addresses. It has a tag by which the saga finds it again,
-/// `arcadia-saga:` with the saga's UID and the step's place. Undone by deleting it with its disk, and that tag where the token has
+/// `arcadia-saga:` with the saga's UID and the step's place; the token needs `tag:read` and `tag:create`. Undone by deleting it with its disk, and that tag where the token has
 /// `tag:delete`; volumes stay.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

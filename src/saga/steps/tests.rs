@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 
 use digitalocean_simulator::{Effect, Fault};
 use futures::future::join_all;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use self::{
@@ -223,6 +223,50 @@ fn all_that_a_step_takes_and_gives_is_described() {
         }
     }
     assert_eq!(found, [""; 0]);
+}
+
+#[test]
+fn what_the_cloud_or_the_cluster_would_refuse_is_refused_before_anything_is_done() {
+    let volume = |more: Value| {
+        let mut parameters = json!({ "name": "data", "region": "nyc3", "size_gigabytes": 1 });
+        parameters.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        ("CreateVolume", parameters)
+    };
+    let record = |name: &str| {
+        let parameters = json!({ "name": name, "kind": "Droplet", "id": "7", "desired": {} });
+        [("RecordProvisioned", parameters), ("UnrecordProvisioned", json!({ "name": name }))]
+    };
+    let backups = |hour: u8| {
+        let policy = json!({ "plan": "daily", "hour": hour });
+        ("EnableBackups", json!({ "droplet_provider_id": "7", "backup_policy": policy }))
+    };
+    let is_taken = |(step, parameters): &(&str, Value)| {
+        let step = named(step).unwrap();
+        jsonschema::is_valid(&step.parameters(), parameters) && step.check(parameters).is_ok()
+    };
+    let wrong = [
+        volume(json!({ "name": "Data" })),
+        volume(json!({ "name": "1-data" })),
+        volume(json!({ "tags": ["no spaces"] })),
+        volume(json!({ "filesystem_type": "ntfs" })),
+        volume(json!({ "filesystem_label": "data" })),
+        volume(json!({ "filesystem_type": "xfs", "filesystem_label": "more-than-12-x" })),
+        backups(5),
+    ];
+    let wrong_names = ["Web", "web_1", "-web", "web.", "web..1", ""].map(record);
+    for call in wrong.iter().chain(wrong_names.iter().flatten()) {
+        assert!(!is_taken(call), "{call:?}");
+    }
+    let right = [
+        volume(
+            json!({ "name": "data-1", "tags": ["a:b"], "filesystem_type": "ext4", "filesystem_label": "fourteen-and-2" }),
+        ),
+        backups(20),
+    ];
+    let right_names = ["web", "web-1.example.com", "1"].map(record);
+    for call in right.iter().chain(right_names.iter().flatten()) {
+        assert!(is_taken(call), "{call:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -205,6 +205,20 @@ async fn what_somebody_changed_since_is_not_changed_back() {
 }
 
 #[tokio::test]
+async fn times_of_backups_that_somebody_changed_since_stay() {
+    let world = World::start().await;
+    let policy = |hour: u8| json!({ "plan": "daily", "hour": hour });
+    world.act(DROPLET, json!({ "type": "enable_backups", "backup_policy": policy(4) })).await;
+    let parameters = json!({ "droplet_provider_id": DROPLET, "backup_policy": policy(8) });
+    let mut enable = journey(&world, "EnableBackups", &parameters);
+    enable.go().await.unwrap();
+    world.act(DROPLET, json!({ "type": "change_backup_policy", "backup_policy": policy(12) })).await;
+    assert_eq!(enable.undo().await, Ok(()));
+    let actions = world.actions(DROPLET).await;
+    assert_eq!(actions, ["enable_backups", "change_backup_policy", "change_backup_policy"]);
+}
+
+#[tokio::test]
 async fn a_step_waits_for_what_somebody_else_does_to_the_droplet() {
     let world = World::start().await;
     let parameters = json!({ "droplet_provider_id": DROPLET });
