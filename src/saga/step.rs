@@ -171,12 +171,13 @@ impl Scene<'_> {
         self.entry.called_at.as_ref().is_none_or(|called| has_passed(called.0, self.settle, self.now))
     }
 
-    /// Whether all that the step's calls did would be seen by now: also where the latest was refused, since nothing is
-    /// called again before what was called earlier would be seen.
+    /// Whether all that the step's calls did would be seen by now. So it is, too, where the latest did nothing: it was not
+    /// made before what the earlier ones did would be seen.
     #[must_use]
     pub fn shows_everything(&self) -> bool {
         let error = self.entry.error.as_ref();
-        self.has_settled() || error.is_some_and(|error| error.kind == ErrorKind::Permanent)
+        let did_nothing = error.is_some_and(|it| matches!(it.kind, ErrorKind::Permanent | ErrorKind::Transient));
+        self.has_settled() || did_nothing
     }
 
     /// The ids of a collection, such as `droplets`, that the journal has noted.

@@ -55,7 +55,7 @@ impl TryFrom<u8> for Hour {
     type Error = &'static str;
 
     fn try_from(hour: u8) -> Result<Self, Self::Error> {
-        if hour % 4 == 0 && hour < 24 { Ok(Self(hour)) } else { Err("the hour must be 0, 4, 8, 12, 16 or 20") }
+        if hour < 24 && hour.is_multiple_of(4) { Ok(Self(hour)) } else { Err("the hour must be 0, 4, 8, 12, 16 or 20") }
     }
 }
 
