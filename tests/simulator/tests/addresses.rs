@@ -151,7 +151,7 @@ async fn a_record_that_makes_no_sense_is_refused() {
     let created = client.post(RECORDS, host("shop.example.net.")).await;
     assert_eq!(created.json()["domain_record"]["data"], "shop.example.net", "told without the dot");
     assert_eq!(client.post(RECORDS, host("@")).await.status, 201);
-    let changed = |change: Value| async { client.call("PATCH", &at, Some(&change)).await };
+    let changed = async |change: Value| client.call("PATCH", &at, Some(&change)).await;
     assert_eq!(message(&changed(json!({"ttl": 60})).await), "Data needs to end with a dot (.)", "with every change");
     assert_eq!(changed(json!({"ttl": 60, "data": "@"})).await.json()["domain_record"]["data"], "@");
     let iodef = json!({"type": "CAA", "name": "@", "data": "mailto:jane@example.com", "flags": 0, "tag": "iodef"});
