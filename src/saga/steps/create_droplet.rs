@@ -15,8 +15,8 @@ use crate::{
 };
 
 /// Creates a droplet, and waits until it is active and has its addresses. It has a tag by which the saga finds it again,
-/// `arcadia-saga:` with the saga's UID and the step's place; the token needs `tag:read` and `tag:create`. Undone by deleting it with its disk, and that tag where the token has
-/// `tag:delete`; volumes stay.
+/// `arcadia-saga:` with the saga's UID and the step's place; the token needs `tag:read` and `tag:create`. Undone by
+/// deleting it with its disk, and that tag where the token has `tag:delete`; volumes stay.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Parameters {
