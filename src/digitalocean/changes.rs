@@ -61,7 +61,7 @@ impl Client {
         Err(Error::Shifting { doing: format!("GET {}", path.route), walks: WALKS })
     }
 
-    /// Makes a change, once, whatever comes of it. The answer's body; null where it has none (204).
+    /// Makes a change, once, whatever comes of it. The answer's body; null where it has none (204), as after a deletion.
     ///
     /// # Errors
     /// Where the change was refused or not sent, or it is not known what became of it: see
@@ -69,7 +69,12 @@ impl Client {
     pub async fn send(&self, verb: Verb, path: Path<'_>, body: Option<&Value>) -> Result<Value, Error> {
         let call = self.urgent(path, &[], Some((verb, body)))?;
         let answer = self.once(&call, 1).await?.ok_or_else(|| call.not_found())?;
-        if answer.trim_ascii().is_empty() { Ok(Value::Null) } else { self.json(&call, &answer) }
+        match verb {
+            _ if answer.trim_ascii().is_empty() => Ok(Value::Null),
+            // A proxy that says "ok" has deleted nothing.
+            Verb::Delete => Err(self.malformed(&call, "a deletion is answered with nothing, and this with something")),
+            Verb::Post | Verb::Put | Verb::Patch => self.json(&call, &answer),
+        }
     }
 
     /// Nothing where rows are missing: a lookup must not take what moved between the pages for what does not exist.

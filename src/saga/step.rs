@@ -18,7 +18,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use crate::{
-    api::saga::{StepStatus, Values},
+    api::saga::{ErrorKind, StepStatus, Values},
     digitalocean::{self, SAGA_TAG},
     kube_ext::call,
 };
@@ -38,6 +38,12 @@ pub trait Step: Send + Sync + 'static {
     type Output: Serialize + DeserializeOwned + JsonSchema + Send + Sync;
     /// What undoing it takes of how things were before.
     type Before: Serialize + DeserializeOwned + Default + Send + Sync;
+
+    /// What is wrong with parameters of which each by itself is as the schema says.
+    fn objection(&self, parameters: &Self::Parameters) -> Option<String> {
+        let _ = parameters;
+        None
+    }
 
     /// Why it cannot be undone, where that is so.
     fn irreversible(&self, parameters: &Self::Parameters) -> Option<&'static str> {
@@ -85,15 +91,53 @@ pub trait Step: Send + Sync + 'static {
         async { Err(Failure::Permanent(format!("{} makes nothing that could be adopted", Self::NAME))) }
     }
 
+    /// What is to be seen of what it did, for a step that cannot be undone. Changes nothing.
+    fn trace(
+        &self,
+        scene: &Scene<'_>,
+        parameters: &Self::Parameters,
+        before: &Self::Before,
+    ) -> impl Future<Output = Result<Trace, Failure>> + Send {
+        let _ = (scene, parameters, before);
+        async {
+            if Self::IS_PASSIVE {
+                return Ok(Trace::Nothing);
+            }
+            Err(Failure::Permanent(format!("{} says neither how it is undone nor what is left of it", Self::NAME)))
+        }
+    }
+
     /// Undoes it, with one change at the most. It looks before it acts, so that it can be done again at any time, also
     /// where the step was not done at all or only in part. `output` is what it came to, if it is known to be done.
+    ///
+    /// A step that cannot be undone says by [`Step::trace`] whether there is anything to undo.
     fn undo(
         &self,
         scene: &Scene<'_>,
         parameters: &Self::Parameters,
         before: &Self::Before,
         output: Option<&Self::Output>,
-    ) -> impl Future<Output = Result<Undo, Failure>> + Send;
+    ) -> impl Future<Output = Result<Undo, Failure>> + Send {
+        let _ = output;
+        async {
+            match self.trace(scene, parameters, before).await? {
+                Trace::Nothing => Ok(Undo::NothingThere),
+                Trace::UnderWay(action) => Ok(Undo::Started(action)),
+                Trace::There(why) => Err(Failure::Permanent(why)),
+            }
+        }
+    }
+}
+
+/// What is to be seen of a step that cannot be undone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Trace {
+    /// Nothing: there is nothing to undo.
+    Nothing,
+    /// This action has to end first; then it is looked at again.
+    UnderWay(u64),
+    /// It is done, and cannot be undone, for this reason.
+    There(String),
 }
 
 /// What a step can see.
@@ -125,6 +169,15 @@ impl Scene<'_> {
     #[must_use]
     pub fn has_settled(&self) -> bool {
         self.entry.called_at.as_ref().is_none_or(|called| has_passed(called.0, self.settle, self.now))
+    }
+
+    /// Whether all that the step's calls did would be seen by now. So it is, too, where the latest did nothing: it was not
+    /// made before what the earlier ones did would be seen.
+    #[must_use]
+    pub fn shows_everything(&self) -> bool {
+        let error = self.entry.error.as_ref();
+        let did_nothing = error.is_some_and(|it| matches!(it.kind, ErrorKind::Permanent | ErrorKind::Transient));
+        self.has_settled() || did_nothing
     }
 
     /// The ids of a collection, such as `droplets`, that the journal has noted.
@@ -368,7 +421,7 @@ impl<S: Step> AnyStep for S {
 
     fn check(&self, parameters: &Value) -> Result<Option<&'static str>, String> {
         let parameters = S::Parameters::deserialize_from(parameters).map_err(|error| error.to_string())?;
-        Ok(self.irreversible(&parameters))
+        self.objection(&parameters).map_or_else(|| Ok(self.irreversible(&parameters)), Err)
     }
 
     fn before<'a>(&'a self, scene: &'a Scene<'a>, parameters: &'a Value) -> BoxFuture<'a, Result<Value, Failure>> {

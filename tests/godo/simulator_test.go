@@ -143,7 +143,7 @@ func TestADropletIsCreatedResizedSnapshottedTaggedAndDeleted(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if droplet.Status != "new" || !droplet.Locked || len(droplet.Networks.V4) != 0 || len(response.Links.Actions) != 1 {
+	if droplet.Status != "new" || droplet.Locked || len(droplet.Networks.V4) != 0 || len(response.Links.Actions) != 1 {
 		t.Fatalf("created: %+v", droplet)
 	}
 	if _, _, err := client.DropletActions.PowerOff(ctx, droplet.ID); refused(t, "busy", err, 422).Message != "Droplet already has a pending event." {

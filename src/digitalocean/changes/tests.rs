@@ -119,6 +119,18 @@ async fn whatever_comes_of_a_change_it_is_sent_once_and_its_error_says_whether_i
 }
 
 #[tokio::test]
+async fn a_deletion_that_is_answered_with_something_may_not_have_happened() {
+    for body in [r#"{"message": "ok"}"#, "<html>Sorry</html>"] {
+        let server = Fake::start(move |_| Answer::text(200, "x: y", body)).await;
+        let error = server.client().send(Verb::Delete, droplet("7"), None).await.unwrap_err();
+        assert!(matches!(error, Error::Malformed { .. }) && error.may_have_happened(), "{error}");
+        assert!(error.to_string().contains("answered with nothing"), "{error}");
+    }
+    let server = Fake::start(|_| Answer::text(200, "x: y", " \n")).await;
+    assert_eq!(server.client().send(Verb::Delete, droplet("7"), None).await.unwrap(), Value::Null);
+}
+
+#[tokio::test]
 async fn a_change_on_a_kept_connection_that_breaks_is_not_sent_again() {
     let calls = AtomicUsize::new(0);
     let server = Fake::start(move |_| match calls.fetch_add(1, Ordering::Relaxed) {

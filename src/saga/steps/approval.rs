@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     api::annotations::APPROVE_PREFIX,
-    saga::step::{Failure, Progress, Scene, Step, Undo},
+    saga::step::{Failure, Progress, Scene, Step},
 };
 
 /// Waits until a person approves it by the annotation `arcadia.cloud/approve-<step>` on the saga, with the step's name.
@@ -52,9 +52,5 @@ impl Step for Approval {
         let why = format!("{question}Approve it with: kubectl annotate saga {saga} {APPROVE_PREFIX}{step}=yes");
         // The annotation itself wakes it.
         Ok(Progress::NotYet { again: Duration::from_hours(1), why })
-    }
-
-    async fn undo(&self, _: &Scene<'_>, _: &Parameters, (): &(), _: Option<&Output>) -> Result<Undo, Failure> {
-        Ok(Undo::Done)
     }
 }

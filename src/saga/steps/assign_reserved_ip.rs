@@ -11,8 +11,7 @@ use super::{
 };
 use crate::saga::step::{Failure, Progress, Scene, Step, Undo};
 
-/// Lets a reserved address lead to a droplet. Undone by letting it lead to where it led before, unless somebody has
-/// assigned it elsewhere since.
+/// Points a reserved IP at a droplet. Undone by pointing it back, unless somebody has assigned it elsewhere since.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Parameters {

@@ -1,4 +1,4 @@
-//! What several steps need: ids as people write them, and the calls about one droplet.
+//! What several steps need: ids as people write them, and what answers say.
 
 use std::{borrow::Cow, fmt, time::Duration};
 
@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize, de};
 use serde_json::Value;
 
 use crate::{
-    digitalocean::{Path, Verb},
+    digitalocean::Path,
     saga::step::{Failure, Scene, Undo, has_passed},
 };
 
@@ -83,13 +83,6 @@ pub(super) fn kind_name(_: &mut SchemaGenerator) -> Schema {
 #[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct NoOutput {}
 
-/// Begins an action on a droplet, and returns the action's id.
-pub(super) async fn act(scene: &Scene<'_>, id: &ProviderId, action: &Value) -> Result<u64, Failure> {
-    let route = "/v2/droplets/{id}/actions";
-    let path = Path { route, parent: None, id: Some(id.as_str()), scope: "droplet:update" };
-    action_id(&scene.cloud.send(Verb::Post, path, Some(action)).await?)
-}
-
 /// What a droplet's actions of one type say of a call that nobody heard the answer of.
 pub(super) enum Lately {
     /// This one is in progress. One action at a time goes on with a droplet, so it is the call's own or came before it.
@@ -148,7 +141,31 @@ pub(super) fn nothing_left<O>(output: Option<&O>) -> Undo {
 pub(super) fn action_id(answer: &Value) -> Result<u64, Failure> {
     let id = answer.pointer("/action/id").and_then(Value::as_u64);
     // The call was answered with success, so something was begun that nobody can name.
-    id.ok_or_else(|| Failure::Doubt("the answer names no action, as the API documents it".to_owned()))
+    id.ok_or_else(|| unnamed("action"))
+}
+
+/// What a change is in whose answer the API should have named this: whoever answered may have done something else.
+pub(super) fn unnamed(what: &str) -> Failure {
+    Failure::Doubt(format!("the answer names no {what}, as the API documents it"))
+}
+
+/// Takes the answer to a change that the API answers with nothing (204).
+pub(super) fn nothing(answer: &Value) -> Result<(), Failure> {
+    if answer.is_null() {
+        return Ok(());
+    }
+    Err(Failure::Doubt("the answer says something where the API documents none".to_owned()))
+}
+
+/// Whether the step made this, by the tag that it has.
+pub(super) fn is_own(scene: &Scene<'_>, document: &Value, what: &str) -> Result<bool, Failure> {
+    let tags = document.get("tags").and_then(Value::as_array).ok_or_else(|| {
+        Failure::Permanent(format!(
+            "nobody can tell whether this step made {what}: give the token the scope `tag:read`"
+        ))
+    })?;
+    let own = scene.identity.tag();
+    Ok(tags.iter().filter_map(Value::as_str).any(|tag| tag.eq_ignore_ascii_case(&own)))
 }
 
 /// An id of the cloud, as text.

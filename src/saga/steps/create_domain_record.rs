@@ -5,10 +5,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{
-    common::{ProviderId, id_text},
-    domain_record::{self, differing, fields},
+    common::{ProviderId, id_text, unnamed},
+    domain_record::{self, CaaTag, RecordType, differing, fields, spelled},
 };
 use crate::{
+    api::saga::ErrorKind,
     digitalocean::{Error, Verb},
     saga::step::{Failure, Found, Progress, Scene, Step, Undo},
 };
@@ -20,35 +21,33 @@ pub struct Parameters {
     /// The domain.
     #[serde(skip_serializing)]
     domain: ProviderId,
-    /// The type, such as `A`, `CNAME` or `TXT`.
+    /// The type.
     #[serde(rename = "type")]
-    #[schemars(length(min = 1, max = 16))]
-    kind: String,
+    kind: RecordType,
     /// The name within the domain, `@` for the domain itself.
     #[schemars(length(min = 1, max = 255))]
     name: String,
-    /// What it says: an address, another name, a text.
+    /// What it says: an address, another name (the whole name, with or without its final dot), a text.
     #[schemars(length(min = 1, max = 4096))]
     data: String,
-    /// How long others may keep it, in seconds.
+    /// How long resolvers may cache it, in seconds. All records of one name and type share it, so this changes theirs too.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     ttl: Option<u32>,
-    /// For `MX` and `SRV`.
+    /// For `MX` and `SRV`, which need it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     priority: Option<u16>,
-    /// For `SRV`.
+    /// For `SRV`, which needs it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     port: Option<u16>,
-    /// For `SRV`.
+    /// For `SRV`, which needs it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     weight: Option<u16>,
-    /// For `CAA`.
+    /// For `CAA`, which needs it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     flags: Option<u8>,
-    /// For `CAA`: `issue`, `issuewild` or `iodef`.
+    /// For `CAA`, which needs it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 16))]
-    tag: Option<String>,
+    tag: Option<CaaTag>,
 }
 
 /// What came of it.
@@ -76,6 +75,20 @@ impl Step for CreateDomainRecord {
     type Output = Output;
     type Before = Before;
 
+    fn objection(&self, parameters: &Parameters) -> Option<String> {
+        let Parameters { kind, priority, port, weight, flags, tag, .. } = parameters;
+        let needed = match kind {
+            RecordType::Mx => vec![("priority", priority.is_some())],
+            RecordType::Srv => {
+                vec![("priority", priority.is_some()), ("port", port.is_some()), ("weight", weight.is_some())]
+            }
+            RecordType::Caa => vec![("flags", flags.is_some()), ("tag", tag.is_some())],
+            RecordType::A | RecordType::Aaaa | RecordType::Cname | RecordType::Ns | RecordType::Txt => Vec::new(),
+        };
+        let missing: Vec<_> = needed.into_iter().filter(|(_, is_given)| !is_given).map(|(name, _)| name).collect();
+        (!missing.is_empty()).then(|| format!("a record of this type needs `{}` too", missing.join("` and `")))
+    }
+
     async fn before(&self, scene: &Scene<'_>, parameters: &Parameters) -> Result<Before, Failure> {
         let alike = alike(scene, parameters).await?;
         let missing = || Failure::Permanent(format!("there is no domain {}", parameters.domain));
@@ -84,10 +97,11 @@ impl Step for CreateDomainRecord {
 
     async fn run(&self, scene: &Scene<'_>, parameters: &Parameters, _: &Before) -> Result<Progress<Output>, Failure> {
         let path = domain_record::all(&parameters.domain, "domain:create");
-        let answer = scene.cloud.send(Verb::Post, path, Some(&Value::Object(fields(parameters)?))).await?;
+        let record = Value::Object(spelled(fields(parameters)?, &Value::Null));
+        let answer = scene.cloud.send(Verb::Post, path, Some(&record)).await?;
         match answer.pointer("/domain_record/id") {
             Some(id) => Ok(Progress::Done(Output { record_id: id_text(id) })),
-            None => Err(Failure::Doubt("the answer names no record, as the API documents it".to_owned())),
+            None => Err(unnamed("record")),
         }
     }
 
@@ -119,6 +133,9 @@ impl Step for CreateDomainRecord {
         before: &Before,
         output: Option<&Output>,
     ) -> Result<Undo, Failure> {
+        if was_refused_at_once(scene) {
+            return Ok(Undo::NothingThere);
+        }
         let ids = match output {
             Some(output) => vec![output.record_id.clone()],
             None => match new(scene, parameters, before).await? {
@@ -146,6 +163,13 @@ impl Step for CreateDomainRecord {
     }
 }
 
+/// Whether the one call that was ever made was refused, so that a record which looks the same is somebody else's: maybe
+/// the very one for which it was refused.
+fn was_refused_at_once(scene: &Scene<'_>) -> bool {
+    let is_refused = scene.entry.error.as_ref().is_some_and(|error| error.kind == ErrorKind::Permanent);
+    is_refused && scene.entry.called_at == scene.entry.started_at
+}
+
 /// The ids of records that look the same and were not there before; nothing where the domain does not exist.
 async fn new(scene: &Scene<'_>, parameters: &Parameters, before: &Before) -> Result<Option<Vec<String>>, Failure> {
     let Some(old) = &before.alike else { return Ok(Some(Vec::new())) };
@@ -155,13 +179,14 @@ async fn new(scene: &Scene<'_>, parameters: &Parameters, before: &Before) -> Res
 
 /// The ids of records that look the same; nothing where the domain does not exist.
 async fn alike(scene: &Scene<'_>, parameters: &Parameters) -> Result<Option<Vec<String>>, Failure> {
-    let Parameters { domain, kind, .. } = parameters;
-    let records =
-        match scene.cloud.rows(domain_record::all(domain, "domain:read"), "domain_records", &[("type", kind)]).await {
-            Err(Error::NotFound { .. }) => return Ok(None),
-            records => records?,
-        };
+    let Parameters { domain, .. } = parameters;
     let mut wanted = fields(parameters)?;
+    let kind = wanted.get("type").and_then(Value::as_str).unwrap_or_default();
+    let path = domain_record::all(domain, "domain:read");
+    let records = match scene.cloud.rows(path, "domain_records", &[("type", kind)]).await {
+        Err(Error::NotFound { .. }) => return Ok(None),
+        records => records?,
+    };
     // How long it may be kept does not tell one record from another.
     wanted.remove("ttl");
     let mut ids = Vec::new();

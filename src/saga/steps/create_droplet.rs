@@ -5,9 +5,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::{
-    common::{ProviderId, SOON, text},
-    droplet,
-    enable_backups::BackupPolicy,
+    backups::BackupPolicy,
+    common::{ProviderId, SOON, is_own, nothing_left, text, unnamed},
+    droplet, tagging,
 };
 use crate::{
     digitalocean::{Path, Verb},
@@ -15,7 +15,8 @@ use crate::{
 };
 
 /// Creates a droplet, and waits until it is active and has its addresses. It has a tag by which the saga finds it again,
-/// `arcadia-saga:` with the saga's UID and the step's place. Undone by deleting it with its disk; volumes stay.
+/// `arcadia-saga:` with the saga's UID and the step's place; the token needs `tag:read` and `tag:create`. Undone by
+/// deleting it with its disk, and that tag where the token has `tag:delete`; volumes stay.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Parameters {
@@ -149,20 +150,26 @@ impl Step for CreateDroplet {
             Some(output) => droplet::droplet(scene, &output.droplet_id).await?.into_iter().collect(),
             None => droplets(scene, parameters).await?,
         };
-        match droplets.first().and_then(id_of) {
-            Some(id) => droplet::delete(scene, &id).await.map(|()| Undo::NotYet(SOON)),
-            None if output.is_some() => Ok(Undo::Done),
-            None => Ok(Undo::NothingThere),
+        let ids: Vec<_> = droplets.iter().filter_map(id_of).collect();
+        match ids.as_slice() {
+            // A droplet that comes into sight only now would lose its tag.
+            [] if !scene.shows_everything() => Ok(Undo::NothingThere),
+            [] => tagging::forget(scene, &scene.identity.tag()).await.map(|()| nothing_left(output)),
+            [id] => droplet::delete(scene, id).await.map(|()| Undo::NotYet(SOON)),
+            several => Err(Failure::Permanent(format!(
+                "any of these droplets could be the one that this step made: {}. Delete the right one",
+                several.join(", ")
+            ))),
         }
     }
 }
 
 /// Has the droplet created.
 async fn create(scene: &Scene<'_>, parameters: &Parameters) -> Result<Progress<Output>, Failure> {
-    let path = Path { route: "/v2/droplets", parent: None, id: None, scope: "droplet:create" };
+    let path = Path { route: "/v2/droplets", parent: None, id: None, scope: "droplet:create, tag:create" };
     let answer = scene.cloud.send(Verb::Post, path, Some(&request(scene, parameters))).await?;
     let id = answer.get("droplet").and_then(id_of);
-    let id = id.ok_or_else(|| Failure::Doubt("the answer names no droplet, as the API documents it".to_owned()))?;
+    let id = id.ok_or_else(|| unnamed("droplet"))?;
     Ok(match answer.pointer("/links/actions/0/id").and_then(Value::as_u64) {
         Some(action) => Progress::Started { action, ids: vec![format!("droplets/{id}")] },
         None => new(&id),
@@ -219,24 +226,31 @@ async fn droplets(scene: &Scene<'_>, parameters: &Parameters) -> Result<Vec<Valu
             return Ok(vec![droplet]);
         }
     }
-    let tag = scene.identity.tag();
-    let all = Path { route: "/v2/droplets", parent: None, id: None, scope: "droplet:read" };
-    let mut droplets = scene.cloud.rows(all, "droplets", &[("tag_name", &tag)]).await?;
+    let mut ids = tagged(scene, ("tag_name", &scene.identity.tag())).await?;
     // Lists show no GPU droplets unless they are asked for these alone; of the one by tag nothing is documented.
-    if droplets.is_empty() && parameters.size.to_ascii_lowercase().starts_with("gpu-") {
-        droplets = scene.cloud.rows(all, "droplets", &[("type", "gpus")]).await?;
-        let is_tagged = |droplet: &Value| {
-            let tags = droplet.get("tags").and_then(Value::as_array);
-            tags.into_iter().flatten().any(|it| it.as_str().is_some_and(|it| it.eq_ignore_ascii_case(&tag)))
-        };
-        droplets.retain(is_tagged);
+    if ids.is_empty() && parameters.size.to_ascii_lowercase().starts_with("gpu-") {
+        ids = tagged(scene, ("type", "gpus")).await?;
     }
     let mut there = Vec::new();
     // They may also still show one that is deleted.
-    for id in droplets.iter().filter_map(id_of) {
+    for id in ids {
         there.extend(droplet::droplet(scene, &id).await?);
     }
     Ok(there)
+}
+
+/// The ids of the droplets in a list that have the step's tag. What was asked for by tag need not have it: the API may
+/// not have heard the question as it was.
+async fn tagged(scene: &Scene<'_>, query: (&str, &str)) -> Result<Vec<String>, Failure> {
+    let all = Path { route: "/v2/droplets", parent: None, id: None, scope: "droplet:read" };
+    let mut ids = Vec::new();
+    for droplet in scene.cloud.rows(all, "droplets", &[query]).await? {
+        let id = id_of(&droplet).unwrap_or_default();
+        if is_own(scene, &droplet, &format!("droplet {id}"))? {
+            ids.push(id);
+        }
+    }
+    Ok(ids)
 }
 
 /// How far a droplet is. Nothing where it will never be active.

@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{
-    common::{ProviderId, id_text, text},
-    volume,
+    common::{ProviderId, SOON, id_text, is_own, nothing_left, text, unnamed},
+    tagging, volume,
 };
 use crate::{
     digitalocean::{Error, Path, Verb},
@@ -14,12 +14,13 @@ use crate::{
 };
 
 /// Creates a volume, with a tag that tells that this step made it; the token needs `tag:read` and `tag:create`. A volume
-/// of that name that is there already is left alone, and the step fails. Undone by deleting the volume.
+/// of that name that is there already is left alone, and the step fails. Undone by deleting the volume, and
+/// that tag where the token has `tag:delete`.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Parameters {
     /// Its name, of its own in the region: lower-case letters, digits and dashes, with a letter first.
-    #[schemars(length(min = 1, max = 64))]
+    #[schemars(length(min = 1, max = 64), regex(pattern = r"^[a-z][a-z0-9\-]*$"))]
     name: String,
     /// The region's slug.
     #[schemars(length(min = 1, max = 64))]
@@ -31,10 +32,9 @@ pub struct Parameters {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1024))]
     description: Option<String>,
-    /// The file system to format it with, `ext4` or `xfs`; it is not formatted unless this is given.
+    /// The file system to format it with; it is not formatted unless this is given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 16))]
-    filesystem_type: Option<String>,
+    filesystem_type: Option<FileSystem>,
     /// The file system's label: 16 characters for `ext4`, 12 for `xfs`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 16))]
@@ -44,8 +44,16 @@ pub struct Parameters {
     snapshot_id: Option<ProviderId>,
     /// Tags besides its own.
     #[serde(default)]
-    #[schemars(length(max = 64), inner(length(min = 1, max = 255)))]
+    #[schemars(length(max = 64), inner(length(min = 1, max = 255), regex(pattern = r"^[a-zA-Z0-9_\-:]+$")))]
     tags: Vec<String>,
+}
+
+/// How a volume is formatted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+enum FileSystem {
+    Ext4,
+    Xfs,
 }
 
 /// What came of it.
@@ -65,15 +73,26 @@ impl Step for CreateVolume {
     type Output = Output;
     type Before = ();
 
+    fn objection(&self, parameters: &Parameters) -> Option<String> {
+        let Parameters { filesystem_type, filesystem_label, .. } = parameters;
+        match (filesystem_type, filesystem_label) {
+            (None, Some(_)) => Some("`filesystem_label` needs `filesystem_type`".to_owned()),
+            (Some(FileSystem::Xfs), Some(label)) if label.len() > 12 => {
+                Some("the label of an `xfs` file system has 12 characters at the most".to_owned())
+            }
+            _ => None,
+        }
+    }
+
     async fn run(&self, scene: &Scene<'_>, parameters: &Parameters, (): &()) -> Result<Progress<Output>, Failure> {
         if let Some(volume) = namesake(scene, parameters).await? {
             return own(scene, &volume)?.map(Progress::Done).ok_or_else(|| taken(parameters, &volume));
         }
-        let path = Path { route: "/v2/volumes", parent: None, id: None, scope: "block_storage:create" };
+        let path = Path { route: "/v2/volumes", parent: None, id: None, scope: "block_storage:create, tag:create" };
         let answer = scene.cloud.send(Verb::Post, path, Some(&body(scene, parameters)?)).await?;
         match answer.pointer("/volume/id") {
             Some(id) => Ok(Progress::Done(Output { volume_id: id_text(id) })),
-            None => Err(Failure::Doubt("the answer names no volume, as the API documents it".to_owned())),
+            None => Err(unnamed("volume")),
         }
     }
 
@@ -83,9 +102,10 @@ impl Step for CreateVolume {
     }
 
     async fn adopt(&self, scene: &Scene<'_>, _: &Parameters, id: &str) -> Result<Progress<Output>, Failure> {
-        match scene.cloud.fetch(volume::path(id, "block_storage:read"), &[]).await? {
-            Some(_) => Ok(Progress::Done(Output { volume_id: id.to_owned() })),
-            None => Err(Failure::Permanent(format!("there is no volume {id}"))),
+        if exists(scene, id).await? {
+            Ok(Progress::Done(Output { volume_id: id.to_owned() }))
+        } else {
+            Err(Failure::Permanent(format!("there is no volume {id}")))
         }
     }
 
@@ -96,10 +116,20 @@ impl Step for CreateVolume {
         (): &(),
         output: Option<&Output>,
     ) -> Result<Undo, Failure> {
-        let found = if output.is_none() { made(scene, parameters).await? } else { None };
-        let Some(Output { volume_id }) = output.or(found.as_ref()) else { return Ok(Undo::NothingThere) };
-        match scene.cloud.send(Verb::Delete, volume::path(volume_id, "block_storage:delete"), None).await {
-            Ok(_) | Err(Error::NotFound { .. }) => Ok(Undo::Done),
+        let there = match output {
+            Some(Output { volume_id }) if exists(scene, volume_id).await? => Some(volume_id.clone()),
+            Some(_) => None,
+            None => made(scene, parameters).await?.map(|output| output.volume_id),
+        };
+        let Some(id) = there else {
+            // A volume that comes into sight only now would lose its tag.
+            if scene.shows_everything() {
+                tagging::forget(scene, &scene.identity.tag()).await?;
+            }
+            return Ok(nothing_left(output));
+        };
+        match scene.cloud.send(Verb::Delete, volume::path(&id, "block_storage:delete"), None).await {
+            Ok(_) | Err(Error::NotFound { .. }) => Ok(Undo::NotYet(SOON)),
             Err(error) => Err(error.into()),
         }
     }
@@ -111,6 +141,10 @@ fn body(scene: &Scene<'_>, parameters: &Parameters) -> Result<Value, Failure> {
         tags.push(json!(scene.identity.tag()));
     }
     Ok(body)
+}
+
+async fn exists(scene: &Scene<'_>, id: &str) -> Result<bool, Failure> {
+    Ok(scene.cloud.fetch(volume::path(id, "block_storage:read"), &[]).await?.is_some())
 }
 
 /// The volume that this step made.
@@ -130,14 +164,7 @@ async fn namesake(scene: &Scene<'_>, parameters: &Parameters) -> Result<Option<V
 /// The volume, if this step made it.
 fn own(scene: &Scene<'_>, volume: &Value) -> Result<Option<Output>, Failure> {
     let id = volume.get("id").map(id_text).unwrap_or_default();
-    let Some(tags) = volume.get("tags").and_then(Value::as_array) else {
-        return Err(Failure::Permanent(format!(
-            "nobody can tell whether this step made volume {id}: give the token the scope `tag:read`"
-        )));
-    };
-    let own = scene.identity.tag();
-    let is_own = tags.iter().filter_map(Value::as_str).any(|tag| tag.eq_ignore_ascii_case(&own));
-    Ok(is_own.then_some(Output { volume_id: id }))
+    Ok(is_own(scene, volume, &format!("volume {id}"))?.then_some(Output { volume_id: id }))
 }
 
 fn taken(parameters: &Parameters, volume: &Value) -> Failure {

@@ -7,7 +7,7 @@ use super::{
     common::{NoOutput, ProviderId, SOON},
     droplet::{self, Next},
 };
-use crate::saga::step::{Failure, Found, Progress, Scene, Step, Undo};
+use crate::saga::step::{Failure, Found, Progress, Scene, Step, Trace};
 
 /// Deletes a droplet and its disk, which cannot be undone. Its volumes, snapshots and reserved addresses stay. Its backups
 /// are deleted with it, so a droplet that has some is left alone unless `discard_backups` is set. One that is gone already
@@ -69,18 +69,12 @@ impl Step for DeleteDroplet {
         })
     }
 
-    async fn undo(
-        &self,
-        scene: &Scene<'_>,
-        parameters: &Parameters,
-        before: &Before,
-        _: Option<&NoOutput>,
-    ) -> Result<Undo, Failure> {
+    async fn trace(&self, scene: &Scene<'_>, parameters: &Parameters, before: &Before) -> Result<Trace, Failure> {
         let id = parameters.droplet_provider_id.as_str();
         if !before.existed || droplet::droplet(scene, id).await?.is_some() {
-            return Ok(Undo::NothingThere);
+            return Ok(Trace::Nothing);
         }
-        Err(Failure::Permanent(format!("droplet {id} is deleted, and cannot be brought back")))
+        Ok(Trace::There(format!("droplet {id} is deleted, and cannot be brought back")))
     }
 }
 

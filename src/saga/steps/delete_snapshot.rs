@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::common::{NoOutput, ProviderId};
 use crate::{
     digitalocean::{Error, Path, Verb},
-    saga::step::{Failure, Found, Progress, Scene, Step, Undo},
+    saga::step::{Failure, Found, Progress, Scene, Step, Trace},
 };
 
 /// Deletes a snapshot of a droplet or volume, which cannot be undone. One that is gone already is fine.
@@ -42,7 +42,7 @@ impl Step for DeleteSnapshot {
     }
 
     async fn run(&self, scene: &Scene<'_>, parameters: &Parameters, _: &Before) -> Result<Progress<NoOutput>, Failure> {
-        match scene.cloud.send(Verb::Delete, path(parameters, "snapshot:delete"), None).await {
+        match scene.cloud.send(Verb::Delete, path(parameters, "snapshot:delete, image:delete"), None).await {
             Ok(_) | Err(Error::NotFound { .. }) => Ok(Progress::Done(NoOutput {})),
             Err(error) => Err(error.into()),
         }
@@ -53,23 +53,16 @@ impl Step for DeleteSnapshot {
         Ok(if is_there { Found::Converges } else { Found::One(Progress::Done(NoOutput {})) })
     }
 
-    async fn undo(
-        &self,
-        scene: &Scene<'_>,
-        parameters: &Parameters,
-        before: &Before,
-        _: Option<&NoOutput>,
-    ) -> Result<Undo, Failure> {
+    async fn trace(&self, scene: &Scene<'_>, parameters: &Parameters, before: &Before) -> Result<Trace, Failure> {
         if !before.existed || exists(scene, parameters).await? {
-            return Ok(Undo::NothingThere);
+            return Ok(Trace::Nothing);
         }
-        let id = &parameters.snapshot_id;
-        Err(Failure::Permanent(format!("snapshot {id} is deleted, and cannot be brought back")))
+        Ok(Trace::There(format!("snapshot {} is deleted, and cannot be brought back", parameters.snapshot_id)))
     }
 }
 
 async fn exists(scene: &Scene<'_>, parameters: &Parameters) -> Result<bool, Failure> {
-    Ok(scene.cloud.fetch(path(parameters, "snapshot:read"), &[]).await?.is_some())
+    Ok(scene.cloud.fetch(path(parameters, "snapshot:read, block_storage_snapshot:read"), &[]).await?.is_some())
 }
 
 fn path<'p>(parameters: &'p Parameters, scope: &'static str) -> Path<'p> {

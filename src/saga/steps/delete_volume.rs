@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     digitalocean::{Error, Verb},
-    saga::step::{Failure, Progress, Scene, Step, Undo},
+    saga::step::{Failure, Progress, Scene, Step, Trace},
 };
 
 /// Deletes a volume with all that is on it. It must not be attached to a droplet. One that does not exist counts as
@@ -57,17 +57,11 @@ impl Step for DeleteVolume {
         }
     }
 
-    async fn undo(
-        &self,
-        scene: &Scene<'_>,
-        parameters: &Parameters,
-        before: &Before,
-        _: Option<&NoOutput>,
-    ) -> Result<Undo, Failure> {
+    async fn trace(&self, scene: &Scene<'_>, parameters: &Parameters, before: &Before) -> Result<Trace, Failure> {
         let id = &parameters.volume_id;
         if !before.existed || volume::get(scene, id).await?.is_some() {
-            return Ok(Undo::NothingThere);
+            return Ok(Trace::Nothing);
         }
-        Err(Failure::Permanent(format!("volume {id} is deleted, and what was on it is lost")))
+        Ok(Trace::There(format!("volume {id} is deleted, and what was on it is lost")))
     }
 }

@@ -2,17 +2,13 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use super::{
+    backups::{self, BackupPolicy},
     common::{NoOutput, ProviderId},
     droplet::{self, Next},
-    enable_backups::{BackupPolicy, disable, enable},
 };
-use crate::{
-    digitalocean::Path,
-    saga::step::{Failure, Found, Progress, Scene, Step, Undo},
-};
+use crate::saga::step::{Failure, Found, Progress, Scene, Step, Undo};
 
 /// Disables backups of a droplet: no more are taken. DigitalOcean may also delete those that there are (its documents
 /// disagree), so a droplet that has some is left alone unless `discard_backups` is set. Undone by enabling them again at
@@ -55,7 +51,7 @@ impl Step for DisableBackups {
         let id = parameters.droplet_provider_id.as_str();
         let droplet = droplet::before(scene, id).await?;
         let were_enabled = droplet::has_backups(&droplet);
-        let policy = if were_enabled { policy(scene, id).await? } else { None };
+        let policy = if were_enabled { backups::policy(scene, id).await? } else { None };
         // Where the token may not see them there could be some.
         let had_some = droplet::backups(&droplet).is_none_or(|backups| backups > 0);
         Ok(Before { were_enabled, had_some, policy })
@@ -66,7 +62,7 @@ impl Step for DisableBackups {
         let next = match droplet::at_rest(scene, id).await? {
             Ok(droplet) if droplet::has_backups(&droplet) => {
                 droplet::check_backups(id, &droplet, parameters.discard_backups)?;
-                disable()
+                backups::disable()
             }
             Ok(_) => Next::Nothing,
             Err(next) => next,
@@ -77,7 +73,7 @@ impl Step for DisableBackups {
     async fn find(&self, scene: &Scene<'_>, parameters: &Parameters, _: &Before) -> Result<Found<NoOutput>, Failure> {
         let id = parameters.droplet_provider_id.as_str();
         let next = match droplet::at_rest(scene, id).await? {
-            Ok(droplet) if droplet::has_backups(&droplet) => disable(),
+            Ok(droplet) if droplet::has_backups(&droplet) => backups::disable(),
             Ok(_) => Next::Nothing,
             Err(next) => next,
         };
@@ -99,26 +95,9 @@ impl Step for DisableBackups {
                     "the backups of droplet {id} are disabled, and those that there were may be deleted"
                 )));
             }
-            Ok(_) => enable(before.policy.as_ref()),
+            Ok(_) => backups::enable(before.policy.as_ref()),
             Err(next) => next,
         };
         droplet::go_back(scene, id, next, output.is_some()).await
     }
-}
-
-/// When backups of a droplet are taken, as far as it can be read and set again.
-async fn policy(scene: &Scene<'_>, id: &str) -> Result<Option<BackupPolicy>, Failure> {
-    let route = "/v2/droplets/{id}/backups/policy";
-    let path = Path { route, parent: None, id: Some(id), scope: "droplet:read" };
-    let answer = scene.cloud.fetch(path, &[]).await?.unwrap_or_default();
-    Ok(answer.pointer("/policy/backup_policy").and_then(settable))
-}
-
-/// Without what the API only tells.
-fn settable(policy: &Value) -> Option<BackupPolicy> {
-    let mut policy = policy.clone();
-    policy
-        .as_object_mut()?
-        .retain(|field, value| ["plan", "weekday", "hour"].contains(&field.as_str()) && !value.is_null());
-    serde_json::from_value(policy).ok()
 }

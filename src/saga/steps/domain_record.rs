@@ -1,5 +1,7 @@
 //! The calls about the records of a domain that several steps make.
 
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::common::{ProviderId, id_text};
@@ -8,6 +10,29 @@ use crate::{
     drift::evaluate::{self, Finding},
     saga::step::{Failure, Scene},
 };
+
+/// A record's type. SOA comes with its domain, and cannot be created.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "UPPERCASE")]
+pub(super) enum RecordType {
+    A,
+    Aaaa,
+    Caa,
+    Cname,
+    Mx,
+    Ns,
+    Srv,
+    Txt,
+}
+
+/// What a CAA record says of certificates.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum CaaTag {
+    Issue,
+    IssueWild,
+    Iodef,
+}
 
 /// Where the records of a domain are.
 pub(super) fn all<'p>(domain: &'p ProviderId, scope: &'static str) -> Path<'p> {
@@ -39,10 +64,72 @@ pub(super) fn differing<'w>(
     Ok(wanted.iter().filter(differs).map(|(field, _)| field).collect())
 }
 
-/// The fields that a step was given, as the API takes them.
+/// The types of records that lead to a host. The API takes it only with a final dot, but tells it without, and wants to
+/// hear it with every change (<https://github.com/digitalocean/doctl/issues/919>).
+const TO_HOSTS: &[&str] = &["CAA", "CNAME", "MX", "NS", "SRV"];
+
+/// Some fields of a record, as the API takes them: with the type, and with the host where it leads to one.
+pub(super) fn spelled(mut fields: Map<String, Value>, record: &Value) -> Map<String, Value> {
+    let of = |field: &str| fields.get(field).or_else(|| record.get(field)).cloned().unwrap_or_default();
+    let (kind, data, tag) = (of("type"), of("data"), of("tag"));
+    let is_to_host = kind.as_str().is_some_and(|kind| TO_HOSTS.iter().any(|it| it.eq_ignore_ascii_case(kind)));
+    fields.insert("type".to_owned(), kind);
+    if let (true, Some(host)) = (is_to_host, data.as_str()) {
+        // `iodef` is an address of the web or of mail.
+        let is_whole = host.ends_with('.') || host == "@" || tag == "iodef";
+        let host = if is_whole { host.to_owned() } else { format!("{host}.") };
+        fields.insert("data".to_owned(), host.into());
+    }
+    fields
+}
+
+/// The fields that a step was given, by their names in the API.
 pub(super) fn fields(parameters: &impl serde::Serialize) -> Result<Map<String, Value>, Failure> {
     match serde_json::to_value(parameters).map_err(Failure::permanent)? {
         Value::Object(fields) => Ok(fields),
         _ => Ok(Map::new()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_host_is_told_with_every_change_and_with_a_final_dot() {
+        let record = |kind: &str, data: &str| json!({ "type": kind, "data": data, "ttl": 1800, "tag": null });
+        let iodef = json!({ "type": "CAA", "data": "mailto:jane@example.com", "tag": "iodef" });
+        for (fields, record, told) in [
+            (json!({ "ttl": 60 }), record("A", "192.0.2.1"), json!({ "ttl": 60, "type": "A" })),
+            (json!({ "data": "v=spf1" }), record("TXT", "x"), json!({ "data": "v=spf1", "type": "TXT" })),
+            (
+                json!({ "ttl": 60 }),
+                record("MX", "mail.example.org"),
+                json!({ "ttl": 60, "type": "MX", "data": "mail.example.org." }),
+            ),
+            (
+                json!({ "data": "b.example.org" }),
+                record("cname", "@"),
+                json!({ "type": "cname", "data": "b.example.org." }),
+            ),
+            (json!({ "data": "b.example.org." }), record("NS", "x"), json!({ "type": "NS", "data": "b.example.org." })),
+            (json!({ "ttl": 60 }), record("CNAME", "@"), json!({ "ttl": 60, "type": "CNAME", "data": "@" })),
+            (
+                json!({ "ttl": 60 }),
+                iodef.clone(),
+                json!({ "ttl": 60, "type": "CAA", "data": "mailto:jane@example.com" }),
+            ),
+            (
+                json!({ "tag": "issue", "data": "letsencrypt.org" }),
+                iodef,
+                json!({ "tag": "issue", "type": "CAA", "data": "letsencrypt.org." }),
+            ),
+            (json!({ "type": "SRV", "data": "a.b" }), Value::Null, json!({ "type": "SRV", "data": "a.b." })),
+        ] {
+            let Value::Object(given) = fields else { panic!("{fields}") };
+            assert_eq!(Value::Object(spelled(given, &record)), told, "{record}");
+        }
     }
 }

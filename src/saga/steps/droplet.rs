@@ -12,8 +12,10 @@ use crate::{
     saga::step::{Failure, Found, Progress, Scene, Undo, has_passed},
 };
 
-/// How often a droplet is looked at that was asked to shut down.
+/// How often a droplet is looked at that was asked to shut down, or that has to be waited for.
 const BETWEEN_LOOKS: Duration = Duration::from_secs(5);
+/// How often a droplet is asked to shut down where asking it fails.
+const MOST_ASKS: usize = 2;
 /// How many of a droplet's latest actions matter.
 const LATEST: &str = "50";
 
@@ -55,14 +57,17 @@ pub(super) async fn droplet(scene: &Scene<'_>, id: &str) -> Result<Option<Value>
 
 /// The droplet, if nothing goes on with it; else what comes next whatever it should be.
 pub(super) async fn at_rest(scene: &Scene<'_>, id: &str) -> Result<Result<Value, Next>, Failure> {
-    let Some(droplet) = droplet(scene, id).await? else { return Ok(Err(Next::Gone)) };
-    if droplet.get("locked") != Some(&json!(true)) {
-        return Ok(Ok(droplet));
-    }
+    // Before the droplet, so that what an action did which ends in between is seen there.
     let under_way = actions(scene, id).await?.into_iter().find(|action| action.status == "in-progress");
-    // Without one it has just ended, and the droplet was read too early; or something is brought to the droplet.
-    let wait = || Next::Wait { again: SOON, why: format!("droplet {id} is locked while something is done to it") };
-    Ok(Err(under_way.map_or_else(wait, |action| Next::Busy(action.id))))
+    let Some(droplet) = droplet(scene, id).await? else { return Ok(Err(Next::Gone)) };
+    if let Some(action) = under_way {
+        return Ok(Err(Next::Busy(action.id)));
+    }
+    // That has nothing to do with actions: DigitalOcean lets nobody act on such a droplet until it is unlocked.
+    if droplet.get("locked") == Some(&json!(true)) {
+        return Ok(Err(Next::Wait { again: BETWEEN_LOOKS, why: locked(id) }));
+    }
+    Ok(Ok(droplet))
 }
 
 /// The droplet as it is before a step, which must not be in the midst of something else.
@@ -70,8 +75,22 @@ pub(super) async fn before(scene: &Scene<'_>, id: &str) -> Result<Value, Failure
     match at_rest(scene, id).await? {
         Ok(droplet) => Ok(droplet),
         Err(Next::Gone) => Err(gone(id)),
-        Err(_) => Err(Failure::Waiting(format!("droplet {id} is locked while something else is done to it"))),
+        Err(Next::Wait { why, .. }) => Err(Failure::Waiting(why)),
+        Err(_) => Err(Failure::Waiting(others(id))),
     }
+}
+
+/// What comes next while somebody else does something to a droplet.
+pub(super) fn wait_for_others(id: &str) -> Next {
+    Next::Wait { again: BETWEEN_LOOKS, why: others(id) }
+}
+
+fn others(id: &str) -> String {
+    format!("something else is done to droplet {id}")
+}
+
+fn locked(id: &str) -> String {
+    format!("droplet {id} is locked; DigitalOcean's support can tell why, and unlock it")
 }
 
 /// The latest actions on a droplet, the newest first.
@@ -138,13 +157,35 @@ pub(super) async fn go_back(scene: &Scene<'_>, id: &str, next: Next, is_done: bo
 
 /// Begins an action. Nothing where the droplet is like that already, and only did not show it.
 async fn begin(scene: &Scene<'_>, id: &str, action: &Value) -> Result<Option<u64>, Failure> {
-    let route = "/v2/droplets/{id}/actions";
-    let path = Path { route, parent: None, id: Some(id), scope: "droplet:update" };
-    match scene.cloud.send(Verb::Post, path, Some(action)).await {
+    match send(scene, id, action).await {
         Ok(answer) => common::action_id(&answer).map(Some),
         Err(error) if is_so_already(&error) => Ok(None),
         Err(Error::NotFound { .. }) => Err(gone(id)),
         Err(error) => Err(error.into()),
+    }
+}
+
+/// Begins an action that makes something, and returns the action's id.
+pub(super) async fn act(scene: &Scene<'_>, id: &str, action: &Value) -> Result<u64, Failure> {
+    match send(scene, id, action).await {
+        Err(Error::NotFound { .. }) => Err(gone(id)),
+        answer => common::action_id(&answer?),
+    }
+}
+
+async fn send(scene: &Scene<'_>, id: &str, action: &Value) -> Result<Value, Error> {
+    let route = "/v2/droplets/{id}/actions";
+    let path = Path { route, parent: None, id: Some(id), scope: scope(action) };
+    scene.cloud.send(Verb::Post, path, Some(action)).await
+}
+
+/// What an action takes.
+fn scope(action: &Value) -> &'static str {
+    match text(action, "type") {
+        Some("snapshot") => "droplet:update, image:create",
+        Some("resize") => "droplet:update, droplet:create",
+        Some("restore") => "droplet:update, droplet:admin",
+        _ => "droplet:update",
     }
 }
 
@@ -183,9 +224,10 @@ pub(super) async fn power_off(scene: &Scene<'_>, id: &str, since: u64, grace: Du
     let asked = shutdowns(scene, id, since).await?;
     let was_heard = asked.iter().any(|action| action.status != "errored");
     Ok(match asked.last() {
-        Some(first) if has_passed(first.started_at, grace, scene.now) => Next::Act(json!({ "type": "power_off" })),
+        Some(first) if has_passed(first.started_at, grace, scene.now) => cut_power(),
         Some(_) if was_heard => wait_for_shutdown(id),
-        None if grace.is_zero() => Next::Act(json!({ "type": "power_off" })),
+        Some(_) if asked.len() >= MOST_ASKS => cut_power(),
+        None if grace.is_zero() => cut_power(),
         _ => Next::Act(json!({ "type": "shutdown" })),
     })
 }
@@ -200,6 +242,10 @@ pub(super) async fn may_shut_down(
     let asked = shutdowns(scene, id, since).await?;
     let may = asked.iter().any(|action| action.status != "errored" && !has_passed(action.started_at, grace, scene.now));
     Ok(may.then(|| wait_for_shutdown(id)))
+}
+
+fn cut_power() -> Next {
+    Next::Act(json!({ "type": "power_off" }))
 }
 
 fn wait_for_shutdown(id: &str) -> Next {

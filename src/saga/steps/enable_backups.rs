@@ -2,66 +2,34 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 
 use super::{
+    backups::{self, BackupPolicy},
     common::{NoOutput, ProviderId},
     droplet::{self, Next},
 };
 use crate::saga::step::{Failure, Found, Progress, Scene, Step, Undo};
 
 /// Enables backups of a droplet, which DigitalOcean then takes by itself. Undone by disabling them if they were disabled
-/// before, and that may delete those that were taken since.
+/// before, and that may delete those that were taken since; otherwise by setting the times from before, unless somebody has
+/// changed them since.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Parameters {
     /// The droplet.
     droplet_provider_id: ProviderId,
-    /// When backups are taken; daily by default. A droplet that has backups already keeps its times.
+    /// When backups are taken. By default daily, or, on a droplet that has backups already, as they are taken.
     #[serde(default)]
     backup_policy: Option<BackupPolicy>,
-}
-
-/// When backups are taken.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct BackupPolicy {
-    /// How often.
-    plan: Plan,
-    /// On which day, for those that are weekly.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    weekday: Option<Weekday>,
-    /// The hour, in UTC, at which the time of four hours begins in which they are taken: 0, 4, 8, 12, 16 or 20.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("enum" = [0, 4, 8, 12, 16, 20]))]
-    hour: Option<u8>,
-}
-
-/// How often backups are taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-enum Plan {
-    Daily,
-    Weekly,
-}
-
-/// A day, as the API writes it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "UPPERCASE")]
-enum Weekday {
-    Sun,
-    Mon,
-    Tue,
-    Wed,
-    Thu,
-    Fri,
-    Sat,
 }
 
 /// How it was before.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Before {
     were_disabled: bool,
+    /// When they were taken, where the step changes that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    policy: Option<BackupPolicy>,
 }
 
 /// The step.
@@ -75,8 +43,13 @@ impl Step for EnableBackups {
     type Before = Before;
 
     async fn before(&self, scene: &Scene<'_>, parameters: &Parameters) -> Result<Before, Failure> {
-        let droplet = droplet::before(scene, parameters.droplet_provider_id.as_str()).await?;
-        Ok(Before { were_disabled: !droplet::has_backups(&droplet) })
+        let id = parameters.droplet_provider_id.as_str();
+        let were_disabled = !droplet::has_backups(&droplet::before(scene, id).await?);
+        let policy = match &parameters.backup_policy {
+            Some(wanted) if !were_disabled => Some(now(scene, id).await?).filter(|now| !wanted.is_met_by(now)),
+            _ => None,
+        };
+        Ok(Before { were_disabled, policy })
     }
 
     async fn run(&self, scene: &Scene<'_>, parameters: &Parameters, _: &Before) -> Result<Progress<NoOutput>, Failure> {
@@ -96,8 +69,12 @@ impl Step for EnableBackups {
     ) -> Result<Undo, Failure> {
         let id = parameters.droplet_provider_id.as_str();
         let next = match droplet::at_rest(scene, id).await? {
-            Ok(droplet) if before.were_disabled && droplet::has_backups(&droplet) => disable(),
-            Ok(_) => Next::Nothing,
+            Ok(droplet) if !droplet::has_backups(&droplet) => Next::Nothing,
+            Ok(_) if before.were_disabled => backups::disable(),
+            Ok(_) => match (&parameters.backup_policy, &before.policy) {
+                (Some(wanted), Some(was)) if wanted.is_met_by(&now(scene, id).await?) => backups::change(was),
+                _ => Next::Nothing,
+            },
             Err(next) => next,
         };
         droplet::go_back(scene, id, next, output.is_some()).await
@@ -105,22 +82,18 @@ impl Step for EnableBackups {
 }
 
 async fn next(scene: &Scene<'_>, parameters: &Parameters) -> Result<Next, Failure> {
-    Ok(match droplet::at_rest(scene, parameters.droplet_provider_id.as_str()).await? {
-        Ok(droplet) if droplet::has_backups(&droplet) => Next::Nothing,
-        Ok(_) => enable(parameters.backup_policy.as_ref()),
-        Err(next) => next,
+    let id = parameters.droplet_provider_id.as_str();
+    Ok(match (droplet::at_rest(scene, id).await?, &parameters.backup_policy) {
+        (Ok(droplet), policy) if !droplet::has_backups(&droplet) => backups::enable(policy.as_ref()),
+        (Ok(_), Some(wanted)) if !wanted.is_met_by(&now(scene, id).await?) => backups::change(wanted),
+        (Ok(_), _) => Next::Nothing,
+        (Err(next), _) => next,
     })
 }
 
-/// What enables backups, at the API's times unless others are given.
-pub(super) fn enable(policy: Option<&BackupPolicy>) -> Next {
-    Next::Act(match policy {
-        Some(policy) => json!({ "type": "enable_backups", "backup_policy": policy }),
-        None => json!({ "type": "enable_backups" }),
-    })
-}
-
-/// What disables backups.
-pub(super) fn disable() -> Next {
-    Next::Act(json!({ "type": "disable_backups" }))
+/// When the backups of a droplet that has some are taken.
+async fn now(scene: &Scene<'_>, id: &str) -> Result<BackupPolicy, Failure> {
+    let policy = backups::policy(scene, id).await?;
+    policy
+        .ok_or_else(|| Failure::Permanent(format!("DigitalOcean does not tell when backups of droplet {id} are taken")))
 }

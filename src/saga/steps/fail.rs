@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::common::NoOutput;
-use crate::saga::step::{Failure, Progress, Scene, Step, Undo};
+use crate::saga::step::{Failure, Progress, Scene, Step};
 
 /// Fails. For trying out what follows from it.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -32,9 +32,5 @@ impl Step for Fail {
     async fn run(&self, _: &Scene<'_>, parameters: &Parameters, (): &()) -> Result<Progress<NoOutput>, Failure> {
         let message = parameters.message.clone();
         Err(if parameters.transient { Failure::Transient(message) } else { Failure::Permanent(message) })
-    }
-
-    async fn undo(&self, _: &Scene<'_>, _: &Parameters, (): &(), _: Option<&NoOutput>) -> Result<Undo, Failure> {
-        Ok(Undo::Done)
     }
 }

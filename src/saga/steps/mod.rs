@@ -3,6 +3,7 @@
 mod approval;
 mod assign_reserved_ip;
 mod attach_volume;
+mod backups;
 mod common;
 mod create_domain_record;
 mod create_droplet;

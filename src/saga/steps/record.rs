@@ -18,6 +18,9 @@ use crate::{
 /// Fields of a spec: `desired.size_slug` for each recorded value, and the others by their names.
 pub(super) type Fields = BTreeMap<String, Value>;
 
+/// What Kubernetes takes for the name of a record: a DNS subdomain (RFC 1123).
+pub(super) const NAME: &str = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$";
+
 /// Between `desired` and the field that is recorded there.
 const DESIRED: &str = "desired.";
 

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::{
     common::{SOON, any_id, kind_name, nothing_left, text_or_number},
-    record::{self, Fields, Owners, is_of_saga},
+    record::{self, Fields, NAME, Owners, is_of_saga},
 };
 use crate::{
     api::{CloudResource, DriftPolicy, OPERATOR, ProvisionedResource, ProvisionedResourceSpec, saga::SagaRef},
@@ -27,7 +27,7 @@ use crate::{
 #[serde(deny_unknown_fields)]
 pub struct Parameters {
     /// The record's name.
-    #[schemars(length(min = 1, max = 253))]
+    #[schemars(length(min = 1, max = 253), regex(pattern = NAME))]
     name: String,
     /// The resource's kind, such as `Droplet`.
     #[schemars(schema_with = "kind_name")]

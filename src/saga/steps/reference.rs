@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::ALL;
+use super::{ALL, common::id_text};
 use crate::saga::step::AnyStep;
 
 /// What holds for every step.
@@ -107,7 +107,7 @@ fn kind(schema: &Value) -> String {
 }
 
 fn kinds(schema: &Value) -> Vec<String> {
-    let words = [texts(schema, "enum"), texts(schema, "const")].concat();
+    let words: Vec<_> = ["enum", "const"].into_iter().flat_map(|key| values(schema, key)).collect();
     if !words.is_empty() {
         return words.into_iter().map(|word| format!("`{word}`")).collect();
     }
@@ -119,6 +119,16 @@ fn kinds(schema: &Value) -> Vec<String> {
         name => name.to_owned(),
     });
     told.collect()
+}
+
+/// The texts and numbers under a key, of which there may be one or many.
+fn values(schema: &Value, key: &str) -> Vec<String> {
+    let values = match schema.get(key) {
+        Some(Value::Array(many)) => many.as_slice(),
+        one => one.map(std::slice::from_ref).unwrap_or_default(),
+    };
+    let told = values.iter().filter(|value| value.is_string() || value.is_number());
+    told.map(id_text).collect()
 }
 
 /// The texts under a key, of which there may be one or many.

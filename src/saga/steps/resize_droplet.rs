@@ -30,8 +30,8 @@ pub struct Parameters {
     /// smaller again.
     #[serde(default)]
     disk: bool,
-    /// How many seconds it has to shut down before the power is cut; 120 by default. With 0 it is not asked, and the
-    /// power is cut at once.
+    /// How many seconds it has to shut down before the power is cut. With 0 it is not asked, and the power is cut at
+    /// once.
     #[serde(default = "droplet::default_grace_seconds")]
     #[schemars(range(min = 0, max = 600))]
     grace_seconds: u32,

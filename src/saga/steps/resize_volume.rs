@@ -10,7 +10,7 @@ use super::{
     common::{NoOutput, ProviderId},
     volume,
 };
-use crate::saga::step::{Failure, Progress, Scene, Step, Undo};
+use crate::saga::step::{Failure, Progress, Scene, Step, Trace};
 
 /// Makes a volume larger. The file system on it has to be grown on the droplet. Cannot be undone: a volume only grows.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -69,24 +69,18 @@ impl Step for ResizeVolume {
         }
     }
 
-    async fn undo(
-        &self,
-        scene: &Scene<'_>,
-        parameters: &Parameters,
-        before: &Before,
-        _: Option<&NoOutput>,
-    ) -> Result<Undo, Failure> {
+    async fn trace(&self, scene: &Scene<'_>, parameters: &Parameters, before: &Before) -> Result<Trace, Failure> {
         let Parameters { volume_id, .. } = parameters;
         // Before the volume, so that an action which ends in between is seen there.
         if let Some(action) = volume::pending(scene, volume_id).await? {
-            return Ok(Undo::Started(action));
+            return Ok(Trace::UnderWay(action));
         }
-        let Some(volume) = volume::get(scene, volume_id).await? else { return Ok(Undo::Done) };
-        match (volume::size(&volume), before.size_gigabytes) {
-            (Some(now), Some(was)) if now > was => Err(Failure::Permanent(format!(
-                "volume {volume_id} has grown from {was} to {now} GiB, and a volume only grows"
-            ))),
-            _ => Ok(Undo::NothingThere),
-        }
+        let Some(volume) = volume::get(scene, volume_id).await? else { return Ok(Trace::Nothing) };
+        Ok(match (volume::size(&volume), before.size_gigabytes) {
+            (Some(now), Some(was)) if now > was => {
+                Trace::There(format!("volume {volume_id} has grown from {was} to {now} GiB, and a volume only grows"))
+            }
+            _ => Trace::Nothing,
+        })
     }
 }

@@ -10,7 +10,7 @@ use super::{
     common::{NoOutput, ProviderId},
     droplet::{self, Action, Next},
 };
-use crate::saga::step::{Failure, Found, Progress, Scene, Step, Undo};
+use crate::saga::step::{Failure, Found, Progress, Scene, Step, Trace};
 
 /// Restores a droplet from one of its backups or snapshots. Its id, name, addresses and size stay. What is on its disk
 /// is replaced and lost, so this cannot be undone; take a snapshot before it to keep what there is.
@@ -57,12 +57,13 @@ impl Step for RestoreDroplet {
         parameters: &Parameters,
         before: &Before,
     ) -> Result<Progress<NoOutput>, Failure> {
-        let next = match droplet::at_rest(scene, parameters.droplet_provider_id.as_str()).await? {
+        let id = parameters.droplet_provider_id.as_str();
+        let next = match droplet::at_rest(scene, id).await? {
             Ok(_) if is_restored(scene, parameters, before).await? => Next::Nothing,
             Ok(_) => Next::Act(json!({ "type": "restore", "image": droplet::number_or_text(&parameters.image) })),
-            Err(next) => next,
+            Err(next) => own(scene, parameters, before, next).await?,
         };
-        droplet::go(scene, parameters.droplet_provider_id.as_str(), next).await
+        droplet::go(scene, id, next).await
     }
 
     async fn find(
@@ -71,32 +72,33 @@ impl Step for RestoreDroplet {
         parameters: &Parameters,
         before: &Before,
     ) -> Result<Found<NoOutput>, Failure> {
-        Ok(match droplet::at_rest(scene, parameters.droplet_provider_id.as_str()).await? {
+        let id = parameters.droplet_provider_id.as_str();
+        Ok(match droplet::at_rest(scene, id).await? {
             Ok(_) if is_restored(scene, parameters, before).await? => Found::One(Progress::Done(NoOutput {})),
             // A call on its way must not restore it a second time, so this waits until it would be seen.
             Ok(_) | Err(Next::Gone) => Found::Nothing,
-            Err(next) => droplet::found(parameters.droplet_provider_id.as_str(), next),
+            Err(next) => droplet::found(id, own(scene, parameters, before, next).await?),
         })
     }
 
-    async fn undo(
-        &self,
-        scene: &Scene<'_>,
-        parameters: &Parameters,
-        before: &Before,
-        _: Option<&NoOutput>,
-    ) -> Result<Undo, Failure> {
-        let id = parameters.droplet_provider_id.as_str();
-        match restores(scene, parameters, before).await?.first() {
-            None => Ok(Undo::NothingThere),
-            Some(action) if action.status == "in-progress" => Ok(Undo::Started(action.id)),
+    async fn trace(&self, scene: &Scene<'_>, parameters: &Parameters, before: &Before) -> Result<Trace, Failure> {
+        let Parameters { droplet_provider_id: id, image } = parameters;
+        Ok(match restores(scene, parameters, before).await?.first() {
+            None => Trace::Nothing,
+            Some(action) if action.status == "in-progress" => Trace::UnderWay(action.id),
             // Nobody knows how far one came that failed.
-            Some(_) => Err(Failure::Permanent(format!(
-                "droplet {id} was restored from {}, and what was on its disk before is lost",
-                parameters.image
-            ))),
-        }
+            Some(_) => {
+                Trace::There(format!("droplet {id} was restored from {image}, and what was on its disk before is lost"))
+            }
+        })
     }
+}
+
+/// What comes next, but that an action of somebody else is only waited for: its end says nothing of the step.
+async fn own(scene: &Scene<'_>, parameters: &Parameters, before: &Before, next: Next) -> Result<Next, Failure> {
+    let Next::Busy(action) = next else { return Ok(next) };
+    let is_own = restores(scene, parameters, before).await?.iter().any(|own| own.id == action);
+    Ok(if is_own { next } else { droplet::wait_for_others(parameters.droplet_provider_id.as_str()) })
 }
 
 async fn is_restored(scene: &Scene<'_>, parameters: &Parameters, before: &Before) -> Result<bool, Failure> {

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::common::NoOutput;
-use crate::saga::step::{Failure, Progress, Scene, Step, Undo, has_passed};
+use crate::saga::step::{Failure, Progress, Scene, Step, has_passed};
 
 /// Waits. For trying things out, and for what takes its time without a sign.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -38,9 +38,5 @@ impl Step for Sleep {
         let passed = Duration::try_from(scene.now.duration_since(began)).unwrap_or_default();
         let again = (time + Duration::from_secs(1)).saturating_sub(passed) + Duration::from_millis(10);
         Ok(Progress::NotYet { again, why: format!("sleeps for {} s", parameters.seconds) })
-    }
-
-    async fn undo(&self, _: &Scene<'_>, _: &Parameters, (): &(), _: Option<&NoOutput>) -> Result<Undo, Failure> {
-        Ok(Undo::Done)
     }
 }

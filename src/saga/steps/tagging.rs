@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::common::{ProviderId, text};
+use super::common::{self, ProviderId, text, unnamed};
 use crate::{
     digitalocean::{Error, Path, Verb},
     saga::step::{Failure, Scene},
@@ -61,6 +61,28 @@ impl Target {
         Failure::Permanent(format!("there is no {} {}", self.kind.name().replace('_', " "), self.id))
     }
 
+    /// What putting a tag on it takes.
+    fn scope_to_tag(&self) -> &'static str {
+        match self.kind {
+            TaggedKind::Droplet => "tag:create, droplet:update",
+            TaggedKind::Volume => "tag:create, block_storage:update",
+            TaggedKind::VolumeSnapshot => "tag:create, block_storage_snapshot:update",
+            TaggedKind::Image => "tag:create, image:update",
+            TaggedKind::Database => "tag:create, database:update",
+        }
+    }
+
+    /// What taking a tag off it takes.
+    fn scope_to_untag(&self) -> &'static str {
+        match self.kind {
+            TaggedKind::Droplet => "tag:delete, droplet:update",
+            TaggedKind::Volume => "tag:delete, block_storage:update",
+            TaggedKind::VolumeSnapshot => "tag:delete, block_storage_snapshot:update",
+            TaggedKind::Image => "tag:delete, image:update",
+            TaggedKind::Database => "tag:delete, database:update",
+        }
+    }
+
     fn path(&self) -> Path<'_> {
         let (route, scope) = match self.kind {
             TaggedKind::Droplet => ("/v2/droplets/{id}", "droplet:read"),
@@ -113,25 +135,44 @@ pub(super) async fn put_on(scene: &Scene<'_>, target: &Target, tag: &str) -> Res
     if put(scene, target, tag).await? {
         return Ok(true);
     }
-    match spelled(scene, tag).await? {
-        Some(spelled) if spelled != tag && put(scene, target, &spelled).await? => Ok(true),
-        // One of both is not there, or has just gone away.
-        Some(_) => Err(match look(scene, target, tag).await? {
-            Seen::Gone => target.gone(),
-            _ => Failure::Transient(format!("the cloud does not know the tag {tag}")),
-        }),
-        None => {
-            let tags = Path { route: "/v2/tags", parent: None, id: None, scope: "tag:create" };
-            scene.cloud.send(Verb::Post, tags, Some(&json!({ "name": tag }))).await?;
-            Ok(false)
-        }
+    let is_known = scene.cloud.fetch(one(tag, "tag:read"), &[]).await?.is_some();
+    let spelled = if is_known { tag.to_owned() } else { create(scene, tag).await? };
+    if !is_known && spelled == tag {
+        return Ok(false);
     }
+    if spelled != tag && put(scene, target, &spelled).await? {
+        return Ok(true);
+    }
+    // One of both is not there, or has just gone away.
+    Err(match look(scene, target, tag).await? {
+        Seen::Gone => target.gone(),
+        _ => Failure::Transient(format!("the cloud does not know the tag {tag}")),
+    })
+}
+
+/// Has a tag created, and returns it as it was spelled when it was created: one that differs in case only is the same,
+/// and only as it was spelled first the API takes it.
+async fn create(scene: &Scene<'_>, tag: &str) -> Result<String, Failure> {
+    let tags = Path { route: "/v2/tags", parent: None, id: None, scope: "tag:create" };
+    let refused = match scene.cloud.send(Verb::Post, tags, Some(&json!({ "name": tag }))).await {
+        Ok(answer) => {
+            let spelled = answer.get("tag").and_then(|tag| text(tag, "name"));
+            return spelled.map(str::to_owned).ok_or_else(|| unnamed("tag"));
+        }
+        Err(error) if error.status() == Some(422) => error,
+        Err(error) => return Err(error.into()),
+    };
+    // Maybe because it is there already.
+    let tags = Path { scope: "tag:read", ..tags };
+    let tags = scene.cloud.rows(tags, "tags", &[]).await?;
+    let mut names = tags.iter().filter_map(|tag| text(tag, "name"));
+    names.find(|name| name.eq_ignore_ascii_case(tag)).map(str::to_owned).ok_or_else(|| refused.into())
 }
 
 /// Puts a tag that is spelled so on a resource; false where the API says that it does not know one of both.
 async fn put(scene: &Scene<'_>, target: &Target, spelled: &str) -> Result<bool, Failure> {
-    match scene.cloud.send(Verb::Post, resources(spelled, "tag:create"), Some(&target.to_json())).await {
-        Ok(_) => Ok(true),
+    match scene.cloud.send(Verb::Post, resources(spelled, target.scope_to_tag()), Some(&target.to_json())).await {
+        Ok(answer) => common::nothing(&answer).map(|()| true),
         Err(Error::NotFound { .. }) => Ok(false),
         Err(error) => Err(error.into()),
     }
@@ -139,23 +180,32 @@ async fn put(scene: &Scene<'_>, target: &Target, spelled: &str) -> Result<bool, 
 
 /// Takes a tag off a resource, spelled as the resource does.
 pub(super) async fn take_off(scene: &Scene<'_>, target: &Target, spelled: &str) -> Result<(), Failure> {
-    match scene.cloud.send(Verb::Delete, resources(spelled, "tag:delete"), Some(&target.to_json())).await {
+    let path = resources(spelled, target.scope_to_untag());
+    match scene.cloud.send(Verb::Delete, path, Some(&target.to_json())).await {
         Ok(_) | Err(Error::NotFound { .. }) => Ok(()),
         Err(error) => Err(error.into()),
     }
 }
 
-/// The tag as it was spelled when it was created: only so the API takes it.
-async fn spelled(scene: &Scene<'_>, tag: &str) -> Result<Option<String>, Failure> {
-    let path = Path { route: "/v2/tags/{id}", parent: None, id: Some(tag), scope: "tag:read" };
-    if let Some(answer) = scene.cloud.fetch(path, &[]).await? {
-        let spelled = answer.get("tag").and_then(|tag| text(tag, "name"));
-        return Ok(Some(spelled.unwrap_or(tag).to_owned()));
+/// Removes the tag of a step whose doing is undone: the account would keep it. A tag that is on something stays, and
+/// where the token may not remove it, that is no reason not to go on.
+pub(super) async fn forget(scene: &Scene<'_>, tag: &str) -> Result<(), Failure> {
+    let is_idle = match scene.cloud.fetch(one(tag, "tag:read"), &[]).await {
+        Ok(Some(answer)) => answer.pointer("/tag/resources/count").and_then(Value::as_u64) == Some(0),
+        Ok(None) | Err(Error::Forbidden { .. }) => false,
+        Err(error) => return Err(error.into()),
+    };
+    if !is_idle {
+        return Ok(());
     }
-    let all = Path { route: "/v2/tags", parent: None, id: None, scope: "tag:read" };
-    let tags = scene.cloud.rows(all, "tags", &[]).await?;
-    let mut names = tags.iter().filter_map(|tag| text(tag, "name"));
-    Ok(names.find(|name| name.eq_ignore_ascii_case(tag)).map(str::to_owned))
+    match scene.cloud.send(Verb::Delete, one(tag, "tag:delete"), None).await {
+        Ok(_) | Err(Error::NotFound { .. } | Error::Forbidden { .. }) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn one<'t>(tag: &'t str, scope: &'static str) -> Path<'t> {
+    Path { route: "/v2/tags/{id}", parent: None, id: Some(tag), scope }
 }
 
 fn resources<'t>(tag: &'t str, scope: &'static str) -> Path<'t> {

@@ -11,8 +11,8 @@ use super::{
 };
 use crate::saga::step::{Failure, Progress, Scene, Step, Undo};
 
-/// Takes a reserved address from a droplet; it stays reserved. One that leads elsewhere is left alone. Undone by letting
-/// it lead to the droplet again, if it did before.
+/// Unassigns a reserved IP from a droplet; it stays reserved. One that points elsewhere is left alone. Undone by pointing
+/// it at the droplet again, if it did before.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Parameters {

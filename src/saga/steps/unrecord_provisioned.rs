@@ -12,7 +12,7 @@ use serde_json::json;
 
 use super::{
     common::{NoOutput, SOON},
-    record::{self, Owners},
+    record::{self, NAME, Owners},
 };
 use crate::{
     api::{OPERATOR, ProvisionedResource, ProvisionedResourceSpec},
@@ -27,7 +27,7 @@ use crate::{
 #[serde(deny_unknown_fields)]
 pub struct Parameters {
     /// The record's name.
-    #[schemars(length(min = 1, max = 253))]
+    #[schemars(length(min = 1, max = 253), regex(pattern = NAME))]
     name: String,
 }
 

@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::{
-    common::{NoOutput, ProviderId, nothing_left},
-    domain_record::{self, differing, fields},
+    common::{NoOutput, ProviderId, nothing_left, unnamed},
+    domain_record::{self, CaaTag, differing, fields, spelled},
 };
 use crate::{
     digitalocean::Verb,
@@ -28,11 +28,11 @@ pub struct Parameters {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 255))]
     name: Option<String>,
-    /// What it says: an address, another name, a text.
+    /// What it says: an address, another name (the whole name, with or without its final dot), a text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 4096))]
     data: Option<String>,
-    /// How long others may keep it, in seconds.
+    /// How long resolvers may cache it, in seconds. All records of one name and type share it, so this changes theirs too.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     ttl: Option<u32>,
     /// For `MX` and `SRV`.
@@ -47,10 +47,9 @@ pub struct Parameters {
     /// For `CAA`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     flags: Option<u8>,
-    /// For `CAA`: `issue`, `issuewild` or `iodef`.
+    /// For `CAA`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 16))]
-    tag: Option<String>,
+    tag: Option<CaaTag>,
 }
 
 /// How it was before.
@@ -116,15 +115,15 @@ async fn existing(scene: &Scene<'_>, parameters: &Parameters) -> Result<Value, F
     record.ok_or_else(|| Failure::Permanent(format!("there is no record {record_id} of {domain}")))
 }
 
-/// Writes some fields. The API wants to be told the type with them.
+/// Writes some fields.
 async fn write(
     scene: &Scene<'_>,
     parameters: &Parameters,
     record: &Value,
-    mut fields: Map<String, Value>,
+    fields: Map<String, Value>,
 ) -> Result<(), Failure> {
-    fields.insert("type".to_owned(), record.get("type").cloned().unwrap_or_default());
+    let fields = spelled(fields, record);
     let path = domain_record::one(&parameters.domain, parameters.record_id.as_str(), "domain:update");
-    scene.cloud.send(Verb::Patch, path, Some(&Value::Object(fields))).await?;
-    Ok(())
+    let answer = scene.cloud.send(Verb::Patch, path, Some(&Value::Object(fields))).await?;
+    answer.pointer("/domain_record/id").map(drop).ok_or_else(|| unnamed("record"))
 }

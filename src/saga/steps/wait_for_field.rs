@@ -13,7 +13,7 @@ use crate::{
         compare::shown,
         evaluate::{Finding, compare},
     },
-    saga::step::{Failure, Progress, Scene, Step, Undo},
+    saga::step::{Failure, Progress, Scene, Step},
 };
 
 /// How many characters of a live value are told.
@@ -80,9 +80,5 @@ impl Step for WaitForField {
             Finding::Invalid(why) => Err(Failure::Permanent(format!("{key}: {why}"))),
             Finding::Moot => later("nothing is known of it".to_owned()),
         }
-    }
-
-    async fn undo(&self, _: &Scene<'_>, _: &Parameters, (): &(), _: Option<&NoOutput>) -> Result<Undo, Failure> {
-        Ok(Undo::Done)
     }
 }

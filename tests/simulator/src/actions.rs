@@ -62,7 +62,8 @@ fn low_bits(address: std::net::Ipv6Addr) -> u32 {
     u32::from_be_bytes([a, b, c, d])
 }
 
-/// Starts an action: the resource is busy, and locked where it can tell, until it ends, and `finish` happens then.
+/// Starts an action: the resource is busy until it ends, and `finish` happens then. A reserved address tells it by being
+/// locked; a droplet does not, and is locked only where DigitalOcean lets nobody act on it.
 pub(crate) fn start(
     cloud: &mut Cloud,
     call: &Call,
@@ -101,7 +102,7 @@ pub(crate) fn start(
 fn set_busy(cloud: &mut Cloud, resources: &[(&'static str, String)], busy: bool) {
     for (collection, id) in resources {
         cloud.set_busy(collection, id, busy);
-        if ["droplets", "reserved_ips"].contains(collection) {
+        if *collection == "reserved_ips" {
             cloud.store.edit(collection, id, |document| set(document, "locked", Value::from(busy)));
         }
     }

@@ -4,7 +4,7 @@ use crate::cloud::Cloud;
 use crate::reply::Refusal;
 use serde_json::{Map, Value, json};
 
-/// Records that lead to a host: its name is sent with a final dot, and told without.
+/// Records that lead to a host: its name is sent with a final dot, with every change, and told without.
 const TO_HOSTS: &[&str] = &["CAA", "CNAME", "MX", "NS", "SRV"];
 
 /// Checks a record's fields, those of the request over those that it has already.
@@ -16,13 +16,22 @@ pub(crate) fn adapt_record(fields: &mut Map<String, Value>, old: Option<&Map<Str
         }
     }
     let kind = fields.get("type").or(old.and_then(|it| it.get("type"))).and_then(Value::as_str).unwrap_or_default();
-    let to_host = TO_HOSTS.contains(&kind.to_ascii_uppercase().as_str());
-    if let Some(host) = fields.get("data").and_then(Value::as_str).filter(|host| to_host && *host != "@") {
-        let name = host.strip_suffix('.').ok_or_else(|| Refusal::unprocessable("Data needs to end with a dot (.)"))?;
-        let name = Value::from(name);
-        fields.insert("data".to_owned(), name);
+    let tag = fields.get("tag").or(old.and_then(|it| it.get("tag"))).and_then(Value::as_str);
+    // What is to be told of certificates that should not be issued is an address of the web or of mail.
+    if !TO_HOSTS.contains(&kind.to_ascii_uppercase().as_str()) || tag == Some("iodef") {
+        return Ok(());
     }
-    Ok(())
+    match fields.get("data").and_then(Value::as_str) {
+        Some("@") => Ok(()),
+        // Without, it takes the host as it told it: https://github.com/digitalocean/doctl/issues/919
+        host => {
+            let name = host.and_then(|host| host.strip_suffix('.'));
+            let name = name.ok_or_else(|| Refusal::unprocessable("Data needs to end with a dot (.)"))?;
+            let name = Value::from(name);
+            fields.insert("data".to_owned(), name);
+            Ok(())
+        }
+    }
 }
 
 /// Adds the SOA and NS records of a new domain, and an A record where an address was given with it.

@@ -10,10 +10,13 @@ use axum::http::StatusCode;
 use serde_json::{Map, Value, json};
 
 /// Refuses a second event on a droplet while the first is in progress: a droplet does one thing at a time, and having a
-/// volume or an address brought to it is one of them.
+/// volume or an address brought to it is one of them. One that DigitalOcean has locked does nothing.
 pub(crate) fn check_free(cloud: &Cloud, id: &str) -> Result<(), Refusal> {
     if cloud.is_busy("droplets", id) {
         return Err(Refusal::unprocessable("Droplet already has a pending event."));
+    }
+    if cloud.store.get("droplets", id).is_some_and(|droplet| droplet.get("locked") == Some(&Value::Bool(true))) {
+        return Err(Refusal::unprocessable("Droplet is currently locked."));
     }
     Ok(())
 }

@@ -264,7 +264,7 @@ pub(crate) fn image(cloud: &Cloud, id_or_slug: &str) -> Option<Value> {
     cloud.store.get("images", id_or_slug).or_else(|| catalogue::image(id_or_slug))
 }
 
-/// The droplet as it is at first (new, locked, no networks), and the action that makes it active.
+/// The droplet as it is at first (new, no networks), and the action that makes it active.
 fn start_creating(cloud: &mut Cloud, call: &Call, template: &Map<String, Value>, name: &str) -> (Value, Value) {
     let id = cloud.next_id();
     let mut fields = template.clone();
@@ -277,7 +277,6 @@ fn start_creating(cloud: &mut Cloud, call: &Call, template: &Map<String, Value>,
         }
     };
     set("status", Value::from("new"));
-    set("locked", Value::from(true));
     set("networks", json!({"v4": [], "v6": []}));
     set("next_backup_window", Value::Null);
     set("volume_ids", json!([]));

@@ -138,6 +138,12 @@ pub enum Effect {
     WrongContent,
     /// 200, an empty list and a `meta.total` of 0, whatever there is.
     EmptyList,
+    /// The call is carried out as if it had not this pair in its query, as a proxy hands it on that drops what it does not
+    /// know: a list shows everything.
+    DropQuery {
+        /// The pair's name.
+        name: String,
+    },
     /// Lists leave these out and count without them; a GET shows them.
     OmitRows {
         /// Their ids.

@@ -27,6 +27,8 @@ struct Plan {
     instead: Option<Effect>,
     reset_after: bool,
     truncate: bool,
+    /// Names of pairs that the query loses.
+    lost: Vec<String>,
 }
 
 impl Plan {
@@ -43,6 +45,7 @@ impl Plan {
                 Effect::LagCreates { seconds } => plan.distortion.lag = Some(Duration::from_secs(seconds)),
                 Effect::OmitFields { fields } => plan.distortion.omit.extend(fields),
                 Effect::OmitRows { ids } => plan.distortion.hidden.extend(ids),
+                Effect::DropQuery { name } => plan.lost.push(name),
                 Effect::EmptyList => plan.distortion.empty = true,
                 Effect::ForeignNext => plan.distortion.foreign_next = true,
                 Effect::FailAction => plan.distortion.ending = Ending::Failed,
@@ -69,7 +72,7 @@ pub(crate) async fn serve(
 ) -> Response {
     let (parts, body) = request.into_parts();
     let path = parts.uri.path().to_owned();
-    let query = query_of(&parts.uri);
+    let mut query = query_of(&parts.uri);
     let request_id = uuid();
     let token = bearer(&parts.headers);
     let now = Instant::now();
@@ -93,6 +96,7 @@ pub(crate) async fn serve(
         pause(plan.latency).await;
         return instead(effect, &bell, &request_id, &standing).await;
     }
+    query.retain(|(name, _)| !plan.lost.contains(name));
     let origin = origin(&parts.headers);
     let reply = body.and_then(|body| {
         let call = Call { method: parts.method, path, query, body, origin, distortion: plan.distortion };

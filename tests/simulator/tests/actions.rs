@@ -34,13 +34,13 @@ async fn droplet(client: &Client) -> Value {
 }
 
 #[tokio::test]
-async fn a_new_droplet_is_locked_and_has_no_address_until_it_is_active() {
+async fn a_new_droplet_has_no_address_until_it_is_active() {
     let (simulator, client) = start(Options { action_seconds: 0.2, ..demo() }).await;
     let body = json!({"name": "a", "region": "nyc3", "size": "s-2vcpu-4gb", "image": 155_133_621, "tags": ["saga-1"], "backups": true});
     let created = client.post("/v2/droplets", body).await;
     assert_eq!(created.status, 202);
     let new = created.json()["droplet"].clone();
-    assert_eq!((&new["status"], &new["locked"], &new["networks"]["v4"]), (&json!("new"), &json!(true), &json!([])));
+    assert_eq!((&new["status"], &new["locked"], &new["networks"]["v4"]), (&json!("new"), &json!(false), &json!([])));
     let at = format!("/v2/droplets/{}", new["id"]);
     assert_eq!(client.get("/v2/droplets?tag_name=saga-1").await.json()["meta"]["total"], 1, "found by its tag at once");
     assert_eq!(refused(&client, &at, json!({"type": "reboot"})).await, "Droplet already has a pending event.");
@@ -77,12 +77,21 @@ async fn power_follows_its_rules() {
 async fn only_one_action_at_a_time() {
     let (_simulator, client) = start(Options { action_seconds: 0.3, ..demo() }).await;
     let first = act(&client, WEB, json!({"type": "power_off"})).await;
-    assert_eq!(droplet(&client).await["locked"], true);
+    assert_eq!(droplet(&client).await["locked"], false, "that is something else");
     assert_eq!(droplet(&client).await["status"], "active", "not before the action ends");
     assert_eq!(refused(&client, WEB, json!({"type": "snapshot"})).await, "Droplet already has a pending event.");
     assert_eq!(client.finish(&first).await, "completed");
-    let off = droplet(&client).await;
-    assert_eq!((&off["locked"], &off["status"]), (&json!(false), &json!("off")));
+    assert_eq!(droplet(&client).await["status"], "off");
+}
+
+#[tokio::test]
+async fn a_droplet_that_is_locked_by_hand_does_nothing_until_it_is_unlocked() {
+    let (simulator, client) = start(demo()).await;
+    simulator.control().change("droplets", "3164444", json!({"locked": true})).await.unwrap();
+    assert_eq!(refused(&client, WEB, json!({"type": "power_off"})).await, "Droplet is currently locked.");
+    assert_eq!(client.delete(WEB).await.status, 422);
+    simulator.control().change("droplets", "3164444", json!({"locked": false})).await.unwrap();
+    done(&client, WEB, json!({"type": "power_off"})).await;
 }
 
 #[tokio::test]
@@ -91,7 +100,6 @@ async fn a_droplet_that_a_volume_is_brought_to_does_nothing_else() {
     let pending = "Droplet already has a pending event.";
     let attach = json!({"type": "attach", "droplet_id": 3_164_444});
     let first = act(&client, SCRATCH, attach.clone()).await;
-    assert_eq!(droplet(&client).await["locked"], true);
     assert_eq!(refused(&client, WEB, json!({"type": "power_off"})).await, pending);
     assert_eq!(client.delete(WEB).await.json()["message"], pending);
     assert_eq!(client.delete(SCRATCH).await.status, 409);
@@ -99,7 +107,6 @@ async fn a_droplet_that_a_volume_is_brought_to_does_nothing_else() {
     let other = client.post("/v2/volumes", body).await.json()["volume"]["id"].as_str().unwrap().to_owned();
     assert_eq!(refused(&client, &format!("/v2/volumes/{other}"), attach.clone()).await, pending);
     assert_eq!(client.finish(&first).await, "completed");
-    assert_eq!(droplet(&client).await["locked"], false);
     assert_eq!(refused(&client, SCRATCH, attach).await, "This volume is already attached");
     let off = act(&client, WEB, json!({"type": "power_off"})).await;
     assert_eq!(refused(&client, SCRATCH, json!({"type": "detach", "droplet_id": 3_164_444})).await, pending);

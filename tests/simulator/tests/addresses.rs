@@ -151,7 +151,12 @@ async fn a_record_that_makes_no_sense_is_refused() {
     let created = client.post(RECORDS, host("shop.example.net.")).await;
     assert_eq!(created.json()["domain_record"]["data"], "shop.example.net", "told without the dot");
     assert_eq!(client.post(RECORDS, host("@")).await.status, 201);
-    assert_eq!(client.call("PATCH", &at, Some(&json!({"ttl": 60}))).await.json()["domain_record"]["data"], "@");
+    let changed = async |change: Value| client.call("PATCH", &at, Some(&change)).await;
+    assert_eq!(message(&changed(json!({"ttl": 60})).await), "Data needs to end with a dot (.)", "with every change");
+    assert_eq!(changed(json!({"ttl": 60, "data": "@"})).await.json()["domain_record"]["data"], "@");
+    let iodef = json!({"type": "CAA", "name": "@", "data": "mailto:jane@example.com", "flags": 0, "tag": "iodef"});
+    let created = client.post(RECORDS, iodef).await;
+    assert_eq!(created.json()["domain_record"]["data"], "mailto:jane@example.com");
 }
 
 #[tokio::test]

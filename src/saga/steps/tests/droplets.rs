@@ -7,11 +7,14 @@ use serde_json::{Value, json};
 
 use super::{
     journey::{Crash, go, journey, refusal},
-    world::{DROPLET, World},
+    world::{DROPLET, OTHER_DROPLET, TAG, World},
 };
 use crate::saga::{step::Failure, steps::named};
 
-const TAG: &str = "arcadia-saga:7d7bc8cd-04f5-4c5c-a2ef-7bcbb0c6e6a3:2";
+/// A droplet to be created.
+fn little() -> Value {
+    json!({ "name": "web-9", "size": "s-1vcpu-1gb", "image": "ubuntu-24-04-x64" })
+}
 
 #[tokio::test]
 async fn a_size_that_a_droplet_cannot_have_is_refused_before_it_is_powered_off() {
@@ -72,12 +75,59 @@ async fn several_droplets_with_the_tag_of_one_step_are_for_a_person_to_choose_fr
     for id in ["3164444", "3164445"] {
         world.control.change("droplets", id, json!({ "tags": [TAG] })).await.unwrap();
     }
-    let droplet = json!({ "name": "web-9", "size": "s-1vcpu-1gb", "image": "ubuntu-24-04-x64" });
+    let droplet = little();
     let why = refusal(&world, "CreateDroplet", droplet.clone()).await;
     assert!(why.contains("3164444") && why.contains("3164445"), "{why}");
     let mut journey = journey(&world, "CreateDroplet", &droplet);
     assert_eq!(journey.adopt("3164445").await.unwrap()["droplet_id"], "3164445");
     assert_eq!(journey.adopt("1").await, Err(Failure::Permanent("there is no droplet 1".to_owned())));
+}
+
+#[tokio::test]
+async fn several_droplets_with_the_tag_of_one_step_are_not_all_deleted_when_it_is_undone() {
+    let world = World::start().await;
+    for id in [DROPLET, OTHER_DROPLET] {
+        world.control.change("droplets", id, json!({ "tags": [TAG] })).await.unwrap();
+    }
+    let mut create = journey(&world, "CreateDroplet", &little());
+    create.begin().await.unwrap();
+    let Err(Failure::Permanent(why)) = create.undo().await else { panic!("it should have failed") };
+    assert!(why.contains(DROPLET) && why.contains(OTHER_DROPLET), "{why}");
+    assert_eq!(world.changes().await, 0);
+}
+
+#[tokio::test]
+async fn a_droplet_that_has_not_the_tag_is_nobodys_doing_whatever_the_list_by_tag_shows() {
+    let world = World::start().await;
+    let everything = Effect::DropQuery { name: "tag_name".to_owned() };
+    world.control.inject(Fault::new("/v2/droplets", everything)).await.unwrap();
+    let parameters = little();
+    let mut begun = journey(&world, "CreateDroplet", &parameters);
+    begun.begin().await.unwrap();
+    assert_eq!(begun.undo().await, Ok(()));
+    assert_eq!(world.changes().await, 0);
+    let mut create = journey(&world, "CreateDroplet", &parameters).with(Crash::After(0));
+    let output = create.go().await.unwrap();
+    assert!(output["droplet_id"] != DROPLET && output["droplet_id"] != OTHER_DROPLET, "{output:?}");
+    assert_eq!(create.undo().await, Ok(()));
+    for (id, exists) in [(DROPLET, true), (OTHER_DROPLET, true), (output["droplet_id"].as_str().unwrap(), false)] {
+        assert_eq!(world.droplet(id).await != Value::Null, exists, "{id}");
+    }
+}
+
+#[tokio::test]
+async fn no_droplet_is_created_or_deleted_where_the_token_may_not_see_tags() {
+    let world = World::start().await;
+    let everything = Effect::DropQuery { name: "tag_name".to_owned() };
+    world.control.inject(Fault::new("/v2/droplets", everything)).await.unwrap();
+    let without = Effect::OmitFields { fields: vec!["tags".to_owned()] };
+    world.control.inject(Fault::new("*", without)).await.unwrap();
+    let why = refusal(&world, "CreateDroplet", little()).await;
+    assert!(why.contains("`tag:read`"), "{why}");
+    let mut create = journey(&world, "CreateDroplet", &little());
+    create.begin().await.unwrap();
+    assert!(matches!(create.undo().await, Err(Failure::Permanent(why)) if why.contains("`tag:read`")));
+    assert_eq!(world.changes().await, 0);
 }
 
 #[tokio::test]
@@ -155,6 +205,20 @@ async fn what_somebody_changed_since_is_not_changed_back() {
 }
 
 #[tokio::test]
+async fn times_of_backups_that_somebody_changed_since_stay() {
+    let world = World::start().await;
+    let policy = |hour: u8| json!({ "plan": "daily", "hour": hour });
+    world.act(DROPLET, json!({ "type": "enable_backups", "backup_policy": policy(4) })).await;
+    let parameters = json!({ "droplet_provider_id": DROPLET, "backup_policy": policy(8) });
+    let mut enable = journey(&world, "EnableBackups", &parameters);
+    enable.go().await.unwrap();
+    world.act(DROPLET, json!({ "type": "change_backup_policy", "backup_policy": policy(12) })).await;
+    assert_eq!(enable.undo().await, Ok(()));
+    let actions = world.actions(DROPLET).await;
+    assert_eq!(actions, ["enable_backups", "change_backup_policy", "change_backup_policy"]);
+}
+
+#[tokio::test]
 async fn a_step_waits_for_what_somebody_else_does_to_the_droplet() {
     let world = World::start().await;
     let parameters = json!({ "droplet_provider_id": DROPLET });
@@ -167,4 +231,96 @@ async fn a_step_waits_for_what_somebody_else_does_to_the_droplet() {
     assert!(matches!(&why, Failure::Waiting(why) if why.contains(DROPLET)), "{why:?}");
     off.resume().await.unwrap();
     assert_eq!(world.actions(DROPLET).await, ["power_off", "power_on", "shutdown"]);
+}
+
+#[tokio::test]
+async fn what_somebody_else_has_begun_is_not_taken_for_the_steps_own() {
+    let restore = json!({ "droplet_provider_id": DROPLET, "image": "7555620" });
+    let snapshot = json!({ "droplet_provider_id": DROPLET, "snapshot_label": "before" });
+    for (step, parameters, theirs, ours) in [
+        ("RestoreDroplet", restore, json!({ "type": "reboot" }), "restore"),
+        ("CreateDropletSnapshot", snapshot, json!({ "type": "snapshot", "name": "theirs" }), "snapshot"),
+    ] {
+        for crash in [None, Some(Crash::Before(0))] {
+            let world = World::start().await;
+            let image = json!({ "id": "7555620", "resource_type": "droplet", "resource_id": DROPLET });
+            world.control.put("snapshots", image).await.unwrap();
+            let mut journey = journey(&world, step, &parameters);
+            journey.begin().await.unwrap();
+            world.begin_to_act(DROPLET, theirs.clone()).await;
+            let mut journey = match crash {
+                Some(crash) => journey.with(crash),
+                None => journey,
+            };
+            journey.call_on().await.unwrap();
+            assert_eq!(world.actions(DROPLET).await, [theirs["type"].as_str().unwrap(), ours], "{step} {crash:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_droplet_that_is_locked_is_waited_for() {
+    let world = World::start().await;
+    let lock = async |locked: bool| world.control.change("droplets", DROPLET, json!({ "locked": locked })).await;
+    lock(true).await.unwrap();
+    for (step, parameters) in [
+        ("PowerOffDroplet", json!({ "droplet_provider_id": DROPLET })),
+        ("RenameDroplet", json!({ "droplet_provider_id": DROPLET, "name": "web-one" })),
+    ] {
+        let failure = journey(&world, step, &parameters).begin().await.unwrap_err();
+        assert!(matches!(&failure, Failure::Waiting(why) if why.contains("locked")), "{failure:?}");
+    }
+    lock(false).await.unwrap();
+    let parameters = json!({ "droplet_provider_id": DROPLET });
+    let mut off = journey(&world, "PowerOffDroplet", &parameters);
+    off.begin().await.unwrap();
+    lock(true).await.unwrap();
+    let unlock = async {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        lock(false).await.unwrap();
+    };
+    let (done, ()) = futures::join!(off.call_on(), unlock);
+    done.unwrap();
+    assert_eq!(world.actions(DROPLET).await, ["shutdown"]);
+}
+
+#[tokio::test]
+async fn the_power_of_a_droplet_that_cannot_be_asked_to_shut_down_is_cut() {
+    let world = World::start().await;
+    world.control.inject(Fault::new("*", Effect::FailAction).action("shutdown")).await.unwrap();
+    go(&world, "PowerOffDroplet", json!({ "droplet_provider_id": DROPLET })).await.unwrap();
+    assert_eq!(world.actions(DROPLET).await, ["shutdown", "shutdown", "power_off"]);
+}
+
+#[tokio::test]
+async fn a_token_that_may_not_do_something_is_told_each_scope_that_it_takes() {
+    let droplet = |more: Value| {
+        let mut parameters = json!({ "droplet_provider_id": DROPLET });
+        parameters.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        parameters
+    };
+    let volume = json!({ "name": "data", "region": "nyc3", "size_gigabytes": 1 });
+    for (step, parameters, method, scopes) in [
+        ("CreateDroplet", little(), "POST", "droplet:create, tag:create"),
+        ("PowerOffDroplet", droplet(json!({})), "POST", "droplet:update"),
+        ("ResizeDroplet", droplet(json!({ "size": "s-4vcpu-8gb", "grace_seconds": 0 })), "POST", "droplet:update"),
+        ("CreateDropletSnapshot", droplet(json!({})), "POST", "droplet:update, image:create"),
+        ("RestoreDroplet", droplet(json!({ "image": "7" })), "POST", "droplet:update, droplet:admin"),
+        ("CreateVolume", volume, "POST", "block_storage:create, tag:create"),
+        ("TagResource", droplet(json!({ "tag": "blue" })), "POST", "tag:create, droplet:update"),
+        ("UntagResource", droplet(json!({ "tag": "web" })), "DELETE", "tag:delete, droplet:update"),
+        ("DeleteSnapshot", json!({ "snapshot_id": "7" }), "GET", "snapshot:read, block_storage_snapshot:read"),
+        ("DeleteSnapshot", json!({ "snapshot_id": "7" }), "DELETE", "snapshot:delete, image:delete"),
+    ] {
+        let world = World::start().await;
+        let forbidden = Effect::Status { status: 403, retry_after: None, html: false };
+        world.control.inject(Fault::new("*", forbidden).method(method)).await.unwrap();
+        let failure = go(&world, step, parameters).await.unwrap_err();
+        assert!(matches!(&failure, Failure::Permanent(why) if why.contains(&format!("`{scopes}`"))), "{failure:?}");
+    }
+    let world = World::start().await;
+    let forbidden = Effect::Status { status: 403, retry_after: None, html: false };
+    world.control.inject(Fault::new("*", forbidden).action("resize")).await.unwrap();
+    let failure = go(&world, "ResizeDroplet", droplet(json!({ "size": "s-4vcpu-8gb" }))).await.unwrap_err();
+    assert!(failure.to_string().contains("`droplet:update, droplet:create`"), "{failure}");
 }

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::world::World;
 use crate::{
-    api::saga::{StepState, StepStatus, UndoStatus, Values},
+    api::saga::{ErrorKind, StepError, StepState, StepStatus, UndoStatus, Values},
     digitalocean::Path,
     saga::{
         step::{AnyStep, Failure, Found, Identity, Progress, Scene, Undo},
@@ -49,7 +49,8 @@ pub(super) struct Journey<'w> {
 enum Turn {
     Call,
     Look,
-    End(Result<Values, Failure>),
+    Done(Values),
+    Failed(ErrorKind, String),
 }
 
 impl<'w> Journey<'w> {
@@ -82,6 +83,11 @@ impl<'w> Journey<'w> {
     /// Does it.
     pub(super) async fn go(&mut self) -> Result<Values, Failure> {
         self.begin().await?;
+        self.call_on().await
+    }
+
+    /// Does it, once it is begun.
+    pub(super) async fn call_on(&mut self) -> Result<Values, Failure> {
         let output = self.go_on(false).await?.expect("it ends, since nothing stops it");
         self.entry.state = StepState::Done;
         self.entry.finished_at = self.time();
@@ -104,6 +110,7 @@ impl<'w> Journey<'w> {
         self.entry.finished_at = None;
         self.entry.called_at = self.time();
         self.entry.output = Values::new();
+        self.entry.error = None;
         let output = self.turn(Turn::Look, false).await?;
         Ok(output.expect("it ends, since nothing stops it"))
     }
@@ -123,12 +130,22 @@ impl<'w> Journey<'w> {
     async fn turn(&mut self, mut turn: Turn, stops: bool) -> Result<Option<Values>, Failure> {
         for _ in 0..MOST_LOOKS {
             turn = match turn {
-                Turn::End(end) => return end.map(Some),
+                Turn::Done(output) => return Ok(Some(output)),
+                Turn::Failed(kind, message) => {
+                    self.entry.state = StepState::Failed;
+                    self.entry.finished_at = self.time();
+                    self.entry.error = Some(StepError { kind, message: message.clone() });
+                    return Err(Failure::Permanent(message));
+                }
                 Turn::Call => match self.call().await {
                     None if stops => return Ok(None),
-                    None | Some(Err(Failure::Doubt(_))) => Turn::Look,
+                    None => Turn::Look,
                     Some(Ok(progress)) => self.take(progress).await,
-                    Some(Err(Failure::Permanent(why))) => Turn::End(Err(Failure::Permanent(why))),
+                    Some(Err(Failure::Doubt(message))) => {
+                        self.entry.error = Some(StepError { kind: ErrorKind::Doubt, message });
+                        Turn::Look
+                    }
+                    Some(Err(Failure::Permanent(message))) => Turn::Failed(ErrorKind::Permanent, message),
                     Some(Err(Failure::Transient(_) | Failure::Waiting(_))) => {
                         self.wait(Duration::from_secs(1)).await;
                         self.renew()
@@ -136,14 +153,19 @@ impl<'w> Journey<'w> {
                 },
                 Turn::Look => match self.step.find(&self.scene(false), &self.parameters).await {
                     Ok(Found::Converges) => self.renew(),
+                    // The cloud says that it was done, so it will be seen, and is not done a second time.
+                    Ok(Found::Nothing) if self.entry.action.is_some() => {
+                        self.wait(Duration::from_secs(1)).await;
+                        Turn::Look
+                    }
                     Ok(Found::Nothing) if self.scene(false).has_settled() => self.renew(),
                     Ok(Found::Nothing) => {
                         self.wait(SETTLE + Duration::from_secs(2)).await;
                         Turn::Look
                     }
                     Ok(Found::One(progress)) => self.take(progress).await,
-                    Ok(Found::Several(ids)) => Turn::End(Err(Failure::Permanent(format!("one of {ids:?}")))),
-                    Err(Failure::Permanent(why)) => Turn::End(Err(Failure::Permanent(why))),
+                    Ok(Found::Several(ids)) => Turn::Failed(ErrorKind::Ambiguous, format!("one of {ids:?}")),
+                    Err(Failure::Permanent(message)) => Turn::Failed(ErrorKind::Permanent, message),
                     Err(_) => {
                         self.wait(Duration::from_secs(1)).await;
                         Turn::Look
@@ -158,6 +180,7 @@ impl<'w> Journey<'w> {
     fn renew(&mut self) -> Turn {
         self.entry.called_at = self.time();
         self.entry.action = None;
+        self.entry.error = None;
         Turn::Call
     }
 
@@ -174,15 +197,23 @@ impl<'w> Journey<'w> {
 
     async fn take(&mut self, progress: Progress<Values>) -> Turn {
         match progress {
-            Progress::Done(output) => return Turn::End(Ok(output)),
+            Progress::Done(output) => return Turn::Done(output),
+            // It has ended, and this does not show it yet.
+            Progress::Started { action, .. } if self.entry.action == i64::try_from(action).ok() => {
+                self.wait(Duration::from_secs(1)).await;
+            }
             Progress::Started { action, ids } => {
                 self.entry.action = i64::try_from(action).ok();
+                self.entry.error = None;
                 for id in ids {
                     if !self.entry.external_ids.contains(&id) {
                         self.entry.external_ids.push(id);
                     }
                 }
-                self.wait_for(action).await;
+                if self.wait_for(action).await == "errored" {
+                    self.wait(Duration::from_secs(1)).await;
+                    return self.renew();
+                }
             }
             Progress::NotYet { again, .. } => self.wait(again).await,
         }
@@ -196,9 +227,9 @@ impl<'w> Journey<'w> {
             self.entry.undo = Some(UndoStatus::default());
             match self.step.undo(&self.scene(true), &self.parameters).await {
                 Ok(Undo::Done) => return Ok(()),
-                Ok(Undo::NothingThere) if self.scene(true).has_settled() => return Ok(()),
+                Ok(Undo::NothingThere) if self.is_refused() || self.scene(true).has_settled() => return Ok(()),
                 Ok(Undo::NothingThere) => self.wait(SETTLE + Duration::from_secs(2)).await,
-                Ok(Undo::Started(action)) => self.wait_for(action).await,
+                Ok(Undo::Started(action)) => drop(self.wait_for(action).await),
                 Ok(Undo::NotYet(again)) => self.wait(again).await,
                 Err(Failure::Permanent(why)) => return Err(Failure::Permanent(why)),
                 Err(_) => self.wait(Duration::from_secs(1)).await,
@@ -207,15 +238,20 @@ impl<'w> Journey<'w> {
         panic!("undoing {} does not end: {:?}", self.step.name(), self.entry)
     }
 
-    /// Waits until an action has ended, however it did.
-    async fn wait_for(&mut self, action: u64) {
+    /// Whether the answer to the latest call was that it did nothing.
+    fn is_refused(&self) -> bool {
+        self.entry.error.as_ref().is_some_and(|error| error.kind == ErrorKind::Permanent)
+    }
+
+    /// Waits until an action has ended, and tells how it did.
+    async fn wait_for(&mut self, action: u64) -> String {
         let id = action.to_string();
         let path = Path { route: "/v2/actions/{id}", parent: None, id: Some(&id), scope: "actions:read" };
         for _ in 0..MOST_LOOKS {
             if let Ok(Some(answer)) = self.world.cloud.fetch(path, &[]).await
                 && answer["action"]["status"] != "in-progress"
             {
-                return;
+                return answer["action"]["status"].as_str().unwrap().to_owned();
             }
             self.wait(Duration::from_millis(10)).await;
         }

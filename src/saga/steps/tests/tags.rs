@@ -40,6 +40,20 @@ async fn a_tag_is_used_as_it_was_spelled_first() {
     world.control.put("volumes", json!({ "id": "9b1b1c62", "tags": ["PROD-eu"] })).await.unwrap();
     go(&world, "TagResource", json!({ "tag": "prod-EU", "droplet_provider_id": DROPLET })).await.unwrap();
     assert_eq!(world.droplet(DROPLET).await["tags"], json!(["web", "prod", "PROD-eu"]));
+    let requests = world.control.requests().await.unwrap();
+    assert_eq!(requests.count("GET /v2/tags"), 0, "an account has many");
+}
+
+#[tokio::test]
+async fn a_tag_is_looked_for_among_all_where_the_cloud_does_not_tell_how_it_is_spelled() {
+    let world = World::start().await;
+    world.control.put("volumes", json!({ "id": "9b1b1c62", "tags": ["PROD-eu"] })).await.unwrap();
+    let refused = Effect::Status { status: 422, retry_after: None, html: false };
+    world.control.inject(Fault::new("/v2/tags", refused).method("POST")).await.unwrap();
+    go(&world, "TagResource", json!({ "tag": "prod-EU", "droplet_provider_id": DROPLET })).await.unwrap();
+    assert_eq!(world.droplet(DROPLET).await["tags"], json!(["web", "prod", "PROD-eu"]));
+    let failure = go(&world, "TagResource", json!({ "tag": "new", "droplet_provider_id": DROPLET })).await.unwrap_err();
+    assert!(failure.to_string().contains("refused (422"), "{failure}");
 }
 
 #[test]

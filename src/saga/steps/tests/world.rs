@@ -19,6 +19,9 @@ pub(super) const ACTION: Duration = Duration::from_millis(50);
 pub(super) const DROPLET: &str = "3164444";
 pub(super) const OTHER_DROPLET: &str = "3164445";
 
+/// The tag of what the step makes.
+pub(super) const TAG: &str = "arcadia-saga:7d7bc8cd-04f5-4c5c-a2ef-7bcbb0c6e6a3:2";
+
 /// An account with two droplets and nothing else, unless a row adds to it.
 pub(super) struct World {
     /// To look at the account and to change it.
@@ -38,6 +41,7 @@ impl World {
         let simulator = Simulator::start(options).await.unwrap();
         let mut config = Config::new(&simulator.url(), Token::new("a-token").unwrap()).unwrap();
         config.limits = Limits { per_minute: 100_000, per_hour: 100_000, ..Limits::default() };
+        config.max_body_bytes = 1 << 20;
         config.retries.base = Duration::from_millis(1);
         Self {
             control: simulator.control(),
@@ -53,6 +57,10 @@ impl World {
     pub(super) async fn inventory(&self) -> Value {
         tokio::time::sleep(ACTION + Duration::from_millis(20)).await;
         let mut inventory = self.control.inventory().await.unwrap();
+        // A tag that is on nothing is left out there; of the step's own nothing is to be left over.
+        if let Some(tag) = self.control.get("tags", TAG).await.unwrap() {
+            inventory["tags"][TAG] = tag;
+        }
         if let Some(cluster) = self.cluster.get() {
             inventory["provisionedresources"] = cluster.inventory().await;
         }

@@ -230,6 +230,42 @@ pub(super) static ROWS: &[Row] = &[
         |world, _| async { assert_eq!(world.changes().await, 0) }.boxed(),
     ),
     row(
+        "EnableBackups",
+        "that are enabled, at other times",
+        |world| {
+            async {
+                let policy = json!({ "plan": "weekly", "weekday": "SAT", "hour": 20 });
+                world.act(DROPLET, json!({ "type": "enable_backups", "backup_policy": policy })).await;
+                json!({ "droplet_provider_id": DROPLET, "backup_policy": { "plan": "daily", "hour": 4 } })
+            }
+            .boxed()
+        },
+        |world, _| {
+            async {
+                assert!(has_backups(world).await);
+                let policy = policy(world).await;
+                assert_eq!((&policy["plan"], &policy["hour"]), (&json!("daily"), &json!(4)));
+            }
+            .boxed()
+        },
+    ),
+    row(
+        "EnableBackups",
+        "that are enabled, at these times",
+        |world| {
+            async {
+                let policy = json!({ "plan": "daily", "hour": 20 });
+                world.act(DROPLET, json!({ "type": "enable_backups", "backup_policy": policy })).await;
+                world.control.reset_requests().await.unwrap();
+                // Of the day of daily ones the API does not tell.
+                let policy = json!({ "plan": "daily", "weekday": "SAT" });
+                json!({ "droplet_provider_id": DROPLET, "backup_policy": policy })
+            }
+            .boxed()
+        },
+        |world, _| async { assert_eq!(world.changes().await, 0) }.boxed(),
+    ),
+    row(
         "DisableBackups",
         "on Saturdays",
         |world| {

@@ -8,6 +8,7 @@ use crate::saga::steps::tests::world::{DROPLET, OTHER_DROPLET, World};
 
 const IP: &str = "45.55.96.47";
 const RECORDS: &str = "domains/example.com/records";
+const RECORD: &str = "28448429";
 
 pub(super) static ROWS: &[Row] = &[
     row(
@@ -115,6 +116,60 @@ pub(super) static ROWS: &[Row] = &[
         },
     ),
     row(
+        "CreateDomainRecord",
+        "that leads to a host",
+        |world| {
+            async {
+                record(world, "www").await;
+                json!({ "domain": "example.com", "type": "MX", "name": "@", "data": "mail.example.org", "priority": 10 })
+            }
+            .boxed()
+        },
+        |world, output| {
+            async move {
+                let record = world.control.get(RECORDS, output["record_id"].as_str().unwrap()).await.unwrap().unwrap();
+                assert_eq!((&record["data"], &record["priority"]), (&json!("mail.example.org"), &json!(10)));
+            }
+            .boxed()
+        },
+    ),
+    row(
+        "UpdateDomainRecord",
+        "that leads to a host, to another",
+        |world| {
+            async {
+                mail(world).await;
+                json!({ "domain": "example.com", "record_id": RECORD, "data": "b.example.org", "priority": 20 })
+            }
+            .boxed()
+        },
+        |world, _| {
+            async {
+                let record = world.control.get(RECORDS, RECORD).await.unwrap().unwrap();
+                assert_eq!((&record["data"], &record["priority"]), (&json!("b.example.org"), &json!(20)));
+            }
+            .boxed()
+        },
+    ),
+    row(
+        "UpdateDomainRecord",
+        "that leads to a host, in its time only",
+        |world| {
+            async {
+                mail(world).await;
+                json!({ "domain": "example.com", "record_id": RECORD, "ttl": 60 })
+            }
+            .boxed()
+        },
+        |world, _| {
+            async {
+                let record = world.control.get(RECORDS, RECORD).await.unwrap().unwrap();
+                assert_eq!((&record["data"], &record["ttl"]), (&json!("mail.example.org"), &json!(60)));
+            }
+            .boxed()
+        },
+    ),
+    row(
         "UpdateDomainRecord",
         "in some fields",
         |world| {
@@ -162,7 +217,16 @@ async fn leads_to(world: &World) -> String {
 
 /// Puts a domain there with a record of this name.
 async fn record(world: &World, name: &str) {
+    put(world, json!({ "id": 28_448_429, "type": "A", "name": name, "data": "192.0.2.1" })).await;
+}
+
+/// Puts a domain there with a record that leads to a host.
+async fn mail(world: &World) {
+    let record = json!({ "id": 28_448_429, "type": "MX", "name": "@", "data": "mail.example.org", "priority": 10 });
+    put(world, record).await;
+}
+
+async fn put(world: &World, record: Value) {
     world.control.put("domains", json!({ "name": "example.com" })).await.unwrap();
-    let record = json!({ "id": 28_448_429, "type": "A", "name": name, "data": "192.0.2.1" });
     world.control.put(RECORDS, record).await.unwrap();
 }

@@ -43,7 +43,7 @@ pub(super) static ROWS: &[Row] = &[
         |world, _| {
             async {
                 assert_eq!(tags(world, "volumes", VOLUME).await, json!(["web"]));
-                assert_eq!(world.changes().await, 2, "as it is given, and as it was spelled first");
+                assert_eq!(world.changes().await, 3, "as it is given, for its spelling, and as it was spelled first");
                 let droplet = &world.droplet(DROPLET).await["tags"];
                 assert_eq!(droplet, &json!(["web", "prod"]), "the droplet is meant for other steps");
             }

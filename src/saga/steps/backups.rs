@@ -1,0 +1,104 @@
+//! When backups of a droplet are taken, and what changes that.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::droplet::Next;
+use crate::{
+    digitalocean::Path,
+    saga::step::{Failure, Scene},
+};
+
+/// When backups are taken.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct BackupPolicy {
+    /// How often.
+    plan: Plan,
+    /// On which day, for those that are weekly.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    weekday: Option<Weekday>,
+    /// The start, in UTC, of the four-hour window in which backups are taken.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    hour: Option<Hour>,
+}
+
+/// How often backups are taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+enum Plan {
+    Daily,
+    Weekly,
+}
+
+/// A day, as the API writes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "UPPERCASE")]
+enum Weekday {
+    Sun,
+    Mon,
+    Tue,
+    Wed,
+    Thu,
+    Fri,
+    Sat,
+}
+
+/// One of the hours at which the API lets backups begin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(try_from = "u8")]
+#[schemars(with = "u8", extend("enum" = [0, 4, 8, 12, 16, 20]))]
+struct Hour(u8);
+
+impl TryFrom<u8> for Hour {
+    type Error = &'static str;
+
+    fn try_from(hour: u8) -> Result<Self, Self::Error> {
+        if hour < 24 && hour.is_multiple_of(4) { Ok(Self(hour)) } else { Err("the hour must be 0, 4, 8, 12, 16 or 20") }
+    }
+}
+
+impl BackupPolicy {
+    /// Whether these times are as wanted here. What is not said is left to the API, and the day of daily ones means
+    /// nothing.
+    pub(super) fn is_met_by(&self, now: &Self) -> bool {
+        let has_day = self.plan == Plan::Daily || self.weekday.is_none_or(|day| now.weekday == Some(day));
+        self.plan == now.plan && has_day && self.hour.is_none_or(|hour| now.hour == Some(hour))
+    }
+}
+
+/// When backups of a droplet are taken, as far as it can be read and set again.
+pub(super) async fn policy(scene: &Scene<'_>, id: &str) -> Result<Option<BackupPolicy>, Failure> {
+    let route = "/v2/droplets/{id}/backups/policy";
+    let path = Path { route, parent: None, id: Some(id), scope: "droplet:read" };
+    let answer = scene.cloud.fetch(path, &[]).await?.unwrap_or_default();
+    Ok(answer.pointer("/policy/backup_policy").and_then(settable))
+}
+
+/// Without what the API only tells.
+fn settable(policy: &Value) -> Option<BackupPolicy> {
+    let mut policy = policy.clone();
+    policy
+        .as_object_mut()?
+        .retain(|field, value| ["plan", "weekday", "hour"].contains(&field.as_str()) && !value.is_null());
+    serde_json::from_value(policy).ok()
+}
+
+/// What enables backups, at the API's times unless others are given.
+pub(super) fn enable(policy: Option<&BackupPolicy>) -> Next {
+    Next::Act(match policy {
+        Some(policy) => json!({ "type": "enable_backups", "backup_policy": policy }),
+        None => json!({ "type": "enable_backups" }),
+    })
+}
+
+/// What changes when backups are taken that are enabled.
+pub(super) fn change(policy: &BackupPolicy) -> Next {
+    Next::Act(json!({ "type": "change_backup_policy", "backup_policy": policy }))
+}
+
+/// What disables backups.
+pub(super) fn disable() -> Next {
+    Next::Act(json!({ "type": "disable_backups" }))
+}

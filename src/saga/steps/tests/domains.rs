@@ -1,0 +1,53 @@
+//! What the table cannot say of steps on the records of domains.
+
+use digitalocean_simulator::{Effect, Fault};
+use serde_json::{Value, json};
+
+use super::{journey::journey, world::World};
+use crate::saga::{step::Failure, steps::named};
+
+const RECORDS: &str = "domains/example.com/records";
+
+#[tokio::test]
+async fn a_record_that_somebody_else_made_meanwhile_stays_when_the_step_was_refused() {
+    let world = World::start().await;
+    world.control.put("domains", json!({ "name": "example.com" })).await.unwrap();
+    let refused = Effect::Status { status: 422, retry_after: None, html: false };
+    world.control.inject(Fault::new("/v2/domains/example.com/records", refused).method("POST")).await.unwrap();
+    let record = json!({ "type": "CNAME", "name": "www", "data": "a.example.org" });
+    let parameters = json!({ "domain": "example.com", "type": "CNAME", "name": "www", "data": "a.example.org" });
+    let mut create = journey(&world, "CreateDomainRecord", &parameters);
+    create.begin().await.unwrap();
+    let theirs = world.control.put(RECORDS, record).await.unwrap()["id"].to_string();
+    assert!(matches!(create.call_on().await, Err(Failure::Permanent(_))));
+    assert_eq!(create.undo().await, Ok(()));
+    assert!(world.control.get(RECORDS, &theirs).await.unwrap().is_some());
+}
+
+#[test]
+fn a_record_that_lacks_what_its_type_needs_is_refused_before_anything_is_done() {
+    let check = |kind: &str, more: Value| {
+        let mut parameters = json!({ "domain": "example.com", "type": kind, "name": "@", "data": "a.example.org" });
+        parameters.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        named("CreateDomainRecord").unwrap().check(&parameters)
+    };
+    for (kind, more, says) in [
+        ("MX", json!({}), "`priority`"),
+        ("SRV", json!({ "priority": 1 }), "`port` and `weight`"),
+        ("CAA", json!({ "flags": 0 }), "`tag`"),
+        ("SOA", json!({}), "SOA"),
+        ("a", json!({}), "`A`"),
+        ("CAA", json!({ "flags": 0, "tag": "issues" }), "`issuewild`"),
+    ] {
+        let why = check(kind, more).unwrap_err();
+        assert!(why.contains(says), "{why}");
+    }
+    for (kind, more) in [
+        ("A", json!({})),
+        ("MX", json!({ "priority": 0 })),
+        ("SRV", json!({ "priority": 0, "port": 443, "weight": 1 })),
+        ("CAA", json!({ "flags": 0, "tag": "issuewild" })),
+    ] {
+        assert_eq!(check(kind, more), Ok(None), "{kind}");
+    }
+}
