@@ -137,7 +137,13 @@ pub(crate) fn on_loopback(url: &Url) -> bool {
 
 /// The client. Clones share connections, budget and counters.
 #[derive(Clone)]
-pub struct Client(Arc<Shared>);
+pub struct Client {
+    shared: Arc<Shared>,
+    guard: Option<Guard>,
+}
+
+/// Whether a change may be sent at this moment.
+type Guard = Arc<dyn Fn() -> bool + Send + Sync>;
 
 struct Shared {
     http: reqwest::Client,
@@ -207,7 +213,13 @@ impl Client {
         let http = builder.build().map_err(|error| Error::Config(format!("no HTTP client: {}", chain(&error))))?;
         config.token.header()?;
         let budget = Budget::new(config.limits);
-        Ok(Self(Arc::new(Shared { http, config, budget, calls: Mutex::default() })))
+        Ok(Self { shared: Arc::new(Shared { http, config, budget, calls: Mutex::default() }), guard: None })
+    }
+
+    /// The same client, which sends a change only while it may: that is asked right before each.
+    #[must_use]
+    pub fn guarded(&self, may_change: impl Fn() -> bool + Send + Sync + 'static) -> Self {
+        Self { guard: Some(Arc::new(may_change)), ..self.clone() }
     }
 
     /// The document of one resource as text; nothing where it does not exist (404).
@@ -247,12 +259,12 @@ impl Client {
 
     /// Changes whenever the token does.
     pub(super) fn token_version(&self) -> u64 {
-        self.0.config.token.version()
+        self.shared.config.token.version()
     }
 
     /// How many calls sweeps may make in any hour.
     pub(super) fn hour_limit(&self) -> usize {
-        self.0.config.limits.of_hour(Priority::Sweep)
+        self.shared.config.limits.of_hour(Priority::Sweep)
     }
 
     /// Reads all pages of a kind's lists and hands each row on. How many resources there are, on how many pages.
@@ -283,9 +295,9 @@ impl Client {
     /// What has been used so far.
     #[must_use]
     pub fn usage(&self) -> Usage {
-        let left = self.0.budget.left();
-        let calls = self.0.calls.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let limits = &self.0.config.limits;
+        let left = self.shared.budget.left();
+        let calls = self.shared.calls.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let limits = &self.shared.config.limits;
         Usage {
             calls,
             minute_left: left.minute,
@@ -349,7 +361,7 @@ impl Client {
     ) -> Result<Call<'a>, Error> {
         path.check()?;
         let url = self.url(path.route, path.parent, path.id, query)?;
-        let give_up = Some(Instant::now() + self.0.config.patience);
+        let give_up = Some(Instant::now() + self.shared.config.patience);
         Ok(Call { change, url, route: path.route, scope: path.scope, priority: Priority::Urgent, give_up })
     }
 
@@ -374,7 +386,7 @@ impl Client {
     fn check_next(&self, call: &Call<'_>, next: &str) -> Result<(), Error> {
         let next = Url::parse(next)
             .map_err(|error| self.malformed(call, &format!("links.pages.next is not an address: {error}")))?;
-        if next.origin() == self.0.config.base_url.origin() {
+        if next.origin() == self.shared.config.base_url.origin() {
             return Ok(());
         }
         Err(Error::ForeignNext { doing: call.doing(), host: self.clean(next.host_str().unwrap_or("none")) })
@@ -387,7 +399,7 @@ impl Client {
         id: Option<&str>,
         query: &[(&str, &str)],
     ) -> Result<Url, Error> {
-        let mut url = self.0.config.base_url.clone();
+        let mut url = self.shared.config.base_url.clone();
         let segments = path.split('/').skip(1).map(|segment| match segment {
             "{parent}" => parent.unwrap_or(segment),
             "{id}" => id.unwrap_or(segment),
@@ -405,7 +417,7 @@ impl Client {
 
     /// Makes a call until it is answered or retrying is pointless. Nothing for a 404.
     pub(super) async fn read(&self, call: &Call<'_>) -> Result<Option<Vec<u8>>, Error> {
-        let Retries { tries, base, cap } = self.0.config.retries;
+        let Retries { tries, base, cap } = self.shared.config.retries;
         let pauses = ExponentialBuilder::default()
             .with_min_delay(base)
             .with_max_delay(cap)
@@ -425,9 +437,12 @@ impl Client {
 
     /// Makes a call once; it is the `tries`th time. Nothing for a 404.
     pub(super) async fn once(&self, call: &Call<'_>, tries: u32) -> Result<Option<Vec<u8>>, Error> {
-        let shared = &*self.0;
+        let shared = &*self.shared;
         let lane = kinds::own_limit(call.route);
         let permit = self.permit(call, lane).await?;
+        if call.change.is_some() && self.guard.as_ref().is_some_and(|may_change| !may_change()) {
+            return Err(Error::TooLate { doing: call.doing() });
+        }
         let mut status = 0;
         let outcome = async {
             let authorization = shared.config.token.header()?;
@@ -465,9 +480,9 @@ impl Client {
 
     /// Waits for the budget, as long as the call has patience.
     async fn permit(&self, call: &Call<'_>, lane: Option<Lane>) -> Result<Permit, Error> {
-        let permit = self.0.budget.acquire(call.priority, lane);
+        let permit = self.shared.budget.acquire(call.priority, lane);
         let Some(give_up) = call.give_up else { return Ok(permit.await) };
-        let none_came = |_| Error::NoBudget { doing: call.doing(), waited: self.0.config.patience };
+        let none_came = |_| Error::NoBudget { doing: call.doing(), waited: self.shared.config.patience };
         timeout_at(give_up, permit).await.map_err(none_came)
     }
 
@@ -513,8 +528,8 @@ impl Client {
         match status {
             300..400 => return Error::Redirected { doing, status },
             429 => {
-                let wait = wait(headers).unwrap_or(UNTOLD_WAIT).max(self.0.config.retries.base);
-                self.0.budget.pause(wait);
+                let wait = wait(headers).unwrap_or(UNTOLD_WAIT).max(self.shared.config.retries.base);
+                self.shared.budget.pause(wait);
                 return Error::RateLimited { doing, wait };
             }
             _ => {}
@@ -557,7 +572,7 @@ impl Client {
 
     /// Text from outside, fit for a message: without the token, on one line, not too long.
     fn clean(&self, text: &str) -> String {
-        let text = self.0.config.token.redact(text);
+        let text = self.shared.config.token.redact(text);
         text.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).take(300).collect()
     }
 }
@@ -578,7 +593,7 @@ impl Call<'_> {
 
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Client({})", self.0.config.base_url)
+        write!(f, "Client({})", self.shared.config.base_url)
     }
 }
 

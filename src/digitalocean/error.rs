@@ -52,6 +52,12 @@ pub enum Error {
         /// How long it waited.
         waited: Duration,
     },
+    /// The change was not sent: by then others may act on its not being done.
+    #[error("{doing}: it was not sent in time after it was decided, and will be decided again")]
+    TooLate {
+        /// The call.
+        doing: String,
+    },
     /// 401.
     #[error(
         "{doing}: DigitalOcean does not know the token (401). Check DIGITALOCEAN_TOKEN: it may be revoked or expired"
@@ -164,6 +170,7 @@ impl Error {
             Self::Connection { .. } => "connection",
             Self::Timeout { .. } => "timeout",
             Self::NoBudget { .. } => "no_budget",
+            Self::TooLate { .. } => "too_late",
             Self::Unauthorized { .. } => "unauthorized",
             Self::Forbidden { .. } => "forbidden",
             Self::NotFound { .. } => "not_found",
@@ -202,6 +209,7 @@ impl Error {
             Self::Config(_)
             | Self::BadId { .. }
             | Self::NoBudget { .. }
+            | Self::TooLate { .. }
             | Self::Unauthorized { .. }
             | Self::Forbidden { .. }
             | Self::NotFound { .. }

@@ -424,7 +424,7 @@ mod tests {
         assert_eq!(index.waits_for(&key("waits")), Some("active".into()));
         index.take(&None, &Event::<Saga>::Init);
         index.take(&None, &Event::InitApply(saga("waits", 2, "Pending", &none)));
-        assert_eq!(index.take(&None, &Event::<Saga>::InitDone), [key("waits")]);
+        assert!(index.take(&None, &Event::<Saga>::InitDone).contains(&key("waits")));
         assert_eq!(index.waits_for(&key("waits")), None);
         assert!(index.learn(&active).is_empty(), "an answer that comes late");
         assert_eq!(index.waits_for(&key("waits")), None);

@@ -445,6 +445,7 @@ impl<'a> Turn<'a> {
         }
         failpoint::crash("call-before");
         let answer = self.ask(index, question).await;
+        self.intended = None;
         failpoint::crash("call-after");
         if failpoint::strikes("answer-lost") {
             return Err(Failure::Doubt("a test wants the answer to be lost".to_owned()));
@@ -465,9 +466,16 @@ impl<'a> Turn<'a> {
         };
         let parameters = order.parameters(ordered, &self.status.steps).map_err(Failure::permanent)?;
         let uid = author.metadata.uid.as_deref().unwrap_or_default();
+        // Whoever takes over waits for the settle time from the intent on: nothing may be sent so late that it would show
+        // only after that, nor without an intent, nor by one who does not lead.
+        let (intended, leadership) = (self.intended, self.context.leadership.clone());
+        let latest = self.context.settings.settle / 2;
+        let cloud = self.context.cloud.guarded(move || {
+            intended.is_some_and(|intended| intended.elapsed() < latest) && leadership.permit() == Permit::Write
+        });
         let approval = format!("{}{}", annotations::APPROVE_PREFIX, entry.name);
         let scene = Scene {
-            cloud: &self.context.cloud,
+            cloud: &cloud,
             kube: &self.context.client,
             http: &self.context.http,
             namespace: &self.key.namespace,

@@ -338,6 +338,7 @@ fn is_waiting(error: &digitalocean::Error) -> bool {
         // A token can be replaced while the operator runs.
         digitalocean::Error::RateLimited { .. }
         | digitalocean::Error::NoBudget { .. }
+        | digitalocean::Error::TooLate { .. }
         | digitalocean::Error::Unauthorized { .. } => true,
         digitalocean::Error::Refused { message, .. } => {
             let message = message.to_lowercase();

@@ -1,6 +1,7 @@
 //! Changes and the reads that go with them, against servers that answer in every way that servers do.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use super::*;
@@ -177,6 +178,24 @@ async fn a_change_waits_for_the_budget_only_so_long_and_is_not_sent_then() {
     }
     assert_eq!(server.asked(), ["/v2/droplets/7"]);
     assert_eq!(client.usage().calls.len(), 1);
+}
+
+#[tokio::test]
+async fn a_change_that_may_not_be_made_any_more_is_not_sent() {
+    let calls = AtomicUsize::new(0);
+    let server = Fake::start(move |_| {
+        calls.fetch_add(1, Ordering::Relaxed);
+        Answer::json(200, &json!({"call": calls.load(Ordering::Relaxed)}))
+    })
+    .await;
+    let may = Arc::new(AtomicBool::new(true));
+    let asked = may.clone();
+    let client = server.client().guarded(move || asked.load(Ordering::Relaxed));
+    assert_eq!(client.send(Verb::Post, DROPLETS, None).await.unwrap(), json!({"call": 1}));
+    may.store(false, Ordering::Relaxed);
+    let error = client.send(Verb::Post, DROPLETS, None).await.unwrap_err();
+    assert!(matches!(error, Error::TooLate { .. }) && !error.may_have_happened(), "{error}");
+    assert_eq!(client.fetch(droplet("7"), &[]).await.unwrap(), Some(json!({"call": 2})), "reading is free");
 }
 
 #[tokio::test]
