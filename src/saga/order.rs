@@ -38,8 +38,16 @@ pub struct Ordered {
     pub retry: Retry,
     /// Why it cannot be undone, where that is so and the order says that it knows.
     pub irreversible: Option<&'static str>,
-    parameters: Vec<(String, Template)>,
+    parameters: Vec<Parameter>,
     is_allowed_irreversible: bool,
+}
+
+/// A parameter of a step.
+struct Parameter {
+    name: String,
+    template: Template,
+    /// The schema, where the value is known only when earlier steps are done.
+    still_to_check: Option<Value>,
 }
 
 impl Ordered {
@@ -120,14 +128,16 @@ impl Ordered {
                 check_reference(reference, saga, earlier).map_err(in_parameter)?;
             }
             let wanted = schema.pointer("/properties").and_then(|all| all.get(name)).cloned().unwrap_or(json!(true));
-            if references.iter().any(|reference| matches!(reference, Reference::Output { .. })) {
+            let is_open = references.iter().any(|reference| matches!(reference, Reference::Output { .. }));
+            if is_open {
                 open = true;
                 check_type(&template, &wanted, earlier).map_err(in_parameter)?;
             } else {
                 let value = template.fill(&nothing_done).map_err(in_parameter)?;
                 check_value(&value, &wanted).map_err(in_parameter)?;
             }
-            parameters.push((name.to_owned(), template));
+            let still_to_check = is_open.then_some(wanted);
+            parameters.push(Parameter { name: name.to_owned(), template, still_to_check });
         }
         let timeout = spec.timeout_seconds.and_then(|seconds| u64::try_from(seconds).ok()).map(Duration::from_secs);
         let mut ordered = Self {
@@ -154,8 +164,10 @@ impl Ordered {
     }
 
     fn fill(&self, surroundings: &Surroundings) -> Result<Value, String> {
-        let filled = self.parameters.iter().map(|(name, template)| {
-            let value = template.fill(surroundings).map_err(|why| format!("parameter {name:?}: {why}"))?;
+        let filled = self.parameters.iter().map(|Parameter { name, template, still_to_check }| {
+            let in_parameter = |why: String| format!("parameter {name:?}: {why}");
+            let value = template.fill(surroundings).map_err(in_parameter)?;
+            still_to_check.as_ref().map_or(Ok(()), |wanted| check_value(&value, wanted)).map_err(in_parameter)?;
             Ok((name.clone(), value))
         });
         Ok(Value::Object(filled.collect::<Result<_, String>>()?))
@@ -300,6 +312,22 @@ mod tests {
             ..StepStatus::default()
         };
         assert_eq!(order.parameters(&order.steps[1], &[done]).unwrap(), json!({"message": "made 77"}));
+    }
+
+    #[test]
+    fn an_output_that_is_no_such_parameter_is_refused_when_it_is_there() {
+        let steps = json!([
+            {"name": "snapshot", "step": "CreateDropletSnapshot"},
+            {"name": "label", "step": "TagResource", "with": {"tag": "${steps.snapshot.output.snapshot_id}"}},
+        ]);
+        let order = Order::read(&saga(&steps, &json!({"droplet_provider_id": 1}))).unwrap();
+        let journal = |id: &str| {
+            let output = json!({"snapshot_id": id}).as_object().unwrap().clone();
+            [StepStatus { name: "snapshot".to_owned(), output, ..StepStatus::default() }]
+        };
+        order.parameters(&order.steps[1], &journal("7")).unwrap();
+        let refused = order.parameters(&order.steps[1], &journal("no spaces")).unwrap_err();
+        assert!(refused.starts_with("parameter \"tag\": "), "{refused}");
     }
 
     #[test]

@@ -61,12 +61,12 @@ impl Target {
         Failure::Permanent(format!("there is no {} {}", self.kind.name().replace('_', " "), self.id))
     }
 
-    /// What putting a tag on it takes.
+    /// What putting a tag on it takes. The API wants the scope to update the resource too, but for volumes and their
+    /// snapshots there is none.
     fn scope_to_tag(&self) -> &'static str {
         match self.kind {
             TaggedKind::Droplet => "tag:create, droplet:update",
-            TaggedKind::Volume => "tag:create, block_storage:update",
-            TaggedKind::VolumeSnapshot => "tag:create, block_storage_snapshot:update",
+            TaggedKind::Volume | TaggedKind::VolumeSnapshot => "tag:create",
             TaggedKind::Image => "tag:create, image:update",
             TaggedKind::Database => "tag:create, database:update",
         }
@@ -76,8 +76,7 @@ impl Target {
     fn scope_to_untag(&self) -> &'static str {
         match self.kind {
             TaggedKind::Droplet => "tag:delete, droplet:update",
-            TaggedKind::Volume => "tag:delete, block_storage:update",
-            TaggedKind::VolumeSnapshot => "tag:delete, block_storage_snapshot:update",
+            TaggedKind::Volume | TaggedKind::VolumeSnapshot => "tag:delete",
             TaggedKind::Image => "tag:delete, image:update",
             TaggedKind::Database => "tag:delete, database:update",
         }
