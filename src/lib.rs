@@ -1,8 +1,9 @@
 //! arcadia-operator: keeps the desired state of cloud resources as Kubernetes objects, compares it field by field with
 //! what the cloud really has, and raises one `Drift` per field that diverges.
 //!
-//! Data flows one way: observe, decide, act. [`drift::evaluate`] decides and is pure; [`drift::controller`] is the
-//! only room that writes to Kubernetes, [`digitalocean`] the only one that speaks to the cloud.
+//! Data flows one way: observe, decide, act. [`drift::evaluate`] and [`saga::decide`] decide and are pure;
+//! [`drift::controller`] and [`saga::controller`] have the rest done, and [`digitalocean`] is the only room that speaks to
+//! the cloud. Changes are made by the steps of sagas alone.
 
 pub mod api;
 pub mod config;
@@ -12,6 +13,7 @@ pub mod kube_ext;
 pub mod manifests;
 pub mod nearest;
 pub mod operator;
+pub mod process;
 pub mod saga;
 pub mod schedule;
 pub mod telemetry;

@@ -23,8 +23,9 @@ use crate::{
         fence,
         leader::{self, Candidate, Leadership},
     },
+    process::Process,
     saga::{controller as saga, steps},
-    telemetry::{http, logs, metrics::Metrics},
+    telemetry::{http, logs},
 };
 
 /// How long what is under way may take after SIGTERM. With the events and the lease it is well within the 30 s that
@@ -123,25 +124,16 @@ pub async fn run(args: RunArgs) -> Result<(), Error> {
     info!(version = env!("CARGO_PKG_VERSION"), sync = %settings.sync, max_age = ?settings.max_age, "arcadia-operator starts");
 
     let inventory = Inventory::new(cloud.clone(), digitalocean::Settings::default());
-    let context = Context::new(cluster.client.clone(), inventory, Metrics::default(), settings, leadership.clone());
-    let sagas = saga::Context::new(
-        saga::Shared {
-            client: cluster.client.clone(),
-            cloud: cloud.clone(),
-            http: steps::http_client().map_err(|error| Error::Http(error.to_string()))?,
-            events: context.events.clone(),
-            metrics: context.metrics.clone(),
-            leadership: context.leadership.clone(),
-            stop: context.stop.clone(),
-            liveness: context.liveness.clone(),
-        },
-        saga::Settings {
-            namespaces: args.namespaces.clone(),
-            settle: args.settle_time,
-            poll: args.action_poll_interval,
-        },
-    );
-    context.liveness.start();
+    let process = Process::new(cluster.client.clone(), leadership.clone());
+    let context = Context::new(process.clone(), inventory, settings);
+    let http = steps::http_client().map_err(|error| Error::Http(error.to_string()))?;
+    let settings = saga::Settings {
+        namespaces: args.namespaces.clone(),
+        settle: args.settle_time,
+        poll: args.action_poll_interval,
+    };
+    let sagas = saga::Context::new(process.clone(), cloud.clone(), http, settings);
+    process.liveness.start();
     if let Some(address) = args.metrics_address {
         let usage = Arc::new(move || cloud.usage());
         let health =
@@ -159,12 +151,12 @@ pub async fn run(args: RunArgs) -> Result<(), Error> {
     };
 
     info!("arcadia-operator stops");
-    context.stop.cancel();
+    process.stop.cancel();
     // Still the leader: what is under way is finished. What is not by then is taken up from the objects by the next.
     if is_asked && timeout(FINISH, controller).await.is_err() {
         warn!("some work is not finished; the next leader goes on with it");
     }
-    if timeout(TELL, context.events.flush()).await.is_err() {
+    if timeout(TELL, process.events.flush()).await.is_err() {
         warn!("some events were not published");
     }
     if let Some((standing, candidate)) = candidate {

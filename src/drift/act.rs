@@ -117,7 +117,7 @@ impl<'a> Act<'a> {
         let params = PostParams { field_manager: Some(OPERATOR.to_owned()), ..PostParams::default() };
         let created = bounded(&doing, self.drifts().create(&params, &drift)).await?;
         self.context.index().learn(&created);
-        self.context.metrics.opened(record.resource.kind);
+        self.context.process.metrics.opened(record.resource.kind);
         let DriftSpec { field, expected, actual, .. } = created.spec;
         info!(record = %self.key, drift = name, resource = %record.resource, field, expected, actual, "drift detected");
         let uid = created.metadata.uid.as_deref().unwrap_or_default();
@@ -183,7 +183,7 @@ impl<'a> Act<'a> {
             put(&mut status, "decidedBy", json!(drift.decided_by));
         }
         self.patch_drift_status(&drift, "closing", status).await?;
-        self.context.metrics.resolved(self.entry.record.resource.kind, phase, why);
+        self.context.process.metrics.resolved(self.entry.record.resource.kind, phase, why);
         info!(record = %self.key, drift = name, %field, phase = phase.name(), reason = why, "drift resolved");
         let event = if phase == DriftPhase::Accepted { "DriftAccepted" } else { "DriftResolved" };
         self.tell(name, &drift.uid, false, event, "Resolve", message);
@@ -283,7 +283,7 @@ impl<'a> Act<'a> {
             ..ObjectReference::default()
         };
         let about = self.about();
-        self.context.events.publish(News { about, related: Some(related), is_warning, reason, action, note });
+        self.context.process.events.publish(News { about, related: Some(related), is_warning, reason, action, note });
     }
 
     /// The record, as events refer to it.
@@ -299,11 +299,11 @@ impl<'a> Act<'a> {
     }
 
     fn drifts(&self) -> Api<Drift> {
-        Api::namespaced(self.context.client.clone(), &self.key.namespace)
+        Api::namespaced(self.context.process.client.clone(), &self.key.namespace)
     }
 
     fn records(&self) -> Api<ProvisionedResource> {
-        Api::namespaced(self.context.client.clone(), &self.key.namespace)
+        Api::namespaced(self.context.process.client.clone(), &self.key.namespace)
     }
 }
 
@@ -349,7 +349,7 @@ mod tests {
         digitalocean::{self, Inventory, Token},
         drift::controller::Settings,
         kube_ext::leader::Leadership,
-        telemetry::metrics::Metrics,
+        process::Process,
     };
 
     /// A controller whose API server refuses writes to drifts by this, and takes all others. What it was asked.
@@ -384,7 +384,7 @@ mod tests {
             history: 1,
         };
         let inventory = Inventory::new(cloud, digitalocean::Settings::default());
-        let context = Context::new(client, inventory, Metrics::default(), settings, Leadership::unelected());
+        let context = Context::new(Process::new(client, Leadership::unelected()), inventory, settings);
         context.index().apply(&record());
         context.index().apply(&drift());
         (context, asked)

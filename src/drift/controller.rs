@@ -7,9 +7,8 @@ use std::{
 };
 
 use jiff::Timestamp;
-use kube::{Client, runtime::watcher::Event};
-use tokio_util::sync::CancellationToken;
-use tracing::{error, info};
+use kube::runtime::watcher::Event;
+use tracing::info;
 
 use super::{
     act::Act,
@@ -24,16 +23,15 @@ use crate::{
     digitalocean::{Inventory, Live, Observation, ResourceKey, UnknownReason},
     kube_ext::{
         call,
-        events::{Events, News},
+        events::News,
         key::ObjectKey,
-        leader::Leadership,
         mirror::Mirror,
         queue::Queue,
         watch::{self, FirstLists, Scope},
         work::{Next, Work},
     },
+    process::{self, Process},
     schedule::Schedule,
-    telemetry::{liveness::Liveness, metrics::Metrics},
 };
 
 /// How many records are worked on at a time: as many writes as the API server takes side by side.
@@ -66,22 +64,12 @@ pub struct Settings {
 
 /// What every part of the controller shares.
 pub struct Context {
-    /// Kubernetes.
-    pub client: Client,
+    /// What all controllers share.
+    pub process: Process,
     /// The cloud.
     pub inventory: Inventory,
-    /// Where events go.
-    pub events: Events,
-    /// What is counted.
-    pub metrics: Metrics,
     /// What it was told.
     pub settings: Settings,
-    /// Whether this process acts or stands by.
-    pub leadership: Leadership,
-    /// Told when no new work may begin.
-    pub stop: CancellationToken,
-    /// Whether the loops go on.
-    pub liveness: Liveness,
     pub(super) queue: Queue<ObjectKey>,
     pub(super) sweeps: Sweeps,
     asking: Asking,
@@ -95,24 +83,13 @@ pub struct Context {
 impl Context {
     /// A controller that has not begun.
     #[must_use]
-    pub fn new(
-        client: Client,
-        inventory: Inventory,
-        metrics: Metrics,
-        settings: Settings,
-        leadership: Leadership,
-    ) -> Arc<Self> {
+    pub fn new(process: Process, inventory: Inventory, settings: Settings) -> Arc<Self> {
         Arc::new(Self {
-            events: Events::start(&client),
-            client,
+            process,
             inventory,
-            metrics,
             records: FirstLists::of(&settings.namespaces),
             drifts: FirstLists::of(&settings.namespaces),
             settings,
-            leadership,
-            stop: CancellationToken::new(),
-            liveness: Liveness::default(),
             queue: Queue::default(),
             sweeps: Sweeps::default(),
             asking: Asking::new(ASKING),
@@ -135,7 +112,7 @@ impl Context {
     /// Queues these records, once all are known and this process acts: the sweeps hand over the first ones, whole kinds
     /// at a time.
     fn look_at(&self, affected: Vec<ObjectKey>) {
-        if self.is_loaded() && self.leadership.is_leader() {
+        if self.is_loaded() && self.process.leadership.is_leader() {
             self.queue.extend(affected);
         }
     }
@@ -172,24 +149,14 @@ impl Context {
 pub async fn run(context: Arc<Context>) {
     tokio::spawn(watch_records(context.clone()));
     tokio::spawn(watch_drifts(context.clone()));
-    tokio::select! {
-        () = context.stop.cancelled() => return,
-        () = known(&context) => {}
-    }
-    tokio::select! {
-        () = context.stop.cancelled() => return,
-        () = context.leadership.acquired() => {}
+    if !context.process.may_begin(known(&context)).await {
+        return;
     }
     let kinds = context.index().kinds();
     for kind in kinds {
         context.sweeps.start(&context, kind);
     }
-    let workers = (0..WORKERS).map(|_| tokio::spawn(work(context.clone())));
-    for ended in futures::future::join_all(workers).await {
-        if let Err(error) = ended {
-            error!(%error, "a part of the controller ended");
-        }
-    }
+    process::workers("a worker for records", WORKERS, || work(context.clone())).await;
 }
 
 /// Waits until every record and drift is known.
@@ -208,10 +175,10 @@ async fn work(context: Arc<Context>) {
     let work = Work {
         kind: "ProvisionedResource",
         queue: &context.queue,
-        stop: &context.stop,
-        pulse: context.liveness.enter("a worker", LONGEST_ROUND),
+        stop: &context.process.stop,
+        pulse: context.process.liveness.enter("a worker", LONGEST_ROUND),
     };
-    work.run(|key| reconcile(key, &context), |took, outcome| context.metrics.reconciled(took, outcome)).await;
+    work.run(|key| reconcile(key, &context), |took, outcome| context.process.metrics.reconciled(took, outcome)).await;
 }
 
 /// Brings one record's drifts and status up to what is known: observe, decide, act.
@@ -277,7 +244,7 @@ async fn ask(key: &ObjectKey, entry: &Entry, context: &Context) -> Result<Known,
     let answer = tokio::select! {
         answer = tokio::time::timeout(LONGEST_ASK, context.inventory.fetch(resource)) => answer,
         // The decision stands on the object; the next leader finds it there.
-        () = context.stop.cancelled() => return Err(Next::Settled),
+        () = context.process.stop.cancelled() => return Err(Next::Settled),
     };
     if !context.index().entry(key).is_some_and(|now| now.is_like(entry)) {
         // A decision may have been taken back meanwhile.
@@ -369,7 +336,7 @@ fn decide(entry: &Entry, known: &Known, asked: Asked, context: &Context) -> Plan
 fn tell_stale(act: &Act<'_>, situation: &Situation) {
     let Situation::Unknown(reason::INVENTORY_STALE, message) = situation else { return };
     if !act.entry.record.status.is_stale() {
-        act.context.events.publish(News {
+        act.context.process.events.publish(News {
             about: act.about(),
             related: None,
             is_warning: true,
@@ -381,7 +348,7 @@ fn tell_stale(act: &Act<'_>, situation: &Situation) {
 }
 
 async fn watch_records(context: Arc<Context>) {
-    let pulse = context.liveness.enter("the watch of ProvisionedResources", LONGEST_ROUND);
+    let pulse = context.process.liveness.enter("the watch of ProvisionedResources", LONGEST_ROUND);
     let take = |scope: &Scope, event: &Event<ProvisionedResource>| {
         let affected = context.index().take(scope, event);
         if let Event::Delete(record) = event {
@@ -390,14 +357,14 @@ async fn watch_records(context: Arc<Context>) {
         }
         context.look_at(affected);
     };
-    watch::follow(&context.client, &context.records, pulse, take).await;
+    watch::follow(&context.process.client, &context.records, pulse, take).await;
 }
 
 async fn watch_drifts(context: Arc<Context>) {
-    let pulse = context.liveness.enter("the watch of Drifts", LONGEST_ROUND);
+    let pulse = context.process.liveness.enter("the watch of Drifts", LONGEST_ROUND);
     let take = |scope: &Scope, event: &Event<Drift>| {
         let affected = context.index().take(scope, event);
         context.look_at(affected);
     };
-    watch::follow(&context.client, &context.drifts, pulse, take).await;
+    watch::follow(&context.process.client, &context.drifts, pulse, take).await;
 }

@@ -217,7 +217,7 @@ impl Sweep {
     }
 
     async fn run(mut self, mut asks: UnboundedReceiver<ObjectKey>) {
-        let pulse = self.context.liveness.enter("a sweep", LONGEST_SWEEP);
+        let pulse = self.context.process.liveness.enter("a sweep", LONGEST_SWEEP);
         let mut work: Option<Work> = None;
         loop {
             let settings = &self.context.settings;
@@ -318,7 +318,7 @@ impl Sweep {
                     Ok(found) => found.unread.as_ref().map_or("ok", SyncError::category),
                     Err(error) => error.category(),
                 };
-                self.context.metrics.synced(self.kind, began.elapsed(), category);
+                self.context.process.metrics.synced(self.kind, began.elapsed(), category);
                 match outcome {
                     Ok(found) => self.succeed(found, began.elapsed()),
                     Err(error) => self.fail(&error),

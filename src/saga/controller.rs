@@ -7,10 +7,7 @@ use std::{
     time::Duration,
 };
 
-use futures::future::join_all;
-use kube::Client;
-use tokio_util::sync::CancellationToken;
-use tracing::{error, info};
+use tracing::info;
 
 use super::{
     index::Index,
@@ -20,15 +17,13 @@ use crate::{
     api::Saga,
     digitalocean::{self, Actions},
     kube_ext::{
-        events::Events,
         key::ObjectKey,
-        leader::Leadership,
         mirror::Mirror as _,
         queue::Queue,
         watch::{FirstLists, follow},
         work::Work,
     },
-    telemetry::{liveness::Liveness, metrics::Metrics},
+    process::{self, Process},
 };
 
 /// How many sagas are worked on at a time. Most of them wait for an answer of the cloud.
@@ -50,24 +45,14 @@ pub struct Settings {
 
 /// What every part of the controller shares.
 pub struct Context {
-    /// Kubernetes.
-    pub client: Client,
+    /// What all controllers share.
+    pub process: Process,
     /// The cloud.
     pub cloud: digitalocean::Client,
     /// For calls to the user's own services.
     pub http: reqwest::Client,
-    /// Where events go.
-    pub events: Events,
-    /// What is counted.
-    pub metrics: Metrics,
     /// What it was told.
     pub settings: Settings,
-    /// Whether this process acts or stands by.
-    pub leadership: Leadership,
-    /// Told when no new work may begin.
-    pub stop: CancellationToken,
-    /// Whether the loops go on.
-    pub liveness: Liveness,
     pub(super) actions: Actions<ObjectKey>,
     pub(super) hands: Hands,
     pub(super) orders: runner::Orders,
@@ -76,45 +61,19 @@ pub struct Context {
     sagas: FirstLists,
 }
 
-/// What this controller shares with the others of the process.
-pub struct Shared {
-    /// Kubernetes.
-    pub client: Client,
-    /// The cloud.
-    pub cloud: digitalocean::Client,
-    /// For calls to the user's own services.
-    pub http: reqwest::Client,
-    /// Where events go.
-    pub events: Events,
-    /// What is counted.
-    pub metrics: Metrics,
-    /// Whether this process acts or stands by.
-    pub leadership: Leadership,
-    /// Told when no new work may begin.
-    pub stop: CancellationToken,
-    /// Whether the loops go on.
-    pub liveness: Liveness,
-}
-
 impl Context {
     /// A controller that has not begun.
     #[must_use]
-    pub fn new(shared: Shared, settings: Settings) -> Arc<Self> {
-        let Shared { client, cloud, http, events, metrics, leadership, stop, liveness } = shared;
+    pub fn new(process: Process, cloud: digitalocean::Client, http: reqwest::Client, settings: Settings) -> Arc<Self> {
         let queue: Arc<Queue<ObjectKey>> = Arc::default();
         let woken = queue.clone();
         let actions = Actions::start(cloud.clone(), settings.poll, move |key| woken.add(key));
         Arc::new(Self {
-            client,
+            process,
             cloud,
             http,
-            events,
-            metrics,
             sagas: FirstLists::of(&settings.namespaces),
             settings,
-            leadership,
-            stop,
-            liveness,
             actions,
             hands: Hands::default(),
             orders: HashMap::default().into(),
@@ -149,7 +108,7 @@ impl Context {
 
     /// Queues these sagas, once all are known and this process acts.
     fn look_at(&self, affected: Vec<ObjectKey>) {
-        if self.is_loaded() && self.leadership.is_leader() {
+        if self.is_loaded() && self.process.leadership.is_leader() {
             self.queue.extend(affected);
         }
     }
@@ -159,28 +118,18 @@ impl Context {
 /// under way then is finished.
 pub async fn run(context: Arc<Context>) {
     tokio::spawn(watch(context.clone()));
-    tokio::select! {
-        () = context.stop.cancelled() => return,
-        () = context.sagas.completed() => {}
-    }
-    tokio::select! {
-        () = context.stop.cancelled() => return,
-        () = context.leadership.acquired() => {}
+    if !context.process.may_begin(context.sagas.completed()).await {
+        return;
     }
     let sagas: Vec<_> = context.index().keys().cloned().collect();
     info!(sagas = sagas.len(), "all sagas are known");
     context.queue.extend(sagas);
-    let workers = (0..WORKERS).map(|_| tokio::spawn(work(context.clone())));
-    for ended in join_all(workers).await {
-        if let Err(error) = ended {
-            error!(%error, "a part of the controller of sagas ended");
-        }
-    }
+    process::workers("a worker for sagas", WORKERS, || work(context.clone())).await;
 }
 
 async fn watch(context: Arc<Context>) {
-    let pulse = context.liveness.enter("the watch of Sagas", LONGEST_ROUND);
-    follow::<Saga>(&context.client, &context.sagas, pulse, |scope, event| {
+    let pulse = context.process.liveness.enter("the watch of Sagas", LONGEST_ROUND);
+    follow::<Saga>(&context.process.client, &context.sagas, pulse, |scope, event| {
         let affected = context.index().take(scope, event);
         context.look_at(affected);
     })
@@ -192,10 +141,10 @@ async fn work(context: Arc<Context>) {
     let work = Work {
         kind: "Saga",
         queue: &*context.queue,
-        stop: &context.stop,
-        pulse: context.liveness.enter("a worker for sagas", LONGEST_ROUND),
+        stop: &context.process.stop,
+        pulse: context.process.liveness.enter("a worker for sagas", LONGEST_ROUND),
     };
     let context = &context;
     let turn = |key| async move { runner::turn(&key, context).await };
-    work.run(turn, |took, outcome| context.metrics.saga_reconciled(took, outcome)).await;
+    work.run(turn, |took, outcome| context.process.metrics.saga_reconciled(took, outcome)).await;
 }

@@ -192,10 +192,10 @@ impl<'a> Turn<'a> {
 
     async fn run(mut self) -> Result<Next, Error> {
         loop {
-            let must_end = self.context.stop.is_cancelled() || self.began.elapsed() > LONGEST_TURN;
+            let must_end = self.context.process.stop.is_cancelled() || self.began.elapsed() > LONGEST_TURN;
             if must_end && self.hand != Hand::Intent {
                 self.write().await?;
-                return Ok(if self.context.stop.is_cancelled() { Next::Settled } else { Next::Again });
+                return Ok(if self.context.process.stop.is_cancelled() { Next::Settled } else { Next::Again });
             }
             match self.next() {
                 Move::Note(event) => self.note(event)?,
@@ -207,7 +207,7 @@ impl<'a> Turn<'a> {
                 }
                 // It would have to be written again: whoever took over meanwhile may have looked already.
                 Move::Call(_) | Move::CallUndo(_) if !self.is_fresh() => self.hand = Hand::Calm(Timestamp::now()),
-                Move::Call(_) | Move::CallUndo(_) if self.context.leadership.permit() != Permit::Write => {
+                Move::Call(_) | Move::CallUndo(_) if self.context.process.leadership.permit() != Permit::Write => {
                     // Others may act by now. The step is in doubt for them, which costs them a look.
                     return Ok(Next::Settled);
                 }
@@ -468,7 +468,7 @@ impl<'a> Turn<'a> {
         let uid = author.metadata.uid.as_deref().unwrap_or_default();
         // Whoever takes over waits for the settle time from the intent on: nothing may be sent so late that it would show
         // only after that, nor without an intent, nor by one who does not lead.
-        let (intended, leadership) = (self.intended, self.context.leadership.clone());
+        let (intended, leadership) = (self.intended, self.context.process.leadership.clone());
         let latest = self.context.settings.settle / 2;
         let cloud = self.context.cloud.guarded(move || {
             intended.is_some_and(|intended| intended.elapsed() < latest) && leadership.permit() == Permit::Write
@@ -476,7 +476,7 @@ impl<'a> Turn<'a> {
         let approval = format!("{}{}", annotations::APPROVE_PREFIX, entry.name);
         let scene = Scene {
             cloud: &cloud,
-            kube: &self.context.client,
+            kube: &self.context.process.client,
             http: &self.context.http,
             namespace: &self.key.namespace,
             saga: &self.key.name,
@@ -546,9 +546,9 @@ impl<'a> Turn<'a> {
     fn tell_all(&mut self) {
         for told in self.news.drain(..) {
             match told {
-                Told::Event(news) => self.context.events.publish(*news),
-                Told::SagaEnded(phase) => self.context.metrics.saga_ended(self.saga.spec.kind, phase),
-                Told::StepEnded { kind, outcome, took } => self.context.metrics.step_ended(kind, outcome, took),
+                Told::Event(news) => self.context.process.events.publish(*news),
+                Told::SagaEnded(phase) => self.context.process.metrics.saga_ended(self.saga.spec.kind, phase),
+                Told::StepEnded { kind, outcome, took } => self.context.process.metrics.step_ended(kind, outcome, took),
             }
         }
     }
@@ -711,7 +711,7 @@ impl<'a> Turn<'a> {
     }
 
     fn sagas(&self) -> Api<Saga> {
-        Api::namespaced(self.context.client.clone(), &self.key.namespace)
+        Api::namespaced(self.context.process.client.clone(), &self.key.namespace)
     }
 }
 
@@ -731,7 +731,7 @@ impl Hands {
 
 /// The saga that a saga of kind rollback undoes, read anew.
 async fn read(context: &Context, key: &ObjectKey, name: &str) -> Result<Option<Arc<Saga>>, Error> {
-    let sagas: Api<Saga> = Api::namespaced(context.client.clone(), &key.namespace);
+    let sagas: Api<Saga> = Api::namespaced(context.process.client.clone(), &key.namespace);
     let doing = format!("reading Saga {}/{name}", key.namespace);
     Ok(bounded(&doing, sagas.get_opt(name)).await?.map(Arc::new))
 }

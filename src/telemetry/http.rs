@@ -65,7 +65,7 @@ pub async fn serve(address: SocketAddr, health: Health) -> std::io::Result<()> {
 
 /// Alive as long as the loops go on. Neither the API server nor the cloud has a say in it: a restart mends neither.
 async fn live(State(health): State<Health>) -> (StatusCode, String) {
-    answer(health.context.liveness.failure())
+    answer(health.context.process.liveness.failure())
 }
 
 /// Ready once this process does its part, or would as soon as it is the leader.
@@ -82,7 +82,7 @@ fn answer(failure: Option<String>) -> (StatusCode, String) {
 
 fn unready(health: &Health) -> Option<String> {
     let context = &health.context;
-    if context.stop.is_cancelled() {
+    if context.process.stop.is_cancelled() {
         return Some("stopping".to_owned());
     }
     {
@@ -94,7 +94,7 @@ fn unready(health: &Health) -> Option<String> {
             return Some("the API server was not asked of late".to_owned());
         }
     }
-    if let Some(trouble) = context.leadership.trouble() {
+    if let Some(trouble) = context.process.leadership.trouble() {
         return Some(format!("cannot look at the lease: {trouble}"));
     }
     if !context.is_loaded() {
@@ -103,7 +103,7 @@ fn unready(health: &Health) -> Option<String> {
     if !health.sagas.is_loaded() {
         return Some("reading the sagas".to_owned());
     }
-    if !context.leadership.is_leader() {
+    if !context.process.leadership.is_leader() {
         // A standby leaves the cloud alone: the token's calls are the leader's.
         return None;
     }
@@ -128,7 +128,7 @@ fn not_listed(recorded: &BTreeSet<Kind>, snapshots: &[SnapshotInfo]) -> Vec<Kind
 
 async fn metrics(State(health): State<Health>) -> impl IntoResponse {
     let sagas = health.sagas.index().census();
-    let text = health.context.metrics.scrape(&Reading::of(&health.context, sagas, (health.usage)()));
+    let text = health.context.process.metrics.scrape(&Reading::of(&health.context, sagas, (health.usage)()));
     ([(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text)
 }
 
@@ -142,7 +142,7 @@ mod tests {
         digitalocean::{self, Inventory, Token},
         drift::controller::Settings,
         kube_ext::leader::Leadership,
-        telemetry::metrics::Metrics,
+        process::Process,
     };
 
     /// Of controllers that have not begun and that nobody answers, and what is known of the API server.
@@ -164,20 +164,11 @@ mod tests {
             history: 1,
         };
         let inventory = Inventory::new(cloud.clone(), digitalocean::Settings::default());
-        let context = Context::new(client.clone(), inventory, Metrics::default(), settings, leadership);
-        let shared = saga::Shared {
-            client,
-            cloud: cloud.clone(),
-            http: reqwest::Client::new(),
-            events: context.events.clone(),
-            metrics: context.metrics.clone(),
-            leadership: context.leadership.clone(),
-            stop: context.stop.clone(),
-            liveness: context.liveness.clone(),
-        };
+        let process = Process::new(client, leadership);
+        let context = Context::new(process.clone(), inventory, settings);
         let settings =
             saga::Settings { namespaces: Vec::new(), settle: Duration::from_mins(1), poll: Duration::from_secs(5) };
-        let sagas = saga::Context::new(shared, settings);
+        let sagas = saga::Context::new(process, cloud.clone(), reqwest::Client::new(), settings);
         let (answers, api_server) = watch::channel(Answer { at: Instant::now(), trouble: None });
         (Health { context, sagas, usage: Arc::new(move || cloud.usage()), api_server }, answers)
     }
@@ -192,9 +183,9 @@ mod tests {
         answers.send_replace(Answer { at: Instant::now(), trouble: None });
         tokio::time::sleep(FRESH * 2).await;
         assert_eq!(unready(), "the API server was not asked of late");
-        health.context.stop.cancel();
+        health.context.process.stop.cancel();
         assert_eq!(unready(), "stopping");
-        assert_eq!(health.context.liveness.failure(), None, "and it lives");
+        assert_eq!(health.context.process.liveness.failure(), None, "and it lives");
     }
 
     /// Empty lists for all, but for sagas only when they are told to come. No news after that.
@@ -258,7 +249,7 @@ mod tests {
         let (health, answers) = health(Leadership::unelected());
         answers.send_replace(Answer { at: Instant::now(), trouble: Some("it is away".to_owned()) });
         assert_eq!(live(State(health.clone())).await, (StatusCode::OK, "ok\n".to_owned()));
-        let pulse = health.context.liveness.enter("a worker", Duration::from_mins(1));
+        let pulse = health.context.process.liveness.enter("a worker", Duration::from_mins(1));
         pulse.begin();
         tokio::time::sleep(Duration::from_mins(2)).await;
         let failure = "a worker has stood still for 120 s\n".to_owned();

@@ -234,7 +234,7 @@ impl Reading {
         snapshots.retain(|snapshot| kinds.contains(&snapshot.kind));
         Self {
             now: Timestamp::now(),
-            is_leader: context.leadership.is_leader(),
+            is_leader: context.process.leadership.is_leader(),
             records: index.len(),
             open_drifts: index.open_drifts(),
             sagas,
