@@ -13,6 +13,7 @@ pub mod index;
 mod invariants;
 pub mod journal;
 pub mod order;
+mod report;
 pub mod runner;
 pub mod step;
 pub mod steps;

@@ -12,14 +12,13 @@ use std::{
 
 use futures::{FutureExt, future::BoxFuture};
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::ObjectReference;
 use kube::{
-    Api, Resource, ResourceExt,
+    Api, ResourceExt,
     api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions},
 };
 use serde_json::{Value, json};
 use tokio::time::timeout;
-use tracing::{debug, info, warn};
+use tracing::{debug, info};
 
 use super::{
     controller::Context,
@@ -27,18 +26,18 @@ use super::{
         After, Hand, Help, Move, Seen, Undoes, after_call, after_look, after_prepare, after_undo, decide, late_in,
     },
     index::{Known, is_held},
-    journal::{self, Choice, Direction, Event, condition, current, direction},
+    journal::{self, Choice, Direction, Event, current, direction},
     order::{Order, digest},
+    report::Report,
     step::{AnyStep, Failure, Identity, Progress, Scene},
 };
 use crate::{
     api::{
-        OPERATOR, Saga, SagaKind, SagaPhase, SagaStatus, annotations, conditions,
-        saga::{FINALIZER, Resolution, StepError, StepState},
+        OPERATOR, Saga, SagaPhase, SagaStatus, annotations,
+        saga::{FINALIZER, Resolution, StepState},
     },
     kube_ext::{
         call::{Error, bounded},
-        events::News,
         failpoint,
         key::ObjectKey,
         leader::Permit,
@@ -133,19 +132,11 @@ struct Turn<'a> {
     began: Instant,
     /// When the latest intent was written.
     intended: Option<Instant>,
-    /// What is told once the journal is written.
-    news: Vec<Told>,
+    report: Report,
 }
 
 /// What a step says in the end.
 type Answer<'s, T> = BoxFuture<'s, Result<T, Failure>>;
-
-/// Something to tell.
-enum Told {
-    Event(Box<News>),
-    SagaEnded(SagaPhase),
-    StepEnded { kind: &'static str, outcome: &'static str, took: Duration },
-}
 
 /// What the other sagas have to do with this one.
 #[derive(Default)]
@@ -180,7 +171,7 @@ impl<'a> Turn<'a> {
             waits: 0,
             began: Instant::now(),
             intended: None,
-            news: Vec::new(),
+            report: Report::default(),
             saga,
         };
         if let Some(held) = context.hands.get(key).filter(|held| held.at == turn.at()) {
@@ -260,7 +251,7 @@ impl<'a> Turn<'a> {
                 }
                 Move::RefuseCancel => {
                     let note = "it has succeeded, so there is nothing to cancel; a saga of kind rollback undoes it";
-                    self.tell(true, "CancelRefused", "Cancel", note.to_owned());
+                    self.report.event(&self.saga, true, "CancelRefused", "Cancel", note.to_owned());
                     self.observe()?;
                     self.write().await?;
                 }
@@ -356,7 +347,7 @@ impl<'a> Turn<'a> {
     async fn follow(&mut self, index: usize, after: After) -> Result<Option<Next>, Error> {
         match after {
             After::Note(event) => {
-                self.observe_step(index, &event);
+                self.report_step(index, &event);
                 self.note(event)?;
                 Ok(None)
             }
@@ -503,7 +494,7 @@ impl<'a> Turn<'a> {
         self.hand = Hand::Empty;
         self.waits = 0;
         if before != self.status.phase || is_resolution {
-            self.tell_phase(is_resolution);
+            self.report.phase(&self.saga, &self.status, is_resolution);
         }
         Ok(())
     }
@@ -538,19 +529,8 @@ impl<'a> Turn<'a> {
         let written = bounded(&doing, self.sagas().replace_status(&self.key.name, &params, &object)).await?;
         failpoint::crash("journal-after");
         self.learn(written);
-        self.tell_all();
+        self.report.publish(&self.context.process);
         Ok(())
-    }
-
-    /// Tells what has happened, now that it is written.
-    fn tell_all(&mut self) {
-        for told in self.news.drain(..) {
-            match told {
-                Told::Event(news) => self.context.process.events.publish(*news),
-                Told::SagaEnded(phase) => self.context.process.metrics.saga_ended(self.saga.spec.kind, phase),
-                Told::StepEnded { kind, outcome, took } => self.context.process.metrics.step_ended(kind, outcome, took),
-            }
-        }
     }
 
     /// Goes on from an object as the API server has it now.
@@ -573,8 +553,8 @@ impl<'a> Turn<'a> {
         self.help = None;
         if let Some(why) = refusal {
             info!(saga = %self.key, why, "refused to resolve");
-            self.tell(true, "ResolutionRefused", "Resolve", why);
-            self.tell_all();
+            self.report.event(&self.saga, true, "ResolutionRefused", "Resolve", why);
+            self.report.publish(&self.context.process);
         }
         Ok(())
     }
@@ -626,72 +606,11 @@ impl<'a> Turn<'a> {
         }
     }
 
-    /// Counts and logs what became of a step.
-    fn observe_step(&mut self, index: usize, event: &Event) {
-        let Some(entry) = self.status.steps.get(index) else { return };
-        let order = self.order.order.as_ref().ok();
-        let Some(kind) = order.and_then(|order| order.steps.get(index)).map(|ordered| ordered.step.name()) else {
-            return;
-        };
-        let since = |began: Option<&k8s_openapi::apimachinery::pkg::apis::meta::v1::Time>| {
-            began
-                .and_then(|began| Duration::try_from(Timestamp::now().duration_since(began.0)).ok())
-                .unwrap_or_default()
-        };
-        let (outcome, took, error) = match event {
-            Event::Complete { .. } => ("done", since(entry.started_at.as_ref()), None),
-            Event::Fail { error, .. } => ("failed", since(entry.started_at.as_ref()), Some(error)),
-            Event::CompleteUndo { .. } => {
-                ("undone", since(entry.undo.as_ref().and_then(|undo| undo.started_at.as_ref())), None)
-            }
-            Event::Delay { error, .. } | Event::Retry { error, .. } | Event::RetryUndo { error, .. } => {
-                let (step, why) = (&entry.name, &error.message);
-                return info!(saga = %self.key, step, kind, failure = ?error.kind, why, "an attempt failed; another follows");
-            }
-            _ => return,
-        };
-        if let Some(StepError { kind: failure, message }) = error {
-            warn!(saga = %self.key, step = entry.name, kind, ?failure, why = message, "the step failed");
-        } else {
-            info!(saga = %self.key, step = entry.name, kind, outcome, ?took, "the step ended");
+    fn report_step(&mut self, index: usize, event: &Event) {
+        let ordered = self.order.order.as_ref().ok().and_then(|order| order.steps.get(index));
+        if let (Some(entry), Some(ordered)) = (self.status.steps.get(index), ordered) {
+            self.report.step(self.key, ordered.step.name(), entry, event);
         }
-        self.news.push(Told::StepEnded { kind, outcome, took });
-    }
-
-    /// Tells of a new phase. That all goes well is not told as an event: the phase shows it, and an event is a write.
-    fn tell_phase(&mut self, is_resolution: bool) {
-        let phase = self.status.phase;
-        let why = condition(&self.status, conditions::SUCCEEDED);
-        let message = why.map_or_else(String::new, |condition| condition.message.clone());
-        let reason = why.map_or("", |condition| condition.reason.as_str());
-        info!(saga = %self.key, phase = phase.name(), reason, why = message, "the saga has another phase");
-        if phase.is_finished() || phase == SagaPhase::Stuck {
-            self.news.push(Told::SagaEnded(phase));
-        }
-        match phase {
-            _ if is_resolution => self.tell(false, "Resolved", "Resolve", message),
-            SagaPhase::Stuck => self.tell(true, "SagaStuck", "CarryOn", message),
-            SagaPhase::RollingBack if self.saga.spec.kind != SagaKind::Rollback => {
-                self.tell(true, "RollingBack", "RollBack", message);
-            }
-            SagaPhase::RolledBack => self.tell(true, "RolledBack", "RollBack", message),
-            SagaPhase::Failed => self.tell(true, "SagaFailed", "CarryOn", message),
-            _ => {}
-        }
-    }
-
-    /// Tells it once the journal is written.
-    fn tell(&mut self, is_warning: bool, reason: &'static str, action: &'static str, note: String) {
-        let about = ObjectReference {
-            api_version: Some(Saga::api_version(&()).into_owned()),
-            kind: Some(Saga::kind(&()).into_owned()),
-            namespace: Some(self.key.namespace.to_string()),
-            name: Some(self.key.name.to_string()),
-            uid: self.saga.metadata.uid.clone(),
-            ..ObjectReference::default()
-        };
-        let news = News { about, related: None, is_warning, reason, action, note };
-        self.news.push(Told::Event(Box::new(news)));
     }
 
     fn generation(&self) -> i64 {

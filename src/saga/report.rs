@@ -1,0 +1,112 @@
+//! What a saga tells of itself: lines in the log at once; events and numbers once it is in the journal.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use k8s_openapi::{api::core::v1::ObjectReference, apimachinery::pkg::apis::meta::v1::Time};
+use kube::Resource;
+use tracing::{info, warn};
+
+use super::journal::{Event, condition};
+use crate::{
+    api::{
+        Saga, SagaKind, SagaPhase, SagaStatus, conditions,
+        saga::{StepError, StepStatus},
+    },
+    kube_ext::{events::News, key::ObjectKey},
+    process::Process,
+};
+
+/// What is told once the journal is written.
+#[derive(Default)]
+pub(super) struct Report(Vec<Told>);
+
+enum Told {
+    Event(Box<News>),
+    SagaEnded(SagaKind, SagaPhase),
+    StepEnded { step: &'static str, outcome: &'static str, took: Duration },
+}
+
+impl Report {
+    /// What becomes of a step, whose kind this is, by an event that is about to go into the journal.
+    pub(super) fn step(&mut self, saga: &ObjectKey, kind: &'static str, entry: &StepStatus, event: &Event) {
+        let step = entry.name.as_str();
+        let (outcome, began, error) = match event {
+            Event::Complete { .. } => ("done", entry.started_at.as_ref(), None),
+            Event::Fail { error, .. } => ("failed", entry.started_at.as_ref(), Some(error)),
+            Event::CompleteUndo { .. } => {
+                ("undone", entry.undo.as_ref().and_then(|undo| undo.started_at.as_ref()), None)
+            }
+            Event::Delay { error, .. } | Event::Retry { error, .. } | Event::RetryUndo { error, .. } => {
+                let StepError { kind: failure, message } = error;
+                return info!(%saga, step, kind, ?failure, why = message, "an attempt failed; another follows");
+            }
+            _ => return,
+        };
+        let took = began.map(since).unwrap_or_default();
+        if let Some(StepError { kind: failure, message }) = error {
+            warn!(%saga, step, kind, ?failure, why = message, "the step failed");
+        } else {
+            info!(%saga, step, kind, outcome, ?took, "the step ended");
+        }
+        self.0.push(Told::StepEnded { step: kind, outcome, took });
+    }
+
+    /// A new phase. That all goes well is not told as an event: the phase shows it, and an event is a write.
+    pub(super) fn phase(&mut self, saga: &Saga, status: &SagaStatus, is_resolution: bool) {
+        let phase = status.phase;
+        let why = condition(status, conditions::SUCCEEDED);
+        let message = why.map_or_else(String::new, |condition| condition.message.clone());
+        let reason = why.map_or("", |condition| condition.reason.as_str());
+        let key = ObjectKey::of(saga);
+        info!(saga = %key, phase = phase.name(), reason, why = message, "the saga has another phase");
+        if phase.is_finished() || phase == SagaPhase::Stuck {
+            self.0.push(Told::SagaEnded(saga.spec.kind, phase));
+        }
+        match phase {
+            _ if is_resolution => self.event(saga, false, "Resolved", "Resolve", message),
+            SagaPhase::Stuck => self.event(saga, true, "SagaStuck", "CarryOn", message),
+            SagaPhase::RollingBack if saga.spec.kind != SagaKind::Rollback => {
+                self.event(saga, true, "RollingBack", "RollBack", message);
+            }
+            SagaPhase::RolledBack => self.event(saga, true, "RolledBack", "RollBack", message),
+            SagaPhase::Failed => self.event(saga, true, "SagaFailed", "CarryOn", message),
+            _ => {}
+        }
+    }
+
+    /// Something that people should hear of.
+    pub(super) fn event(
+        &mut self,
+        saga: &Saga,
+        is_warning: bool,
+        reason: &'static str,
+        action: &'static str,
+        note: String,
+    ) {
+        let about = ObjectReference {
+            api_version: Some(Saga::api_version(&()).into_owned()),
+            kind: Some(Saga::kind(&()).into_owned()),
+            namespace: saga.metadata.namespace.clone(),
+            name: saga.metadata.name.clone(),
+            uid: saga.metadata.uid.clone(),
+            ..ObjectReference::default()
+        };
+        self.0.push(Told::Event(Box::new(News { about, related: None, is_warning, reason, action, note })));
+    }
+
+    /// Tells what has happened, now that it is written.
+    pub(super) fn publish(&mut self, process: &Process) {
+        for told in self.0.drain(..) {
+            match told {
+                Told::Event(news) => process.events.publish(*news),
+                Told::SagaEnded(kind, phase) => process.metrics.saga_ended(kind, phase),
+                Told::StepEnded { step, outcome, took } => process.metrics.step_ended(step, outcome, took),
+            }
+        }
+    }
+}
+
+fn since(began: &Time) -> Duration {
+    Duration::try_from(Timestamp::now().duration_since(began.0)).unwrap_or_default()
+}
