@@ -56,8 +56,6 @@ pub const DECISIONS: &[Decision] = &[
 /// What comes with a decision and is none by itself: why it was taken.
 const REASONS: &[(&str, &str)] = &[(SAGAS, annotations::BECAUSE)];
 
-/// The word for those whose name the API server fills in.
-const YES: &str = "yes";
 /// Words that nobody means as an approval.
 const NO: [&str; 3] = ["", "no", "false"];
 
@@ -185,11 +183,11 @@ fn own_name_beside() -> Validation {
 fn own_name_as_value(decision: &Decision) -> Validation {
     Validation {
         expression: format!(
-            "variables.changed.all(key, !({is_it}) || !(key in variables.now) || variables.now[key] in ['{YES}', {USER}])",
+            "variables.changed.all(key, !({is_it}) || !(key in variables.now) || variables.now[key] == {USER})",
             is_it = decision.is("key"),
         ),
         message_expression: Some(format!(
-            "'{annotation}STEP must be {YES} or your own name (' + {USER} + '): it says who approved. To turn it down, set \
+            "'{annotation}STEP must be your own name (' + {USER} + '): it says who approved. To turn it down, set \
              spec.cancelRequested'",
             annotation = decision.annotation,
         )),

@@ -349,7 +349,7 @@ pub const ACTIONS: &[Action] = &[
     Action {
         what: "turn down a step of a saga by approving it",
         command: &["annotate", "saga", UNDER_WAY, "arcadia.cloud/approve-go=no"],
-        words: [CANNOT_PATCH_SAGAS, "arcadia.cloud/approve-STEP must be yes or your own name"],
+        words: [CANNOT_PATCH_SAGAS, "arcadia.cloud/approve-STEP must be your own name"],
         may: &[("editor", "no"), ("platform-admin", "policy")],
     },
     Action {

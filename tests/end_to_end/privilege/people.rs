@@ -166,11 +166,11 @@ impl Team {
         let said = self.run(format!("{help} arcadia.cloud/resolve=abandon")).await.unwrap_err();
         assert!(said.contains("must be signed with your own name"), "{said}");
         self.run(format!("{help} arcadia.cloud/resolve-")).await.unwrap();
-        for value in ["yes", "platform-admin"] {
-            self.run(format!("{APPROVE}={value} --as=platform-admin")).await.unwrap();
+        self.run(format!("{APPROVE}=platform-admin --as=platform-admin")).await.unwrap();
+        for value in ["yes", "root"] {
+            let said = self.run(format!("{APPROVE}={value} --as=platform-admin")).await.unwrap_err();
+            assert!(said.contains("must be your own name (platform-admin)"), "{said}");
         }
-        let said = self.run(format!("{APPROVE}=root --as=platform-admin")).await.unwrap_err();
-        assert!(said.contains("must be yes or your own name (platform-admin)"), "{said}");
     }
 
     async fn the_api_server_signs(&self) {
