@@ -10,6 +10,9 @@ use crate::{
     schedule::{self, Schedule},
 };
 
+/// A shorter settle time would leave calls to the cloud no time at all.
+const SHORTEST_SETTLE: Duration = Duration::from_secs(4);
+
 /// Keeps the desired state of cloud resources as Kubernetes objects and raises one Drift per field that diverges.
 #[derive(Debug, Parser)]
 #[command(version, about, args_conflicts_with_subcommands = true, max_term_width = 100)]
@@ -123,6 +126,14 @@ pub enum ConfigError {
     /// The cloud's settings.
     #[error(transparent)]
     DigitalOcean(#[from] digitalocean::Error),
+    /// Every call would be too late.
+    #[error(
+        "--settle-time {given:?} must be {SHORTEST_SETTLE:?} or longer: a quarter of it is how long a call to the cloud may take"
+    )]
+    SettleTime {
+        /// As given.
+        given: Duration,
+    },
     /// Every verdict would be Unknown.
     #[error(
         "--inventory-max-age {max_age:?} must be longer than the time between two syncs ({period:?}, by --sync-schedule), \
@@ -155,6 +166,9 @@ impl RunArgs {
         let mut config = digitalocean::Config::new(&self.digitalocean_api_url, self.token()?)?;
         let [per_minute, per_hour] = [self.requests_per_minute, self.requests_per_hour]
             .map(|calls| usize::try_from(calls).unwrap_or(usize::MAX));
+        if self.settle_time < SHORTEST_SETTLE {
+            return Err(ConfigError::SettleTime { given: self.settle_time });
+        }
         // A call that changes something is over well before anybody concludes that it was not made.
         config.patience = config.patience.min(self.settle_time / 4);
         config.change_timeout = config.change_timeout.min(self.settle_time / 4);

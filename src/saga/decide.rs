@@ -291,7 +291,8 @@ fn running(seen: &Seen<'_>, index: usize, entry: &StepStatus, ordered: &Ordered)
     }
     // Nothing is under way: here it can be stopped. What cannot be undone is first known to be done or not.
     let kind = entry.error.as_ref().map(|error| error.kind);
-    let did_nothing = matches!(seen.hand, Hand::Calm(_)) || kind == Some(ErrorKind::Transient);
+    // An earlier call, of which nobody heard, could be carried out yet.
+    let did_nothing = entry.attempts <= 1 && (matches!(seen.hand, Hand::Calm(_)) || kind == Some(ErrorKind::Transient));
     if (ordered.irreversible.is_none() || ordered.step.is_passive() || did_nothing)
         && let Some(why) = stop(seen)
     {
@@ -429,13 +430,8 @@ fn back(seen: &Seen<'_>) -> Move {
     if seen.hand == Hand::Intent {
         return Move::CallUndo(index);
     }
-    if undo.started_at.as_ref().is_some_and(|began| has_passed(began.0, ordered.undo_timeout(), seen.now)) {
-        let seconds = ordered.undo_timeout().as_secs();
-        let message = format!("not within {seconds} s{}", last(undo.error.as_ref(), None));
-        return Move::Note(not_undone(entry, &message));
-    }
     match (undo.action, seen.action) {
-        (Some(_), None) => return Move::Rest(None),
+        (Some(_), None) => return seen.late_undo(index).map_or(Move::Rest(None), Move::Note),
         (Some(_), Some(ActionState::Errored)) => {
             let message = "the cloud began to undo it and says that this failed".to_owned();
             return Move::Note(missed_undo(seen, index, entry, StepError { kind: ErrorKind::Transient, message }));
@@ -468,9 +464,8 @@ fn stuck(seen: &Seen<'_>) -> Move {
 
 /// What a person who helps overrules: what speaks for stopping now, where the saga got stuck by that and said so.
 fn overruled(seen: &Seen<'_>) -> Vec<&'static str> {
-    let stalled = condition(seen.status, conditions::STALLED).map_or("", |condition| condition.reason.as_str());
-    let reasons = stops(seen).map(|why| why.reason);
-    reasons.filter(|reason| stalled == reason::IRREVERSIBLE || stalled == *reason).collect()
+    let said = condition(seen.status, conditions::STALLED).map_or("", |condition| condition.message.as_str());
+    stops(seen).filter(|why| said.starts_with(&why.message)).map(|why| why.reason).collect()
 }
 
 fn finished(seen: &Seen<'_>) -> Move {
@@ -505,6 +500,20 @@ impl Seen<'_> {
             Hand::Calm(until) => self.until(until),
             _ => None,
         }
+    }
+
+    /// How long undoing a step may take: never so short that what was done could not come into sight.
+    fn undo_limit(&self, ordered: &Ordered) -> Duration {
+        ordered.undo_timeout().max(self.settle.saturating_mul(2))
+    }
+
+    /// That undoing a step has taken too long.
+    fn late_undo(&self, index: usize) -> Option<Event> {
+        let (entry, ordered) = (self.status.steps.get(index)?, self.ordered(index)?);
+        let (undo, limit) = (entry.undo.as_ref()?, self.undo_limit(ordered));
+        let is_late = has_passed(undo.started_at.as_ref()?.0, limit, self.now);
+        is_late
+            .then(|| not_undone(entry, &format!("not within {} s{}", limit.as_secs(), last(undo.error.as_ref(), None))))
     }
 
     /// What was last said of what this step waits for.
@@ -720,40 +729,45 @@ pub fn after_look(seen: &Seen<'_>, index: usize, answer: Result<Found<Values>, F
 #[must_use]
 pub fn after_undo(seen: &Seen<'_>, index: usize, answer: Result<Undo, Failure>, waits: u32) -> After {
     let Some(entry) = seen.status.steps.get(index) else { return After::Rest(LOOK_AGAIN) };
-    match answer {
-        Ok(Undo::Done) => After::Note(Event::CompleteUndo { step: index }),
+    let (again, why) = match answer {
+        Ok(Undo::Done) => return After::Note(Event::CompleteUndo { step: index }),
         Ok(Undo::NothingThere) => {
-            // What a call of a moment ago did may come into sight yet, unless its answer was that it did nothing.
-            let is_sure = entry
-                .error
-                .as_ref()
-                .is_some_and(|error| matches!(error.kind, ErrorKind::Permanent | ErrorKind::Transient));
+            // What a call of a moment ago did may come into sight yet, unless the only one was answered with that it did
+            // nothing.
+            let error = entry.error.as_ref().map(|error| error.kind);
+            let is_sure = entry.attempts <= 1 && matches!(error, Some(ErrorKind::Permanent | ErrorKind::Transient));
             let called = entry.called_at.as_ref().filter(|_| !is_sure);
             let called = called.map_or(Duration::ZERO, |called| seen.left(called.0, seen.settle));
             if called.is_zero() {
-                After::Note(Event::CompleteUndo { step: index })
-            } else {
-                After::Calm { until: seen.now + called, why: String::new() }
+                return After::Note(Event::CompleteUndo { step: index });
             }
+            (called, String::new())
         }
-        Ok(Undo::Started(action)) => match i64::try_from(action) {
-            Ok(action) if entry.undo.as_ref().and_then(|undo| undo.action) == Some(action) => After::Rest(LOOK_AGAIN),
-            Ok(action) => After::Note(Event::AwaitUndo { step: index, action }),
-            Err(_) => After::Rest(LOOK_AGAIN),
-        },
-        Ok(Undo::NotYet(again)) => {
-            let again = again.saturating_mul(2_u32.saturating_pow(waits)).min(LONGEST_WAIT.max(again));
-            After::Calm { until: seen.now + again, why: String::new() }
+        Ok(Undo::Started(action)) => {
+            return match i64::try_from(action) {
+                Ok(action) if entry.undo.as_ref().and_then(|undo| undo.action) == Some(action) => {
+                    After::Rest(LOOK_AGAIN)
+                }
+                Ok(action) => After::Note(Event::AwaitUndo { step: index, action }),
+                Err(_) => After::Rest(LOOK_AGAIN),
+            };
         }
-        Err(Failure::Waiting(why)) => After::Calm { until: seen.now + wait(waits), why },
+        Ok(Undo::NotYet { again, why }) => {
+            (again.saturating_mul(2_u32.saturating_pow(waits)).min(LONGEST_WAIT.max(again)), why)
+        }
+        Err(Failure::Waiting(why)) => (wait(waits), why),
         Err(failure) => {
             let kind = match failure {
                 Failure::Permanent(_) => ErrorKind::Permanent,
                 Failure::Doubt(_) => ErrorKind::Doubt,
                 _ => ErrorKind::Transient,
             };
-            After::Note(missed_undo(seen, index, entry, StepError { kind, message: failure.to_string() }))
+            return After::Note(missed_undo(seen, index, entry, StepError { kind, message: failure.to_string() }));
         }
+    };
+    match seen.late_undo(index) {
+        Some(event) => After::Note(event),
+        None => After::Calm { until: seen.now + again, why },
     }
 }
 
@@ -764,7 +778,8 @@ fn progressed(seen: &Seen<'_>, index: usize, progress: Progress<Values>) -> Afte
         }
         Progress::Done(output) => {
             let message = format!("its output ({} bytes) does not fit into the saga", json_size(&output));
-            After::Note(Event::Fail { step: index, error: StepError { kind: ErrorKind::Permanent, message } })
+            // It is done all the same.
+            After::Note(Event::Fail { step: index, error: StepError { kind: ErrorKind::Doubt, message } })
         }
         Progress::Started { action, ids } => match i64::try_from(action) {
             Ok(action) => After::Note(Event::Await { step: index, action, ids }),
@@ -795,7 +810,7 @@ fn missed(seen: &Seen<'_>, index: usize, entry: &StepStatus, error: StepError) -
 fn missed_undo(seen: &Seen<'_>, index: usize, entry: &StepStatus, error: StepError) -> Event {
     let retry = seen.ordered(index).map(|ordered| ordered.retry).unwrap_or_default();
     let tried = entry.undo.as_ref().map_or(0, |undo| undo.attempts);
-    if tried < retry.attempts.saturating_mul(2) {
+    if tried < retry.attempts.saturating_mul(2) && seen.late_undo(index).is_none() {
         let retry_at = seen.now + backoff(retry, tried);
         return Event::RetryUndo { step: index, error, retry_at };
     }

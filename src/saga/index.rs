@@ -84,7 +84,7 @@ impl Index {
     /// It has begun, or does not begin now. Whom that concerns.
     pub fn release(&mut self, key: &ObjectKey) -> Vec<ObjectKey> {
         let Some(known) = self.claims.take(key).and_then(|key| self.sagas.get(&key)) else { return Vec::new() };
-        if is_in_the_way(&known.saga) { Vec::new() } else { self.waiting(key, &known.saga) }
+        if known.saga.phase().is_active() { Vec::new() } else { self.waiting(key, &known.saga) }
     }
 
     fn waits_for(&self, key: &ObjectKey) -> Option<String> {
@@ -93,8 +93,10 @@ impl Index {
         let others = others.iter().filter(|other| *other != key);
         let others = others.filter_map(|other| Some((&self.sagas.get(other)?.saga, self.claims.contains(other))));
         let others = others.map(|(other, is_claimed)| (other.phase().is_active() || is_claimed, other));
+        // One that is about to begin gives way no more.
+        let gives_way = !self.claims.contains(key);
         let first = others
-            .filter(|(is_active, other)| *is_active || (is_candidate(other) && turn(other) < turn(own)))
+            .filter(|(is_active, other)| *is_active || (gives_way && is_candidate(other) && turn(other) < turn(own)))
             .min_by_key(|(is_active, other)| (!is_active, turn(other)))?;
         Some(first.1.name_any())
     }
@@ -345,11 +347,14 @@ mod tests {
         assert_eq!(index.claim(&key("young")), None);
         index.apply(&saga("old", 1, "Pending", &none));
         assert_eq!(index.claim(&key("old")), Some("young".into()));
-        let mut suspended = saga("young", 2, "Pending", &json!({"suspend": true}));
-        suspended.metadata.resource_version = Some("2".into());
-        index.apply(&suspended);
-        assert_eq!(index.release(&key("young")), [key("old")], "it does not begin after all");
+        assert_eq!(index.claim(&key("young")), None, "it does not give way any more");
+        assert_eq!(index.release(&key("young")), [key("old")], "it did not begin after all");
         assert_eq!(index.claim(&key("old")), None);
+        assert_eq!(index.claim(&key("young")), Some("old".into()));
+        let mut begun = saga("old", 1, "Running", &none);
+        begun.metadata.resource_version = Some("2".into());
+        index.apply(&begun);
+        assert!(index.release(&key("old")).is_empty(), "it is waited for until it ends");
     }
 
     #[test]

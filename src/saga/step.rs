@@ -277,8 +277,21 @@ pub enum Undo {
     NothingThere,
     /// This action has to end first; then it is looked at again.
     Started(u64),
-    /// It has to be looked at again after this time.
-    NotYet(Duration),
+    /// It has to be looked at again.
+    NotYet {
+        /// After how long.
+        again: Duration,
+        /// What it waits for, for people; nothing where that passes in a moment.
+        why: String,
+    },
+}
+
+impl Undo {
+    /// It was just asked for, and is soon over.
+    #[must_use]
+    pub fn not_yet(again: Duration) -> Self {
+        Self::NotYet { again, why: String::new() }
+    }
 }
 
 /// Why a step could not go on, by what follows from it.

@@ -58,15 +58,20 @@ fn every_alert_says_what_happens_and_where_to_read_on() {
 #[test]
 fn the_runbook_speaks_of_what_there_is() {
     let runbook = read(RUNBOOK);
-    let code = ["src/drift/sweep.rs", "src/kube_ext/leader.rs", "src/kube_ext/work.rs", "src/saga/runner.rs"]
+    let code = ["src/drift/sweep.rs", "src/kube_ext/leader.rs", "src/kube_ext/work.rs", "src/saga/report.rs"]
         .map(read)
         .concat();
-    for line in runbook.lines().filter_map(|line| line.split_once("| grep '")) {
-        let logged = line.1.trim_end_matches('\'');
+    let searches = runbook.lines().filter_map(|line| line.split_once("| grep '").or(line.split_once("| grep -E '")));
+    for logged in searches.flat_map(|(_, logged)| logged.trim_end_matches('\'').split('|')) {
         assert!(code.contains(&format!("\"{logged}")), "nothing is logged as {logged}");
     }
-    let categories =
-        ["src/kube_ext/call.rs", "src/digitalocean/error.rs", "src/digitalocean/inventory.rs", "src/api/conditions.rs"];
+    let categories = [
+        "src/kube_ext/call.rs",
+        "src/kube_ext/work.rs",
+        "src/digitalocean/error.rs",
+        "src/digitalocean/inventory.rs",
+        "src/api/conditions.rs",
+    ];
     let categories = categories.map(read).concat();
     for outcome in runbook.lines().filter_map(|line| line.strip_prefix("- `")?.split_once("`:")) {
         for outcome in outcome.0.split("`, `") {

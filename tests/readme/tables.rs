@@ -82,7 +82,13 @@ fn verbs() {
 
 #[test]
 fn events() {
-    let files = ["src/drift/act.rs", "src/drift/controller.rs", "src/saga/runner.rs", "src/api/conditions.rs"];
+    let files = [
+        "src/drift/act.rs",
+        "src/drift/controller.rs",
+        "src/saga/runner.rs",
+        "src/saga/report.rs",
+        "src/api/conditions.rs",
+    ];
     let code = files.map(read).concat();
     for event in first_cells("event") {
         assert!(code.contains(&format!("\"{event}\"")), "no event has the reason {event}");

@@ -195,6 +195,17 @@ fn a_person_overrules_what_was_asked_and_nothing_else() {
 }
 
 #[test]
+fn a_person_who_wants_it_looked_at_does_not_overrule_a_cancellation() {
+    let mut story = Story::begun(&deletes(&["a", "b"]));
+    story.begin(0);
+    story.spec.cancel_requested = true;
+    story.write(Event::Fail { step: 0, error: error(ErrorKind::Timeout, "no answer") });
+    assert_eq!(story.stick(), reason::IRREVERSIBLE, "it may have been done");
+    story.resolve("retry", Choice::Retry);
+    assert_eq!(story.status.overruled, [""; 0]);
+}
+
+#[test]
 fn undoing_is_written_down_before_each_call_and_does_not_go_on_for_ever() {
     let mut story = Story::begun(&json!([{"name": "label", "step": "TagResource", "timeoutSeconds": 100,
                                           "with": {"tag": "a", "droplet_provider_id": "1"}}]));
@@ -210,26 +221,28 @@ fn undoing_is_written_down_before_each_call_and_does_not_go_on_for_ever() {
     story.pass(Duration::from_secs(5));
     assert_eq!(story.next(), undo(false), "each call is written down first");
 
-    let waits = |waits| match after_undo(&story.seen(), 0, Ok(Undo::NotYet(Duration::from_secs(2))), waits) {
+    let not_yet = |story: &Story, waits| after_undo(&story.seen(), 0, Ok(Undo::not_yet(Duration::from_secs(2))), waits);
+    let waits = |waits| match not_yet(&story, waits) {
         After::Calm { until, .. } => until.duration_since(story.now).as_secs(),
         other => panic!("{other:?}"),
     };
     assert_eq!([0, 1, 2, 9].map(waits), [2, 4, 8, 60]);
 
     story.write(Event::Wait { step: 0, why: "the droplet is locked".to_owned() });
-    let late = late_in(&story.seen()).unwrap();
-    assert!((190..200).contains(&late.as_secs()), "{late:?}");
-    story.pass(late);
-    let Move::Note(Event::Stick { why }) = story.next() else { panic!("{:?}", story.next()) };
+    story.pass(Duration::from_mins(5));
+    assert_eq!(story.next(), undo(false), "nobody may have looked meanwhile: it is tried once more");
+    story.write(Event::Undo { step: 0, counts: false });
+    let After::Note(Event::Stick { why }) = not_yet(&story, 0) else { panic!("{:?}", not_yet(&story, 0)) };
     assert_eq!(why.reason, reason::UNDO_FAILED);
     assert!(why.message.contains("not within 200 s; last: the droplet is locked"), "{}", why.message);
+    story.write(Event::AwaitUndo { step: 0, action: 7 });
     story.stick();
     story.resolve("retry", Choice::Retry);
-    assert_eq!(
-        (story.next(), &story.status.steps[0].undo),
-        (undo(false), &None),
-        "with its time and its attempts anew"
-    );
+    assert_eq!((story.next(), &story.status.steps[0].undo), (undo(false), &None), "its time and attempts are new");
+    story.write(Event::Undo { step: 0, counts: false });
+    story.write(Event::AwaitUndo { step: 0, action: 8 });
+    let late = late_in(&story.seen()).unwrap();
+    assert!((200..205).contains(&late.as_secs()), "{late:?}");
 }
 
 #[test]

@@ -49,7 +49,10 @@ impl Step for Approval {
         }
         let (saga, step) = (scene.saga, &scene.entry.name);
         let question = parameters.message.as_ref().map(|message| format!("{message} ")).unwrap_or_default();
-        let why = format!("{question}Approve it with: kubectl annotate saga {saga} {APPROVE_PREFIX}{step}=yes");
+        let why = format!(
+            "{question}Approve it with your name, as kubectl auth whoami shows it: kubectl annotate saga {saga} \
+             {APPROVE_PREFIX}{step}=NAME"
+        );
         // The annotation itself wakes it.
         Ok(Progress::NotYet { again: Duration::from_hours(1), why })
     }

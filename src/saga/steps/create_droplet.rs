@@ -155,7 +155,7 @@ impl Step for CreateDroplet {
             // A droplet that comes into sight only now would lose its tag.
             [] if !scene.shows_everything() => Ok(Undo::NothingThere),
             [] => tagging::forget(scene, &scene.identity.tag()).await.map(|()| nothing_left(output)),
-            [id] => droplet::delete(scene, id).await.map(|()| Undo::NotYet(SOON)),
+            [id] => droplet::delete(scene, id).await.map(|()| Undo::not_yet(SOON)),
             several => Err(Failure::Permanent(format!(
                 "any of these droplets could be the one that this step made: {}. Delete the right one",
                 several.join(", ")

@@ -118,13 +118,13 @@ impl Step for CreateDropletSnapshot {
         let Some(id) = ids.first() else {
             return Ok(match lately {
                 Lately::InProgress(action) => Undo::Started(action),
-                Lately::JustEnded => Undo::NotYet(SOON),
+                Lately::JustEnded => Undo::not_yet(SOON),
                 Lately::Nothing => Undo::NothingThere,
             });
         };
         match scene.cloud.send(Verb::Delete, snapshot(id, "snapshot:delete, image:delete"), None).await {
             Ok(_) | Err(digitalocean::Error::NotFound { .. }) if ids.len() == 1 => Ok(Undo::Done),
-            Ok(_) | Err(digitalocean::Error::NotFound { .. }) => Ok(Undo::NotYet(SOON)),
+            Ok(_) | Err(digitalocean::Error::NotFound { .. }) => Ok(Undo::not_yet(SOON)),
             Err(error) => Err(error.into()),
         }
     }

@@ -129,7 +129,7 @@ impl Step for CreateVolume {
             return Ok(nothing_left(output));
         };
         match scene.cloud.send(Verb::Delete, volume::path(&id, "block_storage:delete"), None).await {
-            Ok(_) | Err(Error::NotFound { .. }) => Ok(Undo::NotYet(SOON)),
+            Ok(_) | Err(Error::NotFound { .. }) => Ok(Undo::not_yet(SOON)),
             Err(error) => Err(error.into()),
         }
     }

@@ -150,8 +150,8 @@ pub(super) async fn go_back(scene: &Scene<'_>, id: &str, next: Next, is_done: bo
         Next::Nothing if is_done => Undo::Done,
         Next::Nothing | Next::Gone => Undo::NothingThere,
         Next::Busy(action) => Undo::Started(action),
-        Next::Wait { again, .. } => Undo::NotYet(again),
-        Next::Act(action) => begin(scene, id, &action).await?.map_or(Undo::NotYet(SOON), Undo::Started),
+        Next::Wait { again, why } => Undo::NotYet { again, why },
+        Next::Act(action) => begin(scene, id, &action).await?.map_or(Undo::not_yet(SOON), Undo::Started),
     })
 }
 

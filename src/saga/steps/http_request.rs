@@ -124,7 +124,7 @@ impl Step for HttpRequest {
             |status: StatusCode| status.is_success() || matches!(status, StatusCode::NOT_FOUND | StatusCode::GONE);
         Ok(match call.make(scene, is_undone).await? {
             Answer::Expected(_) => Undo::Done,
-            Answer::Later { again, .. } => Undo::NotYet(again),
+            Answer::Later { again, why } => Undo::NotYet { again, why },
         })
     }
 }

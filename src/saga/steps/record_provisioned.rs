@@ -131,7 +131,7 @@ impl Step for RecordProvisioned {
         }
         if before.uid.is_none() {
             let is_gone = record::delete(scene, &record).await?;
-            return Ok(if is_gone { Undo::Done } else { Undo::NotYet(SOON) });
+            return Ok(if is_gone { Undo::Done } else { Undo::not_yet(SOON) });
         }
         let wanted = record::fields(&spec(scene, parameters))?;
         let restored = restored(before, &wanted, &record::fields(&record.spec)?, &Owners::of(&record));

@@ -89,7 +89,7 @@ impl Step for UnrecordProvisioned {
     ) -> Result<Undo, Failure> {
         let Some(kept) = &before.record else { return Ok(Undo::Done) };
         match record::get(scene, &parameters.name).await? {
-            Some(record) if kept.is(&record) && record.metadata.deletion_timestamp.is_some() => Ok(Undo::NotYet(SOON)),
+            Some(record) if kept.is(&record) && record.metadata.deletion_timestamp.is_some() => Ok(Undo::not_yet(SOON)),
             Some(record) if kept.is(&record) => Ok(Undo::NothingThere),
             // Somebody else was quicker: what they say stands.
             Some(record) if record.spec != kept.spec || Owners::of(&record).own.is_empty() => Ok(Undo::Done),
@@ -99,7 +99,7 @@ impl Step for UnrecordProvisioned {
                 // Without force: nothing is taken from one that somebody makes at the same time.
                 let params = PatchParams::apply(OPERATOR);
                 let made = apply(scene.kube, scene.namespace, target, &kept.spec, &params).await?;
-                Ok(if kept.is_labelled(&made) { Undo::Done } else { Undo::NotYet(Duration::ZERO) })
+                Ok(if kept.is_labelled(&made) { Undo::Done } else { Undo::not_yet(Duration::ZERO) })
             }
         }
     }

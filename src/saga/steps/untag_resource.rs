@@ -95,7 +95,7 @@ impl Step for UntagResource {
         match (parameters.look(scene).await?, &before.had) {
             (Seen::Untagged, Some(tag)) => {
                 let is_on = tagging::put_on(scene, &parameters.target, tag).await?;
-                Ok(if is_on { Undo::Done } else { Undo::NotYet(SOON) })
+                Ok(if is_on { Undo::Done } else { Undo::not_yet(SOON) })
             }
             _ if output.is_some() => Ok(Undo::Done),
             _ => Ok(Undo::NothingThere),

@@ -230,7 +230,7 @@ impl<'w> Journey<'w> {
                 Ok(Undo::NothingThere) if self.is_refused() || self.scene(true).has_settled() => return Ok(()),
                 Ok(Undo::NothingThere) => self.wait(SETTLE + Duration::from_secs(2)).await,
                 Ok(Undo::Started(action)) => drop(self.wait_for(action).await),
-                Ok(Undo::NotYet(again)) => self.wait(again).await,
+                Ok(Undo::NotYet { again, .. }) => self.wait(again).await,
                 Err(Failure::Permanent(why)) => return Err(Failure::Permanent(why)),
                 Err(_) => self.wait(Duration::from_secs(1)).await,
             }

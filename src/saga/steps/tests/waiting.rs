@@ -19,8 +19,8 @@ async fn an_approval_tells_how_to_give_it_and_is_not_asked_for_again_and_again()
     let world = World::start().await;
     let parameters = json!({ "message": "Shall web-1 be deleted?" });
     let journey = Journey::new(&world, named("Approval").unwrap(), &parameters);
-    let why = "Shall web-1 be deleted? Approve it with: \
-               kubectl annotate saga trial arcadia.cloud/approve-it=yes";
+    let why = "Shall web-1 be deleted? Approve it with your name, as kubectl auth whoami shows it: \
+               kubectl annotate saga trial arcadia.cloud/approve-it=NAME";
     assert_eq!(journey.ask().await, Ok(Progress::NotYet { again: Duration::from_hours(1), why: why.to_owned() }));
 }
 
