@@ -352,6 +352,7 @@ impl Inventory {
 
     async fn list(&self, kind: Kind, wanted: Vec<Arc<str>>) -> Result<Changes, SyncError> {
         let started = Instant::now();
+        let token = self.0.client.token_version();
         let Read { mut rows, listed, unread } = self.read(kind, wanted).await?;
         let account = self.account(kind, &rows).await?;
         let mut absent = absent(kind, &rows);
@@ -360,6 +361,13 @@ impl Inventory {
         }
         absent.truncate(self.0.settings.confirm_at_most);
         let mut found = self.confirm(absent).await;
+        let was_there = |id: &Arc<str>| {
+            let before = rows.get(id).and_then(|staged| staged.before.as_ref());
+            before.is_some_and(|before| !before.known.is_gone())
+        };
+        if found.iter().any(|(id, entry)| entry.known.is_gone() && was_there(id)) {
+            self.doubt_account(kind).await?;
+        }
         let asked = found.values().filter(|entry| !entry.known.is_gone()).count();
         let entries: Vec<_> = rows
             .drain()
@@ -373,6 +381,8 @@ impl Inventory {
         let (changed, renewed) = self.take_over(kind, started, entries);
         let mut kinds = self.kinds();
         let snapshot = kinds.entry(kind).or_default();
+        // A token that was replaced meanwhile says nothing about what the one before it saw.
+        let account = account.filter(|_| self.0.client.token_version() == token);
         snapshot.account = account.or_else(|| snapshot.account.take());
         snapshot.unread = unread.errors;
         Ok(Changes { kind, changed, renewed, listed: listed.rows, calls, unread: unread.error })
@@ -430,13 +440,18 @@ impl Inventory {
             let is_seen = rows.values().any(|staged| matches!(staged.row, Row::Same | Row::New(_)));
             return Ok(if is_seen { self.0.accounts.known(&self.0.client).await } else { None });
         }
+        self.doubt_account(kind).await.map(|()| None)
+    }
+
+    /// Makes sure that the token belongs to the account in which the kind was seen: else nothing is known of it any more.
+    async fn doubt_account(&self, kind: Kind) -> Result<(), SyncError> {
         let is_other = self.is_other_account(kind, Priority::Sweep).await;
         if is_other.map_err(|source| SyncError::List { kind, source })? {
             let error = SyncError::OtherAccount { kind };
             self.disown(kind, &error.to_string().into());
             return Err(error);
         }
-        Ok(None)
+        Ok(())
     }
 
     /// Whether the token belongs to another account than that in which the kind's resources were seen, as far as it may

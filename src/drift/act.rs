@@ -152,7 +152,7 @@ impl<'a> Act<'a> {
         // Asking the live resource took a while. A write of nothing, bound to the drift's version, is refused when the
         // decision was taken back or changed since.
         let nothing = Patch::Merge(json!({ "metadata": { "resourceVersion": drift.resource_version } }));
-        bounded(&doing, self.drifts().patch(name, &params(), &nothing)).await?;
+        self.heard(&drift, bounded(&doing, self.drifts().patch(name, &params(), &nothing)).await)?;
         let patch = serde_json::from_value(json!([
             // The API server refuses the patch when the record is not the one that was evaluated any more.
             { "op": "replace", "path": "/metadata/resourceVersion", "value": record.resource_version },
@@ -229,8 +229,8 @@ impl<'a> Act<'a> {
             },
         });
         let doing = format!("removing the refused decision from Drift {}/{name}", self.key.namespace);
-        let written = bounded(&doing, self.drifts().patch(name, &params(), &Patch::Merge(patch))).await?;
-        self.learn(&written);
+        let written = bounded(&doing, self.drifts().patch(name, &params(), &Patch::Merge(patch))).await;
+        self.learn(&self.heard(&drift, written)?);
         Ok(())
     }
 
@@ -254,9 +254,17 @@ impl<'a> Act<'a> {
     async fn patch_drift_status(&mut self, drift: &KnownDrift, what: &str, status: Value) -> Result<(), Error> {
         let patch = json!({ "metadata": { "resourceVersion": drift.resource_version }, "status": status });
         let doing = format!("{what} Drift {}/{}", self.key.namespace, drift.name);
-        let written = bounded(&doing, self.drifts().patch_status(&drift.name, &params(), &Patch::Merge(patch))).await?;
-        self.learn(&written);
+        let written = bounded(&doing, self.drifts().patch_status(&drift.name, &params(), &Patch::Merge(patch))).await;
+        self.learn(&self.heard(drift, written)?);
         Ok(())
+    }
+
+    /// The answer to a write. A drift that is gone is forgotten: its deletion may have been told before it was known here.
+    fn heard(&self, drift: &KnownDrift, written: Result<Drift, Error>) -> Result<Drift, Error> {
+        if matches!(written, Err(Error::NotFound { .. })) {
+            self.context.index().forget_drift(&self.entry.record.uid, &drift.uid);
+        }
+        written
     }
 
     /// The drift as the plan saw it, or as this plan has written it. Never what the watch brought since: a decision

@@ -136,9 +136,8 @@ struct Past {
     began: Option<Instant>,
     /// When the last sweep ended that failed, and how many have failed since the last good one.
     failed: Option<(Instant, u32)>,
-    /// When changes were last compared, and whether there are new ones.
+    /// When changes were last compared, if there were any.
     detected: Instant,
-    has_changes: bool,
     /// When the first of what is known becomes too old.
     expires: Instant,
 }
@@ -175,7 +174,8 @@ fn next(past: &Past, sync: &Schedule, detect: Option<&Schedule>, now: Now) -> (I
             due(sync, ended, now).min(ended + pause.min(NEVER))
         }
     };
-    let detect = detect.filter(|_| past.has_changes).map(|detect| (due(detect, past.detected, now), Due::Detect));
+    // Also where nothing changed: what changes after this time waits for the next.
+    let detect = detect.map(|detect| (due(detect, past.detected, now), Due::Detect));
     // Of those that are due at the same time, the first: what changed is compared after it was listed.
     let all = [Some(distrust), Some((synced, Due::Sync)), detect];
     all.into_iter().flatten().min_by_key(|(at, _)| *at).unwrap_or(distrust)
@@ -210,7 +210,6 @@ impl Sweep {
             began: None,
             failed: None,
             detected: now,
-            has_changes: false,
             expires: now + context.settings.max_age.min(NEVER),
         };
         Self { context, kind, past, changed: HashSet::new() }
@@ -357,7 +356,6 @@ impl Sweep {
         for id in &found.renewed {
             self.changed.remove(id);
         }
-        self.past.has_changes = !self.changed.is_empty();
         if self.context.settings.detect.is_none() {
             self.detect();
         }
@@ -382,7 +380,6 @@ impl Sweep {
     /// Compares what changed.
     fn detect(&mut self) -> Option<Work> {
         self.past.detected = Instant::now();
-        self.past.has_changes = false;
         let changed: Vec<_> = self.changed.drain().collect();
         self.queue(&changed);
         None
@@ -511,14 +508,7 @@ mod tests {
 
         /// A task that listed at ten, with nothing to compare and nothing that becomes too old in this hour.
         fn quiet(self) -> Past {
-            Past {
-                busy: None,
-                began: Some(self.0),
-                failed: None,
-                detected: self.0,
-                has_changes: false,
-                expires: self.at(60),
-            }
+            Past { busy: None, began: Some(self.0), failed: None, detected: self.0, expires: self.at(60) }
         }
     }
 
@@ -527,19 +517,21 @@ mod tests {
         let hour = Hour::begin();
         let quiet = || hour.quiet();
         let failed = |minute, failures| Past { failed: Some((hour.at(minute), failures)), ..quiet() };
-        let changed = |began, detected| Past {
-            began: Some(hour.at(began)),
-            detected: hour.at(detected),
-            has_changes: true,
-            ..quiet()
-        };
+        let changed = |began, detected| Past { began: Some(hour.at(began)), detected: hour.at(detected), ..quiet() };
         let cases = [
             ("the first sweep is due at once", Past { began: None, ..quiet() }, "5m", "", 7, (hour.at(7), Due::Sync)),
             ("an interval counts from the begin", quiet(), "5m", "", 3, (hour.at(5), Due::Sync)),
             ("a sweep longer than its period is followed by the next", quiet(), "5m", "", 9, (hour.at(5), Due::Sync)),
             ("a cron time comes", quiet(), "15 * * * *", "", 3, (hour.at(15), Due::Sync)),
             ("a cron time that passed meanwhile is not lost", quiet(), "15 * * * *", "", 25, (hour.at(15), Due::Sync)),
-            ("nothing to compare", quiet(), "30m", "5m", 20, (hour.at(30), Due::Sync)),
+            (
+                "what changes waits for the next time",
+                changed(15, 20),
+                "40m",
+                "20 * * * *",
+                25,
+                (hour.at(55), Due::Sync),
+            ),
             ("comparing has its own schedule", changed(0, 0), "30m", "5m", 3, (hour.at(5), Due::Detect)),
             ("comparing is not starved by long sweeps", changed(8, 2), "5m", "6m", 14, (hour.at(8), Due::Detect)),
             (
@@ -601,11 +593,10 @@ mod tests {
                     (_, Due::Sync) => {
                         past.began = Some(hour.at(minute));
                         minute += 50;
-                        past.has_changes = true;
                         swept += 1;
                     }
                     (_, Due::Detect) => {
-                        past = Past { detected: hour.at(minute), has_changes: false, ..past };
+                        past = Past { detected: hour.at(minute), ..past };
                         compared += 1;
                     }
                     (_, Due::Distrust) => unreachable!(),

@@ -438,6 +438,17 @@ async fn under_a_token_of_another_account_nothing_is_known() {
 }
 
 #[tokio::test]
+async fn under_a_token_of_another_account_not_even_the_only_one_is_gone() {
+    let world = World::with(1..=1).await;
+    world.sync(1..=1).await.unwrap();
+    world.move_to(Ok("second"));
+    let error = world.sync(1..=1).await.unwrap_err();
+    assert!(error.to_string().contains("another account"), "{error}");
+    let seen = world.look(1);
+    assert!(matches!(seen, Observation::Unknown(UnknownReason::Failed { .. })), "{seen:?}");
+}
+
+#[tokio::test]
 async fn in_the_same_account_all_can_be_gone() {
     // A token that may not know its account concludes what it did without.
     for account in [Ok("first"), Err(403)] {
