@@ -43,6 +43,7 @@ async fn bad_settings_end_it_with_one_line() {
     refuses(&["--detect-schedule", "0s"], &token, &["--detect-schedule", "at least 1s"]).await;
     refuses(&["--drift-history-limit", "0"], &token, &["--drift-history-limit", "1..=1000"]).await;
     refuses(&["--inventory-max-age", "5m"], &token, &["--inventory-max-age", "longer"]).await;
+    refuses(&["--settle-time", "1s"], &token, &["--settle-time", "4s or longer"]).await;
     refuses(&["--metrics-address", "nowhere"], &token, &["--metrics-address", "nowhere"]).await;
     refuses(&["--log-format", "xml"], &token, &["--log-format", "text", "json"]).await;
     refuses(&["--no-such-flag"], &token, &["--no-such-flag"]).await;
