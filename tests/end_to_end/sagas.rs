@@ -307,6 +307,34 @@ async fn one_saga_at_a_time_has_a_key_and_the_others_say_for_whom_they_wait() {
 }
 
 #[tokio::test]
+async fn sagas_with_one_key_that_come_together_take_turns() {
+    let world = World::new("saga-turns").await;
+    // So that one is at work when the next comes, whichever of them is the older by name.
+    let slow = Effect::Latency { milliseconds: 50 };
+    world.cloud.inject(Fault::new("/v2/droplets/*", slow)).await.unwrap();
+    let names: Vec<_> = (0..8).rev().map(|number| format!("turn-{number}")).collect();
+    let sagas = names.iter().map(|name| {
+        let steps = json!([snapshot("snapshot"), sleep("wait", 1)]);
+        json!({
+            "apiVersion": "arcadia.cloud/v1alpha1", "kind": "Saga", "metadata": { "name": name },
+            "spec": { "kind": "test", "deploymentId": "dep-1", "steps": steps },
+        })
+    });
+    let list = json!({ "apiVersion": "v1", "kind": "List", "items": sagas.collect::<Vec<_>>() });
+    world.kubectl().apply(&list.to_string()).await.unwrap();
+    let mut spans = Vec::new();
+    for name in &names {
+        let saga = world.saga_reaches(name, "Succeeded").await;
+        let time = |field: &str| saga["status"][field].as_str().unwrap().to_owned();
+        spans.push((time("startedAt"), time("finishedAt")));
+    }
+    spans.sort();
+    for pair in spans.windows(2) {
+        assert!(pair[0].1 <= pair[1].0, "two at once: {spans:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_finished_saga_goes_after_its_time_and_a_suspended_one_waits_between_steps() {
     let world = World::new("saga-ttl").await;
     let spec = json!({"kind": "test", "ttlSecondsAfterFinished": 1, "steps": [snapshot("snapshot")]});
