@@ -39,13 +39,22 @@ pub enum Verb {
 }
 
 impl Client {
-    /// Reads a document; nothing where it does not exist (the API's own 404).
+    /// Reads what stands under `key`; nothing where it does not exist (the API's own 404).
     ///
     /// # Errors
-    /// Where no trustworthy answer came, or the budget gave no call in time.
-    pub async fn fetch(&self, path: Path<'_>, query: &[(&str, &str)]) -> Result<Option<Value>, Error> {
+    /// Where no trustworthy answer came, one about something else among them, or the budget gave no call in time.
+    pub async fn fetch(&self, path: Path<'_>, key: &str, query: &[(&str, &str)]) -> Result<Option<Value>, Error> {
         let call = self.urgent(path, query, None)?;
-        self.read(&call).await?.map(|body| self.json(&call, &body)).transpose()
+        let Some(body) = self.read(&call).await? else { return Ok(None) };
+        let wrong = |why: String| Error::Malformed { doing: call.doing(), why };
+        let document =
+            self.json::<Value>(&call, &body)?.get_mut(key).map(Value::take).filter(|document| !document.is_null());
+        let document = document.ok_or_else(|| wrong(format!("it has no `{key}`")))?;
+        let id = document.get("id").map(|id| id.as_str().map_or_else(|| id.to_string(), str::to_owned));
+        match (id, path.id) {
+            (Some(id), Some(wanted)) if id != wanted => Err(wrong(format!("its `{key}` is another one, {id}"))),
+            _ => Ok(Some(document)),
+        }
     }
 
     /// Reads all rows of a list, which stand under `key`.

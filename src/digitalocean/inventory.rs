@@ -338,6 +338,11 @@ impl Inventory {
         }
     }
 
+    /// Forgets all of a kind of which nothing is recorded any more.
+    pub fn forget_kind(&self, kind: Kind) {
+        self.kinds().remove(&kind);
+    }
+
     /// The state of each kind that was ever synced or asked for.
     #[must_use]
     pub fn snapshots(&self) -> Vec<SnapshotInfo> {

@@ -268,6 +268,8 @@ impl Sweep {
         if wanted.is_empty() {
             self.past.failed = None;
             context.sweeps.set_failure(kind, None);
+            // Whoever is recorded next is asked for, and not told what went wrong then.
+            context.inventory.forget_kind(kind);
             context.queue.extend(asked);
             return None;
         }
@@ -395,7 +397,10 @@ impl Sweep {
         if !expired.is_empty() {
             warn!(kind = %self.kind, resources = expired.len(), "what is known of them is too old for verdicts");
             self.queue(&expired);
-        } else if !self.context.inventory.has_listed(self.kind) && self.context.sweeps.failure(self.kind).is_none() {
+        } else if self.past.busy.is_some()
+            && !self.context.inventory.has_listed(self.kind)
+            && self.context.sweeps.failure(self.kind).is_none()
+        {
             warn!(kind = %self.kind, "{STILL_WAITING}");
             self.context.sweeps.set_failure(self.kind, Some(STILL_WAITING.to_owned()));
             self.queue_all();

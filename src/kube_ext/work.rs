@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, warn};
 
 use super::{
-    call,
+    call, failpoint,
     queue::{Failed, Queue},
 };
 use crate::telemetry::liveness::Pulse;
@@ -88,8 +88,9 @@ impl<K: Clone + Display + Eq + Hash + Ord> Work<'_, K> {
                 }
                 Err(panic) => {
                     let (object, what) = (format!("{kind} {key}"), said(panic.as_ref()));
-                    error!(object, what, again_in = ?AFTER_PANIC, "panicked; please report this");
-                    queue.later(&key, AFTER_PANIC);
+                    let again_in = failpoint::limit("after-panic", AFTER_PANIC);
+                    error!(object, what, ?again_in, "panicked; please report this");
+                    queue.later(&key, again_in);
                     "panic"
                 }
             };

@@ -24,7 +24,7 @@ fn snapshot(name: &str, droplet: &str) -> Value {
 async fn a_saga_that_makes_the_operator_panic_holds_up_no_other() {
     let mut stage = Stage::new("panics").await;
     stage.world.panics = true;
-    stage.world.operator = Some(stage.start("turn=1*panic"));
+    stage.world.operator = Some(stage.start("after-panic=return(20);turn=1*panic"));
     stage.order(&snapshot("broken", "3164444")).await;
     eventually("the panic", || async {
         let log = stage.world.log();
@@ -34,7 +34,7 @@ async fn a_saga_that_makes_the_operator_panic_holds_up_no_other() {
     stage.order(&snapshot("sound", "3164445")).await;
     assert_eq!(stage.end("sound").await.phase, "Succeeded");
     let broken = stage.saga("broken").await;
-    assert_eq!(broken["status"]["phase"], "Pending", "it is left alone for a minute");
+    assert_eq!(broken["status"]["phase"], "Pending", "it is left alone for a while");
     assert_eq!(stage.end("broken").await.phase, "Succeeded");
 }
 
@@ -59,11 +59,11 @@ async fn livez_fails_while_a_loop_stands_still_and_only_then() {
 #[tokio::test(flavor = "multi_thread")]
 async fn five_hundred_sagas_that_wait_cost_a_few_calls_a_minute() {
     const SAGAS: u32 = 500;
-    const WINDOW: Duration = Duration::from_secs(25);
+    const WINDOW: Duration = Duration::from_secs(15);
     let mut stage = Stage::new("many").await;
     let cloud = stage.world.cloud.clone();
     // Long enough for all of them to wait at the same time.
-    cloud.inject(Fault::new("/v2/droplets/*/actions", Effect::SlowAction { seconds: 75 })).await.unwrap();
+    cloud.inject(Fault::new("/v2/droplets/*/actions", Effect::SlowAction { seconds: 45 })).await.unwrap();
     let mut sagas = Vec::new();
     for number in 0..SAGAS {
         let (id, name) = (format!("41{number:05}"), format!("many-{number}"));
@@ -90,7 +90,7 @@ async fn five_hundred_sagas_that_wait_cost_a_few_calls_a_minute() {
     let calls: u64 = cloud.requests().await.unwrap().counts.values().sum();
     assert_eq!(count("Running", "{.metadata.name}").await, 500, "they waited all the time");
     println!("{SAGAS} sagas waited for {WINDOW:?} with {calls} calls");
-    assert!((1..=10).contains(&calls), "{calls}");
+    assert!((1..=7).contains(&calls), "{calls}");
 
     eventually("all of them succeed", || async {
         let succeeded = count("Succeeded", "{.metadata.name}").await;

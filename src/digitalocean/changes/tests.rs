@@ -140,7 +140,7 @@ async fn a_change_on_a_kept_connection_that_breaks_is_not_sent_again() {
     })
     .await;
     let client = server.client();
-    assert!(client.fetch(droplet("7"), &[]).await.unwrap().is_some());
+    assert!(client.fetch(droplet("7"), "droplet", &[]).await.unwrap().is_some());
     let error = client.send(Verb::Post, ACTIONS, Some(&json!({"type": "power_on"}))).await.unwrap_err();
     assert!(matches!(error, Error::Connection { is_connected: true, .. }) && error.may_have_happened(), "{error}");
     assert_eq!(server.asked(), ["/v2/droplets/7", "/v2/droplets/7/actions"]);
@@ -169,7 +169,7 @@ async fn a_change_waits_for_the_budget_only_so_long_and_is_not_sent_then() {
     client.send(Verb::Delete, droplet("7"), None).await.unwrap();
     let start = Instant::now();
     let sent = client.send(Verb::Delete, droplet("8"), None).await.unwrap_err();
-    let read = client.fetch(droplet("8"), &[]).await.unwrap_err();
+    let read = client.fetch(droplet("8"), "droplet", &[]).await.unwrap_err();
     let listed = client.rows(DROPLETS, "droplets", &[]).await.unwrap_err();
     let took = start.elapsed();
     assert!(took >= Duration::from_millis(300) && took < Duration::from_secs(3), "{took:?}");
@@ -185,17 +185,17 @@ async fn a_change_that_may_not_be_made_any_more_is_not_sent() {
     let calls = AtomicUsize::new(0);
     let server = Fake::start(move |_| {
         calls.fetch_add(1, Ordering::Relaxed);
-        Answer::json(200, &json!({"call": calls.load(Ordering::Relaxed)}))
+        Answer::json(200, &json!({"droplet": {"call": calls.load(Ordering::Relaxed)}}))
     })
     .await;
     let may = Arc::new(AtomicBool::new(true));
     let asked = may.clone();
     let client = server.client().guarded(move || asked.load(Ordering::Relaxed));
-    assert_eq!(client.send(Verb::Post, DROPLETS, None).await.unwrap(), json!({"call": 1}));
+    assert_eq!(client.send(Verb::Post, DROPLETS, None).await.unwrap(), json!({"droplet": {"call": 1}}));
     may.store(false, Ordering::Relaxed);
     let error = client.send(Verb::Post, DROPLETS, None).await.unwrap_err();
     assert!(matches!(error, Error::TooLate { .. }) && !error.may_have_happened(), "{error}");
-    assert_eq!(client.fetch(droplet("7"), &[]).await.unwrap(), Some(json!({"call": 2})), "reading is free");
+    assert_eq!(client.fetch(droplet("7"), "droplet", &[]).await.unwrap(), Some(json!({"call": 2})), "reading is free");
 }
 
 #[tokio::test]
@@ -260,7 +260,7 @@ async fn an_id_that_would_form_another_path_is_never_sent() {
         for path in [droplet(id), Path { id: Some(id), ..ACTIONS }, records] {
             let errors = [
                 client.send(Verb::Delete, path, None).await.unwrap_err(),
-                client.fetch(path, &[]).await.unwrap_err(),
+                client.fetch(path, "droplet", &[]).await.unwrap_err(),
                 client.rows(path, "droplets", &[]).await.unwrap_err(),
             ];
             for error in errors {
@@ -304,18 +304,21 @@ async fn a_document_is_fetched_until_it_is_there_or_surely_not() {
         "/v2/droplets/7?x=a%26b" => Answer::json(200, &json!({"droplet": {"id": 7}})),
         "/v2/droplets/8" => refusal(404),
         "/v2/droplets/9" => Answer::text(404, "x: y", "<html>404</html>"),
+        // Something else, and another one.
+        "/v2/droplets/11" => Answer::json(200, &json!({"message": "ok"})),
+        "/v2/droplets/12" => Answer::json(200, &json!({"droplet": {"id": 13}})),
         _ => Answer::text(200, "x: y", "<html>Welcome</html>"),
     })
     .await;
     let client = server.client();
-    let found = client.fetch(droplet("7"), &[("x", "a&b")]).await.unwrap();
-    assert_eq!(found, Some(json!({"droplet": {"id": 7}})));
-    assert_eq!(client.fetch(droplet("8"), &[]).await.unwrap(), None);
-    for id in ["9", "10"] {
-        let error = client.fetch(droplet(id), &[]).await.unwrap_err();
+    let found = client.fetch(droplet("7"), "droplet", &[("x", "a&b")]).await.unwrap();
+    assert_eq!(found, Some(json!({"id": 7})));
+    assert_eq!(client.fetch(droplet("8"), "droplet", &[]).await.unwrap(), None);
+    for id in ["9", "10", "11", "12"] {
+        let error = client.fetch(droplet(id), "droplet", &[]).await.unwrap_err();
         assert!(matches!(error, Error::Malformed { .. }), "{error}");
     }
-    assert_eq!(server.asked().len(), 5);
+    assert_eq!(server.asked().len(), 7);
 }
 
 /// A page of droplets with these ids.

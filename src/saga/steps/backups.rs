@@ -72,8 +72,8 @@ impl BackupPolicy {
 pub(super) async fn policy(scene: &Scene<'_>, id: &str) -> Result<Option<BackupPolicy>, Failure> {
     let route = "/v2/droplets/{id}/backups/policy";
     let path = Path { route, parent: None, id: Some(id), scope: "droplet:read" };
-    let answer = scene.cloud.fetch(path, &[]).await?.unwrap_or_default();
-    Ok(answer.pointer("/policy/backup_policy").and_then(settable))
+    let answer = scene.cloud.fetch(path, "policy", &[]).await?.unwrap_or_default();
+    Ok(answer.get("backup_policy").and_then(settable))
 }
 
 /// Without what the API only tells.

@@ -120,8 +120,7 @@ pub(super) async fn in_progress(
 
 /// The latest actions that are listed at a path.
 async fn latest(scene: &Scene<'_>, path: Path<'_>, is_wanted: impl Fn(&Value) -> bool) -> Result<Vec<Value>, Failure> {
-    let mut answer = scene.cloud.fetch(path, &[("per_page", "20")]).await?.unwrap_or_default();
-    let actions = answer.get_mut("actions").map(Value::take);
+    let actions = scene.cloud.fetch(path, "actions", &[("per_page", "20")]).await?;
     let Some(Value::Array(mut actions)) = actions else { return Ok(Vec::new()) };
     actions.retain(is_wanted);
     Ok(actions)

@@ -95,7 +95,7 @@ impl Step for CreateDropletSnapshot {
     }
 
     async fn adopt(&self, scene: &Scene<'_>, _: &Parameters, id: &str) -> Result<Progress<Output>, Failure> {
-        match scene.cloud.fetch(snapshot(id, "snapshot:read"), &[]).await? {
+        match scene.cloud.fetch(snapshot(id, "snapshot:read"), "snapshot", &[]).await? {
             Some(_) => Ok(Progress::Done(Output { snapshot_id: id.to_owned() })),
             None => Err(Failure::Permanent(format!("there is no snapshot {id}"))),
         }

@@ -144,7 +144,7 @@ fn body(scene: &Scene<'_>, parameters: &Parameters) -> Result<Value, Failure> {
 }
 
 async fn exists(scene: &Scene<'_>, id: &str) -> Result<bool, Failure> {
-    Ok(scene.cloud.fetch(volume::path(id, "block_storage:read"), &[]).await?.is_some())
+    Ok(scene.cloud.fetch(volume::path(id, "block_storage:read"), "volume", &[]).await?.is_some())
 }
 
 /// The volume that this step made.

@@ -62,7 +62,8 @@ impl Step for DeleteSnapshot {
 }
 
 async fn exists(scene: &Scene<'_>, parameters: &Parameters) -> Result<bool, Failure> {
-    Ok(scene.cloud.fetch(path(parameters, "snapshot:read, block_storage_snapshot:read"), &[]).await?.is_some())
+    let path = path(parameters, "snapshot:read, block_storage_snapshot:read");
+    Ok(scene.cloud.fetch(path, "snapshot", &[]).await?.is_some())
 }
 
 fn path<'p>(parameters: &'p Parameters, scope: &'static str) -> Path<'p> {

@@ -46,8 +46,7 @@ pub(super) fn one<'p>(domain: &'p ProviderId, id: &'p str, scope: &'static str) 
 
 /// A record as the cloud has it.
 pub(super) async fn get(scene: &Scene<'_>, domain: &ProviderId, id: &str) -> Result<Option<Value>, Failure> {
-    let answer = scene.cloud.fetch(one(domain, id, "domain:read"), &[]).await?;
-    Ok(answer.and_then(|mut answer| answer.get_mut("domain_record").map(Value::take)))
+    Ok(scene.cloud.fetch(one(domain, id, "domain:read"), "domain_record", &[]).await?)
 }
 
 /// The fields of which a record has another value, in whatever way both are written.

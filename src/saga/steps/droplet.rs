@@ -51,8 +51,7 @@ pub(super) struct Action {
 /// A droplet as the cloud has it.
 pub(super) async fn droplet(scene: &Scene<'_>, id: &str) -> Result<Option<Value>, Failure> {
     let path = Path { route: "/v2/droplets/{id}", parent: None, id: Some(id), scope: "droplet:read" };
-    let answer = scene.cloud.fetch(path, &[]).await?;
-    Ok(answer.and_then(|mut answer| answer.get_mut("droplet").map(Value::take)))
+    Ok(scene.cloud.fetch(path, "droplet", &[]).await?)
 }
 
 /// The droplet, if nothing goes on with it; else what comes next whatever it should be.
@@ -97,8 +96,8 @@ fn locked(id: &str) -> String {
 pub(super) async fn actions(scene: &Scene<'_>, id: &str) -> Result<Vec<Action>, Failure> {
     let route = "/v2/droplets/{id}/actions";
     let path = Path { route, parent: None, id: Some(id), scope: "droplet:read" };
-    let answer = scene.cloud.fetch(path, &[("per_page", LATEST)]).await?.unwrap_or_default();
-    let listed = answer.get("actions").and_then(Value::as_array).into_iter().flatten();
+    let listed = scene.cloud.fetch(path, "actions", &[("per_page", LATEST)]).await?.unwrap_or_default();
+    let listed = listed.as_array().into_iter().flatten();
     let mut actions: Vec<_> = listed.filter_map(action).collect();
     actions.sort_by_key(|action| std::cmp::Reverse(action.id));
     Ok(actions)

@@ -111,8 +111,7 @@ async fn pending(scene: &Scene<'_>, ip: Ipv4Addr) -> Result<Option<u64>, Failure
 
 async fn get(scene: &Scene<'_>, ip: Ipv4Addr) -> Result<Option<Value>, Failure> {
     let ip = ip.to_string();
-    let answer = scene.cloud.fetch(path(&ip, "/v2/reserved_ips/{id}", "reserved_ip:read"), &[]).await?;
-    Ok(answer.and_then(|mut answer| answer.get_mut("reserved_ip").map(Value::take)))
+    Ok(scene.cloud.fetch(path(&ip, "/v2/reserved_ips/{id}", "reserved_ip:read"), "reserved_ip", &[]).await?)
 }
 
 /// What is not shown for the lack of a scope is not the same as none.

@@ -117,9 +117,9 @@ impl TaggedKind {
 
 /// Looks whether a resource has a tag. Case makes no difference.
 pub(super) async fn look(scene: &Scene<'_>, target: &Target, tag: &str) -> Result<Seen, Failure> {
-    let Some(answer) = scene.cloud.fetch(target.path(), &[]).await? else { return Ok(Seen::Gone) };
-    let tags = answer.get(target.kind.envelope()).and_then(|document| document.get("tags"));
-    let tags = match tags {
+    let document = scene.cloud.fetch(target.path(), target.kind.envelope(), &[]).await?;
+    let Some(document) = document else { return Ok(Seen::Gone) };
+    let tags = match document.get("tags") {
         Some(Value::Array(tags)) => tags.as_slice(),
         Some(Value::Null) => &[],
         // It does not say whether it has tags.
@@ -134,7 +134,7 @@ pub(super) async fn put_on(scene: &Scene<'_>, target: &Target, tag: &str) -> Res
     if put(scene, target, tag).await? {
         return Ok(true);
     }
-    let is_known = scene.cloud.fetch(one(tag, "tag:read"), &[]).await?.is_some();
+    let is_known = scene.cloud.fetch(one(tag, "tag:read"), "tag", &[]).await?.is_some();
     let spelled = if is_known { tag.to_owned() } else { create(scene, tag).await? };
     if !is_known && spelled == tag {
         return Ok(false);
@@ -189,8 +189,8 @@ pub(super) async fn take_off(scene: &Scene<'_>, target: &Target, spelled: &str) 
 /// Removes the tag of a step whose doing is undone: the account would keep it. A tag that is on something stays, and
 /// where the token may not remove it, that is no reason not to go on.
 pub(super) async fn forget(scene: &Scene<'_>, tag: &str) -> Result<(), Failure> {
-    let is_idle = match scene.cloud.fetch(one(tag, "tag:read"), &[]).await {
-        Ok(Some(answer)) => answer.pointer("/tag/resources/count").and_then(Value::as_u64) == Some(0),
+    let is_idle = match scene.cloud.fetch(one(tag, "tag:read"), "tag", &[]).await {
+        Ok(Some(answer)) => answer.pointer("/resources/count").and_then(Value::as_u64) == Some(0),
         Ok(None) | Err(Error::Forbidden { .. }) => false,
         Err(error) => return Err(error.into()),
     };

@@ -102,6 +102,8 @@ struct Ideal {
     calls: usize,
     /// How many changes by each method.
     changes: BTreeMap<String, u32>,
+    /// How many questions.
+    questions: BTreeMap<String, u32>,
 }
 
 impl Ideal {
@@ -109,8 +111,9 @@ impl Ideal {
         let trial = Trial::of(row).await;
         let mut journey = trial.journey();
         trial.expect(journey.go().await);
-        let changes = changes(&trial.world).await;
-        Self { difference: trial.difference().await, calls: journey.calls, changes }
+        let mut changes = calls(&trial.world).await;
+        let questions = changes.remove_entry("GET").into_iter().collect();
+        Self { difference: trial.difference().await, calls: journey.calls, changes, questions }
     }
 
     /// Every call of the step, lost before it is made and after.
@@ -158,12 +161,30 @@ fn refusals() -> Vec<Effect> {
     vec![status(403, false), Effect::Redirect { location: "http://192.0.2.1/".to_owned() }]
 }
 
-async fn changes(world: &World) -> BTreeMap<String, u32> {
-    let mut changes = BTreeMap::new();
+/// What it may answer a question with instead of what is so: one of each sort, since the client's own tests have them all.
+fn misleading() -> Vec<Effect> {
+    vec![
+        status(403, false),
+        status(404, true),
+        Effect::Truncate,
+        Effect::WrongContent,
+        Effect::EmptyList,
+        Effect::LagCreates { seconds: 3600 },
+    ]
+}
+
+/// How many calls there were, by method.
+async fn calls(world: &World) -> BTreeMap<String, u32> {
+    let mut calls = BTreeMap::new();
     for (request, count) in world.control.requests().await.unwrap().counts {
         let (method, _) = request.split_once(' ').unwrap();
-        *changes.entry(method.to_owned()).or_default() += u32::try_from(count).unwrap();
+        *calls.entry(method.to_owned()).or_default() += u32::try_from(count).unwrap();
     }
+    calls
+}
+
+async fn changes(world: &World) -> BTreeMap<String, u32> {
+    let mut changes = calls(world).await;
     changes.remove("GET");
     changes
 }
@@ -349,6 +370,26 @@ async fn whatever_becomes_of_a_change_the_step_is_done_once() {
             let result = trial.journey().go().await;
             assert_eq!(result.is_err(), row.fails, "{row}: {fault:?}: {result:?}");
             assert_eq!(trial.difference().await, ideal.difference, "{row}: {fault:?}");
+        })
+        .await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whatever_a_question_is_answered_with_nothing_is_done_twice_or_left_behind() {
+    each(rows(), async |row| {
+        let ideal = Ideal::of(row).await;
+        each(faults(&ideal.questions, &misleading()), async |fault| {
+            let trial = Trial::of(row).await;
+            trial.world.control.inject(fault.clone()).await.unwrap();
+            let mut journey = trial.journey();
+            let result = journey.go().await;
+            if result.is_ok() {
+                assert_eq!(trial.difference().await, ideal.difference, "{row}: {fault:?}");
+            }
+            trial.world.control.clear_faults().await.unwrap();
+            trial.undo(&mut journey, &format!("{fault:?}: {result:?}")).await;
         })
         .await;
     })

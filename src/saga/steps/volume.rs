@@ -10,8 +10,7 @@ use crate::{
 
 /// A volume as the cloud has it.
 pub(super) async fn get(scene: &Scene<'_>, id: &ProviderId) -> Result<Option<Value>, Failure> {
-    let answer = scene.cloud.fetch(path(id.as_str(), "block_storage:read"), &[]).await?;
-    Ok(answer.and_then(|mut answer| answer.get_mut("volume").map(Value::take)))
+    Ok(scene.cloud.fetch(path(id.as_str(), "block_storage:read"), "volume", &[]).await?)
 }
 
 /// A volume that has to be there.

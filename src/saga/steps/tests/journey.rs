@@ -248,10 +248,10 @@ impl<'w> Journey<'w> {
         let id = action.to_string();
         let path = Path { route: "/v2/actions/{id}", parent: None, id: Some(&id), scope: "actions:read" };
         for _ in 0..MOST_LOOKS {
-            if let Ok(Some(answer)) = self.world.cloud.fetch(path, &[]).await
-                && answer["action"]["status"] != "in-progress"
+            if let Ok(Some(answer)) = self.world.cloud.fetch(path, "action", &[]).await
+                && answer["status"] != "in-progress"
             {
-                return answer["action"]["status"].as_str().unwrap().to_owned();
+                return answer["status"].as_str().unwrap().to_owned();
             }
             self.wait(Duration::from_millis(10)).await;
         }

@@ -323,5 +323,5 @@ async fn has_backups(world: &World) -> bool {
 async fn policy(world: &World) -> Value {
     let route = "/v2/droplets/{id}/backups/policy";
     let path = Path { route, parent: None, id: Some(DROPLET), scope: "droplet:read" };
-    world.cloud.fetch(path, &[]).await.unwrap().unwrap()["policy"]["backup_policy"].clone()
+    world.cloud.fetch(path, "policy", &[]).await.unwrap().unwrap()["backup_policy"].clone()
 }
