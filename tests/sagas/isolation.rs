@@ -7,7 +7,7 @@ use digitalocean_simulator::{Effect, Fault};
 use serde_json::{Value, json};
 
 use crate::{
-    stage::{Stage, examples},
+    stage::{ARGUMENTS, Stage, examples},
     world::{droplet, eventually},
 };
 
@@ -41,7 +41,9 @@ async fn a_saga_that_makes_the_operator_panic_holds_up_no_other() {
 #[tokio::test(flavor = "multi_thread")]
 async fn livez_fails_while_a_loop_stands_still_and_only_then() {
     let mut stage = Stage::new("stands-still").await;
-    let operator = stage.start("longest-round=return(2);turn=1*sleep(8000)");
+    // One thread of several stands still, so that the others can say so.
+    let environment = [("FAILPOINTS", "longest-round=return(2);turn=1*sleep(8000)"), ("TOKIO_WORKER_THREADS", "4")];
+    let operator = stage.world.spawn_operator(&ARGUMENTS, &environment);
     let is_alive = async |what: &str, wanted: &str, says: &str| {
         eventually(what, || async {
             let answer = operator.answer("/livez").unwrap_or_default();

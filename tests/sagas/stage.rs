@@ -10,7 +10,7 @@ use crate::world::{Operator, World, eventually};
 /// How many tests run side by side: two cores have enough to do.
 pub const ABREAST: usize = 4;
 /// Where it waits for what a lost call may have done.
-const ARGUMENTS: [&str; 6] = ["--settle-time", "4s", "--action-poll-interval", "200ms", "--sync-schedule", "5m"];
+pub const ARGUMENTS: [&str; 6] = ["--settle-time", "4s", "--action-poll-interval", "200ms", "--sync-schedule", "5m"];
 
 /// A cloud with the demo's fleet, and a saga to carry out.
 pub struct Stage {
