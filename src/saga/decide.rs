@@ -354,8 +354,12 @@ pub fn late_in(seen: &Seen<'_>) -> Option<Duration> {
     let current = current(status).and_then(|index| Some((status.steps.get(index)?, seen.ordered(index)?)));
     let step = match status.phase {
         SagaPhase::Running => current.and_then(|(entry, ordered)| Some((entry.started_at.as_ref()?, ordered.timeout))),
-        SagaPhase::RollingBack => current
-            .and_then(|(entry, ordered)| Some((entry.undo.as_ref()?.started_at.as_ref()?, ordered.undo_timeout()))),
+        // Of a call or a wait it is judged by the next answer. Only an action can be under way for ever.
+        SagaPhase::RollingBack if seen.action.is_none() => current.and_then(|(entry, ordered)| {
+            let undo = entry.undo.as_ref().filter(|undo| undo.action.is_some())?;
+            Some((undo.started_at.as_ref()?, seen.undo_limit(ordered)))
+        }),
+        SagaPhase::RollingBack => None,
         _ => return None,
     };
     let step = step.map(|(since, limit)| seen.left(since.0, limit));

@@ -230,6 +230,7 @@ fn undoing_is_written_down_before_each_call_and_does_not_go_on_for_ever() {
 
     story.write(Event::Wait { step: 0, why: "the droplet is locked".to_owned() });
     story.pass(Duration::from_mins(5));
+    assert_eq!(late_in(&story.seen()), None, "what waits is not looked at before");
     assert_eq!(story.next(), undo(false), "nobody may have looked meanwhile: it is tried once more");
     story.write(Event::Undo { step: 0, counts: false });
     let After::Note(Event::Stick { why }) = not_yet(&story, 0) else { panic!("{:?}", not_yet(&story, 0)) };
