@@ -344,25 +344,16 @@ fn closing_message(why: &str, field: &str, actual: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::{
-        sync::{Arc, Mutex},
-        time::Duration,
-    };
+    use std::sync::{Arc, Mutex};
 
     use http::{Request, Response};
     use kube::{Client, client::Body};
 
     use super::*;
-    use crate::{
-        digitalocean::{self, Inventory, Token},
-        drift::controller::Settings,
-        kube_ext::leader::Leadership,
-        process::Process,
-    };
+    use crate::{drift::controller::idle, kube_ext::leader::Leadership, process::Process};
 
     /// A controller whose API server refuses writes to drifts by this, and takes all others. What it was asked.
     fn context(conflict: bool) -> (Arc<Context>, Arc<Mutex<Vec<String>>>) {
-        let _ = rustls::crypto::ring::default_provider().install_default();
         let asked = Arc::new(Mutex::new(Vec::new()));
         let asks = asked.clone();
         let api_server = tower::service_fn(move |request: Request<Body>| {
@@ -382,17 +373,7 @@ mod tests {
             std::future::ready(Ok::<_, kube::Error>(response.unwrap()))
         });
         let client = Client::new(api_server, "default");
-        let token = Token::new("x").unwrap();
-        let cloud = digitalocean::Client::new(digitalocean::Config::new("http://127.0.0.1:1", token).unwrap()).unwrap();
-        let settings = Settings {
-            namespaces: Vec::new(),
-            sync: "5m".parse().unwrap(),
-            detect: None,
-            max_age: Duration::from_mins(15),
-            history: 1,
-        };
-        let inventory = Inventory::new(cloud, digitalocean::Settings::default());
-        let context = Context::new(Process::new(client, Leadership::unelected()), inventory, settings);
+        let (context, _) = idle(Process::new(client, Leadership::unelected()));
         context.index().apply(&record());
         context.index().apply(&drift());
         (context, asked)

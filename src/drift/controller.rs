@@ -368,3 +368,22 @@ async fn watch_drifts(context: Arc<Context>) {
     };
     watch::follow(&context.process.client, &context.drifts, pulse, take).await;
 }
+
+/// A controller that has not begun, and a cloud that does not answer: for tests of what it is made of.
+#[cfg(test)]
+pub(crate) fn idle(process: Process) -> (Arc<Context>, crate::digitalocean::Client) {
+    use crate::digitalocean;
+
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let token = digitalocean::Token::new("x").unwrap();
+    let cloud = digitalocean::Client::new(digitalocean::Config::new("http://127.0.0.1:1", token).unwrap()).unwrap();
+    let settings = Settings {
+        namespaces: Vec::new(),
+        sync: "5m".parse().unwrap(),
+        detect: None,
+        max_age: Duration::from_mins(15),
+        history: 1,
+    };
+    let inventory = Inventory::new(cloud.clone(), digitalocean::Settings::default());
+    (Context::new(process, inventory, settings), cloud)
+}

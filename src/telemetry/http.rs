@@ -138,12 +138,7 @@ mod tests {
     use kube::client::Body;
 
     use super::*;
-    use crate::{
-        digitalocean::{self, Inventory, Token},
-        drift::controller::Settings,
-        kube_ext::leader::Leadership,
-        process::Process,
-    };
+    use crate::{drift::controller::idle, kube_ext::leader::Leadership, process::Process};
 
     /// Of controllers that have not begun and that nobody answers, and what is known of the API server.
     fn health(leadership: Leadership) -> (Health, watch::Sender<Answer>) {
@@ -153,19 +148,8 @@ mod tests {
     }
 
     fn health_with(client: kube::Client, leadership: Leadership) -> (Health, watch::Sender<Answer>) {
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let token = Token::new("x").unwrap();
-        let cloud = digitalocean::Client::new(digitalocean::Config::new("http://127.0.0.1:1", token).unwrap()).unwrap();
-        let settings = Settings {
-            namespaces: Vec::new(),
-            sync: "5m".parse().unwrap(),
-            detect: None,
-            max_age: Duration::from_mins(15),
-            history: 1,
-        };
-        let inventory = Inventory::new(cloud.clone(), digitalocean::Settings::default());
         let process = Process::new(client, leadership);
-        let context = Context::new(process.clone(), inventory, settings);
+        let (context, cloud) = idle(process.clone());
         let settings =
             saga::Settings { namespaces: Vec::new(), settle: Duration::from_mins(1), poll: Duration::from_secs(5) };
         let sagas = saga::Context::new(process, cloud.clone(), reqwest::Client::new(), settings);
