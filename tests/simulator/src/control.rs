@@ -1,6 +1,6 @@
 //! The client of the control API: over HTTP, so that tests and the demo go the same way.
 
-use crate::control_api::{FAULTS, INVENTORY, REQUESTS, RESOURCE};
+use crate::control_api::{FAULTS, INVENTORY, RENEWAL, REQUESTS, RESOURCE};
 use crate::error::Error;
 use crate::faults::Fault;
 use crate::request::encode;
@@ -61,6 +61,16 @@ impl Control {
     /// When the simulator cannot be reached or there is no such resource.
     pub async fn delete(&self, collection: &str, id: &str) -> Result<(), Error> {
         self.call(Method::DELETE, &resource(collection, id), None).await.map(drop)
+    }
+
+    /// Renews a certificate, as Let's Encrypt's are every two months, and returns the new one: it has a new id and the same
+    /// name, all that used the old one uses it, and the old one is gone.
+    ///
+    /// # Errors
+    /// When the simulator cannot be reached or there is no such certificate.
+    pub async fn renew_certificate(&self, id: &str) -> Result<Value, Error> {
+        let path = format!("{RENEWAL}?collection=certificates&id={}", encode(id));
+        self.expect(Method::POST, &path, None).await
     }
 
     /// All that exists in the account, as collection → id → document, such that two moments are equal when nothing was

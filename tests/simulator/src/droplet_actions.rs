@@ -118,13 +118,13 @@ fn change(cloud: &Cloud, droplet: &Value, kind: &str, call: &Call) -> Result<Cha
             set("image", image)
         }
         "enable_ipv6" if has("ipv6") => return Err(Refusal::unprocessable("IPv6 is already enabled on this Droplet.")),
-        "enable_backups" if has("backups") => {
+        "enable_backups" if backups::are_enabled(droplet) => {
             return Err(Refusal::unprocessable("Backups are already enabled on this Droplet."));
         }
-        "disable_backups" if !has("backups") => {
+        "disable_backups" if !backups::are_enabled(droplet) => {
             return Err(Refusal::unprocessable("Backups are not enabled on this Droplet."));
         }
-        "change_backup_policy" if !has("backups") => {
+        "change_backup_policy" if !backups::are_enabled(droplet) => {
             return Err(Refusal::unprocessable("Backups must be enabled to change the backup policy."));
         }
         "enable_ipv6" => feature("ipv6", true),

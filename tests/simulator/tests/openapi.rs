@@ -138,7 +138,7 @@ async fn responses_validate_against_the_official_document() {
     }
     println!("{} responses of the official document checked", official.checked.len());
     assert!(official.wrong.is_empty(), "{}", serde_json::to_string_pretty(&json!(official.wrong)).unwrap());
-    assert!(official.checked.len() > 140, "only {} were checked", official.checked.len());
+    assert!(official.checked.len() > 155, "only {} were checked", official.checked.len());
 }
 
 /// Proof that the checks above can fail.
@@ -268,6 +268,8 @@ async fn droplets(official: &mut Official<'_>, client: &Client) {
         official.check("GET /v2/droplets/{droplet_id}", &client.get(&at).await);
         let policy = client.get(&format!("{at}/backups/policy")).await;
         official.check("GET /v2/droplets/{droplet_id}/backups/policy", &policy);
+        let policies = client.get("/v2/droplets/backups/policies?per_page=3").await;
+        official.check("GET /v2/droplets/backups/policies", &policies);
         let action = started.json()["action"]["id"].clone();
         official.check("GET /v2/actions/{action_id}", &client.get(&format!("/v2/actions/{action}")).await);
         official.check(
@@ -388,6 +390,8 @@ async fn mutations(official: &mut Official<'_>, client: &Client) {
         match collection {
             "databases" => database(official, client, &at).await,
             "kubernetes/clusters" => node_pools(official, client, &at).await,
+            "registries" => subscription(official, client).await,
+            "apps" => deployments(official, client, &at).await,
             _ => {}
         }
         for (method, change) in case["change"].as_object().into_iter().flatten() {
@@ -405,17 +409,49 @@ async fn database(official: &mut Official<'_>, client: &Client, at: &str) {
         ("maintenance", json!({"day": "monday", "hour": "13:00"})),
         ("firewall", json!({"rules": [{"type": "ip_addr", "value": "192.0.2.1"}]})),
         ("upgrade", json!({"version": "18"})),
+        ("do_settings", json!({"do_settings": {"service_cnames": ["db.example.com"]}})),
+        ("autoscale", json!({"storage": {"enabled": true, "threshold_percent": 80, "increment_gib": 10}})),
         ("resize", json!({"size": "db-s-2vcpu-4gb", "num_nodes": 2})),
     ] {
         let answer = client.call("PUT", &format!("{at}/{what}"), Some(&request)).await;
         official.check(&format!("PUT /v2/databases/{{database_cluster_uuid}}/{what}"), &answer);
         official.check("GET /v2/databases/{database_cluster_uuid}", &client.get(at).await);
     }
-    official.check("GET /v2/databases/{database_cluster_uuid}/firewall", &client.get(&format!("{at}/firewall")).await);
+    for part in ["firewall", "autoscale", "do_settings", "events"] {
+        let answer = client.get(&format!("{at}/{part}")).await;
+        official.check(&format!("GET /v2/databases/{{database_cluster_uuid}}/{part}"), &answer);
+    }
+    official.check("GET /v2/databases", &client.get("/v2/databases").await);
+    official.check("GET /v2/databases/options", &client.get("/v2/databases/options").await);
     official.check(
         "PATCH /v2/databases/{database_cluster_uuid}/config",
         &client.call("PATCH", &format!("{at}/config"), Some(&json!({}))).await,
     );
+}
+
+async fn subscription(official: &mut Official<'_>, client: &Client) {
+    official.check(
+        "POST /v2/registries/subscription",
+        &client.post("/v2/registries/subscription", json!({"tier_slug": "professional"})).await,
+    );
+    let subscription = client.get("/v2/registries/subscription").await;
+    official.check("GET /v2/registries/subscription", &subscription);
+    assert_eq!(subscription.json()["subscription"]["tier"]["slug"], "professional");
+    official.check("GET /v2/registries", &client.get("/v2/registries").await);
+}
+
+async fn deployments(official: &mut Official<'_>, client: &Client, at: &str) {
+    let proposal = client.post("/v2/apps/propose", json!({"spec": {"name": "web", "region": "ams"}})).await;
+    official.check("POST /v2/apps/propose", &proposal);
+    let started = client.post(&format!("{at}/deployments"), json!({"force_build": true})).await;
+    official.check("POST /v2/apps/{app_id}/deployments", &started);
+    official.check("GET /v2/apps/{id}", &client.get(at).await);
+    official.check("GET /v2/apps", &client.get("/v2/apps").await);
+    let deployments = client.get(&format!("{at}/deployments")).await;
+    official.check("GET /v2/apps/{app_id}/deployments", &deployments);
+    let id = started.json()["deployment"]["id"].as_str().unwrap().to_owned();
+    let one = client.get(&format!("{at}/deployments/{id}")).await;
+    official.check("GET /v2/apps/{app_id}/deployments/{deployment_id}", &one);
 }
 
 async fn node_pools(official: &mut Official<'_>, client: &Client, at: &str) {
