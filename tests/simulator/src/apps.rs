@@ -1,4 +1,4 @@
-//! Apps: specs as they come back (secrets encrypted, zero values left out), and the deployments that hold copies of them.
+//! Apps: the API encrypts the secrets of a spec and omits zero values; deployments hold copies of the spec.
 
 use crate::cloud::{Cloud, now, uuid};
 use crate::places;
@@ -36,7 +36,7 @@ pub(crate) fn answered(spec: &mut Value) {
     leave_out_zeros(spec);
 }
 
-/// Replaces plain text by its ciphertext, which nobody can compare with it: the same text is another ciphertext each time.
+/// Replaces plain text with ciphertext. The same text gives another ciphertext each time.
 fn encrypt(value: &mut Value) {
     let Some(text) = value.as_str().filter(|text| !text.is_empty() && !text.starts_with("EV[")) else { return };
     let (nonce, sealed) = (noise(32), noise(text.len() + 24));
@@ -73,7 +73,7 @@ fn is_zero(value: &Value) -> bool {
     }
 }
 
-/// Completes an app that was put in place: its spec as answered, and already deployed.
+/// Completes an app that a test put in place: it is already deployed.
 pub(crate) fn complete(app: &mut Value) {
     places::visit(app, "spec", &mut answered);
     if app.get("active_deployment").is_none() {
@@ -82,7 +82,7 @@ pub(crate) fn complete(app: &mut Value) {
     }
 }
 
-/// The app after a change behind everyone's back, which the active deployment shows as well.
+/// Adapts an app to a merge patch: the active deployment gets the new spec.
 pub(crate) fn changed(app: &mut Value, patch: &Value) {
     places::visit(app, "spec", &mut answered);
     if patch.get("spec").is_some() && patch.get("active_deployment").is_none() {
@@ -119,7 +119,7 @@ pub(crate) fn deploy_again(cloud: &mut Cloud, app_id: &str) -> Result<Reply, Ref
     Ok(Reply::json(StatusCode::OK, &json!({"deployment": deployment})))
 }
 
-/// Deploys an app's spec: in progress until the action time has passed, then active. `None` when there is no such app.
+/// Deploys the spec of an app. The deployment is in progress for the action time, then active. `None`: there is no such app.
 pub(crate) fn deploy(cloud: &mut Cloud, app_id: &str) -> Option<Value> {
     let app = cloud.store.get("apps", app_id)?;
     let deployment = deployment(&app, "BUILDING");
@@ -151,7 +151,7 @@ fn finish(cloud: &mut Cloud, app_id: &str, id: &str) {
     }
 }
 
-/// `POST /v2/apps/propose`: what a spec would become, without a change.
+/// `POST /v2/apps/propose`: the spec as the API would keep it, without a change.
 pub(crate) fn propose(cloud: &Cloud, call: &Call) -> Result<Reply, Refusal> {
     let mut spec = call.body.get("spec").filter(|it| it.is_object()).cloned();
     let spec = spec.as_mut().ok_or_else(|| Refusal::bad_request("missing app spec"))?;

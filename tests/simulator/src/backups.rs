@@ -18,7 +18,7 @@ pub(crate) fn check(policy: &Value) -> Result<(), Refusal> {
     if is_valid { Ok(()) } else { Err(Refusal::unprocessable("The backup policy is invalid.")) }
 }
 
-/// Whether backups of a droplet are taken. Its features can leave that out.
+/// Whether backups of a droplet are taken, even where its features do not say so.
 pub(crate) fn are_enabled(droplet: &Value) -> bool {
     let features = droplet.get("features").and_then(Value::as_array);
     features.is_some_and(|it| it.iter().any(|feature| feature == "backups"))
@@ -42,7 +42,7 @@ pub(crate) fn policy(cloud: &Cloud, droplet: &str) -> Result<Reply, Refusal> {
     Ok(Reply::json(StatusCode::OK, &json!({"policy": record(cloud, droplet, &document)})))
 }
 
-/// `GET /v2/droplets/backups/policies`: of every droplet, by its id.
+/// `GET /v2/droplets/backups/policies`: the policies of all droplets by id.
 pub(crate) fn policies(cloud: &Cloud, call: &Call) -> Reply {
     let rows = cloud.store.collection("droplets").map(Collection::rows).unwrap_or_default();
     pages::of_map("policies", call, rows, |row| {

@@ -1,11 +1,11 @@
-//! Certificates: renewed under a new id and the same name, as the API does with those of Let's Encrypt.
+//! Certificates: a renewal gives a new id and keeps the name, as with those of Let's Encrypt.
 
 use crate::cloud::{Cloud, now, uuid};
 use crate::places;
 use crate::store::set;
 use serde_json::Value;
 
-/// Where other resources name a certificate by its id.
+/// The places at which other resources name a certificate by its id.
 const USES: &[(&str, &str)] =
     &[("load_balancers", "forwarding_rules.*.certificate_id"), ("cdn/endpoints", "certificate_id")];
 

@@ -144,7 +144,7 @@ impl Cloud {
         document
     }
 
-    /// Replaces an image that is named by its id or slug with the account's document of it.
+    /// Replaces the id or slug of an image with the document of that image.
     fn resolve_image(&self, droplet: &mut Value) {
         places::visit(droplet, "image", &mut |image| {
             if !image.is_object()
@@ -221,8 +221,8 @@ impl Cloud {
     }
 }
 
-/// Takes the policy for backups out of a droplet's document, which does not show it. One with a policy has backups, even
-/// where its features leave them out.
+/// Removes the backup policy from the document of a droplet, which does not show it. A droplet with a policy has backups,
+/// even where its features do not say so.
 fn take_policy(kind: &Kind, document: &mut Value) -> Option<Value> {
     let fields = document.as_object_mut().filter(|_| kind.collection == "droplets")?;
     let policy = fields.remove("backup_policy").filter(|it| !it.is_null())?;

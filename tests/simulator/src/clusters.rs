@@ -46,12 +46,12 @@ pub(crate) fn complete_pools(cluster: &mut Value) {
     }
 }
 
-/// Gives a cluster and its pools the tags that every cluster has, beside those that were asked for.
+/// Adds the tags that every cluster and pool has to the requested ones.
 pub(crate) fn add_own_tags(cloud: &mut Cloud, id: &str) {
     let add = |document: &mut Value, own: &[&str]| {
-        let asked = tags::of(document);
+        let requested = tags::of(document);
         let own = own.iter().map(|tag| (*tag).to_owned());
-        let all: Vec<String> = own.chain(asked).fold(Vec::new(), |mut all, tag| {
+        let all: Vec<String> = own.chain(requested).fold(Vec::new(), |mut all, tag| {
             if !all.contains(&tag) {
                 all.push(tag);
             }

@@ -1,4 +1,4 @@
-//! Managed databases: changes without an action, to be awaited by the status, and the parts with paths of their own.
+//! Managed databases: changes that only the status shows, and parts of a cluster that have their own paths.
 
 use crate::cloud::{Cloud, now, uuid};
 use crate::reply::{Refusal, Reply};
@@ -9,7 +9,7 @@ use axum::http::{Method, StatusCode};
 use serde_json::{Map, Value, json};
 use std::time::Duration;
 
-/// Engine, its versions with the default first, and the day on which all of them end, where they do.
+/// Engine, versions with the default first, and the end of life where there is one.
 const ENGINES: &[(&str, &[&str], Option<&str>)] = &[
     ("pg", &["17", "16", "15", "14"], None),
     ("mysql", &["8"], None),
@@ -20,7 +20,7 @@ const ENGINES: &[(&str, &[&str], Option<&str>)] = &[
     ("opensearch", &["2"], None),
 ];
 
-/// Fills in what follows from the engine and the version, and the rules' ids.
+/// Fills in the fields that follow from the engine and the version, and the ids of rules.
 pub(crate) fn complete(database: &mut Value) {
     let text = |field: &str| database.get(field).and_then(Value::as_str).map(str::to_owned);
     let engine = text("engine").unwrap_or_else(|| "pg".to_owned());
@@ -48,7 +48,7 @@ pub(crate) fn complete(database: &mut Value) {
     }
 }
 
-/// Follows a change behind everyone's back: a new engine or version brings a new full version.
+/// Adapts a database to a merge patch: a new engine or version brings a new full version.
 pub(crate) fn changed(database: &mut Value, patch: &Value) {
     let has = |field: &str| patch.get(field).is_some();
     if has("engine") {
@@ -64,7 +64,7 @@ pub(crate) fn changed(database: &mut Value, patch: &Value) {
     }
 }
 
-/// Fills in what a rule leaves out, or leaves blank as the official client does.
+/// Fills in the fields that a rule lacks, or that the official client sends blank.
 fn complete_rule(rule: &mut Value, database: &Value) {
     let is_blank = |value: &Value| value.as_str().is_none_or(|text| text.is_empty() || text.starts_with("0001-"));
     for (field, value) in
@@ -76,7 +76,7 @@ fn complete_rule(rule: &mut Value, database: &Value) {
     }
 }
 
-/// Rules that take the place of others: one that says the same is the same rule still.
+/// New rules in place of the old ones. A rule with the same type and value keeps its id.
 fn replaced_rules(database: &Value, rules: &Value) -> Value {
     let says = |rule: &Value| (rule.get("type").cloned(), rule.get("value").cloned());
     let old = database.get("rules").and_then(Value::as_array).cloned().unwrap_or_default();
@@ -91,10 +91,10 @@ fn replaced_rules(database: &Value, rules: &Value) -> Value {
     rules.as_array().into_iter().flatten().map(kept).collect()
 }
 
-/// What one of the paths below a cluster changes, and how.
+/// The change that a path below a cluster makes.
 struct Change {
     fields: &'static [&'static str],
-    /// The status until it is done; at once where there is none.
+    /// The status during the change; without one, the change is immediate.
     status: Option<&'static str>,
     answer: StatusCode,
 }

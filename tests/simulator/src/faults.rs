@@ -199,14 +199,14 @@ pub(crate) struct Faults {
 #[derive(Debug)]
 struct Armed {
     fault: Fault,
-    /// What `StaleFields` remembers.
+    /// The old values that `StaleFields` shows.
     past: Arc<Past>,
     seen: u32,
     fired: u32,
 }
 
 impl Faults {
-    /// Arms a fault; `past` is what its list shows under `StaleFields`.
+    /// Arms a fault; `past` holds the old values that `StaleFields` shows.
     pub(crate) fn add(&mut self, fault: Fault, past: Past) {
         self.armed.push(Armed { fault, past: Arc::new(past), seen: 0, fired: 0 });
     }
@@ -216,7 +216,7 @@ impl Faults {
         self.shifts.clear();
     }
 
-    /// Everything that meets this call.
+    /// The effects on this call.
     pub(crate) fn meet(&mut self, call: &Incoming<'_>) -> Met {
         let Incoming { path, query, .. } = *call;
         if !later_page(query) {
@@ -245,13 +245,13 @@ impl Faults {
     }
 }
 
-/// What faults make of one call.
+/// The effects on one call.
 #[derive(Debug, Default)]
 pub(crate) struct Met {
     pub(crate) effects: Vec<Effect>,
     /// By how much the call's rows have shifted.
     pub(crate) shift: i8,
-    /// What its list still shows of its rows' past.
+    /// Old values that its list still shows.
     pub(crate) past: Vec<Arc<Past>>,
 }
 

@@ -1,9 +1,9 @@
-//! NAT gateways: each of their VPCs gets an address of the gateway.
+//! NAT gateways: each VPC of a gateway gets an address.
 
 use crate::store::set;
 use serde_json::Value;
 
-/// Fills in what a gateway's VPCs leave out.
+/// Fills in the fields that the VPCs of a gateway lack.
 pub(crate) fn complete(gateway: &mut Value) {
     let Some(vpcs) = gateway.get_mut("vpcs").and_then(Value::as_array_mut) else { return };
     for (vpc, n) in vpcs.iter_mut().zip(2..) {

@@ -1,4 +1,4 @@
-//! Projects: a purpose that is not one of the API's own is kept as `Other: ...`.
+//! Projects: the API keeps a purpose that is not in its list as `Other: ...`.
 
 use serde_json::{Map, Value};
 

@@ -1,4 +1,4 @@
-//! Registries: one subscription for all of the account, which lists show with each.
+//! Registries: all of an account share one subscription, which lists show with each.
 
 use crate::cloud::{Cloud, now};
 use crate::reply::{Refusal, Reply};

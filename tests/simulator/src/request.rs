@@ -37,7 +37,7 @@ pub(crate) struct Distortion {
     pub(crate) omit: Vec<String>,
     /// Scopes that the token lacks.
     pub(crate) scopes: Vec<String>,
-    /// What lists still show of their rows' past.
+    /// Old values that lists still show.
     pub(crate) past: Vec<Arc<Past>>,
     /// How an action ends that this call starts.
     pub(crate) ending: Ending,

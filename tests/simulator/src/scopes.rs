@@ -1,4 +1,4 @@
-//! Scopes: what a token may read, and which keys of documents it sees.
+//! Scopes: the kinds and the keys of documents that a token may read.
 
 use crate::kinds;
 use crate::request::Call;
@@ -7,10 +7,10 @@ use serde::Deserialize;
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
-/// What reading a kind takes.
+/// The scopes of a kind.
 #[derive(Debug, Deserialize)]
 struct Scopes {
-    /// The scope without which the kind's paths are refused.
+    /// Reads of the kind are refused without this scope.
     read: String,
     /// Places that need a further scope, by that scope.
     #[serde(default)]
@@ -25,7 +25,7 @@ static SCOPES: LazyLock<HashMap<String, Scopes>> = LazyLock::new(|| {
     })
 });
 
-/// What a token without some scopes gets of a call.
+/// The access that a token has to a call.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Access {
     Refused,
@@ -33,7 +33,7 @@ pub(crate) enum Access {
     Without(Vec<String>),
 }
 
-/// What a token that lacks these scopes gets of a call. Only reads are refused.
+/// The access of a token that lacks these scopes. Only reads are refused.
 pub(crate) fn access(call: &Call, lacking: &[String]) -> Access {
     let whole = Access::Without(Vec::new());
     if lacking.is_empty() {

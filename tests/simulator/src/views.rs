@@ -1,4 +1,4 @@
-//! Views: lists and single documents of one resource do not show the same keys, and lists can show old values.
+//! Views: a list and a single document of one resource show different keys, and a list can show old values.
 
 use crate::cloud::Cloud;
 use crate::kinds::Kind;
@@ -8,7 +8,7 @@ use crate::{places, tags};
 use serde_json::Value;
 use std::collections::HashMap;
 
-/// What the API shows of a kind only in one of its two views.
+/// The keys of a kind that only one of its two views shows.
 struct View {
     collection: &'static str,
     /// Places that lists leave out.
@@ -72,7 +72,7 @@ pub(crate) fn write_row(cloud: &Cloud, kind: &Kind, row: &Row, call: &Call, to: 
     to.push_str(&document.to_string());
 }
 
-/// A load balancer with a tag leads to the droplets that have it, whichever these are at the moment.
+/// Fills a tagged load balancer with the droplets that have its tag now.
 fn follow_tag(cloud: &Cloud, kind: &Kind, document: &mut Value) {
     let tag = document.get("tag").and_then(Value::as_str).unwrap_or_default().to_owned();
     if kind.collection == "load_balancers" && !tag.is_empty() {
@@ -90,7 +90,7 @@ pub(crate) struct Past {
 }
 
 impl Past {
-    /// What the rows of a collection have in these fields now.
+    /// The present values of these fields in all rows of a collection.
     pub(crate) fn of(store: &Store, collection: &str, fields: &[String]) -> Self {
         let kept = |document: &Value| fields.iter().map(|it| (it.clone(), document.get(it).cloned())).collect();
         let rows = store.collection(collection).map(crate::store::Collection::rows).unwrap_or_default();

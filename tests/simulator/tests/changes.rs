@@ -1,4 +1,4 @@
-//! What the provider does by itself, and what it makes of what it was given.
+//! Changes that the provider makes by itself, and values that it rewrites.
 #![cfg(test)]
 
 mod common;
