@@ -6,17 +6,18 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::live::{at, is_blank};
+use super::document::{at, is_blank, is_position, str_at};
 use super::{Aligned, ResourceKey};
 
 /// How the tags begin by which sagas find what they made.
 pub const SAGA_TAG: &str = "arcadia-saga:";
 
 /// One way in which a value can be written differently and mean the same.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Equivalence {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+pub(crate) enum Equivalence {
     /// Letter case means nothing.
     Case,
     /// White space around the text means nothing.
@@ -100,8 +101,8 @@ pub(super) fn align(key: &ResourceKey, document: &Value, field: &str, expected: 
     let (mut expected, mut live) = (expected.clone(), live.clone());
     let mut unsure = None;
     let path: Vec<&str> = field.split('.').collect();
-    for (pattern, equivalence) in key.kind.row().equivalences {
-        let pattern: Vec<&str> = pattern.split('.').collect();
+    for (pattern, equivalence) in &key.kind.row().equivalences {
+        let pattern = pattern.segments();
         let shared = pattern.len().min(path.len());
         if !pattern.iter().zip(&path).all(|(one, other)| one == other || (*one == "*" && is_position(other))) {
             continue;
@@ -119,11 +120,6 @@ pub(super) fn align(key: &ResourceKey, document: &Value, field: &str, expected: 
         (true, Some(why)) => Aligned::Unknown { why },
         (false, unsure) => Aligned::Compare { expected, live, unsure },
     }
-}
-
-/// Whether it is the place of an item in a list.
-pub(super) fn is_position(segment: &str) -> bool {
-    !segment.is_empty() && segment.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 /// Levels what stands at `path` within two values.
@@ -266,10 +262,6 @@ fn text(value: &Value) -> String {
         Value::String(text) => text.clone(),
         other => other.to_string(),
     }
-}
-
-fn str_at<'v>(value: &'v Value, key: &str) -> &'v str {
-    value.get(key).and_then(Value::as_str).unwrap_or_default()
 }
 
 fn tags(expected: &mut Value, live: &mut Value) {

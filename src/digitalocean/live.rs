@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::equivalence::is_position;
+use super::document::{Pattern, at, is_blank, is_position};
 use super::kinds::Source;
 use super::{Error, ResourceKey, equivalence};
 use crate::nearest::nearest;
@@ -74,11 +74,11 @@ impl Live {
     #[must_use]
     pub fn resolve(&self, field: &str, expected: &Value) -> Resolved {
         let row = self.key.kind.row();
-        if let Some((_, source)) = row.normalised.iter().find(|(name, _)| *name == field) {
-            return self.unless_gated(source.root(), expected).unwrap_or_else(|| Resolved::Value(self.derive(*source)));
+        if let Some((_, source)) = row.derived.get_key_value(field) {
+            return self.unless_gated(source.root(), expected).unwrap_or_else(|| Resolved::Value(self.derive(source)));
         }
         let root = field.split('.').next().unwrap_or(field);
-        if row.unreadable.contains(&root) || row.secret.contains(&root) {
+        if row.unreadable.iter().chain(&row.secret).any(|name| name == root) {
             return Resolved::NotReadable;
         }
         if let Some(unknown) = self.unless_gated(field, expected) {
@@ -101,8 +101,8 @@ impl Live {
     /// `expected` says something of.
     fn unless_gated(&self, field: &str, expected: &Value) -> Option<Resolved> {
         let path: Vec<&str> = field.split('.').collect();
-        let is_hidden = |pattern: &str| {
-            let pattern: Vec<&str> = pattern.split('.').collect();
+        let is_hidden = |pattern: &Pattern| {
+            let pattern = pattern.segments();
             if !pattern.iter().zip(&path).all(|(one, other)| one == other || (*one == "*" && is_position(other))) {
                 return false;
             }
@@ -118,7 +118,7 @@ impl Live {
         Some(Resolved::Unknown { scope })
     }
 
-    fn derive(&self, source: Source) -> Value {
+    fn derive(&self, source: &Source) -> Value {
         let document = &self.document;
         let get = |path: &str| at(document, path).filter(|value| !value.is_null());
         let derived = match source {
@@ -133,13 +133,16 @@ impl Live {
                 scalar => scalar,
             }),
             Source::Feature(name) => {
-                let has =
-                    get("features").and_then(Value::as_array).is_some_and(|all| all.iter().any(|one| one == name));
+                let has = get("features")
+                    .and_then(Value::as_array)
+                    .is_some_and(|all| all.iter().any(|one| one == name.as_str()));
                 return Value::Bool(has);
             }
             Source::Address(version, reach) => get("networks")
                 .and_then(|networks| networks.get(version)?.as_array())
-                .and_then(|all| all.iter().find(|network| network.get("type").is_some_and(|kind| kind == reach)))
+                .and_then(|all| {
+                    all.iter().find(|network| network.get("type").is_some_and(|kind| kind == reach.as_str()))
+                })
                 .and_then(|network| network.get("ip_address")),
             Source::LoadBalancerUnits => {
                 let units = match get("size").and_then(Value::as_str) {
@@ -188,33 +191,6 @@ fn mentions(value: &Value, path: &[&str]) -> bool {
     match value {
         Value::Array(items) if *first == "*" => items.iter().any(|item| mentions(item, rest)),
         value => value.get(first).is_some_and(|value| mentions(value, rest)),
-    }
-}
-
-/// Null, or an empty text, list or map.
-pub(super) fn is_blank(value: &Value) -> bool {
-    match value {
-        Value::Null => true,
-        Value::String(text) => text.is_empty(),
-        Value::Array(items) => items.is_empty(),
-        Value::Object(entries) => entries.is_empty(),
-        Value::Bool(_) | Value::Number(_) => false,
-    }
-}
-
-/// What stands at a dotted path; a key may itself hold dots, as labels do.
-pub(super) fn at<'v>(value: &'v Value, path: &str) -> Option<&'v Value> {
-    match value {
-        Value::Object(entries) => entries.get(path).or_else(|| {
-            let (first, rest) = path.split_once('.')?;
-            at(entries.get(first)?, rest)
-        }),
-        Value::Array(items) => {
-            let (first, rest) = path.split_once('.').map_or((path, None), |(first, rest)| (first, Some(rest)));
-            let item = items.get(first.parse::<usize>().ok()?)?;
-            rest.map_or(Some(item), |rest| at(item, rest))
-        }
-        _ => None,
     }
 }
 

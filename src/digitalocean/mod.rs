@@ -12,6 +12,7 @@ pub mod actions;
 pub mod budget;
 pub mod changes;
 pub mod client;
+mod document;
 mod equivalence;
 mod error;
 #[cfg(test)]

@@ -1,19 +1,11 @@
 //! The table against itself and against DigitalOcean's own description.
 
 use super::*;
+use crate::digitalocean::document::Pattern;
 use crate::digitalocean::examples;
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::TestRunner;
-
-const FORMATS: [IdFormat; 7] = [
-    IdFormat::Digits,
-    IdFormat::DigitsOrSlug,
-    IdFormat::DigitsOrUuid,
-    IdFormat::Uuid,
-    IdFormat::Name,
-    IdFormat::Ipv4,
-    IdFormat::DomainRecord,
-];
+use strum::IntoEnumIterator as _;
 
 #[test]
 fn the_table_is_sorted_and_complete() {
@@ -22,24 +14,27 @@ fn the_table_is_sorted_and_complete() {
     assert_eq!(names.len(), 22);
     for kind in Kind::all() {
         let row = kind.row();
-        assert_eq!(Kind::named(row.name), Some(kind));
-        assert!(row.list.starts_with("/v2/") && row.get.starts_with(row.list) && row.get.ends_with("/{id}"), "{kind}");
+        assert_eq!(Kind::named(&row.name), Some(kind));
         assert!(
-            row.scope.ends_with(":read") && !row.envelope.is_empty() && row.fields.contains(&row.id_field),
+            row.list.path.starts_with("/v2/")
+                && row.get.path.starts_with(&row.list.path)
+                && row.get.path.ends_with("/{id}"),
+            "{kind}"
+        );
+        assert!(
+            row.scope.ends_with(":read") && !row.get.key.is_empty() && row.fields.contains(&row.id.field),
             "{kind}"
         );
         let known: Vec<_> = kind.fields().collect();
-        let patterns =
-            row.equivalences.iter().map(|(field, _)| *field).chain(row.gated.iter().map(|(field, _)| *field));
-        let roots = patterns.map(|field| field.split('.').next().unwrap());
-        for field in row.volatile.iter().copied().chain(roots) {
-            assert!(known.contains(&field), "{kind} has no {field}");
+        let patterns = row.equivalences.keys().chain(row.gated.keys()).chain(row.closed.keys()).chain(row.nouns.keys());
+        for field in row.volatile.iter().map(String::as_str).chain(patterns.map(Pattern::root)) {
+            assert!(known.contains(&field) || field == "**", "{kind} has no {field}");
         }
-        for field in row.unreadable {
-            assert!(!known.contains(field), "{kind} can read {field}");
+        for field in &row.unreadable {
+            assert!(!known.contains(&field.as_str()), "{kind} can read {field}");
         }
-        for (name, source) in row.normalised {
-            assert!(row.fields.contains(&source.root()), "{kind} has no field for {name}");
+        for (name, source) in &row.derived {
+            assert!(row.fields.iter().any(|field| field == source.root()), "{kind} has no field for {name}");
         }
     }
 }
@@ -78,20 +73,20 @@ const VOLATILE: [&str; 26] = [
 fn the_table_agrees_with_digitaloceans_own_description() {
     for kind in Kind::all() {
         let row = kind.row();
-        let list = row.list.replace("{parent}", "{domain_name}");
+        let list = row.list.path.replace("{parent}", "{domain_name}");
         let get = examples::document_paths(&list);
         assert_eq!((get.len(), examples::is_paged(&list)), (1, row.paged), "{kind}: {get:?}");
         let (parent, _) = get[0].rsplit_once('/').unwrap();
-        assert_eq!(format!("{parent}/{{id}}"), row.get.replace("{parent}", "{domain_name}"), "{kind}");
-        assert!(examples::scopes(&list).contains(&row.scope), "{kind}: {:?}", examples::scopes(&list));
-        let fields = examples::fields(&list, row.key);
-        assert!(fields.contains(row.id_field), "{kind}");
+        assert_eq!(format!("{parent}/{{id}}"), row.get.path.replace("{parent}", "{domain_name}"), "{kind}");
+        let scopes = examples::scopes(&list);
+        assert!(scopes.contains(&row.scope.as_str()), "{kind}: {scopes:?}");
+        let fields = examples::fields(&list, &row.list.key);
+        assert!(fields.contains(&row.id.field), "{kind}");
         // Sent with a domain's creation, described as read, never answered.
         let sent_only = |name: &str| name == "ip_address" && row.name == "Domain";
-        for name in fields.union(&examples::fields(&get[0], row.envelope)).filter(|name| !sent_only(name)) {
-            assert!(row.fields.contains(&name.as_str()), "{kind} lacks {name}");
-            let is_volatile = VOLATILE.contains(&name.as_str());
-            assert!(!is_volatile || row.volatile.contains(&name.as_str()), "{kind} {name} is volatile");
+        for name in fields.union(&examples::fields(&get[0], &row.get.key)).filter(|name| !sent_only(name)) {
+            assert!(row.fields.contains(name), "{kind} lacks {name}");
+            assert!(!VOLATILE.contains(&name.as_str()) || row.volatile.contains(name), "{kind} {name} is volatile");
         }
     }
 }
@@ -99,7 +94,7 @@ fn the_table_agrees_with_digitaloceans_own_description() {
 #[test]
 fn every_id_format_admits_exactly_what_its_pattern_matches() {
     let mut runner = TestRunner::deterministic();
-    for format in FORMATS {
+    for format in IdFormat::iter() {
         let inside = format.pattern().trim_start_matches('^').trim_end_matches('$');
         let matching = proptest::string::string_regex(inside).unwrap();
         for _ in 0..200 {
