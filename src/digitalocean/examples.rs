@@ -27,12 +27,12 @@ pub(super) fn fields(path: &str, key: &str) -> BTreeSet<String> {
     properties(&content(path)["schema"], &mut |name, schema| {
         envelope.insert(name.to_owned());
         if name == key {
-            documents.push(schema.clone());
+            documents.push(schema);
         }
     });
     assert!(!documents.is_empty(), "{path} has no {key:?}, but {envelope:?}");
     let mut fields = BTreeSet::new();
-    for document in &documents {
+    for document in documents {
         properties(items(document), &mut |name, _| drop(fields.insert(name.to_owned())));
     }
     fields

@@ -19,15 +19,26 @@ pub(crate) fn check(policy: &Value) -> Result<(), Refusal> {
 }
 
 /// Whether backups of a droplet are taken, even where its features do not say so.
-pub(crate) fn are_enabled(droplet: &Value) -> bool {
+pub(crate) fn are_enabled(cloud: &Cloud, id: &str, droplet: &Value) -> bool {
     let features = droplet.get("features").and_then(Value::as_array);
     features.is_some_and(|it| it.iter().any(|feature| feature == "backups"))
         || droplet.get("next_backup_window").is_some_and(|window| !window.is_null())
+        || cloud.store.contains(&kept(id), "policy")
+}
+
+/// The collection in which the policy of a droplet is kept.
+fn kept(droplet: &str) -> String {
+    format!("droplets/{droplet}/backups")
+}
+
+/// Gives a droplet a policy behind everyone's back, and backups with it.
+pub(crate) fn force_policy(cloud: &mut Cloud, droplet: &str, policy: &Value) {
+    cloud.store.put(&kept(droplet), "policy", &whole(policy));
 }
 
 /// Writes down when a droplet's backups are taken. Only what is unlike the default is kept.
 pub(crate) fn set_policy(cloud: &mut Cloud, droplet: &str, policy: &Value) {
-    let collection = format!("droplets/{droplet}/backups");
+    let collection = kept(droplet);
     let policy = whole(policy);
     if policy == whole(&Value::Null) {
         cloud.store.remove(&collection, "policy");
@@ -51,10 +62,11 @@ pub(crate) fn policies(cloud: &Cloud, call: &Call) -> Reply {
 }
 
 fn record(cloud: &Cloud, id: &str, droplet: &Value) -> Value {
-    let mut record = json!({"droplet_id": droplet.get("id"), "backup_enabled": are_enabled(droplet)});
-    if are_enabled(droplet) {
-        let kept = cloud.store.get(&format!("droplets/{id}/backups"), "policy");
-        set(&mut record, "backup_policy", kept.unwrap_or_else(|| whole(&Value::Null)));
+    let is_enabled = are_enabled(cloud, id, droplet);
+    let mut record = json!({"droplet_id": droplet.get("id"), "backup_enabled": is_enabled});
+    if is_enabled {
+        let policy = cloud.store.get(&kept(id), "policy").unwrap_or_else(|| whole(&Value::Null));
+        set(&mut record, "backup_policy", policy);
         set(&mut record, "next_backup_window", droplet.get("next_backup_window").cloned().unwrap_or_default());
     }
     record

@@ -84,27 +84,42 @@ impl Cloud {
     /// Adds or replaces a resource, completing what the document leaves out: how inventories are loaded, tests put
     /// things in place, and simple kinds are created.
     pub(crate) fn put(&mut self, collection: &str, document: Value) -> Result<Value, String> {
-        let (kind, collection) =
-            kinds::list(collection).ok_or_else(|| format!("there is no collection {collection:?}"))?;
-        if !document.is_object() {
-            return Err(format!("a document of {collection} is an object, not {document}"));
-        }
+        let (kind, collection) = known(collection, &document)?;
         let mut document = document;
         let policy = take_policy(kind, &mut document);
         let document = self.complete(kind, document);
-        let id =
-            kind.id_of(&document).ok_or_else(|| format!("a document of {collection} has a {:?}", kind.id_field))?;
-        self.store.put(&collection, &id, &document);
-        tags::note(self, &document);
-        if let Some(policy) = policy {
-            backups::set_policy(self, &id, &policy);
-        }
+        let id = self.keep(kind, &collection, &document, policy)?;
         match kind.collection {
             "domains" => domains::add_default_records(self, &id, &document),
             "snapshots" => snapshots::add_image(self, &document),
             _ => {}
         }
         Ok(document)
+    }
+
+    /// Adds or replaces a resource whose document is this one: nothing is completed.
+    pub(crate) fn put_as_is(&mut self, collection: &str, mut document: Value) -> Result<Value, String> {
+        let (kind, collection) = known(collection, &document)?;
+        let policy = document.as_object_mut().filter(|_| kind.collection == "droplets");
+        let policy = policy.and_then(|fields| fields.remove("backup_policy"));
+        self.keep(kind, &collection, &document, policy)?;
+        Ok(document)
+    }
+
+    fn keep(
+        &mut self,
+        kind: &Kind,
+        collection: &str,
+        document: &Value,
+        policy: Option<Value>,
+    ) -> Result<String, String> {
+        let id = kind.id_of(document).ok_or_else(|| format!("a document of {collection} has a {:?}", kind.id_field))?;
+        self.store.put(collection, &id, document);
+        tags::note(self, document);
+        if let Some(policy) = policy {
+            backups::force_policy(self, &id, &policy);
+        }
+        Ok(id)
     }
 
     /// A whole document of a kind from what is given of it.
@@ -166,6 +181,7 @@ impl Cloud {
         if kind.collection == "droplets" {
             if patch.get("backups").is_some() && patch.get("next_backup_window").is_none() {
                 places::remove(&mut document, "next_backup_window");
+                backups::set_policy(self, &id, &Value::Null);
             }
             self.resolve_image(&mut document);
             if resized && let Some(fields) = document.as_object_mut() {
@@ -187,7 +203,7 @@ impl Cloud {
         self.store.put(&collection, &id, &document);
         tags::note(self, &document);
         if let Some(policy) = policy {
-            backups::set_policy(self, &id, &policy);
+            backups::force_policy(self, &id, &policy);
         }
         Some(document)
     }
@@ -219,6 +235,15 @@ impl Cloud {
         }
         true
     }
+}
+
+/// The kind of a collection that takes such a document.
+fn known(collection: &str, document: &Value) -> Result<(&'static Kind, String), String> {
+    let (kind, collection) = kinds::list(collection).ok_or_else(|| format!("there is no collection {collection:?}"))?;
+    if document.is_object() {
+        return Ok((kind, collection));
+    }
+    Err(format!("a document of {collection} is an object, not {document}"))
 }
 
 /// Removes the backup policy from the document of a droplet, which does not show it. A droplet with a policy has backups,

@@ -35,6 +35,15 @@ impl Control {
         self.expect(Method::PUT, &resource(collection, ""), Some(&document)).await
     }
 
+    /// Adds or replaces a resource whose document is this one and has an id: nothing is filled in, encrypted or left out.
+    ///
+    /// # Errors
+    /// When the simulator cannot be reached, there is no such collection or the document has no id.
+    pub async fn put_as_is(&self, collection: &str, document: Value) -> Result<Value, Error> {
+        let path = format!("{RESOURCE}?collection={}&as_is=true", encode(collection));
+        self.expect(Method::PUT, &path, Some(&document)).await
+    }
+
     /// A resource as it is, or `None`.
     ///
     /// # Errors

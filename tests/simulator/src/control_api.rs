@@ -27,6 +27,9 @@ pub(crate) struct Name {
     pub(crate) collection: String,
     #[serde(default)]
     pub(crate) id: String,
+    /// Whether a put document lacks nothing.
+    #[serde(default)]
+    pub(crate) as_is: bool,
 }
 
 type Refused = (StatusCode, String);
@@ -57,7 +60,10 @@ async fn read(State(shared): State<Arc<Shared>>, Query(name): Query<Name>) -> Re
 }
 
 async fn put(State(shared): State<Arc<Shared>>, Query(name): Query<Name>, body: Bytes) -> Result<Json<Value>, Refused> {
-    let put = shared.cloud().put(&name.collection, parse(&body)?);
+    let document = parse(&body)?;
+    let mut cloud = shared.cloud();
+    let put =
+        if name.as_is { cloud.put_as_is(&name.collection, document) } else { cloud.put(&name.collection, document) };
     put.map(Json).map_err(|reason| (StatusCode::UNPROCESSABLE_ENTITY, reason))
 }
 

@@ -201,3 +201,20 @@ async fn values_come_back_as_the_api_writes_them() {
     let changed = client.call("PUT", &at, Some(&json!({"name": "p", "count": 1, "tags": ["green"]}))).await.json();
     assert_eq!(changed["node_pool"]["tags"], json!(["k8s", own, "k8s:worker", "green"]));
 }
+
+#[tokio::test]
+async fn a_document_is_put_as_it_is() {
+    let (simulator, client) = start(demo()).await;
+    let control = simulator.control();
+    let app = json!({"id": "4f6c71e2-1e90-4762-9fee-6cc4a0a9f2cf", "spec": {"name": "a", "envs": [{"key": "K", "value": "plain", "type": "SECRET"}], "workers": []}});
+    control.put_as_is("apps", app.clone()).await.unwrap();
+    assert_eq!(client.get("/v2/apps").await.json()["apps"], json!([app]));
+    assert_eq!(client.get("/v2/apps/4f6c71e2-1e90-4762-9fee-6cc4a0a9f2cf").await.json()["app"], app);
+    let weekly = json!({"id": 7, "features": [], "next_backup_window": null, "backup_policy": {"plan": "weekly"}});
+    control.put_as_is("droplets", weekly).await.unwrap();
+    let droplet = client.get("/v2/droplets/7").await.json()["droplet"].clone();
+    assert_eq!(droplet, json!({"id": 7, "features": [], "next_backup_window": null}));
+    let policy = policies(&client).await["7"].clone();
+    assert_eq!((&policy["backup_enabled"], &policy["backup_policy"]["weekday"]), (&json!(true), &json!("SUN")));
+    assert!(control.put_as_is("vpcs", json!({"name": "without an id"})).await.is_err());
+}
