@@ -44,7 +44,9 @@ pub(crate) fn complete(database: &mut Value) {
         fill("version_end_of_life", Value::from(end));
     }
     if let Some(rules) = database.get_mut("rules").and_then(Value::as_array_mut) {
-        rules.iter_mut().for_each(|rule| complete_rule(rule, &id));
+        for rule in rules {
+            complete_rule(rule, &id);
+        }
     }
 }
 

@@ -34,15 +34,16 @@ pub(crate) fn list(cloud: &Cloud, kind: &Kind, collection: &str, call: &Call) ->
     }))
 }
 
-/// A page of a list that is a map: what `write` makes of each row, by the row's id.
-pub(crate) fn of_map(key: &str, call: &Call, rows: &[Row], write: impl Fn(&Row) -> Value) -> Reply {
+/// A page of a list that is a map: the `document` of each row, by the row's id.
+pub(crate) fn of_map(key: &str, call: &Call, rows: &[Row], document: impl Fn(&Row) -> Value) -> Reply {
     let conditions = with_distortions(Vec::new(), call);
     let kept: Option<Vec<&Row>> = (!conditions.is_empty()).then(|| kept(rows, &conditions));
     let total = kept.as_ref().map_or(rows.len(), Vec::len);
     let row = |position: usize| kept.as_ref().map_or_else(|| rows.get(position), |kept| kept.get(position).copied());
     page((key, '{', '}'), true, call, total, |position, to| {
         if let Some(row) = row(position) {
-            to.push_str(&format!("{}:{}", Value::from(row.id.as_str()), write(row)));
+            // Writing to a String cannot fail.
+            let _ = write!(to, "{}:{}", Value::from(row.id.as_str()), document(row));
         }
     })
 }

@@ -157,7 +157,9 @@ fn without(reply: Reply, places: &[String]) -> Reply {
             one => vec![one],
         };
         for document in documents {
-            places.iter().for_each(|place| places::remove(document, place));
+            for place in places {
+                places::remove(document, place);
+            }
         }
     }
     Reply::json(reply.status, &body)
