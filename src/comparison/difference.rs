@@ -36,7 +36,9 @@ impl Difference {
         let prefix = if self.path.is_empty() { String::new() } else { format!("{}: ", self.path) };
         let prefix = show::clip_start(&prefix, columns / 2);
         let room = columns.saturating_sub(show::width(&prefix) + 4) / 2;
-        let value = |value: &Option<Value>| value.as_ref().map_or_else(|| "none".to_owned(), |value| show::short(value, room.max(8)));
+        let value = |value: &Option<Value>| {
+            value.as_ref().map_or_else(|| "none".to_owned(), |value| show::short(value, room.max(8)))
+        };
         format!("{prefix}{} -> {}", value(&self.expected), value(&self.actual))
     }
 

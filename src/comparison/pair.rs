@@ -56,12 +56,8 @@ impl Found {
     }
 
     fn differs(path: &[String], expected: &Value, live: &Value) -> Self {
-        let place = Place {
-            path: path.to_vec(),
-            expected: Some(expected.clone()),
-            actual: Some(live.clone()),
-            is_item: false,
-        };
+        let place =
+            Place { path: path.to_vec(), expected: Some(expected.clone()), actual: Some(live.clone()), is_item: false };
         Self { differences: vec![place], adopted: live.clone(), ..Self::default() }
     }
 
@@ -203,8 +199,7 @@ fn items<'v>(raw: &'v Value, spelled: &'v [Value]) -> Vec<Item<'v>> {
 
 /// Scalars: neither order nor repetition counts.
 fn sets(at: &[String], expected: &[Item<'_>], live: &[Item<'_>]) -> Found {
-    let recorded: HashMap<_, _> =
-        expected.iter().filter_map(|item| Some((text(item.spelled)?, item.raw))).collect();
+    let recorded: HashMap<_, _> = expected.iter().filter_map(|item| Some((text(item.spelled)?, item.raw))).collect();
     let present: BTreeSet<_> = live.iter().filter_map(|item| text(item.spelled)).collect();
     let mut found = Found::default();
     let mut adopted = Vec::new();
@@ -293,10 +288,14 @@ fn project(rules: &impl Rules, at: &[String], recorded: &BTreeSet<&String>, item
     let Value::Object(entries) = item else { return item.clone() };
     let defaults = rules.defaults(at);
     let is_kept = |key: &String, value: &Value| {
-        recorded.contains(key) || (!is_blank(value) && defaults.iter().any(|(closed, default)| closed == key && *default != value))
+        recorded.contains(key)
+            || (!is_blank(value) && defaults.iter().any(|(closed, default)| closed == key && *default != value))
     };
-    let kept: Map<_, _> =
-        entries.iter().filter(|(key, value)| is_kept(key, value)).map(|(key, value)| (key.clone(), value.clone())).collect();
+    let kept: Map<_, _> = entries
+        .iter()
+        .filter(|(key, value)| is_kept(key, value))
+        .map(|(key, value)| (key.clone(), value.clone()))
+        .collect();
     if kept.values().all(is_blank) { item.clone() } else { kept.into() }
 }
 
@@ -392,5 +391,8 @@ fn identity(one: &Value, other: &Value) -> Option<bool> {
         let one = one.get(key).filter(|value| !is_blank(value)).and_then(text)?;
         Some(other.get(key).and_then(text).is_some_and(|other| one.eq_ignore_ascii_case(&other)))
     };
-    IDENTITIES.iter().find_map(|keys| keys.iter().map(|key| same(key)).collect::<Option<Vec<_>>>()).map(|keys| keys.iter().all(|same| *same))
+    IDENTITIES
+        .iter()
+        .find_map(|keys| keys.iter().map(|key| same(key)).collect::<Option<Vec<_>>>())
+        .map(|keys| keys.iter().all(|same| *same))
 }

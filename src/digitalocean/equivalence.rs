@@ -10,9 +10,9 @@ use ipnet::IpNet;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use super::ResourceKey;
 use super::document::{is_blank, is_position, str_at};
 use super::observed::Certificates;
-use super::ResourceKey;
 
 /// How the tags begin by which sagas find what they made.
 pub const SAGA_TAG: &str = "arcadia-saga:";
@@ -79,7 +79,9 @@ impl Equivalence {
             Self::Image => "slug or id; a public image's slug that moved on or was lost",
             Self::Address => "spelling of addresses and ranges",
             Self::Assigned => "spelling; a recorded blank matches any address, since it is assigned later",
-            Self::FirewallRule => "ports `0`, `all`, `1-65535` and none; ICMP has no ports; letter case of the protocol",
+            Self::FirewallRule => {
+                "ports `0`, `all`, `1-65535` and none; ICMP has no ports; letter case of the protocol"
+            }
             Self::Version => "precision: `16` matches `16.2`, `latest` anything",
             Self::ClusterVersion => "precision: `1.30` matches `1.30.4-do.0`; newer patches under auto-upgrade",
             Self::Hour => "`13:00` and `13:00:00`; seconds that were not recorded",
@@ -222,8 +224,8 @@ fn image(site: Site<'_>, expected: &mut Value, live: &mut Value) -> Unsure {
     }
     let is_slug = expected.as_str().is_some_and(|text| !text.is_empty() && !is_position(text));
     // A custom image never had a slug, so the droplet was rebuilt from another image.
-    let is_custom =
-        image.get("public") == Some(&Value::Bool(false)) || matches!(str_at(image, "type"), "custom" | "snapshot" | "backup");
+    let is_custom = image.get("public") == Some(&Value::Bool(false))
+        || matches!(str_at(image, "type"), "custom" | "snapshot" | "backup");
     if is_slug && slug.is_empty() && !is_custom {
         *expected = live.clone();
         return Some(SLUG_LOST.to_owned());

@@ -33,7 +33,9 @@ pub(super) fn fields(path: &str, key: &str) -> BTreeSet<String> {
     assert!(!documents.is_empty(), "{path} has no {key:?}, but {envelope:?}");
     let mut fields = BTreeSet::new();
     for document in documents {
-        properties(items(document), &mut |name, _| drop(fields.insert(name.to_owned())));
+        properties(items(document), &mut |name, _| {
+            fields.insert(name.to_owned());
+        });
     }
     fields
 }
@@ -106,6 +108,8 @@ fn example(schema: &'static Value) -> Value {
         return Value::from(vec![example(items)]);
     }
     let mut fields = Map::new();
-    properties(schema, &mut |name, schema| drop(fields.insert(name.to_owned(), example(schema))));
+    properties(schema, &mut |name, schema| {
+        fields.insert(name.to_owned(), example(schema));
+    });
     if fields.is_empty() { Value::Null } else { Value::Object(fields) }
 }

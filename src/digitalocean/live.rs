@@ -90,8 +90,7 @@ impl Live {
             Resolved::NoSuchField { nearest } => return Compared::NoSuchField { nearest },
         };
         let rules = self.rules();
-        let path: Vec<String> =
-            document::segments(&self.document, field).into_iter().map(ToOwned::to_owned).collect();
+        let path: Vec<String> = document::segments(&self.document, field).into_iter().map(ToOwned::to_owned).collect();
         if let Some(unread) = self.unread.iter().find(|unread| unread.path.covers(&path)) {
             return Compared::Unknown(unread.why.to_string());
         }
@@ -104,8 +103,7 @@ impl Live {
     /// A value of a field with each credential in it replaced by its fingerprint.
     #[must_use]
     pub fn hide(&self, field: &str, value: &Value) -> Value {
-        let path: Vec<String> =
-            document::segments(&self.document, field).into_iter().map(ToOwned::to_owned).collect();
+        let path: Vec<String> = document::segments(&self.document, field).into_iter().map(ToOwned::to_owned).collect();
         comparison::secret::hide(&self.rules(), &path, value)
     }
 
@@ -156,9 +154,14 @@ impl Live {
             }
             difference
         });
-        let doubts = compared.doubts.into_iter().map(|doubt| Doubt { path: below(&doubt.path).unwrap_or_default(), ..doubt });
+        let doubts =
+            compared.doubts.into_iter().map(|doubt| Doubt { path: below(&doubt.path).unwrap_or_default(), ..doubt });
         let differences: Vec<_> = differences.collect();
-        let adopted = if differences.is_empty() { expected.clone() } else { at(&compared.adopted, &rest).cloned().unwrap_or_default() };
+        let adopted = if differences.is_empty() {
+            expected.clone()
+        } else {
+            at(&compared.adopted, &rest).cloned().unwrap_or_default()
+        };
         Comparison { differences, doubts: doubts.collect(), adopted }
     }
 

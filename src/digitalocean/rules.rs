@@ -93,8 +93,7 @@ impl comparison::Rules for Rules<'_> {
 }
 
 fn matching<'a, T>(table: &'a BTreeMap<Pattern, T>, path: &[String]) -> impl Iterator<Item = &'a T> {
-    let entries: Vec<&T> =
-        table.iter().filter(|(pattern, _)| pattern.matches(path)).map(|(_, entry)| entry).collect();
+    let entries: Vec<&T> = table.iter().filter(|(pattern, _)| pattern.matches(path)).map(|(_, entry)| entry).collect();
     entries.into_iter()
 }
 
