@@ -16,7 +16,7 @@ const MOST_PAIRS: usize = 250_000;
 
 /// The keys that tell the items of a list apart, in the order in which they are tried.
 const IDENTITIES: [&[&str]; 7] =
-    [&["name"], &["key"], &["id"], &["uuid"], &["entry_protocol", "entry_port"], &["domain"], &["vpc_uuid"]];
+    [&["id"], &["uuid"], &["name"], &["key"], &["entry_protocol", "entry_port"], &["domain"], &["vpc_uuid"]];
 
 static NULL: Value = Value::Null;
 
@@ -40,8 +40,8 @@ pub(super) struct Place {
     pub(super) path: Vec<String>,
     pub(super) expected: Option<Value>,
     pub(super) actual: Option<Value>,
-    /// It is a whole item of a list.
-    pub(super) is_item: bool,
+    /// The position of a whole item that came or went; the path is that of its list.
+    pub(super) item: Option<usize>,
 }
 
 impl<'v> Side<'v> {
@@ -51,17 +51,9 @@ impl<'v> Side<'v> {
 }
 
 impl Found {
-    fn same(expected: &Value) -> Self {
-        Self { adopted: expected.clone(), ..Self::default() }
-    }
-
     fn differs(path: &[String], expected: &Value, live: &Value) -> Self {
-        let place = Place {
-            path: path.to_vec(),
-            expected: Some(expected.clone()),
-            actual: Some(live.clone()),
-            is_item: false,
-        };
+        let place =
+            Place { path: path.to_vec(), expected: Some(expected.clone()), actual: Some(live.clone()), item: None };
         Self { differences: vec![place], adopted: live.clone(), ..Self::default() }
     }
 
@@ -141,7 +133,7 @@ fn maps(
     };
     for (key, spelled) in expected {
         // The rules may have added the key.
-        let raw = expected_raw.get(key).unwrap_or(&NULL);
+        let raw = expected_raw.get(key).unwrap_or(spelled);
         let live_spelled = live.get(key).unwrap_or(&NULL);
         let live_written = live_raw.get(key).unwrap_or(live_spelled);
         let expected = Side { raw, spelled: Cow::Borrowed(spelled) };
@@ -203,8 +195,7 @@ fn items<'v>(raw: &'v Value, spelled: &'v [Value]) -> Vec<Item<'v>> {
 
 /// Scalars: neither order nor repetition counts.
 fn sets(at: &[String], expected: &[Item<'_>], live: &[Item<'_>]) -> Found {
-    let recorded: HashMap<_, _> =
-        expected.iter().filter_map(|item| Some((text(item.spelled)?, item.raw))).collect();
+    let recorded: HashMap<_, _> = expected.iter().filter_map(|item| Some((text(item.spelled)?, item.raw))).collect();
     let present: BTreeSet<_> = live.iter().filter_map(|item| text(item.spelled)).collect();
     let mut found = Found::default();
     let mut adopted = Vec::new();
@@ -218,7 +209,7 @@ fn sets(at: &[String], expected: &[Item<'_>], live: &[Item<'_>]) -> Found {
             Some(recorded) => adopted.push((*recorded).clone()),
             None => {
                 adopted.push(item.raw.clone());
-                found.differences.push(Place::item(at, None, Some(item.raw)));
+                found.differences.push(Place::item(at, item.position, None, Some(item.raw)));
             }
         }
     }
@@ -226,7 +217,7 @@ fn sets(at: &[String], expected: &[Item<'_>], live: &[Item<'_>]) -> Found {
     for item in expected {
         let Some(text) = text(item.spelled) else { continue };
         if !present.contains(&text) && missing.insert(text) {
-            found.differences.push(Place::item(at, Some(item.raw), None));
+            found.differences.push(Place::item(at, item.position, Some(item.raw), None));
         }
     }
     found.adopted = adopted.into();
@@ -234,8 +225,9 @@ fn sets(at: &[String], expected: &[Item<'_>], live: &[Item<'_>]) -> Found {
 }
 
 impl Place {
-    fn item(path: &[String], expected: Option<&Value>, actual: Option<&Value>) -> Self {
-        Self { path: path.to_vec(), expected: expected.cloned(), actual: actual.cloned(), is_item: true }
+    fn item(list: &[String], position: usize, expected: Option<&Value>, actual: Option<&Value>) -> Self {
+        let (expected, actual) = (expected.cloned(), actual.cloned());
+        Self { path: list.to_vec(), expected, actual, item: Some(position) }
     }
 }
 
@@ -265,11 +257,7 @@ fn one_to_one(rules: &impl Rules, at: &mut Vec<String>, expected: &[Item<'_>], l
                     *adopted = Some(value);
                 }
             }
-            None => {
-                at.push(item.position.to_string());
-                found.differences.push(Place::item(at, Some(item.raw), None));
-                at.pop();
-            }
+            None => found.differences.push(Place::item(at, item.position, Some(item.raw), None)),
         }
     }
     let recorded: BTreeSet<&String> =
@@ -278,8 +266,8 @@ fn one_to_one(rules: &impl Rules, at: &mut Vec<String>, expected: &[Item<'_>], l
         adopted.unwrap_or_else(|| {
             at.push(item.position.to_string());
             let kept = project(rules, at, &recorded, item.raw);
-            found.differences.push(Place::item(at, None, Some(&kept)));
             at.pop();
+            found.differences.push(Place::item(at, item.position, None, Some(&kept)));
             kept
         })
     });
@@ -293,10 +281,14 @@ fn project(rules: &impl Rules, at: &[String], recorded: &BTreeSet<&String>, item
     let Value::Object(entries) = item else { return item.clone() };
     let defaults = rules.defaults(at);
     let is_kept = |key: &String, value: &Value| {
-        recorded.contains(key) || (!is_blank(value) && defaults.iter().any(|(closed, default)| closed == key && *default != value))
+        recorded.contains(key)
+            || (!is_blank(value) && defaults.iter().any(|(closed, default)| closed == key && *default != value))
     };
-    let kept: Map<_, _> =
-        entries.iter().filter(|(key, value)| is_kept(key, value)).map(|(key, value)| (key.clone(), value.clone())).collect();
+    let kept: Map<_, _> = entries
+        .iter()
+        .filter(|(key, value)| is_kept(key, value))
+        .map(|(key, value)| (key.clone(), value.clone()))
+        .collect();
     if kept.values().all(is_blank) { item.clone() } else { kept.into() }
 }
 
@@ -367,7 +359,7 @@ impl<R: Rules> Cells<'_, '_, R> {
         match how {
             Alike::Identity => identity == Some(true),
             Alike::OneDifference => {
-                identity.is_none()
+                expected.raw.as_object().is_some_and(|keys| keys.len() > 1)
                     && self.expected.len().saturating_mul(self.live.len()) <= MOST_PAIRS
                     && self.with(one, other, |found| found.differences.len() == 1)
             }
@@ -392,5 +384,8 @@ fn identity(one: &Value, other: &Value) -> Option<bool> {
         let one = one.get(key).filter(|value| !is_blank(value)).and_then(text)?;
         Some(other.get(key).and_then(text).is_some_and(|other| one.eq_ignore_ascii_case(&other)))
     };
-    IDENTITIES.iter().find_map(|keys| keys.iter().map(|key| same(key)).collect::<Option<Vec<_>>>()).map(|keys| keys.iter().all(|same| *same))
+    IDENTITIES
+        .iter()
+        .find_map(|keys| keys.iter().map(|key| same(key)).collect::<Option<Vec<_>>>())
+        .map(|keys| keys.iter().all(|same| *same))
 }

@@ -78,7 +78,8 @@ fn is_fingerprint(value: &Value) -> bool {
 /// Whether a key names a credential, in any spelling: `api_key`, `webhookURL`, `db-password`.
 fn is_secret_name(key: &str) -> bool {
     let name: String = key.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_ascii_lowercase();
-    let anywhere = ["password", "passwd", "passphrase", "secret", "credential", "webhook", "privatekey", "apikey", "accesskey"];
+    let anywhere =
+        ["password", "passwd", "passphrase", "secret", "credential", "webhook", "privatekey", "apikey", "accesskey"];
     let public = ["publickey", "sshkey", "sshkeys", "key", "keys"];
     anywhere.iter().any(|part| name.contains(part))
         || name.ends_with("token")
@@ -91,9 +92,21 @@ fn looks_secret(text: &str) -> bool {
     has_user_info(text)
         || text.starts_with("EV[")
         || text.contains("PRIVATE KEY-----")
-        || ["dop_v1_", "doo_v1_", "dor_v1_", "ghp_", "gho_", "ghs_", "github_pat_", "glpat-", "xoxb-", "xoxp-", "hooks.slack.com/services/"]
-            .iter()
-            .any(|start| text.contains(start))
+        || [
+            "dop_v1_",
+            "doo_v1_",
+            "dor_v1_",
+            "ghp_",
+            "gho_",
+            "ghs_",
+            "github_pat_",
+            "glpat-",
+            "xoxb-",
+            "xoxp-",
+            "hooks.slack.com/services/",
+        ]
+        .iter()
+        .any(|start| text.contains(start))
         || is_token_in_query(text)
         || is_web_token(text)
 }

@@ -81,13 +81,17 @@ fn differences_name_the_path_and_the_item() {
             vec!["1.count: 1 -> 2"],
         ),
         (json!([{"name": "a"}]), json!([{"name": "a"}, {"name": "b", "size": 9}]), vec!["+1 b"]),
-        (json!([{"size": "s", "count": 1}]), json!([{"size": "s", "count": 1}, {"size": "s", "count": 1}]), vec![
-            r#"+1 {"count":1,"size":"s"}"#,
-        ]),
+        (
+            json!([{"size": "s", "count": 1}]),
+            json!([{"size": "s", "count": 1}, {"size": "s", "count": 1}]),
+            vec![r#"+1 {"count":1,"size":"s"}"#],
+        ),
         (json!({"a": 1}), json!(null), vec![r#"{"a":1} -> null"#]),
-        (json!({"password": "a"}), json!({"password": "b"}), vec![
-            "password: (secret, sha256:ca978112) -> (secret, sha256:3e23e816)",
-        ]),
+        (
+            json!({"password": "a"}),
+            json!({"password": "b"}),
+            vec!["password: (secret, sha256:ca978112) -> (secret, sha256:3e23e816)"],
+        ),
     ] {
         let shown: Vec<_> = compared(&expected, &live).differences.iter().map(|found| found.short(100)).collect();
         assert_eq!(shown, wanted, "{expected} and {live}");
@@ -116,9 +120,8 @@ fn value(leaf: BoxedStrategy<Value>, maps: bool) -> BoxedStrategy<Value> {
             return lists.boxed();
         }
         let keys = prop::sample::select(vec!["a", "b", "c", "port", "name"]);
-        let map = prop::collection::btree_map(keys, inner, 0..4).prop_map(|map| {
-            map.into_iter().map(|(key, value)| (key.to_owned(), value)).collect::<Map<_, _>>().into()
-        });
+        let map = prop::collection::btree_map(keys, inner, 0..4)
+            .prop_map(|map| map.into_iter().map(|(key, value)| (key.to_owned(), value)).collect::<Map<_, _>>().into());
         prop_oneof![lists, map].boxed()
     })
     .boxed()

@@ -7,9 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use super::{
-    known::KnownDrift,
-};
+use super::known::KnownDrift;
 use crate::{
     api::{DriftPhase, MAX_VALUE_BYTES, conditions::reason},
     comparison::{

@@ -8,8 +8,8 @@ use serde_json::Value;
 
 use super::common::{NoOutput, any_id, kind_name, text_or_number};
 use crate::{
-    digitalocean::{Kind, Live, Priority, ResourceKey},
     comparison::show::full as shown,
+    digitalocean::{Kind, Live, Priority, ResourceKey},
     drift::evaluate::{Finding, compare},
     saga::step::{Failure, Progress, Scene, Step},
 };
