@@ -5,11 +5,13 @@ mod asking;
 pub mod compare;
 pub mod controller;
 pub mod evaluate;
+mod finding;
 pub mod index;
 #[cfg(test)]
 mod invariants;
 pub mod known;
 pub(crate) mod record;
+pub(crate) mod shown;
 pub mod status;
 mod sweep;
 
