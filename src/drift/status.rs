@@ -25,7 +25,7 @@ const FIRST: usize = 3;
 /// How many fields a message explains.
 const MOST: usize = 20;
 /// How long each explanation may be.
-const LONGEST: usize = 500;
+const LONGEST: usize = 300;
 
 const TYPES: [&str; 4] = [conditions::READY, conditions::IN_SYNC, conditions::RECONCILING, conditions::STALLED];
 
@@ -293,3 +293,6 @@ fn four(truths: [Truth; 4], reason: &'static str, message: &str) -> [Claim; 4] {
     ]
     .map(|(kind, status)| Claim { kind, status, reason, message: message.to_owned() })
 }
+
+#[cfg(test)]
+mod tests;
