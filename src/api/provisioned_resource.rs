@@ -154,8 +154,7 @@ pub(super) fn crd() -> CustomResourceDefinition {
     // one. The API server fills this in, so that it costs no write. It has no conditions, since a default cannot know
     // when they began.
     schema::amend(&mut crd, &["status"], |status| {
-        status.default =
-            Some(JSON(json!({ "observedGeneration": 0, "openDrifts": 0, "reason": reason::PENDING })));
+        status.default = Some(JSON(json!({ "observedGeneration": 0, "openDrifts": 0, "reason": reason::PENDING })));
     });
     schema::amend(&mut crd, &["spec", "resource"], |resource| {
         resource.x_kubernetes_validations.get_or_insert_default().push(schema::immutable(

@@ -122,12 +122,7 @@ impl<'a> Act<'a> {
     }
 
     /// Carries out one step. The index learns the answer at once.
-    async fn take(
-        &mut self,
-        step: Step,
-        outcome: &mut Outcome,
-        failed: &mut HashSet<Box<str>>,
-    ) -> Result<(), Error> {
+    async fn take(&mut self, step: Step, outcome: &mut Outcome, failed: &mut HashSet<Box<str>>) -> Result<(), Error> {
         match step {
             Step::Adopt { adoptions, in_doubt } => {
                 let count = adoptions.len();
@@ -344,9 +339,7 @@ impl<'a> Act<'a> {
             let value = json!({ annotations::LAST_ACCEPTED: marks.text() });
             json!({ "op": "add", "path": "/metadata/annotations", "value": value })
         };
-        let adopt = |Adoption { field, value, .. }: &Adoption| {
-            json!({ "op": "add", "path": pointer(["spec", "desired", field]), "value": value })
-        };
+        let adopt = |Adoption { field, value, .. }: &Adoption| json!({ "op": "add", "path": pointer(["spec", "desired", field]), "value": value });
         // The API server refuses the patch when the record is not the one that was evaluated any more.
         let bind = json!({ "op": "replace", "path": "/metadata/resourceVersion", "value": version });
         let operations: Vec<_> = [bind].into_iter().chain(batch.iter().map(adopt)).chain([remember]).collect();

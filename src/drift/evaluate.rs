@@ -7,15 +7,18 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
+pub(crate) use super::finding::{Finding, compare};
 use super::{
-    compare::{matches, shows},
     finding::Findings,
     known::{KnownDrift, Marks},
     shown::{Shown, brief},
 };
-pub(crate) use super::finding::{Finding, compare};
 use crate::{
     api::{DriftPhase, conditions::reason},
+    comparison::{
+        NoRules, is_same,
+        show::{full, stands_for as shows},
+    },
     digitalocean::Live,
 };
 
@@ -358,7 +361,7 @@ fn find<'a>(recorded: &Recorded<'a>, seen: Seen<'a>) -> Result<Findings<'a>, (&'
     };
     let should_exist = recorded.desired.get(EXISTS).cloned().unwrap_or(Value::Bool(true));
     let does_exist = Value::Bool(live.is_some());
-    let exists = if matches(&should_exist, &does_exist) {
+    let exists = if is_same(&NoRules, &[], &should_exist, &does_exist) {
         Finding::matches(should_exist, does_exist)
     } else {
         Finding::differs(should_exist, does_exist)
@@ -366,7 +369,9 @@ fn find<'a>(recorded: &Recorded<'a>, seen: Seen<'a>) -> Result<Findings<'a>, (&'
     let compared = live.filter(|_| matches!(exists, Finding::Matches { .. }));
     let fields = recorded.desired.iter().filter(|(field, _)| !is_ignored(recorded, field) && *field != EXISTS);
     let mut findings: Findings<'a> = fields
-        .map(|(field, expected)| (field.as_str(), compared.map_or(Finding::Moot, |live| compare(live, field, expected))))
+        .map(|(field, expected)| {
+            (field.as_str(), compared.map_or(Finding::Moot, |live| compare(live, field, expected)))
+        })
         .collect();
     if !is_ignored(recorded, EXISTS) {
         findings.insert(EXISTS, exists);
@@ -543,7 +548,7 @@ impl<'a> Planner<'a> {
                 self.close(drift, DriftPhase::Accepted, reason::ACCEPTED);
             }
             Some(Finding::Matches { live, .. }) => {
-                let (is, demanded) = (brief(&super::compare::shown(live)), brief(demanded));
+                let (is, demanded) = (brief(&full(live)), brief(demanded));
                 self.refuse(
                     drift,
                     format!("the live value is {is} as desired, not {demanded}; nothing is left to accept"),

@@ -4,19 +4,17 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::{
-    compare::{compared, matches, project},
-    shown::{Shown, named, standin::Difference},
-};
+use super::shown::{Shown, named};
 use crate::{
     api::MAX_VALUE_BYTES,
-    digitalocean::{Aligned, Live, Resolved},
+    comparison::{Comparison, Difference, Doubt},
+    digitalocean::{Compared, Live},
 };
 
 /// The longest field, in characters, that a Drift can name.
 const LONGEST_FIELD: usize = 4096;
 
-/// What comparing one recorded field came to. Values are as a Drift may show them, but for `adopted`.
+/// What comparing one recorded field came to. Credentials stand as fingerprints, but for `adopted`.
 #[derive(Clone, Debug)]
 pub(crate) enum Finding {
     Matches {
@@ -48,7 +46,12 @@ impl Finding {
 
     /// Two values without anything to hide, of which the whole differs.
     pub(crate) fn differs(expected: Value, live: Value) -> Self {
-        let whole = Difference { path: String::new(), expected: Some(expected.clone()), actual: Some(live.clone()) };
+        let whole = Difference {
+            path: String::new(),
+            expected: Some(expected.clone()),
+            actual: Some(live.clone()),
+            item: None,
+        };
         let shown = Box::new(Shown::of(&expected, &live, &[whole]));
         Self::Differs { expected, adopted: live.clone(), live, shown, doubts: Vec::new() }
     }
@@ -56,33 +59,55 @@ impl Finding {
 
 /// Compares one recorded field of a live resource.
 pub(crate) fn compare(live: &Live, field: &str, expected: &Value) -> Finding {
-    match live.resolve(field, expected) {
-        Resolved::Unknown { scope } => Finding::Unknown(format!("{} needs a token with {scope}", named(field))),
-        Resolved::NotReadable => Finding::Invalid(format!(
+    match live.compare(field, expected) {
+        Compared::Unknown(why) => Finding::Unknown(format!("{}: {why}", named(field))),
+        Compared::NotReadable => Finding::Invalid(format!(
             "{}: the API does not return it, or it holds a secret, so it is not compared; remove it",
             named(field)
         )),
-        Resolved::NoSuchField { nearest } if nearest.is_empty() => {
+        Compared::NoSuchField { nearest } if nearest.is_empty() => {
             Finding::Invalid(format!("{}: no such field", named(field)))
         }
-        Resolved::NoSuchField { nearest } => {
+        Compared::NoSuchField { nearest } => {
             Finding::Invalid(format!("{}: no such field; did you mean {}?", named(field), nearest.join(" or ")))
         }
-        Resolved::Value(value) => match live.align(field, expected, &value) {
-            Aligned::Same => Finding::matches(expected.clone(), value),
-            Aligned::Unknown { why } => Finding::Unknown(format!("{}: {why}", named(field))),
-            Aligned::Compare { expected: canonical, live: aligned, unsure } => {
-                match (matches(&canonical, &aligned), unsure) {
-                    (false, _) => differs(field, expected, compared(project(expected, &value), &aligned)),
-                    (true, Some(why)) => Finding::Unknown(format!("{}: {why}", named(field))),
-                    (true, None) => Finding::matches(expected.clone(), value),
+        Compared::Done(Comparison { differences, doubts, adopted }) => {
+            let doubts = doubts.iter().map(|doubt| in_words(field, doubt));
+            match &differences[..] {
+                [] => match first_and_more(doubts.collect()) {
+                    Some(why) => Finding::Unknown(why),
+                    None => {
+                        let expected = live.hide(field, expected);
+                        Finding::matches(expected.clone(), expected)
+                    }
+                },
+                differences => {
+                    let (expected, live) = (live.hide(field, expected), live.hide(field, &adopted));
+                    let shown = Box::new(Shown::of(&expected, &live, differences));
+                    let difference = Finding::Differs { expected, live, adopted, shown, doubts: doubts.collect() };
+                    if_it_can_be_shown(field, difference)
                 }
             }
-        },
+        }
     }
 }
 
-fn differs(field: &str, expected: &Value, live: Value) -> Finding {
+/// A part that cannot be compared, and why.
+fn in_words(field: &str, doubt: &Doubt) -> String {
+    let separator = if doubt.path.is_empty() { "" } else { "." };
+    format!("{}: {}", named(&format!("{field}{separator}{}", doubt.path)), doubt.why)
+}
+
+fn first_and_more(doubts: Vec<String>) -> Option<String> {
+    let mut doubts = doubts.into_iter();
+    let first = doubts.next()?;
+    Some(match doubts.len() {
+        0 => first,
+        more => format!("{first} (and {more} more parts)"),
+    })
+}
+
+fn if_it_can_be_shown(field: &str, finding: Finding) -> Finding {
     if field.chars().count() > LONGEST_FIELD {
         return Finding::Invalid(format!(
             "{}: its name is longer than {LONGEST_FIELD} characters, too long for a Drift; record a map instead of a \
@@ -90,7 +115,6 @@ fn differs(field: &str, expected: &Value, live: Value) -> Finding {
             named(field)
         ));
     }
-    let finding = Finding::differs(expected.clone(), live);
     let longest = match &finding {
         Finding::Differs { shown, .. } => shown.actual.len().max(shown.expected.len()),
         _ => 0,

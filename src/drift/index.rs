@@ -185,7 +185,9 @@ impl Index {
             let drifts = self.drifts.get(owner)?.all.clone();
             Some(Orphans { owner: owner.clone(), since: *since, drifts })
         });
-        orphans.filter(|orphans| orphans.drifts.iter().any(|drift| drift.is_open() || drift.has_late_decision())).collect()
+        orphans
+            .filter(|orphans| orphans.drifts.iter().any(|drift| drift.is_open() || drift.has_late_decision()))
+            .collect()
     }
 
     /// The names of all records that are not known (any more) and have drifts.
@@ -499,7 +501,8 @@ mod tests {
     #[test]
     fn drifts_whose_record_is_gone_are_found_by_its_name_whatever_came_first() {
         let mut index = Index::default();
-        let owners = |index: &Index| index.orphans(&key("web-1")).into_iter().map(|orphans| orphans.owner).collect::<Vec<_>>();
+        let owners =
+            |index: &Index| index.orphans(&key("web-1")).into_iter().map(|orphans| orphans.owner).collect::<Vec<_>>();
         // At the start the drifts may be known first.
         assert_eq!(index.apply(&drift("one", 2)), [key("web-1")]);
         assert_eq!(owners(&index), ["record".into()]);

@@ -6,7 +6,6 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::{
-    compare::{shown as shown_text, shows},
     evaluate::{
         Adoption, Compared, Finding, NeedsFreshRead, Observed, Plan, Reading, Recorded, Rests, Seen, Situation, Step,
         compare, evaluate, orphaned,
@@ -20,6 +19,7 @@ use crate::{
         conditions::reason::{self, INVENTORY_STALE},
         labels,
     },
+    comparison::show::{full as shown_text, stands_for as shows},
     digitalocean::{Kind, Live, ResourceKey},
 };
 
@@ -269,9 +269,7 @@ fn droplet() -> Value {
 
 /// A step with the full values alone.
 fn bare(step: Step) -> Step {
-    let bare = |shown: Shown| {
-        Box::new(Shown { expected: shown.expected, actual: shown.actual, ..Shown::default() })
-    };
+    let bare = |shown: Shown| Box::new(Shown { expected: shown.expected, actual: shown.actual, ..Shown::default() });
     match step {
         Step::Open { field, episode, shown, note } => Step::Open { field, episode, shown: bare(*shown), note },
         Step::Refresh { drift, shown } => Step::Refresh { drift, shown: bare(*shown) },
@@ -333,7 +331,9 @@ fn a_live_value_that_moves_on_is_refreshed_in_place() {
     world.sweep();
     let steps = world.settle();
     // The label first: until the live value follows, it selects a drift whose decision is refused.
-    assert!(matches!(&steps[0], Step::Relabel { change, .. } if *change == labels::change("Droplet", "name", "web-2", "web-3")));
+    assert!(
+        matches!(&steps[0], Step::Relabel { change, .. } if *change == labels::change("Droplet", "name", "web-2", "web-3"))
+    );
     assert_eq!(steps[1..], [Step::Refresh { drift: "name-1".into(), shown: shown("web-2", "web-3") }]);
 }
 

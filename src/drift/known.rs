@@ -65,7 +65,8 @@ impl KnownDrift {
         let annotation = |key: &str| drift.annotations().get(key).map(|text| text.as_str().into());
         let resolved = status.conditions.iter().find(|condition| condition.type_ == conditions::RESOLVED);
         let difference = (status.phase == DriftPhase::Open).then(|| {
-            let written = status.difference.as_ref().or(drift.spec.difference.as_ref().filter(|_| status.actual.is_none()));
+            let written =
+                status.difference.as_ref().or(drift.spec.difference.as_ref().filter(|_| status.actual.is_none()));
             written.cloned().unwrap_or_else(|| shown::difference(&drift.spec.expected, drift.actual_now()))
         });
         let accept: Option<Box<str>> = annotation(annotations::ACCEPT);
@@ -186,7 +187,9 @@ mod tests {
         let drift = |uid: &str| KnownDrift { uid: uid.into(), ..KnownDrift::of(&crate::drift::shown::tests::drift()) };
         marks.add(&drift("a"));
         marks.add(&drift("b"));
-        for text in [marks.text(), "web-1-name-0000000000-1/a,b".to_owned(), " a , web-1-name-0000000000-2/b".to_owned()] {
+        for text in
+            [marks.text(), "web-1-name-0000000000-1/a,b".to_owned(), " a , web-1-name-0000000000-2/b".to_owned()]
+        {
             let read = Marks::read(&text);
             assert!(read.hold(&drift("a")) && read.hold(&drift("b")) && !read.hold(&drift("c")), "{text}");
         }

@@ -2,9 +2,13 @@
 
 use serde_json::Value;
 
-use super::compare::shown;
-use standin::{Difference, short};
-use crate::api::DriftDifference;
+use crate::{
+    api::DriftDifference,
+    comparison::{
+        Difference,
+        show::{clip_start, full, short, short_text, width},
+    },
+};
 
 /// How wide a column of `kubectl get` may be.
 pub const COLUMN: usize = 40;
@@ -41,13 +45,13 @@ impl Shown {
     pub fn of(expected: &Value, actual: &Value, differences: &[Difference]) -> Self {
         let (expected_short, actual_short) = columns(expected, actual, differences);
         let listed = differences.iter().take(MOST).map(|difference| DriftDifference {
-            path: cut(&difference.path, LONGEST_PATH),
-            expected: difference.expected.as_ref().map(|value| part(value, difference)),
-            actual: difference.actual.as_ref().map(|value| part(value, difference)),
+            path: clip_start(&difference.path, LONGEST_PATH),
+            expected: difference.expected.as_ref().map(|value| short(value, LINE)),
+            actual: difference.actual.as_ref().map(|value| short(value, LINE)),
         });
         Self {
-            expected: shown(expected),
-            actual: shown(actual),
+            expected: full(expected),
+            actual: full(actual),
             expected_short,
             actual_short,
             difference: line(expected, actual, differences),
@@ -71,13 +75,13 @@ impl Shown {
 /// A text that may be of any length, such as a field or a decision, in short form.
 #[must_use]
 pub fn brief(text: &str) -> String {
-    short(&Value::String(text.to_owned()), COLUMN)
+    short_text(text, COLUMN)
 }
 
 /// A field in a message: longer than in a column, since people copy it.
 #[must_use]
 pub fn named(field: &str) -> String {
-    short(&Value::String(field.to_owned()), LINE)
+    short_text(field, LINE)
 }
 
 /// The difference of two values of which only the shown texts are known.
@@ -96,48 +100,36 @@ pub fn first<T: AsRef<str>>(texts: &[T], most: usize, separator: &str) -> String
     }
 }
 
+/// Both sides of the first difference, or of the whole where that is short.
 fn line(expected: &Value, actual: &Value, differences: &[Difference]) -> String {
-    let Some(first) = differences.first() else { return difference(&shown(expected), &shown(actual)) };
-    let more = differences.len() - 1;
-    let first = first.short(LINE);
-    if more == 0 { first } else { format!("{first} and {more} more") }
+    let suffix = more(differences);
+    match differences.first() {
+        Some(first) => first.short(LINE - width(&suffix)) + &suffix,
+        None => difference(&full(expected), &full(actual)),
+    }
 }
 
 /// The columns EXPECTED and ACTUAL.
 fn columns(expected: &Value, actual: &Value, differences: &[Difference]) -> (String, String) {
-    let whole = || (short(expected, COLUMN), short(actual, COLUMN));
-    let fits = |value: &Value| shown(value).len() <= COLUMN;
-    let Some(first) = differences.first() else { return whole() };
-    if [expected, actual].into_iter().all(|value| is_scalar(value) || (is_plain(value) && fits(value))) {
-        return whole();
+    let fits = |value: &Value| width(&full(value)) <= COLUMN;
+    let is_readable = |value: &Value| is_scalar(value) || (is_plain(value) && fits(value));
+    match differences.first() {
+        Some(first) if !(is_readable(expected) && is_readable(actual)) => {
+            let suffix = more(differences);
+            let room = COLUMN - width(&suffix);
+            let side = |text: String| if text.is_empty() { NOTHING.to_owned() } else { text + &suffix };
+            (side(first.short_expected(room)), side(first.short_actual(room)))
+        }
+        _ => (short(expected, COLUMN), short(actual, COLUMN)),
     }
-    let suffix = match differences.len() - 1 {
+}
+
+/// How many differences there are beside the first.
+fn more(differences: &[Difference]) -> String {
+    match differences.len().saturating_sub(1) {
         0 => String::new(),
         more => format!(" and {more} more"),
-    };
-    let width = COLUMN - suffix.len();
-    let at = |value: &Value| {
-        let text = if first.path.is_empty() {
-            part_within(value, first, width)
-        } else {
-            let path = cut(&first.path, width.saturating_sub(COLUMN / 4));
-            let left = width.saturating_sub(path.chars().count() + 2);
-            format!("{path}: {}", part_within(value, first, left))
-        };
-        text + &suffix
-    };
-    match (&first.expected, &first.actual) {
-        (Some(expected), Some(actual)) => (at(expected), at(actual)),
-        _ => (NOTHING.to_owned(), first.short(width) + &suffix),
     }
-}
-
-fn part(value: &Value, difference: &Difference) -> String {
-    part_within(value, difference, LINE)
-}
-
-fn part_within(value: &Value, difference: &Difference, columns: usize) -> String {
-    difference.part(value, columns)
 }
 
 fn is_scalar(value: &Value) -> bool {
@@ -147,47 +139,6 @@ fn is_scalar(value: &Value) -> bool {
 /// A list of scalars: the whole of a short one reads well.
 fn is_plain(value: &Value) -> bool {
     value.as_array().is_some_and(|items| items.iter().all(is_scalar))
-}
-
-/// The end of a path says more than its beginning.
-fn cut(path: &str, columns: usize) -> String {
-    let count = path.chars().count();
-    if count <= columns {
-        return path.to_owned();
-    }
-    std::iter::once('…').chain(path.chars().skip(count - columns + 1)).collect()
-}
-
-/// Until the comparison core is here.
-pub mod standin {
-    use serde_json::Value;
-
-    #[derive(Clone, Debug, PartialEq)]
-    pub struct Difference {
-        pub path: String,
-        pub expected: Option<Value>,
-        pub actual: Option<Value>,
-    }
-
-    impl Difference {
-        pub fn short(&self, columns: usize) -> String {
-            let side = |value: &Option<Value>| value.as_ref().map_or_else(|| "-".to_owned(), |value| short(value, columns / 2));
-            format!("{} -> {}", side(&self.expected), side(&self.actual))
-        }
-
-        pub fn part(&self, value: &Value, columns: usize) -> String {
-            short(value, columns)
-        }
-    }
-
-    pub fn short(value: &Value, columns: usize) -> String {
-        let text = super::shown(value);
-        let text = if text.is_empty() || text.chars().any(char::is_control) { Value::String(text).to_string() } else { text };
-        if text.chars().count() <= columns {
-            return text;
-        }
-        text.chars().take(columns.saturating_sub(1)).chain(['…']).collect()
-    }
 }
 
 #[cfg(test)]
@@ -224,9 +175,63 @@ pub(super) mod tests {
         assert_eq!(first(&["a", "b", "c", "d", "e"], 3, ", "), "a, b, c and 2 more");
     }
 
+    fn at(path: &str, expected: Value, actual: Value) -> Difference {
+        Difference { path: path.into(), expected: Some(expected), actual: Some(actual), item: None }
+    }
+
     #[test]
-    fn the_end_of_a_long_path_is_kept() {
-        assert_eq!(cut("services.0.instance_count", 40), "services.0.instance_count");
-        assert_eq!(cut("services.0.instance_count", 15), "…instance_count");
+    fn a_scalar_or_a_short_list_is_shown_whole() {
+        let of = |expected: Value, actual: Value| {
+            let shown = Shown::of(&expected, &actual, &[at("", expected.clone(), actual.clone())]);
+            (shown.expected_short.clone(), shown.actual_short.clone(), shown.difference.clone(), shown.sentence("f"))
+        };
+        let (expected, actual, difference, sentence) = of(json!("s-2"), json!("s-4"));
+        assert_eq!((expected.as_str(), actual.as_str(), difference.as_str()), ("s-2", "s-4", "s-2 -> s-4"));
+        assert_eq!(sentence, "f is s-4, expected s-2");
+        assert_eq!(of(json!(["a", "b"]), json!(["a"])).0, r#"["a","b"]"#);
+        assert_eq!(of(json!(""), json!(null)).0, r#""""#);
+        let (_, actual, difference, sentence) = of(json!("x"), json!("y".repeat(5000)));
+        for text in [actual, difference, sentence] {
+            assert!(width(&text) <= LINE + 40, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_composite_value_shows_the_first_part_that_differs() {
+        let (expected, actual) = (json!({"a": 1}), json!({"a": 2}));
+        let differences = [at("services.0.instance_count", json!(1), json!(2)), at("name", json!("x"), json!("y"))];
+        let shown = Shown::of(&expected, &actual, &differences[..1]);
+        assert_eq!(shown.difference, "services.0.instance_count: 1 -> 2");
+        assert_eq!(shown.sentence("spec"), "spec differs: services.0.instance_count: 1 -> 2");
+        assert!(
+            shown.expected_short.ends_with("instance_count: 1") && shown.actual_short.ends_with("instance_count: 2")
+        );
+        let shown = Shown::of(&expected, &actual, &differences);
+        assert_eq!(shown.difference, "services.0.instance_count: 1 -> 2 and 1 more");
+        assert!(shown.actual_short.ends_with(": 2 and 1 more"), "{}", shown.actual_short);
+        assert_eq!(shown.differences.len(), 2);
+        assert_eq!(shown.differences[0].path, "services.0.instance_count");
+    }
+
+    #[test]
+    fn an_item_that_came_is_shown_on_the_live_side_alone() {
+        let item = json!({"ports": "22"});
+        let described = Some("rule tcp/22 from 0.0.0.0/0".to_owned());
+        let came = Difference { path: "1".into(), expected: None, actual: Some(item.clone()), item: described };
+        let shown = Shown::of(&json!([]), &json!([item]), &[came]);
+        assert_eq!(shown.actual_short, "+1 rule tcp/22 from 0.0.0.0/0");
+        assert_eq!(shown.difference, "+1 rule tcp/22 from 0.0.0.0/0");
+        assert_eq!(shown.differences[0].expected, None);
+    }
+
+    #[test]
+    fn no_short_form_is_wide_and_no_list_is_long() {
+        let long = "\u{202e}x".repeat(3000);
+        let differences: Vec<_> = (0..500).map(|n| at(&format!("{n}.{long}"), json!(long), json!([long]))).collect();
+        let shown = Shown::of(&json!({"a": long}), &json!({"b": long}), &differences);
+        assert!(width(&shown.expected_short) <= COLUMN && width(&shown.actual_short) <= COLUMN, "{shown:?}");
+        assert!(width(&shown.difference) <= LINE + 20, "{}", shown.difference);
+        assert_eq!(shown.differences.len(), MOST);
+        assert!(shown.differences.iter().all(|difference| difference.path.chars().count() <= LONGEST_PATH));
     }
 }

@@ -281,7 +281,9 @@ async fn a_decision_that_nothing_can_come_of_is_answered() {
     let drift = world.open_drift().await;
     let object = format!("drift/{drift}");
     // One that is being deleted, and waits for somebody's finalizer.
-    world.run(&["patch", "drift", &drift, "--type=merge", "-p", r#"{"metadata":{"finalizers":["example.com/hold"]}}"#]).await;
+    world
+        .run(&["patch", "drift", &drift, "--type=merge", "-p", r#"{"metadata":{"finalizers":["example.com/hold"]}}"#])
+        .await;
     world.run(&["delete", "drift", &drift, "--wait=false"]).await;
     world.run(&["annotate", "drift", &drift, "arcadia.cloud/accept=true"]).await;
     world.reaches(&object, "Resolved", "False DecisionRefused").await;

@@ -38,7 +38,8 @@ async fn a_drift_that_the_api_server_refuses_is_named_and_the_others_open() {
         },
     });
     eventually("the policy to refuse", || async {
-        let tried = world.kubectl().run_with_input(&["create", "--dry-run=server", "-f", "-"], &probe.to_string()).await;
+        let tried =
+            world.kubectl().run_with_input(&["create", "--dry-run=server", "-f", "-"], &probe.to_string()).await;
         tried.err().map(|_| ()).ok_or("it was allowed")
     })
     .await;
@@ -74,7 +75,8 @@ async fn what_others_write_into_a_status_goes() {
     let world = World::new("status").await;
     world.record("web-1", json!({"name": "web-1"})).await;
     world.reaches("pr/web-1", "InSync", "True NoDrift").await;
-    let patch = r#"{"status":{"driftedFields":["theirs"],"openDrifts":7,"driftedFieldsShort":"theirs","reason":"Theirs"}}"#;
+    let patch =
+        r#"{"status":{"driftedFields":["theirs"],"openDrifts":7,"driftedFieldsShort":"theirs","reason":"Theirs"}}"#;
     world.run(&["patch", "pr", "web-1", "--subresource=status", "--type=merge", "-p", patch]).await;
     eventually("the operator's own status", || async {
         let path = "{.status.driftedFields} {.status.openDrifts} {.status.driftedFieldsShort} {.status.reason}";

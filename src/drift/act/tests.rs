@@ -28,13 +28,14 @@ struct World {
 impl World {
     /// With drifts of these fields, all of them accepted, and an API server that answers some requests with a status and
     /// a reason, and takes all others.
-    fn new(fields: &[&str], refuses: fn(&Asked) -> Option<(u16, &'static str)>) -> Self {
+    fn new(fields: &[&str], refuses: impl Fn(&Asked) -> Option<(u16, &'static str)> + Send + Sync + 'static) -> Self {
+        let refuses = Arc::new(refuses);
         let asked = Arc::new(Mutex::new(Vec::new()));
         let asks = asked.clone();
         let drifts: Vec<_> = fields.iter().map(|field| drift(field)).collect();
         let known = drifts.clone();
         let api_server = tower::service_fn(move |request: Request<Body>| {
-            let (asks, known) = (asks.clone(), known.clone());
+            let (asks, known, refuses) = (asks.clone(), known.clone(), refuses.clone());
             async move {
                 let (parts, body) = request.into_parts();
                 let body: Value = serde_json::from_slice(&body.collect_bytes().await.unwrap()).unwrap_or_default();
@@ -146,10 +147,7 @@ async fn a_decision_that_was_taken_back_or_changed_since_it_was_read_adopts_noth
 
     let same = World::new(&["name"], |_| None);
     same.carry_out(accepting(&["name"])).await.unwrap();
-    assert_eq!(
-        same.calls(),
-        ["PATCH drifts/d-name", "PATCH provisionedresources/web-1", "PATCH drifts/d-name/status"]
-    );
+    assert_eq!(same.calls(), ["PATCH drifts/d-name", "PATCH provisionedresources/web-1", "PATCH drifts/d-name/status"]);
 }
 
 #[tokio::test]
@@ -167,13 +165,10 @@ async fn all_accepted_values_are_one_write_of_the_record_that_remembers_them_all
 #[tokio::test]
 async fn a_value_that_the_api_server_refuses_holds_up_no_other_decision() {
     for (code, reason) in [(422, "Invalid"), (403, "Forbidden")] {
-        fn refuses(asked: &Asked, code: u16, reason: &'static str) -> Option<(u16, &'static str)> {
-            let is_bad = asked.call == "PATCH provisionedresources/web-1" && asked.body.to_string().contains("desired/bad");
+        let refuses = move |asked: &Asked| {
+            let is_bad =
+                asked.call == "PATCH provisionedresources/web-1" && asked.body.to_string().contains("desired/bad");
             is_bad.then_some((code, reason))
-        }
-        let refuses: fn(&Asked) -> _ = match code {
-            422 => |asked| refuses(asked, 422, "Invalid"),
-            _ => |asked| refuses(asked, 403, "Forbidden"),
         };
         let world = World::new(&["a", "b", "bad", "c"], refuses);
         let outcome = world.carry_out(accepting(&["a", "bad", "b", "c"])).await.unwrap();
@@ -185,7 +180,10 @@ async fn a_value_that_the_api_server_refuses_holds_up_no_other_decision() {
         let taken = writes.iter().filter(|body| !body.to_string().contains("desired/bad"));
         let marks: Vec<_> = taken.map(|body| body.as_array().unwrap().last().unwrap()["value"].clone()).collect();
         let last = marks.last().unwrap().to_string();
-        assert!(["uid-a", "uid-b", "uid-c"].iter().all(|uid| last.contains(uid)) && !last.contains("uid-bad"), "{last}");
+        assert!(
+            ["uid-a", "uid-b", "uid-c"].iter().all(|uid| last.contains(uid)) && !last.contains("uid-bad"),
+            "{last}"
+        );
         // The refused one says why it waits, and does not end as accepted.
         let [said] = &world.bodies("PATCH drifts/d-bad/status")[..] else { panic!("one write") };
         assert_eq!(said["status"]["reason"], reason::DECISION_WAITING, "{reason}");
@@ -198,16 +196,11 @@ async fn a_value_that_the_api_server_refuses_holds_up_no_other_decision() {
 
 #[tokio::test]
 async fn a_drift_that_the_api_server_refuses_holds_up_no_other() {
-    for (code, reason) in [(422, "Invalid"), (413, "RequestEntityTooLarge"), (403, "Forbidden"), (409, "AlreadyExists")] {
-        let refuses: fn(&Asked) -> _ = match code {
-            422 => |asked| is_bad(asked).then_some((422, "Invalid")),
-            413 => |asked| is_bad(asked).then_some((413, "RequestEntityTooLarge")),
-            403 => |asked| is_bad(asked).then_some((403, "Forbidden")),
-            _ => |asked| is_bad(asked).then_some((409, "AlreadyExists")),
+    for (code, reason) in [(422, "Invalid"), (413, "RequestEntityTooLarge"), (403, "Forbidden"), (409, "AlreadyExists")]
+    {
+        let refuses = move |asked: &Asked| {
+            (asked.call == "POST drifts" && asked.body["spec"]["field"] == "bad").then_some((code, reason))
         };
-        fn is_bad(asked: &Asked) -> bool {
-            asked.call == "POST drifts" && asked.body["spec"]["field"] == "bad"
-        }
         let world = World::new(&[], refuses);
         let outcome = world.carry_out(vec![open("bad"), open("good")]).await.unwrap();
         assert!(outcome.wrote, "{reason}");
@@ -219,9 +212,7 @@ async fn a_drift_that_the_api_server_refuses_holds_up_no_other() {
 
 #[tokio::test]
 async fn a_refused_write_holds_up_the_later_ones_of_its_drift() {
-    let world = World::new(&["a", "b"], |asked| {
-        (asked.call == "PATCH drifts/d-a/status").then_some((422, "Invalid"))
-    });
+    let world = World::new(&["a", "b"], |asked| (asked.call == "PATCH drifts/d-a/status").then_some((422, "Invalid")));
     let refuse = |drift: &str| {
         [Step::Refuse { drift: drift.into(), message: "no".into() }, Step::DropDecision { drift: drift.into() }]
     };

@@ -177,8 +177,13 @@ fn empty_lists_are_written_so_that_an_apply_removes_what_others_wrote() {
 #[test]
 fn no_status_is_too_long_whatever_the_fields() {
     let long = |count: usize| (0..count).map(|_| "x".repeat(30_000)).collect::<Vec<_>>();
-    let compared =
-        Compared { unknown: long(256), invalid: long(256), refused: long(256), ignored_in_vain: long(256), ..compared() };
+    let compared = Compared {
+        unknown: long(256),
+        invalid: long(256),
+        refused: long(256),
+        ignored_in_vain: long(256),
+        ..compared()
+    };
     let drifts: Vec<_> = (0..256).map(|n| drift(&format!("{n}{}", "f".repeat(4000)), "a", "b", None)).collect();
     let status = said(&Situation::Compared(compared), &drifts);
     for condition in &status.conditions {
@@ -194,7 +199,10 @@ fn a_column_holds_as_many_fields_as_fit() {
     let fields = |names: &[&str]| column(&names.iter().map(ToString::to_string).collect::<Vec<_>>());
     assert_eq!(fields(&[]), "");
     assert_eq!(fields(&["name", "size_slug"]), "name, size_slug");
-    assert_eq!(fields(&["backup_policy", "monitoring", "size_slug", "vpc_uuid"]), "backup_policy, monitoring and 2 more");
+    assert_eq!(
+        fields(&["backup_policy", "monitoring", "size_slug", "vpc_uuid"]),
+        "backup_policy, monitoring and 2 more"
+    );
 }
 
 #[test]

@@ -8,11 +8,9 @@ use serde_json::Value;
 
 use super::common::{NoOutput, any_id, kind_name, text_or_number};
 use crate::{
+    comparison::show::full as shown,
     digitalocean::{Kind, Live, Priority, ResourceKey},
-    drift::{
-        compare::shown,
-        evaluate::{Finding, compare},
-    },
+    drift::evaluate::{Finding, compare},
     saga::step::{Failure, Progress, Scene, Step},
 };
 
