@@ -6,7 +6,7 @@ use crate::{
     api::DriftDifference,
     comparison::{
         Difference,
-        show::{clip_start, full, short, short_text, width},
+        show::{clip_start, escape, full, short, short_text, width},
     },
 };
 
@@ -45,7 +45,7 @@ impl Shown {
     pub fn of(expected: &Value, actual: &Value, differences: &[Difference]) -> Self {
         let (expected_short, actual_short) = columns(expected, actual, differences);
         let listed = differences.iter().take(MOST).map(|difference| DriftDifference {
-            path: clip_start(&difference.path, LONGEST_PATH),
+            path: readable_path(&difference.path),
             expected: difference.expected.as_ref().map(|value| short(value, LINE)),
             actual: difference.actual.as_ref().map(|value| short(value, LINE)),
         });
@@ -104,7 +104,7 @@ pub fn first<T: AsRef<str>>(texts: &[T], most: usize, separator: &str) -> String
 fn line(expected: &Value, actual: &Value, differences: &[Difference]) -> String {
     let suffix = more(differences);
     match differences.first() {
-        Some(first) => first.short(LINE - width(&suffix)) + &suffix,
+        Some(first) => short_text(&first.short(LINE - width(&suffix)), LINE) + &suffix,
         None => difference(&full(expected), &full(actual)),
     }
 }
@@ -117,11 +117,17 @@ fn columns(expected: &Value, actual: &Value, differences: &[Difference]) -> (Str
         Some(first) if !(is_readable(expected) && is_readable(actual)) => {
             let suffix = more(differences);
             let room = COLUMN - width(&suffix);
-            let side = |text: String| if text.is_empty() { NOTHING.to_owned() } else { text + &suffix };
+            let side =
+                |text: String| if text.is_empty() { NOTHING.to_owned() } else { short_text(&text, room) + &suffix };
             (side(first.short_expected(room)), side(first.short_actual(room)))
         }
         _ => (short(expected, COLUMN), short(actual, COLUMN)),
     }
+}
+
+/// Keys of maps stand in paths as they are, and may have characters that do not print.
+fn readable_path(path: &str) -> String {
+    if path.is_empty() { String::new() } else { clip_start(&escape(path), LONGEST_PATH) }
 }
 
 /// How many differences there are beside the first.
