@@ -55,7 +55,8 @@ pub fn value(field: &str) -> String {
 
 /// Eight hexadecimal digits.
 fn short_hash(text: &str) -> String {
-    Sha256::digest(text).iter().take(4).map(|byte| format!("{byte:02x}")).collect()
+    let hash = Sha256::digest(text).iter().take(4).fold(0_u32, |hash, byte| (hash << 8) | u32::from(*byte));
+    format!("{hash:08x}")
 }
 
 /// A value as a Drift shows it, with its lists in order.

@@ -465,11 +465,10 @@ impl<'a> Planner<'a> {
                 return self.refuse(drift, "this Drift is being deleted; nothing is left to accept".to_owned());
             }
             match self.reading {
-                Reading::Inventory { .. } => self.need(NeedsFreshRead::Decision),
-                Reading::Failed { .. } => self.wait(drift, "the live resource could not be read just now"),
                 Reading::Fresh { before } if before.contains(drift) => self.decide(drift, decision, finding),
-                // It came while the resource was read.
-                Reading::Fresh { .. } => self.need(NeedsFreshRead::Decision),
+                Reading::Failed { .. } => self.wait(drift, "the live resource could not be read just now"),
+                // After a fresh read, for a decision that came while the resource was read.
+                Reading::Inventory { .. } | Reading::Fresh { .. } => self.need(NeedsFreshRead::Decision),
             }
             return;
         }

@@ -73,21 +73,19 @@ pub(crate) fn compare(live: &Live, field: &str, expected: &Value) -> Finding {
         }
         Compared::Done(Comparison { differences, doubts, adopted }) => {
             let doubts = doubts.iter().map(|doubt| in_words(field, doubt));
-            match &differences[..] {
-                [] => match first_and_more(doubts.collect()) {
-                    Some(why) => Finding::Unknown(why),
-                    None => {
-                        let expected = live.hide(field, expected);
-                        Finding::matches(expected.clone(), expected)
-                    }
-                },
-                differences => {
-                    let (expected, live) = (live.hide(field, expected), live.hide(field, &adopted));
-                    let shown = Box::new(Shown::of(&expected, &live, differences));
-                    let difference = Finding::Differs { expected, live, adopted, shown, doubts: doubts.collect() };
-                    if_it_can_be_shown(field, difference)
-                }
+            if !differences.is_empty() {
+                let (expected, live) = (live.hide(field, expected), live.hide(field, &adopted));
+                let shown = Box::new(Shown::of(&expected, &live, &differences));
+                let difference = Finding::Differs { expected, live, adopted, shown, doubts: doubts.collect() };
+                return if_it_can_be_shown(field, difference);
             }
+            first_and_more(doubts.collect()).map_or_else(
+                || {
+                    let expected = live.hide(field, expected);
+                    Finding::matches(expected.clone(), expected)
+                },
+                Finding::Unknown,
+            )
         }
     }
 }

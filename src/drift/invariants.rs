@@ -787,8 +787,8 @@ fn a_decision_on_a_suspended_or_younger_record_says_why_it_waits() {
         world.suspended = is_suspended;
         world.older = (!is_suspended).then(|| "default/first".into());
         let steps = world.settle();
-        let word = if is_suspended { "suspended" } else { "older" };
-        assert!(waiting(&steps).contains(word), "{steps:?}");
+        let why = if is_suspended { "suspended" } else { "older" };
+        assert!(waiting(&steps).contains(why), "{steps:?}");
         assert_eq!(world.desired["name"], "web-2");
     }
 }
