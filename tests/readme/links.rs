@@ -10,9 +10,9 @@ fn files_that_are_linked_exist() {
         "README.md",
         "CHANGELOG.md",
         "docs/how-to.md",
-        "docs/kinds.md",
+        "docs/reference/kinds.md",
         "docs/runbook.md",
-        "docs/steps.md",
+        "docs/reference/steps.md",
         "charts/arcadia-operator/README.md",
         "deploy/README.md",
     ] {

@@ -169,6 +169,6 @@ fn kinds_of_resources() {
     }
     let count = format!("the inventory of {} kinds", Kind::all().count());
     assert!(read("README.md").contains(&count), "the README should speak of {count}");
-    assert!(read("docs/kinds.md").ends_with(&kinds::reference()), "docs/kinds.md: run `cargo xtask generate`");
-    assert!(read("docs/steps.md").ends_with(&steps::reference()), "docs/steps.md: run `cargo xtask generate`");
+    assert!(read("docs/reference/kinds.md").ends_with(&kinds::reference()), "docs/reference/kinds.md: run `cargo xtask generate`");
+    assert!(read("docs/reference/steps.md").ends_with(&steps::reference()), "docs/reference/steps.md: run `cargo xtask generate`");
 }
