@@ -11,7 +11,7 @@ fn files_that_are_linked_exist() {
         "CHANGELOG.md",
         "docs/how-to.md",
         "docs/reference/kinds.md",
-        "docs/runbook.md",
+        "docs/troubleshooting.md",
         "docs/reference/steps.md",
         "charts/arcadia-operator/README.md",
         "deploy/README.md",
