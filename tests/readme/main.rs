@@ -1,4 +1,4 @@
-//! The README is held to the program: its tour is typed into a shell, and its tables are compared with the code.
+//! Checks the documents against the program: executes the tour, compares the tables with the code, and checks the words.
 #![cfg(test)]
 
 mod document;
@@ -6,3 +6,4 @@ mod links;
 mod stage;
 mod tables;
 mod tour;
+mod words;
