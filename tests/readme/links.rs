@@ -66,7 +66,8 @@ fn paths_in_the_map_of_the_code_exist() {
 
 #[test]
 fn the_tests_that_keep_a_promise_exist() {
-    let code: String = ["src", "tests"].iter().flat_map(|folder| files(folder, &["rs"])).map(|path| read(&path)).collect();
+    let code: String =
+        ["src", "tests"].iter().flat_map(|folder| files(folder, &["rs"])).map(|path| read(&path)).collect();
     for row in rows(&read("docs/promises.md"), "promise") {
         for test in row[1].split(", ") {
             assert!(code.contains(&format!("fn {test}(")), "no test {test}, which should keep the promise: {}", row[0]);

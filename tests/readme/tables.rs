@@ -78,7 +78,8 @@ fn annotations() {
 
 #[test]
 fn verbs() {
-    let documented: BTreeSet<_> = rows(&read("docs/security.md"), "verb").into_iter().map(|row| row[..2].to_vec()).collect();
+    let documented: BTreeSet<_> =
+        rows(&read("docs/security.md"), "verb").into_iter().map(|row| row[..2].to_vec()).collect();
     let decisions = DECISIONS.iter().map(|decision| (decision.verb, decision.resource));
     let asked_for = decisions.chain([(CANCEL_VERB, "sagas")]);
     assert_eq!(documented, asked_for.map(|(verb, resource)| vec![verb.to_owned(), resource.to_owned()]).collect());
@@ -101,7 +102,8 @@ fn events() {
 
 #[test]
 fn metrics() {
-    let documented: BTreeSet<_> = rows(&read("docs/reference/metrics.md"), "metric").into_iter().map(|row| row[..2].to_vec()).collect();
+    let documented: BTreeSet<_> =
+        rows(&read("docs/reference/metrics.md"), "metric").into_iter().map(|row| row[..2].to_vec()).collect();
     assert_eq!(documented, scrape_of_everything().lines().filter_map(metric).collect());
 }
 
@@ -167,8 +169,7 @@ fn kinds_and_phases_of_sagas() {
 
 #[test]
 fn generated_references() {
-    let generated =
-        [("docs/reference/kinds.md", kinds::reference()), ("docs/reference/steps.md", steps::reference())];
+    let generated = [("docs/reference/kinds.md", kinds::reference()), ("docs/reference/steps.md", steps::reference())];
     for (page, text) in generated {
         assert!(read(page).ends_with(&text), "{page} is out of date: run `cargo xtask generate`");
     }

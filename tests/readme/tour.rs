@@ -83,7 +83,9 @@ fn every_command_is_run_or_said_not_to_be() {
                 "sh" if page == RUNBOOK => {}
                 "sh" => {
                     let row = NOT_RUN.iter().find(|(at, first, _)| *at == page && block.text[0].starts_with(first));
-                    used.insert(row.unwrap_or_else(|| panic!("{place}: no test executes this; make it part of the tour")));
+                    used.insert(
+                        row.unwrap_or_else(|| panic!("{place}: no test executes this; make it part of the tour")),
+                    );
                 }
                 other => panic!("{place}: a block of {other:?}, which nothing tests"),
             }

@@ -39,8 +39,14 @@ fn words() -> Words {
 fn no_covered_text_contains_a_banned_phrase() {
     let words = words();
     let found = words.search();
-    let new: Vec<_> = found.iter().filter(|(file, _)| !words.not_yet.contains(*file)).flat_map(|(_, faults)| faults).collect();
-    assert!(new.is_empty(), "{} banned phrases:\n{}", new.len(), new.iter().map(|fault| format!("{fault}\n")).collect::<String>());
+    let new: Vec<_> =
+        found.iter().filter(|(file, _)| !words.not_yet.contains(*file)).flat_map(|(_, faults)| faults).collect();
+    assert!(
+        new.is_empty(),
+        "{} banned phrases:\n{}",
+        new.len(),
+        new.iter().map(|fault| format!("{fault}\n")).collect::<String>()
+    );
     for file in &words.not_yet {
         assert!(found.contains_key(file), "{file} has no banned phrase any more: remove it from not_yet in words.yaml");
     }
@@ -49,7 +55,7 @@ fn no_covered_text_contains_a_banned_phrase() {
 #[test]
 fn phrases_and_openers_are_found_in_every_kind_of_text() {
     let words = words();
-    let markdown = "# Title\n\nA person is\nasked. `told` [told](told.md) is fine.\n```sh\ntold\n```\n\n| What it is | Told |\n| --- | --- |\n- That is so. Is that so? What is it?\n";
+    let markdown = "# Title\n\nA person is\nasked. `told` [told](told.md) is fine.\n```sh\ntold\n```\n\n| What it is | Told |\n| --- | --- |\n- That is so. Is that so? What is it? How long to wait.\n";
     let faults = words.faults("a.md", &markdown_passages(markdown));
     let wanted = [
         "a.md:3: \"asked\": write requested, fetched",
@@ -97,7 +103,8 @@ impl Words {
             for sentence in sentences(&text) {
                 let is_question = sentence.ends_with('?');
                 for opener in self.openers.iter().filter(|_| !is_question) {
-                    if starts_with_word(sentence, opener) {
+                    // "How long to wait" is a noun phrase.
+                    if starts_with_word(sentence, opener) && !starts_with_word(sentence, &format!("{opener} to")) {
                         faults.push(format!("{file}:{line}: a sentence starts with {opener:?}"));
                     }
                 }
