@@ -1,8 +1,10 @@
 //! Checks the documents against the program: executes the tour, compares the tables with the code, and checks the words.
 #![cfg(test)]
 
+mod daily;
 mod document;
 mod links;
+mod shell;
 mod stage;
 mod tables;
 mod tour;

@@ -2,10 +2,6 @@
 
 use std::{
     collections::BTreeSet,
-    env,
-    io::{BufRead, BufReader, Lines, Write},
-    path::Path,
-    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
     thread::sleep,
     time::{Duration, Instant},
 };
@@ -14,6 +10,7 @@ use tokio::runtime::Runtime;
 
 use crate::{
     document::{Block, blocks, pages, read},
+    shell::Shell,
     stage::Stage,
 };
 
@@ -162,60 +159,5 @@ fn only_what_differs_from_run_to_run_is_levelled() {
     assert_eq!(normal("tour-1/web-2 is 3m5s old", "tour-1"), ["NAMESPACE/web-2 is AGE old"]);
     for word in ["s", "12", "s-2vcpu-4gb", "1x", "5m!", "1s2"] {
         assert!(!is_age(word), "{word}");
-    }
-}
-
-/// A shell in the project's folder, with what the demo tells a user to export.
-struct Shell {
-    process: Child,
-    input: ChildStdin,
-    output: Lines<BufReader<ChildStdout>>,
-}
-
-impl Shell {
-    fn start(stage: &Stage) -> Self {
-        let kubectl = stage.namespace.kubectl();
-        let mut path = env::var_os("PATH").unwrap_or_default();
-        if let Some(folder) = kubectl.program().parent().filter(|folder| *folder != Path::new("")) {
-            let folders = std::iter::once(folder.to_owned()).chain(env::split_paths(&path));
-            path = env::join_paths(folders.collect::<Vec<_>>()).unwrap();
-        }
-        let mut process = Command::new("sh")
-            .current_dir(env!("CARGO_MANIFEST_DIR"))
-            .env("PATH", path)
-            .env("KUBECONFIG", stage.namespace.kubeconfig())
-            .env("KUBECACHEDIR", "/dev/null")
-            .env("SIMULATOR", stage.simulator.url())
-            .env("NO_PROXY", "127.0.0.1")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut input = process.stdin.take().unwrap();
-        let output = BufReader::new(process.stdout.take().unwrap()).lines();
-        writeln!(input, "exec 2>&1").unwrap();
-        Self { process, input, output }
-    }
-
-    /// What a command prints on both outputs, and whether it succeeded.
-    fn run(&mut self, command: &str) -> (String, bool) {
-        const END: &str = "@@ the command ended with ";
-        writeln!(self.input, "{{ {command}\n}} </dev/null\nprintf '\\n{END}%s\\n' $?").unwrap();
-        let mut printed = String::new();
-        loop {
-            let line = self.output.next().expect("the shell has ended").unwrap();
-            if let Some(status) = line.strip_prefix(END) {
-                return (printed, status == "0");
-            }
-            printed += &line;
-            printed.push('\n');
-        }
-    }
-}
-
-impl Drop for Shell {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
     }
 }
