@@ -31,6 +31,9 @@ struct Passage {
     text: String,
 }
 
+/// Reads the passages of a file.
+type Reader = fn(&str) -> Vec<Passage>;
+
 fn words() -> Words {
     serde_saphyr::from_str(&read("tests/readme/words.yaml")).unwrap()
 }
@@ -39,14 +42,9 @@ fn words() -> Words {
 fn no_covered_text_contains_a_banned_phrase() {
     let words = words();
     let found = words.search();
-    let new: Vec<_> =
-        found.iter().filter(|(file, _)| !words.not_yet.contains(*file)).flat_map(|(_, faults)| faults).collect();
-    assert!(
-        new.is_empty(),
-        "{} banned phrases:\n{}",
-        new.len(),
-        new.iter().map(|fault| format!("{fault}\n")).collect::<String>()
-    );
+    let new = found.iter().filter(|(file, _)| !words.not_yet.contains(*file)).flat_map(|(_, faults)| faults);
+    let new: Vec<_> = new.map(String::as_str).collect();
+    assert!(new.is_empty(), "{} banned phrases:\n{}", new.len(), new.join("\n"));
     for file in &words.not_yet {
         assert!(found.contains_key(file), "{file} has no banned phrase any more: remove it from not_yet in words.yaml");
     }
@@ -74,7 +72,7 @@ fn phrases_and_openers_are_found_in_every_kind_of_text() {
 impl Words {
     /// The faults of each covered file that has some.
     fn search(&self) -> BTreeMap<String, Vec<String>> {
-        let kinds: [(_, &[&str], fn(&str) -> Vec<Passage>); 3] = [
+        let kinds: [(_, &[&str], Reader); 3] = [
             (&self.covered.markdown, &["md"], markdown_passages),
             (&self.covered.comments, &["yaml", "tpl", "txt"], comment_passages),
             (&self.covered.descriptions, &["yaml"], descriptions),
