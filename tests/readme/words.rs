@@ -22,6 +22,7 @@ struct Words {
 struct Covered {
     markdown: Vec<String>,
     comments: Vec<String>,
+    texts: Vec<String>,
     descriptions: Vec<String>,
 }
 
@@ -72,9 +73,10 @@ fn phrases_and_openers_are_found_in_every_kind_of_text() {
 impl Words {
     /// The faults of each covered file that has some.
     fn search(&self) -> BTreeMap<String, Vec<String>> {
-        let kinds: [(_, &[&str], Reader); 3] = [
+        let kinds: [(_, &[&str], Reader); 4] = [
             (&self.covered.markdown, &["md"], markdown_passages),
-            (&self.covered.comments, &["yaml", "tpl", "txt"], comment_passages),
+            (&self.covered.comments, &["yaml", "tpl"], comment_passages),
+            (&self.covered.texts, &["txt"], markdown_passages),
             (&self.covered.descriptions, &["yaml"], descriptions),
         ];
         let mut found = BTreeMap::new();
