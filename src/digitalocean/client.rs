@@ -233,13 +233,13 @@ impl Client {
         }
         let row = key.kind.row();
         let (parent, id) = key.parts();
-        let url = self.url(row.get, parent, Some(id), &[])?;
-        let call = Call { change: None, url, route: row.get, scope: row.scope, priority, give_up: None };
+        let url = self.url(&row.get.path, parent, Some(id), &[])?;
+        let call = Call { change: None, url, route: &row.get.path, scope: &row.scope, priority, give_up: None };
         let Some(body) = self.read(&call).await? else { return Ok(None) };
         let text = utf8(&body).map_err(|why| self.malformed(&call, &why))?;
-        let document = pages::unwrap(text, row.envelope).map_err(|why| self.malformed(&call, &why))?;
+        let document = pages::unwrap(text, &row.get.key).map_err(|why| self.malformed(&call, &why))?;
         if !is_about(document, row, id) {
-            let why = format!("its {} is not the one that was asked for", row.id_field);
+            let why = format!("its {} is not the requested one", row.id.field);
             return Err(self.malformed(&call, &why));
         }
         Ok(Some(document.to_owned()))
@@ -280,7 +280,7 @@ impl Client {
         for _ in 0..WALKS {
             rows.begin();
             let mut walked = Vec::new();
-            for query in kind.row().walks {
+            for query in &kind.row().walks {
                 let Some(one) = self.walk(kind, parent, query, rows).await? else { break };
                 walked.push(one);
             }
@@ -289,7 +289,7 @@ impl Client {
                 return Ok(Listed { rows, pages: walked.iter().map(|walked| walked.pages).sum() });
             }
         }
-        Err(Error::Shifting { doing: format!("GET {}", kind.row().list), walks: WALKS })
+        Err(Error::Shifting { doing: format!("GET {}", kind.row().list.path), walks: WALKS })
     }
 
     /// What has been used so far.
@@ -327,12 +327,12 @@ impl Client {
             if row.paged {
                 parameters.extend([("page", number_text.as_str()), ("per_page", PER_PAGE)]);
             }
-            let url = self.url(row.list, parent, None, &parameters)?;
+            let url = self.url(&row.list.path, parent, None, &parameters)?;
             let priority = Priority::Sweep;
-            let call = Call { change: None, url, route: row.list, scope: row.scope, priority, give_up: None };
+            let call = Call { change: None, url, route: &row.list.path, scope: &row.scope, priority, give_up: None };
             let body = self.read(&call).await?.ok_or_else(|| call.not_found())?;
             let mut doubled = false;
-            let page = self.page(&call, &body, row.key, Some(row.id_field), |id, document| {
+            let page = self.page(&call, &body, &row.list.key, Some(&row.id.field), |id, document| {
                 doubled |= !seen.insert(hasher.hash_one(id));
                 rows.row(id, document);
                 Ok(())
@@ -346,7 +346,7 @@ impl Client {
                 return Ok(Some(Walked { rows: seen.len(), total, pages }));
             }
         }
-        Err(Error::Malformed { doing: format!("GET {}", row.list), why: "its pages do not end".into() })
+        Err(Error::Malformed { doing: format!("GET {}", row.list.path), why: "its pages do not end".into() })
     }
 
     /// A call that a saga waits for.
@@ -618,7 +618,7 @@ pub(crate) fn chain(error: &reqwest::Error) -> String {
 /// Whether a document is of the resource that was asked for. What a proxy or a cache mixed up must not pass for it.
 fn is_about(document: &str, row: &kinds::Row, id: &str) -> bool {
     let has = |field: &str| pages::id_of(document, field).is_some_and(|found| found.eq_ignore_ascii_case(id));
-    has(row.id_field) || (row.id == IdFormat::DigitsOrSlug && has("slug"))
+    has(&row.id.field) || (row.id.format == IdFormat::DigitsOrSlug && has("slug"))
 }
 
 /// What a kind's lists hold.

@@ -12,6 +12,7 @@ pub mod actions;
 pub mod budget;
 pub mod changes;
 pub mod client;
+mod document;
 mod equivalence;
 mod error;
 #[cfg(test)]
@@ -21,7 +22,9 @@ mod fake;
 pub mod inventory;
 pub mod kinds;
 pub mod live;
+mod observed;
 mod pages;
+mod rules;
 mod token;
 
 pub use actions::{ActionState, Actions};
@@ -31,5 +34,6 @@ pub use equivalence::SAGA_TAG;
 pub use error::Error;
 pub use inventory::{Changes, Inventory, Observation, Settings, SnapshotInfo, SyncError, UnknownReason};
 pub use kinds::{IdFormat, Kind, ResourceKey};
-pub use live::{Aligned, Live, Resolved};
+pub use live::{Compared, Live};
+pub use observed::{Certificates, Document, Unread};
 pub use token::Token;

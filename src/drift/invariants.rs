@@ -6,7 +6,6 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::{
-    compare::shows,
     evaluate::{Asked, Finding, Observed, Plan, Recorded, Seen, Situation, Step, compare, evaluate},
     known::KnownDrift,
 };
@@ -15,6 +14,7 @@ use crate::{
         DriftPhase,
         conditions::reason::{self, INVENTORY_STALE},
     },
+    comparison::show::stands_for as shows,
     digitalocean::{Kind, Live, ResourceKey},
 };
 
@@ -605,7 +605,7 @@ impl Watched {
             Happening::Accept(which, value) => {
                 let open: Vec<_> = world.open().iter().map(|drift| (drift.name.clone(), drift.field.clone())).collect();
                 if let Some((name, field)) = open.get(*which) {
-                    let decision = value.map_or("true".into(), |value| super::compare::shown(&value_of(field, value)));
+                    let decision = value.map_or("true".into(), |value| crate::comparison::show::full(&value_of(field, value)));
                     world.annotate(name, &decision);
                 }
             }

@@ -82,7 +82,7 @@ async fn an_answer_about_something_else_is_none() {
         ("Image", "debian-12", json!({"id": 5, "slug": "debian-13"})),
         ("Image", "5", json!({"id": 6, "slug": null})),
     ] {
-        let body = json!({kind(name).row().envelope: document});
+        let body = json!({&kind(name).row().get.key: document});
         let server = Fake::start(move |_| Answer::json(200, &body)).await;
         let error = server.client().get(&key(name, id), Priority::Sweep).await.unwrap_err();
         assert!(error.category() == "malformed" && error.to_string().contains("asked for"), "{name} {id}: {error}");
@@ -105,7 +105,7 @@ async fn a_resource_is_known_by_the_id_of_its_kind() {
             json!({"uuid": "78b3da62-27e5-49ba-ac70-5db0b5935c64"}),
         ),
     ] {
-        let body = json!({kind(name).row().envelope: document});
+        let body = json!({&kind(name).row().get.key: document});
         let server = Fake::start(move |_| Answer::json(200, &body)).await;
         let found = server.client().get(&key(name, id), Priority::Sweep).await;
         assert!(matches!(found, Ok(Some(_))), "{name} {id}: {found:?}");

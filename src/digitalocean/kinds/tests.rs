@@ -1,19 +1,11 @@
 //! The table against itself and against DigitalOcean's own description.
 
 use super::*;
+use crate::digitalocean::document::Pattern;
 use crate::digitalocean::examples;
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::TestRunner;
-
-const FORMATS: [IdFormat; 7] = [
-    IdFormat::Digits,
-    IdFormat::DigitsOrSlug,
-    IdFormat::DigitsOrUuid,
-    IdFormat::Uuid,
-    IdFormat::Name,
-    IdFormat::Ipv4,
-    IdFormat::DomainRecord,
-];
+use strum::IntoEnumIterator as _;
 
 #[test]
 fn the_table_is_sorted_and_complete() {
@@ -22,24 +14,27 @@ fn the_table_is_sorted_and_complete() {
     assert_eq!(names.len(), 22);
     for kind in Kind::all() {
         let row = kind.row();
-        assert_eq!(Kind::named(row.name), Some(kind));
-        assert!(row.list.starts_with("/v2/") && row.get.starts_with(row.list) && row.get.ends_with("/{id}"), "{kind}");
+        assert_eq!(Kind::named(&row.name), Some(kind));
         assert!(
-            row.scope.ends_with(":read") && !row.envelope.is_empty() && row.fields.contains(&row.id_field),
+            row.list.path.starts_with("/v2/")
+                && row.get.path.starts_with(&row.list.path)
+                && row.get.path.ends_with("/{id}"),
+            "{kind}"
+        );
+        assert!(
+            row.scope.ends_with(":read") && !row.get.key.is_empty() && row.fields.contains(&row.id.field),
             "{kind}"
         );
         let known: Vec<_> = kind.fields().collect();
-        let patterns =
-            row.equivalences.iter().map(|(field, _)| *field).chain(row.gated.iter().map(|(field, _)| *field));
-        let roots = patterns.map(|field| field.split('.').next().unwrap());
-        for field in row.volatile.iter().copied().chain(roots) {
-            assert!(known.contains(&field), "{kind} has no {field}");
+        let patterns = row.equivalences.keys().chain(row.gated.keys()).chain(row.closed.keys()).chain(row.nouns.keys());
+        for field in row.volatile.iter().map(String::as_str).chain(patterns.map(Pattern::root)) {
+            assert!(known.contains(&field) || field == "**", "{kind} has no {field}");
         }
-        for field in row.unreadable {
-            assert!(!known.contains(field), "{kind} can read {field}");
+        for field in &row.unreadable {
+            assert!(!known.contains(&field.as_str()), "{kind} can read {field}");
         }
-        for (name, source) in row.normalised {
-            assert!(row.fields.contains(&source.root()), "{kind} has no field for {name}");
+        for (name, source) in &row.derived {
+            assert!(row.fields.iter().any(|field| field == source.root()), "{kind} has no field for {name}");
         }
     }
 }
@@ -50,20 +45,20 @@ fn the_table_agrees_with_digitaloceans_own_description() {
     for kind in Kind::all() {
         let row = kind.row();
         let like = |path: &str| path.replace("{parent}", "{domain_name}");
-        let same = |entry: &&serde_json::Value| entry["list"] == like(row.list).as_str();
+        let same = |entry: &&serde_json::Value| entry["list"] == like(&row.list.path).as_str();
         let entry = described["kinds"].as_array().unwrap().iter().find(same).unwrap_or_else(|| panic!("{kind}"));
-        assert_eq!((&entry["key"], &entry["paginated"]), (&row.key.into(), &row.paged.into()), "{kind}");
-        assert_eq!(entry["id_field"], row.id_field, "{kind}");
-        assert_eq!(entry["get"][0]["envelope"][0], row.envelope, "{kind}");
+        assert_eq!((&entry["key"], &entry["paginated"]), (&row.list.key.as_str().into(), &row.paged.into()), "{kind}");
+        assert_eq!(entry["id_field"], row.id.field.as_str(), "{kind}");
+        assert_eq!(entry["get"][0]["envelope"][0], row.get.key.as_str(), "{kind}");
         let path = entry["get"][0]["path"].as_str().unwrap();
         let (parent, id) = path.rsplit_once('/').unwrap();
-        assert_eq!((format!("{parent}/{{id}}"), id.starts_with('{')), (like(row.get), true), "{kind}");
+        assert_eq!((format!("{parent}/{{id}}"), id.starts_with('{')), (like(&row.get.path), true), "{kind}");
         let fields = entry["fields"].as_object().unwrap();
         // Sent with a domain's creation, described as read, never answered.
         let sent_only = |name: &str| name == "ip_address" && row.name == "Domain";
         for (name, field) in fields.iter().filter(|(name, _)| !sent_only(name)) {
-            assert!(row.fields.contains(&name.as_str()), "{kind} lacks {name}");
-            assert!(field["volatile"] == false || row.volatile.contains(&name.as_str()), "{kind} {name} is volatile");
+            assert!(row.fields.contains(name), "{kind} lacks {name}");
+            assert!(field["volatile"] == false || row.volatile.contains(name), "{kind} {name} is volatile");
         }
     }
 }
@@ -71,7 +66,7 @@ fn the_table_agrees_with_digitaloceans_own_description() {
 #[test]
 fn every_id_format_admits_exactly_what_its_pattern_matches() {
     let mut runner = TestRunner::deterministic();
-    for format in FORMATS {
+    for format in IdFormat::iter() {
         let inside = format.pattern().trim_start_matches('^').trim_end_matches('$');
         let matching = proptest::string::string_regex(inside).unwrap();
         for _ in 0..200 {

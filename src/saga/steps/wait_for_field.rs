@@ -9,10 +9,8 @@ use serde_json::Value;
 use super::common::{NoOutput, any_id, kind_name, text_or_number};
 use crate::{
     digitalocean::{Kind, Live, Priority, ResourceKey},
-    drift::{
-        compare::shown,
-        evaluate::{Finding, compare},
-    },
+    comparison::show::full as shown,
+    drift::evaluate::{Finding, compare},
     saga::step::{Failure, Progress, Scene, Step},
 };
 

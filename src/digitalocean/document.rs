@@ -1,0 +1,165 @@
+//! JSON documents: values at dotted paths, and patterns that stand for many paths. Pure helpers.
+
+use std::fmt;
+
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
+
+/// A dotted pattern of paths: `*` stands for one item of a list or one key, `**` for any number of keys and items.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Pattern {
+    text: String,
+    segments: Vec<String>,
+}
+
+impl Pattern {
+    /// The first segment: a top-level field, unless it is a wildcard.
+    pub(crate) fn root(&self) -> &str {
+        self.segments.first().map_or("", String::as_str)
+    }
+
+    pub(crate) fn segments(&self) -> Vec<&str> {
+        self.segments.iter().map(String::as_str).collect()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.segments.len()
+    }
+
+    /// Whether the pattern stands for this path, or for one above it.
+    pub(crate) fn covers(&self, path: &[impl AsRef<str>]) -> bool {
+        (0..=path.len()).any(|depth| path.get(..depth).is_some_and(|above| self.matches(above)))
+    }
+
+    /// Whether the pattern stands for exactly this path.
+    pub(crate) fn matches(&self, path: &[impl AsRef<str>]) -> bool {
+        matches(&self.segments, path)
+    }
+}
+
+fn matches(pattern: &[String], path: &[impl AsRef<str>]) -> bool {
+    match pattern.split_first() {
+        None => path.is_empty(),
+        Some((first, rest)) if first == "**" => {
+            (0..=path.len()).any(|taken| path.get(taken..).is_some_and(|below| matches(rest, below)))
+        }
+        Some((first, rest)) => match path.split_first() {
+            Some((segment, below)) => (first == "*" || first == segment.as_ref()) && matches(rest, below),
+            None => false,
+        },
+    }
+}
+
+impl From<&str> for Pattern {
+    fn from(text: &str) -> Self {
+        Self { text: text.to_owned(), segments: text.split('.').map(str::to_owned).collect() }
+    }
+}
+
+impl fmt::Display for Pattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl<'de> Deserialize<'de> for Pattern {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer).map(|text| Self::from(text.as_str()))
+    }
+}
+
+/// Null, or an empty text, list or map.
+pub(crate) fn is_blank(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::String(text) => text.is_empty(),
+        Value::Array(items) => items.is_empty(),
+        Value::Object(entries) => entries.is_empty(),
+        Value::Bool(_) | Value::Number(_) => false,
+    }
+}
+
+/// Whether a path segment is a position in a list.
+pub(crate) fn is_position(segment: &str) -> bool {
+    !segment.is_empty() && segment.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// The text at a key; empty where there is none.
+pub(crate) fn str_at<'v>(value: &'v Value, key: &str) -> &'v str {
+    value.get(key).and_then(Value::as_str).unwrap_or_default()
+}
+
+/// The value at a dotted path. A key may hold dots itself, as labels do.
+pub(crate) fn at<'v>(value: &'v Value, path: &str) -> Option<&'v Value> {
+    match value {
+        Value::Object(entries) => entries.get(path).or_else(|| {
+            let (first, rest) = path.split_once('.')?;
+            at(entries.get(first)?, rest)
+        }),
+        Value::Array(items) => {
+            let (first, rest) = path.split_once('.').map_or((path, None), |(first, rest)| (first, Some(rest)));
+            let item = items.get(first.parse::<usize>().ok()?)?;
+            rest.map_or(Some(item), |rest| at(item, rest))
+        }
+        _ => None,
+    }
+}
+
+/// The segments of the dotted path in this document: a key that holds dots is one segment.
+pub(crate) fn segments<'p>(value: &Value, path: &'p str) -> Vec<&'p str> {
+    let mut found = Vec::new();
+    let (mut value, mut rest) = (Some(value), path);
+    loop {
+        if value.is_some_and(|value| value.get(rest).is_some()) {
+            found.push(rest);
+            return found;
+        }
+        let Some((first, below)) = rest.split_once('.') else {
+            found.push(rest);
+            return found;
+        };
+        found.push(first);
+        value = match value {
+            Some(Value::Array(items)) => first.parse::<usize>().ok().and_then(|at| items.get(at)),
+            Some(Value::Object(entries)) => entries.get(first),
+            _ => None,
+        };
+        rest = below;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn patterns_stand_for_items_and_for_any_depth() {
+        for (pattern, path, wanted) in [
+            ("tags", "tags", true),
+            ("tags", "tags.0", false),
+            ("rules.*", "rules.0", true),
+            ("rules.*", "rules", false),
+            ("rules.*.ports", "rules.3.ports", true),
+            ("spec.**.envs.*", "spec.envs.0", true),
+            ("spec.**.envs.*", "spec.services.1.envs.0", true),
+            ("spec.**.envs.*", "spec.services.1.envs", false),
+            ("**.password", "password", true),
+            ("**.password", "a.0.b.password", true),
+            ("**.password", "a.password.b", false),
+        ] {
+            let path: Vec<&str> = path.split('.').collect();
+            assert_eq!(Pattern::from(pattern).matches(&path), wanted, "{pattern} {path:?}");
+        }
+    }
+
+    #[test]
+    fn a_key_that_holds_dots_is_one_segment() {
+        let document = json!({"pools": [{"labels": {"a.b/c": "x"}}]});
+        assert_eq!(at(&document, "pools.0.labels.a.b/c"), Some(&json!("x")));
+        assert_eq!(segments(&document, "pools.0.labels.a.b/c"), ["pools", "0", "labels", "a.b/c"]);
+        assert_eq!(segments(&document, "pools.7.name"), ["pools", "7", "name"]);
+        assert_eq!(segments(&document, "none"), ["none"]);
+    }
+}

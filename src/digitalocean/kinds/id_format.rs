@@ -1,0 +1,70 @@
+//! The formats of ids: one regular expression each.
+
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
+use regex::Regex;
+use serde::Deserialize;
+use strum::IntoEnumIterator as _;
+
+/// The format of the ids of a kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize, strum::EnumIter)]
+pub enum IdFormat {
+    /// `3164444`
+    Digits,
+    /// `3164444` or `ubuntu-24-04-x64`
+    DigitsOrSlug,
+    /// `6372321` or `fbe805e8-866b-11e6-96bf-000f53315a41`
+    DigitsOrUuid,
+    /// `506f78a4-e098-11e5-ad9f-000f53306ae1`
+    Uuid,
+    /// `example.com`
+    Name,
+    /// `45.55.96.47`
+    Ipv4,
+    /// `example.com/28448429`: the domain and the record's id in it
+    DomainRecord,
+}
+
+impl IdFormat {
+    /// An anchored RE2 expression that ids match, for CEL's `matches()` and JSON schemas.
+    #[must_use]
+    pub fn pattern(self) -> &'static str {
+        match self {
+            Self::Digits => "^[1-9][0-9]{0,19}$",
+            Self::DigitsOrSlug => "^[a-z0-9][a-z0-9._-]{0,252}$",
+            Self::DigitsOrUuid => "^([1-9][0-9]{0,19}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12})$",
+            Self::Uuid => "^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$",
+            Self::Name => "^[a-z0-9_][a-z0-9._-]{0,252}$",
+            Self::Ipv4 => "^(0|[1-9][0-9]{0,2})([.](0|[1-9][0-9]{0,2})){3}$",
+            Self::DomainRecord => "^[a-z0-9_][a-z0-9._-]{0,252}/[1-9][0-9]{0,19}$",
+        }
+    }
+
+    /// What an id must be, to end a sentence that begins with "the id".
+    #[must_use]
+    pub fn says(self) -> &'static str {
+        match self {
+            Self::Digits => "must be digits, such as \"3164444\"",
+            Self::DigitsOrSlug => "must be digits or a slug, such as \"7555620\" or \"ubuntu-24-04-x64\"",
+            Self::DigitsOrUuid => {
+                "must be digits or a UUID, such as \"6372321\" or \"fbe805e8-866b-11e6-96bf-000f53315a41\""
+            }
+            Self::Uuid => "must be a UUID in lower case, such as \"506f78a4-e098-11e5-ad9f-000f53306ae1\"",
+            Self::Name => "must be a name in lower case, such as \"example.com\"",
+            Self::Ipv4 => "must be an IPv4 address, such as \"45.55.96.47\"",
+            Self::DomainRecord => "must be a domain and a record's id, such as \"example.com/28448429\"",
+        }
+    }
+
+    /// Whether `id` matches [`Self::pattern`].
+    #[must_use]
+    pub fn admits(self, id: &str) -> bool {
+        FORMATS.get(&self).is_some_and(|format| format.is_match(id))
+    }
+}
+
+static FORMATS: LazyLock<HashMap<IdFormat, Regex>> = LazyLock::new(|| {
+    // A pattern that is not a regular expression admits nothing; the test of all formats finds it.
+    IdFormat::iter().filter_map(|format| Some((format, Regex::new(format.pattern()).ok()?))).collect()
+});

@@ -1,0 +1,42 @@
+//! The reference of kinds: a Markdown table, generated into the documents.
+
+use std::fmt::Write as _;
+
+use super::Kind;
+
+/// A Markdown table of all kinds, for the generated reference.
+#[must_use]
+pub fn reference() -> String {
+    let mut text = String::from(
+        "| kind | list | id | fields | changed by the cloud itself | never returned, or secret | need a scope of their own | levelled |\n\
+         | --- | --- | --- | --- | --- | --- | --- | --- |\n",
+    );
+    for kind in Kind::all() {
+        let row = kind.row();
+        let lists = row.walks.iter().map(|walk| match walk.as_str() {
+            "" => format!("`{}`", row.list.path),
+            walk => format!("`{}?{walk}`", row.list.path),
+        });
+        let fields: Vec<_> = kind.fields().collect();
+        let gated = row.gated.iter().map(|(field, scope)| format!("`{field}` ({scope})"));
+        let levelled = row.equivalences.iter().map(|(field, how)| format!("`{field}`: {}", how.says()));
+        // Writing to a String cannot fail.
+        let _ = writeln!(
+            text,
+            "| {} | {} | {} | {} | {} | {} | {} | {} |",
+            row.name,
+            lists.collect::<Vec<_>>().join(", "),
+            row.id.format.says(),
+            code(&fields),
+            code(&row.volatile),
+            code(&[row.unreadable.as_slice(), &row.secret].concat()),
+            gated.collect::<Vec<_>>().join(", "),
+            levelled.collect::<Vec<_>>().join("; "),
+        );
+    }
+    text
+}
+
+fn code(names: &[impl std::fmt::Display]) -> String {
+    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+}

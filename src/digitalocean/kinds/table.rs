@@ -1,0 +1,152 @@
+//! The table of kinds, read from `data/*.yaml`: one file per kind holds everything that differs between kinds.
+
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use include_dir::{Dir, include_dir};
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
+
+use super::IdFormat;
+use crate::digitalocean::document::Pattern;
+use crate::digitalocean::equivalence::Equivalence;
+
+static DATA: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/src/digitalocean/kinds/data");
+
+/// All rows, by name.
+pub(super) static TABLE: LazyLock<Vec<Row>> = LazyLock::new(|| {
+    let mut rows: Vec<Row> = DATA.files().map(|file| row(&file.path().to_string_lossy(), file.contents())).collect();
+    rows.sort_by(|one, other| one.name.cmp(&other.name));
+    rows
+});
+
+#[expect(clippy::panic, reason = "the files are part of the program, and every test that names a kind reads them")]
+fn row(name: &str, contents: &[u8]) -> Row {
+    serde_saphyr::from_slice(contents).unwrap_or_else(|error| panic!("reading {name}: {error}"))
+}
+
+/// One kind. `{parent}` and `{id}` in paths stand for the two halves of an id.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Row {
+    /// The kind's name in the API `arcadia.cloud`.
+    pub(crate) name: String,
+    /// The list: its path, and the key of its rows in the response.
+    pub(crate) list: Response,
+    /// The lists that together show the kind, each as extra query parameters.
+    #[serde(default = "one_walk")]
+    pub(crate) walks: Vec<String>,
+    /// Whether the list has pages.
+    #[serde(default = "yes")]
+    pub(crate) paged: bool,
+    /// Whether resources that exist can be missing from the lists.
+    #[serde(default)]
+    pub(crate) lists_a_part: bool,
+    /// One resource: its path, and its key in the response.
+    pub(crate) get: Response,
+    /// The format of ids, and the field that holds them.
+    pub(crate) id: Id,
+    /// The token's scope that both paths need.
+    pub(crate) scope: String,
+    /// A rate limit of these paths besides the token's.
+    #[serde(default)]
+    pub(crate) own_limit: Option<OwnLimit>,
+    /// The document's top-level fields.
+    pub(crate) fields: Vec<String>,
+    /// Fields that the operator derives from the document; they win over the document's own.
+    #[serde(default)]
+    pub(crate) derived: BTreeMap<String, Source>,
+    /// Fields that the cloud changes by itself.
+    #[serde(default)]
+    pub(crate) volatile: Vec<String>,
+    /// Fields that can be set but are never returned.
+    #[serde(default)]
+    pub(crate) unreadable: Vec<String>,
+    /// Top-level fields that hold passwords: they are neither compared nor shown.
+    #[serde(default)]
+    pub(crate) secret: Vec<String>,
+    /// Paths whose values are compared, but shown as fingerprints only.
+    #[serde(default)]
+    pub(crate) credentials: Vec<Pattern>,
+    /// Fields that are left out for tokens without a scope.
+    #[serde(default)]
+    pub(crate) gated: BTreeMap<Pattern, String>,
+    /// Where a value can be written in more than one way, or moves by itself.
+    #[serde(default)]
+    pub(crate) equivalences: BTreeMap<Pattern, Equivalence>,
+    /// Maps in which a key that nobody recorded stands for a default: any other live value is a difference.
+    #[serde(default)]
+    pub(crate) closed: BTreeMap<Pattern, BTreeMap<String, Value>>,
+    /// Nouns for the items of lists, for people.
+    #[serde(default)]
+    pub(crate) nouns: BTreeMap<Pattern, String>,
+}
+
+/// A path and the key under which its response holds what was asked for.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Response {
+    pub(crate) path: String,
+    pub(crate) key: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Id {
+    pub(crate) format: IdFormat,
+    pub(crate) field: String,
+}
+
+/// A limit that DigitalOcean puts on one path besides those of the token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct OwnLimit {
+    /// The number of calls...
+    pub(crate) calls: usize,
+    /// ... in any window of this length.
+    #[serde(rename = "seconds", deserialize_with = "seconds")]
+    pub(crate) window: Duration,
+}
+
+/// The source of a derived field.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub(crate) enum Source {
+    /// A dotted path in the document; the part before the first dot is the field that it depends on.
+    Path(String),
+    /// The image's slug, or its id where it has none.
+    Image,
+    /// Whether `features` has this item.
+    Feature(String),
+    /// The address of this version (`v4`, `v6`) and type (`public`, `private`) in `networks`.
+    Address(String, String),
+    /// A load balancer's `size_unit`, or the number that its `size` stands for.
+    LoadBalancerUnits,
+    /// A load balancer's `size`, or the name that stands for its `size_unit`.
+    LoadBalancerSize,
+}
+
+impl Source {
+    /// The top-level field of the document that the value depends on.
+    pub(crate) fn root(&self) -> &str {
+        match self {
+            Self::Path(path) => path.split('.').next().unwrap_or(path),
+            Self::Image => "image",
+            Self::Feature(_) => "features",
+            Self::Address(..) => "networks",
+            Self::LoadBalancerUnits | Self::LoadBalancerSize => "size_unit",
+        }
+    }
+}
+
+fn one_walk() -> Vec<String> {
+    vec![String::new()]
+}
+
+fn yes() -> bool {
+    true
+}
+
+fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    u64::deserialize(deserializer).map(Duration::from_secs)
+}
