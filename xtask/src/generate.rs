@@ -119,7 +119,7 @@ fn custom_resource_definitions() -> Result<Vec<(String, String)>, Error> {
 
 /// The reference of all kinds.
 fn kinds() -> Generated {
-    let source = "src/digitalocean/kinds.rs";
+    let source = "src/digitalocean/kinds/data";
     let table = arcadia_operator::digitalocean::kinds::reference();
     (
         PathBuf::from("docs/reference/kinds.md"),
