@@ -10,7 +10,7 @@ use super::kinds::Source;
 use super::observed::{Certificates, Document, Unread};
 use super::rules::Rules;
 use super::{Error, ResourceKey};
-use crate::comparison::{self, Comparison, Doubt};
+use crate::comparison::{self, Comparison, Doubt, NoRules};
 use crate::nearest::nearest;
 
 /// The parsed document of one live resource.
@@ -107,6 +107,22 @@ impl Live {
         comparison::secret::hide(&self.rules(), &path, value)
     }
 
+    /// The reason why the live value of a field, or of the part of the document that it derives from, is not known yet.
+    fn unread(&self, field: &str, path: &[String], live: &Value) -> Option<String> {
+        let source = self.key.kind.row().derived.get(field);
+        let covers = |unread: &&Unread| match source {
+            None => unread.path.covers(path),
+            Some(Source::Path(source)) => unread.path.covers(&source.split('.').collect::<Vec<_>>()),
+            // The policies show backups that the features may lack.
+            Some(Source::Feature(name)) => {
+                unread.path.covers(&["features"])
+                    || (name == "backups" && *live == Value::Bool(false) && unread.path.covers(&["backup_policy"]))
+            }
+            Some(source) => unread.path.covers(&[source.root()]),
+        };
+        self.unread.iter().find(covers).map(|unread| unread.why.to_string())
+    }
+
     fn rules(&self) -> Rules<'_> {
         let site = Site { key: &self.key, document: &self.document, certificates: self.certificates.as_deref() };
         Rules { site, unread: &self.unread }
@@ -143,14 +159,13 @@ impl Live {
         // The path of a difference may name the whole or a part of the field.
         let below = |path: &str| path.strip_prefix(&rest).map(|below| below.trim_start_matches('.').to_owned());
         let differences = compared.differences.into_iter().map(|mut difference| {
-            match below(&difference.path) {
-                Some(path) => difference.path = path,
-                None => {
-                    difference.path = String::new();
-                    difference.item = None;
-                    difference.expected = Some(self.hide(&path.join("."), expected));
-                    difference.actual = Some(self.hide(&path.join("."), live));
-                }
+            if let Some(path) = below(&difference.path) {
+                difference.path = path;
+            } else {
+                difference.path = String::new();
+                difference.item = None;
+                difference.expected = Some(self.hide(&path.join("."), expected));
+                difference.actual = Some(self.hide(&path.join("."), live));
             }
             difference
         });
@@ -282,5 +297,7 @@ fn part_mut<'v>(value: &'v mut Value, path: &[String]) -> Option<&'v mut Value> 
     }
 }
 
+#[cfg(test)]
+mod cases;
 #[cfg(test)]
 mod tests;
