@@ -959,8 +959,7 @@ impl Watched {
             Happening::Accept(which, value) => {
                 let open: Vec<_> = world.open().iter().map(|drift| (drift.name.clone(), drift.field.clone())).collect();
                 if let Some((name, field)) = open.get(*which) {
-                    let decision =
-                        value.map_or("true".into(), |value| crate::comparison::show::full(&value_of(field, value)));
+                    let decision = value.map_or("true".into(), |value| shown_text(&value_of(field, value)));
                     world.annotate(name, &decision);
                 }
             }
