@@ -2,7 +2,6 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 
 use serde_json::Value;
 
@@ -134,8 +133,7 @@ fn firewall_rule(rule: &Value) -> String {
             .map(text)
             .collect();
         if !peers.is_empty() {
-            // Writing to a String cannot fail.
-            let _ = write!(described, " {word} {}", peers.join(", "));
+            described.push_str(&format!(" {word} {}", peers.join(", ")));
         }
     }
     described
