@@ -205,12 +205,11 @@ fn sets(at: &[String], expected: &[Item<'_>], live: &[Item<'_>]) -> Found {
         if !seen.insert(text.clone()) {
             continue;
         }
-        match recorded.get(&text) {
-            Some(recorded) => adopted.push((*recorded).clone()),
-            None => {
-                adopted.push(item.raw.clone());
-                found.differences.push(Place::item(at, item.position, None, Some(item.raw)));
-            }
+        if let Some(recorded) = recorded.get(&text) {
+            adopted.push((*recorded).clone());
+        } else {
+            adopted.push(item.raw.clone());
+            found.differences.push(Place::item(at, item.position, None, Some(item.raw)));
         }
     }
     let mut missing = BTreeSet::new();

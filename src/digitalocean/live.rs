@@ -168,14 +168,13 @@ impl Live {
         // The path of a difference may name the whole or a part of the field.
         let below = |path: &str| path.strip_prefix(&rest).map(|below| below.trim_start_matches('.').to_owned());
         let differences = compared.differences.into_iter().map(|mut difference| {
-            match below(&difference.path) {
-                Some(path) => difference.path = path,
-                None => {
-                    difference.path = String::new();
-                    difference.item = None;
-                    difference.expected = Some(self.hide(&path.join("."), expected));
-                    difference.actual = Some(self.hide(&path.join("."), live));
-                }
+            if let Some(path) = below(&difference.path) {
+                difference.path = path;
+            } else {
+                difference.path = String::new();
+                difference.item = None;
+                difference.expected = Some(self.hide(&path.join("."), expected));
+                difference.actual = Some(self.hide(&path.join("."), live));
             }
             difference
         });
