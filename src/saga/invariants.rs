@@ -108,6 +108,7 @@ impl World {
             hand: runner.hand,
             settle: SETTLE,
             now: self.now,
+            dice: 1.0,
         }
     }
 

@@ -16,20 +16,25 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use serde_json::Value;
 
 use crate::api::{
-    conditions::{self, Claim, Truth, reason},
+    conditions::{self, Truth, reason},
     saga::{
-        ErrorKind, MAX_OUTPUT_BYTES, MAX_STATUS_BYTES, Resolution, SagaPhase, SagaStatus, StepError, StepState,
-        StepStatus, Values,
+        Cause, MAX_OUTPUT_BYTES, MAX_STATUS_BYTES, Resolution, SagaPhase, SagaStatus, StepError, StepState,
+        StepStatus, StopReason, Values,
     },
 };
 
-use super::order::json_size;
+use super::{clock, order::json_size};
 
 /// How long a message in the journal may be, in bytes.
 const LONGEST_MESSAGE: usize = 600;
-/// What undoing one step adds to the journal, as JSON, and what the end of the saga does.
+/// How long the message of an order that is refused may be: nothing else is in the journal then.
+const LONGEST_REFUSAL: usize = 6000;
+/// How long the text may be that says what a step waits for, in bytes.
+pub const LONGEST_WAIT: usize = 400;
+/// What undoing one step adds to the journal, as JSON, and what the end of the saga does: the messages of two
+/// conditions, why it was rolled back, and what the last step waits for.
 const UNDO_BYTES: usize = 66;
-const END_BYTES: usize = 2 * LONGEST_MESSAGE + 200;
+const END_BYTES: usize = 3 * LONGEST_MESSAGE + LONGEST_WAIT + 300;
 /// An empty map has its place always.
 const NOTHING_BYTES: usize = 4;
 /// How many resolutions and ids are kept.
@@ -53,14 +58,16 @@ pub enum Event {
         /// Why.
         why: Why,
     },
-    /// It waits before its first step.
+    /// It waits before its first step for another saga to end.
     Hold {
-        /// What for.
-        why: Why,
+        /// The other saga.
+        other: String,
+        /// The concurrency key of both.
+        key: String,
     },
     /// It is suspended.
     Suspend,
-    /// It goes on.
+    /// It is resumed.
     Unsuspend,
     /// A step is about to be done for the first time.
     Begin {
@@ -77,6 +84,8 @@ pub enum Event {
         error: StepError,
         /// When.
         retry_at: Timestamp,
+        /// How many attempts there are in all.
+        of: i32,
     },
     /// A step is about to be called again.
     Renew {
@@ -109,6 +118,10 @@ pub enum Event {
         error: StepError,
         /// When.
         retry_at: Timestamp,
+        /// How many attempts there are in all.
+        of: i32,
+        /// When at the latest, where the effect of the attempt is looked up first.
+        latest: Option<Timestamp>,
     },
     /// A step is done.
     Complete {
@@ -151,6 +164,8 @@ pub enum Event {
         error: StepError,
         /// When.
         retry_at: Timestamp,
+        /// How many attempts there are in all.
+        of: i32,
     },
     /// A step is undone.
     CompleteUndo {
@@ -161,6 +176,8 @@ pub enum Event {
     Stick {
         /// Why.
         why: Why,
+        /// The request to stop that could not be met, where it is one.
+        stop: Option<StopReason>,
     },
     /// A person has helped.
     Resolve {
@@ -168,8 +185,6 @@ pub enum Event {
         resolution: Resolution,
         /// What follows.
         choice: Choice,
-        /// The reasons to stop that it is to go on in spite of.
-        despite: Vec<&'static str>,
     },
     /// There is nothing left to do.
     Finish {
@@ -268,45 +283,43 @@ pub fn apply(status: &mut SagaStatus, event: Event, now: Timestamp) -> Result<()
         Event::Start { steps, digest, rollback_of } => {
             status.started_at = time;
             status.spec_digest = Some(digest);
-            let is_back = rollback_of.is_some();
+            status.waiting_for_saga = None;
+            status.phase = if rollback_of.is_some() { SagaPhase::RollingBack } else { SagaPhase::Running };
             status.rollback_of_uid = rollback_of;
             status.steps = steps;
-            if is_back {
-                enter(status, SagaPhase::RollingBack, reason::ROLLING_BACK, "", now);
-            } else {
-                enter(status, SagaPhase::Running, reason::RUNNING, "", now);
-            }
+            go_on(status, now);
         }
         Event::Refuse { why } => {
             status.finished_at = time;
-            enter(status, SagaPhase::Failed, why.reason, why.message, now);
+            status.waiting_for_saga = None;
+            enter(status, SagaPhase::Failed, why.reason, short(why.message, LONGEST_REFUSAL), now);
         }
-        Event::Hold { why } => enter(status, SagaPhase::Pending, why.reason, why.message, now),
+        Event::Hold { other, key } => {
+            let message = format!("waits for saga {other}, which has the same concurrency key ({key})");
+            status.waiting_for_saga = Some(other);
+            enter(status, SagaPhase::Pending, reason::WAITING_FOR_ANOTHER, message, now);
+        }
         Event::Suspend => {
             status.suspended_at = time;
-            let message = "suspended; set spec.suspend to false to go on";
-            enter(status, status.phase, reason::SUSPENDED, message, now);
+            status.waiting_for_saga = None;
+            enter(status, status.phase, reason::SUSPENDED, "", now);
         }
-        Event::Unsuspend => {
-            let since = status.suspended_at.take().map_or(now, |since| since.0);
-            status.suspended_seconds = status.suspended_seconds.saturating_add(now.duration_since(since).as_secs());
-            let reason = match status.phase {
-                SagaPhase::Pending => reason::PENDING,
-                SagaPhase::RollingBack => reason::ROLLING_BACK,
-                _ => reason::RUNNING,
-            };
-            enter(status, status.phase, reason, "", now);
-        }
-        Event::Resolve { resolution, choice, despite } => {
-            let news = despite.into_iter().filter(|reason| !status.overruled.iter().any(|known| known == reason));
-            let news: Vec<_> = news.map(str::to_owned).collect();
-            status.overruled.extend(news);
+        Event::Unsuspend => unsuspend(status, now),
+        Event::Resolve { resolution, choice } => {
+            let overruled = status.stalled_by.take().filter(|reason| !status.overruled.contains(reason));
+            status.overruled.extend(overruled);
             resolve(status, resolution, choice, now);
         }
         Event::RollBack { why } => {
-            enter(status, SagaPhase::RollingBack, why.reason, why.message, now);
+            let message = short(why.message, LONGEST_MESSAGE);
+            status.rolled_back_by = Some(Cause { reason: why.reason.to_owned(), message });
+            status.phase = SagaPhase::RollingBack;
+            go_on(status, now);
         }
-        Event::Stick { why } => enter(status, SagaPhase::Stuck, why.reason, why.message, now),
+        Event::Stick { why, stop } => {
+            status.stalled_by = stop;
+            enter(status, SagaPhase::Stuck, why.reason, short(why.message, LONGEST_MESSAGE), now);
+        }
         Event::Finish { is_rollback_kind } => finish(status, is_rollback_kind, now),
         Event::Observe { generation } => {
             status.observed_generation = Some(generation);
@@ -314,32 +327,106 @@ pub fn apply(status: &mut SagaStatus, event: Event, now: Timestamp) -> Result<()
                 condition.observed_generation = Some(generation);
             }
         }
-        Event::Wait { step, why } if status.phase == SagaPhase::RollingBack => {
-            // The condition says why it is rolled back.
-            if let Some(entry) = status.steps.get_mut(step) {
-                let error = StepError { kind: ErrorKind::Waiting, message: why };
-                entry.undo.get_or_insert_default().error = Some(cut(error));
-            }
-        }
-        Event::Wait { step, why } => {
-            let name = status.steps.get(step).map_or("", |entry| entry.name.as_str());
-            let message = waiting_message(name, &why);
-            enter(status, SagaPhase::Running, reason::RUNNING, message, now);
-        }
         step_event => {
             let index = step_event.step().unwrap_or_default();
-            let is_done = matches!(step_event, Event::Complete { .. });
+            let next = next_attempt(&step_event, now);
             if let Some(entry) = status.steps.get_mut(index) {
                 write_step(entry, step_event, now);
             }
-            if is_done {
-                // What it waited for is over.
-                enter(status, SagaPhase::Running, reason::RUNNING, "", now);
+            match next {
+                Some(next) => go_on_with(status, &attempts(status, index, &next), now),
+                None => go_on(status, now),
             }
         }
     }
     summarise(status);
     Ok(())
+}
+
+/// What is said of the attempts at a step, after the step's name and before the error: the numbers are known to whoever
+/// decides alone.
+struct NextAttempt {
+    of: i32,
+    when: String,
+}
+
+fn next_attempt(event: &Event, now: Timestamp) -> Option<NextAttempt> {
+    let seconds = |at: Timestamp| {
+        let wait = clock::until(at, now).unwrap_or_default();
+        wait.as_secs().saturating_add(u64::from(wait.subsec_nanos() > 0))
+    };
+    match event {
+        Event::Retry { retry_at, of, latest: Some(latest), .. } => {
+            let latest = seconds((*latest).max(*retry_at));
+            Some(NextAttempt { of: *of, when: format!("next in up to {latest} s, once its effect was looked up") })
+        }
+        Event::Delay { retry_at, of, .. } | Event::Retry { retry_at, of, .. } | Event::RetryUndo { retry_at, of, .. } => {
+            Some(NextAttempt { of: *of, when: format!("next in {} s", seconds(*retry_at)) })
+        }
+        _ => None,
+    }
+}
+
+fn attempts(status: &SagaStatus, index: usize, next: &NextAttempt) -> String {
+    let Some(entry) = status.steps.get(index) else { return String::new() };
+    let (attempts, error) = match (direction(status), &entry.undo) {
+        (Direction::Back, Some(undo)) => (undo.attempts, undo.error.as_ref()),
+        _ => (entry.attempts, entry.error.as_ref()),
+    };
+    let why = error.map_or("", |error| error.message.as_str());
+    let NextAttempt { of, when } = next;
+    about_step(status, entry, &format!("attempt {attempts} of {of}, {when}: {why}"))
+}
+
+/// What the step that is worked on waits for, or why it has to be tried again; empty where it is just worked on.
+fn news(status: &SagaStatus) -> String {
+    let Some(entry) = current(status).and_then(|index| status.steps.get(index)) else { return String::new() };
+    let (attempts, error, waiting_for) = match (direction(status), &entry.undo) {
+        (Direction::Forward, _) => (entry.attempts, entry.error.as_ref(), entry.waiting_for.as_ref()),
+        (Direction::Back, Some(undo)) => (undo.attempts, undo.error.as_ref(), undo.waiting_for.as_ref()),
+        (Direction::Back, None) => return String::new(),
+    };
+    match (waiting_for, error) {
+        (Some(what), _) => about_step(status, entry, what),
+        (None, Some(error)) => about_step(status, entry, &format!("attempt {attempts} failed: {}", error.message)),
+        (None, None) => String::new(),
+    }
+}
+
+fn about_step(status: &SagaStatus, entry: &StepStatus, what: &str) -> String {
+    match direction(status) {
+        Direction::Forward => format!("step {:?}: {what}", entry.name),
+        Direction::Back => format!("undoing step {:?}: {what}", entry.name),
+    }
+}
+
+fn unsuspend(status: &mut SagaStatus, now: Timestamp) {
+    let paused = status.suspended_at.take();
+    let seconds = |since: Option<&Time>| {
+        let since = since.map_or(now, |since| since.0);
+        clock::pause(paused.as_ref(), since, now).as_secs()
+    };
+    let whole = seconds(paused.as_ref());
+    status.suspended_seconds = status.suspended_seconds.saturating_add(whole);
+    if let Some(entry) = current(status).and_then(|index| status.steps.get_mut(index)) {
+        if entry.started_at.is_some() {
+            let pause = seconds(entry.started_at.as_ref());
+            entry.suspended_seconds = entry.suspended_seconds.saturating_add(pause);
+        }
+        if let Some(undo) = entry.undo.as_mut().filter(|undo| undo.started_at.is_some()) {
+            let pause = seconds(undo.started_at.as_ref());
+            undo.suspended_seconds = undo.suspended_seconds.saturating_add(pause);
+        }
+    }
+    match status.phase {
+        SagaPhase::Pending => enter(status, SagaPhase::Pending, reason::PENDING, "", now),
+        SagaPhase::Stuck => {
+            let why = condition(status, conditions::STALLED).map(|it| (it.reason.clone(), it.message.clone()));
+            let (why, message) = why.unwrap_or_default();
+            enter(status, SagaPhase::Stuck, &why, message, now);
+        }
+        _ => go_on(status, now),
+    }
 }
 
 /// The one function that says what may happen when.
@@ -351,12 +438,8 @@ fn is_legal(status: &SagaStatus, event: &Event) -> bool {
         (_, Event::Observe { .. }) => true,
         (SagaPhase::Pending, Event::Start { steps, .. }) => !steps.is_empty(),
         (SagaPhase::Pending, Event::Refuse { .. } | Event::Hold { .. }) => status.steps.is_empty(),
-        (SagaPhase::Pending | SagaPhase::Running, Event::Suspend) => status.suspended_at.is_none(),
-        // A saga that undoes another does so by order; one that rolls itself back is not kept from it.
-        (SagaPhase::RollingBack, Event::Suspend) => status.suspended_at.is_none() && status.rollback_of_uid.is_some(),
-        (SagaPhase::Pending | SagaPhase::Running | SagaPhase::RollingBack, Event::Unsuspend) => {
-            status.suspended_at.is_some()
-        }
+        (phase, Event::Suspend) => !phase.is_finished() && status.suspended_at.is_none(),
+        (phase, Event::Unsuspend) => !phase.is_finished() && status.suspended_at.is_some(),
         (SagaPhase::Running, Event::Begin { step, .. } | Event::Delay { step, .. }) => {
             is_current(*step) && state(*step) == Some(StepState::Pending)
         }
@@ -397,19 +480,30 @@ fn write_step(entry: &mut StepStatus, event: Event, now: Timestamp) {
             entry.state = StepState::Running;
             entry.attempts = entry.attempts.saturating_add(1);
             entry.started_at = time.clone();
+            entry.suspended_seconds = 0;
             entry.called_at = time;
             entry.retry_at = None;
+            entry.waiting_for = None;
             entry.error = None;
             entry.before = (!before.is_null()).then_some(before);
         }
         Event::Delay { error, retry_at, .. } => {
             entry.attempts = entry.attempts.saturating_add(1);
+            entry.waiting_for = None;
             entry.error = Some(cut(error));
             entry.retry_at = Some(Time(retry_at));
+        }
+        Event::Wait { why, .. } => {
+            let waiting_for = match entry.state {
+                StepState::Undoing => &mut entry.undo.get_or_insert_default().waiting_for,
+                _ => &mut entry.waiting_for,
+            };
+            *waiting_for = Some(short(why, LONGEST_WAIT));
         }
         Event::Renew { counts, .. } => {
             if counts {
                 entry.attempts = entry.attempts.saturating_add(1);
+                entry.waiting_for = None;
             }
             entry.called_at = time;
             entry.retry_at = None;
@@ -418,6 +512,7 @@ fn write_step(entry: &mut StepStatus, event: Event, now: Timestamp) {
         }
         Event::Await { action, ids, .. } => {
             entry.action = Some(action);
+            entry.waiting_for = Some(waits_for_action(action, &ids));
             entry.error = None;
             for id in ids {
                 if !entry.external_ids.contains(&id) && entry.external_ids.len() < MOST_IDS {
@@ -427,15 +522,18 @@ fn write_step(entry: &mut StepStatus, event: Event, now: Timestamp) {
         }
         Event::Retry { error, retry_at, .. } => {
             entry.action = None;
+            entry.waiting_for = None;
             entry.error = Some(cut(error));
             entry.retry_at = Some(Time(retry_at));
         }
         Event::Complete { output, .. } => {
             entry.state = StepState::Done;
             entry.finished_at = time;
+            entry.suspended_seconds = 0;
             entry.called_at = None;
             entry.retry_at = None;
             entry.action = None;
+            entry.waiting_for = None;
             entry.error = None;
             entry.output = output;
         }
@@ -443,14 +541,18 @@ fn write_step(entry: &mut StepStatus, event: Event, now: Timestamp) {
             entry.state = StepState::Failed;
             entry.finished_at = time;
             entry.retry_at = None;
+            entry.waiting_for = None;
             entry.error = Some(cut(error));
         }
         Event::Undo { counts, .. } => {
             entry.state = StepState::Undoing;
             entry.action = None;
+            entry.waiting_for = None;
             let undo = entry.undo.get_or_insert_default();
             if counts || undo.attempts == 0 {
                 undo.attempts = undo.attempts.saturating_add(1);
+                undo.waiting_for = None;
+                undo.error = None;
             }
             undo.started_at = undo.started_at.take().or(time);
             undo.retry_at = None;
@@ -458,26 +560,37 @@ fn write_step(entry: &mut StepStatus, event: Event, now: Timestamp) {
         Event::AwaitUndo { action, .. } => {
             let undo = entry.undo.get_or_insert_default();
             undo.action = Some(action);
+            undo.waiting_for = Some(waits_for_action(action, &entry.external_ids));
             undo.error = None;
         }
         Event::RetryUndo { error, retry_at, .. } => {
             let undo = entry.undo.get_or_insert_default();
             undo.action = None;
+            undo.waiting_for = None;
             undo.error = Some(cut(error));
             undo.retry_at = Some(Time(retry_at));
         }
         Event::CompleteUndo { .. } => {
             entry.state = StepState::Undone;
             entry.called_at = None;
+            entry.suspended_seconds = 0;
+            entry.waiting_for = None;
             let undo = entry.undo.get_or_insert_default();
             undo.started_at = None;
+            undo.suspended_seconds = 0;
             undo.retry_at = None;
             undo.action = None;
+            undo.waiting_for = None;
             undo.error = None;
             undo.finished_at = time;
         }
         _ => {}
     }
+}
+
+fn waits_for_action(action: i64, ids: &[String]) -> String {
+    let about = if ids.is_empty() { String::new() } else { format!(" ({})", ids.join(", ")) };
+    format!("waits for action {action} of the cloud{about}")
 }
 
 fn resolve(status: &mut SagaStatus, resolution: Resolution, choice: Choice, now: Timestamp) {
@@ -489,6 +602,7 @@ fn resolve(status: &mut SagaStatus, resolution: Resolution, choice: Choice, now:
                 // What was begun is in doubt again, and has its time and its attempts anew.
                 entry.state = if entry.started_at.is_some() { StepState::Running } else { StepState::Pending };
                 entry.started_at = entry.started_at.take().map(|_| Time(now));
+                entry.suspended_seconds = 0;
                 entry.finished_at = None;
                 entry.attempts = 0;
                 entry.retry_at = None;
@@ -518,8 +632,14 @@ fn resolve(status: &mut SagaStatus, resolution: Resolution, choice: Choice, now:
             status.finished_at = Some(Time(now));
             enter(status, SagaPhase::Failed, reason::ABANDONED, given_up(status, &what), now);
         }
-        (_, true) => enter(status, SagaPhase::RollingBack, reason::ROLLING_BACK, what, now),
-        (_, false) => enter(status, SagaPhase::Running, reason::RUNNING, what, now),
+        (_, true) => {
+            status.phase = SagaPhase::RollingBack;
+            go_on_with(status, &what, now);
+        }
+        (_, false) => {
+            status.phase = SagaPhase::Running;
+            go_on_with(status, &what, now);
+        }
     }
 }
 
@@ -538,8 +658,7 @@ fn finish(status: &mut SagaStatus, is_rollback_kind: bool, now: Timestamp) {
     if status.phase == SagaPhase::Running || is_rollback_kind {
         enter(status, SagaPhase::Succeeded, reason::SUCCEEDED, "all steps are done", now);
     } else {
-        // Why it was rolled back is what people want to know of it then.
-        let why = condition(status, conditions::SUCCEEDED).map(|condition| condition.message.clone());
+        let why = status.rolled_back_by.as_ref().map(|cause| cause.message.clone());
         let left = status.steps.iter().filter(|entry| entry.state == StepState::Left);
         let left: Vec<_> = left.map(|entry| entry.name.as_str()).collect();
         let undone = if left.is_empty() {
@@ -553,42 +672,78 @@ fn finish(status: &mut SagaStatus, is_rollback_kind: bool, now: Timestamp) {
     }
 }
 
-/// What a saga says while one of its steps waits for something.
-#[must_use]
-pub fn waiting_message(step: &str, why: &str) -> String {
-    format!("step {step:?}: {why}")
-}
-
 /// The condition of this type.
 #[must_use]
 pub fn condition<'s>(status: &'s SagaStatus, kind: &str) -> Option<&'s Condition> {
     status.conditions.iter().find(|condition| condition.type_ == kind)
 }
 
+/// Sets the conditions of a saga that is carried on, by what the journal says of the step that is worked on.
+fn go_on(status: &mut SagaStatus, now: Timestamp) {
+    let news = news(status);
+    go_on_with(status, &news, now);
+}
+
+/// Sets the conditions of a saga that is carried on.
+fn go_on_with(status: &mut SagaStatus, news: &str, now: Timestamp) {
+    match (status.phase, &status.rolled_back_by) {
+        (SagaPhase::RollingBack, Some(Cause { reason, message })) => {
+            let reason = reason.clone();
+            let both = if news.is_empty() { message.clone() } else { format!("{message}; {news}") };
+            set_conditions(status, &reason, &both, news, now);
+        }
+        (SagaPhase::RollingBack, None) => set_conditions(status, reason::ROLLING_BACK, news, news, now),
+        _ => set_conditions(status, reason::RUNNING, news, news, now),
+    }
+}
+
 /// Sets the phase and the conditions that follow from it.
-fn enter(status: &mut SagaStatus, phase: SagaPhase, why: &'static str, message: impl Into<String>, now: Timestamp) {
+fn enter(status: &mut SagaStatus, phase: SagaPhase, why: &str, message: impl Into<String>, now: Timestamp) {
     status.phase = phase;
-    let message = short(message.into(), LONGEST_MESSAGE);
+    set_conditions(status, why, &message.into(), "", now);
+}
+
+/// Sets the conditions. `message` is the whole of it, `news` says what is being done.
+fn set_conditions(status: &mut SagaStatus, why: &str, message: &str, news: &str, now: Timestamp) {
+    let phase = status.phase;
+    let is_stuck = phase == SagaPhase::Stuck;
+    let stalled = match condition(status, conditions::STALLED) {
+        // Being suspended does not change why a person has to help.
+        Some(known) if is_stuck && why == reason::SUSPENDED => (known.reason.clone(), known.message.clone()),
+        _ => (why.to_owned(), if is_stuck { message.to_owned() } else { String::new() }),
+    };
+    let is_suspended = status.suspended_at.is_some() && !phase.is_finished();
+    let pause = "suspended: no step is called or undone and no timeout runs; set spec.suspend to false to resume";
+    let (why, message, news) = if is_suspended { (reason::SUSPENDED, pause, pause) } else { (why, message, news) };
+    let stalled = if is_stuck { stalled } else { (why.to_owned(), String::new()) };
     let succeeded = match phase {
         SagaPhase::Succeeded => Truth::True,
         SagaPhase::RolledBack | SagaPhase::Failed => Truth::False,
         _ => Truth::Unknown,
     };
-    let is_stuck = phase == SagaPhase::Stuck;
     let is_going_on = !phase.is_finished() && !is_stuck;
+    let longest = if phase == SagaPhase::Failed { LONGEST_REFUSAL } else { LONGEST_MESSAGE };
+    let own = |message: &str| (why.to_owned(), short(message.to_owned(), longest));
     let claims = [
-        (conditions::SUCCEEDED, succeeded, message.clone()),
-        (conditions::RECONCILING, Truth::from(is_going_on), String::new()),
-        (conditions::STALLED, Truth::from(is_stuck), if is_stuck { message } else { String::new() }),
+        (conditions::SUCCEEDED, succeeded, own(message)),
+        (conditions::RECONCILING, Truth::from(is_going_on), own(if is_going_on { news } else { "" })),
+        (conditions::STALLED, Truth::from(is_stuck), stalled),
     ];
     let generation = status.observed_generation.unwrap_or_default();
     status.conditions = claims
-        .map(|(kind, truth, message)| {
+        .map(|(kind, truth, (reason, message))| {
             let known = condition(status, kind).filter(|condition| condition.status == truth.text());
             let since = known.map(|condition| condition.last_transition_time.0);
             // The API server's default speaks of 1970; the operator's own word begins now.
             let since = since.filter(|since| *since != Timestamp::UNIX_EPOCH).unwrap_or(now);
-            Claim { kind, status: truth, reason: why, message }.since(since, generation)
+            Condition {
+                type_: kind.to_owned(),
+                status: truth.text().to_owned(),
+                reason,
+                message,
+                last_transition_time: Time(since),
+                observed_generation: Some(generation),
+            }
         })
         .into();
 }
@@ -675,6 +830,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::api::saga::ErrorKind;
 
     fn why() -> Why {
         Why { reason: reason::CANCELLED, message: "because".to_owned() }
@@ -705,27 +861,27 @@ mod tests {
             by: "jane".to_owned(),
             why: None,
         };
-        let resolve = |what, choice| Event::Resolve { resolution: resolution(what), choice, despite: Vec::new() };
+        let resolve = |what, choice| Event::Resolve { resolution: resolution(what), choice };
         vec![
             start(),
             Event::Refuse { why: why() },
-            Event::Hold { why: why() },
+            Event::Hold { other: "first".to_owned(), key: "dep-1".to_owned() },
             Event::Suspend,
             Event::Unsuspend,
             Event::Begin { step, before: json!(null) },
-            Event::Delay { step, error: error(), retry_at: now() },
+            Event::Delay { step, error: error(), retry_at: now(), of: 5 },
             Event::Renew { step, counts: true },
             Event::Await { step, action: 7, ids: vec!["droplets/1".to_owned()] },
             Event::Wait { step, why: "soon".to_owned() },
-            Event::Retry { step, error: error(), retry_at: now() },
+            Event::Retry { step, error: error(), retry_at: now(), of: 5, latest: None },
             Event::Complete { step, output: Values::new() },
             Event::Fail { step, error: error() },
             Event::RollBack { why: why() },
             Event::Undo { step, counts: true },
             Event::AwaitUndo { step, action: 8 },
-            Event::RetryUndo { step, error: error(), retry_at: now() },
+            Event::RetryUndo { step, error: error(), retry_at: now(), of: 10 },
             Event::CompleteUndo { step },
-            Event::Stick { why: why() },
+            Event::Stick { why: why(), stop: None },
             resolve("retry", Choice::Retry),
             resolve("skip", Choice::Skip),
             resolve("abandon", Choice::Abandon),
@@ -757,7 +913,7 @@ mod tests {
         let done = [begun.to_vec(), vec![Event::Complete { step: 0, output: Values::new() }]].concat();
         let back = [done.clone(), vec![Event::RollBack { why: why() }]].concat();
         let undoing = [back.clone(), vec![Event::Undo { step: 0, counts: true }]].concat();
-        let stuck = [undoing.clone(), vec![Event::Stick { why: why() }]].concat();
+        let stuck = [undoing.clone(), vec![Event::Stick { why: why(), stop: None }]].concat();
         let end = ["RollBack", "Stick"];
         let cases: [(&str, Vec<Event>, usize, Vec<&str>); 9] = [
             ("pending", vec![], 0, vec!["Start", "Refuse", "Hold", "Suspend", "Observe"]),
@@ -775,15 +931,15 @@ mod tests {
                 [&["Suspend", "Renew", "Await", "Wait", "Retry", "Complete", "Fail"][..], &end, &["Observe"]].concat(),
             ),
             ("running, the step that is done", done.clone(), 0, [&["Suspend"][..], &end, &["Observe"]].concat()),
-            ("rolling back, what is done", back, 0, vec!["Undo", "CompleteUndo", "Stick", "Observe"]),
+            ("rolling back, what is done", back, 0, vec!["Suspend", "Undo", "CompleteUndo", "Stick", "Observe"]),
             (
                 "rolling back, what is being undone",
                 undoing.clone(),
                 0,
-                vec!["Wait", "Undo", "AwaitUndo", "RetryUndo", "CompleteUndo", "Stick", "Observe"],
+                vec!["Suspend", "Wait", "Undo", "AwaitUndo", "RetryUndo", "CompleteUndo", "Stick", "Observe"],
             ),
-            ("rolling back, what was never begun", undoing, 1, vec!["Stick", "Observe"]),
-            ("stuck", stuck, 0, vec!["Resolve", "Observe"]),
+            ("rolling back, what was never begun", undoing, 1, vec!["Suspend", "Stick", "Observe"]),
+            ("stuck", stuck, 0, vec!["Suspend", "Resolve", "Observe"]),
         ];
         for (what, history, step, wanted) in cases {
             assert_eq!(legal(&after(history), step), wanted, "{what}");
@@ -831,7 +987,7 @@ mod tests {
         assert_eq!((status.progress.as_deref(), status.step.as_deref()), (Some("0/2"), Some("step-0")));
         apply(&mut status, Event::Complete { step: 0, output: Values::new() }, now()).unwrap();
         assert_eq!((status.progress.as_deref(), status.step.as_deref()), (Some("1/2"), Some("step-1")));
-        apply(&mut status, Event::Stick { why: why() }, now()).unwrap();
+        apply(&mut status, Event::Stick { why: why(), stop: None }, now()).unwrap();
         assert_eq!(
             claims(&status),
             ["Succeeded Unknown Cancelled", "Reconciling False Cancelled", "Stalled True Cancelled"]
@@ -856,7 +1012,7 @@ mod tests {
             Event::Complete { step: 0, output: Values::new() },
             Event::RollBack { why: why() },
             Event::Undo { step: 0, counts: true },
-            Event::Stick { why: why() },
+            Event::Stick { why: why(), stop: None },
         ]);
         let skip = events(0).into_iter().find(|event| matches!(event, Event::Resolve { choice: Choice::Skip, .. }));
         apply(&mut status, skip.unwrap(), now()).unwrap();
@@ -872,7 +1028,7 @@ mod tests {
         apply(&mut status, Event::RollBack { why: why() }, later(5)).unwrap();
         let since = |status: &SagaStatus, kind| condition(status, kind).unwrap().last_transition_time.0;
         assert_eq!(since(&status, conditions::RECONCILING), now(), "it was True before");
-        apply(&mut status, Event::Stick { why: why() }, later(9)).unwrap();
+        apply(&mut status, Event::Stick { why: why(), stop: None }, later(9)).unwrap();
         assert_eq!(since(&status, conditions::RECONCILING), later(9));
         assert_eq!(since(&status, conditions::SUCCEEDED), now());
     }

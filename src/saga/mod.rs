@@ -5,6 +5,7 @@
 //! - [`journal`] is the state machine that a saga's status goes through, and [`decide`] what is next: both pure;
 //! - [`runner`] does it, one write before and after each call; [`controller`] watches sagas and gives each its turn.
 
+mod clock;
 pub mod controller;
 pub mod decide;
 pub mod expression;
@@ -15,5 +16,7 @@ pub mod journal;
 pub mod order;
 mod report;
 pub mod runner;
+mod secrecy;
 pub mod step;
 pub mod steps;
+mod upgrade;

@@ -1,5 +1,11 @@
 //! What is next when people change their mind and the cloud takes its time.
 
+mod doubt;
+mod stored;
+mod suspension;
+mod waiting;
+
+use jiff::SignedDuration;
 use serde_json::{Value, json};
 
 use super::*;
@@ -64,6 +70,7 @@ impl Story {
             hand: self.hand,
             settle: SETTLE,
             now: self.now,
+            dice: 1.0,
         }
     }
 
@@ -106,8 +113,8 @@ impl Story {
 
     /// Makes the move that gets it stuck, and returns why it is.
     fn stick(&mut self) -> &'static str {
-        let Move::Note(Event::Stick { why }) = self.next() else { panic!("{:?}", self.next()) };
-        self.write(Event::Stick { why: why.clone() });
+        let Move::Note(Event::Stick { why, stop }) = self.next() else { panic!("{:?}", self.next()) };
+        self.write(Event::Stick { why: why.clone(), stop });
         why.reason
     }
 }
@@ -149,7 +156,7 @@ fn what_cannot_be_undone_and_is_known_not_to_be_done_is_stopped() {
 
     let mut failed_once = begun();
     let retry_at = failed_once.now + Duration::from_secs(1);
-    failed_once.write(Event::Retry { step: 0, error: error(ErrorKind::Transient, "503"), retry_at });
+    failed_once.write(Event::Retry { step: 0, error: error(ErrorKind::Transient, "503"), retry_at, of: 5, latest: None });
     assert!(is_stopped(&failed_once.next()));
 
     let mut in_doubt = begun();
@@ -181,13 +188,13 @@ fn a_person_overrules_what_was_asked_and_nothing_else() {
     story.write(Event::Fail { step: 0, error: error(ErrorKind::Ambiguous, "several") });
     assert_eq!(story.stick(), reason::SEVERAL_CANDIDATES);
     story.resolve("skip", Choice::Skip);
-    assert_eq!(story.status.overruled, [""; 0]);
+    assert_eq!(story.status.overruled, []);
     story.complete(1);
 
     story.spec.cancel_requested = true;
     assert_eq!(story.stick(), reason::IRREVERSIBLE);
     story.resolve("retry", Choice::Retry);
-    assert_eq!(story.status.overruled, [reason::CANCELLED]);
+    assert_eq!(story.status.overruled, [StopReason::Cancelled]);
     assert_eq!(story.next(), Move::Prepare(2));
 
     story.is_deleting = true;
@@ -202,7 +209,7 @@ fn a_person_who_wants_it_looked_at_does_not_overrule_a_cancellation() {
     story.write(Event::Fail { step: 0, error: error(ErrorKind::Timeout, "no answer") });
     assert_eq!(story.stick(), reason::IRREVERSIBLE, "it may have been done");
     story.resolve("retry", Choice::Retry);
-    assert_eq!(story.status.overruled, [""; 0]);
+    assert_eq!(story.status.overruled, []);
 }
 
 #[test]
@@ -233,7 +240,7 @@ fn undoing_is_written_down_before_each_call_and_does_not_go_on_for_ever() {
     assert_eq!(late_in(&story.seen()), None, "what waits is not looked at before");
     assert_eq!(story.next(), undo(false), "nobody may have looked meanwhile: it is tried once more");
     story.write(Event::Undo { step: 0, counts: false });
-    let After::Note(Event::Stick { why }) = not_yet(&story, 0) else { panic!("{:?}", not_yet(&story, 0)) };
+    let After::Note(Event::Stick { why, .. }) = not_yet(&story, 0) else { panic!("{:?}", not_yet(&story, 0)) };
     assert_eq!(why.reason, reason::UNDO_FAILED);
     assert!(why.message.contains("not within 200 s; last: the droplet is locked"), "{}", why.message);
     story.write(Event::AwaitUndo { step: 0, action: 7 });

@@ -264,6 +264,11 @@ impl<'w> Journey<'w> {
         self.now += SignedDuration::try_from(time).unwrap();
     }
 
+    /// What the journal says, as JSON.
+    pub(super) fn journal(&self) -> String {
+        serde_json::to_string(&self.entry).unwrap()
+    }
+
     pub(super) fn now(&self) -> Timestamp {
         self.now
     }
