@@ -316,8 +316,10 @@ fn parse(text: &str, place: impl Fn(usize) -> Place) -> Result<Expression, Strin
     let (expression, source) = Parser::default().parse_with_source_info(text).map_err(|errors| {
         let first = errors.errors.first();
         let at = first.map_or(0, |error| character(text, error.pos));
-        let why = first.map_or_else(String::new, |error| format!(": {}", error.msg));
-        format!("{}: `${{{text}}}` is not an expression{why}", place(at))
+        // What would be possible instead is a long list.
+        let said = first.and_then(|error| error.msg.split(" expecting ").next()).unwrap_or_default();
+        let why = said.trim_start_matches("Syntax error: ").replace("'<EOF>'", "its end");
+        format!("{}: `${{{text}}}` is not an expression: {why}", place(at))
     })?;
     if loops(&expression) {
         let why = "macros that loop, such as map and all, are not for expressions of sagas";
@@ -330,11 +332,11 @@ fn parse(text: &str, place: impl Fn(usize) -> Place) -> Result<Expression, Strin
     Ok(Expression { expression: Arc::new(expression), references: references.into(), place: place(0) })
 }
 
-/// Which character of a text is at this line, counted from 1, and this column, counted from 0.
+/// Which character of a text is at this line and this column, both counted from 1.
 fn character(text: &str, (line, column): (isize, isize)) -> usize {
     let number = |number: isize| usize::try_from(number).unwrap_or_default();
     let before = text.split_inclusive('\n').take(number(line).saturating_sub(1));
-    before.map(|line| line.chars().count()).sum::<usize>().saturating_add(number(column))
+    before.map(|line| line.chars().count()).sum::<usize>().saturating_add(number(column).saturating_sub(1))
 }
 
 /// Which character of its text a path begins with.
@@ -516,7 +518,7 @@ mod tests {
     fn what_is_wrong_is_said_with_its_place() {
         let mistakes = |value: Value| Template::read(&value).unwrap_err();
         let cases = [
-            (json!("web-${inputs.region +}"), vec!["column 22: `${inputs.region +}` is not an expression"]),
+            (json!("web-${inputs.region +}"), vec!["column 22: `${inputs.region +}` is not an expression: mismatched input its end"]),
             (json!("ä ${inputs..region}"), vec!["column 12: `${inputs..region}` is not an expression"]),
             (json!("a\nb ${inputs.a"), vec!["line 2, column 3: a `${` is not closed"]),
             (

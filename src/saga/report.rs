@@ -3,11 +3,14 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use k8s_openapi::{api::core::v1::ObjectReference, apimachinery::pkg::apis::meta::v1::Time};
+use k8s_openapi::api::core::v1::ObjectReference;
 use kube::Resource;
 use tracing::{info, warn};
 
-use super::journal::{Event, condition};
+use super::{
+    clock,
+    journal::{Event, condition},
+};
 use crate::{
     api::{
         Saga, SagaKind, SagaPhase, SagaStatus, conditions,
@@ -32,11 +35,9 @@ impl Report {
     pub(super) fn step(&mut self, saga: &ObjectKey, kind: &'static str, entry: &StepStatus, event: &Event) {
         let step = entry.name.as_str();
         let (outcome, began, error) = match event {
-            Event::Complete { .. } => ("done", entry.started_at.as_ref(), None),
-            Event::Fail { error, .. } => ("failed", entry.started_at.as_ref(), Some(error)),
-            Event::CompleteUndo { .. } => {
-                ("undone", entry.undo.as_ref().and_then(|undo| undo.started_at.as_ref()), None)
-            }
+            Event::Complete { .. } => ("done", began(entry), None),
+            Event::Fail { error, .. } => ("failed", began(entry), Some(error)),
+            Event::CompleteUndo { .. } => ("undone", undo_began(entry), None),
             Event::Delay { error, .. } | Event::Retry { error, .. } | Event::RetryUndo { error, .. } => {
                 let StepError { kind: failure, message } = error;
                 return info!(%saga, step, kind, ?failure, why = message, "an attempt failed; another follows");
@@ -107,6 +108,15 @@ impl Report {
     }
 }
 
-fn since(began: &Time) -> Duration {
-    Duration::try_from(Timestamp::now().duration_since(began.0)).unwrap_or_default()
+/// When a step began, as if the saga had never been suspended since.
+fn began(entry: &StepStatus) -> Option<Timestamp> {
+    clock::step_began(&SagaStatus::default(), entry, Timestamp::now())
+}
+
+fn undo_began(entry: &StepStatus) -> Option<Timestamp> {
+    clock::undo_began(&SagaStatus::default(), entry.undo.as_ref()?, Timestamp::now())
+}
+
+fn since(began: Timestamp) -> Duration {
+    Duration::try_from(Timestamp::now().duration_since(began)).unwrap_or_default()
 }

@@ -31,7 +31,7 @@ const NEXT: [(&str, &str); 29] = [
     ("running-in-doubt", "Look"),
     ("running-not-begun", "Prepare"),
     ("running-overruled", "Prepare"),
-    ("running-retried", "Rest"),
+    ("running-retried", "Renew"),
     ("running-suspended", "Rest"),
     ("running-waits-for-approval", "Poll"),
     ("stuck-cancelled", "Rest"),
