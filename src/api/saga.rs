@@ -1,6 +1,8 @@
 //! `Saga`: an ordered list of cloud operations that is carried out once, survives any crash and undoes itself. The spec
 //! is the order, the status the journal.
 
+use std::{borrow::Cow, fmt};
+
 use jiff::Timestamp;
 use k8s_openapi::{
     apiextensions_apiserver::pkg::apis::apiextensions::v1::{CustomResourceDefinition, JSON, ValidationRule},
@@ -435,7 +437,7 @@ pub struct StepStatus {
 
     /// The cloud action that it waits for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub action: Option<i64>,
+    pub action: Option<ActionId>,
 
     /// What it has to do with in the cloud, such as `droplets/3164444`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -492,7 +494,7 @@ pub struct UndoStatus {
 
     /// The cloud action that it waits for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub action: Option<i64>,
+    pub action: Option<ActionId>,
 
     /// What undoing it waits for at the moment.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -502,6 +504,59 @@ pub struct UndoStatus {
     /// What went wrong last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<StepError>,
+}
+
+/// The id of a cloud action.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "i64", into = "i64")]
+pub struct ActionId(i64);
+
+impl ActionId {
+    /// An id as the cloud gives it; nothing where Kubernetes cannot store the number.
+    #[must_use]
+    pub fn new(id: u64) -> Option<Self> {
+        i64::try_from(id).ok().filter(|id| *id > 0).map(Self)
+    }
+
+    /// The id as the cloud has it.
+    #[must_use]
+    pub const fn get(self) -> u64 {
+        self.0.unsigned_abs()
+    }
+}
+
+impl TryFrom<i64> for ActionId {
+    type Error = String;
+
+    fn try_from(id: i64) -> Result<Self, Self::Error> {
+        u64::try_from(id).ok().and_then(Self::new).ok_or_else(|| format!("{id} is not the id of an action"))
+    }
+}
+
+impl From<ActionId> for i64 {
+    fn from(id: ActionId) -> Self {
+        id.0
+    }
+}
+
+impl fmt::Display for ActionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl JsonSchema for ActionId {
+    fn schema_name() -> Cow<'static, str> {
+        "ActionId".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        i64::json_schema(generator)
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
 }
 
 /// Where a step stands.

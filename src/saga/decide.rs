@@ -6,7 +6,8 @@ use jiff::Timestamp;
 
 use super::{
     clock::{self, has_passed},
-    journal::{Choice, Direction, Event, LONGEST_WAIT as LONGEST_NEWS, Why, current, direction, has_room, short},
+    event::{Choice, Event, StepEvent, Why},
+    journal::{Direction, LONGEST_WAIT as LONGEST_NEWS, current, direction, has_room, short},
     order::{Order, Ordered, json_size},
     step::{Failure, Found, Progress, Undo},
 };
@@ -291,8 +292,9 @@ fn running(seen: &Seen<'_>, index: usize, entry: &StepStatus, ordered: &Ordered)
     let is_late = began.is_some_and(|began| has_passed(began, ordered.timeout, seen.now));
     if is_late {
         let seconds = ordered.timeout.as_secs();
-        let message = format!("it was not done within {seconds} s{}", last(entry.error.as_ref(), entry.waiting_for.as_deref()));
-        return Move::Note(Event::Fail { step: index, error: StepError { kind: ErrorKind::Timeout, message } });
+        let message =
+            format!("it was not done within {seconds} s{}", last(entry.error.as_ref(), entry.waiting_for.as_deref()));
+        return Move::Note(StepEvent::Fail { error: StepError { kind: ErrorKind::Timeout, message } }.of(index));
     }
     if entry.action.is_some() {
         return match seen.action {
@@ -317,7 +319,7 @@ fn running(seen: &Seen<'_>, index: usize, entry: &StepStatus, ordered: &Ordered)
     if ordered.step.is_passive() {
         return match entry.retry_at.as_ref().and_then(|at| seen.until(at.0)) {
             Some(wait) => Move::Rest(Some(wait)),
-            None if entry.retry_at.is_some() => Move::Note(Event::Renew { step: index, counts: true }),
+            None if entry.retry_at.is_some() => Move::Note(StepEvent::Renew { counts: true }.of(index)),
             None => Move::Poll(index),
         };
     }
@@ -325,7 +327,7 @@ fn running(seen: &Seen<'_>, index: usize, entry: &StepStatus, ordered: &Ordered)
         if let Some(wait) = seen.until(until) {
             return Move::Rest(Some(wait));
         }
-        return Move::Intend(Event::Renew { step: index, counts: false });
+        return Move::Intend(StepEvent::Renew { counts: false }.of(index));
     }
     let is_doubtful = entry.error.as_ref().is_none_or(|error| error.kind == ErrorKind::Doubt);
     let wait = match (&entry.retry_at, seen.hand) {
@@ -335,7 +337,7 @@ fn running(seen: &Seen<'_>, index: usize, entry: &StepStatus, ordered: &Ordered)
     };
     match (wait, &entry.retry_at) {
         (Some(wait), _) => Move::Rest(Some(wait)),
-        (None, Some(_)) if !is_doubtful => Move::Intend(Event::Renew { step: index, counts: true }),
+        (None, Some(_)) if !is_doubtful => Move::Intend(StepEvent::Renew { counts: true }.of(index)),
         (None, _) => Move::Look(index),
     }
 }
@@ -374,8 +376,9 @@ pub fn late_in(seen: &Seen<'_>) -> Option<Duration> {
         return None;
     }
     let step = match status.phase {
-        SagaPhase::Running => current
-            .and_then(|(entry, ordered)| Some((clock::step_began(status, entry, seen.now)?, ordered.timeout))),
+        SagaPhase::Running => {
+            current.and_then(|(entry, ordered)| Some((clock::step_began(status, entry, seen.now)?, ordered.timeout)))
+        }
         // Of a call or a wait it is judged by the next answer. Only an action can be under way for ever.
         SagaPhase::RollingBack if seen.action.is_none() => current.and_then(|(entry, ordered)| {
             let undo = entry.undo.as_ref().filter(|undo| undo.action.is_some())?;
@@ -437,15 +440,16 @@ fn back(seen: &Seen<'_>) -> Move {
     }
     // A step that was never begun is not asked: what it lacked to begin it would lack now.
     if ordered.step.is_passive() || entry.started_at.is_none() {
-        return Move::Note(Event::CompleteUndo { step: index });
+        return Move::Note(StepEvent::CompleteUndo.of(index));
     }
     if entry.state != StepState::Undoing {
         // What goes on in the cloud cannot be undone before it has ended.
         let is_over = entry.action.is_none() || seen.action.is_some();
-        let left = clock::step_began(seen.status, entry, seen.now).map(|began| seen.left(began, ordered.undo_timeout()));
+        let left =
+            clock::step_began(seen.status, entry, seen.now).map(|began| seen.left(began, ordered.undo_timeout()));
         return match left.filter(|left| !is_over && !left.is_zero()) {
             Some(left) => Move::Rest(Some(left)),
-            None => Move::Intend(Event::Undo { step: index, counts: true }),
+            None => Move::Intend(StepEvent::Undo { counts: true }.of(index)),
         };
     }
     let undo = entry.undo.clone().unwrap_or_default();
@@ -464,7 +468,7 @@ fn back(seen: &Seen<'_>) -> Move {
     if let Some(wait) = until.and_then(|until| seen.until(until)).or(seen.calm()) {
         return Move::Rest(Some(wait));
     }
-    Move::Intend(Event::Undo { step: index, counts: until.is_some() })
+    Move::Intend(StepEvent::Undo { counts: until.is_some() }.of(index))
 }
 
 fn stuck(seen: &Seen<'_>) -> Move {
@@ -562,7 +566,7 @@ impl Seen<'_> {
             (Direction::Back, undo) => undo.as_ref().and_then(|undo| undo.waiting_for.as_deref()),
         };
         let why = short(why.to_owned(), LONGEST_NEWS);
-        (said != Some(&why) && !why.is_empty()).then_some(Event::Wait { step: index, why })
+        (said != Some(&why) && !why.is_empty()).then_some(StepEvent::Wait { why }.of(index))
     }
 
     /// Nothing yet: the next look is due after this time. The journal says what the step waits for once that is not over
@@ -664,11 +668,11 @@ pub fn after_call(seen: &Seen<'_>, index: usize, answer: Result<Progress<Values>
         }
         Err(Failure::Doubt(message)) => {
             let event = missed(seen, index, entry, StepError { kind: ErrorKind::Doubt, message });
-            let is_last = matches!(event, Event::Fail { .. });
+            let is_last = matches!(event, Event::Step { event: StepEvent::Fail { .. }, .. });
             if is_last { After::Note(event) } else { After::Tell(event, FIRST_LOOK) }
         }
         Err(Failure::Permanent(message)) => {
-            After::Note(Event::Fail { step: index, error: StepError { kind: ErrorKind::Permanent, message } })
+            After::Note(StepEvent::Fail { error: StepError { kind: ErrorKind::Permanent, message } }.of(index))
         }
     }
 }
@@ -678,16 +682,16 @@ pub fn after_call(seen: &Seen<'_>, index: usize, answer: Result<Progress<Values>
 pub fn after_prepare(seen: &Seen<'_>, index: usize, answer: Result<serde_json::Value, Failure>, waits: u32) -> After {
     let Some(entry) = seen.status.steps.get(index) else { return After::Rest(LOOK_AGAIN) };
     let permanent = |message: String| {
-        After::Note(Event::Fail { step: index, error: StepError { kind: ErrorKind::Permanent, message } })
+        After::Note(StepEvent::Fail { error: StepError { kind: ErrorKind::Permanent, message } }.of(index))
     };
     match answer {
         Ok(before) if !has_room(seen.status, json_size(&before)) => {
             permanent("what undoing it would take does not fit into the saga, so it was not begun".to_owned())
         }
         Ok(before) if seen.ordered(index).is_some_and(|ordered| ordered.step.is_passive()) => {
-            After::Note(Event::Begin { step: index, before })
+            After::Note(StepEvent::Begin { before }.of(index))
         }
-        Ok(before) => After::Intend(Event::Begin { step: index, before }),
+        Ok(before) => After::Intend(StepEvent::Begin { before }.of(index)),
         Err(Failure::Waiting(why)) => After::Calm { until: seen.now + wait(waits), why },
         Err(Failure::Permanent(message)) => permanent(message),
         Err(Failure::Transient(message) | Failure::Doubt(message)) => {
@@ -697,9 +701,9 @@ pub fn after_prepare(seen: &Seen<'_>, index: usize, answer: Result<serde_json::V
             match seen.ordered(index) {
                 Some(ordered) if tried < ordered.retry.attempts => {
                     let retry_at = seen.now + backoff(ordered.retry, tried, seen.dice);
-                    After::Note(Event::Delay { step: index, error, retry_at, of: ordered.retry.attempts })
+                    After::Note(StepEvent::Delay { error, retry_at, of: ordered.retry.attempts }.of(index))
                 }
-                _ => After::Note(Event::Fail { step: index, error }),
+                _ => After::Note(StepEvent::Fail { error }.of(index)),
             }
         }
     }
@@ -711,9 +715,7 @@ pub fn after_look(seen: &Seen<'_>, index: usize, answer: Result<Found<Values>, F
     let Some(entry) = seen.status.steps.get(index) else { return After::Rest(LOOK_AGAIN) };
     let is_doubtful = entry.error.as_ref().is_some_and(|error| error.kind == ErrorKind::Doubt);
     match answer {
-        Ok(Found::One(Progress::Started { action, .. })) if entry.action == i64::try_from(action).ok() => {
-            After::Rest(LOOK_AGAIN)
-        }
+        Ok(Found::One(Progress::Started { action, .. })) if entry.action == Some(action) => After::Rest(LOOK_AGAIN),
         Ok(Found::One(progress)) => progressed(seen, index, progress),
         // It is done again only if that is still wanted. Undoing it looks for what was done of it.
         Ok(Found::Converges) if let Some(why) = stop(seen) => After::Note(seen.turn_back(why)),
@@ -721,7 +723,7 @@ pub fn after_look(seen: &Seen<'_>, index: usize, answer: Result<Found<Values>, F
             After::Rest(wait)
         }
         Ok(Found::Converges) => {
-            After::Intend(Event::Renew { step: index, counts: is_doubtful && entry.action.is_none() })
+            After::Intend(StepEvent::Renew { counts: is_doubtful && entry.action.is_none() }.of(index))
         }
         // The cloud says that it was done, so it will be seen; doing it again would do it twice.
         Ok(Found::Nothing) if entry.action.is_some() && seen.action == Some(ActionState::Completed) => {
@@ -739,12 +741,12 @@ pub fn after_look(seen: &Seen<'_>, index: usize, answer: Result<Found<Values>, F
             }
             match stop(seen) {
                 Some(why) => After::Note(seen.turn_back(why)),
-                None => After::Intend(Event::Renew { step: index, counts: is_doubtful }),
+                None => After::Intend(StepEvent::Renew { counts: is_doubtful }.of(index)),
             }
         }
         Ok(Found::Several(ids)) => {
             let message = format!("any of these could be its doing: {}", ids.join(", "));
-            After::Note(Event::Fail { step: index, error: StepError { kind: ErrorKind::Ambiguous, message } })
+            After::Note(StepEvent::Fail { error: StepError { kind: ErrorKind::Ambiguous, message } }.of(index))
         }
         // That it cannot be seen says nothing about whether it was done.
         Err(failure) => {
@@ -762,7 +764,7 @@ pub fn after_look(seen: &Seen<'_>, index: usize, answer: Result<Found<Values>, F
 pub fn after_undo(seen: &Seen<'_>, index: usize, answer: Result<Undo, Failure>, waits: u32) -> After {
     let Some(entry) = seen.status.steps.get(index) else { return After::Rest(LOOK_AGAIN) };
     let (again, why) = match answer {
-        Ok(Undo::Done) => return After::Note(Event::CompleteUndo { step: index }),
+        Ok(Undo::Done) => return After::Note(StepEvent::CompleteUndo.of(index)),
         Ok(Undo::NothingThere) => {
             // What a call of a moment ago did may come into sight yet, unless the only one was answered with that it did
             // nothing.
@@ -770,20 +772,16 @@ pub fn after_undo(seen: &Seen<'_>, index: usize, answer: Result<Undo, Failure>, 
             let is_sure = entry.attempts <= 1 && matches!(error, Some(ErrorKind::Permanent | ErrorKind::Transient));
             let called = if is_sure { Duration::ZERO } else { seen.unsettled(entry) };
             if called.is_zero() {
-                return After::Note(Event::CompleteUndo { step: index });
+                return After::Note(StepEvent::CompleteUndo.of(index));
             }
             // Each look is written down first, so the pauses grow.
             let again = seen.since_call(entry).max(FIRST_LOOK).min(called);
             (again, "the response to its call is lost; its effect is undone if it appears".to_owned())
         }
         Ok(Undo::Started(action)) => {
-            return match i64::try_from(action) {
-                Ok(action) if entry.undo.as_ref().and_then(|undo| undo.action) == Some(action) => {
-                    After::Rest(LOOK_AGAIN)
-                }
-                Ok(action) => After::Note(Event::AwaitUndo { step: index, action }),
-                Err(_) => After::Rest(LOOK_AGAIN),
-            };
+            let is_known = entry.undo.as_ref().and_then(|undo| undo.action) == Some(action);
+            let awaits = StepEvent::AwaitUndo { action }.of(index);
+            return if is_known { After::Rest(LOOK_AGAIN) } else { After::Note(awaits) };
         }
         Ok(Undo::NotYet { again, why }) => {
             (again.saturating_mul(2_u32.saturating_pow(waits)).min(LONGEST_WAIT.max(again)), why)
@@ -807,17 +805,14 @@ pub fn after_undo(seen: &Seen<'_>, index: usize, answer: Result<Undo, Failure>, 
 fn progressed(seen: &Seen<'_>, index: usize, progress: Progress<Values>) -> After {
     match progress {
         Progress::Done(output) if has_room(seen.status, json_size(&output)) => {
-            After::Note(Event::Complete { step: index, output })
+            After::Note(StepEvent::Complete { output }.of(index))
         }
         Progress::Done(output) => {
             let message = format!("its output ({} bytes) does not fit into the saga", json_size(&output));
             // It is done all the same.
-            After::Note(Event::Fail { step: index, error: StepError { kind: ErrorKind::Doubt, message } })
+            After::Note(StepEvent::Fail { error: StepError { kind: ErrorKind::Doubt, message } }.of(index))
         }
-        Progress::Started { action, ids } => match i64::try_from(action) {
-            Ok(action) => After::Note(Event::Await { step: index, action, ids }),
-            Err(_) => After::Rest(LOOK_AGAIN),
-        },
+        Progress::Started { action, ids } => After::Note(StepEvent::Await { action, ids }.of(index)),
         Progress::NotYet { again, why } => match seen.status.steps.get(index) {
             Some(entry) => seen.look_again(index, entry, again, &why),
             None => After::Rest(again),
@@ -831,9 +826,9 @@ fn missed(seen: &Seen<'_>, index: usize, entry: &StepStatus, error: StepError) -
         Some(ordered) if entry.attempts < ordered.retry.attempts => {
             let retry_at = seen.now + backoff(ordered.retry, entry.attempts, seen.dice);
             let latest = (error.kind == ErrorKind::Doubt).then(|| seen.now + seen.unsettled(entry));
-            Event::Retry { step: index, error, retry_at, of: ordered.retry.attempts, latest }
+            StepEvent::Retry { error, retry_at, of: ordered.retry.attempts, latest }.of(index)
         }
-        _ => Event::Fail { step: index, error },
+        _ => StepEvent::Fail { error }.of(index),
     }
 }
 
@@ -844,7 +839,7 @@ fn missed_undo(seen: &Seen<'_>, index: usize, entry: &StepStatus, error: StepErr
     let of = retry.attempts.saturating_mul(2);
     if tried < of && seen.late_undo(index).is_none() {
         let retry_at = seen.now + backoff(retry, tried, seen.dice);
-        return Event::RetryUndo { step: index, error, retry_at, of };
+        return StepEvent::RetryUndo { error, retry_at, of }.of(index);
     }
     not_undone(entry, &error.message)
 }

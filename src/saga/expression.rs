@@ -518,7 +518,10 @@ mod tests {
     fn what_is_wrong_is_said_with_its_place() {
         let mistakes = |value: Value| Template::read(&value).unwrap_err();
         let cases = [
-            (json!("web-${inputs.region +}"), vec!["column 22: `${inputs.region +}` is not an expression: mismatched input its end"]),
+            (
+                json!("web-${inputs.region +}"),
+                vec!["column 22: `${inputs.region +}` is not an expression: mismatched input its end"],
+            ),
             (json!("ä ${inputs..region}"), vec!["column 12: `${inputs..region}` is not an expression"]),
             (json!("a\nb ${inputs.a"), vec!["line 2, column 3: a `${` is not closed"]),
             (

@@ -11,7 +11,8 @@ use kube::ResourceExt;
 
 use super::{
     decide::Help,
-    journal::{Choice, condition, current, short},
+    event::Choice,
+    journal::{condition, current, short},
 };
 use crate::{
     api::{

@@ -13,22 +13,26 @@
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
-use serde_json::Value;
 
 use crate::api::{
-    conditions::{self, Truth, reason},
+    conditions::{self, reason},
     saga::{
-        Cause, MAX_OUTPUT_BYTES, MAX_STATUS_BYTES, Resolution, SagaPhase, SagaStatus, StepError, StepState,
-        StepStatus, StopReason, Values,
+        ActionId, Cause, MAX_OUTPUT_BYTES, MAX_STATUS_BYTES, Resolution, SagaPhase, SagaStatus, StepError, StepState,
+        StepStatus,
     },
 };
 
-use super::{clock, order::json_size};
+use super::event::{Choice, Event, StepEvent};
+use super::{
+    claims::{attempts, enter, go_on, go_on_with, next_attempt},
+    clock,
+    order::json_size,
+};
 
 /// How long a message in the journal may be, in bytes.
-const LONGEST_MESSAGE: usize = 600;
+pub(super) const LONGEST_MESSAGE: usize = 600;
 /// How long the message of an order that is refused may be: nothing else is in the journal then.
-const LONGEST_REFUSAL: usize = 6000;
+pub(super) const LONGEST_REFUSAL: usize = 6000;
 /// How long the text may be that says what a step waits for, in bytes.
 pub const LONGEST_WAIT: usize = 400;
 /// What undoing one step adds to the journal, as JSON, and what the end of the saga does: the messages of two
@@ -40,185 +44,6 @@ const NOTHING_BYTES: usize = 4;
 /// How many resolutions and ids are kept.
 const MOST_RESOLUTIONS: usize = 8;
 const MOST_IDS: usize = 16;
-
-/// Something that happened, or is about to.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Event {
-    /// The saga begins, with these steps. With a UID, it undoes the saga that did them.
-    Start {
-        /// The steps: all pending, or as the journal of the saga to undo has them.
-        steps: Vec<StepStatus>,
-        /// The digest of its order.
-        digest: String,
-        /// The saga that is undone.
-        rollback_of: Option<String>,
-    },
-    /// It ends before anything was done.
-    Refuse {
-        /// Why.
-        why: Why,
-    },
-    /// It waits before its first step for another saga to end.
-    Hold {
-        /// The other saga.
-        other: String,
-        /// The concurrency key of both.
-        key: String,
-    },
-    /// It is suspended.
-    Suspend,
-    /// It is resumed.
-    Unsuspend,
-    /// A step is about to be done for the first time.
-    Begin {
-        /// The step.
-        step: usize,
-        /// How things are before it.
-        before: Value,
-    },
-    /// A step could not be begun, and will be tried again.
-    Delay {
-        /// The step.
-        step: usize,
-        /// Why.
-        error: StepError,
-        /// When.
-        retry_at: Timestamp,
-        /// How many attempts there are in all.
-        of: i32,
-    },
-    /// A step is about to be called again.
-    Renew {
-        /// The step.
-        step: usize,
-        /// Whether that is one more attempt.
-        counts: bool,
-    },
-    /// The cloud works on a step.
-    Await {
-        /// The step.
-        step: usize,
-        /// The action that has to end.
-        action: i64,
-        /// What it has to do with.
-        ids: Vec<String>,
-    },
-    /// A step waits, to be done or to be undone, for something that people should know of.
-    Wait {
-        /// The step.
-        step: usize,
-        /// What for.
-        why: String,
-    },
-    /// An attempt failed and another follows.
-    Retry {
-        /// The step.
-        step: usize,
-        /// Why.
-        error: StepError,
-        /// When.
-        retry_at: Timestamp,
-        /// How many attempts there are in all.
-        of: i32,
-        /// When at the latest, where the effect of the attempt is looked up first.
-        latest: Option<Timestamp>,
-    },
-    /// A step is done.
-    Complete {
-        /// The step.
-        step: usize,
-        /// What it came to.
-        output: Values,
-    },
-    /// A step has failed for good.
-    Fail {
-        /// The step.
-        step: usize,
-        /// Why.
-        error: StepError,
-    },
-    /// What was done is to be undone.
-    RollBack {
-        /// Why.
-        why: Why,
-    },
-    /// A step is about to be undone, for the first time or again.
-    Undo {
-        /// The step.
-        step: usize,
-        /// Whether that is one more attempt.
-        counts: bool,
-    },
-    /// The cloud works on undoing a step.
-    AwaitUndo {
-        /// The step.
-        step: usize,
-        /// The action that has to end.
-        action: i64,
-    },
-    /// An attempt to undo failed and another follows.
-    RetryUndo {
-        /// The step.
-        step: usize,
-        /// Why.
-        error: StepError,
-        /// When.
-        retry_at: Timestamp,
-        /// How many attempts there are in all.
-        of: i32,
-    },
-    /// A step is undone.
-    CompleteUndo {
-        /// The step.
-        step: usize,
-    },
-    /// A person has to help.
-    Stick {
-        /// Why.
-        why: Why,
-        /// The request to stop that could not be met, where it is one.
-        stop: Option<StopReason>,
-    },
-    /// A person has helped.
-    Resolve {
-        /// How, by whom and why.
-        resolution: Resolution,
-        /// What follows.
-        choice: Choice,
-    },
-    /// There is nothing left to do.
-    Finish {
-        /// Whether it was an undoing that was ordered.
-        is_rollback_kind: bool,
-    },
-    /// A change of the spec was seen.
-    Observe {
-        /// The version of the spec.
-        generation: i64,
-    },
-}
-
-/// A reason and what it means here.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Why {
-    /// One of [`reason`].
-    pub reason: &'static str,
-    /// For people.
-    pub message: String,
-}
-
-/// What a person chose for a saga that is stuck.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Choice {
-    /// Try the step again.
-    Retry,
-    /// Go on without the step.
-    Skip,
-    /// Give the saga up.
-    Abandon,
-    /// The step is as it should be: a candidate was chosen.
-    Adopt,
-}
 
 /// A change that the state machine does not know: a mistake in this program, or a journal that somebody else wrote.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -327,11 +152,10 @@ pub fn apply(status: &mut SagaStatus, event: Event, now: Timestamp) -> Result<()
                 condition.observed_generation = Some(generation);
             }
         }
-        step_event => {
-            let index = step_event.step().unwrap_or_default();
-            let next = next_attempt(&step_event, now);
+        Event::Step { index, event } => {
+            let next = next_attempt(&event, now);
             if let Some(entry) = status.steps.get_mut(index) {
-                write_step(entry, step_event, now);
+                write_step(entry, event, now);
             }
             match next {
                 Some(next) => go_on_with(status, &attempts(status, index, &next), now),
@@ -341,63 +165,6 @@ pub fn apply(status: &mut SagaStatus, event: Event, now: Timestamp) -> Result<()
     }
     summarise(status);
     Ok(())
-}
-
-/// What is said of the attempts at a step, after the step's name and before the error: the numbers are known to whoever
-/// decides alone.
-struct NextAttempt {
-    of: i32,
-    when: String,
-}
-
-fn next_attempt(event: &Event, now: Timestamp) -> Option<NextAttempt> {
-    let seconds = |at: Timestamp| {
-        let wait = clock::until(at, now).unwrap_or_default();
-        wait.as_secs().saturating_add(u64::from(wait.subsec_nanos() > 0))
-    };
-    match event {
-        Event::Retry { retry_at, of, latest: Some(latest), .. } => {
-            let latest = seconds((*latest).max(*retry_at));
-            Some(NextAttempt { of: *of, when: format!("next in up to {latest} s, once its effect was looked up") })
-        }
-        Event::Delay { retry_at, of, .. } | Event::Retry { retry_at, of, .. } | Event::RetryUndo { retry_at, of, .. } => {
-            Some(NextAttempt { of: *of, when: format!("next in {} s", seconds(*retry_at)) })
-        }
-        _ => None,
-    }
-}
-
-fn attempts(status: &SagaStatus, index: usize, next: &NextAttempt) -> String {
-    let Some(entry) = status.steps.get(index) else { return String::new() };
-    let (attempts, error) = match (direction(status), &entry.undo) {
-        (Direction::Back, Some(undo)) => (undo.attempts, undo.error.as_ref()),
-        _ => (entry.attempts, entry.error.as_ref()),
-    };
-    let why = error.map_or("", |error| error.message.as_str());
-    let NextAttempt { of, when } = next;
-    about_step(status, entry, &format!("attempt {attempts} of {of}, {when}: {why}"))
-}
-
-/// What the step that is worked on waits for, or why it has to be tried again; empty where it is just worked on.
-fn news(status: &SagaStatus) -> String {
-    let Some(entry) = current(status).and_then(|index| status.steps.get(index)) else { return String::new() };
-    let (attempts, error, waiting_for) = match (direction(status), &entry.undo) {
-        (Direction::Forward, _) => (entry.attempts, entry.error.as_ref(), entry.waiting_for.as_ref()),
-        (Direction::Back, Some(undo)) => (undo.attempts, undo.error.as_ref(), undo.waiting_for.as_ref()),
-        (Direction::Back, None) => return String::new(),
-    };
-    match (waiting_for, error) {
-        (Some(what), _) => about_step(status, entry, what),
-        (None, Some(error)) => about_step(status, entry, &format!("attempt {attempts} failed: {}", error.message)),
-        (None, None) => String::new(),
-    }
-}
-
-fn about_step(status: &SagaStatus, entry: &StepStatus, what: &str) -> String {
-    match direction(status) {
-        Direction::Forward => format!("step {:?}: {what}", entry.name),
-        Direction::Back => format!("undoing step {:?}: {what}", entry.name),
-    }
 }
 
 fn unsuspend(status: &mut SagaStatus, now: Timestamp) {
@@ -430,53 +197,50 @@ fn unsuspend(status: &mut SagaStatus, now: Timestamp) {
 }
 
 /// The one function that says what may happen when.
-#[expect(clippy::match_same_arms, reason = "each row is a rule by itself")]
 fn is_legal(status: &SagaStatus, event: &Event) -> bool {
-    let state = |step: usize| status.steps.get(step).map(|entry| entry.state);
-    let is_current = |step: usize| current(status) == Some(step);
-    match (status.phase, event) {
-        (_, Event::Observe { .. }) => true,
-        (SagaPhase::Pending, Event::Start { steps, .. }) => !steps.is_empty(),
-        (SagaPhase::Pending, Event::Refuse { .. } | Event::Hold { .. }) => status.steps.is_empty(),
-        (phase, Event::Suspend) => !phase.is_finished() && status.suspended_at.is_none(),
-        (phase, Event::Unsuspend) => !phase.is_finished() && status.suspended_at.is_some(),
-        (SagaPhase::Running, Event::Begin { step, .. } | Event::Delay { step, .. }) => {
-            is_current(*step) && state(*step) == Some(StepState::Pending)
+    use SagaPhase::{Pending, RollingBack, Running, Stuck};
+    let phase = status.phase;
+    let is_under_way = matches!(phase, Running | RollingBack);
+    match event {
+        Event::Observe { .. } => true,
+        Event::Start { steps, .. } => phase == Pending && !steps.is_empty(),
+        Event::Refuse { .. } | Event::Hold { .. } => phase == Pending && status.steps.is_empty(),
+        Event::Suspend => !phase.is_finished() && status.suspended_at.is_none(),
+        Event::Unsuspend => !phase.is_finished() && status.suspended_at.is_some(),
+        Event::RollBack { .. } => phase == Running,
+        Event::Stick { .. } => is_under_way,
+        Event::Finish { .. } => is_under_way && current(status).is_none(),
+        // A candidate that was chosen is followed by what the step makes of it.
+        Event::Resolve { choice, .. } => {
+            phase == Stuck && (*choice != Choice::Adopt || direction(status) == Direction::Forward)
         }
-        (SagaPhase::Running, Event::Wait { step, .. }) => {
-            is_current(*step) && matches!(state(*step), Some(StepState::Running | StepState::Pending))
+        Event::Step { index, event } => {
+            let entry = status.steps.get(*index).filter(|_| current(status) == Some(*index));
+            entry.is_some_and(|entry| is_legal_step(phase, entry.state, event))
         }
-        (
-            SagaPhase::Running,
-            Event::Renew { step, .. }
-            | Event::Await { step, .. }
-            | Event::Retry { step, .. }
-            | Event::Complete { step, .. },
-        ) => is_current(*step) && state(*step) == Some(StepState::Running),
-        (SagaPhase::Running, Event::Fail { step, .. }) => {
-            is_current(*step) && matches!(state(*step), Some(StepState::Running | StepState::Pending))
-        }
-        (SagaPhase::Running, Event::RollBack { .. }) => true,
-        (SagaPhase::RollingBack, Event::Undo { step, .. }) => is_current(*step),
-        (SagaPhase::RollingBack, Event::CompleteUndo { step }) => is_current(*step),
-        (
-            SagaPhase::RollingBack,
-            Event::AwaitUndo { step, .. } | Event::RetryUndo { step, .. } | Event::Wait { step, .. },
-        ) => is_current(*step) && state(*step) == Some(StepState::Undoing),
-        (SagaPhase::Running | SagaPhase::RollingBack, Event::Stick { .. }) => true,
-        (SagaPhase::Running | SagaPhase::RollingBack, Event::Finish { .. }) => current(status).is_none(),
-        (SagaPhase::Stuck, Event::Resolve { choice, .. }) => {
-            *choice != Choice::Adopt || direction(status) == Direction::Forward
-        }
-        // A choice among candidates is followed by what the step makes of it.
-        _ => false,
     }
 }
 
-fn write_step(entry: &mut StepStatus, event: Event, now: Timestamp) {
+/// What may happen to the step that is next in the saga's direction.
+fn is_legal_step(phase: SagaPhase, state: StepState, event: &StepEvent) -> bool {
+    let is_forward = |states: &[StepState]| phase == SagaPhase::Running && states.contains(&state);
+    let is_undone = phase == SagaPhase::RollingBack && state == StepState::Undoing;
+    match event {
+        StepEvent::Begin { .. } | StepEvent::Delay { .. } => is_forward(&[StepState::Pending]),
+        StepEvent::Renew { .. } | StepEvent::Await { .. } | StepEvent::Retry { .. } | StepEvent::Complete { .. } => {
+            is_forward(&[StepState::Running])
+        }
+        StepEvent::Fail { .. } => is_forward(&[StepState::Pending, StepState::Running]),
+        StepEvent::Wait { .. } => is_forward(&[StepState::Pending, StepState::Running]) || is_undone,
+        StepEvent::Undo { .. } | StepEvent::CompleteUndo => phase == SagaPhase::RollingBack,
+        StepEvent::AwaitUndo { .. } | StepEvent::RetryUndo { .. } => is_undone,
+    }
+}
+
+fn write_step(entry: &mut StepStatus, event: StepEvent, now: Timestamp) {
     let time = Some(Time(now));
     match event {
-        Event::Begin { before, .. } => {
+        StepEvent::Begin { before } => {
             entry.state = StepState::Running;
             entry.attempts = entry.attempts.saturating_add(1);
             entry.started_at = time.clone();
@@ -487,20 +251,20 @@ fn write_step(entry: &mut StepStatus, event: Event, now: Timestamp) {
             entry.error = None;
             entry.before = (!before.is_null()).then_some(before);
         }
-        Event::Delay { error, retry_at, .. } => {
+        StepEvent::Delay { error, retry_at, .. } => {
             entry.attempts = entry.attempts.saturating_add(1);
             entry.waiting_for = None;
             entry.error = Some(cut(error));
             entry.retry_at = Some(Time(retry_at));
         }
-        Event::Wait { why, .. } => {
+        StepEvent::Wait { why } => {
             let waiting_for = match entry.state {
                 StepState::Undoing => &mut entry.undo.get_or_insert_default().waiting_for,
                 _ => &mut entry.waiting_for,
             };
             *waiting_for = Some(short(why, LONGEST_WAIT));
         }
-        Event::Renew { counts, .. } => {
+        StepEvent::Renew { counts } => {
             if counts {
                 entry.attempts = entry.attempts.saturating_add(1);
                 entry.waiting_for = None;
@@ -510,7 +274,7 @@ fn write_step(entry: &mut StepStatus, event: Event, now: Timestamp) {
             entry.action = None;
             entry.error = None;
         }
-        Event::Await { action, ids, .. } => {
+        StepEvent::Await { action, ids } => {
             entry.action = Some(action);
             entry.waiting_for = Some(waits_for_action(action, &ids));
             entry.error = None;
@@ -520,13 +284,13 @@ fn write_step(entry: &mut StepStatus, event: Event, now: Timestamp) {
                 }
             }
         }
-        Event::Retry { error, retry_at, .. } => {
+        StepEvent::Retry { error, retry_at, .. } => {
             entry.action = None;
             entry.waiting_for = None;
             entry.error = Some(cut(error));
             entry.retry_at = Some(Time(retry_at));
         }
-        Event::Complete { output, .. } => {
+        StepEvent::Complete { output } => {
             entry.state = StepState::Done;
             entry.finished_at = time;
             entry.suspended_seconds = 0;
@@ -537,14 +301,14 @@ fn write_step(entry: &mut StepStatus, event: Event, now: Timestamp) {
             entry.error = None;
             entry.output = output;
         }
-        Event::Fail { error, .. } => {
+        StepEvent::Fail { error } => {
             entry.state = StepState::Failed;
             entry.finished_at = time;
             entry.retry_at = None;
             entry.waiting_for = None;
             entry.error = Some(cut(error));
         }
-        Event::Undo { counts, .. } => {
+        StepEvent::Undo { counts } => {
             entry.state = StepState::Undoing;
             entry.action = None;
             entry.waiting_for = None;
@@ -557,20 +321,20 @@ fn write_step(entry: &mut StepStatus, event: Event, now: Timestamp) {
             undo.started_at = undo.started_at.take().or(time);
             undo.retry_at = None;
         }
-        Event::AwaitUndo { action, .. } => {
+        StepEvent::AwaitUndo { action } => {
             let undo = entry.undo.get_or_insert_default();
             undo.action = Some(action);
             undo.waiting_for = Some(waits_for_action(action, &entry.external_ids));
             undo.error = None;
         }
-        Event::RetryUndo { error, retry_at, .. } => {
+        StepEvent::RetryUndo { error, retry_at, .. } => {
             let undo = entry.undo.get_or_insert_default();
             undo.action = None;
             undo.waiting_for = None;
             undo.error = Some(cut(error));
             undo.retry_at = Some(Time(retry_at));
         }
-        Event::CompleteUndo { .. } => {
+        StepEvent::CompleteUndo => {
             entry.state = StepState::Undone;
             entry.called_at = None;
             entry.suspended_seconds = 0;
@@ -584,11 +348,10 @@ fn write_step(entry: &mut StepStatus, event: Event, now: Timestamp) {
             undo.error = None;
             undo.finished_at = time;
         }
-        _ => {}
     }
 }
 
-fn waits_for_action(action: i64, ids: &[String]) -> String {
+fn waits_for_action(action: ActionId, ids: &[String]) -> String {
     let about = if ids.is_empty() { String::new() } else { format!(" ({})", ids.join(", ")) };
     format!("waits for action {action} of the cloud{about}")
 }
@@ -678,76 +441,6 @@ pub fn condition<'s>(status: &'s SagaStatus, kind: &str) -> Option<&'s Condition
     status.conditions.iter().find(|condition| condition.type_ == kind)
 }
 
-/// Sets the conditions of a saga that is carried on, by what the journal says of the step that is worked on.
-fn go_on(status: &mut SagaStatus, now: Timestamp) {
-    let news = news(status);
-    go_on_with(status, &news, now);
-}
-
-/// Sets the conditions of a saga that is carried on.
-fn go_on_with(status: &mut SagaStatus, news: &str, now: Timestamp) {
-    match (status.phase, &status.rolled_back_by) {
-        (SagaPhase::RollingBack, Some(Cause { reason, message })) => {
-            let reason = reason.clone();
-            let both = if news.is_empty() { message.clone() } else { format!("{message}; {news}") };
-            set_conditions(status, &reason, &both, news, now);
-        }
-        (SagaPhase::RollingBack, None) => set_conditions(status, reason::ROLLING_BACK, news, news, now),
-        _ => set_conditions(status, reason::RUNNING, news, news, now),
-    }
-}
-
-/// Sets the phase and the conditions that follow from it.
-fn enter(status: &mut SagaStatus, phase: SagaPhase, why: &str, message: impl Into<String>, now: Timestamp) {
-    status.phase = phase;
-    set_conditions(status, why, &message.into(), "", now);
-}
-
-/// Sets the conditions. `message` is the whole of it, `news` says what is being done.
-fn set_conditions(status: &mut SagaStatus, why: &str, message: &str, news: &str, now: Timestamp) {
-    let phase = status.phase;
-    let is_stuck = phase == SagaPhase::Stuck;
-    let stalled = match condition(status, conditions::STALLED) {
-        // Being suspended does not change why a person has to help.
-        Some(known) if is_stuck && why == reason::SUSPENDED => (known.reason.clone(), known.message.clone()),
-        _ => (why.to_owned(), if is_stuck { message.to_owned() } else { String::new() }),
-    };
-    let is_suspended = status.suspended_at.is_some() && !phase.is_finished();
-    let pause = "suspended: no step is called or undone and no timeout runs; set spec.suspend to false to resume";
-    let (why, message, news) = if is_suspended { (reason::SUSPENDED, pause, pause) } else { (why, message, news) };
-    let stalled = if is_stuck { stalled } else { (why.to_owned(), String::new()) };
-    let succeeded = match phase {
-        SagaPhase::Succeeded => Truth::True,
-        SagaPhase::RolledBack | SagaPhase::Failed => Truth::False,
-        _ => Truth::Unknown,
-    };
-    let is_going_on = !phase.is_finished() && !is_stuck;
-    let longest = if phase == SagaPhase::Failed { LONGEST_REFUSAL } else { LONGEST_MESSAGE };
-    let own = |message: &str| (why.to_owned(), short(message.to_owned(), longest));
-    let claims = [
-        (conditions::SUCCEEDED, succeeded, own(message)),
-        (conditions::RECONCILING, Truth::from(is_going_on), own(if is_going_on { news } else { "" })),
-        (conditions::STALLED, Truth::from(is_stuck), stalled),
-    ];
-    let generation = status.observed_generation.unwrap_or_default();
-    status.conditions = claims
-        .map(|(kind, truth, (reason, message))| {
-            let known = condition(status, kind).filter(|condition| condition.status == truth.text());
-            let since = known.map(|condition| condition.last_transition_time.0);
-            // The API server's default speaks of 1970; the operator's own word begins now.
-            let since = since.filter(|since| *since != Timestamp::UNIX_EPOCH).unwrap_or(now);
-            Condition {
-                type_: kind.to_owned(),
-                status: truth.text().to_owned(),
-                reason,
-                message,
-                last_transition_time: Time(since),
-                observed_generation: Some(generation),
-            }
-        })
-        .into();
-}
-
 /// What columns show.
 fn summarise(status: &mut SagaStatus) {
     if status.steps.is_empty() {
@@ -776,61 +469,15 @@ pub fn short(mut text: String, bytes: usize) -> String {
     text
 }
 
-impl Event {
-    /// For messages and the log.
-    #[must_use]
-    pub fn name(&self) -> &'static str {
-        match self {
-            Self::Start { .. } => "Start",
-            Self::Refuse { .. } => "Refuse",
-            Self::Hold { .. } => "Hold",
-            Self::Suspend => "Suspend",
-            Self::Unsuspend => "Unsuspend",
-            Self::Begin { .. } => "Begin",
-            Self::Delay { .. } => "Delay",
-            Self::Renew { .. } => "Renew",
-            Self::Await { .. } => "Await",
-            Self::Wait { .. } => "Wait",
-            Self::Retry { .. } => "Retry",
-            Self::Complete { .. } => "Complete",
-            Self::Fail { .. } => "Fail",
-            Self::RollBack { .. } => "RollBack",
-            Self::Undo { .. } => "Undo",
-            Self::AwaitUndo { .. } => "AwaitUndo",
-            Self::RetryUndo { .. } => "RetryUndo",
-            Self::CompleteUndo { .. } => "CompleteUndo",
-            Self::Stick { .. } => "Stick",
-            Self::Resolve { .. } => "Resolve",
-            Self::Finish { .. } => "Finish",
-            Self::Observe { .. } => "Observe",
-        }
-    }
-
-    fn step(&self) -> Option<usize> {
-        match self {
-            Self::Begin { step, .. }
-            | Self::Delay { step, .. }
-            | Self::Renew { step, .. }
-            | Self::Await { step, .. }
-            | Self::Wait { step, .. }
-            | Self::Retry { step, .. }
-            | Self::Complete { step, .. }
-            | Self::Fail { step, .. }
-            | Self::Undo { step, .. }
-            | Self::AwaitUndo { step, .. }
-            | Self::RetryUndo { step, .. }
-            | Self::CompleteUndo { step } => Some(*step),
-            _ => None,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::api::saga::ErrorKind;
+    use crate::{
+        api::saga::{ErrorKind, Values},
+        saga::event::Why,
+    };
 
     fn why() -> Why {
         Why { reason: reason::CANCELLED, message: "because".to_owned() }
@@ -842,6 +489,10 @@ mod tests {
 
     fn now() -> Timestamp {
         Timestamp::from_second(1_000_000).unwrap()
+    }
+
+    fn action(id: u64) -> ActionId {
+        ActionId::new(id).unwrap()
     }
 
     fn steps(count: usize) -> Vec<StepStatus> {
@@ -868,19 +519,19 @@ mod tests {
             Event::Hold { other: "first".to_owned(), key: "dep-1".to_owned() },
             Event::Suspend,
             Event::Unsuspend,
-            Event::Begin { step, before: json!(null) },
-            Event::Delay { step, error: error(), retry_at: now(), of: 5 },
-            Event::Renew { step, counts: true },
-            Event::Await { step, action: 7, ids: vec!["droplets/1".to_owned()] },
-            Event::Wait { step, why: "soon".to_owned() },
-            Event::Retry { step, error: error(), retry_at: now(), of: 5, latest: None },
-            Event::Complete { step, output: Values::new() },
-            Event::Fail { step, error: error() },
+            StepEvent::Begin { before: json!(null) }.of(step),
+            StepEvent::Delay { error: error(), retry_at: now(), of: 5 }.of(step),
+            StepEvent::Renew { counts: true }.of(step),
+            StepEvent::Await { action: action(7), ids: vec!["droplets/1".to_owned()] }.of(step),
+            StepEvent::Wait { why: "soon".to_owned() }.of(step),
+            StepEvent::Retry { error: error(), retry_at: now(), of: 5, latest: None }.of(step),
+            StepEvent::Complete { output: Values::new() }.of(step),
+            StepEvent::Fail { error: error() }.of(step),
             Event::RollBack { why: why() },
-            Event::Undo { step, counts: true },
-            Event::AwaitUndo { step, action: 8 },
-            Event::RetryUndo { step, error: error(), retry_at: now(), of: 10 },
-            Event::CompleteUndo { step },
+            StepEvent::Undo { counts: true }.of(step),
+            StepEvent::AwaitUndo { action: action(8) }.of(step),
+            StepEvent::RetryUndo { error: error(), retry_at: now(), of: 10 }.of(step),
+            StepEvent::CompleteUndo.of(step),
             Event::Stick { why: why(), stop: None },
             resolve("retry", Choice::Retry),
             resolve("skip", Choice::Skip),
@@ -909,10 +560,10 @@ mod tests {
 
     #[test]
     fn each_phase_allows_its_events_and_no_other() {
-        let begun = [start(), Event::Begin { step: 0, before: json!(null) }];
-        let done = [begun.to_vec(), vec![Event::Complete { step: 0, output: Values::new() }]].concat();
+        let begun = [start(), StepEvent::Begin { before: json!(null) }.of(0)];
+        let done = [begun.to_vec(), vec![StepEvent::Complete { output: Values::new() }.of(0)]].concat();
         let back = [done.clone(), vec![Event::RollBack { why: why() }]].concat();
-        let undoing = [back.clone(), vec![Event::Undo { step: 0, counts: true }]].concat();
+        let undoing = [back.clone(), vec![StepEvent::Undo { counts: true }.of(0)]].concat();
         let stuck = [undoing.clone(), vec![Event::Stick { why: why(), stop: None }]].concat();
         let end = ["RollBack", "Stick"];
         let cases: [(&str, Vec<Event>, usize, Vec<&str>); 9] = [
@@ -949,11 +600,11 @@ mod tests {
     #[test]
     fn what_has_ended_stays_as_it_is() {
         let one = Event::Start { steps: steps(1), digest: String::new(), rollback_of: None };
-        let begin = Event::Begin { step: 0, before: json!(null) };
-        let done = Event::Complete { step: 0, output: Values::new() };
+        let begin = StepEvent::Begin { before: json!(null) }.of(0);
+        let done = StepEvent::Complete { output: Values::new() }.of(0);
         let finish = Event::Finish { is_rollback_kind: false };
         let succeeded = after([one.clone(), begin.clone(), done, finish.clone()]);
-        let rolled_back = after([one, begin, Event::RollBack { why: why() }, Event::CompleteUndo { step: 0 }, finish]);
+        let rolled_back = after([one, begin, Event::RollBack { why: why() }, StepEvent::CompleteUndo.of(0), finish]);
         let failed = after([Event::Refuse { why: why() }]);
         for (status, phase) in
             [(succeeded, SagaPhase::Succeeded), (rolled_back, SagaPhase::RolledBack), (failed, SagaPhase::Failed)]
@@ -968,7 +619,7 @@ mod tests {
     fn an_illegal_event_changes_nothing_and_says_so() {
         let mut status = after([start()]);
         let before = status.clone();
-        let illegal = apply(&mut status, Event::Complete { step: 1, output: Values::new() }, now()).unwrap_err();
+        let illegal = apply(&mut status, StepEvent::Complete { output: Values::new() }.of(1), now()).unwrap_err();
         assert_eq!(illegal.to_string(), "the journal does not allow it: Complete of step Some(1) in phase Running");
         assert_eq!(status, before);
     }
@@ -982,10 +633,10 @@ mod tests {
                 .map(|one| format!("{} {} {}", one.type_, one.status, one.reason))
                 .collect::<Vec<_>>()
         };
-        let mut status = after([start(), Event::Begin { step: 0, before: json!(null) }]);
+        let mut status = after([start(), StepEvent::Begin { before: json!(null) }.of(0)]);
         assert_eq!(claims(&status), ["Succeeded Unknown Running", "Reconciling True Running", "Stalled False Running"]);
         assert_eq!((status.progress.as_deref(), status.step.as_deref()), (Some("0/2"), Some("step-0")));
-        apply(&mut status, Event::Complete { step: 0, output: Values::new() }, now()).unwrap();
+        apply(&mut status, StepEvent::Complete { output: Values::new() }.of(0), now()).unwrap();
         assert_eq!((status.progress.as_deref(), status.step.as_deref()), (Some("1/2"), Some("step-1")));
         apply(&mut status, Event::Stick { why: why(), stop: None }, now()).unwrap();
         assert_eq!(
@@ -1005,13 +656,13 @@ mod tests {
 
     #[test]
     fn what_was_left_as_it_is_is_named_in_the_end() {
-        let begin = |step| Event::Begin { step, before: json!(null) };
+        let begin = |step| StepEvent::Begin { before: json!(null) }.of(step);
         let mut status = after([
             start(),
             begin(0),
-            Event::Complete { step: 0, output: Values::new() },
+            StepEvent::Complete { output: Values::new() }.of(0),
             Event::RollBack { why: why() },
-            Event::Undo { step: 0, counts: true },
+            StepEvent::Undo { counts: true }.of(0),
             Event::Stick { why: why(), stop: None },
         ]);
         let skip = events(0).into_iter().find(|event| matches!(event, Event::Resolve { choice: Choice::Skip, .. }));

@@ -85,8 +85,10 @@ impl Order {
     /// # Errors
     /// When it cannot be carried out as it is.
     pub fn read(spec: &SagaSpec) -> Result<Self, Invalid> {
-        let sizes = [("inputs", json_size(&spec.inputs), MAX_INPUT_BYTES), ("the spec", json_size(spec), MAX_SPEC_BYTES)];
-        let too_large: Vec<_> = sizes.into_iter().filter_map(|(what, size, limit)| too_large(what, size, limit)).collect();
+        let sizes =
+            [("inputs", json_size(&spec.inputs), MAX_INPUT_BYTES), ("the spec", json_size(spec), MAX_SPEC_BYTES)];
+        let too_large: Vec<_> =
+            sizes.into_iter().filter_map(|(what, size, limit)| too_large(what, size, limit)).collect();
         if !too_large.is_empty() {
             return Err(Invalid(too_large));
         }
@@ -301,11 +303,7 @@ impl Parameter {
 }
 
 /// Whether something can be referred to; and what speaks against it in a new order.
-fn check_reference(
-    reference: &Reference,
-    saga: &SagaSpec,
-    earlier: &[Earlier<'_>],
-) -> Result<Option<String>, String> {
+fn check_reference(reference: &Reference, saga: &SagaSpec, earlier: &[Earlier<'_>]) -> Result<Option<String>, String> {
     match reference {
         Reference::Input { is_test: true, .. } => Ok(None),
         Reference::Input { name, .. } if saga.inputs.contains_key(name) => Ok(None),
@@ -567,7 +565,9 @@ mod tests {
 
     #[test]
     fn pauses_that_contradict_each_other_are_refused_in_a_new_order_only() {
-        let spec = |retry: Value| saga(&json!([{"name": "a", "step": "Sleep", "with": {"seconds": 0}, "retry": retry}]), &json!({}));
+        let spec = |retry: Value| {
+            saga(&json!([{"name": "a", "step": "Sleep", "with": {"seconds": 0}, "retry": retry}]), &json!({}))
+        };
         let objection = |retry| Order::read(&spec(retry)).unwrap().objections().map_err(|invalid| invalid.to_string());
         let wanted = "step \"a\": retry.minSeconds (61) must not be above retry.maxSeconds (60)";
         assert_eq!(objection(json!({"minSeconds": 61})).unwrap_err(), wanted);

@@ -9,7 +9,8 @@ use tracing::{info, warn};
 
 use super::{
     clock,
-    journal::{Event, condition},
+    event::{Event, StepEvent},
+    journal::condition,
 };
 use crate::{
     api::{
@@ -34,15 +35,21 @@ impl Report {
     /// What becomes of a step, whose kind this is, by an event that is about to go into the journal.
     pub(super) fn step(&mut self, saga: &ObjectKey, kind: &'static str, entry: &StepStatus, event: &Event) {
         let step = entry.name.as_str();
+        let Event::Step { event, .. } = event else { return };
         let (outcome, began, error) = match event {
-            Event::Complete { .. } => ("done", began(entry), None),
-            Event::Fail { error, .. } => ("failed", began(entry), Some(error)),
-            Event::CompleteUndo { .. } => ("undone", undo_began(entry), None),
-            Event::Delay { error, .. } | Event::Retry { error, .. } | Event::RetryUndo { error, .. } => {
+            StepEvent::Complete { .. } => ("done", began(entry), None),
+            StepEvent::Fail { error, .. } => ("failed", began(entry), Some(error)),
+            StepEvent::CompleteUndo => ("undone", undo_began(entry), None),
+            StepEvent::Delay { error, .. } | StepEvent::Retry { error, .. } | StepEvent::RetryUndo { error, .. } => {
                 let StepError { kind: failure, message } = error;
                 return info!(%saga, step, kind, ?failure, why = message, "an attempt failed; another follows");
             }
-            _ => return,
+            StepEvent::Begin { .. }
+            | StepEvent::Renew { .. }
+            | StepEvent::Await { .. }
+            | StepEvent::Wait { .. }
+            | StepEvent::Undo { .. }
+            | StepEvent::AwaitUndo { .. } => return,
         };
         let took = began.map(since).unwrap_or_default();
         if let Some(StepError { kind: failure, message }) = error {

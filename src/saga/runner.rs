@@ -25,8 +25,9 @@ use super::{
     decide::{
         After, Hand, Help, Move, Seen, Undoes, after_call, after_look, after_prepare, after_undo, decide, late_in,
     },
+    event::{Choice, Event, StepEvent},
     index::{Known, is_held},
-    journal::{self, Choice, Direction, Event, current, direction},
+    journal::{self, Direction, current, direction},
     order::{Order, digest},
     report::Report,
     step::{AnyStep, Failure, Identity, Progress, Scene},
@@ -339,7 +340,7 @@ impl<'a> Turn<'a> {
             StepState::Undoing => entry.undo.as_ref()?.action?,
             _ => entry.action?,
         };
-        u64::try_from(action).ok()
+        Some(action.get())
     }
 
     fn weigh(&self, judge: impl FnOnce(&Seen<'_>, u32) -> After) -> After {
@@ -421,10 +422,8 @@ impl<'a> Turn<'a> {
             .ask(index, |step, scene, parameters| async move { step.adopt(scene, parameters, &named).await }.boxed());
         let answer = adopt.await;
         let event = match answer {
-            Ok(Progress::Done(output)) => Event::Complete { step: index, output },
-            Ok(Progress::Started { action, ids }) => {
-                Event::Await { step: index, action: i64::try_from(action).unwrap_or_default(), ids }
-            }
+            Ok(Progress::Done(output)) => StepEvent::Complete { output }.of(index),
+            Ok(Progress::Started { action, ids }) => StepEvent::Await { action, ids }.of(index),
             Ok(Progress::NotYet { why, .. }) => return self.forget_help(Some(format!("{id}: {why}"))).await,
             Err(failure) => return self.forget_help(Some(format!("{id} cannot be adopted: {failure}"))).await,
         };

@@ -6,8 +6,20 @@ use super::step::short_digest;
 
 /// Words in the name of a field that holds a credential.
 const NAMES: [&str; 14] = [
-    "apikey", "auth", "authorization", "cookie", "credential", "credentials", "key", "passphrase", "passwd", "password",
-    "private", "secret", "token", "webhook",
+    "apikey",
+    "auth",
+    "authorization",
+    "cookie",
+    "credential",
+    "credentials",
+    "key",
+    "passphrase",
+    "passwd",
+    "password",
+    "private",
+    "secret",
+    "token",
+    "webhook",
 ];
 /// How texts begin that are credentials.
 const BEGINNINGS: [&str; 4] = ["Basic ", "Bearer ", "EV[", "-----BEGIN "];
@@ -51,7 +63,8 @@ fn is_secret_name(name: &str) -> bool {
         was_lower = letter.is_lowercase() || letter.is_numeric();
         words.extend(letter.to_lowercase().filter(|letter| letter.is_alphanumeric()));
     }
-    let is_secret = |word: &str| NAMES.contains(&word) || word.strip_suffix('s').is_some_and(|one| NAMES.contains(&one));
+    let is_secret =
+        |word: &str| NAMES.contains(&word) || word.strip_suffix('s').is_some_and(|one| NAMES.contains(&one));
     words.split(' ').any(is_secret)
 }
 

@@ -20,7 +20,7 @@ use sha2::{Digest, Sha256};
 use super::clock;
 pub(super) use super::clock::has_passed;
 use crate::{
-    api::saga::{ErrorKind, SagaStatus, StepStatus, Values},
+    api::saga::{ActionId, ErrorKind, SagaStatus, StepStatus, Values},
     digitalocean::{self, SAGA_TAG},
     kube_ext::call,
 };
@@ -143,7 +143,7 @@ pub enum Trace {
     /// Nothing: there is nothing to undo.
     Nothing,
     /// This action has to end first; then it is looked at again.
-    UnderWay(u64),
+    UnderWay(ActionId),
     /// It is done, and cannot be undone, for this reason.
     There(String),
 }
@@ -249,7 +249,7 @@ pub enum Progress<O> {
     /// The cloud works on it: this action has to end first.
     Started {
         /// The action.
-        action: u64,
+        action: ActionId,
         /// What it has to do with, such as `droplets/3164444`.
         ids: Vec<String>,
     },
@@ -283,7 +283,7 @@ pub enum Undo {
     /// There is nothing to undo, as far as can be seen now.
     NothingThere,
     /// This action has to end first; then it is looked at again.
-    Started(u64),
+    Started(ActionId),
     /// It has to be looked at again.
     NotYet {
         /// After how long.

@@ -370,9 +370,7 @@ async fn a_suspended_saga_is_neither_carried_on_nor_rolled_back_when_its_times_a
     assert_ne!(tags().await, before, "the tag is still there");
 
     // Cancelled while it is suspended, it is rolled back only afterwards.
-    world
-        .run(&["patch", "saga", "paused", "--type=merge", "-p", r#"{"spec": {"cancelRequested": true}}"#])
-        .await;
+    world.run(&["patch", "saga", "paused", "--type=merge", "-p", r#"{"spec": {"cancelRequested": true}}"#]).await;
     tokio::time::sleep(Duration::from_secs(2)).await;
     assert_eq!(world.saga("paused").await["status"]["phase"], "Running");
     world.run(&["patch", "saga", "paused", "--type=merge", "-p", &suspend(false)]).await;

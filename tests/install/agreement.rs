@@ -114,7 +114,8 @@ fn with_secrets_for_sagas_both_install_the_same() {
 fn no_secret_may_be_read_unless_it_is_named() {
     let secrets = |objects: &BTreeMap<String, Value>| -> Vec<Value> {
         let rules = objects.values().filter_map(|object| object["rules"].as_array());
-        let of_secrets = |rule: &&Value| rule["resources"].as_array().is_some_and(|all| all.contains(&"secrets".into()));
+        let of_secrets =
+            |rule: &&Value| rule["resources"].as_array().is_some_and(|all| all.contains(&"secrets".into()));
         rules.flatten().filter(of_secrets).cloned().collect()
     };
     assert_eq!(secrets(&of_the_chart(&[])), [] as [Value; 0]);
@@ -122,7 +123,10 @@ fn no_secret_may_be_read_unless_it_is_named() {
     let named = of_the_chart(&["--set", "sagas.secrets={a,b},watchNamespaces={one,two}"]);
     let rule = serde_json::json!({ "apiGroups": [""], "resources": ["secrets"], "resourceNames": ["a", "b"], "verbs": ["get"] });
     assert_eq!(secrets(&named), [rule.clone(), rule]);
-    assert!(named.contains_key("Role one/arcadia-operator-secrets") && named.contains_key("RoleBinding two/arcadia-operator-secrets"));
+    assert!(
+        named.contains_key("Role one/arcadia-operator-secrets")
+            && named.contains_key("RoleBinding two/arcadia-operator-secrets")
+    );
 }
 
 #[test]

@@ -14,7 +14,10 @@ use arcadia_operator::{
     },
     drift::{evaluate::Situation, index::Index, status::status},
     kube_ext::{key::ObjectKey, mirror::Mirror},
-    saga::journal::{self, Event, Why},
+    saga::{
+        event::{Event, StepEvent, Why},
+        journal,
+    },
 };
 use control_plane::ControlPlane;
 use jiff::Timestamp;
@@ -157,7 +160,7 @@ fn a_saga_is_as_healthy_as_its_phase_and_says_why() {
     let roll_back = || Event::RollBack { why: why() };
     let finish = || Event::Finish { is_rollback_kind: false };
     let [begin, complete] =
-        [Event::Begin { step: 0, before: Value::Null }, Event::Complete { step: 0, output: Values::default() }];
+        [StepEvent::Begin { before: Value::Null }.of(0), StepEvent::Complete { output: Values::default() }.of(0)];
     let cases = [
         (vec![], ["Progressing", "Pending"]),
         (

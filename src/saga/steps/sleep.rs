@@ -39,6 +39,13 @@ impl Step for Sleep {
             return Ok(Progress::Done(NoOutput {}));
         }
         let again = left(began, time, scene.now);
-        Ok(Progress::NotYet { again, why: format!("sleeps for {} s, until {}", parameters.seconds, (began + time).strftime("%Y-%m-%dT%H:%M:%SZ")) })
+        Ok(Progress::NotYet {
+            again,
+            why: format!(
+                "sleeps for {} s, until {}",
+                parameters.seconds,
+                (began + time).strftime("%Y-%m-%dT%H:%M:%SZ")
+            ),
+        })
     }
 }

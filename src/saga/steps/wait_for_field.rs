@@ -77,9 +77,7 @@ impl Step for WaitForField {
         };
         match compare(&Live::parse(&key, &document)?, field, equals) {
             Finding::Matches { .. } => Ok(Progress::Done(NoOutput {})),
-            Finding::Differs { live, .. } => {
-                later(format!("it is {}", visible(field, &live)))
-            }
+            Finding::Differs { live, .. } => later(format!("it is {}", visible(field, &live))),
             Finding::Unknown(why) => later(why),
             Finding::Invalid(why) => Err(Failure::Permanent(format!("{key}: {why}"))),
             Finding::Moot => later("nothing is known of it".to_owned()),

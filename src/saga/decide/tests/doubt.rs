@@ -27,7 +27,7 @@ fn looks(story: &mut Story) -> Vec<i64> {
                 story.hand = Hand::Looked(story.now + wait);
                 story.pass(wait);
             }
-            After::Intend(Event::Renew { .. }) => return looks,
+            After::Intend(Event::Step { event: StepEvent::Renew { .. }, .. }) => return looks,
             other => panic!("{other:?}"),
         }
     }
@@ -69,7 +69,7 @@ fn what_is_found_is_taken_at_once() {
     story.write(retry);
     story.pass(first);
     let found = after_look(&story.seen(), 0, Ok(Found::One(Progress::Done(Values::new()))));
-    assert_eq!(found, After::Note(Event::Complete { step: 0, output: Values::new() }));
+    assert_eq!(found, After::Note(StepEvent::Complete { output: Values::new() }.of(0)));
 }
 
 #[test]
@@ -86,7 +86,7 @@ fn a_step_that_converges_is_repeated_after_its_own_pause() {
     let look = |story: &Story| after_look(&story.seen(), 0, Ok(Found::Converges));
     assert_eq!(look(&story), After::Rest(Duration::from_secs(19)));
     story.pass(Duration::from_secs(19));
-    assert_eq!(look(&story), After::Intend(Event::Renew { step: 0, counts: true }));
+    assert_eq!(look(&story), After::Intend(StepEvent::Renew { counts: true }.of(0)));
 }
 
 #[test]
@@ -96,14 +96,14 @@ fn undoing_looks_for_the_effect_of_a_lost_call_at_growing_intervals() {
     let called = story.now;
     let mut looks = Vec::new();
     loop {
-        story.write(Event::Undo { step: 0, counts: looks.is_empty() });
+        story.write(StepEvent::Undo { counts: looks.is_empty() }.of(0));
         looks.push(story.now.duration_since(called).as_secs());
         match after_undo(&story.seen(), 0, Ok(Undo::NothingThere), 0) {
             After::Calm { until, why } => {
                 assert_eq!(why, "the response to its call is lost; its effect is undone if it appears");
                 story.now = until;
             }
-            After::Note(Event::CompleteUndo { .. }) => break,
+            After::Note(Event::Step { event: StepEvent::CompleteUndo, .. }) => break,
             other => panic!("{other:?}"),
         }
     }

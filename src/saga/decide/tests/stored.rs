@@ -107,8 +107,8 @@ fn what_a_step_waited_for_is_known_and_not_said_again() {
 #[test]
 fn why_it_is_rolled_back_is_said_in_the_end() {
     let mut back = story(&stored()["rolling-back-waits"]);
-    back.write(Event::CompleteUndo { step: 1 });
-    back.write(Event::CompleteUndo { step: 0 });
+    back.write(StepEvent::CompleteUndo.of(1));
+    back.write(StepEvent::CompleteUndo.of(0));
     back.write(Event::Finish { is_rollback_kind: false });
     let said = condition(&back.status, conditions::SUCCEEDED).unwrap();
     assert_eq!(said.message, "all is undone: step \"snapshot\" failed: there is no droplet 1");

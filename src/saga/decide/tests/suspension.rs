@@ -27,7 +27,8 @@ fn resume(story: &mut Story) {
 }
 
 fn says(story: &Story) -> String {
-    let said = |kind| condition(&story.status, kind).map(|it| format!("{} {}", it.status, it.reason)).unwrap_or_default();
+    let said =
+        |kind| condition(&story.status, kind).map(|it| format!("{} {}", it.status, it.reason)).unwrap_or_default();
     format!("{}; {}", said(conditions::SUCCEEDED), said(conditions::STALLED))
 }
 
@@ -54,7 +55,11 @@ fn an_approval_does_not_time_out_while_the_saga_is_suspended() {
     story.pass(Duration::from_secs(2));
     assert_eq!(story.next(), Move::Poll(1), "5 of its 6 s are over");
     story.pass(Duration::from_secs(3));
-    assert!(matches!(story.next(), Move::Note(Event::Fail { step: 1, .. })), "{:?}", story.next());
+    assert!(
+        matches!(story.next(), Move::Note(Event::Step { index: 1, event: StepEvent::Fail { .. } })),
+        "{:?}",
+        story.next()
+    );
 }
 
 #[test]
@@ -126,9 +131,9 @@ fn nothing_is_undone_while_it_is_suspended_and_undoing_has_its_whole_time_after(
     story.write(back);
     suspend(&mut story, Duration::from_hours(1));
     resume(&mut story);
-    story.write(Event::CompleteUndo { step: 1 });
-    story.write(Event::Undo { step: 0, counts: true });
-    story.write(Event::AwaitUndo { step: 0, action: 7 });
+    story.write(StepEvent::CompleteUndo.of(1));
+    story.write(StepEvent::Undo { counts: true }.of(0));
+    story.write(StepEvent::AwaitUndo { action: ActionId::new(7).unwrap() }.of(0));
     story.pass(Duration::from_secs(100));
     let before = late_in(&story.seen()).unwrap();
     suspend(&mut story, Duration::from_hours(24));

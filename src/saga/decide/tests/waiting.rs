@@ -38,14 +38,16 @@ fn a_droplet_without_addresses_is_waited_for_in_words_and_with_one_write() {
         story.pass(Duration::from_secs(2));
         assert_eq!(look(&story), After::Rest(Duration::from_secs(2)), "what is said is not written again");
     }
-    story.write(Event::Complete { step: 0, output: Values::new() });
+    story.write(StepEvent::Complete { output: Values::new() }.of(0));
     assert_eq!((said(&story), &story.status.steps[0].waiting_for), (both(""), &None));
 }
 
 #[test]
 fn an_action_of_the_cloud_is_named_with_the_write_that_notes_it() {
     let mut story = droplet();
-    story.write(Event::Await { step: 0, action: 36_804_636, ids: vec!["droplets/1".to_owned()] });
+    story.write(
+        StepEvent::Await { action: ActionId::new(36_804_636).unwrap(), ids: vec!["droplets/1".to_owned()] }.of(0),
+    );
     assert_eq!(said(&story), both("step \"web\": waits for action 36804636 of the cloud (droplets/1)"));
 }
 
@@ -53,15 +55,15 @@ fn an_action_of_the_cloud_is_named_with_the_write_that_notes_it() {
 fn an_attempt_that_failed_is_counted_with_the_time_of_the_next_and_why() {
     let mut story = droplet();
     for _ in 0..3 {
-        story.write(Event::Renew { step: 0, counts: true });
+        story.write(StepEvent::Renew { counts: true }.of(0));
     }
     let after = after_call(&story.seen(), 0, Err(Failure::Transient("DigitalOcean failed (503)".to_owned())), 0);
     let After::Note(event) = after else { panic!("{after:?}") };
     story.write(event);
     assert_eq!(said(&story), both("step \"web\": attempt 4 of 5, next in 8 s: DigitalOcean failed (503)"));
     story.pass(Duration::from_secs(8));
-    assert_eq!(story.next(), Move::Intend(Event::Renew { step: 0, counts: true }));
-    story.write(Event::Renew { step: 0, counts: true });
+    assert_eq!(story.next(), Move::Intend(StepEvent::Renew { counts: true }.of(0)));
+    story.write(StepEvent::Renew { counts: true }.of(0));
     assert_eq!(said(&story), both(""), "the failure is over");
 }
 
@@ -81,16 +83,16 @@ fn undoing_says_the_same_beside_why_it_is_rolled_back() {
     let mut story = droplet();
     story.write(Event::RollBack { why: Why { reason: reason::CANCELLED, message: "it was cancelled".to_owned() } });
     assert_eq!(said(&story), ("it was cancelled".to_owned(), String::new()));
-    story.write(Event::Undo { step: 0, counts: true });
+    story.write(StepEvent::Undo { counts: true }.of(0));
     let after = after_undo(&story.seen(), 0, Err(Failure::Transient("DigitalOcean failed (503)".to_owned())), 0);
     let After::Note(event) = after else { panic!("{after:?}") };
     story.write(event);
     let now = "undoing step \"web\": attempt 1 of 10, next in 1 s: DigitalOcean failed (503)";
     assert_eq!(said(&story), (format!("it was cancelled; {now}"), now.to_owned()));
-    story.write(Event::Wait { step: 0, why: "droplet 1 is locked".to_owned() });
+    story.write(StepEvent::Wait { why: "droplet 1 is locked".to_owned() }.of(0));
     let now = "undoing step \"web\": droplet 1 is locked";
     assert_eq!(said(&story), (format!("it was cancelled; {now}"), now.to_owned()));
-    story.write(Event::CompleteUndo { step: 0 });
+    story.write(StepEvent::CompleteUndo.of(0));
     story.write(Event::Finish { is_rollback_kind: false });
     assert_eq!(said(&story).0, "all is undone: it was cancelled");
 }

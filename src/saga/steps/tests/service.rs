@@ -199,10 +199,11 @@ async fn headers_and_a_body_come_from_secrets_that_are_read_at_each_call() {
 async fn a_secret_that_cannot_be_read_is_named_before_anything_is_called() {
     let service = Service::start(vec![]).await;
     let world = World::start().await;
-    world.secrets.lock().unwrap().extend([
-        ("billing".to_owned(), json!({ "token": "canary\u{1}" })),
-        ("forbidden".to_owned(), Value::Null),
-    ]);
+    world
+        .secrets
+        .lock()
+        .unwrap()
+        .extend([("billing".to_owned(), json!({ "token": "canary\u{1}" })), ("forbidden".to_owned(), Value::Null)]);
     let header = |secret: &str, key: &str| json!({ "headersFrom": { "X-Key": { "secret": secret, "key": key } } });
     let body = |secret: &str| json!({ "bodyFrom": { "secret": secret, "key": "body" } });
     let cases = [
