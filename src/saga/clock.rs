@@ -65,27 +65,27 @@ mod tests {
         Timestamp::from_second(second).unwrap()
     }
 
-    fn time(second: i64) -> Option<Time> {
-        Some(Time(at(second)))
+    fn time(second: i64) -> Time {
+        Time(at(second))
     }
 
     #[test]
     fn pauses_that_are_over_and_the_one_under_way_do_not_count() {
-        let mut status = SagaStatus { started_at: time(100), ..SagaStatus::default() };
+        let mut status = SagaStatus { started_at: Some(time(100)), ..SagaStatus::default() };
         assert_eq!(saga_began(&status, at(150)), Some(at(100)));
         status.suspended_seconds = 20;
         assert_eq!(saga_began(&status, at(150)), Some(at(120)));
-        status.suspended_at = time(140);
+        status.suspended_at = Some(time(140));
         assert_eq!(saga_began(&status, at(150)), Some(at(130)));
         assert_eq!(saga_began(&status, at(160)), Some(at(140)), "it stands still while it is suspended");
     }
 
     #[test]
     fn a_pause_counts_for_a_step_from_when_the_step_began() {
-        let status = SagaStatus { suspended_at: time(100), ..SagaStatus::default() };
-        let entry = StepStatus { started_at: time(130), ..StepStatus::default() };
+        let status = SagaStatus { suspended_at: Some(time(100)), ..SagaStatus::default() };
+        let entry = StepStatus { started_at: Some(time(130)), ..StepStatus::default() };
         assert_eq!(step_began(&status, &entry, at(150)), Some(at(150)));
-        let undo = UndoStatus { started_at: time(90), suspended_seconds: 7, ..UndoStatus::default() };
+        let undo = UndoStatus { started_at: Some(time(90)), suspended_seconds: 7, ..UndoStatus::default() };
         assert_eq!(undo_began(&status, &undo, at(150)), Some(at(147)));
     }
 }

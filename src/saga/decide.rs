@@ -428,15 +428,16 @@ fn back(seen: &Seen<'_>) -> Move {
     let (Some(entry), Some(ordered)) = (seen.status.steps.get(index), seen.ordered(index)) else {
         return Move::Rest(None);
     };
-    if entry.state != StepState::Undoing && seen.spec.kind == SagaKind::Rollback {
-        if let Some(Stop { why: Why { reason, message }, request }) = stop(seen) {
-            let message = format!(
-                "{message}; what is undone stays undone. Annotate it with arcadia.cloud/resolve=retry to go on, skip to \
-                 leave step {:?} as it is, or abandon",
-                entry.name
-            );
-            return Move::Note(Event::Stick { why: Why { reason, message }, stop: request });
-        }
+    if entry.state != StepState::Undoing
+        && seen.spec.kind == SagaKind::Rollback
+        && let Some(Stop { why: Why { reason, message }, request }) = stop(seen)
+    {
+        let message = format!(
+            "{message}; what is undone stays undone. Annotate it with arcadia.cloud/resolve=retry to go on, skip to leave \
+             step {:?} as it is, or abandon",
+            entry.name
+        );
+        return Move::Note(Event::Stick { why: Why { reason, message }, stop: request });
     }
     // A step that was never begun is not asked: what it lacked to begin it would lack now.
     if ordered.step.is_passive() || entry.started_at.is_none() {

@@ -46,7 +46,7 @@ pub enum Part {
 /// An expression that was read.
 #[derive(Clone, Debug)]
 pub struct Expression {
-    expression: Arc<IdedExpr>,
+    tree: Arc<IdedExpr>,
     references: Arc<[Located]>,
     /// Where it stands.
     place: Place,
@@ -192,8 +192,8 @@ impl Template {
     /// The one thing that it refers to, if it is just that.
     #[must_use]
     pub fn as_reference(&self) -> Option<Reference> {
-        let Self::Expression(Expression { expression, .. }) = self else { return None };
-        path(expression).map(|path| reference(&path, false))
+        let Self::Expression(Expression { tree, .. }) = self else { return None };
+        path(tree).map(|path| reference(&path, false))
     }
 
     fn each_expression(&self, visit: &mut impl FnMut(&Expression)) {
@@ -263,8 +263,8 @@ impl Surroundings {
         Self(context)
     }
 
-    fn evaluate(&self, Expression { expression, place, .. }: &Expression) -> Result<Value, String> {
-        let value = self.0.resolve(expression).map_err(|error| format!("{place}: {error}"))?;
+    fn evaluate(&self, Expression { tree, place, .. }: &Expression) -> Result<Value, String> {
+        let value = self.0.resolve(tree).map_err(|error| format!("{place}: {error}"))?;
         value.json().map_err(|error| format!("{place}: {error}"))
     }
 }
@@ -329,7 +329,7 @@ fn parse(text: &str, place: impl Fn(usize) -> Place) -> Result<Expression, Strin
     collect(&expression, false, &mut |reference, at| {
         references.push(Located { reference, place: place(begin(at, text, &source)) });
     });
-    Ok(Expression { expression: Arc::new(expression), references: references.into(), place: place(0) })
+    Ok(Expression { tree: Arc::new(expression), references: references.into(), place: place(0) })
 }
 
 /// Which character of a text is at this line and this column, both counted from 1.

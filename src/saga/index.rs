@@ -107,7 +107,7 @@ impl Index {
     /// The unfinished saga that undoes this one, or is about to.
     #[must_use]
     pub fn undoing(&self, key: &ObjectKey) -> Option<String> {
-        self.who_undoes(key).find(|saga| !saga.phase().is_finished()).map(|saga| saga.name_any())
+        self.who_undoes(key).find(|saga| !saga.phase().is_finished()).map(ResourceExt::name_any)
     }
 
     /// The sagas of kind rollback that name this one.

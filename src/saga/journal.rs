@@ -237,6 +237,7 @@ fn is_legal_step(phase: SagaPhase, state: StepState, event: &StepEvent) -> bool 
     }
 }
 
+#[expect(clippy::too_many_lines, reason = "a table: what each event writes")]
 fn write_step(entry: &mut StepStatus, event: StepEvent, now: Timestamp) {
     let time = Some(Time(now));
     match event {

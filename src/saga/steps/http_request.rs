@@ -261,17 +261,12 @@ impl Call<'_> {
             body.extend_from_slice(&chunk);
         }
         let Parameters { keep, keep_text, .. } = parameters;
-        let output = match serde_json::from_slice::<Value>(&body) {
-            Ok(json) => {
-                let kept = (!keep.is_empty()).then(|| hide(&kept(&json, keep)));
-                Output { status, body: kept, text: None }
-            }
-            Err(_) => {
-                let text = (*keep_text && !body.is_empty()).then(|| Value::from(String::from_utf8_lossy(&body)));
-                let text = text.map(|text| hide(&text)).and_then(|text| text.as_str().map(str::to_owned));
-                Output { status, body: None, text }
-            }
-        };
+        let mut output = Output { status, body: None, text: None };
+        if let Ok(json) = serde_json::from_slice::<Value>(&body) {
+            output.body = (!keep.is_empty()).then(|| hide(&kept(&json, keep)));
+        } else if *keep_text && !body.is_empty() {
+            output.text = hide(&Value::from(String::from_utf8_lossy(&body))).as_str().map(str::to_owned);
+        }
         // Text that needs much escaping grows.
         if json_size(&output) > MAX_OUTPUT_BYTES { Err(self.too_large()) } else { Ok(output) }
     }
