@@ -79,8 +79,8 @@ async fn what_others_write_into_a_status_goes() {
         r#"{"status":{"driftedFields":["theirs"],"openDrifts":7,"driftedFieldsShort":"theirs","reason":"Theirs"}}"#;
     world.run(&["patch", "pr", "web-1", "--subresource=status", "--type=merge", "-p", patch]).await;
     eventually("the operator's own status", || async {
-        let path = "{.status.driftedFields} {.status.openDrifts} {.status.driftedFieldsShort} {.status.reason}";
-        let is = world.value("pr/web-1", path).await;
+        let columns = "{.status.driftedFields} {.status.openDrifts} {.status.driftedFieldsShort} {.status.reason}";
+        let is = world.value("pr/web-1", columns).await;
         if is == "[] 0  NoDrift" { Ok(()) } else { Err(is) }
     })
     .await;

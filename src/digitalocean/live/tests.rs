@@ -52,7 +52,7 @@ fn every_known_field_of_every_kind_resolves_in_the_official_examples_and_agrees_
                         );
                     }
                     Resolved::NotReadable => {
-                        assert!(kind.row().secret.iter().any(|secret| secret == field), "{kind} {field}")
+                        assert!(kind.row().secret.iter().any(|secret| secret == field), "{kind} {field}");
                     }
                     other @ Resolved::NoSuchField { .. } => panic!("{kind} {field}: {other:?}"),
                 }
