@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::document::{Pattern, at, is_blank, is_position};
 use super::kinds::Source;
-use super::{Error, ResourceKey, equivalence};
+use super::{Document, Error, ResourceKey, equivalence};
 use crate::nearest::nearest;
 
 /// The parsed document of one live resource.
@@ -60,9 +60,9 @@ impl Live {
     ///
     /// # Errors
     /// Where it is not a JSON object.
-    pub fn parse(key: &ResourceKey, document: &str) -> Result<Self, Error> {
+    pub fn parse(key: &ResourceKey, document: &Document) -> Result<Self, Error> {
         let malformed = |why: String| Error::Malformed { doing: format!("reading {key}"), why };
-        let document: Value = serde_json::from_str(document).map_err(|error| malformed(error.to_string()))?;
+        let document: Value = serde_json::from_str(&document.json).map_err(|error| malformed(error.to_string()))?;
         if !document.is_object() {
             return Err(malformed("the document is not an object".into()));
         }

@@ -5,7 +5,7 @@ use crate::digitalocean::{IdFormat, Kind, examples, pages};
 use serde_json::json;
 
 fn live(kind: &str, document: &Value) -> Live {
-    Live::parse(&ResourceKey::new(Kind::named(kind).unwrap(), "1"), &document.to_string()).unwrap()
+    Live::parse(&ResourceKey::new(Kind::named(kind).unwrap(), "1"), &document.to_string().into()).unwrap()
 }
 
 fn value(kind: &str, document: &Value, field: &str) -> Value {
@@ -22,12 +22,14 @@ fn example_rows(examples: &Value, kind: Kind) -> Vec<Value> {
     let example = examples["list"].as_array().unwrap().iter().find(|example| example["path"] == path.as_str());
     let mut rows = Vec::new();
     for page in example.unwrap_or_else(|| panic!("{kind}"))["examples"].as_object().unwrap().values() {
-        let read = pages::read(&page.to_string(), &row.list.key, Some(&row.id.field), |id, document| {
-            let id = if row.id.format == IdFormat::DomainRecord { format!("example.com/{id}") } else { id.to_owned() };
-            assert!(row.id.format.admits(&id), "{kind}: {id}");
-            rows.push(serde_json::from_str(document).unwrap());
-            Ok(())
-        });
+        let read =
+            pages::read(&page.to_string(), &row.list.key, pages::Shape::List, Some(&row.id.field), |id, document| {
+                let id =
+                    if row.id.format == IdFormat::DomainRecord { format!("example.com/{id}") } else { id.to_owned() };
+                assert!(row.id.format.admits(&id), "{kind}: {id}");
+                rows.push(serde_json::from_str(document).unwrap());
+                Ok(())
+            });
         assert!(read.is_ok_and(|page| page.rows > 0), "{kind}");
     }
     rows
@@ -226,6 +228,6 @@ fn keys_with_dots_and_regions_that_are_text_are_found() {
 fn what_is_not_an_object_is_no_document() {
     let key = ResourceKey::new(Kind::named("VPC").unwrap(), "1");
     for text in ["", "[]", "1", "{"] {
-        assert!(Live::parse(&key, text).is_err(), "{text}");
+        assert!(Live::parse(&key, &text.into()).is_err(), "{text}");
     }
 }

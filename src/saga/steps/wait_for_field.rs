@@ -71,7 +71,7 @@ impl Step for WaitForField {
             Err(error) if error.retryable() => return later(error.to_string()),
             Err(error) => return Err(error.into()),
         };
-        match compare(&Live::parse(&key, &document)?, field, equals) {
+        match compare(&Live::parse(&key, &document.into())?, field, equals) {
             Finding::Matches { .. } => Ok(Progress::Done(NoOutput {})),
             Finding::Differs { live, .. } => {
                 later(format!("it is {}", shown(&live).chars().take(MOST_SHOWN).collect::<String>()))
