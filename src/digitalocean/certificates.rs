@@ -8,6 +8,7 @@ use tokio::time::Instant;
 
 use super::client::Rows;
 use super::document::str_at;
+use super::observed::Certificates;
 use super::{Client, Kind, Priority};
 
 /// How long a list of certificates counts, and how long after a failed one the next is made.
@@ -15,48 +16,36 @@ const AGE: Duration = Duration::from_mins(1);
 /// The number of vanished ids that are remembered.
 const REMEMBERED: usize = 1_000;
 
-/// The certificates of an account: names by id, also of certificates that are gone by now.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Certificates {
-    present: BTreeMap<Arc<str>, Arc<str>>,
-    gone: BTreeMap<Arc<str>, Arc<str>>,
+/// Names by id.
+type Names = BTreeMap<Arc<str>, Arc<str>>;
+
+/// The certificates as listed, and those that vanished since.
+#[derive(Clone, Debug, Default)]
+struct Listed {
+    present: Names,
+    gone: Names,
     /// The ids of `gone`, the oldest first.
     order: VecDeque<Arc<str>>,
 }
 
-impl Certificates {
-    /// The name of the certificate with this id, also where it is gone by now.
-    #[must_use]
-    pub fn name(&self, id: &str) -> Option<&str> {
-        self.present.get(id).or_else(|| self.gone.get(id)).map(AsRef::as_ref)
-    }
-
-    /// Whether a certificate with this id exists.
-    #[must_use]
-    pub fn has_id(&self, id: &str) -> bool {
-        self.present.contains_key(id)
-    }
-
-    /// Whether a certificate with this name exists.
-    #[must_use]
-    pub fn has_name(&self, name: &str) -> bool {
-        self.present.values().any(|present| **present == *name)
-    }
-
-    /// The next list: ids that it lacks are remembered with their names.
-    fn followed_by(&self, present: BTreeMap<Arc<str>, Arc<str>>) -> Self {
-        let mut next = Self { present, gone: self.gone.clone(), order: self.order.clone() };
-        for (id, name) in self.present.iter().filter(|(id, _)| !next.present.contains_key(*id)) {
-            if next.gone.insert(Arc::clone(id), Arc::clone(name)).is_none() {
-                next.order.push_back(Arc::clone(id));
+impl Listed {
+    /// Takes the next list over: ids that it lacks are remembered with their names.
+    fn take(&mut self, present: Names) {
+        for (id, name) in std::mem::replace(&mut self.present, present) {
+            if !self.present.contains_key(&id) && self.gone.insert(Arc::clone(&id), name).is_none() {
+                self.order.push_back(id);
             }
         }
-        while next.order.len() > REMEMBERED {
-            if let Some(oldest) = next.order.pop_front() {
-                next.gone.remove(&oldest);
+        while self.order.len() > REMEMBERED {
+            if let Some(oldest) = self.order.pop_front() {
+                self.gone.remove(&oldest);
             }
         }
-        next
+    }
+
+    fn certificates(&self) -> Certificates {
+        let all = self.gone.iter().chain(&self.present);
+        all.map(|(id, name)| (Arc::clone(id), Arc::clone(name))).collect()
     }
 }
 
@@ -79,16 +68,16 @@ pub(super) struct CertificateBook {
 struct State {
     known: Known,
     /// What was listed last, also where listing failed since.
-    last: Arc<Certificates>,
+    last: Listed,
     /// When, and with which version of the token.
     listed: Option<(Instant, u64)>,
 }
 
 /// Takes ids and names from the rows of a list.
 #[derive(Default)]
-struct Names(BTreeMap<Arc<str>, Arc<str>>);
+struct NamesOf(Names);
 
-impl Rows for Names {
+impl Rows for NamesOf {
     fn begin(&mut self) {
         self.0.clear();
     }
@@ -114,19 +103,19 @@ impl CertificateBook {
             return 0;
         }
         let Some(kind) = Kind::named("Certificate") else { return 0 };
-        let mut names = Names::default();
+        let mut names = NamesOf::default();
         let outcome = client.list(kind, None, &mut names, priority).await;
         let mut state = self.state();
         if state.listed.is_some_and(|(_, of)| of != version) {
             // Maybe another account's: its certificates are no successors of these.
-            state.last = Arc::default();
+            state.last = Listed::default();
         }
         state.listed = Some((Instant::now(), version));
         match outcome {
             Ok(listed) => {
-                let next = Arc::new(state.last.followed_by(names.0));
-                state.last = Arc::clone(&next);
-                state.known = Known { certificates: Some(next), why_none: None };
+                state.last.take(names.0);
+                let certificates = Some(Arc::new(state.last.certificates()));
+                state.known = Known { certificates, why_none: None };
                 listed.pages
             }
             Err(error) => {
@@ -152,27 +141,30 @@ mod tests {
     use super::*;
     use crate::digitalocean::fake::{Answer, Fake};
 
-    fn listed(names: &[(&str, &str)]) -> BTreeMap<Arc<str>, Arc<str>> {
+    fn names(names: &[(&str, &str)]) -> Names {
         names.iter().map(|(id, name)| ((*id).into(), (*name).into())).collect()
     }
 
     #[test]
     fn a_renewed_certificate_is_known_by_both_ids() {
-        let before = Certificates::default().followed_by(listed(&[("1", "web"), ("2", "mail")]));
-        let after = before.followed_by(listed(&[("3", "web"), ("2", "mail")]));
-        assert_eq!((after.name("1"), after.name("3"), after.name("4")), (Some("web"), Some("web"), None));
-        assert!(!after.has_id("1") && after.has_id("3") && after.has_name("web") && !after.has_name("other"));
+        let mut listed = Listed::default();
+        listed.take(names(&[("1", "web"), ("2", "mail")]));
+        listed.take(names(&[("3", "web"), ("2", "mail")]));
+        let certificates = listed.certificates();
+        let name_of = |id| certificates.name_of(id);
+        assert_eq!((name_of("1"), name_of("3"), name_of("4")), (Some("web"), Some("web"), None));
     }
 
     #[test]
     fn vanished_ids_are_forgotten_the_oldest_first() {
-        let mut certificates = Certificates::default().followed_by(listed(&[("first", "first")]));
+        let mut listed = Listed::default();
+        listed.take(names(&[("first", "first")]));
         for number in 0..=REMEMBERED {
-            let id = number.to_string();
-            certificates = certificates.followed_by(listed(&[(&id, "x")]));
+            listed.take(names(&[(&number.to_string(), "x")]));
         }
-        assert_eq!((certificates.gone.len(), certificates.order.len()), (REMEMBERED, REMEMBERED));
-        assert_eq!((certificates.name("first"), certificates.name("0")), (None, Some("x")));
+        assert_eq!((listed.gone.len(), listed.order.len()), (REMEMBERED, REMEMBERED));
+        let certificates = listed.certificates();
+        assert_eq!((certificates.name_of("first"), certificates.name_of("0")), (None, Some("x")));
     }
 
     #[tokio::test(start_paused = true)]
@@ -191,7 +183,7 @@ mod tests {
             (book.refresh(&client, Priority::Sweep).await, book.refresh(&client, Priority::Sweep).await),
             (1, 0)
         );
-        assert_eq!(book.known().certificates.unwrap().name("1"), Some("web"));
+        assert_eq!(book.known().certificates.unwrap().name_of("1"), Some("web"));
         is_forbidden.store(true, Ordering::Relaxed);
         tokio::time::advance(AGE).await;
         book.refresh(&client, Priority::Sweep).await;
@@ -202,6 +194,6 @@ mod tests {
         is_forbidden.store(false, Ordering::Relaxed);
         tokio::time::advance(AGE).await;
         book.refresh(&client, Priority::Sweep).await;
-        assert_eq!(book.known().certificates.unwrap().name("1"), Some("web"));
+        assert_eq!(book.known().certificates.unwrap().name_of("1"), Some("web"));
     }
 }

@@ -22,6 +22,15 @@ impl Pattern {
         self.segments.iter().map(String::as_str).collect()
     }
 
+    pub(crate) fn len(&self) -> usize {
+        self.segments.len()
+    }
+
+    /// Whether the pattern stands for this path, or for one above it.
+    pub(crate) fn covers(&self, path: &[impl AsRef<str>]) -> bool {
+        (0..=path.len()).any(|depth| path.get(..depth).is_some_and(|above| self.matches(above)))
+    }
+
     /// Whether the pattern stands for exactly this path.
     pub(crate) fn matches(&self, path: &[impl AsRef<str>]) -> bool {
         matches(&self.segments, path)

@@ -20,7 +20,7 @@ use super::account::{Account, Accounts};
 use super::certificates::{self, CertificateBook};
 use super::client::{Listed, Rows};
 use super::kinds::FieldSet;
-use super::merge::Document;
+use super::observed::Document;
 use super::scopes::Scopes;
 use super::{Client, Error, IdFormat, Kind, Priority, ResourceKey, kinds};
 use extras::Allowance;
@@ -517,12 +517,12 @@ impl Inventory {
         let Some((text, at)) = snapshot.spare.row(&key.id) else { return false };
         let row = key.kind.row();
         let mut shown = Shown::listed(row, None, text, at);
-        let special =
-            row.scoped.keys().map(super::document::Pattern::root).chain(row.certificates.iter().map(String::as_str));
-        if shown.wants(row, fields) != shown::Wants::default() || fields.has(FieldSet::fields(row, special)) {
+        let needs_certificates = fields.has(FieldSet::fields(row, row.certificates.iter().map(String::as_str)));
+        let needs_scopes = row.scopes_in_doubt(fields).next().is_some();
+        if shown.wants(row, fields) != shown::Wants::default() || needs_certificates || needs_scopes {
             return false;
         }
-        shown.expect(fields, Vec::new());
+        shown.expect(fields, Arc::default());
         shown.compose(row, None);
         snapshot.resources.insert(Arc::clone(&key.id), Entry::new(Known::Present(Arc::new(shown)), at));
         true

@@ -1,10 +1,16 @@
-//! A live document: resolves a recorded field in it, and levels what the cloud writes in more than one way.
+//! A live document: resolves a recorded field in it, and compares the field under the kind's rules.
+
+use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::document::{Pattern, at, is_blank, is_position};
+use super::document::{self, Pattern, at, is_blank};
+use super::equivalence::{Site, has_backup_policy};
 use super::kinds::Source;
-use super::{Document, Error, ResourceKey, equivalence};
+use super::observed::{Certificates, Document, Unread};
+use super::rules::Rules;
+use super::{Error, ResourceKey};
+use crate::comparison::{self, Comparison, Doubt};
 use crate::nearest::nearest;
 
 /// The parsed document of one live resource.
@@ -12,6 +18,10 @@ use crate::nearest::nearest;
 pub struct Live {
     key: ResourceKey,
     document: Value,
+    unread: Arc<[Unread]>,
+    certificates: Option<Arc<Certificates>>,
+    no_certificates: Option<Arc<str>>,
+    scopes: Arc<[&'static str]>,
 }
 
 /// What a recorded field finds in a live document.
@@ -33,40 +43,133 @@ pub enum Resolved {
     },
 }
 
-/// How a recorded value stands to the live one under the kind's equivalences.
+/// The outcome of comparing one recorded field.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Aligned {
-    /// Two ways to write the same: no drift.
-    Same,
-    /// Nobody can tell from the document: neither drift nor agreement.
-    Unknown {
-        /// Why, for the user.
-        why: &'static str,
-    },
-    /// Both in canonical form, for the generic comparison to decide.
-    Compare {
-        /// The recorded value.
-        expected: Value,
-        /// The live value.
-        live: Value,
-        /// Where set, a difference that may or may not matter was levelled: if the rest is equal, the answer is Unknown
-        /// for this reason.
-        unsure: Option<&'static str>,
+pub enum Compared {
+    /// It was compared, but for the parts in doubt.
+    Done(Comparison),
+    /// The whole field cannot be compared at the moment, for this reason.
+    Unknown(String),
+    /// The API never returns this field, or it holds a secret.
+    NotReadable,
+    /// Neither the kind nor the document has such a field.
+    NoSuchField {
+        /// Up to three fields with similar names, nearest first.
+        nearest: Vec<String>,
     },
 }
 
 impl Live {
-    /// Parses a document, such as the inventory holds.
+    /// Parses a document that one response has shown in full.
     ///
     /// # Errors
     /// Where it is not a JSON object.
-    pub fn parse(key: &ResourceKey, document: &Document) -> Result<Self, Error> {
+    pub fn parse(key: &ResourceKey, document: &str) -> Result<Self, Error> {
+        Self::of(key, &Document::whole(document))
+    }
+
+    /// Parses a document, such as the inventory composes.
+    ///
+    /// # Errors
+    /// Where it is not a JSON object.
+    pub fn of(key: &ResourceKey, document: &Document) -> Result<Self, Error> {
         let malformed = |why: String| Error::Malformed { doing: format!("reading {key}"), why };
-        let document: Value = serde_json::from_str(&document.json).map_err(|error| malformed(error.to_string()))?;
-        if !document.is_object() {
+        let json: Value = serde_json::from_str(&document.json).map_err(|error| malformed(error.to_string()))?;
+        if !json.is_object() {
             return Err(malformed("the document is not an object".into()));
         }
-        Ok(Self { key: key.clone(), document })
+        let Document { unread, certificates, no_certificates, scopes, .. } = document.clone();
+        Ok(Self { key: key.clone(), document: json, unread, certificates, no_certificates, scopes })
+    }
+
+    /// Compares the recorded value of a field with the live one.
+    #[must_use]
+    pub fn compare(&self, field: &str, expected: &Value) -> Compared {
+        let live = match self.resolve(field, expected) {
+            Resolved::Value(live) => live,
+            Resolved::Unknown { scope } => return Compared::Unknown(format!("the token needs {scope}")),
+            Resolved::NotReadable => return Compared::NotReadable,
+            Resolved::NoSuchField { nearest } => return Compared::NoSuchField { nearest },
+        };
+        let rules = self.rules();
+        let path: Vec<String> = document::segments(&self.document, field).into_iter().map(ToOwned::to_owned).collect();
+        if let Some(unread) = self.unread.iter().find(|unread| unread.path.covers(&path)) {
+            return Compared::Unknown(unread.why.to_string());
+        }
+        Compared::Done(match self.owner(&rules, &path) {
+            Some(depth) => self.compare_within(&rules, &path, depth, expected, &live),
+            None => comparison::compare(&rules, &path, expected, &live),
+        })
+    }
+
+    /// A value of a field with each credential in it replaced by its fingerprint.
+    #[must_use]
+    pub fn hide(&self, field: &str, value: &Value) -> Value {
+        let path: Vec<String> = document::segments(&self.document, field).into_iter().map(ToOwned::to_owned).collect();
+        comparison::secret::hide(&self.rules(), &path, value)
+    }
+
+    fn rules(&self) -> Rules<'_> {
+        let site = Site {
+            key: &self.key,
+            document: &self.document,
+            certificates: self.certificates.as_deref(),
+            no_certificates: self.no_certificates.as_deref(),
+        };
+        Rules { site, unread: &self.unread, scopes: &self.scopes }
+    }
+
+    /// The length of the path to the value whose rules also cover the value at `path`, a part of it.
+    fn owner(&self, rules: &Rules<'_>, path: &[String]) -> Option<usize> {
+        let is_there = |depth: &usize| {
+            path.get(..*depth).is_some_and(|owner| {
+                rules.is_whole(owner) && at(&self.document, &owner.join(".")).is_some_and(|value| !value.is_null())
+            })
+        };
+        (1..path.len()).rev().find(is_there)
+    }
+
+    /// Compares a part of a value as if all its other parts were recorded as they are live.
+    fn compare_within(
+        &self,
+        rules: &Rules<'_>,
+        path: &[String],
+        depth: usize,
+        expected: &Value,
+        live: &Value,
+    ) -> Comparison {
+        let (owner, rest) = path.split_at(depth);
+        let whole = at(&self.document, &owner.join(".")).cloned().unwrap_or_default();
+        let mut recorded = whole.clone();
+        let Some(part) = part_mut(&mut recorded, rest) else {
+            return comparison::compare(rules, path, expected, live);
+        };
+        *part = expected.clone();
+        let compared = comparison::compare(rules, owner, &recorded, &whole);
+        let rest = rest.join(".");
+        // The path of a difference may name the whole or a part of the field.
+        let below = |path: &str| path.strip_prefix(&rest).map(|below| below.trim_start_matches('.').to_owned());
+        let differences = compared.differences.into_iter().map(|mut difference| {
+            match below(&difference.path) {
+                Some(path) => difference.path = path,
+                None => {
+                    difference.path = String::new();
+                    difference.item = None;
+                    difference.expected = Some(self.hide(&path.join("."), expected));
+                    difference.actual = Some(self.hide(&path.join("."), live));
+                }
+            }
+            difference
+        });
+        let doubts =
+            compared.doubts.into_iter().map(|doubt| Doubt { path: below(&doubt.path).unwrap_or_default(), ..doubt });
+        let differences: Vec<_> = differences.collect();
+        let adopted = if differences.is_empty() {
+            expected.clone()
+        } else {
+            at(&compared.adopted, &rest).cloned().unwrap_or_default()
+        };
+        Comparison { differences, doubts: doubts.collect(), adopted }
     }
 
     /// What `field` finds, of which `expected` is recorded: a normalised field of the kind first, then a dotted path in
@@ -75,13 +178,15 @@ impl Live {
     pub fn resolve(&self, field: &str, expected: &Value) -> Resolved {
         let row = self.key.kind.row();
         if let Some((_, source)) = row.derived.get_key_value(field) {
-            return self.unless_gated(source.root(), expected).unwrap_or_else(|| Resolved::Value(self.derive(source)));
+            let own = self.document.get(field).filter(|own| own.is_object() && expected.is_object());
+            let value = || own.cloned().unwrap_or_else(|| self.derive(source));
+            return self.unless_gated(source.root()).unwrap_or_else(|| Resolved::Value(value()));
         }
         let root = field.split('.').next().unwrap_or(field);
         if row.unreadable.iter().chain(&row.secret).any(|name| name == root) {
             return Resolved::NotReadable;
         }
-        if let Some(unknown) = self.unless_gated(field, expected) {
+        if let Some(unknown) = self.unless_gated(field) {
             return unknown;
         }
         if let Some(value) = at(&self.document, field) {
@@ -91,29 +196,10 @@ impl Live {
         if known { Resolved::Value(Value::Null) } else { Resolved::NoSuchField { nearest: self.nearest(root) } }
     }
 
-    /// Levels `expected` and `live`, the values of `field`, by the equivalences of the kind.
-    #[must_use]
-    pub fn align(&self, field: &str, expected: &Value, live: &Value) -> Aligned {
-        equivalence::align(&self.key, &self.document, field, expected, live)
-    }
-
-    /// Unknown, where the document lacks the field because the token may not see it, or lacks a part of it that
-    /// `expected` says something of.
-    fn unless_gated(&self, field: &str, expected: &Value) -> Option<Resolved> {
-        let path: Vec<&str> = field.split('.').collect();
-        let is_hidden = |pattern: &Pattern| {
-            let pattern = pattern.segments();
-            if !pattern.iter().zip(&path).all(|(one, other)| one == other || (*one == "*" && is_position(other))) {
-                return false;
-            }
-            match (pattern.get(path.len()..), path.get(..pattern.len())) {
-                (_, Some(gate)) => lacks(&self.document, gate),
-                (Some(inside), None) => {
-                    mentions(expected, inside) && at(&self.document, field).is_some_and(|live| lacks(live, inside))
-                }
-                (None, None) => false,
-            }
-        };
+    /// Unknown, where the document lacks the field because the token may not see it.
+    fn unless_gated(&self, field: &str) -> Option<Resolved> {
+        let path = document::segments(&self.document, field);
+        let is_hidden = |pattern: &Pattern| pattern.covers(&path) && lacks(&self.document, &path, pattern.len());
         let (_, scope) = self.key.kind.row().gated.iter().find(|(pattern, _)| is_hidden(pattern))?;
         Some(Resolved::Unknown { scope })
     }
@@ -135,8 +221,8 @@ impl Live {
             Source::Feature(name) => {
                 let has = get("features")
                     .and_then(Value::as_array)
-                    .is_some_and(|all| all.iter().any(|one| one == name.as_str()));
-                return Value::Bool(has);
+                    .is_some_and(|all| all.iter().filter_map(Value::as_str).any(|one| one.eq_ignore_ascii_case(name)));
+                return Value::Bool(has || (name == "backups" && has_backup_policy(document)));
             }
             Source::Address(version, reach) => get("networks")
                 .and_then(|networks| networks.get(version)?.as_array())
@@ -172,25 +258,34 @@ impl Live {
     }
 }
 
-/// Whether a map on the way along a path does not have its next key, in any item where lists are on the way.
-fn lacks(value: &Value, path: &[&str]) -> bool {
-    let Some((first, rest)) = path.split_first() else { return false };
+/// Whether a map on the way along the first segments of a path does not have its next key.
+fn lacks(value: &Value, path: &[&str], depth: usize) -> bool {
+    let Some((first, rest)) = path.split_first().filter(|_| depth > 0) else { return false };
     match value {
-        Value::Object(entries) => entries.get(*first).is_none_or(|value| lacks(value, rest)),
-        Value::Array(items) if *first == "*" => items.iter().any(|item| lacks(item, rest)),
+        Value::Object(entries) => entries.get(*first).is_none_or(|value| lacks(value, rest, depth - 1)),
         Value::Array(items) => {
-            first.parse().ok().and_then(|at: usize| items.get(at)).is_some_and(|item| lacks(item, rest))
+            let item = first.parse().ok().and_then(|position: usize| items.get(position));
+            item.is_some_and(|item| lacks(item, rest, depth - 1))
         }
         _ => false,
     }
 }
 
-/// Whether a recorded value says something at a path, in any item where lists are on the way.
-fn mentions(value: &Value, path: &[&str]) -> bool {
-    let Some((first, rest)) = path.split_first() else { return true };
+/// The part of a value at a path; only the last key may be missing, and is added.
+fn part_mut<'v>(value: &'v mut Value, path: &[String]) -> Option<&'v mut Value> {
+    let (last, parents) = path.split_last()?;
+    let mut value = value;
+    for segment in parents {
+        value = match value {
+            Value::Object(entries) => entries.get_mut(segment)?,
+            Value::Array(items) => items.get_mut(segment.parse::<usize>().ok()?)?,
+            _ => return None,
+        };
+    }
     match value {
-        Value::Array(items) if *first == "*" => items.iter().any(|item| mentions(item, rest)),
-        value => value.get(first).is_some_and(|value| mentions(value, rest)),
+        Value::Object(entries) => Some(entries.entry(last.as_str()).or_insert(Value::Null)),
+        Value::Array(items) => items.get_mut(last.parse::<usize>().ok()?),
+        _ => None,
     }
 }
 

@@ -1,57 +1,11 @@
-//! A live document, merged from every response that shows a part of it. Pure.
-
-use std::sync::Arc;
+//! Merges the responses that show parts of one live resource. Pure.
 
 use serde_json::Value;
 
-use super::certificates::Certificates;
 use super::document::Pattern;
 
 /// The keys by which items of lists are paired, the first that an item has.
 const IDENTITIES: [&str; 6] = ["id", "uuid", "vpc_uuid", "name", "key", "slug"];
-
-/// Everything known of one live resource: one JSON document merged from every response that shows a part of it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Document {
-    /// The document.
-    pub json: Arc<str>,
-    /// Parts that no response showed yet: unknown, which is not empty. They are absent from `json`.
-    pub unread: Arc<[Unread]>,
-    /// The account's certificates, where a recorded field needs them and they could be listed.
-    pub certificates: Option<Arc<Certificates>>,
-    /// Why there are none, where a recorded field needs them.
-    pub no_certificates: Option<Arc<str>>,
-    /// Whether a direct GET or a second list showed what this document says. Drift opens only then.
-    pub is_confirmed: bool,
-}
-
-/// A part of a document that no response showed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Unread {
-    /// The recorded field or path, such as `rules` or `vpcs.*.default_gateway`.
-    pub(crate) path: Pattern,
-    /// Why it is not known.
-    pub why: Arc<str>,
-}
-
-impl Unread {
-    pub(super) fn new(path: Pattern, why: impl Into<Arc<str>>) -> Self {
-        Self { path, why: why.into() }
-    }
-}
-
-/// A document that one response showed in full.
-impl<T: Into<Arc<str>>> From<T> for Document {
-    fn from(json: T) -> Self {
-        Self {
-            json: json.into(),
-            unread: Arc::default(),
-            certificates: None,
-            no_certificates: None,
-            is_confirmed: true,
-        }
-    }
-}
 
 /// Adds to `newer` what only `older` has: top-level keys, and at these paths also nested ones. Whether there was any.
 /// Other nested keys count as removed where the newer response lacks them, such as labels.

@@ -297,7 +297,7 @@ fn observe(key: &ObjectKey, entry: &Entry, context: &Arc<Context>) -> Option<Kno
 fn read(resource: &ResourceKey, observation: Observation) -> Known {
     match observation {
         Observation::Gone => Known::Gone,
-        Observation::Present(document) => match Live::parse(resource, &document) {
+        Observation::Present(document) => match Live::of(resource, &document) {
             Ok(live) => Known::Live(Box::new(live)),
             Err(error) => Known::Nothing(reason::LIVE_UNKNOWN, error.to_string()),
         },

@@ -7,13 +7,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use super::{
-    compare::{compared, matches, project, shown, shows},
-    known::KnownDrift,
-};
+use super::known::KnownDrift;
 use crate::{
     api::{DriftPhase, MAX_VALUE_BYTES, conditions::reason},
-    digitalocean::{Aligned, Live, Resolved},
+    comparison::{
+        self, NoRules,
+        show::{full as shown, stands_for as shows},
+    },
+    digitalocean::{Compared, Live},
 };
 
 /// The field under which the loss of a whole resource is reported.
@@ -237,7 +238,7 @@ fn find<'a>(recorded: &Recorded<'a>, seen: Seen<'a>) -> Result<Findings<'a>, (&'
     };
     let should_exist = recorded.desired.get(EXISTS).cloned().unwrap_or(Value::Bool(true));
     let does_exist = Value::Bool(live.is_some());
-    let exists = if matches(&should_exist, &does_exist) {
+    let exists = if comparison::is_same(&NoRules, &[], &should_exist, &does_exist) {
         Finding::Matches { expected: should_exist, live: does_exist }
     } else {
         Finding::Differs { expected: should_exist, live: does_exist }
@@ -259,25 +260,22 @@ fn is_ignored(recorded: &Recorded<'_>, field: &str) -> bool {
 
 /// Compares one recorded field of a live resource.
 pub(crate) fn compare(live: &Live, field: &str, expected: &Value) -> Finding {
-    match live.resolve(field, expected) {
-        Resolved::Unknown { scope } => Finding::Unknown(format!("{field} needs a token with {scope}")),
-        Resolved::NotReadable => Finding::Invalid(format!(
+    match live.compare(field, expected) {
+        Compared::Unknown(why) => Finding::Unknown(format!("{field}: {why}")),
+        Compared::NotReadable => Finding::Invalid(format!(
             "{field}: the API does not return it, or it holds a secret, so it is not compared; remove it"
         )),
-        Resolved::NoSuchField { nearest } if nearest.is_empty() => Finding::Invalid(format!("{field}: no such field")),
-        Resolved::NoSuchField { nearest } => {
+        Compared::NoSuchField { nearest } if nearest.is_empty() => Finding::Invalid(format!("{field}: no such field")),
+        Compared::NoSuchField { nearest } => {
             Finding::Invalid(format!("{field}: no such field; did you mean {}?", nearest.join(" or ")))
         }
-        Resolved::Value(value) => match live.align(field, expected, &value) {
-            Aligned::Same => Finding::Matches { expected: expected.clone(), live: value },
-            Aligned::Unknown { why } => Finding::Unknown(format!("{field}: {why}")),
-            Aligned::Compare { expected: canonical, live: aligned, unsure } => {
-                match (matches(&canonical, &aligned), unsure) {
-                    (false, _) => differs(field, expected, compared(project(expected, &value), &aligned)),
-                    (true, Some(why)) => Finding::Unknown(format!("{field}: {why}")),
-                    (true, None) => Finding::Matches { expected: expected.clone(), live: value },
-                }
-            }
+        Compared::Done(comparison) if !comparison.differences.is_empty() => {
+            differs(field, expected, comparison.adopted)
+        }
+        Compared::Done(comparison) => match comparison.doubts.first() {
+            Some(doubt) if doubt.path.is_empty() => Finding::Unknown(format!("{field}: {}", doubt.why)),
+            Some(doubt) => Finding::Unknown(format!("{field}.{}: {}", doubt.path, doubt.why)),
+            None => Finding::Matches { expected: expected.clone(), live: expected.clone() },
         },
     }
 }

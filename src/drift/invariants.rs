@@ -6,7 +6,6 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::{
-    compare::shows,
     evaluate::{Asked, Finding, Observed, Plan, Recorded, Seen, Situation, Step, compare, evaluate},
     known::KnownDrift,
 };
@@ -15,6 +14,7 @@ use crate::{
         DriftPhase,
         conditions::reason::{self, INVENTORY_STALE},
     },
+    comparison::show::stands_for as shows,
     digitalocean::{Kind, Live, ResourceKey},
 };
 
@@ -76,7 +76,7 @@ impl World {
         let key = ResourceKey { kind: Kind::named("Droplet").unwrap(), id: "1".into() };
         let observed = if asked == Asked::JustNow { Swept::Live(self.live.clone()) } else { self.swept.clone() };
         let live = match &observed {
-            Swept::Live(Some(document)) => Some(Live::parse(&key, &document.to_string().into()).unwrap()),
+            Swept::Live(Some(document)) => Some(Live::parse(&key, &document.to_string()).unwrap()),
             Swept::Live(None) | Swept::Nothing => None,
         };
         let seen = match (&observed, &live) {
@@ -465,7 +465,7 @@ fn what_is_left_out_of_one_part_of_a_value_stays_out_of_what_is_adopted() {
     let key = ResourceKey { kind: Kind::named("KubernetesCluster").unwrap(), id: "1".into() };
     let pool = |count: u32, size: &str, tags: Value| json!({"name": "a", "count": count, "auto_scale": true, "size": size, "tags": tags});
     let live = pool(4, "s-2", json!(["k8s", "k8s:x", "blue"]));
-    let live = Live::parse(&key, &json!({"id": "1", "node_pools": [live]}).to_string().into()).unwrap();
+    let live = Live::parse(&key, &json!({"id": "1", "node_pools": [live]}).to_string()).unwrap();
     let expected = json!([pool(2, "s-1", json!(["blue"]))]);
     let Finding::Differs { live: adopted, .. } = compare(&live, "node_pools", &expected) else { panic!("it differs") };
     assert_eq!(adopted, json!([{"name": "a", "auto_scale": true, "size": "s-2", "tags": ["blue"]}]));
@@ -605,7 +605,8 @@ impl Watched {
             Happening::Accept(which, value) => {
                 let open: Vec<_> = world.open().iter().map(|drift| (drift.name.clone(), drift.field.clone())).collect();
                 if let Some((name, field)) = open.get(*which) {
-                    let decision = value.map_or("true".into(), |value| super::compare::shown(&value_of(field, value)));
+                    let decision =
+                        value.map_or("true".into(), |value| crate::comparison::show::full(&value_of(field, value)));
                     world.annotate(name, &decision);
                 }
             }

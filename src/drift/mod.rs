@@ -2,7 +2,6 @@
 
 mod act;
 mod asking;
-pub mod compare;
 pub mod controller;
 pub mod evaluate;
 pub mod index;

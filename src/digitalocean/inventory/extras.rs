@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError};
 use futures::stream::{self, StreamExt};
 use tokio::time::Instant;
 
-use super::shown::{NoScope, Shown, Wants};
+use super::shown::{Shown, Wants};
 use super::{Entry, Inventory, Known, SIDE_BY_SIDE};
 use crate::digitalocean::client::Rows;
 use crate::digitalocean::document::Pattern;
@@ -95,16 +95,12 @@ impl Inventory {
             calls += self.list_parts(kind, position, list, &mut shown).await;
         }
         calls += self.read_singly(row, &listed, &mut shown).await;
-        let lacking = shown.iter().map(|(_, _, shown)| shown.lacking());
-        let seen = lacking.fold(FieldSet::default(), |seen, lacking| {
-            seen.union(FieldSet::fields(row, row.fields.iter().map(String::as_str)).without(lacking))
-        });
-        let no_scopes = self.no_scopes(row, recorded, seen, Priority::Sweep).await;
+        let scopes = self.scopes(row, recorded, Priority::Sweep).await;
         if recorded.has(FieldSet::fields(row, row.certificates.iter().map(String::as_str))) {
             calls += self.0.certificates.refresh(&self.0.client, Priority::Sweep).await;
         }
         for (_, fields, shown) in shown {
-            shown.expect(fields, no_scopes.clone());
+            shown.expect(fields, Arc::clone(&scopes));
             shown.tidy(row);
             shown.compose(row, None);
         }
@@ -118,12 +114,11 @@ impl Inventory {
         let wants = Wants { get: false, ..shown.wants(row, fields) };
         let answers = self.answers(key, &wants, Priority::Urgent).await;
         answers.apply(row, shown);
-        // The list's row is not there to show which fields the token sees.
-        let no_scopes = self.no_scopes(row, fields, FieldSet::default(), Priority::Urgent).await;
+        let scopes = self.scopes(row, fields, Priority::Urgent).await;
         if fields.has(FieldSet::fields(row, row.certificates.iter().map(String::as_str))) {
             self.0.certificates.refresh(&self.0.client, Priority::Urgent).await;
         }
-        shown.expect(fields, no_scopes);
+        shown.expect(fields, scopes);
         shown.compose(row, None);
     }
 
@@ -210,30 +205,34 @@ impl Inventory {
         answers
     }
 
-    /// The scopes that the token lacks of those that these recorded fields need; `seen` are fields that responses show.
-    async fn no_scopes(
-        &self,
-        row: &'static Row,
-        recorded: FieldSet,
-        seen: FieldSet,
-        priority: Priority,
-    ) -> Vec<NoScope> {
-        let is_recorded = |pattern: &Pattern| recorded.has(FieldSet::field(row, pattern.root()));
-        let scoped = row.scoped.iter().filter(|(pattern, _)| is_recorded(pattern));
-        let mut scopes: Vec<_> = scoped.map(|(_, scope)| scope.as_str()).collect();
+    /// The scopes that the token has, of those that parts of these recorded fields need. Only parts are checked whose
+    /// absence shows nothing.
+    async fn scopes(&self, row: &'static Row, recorded: FieldSet, priority: Priority) -> Arc<[&'static str]> {
+        let mut scopes: Vec<_> = row.scopes_in_doubt(recorded).collect();
         scopes.sort_unstable();
         scopes.dedup();
-        // A field that needs the same scope is a witness.
-        let is_witness =
-            |pattern: &Pattern| pattern.segments().len() == 1 && seen.has(FieldSet::field(row, pattern.root()));
-        scopes.retain(|scope| !row.gated.iter().any(|(pattern, of)| of == scope && is_witness(pattern)));
-        let mut lacking = Vec::new();
+        let mut known = Vec::new();
         for scope in scopes {
-            if let Some(why) = self.0.scopes.why_not(&self.0.client, scope, priority).await {
-                lacking.push(NoScope { scope, why });
+            if self.0.scopes.has(&self.0.client, scope, priority).await {
+                known.push(scope);
             }
         }
-        lacking
+        known.into()
+    }
+}
+
+impl Row {
+    /// The scopes that parts of these fields need, where the API leaves such a part out when it is empty, and no
+    /// top-level field of its name shows whether the token has the scope.
+    pub(super) fn scopes_in_doubt(&self, recorded: FieldSet) -> impl Iterator<Item = &str> {
+        let in_doubt = move |pattern: &Pattern| {
+            let segments = pattern.segments();
+            let is_evident = |name: &&str| self.gated.keys().any(|gate| gate.segments() == [*name]);
+            segments.len() > 1
+                && !segments.last().is_some_and(is_evident)
+                && recorded.has(FieldSet::field(self, pattern.root()))
+        };
+        self.gated.iter().filter(move |(pattern, _)| in_doubt(pattern)).map(|(_, scope)| scope.as_str())
     }
 }
 

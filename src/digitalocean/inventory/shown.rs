@@ -11,7 +11,8 @@ use tokio::time::Instant;
 use crate::digitalocean::Kind;
 use crate::digitalocean::document::{Pattern, is_blank};
 use crate::digitalocean::kinds::{FieldSet, Row, Source};
-use crate::digitalocean::merge::{Document, Unread, complete, is_missing};
+use crate::digitalocean::merge::{complete, is_missing};
+use crate::digitalocean::observed::{Document, Unread};
 
 /// The reason for parts that were not read yet.
 const NOT_READ_YET: &str = "no list shows it; it is read after one of the next lists";
@@ -34,8 +35,6 @@ pub(super) struct Shown {
     settled: FieldSet,
     /// The recorded fields.
     fields: FieldSet,
-    /// The scopes that the token lacks.
-    no_scopes: Vec<NoScope>,
     document: Document,
     /// The time of the oldest response that the document rests on besides its newest.
     rests_on: Option<Instant>,
@@ -56,13 +55,6 @@ struct Part {
     error: Option<Arc<str>>,
 }
 
-/// A scope that the token lacks, and how that is known.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct NoScope {
-    pub(super) scope: &'static str,
-    pub(super) why: Arc<str>,
-}
-
 /// The calls that a document needs besides the lists.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Wants {
@@ -81,8 +73,7 @@ impl Shown {
             lacking: FieldSet::default(),
             settled: FieldSet::default(),
             fields: FieldSet::default(),
-            no_scopes: Vec::new(),
-            document: Document { is_confirmed: false, ..Document::from("") },
+            document: Document { is_confirmed: false, ..Document::whole("") },
             rests_on: None,
         }
     }
@@ -149,10 +140,10 @@ impl Shown {
         }
     }
 
-    /// Sets which fields are recorded, and which scopes the token lacks.
-    pub(super) fn expect(&mut self, fields: FieldSet, no_scopes: Vec<NoScope>) {
+    /// Sets which fields are recorded, and which scopes the token is known to have.
+    pub(super) fn expect(&mut self, fields: FieldSet, scopes: Arc<[&'static str]>) {
         self.fields = fields;
-        self.no_scopes = no_scopes;
+        self.document.scopes = scopes;
     }
 
     /// The calls that the recorded fields need besides the lists.
@@ -204,7 +195,7 @@ impl Shown {
             .filter(is_usable)
             .filter(|shot| shot.text != newest.text);
         let parts = row.reads.iter().flat_map(|reading| reading.into.keys()).map(String::as_str);
-        let special = row.only_get.iter().chain(&row.only_list).chain(row.scoped.keys()).map(Pattern::root);
+        let special = row.only_get.iter().chain(&row.only_list).map(Pattern::root);
         let special = FieldSet::fields(row, special.chain(parts));
         let is_plain = older.is_none()
             && self.readings.is_empty()
@@ -254,11 +245,11 @@ impl Shown {
             patterns.sort();
             patterns.dedup();
             let absent = patterns.into_iter().filter(|pattern| is_absent(&document, pattern));
-            unread.extend(absent.map(|pattern| Unread::new(pattern.clone(), self.get.why())));
+            unread.extend(absent.map(|pattern| part_of(pattern.clone(), self.get.why())));
         }
         if self.list.as_ref().filter(is_usable).is_none() {
             let absent = row.only_list.iter().filter(|pattern| is_absent(&document, pattern));
-            unread.extend(absent.map(|pattern| Unread::new(pattern.clone(), ONLY_LISTED)));
+            unread.extend(absent.map(|pattern| part_of(pattern.clone(), ONLY_LISTED)));
         }
         let none = Part::default();
         for (position, reading) in row.reads.iter().enumerate() {
@@ -271,23 +262,26 @@ impl Shown {
                         if let Some(entries) = document.as_object_mut() {
                             has_changed |= entries.remove(field).is_some();
                         }
-                        unread.push(Unread::new(field.as_str().into(), part.why()));
+                        unread.push(part_of(field.as_str(), part.why()));
                     }
                 }
                 if let Some(implied) = implied.filter(|implied| !has_feature(&document, &implied.feature)) {
                     let names = row.derived.iter().filter(|(_, source)| source.is_feature(&implied.feature));
-                    unread.extend(names.map(|(name, _)| Unread::new(name.as_str().into(), part.why())));
+                    unread.extend(names.map(|(name, _)| part_of(name.as_str(), part.why())));
                 }
                 continue;
             };
             let shown: Value = serde_json::from_str(&shot.text).unwrap_or_default();
             let Some(entries) = document.as_object_mut() else { continue };
+            let is_implied = implied.map(|implied| shown.get(&implied.key) == Some(&Value::Bool(true)));
             for (field, key) in &reading.into {
                 let value = if key.is_empty() { Some(&shown) } else { shown.get(key) };
+                // A policy can outlive what it is for.
+                let value = value.filter(|_| is_implied != Some(false));
                 entries.insert(field.clone(), value.cloned().unwrap_or_default());
             }
             if let Some(implied) = implied
-                && shown.get(&implied.key) == Some(&Value::Bool(true))
+                && is_implied == Some(true)
                 && !has_feature(&document, &implied.feature)
                 && let Some(Value::Array(features)) = document.get_mut("features")
             {
@@ -296,10 +290,17 @@ impl Shown {
             has_changed = true;
             rests_on.push(shot.at);
         }
-        for (pattern, scope) in &row.scoped {
-            let no_scope = self.no_scopes.iter().find(|no_scope| no_scope.scope == scope);
-            unread.extend(no_scope.map(|no_scope| Unread::new(pattern.clone(), Arc::clone(&no_scope.why))));
-        }
+        // So is what is derived from such a part.
+        let derived: Vec<_> = unread
+            .iter()
+            .flat_map(|part: &Unread| {
+                let from = row.derived.iter().filter(|(name, source)| {
+                    part.path.segments() == [source.root()] && part.path.segments() != [name.as_str()]
+                });
+                from.map(|(name, _)| part_of(name.as_str(), Arc::clone(&part.why)))
+            })
+            .collect();
+        unread.extend(derived);
         let json = if has_changed { document.to_string().into() } else { Arc::clone(&newest.text) };
         (json, unread.into(), rests_on.into_iter().min())
     }
@@ -328,11 +329,6 @@ impl Shown {
         self.fields
     }
 
-    /// The fields that the list's row does not show in full.
-    pub(super) fn lacking(&self) -> FieldSet {
-        self.lacking
-    }
-
     pub(super) fn rests_on(&self) -> Option<Instant> {
         self.rests_on
     }
@@ -349,7 +345,9 @@ impl Shown {
     /// Whether the documents differ in nothing that can change a verdict.
     pub(super) fn is_like(&self, other: &Self) -> bool {
         let paths = |shown: &Self| shown.document.unread.iter().map(|unread| unread.path.clone()).collect::<Vec<_>>();
-        self.document.json == other.document.json && paths(self) == paths(other)
+        self.document.json == other.document.json
+            && self.document.scopes == other.document.scopes
+            && paths(self) == paths(other)
     }
 
     fn newest(&self) -> Option<&Shot> {
@@ -386,11 +384,15 @@ static UNREAD_IF_PLAIN: LazyLock<HashMap<&str, Arc<[Unread]>>> = LazyLock::new(|
             row.derived.iter().filter(move |(_, source)| source.is_feature(feature)).map(|(name, _)| name)
         });
         let names = parts.chain(derived).map(|name| Pattern::from(name.as_str()));
-        let unread = row.only_get.iter().cloned().chain(names).map(|path| Unread::new(path, NOT_READ_YET));
+        let unread = row.only_get.iter().cloned().chain(names).map(|path| part_of(path, NOT_READ_YET));
         (row.name.as_str(), unread.collect())
     })
     .collect()
 });
+
+fn part_of(path: impl Into<Pattern>, why: impl Into<Arc<str>>) -> Unread {
+    Unread { path: path.into(), why: why.into() }
+}
 
 fn has_feature(document: &Value, feature: &str) -> bool {
     let features = document.get("features").and_then(Value::as_array);

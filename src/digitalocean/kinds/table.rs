@@ -84,9 +84,6 @@ pub(crate) struct Row {
     /// Fields that are left out for tokens without a scope.
     #[serde(default)]
     pub(crate) gated: BTreeMap<Pattern, String>,
-    /// Paths that are left out for tokens without a scope, and where they are empty too: only the token's scopes tell.
-    #[serde(default)]
-    pub(crate) scoped: BTreeMap<Pattern, String>,
     /// Where a value can be written in more than one way, or moves by itself.
     #[serde(default)]
     pub(crate) equivalences: BTreeMap<Pattern, Equivalence>,

@@ -57,7 +57,7 @@ pub(super) fn differing<'w>(
 ) -> Result<Vec<&'w String>, Failure> {
     let kind = Kind::named("DomainRecord").ok_or_else(|| Failure::permanent("there is no kind DomainRecord"))?;
     let id = record.get("id").map(id_text).unwrap_or_default();
-    let live = Live::parse(&ResourceKey::new(kind, format!("{domain}/{id}")), &record.to_string().into())?;
+    let live = Live::parse(&ResourceKey::new(kind, format!("{domain}/{id}")), &record.to_string())?;
     let differs =
         |(field, value): &(&String, &Value)| !matches!(evaluate::compare(&live, field, value), Finding::Matches { .. });
     Ok(wanted.iter().filter(differs).map(|(field, _)| field).collect())

@@ -8,11 +8,9 @@ use serde_json::Value;
 
 use super::common::{NoOutput, any_id, kind_name, text_or_number};
 use crate::{
+    comparison::show::full as shown,
     digitalocean::{Kind, Live, Priority, ResourceKey},
-    drift::{
-        compare::shown,
-        evaluate::{Finding, compare},
-    },
+    drift::evaluate::{Finding, compare},
     saga::step::{Failure, Progress, Scene, Step},
 };
 
@@ -71,7 +69,7 @@ impl Step for WaitForField {
             Err(error) if error.retryable() => return later(error.to_string()),
             Err(error) => return Err(error.into()),
         };
-        match compare(&Live::parse(&key, &document.into())?, field, equals) {
+        match compare(&Live::parse(&key, &document)?, field, equals) {
             Finding::Matches { .. } => Ok(Progress::Done(NoOutput {})),
             Finding::Differs { live, .. } => {
                 later(format!("it is {}", shown(&live).chars().take(MOST_SHOWN).collect::<String>()))

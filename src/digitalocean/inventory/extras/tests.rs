@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::digitalocean::fake::{Answer, Fake};
-use crate::digitalocean::{Document, Observation, Settings, Wanted};
+use crate::digitalocean::{Compared, Document, Live, Observation, Settings, Wanted};
 
 const DAY: Duration = Duration::from_hours(24);
 const ONE: &str = "5a4981aa-9653-4bd1-bef5-000000000001";
@@ -145,7 +145,7 @@ async fn a_get_alone_does_not_know_what_only_lists_show() {
     world.single(json!({"name": "mine", "region": "fra1", "created_at": "x", "storage_usage_bytes": 1,
         "storage_usage_bytes_updated_at": "x"}));
     world.inventory.fetch_for(&key, FieldSet::of(world.kind, ["subscription_tier_slug"])).await;
-    assert_eq!(world.unread_paths("mine"), ["subscription"]);
+    assert_eq!(world.unread_paths("mine"), ["subscription", "subscription_tier_slug"]);
     world.list(&[json!({"name": "mine", "region": "fra1", "subscription": {"tier": {"slug": "basic"}}})]);
     world.sync(&[("mine", &["subscription_tier_slug"])]).await;
     assert_eq!(
@@ -304,7 +304,7 @@ async fn certificates_are_listed_once_for_those_who_record_them() {
         world.sync(&[(ONE, &["forwarding_rules"])]).await;
     }
     assert_eq!(world.calls("/v2/certificates"), 1);
-    assert_eq!(world.look(ONE).certificates.unwrap().name("c1"), Some("web"));
+    assert_eq!(world.look(ONE).certificates.unwrap().name_of("c1"), Some("web"));
     let refused = World::of("LoadBalancer").await;
     refused.list(&[balancer]);
     refused.forbid("/v2/certificates");
@@ -315,33 +315,37 @@ async fn certificates_are_listed_once_for_those_who_record_them() {
 }
 
 #[tokio::test]
-async fn nested_keys_are_unknown_under_a_token_that_may_not_see_them() {
-    let world = World::of("Firewall").await;
+async fn an_absent_nested_key_is_unknown_unless_the_token_has_its_scope() {
     let rules = json!([{"protocol": "tcp", "ports": "22", "sources": {"addresses": ["10.0.0.0/8"]}}]);
-    // No tags, no droplets: the token may see neither.
-    world.list(&[json!({"id": ONE, "name": "fw", "inbound_rules": rules, "outbound_rules": []})]);
-    world.set("/v2/load_balancers", json!({"load_balancers": []}));
-    for path in ["/v2/tags", "/v2/droplets", "/v2/kubernetes/clusters"] {
-        world.forbid(path);
+    let recorded = json!([{"protocol": "tcp", "ports": "22", "sources": {"addresses": ["10.0.0.0/8"], "load_balancer_uids": ["lb"]}}]);
+    for has_scope in [true, false] {
+        let world = World::of("Firewall").await;
+        world.list(&[json!({"id": ONE, "name": "fw", "inbound_rules": rules, "tags": [], "droplet_ids": []})]);
+        world.set("/v2/kubernetes/clusters", json!({"kubernetes_clusters": []}));
+        if has_scope {
+            world.set("/v2/load_balancers", json!({"load_balancers": []}));
+        } else {
+            world.forbid("/v2/load_balancers");
+        }
+        for _ in 0..2 {
+            world.sync(&[(ONE, &["inbound_rules"])]).await;
+        }
+        let live = Live::of(&ResourceKey::new(world.kind, ONE), &world.look(ONE)).unwrap();
+        let Compared::Done(compared) = live.compare("inbound_rules", &recorded) else { panic!() };
+        assert_eq!(
+            (compared.differences.is_empty(), compared.doubts.is_empty()),
+            (!has_scope, has_scope),
+            "{compared:?}"
+        );
+        // Once each; the firewall's own tags and droplets show the other scopes.
+        let checks = ["/v2/load_balancers", "/v2/kubernetes", "/v2/tags", "/v2/droplets"].map(|path| world.calls(path));
+        assert_eq!(checks, [1, 1, 0, 0]);
+        // A record of its name alone needs no scope.
+        let other = World::of("Firewall").await;
+        other.list(&[json!({"id": ONE, "name": "fw", "inbound_rules": rules})]);
+        assert_eq!(other.sync(&[(ONE, &["name"])]).await.calls, 1);
+        assert_eq!(other.calls("/v2/"), 1);
     }
-    for _ in 0..2 {
-        world.sync(&[(ONE, &["inbound_rules"])]).await;
-    }
-    let sources = |keys: &[&str]| {
-        let paths = [("inbound_rules", "sources"), ("outbound_rules", "destinations")];
-        let all = paths.iter().flat_map(|(rules, of)| keys.iter().map(move |key| format!("{rules}.*.{of}.{key}")));
-        all.collect::<Vec<_>>()
-    };
-    assert_eq!(world.unread_paths(ONE), sources(&["droplet_ids", "kubernetes_ids", "tags"]));
-    assert!(world.unread(ONE)[0].1.contains("`droplet:read`"));
-    assert_eq!((world.calls("/v2/tags"), world.calls("/v2/load_balancers")), (1, 1));
-    // A token that sees the firewall's own tags and droplets has these scopes.
-    let world = World::of("Firewall").await;
-    world.list(&[json!({"id": ONE, "name": "fw", "inbound_rules": rules, "tags": [], "droplet_ids": []})]);
-    world.set("/v2/load_balancers", json!({"load_balancers": []}));
-    world.set("/v2/kubernetes/clusters", json!({"kubernetes_clusters": []}));
-    world.sync(&[(ONE, &["inbound_rules"])]).await;
-    assert_eq!((world.unread(ONE), world.calls("/v2/tags"), world.calls("/v2/droplets")), (vec![], 0, 0));
 }
 
 #[tokio::test]

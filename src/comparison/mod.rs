@@ -1,0 +1,104 @@
+//! Comparison of one recorded value with the live one. Pure: it knows neither Kubernetes nor any cloud.
+//!
+//! Scalars are equal when their canonical text is (`2`, `2.0` and `"2"`), lists of scalars as sets, maps by the recorded
+//! keys; null, missing, `""`, `[]` and `{}` are all blank. Items of other lists are matched one to one, so that every
+//! live item is accounted for. [`Rules`] add the habits of a cloud: other spellings, and keys with defaults.
+
+mod difference;
+mod matching;
+mod pair;
+pub mod scalar;
+pub mod secret;
+pub mod show;
+
+use std::borrow::Cow;
+
+use serde_json::Value;
+
+pub use difference::Difference;
+
+/// The habits of a cloud, by the path of a value. Items of lists stand in a path by their position.
+pub trait Rules {
+    /// Brings the two values at `path` to one spelling. A reason in return says that they differ in a way that may not
+    /// matter; the two are made equal then.
+    fn normalize(&self, path: &[String], expected: &mut Cow<'_, Value>, live: &mut Cow<'_, Value>) -> Option<String>;
+
+    /// The keys of the map at `path` that stand for a default where nobody recorded them.
+    fn defaults(&self, path: &[String]) -> Vec<(&str, &Value)>;
+
+    /// A short description of the list item at `path`, such as `rule tcp/22 from 0.0.0.0/0`.
+    fn describe(&self, path: &[String], item: &Value) -> Option<String>;
+
+    /// Whether the value at `path` is a credential.
+    fn is_credential(&self, path: &[String]) -> bool;
+}
+
+/// A reason why some part cannot be compared.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Doubt {
+    /// The path below the recorded field; empty for the field itself.
+    pub path: String,
+    /// The reason, for people.
+    pub why: String,
+}
+
+/// The outcome of comparing one recorded value with the live one.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Comparison {
+    /// Each place at which the live value differs.
+    pub differences: Vec<Difference>,
+    /// The parts that cannot be compared. All other parts have their verdict.
+    pub doubts: Vec<Doubt>,
+    /// The recorded value with every difference replaced by the live value: accepting writes it. Equal parts keep the
+    /// recorded spelling.
+    pub adopted: Value,
+}
+
+/// Compares the values at `path` of one document.
+#[must_use]
+pub fn compare(rules: &impl Rules, path: &[String], expected: &Value, live: &Value) -> Comparison {
+    let found = pair::compare(rules, &mut path.to_vec(), pair::Side::of(expected), pair::Side::of(live));
+    let relative = |whole: &[String]| whole.get(path.len()..).unwrap_or_default().join(".");
+    let mut adopted = found.adopted;
+    if !found.differences.is_empty() && !is_same(rules, path, &adopted, live) {
+        // Parts of items that nobody recorded decide which item is which: only the whole value is unambiguous.
+        adopted = live.clone();
+    }
+    Comparison {
+        differences: found.differences.into_iter().map(|place| Difference::of(place, rules, &relative)).collect(),
+        doubts: found.doubts.into_iter().map(|(whole, why)| Doubt { path: relative(&whole), why }).collect(),
+        adopted,
+    }
+}
+
+/// Whether nothing differs; parts in doubt count as equal.
+#[must_use]
+pub fn is_same(rules: &impl Rules, path: &[String], expected: &Value, live: &Value) -> bool {
+    let found = pair::compare(rules, &mut path.to_vec(), pair::Side::of(expected), pair::Side::of(live));
+    found.differences.is_empty()
+}
+
+/// Rules without any habit.
+#[derive(Clone, Copy, Debug)]
+pub struct NoRules;
+
+impl Rules for NoRules {
+    fn normalize(&self, _: &[String], _: &mut Cow<'_, Value>, _: &mut Cow<'_, Value>) -> Option<String> {
+        None
+    }
+
+    fn defaults(&self, _: &[String]) -> Vec<(&str, &Value)> {
+        Vec::new()
+    }
+
+    fn describe(&self, _: &[String], _: &Value) -> Option<String> {
+        None
+    }
+
+    fn is_credential(&self, _: &[String]) -> bool {
+        false
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,398 @@
+//! The walk through a recorded and a live value, side by side.
+
+use std::borrow::Cow;
+use std::cell::RefCell;
+use std::collections::{BTreeSet, HashMap};
+
+use serde_json::{Map, Value};
+
+use super::{
+    Rules, matching,
+    scalar::{is_blank, text},
+};
+
+/// From this many pairs of items on, the items that do not stand at the same place count as other items.
+const MOST_PAIRS: usize = 250_000;
+
+/// The keys that tell the items of a list apart, in the order in which they are tried.
+const IDENTITIES: [&[&str]; 7] =
+    [&["name"], &["key"], &["id"], &["uuid"], &["entry_protocol", "entry_port"], &["domain"], &["vpc_uuid"]];
+
+static NULL: Value = Value::Null;
+
+/// One of the two values: as it was written, and as the rules spell it.
+#[derive(Clone)]
+pub(super) struct Side<'v> {
+    raw: &'v Value,
+    spelled: Cow<'v, Value>,
+}
+
+/// What the walk found.
+#[derive(Default)]
+pub(super) struct Found {
+    pub(super) differences: Vec<Place>,
+    pub(super) doubts: Vec<(Vec<String>, String)>,
+    pub(super) adopted: Value,
+}
+
+/// A place at which the two differ, with the values as they were written.
+pub(super) struct Place {
+    pub(super) path: Vec<String>,
+    pub(super) expected: Option<Value>,
+    pub(super) actual: Option<Value>,
+    /// It is a whole item of a list.
+    pub(super) is_item: bool,
+}
+
+impl<'v> Side<'v> {
+    pub(super) fn of(value: &'v Value) -> Self {
+        Self { raw: value, spelled: Cow::Borrowed(value) }
+    }
+}
+
+impl Found {
+    fn same(expected: &Value) -> Self {
+        Self { adopted: expected.clone(), ..Self::default() }
+    }
+
+    fn differs(path: &[String], expected: &Value, live: &Value) -> Self {
+        let place =
+            Place { path: path.to_vec(), expected: Some(expected.clone()), actual: Some(live.clone()), is_item: false };
+        Self { differences: vec![place], adopted: live.clone(), ..Self::default() }
+    }
+
+    fn is_equal(&self) -> bool {
+        self.differences.is_empty()
+    }
+
+    fn is_sure(&self) -> bool {
+        self.differences.is_empty() && self.doubts.is_empty()
+    }
+
+    /// Takes over what was found below; returns the value to adopt there.
+    fn take(&mut self, below: Self) -> Value {
+        self.differences.extend(below.differences);
+        self.doubts.extend(below.doubts);
+        below.adopted
+    }
+}
+
+/// Compares the two values at a path.
+pub(super) fn compare(rules: &impl Rules, at: &mut Vec<String>, mut expected: Side<'_>, mut live: Side<'_>) -> Found {
+    let doubt = rules.normalize(at, &mut expected.spelled, &mut live.spelled);
+    let mut found = match (&*expected.spelled, &*live.spelled) {
+        (Value::Object(keys), Value::Object(live_keys)) if !keys.is_empty() => {
+            maps(rules, at, expected.raw, keys, live.raw, live_keys)
+        }
+        (Value::Object(keys), blank) if !keys.is_empty() && is_blank(blank) => {
+            let below = maps(rules, at, expected.raw, keys, &NULL, &Map::new());
+            if below.is_equal() { below } else { Found::differs(at, expected.raw, live.raw) }
+        }
+        (Value::Array(items), Value::Array(live_items)) => lists(rules, at, expected.raw, items, live.raw, live_items),
+        (Value::Array(items), blank) if is_blank(blank) => lists(rules, at, expected.raw, items, live.raw, &[]),
+        (blank, Value::Array(live_items)) if is_blank(blank) => {
+            lists(rules, at, expected.raw, &[], live.raw, live_items)
+        }
+        (one, other) if is_blank(one) && is_blank(other) => Found::default(),
+        (one, other) => match (text(one), text(other)) {
+            (Some(one_text), Some(other_text)) if one_text == other_text && !is_blank(one) && !is_blank(other) => {
+                Found::default()
+            }
+            _ => Found::differs(at, expected.raw, live.raw),
+        },
+    };
+    if found.differences.is_empty() {
+        found.adopted = expected.raw.clone();
+    }
+    found.doubts.extend(doubt.map(|why| (at.clone(), why)));
+    found
+}
+
+fn maps(
+    rules: &impl Rules,
+    at: &mut Vec<String>,
+    expected_raw: &Value,
+    expected: &Map<String, Value>,
+    live_raw: &Value,
+    live: &Map<String, Value>,
+) -> Found {
+    let mut found = Found::default();
+    let mut adopted = expected_raw.as_object().cloned().unwrap_or_default();
+    let defaults = rules.defaults(at);
+    let closed = defaults.iter().filter(|(key, _)| !expected.contains_key(*key)).filter_map(|(key, default)| {
+        let live = live.get(*key).unwrap_or(&NULL);
+        // The API leaves out what is as by default. Blank ones are compared all the same: the key may be hidden.
+        (is_blank(default) || !is_blank(live)).then_some((*key, *default, live))
+    });
+    let closed: Vec<_> = closed.collect();
+    let mut below = |key: &str, expected: Side<'_>, live: Side<'_>| {
+        at.push(key.to_owned());
+        let below = compare(rules, at, expected, live);
+        at.pop();
+        let differs = !below.is_equal();
+        let value = found.take(below);
+        if differs {
+            adopted.insert(key.to_owned(), value);
+        }
+    };
+    for (key, spelled) in expected {
+        // The rules may have added the key.
+        let raw = expected_raw.get(key).unwrap_or(&NULL);
+        let live_spelled = live.get(key).unwrap_or(&NULL);
+        let live_written = live_raw.get(key).unwrap_or(live_spelled);
+        let expected = Side { raw, spelled: Cow::Borrowed(spelled) };
+        below(key, expected, Side { raw: live_written, spelled: Cow::Borrowed(live_spelled) });
+    }
+    for (key, default, live_spelled) in closed {
+        let live_written = live_raw.get(key).unwrap_or(live_spelled);
+        below(key, Side::of(default), Side { raw: live_written, spelled: Cow::Borrowed(live_spelled) });
+    }
+    found.adopted = adopted.into();
+    found
+}
+
+/// An item of a list, with its place and as it was written.
+struct Item<'v> {
+    position: usize,
+    raw: &'v Value,
+    spelled: &'v Value,
+}
+
+fn lists(
+    rules: &impl Rules,
+    at: &mut Vec<String>,
+    expected_raw: &Value,
+    expected: &[Value],
+    live_raw: &Value,
+    live: &[Value],
+) -> Found {
+    let expected = items(expected_raw, expected);
+    let live_items = items(live_raw, live);
+    let is_scalar = |item: &Item<'_>| text(item.spelled).is_some();
+    let mut found = if expected.iter().all(is_scalar) && live_items.iter().all(is_scalar) {
+        sets(at, &expected, &live_items)
+    } else {
+        one_to_one(rules, at, &expected, &live_items)
+    };
+    if live_items.is_empty() && !live_raw.is_array() {
+        found.adopted = live_raw.clone();
+    }
+    found
+}
+
+/// The items that are not blank.
+fn items<'v>(raw: &'v Value, spelled: &'v [Value]) -> Vec<Item<'v>> {
+    let raw = raw.as_array().map(Vec::as_slice).unwrap_or_default();
+    let same_length = raw.len() == spelled.len();
+    let of = |(position, item): (usize, &'v Value)| {
+        let raw = if same_length {
+            raw.get(position).unwrap_or(item)
+        } else {
+            // The rules took items away; those that are left may be spelled in another way.
+            let alike = |other: &&Value| text(other).zip(text(item)).is_some_and(|(a, b)| a.eq_ignore_ascii_case(&b));
+            raw.iter().find(alike).unwrap_or(item)
+        };
+        Item { position, raw, spelled: item }
+    };
+    spelled.iter().enumerate().filter(|(_, item)| !is_blank(item)).map(of).collect()
+}
+
+/// Scalars: neither order nor repetition counts.
+fn sets(at: &[String], expected: &[Item<'_>], live: &[Item<'_>]) -> Found {
+    let recorded: HashMap<_, _> = expected.iter().filter_map(|item| Some((text(item.spelled)?, item.raw))).collect();
+    let present: BTreeSet<_> = live.iter().filter_map(|item| text(item.spelled)).collect();
+    let mut found = Found::default();
+    let mut adopted = Vec::new();
+    let mut seen = BTreeSet::new();
+    for item in live {
+        let Some(text) = text(item.spelled) else { continue };
+        if !seen.insert(text.clone()) {
+            continue;
+        }
+        match recorded.get(&text) {
+            Some(recorded) => adopted.push((*recorded).clone()),
+            None => {
+                adopted.push(item.raw.clone());
+                found.differences.push(Place::item(at, None, Some(item.raw)));
+            }
+        }
+    }
+    let mut missing = BTreeSet::new();
+    for item in expected {
+        let Some(text) = text(item.spelled) else { continue };
+        if !present.contains(&text) && missing.insert(text) {
+            found.differences.push(Place::item(at, Some(item.raw), None));
+        }
+    }
+    found.adopted = adopted.into();
+    found
+}
+
+impl Place {
+    fn item(path: &[String], expected: Option<&Value>, actual: Option<&Value>) -> Self {
+        Self { path: path.to_vec(), expected: expected.cloned(), actual: actual.cloned(), is_item: true }
+    }
+}
+
+/// Other items: each recorded one stands for one live one.
+fn one_to_one(rules: &impl Rules, at: &mut Vec<String>, expected: &[Item<'_>], live: &[Item<'_>]) -> Found {
+    let cells = Cells { rules, at: at.clone(), expected, live, found: RefCell::default() };
+    let partners = if expected.len().saturating_mul(live.len()) > MOST_PAIRS {
+        let same_place = |place| cells.with(place, place, Found::is_sure).then_some(place);
+        (0..expected.len()).map(|place| Some(place).filter(|place| *place < live.len()).and_then(same_place)).collect()
+    } else {
+        matching::maximum(
+            expected.len(),
+            live.len(),
+            |one, other| cells.with(one, other, Found::is_sure),
+            |one, other| cells.with(one, other, Found::is_equal),
+        )
+    };
+    let partners = cells.pair_the_rest(partners);
+    let mut found = Found::default();
+    let mut adopted: Vec<Option<Value>> = vec![None; live.len()];
+    for (one, partner) in partners.iter().enumerate() {
+        let Some(item) = expected.get(one) else { continue };
+        match partner {
+            Some(other) => {
+                let value = found.take(cells.take(one, *other));
+                if let Some(adopted) = adopted.get_mut(*other) {
+                    *adopted = Some(value);
+                }
+            }
+            None => {
+                at.push(item.position.to_string());
+                found.differences.push(Place::item(at, Some(item.raw), None));
+                at.pop();
+            }
+        }
+    }
+    let recorded: BTreeSet<&String> =
+        expected.iter().filter_map(|item| item.raw.as_object()).flat_map(Map::keys).collect();
+    let values = live.iter().zip(adopted).map(|(item, adopted)| {
+        adopted.unwrap_or_else(|| {
+            at.push(item.position.to_string());
+            let kept = project(rules, at, &recorded, item.raw);
+            found.differences.push(Place::item(at, None, Some(&kept)));
+            at.pop();
+            kept
+        })
+    });
+    let adopted: Vec<Value> = values.collect();
+    found.adopted = adopted.into();
+    found
+}
+
+/// Of a live item that nobody recorded, the keys that the recorded items name, and those with a default.
+fn project(rules: &impl Rules, at: &[String], recorded: &BTreeSet<&String>, item: &Value) -> Value {
+    let Value::Object(entries) = item else { return item.clone() };
+    let defaults = rules.defaults(at);
+    let is_kept = |key: &String, value: &Value| {
+        recorded.contains(key)
+            || (!is_blank(value) && defaults.iter().any(|(closed, default)| closed == key && *default != value))
+    };
+    let kept: Map<_, _> = entries
+        .iter()
+        .filter(|(key, value)| is_kept(key, value))
+        .map(|(key, value)| (key.clone(), value.clone()))
+        .collect();
+    if kept.values().all(is_blank) { item.clone() } else { kept.into() }
+}
+
+/// The comparisons of each recorded item with each live one, as far as they were needed.
+struct Cells<'c, 'v, R> {
+    rules: &'c R,
+    at: Vec<String>,
+    expected: &'c [Item<'v>],
+    live: &'c [Item<'v>],
+    found: RefCell<HashMap<(usize, usize), Found>>,
+}
+
+impl<R: Rules> Cells<'_, '_, R> {
+    fn compute(&self, one: usize, other: usize) -> Found {
+        let (Some(expected), Some(live)) = (self.expected.get(one), self.live.get(other)) else {
+            return Found::default();
+        };
+        let mut at = self.at.clone();
+        at.push(expected.position.to_string());
+        compare(
+            self.rules,
+            &mut at,
+            Side { raw: expected.raw, spelled: Cow::Borrowed(expected.spelled) },
+            Side { raw: live.raw, spelled: Cow::Borrowed(live.spelled) },
+        )
+    }
+
+    fn with<T>(&self, one: usize, other: usize, read: impl Fn(&Found) -> T) -> T {
+        if let Some(found) = self.found.borrow().get(&(one, other)) {
+            return read(found);
+        }
+        let found = self.compute(one, other);
+        let value = read(&found);
+        self.found.borrow_mut().insert((one, other), found);
+        value
+    }
+
+    fn take(&self, one: usize, other: usize) -> Found {
+        let known = self.found.borrow_mut().remove(&(one, other));
+        known.unwrap_or_else(|| self.compute(one, other))
+    }
+
+    /// Pairs items that are not equal but about the same thing, so that only their parts differ.
+    fn pair_the_rest(&self, mut partners: Vec<Option<usize>>) -> Vec<Option<usize>> {
+        let free = |partners: &[Option<usize>]| -> Vec<usize> {
+            (0..self.live.len()).filter(|other| !partners.contains(&Some(*other))).collect()
+        };
+        let mut left: Vec<usize> = free(&partners);
+        if left.is_empty() {
+            return partners;
+        }
+        let alone = partners.iter().filter(|partner| partner.is_none()).count() == 1 && left.len() == 1;
+        for is_alike in [Alike::Identity, Alike::OneDifference, Alike::Rest] {
+            for (one, partner) in partners.iter_mut().enumerate().filter(|(_, partner)| partner.is_none()) {
+                let found = left.iter().position(|other| self.are_alike(is_alike, one, *other, alone));
+                *partner = found.map(|found| left.swap_remove(found));
+            }
+        }
+        partners
+    }
+
+    fn are_alike(&self, how: Alike, one: usize, other: usize, alone: bool) -> bool {
+        let (Some(expected), Some(live)) = (self.expected.get(one), self.live.get(other)) else { return false };
+        if !expected.raw.is_object() || !live.raw.is_object() {
+            return false;
+        }
+        let identity = identity(expected.raw, live.raw);
+        match how {
+            Alike::Identity => identity == Some(true),
+            Alike::OneDifference => {
+                identity.is_none()
+                    && self.expected.len().saturating_mul(self.live.len()) <= MOST_PAIRS
+                    && self.with(one, other, |found| found.differences.len() == 1)
+            }
+            Alike::Rest => identity.is_none() && alone,
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Alike {
+    /// They have the same name, key, id...
+    Identity,
+    /// All but one part is equal.
+    OneDifference,
+    /// They are the only ones left.
+    Rest,
+}
+
+/// Whether two items have the same identity; none where the recorded item has no identity that both name.
+fn identity(one: &Value, other: &Value) -> Option<bool> {
+    let same = |key: &str| {
+        let one = one.get(key).filter(|value| !is_blank(value)).and_then(text)?;
+        Some(other.get(key).and_then(text).is_some_and(|other| one.eq_ignore_ascii_case(&other)))
+    };
+    IDENTITIES
+        .iter()
+        .find_map(|keys| keys.iter().map(|key| same(key)).collect::<Option<Vec<_>>>())
+        .map(|keys| keys.iter().all(|same| *same))
+}

@@ -1,0 +1,185 @@
+//! Credentials in documents: found by their path or by their look, and shown as fingerprints.
+
+use std::fmt::Write as _;
+
+use serde_json::{Map, Value};
+use sha2::{Digest, Sha256};
+
+use super::{Rules, scalar::is_blank, show};
+
+/// The start of each fingerprint.
+const START: &str = "(secret, sha256:";
+
+/// A value with each credential in it replaced by its fingerprint.
+#[must_use]
+pub fn hide(rules: &impl Rules, path: &[String], value: &Value) -> Value {
+    hide_at(rules, &mut path.to_vec(), value)
+}
+
+/// A value of which no table says where credentials stand: only names and looks count.
+#[must_use]
+pub fn hide_unknown(value: &Value) -> Value {
+    hide(&super::NoRules, &[], value)
+}
+
+/// A text that may be, or contain, a credential, such as an error of a third party.
+#[must_use]
+pub fn hide_text(text: &str) -> String {
+    if looks_secret(text) { fingerprint(&Value::from(text)) } else { text.to_owned() }
+}
+
+/// `(secret, sha256:1a2b3c4d)`: the same for the same value, so that a change is visible.
+#[must_use]
+pub fn fingerprint(value: &Value) -> String {
+    let digest = Sha256::digest(show::full(value));
+    let mut text = START.to_owned();
+    for byte in digest.iter().take(4) {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{byte:02x}");
+    }
+    text + ")"
+}
+
+fn hide_at(rules: &impl Rules, at: &mut Vec<String>, value: &Value) -> Value {
+    if is_blank(value) || is_fingerprint(value) {
+        return value.clone();
+    }
+    if rules.is_credential(at) || (value.is_string() && at.last().is_some_and(|key| is_secret_name(key))) {
+        return fingerprint(value).into();
+    }
+    match value {
+        Value::Object(entries) => {
+            let hidden = entries.iter().map(|(key, value)| {
+                at.push(key.clone());
+                let hidden = hide_at(rules, at, value);
+                at.pop();
+                (key.clone(), hidden)
+            });
+            hidden.collect::<Map<_, _>>().into()
+        }
+        Value::Array(items) => {
+            let hidden = items.iter().enumerate().map(|(position, value)| {
+                at.push(position.to_string());
+                let hidden = hide_at(rules, at, value);
+                at.pop();
+                hidden
+            });
+            hidden.collect::<Vec<_>>().into()
+        }
+        Value::String(text) if looks_secret(text) => fingerprint(value).into(),
+        value => value.clone(),
+    }
+}
+
+fn is_fingerprint(value: &Value) -> bool {
+    value.as_str().is_some_and(|text| text.starts_with(START) && text.ends_with(')'))
+}
+
+/// Whether a key names a credential, in any spelling: `api_key`, `webhookURL`, `db-password`.
+fn is_secret_name(key: &str) -> bool {
+    let name: String = key.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_ascii_lowercase();
+    let anywhere =
+        ["password", "passwd", "passphrase", "secret", "credential", "webhook", "privatekey", "apikey", "accesskey"];
+    let public = ["publickey", "sshkey", "sshkeys", "key", "keys"];
+    anywhere.iter().any(|part| name.contains(part))
+        || name.ends_with("token")
+        || name == "authorization"
+        || (name.ends_with("key") && !public.iter().any(|public| name == *public || name.ends_with("publickey")))
+}
+
+/// Whether a text looks like a credential, wherever it stands.
+fn looks_secret(text: &str) -> bool {
+    has_user_info(text)
+        || text.starts_with("EV[")
+        || text.contains("PRIVATE KEY-----")
+        || [
+            "dop_v1_",
+            "doo_v1_",
+            "dor_v1_",
+            "ghp_",
+            "gho_",
+            "ghs_",
+            "github_pat_",
+            "glpat-",
+            "xoxb-",
+            "xoxp-",
+            "hooks.slack.com/services/",
+        ]
+        .iter()
+        .any(|start| text.contains(start))
+        || is_token_in_query(text)
+        || is_web_token(text)
+}
+
+/// `https://user:password@host`, and `https://token@host`.
+fn has_user_info(text: &str) -> bool {
+    text.match_indices("://").any(|(at, separator)| {
+        let rest = text.get(at + separator.len()..).unwrap_or_default();
+        let authority = rest.split(['/', '?', '#', ' ', '"']).next().unwrap_or_default();
+        authority.rsplit_once('@').is_some_and(|(user, _)| !user.is_empty())
+    })
+}
+
+/// `?token=...` and the like, in a URL.
+fn is_token_in_query(text: &str) -> bool {
+    let Some((_, query)) = text.split_once('?').filter(|(url, _)| url.contains("://")) else { return false };
+    query.split(['&', '#']).filter_map(|part| part.split_once('=')).any(|(name, value)| {
+        let name = name.to_ascii_lowercase();
+        !value.is_empty() && (is_secret_name(&name) || ["sig", "signature", "key", "auth"].contains(&name.as_str()))
+    })
+}
+
+/// A JSON Web Token: three parts in base64, of which the first begins with `{"`.
+fn is_web_token(text: &str) -> bool {
+    text.starts_with("eyJ") && text.split('.').count() == 3 && text.len() > 40
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn credentials_are_hidden_by_name_and_by_look_at_any_depth() {
+        for secret in [
+            json!({"a": [{"db_password": "CANARY"}]}),
+            json!({"apiKey": "CANARY"}),
+            json!({"access_key": "CANARY"}),
+            json!({"auth_token": "CANARY"}),
+            json!({"webhook_url": "CANARY"}),
+            json!({"clientSecret": "CANARY"}),
+            json!({"git": {"repo_clone_url": "https://x:CANARY@git.example.com/a.git"}}),
+            json!({"git": {"repo_clone_url": "https://CANARY@git.example.com/a.git"}}),
+            json!({"url": "https://hooks.slack.com/services/T0/B0/CANARY"}),
+            json!({"url": "https://example.com/in?token=CANARY"}),
+            json!({"x": "EV[1:CANARY]"}),
+            json!({"x": "dop_v1_CANARY"}),
+            json!({"x": "-----BEGIN RSA PRIVATE KEY-----\nCANARY"}),
+            json!("postgresql://doadmin:CANARY@db.example.com:25060/defaultdb"),
+        ] {
+            let hidden = hide_unknown(&secret).to_string();
+            assert!(!hidden.contains("CANARY") && hidden.contains(START), "{secret}: {hidden}");
+        }
+    }
+
+    #[test]
+    fn values_that_are_no_credentials_stay_as_they_are() {
+        for value in [
+            json!({"key": "LOG_LEVEL", "public_key": "ssh-rsa AAAA me", "fingerprint": "aa:bb"}),
+            json!({"target": "https://example.com/health?full=1"}),
+            json!({"email": "a@example.com", "password": "", "token": null}),
+            json!(["web", "prod"]),
+        ] {
+            assert_eq!(hide_unknown(&value), value);
+        }
+    }
+
+    #[test]
+    fn a_fingerprint_is_short_stable_and_hidden_once() {
+        let once = hide_unknown(&json!({"password": "hunter2"}));
+        assert_eq!(once, json!({"password": "(secret, sha256:f52fbd32)"}));
+        assert_eq!(hide_unknown(&once), once);
+        assert_ne!(hide_unknown(&json!({"password": "hunter3"})), once);
+    }
+}

@@ -1,0 +1,171 @@
+//! Values as text for people: in full, and short.
+
+use std::borrow::Cow;
+
+use serde_json::Value;
+use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
+
+use super::{NoRules, is_same, scalar};
+
+/// A value in full: text as it is, anything else as JSON, as kubectl prints it.
+#[must_use]
+pub fn full(value: &Value) -> String {
+    match value {
+        Value::Array(_) | Value::Object(_) => value.to_string(),
+        Value::Null => "null".to_owned(),
+        value => scalar::text(value).map(Cow::into_owned).unwrap_or_default(),
+    }
+}
+
+/// A value in at most `columns` columns, readable whatever it holds.
+#[must_use]
+pub fn short(value: &Value, columns: usize) -> String {
+    short_text(&full(value), columns)
+}
+
+/// A text in at most `columns` columns, readable whatever it holds.
+#[must_use]
+pub fn short_text(text: &str, columns: usize) -> String {
+    // Escaping reads the whole text; most of a long one is cut off.
+    let bound = text.char_indices().nth(columns.saturating_mul(2).max(64)).map_or(text.len(), |(at, _)| at);
+    let (head, is_cut) = (text.get(..bound).unwrap_or(text), bound < text.len());
+    let escaped = escape(head);
+    if is_cut { clip(&format!("{escaped}{}", "…".repeat(columns)), columns) } else { clip(&escaped, columns) }
+}
+
+/// A text as JSON writes it, where it would not be readable as it is: empty, with blanks at an edge, or with characters
+/// that have no form of their own.
+#[must_use]
+pub fn escape(text: &str) -> Cow<'_, str> {
+    let is_plain = !text.is_empty() && text.trim() == text && !text.chars().any(is_formless);
+    if is_plain {
+        return Cow::Borrowed(text);
+    }
+    let mut quoted = String::from("\"");
+    for sign in text.chars() {
+        match sign {
+            '"' => quoted.push_str("\\\""),
+            '\\' => quoted.push_str("\\\\"),
+            '\n' => quoted.push_str("\\n"),
+            '\r' => quoted.push_str("\\r"),
+            '\t' => quoted.push_str("\\t"),
+            sign if is_formless(sign) => {
+                for unit in sign.encode_utf16(&mut [0; 2]) {
+                    quoted.push_str(&format!("\\u{unit:04x}"));
+                }
+            }
+            sign => quoted.push(sign),
+        }
+    }
+    quoted.push('"');
+    Cow::Owned(quoted)
+}
+
+/// Control characters, and those that change how others look: zero-width ones, and marks of direction.
+fn is_formless(sign: char) -> bool {
+    sign.is_control()
+        || (sign != ' ' && sign.is_whitespace())
+        || matches!(sign,
+            '\u{ad}' | '\u{61c}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}' | '\u{180b}'..='\u{180f}'
+            | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}'
+            | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}')
+}
+
+/// The number of columns that a text takes on a terminal.
+#[must_use]
+pub fn width(text: &str) -> usize {
+    text.width()
+}
+
+/// At most `columns` columns of a text; `…` stands for the rest.
+#[must_use]
+pub fn clip(text: &str, columns: usize) -> String {
+    if width(text) <= columns {
+        return text.to_owned();
+    }
+    let mut clipped = String::new();
+    let mut room = columns.saturating_sub(1);
+    for sign in text.chars() {
+        let Some(left) = room.checked_sub(sign.width().unwrap_or(0)) else { break };
+        room = left;
+        clipped.push(sign);
+    }
+    clipped + "…"
+}
+
+/// The last `columns` columns of a text; `…` stands for what comes before.
+#[must_use]
+pub fn clip_start(text: &str, columns: usize) -> String {
+    if width(text) <= columns {
+        return text.to_owned();
+    }
+    let backwards: String = text.chars().rev().collect();
+    clip(&backwards, columns).chars().rev().collect()
+}
+
+/// Whether a text that was shown in full stands for this value. Lists may have been shown in another order.
+#[must_use]
+pub fn stands_for(text: &str, value: &Value) -> bool {
+    if text == full(value) {
+        return true;
+    }
+    match read(text) {
+        Value::String(text) => scalar::is_blank(value) && text.is_empty(),
+        Value::Null => scalar::is_blank(value),
+        composite => is_same(&NoRules, &[], &composite, value) && is_same(&NoRules, &[], value, &composite),
+    }
+}
+
+/// A shown text as a value: lists, maps and null as JSON, anything else as text, since scalars are equal by their text.
+fn read(text: &str) -> Value {
+    let is_composite = text.starts_with(['[', '{']) || text == "null";
+    let parsed = is_composite.then(|| serde_json::from_str(text).ok()).flatten();
+    parsed.unwrap_or_else(|| Value::String(text.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn values_are_shown_as_kubectl_prints_them() {
+        assert_eq!(full(&json!("s-2vcpu-4gb")), "s-2vcpu-4gb");
+        assert_eq!(full(&json!(2.0)), "2");
+        assert_eq!(full(&json!(["web", "prod"])), r#"["web","prod"]"#);
+        assert_eq!(full(&json!(null)), "null");
+        assert!(stands_for(r#"["web","prod"]"#, &json!(["prod", "web"])));
+        assert!(!stands_for("1.10", &json!("1.1")));
+        assert!(!stands_for(r#"{"a":1}"#, &json!({"a": 1, "b": 2})));
+    }
+
+    #[test]
+    fn short_forms_escape_all_that_has_no_form_and_fit() {
+        for (value, wanted) in [
+            (json!("plain text"), "plain text"),
+            (json!(""), r#""""#),
+            (json!(" a"), r#"" a""#),
+            (json!("a\nb\tc"), r#""a\nb\tc""#),
+            (json!("a\u{202e}b"), r#""a\u202eb""#),
+            (json!("\u{200b}"), r#""\u200b""#),
+            (json!("a\u{1b}[31m"), r#""a\u001b[31m""#),
+            (json!("日本語"), "日本語"),
+            (json!(null), "null"),
+            (json!("0123456789012345678901234567890123456789"), "0123456789012345678901234567890123456789"),
+            (json!("01234567890123456789012345678901234567890"), "012345678901234567890123456789012345678…"),
+        ] {
+            assert_eq!(short(&value, 40), wanted, "{value}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn short_forms_never_break_a_line_or_overflow(text in "\\PC{0,80}|(?s).{0,80}", columns in 8_usize..60) {
+            let short = short(&json!(text), columns);
+            prop_assert!(width(&short) <= columns, "{:?} is {} wide", short, width(&short));
+            prop_assert!(!short.chars().any(is_formless) && !short.is_empty());
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! The document of one live resource, merged from every response that shows a part of it.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::document::Pattern;
+
+/// What is known of one live resource.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Document {
+    /// One JSON object.
+    pub json: Arc<str>,
+    /// Parts that no response has shown yet.
+    pub unread: Arc<[Unread]>,
+    /// The account's certificates, where a recorded field needs them and they could be listed.
+    pub certificates: Option<Arc<Certificates>>,
+    /// Why they could not.
+    pub no_certificates: Option<Arc<str>>,
+    /// Scopes that the token is known to have: what needs them and is absent is empty.
+    pub scopes: Arc<[&'static str]>,
+    /// Whether a direct GET, or a second list, showed what this document says. Only then a drift opens.
+    pub is_confirmed: bool,
+}
+
+/// A part of a document that no response has shown yet: unknown, which is not empty.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Unread {
+    pub(crate) path: Pattern,
+    pub(crate) why: Arc<str>,
+}
+
+/// The account's certificates: names by id. Ids that renewal replaced stay known for a while.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Certificates {
+    names: HashMap<Arc<str>, Arc<str>>,
+}
+
+impl Document {
+    /// A document that one GET has shown in full.
+    #[must_use]
+    pub fn whole(json: impl Into<Arc<str>>) -> Self {
+        Self {
+            json: json.into(),
+            unread: Arc::default(),
+            certificates: None,
+            no_certificates: None,
+            scopes: Arc::default(),
+            is_confirmed: true,
+        }
+    }
+}
+
+impl Unread {
+    /// A part, as a dotted pattern, and the reason.
+    #[must_use]
+    pub fn new(path: &str, why: impl Into<Arc<str>>) -> Self {
+        Self { path: path.into(), why: why.into() }
+    }
+}
+
+impl Certificates {
+    /// The name of a certificate, by its id.
+    #[must_use]
+    pub fn name_of(&self, id: &str) -> Option<&str> {
+        self.names.get(id).map(AsRef::as_ref)
+    }
+}
+
+impl<I: Into<Arc<str>>, N: Into<Arc<str>>> FromIterator<(I, N)> for Certificates {
+    fn from_iter<T: IntoIterator<Item = (I, N)>>(names: T) -> Self {
+        Self { names: names.into_iter().map(|(id, name)| (id.into(), name.into())).collect() }
+    }
+}

@@ -1,0 +1,129 @@
+//! The rules of a kind, as the comparison asks for them: the table's patterns, applied to one live resource.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use super::document::{Pattern, is_blank, str_at};
+use super::equivalence::{Equivalence, Site};
+use super::kinds::Row;
+use super::observed::Unread;
+use crate::comparison;
+
+/// The rules for one live resource.
+pub(super) struct Rules<'a> {
+    pub(super) site: Site<'a>,
+    pub(super) unread: &'a [Unread],
+    /// Scopes that the token is known to have.
+    pub(super) scopes: &'a [&'static str],
+}
+
+impl Rules<'_> {
+    fn row(&self) -> &'static Row {
+        self.site.key.kind.row()
+    }
+
+    /// Whether the parts of the value at a path can only be compared together.
+    pub(super) fn is_whole(&self, path: &[String]) -> bool {
+        let is_whole = |how: &Equivalence| matches!(how, Equivalence::FirewallRule | Equivalence::AppVariable);
+        self.row().equivalences.iter().any(|(pattern, how)| is_whole(how) && pattern.matches(path))
+    }
+
+    /// The scope that a token needs to see the value at a path, if the document shows that it lacks it.
+    fn hidden(&self, path: &[String], expected: &Value) -> Option<&'static str> {
+        let (pattern, scope) = self.row().gated.iter().find(|(pattern, _)| pattern.matches(path))?;
+        if self.scopes.contains(&scope.as_str()) {
+            return None;
+        }
+        let segments = pattern.segments();
+        let name = segments.last()?;
+        let is_evident = |name: &str| self.row().gated.keys().any(|gate| gate.segments() == [name]);
+        let lacks = if segments.len() > 1 && is_evident(name) {
+            // Without the scope, the whole document lacks the key; the API leaves an empty one out of nested maps.
+            self.site.document.get(name).is_none()
+        } else {
+            !is_blank(expected) && !has_key(self.site.document, name)
+        };
+        lacks.then_some(scope.as_str())
+    }
+}
+
+/// Whether any map in the value has the key.
+fn has_key(value: &Value, key: &str) -> bool {
+    match value {
+        Value::Object(entries) => entries.contains_key(key) || entries.values().any(|value| has_key(value, key)),
+        Value::Array(items) => items.iter().any(|item| has_key(item, key)),
+        _ => false,
+    }
+}
+
+impl comparison::Rules for Rules<'_> {
+    fn normalize(&self, path: &[String], expected: &mut Cow<'_, Value>, live: &mut Cow<'_, Value>) -> Option<String> {
+        if let Some(unread) = self.unread.iter().find(|unread| unread.path.matches(path)) {
+            *expected = Cow::Owned((**live).clone());
+            return Some(unread.why.to_string());
+        }
+        if live.is_null()
+            && let Some(scope) = self.hidden(path, expected)
+        {
+            *expected = Cow::Owned((**live).clone());
+            return Some(format!("the token needs {scope}"));
+        }
+        let mut unsure = None;
+        for (_, how) in self.row().equivalences.iter().filter(|(pattern, _)| pattern.matches(path)) {
+            unsure = unsure.or(how.normalize(self.site, path, expected.to_mut(), live.to_mut()));
+        }
+        unsure
+    }
+
+    fn defaults(&self, path: &[String]) -> Vec<(&str, &Value)> {
+        matching(&self.row().closed, path).flatten().map(|(key, default)| (key.as_str(), default)).collect()
+    }
+
+    fn describe(&self, path: &[String], item: &Value) -> Option<String> {
+        let noun = matching(&self.row().nouns, path).next()?;
+        Some(match noun.as_str() {
+            "rule" if item.get("protocol").is_some() => firewall_rule(item),
+            noun => {
+                let name = ["name", "key", "value", "domain", "id"].iter().map(|key| str_at(item, key));
+                name.filter(|name| !name.is_empty()).map(|name| format!("{noun} {name}")).next()?
+            }
+        })
+    }
+
+    fn is_credential(&self, path: &[String]) -> bool {
+        self.row().credentials.iter().any(|pattern| pattern.matches(path))
+    }
+}
+
+fn matching<'a, T>(table: &'a BTreeMap<Pattern, T>, path: &[String]) -> impl Iterator<Item = &'a T> {
+    let entries: Vec<&T> = table.iter().filter(|(pattern, _)| pattern.matches(path)).map(|(_, entry)| entry).collect();
+    entries.into_iter()
+}
+
+/// `rule tcp/22 from 0.0.0.0/0`
+fn firewall_rule(rule: &Value) -> String {
+    let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let ports = rule.get("ports").map(text).filter(|ports| !matches!(ports.as_str(), "" | "0" | "all" | "null"));
+    let mut described = format!("rule {}", str_at(rule, "protocol"));
+    if let Some(ports) = ports {
+        described.push('/');
+        described.push_str(&ports);
+    }
+    for (side, word) in [("sources", "from"), ("destinations", "to")] {
+        let peers: Vec<String> = rule
+            .get(side)
+            .and_then(Value::as_object)
+            .into_iter()
+            .flat_map(|side| side.values())
+            .filter_map(Value::as_array)
+            .flatten()
+            .map(text)
+            .collect();
+        if !peers.is_empty() {
+            described.push_str(&format!(" {word} {}", peers.join(", ")));
+        }
+    }
+    described
+}
