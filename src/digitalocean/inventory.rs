@@ -414,6 +414,30 @@ impl Inventory {
         observation
     }
 
+    /// Takes over which fields are recorded of a known resource. Whether they need calls that were not made yet; until
+    /// then, the document says what is unread.
+    #[must_use]
+    pub fn expect(&self, key: &ResourceKey, fields: FieldSet) -> bool {
+        let mut kinds = self.kinds();
+        let entry = kinds.get_mut(&key.kind).and_then(|snapshot| snapshot.resources.get_mut(&key.id));
+        let Some(Known::Present(shown)) = entry.map(|entry| &mut entry.known) else { return false };
+        if fields.without(shown.fields()).is_empty() {
+            return false;
+        }
+        let (row, shown) = (key.kind.row(), Arc::make_mut(shown));
+        shown.expect(fields.union(shown.fields()), Arc::clone(shown.scopes()));
+        shown.compose(row, None);
+        shown.is_incomplete(row)
+    }
+
+    /// Whether a document needs calls for its recorded fields that were not made yet.
+    #[must_use]
+    pub fn is_incomplete(&self, key: &ResourceKey) -> bool {
+        let kinds = self.kinds();
+        let entry = kinds.get(&key.kind).and_then(|snapshot| snapshot.resources.get(&key.id));
+        entry.and_then(|entry| entry.known.shown()).is_some_and(|shown| shown.is_incomplete(key.kind.row()))
+    }
+
     /// Forgets the document of a resource that is no longer recorded.
     pub fn forget(&self, key: &ResourceKey) {
         if let Some(snapshot) = self.kinds().get_mut(&key.kind) {
@@ -511,8 +535,8 @@ impl Inventory {
     pub fn take_from_list(&self, key: &ResourceKey, fields: FieldSet) -> bool {
         let mut kinds = self.kinds();
         let Some(snapshot) = kinds.get_mut(&key.kind) else { return false };
-        if snapshot.resources.contains_key(&key.id) {
-            return true;
+        if let Some(entry) = snapshot.resources.get(&key.id) {
+            return entry.known.shown().is_none_or(|shown| !shown.is_incomplete(key.kind.row()));
         }
         let Some((text, at)) = snapshot.spare.row(&key.id) else { return false };
         let row = key.kind.row();

@@ -291,6 +291,11 @@ fn observe(key: &ObjectKey, entry: &Entry, context: &Arc<Context>) -> Option<Kno
         context.sweeps.ask(context, resource.kind, key.clone());
         return None;
     }
+    if context.inventory.expect(resource, entry.record.fields) {
+        // The record is queued again when the rest is read.
+        context.sweeps.ask(context, resource.kind, key.clone());
+        return Some(read(resource, context.inventory.look(resource, context.settings.max_age)));
+    }
     Some(read(resource, observation))
 }
 

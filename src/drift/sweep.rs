@@ -355,7 +355,9 @@ impl Sweep {
             for record in keys.iter().filter_map(|key| index.record(key)) {
                 is_requested |=
                     record.unanswered_sync().is_some_and(|request| !self.context.is_sync_handled(&record.uid, request));
-                if !self.is_known(&record.resource) {
+                if !self.context.inventory.take_from_list(&record.resource, record.fields)
+                    && (!self.is_known(&record.resource) || self.context.inventory.is_incomplete(&record.resource))
+                {
                     let fields = resources.entry(record.resource.clone()).or_default();
                     *fields = fields.union(record.fields);
                 }

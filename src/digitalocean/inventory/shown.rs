@@ -324,7 +324,19 @@ impl Shown {
         self.document.clone()
     }
 
-    /// Whether these fields are recorded.
+    /// Whether recorded fields need calls that were never made.
+    pub(super) fn is_incomplete(&self, row: &Row) -> bool {
+        let Wants { readings, .. } = self.wants(row, self.fields);
+        let is_new = |part: Option<&Part>| part.is_none_or(|part| part.shot.is_none() && part.error.is_none());
+        let needs_get = self.list.is_some() && !self.unlisted(row, self.fields).is_empty();
+        (needs_get && is_new(Some(&self.get))) || readings.iter().any(|reading| is_new(self.readings.get(*reading)))
+    }
+
+    pub(super) fn scopes(&self) -> &Arc<[&'static str]> {
+        &self.document.scopes
+    }
+
+    /// The recorded fields.
     pub(super) fn fields(&self) -> FieldSet {
         self.fields
     }

@@ -139,6 +139,22 @@ async fn what_nobody_recorded_costs_no_call_and_is_unknown_rather_than_empty() {
 }
 
 #[tokio::test]
+async fn a_field_that_is_recorded_later_is_unknown_until_it_is_read() {
+    let world = World::of("LoadBalancer").await;
+    let (key, firewall) = (ResourceKey::new(world.kind, ONE), FieldSet::of(world.kind, ["firewall"]));
+    world.list(&[json!({"id": ONE, "name": "web"})]);
+    world.single(json!({"id": ONE, "name": "web", "firewall": {"deny": []}}));
+    world.sync(&[(ONE, &["name"])]).await;
+    assert!(!world.inventory.expect(&key, FieldSet::of(world.kind, ["name"])));
+    assert!(world.inventory.expect(&key, firewall));
+    assert_eq!(world.unread_paths(ONE), ["firewall"]);
+    assert!(world.inventory.is_incomplete(&key) && !world.inventory.take_from_list(&key, firewall));
+    world.inventory.fetch_for(&key, firewall).await;
+    assert_eq!((world.unread(ONE), world.json(ONE)["firewall"].clone()), (vec![], json!({"deny": []})));
+    assert!(!world.inventory.is_incomplete(&key) && !world.inventory.expect(&key, firewall));
+}
+
+#[tokio::test]
 async fn a_get_alone_does_not_know_what_only_lists_show() {
     let world = World::of("Registry").await;
     let key = ResourceKey::new(world.kind, "mine");
