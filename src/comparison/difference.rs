@@ -7,7 +7,7 @@ use super::{Rules, pair::Place, secret, show};
 /// One place at which the live value differs from the recorded one. Credentials stand as fingerprints.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Difference {
-    /// The path below the recorded field; empty for the field itself.
+    /// The path below the recorded field, empty for the field itself; of an item, the path of its list.
     pub path: String,
     /// The recorded value; none for an item that only the live list has.
     pub expected: Option<Value>,
@@ -19,22 +19,23 @@ pub struct Difference {
 
 impl Difference {
     pub(super) fn of(place: Place, rules: &impl Rules, relative: &impl Fn(&[String]) -> String) -> Self {
-        let Place { path, expected, actual, is_item } = place;
-        let hidden = |value: Option<Value>| value.map(|value| secret::hide(rules, &path, &value));
+        let Place { path, expected, actual, item } = place;
+        let mut at = path.clone();
+        at.extend(item.map(|position| position.to_string()));
+        let hidden = |value: Option<Value>| value.map(|value| secret::hide(rules, &at, &value));
         let (expected, actual) = (hidden(expected), hidden(actual));
-        let item = actual.as_ref().or(expected.as_ref()).filter(|_| is_item).map(|item| describe(rules, &path, item));
+        let item = item.and_then(|_| actual.as_ref().or(expected.as_ref())).map(|item| describe(rules, &at, item));
         Self { path: relative(&path), expected, actual, item }
     }
 
     /// One line of at most `columns` columns: `services.0.instance_count: 1 -> 2`, or `+1 rule tcp/22 from 0.0.0.0/0`.
     #[must_use]
     pub fn short(&self, columns: usize) -> String {
+        let prefix = self.prefix(columns);
         if let Some(item) = &self.item {
             let sign = if self.expected.is_none() { '+' } else { '-' };
-            return show::clip(&format!("{sign}1 {item}"), columns);
+            return show::clip(&format!("{prefix}{sign}1 {item}"), columns);
         }
-        let prefix = if self.path.is_empty() { String::new() } else { format!("{}: ", self.path) };
-        let prefix = show::clip_start(&prefix, columns / 2);
         let room = columns.saturating_sub(show::width(&prefix) + 4) / 2;
         let value = |value: &Option<Value>| {
             value.as_ref().map_or_else(|| "none".to_owned(), |value| show::short(value, room.max(8)))
@@ -55,16 +56,24 @@ impl Difference {
     }
 
     fn side(&self, value: Option<&Value>, sign: char, columns: usize) -> String {
+        let prefix = self.prefix(columns);
         match (value, &self.item) {
             (None, _) => String::new(),
-            (Some(_), Some(item)) => show::clip(&format!("{sign}1 {item}"), columns),
-            (Some(value), None) if self.path.is_empty() => show::short(value, columns),
+            (Some(_), Some(item)) => show::clip(&format!("{prefix}{sign}1 {item}"), columns),
             (Some(value), None) => {
-                let prefix = show::clip_start(&format!("{}: ", self.path), columns / 2);
                 let room = columns.saturating_sub(show::width(&prefix));
                 format!("{prefix}{}", show::short(value, room))
             }
         }
+    }
+
+    /// The path, in at most half of the columns.
+    fn prefix(&self, columns: usize) -> String {
+        if self.path.is_empty() {
+            return String::new();
+        }
+        let path = show::escape(&self.path);
+        format!("{}: ", show::clip_start(&path, (columns / 2).saturating_sub(2)))
     }
 }
 

@@ -16,7 +16,7 @@ const MOST_PAIRS: usize = 250_000;
 
 /// The keys that tell the items of a list apart, in the order in which they are tried.
 const IDENTITIES: [&[&str]; 7] =
-    [&["name"], &["key"], &["id"], &["uuid"], &["entry_protocol", "entry_port"], &["domain"], &["vpc_uuid"]];
+    [&["id"], &["uuid"], &["name"], &["key"], &["entry_protocol", "entry_port"], &["domain"], &["vpc_uuid"]];
 
 static NULL: Value = Value::Null;
 
@@ -40,8 +40,8 @@ pub(super) struct Place {
     pub(super) path: Vec<String>,
     pub(super) expected: Option<Value>,
     pub(super) actual: Option<Value>,
-    /// It is a whole item of a list.
-    pub(super) is_item: bool,
+    /// The position of a whole item that came or went; the path is that of its list.
+    pub(super) item: Option<usize>,
 }
 
 impl<'v> Side<'v> {
@@ -51,13 +51,9 @@ impl<'v> Side<'v> {
 }
 
 impl Found {
-    fn same(expected: &Value) -> Self {
-        Self { adopted: expected.clone(), ..Self::default() }
-    }
-
     fn differs(path: &[String], expected: &Value, live: &Value) -> Self {
         let place =
-            Place { path: path.to_vec(), expected: Some(expected.clone()), actual: Some(live.clone()), is_item: false };
+            Place { path: path.to_vec(), expected: Some(expected.clone()), actual: Some(live.clone()), item: None };
         Self { differences: vec![place], adopted: live.clone(), ..Self::default() }
     }
 
@@ -137,7 +133,7 @@ fn maps(
     };
     for (key, spelled) in expected {
         // The rules may have added the key.
-        let raw = expected_raw.get(key).unwrap_or(&NULL);
+        let raw = expected_raw.get(key).unwrap_or(spelled);
         let live_spelled = live.get(key).unwrap_or(&NULL);
         let live_written = live_raw.get(key).unwrap_or(live_spelled);
         let expected = Side { raw, spelled: Cow::Borrowed(spelled) };
@@ -213,7 +209,7 @@ fn sets(at: &[String], expected: &[Item<'_>], live: &[Item<'_>]) -> Found {
             Some(recorded) => adopted.push((*recorded).clone()),
             None => {
                 adopted.push(item.raw.clone());
-                found.differences.push(Place::item(at, None, Some(item.raw)));
+                found.differences.push(Place::item(at, item.position, None, Some(item.raw)));
             }
         }
     }
@@ -221,7 +217,7 @@ fn sets(at: &[String], expected: &[Item<'_>], live: &[Item<'_>]) -> Found {
     for item in expected {
         let Some(text) = text(item.spelled) else { continue };
         if !present.contains(&text) && missing.insert(text) {
-            found.differences.push(Place::item(at, Some(item.raw), None));
+            found.differences.push(Place::item(at, item.position, Some(item.raw), None));
         }
     }
     found.adopted = adopted.into();
@@ -229,8 +225,9 @@ fn sets(at: &[String], expected: &[Item<'_>], live: &[Item<'_>]) -> Found {
 }
 
 impl Place {
-    fn item(path: &[String], expected: Option<&Value>, actual: Option<&Value>) -> Self {
-        Self { path: path.to_vec(), expected: expected.cloned(), actual: actual.cloned(), is_item: true }
+    fn item(list: &[String], position: usize, expected: Option<&Value>, actual: Option<&Value>) -> Self {
+        let (expected, actual) = (expected.cloned(), actual.cloned());
+        Self { path: list.to_vec(), expected, actual, item: Some(position) }
     }
 }
 
@@ -260,11 +257,7 @@ fn one_to_one(rules: &impl Rules, at: &mut Vec<String>, expected: &[Item<'_>], l
                     *adopted = Some(value);
                 }
             }
-            None => {
-                at.push(item.position.to_string());
-                found.differences.push(Place::item(at, Some(item.raw), None));
-                at.pop();
-            }
+            None => found.differences.push(Place::item(at, item.position, Some(item.raw), None)),
         }
     }
     let recorded: BTreeSet<&String> =
@@ -273,8 +266,8 @@ fn one_to_one(rules: &impl Rules, at: &mut Vec<String>, expected: &[Item<'_>], l
         adopted.unwrap_or_else(|| {
             at.push(item.position.to_string());
             let kept = project(rules, at, &recorded, item.raw);
-            found.differences.push(Place::item(at, None, Some(&kept)));
             at.pop();
+            found.differences.push(Place::item(at, item.position, None, Some(&kept)));
             kept
         })
     });
@@ -366,7 +359,7 @@ impl<R: Rules> Cells<'_, '_, R> {
         match how {
             Alike::Identity => identity == Some(true),
             Alike::OneDifference => {
-                identity.is_none()
+                expected.raw.as_object().is_some_and(|keys| keys.len() > 1)
                     && self.expected.len().saturating_mul(self.live.len()) <= MOST_PAIRS
                     && self.with(one, other, |found| found.differences.len() == 1)
             }

@@ -88,7 +88,7 @@ impl Equivalence {
             Self::NodePool => "the count, where the record and the live pool both say `auto_scale`",
             Self::RecordName => "letter case; `@`, the domain itself, full names and trailing dots",
             Self::RecordData => {
-                "CNAME, MX, NS and SRV: as names; A and AAAA: spelling of the address; CAA `issue` and `issuewild`: trailing dot; TXT and all others: nothing"
+                "CNAME, MX, NS, SOA and SRV: as names; A and AAAA: spelling of the address; CAA `issue` and `issuewild`: trailing dot; TXT and all others: nothing"
             }
             Self::AppVariable => "defaults (`type` GENERAL, `scope` RUN_AND_BUILD_TIME); encrypted values of secrets",
             Self::AppValue => "zero values (`false`, `0`, empty) that are left out; encrypted credentials",
@@ -226,8 +226,11 @@ fn image(site: Site<'_>, expected: &mut Value, live: &mut Value) -> Unsure {
     }
     let is_slug = expected.as_str().is_some_and(|text| !text.is_empty() && !is_position(text));
     // A custom image never had a slug, so the droplet was rebuilt from another image.
-    let is_custom = image.get("public") == Some(&Value::Bool(false))
-        || matches!(str_at(image, "type"), "custom" | "snapshot" | "backup");
+    let is_custom = match str_at(image, "type") {
+        "custom" | "snapshot" | "backup" => true,
+        "" => image.get("public") == Some(&Value::Bool(false)),
+        _ => false,
+    };
     if is_slug && slug.is_empty() && !is_custom {
         *expected = live.clone();
         return Some(SLUG_LOST.to_owned());
@@ -342,7 +345,7 @@ fn hour(value: &Value) -> Option<(u8, u8, Option<u8>)> {
 }
 
 fn node_pool(expected: &mut Value, live: &mut Value) {
-    let scales = |pool: &Value| pool.get("auto_scale").is_some_and(|on| on == true);
+    let scales = |pool: &Value| pool.get("auto_scale").is_some_and(|on| text(on) == "true");
     if !scales(expected) || !scales(live) {
         return;
     }
@@ -370,7 +373,7 @@ fn record_name(name: &str, domain: &str) -> String {
 fn record_data(site: Site<'_>, expected: &mut Value, live: &mut Value) {
     match str_at(site.document, "type").to_uppercase().as_str() {
         "A" | "AAAA" => both(expected, live, &address),
-        "CNAME" | "MX" | "NS" | "SRV" => host_names(domain(site), expected, live),
+        "CNAME" | "MX" | "NS" | "SOA" | "SRV" => host_names(domain(site), expected, live),
         "CAA" if str_at(site.document, "tag").to_lowercase().starts_with("issue") => {
             both(expected, live, &|name| name.strip_suffix('.').unwrap_or(name).to_owned());
         }
@@ -407,7 +410,10 @@ fn app_variable(expected: &mut Value, live: &mut Value) -> Unsure {
         }
     }
     let is_secret = |variable: &Map<String, Value>| variable.get("type").is_some_and(|kind| kind == "SECRET");
-    let recorded = expected.get_mut("value").filter(|_| is_secret(live))?;
+    if !is_secret(expected) {
+        return None;
+    }
+    let recorded = expected.get_mut("value")?;
     let live_value = live.get("value")?;
     encrypted(recorded, live_value)
 }

@@ -10,7 +10,7 @@ use super::kinds::Source;
 use super::observed::{Certificates, Document, Unread};
 use super::rules::Rules;
 use super::{Error, ResourceKey};
-use crate::comparison::{self, Comparison, Doubt};
+use crate::comparison::{self, Comparison, Doubt, NoRules};
 use crate::nearest::nearest;
 
 /// The parsed document of one live resource.
@@ -93,8 +93,13 @@ impl Live {
         };
         let rules = self.rules();
         let path: Vec<String> = document::segments(&self.document, field).into_iter().map(ToOwned::to_owned).collect();
-        if let Some(unread) = self.unread.iter().find(|unread| unread.path.covers(&path)) {
-            return Compared::Unknown(unread.why.to_string());
+        if let Some(why) = self.unread(field, &path, &live) {
+            return Compared::Unknown(why);
+        }
+        let parent = path.split_last().filter(|(_, parent)| !parent.is_empty());
+        if parent.is_some_and(|(_, parent)| at(&self.document, &parent.join(".")).is_none()) {
+            // No rule applies to a part of an item that does not exist.
+            return Compared::Done(comparison::compare(&NoRules, &path, expected, &live));
         }
         Compared::Done(match self.owner(&rules, &path) {
             Some(depth) => self.compare_within(&rules, &path, depth, expected, &live),
@@ -106,7 +111,27 @@ impl Live {
     #[must_use]
     pub fn hide(&self, field: &str, value: &Value) -> Value {
         let path: Vec<String> = document::segments(&self.document, field).into_iter().map(ToOwned::to_owned).collect();
+        let row = self.key.kind.row();
+        if path.first().is_some_and(|root| row.unreadable.iter().chain(&row.secret).any(|name| name == root)) {
+            return comparison::secret::fingerprint(value).into();
+        }
         comparison::secret::hide(&self.rules(), &path, value)
+    }
+
+    /// The reason why the live value of a field, or of the part of the document that it derives from, is not known yet.
+    fn unread(&self, field: &str, path: &[String], live: &Value) -> Option<String> {
+        let source = self.key.kind.row().derived.get(field);
+        let covers = |unread: &&Unread| match source {
+            None => unread.path.covers(path),
+            Some(Source::Path(source)) => unread.path.covers(&source.split('.').collect::<Vec<_>>()),
+            // The policies show backups that the features may lack.
+            Some(Source::Feature(name)) => {
+                unread.path.covers(&["features"])
+                    || (name == "backups" && *live == Value::Bool(false) && unread.path.covers(&["backup_policy"]))
+            }
+            Some(source) => unread.path.covers(&[source.root()]),
+        };
+        self.unread.iter().find(covers).map(|unread| unread.why.to_string())
     }
 
     fn rules(&self) -> Rules<'_> {
@@ -289,5 +314,7 @@ fn part_mut<'v>(value: &'v mut Value, path: &[String]) -> Option<&'v mut Value> 
     }
 }
 
+#[cfg(test)]
+mod cases;
 #[cfg(test)]
 mod tests;

@@ -34,7 +34,7 @@ impl Scopes {
         let (age, has_it) = match client.has_scope(scope, priority).await {
             Ok(has_it) => (AGE, has_it == Some(true)),
             Err(error) => {
-                tracing::debug!(call = "GET for a scope", scope, %error, "cannot check whether the token has the scope");
+                tracing::debug!(call = "one row of a list", scope, %error, "cannot check whether the token has the scope");
                 (RETRY, false)
             }
         };

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use crate::digitalocean::Kind;
 use crate::digitalocean::document::{Pattern, is_blank};
-use crate::digitalocean::kinds::{FieldSet, Row, Source};
+use crate::digitalocean::kinds::{FieldSet, Row};
 use crate::digitalocean::merge::{complete, is_missing};
 use crate::digitalocean::observed::{Document, Unread};
 
@@ -265,10 +265,6 @@ impl Shown {
                         unread.push(part_of(field.as_str(), part.why()));
                     }
                 }
-                if let Some(implied) = implied.filter(|implied| !has_feature(&document, &implied.feature)) {
-                    let names = row.derived.iter().filter(|(_, source)| source.is_feature(&implied.feature));
-                    unread.extend(names.map(|(name, _)| part_of(name.as_str(), part.why())));
-                }
                 continue;
             };
             let shown: Value = serde_json::from_str(&shot.text).unwrap_or_default();
@@ -290,17 +286,6 @@ impl Shown {
             has_changed = true;
             rests_on.push(shot.at);
         }
-        // So is what is derived from such a part.
-        let derived: Vec<_> = unread
-            .iter()
-            .flat_map(|part: &Unread| {
-                let from = row.derived.iter().filter(|(name, source)| {
-                    part.path.segments() == [source.root()] && part.path.segments() != [name.as_str()]
-                });
-                from.map(|(name, _)| part_of(name.as_str(), Arc::clone(&part.why)))
-            })
-            .collect();
-        unread.extend(derived);
         let json = if has_changed { document.to_string().into() } else { Arc::clone(&newest.text) };
         (json, unread.into(), rests_on.into_iter().min())
     }
@@ -380,22 +365,12 @@ impl Part {
     }
 }
 
-impl Source {
-    fn is_feature(&self, feature: &str) -> bool {
-        matches!(self, Self::Feature(name) if name == feature)
-    }
-}
-
 /// By kind, the parts that a list's row alone does not show.
 static UNREAD_IF_PLAIN: LazyLock<HashMap<&str, Arc<[Unread]>>> = LazyLock::new(|| {
     let all = Kind::all().map(Kind::row);
     all.map(|row| {
         let parts = row.reads.iter().flat_map(|reading| reading.into.keys());
-        let implied = row.reads.iter().filter_map(|reading| Some(&reading.implies.as_ref()?.feature));
-        let derived = implied.flat_map(|feature| {
-            row.derived.iter().filter(move |(_, source)| source.is_feature(feature)).map(|(name, _)| name)
-        });
-        let names = parts.chain(derived).map(|name| Pattern::from(name.as_str()));
+        let names = parts.map(|name| Pattern::from(name.as_str()));
         let unread = row.only_get.iter().cloned().chain(names).map(|path| part_of(path, NOT_READ_YET));
         (row.name.as_str(), unread.collect())
     })

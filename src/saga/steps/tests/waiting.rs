@@ -34,7 +34,7 @@ async fn a_field_is_looked_at_until_it_has_the_value() {
         let why = format!(r#"waits until tags of Droplet 3164444 is ["Web","ready"]: {is}"#);
         Ok(Progress::NotYet { again: Duration::from_secs(5), why })
     };
-    assert_eq!(journey.ask().await, not_yet(r#"it is ["web","prod"]"#));
+    assert_eq!(journey.ask().await, not_yet(r#"it is ["Web","prod"]"#));
 
     let fault = Fault::new("/v2/droplets/*", Effect::Status { status: 503, retry_after: None, html: false });
     world.control.inject(fault).await.unwrap();

@@ -1,0 +1,157 @@
+//! The table of cases in `tests/cases/comparison.yaml`, held against the comparison.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::{Compared, Live};
+use crate::comparison::Difference;
+use crate::digitalocean::{Certificates, Document, IdFormat, Kind, ResourceKey, Unread};
+
+const TABLE: &str = include_str!("../../../tests/cases/comparison.yaml");
+/// Wide enough for every value of the table.
+const COLUMNS: usize = 400;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Case {
+    name: String,
+    kind: Kind,
+    #[serde(default)]
+    id: Option<String>,
+    field: String,
+    recorded: Value,
+    live: Value,
+    #[serde(default)]
+    certificates: Option<BTreeMap<String, String>>,
+    #[serde(default)]
+    unread: BTreeMap<String, String>,
+    verdict: Verdict,
+    #[serde(default)]
+    differences: Vec<String>,
+    #[serde(default)]
+    hidden: Vec<String>,
+    #[serde(default)]
+    #[expect(dead_code, reason = "a remark for readers of the table")]
+    note: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, PartialOrd, Ord)]
+enum Verdict {
+    Same,
+    Differs,
+    Unknown,
+    Unverified,
+    Invalid,
+    NoSuchField,
+}
+
+impl Case {
+    fn live(&self) -> Live {
+        let id = self.id.as_deref().unwrap_or(match self.kind.id_format() {
+            IdFormat::DomainRecord => "example.com/1",
+            _ => "1",
+        });
+        let unread = self.unread.iter().map(|(path, why)| Unread::new(path, why.as_str()));
+        let certificates = self.certificates.as_ref().map(|all| {
+            let names: Certificates = all.iter().map(|(id, name)| (id.as_str(), name.as_str())).collect();
+            names.into()
+        });
+        let document = Document { unread: unread.collect(), certificates, ..Document::whole(self.live.to_string()) };
+        Live::of(&ResourceKey::new(self.kind, id), &document).unwrap()
+    }
+
+    /// What is wrong with the verdict, if anything is.
+    fn fault(&self) -> Option<String> {
+        let live = self.live();
+        let compared = live.compare(&self.field, &self.recorded);
+        let (verdict, shown) = match &compared {
+            Compared::Done(found) if !found.differences.is_empty() => {
+                let again = live.compare(&self.field, &found.adopted);
+                let is_settled = matches!(&again, Compared::Done(again) if again.differences.is_empty());
+                if !is_settled {
+                    return Some(format!("accepting {} leaves {again:?}", found.adopted));
+                }
+                (Verdict::Differs, found.differences.iter().map(|found| found.short(COLUMNS)).collect())
+            }
+            Compared::Done(found) if found.doubts.is_empty() => (Verdict::Same, Vec::new()),
+            Compared::Done(found) if found.doubts.iter().all(|doubt| doubt.why.contains("encrypted")) => {
+                (Verdict::Unverified, Vec::new())
+            }
+            Compared::Done(_) | Compared::Unknown(_) => (Verdict::Unknown, Vec::new()),
+            Compared::NotReadable => (Verdict::Invalid, Vec::new()),
+            Compared::NoSuchField { .. } => (Verdict::NoSuchField, Vec::new()),
+        };
+        if verdict != self.verdict {
+            return Some(format!("is {verdict:?} {shown:?}, not {:?}: {compared:?}", self.verdict));
+        }
+        let is_listed = |wanted: &str, found: &str| {
+            found == wanted || found.starts_with(&format!("{wanted}: ")) || found.starts_with(&format!("{wanted} "))
+        };
+        let all_listed = self.differences.iter().all(|wanted| shown.iter().any(|found| is_listed(wanted, found)))
+            && shown.iter().all(|found| self.differences.iter().any(|wanted| is_listed(wanted, found)));
+        if !self.differences.is_empty() && !all_listed {
+            return Some(format!("shows {shown:?}, not {:?}", self.differences));
+        }
+        self.leak(&live, &compared)
+    }
+
+    /// A credential that is shown somewhere.
+    fn leak(&self, live: &Live, compared: &Compared) -> Option<String> {
+        let differences = match compared {
+            Compared::Done(found) => found.differences.as_slice(),
+            _ => &[],
+        };
+        let mut shown = format!("{differences:?}");
+        for found in differences {
+            let _ = write!(shown, "{} {} {}", found.short(60), found.short_expected(40), found.short_actual(40));
+        }
+        let whole = live.hide(&self.field, &self.recorded);
+        let _ = write!(shown, "{whole}{}", live.hide("", &self.live));
+        if let Compared::Done(found) = compared {
+            let _ = write!(shown, "{} {:?}", live.hide(&self.field, &found.adopted), found.doubts);
+        }
+        let leaked = self.hidden.iter().find(|secret| shown.contains(secret.as_str()))?;
+        Some(format!("shows {leaked} in {shown}"))
+    }
+}
+
+#[test]
+fn every_case_has_the_verdict_of_the_table() {
+    let cases: Vec<Case> = serde_saphyr::from_str(TABLE).unwrap();
+    assert!(cases.len() >= 700, "{} cases", cases.len());
+    let names: BTreeSet<_> = cases.iter().map(|case| &case.name).collect();
+    assert_eq!(names.len(), cases.len(), "each case has a name of its own");
+    let faults: Vec<_> = cases
+        .iter()
+        .filter_map(|case| Some(format!("{} {}: {}: {}", case.kind, case.field, case.name, case.fault()?)))
+        .collect();
+    assert!(faults.is_empty(), "{} of {} cases:\n{}", faults.len(), cases.len(), faults.join("\n"));
+}
+
+#[test]
+fn every_kind_has_cases_of_both_verdicts() {
+    let cases: Vec<Case> = serde_saphyr::from_str(TABLE).unwrap();
+    for kind in Kind::all() {
+        for verdict in [Verdict::Same, Verdict::Differs] {
+            assert!(cases.iter().any(|case| case.kind == kind && case.verdict == verdict), "{kind} {verdict:?}");
+        }
+    }
+}
+
+#[test]
+fn short_forms_fit_their_columns_in_every_case() {
+    let cases: Vec<Case> = serde_saphyr::from_str(TABLE).unwrap();
+    for case in &cases {
+        let Compared::Done(found) = case.live().compare(&case.field, &case.recorded) else { continue };
+        for short in found
+            .differences
+            .iter()
+            .flat_map(|found: &Difference| [found.short(60), found.short_expected(40), found.short_actual(40)])
+        {
+            assert!(crate::comparison::show::width(&short) <= 60 && !short.contains('\n'), "{}: {short}", case.name);
+        }
+    }
+}
