@@ -11,8 +11,9 @@ pub const DECIDED_BY: &str = "arcadia.cloud/decided-by";
 /// On a `ProvisionedResource`: list the cloud now. Any new value asks once.
 pub const SYNC_REQUESTED_AT: &str = "arcadia.cloud/sync-requested-at";
 
-/// On a `ProvisionedResource`, by the operator: the Drift whose live value was adopted last. It is written together
-/// with the adopted value, so that a decision whose second write was lost to a crash is still told as Accepted.
+/// On a `ProvisionedResource`, by the operator: the UIDs of the Drifts whose live values were adopted last, separated
+/// by commas. They are written together with the adopted values, so that a decision whose second write was lost to a
+/// crash still ends as Accepted. Earlier versions wrote one entry, as `<name>/<uid>`.
 pub const LAST_ACCEPTED: &str = "arcadia.cloud/last-accepted";
 
 /// On a Saga that is Stuck: `retry`, `skip` or `abandon`.

@@ -15,6 +15,8 @@ pub const STALLED: &str = "Stalled";
 pub const SUCCEEDED: &str = "Succeeded";
 /// On a Drift: it has been decided or has gone away.
 pub const RESOLVED: &str = "Resolved";
+/// On a Drift: False for a decision that came after the drift was resolved.
+pub const DECISION_APPLIED: &str = "DecisionApplied";
 
 /// Reasons, by what they say.
 pub mod reason {
@@ -32,6 +34,12 @@ pub mod reason {
     pub const INVENTORY_STALE: &str = "InventoryStale";
     /// The live resource could not be read, so nothing is known about it.
     pub const LIVE_UNKNOWN: &str = "LiveUnknown";
+    /// The live resource was never seen in this account.
+    pub const RESOURCE_NOT_FOUND: &str = "ResourceNotFound";
+    /// A list shows a difference that no second read has confirmed yet.
+    pub const UNCONFIRMED: &str = "Unconfirmed";
+    /// The API server refused a write about a field.
+    pub const WRITE_REFUSED: &str = "WriteRefused";
     /// Some recorded fields cannot be told at the moment, for instance because the token may not read them.
     pub const FIELDS_UNKNOWN: &str = "FieldsUnknown";
     /// A recorded field does not exist on this kind, or cannot be compared.
@@ -46,6 +54,10 @@ pub mod reason {
     pub const DECISION_WAITING: &str = "DecisionWaiting";
     /// The decision could not be carried out as it was given.
     pub const DECISION_REFUSED: &str = "DecisionRefused";
+    /// The drift was resolved before the decision came.
+    pub const ALREADY_RESOLVED: &str = "AlreadyResolved";
+    /// The record of the drift is gone.
+    pub const RECORD_GONE: &str = "RecordGone";
     /// The live value became the desired one.
     pub const ACCEPTED: &str = "Accepted";
     /// The live value is the desired one again.

@@ -1,6 +1,5 @@
 //! `Drift`: one recorded field whose live value is not the desired one, and what became of it.
 
-use jiff::Timestamp;
 use k8s_openapi::{
     apiextensions_apiserver::pkg::apis::apiextensions::v1::{CustomResourceDefinition, JSON},
     apimachinery::pkg::apis::meta::v1::{Condition, Time},
@@ -32,16 +31,34 @@ use super::{
     selectable = ".spec.resourceRef.name",
     selectable = ".spec.resource.kind",
     printcolumn(name = "Resource", type_ = "string", json_path = ".spec.resourceRef.name"),
-    printcolumn(name = "Field", type_ = "string", json_path = ".spec.field"),
-    printcolumn(name = "Expected", type_ = "string", json_path = ".spec.expected"),
-    printcolumn(name = "Actual", type_ = "string", json_path = ".spec.actual"),
+    // A union yields the first that is there: the full text stands in where there is no short form.
+    printcolumn(name = "Field", type_ = "string", json_path = ".spec['fieldShort','field']"),
+    printcolumn(
+        name = "Expected",
+        type_ = "string",
+        json_path = ".spec['expectedShort','expected']",
+        description = "The desired value in short form; of a composite value, the first part that differs"
+    ),
+    printcolumn(
+        name = "Actual",
+        type_ = "string",
+        json_path = ".spec['actualShort','actual']",
+        description = "The live value when the drift was found, in short form"
+    ),
     printcolumn(
         name = "Now",
         type_ = "string",
-        json_path = ".status.actual",
-        description = "The live value, where it moved on after the drift was found"
+        json_path = ".status['actualShort','actual']",
+        description = "The live value in short form, if it changed after the drift was found"
     ),
     printcolumn(name = "Phase", type_ = "string", json_path = ".status.phase"),
+    printcolumn(
+        name = "Difference",
+        type_ = "string",
+        json_path = ".spec.difference",
+        priority = 1,
+        description = "How the live value differed when the drift was found"
+    ),
     printcolumn(name = "Reason", type_ = "string", json_path = ".status.reason", priority = 1),
     printcolumn(name = "DecidedBy", type_ = "string", json_path = ".status.decidedBy", priority = 1),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
@@ -59,6 +76,11 @@ pub struct DriftSpec {
     #[schemars(length(min = 1, max = 4096))]
     pub field: String,
 
+    /// The field in short form, if the field itself is too long for a column or has characters that do not print.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 256))]
+    pub field_short: Option<String>,
+
     /// Counts the drifts of this field of this record, from 1.
     #[schemars(range(min = 1))]
     pub episode: i64,
@@ -71,8 +93,51 @@ pub struct DriftSpec {
     #[schemars(length(max = 32768))]
     pub actual: String,
 
+    /// The desired value in at most 40 columns, for lists of drifts. Of a composite value: the path of the first part
+    /// that differs, and its desired value.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 256))]
+    pub expected_short: Option<String>,
+
+    /// The live value, written likewise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 256))]
+    pub actual_short: Option<String>,
+
+    /// The first difference in one line, such as `services.0.instance_count: 1 -> 2`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1024))]
+    pub difference: Option<String>,
+
+    /// Where the two values differ: at most 32 places.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32))]
+    pub differences: Vec<DriftDifference>,
+
+    /// What is known of the cause, such as a change by the provider itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1024))]
+    pub note: Option<String>,
+
     /// The version (generation) of the record that it was compared with.
     pub spec_version: i64,
+}
+
+/// One place at which a live value differs from the recorded one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DriftDifference {
+    /// The dotted path below the field; empty for the field itself.
+    #[schemars(length(max = 4096))]
+    pub path: String,
+    /// The desired value in short form. Missing for an item or a key that only the live value has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1024))]
+    pub expected: Option<String>,
+    /// The live value in short form. Missing for an item or a key that only the record has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1024))]
+    pub actual: Option<String>,
 }
 
 /// The record that a drift belongs to.
@@ -99,6 +164,21 @@ pub struct DriftStatus {
     #[schemars(length(max = 32768))]
     pub actual: Option<String>,
 
+    /// `actual` in short form, as `spec.actualShort`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 256))]
+    pub actual_short: Option<String>,
+
+    /// How `actual` differs from the desired value, as `spec.difference`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1024))]
+    pub difference: Option<String>,
+
+    /// Where `actual` differs from the desired value, as `spec.differences`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32))]
+    pub differences: Vec<DriftDifference>,
+
     /// When the live value last moved.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_changed_at: Option<Time>,
@@ -111,11 +191,17 @@ pub struct DriftStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub decided_by: Option<String>,
 
+    /// The decision that was carried out: the text of the annotation `arcadia.cloud/accept`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 262_144))]
+    pub decision: Option<String>,
+
     /// Why it is in this phase, in one `CamelCase` word.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 
-    /// `Resolved`, and why a decision was refused.
+    /// `Resolved`, which also says why a decision was refused or waits, and `DecisionApplied`, which is False for a
+    /// decision that came after the drift was resolved.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "schema::conditions")]
     pub conditions: Vec<Condition>,
@@ -162,12 +248,12 @@ pub(crate) fn awaiting_decision() -> Claim {
 /// The definition, with what the derive cannot say.
 pub(super) fn crd() -> CustomResourceDefinition {
     let mut crd = Drift::crd();
-    // A create cannot set a status. With the default, an inbox is right from the first and only write.
+    // A create cannot set a status. With the default, an inbox is right from the first and only write. It has no
+    // conditions, since a default cannot know when they began.
     schema::amend(&mut crd, &["status"], |status| {
         status.default = Some(JSON(json!({
             "phase": DriftPhase::Open,
             "reason": reason::AWAITING_DECISION,
-            "conditions": [awaiting_decision().since(Timestamp::UNIX_EPOCH, 1)],
         })));
     });
     schema::amend(&mut crd, &["spec"], |spec| {

@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 
-use jiff::Timestamp;
 use k8s_openapi::{
     apiextensions_apiserver::pkg::apis::apiextensions::v1::{CustomResourceDefinition, JSON},
     apimachinery::pkg::apis::meta::v1::{Condition, Time},
@@ -14,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{
-    conditions::{self, Claim, Truth, reason},
+    conditions::reason,
     saga::SagaRef,
     schema::{self, CloudResource},
 };
@@ -37,13 +36,20 @@ use super::{
     printcolumn(name = "ID", type_ = "string", json_path = ".spec.resource.id"),
     printcolumn(name = "InSync", type_ = "string", json_path = ".status.conditions[?(@.type=='InSync')].status"),
     printcolumn(name = "Drifts", type_ = "integer", json_path = ".status.openDrifts"),
-    printcolumn(name = "Fields", type_ = "string", json_path = ".status.driftedFields", priority = 1),
+    printcolumn(
+        name = "Fields",
+        type_ = "string",
+        json_path = ".status.driftedFieldsShort",
+        priority = 1,
+        description = "The fields that have an open Drift, in short form"
+    ),
     printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].status"),
     printcolumn(
         name = "Reason",
         type_ = "string",
-        json_path = ".status.conditions[?(@.type=='Ready')].reason",
-        priority = 1
+        json_path = ".status.reason",
+        priority = 1,
+        description = "The reason of InSync or, unless Ready is True, of Ready"
     ),
     printcolumn(name = "Version", type_ = "integer", json_path = ".metadata.generation", priority = 1),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
@@ -108,12 +114,28 @@ pub struct ProvisionedResourceStatus {
     pub open_drifts: i32,
 
     /// Their fields, in order.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    // Written even when empty: an apply that leaves it out would keep what another client wrote.
+    #[serde(default)]
     pub drifted_fields: Vec<String>,
+
+    /// The same in at most 40 columns, for lists of records.
+    // Likewise.
+    #[serde(default)]
+    #[schemars(length(max = 256))]
+    pub drifted_fields_short: String,
+
+    /// The reason of `InSync` or, unless `Ready` is True, of `Ready`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1024))]
+    pub reason: Option<String>,
 
     /// When the resource was first recorded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub provisioned_at: Option<Time>,
+
+    /// When the operator first read the live resource. A resource without it was never seen in this account.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_seen_at: Option<Time>,
 
     /// The last `arcadia.cloud/sync-requested-at` that was answered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -128,10 +150,11 @@ pub struct ProvisionedResourceStatus {
 /// The definition, with what the derive cannot say.
 pub(super) fn crd() -> CustomResourceDefinition {
     let mut crd = ProvisionedResource::crd();
-    // A record that nobody has looked at yet must not read as finished (kstatus), and saying so must not cost a
-    // write: so the API server fills it in.
+    // A new record must not read as finished: kstatus takes it as in progress while `observedGeneration` is another
+    // one. The API server fills this in, so that it costs no write. It has no conditions, since a default cannot know
+    // when they began.
     schema::amend(&mut crd, &["status"], |status| {
-        status.default = Some(JSON(json!({ "conditions": pending(), "openDrifts": 0 })));
+        status.default = Some(JSON(json!({ "observedGeneration": 0, "openDrifts": 0, "reason": reason::PENDING })));
     });
     schema::amend(&mut crd, &["spec", "resource"], |resource| {
         resource.x_kubernetes_validations.get_or_insert_default().push(schema::immutable(
@@ -140,20 +163,4 @@ pub(super) fn crd() -> CustomResourceDefinition {
         ));
     });
     crd
-}
-
-/// The conditions of a record that was not looked at yet.
-fn pending() -> Vec<Condition> {
-    let claims = [
-        (conditions::READY, Truth::Unknown),
-        (conditions::IN_SYNC, Truth::Unknown),
-        (conditions::RECONCILING, Truth::True),
-        (conditions::STALLED, Truth::False),
-    ];
-    claims
-        .map(|(kind, status)| {
-            let message = "waiting for the operator".to_owned();
-            Claim { kind, status, reason: reason::PENDING, message }.since(Timestamp::UNIX_EPOCH, 0)
-        })
-        .into()
 }

@@ -16,9 +16,8 @@ pub(super) fn maximum(
         }
     }
     let mut unmatched = graph.unmatched(left);
-    for edge in [&preferred as &dyn Fn(usize, usize) -> bool, &edge] {
-        unmatched.retain(|vertex| !graph.augment(*vertex, edge, &mut vec![false; right]));
-    }
+    unmatched.retain(|vertex| !graph.augment(*vertex, &preferred, &mut vec![false; right]));
+    unmatched.retain(|vertex| !graph.augment(*vertex, &edge, &mut vec![false; right]));
     let mut partners = vec![None; left];
     for (right, left) in graph.partner_of_right.iter().enumerate() {
         if let Some(partner) = left.and_then(|left| partners.get_mut(left)) {
@@ -44,7 +43,7 @@ impl Graph {
     }
 
     /// Finds a partner for one more left vertex; others may have to change theirs.
-    fn augment(&mut self, left: usize, edge: &dyn Fn(usize, usize) -> bool, visited: &mut Vec<bool>) -> bool {
+    fn augment(&mut self, left: usize, edge: &impl Fn(usize, usize) -> bool, visited: &mut Vec<bool>) -> bool {
         for right in 0..self.partner_of_right.len() {
             if visited.get(right) != Some(&false) || !edge(left, right) {
                 continue;

@@ -53,7 +53,7 @@ impl<'v> Side<'v> {
 impl Found {
     fn differs(path: &[String], expected: &Value, live: &Value) -> Self {
         let place =
-            Place { path: path.to_vec(), expected: Some(expected.clone()), actual: Some(live.clone()), item: None };
+            Place { path: path.to_vec(), expected: Some(expected.clone()), actual: Some(live.clone()), is_item: false };
         Self { differences: vec![place], adopted: live.clone(), ..Self::default() }
     }
 
@@ -205,12 +205,11 @@ fn sets(at: &[String], expected: &[Item<'_>], live: &[Item<'_>]) -> Found {
         if !seen.insert(text.clone()) {
             continue;
         }
-        match recorded.get(&text) {
-            Some(recorded) => adopted.push((*recorded).clone()),
-            None => {
-                adopted.push(item.raw.clone());
-                found.differences.push(Place::item(at, item.position, None, Some(item.raw)));
-            }
+        if let Some(recorded) = recorded.get(&text) {
+            adopted.push((*recorded).clone());
+        } else {
+            adopted.push(item.raw.clone());
+            found.differences.push(Place::item(at, item.position, None, Some(item.raw)));
         }
     }
     let mut missing = BTreeSet::new();

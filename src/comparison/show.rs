@@ -1,6 +1,7 @@
 //! Values as text for people: in full, and short.
 
 use std::borrow::Cow;
+use std::fmt::Write as _;
 
 use serde_json::Value;
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
@@ -51,7 +52,8 @@ pub fn escape(text: &str) -> Cow<'_, str> {
             '\t' => quoted.push_str("\\t"),
             sign if is_formless(sign) => {
                 for unit in sign.encode_utf16(&mut [0; 2]) {
-                    quoted.push_str(&format!("\\u{unit:04x}"));
+                    // Writing to a String cannot fail.
+                    let _ = write!(quoted, "\\u{unit:04x}");
                 }
             }
             sign => quoted.push(sign),

@@ -1,16 +1,115 @@
-//! DigitalOcean's own example documents, for the tests of this room. They are not part of this tree: tests skip without.
+//! DigitalOcean's description of its own API, for the tests of this room: the extract in `tests/openapi`.
 
-use std::path::PathBuf;
+use std::collections::BTreeSet;
+use std::sync::LazyLock;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
-/// The file `name` of the folder of examples; `DIGITALOCEAN_OPENAPI` names another place, as for other tests.
-pub(super) fn read(name: &str) -> Option<Value> {
-    let beside = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/digitalocean/digitalocean-openapi.json.gz");
-    let openapi = std::env::var_os("DIGITALOCEAN_OPENAPI").map_or(beside, PathBuf::from);
-    let Ok(text) = std::fs::read_to_string(openapi.with_file_name(name)) else {
-        eprintln!("skipped: DigitalOcean's examples are not there (set DIGITALOCEAN_OPENAPI)");
-        return None;
-    };
-    Some(serde_json::from_str(&text).unwrap())
+static DESCRIPTION: LazyLock<Value> =
+    LazyLock::new(|| serde_json::from_str(include_str!("../../tests/openapi/digitalocean.json")).unwrap());
+
+/// What a GET of `path` answers, by its examples; one put together from those of its fields where it has none of its own.
+pub(super) fn answers(path: &str) -> Vec<Value> {
+    let content = content(path);
+    let named = content.get("examples").and_then(Value::as_object).into_iter().flatten();
+    let mut answers: Vec<Value> = named.map(|(_, example)| referred(example)["value"].clone()).collect();
+    answers.extend(content.get("example").cloned());
+    if answers.is_empty() {
+        answers.push(example(&content["schema"]));
+    }
+    answers
+}
+
+/// The names of the fields that the description gives the documents under `key` of what a GET of `path` answers.
+pub(super) fn fields(path: &str, key: &str) -> BTreeSet<String> {
+    let mut envelope = BTreeSet::new();
+    let mut documents = Vec::new();
+    properties(&content(path)["schema"], &mut |name, schema| {
+        envelope.insert(name.to_owned());
+        if name == key {
+            documents.push(schema);
+        }
+    });
+    assert!(!documents.is_empty(), "{path} has no {key:?}, but {envelope:?}");
+    let mut fields = BTreeSet::new();
+    for document in documents {
+        properties(items(document), &mut |name, _| {
+            fields.insert(name.to_owned());
+        });
+    }
+    fields
+}
+
+/// The paths of one document of a list.
+pub(super) fn document_paths(list: &str) -> Vec<String> {
+    let paths = DESCRIPTION["paths"].as_object().unwrap();
+    let below = |path: &str| path.strip_prefix(list)?.strip_prefix("/{")?.strip_suffix('}').map(|id| !id.contains('/'));
+    paths
+        .iter()
+        .filter(|(path, item)| below(path) == Some(true) && item.get("get").is_some())
+        .map(|it| it.0.clone())
+        .collect()
+}
+
+/// Whether a GET of `path` takes a page.
+pub(super) fn is_paged(path: &str) -> bool {
+    let parameters = operation(path).get("parameters").and_then(Value::as_array).into_iter().flatten();
+    parameters.map(referred).any(|parameter| parameter["name"] == "page")
+}
+
+/// The scopes that a GET of `path` takes.
+pub(super) fn scopes(path: &str) -> Vec<&'static str> {
+    let scopes = operation(path).pointer("/security/0/bearer_auth").and_then(Value::as_array);
+    scopes.into_iter().flatten().filter_map(Value::as_str).collect()
+}
+
+fn operation(path: &str) -> &'static Value {
+    let operation = &DESCRIPTION["paths"][path]["get"];
+    assert!(operation.is_object(), "GET {path} is not in tests/openapi/operations.txt");
+    operation
+}
+
+fn content(path: &str) -> &'static Value {
+    &referred(&operation(path)["responses"]["200"])["content"]["application/json"]
+}
+
+/// What a value refers to, or the value.
+fn referred(value: &'static Value) -> &'static Value {
+    match value.get("$ref").and_then(Value::as_str) {
+        Some(place) => referred(DESCRIPTION.pointer(place.trim_start_matches('#')).unwrap()),
+        None => value,
+    }
+}
+
+/// The schemas that a schema is put together from, itself among them.
+fn parts(schema: &'static Value) -> Vec<&'static Value> {
+    let schema = referred(schema);
+    let combined = ["allOf", "anyOf", "oneOf"].iter().filter_map(|key| schema.get(key)?.as_array()).flatten();
+    std::iter::once(schema).chain(combined.flat_map(parts)).collect()
+}
+
+/// The schema of a list's items, or of the one document.
+fn items(schema: &'static Value) -> &'static Value {
+    parts(schema).into_iter().find_map(|part| part.get("items")).unwrap_or(schema)
+}
+
+fn properties(schema: &'static Value, each: &mut dyn FnMut(&str, &'static Value)) {
+    let properties = parts(schema).into_iter().filter_map(|part| part.get("properties")?.as_object());
+    properties.flatten().for_each(|(name, schema)| each(name, schema));
+}
+
+/// An example of a schema: its own, or one of its fields' or items' examples.
+fn example(schema: &'static Value) -> Value {
+    let parts = parts(schema);
+    if let Some(example) = parts.iter().find_map(|part| part.get("example")) {
+        return example.clone();
+    }
+    if let Some(items) = parts.iter().find_map(|part| part.get("items")) {
+        return Value::from(vec![example(items)]);
+    }
+    let mut fields = Map::new();
+    properties(schema, &mut |name, schema| {
+        fields.insert(name.to_owned(), example(schema));
+    });
+    if fields.is_empty() { Value::Null } else { Value::Object(fields) }
 }

@@ -93,13 +93,8 @@ impl Live {
         };
         let rules = self.rules();
         let path: Vec<String> = document::segments(&self.document, field).into_iter().map(ToOwned::to_owned).collect();
-        if let Some(why) = self.unread(field, &path, &live) {
-            return Compared::Unknown(why);
-        }
-        let parent = path.split_last().filter(|(_, parent)| !parent.is_empty());
-        if parent.is_some_and(|(_, parent)| at(&self.document, &parent.join(".")).is_none()) {
-            // No rule applies to a part of an item that does not exist.
-            return Compared::Done(comparison::compare(&NoRules, &path, expected, &live));
+        if let Some(unread) = self.unread.iter().find(|unread| unread.path.covers(&path)) {
+            return Compared::Unknown(unread.why.to_string());
         }
         Compared::Done(match self.owner(&rules, &path) {
             Some(depth) => self.compare_within(&rules, &path, depth, expected, &live),
@@ -111,10 +106,6 @@ impl Live {
     #[must_use]
     pub fn hide(&self, field: &str, value: &Value) -> Value {
         let path: Vec<String> = document::segments(&self.document, field).into_iter().map(ToOwned::to_owned).collect();
-        let row = self.key.kind.row();
-        if path.first().is_some_and(|root| row.unreadable.iter().chain(&row.secret).any(|name| name == root)) {
-            return comparison::secret::fingerprint(value).into();
-        }
         comparison::secret::hide(&self.rules(), &path, value)
     }
 
@@ -175,14 +166,13 @@ impl Live {
         // The path of a difference may name the whole or a part of the field.
         let below = |path: &str| path.strip_prefix(&rest).map(|below| below.trim_start_matches('.').to_owned());
         let differences = compared.differences.into_iter().map(|mut difference| {
-            match below(&difference.path) {
-                Some(path) => difference.path = path,
-                None => {
-                    difference.path = String::new();
-                    difference.item = None;
-                    difference.expected = Some(self.hide(&path.join("."), expected));
-                    difference.actual = Some(self.hide(&path.join("."), live));
-                }
+            if let Some(path) = below(&difference.path) {
+                difference.path = path;
+            } else {
+                difference.path = String::new();
+                difference.item = None;
+                difference.expected = Some(self.hide(&path.join("."), expected));
+                difference.actual = Some(self.hide(&path.join("."), live));
             }
             difference
         });

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
 use serde_json::Value;
 
@@ -138,7 +139,8 @@ fn firewall_rule(rule: &Value) -> String {
             .map(text)
             .collect();
         if !peers.is_empty() {
-            described.push_str(&format!(" {word} {}", peers.join(", ")));
+            // Writing to a String cannot fail.
+            let _ = write!(described, " {word} {}", peers.join(", "));
         }
     }
     described

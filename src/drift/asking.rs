@@ -1,8 +1,8 @@
-//! Asking the provider for the sake of decisions: a few records at a time, and less and less often where it does not
-//! answer, so that many decisions at once do not keep everything else waiting.
+//! Requests to the provider for the sake of decisions and of changes that one list alone shows: a few records at a time,
+//! and less and less often where they fail, so that many at once do not keep everything else waiting.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{Mutex, PoisonError},
     time::Duration,
 };
@@ -18,16 +18,30 @@ const LONGEST_WAIT: Duration = Duration::from_mins(2);
 /// How long a decision waits about that others ask for.
 const NEXT_TURN: Duration = Duration::from_secs(2);
 
-/// Whose turn it is, and who was not answered.
+/// More records than this with unconfirmed changes wait for the next list, which confirms all of them for a few requests.
+const MOST_UNCONFIRMED: usize = 200;
+
+/// How a change that one list alone shows is confirmed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Confirmation {
+    /// By a request for the resource.
+    Read,
+    /// By the next list: too many records wait for a confirmation.
+    NextList,
+}
+
+/// Whose turn it is, and which requests failed.
 pub(super) struct Asking {
     turns: Semaphore,
     in_vain: Mutex<HashMap<ObjectKey, u32>>,
+    /// The records with changes that wait for a confirmation.
+    unconfirmed: Mutex<HashSet<ObjectKey>>,
 }
 
 impl Asking {
     /// So many at a time.
     pub(super) fn new(at_a_time: usize) -> Self {
-        Self { turns: Semaphore::new(at_a_time), in_vain: Mutex::default() }
+        Self { turns: Semaphore::new(at_a_time), in_vain: Mutex::default(), unconfirmed: Mutex::default() }
     }
 
     /// A turn, which lasts until it is dropped; or how long to wait for one.
@@ -39,6 +53,18 @@ impl Asking {
     /// The provider answered, or there is nothing to ask any more.
     pub(super) fn forget(&self, key: &ObjectKey) {
         self.in_vain.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
+    }
+
+    /// How the change of this record is to be confirmed.
+    pub(super) fn confirmation(&self, key: &ObjectKey) -> Confirmation {
+        let mut unconfirmed = self.unconfirmed.lock().unwrap_or_else(PoisonError::into_inner);
+        unconfirmed.insert(key.clone());
+        if unconfirmed.len() > MOST_UNCONFIRMED { Confirmation::NextList } else { Confirmation::Read }
+    }
+
+    /// No change of this record waits for a confirmation (any more).
+    pub(super) fn confirmed(&self, key: &ObjectKey) {
+        self.unconfirmed.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
     }
 
     /// It did not. Returns how long to wait, longer each time.
@@ -63,6 +89,19 @@ mod tests {
         assert!(asking.turn().unwrap_err() < NEXT_TURN * 2);
         drop(first);
         assert!(asking.turn().is_ok());
+    }
+
+    #[test]
+    fn a_burst_of_changes_waits_for_the_next_list_and_a_few_are_read_one_by_one() {
+        let asking = Asking::new(1);
+        let key = |number: usize| ObjectKey { namespace: "default".into(), name: number.to_string().into() };
+        for number in 0..MOST_UNCONFIRMED {
+            assert_eq!(asking.confirmation(&key(number)), Confirmation::Read);
+        }
+        assert_eq!(asking.confirmation(&key(MOST_UNCONFIRMED)), Confirmation::NextList);
+        assert_eq!(asking.confirmation(&key(0)), Confirmation::NextList, "those that wait for their turn, too");
+        asking.confirmed(&key(1));
+        assert_eq!(asking.confirmation(&key(0)), Confirmation::Read);
     }
 
     #[test]

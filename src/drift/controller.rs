@@ -7,14 +7,14 @@ use std::{
 };
 
 use jiff::Timestamp;
-use kube::runtime::watcher::Event;
+use kube::{Api, runtime::watcher::Event};
 use tracing::info;
 
 use super::{
     act::Act,
-    asking::Asking,
-    evaluate::{Asked, Observed, Plan, Recorded, Seen, Situation, evaluate},
-    index::{Entry, Index},
+    asking::{Asking, Confirmation},
+    evaluate::{NeedsFreshRead, Observed, Plan, Reading, Recorded, Rests, Seen, Situation, evaluate, orphaned},
+    index::{Entry, Index, Orphans},
     status::status,
     sweep::Sweeps,
 };
@@ -43,6 +43,12 @@ const LONGEST_ASK: Duration = Duration::from_secs(20);
 /// For how many records the provider is asked at a time for the sake of a decision: other news finds a worker all the
 /// same.
 const ASKING: usize = WORKERS / 2;
+
+/// How long drifts whose record is gone are left to the garbage collector of Kubernetes.
+const ORPHANS_REST: Duration = Duration::from_secs(10);
+
+/// When to look again at drifts whose record exists after all and cannot be read.
+const UNREADABLE_RESTS: Duration = Duration::from_mins(5);
 
 /// How long one record may be worked on, and one event of a watch: far longer than all limits of its calls together.
 const LONGEST_ROUND: Duration = Duration::from_mins(10);
@@ -156,6 +162,8 @@ pub async fn run(context: Arc<Context>) {
     for kind in kinds {
         context.sweeps.start(&context, kind);
     }
+    let orphans = context.index().names_of_orphans();
+    context.queue.extend(orphans);
     process::workers("a worker for records", WORKERS, || work(context.clone())).await;
 }
 
@@ -181,76 +189,139 @@ async fn work(context: Arc<Context>) {
     work.run(|key| reconcile(key, &context), |took, outcome| context.process.metrics.reconciled(took, outcome)).await;
 }
 
-/// Brings one record's drifts and status up to what is known: observe, decide, act.
+/// Brings one record's drifts and status up to what is known, and closes what former records of its name left behind.
 async fn reconcile(key: ObjectKey, context: &Arc<Context>) -> Result<Next, call::Error> {
-    let Some(entry) = context.index().entry(&key) else {
-        context.asking.forget(&key);
+    let rest = settle_orphans(&key, context).await?;
+    let next = reconcile_record(&key, context).await?;
+    Ok(match (next, rest) {
+        (Next::Settled, Some(rest)) => Next::After(rest),
+        (Next::After(wait), Some(rest)) => Next::After(wait.min(rest)),
+        (next, _) => next,
+    })
+}
+
+/// Observe, decide, act.
+async fn reconcile_record(key: &ObjectKey, context: &Arc<Context>) -> Result<Next, call::Error> {
+    let entry = context.index().entry(key);
+    let Some(mut entry) = entry else {
+        context.asking.forget(key);
+        context.asking.confirmed(key);
         return Ok(Next::Settled);
     };
-    if entry.record.deleting {
-        return Ok(Next::Settled);
-    }
-    let is_asked_to_sync = ask_for_sync(&key, &entry, context);
-    let Some(seen) = observe(&key, &entry, context) else { return Ok(Next::Settled) };
-    let mut plan = decide(&entry, &seen, Asked::No, context);
+    let is_asked_to_sync = ask_for_sync(key, &entry, context);
+    let Some(seen) = observe(key, &entry, context) else { return Ok(Next::Settled) };
+    let is_confirmed = seen.is_confirmed();
+    let mut plan = decide(&entry, &seen, Reading::Inventory { is_confirmed }, context);
     let mut next = Next::Settled;
-    if plan.ask_live {
-        match context.asking.turn() {
-            Err(wait) => next = Next::After(wait),
+    let mut has_its_turn = true;
+    match how_to_read(plan.needs_fresh_read, key, context) {
+        None => {}
+        Some(Confirmation::NextList) => context.asking.forget(key),
+        Some(Confirmation::Read) => match context.asking.turn() {
+            Err(wait) => {
+                next = Next::After(wait);
+                has_its_turn = false;
+            }
             Ok(turn) => {
-                let fresh = match ask(&key, &entry, context).await {
-                    Ok(fresh) => fresh,
-                    Err(next) => return Ok(next),
-                };
+                let Some(fresh) = fetch(&entry, context).await else { return Ok(Next::Settled) };
                 drop(turn);
+                // Other decisions may have come meanwhile, or this one may have been taken back.
+                let now = context.index().entry(key).filter(|now| now.is_of_same(&entry));
+                let Some(now) = now else { return Ok(Next::Again) };
+                let before = std::mem::replace(&mut entry, now).drifts;
                 if matches!(fresh, Known::Nothing(..)) {
-                    next = Next::After(context.asking.in_vain(&key));
-                    plan = decide(&entry, &seen, Asked::InVain, context);
+                    next = Next::After(context.asking.in_vain(key));
+                    plan = decide(&entry, &seen, Reading::Failed { is_confirmed }, context);
                 } else {
-                    context.asking.forget(&key);
-                    plan = decide(&entry, &fresh, Asked::JustNow, context);
+                    context.asking.forget(key);
+                    context.asking.confirmed(key);
+                    plan = decide(&entry, &fresh, Reading::Fresh { before: &before }, context);
+                    if plan.needs_fresh_read.is_some() {
+                        next = Next::Again;
+                    }
                 }
             }
-        }
-    } else {
-        context.asking.forget(&key);
+        },
     }
-    let has_steps = !plan.steps.is_empty();
-    let mut act = Act::new(&key, &entry, context);
-    for step in plan.steps {
-        act.take(step).await?;
-    }
-    if has_steps {
+    let mut act = Act::new(key, &entry, context);
+    let outcome = act.carry_out(plan.steps).await?;
+    if outcome.wrote {
         // Drifts were written, so the status has to follow.
         return Ok(Next::Again);
     }
-    let request = entry.record.sync_requested.as_deref().filter(|_| is_asked_to_sync == Sync::Made);
-    let status = status(&entry, &plan.situation, request, Timestamp::now());
-    if !entry.record.status.says(&status) {
-        act.write_status(status).await?;
-        if request.is_some() {
-            context.forget_sync(&entry.record.uid);
+    let mut situation = plan.situation;
+    situation.refuse(outcome.messages());
+    let is_about_to_be_confirmed = !has_its_turn && plan.needs_fresh_read == Some(NeedsFreshRead::Change);
+    if situation != Situation::Deleting && !is_about_to_be_confirmed {
+        let request = entry.record.sync_requested.as_deref().filter(|_| is_asked_to_sync == Sync::Made);
+        let status = status(&entry, &situation, request, Timestamp::now());
+        if !entry.record.status.says(&status) {
+            act.write_status(status).await?;
+            if request.is_some() {
+                context.forget_sync(&entry.record.uid);
+            }
+            tell_stale(&act, &entry, &situation);
         }
-        tell_stale(&act, &plan.situation);
     }
-    Ok(next)
+    match outcome.refused.into_iter().next() {
+        // It may be taken later, when the policy or the object that is in its way has changed.
+        Some(refused) => Err(refused.error),
+        None => Ok(next),
+    }
 }
 
-/// Reads the live resource: a decision binds to its value of this moment, not of the last sweep. An error is what to do
-/// instead of deciding.
-async fn ask(key: &ObjectKey, entry: &Entry, context: &Context) -> Result<Known, Next> {
+/// How to read the live resource anew, where that is needed.
+fn how_to_read(needs: Option<NeedsFreshRead>, key: &ObjectKey, context: &Context) -> Option<Confirmation> {
+    match needs {
+        None => {
+            context.asking.forget(key);
+            context.asking.confirmed(key);
+            None
+        }
+        Some(NeedsFreshRead::Change) => Some(context.asking.confirmation(key)),
+        Some(NeedsFreshRead::Decision) => Some(Confirmation::Read),
+    }
+}
+
+/// Reads the live resource: a decision binds to its value of this moment, not of the last sweep. None when the process
+/// ends.
+async fn fetch(entry: &Entry, context: &Context) -> Option<Known> {
     let resource = &entry.record.resource;
     // A token that is out of calls makes every call wait; other records must not wait with this one.
     let answer = tokio::select! {
         answer = tokio::time::timeout(LONGEST_ASK, context.inventory.fetch(resource)) => answer,
         // The decision stands on the object; the next leader finds it there.
-        () = context.process.stop.cancelled() => return Err(Next::Settled),
+        () = context.process.stop.cancelled() => return None,
     };
-    if !context.index().entry(key).is_some_and(|now| now.is_like(entry)) {
-        // A decision may have been taken back meanwhile.
-        return Err(Next::Again);
+    Some(read(resource, answer.unwrap_or(Observation::Unknown(UnknownReason::NotYet))))
+}
+
+/// Closes the drifts of former records of a name, which `kubectl delete --cascade=orphan` leaves behind. Returns when to
+/// look again, if something is left to do.
+async fn settle_orphans(key: &ObjectKey, context: &Context) -> Result<Option<Duration>, call::Error> {
+    let all = context.index().orphans(key);
+    let mut rest: Option<Duration> = None;
+    for orphans in all {
+        let left = ORPHANS_REST.saturating_sub(orphans.since.elapsed());
+        let left = if left.is_zero() && exists(key, &orphans, context).await? { UNREADABLE_RESTS } else { left };
+        if !left.is_zero() {
+            rest = Some(rest.map_or(left, |rest| rest.min(left)));
+            continue;
+        }
+        let outcome = Act::on_orphans(&orphans, key, context).carry_out(orphaned(&orphans.drifts)).await?;
+        if let Some(refused) = outcome.refused.into_iter().next() {
+            return Err(refused.error);
+        }
     }
-    Ok(read(resource, answer.unwrap_or(Observation::Unknown(UnknownReason::NotYet))))
+    Ok(rest)
+}
+
+/// Whether the record of these drifts exists after all: one that this version cannot read is not in the index.
+async fn exists(key: &ObjectKey, orphans: &Orphans, context: &Context) -> Result<bool, call::Error> {
+    let records: Api<ProvisionedResource> = Api::namespaced(context.process.client.clone(), &key.namespace);
+    let doing = format!("reading ProvisionedResource {key}");
+    let found = call::bounded(&doing, records.get_metadata_opt(&key.name)).await?;
+    Ok(found.is_some_and(|found| found.metadata.uid.as_deref() == Some(orphans.owner.as_ref())))
 }
 
 /// Whether a sync was asked for by annotation.
@@ -274,13 +345,24 @@ fn ask_for_sync(key: &ObjectKey, entry: &Entry, context: &Arc<Context>) -> Sync 
 enum Known {
     Nothing(&'static str, String),
     Gone,
-    Live(Box<Live>),
+    Live { live: Box<Live>, is_confirmed: bool },
+}
+
+impl Known {
+    /// Whether a change may be acted on: two requests are behind a resource that is gone.
+    const fn is_confirmed(&self) -> bool {
+        match self {
+            Self::Nothing(..) => false,
+            Self::Gone => true,
+            Self::Live { is_confirmed, .. } => *is_confirmed,
+        }
+    }
 }
 
 /// Looks the resource up in the inventory. None while the first look is under way.
 fn observe(key: &ObjectKey, entry: &Entry, context: &Arc<Context>) -> Option<Known> {
     let resource = &entry.record.resource;
-    if entry.record.suspended || entry.older.is_some() {
+    if entry.record.deleting || entry.record.suspended || entry.older.is_some() {
         return Some(Known::Nothing(reason::SUSPENDED, String::new()));
     }
     let observation = context.inventory.look(resource, context.settings.max_age);
@@ -303,7 +385,7 @@ fn read(resource: &ResourceKey, observation: Observation) -> Known {
     match observation {
         Observation::Gone => Known::Gone,
         Observation::Present(document) => match Live::of(resource, &document) {
-            Ok(live) => Known::Live(Box::new(live)),
+            Ok(live) => Known::Live { live: Box::new(live), is_confirmed: document.is_confirmed },
             Err(error) => Known::Nothing(reason::LIVE_UNKNOWN, error.to_string()),
         },
         Observation::Unknown(UnknownReason::NotYet) => {
@@ -319,28 +401,34 @@ fn read(resource: &ResourceKey, observation: Observation) -> Known {
     }
 }
 
-fn decide(entry: &Entry, known: &Known, asked: Asked, context: &Context) -> Plan {
-    let desired = entry.record.desired_fields();
+fn decide(entry: &Entry, known: &Known, reading: Reading<'_>, context: &Context) -> Plan {
+    let record = &entry.record;
+    let desired = record.desired_fields();
     let older = entry.older.as_ref().map(ToString::to_string);
+    let rests = match &older {
+        _ if record.deleting => Some(Rests::Deleting),
+        _ if record.suspended => Some(Rests::Suspended),
+        older => older.as_deref().map(Rests::Duplicate),
+    };
     let recorded = Recorded {
         desired: &desired,
-        ignore: &entry.record.ignore,
-        suspended: entry.record.suspended,
-        older: older.as_deref(),
-        last_accepted: entry.record.last_accepted.as_deref(),
+        ignore: &record.ignore,
+        rests,
+        was_seen: record.status.was_seen() || !entry.drifts.is_empty(),
+        last_accepted: record.last_accepted.clone(),
     };
     let seen = match known {
         Known::Nothing(reason, message) => Seen::Unknown(reason, message),
         Known::Gone => Seen::Gone,
-        Known::Live(live) => Seen::Present(live),
+        Known::Live { live, .. } => Seen::Present(live),
     };
-    evaluate(&recorded, Observed { seen, asked }, &entry.drifts, context.settings.history)
+    evaluate(&recorded, Observed { seen, reading }, &entry.drifts, context.settings.history)
 }
 
 /// Tells once that the inventory became too old.
-fn tell_stale(act: &Act<'_>, situation: &Situation) {
+fn tell_stale(act: &Act<'_>, entry: &Entry, situation: &Situation) {
     let Situation::Unknown(reason::INVENTORY_STALE, message) = situation else { return };
-    if !act.entry.record.status.is_stale() {
+    if !entry.record.status.is_stale() {
         act.context.process.events.publish(News {
             about: act.about(),
             related: None,

@@ -9,13 +9,16 @@ use serde_json::Value;
 
 use super::known::KnownDrift;
 use crate::{
-    api::{DriftPhase, MAX_VALUE_BYTES, conditions::reason},
+    api::{DriftPhase, conditions::reason},
     comparison::{
-        self, NoRules,
-        show::{full as shown, stands_for as shows},
+        NoRules, is_same,
+        show::{full, stands_for as shows},
     },
-    digitalocean::{Compared, Live},
+    digitalocean::Live,
 };
+
+/// The longest message of a condition that this module writes.
+const LONGEST_MESSAGE: usize = 4096;
 
 /// The field under which the loss of a whole resource is reported.
 pub const EXISTS: &str = "exists";
@@ -27,12 +30,23 @@ pub struct Recorded<'a> {
     pub desired: &'a BTreeMap<String, Value>,
     /// Fields that are not compared.
     pub ignore: &'a BTreeSet<Box<str>>,
-    /// Nothing may be done.
-    pub suspended: bool,
-    /// The older record of the same resource, if there is one.
-    pub older: Option<&'a str>,
-    /// Which drift was adopted last, as [`KnownDrift::mark`] writes it.
-    pub last_accepted: Option<&'a str>,
+    /// Why nothing may be done, if so.
+    pub rests: Option<Rests<'a>>,
+    /// The live resource was seen before.
+    pub was_seen: bool,
+    /// Which drifts were adopted last.
+    pub last_accepted: Marks,
+}
+
+/// Why nothing may be done about a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rests<'a> {
+    /// It is being deleted.
+    Deleting,
+    /// `spec.suspend` is true.
+    Suspended,
+    /// An older record, named, stands for the same resource.
+    Duplicate(&'a str),
 }
 
 /// What is known of the live resource.
@@ -46,27 +60,65 @@ pub enum Seen<'a> {
     Present(&'a Live),
 }
 
-/// The live resource, and whether the provider was asked for the sake of this evaluation.
+/// The live resource, and how it was read.
 #[derive(Clone, Copy, Debug)]
 pub struct Observed<'a> {
     /// What is known.
     pub seen: Seen<'a>,
-    /// Decisions are carried out only on what was read just now.
-    pub asked: Asked,
+    /// How it was read.
+    pub reading: Reading<'a>,
 }
 
-/// Whether the provider was asked for the sake of an evaluation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Asked {
-    /// What is known is as old as the inventory.
-    No,
-    /// What is known was read just now.
-    JustNow,
-    /// It could not be read; what is known is as old as the inventory.
-    InVain,
+/// How the live resource was read.
+#[derive(Clone, Copy, Debug)]
+pub enum Reading<'a> {
+    /// From the inventory. One list alone, unconfirmed, may lag behind: no drift opens on it.
+    Inventory {
+        /// A second read showed the same.
+        is_confirmed: bool,
+    },
+    /// By a request of its own, for the sake of this evaluation.
+    Fresh {
+        /// The drifts that were known when the request began. Decisions on them are carried out.
+        before: &'a [KnownDrift],
+    },
+    /// The request failed: what is known is from the inventory.
+    Failed {
+        /// A second read showed the same.
+        is_confirmed: bool,
+    },
 }
 
-/// One write to the API server.
+impl Reading<'_> {
+    const fn is_confirmed(&self) -> bool {
+        match self {
+            Self::Inventory { is_confirmed } | Self::Failed { is_confirmed } => *is_confirmed,
+            Self::Fresh { .. } => true,
+        }
+    }
+}
+
+/// Why a plan needs the live resource to be read anew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum NeedsFreshRead {
+    /// One list alone shows a change.
+    Change,
+    /// A decision binds to the live value of now.
+    Decision,
+}
+
+/// A live value that becomes the desired one.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Adoption {
+    /// The name of the drift that was accepted.
+    pub drift: Box<str>,
+    /// The field.
+    pub field: String,
+    /// The live value.
+    pub value: Value,
+}
+
+/// One write to the API server; several only where it is said.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Step {
     /// Create a Drift.
@@ -75,26 +127,33 @@ pub enum Step {
         field: String,
         /// Its number among the drifts of that field.
         episode: i64,
-        /// What is desired, as shown.
-        expected: String,
-        /// What is live, as shown.
-        actual: String,
+        /// Both values and their differences.
+        shown: Box<Shown>,
+        /// What is known of the cause.
+        note: Option<String>,
+    },
+    /// First write of a refresh: the label of the change follows the live value. A crash before the second leaves a
+    /// label that selects a drift whose decision is then refused, never one that accepts another value.
+    Relabel {
+        /// The drift's name.
+        drift: Box<str>,
+        /// The value of the label.
+        change: String,
     },
     /// The live value of an open drift moved on.
     Refresh {
         /// The drift's name.
         drift: Box<str>,
-        /// The live value, as shown.
-        actual: String,
+        /// Both values and their differences.
+        shown: Box<Shown>,
     },
-    /// First write of an accept: the live value becomes the desired one, and the record remembers which drift it was.
+    /// First write of all accepts: the live values become the desired ones, and the record remembers which drifts they
+    /// were. One write, unless the API server refuses a value: then the others are written without it.
     Adopt {
-        /// The drift's name.
-        drift: Box<str>,
-        /// The field.
-        field: String,
-        /// The live value.
-        value: Value,
+        /// The accepted drifts.
+        adoptions: Vec<Adoption>,
+        /// The drifts that the record remembers already and that are still open.
+        in_doubt: Marks,
     },
     /// The drift is over.
     Close {
@@ -124,8 +183,15 @@ pub enum Step {
         /// The drift's name.
         drift: Box<str>,
     },
-    /// Second write of a refusal: the annotation goes, so that it is not read again as a decision on what the drift
-    /// shows next.
+    /// First write about a decision on a resolved drift: the drift says why nothing comes of it.
+    Answer {
+        /// The drift's name.
+        drift: Box<str>,
+        /// For the person who decided.
+        message: String,
+    },
+    /// Second write of a refusal or an answer: the annotation goes, so that it is not read again as a decision on what
+    /// the drift shows next.
     DropDecision {
         /// The drift's name.
         drift: Box<str>,
@@ -137,13 +203,32 @@ pub enum Step {
     },
 }
 
+impl Step {
+    /// The drift that it writes, if that exists already and is one.
+    #[must_use]
+    pub fn drift(&self) -> Option<&str> {
+        match self {
+            Self::Open { .. } | Self::Adopt { .. } => None,
+            Self::Relabel { drift, .. }
+            | Self::Refresh { drift, .. }
+            | Self::Close { drift, .. }
+            | Self::Refuse { drift, .. }
+            | Self::Wait { drift, .. }
+            | Self::Await { drift }
+            | Self::Answer { drift, .. }
+            | Self::DropDecision { drift }
+            | Self::Prune { drift } => Some(drift),
+        }
+    }
+}
+
 /// What an evaluation comes to.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Plan {
     /// Writes, in order. None when nothing is new.
     pub steps: Vec<Step>,
-    /// A decision waits for the live resource to be read anew.
-    pub ask_live: bool,
+    /// What is not in the steps because the live resource has to be read anew first.
+    pub needs_fresh_read: Option<NeedsFreshRead>,
     /// What the record's status should say once no step is left.
     pub situation: Situation,
 }
@@ -153,58 +238,70 @@ pub struct Plan {
 pub enum Situation {
     /// It is to be left alone.
     Suspended,
+    /// It is being deleted.
+    Deleting,
     /// An older record (named) stands for the same resource.
     Duplicate(String),
     /// Nothing is known, as (reason, message).
     Unknown(&'static str, String),
+    /// The resource does not exist, and was never seen.
+    NeverSeen,
     /// It was compared.
-    Compared {
-        /// The resource does not exist (any more).
-        gone: bool,
-        /// How many fields could be compared.
-        compared: usize,
-        /// Why fields cannot be told at the moment, each said for a person.
-        unknown: Vec<String>,
-        /// What is wrong with recorded fields, each said for a person.
-        invalid: Vec<String>,
-    },
+    Compared(Compared),
 }
 
-/// What comparing one recorded field came to.
-#[derive(Clone, Debug)]
-pub(crate) enum Finding {
-    Matches {
-        expected: Value,
-        live: Value,
-    },
-    Differs {
-        expected: Value,
-        live: Value,
-    },
-    Unknown(String),
-    Invalid(String),
-    /// The whole resource is the question, not this field.
-    Moot,
+impl Situation {
+    /// Adds writes that the API server refused, each said for a person.
+    pub fn refuse(&mut self, messages: Vec<String>) {
+        if let Self::Compared(compared) = self {
+            compared.refused.extend(messages);
+        }
+    }
 }
 
-type Findings<'a> = BTreeMap<&'a str, Finding>;
+/// What came of a comparison.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Compared {
+    /// The resource does not exist (any more).
+    pub gone: bool,
+    /// How many fields could be compared.
+    pub compared: usize,
+    /// Why fields cannot be told at the moment, each said for a person.
+    pub unknown: Vec<String>,
+    /// What is wrong with recorded fields, each said for a person.
+    pub invalid: Vec<String>,
+    /// Fields that differ in one list and that no second read has confirmed yet.
+    pub unconfirmed: Vec<String>,
+    /// Fields that are ignored and not recorded.
+    pub ignored_in_vain: Vec<String>,
+    /// Writes that the API server refused, each said for a person.
+    pub refused: Vec<String>,
+}
 
 /// Decides what the drifts of one record should become. `history` is how many resolved drifts are kept per field.
 #[must_use]
 pub fn evaluate(recorded: &Recorded<'_>, observed: Observed<'_>, drifts: &[KnownDrift], history: usize) -> Plan {
-    if recorded.suspended {
-        return Plan { steps: Vec::new(), ask_live: false, situation: Situation::Suspended };
+    let mut planner = Planner::new(observed.reading);
+    planner.answer_late(drifts);
+    if let Some(rests) = recorded.rests {
+        let situation = planner.rest(rests, drifts);
+        return planner.plan(situation);
     }
-    if let Some(older) = recorded.older {
-        return Plan { steps: Vec::new(), ask_live: false, situation: Situation::Duplicate(older.to_owned()) };
-    }
-    let mut planner = Planner { steps: Vec::new(), ask_live: false, asked: observed.asked };
     let (in_doubt, rest): (Vec<_>, Vec<_>) = drifts.iter().partition(|drift| was_adopted(recorded, drift));
     let open = || rest.iter().filter(|drift| drift.is_open());
     for drift in in_doubt {
+        planner.in_doubt.add(drift);
         planner.close(drift, DriftPhase::Accepted, reason::ACCEPTED);
     }
+    let is_never_seen =
+        matches!(observed.seen, Seen::Gone) && !recorded.was_seen && !recorded.desired.contains_key(EXISTS);
     let situation = match find(recorded, observed.seen) {
+        _ if is_never_seen => {
+            for drift in open() {
+                planner.wait(drift, "the live resource was never seen");
+            }
+            Situation::NeverSeen
+        }
         Err((reason, message)) => {
             for drift in open() {
                 // Not the message: it may name another failure each time.
@@ -216,17 +313,38 @@ pub fn evaluate(recorded: &Recorded<'_>, observed: Observed<'_>, drifts: &[Known
             for drift in open() {
                 planner.follow(drift, recorded, findings.get(drift.field.as_ref()));
             }
+            planner.adopt();
             planner.open_new(&findings, drifts);
-            summarise(observed.seen, &findings)
+            let ignored_in_vain = recorded.ignore.iter().filter(|field| !is_comparable(recorded, field));
+            Situation::Compared(Compared {
+                ignored_in_vain: ignored_in_vain.map(ToString::to_string).collect(),
+                unconfirmed: std::mem::take(&mut planner.unconfirmed),
+                ..summarise(observed.seen, &findings)
+            })
         }
     };
     planner.prune(drifts, history);
-    Plan { steps: planner.steps, ask_live: planner.ask_live, situation }
+    planner.plan(situation)
+}
+
+/// What becomes of the drifts of a record that does not exist any more.
+#[must_use]
+pub fn orphaned(drifts: &[KnownDrift]) -> Vec<Step> {
+    let mut planner = Planner::new(Reading::Inventory { is_confirmed: false });
+    for drift in drifts {
+        if drift.is_open() {
+            planner.close(drift, DriftPhase::Stale, reason::RECORD_GONE);
+        }
+        if drift.has_late_decision() || (drift.is_open() && drift.accept.is_some()) {
+            planner.answer(drift, "the record of this drift is gone; nothing is left to accept");
+        }
+    }
+    planner.steps
 }
 
 /// The first write of its accept was made, and perhaps the second was lost.
 fn was_adopted(recorded: &Recorded<'_>, drift: &KnownDrift) -> bool {
-    drift.is_open() && recorded.last_accepted == Some(drift.mark().as_str())
+    drift.is_open() && recorded.last_accepted.hold(drift)
 }
 
 /// Compares every recorded field. An error is the reason why nothing can be compared.
@@ -238,15 +356,17 @@ fn find<'a>(recorded: &Recorded<'a>, seen: Seen<'a>) -> Result<Findings<'a>, (&'
     };
     let should_exist = recorded.desired.get(EXISTS).cloned().unwrap_or(Value::Bool(true));
     let does_exist = Value::Bool(live.is_some());
-    let exists = if comparison::is_same(&NoRules, &[], &should_exist, &does_exist) {
-        Finding::Matches { expected: should_exist, live: does_exist }
+    let exists = if is_same(&NoRules, &[], &should_exist, &does_exist) {
+        Finding::matches(should_exist, does_exist)
     } else {
-        Finding::Differs { expected: should_exist, live: does_exist }
+        Finding::differs(should_exist, does_exist)
     };
-    let asked = live.filter(|_| matches!(exists, Finding::Matches { .. }));
+    let compared = live.filter(|_| matches!(exists, Finding::Matches { .. }));
     let fields = recorded.desired.iter().filter(|(field, _)| !is_ignored(recorded, field) && *field != EXISTS);
     let mut findings: Findings<'a> = fields
-        .map(|(field, expected)| (field.as_str(), asked.map_or(Finding::Moot, |live| compare(live, field, expected))))
+        .map(|(field, expected)| {
+            (field.as_str(), compared.map_or(Finding::Moot, |live| compare(live, field, expected)))
+        })
         .collect();
     if !is_ignored(recorded, EXISTS) {
         findings.insert(EXISTS, exists);
@@ -258,71 +378,92 @@ fn is_ignored(recorded: &Recorded<'_>, field: &str) -> bool {
     recorded.ignore.contains(field)
 }
 
-/// Compares one recorded field of a live resource.
-pub(crate) fn compare(live: &Live, field: &str, expected: &Value) -> Finding {
-    match live.compare(field, expected) {
-        Compared::Unknown(why) => Finding::Unknown(format!("{field}: {why}")),
-        Compared::NotReadable => Finding::Invalid(format!(
-            "{field}: the API does not return it, or it holds a secret, so it is not compared; remove it"
-        )),
-        Compared::NoSuchField { nearest } if nearest.is_empty() => Finding::Invalid(format!("{field}: no such field")),
-        Compared::NoSuchField { nearest } => {
-            Finding::Invalid(format!("{field}: no such field; did you mean {}?", nearest.join(" or ")))
-        }
-        Compared::Done(comparison) if !comparison.differences.is_empty() => {
-            differs(field, expected, comparison.adopted)
-        }
-        Compared::Done(comparison) => match comparison.doubts.first() {
-            Some(doubt) if doubt.path.is_empty() => Finding::Unknown(format!("{field}: {}", doubt.why)),
-            Some(doubt) => Finding::Unknown(format!("{field}.{}: {}", doubt.path, doubt.why)),
-            None => Finding::Matches { expected: expected.clone(), live: expected.clone() },
-        },
-    }
+fn is_comparable(recorded: &Recorded<'_>, field: &str) -> bool {
+    field == EXISTS || recorded.desired.contains_key(field)
 }
 
-fn differs(field: &str, expected: &Value, live: Value) -> Finding {
-    let longest = shown(&live).len().max(shown(expected).len());
-    if longest > MAX_VALUE_BYTES {
-        let limit = MAX_VALUE_BYTES / 1024;
-        return Finding::Invalid(format!(
-            "{field}: its value is longer than {limit} KiB, too long for a Drift to show; record the parts that matter \
-             by dotted paths instead"
-        ));
-    }
-    Finding::Differs { expected: expected.clone(), live }
-}
-
-fn summarise(seen: Seen<'_>, findings: &Findings<'_>) -> Situation {
-    let mut unknown = Vec::new();
-    let mut invalid = Vec::new();
-    let mut compared = 0;
+fn summarise(seen: Seen<'_>, findings: &Findings<'_>) -> Compared {
+    let mut summary = Compared { gone: matches!(seen, Seen::Gone), ..Compared::default() };
     for (field, finding) in findings {
         match finding {
-            Finding::Matches { .. } | Finding::Differs { .. } => compared += usize::from(*field != EXISTS),
-            Finding::Unknown(why) => unknown.push(why.clone()),
-            Finding::Invalid(message) => invalid.push(message.clone()),
+            Finding::Matches { .. } => summary.compared += usize::from(*field != EXISTS),
+            Finding::Differs { doubts, .. } => {
+                summary.compared += usize::from(*field != EXISTS);
+                summary.unknown.extend(doubts.iter().cloned());
+            }
+            Finding::Unknown(why) => summary.unknown.push(why.clone()),
+            Finding::Invalid(message) => summary.invalid.push(message.clone()),
             Finding::Moot => {}
         }
     }
-    Situation::Compared { gone: matches!(seen, Seen::Gone), compared, unknown, invalid }
+    summary
 }
 
-struct Planner {
+struct Planner<'a> {
     steps: Vec<Step>,
-    ask_live: bool,
-    asked: Asked,
+    needs_fresh_read: Option<NeedsFreshRead>,
+    reading: Reading<'a>,
+    in_doubt: Marks,
+    adoptions: Vec<Adoption>,
+    unconfirmed: Vec<String>,
 }
 
-impl Planner {
+impl<'a> Planner<'a> {
+    fn new(reading: Reading<'a>) -> Self {
+        Self {
+            steps: Vec::new(),
+            needs_fresh_read: None,
+            reading,
+            in_doubt: Marks::default(),
+            adoptions: Vec::new(),
+            unconfirmed: Vec::new(),
+        }
+    }
+
+    fn plan(self, situation: Situation) -> Plan {
+        Plan { steps: self.steps, needs_fresh_read: self.needs_fresh_read, situation }
+    }
+
+    /// Why nothing comes of decisions on resolved drifts.
+    fn answer_late(&mut self, drifts: &[KnownDrift]) {
+        for drift in drifts.iter().filter(|drift| drift.has_late_decision()) {
+            let phase = drift.phase.name();
+            self.answer(drift, &format!("this drift is resolved already, as {phase}; nothing is left to accept"));
+        }
+    }
+
+    /// A record that is left alone still says why its decisions wait.
+    fn rest(&mut self, rests: Rests<'_>, drifts: &[KnownDrift]) -> Situation {
+        let open = drifts.iter().filter(|drift| drift.is_open());
+        match rests {
+            Rests::Deleting => {
+                for drift in open.filter(|drift| drift.accept.is_some()) {
+                    self.refuse(drift, "the record of this drift is being deleted".to_owned());
+                }
+                Situation::Deleting
+            }
+            Rests::Suspended => {
+                open.for_each(|drift| self.wait(drift, "the record is suspended"));
+                Situation::Suspended
+            }
+            Rests::Duplicate(older) => {
+                open.for_each(|drift| self.wait(drift, "an older record stands for the same resource"));
+                Situation::Duplicate(older.to_owned())
+            }
+        }
+    }
+
     /// What becomes of one open drift.
     fn follow(&mut self, drift: &KnownDrift, recorded: &Recorded<'_>, finding: Option<&Finding>) {
         if let Some(decision) = &drift.accept {
-            match self.asked {
-                Asked::No => self.ask_live = true,
-                Asked::InVain => self.wait(drift, "the live resource could not be read just now"),
-                // One at a time: each adopts into the record that was evaluated. The next comes with the next pass.
-                Asked::JustNow if self.is_adopting() => {}
-                Asked::JustNow => self.decide(drift, decision, finding),
+            if drift.deleting {
+                return self.refuse(drift, "this Drift is being deleted; nothing is left to accept".to_owned());
+            }
+            match self.reading {
+                Reading::Fresh { before } if before.contains(drift) => self.decide(drift, decision, finding),
+                Reading::Failed { .. } => self.wait(drift, "the live resource could not be read just now"),
+                // After a fresh read, for a decision that came while the resource was read.
+                Reading::Inventory { .. } | Reading::Fresh { .. } => self.need(NeedsFreshRead::Decision),
             }
             return;
         }
@@ -336,34 +477,63 @@ impl Planner {
             {
                 self.close(drift, DriftPhase::Stale, reason::DESIRED_CHANGED);
             }
-            Some(Finding::Matches { .. }) => self.close(drift, DriftPhase::Stale, reason::LIVE_RETURNED),
-            Some(Finding::Differs { live, .. }) if !shows(&drift.actual, live) => {
-                self.steps.push(Step::Refresh { drift: drift.name.clone(), actual: shown(live) });
+            Some(Finding::Matches { .. }) => {
+                if self.is_confirmed() {
+                    self.close(drift, DriftPhase::Stale, reason::LIVE_RETURNED);
+                }
             }
-            Some(Finding::Differs { .. } | Finding::Unknown(_) | Finding::Invalid(_)) => {}
+            Some(Finding::Differs { live, shown, .. }) if !shows(&drift.actual, live) => {
+                if self.is_confirmed() {
+                    self.relabel(drift, &shown.actual);
+                    self.steps.push(Step::Refresh { drift: drift.name.clone(), shown: shown.clone() });
+                }
+            }
+            Some(Finding::Differs { .. } | Finding::Unknown(_) | Finding::Invalid(_)) => {
+                self.relabel(drift, &drift.actual);
+            }
         }
+    }
+
+    /// The label of the change is for what the drift shows (next).
+    fn relabel(&mut self, drift: &KnownDrift, actual: &str) {
+        let change = drift.change_to(actual);
+        if drift.change.as_deref() != Some(change.as_str()) {
+            self.steps.push(Step::Relabel { drift: drift.name.clone(), change });
+        }
+    }
+
+    /// Whether a change may be acted on. Where not, a fresh read is due.
+    fn is_confirmed(&mut self) -> bool {
+        let is_confirmed = self.reading.is_confirmed();
+        if !is_confirmed {
+            self.need(NeedsFreshRead::Change);
+        }
+        is_confirmed
+    }
+
+    fn need(&mut self, read: NeedsFreshRead) {
+        self.needs_fresh_read = self.needs_fresh_read.max(Some(read));
     }
 
     /// Carries out, or refuses, the decision to accept. It binds to what the person saw.
     fn decide(&mut self, drift: &KnownDrift, decision: &str, finding: Option<&Finding>) {
         let demanded = if decision == "true" { drift.actual.as_ref() } else { decision };
         match finding {
-            Some(Finding::Differs { expected, live }) => {
+            Some(Finding::Differs { expected, live, adopted, shown, .. }) => {
                 if !shows(&drift.expected, expected) {
-                    let (was, is) = (&drift.expected, shown(expected));
+                    let (was, is) = (brief(&drift.expected), brief(&shown.expected));
                     self.refuse(
                         drift,
                         format!("the desired value is now {is}, no longer {was}; look again and decide anew"),
                     );
                 } else if shows(demanded, live) {
-                    self.steps.push(Step::Adopt {
+                    self.adoptions.push(Adoption {
                         drift: drift.name.clone(),
                         field: drift.field.to_string(),
-                        value: live.clone(),
+                        value: adopted.clone(),
                     });
-                    self.close(drift, DriftPhase::Accepted, reason::ACCEPTED);
                 } else {
-                    let is = shown(live);
+                    let (is, demanded) = (brief(&shown.actual), brief(demanded));
                     self.refuse(drift, format!("the live value is {is}, not {demanded}; look again and decide anew"));
                 }
             }
@@ -372,7 +542,7 @@ impl Planner {
                 self.close(drift, DriftPhase::Accepted, reason::ACCEPTED);
             }
             Some(Finding::Matches { live, .. }) => {
-                let is = shown(live);
+                let (is, demanded) = (brief(&full(live)), brief(demanded));
                 self.refuse(
                     drift,
                     format!("the live value is {is} as desired, not {demanded}; nothing is left to accept"),
@@ -386,12 +556,30 @@ impl Planner {
         }
     }
 
+    /// All accepted values in one write, and then the end of each drift.
+    fn adopt(&mut self) {
+        if self.adoptions.is_empty() {
+            return;
+        }
+        let closings: Vec<_> = self
+            .adoptions
+            .iter()
+            .map(|adoption| Step::Close {
+                drift: adoption.drift.clone(),
+                phase: DriftPhase::Accepted,
+                reason: reason::ACCEPTED,
+            })
+            .collect();
+        self.steps.push(Step::Adopt { adoptions: self.adoptions.clone(), in_doubt: self.in_doubt.clone() });
+        self.steps.extend(closings);
+    }
+
     /// Says, once, why a decision waits.
     fn wait(&mut self, drift: &KnownDrift, why: &str) {
         if drift.accept.is_none() {
             return self.stop_waiting(drift);
         }
-        let message = format!("decided, and carried out once that can be done safely: {why}");
+        let message = waiting(why);
         if drift.waits.as_deref() != Some(message.as_str()) {
             self.steps.push(Step::Wait { drift: drift.name.clone(), message });
         }
@@ -408,16 +596,17 @@ impl Planner {
         self.steps.push(Step::DropDecision { drift: drift.name.clone() });
     }
 
+    fn answer(&mut self, drift: &KnownDrift, message: &str) {
+        self.steps.push(Step::Answer { drift: drift.name.clone(), message: message.to_owned() });
+        self.steps.push(Step::DropDecision { drift: drift.name.clone() });
+    }
+
     fn close(&mut self, drift: &KnownDrift, phase: DriftPhase, reason: &'static str) {
         self.steps.push(Step::Close { drift: drift.name.clone(), phase, reason });
     }
 
-    fn is_adopting(&self) -> bool {
-        self.steps.iter().any(|step| matches!(step, Step::Adopt { .. }))
-    }
-
     fn adopts(&self, field: &str) -> bool {
-        self.steps.iter().any(|step| matches!(step, Step::Adopt { field: adopted, .. } if adopted == field))
+        self.adoptions.iter().any(|adoption| adoption.field == field)
     }
 
     fn is_closing(&self, drift: &KnownDrift) -> bool {
@@ -427,15 +616,18 @@ impl Planner {
     /// A drift for each diverging field that has none open.
     fn open_new(&mut self, findings: &Findings<'_>, drifts: &[KnownDrift]) {
         for (field, finding) in findings {
-            let Finding::Differs { expected, live } = finding else { continue };
+            let Finding::Differs { shown, .. } = finding else { continue };
             let of_field = || drifts.iter().filter(|drift| drift.field.as_ref() == *field);
             // A field whose value was just adopted is compared anew with the new record, in the next pass.
             if self.adopts(field) || of_field().any(|drift| drift.is_open() && !self.is_closing(drift)) {
                 continue;
             }
+            if !self.is_confirmed() {
+                self.unconfirmed.push((*field).to_owned());
+                continue;
+            }
             let episode = of_field().map(|drift| drift.episode).max().unwrap_or(0) + 1;
-            let (expected, actual) = (shown(expected), shown(live));
-            self.steps.push(Step::Open { field: (*field).to_owned(), episode, expected, actual });
+            self.steps.push(Step::Open { field: (*field).to_owned(), episode, shown: shown.clone(), note: None });
         }
     }
 
@@ -448,7 +640,19 @@ impl Planner {
         for mut resolved in by_field.into_values() {
             resolved.sort_by_key(|drift| drift.episode);
             let excess = resolved.len().saturating_sub(history);
-            self.steps.extend(resolved.into_iter().take(excess).map(|drift| Step::Prune { drift: drift.name.clone() }));
+            // One that is being deleted waits for the finalizer of another client.
+            let excess = resolved.into_iter().take(excess).filter(|drift| !drift.deleting);
+            self.steps.extend(excess.map(|drift| Step::Prune { drift: drift.name.clone() }));
         }
     }
+}
+
+/// The message of a decision that waits.
+pub(crate) fn waiting(why: &str) -> String {
+    let mut message = format!("decided, and carried out once that can be done safely: {why}");
+    if message.len() > LONGEST_MESSAGE {
+        let end = (0..=LONGEST_MESSAGE).rev().find(|&end| message.is_char_boundary(end)).unwrap_or_default();
+        message.truncate(end);
+    }
+    message
 }

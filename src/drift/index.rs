@@ -9,10 +9,17 @@ use std::{
 use jiff::Timestamp;
 use kube::{Resource, ResourceExt};
 use serde_json::Value;
+use tokio::time::Instant;
 
-use super::{known::KnownDrift, status::StatusSummary};
+use super::{
+    known::{KnownDrift, Marks},
+    status::StatusSummary,
+};
 use crate::{
-    api::{Drift, ProvisionedResource, annotations},
+    api::{
+        Drift, ProvisionedResource,
+        annotations::{LAST_ACCEPTED, SYNC_REQUESTED_AT},
+    },
     digitalocean::{FieldSet, Kind, ResourceKey, Wanted},
     kube_ext::{
         key::ObjectKey,
@@ -46,8 +53,8 @@ pub struct Record {
     pub suspended: bool,
     /// Whether the object has any annotation.
     pub has_annotations: bool,
-    /// The drift that was adopted last.
-    pub last_accepted: Option<Box<str>>,
+    /// The drifts that were adopted last.
+    pub last_accepted: Marks,
     /// The sync that somebody asks for.
     pub sync_requested: Option<Box<str>>,
     /// What its status says.
@@ -56,7 +63,7 @@ pub struct Record {
 
 impl Record {
     fn of(object: &ProvisionedResource) -> Self {
-        let annotation = |key: &str| object.annotations().get(key).map(|text| text.as_str().into());
+        let annotations = object.annotations();
         Self {
             uid: object.uid().unwrap_or_default().into(),
             resource_version: object.resource_version().unwrap_or_default().into(),
@@ -68,9 +75,9 @@ impl Record {
             fields: FieldSet::of(object.spec.resource.kind, object.spec.desired.keys().map(String::as_str)),
             ignore: object.spec.drift.ignore.iter().map(|field| field.as_str().into()).collect(),
             suspended: object.spec.suspend,
-            has_annotations: !object.annotations().is_empty(),
-            last_accepted: annotation(annotations::LAST_ACCEPTED),
-            sync_requested: annotation(annotations::SYNC_REQUESTED_AT),
+            has_annotations: !annotations.is_empty(),
+            last_accepted: annotations.get(LAST_ACCEPTED).map(|text| Marks::read(text)).unwrap_or_default(),
+            sync_requested: annotations.get(SYNC_REQUESTED_AT).map(|text| text.as_str().into()),
             status: StatusSummary::of(object.status.as_ref()),
         }
     }
@@ -101,12 +108,22 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// Whether the objects are in the same versions.
+    /// Whether it is about the same object and the same resource.
     #[must_use]
-    pub fn is_like(&self, other: &Self) -> bool {
-        let version = |entry: &Self| (entry.record.uid.clone(), entry.record.resource_version.clone());
-        version(self) == version(other) && self.drifts == other.drifts
+    pub fn is_of_same(&self, other: &Self) -> bool {
+        (&self.record.uid, &self.record.resource) == (&other.record.uid, &other.record.resource)
     }
+}
+
+/// The drifts of a record that is not known (any more).
+#[derive(Clone, Debug)]
+pub struct Orphans {
+    /// The UID of the record.
+    pub owner: Box<str>,
+    /// When they were first found without it.
+    pub since: Instant,
+    /// All of them.
+    pub drifts: Vec<KnownDrift>,
 }
 
 /// The open drifts of one field, of all resources of a kind.
@@ -130,13 +147,15 @@ pub struct Index {
     by_uid: HashMap<Arc<str>, ObjectKey>,
     /// By the UID of their record, which may not be known (any more).
     drifts: HashMap<Box<str>, Drifts>,
+    /// The owners among them that are not known (any more), by the name of the record.
+    ownerless: HashMap<ObjectKey, BTreeMap<Box<str>, Instant>>,
     present_records: Presence,
     present_drifts: Presence,
 }
 
 /// The drifts of one record.
 struct Drifts {
-    namespace: Arc<str>,
+    record: ObjectKey,
     all: Vec<KnownDrift>,
 }
 
@@ -159,6 +178,51 @@ impl Index {
     #[must_use]
     pub fn drift(&self, owner: &str, name: &str) -> Option<&KnownDrift> {
         self.drifts.get(owner)?.all.iter().find(|drift| drift.name.as_ref() == name)
+    }
+
+    /// The drifts of records of this name that are not known (any more), where something is left to do about them.
+    #[must_use]
+    pub fn orphans(&self, key: &ObjectKey) -> Vec<Orphans> {
+        let owners = self.ownerless.get(key).into_iter().flatten();
+        let orphans = owners.filter_map(|(owner, since)| {
+            let drifts = self.drifts.get(owner)?.all.clone();
+            Some(Orphans { owner: owner.clone(), since: *since, drifts })
+        });
+        orphans
+            .filter(|orphans| orphans.drifts.iter().any(|drift| drift.is_open() || drift.has_late_decision()))
+            .collect()
+    }
+
+    /// The names of all records that are not known (any more) and have drifts.
+    #[must_use]
+    pub fn names_of_orphans(&self) -> Vec<ObjectKey> {
+        self.ownerless.keys().cloned().collect()
+    }
+
+    /// Takes note that the record of a UID is known now, or not any more.
+    fn note_owner(&mut self, owner: &str) {
+        let Some(drifts) = self.drifts.get(owner) else { return };
+        let key = &drifts.record;
+        if self.by_uid.contains_key(owner) {
+            self.note_owned(&key.clone(), owner);
+        } else {
+            self.ownerless.entry(key.clone()).or_default().entry(owner.into()).or_insert_with(Instant::now);
+        }
+    }
+
+    fn note_owned(&mut self, key: &ObjectKey, owner: &str) {
+        if let Some(owners) = self.ownerless.get_mut(key) {
+            owners.remove(owner);
+            if owners.is_empty() {
+                self.ownerless.remove(key);
+            }
+        }
+    }
+
+    /// The record of a drift, which may not be known (any more).
+    fn record_of(&self, owner: &str, name: &str, namespace: &Arc<str>) -> ObjectKey {
+        let named = || ObjectKey { namespace: namespace.clone(), name: name.into() };
+        self.by_uid.get(owner).cloned().unwrap_or_else(named)
     }
 
     /// How many records there are.
@@ -230,16 +294,22 @@ impl Index {
         open.into_iter().map(told).collect()
     }
 
+    /// Returns the others of the same resource, and the record itself when it leaves drifts behind.
     fn remove(&mut self, key: &ObjectKey) -> Vec<ObjectKey> {
         let Some(record) = self.records.remove(key) else { return Vec::new() };
         self.by_uid.remove(&record.uid);
-        let Some(others) = self.by_resource.get_mut(&record.resource) else { return Vec::new() };
+        let mut affected = Vec::new();
+        if self.drifts.contains_key(record.uid.as_ref()) {
+            self.note_owner(&record.uid);
+            affected.push(key.clone());
+        }
+        let Some(others) = self.by_resource.get_mut(&record.resource) else { return affected };
         others.retain(|other| other != key);
-        let others = others.clone();
+        affected.extend(others.iter().cloned());
         if others.is_empty() {
             self.by_resource.remove(&record.resource);
         }
-        others
+        affected
     }
 
     /// Drops a drift that this process deleted.
@@ -247,7 +317,9 @@ impl Index {
         if let Some(drifts) = self.drifts.get_mut(owner) {
             drifts.all.retain(|drift| drift.uid.as_ref() != uid);
             if drifts.all.is_empty() {
+                let key = drifts.record.clone();
                 self.drifts.remove(owner);
+                self.note_owned(&key, owner);
             }
         }
     }
@@ -287,6 +359,7 @@ impl Mirror<ProvisionedResource> for Index {
             affected.extend(others.iter().cloned());
             others.push(key.clone());
             self.by_uid.insert(record.uid.clone(), key.clone());
+            self.note_owner(&record.uid);
         }
         self.records.insert(key, record);
         affected
@@ -304,29 +377,34 @@ impl Mirror<ProvisionedResource> for Index {
     }
 }
 
-/// All return the records of the drifts.
+/// All return the records of the drifts, those of a new or changed drift also where the record is not known (any more).
 impl Mirror<Drift> for Index {
     fn presence(&mut self) -> &mut Presence {
         &mut self.present_drifts
     }
 
     fn uids(&self, scope: &Scope) -> HashSet<Box<str>> {
-        let drifts = self.drifts.values().filter(|drifts| is_in(scope, &drifts.namespace));
+        let drifts = self.drifts.values().filter(|drifts| is_in(scope, &drifts.record.namespace));
         drifts.flat_map(|drifts| &drifts.all).map(|drift| drift.uid.clone()).collect()
     }
 
     fn apply(&mut self, object: &Drift) -> Vec<ObjectKey> {
         let drift = KnownDrift::of(object);
         let owner = object.spec.resource_ref.uid.as_str();
-        let namespace = || object.namespace().unwrap_or_default().into();
+        let namespace: Arc<str> = object.namespace().unwrap_or_default().into();
+        let record = self.record_of(owner, &object.spec.resource_ref.name, &namespace);
+        let is_new = !self.drifts.contains_key(owner);
         let drifts =
-            self.drifts.entry(owner.into()).or_insert_with(|| Drifts { namespace: namespace(), all: Vec::new() });
+            self.drifts.entry(owner.into()).or_insert_with(|| Drifts { record: record.clone(), all: Vec::new() });
         match drifts.all.iter_mut().find(|known| known.uid == drift.uid) {
             Some(known) if !is_newer(&drift.resource_version, &known.resource_version) => return Vec::new(),
             Some(known) => *known = drift,
             None => drifts.all.push(drift),
         }
-        self.by_uid.get(owner).cloned().into_iter().collect()
+        if is_new {
+            self.note_owner(owner);
+        }
+        vec![record]
     }
 
     fn delete(&mut self, object: &Drift) -> Vec<ObjectKey> {
@@ -344,6 +422,10 @@ impl Mirror<Drift> for Index {
                 affected.extend(self.by_uid.get(owner.as_ref()).cloned());
             }
             !drifts.all.is_empty()
+        });
+        self.ownerless.retain(|_, owners| {
+            owners.retain(|owner, _| self.drifts.contains_key(owner));
+            !owners.is_empty()
         });
         affected
     }
@@ -423,6 +505,35 @@ mod tests {
         index.learn(&drift("one", 3));
         index.learn(&drift("two", 5));
         assert_eq!(drifts(&index), ["two"]);
+    }
+
+    #[test]
+    fn drifts_whose_record_is_gone_are_found_by_its_name_whatever_came_first() {
+        let mut index = Index::default();
+        let owners =
+            |index: &Index| index.orphans(&key("web-1")).into_iter().map(|orphans| orphans.owner).collect::<Vec<_>>();
+        // At the start the drifts may be known first.
+        assert_eq!(index.apply(&drift("one", 2)), [key("web-1")]);
+        assert_eq!(owners(&index), ["record".into()]);
+        index.apply(&record("web-1", "record", 1));
+        assert!(owners(&index).is_empty() && index.names_of_orphans().is_empty());
+        // The record goes, and one of its name comes.
+        assert_eq!(index.take(&ALL, &Event::Delete(record("web-1", "record", 3))), [key("web-1")]);
+        assert_eq!((owners(&index), index.names_of_orphans()), (vec!["record".into()], vec![key("web-1")]));
+        index.apply(&record("web-1", "another", 4));
+        assert_eq!(owners(&index), ["record".into()]);
+        assert!(index.entry(&key("web-1")).unwrap().drifts.is_empty(), "they are not the new record's");
+        // The drift goes too.
+        index.take(&ALL, &Event::Delete(drift("one", 5)));
+        assert!(owners(&index).is_empty() && index.names_of_orphans().is_empty());
+    }
+
+    #[test]
+    fn a_record_that_leaves_no_drift_behind_leaves_nothing_to_do() {
+        let mut index = Index::default();
+        index.apply(&record("web-1", "record", 1));
+        assert!(index.take(&ALL, &Event::Delete(record("web-1", "record", 3))).is_empty());
+        assert!(index.names_of_orphans().is_empty());
     }
 
     #[test]

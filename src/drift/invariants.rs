@@ -6,15 +6,20 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::{
-    evaluate::{Asked, Finding, Observed, Plan, Recorded, Seen, Situation, Step, compare, evaluate},
-    known::KnownDrift,
+    evaluate::{
+        Adoption, Compared, Finding, NeedsFreshRead, Observed, Plan, Reading, Recorded, Rests, Seen, Situation, Step,
+        compare, evaluate, orphaned,
+    },
+    known::{KnownDrift, Marks},
+    shown::Shown,
 };
 use crate::{
     api::{
         DriftPhase,
         conditions::reason::{self, INVENTORY_STALE},
+        labels,
     },
-    comparison::show::stands_for as shows,
+    comparison::show::{full as shown_text, stands_for as shows},
     digitalocean::{Kind, Live, ResourceKey},
 };
 
@@ -27,12 +32,18 @@ struct World {
     ignore: BTreeSet<Box<str>>,
     suspended: bool,
     older: Option<String>,
-    last_accepted: Option<String>,
+    last_accepted: Marks,
+    was_seen: bool,
+    is_deleting: bool,
+    /// Lists alone count as confirmed.
+    confirms: bool,
     /// The version of the record's object, and of the newest drift's.
     version: usize,
     drifts: Vec<KnownDrift>,
     /// What the provider has; none when it is gone.
     live: Option<Value>,
+    /// What it had before the last change.
+    before: Option<Value>,
     /// What the last sweep saw.
     swept: Swept,
     uids: usize,
@@ -55,10 +66,14 @@ impl World {
             ignore: BTreeSet::new(),
             suspended: false,
             older: None,
-            last_accepted: None,
+            last_accepted: Marks::default(),
+            was_seen: true,
+            is_deleting: false,
+            confirms: false,
             version: 0,
             drifts: Vec::new(),
             swept: Swept::Live(Some(live.clone())),
+            before: Some(live.clone()),
             live: Some(live),
             uids: 0,
         }
@@ -68,13 +83,29 @@ impl World {
         self.swept = Swept::Live(self.live.clone());
     }
 
-    fn plan(&self, just_now: bool) -> Plan {
-        self.plan_of(if just_now { Asked::JustNow } else { Asked::No })
+    /// A list that shows what was there before the last change.
+    fn sweep_late(&mut self) {
+        self.swept = Swept::Live(self.before.clone());
     }
 
-    fn plan_of(&self, asked: Asked) -> Plan {
+    /// Without a request of its own.
+    fn plan(&self) -> Plan {
+        self.plan_of(Reading::Inventory { is_confirmed: self.confirms })
+    }
+
+    /// With a request that began when these drifts were known.
+    fn plan_fresh(&self, before: &[KnownDrift]) -> Plan {
+        self.plan_of(Reading::Fresh { before })
+    }
+
+    fn plan_failed(&self) -> Plan {
+        self.plan_of(Reading::Failed { is_confirmed: self.confirms })
+    }
+
+    fn plan_of(&self, reading: Reading<'_>) -> Plan {
         let key = ResourceKey { kind: Kind::named("Droplet").unwrap(), id: "1".into() };
-        let observed = if asked == Asked::JustNow { Swept::Live(self.live.clone()) } else { self.swept.clone() };
+        let is_fresh = matches!(reading, Reading::Fresh { .. });
+        let observed = if is_fresh { Swept::Live(self.live.clone()) } else { self.swept.clone() };
         let live = match &observed {
             Swept::Live(Some(document)) => Some(Live::parse(&key, &document.to_string()).unwrap()),
             Swept::Live(None) | Swept::Nothing => None,
@@ -84,24 +115,33 @@ impl World {
             (Swept::Live(_), None) => Seen::Gone,
             (Swept::Live(_), Some(live)) => Seen::Present(live),
         };
+        let reading = match reading {
+            Reading::Inventory { .. } if matches!(seen, Seen::Gone) => Reading::Inventory { is_confirmed: true },
+            reading => reading,
+        };
+        let rests = match &self.older {
+            _ if self.is_deleting => Some(Rests::Deleting),
+            _ if self.suspended => Some(Rests::Suspended),
+            older => older.as_deref().map(Rests::Duplicate),
+        };
         let recorded = Recorded {
             desired: &self.desired,
             ignore: &self.ignore,
-            suspended: self.suspended,
-            older: self.older.as_deref(),
-            last_accepted: self.last_accepted.as_deref(),
+            rests,
+            was_seen: self.was_seen,
+            last_accepted: self.last_accepted.clone(),
         };
-        evaluate(&recorded, Observed { seen, asked }, &self.drifts, HISTORY)
+        evaluate(&recorded, Observed { seen, reading }, &self.drifts, HISTORY)
     }
 
-    /// The plan of one pass, with the provider asked where a decision needs it.
+    /// The plan of one pass, with the provider asked where it is needed.
     fn pass(&mut self) -> Plan {
-        let plan = self.plan(false);
-        if !plan.ask_live {
+        let plan = self.plan();
+        if plan.needs_fresh_read.is_none() {
             return plan;
         }
         self.swept = Swept::Live(self.live.clone());
-        self.plan(true)
+        self.plan_fresh(&self.drifts.clone())
     }
 
     /// Whether the API server takes this write, which is bound to the versions that were `planned` with, or written by
@@ -116,11 +156,13 @@ impl World {
             }
             Step::Prune { .. } => true,
             Step::Adopt { .. } => self.version == planned.version,
-            Step::Refresh { drift, .. }
+            Step::Relabel { drift, .. }
+            | Step::Refresh { drift, .. }
             | Step::Close { drift, .. }
             | Step::Refuse { drift, .. }
             | Step::Wait { drift, .. }
             | Step::Await { drift }
+            | Step::Answer { drift, .. }
             | Step::DropDecision { drift } => {
                 written.contains(drift) || version(self, drift) == version(planned, drift)
             }
@@ -129,18 +171,20 @@ impl World {
 
     /// One write, as the API server does it.
     fn write(&mut self, step: &Step) {
-        if let Step::Refresh { drift, .. }
-        | Step::Close { drift, .. }
-        | Step::Wait { drift, .. }
-        | Step::Await { drift }
-        | Step::DropDecision { drift } = step
-        {
+        if let Some(drift) = step.drift().filter(|_| !matches!(step, Step::Prune { .. })) {
             self.touch(drift);
         }
         match step.clone() {
-            Step::Open { field, episode, expected, actual } => {
+            Step::Open { field, episode, shown, .. } => {
                 self.uids += 1;
+                let kind = Kind::named("Droplet").unwrap();
+                let Shown { expected, actual, difference, .. } = *shown;
                 self.drifts.push(KnownDrift {
+                    kind,
+                    deleting: false,
+                    change: Some(labels::change(kind.name(), &field, &expected, &actual).into()),
+                    difference: difference.into(),
+                    decision: None,
                     name: format!("{field}-{episode}").into(),
                     uid: self.uids.to_string().into(),
                     resource_version: "1".into(),
@@ -156,13 +200,25 @@ impl World {
                     transition: None,
                 });
             }
-            Step::Refresh { drift, actual } => self.drift(&drift).actual = actual.into(),
-            Step::Adopt { drift, field, value } => {
-                self.desired.insert(field, value);
+            Step::Relabel { drift, change } => self.drift(&drift).change = Some(change.into()),
+            Step::Refresh { drift, shown } => self.drift(&drift).actual = shown.actual.into(),
+            Step::Adopt { adoptions, in_doubt } => {
+                self.last_accepted = in_doubt;
                 self.version += 1;
-                self.last_accepted = Some(self.drift(&drift).mark());
+                for Adoption { drift, field, value } in adoptions {
+                    self.desired.insert(field, value);
+                    let drift = self.drift(&drift).clone();
+                    self.last_accepted.add(&drift);
+                }
             }
-            Step::Close { drift, phase, .. } => self.drift(&drift).phase = phase,
+            Step::Close { drift, phase, .. } => {
+                let drift = self.drift(&drift);
+                drift.phase = phase;
+                if phase == DriftPhase::Accepted {
+                    drift.decision = Some(drift.accept.clone().unwrap_or_default());
+                }
+            }
+            Step::Answer { .. } => {}
             Step::Refuse { drift, .. } | Step::Await { drift } => self.drift(&drift).waits = None,
             Step::Wait { drift, message } => self.drift(&drift).waits = Some(message.into()),
             Step::DropDecision { drift } => self.drift(&drift).accept = None,
@@ -183,7 +239,7 @@ impl World {
                 return all;
             }
             plan.steps.iter().for_each(|step| self.write(step));
-            all.extend(plan.steps);
+            all.extend(plan.steps.into_iter().map(bare));
         }
         panic!("does not settle: {all:?}");
     }
@@ -211,8 +267,27 @@ fn droplet() -> Value {
     json!({"id": 1, "name": "web-1", "memory": 4096, "region": {"slug": "nyc3"}, "tags": ["web"]})
 }
 
+/// A step with the full values alone.
+fn bare(step: Step) -> Step {
+    let bare = |shown: Shown| Box::new(Shown { expected: shown.expected, actual: shown.actual, ..Shown::default() });
+    match step {
+        Step::Open { field, episode, shown, note } => Step::Open { field, episode, shown: bare(*shown), note },
+        Step::Refresh { drift, shown } => Step::Refresh { drift, shown: bare(*shown) },
+        step => step,
+    }
+}
+
+fn shown(expected: &str, actual: &str) -> Box<Shown> {
+    Box::new(Shown { expected: expected.into(), actual: actual.into(), ..Shown::default() })
+}
+
 fn opened(field: &str, episode: i64, expected: &str, actual: &str) -> Step {
-    Step::Open { field: field.into(), episode, expected: expected.into(), actual: actual.into() }
+    Step::Open { field: field.into(), episode, shown: shown(expected, actual), note: None }
+}
+
+fn compared(situation: Situation) -> Compared {
+    let Situation::Compared(compared) = situation else { panic!("compared: {situation:?}") };
+    compared
 }
 
 fn closed(drift: &str, phase: DriftPhase, reason: &'static str) -> Step {
@@ -254,7 +329,12 @@ fn a_live_value_that_moves_on_is_refreshed_in_place() {
     world.settle();
     world.set_live("name", json!("web-3"));
     world.sweep();
-    assert_eq!(world.settle(), [Step::Refresh { drift: "name-1".into(), actual: "web-3".into() }]);
+    let steps = world.settle();
+    // The label first: until the live value follows, it selects a drift whose decision is refused.
+    assert!(
+        matches!(&steps[0], Step::Relabel { change, .. } if *change == labels::change("Droplet", "name", "web-2", "web-3"))
+    );
+    assert_eq!(steps[1..], [Step::Refresh { drift: "name-1".into(), shown: shown("web-2", "web-3") }]);
 }
 
 #[test]
@@ -262,7 +342,8 @@ fn an_accepted_value_becomes_the_desired_one() {
     let mut world = World::new(json!({"name": "web-2"}), droplet());
     world.settle();
     world.annotate("name-1", "true");
-    let adopt = Step::Adopt { drift: "name-1".into(), field: "name".into(), value: json!("web-1") };
+    let adoptions = vec![Adoption { drift: "name-1".into(), field: "name".into(), value: json!("web-1") }];
+    let adopt = Step::Adopt { adoptions, in_doubt: Marks::default() };
     assert_eq!(world.settle(), [adopt, closed("name-1", DriftPhase::Accepted, reason::ACCEPTED)]);
     assert_eq!(world.desired["name"], "web-1");
 }
@@ -276,7 +357,10 @@ fn an_accept_whose_live_value_moved_is_refused_and_the_drift_stays_open() {
         world.annotate("name-1", decision);
         let steps = world.settle();
         assert!(
-            matches!(steps[..], [Step::Refuse { .. }, Step::DropDecision { .. }, Step::Refresh { .. }]),
+            matches!(
+                steps[..],
+                [Step::Refuse { .. }, Step::DropDecision { .. }, Step::Relabel { .. }, Step::Refresh { .. }]
+            ),
             "{steps:?}"
         );
         assert_eq!(world.desired["name"], "web-2");
@@ -353,7 +437,7 @@ fn a_gone_resource_is_one_drift_on_exists() {
     world.annotate("exists-1", "true");
     world.settle();
     assert_eq!(world.desired["exists"], false);
-    assert!(matches!(world.plan(false).situation, Situation::Compared { gone: true, .. }));
+    assert!(compared(world.plan().situation).gone);
     world.live = Some(droplet());
     world.sweep();
     assert_eq!(world.settle(), [opened("exists", 2, "false", "true")]);
@@ -364,7 +448,7 @@ fn nothing_is_concluded_from_nothing() {
     let mut world = World::new(json!({"name": "web-2", "memory": 4096}), droplet());
     world.settle();
     world.swept = Swept::Nothing;
-    assert_eq!(world.plan(false).steps, []);
+    assert_eq!(world.plan().steps, []);
     // A field that the token may not read is unknown, not empty.
     let mut world = World::new(json!({"tags": ["web", "prod"]}), droplet());
     world.settle();
@@ -372,7 +456,7 @@ fn nothing_is_concluded_from_nothing() {
     world.live.as_mut().unwrap().as_object_mut().unwrap().remove("tags");
     world.sweep();
     assert_eq!(world.settle(), []);
-    assert!(matches!(world.plan(false).situation, Situation::Compared { unknown, .. } if unknown.len() == 1));
+    assert_eq!(compared(world.plan().situation).unknown.len(), 1);
 }
 
 /// The message of a single step that says why a decision waits.
@@ -412,11 +496,11 @@ fn a_decision_whose_question_to_the_provider_fails_says_so_once() {
     let mut world = World::new(json!({"name": "web-2"}), droplet());
     world.settle();
     world.annotate("name-1", "true");
-    let steps = world.plan_of(Asked::InVain).steps;
+    let steps = world.plan_failed().steps;
     assert!(waiting(&steps).contains("could not be read"), "{steps:?}");
     world.write(&steps[0]);
-    assert_eq!(world.plan_of(Asked::InVain).steps, []);
-    assert!(matches!(world.plan_of(Asked::InVain).situation, Situation::Compared { .. }), "the inventory still counts");
+    assert_eq!(world.plan_failed().steps, []);
+    assert_eq!(compared(world.plan_failed().situation).compared, 1, "the inventory still counts");
 }
 
 #[test]
@@ -425,7 +509,7 @@ fn a_decision_that_is_taken_back_while_it_waits_is_not_waited_for() {
         let mut world = World::new(json!({"name": "web-2"}), droplet());
         world.settle();
         world.annotate("name-1", "true");
-        let steps = world.plan_of(Asked::InVain).steps;
+        let steps = world.plan_failed().steps;
         world.write(&steps[0]);
         world.drift("name-1").accept = None;
         if is_blind {
@@ -440,10 +524,10 @@ fn what_the_cloud_adds_by_itself_is_not_adopted() {
     let mut world = World::new(json!({"tags": ["web", "k8s:mine"]}), droplet());
     world.set_live("tags", json!(["Web", "k8s:mine", "k8s:abc", "db", "arcadia-saga:1"]));
     world.sweep();
-    assert_eq!(world.settle(), [opened("tags", 1, r#"["web","k8s:mine"]"#, r#"["Web","k8s:mine","db"]"#)]);
+    assert_eq!(world.settle(), [opened("tags", 1, r#"["web","k8s:mine"]"#, r#"["web","k8s:mine","db"]"#)]);
     world.annotate("tags-1", "true");
     world.settle();
-    assert_eq!(world.desired["tags"], json!(["Web", "k8s:mine", "db"]));
+    assert_eq!(world.desired["tags"], json!(["web", "k8s:mine", "db"]));
     world.set_live("tags", json!(["web", "k8s:mine", "db", "k8s:another"]));
     world.sweep();
     assert_eq!(world.settle(), []);
@@ -467,8 +551,8 @@ fn what_is_left_out_of_one_part_of_a_value_stays_out_of_what_is_adopted() {
     let live = pool(4, "s-2", json!(["k8s", "k8s:x", "blue"]));
     let live = Live::parse(&key, &json!({"id": "1", "node_pools": [live]}).to_string()).unwrap();
     let expected = json!([pool(2, "s-1", json!(["blue"]))]);
-    let Finding::Differs { live: adopted, .. } = compare(&live, "node_pools", &expected) else { panic!("it differs") };
-    assert_eq!(adopted, json!([{"name": "a", "auto_scale": true, "size": "s-2", "tags": ["blue"]}]));
+    let Finding::Differs { adopted, .. } = compare(&live, "node_pools", &expected) else { panic!("it differs") };
+    assert_eq!(adopted, json!([{"name": "a", "count": 2, "auto_scale": true, "size": "s-2", "tags": ["blue"]}]));
     assert!(matches!(compare(&live, "node_pools", &adopted), Finding::Matches { .. }));
 }
 
@@ -487,7 +571,7 @@ fn fields_that_are_not_compared_any_more_close_their_drift() {
 fn a_field_that_does_not_exist_is_told_with_the_nearest_names_and_raises_nothing() {
     let mut world = World::new(json!({"size_slg": "s-1vcpu-1gb", "user_data": "x"}), droplet());
     assert_eq!(world.settle(), []);
-    let Situation::Compared { invalid, .. } = world.plan(false).situation else { panic!("compared") };
+    let invalid = compared(world.plan().situation).invalid;
     assert!(invalid[0].contains("size_slug"), "{invalid:?}");
     assert!(invalid[1].contains("user_data"), "{invalid:?}");
 }
@@ -509,9 +593,262 @@ fn values_too_long_to_show_are_told() {
     world.set_live("name", json!("x".repeat(40_000)));
     world.sweep();
     assert_eq!(world.settle(), []);
-    assert!(
-        matches!(world.plan(false).situation, Situation::Compared { invalid, .. } if invalid[0].contains("32 KiB"))
-    );
+    assert!(compared(world.plan().situation).invalid[0].contains("32 KiB"));
+}
+
+#[test]
+fn many_decisions_are_one_request_and_one_write_of_the_record() {
+    let desired: serde_json::Map<_, _> = (0..256).map(|field| (format!("f{field}"), json!("old"))).collect();
+    let live: serde_json::Map<_, _> = (0..256).map(|field| (format!("f{field}"), json!("new"))).collect();
+    let mut world = World::new(desired.into(), live.into());
+    world.settle();
+    let names: Vec<_> = world.open().into_iter().map(|drift| drift.name.clone()).collect();
+    names.iter().for_each(|name| world.annotate(name, "true"));
+    assert_eq!(world.plan().needs_fresh_read, Some(NeedsFreshRead::Decision));
+    let plan = world.plan_fresh(&world.drifts.clone());
+    let is_adoption = |step: &&Step| matches!(step, Step::Adopt { adoptions, .. } if adoptions.len() == 256);
+    assert_eq!(plan.steps.iter().filter(is_adoption).count(), 1, "{:?}", plan.steps.first());
+    assert_eq!(plan.steps.len(), 257);
+    plan.steps.iter().for_each(|step| world.write(step));
+    assert_eq!(world.settle(), []);
+    assert!(world.desired.values().all(|value| value == "new"));
+}
+
+#[test]
+fn a_crash_after_the_first_write_of_many_accepts_ends_all_of_them_as_accepted() {
+    for closed_before_the_crash in 0..3 {
+        let mut world = World::new(json!({"name": "web-2", "memory": 1, "tags": ["db"]}), droplet());
+        world.settle();
+        ["name-1", "memory-1", "tags-1"].iter().for_each(|name| world.annotate(name, "true"));
+        let steps = world.pass().steps;
+        assert_eq!(steps.len(), 4, "{steps:?}");
+        steps.iter().take(1 + closed_before_the_crash).for_each(|step| world.write(step));
+        // Both sides move on, so that the record alone remembers.
+        world.set_live("name", json!("web-7"));
+        world.desired.insert("memory".into(), json!(3));
+        world.sweep();
+        world.settle();
+        for name in ["name-1", "memory-1", "tags-1"] {
+            assert_eq!(world.drift(name).phase, DriftPhase::Accepted, "{name}, {closed_before_the_crash}");
+        }
+    }
+}
+
+#[test]
+fn an_accept_that_is_in_doubt_is_remembered_while_the_next_is_written() {
+    let mut world = World::new(json!({"name": "web-2", "memory": 1}), droplet());
+    world.settle();
+    world.annotate("name-1", "true");
+    let steps = world.pass().steps;
+    world.write(&steps[0]);
+    world.annotate("memory-1", "true");
+    // The API server refuses to close the first drift, and the operator goes on and ends.
+    let steps = world.pass().steps;
+    let adopt = steps.iter().find(|step| matches!(step, Step::Adopt { .. })).unwrap();
+    world.write(adopt);
+    world.set_live("name", json!("web-7"));
+    world.sweep();
+    world.settle();
+    assert_eq!(world.drift("name-1").phase, DriftPhase::Accepted);
+    assert_eq!(world.drift("memory-1").phase, DriftPhase::Accepted);
+}
+
+#[test]
+fn a_mark_that_an_earlier_version_left_still_ends_its_drift_as_accepted() {
+    let mut world = World::new(json!({"name": "web-2"}), droplet());
+    world.settle();
+    world.annotate("name-1", "true");
+    let steps = world.pass().steps;
+    world.write(&steps[0]);
+    let uid = world.drift("name-1").uid.clone();
+    world.last_accepted = Marks::read(&format!("name-1/{uid}"));
+    world.set_live("name", json!("web-7"));
+    world.sweep();
+    world.settle();
+    assert_eq!(world.drift("name-1").phase, DriftPhase::Accepted);
+}
+
+#[test]
+fn a_decision_that_comes_while_the_live_resource_is_read_waits_for_the_next_read() {
+    let mut world = World::new(json!({"name": "web-2", "memory": 1}), droplet());
+    world.settle();
+    world.annotate("name-1", "true");
+    let before = world.drifts.clone();
+    world.annotate("memory-1", "true");
+    let plan = world.plan_fresh(&before);
+    let fields: Vec<_> = plan
+        .steps
+        .iter()
+        .filter_map(|step| match step {
+            Step::Adopt { adoptions, .. } => Some(adoptions.iter().map(|adoption| adoption.field.as_str())),
+            _ => None,
+        })
+        .flatten()
+        .collect();
+    assert_eq!((fields, plan.needs_fresh_read), (vec!["name"], Some(NeedsFreshRead::Decision)));
+    world.settle();
+    assert_eq!(world.open().len(), 0);
+}
+
+#[test]
+fn one_list_alone_opens_refreshes_and_closes_nothing_that_depends_on_the_live_value() {
+    let needs = |world: &World| {
+        let plan = world.plan();
+        assert_eq!(plan.steps, []);
+        assert_eq!(plan.needs_fresh_read, Some(NeedsFreshRead::Change));
+        compared(plan.situation).unconfirmed
+    };
+    let mut world = World::new(json!({"name": "web-1"}), droplet());
+    // A list that lags: the resource itself is as desired.
+    world.swept = Swept::Live(Some(json!({"id": 1, "name": "stale"})));
+    assert_eq!(needs(&world), ["name"]);
+    assert_eq!(world.settle(), []);
+    // It really differs.
+    world.set_live("name", json!("other"));
+    world.sweep();
+    assert_eq!(needs(&world), ["name"]);
+    assert_eq!(world.settle(), [opened("name", 1, "web-1", "other")]);
+    // What is open stays as it is until a second read shows the same.
+    for live in ["third", "web-1"] {
+        world.set_live("name", json!(live));
+        world.sweep();
+        assert!(needs(&world).is_empty());
+    }
+    world.confirms = true;
+    assert_eq!(world.settle(), [closed("name-1", DriftPhase::Stale, reason::LIVE_RETURNED)]);
+    world.set_live("name", json!("fourth"));
+    world.sweep();
+    assert_eq!(world.plan().needs_fresh_read, None);
+    assert_eq!(world.settle(), [opened("name", 2, "web-1", "fourth")]);
+}
+
+#[test]
+fn an_id_that_was_never_seen_is_not_gone() {
+    let mut world = World::new(json!({"name": "web-1"}), droplet());
+    world.was_seen = false;
+    world.live = None;
+    world.sweep();
+    assert_eq!(world.settle(), []);
+    assert_eq!(world.plan().situation, Situation::NeverSeen);
+    // A record that says that it exists asks.
+    world.desired.insert("exists".into(), json!(true));
+    assert_eq!(world.settle(), [opened("exists", 1, "true", "false")]);
+    // And one that says that it does not is right.
+    let mut world = World::new(json!({"exists": false}), droplet());
+    world.was_seen = false;
+    world.live = None;
+    world.sweep();
+    assert_eq!(world.settle(), []);
+    assert!(compared(world.plan().situation).gone);
+}
+
+#[test]
+fn a_decision_on_a_resolved_drift_is_answered_once() {
+    for (decision, phase) in [(None, DriftPhase::Stale), (Some("true"), DriftPhase::Accepted)] {
+        let mut world = World::new(json!({"name": "web-2"}), droplet());
+        world.settle();
+        if let Some(decision) = decision {
+            world.annotate("name-1", decision);
+        } else {
+            world.desired.insert("name".into(), json!("web-1"));
+        }
+        world.settle();
+        assert_eq!(world.drift("name-1").phase, phase);
+        assert_eq!(world.settle(), [], "what was carried out is no late decision");
+        world.annotate("name-1", "web-9");
+        let steps = world.settle();
+        let [Step::Answer { message, .. }, Step::DropDecision { .. }] = &steps[..] else { panic!("{steps:?}") };
+        assert!(message.contains(phase.name()), "{message}");
+        assert_eq!(world.settle(), []);
+    }
+}
+
+#[test]
+fn a_decision_on_a_drift_or_a_record_that_is_being_deleted_is_refused() {
+    for is_the_record in [true, false] {
+        let mut world = World::new(json!({"name": "web-2"}), droplet());
+        world.settle();
+        world.annotate("name-1", "true");
+        world.is_deleting = is_the_record;
+        world.drift("name-1").deleting = !is_the_record;
+        let steps = world.settle();
+        let [Step::Refuse { message, .. }, Step::DropDecision { .. }] = &steps[..] else { panic!("{steps:?}") };
+        assert!(message.contains("is being deleted"), "{message}");
+        assert_eq!(world.desired["name"], "web-2");
+    }
+}
+
+#[test]
+fn a_decision_on_a_suspended_or_younger_record_says_why_it_waits() {
+    for is_suspended in [true, false] {
+        let mut world = World::new(json!({"name": "web-2"}), droplet());
+        world.settle();
+        world.annotate("name-1", "true");
+        world.suspended = is_suspended;
+        world.older = (!is_suspended).then(|| "default/first".into());
+        let steps = world.settle();
+        let why = if is_suspended { "suspended" } else { "older" };
+        assert!(waiting(&steps).contains(why), "{steps:?}");
+        assert_eq!(world.desired["name"], "web-2");
+    }
+}
+
+#[test]
+fn the_drifts_of_a_record_that_is_gone_are_closed_and_decisions_on_them_answered() {
+    let mut world = World::new(json!({"name": "web-2", "memory": 1}), droplet());
+    world.settle();
+    world.annotate("memory-1", "true");
+    let steps = orphaned(&world.drifts);
+    let close = |drift| closed(drift, DriftPhase::Stale, reason::RECORD_GONE);
+    assert!(steps.contains(&close("name-1")) && steps.contains(&close("memory-1")), "{steps:?}");
+    steps.iter().for_each(|step| world.write(step));
+    assert!(steps.iter().any(|step| matches!(step, Step::Answer { drift, .. } if **drift == *"memory-1")));
+    assert_eq!(orphaned(&world.drifts), []);
+}
+
+#[test]
+fn a_field_whose_name_no_drift_can_hold_is_named_and_the_others_go_on() {
+    let long = "x".repeat(5000);
+    let mut live = droplet();
+    live[&long] = json!("b");
+    let mut world = World::new(json!({&long: "a", "name": "web-2"}), live);
+    assert_eq!(world.settle(), [opened("name", 1, "web-2", "web-1")]);
+    let invalid = compared(world.plan().situation).invalid;
+    assert!(invalid[0].contains("4096") && invalid[0].len() < 500, "{invalid:?}");
+}
+
+#[test]
+fn an_ignored_field_that_is_not_recorded_is_named() {
+    let mut world = World::new(json!({"name": "web-1"}), droplet());
+    world.ignore.extend(["name".into(), "nmae".into(), "exists".into()]);
+    assert_eq!(world.settle(), []);
+    assert_eq!(compared(world.plan().situation).ignored_in_vain, ["nmae"]);
+}
+
+#[test]
+fn a_difference_and_a_field_that_cannot_be_compared_are_both_told() {
+    let mut live = droplet();
+    live.as_object_mut().unwrap().remove("tags");
+    let mut world = World::new(json!({"name": "web-2", "tags": ["web"], "user_data": "x"}), live);
+    assert_eq!(world.settle(), [opened("name", 1, "web-2", "web-1")]);
+    let compared = compared(world.plan().situation);
+    assert!(compared.unknown[0].contains("tags") && compared.invalid[0].contains("user_data"), "{compared:?}");
+}
+
+#[test]
+fn drifts_of_earlier_versions_get_their_labels_and_are_decided_as_before() {
+    let mut world = World::new(json!({"name": "web-2"}), droplet());
+    world.settle();
+    world.drift("name-1").change = None;
+    let change = labels::change("Droplet", "name", "web-2", "web-1");
+    assert_eq!(world.settle(), [Step::Relabel { drift: "name-1".into(), change }]);
+    world.drift("name-1").change = None;
+    world.annotate("name-1", "true");
+    world.settle();
+    assert_eq!((world.desired["name"].clone(), world.drift("name-1").phase), (json!("web-1"), DriftPhase::Accepted));
+    // Its decision was not written down.
+    world.drift("name-1").decision = None;
+    assert_eq!(world.settle(), []);
 }
 
 /// What may happen.
@@ -529,19 +866,29 @@ enum Happening {
     Ignore(&'static str),
     /// Somebody decides one of the open drifts.
     Accept(usize, Option<u8>),
+    /// Somebody decides all of them.
+    AcceptAll,
+    /// Somebody decides a resolved one.
+    AcceptResolved(usize, Option<u8>),
     /// Somebody deletes resolved drifts.
     DeleteHistory,
     /// The cloud is listed, or cannot be.
     Sweep(bool),
+    /// The cloud is listed, and the list lags behind.
+    SweepLate,
     /// The operator works, and ends after that many writes.
     Work(usize),
     /// Somebody acts after the operator has made its plan and before that many writes of it.
     Race(Box<Happening>, usize),
+    /// Somebody acts while the live resource is read, before that many writes.
+    DuringRead(Box<Happening>, usize),
 }
 
 fn happening() -> impl Strategy<Value = Happening> {
     let race = (people(), 1..7_usize).prop_map(|(happening, writes)| Happening::Race(Box::new(happening), writes));
-    prop_oneof![4 => people(), 1 => race]
+    let during =
+        (people(), 1..7_usize).prop_map(|(happening, writes)| Happening::DuringRead(Box::new(happening), writes));
+    prop_oneof![8 => people(), 2 => race, 1 => during]
 }
 
 fn people() -> impl Strategy<Value = Happening> {
@@ -555,7 +902,11 @@ fn people() -> impl Strategy<Value = Happening> {
         1 => field().prop_map(Happening::Forget),
         1 => field().prop_map(Happening::Ignore),
         5 => (0..3_usize, prop::option::weighted(0.4, 0..3_u8)).prop_map(|(which, value)| Happening::Accept(which, value)),
+        2 => Just(Happening::AcceptAll),
+        2 => (0..3_usize, prop::option::weighted(0.4, 0..3_u8))
+            .prop_map(|(which, value)| Happening::AcceptResolved(which, value)),
         1 => Just(Happening::DeleteHistory),
+        1 => Just(Happening::SweepLate),
         4 => prop::bool::weighted(0.8).prop_map(Happening::Sweep),
         8 => (0..7_usize).prop_map(Happening::Work),
     ]
@@ -581,6 +932,9 @@ struct Watched {
 impl Watched {
     fn happen(&mut self, happening: &Happening) {
         let world = &mut self.world;
+        if matches!(happening, Happening::Live(..) | Happening::Destroy | Happening::Recreate | Happening::HideTags) {
+            world.before = world.live.clone();
+        }
         match happening {
             Happening::Live(field, value) if world.live.is_some() => world.set_live(field, value_of(field, *value)),
             Happening::HideTags => {
@@ -610,20 +964,41 @@ impl Watched {
                     world.annotate(name, &decision);
                 }
             }
+            Happening::AcceptAll => {
+                let open: Vec<_> = world.open().iter().map(|drift| drift.name.clone()).collect();
+                open.iter().for_each(|name| world.annotate(name, "true"));
+            }
+            Happening::AcceptResolved(which, value) => {
+                let mut resolved = world.drifts.iter().filter(|drift| !drift.is_open());
+                if let Some(drift) = resolved.nth(*which).cloned() {
+                    let decision = value.map_or("true".into(), |value| shown_text(&value_of(&drift.field, value)));
+                    world.annotate(&drift.name, &decision);
+                }
+            }
+            Happening::SweepLate => world.sweep_late(),
             Happening::DeleteHistory => world.drifts.retain(KnownDrift::is_open),
             Happening::Sweep(true) => world.sweep(),
             Happening::Sweep(false) => world.swept = Swept::Nothing,
-            Happening::Work(writes) => self.work(*writes, None),
-            Happening::Race(other, writes) => self.work(*writes, Some(other)),
+            Happening::Work(writes) => self.work(*writes, None, None),
+            Happening::Race(other, writes) => self.work(*writes, Some(other), None),
+            Happening::DuringRead(other, writes) => self.work(*writes, None, Some(other)),
             Happening::Live(..) => {}
         }
         self.check();
     }
 
     /// One pass that ends after some writes, or at the first that the API server refuses.
-    fn work(&mut self, writes: usize, meanwhile: Option<&Happening>) {
+    fn work(&mut self, writes: usize, meanwhile: Option<&Happening>, during_read: Option<&Happening>) {
         let is_blind = matches!(self.world.swept, Swept::Nothing);
-        let plan = self.world.pass();
+        let mut plan = self.world.plan();
+        if plan.needs_fresh_read.is_some() {
+            let before = self.world.drifts.clone();
+            if let Some(during) = during_read {
+                self.happen(during);
+            }
+            self.world.sweep();
+            plan = self.world.plan_fresh(&before);
+        }
         let planned = self.world.clone();
         let mut written = BTreeSet::new();
         if let Some(meanwhile) = meanwhile {
@@ -633,18 +1008,20 @@ impl Watched {
             if !self.world.takes(step, &planned, &written) {
                 return;
             }
-            if let Step::Refuse { drift, .. } | Step::Wait { drift, .. } | Step::Await { drift } = step {
-                written.insert(drift.clone());
+            if let Some(drift) = step.drift() {
+                written.insert(drift.into());
             }
             match step {
-                Step::Adopt { drift, value, .. } => {
-                    // A decision that is given anew only now comes after this one.
-                    let known = planned.drifts.iter().find(|known| known.name == *drift).unwrap().clone();
-                    let demanded = known.accept.as_deref().filter(|text| *text != "true").unwrap_or(&known.actual);
-                    assert!(shows(demanded, value), "adopted {value}, but {demanded} was decided");
-                    self.adopted.insert(known.uid);
+                Step::Adopt { adoptions, .. } => {
+                    for Adoption { drift, value, .. } in adoptions {
+                        // A decision that is given anew only now comes after this one.
+                        let known = planned.drifts.iter().find(|known| known.name == *drift).unwrap().clone();
+                        let demanded = known.accept.as_deref().filter(|text| *text != "true").unwrap_or(&known.actual);
+                        assert!(shows(demanded, value), "adopted {value}, but {demanded} was decided");
+                        self.adopted.insert(known.uid);
+                    }
                 }
-                Step::Refuse { drift, .. } => {
+                Step::Refuse { drift, .. } | Step::Answer { drift, .. } => {
                     let uid = self.world.drift(drift).uid.clone();
                     self.refused.insert(uid);
                 }
@@ -659,10 +1036,15 @@ impl Watched {
                     assert!(known.accept.is_none() || *phase == DriftPhase::Accepted, "a decision was lost");
                     assert!(!is_blind || is_adopted, "closed on no evidence");
                 }
-                Step::Open { .. } => assert!(!is_blind, "opened on no evidence"),
+                Step::Open { field, shown, .. } => {
+                    assert!(!is_blind, "opened on no evidence");
+                    let live = planned.live.as_ref().and_then(|live| live.get(field));
+                    let is_true = field == "exists" || live.is_some_and(|live| shows(&shown.actual, live));
+                    assert!(is_true, "opened {field} on what no request of its own showed: {shown:?}");
+                }
                 Step::Wait { drift, .. } => assert!(self.world.drift(drift).accept.is_some(), "nothing waits"),
                 Step::Await { drift } => assert!(self.world.drift(drift).accept.is_none(), "a decision waits"),
-                Step::Refresh { .. } | Step::Prune { .. } => {}
+                Step::Relabel { .. } | Step::Refresh { .. } | Step::Prune { .. } => {}
             }
             self.world.write(step);
             self.check();
@@ -690,7 +1072,7 @@ proptest! {
         // In the end the cloud can be read, and the operator is left to work.
         watched.happen(&Happening::Sweep(true));
         for _ in 0..8 {
-            watched.work(usize::MAX, None);
+            watched.work(usize::MAX, None, None);
         }
         let world = &mut watched.world;
         prop_assert_eq!(world.settle(), vec![]);
@@ -698,6 +1080,11 @@ proptest! {
             prop_assert!(!watched.adopted.contains(&drift.uid) || drift.phase == DriftPhase::Accepted);
             let is_untold = matches!(&*drift.field, "tags") && drift.is_open();
             prop_assert!(drift.accept.is_none() || !drift.is_open() || is_untold, "a decision still waits");
+            prop_assert!(!drift.has_late_decision(), "a decision on a resolved drift was not answered");
+            // The label is written first, and what a decision waits for may keep the rest from being written.
+            let is_labelled = drift.change.as_deref() == Some(&drift.change_to(&drift.actual));
+            let is_waiting = drift.accept.is_some();
+            prop_assert!(!drift.is_open() || is_labelled || is_waiting, "its label is another change's");
         }
         let mut by_field: BTreeMap<&str, usize> = BTreeMap::new();
         for drift in world.drifts.iter().filter(|drift| !drift.is_open()) {

@@ -1,10 +1,20 @@
 //! A Drift, as far as an evaluation needs it. There may be many, so nothing else of the object is kept.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use kube::ResourceExt;
 use sha2::{Digest, Sha256};
 
-use crate::api::{Drift, DriftPhase, annotations, conditions::reason};
+use super::shown;
+use crate::{
+    api::{
+        Drift, DriftPhase, annotations,
+        conditions::{self, reason},
+        labels,
+    },
+    digitalocean::Kind,
+};
 
 /// What is kept of a Drift.
 #[derive(Clone, Debug, PartialEq)]
@@ -17,6 +27,10 @@ pub struct KnownDrift {
     pub resource_version: Box<str>,
     /// When it was opened.
     pub created: Timestamp,
+    /// It is being deleted.
+    pub deleting: bool,
+    /// The kind of the live resource.
+    pub kind: Kind,
     /// The recorded field that diverged.
     pub field: Box<str>,
     /// Its number among the drifts of that field.
@@ -27,8 +41,14 @@ pub struct KnownDrift {
     pub expected: Box<str>,
     /// The live value that it shows now.
     pub actual: Box<str>,
+    /// How they differ, in one line; empty once it is resolved.
+    pub difference: Box<str>,
+    /// Its label [`labels::CHANGE`].
+    pub change: Option<Box<str>>,
     /// The decision to accept, as annotated.
     pub accept: Option<Box<str>>,
+    /// The decision that was carried out.
+    pub decision: Option<Box<str>>,
     /// Who decided, as far as that is known.
     pub decided_by: Option<Box<str>>,
     /// Why it says that its decision waits.
@@ -43,23 +63,33 @@ impl KnownDrift {
     pub fn of(drift: &Drift) -> Self {
         let status = drift.status.clone().unwrap_or_default();
         let annotation = |key: &str| drift.annotations().get(key).map(|text| text.as_str().into());
-        let resolved = status.conditions.first();
+        let resolved = status.conditions.iter().find(|condition| condition.type_ == conditions::RESOLVED);
+        let difference = (status.phase == DriftPhase::Open).then(|| {
+            let written =
+                status.difference.as_ref().or(drift.spec.difference.as_ref().filter(|_| status.actual.is_none()));
+            written.cloned().unwrap_or_else(|| shown::difference(&drift.spec.expected, drift.actual_now()))
+        });
         let accept: Option<Box<str>> = annotation(annotations::ACCEPT);
         Self {
             name: drift.name_any().into(),
             uid: drift.uid().unwrap_or_default().into(),
             resource_version: drift.resource_version().unwrap_or_default().into(),
             created: drift.metadata.creation_timestamp.as_ref().map_or(Timestamp::UNIX_EPOCH, |time| time.0),
+            deleting: drift.metadata.deletion_timestamp.is_some(),
+            kind: drift.spec.resource.kind,
             field: drift.spec.field.as_str().into(),
             episode: drift.spec.episode,
             phase: status.phase,
             expected: drift.spec.expected.as_str().into(),
             actual: drift.actual_now().into(),
+            difference: difference.unwrap_or_default().into(),
+            change: drift.labels().get(labels::CHANGE).map(|text| text.as_str().into()),
             decided_by: accept.as_ref().and_then(|_| {
                 annotation(annotations::DECIDED_BY)
                     .or_else(|| annotations::written_by(&drift.metadata, annotations::ACCEPT).map(Into::into))
             }),
             accept,
+            decision: status.decision.as_deref().map(Into::into),
             waits: resolved
                 .filter(|resolved| resolved.reason == reason::DECISION_WAITING)
                 .map(|resolved| resolved.message.as_str().into()),
@@ -73,11 +103,51 @@ impl KnownDrift {
         self.phase == DriftPhase::Open
     }
 
-    /// How a record remembers that it adopted this drift. The UID is in it because names come back when somebody
-    /// deletes the history.
+    /// Whether a decision came after it was resolved.
     #[must_use]
-    pub fn mark(&self) -> String {
-        format!("{}/{}", self.name, self.uid)
+    pub fn has_late_decision(&self) -> bool {
+        let Some(accept) = self.accept.as_ref().filter(|_| !self.is_open()) else { return false };
+        match &self.decision {
+            Some(carried_out) => accept != carried_out,
+            // Earlier versions did not write it.
+            None => self.phase != DriftPhase::Accepted,
+        }
+    }
+
+    /// The label [`labels::CHANGE`] that it should have while it shows this live value.
+    #[must_use]
+    pub fn change_to(&self, actual: &str) -> String {
+        labels::change(self.kind.name(), &self.field, &self.expected, actual)
+    }
+}
+
+/// Which drifts a record remembers as adopted: UIDs, since names come back when somebody deletes the history.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Marks(BTreeSet<Box<str>>);
+
+impl Marks {
+    /// Reads the annotation [`annotations::LAST_ACCEPTED`].
+    #[must_use]
+    pub fn read(text: &str) -> Self {
+        let uid = |mark: &str| mark.rsplit('/').next().unwrap_or(mark).trim().into();
+        Self(text.split(',').map(uid).filter(|uid: &Box<str>| !uid.is_empty()).collect())
+    }
+
+    /// Whether the live value of this drift was adopted.
+    #[must_use]
+    pub fn hold(&self, drift: &KnownDrift) -> bool {
+        self.0.contains(&drift.uid)
+    }
+
+    /// Adds a drift.
+    pub fn add(&mut self, drift: &KnownDrift) {
+        self.0.insert(drift.uid.clone());
+    }
+
+    /// The text of the annotation.
+    #[must_use]
+    pub fn text(&self) -> String {
+        self.0.iter().map(AsRef::as_ref).collect::<Vec<&str>>().join(",")
     }
 }
 
@@ -110,6 +180,22 @@ fn readable(text: &str, longest: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn marks_are_read_back_also_those_of_earlier_versions() {
+        let mut marks = Marks::default();
+        let drift = |uid: &str| KnownDrift { uid: uid.into(), ..KnownDrift::of(&crate::drift::shown::tests::drift()) };
+        marks.add(&drift("a"));
+        marks.add(&drift("b"));
+        for text in
+            [marks.text(), "web-1-name-0000000000-1/a,b".to_owned(), " a , web-1-name-0000000000-2/b".to_owned()]
+        {
+            let read = Marks::read(&text);
+            assert!(read.hold(&drift("a")) && read.hold(&drift("b")) && !read.hold(&drift("c")), "{text}");
+        }
+        assert_eq!(Marks::read("web-1-name-0000000000-1/a").text(), "a");
+        assert!(!Marks::read("").hold(&drift("")));
+    }
 
     #[test]
     fn names_tell_record_field_and_episode_and_are_exact() {

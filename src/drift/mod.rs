@@ -4,11 +4,13 @@ mod act;
 mod asking;
 pub mod controller;
 pub mod evaluate;
+mod finding;
 pub mod index;
 #[cfg(test)]
 mod invariants;
 pub mod known;
 pub(crate) mod record;
+pub(crate) mod shown;
 pub mod status;
 mod sweep;
 

@@ -7,13 +7,25 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::{
-    evaluate::{EXISTS, Situation},
+    evaluate::{Compared, EXISTS, Situation},
     index::{Entry, Record},
+    known::KnownDrift,
+    shown::{COLUMN, brief, first, named},
 };
-use crate::api::{
-    ProvisionedResourceStatus,
-    conditions::{self, Claim, Truth, reason},
+use crate::{
+    api::{
+        ProvisionedResourceStatus,
+        conditions::{self, Claim, Truth, reason},
+    },
+    digitalocean::ResourceKey,
 };
+
+/// How many differences a message names.
+const FIRST: usize = 3;
+/// How many fields a message explains.
+const MOST: usize = 20;
+/// How long each explanation may be.
+const LONGEST: usize = 300;
 
 const TYPES: [&str; 4] = [conditions::READY, conditions::IN_SYNC, conditions::RECONCILING, conditions::STALLED];
 
@@ -23,6 +35,10 @@ pub struct StatusSummary {
     digest: u64,
     transitions: [Option<(Truth, Timestamp)>; 4],
     in_sync_reason: Option<&'static str>,
+    /// When the live resource was first read.
+    pub first_seen: Option<Timestamp>,
+    /// Written by a version that did not write `firstSeenAt`, and about a comparison.
+    was_compared_before: bool,
     /// The last `arcadia.cloud/sync-requested-at` that was answered.
     pub last_handled_sync: Option<Box<str>>,
 }
@@ -34,8 +50,12 @@ impl StatusSummary {
         let Some(status) = status else { return Self::default() };
         let condition = |kind: &str| status.conditions.iter().find(|condition| condition.type_ == kind);
         let stale = condition(conditions::IN_SYNC).filter(|condition| condition.reason == reason::INVENTORY_STALE);
+        let ready = condition(conditions::READY).map(|condition| condition.reason.as_str());
+        let is_about_comparison = matches!(ready, Some(reason::COMPARED | reason::INVALID_FIELD));
         Self {
             digest: digest(status),
+            first_seen: status.first_seen_at.as_ref().map(|time| time.0),
+            was_compared_before: status.reason.is_none() && is_about_comparison,
             transitions: TYPES.map(|kind| {
                 condition(kind).map(|condition| (Truth::read(&condition.status), condition.last_transition_time.0))
             }),
@@ -50,6 +70,12 @@ impl StatusSummary {
         self.digest == digest(status)
     }
 
+    /// Whether the live resource was seen before.
+    #[must_use]
+    pub const fn was_seen(&self) -> bool {
+        self.first_seen.is_some() || self.was_compared_before
+    }
+
     /// Whether it says that the inventory is too old.
     #[must_use]
     pub fn is_stale(&self) -> bool {
@@ -60,7 +86,7 @@ impl StatusSummary {
     fn since(&self, kind: &str, status: Truth, now: Timestamp) -> Timestamp {
         let known =
             TYPES.iter().zip(&self.transitions).find(|(known, _)| **known == kind).and_then(|(_, known)| *known);
-        // The API server's default speaks of 1970; the operator's own word begins now.
+        // Earlier versions left a time of 1970 in the default.
         known
             .filter(|(known, since)| *known == status && *since != Timestamp::UNIX_EPOCH)
             .map_or(now, |(_, since)| since)
@@ -76,24 +102,54 @@ pub fn status(
     now: Timestamp,
 ) -> ProvisionedResourceStatus {
     let record = &entry.record;
-    let mut fields: Vec<_> =
-        entry.drifts.iter().filter(|drift| drift.is_open()).map(|drift| drift.field.to_string()).collect();
-    fields.sort();
-    let conditions = claims(record, situation, &fields)
+    let mut open: Vec<_> = entry.drifts.iter().filter(|drift| drift.is_open()).collect();
+    open.sort_by(|one, other| one.field.cmp(&other.field));
+    let claims = claims(record, situation, &open);
+    let reason = reason_of(&claims).to_owned();
+    let conditions = claims
         .into_iter()
         .map(|claim| {
             let since = record.status.since(claim.kind, claim.status, now);
             claim.since(since, record.generation)
         })
         .collect();
+    let is_seen = matches!(situation, Situation::Compared(compared) if !compared.gone);
+    let fields: Vec<_> = open.iter().map(|drift| drift.field.to_string()).collect();
     ProvisionedResourceStatus {
         observed_generation: Some(record.generation),
         open_drifts: i32::try_from(fields.len()).unwrap_or(i32::MAX),
+        drifted_fields_short: column(&fields),
         drifted_fields: fields,
+        reason: Some(reason),
         provisioned_at: Some(Time(record.created)),
+        first_seen_at: record.status.first_seen.or(is_seen.then_some(now)).map(Time),
         last_handled_sync_at: handled_sync.or(record.status.last_handled_sync.as_deref()).map(str::to_owned),
         conditions,
     }
+}
+
+/// A status without what may be too large for the API server.
+#[must_use]
+pub fn reduced(mut status: ProvisionedResourceStatus) -> ProvisionedResourceStatus {
+    status.drifted_fields = Vec::new();
+    for condition in &mut status.conditions {
+        condition.message = brief_message(&condition.message);
+    }
+    status
+}
+
+/// As many fields as a column holds.
+fn column(fields: &[String]) -> String {
+    let fields: Vec<_> = fields.iter().map(|field| brief(field)).collect();
+    let least = first(&fields, 1, ", ");
+    let mut all = (1..=fields.len()).rev().map(|most| first(&fields, most, ", "));
+    all.find(|text| text.chars().count() <= COLUMN).unwrap_or(least)
+}
+
+/// The reason of `InSync` or, unless `Ready` is True, of `Ready`.
+fn reason_of(claims: &[Claim; 4]) -> &'static str {
+    let [ready, in_sync, ..] = claims;
+    if ready.status == Truth::True { in_sync.reason } else { ready.reason }
 }
 
 /// Everything but the times.
@@ -101,6 +157,7 @@ fn digest(status: &ProvisionedResourceStatus) -> u64 {
     let mut hasher = DefaultHasher::new();
     (status.observed_generation, status.open_drifts, &status.drifted_fields, &status.last_handled_sync_at)
         .hash(&mut hasher);
+    (&status.drifted_fields_short, &status.reason, status.first_seen_at.is_some()).hash(&mut hasher);
     for kind in TYPES {
         let condition = status.conditions.iter().find(|condition| condition.type_ == kind);
         condition.map(|said| (&said.status, &said.reason, &said.message, said.observed_generation)).hash(&mut hasher);
@@ -108,7 +165,7 @@ fn digest(status: &ProvisionedResourceStatus) -> u64 {
     hasher.finish()
 }
 
-fn claims(record: &Record, situation: &Situation, open: &[String]) -> [Claim; 4] {
+fn claims(record: &Record, situation: &Situation, open: &[&KnownDrift]) -> [Claim; 4] {
     use Truth::{False, True, Unknown};
     let resource = &record.resource;
     match situation {
@@ -116,52 +173,113 @@ fn claims(record: &Record, situation: &Situation, open: &[String]) -> [Claim; 4]
             let message = "suspended: set spec.suspend to false to go on".to_owned();
             four([Unknown, Unknown, False, False], reason::SUSPENDED, &message)
         }
+        Situation::Deleting => four([Unknown, Unknown, True, False], reason::DELETED, "the record is being deleted"),
         Situation::Duplicate(older) => {
             let message = format!("{older} is older and already records {resource}; delete one of the two");
             four([False, Unknown, False, True], reason::DUPLICATE_RECORD, &message)
         }
         Situation::Unknown(reason, message) => four([False, Unknown, True, False], reason, message),
-        Situation::Compared { gone, compared, unknown, invalid } => {
-            let is_invalid = !invalid.is_empty();
-            let (ready_reason, ready) = if is_invalid {
-                (reason::INVALID_FIELD, invalid.join("; "))
-            } else {
-                (reason::COMPARED, format!("compared with {resource}"))
-            };
-            let (in_sync, in_sync_reason, in_sync_message) = if !open.is_empty() {
-                let is_gone = *gone && open.iter().any(|field| field == EXISTS);
-                let why = if is_gone { reason::RESOURCE_GONE } else { reason::DRIFT_OPEN };
-                let said =
-                    if is_gone { format!("{resource} is gone") } else { format!("drift on {}", open.join(", ")) };
-                (False, why, format!("{said}; see kubectl get drifts"))
-            } else if is_invalid {
-                (Unknown, reason::INVALID_FIELD, "some recorded fields cannot be compared; see Ready".to_owned())
-            } else if !unknown.is_empty() {
-                (Unknown, reason::FIELDS_UNKNOWN, format!("not everything can be told: {}", unknown.join("; ")))
-            } else if *gone {
-                (True, reason::NO_DRIFT, format!("{resource} is gone, as recorded"))
-            } else {
-                let plural = if *compared == 1 { "field is" } else { "fields are" };
-                (True, reason::NO_DRIFT, format!("{compared} {plural} as desired"))
-            };
-            [
-                Claim {
-                    kind: conditions::READY,
-                    status: Truth::from(!is_invalid),
-                    reason: ready_reason,
-                    message: ready.clone(),
-                },
-                Claim { kind: conditions::IN_SYNC, status: in_sync, reason: in_sync_reason, message: in_sync_message },
-                Claim { kind: conditions::RECONCILING, status: False, reason: ready_reason, message: String::new() },
-                Claim {
-                    kind: conditions::STALLED,
-                    status: Truth::from(is_invalid),
-                    reason: ready_reason,
-                    message: if is_invalid { ready } else { String::new() },
-                },
-            ]
+        Situation::NeverSeen => {
+            let message = format!("{resource} does not exist in this account; check the id and the token");
+            four([False, Unknown, False, True], reason::RESOURCE_NOT_FOUND, &message)
         }
+        Situation::Compared(compared) => of_comparison(resource, compared, open),
     }
+}
+
+fn of_comparison(resource: &ResourceKey, compared: &Compared, open: &[&KnownDrift]) -> [Claim; 4] {
+    let (ready_reason, problems) = match (&compared.invalid[..], &compared.refused[..]) {
+        ([], []) => (reason::COMPARED, None),
+        ([], refused) => (reason::WRITE_REFUSED, Some(list(refused))),
+        (invalid, []) => (reason::INVALID_FIELD, Some(list(invalid))),
+        (invalid, refused) => (reason::INVALID_FIELD, Some(list(&[invalid, refused].concat()))),
+    };
+    let is_ready = problems.is_none();
+    let ready = problems.unwrap_or_else(|| {
+        let mut message = format!("compared with {resource}");
+        if !compared.ignored_in_vain.is_empty() {
+            let fields: Vec<_> = compared.ignored_in_vain.iter().map(|field| named(field)).collect();
+            message += &format!("; spec.drift.ignore lists fields that are not recorded: {}", list_by(&fields, ", "));
+        }
+        message
+    });
+    let (in_sync, in_sync_reason, in_sync_message) = in_sync(resource, compared, open);
+    [
+        Claim { kind: conditions::READY, status: Truth::from(is_ready), reason: ready_reason, message: ready.clone() },
+        Claim { kind: conditions::IN_SYNC, status: in_sync, reason: in_sync_reason, message: in_sync_message },
+        Claim { kind: conditions::RECONCILING, status: Truth::False, reason: ready_reason, message: String::new() },
+        Claim {
+            kind: conditions::STALLED,
+            status: Truth::from(!is_ready),
+            reason: ready_reason,
+            message: if is_ready { String::new() } else { ready },
+        },
+    ]
+}
+
+/// Whether all is as desired, and every field that it is not or that nobody can tell.
+fn in_sync(resource: &ResourceKey, compared: &Compared, open: &[&KnownDrift]) -> (Truth, &'static str, String) {
+    let unconfirmed: Vec<_> = compared.unconfirmed.iter().map(|field| named(field)).collect();
+    let mut parts = Vec::new();
+    if !unconfirmed.is_empty() {
+        let fields = list_by(&unconfirmed, ", ");
+        parts.push(format!("a list shows a difference that the next read has to confirm: {fields}"));
+    }
+    if !compared.unknown.is_empty() {
+        parts.push(format!("cannot be compared now: {}", list(&compared.unknown)));
+    }
+    if !compared.invalid.is_empty() {
+        parts.push(format!("cannot be compared: {}", list(&compared.invalid)));
+    }
+    if !compared.refused.is_empty() {
+        parts.push(format!("the API server refused a write: {}", list(&compared.refused)));
+    }
+    let is_gone = compared.gone && open.iter().any(|drift| drift.field.as_ref() == EXISTS);
+    let (status, reason) = match () {
+        () if is_gone => {
+            parts.insert(0, format!("{resource} is gone; see kubectl get drifts"));
+            (Truth::False, reason::RESOURCE_GONE)
+        }
+        () if !open.is_empty() => {
+            let differences: Vec<_> =
+                open.iter().map(|drift| format!("{}: {}", named(&drift.field), drift.difference)).collect();
+            parts.insert(0, format!("{}; see kubectl get drifts", first(&differences, FIRST, ", ")));
+            (Truth::False, reason::DRIFT_OPEN)
+        }
+        () if !compared.refused.is_empty() => (Truth::Unknown, reason::WRITE_REFUSED),
+        () if !compared.invalid.is_empty() => (Truth::Unknown, reason::INVALID_FIELD),
+        () if !unconfirmed.is_empty() => (Truth::Unknown, reason::UNCONFIRMED),
+        () if !compared.unknown.is_empty() => (Truth::Unknown, reason::FIELDS_UNKNOWN),
+        () if compared.gone => {
+            parts.push(format!("{resource} is gone, as recorded"));
+            (Truth::True, reason::NO_DRIFT)
+        }
+        () => {
+            let plural = if compared.compared == 1 { "field is" } else { "fields are" };
+            parts.push(format!("{} {plural} as desired", compared.compared));
+            (Truth::True, reason::NO_DRIFT)
+        }
+    };
+    (status, reason, parts.join("; "))
+}
+
+/// The first of these sentences, each short enough for the message of a condition.
+fn list(sentences: &[String]) -> String {
+    list_by(sentences, "; ")
+}
+
+fn list_by(sentences: &[String], separator: &str) -> String {
+    let short: Vec<_> = sentences.iter().map(|sentence| brief_message(sentence)).collect();
+    first(&short, MOST, separator)
+}
+
+/// At most so many bytes as [`MOST`] of them fit into a message.
+fn brief_message(message: &str) -> String {
+    if message.len() <= LONGEST {
+        return message.to_owned();
+    }
+    let end = (0..=LONGEST).rev().find(|&end| message.is_char_boundary(end)).unwrap_or_default();
+    format!("{}…", message.get(..end).unwrap_or_default())
 }
 
 /// All four for one reason.
@@ -175,3 +293,6 @@ fn four(truths: [Truth; 4], reason: &'static str, message: &str) -> [Claim; 4] {
     ]
     .map(|(kind, status)| Claim { kind, status, reason, message: message.to_owned() })
 }
+
+#[cfg(test)]
+mod tests;

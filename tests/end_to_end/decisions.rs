@@ -206,3 +206,131 @@ async fn accepting_that_a_resource_is_gone_records_it_as_gone() {
     world.reaches("pr/web-1", "InSync", "True NoDrift").await;
     assert_eq!(world.value("pr/web-1", "{.spec.desired.exists}").await, "false");
 }
+
+#[tokio::test]
+async fn all_decisions_that_are_there_cost_one_read_and_one_write_of_the_record() {
+    let mut world = World::with("batch", &["--sync-schedule", "1h", "--inventory-max-age", "3h"]).await;
+    let fields = (0..256).map(|number| format!("field_{number}"));
+    let values = |value: &str| {
+        let pairs = fields.clone().map(|field| (field, json!(value)));
+        serde_json::Value::Object(pairs.collect())
+    };
+    world.cloud.change("droplets", DROPLET, values("live")).await.unwrap();
+    world.record("web-1", values("recorded")).await;
+    eventually("all drifts", || async {
+        let open = world.value("pr/web-1", "{.status.openDrifts}").await;
+        if open == "256" { Ok(()) } else { Err(open) }
+    })
+    .await;
+    world.kill_operator();
+    world.run(&["annotate", "drifts", "--all", "arcadia.cloud/accept=true"]).await;
+    world.cloud.reset_requests().await.unwrap();
+    let began = Instant::now();
+    world.restart_operator();
+    world.reaches("pr/web-1", "InSync", "True NoDrift").await;
+    assert!(began.elapsed() < Duration::from_secs(40), "{:?}", began.elapsed());
+    let requests = world.cloud.requests().await.unwrap();
+    assert_eq!(requests.count(&format!("GET /v2/droplets/{DROPLET}")), 1, "{requests:?}");
+    assert_eq!(world.value("pr/web-1", "{.metadata.generation}").await, "2");
+    let accepted = world.drifts().await.into_iter().filter(|[.., phase]| phase == "Accepted").count();
+    assert_eq!(accepted, 256);
+}
+
+#[tokio::test]
+async fn one_decision_settles_the_same_change_of_many_resources() {
+    let world = World::new("change").await;
+    for id in ["1", "2", "3"] {
+        let size = if id == "3" { "s-1vcpu-1gb" } else { "s-2vcpu-4gb" };
+        let mut droplet = droplet(id, "name");
+        droplet["size_slug"] = json!(size);
+        world.cloud.put("droplets", droplet).await.unwrap();
+        world.record_as(&format!("web-{id}"), "Droplet", id, json!({"size_slug": "s-4vcpu-8gb"}), json!({})).await;
+    }
+    let change = "{.items[?(@.spec.resourceRef.name=='web-1')].metadata.labels.arcadia\\.cloud/change}";
+    let change = eventually("the label", || async {
+        let label = world.value("drifts", change).await;
+        if label.len() == 8 && world.drifts().await.len() == 3 { Ok(label) } else { Err(label) }
+    })
+    .await;
+    let selector = format!("arcadia.cloud/change={change},arcadia.cloud/kind=Droplet,arcadia.cloud/field=size_slug");
+    let selected = world.run(&["get", "drifts", "-l", &selector, "-o", "name"]).await;
+    assert_eq!(selected.lines().count(), 2, "{selected}");
+    world.run(&["annotate", "drifts", "-l", &selector, "arcadia.cloud/accept=true"]).await;
+    world
+        .has_drifts(&[
+            ["size_slug", "s-4vcpu-8gb", "s-1vcpu-1gb", "Open"],
+            ["size_slug", "s-4vcpu-8gb", "s-2vcpu-4gb", "Accepted"],
+            ["size_slug", "s-4vcpu-8gb", "s-2vcpu-4gb", "Accepted"],
+        ])
+        .await;
+    // Where the live value moves, the label follows.
+    let open = world.open_drift().await;
+    let before = world.value(&format!("drift/{open}"), "{.metadata.labels}").await;
+    world.cloud.change("droplets", "3", json!({"size_slug": "s-2vcpu-4gb"})).await.unwrap();
+    eventually("the label to follow", || async {
+        let label = world.value(&format!("drift/{open}"), "{.metadata.labels.arcadia\\.cloud/change}").await;
+        if label == change { Ok(()) } else { Err((label, before.clone())) }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_decision_that_nothing_can_come_of_is_answered() {
+    let mut world = World::new("answered").await;
+    world.record("web-1", json!({"name": "other"})).await;
+    let drift = world.open_drift().await;
+    let object = format!("drift/{drift}");
+    // One that is being deleted, and waits for somebody's finalizer.
+    world
+        .run(&["patch", "drift", &drift, "--type=merge", "-p", r#"{"metadata":{"finalizers":["example.com/hold"]}}"#])
+        .await;
+    world.run(&["delete", "drift", &drift, "--wait=false"]).await;
+    world.run(&["annotate", "drift", &drift, "arcadia.cloud/accept=true"]).await;
+    world.reaches(&object, "Resolved", "False DecisionRefused").await;
+    assert!(world.message(&object, "Resolved").await.contains("is being deleted"));
+    assert_eq!(world.value("pr/web-1", "{.spec.desired.name}").await, "other");
+    world.run(&["patch", "drift", &drift, "--type=merge", "-p", r#"{"metadata":{"finalizers":null}}"#]).await;
+
+    // One that is resolved.
+    let drift = world.open_drift().await;
+    let object = format!("drift/{drift}");
+    world.cloud.change("droplets", DROPLET, json!({"name": "other"})).await.unwrap();
+    world.reaches(&object, "Resolved", "True LiveReturned").await;
+    world.run(&["annotate", "drift", &drift, "arcadia.cloud/accept=true"]).await;
+    world.reaches(&object, "DecisionApplied", "False AlreadyResolved").await;
+    eventually("the annotation to go", || async {
+        let annotations = world.value(&object, "{.metadata.annotations}").await;
+        if annotations.is_empty() { Ok(()) } else { Err(annotations) }
+    })
+    .await;
+    assert_eq!(world.condition(&object, "Resolved").await, "True LiveReturned");
+    eventually("the event, where people look", || async {
+        let described = world.run(&["describe", "drift", &drift]).await;
+        let is_told = described.contains("DecisionRefused") && described.contains("DriftDetected");
+        if is_told { Ok(()) } else { Err(described) }
+    })
+    .await;
+
+    // Those that outlive their record, while the operator runs or not.
+    for is_running in [true, false] {
+        world.cloud.change("droplets", DROPLET, json!({"name": format!("third-{is_running}")})).await.unwrap();
+        let drift = world.open_drift().await;
+        let object = format!("drift/{drift}");
+        if !is_running {
+            world.kill_operator();
+        }
+        world.run(&["delete", "pr", "web-1", "--cascade=orphan"]).await;
+        assert_eq!(world.value(&object, "{.status.phase}").await, "Open");
+        world.run(&["annotate", "drift", &drift, "arcadia.cloud/accept=true"]).await;
+        // A record of the same name is another one.
+        world.record("web-1", json!({"name": "other"})).await;
+        if !is_running {
+            world.restart_operator();
+        }
+        world.reaches(&object, "Resolved", "True RecordGone").await;
+        world.reaches(&object, "DecisionApplied", "False AlreadyResolved").await;
+        let next = world.open_drift().await;
+        assert_ne!(next, drift);
+        assert_eq!(world.value("pr/web-1", "{.spec.desired.name}").await, "other", "nothing was accepted for it");
+    }
+}

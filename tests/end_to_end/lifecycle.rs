@@ -124,6 +124,35 @@ async fn a_gone_resource_is_one_drift_on_exists() {
 }
 
 #[tokio::test]
+async fn an_id_that_was_never_seen_is_not_gone() {
+    let world = World::new("never-seen").await;
+    world.record_as("web-9", "Droplet", "9", json!({"name": "web-9"}), json!({})).await;
+    world.reaches("pr/web-9", "Ready", "False ResourceNotFound").await;
+    let message = world.message("pr/web-9", "Ready").await;
+    assert_eq!(message, "Droplet 9 does not exist in this account; check the id and the token");
+    assert!(world.drifts().await.is_empty());
+    assert_eq!(world.value("pr/web-9", "{.status.firstSeenAt}").await, "");
+    world.cloud.put("droplets", droplet("9", "web-9")).await.unwrap();
+    world.reaches("pr/web-9", "InSync", "True NoDrift").await;
+    assert!(!world.value("pr/web-9", "{.status.firstSeenAt}").await.is_empty());
+    world.cloud.delete("droplets", "9").await.unwrap();
+    world.has_drifts(&[["exists", "true", "false", "Open"]]).await;
+}
+
+#[tokio::test]
+async fn a_change_that_a_list_shows_is_read_once_before_it_becomes_a_drift() {
+    let world = World::new("confirmed").await;
+    world.record("web-1", json!({"name": "web-1"})).await;
+    world.reaches("pr/web-1", "InSync", "True NoDrift").await;
+    world.cloud.reset_requests().await.unwrap();
+    world.cloud.change("droplets", DROPLET, json!({"name": "other"})).await.unwrap();
+    world.has_drifts(&[["name", "web-1", "other", "Open"]]).await;
+    world.sync("web-1").await;
+    let requests = world.cloud.requests().await.unwrap();
+    assert_eq!(requests.count(&format!("GET /v2/droplets/{DROPLET}")), 1, "{requests:?}");
+}
+
+#[tokio::test]
 async fn a_suspended_record_is_left_alone() {
     let world = World::new("suspended").await;
     world.record_as("web-1", "Droplet", DROPLET, json!({"name": "other"}), json!({"suspend": true})).await;

@@ -7,6 +7,8 @@ mod ha;
 mod lifecycle;
 mod privilege;
 mod program;
+mod readability;
+mod refusals;
 mod sagas;
 mod smoke;
 mod validation;

@@ -74,8 +74,12 @@ async fn what_a_record_is_about_never_changes() {
 async fn a_record_nobody_looked_at_yet_does_not_read_as_finished() {
     let world = World::without_operator("untouched", digitalocean_simulator::RateLimits::default()).await;
     world.kubectl().apply(&record(|_| ())).await.unwrap();
-    assert_eq!(world.condition("pr/web-1", "Reconciling").await, "True Pending");
-    assert_eq!(world.condition("pr/web-1", "InSync").await, "Unknown Pending");
+    let generations = world.value("pr/web-1", "{.metadata.generation} {.status.observedGeneration}").await;
+    assert_eq!(generations, "1 0", "kstatus takes a version that was not observed as in progress");
+    let table = world.run(&["get", "pr", "-o", "wide"]).await;
+    assert!(table.contains("Pending"), "{table}");
+    let object = world.run(&["get", "pr", "web-1", "-o", "yaml"]).await;
+    assert!(!object.contains("1970"), "{object}");
 }
 
 #[tokio::test]

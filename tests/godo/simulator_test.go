@@ -312,3 +312,82 @@ func TestErrorsAreTheClientsOwn(t *testing.T) {
 		t.Fatalf("retried: %v", err)
 	}
 }
+
+func TestBackupPoliciesAreListedByDroplet(t *testing.T) {
+	client := official(t)
+	const web = 3164444
+	hour := 8
+	completed(t, client, must[*godo.Action](t, "enable")(client.DropletActions.EnableBackupsWithPolicy(ctx, web, &godo.DropletBackupPolicyRequest{
+		Plan: "weekly", Weekday: "TUE", Hour: &hour,
+	})))
+	policies := map[int]*godo.DropletBackupPolicy{}
+	for page := 1; page <= 3; page++ {
+		for id, policy := range must[map[int]*godo.DropletBackupPolicy](t, "policies")(client.Droplets.ListBackupPolicies(ctx, &godo.ListOptions{Page: page, PerPage: 200})) {
+			policies[id] = policy
+		}
+	}
+	policy := policies[web]
+	if len(policies) < fleet || policy == nil || policy.DropletID != web || !policy.BackupEnabled || policy.BackupPolicy.Weekday != "TUE" || policy.BackupPolicy.Hour != hour {
+		t.Fatalf("%d policies, %+v", len(policies), policy)
+	}
+	if one := must[*godo.DropletBackupPolicy](t, "policy")(client.Droplets.GetBackupPolicy(ctx, web)); one.BackupPolicy.RetentionPeriodDays != 28 {
+		t.Fatalf("one: %+v", one.BackupPolicy)
+	}
+	completed(t, client, must[*godo.Action](t, "disable")(client.DropletActions.DisableBackups(ctx, web)))
+	if one := must[*godo.DropletBackupPolicy](t, "policy")(client.Droplets.GetBackupPolicy(ctx, web)); one.BackupEnabled || one.BackupPolicy != nil {
+		t.Fatalf("disabled: %+v", one)
+	}
+}
+
+func TestADatabasesRulesHaveAPathOfTheirOwn(t *testing.T) {
+	client := official(t)
+	const backend = "9cc10173-e9ea-4176-9dbc-a4cee4c4ff30"
+	if _, err := client.Databases.UpdateFirewallRules(ctx, backend, &godo.DatabaseUpdateFirewallRulesRequest{
+		Rules: []*godo.DatabaseFirewallRule{{Type: "ip_addr", Value: "192.0.2.1"}},
+	}); err != nil {
+		t.Fatal(err)
+	}
+	rules := must[[]godo.DatabaseFirewallRule](t, "rules")(client.Databases.GetFirewallRules(ctx, backend))
+	if len(rules) != 1 || rules[0].Value != "192.0.2.1" || rules[0].UUID == "" || rules[0].ClusterUUID != backend {
+		t.Fatalf("rules: %+v", rules)
+	}
+	if options := must[*godo.DatabaseOptions](t, "options")(client.Databases.ListOptions(ctx)); len(options.PostgresSQLOptions.Versions) == 0 {
+		t.Fatalf("options: %+v", options)
+	}
+}
+
+func TestCertificatesAndAppsAreWhatTheClientExpects(t *testing.T) {
+	client := official(t)
+	certificate := must[*godo.Certificate](t, "create")(client.Certificates.Create(ctx, &godo.CertificateRequest{
+		Name: "www", Type: "lets_encrypt", DNSNames: []string{"www.example.com"},
+	}))
+	named := must[[]godo.Certificate](t, "by name")(client.Certificates.ListByName(ctx, "www", nil))
+	if len(named) != 1 || named[0].ID != certificate.ID {
+		t.Fatalf("certificates: %+v", named)
+	}
+	if _, err := client.Certificates.Delete(ctx, certificate.ID); err != nil {
+		t.Fatal(err)
+	}
+
+	spec := &godo.AppSpec{Name: "shop", Services: []*godo.AppServiceSpec{{
+		Name: "web", InstanceCount: 1,
+		Envs: []*godo.AppVariableDefinition{{Key: "TOKEN", Value: "hunter2", Type: godo.AppVariableType_Secret}},
+	}}}
+	app := must[*godo.App](t, "create")(client.Apps.Create(ctx, &godo.AppCreateRequest{Spec: spec}))
+	if sealed := app.Spec.Services[0].Envs[0].Value; len(sealed) < 10 || sealed[:5] != "EV[1:" {
+		t.Fatalf("secret: %s", sealed)
+	}
+	app.Spec.Services[0].InstanceCount = 2
+	app = must[*godo.App](t, "update")(client.Apps.Update(ctx, app.ID, &godo.AppUpdateRequest{Spec: app.Spec}))
+	for range 200 {
+		deployment := must[*godo.Deployment](t, "deployment")(client.Apps.GetDeployment(ctx, app.ID, app.PendingDeployment.ID))
+		if deployment.Phase == godo.DeploymentPhase_Active {
+			if deployment.Spec.Services[0].InstanceCount != 2 {
+				t.Fatalf("deployment: %+v", deployment.Spec)
+			}
+			return
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	t.Fatal("the deployment is not active")
+}

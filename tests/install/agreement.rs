@@ -127,7 +127,7 @@ fn alerts_link_to_where_the_runbook_is() {
     let (there, here) =
         (of_the_chart(&["--set", &values]), of_the_chart(&["--set", "metrics.prometheusRule.enabled=true"]));
     let rule = "PrometheusRule arcadia-system/arcadia-operator";
-    let moved = here[rule]["spec"].to_string().replace("docs/runbook.md#", &format!("{url}#"));
+    let moved = here[rule]["spec"].to_string().replace("docs/troubleshooting.md#", &format!("{url}#"));
     assert_eq!(there[rule]["spec"].to_string(), moved);
     assert_eq!(moved.matches(url).count(), here[rule]["spec"].to_string().matches("runbook_url").count());
 }

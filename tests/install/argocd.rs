@@ -12,7 +12,11 @@ use arcadia_operator::{
         conditions::reason,
         saga::{SagaPhase, SagaStatus, StepStatus, Values},
     },
-    drift::{evaluate::Situation, index::Index, status::status},
+    drift::{
+        evaluate::{Compared, Situation},
+        index::Index,
+        status::status,
+    },
     kube_ext::{key::ObjectKey, mirror::Mirror},
     saga::journal::{self, Event, Why},
 };
@@ -101,21 +105,23 @@ fn looked_at(situation: &Situation, drifts: &[Drift]) -> ProvisionedResource {
 
 fn compared(invalid: &[&str]) -> Situation {
     let invalid = invalid.iter().map(ToString::to_string).collect();
-    Situation::Compared { gone: false, compared: 1, unknown: Vec::new(), invalid }
+    Situation::Compared(Compared { compared: 1, invalid, ..Compared::default() })
 }
 
 #[test]
 fn a_record_is_as_healthy_as_its_conditions_say() {
     let older = "default/older is older and already records Droplet 3164444; delete one of the two";
+    let never_seen = "Droplet 3164444 does not exist in this account; check the id and the token";
     let open = [drift(&json!({"phase": "Open"}))];
     let unknown = Situation::Unknown(reason::LIVE_UNKNOWN, "it could not be read".to_owned());
     let cases = [
         (compared(&[]), &[][..], ["Healthy", "1 field is as desired"]),
-        (compared(&[]), &open, ["Healthy", "drift on name; see kubectl get drifts"]),
+        (compared(&[]), &open, ["Healthy", "name: web-1 -> other; see kubectl get drifts"]),
         (compared(&["there is no field nme"]), &[], ["Degraded", "there is no field nme"]),
         (Situation::Duplicate("default/older".to_owned()), &[], ["Degraded", older]),
         (Situation::Suspended, &[], ["Suspended", "suspended: set spec.suspend to false to go on"]),
         (unknown, &[], ["Progressing", "it could not be read"]),
+        (Situation::NeverSeen, &[], ["Degraded", never_seen]),
     ];
     show(&cases.map(|(situation, drifts, wanted)| (json(looked_at(&situation, drifts)), wanted)));
 }

@@ -38,7 +38,10 @@ fn bad_values_are_refused_with_their_name_and_what_is_wrong() {
         ("extraEnv[0].name=DIGITALOCEAN_TOKEN", ["/extraEnv/0/name", "not"]),
         ("extraEnv[0].name=ARCADIA_LEADER_ELECT", ["/extraEnv/0/name", "not"]),
         ("extraEnv[0].name=POD_NAME", ["/extraEnv/0/name", "not"]),
-        ("metrics.prometheusRule.runbookUrl=docs/runbook.md", ["/metrics/prometheusRule/runbookUrl", "pattern"]),
+        (
+            "metrics.prometheusRule.runbookUrl=docs/troubleshooting.md",
+            ["/metrics/prometheusRule/runbookUrl", "pattern"],
+        ),
         ("nameOverride=Not_A_Name", ["/nameOverride", "pattern"]),
     ] {
         refused(&["--set", value], &words);

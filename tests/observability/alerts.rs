@@ -7,7 +7,7 @@ use crate::{
     prometheus,
 };
 
-const RUNBOOK: &str = "docs/runbook.md";
+const RUNBOOK: &str = "docs/troubleshooting.md";
 
 #[test]
 fn prometheus_takes_every_expression_rule_and_template() {
@@ -46,10 +46,10 @@ fn every_alert_says_what_happens_and_where_to_read_on() {
     }
     let runbook = read(RUNBOOK);
     let sections: BTreeSet<_> =
-        runbook.lines().filter_map(|line| line.strip_prefix("## ")).map(str::to_owned).collect();
+        runbook.lines().filter_map(|line| line.strip_prefix("### ")).map(str::to_owned).collect();
     assert_eq!(sections, names);
-    for section in runbook.split("\n## ").skip(1) {
-        for part in ["**Means.**", "**Look.**", "**Do.**", "```sh\nkubectl "] {
+    for section in runbook.split("\n### ").skip(1) {
+        for part in ["**Meaning.**", "**Diagnosis.**", "**Remedy.**", "```sh\nkubectl "] {
             assert!(section.contains(part), "no {part} in: {section}");
         }
     }

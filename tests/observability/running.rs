@@ -169,7 +169,7 @@ async fn the_commands_of_the_runbook_run() {
     let (namespace, drift) = (running.world.namespace.name(), running.world.open_drift().await);
     let kubectl = running.world.kubectl();
     let folder = kubectl.program().parent().unwrap().to_owned();
-    let runbook = read("docs/runbook.md");
+    let runbook = read("docs/troubleshooting.md");
     let is_command = |line: &&str| COMMANDS.iter().any(|beginning| line.starts_with(beginning));
     let commands: Vec<_> = runbook.lines().filter(is_command).collect();
     assert!(commands.len() > 10);

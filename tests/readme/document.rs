@@ -1,11 +1,50 @@
-//! The README as a document: its fenced blocks and its tables.
+//! The documents as data: files, fenced blocks, tables.
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+/// The folder of the project.
+pub fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
 
 /// A file of the project.
 pub fn read(path: &str) -> String {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
+    let path = root().join(path);
     fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// All files in a folder of the project that have one of these extensions, as paths from the root, sorted.
+pub fn files(folder: &str, extensions: &[&str]) -> Vec<String> {
+    let mut files = Vec::new();
+    gather(&root().join(folder), extensions, &mut files);
+    let relative = |path: PathBuf| path.strip_prefix(root()).unwrap().to_str().unwrap().to_owned();
+    let mut files: Vec<_> = files.into_iter().map(relative).collect();
+    files.sort();
+    files
+}
+
+fn gather(folder: &Path, extensions: &[&str], files: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display())) {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+        if path.is_dir() {
+            if name != "target" && !name.starts_with('.') {
+                gather(&path, extensions, files);
+            }
+        } else if path.extension().is_some_and(|extension| extensions.iter().any(|one| extension == *one)) {
+            files.push(path);
+        }
+    }
+}
+
+/// The documents that users read first: the README, the contributor's guide and the pages of the book.
+pub fn pages() -> Vec<String> {
+    let mut pages = vec!["README.md".to_owned(), "CONTRIBUTING.md".to_owned()];
+    pages.extend(files("docs", &["md"]));
+    pages
 }
 
 /// A fenced block.
@@ -13,9 +52,9 @@ pub fn read(path: &str) -> String {
 pub struct Block {
     /// The word after the fence.
     pub language: String,
-    /// The line of the README where its text begins.
+    /// The line of the document where its text begins.
     pub line: usize,
-    /// What is in it.
+    /// The lines between the fences.
     pub text: Vec<String>,
 }
 

@@ -1,23 +1,18 @@
-//! What the documents point to is there.
+//! Everything that the documents link to or name exists.
 
-use std::{fs, path::Path};
+use std::fs;
 
-use crate::document::{read, rows};
+use crate::document::{files, pages, read, root, rows};
+
+/// Documents outside of the book.
+const OTHERS: [&str; 4] =
+    ["CHANGELOG.md", "charts/arcadia-operator/README.md", "deploy/README.md", "tests/simulator/README.md"];
 
 #[test]
 fn files_that_are_linked_exist() {
-    for document in [
-        "README.md",
-        "CHANGELOG.md",
-        "docs/how-to.md",
-        "docs/kinds.md",
-        "docs/runbook.md",
-        "docs/steps.md",
-        "charts/arcadia-operator/README.md",
-        "deploy/README.md",
-    ] {
-        let text = read(document);
-        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(document);
+    for document in pages().into_iter().chain(OTHERS.map(str::to_owned)) {
+        let text = read(&document);
+        let file = root().join(&document);
         let folder = file.parent().unwrap();
         for link in text.split("](").skip(1).filter_map(|rest| rest.split_once(')')).map(|(link, _)| link) {
             if link.contains("://") {
@@ -25,14 +20,14 @@ fn files_that_are_linked_exist() {
             }
             let (path, anchor) = link.split_once('#').unwrap_or((link, ""));
             let file = if path.is_empty() { file.clone() } else { folder.join(path) };
-            assert!(file.exists(), "{document} links to {link}, which is not there");
+            assert!(file.exists(), "{document} links to {link}, which does not exist");
             let has_anchor = anchor.is_empty() || anchors(&fs::read_to_string(&file).unwrap()).any(|one| one == anchor);
             assert!(has_anchor, "{document} links to {link}, but {} has no such section", file.display());
         }
     }
 }
 
-/// What the sections of a document are linked by.
+/// The anchors of the sections of a document.
 fn anchors(document: &str) -> impl Iterator<Item = String> {
     let titles = document.lines().filter(|line| line.starts_with('#')).map(|line| line.trim_start_matches('#').trim());
     titles.map(|title| {
@@ -42,39 +37,40 @@ fn anchors(document: &str) -> impl Iterator<Item = String> {
 }
 
 #[test]
+fn every_page_is_in_the_table_of_contents() {
+    let contents = read("docs/SUMMARY.md");
+    for page in files("docs", &["md"]) {
+        let link = page.trim_start_matches("docs/");
+        let is_listed = link == "SUMMARY.md" || contents.contains(&format!("]({link})"));
+        assert!(is_listed, "docs/SUMMARY.md does not list {page}");
+    }
+}
+
+#[test]
+fn the_readme_is_short() {
+    let lines = read("README.md").lines().count();
+    assert!(lines <= 250, "README.md has {lines} lines; move text to docs/");
+}
+
+#[test]
 fn paths_in_the_map_of_the_code_exist() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    for row in rows(&read("README.md"), "path") {
+    for row in rows(&read("docs/architecture.md"), "path") {
         let paths: Vec<_> = row[0].split(", ").collect();
-        let folder = Path::new(paths[0]).parent().unwrap();
+        let folder = root().join(paths[0]).parent().unwrap().to_owned();
         for path in &paths {
-            let is_there = root.join(path).exists() || root.join(folder).join(path).exists();
-            assert!(is_there, "the README speaks of {path}, which is not there");
+            let exists = root().join(path).exists() || folder.join(path).exists();
+            assert!(exists, "docs/architecture.md names {path}, which does not exist");
         }
     }
 }
 
 #[test]
 fn the_tests_that_keep_a_promise_exist() {
-    let mut code = String::new();
-    for folder in ["src", "tests"] {
-        gather(&Path::new(env!("CARGO_MANIFEST_DIR")).join(folder), &mut code);
-    }
-    for row in rows(&read("README.md"), "promise") {
+    let code: String =
+        ["src", "tests"].iter().flat_map(|folder| files(folder, &["rs"])).map(|path| read(&path)).collect();
+    for row in rows(&read("docs/promises.md"), "promise") {
         for test in row[1].split(", ") {
-            assert!(code.contains(&format!("fn {test}(")), "there is no test {test}, which should keep: {}", row[0]);
-        }
-    }
-}
-
-/// All Rust in a folder.
-fn gather(folder: &Path, code: &mut String) {
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            gather(&path, code);
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
-            code.push_str(&fs::read_to_string(&path).unwrap());
+            assert!(code.contains(&format!("fn {test}(")), "no test {test}, which should keep the promise: {}", row[0]);
         }
     }
 }

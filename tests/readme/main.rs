@@ -1,8 +1,11 @@
-//! The README is held to the program: its tour is typed into a shell, and its tables are compared with the code.
+//! Checks the documents against the program: executes the tour, compares the tables with the code, and checks the words.
 #![cfg(test)]
 
+mod daily;
 mod document;
 mod links;
+mod shell;
 mod stage;
 mod tables;
 mod tour;
+mod words;

@@ -1,4 +1,4 @@
-//! The README's tables say what the code says, no more and no less.
+//! The tables of the reference contain exactly what the code contains.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -18,8 +18,12 @@ use serde_json::{Value, json};
 
 use crate::document::{code_spans, read, rows};
 
-fn first_cells(title: &str) -> BTreeSet<String> {
-    rows(&read("README.md"), title).into_iter().map(|row| row[0].clone()).collect()
+const FLAGS: &str = "docs/reference/flags.md";
+const CONDITIONS: &str = "docs/reference/conditions.md";
+const RESOURCES: &str = "docs/reference/crds.md";
+
+fn first_cells(page: &str, title: &str) -> BTreeSet<String> {
+    rows(&read(page), title).into_iter().map(|row| row[0].clone()).collect()
 }
 
 /// The values of `pub const NAME: &str = "VALUE";` in a source file.
@@ -46,7 +50,7 @@ fn flags_variables_and_defaults() {
         let default = said.unwrap_or_else(|| defaults.join(","));
         flags.insert(vec![format!("--{name} {value}"), variable, default]);
     }
-    let documented: BTreeSet<_> = rows(&read("README.md"), "flag").into_iter().map(|row| row[..3].to_vec()).collect();
+    let documented: BTreeSet<_> = rows(&read(FLAGS), "flag").into_iter().map(|row| row[..3].to_vec()).collect();
     assert_eq!(documented, flags);
 }
 
@@ -54,27 +58,28 @@ fn flags_variables_and_defaults() {
 fn commands() {
     let commands: BTreeSet<_> =
         Cli::command().get_subcommands().map(|command| format!("arcadia-operator {}", command.get_name())).collect();
-    assert_eq!(first_cells("command"), commands);
+    assert_eq!(first_cells(FLAGS, "command"), commands);
 }
 
 #[test]
 fn conditions_and_reasons() {
     let source = read("src/api/conditions.rs");
     let (types, reasons) = source.split_once("pub mod reason {").unwrap();
-    assert_eq!(first_cells("reason"), constants(reasons));
-    let mut documented = first_cells("condition");
+    assert_eq!(first_cells(CONDITIONS, "reason"), constants(reasons));
+    let mut documented = first_cells(CONDITIONS, "condition");
     documented.insert("Resolved".to_owned());
     assert_eq!(documented, constants(types));
 }
 
 #[test]
 fn annotations() {
-    assert_eq!(first_cells("annotation"), constants(&read("src/api/annotations.rs")));
+    assert_eq!(first_cells("docs/reference/annotations.md", "annotation"), constants(&read("src/api/annotations.rs")));
 }
 
 #[test]
 fn verbs() {
-    let documented: BTreeSet<_> = rows(&read("README.md"), "verb").into_iter().map(|row| row[..2].to_vec()).collect();
+    let documented: BTreeSet<_> =
+        rows(&read("docs/security.md"), "verb").into_iter().map(|row| row[..2].to_vec()).collect();
     let decisions = DECISIONS.iter().map(|decision| (decision.verb, decision.resource));
     let asked_for = decisions.chain([(CANCEL_VERB, "sagas")]);
     assert_eq!(documented, asked_for.map(|(verb, resource)| vec![verb.to_owned(), resource.to_owned()]).collect());
@@ -90,14 +95,15 @@ fn events() {
         "src/api/conditions.rs",
     ];
     let code = files.map(read).concat();
-    for event in first_cells("event") {
+    for event in first_cells("docs/reference/events.md", "event") {
         assert!(code.contains(&format!("\"{event}\"")), "no event has the reason {event}");
     }
 }
 
 #[test]
 fn metrics() {
-    let documented: BTreeSet<_> = rows(&read("README.md"), "metric").into_iter().map(|row| row[..2].to_vec()).collect();
+    let documented: BTreeSet<_> =
+        rows(&read("docs/reference/metrics.md"), "metric").into_iter().map(|row| row[..2].to_vec()).collect();
     assert_eq!(documented, scrape_of_everything().lines().filter_map(metric).collect());
 }
 
@@ -141,34 +147,30 @@ fn phases_and_field_selectors() {
     let phases = &version(1)["schema"]["openAPIV3Schema"]["properties"]["status"]["properties"]["phase"]["enum"];
     let phases: BTreeSet<_> =
         phases.as_array().unwrap().iter().map(|phase| phase.as_str().unwrap().to_owned()).collect();
-    assert_eq!(first_cells("phase"), phases);
+    assert_eq!(first_cells(RESOURCES, "phase"), phases);
 
-    let spans = code_spans(&read("README.md"));
+    let spans = code_spans(&read(RESOURCES));
     for index in [0, 1, 2] {
         for field in version(index)["selectableFields"].as_array().unwrap() {
             let path = field["jsonPath"].as_str().unwrap().trim_start_matches('.');
-            assert!(spans.iter().any(|span| span == path), "the field selector {path} is not in the README");
+            assert!(spans.iter().any(|span| span == path), "the field selector {path} is not in {RESOURCES}");
         }
     }
 }
 
 #[test]
 fn kinds_and_phases_of_sagas() {
-    assert_eq!(first_cells("saga kind"), SagaKind::ALL.map(|kind| kind.name().to_owned()).into());
-    assert_eq!(first_cells("saga phase"), SagaPhase::ALL.map(|phase| phase.name().to_owned()).into());
+    assert_eq!(first_cells(RESOURCES, "saga kind"), SagaKind::ALL.map(|kind| kind.name().to_owned()).into());
+    assert_eq!(first_cells(RESOURCES, "saga phase"), SagaPhase::ALL.map(|phase| phase.name().to_owned()).into());
     let states = &json!(schemars::schema_for!(StepState));
     let states = states["oneOf"].as_array().unwrap().iter().map(|state| state["const"].as_str().unwrap().to_owned());
-    assert_eq!(first_cells("step state"), states.collect());
+    assert_eq!(first_cells(RESOURCES, "step state"), states.collect());
 }
 
 #[test]
-fn kinds_of_resources() {
-    let spans = code_spans(&read("README.md"));
-    for kind in Kind::all() {
-        assert!(spans.iter().any(|span| span == kind.name()), "the kind {kind} is not in the README");
+fn generated_references() {
+    let generated = [("docs/reference/kinds.md", kinds::reference()), ("docs/reference/steps.md", steps::reference())];
+    for (page, text) in generated {
+        assert!(read(page).ends_with(&text), "{page} is out of date: run `cargo xtask generate`");
     }
-    let count = format!("the inventory of {} kinds", Kind::all().count());
-    assert!(read("README.md").contains(&count), "the README should speak of {count}");
-    assert!(read("docs/kinds.md").ends_with(&kinds::reference()), "docs/kinds.md: run `cargo xtask generate`");
-    assert!(read("docs/steps.md").ends_with(&steps::reference()), "docs/steps.md: run `cargo xtask generate`");
 }

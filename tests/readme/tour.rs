@@ -1,10 +1,7 @@
-//! Types the README's commands into a shell, in order, and compares what they print.
+//! Executes the commands of the tour in a shell, in order, and compares their output.
 
 use std::{
-    env,
-    io::{BufRead, BufReader, Lines, Write},
-    path::Path,
-    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
+    collections::BTreeSet,
     thread::sleep,
     time::{Duration, Instant},
 };
@@ -12,25 +9,36 @@ use std::{
 use tokio::runtime::Runtime;
 
 use crate::{
-    document::{Block, blocks, read},
+    document::{Block, blocks, pages, read},
+    shell::Shell,
     stage::Stage,
 };
 
-/// Blocks that no test runs, by their first line, and why.
-const NOT_RUN: [(&str, &str); 6] = [
-    ("git clone", "it needs the network, and tests/demo.rs of xtask plays the demo"),
-    ("docker build", "it needs a registry, and tests/image.rs of xtask reads the image"),
-    ("kubectl create namespace arcadia-system", "tests/install installs by Helm, with the real program"),
-    ("cargo install", "it needs a real cluster and a real account"),
-    ("cargo xtask test", "it would run this test"),
-    ("cargo bench-system", "it takes minutes"),
+const TOUR: &str = "docs/tour.md";
+/// Its commands are executed by tests/observability.
+const RUNBOOK: &str = "docs/troubleshooting.md";
+/// Blocks that no test executes: the document, how the block begins, and the reason.
+const NOT_RUN: [(&str, &str, &str); 13] = [
+    ("README.md", "git clone", "needs the network; tests/demo.rs of xtask plays the demo"),
+    ("README.md", "kubectl create namespace arcadia-system", "tests/install installs with Helm and the real program"),
+    ("CONTRIBUTING.md", "cargo xtask test", "would run this test"),
+    ("docs/benchmarks.md", "cargo bench-system sweep", "takes minutes"),
+    ("docs/benchmarks.md", "cargo bench-system sagas", "takes minutes"),
+    ("docs/install.md", "docker build", "needs a registry; tests/image.rs of xtask reads the image"),
+    ("docs/install.md", "kubectl create namespace arcadia-system", "tests/install installs with Helm"),
+    ("docs/install.md", "doctl compute", "needs a real account"),
+    ("docs/install.md", "helm install first", "tests/install/release.rs installs two"),
+    ("docs/install.md", "cargo install", "needs a real cluster and a real account"),
+    ("docs/operate.md", "kubectl create secret", "needs the operator as a pod"),
+    ("docs/operate.md", "kubectl get provisionedresources -A", "needs jq"),
+    ("docs/operate.md", "kubectl create -f records.json", "follows the block before it"),
 ];
-/// How long a command may go on printing something else. Events are published a moment after what they tell of.
+/// How long to retry a command whose output differs. Events are published a moment after the writes that they describe.
 const EVENTUALLY: Duration = Duration::from_secs(10);
 
 #[test]
-fn the_tour_prints_what_the_readme_says() {
-    let blocks = blocks(&read("README.md"));
+fn the_tour_prints_what_the_document_says() {
+    let blocks = blocks(&read(TOUR));
     let runtime = Runtime::new().unwrap();
     let stage = runtime.block_on(Stage::start("tour"));
     let mut shell = Shell::start(&stage);
@@ -47,7 +55,7 @@ fn the_tour_prints_what_the_readme_says() {
                 let is_worth_another_look = step.command.starts_with("kubectl events") && begun.elapsed() < EVENTUALLY;
                 assert!(
                     is_worth_another_look,
-                    "README.md:{}\n$ {}\nshould have printed\n{}\nbut printed\n{}\nThe operator's log ends\n{}",
+                    "{TOUR}:{}\n$ {}\nshould have printed\n{}\nbut printed\n{}\nThe operator's log ends\n{}",
                     step.line,
                     step.command,
                     wanted.join("\n"),
@@ -62,21 +70,38 @@ fn the_tour_prints_what_the_readme_says() {
 
 #[test]
 fn every_command_is_run_or_said_not_to_be() {
-    let blocks = blocks(&read("README.md"));
-    assert!(blocks.iter().any(|block| block.language == "console"), "there is no tour");
-    for block in &blocks {
-        match block.language.as_str() {
-            "console" | "mermaid" => {}
-            "sh" => {
-                let is_known = NOT_RUN.iter().any(|(first, _)| block.text[0].starts_with(first));
-                assert!(is_known, "README.md:{}: nobody runs this; make it part of the tour", block.line);
+    let mut used = BTreeSet::new();
+    for page in pages() {
+        for block in blocks(&read(&page)) {
+            let place = format!("{page}:{}", block.line);
+            match block.language.as_str() {
+                "console" => assert!([TOUR, "README.md"].contains(&page.as_str()), "{place}: move it to the tour"),
+                "mermaid" | "text" => {}
+                "sh" if page == RUNBOOK => {}
+                "sh" => {
+                    let row = NOT_RUN.iter().find(|(at, first, _)| *at == page && block.text[0].starts_with(first));
+                    used.insert(
+                        row.unwrap_or_else(|| panic!("{place}: no test executes this; make it part of the tour")),
+                    );
+                }
+                other => panic!("{place}: a block of {other:?}, which nothing tests"),
             }
-            other => panic!("README.md:{}: a block of {other:?}, which nothing tests", block.line),
         }
     }
-    for (first, why) in NOT_RUN {
-        let is_there = blocks.iter().any(|block| block.language == "sh" && block.text[0].starts_with(first));
-        assert!(is_there, "no block begins with {first:?} any more, which is not run since {why}");
+    assert_eq!(used, NOT_RUN.iter().collect(), "NOT_RUN lists blocks that do not exist");
+}
+
+#[test]
+fn the_readme_shows_only_lines_of_the_tour() {
+    let lines = |page: &str| -> Vec<String> {
+        let blocks = blocks(&read(page)).into_iter().filter(|block| block.language == "console");
+        blocks.flat_map(|block| block.text).collect()
+    };
+    let tour = lines(TOUR);
+    let shown = lines("README.md");
+    assert!(!shown.is_empty(), "README.md shows no console");
+    for line in shown {
+        assert!(tour.contains(&line), "README.md shows a line that the tour does not have: {line}");
     }
 }
 
@@ -94,7 +119,7 @@ fn steps(block: &Block) -> Vec<Step> {
         if let Some(command) = line.strip_prefix("$ ") {
             steps.push(Step { line: block.line + offset, command: command.to_owned(), printed: String::new() });
         } else {
-            let step = steps.last_mut().unwrap_or_else(|| panic!("README.md:{}: output before a command", block.line));
+            let step = steps.last_mut().unwrap_or_else(|| panic!("{TOUR}:{}: output before a command", block.line));
             step.printed += line;
             step.printed.push('\n');
         }
@@ -134,60 +159,5 @@ fn only_what_differs_from_run_to_run_is_levelled() {
     assert_eq!(normal("tour-1/web-2 is 3m5s old", "tour-1"), ["NAMESPACE/web-2 is AGE old"]);
     for word in ["s", "12", "s-2vcpu-4gb", "1x", "5m!", "1s2"] {
         assert!(!is_age(word), "{word}");
-    }
-}
-
-/// A shell in the project's folder, with what the demo tells a user to export.
-struct Shell {
-    process: Child,
-    input: ChildStdin,
-    output: Lines<BufReader<ChildStdout>>,
-}
-
-impl Shell {
-    fn start(stage: &Stage) -> Self {
-        let kubectl = stage.namespace.kubectl();
-        let mut path = env::var_os("PATH").unwrap_or_default();
-        if let Some(folder) = kubectl.program().parent().filter(|folder| *folder != Path::new("")) {
-            let folders = std::iter::once(folder.to_owned()).chain(env::split_paths(&path));
-            path = env::join_paths(folders.collect::<Vec<_>>()).unwrap();
-        }
-        let mut process = Command::new("sh")
-            .current_dir(env!("CARGO_MANIFEST_DIR"))
-            .env("PATH", path)
-            .env("KUBECONFIG", stage.namespace.kubeconfig())
-            .env("KUBECACHEDIR", "/dev/null")
-            .env("SIMULATOR", stage.simulator.url())
-            .env("NO_PROXY", "127.0.0.1")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut input = process.stdin.take().unwrap();
-        let output = BufReader::new(process.stdout.take().unwrap()).lines();
-        writeln!(input, "exec 2>&1").unwrap();
-        Self { process, input, output }
-    }
-
-    /// What a command prints on both outputs, and whether it succeeded.
-    fn run(&mut self, command: &str) -> (String, bool) {
-        const END: &str = "@@ the command ended with ";
-        writeln!(self.input, "{{ {command}\n}} </dev/null\nprintf '\\n{END}%s\\n' $?").unwrap();
-        let mut printed = String::new();
-        loop {
-            let line = self.output.next().expect("the shell has ended").unwrap();
-            if let Some(status) = line.strip_prefix(END) {
-                return (printed, status == "0");
-            }
-            printed += &line;
-            printed.push('\n');
-        }
-    }
-}
-
-impl Drop for Shell {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
     }
 }

@@ -24,6 +24,12 @@ pub(crate) enum Error {
     NotLinux,
     #[error("cannot describe the image: {0}")]
     Image(#[from] oci_spec::OciSpecError),
+    #[error("cannot read {} as an OpenAPI description: {reason}", .path.display())]
+    NoDescription { path: PathBuf, reason: String },
+    #[error("the description has no operation {operation:?}; correct {list}")]
+    NoOperation { operation: String, list: &'static str },
+    #[error("the description refers to {reference}, which is not among its components; bundle it into one file first")]
+    NoComponent { reference: String },
     #[error("no drift was raised within {} s", .after.as_secs())]
     NoDrift { after: Duration },
     #[error("not what the code says: {}\nrun `cargo xtask generate` and commit the result", list(.files))]

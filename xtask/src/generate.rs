@@ -119,16 +119,22 @@ fn custom_resource_definitions() -> Result<Vec<(String, String)>, Error> {
 
 /// The reference of all kinds.
 fn kinds() -> Generated {
-    let source = "src/digitalocean/kinds.rs";
+    let source = "src/digitalocean/kinds/data";
     let table = arcadia_operator::digitalocean::kinds::reference();
-    (PathBuf::from("docs/kinds.md"), format!("# Kinds\n\n<!-- {GENERATED}; edit {source} instead. -->\n\n{table}"))
+    (
+        PathBuf::from("docs/reference/kinds.md"),
+        format!("# Kinds\n\n<!-- {GENERATED}; edit {source} instead. -->\n\n{table}"),
+    )
 }
 
 /// The reference of all steps of sagas.
 fn steps() -> Generated {
     let source = "src/saga/steps";
     let reference = arcadia_operator::saga::steps::reference();
-    (PathBuf::from("docs/steps.md"), format!("# Steps\n\n<!-- {GENERATED}; edit {source} instead. -->\n\n{reference}"))
+    (
+        PathBuf::from("docs/reference/steps.md"),
+        format!("# Steps\n\n<!-- {GENERATED}; edit {source} instead. -->\n\n{reference}"),
+    )
 }
 
 /// Who may do what: of the operator and of people. What differs by where it watches is in the overlays.

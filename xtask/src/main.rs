@@ -6,6 +6,7 @@ mod demo;
 mod error;
 mod generate;
 mod image;
+mod openapi;
 mod operator;
 mod prepare;
 mod project;
@@ -55,6 +56,12 @@ enum Command {
         #[arg(long, value_name = "DIR", default_value_os_t = project::root().join("target/image/oci"))]
         output: PathBuf,
     },
+    /// Extract from DigitalOcean's API description what the tests compare with: the operations in tests/openapi/operations.txt
+    Openapi {
+        /// The bundled description of github.com/digitalocean/openapi, as YAML or JSON, compressed by gzip or not
+        #[arg(long, value_name = "FILE")]
+        from: PathBuf,
+    },
     /// Measure what the operator costs, beside a raw floor in the same run
     BenchSystem {
         #[command(subcommand)]
@@ -81,6 +88,7 @@ fn run(command: Command) -> Result<(), Error> {
         Command::Generate { check: true } => generate::check(),
         Command::Audit => audit::run(),
         Command::Image { output } => image::run(&output),
+        Command::Openapi { from } => openapi::extract(&from),
         Command::BenchSystem { benchmark } => bench::run(benchmark),
     }
 }

@@ -2,7 +2,7 @@
 {{- default .Chart.Name .Values.nameOverride | trunc 40 | trimSuffix "-" }}
 {{- end }}
 
-{{- /* What all objects are called, or begin with. Short enough for the suffixes of the longest. */}}
+{{- /* The name of all objects, or its prefix. Short enough for the longest suffix. */}}
 {{- define "arcadia-operator.fullname" -}}
 {{- $name := include "arcadia-operator.name" . }}
 {{- if .Values.fullnameOverride }}
@@ -46,7 +46,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- end }}
 {{- end }}
 
-{{- /* What no schema can say. Each line tells what to do. */}}
+{{- /* Checks that no schema can express. Each message names the remedy. */}}
 {{- define "arcadia-operator.check" -}}
 {{- $flags := dict "--sync-schedule" "syncSchedule" "--detect-schedule" "detectSchedule" "--namespace" "watchNamespaces" "--inventory-max-age" "inventoryMaxAge" "--drift-history-limit" "driftHistoryLimit" "--settle-time" "sagas.settleTime" "--action-poll-interval" "sagas.actionPollInterval" "--digitalocean-token-file" "digitalocean.tokenSecret" "--digitalocean-api-url" "digitalocean.apiUrl" "--requests-per-minute" "digitalocean.requestsPerMinute" "--requests-per-hour" "digitalocean.requestsPerHour" "--metrics-address" "metrics.address and metrics.port" "--log-format" "log.format" }}
 {{- range .Values.extraArgs }}

@@ -8,7 +8,7 @@ use super::Kind;
 #[must_use]
 pub fn reference() -> String {
     let mut text = String::from(
-        "| kind | list | id | fields | changed by the cloud itself | never returned, or secret | need a scope of their own | levelled |\n\
+        "| kind | list | id | fields | changed by the cloud itself | never returned, or secret | extra scope required | equal notations |\n\
          | --- | --- | --- | --- | --- | --- | --- | --- |\n",
     );
     for kind in Kind::all() {

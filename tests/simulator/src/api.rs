@@ -4,9 +4,10 @@ use crate::cloud::{Cloud, now};
 use crate::kinds::{self, Kind};
 use crate::reply::{Refusal, Reply};
 use crate::request::Call;
+use crate::store::set;
 use crate::{
-    actions, backups, catalogue, clusters, databases, domains, droplet_actions, droplets, memberships, pages,
-    reserved_ips, snapshots, tags, volumes,
+    actions, apps, backups, catalogue, certificates, clusters, databases, domains, droplet_actions, droplets,
+    memberships, pages, places, projects, registries, reserved_ips, snapshots, tags, views, volumes,
 };
 use axum::http::{Method, StatusCode};
 use serde_json::{Map, Value, json};
@@ -50,6 +51,7 @@ fn special(cloud: &mut Cloud, call: &Call, segments: &[&str]) -> Option<Result<R
 
         ("POST", ["droplets"]) => droplets::create(cloud, call),
         ("DELETE", ["droplets"]) => droplets::delete_tagged(cloud, call),
+        ("GET", ["droplets", "backups", "policies"]) => Ok(backups::policies(cloud, call)),
         ("POST", ["droplets", "actions"]) => droplet_actions::start_tagged(cloud, call),
         ("DELETE", ["droplets", id]) => droplets::delete(cloud, id),
         ("POST", ["droplets", id, "actions"]) => droplet_actions::start(cloud, id, call),
@@ -99,7 +101,17 @@ fn special(cloud: &mut Cloud, call: &Call, segments: &[&str]) -> Option<Result<R
         (_, ["kubernetes", "clusters", id, "node_pools"]) => clusters::pools(cloud, id, call),
         (_, ["kubernetes", "clusters", id, "node_pools", pool]) => clusters::pool(cloud, id, pool, call),
 
-        ("GET", ["databases", id, part @ ("firewall" | "config")]) => databases::part(cloud, id, part),
+        ("GET" | "POST", ["registries", "subscription"]) => registries::subscribe(cloud, call),
+        ("POST", ["apps", "propose"]) => apps::propose(cloud, call),
+        ("POST", ["apps", id, "deployments"]) => apps::deploy_again(cloud, id),
+        ("POST" | "PUT" | "PATCH" | "DELETE", ["apps" | "databases", _, "deployments" | "events", ..]) => {
+            Err(Refusal::method_not_allowed())
+        }
+
+        ("GET", ["databases", "options"]) => Ok(databases::options()),
+        ("GET", ["databases", id, part @ ("firewall" | "config" | "autoscale" | "do_settings")]) => {
+            databases::part(cloud, id, part)
+        }
         ("PUT" | "PATCH", ["databases", id, what]) => databases::change(cloud, id, what, call),
         _ => return None,
     })
@@ -114,8 +126,8 @@ fn check_parent(cloud: &Cloud, kind: &Kind, collection: &str) -> Result<(), Refu
 }
 
 fn get(cloud: &Cloud, kind: &Kind, collection: &str, id: &str) -> Result<Reply, Refusal> {
-    let text = cloud.store.text(collection, id).ok_or_else(Refusal::not_found)?;
-    Ok(Reply::text(StatusCode::OK, format!("{{\"{}\":{text}}}", kind.one)))
+    let document = cloud.store.get(collection, id).ok_or_else(Refusal::not_found)?;
+    Ok(Reply::json(StatusCode::OK, &enveloped(cloud, kind, document)))
 }
 
 /// The status in a kind's row; 500 would be a row that is wrong.
@@ -123,9 +135,9 @@ fn status(code: u16) -> StatusCode {
     StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
 }
 
-/// The envelope of one, under its own key.
-fn enveloped(kind: &Kind, document: &Value) -> Value {
-    Value::Object(Map::from_iter([(kind.one.to_owned(), document.clone())]))
+/// One document as its own path shows it, under its key.
+fn enveloped(cloud: &Cloud, kind: &Kind, document: Value) -> Value {
+    Value::Object(Map::from_iter([(kind.one.to_owned(), views::single(cloud, kind, document))]))
 }
 
 /// Creates a resource of a kind that has nothing special about it.
@@ -152,7 +164,7 @@ fn create(cloud: &mut Cloud, kind: &Kind, collection: &str, call: &Call) -> Resu
     let id = kind.id_of(&document).unwrap_or_default();
     begin(cloud, kind, collection, &id);
     let document = cloud.store.get(collection, &id).unwrap_or(document);
-    Ok(Reply::json(status(kind.created), &enveloped(kind, &document)))
+    Ok(Reply::json(status(kind.created), &enveloped(cloud, kind, document)))
 }
 
 /// Where a kind says that it is not ready yet, what it says at first, and what in the end.
@@ -166,6 +178,13 @@ const BEGINNINGS: &[(&str, &str, &str, &str)] = &[
 
 /// Lets a new resource be unready for as long as an action takes.
 fn begin(cloud: &mut Cloud, kind: &Kind, collection: &str, id: &str) {
+    if kind.collection == "kubernetes/clusters" {
+        clusters::add_own_tags(cloud, id);
+    }
+    if kind.collection == "apps" {
+        cloud.store.edit(collection, id, |app| places::remove(app, "active_deployment"));
+        apps::deploy(cloud, id);
+    }
     let Some((_, place, first, then)) = BEGINNINGS.iter().find(|it| it.0 == kind.collection) else { return };
     let set = |document: &mut Value, status: &str| {
         if let Some(it) = document.pointer_mut(place) {
@@ -189,8 +208,14 @@ fn adapt(kind: &Kind, fields: &mut Map<String, Value>, old: Option<&Map<String, 
     match kind.collection {
         "databases" => rename("backup_restore", "restored_from"),
         "registries" => {
-            fields.remove("subscription_tier_slug");
+            if let Some(slug) = fields.remove("subscription_tier_slug") {
+                let subscription = registries::subscription(slug.as_str().unwrap_or_default());
+                let subscription = subscription
+                    .ok_or_else(|| Refusal::unprocessable(format!("{slug} is not a valid subscription tier")))?;
+                fields.insert("subscription".to_owned(), subscription);
+            }
         }
+        "projects" => projects::adapt(fields),
         "load_balancers" => {
             if let Some(unit) = fields.get("size_unit").and_then(Value::as_u64) {
                 let size = if unit >= 6 { "lb-large" } else { "lb-small" };
@@ -231,9 +256,17 @@ fn update(
     if fields.contains_key("updated_at") {
         fields.insert("updated_at".to_owned(), Value::from(now()));
     }
+    let has_new_spec = kind.collection == "apps" && changes.contains_key("spec");
     fields.extend(changes);
-    let document = cloud.put(collection, Value::Object(fields)).map_err(Refusal::unprocessable)?;
-    Ok(Reply::json(status(kind.updated), &enveloped(kind, &document)))
+    let mut document = cloud.put(collection, Value::Object(fields)).map_err(Refusal::unprocessable)?;
+    if kind.collection == "kubernetes/clusters" {
+        clusters::add_own_tags(cloud, id);
+        document = cloud.store.get(collection, id).unwrap_or(document);
+    }
+    if has_new_spec && let Some(deployment) = apps::deploy(cloud, id) {
+        set(&mut document, "pending_deployment", deployment);
+    }
+    Ok(Reply::json(status(kind.updated), &enveloped(cloud, kind, document)))
 }
 
 fn delete(cloud: &mut Cloud, kind: &Kind, collection: &str, id: &str) -> Result<Reply, Refusal> {
@@ -254,6 +287,9 @@ fn delete(cloud: &mut Cloud, kind: &Kind, collection: &str, id: &str) -> Result<
             "cannot delete a project with resources. move or remove the resources first",
         ));
     }
+    if kind.collection == "certificates" && certificates::is_used(cloud, id) {
+        return Err(Refusal::forbidden("Make sure the certificate is not in use before deleting it"));
+    }
     if kind.collection == "images" && document.get("public").and_then(Value::as_bool) == Some(true) {
         return Err(Refusal::forbidden("You do not have permission to delete this image."));
     }
@@ -263,7 +299,7 @@ fn delete(cloud: &mut Cloud, kind: &Kind, collection: &str, id: &str) -> Result<
     }
     let body = match kind.collection {
         "apps" => Some(json!({"id": id}).to_string()),
-        "vpc_peerings" | "partner_network_connect/attachments" => Some(enveloped(kind, &document).to_string()),
+        "vpc_peerings" | "partner_network_connect/attachments" => Some(enveloped(cloud, kind, document).to_string()),
         _ => None,
     };
     Ok(Reply { status: status(kind.deleted), body })

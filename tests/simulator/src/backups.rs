@@ -1,8 +1,10 @@
 //! When backups of droplets are taken: daily, unless somebody wanted something else.
 
 use crate::cloud::Cloud;
+use crate::pages;
 use crate::reply::{Refusal, Reply};
-use crate::store::set;
+use crate::request::Call;
+use crate::store::{Collection, set};
 use axum::http::StatusCode;
 use serde_json::{Value, json};
 
@@ -16,9 +18,27 @@ pub(crate) fn check(policy: &Value) -> Result<(), Refusal> {
     if is_valid { Ok(()) } else { Err(Refusal::unprocessable("The backup policy is invalid.")) }
 }
 
+/// Whether backups of a droplet are taken, even where its features do not say so.
+pub(crate) fn are_enabled(cloud: &Cloud, id: &str, droplet: &Value) -> bool {
+    let features = droplet.get("features").and_then(Value::as_array);
+    features.is_some_and(|it| it.iter().any(|feature| feature == "backups"))
+        || droplet.get("next_backup_window").is_some_and(|window| !window.is_null())
+        || cloud.store.contains(&kept(id), "policy")
+}
+
+/// The collection in which the policy of a droplet is kept.
+fn kept(droplet: &str) -> String {
+    format!("droplets/{droplet}/backups")
+}
+
+/// Gives a droplet a policy behind everyone's back, and backups with it.
+pub(crate) fn force_policy(cloud: &mut Cloud, droplet: &str, policy: &Value) {
+    cloud.store.put(&kept(droplet), "policy", &whole(policy));
+}
+
 /// Writes down when a droplet's backups are taken. Only what is unlike the default is kept.
 pub(crate) fn set_policy(cloud: &mut Cloud, droplet: &str, policy: &Value) {
-    let collection = format!("droplets/{droplet}/backups");
+    let collection = kept(droplet);
     let policy = whole(policy);
     if policy == whole(&Value::Null) {
         cloud.store.remove(&collection, "policy");
@@ -30,15 +50,26 @@ pub(crate) fn set_policy(cloud: &mut Cloud, droplet: &str, policy: &Value) {
 /// `GET /v2/droplets/{id}/backups/policy`
 pub(crate) fn policy(cloud: &Cloud, droplet: &str) -> Result<Reply, Refusal> {
     let document = cloud.store.get("droplets", droplet).ok_or_else(Refusal::not_found)?;
-    let window = document.get("next_backup_window").cloned().unwrap_or_default();
-    let is_enabled = !window.is_null();
-    let id = document.get("id").cloned().unwrap_or_default();
-    let mut record = json!({"droplet_id": id, "backup_enabled": is_enabled, "next_backup_window": window});
+    Ok(Reply::json(StatusCode::OK, &json!({"policy": record(cloud, droplet, &document)})))
+}
+
+/// `GET /v2/droplets/backups/policies`: the policies of all droplets by id.
+pub(crate) fn policies(cloud: &Cloud, call: &Call) -> Reply {
+    let rows = cloud.store.collection("droplets").map(Collection::rows).unwrap_or_default();
+    pages::of_map("policies", call, rows, |row| {
+        record(cloud, &row.id, &cloud.store.get("droplets", &row.id).unwrap_or_default())
+    })
+}
+
+fn record(cloud: &Cloud, id: &str, droplet: &Value) -> Value {
+    let is_enabled = are_enabled(cloud, id, droplet);
+    let mut record = json!({"droplet_id": droplet.get("id"), "backup_enabled": is_enabled});
     if is_enabled {
-        let kept = cloud.store.get(&format!("droplets/{droplet}/backups"), "policy");
-        set(&mut record, "backup_policy", kept.unwrap_or_else(|| whole(&Value::Null)));
+        let policy = cloud.store.get(&kept(id), "policy").unwrap_or_else(|| whole(&Value::Null));
+        set(&mut record, "backup_policy", policy);
+        set(&mut record, "next_backup_window", droplet.get("next_backup_window").cloned().unwrap_or_default());
     }
-    Ok(Reply::json(StatusCode::OK, &json!({"policy": record})))
+    record
 }
 
 fn whole(policy: &Value) -> Value {

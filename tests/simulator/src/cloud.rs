@@ -4,7 +4,9 @@
 
 use crate::kinds::{self, Id, Kind};
 use crate::store::{Store, set, text_of};
-use crate::{catalogue, clusters, domains, droplets, snapshots, tags, templates};
+use crate::{
+    apps, backups, catalogue, clusters, databases, domains, droplets, gateways, places, snapshots, tags, templates,
+};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::{Duration, Instant};
@@ -82,22 +84,42 @@ impl Cloud {
     /// Adds or replaces a resource, completing what the document leaves out: how inventories are loaded, tests put
     /// things in place, and simple kinds are created.
     pub(crate) fn put(&mut self, collection: &str, document: Value) -> Result<Value, String> {
-        let (kind, collection) =
-            kinds::list(collection).ok_or_else(|| format!("there is no collection {collection:?}"))?;
-        if !document.is_object() {
-            return Err(format!("a document of {collection} is an object, not {document}"));
-        }
+        let (kind, collection) = known(collection, &document)?;
+        let mut document = document;
+        let policy = take_policy(kind, &mut document);
         let document = self.complete(kind, document);
-        let id =
-            kind.id_of(&document).ok_or_else(|| format!("a document of {collection} has a {:?}", kind.id_field))?;
-        self.store.put(&collection, &id, &document);
-        tags::note(self, &document);
+        let id = self.keep(kind, &collection, &document, policy)?;
         match kind.collection {
             "domains" => domains::add_default_records(self, &id, &document),
             "snapshots" => snapshots::add_image(self, &document),
             _ => {}
         }
         Ok(document)
+    }
+
+    /// Adds or replaces a resource whose document is this one: nothing is completed.
+    pub(crate) fn put_as_is(&mut self, collection: &str, mut document: Value) -> Result<Value, String> {
+        let (kind, collection) = known(collection, &document)?;
+        let policy = document.as_object_mut().filter(|_| kind.collection == "droplets");
+        let policy = policy.and_then(|fields| fields.remove("backup_policy"));
+        self.keep(kind, &collection, &document, policy)?;
+        Ok(document)
+    }
+
+    fn keep(
+        &mut self,
+        kind: &Kind,
+        collection: &str,
+        document: &Value,
+        policy: Option<Value>,
+    ) -> Result<String, String> {
+        let id = kind.id_of(document).ok_or_else(|| format!("a document of {collection} has a {:?}", kind.id_field))?;
+        self.store.put(collection, &id, document);
+        tags::note(self, document);
+        if let Some(policy) = policy {
+            backups::force_policy(self, &id, &policy);
+        }
+        Ok(id)
     }
 
     /// A whole document of a kind from what is given of it.
@@ -112,12 +134,19 @@ impl Cloud {
         }
         if kind.collection == "droplets" {
             let id = document.get("id").and_then(Value::as_u64).unwrap_or_default();
+            self.resolve_image(&mut document);
             return droplets::complete(document, id);
         }
-        if kind.collection == "kubernetes/clusters" {
-            clusters::complete_pools(&mut document);
+        match kind.collection {
+            "kubernetes/clusters" => clusters::complete_pools(&mut document),
+            "databases" => databases::complete(&mut document),
+            "vpc_nat_gateways" => gateways::complete(&mut document),
+            _ => {}
         }
         let mut document = templates::complete(kind, document);
+        if kind.collection == "apps" {
+            apps::complete(&mut document);
+        }
         if kind.collection == "vpcs" && document.get("urn").is_none() {
             let urn = format!("do:vpc:{}", kind.id_of(&document).unwrap_or_default());
             set(&mut document, "urn", Value::from(urn));
@@ -130,6 +159,17 @@ impl Cloud {
         document
     }
 
+    /// Replaces the id or slug of an image with the document of that image.
+    fn resolve_image(&self, droplet: &mut Value) {
+        places::visit(droplet, "image", &mut |image| {
+            if !image.is_object()
+                && let Some(document) = droplets::image(self, &text_of(image))
+            {
+                *image = document;
+            }
+        });
+    }
+
     /// Changes a live document by a JSON merge patch, as someone at the console would.
     pub(crate) fn change(&mut self, collection: &str, id: &str, patch: &Value) -> Option<Value> {
         let (kind, collection) = kinds::list(collection)?;
@@ -137,7 +177,13 @@ impl Cloud {
         let mut document = self.store.get(&collection, &id)?;
         let resized = patch.get("size_slug").is_some();
         merge(&mut document, patch);
+        let policy = take_policy(kind, &mut document);
         if kind.collection == "droplets" {
+            if patch.get("backups").is_some() && patch.get("next_backup_window").is_none() {
+                places::remove(&mut document, "next_backup_window");
+                backups::set_policy(self, &id, &Value::Null);
+            }
+            self.resolve_image(&mut document);
             if resized && let Some(fields) = document.as_object_mut() {
                 for field in ["size", "vcpus", "memory", "disk", "disk_info", "gpu_info"] {
                     if patch.get(field).is_none() {
@@ -149,8 +195,16 @@ impl Cloud {
         } else if kind.region_object {
             document = self.complete(kind, document);
         }
+        match kind.collection {
+            "apps" => apps::changed(&mut document, patch),
+            "databases" => databases::changed(&mut document, patch),
+            _ => {}
+        }
         self.store.put(&collection, &id, &document);
         tags::note(self, &document);
+        if let Some(policy) = policy {
+            backups::force_policy(self, &id, &policy);
+        }
         Some(document)
     }
 
@@ -181,6 +235,26 @@ impl Cloud {
         }
         true
     }
+}
+
+/// The kind of a collection that takes such a document.
+fn known(collection: &str, document: &Value) -> Result<(&'static Kind, String), String> {
+    let (kind, collection) = kinds::list(collection).ok_or_else(|| format!("there is no collection {collection:?}"))?;
+    if document.is_object() {
+        return Ok((kind, collection));
+    }
+    Err(format!("a document of {collection} is an object, not {document}"))
+}
+
+/// Removes the backup policy from the document of a droplet, which does not show it. A droplet with a policy has backups,
+/// even where its features do not say so.
+fn take_policy(kind: &Kind, document: &mut Value) -> Option<Value> {
+    let fields = document.as_object_mut().filter(|_| kind.collection == "droplets")?;
+    let policy = fields.remove("backup_policy").filter(|it| !it.is_null())?;
+    if fields.get("next_backup_window").is_none_or(Value::is_null) {
+        fields.insert("next_backup_window".to_owned(), droplets::next_backup_window());
+    }
+    Some(policy)
 }
 
 /// RFC 7386.

@@ -4,6 +4,7 @@ use crate::cloud::{Cloud, now, uuid};
 use crate::reply::{Refusal, Reply};
 use crate::request::Call;
 use crate::store::set;
+use crate::{places, tags};
 use axum::http::{Method, StatusCode};
 use serde_json::{Value, json};
 
@@ -45,6 +46,26 @@ pub(crate) fn complete_pools(cluster: &mut Value) {
     }
 }
 
+/// Adds the tags that every cluster and pool has to the requested ones.
+pub(crate) fn add_own_tags(cloud: &mut Cloud, id: &str) {
+    let add = |document: &mut Value, own: &[&str]| {
+        let requested = tags::of(document);
+        let own = own.iter().map(|tag| (*tag).to_owned());
+        let all: Vec<String> = own.chain(requested).fold(Vec::new(), |mut all, tag| {
+            if !all.contains(&tag) {
+                all.push(tag);
+            }
+            all
+        });
+        set(document, "tags", Value::from(all));
+    };
+    let of_cluster = format!("k8s:{id}");
+    cloud.store.edit("kubernetes/clusters", id, |cluster| {
+        add(cluster, &["k8s", &of_cluster]);
+        places::visit(cluster, "node_pools.*", &mut |pool| add(pool, &["k8s", &of_cluster, "k8s:worker"]));
+    });
+}
+
 /// `GET` and `POST /v2/kubernetes/clusters/{id}/node_pools`
 pub(crate) fn pools(cloud: &mut Cloud, cluster: &str, call: &Call) -> Result<Reply, Refusal> {
     let pools = pools_of(cloud, cluster)?;
@@ -54,10 +75,10 @@ pub(crate) fn pools(cloud: &mut Cloud, cluster: &str, call: &Call) -> Result<Rep
     if call.method != Method::POST {
         return Err(Refusal::method_not_allowed());
     }
-    let pool = complete(&call.body);
     let mut pools = pools;
-    pools.push(pool.clone());
+    pools.push(complete(&call.body));
     put(cloud, cluster, pools);
+    let pool = pools_of(cloud, cluster)?.pop();
     Ok(Reply::json(StatusCode::CREATED, &json!({"node_pool": pool})))
 }
 
@@ -72,9 +93,9 @@ pub(crate) fn pool(cloud: &mut Cloud, cluster: &str, id: &str, call: &Call) -> R
             let mut changes = call.body.clone();
             changes.as_object_mut().and_then(|it| it.remove("id"));
             update(pool, &changes);
-            let reply = Reply::json(StatusCode::ACCEPTED, &json!({"node_pool": pool}));
             put(cloud, cluster, pools);
-            Ok(reply)
+            let pool = pools_of(cloud, cluster)?.into_iter().find(is_it);
+            Ok(Reply::json(StatusCode::ACCEPTED, &json!({"node_pool": pool})))
         }
         Method::DELETE => {
             pools.retain(|pool| !is_it(pool));
@@ -92,4 +113,5 @@ fn pools_of(cloud: &Cloud, cluster: &str) -> Result<Vec<Value>, Refusal> {
 
 fn put(cloud: &mut Cloud, cluster: &str, pools: Vec<Value>) {
     cloud.store.edit("kubernetes/clusters", cluster, |cluster| set(cluster, "node_pools", Value::from(pools)));
+    add_own_tags(cloud, cluster);
 }

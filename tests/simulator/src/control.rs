@@ -1,6 +1,6 @@
 //! The client of the control API: over HTTP, so that tests and the demo go the same way.
 
-use crate::control_api::{FAULTS, INVENTORY, REQUESTS, RESOURCE};
+use crate::control_api::{FAULTS, INVENTORY, RENEWAL, REQUESTS, RESOURCE};
 use crate::error::Error;
 use crate::faults::Fault;
 use crate::request::encode;
@@ -35,6 +35,15 @@ impl Control {
         self.expect(Method::PUT, &resource(collection, ""), Some(&document)).await
     }
 
+    /// Adds or replaces a resource whose document is this one and has an id: nothing is filled in, encrypted or left out.
+    ///
+    /// # Errors
+    /// When the simulator cannot be reached, there is no such collection or the document has no id.
+    pub async fn put_as_is(&self, collection: &str, document: Value) -> Result<Value, Error> {
+        let path = format!("{RESOURCE}?collection={}&as_is=true", encode(collection));
+        self.expect(Method::PUT, &path, Some(&document)).await
+    }
+
     /// A resource as it is, or `None`.
     ///
     /// # Errors
@@ -61,6 +70,16 @@ impl Control {
     /// When the simulator cannot be reached or there is no such resource.
     pub async fn delete(&self, collection: &str, id: &str) -> Result<(), Error> {
         self.call(Method::DELETE, &resource(collection, id), None).await.map(drop)
+    }
+
+    /// Renews a certificate, as Let's Encrypt's are every two months, and returns the new one: it has a new id and the same
+    /// name, all that used the old one uses it, and the old one is gone.
+    ///
+    /// # Errors
+    /// When the simulator cannot be reached or there is no such certificate.
+    pub async fn renew_certificate(&self, id: &str) -> Result<Value, Error> {
+        let path = format!("{RENEWAL}?collection=certificates&id={}", encode(id));
+        self.expect(Method::POST, &path, None).await
     }
 
     /// All that exists in the account, as collection → id → document, such that two moments are equal when nothing was

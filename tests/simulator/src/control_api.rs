@@ -1,8 +1,10 @@
 //! The control API, below `/_simulator/`: no token, no limits, no faults, not counted.
 
+use crate::faults::{Effect, Fault};
 use crate::requests::Requests;
 use crate::server::Shared;
-use crate::{inventory, kinds};
+use crate::views::Past;
+use crate::{certificates, inventory, kinds};
 use axum::body::Bytes;
 use axum::extract::{Query, State};
 use axum::http::StatusCode;
@@ -15,6 +17,7 @@ use std::sync::Arc;
 
 pub(crate) const RESOURCE: &str = "/_simulator/resource";
 pub(crate) const INVENTORY: &str = "/_simulator/inventory";
+pub(crate) const RENEWAL: &str = "/_simulator/renewal";
 pub(crate) const FAULTS: &str = "/_simulator/faults";
 pub(crate) const REQUESTS: &str = "/_simulator/requests";
 
@@ -24,6 +27,9 @@ pub(crate) struct Name {
     pub(crate) collection: String,
     #[serde(default)]
     pub(crate) id: String,
+    /// Whether a put document lacks nothing.
+    #[serde(default)]
+    pub(crate) as_is: bool,
 }
 
 type Refused = (StatusCode, String);
@@ -32,6 +38,7 @@ pub(crate) fn routes() -> Router<Arc<Shared>> {
     Router::new()
         .route(RESOURCE, get(read).put(put).patch(change).delete(delete))
         .route(INVENTORY, get(inventory))
+        .route(RENEWAL, post(renew))
         .route(FAULTS, post(inject).delete(clear))
         .route(REQUESTS, get(requests).delete(reset))
 }
@@ -53,7 +60,10 @@ async fn read(State(shared): State<Arc<Shared>>, Query(name): Query<Name>) -> Re
 }
 
 async fn put(State(shared): State<Arc<Shared>>, Query(name): Query<Name>, body: Bytes) -> Result<Json<Value>, Refused> {
-    let put = shared.cloud().put(&name.collection, parse(&body)?);
+    let document = parse(&body)?;
+    let mut cloud = shared.cloud();
+    let put =
+        if name.as_is { cloud.put_as_is(&name.collection, document) } else { cloud.put(&name.collection, document) };
     put.map(Json).map_err(|reason| (StatusCode::UNPROCESSABLE_ENTITY, reason))
 }
 
@@ -73,12 +83,28 @@ async fn delete(State(shared): State<Arc<Shared>>, Query(name): Query<Name>) -> 
     Ok(StatusCode::NO_CONTENT)
 }
 
+/// Renews the certificate `id`.
+async fn renew(State(shared): State<Arc<Shared>>, Query(name): Query<Name>) -> Result<Json<Value>, Refused> {
+    certificates::renew(&mut shared.cloud(), &name.id).map(Json).ok_or_else(|| missing(&name))
+}
+
 async fn inventory(State(shared): State<Arc<Shared>>) -> Json<Value> {
     Json(inventory::of(&shared.cloud().store))
 }
 
 async fn inject(State(shared): State<Arc<Shared>>, body: Bytes) -> Result<StatusCode, Refused> {
-    shared.faults().add(parse(&body)?);
+    let fault: Fault = parse(&body)?;
+    let past = match &fault.effect {
+        Effect::StaleFields { fields } => {
+            let list = fault.path.strip_prefix("/v2/").filter(|path| !path.contains('*')).and_then(kinds::list);
+            let (_, collection) = list.ok_or_else(|| {
+                (StatusCode::UNPROCESSABLE_ENTITY, format!("{} is not the path of one list", fault.path))
+            })?;
+            Past::of(&shared.cloud().store, &collection, fields)
+        }
+        _ => Past::default(),
+    };
+    shared.faults().add(fault, past);
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -92,6 +92,8 @@ fn change(cloud: &Cloud, droplet: &Value, kind: &str, call: &Call) -> Result<Cha
             .and_then(Value::as_array)
             .is_some_and(|it| it.iter().any(|it| it.as_str() == Some(feature)))
     };
+    let id = droplet.get("id").map(text_of).unwrap_or_default();
+    let has_backups = backups::are_enabled(cloud, &id, droplet);
     Ok(match kind {
         "power_on" if on => return Err(Refusal::unprocessable("Droplet is already powered on.")),
         "power_off" | "shutdown" if !on => return Err(Refusal::unprocessable("Droplet is already powered off.")),
@@ -118,13 +120,13 @@ fn change(cloud: &Cloud, droplet: &Value, kind: &str, call: &Call) -> Result<Cha
             set("image", image)
         }
         "enable_ipv6" if has("ipv6") => return Err(Refusal::unprocessable("IPv6 is already enabled on this Droplet.")),
-        "enable_backups" if has("backups") => {
+        "enable_backups" if has_backups => {
             return Err(Refusal::unprocessable("Backups are already enabled on this Droplet."));
         }
-        "disable_backups" if !has("backups") => {
+        "disable_backups" if !has_backups => {
             return Err(Refusal::unprocessable("Backups are not enabled on this Droplet."));
         }
-        "change_backup_policy" if !has("backups") => {
+        "change_backup_policy" if !has_backups => {
             return Err(Refusal::unprocessable("Backups must be enabled to change the backup policy."));
         }
         "enable_ipv6" => feature("ipv6", true),

@@ -140,7 +140,7 @@ fn networks(id: u64, ipv6: bool) -> Value {
     })
 }
 
-fn next_backup_window() -> Value {
+pub(crate) fn next_backup_window() -> Value {
     let hours = |hours: i64| jiff::Timestamp::now() + jiff::SignedDuration::from_hours(hours);
     let text = |at: jiff::Timestamp| at.strftime("%Y-%m-%dT%H:00:00Z").to_string();
     json!({"start": text(hours(24)), "end": text(hours(47))})
@@ -218,6 +218,9 @@ fn requested(cloud: &Cloud, call: &Call) -> Result<Map<String, Value>, Refusal> 
     fields.insert("region".to_owned(), Value::from(region));
     fields.insert("image".to_owned(), image);
     fields.insert("volume_ids".to_owned(), Value::from(volumes));
+    if call.body.get("with_droplet_agent") == Some(&Value::Bool(false)) {
+        fields.insert("features".to_owned(), json!(["private_networking"]));
+    }
     Ok(fields)
 }
 

@@ -1,8 +1,10 @@
 //! Faults that tests put in the way of calls: which calls they meet, how often, and what they do.
 
 use crate::request::pairs;
+use crate::views::Past;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
+use std::sync::Arc;
 
 /// Something that goes wrong on calls that match.
 ///
@@ -129,8 +131,21 @@ pub enum Effect {
         /// The age from which resources are listed.
         seconds: u64,
     },
-    /// Documents lack these top-level fields, as for a token without their scope.
+    /// Documents lack these fields. A field below others is a dotted path in which `*` is each item of a list:
+    /// `inbound_rules.*.sources.tags`.
     OmitFields {
+        /// The fields.
+        fields: Vec<String>,
+    },
+    /// The token lacks these scopes (`tag:read`): reads that need one are refused with 403, and documents lack the fields
+    /// that need one, at any depth.
+    WithoutScopes {
+        /// The scopes.
+        scopes: Vec<String>,
+    },
+    /// Lists show these top-level fields as they were when the fault was injected; a GET shows what there is. The path is
+    /// that of one list, without `*`.
+    StaleFields {
         /// The fields.
         fields: Vec<String>,
     },
@@ -184,13 +199,16 @@ pub(crate) struct Faults {
 #[derive(Debug)]
 struct Armed {
     fault: Fault,
+    /// The old values that `StaleFields` shows.
+    past: Arc<Past>,
     seen: u32,
     fired: u32,
 }
 
 impl Faults {
-    pub(crate) fn add(&mut self, fault: Fault) {
-        self.armed.push(Armed { fault, seen: 0, fired: 0 });
+    /// Arms a fault; `past` holds the old values that `StaleFields` shows.
+    pub(crate) fn add(&mut self, fault: Fault, past: Past) {
+        self.armed.push(Armed { fault, past: Arc::new(past), seen: 0, fired: 0 });
     }
 
     pub(crate) fn clear(&mut self) {
@@ -198,13 +216,13 @@ impl Faults {
         self.shifts.clear();
     }
 
-    /// The effects that meet this call, and by how much its rows have shifted.
-    pub(crate) fn meet(&mut self, call: &Incoming<'_>) -> (Vec<Effect>, i8) {
+    /// The effects on this call.
+    pub(crate) fn meet(&mut self, call: &Incoming<'_>) -> Met {
         let Incoming { path, query, .. } = *call;
         if !later_page(query) {
             self.shifts.remove(path);
         }
-        let mut effects = Vec::new();
+        let mut met = Met::default();
         for armed in &mut self.armed {
             if !armed.fault.matches(call) {
                 continue;
@@ -216,11 +234,25 @@ impl Faults {
             if armed.fault.effect == Effect::ShiftRows {
                 self.shifts.insert(path.to_owned(), if armed.fired % 2 == 0 { 1 } else { -1 });
             }
-            effects.push(armed.fault.effect.clone());
+            if matches!(armed.fault.effect, Effect::StaleFields { .. }) {
+                met.past.push(Arc::clone(&armed.past));
+            }
+            met.effects.push(armed.fault.effect.clone());
             armed.fired += 1;
         }
-        (effects, self.shifts.get(path).copied().unwrap_or_default())
+        met.shift = self.shifts.get(path).copied().unwrap_or_default();
+        met
     }
+}
+
+/// The effects on one call.
+#[derive(Debug, Default)]
+pub(crate) struct Met {
+    pub(crate) effects: Vec<Effect>,
+    /// By how much the call's rows have shifted.
+    pub(crate) shift: i8,
+    /// Old values that its list still shows.
+    pub(crate) past: Vec<Arc<Past>>,
 }
 
 /// Whether a page after the first is asked for.
@@ -256,9 +288,9 @@ mod tests {
     #[test]
     fn a_fault_lets_the_first_pass_and_then_meets_so_many() {
         let mut faults = Faults::default();
-        faults.add(Fault::new("/v2/droplets", Effect::Reset).after(1).times(2));
+        faults.add(Fault::new("/v2/droplets", Effect::Reset).after(1).times(2), Past::default());
         let call = Incoming { method: "GET", path: "/v2/droplets", query: &[], action: None };
-        let met: Vec<usize> = (0..5).map(|_| faults.meet(&call).0.len()).collect();
+        let met: Vec<usize> = (0..5).map(|_| faults.meet(&call).effects.len()).collect();
         assert_eq!(met, [0, 1, 1, 0, 0]);
     }
 }

@@ -6,20 +6,22 @@ use serde_json::{Map, Value};
 use std::collections::HashSet;
 
 /// Fields that change by themselves, or with every change and not back again.
-const VOLATILE: &[&str] = &["next_backup_window", "updated_at"];
+const VOLATILE: &[&str] =
+    &["active_deployment", "in_progress_deployment", "last_deployment_created_at", "next_backup_window", "updated_at"];
 
 /// Lists whose order means nothing.
 const SETS: &[&str] = &["backup_ids", "droplet_ids", "features", "snapshot_ids", "tags", "volume_ids"];
 
 /// Every resource, as collection → id → document, fields and ids sorted.
 ///
-/// Left out are actions, base images, collections without rows, and tags that are on nothing: a tag that came with a
+/// Left out are actions, deployments, events, base images, collections without rows, and tags that are on nothing: a tag that came with a
 /// resource stays when that goes. An address tells its droplet's id, not the whole droplet.
 pub(crate) fn of(store: &Store) -> Value {
     let tags: HashSet<String> =
         store.rows().flat_map(|(_, row)| &row.facts.tags).map(|tag| tag.to_ascii_lowercase()).collect();
     let counts = |collection: &str, row: &Row| match collection {
         "actions" => false,
+        history if history.ends_with("/deployments") || history.ends_with("/events") => false,
         "images" => row.facts.public != Some(true),
         "tags" => tags.contains(&row.id.to_ascii_lowercase()),
         _ => true,

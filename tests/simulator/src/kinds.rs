@@ -70,6 +70,7 @@ const KINDS: &[Kind] = &[
     kind("images", "images", "image", Kind { id: Id::Integer, alias: Some("slug"), created: 202, ..PAGED }),
     kind("load_balancers", "load_balancers", "load_balancer", Kind { region_object: true, created: 202, put_whole: true, ..PAGED }),
     kind("databases", "databases", "database", UNPAGED),
+    kind("databases/{}/events", "events", "event", UNPAGED),
     kind("firewalls", "firewalls", "firewall", Kind { created: 202, put_whole: true, ..PAGED }),
     kind("vpcs", "vpcs", "vpc", PAGED),
     kind("vpc_peerings", "vpc_peerings", "vpc_peering", Kind { created: 202, deleted: 202, ..PAGED }),
@@ -86,6 +87,7 @@ const KINDS: &[Kind] = &[
     kind("spaces/keys", "keys", "key", Kind { id_field: "access_key", ..PAGED }),
     kind("cdn/endpoints", "endpoints", "endpoint", PAGED),
     kind("apps", "apps", "app", Kind { created: 200, deleted: 200, ..PAGED }),
+    kind("apps/{}/deployments", "deployments", "deployment", PAGED),
     kind("certificates", "certificates", "certificate", PAGED),
     kind("account/keys", "ssh_keys", "ssh_key", Kind { id: Id::Integer, alias: Some("fingerprint"), ..PAGED }),
     kind("functions/namespaces", "namespaces", "namespace", Kind { id_field: "namespace", created: 200, ..UNPAGED }),
@@ -100,6 +102,12 @@ const KINDS: &[Kind] = &[
     kind("add-ons/saas", "resources", "resource", Kind { id_field: "uuid", created: 200, ..UNPAGED }),
     kind("actions", "actions", "action", Kind { id: Id::Integer, ..PAGED }),
 ];
+
+/// All kinds.
+#[cfg(test)]
+pub(crate) fn all() -> impl Iterator<Item = &'static Kind> {
+    KINDS.iter()
+}
 
 impl Kind {
     /// A document's id as text.

@@ -5,6 +5,7 @@ use crate::kinds::Kind;
 use crate::reply::{Refusal, Reply};
 use crate::request::{Call, encode};
 use crate::store::{Facts, Row};
+use crate::views;
 use axum::http::StatusCode;
 use serde_json::{Map, Value, json};
 use std::fmt::Write as _;
@@ -26,17 +27,31 @@ pub(crate) fn list(cloud: &Cloud, kind: &Kind, collection: &str, call: &Call) ->
         let position = if newest_first { total.checked_sub(position + 1)? } else { position };
         kept.as_ref().map_or_else(|| rows.get(position), |kept| kept.get(position).copied())
     };
-    Ok(page(kind.key, kind.paged, call, total, |position, to| {
+    Ok(page((kind.key, '[', ']'), kind.paged, call, total, |position, to| {
         if let Some(row) = row(position) {
-            cloud.store.write(row, to);
+            views::write_row(cloud, kind, row, call, to);
         }
     }))
+}
+
+/// A page of a list that is a map: the `document` of each row, by the row's id.
+pub(crate) fn of_map(key: &str, call: &Call, rows: &[Row], document: impl Fn(&Row) -> Value) -> Reply {
+    let conditions = with_distortions(Vec::new(), call);
+    let kept: Option<Vec<&Row>> = (!conditions.is_empty()).then(|| kept(rows, &conditions));
+    let total = kept.as_ref().map_or(rows.len(), Vec::len);
+    let row = |position: usize| kept.as_ref().map_or_else(|| rows.get(position), |kept| kept.get(position).copied());
+    page((key, '{', '}'), true, call, total, |position, to| {
+        if let Some(row) = row(position) {
+            // Writing to a String cannot fail.
+            let _ = write!(to, "{}:{}", Value::from(row.id.as_str()), document(row));
+        }
+    })
 }
 
 /// A page of these rows, in this order.
 pub(crate) fn of_rows<'a>(cloud: &Cloud, key: &str, call: &Call, rows: impl IntoIterator<Item = &'a Row>) -> Reply {
     let rows = kept(rows, &with_distortions(Vec::new(), call));
-    page(key, true, call, rows.len(), |position, to| {
+    page((key, '[', ']'), true, call, rows.len(), |position, to| {
         if let Some(row) = rows.get(position) {
             cloud.store.write(row, to);
         }
@@ -50,7 +65,7 @@ fn kept<'a>(rows: impl IntoIterator<Item = &'a Row>, conditions: &[Condition<'_>
 /// A page of documents that are made for the occasion.
 pub(crate) fn of_documents(key: &str, paged: bool, call: &Call, documents: &[Value]) -> Reply {
     let documents = if call.distortion.empty { &[] } else { documents };
-    page(key, paged, call, documents.len(), |position, to| {
+    page((key, '[', ']'), paged, call, documents.len(), |position, to| {
         if let Some(document) = documents.get(position) {
             to.push_str(&document.to_string());
         }
@@ -120,7 +135,14 @@ fn with_distortions<'a>(mut conditions: Vec<Condition<'a>>, call: &'a Call) -> V
     conditions
 }
 
-fn page(key: &str, paged: bool, call: &Call, rows: usize, write: impl Fn(usize, &mut String)) -> Reply {
+/// One page under its key, which opens and closes with these brackets.
+fn page(
+    (key, open, close): (&str, char, char),
+    paged: bool,
+    call: &Call,
+    rows: usize,
+    write: impl Fn(usize, &mut String),
+) -> Reply {
     let number = |name: &str| call.parameter(name).and_then(|value| value.parse::<usize>().ok()).filter(|it| *it > 0);
     let (page, per_page) = if paged {
         (number("page").unwrap_or(1), number("per_page").unwrap_or(DEFAULT_PER_PAGE).min(MAX_PER_PAGE))
@@ -135,14 +157,14 @@ fn page(key: &str, paged: bool, call: &Call, rows: usize, write: impl Fn(usize, 
         _ => (start, rows),
     };
     let end = start.saturating_add(per_page).min(rows);
-    let mut body = format!("{{\"{key}\":[");
+    let mut body = format!("{{\"{key}\":{open}");
     for position in start..end {
         if position > start {
             body.push(',');
         }
         write(position, &mut body);
     }
-    body.push(']');
+    body.push(close);
     if paged {
         let links = links(call, page, total.div_ceil(per_page));
         // Writing to a String cannot fail.

@@ -1,7 +1,9 @@
 //! One call of the API, taken apart once: path segments, query pairs, JSON body, and how its answer is to be distorted.
 
+use crate::views::Past;
 use axum::http::{Method, Uri};
 use serde_json::Value;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// One call, as handlers see it.
@@ -31,8 +33,12 @@ pub(crate) struct Distortion {
     pub(crate) empty: bool,
     /// `links.pages.next` points to another host.
     pub(crate) foreign_next: bool,
-    /// Fields that documents lack.
+    /// Places that documents lack.
     pub(crate) omit: Vec<String>,
+    /// Scopes that the token lacks.
+    pub(crate) scopes: Vec<String>,
+    /// Old values that lists still show.
+    pub(crate) past: Vec<Arc<Past>>,
     /// How an action ends that this call starts.
     pub(crate) ending: Ending,
     /// How much longer than others an action takes that this call starts.

@@ -1,12 +1,13 @@
 //! What happens to a call around its handler: counted, let in, limited, met by faults, answered.
 
-use crate::api;
 use crate::cloud::uuid;
-use crate::faults::{Effect, Incoming};
+use crate::faults::{Effect, Incoming, Met};
 use crate::limits::{Standing, Verdict};
 use crate::reply::{Refusal, Reply};
 use crate::request::{Call, Distortion, Ending, query_of};
+use crate::scopes::{self, Access};
 use crate::server::{Bell, Shared};
+use crate::{api, places};
 use axum::body::{Body, Bytes};
 use axum::extract::{Extension, Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -32,18 +33,20 @@ struct Plan {
 }
 
 impl Plan {
-    fn of((effects, shift): (Vec<Effect>, i8)) -> Self {
+    fn of(met: Met) -> Self {
         let mut plan = Self::default();
-        plan.distortion.shift = shift;
-        for effect in effects {
+        plan.distortion.shift = met.shift;
+        plan.distortion.past = met.past;
+        for effect in met.effects {
             match effect {
                 Effect::Latency { milliseconds } => plan.latency += Duration::from_millis(milliseconds),
                 Effect::ResetAfter => plan.reset_after = true,
                 Effect::Truncate => plan.truncate = true,
-                // Told by the shift.
-                Effect::ShiftRows => {}
+                // The shift and the past are there already.
+                Effect::ShiftRows | Effect::StaleFields { .. } => {}
                 Effect::LagCreates { seconds } => plan.distortion.lag = Some(Duration::from_secs(seconds)),
                 Effect::OmitFields { fields } => plan.distortion.omit.extend(fields),
+                Effect::WithoutScopes { scopes } => plan.distortion.scopes.extend(scopes),
                 Effect::OmitRows { ids } => plan.distortion.hidden.extend(ids),
                 Effect::DropQuery { name } => plan.lost.push(name),
                 Effect::EmptyList => plan.distortion.empty = true,
@@ -100,8 +103,11 @@ pub(crate) async fn serve(
     let origin = origin(&parts.headers);
     let reply = body.and_then(|body| {
         let call = Call { method: parts.method, path, query, body, origin, distortion: plan.distortion };
+        let Access::Without(gated) = scopes::access(&call, &call.distortion.scopes) else {
+            return Err(Refusal::forbidden("You are not authorized to perform this operation"));
+        };
         let reply = api::answer(&mut shared.cloud(), &call)?;
-        Ok(without_fields(reply, &call.distortion.omit))
+        Ok(without(reply, &[&call.distortion.omit[..], &gated].concat()))
     });
     let reply = reply.unwrap_or_else(|refusal| refusal.into_reply(&request_id));
     // Late, but carried out: a caller that has given up by now cannot know.
@@ -131,10 +137,10 @@ fn parse(body: &Bytes) -> Result<Value, Refusal> {
     serde_json::from_slice(body).map_err(|_| Refusal::bad_request("error parsing request body"))
 }
 
-/// The answer without some fields of its documents.
-fn without_fields(reply: Reply, fields: &[String]) -> Reply {
+/// The answer without some places of its documents.
+fn without(reply: Reply, places: &[String]) -> Reply {
     let Some(mut body) =
-        reply.body.as_deref().filter(|_| !fields.is_empty()).and_then(|it| serde_json::from_str::<Value>(it).ok())
+        reply.body.as_deref().filter(|_| !places.is_empty()).and_then(|it| serde_json::from_str::<Value>(it).ok())
     else {
         return reply;
     };
@@ -143,13 +149,17 @@ fn without_fields(reply: Reply, fields: &[String]) -> Reply {
         .into_iter()
         .flat_map(|it| it.iter_mut())
         .filter(|(key, _)| !["links", "meta"].contains(&key.as_str()));
-    for (_, envelope) in envelopes {
-        let documents = match envelope {
-            Value::Array(documents) => documents.as_mut_slice(),
-            one => std::slice::from_mut(one),
+    for (key, envelope) in envelopes {
+        let documents: Vec<&mut Value> = match envelope {
+            Value::Array(documents) => documents.iter_mut().collect(),
+            // The one list that is a map.
+            Value::Object(documents) if key == "policies" => documents.values_mut().collect(),
+            one => vec![one],
         };
-        for document in documents.iter_mut().filter_map(Value::as_object_mut) {
-            document.retain(|field, _| !fields.contains(field));
+        for document in documents {
+            for place in places {
+                places::remove(document, place);
+            }
         }
     }
     Reply::json(reply.status, &body)

@@ -193,7 +193,7 @@ fn with_table(path: PathBuf, values: &str) -> Result<Generated, Error> {
 /// A row for each value that has a comment above it; a value without one must have values below it that do.
 fn table(values: &str) -> Result<String, Error> {
     let defaults: Value = serde_saphyr::from_str(values).map_err(generation_failed)?;
-    let mut table = "| value | default | what it is |\n| --- | --- | --- |\n".to_owned();
+    let mut table = "| value | default | description |\n| --- | --- | --- |\n".to_owned();
     let mut path: Vec<(usize, &str)> = Vec::new();
     let mut comment: Vec<&str> = Vec::new();
     // What is below a row is part of its default.

@@ -1,0 +1,285 @@
+//! Writes of a plan against an API server that refuses some of them.
+
+use std::sync::{Arc, Mutex};
+
+use http::{Request, Response};
+use kube::{Client, client::Body};
+
+use super::*;
+use crate::{
+    drift::{controller::idle, shown::tests::drift as stored_before},
+    kube_ext::leader::Leadership,
+    process::Process,
+};
+
+/// A request as the API server got it.
+#[derive(Clone, Debug)]
+struct Asked {
+    call: String,
+    body: Value,
+}
+
+/// A controller, and what its API server was asked.
+struct World {
+    context: Arc<Context>,
+    asked: Arc<Mutex<Vec<Asked>>>,
+}
+
+impl World {
+    /// With drifts of these fields, all of them accepted, and an API server that answers some requests with a status and
+    /// a reason, and takes all others.
+    fn new(fields: &[&str], refuses: impl Fn(&Asked) -> Option<(u16, &'static str)> + Send + Sync + 'static) -> Self {
+        let refuses = Arc::new(refuses);
+        let asked = Arc::new(Mutex::new(Vec::new()));
+        let asks = asked.clone();
+        let drifts: Vec<_> = fields.iter().map(|field| drift(field)).collect();
+        let known = drifts.clone();
+        let api_server = tower::service_fn(move |request: Request<Body>| {
+            let (asks, known, refuses) = (asks.clone(), known.clone(), refuses.clone());
+            async move {
+                let (parts, body) = request.into_parts();
+                let body: Value = serde_json::from_slice(&body.collect_bytes().await.unwrap()).unwrap_or_default();
+                let object = parts.uri.path().split_once("/namespaces/default/").map_or("", |(_, object)| object);
+                let asked = Asked { call: format!("{} {object}", parts.method), body };
+                let (status, answer) = match refuses(&asked) {
+                    Some((code, reason)) => {
+                        let message = format!("{reason} by the test");
+                        let status = json!({
+                            "kind": "Status", "status": "Failure", "reason": reason, "code": code, "message": message,
+                        });
+                        (code, status)
+                    }
+                    None => (200, answer(&asked, &known)),
+                };
+                asks.lock().unwrap().push(asked);
+                let response = Response::builder().status(status).body(Body::from(answer.to_string().into_bytes()));
+                Ok::<_, kube::Error>(response.unwrap())
+            }
+        });
+        let client = Client::new(api_server, "default");
+        let (context, _) = idle(Process::new(client, Leadership::unelected()));
+        context.index().apply(&record());
+        for drift in &drifts {
+            context.index().apply(drift);
+        }
+        Self { context, asked }
+    }
+
+    async fn carry_out(&self, steps: Vec<Step>) -> Result<Outcome, Error> {
+        let key = ObjectKey { namespace: "default".into(), name: "web-1".into() };
+        let entry = self.context.index().entry(&key).unwrap();
+        Act::new(&key, &entry, &self.context).carry_out(steps).await
+    }
+
+    /// All writes, events aside.
+    fn calls(&self) -> Vec<String> {
+        let asked = self.asked.lock().unwrap();
+        asked.iter().filter(|asked| !asked.call.contains("events")).map(|asked| asked.call.clone()).collect()
+    }
+
+    /// The bodies of one call.
+    fn bodies(&self, call: &str) -> Vec<Value> {
+        self.asked.lock().unwrap().iter().filter(|asked| asked.call == call).map(|asked| asked.body.clone()).collect()
+    }
+}
+
+fn answer(asked: &Asked, known: &[Drift]) -> Value {
+    if asked.call == "POST drifts" {
+        let mut created = asked.body.clone();
+        created["metadata"]["uid"] = json!("created");
+        created["metadata"]["resourceVersion"] = json!("9");
+        created
+    } else if asked.call.starts_with("PATCH drifts/") {
+        let drift = known.iter().find(|drift| asked.call.contains(drift.metadata.name.as_deref().unwrap()));
+        serde_json::to_value(drift.unwrap()).unwrap()
+    } else if asked.call.contains("events") {
+        asked.body.clone()
+    } else {
+        serde_json::to_value(record()).unwrap()
+    }
+}
+
+fn record() -> ProvisionedResource {
+    serde_json::from_value(json!({
+        "apiVersion": "arcadia.cloud/v1alpha1", "kind": "ProvisionedResource",
+        "metadata": { "name": "web-1", "namespace": "default", "uid": "record", "resourceVersion": "1" },
+        "spec": { "resource": { "kind": "Droplet", "id": "1" }, "desired": { "name": "a" } },
+    }))
+    .unwrap()
+}
+
+fn drift(field: &str) -> Drift {
+    let mut drift = stored_before();
+    drift.metadata.name = Some(format!("d-{field}"));
+    drift.metadata.uid = Some(format!("uid-{field}"));
+    drift.metadata.annotations = Some([(annotations::ACCEPT.to_owned(), "true".to_owned())].into());
+    drift.spec.field = field.to_owned();
+    drift
+}
+
+fn adoption(field: &str) -> Adoption {
+    Adoption { drift: format!("d-{field}").into(), field: field.to_owned(), value: json!("b") }
+}
+
+/// As a plan has them.
+fn accepting(fields: &[&str]) -> Vec<Step> {
+    let adoptions = fields.iter().map(|field| adoption(field)).collect();
+    let close = |field: &&str| Step::Close {
+        drift: format!("d-{field}").into(),
+        phase: DriftPhase::Accepted,
+        reason: reason::ACCEPTED,
+    };
+    [Step::Adopt { adoptions, in_doubt: Marks::default() }].into_iter().chain(fields.iter().map(close)).collect()
+}
+
+fn open(field: &str) -> Step {
+    let shown = Shown { expected: "a".into(), actual: "b".into(), ..Shown::default() };
+    Step::Open { field: field.to_owned(), episode: 1, shown: Box::new(shown), note: None }
+}
+
+#[tokio::test]
+async fn a_decision_that_was_taken_back_or_changed_since_it_was_read_adopts_nothing() {
+    let is_decision = |asked: &Asked| asked.call == "PATCH drifts/d-name";
+    let changed = World::new(&["name"], move |asked| is_decision(asked).then_some((409, "Conflict")));
+    let outcome = changed.carry_out(accepting(&["name"])).await;
+    assert!(outcome.is_err_and(|error| error.is_conflict()));
+    assert_eq!(changed.calls(), ["PATCH drifts/d-name"]);
+
+    let same = World::new(&["name"], |_| None);
+    same.carry_out(accepting(&["name"])).await.unwrap();
+    assert_eq!(same.calls(), ["PATCH drifts/d-name", "PATCH provisionedresources/web-1", "PATCH drifts/d-name/status"]);
+}
+
+#[tokio::test]
+async fn all_accepted_values_are_one_write_of_the_record_that_remembers_them_all() {
+    let world = World::new(&["a", "b", "c"], |_| None);
+    world.carry_out(accepting(&["a", "b", "c"])).await.unwrap();
+    let writes = world.bodies("PATCH provisionedresources/web-1");
+    assert_eq!(writes.len(), 1);
+    let text = writes[0].to_string();
+    for wanted in ["/spec/desired/a", "/spec/desired/b", "/spec/desired/c", "uid-a,uid-b,uid-c"] {
+        assert!(text.contains(wanted), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn a_value_that_the_api_server_refuses_holds_up_no_other_decision() {
+    for (code, reason) in [(422, "Invalid"), (403, "Forbidden")] {
+        let refuses = move |asked: &Asked| {
+            let is_bad =
+                asked.call == "PATCH provisionedresources/web-1" && asked.body.to_string().contains("desired/bad");
+            is_bad.then_some((code, reason))
+        };
+        let world = World::new(&["a", "b", "bad", "c"], refuses);
+        let outcome = world.carry_out(accepting(&["a", "bad", "b", "c"])).await.unwrap();
+        assert!(outcome.wrote);
+        let [message] = &outcome.messages()[..] else { panic!("{outcome:?}") };
+        assert!(message.starts_with("bad: ") && message.contains("by the test"), "{message}");
+        // All others were adopted, and every write remembers those before it.
+        let writes = world.bodies("PATCH provisionedresources/web-1");
+        let taken = writes.iter().filter(|body| !body.to_string().contains("desired/bad"));
+        let marks: Vec<_> = taken.map(|body| body.as_array().unwrap().last().unwrap()["value"].clone()).collect();
+        let last = marks.last().unwrap().to_string();
+        assert!(
+            ["uid-a", "uid-b", "uid-c"].iter().all(|uid| last.contains(uid)) && !last.contains("uid-bad"),
+            "{last}"
+        );
+        // The refused one says why it waits, and does not end as accepted.
+        let [said] = &world.bodies("PATCH drifts/d-bad/status")[..] else { panic!("one write") };
+        assert_eq!(said["status"]["reason"], reason::DECISION_WAITING, "{reason}");
+        for field in ["a", "b", "c"] {
+            let [closed] = &world.bodies(&format!("PATCH drifts/d-{field}/status"))[..] else { panic!("one write") };
+            assert_eq!(closed["status"]["phase"], "Accepted");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_drift_that_the_api_server_refuses_holds_up_no_other() {
+    for (code, reason) in [(422, "Invalid"), (413, "RequestEntityTooLarge"), (403, "Forbidden"), (409, "AlreadyExists")]
+    {
+        let refuses = move |asked: &Asked| {
+            (asked.call == "POST drifts" && asked.body["spec"]["field"] == "bad").then_some((code, reason))
+        };
+        let world = World::new(&[], refuses);
+        let outcome = world.carry_out(vec![open("bad"), open("good")]).await.unwrap();
+        assert!(outcome.wrote, "{reason}");
+        assert_eq!(outcome.refused.len(), 1, "{reason}");
+        assert_eq!(outcome.refused[0].field, "bad");
+        assert_eq!(world.calls(), ["POST drifts", "POST drifts"]);
+    }
+}
+
+#[tokio::test]
+async fn a_refused_write_holds_up_the_later_ones_of_its_drift() {
+    let world = World::new(&["a", "b"], |asked| (asked.call == "PATCH drifts/d-a/status").then_some((422, "Invalid")));
+    let refuse = |drift: &str| {
+        [Step::Refuse { drift: drift.into(), message: "no".into() }, Step::DropDecision { drift: drift.into() }]
+    };
+    let outcome = world.carry_out([refuse("d-a"), refuse("d-b")].concat()).await.unwrap();
+    assert_eq!(outcome.refused.len(), 1);
+    // A decision is never dropped without a word.
+    assert_eq!(world.calls(), ["PATCH drifts/d-a/status", "PATCH drifts/d-b/status", "PATCH drifts/d-b"]);
+}
+
+#[tokio::test]
+async fn an_api_server_that_is_not_well_ends_the_round() {
+    let world = World::new(&[], |asked| (asked.call == "POST drifts").then_some((500, "InternalError")));
+    assert!(world.carry_out(vec![open("a"), open("b")]).await.is_err());
+    assert_eq!(world.calls(), ["POST drifts"]);
+}
+
+#[tokio::test]
+async fn a_drift_is_created_with_its_labels_and_told_on_itself_and_on_its_record() {
+    let world = World::new(&[], |_| None);
+    let long = "x".repeat(100);
+    world.carry_out(vec![open("name"), open(&long)]).await.unwrap();
+    let created = world.bodies("POST drifts");
+    let labels = &created[0]["metadata"]["labels"];
+    assert_eq!(labels[labels::KIND], "Droplet");
+    assert_eq!(labels[labels::FIELD], "name");
+    assert_eq!(labels[labels::CHANGE], labels::change("Droplet", "name", "a", "b"));
+    assert!(created[0]["spec"].get("fieldShort").is_none());
+    assert!(created[1]["spec"]["fieldShort"].as_str().unwrap().chars().count() <= 40);
+    assert_eq!(created[1]["spec"]["field"], long);
+    world.context.process.events.flush().await;
+    let events = world.asked.lock().unwrap().clone();
+    let about: Vec<_> = events
+        .iter()
+        .filter(|asked| asked.call == "POST events")
+        .map(|asked| asked.body["regarding"]["kind"].clone())
+        .collect();
+    assert!(about.contains(&json!("Drift")) && about.contains(&json!("ProvisionedResource")), "{about:?}");
+}
+
+#[tokio::test]
+async fn what_others_wrote_into_the_status_of_an_open_drift_goes() {
+    let world = World::new(&["name"], |_| None);
+    world.carry_out(vec![Step::Wait { drift: "d-name".into(), message: "why".into() }]).await.unwrap();
+    let [said] = &world.bodies("PATCH drifts/d-name/status")[..] else { panic!("one write") };
+    for key in ["resolvedAt", "decidedBy", "decision"] {
+        assert!(said["status"].get(key).is_some_and(Value::is_null), "{key} in {said}");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_leaves_what_the_drift_says_of_its_end() {
+    let world = World::new(&["name"], |_| None);
+    world.carry_out(vec![Step::Answer { drift: "d-name".into(), message: "late".into() }]).await.unwrap();
+    let [said] = &world.bodies("PATCH drifts/d-name/status")[..] else { panic!("one write") };
+    assert_eq!(said["status"]["conditions"][0]["type"], conditions::DECISION_APPLIED);
+    assert_eq!(said["kind"], "Drift", "an apply, which adds to a list by its keys");
+}
+
+#[tokio::test]
+async fn a_status_that_the_api_server_refuses_is_written_in_short() {
+    let world = World::new(&[], |asked| {
+        let is_long = asked.body["status"]["driftedFields"].as_array().is_some_and(|fields| !fields.is_empty());
+        (asked.call.ends_with("/status") && is_long).then_some((413, "RequestEntityTooLarge"))
+    });
+    let key = ObjectKey { namespace: "default".into(), name: "web-1".into() };
+    let entry = world.context.index().entry(&key).unwrap();
+    let status = ProvisionedResourceStatus { drifted_fields: vec!["x".repeat(5000)], ..Default::default() };
+    Act::new(&key, &entry, &world.context).write_status(status).await.unwrap();
+    assert_eq!(world.bodies("PATCH provisionedresources/web-1/status").len(), 2);
+}

@@ -1,0 +1,129 @@
+//! What comparing one recorded field with the live resource came to, as the drift room needs it.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use super::shown::{Shown, named};
+use crate::{
+    api::MAX_VALUE_BYTES,
+    comparison::{Comparison, Difference, Doubt},
+    digitalocean::{Compared, Live},
+};
+
+/// The longest field, in characters, that a Drift can name.
+const LONGEST_FIELD: usize = 4096;
+
+/// What comparing one recorded field came to. Credentials stand as fingerprints, but for `adopted`.
+#[derive(Clone, Debug)]
+pub(crate) enum Finding {
+    Matches {
+        expected: Value,
+        live: Value,
+    },
+    Differs {
+        expected: Value,
+        live: Value,
+        /// What accepting records.
+        adopted: Value,
+        shown: Box<Shown>,
+        /// Why some parts cannot be compared.
+        doubts: Vec<String>,
+    },
+    Unknown(String),
+    Invalid(String),
+    /// The whole resource is the question, not this field.
+    Moot,
+}
+
+/// By field.
+pub(crate) type Findings<'a> = BTreeMap<&'a str, Finding>;
+
+impl Finding {
+    pub(crate) fn matches(expected: Value, live: Value) -> Self {
+        Self::Matches { expected, live }
+    }
+
+    /// Two values without anything to hide, of which the whole differs.
+    pub(crate) fn differs(expected: Value, live: Value) -> Self {
+        let whole = Difference {
+            path: String::new(),
+            expected: Some(expected.clone()),
+            actual: Some(live.clone()),
+            item: None,
+        };
+        let shown = Box::new(Shown::of(&expected, &live, &[whole]));
+        Self::Differs { expected, adopted: live.clone(), live, shown, doubts: Vec::new() }
+    }
+}
+
+/// Compares one recorded field of a live resource.
+pub(crate) fn compare(live: &Live, field: &str, expected: &Value) -> Finding {
+    match live.compare(field, expected) {
+        Compared::Unknown(why) => Finding::Unknown(format!("{}: {why}", named(field))),
+        Compared::NotReadable => Finding::Invalid(format!(
+            "{}: the API does not return it, or it holds a secret, so it is not compared; remove it",
+            named(field)
+        )),
+        Compared::NoSuchField { nearest } if nearest.is_empty() => {
+            Finding::Invalid(format!("{}: no such field", named(field)))
+        }
+        Compared::NoSuchField { nearest } => {
+            Finding::Invalid(format!("{}: no such field; did you mean {}?", named(field), nearest.join(" or ")))
+        }
+        Compared::Done(Comparison { differences, doubts, adopted }) => {
+            let doubts = doubts.iter().map(|doubt| in_words(field, doubt));
+            if !differences.is_empty() {
+                let (expected, live) = (live.hide(field, expected), live.hide(field, &adopted));
+                let shown = Box::new(Shown::of(&expected, &live, &differences));
+                let difference = Finding::Differs { expected, live, adopted, shown, doubts: doubts.collect() };
+                return if_it_can_be_shown(field, difference);
+            }
+            first_and_more(doubts.collect()).map_or_else(
+                || {
+                    let expected = live.hide(field, expected);
+                    Finding::matches(expected.clone(), expected)
+                },
+                Finding::Unknown,
+            )
+        }
+    }
+}
+
+/// A part that cannot be compared, and why.
+fn in_words(field: &str, doubt: &Doubt) -> String {
+    let separator = if doubt.path.is_empty() { "" } else { "." };
+    format!("{}: {}", named(&format!("{field}{separator}{}", doubt.path)), doubt.why)
+}
+
+fn first_and_more(doubts: Vec<String>) -> Option<String> {
+    let mut doubts = doubts.into_iter();
+    let first = doubts.next()?;
+    Some(match doubts.len() {
+        0 => first,
+        more => format!("{first} (and {more} more parts)"),
+    })
+}
+
+fn if_it_can_be_shown(field: &str, finding: Finding) -> Finding {
+    if field.chars().count() > LONGEST_FIELD {
+        return Finding::Invalid(format!(
+            "{}: its name is longer than {LONGEST_FIELD} characters, too long for a Drift; record a map instead of a \
+             dotted path",
+            named(field)
+        ));
+    }
+    let longest = match &finding {
+        Finding::Differs { shown, .. } => shown.actual.len().max(shown.expected.len()),
+        _ => 0,
+    };
+    if longest > MAX_VALUE_BYTES {
+        let limit = MAX_VALUE_BYTES / 1024;
+        return Finding::Invalid(format!(
+            "{}: its value is longer than {limit} KiB, too long for a Drift to show; record the parts that matter by \
+             dotted paths instead",
+            named(field)
+        ));
+    }
+    finding
+}

@@ -1,0 +1,219 @@
+//! What a record says of itself, situation by situation.
+
+use kube::ResourceExt;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::{
+    api::{Drift, ProvisionedResource},
+    drift::{index::Index, shown::tests::drift as stored_before},
+    kube_ext::{key::ObjectKey, mirror::Mirror},
+};
+
+const LATER: Timestamp = Timestamp::constant(1_800_000_000, 0);
+
+fn record(status: &Value) -> ProvisionedResource {
+    serde_json::from_value(json!({
+        "apiVersion": "arcadia.cloud/v1alpha1", "kind": "ProvisionedResource",
+        "metadata": {
+            "name": "web-1", "namespace": "default", "uid": "record", "resourceVersion": "1", "generation": 2,
+            "creationTimestamp": "2026-01-01T00:00:00Z",
+        },
+        "spec": { "resource": { "kind": "Droplet", "id": "1" }, "desired": { "name": "a" } },
+        "status": status,
+    }))
+    .unwrap()
+}
+
+fn drift(field: &str, expected: &str, actual: &str, difference: Option<&str>) -> Drift {
+    let mut drift = stored_before();
+    drift.metadata.uid = Some(field.to_owned());
+    drift.spec.field = field.to_owned();
+    drift.spec.expected = expected.to_owned();
+    drift.spec.actual = actual.to_owned();
+    drift.spec.difference = difference.map(str::to_owned);
+    drift
+}
+
+fn entry(status: &Value, drifts: &[Drift]) -> Entry {
+    let mut index = Index::default();
+    let record = record(status);
+    index.apply(&record);
+    drifts.iter().for_each(|drift| drop(index.apply(drift)));
+    index.entry(&ObjectKey { namespace: "default".into(), name: record.name_any().into() }).unwrap()
+}
+
+fn said(situation: &Situation, drifts: &[Drift]) -> ProvisionedResourceStatus {
+    status(&entry(&Value::Null, drifts), situation, None, LATER)
+}
+
+fn condition<'s>(status: &'s ProvisionedResourceStatus, kind: &str) -> (&'s str, &'s str, &'s str) {
+    let condition = status.conditions.iter().find(|condition| condition.type_ == kind).unwrap();
+    (&condition.status, &condition.reason, &condition.message)
+}
+
+fn compared() -> Compared {
+    Compared { compared: 2, ..Compared::default() }
+}
+
+#[test]
+fn values_are_named_for_the_first_three_differences() {
+    let drifts = [
+        drift("size_slug", "s-2vcpu-4gb", "s-4vcpu-8gb", Some("s-2vcpu-4gb -> s-4vcpu-8gb")),
+        drift("a", "1", "2", None),
+        drift("spec", "{}", "{}", Some("services.0.instance_count: 1 -> 2")),
+        drift("z1", "1", "2", None),
+        drift("z2", "1", "2", None),
+    ];
+    let status = said(&Situation::Compared(compared()), &drifts);
+    assert_eq!(
+        condition(&status, "InSync"),
+        (
+            "False",
+            "DriftOpen",
+            "a: 1 -> 2, size_slug: s-2vcpu-4gb -> s-4vcpu-8gb, spec: services.0.instance_count: 1 -> 2 and 2 more; see \
+             kubectl get drifts"
+        )
+    );
+    assert_eq!(status.reason.as_deref(), Some("DriftOpen"), "Ready is True");
+    assert_eq!(status.drifted_fields_short, "a, size_slug, spec, z1, z2");
+}
+
+#[test]
+fn a_difference_hides_no_field_that_cannot_be_compared_nor_the_other_way_round() {
+    let compared = Compared {
+        unknown: vec!["tags: the token needs tag:read".into()],
+        invalid: vec!["size_slg: no such field".into()],
+        unconfirmed: vec!["region".into()],
+        refused: vec!["memory: creating Drift: too large".into()],
+        ..compared()
+    };
+    for drifts in [&[drift("name", "a", "b", None)][..], &[]] {
+        let status = said(&Situation::Compared(compared.clone()), drifts);
+        let (truth, _, message) = condition(&status, "InSync");
+        assert_eq!(truth, if drifts.is_empty() { "Unknown" } else { "False" });
+        for field in ["tags", "size_slg", "region", "memory"].iter().chain(drifts.first().map(|_| &"name: a -> b")) {
+            assert!(message.contains(field), "{field} in {message}");
+        }
+        assert_eq!(condition(&status, "Ready").1, "InvalidField");
+        assert_eq!(status.reason.as_deref(), Some("InvalidField"));
+    }
+    for (compared, reason) in [
+        (Compared { unknown: vec!["x".into()], ..Compared::default() }, "FieldsUnknown"),
+        (Compared { unconfirmed: vec!["x".into()], ..Compared::default() }, "Unconfirmed"),
+        (Compared { refused: vec!["x".into()], ..Compared::default() }, "WriteRefused"),
+    ] {
+        let status = said(&Situation::Compared(compared), &[]);
+        assert_eq!((condition(&status, "InSync").1, status.reason.as_deref()), (reason, Some(reason)));
+    }
+}
+
+#[test]
+fn a_resource_that_was_never_seen_asks_to_check_the_id_and_the_token() {
+    let status = said(&Situation::NeverSeen, &[]);
+    let message = "Droplet 1 does not exist in this account; check the id and the token";
+    assert_eq!(condition(&status, "Ready"), ("False", "ResourceNotFound", message));
+    assert_eq!(condition(&status, "InSync").0, "Unknown");
+    assert_eq!(condition(&status, "Stalled").0, "True");
+    assert!(status.first_seen_at.is_none());
+}
+
+#[test]
+fn the_first_sight_is_written_once_and_kept() {
+    let seen = said(&Situation::Compared(compared()), &[]);
+    assert_eq!(seen.first_seen_at, Some(Time(LATER)));
+    let gone = Compared { gone: true, ..Compared::default() };
+    assert!(said(&Situation::Compared(gone.clone()), &[]).first_seen_at.is_none());
+    let known = entry(&serde_json::to_value(&seen).unwrap(), &[]);
+    assert!(known.record.status.was_seen());
+    let again = status(&known, &Situation::Compared(compared()), None, Timestamp::MAX);
+    assert_eq!(again.first_seen_at, seen.first_seen_at);
+    assert!(known.record.status.says(&again), "a look without news writes nothing");
+    let then_gone = status(&known, &Situation::Compared(gone), None, Timestamp::MAX);
+    assert_eq!(then_gone.first_seen_at, seen.first_seen_at);
+}
+
+#[test]
+fn a_record_that_an_earlier_version_compared_was_seen() {
+    let of = |reason: &str, more: Value| {
+        let mut status = json!({
+            "openDrifts": 0,
+            "conditions": [{
+                "type": "Ready", "status": "True", "reason": reason, "message": "compared with Droplet 1",
+                "lastTransitionTime": "2026-01-01T00:00:00Z",
+            }],
+        });
+        status.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        entry(&status, &[]).record.status.was_seen()
+    };
+    assert!(of("Compared", json!({})));
+    assert!(!of("LiveUnknown", json!({})));
+    assert!(!of("Compared", json!({"reason": "NoDrift"})), "this version writes firstSeenAt");
+}
+
+#[test]
+fn an_ignored_field_that_is_not_recorded_is_named_and_is_no_error() {
+    let compared = Compared { ignored_in_vain: vec!["nmae".into()], ..compared() };
+    let status = said(&Situation::Compared(compared), &[]);
+    let (truth, reason, message) = condition(&status, "Ready");
+    assert_eq!((truth, reason), ("True", "Compared"));
+    assert!(message.ends_with("spec.drift.ignore lists fields that are not recorded: nmae"), "{message}");
+}
+
+#[test]
+fn empty_lists_are_written_so_that_an_apply_removes_what_others_wrote() {
+    let written = serde_json::to_value(said(&Situation::Suspended, &[])).unwrap();
+    assert_eq!((&written["driftedFields"], &written["driftedFieldsShort"]), (&json!([]), &json!("")));
+    for key in ["openDrifts", "observedGeneration", "provisionedAt", "reason", "conditions"] {
+        assert!(written.get(key).is_some(), "{key}");
+    }
+    // What others wrote is news, so that it is written over.
+    let mut theirs = written.clone();
+    theirs["driftedFields"] = json!(["theirs"]);
+    let known = entry(&theirs, &[]);
+    assert!(!known.record.status.says(&status(&known, &Situation::Suspended, None, LATER)));
+}
+
+#[test]
+fn no_status_is_too_long_whatever_the_fields() {
+    let long = |count: usize| (0..count).map(|_| "x".repeat(30_000)).collect::<Vec<_>>();
+    let compared = Compared {
+        unknown: long(256),
+        invalid: long(256),
+        refused: long(256),
+        ignored_in_vain: long(256),
+        ..compared()
+    };
+    let drifts: Vec<_> = (0..256).map(|n| drift(&format!("{n}{}", "f".repeat(4000)), "a", "b", None)).collect();
+    let status = said(&Situation::Compared(compared), &drifts);
+    for condition in &status.conditions {
+        assert!(condition.message.len() < 32_768, "{} is {} long", condition.type_, condition.message.len());
+    }
+    assert!(status.drifted_fields_short.chars().count() <= 60, "{}", status.drifted_fields_short);
+    let reduced = reduced(status);
+    assert!(serde_json::to_string(&reduced).unwrap().len() < 10_000);
+}
+
+#[test]
+fn a_column_holds_as_many_fields_as_fit() {
+    let fields = |names: &[&str]| column(&names.iter().map(ToString::to_string).collect::<Vec<_>>());
+    assert_eq!(fields(&[]), "");
+    assert_eq!(fields(&["name", "size_slug"]), "name, size_slug");
+    assert_eq!(
+        fields(&["backup_policy", "monitoring", "size_slug", "vpc_uuid"]),
+        "backup_policy, monitoring and 2 more"
+    );
+}
+
+#[test]
+fn times_of_1970_that_earlier_versions_left_are_replaced() {
+    let conditions = ["Ready", "InSync"].map(|kind| {
+        json!({
+            "type": kind, "status": "Unknown", "reason": "Pending", "message": "waiting for the operator",
+            "lastTransitionTime": "1970-01-01T00:00:00Z",
+        })
+    });
+    let known = entry(&json!({ "conditions": conditions }), &[]);
+    let status = status(&known, &Situation::Suspended, None, LATER);
+    assert!(status.conditions.iter().all(|condition| condition.last_transition_time.0 == LATER));
+}

@@ -1,0 +1,65 @@
+//! A shell as a user has one while the demo runs.
+
+use std::{
+    env,
+    io::{BufRead, BufReader, Lines, Write},
+    path::Path,
+    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
+};
+
+use crate::stage::Stage;
+
+/// A shell in the folder of the project, with the variables that the demo prints.
+pub struct Shell {
+    process: Child,
+    input: ChildStdin,
+    output: Lines<BufReader<ChildStdout>>,
+}
+
+impl Shell {
+    pub fn start(stage: &Stage) -> Self {
+        let kubectl = stage.namespace.kubectl();
+        let mut path = env::var_os("PATH").unwrap_or_default();
+        if let Some(folder) = kubectl.program().parent().filter(|folder| *folder != Path::new("")) {
+            let folders = std::iter::once(folder.to_owned()).chain(env::split_paths(&path));
+            path = env::join_paths(folders.collect::<Vec<_>>()).unwrap();
+        }
+        let mut process = Command::new("sh")
+            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            .env("PATH", path)
+            .env("KUBECONFIG", stage.namespace.kubeconfig())
+            .env("KUBECACHEDIR", "/dev/null")
+            .env("SIMULATOR", stage.simulator.url())
+            .env("NO_PROXY", "127.0.0.1")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut input = process.stdin.take().unwrap();
+        let output = BufReader::new(process.stdout.take().unwrap()).lines();
+        writeln!(input, "exec 2>&1").unwrap();
+        Self { process, input, output }
+    }
+
+    /// The text that a command prints on both outputs, and whether it succeeded.
+    pub fn run(&mut self, command: &str) -> (String, bool) {
+        const END: &str = "@@ the command ended with ";
+        writeln!(self.input, "{{ {command}\n}} </dev/null\nprintf '\\n{END}%s\\n' $?").unwrap();
+        let mut printed = String::new();
+        loop {
+            let line = self.output.next().expect("the shell has ended").unwrap();
+            if let Some(status) = line.strip_prefix(END) {
+                return (printed, status == "0");
+            }
+            printed += &line;
+            printed.push('\n');
+        }
+    }
+}
+
+impl Drop for Shell {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}

@@ -1,0 +1,100 @@
+//! Views: a list and a single document of one resource show different keys, and a list can show old values.
+
+use crate::cloud::Cloud;
+use crate::kinds::Kind;
+use crate::request::Call;
+use crate::store::{Row, Store, set};
+use crate::{places, tags};
+use serde_json::Value;
+use std::collections::HashMap;
+
+/// The keys of a kind that only one of its two views shows.
+struct View {
+    collection: &'static str,
+    /// Places that lists leave out.
+    unlisted: &'static [&'static str],
+    /// Places that the document of one resource leaves out.
+    listed_only: &'static [&'static str],
+}
+
+const VIEWS: &[View] = &[
+    View {
+        collection: "databases",
+        unlisted: &[
+            "rules",
+            "semantic_version",
+            "do_settings",
+            "metrics_endpoints",
+            "standby_connection",
+            "standby_private_connection",
+        ],
+        // No document of a cluster has its rules: they have a path of their own.
+        listed_only: &["rules"],
+    },
+    View { collection: "vpc_nat_gateways", unlisted: &["vpcs.*.default_gateway"], listed_only: &["project_id"] },
+    View { collection: "registries", unlisted: &[], listed_only: &["subscription"] },
+];
+
+fn view(kind: &Kind) -> Option<&'static View> {
+    VIEWS.iter().find(|view| view.collection == kind.collection)
+}
+
+/// The document of one resource as its own path shows it.
+pub(crate) fn single(cloud: &Cloud, kind: &Kind, mut document: Value) -> Value {
+    follow_tag(cloud, kind, &mut document);
+    for place in view(kind).map_or(&[][..], |view| view.listed_only) {
+        places::remove(&mut document, place);
+    }
+    document
+}
+
+/// Appends a row as lists show it.
+pub(crate) fn write_row(cloud: &Cloud, kind: &Kind, row: &Row, call: &Call, to: &mut String) {
+    let view = view(kind);
+    let past = call.distortion.past.iter().filter_map(|past| past.rows.get(&row.id)).flatten();
+    let follows_tag = kind.collection == "load_balancers";
+    if view.is_none() && !follows_tag && past.clone().next().is_none() {
+        return cloud.store.write(row, to);
+    }
+    let mut text = String::new();
+    cloud.store.write(row, &mut text);
+    let Ok(mut document) = serde_json::from_str::<Value>(&text) else { return to.push_str(&text) };
+    follow_tag(cloud, kind, &mut document);
+    for (field, value) in past {
+        match value {
+            Some(value) => set(&mut document, field, value.clone()),
+            None => places::remove(&mut document, field),
+        }
+    }
+    for place in view.map_or(&[][..], |view| view.unlisted) {
+        places::remove(&mut document, place);
+    }
+    to.push_str(&document.to_string());
+}
+
+/// Fills a tagged load balancer with the droplets that have its tag now.
+fn follow_tag(cloud: &Cloud, kind: &Kind, document: &mut Value) {
+    let tag = document.get("tag").and_then(Value::as_str).unwrap_or_default().to_owned();
+    if kind.collection == "load_balancers" && !tag.is_empty() {
+        let members = tags::with(cloud, "droplets", &tag);
+        let ids: Vec<u64> = members.iter().filter_map(|id| id.parse().ok()).collect();
+        set(document, "droplet_ids", Value::from(ids));
+    }
+}
+
+/// Some fields of a list's rows, as they were at one moment.
+#[derive(Debug, Default)]
+pub(crate) struct Past {
+    /// By id: each field with its value, `None` where the row did not have it.
+    rows: HashMap<String, Vec<(String, Option<Value>)>>,
+}
+
+impl Past {
+    /// The present values of these fields in all rows of a collection.
+    pub(crate) fn of(store: &Store, collection: &str, fields: &[String]) -> Self {
+        let kept = |document: &Value| fields.iter().map(|it| (it.clone(), document.get(it).cloned())).collect();
+        let rows = store.collection(collection).map(crate::store::Collection::rows).unwrap_or_default();
+        let documents = rows.iter().filter_map(|row| Some((row.id.clone(), store.get(collection, &row.id)?)));
+        Self { rows: documents.map(|(id, document)| (id, kept(&document))).collect() }
+    }
+}
