@@ -1,6 +1,8 @@
 //! `Saga`: an ordered list of cloud operations that is carried out once, survives any crash and undoes itself. The spec
 //! is the order, the status the journal.
 
+use std::{borrow::Cow, fmt};
+
 use jiff::Timestamp;
 use k8s_openapi::{
     apiextensions_apiserver::pkg::apis::apiextensions::v1::{CustomResourceDefinition, JSON, ValidationRule},
@@ -114,7 +116,8 @@ pub struct SagaSpec {
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub cancel_requested: bool,
 
-    /// Pause before the next step, until it is false again.
+    /// Pause, in every phase: while it is true, no step is called, looked up or undone, and no timeout runs. Only
+    /// deleting the saga ends the pause as well.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub suspend: bool,
 
@@ -259,7 +262,7 @@ pub struct SagaStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub suspended_at: Option<Time>,
 
-    /// For how long it was suspended before.
+    /// For how many seconds it was suspended before.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub suspended_seconds: i64,
 
@@ -273,6 +276,19 @@ pub struct SagaStatus {
     #[schemars(length(max = 64))]
     pub rollback_of_uid: Option<String>,
 
+    /// The saga with the same concurrency key that has to end first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253))]
+    pub waiting_for_saga: Option<String>,
+
+    /// Why it is rolled back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rolled_back_by: Option<Cause>,
+
+    /// The request to stop that made it stuck. Resolving the saga overrules it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stalled_by: Option<StopReason>,
+
     /// What was done, by step.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64))]
@@ -285,16 +301,50 @@ pub struct SagaStatus {
     #[schemars(extend("x-kubernetes-list-type" = "atomic"))]
     pub resolutions: Vec<Resolution>,
 
-    /// What it goes on in spite of, since a person said so: `Cancelled`, `Deleted`, `TimedOut`.
+    /// The requests to stop that a person overruled.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 3))]
     #[schemars(extend("x-kubernetes-list-type" = "set"))]
-    pub overruled: Vec<String>,
+    pub overruled: Vec<StopReason>,
 
     /// `Succeeded`, `Reconciling` and `Stalled`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "schema::conditions")]
     pub conditions: Vec<Condition>,
+}
+
+/// A reason with its message, as conditions have them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Cause {
+    /// A word for programs.
+    #[schemars(length(max = 1024))]
+    pub reason: String,
+    /// A sentence for people.
+    #[schemars(length(max = 1024))]
+    pub message: String,
+}
+
+/// Why a saga has to stop before it is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+pub enum StopReason {
+    /// It is being deleted.
+    Deleted,
+    /// `spec.cancelRequested` is true.
+    Cancelled,
+    /// `spec.timeoutSeconds` are over.
+    TimedOut,
+}
+
+impl StopReason {
+    /// The reason of the condition that says so.
+    #[must_use]
+    pub const fn text(self) -> &'static str {
+        match self {
+            Self::Deleted => reason::DELETED,
+            Self::Cancelled => reason::CANCELLED,
+            Self::TimedOut => reason::TIMED_OUT,
+        }
+    }
 }
 
 /// Where a saga stands.
@@ -369,6 +419,10 @@ pub struct StepStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub started_at: Option<Time>,
 
+    /// For how many seconds it was suspended since then.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub suspended_seconds: i64,
+
     /// When the latest call was about to be made: until some time after, what came of it may not be seen yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub called_at: Option<Time>,
@@ -383,7 +437,7 @@ pub struct StepStatus {
 
     /// The cloud action that it waits for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub action: Option<i64>,
+    pub action: Option<ActionId>,
 
     /// What it has to do with in the cloud, such as `droplets/3164444`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -399,6 +453,11 @@ pub struct StepStatus {
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     #[schemars(schema_with = "free_map")]
     pub output: Values,
+
+    /// What it waits for at the moment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1024))]
+    pub waiting_for: Option<String>,
 
     /// What went wrong last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -421,6 +480,10 @@ pub struct UndoStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub started_at: Option<Time>,
 
+    /// For how many seconds undoing it was suspended since then.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub suspended_seconds: i64,
+
     /// Not before this time it is tried again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_at: Option<Time>,
@@ -431,11 +494,69 @@ pub struct UndoStatus {
 
     /// The cloud action that it waits for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub action: Option<i64>,
+    pub action: Option<ActionId>,
+
+    /// What undoing it waits for at the moment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1024))]
+    pub waiting_for: Option<String>,
 
     /// What went wrong last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<StepError>,
+}
+
+/// The id of a cloud action.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "i64", into = "i64")]
+pub struct ActionId(i64);
+
+impl ActionId {
+    /// An id as the cloud gives it; nothing where Kubernetes cannot store the number.
+    #[must_use]
+    pub fn new(id: u64) -> Option<Self> {
+        i64::try_from(id).ok().filter(|id| *id > 0).map(Self)
+    }
+
+    /// The id as the cloud has it.
+    #[must_use]
+    pub const fn get(self) -> u64 {
+        self.0.unsigned_abs()
+    }
+}
+
+impl TryFrom<i64> for ActionId {
+    type Error = String;
+
+    fn try_from(id: i64) -> Result<Self, Self::Error> {
+        u64::try_from(id).ok().and_then(Self::new).ok_or_else(|| format!("{id} is not the id of an action"))
+    }
+}
+
+impl From<ActionId> for i64 {
+    fn from(id: ActionId) -> Self {
+        id.0
+    }
+}
+
+impl fmt::Display for ActionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl JsonSchema for ActionId {
+    fn schema_name() -> Cow<'static, str> {
+        "ActionId".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        i64::json_schema(generator)
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
 }
 
 /// Where a step stands.
@@ -606,6 +727,17 @@ fn rules() -> Vec<ValidationRule> {
             ".steps",
             "the names of steps must differ from each other",
         ),
+        // The steps of a saga never change, so only a new one is checked: one that an earlier version took stays as it is.
+        ValidationRule {
+            optional_old_self: Some(true),
+            ..rule(
+                "oldSelf.hasValue() || !has(self.steps) || self.steps.all(step, !has(step.retry) || \
+                 (has(step.retry.minSeconds) ? step.retry.minSeconds : 1) <= \
+                 (has(step.retry.maxSeconds) ? step.retry.maxSeconds : 60))",
+                ".steps",
+                "retry.minSeconds (1 by default) must not be above retry.maxSeconds (60 by default)",
+            )
+        },
         rule(
             "!has(oldSelf.cancelRequested) || !oldSelf.cancelRequested || (has(self.cancelRequested) && self.cancelRequested)",
             ".cancelRequested",

@@ -53,7 +53,7 @@ impl<'v> Side<'v> {
 impl Found {
     fn differs(path: &[String], expected: &Value, live: &Value) -> Self {
         let place =
-            Place { path: path.to_vec(), expected: Some(expected.clone()), actual: Some(live.clone()), is_item: false };
+            Place { path: path.to_vec(), expected: Some(expected.clone()), actual: Some(live.clone()), item: None };
         Self { differences: vec![place], adopted: live.clone(), ..Self::default() }
     }
 

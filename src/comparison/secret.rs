@@ -80,17 +80,18 @@ fn is_secret_name(key: &str) -> bool {
     let name: String = key.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_ascii_lowercase();
     let anywhere =
         ["password", "passwd", "passphrase", "secret", "credential", "webhook", "privatekey", "apikey", "accesskey"];
-    let public = ["publickey", "sshkey", "sshkeys", "key", "keys"];
+    let words = ["auth", "authorization", "cookie", "cookies", "token", "tokens"];
     anywhere.iter().any(|part| name.contains(part))
         || name.ends_with("token")
-        || name == "authorization"
-        || (name.ends_with("key") && !public.iter().any(|public| name == *public || name.ends_with("publickey")))
+        || key.split(|sign: char| !sign.is_ascii_alphanumeric()).any(|word| words.contains(&&*word.to_ascii_lowercase()))
+        // The key of a variable or a taint is its name, and public keys are for everybody.
+        || (name.ends_with("key") && name != "key" && name != "sshkey" && !name.ends_with("publickey"))
 }
 
 /// Whether a text looks like a credential, wherever it stands.
 fn looks_secret(text: &str) -> bool {
     has_user_info(text)
-        || text.starts_with("EV[")
+        || ["EV[", "Basic ", "Bearer "].iter().any(|start| text.starts_with(start))
         || text.contains("PRIVATE KEY-----")
         || [
             "dop_v1_",
@@ -149,6 +150,8 @@ mod tests {
             json!({"auth_token": "CANARY"}),
             json!({"webhook_url": "CANARY"}),
             json!({"clientSecret": "CANARY"}),
+            json!({"Set-Cookie": "CANARY"}),
+            json!({"header": "Bearer CANARY"}),
             json!({"git": {"repo_clone_url": "https://x:CANARY@git.example.com/a.git"}}),
             json!({"git": {"repo_clone_url": "https://CANARY@git.example.com/a.git"}}),
             json!({"url": "https://hooks.slack.com/services/T0/B0/CANARY"}),
@@ -169,6 +172,7 @@ mod tests {
             json!({"key": "LOG_LEVEL", "public_key": "ssh-rsa AAAA me", "fingerprint": "aa:bb"}),
             json!({"target": "https://example.com/health?full=1"}),
             json!({"email": "a@example.com", "password": "", "token": null}),
+            json!({"monkey": 1, "private_network_uuid": "0-1", "ssh_keys": ["ssh-ed25519 AAAA"], "author": "jane"}),
             json!(["web", "prod"]),
         ] {
             assert_eq!(hide_unknown(&value), value);

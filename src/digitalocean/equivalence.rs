@@ -226,8 +226,11 @@ fn image(site: Site<'_>, expected: &mut Value, live: &mut Value) -> Unsure {
     }
     let is_slug = expected.as_str().is_some_and(|text| !text.is_empty() && !is_position(text));
     // A custom image never had a slug, so the droplet was rebuilt from another image.
-    let is_custom = image.get("public") == Some(&Value::Bool(false))
-        || matches!(str_at(image, "type"), "custom" | "snapshot" | "backup");
+    let is_custom = match str_at(image, "type") {
+        "custom" | "snapshot" | "backup" => true,
+        "" => image.get("public") == Some(&Value::Bool(false)),
+        _ => false,
+    };
     if is_slug && slug.is_empty() && !is_custom {
         *expected = live.clone();
         return Some(SLUG_LOST.to_owned());

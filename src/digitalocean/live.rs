@@ -93,8 +93,13 @@ impl Live {
         };
         let rules = self.rules();
         let path: Vec<String> = document::segments(&self.document, field).into_iter().map(ToOwned::to_owned).collect();
-        if let Some(unread) = self.unread.iter().find(|unread| unread.path.covers(&path)) {
-            return Compared::Unknown(unread.why.to_string());
+        if let Some(why) = self.unread(field, &path, &live) {
+            return Compared::Unknown(why);
+        }
+        let parent = path.split_last().filter(|(_, parent)| !parent.is_empty());
+        if parent.is_some_and(|(_, parent)| at(&self.document, &parent.join(".")).is_none()) {
+            // No rule applies to a part of an item that does not exist.
+            return Compared::Done(comparison::compare(&NoRules, &path, expected, &live));
         }
         Compared::Done(match self.owner(&rules, &path) {
             Some(depth) => self.compare_within(&rules, &path, depth, expected, &live),
@@ -106,6 +111,10 @@ impl Live {
     #[must_use]
     pub fn hide(&self, field: &str, value: &Value) -> Value {
         let path: Vec<String> = document::segments(&self.document, field).into_iter().map(ToOwned::to_owned).collect();
+        let row = self.key.kind.row();
+        if path.first().is_some_and(|root| row.unreadable.iter().chain(&row.secret).any(|name| name == root)) {
+            return comparison::secret::fingerprint(value).into();
+        }
         comparison::secret::hide(&self.rules(), &path, value)
     }
 

@@ -7,7 +7,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use super::known::KnownDrift;
+pub(crate) use super::finding::{Finding, compare};
+use super::{
+    finding::Findings,
+    known::{KnownDrift, Marks},
+    shown::{Shown, brief},
+};
 use crate::{
     api::{DriftPhase, conditions::reason},
     comparison::{

@@ -27,6 +27,7 @@ const HISTORY: usize = 3;
 
 /// A record, its drifts and the cloud, as the API server and the provider hold them.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 struct World {
     desired: BTreeMap<String, Value>,
     ignore: BTreeSet<Box<str>>,
@@ -603,7 +604,9 @@ fn many_decisions_are_one_request_and_one_write_of_the_record() {
     let mut world = World::new(desired.into(), live.into());
     world.settle();
     let names: Vec<_> = world.open().into_iter().map(|drift| drift.name.clone()).collect();
-    names.iter().for_each(|name| world.annotate(name, "true"));
+    for name in &names {
+        world.annotate(name, "true");
+    }
     assert_eq!(world.plan().needs_fresh_read, Some(NeedsFreshRead::Decision));
     let plan = world.plan_fresh(&world.drifts.clone());
     let is_adoption = |step: &&Step| matches!(step, Step::Adopt { adoptions, .. } if adoptions.len() == 256);
@@ -619,7 +622,9 @@ fn a_crash_after_the_first_write_of_many_accepts_ends_all_of_them_as_accepted() 
     for closed_before_the_crash in 0..3 {
         let mut world = World::new(json!({"name": "web-2", "memory": 1, "tags": ["db"]}), droplet());
         world.settle();
-        ["name-1", "memory-1", "tags-1"].iter().for_each(|name| world.annotate(name, "true"));
+        for name in ["name-1", "memory-1", "tags-1"] {
+            world.annotate(name, "true");
+        }
         let steps = world.pass().steps;
         assert_eq!(steps.len(), 4, "{steps:?}");
         steps.iter().take(1 + closed_before_the_crash).for_each(|step| world.write(step));
@@ -801,7 +806,9 @@ fn the_drifts_of_a_record_that_is_gone_are_closed_and_decisions_on_them_answered
     let steps = orphaned(&world.drifts);
     let close = |drift| closed(drift, DriftPhase::Stale, reason::RECORD_GONE);
     assert!(steps.contains(&close("name-1")) && steps.contains(&close("memory-1")), "{steps:?}");
-    steps.iter().for_each(|step| world.write(step));
+    for step in &steps {
+        world.write(step);
+    }
     assert!(steps.iter().any(|step| matches!(step, Step::Answer { drift, .. } if **drift == *"memory-1")));
     assert_eq!(orphaned(&world.drifts), []);
 }
@@ -959,14 +966,15 @@ impl Watched {
             Happening::Accept(which, value) => {
                 let open: Vec<_> = world.open().iter().map(|drift| (drift.name.clone(), drift.field.clone())).collect();
                 if let Some((name, field)) = open.get(*which) {
-                    let decision =
-                        value.map_or("true".into(), |value| crate::comparison::show::full(&value_of(field, value)));
+                    let decision = value.map_or("true".into(), |value| shown_text(&value_of(field, value)));
                     world.annotate(name, &decision);
                 }
             }
             Happening::AcceptAll => {
                 let open: Vec<_> = world.open().iter().map(|drift| drift.name.clone()).collect();
-                open.iter().for_each(|name| world.annotate(name, "true"));
+                for name in &open {
+                    world.annotate(name, "true");
+                }
             }
             Happening::AcceptResolved(which, value) => {
                 let mut resolved = world.drifts.iter().filter(|drift| !drift.is_open());

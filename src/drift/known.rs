@@ -129,8 +129,8 @@ impl Marks {
     /// Reads the annotation [`annotations::LAST_ACCEPTED`].
     #[must_use]
     pub fn read(text: &str) -> Self {
-        let uid = |mark: &str| mark.rsplit('/').next().unwrap_or(mark).trim().into();
-        Self(text.split(',').map(uid).filter(|uid: &Box<str>| !uid.is_empty()).collect())
+        let uids = text.split(',').map(|mark| mark.rsplit('/').next().unwrap_or(mark).trim());
+        Self(uids.filter(|uid| !uid.is_empty()).map(Into::into).collect())
     }
 
     /// Whether the live value of this drift was adopted.

@@ -196,12 +196,12 @@ fn of_comparison(resource: &ResourceKey, compared: &Compared, open: &[&KnownDrif
     };
     let is_ready = problems.is_none();
     let ready = problems.unwrap_or_else(|| {
-        let mut message = format!("compared with {resource}");
-        if !compared.ignored_in_vain.is_empty() {
-            let fields: Vec<_> = compared.ignored_in_vain.iter().map(|field| named(field)).collect();
-            message += &format!("; spec.drift.ignore lists fields that are not recorded: {}", list_by(&fields, ", "));
+        let fields: Vec<_> = compared.ignored_in_vain.iter().map(|field| named(field)).collect();
+        if fields.is_empty() {
+            return format!("compared with {resource}");
         }
-        message
+        let fields = list_by(&fields, ", ");
+        format!("compared with {resource}; spec.drift.ignore lists fields that are not recorded: {fields}")
     });
     let (in_sync, in_sync_reason, in_sync_message) = in_sync(resource, compared, open);
     [

@@ -2,19 +2,21 @@
 
 use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
 use super::{
-    journal::{Choice, Direction, Event, Why, condition, current, direction, has_room, short, waiting_message},
+    clock::{self, has_passed},
+    event::{Choice, Event, StepEvent, Why},
+    journal::{Direction, LONGEST_WAIT as LONGEST_NEWS, current, direction, has_room, short},
     order::{Order, Ordered, json_size},
-    step::{Failure, Found, Progress, Undo, has_passed},
+    step::{Failure, Found, Progress, Undo},
 };
 use crate::{
     api::{
-        conditions::{self, reason},
+        conditions::reason,
         saga::{
             ErrorKind, Resolution, Retry, SagaKind, SagaPhase, SagaSpec, SagaStatus, StepError, StepState, StepStatus,
-            Values,
+            StopReason, Values,
         },
     },
     digitalocean::ActionState,
@@ -25,8 +27,13 @@ const LOOK_AGAIN: Duration = Duration::from_secs(5);
 /// How long what the cloud wants to have later waits at first, and at the longest.
 const SHORTEST_WAIT: Duration = Duration::from_secs(2);
 const LONGEST_WAIT: Duration = Duration::from_mins(1);
-/// How much is said, in bytes, of what a step waits for.
-const LONGEST_NEWS: usize = 400;
+/// How long until the first look for the effect of a call whose response was lost, and the longest pause between two
+/// looks. In between a pause is as long as the time since the call.
+const FIRST_LOOK: Duration = Duration::from_secs(1);
+const BETWEEN_LOOKS: Duration = Duration::from_secs(10);
+/// How long a step may wait after its call before the journal says so: a write for what is over in a moment is one too
+/// many.
+const SILENT_WAIT: Duration = Duration::from_secs(5);
 
 /// All that is known of a saga.
 pub struct Seen<'a> {
@@ -56,10 +63,12 @@ pub struct Seen<'a> {
     pub action: Option<ActionState>,
     /// What this process knows beyond the journal.
     pub hand: Hand,
-    /// How long after a call what it did may not be seen yet.
+    /// How long to wait for the effect of a call whose response was lost.
     pub settle: Duration,
     /// The moment.
     pub now: Timestamp,
+    /// A random number from 0 to 1, by which pauses differ.
+    pub dice: f64,
 }
 
 /// The saga that a saga of kind rollback undoes.
@@ -99,6 +108,8 @@ pub enum Hand {
     Intent,
     /// It knows that no call is under way, and that none counts before this time.
     Calm(Timestamp),
+    /// It has just called or looked the step up, and the next look is due at this time.
+    Looked(Timestamp),
 }
 
 /// The next thing to do.
@@ -170,11 +181,16 @@ pub fn decide(seen: &Seen<'_>) -> Move {
     }
     match status.phase {
         SagaPhase::Pending => pending(seen),
-        SagaPhase::Running | SagaPhase::RollingBack => match unfit(seen) {
-            Some(why) => Move::Note(Event::Stick { why }),
-            None if status.phase == SagaPhase::Running => forward(seen),
-            None => back(seen),
-        },
+        SagaPhase::Running | SagaPhase::RollingBack => {
+            if let Some(why) = unfit(seen) {
+                return Move::Note(Event::Stick { why, stop: None });
+            }
+            // A call that the journal announces is made.
+            if let Some(pause) = pause(seen).filter(|_| seen.hand != Hand::Intent) {
+                return pause;
+            }
+            if status.phase == SagaPhase::Running { forward(seen) } else { back(seen) }
+        }
         SagaPhase::Stuck => stuck(seen),
         SagaPhase::Succeeded | SagaPhase::RolledBack | SagaPhase::Failed => finished(seen),
     }
@@ -196,17 +212,20 @@ fn pending(seen: &Seen<'_>) -> Move {
         },
         (Ok(order), None) => order,
     };
+    if seen.undoes.is_none()
+        && let Err(why) = order.objections()
+    {
+        return refuse(reason::INVALID_ORDER, format!("{why}; nothing was done"));
+    }
     if let Some(pause) = pause(seen) {
         return pause;
     }
     if let Some(other) = seen.waits_for {
         let key = seen.spec.concurrency_key.as_deref().or(seen.spec.deployment_id.as_deref()).unwrap_or_default();
-        let message = format!("waits for saga {other}, which has the same concurrency key ({key})");
-        let said = condition(seen.status, conditions::SUCCEEDED).map(|condition| condition.message.as_str());
-        if said == Some(message.as_str()) {
+        if seen.status.waiting_for_saga.as_deref() == Some(other) {
             return Move::Rest(None);
         }
-        return Move::Note(Event::Hold { why: Why { reason: reason::WAITING_FOR_ANOTHER, message } });
+        return Move::Note(Event::Hold { other: other.to_owned(), key: key.to_owned() });
     }
     let only_looks = seen.undoes.is_none() && order.steps.iter().all(|ordered| ordered.step.is_passive());
     if !seen.has_finalizer && !only_looks {
@@ -219,9 +238,9 @@ fn pending(seen: &Seen<'_>) -> Move {
     Move::Note(Event::Start { steps, digest: seen.digest.to_owned(), rollback_of })
 }
 
-/// What a suspended saga does before its next step.
+/// What a suspended saga does: nothing. Deleting a saga resumes it, so that a deletion never waits for a person.
 fn pause(seen: &Seen<'_>) -> Option<Move> {
-    match (seen.spec.suspend, seen.status.suspended_at.is_some()) {
+    match (seen.spec.suspend && !seen.is_deleting, seen.status.suspended_at.is_some()) {
         (true, false) => Some(Move::Note(Event::Suspend)),
         (true, true) => Some(Move::Rest(None)),
         (false, true) => Some(Move::Note(Event::Unsuspend)),
@@ -229,7 +248,7 @@ fn pause(seen: &Seen<'_>) -> Option<Move> {
     }
 }
 
-/// Why an order that was begun cannot be gone on with.
+/// Why an order that was started cannot be resumed.
 fn unfit(seen: &Seen<'_>) -> Option<Why> {
     if seen.status.spec_digest.as_deref() != Some(seen.digest) {
         let message = "its order was changed while it was carried out; restore `steps` and `inputs` and resolve it by \
@@ -241,7 +260,7 @@ fn unfit(seen: &Seen<'_>) -> Option<Why> {
         Ok(_) => "it has another number of steps than its journal",
         Err(why) => why,
     };
-    Some(Why { reason: reason::INVALID_ORDER, message: format!("{why}; it was begun and cannot be gone on with") })
+    Some(Why { reason: reason::INVALID_ORDER, message: format!("{why}; the saga was started and cannot be resumed") })
 }
 
 fn forward(seen: &Seen<'_>) -> Move {
@@ -256,9 +275,6 @@ fn forward(seen: &Seen<'_>) -> Move {
             if let Some(why) = stop(seen) {
                 return Move::Note(seen.turn_back(why));
             }
-            if let Some(pause) = pause(seen) {
-                return pause;
-            }
             if let Some(wait) = entry.retry_at.as_ref().and_then(|at| seen.until(at.0)).or(seen.calm()) {
                 return Move::Rest(Some(wait));
             }
@@ -272,11 +288,13 @@ fn running(seen: &Seen<'_>, index: usize, entry: &StepStatus, ordered: &Ordered)
     if seen.hand == Hand::Intent {
         return Move::Call(index);
     }
-    let is_late = entry.started_at.as_ref().is_some_and(|began| has_passed(began.0, ordered.timeout, seen.now));
+    let began = clock::step_began(seen.status, entry, seen.now);
+    let is_late = began.is_some_and(|began| has_passed(began, ordered.timeout, seen.now));
     if is_late {
         let seconds = ordered.timeout.as_secs();
-        let message = format!("it was not done within {seconds} s{}", last(entry.error.as_ref(), seen.said(entry)));
-        return Move::Note(Event::Fail { step: index, error: StepError { kind: ErrorKind::Timeout, message } });
+        let message =
+            format!("it was not done within {seconds} s{}", last(entry.error.as_ref(), entry.waiting_for.as_deref()));
+        return Move::Note(StepEvent::Fail { error: StepError { kind: ErrorKind::Timeout, message } }.of(index));
     }
     if entry.action.is_some() {
         return match seen.action {
@@ -301,7 +319,7 @@ fn running(seen: &Seen<'_>, index: usize, entry: &StepStatus, ordered: &Ordered)
     if ordered.step.is_passive() {
         return match entry.retry_at.as_ref().and_then(|at| seen.until(at.0)) {
             Some(wait) => Move::Rest(Some(wait)),
-            None if entry.retry_at.is_some() => Move::Note(Event::Renew { step: index, counts: true }),
+            None if entry.retry_at.is_some() => Move::Note(StepEvent::Renew { counts: true }.of(index)),
             None => Move::Poll(index),
         };
     }
@@ -309,16 +327,18 @@ fn running(seen: &Seen<'_>, index: usize, entry: &StepStatus, ordered: &Ordered)
         if let Some(wait) = seen.until(until) {
             return Move::Rest(Some(wait));
         }
-        return Move::Intend(Event::Renew { step: index, counts: false });
+        return Move::Intend(StepEvent::Renew { counts: false }.of(index));
     }
     let is_doubtful = entry.error.as_ref().is_none_or(|error| error.kind == ErrorKind::Doubt);
-    match &entry.retry_at {
-        Some(at) => match seen.until(at.0) {
-            Some(wait) => Move::Rest(Some(wait)),
-            None if is_doubtful => Move::Look(index),
-            None => Move::Intend(Event::Renew { step: index, counts: true }),
-        },
-        None => Move::Look(index),
+    let wait = match (&entry.retry_at, seen.hand) {
+        (Some(at), _) if !is_doubtful => seen.until(at.0),
+        (_, Hand::Looked(until)) => seen.until(until),
+        _ => None,
+    };
+    match (wait, &entry.retry_at) {
+        (Some(wait), _) => Move::Rest(Some(wait)),
+        (None, Some(_)) if !is_doubtful => Move::Intend(StepEvent::Renew { counts: true }.of(index)),
+        (None, _) => Move::Look(index),
     }
 }
 
@@ -333,7 +353,7 @@ fn failed(seen: &Seen<'_>, index: usize, entry: &StepStatus) -> Move {
             "{message}; look at them and annotate the saga with arcadia.cloud/adopt=ID, or arcadia.cloud/resolve=retry, \
              skip or abandon"
         );
-        return Move::Note(Event::Stick { why: Why { reason: reason::SEVERAL_CANDIDATES, message } });
+        return Move::Note(Event::Stick { why: Why { reason: reason::SEVERAL_CANDIDATES, message }, stop: None });
     }
     let is_irreversible = seen.ordered(index).is_some_and(|ordered| ordered.irreversible.is_some());
     if is_irreversible && matches!(kind, Some(ErrorKind::Timeout | ErrorKind::Doubt)) {
@@ -341,10 +361,10 @@ fn failed(seen: &Seen<'_>, index: usize, entry: &StepStatus) -> Move {
             "{message}; it may have been done and cannot be undone. Look, and annotate the saga with \
              arcadia.cloud/resolve=retry, skip or abandon"
         );
-        return Move::Note(Event::Stick { why: Why { reason: reason::IRREVERSIBLE, message } });
+        return Move::Note(Event::Stick { why: Why { reason: reason::IRREVERSIBLE, message }, stop: None });
     }
     let reason = if kind == Some(ErrorKind::Timeout) { reason::TIMED_OUT } else { reason::STEP_FAILED };
-    Move::Note(seen.turn_back(Why { reason, message }))
+    Move::Note(seen.turn_back(Stop { why: Why { reason, message }, request: None }))
 }
 
 /// How long until the saga or its step is late, so that it is looked at then.
@@ -352,41 +372,47 @@ fn failed(seen: &Seen<'_>, index: usize, entry: &StepStatus) -> Move {
 pub fn late_in(seen: &Seen<'_>) -> Option<Duration> {
     let status = seen.status;
     let current = current(status).and_then(|index| Some((status.steps.get(index)?, seen.ordered(index)?)));
+    if status.suspended_at.is_some() {
+        return None;
+    }
     let step = match status.phase {
-        SagaPhase::Running => current.and_then(|(entry, ordered)| Some((entry.started_at.as_ref()?, ordered.timeout))),
+        SagaPhase::Running => {
+            current.and_then(|(entry, ordered)| Some((clock::step_began(status, entry, seen.now)?, ordered.timeout)))
+        }
         // Of a call or a wait it is judged by the next answer. Only an action can be under way for ever.
         SagaPhase::RollingBack if seen.action.is_none() => current.and_then(|(entry, ordered)| {
             let undo = entry.undo.as_ref().filter(|undo| undo.action.is_some())?;
-            Some((undo.started_at.as_ref()?, seen.undo_limit(ordered)))
+            Some((clock::undo_began(status, undo, seen.now)?, seen.undo_limit(ordered)))
         }),
         SagaPhase::RollingBack => None,
         _ => return None,
     };
-    let step = step.map(|(since, limit)| seen.left(since.0, limit));
+    let step = step.map(|(since, limit)| seen.left(since, limit));
     let is_by_order = status.phase == SagaPhase::Running || seen.spec.kind == SagaKind::Rollback;
-    let saga = seen.time_limit().filter(|_| is_by_order && status.suspended_at.is_none());
+    let saga = seen.time_limit().filter(|_| is_by_order);
     let saga = saga.map(|(since, limit)| seen.left(since, limit)).filter(|left| !left.is_zero());
     step.into_iter().chain(saga).min()
 }
 
-/// Why the saga should go no further.
-fn stop(seen: &Seen<'_>) -> Option<Why> {
-    stops(seen).find(|why| !seen.status.overruled.iter().any(|reason| reason == why.reason))
+/// Why a saga stops, and the request to stop that this meets.
+struct Stop {
+    why: Why,
+    request: Option<StopReason>,
 }
 
-/// All that speaks for going no further, overruled or not.
-fn stops(seen: &Seen<'_>) -> impl Iterator<Item = Why> {
-    let is_rollback = seen.spec.kind == SagaKind::Rollback;
+/// Why the saga should go no further.
+fn stop(seen: &Seen<'_>) -> Option<Stop> {
+    let late = seen.time_limit().filter(|(since, limit)| has_passed(*since, *limit, seen.now)).map(|(_, limit)| limit);
     // A saga that undoes another is done with that before it goes.
-    let deleted = (seen.is_deleting && !is_rollback)
-        .then(|| Why { reason: reason::DELETED, message: "it was deleted before it was finished".to_owned() });
-    let cancelled =
-        seen.spec.cancel_requested.then(|| Why { reason: reason::CANCELLED, message: "it was cancelled".to_owned() });
-    let late = seen.time_limit().filter(|(since, limit)| has_passed(*since, *limit, seen.now)).map(|(_, limit)| Why {
-        reason: reason::TIMED_OUT,
-        message: format!("it was not done within its {} s", limit.as_secs()),
-    });
-    [deleted, cancelled, late].into_iter().flatten()
+    let is_deleted = seen.is_deleting && seen.spec.kind != SagaKind::Rollback;
+    let stops = [
+        is_deleted.then(|| (StopReason::Deleted, "it was deleted before it was finished".to_owned())),
+        seen.spec.cancel_requested.then(|| (StopReason::Cancelled, "it was cancelled".to_owned())),
+        late.map(|limit| (StopReason::TimedOut, format!("it was not done within its {} s", limit.as_secs()))),
+    ];
+    let mut stops = stops.into_iter().flatten();
+    let (request, message) = stops.find(|(request, _)| !seen.status.overruled.contains(request))?;
+    Some(Stop { why: Why { reason: request.text(), message }, request: Some(request) })
 }
 
 /// What a message ends with: what went wrong last, or what was waited for.
@@ -402,32 +428,29 @@ fn back(seen: &Seen<'_>) -> Move {
     let (Some(entry), Some(ordered)) = (seen.status.steps.get(index), seen.ordered(index)) else {
         return Move::Rest(None);
     };
-    if entry.state != StepState::Undoing && seen.spec.kind == SagaKind::Rollback {
-        if let Some(Why { reason, message }) = stop(seen) {
-            let message = format!(
-                "{message}; what is undone stays undone. Annotate it with arcadia.cloud/resolve=retry to go on, skip to \
-                 leave step {:?} as it is, or abandon",
-                entry.name
-            );
-            return Move::Note(Event::Stick { why: Why { reason, message } });
-        }
-        if let Some(pause) = pause(seen).filter(|_| !seen.is_deleting) {
-            return pause;
-        }
+    if entry.state != StepState::Undoing
+        && seen.spec.kind == SagaKind::Rollback
+        && let Some(Stop { why: Why { reason, message }, request }) = stop(seen)
+    {
+        let message = format!(
+            "{message}; what is undone stays undone. Annotate it with arcadia.cloud/resolve=retry to go on, skip to leave \
+             step {:?} as it is, or abandon",
+            entry.name
+        );
+        return Move::Note(Event::Stick { why: Why { reason, message }, stop: request });
     }
     // A step that was never begun is not asked: what it lacked to begin it would lack now.
     if ordered.step.is_passive() || entry.started_at.is_none() {
-        return Move::Note(Event::CompleteUndo { step: index });
+        return Move::Note(StepEvent::CompleteUndo.of(index));
     }
     if entry.state != StepState::Undoing {
         // What goes on in the cloud cannot be undone before it has ended.
-        let is_over = entry.action.is_none()
-            || seen.action.is_some()
-            || entry.started_at.as_ref().is_none_or(|began| has_passed(began.0, ordered.undo_timeout(), seen.now));
-        return if is_over {
-            Move::Intend(Event::Undo { step: index, counts: true })
-        } else {
-            Move::Rest(entry.started_at.as_ref().map(|began| seen.left(began.0, ordered.undo_timeout())))
+        let is_over = entry.action.is_none() || seen.action.is_some();
+        let left =
+            clock::step_began(seen.status, entry, seen.now).map(|began| seen.left(began, ordered.undo_timeout()));
+        return match left.filter(|left| !is_over && !left.is_zero()) {
+            Some(left) => Move::Rest(Some(left)),
+            None => Move::Intend(StepEvent::Undo { counts: true }.of(index)),
         };
     }
     let undo = entry.undo.clone().unwrap_or_default();
@@ -446,15 +469,15 @@ fn back(seen: &Seen<'_>) -> Move {
     if let Some(wait) = until.and_then(|until| seen.until(until)).or(seen.calm()) {
         return Move::Rest(Some(wait));
     }
-    Move::Intend(Event::Undo { step: index, counts: until.is_some() })
+    Move::Intend(StepEvent::Undo { counts: until.is_some() }.of(index))
 }
 
 fn stuck(seen: &Seen<'_>) -> Move {
     let index = current(seen.status);
     match seen.help {
-        None => Move::Rest(None),
+        None => pause(seen).unwrap_or(Move::Rest(None)),
         Some(Help::Choose(choice, resolution)) => {
-            Move::Note(Event::Resolve { resolution: resolution.clone(), choice: *choice, despite: overruled(seen) })
+            Move::Note(Event::Resolve { resolution: resolution.clone(), choice: *choice })
         }
         Some(Help::Adopt(id, resolution)) => match (index, direction(seen.status)) {
             (Some(index), Direction::Forward) => Move::Adopt(index, id.clone(), resolution.clone()),
@@ -464,12 +487,6 @@ fn stuck(seen: &Seen<'_>) -> Move {
             refusal: Some(format!("arcadia.cloud/resolve must be retry, skip or abandon, not {word:?}")),
         },
     }
-}
-
-/// What a person who helps overrules: what speaks for stopping now, where the saga got stuck by that and said so.
-fn overruled(seen: &Seen<'_>) -> Vec<&'static str> {
-    let said = condition(seen.status, conditions::STALLED).map_or("", |condition| condition.message.as_str());
-    stops(seen).filter(|why| said.starts_with(&why.message)).map(|why| why.reason).collect()
 }
 
 fn finished(seen: &Seen<'_>) -> Move {
@@ -515,52 +532,59 @@ impl Seen<'_> {
     fn late_undo(&self, index: usize) -> Option<Event> {
         let (entry, ordered) = (self.status.steps.get(index)?, self.ordered(index)?);
         let (undo, limit) = (entry.undo.as_ref()?, self.undo_limit(ordered));
-        let is_late = has_passed(undo.started_at.as_ref()?.0, limit, self.now);
-        is_late
-            .then(|| not_undone(entry, &format!("not within {} s{}", limit.as_secs(), last(undo.error.as_ref(), None))))
-    }
-
-    /// What was last said of what this step waits for.
-    fn said(&self, entry: &StepStatus) -> Option<&str> {
-        let said = condition(self.status, conditions::SUCCEEDED)?.message.as_str();
-        said.strip_prefix(&waiting_message(&entry.name, ""))
+        let is_late = has_passed(clock::undo_began(self.status, undo, self.now)?, limit, self.now);
+        let last = || last(undo.error.as_ref(), undo.waiting_for.as_deref());
+        is_late.then(|| not_undone(entry, &format!("not within {} s{}", limit.as_secs(), last())))
     }
 
     /// How long until then; nothing when it has passed.
     fn until(&self, time: Timestamp) -> Option<Duration> {
-        Duration::try_from(time.duration_since(self.now)).ok().filter(|wait| !wait.is_zero())
+        clock::until(time, self.now)
     }
 
     /// How much of a time from then on is left.
     fn left(&self, since: Timestamp, time: Duration) -> Duration {
-        let passed = Duration::try_from(self.now.duration_since(since)).unwrap_or_default();
-        // See `has_passed`: and a moment more, so that it has passed when it is looked at.
-        if has_passed(since, time, self.now) {
-            Duration::ZERO
-        } else {
-            (time + Duration::from_secs(1)).saturating_sub(passed) + Duration::from_millis(10)
-        }
+        clock::left(since, time, self.now)
+    }
+
+    /// How much of the settle time after the step's latest call is left.
+    fn unsettled(&self, entry: &StepStatus) -> Duration {
+        entry.called_at.as_ref().map_or(Duration::ZERO, |called| self.left(called.0, self.settle))
+    }
+
+    /// How long ago the step's latest call was.
+    fn since_call(&self, entry: &StepStatus) -> Duration {
+        let passed = entry.called_at.as_ref().map(|called| self.now.duration_since(called.0)).unwrap_or_default();
+        Duration::try_from(passed).unwrap_or_default()
     }
 
     /// What to say, once, of a step that waits: for people, and maybe for what they have to do.
     #[must_use]
     pub fn news_of_waiting(&self, index: usize, why: &str) -> Option<Event> {
         let entry = self.status.steps.get(index)?;
-        let said = match direction(self.status) {
-            Direction::Forward => self.said(entry),
-            Direction::Back => entry.undo.as_ref().and_then(|undo| Some(undo.error.as_ref()?.message.as_str())),
+        let said = match (direction(self.status), &entry.undo) {
+            (Direction::Forward, _) => entry.waiting_for.as_deref(),
+            (Direction::Back, undo) => undo.as_ref().and_then(|undo| undo.waiting_for.as_deref()),
         };
         let why = short(why.to_owned(), LONGEST_NEWS);
-        (said != Some(&why) && !why.is_empty()).then_some(Event::Wait { step: index, why })
+        (said != Some(&why) && !why.is_empty()).then_some(StepEvent::Wait { why }.of(index))
+    }
+
+    /// Nothing yet: the next look is due after this time. The journal says what the step waits for once that is not over
+    /// in a moment.
+    fn look_again(&self, index: usize, entry: &StepStatus, again: Duration, why: &str) -> After {
+        let is_passive = self.ordered(index).is_some_and(|ordered| ordered.step.is_passive());
+        let is_news = is_passive || self.since_call(entry) > SILENT_WAIT;
+        match self.news_of_waiting(index, why).filter(|_| is_news) {
+            Some(news) => After::Tell(news, again),
+            None => After::Rest(again),
+        }
     }
 
     /// How long the saga may take, and from when on: as if it had begun later by all the time it was suspended.
     fn time_limit(&self) -> Option<(Timestamp, Duration)> {
         let limit = Duration::from_secs(u64::try_from(self.spec.timeout_seconds?).ok()?);
-        let status = self.status;
-        let now = status.suspended_at.as_ref().map(|since| self.now.duration_since(since.0)).unwrap_or_default();
-        let suspended = now + SignedDuration::from_secs(status.suspended_seconds);
-        Some((status.started_at.as_ref()?.0.saturating_add(suspended).ok()?, limit))
+        Some((clock::saga_began(self.status, self.now)?, limit))
     }
 
     /// The step that is done and cannot be undone.
@@ -571,14 +595,14 @@ impl Seen<'_> {
     }
 
     /// Back, or stuck where there is no way back.
-    fn turn_back(&self, why: Why) -> Event {
+    fn turn_back(&self, Stop { why, request }: Stop) -> Event {
         let Some((step, because)) = self.irreversible_done() else { return Event::RollBack { why } };
         let message = format!(
             "{}. It cannot be rolled back: step {:?} is done and cannot be undone ({because}). Annotate it with \
              arcadia.cloud/resolve=retry to go on, skip to go on without the step, or abandon",
             why.message, step.name
         );
-        Event::Stick { why: Why { reason: reason::IRREVERSIBLE, message } }
+        Event::Stick { why: Why { reason: reason::IRREVERSIBLE, message }, stop: request }
     }
 }
 
@@ -644,10 +668,12 @@ pub fn after_call(seen: &Seen<'_>, index: usize, answer: Result<Progress<Values>
             After::Note(missed(seen, index, entry, StepError { kind: ErrorKind::Transient, message }))
         }
         Err(Failure::Doubt(message)) => {
-            After::Note(missed(seen, index, entry, StepError { kind: ErrorKind::Doubt, message }))
+            let event = missed(seen, index, entry, StepError { kind: ErrorKind::Doubt, message });
+            let is_last = matches!(event, Event::Step { event: StepEvent::Fail { .. }, .. });
+            if is_last { After::Note(event) } else { After::Tell(event, FIRST_LOOK) }
         }
         Err(Failure::Permanent(message)) => {
-            After::Note(Event::Fail { step: index, error: StepError { kind: ErrorKind::Permanent, message } })
+            After::Note(StepEvent::Fail { error: StepError { kind: ErrorKind::Permanent, message } }.of(index))
         }
     }
 }
@@ -657,16 +683,16 @@ pub fn after_call(seen: &Seen<'_>, index: usize, answer: Result<Progress<Values>
 pub fn after_prepare(seen: &Seen<'_>, index: usize, answer: Result<serde_json::Value, Failure>, waits: u32) -> After {
     let Some(entry) = seen.status.steps.get(index) else { return After::Rest(LOOK_AGAIN) };
     let permanent = |message: String| {
-        After::Note(Event::Fail { step: index, error: StepError { kind: ErrorKind::Permanent, message } })
+        After::Note(StepEvent::Fail { error: StepError { kind: ErrorKind::Permanent, message } }.of(index))
     };
     match answer {
         Ok(before) if !has_room(seen.status, json_size(&before)) => {
             permanent("what undoing it would take does not fit into the saga, so it was not begun".to_owned())
         }
         Ok(before) if seen.ordered(index).is_some_and(|ordered| ordered.step.is_passive()) => {
-            After::Note(Event::Begin { step: index, before })
+            After::Note(StepEvent::Begin { before }.of(index))
         }
-        Ok(before) => After::Intend(Event::Begin { step: index, before }),
+        Ok(before) => After::Intend(StepEvent::Begin { before }.of(index)),
         Err(Failure::Waiting(why)) => After::Calm { until: seen.now + wait(waits), why },
         Err(Failure::Permanent(message)) => permanent(message),
         Err(Failure::Transient(message) | Failure::Doubt(message)) => {
@@ -675,10 +701,10 @@ pub fn after_prepare(seen: &Seen<'_>, index: usize, answer: Result<serde_json::V
             let tried = entry.attempts.saturating_add(1);
             match seen.ordered(index) {
                 Some(ordered) if tried < ordered.retry.attempts => {
-                    let retry_at = seen.now + backoff(ordered.retry, tried);
-                    After::Note(Event::Delay { step: index, error, retry_at })
+                    let retry_at = seen.now + backoff(ordered.retry, tried, seen.dice);
+                    After::Note(StepEvent::Delay { error, retry_at, of: ordered.retry.attempts }.of(index))
                 }
-                _ => After::Note(Event::Fail { step: index, error }),
+                _ => After::Note(StepEvent::Fail { error }.of(index)),
             }
         }
     }
@@ -690,38 +716,43 @@ pub fn after_look(seen: &Seen<'_>, index: usize, answer: Result<Found<Values>, F
     let Some(entry) = seen.status.steps.get(index) else { return After::Rest(LOOK_AGAIN) };
     let is_doubtful = entry.error.as_ref().is_some_and(|error| error.kind == ErrorKind::Doubt);
     match answer {
-        Ok(Found::One(Progress::Started { action, .. })) if entry.action == i64::try_from(action).ok() => {
-            After::Rest(LOOK_AGAIN)
-        }
+        Ok(Found::One(Progress::Started { action, .. })) if entry.action == Some(action) => After::Rest(LOOK_AGAIN),
         Ok(Found::One(progress)) => progressed(seen, index, progress),
         // It is done again only if that is still wanted. Undoing it looks for what was done of it.
         Ok(Found::Converges) if let Some(why) = stop(seen) => After::Note(seen.turn_back(why)),
+        Ok(Found::Converges) if let Some(wait) = entry.retry_at.as_ref().and_then(|at| seen.until(at.0)) => {
+            After::Rest(wait)
+        }
         Ok(Found::Converges) => {
-            After::Intend(Event::Renew { step: index, counts: is_doubtful && entry.action.is_none() })
+            After::Intend(StepEvent::Renew { counts: is_doubtful && entry.action.is_none() }.of(index))
         }
         // The cloud says that it was done, so it will be seen; doing it again would do it twice.
         Ok(Found::Nothing) if entry.action.is_some() && seen.action == Some(ActionState::Completed) => {
-            After::Rest(LOOK_AGAIN)
+            seen.look_again(index, entry, LOOK_AGAIN, "the cloud has done it, and does not show the result yet")
         }
         Ok(Found::Nothing) => {
-            let called = entry.called_at.as_ref().map_or(Duration::ZERO, |called| seen.left(called.0, seen.settle));
-            if called.is_zero() {
-                match stop(seen) {
-                    Some(why) => After::Note(seen.turn_back(why)),
-                    None => After::Intend(Event::Renew { step: index, counts: is_doubtful }),
-                }
-            } else {
-                After::Rest(called)
+            let called = seen.unsettled(entry);
+            let wait = entry.retry_at.as_ref().and_then(|at| seen.until(at.0)).unwrap_or_default().max(called);
+            if !wait.is_zero() {
+                let again = seen.since_call(entry).clamp(FIRST_LOOK, BETWEEN_LOOKS).min(wait);
+                let why = "the response to its call is lost; the call is repeated if its effect does not appear";
+                // The error says so already.
+                let is_told = entry.error.is_some();
+                return if is_told { After::Rest(again) } else { seen.look_again(index, entry, again, why) };
+            }
+            match stop(seen) {
+                Some(why) => After::Note(seen.turn_back(why)),
+                None => After::Intend(StepEvent::Renew { counts: is_doubtful }.of(index)),
             }
         }
         Ok(Found::Several(ids)) => {
             let message = format!("any of these could be its doing: {}", ids.join(", "));
-            After::Note(Event::Fail { step: index, error: StepError { kind: ErrorKind::Ambiguous, message } })
+            After::Note(StepEvent::Fail { error: StepError { kind: ErrorKind::Ambiguous, message } }.of(index))
         }
         // That it cannot be seen says nothing about whether it was done.
         Err(failure) => {
             let again = LOOK_AGAIN.min(seen.settle);
-            match seen.news_of_waiting(index, &format!("it cannot be seen whether it is done: {failure}")) {
+            match seen.news_of_waiting(index, &format!("looking up whether it is done failed: {failure}")) {
                 Some(news) => After::Tell(news, again),
                 None => After::Rest(again),
             }
@@ -734,27 +765,24 @@ pub fn after_look(seen: &Seen<'_>, index: usize, answer: Result<Found<Values>, F
 pub fn after_undo(seen: &Seen<'_>, index: usize, answer: Result<Undo, Failure>, waits: u32) -> After {
     let Some(entry) = seen.status.steps.get(index) else { return After::Rest(LOOK_AGAIN) };
     let (again, why) = match answer {
-        Ok(Undo::Done) => return After::Note(Event::CompleteUndo { step: index }),
+        Ok(Undo::Done) => return After::Note(StepEvent::CompleteUndo.of(index)),
         Ok(Undo::NothingThere) => {
             // What a call of a moment ago did may come into sight yet, unless the only one was answered with that it did
             // nothing.
             let error = entry.error.as_ref().map(|error| error.kind);
             let is_sure = entry.attempts <= 1 && matches!(error, Some(ErrorKind::Permanent | ErrorKind::Transient));
-            let called = entry.called_at.as_ref().filter(|_| !is_sure);
-            let called = called.map_or(Duration::ZERO, |called| seen.left(called.0, seen.settle));
+            let called = if is_sure { Duration::ZERO } else { seen.unsettled(entry) };
             if called.is_zero() {
-                return After::Note(Event::CompleteUndo { step: index });
+                return After::Note(StepEvent::CompleteUndo.of(index));
             }
-            (called, String::new())
+            // Each look is written down first, so the pauses grow.
+            let again = seen.since_call(entry).max(FIRST_LOOK).min(called);
+            (again, "the response to its call is lost; its effect is undone if it appears".to_owned())
         }
         Ok(Undo::Started(action)) => {
-            return match i64::try_from(action) {
-                Ok(action) if entry.undo.as_ref().and_then(|undo| undo.action) == Some(action) => {
-                    After::Rest(LOOK_AGAIN)
-                }
-                Ok(action) => After::Note(Event::AwaitUndo { step: index, action }),
-                Err(_) => After::Rest(LOOK_AGAIN),
-            };
+            let is_known = entry.undo.as_ref().and_then(|undo| undo.action) == Some(action);
+            let awaits = StepEvent::AwaitUndo { action }.of(index);
+            return if is_known { After::Rest(LOOK_AGAIN) } else { After::Note(awaits) };
         }
         Ok(Undo::NotYet { again, why }) => {
             (again.saturating_mul(2_u32.saturating_pow(waits)).min(LONGEST_WAIT.max(again)), why)
@@ -778,24 +806,18 @@ pub fn after_undo(seen: &Seen<'_>, index: usize, answer: Result<Undo, Failure>, 
 fn progressed(seen: &Seen<'_>, index: usize, progress: Progress<Values>) -> After {
     match progress {
         Progress::Done(output) if has_room(seen.status, json_size(&output)) => {
-            After::Note(Event::Complete { step: index, output })
+            After::Note(StepEvent::Complete { output }.of(index))
         }
         Progress::Done(output) => {
             let message = format!("its output ({} bytes) does not fit into the saga", json_size(&output));
             // It is done all the same.
-            After::Note(Event::Fail { step: index, error: StepError { kind: ErrorKind::Doubt, message } })
+            After::Note(StepEvent::Fail { error: StepError { kind: ErrorKind::Doubt, message } }.of(index))
         }
-        Progress::Started { action, ids } => match i64::try_from(action) {
-            Ok(action) => After::Note(Event::Await { step: index, action, ids }),
-            Err(_) => After::Rest(LOOK_AGAIN),
+        Progress::Started { action, ids } => After::Note(StepEvent::Await { action, ids }.of(index)),
+        Progress::NotYet { again, why } => match seen.status.steps.get(index) {
+            Some(entry) => seen.look_again(index, entry, again, &why),
+            None => After::Rest(again),
         },
-        Progress::NotYet { again, why } => {
-            let is_passive = seen.ordered(index).is_some_and(|ordered| ordered.step.is_passive());
-            match seen.news_of_waiting(index, &why).filter(|_| is_passive) {
-                Some(news) => After::Tell(news, again),
-                None => After::Rest(again),
-            }
-        }
     }
 }
 
@@ -803,10 +825,11 @@ fn progressed(seen: &Seen<'_>, index: usize, progress: Progress<Values>) -> Afte
 fn missed(seen: &Seen<'_>, index: usize, entry: &StepStatus, error: StepError) -> Event {
     match seen.ordered(index) {
         Some(ordered) if entry.attempts < ordered.retry.attempts => {
-            let retry_at = seen.now + backoff(ordered.retry, entry.attempts);
-            Event::Retry { step: index, error, retry_at }
+            let retry_at = seen.now + backoff(ordered.retry, entry.attempts, seen.dice);
+            let latest = (error.kind == ErrorKind::Doubt).then(|| seen.now + seen.unsettled(entry));
+            StepEvent::Retry { error, retry_at, of: ordered.retry.attempts, latest }.of(index)
         }
-        _ => Event::Fail { step: index, error },
+        _ => StepEvent::Fail { error }.of(index),
     }
 }
 
@@ -814,9 +837,10 @@ fn missed(seen: &Seen<'_>, index: usize, entry: &StepStatus, error: StepError) -
 fn missed_undo(seen: &Seen<'_>, index: usize, entry: &StepStatus, error: StepError) -> Event {
     let retry = seen.ordered(index).map(|ordered| ordered.retry).unwrap_or_default();
     let tried = entry.undo.as_ref().map_or(0, |undo| undo.attempts);
-    if tried < retry.attempts.saturating_mul(2) && seen.late_undo(index).is_none() {
-        let retry_at = seen.now + backoff(retry, tried);
-        return Event::RetryUndo { step: index, error, retry_at };
+    let of = retry.attempts.saturating_mul(2);
+    if tried < of && seen.late_undo(index).is_none() {
+        let retry_at = seen.now + backoff(retry, tried, seen.dice);
+        return StepEvent::RetryUndo { error, retry_at, of }.of(index);
     }
     not_undone(entry, &error.message)
 }
@@ -828,16 +852,16 @@ fn not_undone(entry: &StepStatus, why: &str) -> Event {
          with skip to leave it as it is, or abandon",
         entry.name
     );
-    Event::Stick { why: Why { reason: reason::UNDO_FAILED, message } }
+    Event::Stick { why: Why { reason: reason::UNDO_FAILED, message }, stop: None }
 }
 
-/// The pause after so many attempts: doubled each time, and then a random half of it off.
-fn backoff(retry: Retry, tried: i32) -> Duration {
+/// The pause after so many attempts: doubled each time, and then up to a half of it off, by the dice.
+fn backoff(retry: Retry, tried: i32, dice: f64) -> Duration {
     let seconds = |number: i32| u64::try_from(number).unwrap_or_default();
     let doublings = u32::try_from(tried.saturating_sub(1)).unwrap_or_default();
     let doubled = seconds(retry.min_seconds).saturating_mul(2_u64.saturating_pow(doublings));
     let longest = Duration::from_secs(doubled.min(seconds(retry.max_seconds).max(seconds(retry.min_seconds))));
-    longest.mul_f64(rand::random_range(0.5..=1.0))
+    longest.mul_f64(0.5 + dice.clamp(0.0, 1.0) / 2.0)
 }
 
 /// The pause before what the cloud wanted later, when it has wanted that so often.

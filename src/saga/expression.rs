@@ -3,12 +3,13 @@
 
 use std::{
     collections::HashMap,
+    fmt,
     sync::{Arc, LazyLock},
 };
 
 use cel::{
     Context, Env, IdedExpr, Value as Cel,
-    common::ast::{EntryExpr, Expr, LiteralValue, operators},
+    common::ast::{EntryExpr, Expr, LiteralValue, SourceInfo, operators},
     parser::Parser,
 };
 use serde_json::Value;
@@ -24,7 +25,7 @@ pub enum Template {
     /// One without any.
     Fixed(Value),
     /// The value of an expression.
-    Expression(Arc<IdedExpr>),
+    Expression(Expression),
     /// A text with expressions in it.
     Text(Vec<Part>),
     /// A list.
@@ -39,7 +40,58 @@ pub enum Part {
     /// As it is.
     Text(String),
     /// The value of an expression.
-    Expression(Arc<IdedExpr>),
+    Expression(Expression),
+}
+
+/// An expression that was read.
+#[derive(Clone, Debug)]
+pub struct Expression {
+    tree: Arc<IdedExpr>,
+    references: Arc<[Located]>,
+    /// Where it stands.
+    place: Place,
+}
+
+/// A reference and where it stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Located {
+    /// What it refers to.
+    pub reference: Reference,
+    /// Where.
+    pub place: Place,
+}
+
+/// A place in a value: which text of it, and which line and column of that text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// A JSON pointer to the text; empty where the value is one text.
+    path: Arc<str>,
+    /// Counted from 1; nothing where the text has one line.
+    line: Option<usize>,
+    /// Counted from 1, in characters.
+    column: usize,
+}
+
+impl Place {
+    /// The place of the n-th character of a text.
+    fn of(path: &Arc<str>, text: &str, character: usize) -> Self {
+        let before: String = text.chars().take(character).collect();
+        let column = before.chars().rev().take_while(|letter| *letter != '\n').count() + 1;
+        let line = text.contains('\n').then(|| before.matches('\n').count() + 1);
+        Self { path: path.clone(), line, column }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !self.path.is_empty() {
+            write!(f, "{}, ", self.path)?;
+        }
+        match self.line {
+            Some(line) => write!(f, "line {line}, column {}", self.column),
+            None => write!(f, "column {}", self.column),
+        }
+    }
 }
 
 /// What an expression refers to.
@@ -67,23 +119,29 @@ impl Template {
     /// Reads a value.
     ///
     /// # Errors
-    /// When an expression in it is none; the text says why.
-    pub fn read(value: &Value) -> Result<Self, String> {
+    /// When expressions in it are none; each text says which and why.
+    pub fn read(value: &Value) -> Result<Self, Vec<String>> {
+        Self::read_at(value, "")
+    }
+
+    fn read_at(value: &Value, path: &str) -> Result<Self, Vec<String>> {
         Ok(match value {
-            Value::String(text) if text.contains("${") => Self::read_text(text)?,
-            Value::Array(items) => Self::List(items.iter().map(Self::read).collect::<Result<_, _>>()?),
-            Value::Object(entries) => Self::Map(
-                entries
-                    .iter()
-                    .map(|(key, value)| Ok((key.clone(), Self::read(value)?)))
-                    .collect::<Result<_, String>>()?,
-            ),
+            Value::String(text) if text.contains("${") => Self::read_text(text, &path.into())?,
+            Value::Array(items) => {
+                let items = items.iter().enumerate();
+                Self::List(all(items.map(|(index, item)| Self::read_at(item, &format!("{path}/{index}"))))?)
+            }
+            Value::Object(entries) => Self::Map(all(entries.iter().map(|(key, value)| {
+                let path = format!("{path}/{}", key.replace('~', "~0").replace('/', "~1"));
+                Ok((key.clone(), Self::read_at(value, &path)?))
+            }))?),
             other => Self::Fixed(other.clone()),
         })
     }
 
-    fn read_text(text: &str) -> Result<Self, String> {
+    fn read_text(text: &str, path: &Arc<str>) -> Result<Self, Vec<String>> {
         let mut parts = Vec::new();
+        let mut mistakes = Vec::new();
         let mut fixed = String::new();
         let mut rest = text;
         while let Some((before, after)) = rest.split_once("${") {
@@ -94,13 +152,23 @@ impl Template {
                 continue;
             }
             fixed.push_str(before);
-            let (expression, after) =
-                split_at_brace(after).ok_or_else(|| format!("{text:?}: a `${{` is not closed"))?;
+            let begin = text.chars().count().saturating_sub(after.chars().count());
+            let Some((expression, after)) = split_at_brace(after) else {
+                let place = Place::of(path, text, begin.saturating_sub(2));
+                mistakes.push(format!("{place}: a `${{` is not closed"));
+                return Err(mistakes);
+            };
             if !fixed.is_empty() {
                 parts.push(Part::Text(std::mem::take(&mut fixed)));
             }
-            parts.push(Part::Expression(parse(expression)?));
+            match parse(expression, |character| Place::of(path, text, begin + character)) {
+                Ok(expression) => parts.push(Part::Expression(expression)),
+                Err(mistake) => mistakes.push(mistake),
+            }
             rest = after;
+        }
+        if !mistakes.is_empty() {
+            return Err(mistakes);
         }
         fixed.push_str(rest);
         if !fixed.is_empty() {
@@ -115,20 +183,20 @@ impl Template {
 
     /// All that its expressions refer to.
     #[must_use]
-    pub fn references(&self) -> Vec<Reference> {
+    pub fn references(&self) -> Vec<Located> {
         let mut references = Vec::new();
-        self.each_expression(&mut |expression| collect(expression, false, &mut references));
+        self.each_expression(&mut |expression| references.extend(expression.references.iter().cloned()));
         references
     }
 
     /// The one thing that it refers to, if it is just that.
     #[must_use]
     pub fn as_reference(&self) -> Option<Reference> {
-        let Self::Expression(expression) = self else { return None };
-        path(expression).map(|path| reference(&path, false))
+        let Self::Expression(Expression { tree, .. }) = self else { return None };
+        path(tree).map(|path| reference(&path, false))
     }
 
-    fn each_expression(&self, visit: &mut impl FnMut(&IdedExpr)) {
+    fn each_expression(&self, visit: &mut impl FnMut(&Expression)) {
         match self {
             Self::Fixed(_) => {}
             Self::Expression(expression) => visit(expression),
@@ -195,9 +263,9 @@ impl Surroundings {
         Self(context)
     }
 
-    fn evaluate(&self, expression: &IdedExpr) -> Result<Value, String> {
-        let value = self.0.resolve(expression).map_err(|error| error.to_string())?;
-        value.json().map_err(|error| error.to_string())
+    fn evaluate(&self, Expression { tree, place, .. }: &Expression) -> Result<Value, String> {
+        let value = self.0.resolve(tree).map_err(|error| format!("{place}: {error}"))?;
+        value.json().map_err(|error| format!("{place}: {error}"))
     }
 }
 
@@ -240,18 +308,52 @@ fn split_at_brace(text: &str) -> Option<(&str, &str)> {
     None
 }
 
-fn parse(text: &str) -> Result<Arc<IdedExpr>, String> {
+/// Reads an expression. `place` says where its n-th character stands.
+fn parse(text: &str, place: impl Fn(usize) -> Place) -> Result<Expression, String> {
     if text.len() > LONGEST {
-        return Err(format!("an expression must not be longer than {LONGEST} characters"));
+        return Err(format!("{}: an expression must not be longer than {LONGEST} characters", place(0)));
     }
-    let expression = Parser::default().parse(text).map_err(|errors| {
-        let why = errors.errors.first().map_or_else(String::new, |error| format!(": {}", error.msg));
-        format!("`${{{text}}}` is not an expression{why}")
+    let (expression, source) = Parser::default().parse_with_source_info(text).map_err(|errors| {
+        let first = errors.errors.first();
+        let at = first.map_or(0, |error| character(text, error.pos));
+        // What would be possible instead is a long list.
+        let said = first.and_then(|error| error.msg.split(" expecting ").next()).unwrap_or_default();
+        let why = said.trim_start_matches("Syntax error: ").replace("'<EOF>'", "its end");
+        format!("{}: `${{{text}}}` is not an expression: {why}", place(at))
     })?;
     if loops(&expression) {
-        return Err(format!("`${{{text}}}`: macros that loop, such as map and all, are not for expressions of sagas"));
+        let why = "macros that loop, such as map and all, are not for expressions of sagas";
+        return Err(format!("{}: `${{{text}}}`: {why}", place(0)));
     }
-    Ok(Arc::new(expression))
+    let mut references = Vec::new();
+    collect(&expression, false, &mut |reference, at| {
+        references.push(Located { reference, place: place(begin(at, text, &source)) });
+    });
+    Ok(Expression { tree: Arc::new(expression), references: references.into(), place: place(0) })
+}
+
+/// Which character of a text is at this line and this column, both counted from 1.
+fn character(text: &str, (line, column): (isize, isize)) -> usize {
+    let number = |number: isize| usize::try_from(number).unwrap_or_default();
+    let before = text.split_inclusive('\n').take(number(line).saturating_sub(1));
+    before.map(|line| line.chars().count()).sum::<usize>().saturating_add(number(column).saturating_sub(1))
+}
+
+/// Which character of its text a path begins with.
+fn begin(path: &IdedExpr, text: &str, source: &SourceInfo) -> usize {
+    let mut root = path;
+    loop {
+        root = match &root.expr {
+            Expr::Select(select) => &select.operand,
+            Expr::Call(call) => match call.args.first() {
+                Some(operand) => operand,
+                None => break,
+            },
+            _ => break,
+        };
+    }
+    let start = source.offset_for(root.id).and_then(|(start, _)| usize::try_from(start).ok());
+    start.unwrap_or_default().min(text.chars().count())
 }
 
 /// Whether it loops: what it costs could not be told.
@@ -278,16 +380,29 @@ fn entry_parts(entry: &EntryExpr) -> Vec<&IdedExpr> {
     }
 }
 
-fn collect(expression: &IdedExpr, is_test: bool, references: &mut Vec<Reference>) {
+/// Finds all that an expression refers to, and the part of it that does.
+fn collect(expression: &IdedExpr, is_test: bool, found: &mut impl FnMut(Reference, &IdedExpr)) {
     if let Some(path) = path(expression) {
         let is_test = is_test || matches!(&expression.expr, Expr::Select(select) if select.test);
-        references.push(reference(&path, is_test));
+        found(reference(&path, is_test), expression);
         return;
     }
     // The parts of `a[b]` that is no path, or of a call.
     for part in parts(expression) {
-        collect(part, is_test, references);
+        collect(part, is_test, found);
     }
+}
+
+/// All of these, or all that is wrong with them.
+fn all<T>(results: impl Iterator<Item = Result<T, Vec<String>>>) -> Result<Vec<T>, Vec<String>> {
+    let (mut good, mut mistakes) = (Vec::new(), Vec::new());
+    for result in results {
+        match result {
+            Ok(one) => good.push(one),
+            Err(more) => mistakes.extend(more),
+        }
+    }
+    if mistakes.is_empty() { Ok(good) } else { Err(mistakes) }
 }
 
 fn reference(path: &[&str], is_test: bool) -> Reference {
@@ -340,7 +455,7 @@ mod tests {
         let output = json!({"id": "77"});
         let outputs = [("my-step", output.as_object().unwrap())];
         let surroundings = Surroundings::new(inputs.as_object().unwrap(), outputs.into_iter());
-        Template::read(value)?.fill(&surroundings)
+        Template::read(value).map_err(|mistakes| mistakes.join("; "))?.fill(&surroundings)
     }
 
     #[test]
@@ -384,7 +499,8 @@ mod tests {
     #[test]
     fn references_are_found_wherever_they_stand() {
         let text = "a ${has(inputs.a) ? steps.one.output.x : steps['two'].output.y + inputs.b.c[0]} ${outputs.z}";
-        let references = Template::read(&json!([text])).unwrap().references();
+        let references = Template::read(&json!([text])).unwrap().references().into_iter();
+        let references: Vec<_> = references.map(|located| located.reference).collect();
         let output = |step: &str, field: &str| Reference::Output { step: step.into(), field: field.into() };
         assert_eq!(
             references,
@@ -396,5 +512,40 @@ mod tests {
                 Reference::Other("outputs.z".into()),
             ]
         );
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_with_its_place() {
+        let mistakes = |value: Value| Template::read(&value).unwrap_err();
+        let cases = [
+            (
+                json!("web-${inputs.region +}"),
+                vec!["column 22: `${inputs.region +}` is not an expression: mismatched input its end"],
+            ),
+            (json!("ä ${inputs..region}"), vec!["column 12: `${inputs..region}` is not an expression"]),
+            (json!("a\nb ${inputs.a"), vec!["line 2, column 3: a `${` is not closed"]),
+            (
+                json!({"a": ["x", "${1 +}"], "b/c": "${[1].map(a, a)} ${)}"}),
+                vec![
+                    "/a/1, column 6: `${1 +}` is not an expression",
+                    "/b~1c, column 3: `${[1].map(a, a)}`: macros that loop",
+                    "/b~1c, column 20: `${)}` is not an expression",
+                ],
+            ),
+        ];
+        for (value, wanted) in cases {
+            let said = mistakes(value.clone());
+            assert_eq!(said.len(), wanted.len(), "{said:?}");
+            for (said, wanted) in said.iter().zip(wanted) {
+                assert!(said.starts_with(wanted), "{said}\nwanted {wanted}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_reference_is_found_with_its_place() {
+        let text = "size ${has(inputs.a) ? inputs.a : steps[\"b\"].output.c}";
+        let places = Template::read(&json!(text)).unwrap().references().into_iter().map(|at| at.place.to_string());
+        assert_eq!(places.collect::<Vec<_>>(), ["column 12", "column 24", "column 35"]);
     }
 }

@@ -11,7 +11,8 @@ use kube::ResourceExt;
 
 use super::{
     decide::Help,
-    journal::{Choice, condition, current, short},
+    event::Choice,
+    journal::{condition, current, short},
 };
 use crate::{
     api::{
@@ -54,6 +55,8 @@ type Group = (Arc<str>, Box<str>);
 pub struct Index {
     sagas: HashMap<ObjectKey, Known>,
     groups: HashMap<Group, BTreeSet<ObjectKey>>,
+    /// The sagas of kind rollback, by the saga that each undoes.
+    undoing: HashMap<ObjectKey, BTreeSet<ObjectKey>>,
     /// Sagas that are about to begin: the journal does not say so yet.
     claims: HashSet<ObjectKey>,
     presence: Presence,
@@ -104,21 +107,23 @@ impl Index {
     /// The unfinished saga that undoes this one, or is about to.
     #[must_use]
     pub fn undoing(&self, key: &ObjectKey) -> Option<String> {
-        let mut sagas = self.sagas.iter().filter(|(other, _)| other.namespace == key.namespace);
-        sagas.find_map(|(_, known)| {
-            let undone = known.saga.spec.rollback_of.as_ref()?;
-            (*undone.name == *key.name && !known.saga.phase().is_finished()).then(|| known.saga.name_any())
-        })
+        self.who_undoes(key).find(|saga| !saga.phase().is_finished()).map(ResourceExt::name_any)
     }
 
-    /// Another saga that has undone this one, or is undoing it.
+    /// The sagas of kind rollback that name this one.
+    fn who_undoes(&self, key: &ObjectKey) -> impl Iterator<Item = &Saga> {
+        let keys = self.undoing.get(key).into_iter().flatten();
+        keys.filter_map(|key| self.sagas.get(key)).map(|known| &*known.saga)
+    }
+
+    /// Another saga that has undone what this one is to undo, or is undoing it. The UID is that of the saga to undo.
     #[must_use]
     pub fn undone_by(&self, key: &ObjectKey, uid: &str) -> Option<String> {
-        let mut sagas = self.sagas.iter().filter(|(other, _)| other.namespace == key.namespace && *other != key);
-        sagas.find_map(|(_, known)| {
-            let status = known.saga.status.as_ref()?;
+        let author = undone(key, &self.sagas.get(key)?.saga)?;
+        self.who_undoes(&author).find_map(|saga| {
+            let status = saga.status.as_ref().filter(|_| *saga.name_any() != *key.name)?;
             let counts = status.phase == SagaPhase::Succeeded || status.phase.is_active();
-            (counts && status.rollback_of_uid.as_deref() == Some(uid)).then(|| known.saga.name_any())
+            (counts && status.rollback_of_uid.as_deref() == Some(uid)).then(|| saga.name_any())
         })
     }
 
@@ -150,6 +155,9 @@ impl Index {
         if let Some(group) = group(&key, &saga) {
             self.groups.entry(group).or_default().insert(key.clone());
         }
+        if let Some(author) = undone(&key, &saga) {
+            self.undoing.entry(author).or_default().insert(key.clone());
+        }
         let was_in_the_way = known.as_ref().is_some_and(|known| is_in_the_way(known));
         let others = if was_in_the_way && !is_in_the_way(&saga) { self.waiting(&key, &saga) } else { Vec::new() };
         let undone = undone(&key, &saga).filter(|_| saga.phase().is_finished());
@@ -165,6 +173,14 @@ impl Index {
             members.remove(key);
             if members.is_empty() {
                 self.groups.remove(&group);
+            }
+        }
+        if let Some(author) = undone(key, &known.saga)
+            && let Some(members) = self.undoing.get_mut(&author)
+        {
+            members.remove(key);
+            if members.is_empty() {
+                self.undoing.remove(&author);
             }
         }
         // It has a turn of its own once more, in which all that is kept of it is forgotten.
@@ -366,10 +382,19 @@ mod tests {
         };
         let mut index = index(&[saga("done", 1, "Succeeded", &json!({})), undo("RollingBack", "1")]);
         assert_eq!(index.undoing(&key("done")), Some("undo".into()));
+        let mut begun = saga("begun", 3, "RollingBack", &json!({"kind": "rollback", "rollbackOf": {"name": "done"}}));
+        begun.status.as_mut().unwrap().rollback_of_uid = Some("done".to_owned());
+        index.apply(&begun);
+        assert_eq!(index.undone_by(&key("undo"), "done"), Some("begun".into()));
+        assert_eq!(index.undone_by(&key("undo"), "another of that name"), None);
+        assert_eq!(index.undone_by(&key("begun"), "done"), None, "it does not wait for itself");
+        index.delete(&begun);
+        assert_eq!(index.undone_by(&key("undo"), "done"), None);
         assert!(index.apply(&undo("Succeeded", "2")).contains(&key("done")));
         assert_eq!(index.undoing(&key("done")), None);
         let gone: BTreeSet<_> = index.delete(&undo("Succeeded", "2")).into_iter().collect();
         assert_eq!(gone, BTreeSet::from(["done", "undo"].map(key)), "its last turn forgets it");
+        assert!(index.undoing.is_empty());
     }
 
     #[test]

@@ -10,12 +10,13 @@ use serde_json::json;
 
 use super::{
     decide::{After, Hand, Move, Seen, after_call, after_look, after_prepare, after_undo, decide, late_in},
-    journal::{self, Event},
+    event::{Event, StepEvent, Why},
+    journal,
     order::{Order, digest},
     step::{Failure, Found, Progress, Undo},
 };
 use crate::api::saga::{
-    MAX_SPEC_BYTES, MAX_STATUS_BYTES, SagaPhase, SagaSpec, SagaStatus, StepState, StepStatus, Values,
+    ActionId, MAX_SPEC_BYTES, MAX_STATUS_BYTES, SagaPhase, SagaSpec, SagaStatus, StepState, StepStatus, Values,
 };
 
 const SETTLE: Duration = Duration::from_secs(40);
@@ -108,6 +109,7 @@ impl World {
             hand: runner.hand,
             settle: SETTLE,
             now: self.now,
+            dice: 1.0,
         }
     }
 
@@ -362,20 +364,26 @@ fn the_whole_object_stays_below_64_kib() {
     let mut apply = |event| journal::apply(&mut status, event, now).unwrap();
     apply(Event::Start { steps, digest: "0".repeat(32), rollback_of: None });
     for step in 0..64 {
-        apply(Event::Begin { step, before: json!(null) });
-        apply(Event::Await { step, action: i64::MAX, ids: vec!["droplets/3164444".to_owned()] });
-        apply(Event::Complete { step, output: Values::new() });
+        apply(StepEvent::Begin { before: json!(null) }.of(step));
+        apply(
+            StepEvent::Await {
+                action: ActionId::new(i64::MAX.unsigned_abs()).unwrap(),
+                ids: vec!["droplets/3164444".to_owned()],
+            }
+            .of(step),
+        );
+        apply(StepEvent::Complete { output: Values::new() }.of(step));
     }
     assert!(!journal::has_room(&status, crate::api::saga::MAX_OUTPUT_BYTES + 1));
     while journal::has_room(&status, super::order::json_size(&before)) {
         let free = status.steps.iter_mut().find(|entry| entry.before.is_none()).unwrap();
         free.before = Some(before.clone());
     }
-    let why = journal::Why { reason: "Cancelled", message: "x".repeat(5000) };
+    let why = Why { reason: "Cancelled", message: "x".repeat(5000) };
     journal::apply(&mut status, Event::RollBack { why }, now).unwrap();
     for step in (0..64).rev() {
-        journal::apply(&mut status, Event::Undo { step, counts: true }, now).unwrap();
-        journal::apply(&mut status, Event::CompleteUndo { step }, now).unwrap();
+        journal::apply(&mut status, StepEvent::Undo { counts: true }.of(step), now).unwrap();
+        journal::apply(&mut status, StepEvent::CompleteUndo.of(step), now).unwrap();
     }
     let size = super::order::json_size(&status);
     assert!(

@@ -13,197 +13,37 @@
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
-use serde_json::Value;
 
 use crate::api::{
-    conditions::{self, Claim, Truth, reason},
+    conditions::{self, reason},
     saga::{
-        ErrorKind, MAX_OUTPUT_BYTES, MAX_STATUS_BYTES, Resolution, SagaPhase, SagaStatus, StepError, StepState,
-        StepStatus, Values,
+        ActionId, Cause, MAX_OUTPUT_BYTES, MAX_STATUS_BYTES, Resolution, SagaPhase, SagaStatus, StepError, StepState,
+        StepStatus,
     },
 };
 
-use super::order::json_size;
+use super::event::{Choice, Event, StepEvent};
+use super::{
+    claims::{attempts, enter, go_on, go_on_with, next_attempt},
+    clock,
+    order::json_size,
+};
 
 /// How long a message in the journal may be, in bytes.
-const LONGEST_MESSAGE: usize = 600;
-/// What undoing one step adds to the journal, as JSON, and what the end of the saga does.
+pub(super) const LONGEST_MESSAGE: usize = 600;
+/// How long the message of an order that is refused may be: nothing else is in the journal then.
+pub(super) const LONGEST_REFUSAL: usize = 6000;
+/// How long the text may be that says what a step waits for, in bytes.
+pub const LONGEST_WAIT: usize = 400;
+/// What undoing one step adds to the journal, as JSON, and what the end of the saga does: the messages of two
+/// conditions, why it was rolled back, and what the last step waits for.
 const UNDO_BYTES: usize = 66;
-const END_BYTES: usize = 2 * LONGEST_MESSAGE + 200;
+const END_BYTES: usize = 3 * LONGEST_MESSAGE + LONGEST_WAIT + 300;
 /// An empty map has its place always.
 const NOTHING_BYTES: usize = 4;
 /// How many resolutions and ids are kept.
 const MOST_RESOLUTIONS: usize = 8;
 const MOST_IDS: usize = 16;
-
-/// Something that happened, or is about to.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Event {
-    /// The saga begins, with these steps. With a UID, it undoes the saga that did them.
-    Start {
-        /// The steps: all pending, or as the journal of the saga to undo has them.
-        steps: Vec<StepStatus>,
-        /// The digest of its order.
-        digest: String,
-        /// The saga that is undone.
-        rollback_of: Option<String>,
-    },
-    /// It ends before anything was done.
-    Refuse {
-        /// Why.
-        why: Why,
-    },
-    /// It waits before its first step.
-    Hold {
-        /// What for.
-        why: Why,
-    },
-    /// It is suspended.
-    Suspend,
-    /// It goes on.
-    Unsuspend,
-    /// A step is about to be done for the first time.
-    Begin {
-        /// The step.
-        step: usize,
-        /// How things are before it.
-        before: Value,
-    },
-    /// A step could not be begun, and will be tried again.
-    Delay {
-        /// The step.
-        step: usize,
-        /// Why.
-        error: StepError,
-        /// When.
-        retry_at: Timestamp,
-    },
-    /// A step is about to be called again.
-    Renew {
-        /// The step.
-        step: usize,
-        /// Whether that is one more attempt.
-        counts: bool,
-    },
-    /// The cloud works on a step.
-    Await {
-        /// The step.
-        step: usize,
-        /// The action that has to end.
-        action: i64,
-        /// What it has to do with.
-        ids: Vec<String>,
-    },
-    /// A step waits, to be done or to be undone, for something that people should know of.
-    Wait {
-        /// The step.
-        step: usize,
-        /// What for.
-        why: String,
-    },
-    /// An attempt failed and another follows.
-    Retry {
-        /// The step.
-        step: usize,
-        /// Why.
-        error: StepError,
-        /// When.
-        retry_at: Timestamp,
-    },
-    /// A step is done.
-    Complete {
-        /// The step.
-        step: usize,
-        /// What it came to.
-        output: Values,
-    },
-    /// A step has failed for good.
-    Fail {
-        /// The step.
-        step: usize,
-        /// Why.
-        error: StepError,
-    },
-    /// What was done is to be undone.
-    RollBack {
-        /// Why.
-        why: Why,
-    },
-    /// A step is about to be undone, for the first time or again.
-    Undo {
-        /// The step.
-        step: usize,
-        /// Whether that is one more attempt.
-        counts: bool,
-    },
-    /// The cloud works on undoing a step.
-    AwaitUndo {
-        /// The step.
-        step: usize,
-        /// The action that has to end.
-        action: i64,
-    },
-    /// An attempt to undo failed and another follows.
-    RetryUndo {
-        /// The step.
-        step: usize,
-        /// Why.
-        error: StepError,
-        /// When.
-        retry_at: Timestamp,
-    },
-    /// A step is undone.
-    CompleteUndo {
-        /// The step.
-        step: usize,
-    },
-    /// A person has to help.
-    Stick {
-        /// Why.
-        why: Why,
-    },
-    /// A person has helped.
-    Resolve {
-        /// How, by whom and why.
-        resolution: Resolution,
-        /// What follows.
-        choice: Choice,
-        /// The reasons to stop that it is to go on in spite of.
-        despite: Vec<&'static str>,
-    },
-    /// There is nothing left to do.
-    Finish {
-        /// Whether it was an undoing that was ordered.
-        is_rollback_kind: bool,
-    },
-    /// A change of the spec was seen.
-    Observe {
-        /// The version of the spec.
-        generation: i64,
-    },
-}
-
-/// A reason and what it means here.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Why {
-    /// One of [`reason`].
-    pub reason: &'static str,
-    /// For people.
-    pub message: String,
-}
-
-/// What a person chose for a saga that is stuck.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Choice {
-    /// Try the step again.
-    Retry,
-    /// Go on without the step.
-    Skip,
-    /// Give the saga up.
-    Abandon,
-    /// The step is as it should be: a candidate was chosen.
-    Adopt,
-}
 
 /// A change that the state machine does not know: a mistake in this program, or a journal that somebody else wrote.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -268,45 +108,43 @@ pub fn apply(status: &mut SagaStatus, event: Event, now: Timestamp) -> Result<()
         Event::Start { steps, digest, rollback_of } => {
             status.started_at = time;
             status.spec_digest = Some(digest);
-            let is_back = rollback_of.is_some();
+            status.waiting_for_saga = None;
+            status.phase = if rollback_of.is_some() { SagaPhase::RollingBack } else { SagaPhase::Running };
             status.rollback_of_uid = rollback_of;
             status.steps = steps;
-            if is_back {
-                enter(status, SagaPhase::RollingBack, reason::ROLLING_BACK, "", now);
-            } else {
-                enter(status, SagaPhase::Running, reason::RUNNING, "", now);
-            }
+            go_on(status, now);
         }
         Event::Refuse { why } => {
             status.finished_at = time;
-            enter(status, SagaPhase::Failed, why.reason, why.message, now);
+            status.waiting_for_saga = None;
+            enter(status, SagaPhase::Failed, why.reason, short(why.message, LONGEST_REFUSAL), now);
         }
-        Event::Hold { why } => enter(status, SagaPhase::Pending, why.reason, why.message, now),
+        Event::Hold { other, key } => {
+            let message = format!("waits for saga {other}, which has the same concurrency key ({key})");
+            status.waiting_for_saga = Some(other);
+            enter(status, SagaPhase::Pending, reason::WAITING_FOR_ANOTHER, message, now);
+        }
         Event::Suspend => {
             status.suspended_at = time;
-            let message = "suspended; set spec.suspend to false to go on";
-            enter(status, status.phase, reason::SUSPENDED, message, now);
+            status.waiting_for_saga = None;
+            enter(status, status.phase, reason::SUSPENDED, "", now);
         }
-        Event::Unsuspend => {
-            let since = status.suspended_at.take().map_or(now, |since| since.0);
-            status.suspended_seconds = status.suspended_seconds.saturating_add(now.duration_since(since).as_secs());
-            let reason = match status.phase {
-                SagaPhase::Pending => reason::PENDING,
-                SagaPhase::RollingBack => reason::ROLLING_BACK,
-                _ => reason::RUNNING,
-            };
-            enter(status, status.phase, reason, "", now);
-        }
-        Event::Resolve { resolution, choice, despite } => {
-            let news = despite.into_iter().filter(|reason| !status.overruled.iter().any(|known| known == reason));
-            let news: Vec<_> = news.map(str::to_owned).collect();
-            status.overruled.extend(news);
+        Event::Unsuspend => unsuspend(status, now),
+        Event::Resolve { resolution, choice } => {
+            let overruled = status.stalled_by.take().filter(|reason| !status.overruled.contains(reason));
+            status.overruled.extend(overruled);
             resolve(status, resolution, choice, now);
         }
         Event::RollBack { why } => {
-            enter(status, SagaPhase::RollingBack, why.reason, why.message, now);
+            let message = short(why.message, LONGEST_MESSAGE);
+            status.rolled_back_by = Some(Cause { reason: why.reason.to_owned(), message });
+            status.phase = SagaPhase::RollingBack;
+            go_on(status, now);
         }
-        Event::Stick { why } => enter(status, SagaPhase::Stuck, why.reason, why.message, now),
+        Event::Stick { why, stop } => {
+            status.stalled_by = stop;
+            enter(status, SagaPhase::Stuck, why.reason, short(why.message, LONGEST_MESSAGE), now);
+        }
         Event::Finish { is_rollback_kind } => finish(status, is_rollback_kind, now),
         Event::Observe { generation } => {
             status.observed_generation = Some(generation);
@@ -314,27 +152,14 @@ pub fn apply(status: &mut SagaStatus, event: Event, now: Timestamp) -> Result<()
                 condition.observed_generation = Some(generation);
             }
         }
-        Event::Wait { step, why } if status.phase == SagaPhase::RollingBack => {
-            // The condition says why it is rolled back.
-            if let Some(entry) = status.steps.get_mut(step) {
-                let error = StepError { kind: ErrorKind::Waiting, message: why };
-                entry.undo.get_or_insert_default().error = Some(cut(error));
-            }
-        }
-        Event::Wait { step, why } => {
-            let name = status.steps.get(step).map_or("", |entry| entry.name.as_str());
-            let message = waiting_message(name, &why);
-            enter(status, SagaPhase::Running, reason::RUNNING, message, now);
-        }
-        step_event => {
-            let index = step_event.step().unwrap_or_default();
-            let is_done = matches!(step_event, Event::Complete { .. });
+        Event::Step { index, event } => {
+            let next = next_attempt(&event, now);
             if let Some(entry) = status.steps.get_mut(index) {
-                write_step(entry, step_event, now);
+                write_step(entry, event, now);
             }
-            if is_done {
-                // What it waited for is over.
-                enter(status, SagaPhase::Running, reason::RUNNING, "", now);
+            match next {
+                Some(next) => go_on_with(status, &attempts(status, index, &next), now),
+                None => go_on(status, now),
             }
         }
     }
@@ -342,82 +167,117 @@ pub fn apply(status: &mut SagaStatus, event: Event, now: Timestamp) -> Result<()
     Ok(())
 }
 
-/// The one function that says what may happen when.
-#[expect(clippy::match_same_arms, reason = "each row is a rule by itself")]
-fn is_legal(status: &SagaStatus, event: &Event) -> bool {
-    let state = |step: usize| status.steps.get(step).map(|entry| entry.state);
-    let is_current = |step: usize| current(status) == Some(step);
-    match (status.phase, event) {
-        (_, Event::Observe { .. }) => true,
-        (SagaPhase::Pending, Event::Start { steps, .. }) => !steps.is_empty(),
-        (SagaPhase::Pending, Event::Refuse { .. } | Event::Hold { .. }) => status.steps.is_empty(),
-        (SagaPhase::Pending | SagaPhase::Running, Event::Suspend) => status.suspended_at.is_none(),
-        // A saga that undoes another does so by order; one that rolls itself back is not kept from it.
-        (SagaPhase::RollingBack, Event::Suspend) => status.suspended_at.is_none() && status.rollback_of_uid.is_some(),
-        (SagaPhase::Pending | SagaPhase::Running | SagaPhase::RollingBack, Event::Unsuspend) => {
-            status.suspended_at.is_some()
+fn unsuspend(status: &mut SagaStatus, now: Timestamp) {
+    let paused = status.suspended_at.take();
+    let seconds = |since: Option<&Time>| {
+        let since = since.map_or(now, |since| since.0);
+        clock::pause(paused.as_ref(), since, now).as_secs()
+    };
+    let whole = seconds(paused.as_ref());
+    status.suspended_seconds = status.suspended_seconds.saturating_add(whole);
+    if let Some(entry) = current(status).and_then(|index| status.steps.get_mut(index)) {
+        if entry.started_at.is_some() {
+            let pause = seconds(entry.started_at.as_ref());
+            entry.suspended_seconds = entry.suspended_seconds.saturating_add(pause);
         }
-        (SagaPhase::Running, Event::Begin { step, .. } | Event::Delay { step, .. }) => {
-            is_current(*step) && state(*step) == Some(StepState::Pending)
+        if let Some(undo) = entry.undo.as_mut().filter(|undo| undo.started_at.is_some()) {
+            let pause = seconds(undo.started_at.as_ref());
+            undo.suspended_seconds = undo.suspended_seconds.saturating_add(pause);
         }
-        (SagaPhase::Running, Event::Wait { step, .. }) => {
-            is_current(*step) && matches!(state(*step), Some(StepState::Running | StepState::Pending))
+    }
+    match status.phase {
+        SagaPhase::Pending => enter(status, SagaPhase::Pending, reason::PENDING, "", now),
+        SagaPhase::Stuck => {
+            let why = condition(status, conditions::STALLED).map(|it| (it.reason.clone(), it.message.clone()));
+            let (why, message) = why.unwrap_or_default();
+            enter(status, SagaPhase::Stuck, &why, message, now);
         }
-        (
-            SagaPhase::Running,
-            Event::Renew { step, .. }
-            | Event::Await { step, .. }
-            | Event::Retry { step, .. }
-            | Event::Complete { step, .. },
-        ) => is_current(*step) && state(*step) == Some(StepState::Running),
-        (SagaPhase::Running, Event::Fail { step, .. }) => {
-            is_current(*step) && matches!(state(*step), Some(StepState::Running | StepState::Pending))
-        }
-        (SagaPhase::Running, Event::RollBack { .. }) => true,
-        (SagaPhase::RollingBack, Event::Undo { step, .. }) => is_current(*step),
-        (SagaPhase::RollingBack, Event::CompleteUndo { step }) => is_current(*step),
-        (
-            SagaPhase::RollingBack,
-            Event::AwaitUndo { step, .. } | Event::RetryUndo { step, .. } | Event::Wait { step, .. },
-        ) => is_current(*step) && state(*step) == Some(StepState::Undoing),
-        (SagaPhase::Running | SagaPhase::RollingBack, Event::Stick { .. }) => true,
-        (SagaPhase::Running | SagaPhase::RollingBack, Event::Finish { .. }) => current(status).is_none(),
-        (SagaPhase::Stuck, Event::Resolve { choice, .. }) => {
-            *choice != Choice::Adopt || direction(status) == Direction::Forward
-        }
-        // A choice among candidates is followed by what the step makes of it.
-        _ => false,
+        _ => go_on(status, now),
     }
 }
 
-fn write_step(entry: &mut StepStatus, event: Event, now: Timestamp) {
+/// The one function that says what may happen when.
+fn is_legal(status: &SagaStatus, event: &Event) -> bool {
+    use SagaPhase::{Pending, RollingBack, Running, Stuck};
+    let phase = status.phase;
+    let is_under_way = matches!(phase, Running | RollingBack);
+    match event {
+        Event::Observe { .. } => true,
+        Event::Start { steps, .. } => phase == Pending && !steps.is_empty(),
+        Event::Refuse { .. } | Event::Hold { .. } => phase == Pending && status.steps.is_empty(),
+        Event::Suspend => !phase.is_finished() && status.suspended_at.is_none(),
+        Event::Unsuspend => !phase.is_finished() && status.suspended_at.is_some(),
+        Event::RollBack { .. } => phase == Running,
+        Event::Stick { .. } => is_under_way,
+        Event::Finish { .. } => is_under_way && current(status).is_none(),
+        // A candidate that was chosen is followed by what the step makes of it.
+        Event::Resolve { choice, .. } => {
+            phase == Stuck && (*choice != Choice::Adopt || direction(status) == Direction::Forward)
+        }
+        Event::Step { index, event } => {
+            let entry = status.steps.get(*index).filter(|_| current(status) == Some(*index));
+            entry.is_some_and(|entry| is_legal_step(phase, entry.state, event))
+        }
+    }
+}
+
+/// What may happen to the step that is next in the saga's direction.
+fn is_legal_step(phase: SagaPhase, state: StepState, event: &StepEvent) -> bool {
+    let is_forward = |states: &[StepState]| phase == SagaPhase::Running && states.contains(&state);
+    let is_undone = phase == SagaPhase::RollingBack && state == StepState::Undoing;
+    match event {
+        StepEvent::Begin { .. } | StepEvent::Delay { .. } => is_forward(&[StepState::Pending]),
+        StepEvent::Renew { .. } | StepEvent::Await { .. } | StepEvent::Retry { .. } | StepEvent::Complete { .. } => {
+            is_forward(&[StepState::Running])
+        }
+        StepEvent::Fail { .. } => is_forward(&[StepState::Pending, StepState::Running]),
+        StepEvent::Wait { .. } => is_forward(&[StepState::Pending, StepState::Running]) || is_undone,
+        StepEvent::Undo { .. } | StepEvent::CompleteUndo => phase == SagaPhase::RollingBack,
+        StepEvent::AwaitUndo { .. } | StepEvent::RetryUndo { .. } => is_undone,
+    }
+}
+
+#[expect(clippy::too_many_lines, reason = "a table: what each event writes")]
+fn write_step(entry: &mut StepStatus, event: StepEvent, now: Timestamp) {
     let time = Some(Time(now));
     match event {
-        Event::Begin { before, .. } => {
+        StepEvent::Begin { before } => {
             entry.state = StepState::Running;
             entry.attempts = entry.attempts.saturating_add(1);
             entry.started_at = time.clone();
+            entry.suspended_seconds = 0;
             entry.called_at = time;
             entry.retry_at = None;
+            entry.waiting_for = None;
             entry.error = None;
             entry.before = (!before.is_null()).then_some(before);
         }
-        Event::Delay { error, retry_at, .. } => {
+        StepEvent::Delay { error, retry_at, .. } => {
             entry.attempts = entry.attempts.saturating_add(1);
+            entry.waiting_for = None;
             entry.error = Some(cut(error));
             entry.retry_at = Some(Time(retry_at));
         }
-        Event::Renew { counts, .. } => {
+        StepEvent::Wait { why } => {
+            let waiting_for = match entry.state {
+                StepState::Undoing => &mut entry.undo.get_or_insert_default().waiting_for,
+                _ => &mut entry.waiting_for,
+            };
+            *waiting_for = Some(short(why, LONGEST_WAIT));
+        }
+        StepEvent::Renew { counts } => {
             if counts {
                 entry.attempts = entry.attempts.saturating_add(1);
+                entry.waiting_for = None;
             }
             entry.called_at = time;
             entry.retry_at = None;
             entry.action = None;
             entry.error = None;
         }
-        Event::Await { action, ids, .. } => {
+        StepEvent::Await { action, ids } => {
             entry.action = Some(action);
+            entry.waiting_for = Some(waits_for_action(action, &ids));
             entry.error = None;
             for id in ids {
                 if !entry.external_ids.contains(&id) && entry.external_ids.len() < MOST_IDS {
@@ -425,59 +285,76 @@ fn write_step(entry: &mut StepStatus, event: Event, now: Timestamp) {
                 }
             }
         }
-        Event::Retry { error, retry_at, .. } => {
+        StepEvent::Retry { error, retry_at, .. } => {
             entry.action = None;
+            entry.waiting_for = None;
             entry.error = Some(cut(error));
             entry.retry_at = Some(Time(retry_at));
         }
-        Event::Complete { output, .. } => {
+        StepEvent::Complete { output } => {
             entry.state = StepState::Done;
             entry.finished_at = time;
+            entry.suspended_seconds = 0;
             entry.called_at = None;
             entry.retry_at = None;
             entry.action = None;
+            entry.waiting_for = None;
             entry.error = None;
             entry.output = output;
         }
-        Event::Fail { error, .. } => {
+        StepEvent::Fail { error } => {
             entry.state = StepState::Failed;
             entry.finished_at = time;
             entry.retry_at = None;
+            entry.waiting_for = None;
             entry.error = Some(cut(error));
         }
-        Event::Undo { counts, .. } => {
+        StepEvent::Undo { counts } => {
             entry.state = StepState::Undoing;
             entry.action = None;
+            entry.waiting_for = None;
             let undo = entry.undo.get_or_insert_default();
             if counts || undo.attempts == 0 {
                 undo.attempts = undo.attempts.saturating_add(1);
+                undo.waiting_for = None;
+                undo.error = None;
             }
             undo.started_at = undo.started_at.take().or(time);
             undo.retry_at = None;
         }
-        Event::AwaitUndo { action, .. } => {
+        StepEvent::AwaitUndo { action } => {
             let undo = entry.undo.get_or_insert_default();
             undo.action = Some(action);
+            undo.waiting_for = Some(waits_for_action(action, &entry.external_ids));
             undo.error = None;
         }
-        Event::RetryUndo { error, retry_at, .. } => {
+        StepEvent::RetryUndo { error, retry_at, .. } => {
             let undo = entry.undo.get_or_insert_default();
             undo.action = None;
+            undo.waiting_for = None;
             undo.error = Some(cut(error));
             undo.retry_at = Some(Time(retry_at));
         }
-        Event::CompleteUndo { .. } => {
+        StepEvent::CompleteUndo => {
             entry.state = StepState::Undone;
             entry.called_at = None;
+            entry.suspended_seconds = 0;
+            entry.waiting_for = None;
             let undo = entry.undo.get_or_insert_default();
             undo.started_at = None;
+            undo.suspended_seconds = 0;
             undo.retry_at = None;
             undo.action = None;
+            undo.waiting_for = None;
             undo.error = None;
             undo.finished_at = time;
         }
-        _ => {}
     }
+}
+
+fn waits_for_action(action: ActionId, ids: &[String]) -> String {
+    let about = if ids.is_empty() { String::new() } else { format!(" ({})", ids.join(", ")) };
+    format!("waits for action {action} of the cloud{about}")
 }
 
 fn resolve(status: &mut SagaStatus, resolution: Resolution, choice: Choice, now: Timestamp) {
@@ -489,6 +366,7 @@ fn resolve(status: &mut SagaStatus, resolution: Resolution, choice: Choice, now:
                 // What was begun is in doubt again, and has its time and its attempts anew.
                 entry.state = if entry.started_at.is_some() { StepState::Running } else { StepState::Pending };
                 entry.started_at = entry.started_at.take().map(|_| Time(now));
+                entry.suspended_seconds = 0;
                 entry.finished_at = None;
                 entry.attempts = 0;
                 entry.retry_at = None;
@@ -518,8 +396,14 @@ fn resolve(status: &mut SagaStatus, resolution: Resolution, choice: Choice, now:
             status.finished_at = Some(Time(now));
             enter(status, SagaPhase::Failed, reason::ABANDONED, given_up(status, &what), now);
         }
-        (_, true) => enter(status, SagaPhase::RollingBack, reason::ROLLING_BACK, what, now),
-        (_, false) => enter(status, SagaPhase::Running, reason::RUNNING, what, now),
+        (_, true) => {
+            status.phase = SagaPhase::RollingBack;
+            go_on_with(status, &what, now);
+        }
+        (_, false) => {
+            status.phase = SagaPhase::Running;
+            go_on_with(status, &what, now);
+        }
     }
 }
 
@@ -538,8 +422,7 @@ fn finish(status: &mut SagaStatus, is_rollback_kind: bool, now: Timestamp) {
     if status.phase == SagaPhase::Running || is_rollback_kind {
         enter(status, SagaPhase::Succeeded, reason::SUCCEEDED, "all steps are done", now);
     } else {
-        // Why it was rolled back is what people want to know of it then.
-        let why = condition(status, conditions::SUCCEEDED).map(|condition| condition.message.clone());
+        let why = status.rolled_back_by.as_ref().map(|cause| cause.message.clone());
         let left = status.steps.iter().filter(|entry| entry.state == StepState::Left);
         let left: Vec<_> = left.map(|entry| entry.name.as_str()).collect();
         let undone = if left.is_empty() {
@@ -553,44 +436,10 @@ fn finish(status: &mut SagaStatus, is_rollback_kind: bool, now: Timestamp) {
     }
 }
 
-/// What a saga says while one of its steps waits for something.
-#[must_use]
-pub fn waiting_message(step: &str, why: &str) -> String {
-    format!("step {step:?}: {why}")
-}
-
 /// The condition of this type.
 #[must_use]
 pub fn condition<'s>(status: &'s SagaStatus, kind: &str) -> Option<&'s Condition> {
     status.conditions.iter().find(|condition| condition.type_ == kind)
-}
-
-/// Sets the phase and the conditions that follow from it.
-fn enter(status: &mut SagaStatus, phase: SagaPhase, why: &'static str, message: impl Into<String>, now: Timestamp) {
-    status.phase = phase;
-    let message = short(message.into(), LONGEST_MESSAGE);
-    let succeeded = match phase {
-        SagaPhase::Succeeded => Truth::True,
-        SagaPhase::RolledBack | SagaPhase::Failed => Truth::False,
-        _ => Truth::Unknown,
-    };
-    let is_stuck = phase == SagaPhase::Stuck;
-    let is_going_on = !phase.is_finished() && !is_stuck;
-    let claims = [
-        (conditions::SUCCEEDED, succeeded, message.clone()),
-        (conditions::RECONCILING, Truth::from(is_going_on), String::new()),
-        (conditions::STALLED, Truth::from(is_stuck), if is_stuck { message } else { String::new() }),
-    ];
-    let generation = status.observed_generation.unwrap_or_default();
-    status.conditions = claims
-        .map(|(kind, truth, message)| {
-            let known = condition(status, kind).filter(|condition| condition.status == truth.text());
-            let since = known.map(|condition| condition.last_transition_time.0);
-            // The API server's default speaks of 1970; the operator's own word begins now.
-            let since = since.filter(|since| *since != Timestamp::UNIX_EPOCH).unwrap_or(now);
-            Claim { kind, status: truth, reason: why, message }.since(since, generation)
-        })
-        .into();
 }
 
 /// What columns show.
@@ -621,60 +470,15 @@ pub fn short(mut text: String, bytes: usize) -> String {
     text
 }
 
-impl Event {
-    /// For messages and the log.
-    #[must_use]
-    pub fn name(&self) -> &'static str {
-        match self {
-            Self::Start { .. } => "Start",
-            Self::Refuse { .. } => "Refuse",
-            Self::Hold { .. } => "Hold",
-            Self::Suspend => "Suspend",
-            Self::Unsuspend => "Unsuspend",
-            Self::Begin { .. } => "Begin",
-            Self::Delay { .. } => "Delay",
-            Self::Renew { .. } => "Renew",
-            Self::Await { .. } => "Await",
-            Self::Wait { .. } => "Wait",
-            Self::Retry { .. } => "Retry",
-            Self::Complete { .. } => "Complete",
-            Self::Fail { .. } => "Fail",
-            Self::RollBack { .. } => "RollBack",
-            Self::Undo { .. } => "Undo",
-            Self::AwaitUndo { .. } => "AwaitUndo",
-            Self::RetryUndo { .. } => "RetryUndo",
-            Self::CompleteUndo { .. } => "CompleteUndo",
-            Self::Stick { .. } => "Stick",
-            Self::Resolve { .. } => "Resolve",
-            Self::Finish { .. } => "Finish",
-            Self::Observe { .. } => "Observe",
-        }
-    }
-
-    fn step(&self) -> Option<usize> {
-        match self {
-            Self::Begin { step, .. }
-            | Self::Delay { step, .. }
-            | Self::Renew { step, .. }
-            | Self::Await { step, .. }
-            | Self::Wait { step, .. }
-            | Self::Retry { step, .. }
-            | Self::Complete { step, .. }
-            | Self::Fail { step, .. }
-            | Self::Undo { step, .. }
-            | Self::AwaitUndo { step, .. }
-            | Self::RetryUndo { step, .. }
-            | Self::CompleteUndo { step } => Some(*step),
-            _ => None,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::{
+        api::saga::{ErrorKind, Values},
+        saga::event::Why,
+    };
 
     fn why() -> Why {
         Why { reason: reason::CANCELLED, message: "because".to_owned() }
@@ -686,6 +490,10 @@ mod tests {
 
     fn now() -> Timestamp {
         Timestamp::from_second(1_000_000).unwrap()
+    }
+
+    fn action(id: u64) -> ActionId {
+        ActionId::new(id).unwrap()
     }
 
     fn steps(count: usize) -> Vec<StepStatus> {
@@ -705,27 +513,27 @@ mod tests {
             by: "jane".to_owned(),
             why: None,
         };
-        let resolve = |what, choice| Event::Resolve { resolution: resolution(what), choice, despite: Vec::new() };
+        let resolve = |what, choice| Event::Resolve { resolution: resolution(what), choice };
         vec![
             start(),
             Event::Refuse { why: why() },
-            Event::Hold { why: why() },
+            Event::Hold { other: "first".to_owned(), key: "dep-1".to_owned() },
             Event::Suspend,
             Event::Unsuspend,
-            Event::Begin { step, before: json!(null) },
-            Event::Delay { step, error: error(), retry_at: now() },
-            Event::Renew { step, counts: true },
-            Event::Await { step, action: 7, ids: vec!["droplets/1".to_owned()] },
-            Event::Wait { step, why: "soon".to_owned() },
-            Event::Retry { step, error: error(), retry_at: now() },
-            Event::Complete { step, output: Values::new() },
-            Event::Fail { step, error: error() },
+            StepEvent::Begin { before: json!(null) }.of(step),
+            StepEvent::Delay { error: error(), retry_at: now(), of: 5 }.of(step),
+            StepEvent::Renew { counts: true }.of(step),
+            StepEvent::Await { action: action(7), ids: vec!["droplets/1".to_owned()] }.of(step),
+            StepEvent::Wait { why: "soon".to_owned() }.of(step),
+            StepEvent::Retry { error: error(), retry_at: now(), of: 5, latest: None }.of(step),
+            StepEvent::Complete { output: Values::new() }.of(step),
+            StepEvent::Fail { error: error() }.of(step),
             Event::RollBack { why: why() },
-            Event::Undo { step, counts: true },
-            Event::AwaitUndo { step, action: 8 },
-            Event::RetryUndo { step, error: error(), retry_at: now() },
-            Event::CompleteUndo { step },
-            Event::Stick { why: why() },
+            StepEvent::Undo { counts: true }.of(step),
+            StepEvent::AwaitUndo { action: action(8) }.of(step),
+            StepEvent::RetryUndo { error: error(), retry_at: now(), of: 10 }.of(step),
+            StepEvent::CompleteUndo.of(step),
+            Event::Stick { why: why(), stop: None },
             resolve("retry", Choice::Retry),
             resolve("skip", Choice::Skip),
             resolve("abandon", Choice::Abandon),
@@ -753,11 +561,11 @@ mod tests {
 
     #[test]
     fn each_phase_allows_its_events_and_no_other() {
-        let begun = [start(), Event::Begin { step: 0, before: json!(null) }];
-        let done = [begun.to_vec(), vec![Event::Complete { step: 0, output: Values::new() }]].concat();
+        let begun = [start(), StepEvent::Begin { before: json!(null) }.of(0)];
+        let done = [begun.to_vec(), vec![StepEvent::Complete { output: Values::new() }.of(0)]].concat();
         let back = [done.clone(), vec![Event::RollBack { why: why() }]].concat();
-        let undoing = [back.clone(), vec![Event::Undo { step: 0, counts: true }]].concat();
-        let stuck = [undoing.clone(), vec![Event::Stick { why: why() }]].concat();
+        let undoing = [back.clone(), vec![StepEvent::Undo { counts: true }.of(0)]].concat();
+        let stuck = [undoing.clone(), vec![Event::Stick { why: why(), stop: None }]].concat();
         let end = ["RollBack", "Stick"];
         let cases: [(&str, Vec<Event>, usize, Vec<&str>); 9] = [
             ("pending", vec![], 0, vec!["Start", "Refuse", "Hold", "Suspend", "Observe"]),
@@ -775,15 +583,15 @@ mod tests {
                 [&["Suspend", "Renew", "Await", "Wait", "Retry", "Complete", "Fail"][..], &end, &["Observe"]].concat(),
             ),
             ("running, the step that is done", done.clone(), 0, [&["Suspend"][..], &end, &["Observe"]].concat()),
-            ("rolling back, what is done", back, 0, vec!["Undo", "CompleteUndo", "Stick", "Observe"]),
+            ("rolling back, what is done", back, 0, vec!["Suspend", "Undo", "CompleteUndo", "Stick", "Observe"]),
             (
                 "rolling back, what is being undone",
                 undoing.clone(),
                 0,
-                vec!["Wait", "Undo", "AwaitUndo", "RetryUndo", "CompleteUndo", "Stick", "Observe"],
+                vec!["Suspend", "Wait", "Undo", "AwaitUndo", "RetryUndo", "CompleteUndo", "Stick", "Observe"],
             ),
-            ("rolling back, what was never begun", undoing, 1, vec!["Stick", "Observe"]),
-            ("stuck", stuck, 0, vec!["Resolve", "Observe"]),
+            ("rolling back, what was never begun", undoing, 1, vec!["Suspend", "Stick", "Observe"]),
+            ("stuck", stuck, 0, vec!["Suspend", "Resolve", "Observe"]),
         ];
         for (what, history, step, wanted) in cases {
             assert_eq!(legal(&after(history), step), wanted, "{what}");
@@ -793,11 +601,11 @@ mod tests {
     #[test]
     fn what_has_ended_stays_as_it_is() {
         let one = Event::Start { steps: steps(1), digest: String::new(), rollback_of: None };
-        let begin = Event::Begin { step: 0, before: json!(null) };
-        let done = Event::Complete { step: 0, output: Values::new() };
+        let begin = StepEvent::Begin { before: json!(null) }.of(0);
+        let done = StepEvent::Complete { output: Values::new() }.of(0);
         let finish = Event::Finish { is_rollback_kind: false };
         let succeeded = after([one.clone(), begin.clone(), done, finish.clone()]);
-        let rolled_back = after([one, begin, Event::RollBack { why: why() }, Event::CompleteUndo { step: 0 }, finish]);
+        let rolled_back = after([one, begin, Event::RollBack { why: why() }, StepEvent::CompleteUndo.of(0), finish]);
         let failed = after([Event::Refuse { why: why() }]);
         for (status, phase) in
             [(succeeded, SagaPhase::Succeeded), (rolled_back, SagaPhase::RolledBack), (failed, SagaPhase::Failed)]
@@ -812,7 +620,7 @@ mod tests {
     fn an_illegal_event_changes_nothing_and_says_so() {
         let mut status = after([start()]);
         let before = status.clone();
-        let illegal = apply(&mut status, Event::Complete { step: 1, output: Values::new() }, now()).unwrap_err();
+        let illegal = apply(&mut status, StepEvent::Complete { output: Values::new() }.of(1), now()).unwrap_err();
         assert_eq!(illegal.to_string(), "the journal does not allow it: Complete of step Some(1) in phase Running");
         assert_eq!(status, before);
     }
@@ -826,12 +634,12 @@ mod tests {
                 .map(|one| format!("{} {} {}", one.type_, one.status, one.reason))
                 .collect::<Vec<_>>()
         };
-        let mut status = after([start(), Event::Begin { step: 0, before: json!(null) }]);
+        let mut status = after([start(), StepEvent::Begin { before: json!(null) }.of(0)]);
         assert_eq!(claims(&status), ["Succeeded Unknown Running", "Reconciling True Running", "Stalled False Running"]);
         assert_eq!((status.progress.as_deref(), status.step.as_deref()), (Some("0/2"), Some("step-0")));
-        apply(&mut status, Event::Complete { step: 0, output: Values::new() }, now()).unwrap();
+        apply(&mut status, StepEvent::Complete { output: Values::new() }.of(0), now()).unwrap();
         assert_eq!((status.progress.as_deref(), status.step.as_deref()), (Some("1/2"), Some("step-1")));
-        apply(&mut status, Event::Stick { why: why() }, now()).unwrap();
+        apply(&mut status, Event::Stick { why: why(), stop: None }, now()).unwrap();
         assert_eq!(
             claims(&status),
             ["Succeeded Unknown Cancelled", "Reconciling False Cancelled", "Stalled True Cancelled"]
@@ -849,14 +657,14 @@ mod tests {
 
     #[test]
     fn what_was_left_as_it_is_is_named_in_the_end() {
-        let begin = |step| Event::Begin { step, before: json!(null) };
+        let begin = |step| StepEvent::Begin { before: json!(null) }.of(step);
         let mut status = after([
             start(),
             begin(0),
-            Event::Complete { step: 0, output: Values::new() },
+            StepEvent::Complete { output: Values::new() }.of(0),
             Event::RollBack { why: why() },
-            Event::Undo { step: 0, counts: true },
-            Event::Stick { why: why() },
+            StepEvent::Undo { counts: true }.of(0),
+            Event::Stick { why: why(), stop: None },
         ]);
         let skip = events(0).into_iter().find(|event| matches!(event, Event::Resolve { choice: Choice::Skip, .. }));
         apply(&mut status, skip.unwrap(), now()).unwrap();
@@ -872,7 +680,7 @@ mod tests {
         apply(&mut status, Event::RollBack { why: why() }, later(5)).unwrap();
         let since = |status: &SagaStatus, kind| condition(status, kind).unwrap().last_transition_time.0;
         assert_eq!(since(&status, conditions::RECONCILING), now(), "it was True before");
-        apply(&mut status, Event::Stick { why: why() }, later(9)).unwrap();
+        apply(&mut status, Event::Stick { why: why(), stop: None }, later(9)).unwrap();
         assert_eq!(since(&status, conditions::RECONCILING), later(9));
         assert_eq!(since(&status, conditions::SUCCEEDED), now());
     }

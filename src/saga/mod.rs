@@ -2,11 +2,15 @@
 //!
 //! - [`step`] says what a step is, `steps` has one file for each;
 //! - [`order`] reads a saga's spec: which steps with which parameters, or why that cannot be;
-//! - [`journal`] is the state machine that a saga's status goes through, and [`decide`] what is next: both pure;
+//! - [`event`] is what happens, [`journal`] the state machine that a saga's status goes through, and [`decide`] says what
+//!   is next: all pure;
 //! - [`runner`] does it, one write before and after each call; [`controller`] watches sagas and gives each its turn.
 
+mod claims;
+mod clock;
 pub mod controller;
 pub mod decide;
+pub mod event;
 pub mod expression;
 pub mod index;
 #[cfg(test)]
@@ -17,3 +21,4 @@ mod report;
 pub mod runner;
 pub mod step;
 pub mod steps;
+mod upgrade;

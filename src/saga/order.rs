@@ -1,29 +1,50 @@
 //! The order: what a saga's spec asks for, checked before anything is done. Pure.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{collections::BTreeSet, fmt, time::Duration};
 
 use serde_json::{Value, json};
 
 use super::{
-    expression::{Reference, Surroundings, Template},
+    expression::{Located, Reference, Surroundings, Template},
     step::{AnyStep, short_digest},
     steps,
 };
 use crate::{
     api::saga::{MAX_INPUT_BYTES, MAX_SPEC_BYTES, Retry, SagaSpec, StepSpec, StepStatus, Values},
+    comparison::secret::hide_unknown as hide,
     nearest::nearest,
 };
 
-/// Why an order cannot be carried out, in words that name the step, the parameter and what would be right.
+/// How many mistakes of an order are listed.
+const MOST_MISTAKES: usize = 10;
+
+/// Why an order cannot be carried out: all its mistakes, each in words that name the step, the parameter and what would
+/// be right.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct Invalid(String);
+pub struct Invalid(Vec<String>);
+
+impl fmt::Display for Invalid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let [only] = self.0.as_slice() {
+            return f.write_str(only);
+        }
+        write!(f, "{} mistakes:", self.0.len())?;
+        for (number, mistake) in (1..=MOST_MISTAKES).zip(&self.0) {
+            write!(f, "{} ({number}) {mistake}", if number == 1 { "" } else { ";" })?;
+        }
+        match self.0.len().saturating_sub(MOST_MISTAKES) {
+            0 => Ok(()),
+            more => write!(f, "; and {more} more"),
+        }
+    }
+}
 
 /// An order that can be carried out, as far as can be told before.
 pub struct Order {
     /// Its steps.
     pub steps: Vec<Ordered>,
     inputs: Values,
+    objections: Vec<String>,
 }
 
 /// One step of an order.
@@ -64,15 +85,35 @@ impl Order {
     /// # Errors
     /// When it cannot be carried out as it is.
     pub fn read(spec: &SagaSpec) -> Result<Self, Invalid> {
-        within("inputs", json_size(&spec.inputs), MAX_INPUT_BYTES)?;
-        within("the spec", json_size(spec), MAX_SPEC_BYTES)?;
-        let mut read: Vec<Ordered> = Vec::with_capacity(spec.steps.len());
-        for step in &spec.steps {
-            let in_step = |why: String| Invalid(format!("step {:?}: {why}", step.name));
-            let ordered = Ordered::read(step, spec, &read).map_err(in_step)?;
-            read.push(ordered);
+        let sizes =
+            [("inputs", json_size(&spec.inputs), MAX_INPUT_BYTES), ("the spec", json_size(spec), MAX_SPEC_BYTES)];
+        let too_large: Vec<_> =
+            sizes.into_iter().filter_map(|(what, size, limit)| too_large(what, size, limit)).collect();
+        if !too_large.is_empty() {
+            return Err(Invalid(too_large));
         }
-        Ok(Self { steps: read, inputs: spec.inputs.clone() })
+        let mut findings = Findings::default();
+        let mut earlier = Vec::with_capacity(spec.steps.len());
+        let mut steps = Vec::with_capacity(spec.steps.len());
+        for step in &spec.steps {
+            let (known, ordered) = Ordered::read(step, spec, &earlier, &mut findings);
+            earlier.push(known);
+            steps.extend(ordered);
+        }
+        let Findings { mut mistakes, objections } = findings;
+        if mistakes.is_empty() {
+            return Ok(Self { steps, inputs: spec.inputs.clone(), objections });
+        }
+        mistakes.extend(objections);
+        Err(Invalid(mistakes))
+    }
+
+    /// Why it is not taken as a new order, although one that an earlier version took is carried on.
+    ///
+    /// # Errors
+    /// When there is such a reason.
+    pub fn objections(&self) -> Result<(), Invalid> {
+        if self.objections.is_empty() { Ok(()) } else { Err(Invalid(self.objections.clone())) }
     }
 
     /// The parameters of a step, now that those before it are done.
@@ -89,57 +130,67 @@ impl Order {
     }
 }
 
+/// What is wrong with an order.
+#[derive(Default)]
+struct Findings {
+    /// It cannot be carried out.
+    mistakes: Vec<String>,
+    /// It is not taken any more.
+    objections: Vec<String>,
+}
+
+/// An earlier step, as far as later ones refer to it.
+struct Earlier<'a> {
+    name: &'a str,
+    /// Nothing where there is no such step: what is wrong with it is said there.
+    step: Option<&'static dyn AnyStep>,
+    /// Its parameters, where they are known before it is done.
+    parameters: Option<Value>,
+}
+
 impl Ordered {
-    fn read(spec: &StepSpec, saga: &SagaSpec, earlier: &[Self]) -> Result<Self, String> {
-        let step = steps::named(&spec.step).ok_or_else(|| {
+    /// Reads a step. The step is nothing where it has mistakes.
+    fn read<'a>(
+        spec: &'a StepSpec,
+        saga: &SagaSpec,
+        earlier: &[Earlier<'_>],
+        findings: &mut Findings,
+    ) -> (Earlier<'a>, Option<Self>) {
+        let of_step = |why: String| format!("step {:?}: {why}", spec.name);
+        let mut known = Earlier { name: &spec.name, step: steps::named(&spec.step), parameters: None };
+        let Retry { min_seconds, max_seconds, .. } = spec.retry;
+        if min_seconds > max_seconds {
+            let why = format!("retry.minSeconds ({min_seconds}) must not be above retry.maxSeconds ({max_seconds})");
+            findings.objections.push(of_step(why));
+        }
+        let Some(step) = known.step else {
             let names = steps::ALL.iter().map(|step| step.name());
-            format!("there is no step {:?}{}", spec.step, suggestion(&nearest(&spec.step, names)))
-        })?;
+            let hint = suggestion(&nearest(&spec.step, names));
+            findings.mistakes.push(of_step(format!("there is no step {:?}{hint}", spec.step)));
+            return (known, None);
+        };
+        let mut mistakes = Vec::new();
         let schema = step.parameters();
         let properties = schema.get("properties").and_then(Value::as_object);
-        let known: Vec<&str> = properties.into_iter().flat_map(|map| map.keys().map(String::as_str)).collect();
-        for name in spec.with.keys() {
-            if !known.contains(&name.as_str()) {
-                let hint = suggestion(&nearest(name, known.iter().copied()));
-                return Err(format!("{} has no parameter {name:?}{hint}", spec.step));
-            }
+        let names: Vec<&str> = properties.into_iter().flat_map(|map| map.keys().map(String::as_str)).collect();
+        for name in spec.with.keys().filter(|name| !names.contains(&name.as_str())) {
+            let hint = suggestion(&nearest(name, names.iter().copied()));
+            mistakes.push(format!("{} has no parameter {name:?}{hint}", spec.step));
         }
-        let required: BTreeSet<&str> =
-            schema.get("required").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();
         let mut parameters = Vec::new();
-        let nothing_done = Surroundings::new(&saga.inputs, std::iter::empty());
-        let mut open = false;
-        for name in known {
-            let in_parameter = |why: String| format!("parameter {name:?}: {why}");
-            let Some(value) = spec.with.get(name).or_else(|| saga.inputs.get(name)) else {
-                if required.contains(name) {
-                    let near = nearest(name, spec.with.keys().chain(saga.inputs.keys()).map(String::as_str));
-                    let near = if near.is_empty() { String::new() } else { format!("; there is {}", near.join(", ")) };
-                    return Err(format!("parameter {name:?} is missing: give it in `with`, or in `inputs`{near}"));
+        for name in names {
+            let of_parameter = |why: String| format!("parameter {name:?}: {why}");
+            match Parameter::read(name, &schema, spec, saga, earlier) {
+                Ok((parameter, objections)) => {
+                    parameters.extend(parameter);
+                    findings.objections.extend(objections.into_iter().map(of_parameter).map(of_step));
                 }
-                continue;
-            };
-            // An input is taken as it is; only the order's own words are expressions.
-            let is_own = spec.with.contains_key(name);
-            let template =
-                if is_own { Template::read(value).map_err(in_parameter)? } else { Template::Fixed(value.clone()) };
-            let references = template.references();
-            for reference in &references {
-                check_reference(reference, saga, earlier).map_err(in_parameter)?;
+                Err(Wrong::Missing(why)) => mistakes.push(why),
+                Err(Wrong::Value(whys)) => mistakes.extend(whys.into_iter().map(of_parameter)),
             }
-            let wanted = schema.pointer("/properties").and_then(|all| all.get(name)).cloned().unwrap_or(json!(true));
-            let is_open = references.iter().any(|reference| matches!(reference, Reference::Output { .. }));
-            if is_open {
-                open = true;
-                check_type(&template, &wanted, earlier).map_err(in_parameter)?;
-            } else {
-                let value = template.fill(&nothing_done).map_err(in_parameter)?;
-                check_value(&value, &wanted).map_err(in_parameter)?;
-            }
-            let still_to_check = is_open.then_some(wanted);
-            parameters.push(Parameter { name: name.to_owned(), template, still_to_check });
         }
         let timeout = spec.timeout_seconds.and_then(|seconds| u64::try_from(seconds).ok()).map(Duration::from_secs);
+        let is_open = parameters.iter().any(|parameter| parameter.still_to_check.is_some());
         let mut ordered = Self {
             name: spec.name.clone(),
             step,
@@ -149,26 +200,35 @@ impl Ordered {
             parameters,
             is_allowed_irreversible: spec.irreversible,
         };
-        if open {
+        if is_open {
             // What depends on outputs is checked when they are there. Until then nothing is taken for reversible that
             // the order itself calls irreversible.
             ordered.irreversible = spec.irreversible.then_some("the order says so");
-        } else {
-            let irreversible = step.check(&ordered.fill(&nothing_done)?)?;
-            if let Some(why) = irreversible.filter(|_| !spec.irreversible) {
-                return Err(needs_word(why));
+        } else if mistakes.is_empty() {
+            let filled = ordered.fill(&Surroundings::new(&saga.inputs, std::iter::empty()));
+            match filled.and_then(|filled| Ok((step.check(&filled)?, filled))) {
+                Err(why) => mistakes.push(why),
+                Ok((Some(why), _)) if !spec.irreversible => mistakes.push(needs_word(why)),
+                Ok((irreversible, filled)) => {
+                    ordered.irreversible = irreversible;
+                    known.parameters = Some(filled);
+                }
             }
-            ordered.irreversible = irreversible;
         }
-        Ok(ordered)
+        let is_sound = mistakes.is_empty();
+        findings.mistakes.extend(mistakes.into_iter().map(of_step));
+        (known, is_sound.then_some(ordered))
     }
 
     fn fill(&self, surroundings: &Surroundings) -> Result<Value, String> {
         let filled = self.parameters.iter().map(|Parameter { name, template, still_to_check }| {
             let in_parameter = |why: String| format!("parameter {name:?}: {why}");
             let value = template.fill(surroundings).map_err(in_parameter)?;
-            still_to_check.as_ref().map_or(Ok(()), |wanted| check_value(&value, wanted)).map_err(in_parameter)?;
-            Ok((name.clone(), value))
+            let mistakes = still_to_check.as_ref().map(|wanted| check_value(name, &value, wanted)).unwrap_or_default();
+            match mistakes.into_iter().next() {
+                Some(mistake) => Err(in_parameter(mistake)),
+                None => Ok((name.clone(), value)),
+            }
         });
         Ok(Value::Object(filled.collect::<Result<_, String>>()?))
     }
@@ -181,30 +241,94 @@ pub fn digest(spec: &SagaSpec) -> String {
     short_digest(&order.to_string(), 16)
 }
 
-fn check_reference(reference: &Reference, saga: &SagaSpec, earlier: &[Ordered]) -> Result<(), String> {
+/// What is wrong with a parameter.
+enum Wrong {
+    /// There is none.
+    Missing(String),
+    /// It is not as it should be, in so many ways.
+    Value(Vec<String>),
+}
+
+impl Parameter {
+    /// Reads a parameter of a step, if it is given, with what speaks against it in a new order.
+    fn read(
+        name: &str,
+        schema: &Value,
+        spec: &StepSpec,
+        saga: &SagaSpec,
+        earlier: &[Earlier<'_>],
+    ) -> Result<(Option<Self>, Vec<String>), Wrong> {
+        let required = schema.get("required").and_then(Value::as_array).into_iter().flatten();
+        let required: BTreeSet<&str> = required.filter_map(Value::as_str).collect();
+        let Some(value) = spec.with.get(name).or_else(|| saga.inputs.get(name)) else {
+            if !required.contains(name) {
+                return Ok((None, Vec::new()));
+            }
+            let near = nearest(name, spec.with.keys().chain(saga.inputs.keys()).map(String::as_str));
+            let near = if near.is_empty() { String::new() } else { format!("; there is {}", near.join(", ")) };
+            let why = format!("parameter {name:?} is missing: give it in `with`, or in `inputs`{near}");
+            return Err(Wrong::Missing(why));
+        };
+        // An input is taken as it is; only the order's own words are expressions.
+        let is_own = spec.with.contains_key(name);
+        let template =
+            if is_own { Template::read(value).map_err(Wrong::Value)? } else { Template::Fixed(value.clone()) };
+        let references = template.references();
+        let mut mistakes = Vec::new();
+        let mut objections = Vec::new();
+        for Located { reference, place } in &references {
+            match check_reference(reference, saga, earlier) {
+                Err(why) => mistakes.push(format!("{place}: {why}")),
+                Ok(objection) => objections.extend(objection.map(|why| format!("{place}: {why}"))),
+            }
+        }
+        let wanted = schema.pointer("/properties").and_then(|all| all.get(name)).cloned().unwrap_or(json!(true));
+        let is_open = references.iter().any(|at| matches!(at.reference, Reference::Output { .. }));
+        if mistakes.is_empty() {
+            if is_open {
+                mistakes.extend(check_type(&template, &wanted, earlier).err());
+            } else {
+                match template.fill(&Surroundings::new(&saga.inputs, std::iter::empty())) {
+                    Ok(value) => mistakes = check_value(name, &value, &wanted),
+                    Err(why) => mistakes.push(why),
+                }
+            }
+        }
+        if !mistakes.is_empty() {
+            return Err(Wrong::Value(mistakes));
+        }
+        let still_to_check = is_open.then_some(wanted);
+        Ok((Some(Self { name: name.to_owned(), template, still_to_check }), objections))
+    }
+}
+
+/// Whether something can be referred to; and what speaks against it in a new order.
+fn check_reference(reference: &Reference, saga: &SagaSpec, earlier: &[Earlier<'_>]) -> Result<Option<String>, String> {
     match reference {
-        Reference::Input { is_test: true, .. } => Ok(()),
-        Reference::Input { name, .. } if saga.inputs.contains_key(name) => Ok(()),
+        Reference::Input { is_test: true, .. } => Ok(None),
+        Reference::Input { name, .. } if saga.inputs.contains_key(name) => Ok(None),
         Reference::Input { name, .. } => {
             let hint = suggestion(&nearest(name, saga.inputs.keys().map(String::as_str)));
             Err(format!("there is no input {name:?}{hint}"))
         }
         Reference::Output { step, field } => {
-            let Some(done) = earlier.iter().find(|ordered| ordered.name == *step) else {
+            let Some(done) = earlier.iter().find(|known| known.name == *step) else {
                 if saga.steps.iter().any(|other| other.name == *step) {
                     return Err(format!("step {step:?} is not done by then: only earlier steps have an output"));
                 }
-                let hint = suggestion(&nearest(step, earlier.iter().map(|ordered| ordered.name.as_str())));
+                let hint = suggestion(&nearest(step, earlier.iter().map(|known| known.name)));
                 return Err(format!("there is no step {step:?} before this one{hint}"));
             };
-            let output = done.step.output();
+            let Some(kind) = done.step else { return Ok(None) };
+            let output = kind.output();
             let fields = output.get("properties").and_then(Value::as_object);
             let names = || fields.into_iter().flat_map(|fields| fields.keys().map(String::as_str));
             if names().any(|name| name == field) {
-                return Ok(());
+                let withheld = done.parameters.as_ref().and_then(|parameters| kind.withholds(parameters, field));
+                return Ok(withheld.map(|why| format!("the output of {step:?} has no {field:?}: {why}")));
             }
             let hint = suggestion(&nearest(field, names()));
-            Err(format!("the output of {step:?} ({}) has no {field:?}{hint}", done.step.name()))
+            Err(format!("the output of {step:?} ({}) has no {field:?}{hint}", kind.name()))
         }
         Reference::Other(path) => Err(format!(
             "`{path}` is nothing that expressions can see: those are inputs.NAME and steps.NAME.output.FIELD \
@@ -214,10 +338,10 @@ fn check_reference(reference: &Reference, saga: &SagaSpec, earlier: &[Ordered]) 
 }
 
 /// Whether an output can be what a parameter wants, by their types.
-fn check_type(template: &Template, wanted: &Value, earlier: &[Ordered]) -> Result<(), String> {
+fn check_type(template: &Template, wanted: &Value, earlier: &[Earlier<'_>]) -> Result<(), String> {
     let Some(Reference::Output { step, field }) = template.as_reference() else { return Ok(()) };
-    let done = earlier.iter().find(|ordered| ordered.name == step);
-    let output = done.map(|done| done.step.output()).unwrap_or_default();
+    let done = earlier.iter().find(|known| known.name == step).and_then(|known| known.step);
+    let output = done.map(AnyStep::output).unwrap_or_default();
     let is = types(output.pointer("/properties").and_then(|all| all.get(&field)).unwrap_or(&Value::Null));
     let wants = types(wanted);
     let fits = |is: &&String| wants.contains(*is) || (*is == "integer" && wants.iter().any(|wants| wants == "number"));
@@ -235,13 +359,20 @@ fn types(schema: &Value) -> Vec<String> {
     }
 }
 
-/// Whether a value is what the schema of a parameter wants.
-fn check_value(value: &Value, wanted: &Value) -> Result<(), String> {
-    let validator = jsonschema::validator_for(wanted).map_err(|error| error.to_string())?;
-    let Some(error) = validator.iter_errors(value).next() else { return Ok(()) };
-    let place = error.instance_path().to_string();
-    let place = if place.is_empty() { String::new() } else { format!(" (at {place})") };
-    Err(format!("{error}{place}"))
+/// Where a value is not what the schema of a parameter wants. What may be a credential is not repeated.
+fn check_value(name: &str, value: &Value, wanted: &Value) -> Vec<String> {
+    let validator = match jsonschema::validator_for(wanted) {
+        Ok(validator) => validator,
+        Err(error) => return vec![error.to_string()],
+    };
+    let named = json!({ name: value });
+    let is_secret = wanted.get("writeOnly") == Some(&json!(true)) || hide(&named) != named;
+    let errors = validator.iter_errors(value).map(|error| {
+        let place = error.instance_path().to_string();
+        let place = if place.is_empty() { String::new() } else { format!(" (at {place})") };
+        if is_secret { format!("{}{place}", error.masked()) } else { format!("{error}{place}") }
+    });
+    errors.collect()
 }
 
 fn needs_word(why: &str) -> String {
@@ -252,11 +383,8 @@ fn suggestion(names: &[String]) -> String {
     if names.is_empty() { String::new() } else { format!("; did you mean {}?", names.join(" or ")) }
 }
 
-fn within(what: &str, size: usize, limit: usize) -> Result<(), Invalid> {
-    if size <= limit {
-        return Ok(());
-    }
-    Err(Invalid(format!("{what} must not be larger than {limit} bytes as JSON; it has {size}")))
+fn too_large(what: &str, size: usize, limit: usize) -> Option<String> {
+    (size > limit).then(|| format!("{what} must not be larger than {limit} bytes as JSON; it has {size}"))
 }
 
 /// How many bytes something takes as JSON.
@@ -356,21 +484,21 @@ mod tests {
             ),
             (
                 json!([{"name": "a", "step": "Fail", "with": {"message": "${inputs.regoin}"}}]),
-                r#"step "a": parameter "message": there is no input "regoin"; did you mean region?"#,
+                r#"step "a": parameter "message": column 3: there is no input "regoin"; did you mean region?"#,
             ),
             (
                 json!([
                     {"name": "a", "step": "Fail", "with": {"message": "${steps.b.output.x}"}},
                     {"name": "b", "step": "Sleep", "with": {"seconds": 0}},
                 ]),
-                r#"step "a": parameter "message": step "b" is not done by then: only earlier steps have an output"#,
+                r#"step "a": parameter "message": column 3: step "b" is not done by then: only earlier steps have an output"#,
             ),
             (
                 json!([
                     {"name": "a", "step": "CreateDropletSnapshot", "with": {"droplet_provider_id": "1"}},
                     {"name": "b", "step": "Fail", "with": {"message": "${steps.a.output.snapshotid}"}},
                 ]),
-                r#"step "b": parameter "message": the output of "a" (CreateDropletSnapshot) has no "snapshotid"; did you mean snapshot_id?"#,
+                r#"step "b": parameter "message": column 3: the output of "a" (CreateDropletSnapshot) has no "snapshotid"; did you mean snapshot_id?"#,
             ),
             (
                 json!([
@@ -381,7 +509,7 @@ mod tests {
             ),
             (
                 json!([{"name": "a", "step": "Fail", "with": {"message": "${my-step.output.x}"}}]),
-                r#"step "a": parameter "message": `my` is nothing that expressions can see"#,
+                r#"2 mistakes: (1) step "a": parameter "message": column 3: `my` is nothing that expressions can see"#,
             ),
         ];
         for (steps, wanted) in cases {
@@ -404,5 +532,61 @@ mod tests {
         assert_eq!(digest(&spec), digest(&cancelled));
         let other = saga(&json!([{"name": "a", "step": "Sleep", "with": {"seconds": 1}}]), &json!({"x": 1}));
         assert_ne!(digest(&spec), digest(&other));
+    }
+
+    #[test]
+    fn all_mistakes_are_listed_at_once_and_none_follows_from_another() {
+        let steps = json!([
+            {"name": "a", "step": "Slep"},
+            {"name": "b", "step": "Sleep", "with": {"seconds": -1, "secnds": 3}, "retry": {"minSeconds": 5, "maxSeconds": 2}},
+            {"name": "c", "step": "Fail", "with": {"message": "${inputs.x} ${inputs.region +} ${steps.a.output.id}"}},
+            {"name": "d", "step": "Fail", "with": {"message": "${inputs.x} ${steps.a.output.id} ${steps.b.output.y}"}},
+        ]);
+        let error = refused(&steps, &json!({"region": "nyc3"}));
+        let wanted = [
+            "7 mistakes:",
+            r#" (1) step "a": there is no step "Slep"; did you mean Sleep?"#,
+            r#"; (2) step "b": Sleep has no parameter "secnds"; did you mean seconds?"#,
+            r#"; (3) step "b": parameter "seconds": -1 is less than the minimum of 0"#,
+            r#"; (4) step "c": parameter "message": column 30: `${inputs.region +}` is not an expression: "#,
+            r#"; (5) step "d": parameter "message": column 3: there is no input "x""#,
+            r#"; (6) step "d": parameter "message": column 36: the output of "b" (Sleep) has no "y""#,
+            r#"; (7) step "b": retry.minSeconds (5) must not be above retry.maxSeconds (2)"#,
+        ];
+        for wanted in &wanted[1..] {
+            assert!(error.contains(wanted), "{error}\nwanted {wanted}");
+        }
+        assert!(error.starts_with("7 mistakes: (1) "), "{error}");
+        let many: Value = (0..13).map(|step| json!({"name": format!("s-{step}"), "step": "Slep"})).collect();
+        let error = refused(&many, &json!({}));
+        assert!(error.starts_with("13 mistakes: (1) ") && error.ends_with("; and 3 more"), "{error}");
+        assert!(error.contains("; (10) ") && !error.contains("(11)"), "{error}");
+    }
+
+    #[test]
+    fn pauses_that_contradict_each_other_are_refused_in_a_new_order_only() {
+        let spec = |retry: Value| {
+            saga(&json!([{"name": "a", "step": "Sleep", "with": {"seconds": 0}, "retry": retry}]), &json!({}))
+        };
+        let objection = |retry| Order::read(&spec(retry)).unwrap().objections().map_err(|invalid| invalid.to_string());
+        let wanted = "step \"a\": retry.minSeconds (61) must not be above retry.maxSeconds (60)";
+        assert_eq!(objection(json!({"minSeconds": 61})).unwrap_err(), wanted);
+        assert_eq!(objection(json!({"minSeconds": 60})), Ok(()));
+        assert_eq!(objection(json!({"minSeconds": 61, "maxSeconds": 61})), Ok(()));
+    }
+
+    #[test]
+    fn a_mistake_does_not_repeat_a_credential() {
+        let call = |with: Value| refused(&json!([{"name": "a", "step": "HttpRequest", "with": with}]), &json!({}));
+        let long = "canary".repeat(400);
+        for with in [
+            json!({"url": "https://example.com", "headers": {"Authorization": long}}),
+            json!({"url": format!("https://example.com/{long}")}),
+            json!({"url": ["canary"]}),
+            json!({"url": "https://example.com", "headers": "canary"}),
+        ] {
+            let error = call(with);
+            assert!(!error.contains("canary"), "{error}");
+        }
     }
 }

@@ -3,11 +3,15 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use k8s_openapi::{api::core::v1::ObjectReference, apimachinery::pkg::apis::meta::v1::Time};
+use k8s_openapi::api::core::v1::ObjectReference;
 use kube::Resource;
 use tracing::{info, warn};
 
-use super::journal::{Event, condition};
+use super::{
+    clock,
+    event::{Event, StepEvent},
+    journal::condition,
+};
 use crate::{
     api::{
         Saga, SagaKind, SagaPhase, SagaStatus, conditions,
@@ -31,17 +35,21 @@ impl Report {
     /// What becomes of a step, whose kind this is, by an event that is about to go into the journal.
     pub(super) fn step(&mut self, saga: &ObjectKey, kind: &'static str, entry: &StepStatus, event: &Event) {
         let step = entry.name.as_str();
+        let Event::Step { event, .. } = event else { return };
         let (outcome, began, error) = match event {
-            Event::Complete { .. } => ("done", entry.started_at.as_ref(), None),
-            Event::Fail { error, .. } => ("failed", entry.started_at.as_ref(), Some(error)),
-            Event::CompleteUndo { .. } => {
-                ("undone", entry.undo.as_ref().and_then(|undo| undo.started_at.as_ref()), None)
-            }
-            Event::Delay { error, .. } | Event::Retry { error, .. } | Event::RetryUndo { error, .. } => {
+            StepEvent::Complete { .. } => ("done", began(entry), None),
+            StepEvent::Fail { error, .. } => ("failed", began(entry), Some(error)),
+            StepEvent::CompleteUndo => ("undone", undo_began(entry), None),
+            StepEvent::Delay { error, .. } | StepEvent::Retry { error, .. } | StepEvent::RetryUndo { error, .. } => {
                 let StepError { kind: failure, message } = error;
                 return info!(%saga, step, kind, ?failure, why = message, "an attempt failed; another follows");
             }
-            _ => return,
+            StepEvent::Begin { .. }
+            | StepEvent::Renew { .. }
+            | StepEvent::Await { .. }
+            | StepEvent::Wait { .. }
+            | StepEvent::Undo { .. }
+            | StepEvent::AwaitUndo { .. } => return,
         };
         let took = began.map(since).unwrap_or_default();
         if let Some(StepError { kind: failure, message }) = error {
@@ -107,6 +115,15 @@ impl Report {
     }
 }
 
-fn since(began: &Time) -> Duration {
-    Duration::try_from(Timestamp::now().duration_since(began.0)).unwrap_or_default()
+/// When a step began, as if the saga had never been suspended since.
+fn began(entry: &StepStatus) -> Option<Timestamp> {
+    clock::step_began(&SagaStatus::default(), entry, Timestamp::now())
+}
+
+fn undo_began(entry: &StepStatus) -> Option<Timestamp> {
+    clock::undo_began(&SagaStatus::default(), entry.undo.as_ref()?, Timestamp::now())
+}
+
+fn since(began: Timestamp) -> Duration {
+    Duration::try_from(Timestamp::now().duration_since(began)).unwrap_or_default()
 }

@@ -25,11 +25,13 @@ use super::{
     decide::{
         After, Hand, Help, Move, Seen, Undoes, after_call, after_look, after_prepare, after_undo, decide, late_in,
     },
+    event::{Choice, Event, StepEvent},
     index::{Known, is_held},
-    journal::{self, Choice, Direction, Event, current, direction},
+    journal::{self, Direction, current, direction},
     order::{Order, digest},
     report::Report,
     step::{AnyStep, Failure, Identity, Progress, Scene},
+    upgrade::upgrade,
 };
 use crate::{
     api::{
@@ -155,7 +157,8 @@ impl<'a> Turn<'a> {
             Some(other) if !is_finished => read(context, key, &other.name).await?,
             _ => None,
         };
-        let status = saga.status.clone().unwrap_or_default();
+        let mut status = saga.status.clone().unwrap_or_default();
+        upgrade(&mut status);
         let digest = digest(&saga.spec);
         let order = order_of(context, key, &saga, author.as_deref(), &digest);
         let mut turn = Self {
@@ -307,6 +310,7 @@ impl<'a> Turn<'a> {
             hand: self.hand,
             settle: self.context.settings.settle,
             now: Timestamp::now(),
+            dice: rand::random_range(0.0..=1.0),
         }
     }
 
@@ -336,7 +340,7 @@ impl<'a> Turn<'a> {
             StepState::Undoing => entry.undo.as_ref()?.action?,
             _ => entry.action?,
         };
-        u64::try_from(action).ok()
+        Some(action.get())
     }
 
     fn weigh(&self, judge: impl FnOnce(&Seen<'_>, u32) -> After) -> After {
@@ -362,22 +366,35 @@ impl<'a> Turn<'a> {
                 self.waits = waits;
                 self.write().await?;
                 // Writing forgets what this process knew beyond the journal.
-                self.hand = Hand::Calm(until);
-                self.context.hands.keep(self.key, Held { at: self.at(), hand: self.hand, waits: self.waits });
+                self.keep(Hand::Calm(until), waits);
                 let wait = Duration::try_from(until.duration_since(Timestamp::now())).unwrap_or_default();
                 debug!(saga = %self.key, index, why, ?wait, "waits");
                 Ok(Some(self.rest(Some(wait))))
             }
             After::Tell(event, wait) => {
+                self.report_step(index, &event);
                 self.note(event)?;
                 self.write().await?;
-                Ok(Some(self.rest(Some(wait))))
+                Ok(Some(self.look_after(wait)))
             }
             After::Rest(wait) => {
                 self.write().await?;
-                Ok(Some(self.rest(Some(wait))))
+                Ok(Some(self.look_after(wait)))
             }
         }
+    }
+
+    /// Ends the turn; the next look at what a call did is due after this time.
+    fn look_after(&mut self, wait: Duration) -> Next {
+        self.keep(Hand::Looked(Timestamp::now() + wait), self.waits);
+        self.rest(Some(wait))
+    }
+
+    /// Remembers for the next turn what this process knows beyond the journal.
+    fn keep(&mut self, hand: Hand, waits: u32) {
+        self.hand = hand;
+        self.waits = waits;
+        self.context.hands.keep(self.key, Held { at: self.at(), hand, waits });
     }
 
     /// Reads how things are before a step and begins it. The result of the step before waits for that, but not long.
@@ -405,14 +422,12 @@ impl<'a> Turn<'a> {
             .ask(index, |step, scene, parameters| async move { step.adopt(scene, parameters, &named).await }.boxed());
         let answer = adopt.await;
         let event = match answer {
-            Ok(Progress::Done(output)) => Event::Complete { step: index, output },
-            Ok(Progress::Started { action, ids }) => {
-                Event::Await { step: index, action: i64::try_from(action).unwrap_or_default(), ids }
-            }
+            Ok(Progress::Done(output)) => StepEvent::Complete { output }.of(index),
+            Ok(Progress::Started { action, ids }) => StepEvent::Await { action, ids }.of(index),
             Ok(Progress::NotYet { why, .. }) => return self.forget_help(Some(format!("{id}: {why}"))).await,
             Err(failure) => return self.forget_help(Some(format!("{id} cannot be adopted: {failure}"))).await,
         };
-        self.note(Event::Resolve { resolution, choice: Choice::Adopt, despite: Vec::new() })?;
+        self.note(Event::Resolve { resolution, choice: Choice::Adopt })?;
         self.note(event)
     }
 
@@ -538,6 +553,7 @@ impl<'a> Turn<'a> {
         self.context.learn(self.key, &saga);
         saga.metadata.managed_fields = None;
         self.status = saga.status.clone().unwrap_or_default();
+        upgrade(&mut self.status);
         self.is_dirty = false;
         self.saga = Arc::new(saga);
         self.context.hands.forget(self.key);

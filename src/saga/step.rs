@@ -17,8 +17,10 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
+use super::clock;
+pub(super) use super::clock::has_passed;
 use crate::{
-    api::saga::{ErrorKind, StepStatus, Values},
+    api::saga::{ActionId, ErrorKind, SagaStatus, StepStatus, Values},
     digitalocean::{self, SAGA_TAG},
     kube_ext::call,
 };
@@ -48,6 +50,12 @@ pub trait Step: Send + Sync + 'static {
     /// Why it cannot be undone, where that is so.
     fn irreversible(&self, parameters: &Self::Parameters) -> Option<&'static str> {
         let _ = parameters;
+        None
+    }
+
+    /// Why its output lacks a field with these parameters.
+    fn withholds(&self, parameters: &Self::Parameters, field: &str) -> Option<&'static str> {
+        let _ = (parameters, field);
         None
     }
 
@@ -135,7 +143,7 @@ pub enum Trace {
     /// Nothing: there is nothing to undo.
     Nothing,
     /// This action has to end first; then it is looked at again.
-    UnderWay(u64),
+    UnderWay(ActionId),
     /// It is done, and cannot be undone, for this reason.
     There(String),
 }
@@ -165,6 +173,12 @@ pub struct Scene<'a> {
 }
 
 impl Scene<'_> {
+    /// When the step began, as if the saga had never been suspended since.
+    #[must_use]
+    pub fn began(&self) -> Timestamp {
+        clock::step_began(&SagaStatus::default(), self.entry, self.now).unwrap_or(self.now)
+    }
+
     /// Whether what the latest call did would be seen by now.
     #[must_use]
     pub fn has_settled(&self) -> bool {
@@ -184,13 +198,6 @@ impl Scene<'_> {
     pub fn noted<'s>(&'s self, collection: &'s str) -> impl Iterator<Item = &'s str> {
         self.entry.external_ids.iter().filter_map(move |id| id.strip_prefix(collection)?.strip_prefix('/'))
     }
-}
-
-/// Whether this long has passed since. Times in the journal are cut to whole seconds, so one more is waited for.
-#[must_use]
-pub fn has_passed(since: Timestamp, time: Duration, now: Timestamp) -> bool {
-    let passed = now.duration_since(since);
-    Duration::try_from(passed).is_ok_and(|passed| passed > time + Duration::from_secs(1))
 }
 
 /// What a step calls its own: derived from the saga's UID, the step's place and the direction, so it is the same
@@ -242,7 +249,7 @@ pub enum Progress<O> {
     /// The cloud works on it: this action has to end first.
     Started {
         /// The action.
-        action: u64,
+        action: ActionId,
         /// What it has to do with, such as `droplets/3164444`.
         ids: Vec<String>,
     },
@@ -276,7 +283,7 @@ pub enum Undo {
     /// There is nothing to undo, as far as can be seen now.
     NothingThere,
     /// This action has to end first; then it is looked at again.
-    Started(u64),
+    Started(ActionId),
     /// It has to be looked at again.
     NotYet {
         /// After how long.
@@ -390,6 +397,8 @@ pub trait AnyStep: Send + Sync {
     /// # Errors
     /// When they are not; the text says why.
     fn check(&self, parameters: &Value) -> Result<Option<&'static str>, String>;
+    /// See [`Step::withholds`].
+    fn withholds(&self, parameters: &Value, field: &str) -> Option<&'static str>;
     /// See [`Step::before`].
     fn before<'a>(&'a self, scene: &'a Scene<'a>, parameters: &'a Value) -> BoxFuture<'a, Result<Value, Failure>>;
     /// See [`Step::run`].
@@ -436,6 +445,10 @@ impl<S: Step> AnyStep for S {
     fn check(&self, parameters: &Value) -> Result<Option<&'static str>, String> {
         let parameters = S::Parameters::deserialize_from(parameters).map_err(|error| error.to_string())?;
         self.objection(&parameters).map_or_else(|| Ok(self.irreversible(&parameters)), Err)
+    }
+
+    fn withholds(&self, parameters: &Value, field: &str) -> Option<&'static str> {
+        Step::withholds(self, &S::Parameters::deserialize_from(parameters).ok()?, field)
     }
 
     fn before<'a>(&'a self, scene: &'a Scene<'a>, parameters: &'a Value) -> BoxFuture<'a, Result<Value, Failure>> {

@@ -335,7 +335,7 @@ async fn sagas_with_one_key_that_come_together_take_turns() {
 }
 
 #[tokio::test]
-async fn a_finished_saga_goes_after_its_time_and_a_suspended_one_waits_between_steps() {
+async fn a_finished_saga_goes_after_its_time() {
     let world = World::new("saga-ttl").await;
     let spec = json!({"kind": "test", "ttlSecondsAfterFinished": 1, "steps": [snapshot("snapshot")]});
     world.order("short", spec).await;
@@ -344,17 +344,54 @@ async fn a_finished_saga_goes_after_its_time_and_a_suspended_one_waits_between_s
         if left.is_empty() { Ok(()) } else { Err(left) }
     })
     .await;
+}
 
-    let spec = json!({"kind": "test", "timeoutSeconds": 6, "steps": [sleep("a", 1), sleep("b", 0)]});
-    world.order("paused", spec).await;
-    world.saga_reaches("paused", "Running").await;
-    world.run(&["patch", "saga", "paused", "--type=merge", "-p", r#"{"spec": {"suspend": true}}"#]).await;
+#[tokio::test]
+async fn a_suspended_saga_is_neither_carried_on_nor_rolled_back_when_its_times_are_over() {
+    let world = World::new("saga-suspend").await;
+    let tags = async || world.cloud.get("droplets", DROPLET).await.unwrap().unwrap()["tags"].clone();
+    let before = tags().await;
+    let label = json!({"name": "label", "step": "TagResource",
+                       "with": {"tag": "suspended-test", "droplet_provider_id": DROPLET}});
+    let ask = json!({"name": "ask", "step": "Approval", "timeoutSeconds": 6});
+    world.order("paused", json!({"kind": "test", "timeoutSeconds": 20, "steps": [label, ask]})).await;
+    eventually("it waits for approval", || async {
+        let saga = world.saga("paused").await;
+        if saga["status"]["steps"][1]["waitingFor"].is_string() { Ok(()) } else { Err(saga["status"].to_string()) }
+    })
+    .await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let suspend = |suspend: bool| format!(r#"{{"spec": {{"suspend": {suspend}}}}}"#);
+    world.run(&["patch", "saga", "paused", "--type=merge", "-p", &suspend(true)]).await;
     world.reaches("saga/paused", "Succeeded", "Unknown Suspended").await;
-    assert_eq!(world.saga("paused").await["status"]["progress"], "1/2");
-    // Longer than it may take: time in which it is suspended does not count.
-    tokio::time::sleep(Duration::from_secs(7)).await;
-    world.run(&["patch", "saga", "paused", "--type=merge", "-p", r#"{"spec": {"suspend": false}}"#]).await;
-    world.saga_reaches("paused", "Succeeded").await;
+    let paused = world.saga("paused").await;
+    tokio::time::sleep(Duration::from_secs(8)).await;
+    assert_eq!(world.saga("paused").await["status"], paused["status"], "nothing is written while it is suspended");
+    assert_ne!(tags().await, before, "the tag is still there");
+
+    // Cancelled while it is suspended, it is rolled back only afterwards.
+    world.run(&["patch", "saga", "paused", "--type=merge", "-p", r#"{"spec": {"cancelRequested": true}}"#]).await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!(world.saga("paused").await["status"]["phase"], "Running");
+    world.run(&["patch", "saga", "paused", "--type=merge", "-p", &suspend(false)]).await;
+    world.saga_reaches("paused", "RolledBack").await;
+    assert_eq!(world.message("saga/paused", "Succeeded").await, "all is undone: it was cancelled");
+    assert_eq!(tags().await, before);
+}
+
+#[tokio::test]
+async fn the_approval_of_a_suspended_saga_has_all_of_its_time_after() {
+    let world = World::new("saga-resume").await;
+    let ask = json!({"name": "ask", "step": "Approval", "timeoutSeconds": 8});
+    world.order("resumed", json!({"kind": "test", "steps": [ask]})).await;
+    world.saga_reaches("resumed", "Running").await;
+    world.run(&["patch", "saga", "resumed", "--type=merge", "-p", r#"{"spec": {"suspend": true}}"#]).await;
+    world.reaches("saga/resumed", "Succeeded", "Unknown Suspended").await;
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    world.run(&["patch", "saga", "resumed", "--type=merge", "-p", r#"{"spec": {"suspend": false}}"#]).await;
+    world.reaches("saga/resumed", "Succeeded", "Unknown Running").await;
+    world.run(&["annotate", "saga", "resumed", "arcadia.cloud/approve-ask=jane"]).await;
+    world.saga_reaches("resumed", "Succeeded").await;
 }
 
 #[tokio::test]
@@ -404,6 +441,10 @@ async fn an_order_stays_as_it_is() {
         (json!({"kind": "test", "steps": [sleep("a", 0), sleep("a", 1)]}), "the names of steps must differ"),
         (json!({"kind": "other", "steps": [sleep("a", 0)]}), "Unsupported value: \"other\""),
         (json!({"kind": "test", "steps": [sleep("A b", 0)]}), "should match"),
+        (
+            json!({"kind": "test", "steps": [{"name": "a", "step": "Sleep", "retry": {"minSeconds": 61}}]}),
+            "retry.minSeconds (1 by default) must not be above retry.maxSeconds (60 by default)",
+        ),
     ];
     for (spec, wanted) in refusals {
         let manifest = json!({

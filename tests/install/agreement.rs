@@ -80,18 +80,53 @@ fn both_install_the_same_for_one_namespace() {
     assert_same(of_the_chart(&["--set", "watchNamespaces={arcadia-records}"]), overlay);
 }
 
-#[test]
-fn without_mutating_policies_both_install_the_same() {
+/// The overlay for the whole cluster with a component.
+fn with_component(name: &str) -> BTreeMap<String, Value> {
     let folder = tempfile::tempdir().unwrap();
     // kustomize takes paths only from where it is.
     let up = "../".repeat(folder.path().components().count() - 1);
     let deploy = in_repository("deploy").display().to_string();
     let deploy = format!("{up}{}", deploy.trim_start_matches('/'));
-    let kustomization = format!(
-        "resources: [{deploy}/overlays/cluster-wide]\ncomponents: [{deploy}/components/before-kubernetes-1.36]\n"
-    );
+    let kustomization =
+        format!("resources: [{deploy}/overlays/cluster-wide]\ncomponents: [{deploy}/components/{name}]\n");
     std::fs::write(folder.path().join("kustomization.yaml"), kustomization).unwrap();
-    assert_same(of_the_chart(&["--set", "admissionPolicies.mutating=false"]), kustomized(folder.path()));
+    kustomized(folder.path())
+}
+
+#[test]
+fn without_mutating_policies_both_install_the_same() {
+    let kustomize = with_component("before-kubernetes-1.36");
+    assert_same(of_the_chart(&["--set", "admissionPolicies.mutating=false"]), kustomize);
+}
+
+#[test]
+fn with_secrets_for_sagas_both_install_the_same() {
+    let mut kustomize = with_component("saga-secrets");
+    // A component comes after the labels of the overlay.
+    for name in ["ClusterRole -/arcadia-operator-secrets", "ClusterRoleBinding -/arcadia-operator-secrets"] {
+        let role = kustomize.get("ClusterRole -/arcadia-operator").unwrap()["metadata"]["labels"].clone();
+        kustomize.get_mut(name).unwrap()["metadata"]["labels"] = role;
+    }
+    assert_same(of_the_chart(&["--set", "sagas.secrets={http-request}"]), kustomize);
+}
+
+#[test]
+fn no_secret_may_be_read_unless_it_is_named() {
+    let secrets = |objects: &BTreeMap<String, Value>| -> Vec<Value> {
+        let rules = objects.values().filter_map(|object| object["rules"].as_array());
+        let of_secrets =
+            |rule: &&Value| rule["resources"].as_array().is_some_and(|all| all.contains(&"secrets".into()));
+        rules.flatten().filter(of_secrets).cloned().collect()
+    };
+    assert!(secrets(&of_the_chart(&[])).is_empty());
+    assert!(secrets(&overlay("cluster-wide")).is_empty());
+    let named = of_the_chart(&["--set", "sagas.secrets={a,b},watchNamespaces={one,two}"]);
+    let rule = serde_json::json!({ "apiGroups": [""], "resources": ["secrets"], "resourceNames": ["a", "b"], "verbs": ["get"] });
+    assert_eq!(secrets(&named), [rule.clone(), rule]);
+    assert!(
+        named.contains_key("Role one/arcadia-operator-secrets")
+            && named.contains_key("RoleBinding two/arcadia-operator-secrets")
+    );
 }
 
 #[test]

@@ -18,7 +18,10 @@ use arcadia_operator::{
         status::status,
     },
     kube_ext::{key::ObjectKey, mirror::Mirror},
-    saga::journal::{self, Event, Why},
+    saga::{
+        event::{Event, StepEvent, Why},
+        journal,
+    },
 };
 use control_plane::ControlPlane;
 use jiff::Timestamp;
@@ -152,6 +155,9 @@ fn an_open_drift_waits_for_a_person_and_a_resolved_one_is_well() {
     show(&cases.map(|(status, wanted)| (json(drift(&status)), wanted)));
 }
 
+const SUSPENDED: &str =
+    "suspended: no step is called or undone and no timeout runs; set spec.suspend to false to resume";
+
 #[test]
 fn a_saga_is_as_healthy_as_its_phase_and_says_why() {
     let why = || Why { reason: reason::PENDING, message: "why".to_owned() };
@@ -160,17 +166,21 @@ fn a_saga_is_as_healthy_as_its_phase_and_says_why() {
     let roll_back = || Event::RollBack { why: why() };
     let finish = || Event::Finish { is_rollback_kind: false };
     let [begin, complete] =
-        [Event::Begin { step: 0, before: Value::Null }, Event::Complete { step: 0, output: Values::default() }];
+        [StepEvent::Begin { before: Value::Null }.of(0), StepEvent::Complete { output: Values::default() }.of(0)];
     let cases = [
         (vec![], ["Progressing", "Pending"]),
-        (vec![Event::Hold { why: why() }], ["Progressing", "why"]),
+        (
+            vec![Event::Hold { other: "first".to_owned(), key: "dep-1".to_owned() }],
+            ["Progressing", "waits for saga first, which has the same concurrency key (dep-1)"],
+        ),
         (vec![Event::Refuse { why: why() }], ["Degraded", "why"]),
         (vec![start()], ["Progressing", "Running"]),
         (vec![start(), begin, complete, finish()], ["Healthy", "all steps are done"]),
-        (vec![start(), Event::Suspend], ["Suspended", "suspended; set spec.suspend to false to go on"]),
-        (vec![start(), Event::Suspend, roll_back()], ["Progressing", "why"]),
+        (vec![start(), Event::Suspend], ["Suspended", SUSPENDED]),
+        (vec![start(), Event::Suspend, roll_back()], ["Suspended", SUSPENDED]),
+        (vec![start(), roll_back(), Event::Suspend, Event::Unsuspend], ["Progressing", "why"]),
         (vec![start(), roll_back(), finish()], ["Degraded", "all is undone: why"]),
-        (vec![start(), Event::Stick { why: why() }], ["Degraded", "why"]),
+        (vec![start(), Event::Stick { why: why(), stop: None }], ["Degraded", "why"]),
     ];
     let mut phases = BTreeSet::new();
     let cases = cases.map(|(events, wanted)| {

@@ -28,6 +28,7 @@ fn bad_values_are_refused_with_their_name_and_what_is_wrong() {
         ("driftHistoryLimit=0", ["/driftHistoryLimit", "minimum"]),
         ("sagas.settleTime=", ["/sagas/settleTime", "minLength"]),
         ("sagas.settletime=1m", ["/sagas", "'settletime' not allowed"]),
+        ("sagas.secrets[0]=Billing", ["/sagas/secrets/0", "pattern"]),
         ("log.format=xml", ["/log/format", "'json'"]),
         ("crds.install=maybe", ["/crds/install", "want boolean"]),
         ("metrics.port=80", ["/metrics/port", "minimum"]),
@@ -61,6 +62,10 @@ fn what_cannot_work_is_refused_with_what_to_do() {
     refused(
         &["--set", "extraArgs={--leader-elect=false}"],
         &["without leader election there may be one replica only; set replicas to 1"],
+    );
+    refused(
+        &["--set", "sagas.secrets={digitalocean-token}"],
+        &["sagas.secrets: digitalocean-token is the Secret with the DigitalOcean token, which no saga may read"],
     );
     refused(&["--set", "serviceAccount.create=false"], &["serviceAccount.name: say which ServiceAccount to use"]);
     refused(&["--kube-version", "v1.35.4"], &["this is v1.35.4; set admissionPolicies.mutating to false"]);

@@ -68,7 +68,12 @@ fn read(path: &Path) -> Result<Value, Error> {
 
 /// The JSON pointer to a place.
 fn pointer(segments: &[&str]) -> String {
-    segments.iter().map(|segment| format!("/{}", segment.replace('~', "~0").replace('/', "~1"))).collect()
+    let mut pointer = String::new();
+    for segment in segments {
+        pointer.push('/');
+        pointer.push_str(&segment.replace('~', "~0").replace('/', "~1"));
+    }
+    pointer
 }
 
 /// An operation without prose, and without examples but those of what a GET answers.

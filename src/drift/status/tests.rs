@@ -39,7 +39,9 @@ fn entry(status: &Value, drifts: &[Drift]) -> Entry {
     let mut index = Index::default();
     let record = record(status);
     index.apply(&record);
-    drifts.iter().for_each(|drift| drop(index.apply(drift)));
+    for drift in drifts {
+        index.apply(drift);
+    }
     index.entry(&ObjectKey { namespace: "default".into(), name: record.name_any().into() }).unwrap()
 }
 

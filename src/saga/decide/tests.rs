@@ -1,8 +1,15 @@
 //! What is next when people change their mind and the cloud takes its time.
 
+mod doubt;
+mod stored;
+mod suspension;
+mod waiting;
+
+use jiff::SignedDuration;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::api::saga::ActionId;
 use crate::saga::{
     journal::apply,
     order::{Order, digest},
@@ -64,6 +71,7 @@ impl Story {
             hand: self.hand,
             settle: SETTLE,
             now: self.now,
+            dice: 1.0,
         }
     }
 
@@ -77,12 +85,12 @@ impl Story {
     }
 
     fn begin(&mut self, step: usize) {
-        self.write(Event::Begin { step, before: json!(null) });
+        self.write(StepEvent::Begin { before: json!(null) }.of(step));
     }
 
     fn complete(&mut self, step: usize) {
         self.begin(step);
-        self.write(Event::Complete { step, output: Values::new() });
+        self.write(StepEvent::Complete { output: Values::new() }.of(step));
     }
 
     fn pass(&mut self, time: Duration) {
@@ -106,8 +114,8 @@ impl Story {
 
     /// Makes the move that gets it stuck, and returns why it is.
     fn stick(&mut self) -> &'static str {
-        let Move::Note(Event::Stick { why }) = self.next() else { panic!("{:?}", self.next()) };
-        self.write(Event::Stick { why: why.clone() });
+        let Move::Note(Event::Stick { why, stop }) = self.next() else { panic!("{:?}", self.next()) };
+        self.write(Event::Stick { why: why.clone(), stop });
         why.reason
     }
 }
@@ -127,10 +135,10 @@ fn a_step_that_could_not_be_begun_is_not_asked_to_undo_anything() {
                                          {"name": "label", "step": "TagResource",
                                           "with": {"tag": "a", "droplet_provider_id": "1"}}]));
     story.complete(0);
-    story.write(Event::Fail { step: 1, error: error(ErrorKind::Permanent, "no such key") });
+    story.write(StepEvent::Fail { error: error(ErrorKind::Permanent, "no such key") }.of(1));
     let Move::Note(back @ Event::RollBack { .. }) = story.next() else { panic!("{:?}", story.next()) };
     story.write(back);
-    assert_eq!(story.next(), Move::Note(Event::CompleteUndo { step: 1 }));
+    assert_eq!(story.next(), Move::Note(StepEvent::CompleteUndo.of(1)));
 }
 
 #[test]
@@ -149,7 +157,8 @@ fn what_cannot_be_undone_and_is_known_not_to_be_done_is_stopped() {
 
     let mut failed_once = begun();
     let retry_at = failed_once.now + Duration::from_secs(1);
-    failed_once.write(Event::Retry { step: 0, error: error(ErrorKind::Transient, "503"), retry_at });
+    failed_once
+        .write(StepEvent::Retry { error: error(ErrorKind::Transient, "503"), retry_at, of: 5, latest: None }.of(0));
     assert!(is_stopped(&failed_once.next()));
 
     let mut in_doubt = begun();
@@ -160,7 +169,10 @@ fn what_cannot_be_undone_and_is_known_not_to_be_done_is_stopped() {
     in_doubt.pass(SETTLE * 2);
     assert!(matches!(looked(&in_doubt, Found::Nothing), After::Note(Event::RollBack { .. })));
     in_doubt.spec.cancel_requested = false;
-    assert!(matches!(looked(&in_doubt, Found::Converges), After::Intend(Event::Renew { .. })));
+    assert!(matches!(
+        looked(&in_doubt, Found::Converges),
+        After::Intend(Event::Step { event: StepEvent::Renew { .. }, .. })
+    ));
 }
 
 #[test]
@@ -178,16 +190,16 @@ fn a_step_that_a_person_skips_is_skipped_also_where_it_was_not_begun() {
 fn a_person_overrules_what_was_asked_and_nothing_else() {
     let mut story = Story::begun(&deletes(&["a", "b", "c"]));
     story.begin(0);
-    story.write(Event::Fail { step: 0, error: error(ErrorKind::Ambiguous, "several") });
+    story.write(StepEvent::Fail { error: error(ErrorKind::Ambiguous, "several") }.of(0));
     assert_eq!(story.stick(), reason::SEVERAL_CANDIDATES);
     story.resolve("skip", Choice::Skip);
-    assert_eq!(story.status.overruled, [""; 0]);
+    assert_eq!(story.status.overruled, []);
     story.complete(1);
 
     story.spec.cancel_requested = true;
     assert_eq!(story.stick(), reason::IRREVERSIBLE);
     story.resolve("retry", Choice::Retry);
-    assert_eq!(story.status.overruled, [reason::CANCELLED]);
+    assert_eq!(story.status.overruled, [StopReason::Cancelled]);
     assert_eq!(story.next(), Move::Prepare(2));
 
     story.is_deleting = true;
@@ -199,10 +211,10 @@ fn a_person_who_wants_it_looked_at_does_not_overrule_a_cancellation() {
     let mut story = Story::begun(&deletes(&["a", "b"]));
     story.begin(0);
     story.spec.cancel_requested = true;
-    story.write(Event::Fail { step: 0, error: error(ErrorKind::Timeout, "no answer") });
+    story.write(StepEvent::Fail { error: error(ErrorKind::Timeout, "no answer") }.of(0));
     assert_eq!(story.stick(), reason::IRREVERSIBLE, "it may have been done");
     story.resolve("retry", Choice::Retry);
-    assert_eq!(story.status.overruled, [""; 0]);
+    assert_eq!(story.status.overruled, []);
 }
 
 #[test]
@@ -211,9 +223,9 @@ fn undoing_is_written_down_before_each_call_and_does_not_go_on_for_ever() {
                                           "with": {"tag": "a", "droplet_provider_id": "1"}}]));
     story.complete(0);
     story.write(Event::RollBack { why: Why { reason: reason::CANCELLED, message: "it was cancelled".to_owned() } });
-    let undo = |counts| Move::Intend(Event::Undo { step: 0, counts });
+    let undo = |counts| Move::Intend(StepEvent::Undo { counts }.of(0));
     assert_eq!(story.next(), undo(true));
-    story.write(Event::Undo { step: 0, counts: true });
+    story.write(StepEvent::Undo { counts: true }.of(0));
     story.hand = Hand::Intent;
     assert_eq!(story.next(), Move::CallUndo(0));
     story.hand = Hand::Calm(story.now + Duration::from_secs(5));
@@ -228,20 +240,20 @@ fn undoing_is_written_down_before_each_call_and_does_not_go_on_for_ever() {
     };
     assert_eq!([0, 1, 2, 9].map(waits), [2, 4, 8, 60]);
 
-    story.write(Event::Wait { step: 0, why: "the droplet is locked".to_owned() });
+    story.write(StepEvent::Wait { why: "the droplet is locked".to_owned() }.of(0));
     story.pass(Duration::from_mins(5));
     assert_eq!(late_in(&story.seen()), None, "what waits is not looked at before");
     assert_eq!(story.next(), undo(false), "nobody may have looked meanwhile: it is tried once more");
-    story.write(Event::Undo { step: 0, counts: false });
-    let After::Note(Event::Stick { why }) = not_yet(&story, 0) else { panic!("{:?}", not_yet(&story, 0)) };
+    story.write(StepEvent::Undo { counts: false }.of(0));
+    let After::Note(Event::Stick { why, .. }) = not_yet(&story, 0) else { panic!("{:?}", not_yet(&story, 0)) };
     assert_eq!(why.reason, reason::UNDO_FAILED);
     assert!(why.message.contains("not within 200 s; last: the droplet is locked"), "{}", why.message);
-    story.write(Event::AwaitUndo { step: 0, action: 7 });
+    story.write(StepEvent::AwaitUndo { action: ActionId::new(7).unwrap() }.of(0));
     story.stick();
     story.resolve("retry", Choice::Retry);
     assert_eq!((story.next(), &story.status.steps[0].undo), (undo(false), &None), "its time and attempts are new");
-    story.write(Event::Undo { step: 0, counts: false });
-    story.write(Event::AwaitUndo { step: 0, action: 8 });
+    story.write(StepEvent::Undo { counts: false }.of(0));
+    story.write(StepEvent::AwaitUndo { action: ActionId::new(8).unwrap() }.of(0));
     let late = late_in(&story.seen()).unwrap();
     assert!((200..205).contains(&late.as_secs()), "{late:?}");
 }
@@ -257,9 +269,11 @@ fn what_a_step_waits_for_is_told_once_and_with_the_timeout() {
     let After::Tell(news, _) = look(&story) else { panic!("{:?}", look(&story)) };
     story.write(news);
     assert!(matches!(look(&story), After::Rest(_)));
-    story.write(Event::Wait { step: 0, why: "it cannot be seen".to_owned() });
+    story.write(StepEvent::Wait { why: "it cannot be seen".to_owned() }.of(0));
     story.pass(Duration::from_hours(24));
-    let Move::Note(Event::Fail { error, .. }) = story.next() else { panic!("{:?}", story.next()) };
+    let Move::Note(Event::Step { event: StepEvent::Fail { error, .. }, .. }) = story.next() else {
+        panic!("{:?}", story.next())
+    };
     assert!(error.message.ends_with("; last: it cannot be seen"), "{}", error.message);
 }
 
@@ -299,7 +313,7 @@ fn a_saga_that_undoes_another_can_be_paused_and_stopped() {
     story.spec.cancel_requested = true;
     assert_eq!(story.stick(), reason::CANCELLED);
     story.resolve("retry", Choice::Retry);
-    assert_eq!(story.next(), Move::Intend(Event::Undo { step: 0, counts: true }));
+    assert_eq!(story.next(), Move::Intend(StepEvent::Undo { counts: true }.of(0)));
 }
 
 #[test]
@@ -330,5 +344,22 @@ fn only_what_was_carried_out_as_it_stands_is_undone_and_once() {
     ] {
         let said = undone(undoes);
         assert!(said.contains(says), "{said}");
+    }
+}
+
+#[test]
+fn what_decides_sees_no_cluster_no_cloud_no_clock_and_no_dice() {
+    let sources = [
+        ("claims", include_str!("../claims.rs")),
+        ("clock", include_str!("../clock.rs")),
+        ("decide", include_str!("../decide.rs")),
+        ("event", include_str!("../event.rs")),
+        ("journal", include_str!("../journal.rs")),
+        ("upgrade", include_str!("../upgrade.rs")),
+    ];
+    for (name, source) in sources {
+        for outside in ["kube::", "kube_ext", "tokio", "rand::", "reqwest", "Timestamp::now", "Instant", "SystemTime"] {
+            assert!(!source.contains(outside), "{name}.rs uses {outside}");
+        }
     }
 }

@@ -8,6 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize, de};
 use serde_json::Value;
 
 use crate::{
+    api::saga::ActionId,
     digitalocean::Path,
     saga::step::{Failure, Scene, Undo, has_passed},
 };
@@ -86,7 +87,7 @@ pub struct NoOutput {}
 /// What a droplet's actions of one type say of a call that nobody heard the answer of.
 pub(super) enum Lately {
     /// This one is in progress. One action at a time goes on with a droplet, so it is the call's own or came before it.
-    InProgress(u64),
+    InProgress(ActionId),
     /// One has ended a moment ago: what it made may not be seen yet.
     JustEnded,
     /// Neither.
@@ -114,7 +115,7 @@ pub(super) async fn in_progress(
     scene: &Scene<'_>,
     path: Path<'_>,
     is_wanted: impl Fn(&Value) -> bool,
-) -> Result<Option<u64>, Failure> {
+) -> Result<Option<ActionId>, Failure> {
     Ok(latest(scene, path, is_wanted).await?.iter().find_map(in_progress_id))
 }
 
@@ -126,8 +127,8 @@ async fn latest(scene: &Scene<'_>, path: Path<'_>, is_wanted: impl Fn(&Value) ->
     Ok(actions)
 }
 
-fn in_progress_id(action: &Value) -> Option<u64> {
-    action.get("id")?.as_u64().filter(|_| text(action, "status") == Some("in-progress"))
+fn in_progress_id(action: &Value) -> Option<ActionId> {
+    named(action.get("id")).filter(|_| text(action, "status") == Some("in-progress"))
 }
 
 /// What undoing comes to where nothing of the step is left: if it was done, it is undone; otherwise what it did may yet
@@ -137,10 +138,15 @@ pub(super) fn nothing_left<O>(output: Option<&O>) -> Undo {
 }
 
 /// The id of the action in the answer to a call that began one.
-pub(super) fn action_id(answer: &Value) -> Result<u64, Failure> {
-    let id = answer.pointer("/action/id").and_then(Value::as_u64);
+pub(super) fn action_id(answer: &Value) -> Result<ActionId, Failure> {
+    let id = named(answer.pointer("/action/id"));
     // The call was answered with success, so something was begun that nobody can name.
     id.ok_or_else(|| unnamed("action"))
+}
+
+/// The action that a document names by this.
+pub(super) fn named(id: Option<&Value>) -> Option<ActionId> {
+    id.and_then(Value::as_u64).and_then(ActionId::new)
 }
 
 /// What a change is in whose answer the API should have named this: whoever answered may have done something else.

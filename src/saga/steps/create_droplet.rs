@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::{
     backups::BackupPolicy,
-    common::{ProviderId, SOON, is_own, nothing_left, text, unnamed},
+    common::{ProviderId, SOON, is_own, named, nothing_left, text, unnamed},
     droplet, tagging,
 };
 use crate::{
@@ -170,7 +170,7 @@ async fn create(scene: &Scene<'_>, parameters: &Parameters) -> Result<Progress<O
     let answer = scene.cloud.send(Verb::Post, path, Some(&request(scene, parameters))).await?;
     let id = answer.get("droplet").and_then(id_of);
     let id = id.ok_or_else(|| unnamed("droplet"))?;
-    Ok(match answer.pointer("/links/actions/0/id").and_then(Value::as_u64) {
+    Ok(match named(answer.pointer("/links/actions/0/id")) {
         Some(action) => Progress::Started { action, ids: vec![format!("droplets/{id}")] },
         None => new(&id),
     })

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::common::{self, NoOutput, ProviderId, SOON, text};
 use crate::{
+    api::saga::ActionId,
     digitalocean::{Error, Path, Verb},
     saga::step::{Failure, Found, Progress, Scene, Undo, has_passed},
 };
@@ -27,7 +28,7 @@ pub(super) enum Next {
     /// Nothing: it does not exist.
     Gone,
     /// This action has to end. A droplet does one thing at a time.
-    Busy(u64),
+    Busy(ActionId),
     /// This action has to begin.
     Act(Value),
     /// It has to be looked at again.
@@ -42,7 +43,7 @@ pub(super) enum Next {
 /// An action on a droplet, as far as it matters here.
 #[derive(Debug)]
 pub(super) struct Action {
-    pub(super) id: u64,
+    pub(super) id: ActionId,
     pub(super) kind: String,
     pub(super) status: String,
     pub(super) started_at: Timestamp,
@@ -105,7 +106,7 @@ pub(super) async fn actions(scene: &Scene<'_>, id: &str) -> Result<Vec<Action>, 
 
 fn action(document: &Value) -> Option<Action> {
     Some(Action {
-        id: document.get("id")?.as_u64()?,
+        id: common::named(document.get("id"))?,
         kind: text(document, "type")?.to_owned(),
         status: text(document, "status")?.to_owned(),
         started_at: text(document, "started_at")?.parse().ok()?,
@@ -114,7 +115,7 @@ fn action(document: &Value) -> Option<Action> {
 
 /// The id of the latest action on a droplet: those of a step come after it. 0 where there was none.
 pub(super) async fn latest_action(scene: &Scene<'_>, id: &str) -> Result<u64, Failure> {
-    Ok(actions(scene, id).await?.first().map_or(0, |action| action.id))
+    Ok(actions(scene, id).await?.first().map_or(0, |action| action.id.get()))
 }
 
 /// Takes a droplet one action further.
@@ -155,7 +156,7 @@ pub(super) async fn go_back(scene: &Scene<'_>, id: &str, next: Next, is_done: bo
 }
 
 /// Begins an action. Nothing where the droplet is like that already, and only did not show it.
-async fn begin(scene: &Scene<'_>, id: &str, action: &Value) -> Result<Option<u64>, Failure> {
+async fn begin(scene: &Scene<'_>, id: &str, action: &Value) -> Result<Option<ActionId>, Failure> {
     match send(scene, id, action).await {
         Ok(answer) => common::action_id(&answer).map(Some),
         Err(error) if is_so_already(&error) => Ok(None),
@@ -165,7 +166,7 @@ async fn begin(scene: &Scene<'_>, id: &str, action: &Value) -> Result<Option<u64
 }
 
 /// Begins an action that makes something, and returns the action's id.
-pub(super) async fn act(scene: &Scene<'_>, id: &str, action: &Value) -> Result<u64, Failure> {
+pub(super) async fn act(scene: &Scene<'_>, id: &str, action: &Value) -> Result<ActionId, Failure> {
     match send(scene, id, action).await {
         Err(Error::NotFound { .. }) => Err(gone(id)),
         answer => common::action_id(&answer?),
@@ -193,7 +194,7 @@ fn is_so_already(error: &Error) -> bool {
     error.status() == Some(422) && said.contains("already") && !said.contains("pending event")
 }
 
-fn started(id: &str, action: u64) -> Progress<NoOutput> {
+fn started(id: &str, action: ActionId) -> Progress<NoOutput> {
     Progress::Started { action, ids: vec![format!("droplets/{id}")] }
 }
 
@@ -255,7 +256,7 @@ fn wait_for_shutdown(id: &str) -> Next {
 async fn shutdowns(scene: &Scene<'_>, id: &str, since: u64) -> Result<Vec<Action>, Failure> {
     let actions = actions(scene, id).await?.into_iter();
     let of_now = actions.take_while(|action| {
-        action.id > since && !["power_on", "power_cycle", "reboot"].contains(&action.kind.as_str())
+        action.id.get() > since && !["power_on", "power_cycle", "reboot"].contains(&action.kind.as_str())
     });
     Ok(of_now.filter(|action| action.kind == "shutdown").collect())
 }

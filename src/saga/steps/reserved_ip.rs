@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::common::{self, NoOutput, nothing_left};
 use crate::{
+    api::saga::ActionId,
     digitalocean::{Path, Verb},
     saga::step::{Failure, Progress, Scene, Undo},
 };
@@ -71,7 +72,7 @@ pub(super) async fn droplet(scene: &Scene<'_>, ip: Ipv4Addr) -> Result<Option<u6
 }
 
 /// Begins to let an address lead to a droplet, or nowhere, and returns the action's id; nothing where it does by now.
-pub(super) async fn lead(scene: &Scene<'_>, ip: Ipv4Addr, to: Option<u64>) -> Result<Option<u64>, Failure> {
+pub(super) async fn lead(scene: &Scene<'_>, ip: Ipv4Addr, to: Option<u64>) -> Result<Option<ActionId>, Failure> {
     let action = match to {
         Some(droplet) => json!({ "type": "assign", "droplet_id": droplet }),
         None => json!({ "type": "unassign" }),
@@ -89,7 +90,7 @@ pub(super) async fn lead(scene: &Scene<'_>, ip: Ipv4Addr, to: Option<u64>) -> Re
 }
 
 /// How far an address's way to or from a droplet is.
-pub(super) fn progress(action: Option<u64>, ip: Ipv4Addr, droplet: u64) -> Progress<NoOutput> {
+pub(super) fn progress(action: Option<ActionId>, ip: Ipv4Addr, droplet: u64) -> Progress<NoOutput> {
     match action {
         Some(action) => {
             Progress::Started { action, ids: vec![format!("reserved_ips/{ip}"), format!("droplets/{droplet}")] }
@@ -98,13 +99,13 @@ pub(super) fn progress(action: Option<u64>, ip: Ipv4Addr, droplet: u64) -> Progr
     }
 }
 
-async fn act(scene: &Scene<'_>, ip: Ipv4Addr, action: &Value) -> Result<u64, Failure> {
+async fn act(scene: &Scene<'_>, ip: Ipv4Addr, action: &Value) -> Result<ActionId, Failure> {
     let ip = ip.to_string();
     common::action_id(&scene.cloud.send(Verb::Post, path(&ip, ACTIONS, "reserved_ip:update"), Some(action)).await?)
 }
 
 /// The address's action that is in progress: there is one at a time.
-async fn pending(scene: &Scene<'_>, ip: Ipv4Addr) -> Result<Option<u64>, Failure> {
+async fn pending(scene: &Scene<'_>, ip: Ipv4Addr) -> Result<Option<ActionId>, Failure> {
     let ip = ip.to_string();
     common::in_progress(scene, path(&ip, ACTIONS, "reserved_ip:read"), |_| true).await
 }

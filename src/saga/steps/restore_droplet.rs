@@ -110,5 +110,5 @@ async fn is_restored(scene: &Scene<'_>, parameters: &Parameters, before: &Before
 async fn restores(scene: &Scene<'_>, parameters: &Parameters, before: &Before) -> Result<Vec<Action>, Failure> {
     let Some(latest) = before.latest_action else { return Ok(Vec::new()) };
     let actions = droplet::actions(scene, parameters.droplet_provider_id.as_str()).await?.into_iter();
-    Ok(actions.filter(|action| action.id > latest && action.kind == "restore").collect())
+    Ok(actions.filter(|action| action.id.get() > latest && action.kind == "restore").collect())
 }

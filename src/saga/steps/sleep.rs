@@ -6,7 +6,10 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::common::NoOutput;
-use crate::saga::step::{Failure, Progress, Scene, Step, has_passed};
+use crate::saga::{
+    clock::{has_passed, left},
+    step::{Failure, Progress, Scene, Step},
+};
 
 /// Waits. For trying things out, and for what takes its time without a sign.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -31,12 +34,18 @@ impl Step for Sleep {
 
     async fn run(&self, scene: &Scene<'_>, parameters: &Parameters, (): &()) -> Result<Progress<NoOutput>, Failure> {
         let time = Duration::from_secs(u64::from(parameters.seconds));
-        let began = scene.entry.started_at.as_ref().map_or(scene.now, |began| began.0);
+        let began = scene.began();
         if time.is_zero() || has_passed(began, time, scene.now) {
             return Ok(Progress::Done(NoOutput {}));
         }
-        let passed = Duration::try_from(scene.now.duration_since(began)).unwrap_or_default();
-        let again = (time + Duration::from_secs(1)).saturating_sub(passed) + Duration::from_millis(10);
-        Ok(Progress::NotYet { again, why: format!("sleeps for {} s", parameters.seconds) })
+        let again = left(began, time, scene.now);
+        Ok(Progress::NotYet {
+            again,
+            why: format!(
+                "sleeps for {} s, until {}",
+                parameters.seconds,
+                (began + time).strftime("%Y-%m-%dT%H:%M:%SZ")
+            ),
+        })
     }
 }

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::common::{self, NoOutput, ProviderId, id_text};
 use crate::{
+    api::saga::ActionId,
     digitalocean::{Path, Verb},
     saga::step::{Failure, Progress, Scene},
 };
@@ -40,12 +41,20 @@ pub(super) fn size(volume: &Value) -> Option<u64> {
 }
 
 /// Begins to attach a volume, and returns the action's id; nothing where it is attached by now.
-pub(super) async fn attach(scene: &Scene<'_>, id: &ProviderId, droplet: &ProviderId) -> Result<Option<u64>, Failure> {
+pub(super) async fn attach(
+    scene: &Scene<'_>,
+    id: &ProviderId,
+    droplet: &ProviderId,
+) -> Result<Option<ActionId>, Failure> {
     set(scene, id, droplet, true).await
 }
 
 /// Begins to detach a volume, and returns the action's id; nothing where it is detached by now.
-pub(super) async fn detach(scene: &Scene<'_>, id: &ProviderId, droplet: &ProviderId) -> Result<Option<u64>, Failure> {
+pub(super) async fn detach(
+    scene: &Scene<'_>,
+    id: &ProviderId,
+    droplet: &ProviderId,
+) -> Result<Option<ActionId>, Failure> {
     set(scene, id, droplet, false).await
 }
 
@@ -54,7 +63,7 @@ async fn set(
     id: &ProviderId,
     droplet: &ProviderId,
     is_wanted: bool,
-) -> Result<Option<u64>, Failure> {
+) -> Result<Option<ActionId>, Failure> {
     let kind = if is_wanted { "attach" } else { "detach" };
     let refused = match act(scene, id, &json!({ "type": kind, "droplet_id": droplet.as_number()? })).await {
         Ok(action) => return Ok(Some(action)),
@@ -67,18 +76,18 @@ async fn set(
 }
 
 /// Begins an action on a volume, and returns the action's id.
-pub(super) async fn act(scene: &Scene<'_>, id: &ProviderId, action: &Value) -> Result<u64, Failure> {
+pub(super) async fn act(scene: &Scene<'_>, id: &ProviderId, action: &Value) -> Result<ActionId, Failure> {
     let path = actions(id, "block_storage_action:create");
     common::action_id(&scene.cloud.send(Verb::Post, path, Some(action)).await?)
 }
 
 /// The volume's action that is in progress: there is one at a time.
-pub(super) async fn pending(scene: &Scene<'_>, id: &ProviderId) -> Result<Option<u64>, Failure> {
+pub(super) async fn pending(scene: &Scene<'_>, id: &ProviderId) -> Result<Option<ActionId>, Failure> {
     common::in_progress(scene, actions(id, "block_storage_action:read"), |_| true).await
 }
 
 /// How far a volume's way to or from a droplet is.
-pub(super) fn progress(action: Option<u64>, id: &ProviderId, droplet: &ProviderId) -> Progress<NoOutput> {
+pub(super) fn progress(action: Option<ActionId>, id: &ProviderId, droplet: &ProviderId) -> Progress<NoOutput> {
     match action {
         Some(action) => Progress::Started { action, ids: vec![format!("volumes/{id}"), format!("droplets/{droplet}")] },
         None => Progress::Done(NoOutput {}),

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::common::{NoOutput, any_id, kind_name, text_or_number};
 use crate::{
-    comparison::show::full as shown,
+    comparison::{secret::hide_unknown as hide, show::full as shown},
     digitalocean::{Kind, Live, Priority, ResourceKey},
     drift::evaluate::{Finding, compare},
     saga::step::{Failure, Progress, Scene, Step},
@@ -61,7 +61,8 @@ impl Step for WaitForField {
         let key = ResourceKey::new(*kind, id.as_str());
         let later = |why: String| {
             let again = Duration::from_secs(u64::from(*poll_seconds));
-            Ok(Progress::NotYet { again, why: format!("waits until {field} of {key} is {}: {why}", shown(equals)) })
+            let wanted = visible(field, equals);
+            Ok(Progress::NotYet { again, why: format!("waits until {field} of {key} is {wanted}: {why}") })
         };
         let document = match scene.cloud.get(&key, Priority::Urgent).await {
             Ok(document) => document.ok_or_else(|| Failure::Permanent(format!("there is no {key}")))?,
@@ -71,12 +72,16 @@ impl Step for WaitForField {
         };
         match compare(&Live::parse(&key, &document)?, field, equals) {
             Finding::Matches { .. } => Ok(Progress::Done(NoOutput {})),
-            Finding::Differs { live, .. } => {
-                later(format!("it is {}", shown(&live).chars().take(MOST_SHOWN).collect::<String>()))
-            }
+            Finding::Differs { live, .. } => later(format!("it is {}", visible(field, &live))),
             Finding::Unknown(why) => later(why),
             Finding::Invalid(why) => Err(Failure::Permanent(format!("{key}: {why}"))),
             Finding::Moot => later("nothing is known of it".to_owned()),
         }
     }
+}
+
+/// The beginning of a field's value, without credentials.
+fn visible(field: &str, value: &Value) -> String {
+    let hidden = hide(&json!({ field: value }));
+    shown(hidden.get(field).unwrap_or(&Value::Null)).chars().take(MOST_SHOWN).collect()
 }

@@ -1,7 +1,8 @@
 //! The sagas that the benchmark orders, and the journal that each of them comes to.
 
 use arcadia_operator::api::saga::{SagaSpec, SagaStatus, StepStatus, Values};
-use arcadia_operator::saga::journal::{self, Event};
+use arcadia_operator::saga::event::{Event, StepEvent};
+use arcadia_operator::saga::journal;
 use arcadia_operator::saga::order::digest;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -85,8 +86,8 @@ impl Batch {
         // The result of one step and the intent of the next share a write.
         let mut writes = Vec::new();
         for step in 0..spec.steps.len() {
-            writes.push(note(Event::Begin { step, before: self.steps.before() })?);
-            note(Event::Complete { step, output: Values::new() })?;
+            writes.push(note(StepEvent::Begin { before: self.steps.before() }.of(step))?);
+            note(StepEvent::Complete { output: Values::new() }.of(step))?;
         }
         writes.push(note(Event::Finish { is_rollback_kind: false })?);
         Ok(writes)

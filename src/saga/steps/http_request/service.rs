@@ -61,8 +61,14 @@ impl fmt::Display for Method {
 }
 
 /// The address of a service, which may be called.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) struct ServiceUrl(Url);
+
+impl fmt::Debug for ServiceUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
 
 impl ServiceUrl {
     fn read(text: &str) -> Result<Self, String> {
@@ -91,10 +97,10 @@ impl ServiceUrl {
     }
 }
 
-/// Without the query, which is nobody's business in a message.
+/// Without path and query: that of a webhook is a credential.
 impl fmt::Display for ServiceUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}{}", self.0.origin().ascii_serialization(), self.0.path())
+        f.write_str(&self.0.origin().ascii_serialization())
     }
 }
 
@@ -127,21 +133,32 @@ impl Headers {
     pub(super) fn map(&self) -> HeaderMap {
         self.0.clone()
     }
+
+    pub(super) fn contains(&self, name: &str) -> bool {
+        self.0.contains_key(name)
+    }
 }
 
 impl<'de> Deserialize<'de> for Headers {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let mut headers = HeaderMap::new();
         for (name, value) in BTreeMap::<String, String>::deserialize(deserializer)? {
-            if RESERVED.contains(&name.to_ascii_lowercase().as_str()) {
-                return Err(de::Error::custom(format!("the header {name} is set by the step itself")));
-            }
-            let wrong = |error: &dyn fmt::Display| de::Error::custom(format!("the header {name:?}: {error}"));
-            let header = HeaderName::try_from(&name).map_err(|error| wrong(&error))?;
-            headers.insert(header, HeaderValue::try_from(value).map_err(|error| wrong(&error))?);
+            let header = header_name(&name).map_err(de::Error::custom)?;
+            let value = HeaderValue::try_from(value);
+            let mut value = value.map_err(|error| de::Error::custom(format!("the header {name:?}: {error}")))?;
+            value.set_sensitive(true);
+            headers.insert(header, value);
         }
         Ok(Self(headers))
     }
+}
+
+/// The name of a header that a saga may set.
+pub(super) fn header_name(name: &str) -> Result<HeaderName, String> {
+    if RESERVED.contains(&name.to_ascii_lowercase().as_str()) {
+        return Err(format!("the header {name} is set by the step itself"));
+    }
+    HeaderName::try_from(name).map_err(|error| format!("the header {name:?}: {error}"))
 }
 
 impl JsonSchema for Headers {
@@ -227,9 +244,10 @@ mod tests {
     }
 
     #[test]
-    fn a_message_does_not_hold_the_query() {
-        let url = ServiceUrl::read("https://billing.example.com/invoices?key=secret#top").unwrap();
-        assert_eq!(url.to_string(), "https://billing.example.com/invoices");
+    fn a_message_holds_neither_path_nor_query() {
+        let url = ServiceUrl::read("https://hooks.example.com/services/T0/B0/canary?key=canary#top").unwrap();
+        assert_eq!(url.to_string(), "https://hooks.example.com");
+        assert_eq!(format!("{url:?}"), "https://hooks.example.com");
     }
 
     #[test]

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::world::World;
 use crate::{
-    api::saga::{ErrorKind, StepError, StepState, StepStatus, UndoStatus, Values},
+    api::saga::{ActionId, ErrorKind, StepError, StepState, StepStatus, UndoStatus, Values},
     digitalocean::Path,
     saga::{
         step::{AnyStep, Failure, Found, Identity, Progress, Scene, Undo},
@@ -199,11 +199,11 @@ impl<'w> Journey<'w> {
         match progress {
             Progress::Done(output) => return Turn::Done(output),
             // It has ended, and this does not show it yet.
-            Progress::Started { action, .. } if self.entry.action == i64::try_from(action).ok() => {
+            Progress::Started { action, .. } if self.entry.action == Some(action) => {
                 self.wait(Duration::from_secs(1)).await;
             }
             Progress::Started { action, ids } => {
-                self.entry.action = i64::try_from(action).ok();
+                self.entry.action = Some(action);
                 self.entry.error = None;
                 for id in ids {
                     if !self.entry.external_ids.contains(&id) {
@@ -244,7 +244,7 @@ impl<'w> Journey<'w> {
     }
 
     /// Waits until an action has ended, and tells how it did.
-    async fn wait_for(&mut self, action: u64) -> String {
+    async fn wait_for(&mut self, action: ActionId) -> String {
         let id = action.to_string();
         let path = Path { route: "/v2/actions/{id}", parent: None, id: Some(&id), scope: "actions:read" };
         for _ in 0..MOST_LOOKS {
@@ -262,6 +262,11 @@ impl<'w> Journey<'w> {
     async fn wait(&mut self, time: Duration) {
         tokio::time::sleep(time.min(LONGEST_WAIT)).await;
         self.now += SignedDuration::try_from(time).unwrap();
+    }
+
+    /// What the journal says, as JSON.
+    pub(super) fn journal(&self) -> String {
+        serde_json::to_string(&self.entry).unwrap()
     }
 
     pub(super) fn now(&self) -> Timestamp {

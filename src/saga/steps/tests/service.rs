@@ -123,11 +123,148 @@ async fn a_service_hears_what_was_ordered_and_which_call_it_is() {
 async fn an_answer_is_kept_as_json_or_else_as_text() {
     let cases = [
         (says(201, r#"{"id": 7}"#), json!({ "status": 201, "body": { "id": 7 } })),
+        (says(201, r#"{"name": "x"}"#), json!({ "status": 201, "body": {} })),
         (says(200, "fine"), json!({ "status": 200, "text": "fine" })),
         (says(204, ""), json!({ "status": 204 })),
     ];
     for (answer, output) in cases {
-        assert_eq!(Value::Object(call(vec![answer], json!({})).await.0.unwrap()), output);
+        let keep = json!({ "keep": ["id"], "keep_text": true });
+        assert_eq!(Value::Object(call(vec![answer], keep).await.0.unwrap()), output);
+    }
+}
+
+#[tokio::test]
+async fn only_what_is_named_of_a_response_is_kept_and_without_credentials() {
+    let response = json!({
+        "invoice": { "id": 7, "token": "canary", "paid": { "by": "jane", "iban": "canary" } }, "other": "canary",
+    });
+    let kept = async |keep: Value| {
+        let answer = says(200, &response.to_string());
+        Value::Object(call(vec![answer], json!({ "keep": keep })).await.0.unwrap())["body"].clone()
+    };
+    assert_eq!(kept(json!([])).await, Value::Null);
+    let fields = json!(["invoice.id", "invoice.token", "invoice.paid.by", "invoice.none", "invoice.id.none"]);
+    let hidden = "(secret, sha256:e100fbce)";
+    assert_eq!(kept(fields).await, json!({ "invoice": { "id": 7, "token": hidden, "paid": { "by": "jane" } } }));
+    let text = call(vec![says(200, "canary")], json!({})).await.0.unwrap();
+    assert_eq!(Value::Object(text), json!({ "status": 200 }));
+    let text = call(vec![says(200, "Bearer canary")], json!({ "keep_text": true })).await.0.unwrap();
+    assert!(text["text"].as_str().unwrap().starts_with("(secret, sha256:"), "{text:?}");
+}
+
+#[test]
+fn an_order_that_uses_what_is_not_kept_is_not_taken() {
+    let objections = |keep: Value| {
+        let with = json!({ "url": "https://example.com", "keep": keep });
+        let steps = json!([{ "name": "call", "step": "HttpRequest", "with": with },
+                           { "name": "say", "step": "Fail", "with": { "message": "${steps.call.output.body.id}" } }]);
+        let spec = serde_json::from_value(json!({ "kind": "test", "steps": steps })).unwrap();
+        crate::saga::order::Order::read(&spec).unwrap().objections().map_err(|why| why.to_string())
+    };
+    assert_eq!(objections(json!(["id"])), Ok(()));
+    let wanted = "step \"say\": parameter \"message\": column 3: the output of \"call\" has no \"body\": name the fields of \
+                  the response to use in `keep`";
+    assert_eq!(objections(json!([])).unwrap_err(), wanted);
+}
+
+#[tokio::test]
+async fn headers_and_a_body_come_from_secrets_that_are_read_at_each_call() {
+    let service = Service::start(vec![says(500, "")]).await;
+    let world = World::start().await;
+    let set = |token: &str| {
+        let billing = json!({ "token": token, "body": "<canary/>" });
+        world.secrets.lock().unwrap().insert("billing".to_owned(), billing);
+    };
+    set("canary-1\n");
+    let parameters = json!({
+        "url": service.url,
+        "headers": { "Content-Type": "application/xml" },
+        "headersFrom": { "Authorization": { "secret": "billing", "key": "token", "prefix": "Bearer " } },
+        "bodyFrom": { "secret": "billing", "key": "body" },
+        "compensation_url": service.url,
+    });
+    let mut journey = journey(&world, &parameters);
+    journey.go().await.unwrap();
+    set("canary-2");
+    journey.undo().await.unwrap();
+    let heard = service.heard();
+    let tokens: Vec<_> = heard.iter().map(|heard| heard.headers["authorization"].to_str().unwrap()).collect();
+    assert_eq!(tokens, ["Bearer canary-1", "Bearer canary-1", "Bearer canary-2"]);
+    assert!(heard.iter().all(|heard| heard.headers["content-type"] == "application/xml" || heard.body.is_empty()));
+    assert_eq!(heard[1].body, "<canary/>");
+    assert!(!journey.journal().contains("canary"), "{}", journey.journal());
+}
+
+#[tokio::test]
+async fn a_secret_that_cannot_be_read_is_named_before_anything_is_called() {
+    let service = Service::start(vec![]).await;
+    let world = World::start().await;
+    world
+        .secrets
+        .lock()
+        .unwrap()
+        .extend([("billing".to_owned(), json!({ "token": "canary\u{1}" })), ("forbidden".to_owned(), Value::Null)]);
+    let header = |secret: &str, key: &str| json!({ "headersFrom": { "X-Key": { "secret": secret, "key": key } } });
+    let body = |secret: &str| json!({ "bodyFrom": { "secret": secret, "key": "body" } });
+    let cases = [
+        (
+            header("none", "token"),
+            "reading Secret default/none: it does not exist; create it, or correct `headersFrom`",
+        ),
+        (
+            header("forbidden", "token"),
+            "reading Secret default/forbidden: the operator has no right to get it; list its name in the chart's value \
+             `sagas.secrets`",
+        ),
+        (
+            header("billing", "tokn"),
+            "key \"tokn\" of Secret default/billing does not exist; add the key, or correct `headersFrom`",
+        ),
+        (
+            header("billing", "token"),
+            "key \"token\" of Secret default/billing cannot be the header X-Key: it contains control characters",
+        ),
+        (body("none"), "reading Secret default/none: it does not exist; create it, or correct `bodyFrom`"),
+    ];
+    for (more, why) in cases {
+        let mut parameters = json!({ "url": service.url });
+        parameters.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        assert_eq!(journey(&world, &parameters).go().await, Err(Failure::Permanent(why.to_owned())));
+    }
+    assert_eq!(service.calls(), [""; 0]);
+}
+
+#[test]
+fn what_contradicts_itself_is_refused() {
+    let step = named("HttpRequest").unwrap();
+    let from = json!({ "secret": "billing", "key": "token" });
+    let cases = [
+        (json!({ "body": 1, "bodyFrom": from }), "`body` and `bodyFrom` exclude each other"),
+        (
+            json!({ "headers": { "x-key": "1" }, "headersFrom": { "X-Key": from } }),
+            "the header X-Key is in `headers` and in `headersFrom`",
+        ),
+        (json!({ "headersFrom": { "Host": from } }), "the header Host is set by the step itself"),
+    ];
+    for (mut parameters, why) in cases {
+        parameters["url"] = json!("https://example.com");
+        assert_eq!(step.check(&parameters).unwrap_err(), why);
+    }
+}
+
+#[tokio::test]
+async fn nothing_of_a_response_that_says_no_is_told() {
+    let canary = |status: u16| {
+        let mut response = says(status, r#"{"error": "canary"}"#);
+        response.headers_mut().insert("x-debug", "canary".parse().unwrap());
+        response.headers_mut().insert("location", "https://canary.example.com".parse().unwrap());
+        response
+    };
+    for status in [302, 400, 401, 403, 404, 422] {
+        let (result, _) = call(vec![canary(status)], json!({ "headers": { "Authorization": "canary" } })).await;
+        let Err(Failure::Permanent(said)) = result else { panic!("{status}: {result:?}") };
+        assert!(!said.contains("canary") && !said.contains("/invoices"), "{said}");
+        assert!(said.contains(&format!("the service answered {status}")), "{said}");
     }
 }
 
@@ -149,11 +286,11 @@ async fn any_other_answer_fails_at_once_and_is_told() {
     let mut redirect = says(302, "");
     redirect.headers_mut().insert("location", elsewhere.url.parse().unwrap());
     let cases = [
-        (says(422, "no such\ncustomer"), json!({}), "/invoices: the service answered 422: no such customer"),
-        (redirect, json!({}), "/invoices: the service answered 302; redirects are not followed"),
-        (says(200, ""), json!({ "expect_status": [201, 202] }), "/invoices: the service answered 200"),
-        (says(200, &large), json!({}), "/invoices: the answer is larger than 4 KiB"),
-        (says(200, &"\u{1}".repeat(4096)), json!({}), "/invoices: the answer is larger than 4 KiB"),
+        (says(422, "no such\ncustomer"), json!({}), ": the service answered 422"),
+        (redirect, json!({}), ": the service answered 302; redirects are not followed"),
+        (says(200, ""), json!({ "expect_status": [201, 202] }), ": the service answered 200"),
+        (says(200, &large), json!({}), ": the answer is larger than 4 KiB"),
+        (says(200, &"\u{1}".repeat(4096)), json!({ "keep_text": true }), ": the answer is larger than 4 KiB"),
     ];
     for (answer, more, why) in cases {
         let (result, service) = call(vec![answer], more).await;

@@ -1,6 +1,10 @@
 //! What steps are tried out on: a simulated account, and what else their scene has.
 
-use std::time::Duration;
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use digitalocean_simulator::{Control, Options, RateLimits, Simulator};
 use serde_json::{Map, Value, json};
@@ -28,6 +32,8 @@ pub(super) struct World {
     pub(super) control: Control,
     pub(super) cloud: Client,
     no_cluster: kube::Client,
+    /// The Secrets that the operator may read where there is no cluster, by name.
+    pub(super) secrets: Secrets,
     cluster: OnceCell<Cluster>,
     pub(super) http: reqwest::Client,
     _simulator: Simulator,
@@ -39,6 +45,7 @@ impl World {
         let rate_limits = RateLimits { per_minute: 0, per_hour: 0, ..RateLimits::default() };
         let options = Options { droplets: 2, action_seconds: ACTION.as_secs_f64(), rate_limits, ..Options::default() };
         let simulator = Simulator::start(options).await.unwrap();
+        let secrets = Secrets::default();
         let mut config = Config::new(&simulator.url(), Token::new("a-token").unwrap()).unwrap();
         config.limits = Limits { per_minute: 100_000, per_hour: 100_000, ..Limits::default() };
         config.max_body_bytes = 1 << 20;
@@ -46,7 +53,8 @@ impl World {
         Self {
             control: simulator.control(),
             cloud: Client::new(config).unwrap(),
-            no_cluster: no_cluster(),
+            no_cluster: no_cluster(secrets.clone()),
+            secrets,
             cluster: OnceCell::new(),
             http: http_client().unwrap(),
             _simulator: simulator,
@@ -112,13 +120,37 @@ impl World {
     }
 }
 
-/// A cluster that nobody asks for anything.
-fn no_cluster() -> kube::Client {
-    let service = tower::service_fn(|request: http::Request<kube::client::Body>| async move {
-        let why = format!("there is no cluster to ask for {}", request.uri());
-        Err::<http::Response<kube::client::Body>, _>(std::io::Error::other(why))
+/// Secrets by name, each a map from keys to values. One that is null may not be read.
+pub(super) type Secrets = Arc<Mutex<BTreeMap<String, Value>>>;
+
+/// A cluster that has Secrets and nothing else.
+fn no_cluster(secrets: Secrets) -> kube::Client {
+    let service = tower::service_fn(move |request: http::Request<kube::client::Body>| {
+        let name = request.uri().path().strip_prefix("/api/v1/namespaces/default/secrets/").map(str::to_owned);
+        let answer = name.map(|name| secret(&name, secrets.lock().unwrap().get(&name)));
+        async move {
+            let why = format!("there is no cluster to ask for {}", request.uri());
+            let (status, body) = answer.ok_or_else(|| std::io::Error::other(why))?;
+            let body = kube::client::Body::from(body.to_string().into_bytes());
+            Ok::<_, std::io::Error>(http::Response::builder().status(status).body(body).unwrap())
+        }
     });
     kube::Client::new(service, "default")
+}
+
+/// What the API server answers when it is asked for a Secret.
+fn secret(name: &str, values: Option<&Value>) -> (u16, Value) {
+    let refusal = |code: u16, reason: &str| {
+        let message = format!("secrets {name:?}: {reason}");
+        (code, json!({ "kind": "Status", "status": "Failure", "message": message, "reason": reason, "code": code }))
+    };
+    let Some(values) = values else { return refusal(404, "NotFound") };
+    let Some(values) = values.as_object() else { return refusal(403, "Forbidden") };
+    let values = values.iter().map(|(key, value)| (key.clone(), value.as_str().unwrap().as_bytes().to_vec()));
+    let data = values.map(|(key, value)| (key, k8s_openapi::ByteString(value))).collect();
+    let metadata = kube::core::ObjectMeta { name: Some(name.to_owned()), ..Default::default() };
+    let secret = k8s_openapi::api::core::v1::Secret { data: Some(data), metadata, ..Default::default() };
+    (200, serde_json::to_value(secret).unwrap())
 }
 
 /// What differs between two inventories, such that it is the same wherever the same was done: what is new has no ids,

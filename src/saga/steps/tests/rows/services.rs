@@ -14,7 +14,7 @@ pub(super) static ROWS: &[Row] = &[row(
         async {
             let answers = (0..2).map(|_| Json(json!({ "id": 7 })).into_response()).collect();
             let service = Service::start(answers).await;
-            json!({ "url": service.url, "body": { "amount": 12 }, "compensation_url": service.url })
+            json!({ "url": service.url, "body": { "amount": 12 }, "keep": ["id"], "compensation_url": service.url })
         }
         .boxed()
     },

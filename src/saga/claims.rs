@@ -1,0 +1,151 @@
+//! What a saga's conditions say, by its journal.
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+
+use super::{
+    clock,
+    event::StepEvent,
+    journal::{Direction, LONGEST_MESSAGE, LONGEST_REFUSAL, condition, current, direction, short},
+};
+use crate::api::{
+    conditions::{self, Truth, reason},
+    saga::{Cause, SagaPhase, SagaStatus, StepStatus},
+};
+
+/// What is said of the attempts at a step, after the step's name and before the error: the numbers are known to whoever
+/// decides alone.
+pub(super) struct NextAttempt {
+    of: i32,
+    when: String,
+}
+
+pub(super) fn next_attempt(event: &StepEvent, now: Timestamp) -> Option<NextAttempt> {
+    let seconds = |at: Timestamp| {
+        let wait = clock::until(at, now).unwrap_or_default();
+        wait.as_secs().saturating_add(u64::from(wait.subsec_nanos() > 0))
+    };
+    match event {
+        StepEvent::Retry { retry_at, of, latest: Some(latest), .. } => {
+            let latest = seconds((*latest).max(*retry_at));
+            Some(NextAttempt { of: *of, when: format!("next in up to {latest} s, once its effect was looked up") })
+        }
+        StepEvent::Delay { retry_at, of, .. }
+        | StepEvent::Retry { retry_at, of, .. }
+        | StepEvent::RetryUndo { retry_at, of, .. } => {
+            Some(NextAttempt { of: *of, when: format!("next in {} s", seconds(*retry_at)) })
+        }
+        StepEvent::Begin { .. }
+        | StepEvent::Renew { .. }
+        | StepEvent::Await { .. }
+        | StepEvent::Wait { .. }
+        | StepEvent::Complete { .. }
+        | StepEvent::Fail { .. }
+        | StepEvent::Undo { .. }
+        | StepEvent::AwaitUndo { .. }
+        | StepEvent::CompleteUndo => None,
+    }
+}
+
+pub(super) fn attempts(status: &SagaStatus, index: usize, next: &NextAttempt) -> String {
+    let Some(entry) = status.steps.get(index) else { return String::new() };
+    let (attempts, error) = match (direction(status), &entry.undo) {
+        (Direction::Back, Some(undo)) => (undo.attempts, undo.error.as_ref()),
+        _ => (entry.attempts, entry.error.as_ref()),
+    };
+    let why = error.map_or("", |error| error.message.as_str());
+    let NextAttempt { of, when } = next;
+    about_step(status, entry, &format!("attempt {attempts} of {of}, {when}: {why}"))
+}
+
+/// What the step that is worked on waits for, or why it has to be tried again; empty where it is just worked on.
+fn news(status: &SagaStatus) -> String {
+    let Some(entry) = current(status).and_then(|index| status.steps.get(index)) else { return String::new() };
+    let (attempts, error, waiting_for) = match (direction(status), &entry.undo) {
+        (Direction::Forward, _) => (entry.attempts, entry.error.as_ref(), entry.waiting_for.as_ref()),
+        (Direction::Back, Some(undo)) => (undo.attempts, undo.error.as_ref(), undo.waiting_for.as_ref()),
+        (Direction::Back, None) => return String::new(),
+    };
+    match (waiting_for, error) {
+        (Some(what), _) => about_step(status, entry, what),
+        (None, Some(error)) => about_step(status, entry, &format!("attempt {attempts} failed: {}", error.message)),
+        (None, None) => String::new(),
+    }
+}
+
+fn about_step(status: &SagaStatus, entry: &StepStatus, what: &str) -> String {
+    match direction(status) {
+        Direction::Forward => format!("step {:?}: {what}", entry.name),
+        Direction::Back => format!("undoing step {:?}: {what}", entry.name),
+    }
+}
+
+/// Sets the conditions of a saga that is carried on, by what the journal says of the step that is worked on.
+pub(super) fn go_on(status: &mut SagaStatus, now: Timestamp) {
+    let news = news(status);
+    go_on_with(status, &news, now);
+}
+
+/// Sets the conditions of a saga that is carried on.
+pub(super) fn go_on_with(status: &mut SagaStatus, news: &str, now: Timestamp) {
+    match (status.phase, &status.rolled_back_by) {
+        (SagaPhase::RollingBack, Some(Cause { reason, message })) => {
+            let reason = reason.clone();
+            let both = if news.is_empty() { message.clone() } else { format!("{message}; {news}") };
+            set_conditions(status, &reason, &both, news, now);
+        }
+        (SagaPhase::RollingBack, None) => set_conditions(status, reason::ROLLING_BACK, news, news, now),
+        _ => set_conditions(status, reason::RUNNING, news, news, now),
+    }
+}
+
+/// Sets the phase and the conditions that follow from it.
+pub(super) fn enter(status: &mut SagaStatus, phase: SagaPhase, why: &str, message: impl Into<String>, now: Timestamp) {
+    status.phase = phase;
+    set_conditions(status, why, &message.into(), "", now);
+}
+
+/// Sets the conditions. `message` is the whole of it, `news` says what is being done.
+fn set_conditions(status: &mut SagaStatus, why: &str, message: &str, news: &str, now: Timestamp) {
+    let phase = status.phase;
+    let is_stuck = phase == SagaPhase::Stuck;
+    let stalled = match condition(status, conditions::STALLED) {
+        // Being suspended does not change why a person has to help.
+        Some(known) if is_stuck && why == reason::SUSPENDED => (known.reason.clone(), known.message.clone()),
+        _ => (why.to_owned(), if is_stuck { message.to_owned() } else { String::new() }),
+    };
+    let is_suspended = status.suspended_at.is_some() && !phase.is_finished();
+    let pause = "suspended: no step is called or undone and no timeout runs; set spec.suspend to false to resume";
+    let (why, message, news) = if is_suspended { (reason::SUSPENDED, pause, pause) } else { (why, message, news) };
+    let stalled = if is_stuck { stalled } else { (why.to_owned(), String::new()) };
+    let succeeded = match phase {
+        SagaPhase::Succeeded => Truth::True,
+        SagaPhase::RolledBack | SagaPhase::Failed => Truth::False,
+        _ => Truth::Unknown,
+    };
+    let is_going_on = !phase.is_finished() && !is_stuck;
+    let longest = if phase == SagaPhase::Failed { LONGEST_REFUSAL } else { LONGEST_MESSAGE };
+    let own = |message: &str| (why.to_owned(), short(message.to_owned(), longest));
+    let claims = [
+        (conditions::SUCCEEDED, succeeded, own(message)),
+        (conditions::RECONCILING, Truth::from(is_going_on), own(if is_going_on { news } else { "" })),
+        (conditions::STALLED, Truth::from(is_stuck), stalled),
+    ];
+    let generation = status.observed_generation.unwrap_or_default();
+    status.conditions = claims
+        .map(|(kind, truth, (reason, message))| {
+            let known = condition(status, kind).filter(|condition| condition.status == truth.text());
+            let since = known.map(|condition| condition.last_transition_time.0);
+            // The API server's default speaks of 1970; the operator's own word begins now.
+            let since = since.filter(|since| *since != Timestamp::UNIX_EPOCH).unwrap_or(now);
+            Condition {
+                type_: kind.to_owned(),
+                status: truth.text().to_owned(),
+                reason,
+                message,
+                last_transition_time: Time(since),
+                observed_generation: Some(generation),
+            }
+        })
+        .into();
+}

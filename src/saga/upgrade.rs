@@ -1,0 +1,45 @@
+//! Journals that an earlier version wrote. Version 0.1.0 kept in the messages of conditions what has fields of its own
+//! now; its wording stands here and nowhere else.
+
+use super::journal::{condition, current};
+use crate::api::{
+    conditions::{self, reason},
+    saga::{Cause, ErrorKind, SagaPhase, SagaStatus, StepState, StopReason},
+};
+
+/// How version 0.1.0 began the message of a saga that was stuck since it had to stop.
+const STOPS: [(&str, StopReason); 3] = [
+    ("it was deleted before it was finished", StopReason::Deleted),
+    ("it was cancelled", StopReason::Cancelled),
+    ("it was not done within its ", StopReason::TimedOut),
+];
+const STOP_REASONS: [&str; 4] = [reason::IRREVERSIBLE, reason::DELETED, reason::CANCELLED, reason::TIMED_OUT];
+
+/// Fills the fields that the journal lacks.
+pub(super) fn upgrade(status: &mut SagaStatus) {
+    if status.phase == SagaPhase::RollingBack && status.rolled_back_by.is_none() {
+        status.rolled_back_by = condition(status, conditions::SUCCEEDED)
+            .filter(|said| ![reason::SUSPENDED, reason::ROLLING_BACK].contains(&said.reason.as_str()))
+            .map(|said| Cause { reason: said.reason.clone(), message: said.message.clone() });
+    }
+    if status.phase == SagaPhase::Stuck && status.stalled_by.is_none() {
+        status.stalled_by = condition(status, conditions::STALLED)
+            .filter(|said| STOP_REASONS.contains(&said.reason.as_str()))
+            .and_then(|said| STOPS.into_iter().find(|(text, _)| said.message.starts_with(text)))
+            .map(|(_, reason)| reason);
+    }
+    let said = condition(status, conditions::SUCCEEDED).filter(|said| said.reason == reason::RUNNING);
+    let said = said.map(|said| said.message.clone());
+    let phase = status.phase;
+    let Some(entry) = current(status).and_then(|index| status.steps.get_mut(index)) else { return };
+    let may_wait = phase == SagaPhase::Running && matches!(entry.state, StepState::Pending | StepState::Running);
+    if may_wait && entry.waiting_for.is_none() && entry.error.is_none() {
+        let prefix = format!("step {:?}: ", entry.name);
+        entry.waiting_for = said.and_then(|said| said.strip_prefix(&prefix).map(str::to_owned));
+    }
+    if let Some(undo) = &mut entry.undo
+        && let Some(error) = undo.error.take_if(|error| error.kind == ErrorKind::Waiting)
+    {
+        undo.waiting_for = Some(error.message);
+    }
+}

@@ -1,0 +1,174 @@
+//! The table of cases of the comparison, end to end: each case is a resource of the cloud and a record of it.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    path::Path,
+};
+
+use arcadia_operator::digitalocean::{IdFormat, Kind};
+use digitalocean_simulator::RateLimits;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::world::{World, eventually};
+
+#[derive(Deserialize)]
+struct Case {
+    name: String,
+    kind: Kind,
+    #[serde(default)]
+    id: Option<String>,
+    field: String,
+    recorded: Value,
+    live: Value,
+    #[serde(default)]
+    certificates: Option<Value>,
+    #[serde(default)]
+    unread: Option<Value>,
+    verdict: String,
+    #[serde(default)]
+    hidden: Vec<String>,
+}
+
+/// The part of a kind's data file that tells where its resources are.
+#[derive(Deserialize)]
+struct Place {
+    name: String,
+    list: List,
+    id: Id,
+}
+
+#[derive(Deserialize)]
+struct List {
+    path: String,
+}
+
+#[derive(Deserialize)]
+struct Id {
+    field: String,
+}
+
+fn places() -> HashMap<String, Place> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/digitalocean/kinds/data");
+    let files = std::fs::read_dir(folder).unwrap();
+    let read = |file: std::io::Result<std::fs::DirEntry>| -> Place {
+        serde_saphyr::from_str(&std::fs::read_to_string(file.unwrap().path()).unwrap()).unwrap()
+    };
+    files.map(read).map(|place| (place.name.clone(), place)).collect()
+}
+
+/// The id of a case's resource.
+fn id(kind: Kind, number: usize) -> String {
+    match kind.id_format() {
+        IdFormat::Digits | IdFormat::DigitsOrSlug => (900_000 + number).to_string(),
+        IdFormat::DigitsOrUuid | IdFormat::Uuid => format!("00000000-0000-4000-8000-{number:012}"),
+        IdFormat::Name => format!("case-{number}"),
+        IdFormat::Ipv4 => format!("10.0.{}.{}", number / 250, number % 250 + 1),
+        IdFormat::DomainRecord => format!("example.com/{}", 900_000 + number),
+    }
+}
+
+/// The status and reason of `InSync` that a verdict leads to.
+fn wanted(verdict: &str) -> &'static [&'static str] {
+    match verdict {
+        "Same" => &["True NoDrift"],
+        "Differs" => &["False DriftOpen"],
+        "Unknown" | "Unverified" => &["Unknown FieldsUnknown"],
+        "Invalid" | "NoSuchField" => &["Unknown InvalidField"],
+        other => panic!("no such verdict: {other}"),
+    }
+}
+
+#[tokio::test]
+async fn every_case_of_the_table_gets_its_verdict_and_no_credential_is_printed() {
+    let table = include_str!("../cases/comparison.yaml");
+    let cases: Vec<Case> = serde_saphyr::from_str(table).unwrap();
+    let places = places();
+    let limits = RateLimits { per_minute: 1_000_000, per_hour: 10_000_000, ..RateLimits::default() };
+    let mut world = World::without_operator("cases", limits).await;
+    world.cloud.put("domains", json!({ "name": "example.com", "ttl": 1800 })).await.unwrap();
+    let mut records = Vec::new();
+    let mut cases_of: BTreeMap<String, &Case> = BTreeMap::new();
+    for (number, case) in cases.iter().enumerate() {
+        let place = &places[case.kind.name()];
+        // The account's other responses cannot be had per resource, and the id is the test's own.
+        let is_own = case.certificates.is_some() || case.unread.is_some() || case.id.is_some();
+        if is_own || case.live.get(&place.id.field).is_some() || case.field == place.id.field {
+            continue;
+        }
+        let id = id(case.kind, number);
+        let (collection, key) = match id.split_once('/') {
+            Some((domain, record)) => (place.list.path.replace("{parent}", domain), record.to_owned()),
+            None => (place.list.path.clone(), id.clone()),
+        };
+        let mut document = case.live.clone();
+        document[&place.id.field] = match key.parse::<u64>() {
+            Ok(number) => number.into(),
+            Err(_) => key.into(),
+        };
+        world.cloud.put_as_is(collection.trim_start_matches("/v2/"), document).await.unwrap();
+        let name = format!("case-{number}");
+        records.push(json!({
+            "apiVersion": "arcadia.cloud/v1alpha1", "kind": "ProvisionedResource",
+            "metadata": { "name": name },
+            "spec": {
+                "resource": { "kind": case.kind.name(), "id": id }, "desired": { case.field.clone(): case.recorded },
+            },
+        }));
+        cases_of.insert(name, case);
+    }
+    assert!(cases_of.len() >= 600, "{} cases", cases_of.len());
+    let list = json!({ "apiVersion": "v1", "kind": "List", "items": records });
+    world.kubectl().run_with_input(&["create", "-f", "-"], &list.to_string()).await.unwrap();
+    world.start_operator(&["--sync-schedule", "2s"]);
+
+    let faults = || async {
+        let list: Value = serde_json::from_str(&world.run(&["get", "pr", "-o", "json"]).await).unwrap();
+        let mut faults = Vec::new();
+        for record in list["items"].as_array().unwrap() {
+            let case = cases_of[record["metadata"]["name"].as_str().unwrap()];
+            let condition = record["status"]["conditions"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .find(|condition| condition["type"] == "InSync")
+                .cloned()
+                .unwrap_or_default();
+            let text = |key: &str| condition[key].as_str().unwrap_or_default().to_owned();
+            let is = format!("{} {}", text("status"), text("reason"));
+            if !wanted(&case.verdict).contains(&is.as_str()) {
+                faults.push(format!(
+                    "{} {} {}: {}: {is} ({}), not {}",
+                    record["metadata"]["name"],
+                    case.kind,
+                    case.field,
+                    case.name,
+                    text("message"),
+                    case.verdict
+                ));
+            }
+        }
+        faults
+    };
+    eventually("every case has its verdict", || async {
+        let faults = faults().await;
+        if faults.is_empty() {
+            Ok(())
+        } else {
+            Err(format!("{} of {}:\n{}", faults.len(), cases_of.len(), faults.join("\n")))
+        }
+    })
+    .await;
+
+    // The records hold what people wrote into them; everything that the operator writes must not show it.
+    let mut printed = world.log();
+    printed += &world.run(&["get", "drifts,sagas,events", "-o", "json"]).await;
+    let list: Value = serde_json::from_str(&world.run(&["get", "pr", "-o", "json"]).await).unwrap();
+    printed.extend(list["items"].as_array().unwrap().iter().map(|record| record["status"].to_string()));
+    printed += &world.operator.as_ref().unwrap().metrics().unwrap_or_default();
+    for (name, case) in &cases_of {
+        for secret in &case.hidden {
+            assert!(!printed.contains(secret.as_str()), "{name} {}: {secret} is printed", case.name);
+        }
+    }
+}
