@@ -743,12 +743,7 @@ impl Inventory {
 
     /// Puts a sync in place. Which ids changed, of which of them nothing could be said before, and which others are
     /// confirmed by now.
-    fn take_over(
-        &self,
-        kind: Kind,
-        started: Instant,
-        entries: Vec<(Arc<str>, Entry)>,
-    ) -> (Vec<Arc<str>>, Vec<Arc<str>>, Vec<Arc<str>>) {
+    fn take_over(&self, kind: Kind, started: Instant, entries: Vec<(Arc<str>, Entry)>) -> (Ids, Ids, Ids) {
         let mut kinds = self.kinds();
         let snapshot = kinds.entry(kind).or_default();
         let mut before = std::mem::take(&mut snapshot.resources);
@@ -794,6 +789,9 @@ fn absent(kind: Kind, rows: &HashMap<Arc<str>, Staged>) -> Vec<ResourceKey> {
     absent.sort_by(|one, other| (one.1.turn(), one.0).cmp(&(other.1.turn(), other.0)));
     absent.into_iter().map(|(id, _)| ResourceKey::new(kind, Arc::clone(id))).collect()
 }
+
+/// Ids of resources.
+type Ids = Vec<Arc<str>>;
 
 /// What one list is read for.
 struct Stage {

@@ -208,7 +208,7 @@ impl<'de, F: FnMut(&RawValue) -> bool> Visitor<'de> for Envelope<'_, F> {
         while let Some(key) = map.next_key::<Text<'de>>()? {
             if key.0 == self.key {
                 *self.found =
-                    map.next_value_seed(Rows { shape: self.shape, rows: &mut self.page.rows, row: &mut *self.row })?;
+                    map.next_value_seed(Rows { shape: self.shape, count: &mut self.page.rows, row: &mut *self.row })?;
             } else if key.0 == "meta" {
                 let meta: Option<Meta> = map.next_value()?;
                 *self.has_meta = meta.is_some();
@@ -227,7 +227,7 @@ impl<'de, F: FnMut(&RawValue) -> bool> Visitor<'de> for Envelope<'_, F> {
 /// The list or map of rows.
 struct Rows<'p, F> {
     shape: Shape,
-    rows: &'p mut usize,
+    count: &'p mut usize,
     row: &'p mut F,
 }
 
@@ -259,7 +259,7 @@ impl<'de, F: FnMut(&RawValue) -> bool> Visitor<'de> for Rows<'_, F> {
             return Err(de::Error::invalid_type(de::Unexpected::Map, &self));
         }
         while let Some((_, raw)) = rows.next_entry::<IgnoredAny, &'de RawValue>()? {
-            *self.rows += 1;
+            *self.count += 1;
             if !(self.row)(raw) {
                 return Err(de::Error::custom("a row was refused"));
             }
@@ -272,7 +272,7 @@ impl<'de, F: FnMut(&RawValue) -> bool> Visitor<'de> for Rows<'_, F> {
             return Err(de::Error::invalid_type(de::Unexpected::Seq, &self));
         }
         while let Some(raw) = rows.next_element::<&'de RawValue>()? {
-            *self.rows += 1;
+            *self.count += 1;
             if !(self.row)(raw) {
                 return Err(de::Error::custom("a row was refused"));
             }

@@ -254,7 +254,7 @@ type Work = BoxFuture<'static, Done>;
 enum Done {
     Swept {
         began: Instant,
-        outcome: Result<Changes, SyncError>,
+        outcome: Box<Result<Changes, SyncError>>,
         /// Who asked, and which requested syncs this was: record, UID and request.
         asked: Vec<ObjectKey>,
         requests: Vec<(Arc<str>, Box<str>)>,
@@ -341,7 +341,7 @@ impl Sweep {
             return None;
         }
         Some(Box::pin(async move {
-            let outcome = context.inventory.sync(kind, wanted).await;
+            let outcome = Box::new(context.inventory.sync(kind, wanted).await);
             Done::Swept { began, outcome, asked, requests }
         }))
     }
@@ -399,12 +399,12 @@ impl Sweep {
         match done {
             Done::Answered(keys) => self.context.queue.extend(keys),
             Done::Swept { began, outcome, asked, requests } => {
-                let category = match &outcome {
+                let category = match &*outcome {
                     Ok(found) => found.unread.as_ref().map_or("ok", SyncError::category),
                     Err(error) => error.category(),
                 };
                 self.context.process.metrics.synced(self.kind, began.elapsed(), category);
-                match outcome {
+                match *outcome {
                     Ok(found) => self.succeed(found, began.elapsed()),
                     Err(error) => self.fail(&error),
                 }

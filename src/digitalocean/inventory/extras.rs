@@ -64,10 +64,15 @@ impl Rows for Parts {
     }
 }
 
+/// What a GET of a resource said.
+type Got = Result<Option<Arc<str>>, Error>;
+/// What the path of a part said.
+type Read = Result<Arc<str>, Arc<str>>;
+
 /// What came of the extra calls for one resource.
 struct Answers {
-    get: Option<(Result<Option<Arc<str>>, Error>, Instant)>,
-    readings: Vec<(usize, Result<Arc<str>, Arc<str>>, Instant)>,
+    get: Option<(Got, Instant)>,
+    readings: Vec<(usize, Read, Instant)>,
 }
 
 impl Inventory {

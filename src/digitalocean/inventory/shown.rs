@@ -247,7 +247,7 @@ impl Shown {
             let absent = patterns.into_iter().filter(|pattern| is_absent(&document, pattern));
             unread.extend(absent.map(|pattern| part_of(pattern.clone(), self.get.why())));
         }
-        if self.list.as_ref().filter(is_usable).is_none() {
+        if self.list.as_ref().is_none_or(|list| !is_usable(&list)) {
             let absent = row.only_list.iter().filter(|pattern| is_absent(&document, pattern));
             unread.extend(absent.map(|pattern| part_of(pattern.clone(), ONLY_LISTED)));
         }
@@ -408,6 +408,7 @@ fn agree(row: &Row, one: &str, other: &str, is_get: bool) -> bool {
 fn lacking(row: &Row, text: &str) -> FieldSet {
     #[derive(Deserialize)]
     #[serde(transparent)]
+    #[expect(clippy::zero_sized_map_values, reason = "the values have to be skipped")]
     struct Keys(BTreeMap<String, IgnoredAny>);
     let Ok(Keys(keys)) = serde_json::from_str(text) else { return FieldSet::default() };
     let absent = row.fields.iter().map(String::as_str).filter(|field| !keys.contains_key(*field));
