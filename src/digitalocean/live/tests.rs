@@ -20,12 +20,14 @@ fn example_rows(kind: Kind) -> Vec<Value> {
     let row = kind.row();
     let mut rows = Vec::new();
     for page in examples::answers(&row.list.path.replace("{parent}", "{domain_name}")) {
-        let read = pages::read(&page.to_string(), &row.list.key, Some(&row.id.field), |id, document| {
-            let id = if row.id.format == IdFormat::DomainRecord { format!("example.com/{id}") } else { id.to_owned() };
-            assert!(row.id.format.admits(&id), "{kind}: {id}");
-            rows.push(serde_json::from_str(document).unwrap());
-            Ok(())
-        });
+        let read =
+            pages::read(&page.to_string(), &row.list.key, pages::Shape::List, Some(&row.id.field), |id, document| {
+                let id =
+                    if row.id.format == IdFormat::DomainRecord { format!("example.com/{id}") } else { id.to_owned() };
+                assert!(row.id.format.admits(&id), "{kind}: {id}");
+                rows.push(serde_json::from_str(document).unwrap());
+                Ok(())
+            });
         assert!(read.is_ok_and(|page| page.rows > 0), "{kind}");
     }
     rows
