@@ -145,6 +145,32 @@ fn a_field_that_the_token_may_not_see_is_unknown_and_an_empty_one_is_not() {
 }
 
 #[test]
+fn a_part_that_the_token_may_not_see_is_in_doubt_and_the_rest_is_compared() {
+    let pool = |rest: Value| {
+        let mut pool = json!({"name": "web", "size": "s-1vcpu-2gb"});
+        pool.as_object_mut().unwrap().extend(rest.as_object().unwrap().clone());
+        json!([pool])
+    };
+    let recorded = pool(json!({"count": 3, "tags": ["web"]}));
+    let compare = |document: Value| {
+        let compared = live("KubernetesCluster", &document).compare("node_pools", &recorded);
+        let Compared::Done(found) = compared else { panic!("{document}: {compared:?}") };
+        let differences: Vec<_> = found.differences.iter().map(|one| one.short(80)).collect();
+        let doubts: Vec<_> = found.doubts.into_iter().map(|doubt| format!("{}: {}", doubt.path, doubt.why)).collect();
+        (differences, doubts)
+    };
+    // Without tag:read, no map of the document has tags.
+    let needs_a_scope = vec!["0.tags: the token needs tag:read".to_owned()];
+    let same = json!({"node_pools": pool(json!({"count": 3}))});
+    assert_eq!(compare(same), (vec![], needs_a_scope.clone()));
+    let scaled = json!({"node_pools": pool(json!({"count": 5}))});
+    assert_eq!(compare(scaled), (vec!["0.count: 3 -> 5".to_owned()], needs_a_scope));
+    // With it, a cluster has tags, and an empty list of a pool means that the pool has none.
+    let untagged = json!({"tags": [], "node_pools": pool(json!({"count": 3, "tags": []}))});
+    assert_eq!(compare(untagged), (vec!["0.tags: -1 web".to_owned()], vec![]));
+}
+
+#[test]
 fn a_field_that_does_not_exist_names_the_nearest() {
     let document = json!({"id": 1, "brand_new": {"deep": 1}});
     let droplet = live("Droplet", &document);
