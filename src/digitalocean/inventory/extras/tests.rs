@@ -60,7 +60,7 @@ impl World {
         self.set(&row.list.path, json!({&row.list.key: rows, "meta": {"total": rows.len()}}));
     }
 
-    fn single(&self, document: Value) {
+    fn single(&self, document: &Value) {
         let row = self.kind.row();
         let id = document[&row.id.field].clone();
         let id = id.as_str().map_or_else(|| id.to_string(), ToOwned::to_owned);
@@ -100,7 +100,7 @@ impl World {
     }
 }
 
-fn gateway(extra: Value) -> Value {
+fn gateway(extra: &Value) -> Value {
     let mut gateway = json!({"id": ONE, "name": "nat", "vpcs": [{"vpc_uuid": "a", "gateway_ip": "1"}]});
     gateway.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
     gateway
@@ -109,11 +109,11 @@ fn gateway(extra: Value) -> Value {
 #[tokio::test]
 async fn a_document_is_the_merge_of_what_the_list_and_a_get_say() {
     let world = World::of("NATGateway").await;
-    world.list(&[gateway(json!({"project_id": "p"}))]);
-    world.single(gateway(json!({"vpcs": [{"vpc_uuid": "a", "gateway_ip": "1", "default_gateway": true}]})));
+    world.list(&[gateway(&json!({"project_id": "p"}))]);
+    world.single(&gateway(&json!({"vpcs": [{"vpc_uuid": "a", "gateway_ip": "1", "default_gateway": true}]})));
     let fields: &[&str] = &["vpcs", "project_id", "name"];
     world.sync(&[(ONE, fields)]).await;
-    let merged = gateway(json!({
+    let merged = gateway(&json!({
         "project_id": "p", "vpcs": [{"vpc_uuid": "a", "gateway_ip": "1", "default_gateway": true}],
     }));
     assert_eq!((world.json(ONE), world.unread(ONE)), (merged.clone(), vec![]));
@@ -123,7 +123,7 @@ async fn a_document_is_the_merge_of_what_the_list_and_a_get_say() {
     world.inventory.fetch(&ResourceKey::new(world.kind, ONE)).await;
     assert_eq!((world.json(ONE), world.unread(ONE)), (merged, vec![]));
     // The next list is newer than the GET, and neither loses the other's keys.
-    world.list(&[gateway(json!({"project_id": "q"}))]);
+    world.list(&[gateway(&json!({"project_id": "q"}))]);
     assert_eq!(world.sync(&[(ONE, fields)]).await.changed.len(), 1);
     let json = world.json(ONE);
     assert_eq!((&json["project_id"], &json["vpcs"][0]["default_gateway"]), (&json!("q"), &json!(true)));
@@ -132,7 +132,7 @@ async fn a_document_is_the_merge_of_what_the_list_and_a_get_say() {
 #[tokio::test]
 async fn what_nobody_recorded_costs_no_call_and_is_unknown_rather_than_empty() {
     let world = World::of("NATGateway").await;
-    world.list(&[gateway(json!({"project_id": "p"}))]);
+    world.list(&[gateway(&json!({"project_id": "p"}))]);
     assert_eq!(world.sync(&[(ONE, &["name"])]).await.calls, 1);
     assert_eq!(world.calls("/v2/vpc_nat"), 1);
     assert_eq!(world.unread_paths(ONE), ["vpcs.*.default_gateway"]);
@@ -143,7 +143,7 @@ async fn a_field_that_is_recorded_later_is_unknown_until_it_is_read() {
     let world = World::of("LoadBalancer").await;
     let (key, firewall) = (ResourceKey::new(world.kind, ONE), FieldSet::of(world.kind, ["firewall"]));
     world.list(&[json!({"id": ONE, "name": "web"})]);
-    world.single(json!({"id": ONE, "name": "web", "firewall": {"deny": []}}));
+    world.single(&json!({"id": ONE, "name": "web", "firewall": {"deny": []}}));
     world.sync(&[(ONE, &["name"])]).await;
     assert!(!world.inventory.expect(&key, FieldSet::of(world.kind, ["name"])));
     assert!(world.inventory.expect(&key, firewall));
@@ -158,7 +158,7 @@ async fn a_field_that_is_recorded_later_is_unknown_until_it_is_read() {
 async fn a_get_alone_does_not_know_what_only_lists_show() {
     let world = World::of("Registry").await;
     let key = ResourceKey::new(world.kind, "mine");
-    world.single(json!({"name": "mine", "region": "fra1", "created_at": "x", "storage_usage_bytes": 1,
+    world.single(&json!({"name": "mine", "region": "fra1", "created_at": "x", "storage_usage_bytes": 1,
         "storage_usage_bytes_updated_at": "x"}));
     world.inventory.fetch_for(&key, FieldSet::of(world.kind, ["subscription_tier_slug"])).await;
     assert_eq!(world.unread_paths("mine"), ["subscription"]);
@@ -213,13 +213,13 @@ async fn the_rules_of_a_database_come_from_their_own_path_and_their_lack_is_unkn
 async fn a_field_that_only_single_documents_show_is_read_from_there_when_it_is_recorded() {
     let world = World::of("Database").await;
     world.list(&[json!({"id": ONE, "name": "db"}), json!({"id": TWO, "name": "other"})]);
-    world.single(json!({"id": ONE, "name": "db", "semantic_version": "14.5"}));
+    world.single(&json!({"id": ONE, "name": "db", "semantic_version": "14.5"}));
     let changes = world.sync(&[(ONE, &["semantic_version"]), (TWO, &["name"])]).await;
     assert_eq!((changes.calls, world.calls("/v2/databases/")), (2, 1));
     assert_eq!(world.json(ONE)["semantic_version"], "14.5");
     assert_eq!(world.json(TWO).get("semantic_version"), None);
     // What only a GET shows changes without the list.
-    world.single(json!({"id": ONE, "name": "db", "semantic_version": "14.6"}));
+    world.single(&json!({"id": ONE, "name": "db", "semantic_version": "14.6"}));
     assert_eq!(world.sync(&[(ONE, &["semantic_version"])]).await.changed.len(), 1);
     assert_eq!(world.json(ONE)["semantic_version"], "14.6");
 }
@@ -229,7 +229,7 @@ async fn a_recorded_field_that_the_list_leaves_out_is_looked_up_once_until_the_r
     let world = World::of("LoadBalancer").await;
     let row = |name: &str| json!({"id": ONE, "name": name});
     world.list(&[row("a")]);
-    world.single(row("a"));
+    world.single(&row("a"));
     let recorded: &[(&str, &[&str])] = &[(ONE, &["name", "firewall"])];
     for _ in 0..3 {
         world.sync(recorded).await;
@@ -237,11 +237,11 @@ async fn a_recorded_field_that_the_list_leaves_out_is_looked_up_once_until_the_r
     // Neither shows it: it is empty.
     assert_eq!((world.calls("/v2/load_balancers/"), world.unread(ONE)), (1, vec![]));
     world.list(&[row("b")]);
-    world.single(json!({"id": ONE, "name": "b", "firewall": {"deny": ["ip:1.2.3.4"]}}));
+    world.single(&json!({"id": ONE, "name": "b", "firewall": {"deny": ["ip:1.2.3.4"]}}));
     world.sync(recorded).await;
     assert_eq!(world.json(ONE)["firewall"]["deny"][0], "ip:1.2.3.4");
     // As long as only the GET shows it, each sweep needs one.
-    world.single(row("b"));
+    world.single(&row("b"));
     world.sync(recorded).await;
     assert_eq!(world.json(ONE), row("b"));
     assert_eq!(world.calls("/v2/load_balancers/"), 3);
@@ -277,7 +277,7 @@ fn droplet(id: u32, features: &[&str]) -> Value {
 async fn backup_policies_are_listed_for_those_who_record_them() {
     let world = World::of("Droplet").await;
     world.set("/v2/droplets", json!({"droplets": [droplet(1, &["ipv6"])], "meta": {"total": 1}}));
-    world.single(droplet(1, &["ipv6"]));
+    world.single(&droplet(1, &["ipv6"]));
     let policy = json!({"plan": "weekly", "weekday": "SUN", "hour": 20});
     let policies = |enabled: bool| json!({"policies": {"1": {"droplet_id": 1, "backup_enabled": enabled, "backup_policy": policy}}, "meta": {"total": 1}});
     world.set("/v2/droplets/backups/policies", policies(true));
@@ -311,7 +311,7 @@ async fn backup_policies_are_listed_for_those_who_record_them() {
 async fn certificates_are_listed_once_for_those_who_record_them() {
     let world = World::of("LoadBalancer").await;
     let balancer = json!({"id": ONE, "name": "web", "forwarding_rules": [{"certificate_id": "c1"}]});
-    world.list(&[balancer.clone()]);
+    world.list(std::slice::from_ref(&balancer));
     let listed = |id: &str| json!({"certificates": [{"id": id, "name": "web"}], "meta": {"total": 1}});
     world.set("/v2/certificates", listed("c1"));
     world.sync(&[(ONE, &["name"])]).await;
@@ -382,14 +382,14 @@ async fn a_changed_row_is_confirmed_by_a_get_or_by_the_next_list() {
     world.list(&[row("nyc3", 2)]);
     world.sync(recorded).await;
     assert!(!world.look("mine").is_confirmed);
-    world.single(json!({"name": "mine", "region": "nyc3", "storage_usage_bytes": 3}));
+    world.single(&json!({"name": "mine", "region": "nyc3", "storage_usage_bytes": 3}));
     world.inventory.fetch(&ResourceKey::new(world.kind, "mine")).await;
     assert!(world.look("mine").is_confirmed, "a direct question");
     // The list after it says the same, but for what only it shows.
     assert_eq!(world.sync(recorded).await.confirmed.len(), 0);
     assert!(world.look("mine").is_confirmed);
     // A list that lags behind the answer confirms nothing, however often it said the same before.
-    world.single(json!({"name": "mine", "region": "ams3"}));
+    world.single(&json!({"name": "mine", "region": "ams3"}));
     world.inventory.fetch(&ResourceKey::new(world.kind, "mine")).await;
     world.sync(recorded).await;
     assert_eq!((world.json("mine")["region"].as_str(), world.look("mine").is_confirmed), (Some("nyc3"), false));
