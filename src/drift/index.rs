@@ -72,7 +72,10 @@ impl Record {
             deleting: object.metadata.deletion_timestamp.is_some(),
             resource: object.spec.resource.key(),
             desired: serde_json::to_string(&object.spec.desired).unwrap_or_default().into(),
-            fields: FieldSet::of(object.spec.resource.kind, object.spec.desired.keys().map(String::as_str)),
+            fields: FieldSet::of_values(
+                object.spec.resource.kind,
+                object.spec.desired.iter().map(|(field, value)| (field.as_str(), value)),
+            ),
             ignore: object.spec.drift.ignore.iter().map(|field| field.as_str().into()).collect(),
             suspended: object.spec.suspend,
             has_annotations: !annotations.is_empty(),

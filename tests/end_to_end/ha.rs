@@ -235,7 +235,9 @@ async fn a_clean_stop_in_the_midst_of_work_leaves_nothing_half_done() {
     eye.next_holder(Some(&holder)).await;
     eye.reaches_drifts(usize::try_from(MANY).unwrap()).await;
     eventually("an event for each drift", || async {
-        let events = world.run(&["get", "events", "-o", "jsonpath={.items[*].reason}"]).await;
+        // Each is also on the record.
+        let of_drifts = "jsonpath={.items[?(@.involvedObject.kind=='Drift')].reason}";
+        let events = world.run(&["get", "events", "-o", of_drifts]).await;
         let told = events.split(' ').filter(|reason| *reason == "DriftDetected").count();
         if told == usize::try_from(MANY).unwrap() { Ok(()) } else { Err(told) }
     })

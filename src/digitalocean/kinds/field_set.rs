@@ -1,5 +1,7 @@
 //! The recorded fields of one resource, as a set that takes eight bytes.
 
+use serde_json::Value;
+
 use super::{Kind, Row};
 
 /// A set of top-level fields of a kind's documents.
@@ -10,10 +12,18 @@ impl FieldSet {
     /// The document's fields that these recorded fields or paths depend on. Names that the kind does not have are left
     /// out.
     pub fn of<'a>(kind: Kind, recorded: impl IntoIterator<Item = &'a str>) -> Self {
+        Self::of_values(kind, recorded.into_iter().map(|path| (path, &Value::Null)))
+    }
+
+    /// The document's fields that these recorded values depend on.
+    pub fn of_values<'a>(kind: Kind, recorded: impl IntoIterator<Item = (&'a str, &'a Value)>) -> Self {
         let row = kind.row();
-        recorded.into_iter().fold(Self::default(), |fields, path| {
+        recorded.into_iter().fold(Self::default(), |fields, (path, value)| {
             let root = path.split('.').next().unwrap_or(path);
             let derived = row.derived.get(path).map(super::Source::root);
+            let is_detailed = |_: &&String| value.as_str().is_some_and(|text| text.contains('.')) || value.is_f64();
+            let details = row.details.get(path).filter(is_detailed).map(|name| Self::field(row, name));
+            let fields = fields.union(details.unwrap_or_default());
             // A derived field wins over the document's own of the same name, but says less.
             fields.union(Self::field(row, root)).union(derived.map_or(Self(0), |root| Self::field(row, root)))
         })

@@ -87,6 +87,9 @@ pub(crate) struct Row {
     /// Where a value can be written in more than one way, or moves by itself.
     #[serde(default)]
     pub(crate) equivalences: BTreeMap<Pattern, Equivalence>,
+    /// Fields that show a recorded field in more detail: they are needed where the recorded value has a dot.
+    #[serde(default)]
+    pub(crate) details: BTreeMap<String, String>,
     /// Maps in which a key that nobody recorded stands for a default: any other live value is a difference.
     #[serde(default)]
     pub(crate) closed: BTreeMap<Pattern, BTreeMap<String, Value>>,
