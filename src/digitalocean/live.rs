@@ -9,7 +9,7 @@ use super::equivalence::{Site, has_backup_policy};
 use super::kinds::Source;
 use super::observed::{Certificates, Document, Unread};
 use super::rules::Rules;
-use super::{Error, ResourceKey};
+use super::{Error, ResourceKey, notes};
 use crate::comparison::{self, Comparison, Doubt, NoRules};
 use crate::nearest::nearest;
 
@@ -132,6 +132,12 @@ impl Live {
             Some(source) => unread.path.covers(&[source.root()]),
         };
         self.unread.iter().find(covers).map(|unread| unread.why.to_string())
+    }
+
+    /// The likely cause of a difference, where DigitalOcean is known to change the field by itself.
+    #[must_use]
+    pub fn note(&self, field: &str, expected: &Value, live: &Value) -> Option<&'static str> {
+        notes::note(self.key.kind, field, expected, live)
     }
 
     fn rules(&self) -> Rules<'_> {

@@ -25,6 +25,7 @@ pub mod inventory;
 pub mod kinds;
 pub mod live;
 mod merge;
+mod notes;
 mod observed;
 mod pages;
 mod rules;

@@ -135,7 +135,7 @@ impl<'a> Act<'a> {
                 }
                 return Ok(());
             }
-            Step::Open { field, episode, shown, note } => self.open(field, episode, *shown, note).await?,
+            Step::Open { field, episode, shown } => self.open(field, episode, *shown).await?,
             Step::Relabel { drift, change } => self.relabel(&drift, &change).await?,
             Step::Refresh { drift, shown } => self.refresh(&drift, *shown).await?,
             Step::Close { drift, phase, reason } => self.close(&drift, phase, reason).await?,
@@ -191,7 +191,7 @@ impl<'a> Act<'a> {
         Ok(())
     }
 
-    async fn open(&self, field: String, episode: i64, shown: Shown, note: Option<String>) -> Result<(), Error> {
+    async fn open(&self, field: String, episode: i64, shown: Shown) -> Result<(), Error> {
         let Some(record) = self.record else { return Ok(()) };
         let name = drift_name(&self.key.name, &record.uid, &field, episode);
         let event = shown.sentence(&field);
@@ -208,7 +208,7 @@ impl<'a> Act<'a> {
             actual_short: Some(shown.actual_short),
             difference: Some(shown.difference),
             differences: shown.differences,
-            note,
+            note: shown.note.map(str::to_owned),
             spec_version: record.generation,
         };
         let kind = record.resource.kind;

@@ -134,8 +134,6 @@ pub enum Step {
         episode: i64,
         /// Both values and their differences.
         shown: Box<Shown>,
-        /// What is known of the cause.
-        note: Option<String>,
     },
     /// First write of a refresh: the label of the change follows the live value. A crash before the second leaves a
     /// label that selects a drift whose decision is then refused, never one that accepts another value.
@@ -632,7 +630,7 @@ impl<'a> Planner<'a> {
                 continue;
             }
             let episode = of_field().map(|drift| drift.episode).max().unwrap_or(0) + 1;
-            self.steps.push(Step::Open { field: (*field).to_owned(), episode, shown: shown.clone(), note: None });
+            self.steps.push(Step::Open { field: (*field).to_owned(), episode, shown: shown.clone() });
         }
     }
 

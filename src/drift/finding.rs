@@ -74,8 +74,9 @@ pub(crate) fn compare(live: &Live, field: &str, expected: &Value) -> Finding {
         Compared::Done(Comparison { differences, doubts, adopted }) => {
             let doubts = doubts.iter().map(|doubt| in_words(field, doubt));
             if !differences.is_empty() {
+                let note = live.note(field, expected, &adopted);
                 let (expected, live) = (live.hide(field, expected), live.hide(field, &adopted));
-                let shown = Box::new(Shown::of(&expected, &live, &differences));
+                let shown = Box::new(Shown { note, ..Shown::of(&expected, &live, &differences) });
                 let difference = Finding::Differs { expected, live, adopted, shown, doubts: doubts.collect() };
                 return if_it_can_be_shown(field, difference);
             }

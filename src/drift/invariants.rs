@@ -272,7 +272,7 @@ fn droplet() -> Value {
 fn bare(step: Step) -> Step {
     let bare = |shown: Shown| Box::new(Shown { expected: shown.expected, actual: shown.actual, ..Shown::default() });
     match step {
-        Step::Open { field, episode, shown, note } => Step::Open { field, episode, shown: bare(*shown), note },
+        Step::Open { field, episode, shown } => Step::Open { field, episode, shown: bare(*shown) },
         Step::Refresh { drift, shown } => Step::Refresh { drift, shown: bare(*shown) },
         step => step,
     }
@@ -283,7 +283,7 @@ fn shown(expected: &str, actual: &str) -> Box<Shown> {
 }
 
 fn opened(field: &str, episode: i64, expected: &str, actual: &str) -> Step {
-    Step::Open { field: field.into(), episode, shown: shown(expected, actual), note: None }
+    Step::Open { field: field.into(), episode, shown: shown(expected, actual) }
 }
 
 fn compared(situation: Situation) -> Compared {

@@ -36,6 +36,8 @@ pub struct Shown {
     pub difference: String,
     /// Where the values differ.
     pub differences: Vec<DriftDifference>,
+    /// The likely cause, where the provider is known to change the field by itself.
+    pub note: Option<&'static str>,
 }
 
 impl Shown {
@@ -56,6 +58,7 @@ impl Shown {
             actual_short,
             difference: line(expected, actual, differences),
             differences: listed.collect(),
+            note: None,
         }
     }
 

@@ -3,6 +3,7 @@
 
 use std::{
     collections::{HashMap, HashSet},
+    fmt,
     future::pending,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -41,6 +42,38 @@ const NEVER: Duration = Duration::from_hours(365 * 24);
 const STILL_WAITING: &str =
     "the first list is not complete yet: it waits for calls of the token, or for DigitalOcean's answers";
 
+/// The reason why nothing is known of a kind.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Failure {
+    /// The first list takes too long.
+    Waiting,
+    /// The last sweep failed.
+    Failed {
+        /// A stable word for the kind of error.
+        category: &'static str,
+        /// The error, for people.
+        text: String,
+    },
+}
+
+impl Failure {
+    fn category(&self) -> Option<&'static str> {
+        match self {
+            Self::Waiting => None,
+            Self::Failed { category, .. } => Some(category),
+        }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Waiting => f.write_str(STILL_WAITING),
+            Self::Failed { text, .. } => f.write_str(text),
+        }
+    }
+}
+
 /// The tasks, one for each recorded kind.
 #[derive(Default)]
 pub struct Sweeps {
@@ -51,7 +84,7 @@ pub struct Sweeps {
 
 struct Task {
     asks: UnboundedSender<ObjectKey>,
-    failure: Option<String>,
+    failure: Option<Failure>,
     /// How many calls the last sweep took.
     calls: usize,
 }
@@ -88,11 +121,11 @@ impl Sweeps {
     /// Why nothing is known of a kind, once a sweep was tried.
     #[must_use]
     pub fn failure(&self, kind: Kind) -> Option<String> {
-        self.kinds().get(&kind)?.failure.clone()
+        self.kinds().get(&kind)?.failure.as_ref().map(ToString::to_string)
     }
 
     /// What it said before.
-    fn set_failure(&self, kind: Kind, failure: Option<String>) -> Option<String> {
+    fn set_failure(&self, kind: Kind, failure: Option<Failure>) -> Option<Failure> {
         let mut kinds = self.kinds();
         kinds.get_mut(&kind).and_then(|task| std::mem::replace(&mut task.failure, failure))
     }
@@ -453,11 +486,12 @@ impl Sweep {
         let failures = self.past.failed.map_or(0, |(_, failures)| failures).saturating_add(1);
         self.past.failed = Some((Instant::now(), failures));
         warn!(kind = %self.kind, %error, failures, "could not sweep; nothing is concluded from it");
-        let text = error.to_string();
-        let before = self.context.sweeps.set_failure(self.kind, Some(text.clone()));
-        let is_news = before.as_deref().is_none_or(|before| before == STILL_WAITING);
-        if (is_news && !self.context.inventory.has_listed(self.kind)) || (error.is_about_all() && before != Some(text))
-        {
+        let failure = Failure::Failed { category: error.category(), text: error.to_string() };
+        let before = self.context.sweeps.set_failure(self.kind, Some(failure.clone()));
+        // Records quote the failure. Its exact text may differ each time, such as in the id of a request.
+        let is_news = before.as_ref().and_then(Failure::category) != failure.category();
+        let is_other = before.as_ref() != Some(&failure);
+        if (is_news && !self.context.inventory.has_listed(self.kind)) || (error.is_about_all() && is_other) {
             self.queue_all();
         } else if is_news {
             // The others trust what is known until it is too old.
@@ -488,7 +522,7 @@ impl Sweep {
             && self.context.sweeps.failure(self.kind).is_none()
         {
             warn!(kind = %self.kind, "{STILL_WAITING}");
-            self.context.sweeps.set_failure(self.kind, Some(STILL_WAITING.to_owned()));
+            self.context.sweeps.set_failure(self.kind, Some(Failure::Waiting));
             self.queue_all();
         }
         None

@@ -163,3 +163,15 @@ async fn a_drift_that_an_earlier_version_stored_keeps_working() {
     assert_eq!(world.value("pr/web-1", "{.spec.desired.name}").await, "web-1");
     assert!(!world.run(&["get", name, "-o", "yaml"]).await.contains("1970"));
 }
+
+#[tokio::test]
+async fn a_change_that_the_provider_makes_by_itself_has_a_note() {
+    let world = World::new("note").await;
+    let id = "00000000-0000-4000-8000-000000000001";
+    let database = json!({ "id": id, "name": "cache", "engine": "valkey", "version": "8" });
+    world.cloud.put_as_is("databases", database).await.unwrap();
+    world.record_as("cache", "Database", id, json!({"engine": "redis"}), json!({})).await;
+    let drift = world.open_drift().await;
+    let note = world.value(&format!("drift/{drift}"), "{.spec.note}").await;
+    assert!(note.contains("Redis with Valkey"), "{note}");
+}

@@ -134,7 +134,7 @@ fn accepting(fields: &[&str]) -> Vec<Step> {
 
 fn open(field: &str) -> Step {
     let shown = Shown { expected: "a".into(), actual: "b".into(), ..Shown::default() };
-    Step::Open { field: field.to_owned(), episode: 1, shown: Box::new(shown), note: None }
+    Step::Open { field: field.to_owned(), episode: 1, shown: Box::new(shown) }
 }
 
 #[tokio::test]
