@@ -19,7 +19,7 @@ const SHORTEST_SETTLE: Duration = Duration::from_secs(4);
 pub struct Cli {
     /// What to do; `run` when nothing is said.
     #[command(subcommand)]
-    pub command: Option<Command>,
+    pub command: Option<CliCommand>,
 
     /// The flags of `run`.
     #[command(flatten)]
@@ -28,7 +28,7 @@ pub struct Cli {
 
 /// What the program does.
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub enum CliCommand {
     /// Run the operator (the default)
     Run(Box<RunArgs>),
     /// Print the custom resource definitions as YAML

@@ -4,7 +4,7 @@ use std::{io::Write, process::ExitCode};
 
 use arcadia_operator::{
     api,
-    config::{Cli, Command, RunArgs},
+    config::{Cli, CliCommand, RunArgs},
     operator,
 };
 use clap::{Parser, error::ErrorKind};
@@ -25,11 +25,11 @@ fn main() -> ExitCode {
         Err(error) => return refuse(&first_line(&error)),
     };
     match cli.command {
-        Some(Command::Crds) => match crds() {
+        Some(CliCommand::Crds) => match crds() {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => refuse(&error.to_string()),
         },
-        Some(Command::Run(args)) => run(*args),
+        Some(CliCommand::Run(args)) => run(*args),
         None => run(cli.run),
     }
 }

@@ -127,7 +127,7 @@ pub async fn run(args: RunArgs) -> Result<(), Error> {
     let process = Process::new(cluster.client.clone(), leadership.clone());
     let context = Context::new(process.clone(), inventory, settings);
     let http = steps::http_client().map_err(|error| Error::Http(error.to_string()))?;
-    let settings = saga::Settings {
+    let settings = saga::SagaSettings {
         namespaces: args.namespaces.clone(),
         settle: args.settle_time,
         poll: args.action_poll_interval,
@@ -254,8 +254,8 @@ impl Cluster {
     }
 
     /// Asks that again and again for one of the namespaces, until nobody wants to know any more.
-    fn ask(self) -> watch::Receiver<http::Answer> {
-        let (answers, answer) = watch::channel(http::Answer { at: Instant::now(), trouble: None });
+    fn ask(self) -> watch::Receiver<http::ApiServerState> {
+        let (answers, answer) = watch::channel(http::ApiServerState { at: Instant::now(), trouble: None });
         tokio::spawn(async move {
             while !answers.is_closed() {
                 let namespace = self.namespaces.first().map(String::as_str);
@@ -264,7 +264,7 @@ impl Cluster {
                     Ok(Err(error)) => Some(error.to_string()),
                     Err(_) => Some(format!("the API server does not answer within {} s", LONGEST_ANSWER.as_secs())),
                 };
-                answers.send_replace(http::Answer { at: Instant::now(), trouble });
+                answers.send_replace(http::ApiServerState { at: Instant::now(), trouble });
                 sleep(ASK).await;
             }
         });

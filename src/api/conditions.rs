@@ -102,7 +102,7 @@ pub mod reason {
 
 /// Three-valued, as Kubernetes writes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Truth {
+pub enum ConditionStatus {
     /// It holds.
     True,
     /// It does not.
@@ -111,7 +111,7 @@ pub enum Truth {
     Unknown,
 }
 
-impl Truth {
+impl ConditionStatus {
     /// The text in a condition's `status`.
     #[must_use]
     pub const fn text(self) -> &'static str {
@@ -133,7 +133,7 @@ impl Truth {
     }
 }
 
-impl From<bool> for Truth {
+impl From<bool> for ConditionStatus {
     fn from(holds: bool) -> Self {
         if holds { Self::True } else { Self::False }
     }
@@ -145,7 +145,7 @@ pub struct Claim {
     /// One of the types above.
     pub kind: &'static str,
     /// Whether it holds.
-    pub status: Truth,
+    pub status: ConditionStatus,
     /// One of [`reason`].
     pub reason: &'static str,
     /// For people: what is so, and what to do about it.

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::{
-    conditions::{self, Claim, Truth, reason},
+    conditions::{self, Claim, ConditionStatus, reason},
     schema,
 };
 
@@ -670,9 +670,9 @@ fn anything(_: &mut SchemaGenerator) -> Schema {
 /// The conditions of a saga that was not looked at yet.
 fn pending() -> Vec<Condition> {
     let claims = [
-        (conditions::SUCCEEDED, Truth::Unknown),
-        (conditions::RECONCILING, Truth::True),
-        (conditions::STALLED, Truth::False),
+        (conditions::SUCCEEDED, ConditionStatus::Unknown),
+        (conditions::RECONCILING, ConditionStatus::True),
+        (conditions::STALLED, ConditionStatus::False),
     ];
     claims
         .map(|(kind, status)| {

@@ -154,7 +154,7 @@ pub struct Candidate {
 }
 
 /// A lease of another, and since when it is known like this.
-type Seen = Option<(LeaseSpec, Instant)>;
+type ObservedLease = Option<(LeaseSpec, Instant)>;
 
 impl Candidate {
     /// `client` must not retry by itself. The name in the lease is the pod's or the machine's and a random part, so
@@ -202,7 +202,7 @@ impl Candidate {
     }
 
     /// Takes the lease if it is to be had.
-    async fn try_acquire(&self, seen: &mut Seen) -> Result<bool, kube::Error> {
+    async fn try_acquire(&self, seen: &mut ObservedLease) -> Result<bool, kube::Error> {
         let Some(mut lease) = self.leases.get_opt(OPERATOR).await? else {
             let metadata = ObjectMeta { name: Some(OPERATOR.to_owned()), ..ObjectMeta::default() };
             let lease = Lease { metadata, spec: Some(self.renewed(&LeaseSpec::default())) };
@@ -217,7 +217,7 @@ impl Candidate {
     }
 
     /// Whether the lease may be taken: given back, ours by an answer that got lost, or unchanged for too long.
-    fn is_free(&self, spec: &LeaseSpec, seen: &mut Seen) -> bool {
+    fn is_free(&self, spec: &LeaseSpec, seen: &mut ObservedLease) -> bool {
         // client-go gives back by an empty name.
         let Some(holder) = spec.holder_identity.as_deref().filter(|holder| !holder.is_empty()) else { return true };
         if holder == self.identity {

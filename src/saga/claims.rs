@@ -9,7 +9,7 @@ use super::{
     journal::{Direction, LONGEST_MESSAGE, LONGEST_REFUSAL, condition, current, direction, short},
 };
 use crate::api::{
-    conditions::{self, Truth, reason},
+    conditions::{self, ConditionStatus, reason},
     saga::{Cause, SagaPhase, SagaStatus, StepStatus},
 };
 
@@ -119,28 +119,28 @@ fn set_conditions(status: &mut SagaStatus, why: &str, message: &str, news: &str,
     let (why, message, news) = if is_suspended { (reason::SUSPENDED, pause, pause) } else { (why, message, news) };
     let stalled = if is_stuck { stalled } else { (why.to_owned(), String::new()) };
     let succeeded = match phase {
-        SagaPhase::Succeeded => Truth::True,
-        SagaPhase::RolledBack | SagaPhase::Failed => Truth::False,
-        _ => Truth::Unknown,
+        SagaPhase::Succeeded => ConditionStatus::True,
+        SagaPhase::RolledBack | SagaPhase::Failed => ConditionStatus::False,
+        _ => ConditionStatus::Unknown,
     };
     let is_going_on = !phase.is_finished() && !is_stuck;
     let longest = if phase == SagaPhase::Failed { LONGEST_REFUSAL } else { LONGEST_MESSAGE };
     let own = |message: &str| (why.to_owned(), short(message.to_owned(), longest));
     let claims = [
         (conditions::SUCCEEDED, succeeded, own(message)),
-        (conditions::RECONCILING, Truth::from(is_going_on), own(if is_going_on { news } else { "" })),
-        (conditions::STALLED, Truth::from(is_stuck), stalled),
+        (conditions::RECONCILING, ConditionStatus::from(is_going_on), own(if is_going_on { news } else { "" })),
+        (conditions::STALLED, ConditionStatus::from(is_stuck), stalled),
     ];
     let generation = status.observed_generation.unwrap_or_default();
     status.conditions = claims
-        .map(|(kind, truth, (reason, message))| {
-            let known = condition(status, kind).filter(|condition| condition.status == truth.text());
+        .map(|(kind, state, (reason, message))| {
+            let known = condition(status, kind).filter(|condition| condition.status == state.text());
             let since = known.map(|condition| condition.last_transition_time.0);
             // The API server's default speaks of 1970; the operator's own word begins now.
             let since = since.filter(|since| *since != Timestamp::UNIX_EPOCH).unwrap_or(now);
             Condition {
                 type_: kind.to_owned(),
-                status: truth.text().to_owned(),
+                status: state.text().to_owned(),
                 reason,
                 message,
                 last_transition_time: Time(since),

@@ -11,14 +11,14 @@ use tracing::info;
 
 use super::{
     index::Index,
-    runner::{self, Hands},
+    runner::{self, CallStates},
 };
 use crate::{
     api::Saga,
     digitalocean::{self, Actions},
     kube_ext::{
+        cache::Cache as _,
         key::ObjectKey,
-        mirror::Mirror as _,
         queue::Queue,
         watch::{FirstLists, follow},
         work::Work,
@@ -34,7 +34,7 @@ const LONGEST_ROUND: Duration = Duration::from_mins(10);
 
 /// What the controller is told.
 #[derive(Clone, Debug)]
-pub struct Settings {
+pub struct SagaSettings {
     /// Namespaces to watch; all when empty.
     pub namespaces: Vec<String>,
     /// How long after a call that nobody heard the answer of, what it did may not be seen yet.
@@ -52,9 +52,9 @@ pub struct Context {
     /// For calls to the user's own services.
     pub http: reqwest::Client,
     /// What it was told.
-    pub settings: Settings,
+    pub settings: SagaSettings,
     pub(super) actions: Actions<ObjectKey>,
-    pub(super) hands: Hands,
+    pub(super) call_states: CallStates,
     pub(super) orders: runner::Orders,
     queue: Arc<Queue<ObjectKey>>,
     index: Mutex<Index>,
@@ -64,7 +64,12 @@ pub struct Context {
 impl Context {
     /// A controller that has not begun.
     #[must_use]
-    pub fn new(process: Process, cloud: digitalocean::Client, http: reqwest::Client, settings: Settings) -> Arc<Self> {
+    pub fn new(
+        process: Process,
+        cloud: digitalocean::Client,
+        http: reqwest::Client,
+        settings: SagaSettings,
+    ) -> Arc<Self> {
         let queue: Arc<Queue<ObjectKey>> = Arc::default();
         let woken = queue.clone();
         let actions = Actions::start(cloud.clone(), settings.poll, move |key| woken.add(key));
@@ -75,7 +80,7 @@ impl Context {
             sagas: FirstLists::of(&settings.namespaces),
             settings,
             actions,
-            hands: Hands::default(),
+            call_states: CallStates::default(),
             orders: HashMap::default().into(),
             queue,
             index: Mutex::default(),

@@ -10,7 +10,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
 
 use super::{
-    decide::Help,
+    decide::Intervention,
     event::Choice,
     journal::{condition, current, short},
 };
@@ -20,19 +20,19 @@ use crate::{
         saga::{FINALIZER, Resolution},
     },
     kube_ext::{
+        cache::{Cache, Tombstones, is_newer},
         key::ObjectKey,
-        mirror::{Mirror, Presence, is_newer},
         watch::{Scope, is_in},
     },
 };
 
 /// A saga as it is known.
 #[derive(Clone, Debug)]
-pub struct Known {
+pub struct IndexedSaga {
     /// The object, without the API server's bookkeeping.
     pub saga: Arc<Saga>,
     /// How a person wants to help.
-    pub help: Option<Help>,
+    pub intervention: Option<Intervention>,
 }
 
 /// The sagas of one kind in one phase.
@@ -53,19 +53,19 @@ type Group = (Arc<str>, Box<str>);
 /// The sagas of the cluster.
 #[derive(Default)]
 pub struct Index {
-    sagas: HashMap<ObjectKey, Known>,
+    sagas: HashMap<ObjectKey, IndexedSaga>,
     groups: HashMap<Group, BTreeSet<ObjectKey>>,
     /// The sagas of kind rollback, by the saga that each undoes.
     undoing: HashMap<ObjectKey, BTreeSet<ObjectKey>>,
     /// Sagas that are about to begin: the journal does not say so yet.
     claims: HashSet<ObjectKey>,
-    presence: Presence,
+    tombstones: Tombstones,
 }
 
 impl Index {
     /// A saga.
     #[must_use]
-    pub fn get(&self, key: &ObjectKey) -> Option<Known> {
+    pub fn get(&self, key: &ObjectKey) -> Option<IndexedSaga> {
         self.sagas.get(key).cloned()
     }
 
@@ -149,7 +149,7 @@ impl Index {
         }
         // Another one of the same name may have another concurrency key.
         let replaced = known.as_ref().filter(|known| uid(known) != uid(saga)).map(|_| self.remove(&key));
-        let help = help(saga);
+        let intervention = intervention(saga);
         let mut saga = saga.clone();
         saga.metadata.managed_fields = None;
         if let Some(group) = group(&key, &saga) {
@@ -161,7 +161,7 @@ impl Index {
         let was_in_the_way = known.as_ref().is_some_and(|known| is_in_the_way(known));
         let others = if was_in_the_way && !is_in_the_way(&saga) { self.waiting(&key, &saga) } else { Vec::new() };
         let undone = undone(&key, &saga).filter(|_| saga.phase().is_finished());
-        self.sagas.insert(key.clone(), Known { saga: Arc::new(saga), help });
+        self.sagas.insert(key.clone(), IndexedSaga { saga: Arc::new(saga), intervention });
         others.into_iter().chain(replaced.into_iter().flatten()).chain(undone).chain([key]).collect()
     }
 
@@ -197,9 +197,9 @@ impl Index {
     }
 }
 
-impl Mirror<Saga> for Index {
-    fn presence(&mut self) -> &mut Presence {
-        &mut self.presence
+impl Cache<Saga> for Index {
+    fn tombstones(&mut self) -> &mut Tombstones {
+        &mut self.tombstones
     }
 
     fn uids(&self, scope: &Scope) -> HashSet<Box<str>> {
@@ -266,7 +266,7 @@ fn turn(saga: &Saga) -> (Timestamp, String) {
 }
 
 /// What the annotations say of how a person wants to help.
-fn help(saga: &Saga) -> Option<Help> {
+fn intervention(saga: &Saga) -> Option<Intervention> {
     let annotation = |key: &str| saga.annotations().get(key).map(|text| text.trim().to_owned());
     let resolve = annotation(annotations::RESOLVE);
     let adopt = annotation(annotations::ADOPT);
@@ -285,16 +285,16 @@ fn help(saga: &Saga) -> Option<Help> {
         why: annotation(annotations::BECAUSE).map(cut),
     };
     if let Some(id) = adopt {
-        return Some(Help::Adopt(id.clone(), resolution(format!("adopt {id}"))));
+        return Some(Intervention::Adopt(id.clone(), resolution(format!("adopt {id}"))));
     }
     let word = resolve?;
     let choice = match word.as_str() {
         "retry" => Choice::Retry,
         "skip" => Choice::Skip,
         "abandon" => Choice::Abandon,
-        _ => return Some(Help::Unknown(cut(word))),
+        _ => return Some(Intervention::Unknown(cut(word))),
     };
-    Some(Help::Choose(choice, resolution(word)))
+    Some(Intervention::Choose(choice, resolution(word)))
 }
 
 /// Whether a deletion of it waits for the operator.

@@ -9,7 +9,9 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::{
-    decide::{After, Hand, Move, Seen, after_call, after_look, after_prepare, after_undo, decide, late_in},
+    decide::{
+        CallState, Command, SagaView, StepOutcome, after_call, after_look, after_prepare, after_undo, decide, late_in,
+    },
     event::{Event, StepEvent, Why},
     journal,
     order::{Order, digest},
@@ -65,7 +67,7 @@ struct Runner {
     version: usize,
     status: SagaStatus,
     is_dirty: bool,
-    hand: Hand,
+    call_state: CallState,
     intended: Option<Timestamp>,
     /// It does nothing before.
     rests_until: Option<Timestamp>,
@@ -92,8 +94,8 @@ impl World {
         }
     }
 
-    fn seen<'s>(&'s self, runner: &'s Runner) -> Seen<'s> {
-        Seen {
+    fn view<'s>(&'s self, runner: &'s Runner) -> SagaView<'s> {
+        SagaView {
             spec: &self.spec,
             status: &runner.status,
             generation: 1,
@@ -104,9 +106,9 @@ impl World {
             digest: &self.digest,
             waits_for: None,
             undone_by: None,
-            help: None,
+            intervention: None,
             action: None,
-            hand: runner.hand,
+            call_state: runner.call_state,
             settle: SETTLE,
             now: self.now,
             dice: 1.0,
@@ -139,48 +141,48 @@ impl World {
 
     /// Whether the runner is still alive: a conflict makes it look again.
     fn make(&mut self, runner: &mut Runner, fate: Fate) -> bool {
-        let next = decide(&self.seen(runner));
+        let next = decide(&self.view(runner));
         match next {
-            Move::Note(event) => self.note(runner, event),
-            Move::Intend(event) => self.intend(runner, event),
-            Move::Prepare(index) => {
-                let after = after_prepare(&self.seen(runner), index, Ok(json!(null)), 0);
+            Command::Note(event) => self.note(runner, event),
+            Command::Intend(event) => self.intend(runner, event),
+            Command::Prepare(index) => {
+                let after = after_prepare(&self.view(runner), index, Ok(json!(null)), 0);
                 self.follow(runner, after)
             }
-            Move::Poll(_) | Move::Look(_) | Move::CallUndo(_) if runner.is_dirty => self.write(runner),
-            Move::Poll(index) => {
+            Command::Poll(_) | Command::Look(_) | Command::CallUndo(_) if runner.is_dirty => self.write(runner),
+            Command::Poll(index) => {
                 let answer = Err(Failure::Permanent("no".to_owned()));
-                let after = after_call(&self.seen(runner), index, answer, 0);
+                let after = after_call(&self.view(runner), index, answer, 0);
                 self.follow(runner, after)
             }
-            Move::Call(_) | Move::CallUndo(_) if !self.is_fresh(runner) => {
-                runner.hand = Hand::Calm(self.now);
+            Command::Call(_) | Command::CallUndo(_) if !self.is_fresh(runner) => {
+                runner.call_state = CallState::Calm(self.now);
                 true
             }
-            Move::Call(index) => {
-                runner.hand = Hand::Empty;
+            Command::Call(index) => {
+                runner.call_state = CallState::Empty;
                 let answer = self.call(index, fate);
-                let after = after_call(&self.seen(runner), index, answer, 0);
+                let after = after_call(&self.view(runner), index, answer, 0);
                 self.follow(runner, after)
             }
-            Move::Look(index) => {
+            Command::Look(index) => {
                 let found = match self.visible(index) {
                     0 => Found::Nothing,
                     1 => Found::One(Progress::Done(Values::new())),
                     _ => Found::Several(vec!["a".to_owned(), "b".to_owned()]),
                 };
-                let after = after_look(&self.seen(runner), index, Ok(found));
+                let after = after_look(&self.view(runner), index, Ok(found));
                 self.follow(runner, after)
             }
-            Move::CallUndo(index) => {
-                runner.hand = Hand::Empty;
+            Command::CallUndo(index) => {
+                runner.call_state = CallState::Empty;
                 let answer = self.undo(index, fate);
-                let after = after_undo(&self.seen(runner), index, answer, 0);
+                let after = after_undo(&self.view(runner), index, answer, 0);
                 self.follow(runner, after)
             }
-            Move::Rest(wait) => {
+            Command::Rest(wait) => {
                 let is_written = self.write(runner);
-                let late = late_in(&self.seen(runner));
+                let late = late_in(&self.view(runner));
                 let wait = wait.into_iter().chain(late).min().unwrap_or(Duration::from_secs(1));
                 runner.rests_until = Some(self.now + wait);
                 is_written
@@ -214,8 +216,8 @@ impl World {
 
     fn undo(&mut self, index: usize, fate: Fate) -> Result<Undo, Failure> {
         let now = self.now;
-        let seen = self.things.iter().position(|thing| thing.step == index && thing.seen_from <= now);
-        match (fate, seen) {
+        let view = self.things.iter().position(|thing| thing.step == index && thing.seen_from <= now);
+        match (fate, view) {
             (Fate::Refused, _) => Err(Failure::Transient("refused".to_owned())),
             (Fate::Later, _) => Err(Failure::Waiting("later".to_owned())),
             (_, None) => Ok(Undo::NothingThere),
@@ -234,20 +236,20 @@ impl World {
         self.things.iter().filter(|thing| thing.step == index && thing.seen_from <= self.now).count()
     }
 
-    fn follow(&mut self, runner: &mut Runner, after: After) -> bool {
+    fn follow(&mut self, runner: &mut Runner, after: StepOutcome) -> bool {
         match after {
-            After::Note(event) => self.note(runner, event),
-            After::Intend(event) => self.intend(runner, event),
-            After::Calm { until, .. } => {
-                runner.hand = Hand::Calm(until);
+            StepOutcome::Note(event) => self.note(runner, event),
+            StepOutcome::Intend(event) => self.intend(runner, event),
+            StepOutcome::Calm { until, .. } => {
+                runner.call_state = CallState::Calm(until);
                 runner.rests_until = Some(until);
                 self.write(runner)
             }
-            After::Rest(wait) => {
+            StepOutcome::Rest(wait) => {
                 runner.rests_until = Some(self.now + wait);
                 self.write(runner)
             }
-            After::Tell(event, wait) => {
+            StepOutcome::Tell(event, wait) => {
                 self.note(runner, event);
                 runner.rests_until = Some(self.now + wait);
                 self.write(runner)
@@ -258,7 +260,7 @@ impl World {
     fn note(&mut self, runner: &mut Runner, event: Event) -> bool {
         journal::apply(&mut runner.status, event, self.now).expect("the runner keeps to the journal");
         runner.is_dirty = true;
-        runner.hand = Hand::Empty;
+        runner.call_state = CallState::Empty;
         true
     }
 
@@ -267,7 +269,7 @@ impl World {
         if !self.write(runner) {
             return false;
         }
-        runner.hand = Hand::Intent;
+        runner.call_state = CallState::Intent;
         runner.intended = Some(self.now);
         true
     }

@@ -23,9 +23,9 @@ use crate::{
 
 /// What is told once the journal is written.
 #[derive(Default)]
-pub(super) struct Report(Vec<Told>);
+pub(super) struct Report(Vec<Entry>);
 
-enum Told {
+enum Entry {
     Event(Box<News>),
     SagaEnded(SagaKind, SagaPhase),
     StepEnded { step: &'static str, outcome: &'static str, took: Duration },
@@ -57,7 +57,7 @@ impl Report {
         } else {
             info!(%saga, step, kind, outcome, ?took, "the step ended");
         }
-        self.0.push(Told::StepEnded { step: kind, outcome, took });
+        self.0.push(Entry::StepEnded { step: kind, outcome, took });
     }
 
     /// A new phase. That all goes well is not told as an event: the phase shows it, and an event is a write.
@@ -69,7 +69,7 @@ impl Report {
         let key = ObjectKey::of(saga);
         info!(saga = %key, phase = phase.name(), reason, why = message, "the saga has another phase");
         if phase.is_finished() || phase == SagaPhase::Stuck {
-            self.0.push(Told::SagaEnded(saga.spec.kind, phase));
+            self.0.push(Entry::SagaEnded(saga.spec.kind, phase));
         }
         match phase {
             _ if is_resolution => self.event(saga, false, "Resolved", "Resolve", message),
@@ -100,16 +100,16 @@ impl Report {
             uid: saga.metadata.uid.clone(),
             ..ObjectReference::default()
         };
-        self.0.push(Told::Event(Box::new(News { about, related: None, is_warning, reason, action, note })));
+        self.0.push(Entry::Event(Box::new(News { about, related: None, is_warning, reason, action, note })));
     }
 
     /// Tells what has happened, now that it is written.
     pub(super) fn publish(&mut self, process: &Process) {
         for told in self.0.drain(..) {
             match told {
-                Told::Event(news) => process.events.publish(*news),
-                Told::SagaEnded(kind, phase) => process.metrics.saga_ended(kind, phase),
-                Told::StepEnded { step, outcome, took } => process.metrics.step_ended(step, outcome, took),
+                Entry::Event(news) => process.events.publish(*news),
+                Entry::SagaEnded(kind, phase) => process.metrics.saga_ended(kind, phase),
+                Entry::StepEnded { step, outcome, took } => process.metrics.step_ended(step, outcome, took),
             }
         }
     }

@@ -23,14 +23,15 @@ use tracing::{debug, info};
 use super::{
     controller::Context,
     decide::{
-        After, Hand, Help, Move, Seen, Undoes, after_call, after_look, after_prepare, after_undo, decide, late_in,
+        CallState, Command, Intervention, SagaView, StepOutcome, Undoes, after_call, after_look, after_prepare,
+        after_undo, decide, late_in,
     },
     event::{Choice, Event, StepEvent},
-    index::{Known, is_held},
+    index::{IndexedSaga, is_held},
     journal::{self, Direction, current, direction},
     order::{Order, digest},
     report::Report,
-    step::{AnyStep, Failure, Identity, Progress, Scene},
+    step::{AnyStep, Failure, Identity, Progress, StepContext},
     upgrade::upgrade,
 };
 use crate::{
@@ -58,13 +59,13 @@ const SILENT_WAITS: u32 = 2;
 
 /// What this process knows of sagas beyond their journals.
 #[derive(Default)]
-pub struct Hands(Mutex<HashMap<ObjectKey, Held>>);
+pub struct CallStates(Mutex<HashMap<ObjectKey, KeptCallState>>);
 
 /// What it knows of the step that this journal is at.
 #[derive(Clone, Debug, PartialEq)]
-struct Held {
+struct KeptCallState {
     at: At,
-    hand: Hand,
+    call_state: CallState,
     waits: u32,
 }
 
@@ -93,7 +94,7 @@ pub struct ReadOrder {
 pub async fn turn(key: &ObjectKey, context: &Arc<Context>) -> Result<Next, Error> {
     failpoint::crash("turn");
     let Some(known) = context.index().get(key) else {
-        context.hands.forget(key);
+        context.call_states.forget(key);
         context.actions.forget(key);
         orders(context).remove(key);
         return Ok(Next::Settled);
@@ -121,7 +122,7 @@ struct Turn<'a> {
     context: &'a Context,
     /// As this process has it from the API server.
     saga: Arc<Saga>,
-    help: Option<Help>,
+    intervention: Option<Intervention>,
     /// The saga whose steps these are: for `kind: rollback` the one that is undone.
     author: Option<Arc<Saga>>,
     order: Arc<ReadOrder>,
@@ -129,7 +130,7 @@ struct Turn<'a> {
     /// The journal with what was not written yet.
     status: SagaStatus,
     is_dirty: bool,
-    hand: Hand,
+    call_state: CallState,
     waits: u32,
     began: Instant,
     /// When the latest intent was written.
@@ -138,7 +139,7 @@ struct Turn<'a> {
 }
 
 /// What a step says in the end.
-type Answer<'s, T> = BoxFuture<'s, Result<T, Failure>>;
+type StepFuture<'s, T> = BoxFuture<'s, Result<T, Failure>>;
 
 /// What the other sagas have to do with this one.
 #[derive(Default)]
@@ -150,7 +151,7 @@ struct Others {
 }
 
 impl<'a> Turn<'a> {
-    async fn new(key: &'a ObjectKey, context: &'a Context, known: Known) -> Result<Self, Error> {
+    async fn new(key: &'a ObjectKey, context: &'a Context, known: IndexedSaga) -> Result<Self, Error> {
         let saga = known.saga;
         let is_finished = saga.phase().is_finished();
         let author = match &saga.spec.rollback_of {
@@ -164,21 +165,21 @@ impl<'a> Turn<'a> {
         let mut turn = Self {
             key,
             context,
-            help: known.help,
+            intervention: known.intervention,
             author,
             order,
             digest,
             status,
             is_dirty: false,
-            hand: Hand::Empty,
+            call_state: CallState::Empty,
             waits: 0,
             began: Instant::now(),
             intended: None,
             report: Report::default(),
             saga,
         };
-        if let Some(held) = context.hands.get(key).filter(|held| held.at == turn.at()) {
-            turn.hand = held.hand;
+        if let Some(held) = context.call_states.get(key).filter(|held| held.at == turn.at()) {
+            turn.call_state = held.call_state;
             turn.waits = held.waits;
         }
         Ok(turn)
@@ -187,78 +188,82 @@ impl<'a> Turn<'a> {
     async fn run(mut self) -> Result<Next, Error> {
         loop {
             let must_end = self.context.process.stop.is_cancelled() || self.began.elapsed() > LONGEST_TURN;
-            if must_end && self.hand != Hand::Intent {
+            if must_end && self.call_state != CallState::Intent {
                 self.write().await?;
                 return Ok(if self.context.process.stop.is_cancelled() { Next::Settled } else { Next::Again });
             }
             match self.next() {
-                Move::Note(event) => self.note(event)?,
-                Move::Intend(event) => self.intend(event).await?,
-                Move::Prepare(index) => {
+                Command::Note(event) => self.note(event)?,
+                Command::Intend(event) => self.intend(event).await?,
+                Command::Prepare(index) => {
                     if let Some(next) = self.prepare(index).await? {
                         return Ok(next);
                     }
                 }
                 // It would have to be written again: whoever took over meanwhile may have looked already.
-                Move::Call(_) | Move::CallUndo(_) if !self.is_fresh() => self.hand = Hand::Calm(Timestamp::now()),
-                Move::Call(_) | Move::CallUndo(_) if self.context.process.leadership.permit() != Permit::Write => {
+                Command::Call(_) | Command::CallUndo(_) if !self.is_fresh() => {
+                    self.call_state = CallState::Calm(Timestamp::now())
+                }
+                Command::Call(_) | Command::CallUndo(_)
+                    if self.context.process.leadership.permit() != Permit::Write =>
+                {
                     // Others may act by now. The step is in doubt for them, which costs them a look.
                     return Ok(Next::Settled);
                 }
-                Move::Call(index) => {
-                    let answer = self.change(index, |step, scene, parameters| step.run(scene, parameters)).await;
-                    let after = self.weigh(|seen, waits| after_call(seen, index, answer, waits));
+                Command::Call(index) => {
+                    let answer = self.change(index, |step, context, parameters| step.run(context, parameters)).await;
+                    let after = self.weigh(|view, waits| after_call(view, index, answer, waits));
                     if let Some(next) = self.follow(index, after).await? {
                         return Ok(next);
                     }
                 }
-                Move::CallUndo(index) => {
-                    let answer = self.change(index, |step, scene, parameters| step.undo(scene, parameters)).await;
-                    let after = self.weigh(|seen, waits| after_undo(seen, index, answer, waits));
+                Command::CallUndo(index) => {
+                    let answer = self.change(index, |step, context, parameters| step.undo(context, parameters)).await;
+                    let after = self.weigh(|view, waits| after_undo(view, index, answer, waits));
                     if let Some(next) = self.follow(index, after).await? {
                         return Ok(next);
                     }
                 }
-                Move::Poll(index) | Move::Look(index) if self.is_dirty => {
+                Command::Poll(index) | Command::Look(index) if self.is_dirty => {
                     debug!(saga = %self.key, index, "writes the journal first");
                     self.write().await?;
                 }
-                Move::Poll(index) => {
-                    let answer = self.ask(index, |step, scene, parameters| step.run(scene, parameters)).await;
-                    let after = self.weigh(|seen, waits| after_call(seen, index, answer, waits));
+                Command::Poll(index) => {
+                    let answer = self.ask(index, |step, context, parameters| step.run(context, parameters)).await;
+                    let after = self.weigh(|view, waits| after_call(view, index, answer, waits));
                     if let Some(next) = self.follow(index, after).await? {
                         return Ok(next);
                     }
                 }
-                Move::Look(index) => {
-                    let answer = self.ask(index, |step, scene, parameters| step.find(scene, parameters)).await;
-                    let after = self.weigh(|seen, _| after_look(seen, index, answer));
+                Command::Look(index) => {
+                    let answer = self.ask(index, |step, context, parameters| step.find(context, parameters)).await;
+                    let after = self.weigh(|view, _| after_look(view, index, answer));
                     if let Some(next) = self.follow(index, after).await? {
                         return Ok(next);
                     }
                 }
-                Move::Adopt(index, id, resolution) => self.adopt(index, &id, resolution).await?,
-                Move::Forget { refusal } => {
+                Command::Adopt(index, id, resolution) => self.adopt(index, &id, resolution).await?,
+                Command::Forget { refusal } => {
                     self.write().await?;
-                    self.forget_help(refusal).await?;
+                    self.forget_intervention(refusal).await?;
                 }
-                Move::Hold => self.hold().await?,
-                Move::LetGo => {
+                Command::Hold => self.hold().await?,
+                Command::LetGo => {
                     self.write().await?;
                     self.let_go().await?;
                     return Ok(Next::Settled);
                 }
-                Move::Expire => {
+                Command::Expire => {
                     self.expire().await?;
                     return Ok(Next::Settled);
                 }
-                Move::RefuseCancel => {
+                Command::RefuseCancel => {
                     let note = "it has succeeded, so there is nothing to cancel; a saga of kind rollback undoes it";
                     self.report.event(&self.saga, true, "CancelRefused", "Cancel", note.to_owned());
                     self.observe()?;
                     self.write().await?;
                 }
-                Move::Rest(wait) => {
+                Command::Rest(wait) => {
                     let is_leaving = self.saga.metadata.deletion_timestamp.is_some() && !is_held(&self.saga);
                     if self.status.observed_generation != Some(self.generation()) && !is_leaving {
                         self.observe()?;
@@ -272,19 +277,19 @@ impl<'a> Turn<'a> {
 
     /// Ends the turn for this long, and no longer than until the saga or its step is late.
     fn rest(&self, wait: Option<Duration>) -> Next {
-        let late = late_in(&self.seen(&Others::default()));
+        let late = late_in(&self.view(&Others::default()));
         wait.into_iter().chain(late).min().map_or(Next::Settled, Next::After)
     }
 
-    fn next(&self) -> Move {
-        let next = decide(&self.seen(&self.others()));
+    fn next(&self) -> Command {
+        let next = decide(&self.view(&self.others()));
         let step = self.status.step.as_deref();
-        debug!(saga = %self.key, phase = self.status.phase.name(), step, hand = ?self.hand, next = next.name(), "decided");
+        debug!(saga = %self.key, phase = self.status.phase.name(), step, call_state = ?self.call_state, next = next.name(), "decided");
         next
     }
 
     /// All that is known now.
-    fn seen<'s>(&'s self, others: &'s Others) -> Seen<'s> {
+    fn view<'s>(&'s self, others: &'s Others) -> SagaView<'s> {
         let undoes = self.author.as_ref().map(|author| Undoes {
             uid: author.metadata.uid.as_deref().unwrap_or_default(),
             kind: author.spec.kind,
@@ -294,7 +299,7 @@ impl<'a> Turn<'a> {
             steps: author.status.as_ref().map_or(&[], |status| &status.steps),
             undone_by: others.has_undone.as_deref(),
         });
-        Seen {
+        SagaView {
             spec: &self.saga.spec,
             status: &self.status,
             generation: self.generation(),
@@ -305,9 +310,9 @@ impl<'a> Turn<'a> {
             digest: &self.digest,
             waits_for: others.waits_for.as_deref(),
             undone_by: others.undone_by.as_deref(),
-            help: self.help.as_ref(),
+            intervention: self.intervention.as_ref(),
             action: self.awaited().and_then(|action| self.context.actions.look(action, self.key)),
-            hand: self.hand,
+            call_state: self.call_state,
             settle: self.context.settings.settle,
             now: Timestamp::now(),
             dice: rand::random_range(0.0..=1.0),
@@ -343,41 +348,41 @@ impl<'a> Turn<'a> {
         Some(action.get())
     }
 
-    fn weigh(&self, judge: impl FnOnce(&Seen<'_>, u32) -> After) -> After {
-        judge(&self.seen(&Others::default()), self.waits)
+    fn weigh(&self, judge: impl FnOnce(&SagaView<'_>, u32) -> StepOutcome) -> StepOutcome {
+        judge(&self.view(&Others::default()), self.waits)
     }
 
     /// Does what follows from an answer. Something, when the turn ends with it.
-    async fn follow(&mut self, index: usize, after: After) -> Result<Option<Next>, Error> {
+    async fn follow(&mut self, index: usize, after: StepOutcome) -> Result<Option<Next>, Error> {
         match after {
-            After::Note(event) => {
+            StepOutcome::Note(event) => {
                 self.report_step(index, &event);
                 self.note(event)?;
                 Ok(None)
             }
-            After::Intend(event) => self.intend(event).await.map(|()| None),
-            After::Calm { until, why } => {
+            StepOutcome::Intend(event) => self.intend(event).await.map(|()| None),
+            StepOutcome::Calm { until, why } => {
                 let waits = self.waits.saturating_add(1);
-                let news = self.seen(&Others::default()).news_of_waiting(index, &why).filter(|_| waits > SILENT_WAITS);
+                let news = self.view(&Others::default()).news_of_waiting(index, &why).filter(|_| waits > SILENT_WAITS);
                 if let Some(news) = news {
                     self.note(news)?;
                 }
-                self.hand = Hand::Calm(until);
+                self.call_state = CallState::Calm(until);
                 self.waits = waits;
                 self.write().await?;
                 // Writing forgets what this process knew beyond the journal.
-                self.keep(Hand::Calm(until), waits);
+                self.keep(CallState::Calm(until), waits);
                 let wait = Duration::try_from(until.duration_since(Timestamp::now())).unwrap_or_default();
                 debug!(saga = %self.key, index, why, ?wait, "waits");
                 Ok(Some(self.rest(Some(wait))))
             }
-            After::Tell(event, wait) => {
+            StepOutcome::Tell(event, wait) => {
                 self.report_step(index, &event);
                 self.note(event)?;
                 self.write().await?;
                 Ok(Some(self.look_after(wait)))
             }
-            After::Rest(wait) => {
+            StepOutcome::Rest(wait) => {
                 self.write().await?;
                 Ok(Some(self.look_after(wait)))
             }
@@ -386,22 +391,22 @@ impl<'a> Turn<'a> {
 
     /// Ends the turn; the next look at what a call did is due after this time.
     fn look_after(&mut self, wait: Duration) -> Next {
-        self.keep(Hand::Looked(Timestamp::now() + wait), self.waits);
+        self.keep(CallState::Looked(Timestamp::now() + wait), self.waits);
         self.rest(Some(wait))
     }
 
     /// Remembers for the next turn what this process knows beyond the journal.
-    fn keep(&mut self, hand: Hand, waits: u32) {
-        self.hand = hand;
+    fn keep(&mut self, call_state: CallState, waits: u32) {
+        self.call_state = call_state;
         self.waits = waits;
-        self.context.hands.keep(self.key, Held { at: self.at(), hand, waits });
+        self.context.call_states.keep(self.key, KeptCallState { at: self.at(), call_state, waits });
     }
 
     /// Reads how things are before a step and begins it. The result of the step before waits for that, but not long.
     async fn prepare(&mut self, index: usize) -> Result<Option<Next>, Error> {
         let limit = if self.is_dirty { LONGEST_DELAY_OF_A_RESULT } else { LONGEST_TURN };
         let Ok(answer) =
-            timeout(limit, self.ask(index, |step, scene, parameters| step.before(scene, parameters))).await
+            timeout(limit, self.ask(index, |step, context, parameters| step.before(context, parameters))).await
         else {
             if self.is_dirty {
                 self.write().await?;
@@ -412,20 +417,21 @@ impl<'a> Turn<'a> {
         if answer.is_err() {
             self.write().await?;
         }
-        let after = self.weigh(|seen, waits| after_prepare(seen, index, answer, waits));
+        let after = self.weigh(|view, waits| after_prepare(view, index, answer, waits));
         self.follow(index, after).await
     }
 
     async fn adopt(&mut self, index: usize, id: &str, resolution: Resolution) -> Result<(), Error> {
         let named = id.to_owned();
-        let adopt = self
-            .ask(index, |step, scene, parameters| async move { step.adopt(scene, parameters, &named).await }.boxed());
+        let adopt = self.ask(index, |step, context, parameters| {
+            async move { step.adopt(context, parameters, &named).await }.boxed()
+        });
         let answer = adopt.await;
         let event = match answer {
             Ok(Progress::Done(output)) => StepEvent::Complete { output }.of(index),
             Ok(Progress::Started { action, ids }) => StepEvent::Await { action, ids }.of(index),
-            Ok(Progress::NotYet { why, .. }) => return self.forget_help(Some(format!("{id}: {why}"))).await,
-            Err(failure) => return self.forget_help(Some(format!("{id} cannot be adopted: {failure}"))).await,
+            Ok(Progress::NotYet { why, .. }) => return self.forget_intervention(Some(format!("{id}: {why}"))).await,
+            Err(failure) => return self.forget_intervention(Some(format!("{id} cannot be adopted: {failure}"))).await,
         };
         self.note(Event::Resolve { resolution, choice: Choice::Adopt })?;
         self.note(event)
@@ -440,9 +446,9 @@ impl<'a> Turn<'a> {
     async fn change<T>(
         &mut self,
         index: usize,
-        question: impl for<'s> FnOnce(&'static dyn AnyStep, &'s Scene<'s>, &'s Value) -> Answer<'s, T>,
+        question: impl for<'s> FnOnce(&'static dyn AnyStep, &'s StepContext<'s>, &'s Value) -> StepFuture<'s, T>,
     ) -> Result<T, Failure> {
-        self.hand = Hand::Empty;
+        self.call_state = CallState::Empty;
         let wanted = || "a test wants it to fail".to_owned();
         match direction(&self.status) {
             Direction::Forward if failpoint::strikes("call-fails") => return Err(Failure::Permanent(wanted())),
@@ -463,7 +469,7 @@ impl<'a> Turn<'a> {
     async fn ask<T>(
         &self,
         index: usize,
-        question: impl for<'s> FnOnce(&'static dyn AnyStep, &'s Scene<'s>, &'s Value) -> Answer<'s, T>,
+        question: impl for<'s> FnOnce(&'static dyn AnyStep, &'s StepContext<'s>, &'s Value) -> StepFuture<'s, T>,
     ) -> Result<T, Failure> {
         let author = self.author.as_deref().unwrap_or(&self.saga);
         let order = self.order.order.as_ref().map_err(Failure::permanent)?;
@@ -480,7 +486,7 @@ impl<'a> Turn<'a> {
             intended.is_some_and(|intended| intended.elapsed() < latest) && leadership.permit() == Permit::Write
         });
         let approval = format!("{}{}", annotations::APPROVE_PREFIX, entry.name);
-        let scene = Scene {
+        let context = StepContext {
             cloud: &cloud,
             kube: &self.context.process.client,
             http: &self.context.http,
@@ -492,7 +498,7 @@ impl<'a> Turn<'a> {
             settle: self.context.settings.settle,
             now: Timestamp::now(),
         };
-        question(ordered.step, &scene, &parameters).await
+        question(ordered.step, &context, &parameters).await
     }
 
     /// Writes an event into the journal, in memory for now.
@@ -506,7 +512,7 @@ impl<'a> Turn<'a> {
             message: illegal.to_string(),
         })?;
         self.is_dirty = true;
-        self.hand = Hand::Empty;
+        self.call_state = CallState::Empty;
         self.waits = 0;
         if before != self.status.phase || is_resolution {
             self.report.phase(&self.saga, &self.status, is_resolution);
@@ -525,7 +531,7 @@ impl<'a> Turn<'a> {
         self.note(event)?;
         self.waits = waits;
         self.write().await?;
-        self.hand = Hand::Intent;
+        self.call_state = CallState::Intent;
         self.intended = Some(Instant::now());
         Ok(())
     }
@@ -556,17 +562,17 @@ impl<'a> Turn<'a> {
         upgrade(&mut self.status);
         self.is_dirty = false;
         self.saga = Arc::new(saga);
-        self.context.hands.forget(self.key);
+        self.context.call_states.forget(self.key);
     }
 
     /// Removes the annotations by which a person helped.
-    async fn forget_help(&mut self, refusal: Option<String>) -> Result<(), Error> {
+    async fn forget_intervention(&mut self, refusal: Option<String>) -> Result<(), Error> {
         let remove = json!({
             annotations::RESOLVE: null, annotations::ADOPT: null, annotations::BECAUSE: null, annotations::DECIDED_BY: null,
         });
         let doing = format!("removing the heeded annotations from Saga {}", self.key);
         self.patch(&doing, json!({ "annotations": remove })).await?;
-        self.help = None;
+        self.intervention = None;
         if let Some(why) = refusal {
             info!(saga = %self.key, why, "refused to resolve");
             self.report.event(&self.saga, true, "ResolutionRefused", "Resolve", why);
@@ -650,12 +656,12 @@ impl<'a> Turn<'a> {
     }
 }
 
-impl Hands {
-    fn get(&self, key: &ObjectKey) -> Option<Held> {
+impl CallStates {
+    fn get(&self, key: &ObjectKey) -> Option<KeptCallState> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).get(key).cloned()
     }
 
-    fn keep(&self, key: &ObjectKey, held: Held) {
+    fn keep(&self, key: &ObjectKey, held: KeptCallState) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(key.clone(), held);
     }
 

@@ -23,7 +23,7 @@ const FRESH: Duration = Duration::from_secs(15);
 
 /// Whether the API server answered when it was last asked.
 #[derive(Clone, Debug)]
-pub struct Answer {
+pub struct ApiServerState {
     /// When.
     pub at: Instant,
     /// Why not, or what it lacks.
@@ -40,7 +40,7 @@ pub struct Health {
     /// Asks the cloud client how much it was used.
     pub usage: Arc<dyn Fn() -> crate::digitalocean::Usage + Send + Sync>,
     /// Whether the API server answers and has the definitions.
-    pub api_server: watch::Receiver<Answer>,
+    pub api_server: watch::Receiver<ApiServerState>,
 }
 
 /// Serves until the process ends.
@@ -141,19 +141,19 @@ mod tests {
     use crate::{drift::controller::idle, kube_ext::leader::Leadership, process::Process};
 
     /// Of controllers that have not begun and that nobody answers, and what is known of the API server.
-    fn health(leadership: Leadership) -> (Health, watch::Sender<Answer>) {
+    fn health(leadership: Leadership) -> (Health, watch::Sender<ApiServerState>) {
         let nobody =
             tower::service_fn(|_: Request<Body>| std::future::pending::<Result<Response<Body>, kube::Error>>());
         health_with(kube::Client::new(nobody, "default"), leadership)
     }
 
-    fn health_with(client: kube::Client, leadership: Leadership) -> (Health, watch::Sender<Answer>) {
+    fn health_with(client: kube::Client, leadership: Leadership) -> (Health, watch::Sender<ApiServerState>) {
         let process = Process::new(client, leadership);
         let (context, cloud) = idle(process.clone());
         let settings =
-            saga::Settings { namespaces: Vec::new(), settle: Duration::from_mins(1), poll: Duration::from_secs(5) };
+            saga::SagaSettings { namespaces: Vec::new(), settle: Duration::from_mins(1), poll: Duration::from_secs(5) };
         let sagas = saga::Context::new(process, cloud.clone(), reqwest::Client::new(), settings);
-        let (answers, api_server) = watch::channel(Answer { at: Instant::now(), trouble: None });
+        let (answers, api_server) = watch::channel(ApiServerState { at: Instant::now(), trouble: None });
         (Health { context, sagas, usage: Arc::new(move || cloud.usage()), api_server }, answers)
     }
 
@@ -162,9 +162,9 @@ mod tests {
         let (health, answers) = health(Leadership::standby());
         let unready = || unready(&health).unwrap();
         assert_eq!(unready(), "reading the records and drifts");
-        answers.send_replace(Answer { at: Instant::now(), trouble: Some("it is away".to_owned()) });
+        answers.send_replace(ApiServerState { at: Instant::now(), trouble: Some("it is away".to_owned()) });
         assert_eq!(unready(), "it is away");
-        answers.send_replace(Answer { at: Instant::now(), trouble: None });
+        answers.send_replace(ApiServerState { at: Instant::now(), trouble: None });
         tokio::time::sleep(FRESH * 2).await;
         assert_eq!(unready(), "the API server was not asked of late");
         health.context.process.stop.cancel();
@@ -231,7 +231,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn it_is_alive_until_a_loop_stands_still() {
         let (health, answers) = health(Leadership::unelected());
-        answers.send_replace(Answer { at: Instant::now(), trouble: Some("it is away".to_owned()) });
+        answers.send_replace(ApiServerState { at: Instant::now(), trouble: Some("it is away".to_owned()) });
         assert_eq!(live(State(health.clone())).await, (StatusCode::OK, "ok\n".to_owned()));
         let pulse = health.context.process.liveness.enter("a worker", Duration::from_mins(1));
         pulse.begin();

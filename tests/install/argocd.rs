@@ -17,7 +17,7 @@ use arcadia_operator::{
         index::Index,
         status::status,
     },
-    kube_ext::{key::ObjectKey, mirror::Mirror},
+    kube_ext::{cache::Cache, key::ObjectKey},
     saga::{
         event::{Event, StepEvent, Why},
         journal,

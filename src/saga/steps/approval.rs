@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     api::annotations::APPROVE_PREFIX,
-    saga::step::{Failure, Progress, Scene, Step},
+    saga::step::{Failure, Progress, Step, StepContext},
 };
 
 /// Waits until a person approves it by the annotation `arcadia.cloud/approve-<step>` on the saga, with the step's name.
@@ -43,11 +43,16 @@ impl Step for Approval {
     type Output = Output;
     type Before = ();
 
-    async fn run(&self, scene: &Scene<'_>, parameters: &Parameters, (): &()) -> Result<Progress<Output>, Failure> {
-        if let Some(by) = scene.approved_by {
-            return Ok(Progress::Done(Output { approved_by: by.to_owned(), approved_at: Time(scene.now) }));
+    async fn run(
+        &self,
+        context: &StepContext<'_>,
+        parameters: &Parameters,
+        (): &(),
+    ) -> Result<Progress<Output>, Failure> {
+        if let Some(by) = context.approved_by {
+            return Ok(Progress::Done(Output { approved_by: by.to_owned(), approved_at: Time(context.now) }));
         }
-        let (saga, step) = (scene.saga, &scene.entry.name);
+        let (saga, step) = (context.saga, &context.entry.name);
         let question = parameters.message.as_ref().map(|message| format!("{message} ")).unwrap_or_default();
         let why = format!(
             "{question}Approve it with your name, as kubectl auth whoami shows it: kubectl annotate saga {saga} \

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::droplet::Next;
 use crate::{
     digitalocean::Path,
-    saga::step::{Failure, Scene},
+    saga::step::{Failure, StepContext},
 };
 
 /// When backups are taken.
@@ -69,10 +69,10 @@ impl BackupPolicy {
 }
 
 /// When backups of a droplet are taken, as far as it can be read and set again.
-pub(super) async fn policy(scene: &Scene<'_>, id: &str) -> Result<Option<BackupPolicy>, Failure> {
+pub(super) async fn policy(context: &StepContext<'_>, id: &str) -> Result<Option<BackupPolicy>, Failure> {
     let route = "/v2/droplets/{id}/backups/policy";
     let path = Path { route, parent: None, id: Some(id), scope: "droplet:read" };
-    let answer = scene.cloud.fetch(path, "policy", &[]).await?.unwrap_or_default();
+    let answer = context.cloud.fetch(path, "policy", &[]).await?.unwrap_or_default();
     Ok(answer.get("backup_policy").and_then(settable))
 }
 

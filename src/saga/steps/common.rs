@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::{
     api::saga::ActionId,
     digitalocean::Path,
-    saga::step::{Failure, Scene, Undo, has_passed},
+    saga::step::{Failure, StepContext, Undo, has_passed},
 };
 
 /// How long to wait before a change that is not announced by an action is looked for again.
@@ -96,32 +96,36 @@ pub(super) enum Lately {
 
 /// Looks at a droplet's latest actions of this type. Ask before what they make is looked for: an action that ends
 /// between the two questions is then seen in one of the answers at least.
-pub(super) async fn lately(scene: &Scene<'_>, id: &ProviderId, kind: &str) -> Result<Lately, Failure> {
+pub(super) async fn lately(context: &StepContext<'_>, id: &ProviderId, kind: &str) -> Result<Lately, Failure> {
     let route = "/v2/droplets/{id}/actions";
     let path = Path { route, parent: None, id: Some(id.as_str()), scope: "droplet:read" };
-    let actions = latest(scene, path, |action| text(action, "type") == Some(kind)).await?;
+    let actions = latest(context, path, |action| text(action, "type") == Some(kind)).await?;
     if let Some(action) = actions.iter().find_map(in_progress_id) {
         return Ok(Lately::InProgress(action));
     }
     let just_ended = |action: &Value| {
         let ended = text(action, "completed_at").and_then(|time| time.parse::<Timestamp>().ok());
-        ended.is_some_and(|ended| !has_passed(ended, scene.settle, scene.now))
+        ended.is_some_and(|ended| !has_passed(ended, context.settle, context.now))
     };
     Ok(if actions.iter().any(just_ended) { Lately::JustEnded } else { Lately::Nothing })
 }
 
 /// The action that is in progress, of those listed at a path.
 pub(super) async fn in_progress(
-    scene: &Scene<'_>,
+    context: &StepContext<'_>,
     path: Path<'_>,
     is_wanted: impl Fn(&Value) -> bool,
 ) -> Result<Option<ActionId>, Failure> {
-    Ok(latest(scene, path, is_wanted).await?.iter().find_map(in_progress_id))
+    Ok(latest(context, path, is_wanted).await?.iter().find_map(in_progress_id))
 }
 
 /// The latest actions that are listed at a path.
-async fn latest(scene: &Scene<'_>, path: Path<'_>, is_wanted: impl Fn(&Value) -> bool) -> Result<Vec<Value>, Failure> {
-    let actions = scene.cloud.fetch(path, "actions", &[("per_page", "20")]).await?;
+async fn latest(
+    context: &StepContext<'_>,
+    path: Path<'_>,
+    is_wanted: impl Fn(&Value) -> bool,
+) -> Result<Vec<Value>, Failure> {
+    let actions = context.cloud.fetch(path, "actions", &[("per_page", "20")]).await?;
     let Some(Value::Array(mut actions)) = actions else { return Ok(Vec::new()) };
     actions.retain(is_wanted);
     Ok(actions)
@@ -163,13 +167,13 @@ pub(super) fn nothing(answer: &Value) -> Result<(), Failure> {
 }
 
 /// Whether the step made this, by the tag that it has.
-pub(super) fn is_own(scene: &Scene<'_>, document: &Value, what: &str) -> Result<bool, Failure> {
+pub(super) fn is_own(context: &StepContext<'_>, document: &Value, what: &str) -> Result<bool, Failure> {
     let tags = document.get("tags").and_then(Value::as_array).ok_or_else(|| {
         Failure::Permanent(format!(
             "nobody can tell whether this step made {what}: give the token the scope `tag:read`"
         ))
     })?;
-    let own = scene.identity.tag();
+    let own = context.identity.tag();
     Ok(tags.iter().filter_map(Value::as_str).any(|tag| tag.eq_ignore_ascii_case(&own)))
 }
 

@@ -11,7 +11,7 @@ use super::{
 use crate::{
     api::saga::ErrorKind,
     digitalocean::{Error, Verb},
-    saga::step::{Failure, Found, Progress, Scene, Step, Undo},
+    saga::step::{Failure, Found, Progress, Step, StepContext, Undo},
 };
 
 /// Creates a record of a domain. Undone by deleting the record.
@@ -89,16 +89,21 @@ impl Step for CreateDomainRecord {
         (!missing.is_empty()).then(|| format!("a record of this type needs `{}` too", missing.join("` and `")))
     }
 
-    async fn before(&self, scene: &Scene<'_>, parameters: &Parameters) -> Result<Before, Failure> {
-        let alike = alike(scene, parameters).await?;
+    async fn before(&self, context: &StepContext<'_>, parameters: &Parameters) -> Result<Before, Failure> {
+        let alike = alike(context, parameters).await?;
         let missing = || Failure::Permanent(format!("there is no domain {}", parameters.domain));
         Ok(Before { alike: Some(alike.ok_or_else(missing)?) })
     }
 
-    async fn run(&self, scene: &Scene<'_>, parameters: &Parameters, _: &Before) -> Result<Progress<Output>, Failure> {
+    async fn run(
+        &self,
+        context: &StepContext<'_>,
+        parameters: &Parameters,
+        _: &Before,
+    ) -> Result<Progress<Output>, Failure> {
         let path = domain_record::all(&parameters.domain, "domain:create");
         let record = Value::Object(spelled(fields(parameters)?, &Value::Null));
-        let answer = scene.cloud.send(Verb::Post, path, Some(&record)).await?;
+        let answer = context.cloud.send(Verb::Post, path, Some(&record)).await?;
         match answer.pointer("/domain_record/id") {
             Some(id) => Ok(Progress::Done(Output { record_id: id_text(id) })),
             None => Err(unnamed("record")),
@@ -107,11 +112,11 @@ impl Step for CreateDomainRecord {
 
     async fn find(
         &self,
-        scene: &Scene<'_>,
+        context: &StepContext<'_>,
         parameters: &Parameters,
         before: &Before,
     ) -> Result<Found<Output>, Failure> {
-        let mut ids = new(scene, parameters, before).await?.unwrap_or_default();
+        let mut ids = new(context, parameters, before).await?.unwrap_or_default();
         Ok(match (ids.pop(), ids.is_empty()) {
             (None, _) => Found::Nothing,
             (Some(record_id), true) => Found::One(Progress::Done(Output { record_id })),
@@ -119,8 +124,13 @@ impl Step for CreateDomainRecord {
         })
     }
 
-    async fn adopt(&self, scene: &Scene<'_>, parameters: &Parameters, id: &str) -> Result<Progress<Output>, Failure> {
-        match domain_record::get(scene, &parameters.domain, id).await? {
+    async fn adopt(
+        &self,
+        context: &StepContext<'_>,
+        parameters: &Parameters,
+        id: &str,
+    ) -> Result<Progress<Output>, Failure> {
+        match domain_record::get(context, &parameters.domain, id).await? {
             Some(_) => Ok(Progress::Done(Output { record_id: id.to_owned() })),
             None => Err(Failure::Permanent(format!("there is no record {id} of {}", parameters.domain))),
         }
@@ -128,17 +138,17 @@ impl Step for CreateDomainRecord {
 
     async fn undo(
         &self,
-        scene: &Scene<'_>,
+        context: &StepContext<'_>,
         parameters: &Parameters,
         before: &Before,
         output: Option<&Output>,
     ) -> Result<Undo, Failure> {
-        if was_refused_at_once(scene) {
+        if was_refused_at_once(context) {
             return Ok(Undo::NothingThere);
         }
         let ids = match output {
             Some(output) => vec![output.record_id.clone()],
-            None => match new(scene, parameters, before).await? {
+            None => match new(context, parameters, before).await? {
                 Some(ids) => ids,
                 // The domain itself is gone, and all its records with it.
                 None => return Ok(Undo::Done),
@@ -156,7 +166,7 @@ impl Step for CreateDomainRecord {
             }
         };
         let path = domain_record::one(&parameters.domain, id, "domain:delete");
-        match scene.cloud.send(Verb::Delete, path, None).await {
+        match context.cloud.send(Verb::Delete, path, None).await {
             Ok(_) | Err(Error::NotFound { .. }) => Ok(Undo::Done),
             Err(error) => Err(error.into()),
         }
@@ -165,25 +175,29 @@ impl Step for CreateDomainRecord {
 
 /// Whether the one call that was ever made was refused, so that a record which looks the same is somebody else's: maybe
 /// the very one for which it was refused.
-fn was_refused_at_once(scene: &Scene<'_>) -> bool {
-    let is_refused = scene.entry.error.as_ref().is_some_and(|error| error.kind == ErrorKind::Permanent);
-    is_refused && scene.entry.called_at == scene.entry.started_at
+fn was_refused_at_once(context: &StepContext<'_>) -> bool {
+    let is_refused = context.entry.error.as_ref().is_some_and(|error| error.kind == ErrorKind::Permanent);
+    is_refused && context.entry.called_at == context.entry.started_at
 }
 
 /// The ids of records that look the same and were not there before; nothing where the domain does not exist.
-async fn new(scene: &Scene<'_>, parameters: &Parameters, before: &Before) -> Result<Option<Vec<String>>, Failure> {
+async fn new(
+    context: &StepContext<'_>,
+    parameters: &Parameters,
+    before: &Before,
+) -> Result<Option<Vec<String>>, Failure> {
     let Some(old) = &before.alike else { return Ok(Some(Vec::new())) };
-    let alike = alike(scene, parameters).await?;
+    let alike = alike(context, parameters).await?;
     Ok(alike.map(|ids| ids.into_iter().filter(|id| !old.contains(id)).collect()))
 }
 
 /// The ids of records that look the same; nothing where the domain does not exist.
-async fn alike(scene: &Scene<'_>, parameters: &Parameters) -> Result<Option<Vec<String>>, Failure> {
+async fn alike(context: &StepContext<'_>, parameters: &Parameters) -> Result<Option<Vec<String>>, Failure> {
     let Parameters { domain, .. } = parameters;
     let mut wanted = fields(parameters)?;
     let kind = wanted.get("type").and_then(Value::as_str).unwrap_or_default();
     let path = domain_record::all(domain, "domain:read");
-    let records = match scene.cloud.rows(path, "domain_records", &[("type", kind)]).await {
+    let records = match context.cloud.rows(path, "domain_records", &[("type", kind)]).await {
         Err(Error::NotFound { .. }) => return Ok(None),
         records => records?,
     };

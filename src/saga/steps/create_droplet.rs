@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     digitalocean::{Path, Verb},
-    saga::step::{Failure, Found, Progress, Scene, Step, Undo},
+    saga::step::{Failure, Found, Progress, Step, StepContext, Undo},
 };
 
 /// Creates a droplet, and waits until it is active and has its addresses. It has a tag by which the saga finds it again,
@@ -109,31 +109,46 @@ impl Step for CreateDroplet {
     type Output = Output;
     type Before = ();
 
-    async fn run(&self, scene: &Scene<'_>, parameters: &Parameters, (): &()) -> Result<Progress<Output>, Failure> {
-        match made(scene, parameters).await? {
-            Made::Nothing => create(scene, parameters).await,
+    async fn run(
+        &self,
+        context: &StepContext<'_>,
+        parameters: &Parameters,
+        (): &(),
+    ) -> Result<Progress<Output>, Failure> {
+        match made(context, parameters).await? {
+            Made::Nothing => create(context, parameters).await,
             Made::One(progress) => Ok(progress),
             // Out of the way first, or it would be left over.
             Made::Broken(id) => {
-                droplet::delete(scene, &id).await?;
+                droplet::delete(context, &id).await?;
                 Err(Failure::Transient(format!("creating droplet {id} failed; it is deleted, and created anew")))
             }
             Made::Several(ids) => Err(Failure::Doubt(format!("several droplets have its tag: {}", ids.join(", ")))),
         }
     }
 
-    async fn find(&self, scene: &Scene<'_>, parameters: &Parameters, (): &()) -> Result<Found<Output>, Failure> {
-        Ok(match made(scene, parameters).await? {
+    async fn find(
+        &self,
+        context: &StepContext<'_>,
+        parameters: &Parameters,
+        (): &(),
+    ) -> Result<Found<Output>, Failure> {
+        Ok(match made(context, parameters).await? {
             Made::Nothing | Made::Broken(_) => Found::Nothing,
             Made::One(progress) => Found::One(progress),
             Made::Several(ids) => Found::Several(ids),
         })
     }
 
-    async fn adopt(&self, scene: &Scene<'_>, parameters: &Parameters, id: &str) -> Result<Progress<Output>, Failure> {
-        let droplet = droplet::droplet(scene, id).await?;
+    async fn adopt(
+        &self,
+        context: &StepContext<'_>,
+        parameters: &Parameters,
+        id: &str,
+    ) -> Result<Progress<Output>, Failure> {
+        let droplet = droplet::droplet(context, id).await?;
         let progress = match &droplet {
-            Some(droplet) => progress(scene, parameters, droplet).await?,
+            Some(droplet) => progress(context, parameters, droplet).await?,
             None => return Err(Failure::Permanent(format!("there is no droplet {id}"))),
         };
         progress.ok_or_else(|| Failure::Permanent(format!("droplet {id} will never be active: creating it failed")))
@@ -141,21 +156,21 @@ impl Step for CreateDroplet {
 
     async fn undo(
         &self,
-        scene: &Scene<'_>,
+        context: &StepContext<'_>,
         parameters: &Parameters,
         (): &(),
         output: Option<&Output>,
     ) -> Result<Undo, Failure> {
         let droplets = match output {
-            Some(output) => droplet::droplet(scene, &output.droplet_id).await?.into_iter().collect(),
-            None => droplets(scene, parameters).await?,
+            Some(output) => droplet::droplet(context, &output.droplet_id).await?.into_iter().collect(),
+            None => droplets(context, parameters).await?,
         };
         let ids: Vec<_> = droplets.iter().filter_map(id_of).collect();
         match ids.as_slice() {
             // A droplet that comes into sight only now would lose its tag.
-            [] if !scene.shows_everything() => Ok(Undo::NothingThere),
-            [] => tagging::forget(scene, &scene.identity.tag()).await.map(|()| nothing_left(output)),
-            [id] => droplet::delete(scene, id).await.map(|()| Undo::not_yet(SOON)),
+            [] if !context.shows_everything() => Ok(Undo::NothingThere),
+            [] => tagging::forget(context, &context.identity.tag()).await.map(|()| nothing_left(output)),
+            [id] => droplet::delete(context, id).await.map(|()| Undo::not_yet(SOON)),
             several => Err(Failure::Permanent(format!(
                 "any of these droplets could be the one that this step made: {}. Delete the right one",
                 several.join(", ")
@@ -165,9 +180,9 @@ impl Step for CreateDroplet {
 }
 
 /// Has the droplet created.
-async fn create(scene: &Scene<'_>, parameters: &Parameters) -> Result<Progress<Output>, Failure> {
+async fn create(context: &StepContext<'_>, parameters: &Parameters) -> Result<Progress<Output>, Failure> {
     let path = Path { route: "/v2/droplets", parent: None, id: None, scope: "droplet:create, tag:create" };
-    let answer = scene.cloud.send(Verb::Post, path, Some(&request(scene, parameters))).await?;
+    let answer = context.cloud.send(Verb::Post, path, Some(&request(context, parameters))).await?;
     let id = answer.get("droplet").and_then(id_of);
     let id = id.ok_or_else(|| unnamed("droplet"))?;
     Ok(match named(answer.pointer("/links/actions/0/id")) {
@@ -177,8 +192,8 @@ async fn create(scene: &Scene<'_>, parameters: &Parameters) -> Result<Progress<O
 }
 
 /// What the API is asked for.
-fn request(scene: &Scene<'_>, parameters: &Parameters) -> Value {
-    let tags: Vec<_> = parameters.tags.iter().cloned().chain([scene.identity.tag()]).collect();
+fn request(context: &StepContext<'_>, parameters: &Parameters) -> Value {
+    let tags: Vec<_> = parameters.tags.iter().cloned().chain([context.identity.tag()]).collect();
     let ids = |ids: &[ProviderId]| ids.iter().map(droplet::number_or_text).collect::<Vec<_>>();
     let texts = |ids: &[ProviderId]| ids.iter().map(ProviderId::to_string).collect::<Vec<_>>();
     let fields = [
@@ -208,45 +223,45 @@ fn request(scene: &Scene<'_>, parameters: &Parameters) -> Value {
         .into()
 }
 
-async fn made(scene: &Scene<'_>, parameters: &Parameters) -> Result<Made, Failure> {
-    let droplets = droplets(scene, parameters).await?;
+async fn made(context: &StepContext<'_>, parameters: &Parameters) -> Result<Made, Failure> {
+    let droplets = droplets(context, parameters).await?;
     let [droplet] = droplets.as_slice() else {
         let ids: Vec<_> = droplets.iter().filter_map(id_of).collect();
         return Ok(if ids.is_empty() { Made::Nothing } else { Made::Several(ids) });
     };
-    let progress = progress(scene, parameters, droplet).await?;
+    let progress = progress(context, parameters, droplet).await?;
     Ok(progress.map_or_else(|| Made::Broken(id_of(droplet).unwrap_or_default()), Made::One))
 }
 
 /// The droplets that the step has created: one at most, unless something went very wrong.
-async fn droplets(scene: &Scene<'_>, parameters: &Parameters) -> Result<Vec<Value>, Failure> {
+async fn droplets(context: &StepContext<'_>, parameters: &Parameters) -> Result<Vec<Value>, Failure> {
     // The lists may not show yet what the journal knows already.
-    for id in scene.noted("droplets") {
-        if let Some(droplet) = droplet::droplet(scene, id).await? {
+    for id in context.noted("droplets") {
+        if let Some(droplet) = droplet::droplet(context, id).await? {
             return Ok(vec![droplet]);
         }
     }
-    let mut ids = tagged(scene, ("tag_name", &scene.identity.tag())).await?;
+    let mut ids = tagged(context, ("tag_name", &context.identity.tag())).await?;
     // Lists show no GPU droplets unless they are asked for these alone; of the one by tag nothing is documented.
     if ids.is_empty() && parameters.size.to_ascii_lowercase().starts_with("gpu-") {
-        ids = tagged(scene, ("type", "gpus")).await?;
+        ids = tagged(context, ("type", "gpus")).await?;
     }
     let mut there = Vec::new();
     // They may also still show one that is deleted.
     for id in ids {
-        there.extend(droplet::droplet(scene, &id).await?);
+        there.extend(droplet::droplet(context, &id).await?);
     }
     Ok(there)
 }
 
 /// The ids of the droplets in a list that have the step's tag. What was asked for by tag need not have it: the API may
 /// not have heard the question as it was.
-async fn tagged(scene: &Scene<'_>, query: (&str, &str)) -> Result<Vec<String>, Failure> {
+async fn tagged(context: &StepContext<'_>, query: (&str, &str)) -> Result<Vec<String>, Failure> {
     let all = Path { route: "/v2/droplets", parent: None, id: None, scope: "droplet:read" };
     let mut ids = Vec::new();
-    for droplet in scene.cloud.rows(all, "droplets", &[query]).await? {
+    for droplet in context.cloud.rows(all, "droplets", &[query]).await? {
         let id = id_of(&droplet).unwrap_or_default();
-        if is_own(scene, &droplet, &format!("droplet {id}"))? {
+        if is_own(context, &droplet, &format!("droplet {id}"))? {
             ids.push(id);
         }
     }
@@ -255,7 +270,7 @@ async fn tagged(scene: &Scene<'_>, query: (&str, &str)) -> Result<Vec<String>, F
 
 /// How far a droplet is. Nothing where it will never be active.
 async fn progress(
-    scene: &Scene<'_>,
+    context: &StepContext<'_>,
     parameters: &Parameters,
     droplet: &Value,
 ) -> Result<Option<Progress<Output>>, Failure> {
@@ -270,7 +285,7 @@ async fn progress(
         let progress = if is_complete { Progress::Done(output) } else { Progress::NotYet { again: SOON, why } };
         return Ok(Some(progress));
     }
-    let actions = droplet::actions(scene, &id).await?;
+    let actions = droplet::actions(context, &id).await?;
     let creation = actions.iter().find(|action| action.kind == "create");
     Ok(match creation.map(|action| (action.status.as_str(), action.id)) {
         Some(("errored", _)) => None,

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     digitalocean::{Error, Path, Verb},
-    saga::step::{Failure, Found, Progress, Scene, Step, Undo},
+    saga::step::{Failure, Found, Progress, Step, StepContext, Undo},
 };
 
 /// Creates a volume, with a tag that tells that this step made it; the token needs `tag:read` and `tag:create`. A volume
@@ -84,25 +84,35 @@ impl Step for CreateVolume {
         }
     }
 
-    async fn run(&self, scene: &Scene<'_>, parameters: &Parameters, (): &()) -> Result<Progress<Output>, Failure> {
-        if let Some(volume) = namesake(scene, parameters).await? {
-            return own(scene, &volume)?.map(Progress::Done).ok_or_else(|| taken(parameters, &volume));
+    async fn run(
+        &self,
+        context: &StepContext<'_>,
+        parameters: &Parameters,
+        (): &(),
+    ) -> Result<Progress<Output>, Failure> {
+        if let Some(volume) = namesake(context, parameters).await? {
+            return own(context, &volume)?.map(Progress::Done).ok_or_else(|| taken(parameters, &volume));
         }
         let path = Path { route: "/v2/volumes", parent: None, id: None, scope: "block_storage:create, tag:create" };
-        let answer = scene.cloud.send(Verb::Post, path, Some(&body(scene, parameters)?)).await?;
+        let answer = context.cloud.send(Verb::Post, path, Some(&body(context, parameters)?)).await?;
         match answer.pointer("/volume/id") {
             Some(id) => Ok(Progress::Done(Output { volume_id: id_text(id) })),
             None => Err(unnamed("volume")),
         }
     }
 
-    async fn find(&self, scene: &Scene<'_>, parameters: &Parameters, (): &()) -> Result<Found<Output>, Failure> {
-        let made = made(scene, parameters).await?;
+    async fn find(
+        &self,
+        context: &StepContext<'_>,
+        parameters: &Parameters,
+        (): &(),
+    ) -> Result<Found<Output>, Failure> {
+        let made = made(context, parameters).await?;
         Ok(made.map_or(Found::Nothing, |output| Found::One(Progress::Done(output))))
     }
 
-    async fn adopt(&self, scene: &Scene<'_>, _: &Parameters, id: &str) -> Result<Progress<Output>, Failure> {
-        if exists(scene, id).await? {
+    async fn adopt(&self, context: &StepContext<'_>, _: &Parameters, id: &str) -> Result<Progress<Output>, Failure> {
+        if exists(context, id).await? {
             Ok(Progress::Done(Output { volume_id: id.to_owned() }))
         } else {
             Err(Failure::Permanent(format!("there is no volume {id}")))
@@ -111,60 +121,60 @@ impl Step for CreateVolume {
 
     async fn undo(
         &self,
-        scene: &Scene<'_>,
+        context: &StepContext<'_>,
         parameters: &Parameters,
         (): &(),
         output: Option<&Output>,
     ) -> Result<Undo, Failure> {
         let there = match output {
-            Some(Output { volume_id }) if exists(scene, volume_id).await? => Some(volume_id.clone()),
+            Some(Output { volume_id }) if exists(context, volume_id).await? => Some(volume_id.clone()),
             Some(_) => None,
-            None => made(scene, parameters).await?.map(|output| output.volume_id),
+            None => made(context, parameters).await?.map(|output| output.volume_id),
         };
         let Some(id) = there else {
             // A volume that comes into sight only now would lose its tag.
-            if scene.shows_everything() {
-                tagging::forget(scene, &scene.identity.tag()).await?;
+            if context.shows_everything() {
+                tagging::forget(context, &context.identity.tag()).await?;
             }
             return Ok(nothing_left(output));
         };
-        match scene.cloud.send(Verb::Delete, volume::path(&id, "block_storage:delete"), None).await {
+        match context.cloud.send(Verb::Delete, volume::path(&id, "block_storage:delete"), None).await {
             Ok(_) | Err(Error::NotFound { .. }) => Ok(Undo::not_yet(SOON)),
             Err(error) => Err(error.into()),
         }
     }
 }
 
-fn body(scene: &Scene<'_>, parameters: &Parameters) -> Result<Value, Failure> {
+fn body(context: &StepContext<'_>, parameters: &Parameters) -> Result<Value, Failure> {
     let mut body = serde_json::to_value(parameters).map_err(Failure::permanent)?;
     if let Some(tags) = body.get_mut("tags").and_then(Value::as_array_mut) {
-        tags.push(json!(scene.identity.tag()));
+        tags.push(json!(context.identity.tag()));
     }
     Ok(body)
 }
 
-async fn exists(scene: &Scene<'_>, id: &str) -> Result<bool, Failure> {
-    Ok(scene.cloud.fetch(volume::path(id, "block_storage:read"), "volume", &[]).await?.is_some())
+async fn exists(context: &StepContext<'_>, id: &str) -> Result<bool, Failure> {
+    Ok(context.cloud.fetch(volume::path(id, "block_storage:read"), "volume", &[]).await?.is_some())
 }
 
 /// The volume that this step made.
-async fn made(scene: &Scene<'_>, parameters: &Parameters) -> Result<Option<Output>, Failure> {
-    let volume = namesake(scene, parameters).await?;
-    Ok(volume.map(|volume| own(scene, &volume)).transpose()?.flatten())
+async fn made(context: &StepContext<'_>, parameters: &Parameters) -> Result<Option<Output>, Failure> {
+    let volume = namesake(context, parameters).await?;
+    Ok(volume.map(|volume| own(context, &volume)).transpose()?.flatten())
 }
 
 /// The volume with this name in this region: there is one at the most.
-async fn namesake(scene: &Scene<'_>, parameters: &Parameters) -> Result<Option<Value>, Failure> {
+async fn namesake(context: &StepContext<'_>, parameters: &Parameters) -> Result<Option<Value>, Failure> {
     let Parameters { name, region, .. } = parameters;
     let path = Path { route: "/v2/volumes", parent: None, id: None, scope: "block_storage:read" };
-    let volumes = scene.cloud.rows(path, "volumes", &[("name", name), ("region", region)]).await?;
+    let volumes = context.cloud.rows(path, "volumes", &[("name", name), ("region", region)]).await?;
     Ok(volumes.into_iter().find(|volume| text(volume, "name") == Some(name)))
 }
 
 /// The volume, if this step made it.
-fn own(scene: &Scene<'_>, volume: &Value) -> Result<Option<Output>, Failure> {
+fn own(context: &StepContext<'_>, volume: &Value) -> Result<Option<Output>, Failure> {
     let id = volume.get("id").map(id_text).unwrap_or_default();
-    Ok(is_own(scene, volume, &format!("volume {id}"))?.then_some(Output { volume_id: id }))
+    Ok(is_own(context, volume, &format!("volume {id}"))?.then_some(Output { volume_id: id }))
 }
 
 fn taken(parameters: &Parameters, volume: &Value) -> Failure {

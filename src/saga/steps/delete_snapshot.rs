@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::common::{NoOutput, ProviderId};
 use crate::{
     digitalocean::{Error, Path, Verb},
-    saga::step::{Failure, Found, Progress, Scene, Step, Trace},
+    saga::step::{Failure, Found, Progress, Step, StepContext, Trace},
 };
 
 /// Deletes a snapshot of a droplet or volume, which cannot be undone. One that is gone already is fine.
@@ -37,33 +37,48 @@ impl Step for DeleteSnapshot {
         Some("a snapshot that is deleted is lost")
     }
 
-    async fn before(&self, scene: &Scene<'_>, parameters: &Parameters) -> Result<Before, Failure> {
-        Ok(Before { existed: exists(scene, parameters).await? })
+    async fn before(&self, context: &StepContext<'_>, parameters: &Parameters) -> Result<Before, Failure> {
+        Ok(Before { existed: exists(context, parameters).await? })
     }
 
-    async fn run(&self, scene: &Scene<'_>, parameters: &Parameters, _: &Before) -> Result<Progress<NoOutput>, Failure> {
-        match scene.cloud.send(Verb::Delete, path(parameters, "snapshot:delete, image:delete"), None).await {
+    async fn run(
+        &self,
+        context: &StepContext<'_>,
+        parameters: &Parameters,
+        _: &Before,
+    ) -> Result<Progress<NoOutput>, Failure> {
+        match context.cloud.send(Verb::Delete, path(parameters, "snapshot:delete, image:delete"), None).await {
             Ok(_) | Err(Error::NotFound { .. }) => Ok(Progress::Done(NoOutput {})),
             Err(error) => Err(error.into()),
         }
     }
 
-    async fn find(&self, scene: &Scene<'_>, parameters: &Parameters, _: &Before) -> Result<Found<NoOutput>, Failure> {
-        let is_there = exists(scene, parameters).await?;
+    async fn find(
+        &self,
+        context: &StepContext<'_>,
+        parameters: &Parameters,
+        _: &Before,
+    ) -> Result<Found<NoOutput>, Failure> {
+        let is_there = exists(context, parameters).await?;
         Ok(if is_there { Found::Converges } else { Found::One(Progress::Done(NoOutput {})) })
     }
 
-    async fn trace(&self, scene: &Scene<'_>, parameters: &Parameters, before: &Before) -> Result<Trace, Failure> {
-        if !before.existed || exists(scene, parameters).await? {
+    async fn trace(
+        &self,
+        context: &StepContext<'_>,
+        parameters: &Parameters,
+        before: &Before,
+    ) -> Result<Trace, Failure> {
+        if !before.existed || exists(context, parameters).await? {
             return Ok(Trace::Nothing);
         }
         Ok(Trace::There(format!("snapshot {} is deleted, and cannot be brought back", parameters.snapshot_id)))
     }
 }
 
-async fn exists(scene: &Scene<'_>, parameters: &Parameters) -> Result<bool, Failure> {
+async fn exists(context: &StepContext<'_>, parameters: &Parameters) -> Result<bool, Failure> {
     let path = path(parameters, "snapshot:read, block_storage_snapshot:read");
-    Ok(scene.cloud.fetch(path, "snapshot", &[]).await?.is_some())
+    Ok(context.cloud.fetch(path, "snapshot", &[]).await?.is_some())
 }
 
 fn path<'p>(parameters: &'p Parameters, scope: &'static str) -> Path<'p> {

@@ -8,7 +8,7 @@ use super::common::{ProviderId, id_text};
 use crate::{
     digitalocean::{Kind, Live, Path, ResourceKey},
     drift::evaluate::{self, Finding},
-    saga::step::{Failure, Scene},
+    saga::step::{Failure, StepContext},
 };
 
 /// A record's type. SOA comes with its domain, and cannot be created.
@@ -45,8 +45,8 @@ pub(super) fn one<'p>(domain: &'p ProviderId, id: &'p str, scope: &'static str) 
 }
 
 /// A record as the cloud has it.
-pub(super) async fn get(scene: &Scene<'_>, domain: &ProviderId, id: &str) -> Result<Option<Value>, Failure> {
-    Ok(scene.cloud.fetch(one(domain, id, "domain:read"), "domain_record", &[]).await?)
+pub(super) async fn get(context: &StepContext<'_>, domain: &ProviderId, id: &str) -> Result<Option<Value>, Failure> {
+    Ok(context.cloud.fetch(one(domain, id, "domain:read"), "domain_record", &[]).await?)
 }
 
 /// The fields of which a record has another value, in whatever way both are written.

@@ -10,7 +10,7 @@ use super::common::{self, NoOutput, ProviderId, SOON, text};
 use crate::{
     api::saga::ActionId,
     digitalocean::{Error, Path, Verb},
-    saga::step::{Failure, Found, Progress, Scene, Undo, has_passed},
+    saga::step::{Failure, Found, Progress, StepContext, Undo, has_passed},
 };
 
 /// How often a droplet is looked at that was asked to shut down, or that has to be waited for.
@@ -50,16 +50,16 @@ pub(super) struct Action {
 }
 
 /// A droplet as the cloud has it.
-pub(super) async fn droplet(scene: &Scene<'_>, id: &str) -> Result<Option<Value>, Failure> {
+pub(super) async fn droplet(context: &StepContext<'_>, id: &str) -> Result<Option<Value>, Failure> {
     let path = Path { route: "/v2/droplets/{id}", parent: None, id: Some(id), scope: "droplet:read" };
-    Ok(scene.cloud.fetch(path, "droplet", &[]).await?)
+    Ok(context.cloud.fetch(path, "droplet", &[]).await?)
 }
 
 /// The droplet, if nothing goes on with it; else what comes next whatever it should be.
-pub(super) async fn at_rest(scene: &Scene<'_>, id: &str) -> Result<Result<Value, Next>, Failure> {
+pub(super) async fn at_rest(context: &StepContext<'_>, id: &str) -> Result<Result<Value, Next>, Failure> {
     // Before the droplet, so that what an action did which ends in between is seen there.
-    let under_way = actions(scene, id).await?.into_iter().find(|action| action.status == "in-progress");
-    let Some(droplet) = droplet(scene, id).await? else { return Ok(Err(Next::Gone)) };
+    let under_way = actions(context, id).await?.into_iter().find(|action| action.status == "in-progress");
+    let Some(droplet) = droplet(context, id).await? else { return Ok(Err(Next::Gone)) };
     if let Some(action) = under_way {
         return Ok(Err(Next::Busy(action.id)));
     }
@@ -71,8 +71,8 @@ pub(super) async fn at_rest(scene: &Scene<'_>, id: &str) -> Result<Result<Value,
 }
 
 /// The droplet as it is before a step, which must not be in the midst of something else.
-pub(super) async fn before(scene: &Scene<'_>, id: &str) -> Result<Value, Failure> {
-    match at_rest(scene, id).await? {
+pub(super) async fn before(context: &StepContext<'_>, id: &str) -> Result<Value, Failure> {
+    match at_rest(context, id).await? {
         Ok(droplet) => Ok(droplet),
         Err(Next::Gone) => Err(gone(id)),
         Err(Next::Wait { why, .. }) => Err(Failure::Waiting(why)),
@@ -94,10 +94,10 @@ fn locked(id: &str) -> String {
 }
 
 /// The latest actions on a droplet, the newest first.
-pub(super) async fn actions(scene: &Scene<'_>, id: &str) -> Result<Vec<Action>, Failure> {
+pub(super) async fn actions(context: &StepContext<'_>, id: &str) -> Result<Vec<Action>, Failure> {
     let route = "/v2/droplets/{id}/actions";
     let path = Path { route, parent: None, id: Some(id), scope: "droplet:read" };
-    let listed = scene.cloud.fetch(path, "actions", &[("per_page", LATEST)]).await?.unwrap_or_default();
+    let listed = context.cloud.fetch(path, "actions", &[("per_page", LATEST)]).await?.unwrap_or_default();
     let listed = listed.as_array().into_iter().flatten();
     let mut actions: Vec<_> = listed.filter_map(action).collect();
     actions.sort_by_key(|action| std::cmp::Reverse(action.id));
@@ -114,18 +114,18 @@ fn action(document: &Value) -> Option<Action> {
 }
 
 /// The id of the latest action on a droplet: those of a step come after it. 0 where there was none.
-pub(super) async fn latest_action(scene: &Scene<'_>, id: &str) -> Result<u64, Failure> {
-    Ok(actions(scene, id).await?.first().map_or(0, |action| action.id.get()))
+pub(super) async fn latest_action(context: &StepContext<'_>, id: &str) -> Result<u64, Failure> {
+    Ok(actions(context, id).await?.first().map_or(0, |action| action.id.get()))
 }
 
 /// Takes a droplet one action further.
-pub(super) async fn go(scene: &Scene<'_>, id: &str, next: Next) -> Result<Progress<NoOutput>, Failure> {
+pub(super) async fn go(context: &StepContext<'_>, id: &str, next: Next) -> Result<Progress<NoOutput>, Failure> {
     Ok(match next {
         Next::Nothing => Progress::Done(NoOutput {}),
         Next::Gone => return Err(gone(id)),
         Next::Busy(action) => started(id, action),
         Next::Wait { again, why } => Progress::NotYet { again, why },
-        Next::Act(action) => match begin(scene, id, &action).await? {
+        Next::Act(action) => match begin(context, id, &action).await? {
             Some(action) => started(id, action),
             None => {
                 Progress::NotYet { again: SOON, why: format!("droplet {id} does not show yet what was done to it") }
@@ -145,19 +145,19 @@ pub(super) fn found(id: &str, next: Next) -> Found<NoOutput> {
 }
 
 /// Takes a droplet one action back. `is_done` says that all that was done to it is known.
-pub(super) async fn go_back(scene: &Scene<'_>, id: &str, next: Next, is_done: bool) -> Result<Undo, Failure> {
+pub(super) async fn go_back(context: &StepContext<'_>, id: &str, next: Next, is_done: bool) -> Result<Undo, Failure> {
     Ok(match next {
         Next::Nothing if is_done => Undo::Done,
         Next::Nothing | Next::Gone => Undo::NothingThere,
         Next::Busy(action) => Undo::Started(action),
         Next::Wait { again, why } => Undo::NotYet { again, why },
-        Next::Act(action) => begin(scene, id, &action).await?.map_or(Undo::not_yet(SOON), Undo::Started),
+        Next::Act(action) => begin(context, id, &action).await?.map_or(Undo::not_yet(SOON), Undo::Started),
     })
 }
 
 /// Begins an action. Nothing where the droplet is like that already, and only did not show it.
-async fn begin(scene: &Scene<'_>, id: &str, action: &Value) -> Result<Option<ActionId>, Failure> {
-    match send(scene, id, action).await {
+async fn begin(context: &StepContext<'_>, id: &str, action: &Value) -> Result<Option<ActionId>, Failure> {
+    match send(context, id, action).await {
         Ok(answer) => common::action_id(&answer).map(Some),
         Err(error) if is_so_already(&error) => Ok(None),
         Err(Error::NotFound { .. }) => Err(gone(id)),
@@ -166,17 +166,17 @@ async fn begin(scene: &Scene<'_>, id: &str, action: &Value) -> Result<Option<Act
 }
 
 /// Begins an action that makes something, and returns the action's id.
-pub(super) async fn act(scene: &Scene<'_>, id: &str, action: &Value) -> Result<ActionId, Failure> {
-    match send(scene, id, action).await {
+pub(super) async fn act(context: &StepContext<'_>, id: &str, action: &Value) -> Result<ActionId, Failure> {
+    match send(context, id, action).await {
         Err(Error::NotFound { .. }) => Err(gone(id)),
         answer => common::action_id(&answer?),
     }
 }
 
-async fn send(scene: &Scene<'_>, id: &str, action: &Value) -> Result<Value, Error> {
+async fn send(context: &StepContext<'_>, id: &str, action: &Value) -> Result<Value, Error> {
     let route = "/v2/droplets/{id}/actions";
     let path = Path { route, parent: None, id: Some(id), scope: scope(action) };
-    scene.cloud.send(Verb::Post, path, Some(action)).await
+    context.cloud.send(Verb::Post, path, Some(action)).await
 }
 
 /// What an action takes.
@@ -220,11 +220,16 @@ pub(super) fn power_on() -> Next {
 
 /// What comes next to power off a droplet that is on: it is asked to shut down, and is powered off when it has not within
 /// the time. What it was asked before the action `since` does not count.
-pub(super) async fn power_off(scene: &Scene<'_>, id: &str, since: u64, grace: Duration) -> Result<Next, Failure> {
-    let asked = shutdowns(scene, id, since).await?;
+pub(super) async fn power_off(
+    context: &StepContext<'_>,
+    id: &str,
+    since: u64,
+    grace: Duration,
+) -> Result<Next, Failure> {
+    let asked = shutdowns(context, id, since).await?;
     let was_heard = asked.iter().any(|action| action.status != "errored");
     Ok(match asked.last() {
-        Some(first) if has_passed(first.started_at, grace, scene.now) => cut_power(),
+        Some(first) if has_passed(first.started_at, grace, context.now) => cut_power(),
         Some(_) if was_heard => wait_for_shutdown(id),
         Some(_) if asked.len() >= MOST_ASKS => cut_power(),
         None if grace.is_zero() => cut_power(),
@@ -234,13 +239,14 @@ pub(super) async fn power_off(scene: &Scene<'_>, id: &str, since: u64, grace: Du
 
 /// Whether a droplet that is on may yet shut down, since it was asked to.
 pub(super) async fn may_shut_down(
-    scene: &Scene<'_>,
+    context: &StepContext<'_>,
     id: &str,
     since: u64,
     grace: Duration,
 ) -> Result<Option<Next>, Failure> {
-    let asked = shutdowns(scene, id, since).await?;
-    let may = asked.iter().any(|action| action.status != "errored" && !has_passed(action.started_at, grace, scene.now));
+    let asked = shutdowns(context, id, since).await?;
+    let may =
+        asked.iter().any(|action| action.status != "errored" && !has_passed(action.started_at, grace, context.now));
     Ok(may.then(|| wait_for_shutdown(id)))
 }
 
@@ -253,8 +259,8 @@ fn wait_for_shutdown(id: &str) -> Next {
 }
 
 /// How often a droplet was asked to shut down since it was powered on, and after the action `since`; the latest first.
-async fn shutdowns(scene: &Scene<'_>, id: &str, since: u64) -> Result<Vec<Action>, Failure> {
-    let actions = actions(scene, id).await?.into_iter();
+async fn shutdowns(context: &StepContext<'_>, id: &str, since: u64) -> Result<Vec<Action>, Failure> {
+    let actions = actions(context, id).await?.into_iter();
     let of_now = actions.take_while(|action| {
         action.id.get() > since && !["power_on", "power_cycle", "reboot"].contains(&action.kind.as_str())
     });
@@ -286,9 +292,9 @@ pub(super) fn check_backups(id: &str, droplet: &Value, may_be_lost: bool) -> Res
 }
 
 /// Deletes a droplet; one that is gone is fine.
-pub(super) async fn delete(scene: &Scene<'_>, id: &str) -> Result<(), Failure> {
+pub(super) async fn delete(context: &StepContext<'_>, id: &str) -> Result<(), Failure> {
     let path = Path { route: "/v2/droplets/{id}", parent: None, id: Some(id), scope: "droplet:delete" };
-    match scene.cloud.send(Verb::Delete, path, None).await {
+    match context.cloud.send(Verb::Delete, path, None).await {
         Ok(_) | Err(Error::NotFound { .. }) => Ok(()),
         Err(error) => Err(error.into()),
     }

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::common::NoOutput;
-use crate::saga::step::{Failure, Progress, Scene, Step};
+use crate::saga::step::{Failure, Progress, Step, StepContext};
 
 /// Fails. For trying out what follows from it.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -29,7 +29,7 @@ impl Step for Fail {
     type Output = NoOutput;
     type Before = ();
 
-    async fn run(&self, _: &Scene<'_>, parameters: &Parameters, (): &()) -> Result<Progress<NoOutput>, Failure> {
+    async fn run(&self, _: &StepContext<'_>, parameters: &Parameters, (): &()) -> Result<Progress<NoOutput>, Failure> {
         let message = parameters.message.clone();
         Err(if parameters.transient { Failure::Transient(message) } else { Failure::Permanent(message) })
     }

@@ -26,7 +26,7 @@ use crate::{
     digitalocean::client::chain,
     saga::{
         order::json_size,
-        step::{Failure, Progress, Scene, Step, Undo},
+        step::{Failure, Progress, Step, StepContext, Undo},
     },
 };
 
@@ -143,33 +143,38 @@ impl Step for HttpRequest {
     }
 
     /// Finds out whether the Secrets are there before anything is called.
-    async fn before(&self, scene: &Scene<'_>, parameters: &Parameters) -> Result<(), Failure> {
-        parameters.headers_from.read(scene).await?;
+    async fn before(&self, context: &StepContext<'_>, parameters: &Parameters) -> Result<(), Failure> {
+        parameters.headers_from.read(context).await?;
         if let Some(body) = &parameters.body_from {
-            body.read(scene, "bodyFrom").await?;
+            body.read(context, "bodyFrom").await?;
         }
         Ok(())
     }
 
-    async fn run(&self, scene: &Scene<'_>, parameters: &Parameters, (): &()) -> Result<Progress<Output>, Failure> {
+    async fn run(
+        &self,
+        context: &StepContext<'_>,
+        parameters: &Parameters,
+        (): &(),
+    ) -> Result<Progress<Output>, Failure> {
         let Parameters { url, method, headers, headers_from, body, body_from, expect_status, .. } = parameters;
         let body = match body_from {
-            Some(secret) => Some(Body::Raw(secret.read(scene, "bodyFrom").await?)),
+            Some(secret) => Some(Body::Raw(secret.read(context, "bodyFrom").await?)),
             None => body.as_ref().map(Body::Json),
         };
         let call = Call { url, method: *method, headers, headers_from };
         let is_expected = |status: StatusCode| {
             if expect_status.is_empty() { status.is_success() } else { expect_status.contains(&status.as_u16()) }
         };
-        Ok(match call.make(scene, body, is_expected).await? {
-            Answer::Expected(response) => Progress::Done(call.read(response, parameters).await?),
-            Answer::Later { again, why } => Progress::NotYet { again, why },
+        Ok(match call.make(context, body, is_expected).await? {
+            ServiceResponse::Expected(response) => Progress::Done(call.read(response, parameters).await?),
+            ServiceResponse::Later { again, why } => Progress::NotYet { again, why },
         })
     }
 
     async fn undo(
         &self,
-        scene: &Scene<'_>,
+        context: &StepContext<'_>,
         parameters: &Parameters,
         (): &(),
         _: Option<&Output>,
@@ -181,9 +186,9 @@ impl Step for HttpRequest {
         let body = compensation_body.as_ref().map(Body::Json);
         let is_undone =
             |status: StatusCode| status.is_success() || matches!(status, StatusCode::NOT_FOUND | StatusCode::GONE);
-        Ok(match call.make(scene, body, is_undone).await? {
-            Answer::Expected(_) => Undo::Done,
-            Answer::Later { again, why } => Undo::NotYet { again, why },
+        Ok(match call.make(context, body, is_undone).await? {
+            ServiceResponse::Expected(_) => Undo::Done,
+            ServiceResponse::Later { again, why } => Undo::NotYet { again, why },
         })
     }
 }
@@ -203,7 +208,7 @@ enum Body<'a> {
 }
 
 /// What a service answers when nothing is wrong.
-enum Answer {
+enum ServiceResponse {
     /// As it should.
     Expected(Response),
     /// It wants to be asked later.
@@ -213,21 +218,21 @@ enum Answer {
 impl Call<'_> {
     async fn make(
         &self,
-        scene: &Scene<'_>,
+        context: &StepContext<'_>,
         body: Option<Body<'_>>,
         is_expected: impl Fn(StatusCode) -> bool,
-    ) -> Result<Answer, Failure> {
+    ) -> Result<ServiceResponse, Failure> {
         let mut headers = self.headers.map();
-        headers.extend(self.headers_from.read(scene).await?);
+        headers.extend(self.headers_from.read(context).await?);
         if body.is_some() {
             headers.entry(CONTENT_TYPE).or_insert(HeaderValue::from_static("application/json"));
         }
-        let mut request = scene
+        let mut request = context
             .http
             .request(self.method.into(), self.url.address())
             .timeout(LIMIT)
             .headers(headers)
-            .header(service::IDEMPOTENCY_KEY, scene.identity.idempotency_key());
+            .header(service::IDEMPOTENCY_KEY, context.identity.idempotency_key());
         request = match body {
             Some(Body::Json(body)) => request.body(body.to_string()),
             Some(Body::Raw(body)) => request.body(body),
@@ -236,13 +241,13 @@ impl Call<'_> {
         let response = request.send().await.map_err(|error| self.broken(&error))?;
         let status = response.status();
         if is_expected(status) {
-            return Ok(Answer::Expected(response));
+            return Ok(ServiceResponse::Expected(response));
         }
-        let again = retry_after(response.headers(), scene);
+        let again = retry_after(response.headers(), context);
         // What it says beside may hold credentials.
         let why = format!("{}: the service answered {}", self.doing(), status.as_u16());
         Err(match (status.as_u16(), again) {
-            (429 | 503, Some(again)) => return Ok(Answer::Later { again, why }),
+            (429 | 503, Some(again)) => return Ok(ServiceResponse::Later { again, why }),
             (429, None) => Failure::Waiting(why),
             (409, _) => Failure::Transient(why),
             (408 | 500.., _) => Failure::Doubt(why),
@@ -293,11 +298,11 @@ impl Call<'_> {
 }
 
 /// How long the service asks to be left alone.
-fn retry_after(headers: &HeaderMap, scene: &Scene<'_>) -> Option<Duration> {
+fn retry_after(headers: &HeaderMap, context: &StepContext<'_>) -> Option<Duration> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?;
     let wait = text.parse().map(Duration::from_secs).ok().or_else(|| {
         let until = jiff::fmt::rfc2822::parse(text).ok()?.timestamp();
-        Some(Duration::try_from(until.duration_since(scene.now)).unwrap_or_default())
+        Some(Duration::try_from(until.duration_since(context.now)).unwrap_or_default())
     })?;
     Some(wait.clamp(Duration::from_secs(1), LONGEST_WAIT))
 }

@@ -9,7 +9,7 @@ use super::{
     common::{NoOutput, ProviderId},
     droplet::{self, Next},
 };
-use crate::saga::step::{Failure, Found, Progress, Scene, Step, Undo};
+use crate::saga::step::{Failure, Found, Progress, Step, StepContext, Undo};
 
 /// Powers off a droplet: asks its operating system to shut down, and cuts the power if it has not after a time. A droplet
 /// that is off still costs as much. Undone by powering it on if it was on before.
@@ -42,49 +42,49 @@ impl Step for PowerOffDroplet {
     type Output = NoOutput;
     type Before = Before;
 
-    async fn before(&self, scene: &Scene<'_>, parameters: &Parameters) -> Result<Before, Failure> {
+    async fn before(&self, context: &StepContext<'_>, parameters: &Parameters) -> Result<Before, Failure> {
         let id = parameters.droplet_provider_id.as_str();
-        let was_on = droplet::is_on(&droplet::before(scene, id).await?);
-        Ok(Before { was_on, latest_action: droplet::latest_action(scene, id).await? })
+        let was_on = droplet::is_on(&droplet::before(context, id).await?);
+        Ok(Before { was_on, latest_action: droplet::latest_action(context, id).await? })
     }
 
     async fn run(
         &self,
-        scene: &Scene<'_>,
+        context: &StepContext<'_>,
         parameters: &Parameters,
         before: &Before,
     ) -> Result<Progress<NoOutput>, Failure> {
-        droplet::go(scene, parameters.droplet_provider_id.as_str(), next(scene, parameters, before).await?).await
+        droplet::go(context, parameters.droplet_provider_id.as_str(), next(context, parameters, before).await?).await
     }
 
     async fn find(
         &self,
-        scene: &Scene<'_>,
+        context: &StepContext<'_>,
         parameters: &Parameters,
         before: &Before,
     ) -> Result<Found<NoOutput>, Failure> {
-        Ok(droplet::found(parameters.droplet_provider_id.as_str(), next(scene, parameters, before).await?))
+        Ok(droplet::found(parameters.droplet_provider_id.as_str(), next(context, parameters, before).await?))
     }
 
     async fn undo(
         &self,
-        scene: &Scene<'_>,
+        context: &StepContext<'_>,
         parameters: &Parameters,
         before: &Before,
         output: Option<&NoOutput>,
     ) -> Result<Undo, Failure> {
         let id = parameters.droplet_provider_id.as_str();
-        let next = match droplet::at_rest(scene, id).await? {
+        let next = match droplet::at_rest(context, id).await? {
             Ok(_) if !before.was_on => Next::Nothing,
             Ok(droplet) if droplet::is_on(&droplet) => {
                 // It could go off after it was found on.
                 let grace = parameters.grace();
-                droplet::may_shut_down(scene, id, before.latest_action, grace).await?.unwrap_or(Next::Nothing)
+                droplet::may_shut_down(context, id, before.latest_action, grace).await?.unwrap_or(Next::Nothing)
             }
             Ok(_) => droplet::power_on(),
             Err(next) => next,
         };
-        droplet::go_back(scene, id, next, output.is_some()).await
+        droplet::go_back(context, id, next, output.is_some()).await
     }
 }
 
@@ -94,11 +94,11 @@ impl Parameters {
     }
 }
 
-async fn next(scene: &Scene<'_>, parameters: &Parameters, before: &Before) -> Result<Next, Failure> {
+async fn next(context: &StepContext<'_>, parameters: &Parameters, before: &Before) -> Result<Next, Failure> {
     let id = parameters.droplet_provider_id.as_str();
-    match droplet::at_rest(scene, id).await? {
+    match droplet::at_rest(context, id).await? {
         Ok(droplet) if droplet::is_on(&droplet) => {
-            droplet::power_off(scene, id, before.latest_action, parameters.grace()).await
+            droplet::power_off(context, id, before.latest_action, parameters.grace()).await
         }
         Ok(_) => Ok(Next::Nothing),
         Err(next) => Ok(next),

@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 use crate::{
     api::{OPERATOR, ProvisionedResource, ProvisionedResourceSpec},
     kube_ext::call::{self, bounded},
-    saga::step::{Failure, Scene},
+    saga::step::{Failure, StepContext},
 };
 
 /// Fields of a spec: `desired.size_slug` for each recorded value, and the others by their names.
@@ -25,18 +25,18 @@ pub(super) const NAME: &str = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0
 const DESIRED: &str = "desired.";
 
 /// The records of the saga's namespace.
-pub(super) fn records(scene: &Scene<'_>) -> Api<ProvisionedResource> {
-    Api::namespaced(scene.kube.clone(), scene.namespace)
+pub(super) fn records(context: &StepContext<'_>) -> Api<ProvisionedResource> {
+    Api::namespaced(context.kube.clone(), context.namespace)
 }
 
 /// A record as it is.
-pub(super) async fn get(scene: &Scene<'_>, name: &str) -> Result<Option<ProvisionedResource>, Failure> {
-    let doing = format!("reading ProvisionedResource {}/{name}", scene.namespace);
-    Ok(bounded(&doing, records(scene).get_opt(name)).await?)
+pub(super) async fn get(context: &StepContext<'_>, name: &str) -> Result<Option<ProvisionedResource>, Failure> {
+    let doing = format!("reading ProvisionedResource {}/{name}", context.namespace);
+    Ok(bounded(&doing, records(context).get_opt(name)).await?)
 }
 
 /// Deletes this very record, not one that has its name since. Whether it is gone: finalizers may hold it.
-pub(super) async fn delete(scene: &Scene<'_>, record: &ProvisionedResource) -> Result<bool, Failure> {
+pub(super) async fn delete(context: &StepContext<'_>, record: &ProvisionedResource) -> Result<bool, Failure> {
     if record.metadata.deletion_timestamp.is_some() {
         return Ok(false);
     }
@@ -45,8 +45,8 @@ pub(super) async fn delete(scene: &Scene<'_>, record: &ProvisionedResource) -> R
         preconditions: Some(Preconditions { uid: record.uid(), resource_version: None }),
         ..DeleteParams::default()
     };
-    let doing = format!("deleting ProvisionedResource {}/{name}", scene.namespace);
-    match bounded(&doing, records(scene).delete(&name, &params)).await {
+    let doing = format!("deleting ProvisionedResource {}/{name}", context.namespace);
+    match bounded(&doing, records(context).delete(&name, &params)).await {
         Ok(answer) => Ok(answer.is_right()),
         Err(call::Error::NotFound { .. }) => Ok(true),
         Err(error) => Err(error.into()),
@@ -54,8 +54,8 @@ pub(super) async fn delete(scene: &Scene<'_>, record: &ProvisionedResource) -> R
 }
 
 /// Whether a record says that this saga made it, by the operator's word and nobody else's.
-pub(super) fn is_of_saga(scene: &Scene<'_>, record: &ProvisionedResource) -> bool {
-    let is_named = record.spec.saga_ref.as_ref().is_some_and(|saga| saga.name == scene.saga);
+pub(super) fn is_of_saga(context: &StepContext<'_>, record: &ProvisionedResource) -> bool {
+    let is_named = record.spec.saga_ref.as_ref().is_some_and(|saga| saga.name == context.saga);
     is_named && Owners::of(record).own.contains("sagaRef")
 }
 

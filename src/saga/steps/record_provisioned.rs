@@ -18,7 +18,7 @@ use crate::{
         record::{Target, apply},
         record_provisioned,
     },
-    saga::step::{Failure, Progress, Scene, Step, Undo},
+    saga::step::{Failure, Progress, Step, StepContext, Undo},
 };
 
 /// Records what a resource should be: makes the `ProvisionedResource` of this name, or makes it say this, and names the
@@ -76,10 +76,10 @@ impl Step for RecordProvisioned {
     type Output = Output;
     type Before = Before;
 
-    async fn before(&self, scene: &Scene<'_>, parameters: &Parameters) -> Result<Before, Failure> {
-        let Some(record) = record::get(scene, &parameters.name).await? else { return Ok(Before::default()) };
+    async fn before(&self, context: &StepContext<'_>, parameters: &Parameters) -> Result<Before, Failure> {
+        let Some(record) = record::get(context, &parameters.name).await? else { return Ok(Before::default()) };
         let own = Owners::of(&record).own;
-        let wanted = record::fields(&spec(scene, parameters))?;
+        let wanted = record::fields(&spec(context, parameters))?;
         let mut fields = record::fields(&record.spec)?;
         fields.retain(|field, _| own.contains(field) || wanted.contains_key(field));
         Ok(Before { uid: record.uid(), fields, own })
@@ -87,13 +87,13 @@ impl Step for RecordProvisioned {
 
     async fn run(
         &self,
-        scene: &Scene<'_>,
+        context: &StepContext<'_>,
         parameters: &Parameters,
         before: &Before,
     ) -> Result<Progress<Output>, Failure> {
         let name = &parameters.name;
-        let spec = spec(scene, parameters);
-        let is_as_before = match record::get(scene, name).await? {
+        let spec = spec(context, parameters);
+        let is_as_before = match record::get(context, name).await? {
             Some(record) if record.metadata.deletion_timestamp.is_some() => {
                 return Err(Failure::Transient(format!("ProvisionedResource {name} is being deleted")));
             }
@@ -101,7 +101,7 @@ impl Step for RecordProvisioned {
                 let (is, wanted) = (record.spec.resource.key(), spec.resource.key());
                 return Err(Failure::Permanent(format!("ProvisionedResource {name} is about {is}, not {wanted}")));
             }
-            Some(record) => before.uid.is_some() && before.uid == record.uid() || made(scene, before, &record),
+            Some(record) => before.uid.is_some() && before.uid == record.uid() || made(context, before, &record),
             None => before.uid.is_none(),
         };
         if !is_as_before {
@@ -109,53 +109,53 @@ impl Step for RecordProvisioned {
                 "somebody has made or deleted ProvisionedResource {name} since this step began"
             )));
         }
-        let record = record_provisioned(scene.kube, scene.namespace, name, &spec).await?;
+        let record = record_provisioned(context.kube, context.namespace, name, &spec).await?;
         let uid = record.uid().unwrap_or_default();
         Ok(Progress::Done(Output { name: name.clone(), uid, version: record.metadata.generation.unwrap_or_default() }))
     }
 
     async fn undo(
         &self,
-        scene: &Scene<'_>,
+        context: &StepContext<'_>,
         parameters: &Parameters,
         before: &Before,
         output: Option<&Output>,
     ) -> Result<Undo, Failure> {
-        let Some(record) = record::get(scene, &parameters.name).await? else { return Ok(nothing_left(output)) };
+        let Some(record) = record::get(context, &parameters.name).await? else { return Ok(nothing_left(output)) };
         let is_own = match output {
             Some(output) => record.uid().as_ref() == Some(&output.uid),
-            None => made(scene, before, &record) || (before.uid == record.uid() && is_of_saga(scene, &record)),
+            None => made(context, before, &record) || (before.uid == record.uid() && is_of_saga(context, &record)),
         };
         if !is_own {
             return Ok(nothing_left(output));
         }
         if before.uid.is_none() {
-            let is_gone = record::delete(scene, &record).await?;
+            let is_gone = record::delete(context, &record).await?;
             return Ok(if is_gone { Undo::Done } else { Undo::not_yet(SOON) });
         }
-        let wanted = record::fields(&spec(scene, parameters))?;
+        let wanted = record::fields(&spec(context, parameters))?;
         let restored = restored(before, &wanted, &record::fields(&record.spec)?, &Owners::of(&record));
         let target = Target { name: &parameters.name, uid: record.metadata.uid.as_deref() };
         let params = PatchParams::apply(OPERATOR).force();
-        apply(scene.kube, scene.namespace, target, &record::spec(restored), &params).await?;
+        apply(context.kube, context.namespace, target, &record::spec(restored), &params).await?;
         Ok(Undo::Done)
     }
 }
 
-fn spec(scene: &Scene<'_>, parameters: &Parameters) -> ProvisionedResourceSpec {
+fn spec(context: &StepContext<'_>, parameters: &Parameters) -> ProvisionedResourceSpec {
     ProvisionedResourceSpec {
         resource: CloudResource { kind: parameters.kind, id: parameters.id.clone() },
         desired: parameters.desired.clone(),
         drift: DriftPolicy::default(),
         suspend: false,
         provisioned_by: parameters.provisioned_by.clone(),
-        saga_ref: Some(SagaRef { name: scene.saga.to_owned() }),
+        saga_ref: Some(SagaRef { name: context.saga.to_owned() }),
     }
 }
 
 /// Whether an earlier call of this step made the record.
-fn made(scene: &Scene<'_>, before: &Before, record: &ProvisionedResource) -> bool {
-    before.uid.is_none() && is_of_saga(scene, record)
+fn made(context: &StepContext<'_>, before: &Before, record: &ProvisionedResource) -> bool {
+    before.uid.is_none() && is_of_saga(context, record)
 }
 
 /// What has to be recorded from here for the record to say what it said before, where nobody else has changed it since.

@@ -9,7 +9,7 @@ use super::common::{self, NoOutput, nothing_left};
 use crate::{
     api::saga::ActionId,
     digitalocean::{Path, Verb},
-    saga::step::{Failure, Progress, Scene, Undo},
+    saga::step::{Failure, Progress, StepContext, Undo},
 };
 
 /// How it was before.
@@ -26,14 +26,14 @@ pub enum Before {
 
 impl Before {
     /// How it is now.
-    pub(super) async fn read(scene: &Scene<'_>, ip: Ipv4Addr) -> Result<Self, Failure> {
-        Ok(droplet(scene, ip).await?.map_or(Self::Nowhere, Self::Droplet))
+    pub(super) async fn read(context: &StepContext<'_>, ip: Ipv4Addr) -> Result<Self, Failure> {
+        Ok(droplet(context, ip).await?.map_or(Self::Nowhere, Self::Droplet))
     }
 
     /// Makes it so again, if it led to `given` since, or nowhere. What somebody else has assigned since is left alone.
     pub(super) async fn restore<O>(
         self,
-        scene: &Scene<'_>,
+        context: &StepContext<'_>,
         ip: Ipv4Addr,
         given: Option<u64>,
         output: Option<&O>,
@@ -44,10 +44,10 @@ impl Before {
             Self::Droplet(droplet) => Some(droplet),
         };
         // Before the address, so that an action which ends in between is seen there.
-        if let Some(action) = pending(scene, ip).await? {
+        if let Some(action) = pending(context, ip).await? {
             return Ok(Undo::Started(action));
         }
-        let Some(address) = get(scene, ip).await? else {
+        let Some(address) = get(context, ip).await? else {
             return was.map_or(Ok(Undo::Done), |_| Err(missing(ip)));
         };
         let now = leads_to(&address)?;
@@ -59,7 +59,7 @@ impl Before {
                 "the address {ip} led to droplet {was}, and somebody has assigned it to droplet {other} since"
             ))),
             (None, _) if now != given => Ok(Undo::Done),
-            _ => Ok(lead(scene, ip, was).await?.map_or(Undo::Done, Undo::Started)),
+            _ => Ok(lead(context, ip, was).await?.map_or(Undo::Done, Undo::Started)),
         }
     }
 }
@@ -67,23 +67,27 @@ impl Before {
 const ACTIONS: &str = "/v2/reserved_ips/{id}/actions";
 
 /// The droplet that an address leads to.
-pub(super) async fn droplet(scene: &Scene<'_>, ip: Ipv4Addr) -> Result<Option<u64>, Failure> {
-    leads_to(&get(scene, ip).await?.ok_or_else(|| missing(ip))?)
+pub(super) async fn droplet(context: &StepContext<'_>, ip: Ipv4Addr) -> Result<Option<u64>, Failure> {
+    leads_to(&get(context, ip).await?.ok_or_else(|| missing(ip))?)
 }
 
 /// Begins to let an address lead to a droplet, or nowhere, and returns the action's id; nothing where it does by now.
-pub(super) async fn lead(scene: &Scene<'_>, ip: Ipv4Addr, to: Option<u64>) -> Result<Option<ActionId>, Failure> {
+pub(super) async fn lead(
+    context: &StepContext<'_>,
+    ip: Ipv4Addr,
+    to: Option<u64>,
+) -> Result<Option<ActionId>, Failure> {
     let action = match to {
         Some(droplet) => json!({ "type": "assign", "droplet_id": droplet }),
         None => json!({ "type": "unassign" }),
     };
-    let refused = match act(scene, ip, &action).await {
+    let refused = match act(context, ip, &action).await {
         Ok(action) => return Ok(Some(action)),
         Err(refused) => refused,
     };
     // An earlier call may have come to its end just after the address was looked at.
     match to {
-        _ if droplet(scene, ip).await? == to => Ok(None),
+        _ if droplet(context, ip).await? == to => Ok(None),
         Some(droplet) => Err(refused.about(&format!("droplet {droplet}"))),
         None => Err(refused),
     }
@@ -99,20 +103,20 @@ pub(super) fn progress(action: Option<ActionId>, ip: Ipv4Addr, droplet: u64) -> 
     }
 }
 
-async fn act(scene: &Scene<'_>, ip: Ipv4Addr, action: &Value) -> Result<ActionId, Failure> {
+async fn act(context: &StepContext<'_>, ip: Ipv4Addr, action: &Value) -> Result<ActionId, Failure> {
     let ip = ip.to_string();
-    common::action_id(&scene.cloud.send(Verb::Post, path(&ip, ACTIONS, "reserved_ip:update"), Some(action)).await?)
+    common::action_id(&context.cloud.send(Verb::Post, path(&ip, ACTIONS, "reserved_ip:update"), Some(action)).await?)
 }
 
 /// The address's action that is in progress: there is one at a time.
-async fn pending(scene: &Scene<'_>, ip: Ipv4Addr) -> Result<Option<ActionId>, Failure> {
+async fn pending(context: &StepContext<'_>, ip: Ipv4Addr) -> Result<Option<ActionId>, Failure> {
     let ip = ip.to_string();
-    common::in_progress(scene, path(&ip, ACTIONS, "reserved_ip:read"), |_| true).await
+    common::in_progress(context, path(&ip, ACTIONS, "reserved_ip:read"), |_| true).await
 }
 
-async fn get(scene: &Scene<'_>, ip: Ipv4Addr) -> Result<Option<Value>, Failure> {
+async fn get(context: &StepContext<'_>, ip: Ipv4Addr) -> Result<Option<Value>, Failure> {
     let ip = ip.to_string();
-    Ok(scene.cloud.fetch(path(&ip, "/v2/reserved_ips/{id}", "reserved_ip:read"), "reserved_ip", &[]).await?)
+    Ok(context.cloud.fetch(path(&ip, "/v2/reserved_ips/{id}", "reserved_ip:read"), "reserved_ip", &[]).await?)
 }
 
 /// What is not shown for the lack of a scope is not the same as none.

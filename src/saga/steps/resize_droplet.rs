@@ -13,7 +13,7 @@ use super::{
 use crate::{
     digitalocean::Path,
     nearest::nearest,
-    saga::step::{Failure, Found, Progress, Scene, Step, Undo},
+    saga::step::{Failure, Found, Progress, Step, StepContext, Undo},
 };
 
 /// Resizes a droplet. One that is on is powered off for it, as `PowerOffDroplet` does it, and on again after it. Undone by
@@ -62,47 +62,47 @@ impl Step for ResizeDroplet {
         parameters.disk.then_some("a disk that has grown cannot be made smaller again")
     }
 
-    async fn before(&self, scene: &Scene<'_>, parameters: &Parameters) -> Result<Before, Failure> {
+    async fn before(&self, context: &StepContext<'_>, parameters: &Parameters) -> Result<Before, Failure> {
         let id = parameters.droplet_provider_id.as_str();
-        let droplet = droplet::before(scene, id).await?;
+        let droplet = droplet::before(context, id).await?;
         // Before it is powered off for something that is not to be.
-        check(scene, parameters, &droplet).await?;
+        check(context, parameters, &droplet).await?;
         Ok(Before {
             size: text(&droplet, "size_slug").map(str::to_owned),
             disk: gigabytes(&droplet),
             was_on: droplet::is_on(&droplet),
-            latest_action: droplet::latest_action(scene, id).await?,
+            latest_action: droplet::latest_action(context, id).await?,
         })
     }
 
     async fn run(
         &self,
-        scene: &Scene<'_>,
+        context: &StepContext<'_>,
         parameters: &Parameters,
         before: &Before,
     ) -> Result<Progress<NoOutput>, Failure> {
-        droplet::go(scene, parameters.droplet_provider_id.as_str(), next(scene, parameters, before).await?).await
+        droplet::go(context, parameters.droplet_provider_id.as_str(), next(context, parameters, before).await?).await
     }
 
     async fn find(
         &self,
-        scene: &Scene<'_>,
+        context: &StepContext<'_>,
         parameters: &Parameters,
         before: &Before,
     ) -> Result<Found<NoOutput>, Failure> {
-        Ok(droplet::found(parameters.droplet_provider_id.as_str(), next(scene, parameters, before).await?))
+        Ok(droplet::found(parameters.droplet_provider_id.as_str(), next(context, parameters, before).await?))
     }
 
     async fn undo(
         &self,
-        scene: &Scene<'_>,
+        context: &StepContext<'_>,
         parameters: &Parameters,
         before: &Before,
         output: Option<&NoOutput>,
     ) -> Result<Undo, Failure> {
         let id = parameters.droplet_provider_id.as_str();
-        let next = previous(scene, parameters, before).await?;
-        droplet::go_back(scene, id, next, output.is_some()).await
+        let next = previous(context, parameters, before).await?;
+        droplet::go_back(context, id, next, output.is_some()).await
     }
 }
 
@@ -113,9 +113,9 @@ impl Parameters {
 }
 
 /// What comes next on the way to the new size.
-async fn next(scene: &Scene<'_>, parameters: &Parameters, before: &Before) -> Result<Next, Failure> {
+async fn next(context: &StepContext<'_>, parameters: &Parameters, before: &Before) -> Result<Next, Failure> {
     let id = parameters.droplet_provider_id.as_str();
-    let droplet = match droplet::at_rest(scene, id).await? {
+    let droplet = match droplet::at_rest(context, id).await? {
         Ok(droplet) => droplet,
         Err(next) => return Ok(next),
     };
@@ -125,15 +125,15 @@ async fn next(scene: &Scene<'_>, parameters: &Parameters, before: &Before) -> Re
         return Ok(if is_as_before { Next::Nothing } else { droplet::power_on() });
     }
     if droplet::is_on(&droplet) {
-        return droplet::power_off(scene, id, before.latest_action, parameters.grace()).await;
+        return droplet::power_off(context, id, before.latest_action, parameters.grace()).await;
     }
     Ok(Next::Act(json!({ "type": "resize", "size": parameters.size, "disk": parameters.disk })))
 }
 
 /// What comes next on the way back to the size from before.
-async fn previous(scene: &Scene<'_>, parameters: &Parameters, before: &Before) -> Result<Next, Failure> {
+async fn previous(context: &StepContext<'_>, parameters: &Parameters, before: &Before) -> Result<Next, Failure> {
     let id = parameters.droplet_provider_id.as_str();
-    let (droplet, size) = match (droplet::at_rest(scene, id).await?, &before.size) {
+    let (droplet, size) = match (droplet::at_rest(context, id).await?, &before.size) {
         (Ok(droplet), Some(size)) => (droplet, size),
         (Ok(_), None) => return Ok(Next::Nothing),
         (Err(next), _) => return Ok(next),
@@ -145,7 +145,7 @@ async fn previous(scene: &Scene<'_>, parameters: &Parameters, before: &Before) -
     }
     let is_resized = is_of_size(&droplet, &parameters.size) && !is_of_size(&droplet, size);
     if is_resized && droplet::is_on(&droplet) {
-        return droplet::power_off(scene, id, before.latest_action, parameters.grace()).await;
+        return droplet::power_off(context, id, before.latest_action, parameters.grace()).await;
     }
     if is_resized {
         return Ok(Next::Act(json!({ "type": "resize", "size": size, "disk": false })));
@@ -154,17 +154,17 @@ async fn previous(scene: &Scene<'_>, parameters: &Parameters, before: &Before) -
         return Ok(Next::Nothing);
     }
     if droplet::is_on(&droplet) {
-        let wait = droplet::may_shut_down(scene, id, before.latest_action, parameters.grace()).await?;
+        let wait = droplet::may_shut_down(context, id, before.latest_action, parameters.grace()).await?;
         return Ok(wait.unwrap_or(Next::Nothing));
     }
     Ok(droplet::power_on())
 }
 
 /// Refuses sizes that the droplet cannot have.
-async fn check(scene: &Scene<'_>, parameters: &Parameters, droplet: &Value) -> Result<(), Failure> {
+async fn check(context: &StepContext<'_>, parameters: &Parameters, droplet: &Value) -> Result<(), Failure> {
     let (id, wanted) = (&parameters.droplet_provider_id, &parameters.size);
     let sizes = Path { route: "/v2/sizes", parent: None, id: None, scope: "sizes:read" };
-    let sizes = scene.cloud.rows(sizes, "sizes", &[]).await?;
+    let sizes = context.cloud.rows(sizes, "sizes", &[]).await?;
     let slugs = || sizes.iter().filter_map(|size| text(size, "slug"));
     let Some(size) = sizes.iter().find(|size| is_slug(text(size, "slug"), wanted)) else {
         let near = nearest(wanted, slugs());

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use super::common::NoOutput;
 use crate::saga::{
     clock::{has_passed, left},
-    step::{Failure, Progress, Scene, Step},
+    step::{Failure, Progress, Step, StepContext},
 };
 
 /// Waits. For trying things out, and for what takes its time without a sign.
@@ -32,13 +32,18 @@ impl Step for Sleep {
     type Output = NoOutput;
     type Before = ();
 
-    async fn run(&self, scene: &Scene<'_>, parameters: &Parameters, (): &()) -> Result<Progress<NoOutput>, Failure> {
+    async fn run(
+        &self,
+        context: &StepContext<'_>,
+        parameters: &Parameters,
+        (): &(),
+    ) -> Result<Progress<NoOutput>, Failure> {
         let time = Duration::from_secs(u64::from(parameters.seconds));
-        let began = scene.began();
-        if time.is_zero() || has_passed(began, time, scene.now) {
+        let began = context.began();
+        if time.is_zero() || has_passed(began, time, context.now) {
             return Ok(Progress::Done(NoOutput {}));
         }
-        let again = left(began, time, scene.now);
+        let again = left(began, time, context.now);
         Ok(Progress::NotYet {
             again,
             why: format!(

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::common::{self, ProviderId, text, unnamed};
 use crate::{
     digitalocean::{Error, Path, Verb},
-    saga::step::{Failure, Scene},
+    saga::step::{Failure, StepContext},
 };
 
 /// What a tag is put on or taken off.
@@ -29,7 +29,7 @@ pub(super) enum TaggedKind {
 }
 
 /// What is seen of a tag on a resource.
-pub(super) enum Seen {
+pub(super) enum TagState {
     /// The resource does not exist.
     Gone,
     /// It has not got the tag.
@@ -116,9 +116,9 @@ impl TaggedKind {
 }
 
 /// Looks whether a resource has a tag. Case makes no difference.
-pub(super) async fn look(scene: &Scene<'_>, target: &Target, tag: &str) -> Result<Seen, Failure> {
-    let document = scene.cloud.fetch(target.path(), target.kind.envelope(), &[]).await?;
-    let Some(document) = document else { return Ok(Seen::Gone) };
+pub(super) async fn look(context: &StepContext<'_>, target: &Target, tag: &str) -> Result<TagState, Failure> {
+    let document = context.cloud.fetch(target.path(), target.kind.envelope(), &[]).await?;
+    let Some(document) = document else { return Ok(TagState::Gone) };
     let tags = match document.get("tags") {
         Some(Value::Array(tags)) => tags.as_slice(),
         Some(Value::Null) => &[],
@@ -126,34 +126,34 @@ pub(super) async fn look(scene: &Scene<'_>, target: &Target, tag: &str) -> Resul
         _ => return Err(Failure::Permanent("the token may not see tags: give it the scope `tag:read`".to_owned())),
     };
     let spelled = tags.iter().filter_map(Value::as_str).find(|spelled| spelled.eq_ignore_ascii_case(tag));
-    Ok(spelled.map_or(Seen::Untagged, |spelled| Seen::Tagged(spelled.to_owned())))
+    Ok(spelled.map_or(TagState::Untagged, |spelled| TagState::Tagged(spelled.to_owned())))
 }
 
 /// Puts a tag on a resource, or has the tag created first. Whether it is on the resource then. As often as one likes.
-pub(super) async fn put_on(scene: &Scene<'_>, target: &Target, tag: &str) -> Result<bool, Failure> {
-    if put(scene, target, tag).await? {
+pub(super) async fn put_on(context: &StepContext<'_>, target: &Target, tag: &str) -> Result<bool, Failure> {
+    if put(context, target, tag).await? {
         return Ok(true);
     }
-    let is_known = scene.cloud.fetch(one(tag, "tag:read"), "tag", &[]).await?.is_some();
-    let spelled = if is_known { tag.to_owned() } else { create(scene, tag).await? };
+    let is_known = context.cloud.fetch(one(tag, "tag:read"), "tag", &[]).await?.is_some();
+    let spelled = if is_known { tag.to_owned() } else { create(context, tag).await? };
     if !is_known && spelled == tag {
         return Ok(false);
     }
-    if spelled != tag && put(scene, target, &spelled).await? {
+    if spelled != tag && put(context, target, &spelled).await? {
         return Ok(true);
     }
     // One of both is not there, or has just gone away.
-    Err(match look(scene, target, tag).await? {
-        Seen::Gone => target.gone(),
+    Err(match look(context, target, tag).await? {
+        TagState::Gone => target.gone(),
         _ => Failure::Transient(format!("the cloud does not know the tag {tag}")),
     })
 }
 
 /// Has a tag created, and returns it as it was spelled when it was created: one that differs in case only is the same,
 /// and only as it was spelled first the API takes it.
-async fn create(scene: &Scene<'_>, tag: &str) -> Result<String, Failure> {
+async fn create(context: &StepContext<'_>, tag: &str) -> Result<String, Failure> {
     let tags = Path { route: "/v2/tags", parent: None, id: None, scope: "tag:create" };
-    let refused = match scene.cloud.send(Verb::Post, tags, Some(&json!({ "name": tag }))).await {
+    let refused = match context.cloud.send(Verb::Post, tags, Some(&json!({ "name": tag }))).await {
         Ok(answer) => {
             let spelled = answer.get("tag").and_then(|tag| text(tag, "name"));
             return spelled.map(str::to_owned).ok_or_else(|| unnamed("tag"));
@@ -163,14 +163,14 @@ async fn create(scene: &Scene<'_>, tag: &str) -> Result<String, Failure> {
     };
     // Maybe because it is there already.
     let tags = Path { scope: "tag:read", ..tags };
-    let tags = scene.cloud.rows(tags, "tags", &[]).await?;
+    let tags = context.cloud.rows(tags, "tags", &[]).await?;
     let mut names = tags.iter().filter_map(|tag| text(tag, "name"));
     names.find(|name| name.eq_ignore_ascii_case(tag)).map(str::to_owned).ok_or_else(|| refused.into())
 }
 
 /// Puts a tag that is spelled so on a resource; false where the API says that it does not know one of both.
-async fn put(scene: &Scene<'_>, target: &Target, spelled: &str) -> Result<bool, Failure> {
-    match scene.cloud.send(Verb::Post, resources(spelled, target.scope_to_tag()), Some(&target.to_json())).await {
+async fn put(context: &StepContext<'_>, target: &Target, spelled: &str) -> Result<bool, Failure> {
+    match context.cloud.send(Verb::Post, resources(spelled, target.scope_to_tag()), Some(&target.to_json())).await {
         Ok(answer) => common::nothing(&answer).map(|()| true),
         Err(Error::NotFound { .. }) => Ok(false),
         Err(error) => Err(error.into()),
@@ -178,9 +178,9 @@ async fn put(scene: &Scene<'_>, target: &Target, spelled: &str) -> Result<bool, 
 }
 
 /// Takes a tag off a resource, spelled as the resource does.
-pub(super) async fn take_off(scene: &Scene<'_>, target: &Target, spelled: &str) -> Result<(), Failure> {
+pub(super) async fn take_off(context: &StepContext<'_>, target: &Target, spelled: &str) -> Result<(), Failure> {
     let path = resources(spelled, target.scope_to_untag());
-    match scene.cloud.send(Verb::Delete, path, Some(&target.to_json())).await {
+    match context.cloud.send(Verb::Delete, path, Some(&target.to_json())).await {
         Ok(_) | Err(Error::NotFound { .. }) => Ok(()),
         Err(error) => Err(error.into()),
     }
@@ -188,8 +188,8 @@ pub(super) async fn take_off(scene: &Scene<'_>, target: &Target, spelled: &str) 
 
 /// Removes the tag of a step whose doing is undone: the account would keep it. A tag that is on something stays, and
 /// where the token may not remove it, that is no reason not to go on.
-pub(super) async fn forget(scene: &Scene<'_>, tag: &str) -> Result<(), Failure> {
-    let is_idle = match scene.cloud.fetch(one(tag, "tag:read"), "tag", &[]).await {
+pub(super) async fn forget(context: &StepContext<'_>, tag: &str) -> Result<(), Failure> {
+    let is_idle = match context.cloud.fetch(one(tag, "tag:read"), "tag", &[]).await {
         Ok(Some(answer)) => answer.pointer("/resources/count").and_then(Value::as_u64) == Some(0),
         Ok(None) | Err(Error::Forbidden { .. }) => false,
         Err(error) => return Err(error.into()),
@@ -197,7 +197,7 @@ pub(super) async fn forget(scene: &Scene<'_>, tag: &str) -> Result<(), Failure> 
     if !is_idle {
         return Ok(());
     }
-    match scene.cloud.send(Verb::Delete, one(tag, "tag:delete"), None).await {
+    match context.cloud.send(Verb::Delete, one(tag, "tag:delete"), None).await {
         Ok(_) | Err(Error::NotFound { .. } | Error::Forbidden { .. }) => Ok(()),
         Err(error) => Err(error.into()),
     }

@@ -18,7 +18,7 @@ use crate::{
     api::{OPERATOR, ProvisionedResource, ProvisionedResourceSpec},
     drift::record::{Target, apply},
     kube_ext::call::bounded,
-    saga::step::{Failure, Progress, Scene, Step, Undo},
+    saga::step::{Failure, Progress, Step, StepContext, Undo},
 };
 
 /// Deletes the `ProvisionedResource` of this name, and its drifts with it; the resource itself stays. One that does not
@@ -58,22 +58,22 @@ impl Step for UnrecordProvisioned {
     type Output = NoOutput;
     type Before = Before;
 
-    async fn before(&self, scene: &Scene<'_>, parameters: &Parameters) -> Result<Before, Failure> {
-        let record = record::get(scene, &parameters.name).await?;
+    async fn before(&self, context: &StepContext<'_>, parameters: &Parameters) -> Result<Before, Failure> {
+        let record = record::get(context, &parameters.name).await?;
         Ok(Before { record: record.map(|record| Kept::of(&record)) })
     }
 
     async fn run(
         &self,
-        scene: &Scene<'_>,
+        context: &StepContext<'_>,
         parameters: &Parameters,
         before: &Before,
     ) -> Result<Progress<NoOutput>, Failure> {
         // Only the record that was kept is deleted: not one that somebody has made in its place.
         let Some(kept) = &before.record else { return Ok(Progress::Done(NoOutput {})) };
-        let record = record::get(scene, &parameters.name).await?;
+        let record = record::get(context, &parameters.name).await?;
         let Some(record) = record.filter(|record| kept.is(record)) else { return Ok(Progress::Done(NoOutput {})) };
-        if record::delete(scene, &record).await? {
+        if record::delete(context, &record).await? {
             return Ok(Progress::Done(NoOutput {}));
         }
         let held = record.finalizers().join(", ");
@@ -82,23 +82,23 @@ impl Step for UnrecordProvisioned {
 
     async fn undo(
         &self,
-        scene: &Scene<'_>,
+        context: &StepContext<'_>,
         parameters: &Parameters,
         before: &Before,
         _: Option<&NoOutput>,
     ) -> Result<Undo, Failure> {
         let Some(kept) = &before.record else { return Ok(Undo::Done) };
-        match record::get(scene, &parameters.name).await? {
+        match record::get(context, &parameters.name).await? {
             Some(record) if kept.is(&record) && record.metadata.deletion_timestamp.is_some() => Ok(Undo::not_yet(SOON)),
             Some(record) if kept.is(&record) => Ok(Undo::NothingThere),
             // Somebody else was quicker: what they say stands.
             Some(record) if record.spec != kept.spec || Owners::of(&record).own.is_empty() => Ok(Undo::Done),
-            Some(record) => kept.label(scene, &record).await,
+            Some(record) => kept.label(context, &record).await,
             None => {
                 let target = Target { name: &parameters.name, uid: None };
                 // Without force: nothing is taken from one that somebody makes at the same time.
                 let params = PatchParams::apply(OPERATOR);
-                let made = apply(scene.kube, scene.namespace, target, &kept.spec, &params).await?;
+                let made = apply(context.kube, context.namespace, target, &kept.spec, &params).await?;
                 Ok(if kept.is_labelled(&made) { Undo::Done } else { Undo::not_yet(Duration::ZERO) })
             }
         }
@@ -128,7 +128,7 @@ impl Kept {
 
     /// Gives the record that was made again its labels and annotations. They are not among what is recorded from here:
     /// recording it anew must not take them away.
-    async fn label(&self, scene: &Scene<'_>, record: &ProvisionedResource) -> Result<Undo, Failure> {
+    async fn label(&self, context: &StepContext<'_>, record: &ProvisionedResource) -> Result<Undo, Failure> {
         if self.is_labelled(record) {
             return Ok(Undo::Done);
         }
@@ -136,8 +136,8 @@ impl Kept {
         let params = PatchParams { field_manager: Some(OPERATOR.to_owned()), ..PatchParams::default() };
         let metadata = json!({ "uid": record.uid(), "labels": self.labels, "annotations": self.annotations });
         let patch = Patch::Merge(json!({ "metadata": metadata }));
-        let doing = format!("labelling ProvisionedResource {}/{name}", scene.namespace);
-        bounded(&doing, record::records(scene).patch(&name, &params, &patch)).await?;
+        let doing = format!("labelling ProvisionedResource {}/{name}", context.namespace);
+        bounded(&doing, record::records(context).patch(&name, &params, &patch)).await?;
         Ok(Undo::Done)
     }
 }

@@ -5,9 +5,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     common::{NoOutput, ProviderId, SOON},
-    tagging::{self, Seen, TaggedKind, Target},
+    tagging::{self, TagState, TaggedKind, Target},
 };
-use crate::saga::step::{Failure, Found, Progress, Scene, Step, Undo};
+use crate::saga::step::{Failure, Found, Progress, Step, StepContext, Undo};
 
 /// The parameters as they are given.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -52,49 +52,54 @@ impl Step for UntagResource {
     type Output = NoOutput;
     type Before = Before;
 
-    async fn before(&self, scene: &Scene<'_>, parameters: &Parameters) -> Result<Before, Failure> {
-        match parameters.look(scene).await? {
-            Seen::Gone => Err(parameters.target.gone()),
-            Seen::Untagged => Ok(Before { had: None }),
-            Seen::Tagged(spelled) => Ok(Before { had: Some(spelled) }),
+    async fn before(&self, context: &StepContext<'_>, parameters: &Parameters) -> Result<Before, Failure> {
+        match parameters.look(context).await? {
+            TagState::Gone => Err(parameters.target.gone()),
+            TagState::Untagged => Ok(Before { had: None }),
+            TagState::Tagged(spelled) => Ok(Before { had: Some(spelled) }),
         }
     }
 
     async fn run(
         &self,
-        scene: &Scene<'_>,
+        context: &StepContext<'_>,
         parameters: &Parameters,
         before: &Before,
     ) -> Result<Progress<NoOutput>, Failure> {
         let target = &parameters.target;
         match &before.had {
-            Some(spelled) => tagging::take_off(scene, target, spelled).await?,
-            None => match parameters.look(scene).await? {
-                Seen::Gone => return Err(target.gone()),
-                Seen::Untagged => {}
-                Seen::Tagged(spelled) => tagging::take_off(scene, target, &spelled).await?,
+            Some(spelled) => tagging::take_off(context, target, spelled).await?,
+            None => match parameters.look(context).await? {
+                TagState::Gone => return Err(target.gone()),
+                TagState::Untagged => {}
+                TagState::Tagged(spelled) => tagging::take_off(context, target, &spelled).await?,
             },
         }
         Ok(Progress::Done(NoOutput {}))
     }
 
-    async fn find(&self, scene: &Scene<'_>, parameters: &Parameters, _: &Before) -> Result<Found<NoOutput>, Failure> {
-        Ok(match parameters.look(scene).await? {
-            Seen::Untagged => Found::One(Progress::Done(NoOutput {})),
-            Seen::Gone | Seen::Tagged(_) => Found::Converges,
+    async fn find(
+        &self,
+        context: &StepContext<'_>,
+        parameters: &Parameters,
+        _: &Before,
+    ) -> Result<Found<NoOutput>, Failure> {
+        Ok(match parameters.look(context).await? {
+            TagState::Untagged => Found::One(Progress::Done(NoOutput {})),
+            TagState::Gone | TagState::Tagged(_) => Found::Converges,
         })
     }
 
     async fn undo(
         &self,
-        scene: &Scene<'_>,
+        context: &StepContext<'_>,
         parameters: &Parameters,
         before: &Before,
         output: Option<&NoOutput>,
     ) -> Result<Undo, Failure> {
-        match (parameters.look(scene).await?, &before.had) {
-            (Seen::Untagged, Some(tag)) => {
-                let is_on = tagging::put_on(scene, &parameters.target, tag).await?;
+        match (parameters.look(context).await?, &before.had) {
+            (TagState::Untagged, Some(tag)) => {
+                let is_on = tagging::put_on(context, &parameters.target, tag).await?;
                 Ok(if is_on { Undo::Done } else { Undo::not_yet(SOON) })
             }
             _ if output.is_some() => Ok(Undo::Done),
@@ -113,7 +118,7 @@ impl TryFrom<Given> for Parameters {
 }
 
 impl Parameters {
-    async fn look(&self, scene: &Scene<'_>) -> Result<Seen, Failure> {
-        tagging::look(scene, &self.target, &self.tag).await
+    async fn look(&self, context: &StepContext<'_>) -> Result<TagState, Failure> {
+        tagging::look(context, &self.target, &self.tag).await
     }
 }

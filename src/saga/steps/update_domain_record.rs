@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     digitalocean::Verb,
-    saga::step::{Failure, Progress, Scene, Step, Undo},
+    saga::step::{Failure, Progress, Step, StepContext, Undo},
 };
 
 /// Changes fields of a domain's record; those that are not given stay. Undone by writing the old values back, but for
@@ -69,26 +69,31 @@ impl Step for UpdateDomainRecord {
     type Output = NoOutput;
     type Before = Before;
 
-    async fn before(&self, scene: &Scene<'_>, parameters: &Parameters) -> Result<Before, Failure> {
-        let record = existing(scene, parameters).await?;
+    async fn before(&self, context: &StepContext<'_>, parameters: &Parameters) -> Result<Before, Failure> {
+        let record = existing(context, parameters).await?;
         let wanted = fields(parameters)?;
         let changed = differing(&parameters.domain, &record, &wanted)?;
         let was = |field: &String| record.get(field).cloned().unwrap_or_default();
         Ok(Before { fields: changed.into_iter().map(|field| (field.clone(), was(field))).collect() })
     }
 
-    async fn run(&self, scene: &Scene<'_>, parameters: &Parameters, _: &Before) -> Result<Progress<NoOutput>, Failure> {
-        let record = existing(scene, parameters).await?;
+    async fn run(
+        &self,
+        context: &StepContext<'_>,
+        parameters: &Parameters,
+        _: &Before,
+    ) -> Result<Progress<NoOutput>, Failure> {
+        let record = existing(context, parameters).await?;
         let wanted = fields(parameters)?;
         if !differing(&parameters.domain, &record, &wanted)?.is_empty() {
-            write(scene, parameters, &record, wanted).await?;
+            write(context, parameters, &record, wanted).await?;
         }
         Ok(Progress::Done(NoOutput {}))
     }
 
     async fn undo(
         &self,
-        scene: &Scene<'_>,
+        context: &StepContext<'_>,
         parameters: &Parameters,
         before: &Before,
         output: Option<&NoOutput>,
@@ -96,7 +101,7 @@ impl Step for UpdateDomainRecord {
         if before.fields.is_empty() {
             return Ok(Undo::Done);
         }
-        let record = existing(scene, parameters).await?;
+        let record = existing(context, parameters).await?;
         let wanted = fields(parameters)?;
         let moved = differing(&parameters.domain, &record, &wanted)?;
         let mut restored = before.fields.clone();
@@ -104,26 +109,26 @@ impl Step for UpdateDomainRecord {
         if restored.is_empty() {
             return Ok(nothing_left(output));
         }
-        write(scene, parameters, &record, restored).await?;
+        write(context, parameters, &record, restored).await?;
         Ok(Undo::Done)
     }
 }
 
-async fn existing(scene: &Scene<'_>, parameters: &Parameters) -> Result<Value, Failure> {
+async fn existing(context: &StepContext<'_>, parameters: &Parameters) -> Result<Value, Failure> {
     let Parameters { domain, record_id, .. } = parameters;
-    let record = domain_record::get(scene, domain, record_id.as_str()).await?;
+    let record = domain_record::get(context, domain, record_id.as_str()).await?;
     record.ok_or_else(|| Failure::Permanent(format!("there is no record {record_id} of {domain}")))
 }
 
 /// Writes some fields.
 async fn write(
-    scene: &Scene<'_>,
+    context: &StepContext<'_>,
     parameters: &Parameters,
     record: &Value,
     fields: Map<String, Value>,
 ) -> Result<(), Failure> {
     let fields = spelled(fields, record);
     let path = domain_record::one(&parameters.domain, parameters.record_id.as_str(), "domain:update");
-    let answer = scene.cloud.send(Verb::Patch, path, Some(&Value::Object(fields))).await?;
+    let answer = context.cloud.send(Verb::Patch, path, Some(&Value::Object(fields))).await?;
     answer.pointer("/domain_record/id").map(drop).ok_or_else(|| unnamed("record"))
 }

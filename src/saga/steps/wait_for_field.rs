@@ -11,7 +11,7 @@ use crate::{
     comparison::{secret::hide_unknown as hide, show::full as shown},
     digitalocean::{Kind, Live, Priority, ResourceKey},
     drift::evaluate::{Finding, compare},
-    saga::step::{Failure, Progress, Scene, Step},
+    saga::step::{Failure, Progress, Step, StepContext},
 };
 
 /// How many characters of a live value are told.
@@ -56,7 +56,12 @@ impl Step for WaitForField {
     type Output = NoOutput;
     type Before = ();
 
-    async fn run(&self, scene: &Scene<'_>, parameters: &Parameters, (): &()) -> Result<Progress<NoOutput>, Failure> {
+    async fn run(
+        &self,
+        context: &StepContext<'_>,
+        parameters: &Parameters,
+        (): &(),
+    ) -> Result<Progress<NoOutput>, Failure> {
         let Parameters { kind, id, field, equals, poll_seconds } = parameters;
         let key = ResourceKey::new(*kind, id.as_str());
         let later = |why: String| {
@@ -64,7 +69,7 @@ impl Step for WaitForField {
             let wanted = visible(field, equals);
             Ok(Progress::NotYet { again, why: format!("waits until {field} of {key} is {wanted}: {why}") })
         };
-        let document = match scene.cloud.get(&key, Priority::Urgent).await {
+        let document = match context.cloud.get(&key, Priority::Urgent).await {
             Ok(document) => document.ok_or_else(|| Failure::Permanent(format!("there is no {key}")))?,
             // It waits anyway: nothing has failed that could be tried too often.
             Err(error) if error.retryable() => return later(error.to_string()),

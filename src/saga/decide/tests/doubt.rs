@@ -14,20 +14,20 @@ fn looks(story: &mut Story) -> Vec<i64> {
     let called = story.now;
     let mut looks = Vec::new();
     loop {
-        assert_eq!(story.next(), Move::Look(0));
+        assert_eq!(story.next(), Command::Look(0));
         looks.push(story.now.duration_since(called).as_secs());
-        match after_look(&story.seen(), 0, Ok(Found::Nothing)) {
-            After::Rest(wait) => {
-                story.hand = Hand::Looked(story.now + wait);
-                assert!(matches!(story.next(), Move::Rest(Some(_))), "{:?}", story.next());
+        match after_look(&story.view(), 0, Ok(Found::Nothing)) {
+            StepOutcome::Rest(wait) => {
+                story.call_state = CallState::Looked(story.now + wait);
+                assert!(matches!(story.next(), Command::Rest(Some(_))), "{:?}", story.next());
                 story.pass(wait);
             }
-            After::Tell(event, wait) => {
+            StepOutcome::Tell(event, wait) => {
                 story.write(event);
-                story.hand = Hand::Looked(story.now + wait);
+                story.call_state = CallState::Looked(story.now + wait);
                 story.pass(wait);
             }
-            After::Intend(Event::Step { event: StepEvent::Renew { .. }, .. }) => return looks,
+            StepOutcome::Intend(Event::Step { event: StepEvent::Renew { .. }, .. }) => return looks,
             other => panic!("{other:?}"),
         }
     }
@@ -36,12 +36,12 @@ fn looks(story: &mut Story) -> Vec<i64> {
 #[test]
 fn the_effect_of_a_lost_call_is_looked_up_at_growing_intervals_until_it_is_repeated() {
     let mut story = begun();
-    let lost = after_call(&story.seen(), 0, Err(Failure::Doubt("no answer".to_owned())), 0);
-    let After::Tell(retry, first) = lost else { panic!("{lost:?}") };
+    let lost = after_call(&story.view(), 0, Err(Failure::Doubt("no answer".to_owned())), 0);
+    let StepOutcome::Tell(retry, first) = lost else { panic!("{lost:?}") };
     assert_eq!(first, Duration::from_secs(1));
     story.write(retry);
-    story.hand = Hand::Looked(story.now + first);
-    assert_eq!(story.next(), Move::Rest(Some(first)));
+    story.call_state = CallState::Looked(story.now + first);
+    assert_eq!(story.next(), Command::Rest(Some(first)));
     let called = story.now;
     story.pass(first);
     let looks = looks(&mut story);
@@ -53,7 +53,7 @@ fn the_effect_of_a_lost_call_is_looked_up_at_growing_intervals_until_it_is_repea
 #[test]
 fn a_process_that_starts_anew_looks_at_once_and_says_what_it_waits_for() {
     let mut story = begun();
-    assert_eq!(story.next(), Move::Look(0));
+    assert_eq!(story.next(), Command::Look(0));
     let looks = looks(&mut story);
     assert_eq!(looks[..5], [0, 1, 2, 4, 8]);
     let said = story.status.steps[0].waiting_for.as_deref();
@@ -63,13 +63,14 @@ fn a_process_that_starts_anew_looks_at_once_and_says_what_it_waits_for() {
 #[test]
 fn what_is_found_is_taken_at_once() {
     let mut story = begun();
-    let After::Tell(retry, first) = after_call(&story.seen(), 0, Err(Failure::Doubt("no answer".to_owned())), 0) else {
+    let StepOutcome::Tell(retry, first) = after_call(&story.view(), 0, Err(Failure::Doubt("no answer".to_owned())), 0)
+    else {
         panic!()
     };
     story.write(retry);
     story.pass(first);
-    let found = after_look(&story.seen(), 0, Ok(Found::One(Progress::Done(Values::new()))));
-    assert_eq!(found, After::Note(StepEvent::Complete { output: Values::new() }.of(0)));
+    let found = after_look(&story.view(), 0, Ok(Found::One(Progress::Done(Values::new()))));
+    assert_eq!(found, StepOutcome::Note(StepEvent::Complete { output: Values::new() }.of(0)));
 }
 
 #[test]
@@ -78,15 +79,15 @@ fn a_step_that_converges_is_repeated_after_its_own_pause() {
     let mut story = Story::begun(&json!([{"name": "call", "step": "HttpRequest", "retry": retry,
                                           "with": {"url": "https://example.com"}}]));
     story.begin(0);
-    let After::Tell(event, first) = after_call(&story.seen(), 0, Err(Failure::Doubt("500".to_owned())), 0) else {
+    let StepOutcome::Tell(event, first) = after_call(&story.view(), 0, Err(Failure::Doubt("500".to_owned())), 0) else {
         panic!()
     };
     story.write(event);
     story.pass(first);
-    let look = |story: &Story| after_look(&story.seen(), 0, Ok(Found::Converges));
-    assert_eq!(look(&story), After::Rest(Duration::from_secs(19)));
+    let look = |story: &Story| after_look(&story.view(), 0, Ok(Found::Converges));
+    assert_eq!(look(&story), StepOutcome::Rest(Duration::from_secs(19)));
     story.pass(Duration::from_secs(19));
-    assert_eq!(look(&story), After::Intend(StepEvent::Renew { counts: true }.of(0)));
+    assert_eq!(look(&story), StepOutcome::Intend(StepEvent::Renew { counts: true }.of(0)));
 }
 
 #[test]
@@ -98,12 +99,12 @@ fn undoing_looks_for_the_effect_of_a_lost_call_at_growing_intervals() {
     loop {
         story.write(StepEvent::Undo { counts: looks.is_empty() }.of(0));
         looks.push(story.now.duration_since(called).as_secs());
-        match after_undo(&story.seen(), 0, Ok(Undo::NothingThere), 0) {
-            After::Calm { until, why } => {
+        match after_undo(&story.view(), 0, Ok(Undo::NothingThere), 0) {
+            StepOutcome::Calm { until, why } => {
                 assert_eq!(why, "the response to its call is lost; its effect is undone if it appears");
                 story.now = until;
             }
-            After::Note(Event::Step { event: StepEvent::CompleteUndo, .. }) => break,
+            StepOutcome::Note(Event::Step { event: StepEvent::CompleteUndo, .. }) => break,
             other => panic!("{other:?}"),
         }
     }

@@ -95,7 +95,7 @@ fn what_a_step_waited_for_is_known_and_not_said_again() {
                arcadia.cloud/approve-ask=NAME";
     assert_eq!(approval.status.steps[1].waiting_for.as_deref(), Some(why));
     let answer = Progress::NotYet { again: Duration::from_hours(1), why: why.to_owned() };
-    assert_eq!(after_call(&approval.seen(), 1, Ok(answer), 0), After::Rest(Duration::from_hours(1)));
+    assert_eq!(after_call(&approval.view(), 1, Ok(answer), 0), StepOutcome::Rest(Duration::from_hours(1)));
     let back = story(&sagas["rolling-back-waits"]);
     let undo = back.status.steps[1].undo.clone().unwrap();
     assert_eq!((undo.waiting_for.as_deref(), undo.error), (Some("droplet 1 is locked"), None));

@@ -11,7 +11,7 @@ use serde::{Deserialize, Deserializer, de};
 use super::service::header_name;
 use crate::{
     kube_ext::call::{self, bounded},
-    saga::step::{Failure, Scene},
+    saga::step::{Failure, StepContext},
 };
 
 /// A key of a Secret in the saga's namespace.
@@ -48,16 +48,16 @@ impl SecretHeaders {
     }
 
     /// Reads the headers. None of them appears in a debug output.
-    pub(super) async fn read(&self, scene: &Scene<'_>) -> Result<HeaderMap, Failure> {
+    pub(super) async fn read(&self, context: &StepContext<'_>) -> Result<HeaderMap, Failure> {
         let mut headers = HeaderMap::new();
         for (name, SecretValue { secret, key, prefix }) in &self.0 {
             let source = SecretKey { secret: secret.clone(), key: key.clone() };
-            let content = source.read(scene, "headersFrom").await?;
+            let content = source.read(context, "headersFrom").await?;
             // Files often end with a line break, and a header never does.
             let content = content.trim_ascii_end();
             let value = HeaderValue::from_bytes(&[prefix.as_bytes(), content].concat());
             let mut value = value.map_err(|_| {
-                let place = source.place(scene);
+                let place = source.place(context);
                 Failure::Permanent(format!("{place} cannot be the header {name}: it contains control characters"))
             })?;
             value.set_sensitive(true);
@@ -107,10 +107,10 @@ impl JsonSchema for SecretHeaders {
 
 impl SecretKey {
     /// Reads the value. `parameter` is what names the Secret.
-    pub(super) async fn read(&self, scene: &Scene<'_>, parameter: &str) -> Result<Vec<u8>, Failure> {
+    pub(super) async fn read(&self, context: &StepContext<'_>, parameter: &str) -> Result<Vec<u8>, Failure> {
         let Self { secret, key } = self;
-        let doing = format!("reading Secret {}/{secret}", scene.namespace);
-        let secrets: Api<Secret> = Api::namespaced(scene.kube.clone(), scene.namespace);
+        let doing = format!("reading Secret {}/{secret}", context.namespace);
+        let secrets: Api<Secret> = Api::namespaced(context.kube.clone(), context.namespace);
         let found = bounded(&doing, secrets.get(secret)).await.map_err(|error| match error {
             call::Error::NotFound { .. } => {
                 Failure::Permanent(format!("{doing}: it does not exist; create it, or correct `{parameter}`"))
@@ -124,11 +124,11 @@ impl SecretKey {
         })?;
         let content = found.data.and_then(|mut data| data.remove(key)).map(|content| content.0);
         content.ok_or_else(|| {
-            Failure::Permanent(format!("{} does not exist; add the key, or correct `{parameter}`", self.place(scene)))
+            Failure::Permanent(format!("{} does not exist; add the key, or correct `{parameter}`", self.place(context)))
         })
     }
 
-    fn place(&self, scene: &Scene<'_>) -> String {
-        format!("key {:?} of Secret {}/{}", self.key, scene.namespace, self.secret)
+    fn place(&self, context: &StepContext<'_>) -> String {
+        format!("key {:?} of Secret {}/{}", self.key, context.namespace, self.secret)
     }
 }

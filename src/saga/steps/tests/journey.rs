@@ -11,7 +11,7 @@ use crate::{
     api::saga::{ActionId, ErrorKind, StepError, StepState, StepStatus, UndoStatus, Values},
     digitalocean::Path,
     saga::{
-        step::{AnyStep, Failure, Found, Identity, Progress, Scene, Undo},
+        step::{AnyStep, Failure, Found, Identity, Progress, StepContext, Undo},
         steps::named,
     },
 };
@@ -66,7 +66,7 @@ impl<'w> Journey<'w> {
 
     /// The journal says that the step is begun; nothing more has happened.
     pub(super) async fn begin(&mut self) -> Result<(), Failure> {
-        let before = self.step.before(&self.scene(false), &self.parameters).await?;
+        let before = self.step.before(&self.context(false), &self.parameters).await?;
         let now = self.time();
         self.entry.state = StepState::Running;
         self.entry.started_at = now.clone();
@@ -77,7 +77,7 @@ impl<'w> Journey<'w> {
 
     /// What it says while nobody has approved it.
     pub(super) async fn ask(&self) -> Result<Progress<Values>, Failure> {
-        self.step.run(&Scene { approved_by: None, ..self.scene(false) }, &self.parameters).await
+        self.step.run(&StepContext { approved_by: None, ..self.context(false) }, &self.parameters).await
     }
 
     /// Does it.
@@ -117,7 +117,7 @@ impl<'w> Journey<'w> {
 
     /// Takes what a person says that it did.
     pub(super) async fn adopt(&mut self, id: &str) -> Result<Values, Failure> {
-        let adopted = self.step.adopt(&self.scene(false), &self.parameters, id).await?;
+        let adopted = self.step.adopt(&self.context(false), &self.parameters, id).await?;
         let turn = self.take(adopted).await;
         Ok(self.turn(turn, false).await?.expect("it ends, since nothing stops it"))
     }
@@ -151,14 +151,14 @@ impl<'w> Journey<'w> {
                         self.renew()
                     }
                 },
-                Turn::Look => match self.step.find(&self.scene(false), &self.parameters).await {
+                Turn::Look => match self.step.find(&self.context(false), &self.parameters).await {
                     Ok(Found::Converges) => self.renew(),
                     // The cloud says that it was done, so it will be seen, and is not done a second time.
                     Ok(Found::Nothing) if self.entry.action.is_some() => {
                         self.wait(Duration::from_secs(1)).await;
                         Turn::Look
                     }
-                    Ok(Found::Nothing) if self.scene(false).has_settled() => self.renew(),
+                    Ok(Found::Nothing) if self.context(false).has_settled() => self.renew(),
                     Ok(Found::Nothing) => {
                         self.wait(SETTLE + Duration::from_secs(2)).await;
                         Turn::Look
@@ -191,7 +191,7 @@ impl<'w> Journey<'w> {
         if self.crash == Some(Crash::Before(call)) {
             return None;
         }
-        let result = self.step.run(&self.scene(false), &self.parameters).await;
+        let result = self.step.run(&self.context(false), &self.parameters).await;
         (self.crash != Some(Crash::After(call))).then_some(result)
     }
 
@@ -225,9 +225,9 @@ impl<'w> Journey<'w> {
         self.entry.state = StepState::Undoing;
         for _ in 0..MOST_LOOKS {
             self.entry.undo = Some(UndoStatus::default());
-            match self.step.undo(&self.scene(true), &self.parameters).await {
+            match self.step.undo(&self.context(true), &self.parameters).await {
                 Ok(Undo::Done) => return Ok(()),
-                Ok(Undo::NothingThere) if self.is_refused() || self.scene(true).has_settled() => return Ok(()),
+                Ok(Undo::NothingThere) if self.is_refused() || self.context(true).has_settled() => return Ok(()),
                 Ok(Undo::NothingThere) => self.wait(SETTLE + Duration::from_secs(2)).await,
                 Ok(Undo::Started(action)) => drop(self.wait_for(action).await),
                 Ok(Undo::NotYet { again, .. }) => self.wait(again).await,
@@ -278,8 +278,8 @@ impl<'w> Journey<'w> {
         Timestamp::from_second(self.now().as_second()).ok().map(Time)
     }
 
-    fn scene(&self, is_undo: bool) -> Scene<'_> {
-        Scene {
+    fn context(&self, is_undo: bool) -> StepContext<'_> {
+        StepContext {
             cloud: &self.world.cloud,
             kube: self.world.kube(),
             http: &self.world.http,

@@ -1,4 +1,4 @@
-//! What steps are tried out on: a simulated account, and what else their scene has.
+//! What steps are tried out on: a simulated account, and what else their context has.
 
 use std::{
     collections::BTreeMap,

@@ -13,9 +13,9 @@ use super::{call, key::ObjectKey, watch::Scope};
 const REMEMBERED: Duration = call::LIMIT.saturating_mul(4);
 
 /// What is kept in memory of the objects of one kind. What may need work because of a change is returned by it.
-pub trait Mirror<K: Resource> {
+pub trait Cache<K: Resource> {
     /// Which objects are listed just now, and which were deleted.
-    fn presence(&mut self) -> &mut Presence;
+    fn tombstones(&mut self) -> &mut Tombstones;
     /// The UIDs of all objects of a scope that are kept.
     fn uids(&self, scope: &Scope) -> HashSet<Box<str>>;
     /// An object as the API server has it, or had it: news may come late, and by more than one way.
@@ -31,20 +31,20 @@ pub trait Mirror<K: Resource> {
             // The list itself is asked for only after this.
             Event::Init => {
                 let known = self.uids(scope);
-                self.presence().start(scope, known);
+                self.tombstones().start(scope, known);
                 Vec::new()
             }
             Event::InitApply(object) => {
-                self.presence().saw(scope, uid(object));
+                self.tombstones().saw(scope, uid(object));
                 self.apply(object)
             }
             Event::InitDone => {
-                let gone = self.presence().finish(scope);
+                let gone = self.tombstones().finish(scope);
                 self.purge(&gone)
             }
             Event::Apply(object) => self.apply(object),
             Event::Delete(object) => {
-                self.presence().bury(uid(object));
+                self.tombstones().bury(uid(object));
                 self.delete(object)
             }
         }
@@ -53,7 +53,7 @@ pub trait Mirror<K: Resource> {
     /// Takes in the answer to a write of this process. By the time it comes, the watch may have told of the object's
     /// deletion, and would not tell again.
     fn learn(&mut self, written: &K) -> Vec<ObjectKey> {
-        if self.presence().is_buried(uid(written)) { Vec::new() } else { self.apply(written) }
+        if self.tombstones().is_buried(uid(written)) { Vec::new() } else { self.apply(written) }
     }
 }
 
@@ -63,7 +63,7 @@ fn uid(object: &impl Resource) -> &str {
 
 /// Which objects of one kind are listed just now, and which were deleted of late.
 #[derive(Default)]
-pub struct Presence {
+pub struct Tombstones {
     /// The UIDs that were known when the list of a scope began, and that it has not brought so far. What was made since
     /// is not among them: the list may lack it, and the watch that follows brings it.
     missing: HashMap<Scope, HashSet<Box<str>>>,
@@ -72,7 +72,7 @@ pub struct Presence {
     forgotten_at: VecDeque<(Instant, Box<str>)>,
 }
 
-impl Presence {
+impl Tombstones {
     /// A list begins, when these are known. What was there before it and is not in it was deleted, however new its version:
     /// the list is of a later moment.
     fn start(&mut self, scope: &Scope, known: HashSet<Box<str>>) {
@@ -128,16 +128,16 @@ mod tests {
 
     use super::*;
 
-    /// The simplest mirror: UID and version by name.
+    /// The simplest cache: UID and version by name.
     #[derive(Default)]
     struct Kept {
-        presence: Presence,
+        tombstones: Tombstones,
         objects: BTreeMap<ObjectKey, (String, u64)>,
     }
 
-    impl Mirror<ConfigMap> for Kept {
-        fn presence(&mut self) -> &mut Presence {
-            &mut self.presence
+    impl Cache<ConfigMap> for Kept {
+        fn tombstones(&mut self) -> &mut Tombstones {
+            &mut self.tombstones
         }
 
         fn uids(&self, _: &Scope) -> HashSet<Box<str>> {
@@ -216,7 +216,7 @@ mod tests {
         assert_eq!(names(&kept), ["a"], "another one of the same name");
         tokio::time::advance(REMEMBERED).await;
         kept.take(&None, &Event::Delete(object("a", "3", 11)));
-        assert_eq!(kept.presence.deleted.len(), 1, "the others are forgotten");
+        assert_eq!(kept.tombstones.deleted.len(), 1, "the others are forgotten");
     }
 
     /// What may happen on the API server and on the way from it.
