@@ -11,19 +11,22 @@ pub const LIMIT: Duration = Duration::from_secs(30);
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// No answer in time.
-    #[error("{doing}: no answer within {} s", LIMIT.as_secs())]
+    #[error("{doing}: no response within {} s", LIMIT.as_secs())]
     TimedOut {
         /// What was being done, to which object.
         doing: String,
     },
     /// The object is another one than this process knew; the watch will tell.
-    #[error("{doing}: it changed in the meantime")]
+    #[error("{doing}: the object has changed since it was read")]
     Conflict {
         /// What was being done, to which object.
         doing: String,
     },
     /// There is an object of this name, which this process does not know.
-    #[error("{doing}: there is one of this name, and it is not known here; can this version read it?")]
+    #[error(
+        "{doing}: an object with this name exists but is not in the cache; it may have been written by a newer \
+             version"
+    )]
     AlreadyExists {
         /// What was being done, to which object.
         doing: String,

@@ -112,7 +112,7 @@ async fn publish_all(
         let published = call::bounded(&doing, recorder.publish(&event, &news.about)).await;
         settle(&pending);
         if let Err(error) = published {
-            warn!(object = named(&news.about), event = news.reason, %error, "lost an event");
+            warn!(object = named(&news.about), event = news.reason, %error, "publishing an event failed");
             sleep(Duration::from_millis(200)).await;
         }
     }

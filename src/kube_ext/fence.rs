@@ -100,7 +100,7 @@ impl<T: Unpin> Fenced<T> {
         let this = self.get_mut();
         match this.leadership.permit() {
             Permit::Write | Permit::Read => Ok(Pin::new(&mut this.io)),
-            Permit::Nothing => Err(io::Error::other("the lease was given back")),
+            Permit::Nothing => Err(io::Error::other("the lease was released")),
             Permit::Lost => end(&Lost::Expired),
         }
     }

@@ -132,16 +132,16 @@ pub enum Lost {
 impl fmt::Display for Lost {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Expired => write!(formatter, "it was not renewed for {} s", GOOD_FOR.as_secs()),
+            Self::Expired => write!(formatter, "not renewed for {} s", GOOD_FOR.as_secs()),
             Self::Taken(holder) => write!(formatter, "{holder} holds it"),
-            Self::Deleted => formatter.write_str("somebody deleted it"),
+            Self::Deleted => formatter.write_str("the Lease was deleted"),
         }
     }
 }
 
 /// Ends the process at once: nothing that is under way may be finished.
 pub fn end(lost: &Lost) -> ! {
-    error!(lease = OPERATOR, why = %lost, "lost the lease; another replica may be acting, so this process ends");
+    error!(lease = OPERATOR, why = %lost, "lost the lease; this process exits, since another replica may be active");
     std::process::exit(i32::from(LOST_LEASE))
 }
 
@@ -183,17 +183,17 @@ impl Candidate {
             let sent = Instant::now();
             let trouble = match timeout(TRY, self.try_acquire(&mut seen)).await {
                 Ok(Ok(true)) => {
-                    info!(lease = OPERATOR, identity = self.identity, "holds the lease");
+                    info!(lease = OPERATOR, identity = self.identity, "acquired the lease");
                     self.leadership.set(State::Leading { until: Some(sent + GOOD_FOR) });
                     return sent;
                 }
                 Ok(Ok(false)) => None,
                 Ok(Err(error)) => Some(said(&error)),
-                Err(_) => Some(format!("no answer within {} s", TRY.as_secs())),
+                Err(_) => Some(format!("no response within {} s", TRY.as_secs())),
             };
             // Once, not with every look.
             if let Some(trouble) = trouble.as_ref().filter(|_| complaint != trouble) {
-                warn!(lease = OPERATOR, error = trouble, "cannot look at the lease; will try again");
+                warn!(lease = OPERATOR, error = trouble, "reading the lease failed; retrying");
             }
             complaint.clone_from(&trouble);
             self.leadership.set(State::Standby { trouble });
@@ -252,8 +252,8 @@ impl Candidate {
                     continue;
                 }
                 Ok(Ok(Some(lost))) => return lost,
-                Ok(Err(error)) => warn!(lease = OPERATOR, error = said(&error), "could not renew the lease"),
-                Err(_) => warn!(lease = OPERATOR, "could not renew the lease: no answer in time"),
+                Ok(Err(error)) => warn!(lease = OPERATOR, error = said(&error), "renewing the lease failed"),
+                Err(_) => warn!(lease = OPERATOR, "renewing the lease failed: no response in time"),
             }
             next = Instant::now() + LOOK;
         }
@@ -279,8 +279,8 @@ impl Candidate {
         // Even if it never led: the lease may have been won with nobody there to hear of it.
         match timeout(TRY, self.try_release()).await {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => warn!(lease = OPERATOR, error = said(&error), "could not give the lease back"),
-            Err(_) => warn!(lease = OPERATOR, "could not give the lease back in time"),
+            Ok(Err(error)) => warn!(lease = OPERATOR, error = said(&error), "releasing the lease failed"),
+            Err(_) => warn!(lease = OPERATOR, "releasing the lease failed: no response in time"),
         }
     }
 
@@ -293,7 +293,7 @@ impl Candidate {
             // A renewal that was under way may have come between.
             let written = self.leases.replace(OPERATOR, &PostParams::default(), &lease).await;
             if won(written)? {
-                info!(lease = OPERATOR, identity = self.identity, "gave the lease back");
+                info!(lease = OPERATOR, identity = self.identity, "released the lease");
                 return Ok(());
             }
         }

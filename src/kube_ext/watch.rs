@@ -107,7 +107,7 @@ where
     let kind = K::kind(&());
     let (event, object): (fn(K) -> Event<K>, _) = match event {
         Err(error) => {
-            warn!(watch = %kind, %error, "lost a watch; will try again");
+            warn!(watch = %kind, %error, "the watch failed; retrying");
             return None;
         }
         Ok(Event::Init) => return Some(Event::Init),
@@ -121,7 +121,7 @@ where
         Err(invalid) => {
             let (namespace, name) = (invalid.metadata.namespace, invalid.metadata.name);
             let object = format!("{kind} {}/{}", namespace.unwrap_or_default(), name.unwrap_or_default());
-            warn!(object, error = invalid.error, "cannot read this object; are the definitions of this version?");
+            warn!(object, error = invalid.error, "decoding the object failed; apply the definitions of this version");
             None
         }
     }

@@ -80,9 +80,10 @@ impl<K: Clone + Display + Eq + Hash + Ord> Work<'_, K> {
                 Ok(Err(error)) => {
                     let Failed { in_a_row, again_in } = queue.failed(&key);
                     if error.is_conflict() && in_a_row < MANY_CONFLICTS {
-                        debug!(object = %format_args!("{kind} {key}"), %error, "will look again");
+                        debug!(object = %format_args!("{kind} {key}"), %error, "conflict; retrying");
                     } else {
-                        warn!(object = %format_args!("{kind} {key}"), %error, in_a_row, ?again_in, "could not finish");
+                        warn!(object = %format_args!("{kind} {key}"), %error, in_a_row, ?again_in, "reconciling \
+                            failed; retrying");
                     }
                     error.category()
                 }
@@ -102,7 +103,7 @@ impl<K: Clone + Display + Eq + Hash + Ord> Work<'_, K> {
 
 fn said(panic: &(dyn Any + Send)) -> &str {
     let said = panic.downcast_ref::<String>().map(String::as_str);
-    said.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("it does not say why")
+    said.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message")
 }
 
 #[cfg(test)]

@@ -28,7 +28,7 @@ pub(super) fn next_attempt(event: &StepEvent, now: Timestamp) -> Option<NextAtte
     match event {
         StepEvent::Retry { retry_at, of, latest: Some(latest), .. } => {
             let latest = seconds((*latest).max(*retry_at));
-            Some(NextAttempt { of: *of, when: format!("next in up to {latest} s, once its effect was looked up") })
+            Some(NextAttempt { of: *of, when: format!("next in up to {latest} s, after looking up its effect") })
         }
         StepEvent::Delay { retry_at, of, .. }
         | StepEvent::Retry { retry_at, of, .. }

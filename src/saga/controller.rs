@@ -127,9 +127,9 @@ pub async fn run(context: Arc<Context>) {
         return;
     }
     let sagas: Vec<_> = context.index().keys().cloned().collect();
-    info!(sagas = sagas.len(), "all sagas are known");
+    info!(sagas = sagas.len(), "listed all sagas");
     context.queue.extend(sagas);
-    process::workers("a worker for sagas", WORKERS, || work(context.clone())).await;
+    process::workers("a saga worker", WORKERS, || work(context.clone())).await;
 }
 
 async fn watch(context: Arc<Context>) {
@@ -147,7 +147,7 @@ async fn work(context: Arc<Context>) {
         kind: "Saga",
         queue: &*context.queue,
         stop: &context.process.stop,
-        pulse: context.process.liveness.enter("a worker for sagas", LONGEST_ROUND),
+        pulse: context.process.liveness.enter("a saga worker", LONGEST_ROUND),
     };
     let context = &context;
     let turn = |key| async move { runner::turn(&key, context).await };

@@ -171,7 +171,8 @@ pub fn decide(view: &SagaView<'_>) -> Command {
             .resolutions
             .last()
             .is_some_and(|last| view.intervention.is_some_and(|intervention| intervention.is(last)));
-        let refusal = (!is_handled).then(|| "it is not Stuck, so there is nothing to resolve".to_owned());
+        let refusal =
+            (!is_handled).then(|| "resolving the saga: its phase is not Stuck; nothing was changed".to_owned());
         return Command::Forget { refusal };
     }
     match status.phase {
@@ -197,7 +198,7 @@ fn pending(view: &SagaView<'_>) -> Command {
         return if view.has_finalizer { Command::LetGo } else { Command::Rest(None) };
     }
     if view.spec.cancel_requested {
-        return refuse(reason::CANCELLED, "cancelled before it began; nothing was done".to_owned());
+        return refuse(reason::CANCELLED, "cancelled before the first step; nothing was done".to_owned());
     }
     let order = match (view.order, &view.undoes) {
         (Err(why), _) => return refuse(reason::INVALID_ORDER, format!("{why}; nothing was done")),
@@ -246,13 +247,13 @@ fn pause(view: &SagaView<'_>) -> Option<Command> {
 /// The reason why a started saga cannot be resumed.
 fn unfit(view: &SagaView<'_>) -> Option<Why> {
     if view.status.spec_digest.as_deref() != Some(view.digest) {
-        let message = "its order was changed while it was carried out; restore `steps` and `inputs` and resolve it by \
-                       retry, or abandon it";
+        let message = "the spec changed after the saga started; restore `steps` and `inputs` and annotate the saga \
+                       with arcadia.cloud/resolve=retry, or abandon";
         return Some(Why { reason: reason::ORDER_CHANGED, message: message.to_owned() });
     }
     let why = match view.order {
         Ok(order) if order.steps.len() == view.status.steps.len() => return None,
-        Ok(_) => "it has another number of steps than its journal",
+        Ok(_) => "the number of steps differs from the journal",
         Err(why) => why,
     };
     Some(Why { reason: reason::INVALID_ORDER, message: format!("{why}; the saga was started and cannot be resumed") })
@@ -290,7 +291,7 @@ fn running(view: &SagaView<'_>, index: usize, entry: &StepStatus, ordered: &Orde
     if is_late {
         let seconds = ordered.timeout.as_secs();
         let message =
-            format!("it was not done within {seconds} s{}", last(entry.error.as_ref(), entry.waiting_for.as_deref()));
+            format!("not done within {seconds} s{}", last(entry.error.as_ref(), entry.waiting_for.as_deref()));
         return Command::Note(StepEvent::Fail { error: StepError { kind: ErrorKind::Timeout, message } }.of(index));
     }
     if entry.action.is_some() {
@@ -298,7 +299,7 @@ fn running(view: &SagaView<'_>, index: usize, entry: &StepStatus, ordered: &Orde
             // A cloud action cannot be stopped, and it blocks the resource until it ends.
             None => Command::Rest(None),
             Some(ActionState::Errored) => {
-                let message = "the cloud began it and says that it failed".to_owned();
+                let message = "the cloud started the action and reports that it failed".to_owned();
                 Command::Note(missed(view, index, entry, StepError { kind: ErrorKind::Transient, message }))
             }
             Some(ActionState::Completed | ActionState::Gone) => Command::Look(index),
@@ -348,7 +349,8 @@ fn failed(view: &SagaView<'_>, index: usize, entry: &StepStatus) -> Command {
     let kind = error.map(|error| error.kind);
     if kind == Some(ErrorKind::Ambiguous) {
         let message = format!(
-            "{message}; look at them and annotate the saga with arcadia.cloud/adopt=ID, or arcadia.cloud/resolve=retry, \
+            "{message}; inspect them and annotate the saga with arcadia.cloud/adopt=ID, or \
+             arcadia.cloud/resolve=retry, \
              skip or abandon"
         );
         return Command::Note(Event::Stick { why: Why { reason: reason::SEVERAL_CANDIDATES, message }, stop: None });
@@ -356,7 +358,7 @@ fn failed(view: &SagaView<'_>, index: usize, entry: &StepStatus) -> Command {
     let is_irreversible = view.ordered(index).is_some_and(|ordered| ordered.irreversible.is_some());
     if is_irreversible && matches!(kind, Some(ErrorKind::Timeout | ErrorKind::Doubt)) {
         let message = format!(
-            "{message}; it may have been done and cannot be undone. Look, and annotate the saga with \
+            "{message}; it may be done and cannot be undone; inspect it and annotate the saga with \
              arcadia.cloud/resolve=retry, skip or abandon"
         );
         return Command::Note(Event::Stick { why: Why { reason: reason::IRREVERSIBLE, message }, stop: None });
@@ -404,9 +406,9 @@ fn stop(view: &SagaView<'_>) -> Option<Stop> {
     // A saga of kind rollback completes the undoing before it stops.
     let is_deleted = view.is_deleting && view.spec.kind != SagaKind::Rollback;
     let stops = [
-        is_deleted.then(|| (StopReason::Deleted, "it was deleted before it was finished".to_owned())),
-        view.spec.cancel_requested.then(|| (StopReason::Cancelled, "it was cancelled".to_owned())),
-        late.map(|limit| (StopReason::TimedOut, format!("it was not done within its {} s", limit.as_secs()))),
+        is_deleted.then(|| (StopReason::Deleted, "deleted before it finished".to_owned())),
+        view.spec.cancel_requested.then(|| (StopReason::Cancelled, "cancelled".to_owned())),
+        late.map(|limit| (StopReason::TimedOut, format!("not done within its timeout of {} s", limit.as_secs()))),
     ];
     let mut stops = stops.into_iter().flatten();
     let (request, message) = stops.find(|(request, _)| !view.status.overruled.contains(request))?;
@@ -431,7 +433,8 @@ fn back(view: &SagaView<'_>) -> Command {
         && let Some(Stop { why: Why { reason, message }, request }) = stop(view)
     {
         let message = format!(
-            "{message}; what is undone stays undone. Annotate it with arcadia.cloud/resolve=retry to go on, skip to leave \
+            "{message}; undone steps stay undone; annotate the saga with arcadia.cloud/resolve=retry to continue, \
+             skip to leave \
              step {:?} as it is, or abandon",
             entry.name
         );
@@ -458,7 +461,7 @@ fn back(view: &SagaView<'_>) -> Command {
     match (undo.action, view.action) {
         (Some(_), None) => return view.late_undo(index).map_or(Command::Rest(None), Command::Note),
         (Some(_), Some(ActionState::Errored)) => {
-            let message = "the cloud began to undo it and says that this failed".to_owned();
+            let message = "the cloud started the action that undoes it and reports that it failed".to_owned();
             return Command::Note(missed_undo(view, index, entry, StepError { kind: ErrorKind::Transient, message }));
         }
         _ => {}
@@ -479,7 +482,13 @@ fn stuck(view: &SagaView<'_>) -> Command {
         }
         Some(Intervention::Adopt(id, resolution)) => match (index, direction(view.status)) {
             (Some(index), Direction::Forward) => Command::Adopt(index, id.clone(), resolution.clone()),
-            _ => Command::Forget { refusal: Some("it is being undone, so there is nothing to adopt".to_owned()) },
+            _ => Command::Forget {
+                refusal: Some(
+                    "adopting a resource: the step is being undone, so nothing can be \
+                                                  adopted"
+                        .to_owned(),
+                ),
+            },
         },
         Some(Intervention::Unknown(word)) => Command::Forget {
             refusal: Some(format!("arcadia.cloud/resolve must be retry, skip or abandon, not {word:?}")),
@@ -532,7 +541,7 @@ impl SagaView<'_> {
         let (undo, limit) = (entry.undo.as_ref()?, self.undo_limit(ordered));
         let is_late = has_passed(clock::undo_began(self.status, undo, self.now)?, limit, self.now);
         let last = || last(undo.error.as_ref(), undo.waiting_for.as_deref());
-        is_late.then(|| not_undone(entry, &format!("not within {} s{}", limit.as_secs(), last())))
+        is_late.then(|| not_undone(entry, &format!("not done within {} s{}", limit.as_secs(), last())))
     }
 
     /// The time until then; none if it has passed.
@@ -595,8 +604,8 @@ impl SagaView<'_> {
     fn turn_back(&self, Stop { why, request }: Stop) -> Event {
         let Some((step, because)) = self.irreversible_done() else { return Event::RollBack { why } };
         let message = format!(
-            "{}. It cannot be rolled back: step {:?} is done and cannot be undone ({because}). Annotate it with \
-             arcadia.cloud/resolve=retry to go on, skip to go on without the step, or abandon",
+            "{}; rolling back is impossible: step {:?} is done and cannot be undone ({because}); annotate the saga \
+             with arcadia.cloud/resolve=retry to continue, skip to continue without the step, or abandon",
             why.message, step.name
         );
         Event::Stick { why: Why { reason: reason::IRREVERSIBLE, message }, stop: request }
@@ -607,20 +616,23 @@ impl Undoes<'_> {
     /// The reason why it cannot be undone.
     fn refusal(&self, order: &Order) -> Option<String> {
         if self.kind == SagaKind::Rollback {
-            return Some("rollbackOf is a saga of kind rollback itself, which cannot be undone".to_owned());
+            return Some("rollbackOf names a saga of kind rollback, which cannot be undone".to_owned());
         }
         if self.phase != SagaPhase::Succeeded {
-            return Some(format!("only a saga that Succeeded can be undone, and rollbackOf is {}", self.phase.name()));
+            return Some(format!(
+                "rollbackOf names a saga that is {}; only a saga that Succeeded can be undone",
+                self.phase.name()
+            ));
         }
         if let Some(other) = self.undone_by {
-            return Some(format!("saga {other} has undone it, or is doing so"));
+            return Some(format!("saga {other} has already undone it, or is undoing it"));
         }
         if !self.is_unchanged || order.steps.len() != self.steps.len() {
-            return Some("the steps or inputs of rollbackOf are not those that it carried out".to_owned());
+            return Some("the steps or inputs of the saga that rollbackOf names have changed since it ran".to_owned());
         }
         let mut done = order.steps.iter().zip(self.steps).filter(|(_, entry)| entry.state == StepState::Done);
         let (step, why) = done.find_map(|(ordered, _)| Some((ordered, ordered.irreversible?)))?;
-        Some(format!("its step {:?} cannot be undone ({why})", step.name))
+        Some(format!("step {:?} of the saga that rollbackOf names cannot be undone ({why})", step.name))
     }
 }
 
@@ -692,9 +704,11 @@ pub fn after_prepare(
         StepOutcome::Note(StepEvent::Fail { error: StepError { kind: ErrorKind::Permanent, message } }.of(index))
     };
     match answer {
-        Ok(before) if !has_room(view.status, json_size(&before)) => {
-            permanent("what undoing it would take does not fit into the saga, so it was not begun".to_owned())
-        }
+        Ok(before) if !has_room(view.status, json_size(&before)) => permanent(
+            "starting the step: the state that undoing needs does not fit into the saga; nothing was \
+                       changed"
+                .to_owned(),
+        ),
         Ok(before) if view.ordered(index).is_some_and(|ordered| ordered.step.is_passive()) => {
             StepOutcome::Note(StepEvent::Begin { before }.of(index))
         }
@@ -736,7 +750,7 @@ pub fn after_look(view: &SagaView<'_>, index: usize, answer: Result<Found<Values
         }
         // The cloud reports it as done, so its effect will appear; a second call would do it twice.
         Ok(Found::Nothing) if entry.action.is_some() && view.action == Some(ActionState::Completed) => {
-            view.look_again(index, entry, LOOK_AGAIN, "the cloud has done it, and does not show the result yet")
+            view.look_again(index, entry, LOOK_AGAIN, "the cloud reports it as done, but does not list the result yet")
         }
         Ok(Found::Nothing) => {
             let called = view.unsettled(entry);
@@ -754,13 +768,13 @@ pub fn after_look(view: &SagaView<'_>, index: usize, answer: Result<Found<Values
             }
         }
         Ok(Found::Several(ids)) => {
-            let message = format!("any of these could be its doing: {}", ids.join(", "));
+            let message = format!("several resources could be the result of this step: {}", ids.join(", "));
             StepOutcome::Note(StepEvent::Fail { error: StepError { kind: ErrorKind::Ambiguous, message } }.of(index))
         }
         // A failed lookup does not show whether the step is done.
         Err(failure) => {
             let again = LOOK_AGAIN.min(view.settle);
-            match view.news_of_waiting(index, &format!("looking up whether it is done failed: {failure}")) {
+            match view.news_of_waiting(index, &format!("looking up its effect: {failure}")) {
                 Some(news) => StepOutcome::Tell(news, again),
                 None => StepOutcome::Rest(again),
             }
@@ -821,7 +835,7 @@ fn progressed(view: &SagaView<'_>, index: usize, progress: Progress<Values>) -> 
             StepOutcome::Note(StepEvent::Complete { output }.of(index))
         }
         Progress::Done(output) => {
-            let message = format!("its output ({} bytes) does not fit into the saga", json_size(&output));
+            let message = format!("storing its output: {} bytes do not fit into the saga", json_size(&output));
             // The step is done all the same.
             StepOutcome::Note(StepEvent::Fail { error: StepError { kind: ErrorKind::Doubt, message } }.of(index))
         }
@@ -860,8 +874,8 @@ fn missed_undo(view: &SagaView<'_>, index: usize, entry: &StepStatus, error: Ste
 /// Stops as stuck: a person has to intervene.
 fn not_undone(entry: &StepStatus, why: &str) -> Event {
     let message = format!(
-        "step {:?} could not be undone: {why}. Put it right and annotate the saga with arcadia.cloud/resolve=retry, or \
-         with skip to leave it as it is, or abandon",
+        "undoing step {:?} failed: {why}; fix the cause and annotate the saga with arcadia.cloud/resolve=retry, skip \
+         to leave it as it is, or abandon",
         entry.name
     );
     Event::Stick { why: Why { reason: reason::UNDO_FAILED, message }, stop: None }

@@ -1,6 +1,6 @@
-//! The promises of a saga, over random histories: two runners with caches that lag, crashes between any two things they
-//! do, calls whose answers are lost and whose effects come into sight late. The journal is kept as the API server keeps
-//! it, with versions; the cloud is a list of things, each made by one step.
+//! The guarantees of a saga over random histories: two runners with stale caches, crashes between any two operations,
+//! calls whose responses are lost and whose effects appear late. The journal has versions, as on the API server; the
+//! cloud is a list of resources, each created by one step.
 
 use std::time::Duration;
 
@@ -23,26 +23,26 @@ use crate::api::saga::{
 
 const SETTLE: Duration = Duration::from_secs(40);
 
-/// What the world does with the next thing that a runner does.
+/// The behaviour of the cloud and the runner in the next operation.
 #[derive(Clone, Copy, Debug)]
 enum Fate {
-    /// It goes well.
+    /// The operation succeeds.
     Well,
-    /// The call is carried out, its effect comes into sight late, and nobody hears the answer.
+    /// The call takes effect late, and its response is lost.
     Lost,
-    /// The call is refused for now, and nothing is done.
+    /// The call is refused temporarily; nothing is done.
     Refused,
-    /// The call is refused for good.
+    /// The call is refused permanently.
     Denied,
-    /// The cloud wants it later.
+    /// The cloud postpones the call.
     Later,
-    /// The runner ends before it does it.
+    /// The runner ends before the operation.
     CrashBefore,
-    /// The runner ends after it did it, before it could write anything down.
+    /// The runner ends after the operation, before it writes the result.
     CrashAfter,
 }
 
-/// One thing in the cloud.
+/// A resource in the cloud.
 #[derive(Clone, Debug)]
 struct Thing {
     step: usize,
@@ -54,22 +54,22 @@ struct World {
     order: Order,
     digest: String,
     now: Timestamp,
-    /// Every version of the journal, the newest last.
+    /// All versions of the journal, newest last.
     journal: Vec<SagaStatus>,
     things: Vec<Thing>,
     runners: [Runner; 2],
 }
 
-/// A process that carries sagas on.
+/// A process that runs sagas.
 #[derive(Clone, Debug, Default)]
 struct Runner {
-    /// The version that it has.
+    /// The version in its cache.
     version: usize,
     status: SagaStatus,
     is_dirty: bool,
     call_state: CallState,
     intended: Option<Timestamp>,
-    /// It does nothing before.
+    /// The time until which it is idle.
     rests_until: Option<Timestamp>,
 }
 
@@ -115,7 +115,7 @@ impl World {
         }
     }
 
-    /// One runner does one thing. What it holds is taken out meanwhile.
+    /// One runner executes one command.
     fn go(&mut self, which: usize, fate: Fate, lag: usize) {
         let mut runner = std::mem::take(&mut self.runners[which]);
         if matches!(fate, Fate::CrashBefore) || runner.rests_until.is_none() && runner.version == 0 {
@@ -132,14 +132,14 @@ impl World {
         self.runners[which] = runner;
     }
 
-    /// A new process, whose cache has a version that may be an old one.
+    /// A new process, whose cache may hold an old version.
     fn restart(&self, runner: &mut Runner, lag: usize) {
         let version = (self.journal.len() - 1).saturating_sub(lag);
         *runner = Runner { version, status: self.journal[version].clone(), ..Runner::default() };
         runner.rests_until = Some(self.now);
     }
 
-    /// Whether the runner is still alive: a conflict makes it look again.
+    /// Writes the journal. Returns false after a conflict: the runner decides again.
     fn make(&mut self, runner: &mut Runner, fate: Fate) -> bool {
         let next = decide(&self.view(runner));
         match next {
@@ -191,7 +191,7 @@ impl World {
         }
     }
 
-    /// Whether it intended a moment ago what it does now.
+    /// Whether the intent of the operation is recent.
     fn is_fresh(&self, runner: &Runner) -> bool {
         let since = runner.intended.map(|at| self.now.duration_since(at));
         since.is_some_and(|since| since <= SignedDuration::try_from(SETTLE / 4).unwrap())
@@ -204,7 +204,7 @@ impl World {
                 Ok(Progress::Done(Values::new()))
             }
             Fate::Lost => {
-                // It took its time, and comes into sight later still: all within the settle time.
+                // The call takes time and its effect appears later, all within the settle time.
                 self.things.push(Thing { step: index, seen_from: self.now + SETTLE / 2 });
                 Err(Failure::Doubt("lost".to_owned()))
             }
@@ -274,7 +274,7 @@ impl World {
         true
     }
 
-    /// Bound to the version that was read, as the API server does it.
+    /// Bound to the version that was read, as on the API server.
     fn write(&mut self, runner: &mut Runner) -> bool {
         if !runner.is_dirty {
             return true;
@@ -292,7 +292,7 @@ impl World {
         self.journal.last().unwrap()
     }
 
-    /// No step has ever made two things that are there at once.
+    /// No step ever has two resources at the same time.
     fn check(&self) {
         for index in 0..self.order.steps.len() {
             let made = self.things.iter().filter(|thing| thing.step == index).count();
@@ -300,7 +300,7 @@ impl World {
         }
     }
 
-    /// Lets everything go well until the end.
+    /// Lets every operation succeed until the saga ends.
     fn settle(&mut self) {
         for _ in 0..2000 {
             if self.newest().phase.is_finished() || self.newest().phase == SagaPhase::Stuck {
@@ -309,7 +309,7 @@ impl World {
             self.go(0, Fate::Well, 0);
             self.check();
             self.now += Duration::from_secs(1);
-            // What lost a race looks again, as a watch makes it.
+            // A runner whose write conflicted decides again, as after a watch event.
             let is_behind = self.runners[0].version + 1 != self.journal.len();
             if is_behind {
                 let mut runner = std::mem::take(&mut self.runners[0]);
@@ -350,7 +350,7 @@ proptest! {
         match world.newest().phase {
             SagaPhase::Succeeded => prop_assert_eq!(made, steps),
             SagaPhase::RolledBack => prop_assert_eq!(made, 0, "a leak: {:#?}", world.newest()),
-            // A step that could not be undone in all its attempts.
+            // A step whose undoing failed in every attempt.
             SagaPhase::Stuck => {}
             other => prop_assert!(false, "{other:?}"),
         }

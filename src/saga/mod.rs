@@ -9,16 +9,16 @@
 mod claims;
 mod clock;
 pub mod controller;
-pub mod decide;
+pub(crate) mod decide;
 pub mod event;
-pub mod expression;
+pub(crate) mod expression;
 pub mod index;
 #[cfg(test)]
 mod invariants;
 pub mod journal;
 pub mod order;
 mod report;
-pub mod runner;
-pub mod step;
+pub(crate) mod runner;
+pub(crate) mod step;
 pub mod steps;
 mod upgrade;

@@ -1,8 +1,8 @@
-//! Carries a saga on, as far as it goes without waiting: asks [`decide`] what is next, does it, writes it down.
+//! Runs a saga until it has to wait: decides with [`decide`], executes the command and writes the journal.
 //!
-//! What makes it crash-proof is in one rule: *a call that changes something is made only right after this process wrote
-//! into the journal that it will, bound to the version of the journal that it decided from*. So a cache that lags, a
-//! second runner and a process that ended can lead to a look too many, never to a second call.
+//! One rule makes it crash-proof: *a call that changes something is made only right after this process wrote its intent
+//! into the journal, bound to the version of the journal that it decided from*. So a stale cache, a second runner or a
+//! process that ended leads to a superfluous lookup, never to a second call.
 
 use std::{
     collections::HashMap,
@@ -48,20 +48,19 @@ use crate::{
     },
 };
 
-/// After so long a saga goes back into the queue, so that no turn is endless.
+/// After this time a saga returns to the queue, so that no turn is endless.
 const LONGEST_TURN: Duration = Duration::from_mins(1);
-/// How long the result of a step may wait, unwritten, for how things are before the next one, so that both take one
-/// write.
+/// How long the result of a step may stay unwritten while the next one is prepared, so that both share a write.
 const LONGEST_DELAY_OF_A_RESULT: Duration = Duration::from_secs(2);
 
-/// How often a step waits before that is shown: what passes in a moment is no news.
+/// The number of waits after which a wait is shown. Short waits are not worth a write.
 const SILENT_WAITS: u32 = 2;
 
-/// What this process knows of sagas beyond their journals.
+/// The call states of sagas: known to this process beyond the journals.
 #[derive(Default)]
 pub struct CallStates(Mutex<HashMap<ObjectKey, KeptCallState>>);
 
-/// What it knows of the step that this journal is at.
+/// The call state of the current step at one position of the journal.
 #[derive(Clone, Debug, PartialEq)]
 struct KeptCallState {
     at: At,
@@ -69,7 +68,7 @@ struct KeptCallState {
     waits: u32,
 }
 
-/// A place in a journal: the same as long as nothing happened.
+/// A position in a journal. It changes with every event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct At {
     uid: String,
@@ -78,19 +77,20 @@ struct At {
     attempts: (i32, i32),
 }
 
-/// Orders that were read, by the saga that they are carried out by: reading one compiles its expressions.
+/// The compiled orders, by saga: compiling the expressions is expensive.
 pub type Orders = Mutex<HashMap<ObjectKey, Arc<ReadOrder>>>;
 
-/// An order that was read.
+/// A compiled order.
 pub struct ReadOrder {
     digest: String,
     order: Result<Order, String>,
 }
 
-/// Carries a saga on as far as it goes.
+/// Runs a saga until it has to wait.
 ///
 /// # Errors
-/// When the journal cannot be written. What was not written was not done, or is in doubt and will be looked up.
+/// When the journal cannot be written. A call without a written intent was not made; a call without a written result is
+/// in doubt and is looked up.
 pub async fn turn(key: &ObjectKey, context: &Arc<Context>) -> Result<Next, Error> {
     failpoint::crash("turn");
     let Some(known) = context.index().get(key) else {
@@ -104,7 +104,7 @@ pub async fn turn(key: &ObjectKey, context: &Arc<Context>) -> Result<Next, Error
     turn.run().await
 }
 
-/// Lets the other sagas begin again that wait for one which is about to, however its turn ends.
+/// Releases the saga's claim at the end of its turn, so that the sagas waiting for it can start.
 struct Claim<'a> {
     key: &'a ObjectKey,
     context: &'a Context,
@@ -120,32 +120,32 @@ impl Drop for Claim<'_> {
 struct Turn<'a> {
     key: &'a ObjectKey,
     context: &'a Context,
-    /// As this process has it from the API server.
+    /// The latest object that this process read from the API server.
     saga: Arc<Saga>,
     intervention: Option<Intervention>,
-    /// The saga whose steps these are: for `kind: rollback` the one that is undone.
+    /// The saga that defines the steps: for `kind: rollback` the saga to undo.
     author: Option<Arc<Saga>>,
     order: Arc<ReadOrder>,
     digest: String,
-    /// The journal with what was not written yet.
+    /// The journal, including unwritten events.
     status: SagaStatus,
     is_dirty: bool,
     call_state: CallState,
     waits: u32,
     began: Instant,
-    /// When the latest intent was written.
+    /// The time at which the latest intent was written.
     intended: Option<Instant>,
     report: Report,
 }
 
-/// What a step says in the end.
+/// The result of a call of a step.
 type StepFuture<'s, T> = BoxFuture<'s, Result<T, Failure>>;
 
-/// What the other sagas have to do with this one.
+/// The relations of a saga to other sagas.
 #[derive(Default)]
 struct Others {
     waits_for: Option<String>,
-    /// For the saga that this one undoes: who has undone it.
+    /// The saga that has undone the saga to undo.
     has_undone: Option<String>,
     undone_by: Option<String>,
 }
@@ -200,14 +200,14 @@ impl<'a> Turn<'a> {
                         return Ok(next);
                     }
                 }
-                // It would have to be written again: whoever took over meanwhile may have looked already.
+                // The intent has expired: another process may have looked the step up already.
                 Command::Call(_) | Command::CallUndo(_) if !self.is_fresh() => {
                     self.call_state = CallState::Calm(Timestamp::now())
                 }
                 Command::Call(_) | Command::CallUndo(_)
                     if self.context.process.leadership.permit() != Permit::Write =>
                 {
-                    // Others may act by now. The step is in doubt for them, which costs them a look.
+                    // Another process may lead now. For that process the step is in doubt, which costs it a lookup.
                     return Ok(Next::Settled);
                 }
                 Command::Call(index) => {
@@ -258,7 +258,7 @@ impl<'a> Turn<'a> {
                     return Ok(Next::Settled);
                 }
                 Command::RefuseCancel => {
-                    let note = "it has succeeded, so there is nothing to cancel; a saga of kind rollback undoes it";
+                    let note = "cancelling the saga: it has succeeded; create a saga of kind rollback to undo it";
                     self.report.event(&self.saga, true, "CancelRefused", "Cancel", note.to_owned());
                     self.observe()?;
                     self.write().await?;
@@ -275,7 +275,7 @@ impl<'a> Turn<'a> {
         }
     }
 
-    /// Ends the turn for this long, and no longer than until the saga or its step is late.
+    /// Ends the turn for this time, but at most until the saga or its step exceeds its timeout.
     fn rest(&self, wait: Option<Duration>) -> Next {
         let late = late_in(&self.view(&Others::default()));
         wait.into_iter().chain(late).min().map_or(Next::Settled, Next::After)
@@ -288,7 +288,7 @@ impl<'a> Turn<'a> {
         next
     }
 
-    /// All that is known now.
+    /// The view from which the next command is decided.
     fn view<'s>(&'s self, others: &'s Others) -> SagaView<'s> {
         let undoes = self.author.as_ref().map(|author| Undoes {
             uid: author.metadata.uid.as_deref().unwrap_or_default(),
@@ -319,7 +319,7 @@ impl<'a> Turn<'a> {
         }
     }
 
-    /// What matters of the other sagas in this phase.
+    /// The relations that matter in this phase.
     fn others(&self) -> Others {
         let mut index = self.context.index();
         let spec = &self.saga.spec;
@@ -338,7 +338,7 @@ impl<'a> Turn<'a> {
         }
     }
 
-    /// The cloud action that the current step waits for.
+    /// The result of the cloud action that the current step waits for.
     fn awaited(&self) -> Option<u64> {
         let entry = self.status.steps.get(current(&self.status)?)?;
         let action = match entry.state {
@@ -352,7 +352,7 @@ impl<'a> Turn<'a> {
         judge(&self.view(&Others::default()), self.waits)
     }
 
-    /// Does what follows from an answer. Something, when the turn ends with it.
+    /// Applies an outcome. Returns the next turn if this one ends.
     async fn follow(&mut self, index: usize, after: StepOutcome) -> Result<Option<Next>, Error> {
         match after {
             StepOutcome::Note(event) => {
@@ -370,7 +370,7 @@ impl<'a> Turn<'a> {
                 self.call_state = CallState::Calm(until);
                 self.waits = waits;
                 self.write().await?;
-                // Writing forgets what this process knew beyond the journal.
+                // Writing resets the call state.
                 self.keep(CallState::Calm(until), waits);
                 let wait = Duration::try_from(until.duration_since(Timestamp::now())).unwrap_or_default();
                 debug!(saga = %self.key, index, why, ?wait, "waits");
@@ -389,20 +389,20 @@ impl<'a> Turn<'a> {
         }
     }
 
-    /// Ends the turn; the next look at what a call did is due after this time.
+    /// Ends the turn; the next lookup is due after this time.
     fn look_after(&mut self, wait: Duration) -> Next {
         self.keep(CallState::Looked(Timestamp::now() + wait), self.waits);
         self.rest(Some(wait))
     }
 
-    /// Remembers for the next turn what this process knows beyond the journal.
+    /// Keeps the call state for the next turn.
     fn keep(&mut self, call_state: CallState, waits: u32) {
         self.call_state = call_state;
         self.waits = waits;
         self.context.call_states.keep(self.key, KeptCallState { at: self.at(), call_state, waits });
     }
 
-    /// Reads how things are before a step and begins it. The result of the step before waits for that, but not long.
+    /// Reads the state before a step and starts it. The result of the previous step waits for that, within a limit.
     async fn prepare(&mut self, index: usize) -> Result<Option<Next>, Error> {
         let limit = if self.is_dirty { LONGEST_DELAY_OF_A_RESULT } else { LONGEST_TURN };
         let Ok(answer) =
@@ -430,19 +430,21 @@ impl<'a> Turn<'a> {
         let event = match answer {
             Ok(Progress::Done(output)) => StepEvent::Complete { output }.of(index),
             Ok(Progress::Started { action, ids }) => StepEvent::Await { action, ids }.of(index),
-            Ok(Progress::NotYet { why, .. }) => return self.forget_intervention(Some(format!("{id}: {why}"))).await,
-            Err(failure) => return self.forget_intervention(Some(format!("{id} cannot be adopted: {failure}"))).await,
+            Ok(Progress::NotYet { why, .. }) => {
+                return self.forget_intervention(Some(format!("adopting {id}: {why}"))).await;
+            }
+            Err(failure) => return self.forget_intervention(Some(format!("adopting {id}: {failure}"))).await,
         };
         self.note(Event::Resolve { resolution, choice: Choice::Adopt })?;
         self.note(event)
     }
 
-    /// Whether what is about to be called was written down a moment ago.
+    /// Whether the intent of the next call was just written.
     fn is_fresh(&self) -> bool {
         self.intended.is_some_and(|intended| intended.elapsed() < self.context.settings.settle / 4)
     }
 
-    /// Has a step change something, as was just written down.
+    /// Calls a step whose intent was just written.
     async fn change<T>(
         &mut self,
         index: usize,
@@ -465,7 +467,7 @@ impl<'a> Turn<'a> {
         answer
     }
 
-    /// Asks something of a step, with the parameters that it has by now.
+    /// Calls a method of a step with its current parameters.
     async fn ask<T>(
         &self,
         index: usize,
@@ -474,12 +476,12 @@ impl<'a> Turn<'a> {
         let author = self.author.as_deref().unwrap_or(&self.saga);
         let order = self.order.order.as_ref().map_err(Failure::permanent)?;
         let (Some(ordered), Some(entry)) = (order.steps.get(index), self.status.steps.get(index)) else {
-            return Err(Failure::Permanent("its order has no such step".to_owned()));
+            return Err(Failure::Permanent("the spec has no such step".to_owned()));
         };
         let parameters = order.parameters(ordered, &self.status.steps).map_err(Failure::permanent)?;
         let uid = author.metadata.uid.as_deref().unwrap_or_default();
-        // Whoever takes over waits for the settle time from the intent on: nothing may be sent so late that it would show
-        // only after that, nor without an intent, nor by one who does not lead.
+        // The next leader waits for the settle time from the intent on. So nothing may be sent later than that allows,
+        // without an intent, or by a process that does not lead.
         let (intended, leadership) = (self.intended, self.context.process.leadership.clone());
         let latest = self.context.settings.settle / 2;
         let cloud = self.context.cloud.guarded(move || {
@@ -501,14 +503,14 @@ impl<'a> Turn<'a> {
         question(ordered.step, &context, &parameters).await
     }
 
-    /// Writes an event into the journal, in memory for now.
+    /// Records an event in memory.
     fn note(&mut self, event: Event) -> Result<(), Error> {
         let before = self.status.phase;
         let is_resolution = matches!(event, Event::Resolve { .. });
-        // What the conditions say is of this version.
+        // The conditions describe this generation.
         self.status.observed_generation = Some(self.generation());
         journal::apply(&mut self.status, event, Timestamp::now()).map_err(|illegal| Error::Refused {
-            doing: format!("carrying on Saga {}", self.key),
+            doing: format!("advancing Saga {}", self.key),
             message: illegal.to_string(),
         })?;
         self.is_dirty = true;
@@ -520,12 +522,12 @@ impl<'a> Turn<'a> {
         Ok(())
     }
 
-    /// Notes that this version of the spec was seen.
+    /// Records that this generation of the spec was observed.
     fn observe(&mut self) -> Result<(), Error> {
         self.note(Event::Observe { generation: self.generation() })
     }
 
-    /// Writes an event into the journal for good: a call follows.
+    /// Records an event and writes the journal: a call follows.
     async fn intend(&mut self, event: Event) -> Result<(), Error> {
         let waits = self.waits;
         self.note(event)?;
@@ -536,7 +538,7 @@ impl<'a> Turn<'a> {
         Ok(())
     }
 
-    /// Writes the journal, if there is anything new in it.
+    /// Writes the journal if it has changed.
     async fn write(&mut self) -> Result<(), Error> {
         if !self.is_dirty {
             return Ok(());
@@ -554,7 +556,7 @@ impl<'a> Turn<'a> {
         Ok(())
     }
 
-    /// Goes on from an object as the API server has it now.
+    /// Takes over an object that the API server returned.
     fn learn(&mut self, mut saga: Saga) {
         self.context.learn(self.key, &saga);
         saga.metadata.managed_fields = None;
@@ -565,16 +567,16 @@ impl<'a> Turn<'a> {
         self.context.call_states.forget(self.key);
     }
 
-    /// Removes the annotations by which a person helped.
+    /// Removes the annotations of an intervention.
     async fn forget_intervention(&mut self, refusal: Option<String>) -> Result<(), Error> {
         let remove = json!({
             annotations::RESOLVE: null, annotations::ADOPT: null, annotations::BECAUSE: null, annotations::DECIDED_BY: null,
         });
-        let doing = format!("removing the heeded annotations from Saga {}", self.key);
+        let doing = format!("removing the annotations of the intervention from Saga {}", self.key);
         self.patch(&doing, json!({ "annotations": remove })).await?;
         self.intervention = None;
         if let Some(why) = refusal {
-            info!(saga = %self.key, why, "refused to resolve");
+            info!(saga = %self.key, why, "refused the resolution");
             self.report.event(&self.saga, true, "ResolutionRefused", "Resolve", why);
             self.report.publish(&self.context.process);
         }
@@ -621,7 +623,7 @@ impl<'a> Turn<'a> {
             resource_version: self.saga.metadata.resource_version.clone(),
         };
         let params = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::background() };
-        let doing = format!("deleting Saga {}, whose time after finishing is over", self.key);
+        let doing = format!("deleting Saga {} after its ttlSecondsAfterFinished", self.key);
         match bounded(&doing, self.sagas().delete(&self.key.name, &params)).await {
             Ok(_) | Err(Error::NotFound { .. }) => Ok(()),
             Err(error) => Err(error),
@@ -670,14 +672,14 @@ impl CallStates {
     }
 }
 
-/// The saga that a saga of kind rollback undoes, read anew.
+/// Reads the saga to undo from the API server.
 async fn read(context: &Context, key: &ObjectKey, name: &str) -> Result<Option<Arc<Saga>>, Error> {
     let sagas: Api<Saga> = Api::namespaced(context.process.client.clone(), &key.namespace);
     let doing = format!("reading Saga {}/{name}", key.namespace);
     Ok(bounded(&doing, sagas.get_opt(name)).await?.map(Arc::new))
 }
 
-/// The order of a saga, read once for as long as it stays the same.
+/// The compiled order of a saga, reused while the spec stays the same.
 fn order_of(
     context: &Context,
     key: &ObjectKey,
@@ -693,14 +695,14 @@ fn order_of(
         (None, _) => (saga, own_digest.to_owned()),
         (Some(_), Some(author)) => (author, digest(&author.spec)),
         (Some(other), None) => {
-            let why = format!("there is no saga {:?} in this namespace to undo", other.name);
+            let why = format!("rollbackOf names saga {:?}, which does not exist in this namespace", other.name);
             return Arc::new(ReadOrder { digest: String::new(), order: Err(why) });
         }
     };
     if let Some(uid) = saga.status.as_ref().and_then(|status| status.rollback_of_uid.as_deref())
         && author.metadata.uid.as_deref() != Some(uid)
     {
-        let why = format!("the saga {:?} that it was undoing is gone, and another has its name", author.name_any());
+        let why = format!("the saga {:?} to undo was deleted, and another saga has its name", author.name_any());
         return Arc::new(ReadOrder { digest: String::new(), order: Err(why) });
     }
     if let Some(read) = orders(context).get(key).filter(|read| read.digest == digest) {

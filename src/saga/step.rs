@@ -96,7 +96,7 @@ pub trait Step: Send + Sync + 'static {
         id: &str,
     ) -> impl Future<Output = Result<Progress<Self::Output>, Failure>> + Send {
         let _ = (context, parameters, id);
-        async { Err(Failure::Permanent(format!("{} makes nothing that could be adopted", Self::NAME))) }
+        async { Err(Failure::Permanent(format!("{} creates nothing that could be adopted", Self::NAME))) }
     }
 
     /// Reads the traces of a step that cannot be undone. Changes nothing.
@@ -111,7 +111,7 @@ pub trait Step: Send + Sync + 'static {
             if Self::IS_PASSIVE {
                 return Ok(Trace::Nothing);
             }
-            Err(Failure::Permanent(format!("{} says neither how it is undone nor what is left of it", Self::NAME)))
+            Err(Failure::Permanent(format!("{} defines neither undo nor trace", Self::NAME)))
         }
     }
 
@@ -386,7 +386,6 @@ pub trait AnyStep: Send + Sync {
     /// Checks parameters, and returns why the step could not be undone with them.
     ///
     /// # Errors
-    ///
     /// When the parameters are invalid; the text says why.
     fn check(&self, parameters: &Value) -> Result<Option<&'static str>, String>;
     /// See [`Step::withholds`].
@@ -516,7 +515,7 @@ trait DeserializeFrom: DeserializeOwned {
 impl<T: DeserializeOwned> DeserializeFrom for T {}
 
 fn typed<P: DeserializeOwned>(parameters: &Value) -> Result<P, Failure> {
-    P::deserialize_from(parameters).map_err(|error| Failure::Permanent(format!("its parameters: {error}")))
+    P::deserialize_from(parameters).map_err(|error| Failure::Permanent(format!("reading its parameters: {error}")))
 }
 
 /// The state before the step, from the journal.
@@ -525,7 +524,7 @@ fn was<S: Step>(entry: &StepStatus) -> Result<S::Before, Failure> {
         return Ok(S::Before::default());
     };
     S::Before::deserialize_from(before)
-        .map_err(|error| Failure::Permanent(format!("what the journal says of how it was before: {error}")))
+        .map_err(|error| Failure::Permanent(format!("reading the state before the step from the journal: {error}")))
 }
 
 fn untyped<O: Serialize>(progress: Progress<O>) -> Result<Progress<Values>, Failure> {

@@ -57,7 +57,7 @@ pub async fn serve(address: SocketAddr, health: Health) -> std::io::Result<()> {
         .with_state(health);
     tokio::spawn(async move {
         if let Err(error) = axum::serve(listener, router).await {
-            tracing::error!(%error, "health and metrics are served no more");
+            tracing::error!(%error, "serving health and metrics ended");
         }
     });
     Ok(())
@@ -91,17 +91,17 @@ fn unready(health: &Health) -> Option<String> {
             return answer.trouble.clone();
         }
         if answer.at.elapsed() > FRESH {
-            return Some("the API server was not asked of late".to_owned());
+            return Some("the API server was not checked recently".to_owned());
         }
     }
     if let Some(trouble) = context.process.leadership.trouble() {
-        return Some(format!("cannot look at the lease: {trouble}"));
+        return Some(format!("reading the lease: {trouble}"));
     }
     if !context.is_loaded() {
-        return Some("reading the records and drifts".to_owned());
+        return Some("listing the records and drifts".to_owned());
     }
     if !health.sagas.is_loaded() {
-        return Some("reading the sagas".to_owned());
+        return Some("listing the sagas".to_owned());
     }
     if !context.process.leadership.is_leader() {
         // A standby leaves the cloud alone: the token's calls are the leader's.
@@ -109,7 +109,7 @@ fn unready(health: &Health) -> Option<String> {
     }
     let recorded = context.index().kinds();
     let missing: Vec<_> = not_listed(&recorded, &context.inventory.snapshots()).into_iter().map(Kind::name).collect();
-    (!missing.is_empty()).then(|| format!("no inventory yet of {}", missing.join(", ")))
+    (!missing.is_empty()).then(|| format!("waiting for the first inventory of {}", missing.join(", ")))
 }
 
 /// The recorded kinds whose first inventory is still to come. A kind that could not be listed does not count among them
@@ -161,12 +161,12 @@ mod tests {
     async fn it_is_not_ready_before_it_knows_what_there_is_nor_without_an_api_server() {
         let (health, answers) = health(Leadership::standby());
         let unready = || unready(&health).unwrap();
-        assert_eq!(unready(), "reading the records and drifts");
+        assert_eq!(unready(), "listing the records and drifts");
         answers.send_replace(ApiServerState { at: Instant::now(), trouble: Some("it is away".to_owned()) });
         assert_eq!(unready(), "it is away");
         answers.send_replace(ApiServerState { at: Instant::now(), trouble: None });
         tokio::time::sleep(FRESH * 2).await;
-        assert_eq!(unready(), "the API server was not asked of late");
+        assert_eq!(unready(), "the API server was not checked recently");
         health.context.process.stop.cancel();
         assert_eq!(unready(), "stopping");
         assert_eq!(health.context.process.liveness.failure(), None, "and it lives");
@@ -198,7 +198,7 @@ mod tests {
         tokio::spawn(crate::drift::controller::run(health.context.clone()));
         tokio::spawn(saga::run(health.sagas.clone()));
         tokio::time::sleep(Duration::from_secs(1)).await;
-        assert_eq!(unready(&health).unwrap(), "reading the sagas");
+        assert_eq!(unready(&health).unwrap(), "listing the sagas");
         come.send_replace(true);
         tokio::time::sleep(Duration::from_secs(1)).await;
         assert_eq!(unready(&health), None);
@@ -236,7 +236,7 @@ mod tests {
         let pulse = health.context.process.liveness.enter("a worker", Duration::from_mins(1));
         pulse.begin();
         tokio::time::sleep(Duration::from_mins(2)).await;
-        let failure = "a worker has stood still for 120 s\n".to_owned();
+        let failure = "a worker has made no progress for 120 s\n".to_owned();
         assert_eq!(live(State(health.clone())).await, (StatusCode::SERVICE_UNAVAILABLE, failure));
     }
 }

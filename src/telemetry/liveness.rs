@@ -66,14 +66,14 @@ impl Liveness {
     pub fn failure(&self) -> Option<String> {
         let state = self.state();
         if let Some(elapsed) = state.ticked.map(|ticked| ticked.elapsed()).filter(|elapsed| *elapsed > LONGEST_TICK) {
-            return Some(format!("no timer has run for {} s", elapsed.as_secs()));
+            return Some(format!("no timer has fired for {} s", elapsed.as_secs()));
         }
         if let Some(name) = state.ended.first() {
             return Some(format!("{name} has ended"));
         }
         state.loops.values().find_map(|one| {
             let elapsed = one.busy?.elapsed();
-            (elapsed > one.longest).then(|| format!("{} has stood still for {} s", one.name, elapsed.as_secs()))
+            (elapsed > one.longest).then(|| format!("{} has made no progress for {} s", one.name, elapsed.as_secs()))
         })
     }
 
@@ -140,7 +140,7 @@ mod tests {
         tokio::time::sleep(MINUTE / 2).await;
         assert_eq!(liveness.failure(), None);
         tokio::time::sleep(MINUTE).await;
-        assert_eq!(liveness.failure().unwrap(), "a worker has stood still for 90 s");
+        assert_eq!(liveness.failure().unwrap(), "a worker has made no progress for 90 s");
         pulse.rest();
         assert_eq!(liveness.failure(), None);
     }

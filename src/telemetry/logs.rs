@@ -56,14 +56,14 @@ mod tests {
     const OF_THE_PROCESS: [&str; 12] = [
         "a worker ended",
         "all records and drifts are known",
-        "all sagas are known",
+        "listed all sagas",
         "arcadia-operator starts",
         "arcadia-operator stops",
         "serving /livez, /readyz and /metrics",
-        "health and metrics are served no more",
+        "serving health and metrics ended",
         "cannot see how the cloud's actions go; will try again",
         "sees again how the cloud's actions go",
-        "some work is not finished; the next leader goes on with it",
+        "some work is unfinished; the next leader resumes it",
         "some events were not published",
         "sweeps cannot be made as often as they are due",
     ];

@@ -150,22 +150,26 @@ impl Default for Metrics {
         };
         registry.register("drifts_opened", "Drifts opened", metrics.opened.clone());
         registry.register("drifts_resolved", "Drifts resolved, by how and why", metrics.resolved.clone());
-        registry.register("reconciles", "Records looked at, by outcome", metrics.reconciles.clone());
-        let help = "How long one look at a record took";
+        registry.register("reconciles", "Reconciles of records, by outcome", metrics.reconciles.clone());
+        let help = "Duration of one reconcile of a record";
         registry.register_with_unit("reconcile_duration", help, Unit::Seconds, metrics.reconcile_seconds.clone());
         registry.register("syncs", "Sweeps of a kind, by outcome", metrics.syncs.clone());
-        let help = "How long a sweep of a kind took";
+        let help = "Duration of one sweep of a kind";
         registry.register_with_unit("sync_duration", help, Unit::Seconds, metrics.sync_seconds.clone());
-        registry.register("saga_reconciles", "Sagas looked at, by outcome", metrics.saga_reconciles.clone());
-        let help = "How long one look at a saga took";
+        registry.register("saga_reconciles", "Reconciles of sagas, by outcome", metrics.saga_reconciles.clone());
+        let help = "Duration of one reconcile of a saga";
         registry.register_with_unit(
             "saga_reconcile_duration",
             help,
             Unit::Seconds,
             metrics.saga_reconcile_seconds.clone(),
         );
-        registry.register("sagas_ended", "Sagas that ended or got stuck, by how", metrics.sagas_ended.clone());
-        let help = "How long steps of sagas took with all their retries, by how they ended";
+        registry.register(
+            "sagas_ended",
+            "Sagas that ended or became Stuck, by kind and phase",
+            metrics.sagas_ended.clone(),
+        );
+        let help = "Duration of saga steps with all retries, by outcome";
         registry.register_with_unit("saga_step_duration", help, Unit::Seconds, metrics.step_seconds.clone());
         let build = Info::new(BuildLabel { version: env!("CARGO_PKG_VERSION") });
         registry.register("build", "The version of the operator", build);
@@ -253,7 +257,7 @@ impl Reading {
             "1 in the replica that holds the lease, 0 in a standby",
             whole(self.is_leader.into()),
         );
-        registry.register("records", "ProvisionedResources known", whole(signed(self.records)));
+        registry.register("records", "ProvisionedResources in the cache", whole(signed(self.records)));
         self.register_drifts(&mut registry);
         self.register_inventory(&mut registry);
         self.register_cloud(&mut registry);
@@ -272,7 +276,7 @@ impl Reading {
             }
         }
         registry.register("sagas", "Sagas by kind and phase", sagas);
-        let help = "For how long the oldest saga has been under way, or stuck";
+        let help = "Age of the oldest active or Stuck saga";
         registry.register_with_unit("oldest_active_saga_age", help, Unit::Seconds, oldest);
     }
 
@@ -287,7 +291,7 @@ impl Reading {
             gauge.set(gauge.get().max(self.since(drifts.oldest)));
         }
         registry.register("open_drifts", "Drifts that wait for a decision", open);
-        let help = "For how long the oldest open drift has been waiting";
+        let help = "Age of the oldest open drift";
         registry.register_with_unit("oldest_open_drift_age", help, Unit::Seconds, oldest);
     }
 
@@ -307,7 +311,7 @@ impl Reading {
             resources.get_or_create(&label).set(signed(snapshot.resources));
         }
         registry.register_with_unit("inventory_age", "Age of the last complete list", Unit::Seconds, ages);
-        let help = "Inventory older than this gives no verdict";
+        let help = "Age from which the inventory is too old to compare";
         registry.register_with_unit("inventory_max_age", help, Unit::Seconds, seconds(self.max_age));
         registry.register("inventory_resources", "Recorded resources in the inventory", resources);
     }
@@ -327,9 +331,9 @@ impl Reading {
             limit.get_or_create(&WindowLabel { window }).set(signed(calls_limit));
         }
         registry.register("cloud_calls", "Calls to the provider", calls);
-        registry.register("cloud_calls_left", "Calls that the rate limits still allow to sweeps", left);
-        registry.register("cloud_calls_limit", "Calls that the rate limits allow to sweeps in all", limit);
-        let help = "How long all calls still wait because the provider said so";
+        registry.register("cloud_calls_left", "Calls left to sweeps within the rate limits", left);
+        registry.register("cloud_calls_limit", "Calls allowed to sweeps by the rate limits", limit);
+        let help = "Remaining pause of all calls, as the provider requested";
         registry.register_with_unit("cloud_pause", help, Unit::Seconds, seconds(usage.paused.unwrap_or_default()));
     }
 }

@@ -53,7 +53,7 @@ async fn livez_fails_while_a_loop_stands_still_and_only_then() {
     };
     is_alive("it is alive", " 200 ", "").await;
     stage.order(&snapshot("stands-still", "3164444")).await;
-    is_alive("it says what stands still", " 503 ", "a worker for sagas has stood still for").await;
+    is_alive("it says what stands still", " 503 ", "a saga worker has made no progress for").await;
     is_alive("it goes on", " 200 ", "").await;
     assert_eq!(stage.end("stands-still").await.phase, "Succeeded");
 }

@@ -222,7 +222,7 @@ fn undoing_is_written_down_before_each_call_and_does_not_go_on_for_ever() {
     let mut story = Story::begun(&json!([{"name": "label", "step": "TagResource", "timeoutSeconds": 100,
                                           "with": {"tag": "a", "droplet_provider_id": "1"}}]));
     story.complete(0);
-    story.write(Event::RollBack { why: Why { reason: reason::CANCELLED, message: "it was cancelled".to_owned() } });
+    story.write(Event::RollBack { why: Why { reason: reason::CANCELLED, message: "cancelled".to_owned() } });
     let undo = |counts| Command::Intend(StepEvent::Undo { counts }.of(0));
     assert_eq!(story.next(), undo(true));
     story.write(StepEvent::Undo { counts: true }.of(0));

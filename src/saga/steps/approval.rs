@@ -55,7 +55,7 @@ impl Step for Approval {
         let (saga, step) = (context.saga, &context.entry.name);
         let question = parameters.message.as_ref().map(|message| format!("{message} ")).unwrap_or_default();
         let why = format!(
-            "{question}Approve it with your name, as kubectl auth whoami shows it: kubectl annotate saga {saga} \
+            "{question}To approve, set your name from kubectl auth whoami: kubectl annotate saga {saga} \
              {APPROVE_PREFIX}{step}=NAME"
         );
         // The annotation itself wakes it.

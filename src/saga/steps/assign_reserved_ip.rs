@@ -50,7 +50,7 @@ impl Step for AssignReservedIP {
             Some(now) if now == droplet => return Ok(Progress::Done(NoOutput {})),
             Some(now) if !reassign => {
                 return Err(Failure::Permanent(format!(
-                    "the address {ip} leads to droplet {now}; say `reassign: true` to take it from there"
+                    "reserved IP {ip} is assigned to droplet {now}; set `reassign: true` to move it"
                 )));
             }
             _ => {}

@@ -54,7 +54,7 @@ impl Step for AttachVolume {
         }
         if let Some(other) = volume::droplets(&volume).first() {
             return Err(Failure::Permanent(format!(
-                "volume {volume_id} is attached to droplet {other}: detach it there first"
+                "volume {volume_id} is attached to droplet {other}; detach it first"
             )));
         }
         let action = volume::attach(context, volume_id, droplet_provider_id).await?;

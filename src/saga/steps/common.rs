@@ -155,7 +155,7 @@ pub(super) fn named(id: Option<&Value>) -> Option<ActionId> {
 
 /// What a change is in whose answer the API should have named this: whoever answered may have done something else.
 pub(super) fn unnamed(what: &str) -> Failure {
-    Failure::Doubt(format!("the answer names no {what}, as the API documents it"))
+    Failure::Doubt(format!("the response lacks the documented {what}"))
 }
 
 /// Takes the answer to a change that the API answers with nothing (204).
@@ -163,14 +163,14 @@ pub(super) fn nothing(answer: &Value) -> Result<(), Failure> {
     if answer.is_null() {
         return Ok(());
     }
-    Err(Failure::Doubt("the answer says something where the API documents none".to_owned()))
+    Err(Failure::Doubt("the response has a body where the API documents none".to_owned()))
 }
 
 /// Whether the step made this, by the tag that it has.
 pub(super) fn is_own(context: &StepContext<'_>, document: &Value, what: &str) -> Result<bool, Failure> {
     let tags = document.get("tags").and_then(Value::as_array).ok_or_else(|| {
         Failure::Permanent(format!(
-            "nobody can tell whether this step made {what}: give the token the scope `tag:read`"
+            "checking whether this step created {what}: the response has no tags; give the token the scope `tag:read`"
         ))
     })?;
     let own = context.identity.tag();

@@ -159,7 +159,7 @@ impl Step for CreateDomainRecord {
             [id] => id,
             several => {
                 return Err(Failure::Permanent(format!(
-                    "any of these records of {} could be the one that this step made: {}. Delete the right one",
+                    "several records of {} could be the result of this step: {}; delete the right one",
                     parameters.domain,
                     several.join(", ")
                 )));

@@ -121,7 +121,7 @@ impl Step for CreateDroplet {
             // Out of the way first, or it would be left over.
             Made::Broken(id) => {
                 droplet::delete(context, &id).await?;
-                Err(Failure::Transient(format!("creating droplet {id} failed; it is deleted, and created anew")))
+                Err(Failure::Transient(format!("creating droplet {id} failed; it is deleted and created again")))
             }
             Made::Several(ids) => Err(Failure::Doubt(format!("several droplets have its tag: {}", ids.join(", ")))),
         }
@@ -151,7 +151,7 @@ impl Step for CreateDroplet {
             Some(droplet) => progress(context, parameters, droplet).await?,
             None => return Err(Failure::Permanent(format!("there is no droplet {id}"))),
         };
-        progress.ok_or_else(|| Failure::Permanent(format!("droplet {id} will never be active: creating it failed")))
+        progress.ok_or_else(|| Failure::Permanent(format!("creating droplet {id} failed; it cannot become active")))
     }
 
     async fn undo(
@@ -172,7 +172,7 @@ impl Step for CreateDroplet {
             [] => tagging::forget(context, &context.identity.tag()).await.map(|()| nothing_left(output)),
             [id] => droplet::delete(context, id).await.map(|()| Undo::not_yet(SOON)),
             several => Err(Failure::Permanent(format!(
-                "any of these droplets could be the one that this step made: {}. Delete the right one",
+                "several droplets could be the result of this step: {}; delete the right one",
                 several.join(", ")
             ))),
         }
@@ -274,14 +274,15 @@ async fn progress(
     parameters: &Parameters,
     droplet: &Value,
 ) -> Result<Option<Progress<Output>>, Failure> {
-    let id = id_of(droplet).ok_or_else(|| Failure::Doubt("a droplet has no id, as the API documents it".to_owned()))?;
+    let id =
+        id_of(droplet).ok_or_else(|| Failure::Doubt("the response lacks the documented id of a droplet".to_owned()))?;
     if text(droplet, "status") != Some("new") {
         let output = output(&id, droplet);
         let is_public = parameters.public_networking != Some(false);
         let is_complete = output.private_ipv4.is_some()
             && (output.public_ipv4.is_some() || !is_public)
             && (output.public_ipv6.is_some() || parameters.ipv6 != Some(true));
-        let why = format!("droplet {id} has not got all of its addresses");
+        let why = format!("waiting for the addresses of droplet {id}");
         let progress = if is_complete { Progress::Done(output) } else { Progress::NotYet { again: SOON, why } };
         return Ok(Some(progress));
     }
@@ -295,7 +296,7 @@ async fn progress(
 }
 
 fn new(id: &str) -> Progress<Output> {
-    Progress::NotYet { again: SOON, why: format!("droplet {id} is new, and not active yet") }
+    Progress::NotYet { again: SOON, why: format!("waiting until droplet {id} is active") }
 }
 
 fn output(id: &str, droplet: &Value) -> Output {

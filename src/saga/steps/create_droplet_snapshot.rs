@@ -83,12 +83,11 @@ impl Step for CreateDropletSnapshot {
             (Some(last), false, _) => Found::Several(ids.into_iter().chain([last]).collect()),
             // Whose it is nobody knows, so that its end would not say that this step's snapshot comes into sight.
             (None, _, Lately::InProgress(_)) => {
-                let why =
-                    format!("waits for a snapshot of droplet {} that is being made", parameters.droplet_provider_id);
+                let why = format!("waiting for another snapshot of droplet {}", parameters.droplet_provider_id);
                 Found::One(Progress::NotYet { again: BETWEEN_LOOKS, why })
             }
             (None, _, Lately::JustEnded) => {
-                Found::One(Progress::NotYet { again: SOON, why: "waits for the snapshot to be listed".to_owned() })
+                Found::One(Progress::NotYet { again: SOON, why: "waiting until the snapshot is listed".to_owned() })
             }
             (None, _, Lately::Nothing) => Found::Nothing,
         })

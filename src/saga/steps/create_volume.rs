@@ -181,6 +181,6 @@ fn taken(parameters: &Parameters, volume: &Value) -> Failure {
     let Parameters { name, region, .. } = parameters;
     let id = volume.get("id").map(id_text).unwrap_or_default();
     Failure::Permanent(format!(
-        "there is a volume {name} in {region} already ({id}), which this step did not make: choose another name"
+        "volume {name} already exists in {region} ({id}) and was not created by this step; choose another name"
     ))
 }

@@ -40,7 +40,7 @@ impl Step for DeleteDroplet {
     type Before = Before;
 
     fn irreversible(&self, _: &Parameters) -> Option<&'static str> {
-        Some("a droplet that is deleted is lost with its disk")
+        Some("a deleted droplet is lost with its disk")
     }
 
     async fn before(&self, context: &StepContext<'_>, parameters: &Parameters) -> Result<Before, Failure> {
@@ -89,7 +89,7 @@ impl Step for DeleteDroplet {
         if !before.existed || droplet::droplet(context, id).await?.is_some() {
             return Ok(Trace::Nothing);
         }
-        Ok(Trace::There(format!("droplet {id} is deleted, and cannot be brought back")))
+        Ok(Trace::There(format!("droplet {id} is deleted and cannot be restored")))
     }
 }
 

@@ -34,7 +34,7 @@ impl Step for DeleteSnapshot {
     type Before = Before;
 
     fn irreversible(&self, _: &Parameters) -> Option<&'static str> {
-        Some("a snapshot that is deleted is lost")
+        Some("a deleted snapshot is lost")
     }
 
     async fn before(&self, context: &StepContext<'_>, parameters: &Parameters) -> Result<Before, Failure> {
@@ -72,7 +72,7 @@ impl Step for DeleteSnapshot {
         if !before.existed || exists(context, parameters).await? {
             return Ok(Trace::Nothing);
         }
-        Ok(Trace::There(format!("snapshot {} is deleted, and cannot be brought back", parameters.snapshot_id)))
+        Ok(Trace::There(format!("snapshot {} is deleted and cannot be restored", parameters.snapshot_id)))
     }
 }
 

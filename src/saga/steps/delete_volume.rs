@@ -38,7 +38,7 @@ impl Step for DeleteVolume {
     type Before = Before;
 
     fn irreversible(&self, _: &Parameters) -> Option<&'static str> {
-        Some("what was on the volume is lost")
+        Some("the data on the volume is lost")
     }
 
     async fn before(&self, context: &StepContext<'_>, parameters: &Parameters) -> Result<Before, Failure> {
@@ -54,7 +54,7 @@ impl Step for DeleteVolume {
         let id = &parameters.volume_id;
         let Some(volume) = volume::get(context, id).await? else { return Ok(Progress::Done(NoOutput {})) };
         if let Some(droplet) = volume::droplets(&volume).first() {
-            return Err(Failure::Permanent(format!("volume {id} is attached to droplet {droplet}: detach it first")));
+            return Err(Failure::Permanent(format!("volume {id} is attached to droplet {droplet}; detach it first")));
         }
         match context.cloud.send(Verb::Delete, volume::path(id.as_str(), "block_storage:delete"), None).await {
             Ok(_) | Err(Error::NotFound { .. }) => Ok(Progress::Done(NoOutput {})),
@@ -72,6 +72,6 @@ impl Step for DeleteVolume {
         if !before.existed || volume::get(context, id).await?.is_some() {
             return Ok(Trace::Nothing);
         }
-        Ok(Trace::There(format!("volume {id} is deleted, and what was on it is lost")))
+        Ok(Trace::There(format!("volume {id} is deleted with its data")))
     }
 }

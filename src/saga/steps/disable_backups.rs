@@ -44,7 +44,7 @@ impl Step for DisableBackups {
     type Before = Before;
 
     fn irreversible(&self, parameters: &Parameters) -> Option<&'static str> {
-        parameters.discard_backups.then_some("backups that there were may be deleted")
+        parameters.discard_backups.then_some("existing backups may be deleted")
     }
 
     async fn before(&self, context: &StepContext<'_>, parameters: &Parameters) -> Result<Before, Failure> {
@@ -102,7 +102,7 @@ impl Step for DisableBackups {
             Ok(droplet) if !before.were_enabled || droplet::has_backups(&droplet) => Next::Nothing,
             Ok(_) if before.had_some => {
                 return Err(Failure::Permanent(format!(
-                    "the backups of droplet {id} are disabled, and those that there were may be deleted"
+                    "backups of droplet {id} are disabled, and existing ones may be deleted"
                 )));
             }
             Ok(_) => backups::enable(before.policy.as_ref()),

@@ -86,11 +86,11 @@ pub(super) fn wait_for_others(id: &str) -> Next {
 }
 
 fn others(id: &str) -> String {
-    format!("something else is done to droplet {id}")
+    format!("waiting for another action on droplet {id}")
 }
 
 fn locked(id: &str) -> String {
-    format!("droplet {id} is locked; DigitalOcean's support can tell why, and unlock it")
+    format!("droplet {id} is locked; contact DigitalOcean's support to unlock it")
 }
 
 /// The latest actions on a droplet, the newest first.
@@ -127,9 +127,13 @@ pub(super) async fn go(context: &StepContext<'_>, id: &str, next: Next) -> Resul
         Next::Wait { again, why } => Progress::NotYet { again, why },
         Next::Act(action) => match begin(context, id, &action).await? {
             Some(action) => started(id, action),
-            None => {
-                Progress::NotYet { again: SOON, why: format!("droplet {id} does not show yet what was done to it") }
-            }
+            None => Progress::NotYet {
+                again: SOON,
+                why: format!(
+                    "waiting until droplet {id} shows the result of the \
+                                                              action"
+                ),
+            },
         },
     })
 }
@@ -255,7 +259,7 @@ fn cut_power() -> Next {
 }
 
 fn wait_for_shutdown(id: &str) -> Next {
-    Next::Wait { again: BETWEEN_LOOKS, why: format!("droplet {id} was asked to shut down") }
+    Next::Wait { again: BETWEEN_LOOKS, why: format!("waiting for droplet {id} to shut down") }
 }
 
 /// How often a droplet was asked to shut down since it was powered on, and after the action `since`; the latest first.
@@ -284,9 +288,9 @@ pub(super) fn check_backups(id: &str, droplet: &Value, may_be_lost: bool) -> Res
         Some(0) => return Ok(()),
         _ if may_be_lost => return Ok(()),
         Some(count) => {
-            format!("droplet {id} has {count} backups that could be lost: convert those to keep to snapshots")
+            format!("droplet {id} has {count} backups that could be lost; convert those to keep to snapshots")
         }
-        None => format!("the token may not see whether droplet {id} has backups: give it the scope `image:read`"),
+        None => format!("listing the backups of droplet {id}: the token lacks the scope `image:read`; grant it"),
     };
     Err(Failure::Permanent(format!("{why}, or set `discard_backups`")))
 }

@@ -104,6 +104,10 @@ async fn next(context: &StepContext<'_>, parameters: &Parameters) -> Result<Next
 /// When the backups of a droplet that has some are taken.
 async fn now(context: &StepContext<'_>, id: &str) -> Result<BackupPolicy, Failure> {
     let policy = backups::policy(context, id).await?;
-    policy
-        .ok_or_else(|| Failure::Permanent(format!("DigitalOcean does not tell when backups of droplet {id} are taken")))
+    policy.ok_or_else(|| {
+        Failure::Permanent(format!(
+            "reading the backup policy of droplet {id}: DigitalOcean returned \
+                                                   none"
+        ))
+    })
 }

@@ -136,7 +136,7 @@ impl Step for HttpRequest {
 
     fn withholds(&self, parameters: &Parameters, field: &str) -> Option<&'static str> {
         match field {
-            "body" if parameters.keep.is_empty() => Some("name the fields of the response to use in `keep`"),
+            "body" if parameters.keep.is_empty() => Some("list the fields of the response to use in `keep`"),
             "text" if !parameters.keep_text => Some("set `keep_text`"),
             _ => None,
         }
@@ -245,7 +245,7 @@ impl Call<'_> {
         }
         let again = retry_after(response.headers(), context);
         // What it says beside may hold credentials.
-        let why = format!("{}: the service answered {}", self.doing(), status.as_u16());
+        let why = format!("{}: the service responded with {}", self.doing(), status.as_u16());
         Err(match (status.as_u16(), again) {
             (429 | 503, Some(again)) => return Ok(ServiceResponse::Later { again, why }),
             (429, None) => Failure::Waiting(why),
@@ -277,7 +277,7 @@ impl Call<'_> {
     }
 
     fn too_large(&self) -> Failure {
-        Failure::Permanent(format!("{}: the answer is larger than {} KiB", self.doing(), MOST_BYTES / 1024))
+        Failure::Permanent(format!("{}: the response is larger than {} KiB", self.doing(), MOST_BYTES / 1024))
     }
 
     /// Why there is no whole answer, and whether the service may have got the call.

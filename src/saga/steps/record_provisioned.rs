@@ -99,14 +99,14 @@ impl Step for RecordProvisioned {
             }
             Some(record) if record.spec.resource != spec.resource => {
                 let (is, wanted) = (record.spec.resource.key(), spec.resource.key());
-                return Err(Failure::Permanent(format!("ProvisionedResource {name} is about {is}, not {wanted}")));
+                return Err(Failure::Permanent(format!("ProvisionedResource {name} describes {is}, not {wanted}")));
             }
             Some(record) => before.uid.is_some() && before.uid == record.uid() || made(context, before, &record),
             None => before.uid.is_none(),
         };
         if !is_as_before {
             return Err(Failure::Permanent(format!(
-                "somebody has made or deleted ProvisionedResource {name} since this step began"
+                "ProvisionedResource {name} was created or deleted since this step started"
             )));
         }
         let record = record_provisioned(context.kube, context.namespace, name, &spec).await?;

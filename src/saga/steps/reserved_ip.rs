@@ -56,7 +56,7 @@ impl Before {
         }
         match (was, now) {
             (Some(was), Some(other)) if now != given => Err(Failure::Permanent(format!(
-                "the address {ip} led to droplet {was}, and somebody has assigned it to droplet {other} since"
+                "reserved IP {ip} was assigned to droplet {was} before, and has been assigned to droplet {other} since"
             ))),
             (None, _) if now != given => Ok(Undo::Done),
             _ => Ok(lead(context, ip, was).await?.map_or(Undo::Done, Undo::Started)),
@@ -123,14 +123,16 @@ async fn get(context: &StepContext<'_>, ip: Ipv4Addr) -> Result<Option<Value>, F
 fn leads_to(address: &Value) -> Result<Option<u64>, Failure> {
     let droplet = address.get("droplet").ok_or_else(|| {
         Failure::Permanent(
-            "nobody can tell where the address leads: give the token the scope `droplet:read`".to_owned(),
+            "reading the droplet of a reserved IP: the response does not show it; give the token the scope \
+             `droplet:read`"
+                .to_owned(),
         )
     })?;
     Ok(droplet.get("id").and_then(Value::as_u64))
 }
 
 fn missing(ip: Ipv4Addr) -> Failure {
-    Failure::Permanent(format!("there is no reserved address {ip}"))
+    Failure::Permanent(format!("there is no reserved IP {ip}"))
 }
 
 fn path<'p>(ip: &'p str, route: &'static str, scope: &'static str) -> Path<'p> {

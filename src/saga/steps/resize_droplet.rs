@@ -59,7 +59,7 @@ impl Step for ResizeDroplet {
     type Before = Before;
 
     fn irreversible(&self, parameters: &Parameters) -> Option<&'static str> {
-        parameters.disk.then_some("a disk that has grown cannot be made smaller again")
+        parameters.disk.then_some("a grown disk cannot be shrunk")
     }
 
     async fn before(&self, context: &StepContext<'_>, parameters: &Parameters) -> Result<Before, Failure> {
@@ -139,9 +139,7 @@ async fn previous(context: &StepContext<'_>, parameters: &Parameters, before: &B
         (Err(next), _) => return Ok(next),
     };
     if gigabytes(&droplet) > before.disk {
-        return Err(Failure::Permanent(format!(
-            "the disk of droplet {id} has grown, and cannot be made smaller again"
-        )));
+        return Err(Failure::Permanent(format!("the disk of droplet {id} has grown and cannot be shrunk")));
     }
     let is_resized = is_of_size(&droplet, &parameters.size) && !is_of_size(&droplet, size);
     if is_resized && droplet::is_on(&droplet) {
@@ -168,7 +166,7 @@ async fn check(context: &StepContext<'_>, parameters: &Parameters, droplet: &Val
     let slugs = || sizes.iter().filter_map(|size| text(size, "slug"));
     let Some(size) = sizes.iter().find(|size| is_slug(text(size, "slug"), wanted)) else {
         let near = nearest(wanted, slugs());
-        return Err(Failure::Permanent(format!("there is no size {wanted:?}; there are {}", near.join(", "))));
+        return Err(Failure::Permanent(format!("there is no size {wanted:?}; similar sizes: {}", near.join(", "))));
     };
     let (has, needs) = (gigabytes(size), gigabytes(droplet));
     if has < needs {

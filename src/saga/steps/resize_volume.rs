@@ -58,9 +58,9 @@ impl Step for ResizeVolume {
         let now = volume::size(&volume::existing(context, volume_id).await?).unwrap_or_default();
         match now.cmp(size_gigabytes) {
             Ordering::Equal => Ok(Progress::Done(NoOutput {})),
-            Ordering::Greater => Err(Failure::Permanent(format!(
-                "volume {volume_id} has {now} GiB and cannot be made smaller: a volume only grows"
-            ))),
+            Ordering::Greater => {
+                Err(Failure::Permanent(format!("volume {volume_id} has {now} GiB and cannot be shrunk")))
+            }
             Ordering::Less => {
                 let action = json!({ "type": "resize", "size_gigabytes": size_gigabytes });
                 let refused = match volume::act(context, volume_id, &action).await {

@@ -42,7 +42,7 @@ impl Step for RestoreDroplet {
     type Before = Before;
 
     fn irreversible(&self, _: &Parameters) -> Option<&'static str> {
-        Some("what was on the disk is lost")
+        Some("the data on the disk is lost")
     }
 
     async fn before(&self, context: &StepContext<'_>, parameters: &Parameters) -> Result<Before, Failure> {
@@ -92,9 +92,10 @@ impl Step for RestoreDroplet {
             None => Trace::Nothing,
             Some(action) if action.status == "in-progress" => Trace::UnderWay(action.id),
             // Nobody knows how far one came that failed.
-            Some(_) => {
-                Trace::There(format!("droplet {id} was restored from {image}, and what was on its disk before is lost"))
-            }
+            Some(_) => Trace::There(format!(
+                "droplet {id} was restored from {image}, and the earlier data on its disk is \
+                                      lost"
+            )),
         })
     }
 }

@@ -47,7 +47,7 @@ impl Step for Sleep {
         Ok(Progress::NotYet {
             again,
             why: format!(
-                "sleeps for {} s, until {}",
+                "sleeping for {} s, until {}",
                 parameters.seconds,
                 (began + time).strftime("%Y-%m-%dT%H:%M:%SZ")
             ),

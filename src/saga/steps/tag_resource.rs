@@ -77,7 +77,7 @@ impl Step for TagResource {
         if tagging::put_on(context, target, tag).await? {
             Ok(Progress::Done(NoOutput {}))
         } else {
-            Ok(Progress::NotYet { again: SOON, why: format!("the tag {tag} is new") })
+            Ok(Progress::NotYet { again: SOON, why: format!("waiting until the new tag {tag} is usable") })
         }
     }
 

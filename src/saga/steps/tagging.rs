@@ -49,9 +49,7 @@ impl Target {
             // The droplet may be an input that is meant for other steps.
             (_, Some(kind), Some(id)) => Ok(Self { kind, id }),
             (Some(id), None, None) => Ok(Self { kind: TaggedKind::Droplet, id }),
-            (None, None, None) => {
-                Err("`droplet_provider_id`, or `resource_type` and `resource_id`, must say what it is on")
-            }
+            (None, None, None) => Err("`droplet_provider_id`, or `resource_type` and `resource_id`, must be set"),
             _ => Err("`resource_type` and `resource_id` must be given together"),
         }
     }
@@ -123,7 +121,11 @@ pub(super) async fn look(context: &StepContext<'_>, target: &Target, tag: &str) 
         Some(Value::Array(tags)) => tags.as_slice(),
         Some(Value::Null) => &[],
         // It does not say whether it has tags.
-        _ => return Err(Failure::Permanent("the token may not see tags: give it the scope `tag:read`".to_owned())),
+        _ => {
+            return Err(Failure::Permanent(
+                "reading tags: the response has none; give the token the scope `tag:read`".to_owned(),
+            ));
+        }
     };
     let spelled = tags.iter().filter_map(Value::as_str).find(|spelled| spelled.eq_ignore_ascii_case(tag));
     Ok(spelled.map_or(TagState::Untagged, |spelled| TagState::Tagged(spelled.to_owned())))

@@ -77,7 +77,7 @@ impl Step for UnrecordProvisioned {
             return Ok(Progress::Done(NoOutput {}));
         }
         let held = record.finalizers().join(", ");
-        Ok(Progress::NotYet { again: SOON, why: format!("waits until its finalizers let it go: {held}") })
+        Ok(Progress::NotYet { again: SOON, why: format!("waiting for its finalizers: {held}") })
     }
 
     async fn undo(

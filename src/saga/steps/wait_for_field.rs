@@ -67,7 +67,7 @@ impl Step for WaitForField {
         let later = |why: String| {
             let again = Duration::from_secs(u64::from(*poll_seconds));
             let wanted = visible(field, equals);
-            Ok(Progress::NotYet { again, why: format!("waits until {field} of {key} is {wanted}: {why}") })
+            Ok(Progress::NotYet { again, why: format!("waiting until {field} of {key} is {wanted}: {why}") })
         };
         let document = match context.cloud.get(&key, Priority::Urgent).await {
             Ok(document) => document.ok_or_else(|| Failure::Permanent(format!("there is no {key}")))?,
@@ -80,7 +80,7 @@ impl Step for WaitForField {
             Finding::Differs { live, .. } => later(format!("it is {}", visible(field, &live))),
             Finding::Unknown(why) => later(why),
             Finding::Invalid(why) => Err(Failure::Permanent(format!("{key}: {why}"))),
-            Finding::Moot => later("nothing is known of it".to_owned()),
+            Finding::Moot => later("its value is unknown".to_owned()),
         }
     }
 }

@@ -76,7 +76,7 @@ fn allowed(host: &str, found: Vec<SocketAddr>) -> Result<Addrs, Forbidden> {
 
 /// A name leads to addresses only that are not called.
 #[derive(Debug, thiserror::Error)]
-#[error("{host} leads to {address}, which is not called")]
+#[error("{host} resolves to {address}, which must not be called")]
 pub(super) struct Forbidden {
     host: String,
     address: IpAddr,

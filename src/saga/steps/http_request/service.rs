@@ -74,20 +74,20 @@ impl ServiceUrl {
     fn read(text: &str) -> Result<Self, String> {
         let url = Url::parse(text).map_err(|error| format!("is not an address: {error}"))?;
         if !url.username().is_empty() || url.password().is_some() {
-            return Err("must not hold a user or password: whoever can read the saga could read it".to_owned());
+            return Err("must not contain a user or password: everyone who can read the saga can read it".to_owned());
         }
         match url.scheme() {
             "https" => {}
             "http" if on_loopback(&url) => {}
-            "http" => return Err("must begin with https://: http is only for the operator's own machine".to_owned()),
-            _ => return Err("must begin with https://".to_owned()),
+            "http" => {
+                return Err("must start with https://; http is allowed for the operator's own machine only".to_owned());
+            }
+            _ => return Err("must start with https://".to_owned()),
         }
         let host = url.host_str().unwrap_or_default().trim_end_matches('.');
         let address: Option<IpAddr> = host.trim_start_matches('[').trim_end_matches(']').parse().ok();
         if METADATA.contains(&host) || address.is_some_and(is_forbidden) {
-            return Err(format!(
-                "must not lead to {host}: it is not called, since such addresses hand out credentials"
-            ));
+            return Err(format!("must not be {host}: such addresses serve credentials and are never called"));
         }
         Ok(Self(url))
     }
@@ -221,9 +221,13 @@ mod tests {
     #[test]
     fn what_is_no_service_is_refused() {
         let refused = [
-            ("http://billing.example.com/", "must begin with https://: http is only for the operator's own machine"),
-            ("http://10.1.2.3/", "must begin with https://: http"),
-            ("ftp://billing.example.com/", "must begin with https://"),
+            (
+                "http://billing.example.com/",
+                "must start with https://; http is allowed for the operator's own machine \
+                                             only",
+            ),
+            ("http://10.1.2.3/", "must start with https://: http"),
+            ("ftp://billing.example.com/", "must start with https://"),
             ("billing.example.com", "is not an address"),
             ("https://jane:secret@billing.example.com/", "must not hold a user or password"),
             ("https://169.254.169.254/metadata/v1/", "must not lead to 169.254.169.254"),
@@ -235,7 +239,7 @@ mod tests {
             ("https://[::]/", "must not lead to [::]"),
             ("https://metadata.google.internal/", "must not lead to metadata.google.internal"),
             ("https://METADATA.google.internal./", "must not lead to metadata.google.internal"),
-            ("http://0.0.0.0/", "must begin with https://: http"),
+            ("http://0.0.0.0/", "must start with https://: http"),
         ];
         for (url, why) in refused {
             let said = ServiceUrl::read(url).unwrap_err();

@@ -162,8 +162,8 @@ fn an_order_that_uses_what_is_not_kept_is_not_taken() {
         crate::saga::order::Order::read(&spec).unwrap().objections().map_err(|why| why.to_string())
     };
     assert_eq!(objections(json!(["id"])), Ok(()));
-    let wanted = "step \"say\": parameter \"message\": column 3: the output of \"call\" has no \"body\": name the fields of \
-                  the response to use in `keep`";
+    let wanted = "step \"say\": parameter \"message\": column 3: the output of \"call\" has no \"body\": list the \
+                  fields of the response to use in `keep`";
     assert_eq!(objections(json!([])).unwrap_err(), wanted);
 }
 
