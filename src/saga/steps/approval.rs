@@ -1,4 +1,4 @@
-//! `Approval`.
+//! The step `Approval`.
 
 use std::time::Duration;
 
@@ -12,26 +12,25 @@ use crate::{
 };
 
 /// Waits until a person approves it by the annotation `arcadia.cloud/approve-<step>` on the saga, with the step's name.
-/// Who that was and when is kept. To refuse it, set `spec.cancelRequested`.
+/// The output records who approved it and when. To refuse it, set `spec.cancelRequested`.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Parameters {
-    /// What people are asked.
+    /// A question or instruction for the approver.
     #[serde(default)]
     #[schemars(length(min = 1, max = 300))]
     message: Option<String>,
 }
 
-/// What came of it.
+/// The output.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Output {
-    /// Who approved it.
+    /// The person who approved it.
     approved_by: String,
-    /// When that was seen.
+    /// The time at which the operator read the approval.
     approved_at: Time,
 }
 
-/// The step.
 pub struct Approval;
 
 impl Step for Approval {
@@ -58,7 +57,7 @@ impl Step for Approval {
             "{question}To approve, set your name from kubectl auth whoami: kubectl annotate saga {saga} \
              {APPROVE_PREFIX}{step}=NAME"
         );
-        // The annotation itself wakes it.
+        // The annotation itself requeues the saga.
         Ok(Progress::NotYet { again: Duration::from_hours(1), why })
     }
 }

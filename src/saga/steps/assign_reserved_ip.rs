@@ -1,4 +1,4 @@
-//! `AssignReservedIP`.
+//! The step `AssignReservedIP`.
 
 use std::net::Ipv4Addr;
 
@@ -11,20 +11,19 @@ use super::{
 };
 use crate::saga::step::{Failure, Progress, Step, StepContext, Undo};
 
-/// Points a reserved IP at a droplet. Undone by pointing it back, unless somebody has assigned it elsewhere since.
+/// Assigns a reserved IP to a droplet. Undone by assigning it back, unless it has been assigned elsewhere since.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Parameters {
-    /// The address.
+    /// The reserved IP address.
     ip: Ipv4Addr,
-    /// The droplet.
+    /// The id of the droplet.
     droplet_provider_id: ProviderId,
-    /// Take the address from another droplet. Otherwise the step fails where it leads to one.
+    /// Move the address from another droplet. Otherwise the step fails if the address is assigned to one.
     #[serde(default)]
     reassign: bool,
 }
 
-/// The step.
 pub struct AssignReservedIP;
 
 impl Step for AssignReservedIP {

@@ -1,4 +1,4 @@
-//! `AttachVolume`.
+//! The step `AttachVolume`.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -9,24 +9,23 @@ use super::{
 };
 use crate::saga::step::{Failure, Progress, Step, StepContext, Undo};
 
-/// Attaches a volume to a droplet of its region. One that is attached to another droplet is not taken from it. Undone
-/// by detaching it, unless it was attached before.
+/// Attaches a volume to a droplet in its region. The step fails if the volume is attached to another droplet. Undone by
+/// detaching it, unless it was attached before.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Parameters {
-    /// The volume.
+    /// The id of the volume.
     volume_id: ProviderId,
-    /// The droplet.
+    /// The id of the droplet.
     droplet_provider_id: ProviderId,
 }
 
-/// How it was before.
+/// The state before the step.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Before {
     was_elsewhere: bool,
 }
 
-/// The step.
 pub struct AttachVolume;
 
 impl Step for AttachVolume {
@@ -72,7 +71,7 @@ impl Step for AttachVolume {
         if !before.was_elsewhere {
             return Ok(Undo::Done);
         }
-        // Before the volume, so that an action which ends in between is seen there.
+        // Read before the volume, so that an action which ends in between shows there.
         if let Some(action) = volume::pending(context, volume_id).await? {
             return Ok(Undo::Started(action));
         }

@@ -1,4 +1,4 @@
-//! `CreateDomainRecord`.
+//! The step `CreateDomainRecord`.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -18,54 +18,53 @@ use crate::{
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Parameters {
-    /// The domain.
+    /// The domain name.
     #[serde(skip_serializing)]
     domain: ProviderId,
-    /// The type.
+    /// The record type.
     #[serde(rename = "type")]
     kind: RecordType,
     /// The name within the domain, `@` for the domain itself.
     #[schemars(length(min = 1, max = 255))]
     name: String,
-    /// What it says: an address, another name (the whole name, with or without its final dot), a text.
+    /// The value: an address, a full host name (with or without its final dot) or a text.
     #[schemars(length(min = 1, max = 4096))]
     data: String,
-    /// How long resolvers may cache it, in seconds. All records of one name and type share it, so this changes theirs too.
+    /// The time to live, in seconds. All records of one name and type share it, so this changes theirs too.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     ttl: Option<u32>,
-    /// For `MX` and `SRV`, which need it.
+    /// The priority. Required for `MX` and `SRV`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     priority: Option<u16>,
-    /// For `SRV`, which needs it.
+    /// The port. Required for `SRV`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     port: Option<u16>,
-    /// For `SRV`, which needs it.
+    /// The weight. Required for `SRV`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     weight: Option<u16>,
-    /// For `CAA`, which needs it.
+    /// The flags. Required for `CAA`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     flags: Option<u8>,
-    /// For `CAA`, which needs it.
+    /// The tag. Required for `CAA`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     tag: Option<CaaTag>,
 }
 
-/// What came of it.
+/// The output.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Output {
-    /// The record's id within its domain.
+    /// The id of the record within its domain.
     record_id: String,
 }
 
-/// How it was before. Records have no tags and no names of their own, so one that this step made is told by not having
-/// been there.
+/// The state before the step. Records have no tags and no unique names, so a record that this step created is
+/// recognized by its absence before.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Before {
-    /// The ids of records that look the same; nothing where nobody has looked.
+    /// The ids of equal records; none if they were not listed.
     alike: Option<Vec<String>>,
 }
 
-/// The step.
 pub struct CreateDomainRecord;
 
 impl Step for CreateDomainRecord {
@@ -150,7 +149,7 @@ impl Step for CreateDomainRecord {
             Some(output) => vec![output.record_id.clone()],
             None => match new(context, parameters, before).await? {
                 Some(ids) => ids,
-                // The domain itself is gone, and all its records with it.
+                // The domain was deleted with all its records.
                 None => return Ok(Undo::Done),
             },
         };
@@ -173,14 +172,14 @@ impl Step for CreateDomainRecord {
     }
 }
 
-/// Whether the one call that was ever made was refused, so that a record which looks the same is somebody else's: maybe
-/// the very one for which it was refused.
+/// Whether the only call was refused. An equal record then belongs to someone else, and may be the reason for the
+/// refusal.
 fn was_refused_at_once(context: &StepContext<'_>) -> bool {
     let is_refused = context.entry.error.as_ref().is_some_and(|error| error.kind == ErrorKind::Permanent);
     is_refused && context.entry.called_at == context.entry.started_at
 }
 
-/// The ids of records that look the same and were not there before; nothing where the domain does not exist.
+/// The ids of equal records that are new since the step started; none if the domain does not exist.
 async fn new(
     context: &StepContext<'_>,
     parameters: &Parameters,
@@ -191,7 +190,7 @@ async fn new(
     Ok(alike.map(|ids| ids.into_iter().filter(|id| !old.contains(id)).collect()))
 }
 
-/// The ids of records that look the same; nothing where the domain does not exist.
+/// The ids of equal records; none if the domain does not exist.
 async fn alike(context: &StepContext<'_>, parameters: &Parameters) -> Result<Option<Vec<String>>, Failure> {
     let Parameters { domain, .. } = parameters;
     let mut wanted = fields(parameters)?;
@@ -201,7 +200,7 @@ async fn alike(context: &StepContext<'_>, parameters: &Parameters) -> Result<Opt
         Err(Error::NotFound { .. }) => return Ok(None),
         records => records?,
     };
-    // How long it may be kept does not tell one record from another.
+    // The time to live does not distinguish records.
     wanted.remove("ttl");
     let mut ids = Vec::new();
     for record in &records {

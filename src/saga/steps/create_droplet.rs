@@ -1,4 +1,4 @@
-//! `CreateDroplet`.
+//! The step `CreateDroplet`.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -14,90 +14,88 @@ use crate::{
     saga::step::{Failure, Found, Progress, Step, StepContext, Undo},
 };
 
-/// Creates a droplet, and waits until it is active and has its addresses. It has a tag by which the saga finds it again,
-/// `arcadia-saga:` with the saga's UID and the step's place; the token needs `tag:read` and `tag:create`. Undone by
-/// deleting it with its disk, and that tag where the token has `tag:delete`; volumes stay.
+/// Creates a droplet, and waits until it is active and has its addresses. The saga finds the droplet by a tag:
+/// `arcadia-saga:` with the saga's UID and the step's index. The token needs `tag:read` and `tag:create`. Undone by
+/// deleting the droplet with its disk, and the tag if the token has `tag:delete`; volumes are kept.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Parameters {
-    /// Its name, and its host name on the inside: letters, digits, dots and dashes. Names need not differ from each other.
+    /// The name, also the initial host name: letters, digits, dots and dashes. Names need not be unique.
     #[schemars(length(min = 1, max = 255), regex(pattern = r"^[a-zA-Z0-9]?[a-z0-9A-Z.\-]*[a-z0-9A-Z]$"))]
     name: String,
-    /// The slug of its size, such as `s-2vcpu-4gb`.
+    /// The slug of the size, such as `s-2vcpu-4gb`.
     #[schemars(length(min = 1, max = 100))]
     size: String,
-    /// What is on its disk: the slug of a public image, such as `ubuntu-24-04-x64`, or the id of an image, snapshot or
-    /// backup.
+    /// The image of the disk: the slug of a public image, such as `ubuntu-24-04-x64`, or the id of an image, snapshot
+    /// or backup.
     image: ProviderId,
-    /// The slug of the region, such as `nyc3`, or its beginning, such as `nyc`; by default any.
+    /// The slug of the region, such as `nyc3`, or its prefix, such as `nyc`; any region by default.
     #[serde(default)]
     #[schemars(length(min = 1, max = 100))]
     region: Option<String>,
-    /// Its tags. Those that do not exist are created.
+    /// Tags of the droplet. Missing tags are created.
     #[serde(default)]
     #[schemars(length(max = 50), inner(length(min = 1, max = 255), regex(pattern = r"^[a-zA-Z0-9_\-:]+$")))]
     tags: Vec<String>,
-    /// The UUID of its VPC; by default the region's default VPC.
+    /// The UUID of the VPC; the default VPC of the region by default.
     #[serde(default)]
     vpc_uuid: Option<ProviderId>,
-    /// The ids or fingerprints of the account's SSH keys that root may log in with. Without any, DigitalOcean mails a
-    /// password.
+    /// The ids or fingerprints of the account's SSH keys for root. Without any, DigitalOcean mails a password.
     #[serde(default)]
     ssh_keys: Vec<ProviderId>,
-    /// Whether backups are taken; false by default.
+    /// Whether backups are enabled; false by default.
     #[serde(default)]
     backups: Option<bool>,
-    /// When backups are taken; daily by default.
+    /// The schedule of backups; daily by default.
     #[serde(default)]
     backup_policy: Option<BackupPolicy>,
-    /// Whether it has an IPv6 address; false by default.
+    /// Whether the droplet has an IPv6 address; false by default.
     #[serde(default)]
     ipv6: Option<bool>,
-    /// Whether DigitalOcean's agent for metrics is installed; false by default.
+    /// Whether DigitalOcean's metrics agent is installed; false by default.
     #[serde(default)]
     monitoring: Option<bool>,
-    /// What cloud-init is given at the first start: a cloud-config file or a script. The cloud tells it to every process on
-    /// the droplet, and the saga to everyone who may read sagas, so it is no place for secrets. At most 64 KiB, and 32 KiB
-    /// as an input.
+    /// The user data for cloud-init at the first boot: a cloud-config file or a script. Every process on the droplet
+    /// and everyone who may read sagas can read it, so it must not contain secrets. At most 64 KiB, and 32 KiB as an
+    /// input.
     #[serde(default)]
     #[schemars(length(max = 65_536))]
     user_data: Option<String>,
-    /// The ids of volumes that are attached to it. They must be in its region, and on no droplet.
+    /// The ids of volumes to attach. They must be in the same region and attached to no droplet.
     #[serde(default)]
     volumes: Vec<ProviderId>,
-    /// Whether the agent for the web console is installed. By default it is where the image supports it; with true,
-    /// creating the droplet fails where it does not.
+    /// Whether the agent of the web console is installed. By default it is installed if the image supports it; with
+    /// true, creating the droplet fails if the image does not.
     #[serde(default)]
     with_droplet_agent: Option<bool>,
-    /// Whether it has a public address; true by default. With false it can never have one.
+    /// Whether the droplet has a public address; true by default. With false it can never have one.
     #[serde(default)]
     public_networking: Option<bool>,
 }
 
-/// What came of it.
+/// The output.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Output {
-    /// The droplet.
+    /// The id of the droplet.
     droplet_id: String,
-    /// Its public IPv4 address, if it has one.
+    /// The public IPv4 address, if any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     public_ipv4: Option<String>,
-    /// Its IPv4 address in the VPC.
+    /// The IPv4 address in the VPC.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     private_ipv4: Option<String>,
-    /// Its IPv6 address, if it has one.
+    /// The public IPv6 address, if any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     public_ipv6: Option<String>,
 }
 
-/// The step.
 pub struct CreateDroplet;
 
-/// What there is of the step's doing.
+/// The droplets that the step created.
 enum Made {
     Nothing,
     One(Progress<Output>),
-    /// A droplet that will never be active.
+    /// A droplet that cannot become active.
     Broken(String),
     Several(Vec<String>),
 }
@@ -118,7 +116,7 @@ impl Step for CreateDroplet {
         match made(context, parameters).await? {
             Made::Nothing => create(context, parameters).await,
             Made::One(progress) => Ok(progress),
-            // Out of the way first, or it would be left over.
+            // Deleted first, so that it is not left over.
             Made::Broken(id) => {
                 droplet::delete(context, &id).await?;
                 Err(Failure::Transient(format!("creating droplet {id} failed; it is deleted and created again")))
@@ -167,7 +165,7 @@ impl Step for CreateDroplet {
         };
         let ids: Vec<_> = droplets.iter().filter_map(id_of).collect();
         match ids.as_slice() {
-            // A droplet that comes into sight only now would lose its tag.
+            // A droplet that appears only now would lose its tag.
             [] if !context.shows_everything() => Ok(Undo::NothingThere),
             [] => tagging::forget(context, &context.identity.tag()).await.map(|()| nothing_left(output)),
             [id] => droplet::delete(context, id).await.map(|()| Undo::not_yet(SOON)),
@@ -179,7 +177,7 @@ impl Step for CreateDroplet {
     }
 }
 
-/// Has the droplet created.
+/// Creates the droplet.
 async fn create(context: &StepContext<'_>, parameters: &Parameters) -> Result<Progress<Output>, Failure> {
     let path = Path { route: "/v2/droplets", parent: None, id: None, scope: "droplet:create, tag:create" };
     let answer = context.cloud.send(Verb::Post, path, Some(&request(context, parameters))).await?;
@@ -191,7 +189,7 @@ async fn create(context: &StepContext<'_>, parameters: &Parameters) -> Result<Pr
     })
 }
 
-/// What the API is asked for.
+/// The body of the call.
 fn request(context: &StepContext<'_>, parameters: &Parameters) -> Value {
     let tags: Vec<_> = parameters.tags.iter().cloned().chain([context.identity.tag()]).collect();
     let ids = |ids: &[ProviderId]| ids.iter().map(droplet::number_or_text).collect::<Vec<_>>();
@@ -213,7 +211,7 @@ fn request(context: &StepContext<'_>, parameters: &Parameters) -> Value {
         ("with_droplet_agent", json!(parameters.with_droplet_agent)),
         ("public_networking", json!(parameters.public_networking)),
     ];
-    // What is not said is the API's to choose.
+    // Absent fields take the API's defaults.
     let is_said = |value: &Value| !value.is_null() && value.as_array().is_none_or(|items| !items.is_empty());
     fields
         .into_iter()
@@ -233,29 +231,29 @@ async fn made(context: &StepContext<'_>, parameters: &Parameters) -> Result<Made
     Ok(progress.map_or_else(|| Made::Broken(id_of(droplet).unwrap_or_default()), Made::One))
 }
 
-/// The droplets that the step has created: one at most, unless something went very wrong.
+/// The droplets that the step created: at most one, unless a call was duplicated.
 async fn droplets(context: &StepContext<'_>, parameters: &Parameters) -> Result<Vec<Value>, Failure> {
-    // The lists may not show yet what the journal knows already.
+    // The lists may lag behind the journal.
     for id in context.noted("droplets") {
         if let Some(droplet) = droplet::droplet(context, id).await? {
             return Ok(vec![droplet]);
         }
     }
     let mut ids = tagged(context, ("tag_name", &context.identity.tag())).await?;
-    // Lists show no GPU droplets unless they are asked for these alone; of the one by tag nothing is documented.
+    // Lists omit GPU droplets unless these are requested; the list by tag is not documented.
     if ids.is_empty() && parameters.size.to_ascii_lowercase().starts_with("gpu-") {
         ids = tagged(context, ("type", "gpus")).await?;
     }
     let mut there = Vec::new();
-    // They may also still show one that is deleted.
+    // The lists may still contain a deleted droplet.
     for id in ids {
         there.extend(droplet::droplet(context, &id).await?);
     }
     Ok(there)
 }
 
-/// The ids of the droplets in a list that have the step's tag. What was asked for by tag need not have it: the API may
-/// not have heard the question as it was.
+/// The ids of the droplets in a list that have the step's tag. The tag is checked again, since a proxy may have dropped
+/// the query.
 async fn tagged(context: &StepContext<'_>, query: (&str, &str)) -> Result<Vec<String>, Failure> {
     let all = Path { route: "/v2/droplets", parent: None, id: None, scope: "droplet:read" };
     let mut ids = Vec::new();
@@ -268,7 +266,7 @@ async fn tagged(context: &StepContext<'_>, query: (&str, &str)) -> Result<Vec<St
     Ok(ids)
 }
 
-/// How far a droplet is. Nothing where it will never be active.
+/// The progress of a droplet. None if it cannot become active.
 async fn progress(
     context: &StepContext<'_>,
     parameters: &Parameters,

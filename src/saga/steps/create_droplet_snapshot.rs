@@ -1,4 +1,4 @@
-//! `CreateDropletSnapshot`.
+//! The step `CreateDropletSnapshot`.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -13,37 +13,36 @@ use crate::{
     saga::step::{Failure, Found, Progress, Step, StepContext, Undo},
 };
 
-/// How often a droplet is looked at of which a snapshot is being made: that takes minutes.
+/// The interval of polling a droplet while its snapshot is created, which takes minutes.
 const BETWEEN_LOOKS: std::time::Duration = std::time::Duration::from_secs(15);
 
-/// Makes a snapshot of a droplet, and waits until it is complete. A droplet that runs stays on. Undone by deleting the
+/// Creates a snapshot of a droplet, and waits until it is complete. A running droplet stays on. Undone by deleting the
 /// snapshot.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Parameters {
-    /// The droplet.
+    /// The id of the droplet.
     droplet_provider_id: ProviderId,
-    /// How the snapshot's name begins; by default with the droplet's id and the date. The saga's identity follows.
+    /// The prefix of the snapshot's name; by default the droplet's id and the date. The saga's identity follows.
     #[serde(default)]
     #[schemars(length(min = 1, max = 200))]
     snapshot_label: Option<String>,
 }
 
-/// What came of it.
+/// The output.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Output {
-    /// The snapshot.
+    /// The id of the snapshot.
     snapshot_id: String,
 }
 
-/// What stays the same however often it is tried.
+/// The values that stay the same in every attempt.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Before {
-    /// The day that is in the snapshot's name.
+    /// The date in the snapshot's name.
     date: String,
 }
 
-/// The step.
 pub struct CreateDropletSnapshot;
 
 impl Step for CreateDropletSnapshot {
@@ -81,7 +80,7 @@ impl Step for CreateDropletSnapshot {
         Ok(match (ids.pop(), ids.is_empty(), lately) {
             (Some(snapshot_id), true, _) => Found::One(Progress::Done(Output { snapshot_id })),
             (Some(last), false, _) => Found::Several(ids.into_iter().chain([last]).collect()),
-            // Whose it is nobody knows, so that its end would not say that this step's snapshot comes into sight.
+            // The owner of the action is unknown, so its end does not show that this step's snapshot will appear.
             (None, _, Lately::InProgress(_)) => {
                 let why = format!("waiting for another snapshot of droplet {}", parameters.droplet_provider_id);
                 Found::One(Progress::NotYet { again: BETWEEN_LOOKS, why })
@@ -129,7 +128,7 @@ impl Step for CreateDropletSnapshot {
     }
 }
 
-/// The name that only this step of this saga gives.
+/// The unique name of this step's snapshot.
 fn name(context: &StepContext<'_>, parameters: &Parameters, before: &Before) -> String {
     let made_up = || format!("droplet-{}-{}", parameters.droplet_provider_id, before.date);
     let label = parameters.snapshot_label.clone().unwrap_or_else(made_up);

@@ -1,4 +1,4 @@
-//! `CreateVolume`.
+//! The step `CreateVolume`.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -13,42 +13,41 @@ use crate::{
     saga::step::{Failure, Found, Progress, Step, StepContext, Undo},
 };
 
-/// Creates a volume, with a tag that tells that this step made it; the token needs `tag:read` and `tag:create`. A volume
-/// of that name that is there already is left alone, and the step fails. Undone by deleting the volume, and
-/// that tag where the token has `tag:delete`.
+/// Creates a volume with a tag that identifies this step; the token needs `tag:read` and `tag:create`. The step fails
+/// if another volume has the name. Undone by deleting the volume, and the tag if the token has `tag:delete`.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Parameters {
-    /// Its name, of its own in the region: lower-case letters, digits and dashes, with a letter first.
+    /// The name, unique in the region: lower-case letters, digits and dashes, starting with a letter.
     #[schemars(length(min = 1, max = 64), regex(pattern = r"^[a-z][a-z0-9\-]*$"))]
     name: String,
-    /// The region's slug.
+    /// The slug of the region.
     #[schemars(length(min = 1, max = 64))]
     region: String,
-    /// Its size.
+    /// The size in GiB.
     #[schemars(range(min = 1, max = 16_384))]
     size_gigabytes: u64,
-    /// For people.
+    /// A description for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1024))]
     description: Option<String>,
-    /// The file system to format it with; it is not formatted unless this is given.
+    /// The file system; the volume is not formatted by default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     filesystem_type: Option<FileSystem>,
-    /// The file system's label: 16 characters for `ext4`, 12 for `xfs`.
+    /// The label of the file system: at most 16 characters for `ext4`, 12 for `xfs`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 16))]
     filesystem_label: Option<String>,
-    /// The snapshot of a volume to begin with.
+    /// The id of a volume snapshot to restore from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     snapshot_id: Option<ProviderId>,
-    /// Tags besides its own.
+    /// Additional tags.
     #[serde(default)]
     #[schemars(length(max = 64), inner(length(min = 1, max = 255), regex(pattern = r"^[a-zA-Z0-9_\-:]+$")))]
     tags: Vec<String>,
 }
 
-/// How a volume is formatted.
+/// A file system.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 enum FileSystem {
@@ -56,14 +55,13 @@ enum FileSystem {
     Xfs,
 }
 
-/// What came of it.
+/// The output.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Output {
-    /// The volume.
+    /// The id of the volume.
     volume_id: String,
 }
 
-/// The step.
 pub struct CreateVolume;
 
 impl Step for CreateVolume {
@@ -132,7 +130,7 @@ impl Step for CreateVolume {
             None => made(context, parameters).await?.map(|output| output.volume_id),
         };
         let Some(id) = there else {
-            // A volume that comes into sight only now would lose its tag.
+            // A volume that appears only now would lose its tag.
             if context.shows_everything() {
                 tagging::forget(context, &context.identity.tag()).await?;
             }
@@ -157,13 +155,13 @@ async fn exists(context: &StepContext<'_>, id: &str) -> Result<bool, Failure> {
     Ok(context.cloud.fetch(volume::path(id, "block_storage:read"), "volume", &[]).await?.is_some())
 }
 
-/// The volume that this step made.
+/// The volume that this step created.
 async fn made(context: &StepContext<'_>, parameters: &Parameters) -> Result<Option<Output>, Failure> {
     let volume = namesake(context, parameters).await?;
     Ok(volume.map(|volume| own(context, &volume)).transpose()?.flatten())
 }
 
-/// The volume with this name in this region: there is one at the most.
+/// The volume with this name in this region: there is at most one.
 async fn namesake(context: &StepContext<'_>, parameters: &Parameters) -> Result<Option<Value>, Failure> {
     let Parameters { name, region, .. } = parameters;
     let path = Path { route: "/v2/volumes", parent: None, id: None, scope: "block_storage:read" };
@@ -171,7 +169,7 @@ async fn namesake(context: &StepContext<'_>, parameters: &Parameters) -> Result<
     Ok(volumes.into_iter().find(|volume| text(volume, "name") == Some(name)))
 }
 
-/// The volume, if this step made it.
+/// The volume, if this step created it.
 fn own(context: &StepContext<'_>, volume: &Value) -> Result<Option<Output>, Failure> {
     let id = volume.get("id").map(id_text).unwrap_or_default();
     Ok(is_own(context, volume, &format!("volume {id}"))?.then_some(Output { volume_id: id }))

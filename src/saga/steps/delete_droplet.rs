@@ -1,4 +1,4 @@
-//! `DeleteDroplet`.
+//! The step `DeleteDroplet`.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -9,27 +9,26 @@ use super::{
 };
 use crate::saga::step::{Failure, Found, Progress, Step, StepContext, Trace};
 
-/// Deletes a droplet and its disk, which cannot be undone. Its volumes, snapshots and reserved addresses stay. Its backups
-/// are deleted with it, so a droplet that has some is left alone unless `discard_backups` is set. One that is gone already
-/// is fine.
+/// Deletes a droplet and its disk. Cannot be undone. Volumes, snapshots and reserved addresses are kept. Its backups
+/// are deleted, so the step refuses a droplet with backups unless `discard_backups` is set. A droplet that does not
+/// exist counts as deleted.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Parameters {
-    /// The droplet.
+    /// The id of the droplet.
     droplet_provider_id: ProviderId,
-    /// Whether its backups may be lost; false by default, and then the step fails where there are some. To keep one,
-    /// convert it to a snapshot.
+    /// Whether backups may be lost. By default the step fails if there are any. To keep a backup, convert it to a
+    /// snapshot.
     #[serde(default)]
     discard_backups: bool,
 }
 
-/// How it was before.
+/// The state before the step.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Before {
     existed: bool,
 }
 
-/// The step.
 pub struct DeleteDroplet;
 
 impl Step for DeleteDroplet {

@@ -1,4 +1,4 @@
-//! `DeleteSnapshot`.
+//! The step `DeleteSnapshot`.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -9,21 +9,20 @@ use crate::{
     saga::step::{Failure, Found, Progress, Step, StepContext, Trace},
 };
 
-/// Deletes a snapshot of a droplet or volume, which cannot be undone. One that is gone already is fine.
+/// Deletes a snapshot of a droplet or volume. Cannot be undone. A snapshot that does not exist counts as deleted.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Parameters {
-    /// The snapshot, such as the `snapshot_id` of `CreateDropletSnapshot`.
+    /// The id of the snapshot, such as the `snapshot_id` of `CreateDropletSnapshot`.
     snapshot_id: ProviderId,
 }
 
-/// How it was before.
+/// The state before the step.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Before {
     existed: bool,
 }
 
-/// The step.
 pub struct DeleteSnapshot;
 
 impl Step for DeleteSnapshot {

@@ -1,4 +1,4 @@
-//! `DeleteVolume`.
+//! The step `DeleteVolume`.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -12,22 +12,21 @@ use crate::{
     saga::step::{Failure, Progress, Step, StepContext, Trace},
 };
 
-/// Deletes a volume with all that is on it. It must not be attached to a droplet. One that does not exist counts as
+/// Deletes a volume with its data. It must not be attached to a droplet. A volume that does not exist counts as
 /// deleted. Cannot be undone.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Parameters {
-    /// The volume.
+    /// The id of the volume.
     volume_id: ProviderId,
 }
 
-/// How it was before.
+/// The state before the step.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Before {
     existed: bool,
 }
 
-/// The step.
 pub struct DeleteVolume;
 
 impl Step for DeleteVolume {

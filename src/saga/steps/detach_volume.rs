@@ -1,4 +1,4 @@
-//! `DetachVolume`.
+//! The step `DetachVolume`.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -9,24 +9,23 @@ use super::{
 };
 use crate::saga::step::{Failure, Progress, Step, StepContext, Undo};
 
-/// Detaches a volume from a droplet. Unmount it there first, or turn the droplet off. Undone by attaching it again, if it
-/// was attached before.
+/// Detaches a volume from a droplet. Unmount it there first, or power off the droplet. Undone by attaching it again, if
+/// it was attached before.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Parameters {
-    /// The volume.
+    /// The id of the volume.
     volume_id: ProviderId,
-    /// The droplet.
+    /// The id of the droplet.
     droplet_provider_id: ProviderId,
 }
 
-/// How it was before.
+/// The state before the step.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Before {
     was_attached: bool,
 }
 
-/// The step.
 pub struct DetachVolume;
 
 impl Step for DetachVolume {
@@ -67,7 +66,7 @@ impl Step for DetachVolume {
         if !before.was_attached {
             return Ok(Undo::Done);
         }
-        // Before the volume, so that an action which ends in between is seen there.
+        // Read before the volume, so that an action which ends in between shows there.
         if let Some(action) = volume::pending(context, volume_id).await? {
             return Ok(Undo::Started(action));
         }

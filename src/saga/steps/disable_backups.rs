@@ -1,4 +1,4 @@
-//! `DisableBackups`.
+//! The step `DisableBackups`.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -10,21 +10,21 @@ use super::{
 };
 use crate::saga::step::{Failure, Found, Progress, Step, StepContext, Undo};
 
-/// Disables backups of a droplet: no more are taken. DigitalOcean may also delete those that there are (its documents
-/// disagree), so a droplet that has some is left alone unless `discard_backups` is set. Undone by enabling them again at
-/// the same times, if they were enabled before.
+/// Disables backups of a droplet. DigitalOcean may also delete existing backups (its documents disagree), so the step
+/// refuses a droplet with backups unless `discard_backups` is set. Undone by enabling them with the earlier schedule,
+/// if they were enabled before.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Parameters {
-    /// The droplet.
+    /// The id of the droplet.
     droplet_provider_id: ProviderId,
-    /// Whether backups that there are may be lost; false by default, and then the step fails where there are some. With it
-    /// the step cannot be undone. To keep one, convert it to a snapshot.
+    /// Whether existing backups may be lost. By default the step fails if there are any. With true the step cannot be
+    /// undone. To keep a backup, convert it to a snapshot.
     #[serde(default)]
     discard_backups: bool,
 }
 
-/// How it was before.
+/// The state before the step.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Before {
     were_enabled: bool,
@@ -33,7 +33,6 @@ pub struct Before {
     policy: Option<BackupPolicy>,
 }
 
-/// The step.
 pub struct DisableBackups;
 
 impl Step for DisableBackups {
@@ -52,7 +51,7 @@ impl Step for DisableBackups {
         let droplet = droplet::before(context, id).await?;
         let were_enabled = droplet::has_backups(&droplet);
         let policy = if were_enabled { backups::policy(context, id).await? } else { None };
-        // Where the token may not see them there could be some.
+        // Without the scope to list backups, there could be some.
         let had_some = droplet::backups(&droplet).is_none_or(|backups| backups > 0);
         Ok(Before { were_enabled, had_some, policy })
     }

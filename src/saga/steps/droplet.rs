@@ -1,5 +1,4 @@
-//! What the steps have in common that change one droplet: each looks at it, and takes the next action towards what it
-//! should be.
+//! Parts that the droplet steps share: each reads the droplet and starts the next action towards the target state.
 
 use std::time::Duration;
 
@@ -13,34 +12,34 @@ use crate::{
     saga::step::{Failure, Found, Progress, StepContext, Undo, has_passed},
 };
 
-/// How often a droplet is looked at that was asked to shut down, or that has to be waited for.
+/// The interval of polling a droplet that shuts down or is busy.
 const BETWEEN_LOOKS: Duration = Duration::from_secs(5);
-/// How often a droplet is asked to shut down where asking it fails.
+/// The number of shutdown actions to start if they fail.
 const MOST_ASKS: usize = 2;
-/// How many of a droplet's latest actions matter.
+/// The number of latest actions that are read.
 const LATEST: &str = "50";
 
-/// What comes next for a droplet on its way to what it should be.
+/// The next operation towards the target state of a droplet.
 #[derive(Debug)]
 pub(super) enum Next {
-    /// Nothing: it is as it should be.
+    /// None: the droplet is in the target state.
     Nothing,
-    /// Nothing: it does not exist.
+    /// None: the droplet does not exist.
     Gone,
-    /// This action has to end. A droplet does one thing at a time.
+    /// Wait for this action. A droplet runs one action at a time.
     Busy(ActionId),
-    /// This action has to begin.
+    /// Start this action.
     Act(Value),
-    /// It has to be looked at again.
+    /// Poll again.
     Wait {
-        /// After how long.
+        /// The time until then.
         again: Duration,
-        /// What for.
+        /// The wait, for people.
         why: String,
     },
 }
 
-/// An action on a droplet, as far as it matters here.
+/// An action on a droplet, with the fields that matter here.
 #[derive(Debug)]
 pub(super) struct Action {
     pub(super) id: ActionId,
@@ -49,28 +48,28 @@ pub(super) struct Action {
     pub(super) started_at: Timestamp,
 }
 
-/// A droplet as the cloud has it.
+/// Fetches a droplet.
 pub(super) async fn droplet(context: &StepContext<'_>, id: &str) -> Result<Option<Value>, Failure> {
     let path = Path { route: "/v2/droplets/{id}", parent: None, id: Some(id), scope: "droplet:read" };
     Ok(context.cloud.fetch(path, "droplet", &[]).await?)
 }
 
-/// The droplet, if nothing goes on with it; else what comes next whatever it should be.
+/// Fetches a droplet if no action is in progress, and otherwise returns the next operation.
 pub(super) async fn at_rest(context: &StepContext<'_>, id: &str) -> Result<Result<Value, Next>, Failure> {
-    // Before the droplet, so that what an action did which ends in between is seen there.
+    // Read before the droplet, so that the effect of an action which ends in between shows there.
     let under_way = actions(context, id).await?.into_iter().find(|action| action.status == "in-progress");
     let Some(droplet) = droplet(context, id).await? else { return Ok(Err(Next::Gone)) };
     if let Some(action) = under_way {
         return Ok(Err(Next::Busy(action.id)));
     }
-    // That has nothing to do with actions: DigitalOcean lets nobody act on such a droplet until it is unlocked.
+    // The lock is independent of actions: DigitalOcean refuses every action on such a droplet until it is unlocked.
     if droplet.get("locked") == Some(&json!(true)) {
         return Ok(Err(Next::Wait { again: BETWEEN_LOOKS, why: locked(id) }));
     }
     Ok(Ok(droplet))
 }
 
-/// The droplet as it is before a step, which must not be in the midst of something else.
+/// The droplet before a step. Waits while another action is in progress.
 pub(super) async fn before(context: &StepContext<'_>, id: &str) -> Result<Value, Failure> {
     match at_rest(context, id).await? {
         Ok(droplet) => Ok(droplet),
@@ -80,7 +79,7 @@ pub(super) async fn before(context: &StepContext<'_>, id: &str) -> Result<Value,
     }
 }
 
-/// What comes next while somebody else does something to a droplet.
+/// The next operation while somebody else's action is in progress.
 pub(super) fn wait_for_others(id: &str) -> Next {
     Next::Wait { again: BETWEEN_LOOKS, why: others(id) }
 }
@@ -93,7 +92,7 @@ fn locked(id: &str) -> String {
     format!("droplet {id} is locked; contact DigitalOcean's support to unlock it")
 }
 
-/// The latest actions on a droplet, the newest first.
+/// The latest actions on a droplet, newest first.
 pub(super) async fn actions(context: &StepContext<'_>, id: &str) -> Result<Vec<Action>, Failure> {
     let route = "/v2/droplets/{id}/actions";
     let path = Path { route, parent: None, id: Some(id), scope: "droplet:read" };
@@ -113,12 +112,12 @@ fn action(document: &Value) -> Option<Action> {
     })
 }
 
-/// The id of the latest action on a droplet: those of a step come after it. 0 where there was none.
+/// The id of the latest action on a droplet; the step's actions have higher ids. 0 if there was none.
 pub(super) async fn latest_action(context: &StepContext<'_>, id: &str) -> Result<u64, Failure> {
     Ok(actions(context, id).await?.first().map_or(0, |action| action.id.get()))
 }
 
-/// Takes a droplet one action further.
+/// Advances a droplet by one action.
 pub(super) async fn go(context: &StepContext<'_>, id: &str, next: Next) -> Result<Progress<NoOutput>, Failure> {
     Ok(match next {
         Next::Nothing => Progress::Done(NoOutput {}),
@@ -138,7 +137,7 @@ pub(super) async fn go(context: &StepContext<'_>, id: &str, next: Next) -> Resul
     })
 }
 
-/// What is found of a step whose next action is this.
+/// The result of looking up a step with this next operation.
 pub(super) fn found(id: &str, next: Next) -> Found<NoOutput> {
     match next {
         Next::Nothing => Found::One(Progress::Done(NoOutput {})),
@@ -148,7 +147,7 @@ pub(super) fn found(id: &str, next: Next) -> Found<NoOutput> {
     }
 }
 
-/// Takes a droplet one action back. `is_done` says that all that was done to it is known.
+/// Reverts a droplet by one action. `is_done` says that the whole effect is known.
 pub(super) async fn go_back(context: &StepContext<'_>, id: &str, next: Next, is_done: bool) -> Result<Undo, Failure> {
     Ok(match next {
         Next::Nothing if is_done => Undo::Done,
@@ -159,7 +158,7 @@ pub(super) async fn go_back(context: &StepContext<'_>, id: &str, next: Next, is_
     })
 }
 
-/// Begins an action. Nothing where the droplet is like that already, and only did not show it.
+/// Starts an action. None if the droplet already is in that state and did not show it yet.
 async fn begin(context: &StepContext<'_>, id: &str, action: &Value) -> Result<Option<ActionId>, Failure> {
     match send(context, id, action).await {
         Ok(answer) => common::action_id(&answer).map(Some),
@@ -169,7 +168,7 @@ async fn begin(context: &StepContext<'_>, id: &str, action: &Value) -> Result<Op
     }
 }
 
-/// Begins an action that makes something, and returns the action's id.
+/// Starts an action that creates a resource, and returns its id.
 pub(super) async fn act(context: &StepContext<'_>, id: &str, action: &Value) -> Result<ActionId, Failure> {
     match send(context, id, action).await {
         Err(Error::NotFound { .. }) => Err(gone(id)),
@@ -183,7 +182,7 @@ async fn send(context: &StepContext<'_>, id: &str, action: &Value) -> Result<Val
     context.cloud.send(Verb::Post, path, Some(action)).await
 }
 
-/// What an action takes.
+/// The scopes that an action needs.
 fn scope(action: &Value) -> &'static str {
     match text(action, "type") {
         Some("snapshot") => "droplet:update, image:create",
@@ -202,7 +201,7 @@ fn started(id: &str, action: ActionId) -> Progress<NoOutput> {
     Progress::Started { action, ids: vec![format!("droplets/{id}")] }
 }
 
-/// Why nothing can be done to a droplet that is not there.
+/// The failure of a step whose droplet does not exist.
 pub(super) fn gone(id: &str) -> Failure {
     Failure::Permanent(format!("there is no droplet {id}"))
 }
@@ -212,18 +211,18 @@ pub(super) fn is_on(droplet: &Value) -> bool {
     text(droplet, "status") == Some("active")
 }
 
-/// How many seconds a droplet has to shut down before it is powered off, unless a saga says otherwise.
+/// The default time to shut down before the droplet is powered off, in seconds.
 pub(super) const fn default_grace_seconds() -> u32 {
     120
 }
 
-/// What powers on a droplet.
+/// The action that powers on a droplet.
 pub(super) fn power_on() -> Next {
     Next::Act(json!({ "type": "power_on" }))
 }
 
-/// What comes next to power off a droplet that is on: it is asked to shut down, and is powered off when it has not within
-/// the time. What it was asked before the action `since` does not count.
+/// The next operation to power off a running droplet: shut it down, and power it off after the grace period. Shutdown
+/// actions before the action `since` do not count.
 pub(super) async fn power_off(
     context: &StepContext<'_>,
     id: &str,
@@ -241,7 +240,7 @@ pub(super) async fn power_off(
     })
 }
 
-/// Whether a droplet that is on may yet shut down, since it was asked to.
+/// Whether a running droplet may still shut down after the shutdown actions.
 pub(super) async fn may_shut_down(
     context: &StepContext<'_>,
     id: &str,
@@ -262,7 +261,7 @@ fn wait_for_shutdown(id: &str) -> Next {
     Next::Wait { again: BETWEEN_LOOKS, why: format!("waiting for droplet {id} to shut down") }
 }
 
-/// How often a droplet was asked to shut down since it was powered on, and after the action `since`; the latest first.
+/// The shutdown actions since the droplet was powered on and after the action `since`, newest first.
 async fn shutdowns(context: &StepContext<'_>, id: &str, since: u64) -> Result<Vec<Action>, Failure> {
     let actions = actions(context, id).await?.into_iter();
     let of_now = actions.take_while(|action| {
@@ -271,18 +270,18 @@ async fn shutdowns(context: &StepContext<'_>, id: &str, since: u64) -> Result<Ve
     Ok(of_now.filter(|action| action.kind == "shutdown").collect())
 }
 
-/// Whether backups of a droplet are taken.
+/// Whether backups of a droplet are enabled.
 pub(super) fn has_backups(droplet: &Value) -> bool {
     let features = droplet.get("features").and_then(Value::as_array);
     features.into_iter().flatten().any(|feature| feature == "backups")
 }
 
-/// How many backups of a droplet there are, if the token may see them.
+/// The number of a droplet's backups; none if the token cannot list them.
 pub(super) fn backups(droplet: &Value) -> Option<usize> {
     droplet.get("backup_ids").and_then(Value::as_array).map(Vec::len)
 }
 
-/// Refuses to lose a droplet's backups unless that is wanted.
+/// Refuses to lose a droplet's backups unless `discard_backups` is set.
 pub(super) fn check_backups(id: &str, droplet: &Value, may_be_lost: bool) -> Result<(), Failure> {
     let why = match backups(droplet) {
         Some(0) => return Ok(()),
@@ -295,7 +294,7 @@ pub(super) fn check_backups(id: &str, droplet: &Value, may_be_lost: bool) -> Res
     Err(Failure::Permanent(format!("{why}, or set `discard_backups`")))
 }
 
-/// Deletes a droplet; one that is gone is fine.
+/// Deletes a droplet. A droplet that does not exist counts as deleted.
 pub(super) async fn delete(context: &StepContext<'_>, id: &str) -> Result<(), Failure> {
     let path = Path { route: "/v2/droplets/{id}", parent: None, id: Some(id), scope: "droplet:delete" };
     match context.cloud.send(Verb::Delete, path, None).await {
@@ -304,7 +303,7 @@ pub(super) async fn delete(context: &StepContext<'_>, id: &str) -> Result<(), Fa
     }
 }
 
-/// An id as the API takes it in the body of a call: a number where it is one.
+/// An id in the body of a call: a number if it is one.
 pub(super) fn number_or_text(id: &ProviderId) -> Value {
     id.as_str().parse::<u64>().map_or_else(|_| json!(id), |number| json!(number))
 }

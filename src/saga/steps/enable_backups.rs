@@ -1,4 +1,4 @@
-//! `EnableBackups`.
+//! The step `EnableBackups`.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -10,29 +10,27 @@ use super::{
 };
 use crate::saga::step::{Failure, Found, Progress, Step, StepContext, Undo};
 
-/// Enables backups of a droplet, which DigitalOcean then takes by itself. Undone by disabling them if they were disabled
-/// before, and that may delete those that were taken since; otherwise by setting the times from before, unless somebody has
-/// changed them since.
+/// Enables backups of a droplet. Undone by disabling them if they were disabled before, which may delete backups taken
+/// since; otherwise by restoring the earlier schedule, unless it has been changed since.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Parameters {
-    /// The droplet.
+    /// The id of the droplet.
     droplet_provider_id: ProviderId,
-    /// When backups are taken. By default daily, or, on a droplet that has backups already, as they are taken.
+    /// The schedule of backups. By default daily, or the current schedule if backups are already enabled.
     #[serde(default)]
     backup_policy: Option<BackupPolicy>,
 }
 
-/// How it was before.
+/// The state before the step.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Before {
     were_disabled: bool,
-    /// When they were taken, where the step changes that.
+    /// The earlier schedule, if the step changes it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     policy: Option<BackupPolicy>,
 }
 
-/// The step.
 pub struct EnableBackups;
 
 impl Step for EnableBackups {
@@ -101,7 +99,7 @@ async fn next(context: &StepContext<'_>, parameters: &Parameters) -> Result<Next
     })
 }
 
-/// When the backups of a droplet that has some are taken.
+/// The current schedule of a droplet with enabled backups.
 async fn now(context: &StepContext<'_>, id: &str) -> Result<BackupPolicy, Failure> {
     let policy = backups::policy(context, id).await?;
     policy.ok_or_else(|| {

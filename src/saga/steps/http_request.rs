@@ -1,4 +1,4 @@
-//! `HttpRequest`.
+//! The step `HttpRequest`.
 
 mod client;
 mod secrets;
@@ -30,92 +30,91 @@ use crate::{
     },
 };
 
-/// How long a call may take.
+/// The timeout of a call.
 const LIMIT: Duration = Duration::from_secs(15);
-/// The largest answer.
+/// The maximum size of a response, in bytes.
 const MOST_BYTES: usize = 4096;
-/// How long a service may ask to be left alone at a time.
+/// The maximum pause that a service may request.
 const LONGEST_WAIT: Duration = Duration::from_mins(1);
 
-/// Calls a service of your own. It must take a call that comes twice for one: both have the same `Idempotency-Key`, and
-/// whatever is not answered is called again. An answer of 5xx, 408, 409 or 429, or none within 15 s, is tried again
-/// (`Retry-After` is heeded up to a minute); any other that is not expected fails the step, as does one above 4 KiB.
+/// Calls your own service. The service must treat two calls with the same `Idempotency-Key` as one: a call without a
+/// response is repeated. A response of 5xx, 408, 409 or 429, or none within 15 s, is retried (with `Retry-After` up to
+/// a minute). Any other unexpected response fails the step, and so does a response above 4 KiB.
 ///
-/// Undone by calling `compensation_url`, with a key of its own that differs from the first in its end only: `/undo`
-/// instead of `/do`. That comes also where the first call was refused, or may not have arrived; 404 and 410 count as
-/// undone. Without a `compensation_url`, undoing it does nothing.
+/// Undone by calling `compensation_url`, with a key that differs in its end only: `/undo` instead of `/do`. That call
+/// is also made if the first one was refused or may not have arrived; 404 and 410 count as undone. Without a
+/// `compensation_url`, undoing does nothing.
 ///
-/// Nothing of the response is shown or stored but its status and the fields that `keep` names. Credentials belong into a
-/// Secret of the saga's namespace, see `headersFrom` and `bodyFrom`. The operator may read those Secrets only that the
-/// chart's value `sagas.secrets` lists, in every namespace that it watches: whoever may create sagas there can send them to
-/// any address.
+/// Of the response, only the status and the fields listed in `keep` are stored or shown. Put credentials into a Secret
+/// in the saga's namespace, see `headersFrom` and `bodyFrom`. The operator may only read the Secrets that the chart's
+/// value `sagas.secrets` lists, in every watched namespace: everyone who may create sagas there can send them to any
+/// address.
 ///
-/// Redirects are not followed, and link-local addresses not called.
+/// Redirects are not followed, and link-local addresses are not called.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Parameters {
-    /// Where to: `https://`, or `http://` to the operator's own machine (`localhost`, `127.0.0.1`, `[::1]`).
+    /// The URL: `https://`, or `http://` to the operator's own machine (`localhost`, `127.0.0.1`, `[::1]`).
     #[schemars(extend("writeOnly" = true))]
     url: ServiceUrl,
-    /// How to call it, `POST` by default.
+    /// The method, `POST` by default.
     #[serde(default)]
     method: Method,
-    /// Headers of both calls. No secrets: whoever can read the saga can read them.
+    /// Headers of both calls. They must not contain secrets: everyone who can read the saga can read them.
     #[serde(default)]
     #[schemars(extend("writeOnly" = true))]
     headers: Headers,
-    /// Headers of both calls from Secrets, by name: the `secret`, the `key` in it, and a `prefix` such as `"Bearer "`. Read
-    /// at each call.
+    /// Headers of both calls from Secrets, by header name: the `secret`, its `key`, and a `prefix` such as `"Bearer "`.
+    /// Read for each call.
     #[serde(default, rename = "headersFrom")]
     headers_from: SecretHeaders,
-    /// What is sent, as JSON.
+    /// The body, sent as JSON.
     #[serde(default)]
     #[schemars(extend("writeOnly" = true))]
     body: Option<Value>,
-    /// What is sent, from a Secret and as it is, in place of `body`. Its `Content-Type` is `application/json` unless
-    /// `headers` says otherwise. Read at each call.
+    /// The body from a Secret, sent as it is, instead of `body`. Its `Content-Type` is `application/json` unless
+    /// `headers` sets another. Read for each call.
     #[serde(default, rename = "bodyFrom")]
     body_from: Option<SecretKey>,
-    /// The fields of a JSON response that later steps use, such as `invoice.id`: the output `body` has them in the same
-    /// places, and fingerprints where they look like credentials.
+    /// The fields of a JSON response that later steps use, such as `invoice.id`. The output `body` has them in the same
+    /// places, with fingerprints for values that look like credentials.
     #[serde(default)]
     #[schemars(length(max = 16), inner(length(min = 1, max = 253)))]
     keep: Vec<String>,
     /// Whether later steps use a response that is not JSON, as the output `text`; false by default.
     #[serde(default)]
     keep_text: bool,
-    /// The statuses that are a success, 200 to 299 by default.
+    /// The status codes that count as success, 200 to 299 by default.
     #[serde(default)]
     #[schemars(length(max = 16), inner(range(min = 200, max = 599)))]
     expect_status: Vec<u16>,
-    /// Where to call to undo it.
+    /// The URL of the call that undoes the step.
     #[serde(default)]
     #[schemars(extend("writeOnly" = true))]
     compensation_url: Option<ServiceUrl>,
-    /// How to call it, `POST` by default.
+    /// The method of that call, `POST` by default.
     #[serde(default)]
     compensation_method: Method,
-    /// What is sent there, as JSON.
+    /// The body of that call, sent as JSON.
     #[serde(default)]
     #[schemars(extend("writeOnly" = true))]
     compensation_body: Option<Value>,
 }
 
-/// What came of it.
+/// The output.
 #[derive(Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Output {
-    /// The HTTP status.
+    /// The HTTP status code.
     #[schemars(range(min = 200, max = 599))]
     status: u16,
-    /// What `keep` names of a response that is JSON.
+    /// The fields of a JSON response that `keep` lists.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     body: Option<Value>,
-    /// A response that is not JSON, with `keep_text`.
+    /// The text of another response, with `keep_text`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     text: Option<String>,
 }
 
-/// The step.
 pub struct HttpRequest;
 
 impl Step for HttpRequest {
@@ -142,7 +141,7 @@ impl Step for HttpRequest {
         }
     }
 
-    /// Finds out whether the Secrets are there before anything is called.
+    /// Reads the Secrets before any call, so that a missing one fails the step first.
     async fn before(&self, context: &StepContext<'_>, parameters: &Parameters) -> Result<(), Failure> {
         parameters.headers_from.read(context).await?;
         if let Some(body) = &parameters.body_from {
@@ -201,17 +200,17 @@ struct Call<'a> {
     headers_from: &'a SecretHeaders,
 }
 
-/// What is sent.
+/// The body.
 enum Body<'a> {
     Json(&'a Value),
     Raw(Vec<u8>),
 }
 
-/// What a service answers when nothing is wrong.
+/// A response without an error.
 enum ServiceResponse {
-    /// As it should.
+    /// An expected response.
     Expected(Response),
-    /// It wants to be asked later.
+    /// The service postpones the call.
     Later { again: Duration, why: String },
 }
 
@@ -244,7 +243,7 @@ impl Call<'_> {
             return Ok(ServiceResponse::Expected(response));
         }
         let again = retry_after(response.headers(), context);
-        // What it says beside may hold credentials.
+        // The rest of the response may contain credentials.
         let why = format!("{}: the service responded with {}", self.doing(), status.as_u16());
         Err(match (status.as_u16(), again) {
             (429 | 503, Some(again)) => return Ok(ServiceResponse::Later { again, why }),
@@ -280,7 +279,7 @@ impl Call<'_> {
         Failure::Permanent(format!("{}: the response is larger than {} KiB", self.doing(), MOST_BYTES / 1024))
     }
 
-    /// Why there is no whole answer, and whether the service may have got the call.
+    /// The failure of a call without a complete response, by whether the service may have received the call.
     fn broken(&self, error: &reqwest::Error) -> Failure {
         let why = format!("{}: {}", self.doing(), chain(error));
         if Forbidden::is_cause_of(error) || error.is_builder() {
@@ -297,7 +296,7 @@ impl Call<'_> {
     }
 }
 
-/// How long the service asks to be left alone.
+/// The pause that the service requests.
 fn retry_after(headers: &HeaderMap, context: &StepContext<'_>) -> Option<Duration> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?;
     let wait = text.parse().map(Duration::from_secs).ok().or_else(|| {
@@ -307,7 +306,7 @@ fn retry_after(headers: &HeaderMap, context: &StepContext<'_>) -> Option<Duratio
     Some(wait.clamp(Duration::from_secs(1), LONGEST_WAIT))
 }
 
-/// What these paths lead to, in the same places.
+/// The fields at these paths, in the same places.
 fn kept(document: &Value, paths: &[String]) -> Value {
     let mut kept = Map::new();
     for path in paths {

@@ -1,4 +1,4 @@
-//! `PowerOffDroplet`.
+//! The step `PowerOffDroplet`.
 
 use std::time::Duration;
 
@@ -11,28 +11,26 @@ use super::{
 };
 use crate::saga::step::{Failure, Found, Progress, Step, StepContext, Undo};
 
-/// Powers off a droplet: asks its operating system to shut down, and cuts the power if it has not after a time. A droplet
-/// that is off still costs as much. Undone by powering it on if it was on before.
+/// Powers off a droplet: shuts it down, and cuts the power after a grace period. A droplet that is off costs the same.
+/// Undone by powering it on, if it was on before.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Parameters {
-    /// The droplet.
+    /// The id of the droplet.
     droplet_provider_id: ProviderId,
-    /// How many seconds it has to shut down before the power is cut. With 0 it is not asked, and the power is cut at
-    /// once.
+    /// The grace period to shut down before the power is cut, in seconds. With 0, the power is cut at once.
     #[serde(default = "droplet::default_grace_seconds")]
     #[schemars(range(min = 0, max = 600))]
     grace_seconds: u32,
 }
 
-/// How it was before.
+/// The state before the step.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Before {
     was_on: bool,
     latest_action: u64,
 }
 
-/// The step.
 pub struct PowerOffDroplet;
 
 impl Step for PowerOffDroplet {
@@ -77,7 +75,7 @@ impl Step for PowerOffDroplet {
         let next = match droplet::at_rest(context, id).await? {
             Ok(_) if !before.was_on => Next::Nothing,
             Ok(droplet) if droplet::is_on(&droplet) => {
-                // It could go off after it was found on.
+                // It may have been powered off after it was read.
                 let grace = parameters.grace();
                 droplet::may_shut_down(context, id, before.latest_action, grace).await?.unwrap_or(Next::Nothing)
             }

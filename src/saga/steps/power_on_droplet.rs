@@ -1,4 +1,4 @@
-//! `PowerOnDroplet`.
+//! The step `PowerOnDroplet`.
 
 use std::time::Duration;
 
@@ -11,26 +11,25 @@ use super::{
 };
 use crate::saga::step::{Failure, Found, Progress, Step, StepContext, Undo};
 
-/// How long a droplet has to shut down when powering it on is undone.
+/// The grace period to shut down when powering on is undone, in seconds.
 const GRACE: Duration = Duration::from_mins(2);
 
-/// Powers on a droplet. One that is on stays on. Undone by shutting it down if it was off before; one that has not
-/// shut down after two minutes is powered off.
+/// Powers on a droplet. A running droplet stays on. Undone by shutting it down if it was off before, and by powering it
+/// off after a grace period of two minutes.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Parameters {
-    /// The droplet.
+    /// The id of the droplet.
     droplet_provider_id: ProviderId,
 }
 
-/// How it was before.
+/// The state before the step.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Before {
     was_off: bool,
     latest_action: u64,
 }
 
-/// The step.
 pub struct PowerOnDroplet;
 
 impl Step for PowerOnDroplet {

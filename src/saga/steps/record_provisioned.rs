@@ -1,4 +1,4 @@
-//! `RecordProvisioned`.
+//! The step `RecordProvisioned`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -21,52 +21,52 @@ use crate::{
     saga::step::{Failure, Progress, Step, StepContext, Undo},
 };
 
-/// Records what a resource should be: makes the `ProvisionedResource` of this name, or makes it say this, and names the
-/// saga in it. Undone by deleting the record, or by putting back what it said before; what people have changed since stays.
+/// Records the desired state of a resource: creates or updates the `ProvisionedResource` of this name, with a reference
+/// to the saga. Undone by deleting the record, or by restoring its earlier fields; changes that people made since are
+/// kept.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Parameters {
-    /// The record's name.
+    /// The name of the record.
     #[schemars(length(min = 1, max = 253), regex(pattern = NAME))]
     name: String,
-    /// The resource's kind, such as `Droplet`.
+    /// The kind of the resource, such as `Droplet`.
     #[schemars(schema_with = "kind_name")]
     kind: Kind,
-    /// The resource's id.
+    /// The id of the resource.
     #[serde(deserialize_with = "text_or_number")]
     #[schemars(schema_with = "any_id")]
     id: String,
-    /// The expected value of each field that is recorded, as in `spec.desired`.
+    /// The desired value of each recorded field, as in `spec.desired`.
     desired: BTreeMap<String, Value>,
-    /// Who records it, for people and audits.
+    /// The person or system that records it, for audits.
     #[serde(default)]
     #[schemars(length(min = 1, max = 253))]
     provisioned_by: Option<String>,
 }
 
-/// What came of it.
+/// The output.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Output {
-    /// The record's name.
+    /// The name of the record.
     name: String,
-    /// Its UID.
+    /// The UID of the record.
     uid: String,
-    /// Its version.
+    /// The generation of the record.
     version: i64,
 }
 
-/// How it was before.
+/// The state before the step.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Before {
-    /// The record's UID; none where there was no record.
+    /// The UID of the record; none if it did not exist.
     uid: Option<String>,
-    /// The fields that the step could change, as they were.
+    /// The earlier values of the fields that the step may change.
     fields: Fields,
-    /// Those of them that were recorded from here.
+    /// The fields among them that the step's field manager owned.
     own: BTreeSet<String>,
 }
 
-/// The step.
 pub struct RecordProvisioned;
 
 impl Step for RecordProvisioned {
@@ -153,21 +153,21 @@ fn spec(context: &StepContext<'_>, parameters: &Parameters) -> ProvisionedResour
     }
 }
 
-/// Whether an earlier call of this step made the record.
+/// Whether an earlier call of this step created the record.
 fn made(context: &StepContext<'_>, before: &Before, record: &ProvisionedResource) -> bool {
     before.uid.is_none() && is_of_saga(context, record)
 }
 
-/// What has to be recorded from here for the record to say what it said before, where nobody else has changed it since.
-/// What is recorded from here now and not in this goes, unless others have recorded it too.
+/// The fields to apply so that the record has its earlier values again, except where another manager has changed them
+/// since. Fields that are applied now and missing here are removed, unless another manager owns them too.
 fn restored(before: &Before, wanted: &Fields, now: &Fields, owners: &Owners) -> Fields {
     let belongs = |(field, was): &(&String, &Value)| {
         let is_from_here = before.own.contains(*field);
         if wanted.contains_key(*field) {
-            // It is as the step wrote it: whoever changes a field takes it over.
+            // It is unchanged since the step: a manager that changes a field becomes its owner.
             owners.own.contains(*field) && (is_from_here || !owners.others.contains(*field))
         } else {
-            // The step has let go of it.
+            // The step no longer owns it.
             is_from_here && now.get(*field).is_none_or(|now| now == *was)
         }
     };

@@ -1,4 +1,4 @@
-//! `RenameDroplet`.
+//! The step `RenameDroplet`.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -10,26 +10,24 @@ use super::{
 };
 use crate::saga::step::{Failure, Found, Progress, Step, StepContext, Undo};
 
-/// Renames a droplet; its host name on the inside stays as it is. Undone by giving it the name from before, unless
-/// somebody has renamed it since.
+/// Renames a droplet; its host name inside stays the same. Undone by restoring the earlier name, unless it has been
+/// renamed since.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Parameters {
-    /// The droplet.
+    /// The id of the droplet.
     droplet_provider_id: ProviderId,
-    /// Its new name: letters, digits, dots and dashes. A name that is a domain of the account also sets the droplet's
-    /// PTR record.
+    /// The new name: letters, digits, dots and dashes. A domain of the account also sets the droplet's PTR record.
     #[schemars(length(min = 1, max = 255), regex(pattern = r"^[a-zA-Z0-9]?[a-z0-9A-Z.\-]*[a-z0-9A-Z]$"))]
     name: String,
 }
 
-/// How it was before.
+/// The state before the step.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Before {
     name: Option<String>,
 }
 
-/// The step.
 pub struct RenameDroplet;
 
 impl Step for RenameDroplet {

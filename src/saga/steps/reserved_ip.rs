@@ -1,4 +1,4 @@
-//! The calls about one reserved address that several steps make.
+//! The calls about a reserved IP that several steps share.
 
 use std::net::Ipv4Addr;
 
@@ -12,25 +12,25 @@ use crate::{
     saga::step::{Failure, Progress, StepContext, Undo},
 };
 
-/// How it was before.
+/// The state before the step.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub enum Before {
-    /// Nobody has looked.
+    /// The state was not read.
     #[default]
     Unknown,
-    /// The address led nowhere.
+    /// The address was unassigned.
     Nowhere,
-    /// The address led to this droplet.
+    /// The address was assigned to this droplet.
     Droplet(u64),
 }
 
 impl Before {
-    /// How it is now.
+    /// Reads the current state.
     pub(super) async fn read(context: &StepContext<'_>, ip: Ipv4Addr) -> Result<Self, Failure> {
         Ok(droplet(context, ip).await?.map_or(Self::Nowhere, Self::Droplet))
     }
 
-    /// Makes it so again, if it led to `given` since, or nowhere. What somebody else has assigned since is left alone.
+    /// Restores this state if the address is still assigned to `given` or unassigned. Later assignments are kept.
     pub(super) async fn restore<O>(
         self,
         context: &StepContext<'_>,
@@ -43,7 +43,7 @@ impl Before {
             Self::Nowhere => None,
             Self::Droplet(droplet) => Some(droplet),
         };
-        // Before the address, so that an action which ends in between is seen there.
+        // Read before the address, so that an action which ends in between shows there.
         if let Some(action) = pending(context, ip).await? {
             return Ok(Undo::Started(action));
         }
@@ -66,12 +66,12 @@ impl Before {
 
 const ACTIONS: &str = "/v2/reserved_ips/{id}/actions";
 
-/// The droplet that an address leads to.
+/// The droplet of an address.
 pub(super) async fn droplet(context: &StepContext<'_>, ip: Ipv4Addr) -> Result<Option<u64>, Failure> {
     leads_to(&get(context, ip).await?.ok_or_else(|| missing(ip))?)
 }
 
-/// Begins to let an address lead to a droplet, or nowhere, and returns the action's id; nothing where it does by now.
+/// Starts to assign or unassign an address, and returns the action's id; none if it already is in that state.
 pub(super) async fn lead(
     context: &StepContext<'_>,
     ip: Ipv4Addr,
@@ -85,7 +85,7 @@ pub(super) async fn lead(
         Ok(action) => return Ok(Some(action)),
         Err(refused) => refused,
     };
-    // An earlier call may have come to its end just after the address was looked at.
+    // An earlier call may have ended right after the address was read.
     match to {
         _ if droplet(context, ip).await? == to => Ok(None),
         Some(droplet) => Err(refused.about(&format!("droplet {droplet}"))),
@@ -93,7 +93,7 @@ pub(super) async fn lead(
     }
 }
 
-/// How far an address's way to or from a droplet is.
+/// The progress of assigning or unassigning.
 pub(super) fn progress(action: Option<ActionId>, ip: Ipv4Addr, droplet: u64) -> Progress<NoOutput> {
     match action {
         Some(action) => {
@@ -108,7 +108,7 @@ async fn act(context: &StepContext<'_>, ip: Ipv4Addr, action: &Value) -> Result<
     common::action_id(&context.cloud.send(Verb::Post, path(&ip, ACTIONS, "reserved_ip:update"), Some(action)).await?)
 }
 
-/// The address's action that is in progress: there is one at a time.
+/// The address's action in progress: there is at most one.
 async fn pending(context: &StepContext<'_>, ip: Ipv4Addr) -> Result<Option<ActionId>, Failure> {
     let ip = ip.to_string();
     common::in_progress(context, path(&ip, ACTIONS, "reserved_ip:read"), |_| true).await
@@ -119,7 +119,7 @@ async fn get(context: &StepContext<'_>, ip: Ipv4Addr) -> Result<Option<Value>, F
     Ok(context.cloud.fetch(path(&ip, "/v2/reserved_ips/{id}", "reserved_ip:read"), "reserved_ip", &[]).await?)
 }
 
-/// What is not shown for the lack of a scope is not the same as none.
+/// A field that is hidden for the lack of a scope does not mean unassigned.
 fn leads_to(address: &Value) -> Result<Option<u64>, Failure> {
     let droplet = address.get("droplet").ok_or_else(|| {
         Failure::Permanent(

@@ -1,4 +1,4 @@
-//! `ResizeDroplet`.
+//! The step `ResizeDroplet`.
 
 use std::time::Duration;
 
@@ -16,28 +16,27 @@ use crate::{
     saga::step::{Failure, Found, Progress, Step, StepContext, Undo},
 };
 
-/// Resizes a droplet. One that is on is powered off for it, as `PowerOffDroplet` does it, and on again after it. Undone by
-/// resizing it to the size from before, in the same way, unless somebody has resized it since.
+/// Resizes a droplet. A running droplet is powered off as by `PowerOffDroplet`, and powered on afterwards. Undone by
+/// resizing it back in the same way, unless it has been resized since.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Parameters {
-    /// The droplet.
+    /// The id of the droplet.
     droplet_provider_id: ProviderId,
-    /// The slug of its new size, such as `s-4vcpu-8gb`. The disk of that size must not be smaller than the droplet's.
+    /// The slug of the new size, such as `s-4vcpu-8gb`. Its disk must not be smaller than the droplet's.
     #[schemars(length(min = 1, max = 100))]
     size: String,
-    /// Whether its disk grows too. By default only processors and memory change, which can be undone; a disk cannot be made
-    /// smaller again.
+    /// Whether the disk grows too. By default only processors and memory change, which can be undone; a grown disk
+    /// cannot be shrunk.
     #[serde(default)]
     disk: bool,
-    /// How many seconds it has to shut down before the power is cut. With 0 it is not asked, and the power is cut at
-    /// once.
+    /// The grace period to shut down before the power is cut, in seconds. With 0, the power is cut at once.
     #[serde(default = "droplet::default_grace_seconds")]
     #[schemars(range(min = 0, max = 600))]
     grace_seconds: u32,
 }
 
-/// How it was before.
+/// The state before the step.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Before {
     size: Option<String>,
@@ -46,12 +45,11 @@ pub struct Before {
     latest_action: u64,
 }
 
-/// The step.
 pub struct ResizeDroplet;
 
 impl Step for ResizeDroplet {
     const NAME: &'static str = "ResizeDroplet";
-    // A disk is copied: DigitalOcean speaks of a minute for each used gigabyte.
+    // A disk is copied: DigitalOcean documents a minute per used gigabyte.
     const TIMEOUT: Duration = Duration::from_hours(6);
 
     type Parameters = Parameters;
@@ -65,7 +63,7 @@ impl Step for ResizeDroplet {
     async fn before(&self, context: &StepContext<'_>, parameters: &Parameters) -> Result<Before, Failure> {
         let id = parameters.droplet_provider_id.as_str();
         let droplet = droplet::before(context, id).await?;
-        // Before it is powered off for something that is not to be.
+        // Checked before the droplet is powered off for nothing.
         check(context, parameters, &droplet).await?;
         Ok(Before {
             size: text(&droplet, "size_slug").map(str::to_owned),
@@ -112,7 +110,7 @@ impl Parameters {
     }
 }
 
-/// What comes next on the way to the new size.
+/// The next operation towards the new size.
 async fn next(context: &StepContext<'_>, parameters: &Parameters, before: &Before) -> Result<Next, Failure> {
     let id = parameters.droplet_provider_id.as_str();
     let droplet = match droplet::at_rest(context, id).await? {
@@ -130,7 +128,7 @@ async fn next(context: &StepContext<'_>, parameters: &Parameters, before: &Befor
     Ok(Next::Act(json!({ "type": "resize", "size": parameters.size, "disk": parameters.disk })))
 }
 
-/// What comes next on the way back to the size from before.
+/// The next operation back to the earlier size.
 async fn previous(context: &StepContext<'_>, parameters: &Parameters, before: &Before) -> Result<Next, Failure> {
     let id = parameters.droplet_provider_id.as_str();
     let (droplet, size) = match (droplet::at_rest(context, id).await?, &before.size) {
@@ -185,7 +183,7 @@ fn is_slug(slug: Option<&str>, wanted: &str) -> bool {
     slug.is_some_and(|slug| slug.eq_ignore_ascii_case(wanted))
 }
 
-/// The disk of a droplet or a size.
+/// The disk of a droplet or a size, in GB.
 fn gigabytes(document: &Value) -> u64 {
     document.get("disk").and_then(Value::as_u64).unwrap_or_default()
 }

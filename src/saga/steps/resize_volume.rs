@@ -1,4 +1,4 @@
-//! `ResizeVolume`.
+//! The step `ResizeVolume`.
 
 use std::cmp::Ordering;
 
@@ -12,24 +12,23 @@ use super::{
 };
 use crate::saga::step::{Failure, Progress, Step, StepContext, Trace};
 
-/// Makes a volume larger. The file system on it has to be grown on the droplet. Cannot be undone: a volume only grows.
+/// Enlarges a volume. Grow its file system on the droplet afterwards. Cannot be undone: a volume only grows.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Parameters {
-    /// The volume.
+    /// The id of the volume.
     volume_id: ProviderId,
-    /// Its new size, not below the one that it has.
+    /// The new size, at least the current one.
     #[schemars(range(min = 1, max = 16_384))]
     size_gigabytes: u64,
 }
 
-/// How it was before.
+/// The state before the step.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Before {
     size_gigabytes: Option<u64>,
 }
 
-/// The step.
 pub struct ResizeVolume;
 
 impl Step for ResizeVolume {
@@ -67,7 +66,7 @@ impl Step for ResizeVolume {
                     Ok(action) => return Ok(Progress::Started { action, ids: vec![format!("volumes/{volume_id}")] }),
                     Err(refused) => refused,
                 };
-                // An earlier call may have come to its end just after the volume was looked at.
+                // An earlier call may have ended right after the volume was read.
                 let now = volume::size(&volume::existing(context, volume_id).await?);
                 if now == Some(*size_gigabytes) { Ok(Progress::Done(NoOutput {})) } else { Err(refused) }
             }
@@ -81,7 +80,7 @@ impl Step for ResizeVolume {
         before: &Before,
     ) -> Result<Trace, Failure> {
         let Parameters { volume_id, .. } = parameters;
-        // Before the volume, so that an action which ends in between is seen there.
+        // Read before the volume, so that an action which ends in between shows there.
         if let Some(action) = volume::pending(context, volume_id).await? {
             return Ok(Trace::UnderWay(action));
         }

@@ -1,4 +1,4 @@
-//! `RestoreDroplet`.
+//! The step `RestoreDroplet`.
 
 use std::time::Duration;
 
@@ -12,25 +12,26 @@ use super::{
 };
 use crate::saga::step::{Failure, Found, Progress, Step, StepContext, Trace};
 
-/// Restores a droplet from one of its backups or snapshots. Its id, name, addresses and size stay. What is on its disk
-/// is replaced and lost, so this cannot be undone; take a snapshot before it to keep what there is.
+/// Restores a droplet from one of its backups or snapshots. Its id, name, addresses and size are kept. The data on its
+/// disk is replaced, so this cannot be undone; create a snapshot first to keep it.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Parameters {
-    /// The droplet.
+    /// The id of the droplet.
     droplet_provider_id: ProviderId,
-    /// The id of the backup or snapshot, such as the `snapshot_id` of `CreateDropletSnapshot`. It must be of this droplet.
+    /// The id of the backup or snapshot, such as the `snapshot_id` of `CreateDropletSnapshot`. It must be of this
+    /// droplet.
     image: ProviderId,
 }
 
-/// How it was before.
+/// The state before the step.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Before {
-    /// The step's own actions come after this one. Nothing was begun without it.
+    /// The id of the latest action before the step; the step's actions have higher ids. Absent if the step did not
+    /// start.
     latest_action: Option<u64>,
 }
 
-/// The step.
 pub struct RestoreDroplet;
 
 impl Step for RestoreDroplet {
@@ -75,7 +76,7 @@ impl Step for RestoreDroplet {
         let id = parameters.droplet_provider_id.as_str();
         Ok(match droplet::at_rest(context, id).await? {
             Ok(_) if is_restored(context, parameters, before).await? => Found::One(Progress::Done(NoOutput {})),
-            // A call on its way must not restore it a second time, so this waits until it would be seen.
+            // A lost call may still take effect and must not be repeated, so this waits for the settle time.
             Ok(_) | Err(Next::Gone) => Found::Nothing,
             Err(next) => droplet::found(id, own(context, parameters, before, next).await?),
         })
@@ -91,7 +92,7 @@ impl Step for RestoreDroplet {
         Ok(match restores(context, parameters, before).await?.first() {
             None => Trace::Nothing,
             Some(action) if action.status == "in-progress" => Trace::UnderWay(action.id),
-            // Nobody knows how far one came that failed.
+            // The effect of a failed action is unknown.
             Some(_) => Trace::There(format!(
                 "droplet {id} was restored from {image}, and the earlier data on its disk is \
                                       lost"
@@ -100,7 +101,7 @@ impl Step for RestoreDroplet {
     }
 }
 
-/// What comes next, but that an action of somebody else is only waited for: its end says nothing of the step.
+/// The next operation. Another action is only waited for: its end says nothing about the step.
 async fn own(context: &StepContext<'_>, parameters: &Parameters, before: &Before, next: Next) -> Result<Next, Failure> {
     let Next::Busy(action) = next else { return Ok(next) };
     let is_own = restores(context, parameters, before).await?.iter().any(|own| own.id == action);
@@ -112,7 +113,7 @@ async fn is_restored(context: &StepContext<'_>, parameters: &Parameters, before:
     Ok(restores.first().is_some_and(|action| action.status == "completed"))
 }
 
-/// The step's own actions, the latest first. Which image was restored no action tells, but that it came after.
+/// The step's own actions, newest first. Actions do not name their image, so they are recognized by their order.
 async fn restores(context: &StepContext<'_>, parameters: &Parameters, before: &Before) -> Result<Vec<Action>, Failure> {
     let Some(latest) = before.latest_action else { return Ok(Vec::new()) };
     let actions = droplet::actions(context, parameters.droplet_provider_id.as_str()).await?.into_iter();

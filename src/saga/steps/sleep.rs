@@ -1,4 +1,4 @@
-//! `Sleep`.
+//! The step `Sleep`.
 
 use std::time::Duration;
 
@@ -11,16 +11,15 @@ use crate::saga::{
     step::{Failure, Progress, Step, StepContext},
 };
 
-/// Waits. For trying things out, and for what takes its time without a sign.
+/// Waits for a fixed time: for tests, and for processes without a status.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Parameters {
-    /// How long.
+    /// The duration in seconds.
     #[schemars(range(min = 0, max = 604_800))]
     seconds: u32,
 }
 
-/// The step.
 pub struct Sleep;
 
 impl Step for Sleep {

@@ -1,4 +1,4 @@
-//! `TagResource`.
+//! The step `TagResource`.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -9,26 +9,27 @@ use super::{
 };
 use crate::saga::step::{Failure, Found, Progress, Step, StepContext, Undo};
 
-/// The parameters as they are given.
+/// The unvalidated parameters.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Given {
-    /// The tag: letters, digits, colons, dashes and underscores. Case makes no difference, and that of the first use stays.
+    /// The tag: letters, digits, colons, dashes and underscores. Case is ignored, and the spelling of the first use is
+    /// kept.
     #[schemars(length(min = 1, max = 255), regex(pattern = r"^[a-zA-Z0-9_\-:]+$"))]
     tag: String,
-    /// The droplet that it is put on, unless `resource_type` and `resource_id` say something else.
+    /// The id of the droplet to tag, unless `resource_type` and `resource_id` are set.
     #[serde(default)]
     droplet_provider_id: Option<ProviderId>,
-    /// The kind of the resource that it is put on. Snapshots of droplets are images here.
+    /// The type of the resource to tag. Snapshots of droplets are images here.
     #[serde(default)]
     resource_type: Option<TaggedKind>,
-    /// The resource.
+    /// The id of the resource.
     #[serde(default)]
     resource_id: Option<ProviderId>,
 }
 
-/// Puts a tag on a resource, and creates the tag where it does not exist. Undone by taking it off again, unless the
-/// resource had it before; the tag itself stays.
+/// Tags a resource, and creates a missing tag. Undone by removing the tag from the resource, unless the resource had it
+/// before; the tag itself is kept.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(try_from = "Given")]
 pub struct Parameters {
@@ -36,13 +37,12 @@ pub struct Parameters {
     target: Target,
 }
 
-/// How it was before.
+/// The state before the step.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Before {
     lacked_it: bool,
 }
 
-/// The step.
 pub struct TagResource;
 
 impl Step for TagResource {

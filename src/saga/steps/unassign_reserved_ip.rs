@@ -1,4 +1,4 @@
-//! `UnassignReservedIP`.
+//! The step `UnassignReservedIP`.
 
 use std::net::Ipv4Addr;
 
@@ -11,18 +11,17 @@ use super::{
 };
 use crate::saga::step::{Failure, Progress, Step, StepContext, Undo};
 
-/// Unassigns a reserved IP from a droplet; it stays reserved. One that points elsewhere is left alone. Undone by pointing
-/// it at the droplet again, if it did before.
+/// Unassigns a reserved IP from a droplet; it stays reserved. An address that is assigned elsewhere is left alone.
+/// Undone by assigning it to the droplet again, if it was assigned before.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Parameters {
-    /// The address.
+    /// The reserved IP address.
     ip: Ipv4Addr,
-    /// The droplet.
+    /// The id of the droplet.
     droplet_provider_id: ProviderId,
 }
 
-/// The step.
 pub struct UnassignReservedIP;
 
 impl Step for UnassignReservedIP {

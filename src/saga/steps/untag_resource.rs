@@ -1,4 +1,4 @@
-//! `UntagResource`.
+//! The step `UntagResource`.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -9,25 +9,25 @@ use super::{
 };
 use crate::saga::step::{Failure, Found, Progress, Step, StepContext, Undo};
 
-/// The parameters as they are given.
+/// The unvalidated parameters.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Given {
-    /// The tag: letters, digits, colons, dashes and underscores. Case makes no difference.
+    /// The tag: letters, digits, colons, dashes and underscores. Case is ignored.
     #[schemars(length(min = 1, max = 255), regex(pattern = r"^[a-zA-Z0-9_\-:]+$"))]
     tag: String,
-    /// The droplet that it is taken off, unless `resource_type` and `resource_id` say something else.
+    /// The id of the droplet to untag, unless `resource_type` and `resource_id` are set.
     #[serde(default)]
     droplet_provider_id: Option<ProviderId>,
-    /// The kind of the resource that it is taken off. Snapshots of droplets are images here.
+    /// The type of the resource to untag. Snapshots of droplets are images here.
     #[serde(default)]
     resource_type: Option<TaggedKind>,
-    /// The resource.
+    /// The id of the resource.
     #[serde(default)]
     resource_id: Option<ProviderId>,
 }
 
-/// Takes a tag off a resource; the tag itself stays. Undone by putting it on again, if the resource had it before.
+/// Removes a tag from a resource; the tag itself is kept. Undone by adding it again, if the resource had it before.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(try_from = "Given")]
 pub struct Parameters {
@@ -35,14 +35,13 @@ pub struct Parameters {
     target: Target,
 }
 
-/// How it was before.
+/// The state before the step.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Before {
-    /// The tag as the resource spelled it, if it had it.
+    /// The resource's spelling of the tag, if it had the tag.
     had: Option<String>,
 }
 
-/// The step.
 pub struct UntagResource;
 
 impl Step for UntagResource {

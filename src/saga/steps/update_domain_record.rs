@@ -1,4 +1,4 @@
-//! `UpdateDomainRecord`.
+//! The step `UpdateDomainRecord`.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -13,53 +13,52 @@ use crate::{
     saga::step::{Failure, Progress, Step, StepContext, Undo},
 };
 
-/// Changes fields of a domain's record; those that are not given stay. Undone by writing the old values back, but for
-/// fields that somebody else has changed since.
+/// Updates fields of a domain's record; absent fields are kept. Undone by restoring the earlier values, except of
+/// fields that have been changed since.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Parameters {
-    /// The domain.
+    /// The domain name.
     #[serde(skip_serializing)]
     domain: ProviderId,
-    /// The record's id within its domain.
+    /// The id of the record within its domain.
     #[serde(skip_serializing)]
     record_id: ProviderId,
     /// The name within the domain, `@` for the domain itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 255))]
     name: Option<String>,
-    /// What it says: an address, another name (the whole name, with or without its final dot), a text.
+    /// The value: an address, a full host name (with or without its final dot) or a text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 4096))]
     data: Option<String>,
-    /// How long resolvers may cache it, in seconds. All records of one name and type share it, so this changes theirs too.
+    /// The time to live, in seconds. All records of one name and type share it, so this changes theirs too.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     ttl: Option<u32>,
-    /// For `MX` and `SRV`.
+    /// The priority, for `MX` and `SRV`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     priority: Option<u16>,
-    /// For `SRV`.
+    /// The port, for `SRV`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     port: Option<u16>,
-    /// For `SRV`.
+    /// The weight, for `SRV`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     weight: Option<u16>,
-    /// For `CAA`.
+    /// The flags, for `CAA`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     flags: Option<u8>,
-    /// For `CAA`.
+    /// The tag, for `CAA`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     tag: Option<CaaTag>,
 }
 
-/// How it was before.
+/// The state before the step.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Before {
-    /// The fields that the step changes.
+    /// The earlier values of the fields that the step changes.
     fields: Map<String, Value>,
 }
 
-/// The step.
 pub struct UpdateDomainRecord;
 
 impl Step for UpdateDomainRecord {
@@ -120,7 +119,7 @@ async fn existing(context: &StepContext<'_>, parameters: &Parameters) -> Result<
     record.ok_or_else(|| Failure::Permanent(format!("there is no record {record_id} of {domain}")))
 }
 
-/// Writes some fields.
+/// Updates some fields.
 async fn write(
     context: &StepContext<'_>,
     parameters: &Parameters,

@@ -1,4 +1,4 @@
-//! Headers and bodies that a Secret of the saga's namespace holds: read for each call, and never journaled.
+//! Headers and bodies from Secrets in the saga's namespace: read for each call, and never journaled.
 
 use std::collections::BTreeMap;
 
@@ -19,10 +19,10 @@ use crate::{
 #[serde(deny_unknown_fields)]
 #[schemars(inline)]
 pub(super) struct SecretKey {
-    /// The Secret's name.
+    /// The name of the Secret.
     #[schemars(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
     secret: String,
-    /// The key in it.
+    /// The key in the Secret.
     #[schemars(length(min = 1, max = 253), regex(pattern = r"^[-._a-zA-Z0-9]+$"))]
     key: String,
 }
@@ -42,18 +42,18 @@ struct SecretValue {
 pub(super) struct SecretHeaders(BTreeMap<String, SecretValue>);
 
 impl SecretHeaders {
-    /// The name of each header.
+    /// The names of the headers.
     pub(super) fn names(&self) -> impl Iterator<Item = &str> {
         self.0.keys().map(String::as_str)
     }
 
-    /// Reads the headers. None of them appears in a debug output.
+    /// Reads the headers. Debug output redacts them.
     pub(super) async fn read(&self, context: &StepContext<'_>) -> Result<HeaderMap, Failure> {
         let mut headers = HeaderMap::new();
         for (name, SecretValue { secret, key, prefix }) in &self.0 {
             let source = SecretKey { secret: secret.clone(), key: key.clone() };
             let content = source.read(context, "headersFrom").await?;
-            // Files often end with a line break, and a header never does.
+            // Files often end with a line break; header values never do.
             let content = content.trim_ascii_end();
             let value = HeaderValue::from_bytes(&[prefix.as_bytes(), content].concat());
             let mut value = value.map_err(|_| {
@@ -106,7 +106,7 @@ impl JsonSchema for SecretHeaders {
 }
 
 impl SecretKey {
-    /// Reads the value. `parameter` is what names the Secret.
+    /// Reads the value. `parameter` names the reference in errors.
     pub(super) async fn read(&self, context: &StepContext<'_>, parameter: &str) -> Result<Vec<u8>, Failure> {
         let Self { secret, key } = self;
         let doing = format!("reading Secret {}/{secret}", context.namespace);
@@ -119,7 +119,7 @@ impl SecretKey {
                 "{doing}: the operator has no right to get it; list its name in the chart's value `sagas.secrets`"
             )),
             call::Error::Refused { .. } => Failure::Permanent(error.to_string()),
-            // Nothing was called yet.
+            // No call was made yet.
             error => Failure::Transient(error.to_string()),
         })?;
         let content = found.data.and_then(|mut data| data.remove(key)).map(|content| content.0);

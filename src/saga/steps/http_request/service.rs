@@ -1,4 +1,4 @@
-//! Which service is called and how, refused before anything is done where it must not be.
+//! The URL, method and headers of a service, validated before any call.
 
 use std::{
     collections::BTreeMap,
@@ -15,21 +15,21 @@ use serde::{Deserialize, Deserializer, de};
 
 use crate::digitalocean::client::on_loopback;
 
-/// The header by which a service tells calls apart.
+/// The header by which a service recognizes a repeated call.
 pub(super) const IDEMPOTENCY_KEY: &str = "idempotency-key";
 
-/// Names under which clouds hand out credentials to the machines that they run.
+/// Host names under which clouds serve credentials to their machines.
 const METADATA: [&str; 5] =
     ["instance-data", "instance-data.ec2.internal", "metadata", "metadata.goog", "metadata.google.internal"];
 
-/// Addresses at which they do, besides the link-local ones.
+/// Addresses at which clouds serve credentials, besides the link-local ones.
 const METADATA_V4: Ipv4Addr = Ipv4Addr::new(100, 100, 100, 200);
 const METADATA_V6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254);
 
-/// Headers that a call has by itself.
+/// Headers that the step sets itself.
 const RESERVED: [&str; 5] = ["connection", "content-length", "host", IDEMPOTENCY_KEY, "transfer-encoding"];
 
-/// How a service is called.
+/// The method of a call.
 #[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "UPPERCASE")]
 #[schemars(inline)]
@@ -60,7 +60,7 @@ impl fmt::Display for Method {
     }
 }
 
-/// The address of a service, which may be called.
+/// The URL of a service that may be called.
 #[derive(Clone)]
 pub(super) struct ServiceUrl(Url);
 
@@ -97,7 +97,7 @@ impl ServiceUrl {
     }
 }
 
-/// Without path and query: that of a webhook is a credential.
+/// The URL without path and query: those of a webhook are credentials.
 impl fmt::Display for ServiceUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0.origin().ascii_serialization())
@@ -153,7 +153,7 @@ impl<'de> Deserialize<'de> for Headers {
     }
 }
 
-/// The name of a header that a saga may set.
+/// Reads the name of a header that a saga may set.
 pub(super) fn header_name(name: &str) -> Result<HeaderName, String> {
     if RESERVED.contains(&name.to_ascii_lowercase().as_str()) {
         return Err(format!("the header {name} is set by the step itself"));
@@ -179,7 +179,7 @@ impl JsonSchema for Headers {
     }
 }
 
-/// Whether an address is never called: those of the link, at which credentials are handed out, and those that are none.
+/// Whether an address is never called: link-local addresses, which serve credentials, and addresses of no host.
 pub(super) fn is_forbidden(address: IpAddr) -> bool {
     match address.to_canonical() {
         IpAddr::V4(address) => {
