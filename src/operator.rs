@@ -34,8 +34,8 @@ const FINISH: Duration = Duration::from_secs(20);
 /// The time for publishing events after that: another replica waits for the lease.
 const TELL: Duration = Duration::from_secs(1);
 /// The interval of checking the API server for `/readyz`, and the timeout of one check.
-const ASK: Duration = Duration::from_secs(2);
-const LONGEST_ANSWER: Duration = Duration::from_secs(3);
+const CHECK_INTERVAL: Duration = Duration::from_secs(2);
+const CHECK_TIMEOUT: Duration = Duration::from_secs(3);
 /// A watch without any event for this long is broken: the API server sends a bookmark every minute.
 const LONGEST_SILENCE: Duration = Duration::from_mins(3);
 
@@ -118,7 +118,7 @@ pub async fn run(args: RunArgs) -> Result<(), Error> {
     let leadership = if args.leader_elect { Leadership::standby() } else { Leadership::unelected() };
     let cluster = tokio::select! {
         cluster = Cluster::connect(&args, &leadership) => cluster?,
-        () = stop.asked() => return Ok(()),
+        () = stop.requested() => return Ok(()),
     };
     // Only now: main prints the errors above in one line.
     logs::start(args.log_format);
@@ -137,8 +137,12 @@ pub async fn run(args: RunArgs) -> Result<(), Error> {
     process.liveness.start();
     if let Some(address) = args.metrics_address {
         let usage = Arc::new(move || cloud.usage());
-        let health =
-            http::Health { context: context.clone(), sagas: sagas.clone(), usage, api_server: cluster.clone().ask() };
+        let health = http::Health {
+            context: context.clone(),
+            sagas: sagas.clone(),
+            usage,
+            api_server: cluster.clone().check_repeatedly(),
+        };
         http::serve(address, health).await.map_err(Error::Metrics)?;
     }
     let candidate = args.leader_elect.then(|| {
@@ -146,15 +150,15 @@ pub async fn run(args: RunArgs) -> Result<(), Error> {
         (stand(candidate.clone()), candidate)
     });
     let mut controller = tokio::spawn(join(controller::run(context.clone()), saga::run(sagas)));
-    let is_asked = tokio::select! {
-        () = stop.asked() => true,
+    let is_requested = tokio::select! {
+        () = stop.requested() => true,
         _ = &mut controller => false,
     };
 
     info!("arcadia-operator stops");
     process.stop.cancel();
     // This process still leads: running work finishes. The next leader resumes the rest from the objects.
-    if is_asked && timeout(FINISH, controller).await.is_err() {
+    if is_requested && timeout(FINISH, controller).await.is_err() {
         warn!("some work is unfinished; the next leader resumes it");
     }
     if timeout(TELL, process.events.flush()).await.is_err() {
@@ -165,7 +169,7 @@ pub async fn run(args: RunArgs) -> Result<(), Error> {
         let _ = standing.await;
         candidate.release().await;
     }
-    if is_asked { Ok(()) } else { Err(Error::Ended) }
+    if is_requested { Ok(()) } else { Err(Error::Ended) }
 }
 
 /// Campaigns for the lease and holds it until it is lost, which ends the process.
@@ -185,7 +189,7 @@ impl Stop {
         Ok(Self { terminate: listen(SignalKind::terminate())?, interrupt: listen(SignalKind::interrupt())? })
     }
 
-    async fn asked(&mut self) {
+    async fn requested(&mut self) {
         tokio::select! {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}
@@ -215,8 +219,8 @@ impl Cluster {
         config.proxy_url = None;
         let mut direct = config.clone();
         direct.default_retry = false;
-        direct.connect_timeout = Some(LONGEST_ANSWER);
-        direct.read_timeout = Some(LONGEST_ANSWER);
+        direct.connect_timeout = Some(CHECK_TIMEOUT);
+        direct.read_timeout = Some(CHECK_TIMEOUT);
         config.read_timeout = Some(LONGEST_SILENCE);
         let pod_namespace = || std::env::var("POD_NAMESPACE").ok().filter(|namespace| !namespace.is_empty());
         let cluster = Self {
@@ -255,18 +259,18 @@ impl Cluster {
     }
 
     /// Repeats the check for one of the namespaces until the receiver is dropped.
-    fn ask(self) -> watch::Receiver<http::ApiServerState> {
+    fn check_repeatedly(self) -> watch::Receiver<http::ApiServerState> {
         let (answers, answer) = watch::channel(http::ApiServerState { at: Instant::now(), trouble: None });
         tokio::spawn(async move {
             while !answers.is_closed() {
                 let namespace = self.namespaces.first().map(String::as_str);
-                let trouble = match timeout(LONGEST_ANSWER, self.check(&self.direct, namespace)).await {
+                let trouble = match timeout(CHECK_TIMEOUT, self.check(&self.direct, namespace)).await {
                     Ok(Ok(())) => None,
                     Ok(Err(error)) => Some(error.to_string()),
-                    Err(_) => Some(format!("the API server did not respond within {} s", LONGEST_ANSWER.as_secs())),
+                    Err(_) => Some(format!("the API server did not respond within {} s", CHECK_TIMEOUT.as_secs())),
                 };
                 answers.send_replace(http::ApiServerState { at: Instant::now(), trouble });
-                sleep(ASK).await;
+                sleep(CHECK_INTERVAL).await;
             }
         });
         answer

@@ -1,4 +1,4 @@
-//! What kube lacks, each policy once.
+//! Extensions of kube, each policy in one file.
 
 pub mod cache;
 pub mod call;

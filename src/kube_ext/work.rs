@@ -1,4 +1,4 @@
-//! Workers: each takes one key after the other from a queue and brings its object up to what is known.
+//! Workers: each reconciles one key of a queue after the other.
 
 use std::{
     any::Any,
@@ -19,40 +19,39 @@ use super::{
 };
 use crate::telemetry::liveness::Pulse;
 
-/// From how many conflicts in a row on they are no longer a race that somebody else won: that many take a minute.
+/// The number of successive conflicts from which they are logged as a warning. It takes about a minute.
 const MANY_CONFLICTS: u32 = 8;
 
-/// How long an object is left alone that made this program panic.
+/// The pause before an object is retried that caused a panic.
 const AFTER_PANIC: Duration = Duration::from_mins(1);
 
-/// What is left to do about an object.
+/// The next reconcile of an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Next {
-    /// Nothing, until something changes.
+    /// After the next change.
     Settled,
-    /// Look again: more follows from what was written.
+    /// At once: more follows from the last write.
     Again,
-    /// Look again after this time.
+    /// After this time.
     After(Duration),
 }
 
-/// What one worker works for.
+/// The parts of one worker.
 pub struct Work<'a, K> {
     /// The kind of the objects, for the log.
     pub kind: &'static str,
-    /// What there is to do.
+    /// The queue of keys.
     pub queue: &'a Queue<K>,
-    /// Told when no new work may begin.
+    /// Cancelled at shutdown: no new work may start.
     pub stop: &'a CancellationToken,
-    /// Whether it goes on.
+    /// The liveness of the worker.
     pub pulse: Pulse,
 }
 
 impl<K: Clone + Display + Eq + Hash + Ord> Work<'_, K> {
-    /// Works until it is told to stop; what is under way then is finished. `told` hears how long each look at an object
-    /// took, and its outcome in a stable word for metrics. A mistake in this program about one object is no reason to
-    /// leave the others alone.
-    pub async fn run<F>(self, reconcile: impl Fn(K) -> F, told: impl Fn(Duration, &'static str))
+    /// Works until shutdown; running work finishes. `report` receives the duration of each reconcile, and its outcome
+    /// as a stable word for metrics. A panic about one object does not affect the others.
+    pub async fn run<F>(self, reconcile: impl Fn(K) -> F, report: impl Fn(Duration, &'static str))
     where
         F: Future<Output = Result<Next, call::Error>>,
     {
@@ -95,7 +94,7 @@ impl<K: Clone + Display + Eq + Hash + Ord> Work<'_, K> {
                     "panic"
                 }
             };
-            told(began.elapsed(), outcome);
+            report(began.elapsed(), outcome);
             pulse.rest();
         }
     }
@@ -120,7 +119,7 @@ mod tests {
 
     type Outcome = Result<Next, call::Error>;
 
-    /// Works on one key, whose looks have these outcomes, and stops after the last. Returns what was told.
+    /// Reconciles one key with these outcomes, and stops after the last. Returns the reported outcomes.
     async fn told(outcomes: impl IntoIterator<Item = Outcome>) -> Vec<&'static str> {
         told_of(outcomes.into_iter().map(|outcome| move || outcome)).await
     }

@@ -95,13 +95,13 @@ pub enum Intervention {
 pub enum CallState {
     /// Unknown: a step that was started is in doubt.
     #[default]
-    Empty,
+    Unknown,
     /// The intent to call was just written.
     Intent,
     /// No call is in flight, and the next one counts from this time.
-    Calm(Timestamp),
+    Idle(Timestamp),
     /// The step was just called or looked up, and the next lookup is due at this time.
-    Looked(Timestamp),
+    InDoubt(Timestamp),
 }
 
 /// The next thing that the runner does.
@@ -118,7 +118,7 @@ pub enum Command {
     /// Poll a step that only waits.
     Poll(usize),
     /// Look up the effect of a step.
-    Look(usize),
+    LookUp(usize),
     /// Undo a step.
     CallUndo(usize),
     /// Adopt the resource that a person names as created by the step.
@@ -149,7 +149,7 @@ impl Command {
             Self::Prepare(_) => "Prepare",
             Self::Call(_) => "Call",
             Self::Poll(_) => "Poll",
-            Self::Look(_) => "Look",
+            Self::LookUp(_) => "LookUp",
             Self::CallUndo(_) => "CallUndo",
             Self::Adopt(..) => "Adopt",
             Self::Forget { .. } => "Forget",
@@ -273,7 +273,7 @@ fn forward(view: &SagaView<'_>) -> Command {
             if let Some(why) = stop(view) {
                 return Command::Note(view.turn_back(why));
             }
-            if let Some(wait) = entry.retry_at.as_ref().and_then(|at| view.until(at.0)).or(view.calm()) {
+            if let Some(wait) = entry.retry_at.as_ref().and_then(|at| view.until(at.0)).or(view.idle()) {
                 return Command::Rest(Some(wait));
             }
             Command::Prepare(index)
@@ -302,14 +302,14 @@ fn running(view: &SagaView<'_>, index: usize, entry: &StepStatus, ordered: &Orde
                 let message = "the cloud started the action and reports that it failed".to_owned();
                 Command::Note(missed(view, index, entry, StepError { kind: ErrorKind::Transient, message }))
             }
-            Some(ActionState::Completed | ActionState::Gone) => Command::Look(index),
+            Some(ActionState::Completed | ActionState::Gone) => Command::LookUp(index),
         };
     }
     // No action is in progress, so the saga may stop here. An irreversible step is looked up before that.
     let kind = entry.error.as_ref().map(|error| error.kind);
     // An earlier call whose response was lost may still take effect.
     let did_nothing =
-        entry.attempts <= 1 && (matches!(view.call_state, CallState::Calm(_)) || kind == Some(ErrorKind::Transient));
+        entry.attempts <= 1 && (matches!(view.call_state, CallState::Idle(_)) || kind == Some(ErrorKind::Transient));
     if (ordered.irreversible.is_none() || ordered.step.is_passive() || did_nothing)
         && let Some(why) = stop(view)
     {
@@ -322,7 +322,7 @@ fn running(view: &SagaView<'_>, index: usize, entry: &StepStatus, ordered: &Orde
             None => Command::Poll(index),
         };
     }
-    if let CallState::Calm(until) = view.call_state {
+    if let CallState::Idle(until) = view.call_state {
         if let Some(wait) = view.until(until) {
             return Command::Rest(Some(wait));
         }
@@ -331,13 +331,13 @@ fn running(view: &SagaView<'_>, index: usize, entry: &StepStatus, ordered: &Orde
     let is_doubtful = entry.error.as_ref().is_none_or(|error| error.kind == ErrorKind::Doubt);
     let wait = match (&entry.retry_at, view.call_state) {
         (Some(at), _) if !is_doubtful => view.until(at.0),
-        (_, CallState::Looked(until)) => view.until(until),
+        (_, CallState::InDoubt(until)) => view.until(until),
         _ => None,
     };
     match (wait, &entry.retry_at) {
         (Some(wait), _) => Command::Rest(Some(wait)),
         (None, Some(_)) if !is_doubtful => Command::Intend(StepEvent::Renew { counts: true }.of(index)),
-        (None, _) => Command::Look(index),
+        (None, _) => Command::LookUp(index),
     }
 }
 
@@ -467,7 +467,7 @@ fn back(view: &SagaView<'_>) -> Command {
         _ => {}
     }
     let until = undo.retry_at.as_ref().map(|at| at.0);
-    if let Some(wait) = until.and_then(|until| view.until(until)).or(view.calm()) {
+    if let Some(wait) = until.and_then(|until| view.until(until)).or(view.idle()) {
         return Command::Rest(Some(wait));
     }
     Command::Intend(StepEvent::Undo { counts: until.is_some() }.of(index))
@@ -523,9 +523,9 @@ impl SagaView<'_> {
     }
 
     /// The time until the next call counts, where no call is in flight.
-    fn calm(&self) -> Option<Duration> {
+    fn idle(&self) -> Option<Duration> {
         match self.call_state {
-            CallState::Calm(until) => self.until(until),
+            CallState::Idle(until) => self.until(until),
             _ => None,
         }
     }
@@ -582,7 +582,7 @@ impl SagaView<'_> {
         let is_passive = self.ordered(index).is_some_and(|ordered| ordered.step.is_passive());
         let is_news = is_passive || self.since_call(entry) > SILENT_WAIT;
         match self.news_of_waiting(index, why).filter(|_| is_news) {
-            Some(news) => StepOutcome::Tell(news, again),
+            Some(news) => StepOutcome::Publish(news, again),
             None => StepOutcome::Rest(again),
         }
     }
@@ -640,7 +640,7 @@ impl Intervention {
     /// Whether the resolution in the journal is this intervention.
     fn is(&self, resolution: &Resolution) -> bool {
         match self {
-            Self::Choose(_, asked) | Self::Adopt(_, asked) => asked.what == resolution.what,
+            Self::Choose(_, requested) | Self::Adopt(_, requested) => requested.what == resolution.what,
             Self::Unknown(_) => false,
         }
     }
@@ -654,7 +654,7 @@ pub enum StepOutcome {
     /// Record this event; a call follows.
     Intend(Event),
     /// Wait: no call is in flight, and the next one counts from this time.
-    Calm {
+    Idle {
         until: Timestamp,
         /// What the step waits for.
         why: String,
@@ -662,7 +662,7 @@ pub enum StepOutcome {
     /// Wait for this time, then look again.
     Rest(Duration),
     /// Wait for this time, and publish this event.
-    Tell(Event, Duration),
+    Publish(Event, Duration),
 }
 
 /// The outcome of calling or polling a step.
@@ -676,14 +676,14 @@ pub fn after_call(
     let Some(entry) = view.status.steps.get(index) else { return StepOutcome::Rest(LOOK_AGAIN) };
     match answer {
         Ok(progress) => progressed(view, index, progress),
-        Err(Failure::Waiting(why)) => StepOutcome::Calm { until: view.now + wait(waits), why },
+        Err(Failure::Waiting(why)) => StepOutcome::Idle { until: view.now + wait(waits), why },
         Err(Failure::Transient(message)) => {
             StepOutcome::Note(missed(view, index, entry, StepError { kind: ErrorKind::Transient, message }))
         }
         Err(Failure::Doubt(message)) => {
             let event = missed(view, index, entry, StepError { kind: ErrorKind::Doubt, message });
             let is_last = matches!(event, Event::Step { event: StepEvent::Fail { .. }, .. });
-            if is_last { StepOutcome::Note(event) } else { StepOutcome::Tell(event, FIRST_LOOK) }
+            if is_last { StepOutcome::Note(event) } else { StepOutcome::Publish(event, FIRST_LOOK) }
         }
         Err(Failure::Permanent(message)) => {
             StepOutcome::Note(StepEvent::Fail { error: StepError { kind: ErrorKind::Permanent, message } }.of(index))
@@ -713,7 +713,7 @@ pub fn after_prepare(
             StepOutcome::Note(StepEvent::Begin { before }.of(index))
         }
         Ok(before) => StepOutcome::Intend(StepEvent::Begin { before }.of(index)),
-        Err(Failure::Waiting(why)) => StepOutcome::Calm { until: view.now + wait(waits), why },
+        Err(Failure::Waiting(why)) => StepOutcome::Idle { until: view.now + wait(waits), why },
         Err(Failure::Permanent(message)) => permanent(message),
         Err(Failure::Transient(message) | Failure::Doubt(message)) => {
             // No call was made yet, so the step is not in doubt.
@@ -775,7 +775,7 @@ pub fn after_look(view: &SagaView<'_>, index: usize, answer: Result<Found<Values
         Err(failure) => {
             let again = LOOK_AGAIN.min(view.settle);
             match view.news_of_waiting(index, &format!("looking up its effect: {failure}")) {
-                Some(news) => StepOutcome::Tell(news, again),
+                Some(news) => StepOutcome::Publish(news, again),
                 None => StepOutcome::Rest(again),
             }
         }
@@ -825,7 +825,7 @@ pub fn after_undo(view: &SagaView<'_>, index: usize, answer: Result<Undo, Failur
     };
     match view.late_undo(index) {
         Some(event) => StepOutcome::Note(event),
-        None => StepOutcome::Calm { until: view.now + again, why },
+        None => StepOutcome::Idle { until: view.now + again, why },
     }
 }
 

@@ -149,23 +149,23 @@ impl World {
                 let after = after_prepare(&self.view(runner), index, Ok(json!(null)), 0);
                 self.follow(runner, after)
             }
-            Command::Poll(_) | Command::Look(_) | Command::CallUndo(_) if runner.is_dirty => self.write(runner),
+            Command::Poll(_) | Command::LookUp(_) | Command::CallUndo(_) if runner.is_dirty => self.write(runner),
             Command::Poll(index) => {
                 let answer = Err(Failure::Permanent("no".to_owned()));
                 let after = after_call(&self.view(runner), index, answer, 0);
                 self.follow(runner, after)
             }
             Command::Call(_) | Command::CallUndo(_) if !self.is_fresh(runner) => {
-                runner.call_state = CallState::Calm(self.now);
+                runner.call_state = CallState::Idle(self.now);
                 true
             }
             Command::Call(index) => {
-                runner.call_state = CallState::Empty;
+                runner.call_state = CallState::Unknown;
                 let answer = self.call(index, fate);
                 let after = after_call(&self.view(runner), index, answer, 0);
                 self.follow(runner, after)
             }
-            Command::Look(index) => {
+            Command::LookUp(index) => {
                 let found = match self.visible(index) {
                     0 => Found::Nothing,
                     1 => Found::One(Progress::Done(Values::new())),
@@ -175,7 +175,7 @@ impl World {
                 self.follow(runner, after)
             }
             Command::CallUndo(index) => {
-                runner.call_state = CallState::Empty;
+                runner.call_state = CallState::Unknown;
                 let answer = self.undo(index, fate);
                 let after = after_undo(&self.view(runner), index, answer, 0);
                 self.follow(runner, after)
@@ -240,8 +240,8 @@ impl World {
         match after {
             StepOutcome::Note(event) => self.note(runner, event),
             StepOutcome::Intend(event) => self.intend(runner, event),
-            StepOutcome::Calm { until, .. } => {
-                runner.call_state = CallState::Calm(until);
+            StepOutcome::Idle { until, .. } => {
+                runner.call_state = CallState::Idle(until);
                 runner.rests_until = Some(until);
                 self.write(runner)
             }
@@ -249,7 +249,7 @@ impl World {
                 runner.rests_until = Some(self.now + wait);
                 self.write(runner)
             }
-            StepOutcome::Tell(event, wait) => {
+            StepOutcome::Publish(event, wait) => {
                 self.note(runner, event);
                 runner.rests_until = Some(self.now + wait);
                 self.write(runner)
@@ -260,7 +260,7 @@ impl World {
     fn note(&mut self, runner: &mut Runner, event: Event) -> bool {
         journal::apply(&mut runner.status, event, self.now).expect("the runner keeps to the journal");
         runner.is_dirty = true;
-        runner.call_state = CallState::Empty;
+        runner.call_state = CallState::Unknown;
         true
     }
 

@@ -620,7 +620,7 @@ mod tests {
         let mut status = after([start()]);
         let before = status.clone();
         let illegal = apply(&mut status, StepEvent::Complete { output: Values::new() }.of(1), now()).unwrap_err();
-        assert_eq!(illegal.to_string(), "the journal does not allow it: Complete of step Some(1) in phase Running");
+        assert_eq!(illegal.to_string(), "recording Complete of step Some(1): it is not legal in phase Running");
         assert_eq!(status, before);
     }
 
@@ -669,7 +669,7 @@ mod tests {
         apply(&mut status, skip.unwrap(), now()).unwrap();
         apply(&mut status, Event::Finish { is_rollback_kind: false }, now()).unwrap();
         let said = &condition(&status, conditions::SUCCEEDED).unwrap().message;
-        assert!(said.starts_with("all is undone but what was left as it is: step-0"), "{said}");
+        assert!(said.starts_with("all steps are undone, except those left as they are: step-0"), "{said}");
     }
 
     #[test]

@@ -508,7 +508,7 @@ mod tests {
             ),
             (
                 json!([{"name": "a", "step": "Fail", "with": {"message": "${my-step.output.x}"}}]),
-                r#"2 mistakes: (1) step "a": parameter "message": column 3: `my` is nothing that expressions can see"#,
+                r#"2 mistakes: (1) step "a": parameter "message": column 3: `my` is unknown"#,
             ),
         ];
         for (steps, wanted) in cases {

@@ -171,7 +171,7 @@ impl<'a> Turn<'a> {
             digest,
             status,
             is_dirty: false,
-            call_state: CallState::Empty,
+            call_state: CallState::Unknown,
             waits: 0,
             began: Instant::now(),
             intended: None,
@@ -202,7 +202,7 @@ impl<'a> Turn<'a> {
                 }
                 // The intent has expired: another process may have looked the step up already.
                 Command::Call(_) | Command::CallUndo(_) if !self.is_fresh() => {
-                    self.call_state = CallState::Calm(Timestamp::now())
+                    self.call_state = CallState::Idle(Timestamp::now())
                 }
                 Command::Call(_) | Command::CallUndo(_)
                     if self.context.process.leadership.permit() != Permit::Write =>
@@ -224,7 +224,7 @@ impl<'a> Turn<'a> {
                         return Ok(next);
                     }
                 }
-                Command::Poll(index) | Command::Look(index) if self.is_dirty => {
+                Command::Poll(index) | Command::LookUp(index) if self.is_dirty => {
                     debug!(saga = %self.key, index, "writes the journal first");
                     self.write().await?;
                 }
@@ -235,7 +235,7 @@ impl<'a> Turn<'a> {
                         return Ok(next);
                     }
                 }
-                Command::Look(index) => {
+                Command::LookUp(index) => {
                     let answer = self.ask(index, |step, context, parameters| step.find(context, parameters)).await;
                     let after = self.weigh(|view, _| after_look(view, index, answer));
                     if let Some(next) = self.follow(index, after).await? {
@@ -361,22 +361,22 @@ impl<'a> Turn<'a> {
                 Ok(None)
             }
             StepOutcome::Intend(event) => self.intend(event).await.map(|()| None),
-            StepOutcome::Calm { until, why } => {
+            StepOutcome::Idle { until, why } => {
                 let waits = self.waits.saturating_add(1);
                 let news = self.view(&Others::default()).news_of_waiting(index, &why).filter(|_| waits > SILENT_WAITS);
                 if let Some(news) = news {
                     self.note(news)?;
                 }
-                self.call_state = CallState::Calm(until);
+                self.call_state = CallState::Idle(until);
                 self.waits = waits;
                 self.write().await?;
                 // Writing resets the call state.
-                self.keep(CallState::Calm(until), waits);
+                self.keep(CallState::Idle(until), waits);
                 let wait = Duration::try_from(until.duration_since(Timestamp::now())).unwrap_or_default();
                 debug!(saga = %self.key, index, why, ?wait, "waits");
                 Ok(Some(self.rest(Some(wait))))
             }
-            StepOutcome::Tell(event, wait) => {
+            StepOutcome::Publish(event, wait) => {
                 self.report_step(index, &event);
                 self.note(event)?;
                 self.write().await?;
@@ -391,7 +391,7 @@ impl<'a> Turn<'a> {
 
     /// Ends the turn; the next lookup is due after this time.
     fn look_after(&mut self, wait: Duration) -> Next {
-        self.keep(CallState::Looked(Timestamp::now() + wait), self.waits);
+        self.keep(CallState::InDoubt(Timestamp::now() + wait), self.waits);
         self.rest(Some(wait))
     }
 
@@ -450,7 +450,7 @@ impl<'a> Turn<'a> {
         index: usize,
         question: impl for<'s> FnOnce(&'static dyn AnyStep, &'s StepContext<'s>, &'s Value) -> StepFuture<'s, T>,
     ) -> Result<T, Failure> {
-        self.call_state = CallState::Empty;
+        self.call_state = CallState::Unknown;
         let wanted = || "a test wants it to fail".to_owned();
         match direction(&self.status) {
             Direction::Forward if failpoint::strikes("call-fails") => return Err(Failure::Permanent(wanted())),
@@ -514,7 +514,7 @@ impl<'a> Turn<'a> {
             message: illegal.to_string(),
         })?;
         self.is_dirty = true;
-        self.call_state = CallState::Empty;
+        self.call_state = CallState::Unknown;
         self.waits = 0;
         if before != self.status.phase || is_resolution {
             self.report.phase(&self.saga, &self.status, is_resolution);

@@ -18,35 +18,35 @@ use crate::{
     saga::controller as saga,
 };
 
-/// An answer of the API server that is older is none.
+/// The maximum age of a check of the API server.
 const FRESH: Duration = Duration::from_secs(15);
 
-/// Whether the API server answered when it was last asked.
+/// The result of the last check of the API server.
 #[derive(Clone, Debug)]
 pub struct ApiServerState {
-    /// When.
+    /// The time of the check.
     pub at: Instant,
-    /// Why not, or what it lacks.
+    /// The error, if the API server did not respond or lacks something.
     pub trouble: Option<String>,
 }
 
-/// What it serves from.
+/// The sources of health and metrics.
 #[derive(Clone)]
 pub struct Health {
     /// The controller of records and drifts.
     pub context: Arc<Context>,
     /// The controller of sagas.
     pub sagas: Arc<saga::Context>,
-    /// Asks the cloud client how much it was used.
+    /// Returns the usage of the cloud client.
     pub usage: Arc<dyn Fn() -> crate::digitalocean::Usage + Send + Sync>,
-    /// Whether the API server answers and has the definitions.
+    /// The result of the last check of the API server.
     pub api_server: watch::Receiver<ApiServerState>,
 }
 
 /// Serves until the process ends.
 ///
 /// # Errors
-/// When the address is not to be had.
+/// When the address cannot be bound.
 pub async fn serve(address: SocketAddr, health: Health) -> std::io::Result<()> {
     let listener = TcpListener::bind(address).await?;
     tracing::info!(address = %listener.local_addr()?, "serving /livez, /readyz and /metrics");
@@ -63,12 +63,12 @@ pub async fn serve(address: SocketAddr, health: Health) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Alive as long as the loops go on. Neither the API server nor the cloud has a say in it: a restart mends neither.
+/// Live while the loops make progress. The API server and the cloud do not count: a restart fixes neither.
 async fn live(State(health): State<Health>) -> (StatusCode, String) {
     answer(health.context.process.liveness.failure())
 }
 
-/// Ready once this process does its part, or would as soon as it is the leader.
+/// Ready once this process leads with complete caches, or could start to lead at once.
 async fn ready(State(health): State<Health>) -> (StatusCode, String) {
     answer(unready(&health))
 }
@@ -104,7 +104,7 @@ fn unready(health: &Health) -> Option<String> {
         return Some("listing the sagas".to_owned());
     }
     if !context.process.leadership.is_leader() {
-        // A standby leaves the cloud alone: the token's calls are the leader's.
+        // A standby makes no calls to the cloud: they are reserved for the leader.
         return None;
     }
     let recorded = context.index().kinds();
@@ -112,9 +112,8 @@ fn unready(health: &Health) -> Option<String> {
     (!missing.is_empty()).then(|| format!("waiting for the first inventory of {}", missing.join(", ")))
 }
 
-/// The recorded kinds whose first inventory is still to come. A kind that could not be listed does not count among them
-/// once others could, or when it is the token that may not: whoever records a resource has no say in whether this
-/// process does its part.
+/// The recorded kinds without a first inventory. A kind whose list failed does not count once other kinds were listed,
+/// or if the token lacks its scope: users who record a resource must not make this process unready.
 fn not_listed(recorded: &BTreeSet<Kind>, snapshots: &[SnapshotInfo]) -> Vec<Kind> {
     let known = |kind: &Kind| snapshots.iter().find(|snapshot| snapshot.kind == *kind);
     let is_listed = |kind: &Kind| known(kind).is_some_and(|snapshot| snapshot.age.is_some());
@@ -140,7 +139,7 @@ mod tests {
     use super::*;
     use crate::{drift::controller::idle, kube_ext::leader::Leadership, process::Process};
 
-    /// Of controllers that have not begun and that nobody answers, and what is known of the API server.
+    /// Controllers that have not started, an API server that does not respond, and its last check.
     fn health(leadership: Leadership) -> (Health, watch::Sender<ApiServerState>) {
         let nobody =
             tower::service_fn(|_: Request<Body>| std::future::pending::<Result<Response<Body>, kube::Error>>());
@@ -172,7 +171,7 @@ mod tests {
         assert_eq!(health.context.process.liveness.failure(), None, "and it lives");
     }
 
-    /// Empty lists for all, but for sagas only when they are told to come. No news after that.
+    /// Empty lists of all kinds, but of sagas only on demand; no events afterwards.
     fn api_server(sagas: watch::Receiver<bool>) -> kube::Client {
         let answer = move |request: Request<Body>| {
             let mut sagas = sagas.clone();

@@ -1,4 +1,4 @@
-//! Whether the loops of the process go on, whatever the API server and the cloud do.
+//! Liveness: whether the loops of the process make progress, independent of the API server and the cloud.
 
 use std::{
     collections::HashMap,
@@ -10,10 +10,10 @@ use tokio::time::{Instant, interval};
 
 use crate::kube_ext::failpoint;
 
-/// The runtime itself stands still when a timer of one second has not run for that long.
+/// The runtime is stuck if a timer of one second has not fired for this long.
 const LONGEST_TICK: Duration = Duration::from_secs(30);
 
-/// The loops of the process; clones watch together.
+/// The loops of the process. Clones share them.
 #[derive(Clone, Debug, Default)]
 pub struct Liveness(Arc<Mutex<State>>);
 
@@ -22,7 +22,7 @@ struct State {
     /// None before the runtime is watched.
     ticked: Option<Instant>,
     loops: HashMap<u64, Loop>,
-    /// What has ended and should not have.
+    /// The loops that ended unexpectedly.
     ended: Vec<&'static str>,
     next: u64,
 }
@@ -30,14 +30,14 @@ struct State {
 #[derive(Debug)]
 struct Loop {
     name: &'static str,
-    /// How long one round may take at the very most.
+    /// The maximum duration of one round.
     longest: Duration,
-    /// Since when a round is under way.
+    /// The start of the current round.
     busy: Option<Instant>,
 }
 
 impl Liveness {
-    /// Watches the runtime.
+    /// Starts to watch the runtime.
     pub fn start(&self) {
         let liveness = self.clone();
         liveness.state().ticked = Some(Instant::now());
@@ -50,7 +50,7 @@ impl Liveness {
         });
     }
 
-    /// A loop that begins. It ends when this value is dropped, which is a failure until [`Pulse::leave`] says otherwise.
+    /// Registers a loop. Dropping the pulse counts as a failure, unless [`Pulse::leave`] is called.
     #[must_use]
     pub fn enter(&self, name: &'static str, longest: Duration) -> Pulse {
         let mut state = self.state();
@@ -61,7 +61,7 @@ impl Liveness {
         Pulse { liveness: self.clone(), id, name, left: false }
     }
 
-    /// What stands still, if anything does.
+    /// The stuck or ended loop, if any.
     #[must_use]
     pub fn failure(&self) -> Option<String> {
         let state = self.state();
@@ -92,17 +92,17 @@ pub struct Pulse {
 }
 
 impl Pulse {
-    /// A round begins.
+    /// Starts a round.
     pub fn begin(&self) {
         self.set(Some(Instant::now()));
     }
 
-    /// The round is over; the loop waits for something to do.
+    /// Ends a round; the loop waits for work.
     pub fn rest(&self) {
         self.set(None);
     }
 
-    /// The loop ends because it was told to.
+    /// Ends the loop at shutdown.
     pub fn leave(mut self) {
         self.left = true;
     }

@@ -1,4 +1,4 @@
-//! Metrics, in `OpenMetrics` text. Labels are kinds, fields of kinds and fixed words, never names of objects.
+//! Metrics in `OpenMetrics` text. Label values are kinds, fields of kinds and fixed words, never names of objects.
 
 use std::{
     fmt,
@@ -24,13 +24,13 @@ use crate::{
     saga::index::Census,
 };
 
-/// What a field is called that is not the kind's own: users may record any path.
+/// The label value of a field that the kind does not declare: users may record any path.
 const OTHER: &str = "other";
 
-/// The outcome of what succeeded.
+/// The outcome of a success.
 const OK: &str = "ok";
 
-/// Everything that is counted as it happens; clones count together. The rest is a [`Reading`].
+/// The counters and histograms of the process. Clones share them. The gauges are in [`Reading`].
 #[derive(Clone)]
 pub struct Metrics {
     registry: Arc<Registry>,
@@ -46,23 +46,23 @@ pub struct Metrics {
     step_seconds: Family<StepLabel, Histogram>,
 }
 
-/// What is true at the moment of a scrape.
+/// The values of the gauges at a scrape.
 pub struct Reading {
-    /// The moment.
+    /// The time of the scrape.
     pub now: Timestamp,
-    /// Whether this process acts.
+    /// Whether this process leads.
     pub is_leader: bool,
-    /// Records known.
+    /// The number of cached records.
     pub records: usize,
     /// Open drifts by kind and field.
     pub open_drifts: Vec<OpenDrifts>,
     /// Sagas by kind and phase.
     pub sagas: Census,
-    /// Inventory older than this gives no verdict.
+    /// The maximum age of an inventory that is still compared.
     pub max_age: Duration,
-    /// The inventory.
+    /// The state of the inventory.
     pub snapshots: Vec<SnapshotInfo>,
-    /// Calls and budget.
+    /// The calls and the budget of the cloud client.
     pub usage: Usage,
 }
 
@@ -136,7 +136,7 @@ impl Default for Metrics {
             reconciles: Family::default(),
             reconcile_seconds: Histogram::new([0.001, 0.005, 0.025, 0.1, 0.5, 2.5, 10.0, 30.0]),
             syncs: Family::default(),
-            // A sweep of a token that is out of calls waits for up to an hour.
+            // A sweep that exceeds the rate limit waits for up to an hour.
             sync_seconds: Family::new_with_constructor(|| {
                 Histogram::new([0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 1800.0])
             }),
@@ -179,41 +179,41 @@ impl Default for Metrics {
 }
 
 impl Metrics {
-    /// A drift was opened.
+    /// Counts an opened drift.
     pub fn opened(&self, kind: Kind) {
         self.opened.get_or_create(&KindLabel { kind: kind.name() }).inc();
     }
 
-    /// A drift was resolved, for one of the reasons of [`crate::api::conditions::reason`].
+    /// Counts a resolved drift, with one of the reasons of [`crate::api::conditions::reason`].
     pub fn resolved(&self, kind: Kind, phase: DriftPhase, reason: &'static str) {
         self.resolved.get_or_create(&ResolvedLabel { kind: kind.name(), phase: phase.name(), reason }).inc();
     }
 
-    /// A record was looked at.
+    /// Observes a reconcile of a record.
     pub fn reconciled(&self, took: Duration, outcome: &'static str) {
         self.reconciles.get_or_create(&OutcomeLabel { outcome }).inc();
         self.reconcile_seconds.observe(took.as_secs_f64());
     }
 
-    /// A saga was looked at.
+    /// Observes a reconcile of a saga.
     pub fn saga_reconciled(&self, took: Duration, outcome: &'static str) {
         self.saga_reconcile_seconds.observe(took.as_secs_f64());
         self.saga_reconciles.get_or_create(&OutcomeLabel { outcome }).inc();
     }
 
-    /// A saga ended, or got stuck.
+    /// Counts a saga that ended or became Stuck.
     pub fn saga_ended(&self, kind: SagaKind, phase: SagaPhase) {
         self.sagas_ended.get_or_create(&SagaLabel { kind: kind.name(), phase: phase.name() }).inc();
     }
 
-    /// A step of a saga ended, for better or worse.
+    /// Observes a step that ended.
     pub fn step_ended(&self, step: &'static str, outcome: &'static str, took: Duration) {
         self.step_seconds.get_or_create(&StepLabel { step, outcome }).observe(took.as_secs_f64());
     }
 
-    /// A kind was swept.
+    /// Observes a sweep of a kind.
     pub fn synced(&self, kind: Kind, took: Duration, outcome: &'static str) {
-        // From 0 on, so that the first success after failures is seen to be counted.
+        // Starts at 0, so that the first success after failures is visible as an increase.
         drop(self.syncs.get_or_create(&SyncLabel { kind: kind.name(), outcome: OK }));
         self.syncs.get_or_create(&SyncLabel { kind: kind.name(), outcome }).inc();
         self.sync_seconds.get_or_create(&KindLabel { kind: kind.name() }).observe(took.as_secs_f64());
@@ -228,12 +228,12 @@ impl Metrics {
 }
 
 impl Reading {
-    /// What is true now.
+    /// Sets the gauges.
     #[must_use]
     pub fn of(context: &Context, sagas: Census, usage: Usage) -> Self {
         let mut snapshots = context.inventory.snapshots();
         let index = context.index();
-        // A kind that is not recorded any more is not listed any more either: its age means nothing.
+        // A kind that is no longer recorded is no longer listed, so its age is meaningless.
         let kinds = index.kinds();
         snapshots.retain(|snapshot| kinds.contains(&snapshot.kind));
         Self {
@@ -248,8 +248,7 @@ impl Reading {
         }
     }
 
-    /// Made for each scrape, so that scrapes side by side do not disturb each other, and nothing is left of what is no
-    /// more.
+    /// Created for each scrape, so that concurrent scrapes do not interfere, and stale labels disappear.
     fn registry(&self) -> Registry {
         let mut registry = Registry::with_prefix("arcadia");
         registry.register(
@@ -295,7 +294,7 @@ impl Reading {
         registry.register_with_unit("oldest_open_drift_age", help, Unit::Seconds, oldest);
     }
 
-    /// Seconds since then. No less than none, should the API server's clock be ahead.
+    /// The seconds since then; zero if the API server's clock is ahead.
     fn since(&self, time: Timestamp) -> f64 {
         self.now.duration_since(time).as_secs_f64().max(0.0)
     }
@@ -347,12 +346,12 @@ fn written(registries: &[&Registry]) -> Result<String, fmt::Error> {
     Ok(text)
 }
 
-/// A status that HTTP knows by its number, another by its class: whatever answers, the words are few.
+/// The label of a status: known codes by number, others by class, so that the number of labels is bounded.
 fn said(status: u16) -> String {
     match StatusCode::from_u16(status) {
         Ok(known) if known.canonical_reason().is_some() => status.to_string(),
         Ok(_) => format!("{}xx", status / 100),
-        // No complete answer came.
+        // No complete response.
         Err(_) => "none".to_owned(),
     }
 }
@@ -401,7 +400,7 @@ mod tests {
         OpenDrifts { kind: Kind::named(kind).unwrap(), field: field.to_owned(), count, oldest }
     }
 
-    /// The lines that begin like this.
+    /// The lines with this prefix.
     fn lines<'a>(text: &'a str, start: &str) -> Vec<&'a str> {
         text.lines().filter(|line| line.starts_with(start)).collect()
     }

@@ -1,5 +1,5 @@
-//! One saga among others: one that breaks holds up none, many that wait cost little, and an operator that stands still
-//! says so.
+//! One saga among others: a saga that panics blocks no other, many waiting sagas are cheap, and a stuck operator is not
+//! live.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::{
     world::{droplet, eventually},
 };
 
-/// A snapshot of this droplet.
+/// A saga that creates a snapshot of this droplet.
 fn snapshot(name: &str, droplet: &str) -> Value {
     let mut saga = examples().into_iter().find(|(name, _)| name == "snapshot-web-1").unwrap().1;
     saga["metadata"]["name"] = json!(name);
@@ -41,7 +41,7 @@ async fn a_saga_that_makes_the_operator_panic_holds_up_no_other() {
 #[tokio::test(flavor = "multi_thread")]
 async fn livez_fails_while_a_loop_stands_still_and_only_then() {
     let mut stage = Stage::new("stands-still").await;
-    // One thread of several stands still, so that the others can say so.
+    // One of several threads is blocked, so that the others can report it.
     let environment = [("FAILPOINTS", "longest-round=return(2);turn=1*sleep(8000)"), ("TOKIO_WORKER_THREADS", "4")];
     let operator = stage.world.spawn_operator(&ARGUMENTS, &environment);
     let is_alive = async |what: &str, wanted: &str, says: &str| {

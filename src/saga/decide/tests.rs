@@ -47,7 +47,7 @@ impl Story {
             spec,
             status: SagaStatus::default(),
             now: Timestamp::from_second(1_000_000).unwrap(),
-            call_state: CallState::Empty,
+            call_state: CallState::Unknown,
             intervention: None,
             is_deleting: false,
             undone_by: None,
@@ -81,7 +81,7 @@ impl Story {
 
     fn write(&mut self, event: Event) {
         apply(&mut self.status, event, self.now).unwrap();
-        self.call_state = CallState::Empty;
+        self.call_state = CallState::Unknown;
     }
 
     fn begin(&mut self, step: usize) {
@@ -130,7 +130,7 @@ fn error(kind: ErrorKind, message: &str) -> StepError {
 }
 
 #[test]
-fn a_step_that_could_not_be_begun_is_not_asked_to_undo_anything() {
+fn a_step_that_could_not_be_started_is_not_undone() {
     let mut story = Story::begun(&json!([{"name": "nap", "step": "Sleep", "with": {"seconds": 1}},
                                          {"name": "label", "step": "TagResource",
                                           "with": {"tag": "a", "droplet_provider_id": "1"}}]));
@@ -152,7 +152,7 @@ fn what_cannot_be_undone_and_is_known_not_to_be_done_is_stopped() {
     let is_stopped = |next: &Command| matches!(next, Command::Note(Event::RollBack { .. }));
 
     let mut refused_for_now = begun();
-    refused_for_now.call_state = CallState::Calm(refused_for_now.now);
+    refused_for_now.call_state = CallState::Idle(refused_for_now.now);
     assert!(is_stopped(&refused_for_now.next()));
 
     let mut failed_once = begun();
@@ -162,10 +162,10 @@ fn what_cannot_be_undone_and_is_known_not_to_be_done_is_stopped() {
     assert!(is_stopped(&failed_once.next()));
 
     let mut in_doubt = begun();
-    assert_eq!(in_doubt.next(), Command::Look(0));
+    assert_eq!(in_doubt.next(), Command::LookUp(0));
     let looked = |story: &Story, found| after_look(&story.view(), 0, Ok(found));
     assert!(matches!(looked(&in_doubt, Found::Converges), StepOutcome::Note(Event::RollBack { .. })));
-    assert!(matches!(looked(&in_doubt, Found::Nothing), StepOutcome::Rest(_)), "it may come into sight yet");
+    assert!(matches!(looked(&in_doubt, Found::Nothing), StepOutcome::Rest(_)), "it may still appear");
     in_doubt.pass(SETTLE * 2);
     assert!(matches!(looked(&in_doubt, Found::Nothing), StepOutcome::Note(Event::RollBack { .. })));
     in_doubt.spec.cancel_requested = false;
@@ -187,7 +187,7 @@ fn a_step_that_a_person_skips_is_skipped_also_where_it_was_not_begun() {
 }
 
 #[test]
-fn a_person_overrules_what_was_asked_and_nothing_else() {
+fn a_person_overrules_the_stop_request_and_nothing_else() {
     let mut story = Story::begun(&deletes(&["a", "b", "c"]));
     story.begin(0);
     story.write(StepEvent::Fail { error: error(ErrorKind::Ambiguous, "several") }.of(0));
@@ -203,7 +203,7 @@ fn a_person_overrules_what_was_asked_and_nothing_else() {
     assert_eq!(story.next(), Command::Prepare(2));
 
     story.is_deleting = true;
-    assert_eq!(story.stick(), reason::IRREVERSIBLE, "nobody was asked about that");
+    assert_eq!(story.stick(), reason::IRREVERSIBLE, "a person did not decide on that");
 }
 
 #[test]
@@ -228,26 +228,26 @@ fn undoing_is_written_down_before_each_call_and_does_not_go_on_for_ever() {
     story.write(StepEvent::Undo { counts: true }.of(0));
     story.call_state = CallState::Intent;
     assert_eq!(story.next(), Command::CallUndo(0));
-    story.call_state = CallState::Calm(story.now + Duration::from_secs(5));
+    story.call_state = CallState::Idle(story.now + Duration::from_secs(5));
     assert_eq!(story.next(), Command::Rest(Some(Duration::from_secs(5))));
     story.pass(Duration::from_secs(5));
     assert_eq!(story.next(), undo(false), "each call is written down first");
 
     let not_yet = |story: &Story, waits| after_undo(&story.view(), 0, Ok(Undo::not_yet(Duration::from_secs(2))), waits);
     let waits = |waits| match not_yet(&story, waits) {
-        StepOutcome::Calm { until, .. } => until.duration_since(story.now).as_secs(),
+        StepOutcome::Idle { until, .. } => until.duration_since(story.now).as_secs(),
         other => panic!("{other:?}"),
     };
     assert_eq!([0, 1, 2, 9].map(waits), [2, 4, 8, 60]);
 
     story.write(StepEvent::Wait { why: "the droplet is locked".to_owned() }.of(0));
     story.pass(Duration::from_mins(5));
-    assert_eq!(late_in(&story.view()), None, "what waits is not looked at before");
-    assert_eq!(story.next(), undo(false), "nobody may have looked meanwhile: it is tried once more");
+    assert_eq!(late_in(&story.view()), None, "a wait has its own time");
+    assert_eq!(story.next(), undo(false), "it was not looked up since: it is undone once more");
     story.write(StepEvent::Undo { counts: false }.of(0));
     let StepOutcome::Note(Event::Stick { why, .. }) = not_yet(&story, 0) else { panic!("{:?}", not_yet(&story, 0)) };
     assert_eq!(why.reason, reason::UNDO_FAILED);
-    assert!(why.message.contains("not within 200 s; last: the droplet is locked"), "{}", why.message);
+    assert!(why.message.contains("not done within 200 s; last: the droplet is locked"), "{}", why.message);
     story.write(StepEvent::AwaitUndo { action: ActionId::new(7).unwrap() }.of(0));
     story.stick();
     story.resolve("retry", Choice::Retry);
@@ -262,11 +262,11 @@ fn undoing_is_written_down_before_each_call_and_does_not_go_on_for_ever() {
 fn what_a_step_waits_for_is_told_once_and_with_the_timeout() {
     let mut story = Story::begun(&deletes(&["a"]));
     let prepared = after_prepare(&story.view(), 0, Err(Failure::Waiting("locked".to_owned())), 0);
-    assert!(matches!(prepared, StepOutcome::Calm { why, .. } if why == "locked"));
+    assert!(matches!(prepared, StepOutcome::Idle { why, .. } if why == "locked"));
     story.begin(0);
     let long = "x".repeat(5000);
     let look = |story: &Story| after_look(&story.view(), 0, Err(Failure::Permanent(long.clone())));
-    let StepOutcome::Tell(news, _) = look(&story) else { panic!("{:?}", look(&story)) };
+    let StepOutcome::Publish(news, _) = look(&story) else { panic!("{:?}", look(&story)) };
     story.write(news);
     assert!(matches!(look(&story), StepOutcome::Rest(_)));
     story.write(StepEvent::Wait { why: "it cannot be seen".to_owned() }.of(0));
@@ -336,11 +336,11 @@ fn only_what_was_carried_out_as_it_stands_is_undone_and_once() {
     };
     assert_eq!(undone(good()), "Start");
     for (undoes, says) in [
-        (Undoes { kind: SagaKind::Rollback, ..good() }, "of kind rollback itself"),
+        (Undoes { kind: SagaKind::Rollback, ..good() }, "names a saga of kind rollback"),
         (Undoes { phase: SagaPhase::RolledBack, ..good() }, "only a saga that Succeeded"),
-        (Undoes { undone_by: Some("other"), ..good() }, "saga other has undone it"),
-        (Undoes { is_unchanged: false, ..good() }, "not those that it carried out"),
-        (Undoes { steps: &[], ..good() }, "not those that it carried out"),
+        (Undoes { undone_by: Some("other"), ..good() }, "saga other has already undone it"),
+        (Undoes { is_unchanged: false, ..good() }, "have changed since it ran"),
+        (Undoes { steps: &[], ..good() }, "have changed since it ran"),
     ] {
         let said = undone(undoes);
         assert!(said.contains(says), "{said}");

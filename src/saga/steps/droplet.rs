@@ -15,7 +15,7 @@ use crate::{
 /// The interval of polling a droplet that shuts down or is busy.
 const BETWEEN_LOOKS: Duration = Duration::from_secs(5);
 /// The number of shutdown actions to start if they fail.
-const MOST_ASKS: usize = 2;
+const MAX_SHUTDOWNS: usize = 2;
 /// The number of latest actions that are read.
 const LATEST: &str = "50";
 
@@ -229,12 +229,12 @@ pub(super) async fn power_off(
     since: u64,
     grace: Duration,
 ) -> Result<Next, Failure> {
-    let asked = shutdowns(context, id, since).await?;
-    let was_heard = asked.iter().any(|action| action.status != "errored");
-    Ok(match asked.last() {
+    let shutdowns = shutdowns(context, id, since).await?;
+    let has_started = shutdowns.iter().any(|action| action.status != "errored");
+    Ok(match shutdowns.last() {
         Some(first) if has_passed(first.started_at, grace, context.now) => cut_power(),
-        Some(_) if was_heard => wait_for_shutdown(id),
-        Some(_) if asked.len() >= MOST_ASKS => cut_power(),
+        Some(_) if has_started => wait_for_shutdown(id),
+        Some(_) if shutdowns.len() >= MAX_SHUTDOWNS => cut_power(),
         None if grace.is_zero() => cut_power(),
         _ => Next::Act(json!({ "type": "shutdown" })),
     })
@@ -247,9 +247,9 @@ pub(super) async fn may_shut_down(
     since: u64,
     grace: Duration,
 ) -> Result<Option<Next>, Failure> {
-    let asked = shutdowns(context, id, since).await?;
+    let shutdowns = shutdowns(context, id, since).await?;
     let may =
-        asked.iter().any(|action| action.status != "errored" && !has_passed(action.started_at, grace, context.now));
+        shutdowns.iter().any(|action| action.status != "errored" && !has_passed(action.started_at, grace, context.now));
     Ok(may.then(|| wait_for_shutdown(id)))
 }
 

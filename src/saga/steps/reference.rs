@@ -180,8 +180,8 @@ mod tests {
         let lines = [
             "## CreateDropletSnapshot",
             "It may take 2 hours, unless the saga says otherwise.",
-            "| `droplet_provider_id` | string or number | yes | The droplet. |",
-            "| `snapshot_id` | string | The snapshot. |",
+            "| `droplet_provider_id` | string or number | yes | The id of the droplet. |",
+            "| `snapshot_id` | string | The id of the snapshot. |",
         ];
         for line in lines {
             assert!(text.lines().any(|it| it == line), "{line}\n{text}");

@@ -14,17 +14,17 @@ fn looks(story: &mut Story) -> Vec<i64> {
     let called = story.now;
     let mut looks = Vec::new();
     loop {
-        assert_eq!(story.next(), Command::Look(0));
+        assert_eq!(story.next(), Command::LookUp(0));
         looks.push(story.now.duration_since(called).as_secs());
         match after_look(&story.view(), 0, Ok(Found::Nothing)) {
             StepOutcome::Rest(wait) => {
-                story.call_state = CallState::Looked(story.now + wait);
+                story.call_state = CallState::InDoubt(story.now + wait);
                 assert!(matches!(story.next(), Command::Rest(Some(_))), "{:?}", story.next());
                 story.pass(wait);
             }
-            StepOutcome::Tell(event, wait) => {
+            StepOutcome::Publish(event, wait) => {
                 story.write(event);
-                story.call_state = CallState::Looked(story.now + wait);
+                story.call_state = CallState::InDoubt(story.now + wait);
                 story.pass(wait);
             }
             StepOutcome::Intend(Event::Step { event: StepEvent::Renew { .. }, .. }) => return looks,
@@ -37,10 +37,10 @@ fn looks(story: &mut Story) -> Vec<i64> {
 fn the_effect_of_a_lost_call_is_looked_up_at_growing_intervals_until_it_is_repeated() {
     let mut story = begun();
     let lost = after_call(&story.view(), 0, Err(Failure::Doubt("no answer".to_owned())), 0);
-    let StepOutcome::Tell(retry, first) = lost else { panic!("{lost:?}") };
+    let StepOutcome::Publish(retry, first) = lost else { panic!("{lost:?}") };
     assert_eq!(first, Duration::from_secs(1));
     story.write(retry);
-    story.call_state = CallState::Looked(story.now + first);
+    story.call_state = CallState::InDoubt(story.now + first);
     assert_eq!(story.next(), Command::Rest(Some(first)));
     let called = story.now;
     story.pass(first);
@@ -53,7 +53,7 @@ fn the_effect_of_a_lost_call_is_looked_up_at_growing_intervals_until_it_is_repea
 #[test]
 fn a_process_that_starts_anew_looks_at_once_and_says_what_it_waits_for() {
     let mut story = begun();
-    assert_eq!(story.next(), Command::Look(0));
+    assert_eq!(story.next(), Command::LookUp(0));
     let looks = looks(&mut story);
     assert_eq!(looks[..5], [0, 1, 2, 4, 8]);
     let said = story.status.steps[0].waiting_for.as_deref();
@@ -63,7 +63,8 @@ fn a_process_that_starts_anew_looks_at_once_and_says_what_it_waits_for() {
 #[test]
 fn what_is_found_is_taken_at_once() {
     let mut story = begun();
-    let StepOutcome::Tell(retry, first) = after_call(&story.view(), 0, Err(Failure::Doubt("no answer".to_owned())), 0)
+    let StepOutcome::Publish(retry, first) =
+        after_call(&story.view(), 0, Err(Failure::Doubt("no answer".to_owned())), 0)
     else {
         panic!()
     };
@@ -79,7 +80,8 @@ fn a_step_that_converges_is_repeated_after_its_own_pause() {
     let mut story = Story::begun(&json!([{"name": "call", "step": "HttpRequest", "retry": retry,
                                           "with": {"url": "https://example.com"}}]));
     story.begin(0);
-    let StepOutcome::Tell(event, first) = after_call(&story.view(), 0, Err(Failure::Doubt("500".to_owned())), 0) else {
+    let StepOutcome::Publish(event, first) = after_call(&story.view(), 0, Err(Failure::Doubt("500".to_owned())), 0)
+    else {
         panic!()
     };
     story.write(event);
@@ -100,7 +102,7 @@ fn undoing_looks_for_the_effect_of_a_lost_call_at_growing_intervals() {
         story.write(StepEvent::Undo { counts: looks.is_empty() }.of(0));
         looks.push(story.now.duration_since(called).as_secs());
         match after_undo(&story.view(), 0, Ok(Undo::NothingThere), 0) {
-            StepOutcome::Calm { until, why } => {
+            StepOutcome::Idle { until, why } => {
                 assert_eq!(why, "the response to its call is lost; its effect is undone if it appears");
                 story.now = until;
             }

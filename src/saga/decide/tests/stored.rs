@@ -25,10 +25,10 @@ const NEXT: [(&str, &str); 29] = [
     ("rolling-back-in-doubt", "Undo"),
     ("rolling-back-retried", "Undo"),
     ("rolling-back-waits", "Undo"),
-    ("running-answer-lost", "Look"),
+    ("running-answer-lost", "LookUp"),
     ("running-awaits-an-action", "Rest"),
-    ("running-cannot-look", "Look"),
-    ("running-in-doubt", "Look"),
+    ("running-cannot-look", "LookUp"),
+    ("running-in-doubt", "LookUp"),
     ("running-not-begun", "Prepare"),
     ("running-overruled", "Prepare"),
     ("running-retried", "Renew"),
@@ -111,7 +111,7 @@ fn why_it_is_rolled_back_is_said_in_the_end() {
     back.write(StepEvent::CompleteUndo.of(0));
     back.write(Event::Finish { is_rollback_kind: false });
     let said = condition(&back.status, conditions::SUCCEEDED).unwrap();
-    assert_eq!(said.message, "all is undone: step \"snapshot\" failed: there is no droplet 1");
+    assert_eq!(said.message, "all steps are undone: step \"snapshot\" failed: there is no droplet 1");
 }
 
 #[test]

@@ -141,7 +141,7 @@ fn nothing_is_undone_while_it_is_suspended_and_undoing_has_its_whole_time_after(
     assert_eq!(late_in(&story.view()).unwrap(), before);
     assert_eq!(says(&story), "Unknown Cancelled; False Cancelled");
     let said = &condition(&story.status, conditions::SUCCEEDED).unwrap().message;
-    assert_eq!(said, "it was cancelled; undoing step \"label\": waits for action 7 of the cloud");
+    assert_eq!(said, "cancelled; undoing step \"label\": waiting for cloud action 7");
 }
 
 #[test]
@@ -180,7 +180,7 @@ fn a_call_that_the_journal_announces_is_made_before_the_saga_pauses() {
     story.spec.suspend = true;
     story.call_state = CallState::Intent;
     assert_eq!(story.next(), Command::Call(0));
-    story.call_state = CallState::Empty;
+    story.call_state = CallState::Unknown;
     assert_eq!(story.next(), Command::Note(Event::Suspend));
 }
 

@@ -30,7 +30,7 @@ fn a_droplet_without_addresses_is_waited_for_in_words_and_with_one_write() {
     };
     assert_eq!(look(&story), StepOutcome::Rest(Duration::from_secs(2)), "most are over in a moment");
     story.pass(Duration::from_secs(6));
-    let StepOutcome::Tell(news, _) = look(&story) else { panic!("{:?}", look(&story)) };
+    let StepOutcome::Publish(news, _) = look(&story) else { panic!("{:?}", look(&story)) };
     story.write(news);
     assert_eq!(story.status.steps[0].waiting_for.as_deref(), Some(why));
     assert_eq!(said(&story), both(&format!("step \"web\": {why}")));
@@ -48,7 +48,7 @@ fn an_action_of_the_cloud_is_named_with_the_write_that_notes_it() {
     story.write(
         StepEvent::Await { action: ActionId::new(36_804_636).unwrap(), ids: vec!["droplets/1".to_owned()] }.of(0),
     );
-    assert_eq!(said(&story), both("step \"web\": waits for action 36804636 of the cloud (droplets/1)"));
+    assert_eq!(said(&story), both("step \"web\": waiting for cloud action 36804636 (droplets/1)"));
 }
 
 #[test]
@@ -70,12 +70,12 @@ fn an_attempt_that_failed_is_counted_with_the_time_of_the_next_and_why() {
 #[test]
 fn a_call_without_a_response_says_when_it_is_repeated_at_the_latest() {
     let mut story = droplet();
-    let StepOutcome::Tell(event, _) = after_call(&story.view(), 0, Err(Failure::Doubt("no answer".to_owned())), 0)
+    let StepOutcome::Publish(event, _) = after_call(&story.view(), 0, Err(Failure::Doubt("no answer".to_owned())), 0)
     else {
         panic!()
     };
     story.write(event);
-    let wanted = "step \"web\": attempt 1 of 5, next in up to 62 s, once its effect was looked up: no answer";
+    let wanted = "step \"web\": attempt 1 of 5, next in up to 62 s, after looking up its effect: no answer";
     assert_eq!(said(&story), both(wanted));
 }
 
@@ -89,11 +89,11 @@ fn undoing_says_the_same_beside_why_it_is_rolled_back() {
     let StepOutcome::Note(event) = after else { panic!("{after:?}") };
     story.write(event);
     let now = "undoing step \"web\": attempt 1 of 10, next in 1 s: DigitalOcean failed (503)";
-    assert_eq!(said(&story), (format!("it was cancelled; {now}"), now.to_owned()));
+    assert_eq!(said(&story), (format!("cancelled; {now}"), now.to_owned()));
     story.write(StepEvent::Wait { why: "droplet 1 is locked".to_owned() }.of(0));
     let now = "undoing step \"web\": droplet 1 is locked";
-    assert_eq!(said(&story), (format!("it was cancelled; {now}"), now.to_owned()));
+    assert_eq!(said(&story), (format!("cancelled; {now}"), now.to_owned()));
     story.write(StepEvent::CompleteUndo.of(0));
     story.write(Event::Finish { is_rollback_kind: false });
-    assert_eq!(said(&story).0, "all is undone: it was cancelled");
+    assert_eq!(said(&story).0, "all steps are undone: cancelled");
 }

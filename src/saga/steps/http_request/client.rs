@@ -105,7 +105,7 @@ mod tests {
             kept("example.com", &["192.0.2.1", "169.254.169.254", "2001:db8::1"]).unwrap(),
             ["192.0.2.1", "2001:db8::1"]
         );
-        let refused = "evil.example leads to 169.254.169.254, which is not called";
+        let refused = "evil.example resolves to 169.254.169.254, which must not be called";
         assert_eq!(kept("evil.example", &["169.254.169.254", "fe80::1"]).unwrap_err(), refused);
         assert!(kept("evil.example", &["127.0.0.1", "::1", "::ffff:127.0.0.1"]).is_err());
         assert_eq!(kept("localhost", &["127.0.0.1", "::1"]).unwrap(), ["127.0.0.1", "::1"]);

@@ -74,7 +74,7 @@ async fn a_record_that_somebody_else_makes_meanwhile_is_theirs() {
     journey.begin().await.unwrap();
     cluster.apply("web-1", PERSON, theirs.clone()).await;
     let Err(Failure::Permanent(why)) = journey.resume().await else { panic!("it should have failed") };
-    assert_eq!(why, "somebody has made or deleted ProvisionedResource web-1 since this step began");
+    assert_eq!(why, "ProvisionedResource web-1 was created or deleted since this step started");
     journey.undo().await.unwrap();
     assert_eq!(cluster.said("web-1").await["spec"], theirs["spec"]);
 }

@@ -264,7 +264,7 @@ async fn nothing_of_a_response_that_says_no_is_told() {
         let (result, _) = call(vec![canary(status)], json!({ "headers": { "Authorization": "canary" } })).await;
         let Err(Failure::Permanent(said)) = result else { panic!("{status}: {result:?}") };
         assert!(!said.contains("canary") && !said.contains("/invoices"), "{said}");
-        assert!(said.contains(&format!("the service answered {status}")), "{said}");
+        assert!(said.contains(&format!("the service responded with {status}")), "{said}");
     }
 }
 
@@ -286,11 +286,11 @@ async fn any_other_answer_fails_at_once_and_is_told() {
     let mut redirect = says(302, "");
     redirect.headers_mut().insert("location", elsewhere.url.parse().unwrap());
     let cases = [
-        (says(422, "no such\ncustomer"), json!({}), ": the service answered 422"),
-        (redirect, json!({}), ": the service answered 302; redirects are not followed"),
-        (says(200, ""), json!({ "expect_status": [201, 202] }), ": the service answered 200"),
-        (says(200, &large), json!({}), ": the answer is larger than 4 KiB"),
-        (says(200, &"\u{1}".repeat(4096)), json!({ "keep_text": true }), ": the answer is larger than 4 KiB"),
+        (says(422, "no such\ncustomer"), json!({}), ": the service responded with 422"),
+        (redirect, json!({}), ": the service responded with 302; redirects are not followed"),
+        (says(200, ""), json!({ "expect_status": [201, 202] }), ": the service responded with 200"),
+        (says(200, &large), json!({}), ": the response is larger than 4 KiB"),
+        (says(200, &"\u{1}".repeat(4096)), json!({ "keep_text": true }), ": the response is larger than 4 KiB"),
     ];
     for (answer, more, why) in cases {
         let (result, service) = call(vec![answer], more).await;

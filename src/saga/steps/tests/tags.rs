@@ -58,7 +58,7 @@ async fn a_tag_is_looked_for_among_all_where_the_cloud_does_not_tell_how_it_is_s
 
 #[test]
 fn the_steps_are_described_and_not_the_form_of_their_parameters() {
-    for (step, says) in [("TagResource", "Puts a tag on"), ("UntagResource", "Takes a tag off")] {
+    for (step, says) in [("TagResource", "Tags a resource"), ("UntagResource", "Removes a tag")] {
         let schema = named(step).unwrap().parameters();
         assert!(schema["description"].as_str().unwrap().starts_with(says), "{schema}");
     }
