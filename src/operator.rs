@@ -351,7 +351,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn credentials_that_are_refused_are_told_from_a_server_that_is_away() {
+    async fn refused_credentials_are_distinguished_from_an_unreachable_server() {
         let error = cluster(&["b"], 401, "Unauthorized").check_all().await.unwrap_err().to_string();
         assert!(error.contains("credentials") && !error.contains("it is up"), "{error}");
     }

@@ -59,7 +59,7 @@ impl Schedule {
     }
 }
 
-/// The next runs: enough to cover every recurring gap, whatever the current time.
+/// The next runs: enough to cover every recurring gap at any time.
 fn runs(cron: &Cron, now: Timestamp) -> Vec<Timestamp> {
     let mut runs: Vec<Timestamp> = Vec::new();
     for run in std::iter::successors(next(cron, now), |run| next(cron, *run)) {
@@ -130,7 +130,7 @@ mod tests {
     const MINUTE: Duration = Duration::from_mins(1);
 
     #[test]
-    fn the_next_run_is_the_first_after_the_last_one_whatever_time_it_is() {
+    fn the_next_run_is_the_first_after_the_last_one_at_any_time() {
         for (text, gap) in [
             ("5m", MINUTE * 5),
             ("90s", Duration::from_secs(90)),

@@ -573,7 +573,7 @@ pub enum StepState {
     Done,
     /// A person chose to continue without the step.
     Skipped,
-    /// The step has failed for good.
+    /// The step has failed permanently.
     Failed,
     /// The step is being undone.
     Undoing,

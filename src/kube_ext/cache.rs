@@ -73,7 +73,7 @@ pub struct Tombstones {
 }
 
 impl Tombstones {
-    /// Starts a list, with the cached UIDs. A cached object that the list lacks was deleted, whatever its version: the
+    /// Starts a list, with the cached UIDs. A cached object that the list lacks was deleted, even with a newer version: the
     /// list is later.
     fn start(&mut self, scope: &Scope, known: HashSet<Box<str>>) {
         self.missing.insert(scope.clone(), known);

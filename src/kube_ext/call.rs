@@ -122,7 +122,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_passes_is_told_from_what_does_not() {
+    fn temporary_errors_are_distinguished_from_permanent_ones() {
         let of = |code, reason: &str| {
             let status = Status { code, reason: reason.to_owned(), message: "no".to_owned(), ..Status::default() };
             Error::of("writing Drift default/web-1", kube::Error::Api(Box::new(status))).category()

@@ -464,7 +464,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn nobody_but_the_holder_gives_it_back() {
+    async fn only_the_holder_releases_the_lease() {
         let server = Server::default();
         let [first, second] = [server.candidate(), server.candidate()];
         let _running = stand(&first);
@@ -530,7 +530,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_process_that_stood_still_for_longer_than_its_lease_writes_nothing_more() {
+    async fn a_process_that_was_paused_for_longer_than_its_lease_writes_nothing_more() {
         let server = Server::default();
         let first = server.candidate();
         let running = stand(&first);
@@ -560,7 +560,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn trouble_with_the_lease_is_told_until_it_is_over() {
+    async fn an_error_of_the_lease_is_reported_until_it_is_over() {
         let server = Server::default();
         server.silence(true);
         let first = server.candidate();

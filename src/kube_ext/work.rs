@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_key_comes_back_as_its_last_look_says() {
+    async fn a_key_is_requeued_as_its_last_reconcile_returned() {
         let began = tokio::time::Instant::now();
         assert_eq!(told([Ok(Next::Again), Ok(Next::Settled)]).await, ["ok", "ok"]);
         assert_eq!(began.elapsed(), Duration::ZERO);
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_failure_is_told_by_its_word_and_comes_back_later() {
+    async fn a_failure_is_reported_by_its_category_and_retried_later() {
         let doing = || "writing the status of Drift default/web-1".to_owned();
         let failures = [Err(call::Error::Conflict { doing: doing() }), Err(call::Error::TimedOut { doing: doing() })];
         let began = tokio::time::Instant::now();
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_object_that_makes_it_panic_is_left_alone_for_a_while_and_the_worker_goes_on() {
+    async fn an_object_that_causes_a_panic_is_retried_later_and_the_worker_continues() {
         let looks: [fn() -> Outcome; 2] = [|| panic!("as it should in this test"), || Ok(Next::Settled)];
         let began = tokio::time::Instant::now();
         assert_eq!(told_of(looks).await, ["panic", "ok"]);
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn conflicts_are_nobodys_business_until_there_are_many_in_a_row() {
+    async fn conflicts_are_not_logged_as_warnings_until_there_are_many_in_a_row() {
         let log = Arc::default();
         let conflict = || Err(call::Error::Conflict { doing: "closing Drift default/web-1-name-1".to_owned() });
         let exists = || Err(call::Error::AlreadyExists { doing: "creating Drift default/web-1-name-1".to_owned() });

@@ -81,13 +81,13 @@ fn about_step(status: &SagaStatus, entry: &StepStatus, what: &str) -> String {
 }
 
 /// Sets the conditions of an active saga from the journal of its current step.
-pub(super) fn go_on(status: &mut SagaStatus, now: Timestamp) {
+pub(super) fn set_active(status: &mut SagaStatus, now: Timestamp) {
     let news = news(status);
-    go_on_with(status, &news, now);
+    set_active_with(status, &news, now);
 }
 
 /// Sets the conditions of an active saga.
-pub(super) fn go_on_with(status: &mut SagaStatus, news: &str, now: Timestamp) {
+pub(super) fn set_active_with(status: &mut SagaStatus, news: &str, now: Timestamp) {
     match (status.phase, &status.rolled_back_by) {
         (SagaPhase::RollingBack, Some(Cause { reason, message })) => {
             let reason = reason.clone();

@@ -77,7 +77,7 @@ mod tests {
         assert_eq!(saga_began(&status, at(150)), Some(at(120)));
         status.suspended_at = Some(time(140));
         assert_eq!(saga_began(&status, at(150)), Some(at(130)));
-        assert_eq!(saga_began(&status, at(160)), Some(at(140)), "it stands still while it is suspended");
+        assert_eq!(saga_began(&status, at(160)), Some(at(140)), "it does not advance while the saga is suspended");
     }
 
     #[test]

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use super::{
     clock::{self, has_passed},
     event::{Choice, Event, StepEvent, Why},
-    journal::{Direction, LONGEST_WAIT as LONGEST_NEWS, current, direction, has_room, short},
+    journal::{Direction, LONGEST_WAIT as LONGEST_WAIT_TEXT, current, direction, has_room, short},
     order::{Order, Ordered, json_size},
     step::{Failure, Found, Progress, Undo},
 };
@@ -24,14 +24,14 @@ use crate::{
 };
 
 /// The pause before a failed lookup is repeated.
-const LOOK_AGAIN: Duration = Duration::from_secs(5);
+const LOOKUP_RETRY: Duration = Duration::from_secs(5);
 /// The shortest and the longest pause of a step that the cloud postpones.
 const SHORTEST_WAIT: Duration = Duration::from_secs(2);
 const LONGEST_WAIT: Duration = Duration::from_mins(1);
 /// The pause before the first lookup of a call whose response was lost, and the longest pause between two lookups. In
 /// between, the pause is as long as the time since the call.
-const FIRST_LOOK: Duration = Duration::from_secs(1);
-const BETWEEN_LOOKS: Duration = Duration::from_secs(10);
+const FIRST_LOOKUP: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 /// The time that a step waits after its call before the journal shows it. Shorter waits are not worth a write.
 const SILENT_WAIT: Duration = Duration::from_secs(5);
 
@@ -341,7 +341,7 @@ fn running(view: &SagaView<'_>, index: usize, entry: &StepStatus, ordered: &Orde
     }
 }
 
-/// A step has failed for good: the saga rolls back, or is stuck where it cannot.
+/// A step has failed permanently: the saga rolls back, or is stuck where it cannot.
 fn failed(view: &SagaView<'_>, index: usize, entry: &StepStatus) -> Command {
     let error = entry.error.as_ref();
     let what = error.map_or("", |error| error.message.as_str());
@@ -567,21 +567,21 @@ impl SagaView<'_> {
 
     /// Publishes a wait once: for people, with the action that they can take.
     #[must_use]
-    pub fn news_of_waiting(&self, index: usize, why: &str) -> Option<Event> {
+    pub fn publish_wait(&self, index: usize, why: &str) -> Option<Event> {
         let entry = self.status.steps.get(index)?;
         let said = match (direction(self.status), &entry.undo) {
             (Direction::Forward, _) => entry.waiting_for.as_deref(),
             (Direction::Back, undo) => undo.as_ref().and_then(|undo| undo.waiting_for.as_deref()),
         };
-        let why = short(why.to_owned(), LONGEST_NEWS);
+        let why = short(why.to_owned(), LONGEST_WAIT_TEXT);
         (said != Some(&why) && !why.is_empty()).then_some(StepEvent::Wait { why }.of(index))
     }
 
     /// Waits for the next lookup. The journal says what the step waits for once the wait is longer than a moment.
-    fn look_again(&self, index: usize, entry: &StepStatus, again: Duration, why: &str) -> StepOutcome {
+    fn wait_for_lookup(&self, index: usize, entry: &StepStatus, again: Duration, why: &str) -> StepOutcome {
         let is_passive = self.ordered(index).is_some_and(|ordered| ordered.step.is_passive());
         let is_news = is_passive || self.since_call(entry) > SILENT_WAIT;
-        match self.news_of_waiting(index, why).filter(|_| is_news) {
+        match self.publish_wait(index, why).filter(|_| is_news) {
             Some(news) => StepOutcome::Publish(news, again),
             None => StepOutcome::Rest(again),
         }
@@ -656,10 +656,10 @@ pub enum StepOutcome {
     /// Wait: no call is in flight, and the next one counts from this time.
     Idle {
         until: Timestamp,
-        /// What the step waits for.
+        /// The wait, for people.
         why: String,
     },
-    /// Wait for this time, then look again.
+    /// Wait for this time, then look the step up again.
     Rest(Duration),
     /// Wait for this time, and publish this event.
     Publish(Event, Duration),
@@ -670,11 +670,11 @@ pub enum StepOutcome {
 pub fn after_call(
     view: &SagaView<'_>,
     index: usize,
-    answer: Result<Progress<Values>, Failure>,
+    result: Result<Progress<Values>, Failure>,
     waits: u32,
 ) -> StepOutcome {
-    let Some(entry) = view.status.steps.get(index) else { return StepOutcome::Rest(LOOK_AGAIN) };
-    match answer {
+    let Some(entry) = view.status.steps.get(index) else { return StepOutcome::Rest(LOOKUP_RETRY) };
+    match result {
         Ok(progress) => progressed(view, index, progress),
         Err(Failure::Waiting(why)) => StepOutcome::Idle { until: view.now + wait(waits), why },
         Err(Failure::Transient(message)) => {
@@ -683,7 +683,7 @@ pub fn after_call(
         Err(Failure::Doubt(message)) => {
             let event = missed(view, index, entry, StepError { kind: ErrorKind::Doubt, message });
             let is_last = matches!(event, Event::Step { event: StepEvent::Fail { .. }, .. });
-            if is_last { StepOutcome::Note(event) } else { StepOutcome::Publish(event, FIRST_LOOK) }
+            if is_last { StepOutcome::Note(event) } else { StepOutcome::Publish(event, FIRST_LOOKUP) }
         }
         Err(Failure::Permanent(message)) => {
             StepOutcome::Note(StepEvent::Fail { error: StepError { kind: ErrorKind::Permanent, message } }.of(index))
@@ -696,14 +696,14 @@ pub fn after_call(
 pub fn after_prepare(
     view: &SagaView<'_>,
     index: usize,
-    answer: Result<serde_json::Value, Failure>,
+    result: Result<serde_json::Value, Failure>,
     waits: u32,
 ) -> StepOutcome {
-    let Some(entry) = view.status.steps.get(index) else { return StepOutcome::Rest(LOOK_AGAIN) };
+    let Some(entry) = view.status.steps.get(index) else { return StepOutcome::Rest(LOOKUP_RETRY) };
     let permanent = |message: String| {
         StepOutcome::Note(StepEvent::Fail { error: StepError { kind: ErrorKind::Permanent, message } }.of(index))
     };
-    match answer {
+    match result {
         Ok(before) if !has_room(view.status, json_size(&before)) => permanent(
             "starting the step: the state that undoing needs does not fit into the saga; nothing was \
                        changed"
@@ -732,12 +732,12 @@ pub fn after_prepare(
 
 /// The outcome of looking up a step in doubt.
 #[must_use]
-pub fn after_look(view: &SagaView<'_>, index: usize, answer: Result<Found<Values>, Failure>) -> StepOutcome {
-    let Some(entry) = view.status.steps.get(index) else { return StepOutcome::Rest(LOOK_AGAIN) };
+pub fn after_lookup(view: &SagaView<'_>, index: usize, result: Result<Found<Values>, Failure>) -> StepOutcome {
+    let Some(entry) = view.status.steps.get(index) else { return StepOutcome::Rest(LOOKUP_RETRY) };
     let is_doubtful = entry.error.as_ref().is_some_and(|error| error.kind == ErrorKind::Doubt);
-    match answer {
+    match result {
         Ok(Found::One(Progress::Started { action, .. })) if entry.action == Some(action) => {
-            StepOutcome::Rest(LOOK_AGAIN)
+            StepOutcome::Rest(LOOKUP_RETRY)
         }
         Ok(Found::One(progress)) => progressed(view, index, progress),
         // The call is repeated only while the saga goes forward. Undoing looks up the effect by itself.
@@ -749,18 +749,22 @@ pub fn after_look(view: &SagaView<'_>, index: usize, answer: Result<Found<Values
             StepOutcome::Intend(StepEvent::Renew { counts: is_doubtful && entry.action.is_none() }.of(index))
         }
         // The cloud reports it as done, so its effect will appear; a second call would do it twice.
-        Ok(Found::Nothing) if entry.action.is_some() && view.action == Some(ActionState::Completed) => {
-            view.look_again(index, entry, LOOK_AGAIN, "the cloud reports it as done, but does not list the result yet")
-        }
+        Ok(Found::Nothing) if entry.action.is_some() && view.action == Some(ActionState::Completed) => view
+            .wait_for_lookup(
+                index,
+                entry,
+                LOOKUP_RETRY,
+                "the cloud reports it as done, but does not list the result yet",
+            ),
         Ok(Found::Nothing) => {
             let called = view.unsettled(entry);
             let wait = entry.retry_at.as_ref().and_then(|at| view.until(at.0)).unwrap_or_default().max(called);
             if !wait.is_zero() {
-                let again = view.since_call(entry).clamp(FIRST_LOOK, BETWEEN_LOOKS).min(wait);
+                let again = view.since_call(entry).clamp(FIRST_LOOKUP, LONGEST_PAUSE).min(wait);
                 let why = "the response to its call is lost; the call is repeated if its effect does not appear";
                 // The error already says so.
                 let is_told = entry.error.is_some();
-                return if is_told { StepOutcome::Rest(again) } else { view.look_again(index, entry, again, why) };
+                return if is_told { StepOutcome::Rest(again) } else { view.wait_for_lookup(index, entry, again, why) };
             }
             match stop(view) {
                 Some(why) => StepOutcome::Note(view.turn_back(why)),
@@ -773,8 +777,8 @@ pub fn after_look(view: &SagaView<'_>, index: usize, answer: Result<Found<Values
         }
         // A failed lookup does not show whether the step is done.
         Err(failure) => {
-            let again = LOOK_AGAIN.min(view.settle);
-            match view.news_of_waiting(index, &format!("looking up its effect: {failure}")) {
+            let again = LOOKUP_RETRY.min(view.settle);
+            match view.publish_wait(index, &format!("looking up its effect: {failure}")) {
                 Some(news) => StepOutcome::Publish(news, again),
                 None => StepOutcome::Rest(again),
             }
@@ -784,9 +788,9 @@ pub fn after_look(view: &SagaView<'_>, index: usize, answer: Result<Found<Values
 
 /// The outcome of undoing a step.
 #[must_use]
-pub fn after_undo(view: &SagaView<'_>, index: usize, answer: Result<Undo, Failure>, waits: u32) -> StepOutcome {
-    let Some(entry) = view.status.steps.get(index) else { return StepOutcome::Rest(LOOK_AGAIN) };
-    let (again, why) = match answer {
+pub fn after_undo(view: &SagaView<'_>, index: usize, result: Result<Undo, Failure>, waits: u32) -> StepOutcome {
+    let Some(entry) = view.status.steps.get(index) else { return StepOutcome::Rest(LOOKUP_RETRY) };
+    let (again, why) = match result {
         Ok(Undo::Done) => return StepOutcome::Note(StepEvent::CompleteUndo.of(index)),
         Ok(Undo::NothingThere) => {
             // The effect of a recent call may still appear, unless the only call was refused.
@@ -797,13 +801,13 @@ pub fn after_undo(view: &SagaView<'_>, index: usize, answer: Result<Undo, Failur
                 return StepOutcome::Note(StepEvent::CompleteUndo.of(index));
             }
             // Each lookup is recorded first, so the pauses grow.
-            let again = view.since_call(entry).max(FIRST_LOOK).min(called);
+            let again = view.since_call(entry).max(FIRST_LOOKUP).min(called);
             (again, "the response to its call is lost; its effect is undone if it appears".to_owned())
         }
         Ok(Undo::Started(action)) => {
             let is_known = entry.undo.as_ref().and_then(|undo| undo.action) == Some(action);
             let awaits = StepEvent::AwaitUndo { action }.of(index);
-            return if is_known { StepOutcome::Rest(LOOK_AGAIN) } else { StepOutcome::Note(awaits) };
+            return if is_known { StepOutcome::Rest(LOOKUP_RETRY) } else { StepOutcome::Note(awaits) };
         }
         Ok(Undo::NotYet { again, why }) => {
             (again.saturating_mul(2_u32.saturating_pow(waits)).min(LONGEST_WAIT.max(again)), why)
@@ -841,7 +845,7 @@ fn progressed(view: &SagaView<'_>, index: usize, progress: Progress<Values>) -> 
         }
         Progress::Started { action, ids } => StepOutcome::Note(StepEvent::Await { action, ids }.of(index)),
         Progress::NotYet { again, why } => match view.status.steps.get(index) {
-            Some(entry) => view.look_again(index, entry, again, &why),
+            Some(entry) => view.wait_for_lookup(index, entry, again, &why),
             None => StepOutcome::Rest(again),
         },
     }

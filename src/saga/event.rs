@@ -102,7 +102,7 @@ pub enum StepEvent {
     },
     /// The step, or its undoing, waits for something that people should know.
     Wait {
-        /// What it waits for.
+        /// The wait, for people.
         why: String,
     },
     /// An attempt failed and is retried.
@@ -121,7 +121,7 @@ pub enum StepEvent {
         /// The output of the step.
         output: Values,
     },
-    /// The step has failed for good.
+    /// The step has failed permanently.
     Fail {
         /// The error.
         error: StepError,

@@ -477,7 +477,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_expression_is_told() {
+    fn an_invalid_expression_is_reported() {
         let cases = [
             ("${inputs.region", "is not closed"),
             ("${inputs..region}", "is not an expression"),

@@ -374,7 +374,7 @@ mod tests {
     }
 
     #[test]
-    fn one_that_is_undone_is_told_when_that_is_over() {
+    fn one_that_is_undone_is_requeued_when_that_is_over() {
         let undo = |phase: &str, version: &str| {
             let mut saga = saga("undo", 2, phase, &json!({"kind": "rollback", "rollbackOf": {"name": "done"}}));
             saga.metadata.resource_version = Some(version.to_owned());
@@ -398,7 +398,7 @@ mod tests {
     }
 
     #[test]
-    fn other_keys_other_namespaces_and_suspended_ones_are_in_nobodys_way() {
+    fn other_keys_other_namespaces_and_suspended_sagas_block_no_saga() {
         let suspended = saga("suspended", 1, "Pending", &json!({"suspend": true}));
         let other = saga("other", 1, "Running", &json!({"concurrencyKey": "x"}));
         let mut elsewhere = saga("elsewhere", 1, "Running", &json!({}));
@@ -446,7 +446,7 @@ mod tests {
     }
 
     #[test]
-    fn an_active_saga_that_was_deleted_while_nobody_looked_is_in_nobodys_way() {
+    fn an_active_saga_that_was_deleted_between_two_watches_blocks_no_saga() {
         let none = json!({});
         let mut active = saga("active", 1, "Running", &none);
         active.metadata.resource_version = Some("9".into());
@@ -461,7 +461,7 @@ mod tests {
     }
 
     #[test]
-    fn a_saga_that_was_made_anew_with_another_key_leaves_its_old_one() {
+    fn a_saga_that_was_created_again_with_another_key_leaves_its_old_one() {
         let none = json!({});
         let mut index = index(&[saga("a", 1, "Running", &none), saga("waits", 2, "Pending", &none)]);
         let mut anew = saga("a", 3, "Running", &json!({"concurrencyKey": "x"}));

@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::{
     decide::{
-        CallState, Command, SagaView, StepOutcome, after_call, after_look, after_prepare, after_undo, decide, late_in,
+        CallState, Command, SagaView, StepOutcome, after_call, after_lookup, after_prepare, after_undo, decide, late_in,
     },
     event::{Event, StepEvent, Why},
     journal,
@@ -151,8 +151,8 @@ impl World {
             }
             Command::Poll(_) | Command::LookUp(_) | Command::CallUndo(_) if runner.is_dirty => self.write(runner),
             Command::Poll(index) => {
-                let answer = Err(Failure::Permanent("no".to_owned()));
-                let after = after_call(&self.view(runner), index, answer, 0);
+                let result = Err(Failure::Permanent("no".to_owned()));
+                let after = after_call(&self.view(runner), index, result, 0);
                 self.follow(runner, after)
             }
             Command::Call(_) | Command::CallUndo(_) if !self.is_fresh(runner) => {
@@ -161,8 +161,8 @@ impl World {
             }
             Command::Call(index) => {
                 runner.call_state = CallState::Unknown;
-                let answer = self.call(index, fate);
-                let after = after_call(&self.view(runner), index, answer, 0);
+                let result = self.call(index, fate);
+                let after = after_call(&self.view(runner), index, result, 0);
                 self.follow(runner, after)
             }
             Command::LookUp(index) => {
@@ -171,13 +171,13 @@ impl World {
                     1 => Found::One(Progress::Done(Values::new())),
                     _ => Found::Several(vec!["a".to_owned(), "b".to_owned()]),
                 };
-                let after = after_look(&self.view(runner), index, Ok(found));
+                let after = after_lookup(&self.view(runner), index, Ok(found));
                 self.follow(runner, after)
             }
             Command::CallUndo(index) => {
                 runner.call_state = CallState::Unknown;
-                let answer = self.undo(index, fate);
-                let after = after_undo(&self.view(runner), index, answer, 0);
+                let result = self.undo(index, fate);
+                let after = after_undo(&self.view(runner), index, result, 0);
                 self.follow(runner, after)
             }
             Command::Rest(wait) => {
@@ -187,7 +187,7 @@ impl World {
                 runner.rests_until = Some(self.now + wait);
                 is_written
             }
-            other => panic!("nobody asked for {other:?}"),
+            other => panic!("unexpected command {other:?}"),
         }
     }
 
@@ -338,7 +338,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 2000, ..ProptestConfig::default() })]
 
     #[test]
-    fn no_step_makes_two_things_whatever_crashes_and_races(steps in 1..4_usize, fails: bool, fates in fates()) {
+    fn no_step_creates_two_resources_despite_crashes_and_races(steps in 1..4_usize, fails: bool, fates in fates()) {
         let mut world = World::new(steps, fails);
         for (which, fate, lag, seconds) in fates {
             world.go(which, fate, lag);

@@ -24,7 +24,7 @@ use crate::api::{
 
 use super::event::{Choice, Event, StepEvent};
 use super::{
-    claims::{attempts, enter, go_on, go_on_with, next_attempt},
+    claims::{attempts, enter, next_attempt, set_active, set_active_with},
     clock,
     order::json_size,
 };
@@ -111,7 +111,7 @@ pub fn apply(status: &mut SagaStatus, event: Event, now: Timestamp) -> Result<()
             status.phase = if rollback_of.is_some() { SagaPhase::RollingBack } else { SagaPhase::Running };
             status.rollback_of_uid = rollback_of;
             status.steps = steps;
-            go_on(status, now);
+            set_active(status, now);
         }
         Event::Refuse { why } => {
             status.finished_at = time;
@@ -138,7 +138,7 @@ pub fn apply(status: &mut SagaStatus, event: Event, now: Timestamp) -> Result<()
             let message = short(why.message, LONGEST_MESSAGE);
             status.rolled_back_by = Some(Cause { reason: why.reason.to_owned(), message });
             status.phase = SagaPhase::RollingBack;
-            go_on(status, now);
+            set_active(status, now);
         }
         Event::Stick { why, stop } => {
             status.stalled_by = stop;
@@ -157,8 +157,8 @@ pub fn apply(status: &mut SagaStatus, event: Event, now: Timestamp) -> Result<()
                 write_step(entry, event, now);
             }
             match next {
-                Some(next) => go_on_with(status, &attempts(status, index, &next), now),
-                None => go_on(status, now),
+                Some(next) => set_active_with(status, &attempts(status, index, &next), now),
+                None => set_active(status, now),
             }
         }
     }
@@ -191,7 +191,7 @@ fn unsuspend(status: &mut SagaStatus, now: Timestamp) {
             let (why, message) = why.unwrap_or_default();
             enter(status, SagaPhase::Stuck, &why, message, now);
         }
-        _ => go_on(status, now),
+        _ => set_active(status, now),
     }
 }
 
@@ -397,11 +397,11 @@ fn resolve(status: &mut SagaStatus, resolution: Resolution, choice: Choice, now:
         }
         (_, true) => {
             status.phase = SagaPhase::RollingBack;
-            go_on_with(status, &what, now);
+            set_active_with(status, &what, now);
         }
         (_, false) => {
             status.phase = SagaPhase::Running;
-            go_on_with(status, &what, now);
+            set_active_with(status, &what, now);
         }
     }
 }
@@ -576,7 +576,7 @@ mod tests {
             ),
             ("running, a later step", vec![start()], 1, [&["Suspend"][..], &end, &["Observe"]].concat()),
             (
-                "running, the step that was begun",
+                "running, the step that was started",
                 begun.to_vec(),
                 0,
                 [&["Suspend", "Renew", "Await", "Wait", "Retry", "Complete", "Fail"][..], &end, &["Observe"]].concat(),
@@ -589,7 +589,7 @@ mod tests {
                 0,
                 vec!["Suspend", "Wait", "Undo", "AwaitUndo", "RetryUndo", "CompleteUndo", "Stick", "Observe"],
             ),
-            ("rolling back, what was never begun", undoing, 1, vec!["Suspend", "Stick", "Observe"]),
+            ("rolling back, a step that never started", undoing, 1, vec!["Suspend", "Stick", "Observe"]),
             ("stuck", stuck, 0, vec!["Suspend", "Resolve", "Observe"]),
         ];
         for (what, history, step, wanted) in cases {

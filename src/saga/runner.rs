@@ -23,7 +23,7 @@ use tracing::{debug, info};
 use super::{
     controller::Context,
     decide::{
-        CallState, Command, Intervention, SagaView, StepOutcome, Undoes, after_call, after_look, after_prepare,
+        CallState, Command, Intervention, SagaView, StepOutcome, Undoes, after_call, after_lookup, after_prepare,
         after_undo, decide, late_in,
     },
     event::{Choice, Event, StepEvent},
@@ -50,7 +50,7 @@ use crate::{
 
 /// After this time a saga returns to the queue, so that no turn is endless.
 const LONGEST_TURN: Duration = Duration::from_mins(1);
-/// How long the result of a step may stay unwritten while the next one is prepared, so that both share a write.
+/// The time for which the result of a step may stay unwritten while the next one is prepared, so that both share a write.
 const LONGEST_DELAY_OF_A_RESULT: Duration = Duration::from_secs(2);
 
 /// The number of waits after which a wait is shown. Short waits are not worth a write.
@@ -211,15 +211,15 @@ impl<'a> Turn<'a> {
                     return Ok(Next::Settled);
                 }
                 Command::Call(index) => {
-                    let answer = self.change(index, |step, context, parameters| step.run(context, parameters)).await;
-                    let after = self.weigh(|view, waits| after_call(view, index, answer, waits));
+                    let result = self.change(index, |step, context, parameters| step.run(context, parameters)).await;
+                    let after = self.outcome(|view, waits| after_call(view, index, result, waits));
                     if let Some(next) = self.follow(index, after).await? {
                         return Ok(next);
                     }
                 }
                 Command::CallUndo(index) => {
-                    let answer = self.change(index, |step, context, parameters| step.undo(context, parameters)).await;
-                    let after = self.weigh(|view, waits| after_undo(view, index, answer, waits));
+                    let result = self.change(index, |step, context, parameters| step.undo(context, parameters)).await;
+                    let after = self.outcome(|view, waits| after_undo(view, index, result, waits));
                     if let Some(next) = self.follow(index, after).await? {
                         return Ok(next);
                     }
@@ -229,15 +229,16 @@ impl<'a> Turn<'a> {
                     self.write().await?;
                 }
                 Command::Poll(index) => {
-                    let answer = self.ask(index, |step, context, parameters| step.run(context, parameters)).await;
-                    let after = self.weigh(|view, waits| after_call(view, index, answer, waits));
+                    let result = self.read_step(index, |step, context, parameters| step.run(context, parameters)).await;
+                    let after = self.outcome(|view, waits| after_call(view, index, result, waits));
                     if let Some(next) = self.follow(index, after).await? {
                         return Ok(next);
                     }
                 }
                 Command::LookUp(index) => {
-                    let answer = self.ask(index, |step, context, parameters| step.find(context, parameters)).await;
-                    let after = self.weigh(|view, _| after_look(view, index, answer));
+                    let result =
+                        self.read_step(index, |step, context, parameters| step.find(context, parameters)).await;
+                    let after = self.outcome(|view, _| after_lookup(view, index, result));
                     if let Some(next) = self.follow(index, after).await? {
                         return Ok(next);
                     }
@@ -348,7 +349,7 @@ impl<'a> Turn<'a> {
         Some(action.get())
     }
 
-    fn weigh(&self, judge: impl FnOnce(&SagaView<'_>, u32) -> StepOutcome) -> StepOutcome {
+    fn outcome(&self, judge: impl FnOnce(&SagaView<'_>, u32) -> StepOutcome) -> StepOutcome {
         judge(&self.view(&Others::default()), self.waits)
     }
 
@@ -363,7 +364,7 @@ impl<'a> Turn<'a> {
             StepOutcome::Intend(event) => self.intend(event).await.map(|()| None),
             StepOutcome::Idle { until, why } => {
                 let waits = self.waits.saturating_add(1);
-                let news = self.view(&Others::default()).news_of_waiting(index, &why).filter(|_| waits > SILENT_WAITS);
+                let news = self.view(&Others::default()).publish_wait(index, &why).filter(|_| waits > SILENT_WAITS);
                 if let Some(news) = news {
                     self.note(news)?;
                 }
@@ -380,17 +381,17 @@ impl<'a> Turn<'a> {
                 self.report_step(index, &event);
                 self.note(event)?;
                 self.write().await?;
-                Ok(Some(self.look_after(wait)))
+                Ok(Some(self.lookup_after(wait)))
             }
             StepOutcome::Rest(wait) => {
                 self.write().await?;
-                Ok(Some(self.look_after(wait)))
+                Ok(Some(self.lookup_after(wait)))
             }
         }
     }
 
     /// Ends the turn; the next lookup is due after this time.
-    fn look_after(&mut self, wait: Duration) -> Next {
+    fn lookup_after(&mut self, wait: Duration) -> Next {
         self.keep(CallState::InDoubt(Timestamp::now() + wait), self.waits);
         self.rest(Some(wait))
     }
@@ -405,8 +406,8 @@ impl<'a> Turn<'a> {
     /// Reads the state before a step and starts it. The result of the previous step waits for that, within a limit.
     async fn prepare(&mut self, index: usize) -> Result<Option<Next>, Error> {
         let limit = if self.is_dirty { LONGEST_DELAY_OF_A_RESULT } else { LONGEST_TURN };
-        let Ok(answer) =
-            timeout(limit, self.ask(index, |step, context, parameters| step.before(context, parameters))).await
+        let Ok(result) =
+            timeout(limit, self.read_step(index, |step, context, parameters| step.before(context, parameters))).await
         else {
             if self.is_dirty {
                 self.write().await?;
@@ -414,20 +415,20 @@ impl<'a> Turn<'a> {
             }
             return Ok(Some(Next::After(limit)));
         };
-        if answer.is_err() {
+        if result.is_err() {
             self.write().await?;
         }
-        let after = self.weigh(|view, waits| after_prepare(view, index, answer, waits));
+        let after = self.outcome(|view, waits| after_prepare(view, index, result, waits));
         self.follow(index, after).await
     }
 
     async fn adopt(&mut self, index: usize, id: &str, resolution: Resolution) -> Result<(), Error> {
         let named = id.to_owned();
-        let adopt = self.ask(index, |step, context, parameters| {
+        let adopt = self.read_step(index, |step, context, parameters| {
             async move { step.adopt(context, parameters, &named).await }.boxed()
         });
-        let answer = adopt.await;
-        let event = match answer {
+        let result = adopt.await;
+        let event = match result {
             Ok(Progress::Done(output)) => StepEvent::Complete { output }.of(index),
             Ok(Progress::Started { action, ids }) => StepEvent::Await { action, ids }.of(index),
             Ok(Progress::NotYet { why, .. }) => {
@@ -448,7 +449,7 @@ impl<'a> Turn<'a> {
     async fn change<T>(
         &mut self,
         index: usize,
-        question: impl for<'s> FnOnce(&'static dyn AnyStep, &'s StepContext<'s>, &'s Value) -> StepFuture<'s, T>,
+        method: impl for<'s> FnOnce(&'static dyn AnyStep, &'s StepContext<'s>, &'s Value) -> StepFuture<'s, T>,
     ) -> Result<T, Failure> {
         self.call_state = CallState::Unknown;
         let wanted = || "a test wants it to fail".to_owned();
@@ -458,20 +459,20 @@ impl<'a> Turn<'a> {
             _ => {}
         }
         failpoint::crash("call-before");
-        let answer = self.ask(index, question).await;
+        let result = self.read_step(index, method).await;
         self.intended = None;
         failpoint::crash("call-after");
         if failpoint::strikes("answer-lost") {
             return Err(Failure::Doubt("a test wants the answer to be lost".to_owned()));
         }
-        answer
+        result
     }
 
     /// Calls a method of a step with its current parameters.
-    async fn ask<T>(
+    async fn read_step<T>(
         &self,
         index: usize,
-        question: impl for<'s> FnOnce(&'static dyn AnyStep, &'s StepContext<'s>, &'s Value) -> StepFuture<'s, T>,
+        method: impl for<'s> FnOnce(&'static dyn AnyStep, &'s StepContext<'s>, &'s Value) -> StepFuture<'s, T>,
     ) -> Result<T, Failure> {
         let author = self.author.as_deref().unwrap_or(&self.saga);
         let order = self.order.order.as_ref().map_err(Failure::permanent)?;
@@ -500,7 +501,7 @@ impl<'a> Turn<'a> {
             settle: self.context.settings.settle,
             now: Timestamp::now(),
         };
-        question(ordered.step, &context, &parameters).await
+        method(ordered.step, &context, &parameters).await
     }
 
     /// Records an event in memory.

@@ -250,7 +250,7 @@ pub enum Progress<O> {
     NotYet {
         /// The time until then.
         again: Duration,
-        /// What the step waits for, for people.
+        /// The wait, for people.
         why: String,
     },
 }
@@ -281,7 +281,7 @@ pub enum Undo {
     NotYet {
         /// The time until then.
         again: Duration,
-        /// What undoing waits for, for people; none for short waits.
+        /// The wait, for people; none for short waits.
         why: String,
     },
 }

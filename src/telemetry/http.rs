@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn it_is_alive_until_a_loop_stands_still() {
+    async fn it_is_live_until_a_loop_is_stuck() {
         let (health, answers) = health(Leadership::unelected());
         answers.send_replace(ApiServerState { at: Instant::now(), trouble: Some("it is away".to_owned()) });
         assert_eq!(live(State(health.clone())).await, (StatusCode::OK, "ok\n".to_owned()));

@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_loop_that_panics_is_told_and_one_that_was_told_to_end_is_not() {
+    async fn a_loop_that_panics_is_reported_and_one_that_leaves_is_not() {
         let liveness = Liveness::default();
         liveness.enter("a sweep", MINUTE).leave();
         assert_eq!(liveness.failure(), None);
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_runtime_whose_timers_do_not_run_is_told() {
+    async fn a_runtime_whose_timers_do_not_fire_is_reported() {
         let [runs, stands] = [Liveness::default(), Liveness::default()];
         runs.start();
         stands.state().ticked = Some(Instant::now());

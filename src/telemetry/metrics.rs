@@ -476,7 +476,7 @@ mod tests {
     }
 
     #[test]
-    fn the_oldest_open_drift_of_a_kind_is_told_and_never_comes_from_the_future() {
+    fn the_age_of_the_oldest_open_drift_of_a_kind_is_exported_and_never_negative() {
         let mut reading = nothing();
         reading.open_drifts = vec![
             open("Droplet", "name", 1, 60),
@@ -494,7 +494,7 @@ mod tests {
     }
 
     #[test]
-    fn sagas_are_told_by_kind_and_phase_and_how_long_the_oldest_has_been_at_it() {
+    fn sagas_are_exported_by_kind_and_phase_with_the_age_of_the_oldest() {
         let mut reading = nothing();
         let mut known = |phase, count, age: Option<i64>| {
             let since = age.map(|age| Timestamp::from_second(-age).unwrap());
@@ -520,7 +520,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_more_is_not_told_and_scrapes_do_not_add_up() {
+    fn stale_labels_disappear_and_scrapes_do_not_add_up() {
         let metrics = Metrics::default();
         let mut reading = nothing();
         reading.open_drifts = vec![open("Droplet", "name", 1, 60)];

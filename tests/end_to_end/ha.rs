@@ -76,7 +76,7 @@ impl Replica {
     }
 
     fn is_leader(&self) -> bool {
-        self.log().contains("holds the lease")
+        self.log().contains("acquired the lease")
     }
 
     fn signal(&self, name: &str) {

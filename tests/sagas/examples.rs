@@ -37,7 +37,7 @@ async fn every_example_succeeds_and_can_be_undone_unless_it_says_otherwise() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whoever_never_hears_a_first_answer_does_nothing_twice() {
+async fn a_process_that_loses_every_first_response_does_nothing_twice() {
     // Of every two responses, the first is lost: each change is made, looked up or repeated, and undone in the same
     // way.
     let lost = format!("answer-lost={}", ["1*return", "1*off"].repeat(60).join("->"));

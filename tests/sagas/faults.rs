@@ -35,7 +35,7 @@ fn provision() -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whatever_the_cloud_does_at_any_change_there_is_no_duplicate_and_no_leak() {
+async fn no_fault_at_any_change_causes_a_duplicate_or_a_leak() {
     let mut calm = Stage::new("no-faults").await;
     calm.world.operator = Some(calm.start(""));
     calm.order(&provision()).await;

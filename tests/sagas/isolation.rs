@@ -39,7 +39,7 @@ async fn a_saga_that_makes_the_operator_panic_holds_up_no_other() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn livez_fails_while_a_loop_stands_still_and_only_then() {
+async fn livez_fails_while_a_loop_is_stuck_and_only_then() {
     let mut stage = Stage::new("stands-still").await;
     // One of several threads is blocked, so that the others can report it.
     let environment = [("FAILPOINTS", "longest-round=return(2);turn=1*sleep(8000)"), ("TOKIO_WORKER_THREADS", "4")];
@@ -53,8 +53,8 @@ async fn livez_fails_while_a_loop_stands_still_and_only_then() {
     };
     is_alive("it is alive", " 200 ", "").await;
     stage.order(&snapshot("stands-still", "3164444")).await;
-    is_alive("it says what stands still", " 503 ", "a saga worker has made no progress for").await;
-    is_alive("it goes on", " 200 ", "").await;
+    is_alive("it reports the stuck worker", " 503 ", "a saga worker has made no progress for").await;
+    is_alive("it continues", " 200 ", "").await;
     assert_eq!(stage.end("stands-still").await.phase, "Succeeded");
 }
 

@@ -159,7 +159,7 @@ impl Decision {
     }
 }
 
-/// Checks a signature beside the decision. Where the API server signs, it has done so before; elsewhere people sign. An
+/// Checks a signature beside the decision. If the API server signs decisions, it has already signed this one; otherwise people sign. An
 /// unsigned decision would be attributed to the client's name, which anyone can choose.
 fn own_name_beside() -> Validation {
     let decided_by = annotations::DECIDED_BY;

@@ -1,4 +1,4 @@
-//! What is next when people change their mind and the cloud takes its time.
+//! The decisions when people change the spec and the cloud is slow.
 
 mod doubt;
 mod stored;
@@ -17,7 +17,7 @@ use crate::saga::{
 
 const SETTLE: Duration = Duration::from_mins(1);
 
-/// A saga that is carried out by hand.
+/// A saga that the test executes.
 struct Story {
     spec: SagaSpec,
     order: Order,
@@ -30,8 +30,8 @@ struct Story {
 }
 
 impl Story {
-    /// One with these steps that has begun.
-    fn begun(steps: &Value) -> Self {
+    /// A started saga with these steps.
+    fn started(steps: &Value) -> Self {
         let mut story = Self::ordered(json!({ "kind": "test", "steps": steps }));
         let entries = story.order.steps.iter();
         let steps = entries.map(|step| StepStatus { name: step.name.clone(), ..StepStatus::default() }).collect();
@@ -97,7 +97,7 @@ impl Story {
         self.now += SignedDuration::try_from(time).unwrap();
     }
 
-    /// Lets a person choose, as the next move.
+    /// Lets a person choose, as the next command.
     fn resolve(&mut self, what: &str, choice: Choice) {
         let resolution = Resolution {
             at: k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(self.now),
@@ -112,7 +112,7 @@ impl Story {
         self.intervention = None;
     }
 
-    /// Makes the move that gets it stuck, and returns why it is.
+    /// Executes the command that makes the saga stuck, and returns the reason.
     fn stick(&mut self) -> &'static str {
         let Command::Note(Event::Stick { why, stop }) = self.next() else { panic!("{:?}", self.next()) };
         self.write(Event::Stick { why: why.clone(), stop });
@@ -131,7 +131,7 @@ fn error(kind: ErrorKind, message: &str) -> StepError {
 
 #[test]
 fn a_step_that_could_not_be_started_is_not_undone() {
-    let mut story = Story::begun(&json!([{"name": "nap", "step": "Sleep", "with": {"seconds": 1}},
+    let mut story = Story::started(&json!([{"name": "nap", "step": "Sleep", "with": {"seconds": 1}},
                                          {"name": "label", "step": "TagResource",
                                           "with": {"tag": "a", "droplet_provider_id": "1"}}]));
     story.complete(0);
@@ -144,7 +144,7 @@ fn a_step_that_could_not_be_started_is_not_undone() {
 #[test]
 fn what_cannot_be_undone_and_is_known_not_to_be_done_is_stopped() {
     let begun = || {
-        let mut story = Story::begun(&deletes(&["a"]));
+        let mut story = Story::started(&deletes(&["a"]));
         story.begin(0);
         story.spec.cancel_requested = true;
         story
@@ -163,7 +163,7 @@ fn what_cannot_be_undone_and_is_known_not_to_be_done_is_stopped() {
 
     let mut in_doubt = begun();
     assert_eq!(in_doubt.next(), Command::LookUp(0));
-    let looked = |story: &Story, found| after_look(&story.view(), 0, Ok(found));
+    let looked = |story: &Story, found| after_lookup(&story.view(), 0, Ok(found));
     assert!(matches!(looked(&in_doubt, Found::Converges), StepOutcome::Note(Event::RollBack { .. })));
     assert!(matches!(looked(&in_doubt, Found::Nothing), StepOutcome::Rest(_)), "it may still appear");
     in_doubt.pass(SETTLE * 2);
@@ -176,8 +176,8 @@ fn what_cannot_be_undone_and_is_known_not_to_be_done_is_stopped() {
 }
 
 #[test]
-fn a_step_that_a_person_skips_is_skipped_also_where_it_was_not_begun() {
-    let mut story = Story::begun(&deletes(&["a", "b"]));
+fn a_step_that_a_person_skips_is_skipped_even_if_it_never_started() {
+    let mut story = Story::started(&deletes(&["a", "b"]));
     story.complete(0);
     story.spec.cancel_requested = true;
     assert_eq!(story.stick(), reason::IRREVERSIBLE);
@@ -188,7 +188,7 @@ fn a_step_that_a_person_skips_is_skipped_also_where_it_was_not_begun() {
 
 #[test]
 fn a_person_overrules_the_stop_request_and_nothing_else() {
-    let mut story = Story::begun(&deletes(&["a", "b", "c"]));
+    let mut story = Story::started(&deletes(&["a", "b", "c"]));
     story.begin(0);
     story.write(StepEvent::Fail { error: error(ErrorKind::Ambiguous, "several") }.of(0));
     assert_eq!(story.stick(), reason::SEVERAL_CANDIDATES);
@@ -207,8 +207,8 @@ fn a_person_overrules_the_stop_request_and_nothing_else() {
 }
 
 #[test]
-fn a_person_who_wants_it_looked_at_does_not_overrule_a_cancellation() {
-    let mut story = Story::begun(&deletes(&["a", "b"]));
+fn an_adoption_does_not_overrule_a_cancellation() {
+    let mut story = Story::started(&deletes(&["a", "b"]));
     story.begin(0);
     story.spec.cancel_requested = true;
     story.write(StepEvent::Fail { error: error(ErrorKind::Timeout, "no answer") }.of(0));
@@ -218,8 +218,8 @@ fn a_person_who_wants_it_looked_at_does_not_overrule_a_cancellation() {
 }
 
 #[test]
-fn undoing_is_written_down_before_each_call_and_does_not_go_on_for_ever() {
-    let mut story = Story::begun(&json!([{"name": "label", "step": "TagResource", "timeoutSeconds": 100,
+fn undoing_is_recorded_before_each_call_and_times_out() {
+    let mut story = Story::started(&json!([{"name": "label", "step": "TagResource", "timeoutSeconds": 100,
                                           "with": {"tag": "a", "droplet_provider_id": "1"}}]));
     story.complete(0);
     story.write(Event::RollBack { why: Why { reason: reason::CANCELLED, message: "cancelled".to_owned() } });
@@ -259,13 +259,13 @@ fn undoing_is_written_down_before_each_call_and_does_not_go_on_for_ever() {
 }
 
 #[test]
-fn what_a_step_waits_for_is_told_once_and_with_the_timeout() {
-    let mut story = Story::begun(&deletes(&["a"]));
+fn the_wait_of_a_step_is_published_once_and_with_the_timeout() {
+    let mut story = Story::started(&deletes(&["a"]));
     let prepared = after_prepare(&story.view(), 0, Err(Failure::Waiting("locked".to_owned())), 0);
     assert!(matches!(prepared, StepOutcome::Idle { why, .. } if why == "locked"));
     story.begin(0);
     let long = "x".repeat(5000);
-    let look = |story: &Story| after_look(&story.view(), 0, Err(Failure::Permanent(long.clone())));
+    let look = |story: &Story| after_lookup(&story.view(), 0, Err(Failure::Permanent(long.clone())));
     let StepOutcome::Publish(news, _) = look(&story) else { panic!("{:?}", look(&story)) };
     story.write(news);
     assert!(matches!(look(&story), StepOutcome::Rest(_)));
@@ -279,7 +279,7 @@ fn what_a_step_waits_for_is_told_once_and_with_the_timeout() {
 
 #[test]
 fn a_saga_that_is_being_undone_stays_until_that_is_over() {
-    let mut story = Story::begun(&json!([{"name": "nap", "step": "Sleep", "with": {"seconds": 1}}]));
+    let mut story = Story::started(&json!([{"name": "nap", "step": "Sleep", "with": {"seconds": 1}}]));
     story.complete(0);
     story.write(Event::Finish { is_rollback_kind: false });
     story.spec.ttl_seconds_after_finished = Some(0);
@@ -295,7 +295,7 @@ fn a_saga_that_is_being_undone_stays_until_that_is_over() {
 
 #[test]
 fn a_saga_that_undoes_another_can_be_paused_and_stopped() {
-    let mut story = Story::begun(&json!([{"name": "label", "step": "TagResource",
+    let mut story = Story::started(&json!([{"name": "label", "step": "TagResource",
                                           "with": {"tag": "a", "droplet_provider_id": "1"}}]));
     story.complete(0);
     let steps = story.status.steps.clone();
@@ -318,7 +318,7 @@ fn a_saga_that_undoes_another_can_be_paused_and_stopped() {
 
 #[test]
 fn only_what_was_carried_out_as_it_stands_is_undone_and_once() {
-    let mut story = Story::begun(&json!([{"name": "nap", "step": "Sleep", "with": {"seconds": 1}}]));
+    let mut story = Story::started(&json!([{"name": "nap", "step": "Sleep", "with": {"seconds": 1}}]));
     story.complete(0);
     let steps = story.status.steps.clone();
     story.status = SagaStatus::default();

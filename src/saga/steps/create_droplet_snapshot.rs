@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// The interval of polling a droplet while its snapshot is created, which takes minutes.
-const BETWEEN_LOOKS: std::time::Duration = std::time::Duration::from_secs(15);
+const LONGEST_PAUSE: std::time::Duration = std::time::Duration::from_secs(15);
 
 /// Creates a snapshot of a droplet, and waits until it is complete. A running droplet stays on. Undone by deleting the
 /// snapshot.
@@ -83,7 +83,7 @@ impl Step for CreateDropletSnapshot {
             // The owner of the action is unknown, so its end does not show that this step's snapshot will appear.
             (None, _, Lately::InProgress(_)) => {
                 let why = format!("waiting for another snapshot of droplet {}", parameters.droplet_provider_id);
-                Found::One(Progress::NotYet { again: BETWEEN_LOOKS, why })
+                Found::One(Progress::NotYet { again: LONGEST_PAUSE, why })
             }
             (None, _, Lately::JustEnded) => {
                 Found::One(Progress::NotYet { again: SOON, why: "waiting until the snapshot is listed".to_owned() })

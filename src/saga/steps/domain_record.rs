@@ -97,7 +97,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_host_is_told_with_every_change_and_with_a_final_dot() {
+    fn a_host_is_sent_with_every_change_and_with_a_final_dot() {
         let record = |kind: &str, data: &str| json!({ "type": kind, "data": data, "ttl": 1800, "tag": null });
         let iodef = json!({ "type": "CAA", "data": "mailto:jane@example.com", "tag": "iodef" });
         for (fields, record, told) in [

@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// The interval of polling a droplet that shuts down or is busy.
-const BETWEEN_LOOKS: Duration = Duration::from_secs(5);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// The number of shutdown actions to start if they fail.
 const MAX_SHUTDOWNS: usize = 2;
 /// The number of latest actions that are read.
@@ -64,7 +64,7 @@ pub(super) async fn at_rest(context: &StepContext<'_>, id: &str) -> Result<Resul
     }
     // The lock is independent of actions: DigitalOcean refuses every action on such a droplet until it is unlocked.
     if droplet.get("locked") == Some(&json!(true)) {
-        return Ok(Err(Next::Wait { again: BETWEEN_LOOKS, why: locked(id) }));
+        return Ok(Err(Next::Wait { again: LONGEST_PAUSE, why: locked(id) }));
     }
     Ok(Ok(droplet))
 }
@@ -81,7 +81,7 @@ pub(super) async fn before(context: &StepContext<'_>, id: &str) -> Result<Value,
 
 /// The next operation while somebody else's action is in progress.
 pub(super) fn wait_for_others(id: &str) -> Next {
-    Next::Wait { again: BETWEEN_LOOKS, why: others(id) }
+    Next::Wait { again: LONGEST_PAUSE, why: others(id) }
 }
 
 fn others(id: &str) -> String {
@@ -258,7 +258,7 @@ fn cut_power() -> Next {
 }
 
 fn wait_for_shutdown(id: &str) -> Next {
-    Next::Wait { again: BETWEEN_LOOKS, why: format!("waiting for droplet {id} to shut down") }
+    Next::Wait { again: LONGEST_PAUSE, why: format!("waiting for droplet {id} to shut down") }
 }
 
 /// The shutdown actions since the droplet was powered on and after the action `since`, newest first.

@@ -93,7 +93,7 @@ pub(super) fn spec(fields: Fields) -> Value {
 /// The owners of a record's fields.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Owners {
-    /// Fields that the step's field manager owns. Whoever changes one becomes its owner.
+    /// Fields that the step's field manager owns. A manager that changes one becomes its owner.
     pub(super) own: BTreeSet<String>,
     /// Fields that other managers own, including the operator when it adopts a live value.
     pub(super) others: BTreeSet<String>,

@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn a_step_is_told_with_all_that_it_takes_and_gives() {
+    fn a_step_is_described_with_its_parameters_and_outputs() {
         let text = section(super::super::named("CreateDropletSnapshot").unwrap());
         let lines = [
             "## CreateDropletSnapshot",

@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// Deletes the `ProvisionedResource` of this name and its drifts; the cloud resource is kept. A record that does not
-/// exist counts as deleted. Undone by creating the record again; its drifts are detected anew.
+/// exist counts as deleted. Undone by creating the record again; its drifts are detected again.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Parameters {

@@ -1,5 +1,5 @@
-//! Sagas of every phase as version 0.1.0 stored them, in `tests/stored/sagas`: this version carries each of them on as
-//! that one would have.
+//! Sagas of every phase as version 0.1.0 stored them, in `tests/stored/sagas`: this version continues each of them as
+//! that version would.
 
 use std::{collections::BTreeMap, fs, path::Path};
 
@@ -9,7 +9,7 @@ use crate::{
     saga::{journal::condition, upgrade::upgrade},
 };
 
-/// What is next for each of them.
+/// The next command of each saga.
 const NEXT: [(&str, &str); 29] = [
     ("failed-abandoned", "Rest"),
     ("failed-before-it-began", "Rest"),
@@ -49,7 +49,7 @@ fn stored() -> BTreeMap<String, Saga> {
     sagas.map(|saga| (saga.metadata.name.clone().unwrap(), saga)).collect()
 }
 
-/// A saga as a process reads it that has just started.
+/// A saga as a newly started process reads it.
 fn story(saga: &Saga) -> Story {
     let order = if saga.spec.kind == SagaKind::Rollback {
         json!([{"name": "label", "step": "TagResource", "with": {"tag": "a", "droplet_provider_id": "1"}}])
@@ -65,7 +65,7 @@ fn story(saga: &Saga) -> Story {
 }
 
 #[test]
-fn each_is_carried_on_where_it_was() {
+fn each_continues_where_it_was() {
     let stored = stored();
     assert_eq!(stored.keys().map(String::as_str).collect::<Vec<_>>(), NEXT.map(|(name, _)| name));
     for (name, next) in NEXT {
@@ -77,7 +77,7 @@ fn each_is_carried_on_where_it_was() {
 fn a_process_that_read_an_old_journal_writes_one_that_says_all_in_fields() {
     for (name, saga) in stored() {
         let mut status = story(&saga).status;
-        // Whatever the conditions say now.
+        // The conditions do not matter from now on.
         for condition in &mut status.conditions {
             condition.message.clear();
         }

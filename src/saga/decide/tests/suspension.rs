@@ -36,9 +36,9 @@ fn tag() -> Value {
     json!({"name": "label", "step": "TagResource", "with": {"tag": "a", "droplet_provider_id": "1"}})
 }
 
-/// One that has set a tag and waits 6 s at the longest for an approval.
+/// A saga that has set a tag and waits up to 6 s for an approval.
 fn asking() -> Story {
-    let mut story = Story::begun(&json!([tag(), {"name": "ask", "step": "Approval", "timeoutSeconds": 6}]));
+    let mut story = Story::started(&json!([tag(), {"name": "ask", "step": "Approval", "timeoutSeconds": 6}]));
     story.complete(0);
     story.begin(1);
     story
@@ -75,7 +75,7 @@ fn every_pause_counts_and_none_counts_twice() {
 }
 
 #[test]
-fn the_deadline_of_the_whole_saga_stands_still() {
+fn the_deadline_of_the_whole_saga_is_paused() {
     let mut story = asking();
     story.spec.timeout_seconds = Some(5);
     story.pass(Duration::from_secs(3));
@@ -89,7 +89,7 @@ fn the_deadline_of_the_whole_saga_stands_still() {
 
 #[tokio::test]
 async fn a_step_that_sleeps_does_not_sleep_less_for_a_pause() {
-    let mut story = Story::begun(&json!([{"name": "nap", "step": "Sleep", "with": {"seconds": 10}}]));
+    let mut story = Story::started(&json!([{"name": "nap", "step": "Sleep", "with": {"seconds": 10}}]));
     story.begin(0);
     story.pass(Duration::from_secs(4));
     suspend(&mut story, Duration::from_mins(1));
@@ -147,7 +147,7 @@ fn nothing_is_undone_while_it_is_suspended_and_undoing_has_its_whole_time_after(
 #[test]
 fn the_conditions_say_suspended_in_every_phase() {
     let pending = Story::ordered(json!({"kind": "test", "steps": [tag()]}));
-    let between = Story::begun(&json!([tag()]));
+    let between = Story::started(&json!([tag()]));
     let running = asking();
     let mut back = asking();
     back.write(Event::RollBack { why: Why { reason: reason::CANCELLED, message: "cancelled".to_owned() } });
@@ -158,7 +158,7 @@ fn the_conditions_say_suspended_in_every_phase() {
         resume(&mut story);
         assert!(!says(&story).contains("Suspended"), "{}", says(&story));
     }
-    let mut stuck = Story::begun(&deletes(&["a", "b"]));
+    let mut stuck = Story::started(&deletes(&["a", "b"]));
     stuck.complete(0);
     stuck.spec.cancel_requested = true;
     stuck.stick();
@@ -175,7 +175,7 @@ fn the_conditions_say_suspended_in_every_phase() {
 
 #[test]
 fn a_call_that_the_journal_announces_is_made_before_the_saga_pauses() {
-    let mut story = Story::begun(&json!([tag()]));
+    let mut story = Story::started(&json!([tag()]));
     story.begin(0);
     story.spec.suspend = true;
     story.call_state = CallState::Intent;

@@ -1,4 +1,4 @@
-//! A saga that waits says for what, and one that tries again says when and why.
+//! A waiting saga names its wait; a retrying saga names the error and the time of the next attempt.
 
 use super::*;
 use crate::{api::conditions, saga::journal::condition};
@@ -15,7 +15,7 @@ fn both(text: &str) -> (String, String) {
 
 fn droplet() -> Story {
     let with = json!({"name": "web-1", "size": "s-1vcpu-1gb", "image": "ubuntu-24-04-x64"});
-    let mut story = Story::begun(&json!([{"name": "web", "step": "CreateDroplet", "with": with}]));
+    let mut story = Story::started(&json!([{"name": "web", "step": "CreateDroplet", "with": with}]));
     story.begin(0);
     story
 }
@@ -26,7 +26,7 @@ fn a_droplet_without_addresses_is_waited_for_in_words_and_with_one_write() {
     let why = "droplet 1 has not got all of its addresses";
     let look = |story: &Story| {
         let progress = Progress::NotYet { again: Duration::from_secs(2), why: why.to_owned() };
-        after_look(&story.view(), 0, Ok(Found::One(progress)))
+        after_lookup(&story.view(), 0, Ok(Found::One(progress)))
     };
     assert_eq!(look(&story), StepOutcome::Rest(Duration::from_secs(2)), "most are over in a moment");
     story.pass(Duration::from_secs(6));

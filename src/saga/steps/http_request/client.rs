@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_call_tells_that_it_failed_for_that() {
+    async fn a_call_to_a_forbidden_address_names_the_reason() {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let client = Client::builder().no_proxy().dns_resolver(Forbids).build().unwrap();
         let error = client.get("https://evil.example").send().await.unwrap_err();

@@ -1,4 +1,4 @@
-//! What steps that wait say meanwhile.
+//! The waits of steps, as they show them.
 
 use std::time::Duration;
 
@@ -44,7 +44,7 @@ async fn a_field_is_polled_until_it_has_the_value() {
 
     let omitted = Effect::OmitFields { fields: vec!["tags".to_owned()] };
     world.control.inject(Fault::new("/v2/droplets/*", omitted)).await.unwrap();
-    assert_eq!(journey.ask().await, not_yet("tags needs a token with tag:read"));
+    assert_eq!(journey.ask().await, not_yet("tags: the token needs tag:read"));
     world.control.clear_faults().await.unwrap();
 
     world.control.change("droplets", DROPLET, json!({ "tags": ["ready", "web"] })).await.unwrap();
