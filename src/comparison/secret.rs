@@ -80,9 +80,11 @@ fn is_secret_name(key: &str) -> bool {
     let name: String = key.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_ascii_lowercase();
     let anywhere =
         ["password", "passwd", "passphrase", "secret", "credential", "webhook", "privatekey", "apikey", "accesskey"];
-    let words = ["auth", "authorization", "cookie", "cookies", "token", "tokens"];
+    let words = ["auth", "authorization", "token", "tokens"];
     anywhere.iter().any(|part| name.contains(part))
         || name.ends_with("token")
+        || name == "cookie"
+        || name == "setcookie"
         || key.split(|sign: char| !sign.is_ascii_alphanumeric()).any(|word| words.contains(&&*word.to_ascii_lowercase()))
         // The key of a variable or a taint is its name, and public keys are for everybody.
         || (name.ends_with("key") && name != "key" && name != "sshkey" && !name.ends_with("publickey"))

@@ -21,8 +21,8 @@ use tokio::time::{Instant, timeout_at};
 
 use super::account::{self, Account};
 use super::budget::{Budget, Limits, Permit, Told};
-use super::kinds::{self, Lane};
-use super::pages::Page;
+use super::kinds::{self, Lane, PartList, Reading};
+use super::pages::{Page, Shape};
 use super::{Error, IdFormat, Kind, Path, ResourceKey, Token, Verb, pages};
 
 /// How long all calls wait after a 429 that does not say for how long.
@@ -32,7 +32,7 @@ pub(super) const PER_PAGE: &str = "200";
 /// How often a list is read before it counts as shifting.
 pub(super) const WALKS: u32 = 4;
 /// How many pages a list can have: a guard against a server that always has one more.
-const MOST_PAGES: u32 = 10_000;
+const MOST_PAGES: usize = 10_000;
 /// How much of an answer that says no is read for its message.
 const ERROR_BODY_BYTES: usize = 64 << 10;
 
@@ -234,7 +234,7 @@ impl Client {
         let row = key.kind.row();
         let (parent, id) = key.parts();
         let url = self.url(&row.get.path, parent, Some(id), &[])?;
-        let call = Call { change: None, url, route: &row.get.path, scope: &row.scope, priority, give_up: None };
+        let call = Call::reading(url, &row.get.path, &row.scope, priority);
         let Some(body) = self.read(&call).await? else { return Ok(None) };
         let text = utf8(&body).map_err(|why| self.malformed(&call, &why))?;
         let document = pages::unwrap(text, &row.get.key).map_err(|why| self.malformed(&call, &why))?;
@@ -245,6 +245,78 @@ impl Client {
         Ok(Some(document.to_owned()))
     }
 
+    /// A part of a document that another path shows, as text.
+    ///
+    /// # Errors
+    /// Where no trustworthy answer came.
+    pub(super) async fn part(
+        &self,
+        key: &ResourceKey,
+        reading: &'static Reading,
+        priority: Priority,
+    ) -> Result<String, Error> {
+        let format = key.kind.id_format();
+        if !format.admits(&key.id) {
+            return Err(Error::BadId { resource: key.to_string(), says: format.says() });
+        }
+        let (parent, id) = key.parts();
+        let url = self.url(&reading.get.path, parent, Some(id), &[])?;
+        let call = Call::reading(url, &reading.get.path, &key.kind.row().scope, priority);
+        let body = self.read(&call).await?.ok_or_else(|| call.not_found())?;
+        let text = utf8(&body).map_err(|why| self.malformed(&call, &why))?;
+        let part = pages::under(text, &reading.get.key).map_err(|why| self.malformed(&call, &why))?;
+        Ok(part.to_owned())
+    }
+
+    /// Reads all pages of a list of parts and hands each on by the id of its resource. The number of pages.
+    ///
+    /// # Errors
+    /// Where the list could not be read in full; the parts handed on until then must not be used.
+    pub(super) async fn parts(
+        &self,
+        kind: Kind,
+        list: &'static PartList,
+        rows: &mut (impl Rows + Send),
+    ) -> Result<usize, Error> {
+        let walk = Walk {
+            path: &list.path,
+            key: &list.key,
+            id_field: &list.id,
+            shape: Shape::Map,
+            is_paged: true,
+            scope: &kind.row().scope,
+            parent: None,
+            query: "",
+            priority: Priority::Sweep,
+        };
+        for _ in 0..WALKS {
+            rows.begin();
+            if let Some(walked) = self.walk(&walk, rows).await?.filter(|walked| walked.is_whole(walked.rows)) {
+                return Ok(walked.pages);
+            }
+        }
+        Err(Error::Shifting { doing: format!("GET {}", list.path), walks: WALKS })
+    }
+
+    /// Whether the token has a scope, such as `tag:read`; nothing where no path shows it.
+    ///
+    /// # Errors
+    /// Where no trustworthy answer came.
+    pub(super) async fn has_scope(&self, scope: &'static str, priority: Priority) -> Result<Option<bool>, Error> {
+        let of_kind = Kind::all().map(Kind::row).find(|row| row.scope == scope && !row.list.path.contains('{'));
+        let path = match (of_kind, scope) {
+            (Some(row), _) => row.list.path.as_str(),
+            (None, "tag:read") => "/v2/tags",
+            (None, _) => return Ok(None),
+        };
+        let url = self.url(path, None, None, &[("page", "1"), ("per_page", "1")])?;
+        match self.read(&Call::reading(url, path, scope, priority)).await {
+            Ok(_) => Ok(Some(true)),
+            Err(Error::Forbidden { .. }) => Ok(Some(false)),
+            Err(error) => Err(error),
+        }
+    }
+
     /// The account that the token belongs to.
     ///
     /// # Errors
@@ -252,7 +324,7 @@ impl Client {
     pub(super) async fn account(&self, priority: Priority) -> Result<Account, Error> {
         let route = "/v2/account";
         let url = self.url(route, None, None, &[])?;
-        let call = Call { change: None, url, route, scope: "account:read", priority, give_up: None };
+        let call = Call::reading(url, route, "account:read", priority);
         let body = self.read(&call).await?.ok_or_else(|| call.not_found())?;
         self.json::<account::Said>(&call, &body).map(Account::from)
     }
@@ -276,16 +348,29 @@ impl Client {
         kind: Kind,
         parent: Option<&str>,
         rows: &mut (impl Rows + Send),
+        priority: Priority,
     ) -> Result<Listed, Error> {
+        let row = kind.row();
         for _ in 0..WALKS {
             rows.begin();
             let mut walked = Vec::new();
-            for query in &kind.row().walks {
-                let Some(one) = self.walk(kind, parent, query, rows).await? else { break };
+            for query in &row.walks {
+                let walk = Walk {
+                    path: &row.list.path,
+                    key: &row.list.key,
+                    id_field: &row.id.field,
+                    shape: Shape::List,
+                    is_paged: row.paged,
+                    scope: &row.scope,
+                    parent,
+                    query,
+                    priority,
+                };
+                let Some(one) = self.walk(&walk, rows).await? else { break };
                 walked.push(one);
             }
             let rows = walked.iter().map(|walked| walked.rows).sum();
-            if walked.len() == kind.row().walks.len() && walked.iter().all(|walked| walked.is_whole(rows)) {
+            if walked.len() == row.walks.len() && walked.iter().all(|walked| walked.is_whole(rows)) {
                 return Ok(Listed { rows, pages: walked.iter().map(|walked| walked.pages).sum() });
             }
         }
@@ -309,44 +394,40 @@ impl Client {
     }
 
     /// Reads the pages of one list once. Nothing where rows shifted between pages.
-    async fn walk(
-        &self,
-        kind: Kind,
-        parent: Option<&str>,
-        query: &str,
-        rows: &mut (impl Rows + Send),
-    ) -> Result<Option<Walked>, Error> {
-        let row = kind.row();
+    async fn walk(&self, walk: &Walk<'_>, rows: &mut (impl Rows + Send)) -> Result<Option<Walked>, Error> {
         // Hashes rather than ids: 8 bytes each, and a collision costs one more walk at worst.
         let hasher = RandomState::new();
         let mut seen: HashSet<u64> = HashSet::new();
         let mut first_total = None;
-        for (number, pages) in (1..=MOST_PAGES).zip(1..) {
+        let mut number = 1;
+        for pages in 1..=MOST_PAGES {
             let number_text = number.to_string();
-            let mut parameters: Vec<(&str, &str)> = query.split_once('=').into_iter().collect();
-            if row.paged {
+            let mut parameters: Vec<(&str, &str)> = walk.query.split_once('=').into_iter().collect();
+            if walk.is_paged {
                 parameters.extend([("page", number_text.as_str()), ("per_page", PER_PAGE)]);
             }
-            let url = self.url(&row.list.path, parent, None, &parameters)?;
-            let priority = Priority::Sweep;
-            let call = Call { change: None, url, route: &row.list.path, scope: &row.scope, priority, give_up: None };
+            let url = self.url(walk.path, walk.parent, None, &parameters)?;
+            let call = Call::reading(url, walk.path, walk.scope, walk.priority);
             let body = self.read(&call).await?.ok_or_else(|| call.not_found())?;
             let mut doubled = false;
-            let page = self.page(&call, &body, &row.list.key, Some(&row.id.field), |id, document| {
+            let text = utf8(&body).map_err(|why| self.malformed(&call, &why))?;
+            let page = pages::read(text, walk.key, walk.shape, Some(walk.id_field), |id, document| {
                 doubled |= !seen.insert(hasher.hash_one(id));
                 rows.row(id, document);
                 Ok(())
-            })?;
+            });
+            let page = page.map_err(|why| self.malformed(&call, &why))?;
             let total = *first_total.get_or_insert(page.total);
             let count = u64::try_from(seen.len()).unwrap_or(u64::MAX);
             if doubled || page.total != total || total.is_some_and(|total| count > total) {
                 return Ok(None);
             }
-            if !row.paged || !page.has_more(seen.len()) {
+            if !walk.is_paged || !page.has_more(seen.len()) {
                 return Ok(Some(Walked { rows: seen.len(), total, pages }));
             }
+            number = page.number_after(number).map_err(|why| self.malformed(&call, &why))?;
         }
-        Err(Error::Malformed { doing: format!("GET {}", row.list.path), why: "its pages do not end".into() })
+        Err(Error::Malformed { doing: format!("GET {}", walk.path), why: "its pages do not end".into() })
     }
 
     /// A call that a saga waits for.
@@ -365,7 +446,7 @@ impl Client {
         Ok(Call { change, url, route: path.route, scope: path.scope, priority: Priority::Urgent, give_up })
     }
 
-    /// Reads a page of a list, as [`pages::read`] does.
+    /// Reads a page of a list, as [`pages::read`] does. The next page is always this list's own with the next number.
     pub(super) fn page(
         &self,
         call: &Call<'_>,
@@ -375,21 +456,7 @@ impl Client {
         row: impl FnMut(&str, &str) -> Result<(), String>,
     ) -> Result<Page, Error> {
         let text = utf8(body).map_err(|why| self.malformed(call, &why))?;
-        let page = pages::read(text, key, id_field, row).map_err(|why| self.malformed(call, &why))?;
-        if let Some(next) = &page.next {
-            self.check_next(call, next)?;
-        }
-        Ok(page)
-    }
-
-    /// The next page is always this list's own with the next number; what `next` says is only checked.
-    fn check_next(&self, call: &Call<'_>, next: &str) -> Result<(), Error> {
-        let next = Url::parse(next)
-            .map_err(|error| self.malformed(call, &format!("links.pages.next is not an address: {error}")))?;
-        if next.origin() == self.shared.config.base_url.origin() {
-            return Ok(());
-        }
-        Err(Error::ForeignNext { doing: call.doing(), host: self.clean(next.host_str().unwrap_or("none")) })
+        pages::read(text, key, Shape::List, id_field, row).map_err(|why| self.malformed(call, &why))
     }
 
     fn url(
@@ -577,6 +644,13 @@ impl Client {
     }
 }
 
+impl Call<'static> {
+    /// A read that waits for the budget as long as it takes.
+    fn reading(url: Url, route: &'static str, scope: &'static str, priority: Priority) -> Self {
+        Self { change: None, url, route, scope, priority, give_up: None }
+    }
+}
+
 impl Call<'_> {
     pub(super) fn doing(&self) -> String {
         format!("{} {}", self.method(), self.url.path())
@@ -628,6 +702,20 @@ pub(super) struct Listed {
     pub(super) rows: usize,
     /// Pages, each of which took a call.
     pub(super) pages: usize,
+}
+
+/// One list to read.
+struct Walk<'a> {
+    path: &'static str,
+    key: &'static str,
+    id_field: &'static str,
+    shape: Shape,
+    is_paged: bool,
+    scope: &'static str,
+    parent: Option<&'a str>,
+    /// One more query parameter; none where empty.
+    query: &'a str,
+    priority: Priority,
 }
 
 /// What reading one list came to.

@@ -115,6 +115,8 @@ pub(super) struct Site<'a> {
     pub(super) key: &'a ResourceKey,
     pub(super) document: &'a Value,
     pub(super) certificates: Option<&'a Certificates>,
+    /// Why there are none.
+    pub(super) no_certificates: Option<&'a str>,
 }
 
 impl Equivalence {
@@ -446,7 +448,10 @@ fn certificate(site: Site<'_>, expected: &mut Value, live: &mut Value) -> Unsure
     }
     let (recorded, running) = (text(expected), text(live));
     let doubt = match site.certificates {
-        None => Some("the account's certificates were not read, so the id cannot be resolved to a name".to_owned()),
+        None => Some(site.no_certificates.map_or_else(
+            || "the account's certificates were not read, so the id cannot be resolved to a name".to_owned(),
+            ToOwned::to_owned,
+        )),
         Some(certificates) => match (certificates.name_of(&recorded), certificates.name_of(&running)) {
             (Some(one), Some(other)) if one == other => None,
             (Some(_), Some(_)) => return None,

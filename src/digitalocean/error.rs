@@ -122,16 +122,6 @@ pub enum Error {
         /// The HTTP status.
         status: u16,
     },
-    /// `links.pages.next` names another host.
-    #[error(
-        "{doing}: the next page is said to be on another host ({host}), which is not followed. Check DIGITALOCEAN_API_URL"
-    )]
-    ForeignNext {
-        /// The call.
-        doing: String,
-        /// The host that was named.
-        host: String,
-    },
     /// The body is larger than allowed.
     #[error("{doing}: the answer is larger than {limit} bytes and was not read further")]
     TooLarge {
@@ -178,7 +168,6 @@ impl Error {
             Self::Server { .. } => "server",
             Self::Refused { .. } => "refused",
             Self::Redirected { .. } => "redirected",
-            Self::ForeignNext { .. } => "foreign_next",
             Self::TooLarge { .. } => "too_large",
             Self::Malformed { .. } => "malformed",
             Self::Shifting { .. } => "shifting",
@@ -216,7 +205,6 @@ impl Error {
             | Self::RateLimited { .. }
             | Self::Refused { .. }
             | Self::Redirected { .. }
-            | Self::ForeignNext { .. }
             | Self::Shifting { .. } => false,
         }
     }

@@ -3,6 +3,11 @@
 //! Only documents of recorded resources are kept. A list counts as a whole or not at all, and it never proves that
 //! something does not exist: two direct questions do.
 
+mod extras;
+mod shown;
+mod spare;
+
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,8 +17,15 @@ use futures::stream::{self, StreamExt};
 use tokio::time::Instant;
 
 use super::account::{Account, Accounts};
+use super::certificates::{self, CertificateBook};
 use super::client::{Listed, Rows};
-use super::{Client, Error, IdFormat, Kind, Priority, ResourceKey};
+use super::kinds::FieldSet;
+use super::observed::Document;
+use super::scopes::Scopes;
+use super::{Client, Error, IdFormat, Kind, Priority, ResourceKey, kinds};
+use extras::Allowance;
+use shown::Shown;
+use spare::Spare;
 
 /// How many calls of one kind run side by side, where lists do not cover it.
 const SIDE_BY_SIDE: usize = 8;
@@ -50,6 +62,10 @@ struct Shared {
     client: Client,
     settings: Settings,
     accounts: Accounts,
+    certificates: CertificateBook,
+    scopes: Scopes,
+    /// Of calls that documents need besides the lists.
+    allowance: Mutex<Allowance>,
     kinds: Mutex<BTreeMap<Kind, Snapshot>>,
     /// One sync of a kind at a time.
     turns: Mutex<HashMap<Kind, Arc<tokio::sync::Mutex<()>>>>,
@@ -66,6 +82,27 @@ struct Snapshot {
     unread: HashMap<Box<str>, Arc<str>>,
     /// Which account the resources were seen in, where the token may know.
     account: Option<Account>,
+    /// The pages of the last lists.
+    pages: usize,
+    /// The certificates at the last sync.
+    certificates: certificates::Known,
+    /// Rows of the last lists that nobody recorded.
+    spare: Spare,
+}
+
+/// A recorded resource of a kind, and which of its fields are recorded.
+#[derive(Clone, Debug)]
+pub struct Wanted {
+    /// The id.
+    pub id: Arc<str>,
+    /// The recorded fields: what they need besides the lists is read too.
+    pub fields: FieldSet,
+}
+
+impl<T: Into<Arc<str>>> From<T> for Wanted {
+    fn from(id: T) -> Self {
+        Self { id: id.into(), fields: FieldSet::default() }
+    }
 }
 
 /// What is known of one resource, and since when: the time before it was asked for.
@@ -79,7 +116,7 @@ struct Entry {
 
 #[derive(Clone)]
 enum Known {
-    Present(Arc<str>),
+    Present(Arc<Shown>),
     Gone,
     /// A list does not hold it, and it was not asked for since.
     Missing,
@@ -94,8 +131,8 @@ pub enum Observation {
     Unknown(UnknownReason),
     /// It does not exist: two direct questions said so.
     Gone,
-    /// Its document, as the cloud wrote it.
-    Present(Arc<str>),
+    /// Its document.
+    Present(Document),
 }
 
 /// Why nothing is known.
@@ -126,6 +163,8 @@ pub struct Changes {
     pub changed: Vec<Arc<str>>,
     /// Those of them of which nothing could be said before.
     pub renewed: Vec<Arc<str>>,
+    /// Ids whose documents are the same, and confirmed by now.
+    pub confirmed: Vec<Arc<str>>,
     /// How many resources of the kind there are.
     pub listed: usize,
     /// How many calls it took, those for resources that turned out to be gone aside: they come once.
@@ -224,21 +263,30 @@ impl Inventory {
     /// An empty inventory that asks through `client`.
     #[must_use]
     pub fn new(client: Client, settings: Settings) -> Self {
-        let accounts = Accounts::default();
-        Self(Arc::new(Shared { client, settings, accounts, kinds: Mutex::default(), turns: Mutex::default() }))
+        let allowance = Mutex::new(Allowance::of(client.hour_limit()));
+        Self(Arc::new(Shared {
+            client,
+            settings,
+            accounts: Accounts::default(),
+            certificates: CertificateBook::default(),
+            scopes: Scopes::default(),
+            allowance,
+            kinds: Mutex::default(),
+            turns: Mutex::default(),
+        }))
     }
 
-    /// Lists all pages of `kind` and takes them over, or nothing. `wanted` are its recorded ids; with none, nothing is
-    /// asked.
+    /// Lists all pages of `kind` and takes them over, or nothing. `wanted` are its recorded resources; with none, no
+    /// call is made. Parts that no list shows are read where they are recorded, within an allowance.
     ///
     /// # Errors
     /// Where the list could not be read in full or lied; what was known before stays.
     pub async fn sync(
         &self,
         kind: Kind,
-        wanted: impl IntoIterator<Item = Arc<str>> + Send,
+        wanted: impl IntoIterator<Item = impl Into<Wanted>> + Send,
     ) -> Result<Changes, SyncError> {
-        let wanted: Vec<Arc<str>> = wanted.into_iter().collect();
+        let wanted: Vec<Wanted> = wanted.into_iter().map(Into::into).collect();
         let turn = Arc::clone(self.0.turns.lock().unwrap_or_else(PoisonError::into_inner).entry(kind).or_default());
         let _turn = turn.lock().await;
         let outcome = self.list(kind, wanted).await;
@@ -248,9 +296,35 @@ impl Inventory {
         outcome
     }
 
-    /// What is known now, not older than `max_age`.
+    /// The age limit of a kind: longer than `max_age` where a limit of its own needs more time for its pages.
+    #[must_use]
+    pub fn max_age(&self, kind: Kind, max_age: Duration) -> Duration {
+        let Some(limit) = kind.row().own_limit else { return max_age };
+        // A list can wait for a whole window before and after each that its pages need.
+        let windows = self.pages(kind).max(1).div_ceil(limit.calls.max(1)).saturating_add(2);
+        max_age.max(limit.window.saturating_mul(u32::try_from(windows).unwrap_or(u32::MAX)))
+    }
+
+    /// The shortest time between two lists of a kind that leaves calls of its own limit for others.
+    #[must_use]
+    pub fn pause(&self, kind: Kind) -> Duration {
+        let Some(limit) = kind.row().own_limit else { return Duration::ZERO };
+        let pages = u32::try_from(self.pages(kind).max(1)).unwrap_or(u32::MAX);
+        let calls = u32::try_from(limit.calls.max(1)).unwrap_or(u32::MAX);
+        // A quarter is left over.
+        limit.window.saturating_mul(pages).saturating_mul(4) / calls.saturating_mul(3)
+    }
+
+    /// The pages of the last lists of a kind.
+    #[must_use]
+    pub fn pages(&self, kind: Kind) -> usize {
+        self.kinds().get(&kind).map_or(0, |snapshot| snapshot.pages)
+    }
+
+    /// What is known now, not older than the age limit of the kind.
     #[must_use]
     pub fn look(&self, key: &ResourceKey, max_age: Duration) -> Observation {
+        let max_age = self.max_age(key.kind, max_age);
         let kinds = self.kinds();
         let Some(snapshot) = kinds.get(&key.kind) else { return Observation::Unknown(UnknownReason::NotYet) };
         let unread = || snapshot.unread.get(key.parts().0?);
@@ -263,19 +337,20 @@ impl Inventory {
         if age >= max_age {
             return Observation::Unknown(UnknownReason::Stale { age, error });
         }
-        entry.known.observation()
+        self.observation(key.kind, &entry.known, Instant::now().checked_sub(max_age))
     }
 
-    /// Marks what is older than `max_age` and was not told yet: which resources that are, and when the next will be.
+    /// Marks what is older than the age limit of the kind and was not told yet: which resources that are, and when the next will be.
     #[must_use]
     pub fn expire(&self, kind: Kind, max_age: Duration) -> (Vec<Arc<str>>, Option<Instant>) {
+        let max_age = self.max_age(kind, max_age);
         let now = Instant::now();
         let mut kinds = self.kinds();
         let mut expired = Vec::new();
         let mut next: Option<Instant> = None;
         let resources = kinds.get_mut(&kind).into_iter().flat_map(|snapshot| &mut snapshot.resources);
         for (id, entry) in resources.filter(|(_, entry)| !entry.is_expired) {
-            let at = entry.at + max_age;
+            let at = entry.oldest() + max_age;
             if at <= now {
                 entry.is_expired = true;
                 expired.push(Arc::clone(id));
@@ -302,6 +377,11 @@ impl Inventory {
     /// to be gone, and not where the token belongs to another account by now. A failed question is kept only where nothing
     /// was known.
     pub async fn fetch(&self, key: &ResourceKey) -> Observation {
+        self.fetch_for(key, FieldSet::default()).await
+    }
+
+    /// As [`Self::fetch`], for a record of these fields: what they need besides is read too.
+    pub async fn fetch_for(&self, key: &ResourceKey, fields: FieldSet) -> Observation {
         let at = Instant::now();
         let was_gone = self
             .kinds()
@@ -313,15 +393,18 @@ impl Inventory {
             tokio::time::sleep(self.0.settings.absence_delay).await;
             asked = self.ask(key, Priority::Urgent).await;
         }
-        let mut known = Known::from(asked);
+        let mut known = self.known(key, asked, at);
         if known.is_gone() && !was_gone {
             match self.is_other_account(key.kind, Priority::Urgent).await {
                 Ok(false) => {}
                 Ok(true) => known = Known::Failed(SyncError::OtherAccount { kind: key.kind }.to_string().into()),
-                Err(error) => known = Known::from(Err(error)),
+                Err(error) => known = Known::failed(&error),
             }
         }
-        let observation = known.observation();
+        if let Known::Present(shown) = &mut known {
+            self.complete_one(key, fields, Arc::make_mut(shown)).await;
+        }
+        let observation = self.observation(key.kind, &known, None);
         let has_failed = matches!(known, Known::Failed(_));
         let mut kinds = self.kinds();
         let resources = &mut kinds.entry(key.kind).or_default().resources;
@@ -329,6 +412,30 @@ impl Inventory {
             resources.insert(Arc::clone(&key.id), Entry::new(known, at));
         }
         observation
+    }
+
+    /// Takes over which fields are recorded of a known resource. Whether they need calls that were not made yet; until
+    /// then, the document says what is unread.
+    #[must_use]
+    pub fn expect(&self, key: &ResourceKey, fields: FieldSet) -> bool {
+        let mut kinds = self.kinds();
+        let entry = kinds.get_mut(&key.kind).and_then(|snapshot| snapshot.resources.get_mut(&key.id));
+        let Some(Known::Present(shown)) = entry.map(|entry| &mut entry.known) else { return false };
+        if fields.without(shown.fields()).is_empty() {
+            return false;
+        }
+        let (row, shown) = (key.kind.row(), Arc::make_mut(shown));
+        shown.expect(fields.union(shown.fields()), Arc::clone(shown.scopes()));
+        shown.compose(row, None);
+        shown.is_incomplete(row)
+    }
+
+    /// Whether a document needs calls for its recorded fields that were not made yet.
+    #[must_use]
+    pub fn is_incomplete(&self, key: &ResourceKey) -> bool {
+        let kinds = self.kinds();
+        let entry = kinds.get(&key.kind).and_then(|snapshot| snapshot.resources.get(&key.id));
+        entry.and_then(|entry| entry.known.shown()).is_some_and(|shown| shown.is_incomplete(key.kind.row()))
     }
 
     /// Forgets the document of a resource that is no longer recorded.
@@ -355,10 +462,11 @@ impl Inventory {
         self.kinds().iter().map(info).collect()
     }
 
-    async fn list(&self, kind: Kind, wanted: Vec<Arc<str>>) -> Result<Changes, SyncError> {
+    async fn list(&self, kind: Kind, wanted: Vec<Wanted>) -> Result<Changes, SyncError> {
         let started = Instant::now();
         let token = self.0.client.token_version();
-        let Read { mut rows, listed, unread } = self.read(kind, wanted).await?;
+        let fields: HashMap<_, _> = wanted.iter().map(|wanted| (Arc::clone(&wanted.id), wanted.fields)).collect();
+        let Read { mut rows, listed, spare, unread } = self.read(kind, wanted).await?;
         let account = self.account(kind, &rows).await?;
         let mut absent = absent(kind, &rows);
         if absent.len() > self.0.settings.doubt_above && !kind.row().lists_a_part {
@@ -374,31 +482,82 @@ impl Inventory {
             self.doubt_account(kind).await?;
         }
         let asked = found.values().filter(|entry| !entry.known.is_gone()).count();
-        let entries: Vec<_> = rows
+        let mut entries: Vec<_> = rows
             .drain()
             .map(|(id, staged)| {
                 let found = found.remove(&id);
-                let entry = staged.entry(found, started, kind.row().lists_a_part);
+                let entry = staged.entry(kind.row(), found, started);
                 (id, entry)
             })
             .collect();
-        let calls = listed.pages + asked;
-        let (changed, renewed) = self.take_over(kind, started, entries);
+        let calls = listed.pages + asked + self.complete(kind, &fields, &mut entries).await;
+        let (mut changed, renewed, confirmed) = self.take_over(kind, started, entries);
+        let certificates = self.0.certificates.known();
         let mut kinds = self.kinds();
         let snapshot = kinds.entry(kind).or_default();
+        if snapshot.certificates != certificates {
+            let needs = FieldSet::fields(kind.row(), kind.row().certificates.iter().map(String::as_str));
+            let shows = |entry: &Entry| matches!(&entry.known, Known::Present(shown) if shown.fields().has(needs));
+            changed.extend(snapshot.resources.iter().filter(|(_, entry)| shows(entry)).map(|(id, _)| Arc::clone(id)));
+            changed.sort();
+            changed.dedup();
+            snapshot.certificates = certificates;
+        }
+        snapshot.pages = listed.pages;
+        snapshot.spare = spare.listed(started);
+        if !snapshot.spare.is_empty() {
+            self.drop_spare_later(kind, started);
+        }
         // A token that was replaced meanwhile says nothing about what the one before it saw.
         let account = account.filter(|_| self.0.client.token_version() == token);
         snapshot.account = account.or_else(|| snapshot.account.take());
         snapshot.unread = unread.errors;
-        Ok(Changes { kind, changed, renewed, listed: listed.rows, calls, unread: unread.error })
+        Ok(Changes { kind, changed, renewed, confirmed, listed: listed.rows, calls, unread: unread.error })
+    }
+
+    /// Drops the spare rows of a list once they are no longer fresh.
+    fn drop_spare_later(&self, kind: Kind, at: Instant) {
+        let inventory = Arc::downgrade(&self.0);
+        tokio::spawn(async move {
+            tokio::time::sleep_until(at + spare::FRESH).await;
+            let Some(inventory) = inventory.upgrade().map(Self) else { return };
+            if let Some(snapshot) = inventory.kinds().get_mut(&kind)
+                && snapshot.spare.at() == Some(at)
+            {
+                snapshot.spare.clear();
+            }
+        });
+    }
+
+    /// Takes the resource of a new record from the rows of a fresh list, where these show all of these fields. Whether
+    /// it is known now.
+    #[must_use]
+    pub fn take_from_list(&self, key: &ResourceKey, fields: FieldSet) -> bool {
+        let mut kinds = self.kinds();
+        let Some(snapshot) = kinds.get_mut(&key.kind) else { return false };
+        if let Some(entry) = snapshot.resources.get(&key.id) {
+            return entry.known.shown().is_none_or(|shown| !shown.is_incomplete(key.kind.row()));
+        }
+        let Some((text, at)) = snapshot.spare.row(&key.id) else { return false };
+        let row = key.kind.row();
+        let mut shown = Shown::listed(row, None, text, at);
+        let needs_certificates = fields.has(FieldSet::fields(row, row.certificates.iter().map(String::as_str)));
+        let needs_scopes = row.scopes_in_doubt(fields).next().is_some();
+        if shown.wants(row, fields) != shown::Wants::default() || needs_certificates || needs_scopes {
+            return false;
+        }
+        shown.expect(fields, Arc::default());
+        shown.compose(row, None);
+        snapshot.resources.insert(Arc::clone(&key.id), Entry::new(Known::Present(Arc::new(shown)), at));
+        true
     }
 
     /// Reads the lists. It fails only where none of them could be read.
-    async fn read(&self, kind: Kind, wanted: Vec<Arc<str>>) -> Result<Read, SyncError> {
+    async fn read(&self, kind: Kind, wanted: Vec<Wanted>) -> Result<Read, SyncError> {
         let stages = self.stages(kind, wanted);
         let all = stages.len();
         let lists = stages.into_iter().map(|(parent, mut stage)| async move {
-            let outcome = match self.0.client.list(kind, parent.as_deref(), &mut stage).await {
+            let outcome = match self.0.client.list(kind, parent.as_deref(), &mut stage, Priority::Sweep).await {
                 // The domain is not there: neither are its records.
                 Err(Error::NotFound { .. }) if parent.is_some() => {
                     stage.begin();
@@ -406,13 +565,14 @@ impl Inventory {
                 }
                 other => other,
             };
-            (parent, outcome, stage.resources)
+            (parent, outcome, stage)
         });
         let outcomes: Vec<_> = stream::iter(lists).buffer_unordered(SIDE_BY_SIDE).collect().await;
         let mut read = Read::default();
-        for (parent, outcome, mut resources) in outcomes {
+        for (parent, outcome, Stage { mut resources, spare, .. }) in outcomes {
             match outcome {
                 Ok(listed) => {
+                    read.spare.join(&spare);
                     read.listed.rows += listed.rows;
                     read.listed.pages += listed.pages;
                 }
@@ -476,16 +636,20 @@ impl Inventory {
     }
 
     /// What is wanted, with what is known of it: one stage per list that has to be read.
-    fn stages(&self, kind: Kind, wanted: Vec<Arc<str>>) -> BTreeMap<Option<String>, Stage> {
+    fn stages(&self, kind: Kind, wanted: Vec<Wanted>) -> BTreeMap<Option<String>, Stage> {
         let kinds = self.kinds();
         let known = kinds.get(&kind).map(|snapshot| &snapshot.resources);
         let mut stages: BTreeMap<Option<String>, Stage> = BTreeMap::new();
-        for id in wanted {
+        for Wanted { id, .. } in wanted {
             let key = ResourceKey::new(kind, Arc::clone(&id));
             let parent = key.parts().0.map(ToOwned::to_owned);
             let before = known.and_then(|known| known.get(&id)).cloned();
             let prefix = parent.as_ref().map(|parent| format!("{parent}/")).unwrap_or_default();
-            let stage = stages.entry(parent).or_insert_with(|| Stage { prefix, resources: HashMap::new() });
+            let stage = stages.entry(parent).or_insert_with(|| Stage {
+                prefix,
+                resources: HashMap::new(),
+                spare: Spare::default(),
+            });
             stage.resources.insert(id, Staged { before, row: Row::Missing });
         }
         if kind.id_format() == IdFormat::DomainRecord {
@@ -528,7 +692,8 @@ impl Inventory {
                 if matches!(asked, Ok(None)) && !is_second {
                     missing.push(key);
                 } else {
-                    found.insert(key.id, Entry::new(asked.into(), at));
+                    let known = self.known(&key, asked, at);
+                    found.insert(key.id, Entry::new(known, at));
                 }
             }
         }
@@ -539,17 +704,50 @@ impl Inventory {
         Ok(self.0.client.get(key, priority).await?.map(Arc::from))
     }
 
-    /// Puts a sync in place. Which ids changed, and of which of them nothing could be said before.
-    fn take_over(
-        &self,
-        kind: Kind,
-        started: Instant,
-        entries: Vec<(Arc<str>, Entry)>,
-    ) -> (Vec<Arc<str>>, Vec<Arc<str>>) {
+    /// What a direct question came to, on top of what was shown before.
+    fn known(&self, key: &ResourceKey, asked: Result<Option<Arc<str>>, Error>, at: Instant) -> Known {
+        match asked {
+            Ok(Some(text)) => {
+                let kinds = self.kinds();
+                let before = kinds.get(&key.kind).and_then(|kind| kind.resources.get(&key.id));
+                let before = before.and_then(|entry| match &entry.known {
+                    Known::Present(shown) => Some(&**shown),
+                    _ => None,
+                });
+                Known::Present(Arc::new(Shown::got(key.kind.row(), before, text, at)))
+            }
+            Ok(None) => Known::Gone,
+            Err(error) => Known::failed(&error),
+        }
+    }
+
+    /// What is known, without responses older than `oldest` besides the newest.
+    fn observation(&self, kind: Kind, known: &Known, oldest: Option<Instant>) -> Observation {
+        let shown = match known {
+            Known::Present(shown) => shown,
+            Known::Gone => return Observation::Gone,
+            Known::Missing => return Observation::Unknown(UnknownReason::Failed { error: NOT_YET_ASKED.into() }),
+            Known::Failed(error) => {
+                return Observation::Unknown(UnknownReason::Failed { error: Arc::clone(error) });
+            }
+        };
+        let row = kind.row();
+        let mut document = shown.document(row, oldest);
+        if shown.fields().has(FieldSet::fields(row, row.certificates.iter().map(String::as_str))) {
+            let certificates::Known { certificates, why_none } = self.0.certificates.known();
+            document.certificates = certificates;
+            document.no_certificates = why_none;
+        }
+        Observation::Present(document)
+    }
+
+    /// Puts a sync in place. Which ids changed, of which of them nothing could be said before, and which others are
+    /// confirmed by now.
+    fn take_over(&self, kind: Kind, started: Instant, entries: Vec<(Arc<str>, Entry)>) -> (Ids, Ids, Ids) {
         let mut kinds = self.kinds();
         let snapshot = kinds.entry(kind).or_default();
         let mut before = std::mem::take(&mut snapshot.resources);
-        let (mut changed, mut renewed) = (Vec::new(), Vec::new());
+        let (mut changed, mut renewed, mut confirmed) = (Vec::new(), Vec::new(), Vec::new());
         snapshot.resources.reserve(entries.len());
         for (id, entry) in entries {
             let entry = match before.remove(&id) {
@@ -561,8 +759,10 @@ impl Inventory {
                     if is_renewed {
                         renewed.push(Arc::clone(&id));
                     }
-                    if is_renewed || !older.is_some_and(|older| older.known.is_like(&entry.known)) {
+                    if is_renewed || !older.as_ref().is_some_and(|older| older.known.is_like(&entry.known)) {
                         changed.push(Arc::clone(&id));
+                    } else if older.is_some_and(|older| entry.known.is_confirmed() && !older.known.is_confirmed()) {
+                        confirmed.push(Arc::clone(&id));
                     }
                     entry
                 }
@@ -573,7 +773,7 @@ impl Inventory {
         snapshot.resources.extend(before.into_iter().filter(|(_, entry)| entry.at > started));
         snapshot.listed_at = Some(started);
         snapshot.last_error = None;
-        (changed, renewed)
+        (changed, renewed, confirmed)
     }
 
     fn kinds(&self) -> MutexGuard<'_, BTreeMap<Kind, Snapshot>> {
@@ -590,11 +790,16 @@ fn absent(kind: Kind, rows: &HashMap<Arc<str>, Staged>) -> Vec<ResourceKey> {
     absent.into_iter().map(|(id, _)| ResourceKey::new(kind, Arc::clone(id))).collect()
 }
 
+/// Ids of resources.
+type Ids = Vec<Arc<str>>;
+
 /// What one list is read for.
 struct Stage {
     /// What comes before the ids of its rows.
     prefix: String,
     resources: HashMap<Arc<str>, Staged>,
+    /// Its other rows.
+    spare: Spare,
 }
 
 struct Staged {
@@ -617,6 +822,7 @@ enum Row {
 struct Read {
     rows: HashMap<Arc<str>, Staged>,
     listed: Listed,
+    spare: Spare,
     unread: Unread,
 }
 
@@ -642,17 +848,28 @@ impl Staged {
     }
 
     /// What is known now; `found` is what asking for it said.
-    fn entry(self, found: Option<Entry>, started: Instant, lists_a_part: bool) -> Entry {
+    fn entry(self, kind: &kinds::Row, found: Option<Entry>, started: Instant) -> Entry {
         if let Some(found) = found {
             return found;
         }
+        let listed = |before: Option<&Entry>, text: &str| {
+            let before = before.and_then(|entry| entry.known.shown());
+            Entry::new(Known::Present(Arc::new(Shown::listed(kind, before, text, started))), started)
+        };
         match (self.row, self.before) {
-            (Row::New(document), _) => Entry::new(Known::Present(document), started),
+            (Row::New(text), before) => listed(before.as_ref(), &text),
             (Row::Unread(_), Some(before)) if before.known.tells() => before,
             (Row::Unread(error), _) => Entry::new(Known::Failed(error), started),
             // Its turn did not come. Where the lists cannot show it, that they do not says nothing new.
-            (Row::Missing, Some(before)) if lists_a_part && before.known.tells() && !before.known.is_gone() => before,
-            (Row::Same, Some(before)) => Entry::new(before.known, started),
+            (Row::Missing, Some(before)) if kind.lists_a_part && before.known.tells() && !before.known.is_gone() => {
+                before
+            }
+            (Row::Same, Some(before)) => match before.known {
+                Known::Present(shown) => {
+                    Entry::new(Known::Present(Arc::new(shown.listed_again(kind, started))), started)
+                }
+                known => Entry::new(known, started),
+            },
             (_, Some(before)) if before.known.is_gone() => Entry::new(Known::Gone, started),
             (_, _) => Entry::new(Known::Missing, started),
         }
@@ -664,17 +881,17 @@ impl Rows for Stage {
         for staged in self.resources.values_mut() {
             staged.row = Row::Missing;
         }
+        self.spare.clear();
     }
 
     fn row(&mut self, id: &str, document: &str) {
-        let staged = if self.prefix.is_empty() {
-            self.resources.get_mut(id)
-        } else {
-            self.resources.get_mut(format!("{}{id}", self.prefix).as_str())
-        };
-        if let Some(staged) = staged {
-            let same = staged.before.as_ref().is_some_and(|before| before.known.is_document(document));
-            staged.row = if same { Row::Same } else { Row::New(document.into()) };
+        let key = if self.prefix.is_empty() { Cow::Borrowed(id) } else { Cow::Owned(format!("{}{id}", self.prefix)) };
+        match self.resources.get_mut(&*key) {
+            Some(staged) => {
+                let same = staged.before.as_ref().is_some_and(|before| before.known.was_listed_as(document));
+                staged.row = if same { Row::Same } else { Row::New(document.into()) };
+            }
+            None => self.spare.keep(&key, document),
         }
     }
 }
@@ -683,20 +900,32 @@ impl Entry {
     fn new(known: Known, at: Instant) -> Self {
         Self { known, at, is_expired: false }
     }
+
+    /// The time of the oldest response that it rests on.
+    fn oldest(&self) -> Instant {
+        let rests_on = self.known.shown().and_then(Shown::rests_on);
+        rests_on.map_or(self.at, |rests_on| rests_on.min(self.at))
+    }
 }
 
 impl Known {
-    fn is_document(&self, text: &str) -> bool {
-        matches!(self, Self::Present(document) if **document == *text)
+    fn failed(error: &Error) -> Self {
+        Self::Failed(error.to_string().into())
     }
 
-    fn observation(&self) -> Observation {
+    fn shown(&self) -> Option<&Shown> {
         match self {
-            Self::Present(document) => Observation::Present(Arc::clone(document)),
-            Self::Gone => Observation::Gone,
-            Self::Missing => Observation::Unknown(UnknownReason::Failed { error: NOT_YET_ASKED.into() }),
-            Self::Failed(error) => Observation::Unknown(UnknownReason::Failed { error: Arc::clone(error) }),
+            Self::Present(shown) => Some(shown),
+            Self::Gone | Self::Missing | Self::Failed(_) => None,
         }
+    }
+
+    fn was_listed_as(&self, text: &str) -> bool {
+        self.shown().is_some_and(|shown| shown.was_listed_as(text))
+    }
+
+    fn is_confirmed(&self) -> bool {
+        self.shown().is_none_or(Shown::is_confirmed)
     }
 
     fn is_gone(&self) -> bool {
@@ -711,19 +940,9 @@ impl Known {
     /// Whether an observer sees no difference, but for the wording of a failure.
     fn is_like(&self, other: &Self) -> bool {
         match (self, other) {
-            (Self::Present(one), Self::Present(other)) => one == other,
+            (Self::Present(one), Self::Present(other)) => one.is_like(other),
             (Self::Gone, Self::Gone) | (Self::Missing, Self::Missing) | (Self::Failed(_), Self::Failed(_)) => true,
             _ => false,
-        }
-    }
-}
-
-impl From<Result<Option<Arc<str>>, Error>> for Known {
-    fn from(asked: Result<Option<Arc<str>>, Error>) -> Self {
-        match asked {
-            Ok(Some(document)) => Self::Present(document),
-            Ok(None) => Self::Gone,
-            Err(error) => Self::Failed(error.to_string().into()),
         }
     }
 }

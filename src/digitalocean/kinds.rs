@@ -1,5 +1,6 @@
 //! The kinds of cloud resources, and the key of one resource.
 
+mod field_set;
 mod id_format;
 mod reference;
 mod table;
@@ -13,10 +14,11 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use crate::nearest::nearest;
 
+pub use field_set::FieldSet;
 pub use id_format::IdFormat;
 pub use reference::reference;
 use table::TABLE;
-pub(super) use table::{OwnLimit, Row, Source};
+pub(super) use table::{OwnLimit, PartList, Reading, Row, Source};
 
 /// A kind of cloud resource: one row of the table. It compares, hashes, orders and serialises by its name.
 #[derive(Clone, Copy)]
@@ -74,6 +76,12 @@ impl Kind {
     #[must_use]
     pub fn volatile(self) -> &'static [String] {
         &self.0.volatile
+    }
+
+    /// Whether a list shows all of its resources that exist.
+    #[must_use]
+    pub fn lists_all(self) -> bool {
+        !self.0.lists_a_part
     }
 
     /// The whole row, for this room only.

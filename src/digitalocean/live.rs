@@ -20,6 +20,8 @@ pub struct Live {
     document: Value,
     unread: Arc<[Unread]>,
     certificates: Option<Arc<Certificates>>,
+    no_certificates: Option<Arc<str>>,
+    scopes: Arc<[&'static str]>,
 }
 
 /// What a recorded field finds in a live document.
@@ -76,8 +78,8 @@ impl Live {
         if !json.is_object() {
             return Err(malformed("the document is not an object".into()));
         }
-        let (unread, certificates) = (document.unread.clone(), document.certificates.clone());
-        Ok(Self { key: key.clone(), document: json, unread, certificates })
+        let Document { unread, certificates, no_certificates, scopes, .. } = document.clone();
+        Ok(Self { key: key.clone(), document: json, unread, certificates, no_certificates, scopes })
     }
 
     /// Compares the recorded value of a field with the live one.
@@ -133,8 +135,13 @@ impl Live {
     }
 
     fn rules(&self) -> Rules<'_> {
-        let site = Site { key: &self.key, document: &self.document, certificates: self.certificates.as_deref() };
-        Rules { site, unread: &self.unread }
+        let site = Site {
+            key: &self.key,
+            document: &self.document,
+            certificates: self.certificates.as_deref(),
+            no_certificates: self.no_certificates.as_deref(),
+        };
+        Rules { site, unread: &self.unread, scopes: &self.scopes }
     }
 
     /// The length of the path to the value whose rules also cover the value at `path`, a part of it.

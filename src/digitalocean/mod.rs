@@ -5,11 +5,13 @@
 //! - [`client`] asks DigitalOcean, within one [`budget`] per token; `pages` reads what it answers.
 //! - [`changes`] is what sagas call: changes, each made once, and the reads that go with them.
 //! - [`actions`] waits for what DigitalOcean does in its own time.
-//! - [`inventory`] keeps the documents of what is recorded, and how old they are; `account` tells whose token it is.
+//! - [`inventory`] keeps the documents of what is recorded, and how old they are; `merge` makes each from the responses
+//!   that show a part of it, with `certificates`; `account` and `scopes` know the token.
 
 mod account;
 pub mod actions;
 pub mod budget;
+mod certificates;
 pub mod changes;
 pub mod client;
 mod document;
@@ -22,9 +24,11 @@ mod fake;
 pub mod inventory;
 pub mod kinds;
 pub mod live;
+mod merge;
 mod observed;
 mod pages;
 mod rules;
+mod scopes;
 mod token;
 
 pub use actions::{ActionState, Actions};
@@ -32,8 +36,8 @@ pub use changes::{Path, Verb};
 pub use client::{Client, Config, Priority, Usage};
 pub use equivalence::SAGA_TAG;
 pub use error::Error;
-pub use inventory::{Changes, Inventory, Observation, Settings, SnapshotInfo, SyncError, UnknownReason};
-pub use kinds::{IdFormat, Kind, ResourceKey};
+pub use inventory::{Changes, Inventory, Observation, Settings, SnapshotInfo, SyncError, UnknownReason, Wanted};
+pub use kinds::{FieldSet, IdFormat, Kind, ResourceKey};
 pub use live::{Compared, Live};
 pub use observed::{Certificates, Document, Unread};
 pub use token::Token;

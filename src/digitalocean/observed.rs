@@ -12,8 +12,12 @@ pub struct Document {
     pub json: Arc<str>,
     /// Parts that no response has shown yet.
     pub unread: Arc<[Unread]>,
-    /// The account's certificates, where a recorded field needs them.
+    /// The account's certificates, where a recorded field needs them and they could be listed.
     pub certificates: Option<Arc<Certificates>>,
+    /// Why they could not.
+    pub no_certificates: Option<Arc<str>>,
+    /// Scopes that the token is known to have: what needs them and is absent is empty.
+    pub scopes: Arc<[&'static str]>,
     /// Whether a direct GET, or a second list, showed what this document says. Only then a drift opens.
     pub is_confirmed: bool,
 }
@@ -35,7 +39,14 @@ impl Document {
     /// A document that one GET has shown in full.
     #[must_use]
     pub fn whole(json: impl Into<Arc<str>>) -> Self {
-        Self { json: json.into(), unread: Arc::default(), certificates: None, is_confirmed: true }
+        Self {
+            json: json.into(),
+            unread: Arc::default(),
+            certificates: None,
+            no_certificates: None,
+            scopes: Arc::default(),
+            is_confirmed: true,
+        }
     }
 }
 

@@ -14,8 +14,17 @@ pub(super) struct Page {
     pub(super) rows: usize,
     /// `meta.total`.
     pub(super) total: Option<u64>,
-    /// `links.pages.next`.
+    /// `links.pages.next`. It may name another host, such as that behind a gateway: only its page number counts.
     pub(super) next: Option<String>,
+}
+
+/// How a page holds its rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Shape {
+    /// As a list.
+    List,
+    /// As a map, whose keys repeat the ids.
+    Map,
 }
 
 impl Page {
@@ -24,13 +33,29 @@ impl Page {
         self.rows > 0 && (self.next.is_some() || self.lacks(rows))
     }
 
+    /// The number of the page after this one, which has `number`.
+    ///
+    /// # Errors
+    /// Where `links.pages.next` names a page that does not follow.
+    pub(super) fn number_after(&self, number: u32) -> Result<u32, String> {
+        let query = self.next.as_deref().and_then(|next| next.split_once('?')).map_or("", |(_, query)| query);
+        let query = query.split('#').next().unwrap_or(query);
+        let named = query.split('&').find_map(|pair| pair.strip_prefix("page="));
+        let after = number.saturating_add(1);
+        match named.map(str::parse::<u32>) {
+            None => Ok(after),
+            Some(Ok(named)) if named == after => Ok(after),
+            Some(_) => Err(format!("links.pages.next of page {number} does not name page {after}")),
+        }
+    }
+
     /// Whether so many rows are fewer than there should be.
     pub(super) fn lacks(&self, rows: usize) -> bool {
         self.total.is_some_and(|total| u64::try_from(rows).is_ok_and(|rows| rows < total))
     }
 }
 
-/// Reads the page `text`, whose rows stand under `key` and have their id under `id_field`, and hands each row's id and
+/// Reads the page `text`, whose rows stand under `key` in this shape and have their id under `id_field`, and hands each row's id and
 /// text to `row`. Where no `id_field` is said, the ids are empty.
 ///
 /// # Errors
@@ -38,6 +63,7 @@ impl Page {
 pub(super) fn read(
     text: &str,
     key: &str,
+    shape: Shape,
     id_field: Option<&str>,
     mut row: impl FnMut(&str, &str) -> Result<(), String>,
 ) -> Result<Page, String> {
@@ -55,7 +81,7 @@ pub(super) fn read(
         outcome.map_err(|why| broken = Some(why)).is_ok()
     };
     let mut deserializer = serde_json::Deserializer::from_str(text);
-    let envelope = Envelope { key, page: &mut page, found: &mut found, has_meta: &mut has_meta, row: &mut take };
+    let envelope = Envelope { key, shape, page: &mut page, found: &mut found, has_meta: &mut has_meta, row: &mut take };
     let outcome = envelope.deserialize(&mut deserializer).and_then(|()| deserializer.end());
     if let Some(why) = broken {
         return Err(why);
@@ -69,11 +95,20 @@ pub(super) fn read(
     }
 }
 
-/// The text of what stands under `key` in the object `text`.
+/// The text of the object under `key` in the object `text`.
 ///
 /// # Errors
 /// Where `text` is not an object with an object under `key`.
 pub(super) fn unwrap<'a>(text: &'a str, key: &str) -> Result<&'a str, String> {
+    let found = under(text, key)?;
+    if found.starts_with('{') { Ok(found) } else { Err(format!("{key:?} is not an object")) }
+}
+
+/// The text of the value under `key` in the object `text`.
+///
+/// # Errors
+/// Where `text` is not an object with that key.
+pub(super) fn under<'a>(text: &'a str, key: &str) -> Result<&'a str, String> {
     struct Of<'k>(&'k str);
     impl<'de> Visitor<'de> for Of<'_> {
         type Value = Option<&'de RawValue>;
@@ -97,11 +132,7 @@ pub(super) fn unwrap<'a>(text: &'a str, key: &str) -> Result<&'a str, String> {
     let mut deserializer = serde_json::Deserializer::from_str(text);
     let found = deserializer.deserialize_map(Of(key)).map_err(|error| error.to_string())?;
     deserializer.end().map_err(|error| error.to_string())?;
-    match found {
-        Some(raw) if raw.get().starts_with('{') => Ok(raw.get()),
-        Some(_) => Err(format!("{key:?} is not an object")),
-        None => Err(format!("it has no {key:?}")),
-    }
+    found.map(RawValue::get).ok_or_else(|| format!("it has no {key:?}"))
 }
 
 /// The id of the row `text`. Reads no further than the id.
@@ -151,6 +182,7 @@ enum Found {
 /// The page's object.
 struct Envelope<'p, F> {
     key: &'p str,
+    shape: Shape,
     page: &'p mut Page,
     found: &'p mut Found,
     has_meta: &'p mut bool,
@@ -175,7 +207,8 @@ impl<'de, F: FnMut(&RawValue) -> bool> Visitor<'de> for Envelope<'_, F> {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
         while let Some(key) = map.next_key::<Text<'de>>()? {
             if key.0 == self.key {
-                *self.found = map.next_value_seed(Rows { rows: &mut self.page.rows, row: &mut *self.row })?;
+                *self.found =
+                    map.next_value_seed(Rows { shape: self.shape, count: &mut self.page.rows, row: &mut *self.row })?;
             } else if key.0 == "meta" {
                 let meta: Option<Meta> = map.next_value()?;
                 *self.has_meta = meta.is_some();
@@ -191,9 +224,10 @@ impl<'de, F: FnMut(&RawValue) -> bool> Visitor<'de> for Envelope<'_, F> {
     }
 }
 
-/// The list of rows.
+/// The list or map of rows.
 struct Rows<'p, F> {
-    rows: &'p mut usize,
+    shape: Shape,
+    count: &'p mut usize,
     row: &'p mut F,
 }
 
@@ -209,7 +243,10 @@ impl<'de, F: FnMut(&RawValue) -> bool> Visitor<'de> for Rows<'_, F> {
     type Value = Found;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a list of rows")
+        f.write_str(match self.shape {
+            Shape::List => "a list of rows",
+            Shape::Map => "a map of rows",
+        })
     }
 
     fn visit_unit<E: de::Error>(self) -> Result<Found, E> {
@@ -217,9 +254,25 @@ impl<'de, F: FnMut(&RawValue) -> bool> Visitor<'de> for Rows<'_, F> {
         Ok(Found::List)
     }
 
+    fn visit_map<A: MapAccess<'de>>(self, mut rows: A) -> Result<Found, A::Error> {
+        if self.shape != Shape::Map {
+            return Err(de::Error::invalid_type(de::Unexpected::Map, &self));
+        }
+        while let Some((_, raw)) = rows.next_entry::<IgnoredAny, &'de RawValue>()? {
+            *self.count += 1;
+            if !(self.row)(raw) {
+                return Err(de::Error::custom("a row was refused"));
+            }
+        }
+        Ok(Found::List)
+    }
+
     fn visit_seq<A: SeqAccess<'de>>(self, mut rows: A) -> Result<Found, A::Error> {
+        if self.shape != Shape::List {
+            return Err(de::Error::invalid_type(de::Unexpected::Seq, &self));
+        }
         while let Some(raw) = rows.next_element::<&'de RawValue>()? {
-            *self.rows += 1;
+            *self.count += 1;
             if !(self.row)(raw) {
                 return Err(de::Error::custom("a row was refused"));
             }
@@ -249,7 +302,7 @@ mod tests {
 
     fn rows(text: &str, id_field: &str) -> Result<(Page, Vec<(String, String)>), String> {
         let mut rows = Vec::new();
-        let page = read(text, "droplets", Some(id_field), |id, row| {
+        let page = read(text, "droplets", Shape::List, Some(id_field), |id, row| {
             rows.push((id.to_owned(), row.to_owned()));
             Ok(())
         })?;
@@ -311,12 +364,46 @@ mod tests {
     }
 
     #[test]
+    fn a_map_of_rows_is_read_only_where_one_is_documented() {
+        let map = r#"{"policies": {"1": {"droplet_id": 1, "x": 2}, "7": {"droplet_id": 7}}, "meta": {"total": 2}}"#;
+        let ids = |text: &str, shape| {
+            let mut ids = Vec::new();
+            let page = read(text, "policies", shape, Some("droplet_id"), |id, _| {
+                ids.push(id.to_owned());
+                Ok(())
+            });
+            page.map(|page| (page.rows, ids))
+        };
+        assert_eq!(ids(map, Shape::Map), Ok((2, vec!["1".to_owned(), "7".to_owned()])));
+        assert!(ids(map, Shape::List).is_err());
+        assert!(ids(r#"{"policies": [{"droplet_id": 1}]}"#, Shape::Map).is_err());
+        assert_eq!(ids(r#"{"policies": {}, "meta": {"total": 0}}"#, Shape::Map), Ok((0, vec![])));
+    }
+
+    #[test]
+    fn only_the_number_of_the_next_page_counts() {
+        let after = |next: Option<&str>| Page { next: next.map(ToOwned::to_owned), ..Page::default() }.number_after(1);
+        for next in [
+            None,
+            Some("https://elsewhere.invalid/v2/droplets?page=2&per_page=200"),
+            Some("/v2/droplets?per_page=200&page=2#x"),
+            Some("not an address"),
+        ] {
+            assert_eq!(after(next), Ok(2), "{next:?}");
+        }
+        for next in ["https://api.invalid/?page=3", "?page=1", "?page=", "?page=two"] {
+            assert!(after(Some(next)).is_err(), "{next}");
+        }
+    }
+
+    #[test]
     fn a_refusal_ends_the_page() {
         let mut seen = 0;
-        let outcome = read(r#"{"droplets": [{"id": 1}, {"id": 2}, {"id": 3}]}"#, "droplets", Some("id"), |id, _| {
-            seen += 1;
-            if id == "2" { Err("enough".into()) } else { Ok(()) }
-        });
+        let outcome =
+            read(r#"{"droplets": [{"id": 1}, {"id": 2}, {"id": 3}]}"#, "droplets", Shape::List, Some("id"), |id, _| {
+                seen += 1;
+                if id == "2" { Err("enough".into()) } else { Ok(()) }
+            });
         assert_eq!((outcome, seen), (Err("enough".into()), 2));
     }
 

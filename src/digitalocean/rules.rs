@@ -16,6 +16,8 @@ use crate::comparison;
 pub(super) struct Rules<'a> {
     pub(super) site: Site<'a>,
     pub(super) unread: &'a [Unread],
+    /// Scopes that the token is known to have.
+    pub(super) scopes: &'a [&'static str],
 }
 
 impl Rules<'_> {
@@ -32,6 +34,9 @@ impl Rules<'_> {
     /// The scope that a token needs to see the value at a path, if the document shows that it lacks it.
     fn hidden(&self, path: &[String], expected: &Value) -> Option<&'static str> {
         let (pattern, scope) = self.row().gated.iter().find(|(pattern, _)| pattern.matches(path))?;
+        if self.scopes.contains(&scope.as_str()) {
+            return None;
+        }
         let segments = pattern.segments();
         let name = segments.last()?;
         let is_evident = |name: &str| self.row().gated.keys().any(|gate| gate.segments() == [name]);

@@ -168,7 +168,7 @@ impl<'a> Act<'a> {
         match self.apply_status(&status).await {
             // Too large, perhaps: a record that says less is better than one that says nothing.
             Err(Error::Refused { doing, message }) => {
-                warn!(doing, message, "the API server refuses a status; a shorter one is tried");
+                warn!(record = %self.key, doing, message, "the API server refuses a status; retrying with a shorter one");
                 self.apply_status(&super::status::reduced(status)).await
             }
             written => written,

@@ -34,9 +34,6 @@ use crate::{
     schedule::Schedule,
 };
 
-/// Until the inventory says whether a second read confirmed a document.
-const IS_CONFIRMED: bool = false;
-
 /// How many records are worked on at a time: as many writes as the API server takes side by side.
 const WORKERS: usize = 16;
 
@@ -376,14 +373,19 @@ fn observe(key: &ObjectKey, entry: &Entry, context: &Arc<Context>) -> Option<Kno
         context.sweeps.ask(context, resource.kind, key.clone());
         return None;
     }
+    if context.inventory.expect(resource, entry.record.fields) {
+        // The record is queued again when the rest is read.
+        context.sweeps.ask(context, resource.kind, key.clone());
+        return Some(read(resource, context.inventory.look(resource, context.settings.max_age)));
+    }
     Some(read(resource, observation))
 }
 
 fn read(resource: &ResourceKey, observation: Observation) -> Known {
     match observation {
         Observation::Gone => Known::Gone,
-        Observation::Present(document) => match Live::parse(resource, &document) {
-            Ok(live) => Known::Live { live: Box::new(live), is_confirmed: IS_CONFIRMED },
+        Observation::Present(document) => match Live::of(resource, &document) {
+            Ok(live) => Known::Live { live: Box::new(live), is_confirmed: document.is_confirmed },
             Err(error) => Known::Nothing(reason::LIVE_UNKNOWN, error.to_string()),
         },
         Observation::Unknown(UnknownReason::NotYet) => {

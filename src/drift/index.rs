@@ -20,7 +20,7 @@ use crate::{
         Drift, ProvisionedResource,
         annotations::{LAST_ACCEPTED, SYNC_REQUESTED_AT},
     },
-    digitalocean::{Kind, ResourceKey},
+    digitalocean::{FieldSet, Kind, ResourceKey, Wanted},
     kube_ext::{
         cache::{Cache, Tombstones, is_newer},
         key::ObjectKey,
@@ -45,6 +45,8 @@ pub struct Record {
     pub resource: ResourceKey,
     /// `spec.desired`, as JSON: parsed when it is compared.
     pub desired: Box<str>,
+    /// The fields of the live document that it records.
+    pub fields: FieldSet,
     /// `spec.drift.ignore`.
     pub ignore: BTreeSet<Box<str>>,
     /// `spec.suspend`.
@@ -70,6 +72,7 @@ impl Record {
             deleting: object.metadata.deletion_timestamp.is_some(),
             resource: object.spec.resource.key(),
             desired: serde_json::to_string(&object.spec.desired).unwrap_or_default().into(),
+            fields: FieldSet::of(object.spec.resource.kind, object.spec.desired.keys().map(String::as_str)),
             ignore: object.spec.drift.ignore.iter().map(|field| field.as_str().into()).collect(),
             suspended: object.spec.suspend,
             has_annotations: !annotations.is_empty(),
@@ -251,10 +254,16 @@ impl Index {
         self.by_resource.keys().map(|resource| resource.kind).collect()
     }
 
-    /// The ids that are recorded of a kind.
+    /// What is recorded of a kind.
     #[must_use]
-    pub fn recorded_ids(&self, kind: Kind) -> HashSet<Arc<str>> {
-        self.by_resource.keys().filter(|resource| resource.kind == kind).map(|resource| resource.id.clone()).collect()
+    pub fn recorded(&self, kind: Kind) -> Vec<Wanted> {
+        let of_kind = self.by_resource.iter().filter(|(resource, _)| resource.kind == kind);
+        let wanted = |(resource, keys): (&ResourceKey, &Vec<ObjectKey>)| {
+            let records = keys.iter().filter_map(|key| self.records.get(key));
+            let fields = records.fold(FieldSet::default(), |fields, record| fields.union(record.fields));
+            Wanted { id: resource.id.clone(), fields }
+        };
+        of_kind.map(wanted).collect()
     }
 
     /// The records of a kind.

@@ -223,7 +223,7 @@ pub(super) mod tests {
     fn an_item_that_came_is_shown_on_the_live_side_alone() {
         let item = json!({"ports": "22"});
         let described = Some("rule tcp/22 from 0.0.0.0/0".to_owned());
-        let came = Difference { path: "1".into(), expected: None, actual: Some(item.clone()), item: described };
+        let came = Difference { path: String::new(), expected: None, actual: Some(item.clone()), item: described };
         let shown = Shown::of(&json!([]), &json!([item]), &[came]);
         assert_eq!(shown.actual_short, "+1 rule tcp/22 from 0.0.0.0/0");
         assert_eq!(shown.difference, "+1 rule tcp/22 from 0.0.0.0/0");

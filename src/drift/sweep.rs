@@ -12,21 +12,25 @@ use futures::future::BoxFuture;
 use jiff::Timestamp;
 use tokio::{
     sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
-    time::{Instant, sleep, sleep_until},
+    time::{Instant, sleep_until, timeout_at},
 };
 use tracing::{debug, info, warn};
 
 use super::controller::Context;
 use crate::{
-    digitalocean::{Changes, Kind, Observation, ResourceKey, SyncError, UnknownReason},
+    digitalocean::{Changes, FieldSet, Kind, Observation, ResourceKey, SyncError, UnknownReason},
     kube_ext::key::ObjectKey,
     schedule::Schedule,
 };
 
-/// Up to that many newly recorded resources are asked for one by one; for more, a sweep is cheaper.
-const ASK_SINGLY: usize = 16;
-/// How long to wait for more records after the first: manifests come in bulk.
-const GATHER: Duration = Duration::from_millis(100);
+/// Manifests come in bulk: records are gathered until none came for this time...
+const LULL: Duration = Duration::from_millis(200);
+/// ... but not longer than this.
+const GATHER: Duration = Duration::from_secs(3);
+/// The number of new records per minute whose resources are fetched one by one, even where a list takes fewer calls.
+const SINGLY: usize = 4;
+/// The shortest time between two lists for the sake of new records; longer, where a list has many pages.
+const FIRST_LOOKS: Duration = Duration::from_secs(5);
 /// After a failed sweep, the next one comes after this time, doubled for each further failure, unless it is due before.
 const RETRY: Duration = Duration::from_secs(15);
 /// How long one sweep may take: far longer than a token that is out of calls waits for new ones.
@@ -66,6 +70,15 @@ impl Sweeps {
     /// record is queued when that is done.
     pub fn ask(&self, context: &Arc<Context>, kind: Kind, key: ObjectKey) {
         self.start(context, kind);
+        let new = context
+            .index()
+            .record(&key)
+            .filter(|record| record.unanswered_sync().is_none())
+            .map(|record| (record.resource.clone(), record.fields));
+        if new.is_some_and(|(resource, fields)| context.inventory.take_from_list(&resource, fields)) {
+            context.queue.extend([key]);
+            return;
+        }
         if let Some(task) = self.kinds().get(&kind) {
             // The task lives as long as the process.
             let _ = task.asks.send(key);
@@ -125,6 +138,51 @@ struct Sweep {
     past: Past,
     /// Changed, and waiting for the detection schedule.
     changed: HashSet<Arc<str>>,
+    first_looks: FirstLooks,
+}
+
+/// The first looks at new records.
+#[derive(Debug, Default)]
+struct FirstLooks {
+    /// Records that wait for the next list.
+    waiting: Vec<ObjectKey>,
+    /// When the last list was begun.
+    listed: Option<Instant>,
+    /// When the count of single fetches began, and how many there were since.
+    singly: Option<(Instant, usize)>,
+}
+
+/// How the resources of new records are looked up.
+#[derive(Debug, PartialEq, Eq)]
+enum Look {
+    /// One by one.
+    Singly,
+    /// By a list.
+    List,
+    /// By a list, not before this time.
+    Later(Instant),
+}
+
+impl FirstLooks {
+    /// How to look so many resources up, where a list has so many pages.
+    fn choose(&mut self, resources: usize, pages: usize, lists_all: bool, now: Instant) -> Look {
+        let before = self.singly.filter(|(since, _)| now < *since + Duration::from_mins(1));
+        let (since, spent) = before.unwrap_or((now, 0));
+        let singly = spent.saturating_add(resources);
+        if singly <= pages.max(SINGLY) || !lists_all && resources <= SINGLY {
+            self.singly = Some((since, singly));
+            return Look::Singly;
+        }
+        let pause = FIRST_LOOKS.max(Duration::from_secs(u64::try_from(pages).unwrap_or(u64::MAX)));
+        let due = self.listed.map_or(now, |listed| listed + pause);
+        if due <= now { Look::List } else { Look::Later(due) }
+    }
+
+    /// When the waiting records are due, for a list of so many pages.
+    fn due(&self, pages: usize) -> Option<Instant> {
+        let pause = FIRST_LOOKS.max(Duration::from_secs(u64::try_from(pages).unwrap_or(u64::MAX)));
+        (!self.waiting.is_empty()).then(|| self.listed.map_or_else(Instant::now, |listed| listed + pause))
+    }
 }
 
 /// All that decides what is next.
@@ -140,6 +198,8 @@ struct Past {
     detected: Instant,
     /// When the first of what is known becomes too old.
     expires: Instant,
+    /// The shortest time from the begin of one sweep to the next.
+    pause: Duration,
 }
 
 /// What is next.
@@ -168,7 +228,7 @@ fn next(past: &Past, sync: &Schedule, detect: Option<&Schedule>, now: Now) -> (I
     }
     let synced = match (past.began, past.failed) {
         (None, _) => now.instant,
-        (Some(began), None) => due(sync, began, now),
+        (Some(began), None) => due(sync, began, now).max(began + past.pause),
         (Some(_), Some((ended, failures))) => {
             let pause = RETRY.saturating_mul(2_u32.saturating_pow(failures.saturating_sub(1)));
             due(sync, ended, now).min(ended + pause.min(NEVER))
@@ -194,7 +254,7 @@ type Work = BoxFuture<'static, Done>;
 enum Done {
     Swept {
         began: Instant,
-        outcome: Result<Changes, SyncError>,
+        outcome: Box<Result<Changes, SyncError>>,
         /// Who asked, and which requested syncs this was: record, UID and request.
         asked: Vec<ObjectKey>,
         requests: Vec<(Arc<str>, Box<str>)>,
@@ -211,8 +271,9 @@ impl Sweep {
             failed: None,
             detected: now,
             expires: now + context.settings.max_age.min(NEVER),
+            pause: Duration::ZERO,
         };
-        Self { context, kind, past, changed: HashSet::new() }
+        Self { context, kind, past, changed: HashSet::new(), first_looks: FirstLooks::default() }
     }
 
     async fn run(mut self, mut asks: UnboundedReceiver<ObjectKey>) {
@@ -221,7 +282,10 @@ impl Sweep {
         loop {
             let settings = &self.context.settings;
             let now = Now { instant: Instant::now(), time: Timestamp::now() };
+            self.past.pause = self.context.inventory.pause(self.kind);
             let (at, due) = next(&self.past, &settings.sync, settings.detect.as_ref(), now);
+            let looks = self.first_looks.due(self.context.inventory.pages(self.kind));
+            let is_idle = self.past.busy.is_none();
             let begun = tokio::select! {
                 biased;
                 done = finished(&mut work) => {
@@ -237,7 +301,8 @@ impl Sweep {
                     // Whoever waits is answered by it: where sweeps follow each other, nobody else's turn comes.
                     Due::Sync => self.sweep(waiting(&mut asks)),
                 },
-                first = asks.recv(), if self.past.busy.is_none() => match first {
+                () = sleep_until(looks.unwrap_or(at)), if is_idle && looks.is_some() => self.sweep(waiting(&mut asks)),
+                first = asks.recv(), if is_idle => match first {
                     Some(first) => {
                         let keys = gather(first, &mut asks).await;
                         self.answer(keys)
@@ -254,16 +319,18 @@ impl Sweep {
     }
 
     /// Lists the kind.
-    fn sweep(&mut self, asked: Vec<ObjectKey>) -> Option<Work> {
+    fn sweep(&mut self, mut asked: Vec<ObjectKey>) -> Option<Work> {
         let began = Instant::now();
         self.past.began = Some(began);
+        self.first_looks.listed = Some(began);
+        asked.append(&mut self.first_looks.waiting);
         let (context, kind) = (self.context.clone(), self.kind);
         let (requests, wanted) = {
             let index = context.index();
             let records = asked.iter().filter_map(|key| index.record(key));
             let requests: Vec<_> =
                 records.filter_map(|record| Some((record.uid.clone(), Box::from(record.unanswered_sync()?)))).collect();
-            (requests, index.recorded_ids(kind))
+            (requests, index.recorded(kind))
         };
         if wanted.is_empty() {
             self.past.failed = None;
@@ -274,31 +341,48 @@ impl Sweep {
             return None;
         }
         Some(Box::pin(async move {
-            let outcome = context.inventory.sync(kind, wanted).await;
+            let outcome = Box::new(context.inventory.sync(kind, wanted).await);
             Done::Swept { began, outcome, asked, requests }
         }))
     }
 
     /// Reads what these records need.
     fn answer(&mut self, keys: Vec<ObjectKey>) -> Option<Work> {
-        let mut resources = HashSet::new();
+        let mut resources: HashMap<ResourceKey, FieldSet> = HashMap::new();
         let mut is_requested = false;
         {
             let index = self.context.index();
             for record in keys.iter().filter_map(|key| index.record(key)) {
                 is_requested |=
                     record.unanswered_sync().is_some_and(|request| !self.context.is_sync_handled(&record.uid, request));
-                if !self.is_known(&record.resource) {
-                    resources.insert(record.resource.clone());
+                if !self.context.inventory.take_from_list(&record.resource, record.fields)
+                    && (!self.is_known(&record.resource) || self.context.inventory.is_incomplete(&record.resource))
+                {
+                    let fields = resources.entry(record.resource.clone()).or_default();
+                    *fields = fields.union(record.fields);
                 }
             }
         }
-        if self.past.began.is_none() || is_requested || resources.len() > ASK_SINGLY {
+        if self.past.began.is_none() || is_requested {
             return self.sweep(keys);
+        }
+        if resources.is_empty() {
+            self.context.queue.extend(keys);
+            return None;
+        }
+        let (pages, lists_all) = (self.context.inventory.pages(self.kind), self.kind.lists_all());
+        match self.first_looks.choose(resources.len(), pages, lists_all, Instant::now()) {
+            Look::Singly => {}
+            Look::List => return self.sweep(keys),
+            Look::Later(_) => {
+                self.first_looks.waiting.extend(keys);
+                return None;
+            }
         }
         let inventory = self.context.inventory.clone();
         Some(Box::pin(async move {
-            futures::future::join_all(resources.iter().map(|resource| inventory.fetch(resource))).await;
+            let looks = resources.iter().map(|(resource, fields)| inventory.fetch_for(resource, *fields));
+            futures::future::join_all(looks).await;
             Done::Answered(keys)
         }))
     }
@@ -315,12 +399,12 @@ impl Sweep {
         match done {
             Done::Answered(keys) => self.context.queue.extend(keys),
             Done::Swept { began, outcome, asked, requests } => {
-                let category = match &outcome {
+                let category = match &*outcome {
                     Ok(found) => found.unread.as_ref().map_or("ok", SyncError::category),
                     Err(error) => error.category(),
                 };
                 self.context.process.metrics.synced(self.kind, began.elapsed(), category);
-                match outcome {
+                match *outcome {
                     Ok(found) => self.succeed(found, began.elapsed()),
                     Err(error) => self.fail(&error),
                 }
@@ -355,6 +439,8 @@ impl Sweep {
         // Nothing could be said of them: that changes at once.
         self.queue(&found.renewed);
         self.changed.extend(found.changed);
+        // A drift may wait for that.
+        self.changed.extend(found.confirmed);
         for id in &found.renewed {
             self.changed.remove(id);
         }
@@ -409,7 +495,7 @@ impl Sweep {
     }
 
     fn max_age(&self) -> Duration {
-        self.context.settings.max_age.min(NEVER)
+        self.context.inventory.max_age(self.kind, self.context.settings.max_age).min(NEVER)
     }
 
     fn is_known(&self, resource: &ResourceKey) -> bool {
@@ -466,16 +552,12 @@ fn waiting(asks: &mut UnboundedReceiver<ObjectKey>) -> Vec<ObjectKey> {
     keys
 }
 
-/// This one, and all that come within a moment.
+/// This one, and all that come until a lull.
 async fn gather(first: ObjectKey, asks: &mut UnboundedReceiver<ObjectKey>) -> Vec<ObjectKey> {
     let mut keys = vec![first];
-    let enough = sleep(GATHER);
-    tokio::pin!(enough);
-    loop {
-        tokio::select! {
-            () = &mut enough => break,
-            Some(key) = asks.recv() => keys.push(key),
-        }
+    let enough = Instant::now() + GATHER;
+    while let Ok(Some(key)) = timeout_at(enough.min(Instant::now() + LULL), asks.recv()).await {
+        keys.push(key);
     }
     keys.sort();
     keys.dedup();
@@ -513,7 +595,14 @@ mod tests {
 
         /// A task that listed at ten, with nothing to compare and nothing that becomes too old in this hour.
         fn quiet(self) -> Past {
-            Past { busy: None, began: Some(self.0), failed: None, detected: self.0, expires: self.at(60) }
+            Past {
+                busy: None,
+                began: Some(self.0),
+                failed: None,
+                detected: self.0,
+                expires: self.at(60),
+                pause: Duration::ZERO,
+            }
         }
     }
 
@@ -550,6 +639,14 @@ mod tests {
             ("then the other", changed(30, 10), "5m", "20 * * * *", 36, (hour.at(20), Due::Detect)),
             ("and sweeps not by comparing", changed(0, 4), "5m", "1m", 5, (hour.at(5), Due::Sync)),
             ("a cron time for each", changed(14, 0), "15 * * * *", "20 * * * *", 25, (hour.at(15), Due::Sync)),
+            (
+                "a limit of the kind's own makes a sweep wait",
+                Past { pause: MINUTE * 7, ..quiet() },
+                "5m",
+                "",
+                3,
+                (hour.at(7), Due::Sync),
+            ),
             ("a failed sweep is retried soon", failed(1, 1), "10m", "", 1, (hour.at(1) + SECOND * 15, Due::Sync)),
             ("and later each time", failed(1, 3), "10m", "", 1, (hour.at(2), Due::Sync)),
             ("but not later than it is due", failed(1, 30), "10m", "", 1, (hour.at(11), Due::Sync)),
@@ -582,6 +679,56 @@ mod tests {
         for (what, past, sync, detect, minute, wanted) in cases {
             let detect = (!detect.is_empty()).then(|| schedule(detect));
             assert_eq!(next(&past, &schedule(sync), detect.as_ref(), hour.now(minute)), wanted, "{what}");
+        }
+    }
+
+    #[test]
+    fn first_looks_take_one_list_per_few_seconds_however_records_come() {
+        let begin = Instant::now();
+        let mut looks = FirstLooks::default();
+        // At once beside a fleet of four pages.
+        assert_eq!(looks.choose(600, 4, true, begin), Look::List);
+        looks.listed = Some(begin);
+        assert_eq!(looks.choose(90, 4, true, begin + SECOND), Look::Later(begin + FIRST_LOOKS));
+        assert_eq!(looks.choose(90, 4, true, begin + FIRST_LOOKS), Look::List);
+        // One by one, each second.
+        let mut looks = FirstLooks::default();
+        let (mut singly, mut lists) = (0, 0);
+        for second in 0..60 {
+            let now = begin + SECOND * second;
+            match looks.choose(1, 4, true, now) {
+                Look::Singly => singly += 1,
+                Look::List => {
+                    looks.listed = Some(now);
+                    lists += 1;
+                }
+                Look::Later(_) => {}
+            }
+        }
+        assert_eq!((singly, lists), (4, 12));
+        // A list that takes long is made less often, and a minute later single fetches are left again.
+        let mut looks = FirstLooks { listed: Some(begin), ..FirstLooks::default() };
+        assert_eq!(looks.choose(51, 50, true, begin), Look::Later(begin + SECOND * 50));
+        assert_eq!(looks.choose(50, 50, true, begin), Look::Singly);
+        assert_eq!(looks.choose(1, 50, true, begin + SECOND * 50), Look::List);
+        assert_eq!(looks.choose(1, 50, true, begin + MINUTE), Look::Singly);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn records_are_gathered_until_a_lull_but_not_for_ever() {
+        let key = |number: u32| ObjectKey { namespace: "default".into(), name: number.to_string().into() };
+        for (count, pause, wanted) in [(5, LULL / 2, 5), (2, LULL * 2, 1), (100, LULL / 2, 31)] {
+            let (sender, mut asks) = unbounded_channel();
+            tokio::spawn(async move {
+                for number in 0..count {
+                    let _ = sender.send(key(number));
+                    tokio::time::sleep(pause).await;
+                }
+                pending::<()>().await;
+            });
+            let first = asks.recv().await.unwrap();
+            let gathered = gather(first, &mut asks).await.len();
+            assert!(gathered.abs_diff(wanted) <= 1, "{gathered} of {count}");
         }
     }
 

@@ -92,9 +92,16 @@ async fn broken_connections_conclude_nothing() {
         Fault::new(LIST, Effect::Truncate).query("page=3"),
         Fault::new(LIST, Effect::Huge { bytes: 1 << 30 }).times(4),
         Fault::new(LIST, Effect::Redirect { location: "http://127.0.0.1:1/v2/droplets".into() }),
-        Fault::new(LIST, Effect::ForeignNext),
     ];
     nothing_is_concluded_under(&world, faults).await;
+}
+
+#[tokio::test]
+async fn next_links_that_name_another_host_stop_no_sweep() {
+    let world = world("foreign-next").await;
+    world.cloud.inject(Fault::new(LIST, Effect::ForeignNext)).await.unwrap();
+    world.cloud.change("droplets", FAR, json!({"tags": ["other"]})).await.unwrap();
+    world.has_drifts(&[["tags", r#"["other"]"#, r#"["web","prod"]"#, "Stale"]]).await;
 }
 
 #[tokio::test]

@@ -294,6 +294,39 @@ async fn a_record_that_is_made_again_may_ask_for_a_sync_in_the_same_words() {
     assert_eq!(asked().await, 2, "and again");
 }
 
+#[tokio::test]
+async fn many_new_records_cost_a_few_lists_and_hardly_a_single_question() {
+    let mut world = World::without_operator("first-looks", RateLimits::default()).await;
+    let id = |number: u32| (3_164_500 + number).to_string();
+    for number in 1..=300 {
+        world.cloud.put("droplets", droplet(&id(number), "web")).await.unwrap();
+    }
+    world.start_operator(&["--sync-schedule", "1h", "--inventory-max-age", "3h"]);
+    world.record("web-0", json!({"name": "web-1"})).await;
+    world.reaches("pr/web-0", "InSync", "True NoDrift").await;
+    let calls = async |path: &str| world.cloud.requests().await.unwrap().count(path);
+    let before = calls("GET /v2/droplets").await + calls("GET /v2/droplets/*").await;
+    let record = |number: u32| {
+        json!({
+            "apiVersion": "arcadia.cloud/v1alpha1", "kind": "ProvisionedResource",
+            "metadata": {"name": format!("web-{number}")},
+            "spec": {"resource": {"kind": "Droplet", "id": id(number)}, "desired": {"name": "web"}},
+        })
+    };
+    let all = json!({"apiVersion": "v1", "kind": "List", "items": (1..=150).map(record).collect::<Vec<_>>()});
+    world.kubectl().apply(&all.to_string()).await.unwrap();
+    let path = r#"jsonpath={.items[*].status.conditions[?(@.type=="InSync")].status}"#;
+    eventually("a verdict for each", || async {
+        let verdicts = world.run(&["get", "pr", "-o", path]).await;
+        let known = verdicts.split(' ').filter(|verdict| *verdict == "True").count();
+        if known == 151 { Ok(()) } else { Err(known) }
+    })
+    .await;
+    let after = calls("GET /v2/droplets").await + calls("GET /v2/droplets/*").await;
+    // Three pages a list, one of them for droplets with GPUs, and some seconds between two.
+    assert!(after - before <= 4 + 3 * 4, "{}", after - before);
+}
+
 /// Every write but those of the API server to its own lease.
 async fn our_writes(control_plane: &ControlPlane) -> BTreeMap<String, u64> {
     let mut writes = control_plane.write_counts().await.unwrap();

@@ -84,7 +84,7 @@ impl World {
 
     fn name(&self, number: u32) -> String {
         let Observation::Present(document) = self.look(number) else { return "none".into() };
-        let document: Value = serde_json::from_str(&document).unwrap();
+        let document: Value = serde_json::from_str(&document.json).unwrap();
         document["name"].as_str().unwrap().to_owned()
     }
 
@@ -297,7 +297,8 @@ async fn records_are_listed_by_the_domains_that_recorded_ids_name() {
     let changes = inventory.sync(records, wanted).await.unwrap();
     assert_eq!((changes.changed.len(), changes.listed), (3, 2));
     let look = |id: &str| inventory.look(&ResourceKey::new(records, id), DAY);
-    assert_eq!(look("a.com/1"), Observation::Present(r#"{"id":1}"#.into()));
+    let Observation::Present(document) = look("a.com/1") else { panic!() };
+    assert_eq!(&*document.json, r#"{"id":1}"#);
     assert_eq!((look("a.com/9"), look("b.com/1")), (Observation::Gone, Observation::Gone));
     assert_eq!(look("a.com/2"), Observation::Unknown(UnknownReason::NotYet));
 }
@@ -326,6 +327,9 @@ async fn a_sync_that_is_given_up_changes_nothing() {
         client: world.server.client(),
         settings: Settings { absence_delay: DAY, ..Settings::default() },
         accounts: Accounts::default(),
+        certificates: CertificateBook::default(),
+        scopes: Scopes::default(),
+        allowance: Mutex::new(Allowance::of(1_000)),
         kinds: Mutex::new(std::mem::take(&mut *world.inventory.kinds())),
         turns: Mutex::default(),
     }));
@@ -515,4 +519,49 @@ async fn a_list_of_records_that_cannot_be_read_leaves_the_others_alone() {
     refused.lock().unwrap().push("a.com");
     let error = inventory.sync(records, wanted()).await.unwrap_err();
     assert!(matches!(error, SyncError::List { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn a_new_record_is_answered_from_a_fresh_list_without_a_call() {
+    let world = World::with(1..=3).await;
+    let fields = |names: &[&str]| FieldSet::of(kind("VPC"), names.iter().copied());
+    assert!(!world.inventory.take_from_list(&key(&id(2)), fields(&["name"])));
+    world.sync([1]).await.unwrap();
+    let calls = world.server.asked().len();
+    assert!(world.inventory.take_from_list(&key(&id(2)), fields(&["name"])));
+    assert_eq!((world.name(2), world.server.asked().len()), ("first".into(), calls));
+    // One list alone confirms nothing; the next one does.
+    let Observation::Present(document) = world.look(2) else { panic!() };
+    assert!(!document.is_confirmed);
+    let mut confirmed = world.inventory.sync(kind("VPC"), ids([1, 2])).await.unwrap().confirmed;
+    confirmed.sort();
+    assert_eq!(confirmed, ids([1, 2]));
+    // The row does not show what is recorded, or there is none.
+    assert!(!world.inventory.take_from_list(&key(&id(3)), fields(&["ip_range"])));
+    assert!(!world.inventory.take_from_list(&key(&id(9)), fields(&["name"])));
+}
+
+#[tokio::test(start_paused = true)]
+async fn rows_that_nobody_records_are_dropped_after_a_while() {
+    let world = World::with(1..=3).await;
+    world.sync([1]).await.unwrap();
+    let spare = || world.inventory.kinds()[&kind("VPC")].spare.is_empty();
+    assert!(!spare());
+    tokio::time::sleep(spare::FRESH + Duration::from_secs(1)).await;
+    assert!(spare());
+    assert!(!world.inventory.take_from_list(&key(&id(2)), FieldSet::default()));
+}
+
+#[tokio::test]
+async fn the_age_limit_of_a_kind_follows_from_its_own_limit_of_calls() {
+    let server = Fake::start(|_| Answer::hang_up()).await;
+    let inventory = Inventory::new(server.client(), Settings::default());
+    let short = Duration::from_secs(15);
+    let limits = |name| (inventory.max_age(kind(name), short), inventory.pause(kind(name)));
+    // Ten calls a minute.
+    assert_eq!(limits("SSHKey"), (Duration::from_mins(3), Duration::from_secs(8)));
+    assert_eq!(limits("Droplet"), (short, Duration::ZERO));
+    assert_eq!(inventory.max_age(kind("SSHKey"), DAY), DAY);
+    inventory.0.kinds.lock().unwrap().entry(kind("SSHKey")).or_default().pages = 12;
+    assert_eq!(limits("SSHKey"), (Duration::from_mins(4), Duration::from_secs(96)));
 }

@@ -49,6 +49,18 @@ pub(crate) struct Row {
     pub(crate) id: Id,
     /// The token's scope that both paths need.
     pub(crate) scope: String,
+    /// Paths in the document that no list shows, only the resource's own path.
+    #[serde(default)]
+    pub(crate) only_get: Vec<Pattern>,
+    /// Paths in the document that only lists show.
+    #[serde(default)]
+    pub(crate) only_list: Vec<Pattern>,
+    /// Parts of the document that other paths show.
+    #[serde(default)]
+    pub(crate) reads: Vec<Reading>,
+    /// Top-level fields that hold ids of certificates.
+    #[serde(default)]
+    pub(crate) certificates: Vec<String>,
     /// A rate limit of these paths besides the token's.
     #[serde(default)]
     pub(crate) own_limit: Option<OwnLimit>,
@@ -88,6 +100,42 @@ pub(crate) struct Row {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Response {
     pub(crate) path: String,
+    pub(crate) key: String,
+}
+
+/// A part of the document that another path shows.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Reading {
+    /// The part of one resource.
+    pub(crate) get: Response,
+    /// The parts of all resources.
+    #[serde(default)]
+    pub(crate) list: Option<PartList>,
+    /// The document's fields that the part shows, by their key in the part; an empty key stands for the whole part.
+    pub(crate) into: BTreeMap<String, String>,
+    /// An item of `features` that the part can imply.
+    #[serde(default)]
+    pub(crate) implies: Option<Implied>,
+}
+
+/// A list of parts: a map by id, whose values hold the id once more.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct PartList {
+    pub(crate) path: String,
+    pub(crate) key: String,
+    /// The field that holds the resource's id.
+    pub(crate) id: String,
+}
+
+/// An item of the document's `features`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Implied {
+    /// The item...
+    pub(crate) feature: String,
+    /// ... which is implied where the part says true under this key.
     pub(crate) key: String,
 }
 

@@ -30,6 +30,15 @@ fn the_table_is_sorted_and_complete() {
         for field in row.volatile.iter().map(String::as_str).chain(patterns.map(Pattern::root)) {
             assert!(known.contains(&field) || field == "**", "{kind} has no {field}");
         }
+        let parts = row.reads.iter().flat_map(|reading| reading.into.keys());
+        let special = row.only_get.iter().chain(&row.only_list).map(Pattern::root);
+        for field in special.chain(parts.chain(&row.certificates).map(String::as_str)) {
+            assert!(row.fields.iter().any(|known| known == field), "{kind} has no {field}");
+        }
+        for reading in &row.reads {
+            let list = reading.list.iter().map(|list| &list.path);
+            assert!(reading.get.path.contains("/{id}/") && list.into_iter().all(|path| !path.contains('{')), "{kind}");
+        }
         for field in &row.unreadable {
             assert!(!known.contains(&field.as_str()), "{kind} can read {field}");
         }

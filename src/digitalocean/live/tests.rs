@@ -20,12 +20,14 @@ fn example_rows(kind: Kind) -> Vec<Value> {
     let row = kind.row();
     let mut rows = Vec::new();
     for page in examples::answers(&row.list.path.replace("{parent}", "{domain_name}")) {
-        let read = pages::read(&page.to_string(), &row.list.key, Some(&row.id.field), |id, document| {
-            let id = if row.id.format == IdFormat::DomainRecord { format!("example.com/{id}") } else { id.to_owned() };
-            assert!(row.id.format.admits(&id), "{kind}: {id}");
-            rows.push(serde_json::from_str(document).unwrap());
-            Ok(())
-        });
+        let read =
+            pages::read(&page.to_string(), &row.list.key, pages::Shape::List, Some(&row.id.field), |id, document| {
+                let id =
+                    if row.id.format == IdFormat::DomainRecord { format!("example.com/{id}") } else { id.to_owned() };
+                assert!(row.id.format.admits(&id), "{kind}: {id}");
+                rows.push(serde_json::from_str(document).unwrap());
+                Ok(())
+            });
         assert!(read.is_ok_and(|page| page.rows > 0), "{kind}");
     }
     rows
@@ -140,6 +142,32 @@ fn a_field_that_the_token_may_not_see_is_unknown_and_an_empty_one_is_not() {
     }
     let resolved = live("ReservedIP", &json!({})).resolve("droplet_id", &Value::Null);
     assert_eq!(resolved, Resolved::Unknown { scope: "droplet:read" });
+}
+
+#[test]
+fn a_part_that_the_token_may_not_see_is_in_doubt_and_the_rest_is_compared() {
+    let pool = |rest: Value| {
+        let mut pool = json!({"name": "web", "size": "s-1vcpu-2gb"});
+        pool.as_object_mut().unwrap().extend(rest.as_object().unwrap().clone());
+        json!([pool])
+    };
+    let recorded = pool(json!({"count": 3, "tags": ["web"]}));
+    let compare = |document: Value| {
+        let compared = live("KubernetesCluster", &document).compare("node_pools", &recorded);
+        let Compared::Done(found) = compared else { panic!("{document}: {compared:?}") };
+        let differences: Vec<_> = found.differences.iter().map(|one| one.short(80)).collect();
+        let doubts: Vec<_> = found.doubts.into_iter().map(|doubt| format!("{}: {}", doubt.path, doubt.why)).collect();
+        (differences, doubts)
+    };
+    // Without tag:read, no map of the document has tags.
+    let needs_a_scope = vec!["0.tags: the token needs tag:read".to_owned()];
+    let same = json!({"node_pools": pool(json!({"count": 3}))});
+    assert_eq!(compare(same), (vec![], needs_a_scope.clone()));
+    let scaled = json!({"node_pools": pool(json!({"count": 5}))});
+    assert_eq!(compare(scaled), (vec!["0.count: 3 -> 5".to_owned()], needs_a_scope));
+    // With it, a cluster has tags, and an empty list of a pool means that the pool has none.
+    let untagged = json!({"tags": [], "node_pools": pool(json!({"count": 3, "tags": []}))});
+    assert_eq!(compare(untagged), (vec!["0.tags: -1 web".to_owned()], vec![]));
 }
 
 #[test]

@@ -1,0 +1,199 @@
+//! The account's certificates by id: a renewed certificate gets another id and keeps its name.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::client::Rows;
+use super::document::str_at;
+use super::observed::Certificates;
+use super::{Client, Kind, Priority};
+
+/// How long a list of certificates counts, and how long after a failed one the next is made.
+const AGE: Duration = Duration::from_mins(1);
+/// The number of vanished ids that are remembered.
+const REMEMBERED: usize = 1_000;
+
+/// Names by id.
+type Names = BTreeMap<Arc<str>, Arc<str>>;
+
+/// The certificates as listed, and those that vanished since.
+#[derive(Clone, Debug, Default)]
+struct Listed {
+    present: Names,
+    gone: Names,
+    /// The ids of `gone`, the oldest first.
+    order: VecDeque<Arc<str>>,
+}
+
+impl Listed {
+    /// Takes the next list over: ids that it lacks are remembered with their names.
+    fn take(&mut self, present: Names) {
+        for (id, name) in std::mem::replace(&mut self.present, present) {
+            if !self.present.contains_key(&id) && self.gone.insert(Arc::clone(&id), name).is_none() {
+                self.order.push_back(id);
+            }
+        }
+        while self.order.len() > REMEMBERED {
+            if let Some(oldest) = self.order.pop_front() {
+                self.gone.remove(&oldest);
+            }
+        }
+    }
+
+    fn certificates(&self) -> Certificates {
+        let all = self.gone.iter().chain(&self.present);
+        all.map(|(id, name)| (Arc::clone(id), Arc::clone(name))).collect()
+    }
+}
+
+/// The certificates as last listed, and why there are none.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Known {
+    pub(super) certificates: Option<Arc<Certificates>>,
+    pub(super) why_none: Option<Arc<str>>,
+}
+
+/// The certificates of the token's account, listed when they are needed.
+#[derive(Default)]
+pub(super) struct CertificateBook {
+    state: Mutex<State>,
+    /// One list at a time.
+    turn: tokio::sync::Mutex<()>,
+}
+
+#[derive(Default)]
+struct State {
+    known: Known,
+    /// What was listed last, also where listing failed since.
+    last: Listed,
+    /// When, and with which version of the token.
+    listed: Option<(Instant, u64)>,
+}
+
+/// Takes ids and names from the rows of a list.
+#[derive(Default)]
+struct NamesOf(Names);
+
+impl Rows for NamesOf {
+    fn begin(&mut self) {
+        self.0.clear();
+    }
+
+    fn row(&mut self, id: &str, document: &str) {
+        let document: serde_json::Value = serde_json::from_str(document).unwrap_or_default();
+        self.0.insert(id.into(), str_at(&document, "name").into());
+    }
+}
+
+impl CertificateBook {
+    /// The certificates as last listed.
+    pub(super) fn known(&self) -> Known {
+        self.state().known.clone()
+    }
+
+    /// Lists the certificates, unless the last list is young enough. The number of calls.
+    pub(super) async fn refresh(&self, client: &Client, priority: Priority) -> usize {
+        let _turn = self.turn.lock().await;
+        let version = client.token_version();
+        let is_young = |(at, of): (Instant, u64)| of == version && at.elapsed() < AGE;
+        if self.state().listed.is_some_and(is_young) {
+            return 0;
+        }
+        let Some(kind) = Kind::named("Certificate") else { return 0 };
+        let mut names = NamesOf::default();
+        let outcome = client.list(kind, None, &mut names, priority).await;
+        let mut state = self.state();
+        if state.listed.is_some_and(|(_, of)| of != version) {
+            // Maybe another account's: its certificates are no successors of these.
+            state.last = Listed::default();
+        }
+        state.listed = Some((Instant::now(), version));
+        match outcome {
+            Ok(listed) => {
+                state.last.take(names.0);
+                let certificates = Some(Arc::new(state.last.certificates()));
+                state.known = Known { certificates, why_none: None };
+                listed.pages
+            }
+            Err(error) => {
+                let why = format!("listing certificates: {error}");
+                state.known = Known { certificates: None, why_none: Some(why.into()) };
+                1
+            }
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Nothing that holds the lock can panic half-way through a change.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::digitalocean::fake::{Answer, Fake};
+
+    fn names(names: &[(&str, &str)]) -> Names {
+        names.iter().map(|(id, name)| ((*id).into(), (*name).into())).collect()
+    }
+
+    #[test]
+    fn a_renewed_certificate_is_known_by_both_ids() {
+        let mut listed = Listed::default();
+        listed.take(names(&[("1", "web"), ("2", "mail")]));
+        listed.take(names(&[("3", "web"), ("2", "mail")]));
+        let certificates = listed.certificates();
+        let name_of = |id| certificates.name_of(id);
+        assert_eq!((name_of("1"), name_of("3"), name_of("4")), (Some("web"), Some("web"), None));
+    }
+
+    #[test]
+    fn vanished_ids_are_forgotten_the_oldest_first() {
+        let mut listed = Listed::default();
+        listed.take(names(&[("first", "first")]));
+        for number in 0..=REMEMBERED {
+            listed.take(names(&[(&number.to_string(), "x")]));
+        }
+        assert_eq!((listed.gone.len(), listed.order.len()), (REMEMBERED, REMEMBERED));
+        let certificates = listed.certificates();
+        assert_eq!((certificates.name_of("first"), certificates.name_of("0")), (None, Some("x")));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_list_is_made_once_per_age_and_a_failure_is_a_reason() {
+        let is_forbidden = Arc::new(AtomicBool::new(false));
+        let here = Arc::clone(&is_forbidden);
+        let server = Fake::start(move |_| {
+            if here.load(Ordering::Relaxed) {
+                return Answer::json(403, &json!({"id": "forbidden", "message": "no"}));
+            }
+            Answer::json(200, &json!({"certificates": [{"id": "1", "name": "web"}], "meta": {"total": 1}}))
+        })
+        .await;
+        let (client, book) = (server.client(), CertificateBook::default());
+        assert_eq!(
+            (book.refresh(&client, Priority::Sweep).await, book.refresh(&client, Priority::Sweep).await),
+            (1, 0)
+        );
+        assert_eq!(book.known().certificates.unwrap().name_of("1"), Some("web"));
+        is_forbidden.store(true, Ordering::Relaxed);
+        tokio::time::advance(AGE).await;
+        book.refresh(&client, Priority::Sweep).await;
+        let known = book.known();
+        assert!(known.certificates.is_none() && known.why_none.unwrap().contains("certificate:read"));
+        assert_eq!(server.asked().len(), 2);
+        // It was there before.
+        is_forbidden.store(false, Ordering::Relaxed);
+        tokio::time::advance(AGE).await;
+        book.refresh(&client, Priority::Sweep).await;
+        assert_eq!(book.known().certificates.unwrap().name_of("1"), Some("web"));
+    }
+}

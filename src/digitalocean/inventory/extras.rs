@@ -1,0 +1,265 @@
+//! What documents need besides the lists: parts that other paths show, certificates, and the scopes of the token.
+
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError};
+
+use futures::stream::{self, StreamExt};
+use tokio::time::Instant;
+
+use super::shown::{Shown, Wants};
+use super::{Entry, Inventory, Known, SIDE_BY_SIDE};
+use crate::digitalocean::client::Rows;
+use crate::digitalocean::document::Pattern;
+use crate::digitalocean::kinds::{FieldSet, PartList, Row};
+use crate::digitalocean::{Error, Kind, Priority, ResourceKey};
+
+/// The most extra calls of one sweep.
+const MOST_AT_ONCE: f64 = 200.0;
+/// The share of the hour's calls that extra calls may use, in the long run.
+const SHARE: f64 = 0.25;
+/// The part of a resource that a complete list of parts lacks.
+const NO_PART: &str = "null";
+
+/// The extra calls that may be made: a bucket that refills.
+#[derive(Debug)]
+pub(super) struct Allowance {
+    per_second: f64,
+    left: f64,
+    at: Instant,
+}
+
+impl Allowance {
+    /// For a token that may make so many calls per hour.
+    pub(super) fn of(hour_limit: usize) -> Self {
+        let per_hour = f64::from(u32::try_from(hour_limit).unwrap_or(u32::MAX)) * SHARE;
+        Self { per_second: per_hour / 3600.0, left: MOST_AT_ONCE.min(per_hour).max(1.0), at: Instant::now() }
+    }
+
+    /// Takes so many calls, if they are there.
+    fn take(&mut self, calls: usize) -> bool {
+        let now = Instant::now();
+        let most = MOST_AT_ONCE.min(self.per_second * 3600.0).max(1.0);
+        self.left = (self.left + (now - self.at).as_secs_f64() * self.per_second).min(most);
+        self.at = now;
+        let calls = f64::from(u32::try_from(calls).unwrap_or(u32::MAX));
+        let is_there = calls <= self.left;
+        if is_there {
+            self.left -= calls;
+        }
+        is_there
+    }
+}
+
+/// Parts by the id of their resource.
+#[derive(Default)]
+struct Parts(HashMap<Box<str>, Arc<str>>);
+
+impl Rows for Parts {
+    fn begin(&mut self) {
+        self.0.clear();
+    }
+
+    fn row(&mut self, id: &str, document: &str) {
+        self.0.insert(id.into(), document.into());
+    }
+}
+
+/// What a GET of a resource said.
+type Got = Result<Option<Arc<str>>, Error>;
+/// What the path of a part said.
+type Read = Result<Arc<str>, Arc<str>>;
+
+/// What came of the extra calls for one resource.
+struct Answers {
+    get: Option<(Got, Instant)>,
+    readings: Vec<(usize, Read, Instant)>,
+}
+
+impl Inventory {
+    /// Completes what a sync found, within the allowance: those first that wait for longest. The number of calls.
+    pub(super) async fn complete(
+        &self,
+        kind: Kind,
+        fields: &HashMap<Arc<str>, FieldSet>,
+        entries: &mut [(Arc<str>, Entry)],
+    ) -> usize {
+        let row = kind.row();
+        let mut shown: Vec<(ResourceKey, FieldSet, &mut Shown)> = Vec::new();
+        for (id, entry) in entries {
+            if let Known::Present(one) = &mut entry.known {
+                let fields = fields.get(id).copied().unwrap_or_default();
+                shown.push((ResourceKey::new(kind, Arc::clone(id)), fields, Arc::make_mut(one)));
+            }
+        }
+        let recorded = shown.iter().fold(FieldSet::default(), |all, (_, fields, _)| all.union(*fields));
+        let mut calls = 0;
+        let mut listed = vec![false; row.reads.len()];
+        for ((position, reading), is_listed) in row.reads.iter().enumerate().zip(&mut listed) {
+            let Some(list) = &reading.list else { continue };
+            *is_listed = true;
+            calls += self.list_parts(kind, position, list, &mut shown).await;
+        }
+        calls += self.read_singly(row, &listed, &mut shown).await;
+        let scopes = self.scopes(row, recorded, Priority::Sweep).await;
+        if recorded.has(FieldSet::fields(row, row.certificates.iter().map(String::as_str))) {
+            calls += self.0.certificates.refresh(&self.0.client, Priority::Sweep).await;
+        }
+        for (_, fields, shown) in shown {
+            shown.expect(fields, Arc::clone(&scopes));
+            shown.tidy(row);
+            shown.compose(row, None);
+        }
+        calls
+    }
+
+    /// Completes what a GET found.
+    pub(super) async fn complete_one(&self, key: &ResourceKey, fields: FieldSet, shown: &mut Shown) {
+        let row = key.kind.row();
+        let fields = fields.union(shown.fields());
+        let wants = Wants { get: false, ..shown.wants(row, fields) };
+        let answers = self.answers(key, &wants, Priority::Urgent).await;
+        answers.apply(row, shown);
+        let scopes = self.scopes(row, fields, Priority::Urgent).await;
+        if fields.has(FieldSet::fields(row, row.certificates.iter().map(String::as_str))) {
+            self.0.certificates.refresh(&self.0.client, Priority::Urgent).await;
+        }
+        shown.expect(fields, scopes);
+        shown.compose(row, None);
+    }
+
+    /// Reads a list of parts, if a recorded field needs one. The number of calls.
+    async fn list_parts(
+        &self,
+        kind: Kind,
+        position: usize,
+        list: &'static PartList,
+        shown: &mut [(ResourceKey, FieldSet, &mut Shown)],
+    ) -> usize {
+        let row = kind.row();
+        let needs_it = |fields: FieldSet, shown: &Shown| shown.wants(row, fields).readings.contains(&position);
+        if !shown.iter().any(|(_, fields, shown)| needs_it(*fields, shown)) {
+            return 0;
+        }
+        let at = Instant::now();
+        let mut parts = Parts::default();
+        let outcome = self.0.client.parts(kind, list, &mut parts).await;
+        let error = outcome.as_ref().err().map(|error| Arc::from(error.to_string()));
+        for (key, fields, shown) in shown {
+            if needs_it(*fields, shown) {
+                let part = || parts.0.get(&*key.id).cloned().unwrap_or_else(|| NO_PART.into());
+                shown.read(position, error.clone().map_or_else(|| Ok(part()), Err), at);
+            }
+        }
+        outcome.unwrap_or(1)
+    }
+
+    /// Makes the calls that a single resource needs each. The number of calls.
+    async fn read_singly(
+        &self,
+        row: &Row,
+        listed: &[bool],
+        shown: &mut [(ResourceKey, FieldSet, &mut Shown)],
+    ) -> usize {
+        let mut waiting: Vec<_> = shown
+            .iter()
+            .enumerate()
+            .filter_map(|(position, (key, fields, shown))| {
+                let mut wants = shown.wants(row, *fields);
+                wants.readings.retain(|reading| listed.get(*reading) != Some(&true));
+                (wants != Wants::default()).then(|| (shown.turn(&wants), key.clone(), position, wants))
+            })
+            .collect();
+        waiting.sort_by(|one, other| (one.0, &one.1).cmp(&(other.0, &other.1)));
+        let mut calls = 0;
+        {
+            let mut allowance = self.0.allowance.lock().unwrap_or_else(PoisonError::into_inner);
+            let within = waiting.iter().take_while(|(_, _, _, wants)| {
+                let needed = wants.calls();
+                let is_there = allowance.take(needed);
+                calls += if is_there { needed } else { 0 };
+                is_there
+            });
+            let within = within.count();
+            waiting.truncate(within);
+        }
+        let questions = waiting.into_iter().map(|(_, key, position, wants)| async move {
+            (position, self.answers(&key, &wants, Priority::Sweep).await)
+        });
+        let answers: Vec<_> = stream::iter(questions).buffer_unordered(SIDE_BY_SIDE).collect().await;
+        for (position, answers) in answers {
+            if let Some((_, _, shown)) = shown.get_mut(position) {
+                answers.apply(row, shown);
+            }
+        }
+        calls
+    }
+
+    async fn answers(&self, key: &ResourceKey, wants: &Wants, priority: Priority) -> Answers {
+        let mut answers = Answers { get: None, readings: Vec::new() };
+        if wants.get {
+            let at = Instant::now();
+            answers.get = Some((self.ask(key, priority).await, at));
+        }
+        for position in &wants.readings {
+            let Some(reading) = key.kind.row().reads.get(*position) else { continue };
+            let at = Instant::now();
+            let part = self.0.client.part(key, reading, priority).await;
+            let part = part.map(Arc::from).map_err(|error| Arc::from(error.to_string()));
+            answers.readings.push((*position, part, at));
+        }
+        answers
+    }
+
+    /// The scopes that the token has, of those that parts of these recorded fields need. Only parts are checked whose
+    /// absence shows nothing.
+    async fn scopes(&self, row: &'static Row, recorded: FieldSet, priority: Priority) -> Arc<[&'static str]> {
+        let mut scopes: Vec<_> = row.scopes_in_doubt(recorded).collect();
+        scopes.sort_unstable();
+        scopes.dedup();
+        let mut known = Vec::new();
+        for scope in scopes {
+            if self.0.scopes.has(&self.0.client, scope, priority).await {
+                known.push(scope);
+            }
+        }
+        known.into()
+    }
+}
+
+impl Row {
+    /// The scopes that parts of these fields need, where the API leaves such a part out when it is empty, and no
+    /// top-level field of its name shows whether the token has the scope.
+    pub(super) fn scopes_in_doubt(&self, recorded: FieldSet) -> impl Iterator<Item = &str> {
+        let in_doubt = move |pattern: &Pattern| {
+            let segments = pattern.segments();
+            let is_evident = |name: &&str| self.gated.keys().any(|gate| gate.segments() == [*name]);
+            segments.len() > 1
+                && !segments.last().is_some_and(is_evident)
+                && recorded.has(FieldSet::field(self, pattern.root()))
+        };
+        self.gated.iter().filter(move |(pattern, _)| in_doubt(pattern)).map(|(_, scope)| scope.as_str())
+    }
+}
+
+impl Answers {
+    fn apply(self, row: &Row, shown: &mut Shown) {
+        match self.get {
+            Some((Ok(Some(text)), at)) => shown.take_get(row, text, at),
+            Some((Ok(None), _)) => shown.fail_get("a list shows the resource, and a GET of it says 404".into()),
+            Some((Err(error), _)) => shown.fail_get(error.to_string().into()),
+            None => {}
+        }
+        for (position, part, at) in self.readings {
+            shown.read(position, part, at);
+        }
+    }
+}
+
+impl Wants {
+    fn calls(&self) -> usize {
+        usize::from(self.get) + self.readings.len()
+    }
+}
+
+#[cfg(test)]
+mod tests;

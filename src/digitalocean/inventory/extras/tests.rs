@@ -1,0 +1,396 @@
+//! Documents that need more than lists, against clouds whose paths show different parts.
+
+use std::sync::Mutex;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::*;
+use crate::digitalocean::fake::{Answer, Fake};
+use crate::digitalocean::{Compared, Document, Live, Observation, Settings, Wanted};
+
+const DAY: Duration = Duration::from_hours(24);
+const ONE: &str = "5a4981aa-9653-4bd1-bef5-000000000001";
+const TWO: &str = "5a4981aa-9653-4bd1-bef5-000000000002";
+
+/// Answers by path, without the query; anything else is a 404.
+type Cloud = Arc<Mutex<HashMap<String, Answered>>>;
+
+#[derive(Clone)]
+enum Answered {
+    With(Value),
+    Forbidden,
+}
+
+struct World {
+    cloud: Cloud,
+    server: Fake,
+    inventory: Inventory,
+    kind: Kind,
+}
+
+impl World {
+    async fn of(kind: &str) -> Self {
+        let cloud = Cloud::default();
+        let here = Arc::clone(&cloud);
+        let server = Fake::start(move |path| {
+            let path = path.split('?').next().unwrap_or(path);
+            match here.lock().unwrap().get(path) {
+                Some(Answered::With(body)) => Answer::json(200, body),
+                Some(Answered::Forbidden) => Answer::json(403, &json!({"id": "forbidden", "message": "no"})),
+                None => Answer::json(404, &json!({"id": "not_found", "message": "no"})),
+            }
+        })
+        .await;
+        let settings = Settings { absence_delay: Duration::from_millis(1), ..Settings::default() };
+        let inventory = Inventory::new(server.client(), settings);
+        Self { cloud, server, inventory, kind: Kind::named(kind).unwrap() }
+    }
+
+    fn set(&self, path: &str, body: Value) {
+        self.cloud.lock().unwrap().insert(path.into(), Answered::With(body));
+    }
+
+    fn forbid(&self, path: &str) {
+        self.cloud.lock().unwrap().insert(path.into(), Answered::Forbidden);
+    }
+
+    fn list(&self, rows: &[Value]) {
+        let row = self.kind.row();
+        self.set(&row.list.path, json!({&row.list.key: rows, "meta": {"total": rows.len()}}));
+    }
+
+    fn single(&self, document: &Value) {
+        let row = self.kind.row();
+        let id = document[&row.id.field].clone();
+        let id = id.as_str().map_or_else(|| id.to_string(), ToOwned::to_owned);
+        self.set(&row.get.path.replace("{id}", &id), json!({&row.get.key: document}));
+    }
+
+    /// Syncs with these fields recorded of these resources; which changed, which are confirmed now.
+    async fn sync(&self, recorded: &[(&str, &[&str])]) -> super::super::Changes {
+        let wanted = recorded
+            .iter()
+            .map(|(id, fields)| Wanted { id: (*id).into(), fields: FieldSet::of(self.kind, fields.iter().copied()) });
+        self.inventory.sync(self.kind, wanted.collect::<Vec<_>>()).await.unwrap()
+    }
+
+    fn look(&self, id: &str) -> Document {
+        match self.inventory.look(&ResourceKey::new(self.kind, id), DAY) {
+            Observation::Present(document) => document,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn json(&self, id: &str) -> Value {
+        serde_json::from_str(&self.look(id).json).unwrap()
+    }
+
+    fn unread(&self, id: &str) -> Vec<(String, String)> {
+        self.look(id).unread.iter().map(|unread| (unread.path.to_string(), unread.why.to_string())).collect()
+    }
+
+    fn unread_paths(&self, id: &str) -> Vec<String> {
+        self.unread(id).into_iter().map(|(path, _)| path).collect()
+    }
+
+    /// Calls whose path has this beginning, without `/v2/account`.
+    fn calls(&self, path: &str) -> usize {
+        self.server.asked().iter().filter(|asked| asked.starts_with(path) && *asked != "/v2/account").count()
+    }
+}
+
+fn gateway(extra: &Value) -> Value {
+    let mut gateway = json!({"id": ONE, "name": "nat", "vpcs": [{"vpc_uuid": "a", "gateway_ip": "1"}]});
+    gateway.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
+    gateway
+}
+
+#[tokio::test]
+async fn a_document_is_the_merge_of_what_the_list_and_a_get_say() {
+    let world = World::of("NATGateway").await;
+    world.list(&[gateway(&json!({"project_id": "p"}))]);
+    world.single(&gateway(&json!({"vpcs": [{"vpc_uuid": "a", "gateway_ip": "1", "default_gateway": true}]})));
+    let fields: &[&str] = &["vpcs", "project_id", "name"];
+    world.sync(&[(ONE, fields)]).await;
+    let merged = gateway(&json!({
+        "project_id": "p", "vpcs": [{"vpc_uuid": "a", "gateway_ip": "1", "default_gateway": true}],
+    }));
+    assert_eq!((world.json(ONE), world.unread(ONE)), (merged.clone(), vec![]));
+    assert!(world.look(ONE).is_confirmed);
+    assert_eq!(world.sync(&[(ONE, fields)]).await.changed.len(), 0);
+    // A direct question keeps what only the list has.
+    world.inventory.fetch(&ResourceKey::new(world.kind, ONE)).await;
+    assert_eq!((world.json(ONE), world.unread(ONE)), (merged, vec![]));
+    // The next list is newer than the GET, and neither loses the other's keys.
+    world.list(&[gateway(&json!({"project_id": "q"}))]);
+    assert_eq!(world.sync(&[(ONE, fields)]).await.changed.len(), 1);
+    let json = world.json(ONE);
+    assert_eq!((&json["project_id"], &json["vpcs"][0]["default_gateway"]), (&json!("q"), &json!(true)));
+}
+
+#[tokio::test]
+async fn what_nobody_recorded_costs_no_call_and_is_unknown_rather_than_empty() {
+    let world = World::of("NATGateway").await;
+    world.list(&[gateway(&json!({"project_id": "p"}))]);
+    assert_eq!(world.sync(&[(ONE, &["name"])]).await.calls, 1);
+    assert_eq!(world.calls("/v2/vpc_nat"), 1);
+    assert_eq!(world.unread_paths(ONE), ["vpcs.*.default_gateway"]);
+}
+
+#[tokio::test]
+async fn a_field_that_is_recorded_later_is_unknown_until_it_is_read() {
+    let world = World::of("LoadBalancer").await;
+    let (key, firewall) = (ResourceKey::new(world.kind, ONE), FieldSet::of(world.kind, ["firewall"]));
+    world.list(&[json!({"id": ONE, "name": "web"})]);
+    world.single(&json!({"id": ONE, "name": "web", "firewall": {"deny": []}}));
+    world.sync(&[(ONE, &["name"])]).await;
+    assert!(!world.inventory.expect(&key, FieldSet::of(world.kind, ["name"])));
+    assert!(world.inventory.expect(&key, firewall));
+    assert_eq!(world.unread_paths(ONE), ["firewall"]);
+    assert!(world.inventory.is_incomplete(&key) && !world.inventory.take_from_list(&key, firewall));
+    world.inventory.fetch_for(&key, firewall).await;
+    assert_eq!((world.unread(ONE), world.json(ONE)["firewall"].clone()), (vec![], json!({"deny": []})));
+    assert!(!world.inventory.is_incomplete(&key) && !world.inventory.expect(&key, firewall));
+}
+
+#[tokio::test]
+async fn a_get_alone_does_not_know_what_only_lists_show() {
+    let world = World::of("Registry").await;
+    let key = ResourceKey::new(world.kind, "mine");
+    world.single(&json!({"name": "mine", "region": "fra1", "created_at": "x", "storage_usage_bytes": 1,
+        "storage_usage_bytes_updated_at": "x"}));
+    world.inventory.fetch_for(&key, FieldSet::of(world.kind, ["subscription_tier_slug"])).await;
+    assert_eq!(world.unread_paths("mine"), ["subscription"]);
+    world.list(&[json!({"name": "mine", "region": "fra1", "subscription": {"tier": {"slug": "basic"}}})]);
+    world.sync(&[("mine", &["subscription_tier_slug"])]).await;
+    assert_eq!(
+        (world.json("mine")["subscription"]["tier"]["slug"].as_str(), world.unread("mine")),
+        (Some("basic"), vec![])
+    );
+    world.inventory.fetch(&key).await;
+    assert_eq!(
+        (world.json("mine")["subscription"]["tier"]["slug"].as_str(), world.unread("mine")),
+        (Some("basic"), vec![])
+    );
+}
+
+#[tokio::test]
+async fn the_rules_of_a_database_come_from_their_own_path_and_their_lack_is_unknown() {
+    let world = World::of("Database").await;
+    world.list(&[json!({"id": ONE, "name": "db"})]);
+    let rules: &[(&str, &[&str])] = &[(ONE, &["rules"])];
+    world.forbid(&format!("/v2/databases/{ONE}/firewall"));
+    world.sync(rules).await;
+    let unread = world.unread(ONE);
+    let why = &unread.iter().find(|(path, _)| path == "rules").unwrap().1;
+    assert!(why.contains("403") && why.contains("database:read"), "{why}");
+    assert_eq!(world.json(ONE).get("rules"), None);
+    world.set(&format!("/v2/databases/{ONE}/firewall"), json!({"rules": [{"type": "tag", "value": "web"}]}));
+    assert_eq!(world.sync(rules).await.changed.len(), 1);
+    assert_eq!(world.json(ONE)["rules"], json!([{"type": "tag", "value": "web"}]));
+    assert!(!world.unread_paths(ONE).contains(&"rules".to_owned()));
+    // The list stays the same, the part does not.
+    world.set(&format!("/v2/databases/{ONE}/firewall"), json!({"rules": []}));
+    assert_eq!(world.sync(rules).await.changed.len(), 1);
+    assert_eq!(world.json(ONE)["rules"], json!([]));
+    assert_eq!(world.sync(rules).await.changed.len(), 0);
+    // A failure later leaves what was read until it is too old.
+    world.forbid(&format!("/v2/databases/{ONE}/firewall"));
+    assert_eq!(world.sync(rules).await.changed.len(), 0);
+    assert_eq!(world.json(ONE)["rules"], json!([]));
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    world.sync(rules).await;
+    let key = ResourceKey::new(world.kind, ONE);
+    let Observation::Present(document) = world.inventory.look(&key, Duration::from_millis(250)) else { panic!() };
+    assert!(document.unread.iter().any(|unread| unread.path.to_string() == "rules"), "{document:?}");
+    assert!(!document.json.contains("rules"), "{document:?}");
+    let (expired, _) = world.inventory.expire(world.kind, Duration::from_millis(250));
+    assert_eq!(expired, [ONE.into()]);
+}
+
+#[tokio::test]
+async fn a_field_that_only_single_documents_show_is_read_from_there_when_it_is_recorded() {
+    let world = World::of("Database").await;
+    world.list(&[json!({"id": ONE, "name": "db"}), json!({"id": TWO, "name": "other"})]);
+    world.single(&json!({"id": ONE, "name": "db", "semantic_version": "14.5"}));
+    let changes = world.sync(&[(ONE, &["semantic_version"]), (TWO, &["name"])]).await;
+    assert_eq!((changes.calls, world.calls("/v2/databases/")), (2, 1));
+    assert_eq!(world.json(ONE)["semantic_version"], "14.5");
+    assert_eq!(world.json(TWO).get("semantic_version"), None);
+    // What only a GET shows changes without the list.
+    world.single(&json!({"id": ONE, "name": "db", "semantic_version": "14.6"}));
+    assert_eq!(world.sync(&[(ONE, &["semantic_version"])]).await.changed.len(), 1);
+    assert_eq!(world.json(ONE)["semantic_version"], "14.6");
+}
+
+#[tokio::test]
+async fn a_recorded_field_that_the_list_leaves_out_is_looked_up_once_until_the_row_changes() {
+    let world = World::of("LoadBalancer").await;
+    let row = |name: &str| json!({"id": ONE, "name": name});
+    world.list(&[row("a")]);
+    world.single(&row("a"));
+    let recorded: &[(&str, &[&str])] = &[(ONE, &["name", "firewall"])];
+    for _ in 0..3 {
+        world.sync(recorded).await;
+    }
+    // Neither shows it: it is empty.
+    assert_eq!((world.calls("/v2/load_balancers/"), world.unread(ONE)), (1, vec![]));
+    world.list(&[row("b")]);
+    world.single(&json!({"id": ONE, "name": "b", "firewall": {"deny": ["ip:1.2.3.4"]}}));
+    world.sync(recorded).await;
+    assert_eq!(world.json(ONE)["firewall"]["deny"][0], "ip:1.2.3.4");
+    // As long as only the GET shows it, each sweep needs one.
+    world.single(&row("b"));
+    world.sync(recorded).await;
+    assert_eq!(world.json(ONE), row("b"));
+    assert_eq!(world.calls("/v2/load_balancers/"), 3);
+}
+
+#[tokio::test]
+async fn extra_calls_keep_within_their_allowance_and_take_turns() {
+    let world = World::of("Database").await;
+    *world.inventory.0.allowance.lock().unwrap() = Allowance::of(8);
+    let id = |number: u32| format!("5a4981aa-9653-4bd1-bef5-{number:012}");
+    let ids: Vec<_> = (1..=5).map(id).collect();
+    world.list(&ids.iter().map(|id| json!({"id": id})).collect::<Vec<_>>());
+    for id in &ids {
+        world.set(&format!("/v2/databases/{id}/firewall"), json!({"rules": []}));
+    }
+    let recorded: Vec<(&str, &[&str])> = ids.iter().map(|id| (id.as_str(), &["rules"][..])).collect();
+    let read = || ids.iter().filter(|id| world.json(id).get("rules").is_some()).count();
+    // A quarter of eight.
+    assert_eq!(world.sync(&recorded).await.calls, 3);
+    assert_eq!(read(), 2);
+    for wanted in [4, 5] {
+        world.inventory.0.allowance.lock().unwrap().left = 2.0;
+        world.sync(&recorded).await;
+        assert_eq!(read(), wanted);
+    }
+}
+
+fn droplet(id: u32, features: &[&str]) -> Value {
+    json!({"id": id, "name": "web", "features": features})
+}
+
+#[tokio::test]
+async fn backup_policies_are_listed_for_those_who_record_them() {
+    let world = World::of("Droplet").await;
+    world.set("/v2/droplets", json!({"droplets": [droplet(1, &["ipv6"])], "meta": {"total": 1}}));
+    world.single(&droplet(1, &["ipv6"]));
+    let policy = json!({"plan": "weekly", "weekday": "SUN", "hour": 20});
+    let policies = |enabled: bool| json!({"policies": {"1": {"droplet_id": 1, "backup_enabled": enabled, "backup_policy": policy}}, "meta": {"total": 1}});
+    world.set("/v2/droplets/backups/policies", policies(true));
+    let calls = || world.calls("/v2/droplets/backups/policies");
+    world.sync(&[("1", &["name"])]).await;
+    assert_eq!(calls(), 0);
+    assert_eq!(world.unread_paths("1"), ["backup_policy"]);
+    world.sync(&[("1", &["backup_policy"])]).await;
+    assert_eq!((world.json("1")["backup_policy"].clone(), world.unread("1")), (policy.clone(), vec![]));
+    assert_eq!(world.json("1")["features"], json!(["ipv6", "backups"]));
+    world.sync(&[("1", &["backups"])]).await;
+    assert_eq!(calls(), 2);
+    // Without a policy there are no backups, which is known.
+    world.set("/v2/droplets/backups/policies", json!({"policies": {}, "meta": {"total": 0}}));
+    world.sync(&[("1", &["backups"])]).await;
+    assert_eq!((world.json("1")["backup_policy"].clone(), world.unread("1")), (json!(null), vec![]));
+    assert_eq!(world.json("1")["features"], json!(["ipv6"]));
+    // A direct question reads the one policy.
+    world.set(
+        "/v2/droplets/1/backups/policy",
+        json!({"policy": {"droplet_id": 1, "backup_enabled": true, "backup_policy": policy}}),
+    );
+    world.inventory.fetch(&ResourceKey::new(world.kind, "1")).await;
+    assert_eq!(world.json("1")["backup_policy"], policy);
+    world.forbid("/v2/droplets/backups/policies");
+    world.sync(&[("1", &["backups"])]).await;
+    assert_eq!(world.json("1")["backup_policy"], policy, "known for a while");
+}
+
+#[tokio::test]
+async fn certificates_are_listed_once_for_those_who_record_them() {
+    let world = World::of("LoadBalancer").await;
+    let balancer = json!({"id": ONE, "name": "web", "forwarding_rules": [{"certificate_id": "c1"}]});
+    world.list(std::slice::from_ref(&balancer));
+    let listed = |id: &str| json!({"certificates": [{"id": id, "name": "web"}], "meta": {"total": 1}});
+    world.set("/v2/certificates", listed("c1"));
+    world.sync(&[(ONE, &["name"])]).await;
+    assert_eq!((world.calls("/v2/certificates"), world.look(ONE).certificates), (0, None));
+    for _ in 0..2 {
+        world.sync(&[(ONE, &["forwarding_rules"])]).await;
+    }
+    assert_eq!(world.calls("/v2/certificates"), 1);
+    assert_eq!(world.look(ONE).certificates.unwrap().name_of("c1"), Some("web"));
+    let refused = World::of("LoadBalancer").await;
+    refused.list(&[balancer]);
+    refused.forbid("/v2/certificates");
+    refused.sync(&[(ONE, &["forwarding_rules"])]).await;
+    let document = refused.look(ONE);
+    assert_eq!(document.certificates, None);
+    assert!(document.no_certificates.unwrap().contains("certificate:read"));
+}
+
+#[tokio::test]
+async fn an_absent_nested_key_is_unknown_unless_the_token_has_its_scope() {
+    let rules = json!([{"protocol": "tcp", "ports": "22", "sources": {"addresses": ["10.0.0.0/8"]}}]);
+    let recorded = json!([{"protocol": "tcp", "ports": "22", "sources": {"addresses": ["10.0.0.0/8"], "load_balancer_uids": ["lb"]}}]);
+    for has_scope in [true, false] {
+        let world = World::of("Firewall").await;
+        world.list(&[json!({"id": ONE, "name": "fw", "inbound_rules": rules, "tags": [], "droplet_ids": []})]);
+        world.set("/v2/kubernetes/clusters", json!({"kubernetes_clusters": []}));
+        if has_scope {
+            world.set("/v2/load_balancers", json!({"load_balancers": []}));
+        } else {
+            world.forbid("/v2/load_balancers");
+        }
+        for _ in 0..2 {
+            world.sync(&[(ONE, &["inbound_rules"])]).await;
+        }
+        let live = Live::of(&ResourceKey::new(world.kind, ONE), &world.look(ONE)).unwrap();
+        let Compared::Done(compared) = live.compare("inbound_rules", &recorded) else { panic!() };
+        assert_eq!(
+            (compared.differences.is_empty(), compared.doubts.is_empty()),
+            (!has_scope, has_scope),
+            "{compared:?}"
+        );
+        // Once each; the firewall's own tags and droplets show the other scopes.
+        let checks = ["/v2/load_balancers", "/v2/kubernetes", "/v2/tags", "/v2/droplets"].map(|path| world.calls(path));
+        assert_eq!(checks, [1, 1, 0, 0]);
+        // A record of its name alone needs no scope.
+        let other = World::of("Firewall").await;
+        other.list(&[json!({"id": ONE, "name": "fw", "inbound_rules": rules})]);
+        assert_eq!(other.sync(&[(ONE, &["name"])]).await.calls, 1);
+        assert_eq!(other.calls("/v2/"), 1);
+    }
+}
+
+#[tokio::test]
+async fn a_changed_row_is_confirmed_by_a_get_or_by_the_next_list() {
+    let world = World::of("Registry").await;
+    let row = |region: &str, usage: u32| json!({"name": "mine", "region": region, "storage_usage_bytes": usage, "subscription": {}});
+    let recorded: &[(&str, &[&str])] = &[("mine", &["region"])];
+    world.list(&[row("fra1", 1)]);
+    world.sync(recorded).await;
+    assert!(!world.look("mine").is_confirmed, "one list");
+    let changes = world.sync(recorded).await;
+    assert_eq!((changes.changed.len(), changes.confirmed.len()), (0, 1));
+    assert!(world.look("mine").is_confirmed, "two lists");
+    // What the cloud changes by itself takes nothing back.
+    world.list(&[row("fra1", 2)]);
+    world.sync(recorded).await;
+    assert!(world.look("mine").is_confirmed);
+    world.list(&[row("nyc3", 2)]);
+    world.sync(recorded).await;
+    assert!(!world.look("mine").is_confirmed);
+    world.single(&json!({"name": "mine", "region": "nyc3", "storage_usage_bytes": 3}));
+    world.inventory.fetch(&ResourceKey::new(world.kind, "mine")).await;
+    assert!(world.look("mine").is_confirmed, "a direct question");
+    // The list after it says the same, but for what only it shows.
+    assert_eq!(world.sync(recorded).await.confirmed.len(), 0);
+    assert!(world.look("mine").is_confirmed);
+    // A list that lags behind the answer confirms nothing, however often it said the same before.
+    world.single(&json!({"name": "mine", "region": "ams3"}));
+    world.inventory.fetch(&ResourceKey::new(world.kind, "mine")).await;
+    world.sync(recorded).await;
+    assert_eq!((world.json("mine")["region"].as_str(), world.look("mine").is_confirmed), (Some("nyc3"), false));
+}

@@ -1,0 +1,95 @@
+//! The recorded fields of one resource, as a set that takes eight bytes.
+
+use super::{Kind, Row};
+
+/// A set of top-level fields of a kind's documents.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FieldSet(u64);
+
+impl FieldSet {
+    /// The document's fields that these recorded fields or paths depend on. Names that the kind does not have are left
+    /// out.
+    pub fn of<'a>(kind: Kind, recorded: impl IntoIterator<Item = &'a str>) -> Self {
+        let row = kind.row();
+        recorded.into_iter().fold(Self::default(), |fields, path| {
+            let root = path.split('.').next().unwrap_or(path);
+            let derived = row.derived.get(path).map(super::Source::root);
+            // A derived field wins over the document's own of the same name, but says less.
+            fields.union(Self::field(row, root)).union(derived.map_or(Self(0), |root| Self::field(row, root)))
+        })
+    }
+
+    /// The set of one field; empty where the kind has no such field.
+    pub(in crate::digitalocean) fn field(row: &Row, name: &str) -> Self {
+        let position = row.fields.iter().position(|field| field == name);
+        let bit = position.and_then(|position| u32::try_from(position).ok()).and_then(|at| 1_u64.checked_shl(at));
+        Self(bit.unwrap_or(0))
+    }
+
+    /// The set of all these fields.
+    pub(in crate::digitalocean) fn fields<'a>(row: &Row, names: impl IntoIterator<Item = &'a str>) -> Self {
+        names.into_iter().fold(Self::default(), |fields, name| fields.union(Self::field(row, name)))
+    }
+
+    /// The names of the set's fields.
+    pub(in crate::digitalocean) fn names(self, row: &Row) -> impl Iterator<Item = &str> {
+        row.fields.iter().map(String::as_str).filter(move |name| self.has(Self::field(row, name)))
+    }
+
+    /// What is in either.
+    #[must_use]
+    pub fn union(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// What is in both.
+    #[must_use]
+    pub fn both(self, other: Self) -> Self {
+        Self(self.0 & other.0)
+    }
+
+    /// What is not in the other.
+    #[must_use]
+    pub fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+
+    /// Whether any of these is in the set.
+    #[must_use]
+    pub fn has(self, any: Self) -> bool {
+        self.0 & any.0 != 0
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn recorded_names_and_paths_stand_for_the_fields_of_the_document() {
+        let kind = Kind::named("Droplet").unwrap();
+        let names = |recorded: &[&str]| {
+            let fields = FieldSet::of(kind, recorded.iter().copied());
+            fields.names(kind.row()).collect::<Vec<_>>()
+        };
+        assert_eq!(names(&["name", "tags.0"]), ["name", "tags"]);
+        assert_eq!(names(&["backups"]), ["features"]);
+        assert_eq!(names(&["volumes", "public_ipv4"]), ["volume_ids", "networks"]);
+        assert_eq!(names(&["backup_policy.plan", "no_such_field"]), ["backup_policy"]);
+    }
+
+    #[test]
+    fn every_kinds_fields_fit() {
+        for kind in Kind::all() {
+            let row = kind.row();
+            let all = FieldSet::fields(row, row.fields.iter().map(String::as_str));
+            assert_eq!(all.names(row).count(), row.fields.len(), "{kind}");
+        }
+    }
+}

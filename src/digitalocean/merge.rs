@@ -1,0 +1,118 @@
+//! Merges the responses that show parts of one live resource. Pure.
+
+use serde_json::Value;
+
+use super::document::Pattern;
+
+/// The keys by which items of lists are paired, the first that an item has.
+const IDENTITIES: [&str; 6] = ["id", "uuid", "vpc_uuid", "name", "key", "slug"];
+
+/// Adds to `newer` what only `older` has: top-level keys, and at these paths also nested ones. Whether there was any.
+/// Other nested keys count as removed where the newer response lacks them, such as labels.
+pub(super) fn complete(newer: &mut Value, older: &Value, nested: &[Pattern]) -> bool {
+    let mut has_added = false;
+    if let (Value::Object(newer), Value::Object(older)) = (&mut *newer, older) {
+        for (key, value) in older {
+            if !newer.contains_key(key) {
+                newer.insert(key.clone(), value.clone());
+                has_added = true;
+            }
+        }
+    }
+    for pattern in nested {
+        has_added |= fill(newer, older, &pattern.segments());
+    }
+    has_added
+}
+
+fn fill(newer: &mut Value, older: &Value, path: &[&str]) -> bool {
+    let Some((first, rest)) = path.split_first() else { return false };
+    match (newer, older) {
+        (Value::Array(newer), Value::Array(older)) if *first == "*" => {
+            let mut has_added = false;
+            for item in newer {
+                if let Some(pair) = older.iter().find(|other| is_same_item(item, other)) {
+                    has_added |= fill(item, pair, rest);
+                }
+            }
+            has_added
+        }
+        (Value::Object(newer), Value::Object(older)) => match (newer.get_mut(*first), older.get(*first)) {
+            (Some(newer), Some(older)) => fill(newer, older, rest),
+            (None, Some(older)) if rest.is_empty() => {
+                newer.insert((*first).to_owned(), older.clone());
+                true
+            }
+            _ => false,
+        },
+        _ => false,
+    }
+}
+
+/// Whether two items of lists are the same by their identity.
+fn is_same_item(one: &Value, other: &Value) -> bool {
+    let identity = IDENTITIES.iter().find_map(|key| Some((*key, one.get(*key).filter(|id| !id.is_null())?)));
+    identity.is_some_and(|(key, id)| other.get(key) == Some(id))
+}
+
+/// Whether a map on the way of the path lacks the next key, in any item where lists are on the way.
+pub(super) fn is_missing(value: &Value, path: &[&str]) -> bool {
+    let Some((first, rest)) = path.split_first() else { return false };
+    match value {
+        Value::Object(entries) => entries.get(*first).is_none_or(|value| is_missing(value, rest)),
+        Value::Array(items) if *first == "*" => items.iter().any(|item| is_missing(item, rest)),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn completed(newer: Value, older: &Value, nested: &[&str]) -> Value {
+        let nested: Vec<_> = nested.iter().map(|pattern| Pattern::from(*pattern)).collect();
+        let mut newer = newer;
+        let before = newer.clone();
+        let has_added = complete(&mut newer, older, &nested);
+        assert_eq!(has_added, newer != before);
+        newer
+    }
+
+    #[test]
+    fn a_key_that_one_response_lacks_comes_from_the_other_and_the_newer_wins_the_rest() {
+        let older = json!({"id": 1, "name": "old", "project_id": "p"});
+        assert_eq!(
+            completed(json!({"id": 1, "name": "new"}), &older, &[]),
+            json!({"id": 1, "name": "new", "project_id": "p"})
+        );
+        // Null is an answer.
+        assert_eq!(
+            completed(json!({"project_id": null}), &json!({"project_id": "p"}), &[]),
+            json!({"project_id": null})
+        );
+    }
+
+    #[test]
+    fn nested_keys_come_only_at_named_paths_and_items_are_paired_by_identity() {
+        let older = json!({"vpcs": [
+            {"vpc_uuid": "b", "default_gateway": false}, {"vpc_uuid": "a", "default_gateway": true, "label": "x"},
+        ]});
+        let newer = json!({"vpcs": [{"vpc_uuid": "a", "gateway_ip": "1"}, {"vpc_uuid": "c"}]});
+        assert_eq!(
+            completed(newer, &older, &["vpcs.*.default_gateway"]),
+            json!({"vpcs": [{"vpc_uuid": "a", "gateway_ip": "1", "default_gateway": true}, {"vpc_uuid": "c"}]})
+        );
+    }
+
+    #[test]
+    fn a_path_is_missing_where_any_item_lacks_it() {
+        let missing = |value: Value, path: &str| is_missing(&value, &path.split('.').collect::<Vec<_>>());
+        assert!(missing(json!({}), "rules"));
+        assert!(!missing(json!({"rules": null}), "rules"));
+        assert!(missing(json!({"vpcs": [{"a": 1}, {}]}), "vpcs.*.a"));
+        assert!(!missing(json!({"vpcs": [{"a": 1}]}), "vpcs.*.a"));
+        assert!(!missing(json!({"vpcs": []}), "vpcs.*.a"));
+    }
+}

@@ -1,0 +1,69 @@
+//! The scopes of the token, as far as responses show them: without one, DigitalOcean leaves fields out.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::{Client, Priority};
+
+/// How long the answer counts that the token has a scope, or lacks it.
+const AGE: Duration = Duration::from_hours(1);
+/// How long an attempt counts that gave no answer.
+const RETRY: Duration = Duration::from_mins(1);
+
+/// The scopes that were needed so far.
+#[derive(Default)]
+pub(super) struct Scopes(tokio::sync::Mutex<HashMap<&'static str, Known>>);
+
+struct Known {
+    /// Of which version of the token.
+    version: u64,
+    until: Instant,
+    has_it: bool,
+}
+
+impl Scopes {
+    /// Whether the token is known to have the scope.
+    pub(super) async fn has(&self, client: &Client, scope: &'static str, priority: Priority) -> bool {
+        let mut known = self.0.lock().await;
+        let (version, now) = (client.token_version(), Instant::now());
+        if let Some(known) = known.get(scope).filter(|known| known.version == version && now < known.until) {
+            return known.has_it;
+        }
+        let (age, has_it) = match client.has_scope(scope, priority).await {
+            Ok(has_it) => (AGE, has_it == Some(true)),
+            Err(error) => {
+                tracing::debug!(call = "one row of a list", scope, %error, "cannot check whether the token has the scope");
+                (RETRY, false)
+            }
+        };
+        known.insert(scope, Known { version, until: now + age, has_it });
+        has_it
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::digitalocean::fake::{Answer, Fake};
+
+    #[tokio::test]
+    async fn a_scope_is_checked_once() {
+        let server = Fake::start(|path| match path {
+            "/v2/load_balancers?page=1&per_page=1" => Answer::json(403, &json!({"id": "forbidden", "message": "no"})),
+            "/v2/tags?page=1&per_page=1" => Answer::json(422, &json!({"id": "error", "message": "busy"})),
+            _ => Answer::json(200, &json!({"droplets": []})),
+        })
+        .await;
+        let (client, scopes) = (server.client(), Scopes::default());
+        for _ in 0..2 {
+            for (scope, wanted) in [("load_balancer:read", false), ("droplet:read", true), ("tag:read", false)] {
+                assert_eq!(scopes.has(&client, scope, Priority::Sweep).await, wanted, "{scope}");
+            }
+        }
+        assert_eq!(server.asked().len(), 3);
+    }
+}
