@@ -41,8 +41,8 @@ const LONGEST_WAIT: Duration = Duration::from_mins(1);
 /// response is repeated. A response of 5xx, 408, 409 or 429, or none within 15 s, is retried (with `Retry-After` up to
 /// a minute). Any other unexpected response fails the step, and so does a response above 4 KiB.
 ///
-/// Undone by calling `compensation_url`, with a key that differs in its end only: `/undo` instead of `/do`. That call
-/// is also made if the first one was refused or may not have arrived; 404 and 410 count as undone. Without a
+/// Undone by calling `compensation_url`, with a key that differs in its end only: `/undo` instead of `/do`. It is
+/// also made if the first one was refused or may not have arrived; 404 and 410 count as undone. Without a
 /// `compensation_url`, undoing does nothing.
 ///
 /// Of the response, only the status and the fields listed in `keep` are stored or shown. Put credentials into a Secret
