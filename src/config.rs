@@ -1,4 +1,4 @@
-//! Flags, environment and defaults of the program. Others script against these names.
+//! Flags, environment variables and defaults of the program. Scripts depend on these names.
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
@@ -10,25 +10,25 @@ use crate::{
     schedule::{self, Schedule},
 };
 
-/// A shorter settle time would leave calls to the cloud no time at all.
+/// A shorter settle time leaves no time for calls to the cloud.
 const SHORTEST_SETTLE: Duration = Duration::from_secs(4);
 
 /// Keeps the desired state of cloud resources as Kubernetes objects and raises one Drift per field that diverges.
 #[derive(Debug, Parser)]
 #[command(version, about, args_conflicts_with_subcommands = true, max_term_width = 100)]
 pub struct Cli {
-    /// What to do; `run` when nothing is said.
+    /// The command; `run` by default.
     #[command(subcommand)]
-    pub command: Option<Command>,
+    pub command: Option<CliCommand>,
 
     /// The flags of `run`.
     #[command(flatten)]
     pub run: RunArgs,
 }
 
-/// What the program does.
+/// The commands of the program.
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub enum CliCommand {
     /// Run the operator (the default)
     Run(Box<RunArgs>),
     /// Print the custom resource definitions as YAML
@@ -38,52 +38,52 @@ pub enum Command {
 /// The flags of `run`.
 #[derive(Clone, Debug, Args)]
 pub struct RunArgs {
-    /// When to list the cloud: a duration (5m, 90s) or a cron expression in UTC ("15 * * * *")
+    /// Schedule of full cloud syncs: a duration (5m, 90s) or a cron expression in UTC ("15 * * * *")
     #[arg(long, env = "ARCADIA_SYNC_SCHEDULE", default_value = "5m", value_name = "SCHEDULE")]
     pub sync_schedule: Schedule,
 
-    /// When to compare what changed with what is recorded; same forms [default: right after every sync]
+    /// Schedule of comparing changed resources with their records; same forms [default: after every sync]
     #[arg(long, env = "ARCADIA_DETECT_SCHEDULE", value_name = "SCHEDULE")]
     pub detect_schedule: Option<Schedule>,
 
-    /// Watch this namespace only; may be repeated [default: all namespaces]
+    /// Namespace to watch; may be repeated [default: all namespaces]
     #[arg(long = "namespace", env = "ARCADIA_NAMESPACE", value_delimiter = ',', value_name = "NAME")]
     pub namespaces: Vec<String>,
 
-    /// Inventory older than this gives no verdict [default: three sync periods]
+    /// Maximum age of an inventory that is still compared [default: three sync periods]
     #[arg(long, env = "ARCADIA_INVENTORY_MAX_AGE", value_parser = schedule::duration, value_name = "DURATION")]
     pub inventory_max_age: Option<Duration>,
 
-    /// Resolved drifts to keep per resource and field
+    /// Number of resolved drifts to keep per resource and field
     #[arg(long, env = "ARCADIA_DRIFT_HISTORY_LIMIT", default_value = "20", value_name = "N",
           value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub drift_history_limit: u16,
 
-    /// File that holds the DigitalOcean token, read again when it changes [default: `DIGITALOCEAN_TOKEN` or `DIGITALOCEAN_ACCESS_TOKEN`]
+    /// File with the DigitalOcean token, reread when it changes [default: `DIGITALOCEAN_TOKEN` or
+    /// `DIGITALOCEAN_ACCESS_TOKEN`]
     #[arg(long, env = "ARCADIA_DIGITALOCEAN_TOKEN_FILE", value_name = "FILE")]
     pub digitalocean_token_file: Option<PathBuf>,
 
-    /// Base of the DigitalOcean API, without /v2; plain http is taken for loopback only
+    /// Base URL of the DigitalOcean API, without /v2; http is allowed for loopback addresses only
     #[arg(long, env = "DIGITALOCEAN_API_URL", default_value = "https://api.digitalocean.com", value_name = "URL")]
     pub digitalocean_api_url: String,
 
-    /// Calls that this token may make in a minute
+    /// Maximum number of calls per minute with this token
     #[arg(long, env = "ARCADIA_REQUESTS_PER_MINUTE", default_value = "250", value_name = "N",
           value_parser = clap::value_parser!(u32).range(1..))]
     pub requests_per_minute: u32,
 
-    /// Calls that this token may make in an hour
+    /// Maximum number of calls per hour with this token
     #[arg(long, env = "ARCADIA_REQUESTS_PER_HOUR", default_value = "5000", value_name = "N",
           value_parser = clap::value_parser!(u32).range(1..))]
     pub requests_per_hour: u32,
 
-    /// How long after a call to the cloud that nobody heard the answer of, what it did may come into sight yet. A saga
-    /// makes nothing a second time before
+    /// How long to wait for the effect of a call whose response was lost. A saga repeats no creating call before that
     #[arg(long, env = "ARCADIA_SETTLE_TIME", default_value = "60s", value_parser = schedule::duration,
           value_name = "DURATION")]
     pub settle_time: Duration,
 
-    /// How often to ask what became of the cloud's actions that sagas wait for; one call tells of 200
+    /// Interval of polling the cloud actions that sagas wait for; one call returns up to 200
     #[arg(long, env = "ARCADIA_ACTION_POLL_INTERVAL", default_value = "5s", value_parser = schedule::duration,
           value_name = "DURATION")]
     pub action_poll_interval: Duration,
@@ -93,75 +93,76 @@ pub struct RunArgs {
           action = clap::ArgAction::Set, value_name = "BOOL")]
     pub leader_elect: bool,
 
-    /// Namespace of the Lease [default: `POD_NAMESPACE`, or the namespace of the cluster's configuration]
+    /// Namespace of the Lease [default: `POD_NAMESPACE`, or the namespace of the cluster configuration]
     #[arg(long, env = "ARCADIA_LEASE_NAMESPACE", value_name = "NAME")]
     pub lease_namespace: Option<String>,
 
-    /// Address that serves /livez, /readyz and /metrics [default: none]
+    /// Address of /livez, /readyz and /metrics [default: none]
     #[arg(long, env = "ARCADIA_METRICS_ADDRESS", value_name = "ADDRESS:PORT")]
     pub metrics_address: Option<SocketAddr>,
 
-    /// How to write the log; `RUST_LOG` chooses what
+    /// Format of the log; `RUST_LOG` selects the levels
     #[arg(long, env = "ARCADIA_LOG_FORMAT", default_value = "text", value_name = "FORMAT")]
     pub log_format: LogFormat,
 }
 
-/// How to write the log.
+/// The format of the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
-    /// For people
+    /// Text for people
     Text,
-    /// For machines: one JSON object a line
+    /// One JSON object per line, for machines
     Json,
 }
 
-/// Why the program cannot start, in one line that says what to do.
+/// The reason why the program cannot start, in one line with the remedy.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
-    /// No token.
+    /// The token is missing.
     #[error(
         "no DigitalOcean token: set DIGITALOCEAN_TOKEN (or DIGITALOCEAN_ACCESS_TOKEN), or --digitalocean-token-file"
     )]
     NoToken,
-    /// The cloud's settings.
+    /// The configuration of the cloud client is invalid.
     #[error(transparent)]
     DigitalOcean(#[from] digitalocean::Error),
-    /// Every call would be too late.
+    /// Every call would time out.
     #[error(
-        "--settle-time {given:?} must be {SHORTEST_SETTLE:?} or longer: a quarter of it is how long a call to the cloud may take"
+        "--settle-time {given:?} must be {SHORTEST_SETTLE:?} or longer: the timeout of a call to the cloud is a \
+         quarter of it"
     )]
     SettleTime {
-        /// As given.
+        /// The given value.
         given: Duration,
     },
     /// Every verdict would be Unknown.
     #[error(
-        "--inventory-max-age {max_age:?} must be longer than the time between two syncs ({period:?}, by --sync-schedule), \
-         or no inventory would ever be fresh enough"
+        "--inventory-max-age {max_age:?} must be longer than the time between two syncs ({period:?}, by \
+         --sync-schedule); otherwise every inventory is too old to compare"
     )]
     MaxAge {
-        /// As given.
+        /// The given or default value.
         max_age: Duration,
-        /// By the schedule.
+        /// The period of the schedule.
         period: Duration,
     },
 }
 
 impl RunArgs {
-    /// How old an inventory may be.
+    /// The maximum age of an inventory.
     ///
     /// # Errors
-    /// When it would be too old before the next sync.
+    /// When it does not exceed the time between two syncs.
     pub fn max_age(&self) -> Result<Duration, ConfigError> {
         let period = self.sync_schedule.period(Timestamp::now());
         let max_age = self.inventory_max_age.unwrap_or(period * 3);
         if max_age <= period { Err(ConfigError::MaxAge { max_age, period }) } else { Ok(max_age) }
     }
 
-    /// The settings of the DigitalOcean client.
+    /// The configuration of the DigitalOcean client.
     ///
     /// # Errors
-    /// When the token or the URL is missing or unusable.
+    /// When the token or the URL is missing or invalid.
     pub fn digitalocean(&self) -> Result<digitalocean::Config, ConfigError> {
         let mut config = digitalocean::Config::new(&self.digitalocean_api_url, self.token()?)?;
         let [per_minute, per_hour] = [self.requests_per_minute, self.requests_per_hour]
@@ -169,10 +170,10 @@ impl RunArgs {
         if self.settle_time < SHORTEST_SETTLE {
             return Err(ConfigError::SettleTime { given: self.settle_time });
         }
-        // A call that changes something is over well before anybody concludes that it was not made.
+        // A changing call ends well before its effect could be declared missing.
         config.patience = config.patience.min(self.settle_time / 4);
         config.change_timeout = config.change_timeout.min(self.settle_time / 4);
-        // A tenth is left to what cannot wait for the next window, such as a decision.
+        // A tenth is reserved for calls that cannot wait for the next window, such as a decision.
         config.limits = Limits { per_minute, per_hour, minute_reserve: per_minute / 10, hour_reserve: per_hour / 10 };
         Ok(config)
     }
@@ -181,7 +182,7 @@ impl RunArgs {
         if let Some(path) = &self.digitalocean_token_file {
             return Ok(Token::from_file(path)?);
         }
-        // Not flags: a command line can be read by everybody on the machine.
+        // Not flags: every process on the machine can read a command line.
         let text = ["DIGITALOCEAN_TOKEN", "DIGITALOCEAN_ACCESS_TOKEN"]
             .into_iter()
             .filter_map(|name| std::env::var(name).ok())

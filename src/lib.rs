@@ -1,7 +1,7 @@
 //! arcadia-operator: keeps the desired state of cloud resources as Kubernetes objects, compares it field by field with
 //! what the cloud really has, and raises one `Drift` per field that diverges.
 //!
-//! Data flows one way: observe, decide, act. [`drift::evaluate`] and [`saga::decide`] decide and are pure;
+//! Data flows one way: observe, decide, act. [`drift::evaluate`] and `saga::decide` decide and are pure;
 //! [`drift::controller`] and [`saga::controller`] have the rest done, and [`digitalocean`] is the only room that speaks to
 //! the cloud. Changes are made by the steps of sagas alone.
 

@@ -4,16 +4,16 @@ use std::{io::Write, process::ExitCode};
 
 use arcadia_operator::{
     api,
-    config::{Cli, Command, RunArgs},
+    config::{Cli, CliCommand, RunArgs},
     operator,
 };
 use clap::{Parser, error::ErrorKind};
 
-/// How the program ends when it was told something that cannot be.
+/// The exit code for invalid arguments and missing prerequisites.
 const BAD_SETTING: u8 = 2;
 
 fn main() -> ExitCode {
-    // Tests say by the environment where the process is to end as if it had crashed.
+    // Tests select the points at which the process crashes by an environment variable.
     #[cfg(feature = "failpoints")]
     let _scenario = fail::FailScenario::setup();
     let cli = match Cli::try_parse() {
@@ -25,11 +25,11 @@ fn main() -> ExitCode {
         Err(error) => return refuse(&first_line(&error)),
     };
     match cli.command {
-        Some(Command::Crds) => match crds() {
+        Some(CliCommand::Crds) => match crds() {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => refuse(&error.to_string()),
         },
-        Some(Command::Run(args)) => run(*args),
+        Some(CliCommand::Run(args)) => run(*args),
         None => run(cli.run),
     }
 }
@@ -45,13 +45,13 @@ async fn run(args: RunArgs) -> ExitCode {
 fn crds() -> std::io::Result<()> {
     let yaml = api::crds_as_yaml().map_err(std::io::Error::other)?;
     match std::io::stdout().write_all(yaml.as_bytes()) {
-        // Whoever reads has read enough.
+        // The reader has closed the pipe.
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
         written => written,
     }
 }
 
-/// What is wrong, without the advice around it.
+/// The error itself, without clap's usage hints.
 fn first_line(error: &clap::Error) -> String {
     let text = error.to_string();
     let lines = text.lines().map(str::trim).take_while(|line| !line.is_empty());

@@ -1,4 +1,4 @@
-//! The operator as a whole: makes sure that it can work, then runs until it is told to stop.
+//! The operator as a whole: checks its prerequisites, then runs until SIGTERM.
 
 use std::{sync::Arc, time::Duration};
 
@@ -28,71 +28,72 @@ use crate::{
     telemetry::{http, logs},
 };
 
-/// How long what is under way may take after SIGTERM. With the events and the lease it is well within the 30 s that
-/// Kubernetes gives a pod to end.
+/// The time for running work to finish after SIGTERM. Together with the events and the lease it is well within the
+/// termination grace period of 30 s.
 const FINISH: Duration = Duration::from_secs(20);
-/// How long events may take then: another replica waits for the lease.
+/// The time for publishing events after that: another replica waits for the lease.
 const TELL: Duration = Duration::from_secs(1);
-/// How often the API server is asked whether it answers, and how long it may take: `/readyz` tells.
-const ASK: Duration = Duration::from_secs(2);
-const LONGEST_ANSWER: Duration = Duration::from_secs(3);
-/// A watch that brings nothing for that long, not even the API server's bookmark of every minute, is broken.
+/// The interval of checking the API server for `/readyz`, and the timeout of one check.
+const CHECK_INTERVAL: Duration = Duration::from_secs(2);
+const CHECK_TIMEOUT: Duration = Duration::from_secs(3);
+/// A watch without any event for this long is broken: the API server sends a bookmark every minute.
 const LONGEST_SILENCE: Duration = Duration::from_mins(3);
 
-/// Why the operator cannot work, in one line that says what to do.
+/// The reason why the operator cannot work, in one line with the remedy.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// A flag or the environment.
+    /// A flag or environment variable is invalid.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// The cloud's client.
+    /// The client of the cloud cannot be created.
     #[error(transparent)]
     DigitalOcean(#[from] digitalocean::Error),
-    /// No cluster.
+    /// No cluster is configured.
     #[error("no Kubernetes cluster: {0}; set KUBECONFIG, or run in a cluster")]
     NoCluster(String),
-    /// It does not answer.
-    #[error("the Kubernetes API server at {server} does not answer: {source}; is it up, and KUBECONFIG right?")]
+    /// The API server does not respond.
+    #[error(
+        "connecting to the Kubernetes API server at {server}: {source}; check that it is up and that KUBECONFIG \
+             is right"
+    )]
     Unreachable {
-        /// Its address.
+        /// The URL of the API server.
         server: String,
-        /// Why.
+        /// The cause.
         source: call::Error,
     },
-    /// It does not know who asks.
-    #[error(
-        "the Kubernetes API server at {server} refuses: {source}; are the credentials that it is asked with valid?"
-    )]
+    /// The API server rejects the credentials.
+    #[error("authenticating to the Kubernetes API server at {server}: {source}; check the credentials")]
     Refused {
-        /// Its address.
+        /// The URL of the API server.
         server: String,
-        /// What it says.
+        /// The cause.
         source: call::Error,
     },
     /// A role is missing.
     #[error("{0}")]
     Forbidden(call::Error),
-    /// The CRDs are not there.
+    /// The CRDs are not installed.
     #[error(
         "the cluster has no {0}: apply the definitions with: arcadia-operator crds | kubectl apply --server-side -f -"
     )]
     NoDefinition(&'static str),
-    /// The lease.
+    /// The Lease cannot be read.
     #[error("{source}; --leader-elect=false runs a single replica without a lease")]
     Lease {
-        /// Why it cannot be read.
+        /// The cause.
         source: call::Error,
     },
-    /// A mistake in this program.
-    #[error("all workers have ended, as the log says")]
+    /// All workers have ended: a bug.
+    #[error("all workers have ended; see the log for the cause")]
     Ended,
-    /// The address for metrics.
+    /// The address for metrics cannot be bound.
     #[error("--metrics-address: {0}")]
     Metrics(std::io::Error),
-    /// The client for the users' own services.
-    #[error("no HTTP client: {0}")]
+    /// The client for calls to the users' own services cannot be created.
+    #[error("creating the HTTP client: {0}")]
     Http(String),
-    /// Signals.
+    /// Signal handlers cannot be installed.
     #[error("listening for signals: {0}")]
     Signal(std::io::Error),
 }
@@ -100,9 +101,9 @@ pub enum Error {
 /// Runs until SIGTERM or SIGINT. Losing the lease ends the whole process at once, see [`leader::end`].
 ///
 /// # Errors
-/// When it cannot begin to work.
+/// When a prerequisite is missing.
 pub async fn run(args: RunArgs) -> Result<(), Error> {
-    // Both clients speak TLS; the provider is chosen once for the process.
+    // Both clients use TLS; the provider is installed once per process.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let settings = Settings {
         namespaces: args.namespaces.clone(),
@@ -112,14 +113,14 @@ pub async fn run(args: RunArgs) -> Result<(), Error> {
         history: usize::from(args.drift_history_limit),
     };
     let cloud = digitalocean::Client::new(args.digitalocean()?)?;
-    // Before anything that takes time: to the first process of a container, no signal has an effect by itself.
+    // Before anything that takes time: without a handler, signals have no effect on the first process of a container.
     let mut stop = Stop::listen()?;
     let leadership = if args.leader_elect { Leadership::standby() } else { Leadership::unelected() };
     let cluster = tokio::select! {
         cluster = Cluster::connect(&args, &leadership) => cluster?,
-        () = stop.asked() => return Ok(()),
+        () = stop.requested() => return Ok(()),
     };
-    // Not before: what keeps it from starting is one line, said by main.
+    // Only now: main prints the errors above in one line.
     logs::start(args.log_format);
     info!(version = env!("CARGO_PKG_VERSION"), sync = %settings.sync, max_age = ?settings.max_age, "arcadia-operator starts");
 
@@ -127,7 +128,7 @@ pub async fn run(args: RunArgs) -> Result<(), Error> {
     let process = Process::new(cluster.client.clone(), leadership.clone());
     let context = Context::new(process.clone(), inventory, settings);
     let http = steps::http_client().map_err(|error| Error::Http(error.to_string()))?;
-    let settings = saga::Settings {
+    let settings = saga::SagaSettings {
         namespaces: args.namespaces.clone(),
         settle: args.settle_time,
         poll: args.action_poll_interval,
@@ -136,8 +137,12 @@ pub async fn run(args: RunArgs) -> Result<(), Error> {
     process.liveness.start();
     if let Some(address) = args.metrics_address {
         let usage = Arc::new(move || cloud.usage());
-        let health =
-            http::Health { context: context.clone(), sagas: sagas.clone(), usage, api_server: cluster.clone().ask() };
+        let health = http::Health {
+            context: context.clone(),
+            sagas: sagas.clone(),
+            usage,
+            api_server: cluster.clone().check_repeatedly(),
+        };
         http::serve(address, health).await.map_err(Error::Metrics)?;
     }
     let candidate = args.leader_elect.then(|| {
@@ -145,16 +150,16 @@ pub async fn run(args: RunArgs) -> Result<(), Error> {
         (stand(candidate.clone()), candidate)
     });
     let mut controller = tokio::spawn(join(controller::run(context.clone()), saga::run(sagas)));
-    let is_asked = tokio::select! {
-        () = stop.asked() => true,
+    let is_requested = tokio::select! {
+        () = stop.requested() => true,
         _ = &mut controller => false,
     };
 
     info!("arcadia-operator stops");
     process.stop.cancel();
-    // Still the leader: what is under way is finished. What is not by then is taken up from the objects by the next.
-    if is_asked && timeout(FINISH, controller).await.is_err() {
-        warn!("some work is not finished; the next leader goes on with it");
+    // This process still leads: running work finishes. The next leader resumes the rest from the objects.
+    if is_requested && timeout(FINISH, controller).await.is_err() {
+        warn!("some work is unfinished; the next leader resumes it");
     }
     if timeout(TELL, process.events.flush()).await.is_err() {
         warn!("some events were not published");
@@ -164,10 +169,10 @@ pub async fn run(args: RunArgs) -> Result<(), Error> {
         let _ = standing.await;
         candidate.release().await;
     }
-    if is_asked { Ok(()) } else { Err(Error::Ended) }
+    if is_requested { Ok(()) } else { Err(Error::Ended) }
 }
 
-/// Stands for the lease until it is lost, which ends the process.
+/// Campaigns for the lease and holds it until it is lost, which ends the process.
 fn stand(candidate: Candidate) -> JoinHandle<()> {
     tokio::spawn(async move { leader::end(&candidate.stand().await) })
 }
@@ -184,7 +189,7 @@ impl Stop {
         Ok(Self { terminate: listen(SignalKind::terminate())?, interrupt: listen(SignalKind::interrupt())? })
     }
 
-    async fn asked(&mut self) {
+    async fn requested(&mut self) {
         tokio::select! {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}
@@ -192,14 +197,14 @@ impl Stop {
     }
 }
 
-/// A cluster that answers and has the definitions.
+/// A cluster that responds and has the definitions.
 #[derive(Clone)]
 struct Cluster {
-    /// For all work: lets out only what the lease allows.
+    /// For all work: sends only the requests that the lease permits.
     client: Client,
-    /// For the lease itself and for health: without retries, and every answer is quick or none.
+    /// For the lease and health checks: without retries, and with a short timeout.
     direct: Client,
-    /// Of the watches; none when all are watched.
+    /// The watched namespaces; empty for all.
     namespaces: Vec<String>,
     lease_namespace: String,
     server: String,
@@ -210,12 +215,12 @@ impl Cluster {
         let no_cluster = |error: kube::Error| Error::NoCluster(error.to_string());
         let mut config = Config::infer().await.map_err(|error| Error::NoCluster(error.to_string()))?;
         config.connect_timeout = Some(Duration::from_secs(5));
-        // Its streams are made by `fence`, which goes to the API server directly.
+        // `fence` creates its streams and connects to the API server directly.
         config.proxy_url = None;
         let mut direct = config.clone();
         direct.default_retry = false;
-        direct.connect_timeout = Some(LONGEST_ANSWER);
-        direct.read_timeout = Some(LONGEST_ANSWER);
+        direct.connect_timeout = Some(CHECK_TIMEOUT);
+        direct.read_timeout = Some(CHECK_TIMEOUT);
         config.read_timeout = Some(LONGEST_SILENCE);
         let pod_namespace = || std::env::var("POD_NAMESPACE").ok().filter(|namespace| !namespace.is_empty());
         let cluster = Self {
@@ -234,7 +239,7 @@ impl Cluster {
         Ok(cluster)
     }
 
-    /// Checks all that is watched: where a role is missing, nothing would ever be known to be complete.
+    /// Checks every watched namespace: with a role missing in one, no cache ever completes.
     async fn check_all(&self) -> Result<(), Error> {
         if self.namespaces.is_empty() {
             return self.check(&self.client, None).await;
@@ -245,7 +250,7 @@ impl Cluster {
         Ok(())
     }
 
-    /// Whether the API server answers, has the definitions, and lets this process read what is watched there.
+    /// Checks that the API server responds, has the definitions, and allows this process to read the watched objects.
     async fn check(&self, client: &Client, namespace: Option<&str>) -> Result<(), Error> {
         let server = self.server.as_str();
         check(client, namespace, server, "ProvisionedResource", api_of::<ProvisionedResource>).await?;
@@ -253,19 +258,19 @@ impl Cluster {
         check(client, namespace, server, "Saga", api_of::<Saga>).await
     }
 
-    /// Asks that again and again for one of the namespaces, until nobody wants to know any more.
-    fn ask(self) -> watch::Receiver<http::Answer> {
-        let (answers, answer) = watch::channel(http::Answer { at: Instant::now(), trouble: None });
+    /// Repeats the check for one of the namespaces until the receiver is dropped.
+    fn check_repeatedly(self) -> watch::Receiver<http::ApiServerState> {
+        let (answers, answer) = watch::channel(http::ApiServerState { at: Instant::now(), trouble: None });
         tokio::spawn(async move {
             while !answers.is_closed() {
                 let namespace = self.namespaces.first().map(String::as_str);
-                let trouble = match timeout(LONGEST_ANSWER, self.check(&self.direct, namespace)).await {
+                let trouble = match timeout(CHECK_TIMEOUT, self.check(&self.direct, namespace)).await {
                     Ok(Ok(())) => None,
                     Ok(Err(error)) => Some(error.to_string()),
-                    Err(_) => Some(format!("the API server does not answer within {} s", LONGEST_ANSWER.as_secs())),
+                    Err(_) => Some(format!("the API server did not respond within {} s", CHECK_TIMEOUT.as_secs())),
                 };
-                answers.send_replace(http::Answer { at: Instant::now(), trouble });
-                sleep(ASK).await;
+                answers.send_replace(http::ApiServerState { at: Instant::now(), trouble });
+                sleep(CHECK_INTERVAL).await;
             }
         });
         answer
@@ -310,7 +315,7 @@ mod tests {
 
     use super::*;
 
-    /// A cluster that is watched in these namespaces, and that refuses to list drifts in one of them.
+    /// A cluster with these watched namespaces that refuses to list drifts in one of them.
     fn cluster(namespaces: &[&str], code: u16, reason: &'static str) -> Cluster {
         let answer = move |request: Request<Body>| async move {
             let is_refused = request.uri().path().contains("/namespaces/b/drifts");
@@ -340,14 +345,14 @@ mod tests {
         for part in ["listing Drifts in namespace b", "forbidden", "cannot list", "role"] {
             assert!(error.contains(part), "{part} in {error}");
         }
-        assert!(!error.contains("is it up"), "{error}");
+        assert!(!error.contains("it is up"), "{error}");
         assert!(cluster(&["a", "c"], 403, "Forbidden").check_all().await.is_ok());
         assert!(cluster(&[], 403, "Forbidden").check_all().await.is_ok());
     }
 
     #[tokio::test]
-    async fn credentials_that_are_refused_are_told_from_a_server_that_is_away() {
+    async fn refused_credentials_are_distinguished_from_an_unreachable_server() {
         let error = cluster(&["b"], 401, "Unauthorized").check_all().await.unwrap_err().to_string();
-        assert!(error.contains("credentials") && !error.contains("is it up"), "{error}");
+        assert!(error.contains("credentials") && !error.contains("it is up"), "{error}");
     }
 }

@@ -1,4 +1,4 @@
-//! What all parts of the process share: who it is to others, and whether it may act.
+//! The shared parts of the process: its clients, and whether it may act.
 
 use std::future::Future;
 
@@ -12,25 +12,25 @@ use crate::{
     telemetry::{liveness::Liveness, metrics::Metrics},
 };
 
-/// What the controllers share. Clones are the same.
+/// The parts that the controllers share. Clones share them too.
 #[derive(Clone)]
 pub struct Process {
-    /// Kubernetes.
+    /// The Kubernetes client.
     pub client: Client,
-    /// Where events go.
+    /// The publisher of events.
     pub events: Events,
-    /// What is counted.
+    /// The metrics of the process.
     pub metrics: Metrics,
-    /// Whether this process acts or stands by.
+    /// Whether this process leads or stands by.
     pub leadership: Leadership,
-    /// Told when no new work may begin.
+    /// Cancelled at shutdown: no new work may start.
     pub stop: CancellationToken,
-    /// Whether the loops go on.
+    /// Whether the loops make progress.
     pub liveness: Liveness,
 }
 
 impl Process {
-    /// One that has not begun. Needs a tokio runtime.
+    /// Creates the parts of a process that has not started. Needs a tokio runtime.
     #[must_use]
     pub fn new(client: Client, leadership: Leadership) -> Self {
         Self {
@@ -43,7 +43,7 @@ impl Process {
         }
     }
 
-    /// Waits until a controller knows what it must, and this process is the leader. False when it is to stop instead.
+    /// Waits until a controller's cache is complete and this process leads. Returns false at shutdown.
     pub async fn may_begin(&self, known: impl Future<Output = ()>) -> bool {
         let ready = async {
             known.await;
@@ -56,7 +56,7 @@ impl Process {
     }
 }
 
-/// Runs so many workers, each a task of its own, until all have ended.
+/// Runs this many workers, each as a task, until all have ended.
 pub async fn workers<F>(what: &'static str, count: usize, work: impl Fn() -> F)
 where
     F: Future<Output = ()> + Send + 'static,

@@ -1,29 +1,29 @@
-//! When something is due: every so often, or by a cron expression (UTC).
+//! Schedules: a fixed interval, or a cron expression (UTC).
 
 use std::{fmt, str::FromStr, time::Duration};
 
 use croner::Cron;
 use jiff::{SignedDuration, Timestamp, tz::TimeZone};
 
-/// A schedule as given on the command line: `5m`, `90s` or `15 * * * *`.
+/// A schedule from the command line: `5m`, `90s` or `15 * * * *`.
 #[derive(Clone, Debug)]
 pub enum Schedule {
-    /// That long after the last time.
+    /// This long after the last run.
     Every(Duration),
-    /// Whenever the clock (UTC) matches.
+    /// At every match of the clock (UTC).
     Cron(Box<Cron>),
 }
 
-/// For how long ahead the runs of a cron expression are looked at, and how many gaps at least: days differ within a week,
-/// and months from each other.
+/// The period over which the runs of a cron expression are computed, and the minimum number of gaps: days differ within
+/// a week, and months from each other.
 const AHEAD: Duration = Duration::from_hours(7 * 24);
 const FEWEST_GAPS: usize = 12;
-/// How many at most: an expression can match every second.
+/// The maximum number of gaps: an expression can match every second.
 const MOST_GAPS: usize = 100_000;
 const HOUR: Duration = Duration::from_hours(1);
 
 impl Schedule {
-    /// How long after a run at `last` the next one is due: where that time has passed by, it is due since then.
+    /// The time from a run at `last` to the next one. If it has already passed, the run is due.
     #[must_use]
     pub fn gap(&self, last: Timestamp) -> Duration {
         match self {
@@ -44,7 +44,7 @@ impl Schedule {
         }
     }
 
-    /// The most runs in any hour.
+    /// The maximum number of runs in any hour.
     #[must_use]
     pub fn most_per_hour(&self, now: Timestamp) -> usize {
         match self {
@@ -59,7 +59,7 @@ impl Schedule {
     }
 }
 
-/// The next runs: enough of them to see every gap that comes again and again, whenever that is asked.
+/// The next runs: enough to cover every recurring gap at any time.
 fn runs(cron: &Cron, now: Timestamp) -> Vec<Timestamp> {
     let mut runs: Vec<Timestamp> = Vec::new();
     for run in std::iter::successors(next(cron, now), |run| next(cron, *run)) {
@@ -97,10 +97,10 @@ impl FromStr for Schedule {
     }
 }
 
-/// A duration such as `90s`, `5m` or `1h30m`.
+/// Parses a duration such as `90s`, `5m` or `1h30m`.
 ///
 /// # Errors
-/// When the text is not one, or it is negative.
+/// When the text is not a duration, or is negative.
 pub fn duration(text: &str) -> Result<Duration, String> {
     let parsed: SignedDuration = text.parse().map_err(|_| "must be a duration such as 90s, 5m or 1h30m".to_owned())?;
     parsed.try_into().map_err(|_| "must not be negative".to_owned())
@@ -130,7 +130,7 @@ mod tests {
     const MINUTE: Duration = Duration::from_mins(1);
 
     #[test]
-    fn the_next_run_is_the_first_after_the_last_one_whatever_time_it_is() {
+    fn the_next_run_is_the_first_after_the_last_one_at_any_time() {
         for (text, gap) in [
             ("5m", MINUTE * 5),
             ("90s", Duration::from_secs(90)),
@@ -140,7 +140,7 @@ mod tests {
         ] {
             assert_eq!(schedule(text).gap(time("2026-03-01T10:07:30Z")), gap, "{text}");
         }
-        // A run at its very time is followed by the next.
+        // At the exact time of a run, the next one is due.
         assert_eq!(schedule("15 * * * *").gap(time("2026-03-01T10:15:00Z")), MINUTE * 60);
         assert_eq!(schedule("15 * * * *").gap(time("2026-03-01T10:15:00.001Z")).as_secs(), 60 * 60 - 1);
     }

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::{
-    conditions::{self, Claim, Truth, reason},
+    conditions::{self, Claim, ConditionStatus, reason},
     schema::{self, CloudResource},
 };
 
@@ -242,7 +242,7 @@ impl Drift {
 /// What a drift says of itself that nobody has decided.
 pub(crate) fn awaiting_decision() -> Claim {
     let message = "accept it with the annotation arcadia.cloud/accept, or put the cloud back".to_owned();
-    Claim { kind: conditions::RESOLVED, status: Truth::False, reason: reason::AWAITING_DECISION, message }
+    Claim { kind: conditions::RESOLVED, status: ConditionStatus::False, reason: reason::AWAITING_DECISION, message }
 }
 
 /// The definition, with what the derive cannot say.

@@ -1,5 +1,5 @@
-//! `Saga`: an ordered list of cloud operations that is carried out once, survives any crash and undoes itself. The spec
-//! is the order, the status the journal.
+//! The `Saga` resource: an ordered list of cloud operations that runs once, survives any crash and undoes itself. The
+//! spec lists the steps; the status is the journal.
 
 use std::{borrow::Cow, fmt};
 
@@ -14,35 +14,35 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::{
-    conditions::{self, Claim, Truth, reason},
+    conditions::{self, Claim, ConditionStatus, reason},
     schema,
 };
 
-/// The most steps that a saga has.
+/// The maximum number of steps.
 pub const MAX_STEPS: usize = 64;
-/// The largest `spec.inputs`, as JSON.
+/// The maximum size of `spec.inputs` as JSON, in bytes.
 pub const MAX_INPUT_BYTES: usize = 32 * 1024;
-/// The largest spec, as JSON.
+/// The maximum size of the spec as JSON, in bytes.
 pub const MAX_SPEC_BYTES: usize = 36 * 1024;
-/// The largest spec with annotations and labels: all that people write. With the journal at its largest, and what the
-/// API server notes, the whole object stays below 64 KiB.
+/// The maximum size of the spec, annotations and labels together as JSON, in bytes. Together with the largest journal
+/// and the metadata of the API server, the object stays below 64 KiB.
 pub const MAX_ORDER_BYTES: usize = 37 * 1024;
-/// The largest journal, as JSON.
+/// The maximum size of the journal as JSON, in bytes.
 pub const MAX_STATUS_BYTES: usize = 25 * 1024;
-/// The largest output of one step, as JSON.
+/// The maximum size of the output of one step as JSON, in bytes.
 pub const MAX_OUTPUT_BYTES: usize = 8 * 1024;
 
-/// The finalizer that holds a saga which is being deleted until what it did is undone.
+/// The finalizer that delays the deletion of a saga until its steps are undone.
 pub const FINALIZER: &str = "arcadia.cloud/saga";
 
-/// What a change of the order is refused with.
+/// The message that refuses a change of the spec.
 pub const FIXED: &str = "the spec of a Saga must not change but for cancelRequested, suspend and \
                          ttlSecondsAfterFinished: it is carried out as it was ordered. Make another saga";
 
-/// A free map from names to JSON values.
+/// A map from names to any JSON values.
 pub type Values = Map<String, Value>;
 
-/// Ordered cloud operations, undone in reverse when one fails.
+/// Ordered cloud operations, undone in reverse order when one fails.
 #[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[kube(
     group = "arcadia.cloud",
@@ -72,85 +72,85 @@ pub type Values = Map<String, Value>;
 )]
 #[serde(rename_all = "camelCase")]
 pub struct SagaSpec {
-    /// What it is for.
+    /// The purpose of the saga.
     pub kind: SagaKind,
 
-    /// What is done, in this order. None for `kind: rollback`.
+    /// The steps, executed in this order. Must be absent for `kind: rollback`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64))]
     #[schemars(extend("x-kubernetes-list-type" = "atomic"))]
     pub steps: Vec<StepSpec>,
 
-    /// Values that steps take their parameters from: by the same name, or by an expression such as `${inputs.region}`.
+    /// Values from which steps take their parameters: by the same name, or by an expression such as `${inputs.region}`.
     /// At most 32 KiB.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     #[schemars(schema_with = "free_map")]
     pub inputs: Values,
 
-    /// The deployment that it belongs to.
+    /// The deployment to which the saga belongs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253))]
     pub deployment_id: Option<String>,
 
-    /// Who asked for it, such as `user:jane` or `system:nightly`.
+    /// The person or system that requested the saga, such as `user:jane` or `system:nightly`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253))]
     pub triggered_by: Option<String>,
 
-    /// Of the sagas with one key, in a namespace, one is active at a time; the others wait as Pending. The default is
-    /// `deploymentId`; without either it waits for nobody.
+    /// At most one saga with the same key is active in a namespace at a time; the others wait as Pending. Defaults to
+    /// `deploymentId`. Without either, the saga does not wait.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253))]
     pub concurrency_key: Option<String>,
 
-    /// The succeeded saga that is undone, for `kind: rollback`.
+    /// The saga to undo, for `kind: rollback`. It must have succeeded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rollback_of: Option<SagaRef>,
 
-    /// How long it may take from its start; then it is rolled back. Time in which it was suspended does not count.
+    /// The maximum duration from the start, in seconds; after it the saga rolls back. Suspended time does not count.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 2_592_000))]
     pub timeout_seconds: Option<i32>,
 
-    /// Stop at the next safe point and roll back. Cannot be taken back.
+    /// Stop at the next safe point and roll back. Cannot be reverted.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub cancel_requested: bool,
 
-    /// Pause, in every phase: while it is true, no step is called, looked up or undone, and no timeout runs. Only
-    /// deleting the saga ends the pause as well.
+    /// Pause in every phase: while true, no step is called, looked up or undone, and no timeout runs. Deleting the saga
+    /// also ends the pause.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub suspend: bool,
 
-    /// Delete it this long after it has finished. One that is Stuck is never deleted so.
+    /// Delete the saga this many seconds after it has finished. A saga that is Stuck is never deleted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0))]
     pub ttl_seconds_after_finished: Option<i32>,
 }
 
-/// What a saga is for.
+/// The purpose of a saga.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum SagaKind {
-    /// Makes resources.
+    /// Creates resources.
     Provision,
-    /// Takes resources out of service.
+    /// Suspends resources.
     Suspend,
-    /// Removes resources.
+    /// Deletes resources.
     Offboard,
-    /// Changes resources.
+    /// Updates resources.
     Update,
     /// Undoes a saga that succeeded.
     Rollback,
-    /// Tries things out.
+    /// Runs a test.
     Test,
 }
 
 impl SagaKind {
-    /// All of them.
+    /// All kinds, in the order of the reference.
     pub const ALL: [Self; 6] =
         [Self::Provision, Self::Suspend, Self::Offboard, Self::Update, Self::Rollback, Self::Test];
 
-    /// As it is written.
+    /// The value of `spec.kind`.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -164,48 +164,50 @@ impl SagaKind {
     }
 }
 
-/// One step of the order.
+/// One step of a saga.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct StepSpec {
-    /// Its name, by which later steps refer to its output.
+    /// The unique name of the step. Later steps refer to its output by this name.
     #[schemars(length(min = 1, max = 50), regex(pattern = r"^[a-z0-9]([-_a-z0-9]*[a-z0-9])?$"))]
     pub name: String,
 
-    /// What is done, such as `CreateDroplet`.
+    /// The kind of step, such as `CreateDroplet`.
     #[schemars(length(min = 1, max = 63))]
     pub step: String,
 
-    /// Its parameters. Those that are missing here are taken from `inputs`.
+    /// The parameters. A parameter that is missing here is read from `inputs`.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     #[schemars(schema_with = "free_map")]
     pub with: Values,
 
-    /// How long it may take with all its retries; then it has failed. Each kind of step has its own default.
+    /// The maximum duration with all retries, in seconds; after it the step has failed. Each kind of step has its own
+    /// default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 604_800))]
     pub timeout_seconds: Option<i32>,
 
-    /// How often it is tried.
+    /// The retry policy.
     #[serde(default, skip_serializing_if = "Retry::is_default")]
     pub retry: Retry,
 
-    /// Must be true for a step that cannot be undone: once it succeeded, the saga is not rolled back any more.
+    /// Must be true for a step that cannot be undone: once it is done, the saga cannot roll back any more.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub irreversible: bool,
 }
 
-/// How often a step is tried, for failures that may pass. Waiting for the cloud counts as none.
+/// The retry policy for temporary failures. Waiting for the cloud does not count as an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Retry {
-    /// How often at most, the first time included. Undoing it is tried twice as often.
+    /// The maximum number of attempts, the first one included. Undoing the step has twice as many.
     #[schemars(range(min = 1, max = 20))]
     pub attempts: i32,
-    /// The pause after the first failure; it doubles from then on, and each is random by a half.
+    /// The pause after the first failure, in seconds. It doubles with each failure and is reduced by up to half at
+    /// random.
     #[schemars(range(min = 0, max = 3600))]
     pub min_seconds: i32,
-    /// The longest pause.
+    /// The maximum pause, in seconds.
     #[schemars(range(min = 0, max = 3600))]
     pub max_seconds: i32,
 }
@@ -222,121 +224,121 @@ impl Retry {
     }
 }
 
-/// Another saga of the namespace.
+/// A reference to another saga in the namespace.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SagaRef {
-    /// Its name.
+    /// The name of the saga.
     #[schemars(length(min = 1, max = 253))]
     pub name: String,
 }
 
-/// How far it is: the journal. Written by the operator only, and before and after each thing that it does.
+/// The journal of the saga. Only the operator writes it: before and after every call.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SagaStatus {
-    /// Where it stands.
+    /// The phase of the saga.
     #[serde(default)]
     pub phase: SagaPhase,
 
-    /// The version of the spec that was read last.
+    /// The generation of the spec that was read last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
 
-    /// Steps that are done, of all: `2/5`.
+    /// The number of steps that are done, of all steps, such as `2/5`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub progress: Option<String>,
 
-    /// The step that is being worked on, or was when it ended.
+    /// The current step, or the last one if the saga has finished.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub step: Option<String>,
 
-    /// When its first step began.
+    /// The start of the first step.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub started_at: Option<Time>,
 
-    /// When it ended.
+    /// The time at which the saga finished.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub finished_at: Option<Time>,
 
-    /// Since when it is suspended.
+    /// The start of the current suspension.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub suspended_at: Option<Time>,
 
-    /// For how many seconds it was suspended before.
+    /// The total duration of earlier suspensions, in seconds.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub suspended_seconds: i64,
 
-    /// A digest of the order as it was when it began: it must not change under way.
+    /// The digest of the spec at the start. A started saga must not change.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub spec_digest: Option<String>,
 
-    /// The UID of the saga that it undoes, for `kind: rollback`.
+    /// The UID of the saga to undo, for `kind: rollback`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub rollback_of_uid: Option<String>,
 
-    /// The saga with the same concurrency key that has to end first.
+    /// The saga with the same concurrency key that runs first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 253))]
     pub waiting_for_saga: Option<String>,
 
-    /// Why it is rolled back.
+    /// The cause of the rollback.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rolled_back_by: Option<Cause>,
 
-    /// The request to stop that made it stuck. Resolving the saga overrules it.
+    /// The stop request that made the saga Stuck. Resolving the saga overrules it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stalled_by: Option<StopReason>,
 
-    /// What was done, by step.
+    /// The state of each step.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64))]
     #[schemars(extend("x-kubernetes-list-type" = "atomic"))]
     pub steps: Vec<StepStatus>,
 
-    /// How people helped when it was stuck, the latest last.
+    /// The resolutions of people while the saga was Stuck, latest last.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8))]
     #[schemars(extend("x-kubernetes-list-type" = "atomic"))]
     pub resolutions: Vec<Resolution>,
 
-    /// The requests to stop that a person overruled.
+    /// The stop requests that a person overruled.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 3))]
     #[schemars(extend("x-kubernetes-list-type" = "set"))]
     pub overruled: Vec<StopReason>,
 
-    /// `Succeeded`, `Reconciling` and `Stalled`.
+    /// The conditions `Succeeded`, `Reconciling` and `Stalled`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "schema::conditions")]
     pub conditions: Vec<Condition>,
 }
 
-/// A reason with its message, as conditions have them.
+/// A reason with its message, as conditions hold them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Cause {
-    /// A word for programs.
+    /// The machine-readable reason.
     #[schemars(length(max = 1024))]
     pub reason: String,
-    /// A sentence for people.
+    /// The message for people.
     #[schemars(length(max = 1024))]
     pub message: String,
 }
 
-/// Why a saga has to stop before it is done.
+/// A request to stop a saga before it is done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum StopReason {
-    /// It is being deleted.
+    /// The saga is being deleted.
     Deleted,
     /// `spec.cancelRequested` is true.
     Cancelled,
-    /// `spec.timeoutSeconds` are over.
+    /// `spec.timeoutSeconds` has passed.
     TimedOut,
 }
 
 impl StopReason {
-    /// The reason of the condition that says so.
+    /// The reason of the condition for this request.
     #[must_use]
     pub const fn text(self) -> &'static str {
         match self {
@@ -347,32 +349,32 @@ impl StopReason {
     }
 }
 
-/// Where a saga stands.
+/// The phase of a saga.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 pub enum SagaPhase {
-    /// It has not begun.
+    /// The saga has not started.
     #[default]
     Pending,
-    /// Its steps are being done.
+    /// The steps are being executed.
     Running,
-    /// Its steps are being undone.
+    /// The steps are being undone.
     RollingBack,
-    /// All of it is done.
+    /// All steps are done.
     Succeeded,
-    /// All that was done is undone.
+    /// All steps are undone.
     RolledBack,
-    /// It ended before anything was done, or a person gave it up; the condition says which.
+    /// The saga ended before its first step, or a person abandoned it; the condition says which.
     Failed,
-    /// A person has to help.
+    /// The saga needs a person to resolve it.
     Stuck,
 }
 
 impl SagaPhase {
-    /// All of them.
+    /// All phases, in the order of the reference.
     pub const ALL: [Self; 7] =
         [Self::Pending, Self::Running, Self::RollingBack, Self::Succeeded, Self::RolledBack, Self::Failed, Self::Stuck];
 
-    /// As it is written.
+    /// The value of `status.phase`.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -386,122 +388,122 @@ impl SagaPhase {
         }
     }
 
-    /// Whether nothing more is done about it.
+    /// Whether the operator is done with the saga.
     #[must_use]
     pub const fn is_finished(self) -> bool {
         matches!(self, Self::Succeeded | Self::RolledBack | Self::Failed)
     }
 
-    /// Whether it has begun and not finished.
+    /// Whether the saga has started and not finished.
     #[must_use]
     pub const fn is_active(self) -> bool {
         matches!(self, Self::Running | Self::RollingBack | Self::Stuck)
     }
 }
 
-/// What became of one step.
+/// The journal of one step.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct StepStatus {
-    /// Its name.
+    /// The name of the step.
     #[schemars(length(max = 50))]
     pub name: String,
 
-    /// Where it stands.
+    /// The state of the step.
     #[serde(default)]
     pub state: StepState,
 
-    /// How often it was tried.
+    /// The number of attempts.
     #[serde(default, skip_serializing_if = "is_none_yet")]
     pub attempts: i32,
 
-    /// When it was first begun.
+    /// The start of the first attempt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub started_at: Option<Time>,
 
-    /// For how many seconds it was suspended since then.
+    /// The time for which the step was suspended since its start, in seconds.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub suspended_seconds: i64,
 
-    /// When the latest call was about to be made: until some time after, what came of it may not be seen yet.
+    /// The time of the latest call, recorded before the call. Its effect may appear only after the settle time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub called_at: Option<Time>,
 
-    /// Not before this time it is tried again.
+    /// The earliest time of the next attempt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_at: Option<Time>,
 
-    /// When it was done or had failed.
+    /// The time at which the step was done or failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub finished_at: Option<Time>,
 
-    /// The cloud action that it waits for.
+    /// The id of the cloud action that the step waits for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub action: Option<ActionId>,
 
-    /// What it has to do with in the cloud, such as `droplets/3164444`.
+    /// The cloud resources of the step, such as `droplets/3164444`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     pub external_ids: Vec<String>,
 
-    /// What was before, as far as undoing it takes.
+    /// The state before the step, as far as undoing needs it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "anything")]
     pub before: Option<Value>,
 
-    /// What later steps can refer to.
+    /// The output, to which later steps can refer.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     #[schemars(schema_with = "free_map")]
     pub output: Values,
 
-    /// What it waits for at the moment.
+    /// The current wait of the step, for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1024))]
     pub waiting_for: Option<String>,
 
-    /// What went wrong last.
+    /// The latest error.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<StepError>,
 
-    /// How it was undone.
+    /// The journal of undoing the step.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub undo: Option<UndoStatus>,
 }
 
-/// How a step was undone.
+/// The journal of undoing one step.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct UndoStatus {
-    /// How often it was tried.
+    /// The number of attempts.
     #[serde(default, skip_serializing_if = "is_none_yet")]
     pub attempts: i32,
 
-    /// When undoing it began. Gone once it is undone.
+    /// The start of undoing the step; absent once it is undone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub started_at: Option<Time>,
 
-    /// For how many seconds undoing it was suspended since then.
+    /// The time for which undoing was suspended since its start, in seconds.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub suspended_seconds: i64,
 
-    /// Not before this time it is tried again.
+    /// The earliest time of the next attempt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_at: Option<Time>,
 
-    /// When it was undone.
+    /// The time at which the step was undone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub finished_at: Option<Time>,
 
-    /// The cloud action that it waits for.
+    /// The id of the cloud action that undoing waits for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub action: Option<ActionId>,
 
-    /// What undoing it waits for at the moment.
+    /// The current wait of undoing the step, for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1024))]
     pub waiting_for: Option<String>,
 
-    /// What went wrong last.
+    /// The latest error.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<StepError>,
 }
@@ -512,13 +514,13 @@ pub struct UndoStatus {
 pub struct ActionId(i64);
 
 impl ActionId {
-    /// An id as the cloud gives it; nothing where Kubernetes cannot store the number.
+    /// The id, from the cloud's number; none if Kubernetes cannot store the number.
     #[must_use]
     pub fn new(id: u64) -> Option<Self> {
         i64::try_from(id).ok().filter(|id| *id > 0).map(Self)
     }
 
-    /// The id as the cloud has it.
+    /// The cloud's number.
     #[must_use]
     pub const fn get(self) -> u64 {
         self.0.unsigned_abs()
@@ -559,83 +561,83 @@ impl JsonSchema for ActionId {
     }
 }
 
-/// Where a step stands.
+/// The state of a step.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum StepState {
-    /// It has not begun.
+    /// The step has not started.
     #[default]
     Pending,
-    /// It was begun. Whether the cloud has done it is not known until the journal says more.
+    /// The step has started. Until the journal says more, it is unknown whether the cloud has done it.
     Running,
-    /// It is done.
+    /// The step is done.
     Done,
-    /// A person said to go on without it.
+    /// A person chose to continue without the step.
     Skipped,
-    /// It has failed for good.
+    /// The step has failed permanently.
     Failed,
-    /// It is being undone.
+    /// The step is being undone.
     Undoing,
-    /// It is undone.
+    /// The step is undone.
     Undone,
-    /// A person said to leave it as it is.
+    /// A person chose to leave the step as it is.
     Left,
 }
 
-/// What went wrong.
+/// An error of a step.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct StepError {
-    /// What kind of failure it is.
+    /// The kind of the failure.
     pub kind: ErrorKind,
-    /// For people.
+    /// The message for people.
     #[schemars(length(max = 1024))]
     pub message: String,
 }
 
-/// Kinds of failure, by what follows from them.
+/// The kinds of failures, by the reaction to them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum ErrorKind {
-    /// It may pass: tried again.
+    /// Temporary: the step is retried.
     Transient,
-    /// The cloud is not ready for it: tried again without counting.
+    /// The cloud is not ready: the step is retried without counting an attempt.
     Waiting,
-    /// Nobody knows whether it was done: looked up before anything else.
+    /// Unknown whether the call took effect: the step is looked up first.
     Doubt,
-    /// It will not pass.
+    /// Permanent: the step has failed.
     Permanent,
-    /// It took longer than it may.
+    /// The step exceeded its timeout.
     Timeout,
-    /// Several things look like its doing: a person has to say which.
+    /// Several resources could be the result of the step: a person has to choose one.
     Ambiguous,
 }
 
-/// How a person helped a saga that was stuck.
+/// The resolution of a saga that was Stuck.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Resolution {
-    /// When.
+    /// The time of the resolution.
     pub at: Time,
-    /// The step.
+    /// The name of the step.
     #[schemars(length(max = 50))]
     pub step: String,
-    /// `retry`, `skip`, `abandon`, or `adopt` and the id.
+    /// `retry`, `skip`, `abandon`, or `adopt` with the id.
     #[schemars(length(max = 300))]
     pub what: String,
-    /// Who.
+    /// The person who decided.
     #[schemars(length(max = 253))]
     pub by: String,
-    /// Why, if they said so.
+    /// The person's reason, if given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 300))]
     pub why: Option<String>,
 }
 
 impl Saga {
-    /// Where it stands.
+    /// The phase of the saga.
     #[must_use]
     pub fn phase(&self) -> SagaPhase {
         self.status.as_ref().map_or(SagaPhase::Pending, |status| status.phase)
     }
 
-    /// The key that one saga at a time may have.
+    /// The concurrency key, or the deployment without one.
     #[must_use]
     pub fn concurrency_key(&self) -> Option<&str> {
         self.spec.concurrency_key.as_deref().or(self.spec.deployment_id.as_deref())
@@ -652,7 +654,7 @@ fn is_zero(count: &i64) -> bool {
     *count == 0
 }
 
-/// A map from names to any values.
+/// The schema of a map from names to any values.
 fn free_map(_: &mut SchemaGenerator) -> Schema {
     json_schema!({
         "type": "object",
@@ -662,27 +664,27 @@ fn free_map(_: &mut SchemaGenerator) -> Schema {
     })
 }
 
-/// Any value.
+/// The schema of any value.
 fn anything(_: &mut SchemaGenerator) -> Schema {
     json_schema!({ "x-kubernetes-preserve-unknown-fields": true })
 }
 
-/// The conditions of a saga that was not looked at yet.
+/// The conditions of a saga that the operator has not read yet.
 fn pending() -> Vec<Condition> {
     let claims = [
-        (conditions::SUCCEEDED, Truth::Unknown),
-        (conditions::RECONCILING, Truth::True),
-        (conditions::STALLED, Truth::False),
+        (conditions::SUCCEEDED, ConditionStatus::Unknown),
+        (conditions::RECONCILING, ConditionStatus::True),
+        (conditions::STALLED, ConditionStatus::False),
     ];
     claims
         .map(|(kind, status)| {
-            let message = "waiting for the operator".to_owned();
+            let message = "waiting for the operator to read it".to_owned();
             Claim { kind, status, reason: reason::PENDING, message }.since(Timestamp::UNIX_EPOCH, 0)
         })
         .into()
 }
 
-/// The definition, with what the derive cannot say.
+/// The definition, with the parts that the derive macro cannot express.
 pub(super) fn crd() -> CustomResourceDefinition {
     let mut crd = Saga::crd();
     schema::amend(&mut crd, &["status"], |status| {
@@ -694,8 +696,8 @@ pub(super) fn crd() -> CustomResourceDefinition {
     crd
 }
 
-/// What the API server itself refuses. What is in `inputs` and `with` its rules cannot see; the operator and the
-/// admission policies look at those.
+/// The rules that the API server checks. They cannot see into `inputs` and `with`; the operator and the admission
+/// policies check those.
 fn rules() -> Vec<ValidationRule> {
     let rule = |rule: &str, field: &str, message: &str| ValidationRule {
         rule: rule.to_owned(),
@@ -727,7 +729,7 @@ fn rules() -> Vec<ValidationRule> {
             ".steps",
             "the names of steps must differ from each other",
         ),
-        // The steps of a saga never change, so only a new one is checked: one that an earlier version took stays as it is.
+        // Steps are immutable, so only new sagas are checked: a saga that an earlier version accepted stays valid.
         ValidationRule {
             optional_old_self: Some(true),
             ..rule(

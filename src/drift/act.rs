@@ -26,15 +26,15 @@ use crate::{
     api::{
         CloudResource, Drift, DriftPhase, DriftSpec, OPERATOR, ProvisionedResource, ProvisionedResourceStatus,
         RecordRef, annotations,
-        conditions::{self, Claim, Truth, reason},
+        conditions::{self, Claim, ConditionStatus, reason},
         drift::awaiting_decision,
         labels,
     },
     kube_ext::{
+        cache::Cache,
         call::{Error, bounded},
         events::News,
         key::ObjectKey,
-        mirror::Mirror,
     },
 };
 
@@ -355,7 +355,8 @@ impl<'a> Act<'a> {
         let Some(drift) = self.known(name) else { return Ok(()) };
         let message = closing_message(why, &drift);
         let now = Timestamp::now();
-        let claim = Claim { kind: conditions::RESOLVED, status: Truth::True, reason: why, message: message.clone() };
+        let claim =
+            Claim { kind: conditions::RESOLVED, status: ConditionStatus::True, reason: why, message: message.clone() };
         let is_accepted = phase == DriftPhase::Accepted;
         let status = json!({
             "phase": phase,
@@ -379,8 +380,12 @@ impl<'a> Act<'a> {
         let Some(drift) = self.known(name) else { return Ok(()) };
         info!(record = %self.key, drift = name, why = message, "decision refused");
         let note = format!("{}: {message}", brief(&drift.field));
-        let claim =
-            Claim { kind: conditions::RESOLVED, status: Truth::False, reason: reason::DECISION_REFUSED, message };
+        let claim = Claim {
+            kind: conditions::RESOLVED,
+            status: ConditionStatus::False,
+            reason: reason::DECISION_REFUSED,
+            message,
+        };
         self.say(name, "refusing a decision on", claim).await?;
         self.tell(&drift, true, "DecisionRefused", "Decide", &note);
         Ok(())
@@ -393,7 +398,7 @@ impl<'a> Act<'a> {
         let note = format!("{}: {message}", brief(&drift.field));
         let claim = Claim {
             kind: conditions::DECISION_APPLIED,
-            status: Truth::False,
+            status: ConditionStatus::False,
             reason: reason::ALREADY_RESOLVED,
             message,
         };
@@ -426,8 +431,12 @@ impl<'a> Act<'a> {
 
     async fn wait(&mut self, name: &str, message: String) -> Result<(), Error> {
         info!(record = %self.key, drift = name, why = message, "a decision waits");
-        let claim =
-            Claim { kind: conditions::RESOLVED, status: Truth::False, reason: reason::DECISION_WAITING, message };
+        let claim = Claim {
+            kind: conditions::RESOLVED,
+            status: ConditionStatus::False,
+            reason: reason::DECISION_WAITING,
+            message,
+        };
         self.say(name, "keeping a decision on", claim).await
     }
 

@@ -22,10 +22,10 @@ use crate::{
     api::{Drift, ProvisionedResource, conditions::reason},
     digitalocean::{Inventory, Live, Observation, ResourceKey, UnknownReason},
     kube_ext::{
+        cache::Cache,
         call,
         events::News,
         key::ObjectKey,
-        mirror::Mirror,
         queue::Queue,
         watch::{self, FirstLists, Scope},
         work::{Next, Work},

@@ -22,8 +22,8 @@ use crate::{
     },
     digitalocean::{FieldSet, Kind, ResourceKey, Wanted},
     kube_ext::{
+        cache::{Cache, Tombstones, is_newer},
         key::ObjectKey,
-        mirror::{Mirror, Presence, is_newer},
         watch::{Scope, is_in},
     },
 };
@@ -152,8 +152,8 @@ pub struct Index {
     drifts: HashMap<Box<str>, Drifts>,
     /// The owners among them that are not known (any more), by the name of the record.
     ownerless: HashMap<ObjectKey, BTreeMap<Box<str>, Instant>>,
-    present_records: Presence,
-    present_drifts: Presence,
+    record_tombstones: Tombstones,
+    drift_tombstones: Tombstones,
 }
 
 /// The drifts of one record.
@@ -335,9 +335,9 @@ impl Index {
     }
 }
 
-impl Mirror<ProvisionedResource> for Index {
-    fn presence(&mut self) -> &mut Presence {
-        &mut self.present_records
+impl Cache<ProvisionedResource> for Index {
+    fn tombstones(&mut self) -> &mut Tombstones {
+        &mut self.record_tombstones
     }
 
     fn uids(&self, scope: &Scope) -> HashSet<Box<str>> {
@@ -381,9 +381,9 @@ impl Mirror<ProvisionedResource> for Index {
 }
 
 /// All return the records of the drifts, those of a new or changed drift also where the record is not known (any more).
-impl Mirror<Drift> for Index {
-    fn presence(&mut self) -> &mut Presence {
-        &mut self.present_drifts
+impl Cache<Drift> for Index {
+    fn tombstones(&mut self) -> &mut Tombstones {
+        &mut self.drift_tombstones
     }
 
     fn uids(&self, scope: &Scope) -> HashSet<Box<str>> {

@@ -15,7 +15,7 @@ use super::{
 use crate::{
     api::{
         ProvisionedResourceStatus,
-        conditions::{self, Claim, Truth, reason},
+        conditions::{self, Claim, ConditionStatus, reason},
     },
     digitalocean::ResourceKey,
 };
@@ -33,7 +33,7 @@ const TYPES: [&str; 4] = [conditions::READY, conditions::IN_SYNC, conditions::RE
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct StatusSummary {
     digest: u64,
-    transitions: [Option<(Truth, Timestamp)>; 4],
+    transitions: [Option<(ConditionStatus, Timestamp)>; 4],
     in_sync_reason: Option<&'static str>,
     /// When the live resource was first read.
     pub first_seen: Option<Timestamp>,
@@ -57,7 +57,8 @@ impl StatusSummary {
             first_seen: status.first_seen_at.as_ref().map(|time| time.0),
             was_compared_before: status.reason.is_none() && is_about_comparison,
             transitions: TYPES.map(|kind| {
-                condition(kind).map(|condition| (Truth::read(&condition.status), condition.last_transition_time.0))
+                condition(kind)
+                    .map(|condition| (ConditionStatus::read(&condition.status), condition.last_transition_time.0))
             }),
             in_sync_reason: stale.map(|_| reason::INVENTORY_STALE),
             last_handled_sync: status.last_handled_sync_at.as_deref().map(Into::into),
@@ -83,7 +84,7 @@ impl StatusSummary {
     }
 
     /// Since when a claim with this status holds.
-    fn since(&self, kind: &str, status: Truth, now: Timestamp) -> Timestamp {
+    fn since(&self, kind: &str, status: ConditionStatus, now: Timestamp) -> Timestamp {
         let known =
             TYPES.iter().zip(&self.transitions).find(|(known, _)| **known == kind).and_then(|(_, known)| *known);
         // Earlier versions left a time of 1970 in the default.
@@ -149,7 +150,7 @@ fn column(fields: &[String]) -> String {
 /// The reason of `InSync` or, unless `Ready` is True, of `Ready`.
 fn reason_of(claims: &[Claim; 4]) -> &'static str {
     let [ready, in_sync, ..] = claims;
-    if ready.status == Truth::True { in_sync.reason } else { ready.reason }
+    if ready.status == ConditionStatus::True { in_sync.reason } else { ready.reason }
 }
 
 /// Everything but the times.
@@ -166,7 +167,7 @@ fn digest(status: &ProvisionedResourceStatus) -> u64 {
 }
 
 fn claims(record: &Record, situation: &Situation, open: &[&KnownDrift]) -> [Claim; 4] {
-    use Truth::{False, True, Unknown};
+    use ConditionStatus::{False, True, Unknown};
     let resource = &record.resource;
     match situation {
         Situation::Suspended => {
@@ -205,12 +206,22 @@ fn of_comparison(resource: &ResourceKey, compared: &Compared, open: &[&KnownDrif
     });
     let (in_sync, in_sync_reason, in_sync_message) = in_sync(resource, compared, open);
     [
-        Claim { kind: conditions::READY, status: Truth::from(is_ready), reason: ready_reason, message: ready.clone() },
+        Claim {
+            kind: conditions::READY,
+            status: ConditionStatus::from(is_ready),
+            reason: ready_reason,
+            message: ready.clone(),
+        },
         Claim { kind: conditions::IN_SYNC, status: in_sync, reason: in_sync_reason, message: in_sync_message },
-        Claim { kind: conditions::RECONCILING, status: Truth::False, reason: ready_reason, message: String::new() },
+        Claim {
+            kind: conditions::RECONCILING,
+            status: ConditionStatus::False,
+            reason: ready_reason,
+            message: String::new(),
+        },
         Claim {
             kind: conditions::STALLED,
-            status: Truth::from(!is_ready),
+            status: ConditionStatus::from(!is_ready),
             reason: ready_reason,
             message: if is_ready { String::new() } else { ready },
         },
@@ -218,7 +229,11 @@ fn of_comparison(resource: &ResourceKey, compared: &Compared, open: &[&KnownDrif
 }
 
 /// Whether all is as desired, and every field that it is not or that nobody can tell.
-fn in_sync(resource: &ResourceKey, compared: &Compared, open: &[&KnownDrift]) -> (Truth, &'static str, String) {
+fn in_sync(
+    resource: &ResourceKey,
+    compared: &Compared,
+    open: &[&KnownDrift],
+) -> (ConditionStatus, &'static str, String) {
     let unconfirmed: Vec<_> = compared.unconfirmed.iter().map(|field| named(field)).collect();
     let mut parts = Vec::new();
     if !unconfirmed.is_empty() {
@@ -238,26 +253,26 @@ fn in_sync(resource: &ResourceKey, compared: &Compared, open: &[&KnownDrift]) ->
     let (status, reason) = match () {
         () if is_gone => {
             parts.insert(0, format!("{resource} is gone; see kubectl get drifts"));
-            (Truth::False, reason::RESOURCE_GONE)
+            (ConditionStatus::False, reason::RESOURCE_GONE)
         }
         () if !open.is_empty() => {
             let differences: Vec<_> =
                 open.iter().map(|drift| format!("{}: {}", named(&drift.field), drift.difference)).collect();
             parts.insert(0, format!("{}; see kubectl get drifts", first(&differences, FIRST, ", ")));
-            (Truth::False, reason::DRIFT_OPEN)
+            (ConditionStatus::False, reason::DRIFT_OPEN)
         }
-        () if !compared.refused.is_empty() => (Truth::Unknown, reason::WRITE_REFUSED),
-        () if !compared.invalid.is_empty() => (Truth::Unknown, reason::INVALID_FIELD),
-        () if !unconfirmed.is_empty() => (Truth::Unknown, reason::UNCONFIRMED),
-        () if !compared.unknown.is_empty() => (Truth::Unknown, reason::FIELDS_UNKNOWN),
+        () if !compared.refused.is_empty() => (ConditionStatus::Unknown, reason::WRITE_REFUSED),
+        () if !compared.invalid.is_empty() => (ConditionStatus::Unknown, reason::INVALID_FIELD),
+        () if !unconfirmed.is_empty() => (ConditionStatus::Unknown, reason::UNCONFIRMED),
+        () if !compared.unknown.is_empty() => (ConditionStatus::Unknown, reason::FIELDS_UNKNOWN),
         () if compared.gone => {
             parts.push(format!("{resource} is gone, as recorded"));
-            (Truth::True, reason::NO_DRIFT)
+            (ConditionStatus::True, reason::NO_DRIFT)
         }
         () => {
             let plural = if compared.compared == 1 { "field is" } else { "fields are" };
             parts.push(format!("{} {plural} as desired", compared.compared));
-            (Truth::True, reason::NO_DRIFT)
+            (ConditionStatus::True, reason::NO_DRIFT)
         }
     };
     (status, reason, parts.join("; "))
@@ -283,7 +298,7 @@ fn brief_message(message: &str) -> String {
 }
 
 /// All four for one reason.
-fn four(truths: [Truth; 4], reason: &'static str, message: &str) -> [Claim; 4] {
+fn four(truths: [ConditionStatus; 4], reason: &'static str, message: &str) -> [Claim; 4] {
     let [ready, in_sync, reconciling, stalled] = truths;
     [
         (conditions::READY, ready),

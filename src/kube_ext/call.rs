@@ -1,61 +1,64 @@
-//! One call to the API server: bounded in time, and its errors said for people.
+//! Calls to the API server, with a timeout and errors for people.
 
 use std::{future::Future, time::Duration};
 
 use kube::core::Status;
 
-/// No call may hang longer: kube itself sets no limit.
+/// The timeout of a call: kube itself sets none.
 pub const LIMIT: Duration = Duration::from_secs(30);
 
-/// Why a call to the API server failed.
+/// The reason why a call to the API server failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// No answer in time.
-    #[error("{doing}: no answer within {} s", LIMIT.as_secs())]
+    /// There was no response in time.
+    #[error("{doing}: no response within {} s", LIMIT.as_secs())]
     TimedOut {
-        /// What was being done, to which object.
+        /// The operation and its object.
         doing: String,
     },
-    /// The object is another one than this process knew; the watch will tell.
-    #[error("{doing}: it changed in the meantime")]
+    /// The object has changed since it was read; a watch event will follow.
+    #[error("{doing}: the object has changed since it was read")]
     Conflict {
-        /// What was being done, to which object.
+        /// The operation and its object.
         doing: String,
     },
-    /// There is an object of this name, which this process does not know.
-    #[error("{doing}: there is one of this name, and it is not known here; can this version read it?")]
+    /// An object of this name exists, but is not in the cache.
+    #[error(
+        "{doing}: an object with this name exists but is not in the cache; it may have been written by a newer \
+             version"
+    )]
     AlreadyExists {
-        /// What was being done, to which object.
+        /// The operation and its object.
         doing: String,
     },
-    /// The object is not there.
+    /// The object does not exist.
     #[error("{doing}: it does not exist")]
     NotFound {
-        /// What was being done, to which object.
+        /// The operation and its object.
         doing: String,
     },
-    /// Access control refused it.
+    /// Access control refused the call.
     #[error("{doing}: forbidden: {message}; the operator's ServiceAccount needs a role that allows it")]
     Forbidden {
-        /// What was being done, to which object.
+        /// The operation and its object.
         doing: String,
-        /// What the API server said.
+        /// The message of the API server.
         message: String,
     },
-    /// The API server refused it.
+    /// The API server refused the call.
     #[error("{doing}: {message}")]
     Refused {
-        /// What was being done, to which object.
+        /// The operation and its object.
         doing: String,
-        /// What the API server said.
+        /// The message of the API server.
         message: String,
     },
-    /// It could not be asked, or is not well (500 and up, 429): whether it did what it was asked for is not known.
+    /// The API server is unreachable or failing (500 and up, 429): the effect of the call is unknown.
     #[error("{doing}: {source}")]
     Failed {
-        /// What was being done, to which object.
+        /// The operation and its object.
         doing: String,
-        /// Why.
+        /// The cause.
         source: Box<kube::Error>,
     },
 }
@@ -75,7 +78,7 @@ impl Error {
         }
     }
 
-    /// Whether the watch will bring what is needed to go on, so that nobody needs to hear of it.
+    /// Whether a watch event will resolve the failure, so that it needs no attention.
     #[must_use]
     pub const fn is_conflict(&self) -> bool {
         matches!(self, Self::Conflict { .. } | Self::NotFound { .. })
@@ -84,10 +87,10 @@ impl Error {
     fn of(doing: &str, error: kube::Error) -> Self {
         let doing = doing.to_owned();
         match error {
-            // Its code is that of a conflict too.
+            // It has the code of a conflict too.
             kube::Error::Api(status) if status.is_already_exists() => Self::AlreadyExists { doing },
             kube::Error::Api(status) if status.is_conflict() => Self::Conflict { doing },
-            // A group that is not served at all is a 404 without a reason.
+            // An API group that is not served returns 404 without a reason.
             kube::Error::Api(status) if status.is_not_found() || status.code == 404 => Self::NotFound { doing },
             kube::Error::Api(status) if status.is_forbidden() => Self::Forbidden { doing, message: said(&status) },
             kube::Error::Api(status) if status.code < 500 && status.code != 429 => {
@@ -102,10 +105,10 @@ fn said(status: &Status) -> String {
     status.message.clone()
 }
 
-/// Makes one call. `doing` says what and to which object, such as "closing Drift default/web-1".
+/// Makes one call. `doing` names the operation and its object, such as "closing Drift default/web-1".
 ///
 /// # Errors
-/// As the API server, the network or the time limit has it.
+/// When the API server refuses the call, is unreachable or does not respond in time.
 pub async fn bounded<T>(doing: &str, call: impl Future<Output = Result<T, kube::Error>>) -> Result<T, Error> {
     match tokio::time::timeout(LIMIT, call).await {
         Ok(Ok(answer)) => Ok(answer),
@@ -119,7 +122,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_passes_is_told_from_what_does_not() {
+    fn temporary_errors_are_distinguished_from_permanent_ones() {
         let of = |code, reason: &str| {
             let status = Status { code, reason: reason.to_owned(), message: "no".to_owned(), ..Status::default() };
             Error::of("writing Drift default/web-1", kube::Error::Api(Box::new(status))).category()

@@ -1,4 +1,4 @@
-//! Kubernetes Events: published in the background, in order, and never worth failing a reconcile.
+//! Kubernetes Events: published in the background and in order. A lost event never fails a reconcile.
 
 use std::time::Duration;
 
@@ -16,57 +16,57 @@ use tracing::warn;
 
 use crate::{api::OPERATOR, kube_ext::call};
 
-/// Past this many waiting events the news is no longer news.
+/// The maximum number of waiting events; further ones are dropped.
 const WAITING: usize = 10_000;
-/// The API server takes notes of at most 1 kB.
+/// The API server accepts notes of at most 1 kB.
 const LONGEST_NOTE: usize = 1000;
 
-/// News begins to go out when none has come in for so long: the writes that it tells of go first.
+/// Publishing starts after this pause without new events, so that the writes which they describe go first.
 const LULL: Duration = Duration::from_millis(200);
-/// Or after this, however much comes in.
+/// The maximum delay of publishing.
 const LONGEST_HOLD: Duration = Duration::from_secs(2);
 
-/// What happened to an object.
+/// An event about an object.
 #[derive(Debug)]
 pub struct News {
     /// The object.
     pub about: ObjectReference,
-    /// The other object in it. News of different ones are told apart.
+    /// The related object. Events about different related objects are counted separately.
     pub related: Option<ObjectReference>,
-    /// Whether somebody should look.
+    /// Whether a person should act.
     pub is_warning: bool,
     /// A stable word in `PascalCase`.
     pub reason: &'static str,
-    /// What was done, in one word.
+    /// The action, in one word.
     pub action: &'static str,
-    /// For people.
+    /// The message for people.
     pub note: String,
 }
 
-/// Where events are handed in.
+/// The publisher of events. Clones share the queue.
 #[derive(Clone)]
 pub struct Events {
     sender: mpsc::Sender<News>,
-    /// How many were handed in and neither published nor lost yet.
+    /// The number of queued events that are neither published nor lost.
     pending: watch::Sender<usize>,
-    /// Told when nothing more comes, so that nothing is held back.
+    /// Cancelled once no more events follow, so that none is delayed.
     hurry: CancellationToken,
 }
 
 impl Events {
-    /// Starts publishing until the last handle is dropped.
+    /// Starts publishing until the last clone is dropped.
     #[must_use]
     pub fn start(client: &Client) -> Self {
         let (sender, receiver) = mpsc::channel(WAITING);
         let pending = watch::Sender::default();
         let recorder = Recorder::new(client.clone(), Reporter::from(OPERATOR));
         let hurry = CancellationToken::new();
-        // One at a time: in order, and never crowding out the writes that they tell of.
+        // One at a time: in order, and without delaying the writes that they describe.
         tokio::spawn(publish_all(recorder, receiver, pending.clone(), hurry.clone()));
         Self { sender, pending, hurry }
     }
 
-    /// Hands in an event. It is dropped when far too many wait.
+    /// Queues an event. Drops it if the queue is full.
     pub fn publish(&self, news: News) {
         self.pending.send_modify(|pending| *pending += 1);
         if let Err(error) = self.sender.try_send(news) {
@@ -77,10 +77,10 @@ impl Events {
         }
     }
 
-    /// Waits until all that was handed in is published or lost. Nothing should be handed in any more.
+    /// Waits until all queued events are published or lost. No events should be queued afterwards.
     pub async fn flush(&self) {
         self.hurry.cancel();
-        // The sender is this very value: it does not end before.
+        // `self` holds the sender, so the channel stays open.
         let _ = self.pending.subscribe().wait_for(|pending| *pending == 0).await;
     }
 }
@@ -112,13 +112,13 @@ async fn publish_all(
         let published = call::bounded(&doing, recorder.publish(&event, &news.about)).await;
         settle(&pending);
         if let Err(error) = published {
-            warn!(object = named(&news.about), event = news.reason, %error, "lost an event");
+            warn!(object = named(&news.about), event = news.reason, %error, "publishing an event failed");
             sleep(Duration::from_millis(200)).await;
         }
     }
 }
 
-/// Waits until no news comes in for a moment.
+/// Waits until no new event is queued for a moment.
 async fn lull(receiver: &mpsc::Receiver<News>) {
     let begun = Instant::now();
     let mut waiting = None;
@@ -128,7 +128,7 @@ async fn lull(receiver: &mpsc::Receiver<News>) {
     }
 }
 
-/// The object in a log.
+/// The name of the object in the log.
 fn named(object: &ObjectReference) -> String {
     let part = |part: &Option<String>| part.clone().unwrap_or_default();
     format!("{} {}/{}", part(&object.kind), part(&object.namespace), part(&object.name))

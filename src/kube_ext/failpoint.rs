@@ -1,17 +1,17 @@
-//! Places at which tests let the process end, as a crash would, or let something go wrong. Compiled in with the feature
-//! `failpoints` only, which is for tests. A test says by the environment what happens where:
-//! `FAILPOINTS="journal-after=2*off->1*return"` lets the place pass twice and strikes at the third time.
+//! Points at which tests crash the process or inject a failure, compiled in with the feature `failpoints` only. Tests
+//! configure them by an environment variable: `FAILPOINTS="journal-after=2*off->1*return"` passes the point twice and
+//! fires at the third time.
 
 use std::time::Duration;
 
-/// Ends the process at once, if a test wants it here. (With `panic` it panics, and with `sleep` the thread stands still.)
+/// Crashes the process if a test configures it. (`panic` panics, and `sleep` blocks the thread.)
 pub fn crash(place: &str) {
     if strikes(place) {
         std::process::abort();
     }
 }
 
-/// This limit, or the seconds that a test wants in its place: `FAILPOINTS="longest-round=return(2)"`.
+/// This limit, or the seconds that a test configures instead: `FAILPOINTS="longest-round=return(2)"`.
 #[must_use]
 pub fn limit(place: &str, limit: Duration) -> Duration {
     #[cfg(feature = "failpoints")]
@@ -23,7 +23,7 @@ pub fn limit(place: &str, limit: Duration) -> Duration {
     }
 }
 
-/// Whether a test wants something to go wrong here.
+/// Whether a test injects a failure here.
 #[must_use]
 pub fn strikes(place: &str) -> bool {
     #[cfg(feature = "failpoints")]

@@ -1,9 +1,8 @@
-//! A client of the API server that only lets out what the lease allows.
+//! A client of the API server that sends only the requests which the lease permits.
 //!
-//! Checking before a call is made would not do: a process can be stopped between the check and the write, for longer
-//! than its lease lasts, and go on as if nothing had been. So the bytes themselves are checked, below the retries, the
-//! connection pool and TLS, right before they go to the kernel. A process that was leader and may be so no longer ends
-//! there. A standby is refused every request that is not a read.
+//! A check before each call is not enough: the process can be paused between the check and the write, for longer than
+//! its lease lasts. So the check is made on the connection, below the retries, the pool and TLS, right before the bytes
+//! go to the kernel. A process whose lease has expired ends there. A standby may only read.
 
 use std::{
     future::Future,
@@ -30,15 +29,15 @@ use tower::{BoxError, Service, ServiceBuilder, filter::FilterLayer, retry::Retry
 
 use super::leader::{Leadership, Lost, Permit, end};
 
-/// A standby wanted to write: a mistake in this program.
+/// A standby tried to write: a bug.
 #[derive(Debug, thiserror::Error)]
 #[error("this replica does not hold the lease, so it does not write")]
 struct NotLeader;
 
-/// A client like `Client::try_from(config)`, but for the fence.
+/// A client like `Client::try_from(config)`, with the fence.
 ///
 /// # Errors
-/// When the configuration is of no use.
+/// When the configuration is invalid.
 pub fn client(config: &Config, leadership: &Leadership) -> Result<Client, kube::Error> {
     let mut tcp = HttpConnector::new();
     tcp.enforce_http(false);
@@ -65,7 +64,7 @@ pub fn client(config: &Config, leadership: &Leadership) -> Result<Client, kube::
     Ok(Client::new(service, config.default_namespace.clone()))
 }
 
-/// Makes connections that are fenced.
+/// Creates fenced connections.
 #[derive(Clone)]
 struct FencedConnector {
     tcp: HttpConnector,
@@ -88,19 +87,19 @@ impl Service<Uri> for FencedConnector {
     }
 }
 
-/// A connection that sends nothing once the lease that was held is over.
+/// A connection that sends nothing after the lease has expired.
 struct Fenced<T> {
     io: T,
     leadership: Leadership,
 }
 
 impl<T: Unpin> Fenced<T> {
-    /// The connection to write to; the very next thing must be the write.
+    /// The connection to write to. The write must follow immediately.
     fn writable(self: Pin<&mut Self>) -> io::Result<Pin<&mut T>> {
         let this = self.get_mut();
         match this.leadership.permit() {
             Permit::Write | Permit::Read => Ok(Pin::new(&mut this.io)),
-            Permit::Nothing => Err(io::Error::other("the lease was given back")),
+            Permit::Nothing => Err(io::Error::other("the lease was released")),
             Permit::Lost => end(&Lost::Expired),
         }
     }

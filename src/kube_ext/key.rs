@@ -1,20 +1,20 @@
-//! Names an object of a kind: the unit of work.
+//! The key of an object: the unit of work.
 
 use std::{fmt, sync::Arc};
 
 use kube::{Resource, ResourceExt};
 
-/// Where an object is found.
+/// A namespace and a name.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ObjectKey {
-    /// Its namespace.
+    /// The namespace.
     pub namespace: Arc<str>,
-    /// Its name.
+    /// The name.
     pub name: Arc<str>,
 }
 
 impl ObjectKey {
-    /// Of this object.
+    /// The key of this object.
     #[must_use]
     pub fn of(object: &impl Resource) -> Self {
         Self { namespace: object.namespace().unwrap_or_default().into(), name: object.name_any().into() }

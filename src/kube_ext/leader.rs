@@ -1,11 +1,10 @@
-//! Leader election: of all replicas, only the one that holds the Lease acts.
+//! Leader election: of all replicas, only the holder of the Lease acts.
 //!
-//! The protocol is client-go's. The holder renews a `coordination.k8s.io/v1` Lease; a candidate takes it over after
-//! seeing it unchanged for as long as it says, by the candidate's own clock, so that clocks need not agree. Every write
-//! is a `replace` bound to the version that was read: of two candidates, one is refused. The holder stops well before
-//! others may take over, counted from before the renewal was sent. What the library `k8s-controller` does of this
-//! could not be used: it does not tell how long the lease is good for, which [`super::fence`] must know before it lets
-//! anything out.
+//! The protocol is client-go's. The holder renews a `coordination.k8s.io/v1` Lease. A candidate takes it over after
+//! seeing it unchanged for the lease duration, by the candidate's own clock, so that clocks need not agree. Every write
+//! is a `replace` bound to the version that was read, so one of two candidates is refused. The holder stops well before
+//! others may take over, counted from before the renewal was sent. The library `k8s-controller` does not expose the
+//! remaining validity of the lease, which [`super::fence`] needs before it sends anything.
 
 use std::{fmt, time::Duration};
 
@@ -26,67 +25,68 @@ use tracing::{error, info, warn};
 
 use crate::api::OPERATOR;
 
-/// How the process ends when it may act no longer.
+/// The exit code after losing the lease.
 pub const LOST_LEASE: u8 = 3;
 
-/// How long others leave a lease alone that its holder renews no more.
+/// The lease duration: other candidates wait this long after the last renewal.
 const LEASE: Duration = Duration::from_secs(10);
-/// A holder acts that long after it sent the last renewal that was answered. The rest is for what is under way.
+/// The validity of the lease for its holder, from the last renewal that got a response. The rest is for running calls.
 const GOOD_FOR: Duration = Duration::from_secs(7);
-/// How often the holder renews it.
+/// The interval of renewals.
 const RENEW: Duration = Duration::from_secs(2);
-/// How often candidates look at it, and the holder tries again. One small read: a released lease is taken at once.
+/// The interval of reads by candidates, and of retries by the holder. One small read: a released lease is taken
+/// quickly.
 const LOOK: Duration = Duration::from_millis(500);
-/// How long one try may take; twice, and a bit, before the lease is lost.
+/// The timeout of one try; the lease outlasts two of them.
 const TRY: Duration = Duration::from_secs(3);
 
-/// Whether this process may act, as all of its parts see it.
+/// Whether this process may act, shared by all of its parts.
 #[derive(Clone, Debug)]
 pub struct Leadership(watch::Sender<State>);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum State {
-    /// Waits for the lease; why it could not be looked at, if so.
+    /// Waits for the lease, with the error of the last read.
     Standby { trouble: Option<String> },
-    /// Holds it until then; always, when nobody else is asked.
+    /// Holds the lease until then; without an end if there is no election.
     Leading { until: Option<Instant> },
-    /// Has given it back.
+    /// Has released the lease.
     Released,
 }
 
-/// What may be sent to the API server.
+/// The requests that may be sent to the API server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Permit {
-    /// All.
+    /// All requests.
     Write,
-    /// Reads.
+    /// Reads only.
     Read,
-    /// Nothing more: the lease was given back.
+    /// None: the lease was released.
     Nothing,
-    /// Nothing, and the process must end: another one may be acting by now.
+    /// None, and the process must end: another process may lead now.
     Lost,
 }
 
 impl Leadership {
-    /// Of a process that must be elected first.
+    /// The leadership of a process that takes part in the election.
     #[must_use]
     pub fn standby() -> Self {
         Self(watch::Sender::new(State::Standby { trouble: None }))
     }
 
-    /// Of a process that has no others beside it.
+    /// The leadership of a single replica without election.
     #[must_use]
     pub fn unelected() -> Self {
         Self(watch::Sender::new(State::Leading { until: None }))
     }
 
-    /// Whether this process acts.
+    /// Whether this process leads.
     #[must_use]
     pub fn is_leader(&self) -> bool {
         matches!(*self.0.borrow(), State::Leading { .. })
     }
 
-    /// Why the lease cannot be looked at, if so.
+    /// The error of the last read of the lease, if any.
     #[must_use]
     pub fn trouble(&self) -> Option<String> {
         match &*self.0.borrow() {
@@ -95,13 +95,13 @@ impl Leadership {
         }
     }
 
-    /// Waits until this process is to act.
+    /// Waits until this process leads.
     pub async fn acquired(&self) {
-        // The sender is this very value: it does not end before.
+        // `self` holds the sender, so the channel stays open.
         let _ = self.0.subscribe().wait_for(|state| matches!(state, State::Leading { .. })).await;
     }
 
-    /// What may be sent at this moment.
+    /// The requests that may be sent now.
     #[must_use]
     pub fn permit(&self) -> Permit {
         match *self.0.borrow() {
@@ -118,34 +118,34 @@ impl Leadership {
     }
 }
 
-/// Why the lease is lost.
+/// The reason why the lease is lost.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Lost {
-    /// It was not renewed in time: others may hold it by now.
+    /// It was not renewed in time: another process may hold it now.
     Expired,
-    /// Another holds it.
+    /// Another process holds it.
     Taken(String),
-    /// Somebody deleted it.
+    /// The Lease was deleted.
     Deleted,
 }
 
 impl fmt::Display for Lost {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Expired => write!(formatter, "it was not renewed for {} s", GOOD_FOR.as_secs()),
+            Self::Expired => write!(formatter, "not renewed for {} s", GOOD_FOR.as_secs()),
             Self::Taken(holder) => write!(formatter, "{holder} holds it"),
-            Self::Deleted => formatter.write_str("somebody deleted it"),
+            Self::Deleted => formatter.write_str("the Lease was deleted"),
         }
     }
 }
 
-/// Ends the process at once: nothing that is under way may be finished.
+/// Ends the process at once, with all running work.
 pub fn end(lost: &Lost) -> ! {
-    error!(lease = OPERATOR, why = %lost, "lost the lease; another replica may be acting, so this process ends");
+    error!(lease = OPERATOR, why = %lost, "lost the lease; this process exits, since another replica may be active");
     std::process::exit(i32::from(LOST_LEASE))
 }
 
-/// One who wants the lease.
+/// A candidate for the lease.
 #[derive(Clone, Debug)]
 pub struct Candidate {
     leases: Api<Lease>,
@@ -153,12 +153,12 @@ pub struct Candidate {
     leadership: Leadership,
 }
 
-/// A lease of another, and since when it is known like this.
-type Seen = Option<(LeaseSpec, Instant)>;
+/// A lease of another holder, and the time since which it is unchanged.
+type ObservedLease = Option<(LeaseSpec, Instant)>;
 
 impl Candidate {
-    /// `client` must not retry by itself. The name in the lease is the pod's or the machine's and a random part, so
-    /// that no process takes another's lease for its own.
+    /// `client` must not retry by itself. The identity is the name of the pod or machine with a random suffix, so that
+    /// no process mistakes another's lease for its own.
     #[must_use]
     pub fn new(client: Client, namespace: &str, leadership: Leadership) -> Self {
         let pod = std::env::var("POD_NAME").ok().filter(|name| !name.is_empty());
@@ -174,7 +174,7 @@ impl Candidate {
         self.hold(sent).await
     }
 
-    /// When the request was sent that brought the lease.
+    /// The time at which the successful request was sent.
     async fn acquire(&self) -> Instant {
         info!(lease = OPERATOR, identity = self.identity, "standing by for the lease");
         let mut seen = None;
@@ -183,17 +183,17 @@ impl Candidate {
             let sent = Instant::now();
             let trouble = match timeout(TRY, self.try_acquire(&mut seen)).await {
                 Ok(Ok(true)) => {
-                    info!(lease = OPERATOR, identity = self.identity, "holds the lease");
+                    info!(lease = OPERATOR, identity = self.identity, "acquired the lease");
                     self.leadership.set(State::Leading { until: Some(sent + GOOD_FOR) });
                     return sent;
                 }
                 Ok(Ok(false)) => None,
                 Ok(Err(error)) => Some(said(&error)),
-                Err(_) => Some(format!("no answer within {} s", TRY.as_secs())),
+                Err(_) => Some(format!("no response within {} s", TRY.as_secs())),
             };
-            // Once, not with every look.
+            // Logged once per error, not for every read.
             if let Some(trouble) = trouble.as_ref().filter(|_| complaint != trouble) {
-                warn!(lease = OPERATOR, error = trouble, "cannot look at the lease; will try again");
+                warn!(lease = OPERATOR, error = trouble, "reading the lease failed; retrying");
             }
             complaint.clone_from(&trouble);
             self.leadership.set(State::Standby { trouble });
@@ -201,8 +201,8 @@ impl Candidate {
         }
     }
 
-    /// Takes the lease if it is to be had.
-    async fn try_acquire(&self, seen: &mut Seen) -> Result<bool, kube::Error> {
+    /// Takes the lease if it is free.
+    async fn try_acquire(&self, seen: &mut ObservedLease) -> Result<bool, kube::Error> {
         let Some(mut lease) = self.leases.get_opt(OPERATOR).await? else {
             let metadata = ObjectMeta { name: Some(OPERATOR.to_owned()), ..ObjectMeta::default() };
             let lease = Lease { metadata, spec: Some(self.renewed(&LeaseSpec::default())) };
@@ -216,15 +216,15 @@ impl Candidate {
         won(self.leases.replace(OPERATOR, &PostParams::default(), &lease).await)
     }
 
-    /// Whether the lease may be taken: given back, ours by an answer that got lost, or unchanged for too long.
-    fn is_free(&self, spec: &LeaseSpec, seen: &mut Seen) -> bool {
-        // client-go gives back by an empty name.
+    /// Whether the lease is free: released, acquired by a lost response, or unchanged for too long.
+    fn is_free(&self, spec: &LeaseSpec, seen: &mut ObservedLease) -> bool {
+        // client-go releases with an empty name.
         let Some(holder) = spec.holder_identity.as_deref().filter(|holder| !holder.is_empty()) else { return true };
         if holder == self.identity {
             return true;
         }
         match seen {
-            // By the holder's own promise, which may be of another version of the operator.
+            // The holder's own duration counts, which may be of another version of the operator.
             Some((last, since)) if last == spec => since.elapsed() >= duration(spec),
             _ => {
                 *seen = Some((spec.clone(), Instant::now()));
@@ -233,8 +233,8 @@ impl Candidate {
         }
     }
 
-    /// Renews the lease until it is lost. `renewed` is when the last request was sent that did so: others count from
-    /// when they see it, which may be before its answer comes here.
+    /// Renews the lease until it is lost. `renewed` is the time at which the last successful request was sent: other
+    /// candidates may see the renewal before its response arrives here.
     async fn hold(&self, mut renewed: Instant) -> Lost {
         let mut next = renewed + RENEW;
         loop {
@@ -252,14 +252,14 @@ impl Candidate {
                     continue;
                 }
                 Ok(Ok(Some(lost))) => return lost,
-                Ok(Err(error)) => warn!(lease = OPERATOR, error = said(&error), "could not renew the lease"),
-                Err(_) => warn!(lease = OPERATOR, "could not renew the lease: no answer in time"),
+                Ok(Err(error)) => warn!(lease = OPERATOR, error = said(&error), "renewing the lease failed"),
+                Err(_) => warn!(lease = OPERATOR, "renewing the lease failed: no response in time"),
             }
             next = Instant::now() + LOOK;
         }
     }
 
-    /// None when it is renewed.
+    /// None if it was renewed.
     async fn renew(&self) -> Result<Option<Lost>, kube::Error> {
         let Some(mut lease) = self.leases.get_opt(OPERATOR).await? else { return Ok(Some(Lost::Deleted)) };
         let spec = lease.spec.take().unwrap_or_default();
@@ -272,15 +272,15 @@ impl Candidate {
         Ok(None)
     }
 
-    /// Gives the lease back, so that another needs not wait for its end. To be called when all work is done and
-    /// [`Self::stand`] is not polled any more.
+    /// Releases the lease, so that the next leader need not wait for its end. Call it after all work is done, when
+    /// [`Self::stand`] is no longer polled.
     pub async fn release(&self) {
         self.leadership.set(State::Released);
-        // Even if it never led: the lease may have been won with nobody there to hear of it.
+        // Even if this process never led: the response to acquiring the lease may have been lost.
         match timeout(TRY, self.try_release()).await {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => warn!(lease = OPERATOR, error = said(&error), "could not give the lease back"),
-            Err(_) => warn!(lease = OPERATOR, "could not give the lease back in time"),
+            Ok(Err(error)) => warn!(lease = OPERATOR, error = said(&error), "releasing the lease failed"),
+            Err(_) => warn!(lease = OPERATOR, "releasing the lease failed: no response in time"),
         }
     }
 
@@ -290,16 +290,16 @@ impl Candidate {
             let ours = lease.spec.as_mut().filter(|spec| spec.holder_identity.as_ref() == Some(&self.identity));
             let Some(spec) = ours else { return Ok(()) };
             *spec = LeaseSpec { lease_transitions: spec.lease_transitions, ..LeaseSpec::default() };
-            // A renewal that was under way may have come between.
+            // A renewal in flight may have changed the version.
             let written = self.leases.replace(OPERATOR, &PostParams::default(), &lease).await;
             if won(written)? {
-                info!(lease = OPERATOR, identity = self.identity, "gave the lease back");
+                info!(lease = OPERATOR, identity = self.identity, "released the lease");
                 return Ok(());
             }
         }
     }
 
-    /// The lease with this candidate as its holder, now.
+    /// The lease with this candidate as its holder, renewed now.
     fn renewed(&self, last: &LeaseSpec) -> LeaseSpec {
         let now = MicroTime(Timestamp::now());
         let is_ours = last.holder_identity.as_ref() == Some(&self.identity);
@@ -320,7 +320,7 @@ fn duration(spec: &LeaseSpec) -> Duration {
     spec.lease_duration_seconds.and_then(|seconds| u64::try_from(seconds).ok()).map_or(LEASE, Duration::from_secs)
 }
 
-/// Whether a write went through; another's may have come first.
+/// Whether a write succeeded; false after a conflict.
 fn won(written: Result<Lease, kube::Error>) -> Result<bool, kube::Error> {
     match written {
         Ok(_) => Ok(true),
@@ -346,7 +346,7 @@ mod tests {
 
     use super::*;
 
-    /// An API server that has one lease, or none, and may not answer.
+    /// An API server with one lease or none that may stop responding.
     #[derive(Clone, Default)]
     struct Server(Arc<Mutex<Stored>>);
 
@@ -464,7 +464,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn nobody_but_the_holder_gives_it_back() {
+    async fn only_the_holder_releases_the_lease() {
         let server = Server::default();
         let [first, second] = [server.candidate(), server.candidate()];
         let _running = stand(&first);
@@ -530,7 +530,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_process_that_stood_still_for_longer_than_its_lease_writes_nothing_more() {
+    async fn a_process_that_was_paused_for_longer_than_its_lease_writes_nothing_more() {
         let server = Server::default();
         let first = server.candidate();
         let running = stand(&first);
@@ -560,13 +560,13 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn trouble_with_the_lease_is_told_until_it_is_over() {
+    async fn an_error_of_the_lease_is_reported_until_it_is_over() {
         let server = Server::default();
         server.silence(true);
         let first = server.candidate();
         let _running = stand(&first);
         sleep(TRY * 2).await;
-        assert_eq!(first.leadership.trouble().unwrap(), "no answer within 3 s");
+        assert_eq!(first.leadership.trouble().unwrap(), "no response within 3 s");
         server.silence(false);
         first.leadership.acquired().await;
         assert_eq!(first.leadership.trouble(), None);

@@ -1,12 +1,12 @@
-//! What kube lacks, each policy once.
+//! Extensions of kube, each policy in one file.
 
+pub mod cache;
 pub mod call;
 pub mod events;
 pub mod failpoint;
 pub mod fence;
 pub mod key;
 pub mod leader;
-pub mod mirror;
 pub mod queue;
 pub mod watch;
 pub mod work;

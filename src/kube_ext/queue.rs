@@ -1,5 +1,5 @@
-//! A work queue: each key waits at most once and is worked on by one worker at a time; failures come back later and
-//! later. What client-go calls a rate-limiting work queue.
+//! A work queue: each key is queued at most once and processed by one worker at a time; failures are retried with
+//! backoff. It corresponds to client-go's rate-limiting work queue.
 
 use std::{
     collections::{BTreeSet, HashMap, HashSet, VecDeque},
@@ -13,12 +13,12 @@ use tokio::{sync::Notify, time::Instant};
 const SHORTEST_BACKOFF: Duration = Duration::from_millis(500);
 const LONGEST_BACKOFF: Duration = Duration::from_mins(5);
 
-/// A failure of the work on a key.
+/// A failure of processing a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Failed {
-    /// How many there were in a row, this one included.
+    /// The number of successive failures, including this one.
     pub in_a_row: u32,
-    /// After how long the key comes back.
+    /// The time until the key is requeued.
     pub again_in: Duration,
 }
 
@@ -59,13 +59,13 @@ impl<K> Default for Queue<K> {
 }
 
 impl<K: Clone + Eq + Hash + Ord> Queue<K> {
-    /// Adds a key, unless it waits already.
+    /// Adds a key, unless it is already queued.
     pub fn add(&self, key: K) {
         self.state().add(key);
         self.changed.notify_one();
     }
 
-    /// Adds many keys.
+    /// Adds several keys.
     pub fn extend(&self, keys: impl IntoIterator<Item = K>) {
         let mut state = self.state();
         for key in keys {
@@ -76,10 +76,10 @@ impl<K: Clone + Eq + Hash + Ord> Queue<K> {
         self.changed.notify_one();
     }
 
-    /// The next key to work on. Pass it to [`Self::done`] or [`Self::failed`] afterwards.
+    /// The next key to process. Pass it to [`Self::done`] or [`Self::failed`] afterwards.
     pub async fn next(&self) -> K {
         loop {
-            // Registered before looking, so that no key slips in between.
+            // Registered before the check, so that no key is missed.
             let changed = self.changed.notified();
             let due = {
                 let mut state = self.state();
@@ -100,7 +100,7 @@ impl<K: Clone + Eq + Hash + Ord> Queue<K> {
         }
     }
 
-    /// The work is done.
+    /// Completes a key.
     pub fn done(&self, key: &K) {
         let mut state = self.state();
         state.failures.remove(key);
@@ -109,7 +109,7 @@ impl<K: Clone + Eq + Hash + Ord> Queue<K> {
         self.changed.notify_one();
     }
 
-    /// The work failed: the key comes back after a while, later each time.
+    /// Requeues a failed key with backoff.
     pub fn failed(&self, key: &K) -> Failed {
         let mut state = self.state();
         let failures = state.failures.entry(key.clone()).or_default();
@@ -123,7 +123,7 @@ impl<K: Clone + Eq + Hash + Ord> Queue<K> {
         Failed { in_a_row, again_in }
     }
 
-    /// The work has to wait for something else; the key comes back after this time unless it is added before.
+    /// Requeues a key after this time, or earlier if it is added.
     pub fn later(&self, key: &K, wait: Duration) {
         let mut state = self.state();
         state.failures.remove(key);
@@ -133,7 +133,7 @@ impl<K: Clone + Eq + Hash + Ord> Queue<K> {
         self.changed.notify_one();
     }
 
-    /// How many keys wait to be worked on now.
+    /// The number of queued keys.
     pub fn waiting(&self) -> usize {
         self.state().ready.len()
     }
@@ -184,7 +184,7 @@ impl<K: Clone + Eq + Hash + Ord> State<K> {
     }
 }
 
-/// Doubles up to the limit, and then a random half of it, so that failures of one cause do not come back as one.
+/// Doubles up to the limit, minus up to half at random, so that failures with one cause do not return together.
 fn backoff(failures: u32) -> Duration {
     let doubled = SHORTEST_BACKOFF.saturating_mul(2_u32.saturating_pow(failures.saturating_sub(1)));
     doubled.min(LONGEST_BACKOFF).mul_f64(rand::random_range(0.5..1.0))

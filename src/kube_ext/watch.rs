@@ -1,4 +1,4 @@
-//! Watches: the objects of one kind, in each namespace that is asked for, kept in memory as the API server has them.
+//! Watches of all objects of one kind, in each watched namespace.
 
 use std::{collections::BTreeSet, fmt::Debug, sync::Arc};
 
@@ -17,26 +17,26 @@ use tracing::warn;
 
 use crate::telemetry::liveness::Pulse;
 
-/// How many objects a page of a list holds. Whole objects are only held for a page at a time.
+/// The page size of a list. Whole objects are only held for a page at a time.
 const PAGE: u32 = 250;
 
-/// What one watch watches: a namespace, or all of them.
+/// The scope of one watch: a namespace, or all of them.
 pub type Scope = Option<Arc<str>>;
 
-/// Whether an object of this namespace is in a scope.
+/// Whether this namespace is in a scope.
 #[must_use]
 pub fn is_in(scope: &Scope, namespace: &str) -> bool {
     scope.as_deref().is_none_or(|scope| scope == namespace)
 }
 
-/// The lists that the watches of one kind begin with, one for each scope. Before they are complete, objects are missing.
+/// The first lists of the watches of one kind, one per scope. Until they are complete, the cache misses objects.
 pub struct FirstLists {
     scopes: BTreeSet<Scope>,
     missing: watch::Sender<BTreeSet<Scope>>,
 }
 
 impl FirstLists {
-    /// Of these namespaces; of all when there are none.
+    /// The lists of these namespaces; one list of all if there are none.
     #[must_use]
     pub fn of(namespaces: &[String]) -> Self {
         let scopes = if namespaces.is_empty() {
@@ -47,25 +47,25 @@ impl FirstLists {
         Self { missing: watch::Sender::new(scopes.clone()), scopes }
     }
 
-    /// Whether no list is missing.
+    /// Whether all lists are complete.
     #[must_use]
     pub fn are_complete(&self) -> bool {
         self.missing.borrow().is_empty()
     }
 
-    /// Waits until no list is missing.
+    /// Waits until all lists are complete.
     pub async fn completed(&self) {
-        // The sender is this very value: it does not end before.
+        // `self` holds the sender, so the channel stays open.
         let _ = self.missing.subscribe().wait_for(BTreeSet::is_empty).await;
     }
 
-    /// A scope was listed, maybe again.
+    /// Completes the list of a scope. Later lists of the same scope change nothing.
     fn complete(&self, scope: &Scope) {
         self.missing.send_if_modified(|missing| missing.remove(scope));
     }
 }
 
-/// Hands every event of these watches to `take`, one after the other, for as long as the process runs.
+/// Passes every event of these watches to `take`, one after the other, until the process ends.
 pub async fn follow<K>(client: &Client, lists: &FirstLists, pulse: Pulse, mut take: impl FnMut(&Scope, &Event<K>))
 where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + DeserializeOwned + Clone + Debug + Send + 'static,
@@ -81,7 +81,7 @@ where
     }
 }
 
-/// The events of one watch for each scope.
+/// The events of one watch per scope.
 fn objects<K>(client: &Client, scopes: &BTreeSet<Scope>) -> impl Stream<Item = (Scope, Event<K>)> + Unpin + use<K>
 where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + DeserializeOwned + Clone + Debug + Send + 'static,
@@ -99,7 +99,7 @@ where
     futures::stream::select_all(watches)
 }
 
-/// Passes on what can be read; one broken object must not hold up the others.
+/// Drops objects that cannot be decoded; a broken object must not block the others.
 fn readable<K>(event: watcher::Result<Event<DeserializeGuard<K>>>) -> Option<Event<K>>
 where
     K: Resource<DynamicType = ()>,
@@ -107,7 +107,7 @@ where
     let kind = K::kind(&());
     let (event, object): (fn(K) -> Event<K>, _) = match event {
         Err(error) => {
-            warn!(watch = %kind, %error, "lost a watch; will try again");
+            warn!(watch = %kind, %error, "the watch failed; retrying");
             return None;
         }
         Ok(Event::Init) => return Some(Event::Init),
@@ -121,7 +121,7 @@ where
         Err(invalid) => {
             let (namespace, name) = (invalid.metadata.namespace, invalid.metadata.name);
             let object = format!("{kind} {}/{}", namespace.unwrap_or_default(), name.unwrap_or_default());
-            warn!(object, error = invalid.error, "cannot read this object; are the definitions of this version?");
+            warn!(object, error = invalid.error, "decoding the object failed; apply the definitions of this version");
             None
         }
     }

@@ -1,4 +1,4 @@
-//! Workers: each takes one key after the other from a queue and brings its object up to what is known.
+//! Workers: each reconciles one key of a queue after the other.
 
 use std::{
     any::Any,
@@ -19,40 +19,39 @@ use super::{
 };
 use crate::telemetry::liveness::Pulse;
 
-/// From how many conflicts in a row on they are no longer a race that somebody else won: that many take a minute.
+/// The number of successive conflicts from which they are logged as a warning. It takes about a minute.
 const MANY_CONFLICTS: u32 = 8;
 
-/// How long an object is left alone that made this program panic.
+/// The pause before an object is retried that caused a panic.
 const AFTER_PANIC: Duration = Duration::from_mins(1);
 
-/// What is left to do about an object.
+/// The next reconcile of an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Next {
-    /// Nothing, until something changes.
+    /// After the next change.
     Settled,
-    /// Look again: more follows from what was written.
+    /// At once: more follows from the last write.
     Again,
-    /// Look again after this time.
+    /// After this time.
     After(Duration),
 }
 
-/// What one worker works for.
+/// The parts of one worker.
 pub struct Work<'a, K> {
     /// The kind of the objects, for the log.
     pub kind: &'static str,
-    /// What there is to do.
+    /// The queue of keys.
     pub queue: &'a Queue<K>,
-    /// Told when no new work may begin.
+    /// Cancelled at shutdown: no new work may start.
     pub stop: &'a CancellationToken,
-    /// Whether it goes on.
+    /// The liveness of the worker.
     pub pulse: Pulse,
 }
 
 impl<K: Clone + Display + Eq + Hash + Ord> Work<'_, K> {
-    /// Works until it is told to stop; what is under way then is finished. `told` hears how long each look at an object
-    /// took, and its outcome in a stable word for metrics. A mistake in this program about one object is no reason to
-    /// leave the others alone.
-    pub async fn run<F>(self, reconcile: impl Fn(K) -> F, told: impl Fn(Duration, &'static str))
+    /// Works until shutdown; running work finishes. `report` receives the duration of each reconcile, and its outcome
+    /// as a stable word for metrics. A panic about one object does not affect the others.
+    pub async fn run<F>(self, reconcile: impl Fn(K) -> F, report: impl Fn(Duration, &'static str))
     where
         F: Future<Output = Result<Next, call::Error>>,
     {
@@ -80,9 +79,10 @@ impl<K: Clone + Display + Eq + Hash + Ord> Work<'_, K> {
                 Ok(Err(error)) => {
                     let Failed { in_a_row, again_in } = queue.failed(&key);
                     if error.is_conflict() && in_a_row < MANY_CONFLICTS {
-                        debug!(object = %format_args!("{kind} {key}"), %error, "will look again");
+                        debug!(object = %format_args!("{kind} {key}"), %error, "conflict; retrying");
                     } else {
-                        warn!(object = %format_args!("{kind} {key}"), %error, in_a_row, ?again_in, "could not finish");
+                        warn!(object = %format_args!("{kind} {key}"), %error, in_a_row, ?again_in, "reconciling \
+                            failed; retrying");
                     }
                     error.category()
                 }
@@ -94,7 +94,7 @@ impl<K: Clone + Display + Eq + Hash + Ord> Work<'_, K> {
                     "panic"
                 }
             };
-            told(began.elapsed(), outcome);
+            report(began.elapsed(), outcome);
             pulse.rest();
         }
     }
@@ -102,7 +102,7 @@ impl<K: Clone + Display + Eq + Hash + Ord> Work<'_, K> {
 
 fn said(panic: &(dyn Any + Send)) -> &str {
     let said = panic.downcast_ref::<String>().map(String::as_str);
-    said.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("it does not say why")
+    said.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message")
 }
 
 #[cfg(test)]
@@ -119,7 +119,7 @@ mod tests {
 
     type Outcome = Result<Next, call::Error>;
 
-    /// Works on one key, whose looks have these outcomes, and stops after the last. Returns what was told.
+    /// Reconciles one key with these outcomes, and stops after the last. Returns the reported outcomes.
     async fn told(outcomes: impl IntoIterator<Item = Outcome>) -> Vec<&'static str> {
         told_of(outcomes.into_iter().map(|outcome| move || outcome)).await
     }
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_key_comes_back_as_its_last_look_says() {
+    async fn a_key_is_requeued_as_its_last_reconcile_returned() {
         let began = tokio::time::Instant::now();
         assert_eq!(told([Ok(Next::Again), Ok(Next::Settled)]).await, ["ok", "ok"]);
         assert_eq!(began.elapsed(), Duration::ZERO);
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_failure_is_told_by_its_word_and_comes_back_later() {
+    async fn a_failure_is_reported_by_its_category_and_retried_later() {
         let doing = || "writing the status of Drift default/web-1".to_owned();
         let failures = [Err(call::Error::Conflict { doing: doing() }), Err(call::Error::TimedOut { doing: doing() })];
         let began = tokio::time::Instant::now();
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_object_that_makes_it_panic_is_left_alone_for_a_while_and_the_worker_goes_on() {
+    async fn an_object_that_causes_a_panic_is_retried_later_and_the_worker_continues() {
         let looks: [fn() -> Outcome; 2] = [|| panic!("as it should in this test"), || Ok(Next::Settled)];
         let began = tokio::time::Instant::now();
         assert_eq!(told_of(looks).await, ["panic", "ok"]);
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn conflicts_are_nobodys_business_until_there_are_many_in_a_row() {
+    async fn conflicts_are_not_logged_as_warnings_until_there_are_many_in_a_row() {
         let log = Arc::default();
         let conflict = || Err(call::Error::Conflict { doing: "closing Drift default/web-1-name-1".to_owned() });
         let exists = || Err(call::Error::AlreadyExists { doing: "creating Drift default/web-1-name-1".to_owned() });

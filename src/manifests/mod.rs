@@ -1,8 +1,8 @@
-//! What is installed beside the program: who may do what, and the admission policies that hold people to it.
+//! The manifests installed with the program: permissions, and the admission policies that enforce them.
 //!
-//! It is data first: [`operator::RULES`] is what the operator itself may do, [`users::GRANTS`] what people may,
-//! [`policies::DECISIONS`] which annotation asks for which verb. The checked-in files and every other form of
-//! installation are rendered from these tables.
+//! Data comes first: [`operator::RULES`] lists the operator's permissions, [`users::GRANTS`] those of people, and
+//! [`policies::DECISIONS`] the verb for each annotation. The checked-in files and every other form of installation are
+//! rendered from these tables.
 
 pub mod operator;
 pub mod policies;
@@ -10,26 +10,26 @@ pub mod users;
 
 use serde::Serialize;
 
-/// Why a manifest cannot be written, which a test rules out.
+/// The reason why a manifest cannot be rendered; a test rules it out.
 pub type Error = serde_saphyr::ser::Error;
 
-/// One installation of the operator. The names may be placeholders that a template's expressions take the place of:
-/// words without spaces, at which long lines are broken.
+/// One installation of the operator. The names may be placeholders of a template: words without spaces, since long
+/// lines are broken at spaces.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Installation {
-    /// What the installed objects are called, or begin with. Two installations in one cluster need two names, since
-    /// policies belong to the cluster.
+    /// The name, or prefix, of the installed objects. Two installations in one cluster need two names, since policies
+    /// are cluster-scoped.
     pub name: String,
-    /// Where the operator runs.
+    /// The namespace of the operator.
     pub namespace: String,
-    /// The `ServiceAccount` that it runs as.
+    /// The `ServiceAccount` of the operator.
     pub service_account: String,
-    /// The namespaces that it watches, and may do anything in at all; every one when empty.
+    /// The watched namespaces, to which its permissions are limited; empty for all.
     pub watched: Vec<String>,
 }
 
 impl Installation {
-    /// One that watches the whole cluster.
+    /// An installation that watches the whole cluster.
     #[must_use]
     pub fn cluster_wide(name: &str, namespace: &str) -> Self {
         Self {
@@ -40,28 +40,28 @@ impl Installation {
         }
     }
 
-    /// One that watches the namespace it runs in and needs no right outside of it. Whoever may edit that namespace may
-    /// read the token, so it is for trying things out.
+    /// An installation that watches its own namespace and needs no permission outside of it. Everyone who may edit that
+    /// namespace may read the token, so it is meant for trials.
     #[must_use]
     pub fn namespaced(name: &str, namespace: &str) -> Self {
         Self { watched: vec![namespace.to_owned()], ..Self::cluster_wide(name, namespace) }
     }
 
-    /// The operator, as the API server knows it.
+    /// The operator's user name at the API server.
     #[must_use]
     pub fn username(&self) -> String {
         format!("system:serviceaccount:{}:{}", self.namespace, self.service_account)
     }
 }
 
-/// The namespace that `deploy/overlays/namespaced` watches. Not the operator's own, since whoever may edit there may read
-/// the token.
+/// The namespace that `deploy/overlays/namespaced` watches. It is not the operator's own, since everyone who may edit
+/// there may read the token.
 const RECORDS: &str = "arcadia-records";
 
-/// The checked-in files of `deploy/`: their names and contents.
+/// The checked-in files of `deploy/`, with their names.
 ///
 /// # Errors
-/// When one cannot be written as YAML.
+/// When one cannot be serialized.
 pub fn files() -> Result<Vec<(&'static str, String)>, Error> {
     let (name, namespace) = ("arcadia-operator", "arcadia-system");
     let everywhere = Installation::cluster_wide(name, namespace);
@@ -83,7 +83,7 @@ fn document(object: &impl Serialize) -> Result<String, Error> {
     Ok(format!("---\n{}", serde_saphyr::to_string(object)?))
 }
 
-/// `list, watch drifts.arcadia.cloud: why`, as comments for those who review what they install.
+/// Renders `list, watch drifts.arcadia.cloud: why` as comments for reviewers.
 fn explanation(api_group: &str, resources: &[&str], verbs: &[&str], why: &str) -> String {
     let resources: Vec<_> = resources
         .iter()

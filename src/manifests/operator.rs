@@ -1,5 +1,5 @@
-//! What the operator may do: a table in which each row says what needs it. An end-to-end test reads the API server's
-//! audit log and fails when a row is not used, or a request was refused for the lack of one.
+//! The operator's permissions: a table with the purpose of each row. An end-to-end test reads the API server's audit
+//! log and fails if a row is unused, or a request was refused for the lack of one.
 
 use k8s_openapi::{
     api::{
@@ -12,33 +12,33 @@ use k8s_openapi::{
 use super::{Error, Installation, document, explanation, owned};
 use crate::api::{GROUP, OPERATOR};
 
-/// Something that the operator may do.
+/// One permission of the operator.
 #[derive(Clone, Copy, Debug)]
 pub struct Rule {
     /// The API group.
     pub api_group: &'static str,
     /// Resources, or `resource/subresource`.
     pub resources: &'static [&'static str],
-    /// Of these names only, unless empty. A create cannot be limited so: RBAC does not know the name yet.
+    /// Object names, or empty for all. A create cannot be limited by name: RBAC does not know the name yet.
     pub names: &'static [&'static str],
-    /// What may be done to them.
+    /// The verbs.
     pub verbs: &'static [&'static str],
-    /// Where.
+    /// The scope.
     pub scope: Scope,
-    /// What needs it.
+    /// The purpose.
     pub why: &'static str,
 }
 
-/// Where a rule holds.
+/// The scope of a rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scope {
-    /// In the namespaces that the operator watches, which may be all.
+    /// The watched namespaces, or all.
     Watched,
-    /// In the namespace that the operator runs in.
+    /// The operator's own namespace.
     Own,
 }
 
-/// All that the operator may do.
+/// All permissions of the operator.
 pub const RULES: &[Rule] = &[
     Rule {
         api_group: GROUP,
@@ -46,7 +46,7 @@ pub const RULES: &[Rule] = &[
         names: &[],
         verbs: &["list", "watch"],
         scope: Scope::Watched,
-        why: "to know every record, drift and saga, and at the start whether their definitions are served",
+        why: "to cache all records, drifts and sagas, and to check at the start that their definitions are served",
     },
     Rule {
         api_group: GROUP,
@@ -54,7 +54,7 @@ pub const RULES: &[Rule] = &[
         names: &[],
         verbs: &["patch"],
         scope: Scope::Watched,
-        why: "an accepted live value becomes the desired one, and sagas record what they made",
+        why: "to make an accepted live value the desired one, and to record the resources that sagas create",
     },
     Rule {
         api_group: GROUP,
@@ -62,7 +62,7 @@ pub const RULES: &[Rule] = &[
         names: &[],
         verbs: &["get", "create", "delete"],
         scope: Scope::Watched,
-        why: "sagas make records and delete them, and put back what was there before when they are undone",
+        why: "to create and delete records in sagas, and to restore them when a saga is undone",
     },
     Rule {
         api_group: GROUP,
@@ -70,7 +70,7 @@ pub const RULES: &[Rule] = &[
         names: &[],
         verbs: &["create", "patch", "delete"],
         scope: Scope::Watched,
-        why: "to raise a drift, take a refused decision off it, and remove resolved ones beyond the history limit",
+        why: "to create drifts, remove refused decisions from them, and delete resolved ones beyond the history limit",
     },
     Rule {
         api_group: GROUP,
@@ -78,7 +78,7 @@ pub const RULES: &[Rule] = &[
         names: &[],
         verbs: &["patch"],
         scope: Scope::Watched,
-        why: "to tell what was found and what became of it",
+        why: "to write the results of comparisons and decisions",
     },
     Rule {
         api_group: GROUP,
@@ -86,8 +86,8 @@ pub const RULES: &[Rule] = &[
         names: &[],
         verbs: &["get", "patch", "delete"],
         scope: Scope::Watched,
-        why: "to read the saga that another undoes, hold one that is under way by a finalizer, take heeded annotations \
-              off it, and delete it when its time after finishing is over",
+        why: "to read the saga that another undoes, add and remove the finalizer, remove the annotations of \
+              resolutions, and delete a saga after its ttlSecondsAfterFinished",
     },
     Rule {
         api_group: GROUP,
@@ -103,7 +103,7 @@ pub const RULES: &[Rule] = &[
         names: &[],
         verbs: &["create", "patch"],
         scope: Scope::Watched,
-        why: "to tell on a record what happened; what happens again is counted on the same event",
+        why: "to publish events and count repeated ones",
     },
     Rule {
         api_group: "coordination.k8s.io",
@@ -111,7 +111,7 @@ pub const RULES: &[Rule] = &[
         names: &[OPERATOR],
         verbs: &["get", "update"],
         scope: Scope::Own,
-        why: "only the replica that holds the lease acts",
+        why: "to elect the one replica that acts",
     },
     Rule {
         api_group: "coordination.k8s.io",
@@ -119,14 +119,14 @@ pub const RULES: &[Rule] = &[
         names: &[],
         verbs: &["create"],
         scope: Scope::Own,
-        why: "the first replica makes the lease",
+        why: "to create the Lease in the first replica",
     },
 ];
 
-/// The `ServiceAccount`, and what it may do in the namespace that the operator runs in.
+/// The `ServiceAccount` and its permissions in the operator's own namespace.
 ///
 /// # Errors
-/// When it cannot be written as YAML.
+/// When it cannot be serialized.
 pub fn own_access(installation: &Installation) -> Result<String, Error> {
     let Installation { name, namespace, service_account, .. } = installation;
     let account = ServiceAccount { metadata: named(service_account, Some(namespace)), ..ServiceAccount::default() };
@@ -135,10 +135,10 @@ pub fn own_access(installation: &Installation) -> Result<String, Error> {
         .concat())
 }
 
-/// What it may do where it watches: a `ClusterRole`, or a `Role` in each of the namespaces.
+/// The permissions in the watched namespaces: a `ClusterRole`, or a `Role` in each of them.
 ///
 /// # Errors
-/// When it cannot be written as YAML.
+/// When it cannot be serialized.
 pub fn watched_access(installation: &Installation) -> Result<String, Error> {
     let Installation { name, watched, .. } = installation;
     let mut manifest = explanations(Scope::Watched);

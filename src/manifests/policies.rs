@@ -1,16 +1,16 @@
-//! The admission policies that hold people to their roles. The API server evaluates them itself: nothing of the
-//! operator has to run for them to be in force.
+//! The admission policies that enforce the roles. The API server evaluates them itself, also while the operator is
+//! down.
 //!
-//! - *decisions* and *saga-decisions*: whoever sets, changes or removes a decision needs the verb for it, and signs with
-//!   their own name;
-//! - *cancellations*: whoever has a saga stopped under way needs the verb for that;
-//! - *orders*: what a saga was ordered to do stays as it is, and is not larger than its limits;
-//! - *contents*: what a Drift says, and the journal of a Saga, is written by the operator alone;
-//! - *marks*: so is what the operator notes on a record;
+//! - *decisions* and *saga-decisions*: setting, changing or removing a decision needs the verb for it and the user's
+//!   own signature;
+//! - *cancellations*: stopping an active saga needs a verb;
+//! - *orders*: the spec of a saga is immutable and limited in size;
+//! - *contents*: only the operator writes the spec and status of a Drift and the journal of a Saga;
+//! - *marks*: only the operator sets its marks on a record;
 //! - *decided-by* and *saga-decided-by* (mutating, Kubernetes 1.36 and later): the API server itself signs a decision.
 //!
-//! Only *cancellations* looks at deletions, and not at those of Kubernetes' own controllers. None looks at metadata of
-//! other purpose. So garbage collection, the end of a namespace and storage migration go on as if they were not there.
+//! Only *cancellations* checks deletions, except those by Kubernetes' own controllers. No policy checks unrelated
+//! metadata. So garbage collection, namespace deletion and storage migration work as usual.
 
 mod cancellations;
 mod decisions;
@@ -31,14 +31,14 @@ use crate::api::{GROUP, annotations};
 pub use cancellations::CANCEL_VERB;
 pub use decisions::{ACCEPT_VERB, APPROVE_VERB, DECISIONS, Decision, RESOLVE_VERB, Signature};
 
-/// What a policy is about: the plural of a kind.
+/// The plural of a kind with policies.
 const DRIFTS: &str = "drifts";
 const SAGAS: &str = "sagas";
 
-/// The policies that refuse, and their bindings.
+/// The validating policies and their bindings.
 ///
 /// # Errors
-/// When they cannot be written as YAML.
+/// When they cannot be serialized.
 pub fn validating(installation: &Installation) -> Result<String, Error> {
     let mut manifest = String::new();
     for (name, spec) in [
@@ -66,26 +66,26 @@ pub fn validating(installation: &Installation) -> Result<String, Error> {
     Ok(manifest)
 }
 
-/// The policies that sign decisions, and their bindings. For Kubernetes 1.36 and later: before, people sign themselves,
-/// and *decisions* and *saga-decisions* refuse what is not signed with their own name.
+/// The policies that sign decisions, and their bindings, for Kubernetes 1.36 and later. In earlier versions people sign
+/// by themselves, and *decisions* and *saga-decisions* refuse decisions without their own name.
 ///
 /// # Errors
-/// When they cannot be written as YAML.
+/// When they cannot be serialized.
 pub fn mutating(installation: &Installation) -> Result<String, Error> {
     Ok(decisions::signing(installation, "decided-by", DRIFTS)?
         + &decisions::signing(installation, "saga-decided-by", SAGAS)?)
 }
 
-/// What a Drift says is what the operator found, and what a Saga says of itself is what the operator did. That the spec
-/// of a Drift never changes is in the definition already; this is about who makes one.
+/// Limits writing of Drifts and of the journals of Sagas to the operator. The CRD already makes the spec of a Drift
+/// immutable; this policy limits who creates one.
 fn contents(installation: &Installation) -> ValidatingAdmissionPolicySpec {
     let differs = "oldObject == null || object.spec != oldObject.spec || object.?status != oldObject.?status";
     let username = installation.username();
     let message = format!(
         "request.resource.resource == '{SAGAS}'\n? 'user ' + request.userInfo.username + ' cannot write the journal of a \
-         Saga: only the operator ({username}) writes its status. To help one that is Stuck, set the annotation {} on \
-         it'\n: 'user ' + request.userInfo.username + ' cannot write what a Drift says: only the operator ({username}) \
-         creates Drifts and writes their spec and status. To decide one, set the annotation {} on it'",
+         Saga: only the operator ({username}) writes its status. To resolve a Saga that is Stuck, annotate it with \
+         {}'\n: 'user ' + request.userInfo.username + ' cannot write a Drift: only the operator ({username}) creates \
+         Drifts and writes their spec and status. To decide a Drift, annotate it with {}'",
         annotations::RESOLVE,
         annotations::ACCEPT,
     );
@@ -95,9 +95,9 @@ fn contents(installation: &Installation) -> ValidatingAdmissionPolicySpec {
     }
 }
 
-/// With a mark of its own on a record, the operator remembers that it carried out an accept. Whoever could write it
-/// could have a drift told as Accepted that nobody accepted. Removing it is harmless, and so is a new record that has
-/// one, as copies do: a mark has the drift's UID in it.
+/// Limits setting the mark by which the operator remembers an executed accept. Anyone who could set it could have a
+/// drift resolved as Accepted without a decision. Removing it is harmless, and so is a new record with a copied mark:
+/// it contains the drift's UID.
 fn marks(installation: &Installation) -> ValidatingAdmissionPolicySpec {
     let mark = annotations::LAST_ACCEPTED;
     let key = text(mark);
@@ -106,8 +106,8 @@ fn marks(installation: &Installation) -> ValidatingAdmissionPolicySpec {
          oldObject.metadata.?annotations[?{key}]"
     );
     let message = format!(
-        "'user ' + request.userInfo.username + ' cannot set the annotation {mark}: the operator ({}) remembers by it what \
-         was accepted. Leave it as it is, or remove it'",
+        "'user ' + request.userInfo.username + ' cannot set the annotation {mark}: only the operator ({}) sets it, to \
+         remember an accepted value. Keep its value, or remove it'",
         installation.username(),
     );
     ValidatingAdmissionPolicySpec {
@@ -116,8 +116,8 @@ fn marks(installation: &Installation) -> ValidatingAdmissionPolicySpec {
     }
 }
 
-/// Lets through who has a verb on this very object, beside what is free to all. `deed` is an expression that says what
-/// takes the verb.
+/// Admits users with a verb on this object, and requests that match `free`. `deed` is an expression that describes the
+/// request.
 fn needs_verb(free: &str, resource: &str, verb: &str, deed: &str) -> Validation {
     Validation {
         expression: format!(
@@ -126,8 +126,9 @@ fn needs_verb(free: &str, resource: &str, verb: &str, deed: &str) -> Validation 
         ),
         message_expression: Some(format!(
             "'user ' + request.userInfo.username + ' cannot {verb} resource {resource} in API group {GROUP} in the \
-             namespace ' + request.namespace + ': to ' + {deed} + ' takes the verb {verb} on {resource}. The role {role} \
-             has it: ask whoever administers this namespace, and check with: kubectl auth can-i {verb} \
+             namespace ' + request.namespace + ': to ' + {deed} + ' requires the verb {verb} on {resource}, which the \
+             role {role} grants. Request the role from an administrator of this namespace, and check with: kubectl \
+             auth can-i {verb} \
              {resource}.{GROUP} -n ' + request.namespace",
             role = UserRole::PlatformAdmin.name(),
         )),
@@ -146,7 +147,7 @@ fn refusing(resources: MatchResources, validations: Vec<Validation>) -> Validati
     }
 }
 
-/// Refuses all that the match conditions let through.
+/// Refuses every request that passes the match conditions.
 fn never(message: String) -> Validation {
     Validation {
         expression: "false".to_owned(),
@@ -181,7 +182,7 @@ fn on(resources: &[&str], operations: &[&str]) -> MatchResources {
     }
 }
 
-/// The namespaces in which this operator is the one that counts; every one when nothing is said.
+/// The namespaces that this operator watches; none limits nothing.
 fn watched(installation: &Installation) -> Option<MatchResources> {
     if installation.watched.is_empty() {
         return None;
@@ -200,12 +201,12 @@ fn named(name: &str) -> ObjectMeta {
     ObjectMeta { name: Some(name.to_owned()), ..ObjectMeta::default() }
 }
 
-/// A string of CEL. What is written so here are names of Kubernetes objects and annotations, which have no quotes.
+/// A string literal of CEL. The names of Kubernetes objects and annotations need no escaping.
 fn text(name: &str) -> String {
     format!("'{name}'")
 }
 
-/// Several of them.
+/// A list of string literals.
 fn texts<'n>(names: impl IntoIterator<Item = &'n str>) -> String {
     format!("[{}]", names.into_iter().map(text).collect::<Vec<_>>().join(", "))
 }

@@ -1,5 +1,5 @@
-//! What people may do: three roles, each with all that the one before it has, that also extend the roles that every
-//! cluster has (`view`, `edit` and `admin`).
+//! The permissions of people: three roles, each of which includes the one before. They also extend the default roles
+//! `view`, `edit` and `admin`.
 
 use std::collections::BTreeMap;
 
@@ -11,19 +11,19 @@ use k8s_openapi::{
 use super::{Error, document, explanation, owned, policies};
 use crate::api::GROUP;
 
-/// A role for people. The order counts: each may do what those before it may.
+/// A role for people. Each role includes the earlier ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum UserRole {
-    /// Sees records, drifts and sagas.
+    /// Reads records, drifts and sagas.
     Viewer,
-    /// Records what resources should be.
+    /// Manages records.
     Editor,
-    /// Decides drifts, and orders sagas.
+    /// Decides drifts and manages sagas.
     PlatformAdmin,
 }
 
 impl UserRole {
-    /// All of them.
+    /// All roles, lowest first.
     pub const ALL: [Self; 3] = [Self::Viewer, Self::Editor, Self::PlatformAdmin];
 
     /// The name of its `ClusterRole`.
@@ -36,7 +36,7 @@ impl UserRole {
         }
     }
 
-    /// The role of every cluster that it extends.
+    /// The default role that it extends.
     #[must_use]
     pub const fn extends(self) -> &'static str {
         match self {
@@ -47,64 +47,63 @@ impl UserRole {
     }
 }
 
-/// Something that people may do.
+/// One permission of people.
 #[derive(Clone, Copy, Debug)]
 pub struct Grant {
-    /// The least role that may.
+    /// The lowest role with this permission.
     pub role: UserRole,
     /// Resources of the group `arcadia.cloud`.
     pub resources: &'static [&'static str],
-    /// What may be done to them.
+    /// The verbs.
     pub verbs: &'static [&'static str],
-    /// What it is for.
+    /// The purpose.
     pub why: &'static str,
 }
 
-/// All that people may do.
+/// All permissions of people.
 pub const GRANTS: &[Grant] = &[
     Grant {
         role: UserRole::Viewer,
         resources: &["provisionedresources", "drifts", "sagas"],
         verbs: &["get", "list", "watch"],
-        why: "to see what is recorded, what drifted, and how far sagas are",
+        why: "to read records, drifts and sagas",
     },
     Grant {
         role: UserRole::Editor,
         resources: &["provisionedresources"],
         verbs: &["create", "update", "patch", "delete"],
-        why: "to record, ask for a sync, suspend, and record no longer",
+        why: "to create, sync, suspend and delete records",
     },
     Grant {
         role: UserRole::PlatformAdmin,
         resources: &["drifts"],
         verbs: &["patch"],
-        why: "a decision is an annotation",
+        why: "to annotate a drift with a decision",
     },
     Grant {
         role: UserRole::PlatformAdmin,
         resources: &["drifts"],
         verbs: &[policies::ACCEPT_VERB],
-        why: "to accept a live value; a verb of this project's own, which an admission policy asks for",
+        why: "to accept a live value; a custom verb that an admission policy checks",
     },
     Grant {
         role: UserRole::PlatformAdmin,
         resources: &["sagas"],
         verbs: &["create", "update", "patch", "delete"],
-        why: "to order sagas, suspend them, and delete what is over; a saga changes the cloud, so editors only look",
+        why: "to create, suspend and delete sagas; a saga changes the cloud, so editors may only read it",
     },
     Grant {
         role: UserRole::PlatformAdmin,
         resources: &["sagas"],
         verbs: &[policies::CANCEL_VERB, policies::RESOLVE_VERB, policies::APPROVE_VERB],
-        why: "to have a saga rolled back, help one that is stuck, and approve a step that waits for it; verbs of this \
-              project's own as well",
+        why: "to cancel a saga, resolve a stuck one and approve a waiting step; custom verbs as well",
     },
 ];
 
-/// The roles for people, as `ClusterRoles`: for the whole cluster, or bound in some namespaces only.
+/// The roles for people as `ClusterRoles`, to be bound in the cluster or in single namespaces.
 ///
 /// # Errors
-/// When they cannot be written as YAML.
+/// When they cannot be serialized.
 pub fn roles() -> Result<String, Error> {
     let mut manifest: String =
         GRANTS.iter().map(|grant| explanation(GROUP, grant.resources, grant.verbs, grant.why)).collect();

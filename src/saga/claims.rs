@@ -1,4 +1,4 @@
-//! What a saga's conditions say, by its journal.
+//! The conditions of a saga, derived from its journal.
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
@@ -9,12 +9,12 @@ use super::{
     journal::{Direction, LONGEST_MESSAGE, LONGEST_REFUSAL, condition, current, direction, short},
 };
 use crate::api::{
-    conditions::{self, Truth, reason},
+    conditions::{self, ConditionStatus, reason},
     saga::{Cause, SagaPhase, SagaStatus, StepStatus},
 };
 
-/// What is said of the attempts at a step, after the step's name and before the error: the numbers are known to whoever
-/// decides alone.
+/// The attempts of a step, as the message shows them between the step's name and the error. Only the decision knows
+/// these numbers.
 pub(super) struct NextAttempt {
     of: i32,
     when: String,
@@ -28,7 +28,7 @@ pub(super) fn next_attempt(event: &StepEvent, now: Timestamp) -> Option<NextAtte
     match event {
         StepEvent::Retry { retry_at, of, latest: Some(latest), .. } => {
             let latest = seconds((*latest).max(*retry_at));
-            Some(NextAttempt { of: *of, when: format!("next in up to {latest} s, once its effect was looked up") })
+            Some(NextAttempt { of: *of, when: format!("next in up to {latest} s, after looking up its effect") })
         }
         StepEvent::Delay { retry_at, of, .. }
         | StepEvent::Retry { retry_at, of, .. }
@@ -58,7 +58,7 @@ pub(super) fn attempts(status: &SagaStatus, index: usize, next: &NextAttempt) ->
     about_step(status, entry, &format!("attempt {attempts} of {of}, {when}: {why}"))
 }
 
-/// What the step that is worked on waits for, or why it has to be tried again; empty where it is just worked on.
+/// The wait or the error of the current step; empty while it is simply running.
 fn news(status: &SagaStatus) -> String {
     let Some(entry) = current(status).and_then(|index| status.steps.get(index)) else { return String::new() };
     let (attempts, error, waiting_for) = match (direction(status), &entry.undo) {
@@ -80,14 +80,14 @@ fn about_step(status: &SagaStatus, entry: &StepStatus, what: &str) -> String {
     }
 }
 
-/// Sets the conditions of a saga that is carried on, by what the journal says of the step that is worked on.
-pub(super) fn go_on(status: &mut SagaStatus, now: Timestamp) {
+/// Sets the conditions of an active saga from the journal of its current step.
+pub(super) fn set_active(status: &mut SagaStatus, now: Timestamp) {
     let news = news(status);
-    go_on_with(status, &news, now);
+    set_active_with(status, &news, now);
 }
 
-/// Sets the conditions of a saga that is carried on.
-pub(super) fn go_on_with(status: &mut SagaStatus, news: &str, now: Timestamp) {
+/// Sets the conditions of an active saga.
+pub(super) fn set_active_with(status: &mut SagaStatus, news: &str, now: Timestamp) {
     match (status.phase, &status.rolled_back_by) {
         (SagaPhase::RollingBack, Some(Cause { reason, message })) => {
             let reason = reason.clone();
@@ -105,12 +105,12 @@ pub(super) fn enter(status: &mut SagaStatus, phase: SagaPhase, why: &str, messag
     set_conditions(status, why, &message.into(), "", now);
 }
 
-/// Sets the conditions. `message` is the whole of it, `news` says what is being done.
+/// Sets the conditions. `message` is the whole message, `news` the current progress.
 fn set_conditions(status: &mut SagaStatus, why: &str, message: &str, news: &str, now: Timestamp) {
     let phase = status.phase;
     let is_stuck = phase == SagaPhase::Stuck;
     let stalled = match condition(status, conditions::STALLED) {
-        // Being suspended does not change why a person has to help.
+        // Suspension does not change the reason of Stalled.
         Some(known) if is_stuck && why == reason::SUSPENDED => (known.reason.clone(), known.message.clone()),
         _ => (why.to_owned(), if is_stuck { message.to_owned() } else { String::new() }),
     };
@@ -119,28 +119,28 @@ fn set_conditions(status: &mut SagaStatus, why: &str, message: &str, news: &str,
     let (why, message, news) = if is_suspended { (reason::SUSPENDED, pause, pause) } else { (why, message, news) };
     let stalled = if is_stuck { stalled } else { (why.to_owned(), String::new()) };
     let succeeded = match phase {
-        SagaPhase::Succeeded => Truth::True,
-        SagaPhase::RolledBack | SagaPhase::Failed => Truth::False,
-        _ => Truth::Unknown,
+        SagaPhase::Succeeded => ConditionStatus::True,
+        SagaPhase::RolledBack | SagaPhase::Failed => ConditionStatus::False,
+        _ => ConditionStatus::Unknown,
     };
     let is_going_on = !phase.is_finished() && !is_stuck;
     let longest = if phase == SagaPhase::Failed { LONGEST_REFUSAL } else { LONGEST_MESSAGE };
     let own = |message: &str| (why.to_owned(), short(message.to_owned(), longest));
     let claims = [
         (conditions::SUCCEEDED, succeeded, own(message)),
-        (conditions::RECONCILING, Truth::from(is_going_on), own(if is_going_on { news } else { "" })),
-        (conditions::STALLED, Truth::from(is_stuck), stalled),
+        (conditions::RECONCILING, ConditionStatus::from(is_going_on), own(if is_going_on { news } else { "" })),
+        (conditions::STALLED, ConditionStatus::from(is_stuck), stalled),
     ];
     let generation = status.observed_generation.unwrap_or_default();
     status.conditions = claims
-        .map(|(kind, truth, (reason, message))| {
-            let known = condition(status, kind).filter(|condition| condition.status == truth.text());
+        .map(|(kind, state, (reason, message))| {
+            let known = condition(status, kind).filter(|condition| condition.status == state.text());
             let since = known.map(|condition| condition.last_transition_time.0);
-            // The API server's default speaks of 1970; the operator's own word begins now.
+            // The API server's default has a transition time in 1970; the operator's first status starts now.
             let since = since.filter(|since| *since != Timestamp::UNIX_EPOCH).unwrap_or(now);
             Condition {
                 type_: kind.to_owned(),
-                status: truth.text().to_owned(),
+                status: state.text().to_owned(),
                 reason,
                 message,
                 last_transition_time: Time(since),

@@ -1,4 +1,4 @@
-//! How long things have taken: time in which the saga was suspended does not count. Pure.
+//! The durations of a saga. Suspended time does not count. Pure.
 
 use std::time::Duration;
 
@@ -7,22 +7,22 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use crate::api::saga::{SagaStatus, StepStatus, UndoStatus};
 
-/// When the saga would have begun if it had never been suspended.
+/// The start of the saga, moved by the time for which it was suspended.
 pub(super) fn saga_began(status: &SagaStatus, now: Timestamp) -> Option<Timestamp> {
     Some(shifted(status.started_at.as_ref()?.0, status.suspended_seconds, status, now))
 }
 
-/// When the step would have begun if the saga had never been suspended.
+/// The start of the step, moved by the time for which the saga was suspended.
 pub(super) fn step_began(status: &SagaStatus, entry: &StepStatus, now: Timestamp) -> Option<Timestamp> {
     Some(shifted(entry.started_at.as_ref()?.0, entry.suspended_seconds, status, now))
 }
 
-/// When undoing the step would have begun if the saga had never been suspended.
+/// The start of undoing the step, moved by the time for which the saga was suspended.
 pub(super) fn undo_began(status: &SagaStatus, undo: &UndoStatus, now: Timestamp) -> Option<Timestamp> {
     Some(shifted(undo.started_at.as_ref()?.0, undo.suspended_seconds, status, now))
 }
 
-/// For how long the saga has been suspended now, at the longest since then.
+/// The current suspension's duration, counted from `since` at the earliest.
 pub(super) fn pause(suspended_at: Option<&Time>, since: Timestamp, now: Timestamp) -> SignedDuration {
     let pause = suspended_at.map(|at| now.duration_since(at.0.max(since))).unwrap_or_default();
     pause.max(SignedDuration::ZERO)
@@ -33,25 +33,25 @@ fn shifted(since: Timestamp, seconds: i64, status: &SagaStatus, now: Timestamp) 
     since.saturating_add(pauses).unwrap_or(Timestamp::MAX)
 }
 
-/// Whether this long has passed since. Times in the journal are cut to whole seconds, so one more is waited for.
+/// Whether a period is over. The journal truncates times to whole seconds, so one more second is added.
 #[must_use]
 pub(super) fn has_passed(since: Timestamp, time: Duration, now: Timestamp) -> bool {
     let passed = now.duration_since(since);
     Duration::try_from(passed).is_ok_and(|passed| passed > time + Duration::from_secs(1))
 }
 
-/// How much of a time from then on is left; nothing once it [`has_passed`].
+/// The remaining part of a period; zero once it [`has_passed`].
 #[must_use]
 pub(super) fn left(since: Timestamp, time: Duration, now: Timestamp) -> Duration {
     if has_passed(since, time, now) {
         return Duration::ZERO;
     }
     let passed = Duration::try_from(now.duration_since(since)).unwrap_or_default();
-    // A moment more, so that it has passed at the next look.
+    // Slightly more, so that the period has passed at the next decision.
     (time + Duration::from_secs(1)).saturating_sub(passed) + Duration::from_millis(10)
 }
 
-/// How long until then; nothing once it has passed.
+/// The time until then; none once it has passed.
 #[must_use]
 pub(super) fn until(time: Timestamp, now: Timestamp) -> Option<Duration> {
     Duration::try_from(time.duration_since(now)).ok().filter(|wait| !wait.is_zero())
@@ -77,7 +77,7 @@ mod tests {
         assert_eq!(saga_began(&status, at(150)), Some(at(120)));
         status.suspended_at = Some(time(140));
         assert_eq!(saga_began(&status, at(150)), Some(at(130)));
-        assert_eq!(saga_began(&status, at(160)), Some(at(140)), "it stands still while it is suspended");
+        assert_eq!(saga_began(&status, at(160)), Some(at(140)), "it does not advance while the saga is suspended");
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! Watches sagas and gives each its turn. Sagas do not hold up each other: each turn is a task's own, and what waits is
-//! put back into the queue.
+//! Watches sagas and gives each its turn. Sagas do not block each other: each turn is a task of its own, and a waiting
+//! saga is requeued.
 
 use std::{
     collections::HashMap,
@@ -11,14 +11,14 @@ use tracing::info;
 
 use super::{
     index::Index,
-    runner::{self, Hands},
+    runner::{self, CallStates},
 };
 use crate::{
     api::Saga,
     digitalocean::{self, Actions},
     kube_ext::{
+        cache::Cache as _,
         key::ObjectKey,
-        mirror::Mirror as _,
         queue::Queue,
         watch::{FirstLists, follow},
         work::Work,
@@ -26,35 +26,35 @@ use crate::{
     process::{self, Process},
 };
 
-/// How many sagas are worked on at a time. Most of them wait for an answer of the cloud.
+/// The number of concurrent turns. Most of them wait for a response of the cloud.
 pub const WORKERS: usize = 128;
 
-/// How long one saga may be worked on at a time, and one event of the watch: far longer than a turn takes.
+/// The maximum duration of one turn, and of one watch event: far longer than either takes.
 const LONGEST_ROUND: Duration = Duration::from_mins(10);
 
-/// What the controller is told.
+/// The settings of the controller.
 #[derive(Clone, Debug)]
-pub struct Settings {
-    /// Namespaces to watch; all when empty.
+pub struct SagaSettings {
+    /// The namespaces to watch; empty for all.
     pub namespaces: Vec<String>,
-    /// How long after a call that nobody heard the answer of, what it did may not be seen yet.
+    /// The time to wait for the effect of a call whose response was lost.
     pub settle: Duration,
-    /// How often the cloud is asked what became of the actions that sagas wait for.
+    /// The interval of polling the cloud actions that sagas wait for.
     pub poll: Duration,
 }
 
-/// What every part of the controller shares.
+/// The shared parts of the controller.
 pub struct Context {
-    /// What all controllers share.
+    /// The shared parts of the process.
     pub process: Process,
-    /// The cloud.
+    /// The client of the cloud.
     pub cloud: digitalocean::Client,
-    /// For calls to the user's own services.
+    /// The client for calls to the users' own services.
     pub http: reqwest::Client,
-    /// What it was told.
-    pub settings: Settings,
+    /// The settings.
+    pub settings: SagaSettings,
     pub(super) actions: Actions<ObjectKey>,
-    pub(super) hands: Hands,
+    pub(super) call_states: CallStates,
     pub(super) orders: runner::Orders,
     queue: Arc<Queue<ObjectKey>>,
     index: Mutex<Index>,
@@ -62,9 +62,14 @@ pub struct Context {
 }
 
 impl Context {
-    /// A controller that has not begun.
+    /// Creates a controller that has not started.
     #[must_use]
-    pub fn new(process: Process, cloud: digitalocean::Client, http: reqwest::Client, settings: Settings) -> Arc<Self> {
+    pub fn new(
+        process: Process,
+        cloud: digitalocean::Client,
+        http: reqwest::Client,
+        settings: SagaSettings,
+    ) -> Arc<Self> {
         let queue: Arc<Queue<ObjectKey>> = Arc::default();
         let woken = queue.clone();
         let actions = Actions::start(cloud.clone(), settings.poll, move |key| woken.add(key));
@@ -75,74 +80,73 @@ impl Context {
             sagas: FirstLists::of(&settings.namespaces),
             settings,
             actions,
-            hands: Hands::default(),
+            call_states: CallStates::default(),
             orders: HashMap::default().into(),
             queue,
             index: Mutex::default(),
         })
     }
 
-    /// The sagas. Never held across an await.
+    /// The cache of sagas. Never locked across an await.
     pub fn index(&self) -> MutexGuard<'_, Index> {
         self.index.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether every saga is known.
+    /// Whether the first lists of all namespaces are complete.
     #[must_use]
     pub fn is_loaded(&self) -> bool {
         self.sagas.are_complete()
     }
 
-    /// Takes in a saga as this process has just written it. Whom that concerns beside it has its turn.
+    /// Caches a saga that this process has just written, and requeues the other sagas that it affects.
     pub(super) fn learn(&self, key: &ObjectKey, saga: &Saga) {
         let mut affected = self.index().learn(saga);
         affected.retain(|other| other != key);
-        self.look_at(affected);
+        self.requeue(affected);
     }
 
-    /// A saga's turn is over: those that waited for it to begin have theirs if it did not.
+    /// Ends a saga's turn, and requeues the sagas that waited for its claim.
     pub(super) fn release(&self, key: &ObjectKey) {
         let affected = self.index().release(key);
-        self.look_at(affected);
+        self.requeue(affected);
     }
 
-    /// Queues these sagas, once all are known and this process acts.
-    fn look_at(&self, affected: Vec<ObjectKey>) {
+    /// Queues these sagas, once all are listed and this process leads.
+    fn requeue(&self, affected: Vec<ObjectKey>) {
         if self.is_loaded() && self.process.leadership.is_leader() {
             self.queue.extend(affected);
         }
     }
 }
 
-/// Reads the sagas at once, and acts on them from when this process is the leader until it is told to stop. What is
-/// under way then is finished.
+/// Watches sagas at once, and runs them while this process leads, until shutdown. Running turns finish.
 pub async fn run(context: Arc<Context>) {
     tokio::spawn(watch(context.clone()));
     if !context.process.may_begin(context.sagas.completed()).await {
         return;
     }
     let sagas: Vec<_> = context.index().keys().cloned().collect();
-    info!(sagas = sagas.len(), "all sagas are known");
+    info!(sagas = sagas.len(), "listed all sagas");
     context.queue.extend(sagas);
-    process::workers("a worker for sagas", WORKERS, || work(context.clone())).await;
+    process::workers("a saga worker", WORKERS, || work(context.clone())).await;
 }
 
 async fn watch(context: Arc<Context>) {
     let pulse = context.process.liveness.enter("the watch of Sagas", LONGEST_ROUND);
     follow::<Saga>(&context.process.client, &context.sagas, pulse, |scope, event| {
         let affected = context.index().take(scope, event);
-        context.look_at(affected);
+        context.requeue(affected);
     })
     .await;
 }
 
-/// Works on one saga after the other.
+/// Runs one saga after the other.
 async fn work(context: Arc<Context>) {
     let work = Work {
         kind: "Saga",
         queue: &*context.queue,
         stop: &context.process.stop,
-        pulse: context.process.liveness.enter("a worker for sagas", LONGEST_ROUND),
+        pulse: context.process.liveness.enter("a saga worker", LONGEST_ROUND),
     };
     let context = &context;
     let turn = |key| async move { runner::turn(&key, context).await };

@@ -1,178 +1,178 @@
-//! What happens to a saga and to its steps: what the journal is told.
+//! The events of a saga and its steps, as the journal records them.
 
 use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::api::saga::{ActionId, Resolution, StepError, StepStatus, StopReason, Values};
 
-/// Something that happened to a saga, or is about to.
+/// An event of a saga: recorded before or after the fact.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event {
-    /// The saga begins, with these steps. With a UID, it undoes the saga that did them.
+    /// The saga starts with these steps. With a UID, it undoes the saga with that UID.
     Start {
-        /// The steps: all pending, or as the journal of the saga to undo has them.
+        /// The steps: all pending, or as in the journal of the saga to undo.
         steps: Vec<StepStatus>,
-        /// The digest of its order.
+        /// The digest of the spec.
         digest: String,
-        /// The saga that is undone.
+        /// The UID of the saga to undo.
         rollback_of: Option<String>,
     },
-    /// It ends before anything was done.
+    /// The saga ends before anything was done.
     Refuse {
-        /// Why.
+        /// The reason.
         why: Why,
     },
-    /// It waits before its first step for another saga to end.
+    /// The saga waits for another saga before its first step.
     Hold {
-        /// The other saga.
+        /// The name of the other saga.
         other: String,
         /// The concurrency key of both.
         key: String,
     },
-    /// It is suspended.
+    /// The saga is suspended.
     Suspend,
-    /// It is resumed.
+    /// The saga is resumed.
     Unsuspend,
-    /// What was done is to be undone.
+    /// The saga starts to roll back.
     RollBack {
-        /// Why.
+        /// The reason.
         why: Why,
     },
-    /// A person has to help.
+    /// The saga is stuck: a person has to intervene.
     Stick {
-        /// Why.
+        /// The reason.
         why: Why,
-        /// The request to stop that could not be met, where it is one.
+        /// The stop request that could not be met, if there is one.
         stop: Option<StopReason>,
     },
-    /// A person has helped.
+    /// A person has resolved a stuck saga.
     Resolve {
-        /// How, by whom and why.
+        /// The choice, the person and their reason.
         resolution: Resolution,
-        /// What follows.
+        /// The choice.
         choice: Choice,
     },
-    /// There is nothing left to do.
+    /// The saga ends: nothing is left to do.
     Finish {
-        /// Whether it was an undoing that was ordered.
+        /// Whether the saga is of kind rollback.
         is_rollback_kind: bool,
     },
-    /// A change of the spec was seen.
+    /// A change of the spec was observed.
     Observe {
-        /// The version of the spec.
+        /// The generation of the spec.
         generation: i64,
     },
-    /// Something happened to one of its steps.
+    /// An event of one of the steps.
     Step {
-        /// The step's place in the order.
+        /// The index of the step.
         index: usize,
-        /// What.
+        /// The event.
         event: StepEvent,
     },
 }
 
-/// Something that happened to a step, or is about to.
+/// An event of a step: recorded before or after the fact.
 #[derive(Clone, Debug, PartialEq)]
 pub enum StepEvent {
-    /// It is about to be done for the first time.
+    /// The first call of the step follows.
     Begin {
-        /// How things are before it.
+        /// The state before the step.
         before: Value,
     },
-    /// It could not be begun, and will be tried again.
+    /// The step could not be started, and is retried.
     Delay {
-        /// Why.
+        /// The error.
         error: StepError,
-        /// When.
+        /// The time of the next attempt.
         retry_at: Timestamp,
-        /// How many attempts there are in all.
+        /// The maximum number of attempts.
         of: i32,
     },
-    /// It is about to be called again.
+    /// Another call of the step follows.
     Renew {
-        /// Whether that is one more attempt.
+        /// Whether the call counts as an attempt.
         counts: bool,
     },
-    /// The cloud works on it.
+    /// The cloud has started an action for the step.
     Await {
-        /// The action that has to end.
+        /// The action to wait for.
         action: ActionId,
-        /// What it has to do with.
+        /// The resources of the step.
         ids: Vec<String>,
     },
-    /// It waits, to be done or to be undone, for something that people should know of.
+    /// The step, or its undoing, waits for something that people should know.
     Wait {
-        /// What for.
+        /// The wait, for people.
         why: String,
     },
-    /// An attempt failed and another follows.
+    /// An attempt failed and is retried.
     Retry {
-        /// Why.
+        /// The error.
         error: StepError,
-        /// When.
+        /// The time of the next attempt.
         retry_at: Timestamp,
-        /// How many attempts there are in all.
+        /// The maximum number of attempts.
         of: i32,
-        /// When at the latest, where the effect of the attempt is looked up first.
+        /// The latest time of the next attempt, where the effect of the last one is looked up first.
         latest: Option<Timestamp>,
     },
-    /// It is done.
+    /// The step is done.
     Complete {
-        /// What it came to.
+        /// The output of the step.
         output: Values,
     },
-    /// It has failed for good.
+    /// The step has failed permanently.
     Fail {
-        /// Why.
+        /// The error.
         error: StepError,
     },
-    /// It is about to be undone, for the first time or again.
+    /// A call to undo the step follows.
     Undo {
-        /// Whether that is one more attempt.
+        /// Whether the call counts as an attempt.
         counts: bool,
     },
-    /// The cloud works on undoing it.
+    /// The cloud has started an action that undoes the step.
     AwaitUndo {
-        /// The action that has to end.
+        /// The action to wait for.
         action: ActionId,
     },
-    /// An attempt to undo it failed and another follows.
+    /// An attempt to undo the step failed and is retried.
     RetryUndo {
-        /// Why.
+        /// The error.
         error: StepError,
-        /// When.
+        /// The time of the next attempt.
         retry_at: Timestamp,
-        /// How many attempts there are in all.
+        /// The maximum number of attempts.
         of: i32,
     },
-    /// It is undone.
+    /// The step is undone.
     CompleteUndo,
 }
 
-/// A reason and what it means here.
+/// A reason with its message, as conditions hold them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Why {
     /// One of [`reason`](crate::api::conditions::reason).
     pub reason: &'static str,
-    /// For people.
+    /// The message for people.
     pub message: String,
 }
 
-/// What a person chose for a saga that is stuck.
+/// The choice of a person for a stuck saga.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Choice {
-    /// Try the step again.
+    /// Retry the step.
     Retry,
-    /// Go on without the step.
+    /// Continue without the step.
     Skip,
-    /// Give the saga up.
+    /// Abandon the saga.
     Abandon,
-    /// The step is as it should be: a candidate was chosen.
+    /// The step is resolved: a person chose one of the candidates.
     Adopt,
 }
 
 impl Event {
-    /// For messages and the log.
+    /// The name in messages and logs.
     #[must_use]
     pub fn name(&self) -> &'static str {
         match self {
@@ -190,7 +190,7 @@ impl Event {
         }
     }
 
-    /// The step that it is about.
+    /// The index of the step that the event concerns.
     #[must_use]
     pub fn step(&self) -> Option<usize> {
         match self {
@@ -201,7 +201,7 @@ impl Event {
 }
 
 impl StepEvent {
-    /// The event of the step at this place.
+    /// The event, addressed to the step at this index.
     #[must_use]
     pub fn of(self, index: usize) -> Event {
         Event::Step { index, event: self }

@@ -1,5 +1,5 @@
-//! Values with expressions in them: `${inputs.region}` is a CEL expression whose value takes its place. Text around it
-//! makes it part of a text; `$${` is a `${` that stays.
+//! Values with expressions: the value of the CEL expression `${inputs.region}` replaces it. With text around it, it
+//! becomes part of the text; `$${` is a literal `${`.
 
 use std::{
     collections::HashMap,
@@ -16,64 +16,60 @@ use serde_json::Value;
 
 use crate::api::saga::Values;
 
-/// The longest expression.
+/// The maximum length of an expression, in bytes.
 const LONGEST: usize = 1000;
 
-/// A value in which expressions may stand.
+/// A value that may contain expressions.
 #[derive(Clone, Debug)]
 pub enum Template {
-    /// One without any.
+    /// A value without expressions.
     Fixed(Value),
-    /// The value of an expression.
+    /// A single expression: the value keeps its type.
     Expression(Expression),
     /// A text with expressions in it.
     Text(Vec<Part>),
-    /// A list.
     List(Vec<Template>),
-    /// A map.
     Map(Vec<(String, Template)>),
 }
 
-/// A piece of a text.
+/// A part of a text.
 #[derive(Clone, Debug)]
 pub enum Part {
-    /// As it is.
+    /// Literal text.
     Text(String),
-    /// The value of an expression.
+    /// An expression.
     Expression(Expression),
 }
 
-/// An expression that was read.
+/// A parsed expression.
 #[derive(Clone, Debug)]
 pub struct Expression {
     tree: Arc<IdedExpr>,
     references: Arc<[Located]>,
-    /// Where it stands.
+    /// The position of the expression.
     place: Place,
 }
 
-/// A reference and where it stands.
+/// A reference with its position.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Located {
-    /// What it refers to.
     pub reference: Reference,
-    /// Where.
     pub place: Place,
 }
 
-/// A place in a value: which text of it, and which line and column of that text.
+/// A position in a value: the text, and the line and column in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Place {
-    /// A JSON pointer to the text; empty where the value is one text.
+    /// A JSON pointer to the text; empty if the value is one text.
     path: Arc<str>,
-    /// Counted from 1; nothing where the text has one line.
+    /// Counted from 1; none if the text has one line.
     line: Option<usize>,
     /// Counted from 1, in characters.
     column: usize,
 }
 
 impl Place {
-    /// The place of the n-th character of a text.
+    /// The position of the n-th character of a text.
     fn of(path: &Arc<str>, text: &str, character: usize) -> Self {
         let before: String = text.chars().take(character).collect();
         let column = before.chars().rev().take_while(|letter| *letter != '\n').count() + 1;
@@ -94,32 +90,32 @@ impl fmt::Display for Place {
     }
 }
 
-/// What an expression refers to.
+/// The reference of an expression.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reference {
-    /// `inputs.NAME`, and whether it is only asked whether it is there.
+    /// `inputs.NAME`.
     Input {
-        /// Its name.
+        /// The name of the input.
         name: String,
-        /// Within `has()`.
+        /// Whether `has()` only tests for the input.
         is_test: bool,
     },
     /// `steps.NAME.output.FIELD`.
     Output {
-        /// The step's name.
+        /// The name of the step.
         step: String,
-        /// The field.
+        /// The field of the output.
         field: String,
     },
-    /// Something else, which cannot be.
+    /// Any other path; it is invalid.
     Other(String),
 }
 
 impl Template {
-    /// Reads a value.
+    /// Parses a value.
     ///
     /// # Errors
-    /// When expressions in it are none; each text says which and why.
+    /// When expressions are invalid; each text says which one and why.
     pub fn read(value: &Value) -> Result<Self, Vec<String>> {
         Self::read_at(value, "")
     }
@@ -181,7 +177,7 @@ impl Template {
         })
     }
 
-    /// All that its expressions refer to.
+    /// All references of its expressions.
     #[must_use]
     pub fn references(&self) -> Vec<Located> {
         let mut references = Vec::new();
@@ -189,7 +185,7 @@ impl Template {
         references
     }
 
-    /// The one thing that it refers to, if it is just that.
+    /// The reference, if the value is a single reference.
     #[must_use]
     pub fn as_reference(&self) -> Option<Reference> {
         let Self::Expression(Expression { tree, .. }) = self else { return None };
@@ -212,10 +208,10 @@ impl Template {
         }
     }
 
-    /// The value, in these surroundings.
+    /// Evaluates the value in this context.
     ///
     /// # Errors
-    /// When an expression has none; the text says why.
+    /// When an expression fails; the text says why.
     pub fn fill(&self, surroundings: &Surroundings) -> Result<Value, String> {
         Ok(match self {
             Self::Fixed(value) => value.clone(),
@@ -246,11 +242,11 @@ impl Template {
     }
 }
 
-/// What expressions can see: the inputs, and the outputs of the steps that are done.
+/// The context of expressions: the inputs, and the outputs of the steps that are done.
 pub struct Surroundings(Context<'static, 'static>);
 
 impl Surroundings {
-    /// Of these inputs and outputs, by the steps' names.
+    /// Creates the context from inputs, and outputs by step name.
     pub fn new<'a>(inputs: &Values, outputs: impl Iterator<Item = (&'a str, &'a Values)>) -> Self {
         static STANDARD: LazyLock<Arc<Env>> = LazyLock::new(|| Arc::new(Env::stdlib()));
         let mut context = Context::with_env(STANDARD.clone());
@@ -273,7 +269,7 @@ fn map(entries: impl Iterator<Item = (String, Cel)>) -> Cel {
     entries.collect::<HashMap<String, Cel>>().into()
 }
 
-/// JSON as expressions see it: whole numbers are `int`, so that they add up with those in the expression.
+/// Converts JSON to CEL values. Whole numbers become `int`, so that they add up with the literals of expressions.
 fn cel(value: &Value) -> Cel {
     match value {
         Value::Null => Cel::Null,
@@ -287,7 +283,7 @@ fn cel(value: &Value) -> Cel {
     }
 }
 
-/// Splits at the brace that closes the expression: braces of maps and those in quotes do not.
+/// Splits at the brace that closes the expression: braces of maps and in quotes do not count.
 fn split_at_brace(text: &str) -> Option<(&str, &str)> {
     let mut depth = 0_usize;
     let mut quote = None;
@@ -308,7 +304,7 @@ fn split_at_brace(text: &str) -> Option<(&str, &str)> {
     None
 }
 
-/// Reads an expression. `place` says where its n-th character stands.
+/// Parses an expression. `place` returns the position of its n-th character.
 fn parse(text: &str, place: impl Fn(usize) -> Place) -> Result<Expression, String> {
     if text.len() > LONGEST {
         return Err(format!("{}: an expression must not be longer than {LONGEST} characters", place(0)));
@@ -316,13 +312,13 @@ fn parse(text: &str, place: impl Fn(usize) -> Place) -> Result<Expression, Strin
     let (expression, source) = Parser::default().parse_with_source_info(text).map_err(|errors| {
         let first = errors.errors.first();
         let at = first.map_or(0, |error| character(text, error.pos));
-        // What would be possible instead is a long list.
+        // The parser's list of alternatives is too long for a message.
         let said = first.and_then(|error| error.msg.split(" expecting ").next()).unwrap_or_default();
         let why = said.trim_start_matches("Syntax error: ").replace("'<EOF>'", "its end");
         format!("{}: `${{{text}}}` is not an expression: {why}", place(at))
     })?;
     if loops(&expression) {
-        let why = "macros that loop, such as map and all, are not for expressions of sagas";
+        let why = "macros that loop, such as map and all, are not supported";
         return Err(format!("{}: `${{{text}}}`: {why}", place(0)));
     }
     let mut references = Vec::new();
@@ -332,14 +328,14 @@ fn parse(text: &str, place: impl Fn(usize) -> Place) -> Result<Expression, Strin
     Ok(Expression { tree: Arc::new(expression), references: references.into(), place: place(0) })
 }
 
-/// Which character of a text is at this line and this column, both counted from 1.
+/// The index of the character at this line and column, both counted from 1.
 fn character(text: &str, (line, column): (isize, isize)) -> usize {
     let number = |number: isize| usize::try_from(number).unwrap_or_default();
     let before = text.split_inclusive('\n').take(number(line).saturating_sub(1));
     before.map(|line| line.chars().count()).sum::<usize>().saturating_add(number(column).saturating_sub(1))
 }
 
-/// Which character of its text a path begins with.
+/// The index of the first character of a path in its text.
 fn begin(path: &IdedExpr, text: &str, source: &SourceInfo) -> usize {
     let mut root = path;
     loop {
@@ -356,12 +352,12 @@ fn begin(path: &IdedExpr, text: &str, source: &SourceInfo) -> usize {
     start.unwrap_or_default().min(text.chars().count())
 }
 
-/// Whether it loops: what it costs could not be told.
+/// Whether the expression loops: its cost is unbounded.
 fn loops(expression: &IdedExpr) -> bool {
     matches!(expression.expr, Expr::Comprehension(_)) || parts(expression).into_iter().any(loops)
 }
 
-/// The expressions that it is made of.
+/// The subexpressions.
 fn parts(expression: &IdedExpr) -> Vec<&IdedExpr> {
     match &expression.expr {
         Expr::Call(call) => call.target.as_deref().into_iter().chain(&call.args).collect(),
@@ -380,20 +376,20 @@ fn entry_parts(entry: &EntryExpr) -> Vec<&IdedExpr> {
     }
 }
 
-/// Finds all that an expression refers to, and the part of it that does.
+/// Collects all references with their subexpressions.
 fn collect(expression: &IdedExpr, is_test: bool, found: &mut impl FnMut(Reference, &IdedExpr)) {
     if let Some(path) = path(expression) {
         let is_test = is_test || matches!(&expression.expr, Expr::Select(select) if select.test);
         found(reference(&path, is_test), expression);
         return;
     }
-    // The parts of `a[b]` that is no path, or of a call.
+    // Continues with the parts of calls, and of `a[b]` if it is not a path.
     for part in parts(expression) {
         collect(part, is_test, found);
     }
 }
 
-/// All of these, or all that is wrong with them.
+/// All values, or all errors.
 fn all<T>(results: impl Iterator<Item = Result<T, Vec<String>>>) -> Result<Vec<T>, Vec<String>> {
     let (mut good, mut mistakes) = (Vec::new(), Vec::new());
     for result in results {
@@ -415,7 +411,7 @@ fn reference(path: &[&str], is_test: bool) -> Reference {
     }
 }
 
-/// The names that lead to a value: `steps.a.output.b` and `steps["a"].output.b` alike.
+/// The names of a path: `steps.a.output.b` and `steps["a"].output.b` alike.
 fn path(expression: &IdedExpr) -> Option<Vec<&str>> {
     let mut names = Vec::new();
     let mut rest = expression;
@@ -435,7 +431,7 @@ fn path(expression: &IdedExpr) -> Option<Vec<&str>> {
                     names.push(key.inner());
                     rest = operand;
                 }
-                // An index into a list: what it leads to does not matter, the list does.
+                // A list index: the reference is to the list.
                 [operand, IdedExpr { expr: Expr::Literal(_), .. }] => rest = operand,
                 _ => return None,
             },
@@ -481,7 +477,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_expression_is_told() {
+    fn an_invalid_expression_is_reported() {
         let cases = [
             ("${inputs.region", "is not closed"),
             ("${inputs..region}", "is not an expression"),

@@ -1,4 +1,4 @@
-//! All sagas in memory, fed by a watch and by the operator's own writes, and which of them wait for each other.
+//! The cache of all sagas, fed by a watch and by the operator's own writes, with their dependencies on each other.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
@@ -10,7 +10,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
 
 use super::{
-    decide::Help,
+    decide::Intervention,
     event::Choice,
     journal::{condition, current, short},
 };
@@ -20,62 +20,62 @@ use crate::{
         saga::{FINALIZER, Resolution},
     },
     kube_ext::{
+        cache::{Cache, Tombstones, is_newer},
         key::ObjectKey,
-        mirror::{Mirror, Presence, is_newer},
         watch::{Scope, is_in},
     },
 };
 
-/// A saga as it is known.
+/// A saga in the cache.
 #[derive(Clone, Debug)]
-pub struct Known {
-    /// The object, without the API server's bookkeeping.
+pub struct IndexedSaga {
+    /// The object, without `managedFields`.
     pub saga: Arc<Saga>,
-    /// How a person wants to help.
-    pub help: Option<Help>,
+    /// The intervention that its annotations request.
+    pub intervention: Option<Intervention>,
 }
 
 /// The sagas of one kind in one phase.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct InPhase {
-    /// How many there are.
+    /// The number of sagas.
     pub count: usize,
-    /// Since when the first of them has been under way, or stuck. Of those that have not begun or are finished, nothing.
+    /// The start of the oldest saga that is active; none for sagas that have not started or have finished.
     pub since: Option<Timestamp>,
 }
 
 /// All sagas by kind and phase.
 pub type Census = BTreeMap<(SagaKind, SagaPhase), InPhase>;
 
-/// Sagas of one namespace and concurrency key.
+/// A namespace and a concurrency key.
 type Group = (Arc<str>, Box<str>);
 
-/// The sagas of the cluster.
+/// The cache of all sagas.
 #[derive(Default)]
 pub struct Index {
-    sagas: HashMap<ObjectKey, Known>,
+    sagas: HashMap<ObjectKey, IndexedSaga>,
     groups: HashMap<Group, BTreeSet<ObjectKey>>,
     /// The sagas of kind rollback, by the saga that each undoes.
     undoing: HashMap<ObjectKey, BTreeSet<ObjectKey>>,
-    /// Sagas that are about to begin: the journal does not say so yet.
+    /// Sagas that are about to start; their journals do not say so yet.
     claims: HashSet<ObjectKey>,
-    presence: Presence,
+    tombstones: Tombstones,
 }
 
 impl Index {
-    /// A saga.
+    /// The saga with this key.
     #[must_use]
-    pub fn get(&self, key: &ObjectKey) -> Option<Known> {
+    pub fn get(&self, key: &ObjectKey) -> Option<IndexedSaga> {
         self.sagas.get(key).cloned()
     }
 
-    /// Every saga.
+    /// The keys of all sagas.
     pub fn keys(&self) -> impl Iterator<Item = &ObjectKey> {
         self.sagas.keys()
     }
 
-    /// The saga that has to end, or to begin, before this one may begin. Where there is none, others wait for this one
-    /// from now on until [`Index::release`].
+    /// The saga that has to end, or to start, before this one may start. If there is none, this saga claims its
+    /// concurrency key until [`Index::release`].
     pub fn claim(&mut self, key: &ObjectKey) -> Option<String> {
         let other = self.waits_for(key);
         if other.is_none() && self.sagas.get(key).is_some_and(|known| is_candidate(&known.saga)) {
@@ -84,7 +84,7 @@ impl Index {
         other
     }
 
-    /// It has begun, or does not begin now. Whom that concerns.
+    /// Releases a claim: the saga has started, or does not start now. Returns the sagas to requeue.
     pub fn release(&mut self, key: &ObjectKey) -> Vec<ObjectKey> {
         let Some(known) = self.claims.take(key).and_then(|key| self.sagas.get(&key)) else { return Vec::new() };
         if known.saga.phase().is_active() { Vec::new() } else { self.waiting(key, &known.saga) }
@@ -96,7 +96,7 @@ impl Index {
         let others = others.iter().filter(|other| *other != key);
         let others = others.filter_map(|other| Some((&self.sagas.get(other)?.saga, self.claims.contains(other))));
         let others = others.map(|(other, is_claimed)| (other.phase().is_active() || is_claimed, other));
-        // One that is about to begin gives way no more.
+        // A saga with a claim no longer yields to older ones.
         let gives_way = !self.claims.contains(key);
         let first = others
             .filter(|(is_active, other)| *is_active || (gives_way && is_candidate(other) && turn(other) < turn(own)))
@@ -116,7 +116,7 @@ impl Index {
         keys.filter_map(|key| self.sagas.get(key)).map(|known| &*known.saga)
     }
 
-    /// Another saga that has undone what this one is to undo, or is undoing it. The UID is that of the saga to undo.
+    /// Another saga that has undone the same saga, or is undoing it. `uid` is the UID of the saga to undo.
     #[must_use]
     pub fn undone_by(&self, key: &ObjectKey, uid: &str) -> Option<String> {
         let author = undone(key, &self.sagas.get(key)?.saga)?;
@@ -127,7 +127,7 @@ impl Index {
         })
     }
 
-    /// How many sagas there are of each kind and phase.
+    /// The census of all sagas.
     #[must_use]
     pub fn census(&self) -> Census {
         let mut census = Census::new();
@@ -139,7 +139,7 @@ impl Index {
         census
     }
 
-    /// Takes in an object unless it is older than what is known. Whom that concerns.
+    /// Caches an object unless a newer version is cached. Returns the sagas to requeue.
     fn put(&mut self, saga: &Saga) -> Vec<ObjectKey> {
         let key = ObjectKey::of(saga);
         let known = self.sagas.get(&key).map(|known| known.saga.clone());
@@ -147,9 +147,9 @@ impl Index {
         if known.as_ref().is_some_and(|known| !is_newer(&version(saga), &version(known))) {
             return Vec::new();
         }
-        // Another one of the same name may have another concurrency key.
+        // A new saga of the same name may have another concurrency key.
         let replaced = known.as_ref().filter(|known| uid(known) != uid(saga)).map(|_| self.remove(&key));
-        let help = help(saga);
+        let intervention = intervention(saga);
         let mut saga = saga.clone();
         saga.metadata.managed_fields = None;
         if let Some(group) = group(&key, &saga) {
@@ -161,7 +161,7 @@ impl Index {
         let was_in_the_way = known.as_ref().is_some_and(|known| is_in_the_way(known));
         let others = if was_in_the_way && !is_in_the_way(&saga) { self.waiting(&key, &saga) } else { Vec::new() };
         let undone = undone(&key, &saga).filter(|_| saga.phase().is_finished());
-        self.sagas.insert(key.clone(), Known { saga: Arc::new(saga), help });
+        self.sagas.insert(key.clone(), IndexedSaga { saga: Arc::new(saga), intervention });
         others.into_iter().chain(replaced.into_iter().flatten()).chain(undone).chain([key]).collect()
     }
 
@@ -183,11 +183,11 @@ impl Index {
                 self.undoing.remove(&author);
             }
         }
-        // It has a turn of its own once more, in which all that is kept of it is forgotten.
+        // It gets one more turn, which removes its remaining state.
         self.waiting(key, &known.saga).into_iter().chain(undone(key, &known.saga)).chain([key.clone()]).collect()
     }
 
-    /// The others with the saga's key that have not begun.
+    /// The pending sagas with the same concurrency key.
     fn waiting(&self, key: &ObjectKey, saga: &Saga) -> Vec<ObjectKey> {
         let members = group(key, saga).and_then(|group| self.groups.get(&group));
         let others = members.into_iter().flatten().filter(|other| *other != key);
@@ -197,9 +197,9 @@ impl Index {
     }
 }
 
-impl Mirror<Saga> for Index {
-    fn presence(&mut self) -> &mut Presence {
-        &mut self.presence
+impl Cache<Saga> for Index {
+    fn tombstones(&mut self) -> &mut Tombstones {
+        &mut self.tombstones
     }
 
     fn uids(&self, scope: &Scope) -> HashSet<Box<str>> {
@@ -238,18 +238,18 @@ fn group(key: &ObjectKey, saga: &Saga) -> Option<Group> {
     Some((key.namespace.clone(), saga.concurrency_key()?.into()))
 }
 
-/// Whether others with its key have to wait.
+/// Whether other sagas with its key have to wait.
 fn is_in_the_way(saga: &Saga) -> bool {
     saga.phase().is_active() || is_candidate(saga)
 }
 
-/// Whether it would begin if it were its turn.
+/// Whether it could start next.
 fn is_candidate(saga: &Saga) -> bool {
     let would_end = saga.spec.cancel_requested || saga.metadata.deletion_timestamp.is_some();
     saga.phase() == SagaPhase::Pending && !saga.spec.suspend && !would_end
 }
 
-/// Since when it is under way, or stuck.
+/// The time since which it has been active.
 fn since(saga: &Saga) -> Option<Timestamp> {
     let status = saga.status.as_ref()?;
     let since = match status.phase {
@@ -260,13 +260,13 @@ fn since(saga: &Saga) -> Option<Timestamp> {
     Some(since.0)
 }
 
-/// The oldest first.
+/// The order of turns: oldest first.
 fn turn(saga: &Saga) -> (Timestamp, String) {
     (saga.creation_timestamp().map_or(Timestamp::UNIX_EPOCH, |time| time.0), saga.name_any())
 }
 
-/// What the annotations say of how a person wants to help.
-fn help(saga: &Saga) -> Option<Help> {
+/// The intervention that the annotations request.
+fn intervention(saga: &Saga) -> Option<Intervention> {
     let annotation = |key: &str| saga.annotations().get(key).map(|text| text.trim().to_owned());
     let resolve = annotation(annotations::RESOLVE);
     let adopt = annotation(annotations::ADOPT);
@@ -285,19 +285,19 @@ fn help(saga: &Saga) -> Option<Help> {
         why: annotation(annotations::BECAUSE).map(cut),
     };
     if let Some(id) = adopt {
-        return Some(Help::Adopt(id.clone(), resolution(format!("adopt {id}"))));
+        return Some(Intervention::Adopt(id.clone(), resolution(format!("adopt {id}"))));
     }
     let word = resolve?;
     let choice = match word.as_str() {
         "retry" => Choice::Retry,
         "skip" => Choice::Skip,
         "abandon" => Choice::Abandon,
-        _ => return Some(Help::Unknown(cut(word))),
+        _ => return Some(Intervention::Unknown(cut(word))),
     };
-    Some(Help::Choose(choice, resolution(word)))
+    Some(Intervention::Choose(choice, resolution(word)))
 }
 
-/// Whether a deletion of it waits for the operator.
+/// Whether the operator's finalizer delays a deletion.
 #[must_use]
 pub fn is_held(saga: &Saga) -> bool {
     saga.finalizers().iter().any(|finalizer| finalizer == FINALIZER)
@@ -374,7 +374,7 @@ mod tests {
     }
 
     #[test]
-    fn one_that_is_undone_is_told_when_that_is_over() {
+    fn one_that_is_undone_is_requeued_when_that_is_over() {
         let undo = |phase: &str, version: &str| {
             let mut saga = saga("undo", 2, phase, &json!({"kind": "rollback", "rollbackOf": {"name": "done"}}));
             saga.metadata.resource_version = Some(version.to_owned());
@@ -398,7 +398,7 @@ mod tests {
     }
 
     #[test]
-    fn other_keys_other_namespaces_and_suspended_ones_are_in_nobodys_way() {
+    fn other_keys_other_namespaces_and_suspended_sagas_block_no_saga() {
         let suspended = saga("suspended", 1, "Pending", &json!({"suspend": true}));
         let other = saga("other", 1, "Running", &json!({"concurrencyKey": "x"}));
         let mut elsewhere = saga("elsewhere", 1, "Running", &json!({}));
@@ -446,7 +446,7 @@ mod tests {
     }
 
     #[test]
-    fn an_active_saga_that_was_deleted_while_nobody_looked_is_in_nobodys_way() {
+    fn an_active_saga_that_was_deleted_between_two_watches_blocks_no_saga() {
         let none = json!({});
         let mut active = saga("active", 1, "Running", &none);
         active.metadata.resource_version = Some("9".into());
@@ -461,7 +461,7 @@ mod tests {
     }
 
     #[test]
-    fn a_saga_that_was_made_anew_with_another_key_leaves_its_old_one() {
+    fn a_saga_that_was_created_again_with_another_key_leaves_its_old_one() {
         let none = json!({});
         let mut index = index(&[saga("a", 1, "Running", &none), saga("waits", 2, "Pending", &none)]);
         let mut anew = saga("a", 3, "Running", &json!({"concurrencyKey": "x"}));

@@ -1,6 +1,6 @@
-//! The promises of a saga, over random histories: two runners with caches that lag, crashes between any two things they
-//! do, calls whose answers are lost and whose effects come into sight late. The journal is kept as the API server keeps
-//! it, with versions; the cloud is a list of things, each made by one step.
+//! The guarantees of a saga over random histories: two runners with stale caches, crashes between any two operations,
+//! calls whose responses are lost and whose effects appear late. The journal has versions, as on the API server; the
+//! cloud is a list of resources, each created by one step.
 
 use std::time::Duration;
 
@@ -9,7 +9,9 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::{
-    decide::{After, Hand, Move, Seen, after_call, after_look, after_prepare, after_undo, decide, late_in},
+    decide::{
+        CallState, Command, SagaView, StepOutcome, after_call, after_lookup, after_prepare, after_undo, decide, late_in,
+    },
     event::{Event, StepEvent, Why},
     journal,
     order::{Order, digest},
@@ -21,26 +23,26 @@ use crate::api::saga::{
 
 const SETTLE: Duration = Duration::from_secs(40);
 
-/// What the world does with the next thing that a runner does.
+/// The behaviour of the cloud and the runner in the next operation.
 #[derive(Clone, Copy, Debug)]
 enum Fate {
-    /// It goes well.
+    /// The operation succeeds.
     Well,
-    /// The call is carried out, its effect comes into sight late, and nobody hears the answer.
+    /// The call takes effect late, and its response is lost.
     Lost,
-    /// The call is refused for now, and nothing is done.
+    /// The call is refused temporarily; nothing is done.
     Refused,
-    /// The call is refused for good.
+    /// The call is refused permanently.
     Denied,
-    /// The cloud wants it later.
+    /// The cloud postpones the call.
     Later,
-    /// The runner ends before it does it.
+    /// The runner ends before the operation.
     CrashBefore,
-    /// The runner ends after it did it, before it could write anything down.
+    /// The runner ends after the operation, before it writes the result.
     CrashAfter,
 }
 
-/// One thing in the cloud.
+/// A resource in the cloud.
 #[derive(Clone, Debug)]
 struct Thing {
     step: usize,
@@ -52,22 +54,22 @@ struct World {
     order: Order,
     digest: String,
     now: Timestamp,
-    /// Every version of the journal, the newest last.
+    /// All versions of the journal, newest last.
     journal: Vec<SagaStatus>,
     things: Vec<Thing>,
     runners: [Runner; 2],
 }
 
-/// A process that carries sagas on.
+/// A process that runs sagas.
 #[derive(Clone, Debug, Default)]
 struct Runner {
-    /// The version that it has.
+    /// The version in its cache.
     version: usize,
     status: SagaStatus,
     is_dirty: bool,
-    hand: Hand,
+    call_state: CallState,
     intended: Option<Timestamp>,
-    /// It does nothing before.
+    /// The time until which it is idle.
     rests_until: Option<Timestamp>,
 }
 
@@ -92,8 +94,8 @@ impl World {
         }
     }
 
-    fn seen<'s>(&'s self, runner: &'s Runner) -> Seen<'s> {
-        Seen {
+    fn view<'s>(&'s self, runner: &'s Runner) -> SagaView<'s> {
+        SagaView {
             spec: &self.spec,
             status: &runner.status,
             generation: 1,
@@ -104,16 +106,16 @@ impl World {
             digest: &self.digest,
             waits_for: None,
             undone_by: None,
-            help: None,
+            intervention: None,
             action: None,
-            hand: runner.hand,
+            call_state: runner.call_state,
             settle: SETTLE,
             now: self.now,
             dice: 1.0,
         }
     }
 
-    /// One runner does one thing. What it holds is taken out meanwhile.
+    /// One runner executes one command.
     fn go(&mut self, which: usize, fate: Fate, lag: usize) {
         let mut runner = std::mem::take(&mut self.runners[which]);
         if matches!(fate, Fate::CrashBefore) || runner.rests_until.is_none() && runner.version == 0 {
@@ -130,66 +132,66 @@ impl World {
         self.runners[which] = runner;
     }
 
-    /// A new process, whose cache has a version that may be an old one.
+    /// A new process, whose cache may hold an old version.
     fn restart(&self, runner: &mut Runner, lag: usize) {
         let version = (self.journal.len() - 1).saturating_sub(lag);
         *runner = Runner { version, status: self.journal[version].clone(), ..Runner::default() };
         runner.rests_until = Some(self.now);
     }
 
-    /// Whether the runner is still alive: a conflict makes it look again.
+    /// Writes the journal. Returns false after a conflict: the runner decides again.
     fn make(&mut self, runner: &mut Runner, fate: Fate) -> bool {
-        let next = decide(&self.seen(runner));
+        let next = decide(&self.view(runner));
         match next {
-            Move::Note(event) => self.note(runner, event),
-            Move::Intend(event) => self.intend(runner, event),
-            Move::Prepare(index) => {
-                let after = after_prepare(&self.seen(runner), index, Ok(json!(null)), 0);
+            Command::Note(event) => self.note(runner, event),
+            Command::Intend(event) => self.intend(runner, event),
+            Command::Prepare(index) => {
+                let after = after_prepare(&self.view(runner), index, Ok(json!(null)), 0);
                 self.follow(runner, after)
             }
-            Move::Poll(_) | Move::Look(_) | Move::CallUndo(_) if runner.is_dirty => self.write(runner),
-            Move::Poll(index) => {
-                let answer = Err(Failure::Permanent("no".to_owned()));
-                let after = after_call(&self.seen(runner), index, answer, 0);
+            Command::Poll(_) | Command::LookUp(_) | Command::CallUndo(_) if runner.is_dirty => self.write(runner),
+            Command::Poll(index) => {
+                let result = Err(Failure::Permanent("no".to_owned()));
+                let after = after_call(&self.view(runner), index, result, 0);
                 self.follow(runner, after)
             }
-            Move::Call(_) | Move::CallUndo(_) if !self.is_fresh(runner) => {
-                runner.hand = Hand::Calm(self.now);
+            Command::Call(_) | Command::CallUndo(_) if !self.is_fresh(runner) => {
+                runner.call_state = CallState::Idle(self.now);
                 true
             }
-            Move::Call(index) => {
-                runner.hand = Hand::Empty;
-                let answer = self.call(index, fate);
-                let after = after_call(&self.seen(runner), index, answer, 0);
+            Command::Call(index) => {
+                runner.call_state = CallState::Unknown;
+                let result = self.call(index, fate);
+                let after = after_call(&self.view(runner), index, result, 0);
                 self.follow(runner, after)
             }
-            Move::Look(index) => {
+            Command::LookUp(index) => {
                 let found = match self.visible(index) {
                     0 => Found::Nothing,
                     1 => Found::One(Progress::Done(Values::new())),
                     _ => Found::Several(vec!["a".to_owned(), "b".to_owned()]),
                 };
-                let after = after_look(&self.seen(runner), index, Ok(found));
+                let after = after_lookup(&self.view(runner), index, Ok(found));
                 self.follow(runner, after)
             }
-            Move::CallUndo(index) => {
-                runner.hand = Hand::Empty;
-                let answer = self.undo(index, fate);
-                let after = after_undo(&self.seen(runner), index, answer, 0);
+            Command::CallUndo(index) => {
+                runner.call_state = CallState::Unknown;
+                let result = self.undo(index, fate);
+                let after = after_undo(&self.view(runner), index, result, 0);
                 self.follow(runner, after)
             }
-            Move::Rest(wait) => {
+            Command::Rest(wait) => {
                 let is_written = self.write(runner);
-                let late = late_in(&self.seen(runner));
+                let late = late_in(&self.view(runner));
                 let wait = wait.into_iter().chain(late).min().unwrap_or(Duration::from_secs(1));
                 runner.rests_until = Some(self.now + wait);
                 is_written
             }
-            other => panic!("nobody asked for {other:?}"),
+            other => panic!("unexpected command {other:?}"),
         }
     }
 
-    /// Whether it intended a moment ago what it does now.
+    /// Whether the intent of the operation is recent.
     fn is_fresh(&self, runner: &Runner) -> bool {
         let since = runner.intended.map(|at| self.now.duration_since(at));
         since.is_some_and(|since| since <= SignedDuration::try_from(SETTLE / 4).unwrap())
@@ -202,7 +204,7 @@ impl World {
                 Ok(Progress::Done(Values::new()))
             }
             Fate::Lost => {
-                // It took its time, and comes into sight later still: all within the settle time.
+                // The call takes time and its effect appears later, all within the settle time.
                 self.things.push(Thing { step: index, seen_from: self.now + SETTLE / 2 });
                 Err(Failure::Doubt("lost".to_owned()))
             }
@@ -214,8 +216,8 @@ impl World {
 
     fn undo(&mut self, index: usize, fate: Fate) -> Result<Undo, Failure> {
         let now = self.now;
-        let seen = self.things.iter().position(|thing| thing.step == index && thing.seen_from <= now);
-        match (fate, seen) {
+        let view = self.things.iter().position(|thing| thing.step == index && thing.seen_from <= now);
+        match (fate, view) {
             (Fate::Refused, _) => Err(Failure::Transient("refused".to_owned())),
             (Fate::Later, _) => Err(Failure::Waiting("later".to_owned())),
             (_, None) => Ok(Undo::NothingThere),
@@ -234,20 +236,20 @@ impl World {
         self.things.iter().filter(|thing| thing.step == index && thing.seen_from <= self.now).count()
     }
 
-    fn follow(&mut self, runner: &mut Runner, after: After) -> bool {
+    fn follow(&mut self, runner: &mut Runner, after: StepOutcome) -> bool {
         match after {
-            After::Note(event) => self.note(runner, event),
-            After::Intend(event) => self.intend(runner, event),
-            After::Calm { until, .. } => {
-                runner.hand = Hand::Calm(until);
+            StepOutcome::Note(event) => self.note(runner, event),
+            StepOutcome::Intend(event) => self.intend(runner, event),
+            StepOutcome::Idle { until, .. } => {
+                runner.call_state = CallState::Idle(until);
                 runner.rests_until = Some(until);
                 self.write(runner)
             }
-            After::Rest(wait) => {
+            StepOutcome::Rest(wait) => {
                 runner.rests_until = Some(self.now + wait);
                 self.write(runner)
             }
-            After::Tell(event, wait) => {
+            StepOutcome::Publish(event, wait) => {
                 self.note(runner, event);
                 runner.rests_until = Some(self.now + wait);
                 self.write(runner)
@@ -258,7 +260,7 @@ impl World {
     fn note(&mut self, runner: &mut Runner, event: Event) -> bool {
         journal::apply(&mut runner.status, event, self.now).expect("the runner keeps to the journal");
         runner.is_dirty = true;
-        runner.hand = Hand::Empty;
+        runner.call_state = CallState::Unknown;
         true
     }
 
@@ -267,12 +269,12 @@ impl World {
         if !self.write(runner) {
             return false;
         }
-        runner.hand = Hand::Intent;
+        runner.call_state = CallState::Intent;
         runner.intended = Some(self.now);
         true
     }
 
-    /// Bound to the version that was read, as the API server does it.
+    /// Bound to the version that was read, as on the API server.
     fn write(&mut self, runner: &mut Runner) -> bool {
         if !runner.is_dirty {
             return true;
@@ -290,7 +292,7 @@ impl World {
         self.journal.last().unwrap()
     }
 
-    /// No step has ever made two things that are there at once.
+    /// No step ever has two resources at the same time.
     fn check(&self) {
         for index in 0..self.order.steps.len() {
             let made = self.things.iter().filter(|thing| thing.step == index).count();
@@ -298,7 +300,7 @@ impl World {
         }
     }
 
-    /// Lets everything go well until the end.
+    /// Lets every operation succeed until the saga ends.
     fn settle(&mut self) {
         for _ in 0..2000 {
             if self.newest().phase.is_finished() || self.newest().phase == SagaPhase::Stuck {
@@ -307,7 +309,7 @@ impl World {
             self.go(0, Fate::Well, 0);
             self.check();
             self.now += Duration::from_secs(1);
-            // What lost a race looks again, as a watch makes it.
+            // A runner whose write conflicted decides again, as after a watch event.
             let is_behind = self.runners[0].version + 1 != self.journal.len();
             if is_behind {
                 let mut runner = std::mem::take(&mut self.runners[0]);
@@ -336,7 +338,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 2000, ..ProptestConfig::default() })]
 
     #[test]
-    fn no_step_makes_two_things_whatever_crashes_and_races(steps in 1..4_usize, fails: bool, fates in fates()) {
+    fn no_step_creates_two_resources_despite_crashes_and_races(steps in 1..4_usize, fails: bool, fates in fates()) {
         let mut world = World::new(steps, fails);
         for (which, fate, lag, seconds) in fates {
             world.go(which, fate, lag);
@@ -348,7 +350,7 @@ proptest! {
         match world.newest().phase {
             SagaPhase::Succeeded => prop_assert_eq!(made, steps),
             SagaPhase::RolledBack => prop_assert_eq!(made, 0, "a leak: {:#?}", world.newest()),
-            // A step that could not be undone in all its attempts.
+            // A step whose undoing failed in every attempt.
             SagaPhase::Stuck => {}
             other => prop_assert!(false, "{other:?}"),
         }

@@ -1,5 +1,5 @@
-//! The journal: the state machine that a saga's status goes through. Pure. [`apply`] is the one place that changes a
-//! status, and says which change is legal when; everything else is an error.
+//! The journal: the state machine of a saga's status. Pure. Only [`apply`] changes a status. It decides which events
+//! are legal; every other event is an error.
 //!
 //! ```text
 //! Pending ─► Running ─► Succeeded
@@ -24,46 +24,46 @@ use crate::api::{
 
 use super::event::{Choice, Event, StepEvent};
 use super::{
-    claims::{attempts, enter, go_on, go_on_with, next_attempt},
+    claims::{attempts, enter, next_attempt, set_active, set_active_with},
     clock,
     order::json_size,
 };
 
-/// How long a message in the journal may be, in bytes.
+/// The maximum length of a message in the journal, in bytes.
 pub(super) const LONGEST_MESSAGE: usize = 600;
-/// How long the message of an order that is refused may be: nothing else is in the journal then.
+/// The maximum length of the message that refuses a saga, in bytes. The journal is empty otherwise.
 pub(super) const LONGEST_REFUSAL: usize = 6000;
-/// How long the text may be that says what a step waits for, in bytes.
+/// The maximum length of the text that a step waits for, in bytes.
 pub const LONGEST_WAIT: usize = 400;
-/// What undoing one step adds to the journal, as JSON, and what the end of the saga does: the messages of two
-/// conditions, why it was rolled back, and what the last step waits for.
+/// The size reserved for undoing one step, as JSON, and for the end of the saga: the messages of two conditions, the
+/// cause of the rollback, and the wait of the last step.
 const UNDO_BYTES: usize = 66;
 const END_BYTES: usize = 3 * LONGEST_MESSAGE + LONGEST_WAIT + 300;
-/// An empty map has its place always.
+/// The size of an empty map, always reserved.
 const NOTHING_BYTES: usize = 4;
-/// How many resolutions and ids are kept.
+/// The maximum number of resolutions and of ids in the journal.
 const MOST_RESOLUTIONS: usize = 8;
 const MOST_IDS: usize = 16;
 
-/// A change that the state machine does not know: a mistake in this program, or a journal that somebody else wrote.
+/// An illegal event: a bug, or a journal that another program wrote.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the journal does not allow it: {event} of step {step:?} in phase {}", phase.name())]
+#[error("recording {event} of step {step:?}: it is not legal in phase {}", phase.name())]
 pub struct Illegal {
     event: &'static str,
     step: Option<usize>,
     phase: SagaPhase,
 }
 
-/// Which way a saga goes.
+/// The direction of a saga.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Direction {
-    /// Its steps are done.
+    /// Its steps are executed.
     Forward,
     /// Its steps are undone.
     Back,
 }
 
-/// Which way this saga goes, or went when it got stuck.
+/// The direction of this saga, or its direction before it became stuck.
 #[must_use]
 pub fn direction(status: &SagaStatus) -> Direction {
     let undoes = |entry: &StepStatus| matches!(entry.state, StepState::Undoing | StepState::Undone | StepState::Left);
@@ -72,7 +72,7 @@ pub fn direction(status: &SagaStatus) -> Direction {
     if is_back { Direction::Back } else { Direction::Forward }
 }
 
-/// The step that is next in the saga's direction.
+/// The next step in the saga's direction.
 #[must_use]
 pub fn current(status: &SagaStatus) -> Option<usize> {
     match direction(status) {
@@ -85,8 +85,7 @@ pub fn current(status: &SagaStatus) -> Option<usize> {
     }
 }
 
-/// Whether there is still room for so much in the journal: what undoing each step adds, and what is said in the end,
-/// has its place already.
+/// Whether the journal has room for this many bytes, beside the size reserved for undoing every step and for the end.
 #[must_use]
 pub fn has_room(status: &SagaStatus, bytes: usize) -> bool {
     let kept = status.steps.len().saturating_mul(UNDO_BYTES).saturating_add(END_BYTES);
@@ -94,10 +93,10 @@ pub fn has_room(status: &SagaStatus, bytes: usize) -> bool {
     bytes <= NOTHING_BYTES || (bytes <= MAX_OUTPUT_BYTES && taken.saturating_add(bytes) <= MAX_STATUS_BYTES)
 }
 
-/// Writes an event into the journal.
+/// Records an event in the journal.
 ///
 /// # Errors
-/// When it is not legal now. The status is as it was then.
+/// When the event is not legal. The status is unchanged then.
 pub fn apply(status: &mut SagaStatus, event: Event, now: Timestamp) -> Result<(), Illegal> {
     let illegal = Illegal { event: event.name(), step: event.step(), phase: status.phase };
     if !is_legal(status, &event) {
@@ -112,7 +111,7 @@ pub fn apply(status: &mut SagaStatus, event: Event, now: Timestamp) -> Result<()
             status.phase = if rollback_of.is_some() { SagaPhase::RollingBack } else { SagaPhase::Running };
             status.rollback_of_uid = rollback_of;
             status.steps = steps;
-            go_on(status, now);
+            set_active(status, now);
         }
         Event::Refuse { why } => {
             status.finished_at = time;
@@ -120,7 +119,7 @@ pub fn apply(status: &mut SagaStatus, event: Event, now: Timestamp) -> Result<()
             enter(status, SagaPhase::Failed, why.reason, short(why.message, LONGEST_REFUSAL), now);
         }
         Event::Hold { other, key } => {
-            let message = format!("waits for saga {other}, which has the same concurrency key ({key})");
+            let message = format!("waiting for saga {other}, which has the same concurrency key ({key})");
             status.waiting_for_saga = Some(other);
             enter(status, SagaPhase::Pending, reason::WAITING_FOR_ANOTHER, message, now);
         }
@@ -139,7 +138,7 @@ pub fn apply(status: &mut SagaStatus, event: Event, now: Timestamp) -> Result<()
             let message = short(why.message, LONGEST_MESSAGE);
             status.rolled_back_by = Some(Cause { reason: why.reason.to_owned(), message });
             status.phase = SagaPhase::RollingBack;
-            go_on(status, now);
+            set_active(status, now);
         }
         Event::Stick { why, stop } => {
             status.stalled_by = stop;
@@ -158,8 +157,8 @@ pub fn apply(status: &mut SagaStatus, event: Event, now: Timestamp) -> Result<()
                 write_step(entry, event, now);
             }
             match next {
-                Some(next) => go_on_with(status, &attempts(status, index, &next), now),
-                None => go_on(status, now),
+                Some(next) => set_active_with(status, &attempts(status, index, &next), now),
+                None => set_active(status, now),
             }
         }
     }
@@ -192,11 +191,11 @@ fn unsuspend(status: &mut SagaStatus, now: Timestamp) {
             let (why, message) = why.unwrap_or_default();
             enter(status, SagaPhase::Stuck, &why, message, now);
         }
-        _ => go_on(status, now),
+        _ => set_active(status, now),
     }
 }
 
-/// The one function that says what may happen when.
+/// Decides which event is legal when.
 fn is_legal(status: &SagaStatus, event: &Event) -> bool {
     use SagaPhase::{Pending, RollingBack, Running, Stuck};
     let phase = status.phase;
@@ -210,7 +209,7 @@ fn is_legal(status: &SagaStatus, event: &Event) -> bool {
         Event::RollBack { .. } => phase == Running,
         Event::Stick { .. } => is_under_way,
         Event::Finish { .. } => is_under_way && current(status).is_none(),
-        // A candidate that was chosen is followed by what the step makes of it.
+        // The step itself adopts the candidate afterwards.
         Event::Resolve { choice, .. } => {
             phase == Stuck && (*choice != Choice::Adopt || direction(status) == Direction::Forward)
         }
@@ -221,7 +220,7 @@ fn is_legal(status: &SagaStatus, event: &Event) -> bool {
     }
 }
 
-/// What may happen to the step that is next in the saga's direction.
+/// Whether an event is legal for the next step in the saga's direction.
 fn is_legal_step(phase: SagaPhase, state: StepState, event: &StepEvent) -> bool {
     let is_forward = |states: &[StepState]| phase == SagaPhase::Running && states.contains(&state);
     let is_undone = phase == SagaPhase::RollingBack && state == StepState::Undoing;
@@ -354,7 +353,7 @@ fn write_step(entry: &mut StepStatus, event: StepEvent, now: Timestamp) {
 
 fn waits_for_action(action: ActionId, ids: &[String]) -> String {
     let about = if ids.is_empty() { String::new() } else { format!(" ({})", ids.join(", ")) };
-    format!("waits for action {action} of the cloud{about}")
+    format!("waiting for cloud action {action}{about}")
 }
 
 fn resolve(status: &mut SagaStatus, resolution: Resolution, choice: Choice, now: Timestamp) {
@@ -363,7 +362,7 @@ fn resolve(status: &mut SagaStatus, resolution: Resolution, choice: Choice, now:
     if let Some(entry) = entry {
         match (choice, back) {
             (Choice::Retry, false) if entry.state == StepState::Failed || entry.state == StepState::Running => {
-                // What was begun is in doubt again, and has its time and its attempts anew.
+                // A started step is in doubt again. Its timeout and attempts restart.
                 entry.state = if entry.started_at.is_some() { StepState::Running } else { StepState::Pending };
                 entry.started_at = entry.started_at.take().map(|_| Time(now));
                 entry.suspended_seconds = 0;
@@ -398,16 +397,16 @@ fn resolve(status: &mut SagaStatus, resolution: Resolution, choice: Choice, now:
         }
         (_, true) => {
             status.phase = SagaPhase::RollingBack;
-            go_on_with(status, &what, now);
+            set_active_with(status, &what, now);
         }
         (_, false) => {
             status.phase = SagaPhase::Running;
-            go_on_with(status, &what, now);
+            set_active_with(status, &what, now);
         }
     }
 }
 
-/// What a saga that was given up leaves behind.
+/// The message of an abandoned saga, with the steps that are not undone.
 fn given_up(status: &SagaStatus, what: &str) -> String {
     let left = status
         .steps
@@ -426,9 +425,9 @@ fn finish(status: &mut SagaStatus, is_rollback_kind: bool, now: Timestamp) {
         let left = status.steps.iter().filter(|entry| entry.state == StepState::Left);
         let left: Vec<_> = left.map(|entry| entry.name.as_str()).collect();
         let undone = if left.is_empty() {
-            "all is undone".to_owned()
+            "all steps are undone".to_owned()
         } else {
-            format!("all is undone but what was left as it is: {}", left.join(", "))
+            format!("all steps are undone, except those left as they are: {}", left.join(", "))
         };
         let message =
             why.filter(|why| !why.is_empty()).map_or_else(|| undone.clone(), |why| format!("{undone}: {why}"));
@@ -442,7 +441,7 @@ pub fn condition<'s>(status: &'s SagaStatus, kind: &str) -> Option<&'s Condition
     status.conditions.iter().find(|condition| condition.type_ == kind)
 }
 
-/// What columns show.
+/// Sets the fields of the printer columns.
 fn summarise(status: &mut SagaStatus) {
     if status.steps.is_empty() {
         return;
@@ -463,7 +462,7 @@ fn cut(error: StepError) -> StepError {
     StepError { message: short(error.message, LONGEST_MESSAGE), ..error }
 }
 
-/// The beginning of a text, of no more than so many bytes.
+/// Truncates a text to this many bytes.
 #[must_use]
 pub fn short(mut text: String, bytes: usize) -> String {
     text.truncate(text.floor_char_boundary(bytes));
@@ -551,7 +550,7 @@ mod tests {
         status
     }
 
-    /// The names of what is legal about this step.
+    /// The names of the events that are legal for this step.
     fn legal(status: &SagaStatus, step: usize) -> Vec<&'static str> {
         let legal = events(step).into_iter().filter(|event| apply(&mut status.clone(), event.clone(), now()).is_ok());
         let mut names: Vec<_> = legal.map(|event| event.name()).collect();
@@ -577,7 +576,7 @@ mod tests {
             ),
             ("running, a later step", vec![start()], 1, [&["Suspend"][..], &end, &["Observe"]].concat()),
             (
-                "running, the step that was begun",
+                "running, the step that was started",
                 begun.to_vec(),
                 0,
                 [&["Suspend", "Renew", "Await", "Wait", "Retry", "Complete", "Fail"][..], &end, &["Observe"]].concat(),
@@ -590,7 +589,7 @@ mod tests {
                 0,
                 vec!["Suspend", "Wait", "Undo", "AwaitUndo", "RetryUndo", "CompleteUndo", "Stick", "Observe"],
             ),
-            ("rolling back, what was never begun", undoing, 1, vec!["Suspend", "Stick", "Observe"]),
+            ("rolling back, a step that never started", undoing, 1, vec!["Suspend", "Stick", "Observe"]),
             ("stuck", stuck, 0, vec!["Suspend", "Resolve", "Observe"]),
         ];
         for (what, history, step, wanted) in cases {
@@ -621,7 +620,7 @@ mod tests {
         let mut status = after([start()]);
         let before = status.clone();
         let illegal = apply(&mut status, StepEvent::Complete { output: Values::new() }.of(1), now()).unwrap_err();
-        assert_eq!(illegal.to_string(), "the journal does not allow it: Complete of step Some(1) in phase Running");
+        assert_eq!(illegal.to_string(), "recording Complete of step Some(1): it is not legal in phase Running");
         assert_eq!(status, before);
     }
 
@@ -670,7 +669,7 @@ mod tests {
         apply(&mut status, skip.unwrap(), now()).unwrap();
         apply(&mut status, Event::Finish { is_rollback_kind: false }, now()).unwrap();
         let said = &condition(&status, conditions::SUCCEEDED).unwrap().message;
-        assert!(said.starts_with("all is undone but what was left as it is: step-0"), "{said}");
+        assert!(said.starts_with("all steps are undone, except those left as they are: step-0"), "{said}");
     }
 
     #[test]

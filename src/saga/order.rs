@@ -1,4 +1,4 @@
-//! The order: what a saga's spec asks for, checked before anything is done. Pure.
+//! The order: the steps of a saga's spec, validated before the first call. Pure.
 
 use std::{collections::BTreeSet, fmt, time::Duration};
 
@@ -15,11 +15,10 @@ use crate::{
     nearest::nearest,
 };
 
-/// How many mistakes of an order are listed.
+/// The maximum number of mistakes in a message.
 const MOST_MISTAKES: usize = 10;
 
-/// Why an order cannot be carried out: all its mistakes, each in words that name the step, the parameter and what would
-/// be right.
+/// The mistakes of an invalid spec. Each names the step, the parameter and the remedy.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub struct Invalid(Vec<String>);
 
@@ -39,25 +38,25 @@ impl fmt::Display for Invalid {
     }
 }
 
-/// An order that can be carried out, as far as can be told before.
+/// A valid order, as far as it can be checked before the saga starts.
 pub struct Order {
-    /// Its steps.
+    /// The steps.
     pub steps: Vec<Ordered>,
     inputs: Values,
     objections: Vec<String>,
 }
 
-/// One step of an order.
+/// A step of the order.
 pub struct Ordered {
-    /// Its name.
+    /// The name of the step.
     pub name: String,
-    /// What is done.
+    /// The kind of step.
     pub step: &'static dyn AnyStep,
-    /// How long it may take.
+    /// The maximum duration of the step.
     pub timeout: Duration,
-    /// How often it is tried.
+    /// The retry policy.
     pub retry: Retry,
-    /// Why it cannot be undone, where that is so and the order says that it knows.
+    /// The reason why the step cannot be undone, if the spec accepts that.
     pub irreversible: Option<&'static str>,
     parameters: Vec<Parameter>,
     is_allowed_irreversible: bool,
@@ -67,12 +66,12 @@ pub struct Ordered {
 struct Parameter {
     name: String,
     template: Template,
-    /// The schema, where the value is known only when earlier steps are done.
+    /// The schema, if the value depends on the outputs of earlier steps.
     still_to_check: Option<Value>,
 }
 
 impl Ordered {
-    /// How long undoing it may take.
+    /// The maximum duration of undoing the step.
     #[must_use]
     pub fn undo_timeout(&self) -> Duration {
         self.timeout.saturating_mul(2)
@@ -83,7 +82,7 @@ impl Order {
     /// Reads a spec.
     ///
     /// # Errors
-    /// When it cannot be carried out as it is.
+    /// When the spec is invalid.
     pub fn read(spec: &SagaSpec) -> Result<Self, Invalid> {
         let sizes =
             [("inputs", json_size(&spec.inputs), MAX_INPUT_BYTES), ("the spec", json_size(spec), MAX_SPEC_BYTES)];
@@ -108,18 +107,18 @@ impl Order {
         Err(Invalid(mistakes))
     }
 
-    /// Why it is not taken as a new order, although one that an earlier version took is carried on.
+    /// Checks rules that apply to new sagas only; a saga that an earlier version accepted is still executed.
     ///
     /// # Errors
-    /// When there is such a reason.
+    /// When the spec breaks such a rule.
     pub fn objections(&self) -> Result<(), Invalid> {
         if self.objections.is_empty() { Ok(()) } else { Err(Invalid(self.objections.clone())) }
     }
 
-    /// The parameters of a step, now that those before it are done.
+    /// Evaluates the parameters of a step, after the earlier steps are done.
     ///
     /// # Errors
-    /// When they cannot be told, or are not what the step takes; the text says why.
+    /// When an expression fails or a value does not match the schema; the text says why.
     pub fn parameters(&self, step: &Ordered, journal: &[StepStatus]) -> Result<Value, String> {
         let outputs = journal.iter().map(|entry| (entry.name.as_str(), &entry.output));
         let parameters = step.fill(&Surroundings::new(&self.inputs, outputs))?;
@@ -130,26 +129,26 @@ impl Order {
     }
 }
 
-/// What is wrong with an order.
+/// The mistakes of a spec.
 #[derive(Default)]
 struct Findings {
-    /// It cannot be carried out.
+    /// The spec is invalid.
     mistakes: Vec<String>,
-    /// It is not taken any more.
+    /// The spec is no longer accepted for new sagas.
     objections: Vec<String>,
 }
 
-/// An earlier step, as far as later ones refer to it.
+/// An earlier step, as far as later steps refer to it.
 struct Earlier<'a> {
     name: &'a str,
-    /// Nothing where there is no such step: what is wrong with it is said there.
+    /// None if the kind of step is unknown, which is reported at that step.
     step: Option<&'static dyn AnyStep>,
-    /// Its parameters, where they are known before it is done.
+    /// The parameters, if they do not depend on outputs.
     parameters: Option<Value>,
 }
 
 impl Ordered {
-    /// Reads a step. The step is nothing where it has mistakes.
+    /// Reads a step. None if it has mistakes.
     fn read<'a>(
         spec: &'a StepSpec,
         saga: &SagaSpec,
@@ -201,9 +200,9 @@ impl Ordered {
             is_allowed_irreversible: spec.irreversible,
         };
         if is_open {
-            // What depends on outputs is checked when they are there. Until then nothing is taken for reversible that
-            // the order itself calls irreversible.
-            ordered.irreversible = spec.irreversible.then_some("the order says so");
+            // Parameters that depend on outputs are checked once the outputs exist. Until then, a step that the spec
+            // declares irreversible is irreversible.
+            ordered.irreversible = spec.irreversible.then_some("the spec says so");
         } else if mistakes.is_empty() {
             let filled = ordered.fill(&Surroundings::new(&saga.inputs, std::iter::empty()));
             match filled.and_then(|filled| Ok((step.check(&filled)?, filled))) {
@@ -234,23 +233,23 @@ impl Ordered {
     }
 }
 
-/// A digest of what must not change under way.
+/// The digest of the fields that must not change after the start.
 #[must_use]
 pub fn digest(spec: &SagaSpec) -> String {
     let order = json!([spec.kind, spec.steps, spec.inputs, spec.rollback_of]);
     short_digest(&order.to_string(), 16)
 }
 
-/// What is wrong with a parameter.
+/// The reason why a parameter is invalid.
 enum Wrong {
-    /// There is none.
+    /// The parameter is missing.
     Missing(String),
-    /// It is not as it should be, in so many ways.
+    /// The value has these mistakes.
     Value(Vec<String>),
 }
 
 impl Parameter {
-    /// Reads a parameter of a step, if it is given, with what speaks against it in a new order.
+    /// Reads a parameter of a step, if it is given, with its objections for new sagas.
     fn read(
         name: &str,
         schema: &Value,
@@ -269,7 +268,7 @@ impl Parameter {
             let why = format!("parameter {name:?} is missing: give it in `with`, or in `inputs`{near}");
             return Err(Wrong::Missing(why));
         };
-        // An input is taken as it is; only the order's own words are expressions.
+        // Inputs are literal values; only the spec's `with` contains expressions.
         let is_own = spec.with.contains_key(name);
         let template =
             if is_own { Template::read(value).map_err(Wrong::Value)? } else { Template::Fixed(value.clone()) };
@@ -302,7 +301,7 @@ impl Parameter {
     }
 }
 
-/// Whether something can be referred to; and what speaks against it in a new order.
+/// Checks that a reference exists. Returns the objection for new sagas.
 fn check_reference(reference: &Reference, saga: &SagaSpec, earlier: &[Earlier<'_>]) -> Result<Option<String>, String> {
     match reference {
         Reference::Input { is_test: true, .. } => Ok(None),
@@ -314,7 +313,7 @@ fn check_reference(reference: &Reference, saga: &SagaSpec, earlier: &[Earlier<'_
         Reference::Output { step, field } => {
             let Some(done) = earlier.iter().find(|known| known.name == *step) else {
                 if saga.steps.iter().any(|other| other.name == *step) {
-                    return Err(format!("step {step:?} is not done by then: only earlier steps have an output"));
+                    return Err(format!("step {step:?} runs later; only earlier steps have an output"));
                 }
                 let hint = suggestion(&nearest(step, earlier.iter().map(|known| known.name)));
                 return Err(format!("there is no step {step:?} before this one{hint}"));
@@ -331,13 +330,13 @@ fn check_reference(reference: &Reference, saga: &SagaSpec, earlier: &[Earlier<'_
             Err(format!("the output of {step:?} ({}) has no {field:?}{hint}", kind.name()))
         }
         Reference::Other(path) => Err(format!(
-            "`{path}` is nothing that expressions can see: those are inputs.NAME and steps.NAME.output.FIELD \
-             (steps[\"NAME\"] where the name has a dash)"
+            "`{path}` is unknown; expressions can use inputs.NAME and steps.NAME.output.FIELD \
+             (steps[\"NAME\"] if the name has a dash)"
         )),
     }
 }
 
-/// Whether an output can be what a parameter wants, by their types.
+/// Checks the type of an output against the type of a parameter.
 fn check_type(template: &Template, wanted: &Value, earlier: &[Earlier<'_>]) -> Result<(), String> {
     let Some(Reference::Output { step, field }) = template.as_reference() else { return Ok(()) };
     let done = earlier.iter().find(|known| known.name == step).and_then(|known| known.step);
@@ -359,7 +358,7 @@ fn types(schema: &Value) -> Vec<String> {
     }
 }
 
-/// Where a value is not what the schema of a parameter wants. What may be a credential is not repeated.
+/// The mistakes of a value against the schema of its parameter. Possible credentials are masked.
 fn check_value(name: &str, value: &Value, wanted: &Value) -> Vec<String> {
     let validator = match jsonschema::validator_for(wanted) {
         Ok(validator) => validator,
@@ -376,7 +375,7 @@ fn check_value(name: &str, value: &Value, wanted: &Value) -> Vec<String> {
 }
 
 fn needs_word(why: &str) -> String {
-    format!("it cannot be undone ({why}): say `irreversible: true` in the step to have it done all the same")
+    format!("it cannot be undone ({why}); set `irreversible: true` in the step to allow it")
 }
 
 fn suggestion(names: &[String]) -> String {
@@ -387,7 +386,7 @@ fn too_large(what: &str, size: usize, limit: usize) -> Option<String> {
     (size > limit).then(|| format!("{what} must not be larger than {limit} bytes as JSON; it has {size}"))
 }
 
-/// How many bytes something takes as JSON.
+/// The size of a value as JSON, in bytes.
 pub fn json_size(value: &impl serde::Serialize) -> usize {
     serde_json::to_vec(value).map_or(usize::MAX, |text| text.len())
 }
@@ -491,7 +490,7 @@ mod tests {
                     {"name": "a", "step": "Fail", "with": {"message": "${steps.b.output.x}"}},
                     {"name": "b", "step": "Sleep", "with": {"seconds": 0}},
                 ]),
-                r#"step "a": parameter "message": column 3: step "b" is not done by then: only earlier steps have an output"#,
+                r#"step "a": parameter "message": column 3: step "b" runs later; only earlier steps have an output"#,
             ),
             (
                 json!([
@@ -509,7 +508,7 @@ mod tests {
             ),
             (
                 json!([{"name": "a", "step": "Fail", "with": {"message": "${my-step.output.x}"}}]),
-                r#"2 mistakes: (1) step "a": parameter "message": column 3: `my` is nothing that expressions can see"#,
+                r#"2 mistakes: (1) step "a": parameter "message": column 3: `my` is unknown"#,
             ),
         ];
         for (steps, wanted) in cases {

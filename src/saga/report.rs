@@ -1,4 +1,4 @@
-//! What a saga tells of itself: lines in the log at once; events and numbers once it is in the journal.
+//! Reports on a saga: log lines at once; events and metrics after the journal is written.
 
 use std::time::Duration;
 
@@ -21,18 +21,18 @@ use crate::{
     process::Process,
 };
 
-/// What is told once the journal is written.
+/// A report that is published once the journal is written.
 #[derive(Default)]
-pub(super) struct Report(Vec<Told>);
+pub(super) struct Report(Vec<Entry>);
 
-enum Told {
+enum Entry {
     Event(Box<News>),
     SagaEnded(SagaKind, SagaPhase),
     StepEnded { step: &'static str, outcome: &'static str, took: Duration },
 }
 
 impl Report {
-    /// What becomes of a step, whose kind this is, by an event that is about to go into the journal.
+    /// Reports a step's result, by an event that is about to be recorded.
     pub(super) fn step(&mut self, saga: &ObjectKey, kind: &'static str, entry: &StepStatus, event: &Event) {
         let step = entry.name.as_str();
         let Event::Step { event, .. } = event else { return };
@@ -42,7 +42,7 @@ impl Report {
             StepEvent::CompleteUndo => ("undone", undo_began(entry), None),
             StepEvent::Delay { error, .. } | StepEvent::Retry { error, .. } | StepEvent::RetryUndo { error, .. } => {
                 let StepError { kind: failure, message } = error;
-                return info!(%saga, step, kind, ?failure, why = message, "an attempt failed; another follows");
+                return info!(%saga, step, kind, ?failure, why = message, "the attempt failed; retrying");
             }
             StepEvent::Begin { .. }
             | StepEvent::Renew { .. }
@@ -57,19 +57,19 @@ impl Report {
         } else {
             info!(%saga, step, kind, outcome, ?took, "the step ended");
         }
-        self.0.push(Told::StepEnded { step: kind, outcome, took });
+        self.0.push(Entry::StepEnded { step: kind, outcome, took });
     }
 
-    /// A new phase. That all goes well is not told as an event: the phase shows it, and an event is a write.
+    /// Reports a new phase. Progress is no event: the phase shows it, and an event is a write.
     pub(super) fn phase(&mut self, saga: &Saga, status: &SagaStatus, is_resolution: bool) {
         let phase = status.phase;
         let why = condition(status, conditions::SUCCEEDED);
         let message = why.map_or_else(String::new, |condition| condition.message.clone());
         let reason = why.map_or("", |condition| condition.reason.as_str());
         let key = ObjectKey::of(saga);
-        info!(saga = %key, phase = phase.name(), reason, why = message, "the saga has another phase");
+        info!(saga = %key, phase = phase.name(), reason, why = message, "the phase changed");
         if phase.is_finished() || phase == SagaPhase::Stuck {
-            self.0.push(Told::SagaEnded(saga.spec.kind, phase));
+            self.0.push(Entry::SagaEnded(saga.spec.kind, phase));
         }
         match phase {
             _ if is_resolution => self.event(saga, false, "Resolved", "Resolve", message),
@@ -83,7 +83,7 @@ impl Report {
         }
     }
 
-    /// Something that people should hear of.
+    /// Queues an event for people.
     pub(super) fn event(
         &mut self,
         saga: &Saga,
@@ -100,22 +100,22 @@ impl Report {
             uid: saga.metadata.uid.clone(),
             ..ObjectReference::default()
         };
-        self.0.push(Told::Event(Box::new(News { about, related: None, is_warning, reason, action, note })));
+        self.0.push(Entry::Event(Box::new(News { about, related: None, is_warning, reason, action, note })));
     }
 
-    /// Tells what has happened, now that it is written.
+    /// Publishes all reports, now that the journal is written.
     pub(super) fn publish(&mut self, process: &Process) {
         for told in self.0.drain(..) {
             match told {
-                Told::Event(news) => process.events.publish(*news),
-                Told::SagaEnded(kind, phase) => process.metrics.saga_ended(kind, phase),
-                Told::StepEnded { step, outcome, took } => process.metrics.step_ended(step, outcome, took),
+                Entry::Event(news) => process.events.publish(*news),
+                Entry::SagaEnded(kind, phase) => process.metrics.saga_ended(kind, phase),
+                Entry::StepEnded { step, outcome, took } => process.metrics.step_ended(step, outcome, took),
             }
         }
     }
 }
 
-/// When a step began, as if the saga had never been suspended since.
+/// The start of a step, moved by the time for which the saga was suspended since.
 fn began(entry: &StepStatus) -> Option<Timestamp> {
     clock::step_began(&SagaStatus::default(), entry, Timestamp::now())
 }

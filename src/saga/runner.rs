@@ -1,8 +1,8 @@
-//! Carries a saga on, as far as it goes without waiting: asks [`decide`] what is next, does it, writes it down.
+//! Runs a saga until it has to wait: decides with [`decide`], executes the command and writes the journal.
 //!
-//! What makes it crash-proof is in one rule: *a call that changes something is made only right after this process wrote
-//! into the journal that it will, bound to the version of the journal that it decided from*. So a cache that lags, a
-//! second runner and a process that ended can lead to a look too many, never to a second call.
+//! One rule makes it crash-proof: *a call that changes something is made only right after this process wrote its intent
+//! into the journal, bound to the version of the journal that it decided from*. So a stale cache, a second runner or a
+//! process that ended leads to a superfluous lookup, never to a second call.
 
 use std::{
     collections::HashMap,
@@ -23,14 +23,15 @@ use tracing::{debug, info};
 use super::{
     controller::Context,
     decide::{
-        After, Hand, Help, Move, Seen, Undoes, after_call, after_look, after_prepare, after_undo, decide, late_in,
+        CallState, Command, Intervention, SagaView, StepOutcome, Undoes, after_call, after_lookup, after_prepare,
+        after_undo, decide, late_in,
     },
     event::{Choice, Event, StepEvent},
-    index::{Known, is_held},
+    index::{IndexedSaga, is_held},
     journal::{self, Direction, current, direction},
     order::{Order, digest},
     report::Report,
-    step::{AnyStep, Failure, Identity, Progress, Scene},
+    step::{AnyStep, Failure, Identity, Progress, StepContext},
     upgrade::upgrade,
 };
 use crate::{
@@ -47,28 +48,27 @@ use crate::{
     },
 };
 
-/// After so long a saga goes back into the queue, so that no turn is endless.
+/// After this time a saga returns to the queue, so that no turn is endless.
 const LONGEST_TURN: Duration = Duration::from_mins(1);
-/// How long the result of a step may wait, unwritten, for how things are before the next one, so that both take one
-/// write.
+/// The time for which the result of a step may stay unwritten while the next one is prepared, so that both share a write.
 const LONGEST_DELAY_OF_A_RESULT: Duration = Duration::from_secs(2);
 
-/// How often a step waits before that is shown: what passes in a moment is no news.
+/// The number of waits after which a wait is shown. Short waits are not worth a write.
 const SILENT_WAITS: u32 = 2;
 
-/// What this process knows of sagas beyond their journals.
+/// The call states of sagas: known to this process beyond the journals.
 #[derive(Default)]
-pub struct Hands(Mutex<HashMap<ObjectKey, Held>>);
+pub struct CallStates(Mutex<HashMap<ObjectKey, KeptCallState>>);
 
-/// What it knows of the step that this journal is at.
+/// The call state of the current step at one position of the journal.
 #[derive(Clone, Debug, PartialEq)]
-struct Held {
+struct KeptCallState {
     at: At,
-    hand: Hand,
+    call_state: CallState,
     waits: u32,
 }
 
-/// A place in a journal: the same as long as nothing happened.
+/// A position in a journal. It changes with every event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct At {
     uid: String,
@@ -77,23 +77,24 @@ struct At {
     attempts: (i32, i32),
 }
 
-/// Orders that were read, by the saga that they are carried out by: reading one compiles its expressions.
+/// The compiled orders, by saga: compiling the expressions is expensive.
 pub type Orders = Mutex<HashMap<ObjectKey, Arc<ReadOrder>>>;
 
-/// An order that was read.
+/// A compiled order.
 pub struct ReadOrder {
     digest: String,
     order: Result<Order, String>,
 }
 
-/// Carries a saga on as far as it goes.
+/// Runs a saga until it has to wait.
 ///
 /// # Errors
-/// When the journal cannot be written. What was not written was not done, or is in doubt and will be looked up.
+/// When the journal cannot be written. A call without a written intent was not made; a call without a written result is
+/// in doubt and is looked up.
 pub async fn turn(key: &ObjectKey, context: &Arc<Context>) -> Result<Next, Error> {
     failpoint::crash("turn");
     let Some(known) = context.index().get(key) else {
-        context.hands.forget(key);
+        context.call_states.forget(key);
         context.actions.forget(key);
         orders(context).remove(key);
         return Ok(Next::Settled);
@@ -103,7 +104,7 @@ pub async fn turn(key: &ObjectKey, context: &Arc<Context>) -> Result<Next, Error
     turn.run().await
 }
 
-/// Lets the other sagas begin again that wait for one which is about to, however its turn ends.
+/// Releases the saga's claim at the end of its turn, so that the sagas waiting for it can start.
 struct Claim<'a> {
     key: &'a ObjectKey,
     context: &'a Context,
@@ -119,38 +120,38 @@ impl Drop for Claim<'_> {
 struct Turn<'a> {
     key: &'a ObjectKey,
     context: &'a Context,
-    /// As this process has it from the API server.
+    /// The latest object that this process read from the API server.
     saga: Arc<Saga>,
-    help: Option<Help>,
-    /// The saga whose steps these are: for `kind: rollback` the one that is undone.
+    intervention: Option<Intervention>,
+    /// The saga that defines the steps: for `kind: rollback` the saga to undo.
     author: Option<Arc<Saga>>,
     order: Arc<ReadOrder>,
     digest: String,
-    /// The journal with what was not written yet.
+    /// The journal, including unwritten events.
     status: SagaStatus,
     is_dirty: bool,
-    hand: Hand,
+    call_state: CallState,
     waits: u32,
     began: Instant,
-    /// When the latest intent was written.
+    /// The time at which the latest intent was written.
     intended: Option<Instant>,
     report: Report,
 }
 
-/// What a step says in the end.
-type Answer<'s, T> = BoxFuture<'s, Result<T, Failure>>;
+/// The result of a call of a step.
+type StepFuture<'s, T> = BoxFuture<'s, Result<T, Failure>>;
 
-/// What the other sagas have to do with this one.
+/// The relations of a saga to other sagas.
 #[derive(Default)]
 struct Others {
     waits_for: Option<String>,
-    /// For the saga that this one undoes: who has undone it.
+    /// The saga that has undone the saga to undo.
     has_undone: Option<String>,
     undone_by: Option<String>,
 }
 
 impl<'a> Turn<'a> {
-    async fn new(key: &'a ObjectKey, context: &'a Context, known: Known) -> Result<Self, Error> {
+    async fn new(key: &'a ObjectKey, context: &'a Context, known: IndexedSaga) -> Result<Self, Error> {
         let saga = known.saga;
         let is_finished = saga.phase().is_finished();
         let author = match &saga.spec.rollback_of {
@@ -164,21 +165,21 @@ impl<'a> Turn<'a> {
         let mut turn = Self {
             key,
             context,
-            help: known.help,
+            intervention: known.intervention,
             author,
             order,
             digest,
             status,
             is_dirty: false,
-            hand: Hand::Empty,
+            call_state: CallState::Unknown,
             waits: 0,
             began: Instant::now(),
             intended: None,
             report: Report::default(),
             saga,
         };
-        if let Some(held) = context.hands.get(key).filter(|held| held.at == turn.at()) {
-            turn.hand = held.hand;
+        if let Some(held) = context.call_states.get(key).filter(|held| held.at == turn.at()) {
+            turn.call_state = held.call_state;
             turn.waits = held.waits;
         }
         Ok(turn)
@@ -187,78 +188,83 @@ impl<'a> Turn<'a> {
     async fn run(mut self) -> Result<Next, Error> {
         loop {
             let must_end = self.context.process.stop.is_cancelled() || self.began.elapsed() > LONGEST_TURN;
-            if must_end && self.hand != Hand::Intent {
+            if must_end && self.call_state != CallState::Intent {
                 self.write().await?;
                 return Ok(if self.context.process.stop.is_cancelled() { Next::Settled } else { Next::Again });
             }
             match self.next() {
-                Move::Note(event) => self.note(event)?,
-                Move::Intend(event) => self.intend(event).await?,
-                Move::Prepare(index) => {
+                Command::Note(event) => self.note(event)?,
+                Command::Intend(event) => self.intend(event).await?,
+                Command::Prepare(index) => {
                     if let Some(next) = self.prepare(index).await? {
                         return Ok(next);
                     }
                 }
-                // It would have to be written again: whoever took over meanwhile may have looked already.
-                Move::Call(_) | Move::CallUndo(_) if !self.is_fresh() => self.hand = Hand::Calm(Timestamp::now()),
-                Move::Call(_) | Move::CallUndo(_) if self.context.process.leadership.permit() != Permit::Write => {
-                    // Others may act by now. The step is in doubt for them, which costs them a look.
+                // The intent has expired: another process may have looked the step up already.
+                Command::Call(_) | Command::CallUndo(_) if !self.is_fresh() => {
+                    self.call_state = CallState::Idle(Timestamp::now())
+                }
+                Command::Call(_) | Command::CallUndo(_)
+                    if self.context.process.leadership.permit() != Permit::Write =>
+                {
+                    // Another process may lead now. For that process the step is in doubt, which costs it a lookup.
                     return Ok(Next::Settled);
                 }
-                Move::Call(index) => {
-                    let answer = self.change(index, |step, scene, parameters| step.run(scene, parameters)).await;
-                    let after = self.weigh(|seen, waits| after_call(seen, index, answer, waits));
+                Command::Call(index) => {
+                    let result = self.change(index, |step, context, parameters| step.run(context, parameters)).await;
+                    let after = self.outcome(|view, waits| after_call(view, index, result, waits));
                     if let Some(next) = self.follow(index, after).await? {
                         return Ok(next);
                     }
                 }
-                Move::CallUndo(index) => {
-                    let answer = self.change(index, |step, scene, parameters| step.undo(scene, parameters)).await;
-                    let after = self.weigh(|seen, waits| after_undo(seen, index, answer, waits));
+                Command::CallUndo(index) => {
+                    let result = self.change(index, |step, context, parameters| step.undo(context, parameters)).await;
+                    let after = self.outcome(|view, waits| after_undo(view, index, result, waits));
                     if let Some(next) = self.follow(index, after).await? {
                         return Ok(next);
                     }
                 }
-                Move::Poll(index) | Move::Look(index) if self.is_dirty => {
+                Command::Poll(index) | Command::LookUp(index) if self.is_dirty => {
                     debug!(saga = %self.key, index, "writes the journal first");
                     self.write().await?;
                 }
-                Move::Poll(index) => {
-                    let answer = self.ask(index, |step, scene, parameters| step.run(scene, parameters)).await;
-                    let after = self.weigh(|seen, waits| after_call(seen, index, answer, waits));
+                Command::Poll(index) => {
+                    let result = self.read_step(index, |step, context, parameters| step.run(context, parameters)).await;
+                    let after = self.outcome(|view, waits| after_call(view, index, result, waits));
                     if let Some(next) = self.follow(index, after).await? {
                         return Ok(next);
                     }
                 }
-                Move::Look(index) => {
-                    let answer = self.ask(index, |step, scene, parameters| step.find(scene, parameters)).await;
-                    let after = self.weigh(|seen, _| after_look(seen, index, answer));
+                Command::LookUp(index) => {
+                    let result =
+                        self.read_step(index, |step, context, parameters| step.find(context, parameters)).await;
+                    let after = self.outcome(|view, _| after_lookup(view, index, result));
                     if let Some(next) = self.follow(index, after).await? {
                         return Ok(next);
                     }
                 }
-                Move::Adopt(index, id, resolution) => self.adopt(index, &id, resolution).await?,
-                Move::Forget { refusal } => {
+                Command::Adopt(index, id, resolution) => self.adopt(index, &id, resolution).await?,
+                Command::Forget { refusal } => {
                     self.write().await?;
-                    self.forget_help(refusal).await?;
+                    self.forget_intervention(refusal).await?;
                 }
-                Move::Hold => self.hold().await?,
-                Move::LetGo => {
+                Command::Hold => self.hold().await?,
+                Command::LetGo => {
                     self.write().await?;
                     self.let_go().await?;
                     return Ok(Next::Settled);
                 }
-                Move::Expire => {
+                Command::Expire => {
                     self.expire().await?;
                     return Ok(Next::Settled);
                 }
-                Move::RefuseCancel => {
-                    let note = "it has succeeded, so there is nothing to cancel; a saga of kind rollback undoes it";
+                Command::RefuseCancel => {
+                    let note = "cancelling the saga: it has succeeded; create a saga of kind rollback to undo it";
                     self.report.event(&self.saga, true, "CancelRefused", "Cancel", note.to_owned());
                     self.observe()?;
                     self.write().await?;
                 }
-                Move::Rest(wait) => {
+                Command::Rest(wait) => {
                     let is_leaving = self.saga.metadata.deletion_timestamp.is_some() && !is_held(&self.saga);
                     if self.status.observed_generation != Some(self.generation()) && !is_leaving {
                         self.observe()?;
@@ -270,21 +276,21 @@ impl<'a> Turn<'a> {
         }
     }
 
-    /// Ends the turn for this long, and no longer than until the saga or its step is late.
+    /// Ends the turn for this time, but at most until the saga or its step exceeds its timeout.
     fn rest(&self, wait: Option<Duration>) -> Next {
-        let late = late_in(&self.seen(&Others::default()));
+        let late = late_in(&self.view(&Others::default()));
         wait.into_iter().chain(late).min().map_or(Next::Settled, Next::After)
     }
 
-    fn next(&self) -> Move {
-        let next = decide(&self.seen(&self.others()));
+    fn next(&self) -> Command {
+        let next = decide(&self.view(&self.others()));
         let step = self.status.step.as_deref();
-        debug!(saga = %self.key, phase = self.status.phase.name(), step, hand = ?self.hand, next = next.name(), "decided");
+        debug!(saga = %self.key, phase = self.status.phase.name(), step, call_state = ?self.call_state, next = next.name(), "decided");
         next
     }
 
-    /// All that is known now.
-    fn seen<'s>(&'s self, others: &'s Others) -> Seen<'s> {
+    /// The view from which the next command is decided.
+    fn view<'s>(&'s self, others: &'s Others) -> SagaView<'s> {
         let undoes = self.author.as_ref().map(|author| Undoes {
             uid: author.metadata.uid.as_deref().unwrap_or_default(),
             kind: author.spec.kind,
@@ -294,7 +300,7 @@ impl<'a> Turn<'a> {
             steps: author.status.as_ref().map_or(&[], |status| &status.steps),
             undone_by: others.has_undone.as_deref(),
         });
-        Seen {
+        SagaView {
             spec: &self.saga.spec,
             status: &self.status,
             generation: self.generation(),
@@ -305,16 +311,16 @@ impl<'a> Turn<'a> {
             digest: &self.digest,
             waits_for: others.waits_for.as_deref(),
             undone_by: others.undone_by.as_deref(),
-            help: self.help.as_ref(),
+            intervention: self.intervention.as_ref(),
             action: self.awaited().and_then(|action| self.context.actions.look(action, self.key)),
-            hand: self.hand,
+            call_state: self.call_state,
             settle: self.context.settings.settle,
             now: Timestamp::now(),
             dice: rand::random_range(0.0..=1.0),
         }
     }
 
-    /// What matters of the other sagas in this phase.
+    /// The relations that matter in this phase.
     fn others(&self) -> Others {
         let mut index = self.context.index();
         let spec = &self.saga.spec;
@@ -333,7 +339,7 @@ impl<'a> Turn<'a> {
         }
     }
 
-    /// The cloud action that the current step waits for.
+    /// The result of the cloud action that the current step waits for.
     fn awaited(&self) -> Option<u64> {
         let entry = self.status.steps.get(current(&self.status)?)?;
         let action = match entry.state {
@@ -343,65 +349,65 @@ impl<'a> Turn<'a> {
         Some(action.get())
     }
 
-    fn weigh(&self, judge: impl FnOnce(&Seen<'_>, u32) -> After) -> After {
-        judge(&self.seen(&Others::default()), self.waits)
+    fn outcome(&self, judge: impl FnOnce(&SagaView<'_>, u32) -> StepOutcome) -> StepOutcome {
+        judge(&self.view(&Others::default()), self.waits)
     }
 
-    /// Does what follows from an answer. Something, when the turn ends with it.
-    async fn follow(&mut self, index: usize, after: After) -> Result<Option<Next>, Error> {
+    /// Applies an outcome. Returns the next turn if this one ends.
+    async fn follow(&mut self, index: usize, after: StepOutcome) -> Result<Option<Next>, Error> {
         match after {
-            After::Note(event) => {
+            StepOutcome::Note(event) => {
                 self.report_step(index, &event);
                 self.note(event)?;
                 Ok(None)
             }
-            After::Intend(event) => self.intend(event).await.map(|()| None),
-            After::Calm { until, why } => {
+            StepOutcome::Intend(event) => self.intend(event).await.map(|()| None),
+            StepOutcome::Idle { until, why } => {
                 let waits = self.waits.saturating_add(1);
-                let news = self.seen(&Others::default()).news_of_waiting(index, &why).filter(|_| waits > SILENT_WAITS);
+                let news = self.view(&Others::default()).publish_wait(index, &why).filter(|_| waits > SILENT_WAITS);
                 if let Some(news) = news {
                     self.note(news)?;
                 }
-                self.hand = Hand::Calm(until);
+                self.call_state = CallState::Idle(until);
                 self.waits = waits;
                 self.write().await?;
-                // Writing forgets what this process knew beyond the journal.
-                self.keep(Hand::Calm(until), waits);
+                // Writing resets the call state.
+                self.keep(CallState::Idle(until), waits);
                 let wait = Duration::try_from(until.duration_since(Timestamp::now())).unwrap_or_default();
                 debug!(saga = %self.key, index, why, ?wait, "waits");
                 Ok(Some(self.rest(Some(wait))))
             }
-            After::Tell(event, wait) => {
+            StepOutcome::Publish(event, wait) => {
                 self.report_step(index, &event);
                 self.note(event)?;
                 self.write().await?;
-                Ok(Some(self.look_after(wait)))
+                Ok(Some(self.lookup_after(wait)))
             }
-            After::Rest(wait) => {
+            StepOutcome::Rest(wait) => {
                 self.write().await?;
-                Ok(Some(self.look_after(wait)))
+                Ok(Some(self.lookup_after(wait)))
             }
         }
     }
 
-    /// Ends the turn; the next look at what a call did is due after this time.
-    fn look_after(&mut self, wait: Duration) -> Next {
-        self.keep(Hand::Looked(Timestamp::now() + wait), self.waits);
+    /// Ends the turn; the next lookup is due after this time.
+    fn lookup_after(&mut self, wait: Duration) -> Next {
+        self.keep(CallState::InDoubt(Timestamp::now() + wait), self.waits);
         self.rest(Some(wait))
     }
 
-    /// Remembers for the next turn what this process knows beyond the journal.
-    fn keep(&mut self, hand: Hand, waits: u32) {
-        self.hand = hand;
+    /// Keeps the call state for the next turn.
+    fn keep(&mut self, call_state: CallState, waits: u32) {
+        self.call_state = call_state;
         self.waits = waits;
-        self.context.hands.keep(self.key, Held { at: self.at(), hand, waits });
+        self.context.call_states.keep(self.key, KeptCallState { at: self.at(), call_state, waits });
     }
 
-    /// Reads how things are before a step and begins it. The result of the step before waits for that, but not long.
+    /// Reads the state before a step and starts it. The result of the previous step waits for that, within a limit.
     async fn prepare(&mut self, index: usize) -> Result<Option<Next>, Error> {
         let limit = if self.is_dirty { LONGEST_DELAY_OF_A_RESULT } else { LONGEST_TURN };
-        let Ok(answer) =
-            timeout(limit, self.ask(index, |step, scene, parameters| step.before(scene, parameters))).await
+        let Ok(result) =
+            timeout(limit, self.read_step(index, |step, context, parameters| step.before(context, parameters))).await
         else {
             if self.is_dirty {
                 self.write().await?;
@@ -409,40 +415,43 @@ impl<'a> Turn<'a> {
             }
             return Ok(Some(Next::After(limit)));
         };
-        if answer.is_err() {
+        if result.is_err() {
             self.write().await?;
         }
-        let after = self.weigh(|seen, waits| after_prepare(seen, index, answer, waits));
+        let after = self.outcome(|view, waits| after_prepare(view, index, result, waits));
         self.follow(index, after).await
     }
 
     async fn adopt(&mut self, index: usize, id: &str, resolution: Resolution) -> Result<(), Error> {
         let named = id.to_owned();
-        let adopt = self
-            .ask(index, |step, scene, parameters| async move { step.adopt(scene, parameters, &named).await }.boxed());
-        let answer = adopt.await;
-        let event = match answer {
+        let adopt = self.read_step(index, |step, context, parameters| {
+            async move { step.adopt(context, parameters, &named).await }.boxed()
+        });
+        let result = adopt.await;
+        let event = match result {
             Ok(Progress::Done(output)) => StepEvent::Complete { output }.of(index),
             Ok(Progress::Started { action, ids }) => StepEvent::Await { action, ids }.of(index),
-            Ok(Progress::NotYet { why, .. }) => return self.forget_help(Some(format!("{id}: {why}"))).await,
-            Err(failure) => return self.forget_help(Some(format!("{id} cannot be adopted: {failure}"))).await,
+            Ok(Progress::NotYet { why, .. }) => {
+                return self.forget_intervention(Some(format!("adopting {id}: {why}"))).await;
+            }
+            Err(failure) => return self.forget_intervention(Some(format!("adopting {id}: {failure}"))).await,
         };
         self.note(Event::Resolve { resolution, choice: Choice::Adopt })?;
         self.note(event)
     }
 
-    /// Whether what is about to be called was written down a moment ago.
+    /// Whether the intent of the next call was just written.
     fn is_fresh(&self) -> bool {
         self.intended.is_some_and(|intended| intended.elapsed() < self.context.settings.settle / 4)
     }
 
-    /// Has a step change something, as was just written down.
+    /// Calls a step whose intent was just written.
     async fn change<T>(
         &mut self,
         index: usize,
-        question: impl for<'s> FnOnce(&'static dyn AnyStep, &'s Scene<'s>, &'s Value) -> Answer<'s, T>,
+        method: impl for<'s> FnOnce(&'static dyn AnyStep, &'s StepContext<'s>, &'s Value) -> StepFuture<'s, T>,
     ) -> Result<T, Failure> {
-        self.hand = Hand::Empty;
+        self.call_state = CallState::Unknown;
         let wanted = || "a test wants it to fail".to_owned();
         match direction(&self.status) {
             Direction::Forward if failpoint::strikes("call-fails") => return Err(Failure::Permanent(wanted())),
@@ -450,37 +459,37 @@ impl<'a> Turn<'a> {
             _ => {}
         }
         failpoint::crash("call-before");
-        let answer = self.ask(index, question).await;
+        let result = self.read_step(index, method).await;
         self.intended = None;
         failpoint::crash("call-after");
         if failpoint::strikes("answer-lost") {
             return Err(Failure::Doubt("a test wants the answer to be lost".to_owned()));
         }
-        answer
+        result
     }
 
-    /// Asks something of a step, with the parameters that it has by now.
-    async fn ask<T>(
+    /// Calls a method of a step with its current parameters.
+    async fn read_step<T>(
         &self,
         index: usize,
-        question: impl for<'s> FnOnce(&'static dyn AnyStep, &'s Scene<'s>, &'s Value) -> Answer<'s, T>,
+        method: impl for<'s> FnOnce(&'static dyn AnyStep, &'s StepContext<'s>, &'s Value) -> StepFuture<'s, T>,
     ) -> Result<T, Failure> {
         let author = self.author.as_deref().unwrap_or(&self.saga);
         let order = self.order.order.as_ref().map_err(Failure::permanent)?;
         let (Some(ordered), Some(entry)) = (order.steps.get(index), self.status.steps.get(index)) else {
-            return Err(Failure::Permanent("its order has no such step".to_owned()));
+            return Err(Failure::Permanent("the spec has no such step".to_owned()));
         };
         let parameters = order.parameters(ordered, &self.status.steps).map_err(Failure::permanent)?;
         let uid = author.metadata.uid.as_deref().unwrap_or_default();
-        // Whoever takes over waits for the settle time from the intent on: nothing may be sent so late that it would show
-        // only after that, nor without an intent, nor by one who does not lead.
+        // The next leader waits for the settle time from the intent on. So nothing may be sent later than that allows,
+        // without an intent, or by a process that does not lead.
         let (intended, leadership) = (self.intended, self.context.process.leadership.clone());
         let latest = self.context.settings.settle / 2;
         let cloud = self.context.cloud.guarded(move || {
             intended.is_some_and(|intended| intended.elapsed() < latest) && leadership.permit() == Permit::Write
         });
         let approval = format!("{}{}", annotations::APPROVE_PREFIX, entry.name);
-        let scene = Scene {
+        let context = StepContext {
             cloud: &cloud,
             kube: &self.context.process.client,
             http: &self.context.http,
@@ -492,21 +501,21 @@ impl<'a> Turn<'a> {
             settle: self.context.settings.settle,
             now: Timestamp::now(),
         };
-        question(ordered.step, &scene, &parameters).await
+        method(ordered.step, &context, &parameters).await
     }
 
-    /// Writes an event into the journal, in memory for now.
+    /// Records an event in memory.
     fn note(&mut self, event: Event) -> Result<(), Error> {
         let before = self.status.phase;
         let is_resolution = matches!(event, Event::Resolve { .. });
-        // What the conditions say is of this version.
+        // The conditions describe this generation.
         self.status.observed_generation = Some(self.generation());
         journal::apply(&mut self.status, event, Timestamp::now()).map_err(|illegal| Error::Refused {
-            doing: format!("carrying on Saga {}", self.key),
+            doing: format!("advancing Saga {}", self.key),
             message: illegal.to_string(),
         })?;
         self.is_dirty = true;
-        self.hand = Hand::Empty;
+        self.call_state = CallState::Unknown;
         self.waits = 0;
         if before != self.status.phase || is_resolution {
             self.report.phase(&self.saga, &self.status, is_resolution);
@@ -514,23 +523,23 @@ impl<'a> Turn<'a> {
         Ok(())
     }
 
-    /// Notes that this version of the spec was seen.
+    /// Records that this generation of the spec was observed.
     fn observe(&mut self) -> Result<(), Error> {
         self.note(Event::Observe { generation: self.generation() })
     }
 
-    /// Writes an event into the journal for good: a call follows.
+    /// Records an event and writes the journal: a call follows.
     async fn intend(&mut self, event: Event) -> Result<(), Error> {
         let waits = self.waits;
         self.note(event)?;
         self.waits = waits;
         self.write().await?;
-        self.hand = Hand::Intent;
+        self.call_state = CallState::Intent;
         self.intended = Some(Instant::now());
         Ok(())
     }
 
-    /// Writes the journal, if there is anything new in it.
+    /// Writes the journal if it has changed.
     async fn write(&mut self) -> Result<(), Error> {
         if !self.is_dirty {
             return Ok(());
@@ -548,7 +557,7 @@ impl<'a> Turn<'a> {
         Ok(())
     }
 
-    /// Goes on from an object as the API server has it now.
+    /// Takes over an object that the API server returned.
     fn learn(&mut self, mut saga: Saga) {
         self.context.learn(self.key, &saga);
         saga.metadata.managed_fields = None;
@@ -556,19 +565,19 @@ impl<'a> Turn<'a> {
         upgrade(&mut self.status);
         self.is_dirty = false;
         self.saga = Arc::new(saga);
-        self.context.hands.forget(self.key);
+        self.context.call_states.forget(self.key);
     }
 
-    /// Removes the annotations by which a person helped.
-    async fn forget_help(&mut self, refusal: Option<String>) -> Result<(), Error> {
+    /// Removes the annotations of an intervention.
+    async fn forget_intervention(&mut self, refusal: Option<String>) -> Result<(), Error> {
         let remove = json!({
             annotations::RESOLVE: null, annotations::ADOPT: null, annotations::BECAUSE: null, annotations::DECIDED_BY: null,
         });
-        let doing = format!("removing the heeded annotations from Saga {}", self.key);
+        let doing = format!("removing the annotations of the intervention from Saga {}", self.key);
         self.patch(&doing, json!({ "annotations": remove })).await?;
-        self.help = None;
+        self.intervention = None;
         if let Some(why) = refusal {
-            info!(saga = %self.key, why, "refused to resolve");
+            info!(saga = %self.key, why, "refused the resolution");
             self.report.event(&self.saga, true, "ResolutionRefused", "Resolve", why);
             self.report.publish(&self.context.process);
         }
@@ -615,7 +624,7 @@ impl<'a> Turn<'a> {
             resource_version: self.saga.metadata.resource_version.clone(),
         };
         let params = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::background() };
-        let doing = format!("deleting Saga {}, whose time after finishing is over", self.key);
+        let doing = format!("deleting Saga {} after its ttlSecondsAfterFinished", self.key);
         match bounded(&doing, self.sagas().delete(&self.key.name, &params)).await {
             Ok(_) | Err(Error::NotFound { .. }) => Ok(()),
             Err(error) => Err(error),
@@ -650,12 +659,12 @@ impl<'a> Turn<'a> {
     }
 }
 
-impl Hands {
-    fn get(&self, key: &ObjectKey) -> Option<Held> {
+impl CallStates {
+    fn get(&self, key: &ObjectKey) -> Option<KeptCallState> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).get(key).cloned()
     }
 
-    fn keep(&self, key: &ObjectKey, held: Held) {
+    fn keep(&self, key: &ObjectKey, held: KeptCallState) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(key.clone(), held);
     }
 
@@ -664,14 +673,14 @@ impl Hands {
     }
 }
 
-/// The saga that a saga of kind rollback undoes, read anew.
+/// Reads the saga to undo from the API server.
 async fn read(context: &Context, key: &ObjectKey, name: &str) -> Result<Option<Arc<Saga>>, Error> {
     let sagas: Api<Saga> = Api::namespaced(context.process.client.clone(), &key.namespace);
     let doing = format!("reading Saga {}/{name}", key.namespace);
     Ok(bounded(&doing, sagas.get_opt(name)).await?.map(Arc::new))
 }
 
-/// The order of a saga, read once for as long as it stays the same.
+/// The compiled order of a saga, reused while the spec stays the same.
 fn order_of(
     context: &Context,
     key: &ObjectKey,
@@ -687,14 +696,14 @@ fn order_of(
         (None, _) => (saga, own_digest.to_owned()),
         (Some(_), Some(author)) => (author, digest(&author.spec)),
         (Some(other), None) => {
-            let why = format!("there is no saga {:?} in this namespace to undo", other.name);
+            let why = format!("rollbackOf names saga {:?}, which does not exist in this namespace", other.name);
             return Arc::new(ReadOrder { digest: String::new(), order: Err(why) });
         }
     };
     if let Some(uid) = saga.status.as_ref().and_then(|status| status.rollback_of_uid.as_deref())
         && author.metadata.uid.as_deref() != Some(uid)
     {
-        let why = format!("the saga {:?} that it was undoing is gone, and another has its name", author.name_any());
+        let why = format!("the saga {:?} to undo was deleted, and another saga has its name", author.name_any());
         return Arc::new(ReadOrder { digest: String::new(), order: Err(why) });
     }
     if let Some(read) = orders(context).get(key).filter(|read| read.digest == digest) {

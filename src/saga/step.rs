@@ -1,12 +1,12 @@
-//! What a step is: its parameters, and how it is done, found again and undone.
+//! The interface of a step: its parameters, and how to do it, find it again and undo it.
 //!
-//! Every call that changes something is made right after the journal says that it will be. If the process ends in
-//! between, the next one finds a step that was begun and does not know what came of it: in doubt. So a step is one of
-//! two sorts, and says by [`Step::find`] which:
+//! The journal announces every call that changes something. If the process ends right after, the next process finds a
+//! step that was started and has no result: a step in doubt. Each step handles doubt in one of two ways, by
+//! [`Step::find`]:
 //!
-//! - it *makes* something (a droplet, a snapshot): what it makes carries the step's [`Identity`], by which it is found,
-//!   and nothing is made a second time before everybody would have seen the first;
-//! - it *converges* (powers off, attaches): it looks before it acts, so it can be done again at any time.
+//! - it *creates* a resource (a droplet, a snapshot): the resource carries the step's [`Identity`], by which it is
+//!   found. The call is repeated only after the effect of the first one would have appeared;
+//! - it *converges* (powers off, attaches): it reads the state before it acts, so it can be repeated at any time.
 
 use std::{fmt::Display, future::Future, time::Duration};
 
@@ -27,108 +27,109 @@ use crate::{
 
 /// One kind of step.
 pub trait Step: Send + Sync + 'static {
-    /// As sagas name it.
+    /// The value of `step` in a saga.
     const NAME: &'static str;
-    /// How long it may take with all its retries, unless the saga says otherwise.
+    /// The default timeout, with all retries.
     const TIMEOUT: Duration = Duration::from_mins(15);
-    /// It changes nothing and only looks or waits, so that it can be done again without a word in the journal.
+    /// The step changes nothing and only reads or waits, so it can be repeated without an entry in the journal.
     const IS_PASSIVE: bool = false;
 
-    /// What it is told. The description of the type is the step's documentation.
+    /// The parameters. The description of the type is the step's documentation.
     type Parameters: DeserializeOwned + JsonSchema + Send + Sync;
-    /// What later steps can refer to.
+    /// The output, to which later steps can refer.
     type Output: Serialize + DeserializeOwned + JsonSchema + Send + Sync;
-    /// What undoing it takes of how things were before.
+    /// The state before the step, as far as undoing needs it.
     type Before: Serialize + DeserializeOwned + Default + Send + Sync;
 
-    /// What is wrong with parameters of which each by itself is as the schema says.
+    /// Checks that the schema cannot express: returns the mistake in a combination of parameters.
     fn objection(&self, parameters: &Self::Parameters) -> Option<String> {
         let _ = parameters;
         None
     }
 
-    /// Why it cannot be undone, where that is so.
+    /// The reason why the step cannot be undone with these parameters.
     fn irreversible(&self, parameters: &Self::Parameters) -> Option<&'static str> {
         let _ = parameters;
         None
     }
 
-    /// Why its output lacks a field with these parameters.
+    /// The reason why the output lacks a field with these parameters.
     fn withholds(&self, parameters: &Self::Parameters, field: &str) -> Option<&'static str> {
         let _ = (parameters, field);
         None
     }
 
-    /// Reads how things are before it is done. Changes nothing.
+    /// Reads the state before the step. Changes nothing.
     fn before(
         &self,
-        scene: &Scene<'_>,
+        context: &StepContext<'_>,
         parameters: &Self::Parameters,
     ) -> impl Future<Output = Result<Self::Before, Failure>> + Send {
-        let _ = (scene, parameters);
+        let _ = (context, parameters);
         async { Ok(Self::Before::default()) }
     }
 
-    /// Does it, with one change at the most.
+    /// Does the step, with at most one change.
     fn run(
         &self,
-        scene: &Scene<'_>,
+        context: &StepContext<'_>,
         parameters: &Self::Parameters,
         before: &Self::Before,
     ) -> impl Future<Output = Result<Progress<Self::Output>, Failure>> + Send;
 
-    /// Looks for what it did. Changes nothing.
+    /// Looks up the effect of the step. Changes nothing.
     fn find(
         &self,
-        scene: &Scene<'_>,
+        context: &StepContext<'_>,
         parameters: &Self::Parameters,
         before: &Self::Before,
     ) -> impl Future<Output = Result<Found<Self::Output>, Failure>> + Send {
-        let _ = (scene, parameters, before);
+        let _ = (context, parameters, before);
         async { Ok(Found::Converges) }
     }
 
-    /// Takes what a person says that it did.
+    /// Adopts a resource that a person names as created by the step.
     fn adopt(
         &self,
-        scene: &Scene<'_>,
+        context: &StepContext<'_>,
         parameters: &Self::Parameters,
         id: &str,
     ) -> impl Future<Output = Result<Progress<Self::Output>, Failure>> + Send {
-        let _ = (scene, parameters, id);
-        async { Err(Failure::Permanent(format!("{} makes nothing that could be adopted", Self::NAME))) }
+        let _ = (context, parameters, id);
+        async { Err(Failure::Permanent(format!("{} creates nothing that could be adopted", Self::NAME))) }
     }
 
-    /// What is to be seen of what it did, for a step that cannot be undone. Changes nothing.
+    /// Reads the traces of a step that cannot be undone. Changes nothing.
     fn trace(
         &self,
-        scene: &Scene<'_>,
+        context: &StepContext<'_>,
         parameters: &Self::Parameters,
         before: &Self::Before,
     ) -> impl Future<Output = Result<Trace, Failure>> + Send {
-        let _ = (scene, parameters, before);
+        let _ = (context, parameters, before);
         async {
             if Self::IS_PASSIVE {
                 return Ok(Trace::Nothing);
             }
-            Err(Failure::Permanent(format!("{} says neither how it is undone nor what is left of it", Self::NAME)))
+            Err(Failure::Permanent(format!("{} defines neither undo nor trace", Self::NAME)))
         }
     }
 
-    /// Undoes it, with one change at the most. It looks before it acts, so that it can be done again at any time, also
-    /// where the step was not done at all or only in part. `output` is what it came to, if it is known to be done.
+    /// Undoes the step, with at most one change. It reads the state before it acts, so it can be repeated at any time,
+    /// also for a step that was done in part or not at all. `output` is the step's output if the step is known to be
+    /// done.
     ///
-    /// A step that cannot be undone says by [`Step::trace`] whether there is anything to undo.
+    /// A step that cannot be undone returns its traces by [`Step::trace`] instead.
     fn undo(
         &self,
-        scene: &Scene<'_>,
+        context: &StepContext<'_>,
         parameters: &Self::Parameters,
         before: &Self::Before,
         output: Option<&Self::Output>,
     ) -> impl Future<Output = Result<Undo, Failure>> + Send {
         let _ = output;
         async {
-            match self.trace(scene, parameters, before).await? {
+            match self.trace(context, parameters, before).await? {
                 Trace::Nothing => Ok(Undo::NothingThere),
                 Trace::UnderWay(action) => Ok(Undo::Started(action)),
                 Trace::There(why) => Err(Failure::Permanent(why)),
@@ -137,56 +138,50 @@ pub trait Step: Send + Sync + 'static {
     }
 }
 
-/// What is to be seen of a step that cannot be undone.
+/// The traces of a step that cannot be undone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Trace {
-    /// Nothing: there is nothing to undo.
+    /// None: there is nothing to undo.
     Nothing,
-    /// This action has to end first; then it is looked at again.
+    /// This action has to end first; then the trace is read again.
     UnderWay(ActionId),
-    /// It is done, and cannot be undone, for this reason.
+    /// The step is done and cannot be undone, for this reason.
     There(String),
 }
 
-/// What a step can see.
-pub struct Scene<'a> {
-    /// The cloud.
+/// The surroundings of a call of a step.
+pub struct StepContext<'a> {
     pub cloud: &'a digitalocean::Client,
-    /// The cluster.
     pub kube: &'a kube::Client,
-    /// For calls to the user's own services.
+    /// The client for calls to the users' own services.
     pub http: &'a reqwest::Client,
-    /// The saga's namespace.
     pub namespace: &'a str,
-    /// The saga.
     pub saga: &'a str,
-    /// Who this step is.
     pub identity: Identity,
-    /// What the journal says of it.
+    /// The step's entry in the journal.
     pub entry: &'a StepStatus,
-    /// Who approved it, for a step that waits for that.
+    /// The person who approved the step, by annotation.
     pub approved_by: Option<&'a str>,
-    /// How long after a call that was made, what it did may not be seen yet.
+    /// The time to wait for the effect of a call whose response was lost.
     pub settle: Duration,
-    /// The moment.
     pub now: Timestamp,
 }
 
-impl Scene<'_> {
-    /// When the step began, as if the saga had never been suspended since.
+impl StepContext<'_> {
+    /// The start of the step, moved by the time for which the saga was suspended since.
     #[must_use]
     pub fn began(&self) -> Timestamp {
         clock::step_began(&SagaStatus::default(), self.entry, self.now).unwrap_or(self.now)
     }
 
-    /// Whether what the latest call did would be seen by now.
+    /// Whether the settle time of the latest call is over.
     #[must_use]
     pub fn has_settled(&self) -> bool {
         self.entry.called_at.as_ref().is_none_or(|called| has_passed(called.0, self.settle, self.now))
     }
 
-    /// Whether all that the step's calls did would be seen by now. So it is, too, where the latest did nothing: it was not
-    /// made before what the earlier ones did would be seen.
+    /// Whether the settle times of all calls are over. A refused call has no effect, and it was only made after the
+    /// effects of the earlier calls would have appeared.
     #[must_use]
     pub fn shows_everything(&self) -> bool {
         let error = self.entry.error.as_ref();
@@ -194,14 +189,14 @@ impl Scene<'_> {
         self.has_settled() || did_nothing
     }
 
-    /// The ids of a collection, such as `droplets`, that the journal has noted.
+    /// The ids of a collection, such as `droplets`, that the journal has recorded.
     pub fn noted<'s>(&'s self, collection: &'s str) -> impl Iterator<Item = &'s str> {
         self.entry.external_ids.iter().filter_map(move |id| id.strip_prefix(collection)?.strip_prefix('/'))
     }
 }
 
-/// What a step calls its own: derived from the saga's UID, the step's place and the direction, so it is the same
-/// whoever does it and however often.
+/// The identity of a step: derived from the saga's UID, the step's index and the direction, so every process and every
+/// attempt derives the same one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
     uid: String,
@@ -210,25 +205,24 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// The identity of one step of one saga.
     #[must_use]
     pub fn new(uid: &str, index: usize, is_undo: bool) -> Self {
         Self { uid: uid.to_owned(), index, is_undo }
     }
 
-    /// A tag for what it makes. The same in both directions, since undoing looks for it.
+    /// The tag of the resources that the step creates. It is the same in both directions, since undoing looks it up.
     #[must_use]
     pub fn tag(&self) -> String {
         format!("{SAGA_TAG}{}:{}", self.uid, self.index)
     }
 
-    /// A short text for the names of what it makes. The same in both directions.
+    /// A short suffix for the names of the resources that the step creates. It is the same in both directions.
     #[must_use]
     pub fn suffix(&self) -> String {
         short_digest(&format!("{}/{}", self.uid, self.index), 5)
     }
 
-    /// A key for calls of which the other side makes sure that they count once.
+    /// An idempotency key for calls to services.
     #[must_use]
     pub fn idempotency_key(&self) -> String {
         format!("{}/{}/{}", self.uid, self.index, if self.is_undo { "undo" } else { "do" })
@@ -241,90 +235,89 @@ pub fn short_digest(text: &str, bytes: usize) -> String {
     Sha256::digest(text).iter().take(bytes).fold(String::new(), |digest, byte| digest + &format!("{byte:02x}"))
 }
 
-/// How far a step is.
+/// The progress of a step.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Progress<O> {
-    /// It is done.
+    /// The step is done.
     Done(O),
-    /// The cloud works on it: this action has to end first.
+    /// The cloud works on the step: this action has to end first.
     Started {
-        /// The action.
         action: ActionId,
-        /// What it has to do with, such as `droplets/3164444`.
+        /// The resources of the step, such as `droplets/3164444`.
         ids: Vec<String>,
     },
-    /// It has to be looked at again.
+    /// The step has to be polled again.
     NotYet {
-        /// After how long.
+        /// The time until then.
         again: Duration,
-        /// What it waits for, for people.
+        /// The wait, for people.
         why: String,
     },
 }
 
-/// What was found of a step that is in doubt.
+/// The result of looking up a step in doubt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Found<O> {
-    /// It looks before it acts: it is just done again.
+    /// The step converges: it is simply repeated.
     Converges,
-    /// Nothing that could be its doing.
+    /// Nothing that the step could have created.
     Nothing,
-    /// This is its doing.
+    /// The effect of the step.
     One(Progress<O>),
-    /// Any of these could be.
+    /// Several candidates, by id.
     Several(Vec<String>),
 }
 
-/// How far undoing a step is.
+/// The progress of undoing a step.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Undo {
-    /// It is undone.
+    /// The step is undone.
     Done,
     /// There is nothing to undo, as far as can be seen now.
     NothingThere,
-    /// This action has to end first; then it is looked at again.
+    /// This action has to end first; then the step is undone again.
     Started(ActionId),
-    /// It has to be looked at again.
+    /// Undoing has to be repeated.
     NotYet {
-        /// After how long.
+        /// The time until then.
         again: Duration,
-        /// What it waits for, for people; nothing where that passes in a moment.
+        /// The wait, for people; none for short waits.
         why: String,
     },
 }
 
 impl Undo {
-    /// It was just asked for, and is soon over.
+    /// A wait for a call that was just made and completes soon.
     #[must_use]
     pub fn not_yet(again: Duration) -> Self {
         Self::NotYet { again, why: String::new() }
     }
 }
 
-/// Why a step could not go on, by what follows from it.
+/// Why a call failed, by the reaction to it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Failure {
-    /// It may pass, and nothing was changed.
+    /// Temporary, and nothing was changed.
     #[error("{0}")]
     Transient(String),
-    /// The cloud is not ready for it. Tried again without counting.
+    /// The cloud is not ready: retried without counting an attempt.
     #[error("{0}")]
     Waiting(String),
-    /// Nobody knows whether it was done.
+    /// Unknown whether the call took effect.
     #[error("{0}")]
     Doubt(String),
-    /// It will not pass.
+    /// Permanent.
     #[error("{0}")]
     Permanent(String),
 }
 
 impl Failure {
-    /// One that will not pass.
+    /// A permanent failure.
     pub fn permanent(why: impl Display) -> Self {
         Self::Permanent(why.to_string())
     }
 
-    /// The same, said of what it is about.
+    /// The same failure, with its object as a prefix.
     #[must_use]
     pub fn about(self, what: &str) -> Self {
         let said = |why: String| format!("{what}: {why}");
@@ -352,7 +345,7 @@ impl From<digitalocean::Error> for Failure {
     }
 }
 
-/// Whether the cloud only wants it to be asked later.
+/// Whether the cloud only postpones the call.
 fn is_waiting(error: &digitalocean::Error) -> bool {
     match error {
         // A token can be replaced while the operator runs.
@@ -380,45 +373,50 @@ impl From<call::Error> for Failure {
     }
 }
 
-/// A step whose types are not known: how the runner sees it.
+/// A step with its types erased, for the runner.
 pub trait AnyStep: Send + Sync {
-    /// As sagas name it.
+    /// The value of `step` in a saga.
     fn name(&self) -> &'static str;
-    /// How long it may take, unless the saga says otherwise.
+    /// The default timeout.
     fn timeout(&self) -> Duration;
-    /// It changes nothing.
+    /// See [`Step::IS_PASSIVE`].
     fn is_passive(&self) -> bool;
-    /// The schema of its parameters.
     fn parameters(&self) -> Value;
-    /// The schema of its output.
     fn output(&self) -> Value;
-    /// Whether these are parameters, and why the step could not be undone with them.
+    /// Checks parameters, and returns why the step could not be undone with them.
     ///
     /// # Errors
-    /// When they are not; the text says why.
+    /// When the parameters are invalid; the text says why.
     fn check(&self, parameters: &Value) -> Result<Option<&'static str>, String>;
     /// See [`Step::withholds`].
     fn withholds(&self, parameters: &Value, field: &str) -> Option<&'static str>;
     /// See [`Step::before`].
-    fn before<'a>(&'a self, scene: &'a Scene<'a>, parameters: &'a Value) -> BoxFuture<'a, Result<Value, Failure>>;
+    fn before<'a>(
+        &'a self,
+        context: &'a StepContext<'a>,
+        parameters: &'a Value,
+    ) -> BoxFuture<'a, Result<Value, Failure>>;
     /// See [`Step::run`].
     fn run<'a>(
         &'a self,
-        scene: &'a Scene<'a>,
+        context: &'a StepContext<'a>,
         parameters: &'a Value,
     ) -> BoxFuture<'a, Result<Progress<Values>, Failure>>;
     /// See [`Step::find`].
-    fn find<'a>(&'a self, scene: &'a Scene<'a>, parameters: &'a Value)
-    -> BoxFuture<'a, Result<Found<Values>, Failure>>;
+    fn find<'a>(
+        &'a self,
+        context: &'a StepContext<'a>,
+        parameters: &'a Value,
+    ) -> BoxFuture<'a, Result<Found<Values>, Failure>>;
     /// See [`Step::adopt`].
     fn adopt<'a>(
         &'a self,
-        scene: &'a Scene<'a>,
+        context: &'a StepContext<'a>,
         parameters: &'a Value,
         id: &'a str,
     ) -> BoxFuture<'a, Result<Progress<Values>, Failure>>;
     /// See [`Step::undo`].
-    fn undo<'a>(&'a self, scene: &'a Scene<'a>, parameters: &'a Value) -> BoxFuture<'a, Result<Undo, Failure>>;
+    fn undo<'a>(&'a self, context: &'a StepContext<'a>, parameters: &'a Value) -> BoxFuture<'a, Result<Undo, Failure>>;
 }
 
 impl<S: Step> AnyStep for S {
@@ -451,9 +449,13 @@ impl<S: Step> AnyStep for S {
         Step::withholds(self, &S::Parameters::deserialize_from(parameters).ok()?, field)
     }
 
-    fn before<'a>(&'a self, scene: &'a Scene<'a>, parameters: &'a Value) -> BoxFuture<'a, Result<Value, Failure>> {
+    fn before<'a>(
+        &'a self,
+        context: &'a StepContext<'a>,
+        parameters: &'a Value,
+    ) -> BoxFuture<'a, Result<Value, Failure>> {
         async move {
-            let before = Step::before(self, scene, &typed(parameters)?).await?;
+            let before = Step::before(self, context, &typed(parameters)?).await?;
             serde_json::to_value(&before).map_err(Failure::permanent)
         }
         .boxed()
@@ -461,19 +463,19 @@ impl<S: Step> AnyStep for S {
 
     fn run<'a>(
         &'a self,
-        scene: &'a Scene<'a>,
+        context: &'a StepContext<'a>,
         parameters: &'a Value,
     ) -> BoxFuture<'a, Result<Progress<Values>, Failure>> {
-        async move { untyped(Step::run(self, scene, &typed(parameters)?, &was::<S>(scene.entry)?).await?) }.boxed()
+        async move { untyped(Step::run(self, context, &typed(parameters)?, &was::<S>(context.entry)?).await?) }.boxed()
     }
 
     fn find<'a>(
         &'a self,
-        scene: &'a Scene<'a>,
+        context: &'a StepContext<'a>,
         parameters: &'a Value,
     ) -> BoxFuture<'a, Result<Found<Values>, Failure>> {
         async move {
-            Ok(match Step::find(self, scene, &typed(parameters)?, &was::<S>(scene.entry)?).await? {
+            Ok(match Step::find(self, context, &typed(parameters)?, &was::<S>(context.entry)?).await? {
                 Found::Converges => Found::Converges,
                 Found::Nothing => Found::Nothing,
                 Found::One(progress) => Found::One(untyped(progress)?),
@@ -485,20 +487,20 @@ impl<S: Step> AnyStep for S {
 
     fn adopt<'a>(
         &'a self,
-        scene: &'a Scene<'a>,
+        context: &'a StepContext<'a>,
         parameters: &'a Value,
         id: &'a str,
     ) -> BoxFuture<'a, Result<Progress<Values>, Failure>> {
-        async move { untyped(Step::adopt(self, scene, &typed(parameters)?, id).await?) }.boxed()
+        async move { untyped(Step::adopt(self, context, &typed(parameters)?, id).await?) }.boxed()
     }
 
-    fn undo<'a>(&'a self, scene: &'a Scene<'a>, parameters: &'a Value) -> BoxFuture<'a, Result<Undo, Failure>> {
+    fn undo<'a>(&'a self, context: &'a StepContext<'a>, parameters: &'a Value) -> BoxFuture<'a, Result<Undo, Failure>> {
         async move {
-            let entry = scene.entry;
-            // A step in doubt has no output; neither has one that ended in the midst of it.
+            let entry = context.entry;
+            // A step in doubt has no output; neither has one that ended halfway.
             let output = S::Output::deserialize_from(&Value::Object(entry.output.clone())).ok();
             let output = output.filter(|_| entry.finished_at.is_some() && entry.error.is_none());
-            Step::undo(self, scene, &typed(parameters)?, &was::<S>(entry)?, output.as_ref()).await
+            Step::undo(self, context, &typed(parameters)?, &was::<S>(entry)?, output.as_ref()).await
         }
         .boxed()
     }
@@ -513,16 +515,16 @@ trait DeserializeFrom: DeserializeOwned {
 impl<T: DeserializeOwned> DeserializeFrom for T {}
 
 fn typed<P: DeserializeOwned>(parameters: &Value) -> Result<P, Failure> {
-    P::deserialize_from(parameters).map_err(|error| Failure::Permanent(format!("its parameters: {error}")))
+    P::deserialize_from(parameters).map_err(|error| Failure::Permanent(format!("reading its parameters: {error}")))
 }
 
-/// How things were before, by the journal.
+/// The state before the step, from the journal.
 fn was<S: Step>(entry: &StepStatus) -> Result<S::Before, Failure> {
     let Some(before) = entry.before.as_ref().filter(|before| !before.is_null()) else {
         return Ok(S::Before::default());
     };
     S::Before::deserialize_from(before)
-        .map_err(|error| Failure::Permanent(format!("what the journal says of how it was before: {error}")))
+        .map_err(|error| Failure::Permanent(format!("reading the state before the step from the journal: {error}")))
 }
 
 fn untyped<O: Serialize>(progress: Progress<O>) -> Result<Progress<Values>, Failure> {
@@ -536,7 +538,7 @@ fn untyped<O: Serialize>(progress: Progress<O>) -> Result<Progress<Values>, Fail
     })
 }
 
-/// The schema of a type, with everything in one place.
+/// The schema of a type, with all subschemas inlined.
 fn schema<T: JsonSchema>() -> Value {
     let settings = SchemaSettings::draft2020_12().with(|settings| {
         settings.inline_subschemas = true;

@@ -18,35 +18,35 @@ use crate::{
     saga::controller as saga,
 };
 
-/// An answer of the API server that is older is none.
+/// The maximum age of a check of the API server.
 const FRESH: Duration = Duration::from_secs(15);
 
-/// Whether the API server answered when it was last asked.
+/// The result of the last check of the API server.
 #[derive(Clone, Debug)]
-pub struct Answer {
-    /// When.
+pub struct ApiServerState {
+    /// The time of the check.
     pub at: Instant,
-    /// Why not, or what it lacks.
+    /// The error, if the API server did not respond or lacks something.
     pub trouble: Option<String>,
 }
 
-/// What it serves from.
+/// The sources of health and metrics.
 #[derive(Clone)]
 pub struct Health {
     /// The controller of records and drifts.
     pub context: Arc<Context>,
     /// The controller of sagas.
     pub sagas: Arc<saga::Context>,
-    /// Asks the cloud client how much it was used.
+    /// Returns the usage of the cloud client.
     pub usage: Arc<dyn Fn() -> crate::digitalocean::Usage + Send + Sync>,
-    /// Whether the API server answers and has the definitions.
-    pub api_server: watch::Receiver<Answer>,
+    /// The result of the last check of the API server.
+    pub api_server: watch::Receiver<ApiServerState>,
 }
 
 /// Serves until the process ends.
 ///
 /// # Errors
-/// When the address is not to be had.
+/// When the address cannot be bound.
 pub async fn serve(address: SocketAddr, health: Health) -> std::io::Result<()> {
     let listener = TcpListener::bind(address).await?;
     tracing::info!(address = %listener.local_addr()?, "serving /livez, /readyz and /metrics");
@@ -57,18 +57,18 @@ pub async fn serve(address: SocketAddr, health: Health) -> std::io::Result<()> {
         .with_state(health);
     tokio::spawn(async move {
         if let Err(error) = axum::serve(listener, router).await {
-            tracing::error!(%error, "health and metrics are served no more");
+            tracing::error!(%error, "serving health and metrics ended");
         }
     });
     Ok(())
 }
 
-/// Alive as long as the loops go on. Neither the API server nor the cloud has a say in it: a restart mends neither.
+/// Live while the loops make progress. The API server and the cloud do not count: a restart fixes neither.
 async fn live(State(health): State<Health>) -> (StatusCode, String) {
     answer(health.context.process.liveness.failure())
 }
 
-/// Ready once this process does its part, or would as soon as it is the leader.
+/// Ready once this process leads with complete caches, or could start to lead at once.
 async fn ready(State(health): State<Health>) -> (StatusCode, String) {
     answer(unready(&health))
 }
@@ -91,30 +91,29 @@ fn unready(health: &Health) -> Option<String> {
             return answer.trouble.clone();
         }
         if answer.at.elapsed() > FRESH {
-            return Some("the API server was not asked of late".to_owned());
+            return Some("the API server was not checked recently".to_owned());
         }
     }
     if let Some(trouble) = context.process.leadership.trouble() {
-        return Some(format!("cannot look at the lease: {trouble}"));
+        return Some(format!("reading the lease: {trouble}"));
     }
     if !context.is_loaded() {
-        return Some("reading the records and drifts".to_owned());
+        return Some("listing the records and drifts".to_owned());
     }
     if !health.sagas.is_loaded() {
-        return Some("reading the sagas".to_owned());
+        return Some("listing the sagas".to_owned());
     }
     if !context.process.leadership.is_leader() {
-        // A standby leaves the cloud alone: the token's calls are the leader's.
+        // A standby makes no calls to the cloud: they are reserved for the leader.
         return None;
     }
     let recorded = context.index().kinds();
     let missing: Vec<_> = not_listed(&recorded, &context.inventory.snapshots()).into_iter().map(Kind::name).collect();
-    (!missing.is_empty()).then(|| format!("no inventory yet of {}", missing.join(", ")))
+    (!missing.is_empty()).then(|| format!("waiting for the first inventory of {}", missing.join(", ")))
 }
 
-/// The recorded kinds whose first inventory is still to come. A kind that could not be listed does not count among them
-/// once others could, or when it is the token that may not: whoever records a resource has no say in whether this
-/// process does its part.
+/// The recorded kinds without a first inventory. A kind whose list failed does not count once other kinds were listed,
+/// or if the token lacks its scope: users who record a resource must not make this process unready.
 fn not_listed(recorded: &BTreeSet<Kind>, snapshots: &[SnapshotInfo]) -> Vec<Kind> {
     let known = |kind: &Kind| snapshots.iter().find(|snapshot| snapshot.kind == *kind);
     let is_listed = |kind: &Kind| known(kind).is_some_and(|snapshot| snapshot.age.is_some());
@@ -140,20 +139,20 @@ mod tests {
     use super::*;
     use crate::{drift::controller::idle, kube_ext::leader::Leadership, process::Process};
 
-    /// Of controllers that have not begun and that nobody answers, and what is known of the API server.
-    fn health(leadership: Leadership) -> (Health, watch::Sender<Answer>) {
+    /// Controllers that have not started, an API server that does not respond, and its last check.
+    fn health(leadership: Leadership) -> (Health, watch::Sender<ApiServerState>) {
         let nobody =
             tower::service_fn(|_: Request<Body>| std::future::pending::<Result<Response<Body>, kube::Error>>());
         health_with(kube::Client::new(nobody, "default"), leadership)
     }
 
-    fn health_with(client: kube::Client, leadership: Leadership) -> (Health, watch::Sender<Answer>) {
+    fn health_with(client: kube::Client, leadership: Leadership) -> (Health, watch::Sender<ApiServerState>) {
         let process = Process::new(client, leadership);
         let (context, cloud) = idle(process.clone());
         let settings =
-            saga::Settings { namespaces: Vec::new(), settle: Duration::from_mins(1), poll: Duration::from_secs(5) };
+            saga::SagaSettings { namespaces: Vec::new(), settle: Duration::from_mins(1), poll: Duration::from_secs(5) };
         let sagas = saga::Context::new(process, cloud.clone(), reqwest::Client::new(), settings);
-        let (answers, api_server) = watch::channel(Answer { at: Instant::now(), trouble: None });
+        let (answers, api_server) = watch::channel(ApiServerState { at: Instant::now(), trouble: None });
         (Health { context, sagas, usage: Arc::new(move || cloud.usage()), api_server }, answers)
     }
 
@@ -161,18 +160,18 @@ mod tests {
     async fn it_is_not_ready_before_it_knows_what_there_is_nor_without_an_api_server() {
         let (health, answers) = health(Leadership::standby());
         let unready = || unready(&health).unwrap();
-        assert_eq!(unready(), "reading the records and drifts");
-        answers.send_replace(Answer { at: Instant::now(), trouble: Some("it is away".to_owned()) });
+        assert_eq!(unready(), "listing the records and drifts");
+        answers.send_replace(ApiServerState { at: Instant::now(), trouble: Some("it is away".to_owned()) });
         assert_eq!(unready(), "it is away");
-        answers.send_replace(Answer { at: Instant::now(), trouble: None });
+        answers.send_replace(ApiServerState { at: Instant::now(), trouble: None });
         tokio::time::sleep(FRESH * 2).await;
-        assert_eq!(unready(), "the API server was not asked of late");
+        assert_eq!(unready(), "the API server was not checked recently");
         health.context.process.stop.cancel();
         assert_eq!(unready(), "stopping");
         assert_eq!(health.context.process.liveness.failure(), None, "and it lives");
     }
 
-    /// Empty lists for all, but for sagas only when they are told to come. No news after that.
+    /// Empty lists of all kinds, but of sagas only on demand; no events afterwards.
     fn api_server(sagas: watch::Receiver<bool>) -> kube::Client {
         let answer = move |request: Request<Body>| {
             let mut sagas = sagas.clone();
@@ -198,7 +197,7 @@ mod tests {
         tokio::spawn(crate::drift::controller::run(health.context.clone()));
         tokio::spawn(saga::run(health.sagas.clone()));
         tokio::time::sleep(Duration::from_secs(1)).await;
-        assert_eq!(unready(&health).unwrap(), "reading the sagas");
+        assert_eq!(unready(&health).unwrap(), "listing the sagas");
         come.send_replace(true);
         tokio::time::sleep(Duration::from_secs(1)).await;
         assert_eq!(unready(&health), None);
@@ -229,14 +228,14 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn it_is_alive_until_a_loop_stands_still() {
+    async fn it_is_live_until_a_loop_is_stuck() {
         let (health, answers) = health(Leadership::unelected());
-        answers.send_replace(Answer { at: Instant::now(), trouble: Some("it is away".to_owned()) });
+        answers.send_replace(ApiServerState { at: Instant::now(), trouble: Some("it is away".to_owned()) });
         assert_eq!(live(State(health.clone())).await, (StatusCode::OK, "ok\n".to_owned()));
         let pulse = health.context.process.liveness.enter("a worker", Duration::from_mins(1));
         pulse.begin();
         tokio::time::sleep(Duration::from_mins(2)).await;
-        let failure = "a worker has stood still for 120 s\n".to_owned();
+        let failure = "a worker has made no progress for 120 s\n".to_owned();
         assert_eq!(live(State(health.clone())).await, (StatusCode::SERVICE_UNAVAILABLE, failure));
     }
 }

@@ -1,4 +1,4 @@
-//! Whether the loops of the process go on, whatever the API server and the cloud do.
+//! Liveness: whether the loops of the process make progress, independent of the API server and the cloud.
 
 use std::{
     collections::HashMap,
@@ -10,10 +10,10 @@ use tokio::time::{Instant, interval};
 
 use crate::kube_ext::failpoint;
 
-/// The runtime itself stands still when a timer of one second has not run for that long.
+/// The runtime is stuck if a timer of one second has not fired for this long.
 const LONGEST_TICK: Duration = Duration::from_secs(30);
 
-/// The loops of the process; clones watch together.
+/// The loops of the process. Clones share them.
 #[derive(Clone, Debug, Default)]
 pub struct Liveness(Arc<Mutex<State>>);
 
@@ -22,7 +22,7 @@ struct State {
     /// None before the runtime is watched.
     ticked: Option<Instant>,
     loops: HashMap<u64, Loop>,
-    /// What has ended and should not have.
+    /// The loops that ended unexpectedly.
     ended: Vec<&'static str>,
     next: u64,
 }
@@ -30,14 +30,14 @@ struct State {
 #[derive(Debug)]
 struct Loop {
     name: &'static str,
-    /// How long one round may take at the very most.
+    /// The maximum duration of one round.
     longest: Duration,
-    /// Since when a round is under way.
+    /// The start of the current round.
     busy: Option<Instant>,
 }
 
 impl Liveness {
-    /// Watches the runtime.
+    /// Starts to watch the runtime.
     pub fn start(&self) {
         let liveness = self.clone();
         liveness.state().ticked = Some(Instant::now());
@@ -50,7 +50,7 @@ impl Liveness {
         });
     }
 
-    /// A loop that begins. It ends when this value is dropped, which is a failure until [`Pulse::leave`] says otherwise.
+    /// Registers a loop. Dropping the pulse counts as a failure, unless [`Pulse::leave`] is called.
     #[must_use]
     pub fn enter(&self, name: &'static str, longest: Duration) -> Pulse {
         let mut state = self.state();
@@ -61,19 +61,19 @@ impl Liveness {
         Pulse { liveness: self.clone(), id, name, left: false }
     }
 
-    /// What stands still, if anything does.
+    /// The stuck or ended loop, if any.
     #[must_use]
     pub fn failure(&self) -> Option<String> {
         let state = self.state();
         if let Some(elapsed) = state.ticked.map(|ticked| ticked.elapsed()).filter(|elapsed| *elapsed > LONGEST_TICK) {
-            return Some(format!("no timer has run for {} s", elapsed.as_secs()));
+            return Some(format!("no timer has fired for {} s", elapsed.as_secs()));
         }
         if let Some(name) = state.ended.first() {
             return Some(format!("{name} has ended"));
         }
         state.loops.values().find_map(|one| {
             let elapsed = one.busy?.elapsed();
-            (elapsed > one.longest).then(|| format!("{} has stood still for {} s", one.name, elapsed.as_secs()))
+            (elapsed > one.longest).then(|| format!("{} has made no progress for {} s", one.name, elapsed.as_secs()))
         })
     }
 
@@ -92,17 +92,17 @@ pub struct Pulse {
 }
 
 impl Pulse {
-    /// A round begins.
+    /// Starts a round.
     pub fn begin(&self) {
         self.set(Some(Instant::now()));
     }
 
-    /// The round is over; the loop waits for something to do.
+    /// Ends a round; the loop waits for work.
     pub fn rest(&self) {
         self.set(None);
     }
 
-    /// The loop ends because it was told to.
+    /// Ends the loop at shutdown.
     pub fn leave(mut self) {
         self.left = true;
     }
@@ -140,13 +140,13 @@ mod tests {
         tokio::time::sleep(MINUTE / 2).await;
         assert_eq!(liveness.failure(), None);
         tokio::time::sleep(MINUTE).await;
-        assert_eq!(liveness.failure().unwrap(), "a worker has stood still for 90 s");
+        assert_eq!(liveness.failure().unwrap(), "a worker has made no progress for 90 s");
         pulse.rest();
         assert_eq!(liveness.failure(), None);
     }
 
     #[tokio::test]
-    async fn a_loop_that_panics_is_told_and_one_that_was_told_to_end_is_not() {
+    async fn a_loop_that_panics_is_reported_and_one_that_leaves_is_not() {
         let liveness = Liveness::default();
         liveness.enter("a sweep", MINUTE).leave();
         assert_eq!(liveness.failure(), None);
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_runtime_whose_timers_do_not_run_is_told() {
+    async fn a_runtime_whose_timers_do_not_fire_is_reported() {
         let [runs, stands] = [Liveness::default(), Liveness::default()];
         runs.start();
         stands.state().ticked = Some(Instant::now());

@@ -1,4 +1,4 @@
-//! Logs: text for people, JSON for machines, to standard error. A line about an object names it in a field of its own
+//! Logs: text for people, JSON for machines, to standard error. A line about an object names it in its own field
 //! (`record`, `drift`, `kind`, `resource`, `lease`, `object`), so that both can be searched for it.
 
 use std::io::IsTerminal;
@@ -13,7 +13,7 @@ use tracing_subscriber::{
 
 use crate::config::LogFormat;
 
-/// Starts logging. `RUST_LOG` chooses what; information and worse when it is not set.
+/// Starts logging. `RUST_LOG` selects the levels; the default is `info`.
 pub fn start(format: LogFormat) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     let has_colours = std::io::stderr().is_terminal();
@@ -50,20 +50,20 @@ mod tests {
 
     use super::*;
 
-    /// What names the object of a line.
+    /// The fields that name the object of a line.
     const NAMES: [&str; 9] = ["record", "drift", "saga", "kind", "call", "lease", "object", "watch", "file"];
     /// Lines about the whole process.
     const OF_THE_PROCESS: [&str; 12] = [
         "a worker ended",
         "all records and drifts are known",
-        "all sagas are known",
+        "listed all sagas",
         "arcadia-operator starts",
         "arcadia-operator stops",
         "serving /livez, /readyz and /metrics",
-        "health and metrics are served no more",
+        "serving health and metrics ended",
         "cannot see how the cloud's actions go; will try again",
         "sees again how the cloud's actions go",
-        "some work is not finished; the next leader goes on with it",
+        "some work is unfinished; the next leader resumes it",
         "some events were not published",
         "sweeps cannot be made as often as they are due",
     ];
@@ -81,7 +81,7 @@ mod tests {
         }
     }
 
-    /// What is written of one line.
+    /// The fields of one line.
     fn written(format: LogFormat) -> String {
         let page = Page::default();
         let writer = page.clone();
@@ -128,14 +128,14 @@ mod tests {
                     .collect();
                 let has_name = fields.iter().any(|field| NAMES.contains(field));
                 assert!(has_name || is_of_the_process, "{file}: a line that names no object: {line}");
-                // The text of the line has that name already.
+                // The message of the line already has that name.
                 assert!(!fields.contains(&"message"), "{file}: {line}");
             }
         }
         assert!(lines > 20, "only {lines} found");
     }
 
-    /// The arguments of every event in the code, tests left out.
+    /// The arguments of every log macro in the code, without tests.
     fn events(source: &str) -> Vec<String> {
         let code = source.split("#[cfg(test)]").next().unwrap();
         let mut found = Vec::new();

@@ -1,4 +1,4 @@
-//! Metrics, in `OpenMetrics` text. Labels are kinds, fields of kinds and fixed words, never names of objects.
+//! Metrics in `OpenMetrics` text. Label values are kinds, fields of kinds and fixed words, never names of objects.
 
 use std::{
     fmt,
@@ -24,13 +24,13 @@ use crate::{
     saga::index::Census,
 };
 
-/// What a field is called that is not the kind's own: users may record any path.
+/// The label value of a field that the kind does not declare: users may record any path.
 const OTHER: &str = "other";
 
-/// The outcome of what succeeded.
+/// The outcome of a success.
 const OK: &str = "ok";
 
-/// Everything that is counted as it happens; clones count together. The rest is a [`Reading`].
+/// The counters and histograms of the process. Clones share them. The gauges are in [`Reading`].
 #[derive(Clone)]
 pub struct Metrics {
     registry: Arc<Registry>,
@@ -46,23 +46,23 @@ pub struct Metrics {
     step_seconds: Family<StepLabel, Histogram>,
 }
 
-/// What is true at the moment of a scrape.
+/// The values of the gauges at a scrape.
 pub struct Reading {
-    /// The moment.
+    /// The time of the scrape.
     pub now: Timestamp,
-    /// Whether this process acts.
+    /// Whether this process leads.
     pub is_leader: bool,
-    /// Records known.
+    /// The number of cached records.
     pub records: usize,
     /// Open drifts by kind and field.
     pub open_drifts: Vec<OpenDrifts>,
     /// Sagas by kind and phase.
     pub sagas: Census,
-    /// Inventory older than this gives no verdict.
+    /// The maximum age of an inventory that is still compared.
     pub max_age: Duration,
-    /// The inventory.
+    /// The state of the inventory.
     pub snapshots: Vec<SnapshotInfo>,
-    /// Calls and budget.
+    /// The calls and the budget of the cloud client.
     pub usage: Usage,
 }
 
@@ -136,7 +136,7 @@ impl Default for Metrics {
             reconciles: Family::default(),
             reconcile_seconds: Histogram::new([0.001, 0.005, 0.025, 0.1, 0.5, 2.5, 10.0, 30.0]),
             syncs: Family::default(),
-            // A sweep of a token that is out of calls waits for up to an hour.
+            // A sweep that exceeds the rate limit waits for up to an hour.
             sync_seconds: Family::new_with_constructor(|| {
                 Histogram::new([0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 1800.0])
             }),
@@ -150,22 +150,26 @@ impl Default for Metrics {
         };
         registry.register("drifts_opened", "Drifts opened", metrics.opened.clone());
         registry.register("drifts_resolved", "Drifts resolved, by how and why", metrics.resolved.clone());
-        registry.register("reconciles", "Records looked at, by outcome", metrics.reconciles.clone());
-        let help = "How long one look at a record took";
+        registry.register("reconciles", "Reconciles of records, by outcome", metrics.reconciles.clone());
+        let help = "Duration of one reconcile of a record";
         registry.register_with_unit("reconcile_duration", help, Unit::Seconds, metrics.reconcile_seconds.clone());
         registry.register("syncs", "Sweeps of a kind, by outcome", metrics.syncs.clone());
-        let help = "How long a sweep of a kind took";
+        let help = "Duration of one sweep of a kind";
         registry.register_with_unit("sync_duration", help, Unit::Seconds, metrics.sync_seconds.clone());
-        registry.register("saga_reconciles", "Sagas looked at, by outcome", metrics.saga_reconciles.clone());
-        let help = "How long one look at a saga took";
+        registry.register("saga_reconciles", "Reconciles of sagas, by outcome", metrics.saga_reconciles.clone());
+        let help = "Duration of one reconcile of a saga";
         registry.register_with_unit(
             "saga_reconcile_duration",
             help,
             Unit::Seconds,
             metrics.saga_reconcile_seconds.clone(),
         );
-        registry.register("sagas_ended", "Sagas that ended or got stuck, by how", metrics.sagas_ended.clone());
-        let help = "How long steps of sagas took with all their retries, by how they ended";
+        registry.register(
+            "sagas_ended",
+            "Sagas that ended or became Stuck, by kind and phase",
+            metrics.sagas_ended.clone(),
+        );
+        let help = "Duration of saga steps with all retries, by outcome";
         registry.register_with_unit("saga_step_duration", help, Unit::Seconds, metrics.step_seconds.clone());
         let build = Info::new(BuildLabel { version: env!("CARGO_PKG_VERSION") });
         registry.register("build", "The version of the operator", build);
@@ -175,41 +179,41 @@ impl Default for Metrics {
 }
 
 impl Metrics {
-    /// A drift was opened.
+    /// Counts an opened drift.
     pub fn opened(&self, kind: Kind) {
         self.opened.get_or_create(&KindLabel { kind: kind.name() }).inc();
     }
 
-    /// A drift was resolved, for one of the reasons of [`crate::api::conditions::reason`].
+    /// Counts a resolved drift, with one of the reasons of [`crate::api::conditions::reason`].
     pub fn resolved(&self, kind: Kind, phase: DriftPhase, reason: &'static str) {
         self.resolved.get_or_create(&ResolvedLabel { kind: kind.name(), phase: phase.name(), reason }).inc();
     }
 
-    /// A record was looked at.
+    /// Observes a reconcile of a record.
     pub fn reconciled(&self, took: Duration, outcome: &'static str) {
         self.reconciles.get_or_create(&OutcomeLabel { outcome }).inc();
         self.reconcile_seconds.observe(took.as_secs_f64());
     }
 
-    /// A saga was looked at.
+    /// Observes a reconcile of a saga.
     pub fn saga_reconciled(&self, took: Duration, outcome: &'static str) {
         self.saga_reconcile_seconds.observe(took.as_secs_f64());
         self.saga_reconciles.get_or_create(&OutcomeLabel { outcome }).inc();
     }
 
-    /// A saga ended, or got stuck.
+    /// Counts a saga that ended or became Stuck.
     pub fn saga_ended(&self, kind: SagaKind, phase: SagaPhase) {
         self.sagas_ended.get_or_create(&SagaLabel { kind: kind.name(), phase: phase.name() }).inc();
     }
 
-    /// A step of a saga ended, for better or worse.
+    /// Observes a step that ended.
     pub fn step_ended(&self, step: &'static str, outcome: &'static str, took: Duration) {
         self.step_seconds.get_or_create(&StepLabel { step, outcome }).observe(took.as_secs_f64());
     }
 
-    /// A kind was swept.
+    /// Observes a sweep of a kind.
     pub fn synced(&self, kind: Kind, took: Duration, outcome: &'static str) {
-        // From 0 on, so that the first success after failures is seen to be counted.
+        // Starts at 0, so that the first success after failures is visible as an increase.
         drop(self.syncs.get_or_create(&SyncLabel { kind: kind.name(), outcome: OK }));
         self.syncs.get_or_create(&SyncLabel { kind: kind.name(), outcome }).inc();
         self.sync_seconds.get_or_create(&KindLabel { kind: kind.name() }).observe(took.as_secs_f64());
@@ -224,12 +228,12 @@ impl Metrics {
 }
 
 impl Reading {
-    /// What is true now.
+    /// Sets the gauges.
     #[must_use]
     pub fn of(context: &Context, sagas: Census, usage: Usage) -> Self {
         let mut snapshots = context.inventory.snapshots();
         let index = context.index();
-        // A kind that is not recorded any more is not listed any more either: its age means nothing.
+        // A kind that is no longer recorded is no longer listed, so its age is meaningless.
         let kinds = index.kinds();
         snapshots.retain(|snapshot| kinds.contains(&snapshot.kind));
         Self {
@@ -244,8 +248,7 @@ impl Reading {
         }
     }
 
-    /// Made for each scrape, so that scrapes side by side do not disturb each other, and nothing is left of what is no
-    /// more.
+    /// Created for each scrape, so that concurrent scrapes do not interfere, and stale labels disappear.
     fn registry(&self) -> Registry {
         let mut registry = Registry::with_prefix("arcadia");
         registry.register(
@@ -253,7 +256,7 @@ impl Reading {
             "1 in the replica that holds the lease, 0 in a standby",
             whole(self.is_leader.into()),
         );
-        registry.register("records", "ProvisionedResources known", whole(signed(self.records)));
+        registry.register("records", "ProvisionedResources in the cache", whole(signed(self.records)));
         self.register_drifts(&mut registry);
         self.register_inventory(&mut registry);
         self.register_cloud(&mut registry);
@@ -272,7 +275,7 @@ impl Reading {
             }
         }
         registry.register("sagas", "Sagas by kind and phase", sagas);
-        let help = "For how long the oldest saga has been under way, or stuck";
+        let help = "Age of the oldest active or Stuck saga";
         registry.register_with_unit("oldest_active_saga_age", help, Unit::Seconds, oldest);
     }
 
@@ -287,11 +290,11 @@ impl Reading {
             gauge.set(gauge.get().max(self.since(drifts.oldest)));
         }
         registry.register("open_drifts", "Drifts that wait for a decision", open);
-        let help = "For how long the oldest open drift has been waiting";
+        let help = "Age of the oldest open drift";
         registry.register_with_unit("oldest_open_drift_age", help, Unit::Seconds, oldest);
     }
 
-    /// Seconds since then. No less than none, should the API server's clock be ahead.
+    /// The seconds since then; zero if the API server's clock is ahead.
     fn since(&self, time: Timestamp) -> f64 {
         self.now.duration_since(time).as_secs_f64().max(0.0)
     }
@@ -307,7 +310,7 @@ impl Reading {
             resources.get_or_create(&label).set(signed(snapshot.resources));
         }
         registry.register_with_unit("inventory_age", "Age of the last complete list", Unit::Seconds, ages);
-        let help = "Inventory older than this gives no verdict";
+        let help = "Age from which the inventory is too old to compare";
         registry.register_with_unit("inventory_max_age", help, Unit::Seconds, seconds(self.max_age));
         registry.register("inventory_resources", "Recorded resources in the inventory", resources);
     }
@@ -327,9 +330,9 @@ impl Reading {
             limit.get_or_create(&WindowLabel { window }).set(signed(calls_limit));
         }
         registry.register("cloud_calls", "Calls to the provider", calls);
-        registry.register("cloud_calls_left", "Calls that the rate limits still allow to sweeps", left);
-        registry.register("cloud_calls_limit", "Calls that the rate limits allow to sweeps in all", limit);
-        let help = "How long all calls still wait because the provider said so";
+        registry.register("cloud_calls_left", "Calls left to sweeps within the rate limits", left);
+        registry.register("cloud_calls_limit", "Calls allowed to sweeps by the rate limits", limit);
+        let help = "Remaining pause of all calls, as the provider requested";
         registry.register_with_unit("cloud_pause", help, Unit::Seconds, seconds(usage.paused.unwrap_or_default()));
     }
 }
@@ -343,12 +346,12 @@ fn written(registries: &[&Registry]) -> Result<String, fmt::Error> {
     Ok(text)
 }
 
-/// A status that HTTP knows by its number, another by its class: whatever answers, the words are few.
+/// The label of a status: known codes by number, others by class, so that the number of labels is bounded.
 fn said(status: u16) -> String {
     match StatusCode::from_u16(status) {
         Ok(known) if known.canonical_reason().is_some() => status.to_string(),
         Ok(_) => format!("{}xx", status / 100),
-        // No complete answer came.
+        // No complete response.
         Err(_) => "none".to_owned(),
     }
 }
@@ -397,7 +400,7 @@ mod tests {
         OpenDrifts { kind: Kind::named(kind).unwrap(), field: field.to_owned(), count, oldest }
     }
 
-    /// The lines that begin like this.
+    /// The lines with this prefix.
     fn lines<'a>(text: &'a str, start: &str) -> Vec<&'a str> {
         text.lines().filter(|line| line.starts_with(start)).collect()
     }
@@ -473,7 +476,7 @@ mod tests {
     }
 
     #[test]
-    fn the_oldest_open_drift_of_a_kind_is_told_and_never_comes_from_the_future() {
+    fn the_age_of_the_oldest_open_drift_of_a_kind_is_exported_and_never_negative() {
         let mut reading = nothing();
         reading.open_drifts = vec![
             open("Droplet", "name", 1, 60),
@@ -491,7 +494,7 @@ mod tests {
     }
 
     #[test]
-    fn sagas_are_told_by_kind_and_phase_and_how_long_the_oldest_has_been_at_it() {
+    fn sagas_are_exported_by_kind_and_phase_with_the_age_of_the_oldest() {
         let mut reading = nothing();
         let mut known = |phase, count, age: Option<i64>| {
             let since = age.map(|age| Timestamp::from_second(-age).unwrap());
@@ -517,7 +520,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_more_is_not_told_and_scrapes_do_not_add_up() {
+    fn stale_labels_disappear_and_scrapes_do_not_add_up() {
         let metrics = Metrics::default();
         let mut reading = nothing();
         reading.open_drifts = vec![open("Droplet", "name", 1, 60)];

@@ -1,4 +1,4 @@
-//! What the operator says about itself: logs, metrics, health.
+//! Telemetry of the operator: logs, metrics, health.
 
 pub mod http;
 pub mod liveness;

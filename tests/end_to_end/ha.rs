@@ -76,7 +76,7 @@ impl Replica {
     }
 
     fn is_leader(&self) -> bool {
-        self.log().contains("holds the lease")
+        self.log().contains("acquired the lease")
     }
 
     fn signal(&self, name: &str) {
@@ -206,7 +206,7 @@ async fn a_standby_takes_over_from_a_leader_that_dies_and_from_one_that_stops() 
     eprintln!("SIGTERM: taken over after {taken:?}, acted after {:?}", asked.elapsed());
     assert!(taken < Duration::from_secs(2), "taken over after {taken:?}");
     assert_eq!(second.ends().await, 0);
-    assert!(second.log().contains("gave the lease back"), "{}", second.log());
+    assert!(second.log().contains("released the lease"), "{}", second.log());
     third.becomes_ready().await;
     assert!(third.is_leader());
 }

@@ -71,7 +71,8 @@ async fn a_cluster_that_cannot_be_worked_with_ends_it_with_one_line() {
     });
     std::fs::write(&kubeconfig, cluster.to_string()).unwrap();
     let kubeconfig = kubeconfig.to_str().unwrap();
-    refuses(&[], &[token, ("KUBECONFIG", kubeconfig)], &["does not answer", &port.to_string()]).await;
+    refuses(&[], &[token, ("KUBECONFIG", kubeconfig)], &["connecting to the Kubernetes API server", &port.to_string()])
+        .await;
 }
 
 #[tokio::test]
@@ -124,7 +125,11 @@ async fn health_and_metrics_tell_the_truth() {
     };
     eventually("not ready for lack of an inventory", || async {
         let (status, body) = get("/readyz").await?;
-        if (status, body.as_str()) == (503, "no inventory yet of Droplet\n") { Ok(()) } else { Err(body) }
+        if (status, body.as_str()) == (503, "waiting for the first inventory of Droplet\n") {
+            Ok(())
+        } else {
+            Err(body)
+        }
     })
     .await;
     assert_eq!(get("/livez").await.unwrap().0, 200);

@@ -70,7 +70,7 @@ async fn what_was_done_is_undone_when_a_later_step_fails() {
     let saga = world.saga_reaches("undo", "RolledBack").await;
     assert_eq!(states(&saga), ["Undone", "Undone", "Undone"]);
     let message = world.message("saga/undo", "Succeeded").await;
-    assert!(message.starts_with("all is undone: step \"fail\" failed: made "), "{message}");
+    assert!(message.starts_with("all steps are undone: step \"fail\" failed: made "), "{message}");
     assert_eq!(world.cloud.inventory().await.unwrap(), before);
 }
 
@@ -113,7 +113,7 @@ async fn a_cancelled_saga_stops_at_the_next_safe_point_and_rolls_back() {
     let cancel = r#"{"spec": {"cancelRequested": true}}"#;
     world.run(&["patch", "saga", "slow", "--type=merge", "-p", cancel]).await;
     world.saga_reaches("slow", "RolledBack").await;
-    assert_eq!(world.message("saga/slow", "Succeeded").await, "all is undone: it was cancelled");
+    assert_eq!(world.message("saga/slow", "Succeeded").await, "all steps are undone: cancelled");
     assert_eq!(world.cloud.inventory().await.unwrap(), before);
     eventually("the events", || async {
         let events = world.events("slow").await;
@@ -165,10 +165,7 @@ async fn a_step_that_cannot_be_undone_leaves_the_saga_stuck_until_a_person_helps
         world.saga_reaches("stuck", "Stuck").await;
         world.reaches("saga/stuck", "Stalled", "True UndoFailed").await;
         let message = world.message("saga/stuck", "Stalled").await;
-        assert!(
-            message.contains("step \"snapshot\" could not be undone") && message.contains("resolve=retry"),
-            "{message}"
-        );
+        assert!(message.contains("undoing step \"snapshot\" failed") && message.contains("resolve=retry"), "{message}");
 
         // A word that is none is told, and taken off.
         world.run(&["annotate", "saga", "stuck", "arcadia.cloud/resolve=try"]).await;
@@ -254,8 +251,11 @@ async fn steps_and_sagas_that_take_too_long_are_rolled_back() {
     world.saga_reaches("step", "RolledBack").await;
     world.saga_reaches("whole", "RolledBack").await;
     let message = world.message("saga/step", "Succeeded").await;
-    assert!(message.starts_with("all is undone: step \"wait\" failed: it was not done within 1 s"), "{message}");
-    assert_eq!(world.message("saga/whole", "Succeeded").await, "all is undone: it was not done within its 1 s");
+    assert!(message.starts_with("all steps are undone: step \"wait\" failed: not done within 1 s"), "{message}");
+    assert_eq!(
+        world.message("saga/whole", "Succeeded").await,
+        "all steps are undone: not done within its timeout of 1 s"
+    );
     assert_eq!(world.cloud.inventory().await.unwrap(), before);
 }
 
@@ -299,7 +299,7 @@ async fn one_saga_at_a_time_has_a_key_and_the_others_say_for_whom_they_wait() {
     world.reaches("saga/second", "Succeeded", "Unknown WaitingForAnother").await;
     assert_eq!(
         world.message("saga/second", "Succeeded").await,
-        "waits for saga first, which has the same concurrency key (dep-1)"
+        "waiting for saga first, which has the same concurrency key (dep-1)"
     );
     assert_eq!(world.saga("second").await["status"]["phase"], "Pending");
     world.run(&["patch", "saga", "first", "--type=merge", "-p", r#"{"spec": {"cancelRequested": true}}"#]).await;
@@ -375,7 +375,7 @@ async fn a_suspended_saga_is_neither_carried_on_nor_rolled_back_when_its_times_a
     assert_eq!(world.saga("paused").await["status"]["phase"], "Running");
     world.run(&["patch", "saga", "paused", "--type=merge", "-p", &suspend(false)]).await;
     world.saga_reaches("paused", "RolledBack").await;
-    assert_eq!(world.message("saga/paused", "Succeeded").await, "all is undone: it was cancelled");
+    assert_eq!(world.message("saga/paused", "Succeeded").await, "all steps are undone: cancelled");
     assert_eq!(tags().await, before);
 }
 
@@ -407,7 +407,7 @@ async fn a_saga_of_kind_rollback_undoes_one_that_succeeded_and_only_once() {
     assert_eq!(states(&saga), ["Undone", "Undone"]);
     assert_eq!(world.cloud.inventory().await.unwrap(), before);
     let refusals = [
-        ("again", "do", "saga undo has undone it, or is doing so; nothing was done"),
+        ("again", "do", "saga undo has already undone it, or is undoing it; nothing was done"),
         ("nothing", "none", "there is no saga \"none\" in this namespace to undo; nothing was done"),
     ];
     for (name, of, why) in refusals {

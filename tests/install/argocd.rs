@@ -17,7 +17,7 @@ use arcadia_operator::{
         index::Index,
         status::status,
     },
-    kube_ext::{key::ObjectKey, mirror::Mirror},
+    kube_ext::{cache::Cache, key::ObjectKey},
     saga::{
         event::{Event, StepEvent, Why},
         journal,
@@ -171,7 +171,7 @@ fn a_saga_is_as_healthy_as_its_phase_and_says_why() {
         (vec![], ["Progressing", "Pending"]),
         (
             vec![Event::Hold { other: "first".to_owned(), key: "dep-1".to_owned() }],
-            ["Progressing", "waits for saga first, which has the same concurrency key (dep-1)"],
+            ["Progressing", "waiting for saga first, which has the same concurrency key (dep-1)"],
         ),
         (vec![Event::Refuse { why: why() }], ["Degraded", "why"]),
         (vec![start()], ["Progressing", "Running"]),
@@ -179,7 +179,7 @@ fn a_saga_is_as_healthy_as_its_phase_and_says_why() {
         (vec![start(), Event::Suspend], ["Suspended", SUSPENDED]),
         (vec![start(), Event::Suspend, roll_back()], ["Suspended", SUSPENDED]),
         (vec![start(), roll_back(), Event::Suspend, Event::Unsuspend], ["Progressing", "why"]),
-        (vec![start(), roll_back(), finish()], ["Degraded", "all is undone: why"]),
+        (vec![start(), roll_back(), finish()], ["Degraded", "all steps are undone: why"]),
         (vec![start(), Event::Stick { why: why(), stop: None }], ["Degraded", "why"]),
     ];
     let mut phases = BTreeSet::new();

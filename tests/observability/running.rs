@@ -154,7 +154,7 @@ async fn every_line_of_the_log_is_json_and_names_its_object() {
             told.push(line);
         }
     }
-    let is_stuck = |line: &&Value| line["message"] == "the saga has another phase" && line["phase"] == "Stuck";
+    let is_stuck = |line: &&Value| line["message"] == "the phase changed" && line["phase"] == "Stuck";
     assert!(told.iter().any(|line| is_stuck(&line)), "{log}");
     for message in ["drift detected", "drift resolved"] {
         let line =

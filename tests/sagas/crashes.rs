@@ -1,5 +1,5 @@
-//! The operator ends at each place at which it could: before and after each write of the journal and each call, in both
-//! directions. The next one goes on, and nothing is made twice or left behind.
+//! The operator crashes at every possible point: before and after each write of the journal and each call, in both
+//! directions. The next process resumes, and nothing is created twice or left behind.
 
 use std::time::Duration;
 
@@ -8,14 +8,14 @@ use serde_json::Value;
 
 use crate::stage::{ABREAST, Stage, census, examples, failing, is_over};
 
-/// The places, as the code names them.
+/// The failpoints, as the code names them.
 const PLACES: [&str; 4] = ["journal-before", "journal-after", "call-before", "call-after"];
 
-/// What came of ending the operator at one place.
+/// The result of a crash at one point.
 enum Outcome {
-    /// It ended there, and the next one brought the saga to its end.
+    /// The operator crashed, and the next process finished the saga.
     Survived,
-    /// It does not pass the place so often.
+    /// The saga passes the point less often.
     NotReached,
 }
 
@@ -23,7 +23,7 @@ fn provision() -> Value {
     examples().into_iter().find(|(name, _)| name == "provision-web-3").unwrap().1
 }
 
-/// Ends the operator when it is at this place for the n-th time.
+/// Crashes the operator at the n-th pass of this point.
 async fn crash(place: &str, passes: usize, saga: &Value, phase: &str, wanted: &[(String, usize)]) -> Outcome {
     let what = format!("{place} {passes} {phase}");
     let name = saga["metadata"]["name"].as_str().unwrap();
@@ -37,7 +37,7 @@ async fn crash(place: &str, passes: usize, saga: &Value, phase: &str, wanted: &[
             break;
         }
         if is_over(&stage.saga(name).await) {
-            // The last write and what follows from it are places too.
+            // The last write and its consequences are points too.
             tokio::time::sleep(Duration::from_millis(300)).await;
             crashed = operator.ended().is_some();
             break;
@@ -60,7 +60,7 @@ async fn crash(place: &str, passes: usize, saga: &Value, phase: &str, wanted: &[
     if crashed { Outcome::Survived } else { Outcome::NotReached }
 }
 
-/// Ends the operator at each place in turn, from the first pass that counts on. How many there were.
+/// Crashes the operator at each point in turn, starting at the given pass. Returns the number of crashes.
 async fn crash_everywhere(saga: &Value, phase: &str, first: &[usize; 4]) -> [usize; 4] {
     let mut calm = Stage::new(&format!("calm-{}", phase.to_lowercase())).await;
     calm.world.operator = Some(calm.start(""));
@@ -93,7 +93,7 @@ async fn crash_everywhere(saga: &Value, phase: &str, first: &[usize; 4]) -> [usi
 #[tokio::test(flavor = "multi_thread")]
 async fn a_crash_at_any_place_in_either_direction_leaves_no_duplicate_and_no_leak() {
     let forward = crash_everywhere(&provision(), "Succeeded", &[0; 4]).await;
-    // The way forward is the same in a saga that is undone in the end: only the way back is new.
+    // The forward direction of a saga that rolls back is the same, so only the backward direction is new.
     let both = crash_everywhere(&failing(&provision()), "RolledBack", &forward).await;
     let kill_points: usize = both.iter().sum();
     println!(

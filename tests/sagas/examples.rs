@@ -1,17 +1,17 @@
-//! Every example: the happy path; every change made twice; a failure at each call in turn; and the same with each
-//! undoing failing once.
+//! Every example: executed normally; with every response lost once; with a failure at each call in turn; and the same
+//! with each undo failing once.
 
 use futures::{StreamExt, stream};
 use serde_json::Value;
 
 use crate::stage::{ABREAST, End, Stage, census, examples, failing_after, is_over};
 
-/// Whether it can be undone.
+/// Whether the saga can be undone.
 fn is_reversible(saga: &Value) -> bool {
     !saga["spec"]["steps"].as_array().unwrap().iter().any(|step| step["irreversible"] == true)
 }
 
-/// Carries an example out, with what goes wrong in the operator.
+/// Executes an example with these failpoints.
 async fn carry_out(test: &str, name: &str, saga: &Value, failpoints: &str) -> (Stage, End) {
     let mut stage = Stage::new(test).await;
     stage.world.operator = Some(stage.start(failpoints));
@@ -37,8 +37,9 @@ async fn every_example_succeeds_and_can_be_undone_unless_it_says_otherwise() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whoever_never_hears_a_first_answer_does_nothing_twice() {
-    // Of each two answers the first is lost: each change is made, looked for or made again, and undone in the same way.
+async fn a_process_that_loses_every_first_response_does_nothing_twice() {
+    // Of every two responses, the first is lost: each change is made, looked up or repeated, and undone in the same
+    // way.
     let lost = format!("answer-lost={}", ["1*return", "1*off"].repeat(60).join("->"));
     let all = stream::iter(examples()).map(|(name, saga)| {
         let lost = lost.clone();
@@ -61,13 +62,13 @@ async fn whoever_never_hears_a_first_answer_does_nothing_twice() {
     all.buffer_unordered(ABREAST).collect::<Vec<()>>().await;
 }
 
-/// Fails each call of each example in turn, until one is carried out whole. How many failures there were.
+/// Fails each call of each example in turn, until one runs without a failure. Returns the number of failures.
 async fn fail_each_call(test: &str, undo_fails: &str) -> usize {
     let all = stream::iter(examples()).map(|(name, saga)| async move {
         let mut failures = 0;
         loop {
             let failpoints = format!("call-fails={failures}*off->1*return;{undo_fails}");
-            // Even where nothing is left to fail, the saga does.
+            // Even without a failed call, the saga itself fails.
             let steps = saga["spec"]["steps"].as_array().unwrap();
             let reversible = steps.iter().take_while(|step| step["irreversible"] != true).count();
             let saga = failing_after(&saga, reversible);

@@ -1,4 +1,4 @@
-//! The cloud misbehaves in every way that is known, at each change that a saga makes; and people cancel at any time.
+//! Every known fault of the cloud, at each change that a saga makes; and cancellations at any time.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::stage::{ABREAST, Stage, census, examples, is_over};
 
-/// What the cloud does, by a name for it.
+/// The faults of the cloud, by name.
 fn effects() -> Vec<(&'static str, Effect)> {
     let status = |status, html| Effect::Status { status, retry_after: (status == 429).then_some(1), html };
     vec![
@@ -35,7 +35,7 @@ fn provision() -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whatever_the_cloud_does_at_any_change_there_is_no_duplicate_and_no_leak() {
+async fn no_fault_at_any_change_causes_a_duplicate_or_a_leak() {
     let mut calm = Stage::new("no-faults").await;
     calm.world.operator = Some(calm.start(""));
     calm.order(&provision()).await;
@@ -54,7 +54,7 @@ async fn whatever_the_cloud_does_at_any_change_there_is_no_duplicate_and_no_leak
             "RolledBack" => assert_eq!(end.inventory, stage.before, "{what}: {}", end.saga["status"]),
             _ => panic!("{what}: {}", end.saga["status"]),
         }
-        // Only what will not pass ends it.
+        // Only a permanent failure ends the saga.
         assert_eq!(end.phase == "RolledBack", name == "403", "{what}: {}", end.saga["status"]);
     });
     all.buffer_unordered(ABREAST).collect::<Vec<()>>().await;
@@ -62,7 +62,7 @@ async fn whatever_the_cloud_does_at_any_change_there_is_no_duplicate_and_no_leak
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_saga_that_is_cancelled_or_deleted_at_any_step_leaves_nothing() {
-    // Within the last step is too late: it takes no call to the cloud.
+    // The last step makes no call to the cloud, so the saga cannot be interrupted within it.
     let between = (0..6).flat_map(|step| [(step, true, false), (step, true, true)]);
     let cases = between.chain((0..4).map(|step| (step, false, true)));
     let all = stream::iter(cases).map(|(step, is_between, is_deleted)| async move {
@@ -76,7 +76,7 @@ async fn a_saga_that_is_cancelled_or_deleted_at_any_step_leaves_nothing() {
             let steps = saga["spec"]["steps"].as_array_mut().unwrap();
             steps.insert(step, json!({"name": "wait", "step": "Sleep", "with": {"seconds": 600}}));
         } else {
-            // Long enough for a person to come in between.
+            // Long enough to interrupt.
             let slow = Effect::Latency { milliseconds: 600 };
             stage.world.cloud.inject(Fault::new("*", slow)).await.unwrap();
         }
@@ -115,7 +115,7 @@ async fn two_operators_without_a_lease_make_nothing_twice() {
         stage.world.cloud.put("reserved_ips", address).await.unwrap();
     }
     let before = census(&stage.world.cloud.inventory().await.unwrap());
-    // Some answers come late and some never.
+    // Some responses are late and some are lost.
     stage.world.cloud.inject(Fault::new("*", Effect::ResetAfter).method("POST").after(9).times(4)).await.unwrap();
     let slow = Effect::Latency { milliseconds: 300 };
     stage.world.cloud.inject(Fault::new("*", slow).method("POST").after(20).times(20)).await.unwrap();

@@ -1,5 +1,5 @@
-//! One saga among others: one that breaks holds up none, many that wait cost little, and an operator that stands still
-//! says so.
+//! One saga among others: a saga that panics blocks no other, many waiting sagas are cheap, and a stuck operator is not
+//! live.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::{
     world::{droplet, eventually},
 };
 
-/// A snapshot of this droplet.
+/// A saga that creates a snapshot of this droplet.
 fn snapshot(name: &str, droplet: &str) -> Value {
     let mut saga = examples().into_iter().find(|(name, _)| name == "snapshot-web-1").unwrap().1;
     saga["metadata"]["name"] = json!(name);
@@ -39,9 +39,9 @@ async fn a_saga_that_makes_the_operator_panic_holds_up_no_other() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn livez_fails_while_a_loop_stands_still_and_only_then() {
+async fn livez_fails_while_a_loop_is_stuck_and_only_then() {
     let mut stage = Stage::new("stands-still").await;
-    // One thread of several stands still, so that the others can say so.
+    // One of several threads is blocked, so that the others can report it.
     let environment = [("FAILPOINTS", "longest-round=return(2);turn=1*sleep(8000)"), ("TOKIO_WORKER_THREADS", "4")];
     let operator = stage.world.spawn_operator(&ARGUMENTS, &environment);
     let is_alive = async |what: &str, wanted: &str, says: &str| {
@@ -53,8 +53,8 @@ async fn livez_fails_while_a_loop_stands_still_and_only_then() {
     };
     is_alive("it is alive", " 200 ", "").await;
     stage.order(&snapshot("stands-still", "3164444")).await;
-    is_alive("it says what stands still", " 503 ", "a worker for sagas has stood still for").await;
-    is_alive("it goes on", " 200 ", "").await;
+    is_alive("it reports the stuck worker", " 503 ", "a saga worker has made no progress for").await;
+    is_alive("it continues", " 200 ", "").await;
     assert_eq!(stage.end("stands-still").await.phase, "Succeeded");
 }
 

@@ -1,5 +1,5 @@
-//! Sagas against everything that can go wrong: the operator, built with failpoints, is a process of its own and is
-//! ended at each place at which it could crash; each call fails once, and each answer is lost once.
+//! Sagas against every failure: the operator, built with failpoints, runs as a process of its own and crashes at each
+//! point; each call fails once, and each response is lost once.
 #![cfg(test)]
 
 mod crashes;

@@ -1,4 +1,4 @@
-//! What these tests start from: the demo's fleet, an example's saga, and an operator with failpoints.
+//! The setup of these tests: the demo's fleet, the saga of an example, and an operator with failpoints.
 
 use std::path::Path;
 
@@ -7,24 +7,24 @@ use serde_json::{Value, json};
 
 use crate::world::{Operator, World, eventually};
 
-/// How many tests run side by side: two cores have enough to do.
+/// The number of concurrent tests: two cores are busy with them.
 pub const ABREAST: usize = 4;
-/// Where it waits for what a lost call may have done.
+/// A short settle time for lost calls.
 pub const ARGUMENTS: [&str; 6] = ["--settle-time", "4s", "--action-poll-interval", "200ms", "--sync-schedule", "5m"];
 
-/// A cloud with the demo's fleet, and a saga to carry out.
+/// A cloud with the demo's fleet, and a saga to execute.
 pub struct Stage {
     pub world: World,
-    /// All that was in the cloud before.
+    /// The inventory of the cloud before the saga.
     pub before: Value,
 }
 
-/// How a saga ended.
+/// The end of a saga.
 #[derive(Clone, Debug, PartialEq)]
 pub struct End {
     pub phase: String,
     pub saga: Value,
-    /// What is in the cloud now.
+    /// The inventory of the cloud now.
     pub inventory: Value,
 }
 
@@ -44,17 +44,17 @@ impl Stage {
         Self { world, before }
     }
 
-    /// Starts the operator, with what is to go wrong in it.
+    /// Starts the operator with these failpoints.
     pub fn start(&mut self, failpoints: &str) -> Operator {
         self.world.spawn_operator(&ARGUMENTS, &[("FAILPOINTS", failpoints)])
     }
 
-    /// Orders a saga, as its file says.
+    /// Creates a saga from its manifest.
     pub async fn order(&self, saga: &Value) {
         self.world.kubectl().apply(&saga.to_string()).await.unwrap();
     }
 
-    /// Waits until the saga has ended or is stuck; approvals are given.
+    /// Waits until the saga has ended or is stuck, and approves its steps.
     pub async fn end(&self, name: &str) -> End {
         let saga = eventually("the saga's end", || async {
             let saga = self.saga(name).await;
@@ -78,7 +78,7 @@ impl Stage {
         serde_json::from_str(&self.world.run(&["get", "saga", name, "-o", "json"]).await).unwrap()
     }
 
-    /// Approves what waits for it.
+    /// Approves the steps that wait for it.
     pub async fn approve(&self, saga: &Value) {
         let steps = saga["spec"]["steps"].as_array().cloned().unwrap_or_default();
         for step in steps.iter().filter(|step| step["step"] == "Approval") {
@@ -89,7 +89,7 @@ impl Stage {
         }
     }
 
-    /// Orders the undoing of a saga that has succeeded, and waits for its end.
+    /// Undoes a saga that has succeeded, and waits for the end.
     pub async fn roll_back(&self, name: &str) -> End {
         let undo = format!("undo-{name}");
         let saga = json!({
@@ -100,18 +100,18 @@ impl Stage {
         self.end(&undo).await
     }
 
-    /// The records of what was provisioned.
+    /// The records of provisioned resources.
     pub async fn records(&self) -> String {
         self.world.run(&["get", "pr", "-o", "name"]).await
     }
 }
 
-/// Whether nothing more happens to it by itself.
+/// Whether the saga no longer changes by itself.
 pub fn is_over(saga: &Value) -> bool {
     ["Succeeded", "RolledBack", "Failed", "Stuck"].iter().any(|phase| saga["status"]["phase"] == *phase)
 }
 
-/// The sagas of `examples/` that stand by themselves, by name.
+/// The independent sagas of `examples/`, by name.
 pub fn examples() -> Vec<(String, Value)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
     let mut examples: Vec<_> = std::fs::read_dir(folder)
@@ -128,25 +128,25 @@ pub fn examples() -> Vec<(String, Value)> {
     examples
 }
 
-/// The same with a last step that fails, so that all of it is undone.
+/// The same saga with a failing last step, so that all steps are undone.
 pub fn failing(saga: &Value) -> Value {
     failing_after(saga, saga["spec"]["steps"].as_array().unwrap().len())
 }
 
-/// The same with a step that fails after so many others.
+/// The same saga with a failing step after this many others.
 pub fn failing_after(saga: &Value, steps: usize) -> Value {
     let mut saga = saga.clone();
     let all = saga["spec"]["steps"].as_array_mut().unwrap();
     all.truncate(steps);
     all.push(json!({"name": "fail", "step": "Fail", "with": {"message": "a test wants it to fail"}}));
     for step in all {
-        // Many tries, quickly: what is tested is what follows from a failure, not how long it is waited.
+        // Many quick attempts: the tests examine the reaction to a failure, not the pauses.
         step["retry"] = json!({"attempts": 8, "minSeconds": 0, "maxSeconds": 1});
     }
     saga
 }
 
-/// How many things there are of each kind in the cloud.
+/// The number of resources of each kind in the cloud.
 pub fn census(inventory: &Value) -> Vec<(String, usize)> {
     let collections = inventory.as_object().unwrap().iter();
     collections.map(|(name, all)| (name.clone(), all.as_object().map_or(0, serde_json::Map::len))).collect()

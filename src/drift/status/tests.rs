@@ -7,7 +7,7 @@ use super::*;
 use crate::{
     api::{Drift, ProvisionedResource},
     drift::{index::Index, shown::tests::drift as stored_before},
-    kube_ext::{key::ObjectKey, mirror::Mirror},
+    kube_ext::{cache::Cache, key::ObjectKey},
 };
 
 const LATER: Timestamp = Timestamp::constant(1_800_000_000, 0);

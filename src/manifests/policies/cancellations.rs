@@ -1,4 +1,4 @@
-//! A saga that is under way is stopped and rolled back when somebody cancels it, and also when somebody deletes it.
+//! The policy on stopping active sagas. Cancelling or deleting an active saga stops it and rolls it back.
 
 use k8s_openapi::api::admissionregistration::v1::ValidatingAdmissionPolicySpec;
 
@@ -8,34 +8,34 @@ use crate::{
     manifests::Installation,
 };
 
-/// The verb on sagas that stopping one asks for.
+/// The verb on sagas that stopping one needs.
 pub const CANCEL_VERB: &str = "cancel";
 
-/// What deletes, within Kubernetes, all that was in a namespace or belonged to an object. Whoever deleted that had the
-/// right to. The last is their common name where they have no accounts of their own.
+/// The controllers of Kubernetes that delete the contents of a namespace or the dependents of an object. Their caller
+/// had the permission for that. The last is their common name where they have no accounts of their own.
 const CONTROLLERS: [&str; 3] = [
     "system:serviceaccount:kube-system:namespace-controller",
     "system:serviceaccount:kube-system:generic-garbage-collector",
     "system:kube-controller-manager",
 ];
 
-/// Whoever cancels a saga, or has it cancelled in another way, needs the verb. One that has not begun may be deleted by
-/// whoever may delete.
+/// Requires the verb for every way to cancel a saga. A saga that has not started may be deleted with the permission to
+/// delete.
 pub(super) fn by_those_who_may(installation: &Installation) -> ValidatingAdmissionPolicySpec {
     let phases =
         |is_it: fn(SagaPhase) -> bool| texts(SagaPhase::ALL.into_iter().filter(|p| is_it(*p)).map(SagaPhase::name));
     let phase = "oldObject.?status.?phase.orValue('Pending')";
     let finalizer = text(FINALIZER);
-    // What belongs to an object that is gone, or never was, is deleted by the garbage collector. And without the
-    // finalizer a deletion waits for nothing.
+    // The garbage collector deletes dependents of an object that does not exist. Without the finalizer, a deletion is
+    // immediate.
     let deed = format!(
-        "request.operation == 'DELETE' ? (variables.underway ? 'delete a Saga that is under way' : '')\n: \
+        "request.operation == 'DELETE' ? (variables.underway ? 'delete an active Saga' : '')\n: \
          object.spec.?cancelRequested.orValue(false) && !(oldObject != null && \
          oldObject.spec.?cancelRequested.orValue(false)) ? 'set spec.cancelRequested'\n: oldObject == null ? ''\n: \
-         variables.unfinished && object.metadata.?ownerReferences != oldObject.metadata.?ownerReferences ? 'change the \
-         owner of a Saga that is unfinished'\n: variables.underway && {finalizer} in \
-         oldObject.metadata.?finalizers.orValue([]) && !({finalizer} in object.metadata.?finalizers.orValue([])) ? 'take \
-         the finalizer {FINALIZER} off a Saga that is under way'\n: ''"
+         variables.unfinished && object.metadata.?ownerReferences != oldObject.metadata.?ownerReferences ? 'change \
+         the owner of an unfinished Saga'\n: variables.underway && {finalizer} in \
+         oldObject.metadata.?finalizers.orValue([]) && !({finalizer} in object.metadata.?finalizers.orValue([])) ? \
+         'remove the finalizer {FINALIZER} from an active Saga'\n: ''"
     );
     let others = format!("!(request.userInfo.username in {})", texts(CONTROLLERS));
     ValidatingAdmissionPolicySpec {

@@ -1,4 +1,4 @@
-//! Decisions are annotations. Whoever takes one needs the verb for it, and signs with their own name.
+//! The policies on decisions. Decisions are annotations: each needs a verb and the user's own signature.
 
 use k8s_openapi::api::admissionregistration::v1::{ValidatingAdmissionPolicySpec, Validation, Variable};
 use serde_json::{Value, json};
@@ -11,36 +11,36 @@ use crate::{
     manifests::{Error, Installation, document},
 };
 
-/// The verb on drifts that accepting one asks for.
+/// The verb on drifts that accepting one needs.
 pub const ACCEPT_VERB: &str = "accept";
-/// The verb on sagas that helping one that is stuck asks for.
+/// The verb on sagas that resolving a stuck one needs.
 pub const RESOLVE_VERB: &str = "resolve";
-/// The verb on sagas that approving one of its steps asks for.
+/// The verb on sagas that approving a step needs.
 pub const APPROVE_VERB: &str = "approve";
 
-/// A decision that people take by annotation, and the verb that it asks for.
+/// An annotation that decides, and the verb that it needs.
 #[derive(Clone, Copy, Debug)]
 pub struct Decision {
-    /// What is decided on, in the plural.
+    /// The plural of the kind.
     pub resource: &'static str,
-    /// The annotation. One that ends in a dash is every annotation that begins so.
+    /// The annotation key. A key that ends in a dash is a prefix.
     pub annotation: &'static str,
     /// The verb on the resource.
     pub verb: &'static str,
-    /// Where the name of whoever decides goes.
+    /// The place of the signature.
     pub signature: Signature,
 }
 
-/// Where the name of whoever decides goes.
+/// The place of the user's name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Signature {
-    /// Into an annotation beside it, `arcadia.cloud/decided-by`.
+    /// In the annotation `arcadia.cloud/decided-by` beside the decision.
     Beside,
-    /// It is the value of the annotation.
+    /// The value of the decision's annotation.
     Value,
 }
 
-/// All of them.
+/// All decisions.
 pub const DECISIONS: &[Decision] = &[
     Decision { resource: DRIFTS, annotation: annotations::ACCEPT, verb: ACCEPT_VERB, signature: Signature::Beside },
     Decision { resource: SAGAS, annotation: annotations::RESOLVE, verb: RESOLVE_VERB, signature: Signature::Beside },
@@ -53,16 +53,16 @@ pub const DECISIONS: &[Decision] = &[
     },
 ];
 
-/// What comes with a decision and is none by itself: why it was taken.
+/// An annotation that belongs to a decision without being one: the reason.
 const REASONS: &[(&str, &str)] = &[(SAGAS, annotations::BECAUSE)];
 
-/// Words that nobody means as an approval.
+/// Values that approve nothing.
 const NO: [&str; 3] = ["", "no", "false"];
 
-/// The one who asks.
+/// The user of the request.
 const USER: &str = "request.userInfo.username";
 
-/// The policy on all decisions on a resource.
+/// The policy on all decisions about a resource.
 pub(super) fn signed_by_those_who_may(installation: &Installation, resource: &str) -> ValidatingAdmissionPolicySpec {
     let mut validations: Vec<_> = of(resource).map(Decision::needs_its_verb).collect();
     validations.push(own_name_beside());
@@ -80,7 +80,7 @@ pub(super) fn signed_by_those_who_may(installation: &Installation, resource: &st
     }
 }
 
-/// The policy that signs all decisions on a resource, and its binding.
+/// The policy that signs all decisions about a resource, and its binding.
 pub(super) fn signing(installation: &Installation, name: &str, resource: &str) -> Result<String, Error> {
     let name = format!("{}-{name}", installation.name);
     let path = |key: &str| format!("'/metadata/annotations/' + jsonpatch.escapeKey({key})");
@@ -137,7 +137,7 @@ fn signed_beside(resource: &str) -> impl Iterator<Item = &'static str> {
 }
 
 impl Decision {
-    /// The expression that tells it from other annotations.
+    /// The expression that matches its annotation keys.
     fn is(&self, key: &str) -> String {
         let annotation = text(self.annotation);
         if is_prefix(self.annotation) {
@@ -159,8 +159,8 @@ impl Decision {
     }
 }
 
-/// Where the name goes into an annotation beside the decision. Where the API server signs, it has done so before this
-/// is looked at; elsewhere people do. An unsigned decision would be told as that of a client, whose name anybody chooses.
+/// Checks a signature beside the decision. If the API server signs decisions, it has already signed this one; otherwise people sign. An
+/// unsigned decision would be attributed to the client's name, which anyone can choose.
 fn own_name_beside() -> Validation {
     let decided_by = annotations::DECIDED_BY;
     Validation {
@@ -171,15 +171,15 @@ fn own_name_beside() -> Validation {
         ),
         message_expression: Some(format!(
             "variables.decides\n? 'a decision must be signed with your own name: set {decided_by}=' + {USER} + ' together \
-             with it'\n: '{decided_by} must not be set, changed or removed apart from a decision: it says who took it. \
-             Leave it as it is'"
+             with it'\n: '{decided_by} must not be set, changed or removed without a decision: it names the user who \
+             decided. Keep its value'"
         )),
         reason: Some("Forbidden".to_owned()),
         ..Validation::default()
     }
 }
 
-/// Where it is the value.
+/// Checks a signature that is the value.
 fn own_name_as_value(decision: &Decision) -> Validation {
     Validation {
         expression: format!(
@@ -187,8 +187,8 @@ fn own_name_as_value(decision: &Decision) -> Validation {
             is_it = decision.is("key"),
         ),
         message_expression: Some(format!(
-            "'{annotation}STEP must be your own name (' + {USER} + '): it says who approved. To turn it down, set \
-             spec.cancelRequested'",
+            "'{annotation}STEP must be your own name (' + {USER} + '): it names the user who approved. To reject the \
+             step, set spec.cancelRequested'",
             annotation = decision.annotation,
         )),
         reason: Some("Forbidden".to_owned()),
@@ -201,7 +201,7 @@ fn only_with_a_decision(resource: &str, annotation: &str) -> Validation {
     Validation {
         expression: format!("variables.decides || !({} in variables.changed)", text(annotation)),
         message: Some(format!(
-            "{annotation} must be set, changed and removed together with {}: it says why",
+            "{annotation} must be set, changed and removed together with {}: it is the reason of the decision",
             with.join(" or ")
         )),
         reason: Some("Forbidden".to_owned()),
@@ -209,8 +209,7 @@ fn only_with_a_decision(resource: &str, annotation: &str) -> Validation {
     }
 }
 
-/// What the expressions of a policy share: the annotations before and after, which of them differ, and what that comes
-/// to.
+/// The variables of a policy: the annotations before and after, and the keys that differ.
 fn variables(resource: &str) -> Vec<Variable> {
     let keys = texts(signed_beside(resource));
     vec![
@@ -226,7 +225,7 @@ fn variables(resource: &str) -> Vec<Variable> {
     ]
 }
 
-/// Whether one of these annotations differs, or there is one that begins so. Match conditions know no variables.
+/// Whether one of these annotations differs, or a prefix matches one. Match conditions cannot use variables.
 fn may_differ(annotations: impl Iterator<Item = &'static str>) -> String {
     let before =
         |part: &str, none: &str| format!("(oldObject == null ? {none} : oldObject.metadata.?annotations{part})");
@@ -246,7 +245,7 @@ fn may_differ(annotations: impl Iterator<Item = &'static str>) -> String {
     may_differ.collect::<Vec<_>>().join("\n|| ")
 }
 
-/// Whether it is every annotation that begins like this.
+/// Whether the key is a prefix.
 fn is_prefix(annotation: &str) -> bool {
     annotation.ends_with('-')
 }

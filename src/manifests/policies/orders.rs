@@ -1,22 +1,22 @@
-//! What a saga was ordered to do. The definition's own rules cannot see into free values, and do not measure.
+//! The policy on the spec of sagas. The CRD's own rules cannot see into free values and cannot measure their size.
 
 use k8s_openapi::api::admissionregistration::v1::{ValidatingAdmissionPolicySpec, Validation, Variable};
 
 use super::{SAGAS, condition, on, refusing, variable};
 use crate::api::saga::{FIXED, MAX_INPUT_BYTES, MAX_ORDER_BYTES, MAX_SPEC_BYTES};
 
-/// What CEL writes shorter than JSON: control characters, and fractions, of which it keeps six digits.
+/// Values that CEL prints shorter than JSON: control characters, and fractions, of which it keeps six digits.
 const SHORTER: &str = r"\\\\[axv]|[.][0-9]{6}";
-/// How much longer JSON is there, at the most.
+/// The maximum difference for each of them, in bytes.
 const LONGER: usize = 16;
 
-/// Something that has a limit.
+/// A value with a maximum size.
 struct Measure {
-    /// What it is called in expressions.
+    /// The name of its variable.
     name: &'static str,
     value: &'static str,
     limit: usize,
-    /// For people, and what they can do.
+    /// The object, for the message.
     what: &'static str,
     hint: &'static str,
 }
@@ -45,7 +45,7 @@ const MEASURES: &[Measure] = &[
     },
 ];
 
-/// Holds for everybody, the operator included.
+/// Applies to everyone, including the operator.
 pub(super) fn stay_as_they_are() -> ValidatingAdmissionPolicySpec {
     let differs = "oldObject == null || object.spec != oldObject.spec || object.metadata.?annotations != \
                    oldObject.metadata.?annotations || object.metadata.?labels != oldObject.metadata.?labels";
@@ -68,14 +68,14 @@ pub(super) fn stay_as_they_are() -> ValidatingAdmissionPolicySpec {
 }
 
 impl Measure {
-    /// The value as CEL writes it (JSON, but for a space after each comma), and how many bytes it may have as JSON.
+    /// The variables for the value as CEL prints it (JSON with a space after each comma) and its size in bytes.
     fn variables(&self) -> [Variable; 2] {
         let Self { name, value, limit, .. } = self;
         let size = format!("size(bytes(variables.{name}))");
         let longer = format!("{LONGER} * size(variables.{name}.findAll('{SHORTER}'))");
         [
             variable(name, format!("'%s'.format([{value}])")),
-            // What is too large anyway is not searched: that has a price.
+            // An excessive value is not searched, since searching is expensive.
             variable(&format!("{name}Bytes"), format!("{size} > {limit} ? {size} : {size} + {longer}")),
         ]
     }

@@ -1,4 +1,4 @@
-//! What is next when people change their mind and the cloud takes its time.
+//! The decisions when people change the spec and the cloud is slow.
 
 mod doubt;
 mod stored;
@@ -17,21 +17,21 @@ use crate::saga::{
 
 const SETTLE: Duration = Duration::from_mins(1);
 
-/// A saga that is carried out by hand.
+/// A saga that the test executes.
 struct Story {
     spec: SagaSpec,
     order: Order,
     status: SagaStatus,
     now: Timestamp,
-    hand: Hand,
-    help: Option<Help>,
+    call_state: CallState,
+    intervention: Option<Intervention>,
     is_deleting: bool,
     undone_by: Option<&'static str>,
 }
 
 impl Story {
-    /// One with these steps that has begun.
-    fn begun(steps: &Value) -> Self {
+    /// A started saga with these steps.
+    fn started(steps: &Value) -> Self {
         let mut story = Self::ordered(json!({ "kind": "test", "steps": steps }));
         let entries = story.order.steps.iter();
         let steps = entries.map(|step| StepStatus { name: step.name.clone(), ..StepStatus::default() }).collect();
@@ -47,15 +47,15 @@ impl Story {
             spec,
             status: SagaStatus::default(),
             now: Timestamp::from_second(1_000_000).unwrap(),
-            hand: Hand::Empty,
-            help: None,
+            call_state: CallState::Unknown,
+            intervention: None,
             is_deleting: false,
             undone_by: None,
         }
     }
 
-    fn seen(&self) -> Seen<'_> {
-        Seen {
+    fn view(&self) -> SagaView<'_> {
+        SagaView {
             spec: &self.spec,
             status: &self.status,
             generation: 1,
@@ -66,22 +66,22 @@ impl Story {
             digest: self.status.spec_digest.as_deref().unwrap_or_default(),
             waits_for: None,
             undone_by: self.undone_by,
-            help: self.help.as_ref(),
+            intervention: self.intervention.as_ref(),
             action: None,
-            hand: self.hand,
+            call_state: self.call_state,
             settle: SETTLE,
             now: self.now,
             dice: 1.0,
         }
     }
 
-    fn next(&self) -> Move {
-        decide(&self.seen())
+    fn next(&self) -> Command {
+        decide(&self.view())
     }
 
     fn write(&mut self, event: Event) {
         apply(&mut self.status, event, self.now).unwrap();
-        self.hand = Hand::Empty;
+        self.call_state = CallState::Unknown;
     }
 
     fn begin(&mut self, step: usize) {
@@ -97,7 +97,7 @@ impl Story {
         self.now += SignedDuration::try_from(time).unwrap();
     }
 
-    /// Lets a person choose, as the next move.
+    /// Lets a person choose, as the next command.
     fn resolve(&mut self, what: &str, choice: Choice) {
         let resolution = Resolution {
             at: k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(self.now),
@@ -106,15 +106,15 @@ impl Story {
             by: "jane".to_owned(),
             why: None,
         };
-        self.help = Some(Help::Choose(choice, resolution));
-        let Move::Note(event) = self.next() else { panic!("{:?}", self.next()) };
+        self.intervention = Some(Intervention::Choose(choice, resolution));
+        let Command::Note(event) = self.next() else { panic!("{:?}", self.next()) };
         self.write(event);
-        self.help = None;
+        self.intervention = None;
     }
 
-    /// Makes the move that gets it stuck, and returns why it is.
+    /// Executes the command that makes the saga stuck, and returns the reason.
     fn stick(&mut self) -> &'static str {
-        let Move::Note(Event::Stick { why, stop }) = self.next() else { panic!("{:?}", self.next()) };
+        let Command::Note(Event::Stick { why, stop }) = self.next() else { panic!("{:?}", self.next()) };
         self.write(Event::Stick { why: why.clone(), stop });
         why.reason
     }
@@ -130,29 +130,29 @@ fn error(kind: ErrorKind, message: &str) -> StepError {
 }
 
 #[test]
-fn a_step_that_could_not_be_begun_is_not_asked_to_undo_anything() {
-    let mut story = Story::begun(&json!([{"name": "nap", "step": "Sleep", "with": {"seconds": 1}},
+fn a_step_that_could_not_be_started_is_not_undone() {
+    let mut story = Story::started(&json!([{"name": "nap", "step": "Sleep", "with": {"seconds": 1}},
                                          {"name": "label", "step": "TagResource",
                                           "with": {"tag": "a", "droplet_provider_id": "1"}}]));
     story.complete(0);
     story.write(StepEvent::Fail { error: error(ErrorKind::Permanent, "no such key") }.of(1));
-    let Move::Note(back @ Event::RollBack { .. }) = story.next() else { panic!("{:?}", story.next()) };
+    let Command::Note(back @ Event::RollBack { .. }) = story.next() else { panic!("{:?}", story.next()) };
     story.write(back);
-    assert_eq!(story.next(), Move::Note(StepEvent::CompleteUndo.of(1)));
+    assert_eq!(story.next(), Command::Note(StepEvent::CompleteUndo.of(1)));
 }
 
 #[test]
 fn what_cannot_be_undone_and_is_known_not_to_be_done_is_stopped() {
     let begun = || {
-        let mut story = Story::begun(&deletes(&["a"]));
+        let mut story = Story::started(&deletes(&["a"]));
         story.begin(0);
         story.spec.cancel_requested = true;
         story
     };
-    let is_stopped = |next: &Move| matches!(next, Move::Note(Event::RollBack { .. }));
+    let is_stopped = |next: &Command| matches!(next, Command::Note(Event::RollBack { .. }));
 
     let mut refused_for_now = begun();
-    refused_for_now.hand = Hand::Calm(refused_for_now.now);
+    refused_for_now.call_state = CallState::Idle(refused_for_now.now);
     assert!(is_stopped(&refused_for_now.next()));
 
     let mut failed_once = begun();
@@ -162,33 +162,33 @@ fn what_cannot_be_undone_and_is_known_not_to_be_done_is_stopped() {
     assert!(is_stopped(&failed_once.next()));
 
     let mut in_doubt = begun();
-    assert_eq!(in_doubt.next(), Move::Look(0));
-    let looked = |story: &Story, found| after_look(&story.seen(), 0, Ok(found));
-    assert!(matches!(looked(&in_doubt, Found::Converges), After::Note(Event::RollBack { .. })));
-    assert!(matches!(looked(&in_doubt, Found::Nothing), After::Rest(_)), "it may come into sight yet");
+    assert_eq!(in_doubt.next(), Command::LookUp(0));
+    let looked = |story: &Story, found| after_lookup(&story.view(), 0, Ok(found));
+    assert!(matches!(looked(&in_doubt, Found::Converges), StepOutcome::Note(Event::RollBack { .. })));
+    assert!(matches!(looked(&in_doubt, Found::Nothing), StepOutcome::Rest(_)), "it may still appear");
     in_doubt.pass(SETTLE * 2);
-    assert!(matches!(looked(&in_doubt, Found::Nothing), After::Note(Event::RollBack { .. })));
+    assert!(matches!(looked(&in_doubt, Found::Nothing), StepOutcome::Note(Event::RollBack { .. })));
     in_doubt.spec.cancel_requested = false;
     assert!(matches!(
         looked(&in_doubt, Found::Converges),
-        After::Intend(Event::Step { event: StepEvent::Renew { .. }, .. })
+        StepOutcome::Intend(Event::Step { event: StepEvent::Renew { .. }, .. })
     ));
 }
 
 #[test]
-fn a_step_that_a_person_skips_is_skipped_also_where_it_was_not_begun() {
-    let mut story = Story::begun(&deletes(&["a", "b"]));
+fn a_step_that_a_person_skips_is_skipped_even_if_it_never_started() {
+    let mut story = Story::started(&deletes(&["a", "b"]));
     story.complete(0);
     story.spec.cancel_requested = true;
     assert_eq!(story.stick(), reason::IRREVERSIBLE);
     story.resolve("skip", Choice::Skip);
     assert_eq!(story.status.steps[1].state, StepState::Skipped);
-    assert_eq!(story.next(), Move::Note(Event::Finish { is_rollback_kind: false }));
+    assert_eq!(story.next(), Command::Note(Event::Finish { is_rollback_kind: false }));
 }
 
 #[test]
-fn a_person_overrules_what_was_asked_and_nothing_else() {
-    let mut story = Story::begun(&deletes(&["a", "b", "c"]));
+fn a_person_overrules_the_stop_request_and_nothing_else() {
+    let mut story = Story::started(&deletes(&["a", "b", "c"]));
     story.begin(0);
     story.write(StepEvent::Fail { error: error(ErrorKind::Ambiguous, "several") }.of(0));
     assert_eq!(story.stick(), reason::SEVERAL_CANDIDATES);
@@ -200,15 +200,15 @@ fn a_person_overrules_what_was_asked_and_nothing_else() {
     assert_eq!(story.stick(), reason::IRREVERSIBLE);
     story.resolve("retry", Choice::Retry);
     assert_eq!(story.status.overruled, [StopReason::Cancelled]);
-    assert_eq!(story.next(), Move::Prepare(2));
+    assert_eq!(story.next(), Command::Prepare(2));
 
     story.is_deleting = true;
-    assert_eq!(story.stick(), reason::IRREVERSIBLE, "nobody was asked about that");
+    assert_eq!(story.stick(), reason::IRREVERSIBLE, "a person did not decide on that");
 }
 
 #[test]
-fn a_person_who_wants_it_looked_at_does_not_overrule_a_cancellation() {
-    let mut story = Story::begun(&deletes(&["a", "b"]));
+fn an_adoption_does_not_overrule_a_cancellation() {
+    let mut story = Story::started(&deletes(&["a", "b"]));
     story.begin(0);
     story.spec.cancel_requested = true;
     story.write(StepEvent::Fail { error: error(ErrorKind::Timeout, "no answer") }.of(0));
@@ -218,60 +218,60 @@ fn a_person_who_wants_it_looked_at_does_not_overrule_a_cancellation() {
 }
 
 #[test]
-fn undoing_is_written_down_before_each_call_and_does_not_go_on_for_ever() {
-    let mut story = Story::begun(&json!([{"name": "label", "step": "TagResource", "timeoutSeconds": 100,
+fn undoing_is_recorded_before_each_call_and_times_out() {
+    let mut story = Story::started(&json!([{"name": "label", "step": "TagResource", "timeoutSeconds": 100,
                                           "with": {"tag": "a", "droplet_provider_id": "1"}}]));
     story.complete(0);
-    story.write(Event::RollBack { why: Why { reason: reason::CANCELLED, message: "it was cancelled".to_owned() } });
-    let undo = |counts| Move::Intend(StepEvent::Undo { counts }.of(0));
+    story.write(Event::RollBack { why: Why { reason: reason::CANCELLED, message: "cancelled".to_owned() } });
+    let undo = |counts| Command::Intend(StepEvent::Undo { counts }.of(0));
     assert_eq!(story.next(), undo(true));
     story.write(StepEvent::Undo { counts: true }.of(0));
-    story.hand = Hand::Intent;
-    assert_eq!(story.next(), Move::CallUndo(0));
-    story.hand = Hand::Calm(story.now + Duration::from_secs(5));
-    assert_eq!(story.next(), Move::Rest(Some(Duration::from_secs(5))));
+    story.call_state = CallState::Intent;
+    assert_eq!(story.next(), Command::CallUndo(0));
+    story.call_state = CallState::Idle(story.now + Duration::from_secs(5));
+    assert_eq!(story.next(), Command::Rest(Some(Duration::from_secs(5))));
     story.pass(Duration::from_secs(5));
     assert_eq!(story.next(), undo(false), "each call is written down first");
 
-    let not_yet = |story: &Story, waits| after_undo(&story.seen(), 0, Ok(Undo::not_yet(Duration::from_secs(2))), waits);
+    let not_yet = |story: &Story, waits| after_undo(&story.view(), 0, Ok(Undo::not_yet(Duration::from_secs(2))), waits);
     let waits = |waits| match not_yet(&story, waits) {
-        After::Calm { until, .. } => until.duration_since(story.now).as_secs(),
+        StepOutcome::Idle { until, .. } => until.duration_since(story.now).as_secs(),
         other => panic!("{other:?}"),
     };
     assert_eq!([0, 1, 2, 9].map(waits), [2, 4, 8, 60]);
 
     story.write(StepEvent::Wait { why: "the droplet is locked".to_owned() }.of(0));
     story.pass(Duration::from_mins(5));
-    assert_eq!(late_in(&story.seen()), None, "what waits is not looked at before");
-    assert_eq!(story.next(), undo(false), "nobody may have looked meanwhile: it is tried once more");
+    assert_eq!(late_in(&story.view()), None, "a wait has its own time");
+    assert_eq!(story.next(), undo(false), "it was not looked up since: it is undone once more");
     story.write(StepEvent::Undo { counts: false }.of(0));
-    let After::Note(Event::Stick { why, .. }) = not_yet(&story, 0) else { panic!("{:?}", not_yet(&story, 0)) };
+    let StepOutcome::Note(Event::Stick { why, .. }) = not_yet(&story, 0) else { panic!("{:?}", not_yet(&story, 0)) };
     assert_eq!(why.reason, reason::UNDO_FAILED);
-    assert!(why.message.contains("not within 200 s; last: the droplet is locked"), "{}", why.message);
+    assert!(why.message.contains("not done within 200 s; last: the droplet is locked"), "{}", why.message);
     story.write(StepEvent::AwaitUndo { action: ActionId::new(7).unwrap() }.of(0));
     story.stick();
     story.resolve("retry", Choice::Retry);
     assert_eq!((story.next(), &story.status.steps[0].undo), (undo(false), &None), "its time and attempts are new");
     story.write(StepEvent::Undo { counts: false }.of(0));
     story.write(StepEvent::AwaitUndo { action: ActionId::new(8).unwrap() }.of(0));
-    let late = late_in(&story.seen()).unwrap();
+    let late = late_in(&story.view()).unwrap();
     assert!((200..205).contains(&late.as_secs()), "{late:?}");
 }
 
 #[test]
-fn what_a_step_waits_for_is_told_once_and_with_the_timeout() {
-    let mut story = Story::begun(&deletes(&["a"]));
-    let prepared = after_prepare(&story.seen(), 0, Err(Failure::Waiting("locked".to_owned())), 0);
-    assert!(matches!(prepared, After::Calm { why, .. } if why == "locked"));
+fn the_wait_of_a_step_is_published_once_and_with_the_timeout() {
+    let mut story = Story::started(&deletes(&["a"]));
+    let prepared = after_prepare(&story.view(), 0, Err(Failure::Waiting("locked".to_owned())), 0);
+    assert!(matches!(prepared, StepOutcome::Idle { why, .. } if why == "locked"));
     story.begin(0);
     let long = "x".repeat(5000);
-    let look = |story: &Story| after_look(&story.seen(), 0, Err(Failure::Permanent(long.clone())));
-    let After::Tell(news, _) = look(&story) else { panic!("{:?}", look(&story)) };
+    let look = |story: &Story| after_lookup(&story.view(), 0, Err(Failure::Permanent(long.clone())));
+    let StepOutcome::Publish(news, _) = look(&story) else { panic!("{:?}", look(&story)) };
     story.write(news);
-    assert!(matches!(look(&story), After::Rest(_)));
+    assert!(matches!(look(&story), StepOutcome::Rest(_)));
     story.write(StepEvent::Wait { why: "it cannot be seen".to_owned() }.of(0));
     story.pass(Duration::from_hours(24));
-    let Move::Note(Event::Step { event: StepEvent::Fail { error, .. }, .. }) = story.next() else {
+    let Command::Note(Event::Step { event: StepEvent::Fail { error, .. }, .. }) = story.next() else {
         panic!("{:?}", story.next())
     };
     assert!(error.message.ends_with("; last: it cannot be seen"), "{}", error.message);
@@ -279,23 +279,23 @@ fn what_a_step_waits_for_is_told_once_and_with_the_timeout() {
 
 #[test]
 fn a_saga_that_is_being_undone_stays_until_that_is_over() {
-    let mut story = Story::begun(&json!([{"name": "nap", "step": "Sleep", "with": {"seconds": 1}}]));
+    let mut story = Story::started(&json!([{"name": "nap", "step": "Sleep", "with": {"seconds": 1}}]));
     story.complete(0);
     story.write(Event::Finish { is_rollback_kind: false });
     story.spec.ttl_seconds_after_finished = Some(0);
     story.pass(Duration::from_secs(5));
-    assert_eq!(story.next(), Move::Expire);
+    assert_eq!(story.next(), Command::Expire);
     story.undone_by = Some("undo");
-    assert_eq!(story.next(), Move::Rest(None));
+    assert_eq!(story.next(), Command::Rest(None));
     story.is_deleting = true;
-    assert_eq!(story.next(), Move::Rest(None));
+    assert_eq!(story.next(), Command::Rest(None));
     story.undone_by = None;
-    assert_eq!(story.next(), Move::LetGo);
+    assert_eq!(story.next(), Command::LetGo);
 }
 
 #[test]
 fn a_saga_that_undoes_another_can_be_paused_and_stopped() {
-    let mut story = Story::begun(&json!([{"name": "label", "step": "TagResource",
+    let mut story = Story::started(&json!([{"name": "label", "step": "TagResource",
                                           "with": {"tag": "a", "droplet_provider_id": "1"}}]));
     story.complete(0);
     let steps = story.status.steps.clone();
@@ -304,26 +304,26 @@ fn a_saga_that_undoes_another_can_be_paused_and_stopped() {
     story.write(Event::Start { steps, digest: String::new(), rollback_of: Some("uid".to_owned()) });
 
     story.spec.suspend = true;
-    assert_eq!(story.next(), Move::Note(Event::Suspend));
+    assert_eq!(story.next(), Command::Note(Event::Suspend));
     story.write(Event::Suspend);
-    assert_eq!(story.next(), Move::Rest(None));
+    assert_eq!(story.next(), Command::Rest(None));
     story.spec.suspend = false;
     story.write(Event::Unsuspend);
 
     story.spec.cancel_requested = true;
     assert_eq!(story.stick(), reason::CANCELLED);
     story.resolve("retry", Choice::Retry);
-    assert_eq!(story.next(), Move::Intend(StepEvent::Undo { counts: true }.of(0)));
+    assert_eq!(story.next(), Command::Intend(StepEvent::Undo { counts: true }.of(0)));
 }
 
 #[test]
 fn only_what_was_carried_out_as_it_stands_is_undone_and_once() {
-    let mut story = Story::begun(&json!([{"name": "nap", "step": "Sleep", "with": {"seconds": 1}}]));
+    let mut story = Story::started(&json!([{"name": "nap", "step": "Sleep", "with": {"seconds": 1}}]));
     story.complete(0);
     let steps = story.status.steps.clone();
     story.status = SagaStatus::default();
-    let undone = |undoes: Undoes<'_>| match decide(&Seen { undoes: Some(undoes), ..story.seen() }) {
-        Move::Note(Event::Refuse { why }) => why.message,
+    let undone = |undoes: Undoes<'_>| match decide(&SagaView { undoes: Some(undoes), ..story.view() }) {
+        Command::Note(Event::Refuse { why }) => why.message,
         next => next.name().to_owned(),
     };
     let good = || Undoes {
@@ -336,11 +336,11 @@ fn only_what_was_carried_out_as_it_stands_is_undone_and_once() {
     };
     assert_eq!(undone(good()), "Start");
     for (undoes, says) in [
-        (Undoes { kind: SagaKind::Rollback, ..good() }, "of kind rollback itself"),
+        (Undoes { kind: SagaKind::Rollback, ..good() }, "names a saga of kind rollback"),
         (Undoes { phase: SagaPhase::RolledBack, ..good() }, "only a saga that Succeeded"),
-        (Undoes { undone_by: Some("other"), ..good() }, "saga other has undone it"),
-        (Undoes { is_unchanged: false, ..good() }, "not those that it carried out"),
-        (Undoes { steps: &[], ..good() }, "not those that it carried out"),
+        (Undoes { undone_by: Some("other"), ..good() }, "saga other has already undone it"),
+        (Undoes { is_unchanged: false, ..good() }, "have changed since it ran"),
+        (Undoes { steps: &[], ..good() }, "have changed since it ran"),
     ] {
         let said = undone(undoes);
         assert!(said.contains(says), "{said}");

@@ -1,4 +1,4 @@
-//! `Approval`.
+//! The step `Approval`.
 
 use std::time::Duration;
 
@@ -8,30 +8,29 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     api::annotations::APPROVE_PREFIX,
-    saga::step::{Failure, Progress, Scene, Step},
+    saga::step::{Failure, Progress, Step, StepContext},
 };
 
 /// Waits until a person approves it by the annotation `arcadia.cloud/approve-<step>` on the saga, with the step's name.
-/// Who that was and when is kept. To refuse it, set `spec.cancelRequested`.
+/// The output records who approved it and when. To refuse it, set `spec.cancelRequested`.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Parameters {
-    /// What people are asked.
+    /// A question or instruction for the approver.
     #[serde(default)]
     #[schemars(length(min = 1, max = 300))]
     message: Option<String>,
 }
 
-/// What came of it.
+/// The output.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Output {
-    /// Who approved it.
+    /// The person who approved it.
     approved_by: String,
-    /// When that was seen.
+    /// The time at which the operator read the approval.
     approved_at: Time,
 }
 
-/// The step.
 pub struct Approval;
 
 impl Step for Approval {
@@ -43,17 +42,22 @@ impl Step for Approval {
     type Output = Output;
     type Before = ();
 
-    async fn run(&self, scene: &Scene<'_>, parameters: &Parameters, (): &()) -> Result<Progress<Output>, Failure> {
-        if let Some(by) = scene.approved_by {
-            return Ok(Progress::Done(Output { approved_by: by.to_owned(), approved_at: Time(scene.now) }));
+    async fn run(
+        &self,
+        context: &StepContext<'_>,
+        parameters: &Parameters,
+        (): &(),
+    ) -> Result<Progress<Output>, Failure> {
+        if let Some(by) = context.approved_by {
+            return Ok(Progress::Done(Output { approved_by: by.to_owned(), approved_at: Time(context.now) }));
         }
-        let (saga, step) = (scene.saga, &scene.entry.name);
+        let (saga, step) = (context.saga, &context.entry.name);
         let question = parameters.message.as_ref().map(|message| format!("{message} ")).unwrap_or_default();
         let why = format!(
-            "{question}Approve it with your name, as kubectl auth whoami shows it: kubectl annotate saga {saga} \
+            "{question}To approve, set your name from kubectl auth whoami: kubectl annotate saga {saga} \
              {APPROVE_PREFIX}{step}=NAME"
         );
-        // The annotation itself wakes it.
+        // The annotation itself requeues the saga.
         Ok(Progress::NotYet { again: Duration::from_hours(1), why })
     }
 }

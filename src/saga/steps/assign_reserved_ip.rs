@@ -1,4 +1,4 @@
-//! `AssignReservedIP`.
+//! The step `AssignReservedIP`.
 
 use std::net::Ipv4Addr;
 
@@ -9,22 +9,21 @@ use super::{
     common::{NoOutput, ProviderId},
     reserved_ip::{self, Before},
 };
-use crate::saga::step::{Failure, Progress, Scene, Step, Undo};
+use crate::saga::step::{Failure, Progress, Step, StepContext, Undo};
 
-/// Points a reserved IP at a droplet. Undone by pointing it back, unless somebody has assigned it elsewhere since.
+/// Assigns a reserved IP to a droplet. Undone by assigning it back, unless it has been assigned elsewhere since.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Parameters {
-    /// The address.
+    /// The reserved IP address.
     ip: Ipv4Addr,
-    /// The droplet.
+    /// The id of the droplet.
     droplet_provider_id: ProviderId,
-    /// Take the address from another droplet. Otherwise the step fails where it leads to one.
+    /// Move the address from another droplet. Otherwise the step fails if the address is assigned to one.
     #[serde(default)]
     reassign: bool,
 }
 
-/// The step.
 pub struct AssignReservedIP;
 
 impl Step for AssignReservedIP {
@@ -34,28 +33,33 @@ impl Step for AssignReservedIP {
     type Output = NoOutput;
     type Before = Before;
 
-    async fn before(&self, scene: &Scene<'_>, parameters: &Parameters) -> Result<Before, Failure> {
-        Before::read(scene, parameters.ip).await
+    async fn before(&self, context: &StepContext<'_>, parameters: &Parameters) -> Result<Before, Failure> {
+        Before::read(context, parameters.ip).await
     }
 
-    async fn run(&self, scene: &Scene<'_>, parameters: &Parameters, _: &Before) -> Result<Progress<NoOutput>, Failure> {
+    async fn run(
+        &self,
+        context: &StepContext<'_>,
+        parameters: &Parameters,
+        _: &Before,
+    ) -> Result<Progress<NoOutput>, Failure> {
         let Parameters { ip, droplet_provider_id, reassign } = parameters;
         let droplet = droplet_provider_id.as_number()?;
-        match reserved_ip::droplet(scene, *ip).await? {
+        match reserved_ip::droplet(context, *ip).await? {
             Some(now) if now == droplet => return Ok(Progress::Done(NoOutput {})),
             Some(now) if !reassign => {
                 return Err(Failure::Permanent(format!(
-                    "the address {ip} leads to droplet {now}; say `reassign: true` to take it from there"
+                    "reserved IP {ip} is assigned to droplet {now}; set `reassign: true` to move it"
                 )));
             }
             _ => {}
         }
-        Ok(reserved_ip::progress(reserved_ip::lead(scene, *ip, Some(droplet)).await?, *ip, droplet))
+        Ok(reserved_ip::progress(reserved_ip::lead(context, *ip, Some(droplet)).await?, *ip, droplet))
     }
 
     async fn undo(
         &self,
-        scene: &Scene<'_>,
+        context: &StepContext<'_>,
         parameters: &Parameters,
         before: &Before,
         output: Option<&NoOutput>,
@@ -63,7 +67,7 @@ impl Step for AssignReservedIP {
         let given = parameters.droplet_provider_id.as_number()?;
         match before {
             Before::Droplet(droplet) if *droplet == given => Ok(Undo::Done),
-            _ => before.restore(scene, parameters.ip, Some(given), output).await,
+            _ => before.restore(context, parameters.ip, Some(given), output).await,
         }
     }
 }

@@ -1,4 +1,4 @@
-//! `AttachVolume`.
+//! The step `AttachVolume`.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -7,26 +7,25 @@ use super::{
     common::{NoOutput, ProviderId, nothing_left},
     volume,
 };
-use crate::saga::step::{Failure, Progress, Scene, Step, Undo};
+use crate::saga::step::{Failure, Progress, Step, StepContext, Undo};
 
-/// Attaches a volume to a droplet of its region. One that is attached to another droplet is not taken from it. Undone
-/// by detaching it, unless it was attached before.
+/// Attaches a volume to a droplet in its region. The step fails if the volume is attached to another droplet. Undone by
+/// detaching it, unless it was attached before.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Parameters {
-    /// The volume.
+    /// The id of the volume.
     volume_id: ProviderId,
-    /// The droplet.
+    /// The id of the droplet.
     droplet_provider_id: ProviderId,
 }
 
-/// How it was before.
+/// The state before the step.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Before {
     was_elsewhere: bool,
 }
 
-/// The step.
 pub struct AttachVolume;
 
 impl Step for AttachVolume {
@@ -36,29 +35,34 @@ impl Step for AttachVolume {
     type Output = NoOutput;
     type Before = Before;
 
-    async fn before(&self, scene: &Scene<'_>, parameters: &Parameters) -> Result<Before, Failure> {
-        let volume = volume::existing(scene, &parameters.volume_id).await?;
+    async fn before(&self, context: &StepContext<'_>, parameters: &Parameters) -> Result<Before, Failure> {
+        let volume = volume::existing(context, &parameters.volume_id).await?;
         Ok(Before { was_elsewhere: !volume::is_attached(&volume, &parameters.droplet_provider_id) })
     }
 
-    async fn run(&self, scene: &Scene<'_>, parameters: &Parameters, _: &Before) -> Result<Progress<NoOutput>, Failure> {
+    async fn run(
+        &self,
+        context: &StepContext<'_>,
+        parameters: &Parameters,
+        _: &Before,
+    ) -> Result<Progress<NoOutput>, Failure> {
         let Parameters { volume_id, droplet_provider_id } = parameters;
-        let volume = volume::existing(scene, volume_id).await?;
+        let volume = volume::existing(context, volume_id).await?;
         if volume::is_attached(&volume, droplet_provider_id) {
             return Ok(Progress::Done(NoOutput {}));
         }
         if let Some(other) = volume::droplets(&volume).first() {
             return Err(Failure::Permanent(format!(
-                "volume {volume_id} is attached to droplet {other}: detach it there first"
+                "volume {volume_id} is attached to droplet {other}; detach it first"
             )));
         }
-        let action = volume::attach(scene, volume_id, droplet_provider_id).await?;
+        let action = volume::attach(context, volume_id, droplet_provider_id).await?;
         Ok(volume::progress(action, volume_id, droplet_provider_id))
     }
 
     async fn undo(
         &self,
-        scene: &Scene<'_>,
+        context: &StepContext<'_>,
         parameters: &Parameters,
         before: &Before,
         output: Option<&NoOutput>,
@@ -67,13 +71,13 @@ impl Step for AttachVolume {
         if !before.was_elsewhere {
             return Ok(Undo::Done);
         }
-        // Before the volume, so that an action which ends in between is seen there.
-        if let Some(action) = volume::pending(scene, volume_id).await? {
+        // Read before the volume, so that an action which ends in between shows there.
+        if let Some(action) = volume::pending(context, volume_id).await? {
             return Ok(Undo::Started(action));
         }
-        let Some(volume) = volume::get(scene, volume_id).await? else { return Ok(Undo::Done) };
+        let Some(volume) = volume::get(context, volume_id).await? else { return Ok(Undo::Done) };
         if volume::is_attached(&volume, droplet_provider_id) {
-            let action = volume::detach(scene, volume_id, droplet_provider_id).await?;
+            let action = volume::detach(context, volume_id, droplet_provider_id).await?;
             return Ok(action.map_or(Undo::Done, Undo::Started));
         }
         Ok(nothing_left(output))

@@ -1,4 +1,4 @@
-//! When backups of a droplet are taken, and what changes that.
+//! The schedule of a droplet's backups, and the calls that change it.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -7,24 +7,24 @@ use serde_json::{Value, json};
 use super::droplet::Next;
 use crate::{
     digitalocean::Path,
-    saga::step::{Failure, Scene},
+    saga::step::{Failure, StepContext},
 };
 
-/// When backups are taken.
+/// The schedule of backups.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct BackupPolicy {
-    /// How often.
+    /// The interval of backups.
     plan: Plan,
-    /// On which day, for those that are weekly.
+    /// The day of weekly backups.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     weekday: Option<Weekday>,
-    /// The start, in UTC, of the four-hour window in which backups are taken.
+    /// The start, in UTC, of the four-hour window for backups.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     hour: Option<Hour>,
 }
 
-/// How often backups are taken.
+/// The interval of backups.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 enum Plan {
@@ -32,7 +32,7 @@ enum Plan {
     Weekly,
 }
 
-/// A day, as the API writes it.
+/// A weekday in the API's spelling.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "UPPERCASE")]
 enum Weekday {
@@ -45,7 +45,7 @@ enum Weekday {
     Sat,
 }
 
-/// One of the hours at which the API lets backups begin.
+/// An hour at which the API allows a backup window to start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "u8")]
 #[schemars(with = "u8", extend("enum" = [0, 4, 8, 12, 16, 20]))]
@@ -60,23 +60,23 @@ impl TryFrom<u8> for Hour {
 }
 
 impl BackupPolicy {
-    /// Whether these times are as wanted here. What is not said is left to the API, and the day of daily ones means
-    /// nothing.
+    /// Whether the current policy `now` matches this one. Absent fields match any value, and so does the weekday of
+    /// daily backups.
     pub(super) fn is_met_by(&self, now: &Self) -> bool {
         let has_day = self.plan == Plan::Daily || self.weekday.is_none_or(|day| now.weekday == Some(day));
         self.plan == now.plan && has_day && self.hour.is_none_or(|hour| now.hour == Some(hour))
     }
 }
 
-/// When backups of a droplet are taken, as far as it can be read and set again.
-pub(super) async fn policy(scene: &Scene<'_>, id: &str) -> Result<Option<BackupPolicy>, Failure> {
+/// The current policy of a droplet's backups, with the writable fields only.
+pub(super) async fn policy(context: &StepContext<'_>, id: &str) -> Result<Option<BackupPolicy>, Failure> {
     let route = "/v2/droplets/{id}/backups/policy";
     let path = Path { route, parent: None, id: Some(id), scope: "droplet:read" };
-    let answer = scene.cloud.fetch(path, "policy", &[]).await?.unwrap_or_default();
+    let answer = context.cloud.fetch(path, "policy", &[]).await?.unwrap_or_default();
     Ok(answer.get("backup_policy").and_then(settable))
 }
 
-/// Without what the API only tells.
+/// Drops the read-only fields.
 fn settable(policy: &Value) -> Option<BackupPolicy> {
     let mut policy = policy.clone();
     policy
@@ -85,7 +85,7 @@ fn settable(policy: &Value) -> Option<BackupPolicy> {
     serde_json::from_value(policy).ok()
 }
 
-/// What enables backups, at the API's times unless others are given.
+/// The action that enables backups, by default with the API's schedule.
 pub(super) fn enable(policy: Option<&BackupPolicy>) -> Next {
     Next::Act(match policy {
         Some(policy) => json!({ "type": "enable_backups", "backup_policy": policy }),
@@ -93,12 +93,12 @@ pub(super) fn enable(policy: Option<&BackupPolicy>) -> Next {
     })
 }
 
-/// What changes when backups are taken that are enabled.
+/// The action that changes the schedule of enabled backups.
 pub(super) fn change(policy: &BackupPolicy) -> Next {
     Next::Act(json!({ "type": "change_backup_policy", "backup_policy": policy }))
 }
 
-/// What disables backups.
+/// The action that disables backups.
 pub(super) fn disable() -> Next {
     Next::Act(json!({ "type": "disable_backups" }))
 }

@@ -1,4 +1,4 @@
-//! What several steps need: ids as people write them, and what answers say.
+//! Parts that several steps share: ids in parameters, and fields of responses.
 
 use std::{borrow::Cow, fmt, time::Duration};
 
@@ -10,13 +10,13 @@ use serde_json::Value;
 use crate::{
     api::saga::ActionId,
     digitalocean::Path,
-    saga::step::{Failure, Scene, Undo, has_passed},
+    saga::step::{Failure, StepContext, Undo, has_passed},
 };
 
-/// How long to wait before a change that is not announced by an action is looked for again.
+/// The pause before a change without an action is looked up again.
 pub(super) const SOON: Duration = Duration::from_secs(2);
 
-/// An id that the provider gave, as text or as a number.
+/// An id from the cloud, as text or as a number.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
 pub(super) struct ProviderId(String);
@@ -26,7 +26,7 @@ impl ProviderId {
         &self.0
     }
 
-    /// As the bodies of calls have the ids of droplets.
+    /// The id as a number, as the bodies of calls need it for droplets.
     pub(super) fn as_number(&self) -> Result<u64, Failure> {
         self.0.parse().map_err(|_| Failure::Permanent(format!("the id of a droplet is a number, not {:?}", self.0)))
     }
@@ -61,7 +61,7 @@ impl JsonSchema for ProviderId {
     }
 }
 
-/// An id, as text whatever it was written as.
+/// Reads an id as text, from text or a number.
 pub(super) fn text_or_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
     match Value::deserialize(deserializer)? {
         Value::String(text) => Ok(text),
@@ -75,53 +75,57 @@ pub(super) fn any_id(_: &mut SchemaGenerator) -> Schema {
     json_schema!({ "type": ["string", "integer"], "minLength": 1, "maxLength": 253 })
 }
 
-/// The schema of a kind's name. Which there are is said by the error, with the nearest.
+/// The schema of a kind's name. The error of an unknown kind suggests similar ones.
 pub(super) fn kind_name(_: &mut SchemaGenerator) -> Schema {
     json_schema!({ "type": "string" })
 }
 
-/// Nothing that later steps could refer to.
+/// An empty output.
 #[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct NoOutput {}
 
-/// What a droplet's actions of one type say of a call that nobody heard the answer of.
+/// The latest actions of one type on a droplet, in relation to a call whose response was lost.
 pub(super) enum Lately {
-    /// This one is in progress. One action at a time goes on with a droplet, so it is the call's own or came before it.
+    /// An action is in progress. A droplet runs one action at a time, so it is the call's own or an earlier one.
     InProgress(ActionId),
-    /// One has ended a moment ago: what it made may not be seen yet.
+    /// An action ended within the settle time: its effect may not appear yet.
     JustEnded,
     /// Neither.
     Nothing,
 }
 
-/// Looks at a droplet's latest actions of this type. Ask before what they make is looked for: an action that ends
-/// between the two questions is then seen in one of the answers at least.
-pub(super) async fn lately(scene: &Scene<'_>, id: &ProviderId, kind: &str) -> Result<Lately, Failure> {
+/// Reads a droplet's latest actions of this type. Call it before looking up their effect: an action that ends in
+/// between then appears in at least one of the two responses.
+pub(super) async fn lately(context: &StepContext<'_>, id: &ProviderId, kind: &str) -> Result<Lately, Failure> {
     let route = "/v2/droplets/{id}/actions";
     let path = Path { route, parent: None, id: Some(id.as_str()), scope: "droplet:read" };
-    let actions = latest(scene, path, |action| text(action, "type") == Some(kind)).await?;
+    let actions = latest(context, path, |action| text(action, "type") == Some(kind)).await?;
     if let Some(action) = actions.iter().find_map(in_progress_id) {
         return Ok(Lately::InProgress(action));
     }
     let just_ended = |action: &Value| {
         let ended = text(action, "completed_at").and_then(|time| time.parse::<Timestamp>().ok());
-        ended.is_some_and(|ended| !has_passed(ended, scene.settle, scene.now))
+        ended.is_some_and(|ended| !has_passed(ended, context.settle, context.now))
     };
     Ok(if actions.iter().any(just_ended) { Lately::JustEnded } else { Lately::Nothing })
 }
 
-/// The action that is in progress, of those listed at a path.
+/// The action in progress, among the actions at a path.
 pub(super) async fn in_progress(
-    scene: &Scene<'_>,
+    context: &StepContext<'_>,
     path: Path<'_>,
     is_wanted: impl Fn(&Value) -> bool,
 ) -> Result<Option<ActionId>, Failure> {
-    Ok(latest(scene, path, is_wanted).await?.iter().find_map(in_progress_id))
+    Ok(latest(context, path, is_wanted).await?.iter().find_map(in_progress_id))
 }
 
-/// The latest actions that are listed at a path.
-async fn latest(scene: &Scene<'_>, path: Path<'_>, is_wanted: impl Fn(&Value) -> bool) -> Result<Vec<Value>, Failure> {
-    let actions = scene.cloud.fetch(path, "actions", &[("per_page", "20")]).await?;
+/// The latest actions at a path.
+async fn latest(
+    context: &StepContext<'_>,
+    path: Path<'_>,
+    is_wanted: impl Fn(&Value) -> bool,
+) -> Result<Vec<Value>, Failure> {
+    let actions = context.cloud.fetch(path, "actions", &[("per_page", "20")]).await?;
     let Some(Value::Array(mut actions)) = actions else { return Ok(Vec::new()) };
     actions.retain(is_wanted);
     Ok(actions)
@@ -131,54 +135,54 @@ fn in_progress_id(action: &Value) -> Option<ActionId> {
     named(action.get("id")).filter(|_| text(action, "status") == Some("in-progress"))
 }
 
-/// What undoing comes to where nothing of the step is left: if it was done, it is undone; otherwise what it did may yet
-/// be seen.
+/// The result of undoing if no effect of the step is found: done if the step had an output, otherwise the effect may
+/// still appear.
 pub(super) fn nothing_left<O>(output: Option<&O>) -> Undo {
     if output.is_some() { Undo::Done } else { Undo::NothingThere }
 }
 
-/// The id of the action in the answer to a call that began one.
+/// The id of the action in the response to a call that started one.
 pub(super) fn action_id(answer: &Value) -> Result<ActionId, Failure> {
     let id = named(answer.pointer("/action/id"));
-    // The call was answered with success, so something was begun that nobody can name.
+    // The call succeeded, so an action was started whose id is unknown.
     id.ok_or_else(|| unnamed("action"))
 }
 
-/// The action that a document names by this.
+/// The id under this key in a document.
 pub(super) fn named(id: Option<&Value>) -> Option<ActionId> {
     id.and_then(Value::as_u64).and_then(ActionId::new)
 }
 
-/// What a change is in whose answer the API should have named this: whoever answered may have done something else.
+/// The failure of a change whose response lacks this field: another server may have responded.
 pub(super) fn unnamed(what: &str) -> Failure {
-    Failure::Doubt(format!("the answer names no {what}, as the API documents it"))
+    Failure::Doubt(format!("the response lacks the documented {what}"))
 }
 
-/// Takes the answer to a change that the API answers with nothing (204).
+/// Checks the response to a change that the API answers without a body (204).
 pub(super) fn nothing(answer: &Value) -> Result<(), Failure> {
     if answer.is_null() {
         return Ok(());
     }
-    Err(Failure::Doubt("the answer says something where the API documents none".to_owned()))
+    Err(Failure::Doubt("the response has a body where the API documents none".to_owned()))
 }
 
-/// Whether the step made this, by the tag that it has.
-pub(super) fn is_own(scene: &Scene<'_>, document: &Value, what: &str) -> Result<bool, Failure> {
+/// Whether this step created the resource, by its tag.
+pub(super) fn is_own(context: &StepContext<'_>, document: &Value, what: &str) -> Result<bool, Failure> {
     let tags = document.get("tags").and_then(Value::as_array).ok_or_else(|| {
         Failure::Permanent(format!(
-            "nobody can tell whether this step made {what}: give the token the scope `tag:read`"
+            "checking whether this step created {what}: the response has no tags; give the token the scope `tag:read`"
         ))
     })?;
-    let own = scene.identity.tag();
+    let own = context.identity.tag();
     Ok(tags.iter().filter_map(Value::as_str).any(|tag| tag.eq_ignore_ascii_case(&own)))
 }
 
-/// An id of the cloud, as text.
+/// An id as text.
 pub(super) fn id_text(id: &Value) -> String {
     id.as_str().map_or_else(|| id.to_string(), str::to_owned)
 }
 
-/// The text of a field.
+/// The text in a field.
 pub(super) fn text<'v>(document: &'v Value, field: &str) -> Option<&'v str> {
     document.get(field).and_then(Value::as_str)
 }

@@ -1,4 +1,4 @@
-//! `CreateDomainRecord`.
+//! The step `CreateDomainRecord`.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -11,61 +11,60 @@ use super::{
 use crate::{
     api::saga::ErrorKind,
     digitalocean::{Error, Verb},
-    saga::step::{Failure, Found, Progress, Scene, Step, Undo},
+    saga::step::{Failure, Found, Progress, Step, StepContext, Undo},
 };
 
 /// Creates a record of a domain. Undone by deleting the record.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Parameters {
-    /// The domain.
+    /// The domain name.
     #[serde(skip_serializing)]
     domain: ProviderId,
-    /// The type.
+    /// The record type.
     #[serde(rename = "type")]
     kind: RecordType,
     /// The name within the domain, `@` for the domain itself.
     #[schemars(length(min = 1, max = 255))]
     name: String,
-    /// What it says: an address, another name (the whole name, with or without its final dot), a text.
+    /// The value: an address, a full host name (with or without its final dot) or a text.
     #[schemars(length(min = 1, max = 4096))]
     data: String,
-    /// How long resolvers may cache it, in seconds. All records of one name and type share it, so this changes theirs too.
+    /// The time to live, in seconds. All records of one name and type share it, so this changes theirs too.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     ttl: Option<u32>,
-    /// For `MX` and `SRV`, which need it.
+    /// The priority. Required for `MX` and `SRV`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     priority: Option<u16>,
-    /// For `SRV`, which needs it.
+    /// The port. Required for `SRV`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     port: Option<u16>,
-    /// For `SRV`, which needs it.
+    /// The weight. Required for `SRV`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     weight: Option<u16>,
-    /// For `CAA`, which needs it.
+    /// The flags. Required for `CAA`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     flags: Option<u8>,
-    /// For `CAA`, which needs it.
+    /// The tag. Required for `CAA`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     tag: Option<CaaTag>,
 }
 
-/// What came of it.
+/// The output.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Output {
-    /// The record's id within its domain.
+    /// The id of the record within its domain.
     record_id: String,
 }
 
-/// How it was before. Records have no tags and no names of their own, so one that this step made is told by not having
-/// been there.
+/// The state before the step. Records have no tags and no unique names, so a record that this step created is
+/// recognized by its absence before.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Before {
-    /// The ids of records that look the same; nothing where nobody has looked.
+    /// The ids of equal records; none if they were not listed.
     alike: Option<Vec<String>>,
 }
 
-/// The step.
 pub struct CreateDomainRecord;
 
 impl Step for CreateDomainRecord {
@@ -89,16 +88,21 @@ impl Step for CreateDomainRecord {
         (!missing.is_empty()).then(|| format!("a record of this type needs `{}` too", missing.join("` and `")))
     }
 
-    async fn before(&self, scene: &Scene<'_>, parameters: &Parameters) -> Result<Before, Failure> {
-        let alike = alike(scene, parameters).await?;
+    async fn before(&self, context: &StepContext<'_>, parameters: &Parameters) -> Result<Before, Failure> {
+        let alike = alike(context, parameters).await?;
         let missing = || Failure::Permanent(format!("there is no domain {}", parameters.domain));
         Ok(Before { alike: Some(alike.ok_or_else(missing)?) })
     }
 
-    async fn run(&self, scene: &Scene<'_>, parameters: &Parameters, _: &Before) -> Result<Progress<Output>, Failure> {
+    async fn run(
+        &self,
+        context: &StepContext<'_>,
+        parameters: &Parameters,
+        _: &Before,
+    ) -> Result<Progress<Output>, Failure> {
         let path = domain_record::all(&parameters.domain, "domain:create");
         let record = Value::Object(spelled(fields(parameters)?, &Value::Null));
-        let answer = scene.cloud.send(Verb::Post, path, Some(&record)).await?;
+        let answer = context.cloud.send(Verb::Post, path, Some(&record)).await?;
         match answer.pointer("/domain_record/id") {
             Some(id) => Ok(Progress::Done(Output { record_id: id_text(id) })),
             None => Err(unnamed("record")),
@@ -107,11 +111,11 @@ impl Step for CreateDomainRecord {
 
     async fn find(
         &self,
-        scene: &Scene<'_>,
+        context: &StepContext<'_>,
         parameters: &Parameters,
         before: &Before,
     ) -> Result<Found<Output>, Failure> {
-        let mut ids = new(scene, parameters, before).await?.unwrap_or_default();
+        let mut ids = new(context, parameters, before).await?.unwrap_or_default();
         Ok(match (ids.pop(), ids.is_empty()) {
             (None, _) => Found::Nothing,
             (Some(record_id), true) => Found::One(Progress::Done(Output { record_id })),
@@ -119,8 +123,13 @@ impl Step for CreateDomainRecord {
         })
     }
 
-    async fn adopt(&self, scene: &Scene<'_>, parameters: &Parameters, id: &str) -> Result<Progress<Output>, Failure> {
-        match domain_record::get(scene, &parameters.domain, id).await? {
+    async fn adopt(
+        &self,
+        context: &StepContext<'_>,
+        parameters: &Parameters,
+        id: &str,
+    ) -> Result<Progress<Output>, Failure> {
+        match domain_record::get(context, &parameters.domain, id).await? {
             Some(_) => Ok(Progress::Done(Output { record_id: id.to_owned() })),
             None => Err(Failure::Permanent(format!("there is no record {id} of {}", parameters.domain))),
         }
@@ -128,19 +137,19 @@ impl Step for CreateDomainRecord {
 
     async fn undo(
         &self,
-        scene: &Scene<'_>,
+        context: &StepContext<'_>,
         parameters: &Parameters,
         before: &Before,
         output: Option<&Output>,
     ) -> Result<Undo, Failure> {
-        if was_refused_at_once(scene) {
+        if was_refused_at_once(context) {
             return Ok(Undo::NothingThere);
         }
         let ids = match output {
             Some(output) => vec![output.record_id.clone()],
-            None => match new(scene, parameters, before).await? {
+            None => match new(context, parameters, before).await? {
                 Some(ids) => ids,
-                // The domain itself is gone, and all its records with it.
+                // The domain was deleted with all its records.
                 None => return Ok(Undo::Done),
             },
         };
@@ -149,45 +158,49 @@ impl Step for CreateDomainRecord {
             [id] => id,
             several => {
                 return Err(Failure::Permanent(format!(
-                    "any of these records of {} could be the one that this step made: {}. Delete the right one",
+                    "several records of {} could be the result of this step: {}; delete the right one",
                     parameters.domain,
                     several.join(", ")
                 )));
             }
         };
         let path = domain_record::one(&parameters.domain, id, "domain:delete");
-        match scene.cloud.send(Verb::Delete, path, None).await {
+        match context.cloud.send(Verb::Delete, path, None).await {
             Ok(_) | Err(Error::NotFound { .. }) => Ok(Undo::Done),
             Err(error) => Err(error.into()),
         }
     }
 }
 
-/// Whether the one call that was ever made was refused, so that a record which looks the same is somebody else's: maybe
-/// the very one for which it was refused.
-fn was_refused_at_once(scene: &Scene<'_>) -> bool {
-    let is_refused = scene.entry.error.as_ref().is_some_and(|error| error.kind == ErrorKind::Permanent);
-    is_refused && scene.entry.called_at == scene.entry.started_at
+/// Whether the only call was refused. An equal record then belongs to someone else, and may be the reason for the
+/// refusal.
+fn was_refused_at_once(context: &StepContext<'_>) -> bool {
+    let is_refused = context.entry.error.as_ref().is_some_and(|error| error.kind == ErrorKind::Permanent);
+    is_refused && context.entry.called_at == context.entry.started_at
 }
 
-/// The ids of records that look the same and were not there before; nothing where the domain does not exist.
-async fn new(scene: &Scene<'_>, parameters: &Parameters, before: &Before) -> Result<Option<Vec<String>>, Failure> {
+/// The ids of equal records that are new since the step started; none if the domain does not exist.
+async fn new(
+    context: &StepContext<'_>,
+    parameters: &Parameters,
+    before: &Before,
+) -> Result<Option<Vec<String>>, Failure> {
     let Some(old) = &before.alike else { return Ok(Some(Vec::new())) };
-    let alike = alike(scene, parameters).await?;
+    let alike = alike(context, parameters).await?;
     Ok(alike.map(|ids| ids.into_iter().filter(|id| !old.contains(id)).collect()))
 }
 
-/// The ids of records that look the same; nothing where the domain does not exist.
-async fn alike(scene: &Scene<'_>, parameters: &Parameters) -> Result<Option<Vec<String>>, Failure> {
+/// The ids of equal records; none if the domain does not exist.
+async fn alike(context: &StepContext<'_>, parameters: &Parameters) -> Result<Option<Vec<String>>, Failure> {
     let Parameters { domain, .. } = parameters;
     let mut wanted = fields(parameters)?;
     let kind = wanted.get("type").and_then(Value::as_str).unwrap_or_default();
     let path = domain_record::all(domain, "domain:read");
-    let records = match scene.cloud.rows(path, "domain_records", &[("type", kind)]).await {
+    let records = match context.cloud.rows(path, "domain_records", &[("type", kind)]).await {
         Err(Error::NotFound { .. }) => return Ok(None),
         records => records?,
     };
-    // How long it may be kept does not tell one record from another.
+    // The time to live does not distinguish records.
     wanted.remove("ttl");
     let mut ids = Vec::new();
     for record in &records {

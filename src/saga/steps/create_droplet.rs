@@ -1,4 +1,4 @@
-//! `CreateDroplet`.
+//! The step `CreateDroplet`.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -11,93 +11,91 @@ use super::{
 };
 use crate::{
     digitalocean::{Path, Verb},
-    saga::step::{Failure, Found, Progress, Scene, Step, Undo},
+    saga::step::{Failure, Found, Progress, Step, StepContext, Undo},
 };
 
-/// Creates a droplet, and waits until it is active and has its addresses. It has a tag by which the saga finds it again,
-/// `arcadia-saga:` with the saga's UID and the step's place; the token needs `tag:read` and `tag:create`. Undone by
-/// deleting it with its disk, and that tag where the token has `tag:delete`; volumes stay.
+/// Creates a droplet, and waits until it is active and has its addresses. The saga finds the droplet by a tag:
+/// `arcadia-saga:` with the saga's UID and the step's index. The token needs `tag:read` and `tag:create`. Undone by
+/// deleting the droplet with its disk, and the tag if the token has `tag:delete`; volumes are kept.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Parameters {
-    /// Its name, and its host name on the inside: letters, digits, dots and dashes. Names need not differ from each other.
+    /// The name, also the initial host name: letters, digits, dots and dashes. Names need not be unique.
     #[schemars(length(min = 1, max = 255), regex(pattern = r"^[a-zA-Z0-9]?[a-z0-9A-Z.\-]*[a-z0-9A-Z]$"))]
     name: String,
-    /// The slug of its size, such as `s-2vcpu-4gb`.
+    /// The slug of the size, such as `s-2vcpu-4gb`.
     #[schemars(length(min = 1, max = 100))]
     size: String,
-    /// What is on its disk: the slug of a public image, such as `ubuntu-24-04-x64`, or the id of an image, snapshot or
-    /// backup.
+    /// The image of the disk: the slug of a public image, such as `ubuntu-24-04-x64`, or the id of an image, snapshot
+    /// or backup.
     image: ProviderId,
-    /// The slug of the region, such as `nyc3`, or its beginning, such as `nyc`; by default any.
+    /// The slug of the region, such as `nyc3`, or its prefix, such as `nyc`; any region by default.
     #[serde(default)]
     #[schemars(length(min = 1, max = 100))]
     region: Option<String>,
-    /// Its tags. Those that do not exist are created.
+    /// Tags of the droplet. Missing tags are created.
     #[serde(default)]
     #[schemars(length(max = 50), inner(length(min = 1, max = 255), regex(pattern = r"^[a-zA-Z0-9_\-:]+$")))]
     tags: Vec<String>,
-    /// The UUID of its VPC; by default the region's default VPC.
+    /// The UUID of the VPC; the default VPC of the region by default.
     #[serde(default)]
     vpc_uuid: Option<ProviderId>,
-    /// The ids or fingerprints of the account's SSH keys that root may log in with. Without any, DigitalOcean mails a
-    /// password.
+    /// The ids or fingerprints of the account's SSH keys for root. Without any, DigitalOcean mails a password.
     #[serde(default)]
     ssh_keys: Vec<ProviderId>,
-    /// Whether backups are taken; false by default.
+    /// Whether backups are enabled; false by default.
     #[serde(default)]
     backups: Option<bool>,
-    /// When backups are taken; daily by default.
+    /// The schedule of backups; daily by default.
     #[serde(default)]
     backup_policy: Option<BackupPolicy>,
-    /// Whether it has an IPv6 address; false by default.
+    /// Whether the droplet has an IPv6 address; false by default.
     #[serde(default)]
     ipv6: Option<bool>,
-    /// Whether DigitalOcean's agent for metrics is installed; false by default.
+    /// Whether DigitalOcean's metrics agent is installed; false by default.
     #[serde(default)]
     monitoring: Option<bool>,
-    /// What cloud-init is given at the first start: a cloud-config file or a script. The cloud tells it to every process on
-    /// the droplet, and the saga to everyone who may read sagas, so it is no place for secrets. At most 64 KiB, and 32 KiB
-    /// as an input.
+    /// The user data for cloud-init at the first boot: a cloud-config file or a script. Every process on the droplet
+    /// and everyone who may read sagas can read it, so it must not contain secrets. At most 64 KiB, and 32 KiB as an
+    /// input.
     #[serde(default)]
     #[schemars(length(max = 65_536))]
     user_data: Option<String>,
-    /// The ids of volumes that are attached to it. They must be in its region, and on no droplet.
+    /// The ids of volumes to attach. They must be in the same region and attached to no droplet.
     #[serde(default)]
     volumes: Vec<ProviderId>,
-    /// Whether the agent for the web console is installed. By default it is where the image supports it; with true,
-    /// creating the droplet fails where it does not.
+    /// Whether the agent of the web console is installed. By default it is installed if the image supports it; with
+    /// true, creating the droplet fails if the image does not.
     #[serde(default)]
     with_droplet_agent: Option<bool>,
-    /// Whether it has a public address; true by default. With false it can never have one.
+    /// Whether the droplet has a public address; true by default. With false it can never have one.
     #[serde(default)]
     public_networking: Option<bool>,
 }
 
-/// What came of it.
+/// The output.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Output {
-    /// The droplet.
+    /// The id of the droplet.
     droplet_id: String,
-    /// Its public IPv4 address, if it has one.
+    /// The public IPv4 address, if any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     public_ipv4: Option<String>,
-    /// Its IPv4 address in the VPC.
+    /// The IPv4 address in the VPC.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     private_ipv4: Option<String>,
-    /// Its IPv6 address, if it has one.
+    /// The public IPv6 address, if any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     public_ipv6: Option<String>,
 }
 
-/// The step.
 pub struct CreateDroplet;
 
-/// What there is of the step's doing.
+/// The droplets that the step created.
 enum Made {
     Nothing,
     One(Progress<Output>),
-    /// A droplet that will never be active.
+    /// A droplet that cannot become active.
     Broken(String),
     Several(Vec<String>),
 }
@@ -109,65 +107,80 @@ impl Step for CreateDroplet {
     type Output = Output;
     type Before = ();
 
-    async fn run(&self, scene: &Scene<'_>, parameters: &Parameters, (): &()) -> Result<Progress<Output>, Failure> {
-        match made(scene, parameters).await? {
-            Made::Nothing => create(scene, parameters).await,
+    async fn run(
+        &self,
+        context: &StepContext<'_>,
+        parameters: &Parameters,
+        (): &(),
+    ) -> Result<Progress<Output>, Failure> {
+        match made(context, parameters).await? {
+            Made::Nothing => create(context, parameters).await,
             Made::One(progress) => Ok(progress),
-            // Out of the way first, or it would be left over.
+            // Deleted first, so that it is not left over.
             Made::Broken(id) => {
-                droplet::delete(scene, &id).await?;
-                Err(Failure::Transient(format!("creating droplet {id} failed; it is deleted, and created anew")))
+                droplet::delete(context, &id).await?;
+                Err(Failure::Transient(format!("creating droplet {id} failed; it is deleted and created again")))
             }
             Made::Several(ids) => Err(Failure::Doubt(format!("several droplets have its tag: {}", ids.join(", ")))),
         }
     }
 
-    async fn find(&self, scene: &Scene<'_>, parameters: &Parameters, (): &()) -> Result<Found<Output>, Failure> {
-        Ok(match made(scene, parameters).await? {
+    async fn find(
+        &self,
+        context: &StepContext<'_>,
+        parameters: &Parameters,
+        (): &(),
+    ) -> Result<Found<Output>, Failure> {
+        Ok(match made(context, parameters).await? {
             Made::Nothing | Made::Broken(_) => Found::Nothing,
             Made::One(progress) => Found::One(progress),
             Made::Several(ids) => Found::Several(ids),
         })
     }
 
-    async fn adopt(&self, scene: &Scene<'_>, parameters: &Parameters, id: &str) -> Result<Progress<Output>, Failure> {
-        let droplet = droplet::droplet(scene, id).await?;
+    async fn adopt(
+        &self,
+        context: &StepContext<'_>,
+        parameters: &Parameters,
+        id: &str,
+    ) -> Result<Progress<Output>, Failure> {
+        let droplet = droplet::droplet(context, id).await?;
         let progress = match &droplet {
-            Some(droplet) => progress(scene, parameters, droplet).await?,
+            Some(droplet) => progress(context, parameters, droplet).await?,
             None => return Err(Failure::Permanent(format!("there is no droplet {id}"))),
         };
-        progress.ok_or_else(|| Failure::Permanent(format!("droplet {id} will never be active: creating it failed")))
+        progress.ok_or_else(|| Failure::Permanent(format!("creating droplet {id} failed; it cannot become active")))
     }
 
     async fn undo(
         &self,
-        scene: &Scene<'_>,
+        context: &StepContext<'_>,
         parameters: &Parameters,
         (): &(),
         output: Option<&Output>,
     ) -> Result<Undo, Failure> {
         let droplets = match output {
-            Some(output) => droplet::droplet(scene, &output.droplet_id).await?.into_iter().collect(),
-            None => droplets(scene, parameters).await?,
+            Some(output) => droplet::droplet(context, &output.droplet_id).await?.into_iter().collect(),
+            None => droplets(context, parameters).await?,
         };
         let ids: Vec<_> = droplets.iter().filter_map(id_of).collect();
         match ids.as_slice() {
-            // A droplet that comes into sight only now would lose its tag.
-            [] if !scene.shows_everything() => Ok(Undo::NothingThere),
-            [] => tagging::forget(scene, &scene.identity.tag()).await.map(|()| nothing_left(output)),
-            [id] => droplet::delete(scene, id).await.map(|()| Undo::not_yet(SOON)),
+            // A droplet that appears only now would lose its tag.
+            [] if !context.shows_everything() => Ok(Undo::NothingThere),
+            [] => tagging::forget(context, &context.identity.tag()).await.map(|()| nothing_left(output)),
+            [id] => droplet::delete(context, id).await.map(|()| Undo::not_yet(SOON)),
             several => Err(Failure::Permanent(format!(
-                "any of these droplets could be the one that this step made: {}. Delete the right one",
+                "several droplets could be the result of this step: {}; delete the right one",
                 several.join(", ")
             ))),
         }
     }
 }
 
-/// Has the droplet created.
-async fn create(scene: &Scene<'_>, parameters: &Parameters) -> Result<Progress<Output>, Failure> {
+/// Creates the droplet.
+async fn create(context: &StepContext<'_>, parameters: &Parameters) -> Result<Progress<Output>, Failure> {
     let path = Path { route: "/v2/droplets", parent: None, id: None, scope: "droplet:create, tag:create" };
-    let answer = scene.cloud.send(Verb::Post, path, Some(&request(scene, parameters))).await?;
+    let answer = context.cloud.send(Verb::Post, path, Some(&request(context, parameters))).await?;
     let id = answer.get("droplet").and_then(id_of);
     let id = id.ok_or_else(|| unnamed("droplet"))?;
     Ok(match named(answer.pointer("/links/actions/0/id")) {
@@ -176,9 +189,9 @@ async fn create(scene: &Scene<'_>, parameters: &Parameters) -> Result<Progress<O
     })
 }
 
-/// What the API is asked for.
-fn request(scene: &Scene<'_>, parameters: &Parameters) -> Value {
-    let tags: Vec<_> = parameters.tags.iter().cloned().chain([scene.identity.tag()]).collect();
+/// The body of the call.
+fn request(context: &StepContext<'_>, parameters: &Parameters) -> Value {
+    let tags: Vec<_> = parameters.tags.iter().cloned().chain([context.identity.tag()]).collect();
     let ids = |ids: &[ProviderId]| ids.iter().map(droplet::number_or_text).collect::<Vec<_>>();
     let texts = |ids: &[ProviderId]| ids.iter().map(ProviderId::to_string).collect::<Vec<_>>();
     let fields = [
@@ -198,7 +211,7 @@ fn request(scene: &Scene<'_>, parameters: &Parameters) -> Value {
         ("with_droplet_agent", json!(parameters.with_droplet_agent)),
         ("public_networking", json!(parameters.public_networking)),
     ];
-    // What is not said is the API's to choose.
+    // Absent fields take the API's defaults.
     let is_said = |value: &Value| !value.is_null() && value.as_array().is_none_or(|items| !items.is_empty());
     fields
         .into_iter()
@@ -208,69 +221,70 @@ fn request(scene: &Scene<'_>, parameters: &Parameters) -> Value {
         .into()
 }
 
-async fn made(scene: &Scene<'_>, parameters: &Parameters) -> Result<Made, Failure> {
-    let droplets = droplets(scene, parameters).await?;
+async fn made(context: &StepContext<'_>, parameters: &Parameters) -> Result<Made, Failure> {
+    let droplets = droplets(context, parameters).await?;
     let [droplet] = droplets.as_slice() else {
         let ids: Vec<_> = droplets.iter().filter_map(id_of).collect();
         return Ok(if ids.is_empty() { Made::Nothing } else { Made::Several(ids) });
     };
-    let progress = progress(scene, parameters, droplet).await?;
+    let progress = progress(context, parameters, droplet).await?;
     Ok(progress.map_or_else(|| Made::Broken(id_of(droplet).unwrap_or_default()), Made::One))
 }
 
-/// The droplets that the step has created: one at most, unless something went very wrong.
-async fn droplets(scene: &Scene<'_>, parameters: &Parameters) -> Result<Vec<Value>, Failure> {
-    // The lists may not show yet what the journal knows already.
-    for id in scene.noted("droplets") {
-        if let Some(droplet) = droplet::droplet(scene, id).await? {
+/// The droplets that the step created: at most one, unless a call was duplicated.
+async fn droplets(context: &StepContext<'_>, parameters: &Parameters) -> Result<Vec<Value>, Failure> {
+    // The lists may lag behind the journal.
+    for id in context.noted("droplets") {
+        if let Some(droplet) = droplet::droplet(context, id).await? {
             return Ok(vec![droplet]);
         }
     }
-    let mut ids = tagged(scene, ("tag_name", &scene.identity.tag())).await?;
-    // Lists show no GPU droplets unless they are asked for these alone; of the one by tag nothing is documented.
+    let mut ids = tagged(context, ("tag_name", &context.identity.tag())).await?;
+    // Lists omit GPU droplets unless these are requested; the list by tag is not documented.
     if ids.is_empty() && parameters.size.to_ascii_lowercase().starts_with("gpu-") {
-        ids = tagged(scene, ("type", "gpus")).await?;
+        ids = tagged(context, ("type", "gpus")).await?;
     }
     let mut there = Vec::new();
-    // They may also still show one that is deleted.
+    // The lists may still contain a deleted droplet.
     for id in ids {
-        there.extend(droplet::droplet(scene, &id).await?);
+        there.extend(droplet::droplet(context, &id).await?);
     }
     Ok(there)
 }
 
-/// The ids of the droplets in a list that have the step's tag. What was asked for by tag need not have it: the API may
-/// not have heard the question as it was.
-async fn tagged(scene: &Scene<'_>, query: (&str, &str)) -> Result<Vec<String>, Failure> {
+/// The ids of the droplets in a list that have the step's tag. The tag is checked again, since a proxy may have dropped
+/// the query.
+async fn tagged(context: &StepContext<'_>, query: (&str, &str)) -> Result<Vec<String>, Failure> {
     let all = Path { route: "/v2/droplets", parent: None, id: None, scope: "droplet:read" };
     let mut ids = Vec::new();
-    for droplet in scene.cloud.rows(all, "droplets", &[query]).await? {
+    for droplet in context.cloud.rows(all, "droplets", &[query]).await? {
         let id = id_of(&droplet).unwrap_or_default();
-        if is_own(scene, &droplet, &format!("droplet {id}"))? {
+        if is_own(context, &droplet, &format!("droplet {id}"))? {
             ids.push(id);
         }
     }
     Ok(ids)
 }
 
-/// How far a droplet is. Nothing where it will never be active.
+/// The progress of a droplet. None if it cannot become active.
 async fn progress(
-    scene: &Scene<'_>,
+    context: &StepContext<'_>,
     parameters: &Parameters,
     droplet: &Value,
 ) -> Result<Option<Progress<Output>>, Failure> {
-    let id = id_of(droplet).ok_or_else(|| Failure::Doubt("a droplet has no id, as the API documents it".to_owned()))?;
+    let id =
+        id_of(droplet).ok_or_else(|| Failure::Doubt("the response lacks the documented id of a droplet".to_owned()))?;
     if text(droplet, "status") != Some("new") {
         let output = output(&id, droplet);
         let is_public = parameters.public_networking != Some(false);
         let is_complete = output.private_ipv4.is_some()
             && (output.public_ipv4.is_some() || !is_public)
             && (output.public_ipv6.is_some() || parameters.ipv6 != Some(true));
-        let why = format!("droplet {id} has not got all of its addresses");
+        let why = format!("waiting for the addresses of droplet {id}");
         let progress = if is_complete { Progress::Done(output) } else { Progress::NotYet { again: SOON, why } };
         return Ok(Some(progress));
     }
-    let actions = droplet::actions(scene, &id).await?;
+    let actions = droplet::actions(context, &id).await?;
     let creation = actions.iter().find(|action| action.kind == "create");
     Ok(match creation.map(|action| (action.status.as_str(), action.id)) {
         Some(("errored", _)) => None,
@@ -280,7 +294,7 @@ async fn progress(
 }
 
 fn new(id: &str) -> Progress<Output> {
-    Progress::NotYet { again: SOON, why: format!("droplet {id} is new, and not active yet") }
+    Progress::NotYet { again: SOON, why: format!("waiting until droplet {id} is active") }
 }
 
 fn output(id: &str, droplet: &Value) -> Output {

@@ -1,4 +1,4 @@
-//! `CreateDropletSnapshot`.
+//! The step `CreateDropletSnapshot`.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -10,40 +10,39 @@ use super::{
 };
 use crate::{
     digitalocean::{self, Path, Verb},
-    saga::step::{Failure, Found, Progress, Scene, Step, Undo},
+    saga::step::{Failure, Found, Progress, Step, StepContext, Undo},
 };
 
-/// How often a droplet is looked at of which a snapshot is being made: that takes minutes.
-const BETWEEN_LOOKS: std::time::Duration = std::time::Duration::from_secs(15);
+/// The interval of polling a droplet while its snapshot is created, which takes minutes.
+const LONGEST_PAUSE: std::time::Duration = std::time::Duration::from_secs(15);
 
-/// Makes a snapshot of a droplet, and waits until it is complete. A droplet that runs stays on. Undone by deleting the
+/// Creates a snapshot of a droplet, and waits until it is complete. A running droplet stays on. Undone by deleting the
 /// snapshot.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Parameters {
-    /// The droplet.
+    /// The id of the droplet.
     droplet_provider_id: ProviderId,
-    /// How the snapshot's name begins; by default with the droplet's id and the date. The saga's identity follows.
+    /// The prefix of the snapshot's name; by default the droplet's id and the date. The saga's identity follows.
     #[serde(default)]
     #[schemars(length(min = 1, max = 200))]
     snapshot_label: Option<String>,
 }
 
-/// What came of it.
+/// The output.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Output {
-    /// The snapshot.
+    /// The id of the snapshot.
     snapshot_id: String,
 }
 
-/// What stays the same however often it is tried.
+/// The values that stay the same in every attempt.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Before {
-    /// The day that is in the snapshot's name.
+    /// The date in the snapshot's name.
     date: String,
 }
 
-/// The step.
 pub struct CreateDropletSnapshot;
 
 impl Step for CreateDropletSnapshot {
@@ -54,48 +53,47 @@ impl Step for CreateDropletSnapshot {
     type Output = Output;
     type Before = Before;
 
-    async fn before(&self, scene: &Scene<'_>, _: &Parameters) -> Result<Before, Failure> {
-        Ok(Before { date: scene.now.strftime("%Y-%m-%d").to_string() })
+    async fn before(&self, context: &StepContext<'_>, _: &Parameters) -> Result<Before, Failure> {
+        Ok(Before { date: context.now.strftime("%Y-%m-%d").to_string() })
     }
 
     async fn run(
         &self,
-        scene: &Scene<'_>,
+        context: &StepContext<'_>,
         parameters: &Parameters,
         before: &Before,
     ) -> Result<Progress<Output>, Failure> {
         let id = &parameters.droplet_provider_id;
-        let action = json!({ "type": "snapshot", "name": name(scene, parameters, before) });
-        let action = droplet::act(scene, id.as_str(), &action).await?;
+        let action = json!({ "type": "snapshot", "name": name(context, parameters, before) });
+        let action = droplet::act(context, id.as_str(), &action).await?;
         Ok(Progress::Started { action, ids: vec![format!("droplets/{id}")] })
     }
 
     async fn find(
         &self,
-        scene: &Scene<'_>,
+        context: &StepContext<'_>,
         parameters: &Parameters,
         before: &Before,
     ) -> Result<Found<Output>, Failure> {
-        let lately = common::lately(scene, &parameters.droplet_provider_id, "snapshot").await?;
-        let mut ids = made(scene, parameters, before).await?;
+        let lately = common::lately(context, &parameters.droplet_provider_id, "snapshot").await?;
+        let mut ids = made(context, parameters, before).await?;
         Ok(match (ids.pop(), ids.is_empty(), lately) {
             (Some(snapshot_id), true, _) => Found::One(Progress::Done(Output { snapshot_id })),
             (Some(last), false, _) => Found::Several(ids.into_iter().chain([last]).collect()),
-            // Whose it is nobody knows, so that its end would not say that this step's snapshot comes into sight.
+            // The owner of the action is unknown, so its end does not show that this step's snapshot will appear.
             (None, _, Lately::InProgress(_)) => {
-                let why =
-                    format!("waits for a snapshot of droplet {} that is being made", parameters.droplet_provider_id);
-                Found::One(Progress::NotYet { again: BETWEEN_LOOKS, why })
+                let why = format!("waiting for another snapshot of droplet {}", parameters.droplet_provider_id);
+                Found::One(Progress::NotYet { again: LONGEST_PAUSE, why })
             }
             (None, _, Lately::JustEnded) => {
-                Found::One(Progress::NotYet { again: SOON, why: "waits for the snapshot to be listed".to_owned() })
+                Found::One(Progress::NotYet { again: SOON, why: "waiting until the snapshot is listed".to_owned() })
             }
             (None, _, Lately::Nothing) => Found::Nothing,
         })
     }
 
-    async fn adopt(&self, scene: &Scene<'_>, _: &Parameters, id: &str) -> Result<Progress<Output>, Failure> {
-        match scene.cloud.fetch(snapshot(id, "snapshot:read"), "snapshot", &[]).await? {
+    async fn adopt(&self, context: &StepContext<'_>, _: &Parameters, id: &str) -> Result<Progress<Output>, Failure> {
+        match context.cloud.fetch(snapshot(id, "snapshot:read"), "snapshot", &[]).await? {
             Some(_) => Ok(Progress::Done(Output { snapshot_id: id.to_owned() })),
             None => Err(Failure::Permanent(format!("there is no snapshot {id}"))),
         }
@@ -103,7 +101,7 @@ impl Step for CreateDropletSnapshot {
 
     async fn undo(
         &self,
-        scene: &Scene<'_>,
+        context: &StepContext<'_>,
         parameters: &Parameters,
         before: &Before,
         output: Option<&Output>,
@@ -111,8 +109,8 @@ impl Step for CreateDropletSnapshot {
         let (lately, ids) = match output {
             Some(output) => (Lately::Nothing, vec![output.snapshot_id.clone()]),
             None => (
-                common::lately(scene, &parameters.droplet_provider_id, "snapshot").await?,
-                made(scene, parameters, before).await?,
+                common::lately(context, &parameters.droplet_provider_id, "snapshot").await?,
+                made(context, parameters, before).await?,
             ),
         };
         let Some(id) = ids.first() else {
@@ -122,7 +120,7 @@ impl Step for CreateDropletSnapshot {
                 Lately::Nothing => Undo::NothingThere,
             });
         };
-        match scene.cloud.send(Verb::Delete, snapshot(id, "snapshot:delete, image:delete"), None).await {
+        match context.cloud.send(Verb::Delete, snapshot(id, "snapshot:delete, image:delete"), None).await {
             Ok(_) | Err(digitalocean::Error::NotFound { .. }) if ids.len() == 1 => Ok(Undo::Done),
             Ok(_) | Err(digitalocean::Error::NotFound { .. }) => Ok(Undo::not_yet(SOON)),
             Err(error) => Err(error.into()),
@@ -130,23 +128,23 @@ impl Step for CreateDropletSnapshot {
     }
 }
 
-/// The name that only this step of this saga gives.
-fn name(scene: &Scene<'_>, parameters: &Parameters, before: &Before) -> String {
+/// The unique name of this step's snapshot.
+fn name(context: &StepContext<'_>, parameters: &Parameters, before: &Before) -> String {
     let made_up = || format!("droplet-{}-{}", parameters.droplet_provider_id, before.date);
     let label = parameters.snapshot_label.clone().unwrap_or_else(made_up);
-    format!("{label}-{}", scene.identity.suffix())
+    format!("{label}-{}", context.identity.suffix())
 }
 
 /// The ids of the snapshots with this step's name.
-async fn made(scene: &Scene<'_>, parameters: &Parameters, before: &Before) -> Result<Vec<String>, Failure> {
-    let name = name(scene, parameters, before);
+async fn made(context: &StepContext<'_>, parameters: &Parameters, before: &Before) -> Result<Vec<String>, Failure> {
+    let name = name(context, parameters, before);
     let id = Some(parameters.droplet_provider_id.as_str());
     let of_droplet = Path { route: "/v2/droplets/{id}/snapshots", parent: None, id, scope: "droplet:read" };
-    let snapshots = match scene.cloud.rows(of_droplet, "snapshots", &[]).await {
+    let snapshots = match context.cloud.rows(of_droplet, "snapshots", &[]).await {
         // Snapshots outlive their droplet.
         Err(digitalocean::Error::NotFound { .. }) => {
             let all = Path { route: "/v2/snapshots", parent: None, id: None, scope: "snapshot:read" };
-            scene.cloud.rows(all, "snapshots", &[("resource_type", "droplet")]).await?
+            context.cloud.rows(all, "snapshots", &[("resource_type", "droplet")]).await?
         }
         snapshots => snapshots?,
     };

@@ -1,4 +1,4 @@
-//! `CreateVolume`.
+//! The step `CreateVolume`.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -10,45 +10,44 @@ use super::{
 };
 use crate::{
     digitalocean::{Error, Path, Verb},
-    saga::step::{Failure, Found, Progress, Scene, Step, Undo},
+    saga::step::{Failure, Found, Progress, Step, StepContext, Undo},
 };
 
-/// Creates a volume, with a tag that tells that this step made it; the token needs `tag:read` and `tag:create`. A volume
-/// of that name that is there already is left alone, and the step fails. Undone by deleting the volume, and
-/// that tag where the token has `tag:delete`.
+/// Creates a volume with a tag that identifies this step; the token needs `tag:read` and `tag:create`. The step fails
+/// if another volume has the name. Undone by deleting the volume, and the tag if the token has `tag:delete`.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Parameters {
-    /// Its name, of its own in the region: lower-case letters, digits and dashes, with a letter first.
+    /// The name, unique in the region: lower-case letters, digits and dashes, starting with a letter.
     #[schemars(length(min = 1, max = 64), regex(pattern = r"^[a-z][a-z0-9\-]*$"))]
     name: String,
-    /// The region's slug.
+    /// The slug of the region.
     #[schemars(length(min = 1, max = 64))]
     region: String,
-    /// Its size.
+    /// The size in GiB.
     #[schemars(range(min = 1, max = 16_384))]
     size_gigabytes: u64,
-    /// For people.
+    /// A description for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1024))]
     description: Option<String>,
-    /// The file system to format it with; it is not formatted unless this is given.
+    /// The file system; the volume is not formatted by default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     filesystem_type: Option<FileSystem>,
-    /// The file system's label: 16 characters for `ext4`, 12 for `xfs`.
+    /// The label of the file system: at most 16 characters for `ext4`, 12 for `xfs`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 16))]
     filesystem_label: Option<String>,
-    /// The snapshot of a volume to begin with.
+    /// The id of a volume snapshot to restore from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     snapshot_id: Option<ProviderId>,
-    /// Tags besides its own.
+    /// Additional tags.
     #[serde(default)]
     #[schemars(length(max = 64), inner(length(min = 1, max = 255), regex(pattern = r"^[a-zA-Z0-9_\-:]+$")))]
     tags: Vec<String>,
 }
 
-/// How a volume is formatted.
+/// A file system.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 enum FileSystem {
@@ -56,14 +55,13 @@ enum FileSystem {
     Xfs,
 }
 
-/// What came of it.
+/// The output.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Output {
-    /// The volume.
+    /// The id of the volume.
     volume_id: String,
 }
 
-/// The step.
 pub struct CreateVolume;
 
 impl Step for CreateVolume {
@@ -84,25 +82,35 @@ impl Step for CreateVolume {
         }
     }
 
-    async fn run(&self, scene: &Scene<'_>, parameters: &Parameters, (): &()) -> Result<Progress<Output>, Failure> {
-        if let Some(volume) = namesake(scene, parameters).await? {
-            return own(scene, &volume)?.map(Progress::Done).ok_or_else(|| taken(parameters, &volume));
+    async fn run(
+        &self,
+        context: &StepContext<'_>,
+        parameters: &Parameters,
+        (): &(),
+    ) -> Result<Progress<Output>, Failure> {
+        if let Some(volume) = namesake(context, parameters).await? {
+            return own(context, &volume)?.map(Progress::Done).ok_or_else(|| taken(parameters, &volume));
         }
         let path = Path { route: "/v2/volumes", parent: None, id: None, scope: "block_storage:create, tag:create" };
-        let answer = scene.cloud.send(Verb::Post, path, Some(&body(scene, parameters)?)).await?;
+        let answer = context.cloud.send(Verb::Post, path, Some(&body(context, parameters)?)).await?;
         match answer.pointer("/volume/id") {
             Some(id) => Ok(Progress::Done(Output { volume_id: id_text(id) })),
             None => Err(unnamed("volume")),
         }
     }
 
-    async fn find(&self, scene: &Scene<'_>, parameters: &Parameters, (): &()) -> Result<Found<Output>, Failure> {
-        let made = made(scene, parameters).await?;
+    async fn find(
+        &self,
+        context: &StepContext<'_>,
+        parameters: &Parameters,
+        (): &(),
+    ) -> Result<Found<Output>, Failure> {
+        let made = made(context, parameters).await?;
         Ok(made.map_or(Found::Nothing, |output| Found::One(Progress::Done(output))))
     }
 
-    async fn adopt(&self, scene: &Scene<'_>, _: &Parameters, id: &str) -> Result<Progress<Output>, Failure> {
-        if exists(scene, id).await? {
+    async fn adopt(&self, context: &StepContext<'_>, _: &Parameters, id: &str) -> Result<Progress<Output>, Failure> {
+        if exists(context, id).await? {
             Ok(Progress::Done(Output { volume_id: id.to_owned() }))
         } else {
             Err(Failure::Permanent(format!("there is no volume {id}")))
@@ -111,66 +119,66 @@ impl Step for CreateVolume {
 
     async fn undo(
         &self,
-        scene: &Scene<'_>,
+        context: &StepContext<'_>,
         parameters: &Parameters,
         (): &(),
         output: Option<&Output>,
     ) -> Result<Undo, Failure> {
         let there = match output {
-            Some(Output { volume_id }) if exists(scene, volume_id).await? => Some(volume_id.clone()),
+            Some(Output { volume_id }) if exists(context, volume_id).await? => Some(volume_id.clone()),
             Some(_) => None,
-            None => made(scene, parameters).await?.map(|output| output.volume_id),
+            None => made(context, parameters).await?.map(|output| output.volume_id),
         };
         let Some(id) = there else {
-            // A volume that comes into sight only now would lose its tag.
-            if scene.shows_everything() {
-                tagging::forget(scene, &scene.identity.tag()).await?;
+            // A volume that appears only now would lose its tag.
+            if context.shows_everything() {
+                tagging::forget(context, &context.identity.tag()).await?;
             }
             return Ok(nothing_left(output));
         };
-        match scene.cloud.send(Verb::Delete, volume::path(&id, "block_storage:delete"), None).await {
+        match context.cloud.send(Verb::Delete, volume::path(&id, "block_storage:delete"), None).await {
             Ok(_) | Err(Error::NotFound { .. }) => Ok(Undo::not_yet(SOON)),
             Err(error) => Err(error.into()),
         }
     }
 }
 
-fn body(scene: &Scene<'_>, parameters: &Parameters) -> Result<Value, Failure> {
+fn body(context: &StepContext<'_>, parameters: &Parameters) -> Result<Value, Failure> {
     let mut body = serde_json::to_value(parameters).map_err(Failure::permanent)?;
     if let Some(tags) = body.get_mut("tags").and_then(Value::as_array_mut) {
-        tags.push(json!(scene.identity.tag()));
+        tags.push(json!(context.identity.tag()));
     }
     Ok(body)
 }
 
-async fn exists(scene: &Scene<'_>, id: &str) -> Result<bool, Failure> {
-    Ok(scene.cloud.fetch(volume::path(id, "block_storage:read"), "volume", &[]).await?.is_some())
+async fn exists(context: &StepContext<'_>, id: &str) -> Result<bool, Failure> {
+    Ok(context.cloud.fetch(volume::path(id, "block_storage:read"), "volume", &[]).await?.is_some())
 }
 
-/// The volume that this step made.
-async fn made(scene: &Scene<'_>, parameters: &Parameters) -> Result<Option<Output>, Failure> {
-    let volume = namesake(scene, parameters).await?;
-    Ok(volume.map(|volume| own(scene, &volume)).transpose()?.flatten())
+/// The volume that this step created.
+async fn made(context: &StepContext<'_>, parameters: &Parameters) -> Result<Option<Output>, Failure> {
+    let volume = namesake(context, parameters).await?;
+    Ok(volume.map(|volume| own(context, &volume)).transpose()?.flatten())
 }
 
-/// The volume with this name in this region: there is one at the most.
-async fn namesake(scene: &Scene<'_>, parameters: &Parameters) -> Result<Option<Value>, Failure> {
+/// The volume with this name in this region: there is at most one.
+async fn namesake(context: &StepContext<'_>, parameters: &Parameters) -> Result<Option<Value>, Failure> {
     let Parameters { name, region, .. } = parameters;
     let path = Path { route: "/v2/volumes", parent: None, id: None, scope: "block_storage:read" };
-    let volumes = scene.cloud.rows(path, "volumes", &[("name", name), ("region", region)]).await?;
+    let volumes = context.cloud.rows(path, "volumes", &[("name", name), ("region", region)]).await?;
     Ok(volumes.into_iter().find(|volume| text(volume, "name") == Some(name)))
 }
 
-/// The volume, if this step made it.
-fn own(scene: &Scene<'_>, volume: &Value) -> Result<Option<Output>, Failure> {
+/// The volume, if this step created it.
+fn own(context: &StepContext<'_>, volume: &Value) -> Result<Option<Output>, Failure> {
     let id = volume.get("id").map(id_text).unwrap_or_default();
-    Ok(is_own(scene, volume, &format!("volume {id}"))?.then_some(Output { volume_id: id }))
+    Ok(is_own(context, volume, &format!("volume {id}"))?.then_some(Output { volume_id: id }))
 }
 
 fn taken(parameters: &Parameters, volume: &Value) -> Failure {
     let Parameters { name, region, .. } = parameters;
     let id = volume.get("id").map(id_text).unwrap_or_default();
     Failure::Permanent(format!(
-        "there is a volume {name} in {region} already ({id}), which this step did not make: choose another name"
+        "volume {name} already exists in {region} ({id}) and was not created by this step; choose another name"
     ))
 }

@@ -1,4 +1,4 @@
-//! `DeleteDroplet`.
+//! The step `DeleteDroplet`.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -7,29 +7,28 @@ use super::{
     common::{NoOutput, ProviderId, SOON},
     droplet::{self, Next},
 };
-use crate::saga::step::{Failure, Found, Progress, Scene, Step, Trace};
+use crate::saga::step::{Failure, Found, Progress, Step, StepContext, Trace};
 
-/// Deletes a droplet and its disk, which cannot be undone. Its volumes, snapshots and reserved addresses stay. Its backups
-/// are deleted with it, so a droplet that has some is left alone unless `discard_backups` is set. One that is gone already
-/// is fine.
+/// Deletes a droplet and its disk. Cannot be undone. Volumes, snapshots and reserved addresses are kept. Its backups
+/// are deleted, so the step refuses a droplet with backups unless `discard_backups` is set. A droplet that does not
+/// exist counts as deleted.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Parameters {
-    /// The droplet.
+    /// The id of the droplet.
     droplet_provider_id: ProviderId,
-    /// Whether its backups may be lost; false by default, and then the step fails where there are some. To keep one,
-    /// convert it to a snapshot.
+    /// Whether backups may be lost. By default the step fails if there are any. To keep a backup, convert it to a
+    /// snapshot.
     #[serde(default)]
     discard_backups: bool,
 }
 
-/// How it was before.
+/// The state before the step.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Before {
     existed: bool,
 }
 
-/// The step.
 pub struct DeleteDroplet;
 
 impl Step for DeleteDroplet {
@@ -40,41 +39,56 @@ impl Step for DeleteDroplet {
     type Before = Before;
 
     fn irreversible(&self, _: &Parameters) -> Option<&'static str> {
-        Some("a droplet that is deleted is lost with its disk")
+        Some("a deleted droplet is lost with its disk")
     }
 
-    async fn before(&self, scene: &Scene<'_>, parameters: &Parameters) -> Result<Before, Failure> {
-        Ok(Before { existed: droplet::droplet(scene, parameters.droplet_provider_id.as_str()).await?.is_some() })
+    async fn before(&self, context: &StepContext<'_>, parameters: &Parameters) -> Result<Before, Failure> {
+        Ok(Before { existed: droplet::droplet(context, parameters.droplet_provider_id.as_str()).await?.is_some() })
     }
 
-    async fn run(&self, scene: &Scene<'_>, parameters: &Parameters, _: &Before) -> Result<Progress<NoOutput>, Failure> {
+    async fn run(
+        &self,
+        context: &StepContext<'_>,
+        parameters: &Parameters,
+        _: &Before,
+    ) -> Result<Progress<NoOutput>, Failure> {
         let id = parameters.droplet_provider_id.as_str();
-        match droplet::at_rest(scene, id).await? {
+        match droplet::at_rest(context, id).await? {
             Ok(droplet) => {
                 droplet::check_backups(id, &droplet, parameters.discard_backups)?;
-                droplet::delete(scene, id).await?;
+                droplet::delete(context, id).await?;
                 Ok(going(id))
             }
             Err(Next::Gone) => Ok(Progress::Done(NoOutput {})),
-            Err(next) => droplet::go(scene, id, next).await,
+            Err(next) => droplet::go(context, id, next).await,
         }
     }
 
-    async fn find(&self, scene: &Scene<'_>, parameters: &Parameters, _: &Before) -> Result<Found<NoOutput>, Failure> {
+    async fn find(
+        &self,
+        context: &StepContext<'_>,
+        parameters: &Parameters,
+        _: &Before,
+    ) -> Result<Found<NoOutput>, Failure> {
         let id = parameters.droplet_provider_id.as_str();
-        Ok(match droplet::droplet(scene, id).await? {
+        Ok(match droplet::droplet(context, id).await? {
             None => Found::One(Progress::Done(NoOutput {})),
-            Some(_) if scene.has_settled() => Found::Converges,
+            Some(_) if context.has_settled() => Found::Converges,
             Some(_) => Found::One(going(id)),
         })
     }
 
-    async fn trace(&self, scene: &Scene<'_>, parameters: &Parameters, before: &Before) -> Result<Trace, Failure> {
+    async fn trace(
+        &self,
+        context: &StepContext<'_>,
+        parameters: &Parameters,
+        before: &Before,
+    ) -> Result<Trace, Failure> {
         let id = parameters.droplet_provider_id.as_str();
-        if !before.existed || droplet::droplet(scene, id).await?.is_some() {
+        if !before.existed || droplet::droplet(context, id).await?.is_some() {
             return Ok(Trace::Nothing);
         }
-        Ok(Trace::There(format!("droplet {id} is deleted, and cannot be brought back")))
+        Ok(Trace::There(format!("droplet {id} is deleted and cannot be restored")))
     }
 }
 

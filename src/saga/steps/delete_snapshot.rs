@@ -1,4 +1,4 @@
-//! `DeleteSnapshot`.
+//! The step `DeleteSnapshot`.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -6,24 +6,23 @@ use serde::{Deserialize, Serialize};
 use super::common::{NoOutput, ProviderId};
 use crate::{
     digitalocean::{Error, Path, Verb},
-    saga::step::{Failure, Found, Progress, Scene, Step, Trace},
+    saga::step::{Failure, Found, Progress, Step, StepContext, Trace},
 };
 
-/// Deletes a snapshot of a droplet or volume, which cannot be undone. One that is gone already is fine.
+/// Deletes a snapshot of a droplet or volume. Cannot be undone. A snapshot that does not exist counts as deleted.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Parameters {
-    /// The snapshot, such as the `snapshot_id` of `CreateDropletSnapshot`.
+    /// The id of the snapshot, such as the `snapshot_id` of `CreateDropletSnapshot`.
     snapshot_id: ProviderId,
 }
 
-/// How it was before.
+/// The state before the step.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Before {
     existed: bool,
 }
 
-/// The step.
 pub struct DeleteSnapshot;
 
 impl Step for DeleteSnapshot {
@@ -34,36 +33,51 @@ impl Step for DeleteSnapshot {
     type Before = Before;
 
     fn irreversible(&self, _: &Parameters) -> Option<&'static str> {
-        Some("a snapshot that is deleted is lost")
+        Some("a deleted snapshot is lost")
     }
 
-    async fn before(&self, scene: &Scene<'_>, parameters: &Parameters) -> Result<Before, Failure> {
-        Ok(Before { existed: exists(scene, parameters).await? })
+    async fn before(&self, context: &StepContext<'_>, parameters: &Parameters) -> Result<Before, Failure> {
+        Ok(Before { existed: exists(context, parameters).await? })
     }
 
-    async fn run(&self, scene: &Scene<'_>, parameters: &Parameters, _: &Before) -> Result<Progress<NoOutput>, Failure> {
-        match scene.cloud.send(Verb::Delete, path(parameters, "snapshot:delete, image:delete"), None).await {
+    async fn run(
+        &self,
+        context: &StepContext<'_>,
+        parameters: &Parameters,
+        _: &Before,
+    ) -> Result<Progress<NoOutput>, Failure> {
+        match context.cloud.send(Verb::Delete, path(parameters, "snapshot:delete, image:delete"), None).await {
             Ok(_) | Err(Error::NotFound { .. }) => Ok(Progress::Done(NoOutput {})),
             Err(error) => Err(error.into()),
         }
     }
 
-    async fn find(&self, scene: &Scene<'_>, parameters: &Parameters, _: &Before) -> Result<Found<NoOutput>, Failure> {
-        let is_there = exists(scene, parameters).await?;
+    async fn find(
+        &self,
+        context: &StepContext<'_>,
+        parameters: &Parameters,
+        _: &Before,
+    ) -> Result<Found<NoOutput>, Failure> {
+        let is_there = exists(context, parameters).await?;
         Ok(if is_there { Found::Converges } else { Found::One(Progress::Done(NoOutput {})) })
     }
 
-    async fn trace(&self, scene: &Scene<'_>, parameters: &Parameters, before: &Before) -> Result<Trace, Failure> {
-        if !before.existed || exists(scene, parameters).await? {
+    async fn trace(
+        &self,
+        context: &StepContext<'_>,
+        parameters: &Parameters,
+        before: &Before,
+    ) -> Result<Trace, Failure> {
+        if !before.existed || exists(context, parameters).await? {
             return Ok(Trace::Nothing);
         }
-        Ok(Trace::There(format!("snapshot {} is deleted, and cannot be brought back", parameters.snapshot_id)))
+        Ok(Trace::There(format!("snapshot {} is deleted and cannot be restored", parameters.snapshot_id)))
     }
 }
 
-async fn exists(scene: &Scene<'_>, parameters: &Parameters) -> Result<bool, Failure> {
+async fn exists(context: &StepContext<'_>, parameters: &Parameters) -> Result<bool, Failure> {
     let path = path(parameters, "snapshot:read, block_storage_snapshot:read");
-    Ok(scene.cloud.fetch(path, "snapshot", &[]).await?.is_some())
+    Ok(context.cloud.fetch(path, "snapshot", &[]).await?.is_some())
 }
 
 fn path<'p>(parameters: &'p Parameters, scope: &'static str) -> Path<'p> {

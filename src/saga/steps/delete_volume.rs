@@ -1,4 +1,4 @@
-//! `DeleteVolume`.
+//! The step `DeleteVolume`.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -9,25 +9,24 @@ use super::{
 };
 use crate::{
     digitalocean::{Error, Verb},
-    saga::step::{Failure, Progress, Scene, Step, Trace},
+    saga::step::{Failure, Progress, Step, StepContext, Trace},
 };
 
-/// Deletes a volume with all that is on it. It must not be attached to a droplet. One that does not exist counts as
+/// Deletes a volume with its data. It must not be attached to a droplet. A volume that does not exist counts as
 /// deleted. Cannot be undone.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Parameters {
-    /// The volume.
+    /// The id of the volume.
     volume_id: ProviderId,
 }
 
-/// How it was before.
+/// The state before the step.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Before {
     existed: bool,
 }
 
-/// The step.
 pub struct DeleteVolume;
 
 impl Step for DeleteVolume {
@@ -38,30 +37,40 @@ impl Step for DeleteVolume {
     type Before = Before;
 
     fn irreversible(&self, _: &Parameters) -> Option<&'static str> {
-        Some("what was on the volume is lost")
+        Some("the data on the volume is lost")
     }
 
-    async fn before(&self, scene: &Scene<'_>, parameters: &Parameters) -> Result<Before, Failure> {
-        Ok(Before { existed: volume::get(scene, &parameters.volume_id).await?.is_some() })
+    async fn before(&self, context: &StepContext<'_>, parameters: &Parameters) -> Result<Before, Failure> {
+        Ok(Before { existed: volume::get(context, &parameters.volume_id).await?.is_some() })
     }
 
-    async fn run(&self, scene: &Scene<'_>, parameters: &Parameters, _: &Before) -> Result<Progress<NoOutput>, Failure> {
+    async fn run(
+        &self,
+        context: &StepContext<'_>,
+        parameters: &Parameters,
+        _: &Before,
+    ) -> Result<Progress<NoOutput>, Failure> {
         let id = &parameters.volume_id;
-        let Some(volume) = volume::get(scene, id).await? else { return Ok(Progress::Done(NoOutput {})) };
+        let Some(volume) = volume::get(context, id).await? else { return Ok(Progress::Done(NoOutput {})) };
         if let Some(droplet) = volume::droplets(&volume).first() {
-            return Err(Failure::Permanent(format!("volume {id} is attached to droplet {droplet}: detach it first")));
+            return Err(Failure::Permanent(format!("volume {id} is attached to droplet {droplet}; detach it first")));
         }
-        match scene.cloud.send(Verb::Delete, volume::path(id.as_str(), "block_storage:delete"), None).await {
+        match context.cloud.send(Verb::Delete, volume::path(id.as_str(), "block_storage:delete"), None).await {
             Ok(_) | Err(Error::NotFound { .. }) => Ok(Progress::Done(NoOutput {})),
             Err(error) => Err(error.into()),
         }
     }
 
-    async fn trace(&self, scene: &Scene<'_>, parameters: &Parameters, before: &Before) -> Result<Trace, Failure> {
+    async fn trace(
+        &self,
+        context: &StepContext<'_>,
+        parameters: &Parameters,
+        before: &Before,
+    ) -> Result<Trace, Failure> {
         let id = &parameters.volume_id;
-        if !before.existed || volume::get(scene, id).await?.is_some() {
+        if !before.existed || volume::get(context, id).await?.is_some() {
             return Ok(Trace::Nothing);
         }
-        Ok(Trace::There(format!("volume {id} is deleted, and what was on it is lost")))
+        Ok(Trace::There(format!("volume {id} is deleted with its data")))
     }
 }

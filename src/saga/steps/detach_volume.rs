@@ -1,4 +1,4 @@
-//! `DetachVolume`.
+//! The step `DetachVolume`.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -7,26 +7,25 @@ use super::{
     common::{NoOutput, ProviderId, nothing_left},
     volume,
 };
-use crate::saga::step::{Failure, Progress, Scene, Step, Undo};
+use crate::saga::step::{Failure, Progress, Step, StepContext, Undo};
 
-/// Detaches a volume from a droplet. Unmount it there first, or turn the droplet off. Undone by attaching it again, if it
-/// was attached before.
+/// Detaches a volume from a droplet. Unmount it there first, or power off the droplet. Undone by attaching it again, if
+/// it was attached before.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Parameters {
-    /// The volume.
+    /// The id of the volume.
     volume_id: ProviderId,
-    /// The droplet.
+    /// The id of the droplet.
     droplet_provider_id: ProviderId,
 }
 
-/// How it was before.
+/// The state before the step.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Before {
     was_attached: bool,
 }
 
-/// The step.
 pub struct DetachVolume;
 
 impl Step for DetachVolume {
@@ -36,24 +35,29 @@ impl Step for DetachVolume {
     type Output = NoOutput;
     type Before = Before;
 
-    async fn before(&self, scene: &Scene<'_>, parameters: &Parameters) -> Result<Before, Failure> {
-        let volume = volume::existing(scene, &parameters.volume_id).await?;
+    async fn before(&self, context: &StepContext<'_>, parameters: &Parameters) -> Result<Before, Failure> {
+        let volume = volume::existing(context, &parameters.volume_id).await?;
         Ok(Before { was_attached: volume::is_attached(&volume, &parameters.droplet_provider_id) })
     }
 
-    async fn run(&self, scene: &Scene<'_>, parameters: &Parameters, _: &Before) -> Result<Progress<NoOutput>, Failure> {
+    async fn run(
+        &self,
+        context: &StepContext<'_>,
+        parameters: &Parameters,
+        _: &Before,
+    ) -> Result<Progress<NoOutput>, Failure> {
         let Parameters { volume_id, droplet_provider_id } = parameters;
-        let volume = volume::existing(scene, volume_id).await?;
+        let volume = volume::existing(context, volume_id).await?;
         if !volume::is_attached(&volume, droplet_provider_id) {
             return Ok(Progress::Done(NoOutput {}));
         }
-        let action = volume::detach(scene, volume_id, droplet_provider_id).await?;
+        let action = volume::detach(context, volume_id, droplet_provider_id).await?;
         Ok(volume::progress(action, volume_id, droplet_provider_id))
     }
 
     async fn undo(
         &self,
-        scene: &Scene<'_>,
+        context: &StepContext<'_>,
         parameters: &Parameters,
         before: &Before,
         output: Option<&NoOutput>,
@@ -62,11 +66,11 @@ impl Step for DetachVolume {
         if !before.was_attached {
             return Ok(Undo::Done);
         }
-        // Before the volume, so that an action which ends in between is seen there.
-        if let Some(action) = volume::pending(scene, volume_id).await? {
+        // Read before the volume, so that an action which ends in between shows there.
+        if let Some(action) = volume::pending(context, volume_id).await? {
             return Ok(Undo::Started(action));
         }
-        let volume = volume::existing(scene, volume_id).await?;
+        let volume = volume::existing(context, volume_id).await?;
         if volume::is_attached(&volume, droplet_provider_id) {
             return Ok(nothing_left(output));
         }
@@ -76,7 +80,7 @@ impl Step for DetachVolume {
                  detach it there"
             )));
         }
-        let action = volume::attach(scene, volume_id, droplet_provider_id).await?;
+        let action = volume::attach(context, volume_id, droplet_provider_id).await?;
         Ok(action.map_or(Undo::Done, Undo::Started))
     }
 }

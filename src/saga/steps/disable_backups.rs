@@ -1,4 +1,4 @@
-//! `DisableBackups`.
+//! The step `DisableBackups`.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -8,23 +8,23 @@ use super::{
     common::{NoOutput, ProviderId},
     droplet::{self, Next},
 };
-use crate::saga::step::{Failure, Found, Progress, Scene, Step, Undo};
+use crate::saga::step::{Failure, Found, Progress, Step, StepContext, Undo};
 
-/// Disables backups of a droplet: no more are taken. DigitalOcean may also delete those that there are (its documents
-/// disagree), so a droplet that has some is left alone unless `discard_backups` is set. Undone by enabling them again at
-/// the same times, if they were enabled before.
+/// Disables backups of a droplet. DigitalOcean may also delete existing backups (its documents disagree), so the step
+/// refuses a droplet with backups unless `discard_backups` is set. Undone by enabling them with the earlier schedule,
+/// if they were enabled before.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Parameters {
-    /// The droplet.
+    /// The id of the droplet.
     droplet_provider_id: ProviderId,
-    /// Whether backups that there are may be lost; false by default, and then the step fails where there are some. With it
-    /// the step cannot be undone. To keep one, convert it to a snapshot.
+    /// Whether existing backups may be lost. By default the step fails if there are any. With true the step cannot be
+    /// undone. To keep a backup, convert it to a snapshot.
     #[serde(default)]
     discard_backups: bool,
 }
 
-/// How it was before.
+/// The state before the step.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Before {
     were_enabled: bool,
@@ -33,7 +33,6 @@ pub struct Before {
     policy: Option<BackupPolicy>,
 }
 
-/// The step.
 pub struct DisableBackups;
 
 impl Step for DisableBackups {
@@ -44,22 +43,27 @@ impl Step for DisableBackups {
     type Before = Before;
 
     fn irreversible(&self, parameters: &Parameters) -> Option<&'static str> {
-        parameters.discard_backups.then_some("backups that there were may be deleted")
+        parameters.discard_backups.then_some("existing backups may be deleted")
     }
 
-    async fn before(&self, scene: &Scene<'_>, parameters: &Parameters) -> Result<Before, Failure> {
+    async fn before(&self, context: &StepContext<'_>, parameters: &Parameters) -> Result<Before, Failure> {
         let id = parameters.droplet_provider_id.as_str();
-        let droplet = droplet::before(scene, id).await?;
+        let droplet = droplet::before(context, id).await?;
         let were_enabled = droplet::has_backups(&droplet);
-        let policy = if were_enabled { backups::policy(scene, id).await? } else { None };
-        // Where the token may not see them there could be some.
+        let policy = if were_enabled { backups::policy(context, id).await? } else { None };
+        // Without the scope to list backups, there could be some.
         let had_some = droplet::backups(&droplet).is_none_or(|backups| backups > 0);
         Ok(Before { were_enabled, had_some, policy })
     }
 
-    async fn run(&self, scene: &Scene<'_>, parameters: &Parameters, _: &Before) -> Result<Progress<NoOutput>, Failure> {
+    async fn run(
+        &self,
+        context: &StepContext<'_>,
+        parameters: &Parameters,
+        _: &Before,
+    ) -> Result<Progress<NoOutput>, Failure> {
         let id = parameters.droplet_provider_id.as_str();
-        let next = match droplet::at_rest(scene, id).await? {
+        let next = match droplet::at_rest(context, id).await? {
             Ok(droplet) if droplet::has_backups(&droplet) => {
                 droplet::check_backups(id, &droplet, parameters.discard_backups)?;
                 backups::disable()
@@ -67,12 +71,17 @@ impl Step for DisableBackups {
             Ok(_) => Next::Nothing,
             Err(next) => next,
         };
-        droplet::go(scene, id, next).await
+        droplet::go(context, id, next).await
     }
 
-    async fn find(&self, scene: &Scene<'_>, parameters: &Parameters, _: &Before) -> Result<Found<NoOutput>, Failure> {
+    async fn find(
+        &self,
+        context: &StepContext<'_>,
+        parameters: &Parameters,
+        _: &Before,
+    ) -> Result<Found<NoOutput>, Failure> {
         let id = parameters.droplet_provider_id.as_str();
-        let next = match droplet::at_rest(scene, id).await? {
+        let next = match droplet::at_rest(context, id).await? {
             Ok(droplet) if droplet::has_backups(&droplet) => backups::disable(),
             Ok(_) => Next::Nothing,
             Err(next) => next,
@@ -82,22 +91,22 @@ impl Step for DisableBackups {
 
     async fn undo(
         &self,
-        scene: &Scene<'_>,
+        context: &StepContext<'_>,
         parameters: &Parameters,
         before: &Before,
         output: Option<&NoOutput>,
     ) -> Result<Undo, Failure> {
         let id = parameters.droplet_provider_id.as_str();
-        let next = match droplet::at_rest(scene, id).await? {
+        let next = match droplet::at_rest(context, id).await? {
             Ok(droplet) if !before.were_enabled || droplet::has_backups(&droplet) => Next::Nothing,
             Ok(_) if before.had_some => {
                 return Err(Failure::Permanent(format!(
-                    "the backups of droplet {id} are disabled, and those that there were may be deleted"
+                    "backups of droplet {id} are disabled, and existing ones may be deleted"
                 )));
             }
             Ok(_) => backups::enable(before.policy.as_ref()),
             Err(next) => next,
         };
-        droplet::go_back(scene, id, next, output.is_some()).await
+        droplet::go_back(context, id, next, output.is_some()).await
     }
 }

@@ -1,4 +1,4 @@
-//! The calls about the records of a domain that several steps make.
+//! The calls about records of a domain that several steps share.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -8,10 +8,10 @@ use super::common::{ProviderId, id_text};
 use crate::{
     digitalocean::{Kind, Live, Path, ResourceKey},
     drift::evaluate::{self, Finding},
-    saga::step::{Failure, Scene},
+    saga::step::{Failure, StepContext},
 };
 
-/// A record's type. SOA comes with its domain, and cannot be created.
+/// A record type. SOA records come with their domain and cannot be created.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "UPPERCASE")]
 pub(super) enum RecordType {
@@ -25,7 +25,7 @@ pub(super) enum RecordType {
     Txt,
 }
 
-/// What a CAA record says of certificates.
+/// The tag of a CAA record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum CaaTag {
@@ -34,22 +34,22 @@ pub(super) enum CaaTag {
     Iodef,
 }
 
-/// Where the records of a domain are.
+/// The path of a domain's records.
 pub(super) fn all<'p>(domain: &'p ProviderId, scope: &'static str) -> Path<'p> {
     Path { route: "/v2/domains/{parent}/records", parent: Some(domain.as_str()), id: None, scope }
 }
 
-/// Where one record of a domain is.
+/// The path of one record.
 pub(super) fn one<'p>(domain: &'p ProviderId, id: &'p str, scope: &'static str) -> Path<'p> {
     Path { route: "/v2/domains/{parent}/records/{id}", parent: Some(domain.as_str()), id: Some(id), scope }
 }
 
-/// A record as the cloud has it.
-pub(super) async fn get(scene: &Scene<'_>, domain: &ProviderId, id: &str) -> Result<Option<Value>, Failure> {
-    Ok(scene.cloud.fetch(one(domain, id, "domain:read"), "domain_record", &[]).await?)
+/// Fetches a record.
+pub(super) async fn get(context: &StepContext<'_>, domain: &ProviderId, id: &str) -> Result<Option<Value>, Failure> {
+    Ok(context.cloud.fetch(one(domain, id, "domain:read"), "domain_record", &[]).await?)
 }
 
-/// The fields of which a record has another value, in whatever way both are written.
+/// The fields in which a record differs, after normalizing both sides.
 pub(super) fn differing<'w>(
     domain: &ProviderId,
     record: &Value,
@@ -63,18 +63,18 @@ pub(super) fn differing<'w>(
     Ok(wanted.iter().filter(differs).map(|(field, _)| field).collect())
 }
 
-/// The types of records that lead to a host. The API takes it only with a final dot, but tells it without, and wants to
-/// hear it with every change (<https://github.com/digitalocean/doctl/issues/919>).
+/// The record types whose data is a host name. The API accepts it with a final dot only, returns it without, and
+/// requires it in every change (<https://github.com/digitalocean/doctl/issues/919>).
 const TO_HOSTS: &[&str] = &["CAA", "CNAME", "MX", "NS", "SRV"];
 
-/// Some fields of a record, as the API takes them: with the type, and with the host where it leads to one.
+/// Some fields of a record as the API accepts them: with the type, and with the host name if the type has one.
 pub(super) fn spelled(mut fields: Map<String, Value>, record: &Value) -> Map<String, Value> {
     let of = |field: &str| fields.get(field).or_else(|| record.get(field)).cloned().unwrap_or_default();
     let (kind, data, tag) = (of("type"), of("data"), of("tag"));
     let is_to_host = kind.as_str().is_some_and(|kind| TO_HOSTS.iter().any(|it| it.eq_ignore_ascii_case(kind)));
     fields.insert("type".to_owned(), kind);
     if let (true, Some(host)) = (is_to_host, data.as_str()) {
-        // `iodef` is an address of the web or of mail.
+        // `iodef` is a URL or mail address.
         let is_whole = host.ends_with('.') || host == "@" || tag == "iodef";
         let host = if is_whole { host.to_owned() } else { format!("{host}.") };
         fields.insert("data".to_owned(), host.into());
@@ -82,7 +82,7 @@ pub(super) fn spelled(mut fields: Map<String, Value>, record: &Value) -> Map<Str
     fields
 }
 
-/// The fields that a step was given, by their names in the API.
+/// The given fields, by their names in the API.
 pub(super) fn fields(parameters: &impl serde::Serialize) -> Result<Map<String, Value>, Failure> {
     match serde_json::to_value(parameters).map_err(Failure::permanent)? {
         Value::Object(fields) => Ok(fields),
@@ -97,7 +97,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_host_is_told_with_every_change_and_with_a_final_dot() {
+    fn a_host_is_sent_with_every_change_and_with_a_final_dot() {
         let record = |kind: &str, data: &str| json!({ "type": kind, "data": data, "ttl": 1800, "tag": null });
         let iodef = json!({ "type": "CAA", "data": "mailto:jane@example.com", "tag": "iodef" });
         for (fields, record, told) in [

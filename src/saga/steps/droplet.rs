@@ -1,5 +1,4 @@
-//! What the steps have in common that change one droplet: each looks at it, and takes the next action towards what it
-//! should be.
+//! Parts that the droplet steps share: each reads the droplet and starts the next action towards the target state.
 
 use std::time::Duration;
 
@@ -10,37 +9,37 @@ use super::common::{self, NoOutput, ProviderId, SOON, text};
 use crate::{
     api::saga::ActionId,
     digitalocean::{Error, Path, Verb},
-    saga::step::{Failure, Found, Progress, Scene, Undo, has_passed},
+    saga::step::{Failure, Found, Progress, StepContext, Undo, has_passed},
 };
 
-/// How often a droplet is looked at that was asked to shut down, or that has to be waited for.
-const BETWEEN_LOOKS: Duration = Duration::from_secs(5);
-/// How often a droplet is asked to shut down where asking it fails.
-const MOST_ASKS: usize = 2;
-/// How many of a droplet's latest actions matter.
+/// The interval of polling a droplet that shuts down or is busy.
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// The number of shutdown actions to start if they fail.
+const MAX_SHUTDOWNS: usize = 2;
+/// The number of latest actions that are read.
 const LATEST: &str = "50";
 
-/// What comes next for a droplet on its way to what it should be.
+/// The next operation towards the target state of a droplet.
 #[derive(Debug)]
 pub(super) enum Next {
-    /// Nothing: it is as it should be.
+    /// None: the droplet is in the target state.
     Nothing,
-    /// Nothing: it does not exist.
+    /// None: the droplet does not exist.
     Gone,
-    /// This action has to end. A droplet does one thing at a time.
+    /// Wait for this action. A droplet runs one action at a time.
     Busy(ActionId),
-    /// This action has to begin.
+    /// Start this action.
     Act(Value),
-    /// It has to be looked at again.
+    /// Poll again.
     Wait {
-        /// After how long.
+        /// The time until then.
         again: Duration,
-        /// What for.
+        /// The wait, for people.
         why: String,
     },
 }
 
-/// An action on a droplet, as far as it matters here.
+/// An action on a droplet, with the fields that matter here.
 #[derive(Debug)]
 pub(super) struct Action {
     pub(super) id: ActionId,
@@ -49,30 +48,30 @@ pub(super) struct Action {
     pub(super) started_at: Timestamp,
 }
 
-/// A droplet as the cloud has it.
-pub(super) async fn droplet(scene: &Scene<'_>, id: &str) -> Result<Option<Value>, Failure> {
+/// Fetches a droplet.
+pub(super) async fn droplet(context: &StepContext<'_>, id: &str) -> Result<Option<Value>, Failure> {
     let path = Path { route: "/v2/droplets/{id}", parent: None, id: Some(id), scope: "droplet:read" };
-    Ok(scene.cloud.fetch(path, "droplet", &[]).await?)
+    Ok(context.cloud.fetch(path, "droplet", &[]).await?)
 }
 
-/// The droplet, if nothing goes on with it; else what comes next whatever it should be.
-pub(super) async fn at_rest(scene: &Scene<'_>, id: &str) -> Result<Result<Value, Next>, Failure> {
-    // Before the droplet, so that what an action did which ends in between is seen there.
-    let under_way = actions(scene, id).await?.into_iter().find(|action| action.status == "in-progress");
-    let Some(droplet) = droplet(scene, id).await? else { return Ok(Err(Next::Gone)) };
+/// Fetches a droplet if no action is in progress, and otherwise returns the next operation.
+pub(super) async fn at_rest(context: &StepContext<'_>, id: &str) -> Result<Result<Value, Next>, Failure> {
+    // Read before the droplet, so that the effect of an action which ends in between shows there.
+    let under_way = actions(context, id).await?.into_iter().find(|action| action.status == "in-progress");
+    let Some(droplet) = droplet(context, id).await? else { return Ok(Err(Next::Gone)) };
     if let Some(action) = under_way {
         return Ok(Err(Next::Busy(action.id)));
     }
-    // That has nothing to do with actions: DigitalOcean lets nobody act on such a droplet until it is unlocked.
+    // The lock is independent of actions: DigitalOcean refuses every action on such a droplet until it is unlocked.
     if droplet.get("locked") == Some(&json!(true)) {
-        return Ok(Err(Next::Wait { again: BETWEEN_LOOKS, why: locked(id) }));
+        return Ok(Err(Next::Wait { again: LONGEST_PAUSE, why: locked(id) }));
     }
     Ok(Ok(droplet))
 }
 
-/// The droplet as it is before a step, which must not be in the midst of something else.
-pub(super) async fn before(scene: &Scene<'_>, id: &str) -> Result<Value, Failure> {
-    match at_rest(scene, id).await? {
+/// The droplet before a step. Waits while another action is in progress.
+pub(super) async fn before(context: &StepContext<'_>, id: &str) -> Result<Value, Failure> {
+    match at_rest(context, id).await? {
         Ok(droplet) => Ok(droplet),
         Err(Next::Gone) => Err(gone(id)),
         Err(Next::Wait { why, .. }) => Err(Failure::Waiting(why)),
@@ -80,24 +79,24 @@ pub(super) async fn before(scene: &Scene<'_>, id: &str) -> Result<Value, Failure
     }
 }
 
-/// What comes next while somebody else does something to a droplet.
+/// The next operation while somebody else's action is in progress.
 pub(super) fn wait_for_others(id: &str) -> Next {
-    Next::Wait { again: BETWEEN_LOOKS, why: others(id) }
+    Next::Wait { again: LONGEST_PAUSE, why: others(id) }
 }
 
 fn others(id: &str) -> String {
-    format!("something else is done to droplet {id}")
+    format!("waiting for another action on droplet {id}")
 }
 
 fn locked(id: &str) -> String {
-    format!("droplet {id} is locked; DigitalOcean's support can tell why, and unlock it")
+    format!("droplet {id} is locked; contact DigitalOcean's support to unlock it")
 }
 
-/// The latest actions on a droplet, the newest first.
-pub(super) async fn actions(scene: &Scene<'_>, id: &str) -> Result<Vec<Action>, Failure> {
+/// The latest actions on a droplet, newest first.
+pub(super) async fn actions(context: &StepContext<'_>, id: &str) -> Result<Vec<Action>, Failure> {
     let route = "/v2/droplets/{id}/actions";
     let path = Path { route, parent: None, id: Some(id), scope: "droplet:read" };
-    let listed = scene.cloud.fetch(path, "actions", &[("per_page", LATEST)]).await?.unwrap_or_default();
+    let listed = context.cloud.fetch(path, "actions", &[("per_page", LATEST)]).await?.unwrap_or_default();
     let listed = listed.as_array().into_iter().flatten();
     let mut actions: Vec<_> = listed.filter_map(action).collect();
     actions.sort_by_key(|action| std::cmp::Reverse(action.id));
@@ -113,28 +112,32 @@ fn action(document: &Value) -> Option<Action> {
     })
 }
 
-/// The id of the latest action on a droplet: those of a step come after it. 0 where there was none.
-pub(super) async fn latest_action(scene: &Scene<'_>, id: &str) -> Result<u64, Failure> {
-    Ok(actions(scene, id).await?.first().map_or(0, |action| action.id.get()))
+/// The id of the latest action on a droplet; the step's actions have higher ids. 0 if there was none.
+pub(super) async fn latest_action(context: &StepContext<'_>, id: &str) -> Result<u64, Failure> {
+    Ok(actions(context, id).await?.first().map_or(0, |action| action.id.get()))
 }
 
-/// Takes a droplet one action further.
-pub(super) async fn go(scene: &Scene<'_>, id: &str, next: Next) -> Result<Progress<NoOutput>, Failure> {
+/// Advances a droplet by one action.
+pub(super) async fn go(context: &StepContext<'_>, id: &str, next: Next) -> Result<Progress<NoOutput>, Failure> {
     Ok(match next {
         Next::Nothing => Progress::Done(NoOutput {}),
         Next::Gone => return Err(gone(id)),
         Next::Busy(action) => started(id, action),
         Next::Wait { again, why } => Progress::NotYet { again, why },
-        Next::Act(action) => match begin(scene, id, &action).await? {
+        Next::Act(action) => match begin(context, id, &action).await? {
             Some(action) => started(id, action),
-            None => {
-                Progress::NotYet { again: SOON, why: format!("droplet {id} does not show yet what was done to it") }
-            }
+            None => Progress::NotYet {
+                again: SOON,
+                why: format!(
+                    "waiting until droplet {id} shows the result of the \
+                                                              action"
+                ),
+            },
         },
     })
 }
 
-/// What is found of a step whose next action is this.
+/// The result of looking up a step with this next operation.
 pub(super) fn found(id: &str, next: Next) -> Found<NoOutput> {
     match next {
         Next::Nothing => Found::One(Progress::Done(NoOutput {})),
@@ -144,20 +147,20 @@ pub(super) fn found(id: &str, next: Next) -> Found<NoOutput> {
     }
 }
 
-/// Takes a droplet one action back. `is_done` says that all that was done to it is known.
-pub(super) async fn go_back(scene: &Scene<'_>, id: &str, next: Next, is_done: bool) -> Result<Undo, Failure> {
+/// Reverts a droplet by one action. `is_done` says that the whole effect is known.
+pub(super) async fn go_back(context: &StepContext<'_>, id: &str, next: Next, is_done: bool) -> Result<Undo, Failure> {
     Ok(match next {
         Next::Nothing if is_done => Undo::Done,
         Next::Nothing | Next::Gone => Undo::NothingThere,
         Next::Busy(action) => Undo::Started(action),
         Next::Wait { again, why } => Undo::NotYet { again, why },
-        Next::Act(action) => begin(scene, id, &action).await?.map_or(Undo::not_yet(SOON), Undo::Started),
+        Next::Act(action) => begin(context, id, &action).await?.map_or(Undo::not_yet(SOON), Undo::Started),
     })
 }
 
-/// Begins an action. Nothing where the droplet is like that already, and only did not show it.
-async fn begin(scene: &Scene<'_>, id: &str, action: &Value) -> Result<Option<ActionId>, Failure> {
-    match send(scene, id, action).await {
+/// Starts an action. None if the droplet already is in that state and did not show it yet.
+async fn begin(context: &StepContext<'_>, id: &str, action: &Value) -> Result<Option<ActionId>, Failure> {
+    match send(context, id, action).await {
         Ok(answer) => common::action_id(&answer).map(Some),
         Err(error) if is_so_already(&error) => Ok(None),
         Err(Error::NotFound { .. }) => Err(gone(id)),
@@ -165,21 +168,21 @@ async fn begin(scene: &Scene<'_>, id: &str, action: &Value) -> Result<Option<Act
     }
 }
 
-/// Begins an action that makes something, and returns the action's id.
-pub(super) async fn act(scene: &Scene<'_>, id: &str, action: &Value) -> Result<ActionId, Failure> {
-    match send(scene, id, action).await {
+/// Starts an action that creates a resource, and returns its id.
+pub(super) async fn act(context: &StepContext<'_>, id: &str, action: &Value) -> Result<ActionId, Failure> {
+    match send(context, id, action).await {
         Err(Error::NotFound { .. }) => Err(gone(id)),
         answer => common::action_id(&answer?),
     }
 }
 
-async fn send(scene: &Scene<'_>, id: &str, action: &Value) -> Result<Value, Error> {
+async fn send(context: &StepContext<'_>, id: &str, action: &Value) -> Result<Value, Error> {
     let route = "/v2/droplets/{id}/actions";
     let path = Path { route, parent: None, id: Some(id), scope: scope(action) };
-    scene.cloud.send(Verb::Post, path, Some(action)).await
+    context.cloud.send(Verb::Post, path, Some(action)).await
 }
 
-/// What an action takes.
+/// The scopes that an action needs.
 fn scope(action: &Value) -> &'static str {
     match text(action, "type") {
         Some("snapshot") => "droplet:update, image:create",
@@ -198,7 +201,7 @@ fn started(id: &str, action: ActionId) -> Progress<NoOutput> {
     Progress::Started { action, ids: vec![format!("droplets/{id}")] }
 }
 
-/// Why nothing can be done to a droplet that is not there.
+/// The failure of a step whose droplet does not exist.
 pub(super) fn gone(id: &str) -> Failure {
     Failure::Permanent(format!("there is no droplet {id}"))
 }
@@ -208,39 +211,45 @@ pub(super) fn is_on(droplet: &Value) -> bool {
     text(droplet, "status") == Some("active")
 }
 
-/// How many seconds a droplet has to shut down before it is powered off, unless a saga says otherwise.
+/// The default time to shut down before the droplet is powered off, in seconds.
 pub(super) const fn default_grace_seconds() -> u32 {
     120
 }
 
-/// What powers on a droplet.
+/// The action that powers on a droplet.
 pub(super) fn power_on() -> Next {
     Next::Act(json!({ "type": "power_on" }))
 }
 
-/// What comes next to power off a droplet that is on: it is asked to shut down, and is powered off when it has not within
-/// the time. What it was asked before the action `since` does not count.
-pub(super) async fn power_off(scene: &Scene<'_>, id: &str, since: u64, grace: Duration) -> Result<Next, Failure> {
-    let asked = shutdowns(scene, id, since).await?;
-    let was_heard = asked.iter().any(|action| action.status != "errored");
-    Ok(match asked.last() {
-        Some(first) if has_passed(first.started_at, grace, scene.now) => cut_power(),
-        Some(_) if was_heard => wait_for_shutdown(id),
-        Some(_) if asked.len() >= MOST_ASKS => cut_power(),
+/// The next operation to power off a running droplet: shut it down, and power it off after the grace period. Shutdown
+/// actions before the action `since` do not count.
+pub(super) async fn power_off(
+    context: &StepContext<'_>,
+    id: &str,
+    since: u64,
+    grace: Duration,
+) -> Result<Next, Failure> {
+    let shutdowns = shutdowns(context, id, since).await?;
+    let has_started = shutdowns.iter().any(|action| action.status != "errored");
+    Ok(match shutdowns.last() {
+        Some(first) if has_passed(first.started_at, grace, context.now) => cut_power(),
+        Some(_) if has_started => wait_for_shutdown(id),
+        Some(_) if shutdowns.len() >= MAX_SHUTDOWNS => cut_power(),
         None if grace.is_zero() => cut_power(),
         _ => Next::Act(json!({ "type": "shutdown" })),
     })
 }
 
-/// Whether a droplet that is on may yet shut down, since it was asked to.
+/// Whether a running droplet may still shut down after the shutdown actions.
 pub(super) async fn may_shut_down(
-    scene: &Scene<'_>,
+    context: &StepContext<'_>,
     id: &str,
     since: u64,
     grace: Duration,
 ) -> Result<Option<Next>, Failure> {
-    let asked = shutdowns(scene, id, since).await?;
-    let may = asked.iter().any(|action| action.status != "errored" && !has_passed(action.started_at, grace, scene.now));
+    let shutdowns = shutdowns(context, id, since).await?;
+    let may =
+        shutdowns.iter().any(|action| action.status != "errored" && !has_passed(action.started_at, grace, context.now));
     Ok(may.then(|| wait_for_shutdown(id)))
 }
 
@@ -249,52 +258,52 @@ fn cut_power() -> Next {
 }
 
 fn wait_for_shutdown(id: &str) -> Next {
-    Next::Wait { again: BETWEEN_LOOKS, why: format!("droplet {id} was asked to shut down") }
+    Next::Wait { again: LONGEST_PAUSE, why: format!("waiting for droplet {id} to shut down") }
 }
 
-/// How often a droplet was asked to shut down since it was powered on, and after the action `since`; the latest first.
-async fn shutdowns(scene: &Scene<'_>, id: &str, since: u64) -> Result<Vec<Action>, Failure> {
-    let actions = actions(scene, id).await?.into_iter();
+/// The shutdown actions since the droplet was powered on and after the action `since`, newest first.
+async fn shutdowns(context: &StepContext<'_>, id: &str, since: u64) -> Result<Vec<Action>, Failure> {
+    let actions = actions(context, id).await?.into_iter();
     let of_now = actions.take_while(|action| {
         action.id.get() > since && !["power_on", "power_cycle", "reboot"].contains(&action.kind.as_str())
     });
     Ok(of_now.filter(|action| action.kind == "shutdown").collect())
 }
 
-/// Whether backups of a droplet are taken.
+/// Whether backups of a droplet are enabled.
 pub(super) fn has_backups(droplet: &Value) -> bool {
     let features = droplet.get("features").and_then(Value::as_array);
     features.into_iter().flatten().any(|feature| feature == "backups")
 }
 
-/// How many backups of a droplet there are, if the token may see them.
+/// The number of a droplet's backups; none if the token cannot list them.
 pub(super) fn backups(droplet: &Value) -> Option<usize> {
     droplet.get("backup_ids").and_then(Value::as_array).map(Vec::len)
 }
 
-/// Refuses to lose a droplet's backups unless that is wanted.
+/// Refuses to lose a droplet's backups unless `discard_backups` is set.
 pub(super) fn check_backups(id: &str, droplet: &Value, may_be_lost: bool) -> Result<(), Failure> {
     let why = match backups(droplet) {
         Some(0) => return Ok(()),
         _ if may_be_lost => return Ok(()),
         Some(count) => {
-            format!("droplet {id} has {count} backups that could be lost: convert those to keep to snapshots")
+            format!("droplet {id} has {count} backups that could be lost; convert those to keep to snapshots")
         }
-        None => format!("the token may not see whether droplet {id} has backups: give it the scope `image:read`"),
+        None => format!("listing the backups of droplet {id}: the token lacks the scope `image:read`; grant it"),
     };
     Err(Failure::Permanent(format!("{why}, or set `discard_backups`")))
 }
 
-/// Deletes a droplet; one that is gone is fine.
-pub(super) async fn delete(scene: &Scene<'_>, id: &str) -> Result<(), Failure> {
+/// Deletes a droplet. A droplet that does not exist counts as deleted.
+pub(super) async fn delete(context: &StepContext<'_>, id: &str) -> Result<(), Failure> {
     let path = Path { route: "/v2/droplets/{id}", parent: None, id: Some(id), scope: "droplet:delete" };
-    match scene.cloud.send(Verb::Delete, path, None).await {
+    match context.cloud.send(Verb::Delete, path, None).await {
         Ok(_) | Err(Error::NotFound { .. }) => Ok(()),
         Err(error) => Err(error.into()),
     }
 }
 
-/// An id as the API takes it in the body of a call: a number where it is one.
+/// An id in the body of a call: a number if it is one.
 pub(super) fn number_or_text(id: &ProviderId) -> Value {
     id.as_str().parse::<u64>().map_or_else(|_| json!(id), |number| json!(number))
 }

@@ -1,4 +1,4 @@
-//! `EnableBackups`.
+//! The step `EnableBackups`.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -8,31 +8,29 @@ use super::{
     common::{NoOutput, ProviderId},
     droplet::{self, Next},
 };
-use crate::saga::step::{Failure, Found, Progress, Scene, Step, Undo};
+use crate::saga::step::{Failure, Found, Progress, Step, StepContext, Undo};
 
-/// Enables backups of a droplet, which DigitalOcean then takes by itself. Undone by disabling them if they were disabled
-/// before, and that may delete those that were taken since; otherwise by setting the times from before, unless somebody has
-/// changed them since.
+/// Enables backups of a droplet. Undone by disabling them if they were disabled before, which may delete backups taken
+/// since; otherwise by restoring the earlier schedule, unless it has been changed since.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Parameters {
-    /// The droplet.
+    /// The id of the droplet.
     droplet_provider_id: ProviderId,
-    /// When backups are taken. By default daily, or, on a droplet that has backups already, as they are taken.
+    /// The schedule of backups. By default daily, or the current schedule if backups are already enabled.
     #[serde(default)]
     backup_policy: Option<BackupPolicy>,
 }
 
-/// How it was before.
+/// The state before the step.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Before {
     were_disabled: bool,
-    /// When they were taken, where the step changes that.
+    /// The earlier schedule, if the step changes it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     policy: Option<BackupPolicy>,
 }
 
-/// The step.
 pub struct EnableBackups;
 
 impl Step for EnableBackups {
@@ -42,58 +40,72 @@ impl Step for EnableBackups {
     type Output = NoOutput;
     type Before = Before;
 
-    async fn before(&self, scene: &Scene<'_>, parameters: &Parameters) -> Result<Before, Failure> {
+    async fn before(&self, context: &StepContext<'_>, parameters: &Parameters) -> Result<Before, Failure> {
         let id = parameters.droplet_provider_id.as_str();
-        let were_disabled = !droplet::has_backups(&droplet::before(scene, id).await?);
+        let were_disabled = !droplet::has_backups(&droplet::before(context, id).await?);
         let policy = match &parameters.backup_policy {
-            Some(wanted) if !were_disabled => Some(now(scene, id).await?).filter(|now| !wanted.is_met_by(now)),
+            Some(wanted) if !were_disabled => Some(now(context, id).await?).filter(|now| !wanted.is_met_by(now)),
             _ => None,
         };
         Ok(Before { were_disabled, policy })
     }
 
-    async fn run(&self, scene: &Scene<'_>, parameters: &Parameters, _: &Before) -> Result<Progress<NoOutput>, Failure> {
-        droplet::go(scene, parameters.droplet_provider_id.as_str(), next(scene, parameters).await?).await
+    async fn run(
+        &self,
+        context: &StepContext<'_>,
+        parameters: &Parameters,
+        _: &Before,
+    ) -> Result<Progress<NoOutput>, Failure> {
+        droplet::go(context, parameters.droplet_provider_id.as_str(), next(context, parameters).await?).await
     }
 
-    async fn find(&self, scene: &Scene<'_>, parameters: &Parameters, _: &Before) -> Result<Found<NoOutput>, Failure> {
-        Ok(droplet::found(parameters.droplet_provider_id.as_str(), next(scene, parameters).await?))
+    async fn find(
+        &self,
+        context: &StepContext<'_>,
+        parameters: &Parameters,
+        _: &Before,
+    ) -> Result<Found<NoOutput>, Failure> {
+        Ok(droplet::found(parameters.droplet_provider_id.as_str(), next(context, parameters).await?))
     }
 
     async fn undo(
         &self,
-        scene: &Scene<'_>,
+        context: &StepContext<'_>,
         parameters: &Parameters,
         before: &Before,
         output: Option<&NoOutput>,
     ) -> Result<Undo, Failure> {
         let id = parameters.droplet_provider_id.as_str();
-        let next = match droplet::at_rest(scene, id).await? {
+        let next = match droplet::at_rest(context, id).await? {
             Ok(droplet) if !droplet::has_backups(&droplet) => Next::Nothing,
             Ok(_) if before.were_disabled => backups::disable(),
             Ok(_) => match (&parameters.backup_policy, &before.policy) {
-                (Some(wanted), Some(was)) if wanted.is_met_by(&now(scene, id).await?) => backups::change(was),
+                (Some(wanted), Some(was)) if wanted.is_met_by(&now(context, id).await?) => backups::change(was),
                 _ => Next::Nothing,
             },
             Err(next) => next,
         };
-        droplet::go_back(scene, id, next, output.is_some()).await
+        droplet::go_back(context, id, next, output.is_some()).await
     }
 }
 
-async fn next(scene: &Scene<'_>, parameters: &Parameters) -> Result<Next, Failure> {
+async fn next(context: &StepContext<'_>, parameters: &Parameters) -> Result<Next, Failure> {
     let id = parameters.droplet_provider_id.as_str();
-    Ok(match (droplet::at_rest(scene, id).await?, &parameters.backup_policy) {
+    Ok(match (droplet::at_rest(context, id).await?, &parameters.backup_policy) {
         (Ok(droplet), policy) if !droplet::has_backups(&droplet) => backups::enable(policy.as_ref()),
-        (Ok(_), Some(wanted)) if !wanted.is_met_by(&now(scene, id).await?) => backups::change(wanted),
+        (Ok(_), Some(wanted)) if !wanted.is_met_by(&now(context, id).await?) => backups::change(wanted),
         (Ok(_), _) => Next::Nothing,
         (Err(next), _) => next,
     })
 }
 
-/// When the backups of a droplet that has some are taken.
-async fn now(scene: &Scene<'_>, id: &str) -> Result<BackupPolicy, Failure> {
-    let policy = backups::policy(scene, id).await?;
-    policy
-        .ok_or_else(|| Failure::Permanent(format!("DigitalOcean does not tell when backups of droplet {id} are taken")))
+/// The current schedule of a droplet with enabled backups.
+async fn now(context: &StepContext<'_>, id: &str) -> Result<BackupPolicy, Failure> {
+    let policy = backups::policy(context, id).await?;
+    policy.ok_or_else(|| {
+        Failure::Permanent(format!(
+            "reading the backup policy of droplet {id}: DigitalOcean returned \
+                                                   none"
+        ))
+    })
 }

@@ -1,24 +1,23 @@
-//! `Fail`.
+//! The step `Fail`.
 
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::common::NoOutput;
-use crate::saga::step::{Failure, Progress, Scene, Step};
+use crate::saga::step::{Failure, Progress, Step, StepContext};
 
-/// Fails. For trying out what follows from it.
+/// Fails, to try out the reaction of a saga.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Parameters {
-    /// What it says.
+    /// The error message.
     #[schemars(length(min = 1, max = 500))]
     message: String,
-    /// Fails in a way that may pass, so that it is tried again.
+    /// Fail temporarily, so that the step is retried.
     #[serde(default)]
     transient: bool,
 }
 
-/// The step.
 pub struct Fail;
 
 impl Step for Fail {
@@ -29,7 +28,7 @@ impl Step for Fail {
     type Output = NoOutput;
     type Before = ();
 
-    async fn run(&self, _: &Scene<'_>, parameters: &Parameters, (): &()) -> Result<Progress<NoOutput>, Failure> {
+    async fn run(&self, _: &StepContext<'_>, parameters: &Parameters, (): &()) -> Result<Progress<NoOutput>, Failure> {
         let message = parameters.message.clone();
         Err(if parameters.transient { Failure::Transient(message) } else { Failure::Permanent(message) })
     }

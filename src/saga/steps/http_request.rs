@@ -1,4 +1,4 @@
-//! `HttpRequest`.
+//! The step `HttpRequest`.
 
 mod client;
 mod secrets;
@@ -26,96 +26,95 @@ use crate::{
     digitalocean::client::chain,
     saga::{
         order::json_size,
-        step::{Failure, Progress, Scene, Step, Undo},
+        step::{Failure, Progress, Step, StepContext, Undo},
     },
 };
 
-/// How long a call may take.
+/// The timeout of a call.
 const LIMIT: Duration = Duration::from_secs(15);
-/// The largest answer.
+/// The maximum size of a response, in bytes.
 const MOST_BYTES: usize = 4096;
-/// How long a service may ask to be left alone at a time.
+/// The maximum pause that a service may request.
 const LONGEST_WAIT: Duration = Duration::from_mins(1);
 
-/// Calls a service of your own. It must take a call that comes twice for one: both have the same `Idempotency-Key`, and
-/// whatever is not answered is called again. An answer of 5xx, 408, 409 or 429, or none within 15 s, is tried again
-/// (`Retry-After` is heeded up to a minute); any other that is not expected fails the step, as does one above 4 KiB.
+/// Calls your own service. The service must treat two calls with the same `Idempotency-Key` as one: a call without a
+/// response is repeated. A response of 5xx, 408, 409 or 429, or none within 15 s, is retried (with `Retry-After` up to
+/// a minute). Any other unexpected response fails the step, and so does a response above 4 KiB.
 ///
-/// Undone by calling `compensation_url`, with a key of its own that differs from the first in its end only: `/undo`
-/// instead of `/do`. That comes also where the first call was refused, or may not have arrived; 404 and 410 count as
-/// undone. Without a `compensation_url`, undoing it does nothing.
+/// Undone by calling `compensation_url`, with a key that differs in its end only: `/undo` instead of `/do`. It is
+/// also made if the first one was refused or may not have arrived; 404 and 410 count as undone. Without a
+/// `compensation_url`, undoing does nothing.
 ///
-/// Nothing of the response is shown or stored but its status and the fields that `keep` names. Credentials belong into a
-/// Secret of the saga's namespace, see `headersFrom` and `bodyFrom`. The operator may read those Secrets only that the
-/// chart's value `sagas.secrets` lists, in every namespace that it watches: whoever may create sagas there can send them to
-/// any address.
+/// Of the response, only the status and the fields listed in `keep` are stored or shown. Put credentials into a Secret
+/// in the saga's namespace, see `headersFrom` and `bodyFrom`. The operator may only read the Secrets that the chart's
+/// value `sagas.secrets` lists, in every watched namespace: everyone who may create sagas there can send them to any
+/// address.
 ///
-/// Redirects are not followed, and link-local addresses not called.
+/// Redirects are not followed, and link-local addresses are not called.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Parameters {
-    /// Where to: `https://`, or `http://` to the operator's own machine (`localhost`, `127.0.0.1`, `[::1]`).
+    /// The URL: `https://`, or `http://` to the operator's own machine (`localhost`, `127.0.0.1`, `[::1]`).
     #[schemars(extend("writeOnly" = true))]
     url: ServiceUrl,
-    /// How to call it, `POST` by default.
+    /// The method, `POST` by default.
     #[serde(default)]
     method: Method,
-    /// Headers of both calls. No secrets: whoever can read the saga can read them.
+    /// Headers of both calls. They must not contain secrets: everyone who can read the saga can read them.
     #[serde(default)]
     #[schemars(extend("writeOnly" = true))]
     headers: Headers,
-    /// Headers of both calls from Secrets, by name: the `secret`, the `key` in it, and a `prefix` such as `"Bearer "`. Read
-    /// at each call.
+    /// Headers of both calls from Secrets, by header name: the `secret`, its `key`, and a `prefix` such as `"Bearer "`.
+    /// Read for each call.
     #[serde(default, rename = "headersFrom")]
     headers_from: SecretHeaders,
-    /// What is sent, as JSON.
+    /// The body, sent as JSON.
     #[serde(default)]
     #[schemars(extend("writeOnly" = true))]
     body: Option<Value>,
-    /// What is sent, from a Secret and as it is, in place of `body`. Its `Content-Type` is `application/json` unless
-    /// `headers` says otherwise. Read at each call.
+    /// The body from a Secret, sent as it is, instead of `body`. Its `Content-Type` is `application/json` unless
+    /// `headers` sets another. Read for each call.
     #[serde(default, rename = "bodyFrom")]
     body_from: Option<SecretKey>,
-    /// The fields of a JSON response that later steps use, such as `invoice.id`: the output `body` has them in the same
-    /// places, and fingerprints where they look like credentials.
+    /// The fields of a JSON response that later steps use, such as `invoice.id`. The output `body` has them in the same
+    /// places, with fingerprints for values that look like credentials.
     #[serde(default)]
     #[schemars(length(max = 16), inner(length(min = 1, max = 253)))]
     keep: Vec<String>,
     /// Whether later steps use a response that is not JSON, as the output `text`; false by default.
     #[serde(default)]
     keep_text: bool,
-    /// The statuses that are a success, 200 to 299 by default.
+    /// The status codes that count as success, 200 to 299 by default.
     #[serde(default)]
     #[schemars(length(max = 16), inner(range(min = 200, max = 599)))]
     expect_status: Vec<u16>,
-    /// Where to call to undo it.
+    /// The URL of the call that undoes the step.
     #[serde(default)]
     #[schemars(extend("writeOnly" = true))]
     compensation_url: Option<ServiceUrl>,
-    /// How to call it, `POST` by default.
+    /// The method of that call, `POST` by default.
     #[serde(default)]
     compensation_method: Method,
-    /// What is sent there, as JSON.
+    /// The body of that call, sent as JSON.
     #[serde(default)]
     #[schemars(extend("writeOnly" = true))]
     compensation_body: Option<Value>,
 }
 
-/// What came of it.
+/// The output.
 #[derive(Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Output {
-    /// The HTTP status.
+    /// The HTTP status code.
     #[schemars(range(min = 200, max = 599))]
     status: u16,
-    /// What `keep` names of a response that is JSON.
+    /// The fields of a JSON response that `keep` lists.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     body: Option<Value>,
-    /// A response that is not JSON, with `keep_text`.
+    /// The text of another response, with `keep_text`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     text: Option<String>,
 }
 
-/// The step.
 pub struct HttpRequest;
 
 impl Step for HttpRequest {
@@ -136,40 +135,45 @@ impl Step for HttpRequest {
 
     fn withholds(&self, parameters: &Parameters, field: &str) -> Option<&'static str> {
         match field {
-            "body" if parameters.keep.is_empty() => Some("name the fields of the response to use in `keep`"),
+            "body" if parameters.keep.is_empty() => Some("list the fields of the response to use in `keep`"),
             "text" if !parameters.keep_text => Some("set `keep_text`"),
             _ => None,
         }
     }
 
-    /// Finds out whether the Secrets are there before anything is called.
-    async fn before(&self, scene: &Scene<'_>, parameters: &Parameters) -> Result<(), Failure> {
-        parameters.headers_from.read(scene).await?;
+    /// Reads the Secrets before any call, so that a missing one fails the step first.
+    async fn before(&self, context: &StepContext<'_>, parameters: &Parameters) -> Result<(), Failure> {
+        parameters.headers_from.read(context).await?;
         if let Some(body) = &parameters.body_from {
-            body.read(scene, "bodyFrom").await?;
+            body.read(context, "bodyFrom").await?;
         }
         Ok(())
     }
 
-    async fn run(&self, scene: &Scene<'_>, parameters: &Parameters, (): &()) -> Result<Progress<Output>, Failure> {
+    async fn run(
+        &self,
+        context: &StepContext<'_>,
+        parameters: &Parameters,
+        (): &(),
+    ) -> Result<Progress<Output>, Failure> {
         let Parameters { url, method, headers, headers_from, body, body_from, expect_status, .. } = parameters;
         let body = match body_from {
-            Some(secret) => Some(Body::Raw(secret.read(scene, "bodyFrom").await?)),
+            Some(secret) => Some(Body::Raw(secret.read(context, "bodyFrom").await?)),
             None => body.as_ref().map(Body::Json),
         };
         let call = Call { url, method: *method, headers, headers_from };
         let is_expected = |status: StatusCode| {
             if expect_status.is_empty() { status.is_success() } else { expect_status.contains(&status.as_u16()) }
         };
-        Ok(match call.make(scene, body, is_expected).await? {
-            Answer::Expected(response) => Progress::Done(call.read(response, parameters).await?),
-            Answer::Later { again, why } => Progress::NotYet { again, why },
+        Ok(match call.make(context, body, is_expected).await? {
+            ServiceResponse::Expected(response) => Progress::Done(call.read(response, parameters).await?),
+            ServiceResponse::Later { again, why } => Progress::NotYet { again, why },
         })
     }
 
     async fn undo(
         &self,
-        scene: &Scene<'_>,
+        context: &StepContext<'_>,
         parameters: &Parameters,
         (): &(),
         _: Option<&Output>,
@@ -181,9 +185,9 @@ impl Step for HttpRequest {
         let body = compensation_body.as_ref().map(Body::Json);
         let is_undone =
             |status: StatusCode| status.is_success() || matches!(status, StatusCode::NOT_FOUND | StatusCode::GONE);
-        Ok(match call.make(scene, body, is_undone).await? {
-            Answer::Expected(_) => Undo::Done,
-            Answer::Later { again, why } => Undo::NotYet { again, why },
+        Ok(match call.make(context, body, is_undone).await? {
+            ServiceResponse::Expected(_) => Undo::Done,
+            ServiceResponse::Later { again, why } => Undo::NotYet { again, why },
         })
     }
 }
@@ -196,38 +200,38 @@ struct Call<'a> {
     headers_from: &'a SecretHeaders,
 }
 
-/// What is sent.
+/// The body.
 enum Body<'a> {
     Json(&'a Value),
     Raw(Vec<u8>),
 }
 
-/// What a service answers when nothing is wrong.
-enum Answer {
-    /// As it should.
+/// A response without an error.
+enum ServiceResponse {
+    /// An expected response.
     Expected(Response),
-    /// It wants to be asked later.
+    /// The service postpones the call.
     Later { again: Duration, why: String },
 }
 
 impl Call<'_> {
     async fn make(
         &self,
-        scene: &Scene<'_>,
+        context: &StepContext<'_>,
         body: Option<Body<'_>>,
         is_expected: impl Fn(StatusCode) -> bool,
-    ) -> Result<Answer, Failure> {
+    ) -> Result<ServiceResponse, Failure> {
         let mut headers = self.headers.map();
-        headers.extend(self.headers_from.read(scene).await?);
+        headers.extend(self.headers_from.read(context).await?);
         if body.is_some() {
             headers.entry(CONTENT_TYPE).or_insert(HeaderValue::from_static("application/json"));
         }
-        let mut request = scene
+        let mut request = context
             .http
             .request(self.method.into(), self.url.address())
             .timeout(LIMIT)
             .headers(headers)
-            .header(service::IDEMPOTENCY_KEY, scene.identity.idempotency_key());
+            .header(service::IDEMPOTENCY_KEY, context.identity.idempotency_key());
         request = match body {
             Some(Body::Json(body)) => request.body(body.to_string()),
             Some(Body::Raw(body)) => request.body(body),
@@ -236,13 +240,13 @@ impl Call<'_> {
         let response = request.send().await.map_err(|error| self.broken(&error))?;
         let status = response.status();
         if is_expected(status) {
-            return Ok(Answer::Expected(response));
+            return Ok(ServiceResponse::Expected(response));
         }
-        let again = retry_after(response.headers(), scene);
-        // What it says beside may hold credentials.
-        let why = format!("{}: the service answered {}", self.doing(), status.as_u16());
+        let again = retry_after(response.headers(), context);
+        // The rest of the response may contain credentials.
+        let why = format!("{}: the service responded with {}", self.doing(), status.as_u16());
         Err(match (status.as_u16(), again) {
-            (429 | 503, Some(again)) => return Ok(Answer::Later { again, why }),
+            (429 | 503, Some(again)) => return Ok(ServiceResponse::Later { again, why }),
             (429, None) => Failure::Waiting(why),
             (409, _) => Failure::Transient(why),
             (408 | 500.., _) => Failure::Doubt(why),
@@ -272,10 +276,10 @@ impl Call<'_> {
     }
 
     fn too_large(&self) -> Failure {
-        Failure::Permanent(format!("{}: the answer is larger than {} KiB", self.doing(), MOST_BYTES / 1024))
+        Failure::Permanent(format!("{}: the response is larger than {} KiB", self.doing(), MOST_BYTES / 1024))
     }
 
-    /// Why there is no whole answer, and whether the service may have got the call.
+    /// The failure of a call without a complete response, by whether the service may have received the call.
     fn broken(&self, error: &reqwest::Error) -> Failure {
         let why = format!("{}: {}", self.doing(), chain(error));
         if Forbidden::is_cause_of(error) || error.is_builder() {
@@ -292,17 +296,17 @@ impl Call<'_> {
     }
 }
 
-/// How long the service asks to be left alone.
-fn retry_after(headers: &HeaderMap, scene: &Scene<'_>) -> Option<Duration> {
+/// The pause that the service requests.
+fn retry_after(headers: &HeaderMap, context: &StepContext<'_>) -> Option<Duration> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?;
     let wait = text.parse().map(Duration::from_secs).ok().or_else(|| {
         let until = jiff::fmt::rfc2822::parse(text).ok()?.timestamp();
-        Some(Duration::try_from(until.duration_since(scene.now)).unwrap_or_default())
+        Some(Duration::try_from(until.duration_since(context.now)).unwrap_or_default())
     })?;
     Some(wait.clamp(Duration::from_secs(1), LONGEST_WAIT))
 }
 
-/// What these paths lead to, in the same places.
+/// The fields at these paths, in the same places.
 fn kept(document: &Value, paths: &[String]) -> Value {
     let mut kept = Map::new();
     for path in paths {

@@ -1,4 +1,4 @@
-//! The steps that sagas are made of, one file each. A new step is a file here and a row in [`ALL`].
+//! The steps of sagas, one file each. To add a step, add its file here and its row in [`ALL`].
 
 mod approval;
 mod assign_reserved_ip;
@@ -46,7 +46,7 @@ pub use reference::reference;
 
 use super::step::AnyStep;
 
-/// All of them, as the reference lists them.
+/// All steps, in the order of the reference.
 pub static ALL: &[&dyn AnyStep] = &[
     &create_droplet::CreateDroplet,
     &create_droplet_snapshot::CreateDropletSnapshot,
@@ -79,7 +79,7 @@ pub static ALL: &[&dyn AnyStep] = &[
     &fail::Fail,
 ];
 
-/// The step of this name.
+/// The step with this name.
 #[must_use]
 pub fn named(name: &str) -> Option<&'static dyn AnyStep> {
     ALL.iter().copied().find(|step| step.name() == name)

@@ -1,4 +1,4 @@
-//! `PowerOffDroplet`.
+//! The step `PowerOffDroplet`.
 
 use std::time::Duration;
 
@@ -9,30 +9,28 @@ use super::{
     common::{NoOutput, ProviderId},
     droplet::{self, Next},
 };
-use crate::saga::step::{Failure, Found, Progress, Scene, Step, Undo};
+use crate::saga::step::{Failure, Found, Progress, Step, StepContext, Undo};
 
-/// Powers off a droplet: asks its operating system to shut down, and cuts the power if it has not after a time. A droplet
-/// that is off still costs as much. Undone by powering it on if it was on before.
+/// Powers off a droplet: shuts it down, and cuts the power after a grace period. A droplet that is off costs the same.
+/// Undone by powering it on, if it was on before.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Parameters {
-    /// The droplet.
+    /// The id of the droplet.
     droplet_provider_id: ProviderId,
-    /// How many seconds it has to shut down before the power is cut. With 0 it is not asked, and the power is cut at
-    /// once.
+    /// The grace period to shut down before the power is cut, in seconds. With 0, the power is cut at once.
     #[serde(default = "droplet::default_grace_seconds")]
     #[schemars(range(min = 0, max = 600))]
     grace_seconds: u32,
 }
 
-/// How it was before.
+/// The state before the step.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Before {
     was_on: bool,
     latest_action: u64,
 }
 
-/// The step.
 pub struct PowerOffDroplet;
 
 impl Step for PowerOffDroplet {
@@ -42,49 +40,49 @@ impl Step for PowerOffDroplet {
     type Output = NoOutput;
     type Before = Before;
 
-    async fn before(&self, scene: &Scene<'_>, parameters: &Parameters) -> Result<Before, Failure> {
+    async fn before(&self, context: &StepContext<'_>, parameters: &Parameters) -> Result<Before, Failure> {
         let id = parameters.droplet_provider_id.as_str();
-        let was_on = droplet::is_on(&droplet::before(scene, id).await?);
-        Ok(Before { was_on, latest_action: droplet::latest_action(scene, id).await? })
+        let was_on = droplet::is_on(&droplet::before(context, id).await?);
+        Ok(Before { was_on, latest_action: droplet::latest_action(context, id).await? })
     }
 
     async fn run(
         &self,
-        scene: &Scene<'_>,
+        context: &StepContext<'_>,
         parameters: &Parameters,
         before: &Before,
     ) -> Result<Progress<NoOutput>, Failure> {
-        droplet::go(scene, parameters.droplet_provider_id.as_str(), next(scene, parameters, before).await?).await
+        droplet::go(context, parameters.droplet_provider_id.as_str(), next(context, parameters, before).await?).await
     }
 
     async fn find(
         &self,
-        scene: &Scene<'_>,
+        context: &StepContext<'_>,
         parameters: &Parameters,
         before: &Before,
     ) -> Result<Found<NoOutput>, Failure> {
-        Ok(droplet::found(parameters.droplet_provider_id.as_str(), next(scene, parameters, before).await?))
+        Ok(droplet::found(parameters.droplet_provider_id.as_str(), next(context, parameters, before).await?))
     }
 
     async fn undo(
         &self,
-        scene: &Scene<'_>,
+        context: &StepContext<'_>,
         parameters: &Parameters,
         before: &Before,
         output: Option<&NoOutput>,
     ) -> Result<Undo, Failure> {
         let id = parameters.droplet_provider_id.as_str();
-        let next = match droplet::at_rest(scene, id).await? {
+        let next = match droplet::at_rest(context, id).await? {
             Ok(_) if !before.was_on => Next::Nothing,
             Ok(droplet) if droplet::is_on(&droplet) => {
-                // It could go off after it was found on.
+                // It may have been powered off after it was read.
                 let grace = parameters.grace();
-                droplet::may_shut_down(scene, id, before.latest_action, grace).await?.unwrap_or(Next::Nothing)
+                droplet::may_shut_down(context, id, before.latest_action, grace).await?.unwrap_or(Next::Nothing)
             }
             Ok(_) => droplet::power_on(),
             Err(next) => next,
         };
-        droplet::go_back(scene, id, next, output.is_some()).await
+        droplet::go_back(context, id, next, output.is_some()).await
     }
 }
 
@@ -94,11 +92,11 @@ impl Parameters {
     }
 }
 
-async fn next(scene: &Scene<'_>, parameters: &Parameters, before: &Before) -> Result<Next, Failure> {
+async fn next(context: &StepContext<'_>, parameters: &Parameters, before: &Before) -> Result<Next, Failure> {
     let id = parameters.droplet_provider_id.as_str();
-    match droplet::at_rest(scene, id).await? {
+    match droplet::at_rest(context, id).await? {
         Ok(droplet) if droplet::is_on(&droplet) => {
-            droplet::power_off(scene, id, before.latest_action, parameters.grace()).await
+            droplet::power_off(context, id, before.latest_action, parameters.grace()).await
         }
         Ok(_) => Ok(Next::Nothing),
         Err(next) => Ok(next),

@@ -1,4 +1,4 @@
-//! What the steps about records have in common: reading and deleting one, and telling whose field is whose.
+//! Parts that the record steps share: reading and deleting a record, and the owners of its fields.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,31 +12,31 @@ use serde_json::{Map, Value};
 use crate::{
     api::{OPERATOR, ProvisionedResource, ProvisionedResourceSpec},
     kube_ext::call::{self, bounded},
-    saga::step::{Failure, Scene},
+    saga::step::{Failure, StepContext},
 };
 
-/// Fields of a spec: `desired.size_slug` for each recorded value, and the others by their names.
+/// The fields of a spec: `desired.size_slug` for each recorded value, and the others by their names.
 pub(super) type Fields = BTreeMap<String, Value>;
 
-/// What Kubernetes takes for the name of a record: a DNS subdomain (RFC 1123).
+/// A valid name of a record: a DNS subdomain (RFC 1123).
 pub(super) const NAME: &str = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$";
 
-/// Between `desired` and the field that is recorded there.
+/// The prefix of recorded fields.
 const DESIRED: &str = "desired.";
 
-/// The records of the saga's namespace.
-pub(super) fn records(scene: &Scene<'_>) -> Api<ProvisionedResource> {
-    Api::namespaced(scene.kube.clone(), scene.namespace)
+/// The records in the saga's namespace.
+pub(super) fn records(context: &StepContext<'_>) -> Api<ProvisionedResource> {
+    Api::namespaced(context.kube.clone(), context.namespace)
 }
 
-/// A record as it is.
-pub(super) async fn get(scene: &Scene<'_>, name: &str) -> Result<Option<ProvisionedResource>, Failure> {
-    let doing = format!("reading ProvisionedResource {}/{name}", scene.namespace);
-    Ok(bounded(&doing, records(scene).get_opt(name)).await?)
+/// Reads a record.
+pub(super) async fn get(context: &StepContext<'_>, name: &str) -> Result<Option<ProvisionedResource>, Failure> {
+    let doing = format!("reading ProvisionedResource {}/{name}", context.namespace);
+    Ok(bounded(&doing, records(context).get_opt(name)).await?)
 }
 
-/// Deletes this very record, not one that has its name since. Whether it is gone: finalizers may hold it.
-pub(super) async fn delete(scene: &Scene<'_>, record: &ProvisionedResource) -> Result<bool, Failure> {
+/// Deletes this record by UID, and returns whether it is gone: finalizers may delay that.
+pub(super) async fn delete(context: &StepContext<'_>, record: &ProvisionedResource) -> Result<bool, Failure> {
     if record.metadata.deletion_timestamp.is_some() {
         return Ok(false);
     }
@@ -45,17 +45,17 @@ pub(super) async fn delete(scene: &Scene<'_>, record: &ProvisionedResource) -> R
         preconditions: Some(Preconditions { uid: record.uid(), resource_version: None }),
         ..DeleteParams::default()
     };
-    let doing = format!("deleting ProvisionedResource {}/{name}", scene.namespace);
-    match bounded(&doing, records(scene).delete(&name, &params)).await {
+    let doing = format!("deleting ProvisionedResource {}/{name}", context.namespace);
+    match bounded(&doing, records(context).delete(&name, &params)).await {
         Ok(answer) => Ok(answer.is_right()),
         Err(call::Error::NotFound { .. }) => Ok(true),
         Err(error) => Err(error.into()),
     }
 }
 
-/// Whether a record says that this saga made it, by the operator's word and nobody else's.
-pub(super) fn is_of_saga(scene: &Scene<'_>, record: &ProvisionedResource) -> bool {
-    let is_named = record.spec.saga_ref.as_ref().is_some_and(|saga| saga.name == scene.saga);
+/// Whether this saga created a record, by a field that only the operator owns.
+pub(super) fn is_of_saga(context: &StepContext<'_>, record: &ProvisionedResource) -> bool {
+    let is_named = record.spec.saga_ref.as_ref().is_some_and(|saga| saga.name == context.saga);
     is_named && Owners::of(record).own.contains("sagaRef")
 }
 
@@ -76,7 +76,7 @@ pub(super) fn fields(spec: &ProvisionedResourceSpec) -> Result<Fields, Failure> 
     Ok(fields)
 }
 
-/// The part of a spec that these fields make up. `desired` is always there, since no record goes without.
+/// The part of a spec with these fields. `desired` is always present, since every record needs it.
 pub(super) fn spec(fields: Fields) -> Value {
     let mut desired = Map::new();
     let mut spec = Map::new();
@@ -90,12 +90,12 @@ pub(super) fn spec(fields: Fields) -> Value {
     Value::Object(spec)
 }
 
-/// Whose field is whose.
+/// The owners of a record's fields.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Owners {
-    /// Fields that were recorded from here, as `record_provisioned` does. Whoever changes one takes it over.
+    /// Fields that the step's field manager owns. A manager that changes one becomes its owner.
     pub(super) own: BTreeSet<String>,
-    /// Fields that others have written, the operator when it adopts a live value among them.
+    /// Fields that other managers own, including the operator when it adopts a live value.
     pub(super) others: BTreeSet<String>,
 }
 
@@ -112,7 +112,7 @@ impl Owners {
     }
 }
 
-/// The fields of the spec that an entry of `managedFields` lists.
+/// The fields of the spec in an entry of `managedFields`.
 fn written(entry: &ManagedFieldsEntry) -> Vec<String> {
     let names = |fields: Option<&Value>| -> Vec<(String, Value)> {
         let fields = fields.and_then(Value::as_object).into_iter().flatten();

@@ -1,4 +1,4 @@
-//! `RecordProvisioned`.
+//! The step `RecordProvisioned`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,55 +18,55 @@ use crate::{
         record::{Target, apply},
         record_provisioned,
     },
-    saga::step::{Failure, Progress, Scene, Step, Undo},
+    saga::step::{Failure, Progress, Step, StepContext, Undo},
 };
 
-/// Records what a resource should be: makes the `ProvisionedResource` of this name, or makes it say this, and names the
-/// saga in it. Undone by deleting the record, or by putting back what it said before; what people have changed since stays.
+/// Records the desired state of a resource: creates or updates the `ProvisionedResource` of this name, with a reference
+/// to the saga. Undone by deleting the record, or by restoring its earlier fields; changes that people made since are
+/// kept.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Parameters {
-    /// The record's name.
+    /// The name of the record.
     #[schemars(length(min = 1, max = 253), regex(pattern = NAME))]
     name: String,
-    /// The resource's kind, such as `Droplet`.
+    /// The kind of the resource, such as `Droplet`.
     #[schemars(schema_with = "kind_name")]
     kind: Kind,
-    /// The resource's id.
+    /// The id of the resource.
     #[serde(deserialize_with = "text_or_number")]
     #[schemars(schema_with = "any_id")]
     id: String,
-    /// The expected value of each field that is recorded, as in `spec.desired`.
+    /// The desired value of each recorded field, as in `spec.desired`.
     desired: BTreeMap<String, Value>,
-    /// Who records it, for people and audits.
+    /// The person or system that records it, for audits.
     #[serde(default)]
     #[schemars(length(min = 1, max = 253))]
     provisioned_by: Option<String>,
 }
 
-/// What came of it.
+/// The output.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Output {
-    /// The record's name.
+    /// The name of the record.
     name: String,
-    /// Its UID.
+    /// The UID of the record.
     uid: String,
-    /// Its version.
+    /// The generation of the record.
     version: i64,
 }
 
-/// How it was before.
+/// The state before the step.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Before {
-    /// The record's UID; none where there was no record.
+    /// The UID of the record; none if it did not exist.
     uid: Option<String>,
-    /// The fields that the step could change, as they were.
+    /// The earlier values of the fields that the step may change.
     fields: Fields,
-    /// Those of them that were recorded from here.
+    /// The fields among them that the step's field manager owned.
     own: BTreeSet<String>,
 }
 
-/// The step.
 pub struct RecordProvisioned;
 
 impl Step for RecordProvisioned {
@@ -76,10 +76,10 @@ impl Step for RecordProvisioned {
     type Output = Output;
     type Before = Before;
 
-    async fn before(&self, scene: &Scene<'_>, parameters: &Parameters) -> Result<Before, Failure> {
-        let Some(record) = record::get(scene, &parameters.name).await? else { return Ok(Before::default()) };
+    async fn before(&self, context: &StepContext<'_>, parameters: &Parameters) -> Result<Before, Failure> {
+        let Some(record) = record::get(context, &parameters.name).await? else { return Ok(Before::default()) };
         let own = Owners::of(&record).own;
-        let wanted = record::fields(&spec(scene, parameters))?;
+        let wanted = record::fields(&spec(context, parameters))?;
         let mut fields = record::fields(&record.spec)?;
         fields.retain(|field, _| own.contains(field) || wanted.contains_key(field));
         Ok(Before { uid: record.uid(), fields, own })
@@ -87,87 +87,87 @@ impl Step for RecordProvisioned {
 
     async fn run(
         &self,
-        scene: &Scene<'_>,
+        context: &StepContext<'_>,
         parameters: &Parameters,
         before: &Before,
     ) -> Result<Progress<Output>, Failure> {
         let name = &parameters.name;
-        let spec = spec(scene, parameters);
-        let is_as_before = match record::get(scene, name).await? {
+        let spec = spec(context, parameters);
+        let is_as_before = match record::get(context, name).await? {
             Some(record) if record.metadata.deletion_timestamp.is_some() => {
                 return Err(Failure::Transient(format!("ProvisionedResource {name} is being deleted")));
             }
             Some(record) if record.spec.resource != spec.resource => {
                 let (is, wanted) = (record.spec.resource.key(), spec.resource.key());
-                return Err(Failure::Permanent(format!("ProvisionedResource {name} is about {is}, not {wanted}")));
+                return Err(Failure::Permanent(format!("ProvisionedResource {name} describes {is}, not {wanted}")));
             }
-            Some(record) => before.uid.is_some() && before.uid == record.uid() || made(scene, before, &record),
+            Some(record) => before.uid.is_some() && before.uid == record.uid() || made(context, before, &record),
             None => before.uid.is_none(),
         };
         if !is_as_before {
             return Err(Failure::Permanent(format!(
-                "somebody has made or deleted ProvisionedResource {name} since this step began"
+                "ProvisionedResource {name} was created or deleted since this step started"
             )));
         }
-        let record = record_provisioned(scene.kube, scene.namespace, name, &spec).await?;
+        let record = record_provisioned(context.kube, context.namespace, name, &spec).await?;
         let uid = record.uid().unwrap_or_default();
         Ok(Progress::Done(Output { name: name.clone(), uid, version: record.metadata.generation.unwrap_or_default() }))
     }
 
     async fn undo(
         &self,
-        scene: &Scene<'_>,
+        context: &StepContext<'_>,
         parameters: &Parameters,
         before: &Before,
         output: Option<&Output>,
     ) -> Result<Undo, Failure> {
-        let Some(record) = record::get(scene, &parameters.name).await? else { return Ok(nothing_left(output)) };
+        let Some(record) = record::get(context, &parameters.name).await? else { return Ok(nothing_left(output)) };
         let is_own = match output {
             Some(output) => record.uid().as_ref() == Some(&output.uid),
-            None => made(scene, before, &record) || (before.uid == record.uid() && is_of_saga(scene, &record)),
+            None => made(context, before, &record) || (before.uid == record.uid() && is_of_saga(context, &record)),
         };
         if !is_own {
             return Ok(nothing_left(output));
         }
         if before.uid.is_none() {
-            let is_gone = record::delete(scene, &record).await?;
+            let is_gone = record::delete(context, &record).await?;
             return Ok(if is_gone { Undo::Done } else { Undo::not_yet(SOON) });
         }
-        let wanted = record::fields(&spec(scene, parameters))?;
+        let wanted = record::fields(&spec(context, parameters))?;
         let restored = restored(before, &wanted, &record::fields(&record.spec)?, &Owners::of(&record));
         let target = Target { name: &parameters.name, uid: record.metadata.uid.as_deref() };
         let params = PatchParams::apply(OPERATOR).force();
-        apply(scene.kube, scene.namespace, target, &record::spec(restored), &params).await?;
+        apply(context.kube, context.namespace, target, &record::spec(restored), &params).await?;
         Ok(Undo::Done)
     }
 }
 
-fn spec(scene: &Scene<'_>, parameters: &Parameters) -> ProvisionedResourceSpec {
+fn spec(context: &StepContext<'_>, parameters: &Parameters) -> ProvisionedResourceSpec {
     ProvisionedResourceSpec {
         resource: CloudResource { kind: parameters.kind, id: parameters.id.clone() },
         desired: parameters.desired.clone(),
         drift: DriftPolicy::default(),
         suspend: false,
         provisioned_by: parameters.provisioned_by.clone(),
-        saga_ref: Some(SagaRef { name: scene.saga.to_owned() }),
+        saga_ref: Some(SagaRef { name: context.saga.to_owned() }),
     }
 }
 
-/// Whether an earlier call of this step made the record.
-fn made(scene: &Scene<'_>, before: &Before, record: &ProvisionedResource) -> bool {
-    before.uid.is_none() && is_of_saga(scene, record)
+/// Whether an earlier call of this step created the record.
+fn made(context: &StepContext<'_>, before: &Before, record: &ProvisionedResource) -> bool {
+    before.uid.is_none() && is_of_saga(context, record)
 }
 
-/// What has to be recorded from here for the record to say what it said before, where nobody else has changed it since.
-/// What is recorded from here now and not in this goes, unless others have recorded it too.
+/// The fields to apply so that the record has its earlier values again, except where another manager has changed them
+/// since. Fields that are applied now and missing here are removed, unless another manager owns them too.
 fn restored(before: &Before, wanted: &Fields, now: &Fields, owners: &Owners) -> Fields {
     let belongs = |(field, was): &(&String, &Value)| {
         let is_from_here = before.own.contains(*field);
         if wanted.contains_key(*field) {
-            // It is as the step wrote it: whoever changes a field takes it over.
+            // It is unchanged since the step: a manager that changes a field becomes its owner.
             owners.own.contains(*field) && (is_from_here || !owners.others.contains(*field))
         } else {
-            // The step has let go of it.
+            // The step no longer owns it.
             is_from_here && now.get(*field).is_none_or(|now| now == *was)
         }
     };

@@ -1,4 +1,4 @@
-//! The reference of all steps, written from what they say of themselves.
+//! The reference of all steps, generated from their descriptions and schemas.
 
 use std::time::Duration;
 
@@ -7,13 +7,13 @@ use serde_json::Value;
 use super::{ALL, common::id_text};
 use crate::saga::step::AnyStep;
 
-/// What holds for every step.
+/// The introduction to the reference.
 const PREFACE: &str = "\
 A saga's step takes each parameter from `with`, or else from the saga's `inputs` under the same name. Later steps refer to an
 output by `${steps.NAME.output.FIELD}`. A step that cannot be undone needs `irreversible: true` beside its parameters.
 ";
 
-/// A Markdown document of all steps, but for its title.
+/// The reference as a Markdown document without its title.
 #[must_use]
 pub fn reference() -> String {
     let sections = ALL.iter().map(|step| format!("\n{}", section(*step)));
@@ -39,13 +39,13 @@ fn section(step: &dyn AnyStep) -> String {
 
 /// One parameter or output.
 struct Field<'s> {
-    /// With those of the fields that it is in.
+    /// The name, with the names of the enclosing fields.
     name: String,
     schema: &'s Value,
     is_required: bool,
 }
 
-/// The fields of a schema: the required ones first, each followed by the fields in it.
+/// The fields of a schema: required fields first, each followed by its inner fields.
 fn fields<'s>(schema: &'s Value, within: &str) -> Vec<Field<'s>> {
     let mut fields: Vec<Field<'s>> = Vec::new();
     for schema in alternatives(schema) {
@@ -66,7 +66,7 @@ fn fields<'s>(schema: &'s Value, within: &str) -> Vec<Field<'s>> {
     fields.into_iter().flat_map(with_inner).collect()
 }
 
-/// What a value may be, each by its own schema.
+/// The alternative schemas of a value.
 fn alternatives(schema: &Value) -> Vec<&Value> {
     let lists = ["anyOf", "oneOf"].into_iter().filter_map(|key| schema.get(key)?.as_array());
     let alternatives: Vec<_> = lists.flatten().flat_map(alternatives).collect();
@@ -84,7 +84,7 @@ impl Field<'_> {
         format!("| `{}` | {} |{required} {words}{} |\n", self.name, kind(self.schema), self.default())
     }
 
-    /// What it is when it is not given, where that says something.
+    /// The default value, if it is worth showing.
     fn default(&self) -> String {
         match self.schema.get("default") {
             Some(value @ (Value::Number(_) | Value::String(_))) => format!(" By default {value}."),
@@ -93,14 +93,14 @@ impl Field<'_> {
     }
 }
 
-/// The description of a schema, each paragraph on one line.
+/// The description of a schema, with each paragraph on one line.
 fn description(schema: &Value) -> String {
     let text = schema.get("description").and_then(Value::as_str).unwrap_or_default();
     let paragraphs = text.split("\n\n").map(|paragraph| paragraph.replace('\n', " "));
     paragraphs.collect::<Vec<_>>().join("\n\n")
 }
 
-/// What a value of a schema is, for people.
+/// The type of a value, for people.
 fn kind(schema: &Value) -> String {
     let kinds: Vec<_> = alternatives(schema).into_iter().flat_map(kinds).collect();
     if kinds.is_empty() { "any".to_owned() } else { kinds.join(" or ") }
@@ -121,7 +121,7 @@ fn kinds(schema: &Value) -> Vec<String> {
     told.collect()
 }
 
-/// The texts and numbers under a key, of which there may be one or many.
+/// The texts and numbers under a key, which holds one or a list.
 fn values(schema: &Value, key: &str) -> Vec<String> {
     let values = match schema.get(key) {
         Some(Value::Array(many)) => many.as_slice(),
@@ -131,7 +131,7 @@ fn values(schema: &Value, key: &str) -> Vec<String> {
     told.map(id_text).collect()
 }
 
-/// The texts under a key, of which there may be one or many.
+/// The texts under a key, which holds one or a list.
 fn texts<'s>(schema: &'s Value, key: &str) -> Vec<&'s str> {
     match schema.get(key) {
         Some(Value::String(one)) => vec![one],
@@ -175,13 +175,13 @@ mod tests {
     }
 
     #[test]
-    fn a_step_is_told_with_all_that_it_takes_and_gives() {
+    fn a_step_is_described_with_its_parameters_and_outputs() {
         let text = section(super::super::named("CreateDropletSnapshot").unwrap());
         let lines = [
             "## CreateDropletSnapshot",
             "It may take 2 hours, unless the saga says otherwise.",
-            "| `droplet_provider_id` | string or number | yes | The droplet. |",
-            "| `snapshot_id` | string | The snapshot. |",
+            "| `droplet_provider_id` | string or number | yes | The id of the droplet. |",
+            "| `snapshot_id` | string | The id of the snapshot. |",
         ];
         for line in lines {
             assert!(text.lines().any(|it| it == line), "{line}\n{text}");

@@ -1,4 +1,4 @@
-//! The calls about one reserved address that several steps make.
+//! The calls about a reserved IP that several steps share.
 
 use std::net::Ipv4Addr;
 
@@ -9,31 +9,31 @@ use super::common::{self, NoOutput, nothing_left};
 use crate::{
     api::saga::ActionId,
     digitalocean::{Path, Verb},
-    saga::step::{Failure, Progress, Scene, Undo},
+    saga::step::{Failure, Progress, StepContext, Undo},
 };
 
-/// How it was before.
+/// The state before the step.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub enum Before {
-    /// Nobody has looked.
+    /// The state was not read.
     #[default]
     Unknown,
-    /// The address led nowhere.
+    /// The address was unassigned.
     Nowhere,
-    /// The address led to this droplet.
+    /// The address was assigned to this droplet.
     Droplet(u64),
 }
 
 impl Before {
-    /// How it is now.
-    pub(super) async fn read(scene: &Scene<'_>, ip: Ipv4Addr) -> Result<Self, Failure> {
-        Ok(droplet(scene, ip).await?.map_or(Self::Nowhere, Self::Droplet))
+    /// Reads the current state.
+    pub(super) async fn read(context: &StepContext<'_>, ip: Ipv4Addr) -> Result<Self, Failure> {
+        Ok(droplet(context, ip).await?.map_or(Self::Nowhere, Self::Droplet))
     }
 
-    /// Makes it so again, if it led to `given` since, or nowhere. What somebody else has assigned since is left alone.
+    /// Restores this state if the address is still assigned to `given` or unassigned. Later assignments are kept.
     pub(super) async fn restore<O>(
         self,
-        scene: &Scene<'_>,
+        context: &StepContext<'_>,
         ip: Ipv4Addr,
         given: Option<u64>,
         output: Option<&O>,
@@ -43,11 +43,11 @@ impl Before {
             Self::Nowhere => None,
             Self::Droplet(droplet) => Some(droplet),
         };
-        // Before the address, so that an action which ends in between is seen there.
-        if let Some(action) = pending(scene, ip).await? {
+        // Read before the address, so that an action which ends in between shows there.
+        if let Some(action) = pending(context, ip).await? {
             return Ok(Undo::Started(action));
         }
-        let Some(address) = get(scene, ip).await? else {
+        let Some(address) = get(context, ip).await? else {
             return was.map_or(Ok(Undo::Done), |_| Err(missing(ip)));
         };
         let now = leads_to(&address)?;
@@ -56,40 +56,44 @@ impl Before {
         }
         match (was, now) {
             (Some(was), Some(other)) if now != given => Err(Failure::Permanent(format!(
-                "the address {ip} led to droplet {was}, and somebody has assigned it to droplet {other} since"
+                "reserved IP {ip} was assigned to droplet {was} before, and has been assigned to droplet {other} since"
             ))),
             (None, _) if now != given => Ok(Undo::Done),
-            _ => Ok(lead(scene, ip, was).await?.map_or(Undo::Done, Undo::Started)),
+            _ => Ok(lead(context, ip, was).await?.map_or(Undo::Done, Undo::Started)),
         }
     }
 }
 
 const ACTIONS: &str = "/v2/reserved_ips/{id}/actions";
 
-/// The droplet that an address leads to.
-pub(super) async fn droplet(scene: &Scene<'_>, ip: Ipv4Addr) -> Result<Option<u64>, Failure> {
-    leads_to(&get(scene, ip).await?.ok_or_else(|| missing(ip))?)
+/// The droplet of an address.
+pub(super) async fn droplet(context: &StepContext<'_>, ip: Ipv4Addr) -> Result<Option<u64>, Failure> {
+    leads_to(&get(context, ip).await?.ok_or_else(|| missing(ip))?)
 }
 
-/// Begins to let an address lead to a droplet, or nowhere, and returns the action's id; nothing where it does by now.
-pub(super) async fn lead(scene: &Scene<'_>, ip: Ipv4Addr, to: Option<u64>) -> Result<Option<ActionId>, Failure> {
+/// Starts to assign or unassign an address, and returns the action's id; none if it already is in that state.
+pub(super) async fn lead(
+    context: &StepContext<'_>,
+    ip: Ipv4Addr,
+    to: Option<u64>,
+) -> Result<Option<ActionId>, Failure> {
     let action = match to {
         Some(droplet) => json!({ "type": "assign", "droplet_id": droplet }),
         None => json!({ "type": "unassign" }),
     };
-    let refused = match act(scene, ip, &action).await {
+    let refused = match act(context, ip, &action).await {
         Ok(action) => return Ok(Some(action)),
         Err(refused) => refused,
     };
-    // An earlier call may have come to its end just after the address was looked at.
+    // An earlier call may have ended right after the address was read.
     match to {
-        _ if droplet(scene, ip).await? == to => Ok(None),
+        _ if droplet(context, ip).await? == to => Ok(None),
         Some(droplet) => Err(refused.about(&format!("droplet {droplet}"))),
         None => Err(refused),
     }
 }
 
-/// How far an address's way to or from a droplet is.
+/// The progress of assigning or unassigning.
 pub(super) fn progress(action: Option<ActionId>, ip: Ipv4Addr, droplet: u64) -> Progress<NoOutput> {
     match action {
         Some(action) => {
@@ -99,34 +103,36 @@ pub(super) fn progress(action: Option<ActionId>, ip: Ipv4Addr, droplet: u64) -> 
     }
 }
 
-async fn act(scene: &Scene<'_>, ip: Ipv4Addr, action: &Value) -> Result<ActionId, Failure> {
+async fn act(context: &StepContext<'_>, ip: Ipv4Addr, action: &Value) -> Result<ActionId, Failure> {
     let ip = ip.to_string();
-    common::action_id(&scene.cloud.send(Verb::Post, path(&ip, ACTIONS, "reserved_ip:update"), Some(action)).await?)
+    common::action_id(&context.cloud.send(Verb::Post, path(&ip, ACTIONS, "reserved_ip:update"), Some(action)).await?)
 }
 
-/// The address's action that is in progress: there is one at a time.
-async fn pending(scene: &Scene<'_>, ip: Ipv4Addr) -> Result<Option<ActionId>, Failure> {
+/// The address's action in progress: there is at most one.
+async fn pending(context: &StepContext<'_>, ip: Ipv4Addr) -> Result<Option<ActionId>, Failure> {
     let ip = ip.to_string();
-    common::in_progress(scene, path(&ip, ACTIONS, "reserved_ip:read"), |_| true).await
+    common::in_progress(context, path(&ip, ACTIONS, "reserved_ip:read"), |_| true).await
 }
 
-async fn get(scene: &Scene<'_>, ip: Ipv4Addr) -> Result<Option<Value>, Failure> {
+async fn get(context: &StepContext<'_>, ip: Ipv4Addr) -> Result<Option<Value>, Failure> {
     let ip = ip.to_string();
-    Ok(scene.cloud.fetch(path(&ip, "/v2/reserved_ips/{id}", "reserved_ip:read"), "reserved_ip", &[]).await?)
+    Ok(context.cloud.fetch(path(&ip, "/v2/reserved_ips/{id}", "reserved_ip:read"), "reserved_ip", &[]).await?)
 }
 
-/// What is not shown for the lack of a scope is not the same as none.
+/// A field that is hidden for the lack of a scope does not mean unassigned.
 fn leads_to(address: &Value) -> Result<Option<u64>, Failure> {
     let droplet = address.get("droplet").ok_or_else(|| {
         Failure::Permanent(
-            "nobody can tell where the address leads: give the token the scope `droplet:read`".to_owned(),
+            "reading the droplet of a reserved IP: the response does not show it; give the token the scope \
+             `droplet:read`"
+                .to_owned(),
         )
     })?;
     Ok(droplet.get("id").and_then(Value::as_u64))
 }
 
 fn missing(ip: Ipv4Addr) -> Failure {
-    Failure::Permanent(format!("there is no reserved address {ip}"))
+    Failure::Permanent(format!("there is no reserved IP {ip}"))
 }
 
 fn path<'p>(ip: &'p str, route: &'static str, scope: &'static str) -> Path<'p> {

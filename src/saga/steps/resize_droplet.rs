@@ -1,4 +1,4 @@
-//! `ResizeDroplet`.
+//! The step `ResizeDroplet`.
 
 use std::time::Duration;
 
@@ -13,31 +13,30 @@ use super::{
 use crate::{
     digitalocean::Path,
     nearest::nearest,
-    saga::step::{Failure, Found, Progress, Scene, Step, Undo},
+    saga::step::{Failure, Found, Progress, Step, StepContext, Undo},
 };
 
-/// Resizes a droplet. One that is on is powered off for it, as `PowerOffDroplet` does it, and on again after it. Undone by
-/// resizing it to the size from before, in the same way, unless somebody has resized it since.
+/// Resizes a droplet. A running droplet is powered off as by `PowerOffDroplet`, and powered on afterwards. Undone by
+/// resizing it back in the same way, unless it has been resized since.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Parameters {
-    /// The droplet.
+    /// The id of the droplet.
     droplet_provider_id: ProviderId,
-    /// The slug of its new size, such as `s-4vcpu-8gb`. The disk of that size must not be smaller than the droplet's.
+    /// The slug of the new size, such as `s-4vcpu-8gb`. Its disk must not be smaller than the droplet's.
     #[schemars(length(min = 1, max = 100))]
     size: String,
-    /// Whether its disk grows too. By default only processors and memory change, which can be undone; a disk cannot be made
-    /// smaller again.
+    /// Whether the disk grows too. By default only processors and memory change, which can be undone; a grown disk
+    /// cannot be shrunk.
     #[serde(default)]
     disk: bool,
-    /// How many seconds it has to shut down before the power is cut. With 0 it is not asked, and the power is cut at
-    /// once.
+    /// The grace period to shut down before the power is cut, in seconds. With 0, the power is cut at once.
     #[serde(default = "droplet::default_grace_seconds")]
     #[schemars(range(min = 0, max = 600))]
     grace_seconds: u32,
 }
 
-/// How it was before.
+/// The state before the step.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Before {
     size: Option<String>,
@@ -46,12 +45,11 @@ pub struct Before {
     latest_action: u64,
 }
 
-/// The step.
 pub struct ResizeDroplet;
 
 impl Step for ResizeDroplet {
     const NAME: &'static str = "ResizeDroplet";
-    // A disk is copied: DigitalOcean speaks of a minute for each used gigabyte.
+    // A disk is copied: DigitalOcean documents a minute per used gigabyte.
     const TIMEOUT: Duration = Duration::from_hours(6);
 
     type Parameters = Parameters;
@@ -59,50 +57,50 @@ impl Step for ResizeDroplet {
     type Before = Before;
 
     fn irreversible(&self, parameters: &Parameters) -> Option<&'static str> {
-        parameters.disk.then_some("a disk that has grown cannot be made smaller again")
+        parameters.disk.then_some("a grown disk cannot be shrunk")
     }
 
-    async fn before(&self, scene: &Scene<'_>, parameters: &Parameters) -> Result<Before, Failure> {
+    async fn before(&self, context: &StepContext<'_>, parameters: &Parameters) -> Result<Before, Failure> {
         let id = parameters.droplet_provider_id.as_str();
-        let droplet = droplet::before(scene, id).await?;
-        // Before it is powered off for something that is not to be.
-        check(scene, parameters, &droplet).await?;
+        let droplet = droplet::before(context, id).await?;
+        // Checked before the droplet is powered off for nothing.
+        check(context, parameters, &droplet).await?;
         Ok(Before {
             size: text(&droplet, "size_slug").map(str::to_owned),
             disk: gigabytes(&droplet),
             was_on: droplet::is_on(&droplet),
-            latest_action: droplet::latest_action(scene, id).await?,
+            latest_action: droplet::latest_action(context, id).await?,
         })
     }
 
     async fn run(
         &self,
-        scene: &Scene<'_>,
+        context: &StepContext<'_>,
         parameters: &Parameters,
         before: &Before,
     ) -> Result<Progress<NoOutput>, Failure> {
-        droplet::go(scene, parameters.droplet_provider_id.as_str(), next(scene, parameters, before).await?).await
+        droplet::go(context, parameters.droplet_provider_id.as_str(), next(context, parameters, before).await?).await
     }
 
     async fn find(
         &self,
-        scene: &Scene<'_>,
+        context: &StepContext<'_>,
         parameters: &Parameters,
         before: &Before,
     ) -> Result<Found<NoOutput>, Failure> {
-        Ok(droplet::found(parameters.droplet_provider_id.as_str(), next(scene, parameters, before).await?))
+        Ok(droplet::found(parameters.droplet_provider_id.as_str(), next(context, parameters, before).await?))
     }
 
     async fn undo(
         &self,
-        scene: &Scene<'_>,
+        context: &StepContext<'_>,
         parameters: &Parameters,
         before: &Before,
         output: Option<&NoOutput>,
     ) -> Result<Undo, Failure> {
         let id = parameters.droplet_provider_id.as_str();
-        let next = previous(scene, parameters, before).await?;
-        droplet::go_back(scene, id, next, output.is_some()).await
+        let next = previous(context, parameters, before).await?;
+        droplet::go_back(context, id, next, output.is_some()).await
     }
 }
 
@@ -112,10 +110,10 @@ impl Parameters {
     }
 }
 
-/// What comes next on the way to the new size.
-async fn next(scene: &Scene<'_>, parameters: &Parameters, before: &Before) -> Result<Next, Failure> {
+/// The next operation towards the new size.
+async fn next(context: &StepContext<'_>, parameters: &Parameters, before: &Before) -> Result<Next, Failure> {
     let id = parameters.droplet_provider_id.as_str();
-    let droplet = match droplet::at_rest(scene, id).await? {
+    let droplet = match droplet::at_rest(context, id).await? {
         Ok(droplet) => droplet,
         Err(next) => return Ok(next),
     };
@@ -125,27 +123,25 @@ async fn next(scene: &Scene<'_>, parameters: &Parameters, before: &Before) -> Re
         return Ok(if is_as_before { Next::Nothing } else { droplet::power_on() });
     }
     if droplet::is_on(&droplet) {
-        return droplet::power_off(scene, id, before.latest_action, parameters.grace()).await;
+        return droplet::power_off(context, id, before.latest_action, parameters.grace()).await;
     }
     Ok(Next::Act(json!({ "type": "resize", "size": parameters.size, "disk": parameters.disk })))
 }
 
-/// What comes next on the way back to the size from before.
-async fn previous(scene: &Scene<'_>, parameters: &Parameters, before: &Before) -> Result<Next, Failure> {
+/// The next operation back to the earlier size.
+async fn previous(context: &StepContext<'_>, parameters: &Parameters, before: &Before) -> Result<Next, Failure> {
     let id = parameters.droplet_provider_id.as_str();
-    let (droplet, size) = match (droplet::at_rest(scene, id).await?, &before.size) {
+    let (droplet, size) = match (droplet::at_rest(context, id).await?, &before.size) {
         (Ok(droplet), Some(size)) => (droplet, size),
         (Ok(_), None) => return Ok(Next::Nothing),
         (Err(next), _) => return Ok(next),
     };
     if gigabytes(&droplet) > before.disk {
-        return Err(Failure::Permanent(format!(
-            "the disk of droplet {id} has grown, and cannot be made smaller again"
-        )));
+        return Err(Failure::Permanent(format!("the disk of droplet {id} has grown and cannot be shrunk")));
     }
     let is_resized = is_of_size(&droplet, &parameters.size) && !is_of_size(&droplet, size);
     if is_resized && droplet::is_on(&droplet) {
-        return droplet::power_off(scene, id, before.latest_action, parameters.grace()).await;
+        return droplet::power_off(context, id, before.latest_action, parameters.grace()).await;
     }
     if is_resized {
         return Ok(Next::Act(json!({ "type": "resize", "size": size, "disk": false })));
@@ -154,21 +150,21 @@ async fn previous(scene: &Scene<'_>, parameters: &Parameters, before: &Before) -
         return Ok(Next::Nothing);
     }
     if droplet::is_on(&droplet) {
-        let wait = droplet::may_shut_down(scene, id, before.latest_action, parameters.grace()).await?;
+        let wait = droplet::may_shut_down(context, id, before.latest_action, parameters.grace()).await?;
         return Ok(wait.unwrap_or(Next::Nothing));
     }
     Ok(droplet::power_on())
 }
 
 /// Refuses sizes that the droplet cannot have.
-async fn check(scene: &Scene<'_>, parameters: &Parameters, droplet: &Value) -> Result<(), Failure> {
+async fn check(context: &StepContext<'_>, parameters: &Parameters, droplet: &Value) -> Result<(), Failure> {
     let (id, wanted) = (&parameters.droplet_provider_id, &parameters.size);
     let sizes = Path { route: "/v2/sizes", parent: None, id: None, scope: "sizes:read" };
-    let sizes = scene.cloud.rows(sizes, "sizes", &[]).await?;
+    let sizes = context.cloud.rows(sizes, "sizes", &[]).await?;
     let slugs = || sizes.iter().filter_map(|size| text(size, "slug"));
     let Some(size) = sizes.iter().find(|size| is_slug(text(size, "slug"), wanted)) else {
         let near = nearest(wanted, slugs());
-        return Err(Failure::Permanent(format!("there is no size {wanted:?}; there are {}", near.join(", "))));
+        return Err(Failure::Permanent(format!("there is no size {wanted:?}; similar sizes: {}", near.join(", "))));
     };
     let (has, needs) = (gigabytes(size), gigabytes(droplet));
     if has < needs {
@@ -187,7 +183,7 @@ fn is_slug(slug: Option<&str>, wanted: &str) -> bool {
     slug.is_some_and(|slug| slug.eq_ignore_ascii_case(wanted))
 }
 
-/// The disk of a droplet or a size.
+/// The disk of a droplet or a size, in GB.
 fn gigabytes(document: &Value) -> u64 {
     document.get("disk").and_then(Value::as_u64).unwrap_or_default()
 }

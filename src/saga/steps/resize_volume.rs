@@ -1,4 +1,4 @@
-//! `ResizeVolume`.
+//! The step `ResizeVolume`.
 
 use std::cmp::Ordering;
 
@@ -10,26 +10,25 @@ use super::{
     common::{NoOutput, ProviderId},
     volume,
 };
-use crate::saga::step::{Failure, Progress, Scene, Step, Trace};
+use crate::saga::step::{Failure, Progress, Step, StepContext, Trace};
 
-/// Makes a volume larger. The file system on it has to be grown on the droplet. Cannot be undone: a volume only grows.
+/// Enlarges a volume. Grow its file system on the droplet afterwards. Cannot be undone: a volume only grows.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Parameters {
-    /// The volume.
+    /// The id of the volume.
     volume_id: ProviderId,
-    /// Its new size, not below the one that it has.
+    /// The new size, at least the current one.
     #[schemars(range(min = 1, max = 16_384))]
     size_gigabytes: u64,
 }
 
-/// How it was before.
+/// The state before the step.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Before {
     size_gigabytes: Option<u64>,
 }
 
-/// The step.
 pub struct ResizeVolume;
 
 impl Step for ResizeVolume {
@@ -43,39 +42,49 @@ impl Step for ResizeVolume {
         Some("a volume only grows")
     }
 
-    async fn before(&self, scene: &Scene<'_>, parameters: &Parameters) -> Result<Before, Failure> {
-        let volume = volume::existing(scene, &parameters.volume_id).await?;
+    async fn before(&self, context: &StepContext<'_>, parameters: &Parameters) -> Result<Before, Failure> {
+        let volume = volume::existing(context, &parameters.volume_id).await?;
         Ok(Before { size_gigabytes: volume::size(&volume) })
     }
 
-    async fn run(&self, scene: &Scene<'_>, parameters: &Parameters, _: &Before) -> Result<Progress<NoOutput>, Failure> {
+    async fn run(
+        &self,
+        context: &StepContext<'_>,
+        parameters: &Parameters,
+        _: &Before,
+    ) -> Result<Progress<NoOutput>, Failure> {
         let Parameters { volume_id, size_gigabytes } = parameters;
-        let now = volume::size(&volume::existing(scene, volume_id).await?).unwrap_or_default();
+        let now = volume::size(&volume::existing(context, volume_id).await?).unwrap_or_default();
         match now.cmp(size_gigabytes) {
             Ordering::Equal => Ok(Progress::Done(NoOutput {})),
-            Ordering::Greater => Err(Failure::Permanent(format!(
-                "volume {volume_id} has {now} GiB and cannot be made smaller: a volume only grows"
-            ))),
+            Ordering::Greater => {
+                Err(Failure::Permanent(format!("volume {volume_id} has {now} GiB and cannot be shrunk")))
+            }
             Ordering::Less => {
                 let action = json!({ "type": "resize", "size_gigabytes": size_gigabytes });
-                let refused = match volume::act(scene, volume_id, &action).await {
+                let refused = match volume::act(context, volume_id, &action).await {
                     Ok(action) => return Ok(Progress::Started { action, ids: vec![format!("volumes/{volume_id}")] }),
                     Err(refused) => refused,
                 };
-                // An earlier call may have come to its end just after the volume was looked at.
-                let now = volume::size(&volume::existing(scene, volume_id).await?);
+                // An earlier call may have ended right after the volume was read.
+                let now = volume::size(&volume::existing(context, volume_id).await?);
                 if now == Some(*size_gigabytes) { Ok(Progress::Done(NoOutput {})) } else { Err(refused) }
             }
         }
     }
 
-    async fn trace(&self, scene: &Scene<'_>, parameters: &Parameters, before: &Before) -> Result<Trace, Failure> {
+    async fn trace(
+        &self,
+        context: &StepContext<'_>,
+        parameters: &Parameters,
+        before: &Before,
+    ) -> Result<Trace, Failure> {
         let Parameters { volume_id, .. } = parameters;
-        // Before the volume, so that an action which ends in between is seen there.
-        if let Some(action) = volume::pending(scene, volume_id).await? {
+        // Read before the volume, so that an action which ends in between shows there.
+        if let Some(action) = volume::pending(context, volume_id).await? {
             return Ok(Trace::UnderWay(action));
         }
-        let Some(volume) = volume::get(scene, volume_id).await? else { return Ok(Trace::Nothing) };
+        let Some(volume) = volume::get(context, volume_id).await? else { return Ok(Trace::Nothing) };
         Ok(match (volume::size(&volume), before.size_gigabytes) {
             (Some(now), Some(was)) if now > was => {
                 Trace::There(format!("volume {volume_id} has grown from {was} to {now} GiB, and a volume only grows"))

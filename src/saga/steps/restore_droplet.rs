@@ -1,4 +1,4 @@
-//! `RestoreDroplet`.
+//! The step `RestoreDroplet`.
 
 use std::time::Duration;
 
@@ -10,27 +10,28 @@ use super::{
     common::{NoOutput, ProviderId},
     droplet::{self, Action, Next},
 };
-use crate::saga::step::{Failure, Found, Progress, Scene, Step, Trace};
+use crate::saga::step::{Failure, Found, Progress, Step, StepContext, Trace};
 
-/// Restores a droplet from one of its backups or snapshots. Its id, name, addresses and size stay. What is on its disk
-/// is replaced and lost, so this cannot be undone; take a snapshot before it to keep what there is.
+/// Restores a droplet from one of its backups or snapshots. Its id, name, addresses and size are kept. The data on its
+/// disk is replaced, so this cannot be undone; create a snapshot first to keep it.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Parameters {
-    /// The droplet.
+    /// The id of the droplet.
     droplet_provider_id: ProviderId,
-    /// The id of the backup or snapshot, such as the `snapshot_id` of `CreateDropletSnapshot`. It must be of this droplet.
+    /// The id of the backup or snapshot, such as the `snapshot_id` of `CreateDropletSnapshot`. It must be of this
+    /// droplet.
     image: ProviderId,
 }
 
-/// How it was before.
+/// The state before the step.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Before {
-    /// The step's own actions come after this one. Nothing was begun without it.
+    /// The id of the latest action before the step; the step's actions have higher ids. Absent if the step did not
+    /// start.
     latest_action: Option<u64>,
 }
 
-/// The step.
 pub struct RestoreDroplet;
 
 impl Step for RestoreDroplet {
@@ -42,73 +43,79 @@ impl Step for RestoreDroplet {
     type Before = Before;
 
     fn irreversible(&self, _: &Parameters) -> Option<&'static str> {
-        Some("what was on the disk is lost")
+        Some("the data on the disk is lost")
     }
 
-    async fn before(&self, scene: &Scene<'_>, parameters: &Parameters) -> Result<Before, Failure> {
+    async fn before(&self, context: &StepContext<'_>, parameters: &Parameters) -> Result<Before, Failure> {
         let id = parameters.droplet_provider_id.as_str();
-        droplet::before(scene, id).await?;
-        Ok(Before { latest_action: Some(droplet::latest_action(scene, id).await?) })
+        droplet::before(context, id).await?;
+        Ok(Before { latest_action: Some(droplet::latest_action(context, id).await?) })
     }
 
     async fn run(
         &self,
-        scene: &Scene<'_>,
+        context: &StepContext<'_>,
         parameters: &Parameters,
         before: &Before,
     ) -> Result<Progress<NoOutput>, Failure> {
         let id = parameters.droplet_provider_id.as_str();
-        let next = match droplet::at_rest(scene, id).await? {
-            Ok(_) if is_restored(scene, parameters, before).await? => Next::Nothing,
+        let next = match droplet::at_rest(context, id).await? {
+            Ok(_) if is_restored(context, parameters, before).await? => Next::Nothing,
             Ok(_) => Next::Act(json!({ "type": "restore", "image": droplet::number_or_text(&parameters.image) })),
-            Err(next) => own(scene, parameters, before, next).await?,
+            Err(next) => own(context, parameters, before, next).await?,
         };
-        droplet::go(scene, id, next).await
+        droplet::go(context, id, next).await
     }
 
     async fn find(
         &self,
-        scene: &Scene<'_>,
+        context: &StepContext<'_>,
         parameters: &Parameters,
         before: &Before,
     ) -> Result<Found<NoOutput>, Failure> {
         let id = parameters.droplet_provider_id.as_str();
-        Ok(match droplet::at_rest(scene, id).await? {
-            Ok(_) if is_restored(scene, parameters, before).await? => Found::One(Progress::Done(NoOutput {})),
-            // A call on its way must not restore it a second time, so this waits until it would be seen.
+        Ok(match droplet::at_rest(context, id).await? {
+            Ok(_) if is_restored(context, parameters, before).await? => Found::One(Progress::Done(NoOutput {})),
+            // A lost call may still take effect and must not be repeated, so this waits for the settle time.
             Ok(_) | Err(Next::Gone) => Found::Nothing,
-            Err(next) => droplet::found(id, own(scene, parameters, before, next).await?),
+            Err(next) => droplet::found(id, own(context, parameters, before, next).await?),
         })
     }
 
-    async fn trace(&self, scene: &Scene<'_>, parameters: &Parameters, before: &Before) -> Result<Trace, Failure> {
+    async fn trace(
+        &self,
+        context: &StepContext<'_>,
+        parameters: &Parameters,
+        before: &Before,
+    ) -> Result<Trace, Failure> {
         let Parameters { droplet_provider_id: id, image } = parameters;
-        Ok(match restores(scene, parameters, before).await?.first() {
+        Ok(match restores(context, parameters, before).await?.first() {
             None => Trace::Nothing,
             Some(action) if action.status == "in-progress" => Trace::UnderWay(action.id),
-            // Nobody knows how far one came that failed.
-            Some(_) => {
-                Trace::There(format!("droplet {id} was restored from {image}, and what was on its disk before is lost"))
-            }
+            // The effect of a failed action is unknown.
+            Some(_) => Trace::There(format!(
+                "droplet {id} was restored from {image}, and the earlier data on its disk is \
+                                      lost"
+            )),
         })
     }
 }
 
-/// What comes next, but that an action of somebody else is only waited for: its end says nothing of the step.
-async fn own(scene: &Scene<'_>, parameters: &Parameters, before: &Before, next: Next) -> Result<Next, Failure> {
+/// The next operation. Another action is only waited for: its end says nothing about the step.
+async fn own(context: &StepContext<'_>, parameters: &Parameters, before: &Before, next: Next) -> Result<Next, Failure> {
     let Next::Busy(action) = next else { return Ok(next) };
-    let is_own = restores(scene, parameters, before).await?.iter().any(|own| own.id == action);
+    let is_own = restores(context, parameters, before).await?.iter().any(|own| own.id == action);
     Ok(if is_own { next } else { droplet::wait_for_others(parameters.droplet_provider_id.as_str()) })
 }
 
-async fn is_restored(scene: &Scene<'_>, parameters: &Parameters, before: &Before) -> Result<bool, Failure> {
-    let restores = restores(scene, parameters, before).await?;
+async fn is_restored(context: &StepContext<'_>, parameters: &Parameters, before: &Before) -> Result<bool, Failure> {
+    let restores = restores(context, parameters, before).await?;
     Ok(restores.first().is_some_and(|action| action.status == "completed"))
 }
 
-/// The step's own actions, the latest first. Which image was restored no action tells, but that it came after.
-async fn restores(scene: &Scene<'_>, parameters: &Parameters, before: &Before) -> Result<Vec<Action>, Failure> {
+/// The step's own actions, newest first. Actions do not name their image, so they are recognized by their order.
+async fn restores(context: &StepContext<'_>, parameters: &Parameters, before: &Before) -> Result<Vec<Action>, Failure> {
     let Some(latest) = before.latest_action else { return Ok(Vec::new()) };
-    let actions = droplet::actions(scene, parameters.droplet_provider_id.as_str()).await?.into_iter();
+    let actions = droplet::actions(context, parameters.droplet_provider_id.as_str()).await?.into_iter();
     Ok(actions.filter(|action| action.id.get() > latest && action.kind == "restore").collect())
 }

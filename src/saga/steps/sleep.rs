@@ -1,4 +1,4 @@
-//! `Sleep`.
+//! The step `Sleep`.
 
 use std::time::Duration;
 
@@ -8,19 +8,18 @@ use serde::Deserialize;
 use super::common::NoOutput;
 use crate::saga::{
     clock::{has_passed, left},
-    step::{Failure, Progress, Scene, Step},
+    step::{Failure, Progress, Step, StepContext},
 };
 
-/// Waits. For trying things out, and for what takes its time without a sign.
+/// Waits for a fixed time: for tests, and for processes without a status.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Parameters {
-    /// How long.
+    /// The duration in seconds.
     #[schemars(range(min = 0, max = 604_800))]
     seconds: u32,
 }
 
-/// The step.
 pub struct Sleep;
 
 impl Step for Sleep {
@@ -32,17 +31,22 @@ impl Step for Sleep {
     type Output = NoOutput;
     type Before = ();
 
-    async fn run(&self, scene: &Scene<'_>, parameters: &Parameters, (): &()) -> Result<Progress<NoOutput>, Failure> {
+    async fn run(
+        &self,
+        context: &StepContext<'_>,
+        parameters: &Parameters,
+        (): &(),
+    ) -> Result<Progress<NoOutput>, Failure> {
         let time = Duration::from_secs(u64::from(parameters.seconds));
-        let began = scene.began();
-        if time.is_zero() || has_passed(began, time, scene.now) {
+        let began = context.began();
+        if time.is_zero() || has_passed(began, time, context.now) {
             return Ok(Progress::Done(NoOutput {}));
         }
-        let again = left(began, time, scene.now);
+        let again = left(began, time, context.now);
         Ok(Progress::NotYet {
             again,
             why: format!(
-                "sleeps for {} s, until {}",
+                "sleeping for {} s, until {}",
                 parameters.seconds,
                 (began + time).strftime("%Y-%m-%dT%H:%M:%SZ")
             ),

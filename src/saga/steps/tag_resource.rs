@@ -1,34 +1,35 @@
-//! `TagResource`.
+//! The step `TagResource`.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
     common::{NoOutput, ProviderId, SOON},
-    tagging::{self, Seen, TaggedKind, Target},
+    tagging::{self, TagState, TaggedKind, Target},
 };
-use crate::saga::step::{Failure, Found, Progress, Scene, Step, Undo};
+use crate::saga::step::{Failure, Found, Progress, Step, StepContext, Undo};
 
-/// The parameters as they are given.
+/// The unvalidated parameters.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Given {
-    /// The tag: letters, digits, colons, dashes and underscores. Case makes no difference, and that of the first use stays.
+    /// The tag: letters, digits, colons, dashes and underscores. Case is ignored, and the spelling of the first use is
+    /// kept.
     #[schemars(length(min = 1, max = 255), regex(pattern = r"^[a-zA-Z0-9_\-:]+$"))]
     tag: String,
-    /// The droplet that it is put on, unless `resource_type` and `resource_id` say something else.
+    /// The id of the droplet to tag, unless `resource_type` and `resource_id` are set.
     #[serde(default)]
     droplet_provider_id: Option<ProviderId>,
-    /// The kind of the resource that it is put on. Snapshots of droplets are images here.
+    /// The type of the resource to tag. Snapshots of droplets are images here.
     #[serde(default)]
     resource_type: Option<TaggedKind>,
-    /// The resource.
+    /// The id of the resource.
     #[serde(default)]
     resource_id: Option<ProviderId>,
 }
 
-/// Puts a tag on a resource, and creates the tag where it does not exist. Undone by taking it off again, unless the
-/// resource had it before; the tag itself stays.
+/// Tags a resource, and creates a missing tag. Undone by removing the tag from the resource, unless the resource had it
+/// before; the tag itself is kept.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(try_from = "Given")]
 pub struct Parameters {
@@ -36,13 +37,12 @@ pub struct Parameters {
     target: Target,
 }
 
-/// How it was before.
+/// The state before the step.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Before {
     lacked_it: bool,
 }
 
-/// The step.
 pub struct TagResource;
 
 impl Step for TagResource {
@@ -52,52 +52,57 @@ impl Step for TagResource {
     type Output = NoOutput;
     type Before = Before;
 
-    async fn before(&self, scene: &Scene<'_>, parameters: &Parameters) -> Result<Before, Failure> {
-        match parameters.look(scene).await? {
-            Seen::Gone => Err(parameters.target.gone()),
-            Seen::Untagged => Ok(Before { lacked_it: true }),
-            Seen::Tagged(_) => Ok(Before { lacked_it: false }),
+    async fn before(&self, context: &StepContext<'_>, parameters: &Parameters) -> Result<Before, Failure> {
+        match parameters.look(context).await? {
+            TagState::Gone => Err(parameters.target.gone()),
+            TagState::Untagged => Ok(Before { lacked_it: true }),
+            TagState::Tagged(_) => Ok(Before { lacked_it: false }),
         }
     }
 
     async fn run(
         &self,
-        scene: &Scene<'_>,
+        context: &StepContext<'_>,
         parameters: &Parameters,
         before: &Before,
     ) -> Result<Progress<NoOutput>, Failure> {
         let Parameters { tag, target } = parameters;
         if !before.lacked_it {
-            match parameters.look(scene).await? {
-                Seen::Gone => return Err(target.gone()),
-                Seen::Tagged(_) => return Ok(Progress::Done(NoOutput {})),
-                Seen::Untagged => {}
+            match parameters.look(context).await? {
+                TagState::Gone => return Err(target.gone()),
+                TagState::Tagged(_) => return Ok(Progress::Done(NoOutput {})),
+                TagState::Untagged => {}
             }
         }
-        if tagging::put_on(scene, target, tag).await? {
+        if tagging::put_on(context, target, tag).await? {
             Ok(Progress::Done(NoOutput {}))
         } else {
-            Ok(Progress::NotYet { again: SOON, why: format!("the tag {tag} is new") })
+            Ok(Progress::NotYet { again: SOON, why: format!("waiting until the new tag {tag} is usable") })
         }
     }
 
-    async fn find(&self, scene: &Scene<'_>, parameters: &Parameters, _: &Before) -> Result<Found<NoOutput>, Failure> {
-        Ok(match parameters.look(scene).await? {
-            Seen::Tagged(_) => Found::One(Progress::Done(NoOutput {})),
-            Seen::Gone | Seen::Untagged => Found::Converges,
+    async fn find(
+        &self,
+        context: &StepContext<'_>,
+        parameters: &Parameters,
+        _: &Before,
+    ) -> Result<Found<NoOutput>, Failure> {
+        Ok(match parameters.look(context).await? {
+            TagState::Tagged(_) => Found::One(Progress::Done(NoOutput {})),
+            TagState::Gone | TagState::Untagged => Found::Converges,
         })
     }
 
     async fn undo(
         &self,
-        scene: &Scene<'_>,
+        context: &StepContext<'_>,
         parameters: &Parameters,
         before: &Before,
         output: Option<&NoOutput>,
     ) -> Result<Undo, Failure> {
-        match parameters.look(scene).await? {
-            Seen::Tagged(spelled) if before.lacked_it => {
-                tagging::take_off(scene, &parameters.target, &spelled).await?;
+        match parameters.look(context).await? {
+            TagState::Tagged(spelled) if before.lacked_it => {
+                tagging::take_off(context, &parameters.target, &spelled).await?;
                 Ok(Undo::Done)
             }
             _ if output.is_some() => Ok(Undo::Done),
@@ -116,7 +121,7 @@ impl TryFrom<Given> for Parameters {
 }
 
 impl Parameters {
-    async fn look(&self, scene: &Scene<'_>) -> Result<Seen, Failure> {
-        tagging::look(scene, &self.target, &self.tag).await
+    async fn look(&self, context: &StepContext<'_>) -> Result<TagState, Failure> {
+        tagging::look(context, &self.target, &self.tag).await
     }
 }

@@ -1,4 +1,4 @@
-//! What the steps have in common that put tags on resources and take them off.
+//! Parts that the steps for tags share.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -7,17 +7,17 @@ use serde_json::{Value, json};
 use super::common::{self, ProviderId, text, unnamed};
 use crate::{
     digitalocean::{Error, Path, Verb},
-    saga::step::{Failure, Scene},
+    saga::step::{Failure, StepContext},
 };
 
-/// What a tag is put on or taken off.
+/// The resource of a tag.
 #[derive(Clone, Debug, JsonSchema)]
 pub(super) struct Target {
     kind: TaggedKind,
     id: ProviderId,
 }
 
-/// The kinds of resources that have tags, as the API calls them here.
+/// The types of taggable resources, by their names in the API.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum TaggedKind {
@@ -28,41 +28,39 @@ pub(super) enum TaggedKind {
     Database,
 }
 
-/// What is seen of a tag on a resource.
-pub(super) enum Seen {
+/// The state of a tag on a resource.
+pub(super) enum TagState {
     /// The resource does not exist.
     Gone,
-    /// It has not got the tag.
+    /// The resource lacks the tag.
     Untagged,
-    /// It has the tag, and spells it like this.
+    /// The resource has the tag in this spelling.
     Tagged(String),
 }
 
 impl Target {
-    /// What the parameters of a step say.
+    /// Reads the target from the parameters of a step.
     pub(super) fn new(
         droplet: Option<ProviderId>,
         kind: Option<TaggedKind>,
         id: Option<ProviderId>,
     ) -> Result<Self, &'static str> {
         match (droplet, kind, id) {
-            // The droplet may be an input that is meant for other steps.
+            // `droplet_provider_id` may be an input that is meant for other steps.
             (_, Some(kind), Some(id)) => Ok(Self { kind, id }),
             (Some(id), None, None) => Ok(Self { kind: TaggedKind::Droplet, id }),
-            (None, None, None) => {
-                Err("`droplet_provider_id`, or `resource_type` and `resource_id`, must say what it is on")
-            }
+            (None, None, None) => Err("`droplet_provider_id`, or `resource_type` and `resource_id`, must be set"),
             _ => Err("`resource_type` and `resource_id` must be given together"),
         }
     }
 
-    /// Why nothing can be done to it when it is not there.
+    /// The failure of a step whose resource does not exist.
     pub(super) fn gone(&self) -> Failure {
         Failure::Permanent(format!("there is no {} {}", self.kind.name().replace('_', " "), self.id))
     }
 
-    /// What putting a tag on it takes. The API wants the scope to update the resource too, but for volumes and their
-    /// snapshots there is none.
+    /// The scopes to tag it. The API also needs the update scope of the resource, but has none for volumes and their
+    /// snapshots.
     fn scope_to_tag(&self) -> &'static str {
         match self.kind {
             TaggedKind::Droplet => "tag:create, droplet:update",
@@ -72,7 +70,7 @@ impl Target {
         }
     }
 
-    /// What taking a tag off it takes.
+    /// The scopes to remove a tag from it.
     fn scope_to_untag(&self) -> &'static str {
         match self.kind {
             TaggedKind::Droplet => "tag:delete, droplet:update",
@@ -109,51 +107,55 @@ impl TaggedKind {
         }
     }
 
-    /// Under which field a document of it stands in an answer.
+    /// The field of a response that holds the document.
     fn envelope(self) -> &'static str {
         if self == Self::VolumeSnapshot { "snapshot" } else { self.name() }
     }
 }
 
-/// Looks whether a resource has a tag. Case makes no difference.
-pub(super) async fn look(scene: &Scene<'_>, target: &Target, tag: &str) -> Result<Seen, Failure> {
-    let document = scene.cloud.fetch(target.path(), target.kind.envelope(), &[]).await?;
-    let Some(document) = document else { return Ok(Seen::Gone) };
+/// Reads the state of a tag on a resource. Case is ignored.
+pub(super) async fn look(context: &StepContext<'_>, target: &Target, tag: &str) -> Result<TagState, Failure> {
+    let document = context.cloud.fetch(target.path(), target.kind.envelope(), &[]).await?;
+    let Some(document) = document else { return Ok(TagState::Gone) };
     let tags = match document.get("tags") {
         Some(Value::Array(tags)) => tags.as_slice(),
         Some(Value::Null) => &[],
-        // It does not say whether it has tags.
-        _ => return Err(Failure::Permanent("the token may not see tags: give it the scope `tag:read`".to_owned())),
+        // The response does not show tags.
+        _ => {
+            return Err(Failure::Permanent(
+                "reading tags: the response has none; give the token the scope `tag:read`".to_owned(),
+            ));
+        }
     };
     let spelled = tags.iter().filter_map(Value::as_str).find(|spelled| spelled.eq_ignore_ascii_case(tag));
-    Ok(spelled.map_or(Seen::Untagged, |spelled| Seen::Tagged(spelled.to_owned())))
+    Ok(spelled.map_or(TagState::Untagged, |spelled| TagState::Tagged(spelled.to_owned())))
 }
 
-/// Puts a tag on a resource, or has the tag created first. Whether it is on the resource then. As often as one likes.
-pub(super) async fn put_on(scene: &Scene<'_>, target: &Target, tag: &str) -> Result<bool, Failure> {
-    if put(scene, target, tag).await? {
+/// Tags a resource, or creates the tag first. Returns whether the resource is tagged. Can be repeated.
+pub(super) async fn put_on(context: &StepContext<'_>, target: &Target, tag: &str) -> Result<bool, Failure> {
+    if put(context, target, tag).await? {
         return Ok(true);
     }
-    let is_known = scene.cloud.fetch(one(tag, "tag:read"), "tag", &[]).await?.is_some();
-    let spelled = if is_known { tag.to_owned() } else { create(scene, tag).await? };
+    let is_known = context.cloud.fetch(one(tag, "tag:read"), "tag", &[]).await?.is_some();
+    let spelled = if is_known { tag.to_owned() } else { create(context, tag).await? };
     if !is_known && spelled == tag {
         return Ok(false);
     }
-    if spelled != tag && put(scene, target, &spelled).await? {
+    if spelled != tag && put(context, target, &spelled).await? {
         return Ok(true);
     }
-    // One of both is not there, or has just gone away.
-    Err(match look(scene, target, tag).await? {
-        Seen::Gone => target.gone(),
+    // The tag or the resource does not exist, or was just deleted.
+    Err(match look(context, target, tag).await? {
+        TagState::Gone => target.gone(),
         _ => Failure::Transient(format!("the cloud does not know the tag {tag}")),
     })
 }
 
-/// Has a tag created, and returns it as it was spelled when it was created: one that differs in case only is the same,
-/// and only as it was spelled first the API takes it.
-async fn create(scene: &Scene<'_>, tag: &str) -> Result<String, Failure> {
+/// Creates a tag, and returns the spelling of its first creation: tags that differ in case are equal, and the API
+/// accepts the first spelling only.
+async fn create(context: &StepContext<'_>, tag: &str) -> Result<String, Failure> {
     let tags = Path { route: "/v2/tags", parent: None, id: None, scope: "tag:create" };
-    let refused = match scene.cloud.send(Verb::Post, tags, Some(&json!({ "name": tag }))).await {
+    let refused = match context.cloud.send(Verb::Post, tags, Some(&json!({ "name": tag }))).await {
         Ok(answer) => {
             let spelled = answer.get("tag").and_then(|tag| text(tag, "name"));
             return spelled.map(str::to_owned).ok_or_else(|| unnamed("tag"));
@@ -161,35 +163,35 @@ async fn create(scene: &Scene<'_>, tag: &str) -> Result<String, Failure> {
         Err(error) if error.status() == Some(422) => error,
         Err(error) => return Err(error.into()),
     };
-    // Maybe because it is there already.
+    // The tag may already exist.
     let tags = Path { scope: "tag:read", ..tags };
-    let tags = scene.cloud.rows(tags, "tags", &[]).await?;
+    let tags = context.cloud.rows(tags, "tags", &[]).await?;
     let mut names = tags.iter().filter_map(|tag| text(tag, "name"));
     names.find(|name| name.eq_ignore_ascii_case(tag)).map(str::to_owned).ok_or_else(|| refused.into())
 }
 
-/// Puts a tag that is spelled so on a resource; false where the API says that it does not know one of both.
-async fn put(scene: &Scene<'_>, target: &Target, spelled: &str) -> Result<bool, Failure> {
-    match scene.cloud.send(Verb::Post, resources(spelled, target.scope_to_tag()), Some(&target.to_json())).await {
+/// Tags a resource with a tag in this spelling; false if the API does not know one of both.
+async fn put(context: &StepContext<'_>, target: &Target, spelled: &str) -> Result<bool, Failure> {
+    match context.cloud.send(Verb::Post, resources(spelled, target.scope_to_tag()), Some(&target.to_json())).await {
         Ok(answer) => common::nothing(&answer).map(|()| true),
         Err(Error::NotFound { .. }) => Ok(false),
         Err(error) => Err(error.into()),
     }
 }
 
-/// Takes a tag off a resource, spelled as the resource does.
-pub(super) async fn take_off(scene: &Scene<'_>, target: &Target, spelled: &str) -> Result<(), Failure> {
+/// Removes a tag from a resource, in the resource's spelling.
+pub(super) async fn take_off(context: &StepContext<'_>, target: &Target, spelled: &str) -> Result<(), Failure> {
     let path = resources(spelled, target.scope_to_untag());
-    match scene.cloud.send(Verb::Delete, path, Some(&target.to_json())).await {
+    match context.cloud.send(Verb::Delete, path, Some(&target.to_json())).await {
         Ok(_) | Err(Error::NotFound { .. }) => Ok(()),
         Err(error) => Err(error.into()),
     }
 }
 
-/// Removes the tag of a step whose doing is undone: the account would keep it. A tag that is on something stays, and
-/// where the token may not remove it, that is no reason not to go on.
-pub(super) async fn forget(scene: &Scene<'_>, tag: &str) -> Result<(), Failure> {
-    let is_idle = match scene.cloud.fetch(one(tag, "tag:read"), "tag", &[]).await {
+/// Removes the tag of an undone step from the account. A tag in use is kept. A missing scope is ignored, so that
+/// undoing continues.
+pub(super) async fn forget(context: &StepContext<'_>, tag: &str) -> Result<(), Failure> {
+    let is_idle = match context.cloud.fetch(one(tag, "tag:read"), "tag", &[]).await {
         Ok(Some(answer)) => answer.pointer("/resources/count").and_then(Value::as_u64) == Some(0),
         Ok(None) | Err(Error::Forbidden { .. }) => false,
         Err(error) => return Err(error.into()),
@@ -197,7 +199,7 @@ pub(super) async fn forget(scene: &Scene<'_>, tag: &str) -> Result<(), Failure> 
     if !is_idle {
         return Ok(());
     }
-    match scene.cloud.send(Verb::Delete, one(tag, "tag:delete"), None).await {
+    match context.cloud.send(Verb::Delete, one(tag, "tag:delete"), None).await {
         Ok(_) | Err(Error::NotFound { .. } | Error::Forbidden { .. }) => Ok(()),
         Err(error) => Err(error.into()),
     }

@@ -1,4 +1,4 @@
-//! Every step, in the same tests: done, done again, undone, and with whatever answer is lost on the way.
+//! Every step in the same tests: done, repeated, undone, and with any response lost.
 
 mod cluster;
 mod domains;
@@ -29,11 +29,11 @@ use crate::{
     saga::step::{AnyStep, Failure},
 };
 
-/// How many worlds there are at once, in all tests together: each takes a dozen file descriptors, and a process may have
-/// no more than a thousand.
+/// The maximum number of worlds at once, in all tests together: each uses a dozen file descriptors, and a process may
+/// have only a thousand.
 static WORLDS: Semaphore = Semaphore::const_new(48);
 
-/// A row, made ready. Whoever holds one must not wait for another.
+/// A row, set up. The holder of one must not wait for another.
 struct Trial {
     row: &'static Row,
     world: World,
@@ -60,7 +60,7 @@ impl Trial {
         Journey::new(&self.world, self.step(), &self.parameters)
     }
 
-    /// What differs from the account as it was at first.
+    /// The difference from the initial account.
     async fn difference(&self) -> Value {
         difference(&self.before, &self.world.inventory().await)
     }
@@ -73,7 +73,7 @@ impl Trial {
         }
     }
 
-    /// Undoes it. It is as it was before, or a step that cannot be undone says so.
+    /// Undoes the step. The initial state is restored, unless the step says that it cannot be undone.
     async fn undo(&self, journey: &mut Journey<'_>, what: &str) {
         let undone = journey.undo().await;
         let left = self.difference().await;
@@ -91,18 +91,18 @@ fn nothing() -> Value {
     Value::Object(Values::new())
 }
 
-/// Tries all of these at once.
+/// Runs all of these concurrently.
 async fn each<T, F: Future<Output = ()>>(of: impl IntoIterator<Item = T>, test: impl Fn(T) -> F) {
     join_all(of.into_iter().map(test)).await;
 }
 
-/// How a step goes when nothing comes in between.
+/// The calls of a step without a fault.
 struct Ideal {
     difference: Value,
     calls: usize,
-    /// How many changes by each method.
+    /// The number of changes by method.
     changes: BTreeMap<String, u32>,
-    /// How many questions.
+    /// The number of reads.
     questions: BTreeMap<String, u32>,
 }
 
@@ -116,13 +116,13 @@ impl Ideal {
         Self { difference: trial.difference().await, calls: journey.calls, changes, questions }
     }
 
-    /// Every call of the step, lost before it is made and after.
+    /// Every call of the step, lost before and after it is made.
     fn crashes(&self) -> impl Iterator<Item = Crash> + use<> {
         (0..self.calls).flat_map(|call| [Crash::Before(call), Crash::After(call)])
     }
 }
 
-/// Each of these on every one of so many changes.
+/// Each of these faults on every change.
 fn faults(changes: &BTreeMap<String, u32>, effects: &[Effect]) -> Vec<Fault> {
     let mut faults = Vec::new();
     for (method, count) in changes {
@@ -138,7 +138,7 @@ fn status(status: u16, html: bool) -> Effect {
     Effect::Status { status, retry_after: (status == 429).then_some(1), html }
 }
 
-/// All that the cloud may do to a change and that passes.
+/// All temporary faults of a change.
 fn passing() -> Vec<Effect> {
     vec![
         status(500, false),
@@ -156,12 +156,12 @@ fn passing() -> Vec<Effect> {
     ]
 }
 
-/// What it says of a change that it will never make.
+/// Permanent refusals of a change.
 fn refusals() -> Vec<Effect> {
     vec![status(403, false), Effect::Redirect { location: "http://192.0.2.1/".to_owned() }]
 }
 
-/// What it may answer a question with instead of what is so: one of each sort, since the client's own tests have them all.
+/// Misleading responses to a read, one of each kind, since the client's own tests have them all.
 fn misleading() -> Vec<Effect> {
     vec![
         status(403, false),
@@ -173,7 +173,7 @@ fn misleading() -> Vec<Effect> {
     ]
 }
 
-/// How many calls there were, by method.
+/// The number of calls by method.
 async fn calls(world: &World) -> BTreeMap<String, u32> {
     let mut calls = BTreeMap::new();
     for (request, count) in world.control.requests().await.unwrap().counts {
@@ -189,7 +189,7 @@ async fn changes(world: &World) -> BTreeMap<String, u32> {
     changes
 }
 
-/// How many changes by each method it takes to undo a row; none where it cannot be undone.
+/// The number of changes by method that undo a row; none where it cannot be undone.
 async fn changes_of_undoing(row: &'static Row) -> BTreeMap<String, u32> {
     let trial = Trial::of(row).await;
     let mut journey = trial.journey();
@@ -347,7 +347,7 @@ async fn what_is_done_is_found_and_not_done_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn at_whatever_call_the_process_ends_the_step_is_done_once() {
+async fn a_process_that_crashes_at_any_call_does_the_step_once() {
     each(rows(), async |row| {
         let ideal = Ideal::of(row).await;
         each(ideal.crashes(), async |crash| {
@@ -361,7 +361,7 @@ async fn at_whatever_call_the_process_ends_the_step_is_done_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whatever_becomes_of_a_change_the_step_is_done_once() {
+async fn a_step_with_any_temporary_fault_is_done_once() {
     each(rows(), async |row| {
         let ideal = Ideal::of(row).await;
         each(faults(&ideal.changes, &passing()), async |fault| {
@@ -377,7 +377,7 @@ async fn whatever_becomes_of_a_change_the_step_is_done_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whatever_a_question_is_answered_with_nothing_is_done_twice_or_left_behind() {
+async fn a_misleading_read_duplicates_nothing_and_leaves_nothing_behind() {
     each(rows(), async |row| {
         let ideal = Ideal::of(row).await;
         each(faults(&ideal.questions, &misleading()), async |fault| {
@@ -397,7 +397,7 @@ async fn whatever_a_question_is_answered_with_nothing_is_done_twice_or_left_behi
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whatever_change_is_refused_what_was_done_before_is_undone() {
+async fn a_refused_change_leaves_earlier_changes_to_be_undone() {
     each(rows(), async |row| {
         let ideal = Ideal::of(row).await;
         each(faults(&ideal.changes, &refusals()), async |fault| {
@@ -453,7 +453,7 @@ async fn a_droplet_that_is_gone_is_named_and_there_is_nothing_to_undo() {
         journey.begin().await.unwrap();
         trial.world.control.delete("droplets", DROPLET).await.unwrap();
         match trial.journey().go().await {
-            // It wanted just that, or works on something else.
+            // It wanted just that, or works on another resource.
             Ok(_) => return,
             Err(Failure::Permanent(why)) => assert!(why.contains(DROPLET), "{row}: {why}"),
             Err(failure) => panic!("{row}: {failure:?}"),
@@ -466,7 +466,7 @@ async fn a_droplet_that_is_gone_is_named_and_there_is_nothing_to_undo() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn at_whatever_call_the_process_ended_the_step_is_undone() {
+async fn a_step_that_crashed_at_any_call_is_undone() {
     each(rows(), async |row| {
         each(Ideal::of(row).await.crashes(), async |crash| {
             let trial = Trial::of(row).await;
@@ -481,7 +481,7 @@ async fn at_whatever_call_the_process_ended_the_step_is_undone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whatever_becomes_of_a_change_the_step_is_undone() {
+async fn a_step_is_undone_despite_any_temporary_fault() {
     each(rows(), async |row| {
         each(faults(&changes_of_undoing(row).await, &passing()), async |fault| {
             let trial = Trial::of(row).await;

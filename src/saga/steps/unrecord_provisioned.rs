@@ -1,4 +1,4 @@
-//! `UnrecordProvisioned`.
+//! The step `UnrecordProvisioned`.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -18,26 +18,26 @@ use crate::{
     api::{OPERATOR, ProvisionedResource, ProvisionedResourceSpec},
     drift::record::{Target, apply},
     kube_ext::call::bounded,
-    saga::step::{Failure, Progress, Scene, Step, Undo},
+    saga::step::{Failure, Progress, Step, StepContext, Undo},
 };
 
-/// Deletes the `ProvisionedResource` of this name, and its drifts with it; the resource itself stays. One that does not
-/// exist counts as deleted. Undone by making the record again as it was; its drifts are found anew.
+/// Deletes the `ProvisionedResource` of this name and its drifts; the cloud resource is kept. A record that does not
+/// exist counts as deleted. Undone by creating the record again; its drifts are detected again.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Parameters {
-    /// The record's name.
+    /// The name of the record.
     #[schemars(length(min = 1, max = 253), regex(pattern = NAME))]
     name: String,
 }
 
-/// How it was before.
+/// The state before the step.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Before {
     record: Option<Kept>,
 }
 
-/// A record as it was.
+/// A record before its deletion.
 #[derive(Debug, Serialize, Deserialize)]
 struct Kept {
     uid: String,
@@ -48,7 +48,6 @@ struct Kept {
     annotations: BTreeMap<String, String>,
 }
 
-/// The step.
 pub struct UnrecordProvisioned;
 
 impl Step for UnrecordProvisioned {
@@ -58,47 +57,47 @@ impl Step for UnrecordProvisioned {
     type Output = NoOutput;
     type Before = Before;
 
-    async fn before(&self, scene: &Scene<'_>, parameters: &Parameters) -> Result<Before, Failure> {
-        let record = record::get(scene, &parameters.name).await?;
+    async fn before(&self, context: &StepContext<'_>, parameters: &Parameters) -> Result<Before, Failure> {
+        let record = record::get(context, &parameters.name).await?;
         Ok(Before { record: record.map(|record| Kept::of(&record)) })
     }
 
     async fn run(
         &self,
-        scene: &Scene<'_>,
+        context: &StepContext<'_>,
         parameters: &Parameters,
         before: &Before,
     ) -> Result<Progress<NoOutput>, Failure> {
-        // Only the record that was kept is deleted: not one that somebody has made in its place.
+        // Deletes only the record that was read before, not a later one of the same name.
         let Some(kept) = &before.record else { return Ok(Progress::Done(NoOutput {})) };
-        let record = record::get(scene, &parameters.name).await?;
+        let record = record::get(context, &parameters.name).await?;
         let Some(record) = record.filter(|record| kept.is(record)) else { return Ok(Progress::Done(NoOutput {})) };
-        if record::delete(scene, &record).await? {
+        if record::delete(context, &record).await? {
             return Ok(Progress::Done(NoOutput {}));
         }
         let held = record.finalizers().join(", ");
-        Ok(Progress::NotYet { again: SOON, why: format!("waits until its finalizers let it go: {held}") })
+        Ok(Progress::NotYet { again: SOON, why: format!("waiting for its finalizers: {held}") })
     }
 
     async fn undo(
         &self,
-        scene: &Scene<'_>,
+        context: &StepContext<'_>,
         parameters: &Parameters,
         before: &Before,
         _: Option<&NoOutput>,
     ) -> Result<Undo, Failure> {
         let Some(kept) = &before.record else { return Ok(Undo::Done) };
-        match record::get(scene, &parameters.name).await? {
+        match record::get(context, &parameters.name).await? {
             Some(record) if kept.is(&record) && record.metadata.deletion_timestamp.is_some() => Ok(Undo::not_yet(SOON)),
             Some(record) if kept.is(&record) => Ok(Undo::NothingThere),
-            // Somebody else was quicker: what they say stands.
+            // Somebody else has created the record meanwhile: theirs is kept.
             Some(record) if record.spec != kept.spec || Owners::of(&record).own.is_empty() => Ok(Undo::Done),
-            Some(record) => kept.label(scene, &record).await,
+            Some(record) => kept.label(context, &record).await,
             None => {
                 let target = Target { name: &parameters.name, uid: None };
-                // Without force: nothing is taken from one that somebody makes at the same time.
+                // Without force: a record that somebody creates at the same time is kept.
                 let params = PatchParams::apply(OPERATOR);
-                let made = apply(scene.kube, scene.namespace, target, &kept.spec, &params).await?;
+                let made = apply(context.kube, context.namespace, target, &kept.spec, &params).await?;
                 Ok(if kept.is_labelled(&made) { Undo::Done } else { Undo::not_yet(Duration::ZERO) })
             }
         }
@@ -115,7 +114,7 @@ impl Kept {
         }
     }
 
-    /// Whether this is the record itself, not another of its name.
+    /// Whether this is the same record, by UID.
     fn is(&self, record: &ProvisionedResource) -> bool {
         record.uid().as_ref() == Some(&self.uid)
     }
@@ -126,9 +125,9 @@ impl Kept {
         has(&self.labels, record.labels()) && has(&self.annotations, record.annotations())
     }
 
-    /// Gives the record that was made again its labels and annotations. They are not among what is recorded from here:
-    /// recording it anew must not take them away.
-    async fn label(&self, scene: &Scene<'_>, record: &ProvisionedResource) -> Result<Undo, Failure> {
+    /// Restores the labels and annotations of the created record. They are patched, not applied: a later
+    /// `RecordProvisioned` must not remove them.
+    async fn label(&self, context: &StepContext<'_>, record: &ProvisionedResource) -> Result<Undo, Failure> {
         if self.is_labelled(record) {
             return Ok(Undo::Done);
         }
@@ -136,8 +135,8 @@ impl Kept {
         let params = PatchParams { field_manager: Some(OPERATOR.to_owned()), ..PatchParams::default() };
         let metadata = json!({ "uid": record.uid(), "labels": self.labels, "annotations": self.annotations });
         let patch = Patch::Merge(json!({ "metadata": metadata }));
-        let doing = format!("labelling ProvisionedResource {}/{name}", scene.namespace);
-        bounded(&doing, record::records(scene).patch(&name, &params, &patch)).await?;
+        let doing = format!("labelling ProvisionedResource {}/{name}", context.namespace);
+        bounded(&doing, record::records(context).patch(&name, &params, &patch)).await?;
         Ok(Undo::Done)
     }
 }

@@ -1,33 +1,33 @@
-//! `UntagResource`.
+//! The step `UntagResource`.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
     common::{NoOutput, ProviderId, SOON},
-    tagging::{self, Seen, TaggedKind, Target},
+    tagging::{self, TagState, TaggedKind, Target},
 };
-use crate::saga::step::{Failure, Found, Progress, Scene, Step, Undo};
+use crate::saga::step::{Failure, Found, Progress, Step, StepContext, Undo};
 
-/// The parameters as they are given.
+/// The unvalidated parameters.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Given {
-    /// The tag: letters, digits, colons, dashes and underscores. Case makes no difference.
+    /// The tag: letters, digits, colons, dashes and underscores. Case is ignored.
     #[schemars(length(min = 1, max = 255), regex(pattern = r"^[a-zA-Z0-9_\-:]+$"))]
     tag: String,
-    /// The droplet that it is taken off, unless `resource_type` and `resource_id` say something else.
+    /// The id of the droplet to untag, unless `resource_type` and `resource_id` are set.
     #[serde(default)]
     droplet_provider_id: Option<ProviderId>,
-    /// The kind of the resource that it is taken off. Snapshots of droplets are images here.
+    /// The type of the resource to untag. Snapshots of droplets are images here.
     #[serde(default)]
     resource_type: Option<TaggedKind>,
-    /// The resource.
+    /// The id of the resource.
     #[serde(default)]
     resource_id: Option<ProviderId>,
 }
 
-/// Takes a tag off a resource; the tag itself stays. Undone by putting it on again, if the resource had it before.
+/// Removes a tag from a resource; the tag itself is kept. Undone by adding it again, if the resource had it before.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(try_from = "Given")]
 pub struct Parameters {
@@ -35,14 +35,13 @@ pub struct Parameters {
     target: Target,
 }
 
-/// How it was before.
+/// The state before the step.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Before {
-    /// The tag as the resource spelled it, if it had it.
+    /// The resource's spelling of the tag, if it had the tag.
     had: Option<String>,
 }
 
-/// The step.
 pub struct UntagResource;
 
 impl Step for UntagResource {
@@ -52,49 +51,54 @@ impl Step for UntagResource {
     type Output = NoOutput;
     type Before = Before;
 
-    async fn before(&self, scene: &Scene<'_>, parameters: &Parameters) -> Result<Before, Failure> {
-        match parameters.look(scene).await? {
-            Seen::Gone => Err(parameters.target.gone()),
-            Seen::Untagged => Ok(Before { had: None }),
-            Seen::Tagged(spelled) => Ok(Before { had: Some(spelled) }),
+    async fn before(&self, context: &StepContext<'_>, parameters: &Parameters) -> Result<Before, Failure> {
+        match parameters.look(context).await? {
+            TagState::Gone => Err(parameters.target.gone()),
+            TagState::Untagged => Ok(Before { had: None }),
+            TagState::Tagged(spelled) => Ok(Before { had: Some(spelled) }),
         }
     }
 
     async fn run(
         &self,
-        scene: &Scene<'_>,
+        context: &StepContext<'_>,
         parameters: &Parameters,
         before: &Before,
     ) -> Result<Progress<NoOutput>, Failure> {
         let target = &parameters.target;
         match &before.had {
-            Some(spelled) => tagging::take_off(scene, target, spelled).await?,
-            None => match parameters.look(scene).await? {
-                Seen::Gone => return Err(target.gone()),
-                Seen::Untagged => {}
-                Seen::Tagged(spelled) => tagging::take_off(scene, target, &spelled).await?,
+            Some(spelled) => tagging::take_off(context, target, spelled).await?,
+            None => match parameters.look(context).await? {
+                TagState::Gone => return Err(target.gone()),
+                TagState::Untagged => {}
+                TagState::Tagged(spelled) => tagging::take_off(context, target, &spelled).await?,
             },
         }
         Ok(Progress::Done(NoOutput {}))
     }
 
-    async fn find(&self, scene: &Scene<'_>, parameters: &Parameters, _: &Before) -> Result<Found<NoOutput>, Failure> {
-        Ok(match parameters.look(scene).await? {
-            Seen::Untagged => Found::One(Progress::Done(NoOutput {})),
-            Seen::Gone | Seen::Tagged(_) => Found::Converges,
+    async fn find(
+        &self,
+        context: &StepContext<'_>,
+        parameters: &Parameters,
+        _: &Before,
+    ) -> Result<Found<NoOutput>, Failure> {
+        Ok(match parameters.look(context).await? {
+            TagState::Untagged => Found::One(Progress::Done(NoOutput {})),
+            TagState::Gone | TagState::Tagged(_) => Found::Converges,
         })
     }
 
     async fn undo(
         &self,
-        scene: &Scene<'_>,
+        context: &StepContext<'_>,
         parameters: &Parameters,
         before: &Before,
         output: Option<&NoOutput>,
     ) -> Result<Undo, Failure> {
-        match (parameters.look(scene).await?, &before.had) {
-            (Seen::Untagged, Some(tag)) => {
-                let is_on = tagging::put_on(scene, &parameters.target, tag).await?;
+        match (parameters.look(context).await?, &before.had) {
+            (TagState::Untagged, Some(tag)) => {
+                let is_on = tagging::put_on(context, &parameters.target, tag).await?;
                 Ok(if is_on { Undo::Done } else { Undo::not_yet(SOON) })
             }
             _ if output.is_some() => Ok(Undo::Done),
@@ -113,7 +117,7 @@ impl TryFrom<Given> for Parameters {
 }
 
 impl Parameters {
-    async fn look(&self, scene: &Scene<'_>) -> Result<Seen, Failure> {
-        tagging::look(scene, &self.target, &self.tag).await
+    async fn look(&self, context: &StepContext<'_>) -> Result<TagState, Failure> {
+        tagging::look(context, &self.target, &self.tag).await
     }
 }

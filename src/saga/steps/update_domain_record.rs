@@ -1,4 +1,4 @@
-//! `UpdateDomainRecord`.
+//! The step `UpdateDomainRecord`.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -10,56 +10,55 @@ use super::{
 };
 use crate::{
     digitalocean::Verb,
-    saga::step::{Failure, Progress, Scene, Step, Undo},
+    saga::step::{Failure, Progress, Step, StepContext, Undo},
 };
 
-/// Changes fields of a domain's record; those that are not given stay. Undone by writing the old values back, but for
-/// fields that somebody else has changed since.
+/// Updates fields of a domain's record; absent fields are kept. Undone by restoring the earlier values, except of
+/// fields that have been changed since.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Parameters {
-    /// The domain.
+    /// The domain name.
     #[serde(skip_serializing)]
     domain: ProviderId,
-    /// The record's id within its domain.
+    /// The id of the record within its domain.
     #[serde(skip_serializing)]
     record_id: ProviderId,
     /// The name within the domain, `@` for the domain itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 255))]
     name: Option<String>,
-    /// What it says: an address, another name (the whole name, with or without its final dot), a text.
+    /// The value: an address, a full host name (with or without its final dot) or a text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 4096))]
     data: Option<String>,
-    /// How long resolvers may cache it, in seconds. All records of one name and type share it, so this changes theirs too.
+    /// The time to live, in seconds. All records of one name and type share it, so this changes theirs too.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     ttl: Option<u32>,
-    /// For `MX` and `SRV`.
+    /// The priority, for `MX` and `SRV`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     priority: Option<u16>,
-    /// For `SRV`.
+    /// The port, for `SRV`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     port: Option<u16>,
-    /// For `SRV`.
+    /// The weight, for `SRV`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     weight: Option<u16>,
-    /// For `CAA`.
+    /// The flags, for `CAA`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     flags: Option<u8>,
-    /// For `CAA`.
+    /// The tag, for `CAA`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     tag: Option<CaaTag>,
 }
 
-/// How it was before.
+/// The state before the step.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Before {
-    /// The fields that the step changes.
+    /// The earlier values of the fields that the step changes.
     fields: Map<String, Value>,
 }
 
-/// The step.
 pub struct UpdateDomainRecord;
 
 impl Step for UpdateDomainRecord {
@@ -69,26 +68,31 @@ impl Step for UpdateDomainRecord {
     type Output = NoOutput;
     type Before = Before;
 
-    async fn before(&self, scene: &Scene<'_>, parameters: &Parameters) -> Result<Before, Failure> {
-        let record = existing(scene, parameters).await?;
+    async fn before(&self, context: &StepContext<'_>, parameters: &Parameters) -> Result<Before, Failure> {
+        let record = existing(context, parameters).await?;
         let wanted = fields(parameters)?;
         let changed = differing(&parameters.domain, &record, &wanted)?;
         let was = |field: &String| record.get(field).cloned().unwrap_or_default();
         Ok(Before { fields: changed.into_iter().map(|field| (field.clone(), was(field))).collect() })
     }
 
-    async fn run(&self, scene: &Scene<'_>, parameters: &Parameters, _: &Before) -> Result<Progress<NoOutput>, Failure> {
-        let record = existing(scene, parameters).await?;
+    async fn run(
+        &self,
+        context: &StepContext<'_>,
+        parameters: &Parameters,
+        _: &Before,
+    ) -> Result<Progress<NoOutput>, Failure> {
+        let record = existing(context, parameters).await?;
         let wanted = fields(parameters)?;
         if !differing(&parameters.domain, &record, &wanted)?.is_empty() {
-            write(scene, parameters, &record, wanted).await?;
+            write(context, parameters, &record, wanted).await?;
         }
         Ok(Progress::Done(NoOutput {}))
     }
 
     async fn undo(
         &self,
-        scene: &Scene<'_>,
+        context: &StepContext<'_>,
         parameters: &Parameters,
         before: &Before,
         output: Option<&NoOutput>,
@@ -96,7 +100,7 @@ impl Step for UpdateDomainRecord {
         if before.fields.is_empty() {
             return Ok(Undo::Done);
         }
-        let record = existing(scene, parameters).await?;
+        let record = existing(context, parameters).await?;
         let wanted = fields(parameters)?;
         let moved = differing(&parameters.domain, &record, &wanted)?;
         let mut restored = before.fields.clone();
@@ -104,26 +108,26 @@ impl Step for UpdateDomainRecord {
         if restored.is_empty() {
             return Ok(nothing_left(output));
         }
-        write(scene, parameters, &record, restored).await?;
+        write(context, parameters, &record, restored).await?;
         Ok(Undo::Done)
     }
 }
 
-async fn existing(scene: &Scene<'_>, parameters: &Parameters) -> Result<Value, Failure> {
+async fn existing(context: &StepContext<'_>, parameters: &Parameters) -> Result<Value, Failure> {
     let Parameters { domain, record_id, .. } = parameters;
-    let record = domain_record::get(scene, domain, record_id.as_str()).await?;
+    let record = domain_record::get(context, domain, record_id.as_str()).await?;
     record.ok_or_else(|| Failure::Permanent(format!("there is no record {record_id} of {domain}")))
 }
 
-/// Writes some fields.
+/// Updates some fields.
 async fn write(
-    scene: &Scene<'_>,
+    context: &StepContext<'_>,
     parameters: &Parameters,
     record: &Value,
     fields: Map<String, Value>,
 ) -> Result<(), Failure> {
     let fields = spelled(fields, record);
     let path = domain_record::one(&parameters.domain, parameters.record_id.as_str(), "domain:update");
-    let answer = scene.cloud.send(Verb::Patch, path, Some(&Value::Object(fields))).await?;
+    let answer = context.cloud.send(Verb::Patch, path, Some(&Value::Object(fields))).await?;
     answer.pointer("/domain_record/id").map(drop).ok_or_else(|| unnamed("record"))
 }

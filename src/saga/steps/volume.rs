@@ -1,4 +1,4 @@
-//! The calls about one volume that several steps make.
+//! The calls about a volume that several steps share.
 
 use serde_json::{Value, json};
 
@@ -6,25 +6,25 @@ use super::common::{self, NoOutput, ProviderId, id_text};
 use crate::{
     api::saga::ActionId,
     digitalocean::{Path, Verb},
-    saga::step::{Failure, Progress, Scene},
+    saga::step::{Failure, Progress, StepContext},
 };
 
-/// A volume as the cloud has it.
-pub(super) async fn get(scene: &Scene<'_>, id: &ProviderId) -> Result<Option<Value>, Failure> {
-    Ok(scene.cloud.fetch(path(id.as_str(), "block_storage:read"), "volume", &[]).await?)
+/// Fetches a volume.
+pub(super) async fn get(context: &StepContext<'_>, id: &ProviderId) -> Result<Option<Value>, Failure> {
+    Ok(context.cloud.fetch(path(id.as_str(), "block_storage:read"), "volume", &[]).await?)
 }
 
-/// A volume that has to be there.
-pub(super) async fn existing(scene: &Scene<'_>, id: &ProviderId) -> Result<Value, Failure> {
-    get(scene, id).await?.ok_or_else(|| Failure::Permanent(format!("there is no volume {id}")))
+/// Fetches a volume that must exist.
+pub(super) async fn existing(context: &StepContext<'_>, id: &ProviderId) -> Result<Value, Failure> {
+    get(context, id).await?.ok_or_else(|| Failure::Permanent(format!("there is no volume {id}")))
 }
 
-/// Where one volume is.
+/// The path of a volume.
 pub(super) fn path<'p>(id: &'p str, scope: &'static str) -> Path<'p> {
     Path { route: "/v2/volumes/{id}", parent: None, id: Some(id), scope }
 }
 
-/// The droplets that a volume is attached to: one at the most, as things are.
+/// The droplets of a volume: at most one at present.
 pub(super) fn droplets(volume: &Value) -> Vec<String> {
     let ids = volume.get("droplet_ids").and_then(Value::as_array);
     ids.into_iter().flatten().map(id_text).collect()
@@ -35,58 +35,58 @@ pub(super) fn is_attached(volume: &Value, droplet: &ProviderId) -> bool {
     droplets(volume).iter().any(|id| id == droplet.as_str())
 }
 
-/// How big a volume is.
+/// The size of a volume, in GiB.
 pub(super) fn size(volume: &Value) -> Option<u64> {
     volume.get("size_gigabytes").and_then(Value::as_u64)
 }
 
-/// Begins to attach a volume, and returns the action's id; nothing where it is attached by now.
+/// Starts to attach a volume, and returns the action's id; none if it is already attached.
 pub(super) async fn attach(
-    scene: &Scene<'_>,
+    context: &StepContext<'_>,
     id: &ProviderId,
     droplet: &ProviderId,
 ) -> Result<Option<ActionId>, Failure> {
-    set(scene, id, droplet, true).await
+    set(context, id, droplet, true).await
 }
 
-/// Begins to detach a volume, and returns the action's id; nothing where it is detached by now.
+/// Starts to detach a volume, and returns the action's id; none if it is already detached.
 pub(super) async fn detach(
-    scene: &Scene<'_>,
+    context: &StepContext<'_>,
     id: &ProviderId,
     droplet: &ProviderId,
 ) -> Result<Option<ActionId>, Failure> {
-    set(scene, id, droplet, false).await
+    set(context, id, droplet, false).await
 }
 
 async fn set(
-    scene: &Scene<'_>,
+    context: &StepContext<'_>,
     id: &ProviderId,
     droplet: &ProviderId,
     is_wanted: bool,
 ) -> Result<Option<ActionId>, Failure> {
     let kind = if is_wanted { "attach" } else { "detach" };
-    let refused = match act(scene, id, &json!({ "type": kind, "droplet_id": droplet.as_number()? })).await {
+    let refused = match act(context, id, &json!({ "type": kind, "droplet_id": droplet.as_number()? })).await {
         Ok(action) => return Ok(Some(action)),
         Err(refused) => refused,
     };
-    // An earlier call may have come to its end just after the volume was looked at.
-    let volume = get(scene, id).await?;
+    // An earlier call may have ended right after the volume was read.
+    let volume = get(context, id).await?;
     let is_attached = volume.is_some_and(|volume| is_attached(&volume, droplet));
     if is_attached == is_wanted { Ok(None) } else { Err(refused.about(&format!("droplet {droplet}"))) }
 }
 
-/// Begins an action on a volume, and returns the action's id.
-pub(super) async fn act(scene: &Scene<'_>, id: &ProviderId, action: &Value) -> Result<ActionId, Failure> {
+/// Starts an action on a volume, and returns its id.
+pub(super) async fn act(context: &StepContext<'_>, id: &ProviderId, action: &Value) -> Result<ActionId, Failure> {
     let path = actions(id, "block_storage_action:create");
-    common::action_id(&scene.cloud.send(Verb::Post, path, Some(action)).await?)
+    common::action_id(&context.cloud.send(Verb::Post, path, Some(action)).await?)
 }
 
-/// The volume's action that is in progress: there is one at a time.
-pub(super) async fn pending(scene: &Scene<'_>, id: &ProviderId) -> Result<Option<ActionId>, Failure> {
-    common::in_progress(scene, actions(id, "block_storage_action:read"), |_| true).await
+/// The volume's action in progress: there is at most one.
+pub(super) async fn pending(context: &StepContext<'_>, id: &ProviderId) -> Result<Option<ActionId>, Failure> {
+    common::in_progress(context, actions(id, "block_storage_action:read"), |_| true).await
 }
 
-/// How far a volume's way to or from a droplet is.
+/// The progress of attaching or detaching a volume.
 pub(super) fn progress(action: Option<ActionId>, id: &ProviderId, droplet: &ProviderId) -> Progress<NoOutput> {
     match action {
         Some(action) => Progress::Started { action, ids: vec![format!("volumes/{id}"), format!("droplets/{droplet}")] },

@@ -1,4 +1,4 @@
-//! `WaitForField`.
+//! The step `WaitForField`.
 
 use std::time::Duration;
 
@@ -11,30 +11,30 @@ use crate::{
     comparison::{secret::hide_unknown as hide, show::full as shown},
     digitalocean::{Kind, Live, Priority, ResourceKey},
     drift::evaluate::{Finding, compare},
-    saga::step::{Failure, Progress, Scene, Step},
+    saga::step::{Failure, Progress, Step, StepContext},
 };
 
-/// How many characters of a live value are told.
+/// The maximum length of a live value in messages, in characters.
 const MOST_SHOWN: usize = 100;
 
-/// Waits until a field of a live resource has a value. They are compared as drift is: what only differs in how it is
-/// written is the same. Fails where there is no such resource or no such field.
+/// Waits until a field of a live resource has a value. Values are normalized as in drift detection. Fails if the
+/// resource or the field does not exist.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Parameters {
-    /// The resource's kind, such as `Droplet`.
+    /// The kind of the resource, such as `Droplet`.
     #[schemars(schema_with = "kind_name")]
     kind: Kind,
-    /// The resource's id.
+    /// The id of the resource.
     #[serde(deserialize_with = "text_or_number")]
     #[schemars(schema_with = "any_id")]
     id: String,
-    /// The field: one of the kind's, such as `status`, or a dotted path into the document that the API returns.
+    /// The field: one of the kind's fields, such as `status`, or a dotted path into the API's document.
     #[schemars(length(min = 1, max = 253))]
     field: String,
     /// The value to wait for.
     equals: Value,
-    /// How long to wait before it is looked at again, in seconds.
+    /// The poll interval, in seconds.
     #[serde(default = "some_seconds")]
     #[schemars(range(min = 1, max = 3600))]
     poll_seconds: u32,
@@ -44,7 +44,6 @@ fn some_seconds() -> u32 {
     15
 }
 
-/// The step.
 pub struct WaitForField;
 
 impl Step for WaitForField {
@@ -56,17 +55,22 @@ impl Step for WaitForField {
     type Output = NoOutput;
     type Before = ();
 
-    async fn run(&self, scene: &Scene<'_>, parameters: &Parameters, (): &()) -> Result<Progress<NoOutput>, Failure> {
+    async fn run(
+        &self,
+        context: &StepContext<'_>,
+        parameters: &Parameters,
+        (): &(),
+    ) -> Result<Progress<NoOutput>, Failure> {
         let Parameters { kind, id, field, equals, poll_seconds } = parameters;
         let key = ResourceKey::new(*kind, id.as_str());
         let later = |why: String| {
             let again = Duration::from_secs(u64::from(*poll_seconds));
             let wanted = visible(field, equals);
-            Ok(Progress::NotYet { again, why: format!("waits until {field} of {key} is {wanted}: {why}") })
+            Ok(Progress::NotYet { again, why: format!("waiting until {field} of {key} is {wanted}: {why}") })
         };
-        let document = match scene.cloud.get(&key, Priority::Urgent).await {
+        let document = match context.cloud.get(&key, Priority::Urgent).await {
             Ok(document) => document.ok_or_else(|| Failure::Permanent(format!("there is no {key}")))?,
-            // It waits anyway: nothing has failed that could be tried too often.
+            // The step waits anyway, so a failed read counts as no attempt.
             Err(error) if error.retryable() => return later(error.to_string()),
             Err(error) => return Err(error.into()),
         };
@@ -75,12 +79,12 @@ impl Step for WaitForField {
             Finding::Differs { live, .. } => later(format!("it is {}", visible(field, &live))),
             Finding::Unknown(why) => later(why),
             Finding::Invalid(why) => Err(Failure::Permanent(format!("{key}: {why}"))),
-            Finding::Moot => later("nothing is known of it".to_owned()),
+            Finding::Moot => later("its value is unknown".to_owned()),
         }
     }
 }
 
-/// The beginning of a field's value, without credentials.
+/// The start of a field's value, without credentials.
 fn visible(field: &str, value: &Value) -> String {
     let hidden = hide(&json!({ field: value }));
     shown(hidden.get(field).unwrap_or(&Value::Null)).chars().take(MOST_SHOWN).collect()

@@ -18,7 +18,7 @@ pub const OVER: &str = "over";
 pub const RESOLVED: &str = "resolved";
 
 /// What the policies say.
-pub const CANNOT_WRITE: &str = "cannot write what a Drift says";
+pub const CANNOT_WRITE: &str = "cannot write a Drift";
 pub const CANNOT_MARK: &str = "cannot set the annotation arcadia.cloud/last-accepted";
 pub const MUST_NOT_CHANGE: &str = "the spec of a Saga must not change but for cancelRequested, suspend";
 

@@ -29,7 +29,7 @@ async fn people_may_do_what_their_role_says_and_are_told_what_they_lack() {
     in_force(&team.kubectl, &team.installation).await;
     team.the_api_server_signs().await;
     team.each_may_do_what_the_table_says().await;
-    team.a_refusal_tells_what_is_lacking().await;
+    team.a_refusal_names_the_missing_verb().await;
     team.nobody_decides_through_the_status().await;
     team.no_order_is_larger_than_it_may_be().await;
 
@@ -233,7 +233,7 @@ impl Team {
     }
 
     /// The deed, the verb, the role that has it, and how to look.
-    async fn a_refusal_tells_what_is_lacking(&self) {
+    async fn a_refusal_names_the_missing_verb(&self) {
         let approve = format!("{APPROVE}=yes");
         for (deed, what, who, verb, resource) in [
             (ACCEPT, "set, change or remove the annotation arcadia.cloud/accept", "labeller", "accept", "drifts"),
@@ -250,7 +250,9 @@ impl Team {
             let said = self.run(format!("{deed} --as={who}")).await.unwrap_err();
             for words in [
                 &format!("user {who} cannot {verb} resource {resource} in API group arcadia.cloud"),
-                &format!("to {what} takes the verb {verb} on {resource}. The role arcadia-platform-admin has it"),
+                &format!(
+                    "to {what} requires the verb {verb} on {resource}, which the role arcadia-platform-admin grants"
+                ),
                 &format!("kubectl auth can-i {verb} {resource}.arcadia.cloud"),
             ] {
                 assert!(said.contains(words), "wanted {words:?} in: {said}");

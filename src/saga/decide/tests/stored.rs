@@ -1,5 +1,5 @@
-//! Sagas of every phase as version 0.1.0 stored them, in `tests/stored/sagas`: this version carries each of them on as
-//! that one would have.
+//! Sagas of every phase as version 0.1.0 stored them, in `tests/stored/sagas`: this version continues each of them as
+//! that version would.
 
 use std::{collections::BTreeMap, fs, path::Path};
 
@@ -9,7 +9,7 @@ use crate::{
     saga::{journal::condition, upgrade::upgrade},
 };
 
-/// What is next for each of them.
+/// The next command of each saga.
 const NEXT: [(&str, &str); 29] = [
     ("failed-abandoned", "Rest"),
     ("failed-before-it-began", "Rest"),
@@ -25,10 +25,10 @@ const NEXT: [(&str, &str); 29] = [
     ("rolling-back-in-doubt", "Undo"),
     ("rolling-back-retried", "Undo"),
     ("rolling-back-waits", "Undo"),
-    ("running-answer-lost", "Look"),
+    ("running-answer-lost", "LookUp"),
     ("running-awaits-an-action", "Rest"),
-    ("running-cannot-look", "Look"),
-    ("running-in-doubt", "Look"),
+    ("running-cannot-look", "LookUp"),
+    ("running-in-doubt", "LookUp"),
     ("running-not-begun", "Prepare"),
     ("running-overruled", "Prepare"),
     ("running-retried", "Renew"),
@@ -49,7 +49,7 @@ fn stored() -> BTreeMap<String, Saga> {
     sagas.map(|saga| (saga.metadata.name.clone().unwrap(), saga)).collect()
 }
 
-/// A saga as a process reads it that has just started.
+/// A saga as a newly started process reads it.
 fn story(saga: &Saga) -> Story {
     let order = if saga.spec.kind == SagaKind::Rollback {
         json!([{"name": "label", "step": "TagResource", "with": {"tag": "a", "droplet_provider_id": "1"}}])
@@ -65,7 +65,7 @@ fn story(saga: &Saga) -> Story {
 }
 
 #[test]
-fn each_is_carried_on_where_it_was() {
+fn each_continues_where_it_was() {
     let stored = stored();
     assert_eq!(stored.keys().map(String::as_str).collect::<Vec<_>>(), NEXT.map(|(name, _)| name));
     for (name, next) in NEXT {
@@ -77,7 +77,7 @@ fn each_is_carried_on_where_it_was() {
 fn a_process_that_read_an_old_journal_writes_one_that_says_all_in_fields() {
     for (name, saga) in stored() {
         let mut status = story(&saga).status;
-        // Whatever the conditions say now.
+        // The conditions do not matter from now on.
         for condition in &mut status.conditions {
             condition.message.clear();
         }
@@ -95,7 +95,7 @@ fn what_a_step_waited_for_is_known_and_not_said_again() {
                arcadia.cloud/approve-ask=NAME";
     assert_eq!(approval.status.steps[1].waiting_for.as_deref(), Some(why));
     let answer = Progress::NotYet { again: Duration::from_hours(1), why: why.to_owned() };
-    assert_eq!(after_call(&approval.seen(), 1, Ok(answer), 0), After::Rest(Duration::from_hours(1)));
+    assert_eq!(after_call(&approval.view(), 1, Ok(answer), 0), StepOutcome::Rest(Duration::from_hours(1)));
     let back = story(&sagas["rolling-back-waits"]);
     let undo = back.status.steps[1].undo.clone().unwrap();
     assert_eq!((undo.waiting_for.as_deref(), undo.error), (Some("droplet 1 is locked"), None));
@@ -111,7 +111,7 @@ fn why_it_is_rolled_back_is_said_in_the_end() {
     back.write(StepEvent::CompleteUndo.of(0));
     back.write(Event::Finish { is_rollback_kind: false });
     let said = condition(&back.status, conditions::SUCCEEDED).unwrap();
-    assert_eq!(said.message, "all is undone: step \"snapshot\" failed: there is no droplet 1");
+    assert_eq!(said.message, "all steps are undone: step \"snapshot\" failed: there is no droplet 1");
 }
 
 #[test]

@@ -5,7 +5,7 @@ use crate::{
     api::conditions,
     saga::{
         journal::condition,
-        step::{Identity, Scene},
+        step::{Identity, StepContext},
         steps::named,
     },
 };
@@ -13,16 +13,16 @@ use crate::{
 /// Suspends the saga and lets this much time pass.
 fn suspend(story: &mut Story, time: Duration) {
     story.spec.suspend = true;
-    assert_eq!(story.next(), Move::Note(Event::Suspend));
+    assert_eq!(story.next(), Command::Note(Event::Suspend));
     story.write(Event::Suspend);
     story.pass(time);
-    assert_eq!(story.next(), Move::Rest(None), "nothing is done while it is suspended");
-    assert_eq!(late_in(&story.seen()), None, "no timeout wakes it");
+    assert_eq!(story.next(), Command::Rest(None), "nothing is done while it is suspended");
+    assert_eq!(late_in(&story.view()), None, "no timeout wakes it");
 }
 
 fn resume(story: &mut Story) {
     story.spec.suspend = false;
-    assert_eq!(story.next(), Move::Note(Event::Unsuspend));
+    assert_eq!(story.next(), Command::Note(Event::Unsuspend));
     story.write(Event::Unsuspend);
 }
 
@@ -36,9 +36,9 @@ fn tag() -> Value {
     json!({"name": "label", "step": "TagResource", "with": {"tag": "a", "droplet_provider_id": "1"}})
 }
 
-/// One that has set a tag and waits 6 s at the longest for an approval.
+/// A saga that has set a tag and waits up to 6 s for an approval.
 fn asking() -> Story {
-    let mut story = Story::begun(&json!([tag(), {"name": "ask", "step": "Approval", "timeoutSeconds": 6}]));
+    let mut story = Story::started(&json!([tag(), {"name": "ask", "step": "Approval", "timeoutSeconds": 6}]));
     story.complete(0);
     story.begin(1);
     story
@@ -50,13 +50,13 @@ fn an_approval_does_not_time_out_while_the_saga_is_suspended() {
     story.pass(Duration::from_secs(3));
     suspend(&mut story, Duration::from_hours(1));
     resume(&mut story);
-    assert_eq!(story.next(), Move::Poll(1));
+    assert_eq!(story.next(), Command::Poll(1));
     assert_eq!(story.status.steps[1].suspended_seconds, 3600);
     story.pass(Duration::from_secs(2));
-    assert_eq!(story.next(), Move::Poll(1), "5 of its 6 s are over");
+    assert_eq!(story.next(), Command::Poll(1), "5 of its 6 s are over");
     story.pass(Duration::from_secs(3));
     assert!(
-        matches!(story.next(), Move::Note(Event::Step { index: 1, event: StepEvent::Fail { .. } })),
+        matches!(story.next(), Command::Note(Event::Step { index: 1, event: StepEvent::Fail { .. } })),
         "{:?}",
         story.next()
     );
@@ -71,25 +71,25 @@ fn every_pause_counts_and_none_counts_twice() {
         story.pass(Duration::from_secs(1));
     }
     assert_eq!((story.status.suspended_seconds, story.status.steps[1].suspended_seconds), (300, 300));
-    assert_eq!(story.next(), Move::Poll(1), "5 of its 6 s are over");
+    assert_eq!(story.next(), Command::Poll(1), "5 of its 6 s are over");
 }
 
 #[test]
-fn the_deadline_of_the_whole_saga_stands_still() {
+fn the_deadline_of_the_whole_saga_is_paused() {
     let mut story = asking();
     story.spec.timeout_seconds = Some(5);
     story.pass(Duration::from_secs(3));
     suspend(&mut story, Duration::from_hours(1));
     story.spec.suspend = false;
     story.write(Event::Unsuspend);
-    assert_eq!(story.next(), Move::Poll(1));
+    assert_eq!(story.next(), Command::Poll(1));
     story.pass(Duration::from_secs(4));
-    assert!(matches!(story.next(), Move::Note(Event::RollBack { .. })), "{:?}", story.next());
+    assert!(matches!(story.next(), Command::Note(Event::RollBack { .. })), "{:?}", story.next());
 }
 
 #[tokio::test]
 async fn a_step_that_sleeps_does_not_sleep_less_for_a_pause() {
-    let mut story = Story::begun(&json!([{"name": "nap", "step": "Sleep", "with": {"seconds": 10}}]));
+    let mut story = Story::started(&json!([{"name": "nap", "step": "Sleep", "with": {"seconds": 10}}]));
     story.begin(0);
     story.pass(Duration::from_secs(4));
     suspend(&mut story, Duration::from_mins(1));
@@ -104,7 +104,7 @@ async fn a_step_that_sleeps_does_not_sleep_less_for_a_pause() {
     let token = crate::digitalocean::Token::new("a-token").unwrap();
     let config = crate::digitalocean::Config::new("http://127.0.0.1:1", token).unwrap();
     let cloud = crate::digitalocean::Client::new(config).unwrap();
-    let scene = Scene {
+    let context = StepContext {
         cloud: &cloud,
         kube: &kube,
         http: &reqwest::Client::new(),
@@ -116,7 +116,7 @@ async fn a_step_that_sleeps_does_not_sleep_less_for_a_pause() {
         settle: SETTLE,
         now: story.now,
     };
-    let answer = named("Sleep").unwrap().run(&scene, &json!({"seconds": 10})).await.unwrap();
+    let answer = named("Sleep").unwrap().run(&context, &json!({"seconds": 10})).await.unwrap();
     let Progress::NotYet { again, .. } = answer else { panic!("{answer:?}") };
     assert_eq!(again.as_secs(), 7, "6 s are left, and the one by which times are cut");
 }
@@ -127,7 +127,7 @@ fn nothing_is_undone_while_it_is_suspended_and_undoing_has_its_whole_time_after(
     story.spec.cancel_requested = true;
     suspend(&mut story, Duration::from_hours(1));
     resume(&mut story);
-    let Move::Note(back @ Event::RollBack { .. }) = story.next() else { panic!("{:?}", story.next()) };
+    let Command::Note(back @ Event::RollBack { .. }) = story.next() else { panic!("{:?}", story.next()) };
     story.write(back);
     suspend(&mut story, Duration::from_hours(1));
     resume(&mut story);
@@ -135,22 +135,22 @@ fn nothing_is_undone_while_it_is_suspended_and_undoing_has_its_whole_time_after(
     story.write(StepEvent::Undo { counts: true }.of(0));
     story.write(StepEvent::AwaitUndo { action: ActionId::new(7).unwrap() }.of(0));
     story.pass(Duration::from_secs(100));
-    let before = late_in(&story.seen()).unwrap();
+    let before = late_in(&story.view()).unwrap();
     suspend(&mut story, Duration::from_hours(24));
     resume(&mut story);
-    assert_eq!(late_in(&story.seen()).unwrap(), before);
+    assert_eq!(late_in(&story.view()).unwrap(), before);
     assert_eq!(says(&story), "Unknown Cancelled; False Cancelled");
     let said = &condition(&story.status, conditions::SUCCEEDED).unwrap().message;
-    assert_eq!(said, "it was cancelled; undoing step \"label\": waits for action 7 of the cloud");
+    assert_eq!(said, "cancelled; undoing step \"label\": waiting for cloud action 7");
 }
 
 #[test]
 fn the_conditions_say_suspended_in_every_phase() {
     let pending = Story::ordered(json!({"kind": "test", "steps": [tag()]}));
-    let between = Story::begun(&json!([tag()]));
+    let between = Story::started(&json!([tag()]));
     let running = asking();
     let mut back = asking();
-    back.write(Event::RollBack { why: Why { reason: reason::CANCELLED, message: "it was cancelled".to_owned() } });
+    back.write(Event::RollBack { why: Why { reason: reason::CANCELLED, message: "cancelled".to_owned() } });
     for mut story in [pending, between, running, back] {
         let before = says(&story);
         suspend(&mut story, Duration::from_secs(1));
@@ -158,30 +158,30 @@ fn the_conditions_say_suspended_in_every_phase() {
         resume(&mut story);
         assert!(!says(&story).contains("Suspended"), "{}", says(&story));
     }
-    let mut stuck = Story::begun(&deletes(&["a", "b"]));
+    let mut stuck = Story::started(&deletes(&["a", "b"]));
     stuck.complete(0);
     stuck.spec.cancel_requested = true;
     stuck.stick();
     let before = stuck.status.conditions.clone();
     suspend(&mut stuck, Duration::from_secs(1));
-    assert_eq!(says(&stuck), "Unknown Suspended; True Irreversible", "why a person has to help stays");
+    assert_eq!(says(&stuck), "Unknown Suspended; True Irreversible", "why a person has to intervention stays");
     resume(&mut stuck);
     assert_eq!(stuck.status.conditions, before);
     suspend(&mut stuck, Duration::from_secs(1));
     stuck.resolve("retry", Choice::Retry);
     assert_eq!(says(&stuck), "Unknown Suspended; False Suspended", "it is resolved, and still suspended");
-    assert_eq!(stuck.next(), Move::Rest(None));
+    assert_eq!(stuck.next(), Command::Rest(None));
 }
 
 #[test]
 fn a_call_that_the_journal_announces_is_made_before_the_saga_pauses() {
-    let mut story = Story::begun(&json!([tag()]));
+    let mut story = Story::started(&json!([tag()]));
     story.begin(0);
     story.spec.suspend = true;
-    story.hand = Hand::Intent;
-    assert_eq!(story.next(), Move::Call(0));
-    story.hand = Hand::Empty;
-    assert_eq!(story.next(), Move::Note(Event::Suspend));
+    story.call_state = CallState::Intent;
+    assert_eq!(story.next(), Command::Call(0));
+    story.call_state = CallState::Unknown;
+    assert_eq!(story.next(), Command::Note(Event::Suspend));
 }
 
 #[test]
@@ -189,7 +189,7 @@ fn deleting_a_suspended_saga_undoes_it() {
     let mut story = asking();
     suspend(&mut story, Duration::from_secs(1));
     story.is_deleting = true;
-    assert_eq!(story.next(), Move::Note(Event::Unsuspend), "or the deletion would wait for a person");
+    assert_eq!(story.next(), Command::Note(Event::Unsuspend), "or the deletion would wait for a person");
     story.write(Event::Unsuspend);
-    assert!(matches!(story.next(), Move::Note(Event::RollBack { .. })), "{:?}", story.next());
+    assert!(matches!(story.next(), Command::Note(Event::RollBack { .. })), "{:?}", story.next());
 }

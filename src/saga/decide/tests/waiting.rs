@@ -1,4 +1,4 @@
-//! A saga that waits says for what, and one that tries again says when and why.
+//! A waiting saga names its wait; a retrying saga names the error and the time of the next attempt.
 
 use super::*;
 use crate::{api::conditions, saga::journal::condition};
@@ -15,7 +15,7 @@ fn both(text: &str) -> (String, String) {
 
 fn droplet() -> Story {
     let with = json!({"name": "web-1", "size": "s-1vcpu-1gb", "image": "ubuntu-24-04-x64"});
-    let mut story = Story::begun(&json!([{"name": "web", "step": "CreateDroplet", "with": with}]));
+    let mut story = Story::started(&json!([{"name": "web", "step": "CreateDroplet", "with": with}]));
     story.begin(0);
     story
 }
@@ -26,17 +26,17 @@ fn a_droplet_without_addresses_is_waited_for_in_words_and_with_one_write() {
     let why = "droplet 1 has not got all of its addresses";
     let look = |story: &Story| {
         let progress = Progress::NotYet { again: Duration::from_secs(2), why: why.to_owned() };
-        after_look(&story.seen(), 0, Ok(Found::One(progress)))
+        after_lookup(&story.view(), 0, Ok(Found::One(progress)))
     };
-    assert_eq!(look(&story), After::Rest(Duration::from_secs(2)), "most are over in a moment");
+    assert_eq!(look(&story), StepOutcome::Rest(Duration::from_secs(2)), "most are over in a moment");
     story.pass(Duration::from_secs(6));
-    let After::Tell(news, _) = look(&story) else { panic!("{:?}", look(&story)) };
+    let StepOutcome::Publish(news, _) = look(&story) else { panic!("{:?}", look(&story)) };
     story.write(news);
     assert_eq!(story.status.steps[0].waiting_for.as_deref(), Some(why));
     assert_eq!(said(&story), both(&format!("step \"web\": {why}")));
     for _ in 0..100 {
         story.pass(Duration::from_secs(2));
-        assert_eq!(look(&story), After::Rest(Duration::from_secs(2)), "what is said is not written again");
+        assert_eq!(look(&story), StepOutcome::Rest(Duration::from_secs(2)), "what is said is not written again");
     }
     story.write(StepEvent::Complete { output: Values::new() }.of(0));
     assert_eq!((said(&story), &story.status.steps[0].waiting_for), (both(""), &None));
@@ -48,7 +48,7 @@ fn an_action_of_the_cloud_is_named_with_the_write_that_notes_it() {
     story.write(
         StepEvent::Await { action: ActionId::new(36_804_636).unwrap(), ids: vec!["droplets/1".to_owned()] }.of(0),
     );
-    assert_eq!(said(&story), both("step \"web\": waits for action 36804636 of the cloud (droplets/1)"));
+    assert_eq!(said(&story), both("step \"web\": waiting for cloud action 36804636 (droplets/1)"));
 }
 
 #[test]
@@ -57,12 +57,12 @@ fn an_attempt_that_failed_is_counted_with_the_time_of_the_next_and_why() {
     for _ in 0..3 {
         story.write(StepEvent::Renew { counts: true }.of(0));
     }
-    let after = after_call(&story.seen(), 0, Err(Failure::Transient("DigitalOcean failed (503)".to_owned())), 0);
-    let After::Note(event) = after else { panic!("{after:?}") };
+    let after = after_call(&story.view(), 0, Err(Failure::Transient("DigitalOcean failed (503)".to_owned())), 0);
+    let StepOutcome::Note(event) = after else { panic!("{after:?}") };
     story.write(event);
     assert_eq!(said(&story), both("step \"web\": attempt 4 of 5, next in 8 s: DigitalOcean failed (503)"));
     story.pass(Duration::from_secs(8));
-    assert_eq!(story.next(), Move::Intend(StepEvent::Renew { counts: true }.of(0)));
+    assert_eq!(story.next(), Command::Intend(StepEvent::Renew { counts: true }.of(0)));
     story.write(StepEvent::Renew { counts: true }.of(0));
     assert_eq!(said(&story), both(""), "the failure is over");
 }
@@ -70,29 +70,30 @@ fn an_attempt_that_failed_is_counted_with_the_time_of_the_next_and_why() {
 #[test]
 fn a_call_without_a_response_says_when_it_is_repeated_at_the_latest() {
     let mut story = droplet();
-    let After::Tell(event, _) = after_call(&story.seen(), 0, Err(Failure::Doubt("no answer".to_owned())), 0) else {
+    let StepOutcome::Publish(event, _) = after_call(&story.view(), 0, Err(Failure::Doubt("no answer".to_owned())), 0)
+    else {
         panic!()
     };
     story.write(event);
-    let wanted = "step \"web\": attempt 1 of 5, next in up to 62 s, once its effect was looked up: no answer";
+    let wanted = "step \"web\": attempt 1 of 5, next in up to 62 s, after looking up its effect: no answer";
     assert_eq!(said(&story), both(wanted));
 }
 
 #[test]
 fn undoing_says_the_same_beside_why_it_is_rolled_back() {
     let mut story = droplet();
-    story.write(Event::RollBack { why: Why { reason: reason::CANCELLED, message: "it was cancelled".to_owned() } });
-    assert_eq!(said(&story), ("it was cancelled".to_owned(), String::new()));
+    story.write(Event::RollBack { why: Why { reason: reason::CANCELLED, message: "cancelled".to_owned() } });
+    assert_eq!(said(&story), ("cancelled".to_owned(), String::new()));
     story.write(StepEvent::Undo { counts: true }.of(0));
-    let after = after_undo(&story.seen(), 0, Err(Failure::Transient("DigitalOcean failed (503)".to_owned())), 0);
-    let After::Note(event) = after else { panic!("{after:?}") };
+    let after = after_undo(&story.view(), 0, Err(Failure::Transient("DigitalOcean failed (503)".to_owned())), 0);
+    let StepOutcome::Note(event) = after else { panic!("{after:?}") };
     story.write(event);
     let now = "undoing step \"web\": attempt 1 of 10, next in 1 s: DigitalOcean failed (503)";
-    assert_eq!(said(&story), (format!("it was cancelled; {now}"), now.to_owned()));
+    assert_eq!(said(&story), (format!("cancelled; {now}"), now.to_owned()));
     story.write(StepEvent::Wait { why: "droplet 1 is locked".to_owned() }.of(0));
     let now = "undoing step \"web\": droplet 1 is locked";
-    assert_eq!(said(&story), (format!("it was cancelled; {now}"), now.to_owned()));
+    assert_eq!(said(&story), (format!("cancelled; {now}"), now.to_owned()));
     story.write(StepEvent::CompleteUndo.of(0));
     story.write(Event::Finish { is_rollback_kind: false });
-    assert_eq!(said(&story).0, "all is undone: it was cancelled");
+    assert_eq!(said(&story).0, "all steps are undone: cancelled");
 }

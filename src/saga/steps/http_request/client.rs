@@ -1,4 +1,4 @@
-//! The HTTP client that services are called with. It knows no token.
+//! The HTTP client for calls to services. It has no token.
 
 use std::{
     env,
@@ -16,14 +16,14 @@ use reqwest::{
 
 use super::{LIMIT, service::is_forbidden};
 
-/// How long a connection may take.
+/// The timeout of a connection attempt.
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 
-/// A client for calls to the users' own services: it follows no redirects, and no name leads it to an address that is
-/// not called. Install a rustls provider first.
+/// A client for calls to the users' own services. It follows no redirects and resolves no name to a forbidden address.
+/// Install a rustls provider first.
 ///
 /// # Errors
-/// Where the environment names a proxy that is none, or there is no rustls provider.
+/// When the environment names an invalid proxy, or no rustls provider is installed.
 pub fn http_client() -> Result<Client, reqwest::Error> {
     let builder = Client::builder()
         .user_agent(concat!("arcadia-operator/", env!("CARGO_PKG_VERSION")))
@@ -38,8 +38,8 @@ pub fn http_client() -> Result<Client, reqwest::Error> {
     .build()
 }
 
-/// The proxy that the environment names. The own machine is reached without: that is what http is for, and a proxy
-/// would call its own. A proxy also looks names up by itself, so what can be reached through it is for it to say.
+/// The proxy from the environment. The own machine is called without it: http is meant for that, and a proxy would call
+/// its own machine. A proxy resolves names itself, so it also decides which addresses it reaches.
 fn proxy() -> Result<Option<Proxy>, reqwest::Error> {
     let named = |names: [&str; 2]| names.into_iter().find_map(|name| env::var(name).ok()).filter(|it| !it.is_empty());
     let Some(proxy) = named(["HTTPS_PROXY", "https_proxy"]).or_else(|| named(["ALL_PROXY", "all_proxy"])) else {
@@ -50,7 +50,7 @@ fn proxy() -> Result<Option<Proxy>, reqwest::Error> {
     Ok(Some(Proxy::https(proxy)?.no_proxy(direct)))
 }
 
-/// Looks names up, and leaves out the addresses that are not called.
+/// Resolves names and omits forbidden addresses.
 struct Careful;
 
 impl Resolve for Careful {
@@ -63,7 +63,7 @@ impl Resolve for Careful {
     }
 }
 
-/// The own machine is reached by the names for it only: any other name could be made to lead there.
+/// Only the names of the own machine resolve to it: any other name could be pointed there.
 fn allowed(host: &str, found: Vec<SocketAddr>) -> Result<Addrs, Forbidden> {
     let is_allowed =
         |address: IpAddr| !is_forbidden(address) && (host == "localhost" || !address.to_canonical().is_loopback());
@@ -74,16 +74,16 @@ fn allowed(host: &str, found: Vec<SocketAddr>) -> Result<Addrs, Forbidden> {
     }
 }
 
-/// A name leads to addresses only that are not called.
+/// A name resolves to forbidden addresses only.
 #[derive(Debug, thiserror::Error)]
-#[error("{host} leads to {address}, which is not called")]
+#[error("{host} resolves to {address}, which must not be called")]
 pub(super) struct Forbidden {
     host: String,
     address: IpAddr,
 }
 
 impl Forbidden {
-    /// Whether a call failed for this.
+    /// Whether a call failed for this reason.
     pub(super) fn is_cause_of(error: &reqwest::Error) -> bool {
         iter::successors(error.source(), |&error| error.source()).any(<dyn Error>::is::<Self>)
     }
@@ -105,7 +105,7 @@ mod tests {
             kept("example.com", &["192.0.2.1", "169.254.169.254", "2001:db8::1"]).unwrap(),
             ["192.0.2.1", "2001:db8::1"]
         );
-        let refused = "evil.example leads to 169.254.169.254, which is not called";
+        let refused = "evil.example resolves to 169.254.169.254, which must not be called";
         assert_eq!(kept("evil.example", &["169.254.169.254", "fe80::1"]).unwrap_err(), refused);
         assert!(kept("evil.example", &["127.0.0.1", "::1", "::ffff:127.0.0.1"]).is_err());
         assert_eq!(kept("localhost", &["127.0.0.1", "::1"]).unwrap(), ["127.0.0.1", "::1"]);
@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_call_tells_that_it_failed_for_that() {
+    async fn a_call_to_a_forbidden_address_names_the_reason() {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let client = Client::builder().no_proxy().dns_resolver(Forbids).build().unwrap();
         let error = client.get("https://evil.example").send().await.unwrap_err();

@@ -1,4 +1,4 @@
-//! Headers and bodies that a Secret of the saga's namespace holds: read for each call, and never journaled.
+//! Headers and bodies from Secrets in the saga's namespace: read for each call, and never journaled.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use serde::{Deserialize, Deserializer, de};
 use super::service::header_name;
 use crate::{
     kube_ext::call::{self, bounded},
-    saga::step::{Failure, Scene},
+    saga::step::{Failure, StepContext},
 };
 
 /// A key of a Secret in the saga's namespace.
@@ -19,10 +19,10 @@ use crate::{
 #[serde(deny_unknown_fields)]
 #[schemars(inline)]
 pub(super) struct SecretKey {
-    /// The Secret's name.
+    /// The name of the Secret.
     #[schemars(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
     secret: String,
-    /// The key in it.
+    /// The key in the Secret.
     #[schemars(length(min = 1, max = 253), regex(pattern = r"^[-._a-zA-Z0-9]+$"))]
     key: String,
 }
@@ -42,22 +42,22 @@ struct SecretValue {
 pub(super) struct SecretHeaders(BTreeMap<String, SecretValue>);
 
 impl SecretHeaders {
-    /// The name of each header.
+    /// The names of the headers.
     pub(super) fn names(&self) -> impl Iterator<Item = &str> {
         self.0.keys().map(String::as_str)
     }
 
-    /// Reads the headers. None of them appears in a debug output.
-    pub(super) async fn read(&self, scene: &Scene<'_>) -> Result<HeaderMap, Failure> {
+    /// Reads the headers. Debug output redacts them.
+    pub(super) async fn read(&self, context: &StepContext<'_>) -> Result<HeaderMap, Failure> {
         let mut headers = HeaderMap::new();
         for (name, SecretValue { secret, key, prefix }) in &self.0 {
             let source = SecretKey { secret: secret.clone(), key: key.clone() };
-            let content = source.read(scene, "headersFrom").await?;
-            // Files often end with a line break, and a header never does.
+            let content = source.read(context, "headersFrom").await?;
+            // Files often end with a line break; header values never do.
             let content = content.trim_ascii_end();
             let value = HeaderValue::from_bytes(&[prefix.as_bytes(), content].concat());
             let mut value = value.map_err(|_| {
-                let place = source.place(scene);
+                let place = source.place(context);
                 Failure::Permanent(format!("{place} cannot be the header {name}: it contains control characters"))
             })?;
             value.set_sensitive(true);
@@ -106,11 +106,11 @@ impl JsonSchema for SecretHeaders {
 }
 
 impl SecretKey {
-    /// Reads the value. `parameter` is what names the Secret.
-    pub(super) async fn read(&self, scene: &Scene<'_>, parameter: &str) -> Result<Vec<u8>, Failure> {
+    /// Reads the value. `parameter` names the reference in errors.
+    pub(super) async fn read(&self, context: &StepContext<'_>, parameter: &str) -> Result<Vec<u8>, Failure> {
         let Self { secret, key } = self;
-        let doing = format!("reading Secret {}/{secret}", scene.namespace);
-        let secrets: Api<Secret> = Api::namespaced(scene.kube.clone(), scene.namespace);
+        let doing = format!("reading Secret {}/{secret}", context.namespace);
+        let secrets: Api<Secret> = Api::namespaced(context.kube.clone(), context.namespace);
         let found = bounded(&doing, secrets.get(secret)).await.map_err(|error| match error {
             call::Error::NotFound { .. } => {
                 Failure::Permanent(format!("{doing}: it does not exist; create it, or correct `{parameter}`"))
@@ -119,16 +119,16 @@ impl SecretKey {
                 "{doing}: the operator has no right to get it; list its name in the chart's value `sagas.secrets`"
             )),
             call::Error::Refused { .. } => Failure::Permanent(error.to_string()),
-            // Nothing was called yet.
+            // No call was made yet.
             error => Failure::Transient(error.to_string()),
         })?;
         let content = found.data.and_then(|mut data| data.remove(key)).map(|content| content.0);
         content.ok_or_else(|| {
-            Failure::Permanent(format!("{} does not exist; add the key, or correct `{parameter}`", self.place(scene)))
+            Failure::Permanent(format!("{} does not exist; add the key, or correct `{parameter}`", self.place(context)))
         })
     }
 
-    fn place(&self, scene: &Scene<'_>) -> String {
-        format!("key {:?} of Secret {}/{}", self.key, scene.namespace, self.secret)
+    fn place(&self, context: &StepContext<'_>) -> String {
+        format!("key {:?} of Secret {}/{}", self.key, context.namespace, self.secret)
     }
 }

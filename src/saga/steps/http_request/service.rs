@@ -1,4 +1,4 @@
-//! Which service is called and how, refused before anything is done where it must not be.
+//! The URL, method and headers of a service, validated before any call.
 
 use std::{
     collections::BTreeMap,
@@ -15,21 +15,21 @@ use serde::{Deserialize, Deserializer, de};
 
 use crate::digitalocean::client::on_loopback;
 
-/// The header by which a service tells calls apart.
+/// The header by which a service recognizes a repeated call.
 pub(super) const IDEMPOTENCY_KEY: &str = "idempotency-key";
 
-/// Names under which clouds hand out credentials to the machines that they run.
+/// Host names under which clouds serve credentials to their machines.
 const METADATA: [&str; 5] =
     ["instance-data", "instance-data.ec2.internal", "metadata", "metadata.goog", "metadata.google.internal"];
 
-/// Addresses at which they do, besides the link-local ones.
+/// Addresses at which clouds serve credentials, besides the link-local ones.
 const METADATA_V4: Ipv4Addr = Ipv4Addr::new(100, 100, 100, 200);
 const METADATA_V6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254);
 
-/// Headers that a call has by itself.
+/// Headers that the step sets itself.
 const RESERVED: [&str; 5] = ["connection", "content-length", "host", IDEMPOTENCY_KEY, "transfer-encoding"];
 
-/// How a service is called.
+/// The method of a call.
 #[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "UPPERCASE")]
 #[schemars(inline)]
@@ -60,7 +60,7 @@ impl fmt::Display for Method {
     }
 }
 
-/// The address of a service, which may be called.
+/// The URL of a service that may be called.
 #[derive(Clone)]
 pub(super) struct ServiceUrl(Url);
 
@@ -74,20 +74,20 @@ impl ServiceUrl {
     fn read(text: &str) -> Result<Self, String> {
         let url = Url::parse(text).map_err(|error| format!("is not an address: {error}"))?;
         if !url.username().is_empty() || url.password().is_some() {
-            return Err("must not hold a user or password: whoever can read the saga could read it".to_owned());
+            return Err("must not contain a user or password: everyone who can read the saga can read it".to_owned());
         }
         match url.scheme() {
             "https" => {}
             "http" if on_loopback(&url) => {}
-            "http" => return Err("must begin with https://: http is only for the operator's own machine".to_owned()),
-            _ => return Err("must begin with https://".to_owned()),
+            "http" => {
+                return Err("must start with https://; http is allowed for the operator's own machine only".to_owned());
+            }
+            _ => return Err("must start with https://".to_owned()),
         }
         let host = url.host_str().unwrap_or_default().trim_end_matches('.');
         let address: Option<IpAddr> = host.trim_start_matches('[').trim_end_matches(']').parse().ok();
         if METADATA.contains(&host) || address.is_some_and(is_forbidden) {
-            return Err(format!(
-                "must not lead to {host}: it is not called, since such addresses hand out credentials"
-            ));
+            return Err(format!("must not be {host}: such addresses serve credentials and are never called"));
         }
         Ok(Self(url))
     }
@@ -97,7 +97,7 @@ impl ServiceUrl {
     }
 }
 
-/// Without path and query: that of a webhook is a credential.
+/// The URL without path and query: those of a webhook are credentials.
 impl fmt::Display for ServiceUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0.origin().ascii_serialization())
@@ -153,7 +153,7 @@ impl<'de> Deserialize<'de> for Headers {
     }
 }
 
-/// The name of a header that a saga may set.
+/// Reads the name of a header that a saga may set.
 pub(super) fn header_name(name: &str) -> Result<HeaderName, String> {
     if RESERVED.contains(&name.to_ascii_lowercase().as_str()) {
         return Err(format!("the header {name} is set by the step itself"));
@@ -179,7 +179,7 @@ impl JsonSchema for Headers {
     }
 }
 
-/// Whether an address is never called: those of the link, at which credentials are handed out, and those that are none.
+/// Whether an address is never called: link-local addresses, which serve credentials, and addresses of no host.
 pub(super) fn is_forbidden(address: IpAddr) -> bool {
     match address.to_canonical() {
         IpAddr::V4(address) => {
@@ -221,21 +221,25 @@ mod tests {
     #[test]
     fn what_is_no_service_is_refused() {
         let refused = [
-            ("http://billing.example.com/", "must begin with https://: http is only for the operator's own machine"),
-            ("http://10.1.2.3/", "must begin with https://: http"),
-            ("ftp://billing.example.com/", "must begin with https://"),
+            (
+                "http://billing.example.com/",
+                "must start with https://; http is allowed for the operator's own machine \
+                                             only",
+            ),
+            ("http://10.1.2.3/", "must start with https://; http"),
+            ("ftp://billing.example.com/", "must start with https://"),
             ("billing.example.com", "is not an address"),
-            ("https://jane:secret@billing.example.com/", "must not hold a user or password"),
-            ("https://169.254.169.254/metadata/v1/", "must not lead to 169.254.169.254"),
-            ("https://2852039166/", "must not lead to 169.254.169.254"),
-            ("https://[::ffff:169.254.169.254]/", "must not lead to [::ffff:a9fe:a9fe]"),
-            ("https://[fe80::1]/", "must not lead to [fe80::1]"),
-            ("https://[fd00:ec2::254]/", "must not lead to [fd00:ec2::254]"),
-            ("https://0.0.0.0/", "must not lead to 0.0.0.0"),
-            ("https://[::]/", "must not lead to [::]"),
-            ("https://metadata.google.internal/", "must not lead to metadata.google.internal"),
-            ("https://METADATA.google.internal./", "must not lead to metadata.google.internal"),
-            ("http://0.0.0.0/", "must begin with https://: http"),
+            ("https://jane:secret@billing.example.com/", "must not contain a user or password"),
+            ("https://169.254.169.254/metadata/v1/", "must not be 169.254.169.254"),
+            ("https://2852039166/", "must not be 169.254.169.254"),
+            ("https://[::ffff:169.254.169.254]/", "must not be [::ffff:a9fe:a9fe]"),
+            ("https://[fe80::1]/", "must not be [fe80::1]"),
+            ("https://[fd00:ec2::254]/", "must not be [fd00:ec2::254]"),
+            ("https://0.0.0.0/", "must not be 0.0.0.0"),
+            ("https://[::]/", "must not be [::]"),
+            ("https://metadata.google.internal/", "must not be metadata.google.internal"),
+            ("https://METADATA.google.internal./", "must not be metadata.google.internal"),
+            ("http://0.0.0.0/", "must start with https://; http"),
         ];
         for (url, why) in refused {
             let said = ServiceUrl::read(url).unwrap_err();

@@ -1,5 +1,4 @@
-//! A namespace of a real cluster, for the steps that write to Kubernetes: whose field is whose is for its API server to
-//! say.
+//! A namespace of a real cluster, for the steps that write to Kubernetes: its API server decides who owns a field.
 
 use control_plane::{ControlPlane, Namespace};
 use kube::{
@@ -34,12 +33,12 @@ impl Cluster {
         self.records().get_opt(name).await.unwrap()
     }
 
-    /// What a record says, with the labels and annotations that it has.
+    /// The spec of a record, with its labels and annotations.
     pub(super) async fn said(&self, name: &str) -> Value {
         self.record(name).await.map_or(Value::Null, |record| said(&record))
     }
 
-    /// Makes a record say this, as people do: `metadata` and `spec`.
+    /// Applies a record as a person: `metadata` and `spec`.
     pub(super) async fn apply(&self, name: &str, manager: &str, said: Value) {
         let mut record = json!({ "apiVersion": "arcadia.cloud/v1alpha1", "kind": "ProvisionedResource" });
         record.as_object_mut().unwrap().extend(said.as_object().unwrap().clone());
@@ -48,7 +47,7 @@ impl Cluster {
         self.records().patch(name, &params, &Patch::Apply(record)).await.unwrap();
     }
 
-    /// Changes a record, as people do by hand.
+    /// Patches a record as a person.
     pub(super) async fn edit(&self, name: &str, manager: &str, patch: Value) {
         let params = PatchParams { field_manager: Some(manager.to_owned()), ..PatchParams::default() };
         self.records().patch(name, &params, &Patch::Merge(patch)).await.unwrap();

@@ -1,4 +1,4 @@
-//! What the table cannot say of steps on the records of domains.
+//! Tests of the steps on domain records that the table cannot express.
 
 use digitalocean_simulator::{Effect, Fault};
 use serde_json::{Value, json};

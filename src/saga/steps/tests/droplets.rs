@@ -1,4 +1,4 @@
-//! What the table cannot say of steps on droplets: what they refuse, and what they do in between.
+//! Tests of the droplet steps that the table cannot express: refusals and intermediate states.
 
 use std::time::Duration;
 
@@ -97,7 +97,7 @@ async fn several_droplets_with_the_tag_of_one_step_are_not_all_deleted_when_it_i
 }
 
 #[tokio::test]
-async fn a_droplet_that_has_not_the_tag_is_nobodys_doing_whatever_the_list_by_tag_shows() {
+async fn a_droplet_without_the_tag_is_ignored_even_in_the_list_by_tag() {
     let world = World::start().await;
     let everything = Effect::DropQuery { name: "tag_name".to_owned() };
     world.control.inject(Fault::new("/v2/droplets", everything)).await.unwrap();
@@ -143,7 +143,7 @@ async fn a_gpu_droplet_is_found_though_a_search_by_tag_should_not_show_it() {
 }
 
 #[tokio::test]
-async fn a_droplet_is_asked_once_to_shut_down_and_given_its_time() {
+async fn a_droplet_is_shut_down_once_and_has_its_grace_period() {
     let world = World::start().await;
     world.control.inject(Fault::new("*", Effect::IgnoreAction).action("shutdown")).await.unwrap();
     let parameters = json!({ "droplet_provider_id": DROPLET, "grace_seconds": 60 });
@@ -152,7 +152,7 @@ async fn a_droplet_is_asked_once_to_shut_down_and_given_its_time() {
     off.go().await.unwrap();
     assert!(off.now().duration_since(began).as_secs() >= 60);
     assert_eq!(world.actions(DROPLET).await, ["shutdown", "power_off"]);
-    // What it was asked before it was powered on again does not count.
+    // Shutdowns before the latest power-on do not count.
     world.act(DROPLET, json!({ "type": "power_on" })).await;
     go(&world, "PowerOffDroplet", parameters).await.unwrap();
     let asked = world.actions(DROPLET).await;
@@ -160,7 +160,7 @@ async fn a_droplet_is_asked_once_to_shut_down_and_given_its_time() {
 }
 
 #[tokio::test]
-async fn a_droplet_that_is_resized_back_is_asked_to_shut_down_again() {
+async fn a_droplet_that_is_resized_back_is_shut_down_again() {
     let world = World::start().await;
     let size = json!({ "droplet_provider_id": DROPLET, "size": "s-4vcpu-8gb" });
     let mut resize = journey(&world, "ResizeDroplet", &size);
@@ -234,7 +234,7 @@ async fn a_step_waits_for_what_somebody_else_does_to_the_droplet() {
 }
 
 #[tokio::test]
-async fn what_somebody_else_has_begun_is_not_taken_for_the_steps_own() {
+async fn another_users_action_is_not_taken_for_the_steps_own() {
     let restore = json!({ "droplet_provider_id": DROPLET, "image": "7555620" });
     let snapshot = json!({ "droplet_provider_id": DROPLET, "snapshot_label": "before" });
     for (step, parameters, theirs, ours) in [
@@ -285,7 +285,7 @@ async fn a_droplet_that_is_locked_is_waited_for() {
 }
 
 #[tokio::test]
-async fn the_power_of_a_droplet_that_cannot_be_asked_to_shut_down_is_cut() {
+async fn a_droplet_that_cannot_be_shut_down_is_powered_off() {
     let world = World::start().await;
     world.control.inject(Fault::new("*", Effect::FailAction).action("shutdown")).await.unwrap();
     go(&world, "PowerOffDroplet", json!({ "droplet_provider_id": DROPLET })).await.unwrap();
@@ -293,7 +293,7 @@ async fn the_power_of_a_droplet_that_cannot_be_asked_to_shut_down_is_cut() {
 }
 
 #[tokio::test]
-async fn a_token_that_may_not_do_something_is_told_each_scope_that_it_takes() {
+async fn an_error_names_each_scope_that_the_token_lacks() {
     let droplet = |more: Value| {
         let mut parameters = json!({ "droplet_provider_id": DROPLET });
         parameters.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());

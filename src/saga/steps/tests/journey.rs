@@ -1,4 +1,4 @@
-//! One step done and undone as the runner does it, with a clock of its own, and with answers that get lost on the way.
+//! One step done and undone as by the runner, with its own clock and with lost responses.
 
 use std::time::Duration;
 
@@ -11,41 +11,41 @@ use crate::{
     api::saga::{ActionId, ErrorKind, StepError, StepState, StepStatus, UndoStatus, Values},
     digitalocean::Path,
     saga::{
-        step::{AnyStep, Failure, Found, Identity, Progress, Scene, Undo},
+        step::{AnyStep, Failure, Found, Identity, Progress, StepContext, Undo},
         steps::named,
     },
 };
 
-/// How long what was done may not be seen.
+/// The settle time.
 const SETTLE: Duration = Duration::from_millis(100);
-/// How long it really waits at most.
+/// The maximum real time of a wait.
 const LONGEST_WAIT: Duration = Duration::from_millis(60);
-/// How often it looks at most, in either direction.
+/// The maximum number of polls in either direction.
 const MOST_LOOKS: usize = 60;
 
-/// Which call of the step ends with the process.
+/// The call at which the process crashes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Crash {
-    /// The process ends when the journal says that the call is made, and it is not.
+    /// The process crashes after the intent is recorded and before the call.
     Before(usize),
-    /// The process ends after the call, and what came of it is lost.
+    /// The process crashes after the call, and its response is lost.
     After(usize),
 }
 
-/// A step, its parameters, and what the journal says of it.
+/// A step, its parameters and its journal entry.
 pub(super) struct Journey<'w> {
     world: &'w World,
     step: &'static dyn AnyStep,
     parameters: Value,
     entry: StepStatus,
-    /// The time on a clock of its own, which goes on only while it waits.
+    /// The time of its own clock, which only advances in waits.
     now: Timestamp,
-    /// How often the step was run.
+    /// The number of calls of the step.
     pub(super) calls: usize,
     crash: Option<Crash>,
 }
 
-/// How a step is gone on with.
+/// The next operation of the step.
 enum Turn {
     Call,
     Look,
@@ -59,14 +59,14 @@ impl<'w> Journey<'w> {
         Self { world, step, parameters: parameters.clone(), entry, now: Timestamp::now(), calls: 0, crash: None }
     }
 
-    /// The process ends at this call, and the next one goes on.
+    /// The process crashes at this call, and the next one resumes.
     pub(super) fn with(self, crash: Crash) -> Self {
         Self { crash: Some(crash), ..self }
     }
 
-    /// The journal says that the step is begun; nothing more has happened.
+    /// Records the start of the step, without any call.
     pub(super) async fn begin(&mut self) -> Result<(), Failure> {
-        let before = self.step.before(&self.scene(false), &self.parameters).await?;
+        let before = self.step.before(&self.context(false), &self.parameters).await?;
         let now = self.time();
         self.entry.state = StepState::Running;
         self.entry.started_at = now.clone();
@@ -75,18 +75,18 @@ impl<'w> Journey<'w> {
         Ok(())
     }
 
-    /// What it says while nobody has approved it.
+    /// The wait of an approval.
     pub(super) async fn ask(&self) -> Result<Progress<Values>, Failure> {
-        self.step.run(&Scene { approved_by: None, ..self.scene(false) }, &self.parameters).await
+        self.step.run(&StepContext { approved_by: None, ..self.context(false) }, &self.parameters).await
     }
 
-    /// Does it.
+    /// Does the step.
     pub(super) async fn go(&mut self) -> Result<Values, Failure> {
         self.begin().await?;
         self.call_on().await
     }
 
-    /// Does it, once it is begun.
+    /// Does a started step.
     pub(super) async fn call_on(&mut self) -> Result<Values, Failure> {
         let output = self.go_on(false).await?.expect("it ends, since nothing stops it");
         self.entry.state = StepState::Done;
@@ -97,14 +97,13 @@ impl<'w> Journey<'w> {
         Ok(output)
     }
 
-    /// Does it until the process ends, which is not started again. Whether it ended so.
+    /// Does the step until the process crashes, without a restart. Returns whether it crashed.
     pub(super) async fn go_until_crash(&mut self) -> Result<bool, Failure> {
         self.begin().await?;
         Ok(self.go_on(true).await?.is_none())
     }
 
-    /// Looks for what it did, as a process does that knows only that it was begun, and does it again if that is to be
-    /// done.
+    /// Looks up the effect of a step in doubt as a new process does, and repeats the step if necessary.
     pub(super) async fn resume(&mut self) -> Result<Values, Failure> {
         self.entry.state = StepState::Running;
         self.entry.finished_at = None;
@@ -115,9 +114,9 @@ impl<'w> Journey<'w> {
         Ok(output.expect("it ends, since nothing stops it"))
     }
 
-    /// Takes what a person says that it did.
+    /// Adopts a resource that a person names.
     pub(super) async fn adopt(&mut self, id: &str) -> Result<Values, Failure> {
-        let adopted = self.step.adopt(&self.scene(false), &self.parameters, id).await?;
+        let adopted = self.step.adopt(&self.context(false), &self.parameters, id).await?;
         let turn = self.take(adopted).await;
         Ok(self.turn(turn, false).await?.expect("it ends, since nothing stops it"))
     }
@@ -126,7 +125,7 @@ impl<'w> Journey<'w> {
         self.turn(Turn::Call, stops).await
     }
 
-    /// Goes on to the end. Nothing when the process ended on the way and is to stay so.
+    /// Continues to the end. None if the process crashed and is not restarted.
     async fn turn(&mut self, mut turn: Turn, stops: bool) -> Result<Option<Values>, Failure> {
         for _ in 0..MOST_LOOKS {
             turn = match turn {
@@ -151,14 +150,14 @@ impl<'w> Journey<'w> {
                         self.renew()
                     }
                 },
-                Turn::Look => match self.step.find(&self.scene(false), &self.parameters).await {
+                Turn::Look => match self.step.find(&self.context(false), &self.parameters).await {
                     Ok(Found::Converges) => self.renew(),
-                    // The cloud says that it was done, so it will be seen, and is not done a second time.
+                    // The cloud reports it as done, so its effect will appear and it is not repeated.
                     Ok(Found::Nothing) if self.entry.action.is_some() => {
                         self.wait(Duration::from_secs(1)).await;
                         Turn::Look
                     }
-                    Ok(Found::Nothing) if self.scene(false).has_settled() => self.renew(),
+                    Ok(Found::Nothing) if self.context(false).has_settled() => self.renew(),
                     Ok(Found::Nothing) => {
                         self.wait(SETTLE + Duration::from_secs(2)).await;
                         Turn::Look
@@ -176,7 +175,7 @@ impl<'w> Journey<'w> {
         panic!("{} does not end: {:?}", self.step.name(), self.entry)
     }
 
-    /// The journal says that the step is called again.
+    /// Records another call of the step.
     fn renew(&mut self) -> Turn {
         self.entry.called_at = self.time();
         self.entry.action = None;
@@ -184,21 +183,21 @@ impl<'w> Journey<'w> {
         Turn::Call
     }
 
-    /// What came of a call; nothing when the process ended instead.
+    /// The result of a call; none if the process crashed.
     async fn call(&mut self) -> Option<Result<Progress<Values>, Failure>> {
         let call = self.calls;
         self.calls += 1;
         if self.crash == Some(Crash::Before(call)) {
             return None;
         }
-        let result = self.step.run(&self.scene(false), &self.parameters).await;
+        let result = self.step.run(&self.context(false), &self.parameters).await;
         (self.crash != Some(Crash::After(call))).then_some(result)
     }
 
     async fn take(&mut self, progress: Progress<Values>) -> Turn {
         match progress {
             Progress::Done(output) => return Turn::Done(output),
-            // It has ended, and this does not show it yet.
+            // The action has ended and its effect does not appear yet.
             Progress::Started { action, .. } if self.entry.action == Some(action) => {
                 self.wait(Duration::from_secs(1)).await;
             }
@@ -220,14 +219,14 @@ impl<'w> Journey<'w> {
         Turn::Look
     }
 
-    /// Undoes it, and does not say so in the journal: it can be undone again.
+    /// Undoes the step without recording it: it can be undone again.
     pub(super) async fn undo(&mut self) -> Result<(), Failure> {
         self.entry.state = StepState::Undoing;
         for _ in 0..MOST_LOOKS {
             self.entry.undo = Some(UndoStatus::default());
-            match self.step.undo(&self.scene(true), &self.parameters).await {
+            match self.step.undo(&self.context(true), &self.parameters).await {
                 Ok(Undo::Done) => return Ok(()),
-                Ok(Undo::NothingThere) if self.is_refused() || self.scene(true).has_settled() => return Ok(()),
+                Ok(Undo::NothingThere) if self.is_refused() || self.context(true).has_settled() => return Ok(()),
                 Ok(Undo::NothingThere) => self.wait(SETTLE + Duration::from_secs(2)).await,
                 Ok(Undo::Started(action)) => drop(self.wait_for(action).await),
                 Ok(Undo::NotYet { again, .. }) => self.wait(again).await,
@@ -238,12 +237,12 @@ impl<'w> Journey<'w> {
         panic!("undoing {} does not end: {:?}", self.step.name(), self.entry)
     }
 
-    /// Whether the answer to the latest call was that it did nothing.
+    /// Whether the latest call was refused.
     fn is_refused(&self) -> bool {
         self.entry.error.as_ref().is_some_and(|error| error.kind == ErrorKind::Permanent)
     }
 
-    /// Waits until an action has ended, and tells how it did.
+    /// Waits until an action has ended, and returns its result.
     async fn wait_for(&mut self, action: ActionId) -> String {
         let id = action.to_string();
         let path = Path { route: "/v2/actions/{id}", parent: None, id: Some(&id), scope: "actions:read" };
@@ -258,13 +257,13 @@ impl<'w> Journey<'w> {
         panic!("action {action} does not end");
     }
 
-    /// Lets time pass, most of it on the own clock only.
+    /// Advances the time, mostly on the own clock only.
     async fn wait(&mut self, time: Duration) {
         tokio::time::sleep(time.min(LONGEST_WAIT)).await;
         self.now += SignedDuration::try_from(time).unwrap();
     }
 
-    /// What the journal says, as JSON.
+    /// The journal entry as JSON.
     pub(super) fn journal(&self) -> String {
         serde_json::to_string(&self.entry).unwrap()
     }
@@ -273,13 +272,13 @@ impl<'w> Journey<'w> {
         self.now
     }
 
-    /// The time, as the journal notes it.
+    /// The time as in the journal.
     fn time(&self) -> Option<Time> {
         Timestamp::from_second(self.now().as_second()).ok().map(Time)
     }
 
-    fn scene(&self, is_undo: bool) -> Scene<'_> {
-        Scene {
+    fn context(&self, is_undo: bool) -> StepContext<'_> {
+        StepContext {
             cloud: &self.world.cloud,
             kube: self.world.kube(),
             http: &self.world.http,
@@ -294,7 +293,7 @@ impl<'w> Journey<'w> {
     }
 }
 
-/// A step of this name, to be done.
+/// A step of this name, before it is done.
 pub(super) fn journey<'w>(world: &'w World, step: &str, parameters: &Value) -> Journey<'w> {
     Journey::new(world, named(step).unwrap(), parameters)
 }
@@ -304,7 +303,7 @@ pub(super) async fn go(world: &World, step: &str, parameters: Value) -> Result<V
     journey(world, step, &parameters).go().await
 }
 
-/// Why a step is refused; nothing was changed.
+/// The refusal of a step that changed nothing.
 pub(super) async fn refusal(world: &World, step: &str, parameters: Value) -> String {
     world.control.reset_requests().await.unwrap();
     let Err(Failure::Permanent(why)) = go(world, step, parameters.clone()).await else {

@@ -1,4 +1,4 @@
-//! What becomes of a record that others change at the same time.
+//! Records that others change at the same time.
 
 use serde_json::{Value, json};
 
@@ -32,7 +32,7 @@ async fn undoing_a_record_leaves_what_others_have_changed_since() {
     cluster.apply("web-1", OPERATOR, json!({ "spec": { "resource": resource(), "desired": desired } })).await;
     let mut journey = record(&world, &json!({ "size_slug": "s-2vcpu-4gb", "region": "nyc3", "vpc_uuid": "two" }));
     journey.go().await.unwrap();
-    // The operator adopts a live value; people add a field, change one that the step took away, and pause the record.
+    // The operator adopts a live value; people add a field, change one that the step removed, and suspend the record.
     cluster.edit("web-1", OPERATOR, json!({ "spec": { "desired": { "size_slug": "s-4vcpu-8gb" } } })).await;
     let by_hand = json!({ "desired": { "tags": ["prod"], "image": "debian-13-x64" }, "suspend": true });
     cluster.edit("web-1", PERSON, json!({ "spec": by_hand })).await;
@@ -48,7 +48,7 @@ async fn undoing_a_record_leaves_what_others_have_changed_since() {
 }
 
 #[tokio::test]
-async fn what_is_recorded_anew_after_an_undoing_still_replaces_what_was_recorded_from_here() {
+async fn a_record_that_is_created_again_after_an_undo_still_replaces_its_own_fields() {
     let world = World::start().await;
     let cluster = world.cluster().await;
     let desired = json!({ "size_slug": "s-1vcpu-1gb", "image": "ubuntu-22-04-x64" });
@@ -74,7 +74,7 @@ async fn a_record_that_somebody_else_makes_meanwhile_is_theirs() {
     journey.begin().await.unwrap();
     cluster.apply("web-1", PERSON, theirs.clone()).await;
     let Err(Failure::Permanent(why)) = journey.resume().await else { panic!("it should have failed") };
-    assert_eq!(why, "somebody has made or deleted ProvisionedResource web-1 since this step began");
+    assert_eq!(why, "ProvisionedResource web-1 was created or deleted since this step started");
     journey.undo().await.unwrap();
     assert_eq!(cluster.said("web-1").await["spec"], theirs["spec"]);
 }

@@ -1,4 +1,4 @@
-//! The table of what steps are tried out with: one file for each noun.
+//! The table of step tests: one file per group of resources.
 
 mod droplets;
 mod network;
@@ -18,7 +18,7 @@ use serde_json::Value;
 use super::world::World;
 use crate::api::saga::Values;
 
-/// All rows; every step has one at least.
+/// All rows; every step has at least one.
 static TABLES: &[&[Row]] = &[
     droplets::ROWS,
     snapshots::ROWS,
@@ -31,17 +31,17 @@ static TABLES: &[&[Row]] = &[
     trials::ROWS,
 ];
 
-/// A step, and what it is tried out with.
+/// A step with its setup and check.
 pub(super) struct Row {
     /// The step's name.
     pub(super) step: &'static str,
-    /// What is special about it, for the messages of tests.
+    /// The special case, for the messages of tests.
     case: &'static str,
-    /// Makes ready what the step needs, and returns its parameters.
+    /// Creates the preconditions of the step, and returns its parameters.
     pub(super) set_up: SetUp,
-    /// Looks at what the step did, given its output. Panics where that is wrong.
+    /// Checks the effect of the step, given its output. Panics if it is wrong.
     pub(super) check: Check,
-    /// It is there to fail.
+    /// The step is expected to fail.
     pub(super) fails: bool,
 }
 
@@ -53,12 +53,12 @@ pub(super) fn rows() -> impl Iterator<Item = &'static Row> {
     TABLES.iter().copied().flatten()
 }
 
-/// One that does what it is asked for.
+/// A step that succeeds.
 const fn row(step: &'static str, case: &'static str, set_up: SetUp, check: Check) -> Row {
     Row { step, case, set_up, check, fails: false }
 }
 
-/// One that fails for good.
+/// A step that fails permanently.
 const fn fails(step: &'static str, case: &'static str, set_up: SetUp) -> Row {
     Row { step, case, set_up, check: |_, _| async {}.boxed(), fails: true }
 }

@@ -1,4 +1,4 @@
-//! A service of a user's own, and what `HttpRequest` makes of its answers.
+//! A user's service, and the reaction of `HttpRequest` to its responses.
 
 use std::{
     collections::VecDeque,
@@ -19,7 +19,7 @@ use tokio::net::TcpListener;
 use super::{journey::Journey, world::World};
 use crate::{api::saga::Values, saga::step::Failure, saga::steps::named};
 
-/// Listens on this machine, answers as told, and remembers what it was asked.
+/// Listens on this machine, returns fixed responses and records the requests.
 #[derive(Clone)]
 pub(super) struct Service {
     pub(super) url: String,
@@ -27,7 +27,7 @@ pub(super) struct Service {
     answers: Arc<Mutex<VecDeque<Response>>>,
 }
 
-/// A call, as it was heard.
+/// A recorded request.
 #[derive(Clone, Debug)]
 struct Heard {
     call: String,
@@ -36,7 +36,7 @@ struct Heard {
 }
 
 impl Service {
-    /// It gives these answers, and from then on 200 without a word.
+    /// Returns these responses, and from then on 200 with an empty body.
     pub(super) async fn start(answers: Vec<Response>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let service = Self {
@@ -68,7 +68,7 @@ fn says(status: u16, text: &str) -> Response {
     (StatusCode::from_u16(status).unwrap(), text.to_owned()).into_response()
 }
 
-/// One that wants to be left alone for a while.
+/// A response that postpones the call.
 fn later(status: u16) -> Response {
     let mut response = says(status, "later");
     response.headers_mut().insert("retry-after", "3".parse().unwrap());
@@ -90,7 +90,7 @@ async fn call(answers: Vec<Response>, more: Value) -> (Result<Values, Failure>, 
 }
 
 #[tokio::test]
-async fn a_service_hears_what_was_ordered_and_which_call_it_is() {
+async fn a_service_receives_the_order_and_the_key_of_the_call() {
     let service = Service::start(vec![]).await;
     let world = World::start().await;
     let parameters = json!({
@@ -162,8 +162,8 @@ fn an_order_that_uses_what_is_not_kept_is_not_taken() {
         crate::saga::order::Order::read(&spec).unwrap().objections().map_err(|why| why.to_string())
     };
     assert_eq!(objections(json!(["id"])), Ok(()));
-    let wanted = "step \"say\": parameter \"message\": column 3: the output of \"call\" has no \"body\": name the fields of \
-                  the response to use in `keep`";
+    let wanted = "step \"say\": parameter \"message\": column 3: the output of \"call\" has no \"body\": list the \
+                  fields of the response to use in `keep`";
     assert_eq!(objections(json!([])).unwrap_err(), wanted);
 }
 
@@ -253,7 +253,7 @@ fn what_contradicts_itself_is_refused() {
 }
 
 #[tokio::test]
-async fn nothing_of_a_response_that_says_no_is_told() {
+async fn no_part_of_a_refusing_response_is_shown() {
     let canary = |status: u16| {
         let mut response = says(status, r#"{"error": "canary"}"#);
         response.headers_mut().insert("x-debug", "canary".parse().unwrap());
@@ -264,7 +264,7 @@ async fn nothing_of_a_response_that_says_no_is_told() {
         let (result, _) = call(vec![canary(status)], json!({ "headers": { "Authorization": "canary" } })).await;
         let Err(Failure::Permanent(said)) = result else { panic!("{status}: {result:?}") };
         assert!(!said.contains("canary") && !said.contains("/invoices"), "{said}");
-        assert!(said.contains(&format!("the service answered {status}")), "{said}");
+        assert!(said.contains(&format!("the service responded with {status}")), "{said}");
     }
 }
 
@@ -280,17 +280,17 @@ async fn what_may_pass_is_tried_again_with_the_same_key() {
 }
 
 #[tokio::test]
-async fn any_other_answer_fails_at_once_and_is_told() {
+async fn any_other_response_fails_at_once_with_its_status() {
     let large = "x".repeat(5000);
     let elsewhere = Service::start(vec![]).await;
     let mut redirect = says(302, "");
     redirect.headers_mut().insert("location", elsewhere.url.parse().unwrap());
     let cases = [
-        (says(422, "no such\ncustomer"), json!({}), ": the service answered 422"),
-        (redirect, json!({}), ": the service answered 302; redirects are not followed"),
-        (says(200, ""), json!({ "expect_status": [201, 202] }), ": the service answered 200"),
-        (says(200, &large), json!({}), ": the answer is larger than 4 KiB"),
-        (says(200, &"\u{1}".repeat(4096)), json!({ "keep_text": true }), ": the answer is larger than 4 KiB"),
+        (says(422, "no such\ncustomer"), json!({}), ": the service responded with 422"),
+        (redirect, json!({}), ": the service responded with 302; redirects are not followed"),
+        (says(200, ""), json!({ "expect_status": [201, 202] }), ": the service responded with 200"),
+        (says(200, &large), json!({}), ": the response is larger than 4 KiB"),
+        (says(200, &"\u{1}".repeat(4096)), json!({ "keep_text": true }), ": the response is larger than 4 KiB"),
     ];
     for (answer, more, why) in cases {
         let (result, service) = call(vec![answer], more).await;

@@ -1,4 +1,4 @@
-//! What the table cannot say of steps that put tags on resources and take them off.
+//! Tests of the steps for tags that the table cannot express.
 
 use digitalocean_simulator::{Effect, Fault};
 use serde_json::{Value, json};
@@ -45,7 +45,7 @@ async fn a_tag_is_used_as_it_was_spelled_first() {
 }
 
 #[tokio::test]
-async fn a_tag_is_looked_for_among_all_where_the_cloud_does_not_tell_how_it_is_spelled() {
+async fn a_tag_is_searched_in_the_list_if_the_cloud_does_not_return_its_spelling() {
     let world = World::start().await;
     world.control.put("volumes", json!({ "id": "9b1b1c62", "tags": ["PROD-eu"] })).await.unwrap();
     let refused = Effect::Status { status: 422, retry_after: None, html: false };
@@ -58,7 +58,7 @@ async fn a_tag_is_looked_for_among_all_where_the_cloud_does_not_tell_how_it_is_s
 
 #[test]
 fn the_steps_are_described_and_not_the_form_of_their_parameters() {
-    for (step, says) in [("TagResource", "Puts a tag on"), ("UntagResource", "Takes a tag off")] {
+    for (step, says) in [("TagResource", "Tags a resource"), ("UntagResource", "Removes a tag")] {
         let schema = named(step).unwrap().parameters();
         assert!(schema["description"].as_str().unwrap().starts_with(says), "{schema}");
     }

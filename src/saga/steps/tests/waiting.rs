@@ -1,4 +1,4 @@
-//! What steps that wait say meanwhile.
+//! The waits of steps, as they show them.
 
 use std::time::Duration;
 
@@ -15,23 +15,23 @@ use crate::{
 };
 
 #[tokio::test]
-async fn an_approval_tells_how_to_give_it_and_is_not_asked_for_again_and_again() {
+async fn an_approval_says_how_to_give_it_and_is_polled_rarely() {
     let world = World::start().await;
     let parameters = json!({ "message": "Shall web-1 be deleted?" });
     let journey = Journey::new(&world, named("Approval").unwrap(), &parameters);
-    let why = "Shall web-1 be deleted? Approve it with your name, as kubectl auth whoami shows it: \
+    let why = "Shall web-1 be deleted? To approve, set your name from kubectl auth whoami: \
                kubectl annotate saga trial arcadia.cloud/approve-it=NAME";
     assert_eq!(journey.ask().await, Ok(Progress::NotYet { again: Duration::from_hours(1), why: why.to_owned() }));
 }
 
 #[tokio::test]
-async fn a_field_is_looked_at_until_it_has_the_value() {
+async fn a_field_is_polled_until_it_has_the_value() {
     let world = World::start().await;
     let parameters =
         json!({ "kind": "Droplet", "id": DROPLET, "field": "tags", "equals": ["Web", "ready"], "poll_seconds": 5 });
     let mut journey = Journey::new(&world, named("WaitForField").unwrap(), &parameters);
     let not_yet = |is: &str| {
-        let why = format!(r#"waits until tags of Droplet 3164444 is ["Web","ready"]: {is}"#);
+        let why = format!(r#"waiting until tags of Droplet 3164444 is ["Web","ready"]: {is}"#);
         Ok(Progress::NotYet { again: Duration::from_secs(5), why })
     };
     assert_eq!(journey.ask().await, not_yet(r#"it is ["Web","prod"]"#));

@@ -1,4 +1,4 @@
-//! What steps are tried out on: a simulated account, and what else their scene has.
+//! The context of step tests: a simulated account and a Kubernetes client.
 
 use std::{
     collections::BTreeMap,
@@ -16,23 +16,23 @@ use crate::{
     saga::steps::http_client,
 };
 
-/// How long the simulated cloud works on an action.
+/// The duration of an action in the simulated cloud.
 pub(super) const ACTION: Duration = Duration::from_millis(50);
 
-/// The droplets that there are: on, and of size `s-2vcpu-4gb`, with tags `web` and `prod`.
+/// The droplets in the account: on, of size `s-2vcpu-4gb`, with tags `web` and `prod`.
 pub(super) const DROPLET: &str = "3164444";
 pub(super) const OTHER_DROPLET: &str = "3164445";
 
-/// The tag of what the step makes.
+/// The tag of the resources that the step creates.
 pub(super) const TAG: &str = "arcadia-saga:7d7bc8cd-04f5-4c5c-a2ef-7bcbb0c6e6a3:2";
 
 /// An account with two droplets and nothing else, unless a row adds to it.
 pub(super) struct World {
-    /// To look at the account and to change it.
+    /// Reads and changes the account.
     pub(super) control: Control,
     pub(super) cloud: Client,
     no_cluster: kube::Client,
-    /// The Secrets that the operator may read where there is no cluster, by name.
+    /// The readable Secrets without a cluster, by name.
     pub(super) secrets: Secrets,
     cluster: OnceCell<Cluster>,
     pub(super) http: reqwest::Client,
@@ -61,11 +61,11 @@ impl World {
         }
     }
 
-    /// All that exists, once nothing is under way any more.
+    /// The inventory, once all actions have ended.
     pub(super) async fn inventory(&self) -> Value {
         tokio::time::sleep(ACTION + Duration::from_millis(20)).await;
         let mut inventory = self.control.inventory().await.unwrap();
-        // A tag that is on nothing is left out there; of the step's own nothing is to be left over.
+        // Unused tags are omitted, but a tag of the step must not be left over.
         if let Some(tag) = self.control.get("tags", TAG).await.unwrap() {
             inventory["tags"][TAG] = tag;
         }
@@ -88,17 +88,17 @@ impl World {
         self.cluster.get().map_or("default", |cluster| cluster.namespace.name())
     }
 
-    /// How many calls changed something, or tried to.
+    /// The number of calls that changed something, or tried to.
     pub(super) async fn changes(&self) -> u64 {
         self.control.requests().await.unwrap().mutating()
     }
 
-    /// A droplet as it is; null where there is none.
+    /// A droplet; null if there is none.
     pub(super) async fn droplet(&self, id: &str) -> Value {
         self.control.get("droplets", id).await.unwrap().unwrap_or_default()
     }
 
-    /// The types of all actions on a droplet, the first one first.
+    /// The types of all actions on a droplet, oldest first.
     pub(super) async fn actions(&self, droplet: &str) -> Vec<String> {
         let route = "/v2/droplets/{id}/actions";
         let path = Path { route, parent: None, id: Some(droplet), scope: "droplet:read" };
@@ -106,13 +106,13 @@ impl World {
         actions.iter().rev().map(|action| action["type"].as_str().unwrap().to_owned()).collect()
     }
 
-    /// Acts on a droplet as somebody else would, and waits until it is done.
+    /// Starts an action on a droplet as another user, and waits until it ends.
     pub(super) async fn act(&self, droplet: &str, action: Value) {
         self.begin_to_act(droplet, action).await;
         tokio::time::sleep(ACTION + Duration::from_millis(20)).await;
     }
 
-    /// Begins an action on a droplet as somebody else would.
+    /// Starts an action on a droplet as another user.
     pub(super) async fn begin_to_act(&self, droplet: &str, action: Value) {
         let route = "/v2/droplets/{id}/actions";
         let path = Path { route, parent: None, id: Some(droplet), scope: "droplet:update" };
@@ -120,10 +120,10 @@ impl World {
     }
 }
 
-/// Secrets by name, each a map from keys to values. One that is null may not be read.
+/// Secrets by name, each a map from keys to values. Reading a null one is forbidden.
 pub(super) type Secrets = Arc<Mutex<BTreeMap<String, Value>>>;
 
-/// A cluster that has Secrets and nothing else.
+/// A cluster with Secrets only.
 fn no_cluster(secrets: Secrets) -> kube::Client {
     let service = tower::service_fn(move |request: http::Request<kube::client::Body>| {
         let name = request.uri().path().strip_prefix("/api/v1/namespaces/default/secrets/").map(str::to_owned);
@@ -138,7 +138,7 @@ fn no_cluster(secrets: Secrets) -> kube::Client {
     kube::Client::new(service, "default")
 }
 
-/// What the API server answers when it is asked for a Secret.
+/// The response of the API server to a read of a Secret.
 fn secret(name: &str, values: Option<&Value>) -> (u16, Value) {
     let refusal = |code: u16, reason: &str| {
         let message = format!("secrets {name:?}: {reason}");
@@ -153,8 +153,8 @@ fn secret(name: &str, values: Option<&Value>) -> (u16, Value) {
     (200, serde_json::to_value(secret).unwrap())
 }
 
-/// What differs between two inventories, such that it is the same wherever the same was done: what is new has no ids,
-/// nor what follows from them.
+/// The difference between two inventories, without ids and values derived from them, so that equal changes compare
+/// equal.
 pub(super) fn difference(before: &Value, after: &Value) -> Value {
     let mut difference = Map::new();
     let new = ids_of_new(before, after);
@@ -186,7 +186,7 @@ fn ids_of_new(before: &Value, after: &Value) -> Vec<String> {
     keys(after).flat_map(new).map(str::to_owned).collect()
 }
 
-/// Without what is another each time that something is made.
+/// Removes the fields that differ between two equal resources.
 fn unnamed(document: &Value) -> Value {
     let mut document = document.clone();
     if let Some(fields) = document.as_object_mut() {
@@ -197,11 +197,11 @@ fn unnamed(document: &Value) -> Value {
     document
 }
 
-/// Without these ids, wherever they stand, and without times.
+/// Removes these ids everywhere, and times.
 fn without(document: &Value, ids: &[String]) -> Value {
     let is_new = |id: &str| ids.iter().any(|new| new == id);
     match document {
-        // Regions, sizes and base images are long, and the same everywhere.
+        // Regions, sizes and base images are long and equal everywhere.
         Value::Object(fields) if fields.get("slug").is_some_and(Value::is_string) => document["slug"].clone(),
         Value::Object(fields) => {
             let timeless = fields.iter().filter(|(field, _)| !field.ends_with("_at"));

@@ -257,7 +257,7 @@ pub(super) static ROWS: &[Row] = &[
                 let policy = json!({ "plan": "daily", "hour": 20 });
                 world.act(DROPLET, json!({ "type": "enable_backups", "backup_policy": policy })).await;
                 world.control.reset_requests().await.unwrap();
-                // Of the day of daily ones the API does not tell.
+                // The API does not return the weekday of daily backups.
                 let policy = json!({ "plan": "daily", "weekday": "SAT" });
                 json!({ "droplet_provider_id": DROPLET, "backup_policy": policy })
             }

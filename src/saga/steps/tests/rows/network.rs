@@ -202,7 +202,7 @@ pub(super) static ROWS: &[Row] = &[
     ),
 ];
 
-/// Puts a reserved address there that leads to this droplet.
+/// Adds a reserved IP that is assigned to this droplet.
 async fn address(world: &World, droplet: Option<&str>) {
     let droplet = match droplet {
         Some(id) => world.control.get("droplets", id).await.unwrap().unwrap(),
@@ -215,12 +215,12 @@ async fn leads_to(world: &World) -> String {
     world.control.get("reserved_ips", IP).await.unwrap().unwrap()["droplet"]["id"].to_string()
 }
 
-/// Puts a domain there with a record of this name.
+/// Adds a domain with a record of this name.
 async fn record(world: &World, name: &str) {
     put(world, json!({ "id": 28_448_429, "type": "A", "name": name, "data": "192.0.2.1" })).await;
 }
 
-/// Puts a domain there with a record that leads to a host.
+/// Adds a domain with a record of a host name.
 async fn mail(world: &World) {
     let record = json!({ "id": 28_448_429, "type": "MX", "name": "@", "data": "mail.example.org", "priority": 10 });
     put(world, record).await;

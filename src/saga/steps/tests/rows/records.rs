@@ -1,4 +1,4 @@
-//! Records of what resources should be.
+//! Records of desired states.
 
 use futures::FutureExt;
 use serde_json::{Value, json};
@@ -109,7 +109,7 @@ fn parameters() -> Value {
     json!({ "name": "web-1", "kind": "Droplet", "id": DROPLET, "desired": desired, "provisioned_by": "jane" })
 }
 
-/// Lets a record be there.
+/// Creates a record.
 async fn recorded(world: &World, manager: &str, id: &str, desired: Value) {
     let spec = json!({
         "resource": { "kind": "Droplet", "id": id }, "desired": desired, "provisionedBy": "john",

@@ -1,4 +1,4 @@
-//! Steps that make snapshots and delete them.
+//! Steps that create and delete snapshots.
 
 use futures::FutureExt;
 use serde_json::{Value, json};

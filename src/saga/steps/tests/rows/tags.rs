@@ -1,4 +1,4 @@
-//! Steps that put tags on resources and take them off.
+//! Steps that add tags to resources and remove them.
 
 use futures::FutureExt;
 use serde_json::{Value, json};

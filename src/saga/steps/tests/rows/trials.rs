@@ -1,4 +1,4 @@
-//! Steps for trying things out.
+//! Steps for tests of sagas.
 
 use futures::FutureExt;
 use serde_json::json;
@@ -9,8 +9,8 @@ pub(super) static ROWS: &[Row] = &[
     row("Sleep", "for a while", |_| async { json!({ "seconds": 3 }) }.boxed(), |_, _| async {}.boxed()),
     Row {
         step: "Fail",
-        case: "for good",
-        set_up: |_| async { json!({ "message": "as asked" }) }.boxed(),
+        case: "permanently",
+        set_up: |_| async { json!({ "message": "as requested" }) }.boxed(),
         check: |_, _| async {}.boxed(),
         fails: true,
     },

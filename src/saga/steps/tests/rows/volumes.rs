@@ -136,7 +136,7 @@ pub(super) static ROWS: &[Row] = &[
     }),
 ];
 
-/// Puts a volume of 100 GiB there that somebody has made, and that is attached to these droplets.
+/// Adds a volume of 100 GiB that a person created and attached to these droplets.
 async fn volume(world: &World, droplets: &[&str]) {
     let ids: Vec<u64> = droplets.iter().map(|id| id.parse().unwrap()).collect();
     let volume = json!({

@@ -22,7 +22,7 @@ pub(super) static ROWS: &[Row] = &[
     row(
         "Approval",
         "that somebody gave",
-        |_| async { json!({ "message": "Shall it go on?" }) }.boxed(),
+        |_| async { json!({ "message": "Continue?" }) }.boxed(),
         |_, output| async move { assert_eq!(output["approved_by"], "jane") }.boxed(),
     ),
 ];

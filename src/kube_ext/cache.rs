@@ -1,5 +1,5 @@
-//! Objects of one kind, kept in memory as the API server has them: what a watch brings, what a new list of it lacks, and
-//! what answers to the process's own writes say, which may come late.
+//! A cache of all objects of one kind: fed by the events of a watch, by new lists, and by the responses to the
+//! process's own writes, which may arrive late.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::Duration;
@@ -9,51 +9,51 @@ use tokio::time::Instant;
 
 use super::{call, key::ObjectKey, watch::Scope};
 
-/// How long a deletion is remembered. The answer to a write comes within the limit of a call, or it is an error.
+/// The time for which a deletion is remembered. Responses to writes arrive within the timeout of a call.
 const REMEMBERED: Duration = call::LIMIT.saturating_mul(4);
 
-/// What is kept in memory of the objects of one kind. What may need work because of a change is returned by it.
-pub trait Mirror<K: Resource> {
-    /// Which objects are listed just now, and which were deleted.
-    fn presence(&mut self) -> &mut Presence;
-    /// The UIDs of all objects of a scope that are kept.
+/// A cache of the objects of one kind. Its methods return the work that a change causes.
+pub trait Cache<K: Resource> {
+    /// The tombstones of deleted objects, and the state of lists in progress.
+    fn tombstones(&mut self) -> &mut Tombstones;
+    /// The UIDs of all cached objects in a scope.
     fn uids(&self, scope: &Scope) -> HashSet<Box<str>>;
-    /// An object as the API server has it, or had it: news may come late, and by more than one way.
+    /// Caches a version of an object. Versions may arrive late, and by more than one way.
     fn apply(&mut self, object: &K) -> Vec<ObjectKey>;
-    /// An object was deleted.
+    /// Removes a deleted object.
     fn delete(&mut self, object: &K) -> Vec<ObjectKey>;
-    /// Objects with these UIDs were deleted while nobody looked.
+    /// Removes the objects with these UIDs, which were deleted between two watches.
     fn purge(&mut self, gone: &HashSet<Box<str>>) -> Vec<ObjectKey>;
 
-    /// Takes in what a watch brought.
+    /// Applies an event of a watch.
     fn take(&mut self, scope: &Scope, event: &Event<K>) -> Vec<ObjectKey> {
         match event {
-            // The list itself is asked for only after this.
+            // The list is only requested after this.
             Event::Init => {
                 let known = self.uids(scope);
-                self.presence().start(scope, known);
+                self.tombstones().start(scope, known);
                 Vec::new()
             }
             Event::InitApply(object) => {
-                self.presence().saw(scope, uid(object));
+                self.tombstones().saw(scope, uid(object));
                 self.apply(object)
             }
             Event::InitDone => {
-                let gone = self.presence().finish(scope);
+                let gone = self.tombstones().finish(scope);
                 self.purge(&gone)
             }
             Event::Apply(object) => self.apply(object),
             Event::Delete(object) => {
-                self.presence().bury(uid(object));
+                self.tombstones().bury(uid(object));
                 self.delete(object)
             }
         }
     }
 
-    /// Takes in the answer to a write of this process. By the time it comes, the watch may have told of the object's
-    /// deletion, and would not tell again.
+    /// Applies the response to a write of this process. The watch may have reported the object's deletion already, and
+    /// would not report it again.
     fn learn(&mut self, written: &K) -> Vec<ObjectKey> {
-        if self.presence().is_buried(uid(written)) { Vec::new() } else { self.apply(written) }
+        if self.tombstones().is_buried(uid(written)) { Vec::new() } else { self.apply(written) }
     }
 }
 
@@ -61,20 +61,20 @@ fn uid(object: &impl Resource) -> &str {
     object.meta().uid.as_deref().unwrap_or_default()
 }
 
-/// Which objects of one kind are listed just now, and which were deleted of late.
+/// The tombstones of recently deleted objects, and the state of lists in progress.
 #[derive(Default)]
-pub struct Presence {
-    /// The UIDs that were known when the list of a scope began, and that it has not brought so far. What was made since
-    /// is not among them: the list may lack it, and the watch that follows brings it.
+pub struct Tombstones {
+    /// The UIDs that were cached when the list of a scope started, and that it has not returned so far. Objects created
+    /// since are not among them: the list may lack them, and the watch that follows returns them.
     missing: HashMap<Scope, HashSet<Box<str>>>,
     deleted: HashSet<Box<str>>,
-    /// The same, in the order in which they are forgotten.
+    /// The same, in the order in which they expire.
     forgotten_at: VecDeque<(Instant, Box<str>)>,
 }
 
-impl Presence {
-    /// A list begins, when these are known. What was there before it and is not in it was deleted, however new its version:
-    /// the list is of a later moment.
+impl Tombstones {
+    /// Starts a list, with the cached UIDs. A cached object that the list lacks was deleted, even with a newer version: the
+    /// list is later.
     fn start(&mut self, scope: &Scope, known: HashSet<Box<str>>) {
         self.missing.insert(scope.clone(), known);
     }
@@ -85,7 +85,7 @@ impl Presence {
         }
     }
 
-    /// The list is complete. Returns what is gone.
+    /// Completes the list. Returns the UIDs that it lacks.
     fn finish(&mut self, scope: &Scope) -> HashSet<Box<str>> {
         let gone = self.missing.remove(scope).unwrap_or_default();
         for uid in &gone {
@@ -111,8 +111,8 @@ impl Presence {
     }
 }
 
-/// Whether this version comes after the known one. Versions of objects of one resource type are ordered numbers, also
-/// those of different objects (Kubernetes 1.35 promises it, etcd always gave it).
+/// Whether this version is newer than the cached one. The versions of all objects of one resource type are ordered
+/// numbers (guaranteed since Kubernetes 1.35, and always true with etcd).
 #[must_use]
 pub fn is_newer(version: &str, known: &str) -> bool {
     let order = |version: &str| version.parse::<u128>().ok();
@@ -128,16 +128,16 @@ mod tests {
 
     use super::*;
 
-    /// The simplest mirror: UID and version by name.
+    /// A minimal cache: UID and version by name.
     #[derive(Default)]
     struct Kept {
-        presence: Presence,
+        tombstones: Tombstones,
         objects: BTreeMap<ObjectKey, (String, u64)>,
     }
 
-    impl Mirror<ConfigMap> for Kept {
-        fn presence(&mut self) -> &mut Presence {
-            &mut self.presence
+    impl Cache<ConfigMap> for Kept {
+        fn tombstones(&mut self) -> &mut Tombstones {
+            &mut self.tombstones
         }
 
         fn uids(&self, _: &Scope) -> HashSet<Box<str>> {
@@ -216,22 +216,22 @@ mod tests {
         assert_eq!(names(&kept), ["a"], "another one of the same name");
         tokio::time::advance(REMEMBERED).await;
         kept.take(&None, &Event::Delete(object("a", "3", 11)));
-        assert_eq!(kept.presence.deleted.len(), 1, "the others are forgotten");
+        assert_eq!(kept.tombstones.deleted.len(), 1, "the others are forgotten");
     }
 
-    /// What may happen on the API server and on the way from it.
+    /// The possible events on the API server and on the way from it.
     #[derive(Clone, Copy, Debug)]
     enum Happening {
-        /// Somebody makes or changes the object of this name.
+        /// Another client creates or changes the object of this name.
         Write(usize),
-        /// So does this process.
+        /// This process creates or changes it.
         OwnWrite(usize),
         Delete(usize),
-        /// The next event of the watch comes, or the next part of a list.
+        /// The next event of the watch, or the next part of a list, arrives.
         Watch,
-        /// The answer to an own write comes.
+        /// The response to a write of this process arrives.
         Answer,
-        /// The watch is lost, and a list begins.
+        /// The watch fails, and a list starts.
         Lose,
     }
 
@@ -246,14 +246,14 @@ mod tests {
         ]
     }
 
-    /// An API server, one watch of it, and what is kept.
+    /// An API server, one watch of it, and a cache.
     #[derive(Default)]
     struct World {
         version: u64,
         objects: BTreeMap<usize, ConfigMap>,
-        /// What the watch has still to bring.
+        /// The pending events of the watch.
         coming: VecDeque<Event<ConfigMap>>,
-        /// A list was begun, and not yet answered.
+        /// A list is in progress.
         is_asking: bool,
         answers: VecDeque<ConfigMap>,
         kept: Kept,
@@ -311,7 +311,7 @@ mod tests {
                 }
                 Happening::Answer => self.answer(),
                 Happening::Lose => {
-                    // The answers to what was made come before a whole list does.
+                    // The responses to creations arrive before a whole list does.
                     while !self.answers.is_empty() {
                         self.answer();
                     }
