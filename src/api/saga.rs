@@ -3,7 +3,6 @@
 
 use std::{borrow::Cow, fmt};
 
-use jiff::Timestamp;
 use k8s_openapi::{
     apiextensions_apiserver::pkg::apis::apiextensions::v1::{CustomResourceDefinition, JSON, ValidationRule},
     apimachinery::pkg::apis::meta::v1::{Condition, Time},
@@ -13,10 +12,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use super::{
-    conditions::{self, Claim, ConditionStatus, reason},
-    schema,
-};
+use super::{conditions::reason, schema};
 
 /// The maximum number of steps.
 pub const MAX_STEPS: usize = 64;
@@ -669,26 +665,12 @@ fn anything(_: &mut SchemaGenerator) -> Schema {
     json_schema!({ "x-kubernetes-preserve-unknown-fields": true })
 }
 
-/// The conditions of a saga that the operator has not read yet.
-fn pending() -> Vec<Condition> {
-    let claims = [
-        (conditions::SUCCEEDED, ConditionStatus::Unknown),
-        (conditions::RECONCILING, ConditionStatus::True),
-        (conditions::STALLED, ConditionStatus::False),
-    ];
-    claims
-        .map(|(kind, status)| {
-            let message = "waiting for the operator to read it".to_owned();
-            Claim { kind, status, reason: reason::PENDING, message }.since(Timestamp::UNIX_EPOCH, 0)
-        })
-        .into()
-}
-
 /// The definition, with the parts that the derive macro cannot express.
 pub(super) fn crd() -> CustomResourceDefinition {
     let mut crd = Saga::crd();
     schema::amend(&mut crd, &["status"], |status| {
-        status.default = Some(JSON(json!({ "phase": SagaPhase::Pending, "conditions": pending() })));
+        // kstatus reads a new saga as in progress while `observedGeneration` is another one.
+        status.default = Some(JSON(json!({ "phase": SagaPhase::Pending, "observedGeneration": 0 })));
     });
     schema::amend(&mut crd, &["spec"], |spec| {
         spec.x_kubernetes_validations.get_or_insert_default().extend(rules());
