@@ -42,7 +42,7 @@ pub struct RunArgs {
     #[arg(long, env = "ARCADIA_SYNC_SCHEDULE", default_value = "5m", value_name = "SCHEDULE")]
     pub sync_schedule: Schedule,
 
-    /// Schedule of comparing changed resources with their records; same forms [default: after every sync]
+    /// Schedule of comparing changed resources with their records; same forms [default: right after every sync]
     #[arg(long, env = "ARCADIA_DETECT_SCHEDULE", value_name = "SCHEDULE")]
     pub detect_schedule: Option<Schedule>,
 
@@ -93,7 +93,7 @@ pub struct RunArgs {
           action = clap::ArgAction::Set, value_name = "BOOL")]
     pub leader_elect: bool,
 
-    /// Namespace of the Lease [default: `POD_NAMESPACE`, or the namespace of the cluster configuration]
+    /// Namespace of the Lease [default: `POD_NAMESPACE`, or the namespace of the cluster's configuration]
     #[arg(long, env = "ARCADIA_LEASE_NAMESPACE", value_name = "NAME")]
     pub lease_namespace: Option<String>,
 

@@ -202,7 +202,7 @@ impl<'a> Turn<'a> {
                 }
                 // The intent has expired: another process may have looked the step up already.
                 Command::Call(_) | Command::CallUndo(_) if !self.is_fresh() => {
-                    self.call_state = CallState::Idle(Timestamp::now())
+                    self.call_state = CallState::Idle(Timestamp::now());
                 }
                 Command::Call(_) | Command::CallUndo(_)
                     if self.context.process.leadership.permit() != Permit::Write =>

@@ -52,10 +52,10 @@ impl SecretHeaders {
         let mut headers = HeaderMap::new();
         for (name, SecretValue { secret, key, prefix }) in &self.0 {
             let source = SecretKey { secret: secret.clone(), key: key.clone() };
-            let content = source.read(context, "headersFrom").await?;
+            let bytes = source.read(context, "headersFrom").await?;
             // Files often end with a line break; header values never do.
-            let content = content.trim_ascii_end();
-            let value = HeaderValue::from_bytes(&[prefix.as_bytes(), content].concat());
+            let bytes = bytes.trim_ascii_end();
+            let value = HeaderValue::from_bytes(&[prefix.as_bytes(), bytes].concat());
             let mut value = value.map_err(|_| {
                 let place = source.place(context);
                 Failure::Permanent(format!("{place} cannot be the header {name}: it contains control characters"))
@@ -122,8 +122,8 @@ impl SecretKey {
             // No call was made yet.
             error => Failure::Transient(error.to_string()),
         })?;
-        let content = found.data.and_then(|mut data| data.remove(key)).map(|content| content.0);
-        content.ok_or_else(|| {
+        let value = found.data.and_then(|mut data| data.remove(key)).map(|value| value.0);
+        value.ok_or_else(|| {
             Failure::Permanent(format!("{} does not exist; add the key, or correct `{parameter}`", self.place(context)))
         })
     }
