@@ -166,6 +166,6 @@ mod tests {
         stands.state().ticked = Some(Instant::now());
         tokio::time::sleep(MINUTE).await;
         assert_eq!(runs.failure(), None);
-        assert_eq!(stands.failure().unwrap(), "no timer has run for 60 s");
+        assert_eq!(stands.failure().unwrap(), "no timer has fired for 60 s");
     }
 }
