@@ -14,6 +14,9 @@ use super::{
 /// From this many pairs of items on, the items that do not stand at the same place count as other items.
 const MOST_PAIRS: usize = 250_000;
 
+/// Up to this many pairs of items are searched for items that differ in one part only.
+const MOST_ALIKE: usize = 10_000;
+
 /// The keys that tell the items of a list apart, in the order in which they are tried.
 const IDENTITIES: [&[&str]; 7] =
     [&["id"], &["uuid"], &["name"], &["key"], &["entry_protocol", "entry_port"], &["domain"], &["vpc_uuid"]];
@@ -117,8 +120,9 @@ fn maps(
     let defaults = rules.defaults(at);
     let closed = defaults.iter().filter(|(key, _)| !expected.contains_key(*key)).filter_map(|(key, default)| {
         let live = live.get(*key).unwrap_or(&NULL);
-        // The API leaves out what is as by default. Blank ones are compared all the same: the key may be hidden.
-        (is_blank(default) || !is_blank(live)).then_some((*key, *default, live))
+        // The API leaves out zero values. Blank defaults are compared all the same: the key may be hidden.
+        let is_zero = **default == Value::Bool(false) || default.as_f64() == Some(0.0);
+        (!is_zero || !is_blank(live)).then_some((*key, *default, live))
     });
     let closed: Vec<_> = closed.collect();
     let mut below = |key: &str, expected: Side<'_>, live: Side<'_>| {
@@ -240,8 +244,8 @@ fn one_to_one(rules: &impl Rules, at: &mut Vec<String>, expected: &[Item<'_>], l
         matching::maximum(
             expected.len(),
             live.len(),
-            |one, other| cells.with(one, other, Found::is_sure),
-            |one, other| cells.with(one, other, Found::is_equal),
+            |one, other| cells.may_be_equal(one, other) && cells.with(one, other, Found::is_sure),
+            |one, other| cells.may_be_equal(one, other) && cells.with(one, other, Found::is_equal),
         )
     };
     let partners = cells.pair_the_rest(partners);
@@ -265,6 +269,9 @@ fn one_to_one(rules: &impl Rules, at: &mut Vec<String>, expected: &[Item<'_>], l
         adopted.unwrap_or_else(|| {
             at.push(item.position.to_string());
             let kept = project(rules, at, &recorded, item.raw);
+            // A key that nobody recorded may change the meaning of the others.
+            let is_whole = compare(rules, at, Side::of(&kept), Side::of(item.raw)).is_equal();
+            let kept = if is_whole { kept } else { item.raw.clone() };
             at.pop();
             found.differences.push(Place::item(at, item.position, None, Some(&kept)));
             kept
@@ -325,6 +332,24 @@ impl<R: Rules> Cells<'_, '_, R> {
         value
     }
 
+    /// Whether their identities allow that they are equal: much cheaper than to compare them.
+    fn may_be_equal(&self, one: usize, other: usize) -> bool {
+        let items = self.expected.get(one).zip(self.live.get(other));
+        items.is_some_and(|(expected, live)| identity(expected.raw, live.raw) != Some(false))
+    }
+
+    /// Whether a part of the item is a credential: items with different identities must not share it.
+    fn holds_credential(&self, item: &Item<'_>) -> bool {
+        let mut at = self.at.clone();
+        at.push(item.position.to_string());
+        item.raw.as_object().into_iter().flat_map(Map::keys).any(|key| {
+            at.push(key.clone());
+            let is_credential = self.rules.is_credential(&at);
+            at.pop();
+            is_credential
+        })
+    }
+
     fn take(&self, one: usize, other: usize) -> Found {
         let known = self.found.borrow_mut().remove(&(one, other));
         known.unwrap_or_else(|| self.compute(one, other))
@@ -359,7 +384,8 @@ impl<R: Rules> Cells<'_, '_, R> {
             Alike::Identity => identity == Some(true),
             Alike::OneDifference => {
                 expected.raw.as_object().is_some_and(|keys| keys.len() > 1)
-                    && self.expected.len().saturating_mul(self.live.len()) <= MOST_PAIRS
+                    && !self.holds_credential(expected)
+                    && self.expected.len().saturating_mul(self.live.len()) <= MOST_ALIKE
                     && self.with(one, other, |found| found.differences.len() == 1)
             }
             Alike::Rest => identity.is_none() && alone,

@@ -25,12 +25,15 @@ pub fn hide_unknown(value: &Value) -> Value {
 /// A text that may be, or contain, a credential, such as an error of a third party.
 #[must_use]
 pub fn hide_text(text: &str) -> String {
-    if looks_secret(text) { fingerprint(&Value::from(text)) } else { text.to_owned() }
+    if !is_fingerprint(&text.into()) && looks_secret(text) { fingerprint(&Value::from(text)) } else { text.to_owned() }
 }
 
 /// `(secret, sha256:1a2b3c4d)`: the same for the same value, so that a change is visible.
 #[must_use]
 pub fn fingerprint(value: &Value) -> String {
+    if let Some(text) = value.as_str().filter(|_| is_fingerprint(value)) {
+        return text.to_owned();
+    }
     let digest = Sha256::digest(show::full(value));
     let mut text = START.to_owned();
     for byte in digest.iter().take(4) {
@@ -40,11 +43,25 @@ pub fn fingerprint(value: &Value) -> String {
     text + ")"
 }
 
+/// Whether a value holds the fingerprint of a credential.
+#[must_use]
+pub fn is_hidden(value: &Value) -> bool {
+    match value {
+        Value::Array(items) => items.iter().any(is_hidden),
+        Value::Object(entries) => entries.values().any(is_hidden),
+        value => is_fingerprint(value),
+    }
+}
+
 fn hide_at(rules: &impl Rules, at: &mut Vec<String>, value: &Value) -> Value {
     if is_blank(value) || is_fingerprint(value) {
         return value.clone();
     }
-    if rules.is_credential(at) || (value.is_string() && at.last().is_some_and(|key| is_secret_name(key))) {
+    let is_leaf = value.is_string() || value.is_number();
+    let is_position = |key: &&String| key.bytes().all(|byte| byte.is_ascii_digit());
+    let name = at.iter().rev().find(|key| !is_position(key));
+    let is_named = name.is_some_and(|key| is_secret_name(key) && (value.is_string() || is_password_name(key)));
+    if rules.is_credential(at) || (is_leaf && is_named) {
         return fingerprint(value).into();
     }
     match value {
@@ -90,10 +107,20 @@ fn is_secret_name(key: &str) -> bool {
         || (name.ends_with("key") && name != "key" && name != "sshkey" && !name.ends_with("publickey"))
 }
 
+/// Whether a key names a password, which may be a number.
+fn is_password_name(key: &str) -> bool {
+    let name = key.to_ascii_lowercase();
+    ["password", "passwd", "passphrase", "secret"].iter().any(|part| name.contains(part))
+}
+
 /// Whether a text looks like a credential, wherever it stands.
 fn looks_secret(text: &str) -> bool {
+    let folded = text.to_ascii_lowercase();
     has_user_info(text)
-        || ["EV[", "Basic ", "Bearer "].iter().any(|start| text.starts_with(start))
+        || folded.contains("bearer ")
+        || folded.contains("authorization: basic ")
+        || is_document_with_secret(text)
+        || ["EV[", "Basic "].iter().any(|start| text.starts_with(start))
         || text.contains("PRIVATE KEY-----")
         || [
             "dop_v1_",
@@ -119,13 +146,25 @@ fn has_user_info(text: &str) -> bool {
     text.match_indices("://").any(|(at, separator)| {
         let rest = text.get(at + separator.len()..).unwrap_or_default();
         let authority = rest.split(['/', '?', '#', ' ', '"']).next().unwrap_or_default();
-        authority.rsplit_once('@').is_some_and(|(user, _)| !user.is_empty())
+        let is_plain = authority.rsplit_once('@').is_some_and(|(user, _)| !user.is_empty());
+        // A password may hold the signs that end an authority.
+        let user = rest.split([' ', '"']).next().unwrap_or_default().split_once('@').map(|(user, _)| user);
+        is_plain || user.and_then(|user| user.split_once(':')).is_some_and(|(user, _)| !user.contains('/'))
     })
+}
+
+/// A JSON document as text that holds a credential.
+fn is_document_with_secret(text: &str) -> bool {
+    if !text.starts_with(['{', '[']) {
+        return false;
+    }
+    let parsed: Option<Value> = serde_json::from_str(text).ok();
+    parsed.is_some_and(|parsed| hide_unknown(&parsed) != parsed)
 }
 
 /// `?token=...` and the like, in a URL.
 fn is_token_in_query(text: &str) -> bool {
-    let Some((_, query)) = text.split_once('?').filter(|(url, _)| url.contains("://")) else { return false };
+    let Some((_, query)) = text.split_once('?') else { return false };
     query.split(['&', '#']).filter_map(|part| part.split_once('=')).any(|(name, value)| {
         let name = name.to_ascii_lowercase();
         !value.is_empty() && (is_secret_name(&name) || ["sig", "signature", "key", "auth"].contains(&name.as_str()))
@@ -154,6 +193,11 @@ mod tests {
             json!({"clientSecret": "CANARY"}),
             json!({"Set-Cookie": "CANARY"}),
             json!({"header": "Bearer CANARY"}),
+            json!({"run_command": "curl -H 'Authorization: bearer CANARY' localhost"}),
+            json!({"tokens": ["CANARY"]}),
+            json!({"url": "https://u:pa/ss?CANARY@example.com"}),
+            json!({"target": "example.com/health?token=CANARY"}),
+            json!({"body": "{\"password\":\"CANARY\"}"}),
             json!({"git": {"repo_clone_url": "https://x:CANARY@git.example.com/a.git"}}),
             json!({"git": {"repo_clone_url": "https://CANARY@git.example.com/a.git"}}),
             json!({"url": "https://hooks.slack.com/services/T0/B0/CANARY"}),

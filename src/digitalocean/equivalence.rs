@@ -182,11 +182,12 @@ fn tags(expected: &mut Value, live: &mut Value) {
     retain_unless_recorded(expected, live, &is_automatic);
 }
 
-/// Takes the items out of a live list that the cloud adds by itself, unless they are recorded.
+/// Blanks the items of a live list that the cloud adds by itself, unless they are recorded: all others keep their places.
 fn retain_unless_recorded(expected: &Value, live: &mut Value, is_automatic: &dyn Fn(&str) -> bool) {
     if let Value::Array(live) = live {
         let recorded = |item: &Value| expected.as_array().is_some_and(|all| all.contains(item)) || expected == item;
-        live.retain(|item| !item.as_str().is_some_and(is_automatic) || recorded(item));
+        let is_added = |item: &Value| item.as_str().is_some_and(is_automatic) && !recorded(item);
+        live.iter_mut().filter(|item| is_added(item)).for_each(|item| *item = Value::Null);
     }
 }
 
@@ -267,8 +268,7 @@ fn firewall_rule(rule: &mut Value) {
     if let Some(protocol) = rule.get_mut("protocol") {
         each_text(protocol, &|text| text.to_lowercase());
     }
-    let is_icmp = rule.get("protocol").is_some_and(|protocol| protocol == "icmp");
-    let ports = rule.get("ports").filter(|_| !is_icmp).map_or_else(|| "0".to_owned(), |ports| port_range(&text(ports)));
+    let ports = rule.get("ports").map_or_else(|| "0".to_owned(), |ports| port_range(&text(ports)));
     rule.insert("ports".into(), ports.into());
 }
 
@@ -390,6 +390,8 @@ fn host_names(domain: &str, expected: &mut Value, live: &mut Value) {
         }
         match name.strip_suffix('.') {
             Some(name) => Some([name.to_owned(), name.to_owned()]),
+            // A name that ends in the domain already is not relative to it.
+            None if name == domain || name.ends_with(&format!(".{domain}")) => Some([name.clone(), name]),
             None => Some([name.clone(), format!("{name}.{domain}")]),
         }
     };
@@ -430,15 +432,17 @@ fn encrypted(recorded: &mut Value, live: &Value) -> Unsure {
 }
 
 fn app_value(path: &[String], expected: &mut Value, live: &mut Value) -> Unsure {
-    let is_zero = |value: &Value| value == &Value::Bool(false) || value.as_f64() == Some(0.0);
+    // Variables have a type that says whether they are secrets, and their values are texts: `0` is not nothing.
+    let is_variable = path.len() >= 3 && path.get(path.len() - 3).is_some_and(|list| list == "envs");
+    let is_zero = |value: &Value| {
+        !is_variable && (value == &Value::Bool(false) || value == "false" || value.as_f64() == Some(0.0))
+    };
     if live.is_null() && is_zero(expected) {
         *expected = Value::Null;
     }
     if expected.is_null() && is_zero(live) {
         *live = Value::Null;
     }
-    // Variables have a type that says whether they are secrets.
-    let is_variable = path.len() >= 3 && path.get(path.len() - 3).is_some_and(|list| list == "envs");
     if is_variable || !expected.is_string() { None } else { encrypted(expected, live) }
 }
 

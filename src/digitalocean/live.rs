@@ -8,9 +8,9 @@ use super::document::{self, Pattern, at, is_blank};
 use super::equivalence::{Site, has_backup_policy};
 use super::kinds::Source;
 use super::observed::{Certificates, Document, Unread};
-use super::rules::Rules;
+use super::rules::{CredentialsOnly, Rules};
 use super::{Error, ResourceKey, notes};
-use crate::comparison::{self, Comparison, Doubt, NoRules};
+use crate::comparison::{self, Comparison, Doubt};
 use crate::nearest::nearest;
 
 /// The parsed document of one live resource.
@@ -99,7 +99,7 @@ impl Live {
         let parent = path.split_last().filter(|(_, parent)| !parent.is_empty());
         if parent.is_some_and(|(_, parent)| at(&self.document, &parent.join(".")).is_none()) {
             // No rule applies to a part of an item that does not exist.
-            return Compared::Done(comparison::compare(&NoRules, &path, expected, &live));
+            return Compared::Done(comparison::compare(&CredentialsOnly(rules), &path, expected, &live));
         }
         Compared::Done(match self.owner(&rules, &path) {
             Some(depth) => self.compare_within(&rules, &path, depth, expected, &live),
@@ -193,7 +193,8 @@ impl Live {
         });
         let doubts =
             compared.doubts.into_iter().map(|doubt| Doubt { path: below(&doubt.path).unwrap_or_default(), ..doubt });
-        let differences: Vec<_> = differences.collect();
+        let mut differences: Vec<_> = differences.collect();
+        differences.dedup();
         let adopted = if differences.is_empty() {
             expected.clone()
         } else {
@@ -210,13 +211,13 @@ impl Live {
         if let Some((_, source)) = row.derived.get_key_value(field) {
             let own = self.document.get(field).filter(|own| own.is_object() && expected.is_object());
             let value = || own.cloned().unwrap_or_else(|| self.derive(source));
-            return self.unless_gated(source.root()).unwrap_or_else(|| Resolved::Value(value()));
+            return self.unless_gated(source.root(), expected).unwrap_or_else(|| Resolved::Value(value()));
         }
         let root = field.split('.').next().unwrap_or(field);
         if row.unreadable.iter().chain(&row.secret).any(|name| name == root) {
             return Resolved::NotReadable;
         }
-        if let Some(unknown) = self.unless_gated(field) {
+        if let Some(unknown) = self.unless_gated(field, expected) {
             return unknown;
         }
         if let Some(value) = at(&self.document, field) {
@@ -227,9 +228,16 @@ impl Live {
     }
 
     /// Unknown, where the document lacks the field because the token may not see it.
-    fn unless_gated(&self, field: &str) -> Option<Resolved> {
+    fn unless_gated(&self, field: &str, expected: &Value) -> Option<Resolved> {
         let path = document::segments(&self.document, field);
-        let is_hidden = |pattern: &Pattern| pattern.covers(&path) && lacks(&self.document, &path, pattern.len());
+        // The API leaves empty keys out of nested maps, so only the rules know whether a nested key is hidden.
+        let may_be_hidden = |pattern: &Pattern| {
+            let gate: Vec<String> = path.iter().take(pattern.len()).map(|segment| (*segment).to_owned()).collect();
+            pattern.len() == 1 || self.rules().hidden(&gate, expected).is_some()
+        };
+        let is_hidden = |pattern: &Pattern| {
+            pattern.covers(&path) && lacks(&self.document, &path, pattern.len()) && may_be_hidden(pattern)
+        };
         let (_, scope) = self.key.kind.row().gated.iter().find(|(pattern, _)| is_hidden(pattern))?;
         Some(Resolved::Unknown { scope })
     }

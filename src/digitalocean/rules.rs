@@ -32,7 +32,7 @@ impl Rules<'_> {
     }
 
     /// The scope that a token needs to see the value at a path, if the document shows that it lacks it.
-    fn hidden(&self, path: &[String], expected: &Value) -> Option<&'static str> {
+    pub(super) fn hidden(&self, path: &[String], expected: &Value) -> Option<&'static str> {
         let (pattern, scope) = self.row().gated.iter().find(|(pattern, _)| pattern.matches(path))?;
         if self.scopes.contains(&scope.as_str()) {
             return None;
@@ -73,6 +73,27 @@ fn has_key(value: &Value, key: &str) -> bool {
         Value::Object(entries) => entries.contains_key(key) || entries.values().any(|value| has_key(value, key)),
         Value::Array(items) => items.iter().any(|item| has_key(item, key)),
         _ => false,
+    }
+}
+
+/// The credentials of a kind without its other rules: for parts of items that do not exist.
+pub(super) struct CredentialsOnly<'a>(pub(super) Rules<'a>);
+
+impl comparison::Rules for CredentialsOnly<'_> {
+    fn normalize(&self, _: &[String], _: &mut Cow<'_, Value>, _: &mut Cow<'_, Value>) -> Option<String> {
+        None
+    }
+
+    fn defaults(&self, _: &[String]) -> Vec<(&str, &Value)> {
+        Vec::new()
+    }
+
+    fn describe(&self, _: &[String], _: &Value) -> Option<String> {
+        None
+    }
+
+    fn is_credential(&self, path: &[String]) -> bool {
+        self.0.is_credential(path)
     }
 }
 

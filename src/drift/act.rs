@@ -103,10 +103,15 @@ impl<'a> Act<'a> {
         let mut outcome = Outcome::default();
         let mut failed: HashSet<Box<str>> = HashSet::new();
         for step in steps {
-            if step.drift().is_some_and(|drift| failed.contains(drift)) {
+            let field = self.field_of(&step);
+            // A new drift waits until the earlier one of its field is closed.
+            let waits = match &step {
+                Step::Open { .. } => failed.iter().any(|name| self.known(name).is_some_and(|it| *it.field == *field)),
+                step => step.drift().is_some_and(|drift| failed.contains(drift)),
+            };
+            if waits {
                 continue;
             }
-            let field = self.field_of(&step);
             let drift = step.drift().map(Box::from);
             match self.take(step, &mut outcome, &mut failed).await {
                 Ok(()) => {}

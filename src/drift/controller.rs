@@ -191,8 +191,10 @@ async fn work(context: Arc<Context>) {
 
 /// Brings one record's drifts and status up to what is known, and closes what former records of its name left behind.
 async fn reconcile(key: ObjectKey, context: &Arc<Context>) -> Result<Next, call::Error> {
-    let rest = settle_orphans(&key, context).await?;
+    // The record must not wait for a drift that is left of an earlier one of its name.
+    let orphans = settle_orphans(&key, context).await;
     let next = reconcile_record(&key, context).await?;
+    let rest = orphans?;
     Ok(match (next, rest) {
         (Next::Settled, Some(rest)) => Next::After(rest),
         (Next::After(wait), Some(rest)) => Next::After(wait.min(rest)),
@@ -245,7 +247,7 @@ async fn reconcile_record(key: &ObjectKey, context: &Arc<Context>) -> Result<Nex
     }
     let mut act = Act::new(key, &entry, context);
     let outcome = act.carry_out(plan.steps).await?;
-    if outcome.wrote {
+    if outcome.wrote && outcome.refused.is_empty() {
         // Drifts were written, so the status has to follow.
         return Ok(Next::Again);
     }
@@ -445,6 +447,9 @@ async fn watch_records(context: Arc<Context>) {
     let take = |scope: &Scope, event: &Event<ProvisionedResource>| {
         let affected = context.index().take(scope, event);
         if let Event::Delete(record) = event {
+            let key = ObjectKey::of(record);
+            context.asking.forget(&key);
+            context.asking.confirmed(&key);
             context.forget(&record.spec.resource.key());
             context.forget_sync(record.metadata.uid.as_deref().unwrap_or_default());
         }

@@ -16,7 +16,7 @@ use super::{
 use crate::{
     api::{DriftPhase, conditions::reason},
     comparison::{
-        NoRules, is_same,
+        NoRules, is_same, secret,
         show::{full, stands_for as shows},
     },
     digitalocean::Live,
@@ -524,7 +524,7 @@ impl<'a> Planner<'a> {
         match finding {
             Some(Finding::Differs { expected, live, adopted, shown, .. }) => {
                 if !shows(&drift.expected, expected) {
-                    let (was, is) = (brief(&drift.expected), brief(&shown.expected));
+                    let (was, is) = (beside(&drift.expected, expected), brief(&shown.expected));
                     self.refuse(
                         drift,
                         format!("the desired value is now {is}, no longer {was}; look again and decide anew"),
@@ -536,7 +536,7 @@ impl<'a> Planner<'a> {
                         value: adopted.clone(),
                     });
                 } else {
-                    let (is, demanded) = (brief(&shown.actual), brief(demanded));
+                    let (is, demanded) = (brief(&shown.actual), beside(demanded, live));
                     self.refuse(drift, format!("the live value is {is}, not {demanded}; look again and decide anew"));
                 }
             }
@@ -545,7 +545,7 @@ impl<'a> Planner<'a> {
                 self.close(drift, DriftPhase::Accepted, reason::ACCEPTED);
             }
             Some(Finding::Matches { live, .. }) => {
-                let (is, demanded) = (brief(&full(live)), brief(demanded));
+                let (is, demanded) = (brief(&full(live)), beside(demanded, live));
                 self.refuse(
                     drift,
                     format!("the live value is {is} as desired, not {demanded}; nothing is left to accept"),
@@ -658,4 +658,9 @@ pub(crate) fn waiting(why: &str) -> String {
         message.truncate(end);
     }
     message
+}
+
+/// A text that a person or an earlier version wrote, in short form; hidden where the value that it stands beside is.
+fn beside(text: &str, shown: &Value) -> String {
+    if secret::is_hidden(shown) { secret::fingerprint(&text.into()) } else { brief(&secret::hide_text(text)) }
 }
