@@ -81,8 +81,7 @@ impl<K: Clone + Display + Eq + Hash + Ord> Work<'_, K> {
                     if error.is_conflict() && in_a_row < MANY_CONFLICTS {
                         debug!(object = %format_args!("{kind} {key}"), %error, "conflict; retrying");
                     } else {
-                        warn!(object = %format_args!("{kind} {key}"), %error, in_a_row, ?again_in, "reconciling \
-                            failed; retrying");
+                        warn!(object = %format_args!("{kind} {key}"), %error, in_a_row, ?again_in, "reconciling failed; retrying");
                     }
                     error.category()
                 }

@@ -94,7 +94,7 @@ async fn a_role_that_is_missing_in_one_of_the_namespaces_ends_it_with_its_name()
     refuses(&arguments, &environment, &words).await;
     std::fs::write(&kubeconfig, std::fs::read_to_string(&kubeconfig).unwrap().replace("token\":\"", "token\":\"x"))
         .unwrap();
-    refuses(&arguments[..3], &environment, &["refuses", "Unauthorized", "credentials"]).await;
+    refuses(&arguments[..3], &environment, &["authenticating", "Unauthorized", "credentials"]).await;
 }
 
 #[tokio::test]

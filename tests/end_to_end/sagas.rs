@@ -408,7 +408,7 @@ async fn a_saga_of_kind_rollback_undoes_one_that_succeeded_and_only_once() {
     assert_eq!(world.cloud.inventory().await.unwrap(), before);
     let refusals = [
         ("again", "do", "saga undo has already undone it, or is undoing it; nothing was done"),
-        ("nothing", "none", "there is no saga \"none\" in this namespace to undo; nothing was done"),
+        ("nothing", "none", "rollbackOf names saga \"none\", which does not exist in this namespace; nothing was done"),
     ];
     for (name, of, why) in refusals {
         world.order(name, json!({"kind": "rollback", "rollbackOf": {"name": of}})).await;

@@ -229,7 +229,14 @@ impl Shown {
         let mut has_changed = false;
         if let Some(older) = older {
             let nested: Vec<_> = row.only_get.iter().chain(&row.only_list).cloned().collect();
-            let other = serde_json::from_str(&older.text).unwrap_or_default();
+            let mut other: Value = serde_json::from_str(&older.text).unwrap_or_default();
+            // A key that depends on a scope may be absent because the token lost the scope since.
+            let gates = row.gated.keys().filter(|gate| gate.len() == 1 && !row.only_list.contains(gate));
+            if let Some(entries) = other.as_object_mut() {
+                gates.for_each(|gate| {
+                    entries.remove(gate.root());
+                });
+            }
             if complete(&mut document, &other, &nested) {
                 has_changed = true;
                 rests_on.push(older.at);
