@@ -109,12 +109,12 @@ pub struct DriftSpec {
     #[schemars(length(max = 1024))]
     pub difference: Option<String>,
 
-    /// Where the two values differ: at most 32 places.
+    /// The places at which the two values differ, at most 32.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32))]
     pub differences: Vec<DriftDifference>,
 
-    /// What is known of the cause, such as a change by the provider itself.
+    /// The likely cause, where the provider is known to change the field by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1024))]
     pub note: Option<String>,
@@ -174,7 +174,7 @@ pub struct DriftStatus {
     #[schemars(length(max = 1024))]
     pub difference: Option<String>,
 
-    /// Where `actual` differs from the desired value, as `spec.differences`.
+    /// The places at which `actual` differs from the desired value, as `spec.differences`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32))]
     pub differences: Vec<DriftDifference>,

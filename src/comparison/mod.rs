@@ -17,20 +17,33 @@ use serde_json::Value;
 
 pub use difference::Difference;
 
-/// The habits of a cloud, by the path of a value. Items of lists stand in a path by their position.
+/// The habits of a cloud, by the path of a value; none by default. Items of lists stand in a path by their position.
 pub trait Rules {
     /// Brings the two values at `path` to one spelling. A reason in return says that they differ in a way that may not
     /// matter; the two are made equal then.
-    fn normalize(&self, path: &[String], expected: &mut Cow<'_, Value>, live: &mut Cow<'_, Value>) -> Option<String>;
+    fn normalize(
+        &self,
+        _path: &[String],
+        _expected: &mut Cow<'_, Value>,
+        _live: &mut Cow<'_, Value>,
+    ) -> Option<String> {
+        None
+    }
 
     /// The keys of the map at `path` that stand for a default where nobody recorded them.
-    fn defaults(&self, path: &[String]) -> Vec<(&str, &Value)>;
+    fn defaults(&self, _path: &[String]) -> Vec<(&str, &Value)> {
+        Vec::new()
+    }
 
     /// A short description of the list item at `path`, such as `rule tcp/22 from 0.0.0.0/0`.
-    fn describe(&self, path: &[String], item: &Value) -> Option<String>;
+    fn describe(&self, _path: &[String], _item: &Value) -> Option<String> {
+        None
+    }
 
     /// Whether the value at `path` is a credential.
-    fn is_credential(&self, path: &[String]) -> bool;
+    fn is_credential(&self, _path: &[String]) -> bool {
+        false
+    }
 }
 
 /// A reason why some part cannot be compared.
@@ -82,23 +95,7 @@ pub fn is_same(rules: &impl Rules, path: &[String], expected: &Value, live: &Val
 #[derive(Clone, Copy, Debug)]
 pub struct NoRules;
 
-impl Rules for NoRules {
-    fn normalize(&self, _: &[String], _: &mut Cow<'_, Value>, _: &mut Cow<'_, Value>) -> Option<String> {
-        None
-    }
-
-    fn defaults(&self, _: &[String]) -> Vec<(&str, &Value)> {
-        Vec::new()
-    }
-
-    fn describe(&self, _: &[String], _: &Value) -> Option<String> {
-        None
-    }
-
-    fn is_credential(&self, _: &[String]) -> bool {
-        false
-    }
-}
+impl Rules for NoRules {}
 
 #[cfg(test)]
 mod tests;

@@ -30,7 +30,7 @@ pub(super) struct Side<'v> {
     spelled: Cow<'v, Value>,
 }
 
-/// What the walk found.
+/// The result of the walk.
 #[derive(Default)]
 pub(super) struct Found {
     pub(super) differences: Vec<Place>,

@@ -92,7 +92,7 @@ impl Live {
             Resolved::NoSuchField { nearest } => return Compared::NoSuchField { nearest },
         };
         let rules = self.rules();
-        let path: Vec<String> = document::segments(&self.document, field).into_iter().map(ToOwned::to_owned).collect();
+        let path = self.path(field);
         if let Some(why) = self.unread(field, &path, &live) {
             return Compared::Unknown(why);
         }
@@ -110,7 +110,7 @@ impl Live {
     /// A value of a field with each credential in it replaced by its fingerprint.
     #[must_use]
     pub fn hide(&self, field: &str, value: &Value) -> Value {
-        let path: Vec<String> = document::segments(&self.document, field).into_iter().map(ToOwned::to_owned).collect();
+        let path = self.path(field);
         let row = self.key.kind.row();
         if path.first().is_some_and(|root| row.unreadable.iter().chain(&row.secret).any(|name| name == root)) {
             return comparison::secret::fingerprint(value).into();
@@ -138,6 +138,11 @@ impl Live {
     #[must_use]
     pub fn note(&self, field: &str, expected: &Value, live: &Value) -> Option<&'static str> {
         notes::note(self.key.kind, field, expected, live)
+    }
+
+    /// The segments of a field's path in the document.
+    fn path(&self, field: &str) -> Vec<String> {
+        document::segments(&self.document, field).into_iter().map(ToOwned::to_owned).collect()
     }
 
     fn rules(&self) -> Rules<'_> {

@@ -48,6 +48,22 @@ impl Rules<'_> {
         };
         lacks.then_some(scope.as_str())
     }
+
+    /// The reason why the live value at a path is not known, or not known in the detail that was recorded.
+    fn doubt(&self, path: &[String], expected: &Value, live: &Value) -> Option<String> {
+        let part = |field: &str| self.unread.iter().find(|unread| unread.path.root() == field);
+        let whole = self.unread.iter().find(|unread| unread.path.matches(path));
+        let unread = whole.or_else(|| match path {
+            [field] if field == "features" && lacks_backups(expected, live) => part("backup_policy"),
+            [field] if is_more_precise(expected, live) => part(self.row().details.get(field)?),
+            _ => None,
+        });
+        let needs_scope = || {
+            let scope = self.hidden(path, expected).filter(|_| live.is_null())?;
+            Some(format!("the token needs {scope}"))
+        };
+        unread.map(|unread| unread.why.to_string()).or_else(needs_scope)
+    }
 }
 
 /// Whether only the backups of a droplet are missing from its features: the policies may show them.
@@ -80,18 +96,6 @@ fn has_key(value: &Value, key: &str) -> bool {
 pub(super) struct CredentialsOnly<'a>(pub(super) Rules<'a>);
 
 impl comparison::Rules for CredentialsOnly<'_> {
-    fn normalize(&self, _: &[String], _: &mut Cow<'_, Value>, _: &mut Cow<'_, Value>) -> Option<String> {
-        None
-    }
-
-    fn defaults(&self, _: &[String]) -> Vec<(&str, &Value)> {
-        Vec::new()
-    }
-
-    fn describe(&self, _: &[String], _: &Value) -> Option<String> {
-        None
-    }
-
     fn is_credential(&self, path: &[String]) -> bool {
         self.0.is_credential(path)
     }
@@ -99,31 +103,11 @@ impl comparison::Rules for CredentialsOnly<'_> {
 
 impl comparison::Rules for Rules<'_> {
     fn normalize(&self, path: &[String], expected: &mut Cow<'_, Value>, live: &mut Cow<'_, Value>) -> Option<String> {
-        if let Some(unread) = self.unread.iter().find(|unread| unread.path.matches(path)) {
+        if let Some(why) = self.doubt(path, expected, live) {
             *expected = Cow::Owned((**live).clone());
-            return Some(unread.why.to_string());
-        }
-        if live.is_null()
-            && let Some(scope) = self.hidden(path, expected)
-        {
-            *expected = Cow::Owned((**live).clone());
-            return Some(format!("the token needs {scope}"));
+            return Some(why);
         }
         let mut unsure = None;
-        if let Some(unread) = self.unread.iter().find(|unread| unread.path.root() == "backup_policy")
-            && path == ["features"]
-            && lacks_backups(expected, live)
-        {
-            *expected = Cow::Owned((**live).clone());
-            return Some(unread.why.to_string());
-        }
-        if let Some(unread) = self.unread.iter().find(|unread| unread.path.root() == "semantic_version")
-            && path == ["version"]
-            && is_more_precise(expected, live)
-        {
-            *expected = Cow::Owned((**live).clone());
-            return Some(unread.why.to_string());
-        }
         for (_, how) in self.row().equivalences.iter().filter(|(pattern, _)| pattern.matches(path)) {
             unsure = unsure.or(how.normalize(self.site, path, expected.to_mut(), live.to_mut()));
         }

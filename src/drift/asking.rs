@@ -33,7 +33,7 @@ pub(super) enum Confirmation {
 /// Whose turn it is, and which requests failed.
 pub(super) struct Asking {
     turns: Semaphore,
-    in_vain: Mutex<HashMap<ObjectKey, u32>>,
+    failed: Mutex<HashMap<ObjectKey, u32>>,
     /// The records with changes that wait for a confirmation.
     unconfirmed: Mutex<HashSet<ObjectKey>>,
 }
@@ -41,7 +41,7 @@ pub(super) struct Asking {
 impl Asking {
     /// So many at a time.
     pub(super) fn new(at_a_time: usize) -> Self {
-        Self { turns: Semaphore::new(at_a_time), in_vain: Mutex::default(), unconfirmed: Mutex::default() }
+        Self { turns: Semaphore::new(at_a_time), failed: Mutex::default(), unconfirmed: Mutex::default() }
     }
 
     /// A turn, which lasts until it is dropped; or how long to wait for one.
@@ -52,7 +52,7 @@ impl Asking {
 
     /// The provider answered, or there is nothing to ask any more.
     pub(super) fn forget(&self, key: &ObjectKey) {
-        self.in_vain.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
+        self.failed.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
     }
 
     /// How the change of this record is to be confirmed.
@@ -67,10 +67,10 @@ impl Asking {
         self.unconfirmed.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
     }
 
-    /// It did not. Returns how long to wait, longer each time.
-    pub(super) fn in_vain(&self, key: &ObjectKey) -> Duration {
-        let mut in_vain = self.in_vain.lock().unwrap_or_else(PoisonError::into_inner);
-        let times = in_vain.entry(key.clone()).or_default();
+    /// The request failed. Returns the time to wait, longer each time.
+    pub(super) fn failed(&self, key: &ObjectKey) -> Duration {
+        let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+        let times = failed.entry(key.clone()).or_default();
         let wait = ASK_AGAIN.saturating_mul(2_u32.saturating_pow(*times));
         *times = times.saturating_add(1);
         wait.min(LONGEST_WAIT)
@@ -108,11 +108,11 @@ mod tests {
     fn who_is_not_answered_asks_less_and_less_often_until_the_first_answer() {
         let asking = Asking::new(1);
         let [key, other] = ["a", "b"].map(|name| ObjectKey { namespace: "default".into(), name: name.into() });
-        let waits: Vec<_> = (0..40).map(|_| asking.in_vain(&key)).collect();
+        let waits: Vec<_> = (0..40).map(|_| asking.failed(&key)).collect();
         assert_eq!(waits[..3], [ASK_AGAIN, ASK_AGAIN * 2, ASK_AGAIN * 4]);
         assert_eq!(waits[39], LONGEST_WAIT);
-        assert_eq!(asking.in_vain(&other), ASK_AGAIN);
+        assert_eq!(asking.failed(&other), ASK_AGAIN);
         asking.forget(&key);
-        assert_eq!(asking.in_vain(&key), ASK_AGAIN);
+        assert_eq!(asking.failed(&key), ASK_AGAIN);
     }
 }

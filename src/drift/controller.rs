@@ -232,7 +232,7 @@ async fn reconcile_record(key: &ObjectKey, context: &Arc<Context>) -> Result<Nex
                 let Some(now) = now else { return Ok(Next::Again) };
                 let before = std::mem::replace(&mut entry, now).drifts;
                 if matches!(fresh, Known::Nothing(..)) {
-                    next = Next::After(context.asking.in_vain(key));
+                    next = Next::After(context.asking.failed(key));
                     plan = decide(&entry, &seen, Reading::Failed { is_confirmed }, context);
                 } else {
                     context.asking.forget(key);

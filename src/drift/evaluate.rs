@@ -276,7 +276,7 @@ pub struct Compared {
     /// Fields that differ in one list and that no second read has confirmed yet.
     pub unconfirmed: Vec<String>,
     /// Fields that are ignored and not recorded.
-    pub ignored_in_vain: Vec<String>,
+    pub ignored_unrecorded: Vec<String>,
     /// Writes that the API server refused, each said for a person.
     pub refused: Vec<String>,
 }
@@ -318,9 +318,9 @@ pub fn evaluate(recorded: &Recorded<'_>, observed: Observed<'_>, drifts: &[Known
             }
             planner.adopt();
             planner.open_new(&findings, drifts);
-            let ignored_in_vain = recorded.ignore.iter().filter(|field| !is_comparable(recorded, field));
+            let ignored_unrecorded = recorded.ignore.iter().filter(|field| !is_comparable(recorded, field));
             Situation::Compared(Compared {
-                ignored_in_vain: ignored_in_vain.map(ToString::to_string).collect(),
+                ignored_unrecorded: ignored_unrecorded.map(ToString::to_string).collect(),
                 unconfirmed: std::mem::take(&mut planner.unconfirmed),
                 ..summarise(observed.seen, &findings)
             })

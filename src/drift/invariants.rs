@@ -829,7 +829,7 @@ fn an_ignored_field_that_is_not_recorded_is_named() {
     let mut world = World::new(json!({"name": "web-1"}), droplet());
     world.ignore.extend(["name".into(), "nmae".into(), "exists".into()]);
     assert_eq!(world.settle(), []);
-    assert_eq!(compared(world.plan().situation).ignored_in_vain, ["nmae"]);
+    assert_eq!(compared(world.plan().situation).ignored_unrecorded, ["nmae"]);
 }
 
 #[test]

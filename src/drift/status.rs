@@ -197,7 +197,7 @@ fn of_comparison(resource: &ResourceKey, compared: &Compared, open: &[&KnownDrif
     };
     let is_ready = problems.is_none();
     let ready = problems.unwrap_or_else(|| {
-        let fields: Vec<_> = compared.ignored_in_vain.iter().map(|field| named(field)).collect();
+        let fields: Vec<_> = compared.ignored_unrecorded.iter().map(|field| named(field)).collect();
         if fields.is_empty() {
             return format!("compared with {resource}");
         }

@@ -155,7 +155,7 @@ fn a_record_that_an_earlier_version_compared_was_seen() {
 
 #[test]
 fn an_ignored_field_that_is_not_recorded_is_named_and_is_no_error() {
-    let compared = Compared { ignored_in_vain: vec!["nmae".into()], ..compared() };
+    let compared = Compared { ignored_unrecorded: vec!["nmae".into()], ..compared() };
     let status = said(&Situation::Compared(compared), &[]);
     let (truth, reason, message) = condition(&status, "Ready");
     assert_eq!((truth, reason), ("True", "Compared"));
@@ -183,7 +183,7 @@ fn no_status_is_too_long_whatever_the_fields() {
         unknown: long(256),
         invalid: long(256),
         refused: long(256),
-        ignored_in_vain: long(256),
+        ignored_unrecorded: long(256),
         ..compared()
     };
     let drifts: Vec<_> = (0..256).map(|n| drift(&format!("{n}{}", "f".repeat(4000)), "a", "b", None)).collect();
