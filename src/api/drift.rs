@@ -7,7 +7,7 @@ use k8s_openapi::{
 use kube::{CustomResource, CustomResourceExt};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{
     conditions::{self, Claim, ConditionStatus, reason},
@@ -196,15 +196,65 @@ pub struct DriftStatus {
     #[schemars(length(max = 262_144))]
     pub decision: Option<String>,
 
+    /// The reason of the decision: the text of the annotation `arcadia.cloud/because`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 262_144))]
+    pub because: Option<String>,
+
+    /// The decision to accept that was carried out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub acceptance: Option<Acceptance>,
+
+    /// The merge patch that brings the manifest of the record up to date with an acceptance that stands. Missing where
+    /// the accepted value holds a credential.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::any_object")]
+    pub manifest_patch: Option<Value>,
+
     /// Why it is in this phase, in one `CamelCase` word.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 
-    /// `Resolved`, which also says why a decision was refused or waits, and `DecisionApplied`, which is False for a
-    /// decision that came after the drift was resolved.
+    /// `Resolved`, which also says why a decision was refused or waits; `Standing`, while an accepted value stands in for
+    /// the declared one and after; and `DecisionApplied`, which is False for a decision that came after the drift was
+    /// resolved.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "schema::conditions")]
     pub conditions: Vec<Condition>,
+}
+
+/// A decision to accept that was carried out. Credentials are shown as fingerprints.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Acceptance {
+    /// Where the accepted value is kept.
+    pub mode: AcceptanceMode,
+
+    /// The accepted value in its native type.
+    #[serde(default)]
+    #[schemars(schema_with = "schema::any_value")]
+    pub value: Value,
+
+    /// The value that the record declared when it was accepted, in its native type.
+    #[serde(default)]
+    #[schemars(schema_with = "schema::any_value")]
+    pub declared: Value,
+
+    /// When it was accepted.
+    pub since: Time,
+
+    /// When it ends by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Time>,
+}
+
+/// Where an accepted value is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+pub enum AcceptanceMode {
+    /// In the record: `spec.desired` says it.
+    InPlace,
+    /// On the Drift: it stands in for the value that a manifest declares, and the record is not written to.
+    Standing,
 }
 
 /// Where a drift stands.
@@ -213,7 +263,7 @@ pub enum DriftPhase {
     /// It waits for a decision.
     #[default]
     Open,
-    /// The live value became the desired one.
+    /// The live value is the desired one: in the record, or because the acceptance stands.
     Accepted,
     /// It went away without a decision.
     Stale,

@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 use super::{
     Rules, matching,
     scalar::{is_blank, text},
+    secret,
 };
 
 /// From this many pairs of items on, the items that do not stand at the same place count as other items.
@@ -78,6 +79,9 @@ impl Found {
 
 /// Compares the two values at a path.
 pub(super) fn compare(rules: &impl Rules, at: &mut Vec<String>, mut expected: Side<'_>, mut live: Side<'_>) -> Found {
+    if secret::stands_for(expected.raw, live.raw) {
+        return Found { adopted: expected.raw.clone(), ..Found::default() };
+    }
     let doubt = rules.normalize(at, &mut expected.spelled, &mut live.spelled);
     let mut found = match (&*expected.spelled, &*live.spelled) {
         (Value::Object(keys), Value::Object(live_keys)) if !keys.is_empty() => {

@@ -1,5 +1,7 @@
 //! Carries out the steps of a plan: one write each, bound to the version of the object that the plan was made for.
 
+mod standing;
+
 use std::collections::{HashMap, HashSet};
 
 use futures::stream::{self, StreamExt};
@@ -15,17 +17,19 @@ use kube::{
 use serde_json::{Value, json};
 use tracing::{debug, info, warn};
 
+use self::standing::with_reason;
 use super::{
     controller::Context,
-    evaluate::{Adoption, EXISTS, Step, waiting},
+    evaluate::{Accepted, Adoption, EXISTS, Step, waiting},
     index::{Entry, Orphans, Record},
     known::{KnownDrift, Marks, drift_name},
     shown::{Shown, brief, first, named},
+    standing::whole_seconds,
 };
 use crate::{
     api::{
-        CloudResource, Drift, DriftPhase, DriftSpec, OPERATOR, ProvisionedResource, ProvisionedResourceStatus,
-        RecordRef, annotations,
+        Acceptance, AcceptanceMode, CloudResource, Drift, DriftPhase, DriftSpec, OPERATOR, ProvisionedResource,
+        ProvisionedResourceStatus, RecordRef, annotations,
         conditions::{self, Claim, ConditionStatus, reason},
         drift::awaiting_decision,
         labels,
@@ -143,7 +147,15 @@ impl<'a> Act<'a> {
             Step::Open { field, episode, shown } => self.open(field, episode, *shown).await?,
             Step::Relabel { drift, change } => self.relabel(&drift, &change).await?,
             Step::Refresh { drift, shown } => self.refresh(&drift, *shown).await?,
-            Step::Close { drift, phase, reason } => self.close(&drift, phase, reason).await?,
+            Step::Close { drift, phase, reason, accepted } => {
+                self.close(&drift, phase, reason, accepted.map(|accepted| *accepted)).await?;
+            }
+            Step::Stand { drift, accepted, until, patch } => {
+                self.stand(&drift, *accepted, until, patch.map(|patch| *patch)).await?;
+            }
+            Step::End { drift, reason } => self.end(&drift, reason).await?,
+            Step::Reschedule { drift, until } => self.reschedule(&drift, until).await?,
+            Step::RestoreDecision { drift } => self.restore_decision(&drift).await?,
             Step::Refuse { drift, message } => self.refuse(&drift, message).await?,
             Step::Wait { drift, message } => self.wait(&drift, message).await?,
             Step::Await { drift } => self.say(&drift, "reopening", awaiting_decision()).await?,
@@ -356,10 +368,23 @@ impl<'a> Act<'a> {
         bounded(&doing, self.records().patch(&self.key.name, &params(), &Patch::<()>::Json(patch))).await
     }
 
-    async fn close(&mut self, name: &str, phase: DriftPhase, why: &'static str) -> Result<(), Error> {
+    async fn close(
+        &mut self,
+        name: &str,
+        phase: DriftPhase,
+        why: &'static str,
+        accepted: Option<Accepted>,
+    ) -> Result<(), Error> {
         let Some(drift) = self.known(name) else { return Ok(()) };
         let message = closing_message(why, &drift);
-        let now = Timestamp::now();
+        let now = whole_seconds(Timestamp::now());
+        let acceptance = accepted.map(|Accepted { value, declared }| Acceptance {
+            mode: AcceptanceMode::InPlace,
+            value,
+            declared,
+            since: Time(now),
+            until: None,
+        });
         let claim =
             Claim { kind: conditions::RESOLVED, status: ConditionStatus::True, reason: why, message: message.clone() };
         let is_accepted = phase == DriftPhase::Accepted;
@@ -370,6 +395,8 @@ impl<'a> Act<'a> {
             "decidedBy": drift.decided_by.as_ref().filter(|_| is_accepted),
             // Where the annotation is gone already, no later one counts as this decision.
             "decision": is_accepted.then(|| drift.accept.as_deref().unwrap_or_default()),
+            "because": drift.because.as_ref().filter(|_| is_accepted),
+            "acceptance": acceptance,
             "conditions": [claim.since(now, 1)],
         });
         self.patch_drift_status(&drift, "closing", status).await?;
@@ -377,6 +404,7 @@ impl<'a> Act<'a> {
         let field = &drift.field;
         info!(record = %self.key, drift = name, %field, phase = phase.name(), reason = why, "drift resolved");
         let event = if is_accepted { "DriftAccepted" } else { "DriftResolved" };
+        let message = if is_accepted { with_reason(&message, &drift) } else { message };
         self.tell(&drift, false, event, "Resolve", &message);
         Ok(())
     }
@@ -466,7 +494,12 @@ impl<'a> Act<'a> {
         let patch = json!({
             "metadata": {
                 "resourceVersion": drift.resource_version,
-                "annotations": { annotations::ACCEPT: null, annotations::DECIDED_BY: null },
+                "annotations": {
+                    annotations::ACCEPT: null,
+                    annotations::ACCEPT_UNTIL: null,
+                    annotations::BECAUSE: null,
+                    annotations::DECIDED_BY: null,
+                },
             },
         });
         let doing = format!("removing the refused decision from Drift {}/{name}", self.key.namespace);

@@ -194,12 +194,16 @@ async fn reconcile(key: ObjectKey, context: &Arc<Context>) -> Result<Next, call:
     // The record must not wait for a drift that is left of an earlier one of its name.
     let orphans = settle_orphans(&key, context).await;
     let next = reconcile_record(&key, context).await?;
-    let rest = orphans?;
-    Ok(match (next, rest) {
-        (Next::Settled, Some(rest)) => Next::After(rest),
-        (Next::After(wait), Some(rest)) => Next::After(wait.min(rest)),
+    Ok(soonest(next, orphans?))
+}
+
+/// Not later than after this wait.
+fn soonest(next: Next, wait: Option<Duration>) -> Next {
+    match (next, wait) {
+        (Next::Settled, Some(wait)) => Next::After(wait),
+        (Next::After(next), Some(wait)) => Next::After(next.min(wait)),
         (next, _) => next,
-    })
+    }
 }
 
 /// Observe, decide, act.
@@ -245,6 +249,9 @@ async fn reconcile_record(key: &ObjectKey, context: &Arc<Context>) -> Result<Nex
             }
         },
     }
+    // An acceptance that ends by itself is looked at again when its time is up.
+    let until_end = plan.next_end.map(|end| end.duration_since(Timestamp::now()));
+    next = soonest(next, until_end.map(|wait| wait.try_into().unwrap_or_default()));
     let mut act = Act::new(key, &entry, context);
     let outcome = act.carry_out(plan.steps).await?;
     if outcome.wrote && outcome.refused.is_empty() {
@@ -418,6 +425,9 @@ fn decide(entry: &Entry, known: &Known, reading: Reading<'_>, context: &Context)
         rests,
         was_seen: record.status.was_seen() || !entry.drifts.is_empty(),
         last_accepted: record.last_accepted.clone(),
+        accept: record.accept,
+        declared: &record.declared,
+        now: Timestamp::now(),
     };
     let seen = match known {
         Known::Nothing(reason, message) => Seen::Unknown(reason, message),

@@ -6,11 +6,11 @@ use jiff::Timestamp;
 use kube::ResourceExt;
 use sha2::{Digest, Sha256};
 
-use super::shown;
+use super::{shown, standing::Standing};
 use crate::{
     api::{
-        Drift, DriftPhase, annotations,
-        conditions::{self, reason},
+        AcceptanceMode, Drift, DriftPhase, DriftStatus, annotations,
+        conditions::{self, ConditionStatus, reason},
         labels,
     },
     digitalocean::Kind,
@@ -51,6 +51,12 @@ pub struct KnownDrift {
     pub decision: Option<Box<str>>,
     /// Who decided, as far as that is known.
     pub decided_by: Option<Box<str>>,
+    /// When the acceptance is to end, as annotated.
+    pub accept_until: Option<Box<str>>,
+    /// Why it is accepted, as annotated.
+    pub because: Option<Box<str>>,
+    /// The acceptance, while it stands.
+    pub standing: Option<Box<Standing>>,
     /// Why it says that its decision waits.
     pub waits: Option<Box<str>>,
     /// Since when its `Resolved` condition says what it says.
@@ -88,6 +94,9 @@ impl KnownDrift {
                 annotation(annotations::DECIDED_BY)
                     .or_else(|| annotations::written_by(&drift.metadata, annotations::ACCEPT).map(Into::into))
             }),
+            accept_until: annotation(annotations::ACCEPT_UNTIL),
+            because: annotation(annotations::BECAUSE),
+            standing: standing(&status),
             accept,
             decision: status.decision.as_deref().map(Into::into),
             waits: resolved
@@ -103,9 +112,12 @@ impl KnownDrift {
         self.phase == DriftPhase::Open
     }
 
-    /// Whether a decision came after it was resolved.
+    /// Whether a decision came after it was resolved. One on an acceptance that stands is another matter.
     #[must_use]
     pub fn has_late_decision(&self) -> bool {
+        if self.standing.is_some() {
+            return false;
+        }
         let Some(accept) = self.accept.as_ref().filter(|_| !self.is_open()) else { return false };
         match &self.decision {
             Some(carried_out) => accept != carried_out,
@@ -119,6 +131,24 @@ impl KnownDrift {
     pub fn change_to(&self, actual: &str) -> String {
         labels::change(self.kind.name(), &self.field, &self.expected, actual)
     }
+}
+
+/// The acceptance of a status, if it stands.
+fn standing(status: &DriftStatus) -> Option<Box<Standing>> {
+    let acceptance = status.acceptance.as_ref()?;
+    let mut conditions = status.conditions.iter();
+    let stands = conditions.any(|condition| {
+        condition.type_ == conditions::STANDING && ConditionStatus::read(&condition.status) == ConditionStatus::True
+    });
+    let is_standing = status.phase == DriftPhase::Accepted && acceptance.mode == AcceptanceMode::Standing && stands;
+    is_standing.then(|| {
+        Box::new(Standing {
+            accepted: acceptance.value.to_string().into(),
+            declared: acceptance.declared.to_string().into(),
+            since: acceptance.since.0,
+            until: acceptance.until.as_ref().map(|until| until.0),
+        })
+    })
 }
 
 /// Which drifts a record remembers as adopted: UIDs, since names come back when somebody deletes the history.

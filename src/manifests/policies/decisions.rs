@@ -43,6 +43,12 @@ pub enum Signature {
 /// All decisions.
 pub const DECISIONS: &[Decision] = &[
     Decision { resource: DRIFTS, annotation: annotations::ACCEPT, verb: ACCEPT_VERB, signature: Signature::Beside },
+    Decision {
+        resource: DRIFTS,
+        annotation: annotations::ACCEPT_UNTIL,
+        verb: ACCEPT_VERB,
+        signature: Signature::Beside,
+    },
     Decision { resource: SAGAS, annotation: annotations::RESOLVE, verb: RESOLVE_VERB, signature: Signature::Beside },
     Decision { resource: SAGAS, annotation: annotations::ADOPT, verb: RESOLVE_VERB, signature: Signature::Beside },
     Decision {
@@ -54,7 +60,7 @@ pub const DECISIONS: &[Decision] = &[
 ];
 
 /// An annotation that belongs to a decision without being one: the reason.
-const REASONS: &[(&str, &str)] = &[(SAGAS, annotations::BECAUSE)];
+const REASONS: &[(&str, &str)] = &[(DRIFTS, annotations::BECAUSE), (SAGAS, annotations::BECAUSE)];
 
 /// Values that approve nothing.
 const NO: [&str; 3] = ["", "no", "false"];

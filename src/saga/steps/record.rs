@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
 use kube::{
     Api, ResourceExt,
     api::{DeleteParams, Preconditions},
@@ -10,7 +9,10 @@ use kube::{
 use serde_json::{Map, Value};
 
 use crate::{
-    api::{OPERATOR, ProvisionedResource, ProvisionedResourceSpec},
+    api::{
+        OPERATOR, ProvisionedResource, ProvisionedResourceSpec,
+        managed_fields::{self, DESIRED},
+    },
     kube_ext::call::{self, bounded},
     saga::step::{Failure, StepContext},
 };
@@ -20,9 +22,6 @@ pub(super) type Fields = BTreeMap<String, Value>;
 
 /// A valid name of a record: a DNS subdomain (RFC 1123).
 pub(super) const NAME: &str = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$";
-
-/// The prefix of recorded fields.
-const DESIRED: &str = "desired.";
 
 /// The records in the saga's namespace.
 pub(super) fn records(context: &StepContext<'_>) -> Api<ProvisionedResource> {
@@ -103,29 +102,11 @@ impl Owners {
     pub(super) fn of(record: &ProvisionedResource) -> Self {
         let mut owners = Self::default();
         for entry in record.metadata.managed_fields.iter().flatten() {
-            if entry.subresource.as_deref().unwrap_or_default().is_empty() {
+            if managed_fields::is_of_object(entry) {
                 let is_own = entry.manager.as_deref() == Some(OPERATOR) && entry.operation.as_deref() == Some("Apply");
-                if is_own { &mut owners.own } else { &mut owners.others }.extend(written(entry));
+                if is_own { &mut owners.own } else { &mut owners.others }.extend(managed_fields::of_spec(entry));
             }
         }
         owners
     }
-}
-
-/// The fields of the spec in an entry of `managedFields`.
-fn written(entry: &ManagedFieldsEntry) -> Vec<String> {
-    let names = |fields: Option<&Value>| -> Vec<(String, Value)> {
-        let fields = fields.and_then(Value::as_object).into_iter().flatten();
-        fields.filter_map(|(name, below)| Some((name.strip_prefix("f:")?.to_owned(), below.clone()))).collect()
-    };
-    let spec = entry.fields_v1.as_ref().and_then(|fields| fields.0.get("f:spec"));
-    let mut written = Vec::new();
-    for (name, below) in names(spec) {
-        if name == "desired" {
-            written.extend(names(Some(&below)).into_iter().map(|(field, _)| format!("{DESIRED}{field}")));
-        } else {
-            written.push(name);
-        }
-    }
-    written
 }
