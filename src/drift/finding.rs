@@ -71,7 +71,7 @@ pub(crate) fn compare(live: &Live, field: &str, expected: &Value) -> Finding {
         Compared::NoSuchField { nearest } => {
             Finding::Invalid(format!("{}: no such field; did you mean {}?", named(field), nearest.join(" or ")))
         }
-        Compared::Done(Comparison { differences, doubts, adopted }) => {
+        Compared::Done(Comparison { differences, doubts, adopted, .. }) => {
             let doubts = doubts.iter().map(|doubt| in_words(field, doubt));
             if !differences.is_empty() {
                 let note = live.note(field, expected, &adopted);
