@@ -58,8 +58,6 @@ pub mod reason {
     pub const DECISION_WAITING: &str = "DecisionWaiting";
     /// The decision could not be applied.
     pub const DECISION_REFUSED: &str = "DecisionRefused";
-    /// A decision or a part of it cannot be read.
-    pub const MALFORMED_DECISION: &str = "MalformedDecision";
     /// The manifest says the accepted value now.
     pub const IN_MANIFEST: &str = "InManifest";
     /// The manifest says a third value now.
@@ -74,6 +72,14 @@ pub mod reason {
     pub const ACCEPTANCES_STAND: &str = "AcceptancesStand";
     /// No acceptance stands.
     pub const NO_ACCEPTANCE_STANDS: &str = "NoAcceptanceStands";
+    /// A saga puts the live value back.
+    pub const REVERTING: &str = "Reverting";
+    /// A saga put the live value back.
+    pub const REVERTED: &str = "Reverted";
+    /// The saga could not put the live value back.
+    pub const REVERT_FAILED: &str = "RevertFailed";
+    /// The saga that puts the live value back needs a person.
+    pub const REVERT_STUCK: &str = "RevertStuck";
     /// The drift was resolved before the decision was made.
     pub const ALREADY_RESOLVED: &str = "AlreadyResolved";
     /// The record of the drift was deleted.

@@ -12,7 +12,10 @@ mod schema;
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 
-pub use drift::{Acceptance, AcceptanceMode, Drift, DriftDifference, DriftPhase, DriftSpec, DriftStatus, RecordRef};
+pub use drift::{
+    Acceptance, AcceptanceMode, Drift, DriftDifference, DriftPhase, DriftSpec, DriftStatus, RecordRef, RevertClass,
+    RevertPlan,
+};
 pub use provisioned_resource::{
     AcceptPolicy, DriftPolicy, ProvisionedResource, ProvisionedResourceSpec, ProvisionedResourceStatus,
     StandingAcceptance,

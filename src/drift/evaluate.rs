@@ -11,12 +11,17 @@ use std::{
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
+mod reverting;
+
+use self::reverting::Decision;
+pub use self::reverting::Order;
 pub(crate) use super::finding::{Finding, compare};
 use super::{
-    finding::Findings,
+    finding::{Findings, assess},
     known::{KnownDrift, Marks},
     merge_patch,
     ownership::{self, Declared},
+    reverts::RevertSaga,
     shown::{Shown, brief},
     standing,
 };
@@ -26,7 +31,10 @@ use crate::{
         NoRules, is_same, secret,
         show::{full, read as read_shown, stands_for as shows},
     },
-    digitalocean::Live,
+    digitalocean::{
+        Live,
+        revert::{self, Allow, SelectedTags},
+    },
 };
 
 /// The longest message of a condition that this module writes.
@@ -38,6 +46,8 @@ pub const EXISTS: &str = "exists";
 /// A record, as far as a verdict needs it.
 #[derive(Clone, Debug)]
 pub struct Recorded<'a> {
+    /// Its name.
+    pub name: &'a str,
     /// The expected value of each field.
     pub desired: &'a BTreeMap<String, Value>,
     /// Fields that are not compared.
@@ -52,6 +62,10 @@ pub struct Recorded<'a> {
     pub accept: AcceptPolicy,
     /// The fields that a manifest declares.
     pub declared: &'a Declared,
+    /// The sagas that revert its drifts.
+    pub reverts: &'a [RevertSaga],
+    /// The tags by which other resources select.
+    pub selected: &'a SelectedTags,
     /// The time of this evaluation.
     pub now: Timestamp,
 }
@@ -204,6 +218,38 @@ pub enum Step {
         /// The merge patch for the manifest, unless it would show a credential.
         patch: Option<Box<Value>>,
     },
+    /// First write of a revert: the saga that puts the live value back.
+    Revert {
+        /// The drift's name.
+        drift: Box<str>,
+        /// The saga.
+        saga: Box<Order>,
+    },
+    /// Second write of a revert: the drift names the saga.
+    Follow {
+        /// The drift's name.
+        drift: Box<str>,
+        /// The name of the saga.
+        saga: Box<str>,
+        /// For people, if the saga needs a person.
+        stuck: Option<String>,
+    },
+    /// The saga ended, and the live value is not the desired one.
+    FailRevert {
+        /// The drift's name.
+        drift: Box<str>,
+        /// For the person who decided.
+        message: String,
+    },
+    /// First write of an answer to `arcadia.cloud/revert=plan`: the drift shows the plan.
+    ShowPlan {
+        /// The drift's name.
+        drift: Box<str>,
+        /// The plan.
+        plan: Box<revert::Plan>,
+        /// The value of the annotation that the revert needs.
+        needs: Allow,
+    },
     /// An acceptance stands no more.
     End {
         /// The drift's name.
@@ -273,6 +319,10 @@ impl Step {
             | Self::Close { drift, .. }
             | Self::Stand { drift, .. }
             | Self::End { drift, .. }
+            | Self::Revert { drift, .. }
+            | Self::Follow { drift, .. }
+            | Self::FailRevert { drift, .. }
+            | Self::ShowPlan { drift, .. }
             | Self::Reschedule { drift, .. }
             | Self::RestoreDecision { drift }
             | Self::Refuse { drift, .. }
@@ -309,6 +359,8 @@ pub enum Situation {
     Duplicate(String),
     /// Nothing is known, as (reason, message).
     Unknown(&'static str, String),
+    /// The saga (named) reverts one of its fields: nothing is concluded from what is live meanwhile.
+    Reverting(String),
     /// The resource does not exist, and was never seen.
     NeverSeen,
     /// It was compared.
@@ -347,6 +399,7 @@ pub struct Compared {
 #[must_use]
 pub fn evaluate(recorded: &Recorded<'_>, observed: Observed<'_>, drifts: &[KnownDrift], history: usize) -> Plan {
     let mut planner = Planner::new(observed);
+    planner.reverted = drifts.iter().filter_map(|drift| Some((drift.field.clone(), drift.reverted_at?))).collect();
     planner.answer_late(drifts);
     if let Some(rests) = recorded.rests {
         let situation = planner.rest(rests, drifts);
@@ -354,8 +407,12 @@ pub fn evaluate(recorded: &Recorded<'_>, observed: Observed<'_>, drifts: &[Known
     }
     let effective = planner.settle_standing(recorded, observed.seen, drifts);
     let effective = Recorded { desired: &effective, ..recorded.clone() };
+    if let Some(saga) = planner.follow_reverts(&effective, observed.seen, drifts) {
+        return planner.plan(Situation::Reverting(saga));
+    }
     let (in_doubt, rest): (Vec<_>, Vec<_>) = drifts.iter().partition(|drift| was_adopted(recorded, drift));
-    let open = || rest.iter().filter(|drift| drift.is_open());
+    let followed = planner.followed.clone();
+    let open = || rest.iter().filter(|drift| drift.is_open() && !followed.contains(&drift.name));
     for drift in in_doubt {
         planner.in_doubt.add(drift);
         planner.close_adopted(drift, recorded);
@@ -378,7 +435,7 @@ pub fn evaluate(recorded: &Recorded<'_>, observed: Observed<'_>, drifts: &[Known
         }
         Ok(findings) => {
             for drift in open() {
-                planner.follow(drift, recorded, findings.get(drift.field.as_ref()));
+                planner.follow(drift, recorded, &effective, findings.get(drift.field.as_ref()));
             }
             planner.adopt();
             planner.open_new(&findings, drifts);
@@ -406,8 +463,8 @@ pub fn orphaned(drifts: &[KnownDrift]) -> Vec<Step> {
         if drift.standing.is_some() {
             planner.end(&drift.name, reason::RECORD_GONE);
         }
-        if drift.has_late_decision() || (drift.is_open() && drift.accept.is_some()) {
-            planner.answer(drift, "the record of this drift is gone; nothing is left to accept");
+        if drift.has_late_decision() || (drift.is_open() && drift.is_decided()) {
+            planner.answer(drift, "the record of this drift is gone; nothing is left to decide");
         }
     }
     planner.steps
@@ -436,7 +493,8 @@ fn find<'a>(recorded: &Recorded<'a>, seen: Seen<'a>) -> Result<Findings<'a>, (&'
     let fields = recorded.desired.iter().filter(|(field, _)| !is_ignored(recorded, field) && *field != EXISTS);
     let mut findings: Findings<'a> = fields
         .map(|(field, expected)| {
-            (field.as_str(), compared.map_or(Finding::Moot, |live| compare(live, field, expected)))
+            let of_live = |live| assess(compare(live, field, expected), live, field, expected, recorded.selected);
+            (field.as_str(), compared.map_or(Finding::Moot, of_live))
         })
         .collect();
     if !is_ignored(recorded, EXISTS) {
@@ -476,6 +534,12 @@ struct Planner<'a> {
     reading: Reading<'a>,
     live: Option<&'a Live>,
     next_end: Option<Timestamp>,
+    /// The accepted values in effect, by field.
+    accepted: BTreeMap<String, Value>,
+    /// The drifts whose revert has its steps already.
+    followed: BTreeSet<Box<str>>,
+    /// Earlier reverts, by field.
+    reverted: Vec<(Box<str>, Timestamp)>,
     in_doubt: Marks,
     adoptions: Vec<Adoption>,
     unconfirmed: Vec<String>,
@@ -490,6 +554,9 @@ impl<'a> Planner<'a> {
             reading: observed.reading,
             live,
             next_end: None,
+            accepted: BTreeMap::new(),
+            followed: BTreeSet::new(),
+            reverted: Vec::new(),
             in_doubt: Marks::default(),
             adoptions: Vec::new(),
             unconfirmed: Vec::new(),
@@ -517,7 +584,8 @@ impl<'a> Planner<'a> {
         for (drift, reason) in &settled.ended {
             self.end(drift, reason);
         }
-        standing::effective(recorded.desired, &settled.in_effect)
+        self.accepted = settled.in_effect;
+        standing::effective(recorded.desired, &self.accepted)
     }
 
     /// The annotations of an acceptance that stands may have been changed: its end may move, and its value may not.
@@ -551,7 +619,7 @@ impl<'a> Planner<'a> {
     fn answer_late(&mut self, drifts: &[KnownDrift]) {
         for drift in drifts.iter().filter(|drift| drift.has_late_decision()) {
             let phase = drift.phase.name();
-            self.answer(drift, &format!("this drift is resolved already, as {phase}; nothing is left to accept"));
+            self.answer(drift, &format!("this drift is resolved already, as {phase}; nothing is left to decide"));
         }
     }
 
@@ -560,7 +628,7 @@ impl<'a> Planner<'a> {
         let open = drifts.iter().filter(|drift| drift.is_open());
         match rests {
             Rests::Deleting => {
-                for drift in open.filter(|drift| drift.accept.is_some()) {
+                for drift in open.filter(|drift| drift.is_decided()) {
                     self.refuse(drift, "the record of this drift is being deleted".to_owned());
                 }
                 Situation::Deleting
@@ -577,13 +645,26 @@ impl<'a> Planner<'a> {
     }
 
     /// What becomes of one open drift.
-    fn follow(&mut self, drift: &KnownDrift, recorded: &Recorded<'_>, finding: Option<&Finding>) {
-        if let Some(decision) = &drift.accept {
+    fn follow(
+        &mut self,
+        drift: &KnownDrift,
+        recorded: &Recorded<'_>,
+        effective: &Recorded<'_>,
+        finding: Option<&Finding>,
+    ) {
+        if drift.is_decided() {
             if drift.deleting {
-                return self.refuse(drift, "this Drift is being deleted; nothing is left to accept".to_owned());
+                return self.refuse(drift, "this Drift is being deleted; nothing is left to decide".to_owned());
             }
+            let decision = match Decision::of(drift) {
+                Ok(decision) => decision,
+                Err(why) => return self.refuse(drift, why),
+            };
             match self.reading {
-                Reading::Fresh { before } if before.contains(drift) => self.decide(drift, decision, recorded, finding),
+                Reading::Fresh { before } if before.contains(drift) => match decision {
+                    Decision::Accept(value) => self.decide(drift, value, recorded, finding),
+                    Decision::Revert(asked) => self.decide_revert(drift, asked, effective, finding),
+                },
                 Reading::Failed { .. } => self.wait(drift, "the live resource could not be read just now"),
                 // After a fresh read, for a decision that came while the resource was read.
                 Reading::Inventory { .. } | Reading::Fresh { .. } => self.need(NeedsFreshRead::Decision),
@@ -753,7 +834,7 @@ impl<'a> Planner<'a> {
 
     /// Says, once, why a decision waits.
     fn wait(&mut self, drift: &KnownDrift, why: &str) {
-        if drift.accept.is_none() {
+        if !drift.is_decided() {
             return self.stop_waiting(drift);
         }
         let message = waiting(why);
@@ -763,7 +844,7 @@ impl<'a> Planner<'a> {
     }
 
     fn stop_waiting(&mut self, drift: &KnownDrift) {
-        if drift.accept.is_none() && drift.waits.is_some() {
+        if !drift.is_decided() && drift.waits.is_some() {
             self.steps.push(Step::Await { drift: drift.name.clone() });
         }
     }

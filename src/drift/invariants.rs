@@ -11,19 +11,20 @@ use super::{
         Accepted, Adoption, Compared, Finding, NeedsFreshRead, Observed, Plan, Reading, Recorded, Rests, Seen,
         Situation, Step, compare, evaluate, orphaned,
     },
-    known::{KnownDrift, Marks},
+    known::{KnownDrift, Marks, Reverting},
     ownership::Declared,
+    reverts::RevertSaga,
     shown::Shown,
     standing::Standing,
 };
 use crate::{
     api::{
-        AcceptPolicy, DriftPhase,
+        AcceptPolicy, DriftPhase, SagaPhase,
         conditions::reason::{self, INVENTORY_STALE},
         labels,
     },
     comparison::show::{full as shown_text, stands_for as shows},
-    digitalocean::{Kind, Live, ResourceKey},
+    digitalocean::{Kind, Live, ResourceKey, revert::SelectedTags},
 };
 
 const HISTORY: usize = 3;
@@ -39,6 +40,8 @@ struct World {
     last_accepted: Marks,
     accept: AcceptPolicy,
     declared: Declared,
+    /// The sagas that revert its drifts.
+    reverts: Vec<RevertSaga>,
     now: Timestamp,
     was_seen: bool,
     is_deleting: bool,
@@ -76,6 +79,7 @@ impl World {
             last_accepted: Marks::default(),
             accept: AcceptPolicy::Auto,
             declared: Declared::Nothing,
+            reverts: Vec::new(),
             now: "2026-11-29T12:00:00Z".parse().unwrap(),
             was_seen: true,
             is_deleting: false,
@@ -135,6 +139,9 @@ impl World {
             older => older.as_deref().map(Rests::Duplicate),
         };
         let recorded = Recorded {
+            name: "web-1",
+            reverts: &self.reverts,
+            selected: &SelectedTags::new(),
             desired: &self.desired,
             ignore: &self.ignore,
             rests,
@@ -176,6 +183,10 @@ impl World {
             | Step::End { drift, .. }
             | Step::Reschedule { drift, .. }
             | Step::RestoreDecision { drift }
+            | Step::Revert { drift, .. }
+            | Step::Follow { drift, .. }
+            | Step::FailRevert { drift, .. }
+            | Step::ShowPlan { drift, .. }
             | Step::Refuse { drift, .. }
             | Step::Wait { drift, .. }
             | Step::Await { drift }
@@ -215,6 +226,9 @@ impl World {
                     accept_until: None,
                     because: None,
                     standing: None,
+                    revert: None,
+                    reverting: None,
+                    reverted_at: None,
                     decided_by: None,
                     waits: None,
                     transition: None,
@@ -232,10 +246,16 @@ impl World {
                 }
             }
             Step::Close { drift, phase, .. } => {
+                let now = self.now;
                 let drift = self.drift(&drift);
                 drift.phase = phase;
+                drift.reverting = None;
                 if phase == DriftPhase::Accepted {
                     drift.decision = Some(drift.accept.clone().unwrap_or_default());
+                }
+                if phase == DriftPhase::Reverted {
+                    drift.decision = drift.revert.clone();
+                    drift.reverted_at = Some(now);
                 }
             }
             Step::Stand { drift, accepted, until, .. } => {
@@ -260,12 +280,24 @@ impl World {
                 let until = drift.standing.as_ref().unwrap().until;
                 drift.accept_until = until.map(|until| until.to_string().into());
             }
-            Step::Answer { .. } => {}
+            Step::Revert { drift, saga } => {
+                let drift = self.drift(&drift).uid.clone();
+                let saga: Box<str> = saga.name.into();
+                if !self.reverts.iter().any(|known| known.name == saga) {
+                    let (phase, message) = (SagaPhase::Pending, "".into());
+                    self.reverts.push(RevertSaga { name: saga, drift, phase, message });
+                }
+            }
+            Step::Follow { drift, saga, stuck } => {
+                self.drift(&drift).reverting = Some(Reverting { saga, is_stuck: stuck.is_some() });
+            }
+            Step::FailRevert { drift, .. } => self.drift(&drift).reverting = None,
+            Step::ShowPlan { .. } | Step::Answer { .. } => {}
             Step::Refuse { drift, .. } | Step::Await { drift } => self.drift(&drift).waits = None,
             Step::Wait { drift, message } => self.drift(&drift).waits = Some(message.into()),
             Step::DropDecision { drift } => {
-                self.drift(&drift).accept = None;
-                self.drift(&drift).accept_until = None;
+                let drift = self.drift(&drift);
+                (drift.accept, drift.accept_until, drift.revert) = (None, None, None);
             }
             Step::Prune { drift } => self.drifts.retain(|known| known.name != drift),
         }
@@ -909,6 +941,7 @@ fn drifts_of_earlier_versions_get_their_labels_and_are_decided_as_before() {
     assert_eq!(world.settle(), []);
 }
 
+mod reverting;
 mod standing;
 
 /// What may happen.
@@ -1158,6 +1191,10 @@ impl Watched {
                 Step::Wait { drift, .. } => assert!(self.world.drift(drift).accept.is_some(), "nothing waits"),
                 Step::Await { drift } => assert!(self.world.drift(drift).accept.is_none(), "a decision waits"),
                 Step::Relabel { .. }
+                | Step::Revert { .. }
+                | Step::Follow { .. }
+                | Step::FailRevert { .. }
+                | Step::ShowPlan { .. }
                 | Step::Refresh { .. }
                 | Step::Reschedule { .. }
                 | Step::RestoreDecision { .. }

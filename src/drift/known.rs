@@ -55,6 +55,12 @@ pub struct KnownDrift {
     pub accept_until: Option<Box<str>>,
     /// Why it is accepted, as annotated.
     pub because: Option<Box<str>>,
+    /// The decision to revert, as annotated.
+    pub revert: Option<Box<str>>,
+    /// The saga that reverts it, while it is open and the outcome is not written yet.
+    pub reverting: Option<Reverting>,
+    /// When it was reverted.
+    pub reverted_at: Option<Timestamp>,
     /// The acceptance, while it stands.
     pub standing: Option<Box<Standing>>,
     /// Why it says that its decision waits.
@@ -68,14 +74,15 @@ impl KnownDrift {
     #[must_use]
     pub fn of(drift: &Drift) -> Self {
         let status = drift.status.clone().unwrap_or_default();
-        let annotation = |key: &str| drift.annotations().get(key).map(|text| text.as_str().into());
+        let annotation =
+            |key: &str| -> Option<Box<str>> { drift.annotations().get(key).map(|text| text.as_str().into()) };
         let resolved = status.conditions.iter().find(|condition| condition.type_ == conditions::RESOLVED);
         let difference = (status.phase == DriftPhase::Open).then(|| {
             let written =
                 status.difference.as_ref().or(drift.spec.difference.as_ref().filter(|_| status.actual.is_none()));
             written.cloned().unwrap_or_else(|| shown::difference(&drift.spec.expected, drift.actual_now()))
         });
-        let accept: Option<Box<str>> = annotation(annotations::ACCEPT);
+        let (accept, revert) = (annotation(annotations::ACCEPT), annotation(annotations::REVERT));
         Self {
             name: drift.name_any().into(),
             uid: drift.uid().unwrap_or_default().into(),
@@ -90,13 +97,19 @@ impl KnownDrift {
             actual: drift.actual_now().into(),
             difference: difference.unwrap_or_default().into(),
             change: drift.labels().get(labels::CHANGE).map(|text| text.as_str().into()),
-            decided_by: accept.as_ref().and_then(|_| {
+            decided_by: accept.as_ref().or(revert.as_ref()).and_then(|_| {
+                let decision = if accept.is_some() { annotations::ACCEPT } else { annotations::REVERT };
                 annotation(annotations::DECIDED_BY)
-                    .or_else(|| annotations::written_by(&drift.metadata, annotations::ACCEPT).map(Into::into))
+                    .or_else(|| annotations::written_by(&drift.metadata, decision).map(Into::into))
             }),
+            revert,
             accept_until: annotation(annotations::ACCEPT_UNTIL),
             because: annotation(annotations::BECAUSE),
             standing: standing(&status),
+            reverting: reverting(&status),
+            reverted_at: (status.phase == DriftPhase::Reverted)
+                .then(|| status.resolved_at.as_ref().map(|time| time.0))
+                .flatten(),
             accept,
             decision: status.decision.as_deref().map(Into::into),
             waits: resolved
@@ -118,12 +131,22 @@ impl KnownDrift {
         if self.standing.is_some() {
             return false;
         }
-        let Some(accept) = self.accept.as_ref().filter(|_| !self.is_open()) else { return false };
-        match &self.decision {
-            Some(carried_out) => accept != carried_out,
-            // Earlier versions did not write it.
-            None => self.phase != DriftPhase::Accepted,
+        if self.is_open() {
+            return false;
         }
+        let carried_out = |phase, annotated: &Option<Box<str>>| match (annotated, &self.decision) {
+            (None, _) => true,
+            (Some(annotated), Some(carried_out)) => self.phase == phase && annotated == carried_out,
+            // Earlier versions did not write it.
+            (Some(_), None) => self.phase == phase,
+        };
+        !carried_out(DriftPhase::Accepted, &self.accept) || !carried_out(DriftPhase::Reverted, &self.revert)
+    }
+
+    /// Whether somebody decided it.
+    #[must_use]
+    pub fn is_decided(&self) -> bool {
+        self.accept.is_some() || self.revert.is_some()
     }
 
     /// The label [`labels::CHANGE`] that it should have while it shows this live value.
@@ -131,6 +154,26 @@ impl KnownDrift {
     pub fn change_to(&self, actual: &str) -> String {
         labels::change(self.kind.name(), &self.field, &self.expected, actual)
     }
+}
+
+/// A revert under way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reverting {
+    /// The name of the saga.
+    pub saga: Box<str>,
+    /// The drift says that the saga needs a person.
+    pub is_stuck: bool,
+}
+
+/// The revert of a status, if one is under way.
+fn reverting(status: &DriftStatus) -> Option<Reverting> {
+    let is_stuck = match status.reason.as_deref() {
+        Some(reason::REVERTING) => false,
+        Some(reason::REVERT_STUCK) => true,
+        _ => return None,
+    };
+    let saga = status.saga_ref.as_ref().filter(|_| status.phase == DriftPhase::Open)?;
+    Some(Reverting { saga: saga.name.as_str().into(), is_stuck })
 }
 
 /// The acceptance of a status, if it stands.
@@ -195,7 +238,7 @@ pub fn drift_name(record: &str, uid: &str, field: &str, episode: i64) -> String 
 }
 
 /// The text as part of an object's name: lower-case letters and digits, other signs as single dashes.
-fn readable(text: &str, longest: usize) -> String {
+pub(super) fn readable(text: &str, longest: usize) -> String {
     let mut name = String::new();
     for sign in text.chars().take(longest) {
         if sign.is_ascii_alphanumeric() {

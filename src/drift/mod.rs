@@ -12,6 +12,7 @@ pub mod known;
 mod merge_patch;
 pub mod ownership;
 pub(crate) mod record;
+pub mod reverts;
 pub(crate) mod shown;
 pub mod standing;
 pub mod status;

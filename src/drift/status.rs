@@ -239,6 +239,10 @@ fn claims(record: &Record, situation: &Situation, open: &[&KnownDrift], standing
             four([False, Unknown, False, True], reason::DUPLICATE_RECORD, &message)
         }
         Situation::Unknown(reason, message) => four([False, Unknown, True, False], reason, message),
+        Situation::Reverting(saga) => {
+            let message = format!("saga {saga} reverts a field of {resource}; it is compared after that");
+            four([True, if open.is_empty() { Unknown } else { False }, True, False], reason::REVERTING, &message)
+        }
         Situation::NeverSeen => {
             let message = format!("{resource} does not exist in this account; check the id and the token");
             four([False, Unknown, False, True], reason::RESOURCE_NOT_FOUND, &message)

@@ -91,6 +91,14 @@ pub const RULES: &[Rule] = &[
     },
     Rule {
         api_group: GROUP,
+        resources: &["sagas"],
+        names: &[],
+        verbs: &["create"],
+        scope: Scope::Watched,
+        why: "to create the saga of a revert",
+    },
+    Rule {
+        api_group: GROUP,
         resources: &["sagas/status"],
         names: &[],
         verbs: &["update"],

@@ -12,6 +12,8 @@ use crate::digitalocean::{Compared, Kind};
 /// The reason for a resource that is gone.
 const GONE: &str = "The resource was deleted, and DigitalOcean does not restore it under its id; create it again and \
                     record the new one.";
+/// The reason for a resource that should not exist.
+const UNWANTED: &str = "Deleting a resource is not a revert; delete it in DigitalOcean, or with a saga.";
 /// The reason for a field without a rule.
 const NO_RULE: &str = "The operator does not know how DigitalOcean changes this field; change it there.";
 
@@ -21,10 +23,10 @@ pub fn assess(revert: &Revert<'_>) -> Assessment {
     judge(revert).assessment
 }
 
-/// The assessment of the loss of a whole resource.
+/// The assessment of a resource that is gone, or that exists and should not.
 #[must_use]
-pub fn gone() -> Assessment {
-    Assessment::new(Class::NotRevertible, Some(GONE.to_owned()))
+pub fn existence(is_gone: bool) -> Assessment {
+    Assessment::new(Class::NotRevertible, Some(if is_gone { GONE } else { UNWANTED }.to_owned()))
 }
 
 /// The reason why a revert of this field by `UpdateResource` cannot be undone.

@@ -19,11 +19,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use strum::{Display, EnumIter, EnumString, IntoStaticStr};
 
-use super::Live;
 use super::document::Pattern;
+use super::{Kind, Live};
 
 pub use super::kinds::Class;
-pub use assess::{assess, gone, irreversible};
+pub use assess::{assess, existence, irreversible};
 pub use plan::{Plan, PlannedCall, PlannedStep, Refused, plan};
 pub use reference::reference;
 
@@ -110,6 +110,12 @@ impl Allow {
             Class::NotRevertible | Class::NotOurs => None,
         }
     }
+}
+
+/// Whether resources of a kind select others by tags.
+#[must_use]
+pub fn selects_by_tags(kind: Kind) -> bool {
+    kind.row().revert.as_ref().is_some_and(|reverts| !reverts.selects_by.is_empty())
 }
 
 /// Adds the tags by which this resource selects others.

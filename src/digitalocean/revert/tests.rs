@@ -92,7 +92,7 @@ fn a_field_without_a_rule_is_refused() {
     let assessment = assessed(&document, "novelty", &json!(2));
     assert_eq!(assessment.class, Class::NotRevertible);
     assert!(assessment.why.unwrap().contains("does not know"));
-    assert_eq!(gone().class, Class::NotRevertible);
+    assert_eq!(existence(true).class, Class::NotRevertible);
 }
 
 #[test]

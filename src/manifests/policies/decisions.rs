@@ -13,6 +13,8 @@ use crate::{
 
 /// The verb on drifts that accepting one needs.
 pub const ACCEPT_VERB: &str = "accept";
+/// The verb on drifts that reverting one needs.
+pub const REVERT_VERB: &str = "revert";
 /// The verb on sagas that resolving a stuck one needs.
 pub const RESOLVE_VERB: &str = "resolve";
 /// The verb on sagas that approving a step needs.
@@ -49,6 +51,7 @@ pub const DECISIONS: &[Decision] = &[
         verb: ACCEPT_VERB,
         signature: Signature::Beside,
     },
+    Decision { resource: DRIFTS, annotation: annotations::REVERT, verb: REVERT_VERB, signature: Signature::Beside },
     Decision { resource: SAGAS, annotation: annotations::RESOLVE, verb: RESOLVE_VERB, signature: Signature::Beside },
     Decision { resource: SAGAS, annotation: annotations::ADOPT, verb: RESOLVE_VERB, signature: Signature::Beside },
     Decision {
