@@ -116,6 +116,11 @@ impl Live {
         Ok(Some(document))
     }
 
+    /// The value that the document shows for a field.
+    pub(crate) fn raw(&self, field: &str) -> Option<&Value> {
+        at(&self.document, self.source(field).unwrap_or(field))
+    }
+
     /// The path in the document that a field stands for, where the operator derives it from one.
     pub(crate) fn source(&self, field: &str) -> Option<&'static str> {
         match self.key.kind.row().derived.get(field)? {

@@ -11,6 +11,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 use strum::{Display, EnumIter};
 
+use super::table::Response;
 use crate::comparison::scalar;
 use crate::digitalocean::Verb;
 use crate::digitalocean::document::{Pattern, at, is_blank};
@@ -139,6 +140,18 @@ pub(crate) struct Owned {
     pub(crate) by: String,
 }
 
+/// Another controller that sets a field where another path of the resource says so.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Guard {
+    pub(crate) get: Response,
+    /// The condition on that path's document.
+    #[serde(rename = "where")]
+    pub(crate) condition: Condition,
+    /// Its description, after "belongs to".
+    pub(crate) by: String,
+}
+
 /// The steps that put a field back.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub(crate) enum How {
@@ -207,6 +220,9 @@ pub(crate) struct Write {
     pub(crate) add: Option<MemberCall>,
     #[serde(default)]
     pub(crate) remove: Option<MemberCall>,
+    /// Another controller that may set the field, as another path shows.
+    #[serde(default)]
+    pub(crate) guard: Option<Guard>,
     /// The timeout, where the default of the step is too short.
     #[serde(default)]
     minutes: Option<u64>,

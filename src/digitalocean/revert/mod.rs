@@ -19,11 +19,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use strum::{Display, EnumIter, EnumString, IntoStaticStr};
 
-use super::Live;
 use super::document::Pattern;
+use super::kinds::How;
+use super::{Live, ResourceKey};
 
 pub use super::kinds::Class;
 pub use assess::{assess, gone, irreversible};
+pub(crate) use plan::check;
 pub use plan::{Plan, PlannedCall, PlannedStep, Refused, plan};
 pub use reference::reference;
 
@@ -110,6 +112,16 @@ impl Allow {
             Class::NotRevertible | Class::NotOurs => None,
         }
     }
+}
+
+/// The URN of a resource, where it can be assigned to a project.
+pub(crate) fn urn(key: &ResourceKey) -> Option<String> {
+    let rules = key.kind.row().revert.as_ref()?.fields.iter();
+    let mut kinds = rules.filter_map(|rule| match &rule.how {
+        Some(How::AssignToProject(kind)) => Some(kind),
+        _ => None,
+    });
+    kinds.next().map(|kind| format!("do:{kind}:{}", key.id))
 }
 
 /// Adds the tags by which this resource selects others.

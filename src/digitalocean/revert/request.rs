@@ -7,8 +7,8 @@ use serde_json::{Map, Value, json};
 use super::assess::{judge, rule};
 use super::{Revert, remove_all};
 use crate::comparison::scalar::text;
-use crate::digitalocean::document::{at, is_blank};
-use crate::digitalocean::kinds::{Call, Content, How, MemberCall, RestState, Shape, Spelling, Write};
+use crate::digitalocean::document::{at, is_blank, put};
+use crate::digitalocean::kinds::{Call, Content, Guard, How, MemberCall, RestState, Shape, Spelling, Write};
 use crate::digitalocean::{Kind, Live, Path, ResourceKey, Verb};
 
 /// A call that changes a resource.
@@ -67,9 +67,44 @@ impl Plan {
         self.write.rest.as_ref().map_or(RestState::AtRest, |rest| rest.state(document))
     }
 
-    /// Whether the resource shows that it is being changed.
-    pub(crate) fn shows_rest(&self) -> bool {
-        self.write.rest.is_some()
+    /// Whether one call is all, and its response shows the new value.
+    pub(crate) fn is_done_at_once(&self) -> bool {
+        self.write.rest.is_none() && !self.has_members()
+    }
+
+    /// Whether single members are added and removed.
+    pub(crate) fn has_members(&self) -> bool {
+        self.write.shape == Shape::Members
+    }
+
+    /// The document without the members that a step added, and with those that it removed. Others stay.
+    pub(crate) fn undone_members(&self, live: &Live, field: &str, was: &Value, wrote: &Value) -> Option<Value> {
+        if !self.has_members() {
+            return None;
+        }
+        let path = document_path(live, field);
+        let now = at(live.document(), &path.join("."))?;
+        if !now.is_array() {
+            let mut document = live.document().clone();
+            put(&mut document, &path, was.clone());
+            return Some(document);
+        }
+        let (now, was, wrote) = (members_of(now), members_of(was), members_of(wrote));
+        let has = |list: &[Value], item: &Value| list.iter().any(|other| text(other) == text(item));
+        let kept = now.iter().filter(|item| has(&was, item) || !has(&wrote, item));
+        let removed = was.iter().filter(|item| !has(&now, item) && !has(&wrote, item));
+        let members: Vec<_> = kept.chain(removed).cloned().collect();
+        let mut document = live.document().clone();
+        put(&mut document, &path, Value::Array(members));
+        Some(document)
+    }
+
+    /// Another controller that may set the field: its condition, and the path and the key of the document to check.
+    pub(crate) fn guard<'l>(&self, live: &'l Live) -> Option<(&'static Guard, Path<'l>, &'static str)> {
+        let guard = self.write.guard.as_ref()?;
+        let key = live.key();
+        let path = Path { route: &guard.get.path, parent: None, id: Some(&key.id), scope: &key.kind.row().scope };
+        Some((guard, path, &guard.get.key))
     }
 
     /// Whether the version in the body has to be looked up.

@@ -11,6 +11,7 @@ use serde_json::{Map, Value};
 
 use crate::{
     api::{OPERATOR, ProvisionedResource, ProvisionedResourceSpec},
+    digitalocean::ResourceKey,
     kube_ext::call::{self, bounded},
     saga::step::{Failure, StepContext},
 };
@@ -33,6 +34,28 @@ pub(super) fn records(context: &StepContext<'_>) -> Api<ProvisionedResource> {
 pub(super) async fn get(context: &StepContext<'_>, name: &str) -> Result<Option<ProvisionedResource>, Failure> {
     let doing = format!("reading ProvisionedResource {}/{name}", context.namespace);
     Ok(bounded(&doing, records(context).get_opt(name)).await?)
+}
+
+/// The effective desired value of a field of a record; none where the record does not name it.
+pub(super) fn desired<'r>(record: &'r ProvisionedResource, field: &str) -> Option<&'r Value> {
+    record.spec.desired.get(field)
+}
+
+/// Reads the effective desired value of a field, from the record of this name about this resource.
+pub(super) async fn desired_value(
+    context: &StepContext<'_>,
+    name: &str,
+    key: &ResourceKey,
+    field: &str,
+) -> Result<Value, Failure> {
+    let what = format!("ProvisionedResource {}/{name}", context.namespace);
+    let record = get(context, name).await?.ok_or_else(|| Failure::Permanent(format!("there is no {what}")))?;
+    let is = record.spec.resource.key();
+    if is != *key {
+        return Err(Failure::Permanent(format!("{what} describes {is}, not {key}")));
+    }
+    let value = desired(&record, field).cloned();
+    value.ok_or_else(|| Failure::Permanent(format!("{what} no longer records {field}")))
 }
 
 /// Deletes this record by UID, and returns whether it is gone: finalizers may delay that.
