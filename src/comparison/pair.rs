@@ -98,7 +98,11 @@ pub(super) fn compare(rules: &impl Rules, at: &mut Vec<String>, mut expected: Si
         }
         (Value::Object(keys), blank) if !keys.is_empty() && is_blank(blank) => {
             let below = maps(rules, at, expected.raw, keys, &NULL, &Map::new());
-            if below.is_equal() { below } else { Found::differs(at, expected.raw, live.raw) }
+            if below.is_equal() {
+                below
+            } else {
+                Found { restored: below.restored, ..Found::differs(at, expected.raw, live.raw) }
+            }
         }
         (Value::Array(items), Value::Array(live_items)) => lists(rules, at, expected.raw, items, live.raw, live_items),
         (Value::Array(items), blank) if is_blank(blank) => lists(rules, at, expected.raw, items, live.raw, &[]),

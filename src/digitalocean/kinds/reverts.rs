@@ -199,6 +199,9 @@ pub(crate) struct Write {
     /// The scope that the call needs.
     #[serde(default)]
     pub(crate) scope: String,
+    /// The key of the response; none where it has no body.
+    #[serde(default)]
+    pub(crate) answer: Option<String>,
     /// Paths that are not sent.
     #[serde(default)]
     pub(crate) omit: Vec<Pattern>,
@@ -208,6 +211,9 @@ pub(crate) struct Write {
     /// Keys of the body for changed paths, where the names differ.
     #[serde(default)]
     pub(crate) keys: BTreeMap<String, String>,
+    /// Keys of the body that are sent with the recorded value of another field, where the record has one.
+    #[serde(default)]
+    pub(crate) with_recorded: BTreeMap<String, String>,
     /// Fields that the document must show, and the scopes that they need: a write would empty a hidden one.
     #[serde(default)]
     pub(crate) must_show: BTreeMap<String, String>,
@@ -251,6 +257,9 @@ pub(crate) enum Shape {
 pub(crate) struct MemberCall {
     pub(crate) call: Call,
     pub(crate) scope: String,
+    /// The key of the response; none where it has no body.
+    #[serde(default)]
+    pub(crate) answer: Option<String>,
     pub(crate) body: BTreeMap<String, Content>,
 }
 
@@ -281,7 +290,7 @@ pub(crate) enum Spelling {
     ClusterTags,
     /// A version is the slug of an offered upgrade.
     ClusterVersion,
-    /// All ports are `0`, and ICMP has none.
+    /// All ports are `all` (the document says `0`), and ICMP has none.
     FirewallPorts,
     /// Times have no seconds.
     Hour,

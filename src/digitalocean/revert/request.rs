@@ -18,6 +18,8 @@ pub(crate) struct Request {
     pub(crate) route: &'static str,
     pub(crate) scope: &'static str,
     pub(crate) body: Value,
+    /// The key of the response; none where it has no body.
+    pub(crate) answer: Option<&'static str>,
     /// The body in another spelling, for servers that refuse the first one with 422.
     pub(crate) alternative: Option<Value>,
 }
@@ -47,12 +49,14 @@ impl Plan {
         Self::named(revert.document.key().kind, judge(revert).how?)
     }
 
-    /// The write of a field, whatever the direction: for undoing.
-    pub(crate) fn any(document: &Live, field: &str) -> Option<Self> {
-        let kind = document.key().kind;
-        let rule = rule(kind.row().revert.as_ref()?, &document.path(field))?;
+    /// The write that a field took when it had this value, whatever the direction: for undoing.
+    pub(crate) fn from(live: &Live, field: &str, was: &Value) -> Option<Self> {
+        let kind = live.key().kind;
+        let rule = rule(kind.row().revert.as_ref()?, &live.path(field))?;
+        let mut document = live.document().clone();
+        put(&mut document, &document_path(live, field), was.clone());
         let case = rule.cases.iter().find(|case| {
-            case.how.is_some() && case.condition.as_ref().is_none_or(|condition| condition.holds(document.document()))
+            case.how.is_some() && case.condition.as_ref().is_none_or(|condition| condition.holds(&document))
         });
         Self::named(kind, case.and_then(|case| case.how.as_ref()).or(rule.how.as_ref())?)
     }
@@ -86,8 +90,8 @@ impl Plan {
         let now = at(live.document(), &path.join("."))?;
         if !now.is_array() {
             let mut document = live.document().clone();
-            put(&mut document, &path, was.clone());
-            return Some(document);
+            let is_put = put(&mut document, &path, was.clone());
+            return is_put.then_some(document);
         }
         let (now, was, wrote) = (members_of(now), members_of(was), members_of(wrote));
         let has = |list: &[Value], item: &Value| list.iter().any(|other| text(other) == text(item));
@@ -95,8 +99,12 @@ impl Plan {
         let removed = was.iter().filter(|item| !has(&now, item) && !has(&wrote, item));
         let members: Vec<_> = kept.chain(removed).cloned().collect();
         let mut document = live.document().clone();
-        put(&mut document, &path, Value::Array(members));
-        Some(document)
+        put(&mut document, &path, Value::Array(members)).then_some(document)
+    }
+
+    /// Keys of the body that are sent with the recorded value of another field, and the fields.
+    pub(crate) fn with_recorded(&self) -> &'static BTreeMap<String, String> {
+        &self.write.with_recorded
     }
 
     /// Another controller that may set the field: its condition, and the path and the key of the document to check.
@@ -144,11 +152,17 @@ impl Plan {
         }
     }
 
-    /// The next call that brings the live document closer to the restored one.
+    /// The next call that brings the live document closer to the restored one. `more` is sent too.
     ///
     /// # Errors
     /// The reason why there is no such call.
-    pub(crate) fn request(&self, live: &Live, field: &str, restored: &Value) -> Result<Request, String> {
+    pub(crate) fn request(
+        &self,
+        live: &Live,
+        field: &str,
+        restored: &Value,
+        more: &Map<String, Value>,
+    ) -> Result<Request, String> {
         let path = document_path(live, field);
         match (self.write.shape, &self.write.call) {
             (Shape::Members, _) => self.members(live, &path, restored),
@@ -157,6 +171,7 @@ impl Plan {
                     Shape::Whole => self.whole(restored),
                     _ => self.body(&path, restored),
                 };
+                body.extend(more.clone());
                 let changed = path.first().map_or(field, String::as_str);
                 if let Some(spelling) = self.write.spelling {
                     spelling.spell(&mut body, changed);
@@ -165,6 +180,7 @@ impl Plan {
                 let alternative = self.write.spelling.and_then(|spelling| spelling.alternative(&body));
                 Ok(Request {
                     body: Value::Object(body),
+                    answer: self.write.answer.as_deref(),
                     alternative: alternative.map(Value::Object),
                     ..request(call, &self.write.scope)
                 })
@@ -231,7 +247,7 @@ impl Plan {
 }
 
 fn request(call: &'static Call, scope: &'static str) -> Request {
-    Request { verb: call.verb, route: &call.path, scope, body: Value::Null, alternative: None }
+    Request { verb: call.verb, route: &call.path, scope, body: Value::Null, answer: None, alternative: None }
 }
 
 /// The members of a list; a switch that is on has one.

@@ -19,7 +19,7 @@ impl Spelling {
             Self::ClusterTags => cluster_tags(body),
             // The step looks the version up.
             Self::ClusterVersion => {}
-            Self::FirewallPorts => each_rule(body, |rule| ports(rule, "0")),
+            Self::FirewallPorts => each_rule(body, |rule| ports(rule, "all")),
             Self::Hour => hour(body),
             Self::LoadBalancer => load_balancer(body, changed),
             Self::Project => project(body),
@@ -32,7 +32,7 @@ impl Spelling {
             return None;
         }
         let mut other = body.clone();
-        each_rule(&mut other, |rule| ports(rule, "all"));
+        each_rule(&mut other, |rule| ports(rule, "0"));
         (other != *body).then_some(other)
     }
 }

@@ -41,6 +41,18 @@ pub(super) fn desired<'r>(record: &'r ProvisionedResource, field: &str) -> Optio
     record.spec.desired.get(field)
 }
 
+/// Reads the record of this name, which must be about this resource.
+pub(super) async fn about(
+    context: &StepContext<'_>,
+    name: &str,
+    key: &ResourceKey,
+) -> Result<ProvisionedResource, Failure> {
+    let what = format!("ProvisionedResource {}/{name}", context.namespace);
+    let record = get(context, name).await?.ok_or_else(|| Failure::Permanent(format!("there is no {what}")))?;
+    let is = record.spec.resource.key();
+    if is == *key { Ok(record) } else { Err(Failure::Permanent(format!("{what} describes {is}, not {key}"))) }
+}
+
 /// Reads the effective desired value of a field, from the record of this name about this resource.
 pub(super) async fn desired_value(
     context: &StepContext<'_>,
@@ -48,14 +60,11 @@ pub(super) async fn desired_value(
     key: &ResourceKey,
     field: &str,
 ) -> Result<Value, Failure> {
-    let what = format!("ProvisionedResource {}/{name}", context.namespace);
-    let record = get(context, name).await?.ok_or_else(|| Failure::Permanent(format!("there is no {what}")))?;
-    let is = record.spec.resource.key();
-    if is != *key {
-        return Err(Failure::Permanent(format!("{what} describes {is}, not {key}")));
-    }
+    let record = about(context, name, key).await?;
     let value = desired(&record, field).cloned();
-    value.ok_or_else(|| Failure::Permanent(format!("{what} no longer records {field}")))
+    value.ok_or_else(|| {
+        Failure::Permanent(format!("ProvisionedResource {}/{name} no longer records {field}", context.namespace))
+    })
 }
 
 /// Deletes this record by UID, and returns whether it is gone: finalizers may delay that.

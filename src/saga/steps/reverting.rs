@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::{
     common::{any_id, kind_name, text_or_number},
@@ -51,6 +51,9 @@ pub struct Before {
     /// The desired value.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) wrote: Option<Value>,
+    /// The live values that were sent along in the same call.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub(super) along: Map<String, Value>,
 }
 
 /// The comparison of a live field with a value.
@@ -82,7 +85,7 @@ impl Given {
             return Ok(Before { differed: true, ..Before::default() });
         }
         let was = live.raw(&self.field).cloned().unwrap_or_default();
-        Ok(Before { differed: true, was: Some(was), wrote: Some(desired) })
+        Ok(Before { differed: true, was: Some(was), wrote: Some(desired), ..Before::default() })
     }
 
     /// The effective desired value.

@@ -7,11 +7,11 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::{
-    common::{NoOutput, SOON, nothing_left, text},
+    common::{NoOutput, SOON, nothing_left, text, unnamed},
     reverting::{Before, Given, State, WORKING},
 };
 use crate::{
-    digitalocean::{Error, Live, Path, Verb},
+    digitalocean::{Compared, Error, Live, Path, Verb},
     saga::step::{Failure, Progress, Step, StepContext, Undo},
 };
 
@@ -54,7 +54,7 @@ impl Step for UpdateNodePool {
             was.push(part(now, wanted));
             wrote.push(part(wanted, now));
         }
-        Ok(Before { differed: true, was: Some(was.into()), wrote: Some(wrote.into()) })
+        Ok(Before { differed: true, was: Some(was.into()), wrote: Some(wrote.into()), ..Before::default() })
     }
 
     async fn run(
@@ -97,17 +97,23 @@ impl Step for UpdateNodePool {
             return Ok(Undo::NotYet { again: WORKING, why });
         }
         for (was, wrote) in items(was).zip(items(wrote)) {
-            let Some(now) = pools(live.document()).find(|pool| pool.get("id") == was.get("id")) else { continue };
-            let moved = fields(was).filter(|(field, value)| now.get(*field) != Some(value)).collect::<Vec<_>>();
+            let place = pools(live.document()).position(|pool| pool.get("id") == was.get("id"));
+            let Some((place, now)) = place.and_then(|place| Some((place, pools(live.document()).nth(place)?))) else {
+                continue;
+            };
+            let is = |field: &str, value: &Value| has(&live, place, field, value);
+            let moved: Vec<_> = fields(was).filter(|(field, value)| !is(field, value)).collect();
             if moved.is_empty() {
                 continue;
             }
-            if moved.iter().any(|(field, _)| now.get(*field) != wrote.get(*field)) {
+            if moved.iter().any(|(field, _)| !is(field, wrote.get(*field).unwrap_or(&Value::Null))) {
                 return Err(given.changed_since());
             }
             let mut target = now.clone();
             if let Value::Object(target) = &mut target {
-                target.extend(moved.into_iter().map(|(field, value)| (field.clone(), value.clone())));
+                let restored =
+                    moved.into_iter().map(|(field, value)| (field.clone(), blank_of(value, wrote.get(field))));
+                target.extend(restored.collect::<Vec<_>>());
             }
             write(context, given, &target, was).await?;
             return Ok(Undo::not_yet(SOON));
@@ -127,6 +133,24 @@ fn items(value: &Value) -> impl Iterator<Item = &Value> {
 /// The fields of a part of a pool, but for its id.
 fn fields(part: &Value) -> impl Iterator<Item = (&String, &Value)> {
     part.as_object().into_iter().flatten().filter(|(field, _)| *field != "id")
+}
+
+/// Whether a field of the pool at this place has a value, under the rules of comparison.
+fn has(live: &Live, place: usize, field: &str, value: &Value) -> bool {
+    let path = format!("node_pools.{place}.{field}");
+    let is_equal = |compared: Compared| matches!(compared, Compared::Done(found) if found.differences.is_empty());
+    // A map is compared by the keys of the value: the live map must not have more.
+    let keys = |value: Option<&Value>| value.and_then(Value::as_object).map_or(0, Map::len);
+    is_equal(live.compare(&path, value)) && keys(live.raw(&path)) <= keys(Some(value))
+}
+
+/// A value, or the blank of the other value's type in place of null.
+fn blank_of(value: &Value, other: Option<&Value>) -> Value {
+    match (value, other) {
+        (Value::Null, Some(Value::Object(_))) => Map::new().into(),
+        (Value::Null, Some(Value::Array(_))) => Vec::<Value>::new().into(),
+        (value, _) => value.clone(),
+    }
 }
 
 /// The pools that differ, as they are and as they are wanted.
@@ -196,7 +220,7 @@ async fn write(context: &StepContext<'_>, given: &Given, pool: &Value, changed: 
     let route = "/v2/kubernetes/clusters/{parent}/node_pools/{id}";
     let path = Path { route, parent: Some(&given.id), id: Some(id), scope: "kubernetes:update" };
     match context.cloud.send(Verb::Put, path, Some(&body.into())).await {
-        Ok(_) => Ok(()),
+        Ok(answer) => answer.pointer("/node_pool/id").map(drop).ok_or_else(|| unnamed("node pool")),
         Err(Error::NotFound { .. }) => Err(Failure::Permanent(format!("{} has no node pool {id}", given.key()))),
         Err(error) => Err(error.into()),
     }

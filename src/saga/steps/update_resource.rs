@@ -2,10 +2,11 @@
 
 use schemars::JsonSchema;
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::{
-    common::{NoOutput, SOON, nothing_left, text},
+    common::{NoOutput, SOON, nothing, nothing_left, text, unnamed},
+    record,
     reverting::{Before, Given, State, WORKING},
 };
 use crate::{
@@ -45,7 +46,16 @@ impl Step for UpdateResource {
     }
 
     async fn before(&self, context: &StepContext<'_>, Parameters(given): &Parameters) -> Result<Before, Failure> {
-        given.before(context).await
+        let before = given.before(context).await?;
+        if before.was.is_none() {
+            return Ok(before);
+        }
+        let live = given.live(context, &Value::Null).await?;
+        let was = live.raw(&given.field).cloned().unwrap_or_default();
+        let along = Plan::from(&live, &given.field, &was).map(|plan| plan.with_recorded());
+        let values =
+            along.into_iter().flatten().filter_map(|(key, field)| Some((key.clone(), live.raw(field)?.clone())));
+        Ok(Before { along: values.collect(), ..before })
     }
 
     async fn run(
@@ -68,7 +78,15 @@ impl Step for UpdateResource {
         if let RestState::Busy(why) = plan.rest(live.document()) {
             return Ok(not_yet(why));
         }
-        write(context, given, &plan, &live, &restored).await?;
+        let mut along = Map::new();
+        if !plan.with_recorded().is_empty() {
+            let record = record::about(context, &given.record, &given.key()).await?;
+            let recorded = plan.with_recorded().iter();
+            along.extend(
+                recorded.filter_map(|(key, field)| Some((key.clone(), record::desired(&record, field)?.clone()))),
+            );
+        }
+        write(context, given, &plan, &live, (&restored, &along)).await?;
         if plan.is_done_at_once() {
             return Ok(Progress::Done(NoOutput {}));
         }
@@ -109,7 +127,7 @@ impl Step for UpdateResource {
             });
         };
         let live = given.live(context, was).await?;
-        let plan = Plan::any(&live, &given.field).ok_or_else(|| no_call(given))?;
+        let plan = Plan::from(&live, &given.field, was).ok_or_else(|| no_call(given))?;
         let restored = match plan.undone_members(&live, &given.field, was, wrote) {
             Some(restored) if restored == *live.document() => State::Equal,
             Some(restored) => State::Differs(restored),
@@ -126,7 +144,7 @@ impl Step for UpdateResource {
                 if !plan.has_members() && !given.is(&live, wrote) {
                     return Err(given.changed_since());
                 }
-                write(context, given, &plan, &live, &restored).await?;
+                write(context, given, &plan, &live, (&restored, &before.along)).await?;
                 Ok(if plan.is_done_at_once() { Undo::Done } else { Undo::not_yet(SOON) })
             }
         }
@@ -147,7 +165,8 @@ fn not_yet(why: String) -> Progress<NoOutput> {
 
 /// The wait for a resource that has the value already, but is still being changed.
 fn settled(given: &Given, live: &Live) -> Result<Option<String>, Failure> {
-    let rest = Plan::any(live, &given.field).map_or(RestState::AtRest, |plan| plan.rest(live.document()));
+    let value = live.raw(&given.field).cloned().unwrap_or_default();
+    let rest = Plan::from(live, &given.field, &value).map_or(RestState::AtRest, |plan| plan.rest(live.document()));
     match rest {
         RestState::AtRest => Ok(None),
         RestState::Busy(why) => Ok(Some(waiting(given, &why))),
@@ -161,7 +180,7 @@ async fn write(
     given: &Given,
     plan: &Plan,
     live: &Live,
-    restored: &Value,
+    (restored, along): (&Value, &Map<String, Value>),
 ) -> Result<(), Failure> {
     let key = given.key();
     if let Some(scope) = plan.hidden(live) {
@@ -179,7 +198,7 @@ async fn write(
             return Err(Failure::Permanent(format!("{field} of {key} belongs to {by}, which would change it back")));
         }
     }
-    let request = plan.request(live, &given.field, restored);
+    let request = plan.request(live, &given.field, restored, along);
     let mut request = request.map_err(|why| Failure::Permanent(format!("changing {key}: {why}")))?;
     if plan.needs_version() {
         offer_version(context, given, &mut request).await?;
@@ -194,7 +213,10 @@ async fn write(
         sent => sent,
     };
     match sent {
-        Ok(_) => Ok(()),
+        Ok(answer) => match request.answer {
+            None => nothing(&answer),
+            Some(key) => answer.get(key).map(drop).ok_or_else(|| unnamed(key)),
+        },
         Err(Error::NotFound { .. }) => Err(missing(context, given, &request).await?),
         Err(error) => Err(error.into()),
     }

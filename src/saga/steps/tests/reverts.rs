@@ -122,7 +122,7 @@ fn cases() -> Vec<Case> {
         ),
         of_policy("value", json!(90)),
         of_policy("window", json!("10m")),
-        of_policy("tags", json!(["db"])),
+        of_policy("tags", json!(["prod"])),
         of_firewall("name", json!("shop")),
         of_firewall(
             "inbound_rules",
@@ -272,4 +272,45 @@ async fn a_record_of_another_resource_is_refused() {
         panic!("it should be refused")
     };
     assert!(why.contains(&format!("describes Firewall {OTHER}")), "{why}");
+}
+
+#[tokio::test]
+async fn an_effect_that_is_not_allowed_is_refused_before_anything_is_done() {
+    let world = World::start().await;
+    let rules = json!([{ "protocol": "udp", "ports": "53", "sources": { "addresses": ["192.0.2.1"] } }]);
+    let case = case("Firewall", "firewalls", UUID, firewall(), "inbound_rules", rules);
+    let mut parameters = set_up(&world, &case).await;
+    parameters["allow"] = json!("safe");
+    let Err(Failure::Permanent(why)) = Journey::new(&world, named("UpdateResource").unwrap(), &parameters).go().await
+    else {
+        panic!("it should be refused")
+    };
+    assert!(why.contains("is Disruptive") && why.contains("arcadia.cloud/revert=allow-disruption"), "{why}");
+    parameters["field"] = json!("tags");
+    let Err(Failure::Permanent(why)) = Journey::new(&world, named("UpdateResource").unwrap(), &parameters).go().await
+    else {
+        panic!("it should be refused")
+    };
+    assert!(why.contains("no longer records tags"), "{why}");
+    assert_eq!(world.changes().await, 0);
+}
+
+#[tokio::test]
+async fn a_pool_gets_and_loses_its_nodes_again() {
+    let world = World::start().await;
+    let pool = json!({ "name": "web", "size": "s-1vcpu-2gb", "count": 2 });
+    let cluster = json!({ "id": UUID, "node_pools": [pool], "status": { "state": "running" }, "tags": [] });
+    world.control.put("kubernetes/clusters", cluster).await.unwrap();
+    world.record("web-1", "KubernetesCluster", UUID, json!({ "node_pools": [{ "name": "web", "count": 3 }] }));
+    let parameters =
+        json!({ "kind": "KubernetesCluster", "id": UUID, "record": "web-1", "field": "node_pools", "allow": "safe" });
+    let count = async || {
+        let cluster = world.control.get("kubernetes/clusters", UUID).await.unwrap().unwrap();
+        (cluster["node_pools"][0]["count"].clone(), cluster["node_pools"][0]["nodes"].as_array().unwrap().len())
+    };
+    let mut journey = Journey::new(&world, named("UpdateNodePool").unwrap(), &parameters);
+    journey.go().await.unwrap();
+    assert_eq!(count().await, (json!(3), 3));
+    journey.undo().await.unwrap();
+    assert_eq!(count().await.0, 2);
 }
