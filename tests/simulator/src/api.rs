@@ -113,13 +113,17 @@ fn special(cloud: &mut Cloud, call: &Call, segments: &[&str]) -> Option<Result<R
         (_, ["kubernetes", "clusters", id, "node_pools"]) => node_pools::all(cloud, id, call),
         (_, ["kubernetes", "clusters", id, "node_pools", pool]) => node_pools::one(cloud, id, pool, call),
         ("GET", ["kubernetes", "clusters", id, "upgrades"]) => clusters::upgrades(cloud, id),
+        ("GET", ["kubernetes", "clusters", id, "destroy_with_associated_resources"]) => clusters::associated(cloud, id),
         ("POST", ["kubernetes", "clusters", id, "upgrade"]) => clusters::upgrade(cloud, id, call),
         ("POST" | "DELETE", ["kubernetes", part @ ("registry" | "registries")]) => {
             clusters::integrate(cloud, part, call)
         }
 
         ("GET", ["registry"]) => registries::only(cloud),
-        ("GET", ["registries", "options"]) => Ok(registries::options(cloud)),
+        ("GET" | "POST", ["registry", "subscription"]) => {
+            registries::only(cloud).and_then(|_| registries::subscribe(cloud, call))
+        }
+        ("GET", ["registries" | "registry", "options"]) => Ok(registries::options(cloud)),
         ("GET" | "POST", ["registries", "subscription"]) => registries::subscribe(cloud, call),
         ("POST", ["apps", "propose"]) => apps::propose(cloud, call),
         ("POST", ["apps", id, "deployments"]) => apps::deploy_again(cloud, id, call),

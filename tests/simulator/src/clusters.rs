@@ -67,7 +67,8 @@ pub(crate) fn prepare(old: &Value, body: &mut Map<String, Value>) -> Result<(), 
         body.entry(field).or_insert(Value::Bool(false));
     }
     let policy = body.remove("maintenance_policy");
-    if policy.as_ref().is_some_and(|policy| policy.get("duration").is_some()) {
+    let duration = policy.as_ref().and_then(|policy| policy.get("duration")).and_then(Value::as_str);
+    if duration.is_some_and(|it| !it.is_empty()) {
         return refuse("duration of maintenance_policy is read-only");
     }
     if policy.is_some() || old.get("maintenance_policy").is_some_and(Value::is_object) {
@@ -178,6 +179,28 @@ pub(crate) fn upgrade(cloud: &mut Cloud, id: &str, call: &Call) -> Result<Reply,
         }
     });
     Ok(Reply { status: StatusCode::ACCEPTED, body: None })
+}
+
+/// `GET /v2/kubernetes/clusters/{id}/destroy_with_associated_resources`: load balancers and volumes that the cluster made,
+/// which are those on its nodes. Nodes are droplets with the tag of the cluster.
+pub(crate) fn associated(cloud: &Cloud, id: &str) -> Result<Reply, Refusal> {
+    if !cloud.store.contains(CLUSTERS, id) {
+        return Err(Refusal::not_found());
+    }
+    let tag = format!("k8s:{id}");
+    let nodes = tags::with(cloud, "droplets", &tag);
+    let on_nodes = |collection: &str| -> Vec<Value> {
+        let is_on = |document: &Value| {
+            let droplets = items(document, "droplet_ids");
+            let has_tag = document.get("tag").and_then(Value::as_str) == Some(&tag);
+            has_tag || droplets.iter().any(|it| nodes.contains(&crate::store::text_of(it)))
+        };
+        let found = cloud.store.all(collection).into_iter().filter(is_on);
+        found.map(|it| json!({"id": it.get("id"), "name": it.get("name")})).collect()
+    };
+    let body =
+        json!({"load_balancers": on_nodes("load_balancers"), "volumes": on_nodes("volumes"), "volume_snapshots": []});
+    Ok(Reply::json(StatusCode::OK, &body))
 }
 
 /// `POST` and `DELETE /v2/kubernetes/registries`, and `/v2/kubernetes/registry` for accounts that have one.

@@ -195,7 +195,7 @@ impl Asked<'_> {
         let is_here = |vpc: &&Value| has(vpc, "region", &Value::from(region));
         let default = vpcs.iter().find(|vpc| is_here(vpc) && has(vpc, "default", &Value::Bool(true)));
         let default = default.and_then(|vpc| vpc.get("id")).and_then(Value::as_str).unwrap_or(DEFAULT_VPC);
-        let vpc = self.call.text("private_network_uuid").unwrap_or(default);
+        let vpc = self.call.text("private_network_uuid").filter(|it| !it.is_empty()).unwrap_or(default);
         if vpc != default && !vpcs.iter().any(|it| is_here(&it) && has(&it, "id", &Value::from(vpc))) {
             return Err(Refusal::unprocessable("private_network_uuid is not a VPC of this region"));
         }

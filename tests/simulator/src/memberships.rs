@@ -25,7 +25,7 @@ pub(crate) fn of_firewall(cloud: &mut Cloud, id: &str, part: &str, call: &Call) 
     let mut body = call.body.clone();
     if adds {
         for (field, ends) in firewalls::RULES {
-            if let Some(rules) = body.get_mut(field).filter(|_| part == "rules") {
+            if let Some(rules) = body.get_mut(field).filter(|rules| part == "rules" && !rules.is_null()) {
                 firewalls::spell_rules(cloud, rules, ends, call)?;
             }
         }

@@ -118,9 +118,13 @@ pub(crate) fn update(
         return Err(Refusal::bad_request("error parsing request body"));
     };
     let old = cloud.store.get(collection, id).ok_or_else(Refusal::not_found)?;
-    // A null is no value.
-    let body: Map<String, Value> =
-        body.iter().filter(|(_, value)| !value.is_null()).map(|(name, value)| (name.clone(), value.clone())).collect();
+    // A null is no value, nor is blank text for what cannot be changed: the official clients send both.
+    let is_blank = |field: &str, value: &Value| value.is_null() || (write.fixed.contains(&field) && value == "");
+    let body: Map<String, Value> = body
+        .iter()
+        .filter(|(field, value)| !is_blank(field, value))
+        .map(|(field, value)| (field.clone(), value.clone()))
+        .collect();
     check_fields(write, &old, &body)?;
     let target = Target { kind, collection, id, old: &old };
     let changes = prepared(cloud, &target, write, body, call)?;

@@ -138,6 +138,36 @@ fn reading_a_kind_takes_the_scope_that_the_description_names() {
 }
 
 #[tokio::test]
+async fn a_change_takes_the_scopes_that_the_description_names() {
+    use digitalocean_simulator::{Effect, Fault};
+    let (simulator, client) = start(demo()).await;
+    let extract = extract();
+    let mut checked = 0;
+    for (path, item) in extract["paths"].as_object().unwrap() {
+        // Sinks are not served.
+        for (method, operation) in
+            item.as_object().unwrap().iter().filter(|_| !path.starts_with("/v2/monitoring/sinks"))
+        {
+            let Some(alternatives) = operation["security"].as_array().filter(|_| method != "get") else { continue };
+            let path = path.replace(['{', '}'], "");
+            let mut refused = Vec::new();
+            for scope in alternatives.iter().flat_map(|it| it["bearer_auth"].as_array().unwrap()) {
+                let without = Effect::WithoutScopes { scopes: vec![scope.as_str().unwrap().to_owned()] };
+                simulator.control().clear_faults().await.unwrap();
+                simulator.control().inject(Fault::new("*", without)).await.unwrap();
+                let answer = client.call(&method.to_uppercase(), &path, Some(&json!({}))).await;
+                refused.push(
+                    answer.status == 403 && answer.json()["message"].as_str().unwrap().contains("not authorized"),
+                );
+            }
+            assert!(refused.contains(&true), "{method} {path}: {alternatives:?}");
+            checked += 1;
+        }
+    }
+    assert!(checked > 100, "{checked}");
+}
+
+#[tokio::test]
 async fn responses_validate_against_the_official_document() {
     let document = as_json_schema(extract());
     let registry = Registry::new().draft(Draft::Draft4).add(DOCUMENT, document.clone()).unwrap().prepare().unwrap();
@@ -527,6 +557,9 @@ async fn node_pools(official: &mut Official<'_>, client: &Client, at: &str) {
     registries(official, client, at).await;
     let upgrades = client.get(&format!("{at}/upgrades")).await;
     official.check("GET /v2/kubernetes/clusters/{cluster_id}/upgrades", &upgrades);
+    let path = "destroy_with_associated_resources";
+    let associated = client.get(&format!("{at}/{path}")).await;
+    official.check(&format!("GET /v2/kubernetes/clusters/{{cluster_id}}/{path}"), &associated);
     let version = json!({"version": upgrades.json()["available_upgrade_versions"][0]["slug"]});
     let started = client.post(&format!("{at}/upgrade"), version.clone()).await;
     official.check("POST /v2/kubernetes/clusters/{cluster_id}/upgrade", &started);
@@ -537,7 +570,9 @@ async fn node_pools(official: &mut Official<'_>, client: &Client, at: &str) {
 
 /// With two registries, the path for accounts with one is refused.
 async fn registries(official: &mut Official<'_>, client: &Client, at: &str) {
-    official.check("GET /v2/registry", &client.get("/v2/registry").await);
+    for path in ["registry", "registry/subscription", "registry/options"] {
+        official.check(&format!("GET /v2/{path}"), &client.get(&format!("/v2/{path}")).await);
+    }
     let id = at.rsplit('/').next().unwrap();
     let request = json!({"cluster_uuids": [id], "registries": ["images"]});
     for method in ["POST", "DELETE"] {

@@ -112,3 +112,29 @@ async fn firewalls_take_one_of_two_spellings_of_all_ports() {
     assert_eq!(put("udp", json!("all")).await.0, 422);
     assert_eq!(put("icmp", json!("0")).await, (200, json!("0")));
 }
+
+/// A token that may not read the members of a firewall, and writes back what it read, empties it.
+#[tokio::test]
+async fn what_a_token_cannot_read_is_lost_when_it_is_written_back() {
+    let (simulator, client) = start(demo()).await;
+    let at = format!("/v2/firewalls/{FIREWALL}");
+    let without = |scope: &str| Fault::new("/v2/firewalls/*", Effect::WithoutScopes { scopes: vec![scope.to_owned()] });
+    let control = simulator.control();
+    control.inject(without("droplet:read")).await.unwrap();
+    let mut body = client.get(&at).await.json()["firewall"].clone();
+    assert_eq!(body.get("droplet_ids"), None);
+    for field in ["id", "status", "created_at", "pending_changes"] {
+        body.as_object_mut().unwrap().remove(field);
+    }
+    body["outbound_rules"][0]["ports"] = json!("all");
+    assert_eq!(client.call("PUT", &at, Some(&body)).await.status, 200);
+    control.clear_faults().await.unwrap();
+    assert_eq!(client.get(&at).await.json()["firewall"]["droplet_ids"], json!([]));
+    control.inject(without("firewall:update")).await.unwrap();
+    let refused = client.call("PUT", &at, Some(&body)).await;
+    assert_eq!(
+        (refused.status.as_u16(), &refused.json()["message"]),
+        (403, &json!("You are not authorized to perform this operation"))
+    );
+    assert_eq!(client.get(&at).await.status, 200);
+}

@@ -293,6 +293,20 @@ async fn a_cluster_pulls_from_the_registries_that_it_was_given() {
     assert_eq!(shown().await, before);
 }
 
+#[tokio::test]
+async fn a_cluster_names_the_load_balancers_on_its_nodes() {
+    let (simulator, client, at) = with_cluster().await;
+    let associated = async || client.get(&format!("{at}/destroy_with_associated_resources")).await.json();
+    let balancers = async || associated().await["load_balancers"].as_array().unwrap().len();
+    assert_eq!(balancers().await, 0);
+    let tag = format!("k8s:{CLUSTER}");
+    simulator.control().change("droplets", "3164444", json!({"tags": [tag]})).await.unwrap();
+    assert_eq!(balancers().await, 1, "one by its droplets");
+    let tagged = json!({"name": "ingress", "region": "nyc3", "tag": tag});
+    simulator.control().put("load_balancers", tagged).await.unwrap();
+    assert_eq!(associated().await["load_balancers"][1]["name"], "ingress");
+}
+
 fn app() -> Value {
     json!({
         "id": "4f6c71e2-1e90-4762-9fee-6cc4a0a9f2cf",

@@ -589,6 +589,7 @@ async fn an_account_has_one_plan_for_all_registries() {
         message(&client.get("/v2/registry").await),
         "412 this endpoint is not supported if you have created multiple registries"
     );
+    assert_eq!(client.get("/v2/registry/subscription").await.status, 412);
     let options = client.get("/v2/registries/options").await.json()["options"]["subscription_tiers"].clone();
     assert_eq!(
         (&options[1]["slug"], &options[1]["eligible"], &options[2]["eligible"]),
