@@ -222,6 +222,9 @@ pub(crate) struct Write {
     /// When the resource is at rest: it is not changed before, and the step is done only then.
     #[serde(default)]
     pub(crate) rest: Option<Rest>,
+    /// The write that repeats a change that failed, where another one does.
+    #[serde(default)]
+    pub(crate) retry: Option<String>,
     #[serde(default)]
     pub(crate) add: Option<MemberCall>,
     #[serde(default)]

@@ -124,6 +124,14 @@ pub(crate) fn urn(key: &ResourceKey) -> Option<String> {
     kinds.next().map(|kind| format!("do:{kind}:{}", key.id))
 }
 
+/// The fields of a kind that can be reverted, at least in one direction.
+#[cfg(test)]
+pub(crate) fn revertible(kind: super::Kind) -> Vec<String> {
+    let rules = kind.row().revert.iter().flat_map(|reverts| &reverts.fields);
+    let names = rules.filter(|rule| rule.how.is_some()).flat_map(|rule| &rule.names);
+    names.filter(|name| name.len() == 1).map(ToString::to_string).collect()
+}
+
 /// Adds the tags by which this resource selects others.
 pub fn selected_by(document: &Live, tags: &mut SelectedTags) {
     let patterns = document.key().kind.row().revert.iter().flat_map(|reverts| &reverts.selects_by);

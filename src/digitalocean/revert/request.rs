@@ -66,6 +66,12 @@ impl Plan {
         Some(Self { write: kind.row().revert.as_ref()?.writes.get(write)? })
     }
 
+    /// The write that repeats a change which the cloud could not complete.
+    pub(crate) fn retry(&self, kind: Kind) -> Self {
+        let other = self.write.retry.as_ref().and_then(|name| kind.row().revert.as_ref()?.writes.get(name));
+        other.map_or(*self, |write| Self { write })
+    }
+
     /// Whether the resource is being changed.
     pub(crate) fn rest(&self, document: &Value) -> RestState {
         self.write.rest.as_ref().map_or(RestState::AtRest, |rest| rest.state(document))
@@ -236,7 +242,11 @@ impl Plan {
         let (missing, extra) = (less(&wanted, &is), less(&is, &wanted));
         let call = |call: &'static Option<MemberCall>, members: &[Value], verb: &str| {
             let call = call.as_ref().ok_or_else(|| format!("{dotted}: the operator does not {verb} its members"))?;
-            Ok(Request { body: member_body(&call.body, live.key(), members), ..request(&call.call, &call.scope) })
+            Ok(Request {
+                body: member_body(&call.body, live.key(), members),
+                answer: call.answer.as_deref(),
+                ..request(&call.call, &call.scope)
+            })
         };
         if missing.is_empty() {
             call(&self.write.remove, &extra, "remove")

@@ -69,7 +69,10 @@ impl Step for UpdateResource {
         let live = given.live(context, &desired).await?;
         let restored = match given.compare(&live, &desired)? {
             State::Differs(restored) => restored,
-            State::Equal => return Ok(settled(given, &live)?.map_or(Progress::Done(NoOutput {}), not_yet)),
+            State::Equal => {
+                let why = settle(context, given, before, &live).await?;
+                return Ok(why.map_or(Progress::Done(NoOutput {}), not_yet));
+            }
         };
         given.check(&live, &desired)?;
         let selected = SelectedTags::new();
@@ -139,7 +142,10 @@ impl Step for UpdateResource {
         };
         match (restored, busy) {
             (_, Some(why)) => Ok(Undo::NotYet { again: WORKING, why: waiting(given, &why) }),
-            (State::Equal, None) => Ok(nothing_left(output)),
+            (State::Equal, None) => match settle(context, given, before, &live).await? {
+                Some(why) => Ok(Undo::NotYet { again: WORKING, why }),
+                None => Ok(nothing_left(output)),
+            },
             (State::Differs(restored), None) => {
                 if !plan.has_members() && !given.is(&live, wrote) {
                     return Err(given.changed_since());
@@ -163,14 +169,23 @@ fn not_yet(why: String) -> Progress<NoOutput> {
     Progress::NotYet { again: WORKING, why }
 }
 
-/// The wait for a resource that has the value already, but is still being changed.
-fn settled(given: &Given, live: &Live) -> Result<Option<String>, Failure> {
+/// The wait for a resource that has the value already, but is still being changed. A change that failed is repeated.
+async fn settle(
+    context: &StepContext<'_>,
+    given: &Given,
+    before: &Before,
+    live: &Live,
+) -> Result<Option<String>, Failure> {
     let value = live.raw(&given.field).cloned().unwrap_or_default();
-    let rest = Plan::from(live, &given.field, &value).map_or(RestState::AtRest, |plan| plan.rest(live.document()));
-    match rest {
-        RestState::AtRest => Ok(None),
+    let Some(plan) = Plan::from(live, &given.field, &value) else { return Ok(None) };
+    match plan.rest(live.document()) {
         RestState::Busy(why) => Ok(Some(waiting(given, &why))),
-        RestState::Failed(why) => Err(Failure::Permanent(format!("{} has the value, but {why}", given.key()))),
+        RestState::Failed(why) if before.differed => {
+            let again = plan.retry(given.kind);
+            write(context, given, &again, live, (live.document(), &Map::new())).await?;
+            Ok(Some(format!("repeating the change of {}: {why}", given.key())))
+        }
+        RestState::AtRest | RestState::Failed(_) => Ok(None),
     }
 }
 
