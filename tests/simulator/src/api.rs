@@ -7,8 +7,8 @@ use crate::reply::{Refusal, Reply};
 use crate::request::Call;
 use crate::{
     actions, apps, backups, catalogue, certificates, clusters, colleagues, databases, domains, droplet_actions,
-    droplets, images, memberships, node_pools, pages, places, projects, registries, reserved_ips, snapshots, tags,
-    views, volumes, writes,
+    droplets, firewalls, images, memberships, node_pools, pages, places, projects, registries, reserved_ips, snapshots,
+    tags, views, volumes, writes,
 };
 use axum::http::{Method, StatusCode};
 use serde_json::{Map, Value, json};
@@ -63,6 +63,8 @@ fn special(cloud: &mut Cloud, call: &Call, segments: &[&str]) -> Option<Result<R
         ("DELETE", ["droplets"]) => droplets::delete_tagged(cloud, call),
         ("GET", ["droplets", "backups", "policies"]) => Ok(backups::policies(cloud, call)),
         ("POST", ["droplets", "actions"]) => droplet_actions::start_tagged(cloud, call),
+        (method, ["droplets", "autoscale", _, "members"]) if method != "GET" => Err(Refusal::method_not_allowed()),
+        (_, ["droplets", "autoscale", _, "members", _]) => Err(Refusal::not_found()),
         ("DELETE", ["droplets", id]) => droplets::delete(cloud, id),
         ("POST", ["droplets", id, "actions"]) => droplet_actions::start(cloud, id, call),
         ("GET", ["droplets", id, "snapshots"]) => droplets::list_snapshots(cloud, id, call),
@@ -191,6 +193,11 @@ fn create(cloud: &mut Cloud, kind: &Kind, collection: &str, call: &Call) -> Resu
         return Err(Refusal::unprocessable(format!("{id} already exists")));
     }
     adapt(kind, &mut fields)?;
+    match kind.collection {
+        "firewalls" => firewalls::prepare(cloud, &mut fields, call)?,
+        "apps" => apps::check_new(cloud, &fields)?,
+        _ => {}
+    }
     let document = cloud.put(collection, Value::Object(fields)).map_err(Refusal::unprocessable)?;
     let id = kind.id_of(&document).unwrap_or_default();
     begin(cloud, kind, collection, &id, call);
@@ -215,6 +222,9 @@ fn begin(cloud: &mut Cloud, kind: &Kind, collection: &str, id: &str, call: &Call
     if kind.collection == "apps" {
         cloud.store.edit(collection, id, |app| places::remove(app, "active_deployment"));
         apps::deploy(cloud, id, call);
+    }
+    if kind.collection == "firewalls" {
+        firewalls::work(cloud, id, &Value::Null, call);
     }
     let Some((_, place, first, then)) = BEGINNINGS.iter().find(|it| it.0 == kind.collection) else { return };
     let set = |document: &mut Value, status: &str| {

@@ -159,11 +159,23 @@ pub(crate) fn prepare(cloud: &Cloud, target: &Target<'_>, body: &mut Map<String,
     check_spec(spec)?;
     let name = spec.get("name").and_then(Value::as_str).unwrap_or_default();
     if !is_free(cloud, name, target.old.get("id")) {
-        return Err(Refusal::conflict(format!("app name {name:?} is already in use")));
+        return Err(taken(name));
     }
     check_secrets(cloud, target, spec)?;
     answered(spec);
     Ok(())
+}
+
+/// Checks the body of a POST.
+pub(crate) fn check_new(cloud: &Cloud, body: &Map<String, Value>) -> Result<(), Refusal> {
+    let spec = body.get("spec").filter(|it| it.is_object()).ok_or_else(|| Refusal::bad_request("missing app spec"))?;
+    check_spec(spec)?;
+    let name = spec.get("name").and_then(Value::as_str).unwrap_or_default();
+    if is_free(cloud, name, None) { Ok(()) } else { Err(taken(name)) }
+}
+
+fn taken(name: &str) -> Refusal {
+    Refusal::conflict(format!("app name {name:?} is already in use"))
 }
 
 fn is_free(cloud: &Cloud, name: &str, app: Option<&Value>) -> bool {

@@ -62,6 +62,7 @@ const fn kind(collection: &'static str, key: &'static str, one: &'static str, re
 const KINDS: &[Kind] = &[
     kind("droplets", "droplets", "droplet", Kind { id: Id::Integer, created: 202, ..PAGED }),
     kind("droplets/autoscale", "autoscale_pools", "autoscale_pool", Kind { created: 202, deleted: 202, ..PAGED }),
+    kind("droplets/autoscale/{}/members", "droplets", "droplet", Kind { id_field: "droplet_id", id: Id::Integer, ..PAGED }),
     kind("volumes", "volumes", "volume", Kind { region_object: true, ..PAGED }),
     kind("snapshots", "snapshots", "snapshot", Kind { id: Id::Text, ..PAGED }),
     kind("images", "images", "image", Kind { id: Id::Integer, alias: Some("slug"), created: 202, ..PAGED }),

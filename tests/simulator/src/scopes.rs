@@ -77,19 +77,21 @@ fn needed(method: &str, segments: &[&str], scopes: Option<&Scopes>) -> Vec<Strin
         }
         ("DELETE", ["kubernetes", "registry" | "registries"]) => vec!["kubernetes:update".into()],
         ("POST", ["registries" | "registry", "subscription"]) => vec!["registry:update".into()],
-        ("POST", ["apps", "propose"]) => of("read"),
         (_, ["projects", _, "resources"]) => vec!["project:assign_resource".into()],
         (_, ["volumes", .., "actions"]) => vec!["block_storage_action:create".into()],
         ("POST", ["volumes", _, "snapshots"]) => vec!["block_storage_snapshot:create".into()],
         ("DELETE", ["volumes", "snapshots", _]) => vec!["block_storage_snapshot:delete".into()],
         ("POST", ["vpcs", _, "peerings"]) => vec!["vpc_peering:create".into()],
-        ("POST", ["tags", _, "resources"] | ["databases", _, "dbs"]) => of("create"),
+        ("POST", ["tags", _, "resources"] | ["databases", _, "dbs"]) | ("PUT", ["droplets", "autoscale", _]) => {
+            of("create")
+        }
         ("DELETE", ["tags", _, "resources"] | ["databases", _, "dbs", _]) => of("delete"),
         ("POST", ["spaces", "keys"]) => of("create_credentials"),
         ("PATCH", ["byoip_prefixes", _]) => of("write"),
-        ("PATCH" | "DELETE", ["partner_network_connect", "attachments", _]) => of("read"),
-        ("PUT", ["droplets", "autoscale", _]) => of("create"),
-        ("POST" | "DELETE", ["droplets", "actions"]) => of("update"),
+        ("POST", ["apps", "propose"]) | ("PATCH" | "DELETE", ["partner_network_connect", "attachments", _]) => {
+            of("read")
+        }
+        // A list, and yet nothing of it is created.
         ("POST", ["apps", _, "deployments"]) => of("update"),
         ("POST", _) if is_list => of("create"),
         ("DELETE", _) if is_list || kinds::one_at(segments).is_some() => of("delete"),

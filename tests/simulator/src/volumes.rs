@@ -81,6 +81,10 @@ pub(crate) fn start(cloud: &mut Cloud, id: &str, call: &Call) -> Result<Reply, R
     if cloud.is_busy("volumes", id) {
         return Err(Refusal::unprocessable("Volume already has a pending event."));
     }
+    let slug = volume.pointer("/region/slug").and_then(Value::as_str);
+    if call.text("region").is_some_and(|region| slug.is_some_and(|slug| !slug.eq_ignore_ascii_case(region))) {
+        return Err(Refusal::not_found());
+    }
     let resource = Resource::of(cloud, "volumes", id);
     let kind = call.text("type").unwrap_or_default();
     let volume_id = id.to_owned();

@@ -270,6 +270,12 @@ async fn every_kind(official: &mut Official<'_>, simulator: &digitalocean_simula
         let one = client.get(&format!("/v2/{collection}/{id}")).await;
         official.check(&format!("GET /v2/{path}/{{{id_name}}}"), &one);
     }
+    let pool = control.put("droplets/autoscale", json!({})).await.unwrap()["id"].as_str().unwrap().to_owned();
+    let members = format!("droplets/autoscale/{pool}/members");
+    control.put(&members, json!({"droplet_id": 3_164_444})).await.unwrap();
+    let members = client.get(&format!("/v2/{members}")).await;
+    official.check("GET /v2/droplets/autoscale/{autoscale_pool_id}/members", &members);
+    assert_eq!(members.json()["droplets"][0]["droplet_id"], 3_164_444);
     for path in ["/v2/account", "/v2/sizes", "/v2/regions"] {
         official.check(&format!("GET {path}"), &client.get(path).await);
     }
