@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::{BTreeSet, HashMap};
+use std::mem;
 
 use serde_json::{Map, Value};
 
@@ -60,7 +61,7 @@ impl Found {
     fn differs(path: &[String], expected: &Value, live: &Value) -> Self {
         let place =
             Place { path: path.to_vec(), expected: Some(expected.clone()), actual: Some(live.clone()), item: None };
-        let restored = Some(if is_blank(expected) { blank_like(live) } else { expected.clone() });
+        let restored = Some(if is_blank(expected) { blank_like(live) } else { in_type_of(live, expected) });
         Self { differences: vec![place], adopted: live.clone(), restored, ..Self::default() }
     }
 
@@ -78,6 +79,16 @@ impl Found {
         self.doubts.extend(below.doubts);
         (below.adopted, below.restored)
     }
+}
+
+/// A recorded scalar in the type of the live one: a record may hold `"2"` for 2.
+fn in_type_of(live: &Value, expected: &Value) -> Value {
+    let parsed = match (live, expected) {
+        (Value::Number(_) | Value::Bool(_), Value::String(text)) => serde_json::from_str::<Value>(text).ok(),
+        (Value::String(_), Value::Number(_) | Value::Bool(_)) => Some(expected.to_string().into()),
+        _ => None,
+    };
+    parsed.filter(|parsed| mem::discriminant(parsed) == mem::discriminant(live)).unwrap_or_else(|| expected.clone())
 }
 
 /// The blank of this value's type.
@@ -102,7 +113,11 @@ pub(super) fn compare(rules: &impl Rules, at: &mut Vec<String>, mut expected: Si
         }
         (Value::Object(keys), blank) if !keys.is_empty() && is_blank(blank) => {
             let below = maps(rules, at, expected.raw, keys, &NULL, &Map::new());
-            if below.is_equal() { below } else { Found::differs(at, expected.raw, live.raw) }
+            if below.is_equal() {
+                below
+            } else {
+                Found { restored: below.restored, ..Found::differs(at, expected.raw, live.raw) }
+            }
         }
         (Value::Array(items), Value::Array(live_items)) => lists(rules, at, expected.raw, items, live.raw, live_items),
         (Value::Array(items), blank) if is_blank(blank) => lists(rules, at, expected.raw, items, live.raw, &[]),
@@ -264,12 +279,15 @@ struct Restored {
     /// The live items; none in place of those that leave.
     live: Vec<Option<Value>>,
     added: Vec<Value>,
+    /// A live item, for the type of scalars.
+    model: Option<Value>,
 }
 
 impl Restored {
     fn of(live: &Value) -> Self {
-        let live = live.as_array().into_iter().flatten().cloned().map(Some).collect();
-        Self { live, added: Vec::new() }
+        let live: Vec<_> = live.as_array().into_iter().flatten().cloned().map(Some).collect();
+        let model = live.first().cloned().flatten();
+        Self { live, added: Vec::new(), model }
     }
 
     /// The place of an item. The rules may have moved it.
@@ -296,7 +314,8 @@ impl Restored {
     }
 
     fn add(&mut self, item: &Item<'_>) {
-        self.added.push(item.raw.clone());
+        let added = self.model.as_ref().map_or_else(|| item.raw.clone(), |live| in_type_of(live, item.raw));
+        self.added.push(added);
     }
 
     fn list(self) -> Value {

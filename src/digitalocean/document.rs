@@ -128,22 +128,21 @@ pub(crate) fn segments<'p>(value: &Value, path: &'p str) -> Vec<&'p str> {
     }
 }
 
-/// Puts a value at a path. Maps on the way that are missing are added.
-pub(crate) fn put(value: &mut Value, path: &[String], new: Value) {
+/// Puts a value at a path, and adds missing maps on the way. False where a list on the way lacks the item.
+pub(crate) fn put(value: &mut Value, path: &[String], new: Value) -> bool {
     let Some((first, rest)) = path.split_first() else {
         *value = new;
-        return;
+        return true;
     };
     match value {
         Value::Array(items) => {
-            if let Some(item) = first.parse().ok().and_then(|position: usize| items.get_mut(position)) {
-                put(item, rest, new);
-            }
+            let item = first.parse().ok().and_then(|position: usize| items.get_mut(position));
+            item.is_some_and(|item| put(item, rest, new))
         }
         Value::Object(entries) => put(entries.entry(first.as_str()).or_insert(Value::Null), rest, new),
         blank => {
             *blank = Value::Object(serde_json::Map::new());
-            put(blank, path, new);
+            put(blank, path, new)
         }
     }
 }
@@ -158,9 +157,9 @@ mod tests {
     fn a_value_is_put_into_maps_and_items() {
         let mut document = json!({"pools": [{"labels": {"a.b": "x"}}], "window": null});
         let path = |path: &[&str]| path.iter().map(|segment| (*segment).to_owned()).collect::<Vec<_>>();
-        put(&mut document, &path(&["pools", "0", "labels", "a.b"]), json!("y"));
-        put(&mut document, &path(&["pools", "7", "name"]), json!("none"));
-        put(&mut document, &path(&["window", "day"]), json!("monday"));
+        assert!(put(&mut document, &path(&["pools", "0", "labels", "a.b"]), json!("y")));
+        assert!(!put(&mut document, &path(&["pools", "7", "name"]), json!("none")));
+        assert!(put(&mut document, &path(&["window", "day"]), json!("monday")));
         assert_eq!(document, json!({"pools": [{"labels": {"a.b": "y"}}], "window": {"day": "monday"}}));
     }
 

@@ -19,8 +19,9 @@ pub use field_set::FieldSet;
 pub use id_format::IdFormat;
 pub use reference::reference;
 pub use reverts::Class;
+pub(crate) use reverts::RestState;
 pub(super) use reverts::{
-    Call, Case, Content, Direction, How, MemberCall, RestState, Reverts, Rule, Shape, Spelling, Write,
+    Call, Case, Content, Direction, Guard, How, MemberCall, Reverts, Rule, Shape, Spelling, Write,
 };
 use table::TABLE;
 pub(super) use table::{OwnLimit, PartList, Reading, Row, Source};

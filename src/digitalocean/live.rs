@@ -107,13 +107,21 @@ impl Live {
         let Some(value) = comparison.restored else {
             return comparison.doubts.into_iter().next().map_or(Ok(None), |doubt| Err(doubt.why));
         };
-        let path = match self.source(field) {
+        let own = self.document.get(field).filter(|own| own.is_object() && desired.is_object());
+        let path = match self.source(field).filter(|_| own.is_none()) {
             Some(source) => source.split('.').map(ToOwned::to_owned).collect(),
             None => self.path(field),
         };
         let mut document = self.document.clone();
-        document::put(&mut document, &path, value);
+        if !document::put(&mut document, &path, value) {
+            return Err("the live list has no such item; record the whole list instead".to_owned());
+        }
         Ok(Some(document))
+    }
+
+    /// The value that the document shows for a field.
+    pub(crate) fn raw(&self, field: &str) -> Option<&Value> {
+        at(&self.document, self.source(field).unwrap_or(field))
     }
 
     /// The path in the document that a field stands for, where the operator derives it from one.

@@ -119,6 +119,12 @@ impl KnownDrift {
         }
     }
 
+    /// The acceptance of a Drift, if it stands.
+    #[must_use]
+    pub fn standing_of(drift: &Drift) -> Option<Standing> {
+        drift.status.as_ref().and_then(standing).map(|standing| *standing)
+    }
+
     /// Whether it waits for a decision.
     #[must_use]
     pub fn is_open(&self) -> bool {

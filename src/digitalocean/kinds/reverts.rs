@@ -11,6 +11,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 use strum::{Display, EnumIter};
 
+use super::table::Response;
 use crate::comparison::scalar;
 use crate::digitalocean::Verb;
 use crate::digitalocean::document::{Pattern, at, is_blank};
@@ -139,6 +140,18 @@ pub(crate) struct Owned {
     pub(crate) by: String,
 }
 
+/// Another controller that sets a field where another path of the resource says so.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Guard {
+    pub(crate) get: Response,
+    /// The condition on that path's document.
+    #[serde(rename = "where")]
+    pub(crate) condition: Condition,
+    /// Its description, after "belongs to".
+    pub(crate) by: String,
+}
+
 /// The steps that put a field back.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub(crate) enum How {
@@ -186,6 +199,9 @@ pub(crate) struct Write {
     /// The scope that the call needs.
     #[serde(default)]
     pub(crate) scope: String,
+    /// The key of the response; none where it has no body.
+    #[serde(default)]
+    pub(crate) answer: Option<String>,
     /// Paths that are not sent.
     #[serde(default)]
     pub(crate) omit: Vec<Pattern>,
@@ -195,6 +211,9 @@ pub(crate) struct Write {
     /// Keys of the body for changed paths, where the names differ.
     #[serde(default)]
     pub(crate) keys: BTreeMap<String, String>,
+    /// Keys of the body that are sent with the recorded value of another field, where the record has one.
+    #[serde(default)]
+    pub(crate) with_recorded: BTreeMap<String, String>,
     /// Fields that the document must show, and the scopes that they need: a write would empty a hidden one.
     #[serde(default)]
     pub(crate) must_show: BTreeMap<String, String>,
@@ -203,10 +222,16 @@ pub(crate) struct Write {
     /// When the resource is at rest: it is not changed before, and the step is done only then.
     #[serde(default)]
     pub(crate) rest: Option<Rest>,
+    /// The write that repeats a change that failed, where another one does.
+    #[serde(default)]
+    pub(crate) retry: Option<String>,
     #[serde(default)]
     pub(crate) add: Option<MemberCall>,
     #[serde(default)]
     pub(crate) remove: Option<MemberCall>,
+    /// Another controller that may set the field, as another path shows.
+    #[serde(default)]
+    pub(crate) guard: Option<Guard>,
     /// The timeout, where the default of the step is too short.
     #[serde(default)]
     minutes: Option<u64>,
@@ -235,6 +260,9 @@ pub(crate) enum Shape {
 pub(crate) struct MemberCall {
     pub(crate) call: Call,
     pub(crate) scope: String,
+    /// The key of the response; none where it has no body.
+    #[serde(default)]
+    pub(crate) answer: Option<String>,
     pub(crate) body: BTreeMap<String, Content>,
 }
 
@@ -265,7 +293,7 @@ pub(crate) enum Spelling {
     ClusterTags,
     /// A version is the slug of an offered upgrade.
     ClusterVersion,
-    /// All ports are `0`, and ICMP has none.
+    /// All ports are `all` (the document says `0`), and ICMP has none.
     FirewallPorts,
     /// Times have no seconds.
     Hour,

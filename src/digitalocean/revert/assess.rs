@@ -91,6 +91,11 @@ pub(super) fn judge(revert: &Revert<'_>) -> Judged {
         let whole = rule.names.iter().find(|name| name.covers(&path)).map(ToString::to_string).unwrap_or_default();
         return Judged::never(format!("Only the whole field `{whole}` can be reverted; record that instead."));
     }
+    if takes_parts(reverts, judged.how)
+        && let Err(why) = document.restored(field, desired)
+    {
+        return Judged::never(format!("The field cannot be put back: {why}."));
+    }
     if let Compared::Done(comparison) = document.compare(field, desired) {
         if let Some(parts) = parts(reverts, &path, &comparison.differences, document.document()) {
             judged.assessment = parts;

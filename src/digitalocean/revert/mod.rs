@@ -20,10 +20,12 @@ use serde_json::Value;
 use strum::{Display, EnumIter, EnumString, IntoStaticStr};
 
 use super::document::Pattern;
-use super::{Kind, Live};
+use super::kinds::How;
+use super::{Kind, Live, ResourceKey};
 
 pub use super::kinds::Class;
 pub use assess::{assess, existence, irreversible};
+pub(crate) use plan::check;
 pub use plan::{Plan, PlannedCall, PlannedStep, Refused, plan};
 pub use reference::reference;
 
@@ -116,6 +118,24 @@ impl Allow {
 #[must_use]
 pub fn selects_by_tags(kind: Kind) -> bool {
     kind.row().revert.as_ref().is_some_and(|reverts| !reverts.selects_by.is_empty())
+}
+
+/// The URN of a resource, where it can be assigned to a project.
+pub(crate) fn urn(key: &ResourceKey) -> Option<String> {
+    let rules = key.kind.row().revert.as_ref()?.fields.iter();
+    let mut kinds = rules.filter_map(|rule| match &rule.how {
+        Some(How::AssignToProject(kind)) => Some(kind),
+        _ => None,
+    });
+    kinds.next().map(|kind| format!("do:{kind}:{}", key.id))
+}
+
+/// The fields of a kind that can be reverted, at least in one direction.
+#[cfg(test)]
+pub(crate) fn revertible(kind: super::Kind) -> Vec<String> {
+    let rules = kind.row().revert.iter().flat_map(|reverts| &reverts.fields);
+    let names = rules.filter(|rule| rule.how.is_some()).flat_map(|rule| &rule.names);
+    names.filter(|name| name.len() == 1).map(ToString::to_string).collect()
 }
 
 /// Adds the tags by which this resource selects others.

@@ -7,8 +7,8 @@ use serde_json::{Map, Value, json};
 use super::assess::{judge, rule};
 use super::{Revert, remove_all};
 use crate::comparison::scalar::text;
-use crate::digitalocean::document::{at, is_blank};
-use crate::digitalocean::kinds::{Call, Content, How, MemberCall, RestState, Shape, Spelling, Write};
+use crate::digitalocean::document::{at, is_blank, put};
+use crate::digitalocean::kinds::{Call, Content, Guard, How, MemberCall, RestState, Shape, Spelling, Write};
 use crate::digitalocean::{Kind, Live, Path, ResourceKey, Verb};
 
 /// A call that changes a resource.
@@ -18,6 +18,8 @@ pub(crate) struct Request {
     pub(crate) route: &'static str,
     pub(crate) scope: &'static str,
     pub(crate) body: Value,
+    /// The key of the response; none where it has no body.
+    pub(crate) answer: Option<&'static str>,
     /// The body in another spelling, for servers that refuse the first one with 422.
     pub(crate) alternative: Option<Value>,
 }
@@ -47,12 +49,14 @@ impl Plan {
         Self::named(revert.document.key().kind, judge(revert).how?)
     }
 
-    /// The write of a field, whatever the direction: for undoing.
-    pub(crate) fn any(document: &Live, field: &str) -> Option<Self> {
-        let kind = document.key().kind;
-        let rule = rule(kind.row().revert.as_ref()?, &document.path(field))?;
+    /// The write that a field took when it had this value, whatever the direction: for undoing.
+    pub(crate) fn from(live: &Live, field: &str, was: &Value) -> Option<Self> {
+        let kind = live.key().kind;
+        let rule = rule(kind.row().revert.as_ref()?, &live.path(field))?;
+        let mut document = live.document().clone();
+        put(&mut document, &document_path(live, field), was.clone());
         let case = rule.cases.iter().find(|case| {
-            case.how.is_some() && case.condition.as_ref().is_none_or(|condition| condition.holds(document.document()))
+            case.how.is_some() && case.condition.as_ref().is_none_or(|condition| condition.holds(&document))
         });
         Self::named(kind, case.and_then(|case| case.how.as_ref()).or(rule.how.as_ref())?)
     }
@@ -62,14 +66,59 @@ impl Plan {
         Some(Self { write: kind.row().revert.as_ref()?.writes.get(write)? })
     }
 
+    /// The write that repeats a change which the cloud could not complete.
+    pub(crate) fn retry(&self, kind: Kind) -> Self {
+        let other = self.write.retry.as_ref().and_then(|name| kind.row().revert.as_ref()?.writes.get(name));
+        other.map_or(*self, |write| Self { write })
+    }
+
     /// Whether the resource is being changed.
     pub(crate) fn rest(&self, document: &Value) -> RestState {
         self.write.rest.as_ref().map_or(RestState::AtRest, |rest| rest.state(document))
     }
 
-    /// Whether the resource shows that it is being changed.
-    pub(crate) fn shows_rest(&self) -> bool {
-        self.write.rest.is_some()
+    /// Whether one call is all, and its response shows the new value.
+    pub(crate) fn is_done_at_once(&self) -> bool {
+        self.write.rest.is_none() && !self.has_members()
+    }
+
+    /// Whether single members are added and removed.
+    pub(crate) fn has_members(&self) -> bool {
+        self.write.shape == Shape::Members
+    }
+
+    /// The document without the members that a step added, and with those that it removed. Others stay.
+    pub(crate) fn undone_members(&self, live: &Live, field: &str, was: &Value, wrote: &Value) -> Option<Value> {
+        if !self.has_members() {
+            return None;
+        }
+        let path = document_path(live, field);
+        let now = at(live.document(), &path.join("."))?;
+        if !now.is_array() {
+            let mut document = live.document().clone();
+            let is_put = put(&mut document, &path, was.clone());
+            return is_put.then_some(document);
+        }
+        let (now, was, wrote) = (members_of(now), members_of(was), members_of(wrote));
+        let has = |list: &[Value], item: &Value| list.iter().any(|other| text(other) == text(item));
+        let kept = now.iter().filter(|item| has(&was, item) || !has(&wrote, item));
+        let removed = was.iter().filter(|item| !has(&now, item) && !has(&wrote, item));
+        let members: Vec<_> = kept.chain(removed).cloned().collect();
+        let mut document = live.document().clone();
+        put(&mut document, &path, Value::Array(members)).then_some(document)
+    }
+
+    /// Keys of the body that are sent with the recorded value of another field, and the fields.
+    pub(crate) fn with_recorded(&self) -> &'static BTreeMap<String, String> {
+        &self.write.with_recorded
+    }
+
+    /// Another controller that may set the field: its condition, and the path and the key of the document to check.
+    pub(crate) fn guard<'l>(&self, live: &'l Live) -> Option<(&'static Guard, Path<'l>, &'static str)> {
+        let guard = self.write.guard.as_ref()?;
+        let key = live.key();
+        let path = Path { route: &guard.get.path, parent: None, id: Some(&key.id), scope: &key.kind.row().scope };
+        Some((guard, path, &guard.get.key))
     }
 
     /// Whether the version in the body has to be looked up.
@@ -109,11 +158,17 @@ impl Plan {
         }
     }
 
-    /// The next call that brings the live document closer to the restored one.
+    /// The next call that brings the live document closer to the restored one. `more` is sent too.
     ///
     /// # Errors
     /// The reason why there is no such call.
-    pub(crate) fn request(&self, live: &Live, field: &str, restored: &Value) -> Result<Request, String> {
+    pub(crate) fn request(
+        &self,
+        live: &Live,
+        field: &str,
+        restored: &Value,
+        more: &Map<String, Value>,
+    ) -> Result<Request, String> {
         let path = document_path(live, field);
         match (self.write.shape, &self.write.call) {
             (Shape::Members, _) => self.members(live, &path, restored),
@@ -122,6 +177,7 @@ impl Plan {
                     Shape::Whole => self.whole(restored),
                     _ => self.body(&path, restored),
                 };
+                body.extend(more.clone());
                 let changed = path.first().map_or(field, String::as_str);
                 if let Some(spelling) = self.write.spelling {
                     spelling.spell(&mut body, changed);
@@ -130,6 +186,7 @@ impl Plan {
                 let alternative = self.write.spelling.and_then(|spelling| spelling.alternative(&body));
                 Ok(Request {
                     body: Value::Object(body),
+                    answer: self.write.answer.as_deref(),
                     alternative: alternative.map(Value::Object),
                     ..request(call, &self.write.scope)
                 })
@@ -185,7 +242,11 @@ impl Plan {
         let (missing, extra) = (less(&wanted, &is), less(&is, &wanted));
         let call = |call: &'static Option<MemberCall>, members: &[Value], verb: &str| {
             let call = call.as_ref().ok_or_else(|| format!("{dotted}: the operator does not {verb} its members"))?;
-            Ok(Request { body: member_body(&call.body, live.key(), members), ..request(&call.call, &call.scope) })
+            Ok(Request {
+                body: member_body(&call.body, live.key(), members),
+                answer: call.answer.as_deref(),
+                ..request(&call.call, &call.scope)
+            })
         };
         if missing.is_empty() {
             call(&self.write.remove, &extra, "remove")
@@ -196,7 +257,7 @@ impl Plan {
 }
 
 fn request(call: &'static Call, scope: &'static str) -> Request {
-    Request { verb: call.verb, route: &call.path, scope, body: Value::Null, alternative: None }
+    Request { verb: call.verb, route: &call.path, scope, body: Value::Null, answer: None, alternative: None }
 }
 
 /// The members of a list; a switch that is on has one.

@@ -19,7 +19,7 @@ impl Spelling {
             Self::ClusterTags => cluster_tags(body),
             // The step looks the version up.
             Self::ClusterVersion => {}
-            Self::FirewallPorts => each_rule(body, |rule| ports(rule, "0")),
+            Self::FirewallPorts => each_rule(body, |rule| ports(rule, "all")),
             Self::Hour => hour(body),
             Self::LoadBalancer => load_balancer(body, changed),
             Self::Project => project(body),
@@ -32,7 +32,7 @@ impl Spelling {
             return None;
         }
         let mut other = body.clone();
-        each_rule(&mut other, |rule| ports(rule, "all"));
+        each_rule(&mut other, |rule| ports(rule, "0"));
         (other != *body).then_some(other)
     }
 }
@@ -95,10 +95,24 @@ fn load_balancer(body: &mut Map<String, Value>, changed: &str) {
     size(body, changed, NAMED_SIZES.contains(&region.as_str()));
     let has_tag = body.get("tag").is_some_and(|tag| !is_blank(tag));
     body.remove(if has_tag { "droplet_ids" } else { "tag" });
+    if let Some(Value::Object(firewall)) = body.get_mut("firewall") {
+        firewall.values_mut().filter_map(Value::as_array_mut).flatten().for_each(source);
+    }
     if let Some(Value::Object(sessions)) = body.get_mut("sticky_sessions")
         && sessions.get("type").is_none_or(|kind| kind != "cookies")
     {
         sessions.retain(|key, _| key == "type");
+    }
+}
+
+/// Writes a source of a load balancer's firewall with its type.
+fn source(source: &mut Value) {
+    if let Value::String(text) = source
+        && !text.starts_with("ip:")
+        && !text.starts_with("cidr:")
+    {
+        let kind = if text.contains('/') { "cidr" } else { "ip" };
+        *text = format!("{kind}:{text}");
     }
 }
 

@@ -10,9 +10,12 @@ use serde_json::{Map, Value};
 
 use crate::{
     api::{
-        OPERATOR, ProvisionedResource, ProvisionedResourceSpec,
+        Drift, OPERATOR, ProvisionedResource, ProvisionedResourceSpec,
         managed_fields::{self, DESIRED},
     },
+    comparison::secret,
+    digitalocean::ResourceKey,
+    drift::known::KnownDrift,
     kube_ext::call::{self, bounded},
     saga::step::{Failure, StepContext},
 };
@@ -32,6 +35,59 @@ pub(super) fn records(context: &StepContext<'_>) -> Api<ProvisionedResource> {
 pub(super) async fn get(context: &StepContext<'_>, name: &str) -> Result<Option<ProvisionedResource>, Failure> {
     let doing = format!("reading ProvisionedResource {}/{name}", context.namespace);
     Ok(bounded(&doing, records(context).get_opt(name)).await?)
+}
+
+/// The desired value in effect of a field of a record; none where the record does not name it. An accepted value that
+/// stands is read from its Drift.
+pub(super) async fn desired(
+    context: &StepContext<'_>,
+    record: &ProvisionedResource,
+    field: &str,
+) -> Result<Option<Value>, Failure> {
+    let declared = || record.spec.desired.get(field).cloned();
+    let mut acceptances = record.status.iter().flat_map(|status| &status.acceptances);
+    let Some(stands) = acceptances.find(|stands| stands.field == field) else { return Ok(declared()) };
+    let drifts: Api<Drift> = Api::namespaced(context.kube.clone(), context.namespace);
+    let doing = format!("reading Drift {}/{}", context.namespace, stands.drift);
+    let drift = bounded(&doing, drifts.get_opt(&stands.drift)).await?;
+    let value = match drift.as_ref().and_then(KnownDrift::standing_of) {
+        None => return Ok(declared()),
+        Some(standing) => standing.accepted(),
+    };
+    if secret::is_hidden(&value) {
+        return Err(Failure::Permanent(format!(
+            "the accepted value of {field} holds a credential, which Drift {} keeps as a fingerprint; commit it to the \
+             manifest first",
+            stands.drift
+        )));
+    }
+    Ok(Some(value))
+}
+
+/// Reads the record of this name, which must be about this resource.
+pub(super) async fn about(
+    context: &StepContext<'_>,
+    name: &str,
+    key: &ResourceKey,
+) -> Result<ProvisionedResource, Failure> {
+    let what = format!("ProvisionedResource {}/{name}", context.namespace);
+    let record = get(context, name).await?.ok_or_else(|| Failure::Permanent(format!("there is no {what}")))?;
+    let is = record.spec.resource.key();
+    if is == *key { Ok(record) } else { Err(Failure::Permanent(format!("{what} describes {is}, not {key}"))) }
+}
+
+/// Reads the effective desired value of a field, from the record of this name about this resource.
+pub(super) async fn desired_value(
+    context: &StepContext<'_>,
+    name: &str,
+    key: &ResourceKey,
+    field: &str,
+) -> Result<Value, Failure> {
+    let record = about(context, name, key).await?;
+    let value = desired(context, &record, field).await?;
+    value.ok_or_else(|| {
+        Failure::Permanent(format!("ProvisionedResource {}/{name} no longer records {field}", context.namespace))
+    })
 }
 
 /// Deletes this record by UID, and returns whether it is gone: finalizers may delay that.
