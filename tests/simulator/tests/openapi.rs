@@ -282,6 +282,10 @@ async fn every_kind(official: &mut Official<'_>, simulator: &digitalocean_simula
     let check = control.put("uptime/checks", json!({})).await.unwrap()["id"].as_str().unwrap().to_owned();
     let alert = client.post(&format!("/v2/uptime/checks/{check}/alerts"), json!({"name": "slow"})).await;
     official.check("POST /v2/uptime/checks/{check_id}/alerts", &alert);
+    let id = alert.json()["alert"]["id"].as_str().unwrap().to_owned();
+    let whole = json!({"name": "down", "type": "down", "notifications": {"email": [], "slack": []}, "period": "2m"});
+    let changed = client.call("PUT", &format!("/v2/uptime/checks/{check}/alerts/{id}"), Some(&whole)).await;
+    official.check("PUT /v2/uptime/checks/{check_id}/alerts/{alert_id}", &changed);
     official.check(
         "GET /v2/uptime/checks/{check_id}/alerts",
         &client.get(&format!("/v2/uptime/checks/{check}/alerts")).await,
