@@ -97,7 +97,7 @@ const WRITES: &[Write] = &[
     keep("spaces/keys", "PATCH", &[]),
     keep("byoip_prefixes", "PATCH", &[]),
     keep("partner_network_connect/attachments", "PATCH", &[]),
-    keep("add-ons/saas", "PATCH", &[]),
+    keep("add-ons/saas", "PATCH", &["name"]),
 ];
 
 /// The update of a kind with a method.
