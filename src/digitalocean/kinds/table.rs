@@ -72,6 +72,9 @@ pub(crate) struct Row {
     /// Fields that the cloud changes by itself.
     #[serde(default)]
     pub(crate) volatile: Vec<String>,
+    /// Parts of other fields that the cloud changes by itself.
+    #[serde(default)]
+    pub(crate) volatile_parts: Vec<Pattern>,
     /// Fields that can be set but are never returned.
     #[serde(default)]
     pub(crate) unreadable: Vec<String>,
