@@ -117,7 +117,9 @@ mod tests {
         let first = Instant::now();
         let second = first + Duration::from_mins(5);
         let all = 0..=MOST_UNCONFIRMED;
-        all.clone().for_each(|number| drop(asking.confirmation(&key(number), Some(first))));
+        for number in all.clone() {
+            asking.confirmation(&key(number), Some(first));
+        }
         assert_eq!(asking.confirmation(&key(7), Some(first)), Confirmation::NextList, "however often it comes");
         for number in all {
             assert_eq!(asking.confirmation(&key(number), Some(second)), Confirmation::Read);

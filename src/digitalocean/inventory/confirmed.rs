@@ -102,7 +102,7 @@ fn parse(text: &str) -> Map<String, Value> {
     serde_json::from_str(text).unwrap_or_default()
 }
 
-fn keys<'m>(documents: [Option<&'m Map<String, Value>>; 3]) -> BTreeSet<&'m String> {
+fn keys(documents: [Option<&Map<String, Value>>; 3]) -> BTreeSet<&String> {
     documents.into_iter().flatten().flat_map(Map::keys).collect()
 }
 

@@ -471,7 +471,7 @@ async fn a_list_of_parts_that_changed_is_confirmed_by_the_part_itself_or_by_the_
     let part =
         |hour: u32| json!({"droplet_id": 1, "backup_enabled": true, "backup_policy": {"plan": "weekly", "hour": hour}});
     let policies = |hour: u32| {
-        world.set("/v2/droplets/backups/policies", json!({"policies": {"1": part(hour)}, "meta": {"total": 1}}))
+        world.set("/v2/droplets/backups/policies", json!({"policies": {"1": part(hour)}, "meta": {"total": 1}}));
     };
     let recorded: &[(&str, &[&str])] = &[("1", &["backup_policy"])];
     policies(20);
