@@ -30,12 +30,9 @@ rules:
 
 #[tokio::test]
 async fn the_operator_uses_every_right_that_it_has_and_is_refused_nothing() {
-    let folder = tempfile::tempdir().unwrap();
-    let (policy, audit) = (folder.path().join("policy.yaml"), folder.path().join("audit.log"));
-    std::fs::write(&policy, AUDIT_POLICY).unwrap();
-    let api_server_flags =
-        vec![format!("--audit-policy-file={}", policy.display()), format!("--audit-log-path={}", audit.display())];
-    let control_plane = ControlPlane::start(Options { api_server_flags, ..Options::default() }).await.unwrap();
+    let options = Options { audit_policy: Some(AUDIT_POLICY.to_owned()), ..Options::default() };
+    let control_plane = ControlPlane::start(options).await.unwrap();
+    let audit = control_plane.audit_log().unwrap();
     install(&control_plane).await;
     // Its garbage collector looks for new kinds only now and then.
     control_plane.restart_controller_manager().await.unwrap();
