@@ -1,0 +1,152 @@
+//! `kubectl arcadia`: the command line of users. It acts as the user of the kubeconfig and needs no right of the operator.
+//!
+//! One file per command: its flags, its calls, and beside it the pure `view` that turns what was read into text. Objects
+//! are read without their types, see [`drift`], so that an operator of another minor version does no harm.
+
+mod accept;
+mod cluster;
+mod decide;
+mod drift;
+mod error;
+mod inbox;
+mod output;
+mod revert;
+mod select;
+mod text;
+mod withdraw;
+
+use std::{future::Future, process::ExitCode};
+
+use clap::{Parser, Subcommand, error::ErrorKind};
+use tokio::{runtime::Runtime, signal};
+
+use cluster::ClusterArgs;
+use error::{Error, Exit};
+
+/// Exit codes, for the help.
+const EXIT_CODES: &str = "Exit codes:
+  0    done; nothing differs
+  1    the answer is no: drift was found, a decision was refused or not carried out in time, a problem needs a person
+  2    the command failed: invalid arguments, no connection, a missing right
+  130  interrupted by Ctrl-C
+
+Colours are used on terminals only; NO_COLOR=1 turns them off.";
+
+/// Decide drifts, record resources and follow sagas of arcadia-operator. Without a command: the inbox
+#[derive(Debug, Parser)]
+#[command(
+    name = "kubectl-arcadia",
+    bin_name = "kubectl arcadia",
+    version,
+    about,
+    max_term_width = 100,
+    after_help = EXIT_CODES
+)]
+struct Cli {
+    #[command(flatten)]
+    cluster: ClusterArgs,
+
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Show the open drifts, grouped by change (the default)
+    #[command(after_help = "Examples:
+  kubectl arcadia inbox -A
+  kubectl arcadia inbox --kind Droplet --field size_slug -o wide
+  kubectl arcadia inbox -o name | kubectl arcadia accept - --yes")]
+    Inbox(inbox::InboxArgs),
+
+    /// Accept drifts: the live value becomes the desired one
+    #[command(after_help = "Examples:
+  kubectl arcadia accept web-2-size-slug-e7320a9aaf-1 --because 'approved in OPS-123'
+  kubectl arcadia accept --change a4b70a39 --until 7d --wait
+  kubectl arcadia accept --record web-2 --dry-run=server
+  kubectl arcadia inbox --field tags -o name | kubectl arcadia accept - --yes")]
+    Accept(accept::AcceptArgs),
+
+    /// Revert drifts: a saga changes the cloud back to the desired value
+    #[command(after_help = "Examples:
+  kubectl arcadia revert web-2-size-slug-e7320a9aaf-1 --plan --wait
+  kubectl arcadia revert --change a4b70a39 --allow disruption --wait")]
+    Revert(revert::RevertArgs),
+
+    /// Withdraw decisions that are not carried out yet, and acceptances that stand
+    #[command(after_help = "Examples:
+  kubectl arcadia withdraw web-2-size-slug-e7320a9aaf-1
+  kubectl arcadia withdraw --record web-2 --yes")]
+    Withdraw(withdraw::WithdrawArgs),
+}
+
+/// Runs the command line of the process.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let is_asked_for = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
+            // A reader that has closed the pipe needs no help.
+            let _ = error.print();
+            return ExitCode::from(if is_asked_for { Exit::Done } else { Exit::Failed }.code());
+        }
+    };
+    let runtime = match Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(error) => return end(Err(Error::usage(format!("starting: {error}")))),
+    };
+    let ended = runtime.block_on(interruptible(run(&cli)));
+    // Not waiting for threads that read from a terminal.
+    runtime.shutdown_background();
+    end(ended)
+}
+
+async fn run(cli: &Cli) -> Result<Exit, Error> {
+    let cluster = &cli.cluster;
+    match &cli.command {
+        None => inbox::run(cluster, &inbox::InboxArgs::default()).await,
+        Some(Command::Inbox(args)) => inbox::run(cluster, args).await,
+        Some(Command::Accept(args)) => accept::run(cluster, args).await,
+        Some(Command::Revert(args)) => revert::run(cluster, args).await,
+        Some(Command::Withdraw(args)) => withdraw::run(cluster, args).await,
+    }
+}
+
+/// Ends a command at Ctrl-C.
+async fn interruptible(command: impl Future<Output = Result<Exit, Error>>) -> Result<Exit, Error> {
+    tokio::select! {
+        ended = command => ended,
+        _ = signal::ctrl_c() => {
+            let terminal = console::Term::stderr();
+            if terminal.is_term() {
+                let _ = terminal.show_cursor();
+                text::note("");
+            }
+            Ok(Exit::Interrupted)
+        }
+    }
+}
+
+fn end(ended: Result<Exit, Error>) -> ExitCode {
+    let exit = ended.unwrap_or_else(|error| match error {
+        Error::Closed => Exit::Done,
+        error => {
+            text::note(&format!("error: {error}"));
+            Exit::Failed
+        }
+    });
+    ExitCode::from(exit.code())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_flags_do_not_contradict_each_other() {
+        Cli::command().debug_assert();
+    }
+}

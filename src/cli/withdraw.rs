@@ -1,0 +1,48 @@
+//! `withdraw`: removes a decision that is not carried out yet, or an acceptance that stands.
+
+use std::collections::BTreeMap;
+
+use clap::Args;
+
+use super::{
+    Error, Exit,
+    cluster::{Cluster, ClusterArgs},
+    decide::{DecideArgs, Decision, Verb},
+    select::SelectArgs,
+};
+use crate::api::annotations;
+
+/// The flags of `withdraw`.
+#[derive(Clone, Debug, Args)]
+pub(super) struct WithdrawArgs {
+    #[command(flatten)]
+    select: SelectArgs,
+
+    #[command(flatten)]
+    decide: DecideArgs,
+}
+
+pub(super) async fn run(cluster: &ClusterArgs, args: &WithdrawArgs) -> Result<Exit, Error> {
+    let cluster = Cluster::connect(cluster).await?;
+    let mut drifts = args.select.read(&cluster, None).await?;
+    drifts.retain(|drift| {
+        let stands = drift.standing.as_ref().is_some_and(|(status, _)| status == "True");
+        drift.pending.is_some() || stands
+    });
+    if drifts.is_empty() {
+        return Err(Error::usage(
+            "no decision waits and no acceptance stands on these drifts: nothing can be withdrawn. To undo an accepted \
+             value, change spec.desired of the record",
+        ));
+    }
+    let keys = [
+        annotations::ACCEPT,
+        annotations::ACCEPT_UNTIL,
+        annotations::REVERT,
+        annotations::BECAUSE,
+        annotations::DECIDED_BY,
+    ];
+    let annotations: BTreeMap<_, _> = keys.map(|key| (key, None)).into();
+    let stdin_is_used = args.select.reads_stdin();
+    Decision { verb: Verb::Withdraw, annotations, drifts, stdin_is_used }.carry_out(&cluster, &args.decide).await
+}
