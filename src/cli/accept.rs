@@ -45,8 +45,8 @@ pub(super) async fn run(cluster: &ClusterArgs, args: &AcceptArgs) -> Result<Exit
     let mut annotations = BTreeMap::from([(annotations::ACCEPT, Some(accept)), (annotations::REVERT, None)]);
     annotations.insert(annotations::ACCEPT_UNTIL, args.until.map(|until| until.to_string()));
     annotations.insert(annotations::BECAUSE, args.because.clone());
-    let stdin_is_used = args.select.reads_stdin();
-    Decision { verb: Verb::Accept, annotations, drifts, stdin_is_used }.carry_out(&cluster, &args.decide).await
+    let input = args.select.input();
+    Decision { verb: Verb::Accept, annotations, drifts, input }.carry_out(&cluster, &args.decide).await
 }
 
 /// A time in the future.

@@ -128,6 +128,12 @@ impl Cluster {
         Ok(Self { client, is_default: namespace == default, namespace, all: args.all_namespaces })
     }
 
+    /// The same cluster, for calls that are about one namespace.
+    pub(super) fn within(&self, namespace: &str) -> Self {
+        let is_default = self.is_default && namespace == self.namespace;
+        Self { client: self.client(), namespace: namespace.to_owned(), is_default, all: false }
+    }
+
     pub(super) fn client(&self) -> Client {
         self.client.clone()
     }

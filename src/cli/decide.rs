@@ -2,7 +2,7 @@
 
 mod view;
 
-use std::{collections::BTreeMap, io::IsTerminal as _, time::Duration};
+use std::{collections::BTreeMap, time::Duration};
 
 use clap::{Args, ValueEnum};
 use futures::{StreamExt as _, stream};
@@ -13,6 +13,7 @@ use super::{
     Error, Exit,
     cluster::{Cluster, Noun},
     drift::DriftView,
+    prompt::{Input, confirm},
     select::SIDE_BY_SIDE,
     text,
 };
@@ -21,6 +22,8 @@ use crate::{
     kube_ext::call,
     schedule,
 };
+
+pub(super) use view::plan;
 
 /// How often a decision is repeated when only the object changed, not the drift.
 const TRIES: usize = 5;
@@ -69,8 +72,8 @@ pub(super) struct Decision {
     /// The annotations to set, or to remove.
     pub(super) annotations: BTreeMap<&'static str, Option<String>>,
     pub(super) drifts: Vec<DriftView>,
-    /// Whether standard input was read for names.
-    pub(super) stdin_is_used: bool,
+    /// Whether standard input can answer a question.
+    pub(super) input: Input,
 }
 
 /// What became of a decision at the API server.
@@ -103,8 +106,7 @@ impl Decision {
             return Err(Error::usage("--wait and --dry-run=server exclude each other: nothing would happen"));
         }
         self.drifts.sort_by(|one, other| (&one.namespace, &one.name).cmp(&(&other.namespace, &other.name)));
-        if !is_dry && !args.yes && !self.is_confirmed()? {
-            text::note("Nothing was changed.");
+        if !is_dry && !args.yes && !confirm(&view::question(self.verb, &self.drifts), self.input)? {
             return Ok(Exit::No);
         }
         if self.verb != Verb::Withdraw {
@@ -143,20 +145,6 @@ impl Decision {
             text::print(&view::verdict(drift, &verdict, &cluster.flag_for(&drift.namespace)))?;
         }
         Ok(exit)
-    }
-
-    /// Shows what will happen, and asks.
-    fn is_confirmed(&self) -> Result<bool, Error> {
-        if self.stdin_is_used || !std::io::stdin().is_terminal() {
-            return Err(Error::usage(
-                "the decision needs a confirmation, and standard input cannot give it: add --yes, or check first with \
-                 --dry-run=server",
-            ));
-        }
-        let terminal = console::Term::stderr();
-        terminal.write_str(&view::question(self.verb, &self.drifts))?;
-        let answer = terminal.read_line()?;
-        Ok(matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
     }
 
     /// Writes the annotations to one drift, unless it became another one meanwhile.

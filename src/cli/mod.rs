@@ -4,15 +4,23 @@
 //! are read without their types, see [`drift`], so that an operator of another minor version does no harm.
 
 mod accept;
+mod cloud;
 mod cluster;
 mod decide;
 mod drift;
 mod error;
+mod history;
 mod inbox;
+mod manifests;
 mod output;
+mod prompt;
 mod revert;
+mod saga;
 mod select;
+mod show;
+mod status;
 mod text;
+mod verify;
 mod withdraw;
 
 use std::{future::Future, process::ExitCode};
@@ -78,6 +86,37 @@ enum Command {
   kubectl arcadia withdraw web-2-size-slug-e7320a9aaf-1
   kubectl arcadia withdraw --record web-2 --yes")]
     Withdraw(withdraw::WithdrawArgs),
+
+    /// Show a drift or a record with its history, events and sagas
+    #[command(after_help = "Examples:
+  kubectl arcadia show web-2-size-slug-e7320a9aaf-1
+  kubectl arcadia show pr/web-2")]
+    Show(show::ShowArgs),
+
+    /// List the drifts of a record, resolved ones included
+    #[command(after_help = "Examples:
+  kubectl arcadia history web-2
+  kubectl arcadia history web-2 size_slug")]
+    History(history::HistoryArgs),
+
+    /// Check the installation and your rights; each problem comes with the command that mends it
+    #[command(after_help = "Examples:
+  kubectl arcadia status
+  kubectl arcadia status -A")]
+    Status(status::StatusArgs),
+
+    /// Follow, resolve, approve and cancel sagas
+    #[command(after_help = "Examples:
+  kubectl arcadia saga tree
+  kubectl arcadia saga watch provision-web-3
+  kubectl arcadia saga retry provision-web-3 --because 'quota raised'")]
+    Saga(saga::SagaArgs),
+
+    /// Compare manifests with the live account, without a cluster; exit code 1 on drift
+    #[command(after_help = "Examples:
+  kubectl arcadia verify -f records/
+  kubectl arcadia verify -f records/ -o junit > report.xml")]
+    Verify(verify::VerifyArgs),
 }
 
 /// Runs the command line of the process.
@@ -110,6 +149,11 @@ async fn run(cli: &Cli) -> Result<Exit, Error> {
         Some(Command::Accept(args)) => accept::run(cluster, args).await,
         Some(Command::Revert(args)) => revert::run(cluster, args).await,
         Some(Command::Withdraw(args)) => withdraw::run(cluster, args).await,
+        Some(Command::Show(args)) => show::run(cluster, args).await,
+        Some(Command::History(args)) => history::run(cluster, args).await,
+        Some(Command::Status(args)) => status::run(cluster, args).await,
+        Some(Command::Saga(args)) => saga::run(cluster, args).await,
+        Some(Command::Verify(args)) => verify::run(args).await,
     }
 }
 

@@ -71,8 +71,8 @@ pub(super) async fn run(cluster: &ClusterArgs, args: &RevertArgs) -> Result<Exit
     annotations.insert(annotations::ACCEPT_UNTIL, None);
     annotations.insert(annotations::BECAUSE, args.because.clone());
     let verb = if args.plan { Verb::Plan } else { Verb::Revert };
-    let stdin_is_used = args.select.reads_stdin();
-    Decision { verb, annotations, drifts, stdin_is_used }.carry_out(&cluster, &args.decide).await
+    let input = args.select.input();
+    Decision { verb, annotations, drifts, input }.carry_out(&cluster, &args.decide).await
 }
 
 /// The reason why the operator would refuse to revert this drift with this permission.

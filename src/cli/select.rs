@@ -10,6 +10,7 @@ use super::{
     Error,
     cluster::{Cluster, Noun, ObjectName},
     drift::DriftView,
+    prompt::Input,
 };
 use crate::api::labels;
 
@@ -40,14 +41,14 @@ pub(super) struct SelectArgs {
 
 impl SelectArgs {
     /// Whether standard input is read for names, so that it cannot answer a question.
-    pub(super) fn reads_stdin(&self) -> bool {
-        self.names.iter().any(|name| name == STDIN)
+    pub(super) fn input(&self) -> Input {
+        if self.names.iter().any(|name| name == STDIN) { Input::Used } else { Input::Free }
     }
 
     /// The drifts, in no order. `only` is a field selector that limits those that are not named.
     pub(super) async fn read(&self, cluster: &Cluster, only: Option<&str>) -> Result<Vec<DriftView>, Error> {
         if !self.names.is_empty() {
-            let names = if self.reads_stdin() { names_from(io::stdin())? } else { self.names.clone() };
+            let names = if self.input() == Input::Used { names_from(io::stdin())? } else { self.names.clone() };
             let named = names.iter().map(|name| ObjectName::read(name, Noun::Drift));
             let drifts = named.map(|name| async move {
                 let object = cluster.get(Noun::Drift, &name).await?;

@@ -55,8 +55,24 @@ impl Paint {
 /// Rows of aligned columns.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Table {
-    rows: Vec<Vec<String>>,
+    rows: Vec<Row>,
     indent: usize,
+}
+
+#[derive(Clone, Debug)]
+enum Row {
+    Cells(Vec<String>),
+    /// A line that has no columns.
+    Line(String),
+}
+
+impl Row {
+    fn cells(&self) -> &[String] {
+        match self {
+            Self::Cells(cells) => cells,
+            Self::Line(_) => &[],
+        }
+    }
 }
 
 impl Table {
@@ -74,21 +90,34 @@ impl Table {
     }
 
     pub(super) fn row(&mut self, cells: impl IntoIterator<Item = impl Into<String>>) {
-        self.rows.push(cells.into_iter().map(Into::into).collect());
+        self.rows.push(Row::Cells(cells.into_iter().map(Into::into).collect()));
     }
 
-    /// The rows as lines. Columns that are empty in every row but the headings are left out with their heading kept.
+    /// Adds a line that does not widen a column.
+    pub(super) fn line(&mut self, line: impl Into<String>) {
+        self.rows.push(Row::Line(line.into()));
+    }
+
+    /// The rows as lines.
     pub(super) fn render(&self) -> String {
-        let columns = self.rows.iter().map(Vec::len).max().unwrap_or(0);
+        let columns = self.rows.iter().map(|row| row.cells().len()).max().unwrap_or(0);
         let width = |column: usize| {
-            self.rows.iter().filter_map(|row| row.get(column)).map(|cell| measure_text_width(cell)).max().unwrap_or(0)
+            let cells = self.rows.iter().filter_map(|row| row.cells().get(column));
+            cells.map(|cell| measure_text_width(cell)).max().unwrap_or(0)
         };
         let widths: Vec<usize> = (0..columns).map(width).collect();
-        let line = |row: &Vec<String>| {
-            let cells: Vec<_> =
-                row.iter().zip(&widths).map(|(cell, width)| pad_str(cell, *width, Alignment::Left, None)).collect();
-            let line = format!("{}{}", " ".repeat(self.indent), cells.join(GAP));
-            format!("{}\n", line.trim_end())
+        let line = |row: &Row| {
+            let text = match row {
+                Row::Line(line) => line.clone(),
+                Row::Cells(cells) => {
+                    let padded = cells.iter().zip(&widths);
+                    padded
+                        .map(|(cell, width)| pad_str(cell, *width, Alignment::Left, None))
+                        .collect::<Vec<_>>()
+                        .join(GAP)
+                }
+            };
+            format!("{}\n", format!("{}{text}", " ".repeat(self.indent)).trim_end())
         };
         self.rows.iter().map(line).collect()
     }

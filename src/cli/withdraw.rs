@@ -43,6 +43,6 @@ pub(super) async fn run(cluster: &ClusterArgs, args: &WithdrawArgs) -> Result<Ex
         annotations::DECIDED_BY,
     ];
     let annotations: BTreeMap<_, _> = keys.map(|key| (key, None)).into();
-    let stdin_is_used = args.select.reads_stdin();
-    Decision { verb: Verb::Withdraw, annotations, drifts, stdin_is_used }.carry_out(&cluster, &args.decide).await
+    let input = args.select.input();
+    Decision { verb: Verb::Withdraw, annotations, drifts, input }.carry_out(&cluster, &args.decide).await
 }

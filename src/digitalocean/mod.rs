@@ -28,6 +28,7 @@ mod merge;
 mod notes;
 mod observed;
 mod pages;
+mod pins;
 mod rules;
 mod scopes;
 mod token;
@@ -41,4 +42,5 @@ pub use inventory::{Changes, Inventory, Observation, Settings, SnapshotInfo, Syn
 pub use kinds::{FieldSet, IdFormat, Kind, ResourceKey};
 pub use live::{Compared, Live};
 pub use observed::{Certificates, Document, Unread};
+pub use pins::Pinned;
 pub use token::Token;

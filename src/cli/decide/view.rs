@@ -55,7 +55,7 @@ pub(super) fn question(verb: Verb, drifts: &[DriftView]) -> String {
         Verb::Plan => "Plan the revert of",
         Verb::Withdraw => "Withdraw the decision on",
     };
-    format!("{verb} {}?\n{}{more}{effect}\nContinue? [y/N] ", count(drifts.len(), "drift"), table.render())
+    format!("{verb} {}?\n{}{more}{effect}", count(drifts.len(), "drift"), table.render())
 }
 
 fn group(drift: &DriftView) -> (&str, &str, String, Option<&crate::cli::drift::Class>) {
@@ -147,13 +147,11 @@ mod tests {
             Accept 6 drifts?
               Droplet size_slug   s-2vcpu-4gb -> s-4vcpu-8gb   web-1, web-2, web-3 and 2 more
               Droplet tags        [] -> ["x"]                  web-9
-            The live value becomes the desired one. Where a manifest declares the field, the acceptance stands on the drift and the record is not changed.
-            Continue? [y/N] "#]].assert_eq(&question(Verb::Accept, &drifts()));
+            The live value becomes the desired one. Where a manifest declares the field, the acceptance stands on the drift and the record is not changed."#]].assert_eq(&question(Verb::Accept, &drifts()));
         expect![[r#"
             Revert 1 drift?
               Droplet size_slug   s-2vcpu-4gb -> s-4vcpu-8gb   web-1   Disruptive: the resource is interrupted
-            A saga changes the resource in the cloud back to the desired value.
-            Continue? [y/N] "#]]
+            A saga changes the resource in the cloud back to the desired value."#]]
         .assert_eq(&question(Verb::Revert, &drifts()[..1]));
     }
 
