@@ -80,9 +80,9 @@ fn token_of<'c>(config: &'c Value, context: Option<&str>) -> Result<&'c str, Str
     let named = || config.get("auth-contexts").and_then(|contexts| of(contexts, context));
     let token = if context == DEFAULT_CONTEXT { of(config, "access-token").or_else(named) } else { named() };
     token.ok_or_else(|| {
-        let names = config.get("auth-contexts").and_then(Value::as_object);
-        let names: Vec<&str> = names.into_iter().flatten().map(|(name, _)| name.as_str()).collect();
-        let known = if names.is_empty() { String::new() } else { format!(" (contexts: {})", names.join(", ")) };
+        let contexts = config.get("auth-contexts").and_then(Value::as_object);
+        let contexts: Vec<&str> = contexts.into_iter().flatten().map(|(name, _)| name.as_str()).collect();
+        let known = if contexts.is_empty() { String::new() } else { format!(" (contexts: {})", contexts.join(", ")) };
         format!("context {context:?} has no token{known}; list the contexts with: doctl auth list")
     })
 }

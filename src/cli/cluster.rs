@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use k8s_openapi::api::authentication::v1::SelfSubjectReview;
 use kube::{
-    Api, Client, Config, Resource,
+    Api, Client, Config, Resource, ResourceExt as _,
     api::{ApiResource, DynamicObject, ListParams, Patch, PatchParams, PostParams},
     config::{KubeConfigOptions, Kubeconfig},
 };
@@ -41,6 +41,13 @@ pub(super) struct ClusterArgs {
     /// All namespaces
     #[arg(short = 'A', long, global = true, conflicts_with = "namespace")]
     all_namespaces: bool,
+}
+
+impl ClusterArgs {
+    /// The namespace that was given by a flag.
+    pub(super) fn given_namespace(&self) -> Option<&str> {
+        self.namespace.as_deref()
+    }
 }
 
 /// The custom resources of this project, read without their types: an operator of another version may know more.
@@ -134,6 +141,11 @@ impl Cluster {
         Self { client: self.client(), namespace: namespace.to_owned(), is_default, all: false }
     }
 
+    /// The same cluster, for calls that are about all namespaces.
+    pub(super) fn everywhere(&self) -> Self {
+        Self { all: true, ..self.clone() }
+    }
+
     pub(super) fn client(&self) -> Client {
         self.client.clone()
     }
@@ -204,6 +216,20 @@ impl Cluster {
         let params = PatchParams { dry_run, field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() };
         let api = self.api(noun, namespace);
         bounded(doing, api.patch(name, &params, &Patch::Merge(patch))).await
+    }
+
+    /// Creates an object in the command's namespace. Whether it is new.
+    pub(super) async fn create(&self, noun: Noun, object: &Value) -> Result<bool, Error> {
+        let object: DynamicObject =
+            serde_json::from_value(object.clone()).map_err(|error| Error::Output(error.to_string()))?;
+        let doing = format!("creating {} {}/{}", noun.resource().kind, self.namespace, object.name_any());
+        let params = PostParams { field_manager: Some(MANAGER.to_owned()), ..PostParams::default() };
+        match bounded(&doing, self.api(noun, &self.namespace).create(&params, &object)).await {
+            Ok(_) => Ok(true),
+            Err(call::Error::AlreadyExists { .. }) => Ok(false),
+            Err(call::Error::NotFound { doing }) => Err(Error::NotInstalled { doing }),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// The name of the user at the API server; nothing where the API server does not say it.

@@ -35,21 +35,31 @@ impl Declared {
     }
 }
 
-/// The records in a file, in all files of a folder and the folders in it, or in standard input.
-pub(super) fn read(path: &Path) -> Result<Vec<Declared>, Error> {
+/// The text of a file or of standard input, and the name of its source.
+pub(super) fn text_of(path: &Path) -> Result<(String, String), Error> {
     if path.as_os_str() == STDIN {
         let mut text = String::new();
         let failed = |error: std::io::Error| contents("standard input", error.to_string());
         std::io::stdin().read_to_string(&mut text).map_err(failed)?;
-        return records("standard input", &text);
+        return Ok(("standard input".to_owned(), text));
     }
+    let text = fs::read_to_string(path).map_err(failed("reading", path))?;
+    Ok((path.display().to_string(), text))
+}
+
+/// The records in a file, in all files of a folder and the folders in it, or in standard input.
+pub(super) fn read(path: &Path) -> Result<Vec<Declared>, Error> {
     let mut files = Vec::new();
-    collect(path, true, &mut files)?;
+    if path.as_os_str() == STDIN {
+        files.push(path.to_owned());
+    } else {
+        collect(path, true, &mut files)?;
+    }
     files.sort();
     let mut found = Vec::new();
     for file in files {
-        let text = fs::read_to_string(&file).map_err(failed("reading", &file))?;
-        found.extend(records(&file.display().to_string(), &text)?);
+        let (source, text) = text_of(&file)?;
+        found.extend(records(&source, &text)?);
     }
     Ok(found)
 }
@@ -86,24 +96,24 @@ fn records(source: &str, text: &str) -> Result<Vec<Declared>, Error> {
     let documents: Vec<Value> =
         serde_saphyr::from_multiple(text).map_err(|error| contents(source, format!("it is not YAML: {error}")))?;
     let mut found = Vec::new();
-    for document in documents {
+    for document in &documents {
         record(source, document, &mut found)?;
     }
     Ok(found)
 }
 
-fn record(source: &str, document: Value, found: &mut Vec<Declared>) -> Result<(), Error> {
+fn record(source: &str, document: &Value, found: &mut Vec<Declared>) -> Result<(), Error> {
     let text = |key: &str| document.get(key).and_then(Value::as_str).unwrap_or_default();
     let is_ours = text("apiVersion").split('/').next() == Some(GROUP);
     match text("kind") {
         "List" | "ProvisionedResourceList" => {
-            let items = document.get("items").and_then(Value::as_array).cloned().unwrap_or_default();
-            items.into_iter().try_for_each(|item| record(source, item, found))
+            let items = document.get("items").and_then(Value::as_array);
+            items.into_iter().flatten().try_for_each(|item| record(source, item, found))
         }
         "ProvisionedResource" if is_ours => {
             let name = document.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default().to_owned();
             let wrong = |why: String| contents(source, format!("ProvisionedResource {name:?}: {why}"));
-            let record = ProvisionedResource::deserialize(&document).map_err(|error| wrong(error.to_string()))?;
+            let record = ProvisionedResource::deserialize(document).map_err(|error| wrong(error.to_string()))?;
             let spec = record.spec;
             let format = spec.resource.kind.id_format();
             if !format.admits(&spec.resource.id) {

@@ -3,6 +3,8 @@
 //! One file per command: its flags, its calls, and beside it the pure `view` that turns what was read into text. Objects
 //! are read without their types, see [`drift`], so that an operator of another minor version does no harm.
 
+#![cfg_attr(test, allow(clippy::needless_raw_string_hashes, reason = "the form in which snapshots are updated"))]
+
 mod accept;
 mod cloud;
 mod cluster;
@@ -10,6 +12,7 @@ mod decide;
 mod drift;
 mod error;
 mod history;
+mod import;
 mod inbox;
 mod manifests;
 mod output;
@@ -19,13 +22,16 @@ mod saga;
 mod select;
 mod show;
 mod status;
+mod survey;
 mod text;
+mod unrecorded;
 mod verify;
 mod withdraw;
 
 use std::{future::Future, process::ExitCode};
 
 use clap::{Parser, Subcommand, error::ErrorKind};
+use futures::future::LocalBoxFuture;
 use tokio::{runtime::Runtime, signal};
 
 use cluster::ClusterArgs;
@@ -117,6 +123,21 @@ enum Command {
   kubectl arcadia verify -f records/
   kubectl arcadia verify -f records/ -o junit > report.xml")]
     Verify(verify::VerifyArgs),
+
+    /// Write a record for each live resource: to standard output, a folder or the cluster
+    #[command(after_help = "Examples:
+  kubectl arcadia import --kind Droplet --tag prod
+  kubectl arcadia import --folder records/
+  kubectl arcadia import Droplet/3164444 --apply -n platform
+  terraform show -json | kubectl arcadia import --from-terraform - --folder records/")]
+    Import(import::ImportArgs),
+
+    /// List live resources that no record names; exit code 1 if there are any
+    #[command(after_help = "Examples:
+  kubectl arcadia unrecorded
+  kubectl arcadia unrecorded --baseline known.txt --write-baseline
+  kubectl arcadia unrecorded --baseline known.txt -f records/")]
+    Unrecorded(unrecorded::UnrecordedArgs),
 }
 
 /// Runs the command line of the process.
@@ -141,19 +162,24 @@ pub fn main() -> ExitCode {
     end(ended)
 }
 
-async fn run(cli: &Cli) -> Result<Exit, Error> {
+/// The command, on the heap: some are large.
+fn run(cli: &Cli) -> LocalBoxFuture<'_, Result<Exit, Error>> {
     let cluster = &cli.cluster;
-    match &cli.command {
-        None => inbox::run(cluster, &inbox::InboxArgs::default()).await,
-        Some(Command::Inbox(args)) => inbox::run(cluster, args).await,
-        Some(Command::Accept(args)) => accept::run(cluster, args).await,
-        Some(Command::Revert(args)) => revert::run(cluster, args).await,
-        Some(Command::Withdraw(args)) => withdraw::run(cluster, args).await,
-        Some(Command::Show(args)) => show::run(cluster, args).await,
-        Some(Command::History(args)) => history::run(cluster, args).await,
-        Some(Command::Status(args)) => status::run(cluster, args).await,
-        Some(Command::Saga(args)) => saga::run(cluster, args).await,
-        Some(Command::Verify(args)) => verify::run(args).await,
+    let Some(command) = &cli.command else {
+        return Box::pin(async { inbox::run(cluster, &inbox::InboxArgs::default()).await });
+    };
+    match command {
+        Command::Inbox(args) => Box::pin(inbox::run(cluster, args)),
+        Command::Accept(args) => Box::pin(accept::run(cluster, args)),
+        Command::Revert(args) => Box::pin(revert::run(cluster, args)),
+        Command::Withdraw(args) => Box::pin(withdraw::run(cluster, args)),
+        Command::Show(args) => Box::pin(show::run(cluster, args)),
+        Command::History(args) => Box::pin(history::run(cluster, args)),
+        Command::Status(args) => Box::pin(status::run(cluster, args)),
+        Command::Saga(args) => Box::pin(saga::run(cluster, args)),
+        Command::Verify(args) => Box::pin(verify::run(args)),
+        Command::Import(args) => Box::pin(import::run(cluster, args)),
+        Command::Unrecorded(args) => Box::pin(unrecorded::run(cluster, args)),
     }
 }
 

@@ -49,8 +49,7 @@ impl SelectArgs {
     pub(super) async fn read(&self, cluster: &Cluster, only: Option<&str>) -> Result<Vec<DriftView>, Error> {
         if !self.names.is_empty() {
             let names = if self.input() == Input::Used { names_from(io::stdin())? } else { self.names.clone() };
-            let named = names.iter().map(|name| ObjectName::read(name, Noun::Drift));
-            let drifts = named.map(|name| async move {
+            let drifts = names.iter().map(|name| ObjectName::read(name, Noun::Drift)).map(|name| async move {
                 let object = cluster.get(Noun::Drift, &name).await?;
                 Ok::<_, Error>(DriftView::read(&object))
             });

@@ -83,12 +83,11 @@ pub(super) async fn run(cluster: &ClusterArgs, args: &ShowArgs) -> Result<Exit, 
         let name = name(Noun::Drift);
         cluster.find(Noun::Drift, name.namespace.as_deref().unwrap_or(cluster.namespace()), &name.name).await?
     };
-    let page = match drift {
-        Some(drift) => view::drift(&drift_page(&cluster, &drift).await?, now, paint),
-        None => {
-            let record = cluster.get(Noun::Record, &name(Noun::Record)).await?;
-            view::record(&record_page(&cluster, record).await?, now, paint)
-        }
+    let page = if let Some(drift) = drift {
+        view::drift(&Box::pin(drift_page(&cluster, &drift)).await?, now, paint)
+    } else {
+        let record = cluster.get(Noun::Record, &name(Noun::Record)).await?;
+        view::record(&Box::pin(record_page(&cluster, record)).await?, now, paint)
     };
     print(&page)?;
     Ok(Exit::Done)

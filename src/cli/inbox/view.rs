@@ -1,13 +1,14 @@
 //! The inbox as text. Pure.
 
 use std::collections::BTreeSet;
+use std::fmt::Write as _;
 
 use jiff::Timestamp;
 
 use crate::{
     cli::{
         drift::{Class, DriftView, Pending},
-        text::{Paint, Table, age, count},
+        text::{Paint, Table, age, count, lines},
     },
     comparison::show,
     drift::shown::first,
@@ -109,7 +110,7 @@ fn records(group: &Group<'_>, scope: &Scope<'_>) -> String {
     let mut text = first(&names, NAMED, ", ");
     let pending = group.drifts.iter().filter(|drift| drift.pending.is_some()).count();
     if pending > 0 {
-        text += &format!(" ({pending} decided, not carried out yet)");
+        let _ = write!(text, " ({pending} decided, not carried out yet)");
     }
     text
 }
@@ -201,11 +202,14 @@ pub(super) fn wide(drifts: &[DriftView], scope: &Scope<'_>, now: Timestamp, pain
 
 /// The names, for `accept -` and `revert -`.
 pub(super) fn names(drifts: &[DriftView], scope: &Scope<'_>) -> String {
-    let line = |drift: &&DriftView| match scope.all {
-        true => format!("{}/{}\n", drift.namespace, drift.name),
-        false => format!("drift.arcadia.cloud/{}\n", drift.name),
+    let line = |drift: &&DriftView| {
+        if scope.all {
+            format!("{}/{}", drift.namespace, drift.name)
+        } else {
+            format!("drift.arcadia.cloud/{}", drift.name)
+        }
     };
-    grouped(drifts).iter().flat_map(|group| &group.drifts).map(line).collect()
+    lines(grouped(drifts).iter().flat_map(|group| &group.drifts).map(line))
 }
 
 #[cfg(test)]

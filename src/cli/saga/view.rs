@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use kube::{ResourceExt as _, api::DynamicObject};
 use serde_json::Value;
+use std::fmt::Write as _;
 
 use crate::{
     api::conditions,
@@ -210,11 +211,11 @@ pub(super) fn tree(saga: &SagaView, flag: &str, now: Timestamp, paint: Paint) ->
     }
     let mut text = format!("{}  {}\n{}", paint.bold(&saga.name), head.join("  "), table.render());
     for resolution in &saga.resolutions {
-        text += &format!("resolved: {resolution}\n");
+        let _ = writeln!(text, "resolved: {resolution}");
     }
     let is_stuck = saga.phase == "Stuck";
     if !saga.message.is_empty() && saga.phase != "Succeeded" {
-        text += &format!("{}: {}\n", saga.reason, saga.message);
+        let _ = writeln!(text, "{}: {}", saga.reason, saga.message);
     }
     text + &next(saga, is_stuck, flag, paint)
 }

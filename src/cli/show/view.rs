@@ -12,7 +12,7 @@ use crate::{
         decide,
         drift::{Class, DriftView, Pending, condition, text},
         history,
-        text::{Paint, Table, age, count},
+        text::{Paint, Table, age, count, lines},
     },
     comparison::show,
 };
@@ -260,7 +260,7 @@ fn next(commands: &[(String, &str)], paint: Paint) -> String {
 }
 
 fn indented(text: &str) -> String {
-    text.lines().map(|line| format!("  {line}\n")).collect()
+    lines(text.lines().map(|line| format!("  {line}")))
 }
 
 fn capitalized(text: &str) -> String {

@@ -1,6 +1,7 @@
 //! The state of the installation as checks, each with the command that mends it. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 
 use super::{Found, LeaseView, Records};
 use crate::{
@@ -238,7 +239,7 @@ fn summary(records: &Records) -> String {
     let mut text = format!("{}: {in_sync} in sync, {drifted} with drift", count(*all, "record"));
     for (number, what) in [(*suspended, "suspended"), (*standing, "with acceptances that stand")] {
         if number > 0 {
-            text += &format!(", {number} {what}");
+            let _ = write!(text, ", {number} {what}");
         }
     }
     text

@@ -1,4 +1,4 @@
-//! The result of `verify` as a table, as JSON and as JUnit XML. Pure.
+//! The result of `verify` as a table, as JSON and as XML for CI. Pure.
 
 use std::collections::BTreeMap;
 
@@ -148,8 +148,18 @@ mod tests {
 
     #[test]
     fn a_table_shows_what_differs() {
-        expect![[r#""#]].assert_eq(&table(&checked(), Paint::NONE));
-        expect![[r#""#]].assert_eq(&table(&checked()[1..], Paint::NONE));
+        expect![[r#"
+            RECORD   KIND      ID        FIELD       VERDICT   OLD -> NEW                                             FILE
+            web-1    Droplet   3164444   sise        unknown   sise: no such field; did you mean size or size_slug?   records/web.yaml
+            web-1    Droplet   3164444   size_slug   drift     s-2vcpu-4gb -> s-4vcpu-8gb                             records/web.yaml
+            web-1    Droplet   3164444   tags        unknown   tags: the token needs tag:read                         records/web.yaml
+
+            2 records: 1 in sync, 1 with drift, 1 not compared in full.
+        "#]].assert_eq(&table(&checked(), Paint::NONE));
+        expect![[r#"
+            1 record: 1 in sync, 0 with drift.
+        "#]]
+        .assert_eq(&table(&checked()[1..], Paint::NONE));
     }
 
     #[test]
@@ -163,7 +173,43 @@ mod tests {
 
     #[test]
     fn programs_read_json_and_junit() {
-        expect![[r#""#]].assert_eq(&junit(&checked()).unwrap());
-        expect![[r#""#]].assert_eq(&serde_json::to_string_pretty(&json(&checked()[1..])).unwrap());
+        expect![[r#"
+            <?xml version="1.0" encoding="UTF-8"?>
+            <testsuites name="kubectl arcadia verify" tests="5" skipped="0" failures="1" errors="2">
+                <testsuite name="Droplet" tests="5" skipped="0" errors="2" failures="1">
+                    <testcase name="name" classname="web-1"/>
+                    <testcase name="sise" classname="web-1">
+                        <error message="sise: no such field; did you mean size or size_slug?" type="unknown"/>
+                    </testcase>
+                    <testcase name="size_slug" classname="web-1">
+                        <failure message="s-2vcpu-4gb -&gt; s-4vcpu-8gb" type="drift">expected s-2vcpu-4gb
+            live     s-4vcpu-8gb</failure>
+                    </testcase>
+                    <testcase name="tags" classname="web-1">
+                        <error message="tags: the token needs tag:read" type="unknown"/>
+                    </testcase>
+                    <testcase name="name" classname="web-2"/>
+                </testsuite>
+            </testsuites>
+        "#]]
+        .assert_eq(&junit(&checked()).unwrap());
+        expect![[r#"
+            {
+              "records": [
+                {
+                  "fields": [
+                    {
+                      "field": "name",
+                      "verdict": "InSync"
+                    }
+                  ],
+                  "file": "records/web.yaml",
+                  "id": "3164444",
+                  "kind": "Droplet",
+                  "name": "web-2"
+                }
+              ]
+            }"#]]
+        .assert_eq(&serde_json::to_string_pretty(&json(&checked()[1..])).unwrap());
     }
 }
