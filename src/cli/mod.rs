@@ -8,6 +8,7 @@
 mod accept;
 mod cloud;
 mod cluster;
+mod completion;
 mod decide;
 mod drift;
 mod error;
@@ -30,7 +31,7 @@ mod withdraw;
 
 use std::{future::Future, process::ExitCode};
 
-use clap::{Parser, Subcommand, error::ErrorKind};
+use clap::{CommandFactory as _, Parser, Subcommand, error::ErrorKind};
 use futures::future::LocalBoxFuture;
 use tokio::{runtime::Runtime, signal};
 
@@ -138,6 +139,16 @@ enum Command {
   kubectl arcadia unrecorded --baseline known.txt --write-baseline
   kubectl arcadia unrecorded --baseline known.txt -f records/")]
     Unrecorded(unrecorded::UnrecordedArgs),
+
+    /// Print the script kubectl_complete-arcadia, with which kubectl completes this plugin in every shell
+    #[command(after_help = "Examples:
+  kubectl arcadia completion > ~/.local/bin/kubectl_complete-arcadia
+  chmod +x ~/.local/bin/kubectl_complete-arcadia")]
+    Completion,
+
+    /// Print candidates for the last word
+    #[command(name = "__complete", hide = true)]
+    Complete(completion::CompleteArgs),
 }
 
 /// Runs the command line of the process.
@@ -180,6 +191,12 @@ fn run(cli: &Cli) -> LocalBoxFuture<'_, Result<Exit, Error>> {
         Command::Verify(args) => Box::pin(verify::run(args)),
         Command::Import(args) => Box::pin(import::run(cluster, args)),
         Command::Unrecorded(args) => Box::pin(unrecorded::run(cluster, args)),
+        Command::Completion => Box::pin(async { completion::script() }),
+        Command::Complete(args) => Box::pin(async {
+            let mut command = Cli::command();
+            command.build();
+            completion::complete(&command, args).await
+        }),
     }
 }
 
@@ -211,12 +228,35 @@ fn end(ended: Result<Exit, Error>) -> ExitCode {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
+    use serde_json::Value;
 
     use super::*;
 
     #[test]
     fn the_flags_do_not_contradict_each_other() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_plugins_for_k9s_are_commands_of_this_program() {
+        let plugins: Value = serde_saphyr::from_str(include_str!("../../deploy/k9s/plugins.yaml")).unwrap();
+        for (name, plugin) in plugins["plugins"].as_object().unwrap() {
+            let words: Vec<&str> =
+                plugin["args"].as_array().unwrap().iter().map(|word| word.as_str().unwrap()).collect();
+            let line = words.join(" ").replace("-c kubectl ", "").replace(" | less -R", "");
+            let arguments = line.split_whitespace().skip_while(|word| *word != "arcadia").skip(1);
+            let parsed = Cli::try_parse_from(std::iter::once("kubectl-arcadia").chain(arguments));
+            assert!(parsed.is_ok(), "{name}: {line}: {:?}", parsed.err());
+        }
+        let views: Value = serde_saphyr::from_str(include_str!("../../deploy/k9s/views.yaml")).unwrap();
+        for view in views["views"].as_object().unwrap().keys() {
+            let plural = view.rsplit('/').next().unwrap();
+            assert!(
+                [cluster::Noun::Record, cluster::Noun::Drift, cluster::Noun::Saga]
+                    .iter()
+                    .any(|noun| noun.plural() == plural),
+                "{view}"
+            );
+        }
     }
 }

@@ -91,16 +91,23 @@ pub(super) fn read_address(text: &str) -> Result<ResourceKey, String> {
 pub(super) async fn survey(inventory: &Inventory, kinds: &BTreeSet<Kind>, fields: impl Fn(Kind) -> FieldSet) -> Survey {
     let mut survey = Survey::default();
     let bar = progress(kinds.len());
-    let parents = match Kind::named(PARENT).filter(|_| kinds.iter().copied().any(is_within)) {
-        None => Vec::new(),
-        Some(domain) => {
-            let ids = list(inventory, domain, fields(domain), Vec::new()).await;
-            ids.map(|ids| ids.iter().map(ToString::to_string).collect()).unwrap_or_default()
-        }
+    // Domains come first, where their records are listed; and once, since a second list has no news.
+    let domain = Kind::named(PARENT).filter(|_| kinds.iter().copied().any(is_within));
+    let domains = match domain {
+        None => None,
+        Some(domain) => Some(list(inventory, domain, fields(domain), Vec::new()).await),
     };
+    let parents = domains.iter().flatten().flatten().map(ToString::to_string).collect::<Vec<String>>();
     let lists = kinds.iter().map(|kind| {
         let (parents, fields) = (if is_within(*kind) { parents.clone() } else { Vec::new() }, fields(*kind));
-        async move { (*kind, list(inventory, *kind, fields, parents).await) }
+        let known = domains.clone().filter(|_| domain == Some(*kind));
+        async move {
+            let listed = match known {
+                Some(listed) => listed,
+                None => list(inventory, *kind, fields, parents).await,
+            };
+            (*kind, listed)
+        }
     });
     let mut lists = stream::iter(lists).buffer_unordered(KINDS_AT_ONCE);
     while let Some((kind, listed)) = lists.next().await {
