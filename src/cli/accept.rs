@@ -14,7 +14,7 @@ use super::{
 use crate::api::annotations;
 
 /// The value of the annotation that accepts what the drift shows.
-const WHATEVER_IT_SHOWS: &str = "true";
+const SHOWN_VALUE: &str = "true";
 
 /// The flags of `accept`.
 #[derive(Clone, Debug, Args)]
@@ -41,7 +41,7 @@ pub(super) struct AcceptArgs {
 pub(super) async fn run(cluster: &ClusterArgs, args: &AcceptArgs) -> Result<Exit, Error> {
     let cluster = Cluster::connect(cluster).await?;
     let drifts = decide::open_ones(args.select.read(&cluster, Some(decide::OPEN)).await?)?;
-    let accept = args.value.clone().unwrap_or_else(|| WHATEVER_IT_SHOWS.to_owned());
+    let accept = args.value.clone().unwrap_or_else(|| SHOWN_VALUE.to_owned());
     let mut annotations = BTreeMap::from([(annotations::ACCEPT, Some(accept)), (annotations::REVERT, None)]);
     annotations.insert(annotations::ACCEPT_UNTIL, args.until.map(|until| until.to_string()));
     annotations.insert(annotations::BECAUSE, args.because.clone());

@@ -10,6 +10,8 @@ use crate::digitalocean::{Client, Config, Inventory, Settings, Token};
 
 /// The variables that hold a token, doctl's own first.
 const VARIABLES: [&str; 2] = ["DIGITALOCEAN_ACCESS_TOKEN", "DIGITALOCEAN_TOKEN"];
+/// The variable with which doctl selects a context.
+const CONTEXT: &str = "DIGITALOCEAN_CONTEXT";
 /// The name of doctl's context that has no name of its own.
 const DEFAULT_CONTEXT: &str = "default";
 /// The age of what was read in one run: never too old.
@@ -19,8 +21,9 @@ pub(super) const MAX_AGE: Duration = Duration::from_hours(24);
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "DigitalOcean options")]
 pub(super) struct CloudArgs {
-    /// doctl's context whose token is used, unless `DIGITALOCEAN_ACCESS_TOKEN` is set [default: the current one]
-    #[arg(long, env = "DIGITALOCEAN_CONTEXT", value_name = "NAME")]
+    /// Use the token of this context of doctl [default: `DIGITALOCEAN_ACCESS_TOKEN`, `DIGITALOCEAN_TOKEN`, or the
+    /// context that doctl uses]
+    #[arg(long, value_name = "NAME")]
     doctl_context: Option<String>,
 
     /// doctl's configuration [default: the user's own]
@@ -45,13 +48,12 @@ impl CloudArgs {
     }
 
     fn token(&self) -> Result<Token, Error> {
-        // A context that was asked for wins over the environment only where it is a flag of this command; clap has
-        // merged both, and doctl lets the variable with the token win.
-        let of_environment =
-            VARIABLES.iter().filter_map(|name| std::env::var(name).ok()).find(|text| !text.trim().is_empty());
+        let of = |name: &str| std::env::var(name).ok().filter(|text| !text.trim().is_empty());
+        let of_environment = VARIABLES.into_iter().find_map(of).filter(|_| self.doctl_context.is_none());
         if let Some(text) = of_environment {
             return Ok(Token::new(&text)?);
         }
+        let context = self.doctl_context.clone().or_else(|| of(CONTEXT));
         let none =
             || Error::usage("no DigitalOcean token: set DIGITALOCEAN_ACCESS_TOKEN, or sign in with: doctl auth init");
         let path = self
@@ -68,7 +70,7 @@ impl CloudArgs {
         };
         let contents = |why: String| Error::Contents { source_name: path.display().to_string(), why };
         let config: Value = serde_saphyr::from_str(&text).map_err(|_| contents("it is not YAML".to_owned()))?;
-        let token = token_of(&config, self.doctl_context.as_deref()).map_err(contents)?;
+        let token = token_of(&config, context.as_deref()).map_err(contents)?;
         Ok(Token::new(token)?)
     }
 }

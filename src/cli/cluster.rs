@@ -73,7 +73,7 @@ impl Noun {
         self.resource().plural
     }
 
-    /// What people and kubectl may write before a slash and a name.
+    /// The words that may precede a slash and a name.
     pub(super) const fn aliases(self) -> &'static [&'static str] {
         match self {
             Self::Record => {
@@ -235,12 +235,12 @@ impl Cluster {
     /// The name of the user at the API server; nothing where the API server does not say it.
     pub(super) async fn user_name(&self) -> Result<Option<String>, Error> {
         let review = Api::<SelfSubjectReview>::all(self.client());
-        let asked = bounded(
-            "asking the API server for your user name",
+        let reviewed = bounded(
+            "reading your user name from the API server",
             review.create(&PostParams::default(), &SelfSubjectReview::default()),
         )
         .await;
-        match asked {
+        match reviewed {
             Ok(review) => Ok(review.status.and_then(|status| status.user_info?.username)),
             Err(call::Error::Forbidden { .. } | call::Error::NotFound { .. }) => Ok(None),
             Err(error) => Err(error.into()),

@@ -30,7 +30,7 @@ pub(super) struct CompleteArgs {
     words: Vec<String>,
 }
 
-/// What may stand at the place of the last word.
+/// The possible values of the last word.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Place {
     /// One of these.
@@ -65,7 +65,7 @@ fn cluster_of(root: &Command, before: &[String]) -> ClusterArgs {
     matches.ok().and_then(|matches| ClusterArgs::from_arg_matches(&matches).ok()).unwrap_or_default()
 }
 
-/// What may follow these words.
+/// The possible values after these words.
 fn place(root: &Command, before: &[String], last: &str) -> Place {
     let mut command = root;
     let mut words = before.iter();
@@ -117,7 +117,7 @@ fn flag_named<'c>(root: &'c Command, command: &'c Command, flag: &str) -> Option
     }
 }
 
-/// What the value of an argument may be, by the name that the help gives it.
+/// The possible values of an argument, by the name of its value in the help.
 fn value_of(argument: &clap::Arg) -> Place {
     let possible: Vec<String> =
         argument.get_possible_values().iter().map(|value| value.get_name().to_owned()).collect();

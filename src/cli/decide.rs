@@ -1,4 +1,4 @@
-//! What `accept`, `revert` and `withdraw` share: the question before, the patches, and the wait for the operator.
+//! The common part of `accept`, `revert` and `withdraw`: the question before, the patches, and the wait for the operator.
 
 mod view;
 
@@ -25,7 +25,7 @@ use crate::{
 
 pub(super) use view::plan;
 
-/// How often a decision is repeated when only the object changed, not the drift.
+/// The number of tries to store a decision while other parts of the object change.
 const TRIES: usize = 5;
 /// The interval of reading a drift that a decision waits for.
 const POLL: Duration = Duration::from_millis(500);
@@ -50,7 +50,7 @@ pub(super) struct DecideArgs {
     yes: bool,
 }
 
-/// Where a decision is checked without effect.
+/// The place at which a decision is checked without effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum DryRun {
     None,
@@ -76,7 +76,7 @@ pub(super) struct Decision {
     pub(super) input: Input,
 }
 
-/// What became of a decision at the API server.
+/// The answer of the API server to a decision.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Outcome {
     /// It is stored.
@@ -89,7 +89,7 @@ enum Outcome {
     Refused(String),
 }
 
-/// What became of a decision at the operator.
+/// The result of a decision at the operator.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Verdict {
     Done(String),
@@ -99,7 +99,7 @@ enum Verdict {
 }
 
 impl Decision {
-    /// Asks, writes and waits. Drifts that cannot be decided are reported, and make the exit code 1.
+    /// Requests a confirmation, writes and waits. Drifts that cannot be decided are reported, and make the exit code 1.
     pub(super) async fn carry_out(mut self, cluster: &Cluster, args: &DecideArgs) -> Result<Exit, Error> {
         let is_dry = args.dry_run == DryRun::Server;
         if is_dry && args.wait {
@@ -196,12 +196,12 @@ fn patch(annotations: &BTreeMap<&'static str, Option<String>>, version: Option<&
     json!({ "metadata": { "resourceVersion": version, "annotations": annotations } })
 }
 
-/// Whether a drift is still what the user saw, whatever else changed in the object.
+/// Whether a drift shows the same as before. Other parts of the object may have changed.
 fn is_same(seen: &DriftView, now: &DriftView) -> bool {
     (&seen.phase, &seen.expected, &seen.actual) == (&now.phase, &now.expected, &now.actual)
 }
 
-/// What became of a decision; nothing while it waits.
+/// The result of a decision; nothing while it waits.
 fn verdict(verb: Verb, now: Option<&DriftView>, plan: Option<&Value>) -> Option<Verdict> {
     let Some(now) = now else { return Some(Verdict::Refused("the drift was deleted".to_owned())) };
     match verb {
@@ -245,7 +245,7 @@ mod tests {
     use crate::cli::drift::tests::view;
 
     #[test]
-    fn a_drift_whose_values_stay_is_the_same_whatever_else_changes() {
+    fn a_drift_with_the_same_values_is_the_same_drift() {
         let seen = view("web-1", &json!({}));
         let touched = view(
             "web-1",
@@ -262,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn a_decision_waits_until_the_drift_says_what_became_of_it() {
+    fn a_decision_waits_until_the_drift_shows_its_result() {
         let of = |verb, more: Value| verdict(verb, Some(&view("web-1", &more)), more.pointer("/status/plan"));
         let accept = json!({ "arcadia.cloud/accept": "true" });
         let waiting = json!({ "metadata": { "annotations": accept }, "status": { "reason": "DecisionRefused" } });

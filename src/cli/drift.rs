@@ -36,11 +36,11 @@ pub(super) struct DriftView {
     /// The live value now, in full and in short form.
     pub(super) actual: String,
     pub(super) actual_short: String,
-    /// Where the two differ, each in one line.
+    /// Each place at which the two differ, in one line.
     pub(super) differences: Vec<String>,
     /// The likely cause.
     pub(super) note: Option<String>,
-    /// What putting the live value back does to the user of the resource; none from operators that do not say it.
+    /// The class of a revert; none from operators without it.
     pub(super) class: Option<Class>,
     pub(super) phase: String,
     pub(super) reason: String,
@@ -77,7 +77,7 @@ pub(super) enum Class {
     Disruptive,
     /// It cannot be put back by a saga.
     NotRevertible,
-    /// Nobody notices.
+    /// No interruption and no loss.
     Safe,
     /// Another system owns the value.
     NotOurs,

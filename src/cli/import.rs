@@ -75,7 +75,7 @@ pub(super) struct ImportArgs {
     cloud: CloudArgs,
 }
 
-/// What is left out, for the summary.
+/// The resources and fields that are left out, for the summary.
 #[derive(Debug, Default)]
 struct Skipped {
     recorded: usize,

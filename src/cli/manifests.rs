@@ -74,7 +74,7 @@ fn contents(source_name: &str, why: String) -> Error {
     Error::Contents { source_name: source_name.to_owned(), why }
 }
 
-/// The files with manifests. A file that was named is taken whatever its ending.
+/// The files with manifests. A named file may have any ending.
 fn collect(path: &Path, is_named: bool, files: &mut Vec<PathBuf>) -> Result<(), Error> {
     let metadata = fs::metadata(path).map_err(failed("reading", path))?;
     if metadata.is_dir() {

@@ -97,7 +97,8 @@ enum Command {
     /// Show a drift or a record with its history, events and sagas
     #[command(after_help = "Examples:
   kubectl arcadia show web-2-size-slug-e7320a9aaf-1
-  kubectl arcadia show pr/web-2")]
+  kubectl arcadia show pr/web-2
+  kubectl arcadia show pr/web-2 --live")]
     Show(show::ShowArgs),
 
     /// List the drifts of a record, resolved ones included
@@ -106,7 +107,7 @@ enum Command {
   kubectl arcadia history web-2 size_slug")]
     History(history::HistoryArgs),
 
-    /// Check the installation and your rights; each problem comes with the command that mends it
+    /// Check the installation and your rights; each problem comes with the command that corrects it
     #[command(after_help = "Examples:
   kubectl arcadia status
   kubectl arcadia status -A")]
@@ -157,10 +158,10 @@ pub fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
-            let is_asked_for = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
+            let is_requested = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
             // A reader that has closed the pipe needs no help.
             let _ = error.print();
-            return ExitCode::from(if is_asked_for { Exit::Done } else { Exit::Failed }.code());
+            return ExitCode::from(if is_requested { Exit::Done } else { Exit::Failed }.code());
         }
     };
     let runtime = match Runtime::new() {

@@ -2,6 +2,8 @@
 
 mod view;
 
+use std::collections::BTreeMap;
+
 use clap::Args;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Event;
@@ -13,12 +15,15 @@ use serde_json::Value;
 
 use super::{
     Error, Exit,
+    cloud::CloudArgs,
     cluster::{self, Cluster, ClusterArgs, Noun, ObjectName},
     drift::{DriftView, text},
     history,
+    manifests::Declared,
     text::{Paint, print},
+    verify::{self, FieldVerdict},
 };
-use crate::api::labels;
+use crate::{api::labels, drift::evaluate::EXISTS};
 
 /// The flags of `show`.
 #[derive(Clone, Debug, Args)]
@@ -26,9 +31,16 @@ pub(super) struct ShowArgs {
     /// Name of a drift or record; `drift/NAME` and `pr/NAME` say which
     #[arg(value_name = "NAME")]
     name: String,
+
+    /// Also read the resource from DigitalOcean now
+    #[arg(long)]
+    live: bool,
+
+    #[command(flatten)]
+    cloud: CloudArgs,
 }
 
-/// What the page of a drift shows besides the drift.
+/// The contents of the page of a drift.
 struct DriftPage {
     drift: DriftView,
     record: Option<DynamicObject>,
@@ -40,16 +52,29 @@ struct DriftPage {
     manifest_patch: Option<Value>,
     events: Vec<EventView>,
     sagas: Vec<SagaLine>,
+    /// The field in the cloud now, where it was read.
+    now: Option<NowInCloud>,
     /// The flag that leads other commands to the namespace.
     flag: String,
 }
 
-/// What the page of a record shows besides the record.
+/// The value of a field in the cloud at the moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum NowInCloud {
+    InSync,
+    /// The live value, in full.
+    Differs(String),
+    Unknown(String),
+}
+
+/// The contents of the page of a record.
 struct RecordPage {
     record: DynamicObject,
     drifts: Vec<DriftView>,
     events: Vec<EventView>,
     sagas: Vec<SagaLine>,
+    /// Each field in the cloud now, where it was read.
+    now: Option<BTreeMap<String, NowInCloud>>,
     flag: String,
 }
 
@@ -84,13 +109,40 @@ pub(super) async fn run(cluster: &ClusterArgs, args: &ShowArgs) -> Result<Exit, 
         cluster.find(Noun::Drift, name.namespace.as_deref().unwrap_or(cluster.namespace()), &name.name).await?
     };
     let page = if let Some(drift) = drift {
-        view::drift(&Box::pin(drift_page(&cluster, &drift)).await?, now, paint)
+        let mut page = Box::pin(drift_page(&cluster, &drift)).await?;
+        if args.live {
+            let found = args.in_cloud(page.record.as_ref()).await?;
+            page.now = found.get(&page.drift.field_name).or_else(|| found.get(EXISTS)).cloned();
+        }
+        view::drift(&page, now, paint)
     } else {
         let record = cluster.get(Noun::Record, &name(Noun::Record)).await?;
-        view::record(&Box::pin(record_page(&cluster, record)).await?, now, paint)
+        let mut page = Box::pin(record_page(&cluster, record)).await?;
+        if args.live {
+            page.now = Some(args.in_cloud(Some(&page.record)).await?);
+        }
+        view::record(&page, now, paint)
     };
     print(&page)?;
     Ok(Exit::Done)
+}
+
+impl ShowArgs {
+    /// Reads the resource of a record from the cloud, and compares each field.
+    async fn in_cloud(&self, record: Option<&DynamicObject>) -> Result<BTreeMap<String, NowInCloud>, Error> {
+        let Some(record) = record else { return Ok(BTreeMap::new()) };
+        let contents = |why: String| Error::Contents { source_name: format!("record {}", record.name_any()), why };
+        let spec = record.data.get("spec").cloned().unwrap_or_default();
+        let spec = serde_json::from_value(spec).map_err(|error| contents(error.to_string()))?;
+        let declared = Declared { file: String::new(), name: record.name_any(), spec };
+        let fields = verify::now(&self.cloud.inventory()?, &declared).await;
+        let now = |verdict| match verdict {
+            FieldVerdict::InSync => NowInCloud::InSync,
+            FieldVerdict::Drift(shown) => NowInCloud::Differs(shown.actual),
+            FieldVerdict::Unknown(why) => NowInCloud::Unknown(why),
+        };
+        Ok(fields.into_iter().map(|field| (field.field, now(field.verdict))).collect())
+    }
 }
 
 async fn drift_page(cluster: &Cluster, object: &DynamicObject) -> Result<DriftPage, Error> {
@@ -114,6 +166,7 @@ async fn drift_page(cluster: &Cluster, object: &DynamicObject) -> Result<DriftPa
         alike,
         events,
         sagas,
+        now: None,
     })
 }
 
@@ -127,7 +180,7 @@ async fn record_page(cluster: &Cluster, record: DynamicObject) -> Result<RecordP
         events(&place, &name),
         sagas(&place, part("/spec/resource/kind"), part("/spec/resource/id")),
     )?;
-    Ok(RecordPage { record, drifts, events, sagas, flag: cluster.flag_for(&namespace) })
+    Ok(RecordPage { record, drifts, events, sagas, now: None, flag: cluster.flag_for(&namespace) })
 }
 
 /// The number of other open drifts of the same change.

@@ -38,7 +38,7 @@ const OPERATOR_LABEL: &str = "app.kubernetes.io/name=arcadia-operator";
 #[derive(Clone, Copy, Debug, Args)]
 pub(super) struct StatusArgs {}
 
-/// What was found. A part that the user may not read is an error with the message of the API server.
+/// The findings. A part that the user may not read is an error with the message of the API server.
 struct Found {
     now: Timestamp,
     server_version: String,
@@ -104,7 +104,7 @@ struct Trouble {
 
 pub(super) async fn run(cluster: &ClusterArgs, _: &StatusArgs) -> Result<Exit, Error> {
     let cluster = Cluster::connect(cluster).await?;
-    let version = bounded("asking the API server for its version", cluster.client().apiserver_version()).await?;
+    let version = bounded("reading the version of the API server", cluster.client().apiserver_version()).await?;
     let definitions = definitions(&cluster).await?;
     let is_served = definitions.is_some();
     let (leases, deployments, policies, records, sagas, rights) = tokio::join!(
@@ -301,7 +301,7 @@ async fn rights(cluster: &Cluster) -> Result<Vec<(UserRole, String, bool)>, Erro
             };
             let review = SelfSubjectAccessReview { spec, ..SelfSubjectAccessReview::default() };
             let reviewed =
-                bounded("asking the API server for your rights", api.create(&PostParams::default(), &review)).await?;
+                bounded("reading your rights from the API server", api.create(&PostParams::default(), &review)).await?;
             let is_allowed = reviewed.status.is_some_and(|status| status.allowed);
             Ok::<_, Error>((role, format!("{verb} {resource}"), is_allowed))
         }

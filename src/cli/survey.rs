@@ -23,7 +23,7 @@ pub(super) struct Found {
     pub(super) document: Value,
 }
 
-/// What a survey found, by kind and id.
+/// The result of a survey, by kind and id.
 #[derive(Debug, Default)]
 pub(super) struct Survey {
     pub(super) resources: Vec<Found>,
@@ -132,7 +132,7 @@ pub(super) async fn survey(inventory: &Inventory, kinds: &BTreeSet<Kind>, fields
     survey
 }
 
-/// Tells about the lists that could not be read.
+/// Reports the lists that could not be read.
 pub(super) fn tell_failures(survey: &Survey) {
     for failure in &survey.failures {
         text::note(&format!("error: {failure}"));

@@ -161,7 +161,7 @@ pub(super) fn print(text: &str) -> Result<(), Error> {
 
 /// Writes a note for people to standard error, which keeps standard output fit for pipes.
 pub(super) fn note(text: &str) {
-    // A standard error that is closed leaves nobody to tell.
+    // With standard error closed, a note has no reader.
     let _ = writeln!(io::stderr().lock(), "{text}");
 }
 

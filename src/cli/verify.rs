@@ -67,22 +67,22 @@ pub(super) fn kind(text: &str) -> Result<Kind, String> {
     })
 }
 
-/// What comparing one record came to.
+/// The result of comparing one record.
 #[derive(Clone, Debug)]
 struct Checked {
     record: Declared,
     fields: Vec<CheckedField>,
 }
 
-/// What comparing one recorded field came to.
+/// The result of comparing one recorded field.
 #[derive(Clone, Debug)]
-struct CheckedField {
-    field: String,
-    verdict: FieldVerdict,
+pub(super) struct CheckedField {
+    pub(super) field: String,
+    pub(super) verdict: FieldVerdict,
 }
 
 #[derive(Clone, Debug)]
-enum FieldVerdict {
+pub(super) enum FieldVerdict {
     InSync,
     Drift(Box<Shown>),
     /// It could not be compared.
@@ -115,7 +115,7 @@ pub(super) async fn run(args: &VerifyArgs) -> Result<Exit, Error> {
     Ok(exit(&checked))
 }
 
-/// Drift is an answer, whatever could not be compared; without drift, a field that could not be compared is a failure.
+/// Drift decides, also where other fields could not be compared. Without drift, such a field is a failure.
 fn exit(checked: &[Checked]) -> Exit {
     let mut verdicts = checked.iter().flat_map(|checked| &checked.fields).map(|field| &field.verdict);
     if verdicts.clone().any(|verdict| matches!(verdict, FieldVerdict::Drift(_))) {
@@ -165,6 +165,12 @@ async fn confirm(inventory: &Inventory, records: &[Declared]) {
 fn check(inventory: &Inventory, record: Declared) -> Checked {
     let fields = compared(inventory, &record);
     Checked { record, fields }
+}
+
+/// Reads one resource directly, and compares each recorded field that is not ignored.
+pub(super) async fn now(inventory: &Inventory, record: &Declared) -> Vec<CheckedField> {
+    inventory.fetch_for(&record.key(), fields(record)).await;
+    compared(inventory, record)
 }
 
 /// Compares each recorded field that is not ignored.

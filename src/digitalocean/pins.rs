@@ -1,4 +1,4 @@
-//! What a record of a live resource says at first: the values that a person would pin. Pure.
+//! The first contents of a record of a live resource: the values that a person would pin. Pure.
 
 use std::collections::BTreeMap;
 

@@ -10,7 +10,7 @@ pub struct Arcadia {
     environment: Vec<(&'static str, String)>,
 }
 
-/// What it printed, and its exit code.
+/// The output and the exit code of one run.
 #[derive(Debug)]
 pub struct Ran {
     pub code: i32,

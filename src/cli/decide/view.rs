@@ -1,4 +1,4 @@
-//! Decisions as text: the question before, and what became of each. Pure.
+//! Decisions as text: the question before, and the result of each. Pure.
 
 use serde_json::Value;
 
@@ -16,7 +16,7 @@ const LISTED: usize = 10;
 /// The number of records that it names for each.
 const NAMED: usize = 3;
 
-/// What will happen, and to which drifts.
+/// The effect of a decision, and the drifts.
 pub(super) fn question(verb: Verb, drifts: &[DriftView]) -> String {
     let effect = match verb {
         Verb::Accept => {
@@ -78,7 +78,7 @@ pub(super) fn not_stored(drift: &DriftView, outcome: &Outcome, flag: &str) -> St
     match outcome {
         Outcome::Stored => String::new(),
         Outcome::Moved(now) if now.is_open() => format!(
-            "drift.arcadia.cloud/{name} not decided: it changed while you looked at it, from {} to {}; look again with: \
+            "drift.arcadia.cloud/{name} not decided: it changed after it was read, from {} to {}; read it again with: \
              kubectl arcadia show {name}{flag}",
             drift.change_in_short(),
             now.change_in_short(),
@@ -106,7 +106,7 @@ pub(super) fn verdict(drift: &DriftView, verdict: &Verdict, flag: &str) -> Strin
     }
 }
 
-/// The steps of a revert, whatever fields this operator gives them.
+/// The steps of a revert. Operators of other versions may give them other fields.
 pub(in crate::cli) fn plan(plan: &Value) -> String {
     let steps = plan.get("steps").unwrap_or(plan);
     let Some(steps) = steps.as_array() else {
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn a_question_says_what_will_happen() {
+    fn a_question_describes_the_effect() {
         expect![[r#"
             Accept 6 drifts?
               Droplet size_slug   s-2vcpu-4gb -> s-4vcpu-8gb   web-1, web-2, web-3 and 2 more
@@ -167,7 +167,7 @@ mod tests {
         ];
         let lines: Vec<_> = outcomes.iter().map(|outcome| not_stored(&seen, outcome, " -n default")).collect();
         expect![[r#"
-            drift.arcadia.cloud/web-1-size-slug-e7320a9aaf-1 not decided: it changed while you looked at it, from s-2vcpu-4gb -> s-4vcpu-8gb to s-2vcpu-4gb -> s-8; look again with: kubectl arcadia show web-1-size-slug-e7320a9aaf-1 -n default
+            drift.arcadia.cloud/web-1-size-slug-e7320a9aaf-1 not decided: it changed after it was read, from s-2vcpu-4gb -> s-4vcpu-8gb to s-2vcpu-4gb -> s-8; read it again with: kubectl arcadia show web-1-size-slug-e7320a9aaf-1 -n default
             drift.arcadia.cloud/web-1-size-slug-e7320a9aaf-1 not decided: it was resolved meanwhile, as Stale (LiveReturned)
             drift.arcadia.cloud/web-1-size-slug-e7320a9aaf-1 not decided: it was deleted meanwhile
             drift.arcadia.cloud/web-1-size-slug-e7320a9aaf-1 not decided: user jane cannot accept"#]].assert_eq(&lines.join("\n"));

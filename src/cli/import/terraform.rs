@@ -1,4 +1,4 @@
-//! Records from the state of Terraform or OpenTofu: what it says that should be. Pure.
+//! Records from the state of Terraform or OpenTofu: the values that it declares. Pure.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -29,7 +29,7 @@ struct Row {
     fields: BTreeMap<String, Target>,
 }
 
-/// What an attribute becomes.
+/// The recorded field for an attribute.
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
 enum Target {
@@ -46,7 +46,7 @@ fn table() -> BTreeMap<String, Row> {
         .unwrap_or_else(|error| panic!("reading terraform.yaml: {error}"))
 }
 
-/// What a state says.
+/// The contents of a state.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct State {
     pub(super) resources: Vec<Declared>,
@@ -56,7 +56,7 @@ pub(super) struct State {
     pub(super) refused: Vec<String>,
 }
 
-/// What it says of one resource.
+/// One resource of a state.
 #[derive(Debug, PartialEq)]
 pub(super) struct Declared {
     pub(super) key: ResourceKey,

@@ -19,7 +19,7 @@ const NAMED: usize = 3;
 /// The columns of a change.
 const CHANGE: usize = 72;
 
-/// What the inbox is about.
+/// The scope of the inbox.
 pub(super) struct Scope<'a> {
     /// Whether it is about all namespaces.
     pub(super) all: bool,
@@ -304,7 +304,7 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_inbox_says_where_it_looked() {
+    fn an_empty_inbox_names_its_namespace() {
         check(
             false,
             |scope| groups(&[], scope, now(), Paint::NONE),

@@ -36,7 +36,7 @@ pub(super) struct SagaView {
     finished: Option<Timestamp>,
     created: Option<Timestamp>,
     steps: Vec<StepView>,
-    /// What people decided while it was stuck, in one line each.
+    /// The resolutions of people while it was stuck, in one line each.
     resolutions: Vec<String>,
 }
 
@@ -144,7 +144,7 @@ impl StepView {
         ["Done", "Skipped", "Undone", "Left"].contains(&self.state.as_str())
     }
 
-    /// What the step waits for, or why it failed.
+    /// The current wait of the step, or the cause of its failure.
     fn detail(&self, now: Timestamp) -> Option<String> {
         if self.is_settled() {
             return None;
@@ -227,7 +227,7 @@ fn next(saga: &SagaView, is_stuck: bool, flag: &str, paint: Paint) -> String {
         if saga.reason == conditions::reason::SEVERAL_CANDIDATES {
             commands.push((format!("kubectl arcadia saga adopt ID {name}{flag}"), "name the right resource"));
         }
-        commands.push((format!("kubectl arcadia saga retry {name}{flag}"), "try the step again"));
+        commands.push((format!("kubectl arcadia saga retry {name}{flag}"), "retry the step"));
         commands.push((format!("kubectl arcadia saga skip {name}{flag}"), "continue without the step"));
         commands.push((format!("kubectl arcadia saga abandon {name}{flag}"), "give the saga up"));
     }
@@ -287,7 +287,7 @@ mod tests {
             SeveralCandidates: step "snapshot" failed: any of these could be its doing: 77, 78; look at them and annotate the saga with arcadia.cloud/adopt=ID, or arcadia.cloud/resolve=retry, skip or abandon
             Next
               kubectl arcadia saga adopt ID stuck-several-candidates   name the right resource
-              kubectl arcadia saga retry stuck-several-candidates      try the step again
+              kubectl arcadia saga retry stuck-several-candidates      retry the step
               kubectl arcadia saga skip stuck-several-candidates       continue without the step
               kubectl arcadia saga abandon stuck-several-candidates    give the saga up
         "#]],

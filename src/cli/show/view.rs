@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use kube::ResourceExt as _;
 use serde_json::Value;
 
-use super::{DriftPage, EventView, RecordPage, SagaLine};
+use super::{DriftPage, EventView, NowInCloud, RecordPage, SagaLine};
 use crate::{
     cli::{
         decide,
@@ -38,6 +38,9 @@ pub(super) fn drift(page: &DriftPage, now: Timestamp, paint: Paint) -> String {
     }
     facts.row(["Desired".to_owned(), show::short_text(&drift.expected, VALUE)]);
     facts.row(["Live".to_owned(), show::short_text(&drift.actual, VALUE)]);
+    if let Some(now) = &page.now {
+        facts.row(["In the cloud".to_owned(), in_full(now)]);
+    }
     let is_whole = drift.differences.len() == 1 && drift.differences.first() == Some(&drift.change_in_short());
     for (number, difference) in drift.differences.iter().filter(|_| !is_whole).enumerate() {
         facts.row([if number == 0 { "Differences" } else { "" }, difference]);
@@ -84,6 +87,15 @@ pub(super) fn drift(page: &DriftPage, now: Timestamp, paint: Paint) -> String {
     text += &sagas(&page.sagas, now);
     text += &events(&page.events, now);
     text + &next_of_drift(page, paint)
+}
+
+/// The value of a field in the cloud at the moment.
+fn in_full(now: &NowInCloud) -> String {
+    match now {
+        NowInCloud::InSync => "the desired value".to_owned(),
+        NowInCloud::Differs(value) => show::short_text(value, VALUE),
+        NowInCloud::Unknown(why) => format!("unknown: {why}"),
+    }
 }
 
 /// The reason of the phase and its message.
@@ -219,6 +231,12 @@ fn fields(page: &RecordPage, paint: Paint) -> String {
             (None, None) if is_in_sync => (effective.clone(), paint.good("in sync")),
             (None, None) => (String::new(), "no drift open".to_owned()),
         };
+        let live = match page.now.as_ref().and_then(|now| now.get(field)) {
+            None => live,
+            Some(NowInCloud::InSync) => effective.clone(),
+            Some(NowInCloud::Differs(value)) => show::short_text(value, CELL),
+            Some(NowInCloud::Unknown(_)) => "unknown".to_owned(),
+        };
         table.row([show::short_text(field, CELL), said, effective, live, state]);
     }
     table.render()
@@ -318,6 +336,7 @@ mod tests {
             manifest_patch: None,
             events: an_event(),
             sagas: a_saga(),
+            now: None,
             flag: String::new(),
         }
     }
@@ -405,6 +424,14 @@ mod tests {
     }
 
     #[test]
+    fn the_value_in_the_cloud_stands_beside_the_value_of_the_drift() {
+        let now = |now| drift(&DriftPage { now: Some(now), ..page(&json!({})) }, self::now(), Paint::NONE);
+        assert!(now(NowInCloud::InSync).contains("In the cloud   the desired value\n"));
+        assert!(now(NowInCloud::Differs("s-8vcpu-16gb".into())).contains("In the cloud   s-8vcpu-16gb\n"));
+        assert!(now(NowInCloud::Unknown("no scope".into())).contains("In the cloud   unknown: no scope\n"));
+    }
+
+    #[test]
     fn the_page_of_a_record_lists_its_fields() {
         let acceptances = json!([{ "field": "tags", "drift": "d", "accepted": r#"["web","prod"]"#, "declared": r#"["web"]"#,
             "since": "2026-05-09T00:00:00Z", "until": "2026-06-01T00:00:00Z" }]);
@@ -413,6 +440,7 @@ mod tests {
             drifts: vec![view("web-1", &json!({}))],
             events: an_event(),
             sagas: a_saga(),
+            now: None,
             flag: " -n default".into(),
         };
         expect![[r#"

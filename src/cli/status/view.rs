@@ -1,4 +1,4 @@
-//! The state of the installation as checks, each with the command that mends it. Pure.
+//! The state of the installation as checks, each with the command that corrects it. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -17,7 +17,7 @@ use crate::{
 
 /// The admission policies of an installation, those with longer names first.
 pub(super) const POLICIES: [&str; 6] = ["saga-decisions", "cancellations", "decisions", "contents", "orders", "marks"];
-/// How many lease durations may pass before a leader counts as lost.
+/// The number of lease durations after which a leader counts as lost.
 const LOST_AFTER: i64 = 3;
 /// The columns of a message.
 const MESSAGE: usize = 160;
@@ -30,11 +30,11 @@ pub(super) struct Check {
     subject: &'static str,
     state: State,
     text: String,
-    /// The command that mends it, or shows more.
+    /// The command that corrects it, or shows more.
     next: Option<String>,
 }
 
-/// How good a finding is.
+/// The state of a finding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     Ok,
@@ -367,7 +367,7 @@ mod tests {
     }
 
     #[test]
-    fn each_problem_comes_with_the_command_that_mends_it() {
+    fn each_problem_comes_with_the_command_that_corrects_it() {
         let mut found = healthy();
         let mut records = Records::default();
         records.add(&record(1, ("False", "DriftOpen")));
