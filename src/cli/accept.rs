@@ -1,20 +1,15 @@
 //! `accept`: the live value becomes the desired one.
 
-use std::collections::BTreeMap;
-
 use clap::Args;
 use jiff::{Span, Timestamp, Zoned, civil, tz::TimeZone};
 
 use super::{
     Error, Exit,
     cluster::{Cluster, ClusterArgs},
-    decide::{self, DecideArgs, Decision, Verb},
+    decide::{self, DecideArgs, Decision, SHOWN_VALUE, Verb},
     select::SelectArgs,
 };
 use crate::api::annotations;
-
-/// The value of the annotation that accepts what the drift shows.
-const SHOWN_VALUE: &str = "true";
 
 /// The flags of `accept`.
 #[derive(Clone, Debug, Args)]
@@ -41,8 +36,7 @@ pub(super) struct AcceptArgs {
 pub(super) async fn run(cluster: &ClusterArgs, args: &AcceptArgs) -> Result<Exit, Error> {
     let cluster = Cluster::connect(cluster).await?;
     let drifts = decide::open_ones(args.select.read(&cluster, Some(decide::OPEN)).await?)?;
-    let accept = args.value.clone().unwrap_or_else(|| SHOWN_VALUE.to_owned());
-    let mut annotations = BTreeMap::from([(annotations::ACCEPT, Some(accept)), (annotations::REVERT, None)]);
+    let mut annotations = decide::accepting(args.value.as_deref().unwrap_or(SHOWN_VALUE));
     annotations.insert(annotations::ACCEPT_UNTIL, args.until.map(|until| until.to_string()));
     annotations.insert(annotations::BECAUSE, args.because.clone());
     let input = args.select.input();

@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep};
 use super::{
     Error, Exit,
     cluster::{Cluster, Noun},
-    drift::DriftView,
+    drift::{Class, DriftView},
     prompt::{Input, confirm},
     select::SIDE_BY_SIDE,
     text,
@@ -23,10 +23,14 @@ use crate::{
     schedule,
 };
 
-pub(super) use view::plan;
+pub(super) use view::{plan, question};
 
 /// The number of tries to store a decision while other parts of the object change.
 const TRIES: usize = 5;
+/// The value of the annotation that accepts the value that the drift shows.
+pub(super) const SHOWN_VALUE: &str = "true";
+/// The value of the annotation that only shows the steps of a revert.
+pub(super) const PLAN: &str = "plan";
 /// The interval of reading a drift that a decision waits for.
 const POLL: Duration = Duration::from_millis(500);
 
@@ -66,11 +70,14 @@ pub(super) enum Verb {
     Withdraw,
 }
 
+/// Annotations to set, or to remove.
+pub(super) type Annotations = BTreeMap<&'static str, Option<String>>;
+
 /// A decision on some drifts.
 pub(super) struct Decision {
     pub(super) verb: Verb,
     /// The annotations to set, or to remove.
-    pub(super) annotations: BTreeMap<&'static str, Option<String>>,
+    pub(super) annotations: Annotations,
     pub(super) drifts: Vec<DriftView>,
     /// Whether standard input can answer a question.
     pub(super) input: Input,
@@ -192,12 +199,84 @@ impl Decision {
 }
 
 /// The merge patch. The version lets the API server refuse it where the object has changed since it was read.
-fn patch(annotations: &BTreeMap<&'static str, Option<String>>, version: Option<&str>) -> Value {
+fn patch(annotations: &Annotations, version: Option<&str>) -> Value {
     json!({ "metadata": { "resourceVersion": version, "annotations": annotations } })
 }
 
+/// The annotations of an acceptance of this value, without its end and reason.
+pub(super) fn accepting(value: &str) -> Annotations {
+    [
+        (annotations::ACCEPT, Some(value.to_owned())),
+        (annotations::ACCEPT_UNTIL, None),
+        (annotations::REVERT, None),
+        (annotations::BECAUSE, None),
+    ]
+    .into()
+}
+
+/// The annotations of a revert with this permission.
+pub(super) fn reverting(permission: &str) -> Annotations {
+    [
+        (annotations::REVERT, Some(permission.to_owned())),
+        (annotations::ACCEPT, None),
+        (annotations::ACCEPT_UNTIL, None),
+        (annotations::BECAUSE, None),
+    ]
+    .into()
+}
+
+/// The annotations without any decision.
+pub(super) fn withdrawing() -> Annotations {
+    [annotations::ACCEPT, annotations::ACCEPT_UNTIL, annotations::REVERT, annotations::BECAUSE, annotations::DECIDED_BY]
+        .map(|key| (key, None))
+        .into()
+}
+
+/// The permission that a revert of this class needs, as the annotation says it.
+fn permission(class: Option<&Class>) -> &'static str {
+    match class {
+        Some(Class::Disruptive) => "allow-disruption",
+        Some(Class::Lossy | Class::OneWay) => "allow-data-loss",
+        None | Some(Class::NotRevertible | Class::Safe | Class::NotOurs | Class::Other(_)) => "true",
+    }
+}
+
+/// The answer to a decision on one drift that a person confirmed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Answer {
+    /// The reason why it was not stored, if so.
+    pub(super) refusal: Option<String>,
+}
+
+/// Stores a decision that a person has confirmed for each of these drifts, with the harm that its class names.
+pub(super) async fn decide(cluster: &Cluster, verb: Verb, drifts: &[DriftView]) -> Result<Vec<Answer>, Error> {
+    let user = if verb == Verb::Withdraw { None } else { cluster.user_name().await? };
+    let stored = drifts.iter().map(|drift| {
+        let mut annotations = match verb {
+            Verb::Accept => accepting(SHOWN_VALUE),
+            Verb::Revert => reverting(permission(drift.class.as_ref())),
+            Verb::Plan => reverting(PLAN),
+            Verb::Withdraw => withdrawing(),
+        };
+        annotations.insert(annotations::DECIDED_BY, user.clone());
+        let decision = Decision { verb, annotations, drifts: Vec::new(), input: Input::Used };
+        async move { decision.store(cluster, drift, false).await }
+    });
+    let outcomes: Vec<_> = stream::iter(stored).buffered(SIDE_BY_SIDE).collect().await;
+    let answer = |outcome: Result<Outcome, Error>| {
+        let refusal = match outcome? {
+            Outcome::Stored => None,
+            Outcome::Moved(_) => Some("it changed after it was read".to_owned()),
+            Outcome::Gone => Some("it was deleted meanwhile".to_owned()),
+            Outcome::Refused(message) => Some(message),
+        };
+        Ok(Answer { refusal })
+    };
+    outcomes.into_iter().map(answer).collect()
+}
+
 /// Whether a drift shows the same as before. Other parts of the object may have changed.
-fn is_same(seen: &DriftView, now: &DriftView) -> bool {
+pub(super) fn is_same(seen: &DriftView, now: &DriftView) -> bool {
     (&seen.phase, &seen.expected, &seen.actual) == (&now.phase, &now.expected, &now.actual)
 }
 

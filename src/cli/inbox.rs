@@ -1,30 +1,25 @@
 //! `inbox`: the open drifts, grouped by change.
 
+mod draw;
+mod feed;
+mod interactive;
+mod screen;
 mod view;
 
-use std::{collections::BTreeMap, time::Duration};
-
 use clap::{Args, ValueEnum};
-use futures::{StreamExt as _, TryStreamExt as _};
 use jiff::Timestamp;
-use kube::{
-    ResourceExt as _,
-    api::{DynamicObject, ListParams},
-    runtime::watcher,
-};
-use tokio::time::{Instant, sleep_until};
+use kube::api::{DynamicObject, ListParams};
 
 use super::{
     Error, Exit,
-    cluster::{Cluster, ClusterArgs, Noun, PAGE},
+    cluster::{Cluster, ClusterArgs, Noun},
+    decide::OPEN,
     drift::DriftView,
     output,
     text::{self, Paint},
 };
-use crate::api::{DriftPhase, labels};
-
-/// The pause after a change before the screen is drawn again: changes come in bulk.
-const LULL: Duration = Duration::from_millis(300);
+use crate::api::labels;
+use feed::Feed;
 
 /// The flags of `inbox`.
 #[derive(Clone, Debug, Default, Args)]
@@ -48,6 +43,10 @@ pub(super) struct InboxArgs {
     /// Keep the list up to date until Ctrl-C
     #[arg(short, long)]
     watch: bool,
+
+    /// Decide on a screen: list, question and history
+    #[arg(short, long, conflicts_with_all = ["output", "watch"])]
+    interactive: bool,
 }
 
 /// The formats of `inbox`.
@@ -61,18 +60,18 @@ enum Format {
 
 pub(super) async fn run(cluster: &ClusterArgs, args: &InboxArgs) -> Result<Exit, Error> {
     let cluster = Cluster::connect(cluster).await?;
+    if args.interactive {
+        let feed = Feed::open(&cluster, args.labels().as_deref());
+        return interactive::run(&cluster, feed).await;
+    }
     if args.watch {
         return watch(&cluster, args).await;
     }
-    let mut params = ListParams::default().fields(&open());
+    let mut params = ListParams::default().fields(OPEN);
     params.label_selector = args.labels();
     let drifts = cluster.list(Noun::Drift, params).await?;
     text::print(&args.render(&cluster, &drifts, Paint::of_stdout())?)?;
     Ok(Exit::Done)
-}
-
-fn open() -> String {
-    format!("status.phase={}", DriftPhase::Open.name())
 }
 
 impl InboxArgs {
@@ -105,62 +104,14 @@ impl InboxArgs {
 
 /// Draws the list again whenever it changes. Without a terminal, each new list follows the last one.
 async fn watch(cluster: &Cluster, args: &InboxArgs) -> Result<Exit, Error> {
-    let config = watcher::Config::default().fields(&open()).page_size(PAGE);
-    let config = match args.labels() {
-        Some(labels) => config.labels(&labels),
-        None => config,
-    };
-    let mut events = watcher(cluster.scope(Noun::Drift), config).boxed();
-    let mut drifts: BTreeMap<(Option<String>, String), DynamicObject> = BTreeMap::new();
-    let mut is_complete = false;
-    let mut due: Option<Instant> = None;
+    let mut feed = Feed::open(cluster, args.labels().as_deref());
     let terminal = console::Term::stdout();
-    loop {
-        let timer = async {
-            match due {
-                Some(at) => sleep_until(at).await,
-                None => std::future::pending().await,
-            }
-        };
-        tokio::select! {
-            event = events.try_next() => {
-                let key = |object: &DynamicObject| (object.namespace(), object.name_any());
-                match event.map_err(|error| watch_failed(&error))? {
-                    None => return Ok(Exit::Done),
-                    Some(watcher::Event::Init) => drifts.clear(),
-                    Some(watcher::Event::InitDone) => is_complete = true,
-                    Some(watcher::Event::InitApply(object) | watcher::Event::Apply(object)) => {
-                        drifts.insert(key(&object), object);
-                    }
-                    Some(watcher::Event::Delete(object)) => {
-                        drifts.remove(&key(&object));
-                    }
-                }
-                if is_complete {
-                    due = due.or_else(|| Some(Instant::now() + LULL));
-                }
-            }
-            () = timer => {
-                due = None;
-                let objects: Vec<_> = drifts.values().cloned().collect();
-                let text = args.render(cluster, &objects, Paint::of_stdout())?;
-                if terminal.is_term() {
-                    terminal.clear_screen()?;
-                }
-                text::print(&text)?;
-            }
+    while let Some(drifts) = feed.next().await? {
+        let text = args.render(cluster, &drifts, Paint::of_stdout())?;
+        if terminal.is_term() {
+            terminal.clear_screen()?;
         }
+        text::print(&text)?;
     }
-}
-
-fn watch_failed(error: &watcher::Error) -> Error {
-    match error {
-        watcher::Error::InitialListFailed(kube::Error::Api(status))
-        | watcher::Error::WatchStartFailed(kube::Error::Api(status))
-            if status.is_forbidden() =>
-        {
-            Error::Forbidden { doing: "watching drifts".to_owned(), message: status.message.clone() }
-        }
-        error => Error::usage(format!("watching drifts: {error}; list them once with: kubectl arcadia inbox")),
-    }
+    Ok(Exit::Done)
 }

@@ -70,6 +70,7 @@ enum Command {
     /// Show the open drifts, grouped by change (the default)
     #[command(after_help = "Examples:
   kubectl arcadia inbox -A
+  kubectl arcadia inbox -i
   kubectl arcadia inbox --kind Droplet --field size_slug -o wide
   kubectl arcadia inbox -o name | kubectl arcadia accept - --yes")]
     Inbox(inbox::InboxArgs),

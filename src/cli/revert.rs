@@ -1,13 +1,11 @@
 //! `revert`: a saga changes the cloud back to the desired value.
 
-use std::collections::BTreeMap;
-
 use clap::{Args, ValueEnum};
 
 use super::{
     Error, Exit,
     cluster::{Cluster, ClusterArgs},
-    decide::{self, DecideArgs, Decision, Verb},
+    decide::{self, DecideArgs, Decision, PLAN, Verb},
     drift::{Class, DriftView},
     select::SelectArgs,
 };
@@ -63,12 +61,11 @@ pub(super) async fn run(cluster: &ClusterArgs, args: &RevertArgs) -> Result<Exit
         }
     }
     let revert = match (args.plan, args.allow) {
-        (true, _) => "plan".to_owned(),
+        (true, _) => PLAN.to_owned(),
         (false, None) => "true".to_owned(),
         (false, Some(harm)) => format!("allow-{}", harm.flag()),
     };
-    let mut annotations = BTreeMap::from([(annotations::REVERT, Some(revert)), (annotations::ACCEPT, None)]);
-    annotations.insert(annotations::ACCEPT_UNTIL, None);
+    let mut annotations = decide::reverting(&revert);
     annotations.insert(annotations::BECAUSE, args.because.clone());
     let verb = if args.plan { Verb::Plan } else { Verb::Revert };
     let input = args.select.input();

@@ -1,16 +1,13 @@
 //! `withdraw`: removes a decision that is not carried out yet, or an acceptance that stands.
 
-use std::collections::BTreeMap;
-
 use clap::Args;
 
 use super::{
     Error, Exit,
     cluster::{Cluster, ClusterArgs},
-    decide::{DecideArgs, Decision, Verb},
+    decide::{self, DecideArgs, Decision, Verb},
     select::SelectArgs,
 };
-use crate::api::annotations;
 
 /// The flags of `withdraw`.
 #[derive(Clone, Debug, Args)]
@@ -35,14 +32,7 @@ pub(super) async fn run(cluster: &ClusterArgs, args: &WithdrawArgs) -> Result<Ex
              value, change spec.desired of the record",
         ));
     }
-    let keys = [
-        annotations::ACCEPT,
-        annotations::ACCEPT_UNTIL,
-        annotations::REVERT,
-        annotations::BECAUSE,
-        annotations::DECIDED_BY,
-    ];
-    let annotations: BTreeMap<_, _> = keys.map(|key| (key, None)).into();
+    let annotations = decide::withdrawing();
     let input = args.select.input();
     Decision { verb: Verb::Withdraw, annotations, drifts, input }.carry_out(&cluster, &args.decide).await
 }

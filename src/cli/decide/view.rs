@@ -17,7 +17,7 @@ const LISTED: usize = 10;
 const NAMED: usize = 3;
 
 /// The effect of a decision, and the drifts.
-pub(super) fn question(verb: Verb, drifts: &[DriftView]) -> String {
+pub(in crate::cli) fn question(verb: Verb, drifts: &[DriftView]) -> String {
     let effect = match verb {
         Verb::Accept => {
             "The live value becomes the desired one. Where a manifest declares the field, the acceptance stands on the \

@@ -20,7 +20,8 @@ use crate::{
 };
 
 /// The keys of the list.
-const KEYS: &str = "↑↓ move  space choose  c choose the change  a accept  r revert  u withdraw  h history  / filter  q quit";
+const KEYS: &str =
+    "↑↓ move  space choose  c choose the change  a accept  r revert  u withdraw  h history  / filter  q quit";
 
 pub(super) fn draw(frame: &mut Frame<'_>, screen: &Screen, now: Timestamp) {
     let [head, list, detail, foot] = Layout::vertical([
@@ -161,7 +162,7 @@ mod tests {
     #[test]
     fn an_empty_inbox_says_so() {
         let mut screen = Screen::default();
-        screen.take(vec![]);
+        screen.take(&[]);
         check(&screen, &expect![[r#""#]]);
     }
 }

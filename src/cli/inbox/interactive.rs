@@ -39,7 +39,7 @@ async fn show(cluster: &Cluster, mut feed: Feed, terminal: &mut DefaultTerminal)
         terminal.draw(|frame| draw::draw(frame, &screen, Timestamp::now()))?;
         tokio::select! {
             drifts = feed.next() => match drifts? {
-                Some(drifts) => screen.take(drifts.iter().map(DriftView::read).collect()),
+                Some(drifts) => screen.take(&drifts.iter().map(DriftView::read).collect::<Vec<_>>()),
                 None => return Ok(Exit::Done),
             },
             key = keys.recv() => match key {

@@ -50,7 +50,10 @@ pub(super) enum Effect {
     None,
     Quit,
     /// Store a decision on each of these drifts as they were seen.
-    Decide { verb: Verb, drifts: Vec<DriftView> },
+    Decide {
+        verb: Verb,
+        drifts: Vec<DriftView>,
+    },
     /// Read the drifts of this field.
     ReadHistory(Box<DriftView>),
 }
@@ -84,14 +87,16 @@ impl Screen {
     }
 
     /// Takes a new list. A question about a drift that moved is asked again, about what it shows now.
-    pub(super) fn take(&mut self, drifts: Vec<DriftView>) {
+    pub(super) fn take(&mut self, drifts: &[DriftView]) {
         self.is_complete = true;
         self.drifts = in_order(drifts);
         let known: BTreeMap<Key, &DriftView> = self.drifts.iter().map(|drift| (key_of(drift), drift)).collect();
         self.chosen.retain(|key| known.contains_key(key));
         if let Mode::Confirm { verb, drifts } = &self.mode {
-            let still: Vec<DriftView> = drifts.iter().filter_map(|seen| known.get(&key_of(seen)).copied().cloned()).collect();
-            let moved = drifts.iter().filter(|seen| known.get(&key_of(seen)).is_none_or(|now| !is_same(seen, now))).count();
+            let still: Vec<DriftView> =
+                drifts.iter().filter_map(|seen| known.get(&key_of(seen)).copied().cloned()).collect();
+            let moved =
+                drifts.iter().filter(|seen| known.get(&key_of(seen)).is_none_or(|now| !is_same(seen, now))).count();
             if moved > 0 {
                 self.notice = format!("{} changed after the question was shown: confirm again", count(moved, "drift"));
                 self.mode = if still.is_empty() { Mode::List } else { Mode::Confirm { verb: *verb, drifts: still } };
@@ -143,7 +148,7 @@ impl Screen {
                     }
                     KeyCode::Char('n' | 'q') | KeyCode::Esc => {
                         self.mode = Mode::List;
-                        self.notice = "nothing was changed".to_owned();
+                        "nothing was changed".clone_into(&mut self.notice);
                         Effect::None
                     }
                     _ => Effect::None,
@@ -185,8 +190,7 @@ impl Screen {
     /// Chooses the drifts that are like the current one, or takes them back if all are chosen.
     fn choose(&mut self, is_alike: fn(&DriftView, &DriftView) -> bool) {
         let Some(current) = self.current() else { return };
-        let keys: Vec<Key> =
-            self.shown().into_iter().filter(|drift| is_alike(drift, current)).map(key_of).collect();
+        let keys: Vec<Key> = self.shown().into_iter().filter(|drift| is_alike(drift, current)).map(key_of).collect();
         if keys.iter().all(|key| self.chosen.contains(key)) {
             for key in &keys {
                 self.chosen.remove(key);
@@ -210,12 +214,12 @@ impl Screen {
         };
         let drifts: Vec<DriftView> = subjects.into_iter().filter(is_possible).cloned().collect();
         if drifts.is_empty() {
-            self.notice = match verb {
+            let notice = match verb {
                 Verb::Accept => "already accepted; u withdraws the decision",
                 Verb::Revert | Verb::Plan => "no saga can revert it: change it in the cloud, or accept it",
                 Verb::Withdraw => "no decision waits",
-            }
-            .to_owned();
+            };
+            notice.clone_into(&mut self.notice);
             return;
         }
         self.mode = Mode::Confirm { verb, drifts };
@@ -240,7 +244,7 @@ pub(super) mod tests {
         let lossy = json!({ "metadata": { "name": "db-size", "labels": { "arcadia.cloud/change": "00000002" } },
             "spec": { "field": "size_gigabytes", "expectedShort": "100", "actualShort": "200", "revert": "Lossy" } });
         let mut screen = Screen::default();
-        screen.take(vec![view("web-1", &json!({})), view("web-2", &json!({})), view("web-1", &tags), view("db", &lossy)]);
+        screen.take(&[view("web-1", &json!({})), view("web-2", &json!({})), view("web-1", &tags), view("db", &lossy)]);
         screen
     }
 
@@ -260,7 +264,7 @@ pub(super) mod tests {
         let before = screen.current().unwrap().name.clone();
         let mut drifts: Vec<_> = screen.shown().into_iter().cloned().collect();
         drifts.remove(0);
-        screen.take(drifts);
+        screen.take(&drifts);
         assert_eq!(screen.current().unwrap().name, before);
         press(&mut screen, "Gj");
         assert_eq!(screen.position(), screen.shown().len() - 1);
@@ -297,13 +301,15 @@ pub(super) mod tests {
     fn a_drift_that_moves_while_the_question_is_shown_is_asked_about_again() {
         let mut screen = screen();
         press(&mut screen, "a");
-        let moved: Vec<Value> = vec![json!({ "metadata": { "name": "db-size", "labels": { "arcadia.cloud/change": "00000003" } },
-            "spec": { "field": "size_gigabytes", "revert": "Lossy" }, "status": { "actual": "300", "actualShort": "300" } })];
-        screen.take(moved.iter().map(|more| view("db", more)).collect());
+        let moved: Vec<Value> = vec![
+            json!({ "metadata": { "name": "db-size", "labels": { "arcadia.cloud/change": "00000003" } },
+            "spec": { "field": "size_gigabytes", "revert": "Lossy" }, "status": { "actual": "300", "actualShort": "300" } }),
+        ];
+        screen.take(&moved.iter().map(|more| view("db", more)).collect::<Vec<_>>());
         assert_eq!(screen.notice, "1 drift changed after the question was shown: confirm again");
         let Mode::Confirm { drifts, .. } = &screen.mode else { panic!("{:?}", screen.mode) };
         assert_eq!(drifts[0].actual, "300");
-        screen.take(vec![]);
+        screen.take(&[]);
         assert_eq!(screen.mode, Mode::List);
     }
 
@@ -313,7 +319,7 @@ pub(super) mod tests {
         press(&mut screen, "u");
         assert_eq!(screen.notice, "no decision waits");
         let decided = json!({ "metadata": { "annotations": { "arcadia.cloud/accept": "true" } } });
-        screen.take(vec![view("web-1", &decided)]);
+        screen.take(&[view("web-1", &decided)]);
         press(&mut screen, "a");
         assert_eq!(screen.notice, "already accepted; u withdraws the decision");
         assert!(matches!(press(&mut screen, "uy"), Effect::Decide { verb: Verb::Withdraw, .. }));

@@ -66,6 +66,11 @@ fn grouped(drifts: &[DriftView]) -> Vec<Group<'_>> {
     groups
 }
 
+/// Drifts in the order of the inbox.
+pub(super) fn in_order(drifts: &[DriftView]) -> Vec<DriftView> {
+    grouped(drifts).iter().flat_map(|group| &group.drifts).map(|drift| (*drift).clone()).collect()
+}
+
 /// Drifts without the label, as an early operator wrote them, stand alone.
 fn key(drift: &DriftView) -> (&str, &str, &str) {
     let alone = if drift.change.is_empty() { drift.name.as_str() } else { "" };
