@@ -8,10 +8,11 @@ pub const ACCEPT: &str = "arcadia.cloud/accept";
 /// On a Drift, beside [`ACCEPT`]: when the acceptance ends by itself, as an RFC 3339 time or a duration such as `72h`.
 pub const ACCEPT_UNTIL: &str = "arcadia.cloud/accept-until";
 
-/// On a Drift: put the cloud back. `true`, `allow-disruption`, `allow-data-loss`, or `plan` to only show the steps.
+/// On a Drift: put the live value back. `true` allows a safe revert, `allow-disruption` and `allow-data-loss` allow more,
+/// and `plan` shows the plan and changes nothing.
 pub const REVERT: &str = "arcadia.cloud/revert";
 
-/// On a Drift, beside [`ACCEPT`], or on a Saga, beside [`RESOLVE`] or [`ADOPT`]: who decided. Shown in the status.
+/// On a Drift, beside [`ACCEPT`] or [`REVERT`], or on a Saga, beside [`RESOLVE`] or [`ADOPT`]: who decided. Shown in the status.
 pub const DECIDED_BY: &str = "arcadia.cloud/decided-by";
 
 /// On a `ProvisionedResource`: list the cloud now. Any new value asks once.
@@ -28,7 +29,7 @@ pub const RESOLVE: &str = "arcadia.cloud/resolve";
 /// On a Saga that is Stuck because several things look like the doing of one step: the id of the right one.
 pub const ADOPT: &str = "arcadia.cloud/adopt";
 
-/// On a Drift, beside [`ACCEPT`], or on a Saga, beside [`RESOLVE`] or [`ADOPT`]: why, for the status and the journal.
+/// On a Drift, beside [`ACCEPT`] or [`REVERT`], or on a Saga, beside [`RESOLVE`] or [`ADOPT`]: why, for the status and the journal.
 pub const BECAUSE: &str = "arcadia.cloud/because";
 
 /// On a Saga, followed by the name of an Approval step: who approves it.

@@ -15,6 +15,10 @@ pub const STALLED: &str = "Stalled";
 pub const SUCCEEDED: &str = "Succeeded";
 /// On a Drift: it was decided or has disappeared.
 pub const RESOLVED: &str = "Resolved";
+/// On a Drift: its accepted value stands in for the declared one.
+pub const STANDING: &str = "Standing";
+/// On a record: no acceptance stands, so every manifest says what is desired.
+pub const MANIFEST_CURRENT: &str = "ManifestCurrent";
 /// On a Drift: False for a decision that was made after the drift was resolved.
 pub const DECISION_APPLIED: &str = "DecisionApplied";
 
@@ -54,6 +58,28 @@ pub mod reason {
     pub const DECISION_WAITING: &str = "DecisionWaiting";
     /// The decision could not be applied.
     pub const DECISION_REFUSED: &str = "DecisionRefused";
+    /// The manifest says the accepted value now.
+    pub const IN_MANIFEST: &str = "InManifest";
+    /// The manifest says a third value now.
+    pub const MANIFEST_CHANGED: &str = "ManifestChanged";
+    /// The time of the acceptance is up.
+    pub const EXPIRED: &str = "Expired";
+    /// The decision was removed.
+    pub const WITHDRAWN: &str = "Withdrawn";
+    /// A later acceptance of the same field replaced this one.
+    pub const SUPERSEDED: &str = "Superseded";
+    /// One or more acceptances stand in for what the manifest says.
+    pub const ACCEPTANCES_STAND: &str = "AcceptancesStand";
+    /// No acceptance stands.
+    pub const NO_ACCEPTANCE_STANDS: &str = "NoAcceptanceStands";
+    /// A saga puts the live value back.
+    pub const REVERTING: &str = "Reverting";
+    /// A saga put the live value back.
+    pub const REVERTED: &str = "Reverted";
+    /// The saga could not put the live value back.
+    pub const REVERT_FAILED: &str = "RevertFailed";
+    /// The saga that puts the live value back needs a person.
+    pub const REVERT_STUCK: &str = "RevertStuck";
     /// The drift was resolved before the decision was made.
     pub const ALREADY_RESOLVED: &str = "AlreadyResolved";
     /// The record of the drift was deleted.

@@ -7,12 +7,14 @@ use k8s_openapi::{
 use kube::{CustomResource, CustomResourceExt};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{
     conditions::{self, Claim, ConditionStatus, reason},
+    saga::SagaRef,
     schema::{self, CloudResource},
 };
+pub use crate::digitalocean::revert::Class as RevertClass;
 
 /// One field of one record that diverged. Written by the operator only, and never changed.
 #[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -52,6 +54,12 @@ use super::{
         description = "The live value in short form, if it changed after the drift was found"
     ),
     printcolumn(name = "Phase", type_ = "string", json_path = ".status.phase"),
+    printcolumn(
+        name = "Revert",
+        type_ = "string",
+        json_path = ".spec.revert",
+        description = "The effect of reverting the field when the drift was found"
+    ),
     printcolumn(
         name = "Difference",
         type_ = "string",
@@ -118,6 +126,15 @@ pub struct DriftSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1024))]
     pub note: Option<String>,
+
+    /// The effect of reverting the field, from the live value to the desired one, when the drift was found.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revert: Option<RevertClass>,
+
+    /// The effect in a sentence, or the reason why the field cannot be reverted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1024))]
+    pub revert_note: Option<String>,
 
     /// The version (generation) of the record that it was compared with.
     pub spec_version: i64,
@@ -191,20 +208,138 @@ pub struct DriftStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub decided_by: Option<String>,
 
-    /// The decision that was carried out: the text of the annotation `arcadia.cloud/accept`.
+    /// The decision that was carried out: the text of the annotation `arcadia.cloud/accept` or `arcadia.cloud/revert`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 262_144))]
     pub decision: Option<String>,
+
+    /// The reason of the decision: the text of the annotation `arcadia.cloud/because`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 262_144))]
+    pub because: Option<String>,
+
+    /// The decision to accept that was carried out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub acceptance: Option<Acceptance>,
+
+    /// The merge patch that brings the manifest of the record up to date with an acceptance that stands. Missing where
+    /// the accepted value holds a credential.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::any_object")]
+    pub manifest_patch: Option<Value>,
+
+    /// The saga that reverts it, or that reverted it last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub saga_ref: Option<SagaRef>,
+
+    /// The plan of a revert, as requested with `arcadia.cloud/revert=plan`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plan: Option<RevertPlan>,
 
     /// Why it is in this phase, in one `CamelCase` word.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 
-    /// `Resolved`, which also says why a decision was refused or waits, and `DecisionApplied`, which is False for a
-    /// decision that came after the drift was resolved.
+    /// `Resolved`, which also says why a decision was refused or waits; `Standing`, while an accepted value stands in for
+    /// the declared one and after; and `DecisionApplied`, which is False for a decision that came after the drift was
+    /// resolved.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "schema::conditions")]
     pub conditions: Vec<Condition>,
+}
+
+/// The plan of a revert. Nothing was changed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RevertPlan {
+    /// When it was made.
+    pub planned_at: Time,
+
+    /// The effect of the revert.
+    pub class: RevertClass,
+
+    /// The effect in a sentence.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 4096))]
+    pub effect: Option<String>,
+
+    /// The value of the annotation `arcadia.cloud/revert` that the revert needs.
+    #[schemars(length(max = 64))]
+    pub needs: String,
+
+    /// The steps of the saga.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64))]
+    pub steps: Vec<PlannedStep>,
+
+    /// The calls that change something.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64))]
+    pub calls: Vec<PlannedCall>,
+
+    /// Side effects.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64))]
+    pub warnings: Vec<String>,
+}
+
+/// A step of a planned saga.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct PlannedStep {
+    /// The name of the step.
+    pub name: String,
+    /// The kind of step.
+    pub step: String,
+    /// Whether the step cannot be undone.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub irreversible: bool,
+}
+
+/// A call of a planned saga.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct PlannedCall {
+    /// The HTTP method.
+    pub method: String,
+    /// The path.
+    pub path: String,
+    /// The parts of the body that change, with both values in short form.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64))]
+    pub changes: Vec<String>,
+}
+
+/// A decision to accept that was carried out. Credentials are shown as fingerprints.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Acceptance {
+    /// Where the accepted value is kept.
+    pub mode: AcceptanceMode,
+
+    /// The accepted value in its native type.
+    #[serde(default)]
+    #[schemars(schema_with = "schema::any_value")]
+    pub value: Value,
+
+    /// The value that the record declared when it was accepted, in its native type.
+    #[serde(default)]
+    #[schemars(schema_with = "schema::any_value")]
+    pub declared: Value,
+
+    /// When it was accepted.
+    pub since: Time,
+
+    /// When it ends by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Time>,
+}
+
+/// Where an accepted value is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+pub enum AcceptanceMode {
+    /// In the record: `spec.desired` says it.
+    InPlace,
+    /// On the Drift: it stands in for the value that a manifest declares, and the record is not written to.
+    Standing,
 }
 
 /// Where a drift stands.
@@ -213,8 +348,10 @@ pub enum DriftPhase {
     /// It waits for a decision.
     #[default]
     Open,
-    /// The live value became the desired one.
+    /// The live value is the desired one: in the record, or because the acceptance stands.
     Accepted,
+    /// A saga put the live value back.
+    Reverted,
     /// It went away without a decision.
     Stale,
 }
@@ -226,6 +363,7 @@ impl DriftPhase {
         match self {
             Self::Open => "Open",
             Self::Accepted => "Accepted",
+            Self::Reverted => "Reverted",
             Self::Stale => "Stale",
         }
     }
@@ -241,7 +379,8 @@ impl Drift {
 
 /// What a drift says of itself that nobody has decided.
 pub(crate) fn awaiting_decision() -> Claim {
-    let message = "accept it with the annotation arcadia.cloud/accept, or put the cloud back".to_owned();
+    let message =
+        "accept it with the annotation arcadia.cloud/accept, or revert it with arcadia.cloud/revert".to_owned();
     Claim { kind: conditions::RESOLVED, status: ConditionStatus::False, reason: reason::AWAITING_DECISION, message }
 }
 
@@ -259,7 +398,7 @@ pub(super) fn crd() -> CustomResourceDefinition {
     schema::amend(&mut crd, &["spec"], |spec| {
         spec.x_kubernetes_validations.get_or_insert_default().push(schema::immutable(
             "the spec of a Drift must not change: it says what the operator found. \
-             Decide it with the annotation arcadia.cloud/accept",
+             Decide it with the annotation arcadia.cloud/accept or arcadia.cloud/revert",
         ));
     });
     crd

@@ -15,6 +15,9 @@ pub const FIELD: &str = "arcadia.cloud/field";
 /// A short hash of kind, field, desired and live value. Drifts of many resources that differ in the same way share it.
 pub const CHANGE: &str = "arcadia.cloud/change";
 
+/// On a Saga that reverts a drift: the UID of the Drift.
+pub const REVERT_OF: &str = "arcadia.cloud/revert-of";
+
 /// The longest value that a label may have.
 const LONGEST: usize = 63;
 

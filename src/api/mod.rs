@@ -5,14 +5,21 @@ pub mod annotations;
 pub mod conditions;
 pub mod drift;
 pub mod labels;
+pub mod managed_fields;
 pub mod provisioned_resource;
 pub mod saga;
 mod schema;
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 
-pub use drift::{Drift, DriftDifference, DriftPhase, DriftSpec, DriftStatus, RecordRef};
-pub use provisioned_resource::{DriftPolicy, ProvisionedResource, ProvisionedResourceSpec, ProvisionedResourceStatus};
+pub use drift::{
+    Acceptance, AcceptanceMode, Drift, DriftDifference, DriftPhase, DriftSpec, DriftStatus, RecordRef, RevertClass,
+    RevertPlan,
+};
+pub use provisioned_resource::{
+    AcceptPolicy, DriftPolicy, ProvisionedResource, ProvisionedResourceSpec, ProvisionedResourceStatus,
+    StandingAcceptance,
+};
 pub use saga::{Saga, SagaKind, SagaPhase, SagaSpec, SagaStatus};
 pub use schema::{CloudResource, MAX_VALUE_BYTES};
 

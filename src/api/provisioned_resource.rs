@@ -51,6 +51,13 @@ use super::{
         priority = 1,
         description = "The reason of InSync or, unless Ready is True, of Ready"
     ),
+    printcolumn(
+        name = "Manifest",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type=='ManifestCurrent')].status",
+        priority = 1,
+        description = "False while an accepted value stands in for what a manifest declares"
+    ),
     printcolumn(name = "Version", type_ = "integer", json_path = ".metadata.generation", priority = 1),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     doc = "What one cloud resource should be, field by field. A field that differs in the cloud raises a Drift."
@@ -93,6 +100,30 @@ pub struct DriftPolicy {
     #[schemars(length(max = 256), inner(length(min = 1, max = 253)))]
     #[schemars(extend("x-kubernetes-list-type" = "set"))]
     pub ignore: Vec<String>,
+
+    /// Where accepted values go.
+    #[serde(default, skip_serializing_if = "AcceptPolicy::is_default")]
+    pub accept: AcceptPolicy,
+}
+
+/// Where accepted values go.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+pub enum AcceptPolicy {
+    /// Into `spec.desired`, unless a manifest declares the field or the acceptance has an end: then it stands on the
+    /// Drift.
+    #[default]
+    Auto,
+    /// Into `spec.desired`, always. A manifest that declares the field puts its own value back.
+    InPlace,
+    /// Onto the Drift, always.
+    Standing,
+}
+
+impl AcceptPolicy {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 impl DriftPolicy {
@@ -141,10 +172,44 @@ pub struct ProvisionedResourceStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_handled_sync_at: Option<String>,
 
-    /// `Ready`, `InSync`, `Reconciling` and `Stalled`.
+    /// The acceptances that stand in for what a manifest declares.
+    // Written even when empty: an apply that leaves it out would keep what another client wrote.
+    #[serde(default)]
+    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["field"]))]
+    pub acceptances: Vec<StandingAcceptance>,
+
+    /// `Ready`, `InSync`, `ManifestCurrent`, `Reconciling` and `Stalled`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "schema::conditions")]
     pub conditions: Vec<Condition>,
+}
+
+/// An acceptance that stands in for what a manifest declares.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct StandingAcceptance {
+    /// The recorded field.
+    #[schemars(length(min = 1, max = 4096))]
+    pub field: String,
+
+    /// The Drift that carries the accepted value.
+    #[schemars(length(min = 1, max = 253))]
+    pub drift: String,
+
+    /// The accepted value in short form.
+    #[schemars(length(max = 256))]
+    pub accepted: String,
+
+    /// The value that the manifest declares, in short form.
+    #[schemars(length(max = 256))]
+    pub declared: String,
+
+    /// When it was accepted.
+    pub since: Time,
+
+    /// When it ends by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Time>,
 }
 
 /// The definition, with what the derive cannot say.

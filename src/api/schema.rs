@@ -104,6 +104,16 @@ pub(super) fn desired_fields(_: &mut SchemaGenerator) -> Schema {
     })
 }
 
+/// Any JSON value.
+pub(super) fn any_value(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "x-kubernetes-preserve-unknown-fields": true })
+}
+
+/// Any JSON object.
+pub(super) fn any_object(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "type": "object", "x-kubernetes-preserve-unknown-fields": true })
+}
+
 /// Conditions: a list that is merged by type.
 pub(super) fn conditions(_: &mut SchemaGenerator) -> Schema {
     json_schema!({

@@ -65,6 +65,9 @@ pub struct Comparison {
     /// The recorded value with every difference replaced by the live value: accepting writes it. Equal parts keep the
     /// recorded spelling.
     pub adopted: Value,
+    /// The live value with every difference replaced by the recorded value: reverting writes it. Equal parts keep the
+    /// live spelling, and parts that nobody recorded or that cannot be compared stay. None where nothing differs.
+    pub restored: Option<Value>,
 }
 
 /// Compares the values at `path` of one document.
@@ -81,6 +84,7 @@ pub fn compare(rules: &impl Rules, path: &[String], expected: &Value, live: &Val
         differences: found.differences.into_iter().map(|place| Difference::of(place, rules, &relative)).collect(),
         doubts: found.doubts.into_iter().map(|(whole, why)| Doubt { path: relative(&whole), why }).collect(),
         adopted,
+        restored: found.restored,
     }
 }
 

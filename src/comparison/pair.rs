@@ -3,12 +3,14 @@
 use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::{BTreeSet, HashMap};
+use std::mem;
 
 use serde_json::{Map, Value};
 
 use super::{
     Rules, matching,
     scalar::{is_blank, text},
+    secret,
 };
 
 /// From this many pairs of items on, the items that do not stand at the same place count as other items.
@@ -36,6 +38,8 @@ pub(super) struct Found {
     pub(super) differences: Vec<Place>,
     pub(super) doubts: Vec<(Vec<String>, String)>,
     pub(super) adopted: Value,
+    /// See [`Comparison::restored`](super::Comparison::restored); none where nothing differs.
+    pub(super) restored: Option<Value>,
 }
 
 /// A place at which the two differ, with the values as they were written.
@@ -57,7 +61,8 @@ impl Found {
     fn differs(path: &[String], expected: &Value, live: &Value) -> Self {
         let place =
             Place { path: path.to_vec(), expected: Some(expected.clone()), actual: Some(live.clone()), item: None };
-        Self { differences: vec![place], adopted: live.clone(), ..Self::default() }
+        let restored = Some(if is_blank(expected) { blank_like(live) } else { in_type_of(live, expected) });
+        Self { differences: vec![place], adopted: live.clone(), restored, ..Self::default() }
     }
 
     fn is_equal(&self) -> bool {
@@ -68,16 +73,39 @@ impl Found {
         self.differences.is_empty() && self.doubts.is_empty()
     }
 
-    /// Takes over what was found below; returns the value to adopt there.
-    fn take(&mut self, below: Self) -> Value {
+    /// Takes over what was found below; returns the value to adopt there, and the one to restore.
+    fn take(&mut self, below: Self) -> (Value, Option<Value>) {
         self.differences.extend(below.differences);
         self.doubts.extend(below.doubts);
-        below.adopted
+        (below.adopted, below.restored)
+    }
+}
+
+/// A recorded scalar in the type of the live one: a record may hold `"2"` for 2.
+fn in_type_of(live: &Value, expected: &Value) -> Value {
+    let parsed = match (live, expected) {
+        (Value::Number(_) | Value::Bool(_), Value::String(text)) => serde_json::from_str::<Value>(text).ok(),
+        (Value::String(_), Value::Number(_) | Value::Bool(_)) => Some(expected.to_string().into()),
+        _ => None,
+    };
+    parsed.filter(|parsed| mem::discriminant(parsed) == mem::discriminant(live)).unwrap_or_else(|| expected.clone())
+}
+
+/// The blank of this value's type.
+fn blank_like(value: &Value) -> Value {
+    match value {
+        Value::Array(_) => Value::Array(Vec::new()),
+        Value::Object(_) => Map::new().into(),
+        Value::String(_) => "".into(),
+        Value::Null | Value::Bool(_) | Value::Number(_) => Value::Null,
     }
 }
 
 /// Compares the two values at a path.
 pub(super) fn compare(rules: &impl Rules, at: &mut Vec<String>, mut expected: Side<'_>, mut live: Side<'_>) -> Found {
+    if secret::stands_for(expected.raw, live.raw) {
+        return Found { adopted: expected.raw.clone(), ..Found::default() };
+    }
     let doubt = rules.normalize(at, &mut expected.spelled, &mut live.spelled);
     let mut found = match (&*expected.spelled, &*live.spelled) {
         (Value::Object(keys), Value::Object(live_keys)) if !keys.is_empty() => {
@@ -85,7 +113,11 @@ pub(super) fn compare(rules: &impl Rules, at: &mut Vec<String>, mut expected: Si
         }
         (Value::Object(keys), blank) if !keys.is_empty() && is_blank(blank) => {
             let below = maps(rules, at, expected.raw, keys, &NULL, &Map::new());
-            if below.is_equal() { below } else { Found::differs(at, expected.raw, live.raw) }
+            if below.is_equal() {
+                below
+            } else {
+                Found { restored: below.restored, ..Found::differs(at, expected.raw, live.raw) }
+            }
         }
         (Value::Array(items), Value::Array(live_items)) => lists(rules, at, expected.raw, items, live.raw, live_items),
         (Value::Array(items), blank) if is_blank(blank) => lists(rules, at, expected.raw, items, live.raw, &[]),
@@ -102,6 +134,7 @@ pub(super) fn compare(rules: &impl Rules, at: &mut Vec<String>, mut expected: Si
     };
     if found.differences.is_empty() {
         found.adopted = expected.raw.clone();
+        found.restored = None;
     }
     found.doubts.extend(doubt.map(|why| (at.clone(), why)));
     found
@@ -117,6 +150,7 @@ fn maps(
 ) -> Found {
     let mut found = Found::default();
     let mut adopted = expected_raw.as_object().cloned().unwrap_or_default();
+    let mut restored = live_raw.as_object().cloned().unwrap_or_default();
     let defaults = rules.defaults(at);
     let closed = defaults.iter().filter(|(key, _)| !expected.contains_key(*key)).filter_map(|(key, default)| {
         let live = live.get(*key).unwrap_or(&NULL);
@@ -130,9 +164,15 @@ fn maps(
         let below = compare(rules, at, expected, live);
         at.pop();
         let differs = !below.is_equal();
-        let value = found.take(below);
+        let (value, before) = found.take(below);
         if differs {
             adopted.insert(key.to_owned(), value);
+        }
+        match before {
+            // A default of nothing.
+            Some(Value::Null) => drop(restored.remove(key)),
+            Some(before) => drop(restored.insert(key.to_owned(), before)),
+            None => {}
         }
     };
     for (key, spelled) in expected {
@@ -148,6 +188,7 @@ fn maps(
         below(key, Side::of(default), Side { raw: live_written, spelled: Cow::Borrowed(live_spelled) });
     }
     found.adopted = adopted.into();
+    found.restored = Some(restored.into());
     found
 }
 
@@ -170,9 +211,9 @@ fn lists(
     let live_items = items(live_raw, live);
     let is_scalar = |item: &Item<'_>| text(item.spelled).is_some();
     let mut found = if expected.iter().all(is_scalar) && live_items.iter().all(is_scalar) {
-        sets(at, &expected, &live_items)
+        sets(at, &expected, &live_items, live_raw)
     } else {
-        one_to_one(rules, at, &expected, &live_items)
+        one_to_one(rules, at, &expected, &live_items, live_raw)
     };
     if live_items.is_empty() && !live_raw.is_array() {
         found.adopted = live_raw.clone();
@@ -198,14 +239,18 @@ fn items<'v>(raw: &'v Value, spelled: &'v [Value]) -> Vec<Item<'v>> {
 }
 
 /// Scalars: neither order nor repetition counts.
-fn sets(at: &[String], expected: &[Item<'_>], live: &[Item<'_>]) -> Found {
+fn sets(at: &[String], expected: &[Item<'_>], live: &[Item<'_>], live_raw: &Value) -> Found {
     let recorded: HashMap<_, _> = expected.iter().filter_map(|item| Some((text(item.spelled)?, item.raw))).collect();
     let present: BTreeSet<_> = live.iter().filter_map(|item| text(item.spelled)).collect();
     let mut found = Found::default();
     let mut adopted = Vec::new();
     let mut seen = BTreeSet::new();
+    let mut restored = Restored::of(live_raw);
     for item in live {
         let Some(text) = text(item.spelled) else { continue };
+        if !recorded.contains_key(&text) {
+            restored.drop(item);
+        }
         if !seen.insert(text.clone()) {
             continue;
         }
@@ -221,10 +266,61 @@ fn sets(at: &[String], expected: &[Item<'_>], live: &[Item<'_>]) -> Found {
         let Some(text) = text(item.spelled) else { continue };
         if !present.contains(&text) && missing.insert(text) {
             found.differences.push(Place::item(at, item.position, Some(item.raw), None));
+            restored.add(item);
         }
     }
     found.adopted = adopted.into();
+    found.restored = Some(restored.list());
     found
+}
+
+/// The live list on its way to the recorded one. Items that the rules ignore stay.
+struct Restored {
+    /// The live items; none in place of those that leave.
+    live: Vec<Option<Value>>,
+    added: Vec<Value>,
+    /// A live item, for the type of scalars.
+    model: Option<Value>,
+}
+
+impl Restored {
+    fn of(live: &Value) -> Self {
+        let live: Vec<_> = live.as_array().into_iter().flatten().cloned().map(Some).collect();
+        let model = live.first().cloned().flatten();
+        Self { live, added: Vec::new(), model }
+    }
+
+    /// The place of an item. The rules may have moved it.
+    fn place(&mut self, item: &Item<'_>) -> Option<&mut Option<Value>> {
+        let is_it = |place: &Option<Value>| place.as_ref() == Some(item.raw);
+        let at = if self.live.get(item.position).is_some_and(is_it) {
+            Some(item.position)
+        } else {
+            self.live.iter().position(is_it)
+        };
+        self.live.get_mut(at?)
+    }
+
+    fn drop(&mut self, item: &Item<'_>) {
+        if let Some(place) = self.place(item) {
+            *place = None;
+        }
+    }
+
+    fn replace(&mut self, item: &Item<'_>, value: Value) {
+        if let Some(place) = self.place(item) {
+            *place = Some(value);
+        }
+    }
+
+    fn add(&mut self, item: &Item<'_>) {
+        let added = self.model.as_ref().map_or_else(|| item.raw.clone(), |live| in_type_of(live, item.raw));
+        self.added.push(added);
+    }
+
+    fn list(self) -> Value {
+        self.live.into_iter().flatten().chain(self.added).collect()
+    }
 }
 
 impl Place {
@@ -235,7 +331,13 @@ impl Place {
 }
 
 /// Other items: each recorded one stands for one live one.
-fn one_to_one(rules: &impl Rules, at: &mut Vec<String>, expected: &[Item<'_>], live: &[Item<'_>]) -> Found {
+fn one_to_one(
+    rules: &impl Rules,
+    at: &mut Vec<String>,
+    expected: &[Item<'_>],
+    live: &[Item<'_>],
+    live_raw: &Value,
+) -> Found {
     let cells = Cells { rules, at: at.clone(), expected, live, found: RefCell::default() };
     let partners = if expected.len().saturating_mul(live.len()) > MOST_PAIRS {
         let same_place = |place| cells.with(place, place, Found::is_sure).then_some(place);
@@ -251,16 +353,23 @@ fn one_to_one(rules: &impl Rules, at: &mut Vec<String>, expected: &[Item<'_>], l
     let partners = cells.pair_the_rest(partners);
     let mut found = Found::default();
     let mut adopted: Vec<Option<Value>> = vec![None; live.len()];
+    let mut restored = Restored::of(live_raw);
     for (one, partner) in partners.iter().enumerate() {
         let Some(item) = expected.get(one) else { continue };
         match partner {
             Some(other) => {
-                let value = found.take(cells.take(one, *other));
+                let (value, before) = found.take(cells.take(one, *other));
                 if let Some(adopted) = adopted.get_mut(*other) {
                     *adopted = Some(value);
                 }
+                if let (Some(before), Some(item)) = (before, live.get(*other)) {
+                    restored.replace(item, before);
+                }
             }
-            None => found.differences.push(Place::item(at, item.position, Some(item.raw), None)),
+            None => {
+                found.differences.push(Place::item(at, item.position, Some(item.raw), None));
+                restored.add(item);
+            }
         }
     }
     let recorded: BTreeSet<&String> =
@@ -274,11 +383,13 @@ fn one_to_one(rules: &impl Rules, at: &mut Vec<String>, expected: &[Item<'_>], l
             let kept = if is_whole { kept } else { item.raw.clone() };
             at.pop();
             found.differences.push(Place::item(at, item.position, None, Some(&kept)));
+            restored.drop(item);
             kept
         })
     });
     let adopted: Vec<Value> = values.collect();
     found.adopted = adopted.into();
+    found.restored = Some(restored.list());
     found
 }
 

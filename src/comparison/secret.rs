@@ -43,6 +43,12 @@ pub fn fingerprint(value: &Value) -> String {
     text + ")"
 }
 
+/// Whether one value is the fingerprint of the other. An acceptance that stands keeps credentials as fingerprints.
+#[must_use]
+pub fn stands_for(hidden: &Value, value: &Value) -> bool {
+    is_fingerprint(hidden) && !is_blank(value) && hidden.as_str() == Some(fingerprint(value).as_str())
+}
+
 /// Whether a value holds the fingerprint of a credential.
 #[must_use]
 pub fn is_hidden(value: &Value) -> bool {

@@ -119,7 +119,8 @@ pub fn stands_for(text: &str, value: &Value) -> bool {
 }
 
 /// A shown text as a value: lists, maps and null as JSON, anything else as text, since scalars are equal by their text.
-fn read(text: &str) -> Value {
+#[must_use]
+pub fn read(text: &str) -> Value {
     let is_composite = text.starts_with(['[', '{']) || text == "null";
     let parsed = is_composite.then(|| serde_json::from_str(text).ok()).flatten();
     parsed.unwrap_or_else(|| Value::String(text.to_owned()))

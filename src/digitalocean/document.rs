@@ -128,11 +128,40 @@ pub(crate) fn segments<'p>(value: &Value, path: &'p str) -> Vec<&'p str> {
     }
 }
 
+/// Puts a value at a path, and adds missing maps on the way. False where a list on the way lacks the item.
+pub(crate) fn put(value: &mut Value, path: &[String], new: Value) -> bool {
+    let Some((first, rest)) = path.split_first() else {
+        *value = new;
+        return true;
+    };
+    match value {
+        Value::Array(items) => {
+            let item = first.parse().ok().and_then(|position: usize| items.get_mut(position));
+            item.is_some_and(|item| put(item, rest, new))
+        }
+        Value::Object(entries) => put(entries.entry(first.as_str()).or_insert(Value::Null), rest, new),
+        blank => {
+            *blank = Value::Object(serde_json::Map::new());
+            put(blank, path, new)
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn a_value_is_put_into_maps_and_items() {
+        let mut document = json!({"pools": [{"labels": {"a.b": "x"}}], "window": null});
+        let path = |path: &[&str]| path.iter().map(|segment| (*segment).to_owned()).collect::<Vec<_>>();
+        assert!(put(&mut document, &path(&["pools", "0", "labels", "a.b"]), json!("y")));
+        assert!(!put(&mut document, &path(&["pools", "7", "name"]), json!("none")));
+        assert!(put(&mut document, &path(&["window", "day"]), json!("monday")));
+        assert_eq!(document, json!({"pools": [{"labels": {"a.b": "y"}}], "window": {"day": "monday"}}));
+    }
 
     #[test]
     fn patterns_stand_for_items_and_for_any_depth() {

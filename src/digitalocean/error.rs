@@ -67,7 +67,7 @@ pub enum Error {
         doing: String,
     },
     /// 403.
-    #[error("{doing}: the token may not do this (403: {message}). Give it the scope `{scope}`")]
+    #[error("{}", forbidden(doing, message, scope))]
     Forbidden {
         /// The call.
         doing: String,
@@ -224,12 +224,76 @@ impl Error {
         }
     }
 
+    /// Whether DigitalOcean only postpones a change: the resource is busy with an earlier one.
+    #[must_use]
+    pub fn is_busy(&self) -> bool {
+        match self {
+            Self::Forbidden { message, .. } => says(message, &BUSY_FORBIDDEN),
+            Self::Refused { message, .. } => says(message, &BUSY),
+            _ => false,
+        }
+    }
+
     /// What DigitalOcean said, where it refused.
     #[must_use]
     pub fn said(&self) -> Option<&str> {
         match self {
             Self::Forbidden { message, .. } | Self::Refused { message, .. } => Some(message),
             _ => None,
+        }
+    }
+}
+
+/// Messages of a resource that is busy with an earlier change.
+const BUSY: [&str; 4] =
+    ["pending event", "is currently locked", "undergoing maintenance", "processes previous actions"];
+/// Those of them that come with status 403, which otherwise is about the token.
+const BUSY_FORBIDDEN: [&str; 1] = ["processes previous actions"];
+/// Messages with status 403 that are about the resource, and no scope helps.
+const NOT_ABOUT_SCOPES: [&str; 3] = ["processes previous actions", "unset default", "default vpc"];
+
+/// Whether a message of the API has one of these parts.
+fn says(message: &str, parts: &[&str]) -> bool {
+    let message = message.to_lowercase();
+    parts.iter().any(|part| message.contains(part))
+}
+
+/// The message of a 403.
+fn forbidden(doing: &str, message: &str, scope: &str) -> String {
+    if says(message, &NOT_ABOUT_SCOPES) {
+        return format!("{doing}: DigitalOcean refused (403: {message})");
+    }
+    format!("{doing}: the token may not do this (403: {message}). Give it the scope `{scope}`")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_busy_resource_is_told_from_a_refusal() {
+        let forbidden = |message: &str| Error::Forbidden {
+            doing: "PUT /v2/load_balancers/{id}".to_owned(),
+            message: message.to_owned(),
+            scope: "load_balancer:update",
+        };
+        let refused = |status, message: &str| Error::Refused {
+            doing: "PUT /v2/databases/{id}/resize".to_owned(),
+            status,
+            message: message.to_owned(),
+        };
+        let maintenance = "update cluster cannot be performed. Reason: cluster is undergoing maintenance";
+        for (error, is_busy, advises) in [
+            (forbidden("Load Balancer can't be updated while it processes previous actions"), true, false),
+            (forbidden("Can not unset default VPCs"), false, false),
+            (forbidden("You are not authorized to perform this operation"), false, true),
+            (refused(412, maintenance), true, false),
+            (refused(412, "Cannot move a Reserved IP with an associated Droplet"), false, false),
+            (refused(422, "Droplet already has a pending event."), true, false),
+            (refused(422, "Name is invalid"), false, false),
+        ] {
+            assert_eq!(error.is_busy(), is_busy, "{error}");
+            assert_eq!(error.to_string().contains("the scope"), advises, "{error}");
         }
     }
 }

@@ -3,6 +3,7 @@
 mod field_set;
 mod id_format;
 mod reference;
+mod reverts;
 mod table;
 
 use std::cmp::Ordering;
@@ -17,6 +18,11 @@ use crate::nearest::nearest;
 pub use field_set::FieldSet;
 pub use id_format::IdFormat;
 pub use reference::reference;
+pub use reverts::Class;
+pub(crate) use reverts::RestState;
+pub(super) use reverts::{
+    Call, Case, Content, Direction, Guard, How, MemberCall, Reverts, Rule, Shape, Spelling, Write,
+};
 use table::TABLE;
 pub(super) use table::{OwnLimit, PartList, Reading, Row, Source};
 

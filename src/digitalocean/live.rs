@@ -82,6 +82,56 @@ impl Live {
         Ok(Self { key: key.clone(), document: json, unread, certificates, no_certificates, scopes })
     }
 
+    /// The resource.
+    #[must_use]
+    pub fn key(&self) -> &ResourceKey {
+        &self.key
+    }
+
+    /// The whole document.
+    pub(crate) fn document(&self) -> &Value {
+        &self.document
+    }
+
+    /// The document with the recorded value of a field laid over the live one; none where nothing differs.
+    ///
+    /// # Errors
+    /// The reason why the field cannot be compared.
+    pub(crate) fn restored(&self, field: &str, desired: &Value) -> Result<Option<Value>, String> {
+        let comparison = match self.compare(field, desired) {
+            Compared::Done(comparison) => comparison,
+            Compared::Unknown(why) => return Err(why),
+            Compared::NotReadable => return Err("the API does not return it, or it holds a secret".to_owned()),
+            Compared::NoSuchField { .. } => return Err("there is no such field".to_owned()),
+        };
+        let Some(value) = comparison.restored else {
+            return comparison.doubts.into_iter().next().map_or(Ok(None), |doubt| Err(doubt.why));
+        };
+        let own = self.document.get(field).filter(|own| own.is_object() && desired.is_object());
+        let path = match self.source(field).filter(|_| own.is_none()) {
+            Some(source) => source.split('.').map(ToOwned::to_owned).collect(),
+            None => self.path(field),
+        };
+        let mut document = self.document.clone();
+        if !document::put(&mut document, &path, value) {
+            return Err("the live list has no such item; record the whole list instead".to_owned());
+        }
+        Ok(Some(document))
+    }
+
+    /// The value that the document shows for a field.
+    pub(crate) fn raw(&self, field: &str) -> Option<&Value> {
+        at(&self.document, self.source(field).unwrap_or(field))
+    }
+
+    /// The path in the document that a field stands for, where the operator derives it from one.
+    pub(crate) fn source(&self, field: &str) -> Option<&'static str> {
+        match self.key.kind.row().derived.get(field)? {
+            Source::Path(path) => Some(path),
+            _ => None,
+        }
+    }
+
     /// Compares the recorded value of a field with the live one.
     #[must_use]
     pub fn compare(&self, field: &str, expected: &Value) -> Compared {
@@ -141,7 +191,7 @@ impl Live {
     }
 
     /// The segments of a field's path in the document.
-    fn path(&self, field: &str) -> Vec<String> {
+    pub(super) fn path(&self, field: &str) -> Vec<String> {
         document::segments(&self.document, field).into_iter().map(ToOwned::to_owned).collect()
     }
 
@@ -205,7 +255,9 @@ impl Live {
         } else {
             at(&compared.adopted, &rest).cloned().unwrap_or_default()
         };
-        Comparison { differences, doubts: doubts.collect(), adopted }
+        let restored = (!differences.is_empty())
+            .then(|| compared.restored.as_ref().and_then(|whole| at(whole, &rest)).unwrap_or(expected).clone());
+        Comparison { differences, doubts: doubts.collect(), adopted, restored }
     }
 
     /// What `field` finds, of which `expected` is recorded: a normalised field of the kind first, then a dotted path in

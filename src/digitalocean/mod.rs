@@ -4,6 +4,7 @@
 //! - [`live`] resolves a recorded field in a live document, and `equivalence` levels the cloud's own habits.
 //! - [`client`] asks DigitalOcean, within one [`budget`] per token; `pages` reads what it answers.
 //! - [`changes`] is what sagas call: changes, each made once, and the reads that go with them.
+//! - [`revert`] decides how a drifted field is put back.
 //! - [`actions`] waits for what DigitalOcean does in its own time.
 //! - [`inventory`] keeps the documents of what is recorded, and how old they are; `merge` makes each from the responses
 //!   that show a part of it, with `certificates`; `account` and `scopes` know the token.
@@ -21,6 +22,7 @@ mod error;
 mod examples;
 #[cfg(test)]
 mod fake;
+mod fresh;
 pub mod inventory;
 pub mod kinds;
 pub mod live;
@@ -29,6 +31,7 @@ mod notes;
 mod observed;
 mod pages;
 mod pins;
+pub mod revert;
 mod rules;
 mod scopes;
 mod token;

@@ -64,6 +64,12 @@ impl Certificates {
     pub fn name_of(&self, id: &str) -> Option<&str> {
         self.names.get(id).map(AsRef::as_ref)
     }
+
+    /// The id of the certificate with this name.
+    #[must_use]
+    pub fn id_of(&self, name: &str) -> Option<&str> {
+        self.names.iter().find(|(_, of)| &***of == name).map(|(id, _)| id.as_ref())
+    }
 }
 
 impl<I: Into<Arc<str>>, N: Into<Arc<str>>> FromIterator<(I, N)> for Certificates {

@@ -1,5 +1,8 @@
 //! Carries out the steps of a plan: one write each, bound to the version of the object that the plan was made for.
 
+mod reverting;
+mod standing;
+
 use std::collections::{HashMap, HashSet};
 
 use futures::stream::{self, StreamExt};
@@ -15,17 +18,19 @@ use kube::{
 use serde_json::{Value, json};
 use tracing::{debug, info, warn};
 
+use self::standing::with_reason;
 use super::{
     controller::Context,
-    evaluate::{Adoption, EXISTS, Step, waiting},
+    evaluate::{Accepted, Adoption, EXISTS, Step, waiting},
     index::{Entry, Orphans, Record},
     known::{KnownDrift, Marks, drift_name},
     shown::{Shown, brief, first, named},
+    standing::whole_seconds,
 };
 use crate::{
     api::{
-        CloudResource, Drift, DriftPhase, DriftSpec, OPERATOR, ProvisionedResource, ProvisionedResourceStatus,
-        RecordRef, annotations,
+        Acceptance, AcceptanceMode, CloudResource, Drift, DriftPhase, DriftSpec, OPERATOR, ProvisionedResource,
+        ProvisionedResourceStatus, RecordRef, annotations,
         conditions::{self, Claim, ConditionStatus, reason},
         drift::awaiting_decision,
         labels,
@@ -143,7 +148,19 @@ impl<'a> Act<'a> {
             Step::Open { field, episode, shown } => self.open(field, episode, *shown).await?,
             Step::Relabel { drift, change } => self.relabel(&drift, &change).await?,
             Step::Refresh { drift, shown } => self.refresh(&drift, *shown).await?,
-            Step::Close { drift, phase, reason } => self.close(&drift, phase, reason).await?,
+            Step::Close { drift, phase, reason, accepted } => {
+                self.close(&drift, phase, reason, accepted.map(|accepted| *accepted)).await?;
+            }
+            Step::Stand { drift, accepted, until, patch } => {
+                self.stand(&drift, *accepted, until, patch.map(|patch| *patch)).await?;
+            }
+            Step::End { drift, reason } => self.end(&drift, reason).await?,
+            Step::Revert { drift, saga } => self.revert(&drift, *saga).await?,
+            Step::Follow { drift, saga, stuck } => self.follow(&drift, &saga, stuck).await?,
+            Step::FailRevert { drift, message } => self.fail_revert(&drift, message).await?,
+            Step::ShowPlan { drift, plan, needs } => self.show_plan(&drift, *plan, needs).await?,
+            Step::Reschedule { drift, until } => self.reschedule(&drift, until).await?,
+            Step::RestoreDecision { drift } => self.restore_decision(&drift).await?,
             Step::Refuse { drift, message } => self.refuse(&drift, message).await?,
             Step::Wait { drift, message } => self.wait(&drift, message).await?,
             Step::Await { drift } => self.say(&drift, "reopening", awaiting_decision()).await?,
@@ -214,6 +231,8 @@ impl<'a> Act<'a> {
             difference: Some(shown.difference),
             differences: shown.differences,
             note: shown.note.map(str::to_owned),
+            revert: shown.revert.as_ref().map(|revert| revert.class),
+            revert_note: shown.revert.and_then(|revert| revert.why),
             spec_version: record.generation,
         };
         let kind = record.resource.kind;
@@ -307,15 +326,20 @@ impl<'a> Act<'a> {
         Ok(refused)
     }
 
-    /// Reading the live resource took a while. A write of nothing, bound to the drift's version, is refused when the
-    /// decision was taken back or changed since.
+    /// Writes nothing, bound to the drift's version: it is refused when the decision was taken back or changed since.
+    async fn confirm(&self, drift: &KnownDrift) -> Result<KnownDrift, Error> {
+        let doing = format!("confirming the decision on Drift {}/{}", self.key.namespace, drift.name);
+        let nothing = Patch::Merge(json!({ "metadata": { "resourceVersion": drift.resource_version } }));
+        let written = bounded(&doing, self.drifts().patch(&drift.name, &params(), &nothing)).await;
+        Ok(KnownDrift::of(&self.heard(drift, written)?))
+    }
+
+    /// Reading the live resource took a while, and decisions may have been taken back since.
     async fn verify(&self, adoptions: Vec<Adoption>) -> Result<(Vec<Adoption>, Vec<(Adoption, Error)>), Error> {
         let verify = async |adoption: Adoption| {
             let Some(drift) = self.known(&adoption.drift) else { return (adoption, Ok(())) };
-            let doing = format!("accepting {} of ProvisionedResource {}", brief(&adoption.field), self.key);
-            let nothing = Patch::Merge(json!({ "metadata": { "resourceVersion": drift.resource_version } }));
-            let written = bounded(&doing, self.drifts().patch(&drift.name, &params(), &nothing)).await;
-            (adoption, self.heard(&drift, written).map(drop))
+            let confirmed = self.confirm(&drift).await.map(drop);
+            (adoption, confirmed)
         };
         let outcomes: Vec<_> = stream::iter(adoptions).map(verify).buffered(SIDE_BY_SIDE).collect().await;
         let (mut verified, mut refused) = (Vec::new(), Vec::new());
@@ -356,27 +380,47 @@ impl<'a> Act<'a> {
         bounded(&doing, self.records().patch(&self.key.name, &params(), &Patch::<()>::Json(patch))).await
     }
 
-    async fn close(&mut self, name: &str, phase: DriftPhase, why: &'static str) -> Result<(), Error> {
+    async fn close(
+        &mut self,
+        name: &str,
+        phase: DriftPhase,
+        why: &'static str,
+        accepted: Option<Accepted>,
+    ) -> Result<(), Error> {
         let Some(drift) = self.known(name) else { return Ok(()) };
         let message = closing_message(why, &drift);
-        let now = Timestamp::now();
+        let now = whole_seconds(Timestamp::now());
+        let acceptance = accepted.map(|Accepted { value, declared }| Acceptance {
+            mode: AcceptanceMode::InPlace,
+            value,
+            declared,
+            since: Time(now),
+            until: None,
+        });
         let claim =
             Claim { kind: conditions::RESOLVED, status: ConditionStatus::True, reason: why, message: message.clone() };
-        let is_accepted = phase == DriftPhase::Accepted;
+        let is_accepted = matches!(phase, DriftPhase::Accepted | DriftPhase::Reverted);
         let status = json!({
             "phase": phase,
             "reason": why,
             "resolvedAt": Time(now),
             "decidedBy": drift.decided_by.as_ref().filter(|_| is_accepted),
             // Where the annotation is gone already, no later one counts as this decision.
-            "decision": is_accepted.then(|| drift.accept.as_deref().unwrap_or_default()),
+            "decision": is_accepted.then(|| drift.accept.as_deref().or(drift.revert.as_deref()).unwrap_or_default()),
+            "because": drift.because.as_ref().filter(|_| is_accepted),
+            "acceptance": acceptance,
             "conditions": [claim.since(now, 1)],
         });
         self.patch_drift_status(&drift, "closing", status).await?;
         self.context.process.metrics.resolved(drift.kind, phase, why);
         let field = &drift.field;
         info!(record = %self.key, drift = name, %field, phase = phase.name(), reason = why, "drift resolved");
-        let event = if is_accepted { "DriftAccepted" } else { "DriftResolved" };
+        let event = match phase {
+            DriftPhase::Accepted => "DriftAccepted",
+            DriftPhase::Reverted => "DriftReverted",
+            DriftPhase::Open | DriftPhase::Stale => "DriftResolved",
+        };
+        let message = if is_accepted { with_reason(&message, &drift) } else { message };
         self.tell(&drift, false, event, "Resolve", &message);
         Ok(())
     }
@@ -466,7 +510,13 @@ impl<'a> Act<'a> {
         let patch = json!({
             "metadata": {
                 "resourceVersion": drift.resource_version,
-                "annotations": { annotations::ACCEPT: null, annotations::DECIDED_BY: null },
+                "annotations": {
+                    annotations::ACCEPT: null,
+                    annotations::ACCEPT_UNTIL: null,
+                    annotations::BECAUSE: null,
+                    annotations::DECIDED_BY: null,
+                    annotations::REVERT: null,
+                },
             },
         });
         let doing = format!("removing the refused decision from Drift {}/{name}", self.key.namespace);
@@ -582,6 +632,7 @@ fn closing_message(why: &str, drift: &KnownDrift) -> String {
     let (field, actual) = (named(&drift.field), brief(&drift.actual));
     match why {
         reason::ACCEPTED => format!("{field}: {actual} is the desired value now"),
+        reason::REVERTED => format!("{field}: the live value is the desired one again"),
         reason::LIVE_RETURNED => format!("{field}: the live value is as desired again"),
         reason::DESIRED_CHANGED => format!("{field}: the desired value was changed"),
         reason::NO_LONGER_RECORDED => format!("{field}: no longer recorded"),

@@ -8,6 +8,7 @@ use std::{
 
 use jiff::Timestamp;
 use kube::{Api, runtime::watcher::Event};
+use tokio::time::Instant;
 use tracing::info;
 
 use super::{
@@ -15,12 +16,16 @@ use super::{
     asking::{Asking, Confirmation},
     evaluate::{NeedsFreshRead, Observed, Plan, Reading, Recorded, Rests, Seen, Situation, evaluate, orphaned},
     index::{Entry, Index, Orphans},
+    reverts::Reverts,
     status::status,
     sweep::Sweeps,
 };
 use crate::{
-    api::{Drift, ProvisionedResource, conditions::reason},
-    digitalocean::{Inventory, Live, Observation, ResourceKey, UnknownReason},
+    api::{Drift, ProvisionedResource, Saga, conditions::reason, labels},
+    digitalocean::{
+        Inventory, Kind, Live, Observation, ResourceKey, UnknownReason,
+        revert::{SelectedTags, selected_by, selects_by_tags},
+    },
     kube_ext::{
         cache::Cache,
         call,
@@ -53,6 +58,9 @@ const UNREADABLE_RESTS: Duration = Duration::from_mins(5);
 /// How long one record may be worked on, and one event of a watch: far longer than all limits of its calls together.
 const LONGEST_ROUND: Duration = Duration::from_mins(10);
 
+/// For how long the tags by which resources select are taken as read.
+const SELECTED_FOR: Duration = Duration::from_secs(10);
+
 /// What the controller is told.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -80,8 +88,11 @@ pub struct Context {
     pub(super) sweeps: Sweeps,
     asking: Asking,
     index: Mutex<Index>,
+    reverts: Mutex<Reverts>,
+    selected: Mutex<Option<(Instant, Arc<SelectedTags>)>>,
     records: FirstLists,
     drifts: FirstLists,
+    sagas: FirstLists,
     /// By UID of the record that asks: another one of its name may ask in the same words.
     handled_syncs: Mutex<HashMap<Arc<str>, Box<str>>>,
 }
@@ -95,6 +106,9 @@ impl Context {
             inventory,
             records: FirstLists::of(&settings.namespaces),
             drifts: FirstLists::of(&settings.namespaces),
+            sagas: FirstLists::of(&settings.namespaces).with_label(labels::REVERT_OF),
+            reverts: Mutex::default(),
+            selected: Mutex::default(),
             settings,
             queue: Queue::default(),
             sweeps: Sweeps::default(),
@@ -109,10 +123,41 @@ impl Context {
         self.index.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether every record and drift is known.
+    /// The sagas that revert drifts. Never held across an await.
+    pub(super) fn reverts(&self) -> MutexGuard<'_, Reverts> {
+        self.reverts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The tags by which recorded resources select others, as of a moment ago.
+    fn selected_tags(&self) -> Arc<SelectedTags> {
+        let mut selected = self.selected.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((at, tags)) = &*selected
+            && at.elapsed() < SELECTED_FOR
+        {
+            return tags.clone();
+        }
+        let kinds = Kind::all().filter(|kind| selects_by_tags(*kind));
+        let recorded = kinds.flat_map(|kind| {
+            let wanted = self.index().recorded(kind);
+            wanted.into_iter().map(move |wanted| ResourceKey { kind, id: wanted.id })
+        });
+        let mut tags = SelectedTags::new();
+        for key in recorded {
+            if let Observation::Present(document) = self.inventory.look(&key, self.settings.max_age)
+                && let Ok(live) = Live::of(&key, &document)
+            {
+                selected_by(&live, &mut tags);
+            }
+        }
+        let tags = Arc::new(tags);
+        *selected = Some((Instant::now(), tags.clone()));
+        tags
+    }
+
+    /// Whether every record and drift, and every saga that reverts one, is known.
     #[must_use]
     pub fn is_loaded(&self) -> bool {
-        self.records.are_complete() && self.drifts.are_complete()
+        self.records.are_complete() && self.drifts.are_complete() && self.sagas.are_complete()
     }
 
     /// Queues these records, once all are known and this process acts: the sweeps hand over the first ones, whole kinds
@@ -155,6 +200,7 @@ impl Context {
 pub async fn run(context: Arc<Context>) {
     tokio::spawn(watch_records(context.clone()));
     tokio::spawn(watch_drifts(context.clone()));
+    tokio::spawn(watch_reverts(context.clone()));
     if !context.process.may_begin(known(&context)).await {
         return;
     }
@@ -171,6 +217,7 @@ pub async fn run(context: Arc<Context>) {
 async fn known(context: &Context) {
     context.records.completed().await;
     context.drifts.completed().await;
+    context.sagas.completed().await;
     let (records, kinds) = {
         let index = context.index();
         (index.len(), index.kinds().len())
@@ -194,12 +241,16 @@ async fn reconcile(key: ObjectKey, context: &Arc<Context>) -> Result<Next, call:
     // The record must not wait for a drift that is left of an earlier one of its name.
     let orphans = settle_orphans(&key, context).await;
     let next = reconcile_record(&key, context).await?;
-    let rest = orphans?;
-    Ok(match (next, rest) {
-        (Next::Settled, Some(rest)) => Next::After(rest),
-        (Next::After(wait), Some(rest)) => Next::After(wait.min(rest)),
+    Ok(soonest(next, orphans?))
+}
+
+/// Not later than after this wait.
+fn soonest(next: Next, wait: Option<Duration>) -> Next {
+    match (next, wait) {
+        (Next::Settled, Some(wait)) => Next::After(wait),
+        (Next::After(next), Some(wait)) => Next::After(next.min(wait)),
         (next, _) => next,
-    })
+    }
 }
 
 /// Observe, decide, act.
@@ -213,7 +264,7 @@ async fn reconcile_record(key: &ObjectKey, context: &Arc<Context>) -> Result<Nex
     let is_asked_to_sync = ask_for_sync(key, &entry, context);
     let Some(seen) = observe(key, &entry, context) else { return Ok(Next::Settled) };
     let is_confirmed = seen.is_confirmed();
-    let mut plan = decide(&entry, &seen, Reading::Inventory { is_confirmed }, context);
+    let mut plan = decide(key, &entry, &seen, Reading::Inventory { is_confirmed }, context);
     let mut next = Next::Settled;
     let mut has_its_turn = true;
     match how_to_read(plan.needs_fresh_read, key, context) {
@@ -233,11 +284,11 @@ async fn reconcile_record(key: &ObjectKey, context: &Arc<Context>) -> Result<Nex
                 let before = std::mem::replace(&mut entry, now).drifts;
                 if matches!(fresh, Known::Nothing(..)) {
                     next = Next::After(context.asking.failed(key));
-                    plan = decide(&entry, &seen, Reading::Failed { is_confirmed }, context);
+                    plan = decide(key, &entry, &seen, Reading::Failed { is_confirmed }, context);
                 } else {
                     context.asking.forget(key);
                     context.asking.confirmed(key);
-                    plan = decide(&entry, &fresh, Reading::Fresh { before: &before }, context);
+                    plan = decide(key, &entry, &fresh, Reading::Fresh { before: &before }, context);
                     if plan.needs_fresh_read.is_some() {
                         next = Next::Again;
                     }
@@ -245,6 +296,9 @@ async fn reconcile_record(key: &ObjectKey, context: &Arc<Context>) -> Result<Nex
             }
         },
     }
+    // An acceptance that ends by itself is looked at again when its time is up.
+    let until_end = plan.next_end.map(|end| end.duration_since(Timestamp::now()));
+    next = soonest(next, until_end.map(|wait| wait.try_into().unwrap_or_default()));
     let mut act = Act::new(key, &entry, context);
     let outcome = act.carry_out(plan.steps).await?;
     if outcome.wrote && outcome.refused.is_empty() {
@@ -403,8 +457,10 @@ fn read(resource: &ResourceKey, observation: Observation) -> Known {
     }
 }
 
-fn decide(entry: &Entry, known: &Known, reading: Reading<'_>, context: &Context) -> Plan {
+fn decide(key: &ObjectKey, entry: &Entry, known: &Known, reading: Reading<'_>, context: &Context) -> Plan {
     let record = &entry.record;
+    let reverts = context.reverts().of(entry.drifts.iter().map(|drift| drift.uid.as_ref()));
+    let selected = context.selected_tags();
     let desired = record.desired_fields();
     let older = entry.older.as_ref().map(ToString::to_string);
     let rests = match &older {
@@ -413,11 +469,17 @@ fn decide(entry: &Entry, known: &Known, reading: Reading<'_>, context: &Context)
         older => older.as_deref().map(Rests::Duplicate),
     };
     let recorded = Recorded {
+        name: &key.name,
+        reverts: &reverts,
+        selected: &selected,
         desired: &desired,
         ignore: &record.ignore,
         rests,
         was_seen: record.status.was_seen() || !entry.drifts.is_empty(),
         last_accepted: record.last_accepted.clone(),
+        accept: record.accept,
+        declared: &record.declared,
+        now: Timestamp::now(),
     };
     let seen = match known {
         Known::Nothing(reason, message) => Seen::Unknown(reason, message),
@@ -456,6 +518,15 @@ async fn watch_records(context: Arc<Context>) {
         context.look_at(affected);
     };
     watch::follow(&context.process.client, &context.records, pulse, take).await;
+}
+
+async fn watch_reverts(context: Arc<Context>) {
+    let pulse = context.process.liveness.enter("the watch of Sagas that revert drifts", LONGEST_ROUND);
+    let take = |scope: &Scope, event: &Event<Saga>| {
+        let affected = context.reverts().take(scope, event);
+        context.look_at(affected);
+    };
+    watch::follow(&context.process.client, &context.sagas, pulse, take).await;
 }
 
 async fn watch_drifts(context: Arc<Context>) {

@@ -3,23 +3,38 @@
 //! The plan is a list of steps, each one write to the API server, in an order in which a crash between any two of
 //! them loses nothing: the next evaluation finds what was done and goes on.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet},
+};
 
-use serde_json::Value;
+use jiff::Timestamp;
+use serde_json::{Value, json};
 
+mod reverting;
+
+use self::reverting::Decision;
+pub use self::reverting::Order;
 pub(crate) use super::finding::{Finding, compare};
 use super::{
-    finding::Findings,
+    finding::{Findings, assess},
     known::{KnownDrift, Marks},
+    merge_patch,
+    ownership::{self, Declared},
+    reverts::RevertSaga,
     shown::{Shown, brief},
+    standing,
 };
 use crate::{
-    api::{DriftPhase, conditions::reason},
+    api::{AcceptPolicy, AcceptanceMode, DriftPhase, annotations, conditions::reason},
     comparison::{
         NoRules, is_same, secret,
-        show::{full, stands_for as shows},
+        show::{full, read as read_shown, stands_for as shows},
     },
-    digitalocean::Live,
+    digitalocean::{
+        Live,
+        revert::{self, Allow, SelectedTags},
+    },
 };
 
 /// The longest message of a condition that this module writes.
@@ -31,6 +46,8 @@ pub const EXISTS: &str = "exists";
 /// A record, as far as a verdict needs it.
 #[derive(Clone, Debug)]
 pub struct Recorded<'a> {
+    /// Its name.
+    pub name: &'a str,
     /// The expected value of each field.
     pub desired: &'a BTreeMap<String, Value>,
     /// Fields that are not compared.
@@ -41,6 +58,16 @@ pub struct Recorded<'a> {
     pub was_seen: bool,
     /// Which drifts were adopted last.
     pub last_accepted: Marks,
+    /// Where accepted values go.
+    pub accept: AcceptPolicy,
+    /// The fields that a manifest declares.
+    pub declared: &'a Declared,
+    /// The sagas that revert its drifts.
+    pub reverts: &'a [RevertSaga],
+    /// The tags by which other resources select.
+    pub selected: &'a SelectedTags,
+    /// The time of this evaluation.
+    pub now: Timestamp,
 }
 
 /// Why nothing may be done about a record.
@@ -121,6 +148,17 @@ pub struct Adoption {
     pub field: String,
     /// The live value.
     pub value: Value,
+    /// What the drift says of it.
+    pub accepted: Accepted,
+}
+
+/// An accepted value and the one that it replaces. Credentials are fingerprints.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Accepted {
+    /// The accepted value.
+    pub value: Value,
+    /// The value that the record declared.
+    pub declared: Value,
 }
 
 /// One write to the API server; several only where it is said.
@@ -166,6 +204,70 @@ pub enum Step {
         phase: DriftPhase,
         /// One of [`reason`].
         reason: &'static str,
+        /// The value that was accepted in place, if one was.
+        accepted: Option<Box<Accepted>>,
+    },
+    /// The only write of an acceptance that stands on its drift: the record is not written to.
+    Stand {
+        /// The drift's name.
+        drift: Box<str>,
+        /// The accepted value and the declared one.
+        accepted: Box<Accepted>,
+        /// When it ends by itself.
+        until: Option<Timestamp>,
+        /// The merge patch for the manifest, unless it would show a credential.
+        patch: Option<Box<Value>>,
+    },
+    /// First write of a revert: the saga that puts the live value back.
+    Revert {
+        /// The drift's name.
+        drift: Box<str>,
+        /// The saga.
+        saga: Box<Order>,
+    },
+    /// Second write of a revert: the drift names the saga.
+    Follow {
+        /// The drift's name.
+        drift: Box<str>,
+        /// The name of the saga.
+        saga: Box<str>,
+        /// For people, if the saga needs a person.
+        stuck: Option<String>,
+    },
+    /// The saga ended, and the live value is not the desired one.
+    FailRevert {
+        /// The drift's name.
+        drift: Box<str>,
+        /// For the person who decided.
+        message: String,
+    },
+    /// First write of an answer to `arcadia.cloud/revert=plan`: the drift shows the plan.
+    ShowPlan {
+        /// The drift's name.
+        drift: Box<str>,
+        /// The plan.
+        plan: Box<revert::Plan>,
+        /// The value of the annotation that the revert needs.
+        needs: Allow,
+    },
+    /// An acceptance stands no more.
+    End {
+        /// The drift's name.
+        drift: Box<str>,
+        /// One of [`reason`].
+        reason: &'static str,
+    },
+    /// The end of an acceptance that stands was changed.
+    Reschedule {
+        /// The drift's name.
+        drift: Box<str>,
+        /// When it ends by itself now.
+        until: Option<Timestamp>,
+    },
+    /// Second write of an answer about an acceptance that stands: the annotations say again what was decided.
+    RestoreDecision {
+        /// The drift's name.
+        drift: Box<str>,
     },
     /// First write of a refusal: the drift says why.
     Refuse {
@@ -215,6 +317,14 @@ impl Step {
             Self::Relabel { drift, .. }
             | Self::Refresh { drift, .. }
             | Self::Close { drift, .. }
+            | Self::Stand { drift, .. }
+            | Self::End { drift, .. }
+            | Self::Revert { drift, .. }
+            | Self::Follow { drift, .. }
+            | Self::FailRevert { drift, .. }
+            | Self::ShowPlan { drift, .. }
+            | Self::Reschedule { drift, .. }
+            | Self::RestoreDecision { drift }
             | Self::Refuse { drift, .. }
             | Self::Wait { drift, .. }
             | Self::Await { drift }
@@ -234,6 +344,8 @@ pub struct Plan {
     pub needs_fresh_read: Option<NeedsFreshRead>,
     /// What the record's status should say once no step is left.
     pub situation: Situation,
+    /// When the next acceptance ends by itself.
+    pub next_end: Option<Timestamp>,
 }
 
 /// What is so about a record.
@@ -247,6 +359,8 @@ pub enum Situation {
     Duplicate(String),
     /// Nothing is known, as (reason, message).
     Unknown(&'static str, String),
+    /// The saga (named) reverts one of its fields: nothing is concluded from what is live meanwhile.
+    Reverting(String),
     /// The resource does not exist, and was never seen.
     NeverSeen,
     /// It was compared.
@@ -284,21 +398,28 @@ pub struct Compared {
 /// Decides what the drifts of one record should become. `history` is how many resolved drifts are kept per field.
 #[must_use]
 pub fn evaluate(recorded: &Recorded<'_>, observed: Observed<'_>, drifts: &[KnownDrift], history: usize) -> Plan {
-    let mut planner = Planner::new(observed.reading);
+    let mut planner = Planner::new(observed);
+    planner.reverted = drifts.iter().filter_map(|drift| Some((drift.field.clone(), drift.reverted_at?))).collect();
     planner.answer_late(drifts);
     if let Some(rests) = recorded.rests {
         let situation = planner.rest(rests, drifts);
         return planner.plan(situation);
     }
+    let effective = planner.settle_standing(recorded, observed.seen, drifts);
+    let effective = Recorded { desired: &effective, ..recorded.clone() };
+    if let Some(saga) = planner.follow_reverts(&effective, observed.seen, drifts) {
+        return planner.plan(Situation::Reverting(saga));
+    }
     let (in_doubt, rest): (Vec<_>, Vec<_>) = drifts.iter().partition(|drift| was_adopted(recorded, drift));
-    let open = || rest.iter().filter(|drift| drift.is_open());
+    let followed = planner.followed.clone();
+    let open = || rest.iter().filter(|drift| drift.is_open() && !followed.contains(&drift.name));
     for drift in in_doubt {
         planner.in_doubt.add(drift);
-        planner.close(drift, DriftPhase::Accepted, reason::ACCEPTED);
+        planner.close_adopted(drift, recorded);
     }
     let is_never_seen =
         matches!(observed.seen, Seen::Gone) && !recorded.was_seen && !recorded.desired.contains_key(EXISTS);
-    let situation = match find(recorded, observed.seen) {
+    let situation = match find(&effective, observed.seen) {
         _ if is_never_seen => {
             for drift in open() {
                 planner.wait(drift, "the live resource was never seen");
@@ -314,7 +435,7 @@ pub fn evaluate(recorded: &Recorded<'_>, observed: Observed<'_>, drifts: &[Known
         }
         Ok(findings) => {
             for drift in open() {
-                planner.follow(drift, recorded, findings.get(drift.field.as_ref()));
+                planner.follow(drift, recorded, &effective, findings.get(drift.field.as_ref()));
             }
             planner.adopt();
             planner.open_new(&findings, drifts);
@@ -333,13 +454,17 @@ pub fn evaluate(recorded: &Recorded<'_>, observed: Observed<'_>, drifts: &[Known
 /// What becomes of the drifts of a record that does not exist any more.
 #[must_use]
 pub fn orphaned(drifts: &[KnownDrift]) -> Vec<Step> {
-    let mut planner = Planner::new(Reading::Inventory { is_confirmed: false });
+    let seen = Seen::Unknown(reason::RECORD_GONE, "");
+    let mut planner = Planner::new(Observed { seen, reading: Reading::Inventory { is_confirmed: false } });
     for drift in drifts {
         if drift.is_open() {
             planner.close(drift, DriftPhase::Stale, reason::RECORD_GONE);
         }
-        if drift.has_late_decision() || (drift.is_open() && drift.accept.is_some()) {
-            planner.answer(drift, "the record of this drift is gone; nothing is left to accept");
+        if drift.standing.is_some() {
+            planner.end(&drift.name, reason::RECORD_GONE);
+        }
+        if drift.has_late_decision() || (drift.is_open() && drift.is_decided()) {
+            planner.answer(drift, "the record of this drift is gone; nothing is left to decide");
         }
     }
     planner.steps
@@ -368,7 +493,8 @@ fn find<'a>(recorded: &Recorded<'a>, seen: Seen<'a>) -> Result<Findings<'a>, (&'
     let fields = recorded.desired.iter().filter(|(field, _)| !is_ignored(recorded, field) && *field != EXISTS);
     let mut findings: Findings<'a> = fields
         .map(|(field, expected)| {
-            (field.as_str(), compared.map_or(Finding::Moot, |live| compare(live, field, expected)))
+            let of_live = |live| assess(compare(live, field, expected), live, field, expected, recorded.selected);
+            (field.as_str(), compared.map_or(Finding::Moot, of_live))
         })
         .collect();
     if !is_ignored(recorded, EXISTS) {
@@ -406,17 +532,31 @@ struct Planner<'a> {
     steps: Vec<Step>,
     needs_fresh_read: Option<NeedsFreshRead>,
     reading: Reading<'a>,
+    live: Option<&'a Live>,
+    next_end: Option<Timestamp>,
+    /// The accepted values in effect, by field.
+    accepted: BTreeMap<String, Value>,
+    /// The drifts whose revert has its steps already.
+    followed: BTreeSet<Box<str>>,
+    /// Earlier reverts, by field.
+    reverted: Vec<(Box<str>, Timestamp)>,
     in_doubt: Marks,
     adoptions: Vec<Adoption>,
     unconfirmed: Vec<String>,
 }
 
 impl<'a> Planner<'a> {
-    fn new(reading: Reading<'a>) -> Self {
+    fn new(observed: Observed<'a>) -> Self {
+        let live = if let Seen::Present(live) = observed.seen { Some(live) } else { None };
         Self {
             steps: Vec::new(),
             needs_fresh_read: None,
-            reading,
+            reading: observed.reading,
+            live,
+            next_end: None,
+            accepted: BTreeMap::new(),
+            followed: BTreeSet::new(),
+            reverted: Vec::new(),
             in_doubt: Marks::default(),
             adoptions: Vec::new(),
             unconfirmed: Vec::new(),
@@ -424,14 +564,62 @@ impl<'a> Planner<'a> {
     }
 
     fn plan(self, situation: Situation) -> Plan {
-        Plan { steps: self.steps, needs_fresh_read: self.needs_fresh_read, situation }
+        Plan { steps: self.steps, needs_fresh_read: self.needs_fresh_read, situation, next_end: self.next_end }
+    }
+
+    /// Ends the acceptances that stand no more. Returns the desired values in effect.
+    fn settle_standing<'r>(
+        &mut self,
+        recorded: &Recorded<'r>,
+        seen: Seen<'_>,
+        drifts: &[KnownDrift],
+    ) -> Cow<'r, BTreeMap<String, Value>> {
+        let settled = standing::settle(recorded, seen, self.reading.is_confirmed(), drifts);
+        if !settled.unconfirmed.is_empty() {
+            self.need(NeedsFreshRead::Change);
+        }
+        self.next_end = settled.next_end;
+        let stands = |drift: &&KnownDrift| !settled.ended.iter().any(|(name, _)| *name == drift.name);
+        drifts.iter().filter(stands).for_each(|drift| self.keep_to_decision(drift));
+        for (drift, reason) in &settled.ended {
+            self.end(drift, reason);
+        }
+        self.accepted = settled.in_effect;
+        standing::effective(recorded.desired, &self.accepted)
+    }
+
+    /// The annotations of an acceptance that stands may have been changed: its end may move, and its value may not.
+    fn keep_to_decision(&mut self, drift: &KnownDrift) {
+        let (Some(standing), Some(decision)) = (&drift.standing, &drift.accept) else { return };
+        let is_same_decision = decision.as_ref() == "true"
+            || drift.decision.as_ref() == Some(decision)
+            || shows(decision, &standing.accepted());
+        if !is_same_decision {
+            let message = "the acceptance stands; to accept another value, remove the annotation arcadia.cloud/accept \
+                           from this Drift and decide the Drift that opens then";
+            return self.restore(drift, message);
+        }
+        match drift.accept_until.as_deref().map(|text| standing::end_from(text, standing.since)).transpose() {
+            Ok(until) if until == standing.until => {}
+            Ok(until) => self.steps.push(Step::Reschedule { drift: drift.name.clone(), until }),
+            Err(why) => self.restore(drift, &format!("{} {why}", annotations::ACCEPT_UNTIL)),
+        }
+    }
+
+    fn restore(&mut self, drift: &KnownDrift, message: &str) {
+        self.steps.push(Step::Answer { drift: drift.name.clone(), message: message.to_owned() });
+        self.steps.push(Step::RestoreDecision { drift: drift.name.clone() });
+    }
+
+    fn end(&mut self, drift: &str, reason: &'static str) {
+        self.steps.push(Step::End { drift: drift.into(), reason });
     }
 
     /// Why nothing comes of decisions on resolved drifts.
     fn answer_late(&mut self, drifts: &[KnownDrift]) {
         for drift in drifts.iter().filter(|drift| drift.has_late_decision()) {
             let phase = drift.phase.name();
-            self.answer(drift, &format!("this drift is resolved already, as {phase}; nothing is left to accept"));
+            self.answer(drift, &format!("this drift is resolved already, as {phase}; nothing is left to decide"));
         }
     }
 
@@ -440,7 +628,7 @@ impl<'a> Planner<'a> {
         let open = drifts.iter().filter(|drift| drift.is_open());
         match rests {
             Rests::Deleting => {
-                for drift in open.filter(|drift| drift.accept.is_some()) {
+                for drift in open.filter(|drift| drift.is_decided()) {
                     self.refuse(drift, "the record of this drift is being deleted".to_owned());
                 }
                 Situation::Deleting
@@ -457,13 +645,26 @@ impl<'a> Planner<'a> {
     }
 
     /// What becomes of one open drift.
-    fn follow(&mut self, drift: &KnownDrift, recorded: &Recorded<'_>, finding: Option<&Finding>) {
-        if let Some(decision) = &drift.accept {
+    fn follow(
+        &mut self,
+        drift: &KnownDrift,
+        recorded: &Recorded<'_>,
+        effective: &Recorded<'_>,
+        finding: Option<&Finding>,
+    ) {
+        if drift.is_decided() {
             if drift.deleting {
-                return self.refuse(drift, "this Drift is being deleted; nothing is left to accept".to_owned());
+                return self.refuse(drift, "this Drift is being deleted; nothing is left to decide".to_owned());
             }
+            let decision = match Decision::of(drift) {
+                Ok(decision) => decision,
+                Err(why) => return self.refuse(drift, why),
+            };
             match self.reading {
-                Reading::Fresh { before } if before.contains(drift) => self.decide(drift, decision, finding),
+                Reading::Fresh { before } if before.contains(drift) => match decision {
+                    Decision::Accept(value) => self.decide(drift, value, recorded, finding),
+                    Decision::Revert(asked) => self.decide_revert(drift, asked, effective, finding),
+                },
                 Reading::Failed { .. } => self.wait(drift, "the live resource could not be read just now"),
                 // After a fresh read, for a decision that came while the resource was read.
                 Reading::Inventory { .. } | Reading::Fresh { .. } => self.need(NeedsFreshRead::Decision),
@@ -519,7 +720,7 @@ impl<'a> Planner<'a> {
     }
 
     /// Carries out, or refuses, the decision to accept. It binds to what the person saw.
-    fn decide(&mut self, drift: &KnownDrift, decision: &str, finding: Option<&Finding>) {
+    fn decide(&mut self, drift: &KnownDrift, decision: &str, recorded: &Recorded<'_>, finding: Option<&Finding>) {
         let demanded = if decision == "true" { drift.actual.as_ref() } else { decision };
         match finding {
             Some(Finding::Differs { expected, live, adopted, shown, .. }) => {
@@ -530,11 +731,7 @@ impl<'a> Planner<'a> {
                         format!("the desired value is now {is}, no longer {was}; look again and decide anew"),
                     );
                 } else if shows(demanded, live) {
-                    self.adoptions.push(Adoption {
-                        drift: drift.name.clone(),
-                        field: drift.field.to_string(),
-                        value: adopted.clone(),
-                    });
+                    self.accept(drift, recorded, live, adopted);
                 } else {
                     let (is, demanded) = (brief(&shown.actual), beside(demanded, live));
                     self.refuse(drift, format!("the live value is {is}, not {demanded}; look again and decide anew"));
@@ -542,7 +739,7 @@ impl<'a> Planner<'a> {
             }
             // Somebody made the live value the desired one already.
             Some(Finding::Matches { expected, live }) if shows(demanded, live) || shows(demanded, expected) => {
-                self.close(drift, DriftPhase::Accepted, reason::ACCEPTED);
+                self.close_adopted(drift, recorded);
             }
             Some(Finding::Matches { live, .. }) => {
                 let (is, demanded) = (brief(&full(live)), beside(demanded, live));
@@ -559,6 +756,63 @@ impl<'a> Planner<'a> {
         }
     }
 
+    /// The live value becomes the desired one: in the record where nobody else declares it, else on the drift.
+    fn accept(&mut self, drift: &KnownDrift, recorded: &Recorded<'_>, live: &Value, adopted: &Value) {
+        let until = drift.accept_until.as_deref().map(|text| standing::end_from(text, recorded.now)).transpose();
+        let until = match until {
+            Ok(Some(until)) if until <= recorded.now => Err("is in the past; set a later time".to_owned()),
+            until => until,
+        };
+        let until = match until {
+            Ok(until) => until,
+            Err(why) => return self.refuse(drift, format!("{} {why}", annotations::ACCEPT_UNTIL)),
+        };
+        let declared = standing::declared(recorded.desired, &drift.field).unwrap_or_default();
+        let accepted = Accepted { value: live.clone(), declared: self.hide(drift, &declared) };
+        match ownership::mode(recorded.accept, recorded.declared, &drift.field, until.is_some()) {
+            Some(AcceptanceMode::InPlace) => self.adoptions.push(Adoption {
+                drift: drift.name.clone(),
+                field: drift.field.to_string(),
+                value: adopted.clone(),
+                accepted,
+            }),
+            Some(AcceptanceMode::Standing) => {
+                let patch = merge_patch::between(&declared, adopted);
+                let is_shown = self.hide(drift, &patch) == patch;
+                let patch = json!({ "spec": { "desired": { drift.field.as_ref(): patch } } });
+                self.steps.push(Step::Stand {
+                    drift: drift.name.clone(),
+                    accepted: Box::new(accepted),
+                    until,
+                    patch: is_shown.then(|| Box::new(patch)),
+                });
+            }
+            None => self.refuse(
+                drift,
+                format!(
+                    "spec.drift.accept of the record is InPlace, so an acceptance cannot end by itself; remove {}, or set \
+                     spec.drift.accept to Auto",
+                    annotations::ACCEPT_UNTIL
+                ),
+            ),
+        }
+    }
+
+    /// A value of a drift's field with fingerprints in place of credentials.
+    fn hide(&self, drift: &KnownDrift, value: &Value) -> Value {
+        self.live.map_or_else(|| secret::hide_unknown(value), |live| live.hide(&drift.field, value))
+    }
+
+    /// The record says the accepted value already.
+    fn close_adopted(&mut self, drift: &KnownDrift, recorded: &Recorded<'_>) {
+        // Without the live document nothing tells where credentials stand.
+        let value =
+            self.live.and_then(|live| Some(live.hide(&drift.field, recorded.desired.get(drift.field.as_ref())?)));
+        let accepted = value.map(|value| Box::new(Accepted { value, declared: read_shown(&drift.expected) }));
+        let (drift, phase, reason) = (drift.name.clone(), DriftPhase::Accepted, reason::ACCEPTED);
+        self.steps.push(Step::Close { drift, phase, reason, accepted });
+    }
+
     /// All accepted values in one write, and then the end of each drift.
     fn adopt(&mut self) {
         if self.adoptions.is_empty() {
@@ -571,6 +825,7 @@ impl<'a> Planner<'a> {
                 drift: adoption.drift.clone(),
                 phase: DriftPhase::Accepted,
                 reason: reason::ACCEPTED,
+                accepted: Some(Box::new(adoption.accepted.clone())),
             })
             .collect();
         self.steps.push(Step::Adopt { adoptions: self.adoptions.clone(), in_doubt: self.in_doubt.clone() });
@@ -579,7 +834,7 @@ impl<'a> Planner<'a> {
 
     /// Says, once, why a decision waits.
     fn wait(&mut self, drift: &KnownDrift, why: &str) {
-        if drift.accept.is_none() {
+        if !drift.is_decided() {
             return self.stop_waiting(drift);
         }
         let message = waiting(why);
@@ -589,7 +844,7 @@ impl<'a> Planner<'a> {
     }
 
     fn stop_waiting(&mut self, drift: &KnownDrift) {
-        if drift.accept.is_none() && drift.waits.is_some() {
+        if !drift.is_decided() && drift.waits.is_some() {
             self.steps.push(Step::Await { drift: drift.name.clone() });
         }
     }
@@ -605,7 +860,7 @@ impl<'a> Planner<'a> {
     }
 
     fn close(&mut self, drift: &KnownDrift, phase: DriftPhase, reason: &'static str) {
-        self.steps.push(Step::Close { drift: drift.name.clone(), phase, reason });
+        self.steps.push(Step::Close { drift: drift.name.clone(), phase, reason, accepted: None });
     }
 
     fn adopts(&self, field: &str) -> bool {
@@ -637,7 +892,7 @@ impl<'a> Planner<'a> {
     /// Resolved drifts beyond the limit go, oldest first.
     fn prune(&mut self, drifts: &[KnownDrift], history: usize) {
         let mut by_field: BTreeMap<&str, Vec<&KnownDrift>> = BTreeMap::new();
-        for drift in drifts.iter().filter(|drift| !drift.is_open()) {
+        for drift in drifts.iter().filter(|drift| !drift.is_open() && drift.standing.is_none()) {
             by_field.entry(drift.field.as_ref()).or_default().push(drift);
         }
         for mut resolved in by_field.into_values() {

@@ -8,7 +8,10 @@ use super::shown::{Shown, named};
 use crate::{
     api::MAX_VALUE_BYTES,
     comparison::{Comparison, Difference, Doubt},
-    digitalocean::{Compared, Live},
+    digitalocean::{
+        Compared, Live,
+        revert::{self, Revert, SelectedTags},
+    },
 };
 
 /// The longest field, in characters, that a Drift can name.
@@ -44,7 +47,7 @@ impl Finding {
         Self::Matches { expected, live }
     }
 
-    /// Two values without anything to hide, of which the whole differs.
+    /// Whether the resource exists, recorded and live.
     pub(crate) fn differs(expected: Value, live: Value) -> Self {
         let whole = Difference {
             path: String::new(),
@@ -52,7 +55,8 @@ impl Finding {
             actual: Some(live.clone()),
             item: None,
         };
-        let shown = Box::new(Shown::of(&expected, &live, &[whole]));
+        let revert = Some(revert::existence(live == Value::Bool(false)));
+        let shown = Box::new(Shown { revert, ..Shown::of(&expected, &live, &[whole]) });
         Self::Differs { expected, adopted: live.clone(), live, shown, doubts: Vec::new() }
     }
 }
@@ -71,7 +75,7 @@ pub(crate) fn compare(live: &Live, field: &str, expected: &Value) -> Finding {
         Compared::NoSuchField { nearest } => {
             Finding::Invalid(format!("{}: no such field; did you mean {}?", named(field), nearest.join(" or ")))
         }
-        Compared::Done(Comparison { differences, doubts, adopted }) => {
+        Compared::Done(Comparison { differences, doubts, adopted, .. }) => {
             let doubts = doubts.iter().map(|doubt| in_words(field, doubt));
             if !differences.is_empty() {
                 let note = live.note(field, expected, &adopted);
@@ -89,6 +93,20 @@ pub(crate) fn compare(live: &Live, field: &str, expected: &Value) -> Finding {
             )
         }
     }
+}
+
+/// Adds the effect of a revert to a difference.
+pub(crate) fn assess(
+    mut finding: Finding,
+    live: &Live,
+    field: &str,
+    expected: &Value,
+    selected: &SelectedTags,
+) -> Finding {
+    if let Finding::Differs { shown, .. } = &mut finding {
+        shown.revert = Some(revert::assess(&Revert { field, desired: expected, document: live, selected }));
+    }
+    finding
 }
 
 /// A part that cannot be compared, and why.

@@ -13,11 +13,12 @@ use tokio::time::Instant;
 
 use super::{
     known::{KnownDrift, Marks},
+    ownership::Declared,
     status::StatusSummary,
 };
 use crate::{
     api::{
-        Drift, ProvisionedResource,
+        AcceptPolicy, Drift, ProvisionedResource,
         annotations::{LAST_ACCEPTED, SYNC_REQUESTED_AT},
     },
     digitalocean::{FieldSet, Kind, ResourceKey, Wanted},
@@ -55,6 +56,10 @@ pub struct Record {
     pub has_annotations: bool,
     /// The drifts that were adopted last.
     pub last_accepted: Marks,
+    /// `spec.drift.accept`.
+    pub accept: AcceptPolicy,
+    /// The fields that a manifest declares.
+    pub declared: Declared,
     /// The sync that somebody asks for.
     pub sync_requested: Option<Box<str>>,
     /// What its status says.
@@ -80,6 +85,8 @@ impl Record {
             suspended: object.spec.suspend,
             has_annotations: !annotations.is_empty(),
             last_accepted: annotations.get(LAST_ACCEPTED).map(|text| Marks::read(text)).unwrap_or_default(),
+            accept: object.spec.drift.accept,
+            declared: Declared::of(object),
             sync_requested: annotations.get(SYNC_REQUESTED_AT).map(|text| text.as_str().into()),
             status: StatusSummary::of(object.status.as_ref()),
         }

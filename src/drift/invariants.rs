@@ -2,25 +2,29 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use jiff::Timestamp;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::{
     evaluate::{
-        Adoption, Compared, Finding, NeedsFreshRead, Observed, Plan, Reading, Recorded, Rests, Seen, Situation, Step,
-        compare, evaluate, orphaned,
+        Accepted, Adoption, Compared, Finding, NeedsFreshRead, Observed, Plan, Reading, Recorded, Rests, Seen,
+        Situation, Step, compare, evaluate, orphaned,
     },
-    known::{KnownDrift, Marks},
+    known::{KnownDrift, Marks, Reverting},
+    ownership::Declared,
+    reverts::RevertSaga,
     shown::Shown,
+    standing::Standing,
 };
 use crate::{
     api::{
-        DriftPhase,
+        AcceptPolicy, DriftPhase, SagaPhase,
         conditions::reason::{self, INVENTORY_STALE},
         labels,
     },
     comparison::show::{full as shown_text, stands_for as shows},
-    digitalocean::{Kind, Live, ResourceKey},
+    digitalocean::{Kind, Live, ResourceKey, revert::SelectedTags},
 };
 
 const HISTORY: usize = 3;
@@ -34,6 +38,11 @@ struct World {
     suspended: bool,
     older: Option<String>,
     last_accepted: Marks,
+    accept: AcceptPolicy,
+    declared: Declared,
+    /// The sagas that revert its drifts.
+    reverts: Vec<RevertSaga>,
+    now: Timestamp,
     was_seen: bool,
     is_deleting: bool,
     /// Lists alone count as confirmed.
@@ -68,6 +77,10 @@ impl World {
             suspended: false,
             older: None,
             last_accepted: Marks::default(),
+            accept: AcceptPolicy::Auto,
+            declared: Declared::Nothing,
+            reverts: Vec::new(),
+            now: "2026-11-29T12:00:00Z".parse().unwrap(),
             was_seen: true,
             is_deleting: false,
             confirms: false,
@@ -126,11 +139,17 @@ impl World {
             older => older.as_deref().map(Rests::Duplicate),
         };
         let recorded = Recorded {
+            name: "web-1",
+            reverts: &self.reverts,
+            selected: &SelectedTags::new(),
             desired: &self.desired,
             ignore: &self.ignore,
             rests,
             was_seen: self.was_seen,
             last_accepted: self.last_accepted.clone(),
+            accept: self.accept,
+            declared: &self.declared,
+            now: self.now,
         };
         evaluate(&recorded, Observed { seen, reading }, &self.drifts, HISTORY)
     }
@@ -160,6 +179,14 @@ impl World {
             Step::Relabel { drift, .. }
             | Step::Refresh { drift, .. }
             | Step::Close { drift, .. }
+            | Step::Stand { drift, .. }
+            | Step::End { drift, .. }
+            | Step::Reschedule { drift, .. }
+            | Step::RestoreDecision { drift }
+            | Step::Revert { drift, .. }
+            | Step::Follow { drift, .. }
+            | Step::FailRevert { drift, .. }
+            | Step::ShowPlan { drift, .. }
             | Step::Refuse { drift, .. }
             | Step::Wait { drift, .. }
             | Step::Await { drift }
@@ -189,13 +216,19 @@ impl World {
                     name: format!("{field}-{episode}").into(),
                     uid: self.uids.to_string().into(),
                     resource_version: "1".into(),
-                    created: jiff::Timestamp::UNIX_EPOCH,
+                    created: Timestamp::UNIX_EPOCH,
                     field: field.into(),
                     episode,
                     phase: DriftPhase::Open,
                     expected: expected.into(),
                     actual: actual.into(),
                     accept: None,
+                    accept_until: None,
+                    because: None,
+                    standing: None,
+                    revert: None,
+                    reverting: None,
+                    reverted_at: None,
                     decided_by: None,
                     waits: None,
                     transition: None,
@@ -206,23 +239,66 @@ impl World {
             Step::Adopt { adoptions, in_doubt } => {
                 self.last_accepted = in_doubt;
                 self.version += 1;
-                for Adoption { drift, field, value } in adoptions {
+                for Adoption { drift, field, value, .. } in adoptions {
                     self.desired.insert(field, value);
                     let drift = self.drift(&drift).clone();
                     self.last_accepted.add(&drift);
                 }
             }
             Step::Close { drift, phase, .. } => {
+                let now = self.now;
                 let drift = self.drift(&drift);
                 drift.phase = phase;
+                drift.reverting = None;
                 if phase == DriftPhase::Accepted {
                     drift.decision = Some(drift.accept.clone().unwrap_or_default());
                 }
+                if phase == DriftPhase::Reverted {
+                    drift.decision = drift.revert.clone();
+                    drift.reverted_at = Some(now);
+                }
             }
-            Step::Answer { .. } => {}
+            Step::Stand { drift, accepted, until, .. } => {
+                let since = self.now;
+                let drift = self.drift(&drift);
+                drift.phase = DriftPhase::Accepted;
+                drift.decision = drift.accept.clone();
+                let (accepted, declared) = (accepted.value.to_string().into(), accepted.declared.to_string().into());
+                drift.standing = Some(Box::new(Standing { accepted, declared, since, until }));
+            }
+            Step::End { drift, reason } => {
+                let drift = self.drift(&drift);
+                drift.standing = None;
+                if reason == reason::WITHDRAWN {
+                    drift.decision = Some("".into());
+                }
+            }
+            Step::Reschedule { drift, until } => self.drift(&drift).standing.as_mut().unwrap().until = until,
+            Step::RestoreDecision { drift } => {
+                let drift = self.drift(&drift);
+                drift.accept = drift.decision.clone();
+                let until = drift.standing.as_ref().unwrap().until;
+                drift.accept_until = until.map(|until| until.to_string().into());
+            }
+            Step::Revert { drift, saga } => {
+                let drift = self.drift(&drift).uid.clone();
+                let saga: Box<str> = saga.name.into();
+                if !self.reverts.iter().any(|known| known.name == saga) {
+                    let (phase, message) = (SagaPhase::Pending, "".into());
+                    self.reverts.push(RevertSaga { name: saga, drift, phase, message });
+                }
+            }
+            Step::Follow { drift, saga, stuck } => {
+                self.drift(&drift).reverting = Some(Reverting { saga, is_stuck: stuck.is_some() });
+            }
+            Step::FailRevert { drift, .. } => self.drift(&drift).reverting = None,
+            Step::ShowPlan { .. } | Step::Answer { .. } => {}
             Step::Refuse { drift, .. } | Step::Await { drift } => self.drift(&drift).waits = None,
             Step::Wait { drift, message } => self.drift(&drift).waits = Some(message.into()),
-            Step::DropDecision { drift } => self.drift(&drift).accept = None,
+            Step::DropDecision { drift } => {
+                let drift = self.drift(&drift);
+                (drift.accept, drift.accept_until, drift.revert) = (None, None, None);
+            }
             Step::Prune { drift } => self.drifts.retain(|known| known.name != drift),
         }
     }
@@ -247,6 +323,11 @@ impl World {
 
     fn open(&self) -> Vec<&KnownDrift> {
         self.drifts.iter().filter(|drift| drift.is_open()).collect()
+    }
+
+    /// The names of the drifts whose acceptance stands.
+    fn standing(&self) -> Vec<Box<str>> {
+        self.drifts.iter().filter(|drift| drift.standing.is_some()).map(|drift| drift.name.clone()).collect()
     }
 
     fn set_live(&mut self, field: &str, value: Value) {
@@ -274,6 +355,7 @@ fn bare(step: Step) -> Step {
     match step {
         Step::Open { field, episode, shown } => Step::Open { field, episode, shown: bare(*shown) },
         Step::Refresh { drift, shown } => Step::Refresh { drift, shown: bare(*shown) },
+        Step::Close { drift, phase, reason, .. } => Step::Close { drift, phase, reason, accepted: None },
         step => step,
     }
 }
@@ -292,7 +374,7 @@ fn compared(situation: Situation) -> Compared {
 }
 
 fn closed(drift: &str, phase: DriftPhase, reason: &'static str) -> Step {
-    Step::Close { drift: drift.into(), phase, reason }
+    Step::Close { drift: drift.into(), phase, reason, accepted: None }
 }
 
 #[test]
@@ -343,7 +425,8 @@ fn an_accepted_value_becomes_the_desired_one() {
     let mut world = World::new(json!({"name": "web-2"}), droplet());
     world.settle();
     world.annotate("name-1", "true");
-    let adoptions = vec![Adoption { drift: "name-1".into(), field: "name".into(), value: json!("web-1") }];
+    let accepted = Accepted { value: json!("web-1"), declared: json!("web-2") };
+    let adoptions = vec![Adoption { drift: "name-1".into(), field: "name".into(), value: json!("web-1"), accepted }];
     let adopt = Step::Adopt { adoptions, in_doubt: Marks::default() };
     assert_eq!(world.settle(), [adopt, closed("name-1", DriftPhase::Accepted, reason::ACCEPTED)]);
     assert_eq!(world.desired["name"], "web-1");
@@ -858,6 +941,9 @@ fn drifts_of_earlier_versions_get_their_labels_and_are_decided_as_before() {
     assert_eq!(world.settle(), []);
 }
 
+mod reverting;
+mod standing;
+
 /// What may happen.
 #[derive(Clone, Debug)]
 enum Happening {
@@ -877,6 +963,15 @@ enum Happening {
     AcceptAll,
     /// Somebody decides a resolved one.
     AcceptResolved(usize, Option<u8>),
+    /// Somebody decides one of the open drifts, for this many minutes.
+    AcceptFor(usize, u8),
+    /// Somebody removes or changes the decision behind an acceptance that stands.
+    Withdraw(usize),
+    ChangeDecision(usize, u8),
+    /// This many minutes pass.
+    Pass(u8),
+    /// A manifest declares some fields from now on, or none.
+    Declare(u8),
     /// Somebody deletes resolved drifts.
     DeleteHistory,
     /// The cloud is listed, or cannot be.
@@ -912,6 +1007,11 @@ fn people() -> impl Strategy<Value = Happening> {
         2 => Just(Happening::AcceptAll),
         2 => (0..3_usize, prop::option::weighted(0.4, 0..3_u8))
             .prop_map(|(which, value)| Happening::AcceptResolved(which, value)),
+        2 => (0..3_usize, 0..4_u8).prop_map(|(which, minutes)| Happening::AcceptFor(which, minutes)),
+        1 => (0..2_usize).prop_map(Happening::Withdraw),
+        1 => (0..2_usize, 0..3_u8).prop_map(|(which, value)| Happening::ChangeDecision(which, value)),
+        2 => (0..4_u8).prop_map(Happening::Pass),
+        2 => (0..4_u8).prop_map(Happening::Declare),
         1 => Just(Happening::DeleteHistory),
         1 => Just(Happening::SweepLate),
         4 => prop::bool::weighted(0.8).prop_map(Happening::Sweep),
@@ -983,6 +1083,35 @@ impl Watched {
                     world.annotate(&drift.name, &decision);
                 }
             }
+            Happening::AcceptFor(which, minutes) => {
+                let open: Vec<_> = world.open().iter().map(|drift| drift.name.clone()).collect();
+                if let Some(name) = open.get(*which) {
+                    world.drift(name).accept_until = Some(format!("{minutes}m").into());
+                    world.annotate(name, "true");
+                }
+            }
+            Happening::Withdraw(which) => {
+                if let Some(name) = world.standing().get(*which) {
+                    world.drift(name).accept = None;
+                    world.touch(name);
+                }
+            }
+            Happening::ChangeDecision(which, value) => {
+                if let Some(name) = world.standing().get(*which) {
+                    let field = world.drift(name).field.clone();
+                    world.annotate(name, &shown_text(&value_of(&field, *value)));
+                }
+            }
+            Happening::Pass(minutes) => world.now += jiff::SignedDuration::from_mins((*minutes).into()),
+            Happening::Declare(fields) => {
+                world.version += 1;
+                world.declared = match fields {
+                    0 => Declared::Nothing,
+                    1 => Declared::Fields(["name".into()].into()),
+                    2 => Declared::Fields(["memory".into(), "tags".into()].into()),
+                    _ => Declared::Everything,
+                };
+            }
             Happening::SweepLate => world.sweep_late(),
             Happening::DeleteHistory => world.drifts.retain(KnownDrift::is_open),
             Happening::Sweep(true) => world.sweep(),
@@ -1021,7 +1150,8 @@ impl Watched {
             }
             match step {
                 Step::Adopt { adoptions, .. } => {
-                    for Adoption { drift, value, .. } in adoptions {
+                    for Adoption { drift, field, value, .. } in adoptions {
+                        assert!(!planned.declared.holds(field), "wrote {field}, which a manifest declares");
                         // A decision that is given anew only now comes after this one.
                         let known = planned.drifts.iter().find(|known| known.name == *drift).unwrap().clone();
                         let demanded = known.accept.as_deref().filter(|text| *text != "true").unwrap_or(&known.actual);
@@ -1050,9 +1180,25 @@ impl Watched {
                     let is_true = field == "exists" || live.is_some_and(|live| shows(&shown.actual, live));
                     assert!(is_true, "opened {field} on what no request of its own showed: {shown:?}");
                 }
+                Step::Stand { drift, accepted, .. } => {
+                    let known = planned.drifts.iter().find(|known| known.name == *drift).unwrap();
+                    let demanded = known.accept.as_deref().filter(|text| *text != "true").unwrap_or(&known.actual);
+                    assert!(shows(demanded, &accepted.value), "accepted {accepted:?}, but {demanded} was decided");
+                }
+                Step::End { drift, .. } => {
+                    assert!(self.world.drift(drift).standing.is_some(), "nothing stands");
+                }
                 Step::Wait { drift, .. } => assert!(self.world.drift(drift).accept.is_some(), "nothing waits"),
                 Step::Await { drift } => assert!(self.world.drift(drift).accept.is_none(), "a decision waits"),
-                Step::Relabel { .. } | Step::Refresh { .. } | Step::Prune { .. } => {}
+                Step::Relabel { .. }
+                | Step::Revert { .. }
+                | Step::Follow { .. }
+                | Step::FailRevert { .. }
+                | Step::ShowPlan { .. }
+                | Step::Refresh { .. }
+                | Step::Reschedule { .. }
+                | Step::RestoreDecision { .. }
+                | Step::Prune { .. } => {}
             }
             self.world.write(step);
             self.check();
@@ -1088,14 +1234,16 @@ proptest! {
             prop_assert!(!watched.adopted.contains(&drift.uid) || drift.phase == DriftPhase::Accepted);
             let is_untold = matches!(&*drift.field, "tags") && drift.is_open();
             prop_assert!(drift.accept.is_none() || !drift.is_open() || is_untold, "a decision still waits");
+            prop_assert!(drift.standing.is_none() || drift.accept.is_some(), "a withdrawn acceptance stands");
             prop_assert!(!drift.has_late_decision(), "a decision on a resolved drift was not answered");
             // The label is written first, and what a decision waits for may keep the rest from being written.
             let is_labelled = drift.change.as_deref() == Some(&drift.change_to(&drift.actual));
             let is_waiting = drift.accept.is_some();
             prop_assert!(!drift.is_open() || is_labelled || is_waiting, "its label is another change's");
         }
+        prop_assert_eq!(world.open_by_effective_value(), Ok(()));
         let mut by_field: BTreeMap<&str, usize> = BTreeMap::new();
-        for drift in world.drifts.iter().filter(|drift| !drift.is_open()) {
+        for drift in world.drifts.iter().filter(|drift| !drift.is_open() && drift.standing.is_none()) {
             *by_field.entry(&drift.field).or_default() += 1;
         }
         prop_assert!(by_field.values().all(|kept| *kept <= HISTORY));

@@ -6,11 +6,11 @@ use jiff::Timestamp;
 use kube::ResourceExt;
 use sha2::{Digest, Sha256};
 
-use super::shown;
+use super::{shown, standing::Standing};
 use crate::{
     api::{
-        Drift, DriftPhase, annotations,
-        conditions::{self, reason},
+        AcceptanceMode, Drift, DriftPhase, DriftStatus, annotations,
+        conditions::{self, ConditionStatus, reason},
         labels,
     },
     digitalocean::Kind,
@@ -51,6 +51,18 @@ pub struct KnownDrift {
     pub decision: Option<Box<str>>,
     /// Who decided, as far as that is known.
     pub decided_by: Option<Box<str>>,
+    /// When the acceptance is to end, as annotated.
+    pub accept_until: Option<Box<str>>,
+    /// Why it is accepted, as annotated.
+    pub because: Option<Box<str>>,
+    /// The decision to revert, as annotated.
+    pub revert: Option<Box<str>>,
+    /// The saga that reverts it, while it is open and the outcome is not written yet.
+    pub reverting: Option<Reverting>,
+    /// When it was reverted.
+    pub reverted_at: Option<Timestamp>,
+    /// The acceptance, while it stands.
+    pub standing: Option<Box<Standing>>,
     /// Why it says that its decision waits.
     pub waits: Option<Box<str>>,
     /// Since when its `Resolved` condition says what it says.
@@ -62,14 +74,15 @@ impl KnownDrift {
     #[must_use]
     pub fn of(drift: &Drift) -> Self {
         let status = drift.status.clone().unwrap_or_default();
-        let annotation = |key: &str| drift.annotations().get(key).map(|text| text.as_str().into());
+        let annotation =
+            |key: &str| -> Option<Box<str>> { drift.annotations().get(key).map(|text| text.as_str().into()) };
         let resolved = status.conditions.iter().find(|condition| condition.type_ == conditions::RESOLVED);
         let difference = (status.phase == DriftPhase::Open).then(|| {
             let written =
                 status.difference.as_ref().or(drift.spec.difference.as_ref().filter(|_| status.actual.is_none()));
             written.cloned().unwrap_or_else(|| shown::difference(&drift.spec.expected, drift.actual_now()))
         });
-        let accept: Option<Box<str>> = annotation(annotations::ACCEPT);
+        let (accept, revert) = (annotation(annotations::ACCEPT), annotation(annotations::REVERT));
         Self {
             name: drift.name_any().into(),
             uid: drift.uid().unwrap_or_default().into(),
@@ -84,10 +97,19 @@ impl KnownDrift {
             actual: drift.actual_now().into(),
             difference: difference.unwrap_or_default().into(),
             change: drift.labels().get(labels::CHANGE).map(|text| text.as_str().into()),
-            decided_by: accept.as_ref().and_then(|_| {
+            decided_by: accept.as_ref().or(revert.as_ref()).and_then(|_| {
+                let decision = if accept.is_some() { annotations::ACCEPT } else { annotations::REVERT };
                 annotation(annotations::DECIDED_BY)
-                    .or_else(|| annotations::written_by(&drift.metadata, annotations::ACCEPT).map(Into::into))
+                    .or_else(|| annotations::written_by(&drift.metadata, decision).map(Into::into))
             }),
+            revert,
+            accept_until: annotation(annotations::ACCEPT_UNTIL),
+            because: annotation(annotations::BECAUSE),
+            standing: standing(&status),
+            reverting: reverting(&status),
+            reverted_at: (status.phase == DriftPhase::Reverted)
+                .then(|| status.resolved_at.as_ref().map(|time| time.0))
+                .flatten(),
             accept,
             decision: status.decision.as_deref().map(Into::into),
             waits: resolved
@@ -97,21 +119,40 @@ impl KnownDrift {
         }
     }
 
+    /// The acceptance of a Drift, if it stands.
+    #[must_use]
+    pub fn standing_of(drift: &Drift) -> Option<Standing> {
+        drift.status.as_ref().and_then(standing).map(|standing| *standing)
+    }
+
     /// Whether it waits for a decision.
     #[must_use]
     pub fn is_open(&self) -> bool {
         self.phase == DriftPhase::Open
     }
 
-    /// Whether a decision came after it was resolved.
+    /// Whether a decision came after it was resolved. One on an acceptance that stands is another matter.
     #[must_use]
     pub fn has_late_decision(&self) -> bool {
-        let Some(accept) = self.accept.as_ref().filter(|_| !self.is_open()) else { return false };
-        match &self.decision {
-            Some(carried_out) => accept != carried_out,
-            // Earlier versions did not write it.
-            None => self.phase != DriftPhase::Accepted,
+        if self.standing.is_some() {
+            return false;
         }
+        if self.is_open() {
+            return false;
+        }
+        let carried_out = |phase, annotated: &Option<Box<str>>| match (annotated, &self.decision) {
+            (None, _) => true,
+            (Some(annotated), Some(carried_out)) => self.phase == phase && annotated == carried_out,
+            // Earlier versions did not write it.
+            (Some(_), None) => self.phase == phase,
+        };
+        !carried_out(DriftPhase::Accepted, &self.accept) || !carried_out(DriftPhase::Reverted, &self.revert)
+    }
+
+    /// Whether somebody decided it.
+    #[must_use]
+    pub fn is_decided(&self) -> bool {
+        self.accept.is_some() || self.revert.is_some()
     }
 
     /// The label [`labels::CHANGE`] that it should have while it shows this live value.
@@ -119,6 +160,44 @@ impl KnownDrift {
     pub fn change_to(&self, actual: &str) -> String {
         labels::change(self.kind.name(), &self.field, &self.expected, actual)
     }
+}
+
+/// A revert under way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reverting {
+    /// The name of the saga.
+    pub saga: Box<str>,
+    /// The drift says that the saga needs a person.
+    pub is_stuck: bool,
+}
+
+/// The revert of a status, if one is under way.
+fn reverting(status: &DriftStatus) -> Option<Reverting> {
+    let is_stuck = match status.reason.as_deref() {
+        Some(reason::REVERTING) => false,
+        Some(reason::REVERT_STUCK) => true,
+        _ => return None,
+    };
+    let saga = status.saga_ref.as_ref().filter(|_| status.phase == DriftPhase::Open)?;
+    Some(Reverting { saga: saga.name.as_str().into(), is_stuck })
+}
+
+/// The acceptance of a status, if it stands.
+fn standing(status: &DriftStatus) -> Option<Box<Standing>> {
+    let acceptance = status.acceptance.as_ref()?;
+    let mut conditions = status.conditions.iter();
+    let stands = conditions.any(|condition| {
+        condition.type_ == conditions::STANDING && ConditionStatus::read(&condition.status) == ConditionStatus::True
+    });
+    let is_standing = status.phase == DriftPhase::Accepted && acceptance.mode == AcceptanceMode::Standing && stands;
+    is_standing.then(|| {
+        Box::new(Standing {
+            accepted: acceptance.value.to_string().into(),
+            declared: acceptance.declared.to_string().into(),
+            since: acceptance.since.0,
+            until: acceptance.until.as_ref().map(|until| until.0),
+        })
+    })
 }
 
 /// Which drifts a record remembers as adopted: UIDs, since names come back when somebody deletes the history.
@@ -165,7 +244,7 @@ pub fn drift_name(record: &str, uid: &str, field: &str, episode: i64) -> String 
 }
 
 /// The text as part of an object's name: lower-case letters and digits, other signs as single dashes.
-fn readable(text: &str, longest: usize) -> String {
+pub(super) fn readable(text: &str, longest: usize) -> String {
     let mut name = String::new();
     for sign in text.chars().take(longest) {
         if sign.is_ascii_alphanumeric() {

@@ -9,8 +9,12 @@ pub mod index;
 #[cfg(test)]
 mod invariants;
 pub mod known;
+mod merge_patch;
+pub mod ownership;
 pub(crate) mod record;
+pub mod reverts;
 pub(crate) mod shown;
+pub mod standing;
 pub mod status;
 mod sweep;
 

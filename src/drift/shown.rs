@@ -8,6 +8,7 @@ use crate::{
         Difference,
         show::{clip_start, escape, full, short, short_text, width},
     },
+    digitalocean::revert::Assessment,
 };
 
 /// How wide a column of `kubectl get` may be.
@@ -38,6 +39,8 @@ pub struct Shown {
     pub differences: Vec<DriftDifference>,
     /// The likely cause, where the provider is known to change the field by itself.
     pub note: Option<&'static str>,
+    /// The effect of reverting it.
+    pub revert: Option<Assessment>,
 }
 
 impl Shown {
@@ -59,6 +62,7 @@ impl Shown {
             difference: line(expected, actual, differences),
             differences: listed.collect(),
             note: None,
+            revert: None,
         }
     }
 

@@ -1,7 +1,10 @@
 //! What a record's status says about its situation. Pure; equal situations give equal words, so that nothing is
 //! written twice.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::{
+    collections::BTreeMap,
+    hash::{DefaultHasher, Hash, Hasher},
+};
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -14,9 +17,10 @@ use super::{
 };
 use crate::{
     api::{
-        ProvisionedResourceStatus,
+        ProvisionedResourceStatus, StandingAcceptance,
         conditions::{self, Claim, ConditionStatus, reason},
     },
+    comparison::show::short,
     digitalocean::ResourceKey,
 };
 
@@ -27,13 +31,19 @@ const MOST: usize = 20;
 /// How long each explanation may be.
 const LONGEST: usize = 300;
 
-const TYPES: [&str; 4] = [conditions::READY, conditions::IN_SYNC, conditions::RECONCILING, conditions::STALLED];
+const TYPES: [&str; 5] = [
+    conditions::READY,
+    conditions::IN_SYNC,
+    conditions::MANIFEST_CURRENT,
+    conditions::RECONCILING,
+    conditions::STALLED,
+];
 
 /// What is kept of a status: enough to tell whether another one would say anything new, and since when.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct StatusSummary {
     digest: u64,
-    transitions: [Option<(ConditionStatus, Timestamp)>; 4],
+    transitions: [Option<(ConditionStatus, Timestamp)>; TYPES.len()],
     in_sync_reason: Option<&'static str>,
     /// When the live resource was first read.
     pub first_seen: Option<Timestamp>,
@@ -105,9 +115,11 @@ pub fn status(
     let record = &entry.record;
     let mut open: Vec<_> = entry.drifts.iter().filter(|drift| drift.is_open()).collect();
     open.sort_by(|one, other| one.field.cmp(&other.field));
-    let claims = claims(record, situation, &open);
+    let acceptances = acceptances(&entry.drifts);
+    let claims = claims(record, situation, &open, acceptances.len());
     let reason = reason_of(&claims).to_owned();
-    let conditions = claims
+    let [ready, in_sync, reconciling, stalled] = claims;
+    let conditions = [ready, in_sync, manifest_current(&acceptances), reconciling, stalled]
         .into_iter()
         .map(|claim| {
             let since = record.status.since(claim.kind, claim.status, now);
@@ -125,14 +137,58 @@ pub fn status(
         provisioned_at: Some(Time(record.created)),
         first_seen_at: record.status.first_seen.or(is_seen.then_some(now)).map(Time),
         last_handled_sync_at: handled_sync.or(record.status.last_handled_sync.as_deref()).map(str::to_owned),
+        acceptances,
         conditions,
     }
+}
+
+/// The acceptances that stand, by field.
+fn acceptances(drifts: &[KnownDrift]) -> Vec<StandingAcceptance> {
+    let stands = |drift: &KnownDrift| {
+        let standing = drift.standing.as_ref()?;
+        Some(StandingAcceptance {
+            field: drift.field.to_string(),
+            drift: drift.name.to_string(),
+            accepted: short(&standing.accepted(), COLUMN),
+            declared: short(&standing.declared(), COLUMN),
+            since: Time(standing.since),
+            until: standing.until.map(Time),
+        })
+    };
+    // Where two stand for one field, the later one is in effect.
+    let mut by_field: BTreeMap<&str, &KnownDrift> = BTreeMap::new();
+    for drift in drifts.iter().filter(|drift| drift.standing.is_some()) {
+        let latest = by_field.entry(&drift.field).or_insert(drift);
+        if latest.episode < drift.episode {
+            *latest = drift;
+        }
+    }
+    by_field.into_values().filter_map(stands).collect()
+}
+
+/// Whether every manifest says what is desired.
+fn manifest_current(acceptances: &[StandingAcceptance]) -> Claim {
+    let kind = conditions::MANIFEST_CURRENT;
+    if acceptances.is_empty() {
+        let (status, reason) = (ConditionStatus::True, reason::NO_ACCEPTANCE_STANDS);
+        return Claim { kind, status, reason, message: String::new() };
+    }
+    let fields: Vec<_> = acceptances
+        .iter()
+        .map(|stands| {
+            let StandingAcceptance { field, accepted, declared, .. } = stands;
+            format!("{}: the manifest says {declared}, {accepted} is accepted", named(field))
+        })
+        .collect();
+    let message = format!("{}; see status.manifestPatch of the Drift", list(&fields));
+    Claim { kind, status: ConditionStatus::False, reason: reason::ACCEPTANCES_STAND, message }
 }
 
 /// A status without what may be too large for the API server.
 #[must_use]
 pub fn reduced(mut status: ProvisionedResourceStatus) -> ProvisionedResourceStatus {
     status.drifted_fields = Vec::new();
+    status.acceptances = Vec::new();
     for condition in &mut status.conditions {
         condition.message = brief_message(&condition.message);
     }
@@ -159,6 +215,9 @@ fn digest(status: &ProvisionedResourceStatus) -> u64 {
     (status.observed_generation, status.open_drifts, &status.drifted_fields, &status.last_handled_sync_at)
         .hash(&mut hasher);
     (&status.drifted_fields_short, &status.reason, status.first_seen_at.is_some()).hash(&mut hasher);
+    for StandingAcceptance { field, drift, accepted, declared, since, until } in &status.acceptances {
+        (field, drift, accepted, declared, since.0, until.as_ref().map(|until| until.0)).hash(&mut hasher);
+    }
     for kind in TYPES {
         let condition = status.conditions.iter().find(|condition| condition.type_ == kind);
         condition.map(|said| (&said.status, &said.reason, &said.message, said.observed_generation)).hash(&mut hasher);
@@ -166,7 +225,7 @@ fn digest(status: &ProvisionedResourceStatus) -> u64 {
     hasher.finish()
 }
 
-fn claims(record: &Record, situation: &Situation, open: &[&KnownDrift]) -> [Claim; 4] {
+fn claims(record: &Record, situation: &Situation, open: &[&KnownDrift], standing: usize) -> [Claim; 4] {
     use ConditionStatus::{False, True, Unknown};
     let resource = &record.resource;
     match situation {
@@ -180,15 +239,19 @@ fn claims(record: &Record, situation: &Situation, open: &[&KnownDrift]) -> [Clai
             four([False, Unknown, False, True], reason::DUPLICATE_RECORD, &message)
         }
         Situation::Unknown(reason, message) => four([False, Unknown, True, False], reason, message),
+        Situation::Reverting(saga) => {
+            let message = format!("saga {saga} reverts a field of {resource}; it is compared after that");
+            four([True, if open.is_empty() { Unknown } else { False }, True, False], reason::REVERTING, &message)
+        }
         Situation::NeverSeen => {
             let message = format!("{resource} does not exist in this account; check the id and the token");
             four([False, Unknown, False, True], reason::RESOURCE_NOT_FOUND, &message)
         }
-        Situation::Compared(compared) => of_comparison(resource, compared, open),
+        Situation::Compared(compared) => of_comparison(resource, compared, open, standing),
     }
 }
 
-fn of_comparison(resource: &ResourceKey, compared: &Compared, open: &[&KnownDrift]) -> [Claim; 4] {
+fn of_comparison(resource: &ResourceKey, compared: &Compared, open: &[&KnownDrift], standing: usize) -> [Claim; 4] {
     let (ready_reason, problems) = match (&compared.invalid[..], &compared.refused[..]) {
         ([], []) => (reason::COMPARED, None),
         ([], refused) => (reason::WRITE_REFUSED, Some(list(refused))),
@@ -204,7 +267,7 @@ fn of_comparison(resource: &ResourceKey, compared: &Compared, open: &[&KnownDrif
         let fields = list_by(&fields, ", ");
         format!("compared with {resource}; spec.drift.ignore lists fields that are not recorded: {fields}")
     });
-    let (in_sync, in_sync_reason, in_sync_message) = in_sync(resource, compared, open);
+    let (in_sync, in_sync_reason, in_sync_message) = in_sync(resource, compared, open, standing);
     [
         Claim {
             kind: conditions::READY,
@@ -233,6 +296,7 @@ fn in_sync(
     resource: &ResourceKey,
     compared: &Compared,
     open: &[&KnownDrift],
+    standing: usize,
 ) -> (ConditionStatus, &'static str, String) {
     let unconfirmed: Vec<_> = compared.unconfirmed.iter().map(|field| named(field)).collect();
     let mut parts = Vec::new();
@@ -266,12 +330,13 @@ fn in_sync(
         () if !unconfirmed.is_empty() => (ConditionStatus::Unknown, reason::UNCONFIRMED),
         () if !compared.unknown.is_empty() => (ConditionStatus::Unknown, reason::FIELDS_UNKNOWN),
         () if compared.gone => {
-            parts.push(format!("{resource} is gone, as recorded"));
+            parts.push(format!("{resource} is gone, as {}", if standing > 0 { "accepted" } else { "recorded" }));
             (ConditionStatus::True, reason::NO_DRIFT)
         }
         () => {
             let plural = if compared.compared == 1 { "field is" } else { "fields are" };
-            parts.push(format!("{} {plural} as desired", compared.compared));
+            let accepted = if standing > 0 { format!(", {standing} of them as accepted") } else { String::new() };
+            parts.push(format!("{} {plural} as desired{accepted}", compared.compared));
             (ConditionStatus::True, reason::NO_DRIFT)
         }
     };

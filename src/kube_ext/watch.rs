@@ -32,6 +32,7 @@ pub fn is_in(scope: &Scope, namespace: &str) -> bool {
 /// The first lists of the watches of one kind, one per scope. Until they are complete, the cache misses objects.
 pub struct FirstLists {
     scopes: BTreeSet<Scope>,
+    selector: Option<&'static str>,
     missing: watch::Sender<BTreeSet<Scope>>,
 }
 
@@ -44,7 +45,13 @@ impl FirstLists {
         } else {
             namespaces.iter().map(|namespace| Some(namespace.as_str().into())).collect()
         };
-        Self { missing: watch::Sender::new(scopes.clone()), scopes }
+        Self { missing: watch::Sender::new(scopes.clone()), scopes, selector: None }
+    }
+
+    /// Only of the objects with this label.
+    #[must_use]
+    pub fn with_label(self, label: &'static str) -> Self {
+        Self { selector: Some(label), ..self }
     }
 
     /// Whether all lists are complete.
@@ -70,7 +77,7 @@ pub async fn follow<K>(client: &Client, lists: &FirstLists, pulse: Pulse, mut ta
 where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + DeserializeOwned + Clone + Debug + Send + 'static,
 {
-    let mut events = objects(client, &lists.scopes);
+    let mut events = objects(client, &lists.scopes, lists.selector);
     while let Some((scope, event)) = events.next().await {
         pulse.begin();
         take(&scope, &event);
@@ -82,7 +89,11 @@ where
 }
 
 /// The events of one watch per scope.
-fn objects<K>(client: &Client, scopes: &BTreeSet<Scope>) -> impl Stream<Item = (Scope, Event<K>)> + Unpin + use<K>
+fn objects<K>(
+    client: &Client,
+    scopes: &BTreeSet<Scope>,
+    selector: Option<&'static str>,
+) -> impl Stream<Item = (Scope, Event<K>)> + Unpin + use<K>
 where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + DeserializeOwned + Clone + Debug + Send + 'static,
 {
@@ -91,7 +102,9 @@ where
             None => Api::<DeserializeGuard<K>>::all(client.clone()),
             Some(namespace) => Api::namespaced(client.clone(), namespace),
         };
-        let events = watcher(api, watcher::Config::default().page_size(PAGE)).default_backoff();
+        let config = watcher::Config::default().page_size(PAGE);
+        let config = selector.map_or(config.clone(), |label| config.labels(label));
+        let events = watcher(api, config).default_backoff();
         Box::pin(
             events.filter_map(move |event| std::future::ready(readable(event).map(|event| (scope.clone(), event)))),
         )

@@ -68,9 +68,10 @@ pub const RULES: &[Rule] = &[
         api_group: GROUP,
         resources: &["drifts"],
         names: &[],
-        verbs: &["create", "patch", "delete"],
+        verbs: &["get", "create", "patch", "delete"],
         scope: Scope::Watched,
-        why: "to create drifts, remove refused decisions from them, and delete resolved ones beyond the history limit",
+        why: "to create drifts, remove refused decisions from them, delete resolved ones beyond the history limit, and \
+              read an accepted value that a saga restores",
     },
     Rule {
         api_group: GROUP,
@@ -88,6 +89,14 @@ pub const RULES: &[Rule] = &[
         scope: Scope::Watched,
         why: "to read the saga that another undoes, add and remove the finalizer, remove the annotations of \
               resolutions, and delete a saga after its ttlSecondsAfterFinished",
+    },
+    Rule {
+        api_group: GROUP,
+        resources: &["sagas"],
+        names: &[],
+        verbs: &["create"],
+        scope: Scope::Watched,
+        why: "to create the saga of a revert",
     },
     Rule {
         api_group: GROUP,

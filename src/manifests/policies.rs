@@ -29,7 +29,7 @@ use super::{Error, Installation, document, owned, users::UserRole};
 use crate::api::{GROUP, annotations};
 
 pub use cancellations::CANCEL_VERB;
-pub use decisions::{ACCEPT_VERB, APPROVE_VERB, DECISIONS, Decision, RESOLVE_VERB, Signature};
+pub use decisions::{ACCEPT_VERB, APPROVE_VERB, DECISIONS, Decision, RESOLVE_VERB, REVERT_VERB, Signature};
 
 /// The plural of a kind with policies.
 const DRIFTS: &str = "drifts";

@@ -83,8 +83,8 @@ pub const GRANTS: &[Grant] = &[
     Grant {
         role: UserRole::PlatformAdmin,
         resources: &["drifts"],
-        verbs: &[policies::ACCEPT_VERB],
-        why: "to accept a live value; a custom verb that an admission policy checks",
+        verbs: &[policies::ACCEPT_VERB, policies::REVERT_VERB],
+        why: "to accept or revert a live value; custom verbs that an admission policy checks",
     },
     Grant {
         role: UserRole::PlatformAdmin,

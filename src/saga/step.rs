@@ -353,11 +353,7 @@ fn is_waiting(error: &digitalocean::Error) -> bool {
         | digitalocean::Error::NoBudget { .. }
         | digitalocean::Error::TooLate { .. }
         | digitalocean::Error::Unauthorized { .. } => true,
-        digitalocean::Error::Refused { message, .. } => {
-            let message = message.to_lowercase();
-            message.contains("pending event") || message.contains("is currently locked")
-        }
-        _ => false,
+        error => error.is_busy(),
     }
 }
 

@@ -12,5 +12,6 @@ mod readability;
 mod refusals;
 mod sagas;
 mod smoke;
+mod standing;
 mod validation;
 mod world;

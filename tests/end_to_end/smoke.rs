@@ -24,7 +24,7 @@ spec:
   provisionedBy: platform-team
 "#
     );
-    let applied = world.kubectl().apply(&manifest).await.unwrap();
+    let applied = world.kubectl().run_with_input(&["create", "-f", "-"], &manifest).await.unwrap();
     assert_eq!(applied, "provisionedresource.arcadia.cloud/web-1 created\n");
 
     // Only the wrong field is flagged.

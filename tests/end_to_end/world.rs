@@ -207,22 +207,25 @@ impl World {
         }
     }
 
-    /// Records the droplet, as `kubectl apply` does.
+    /// Records the droplet by hand: no manifest declares its fields.
     pub async fn record(&self, name: &str, desired: Value) {
         self.record_as(name, "Droplet", DROPLET, desired, json!({})).await;
     }
 
     pub async fn record_as(&self, name: &str, kind: &str, id: &str, desired: Value, more: Value) {
-        let mut manifest = json!({
-            "apiVersion": "arcadia.cloud/v1alpha1",
-            "kind": "ProvisionedResource",
-            "metadata": { "name": name },
-            "spec": { "resource": { "kind": kind, "id": id }, "desired": desired },
-        });
-        for (key, value) in more.as_object().unwrap() {
-            manifest["spec"][key] = value.clone();
+        let manifest = manifest(name, kind, id, &desired, &more);
+        match self.kubectl().run_with_input(&["create", "-f", "-"], &manifest).await {
+            Ok(_) => {}
+            Err(error) if error.to_string().contains("AlreadyExists") => {
+                self.kubectl().run_with_input(&["replace", "-f", "-"], &manifest).await.unwrap();
+            }
+            Err(error) => panic!("{error}"),
         }
-        self.kubectl().apply(&manifest.to_string()).await.unwrap();
+    }
+
+    /// Applies a manifest of the droplet's record, as a pipeline does again and again.
+    pub async fn declare(&self, name: &str, desired: Value) {
+        self.kubectl().apply(&manifest(name, "Droplet", DROPLET, &desired, &json!({}))).await.unwrap();
     }
 
     /// One value of an object, by JSON path.
@@ -374,6 +377,20 @@ pub async fn install(control_plane: &ControlPlane) {
     kubectl.run_with_input(&["apply", "--server-side", "-f", "-"], &api::crds_as_yaml().unwrap()).await.unwrap();
     let crds = ["provisionedresources", "drifts", "sagas"].map(|plural| format!("crd/{plural}.arcadia.cloud"));
     kubectl.run(&["wait", "--for=condition=Established", &crds[0], &crds[1], &crds[2]]).await.unwrap();
+}
+
+/// The manifest of a record; `more` is of its spec.
+pub fn manifest(name: &str, kind: &str, id: &str, desired: &Value, more: &Value) -> String {
+    let mut manifest = json!({
+        "apiVersion": "arcadia.cloud/v1alpha1",
+        "kind": "ProvisionedResource",
+        "metadata": { "name": name },
+        "spec": { "resource": { "kind": kind, "id": id }, "desired": desired },
+    });
+    for (key, value) in more.as_object().unwrap() {
+        manifest["spec"][key] = value.clone();
+    }
+    manifest.to_string()
 }
 
 /// A droplet as the simulator completes it.

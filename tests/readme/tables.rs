@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, time::Duration};
 use arcadia_operator::{
     api::{self, DriftPhase, SagaKind, SagaPhase, saga::StepState},
     config::Cli,
-    digitalocean::{Kind, SnapshotInfo, Usage, kinds},
+    digitalocean::{Kind, SnapshotInfo, Usage, kinds, revert},
     drift::index::OpenDrifts,
     manifests::policies::{CANCEL_VERB, DECISIONS},
     saga::index::{Census, InPhase},
@@ -174,7 +174,11 @@ fn kinds_and_phases_of_sagas() {
 
 #[test]
 fn generated_references() {
-    let generated = [("docs/reference/kinds.md", kinds::reference()), ("docs/reference/steps.md", steps::reference())];
+    let generated = [
+        ("docs/reference/kinds.md", kinds::reference()),
+        ("docs/reference/reverts.md", revert::reference()),
+        ("docs/reference/steps.md", steps::reference()),
+    ];
     for (page, text) in generated {
         assert!(read(page).ends_with(&text), "{page} is out of date: run `cargo xtask generate`");
     }

@@ -25,6 +25,7 @@ fn generated() -> Result<Vec<Generated>, Error> {
     files.extend(roles_and_policies()?);
     files.extend(chart::files(&definitions)?);
     files.push(kinds());
+    files.push(reverts());
     files.push(steps());
     Ok(files)
 }
@@ -124,6 +125,19 @@ fn kinds() -> Generated {
     (
         PathBuf::from("docs/reference/kinds.md"),
         format!("# Kinds\n\n<!-- {GENERATED}; edit {source} instead. -->\n\n{table}"),
+    )
+}
+
+/// The reference of how fields are reverted.
+fn reverts() -> Generated {
+    let source = "the section `revert` in src/digitalocean/kinds/data";
+    let preface = "How each field is reverted, by kind. A class holds unless one of the cases after it applies: \
+                   Safe (no outage, nothing lost), Disruptive (an outage or other access), Lossy (data may be lost), OneWay (cannot be \
+                   undone), NotRevertible and NotOurs (with the reason). A dotted path has the rule of its field.\n";
+    let reference = arcadia_operator::digitalocean::revert::reference();
+    (
+        PathBuf::from("docs/reference/reverts.md"),
+        format!("# Reverts\n\n<!-- {GENERATED}; edit {source} instead. -->\n\n{preface}{reference}"),
     )
 }
 

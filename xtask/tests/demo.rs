@@ -14,7 +14,9 @@ fn the_drift_appears_is_accepted_and_closes() {
 
     let told = String::from_utf8_lossy(&demo.stdout);
     assert!(demo.status.success(), "{told}\n{}", String::from_utf8_lossy(&demo.stderr));
-    for part in ["$ kubectl get drifts", "s-2vcpu-4gb   s-4vcpu-8gb", "arcadia.cloud/accept=true", "Accepted"] {
+    for part in
+        ["$ kubectl get drifts", "s-2vcpu-4gb   s-4vcpu-8gb", "arcadia.cloud/accept=true", "Standing", "InManifest"]
+    {
         assert!(told.contains(part), "no `{part}` in:\n{told}");
     }
     assert!(!folder_of(&told).expect("the path of the log").exists());

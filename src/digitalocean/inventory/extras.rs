@@ -229,7 +229,7 @@ impl Inventory {
 impl Row {
     /// The scopes that parts of these fields need, where the API leaves such a part out when it is empty, and no
     /// top-level field of its name shows whether the token has the scope.
-    pub(super) fn scopes_in_doubt(&self, recorded: FieldSet) -> impl Iterator<Item = &str> {
+    pub(in crate::digitalocean) fn scopes_in_doubt(&self, recorded: FieldSet) -> impl Iterator<Item = &str> {
         let in_doubt = move |pattern: &Pattern| {
             let segments = pattern.segments();
             let is_evident = |name: &&str| self.gated.keys().any(|gate| gate.segments() == [*name]);

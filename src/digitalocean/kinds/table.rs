@@ -9,6 +9,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 use super::IdFormat;
+use super::reverts::Reverts;
 use crate::digitalocean::document::Pattern;
 use crate::digitalocean::equivalence::Equivalence;
 
@@ -101,6 +102,9 @@ pub(crate) struct Row {
     /// Nouns for the items of lists, for people.
     #[serde(default)]
     pub(crate) nouns: BTreeMap<Pattern, String>,
+    /// How drifted fields are put back; none where that is not supported yet.
+    #[serde(default)]
+    pub(crate) revert: Option<Reverts>,
 }
 
 /// A path and the key under which its response holds what was asked for.

@@ -14,7 +14,7 @@ const TABLE: &str = include_str!("../../../tests/cases/comparison.yaml");
 /// Wide enough for every value of the table.
 const COLUMNS: usize = 400;
 
-#[derive(Deserialize)]
+#[derive(Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Case {
     name: String,
@@ -80,6 +80,9 @@ impl Case {
                 if !is_settled {
                     return Some(format!("accepting {} leaves {again:?}", found.adopted));
                 }
+                if let Some(left) = self.left_by_reverting(&live) {
+                    return Some(left);
+                }
                 (Verdict::Differs, found.differences.iter().map(|found| found.short(COLUMNS)).collect())
             }
             Compared::Done(found) if found.doubts.is_empty() => (Verdict::Same, Vec::new()),
@@ -102,6 +105,23 @@ impl Case {
             return Some(format!("shows {shown:?}, not {:?}", self.differences));
         }
         self.leak(&live, &compared)
+    }
+
+    /// The differences that are left where the restored document is written.
+    fn left_by_reverting(&self, live: &Live) -> Option<String> {
+        let is_derived = live.source(&self.field).is_none() && self.kind.row().derived.contains_key(&self.field);
+        // Droplets are changed by actions, and not by documents.
+        if is_derived || self.kind.name() == "Droplet" {
+            return None;
+        }
+        let restored = match live.restored(&self.field, &self.recorded) {
+            Ok(Some(restored)) => restored,
+            Err(why) if why.contains("no such item") => return None,
+            other => return Some(format!("reverting gives {other:?}")),
+        };
+        let again = Self { live: restored.clone(), ..self.clone() }.live().compare(&self.field, &self.recorded);
+        let is_settled = matches!(&again, Compared::Done(again) if again.differences.is_empty());
+        (!is_settled).then(|| format!("reverting to {restored} leaves {again:?}"))
     }
 
     /// A credential that is shown somewhere.

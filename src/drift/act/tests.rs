@@ -118,7 +118,8 @@ fn drift(field: &str) -> Drift {
 }
 
 fn adoption(field: &str) -> Adoption {
-    Adoption { drift: format!("d-{field}").into(), field: field.to_owned(), value: json!("b") }
+    let accepted = Accepted { value: json!("b"), declared: json!("a") };
+    Adoption { drift: format!("d-{field}").into(), field: field.to_owned(), value: json!("b"), accepted }
 }
 
 /// As a plan has them.
@@ -128,6 +129,7 @@ fn accepting(fields: &[&str]) -> Vec<Step> {
         drift: format!("d-{field}").into(),
         phase: DriftPhase::Accepted,
         reason: reason::ACCEPTED,
+        accepted: Some(Box::new(Accepted { value: json!("b"), declared: json!("a") })),
     };
     [Step::Adopt { adoptions, in_doubt: Marks::default() }].into_iter().chain(fields.iter().map(close)).collect()
 }

@@ -13,6 +13,8 @@ use crate::{
 
 /// The verb on drifts that accepting one needs.
 pub const ACCEPT_VERB: &str = "accept";
+/// The verb on drifts that reverting one needs.
+pub const REVERT_VERB: &str = "revert";
 /// The verb on sagas that resolving a stuck one needs.
 pub const RESOLVE_VERB: &str = "resolve";
 /// The verb on sagas that approving a step needs.
@@ -43,6 +45,13 @@ pub enum Signature {
 /// All decisions.
 pub const DECISIONS: &[Decision] = &[
     Decision { resource: DRIFTS, annotation: annotations::ACCEPT, verb: ACCEPT_VERB, signature: Signature::Beside },
+    Decision {
+        resource: DRIFTS,
+        annotation: annotations::ACCEPT_UNTIL,
+        verb: ACCEPT_VERB,
+        signature: Signature::Beside,
+    },
+    Decision { resource: DRIFTS, annotation: annotations::REVERT, verb: REVERT_VERB, signature: Signature::Beside },
     Decision { resource: SAGAS, annotation: annotations::RESOLVE, verb: RESOLVE_VERB, signature: Signature::Beside },
     Decision { resource: SAGAS, annotation: annotations::ADOPT, verb: RESOLVE_VERB, signature: Signature::Beside },
     Decision {
@@ -54,7 +63,7 @@ pub const DECISIONS: &[Decision] = &[
 ];
 
 /// An annotation that belongs to a decision without being one: the reason.
-const REASONS: &[(&str, &str)] = &[(SAGAS, annotations::BECAUSE)];
+const REASONS: &[(&str, &str)] = &[(DRIFTS, annotations::BECAUSE), (SAGAS, annotations::BECAUSE)];
 
 /// Values that approve nothing.
 const NO: [&str; 3] = ["", "no", "false"];

@@ -2,6 +2,7 @@
 
 mod approval;
 mod assign_reserved_ip;
+mod assign_to_project;
 mod attach_volume;
 mod backups;
 mod common;
@@ -17,6 +18,7 @@ mod disable_backups;
 mod domain_record;
 mod droplet;
 mod enable_backups;
+mod enable_ipv6;
 mod fail;
 mod http_request;
 mod power_off_droplet;
@@ -29,6 +31,7 @@ mod reserved_ip;
 mod resize_droplet;
 mod resize_volume;
 mod restore_droplet;
+mod reverting;
 mod sleep;
 mod tag_resource;
 mod tagging;
@@ -38,6 +41,8 @@ mod unassign_reserved_ip;
 mod unrecord_provisioned;
 mod untag_resource;
 mod update_domain_record;
+mod update_node_pool;
+mod update_resource;
 mod volume;
 mod wait_for_field;
 
@@ -58,6 +63,7 @@ pub static ALL: &[&dyn AnyStep] = &[
     &restore_droplet::RestoreDroplet,
     &enable_backups::EnableBackups,
     &disable_backups::DisableBackups,
+    &enable_ipv6::EnableIPv6,
     &tag_resource::TagResource,
     &untag_resource::UntagResource,
     &delete_snapshot::DeleteSnapshot,
@@ -70,6 +76,9 @@ pub static ALL: &[&dyn AnyStep] = &[
     &unassign_reserved_ip::UnassignReservedIP,
     &create_domain_record::CreateDomainRecord,
     &update_domain_record::UpdateDomainRecord,
+    &assign_to_project::AssignToProject,
+    &update_resource::UpdateResource,
+    &update_node_pool::UpdateNodePool,
     &record_provisioned::RecordProvisioned,
     &unrecord_provisioned::UnrecordProvisioned,
     &wait_for_field::WaitForField,

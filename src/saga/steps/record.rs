@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
 use kube::{
     Api, ResourceExt,
     api::{DeleteParams, Preconditions},
@@ -10,7 +9,13 @@ use kube::{
 use serde_json::{Map, Value};
 
 use crate::{
-    api::{OPERATOR, ProvisionedResource, ProvisionedResourceSpec},
+    api::{
+        Drift, OPERATOR, ProvisionedResource, ProvisionedResourceSpec,
+        managed_fields::{self, DESIRED},
+    },
+    comparison::secret,
+    digitalocean::ResourceKey,
+    drift::known::KnownDrift,
     kube_ext::call::{self, bounded},
     saga::step::{Failure, StepContext},
 };
@@ -21,9 +26,6 @@ pub(super) type Fields = BTreeMap<String, Value>;
 /// A valid name of a record: a DNS subdomain (RFC 1123).
 pub(super) const NAME: &str = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$";
 
-/// The prefix of recorded fields.
-const DESIRED: &str = "desired.";
-
 /// The records in the saga's namespace.
 pub(super) fn records(context: &StepContext<'_>) -> Api<ProvisionedResource> {
     Api::namespaced(context.kube.clone(), context.namespace)
@@ -33,6 +35,59 @@ pub(super) fn records(context: &StepContext<'_>) -> Api<ProvisionedResource> {
 pub(super) async fn get(context: &StepContext<'_>, name: &str) -> Result<Option<ProvisionedResource>, Failure> {
     let doing = format!("reading ProvisionedResource {}/{name}", context.namespace);
     Ok(bounded(&doing, records(context).get_opt(name)).await?)
+}
+
+/// The desired value in effect of a field of a record; none where the record does not name it. An accepted value that
+/// stands is read from its Drift.
+pub(super) async fn desired(
+    context: &StepContext<'_>,
+    record: &ProvisionedResource,
+    field: &str,
+) -> Result<Option<Value>, Failure> {
+    let declared = || record.spec.desired.get(field).cloned();
+    let mut acceptances = record.status.iter().flat_map(|status| &status.acceptances);
+    let Some(stands) = acceptances.find(|stands| stands.field == field) else { return Ok(declared()) };
+    let drifts: Api<Drift> = Api::namespaced(context.kube.clone(), context.namespace);
+    let doing = format!("reading Drift {}/{}", context.namespace, stands.drift);
+    let drift = bounded(&doing, drifts.get_opt(&stands.drift)).await?;
+    let value = match drift.as_ref().and_then(KnownDrift::standing_of) {
+        None => return Ok(declared()),
+        Some(standing) => standing.accepted(),
+    };
+    if secret::is_hidden(&value) {
+        return Err(Failure::Permanent(format!(
+            "the accepted value of {field} holds a credential, which Drift {} keeps as a fingerprint; commit it to the \
+             manifest first",
+            stands.drift
+        )));
+    }
+    Ok(Some(value))
+}
+
+/// Reads the record of this name, which must be about this resource.
+pub(super) async fn about(
+    context: &StepContext<'_>,
+    name: &str,
+    key: &ResourceKey,
+) -> Result<ProvisionedResource, Failure> {
+    let what = format!("ProvisionedResource {}/{name}", context.namespace);
+    let record = get(context, name).await?.ok_or_else(|| Failure::Permanent(format!("there is no {what}")))?;
+    let is = record.spec.resource.key();
+    if is == *key { Ok(record) } else { Err(Failure::Permanent(format!("{what} describes {is}, not {key}"))) }
+}
+
+/// Reads the effective desired value of a field, from the record of this name about this resource.
+pub(super) async fn desired_value(
+    context: &StepContext<'_>,
+    name: &str,
+    key: &ResourceKey,
+    field: &str,
+) -> Result<Value, Failure> {
+    let record = about(context, name, key).await?;
+    let value = desired(context, &record, field).await?;
+    value.ok_or_else(|| {
+        Failure::Permanent(format!("ProvisionedResource {}/{name} no longer records {field}", context.namespace))
+    })
 }
 
 /// Deletes this record by UID, and returns whether it is gone: finalizers may delay that.
@@ -103,29 +158,11 @@ impl Owners {
     pub(super) fn of(record: &ProvisionedResource) -> Self {
         let mut owners = Self::default();
         for entry in record.metadata.managed_fields.iter().flatten() {
-            if entry.subresource.as_deref().unwrap_or_default().is_empty() {
+            if managed_fields::is_of_object(entry) {
                 let is_own = entry.manager.as_deref() == Some(OPERATOR) && entry.operation.as_deref() == Some("Apply");
-                if is_own { &mut owners.own } else { &mut owners.others }.extend(written(entry));
+                if is_own { &mut owners.own } else { &mut owners.others }.extend(managed_fields::of_spec(entry));
             }
         }
         owners
     }
-}
-
-/// The fields of the spec in an entry of `managedFields`.
-fn written(entry: &ManagedFieldsEntry) -> Vec<String> {
-    let names = |fields: Option<&Value>| -> Vec<(String, Value)> {
-        let fields = fields.and_then(Value::as_object).into_iter().flatten();
-        fields.filter_map(|(name, below)| Some((name.strip_prefix("f:")?.to_owned(), below.clone()))).collect()
-    };
-    let spec = entry.fields_v1.as_ref().and_then(|fields| fields.0.get("f:spec"));
-    let mut written = Vec::new();
-    for (name, below) in names(spec) {
-        if name == "desired" {
-            written.extend(names(Some(&below)).into_iter().map(|(field, _)| format!("{DESIRED}{field}")));
-        } else {
-            written.push(name);
-        }
-    }
-    written
 }

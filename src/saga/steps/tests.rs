@@ -5,6 +5,7 @@ mod domains;
 mod droplets;
 mod journey;
 mod records;
+mod reverts;
 mod rows;
 mod service;
 mod tags;

@@ -3,13 +3,16 @@
 use std::time::Duration;
 
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 
-use super::common::{NoOutput, any_id, kind_name, text_or_number};
+use super::{
+    common::{NoOutput, any_id, kind_name, text_or_number},
+    record::{self, NAME},
+};
 use crate::{
     comparison::{secret::hide_unknown as hide, show::full as shown},
-    digitalocean::{Kind, Live, Priority, ResourceKey},
+    digitalocean::{FieldSet, Kind, ResourceKey},
     drift::evaluate::{Finding, compare},
     saga::step::{Failure, Progress, Step, StepContext},
 };
@@ -32,8 +35,13 @@ pub struct Parameters {
     /// The field: one of the kind's fields, such as `status`, or a dotted path into the API's document.
     #[schemars(length(min = 1, max = 253))]
     field: String,
-    /// The value to wait for.
-    equals: Value,
+    /// The value to wait for, unless `record` is set.
+    #[serde(default, deserialize_with = "also_null")]
+    equals: Option<Value>,
+    /// The name of the record of the resource, to wait for the desired value that it has for the field.
+    #[serde(default)]
+    #[schemars(length(min = 1, max = 253), regex(pattern = NAME))]
+    record: Option<String>,
     /// The poll interval, in seconds.
     #[serde(default = "some_seconds")]
     #[schemars(range(min = 1, max = 3600))]
@@ -42,6 +50,11 @@ pub struct Parameters {
 
 fn some_seconds() -> u32 {
     15
+}
+
+/// Tells null from a parameter that is missing.
+fn also_null<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, D::Error> {
+    Value::deserialize(deserializer).map(Some)
 }
 
 pub struct WaitForField;
@@ -55,26 +68,37 @@ impl Step for WaitForField {
     type Output = NoOutput;
     type Before = ();
 
+    fn objection(&self, parameters: &Parameters) -> Option<String> {
+        let is_one = parameters.equals.is_some() != parameters.record.is_some();
+        (!is_one).then(|| "`equals` or `record` must be set, and not both".to_owned())
+    }
+
     async fn run(
         &self,
         context: &StepContext<'_>,
         parameters: &Parameters,
         (): &(),
     ) -> Result<Progress<NoOutput>, Failure> {
-        let Parameters { kind, id, field, equals, poll_seconds } = parameters;
+        let Parameters { kind, id, field, equals, record, poll_seconds } = parameters;
         let key = ResourceKey::new(*kind, id.as_str());
+        let equals = match (equals, record) {
+            (Some(equals), _) => equals.clone(),
+            (None, Some(record)) => record::desired_value(context, record, &key, field).await?,
+            (None, None) => Value::Null,
+        };
         let later = |why: String| {
             let again = Duration::from_secs(u64::from(*poll_seconds));
-            let wanted = visible(field, equals);
+            let wanted = visible(field, &equals);
             Ok(Progress::NotYet { again, why: format!("waiting until {field} of {key} is {wanted}: {why}") })
         };
-        let document = match context.cloud.get(&key, Priority::Urgent).await {
-            Ok(document) => document.ok_or_else(|| Failure::Permanent(format!("there is no {key}")))?,
+        let fields = FieldSet::of_values(*kind, [(field.as_str(), &equals)]);
+        let live = match context.cloud.live(&key, fields).await {
+            Ok(live) => live.ok_or_else(|| Failure::Permanent(format!("there is no {key}")))?,
             // The step waits anyway, so a failed read counts as no attempt.
             Err(error) if error.retryable() => return later(error.to_string()),
             Err(error) => return Err(error.into()),
         };
-        match compare(&Live::parse(&key, &document)?, field, equals) {
+        match compare(&live, field, &equals) {
             Finding::Matches { .. } => Ok(Progress::Done(NoOutput {})),
             Finding::Differs { live, .. } => later(format!("it is {}", visible(field, &live))),
             Finding::Unknown(why) => later(why),

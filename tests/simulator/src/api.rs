@@ -1,20 +1,31 @@
 //! The API: which path and method is answered by what.
 
-use crate::cloud::{Cloud, now};
+use crate::cloud::Cloud;
+use crate::colleagues::Moment;
 use crate::kinds::{self, Kind};
 use crate::reply::{Refusal, Reply};
 use crate::request::Call;
-use crate::store::set;
 use crate::{
-    actions, apps, backups, catalogue, certificates, clusters, databases, domains, droplet_actions, droplets,
-    memberships, pages, places, projects, registries, reserved_ips, snapshots, tags, views, volumes,
+    actions, apps, backups, catalogue, certificates, clusters, colleagues, databases, domains, droplet_actions,
+    droplets, firewalls, images, memberships, node_pools, pages, places, projects, registries, reserved_ips, snapshots,
+    tags, views, volumes, writes,
 };
 use axum::http::{Method, StatusCode};
 use serde_json::{Map, Value, json};
 use std::time::Duration;
 
-/// Answers a call.
+/// Answers a call. Somebody else may write the same resource just before a change, or just after it.
 pub(crate) fn answer(cloud: &mut Cloud, call: &Call) -> Result<Reply, Refusal> {
+    if call.method == Method::GET {
+        return route(cloud, call);
+    }
+    colleagues::act(cloud, call, Moment::Before);
+    let reply = route(cloud, call);
+    colleagues::act(cloud, call, Moment::After);
+    reply
+}
+
+fn route(cloud: &mut Cloud, call: &Call) -> Result<Reply, Refusal> {
     let segments = call.segments().ok_or_else(Refusal::not_found)?;
     let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
     if let Some(reply) = special(cloud, call, &segments) {
@@ -32,8 +43,7 @@ pub(crate) fn answer(cloud: &mut Cloud, call: &Call) -> Result<Reply, Refusal> {
     let id = cloud.resolve(kind, &collection, &id).ok_or_else(Refusal::not_found)?;
     match call.method {
         Method::GET => get(cloud, kind, &collection, &id),
-        Method::PUT => update(cloud, kind, &collection, &id, call, kind.put_whole),
-        Method::PATCH => update(cloud, kind, &collection, &id, call, false),
+        Method::PUT | Method::PATCH => writes::update(cloud, kind, &collection, &id, call),
         Method::DELETE => delete(cloud, kind, &collection, &id),
         _ => Err(Refusal::method_not_allowed()),
     }
@@ -53,6 +63,8 @@ fn special(cloud: &mut Cloud, call: &Call, segments: &[&str]) -> Option<Result<R
         ("DELETE", ["droplets"]) => droplets::delete_tagged(cloud, call),
         ("GET", ["droplets", "backups", "policies"]) => Ok(backups::policies(cloud, call)),
         ("POST", ["droplets", "actions"]) => droplet_actions::start_tagged(cloud, call),
+        (method, ["droplets", "autoscale", _, "members"]) if method != "GET" => Err(Refusal::method_not_allowed()),
+        (_, ["droplets", "autoscale", _, "members", _]) => Err(Refusal::not_found()),
         ("DELETE", ["droplets", id]) => droplets::delete(cloud, id),
         ("POST", ["droplets", id, "actions"]) => droplet_actions::start(cloud, id, call),
         ("GET", ["droplets", id, "snapshots"]) => droplets::list_snapshots(cloud, id, call),
@@ -94,27 +106,48 @@ fn special(cloud: &mut Cloud, call: &Call, segments: &[&str]) -> Option<Result<R
         ("POST", ["tags", tag, "resources"]) => tags::resources(cloud, tag, call, true),
         ("DELETE", ["tags", tag, "resources"]) => tags::resources(cloud, tag, call, false),
 
-        ("POST" | "DELETE", [collection @ ("firewalls" | "load_balancers"), id, part]) => {
-            memberships::change(cloud, collection, id, part, call, call.method == Method::POST)
-        }
-        ("POST", ["projects", id, "resources"]) => memberships::assign(cloud, id, call),
-        (_, ["kubernetes", "clusters", id, "node_pools"]) => clusters::pools(cloud, id, call),
-        (_, ["kubernetes", "clusters", id, "node_pools", pool]) => clusters::pool(cloud, id, pool, call),
+        ("POST" | "DELETE", ["firewalls", id, part]) => memberships::of_firewall(cloud, id, part, call),
+        ("POST" | "DELETE", ["load_balancers", id, part]) => memberships::of_load_balancer(cloud, id, part, call),
+        ("POST", ["images", id, "actions"]) => images::start(cloud, id, call),
+        (_, ["projects", "default", ..]) => default_project(cloud, call),
+        ("POST", ["projects", id, "resources"]) => projects::assign(cloud, id, call),
 
+        (_, ["kubernetes", "clusters", id, "node_pools"]) => node_pools::all(cloud, id, call),
+        (_, ["kubernetes", "clusters", id, "node_pools", pool]) => node_pools::one(cloud, id, pool, call),
+        ("GET", ["kubernetes", "clusters", id, "upgrades"]) => clusters::upgrades(cloud, id),
+        ("GET", ["kubernetes", "clusters", id, "destroy_with_associated_resources"]) => clusters::associated(cloud, id),
+        ("POST", ["kubernetes", "clusters", id, "upgrade"]) => clusters::upgrade(cloud, id, call),
+        ("POST" | "DELETE", ["kubernetes", part @ ("registry" | "registries")]) => {
+            clusters::integrate(cloud, part, call)
+        }
+
+        ("GET", ["registry"]) => registries::only(cloud),
+        ("GET" | "POST", ["registry", "subscription"]) => {
+            registries::only(cloud).and_then(|_| registries::subscribe(cloud, call))
+        }
+        ("GET", ["registries" | "registry", "options"]) => Ok(registries::options(cloud)),
         ("GET" | "POST", ["registries", "subscription"]) => registries::subscribe(cloud, call),
         ("POST", ["apps", "propose"]) => apps::propose(cloud, call),
-        ("POST", ["apps", id, "deployments"]) => apps::deploy_again(cloud, id),
+        ("POST", ["apps", id, "deployments"]) => apps::deploy_again(cloud, id, call),
+        ("POST", ["apps", id, "rollback", how @ ("commit" | "revert")]) => apps::unpin(cloud, id, how, call),
         ("POST" | "PUT" | "PATCH" | "DELETE", ["apps" | "databases", _, "deployments" | "events", ..]) => {
             Err(Refusal::method_not_allowed())
         }
 
         ("GET", ["databases", "options"]) => Ok(databases::options()),
-        ("GET", ["databases", id, part @ ("firewall" | "config" | "autoscale" | "do_settings")]) => {
-            databases::part(cloud, id, part)
-        }
+        (_, ["databases", id, "dbs"]) => databases::dbs(cloud, id, call),
+        ("GET" | "DELETE", ["databases", id, "dbs", name]) => databases::db(cloud, id, name, call),
+        ("GET", ["databases", id, part]) if *part != "events" => databases::part(cloud, id, part),
         ("PUT" | "PATCH", ["databases", id, what]) => databases::change(cloud, id, what, call),
         _ => return None,
     })
+}
+
+/// The default project has its own name, besides its id.
+fn default_project(cloud: &mut Cloud, call: &Call) -> Result<Reply, Refusal> {
+    let id = projects::default_id(cloud).ok_or_else(Refusal::not_found)?;
+    let path = call.path.replacen("/projects/default", &format!("/projects/{id}"), 1);
+    route(cloud, &Call { path, ..call.clone() })
 }
 
 fn check_parent(cloud: &Cloud, kind: &Kind, collection: &str) -> Result<(), Refusal> {
@@ -159,10 +192,15 @@ fn create(cloud: &mut Cloud, kind: &Kind, collection: &str, call: &Call) -> Resu
     {
         return Err(Refusal::unprocessable(format!("{id} already exists")));
     }
-    adapt(kind, &mut fields, None)?;
+    adapt(kind, &mut fields)?;
+    match kind.collection {
+        "firewalls" => firewalls::prepare(cloud, &mut fields, call)?,
+        "apps" => apps::check_new(cloud, &fields)?,
+        _ => {}
+    }
     let document = cloud.put(collection, Value::Object(fields)).map_err(Refusal::unprocessable)?;
     let id = kind.id_of(&document).unwrap_or_default();
-    begin(cloud, kind, collection, &id);
+    begin(cloud, kind, collection, &id, call);
     let document = cloud.store.get(collection, &id).unwrap_or(document);
     Ok(Reply::json(status(kind.created), &enveloped(cloud, kind, document)))
 }
@@ -177,13 +215,16 @@ const BEGINNINGS: &[(&str, &str, &str, &str)] = &[
 ];
 
 /// Lets a new resource be unready for as long as an action takes.
-fn begin(cloud: &mut Cloud, kind: &Kind, collection: &str, id: &str) {
+fn begin(cloud: &mut Cloud, kind: &Kind, collection: &str, id: &str, call: &Call) {
     if kind.collection == "kubernetes/clusters" {
         clusters::add_own_tags(cloud, id);
     }
     if kind.collection == "apps" {
         cloud.store.edit(collection, id, |app| places::remove(app, "active_deployment"));
-        apps::deploy(cloud, id);
+        apps::deploy(cloud, id, call);
+    }
+    if kind.collection == "firewalls" {
+        firewalls::work(cloud, id, &Value::Null, call);
     }
     let Some((_, place, first, then)) = BEGINNINGS.iter().find(|it| it.0 == kind.collection) else { return };
     let set = |document: &mut Value, status: &str| {
@@ -198,8 +239,8 @@ fn begin(cloud: &mut Cloud, kind: &Kind, collection: &str, id: &str) {
     });
 }
 
-/// Where a request's field is not the document's; `old` is the document that it changes.
-fn adapt(kind: &Kind, fields: &mut Map<String, Value>, old: Option<&Map<String, Value>>) -> Result<(), Refusal> {
+/// Where a field of a request to create is not the document's.
+fn adapt(kind: &Kind, fields: &mut Map<String, Value>) -> Result<(), Refusal> {
     let mut rename = |from: &str, to: &str| {
         if let Some(value) = fields.remove(from) {
             fields.insert(to.to_owned(), value);
@@ -216,57 +257,15 @@ fn adapt(kind: &Kind, fields: &mut Map<String, Value>, old: Option<&Map<String, 
             }
         }
         "projects" => projects::adapt(fields),
-        "load_balancers" => {
-            if let Some(unit) = fields.get("size_unit").and_then(Value::as_u64) {
-                let size = if unit >= 6 { "lb-large" } else { "lb-small" };
-                fields.entry("size").or_insert_with(|| Value::from(size));
-            }
-        }
         "certificates" => {
             for secret in ["private_key", "leaf_certificate", "certificate_chain"] {
                 fields.remove(secret);
             }
         }
-        "domains/{}/records" => domains::adapt_record(fields, old)?,
+        "domains/{}/records" => domains::adapt_record(fields, None)?,
         _ => {}
     }
     Ok(())
-}
-
-/// What a PUT of the whole leaves as it is.
-const KEPT: &[&str] = &["id", "created_at", "ip", "status", "region", "vpc_uuid", "project_id"];
-
-fn update(
-    cloud: &mut Cloud,
-    kind: &Kind,
-    collection: &str,
-    id: &str,
-    call: &Call,
-    whole: bool,
-) -> Result<Reply, Refusal> {
-    let Value::Object(changes) = &call.body else {
-        return Err(Refusal::bad_request("error parsing request body"));
-    };
-    let Some(Value::Object(old)) = cloud.store.get(collection, id) else { return Err(Refusal::not_found()) };
-    let mut changes: Map<String, Value> = changes.clone().into_iter().filter(|(_, value)| !value.is_null()).collect();
-    changes.remove(kind.id_field);
-    adapt(kind, &mut changes, Some(&old))?;
-    let mut fields =
-        if whole { old.into_iter().filter(|(field, _)| KEPT.contains(&field.as_str())).collect() } else { old };
-    if fields.contains_key("updated_at") {
-        fields.insert("updated_at".to_owned(), Value::from(now()));
-    }
-    let has_new_spec = kind.collection == "apps" && changes.contains_key("spec");
-    fields.extend(changes);
-    let mut document = cloud.put(collection, Value::Object(fields)).map_err(Refusal::unprocessable)?;
-    if kind.collection == "kubernetes/clusters" {
-        clusters::add_own_tags(cloud, id);
-        document = cloud.store.get(collection, id).unwrap_or(document);
-    }
-    if has_new_spec && let Some(deployment) = apps::deploy(cloud, id) {
-        set(&mut document, "pending_deployment", deployment);
-    }
-    Ok(Reply::json(status(kind.updated), &enveloped(cloud, kind, document)))
 }
 
 fn delete(cloud: &mut Cloud, kind: &Kind, collection: &str, id: &str) -> Result<Reply, Refusal> {

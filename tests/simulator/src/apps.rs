@@ -3,11 +3,11 @@
 use crate::cloud::{Cloud, now, uuid};
 use crate::places;
 use crate::reply::{Refusal, Reply};
-use crate::request::Call;
+use crate::request::{Call, Ending};
 use crate::store::set;
+use crate::writes::{Target, items};
 use axum::http::StatusCode;
 use serde_json::{Map, Value, json};
-use std::time::Duration;
 
 /// Credentials of a spec besides the variables of type SECRET.
 const CREDENTIALS: &[&str] = &[
@@ -114,40 +114,206 @@ fn deployment(app: &Value, phase: &str) -> Value {
 }
 
 /// `POST /v2/apps/{id}/deployments`
-pub(crate) fn deploy_again(cloud: &mut Cloud, app_id: &str) -> Result<Reply, Refusal> {
-    let deployment = deploy(cloud, app_id).ok_or_else(Refusal::not_found)?;
+pub(crate) fn deploy_again(cloud: &mut Cloud, app_id: &str, call: &Call) -> Result<Reply, Refusal> {
+    let app = cloud.store.get("apps", app_id).ok_or_else(Refusal::not_found)?;
+    check_unpinned(&app)?;
+    let deployment = deploy(cloud, app_id, call).ok_or_else(Refusal::not_found)?;
     Ok(Reply::json(StatusCode::OK, &json!({"deployment": deployment})))
 }
 
-/// Deploys the spec of an app. The deployment is in progress for the action time, then active. `None`: there is no such app.
-pub(crate) fn deploy(cloud: &mut Cloud, app_id: &str) -> Option<Value> {
+/// A rollback pins an app to a deployment; until it is committed or reverted there are no others.
+fn check_unpinned(app: &Value) -> Result<(), Refusal> {
+    if app.get("pinned_deployment").is_some_and(|it| !it.is_null()) {
+        return Err(Refusal::conflict("app is pinned to a deployment; commit or revert the rollback first"));
+    }
+    Ok(())
+}
+
+/// `POST /v2/apps/{id}/rollback/commit` and `/revert`
+pub(crate) fn unpin(cloud: &mut Cloud, app_id: &str, how: &str, call: &Call) -> Result<Reply, Refusal> {
+    let app = cloud.store.get("apps", app_id).ok_or_else(Refusal::not_found)?;
+    if check_unpinned(&app).is_ok() {
+        return Err(Refusal::bad_request("app is not pinned to a deployment"));
+    }
+    cloud.store.edit("apps", app_id, |app| places::remove(app, "pinned_deployment"));
+    if how == "commit" {
+        return Ok(Reply { status: StatusCode::OK, body: None });
+    }
+    let deployment = deploy(cloud, app_id, call).ok_or_else(Refusal::not_found)?;
+    Ok(Reply::json(StatusCode::OK, &json!({"deployment": deployment})))
+}
+
+/// Components of a spec, by their lists.
+const COMPONENTS: &[&str] = &["services", "static_sites", "workers", "jobs", "functions"];
+
+/// Checks the body of a PUT, and keeps the spec alone, as the API answers with it.
+pub(crate) fn prepare(cloud: &Cloud, target: &Target<'_>, body: &mut Map<String, Value>) -> Result<(), Refusal> {
+    check_unpinned(target.old)?;
+    if let Some(field) = body.keys().find(|field| !["spec", "update_all_source_versions"].contains(&field.as_str())) {
+        return Err(Refusal::bad_request(format!("unknown field {field:?}")));
+    }
+    body.remove("update_all_source_versions");
+    let Some(spec) = body.get_mut("spec").filter(|it| it.is_object()) else {
+        return Err(Refusal::bad_request("missing app spec"));
+    };
+    check_spec(spec)?;
+    let name = spec.get("name").and_then(Value::as_str).unwrap_or_default();
+    if !is_free(cloud, name, target.old.get("id")) {
+        return Err(taken(name));
+    }
+    check_secrets(cloud, target, spec)?;
+    answered(spec);
+    Ok(())
+}
+
+/// Checks the body of a POST.
+pub(crate) fn check_new(cloud: &Cloud, body: &Map<String, Value>) -> Result<(), Refusal> {
+    let spec = body.get("spec").filter(|it| it.is_object()).ok_or_else(|| Refusal::bad_request("missing app spec"))?;
+    check_spec(spec)?;
+    let name = spec.get("name").and_then(Value::as_str).unwrap_or_default();
+    if is_free(cloud, name, None) { Ok(()) } else { Err(taken(name)) }
+}
+
+fn taken(name: &str) -> Refusal {
+    Refusal::conflict(format!("app name {name:?} is already in use"))
+}
+
+fn is_free(cloud: &Cloud, name: &str, app: Option<&Value>) -> bool {
+    let is_it =
+        |other: &Value| other.pointer("/spec/name").and_then(Value::as_str) == Some(name) && other.get("id") != app;
+    !cloud.store.all("apps").iter().any(is_it)
+}
+
+fn check_spec(spec: &Value) -> Result<(), Refusal> {
+    let refuse = |message: String| Err(Refusal::bad_request(message));
+    if spec.get("name").and_then(Value::as_str).is_none_or(str::is_empty) {
+        return refuse("app spec: name is required".to_owned());
+    }
+    let region = spec.get("region").and_then(Value::as_str).unwrap_or_default();
+    if !region.is_empty() && !REGIONS.iter().any(|it| it.0 == region) {
+        return refuse(format!("app spec: {region:?} is not a valid region"));
+    }
+    let mut names = Vec::new();
+    for component in COMPONENTS.iter().flat_map(|list| items(spec, list)) {
+        let name = component.get("name").and_then(Value::as_str).unwrap_or_default();
+        if name.is_empty() || names.contains(&name) {
+            return refuse(format!("app spec: components need names of their own, and {name:?} is none"));
+        }
+        names.push(name);
+        if component.get("autoscaling").is_some_and(Value::is_object) && component.get("instance_count").is_some() {
+            return refuse(format!("app spec: {name:?} has autoscaling, so it cannot have instance_count"));
+        }
+    }
+    Ok(())
+}
+
+/// Refuses the ciphertext of another app, which only that app can read.
+fn check_secrets(cloud: &Cloud, target: &Target<'_>, spec: &mut Value) -> Result<(), Refusal> {
+    let own = target.old.to_string();
+    let others: String = cloud
+        .store
+        .all("apps")
+        .iter()
+        .filter(|app| app.get("id") != target.old.get("id"))
+        .map(Value::to_string)
+        .collect();
+    let mut is_foreign = false;
+    for place in VARIABLES {
+        places::visit(spec, place, &mut |variable| {
+            let value = variable.get("value").and_then(Value::as_str).unwrap_or_default();
+            is_foreign |= value.starts_with("EV[") && !own.contains(value) && others.contains(value);
+        });
+    }
+    if is_foreign { Err(Refusal::bad_request("app spec: an encrypted value is not of this app")) } else { Ok(()) }
+}
+
+/// slug, label, flag, continent, data centre.
+const REGIONS: &[(&str, &str, &str, &str, &str)] = &[
+    ("ams", "Amsterdam", "netherlands", "Europe", "ams3"),
+    ("blr", "Bangalore", "india", "Asia", "blr1"),
+    ("fra", "Frankfurt", "germany", "Europe", "fra1"),
+    ("lon", "London", "uk", "Europe", "lon1"),
+    ("nyc", "New York", "usa", "North America", "nyc1"),
+    ("sfo", "San Francisco", "usa", "North America", "sfo3"),
+    ("sgp", "Singapore", "singapore", "Asia", "sgp1"),
+    ("syd", "Sydney", "australia", "Australia", "syd1"),
+    ("tor", "Toronto", "canada", "North America", "tor1"),
+];
+
+fn region(slug: &str) -> Option<Value> {
+    let (slug, label, flag, continent, centre) = REGIONS.iter().find(|it| it.0 == slug)?;
+    Some(json!({"slug": slug, "label": label, "flag": flag, "continent": continent, "data_centers": [centre]}))
+}
+
+/// Deploys the spec of an app: for the action time the deployment goes from phase to phase, then it is active. `None`: there is
+/// no such app.
+pub(crate) fn deploy(cloud: &mut Cloud, app_id: &str, call: &Call) -> Option<Value> {
     let app = cloud.store.get("apps", app_id)?;
-    let deployment = deployment(&app, "BUILDING");
+    let deployment = deployment(&app, "PENDING_BUILD");
     let id = deployment.get("id").and_then(Value::as_str).unwrap_or_default().to_owned();
-    let deployments = format!("apps/{app_id}/deployments");
-    cloud.store.put(&deployments, &id, &deployment);
+    if let Some(older) = app.pointer("/in_progress_deployment/id").and_then(Value::as_str) {
+        show_phase(cloud, app_id, older, "SUPERSEDED");
+    }
+    cloud.store.put(&format!("apps/{app_id}/deployments"), &id, &deployment);
     cloud.store.edit("apps", app_id, |app| {
         set(app, "last_deployment_created_at", Value::from(now()));
         set(app, "in_progress_deployment", deployment.clone());
     });
+    let time = cloud.action_time;
+    for (at, phase) in [(time / 4, "BUILDING"), (time / 2, "DEPLOYING")] {
+        let (app_id, id) = (app_id.to_owned(), id.clone());
+        cloud.after(at, move |cloud| {
+            if is_newest(cloud, &app_id, &id) {
+                let deployment = show_phase(cloud, &app_id, &id, phase).unwrap_or_default();
+                cloud.store.edit("apps", &app_id, |app| set(app, "in_progress_deployment", deployment));
+            }
+        });
+    }
+    let phase = match call.distortion.ending {
+        Ending::Done => "ACTIVE",
+        Ending::Failed => "ERROR",
+        Ending::Ignored => "CANCELED",
+    };
     let app_id = app_id.to_owned();
-    cloud.later(Duration::ZERO, move |cloud| finish(cloud, &app_id, &id));
+    cloud.later(call.distortion.delay, move |cloud| finish(cloud, &app_id, &id, phase));
     Some(deployment)
 }
 
-fn finish(cloud: &mut Cloud, app_id: &str, id: &str) {
-    let is_newest = |app: &Value| app.pointer("/in_progress_deployment/id").and_then(Value::as_str) == Some(id);
-    let is_newest = cloud.store.get("apps", app_id).is_some_and(|app| is_newest(&app));
-    let phase = if is_newest { "ACTIVE" } else { "SUPERSEDED" };
-    let done = cloud.store.edit(&format!("apps/{app_id}/deployments"), id, |deployment| {
+fn is_newest(cloud: &Cloud, app_id: &str, id: &str) -> bool {
+    let app = cloud.store.get("apps", app_id);
+    app.is_some_and(|app| app.pointer("/in_progress_deployment/id").and_then(Value::as_str) == Some(id))
+}
+
+fn show_phase(cloud: &mut Cloud, app_id: &str, id: &str, phase: &str) -> Option<Value> {
+    cloud.store.edit(&format!("apps/{app_id}/deployments"), id, |deployment| {
         set(deployment, "phase", Value::from(phase));
-        set(deployment, "progress", json!({"success_steps": 1, "total_steps": 1}));
-    });
-    if let Some(done) = done.filter(|_| is_newest) {
-        cloud.store.edit("apps", app_id, |app| {
-            places::remove(app, "in_progress_deployment");
+        set(deployment, "phase_last_updated_at", Value::from(now()));
+        set(deployment, "progress", json!({"success_steps": u8::from(phase == "ACTIVE"), "total_steps": 1}));
+    })
+}
+
+/// Ends a deployment. One that failed leaves the new spec in the app, and the old one running.
+fn finish(cloud: &mut Cloud, app_id: &str, id: &str, phase: &str) {
+    if !is_newest(cloud, app_id, id) {
+        return;
+    }
+    let done = show_phase(cloud, app_id, id, phase).unwrap_or_default();
+    cloud.store.edit("apps", app_id, |app| {
+        places::remove(app, "in_progress_deployment");
+        if phase == "ACTIVE" {
+            move_region(app, &done);
             set(app, "active_deployment", done);
-        });
+        }
+    });
+}
+
+/// The app is where the spec of its deployment says.
+fn move_region(app: &mut Value, deployment: &Value) {
+    let asked = deployment.pointer("/spec/region").and_then(Value::as_str);
+    if let Some(slug) = asked.filter(|slug| app.pointer("/region/slug").and_then(Value::as_str) != Some(*slug))
+        && let Some(region) = region(slug)
+    {
+        set(app, "region", region);
     }
 }
 
@@ -155,13 +321,12 @@ fn finish(cloud: &mut Cloud, app_id: &str, id: &str) {
 pub(crate) fn propose(cloud: &Cloud, call: &Call) -> Result<Reply, Refusal> {
     let mut spec = call.body.get("spec").filter(|it| it.is_object()).cloned();
     let spec = spec.as_mut().ok_or_else(|| Refusal::bad_request("missing app spec"))?;
+    check_spec(spec)?;
     answered(spec);
     let name = spec.get("name").and_then(Value::as_str).unwrap_or_default();
-    let other = cloud.store.all("apps").iter().any(|app| {
-        app.pointer("/spec/name").and_then(Value::as_str) == Some(name) && app.get("id") != call.body.get("app_id")
-    });
+    let is_free = is_free(cloud, name, call.body.get("app_id"));
     let answer = Map::from_iter([
-        ("app_name_available".to_owned(), Value::from(!other)),
+        ("app_name_available".to_owned(), Value::from(is_free)),
         ("app_cost".to_owned(), Value::from(5)),
         ("spec".to_owned(), spec.clone()),
     ]);

@@ -87,6 +87,14 @@ fn region_slugs() -> Vec<&'static str> {
     REGIONS.iter().map(|(slug, _)| *slug).collect()
 }
 
+/// Regions that have GPUs.
+const GPU_REGIONS: &[&str] = &["nyc2", "tor1"];
+
+/// The regions in which a size is offered.
+fn regions_with(size: &str) -> Vec<&'static str> {
+    if size.starts_with("gpu-") { GPU_REGIONS.to_vec() } else { region_slugs() }
+}
+
 /// All sizes, as `/v2/sizes` lists them.
 pub(crate) fn sizes() -> Vec<Value> {
     SIZES.iter().map(size_document).collect()
@@ -100,7 +108,7 @@ pub(crate) fn size(slug: &str) -> Option<Value> {
 fn size_document((slug, vcpus, memory, disk, transfer, price, description): &Size) -> Value {
     let mut size = json!({
         "slug": slug, "memory": memory, "vcpus": vcpus, "disk": disk, "transfer": transfer, "price_monthly": price,
-        "price_hourly": (price / 672.0 * 1e5).round() / 1e5, "regions": region_slugs(), "available": true,
+        "price_hourly": (price / 672.0 * 1e5).round() / 1e5, "regions": regions_with(slug), "available": true,
         "description": description, "disk_info": disk_info(u64::from(*disk)),
     });
     if let (Some(gpus), Some(size)) = (gpu_info(slug), size.as_object_mut()) {
@@ -139,7 +147,7 @@ pub(crate) fn is_region(slug: &str) -> bool {
 }
 
 fn region_document(slug: &str, name: &str) -> Value {
-    let sizes: Vec<&str> = SIZES.iter().map(|size| size.0).collect();
+    let sizes: Vec<&str> = SIZES.iter().map(|size| size.0).filter(|size| regions_with(size).contains(&slug)).collect();
     json!({
         "name": name, "slug": slug, "available": true, "sizes": sizes,
         "features": ["backups", "ipv6", "metadata", "install_agent", "storage", "image_transfer"],

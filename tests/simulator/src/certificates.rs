@@ -2,12 +2,49 @@
 
 use crate::cloud::{Cloud, now, uuid};
 use crate::places;
+use crate::reply::Refusal;
 use crate::store::set;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 /// The places at which other resources name a certificate by its id.
-const USES: &[(&str, &str)] =
-    &[("load_balancers", "forwarding_rules.*.certificate_id"), ("cdn/endpoints", "certificate_id")];
+const USES: &[(&str, &str)] = &[
+    ("load_balancers", "forwarding_rules.*.certificate_id"),
+    ("load_balancers", "domains.*.certificate_id"),
+    ("cdn/endpoints", "certificate_id"),
+];
+
+/// Stands for a certificate that Cloudflare has.
+const FOREIGN: &str = "needs-cloudflare-cert";
+
+/// How long an endpoint of the CDN may let files be cached, in seconds.
+const LIFETIMES: &[u64] = &[60, 600, 3600, 86_400, 604_800];
+
+/// Answers 404 when a document names a certificate that is not there, as after a renewal.
+pub(crate) fn check_used(cloud: &Cloud, collection: &str, document: &Value) -> Result<(), Refusal> {
+    let mut document = document.clone();
+    let mut is_missing = false;
+    for (_, place) in USES.iter().filter(|it| it.0 == collection) {
+        places::visit(&mut document, place, &mut |value| {
+            let id = value.as_str().unwrap_or_default();
+            is_missing |= !id.is_empty() && id != FOREIGN && !cloud.store.contains("certificates", id);
+        });
+    }
+    if is_missing { Err(Refusal::not_found()) } else { Ok(()) }
+}
+
+/// Checks the body of a PUT of an endpoint of the CDN. Blank text takes the domain or the certificate away.
+pub(crate) fn prepare_endpoint(cloud: &Cloud, body: &mut Map<String, Value>) -> Result<(), Refusal> {
+    if !body.get("ttl").is_none_or(|ttl| ttl.as_u64().is_some_and(|ttl| LIFETIMES.contains(&ttl))) {
+        return Err(Refusal::unprocessable(format!("ttl must be one of {LIFETIMES:?}")));
+    }
+    check_used(cloud, "cdn/endpoints", &Value::Object(body.clone()))?;
+    for field in ["custom_domain", "certificate_id"] {
+        if body.get(field).and_then(Value::as_str) == Some("") {
+            body.remove(field);
+        }
+    }
+    Ok(())
+}
 
 /// Whether a resource uses a certificate.
 pub(crate) fn is_used(cloud: &Cloud, id: &str) -> bool {

@@ -2,10 +2,12 @@
 //!
 //! Nothing runs in the background: whatever became due since the last call is settled before the next one is answered.
 
+use crate::colleagues::Colleague;
 use crate::kinds::{self, Id, Kind};
 use crate::store::{Store, set, text_of};
 use crate::{
-    apps, backups, catalogue, clusters, databases, domains, droplets, gateways, places, snapshots, tags, templates,
+    apps, backups, catalogue, clusters, databases, domains, droplets, gateways, images, load_balancers, node_pools,
+    places, projects, registries, snapshots, tags, templates, volumes, vpcs,
 };
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -21,6 +23,8 @@ pub(crate) struct Cloud {
     busy: HashSet<String>,
     /// The ids of a resource's actions, oldest first, by the resource as `droplets/3164444`.
     pub(crate) actions: HashMap<String, Vec<String>>,
+    /// Writes of others that wait for a call.
+    pub(crate) colleagues: Vec<Colleague>,
     next_id: u64,
 }
 
@@ -36,6 +40,7 @@ impl Cloud {
             due: BTreeMap::new(),
             busy: HashSet::new(),
             actions: HashMap::new(),
+            colleagues: Vec::new(),
             next_id: 540_000_000,
         };
         for image in catalogue::images() {
@@ -53,8 +58,13 @@ impl Cloud {
 
     /// Calls `finish` once the action time and this delay have passed.
     pub(crate) fn later(&mut self, delay: Duration, finish: impl FnOnce(&mut Cloud) + Send + 'static) {
+        self.after(self.action_time + delay, finish);
+    }
+
+    /// Calls `finish` once this has passed.
+    pub(crate) fn after(&mut self, time: Duration, finish: impl FnOnce(&mut Cloud) + Send + 'static) {
         let order = self.next_id();
-        self.due.insert((Instant::now() + self.action_time + delay, order), Box::new(finish));
+        self.due.insert((Instant::now() + time, order), Box::new(finish));
     }
 
     /// Does what has become due.
@@ -138,12 +148,17 @@ impl Cloud {
             return droplets::complete(document, id);
         }
         match kind.collection {
-            "kubernetes/clusters" => clusters::complete_pools(&mut document),
+            "kubernetes/clusters" => node_pools::complete_all(&mut document),
             "databases" => databases::complete(&mut document),
             "vpc_nat_gateways" => gateways::complete(&mut document),
             _ => {}
         }
         let mut document = templates::complete(kind, document);
+        match kind.collection {
+            "load_balancers" => load_balancers::complete(&mut document),
+            "kubernetes/clusters" => clusters::tag(&mut document),
+            _ => {}
+        }
         if kind.collection == "apps" {
             apps::complete(&mut document);
         }
@@ -198,14 +213,32 @@ impl Cloud {
         match kind.collection {
             "apps" => apps::changed(&mut document, patch),
             "databases" => databases::changed(&mut document, patch),
+            "load_balancers" => load_balancers::changed(&mut document, patch),
+            "kubernetes/clusters" if patch.get("node_pools").is_some() => node_pools::complete_all(&mut document),
             _ => {}
         }
         self.store.put(&collection, &id, &document);
         tags::note(self, &document);
+        self.share(kind, &id, &document, patch);
         if let Some(policy) = policy {
             backups::force_policy(self, &id, &policy);
         }
         Some(document)
+    }
+
+    /// Carries a change behind everyone's back over to where else it shows.
+    fn share(&mut self, kind: &Kind, id: &str, document: &Value, patch: &Value) {
+        let has = |field: &str| patch.get(field).is_some();
+        match kind.collection {
+            "images" => images::share(self, ("images", "snapshots"), id, document, images::SHARED),
+            "snapshots" => images::share(self, ("snapshots", "images"), id, document, images::SHARED),
+            "vpcs" => vpcs::share_default(self, id, document),
+            "projects" => projects::share_default(self, id, document),
+            "droplets" if has("volume_ids") => volumes::attach_exactly(self, id, document),
+            "volumes" if has("droplet_ids") => volumes::attached_exactly(self, id, document),
+            "registries" if has("subscription") => registries::share_subscription(self, document),
+            _ => {}
+        }
     }
 
     /// The id under which a resource is kept, from any name the API takes for it (an image's slug, a key's fingerprint).

@@ -1,6 +1,6 @@
 //! The client of the control API: over HTTP, so that tests and the demo go the same way.
 
-use crate::control_api::{FAULTS, INVENTORY, RENEWAL, REQUESTS, RESOURCE};
+use crate::control_api::{COLLEAGUES, FAULTS, INVENTORY, RENEWAL, REQUESTS, RESOURCE};
 use crate::error::Error;
 use crate::faults::Fault;
 use crate::request::encode;
@@ -80,6 +80,28 @@ impl Control {
     pub async fn renew_certificate(&self, id: &str) -> Result<Value, Error> {
         let path = format!("{RENEWAL}?collection=certificates&id={}", encode(id));
         self.expect(Method::POST, &path, None).await
+    }
+
+    /// Orders a write of somebody else, a JSON merge patch: it is carried out just before the next call that changes this
+    /// resource or what is below it, after all that the caller has read.
+    ///
+    /// # Errors
+    /// When the simulator cannot be reached or there is no such resource.
+    pub async fn change_before_next_put(&self, collection: &str, id: &str, merge_patch: Value) -> Result<(), Error> {
+        self.order("before", collection, id, &merge_patch).await
+    }
+
+    /// The same just after the next call that changes the resource, as of somebody who had read it before that.
+    ///
+    /// # Errors
+    /// When the simulator cannot be reached or there is no such resource.
+    pub async fn change_after_next_put(&self, collection: &str, id: &str, merge_patch: Value) -> Result<(), Error> {
+        self.order("after", collection, id, &merge_patch).await
+    }
+
+    async fn order(&self, moment: &str, collection: &str, id: &str, merge_patch: &Value) -> Result<(), Error> {
+        let path = format!("{COLLEAGUES}?collection={}&id={}&moment={moment}", encode(collection), encode(id));
+        self.call(Method::POST, &path, Some(merge_patch)).await.map(drop)
     }
 
     /// All that exists in the account, as collection → id → document, such that two moments are equal when nothing was

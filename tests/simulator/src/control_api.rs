@@ -1,5 +1,6 @@
 //! The control API, below `/_simulator/`: no token, no limits, no faults, not counted.
 
+use crate::colleagues::{Colleague, Moment};
 use crate::faults::{Effect, Fault};
 use crate::requests::Requests;
 use crate::server::Shared;
@@ -18,6 +19,7 @@ use std::sync::Arc;
 pub(crate) const RESOURCE: &str = "/_simulator/resource";
 pub(crate) const INVENTORY: &str = "/_simulator/inventory";
 pub(crate) const RENEWAL: &str = "/_simulator/renewal";
+pub(crate) const COLLEAGUES: &str = "/_simulator/colleagues";
 pub(crate) const FAULTS: &str = "/_simulator/faults";
 pub(crate) const REQUESTS: &str = "/_simulator/requests";
 
@@ -30,6 +32,9 @@ pub(crate) struct Name {
     /// Whether a put document lacks nothing.
     #[serde(default)]
     pub(crate) as_is: bool,
+    /// The moment of a colleague's write.
+    #[serde(default)]
+    pub(crate) moment: Option<Moment>,
 }
 
 type Refused = (StatusCode, String);
@@ -39,6 +44,7 @@ pub(crate) fn routes() -> Router<Arc<Shared>> {
         .route(RESOURCE, get(read).put(put).patch(change).delete(delete))
         .route(INVENTORY, get(inventory))
         .route(RENEWAL, post(renew))
+        .route(COLLEAGUES, post(order))
         .route(FAULTS, post(inject).delete(clear))
         .route(REQUESTS, get(requests).delete(reset))
 }
@@ -86,6 +92,21 @@ async fn delete(State(shared): State<Arc<Shared>>, Query(name): Query<Name>) -> 
 /// Renews the certificate `id`.
 async fn renew(State(shared): State<Arc<Shared>>, Query(name): Query<Name>) -> Result<Json<Value>, Refused> {
     certificates::renew(&mut shared.cloud(), &name.id).map(Json).ok_or_else(|| missing(&name))
+}
+
+/// Orders a write of somebody else beside the next one of a caller.
+async fn order(
+    State(shared): State<Arc<Shared>>,
+    Query(name): Query<Name>,
+    body: Bytes,
+) -> Result<StatusCode, Refused> {
+    let patch = parse(&body)?;
+    let mut cloud = shared.cloud();
+    let (kind, collection) = kinds::list(&name.collection).ok_or_else(|| missing(&name))?;
+    let id = cloud.resolve(kind, &collection, &name.id).ok_or_else(|| missing(&name))?;
+    let moment = name.moment.unwrap_or(Moment::Before);
+    cloud.colleagues.push(Colleague { moment, collection, id, patch });
+    Ok(StatusCode::NO_CONTENT)
 }
 
 async fn inventory(State(shared): State<Arc<Shared>>) -> Json<Value> {

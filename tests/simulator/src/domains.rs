@@ -2,6 +2,7 @@
 
 use crate::cloud::Cloud;
 use crate::reply::Refusal;
+use crate::store::{set, text_of};
 use serde_json::{Map, Value, json};
 
 /// Records that lead to a host: its name is sent with a final dot, with every change, and told without.
@@ -31,6 +32,39 @@ pub(crate) fn adapt_record(fields: &mut Map<String, Value>, old: Option<&Map<Str
             fields.insert("data".to_owned(), name);
             Ok(())
         }
+    }
+}
+
+/// Checks the body of a PUT or PATCH of a record.
+pub(crate) fn prepare(old: &Value, body: &mut Map<String, Value>) -> Result<(), Refusal> {
+    let refuse = |message: &str| Err(Refusal::unprocessable(message));
+    let text = |value: Option<&Value>| value.and_then(Value::as_str).unwrap_or_default().to_ascii_uppercase();
+    let kind = text(body.get("type"));
+    if kind != text(old.get("type")) {
+        return refuse("type of a record cannot be changed");
+    }
+    if body.get("ttl").is_some_and(|ttl| ttl.as_u64().is_none_or(|ttl| ttl < 30)) {
+        return refuse("Ttl must be greater than or equal to 30");
+    }
+    if kind == "SOA" {
+        let other = body.keys().any(|field| !["type", "ttl"].contains(&field.as_str()));
+        return if other { refuse("only the TTL of the SOA record can be changed") } else { Ok(()) };
+    }
+    adapt_record(body, old.as_object())
+}
+
+/// Gives all records of one name and type the same TTL.
+pub(crate) fn share_ttl(cloud: &mut Cloud, records: &str, id: &str, record: &Value) {
+    let siblings: Vec<String> = cloud
+        .store
+        .all(records)
+        .iter()
+        .filter(|it| ["name", "type"].iter().all(|field| it.get(*field) == record.get(*field)))
+        .filter_map(|it| it.get("id").map(text_of))
+        .filter(|it| it != id)
+        .collect();
+    for sibling in siblings {
+        cloud.store.edit(records, &sibling, |it| set(it, "ttl", record.get("ttl").cloned().unwrap_or_default()));
     }
 }
 

@@ -120,6 +120,12 @@ fn change(cloud: &Cloud, droplet: &Value, kind: &str, call: &Call) -> Result<Cha
             set("image", image)
         }
         "enable_ipv6" if has("ipv6") => return Err(Refusal::unprocessable("IPv6 is already enabled on this Droplet.")),
+        "enable_ipv6" | "enable_private_networking" if on => {
+            return Err(Refusal::unprocessable("Droplet must be powered off to enable a network."));
+        }
+        "enable_private_networking" if droplet.get("vpc_uuid").is_some_and(|vpc| !vpc.is_null()) => {
+            return Err(Refusal::unprocessable("Private networking is already enabled on this Droplet."));
+        }
         "enable_backups" if has_backups => {
             return Err(Refusal::unprocessable("Backups are already enabled on this Droplet."));
         }
@@ -170,17 +176,22 @@ fn resize(droplet: &Value, call: &Call, on: bool) -> Result<Change, Refusal> {
     let slug = call.text("size").ok_or_else(|| Refusal::unprocessable("Size can't be blank"))?;
     let size = catalogue::size(slug)
         .ok_or_else(|| Refusal::unprocessable("You specified an invalid size for Droplet resize."))?;
-    if droplet.get("size_slug").and_then(Value::as_str) == Some(slug) {
+    let with_disk = call.body.get("disk").and_then(Value::as_bool).unwrap_or(false);
+    let number = |document: &Value, field: &str| document.get(field).and_then(Value::as_u64).unwrap_or_default();
+    let grows = with_disk && number(&size, "disk") > number(droplet, "disk");
+    if droplet.get("size_slug").and_then(Value::as_str) == Some(slug) && !grows {
         return Err(Refusal::unprocessable("This Droplet is already that size."));
+    }
+    let region = droplet.pointer("/region/slug").cloned().unwrap_or_default();
+    if !size.get("regions").and_then(Value::as_array).is_some_and(|regions| regions.contains(&region)) {
+        return Err(Refusal::unprocessable("Size is not available in this region."));
     }
     if on {
         return Err(Refusal::unprocessable("Droplet must be powered off to be resized."));
     }
-    let number = |document: &Value, field: &str| document.get(field).and_then(Value::as_u64).unwrap_or_default();
     if number(&size, "disk") < number(droplet, "disk") {
         return Err(Refusal::unprocessable("This size is not available because it has a smaller disk."));
     }
-    let with_disk = call.body.get("disk").and_then(Value::as_bool).unwrap_or(false);
     let slug = size.get("slug").cloned().unwrap_or_default();
     Ok(Box::new(move |droplet| {
         for field in ["size", "vcpus", "memory", "gpu_info"] {

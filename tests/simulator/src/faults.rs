@@ -110,6 +110,14 @@ pub enum Effect {
         #[serde(default)]
         html: bool,
     },
+    /// The call is not carried out, and refused with this status and message: "Load Balancer can't be updated while it
+    /// processes previous actions", say, in the API's own shape.
+    Refuse {
+        /// The HTTP status.
+        status: u16,
+        /// The message.
+        message: String,
+    },
     /// The call is carried out at once, and the answer comes later.
     Latency {
         /// How much later.
@@ -130,6 +138,16 @@ pub enum Effect {
     LagCreates {
         /// The age from which resources are listed.
         seconds: u64,
+    },
+    /// Lists show each resource as it was this long ago; a GET shows it as it is. One that was created since is listed.
+    LagChanges {
+        /// How long ago.
+        seconds: u64,
+    },
+    /// Firewalls refuse this spelling of all ports, `0` or `all`, and take the other. Without this fault they refuse `0`.
+    RefusePorts {
+        /// The spelling.
+        spelling: String,
     },
     /// Documents lack these fields. A field below others is a dotted path in which `*` is each item of a list:
     /// `inbound_rules.*.sources.tags`.
@@ -176,7 +194,8 @@ pub enum Effect {
     },
     /// `links.pages.next` points to another host.
     ForeignNext,
-    /// The action that the call starts ends as `errored`, and changes nothing.
+    /// The action that the call starts ends as `errored`, and changes nothing. A deployment ends in `ERROR`, a load balancer
+    /// as `errored`, a firewall as `failed`, and a database is online again and unchanged.
     FailAction,
     /// The action that the call starts ends as `completed`, and changes nothing: an operating system that does not heed a
     /// `shutdown`, which only asks.

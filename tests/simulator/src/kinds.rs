@@ -37,8 +37,6 @@ pub(crate) struct Kind {
     pub(crate) deleted: u16,
     /// The status of a successful update.
     pub(crate) updated: u16,
-    /// Whether PUT replaces the whole: what it leaves out returns to its default.
-    pub(crate) put_whole: bool,
 }
 
 const PAGED: Kind = Kind {
@@ -53,7 +51,6 @@ const PAGED: Kind = Kind {
     created: 201,
     deleted: 204,
     updated: 200,
-    put_whole: false,
 };
 const UNPAGED: Kind = Kind { paged: false, ..PAGED };
 
@@ -65,13 +62,14 @@ const fn kind(collection: &'static str, key: &'static str, one: &'static str, re
 const KINDS: &[Kind] = &[
     kind("droplets", "droplets", "droplet", Kind { id: Id::Integer, created: 202, ..PAGED }),
     kind("droplets/autoscale", "autoscale_pools", "autoscale_pool", Kind { created: 202, deleted: 202, ..PAGED }),
+    kind("droplets/autoscale/{}/members", "droplets", "droplet", Kind { id_field: "droplet_id", id: Id::Integer, ..PAGED }),
     kind("volumes", "volumes", "volume", Kind { region_object: true, ..PAGED }),
     kind("snapshots", "snapshots", "snapshot", Kind { id: Id::Text, ..PAGED }),
     kind("images", "images", "image", Kind { id: Id::Integer, alias: Some("slug"), created: 202, ..PAGED }),
-    kind("load_balancers", "load_balancers", "load_balancer", Kind { region_object: true, created: 202, put_whole: true, ..PAGED }),
+    kind("load_balancers", "load_balancers", "load_balancer", Kind { region_object: true, created: 202, ..PAGED }),
     kind("databases", "databases", "database", UNPAGED),
     kind("databases/{}/events", "events", "event", UNPAGED),
-    kind("firewalls", "firewalls", "firewall", Kind { created: 202, put_whole: true, ..PAGED }),
+    kind("firewalls", "firewalls", "firewall", Kind { created: 202, ..PAGED }),
     kind("vpcs", "vpcs", "vpc", PAGED),
     kind("vpc_peerings", "vpc_peerings", "vpc_peering", Kind { created: 202, deleted: 202, ..PAGED }),
     kind("vpc_nat_gateways", "vpc_nat_gateways", "vpc_nat_gateway", Kind { created: 202, deleted: 202, ..PAGED }),

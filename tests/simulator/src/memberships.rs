@@ -1,66 +1,104 @@
-//! What belongs to a firewall, load balancer or project, added and taken away without replacing the whole.
+//! Members of firewalls and load balancers, added and removed without a change of anything else.
 
-use crate::cloud::{Cloud, now};
+use crate::cloud::Cloud;
 use crate::reply::{Refusal, Reply};
 use crate::request::Call;
-use crate::store::text_of;
-use axum::http::StatusCode;
+use crate::store::set;
+use crate::writes::items;
+use crate::{certificates, firewalls, load_balancers};
+use axum::http::Method;
 use serde_json::{Value, json};
 
-/// `POST` and `DELETE /v2/{firewalls|load_balancers}/{id}/{droplets|tags|rules|forwarding_rules}`
-pub(crate) fn change(
-    cloud: &mut Cloud,
-    collection: &str,
-    id: &str,
-    part: &str,
-    call: &Call,
-    add: bool,
-) -> Result<Reply, Refusal> {
-    let fields: &[&str] = match (collection, part) {
-        (_, "droplets") => &["droplet_ids"],
-        ("firewalls", "tags") => &["tags"],
-        ("firewalls", "rules") => &["inbound_rules", "outbound_rules"],
-        ("load_balancers", "forwarding_rules") => &["forwarding_rules"],
+/// `POST` and `DELETE /v2/firewalls/{id}/{droplets|tags|rules}`
+pub(crate) fn of_firewall(cloud: &mut Cloud, id: &str, part: &str, call: &Call) -> Result<Reply, Refusal> {
+    let fields: &[&str] = match part {
+        "droplets" => &["droplet_ids"],
+        "tags" => &["tags"],
+        "rules" => &["inbound_rules", "outbound_rules"],
         _ => return Err(Refusal::not_found()),
     };
-    if !cloud.store.contains(collection, id) {
-        return Err(Refusal::not_found());
+    let old = cloud.store.get("firewalls", id).ok_or_else(Refusal::not_found)?;
+    if fields.iter().all(|field| items(&call.body, field).is_empty()) {
+        return Err(Refusal::unprocessable(format!("{} is required", fields.join(" or "))));
     }
-    if part == "droplets" {
-        let asked = call.body.get("droplet_ids").and_then(Value::as_array).into_iter().flatten();
-        if let Some(missing) = asked.map(text_of).find(|id| add && !cloud.store.contains("droplets", id)) {
-            return Err(Refusal::unprocessable(format!("Droplet {missing} could not be found")));
-        }
-    }
-    cloud.store.edit(collection, id, |document| {
-        for field in fields {
-            let asked = call.body.get(*field).and_then(Value::as_array).cloned().unwrap_or_default();
-            if let Some(members) = document.get_mut(*field).and_then(Value::as_array_mut) {
-                members.retain(|it| !asked.contains(it));
-                if add {
-                    members.extend(asked);
-                }
+    let adds = call.method == Method::POST;
+    let mut body = call.body.clone();
+    if adds {
+        for (field, ends) in firewalls::RULES {
+            if let Some(rules) = body.get_mut(field).filter(|rules| part == "rules" && !rules.is_null()) {
+                firewalls::spell_rules(cloud, rules, ends, call)?;
             }
         }
-    });
+    }
+    let mut new = old.clone();
+    change(&mut new, &body, fields, adds);
+    if adds {
+        firewalls::check_members(cloud, items(&new, "droplet_ids"), items(&new, "tags"))?;
+    }
+    // A rule that is not there to the letter is removed by nobody, and the answer is the same.
+    if new != old {
+        cloud.store.put("firewalls", id, &new);
+        firewalls::work(cloud, id, &old, call);
+    }
     Ok(Reply::nothing())
 }
 
-/// `POST /v2/projects/{id}/resources`
-pub(crate) fn assign(cloud: &mut Cloud, project: &str, call: &Call) -> Result<Reply, Refusal> {
-    if !cloud.store.contains("projects", project) {
-        return Err(Refusal::not_found());
+/// `POST` and `DELETE /v2/load_balancers/{id}/{droplets|forwarding_rules}`
+pub(crate) fn of_load_balancer(cloud: &mut Cloud, id: &str, part: &str, call: &Call) -> Result<Reply, Refusal> {
+    let field = match part {
+        "droplets" => "droplet_ids",
+        "forwarding_rules" => "forwarding_rules",
+        _ => return Err(Refusal::not_found()),
+    };
+    let old = cloud.store.get("load_balancers", id).ok_or_else(Refusal::not_found)?;
+    load_balancers::check_free(cloud, id)?;
+    if items(&call.body, field).is_empty() {
+        return Err(Refusal::unprocessable(format!("{field} is required")));
     }
-    let urns = call.body.get("resources").and_then(Value::as_array);
-    let urns = urns.ok_or_else(|| Refusal::unprocessable("resources can't be blank"))?;
-    let mut resources = Vec::new();
-    for urn in urns.iter().filter_map(Value::as_str) {
-        let mut parts = urn.splitn(3, ':').skip(1);
-        let (kind, id) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
-        let href = format!("{}/v2/{kind}s/{id}", call.origin);
-        let resource = json!({"urn": urn, "assigned_at": now(), "links": {"self": href}, "status": "assigned"});
-        cloud.store.put(&format!("projects/{project}/resources"), urn, &resource);
-        resources.push(resource);
+    let adds = call.method == Method::POST;
+    let mut body = call.body.clone();
+    let mut new = old.clone();
+    if field == "forwarding_rules" {
+        if let Some(rules) = body.get_mut(field).and_then(Value::as_array_mut) {
+            rules.iter_mut().for_each(load_balancers::complete_rule);
+        }
+        change(&mut new, &body, &[field], adds);
+        load_balancers::check_rules(new.get(field))?;
+        if adds {
+            certificates::check_used(cloud, "load_balancers", &body)?;
+        }
+    } else {
+        if old.get("tag").and_then(Value::as_str).is_some_and(|tag| !tag.is_empty()) {
+            return Err(Refusal::unprocessable("the Droplets of this load balancer are those with its tag"));
+        }
+        change(&mut new, &body, &[field], adds);
+        if items(&old, field).is_empty() || items(&new, field).is_empty() {
+            return Err(Refusal::unprocessable("need to provide either a tag or a list of droplets"));
+        }
+        if adds {
+            load_balancers::check_droplets(cloud, &old, items(&new, field))?;
+        }
     }
-    Ok(Reply::json(StatusCode::OK, &json!({"resources": resources})))
+    if new != old {
+        cloud.store.put("load_balancers", id, &new);
+        load_balancers::work(cloud, id, call);
+    }
+    Ok(Reply::nothing())
+}
+
+/// Adds members to lists of a document, or removes them. One that is there stays where it is.
+fn change(document: &mut Value, body: &Value, fields: &[&str], adds: bool) {
+    for field in fields {
+        let asked = items(body, field);
+        let mut members = items(document, field).to_vec();
+        if adds {
+            let new: Vec<Value> = asked.iter().filter(|it| !members.contains(it)).cloned().collect();
+            members.extend(new);
+        } else {
+            members.retain(|it| !asked.contains(it));
+        }
+        if document.get(*field).is_some() || !members.is_empty() {
+            set(document, field, json!(members));
+        }
+    }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// One call, as handlers see it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Call {
     pub(crate) method: Method,
     /// The path without query, as sent.
@@ -21,7 +21,7 @@ pub(crate) struct Call {
 }
 
 /// How faults change what a handler answers (what they do to the connection is in `server`).
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Distortion {
     /// Rows that an earlier page lost (positive) or gained (negative) since it was listed.
     pub(crate) shift: i8,
@@ -37,6 +37,10 @@ pub(crate) struct Distortion {
     pub(crate) omit: Vec<String>,
     /// Scopes that the token lacks.
     pub(crate) scopes: Vec<String>,
+    /// Lists show rows as they were this long ago.
+    pub(crate) behind: Option<Duration>,
+    /// The spelling of all ports that firewalls refuse.
+    pub(crate) refused_ports: Option<String>,
     /// Old values that lists still show.
     pub(crate) past: Vec<Arc<Past>>,
     /// How an action ends that this call starts.

@@ -33,23 +33,70 @@ pub(crate) enum Access {
     Without(Vec<String>),
 }
 
-/// The access of a token that lacks these scopes. Only reads are refused.
+/// The access of a token that lacks these scopes.
 pub(crate) fn access(call: &Call, lacking: &[String]) -> Access {
     let whole = Access::Without(Vec::new());
     if lacking.is_empty() {
         return whole;
     }
     let segments = call.segments().unwrap_or_default();
+    let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
     let kind = kinds::list_at(&segments).map(|(kind, _)| kind);
     let kind = kind.or_else(|| kinds::one_at(&segments).map(|(kind, _, _)| kind));
     // Paths below one resource: its actions, its parts.
-    let collection = kind.map_or_else(|| segments.first().map(String::as_str), |kind| Some(kind.collection));
-    let Some(scopes) = collection.and_then(|it| SCOPES.get(it)) else { return whole };
-    if call.method == Method::GET && lacking.contains(&scopes.read) {
+    let collection = kind.map(|kind| kind.collection).or_else(|| above(&segments));
+    let scopes = collection.and_then(|it| SCOPES.get(it));
+    let needed = if call.method == Method::GET {
+        scopes.map(|scopes| scopes.read.clone()).into_iter().collect()
+    } else {
+        needed(call.method.as_str(), &segments, scopes)
+    };
+    if needed.iter().any(|scope| lacking.contains(scope)) {
         return Access::Refused;
     }
-    let gated = lacking.iter().filter_map(|scope| scopes.keys.get(scope)).flatten();
+    let gated = lacking.iter().filter_map(|scope| scopes?.keys.get(scope)).flatten();
     Access::Without(if kind.is_some() { gated.cloned().collect() } else { Vec::new() })
+}
+
+/// The collection of the resource that a path is below.
+fn above(segments: &[&str]) -> Option<&'static str> {
+    (1..segments.len()).rev().find_map(|length| {
+        let (kind, _, _) = kinds::one_at(segments.get(..length)?)?;
+        Some(kind.collection)
+    })
+}
+
+/// The scopes that a change needs. Most have the kind's name and what is done to it.
+fn needed(method: &str, segments: &[&str], scopes: Option<&Scopes>) -> Vec<String> {
+    let noun = scopes.and_then(|scopes| scopes.read.split(':').next()).unwrap_or_default();
+    let of = |verb: &str| vec![format!("{noun}:{verb}")];
+    let is_list = kinds::list_at(segments).is_some();
+    match (method, segments) {
+        ("POST", ["kubernetes", "registry" | "registries"]) => {
+            vec!["kubernetes:create".into(), "kubernetes:update".into()]
+        }
+        ("DELETE", ["kubernetes", "registry" | "registries"]) => vec!["kubernetes:update".into()],
+        ("POST", ["registries" | "registry", "subscription"]) => vec!["registry:update".into()],
+        (_, ["projects", _, "resources"]) => vec!["project:assign_resource".into()],
+        (_, ["volumes", .., "actions"]) => vec!["block_storage_action:create".into()],
+        ("POST", ["volumes", _, "snapshots"]) => vec!["block_storage_snapshot:create".into()],
+        ("DELETE", ["volumes", "snapshots", _]) => vec!["block_storage_snapshot:delete".into()],
+        ("POST", ["vpcs", _, "peerings"]) => vec!["vpc_peering:create".into()],
+        ("POST", ["tags", _, "resources"] | ["databases", _, "dbs"]) | ("PUT", ["droplets", "autoscale", _]) => {
+            of("create")
+        }
+        ("DELETE", ["tags", _, "resources"] | ["databases", _, "dbs", _]) => of("delete"),
+        ("POST", ["spaces", "keys"]) => of("create_credentials"),
+        ("PATCH", ["byoip_prefixes", _]) => of("write"),
+        ("POST", ["apps", "propose"]) | ("PATCH" | "DELETE", ["partner_network_connect", "attachments", _]) => {
+            of("read")
+        }
+        // A list, and yet nothing of it is created.
+        ("POST", ["apps", _, "deployments"]) => of("update"),
+        ("POST", _) if is_list => of("create"),
+        ("DELETE", _) if is_list || kinds::one_at(segments).is_some() => of("delete"),
+        _ => of("update"),
+    }
 }
 
 #[cfg(test)]

@@ -45,6 +45,8 @@ impl Plan {
                 // The shift and the past are there already.
                 Effect::ShiftRows | Effect::StaleFields { .. } => {}
                 Effect::LagCreates { seconds } => plan.distortion.lag = Some(Duration::from_secs(seconds)),
+                Effect::LagChanges { seconds } => plan.distortion.behind = Some(Duration::from_secs(seconds)),
+                Effect::RefusePorts { spelling } => plan.distortion.refused_ports = Some(spelling),
                 Effect::OmitFields { fields } => plan.distortion.omit.extend(fields),
                 Effect::WithoutScopes { scopes } => plan.distortion.scopes.extend(scopes),
                 Effect::OmitRows { ids } => plan.distortion.hidden.extend(ids),
@@ -55,6 +57,7 @@ impl Plan {
                 Effect::IgnoreAction => plan.distortion.ending = Ending::Ignored,
                 Effect::SlowAction { seconds } => plan.distortion.delay = Duration::from_secs(seconds),
                 Effect::Status { .. }
+                | Effect::Refuse { .. }
                 | Effect::Reset
                 | Effect::WrongContent
                 | Effect::Huge { .. }
@@ -178,6 +181,11 @@ async fn instead(effect: Effect, bell: &Bell, request_id: &str, standing: &Stand
                 response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
             }
             response
+        }
+        Effect::Refuse { status, message } => {
+            let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+            let refusal = Refusal { message, ..Refusal::of_status(status) };
+            respond(refusal.into_reply(request_id), request_id, Some(standing))
         }
         Effect::WrongContent => {
             respond(Reply::text(StatusCode::OK, r#"{"message":"ok"}"#.to_owned()), request_id, Some(standing))

@@ -7,7 +7,7 @@ use crate::fleet::Fleet;
 use serde_json::Value;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// All collections of the account.
 #[derive(Debug, Default)]
@@ -33,6 +33,8 @@ pub(crate) struct Row {
     pub(crate) id: String,
     pub(crate) facts: Arc<Facts>,
     document: Document,
+    /// The texts before this one, oldest first, each with the moment at which it was replaced.
+    past: Vec<(Instant, String)>,
 }
 
 #[derive(Debug)]
@@ -90,7 +92,23 @@ impl Facts {
     }
 }
 
+/// As many texts of a row are remembered.
+const PAST: usize = 16;
+
 impl Row {
+    fn remember(&mut self, text: String) {
+        if self.past.len() >= PAST {
+            self.past.remove(0);
+        }
+        self.past.push((Instant::now(), text));
+    }
+
+    /// The text as it was so long ago, where it was another one; the oldest remembered for a row that is younger.
+    pub(crate) fn text_before(&self, age: Duration) -> Option<&str> {
+        let (_, text) = self.past.iter().find(|(replaced, _)| replaced.elapsed() < age)?;
+        Some(text)
+    }
+
     /// The resource's name.
     pub(crate) fn named(&self, name: &str) -> bool {
         match &self.document {
@@ -128,12 +146,14 @@ impl Collection {
         if let Some(row) = self.place(id).and_then(|place| self.rows.get_mut(place)) {
             self.gpus -= usize::from(row.facts.gpu);
             row.facts = facts;
-            row.document = document;
+            if let Document::Text(text) = std::mem::replace(&mut row.document, document) {
+                row.remember(text);
+            }
         } else {
             let number = self.next;
             self.next += 1;
             self.numbers.insert(id.to_owned(), number);
-            self.rows.push(Row { number, id: id.to_owned(), facts, document });
+            self.rows.push(Row { number, id: id.to_owned(), facts, document, past: Vec::new() });
         }
     }
 

@@ -1,10 +1,10 @@
 //! Tags: they come into being with the first resource that has them, and count what they are on.
 
 use crate::cloud::Cloud;
-use crate::pages;
 use crate::reply::{Refusal, Reply};
 use crate::request::Call;
 use crate::store::{set, text_of};
+use crate::{images, pages};
 use axum::http::StatusCode;
 use serde_json::{Map, Value, json};
 
@@ -103,7 +103,9 @@ pub(crate) fn resources(cloud: &mut Cloud, tag: &str, call: &Call, on: bool) -> 
             .iter()
             .find(|it| it.1 == kind)
             .ok_or_else(|| Refusal::unprocessable(format!("{kind:?} cannot be tagged")))?;
-        if !cloud.store.contains(collection, &id) {
+        let snapshot = cloud.store.get("snapshots", &id).filter(|_| kind == "volume_snapshot");
+        let is_foreign = snapshot.is_some_and(|it| it.get("resource_type") != Some(&json!("volume")));
+        if !cloud.store.contains(collection, &id) || is_foreign {
             return Err(Refusal::not_found());
         }
         found.push((*collection, id));
@@ -121,7 +123,7 @@ pub(crate) fn with(cloud: &Cloud, collection: &str, tag: &str) -> Vec<String> {
 }
 
 fn put_on(cloud: &mut Cloud, collection: &str, id: &str, tag: &str, on: bool) {
-    cloud.store.edit(collection, id, |document| {
+    let tagged = cloud.store.edit(collection, id, |document| {
         let mut tags = of(document);
         tags.retain(|it| !it.eq_ignore_ascii_case(tag));
         if on {
@@ -131,6 +133,10 @@ fn put_on(cloud: &mut Cloud, collection: &str, id: &str, tag: &str, on: bool) {
             fields.insert("tags".to_owned(), Value::from(tags));
         }
     });
+    // A droplet's snapshot has its tags as an image.
+    if collection == "images" {
+        images::share(cloud, ("images", "snapshots"), id, &tagged.unwrap_or_default(), &["tags"]);
+    }
 }
 
 fn document(cloud: &Cloud, tag: &str, origin: &str) -> Value {

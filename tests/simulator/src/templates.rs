@@ -28,6 +28,11 @@ pub(crate) fn complete(kind: &Kind, document: Value) -> Value {
     Value::Object(whole)
 }
 
+/// The value of a field where nobody has said one; `None` where documents then lack it.
+pub(crate) fn default_of(kind: &Kind, field: &str) -> Option<Value> {
+    TEMPLATES.get(kind.collection)?.get(field).map(fill)
+}
+
 /// Templates say `@now` and `@uuid` where every resource has its own.
 fn fill(default: &Value) -> Value {
     match default {

@@ -53,11 +53,14 @@ pub(crate) fn write_row(cloud: &Cloud, kind: &Kind, row: &Row, call: &Call, to: 
     let view = view(kind);
     let past = call.distortion.past.iter().filter_map(|past| past.rows.get(&row.id)).flatten();
     let follows_tag = kind.collection == "load_balancers";
-    if view.is_none() && !follows_tag && past.clone().next().is_none() {
+    let before = call.distortion.behind.and_then(|age| row.text_before(age));
+    if view.is_none() && !follows_tag && before.is_none() && past.clone().next().is_none() {
         return cloud.store.write(row, to);
     }
-    let mut text = String::new();
-    cloud.store.write(row, &mut text);
+    let mut text = before.unwrap_or_default().to_owned();
+    if before.is_none() {
+        cloud.store.write(row, &mut text);
+    }
     let Ok(mut document) = serde_json::from_str::<Value>(&text) else { return to.push_str(&text) };
     follow_tag(cloud, kind, &mut document);
     for (field, value) in past {

@@ -81,6 +81,10 @@ pub(crate) fn start(cloud: &mut Cloud, id: &str, call: &Call) -> Result<Reply, R
     if cloud.is_busy("volumes", id) {
         return Err(Refusal::unprocessable("Volume already has a pending event."));
     }
+    let slug = volume.pointer("/region/slug").and_then(Value::as_str);
+    if call.text("region").is_some_and(|region| slug.is_some_and(|slug| !slug.eq_ignore_ascii_case(region))) {
+        return Err(Refusal::not_found());
+    }
     let resource = Resource::of(cloud, "volumes", id);
     let kind = call.text("type").unwrap_or_default();
     let volume_id = id.to_owned();
@@ -141,4 +145,37 @@ pub(crate) fn set_attached(cloud: &mut Cloud, volume: &str, droplet: &str, on: b
     let droplet_number = Value::from(droplet.parse::<u64>().unwrap_or_default());
     cloud.store.edit("volumes", volume, |document| write(document, "droplet_ids", droplet_number));
     cloud.store.edit("droplets", droplet, |document| write(document, "volume_ids", Value::from(volume)));
+}
+
+/// Attaches to a droplet the volumes that its document names, and no others.
+pub(crate) fn attach_exactly(cloud: &mut Cloud, droplet: &str, document: &Value) {
+    let wanted: Vec<String> =
+        document.get("volume_ids").and_then(Value::as_array).into_iter().flatten().map(text_of).collect();
+    let rows = cloud.store.collection("volumes").map(crate::store::Collection::rows).unwrap_or_default();
+    let here = |row: &&Row| row.facts.droplets.iter().any(|it| it == droplet);
+    let gone: Vec<String> =
+        rows.iter().filter(here).map(|row| row.id.clone()).filter(|it| !wanted.contains(it)).collect();
+    for volume in gone {
+        set_attached(cloud, &volume, droplet, false);
+    }
+    for volume in wanted {
+        set_attached(cloud, &volume, droplet, true);
+    }
+}
+
+/// Attaches a volume to the droplets that its document names, and no others.
+pub(crate) fn attached_exactly(cloud: &mut Cloud, volume: &str, document: &Value) {
+    let wanted = droplets_of(document);
+    let has = |droplet: &Value| {
+        droplet.get("volume_ids").and_then(Value::as_array).is_some_and(|ids| ids.iter().any(|it| it == volume))
+    };
+    let droplets = cloud.store.all("droplets");
+    let ids = droplets.iter().filter(|it| has(it)).filter_map(|it| it.get("id").map(text_of));
+    let gone: Vec<String> = ids.filter(|it| !wanted.contains(it)).collect();
+    for droplet in gone {
+        set_attached(cloud, volume, &droplet, false);
+    }
+    for droplet in wanted {
+        set_attached(cloud, volume, &droplet, true);
+    }
 }

@@ -178,9 +178,12 @@ async fn a_droplet_is_restored_from_its_own_images_only() {
 #[tokio::test]
 async fn features_names_and_images_change_as_asked() {
     let (_simulator, client) = start(demo()).await;
+    refused(&client, WEB, json!({"type": "enable_ipv6"})).await;
+    done(&client, WEB, json!({"type": "power_off"})).await;
     done(&client, WEB, json!({"type": "enable_ipv6"})).await;
     done(&client, WEB, json!({"type": "enable_backups"})).await;
     refused(&client, WEB, json!({"type": "enable_ipv6"})).await;
+    done(&client, WEB, json!({"type": "power_on"})).await;
     let now = droplet(&client).await;
     assert_eq!(now["networks"]["v6"].as_array().unwrap().len(), 1);
     assert!(now["next_backup_window"].is_object());
@@ -344,9 +347,12 @@ async fn a_database_is_resizing_until_it_is_online_again() {
     let at = "/v2/databases/9cc10173-e9ea-4176-9dbc-a4cee4c4ff30";
     let size = json!({"size": "db-s-4vcpu-8gb", "num_nodes": 3});
     assert_eq!(client.call("PUT", &format!("{at}/resize"), Some(&size)).await.status, 202);
+    assert_eq!(client.get(at).await.json()["database"]["status"], "online", "it shows late");
+    assert_eq!(client.call("PUT", &format!("{at}/resize"), Some(&size)).await.status, 412);
+    tokio::time::sleep(Duration::from_millis(80)).await;
     assert_eq!(client.get(at).await.json()["database"]["status"], "resizing");
-    assert_eq!(client.call("PUT", &format!("{at}/resize"), Some(&size)).await.status, 422);
-    tokio::time::sleep(Duration::from_millis(250)).await;
+    assert_eq!(client.call("PUT", &format!("{at}/resize"), Some(&size)).await.status, 412);
+    tokio::time::sleep(Duration::from_millis(200)).await;
     let database = client.get(at).await.json()["database"].clone();
     assert_eq!(
         (&database["status"], &database["size"], &database["num_nodes"]),

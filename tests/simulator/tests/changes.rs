@@ -198,6 +198,7 @@ async fn values_come_back_as_the_api_writes_them() {
         cluster["id"].as_str().unwrap(),
         cluster["node_pools"][0]["id"].as_str().unwrap()
     );
+    tokio::time::sleep(Duration::from_millis(80)).await;
     let changed = client.call("PUT", &at, Some(&json!({"name": "p", "count": 1, "tags": ["green"]}))).await.json();
     assert_eq!(changed["node_pool"]["tags"], json!(["k8s", own, "k8s:worker", "green"]));
 }

@@ -3,7 +3,8 @@
 
 mod common;
 
-use common::{Answer, Client, demo, start};
+use common::{Answer, Client, demo, settle, start};
+use digitalocean_simulator::Control;
 use jsonschema::{Draft, Registry};
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -137,6 +138,36 @@ fn reading_a_kind_takes_the_scope_that_the_description_names() {
 }
 
 #[tokio::test]
+async fn a_change_takes_the_scopes_that_the_description_names() {
+    use digitalocean_simulator::{Effect, Fault};
+    let (simulator, client) = start(demo()).await;
+    let extract = extract();
+    let mut checked = 0;
+    for (path, item) in extract["paths"].as_object().unwrap() {
+        // Sinks are not served.
+        for (method, operation) in
+            item.as_object().unwrap().iter().filter(|_| !path.starts_with("/v2/monitoring/sinks"))
+        {
+            let Some(alternatives) = operation["security"].as_array().filter(|_| method != "get") else { continue };
+            let path = path.replace(['{', '}'], "");
+            let mut refused = Vec::new();
+            for scope in alternatives.iter().flat_map(|it| it["bearer_auth"].as_array().unwrap()) {
+                let without = Effect::WithoutScopes { scopes: vec![scope.as_str().unwrap().to_owned()] };
+                simulator.control().clear_faults().await.unwrap();
+                simulator.control().inject(Fault::new("*", without)).await.unwrap();
+                let answer = client.call(&method.to_uppercase(), &path, Some(&json!({}))).await;
+                refused.push(
+                    answer.status == 403 && answer.json()["message"].as_str().unwrap().contains("not authorized"),
+                );
+            }
+            assert!(refused.contains(&true), "{method} {path}: {alternatives:?}");
+            checked += 1;
+        }
+    }
+    assert!(checked > 100, "{checked}");
+}
+
+#[tokio::test]
 async fn responses_validate_against_the_official_document() {
     let document = as_json_schema(extract());
     let registry = Registry::new().draft(Draft::Draft4).add(DOCUMENT, document.clone()).unwrap().prepare().unwrap();
@@ -146,7 +177,7 @@ async fn responses_validate_against_the_official_document() {
     droplets(&mut official, &client).await;
     volumes(&mut official, &client).await;
     addresses(&mut official, &client).await;
-    mutations(&mut official, &client).await;
+    mutations(&mut official, &simulator.control(), &client).await;
     errors(&mut official, &simulator, &client).await;
     a_wrong_answer_is_noticed(&official, &simulator, &client).await;
 
@@ -155,7 +186,7 @@ async fn responses_validate_against_the_official_document() {
     }
     println!("{} responses of the official document checked", official.checked.len());
     assert!(official.wrong.is_empty(), "{}", serde_json::to_string_pretty(&json!(official.wrong)).unwrap());
-    assert!(official.checked.len() > 220, "only {} were checked", official.checked.len());
+    assert!(official.checked.len() > 250, "only {} were checked", official.checked.len());
 }
 
 /// Proof that the checks above can fail.
@@ -239,6 +270,12 @@ async fn every_kind(official: &mut Official<'_>, simulator: &digitalocean_simula
         let one = client.get(&format!("/v2/{collection}/{id}")).await;
         official.check(&format!("GET /v2/{path}/{{{id_name}}}"), &one);
     }
+    let pool = control.put("droplets/autoscale", json!({})).await.unwrap()["id"].as_str().unwrap().to_owned();
+    let members = format!("droplets/autoscale/{pool}/members");
+    control.put(&members, json!({"droplet_id": 3_164_444})).await.unwrap();
+    let members = client.get(&format!("/v2/{members}")).await;
+    official.check("GET /v2/droplets/autoscale/{autoscale_pool_id}/members", &members);
+    assert_eq!(members.json()["droplets"][0]["droplet_id"], 3_164_444);
     for path in ["/v2/account", "/v2/sizes", "/v2/regions"] {
         official.check(&format!("GET {path}"), &client.get(path).await);
     }
@@ -310,6 +347,15 @@ async fn droplets(official: &mut Official<'_>, client: &Client) {
         "PUT /v2/images/{image_id}",
         &client.call("PUT", &format!("/v2/images/{snapshot}"), Some(&json!({"name": "kept"}))).await,
     );
+    let transfer = json!({"type": "transfer", "region": "ams3"});
+    let started = client.post(&format!("/v2/images/{snapshot}/actions"), transfer).await;
+    official.check("POST /v2/images/{image_id}/actions", &started);
+    assert_eq!(client.finish(&started).await, "completed");
+    let action = started.json()["action"]["id"].clone();
+    let list = client.get(&format!("/v2/images/{snapshot}/actions")).await;
+    official.check("GET /v2/images/{image_id}/actions", &list);
+    let one = client.get(&format!("/v2/images/{snapshot}/actions/{action}")).await;
+    official.check("GET /v2/images/{image_id}/actions/{action_id}", &one);
     official.check("DELETE /v2/snapshots/{snapshot_id}", &client.delete(&format!("/v2/snapshots/{snapshot}")).await);
     official.check("POST /v2/tags", &client.post("/v2/tags", json!({"name": "late"})).await);
     let resources = json!({"resources": [{"resource_id": id.to_string(), "resource_type": "droplet"}]});
@@ -386,7 +432,7 @@ async fn addresses(official: &mut Official<'_>, client: &Client) {
 }
 
 /// Creates, changes and deletes one of each kind that has nothing special about it.
-async fn mutations(official: &mut Official<'_>, client: &Client) {
+async fn mutations(official: &mut Official<'_>, control: &Control, client: &Client) {
     let cases: Vec<Value> = serde_json::from_str(include_str!("mutations.json")).unwrap();
     for case in cases {
         let collection = case["collection"].as_str().unwrap();
@@ -403,16 +449,19 @@ async fn mutations(official: &mut Official<'_>, client: &Client) {
             .unwrap_or_default();
         let at = format!("/v2/{collection}/{}", id.as_str().map_or_else(|| id.to_string(), str::to_owned));
         // Some are not ready at once, and can be changed only then.
-        tokio::time::sleep(std::time::Duration::from_millis(60)).await;
+        settle().await;
         match collection {
             "databases" => database(official, client, &at).await,
             "kubernetes/clusters" => node_pools(official, client, &at).await,
             "registries" => subscription(official, client).await,
-            "apps" => deployments(official, client, &at).await,
+            "apps" => deployments(official, control, client, &at).await,
             _ => {}
         }
         for (method, change) in case["change"].as_object().into_iter().flatten() {
-            official.check(&format!("{method} {one}"), &client.call(method, &at, Some(change)).await);
+            settle().await;
+            let changed = client.call(method, &at, Some(change)).await;
+            assert!(changed.status.is_success(), "{method} {at}: {changed:?}");
+            official.check(&format!("{method} {one}"), &changed);
         }
         official.check(&format!("GET {one}"), &client.get(&at).await);
         official.check(&format!("DELETE {one}"), &client.delete(&at).await);
@@ -422,6 +471,7 @@ async fn mutations(official: &mut Official<'_>, client: &Client) {
 }
 
 async fn database(official: &mut Official<'_>, client: &Client, at: &str) {
+    let path = "/v2/databases/{database_cluster_uuid}";
     for (what, request) in [
         ("maintenance", json!({"day": "monday", "hour": "13:00"})),
         ("firewall", json!({"rules": [{"type": "ip_addr", "value": "192.0.2.1"}]})),
@@ -429,14 +479,31 @@ async fn database(official: &mut Official<'_>, client: &Client, at: &str) {
         ("do_settings", json!({"do_settings": {"service_cnames": ["db.example.com"]}})),
         ("autoscale", json!({"storage": {"enabled": true, "threshold_percent": 80, "increment_gib": 10}})),
         ("resize", json!({"size": "db-s-2vcpu-4gb", "num_nodes": 2})),
+        ("migrate", json!({"region": "sfo3"})),
     ] {
         let answer = client.call("PUT", &format!("{at}/{what}"), Some(&request)).await;
-        official.check(&format!("PUT /v2/databases/{{database_cluster_uuid}}/{what}"), &answer);
-        official.check("GET /v2/databases/{database_cluster_uuid}", &client.get(at).await);
+        official.check(&format!("PUT {path}/{what}"), &answer);
+        assert!(answer.status.is_success(), "{what}: {answer:?}");
+        official.check(&format!("GET {path}"), &client.get(at).await);
+        settle().await;
+        official.check(&format!("GET {path}"), &client.get(at).await);
     }
-    for part in ["firewall", "autoscale", "do_settings", "events"] {
+    for part in ["firewall", "autoscale", "do_settings", "events", "config", "dbs"] {
         let answer = client.get(&format!("{at}/{part}")).await;
-        official.check(&format!("GET /v2/databases/{{database_cluster_uuid}}/{part}"), &answer);
+        official.check(&format!("GET {path}/{part}"), &answer);
+    }
+    official.check(&format!("POST {path}/dbs"), &client.post(&format!("{at}/dbs"), json!({"name": "shop"})).await);
+    official.check(&format!("GET {path}/dbs/{{database_name}}"), &client.get(&format!("{at}/dbs/shop")).await);
+    official.check(&format!("DELETE {path}/dbs/{{database_name}}"), &client.delete(&format!("{at}/dbs/shop")).await);
+    for (engine, part, value) in [("valkey", "eviction_policy", "allkeys_lru"), ("mysql", "sql_mode", "ANSI")] {
+        let request =
+            json!({"name": "e", "engine": engine, "region": "nyc3", "size": "db-s-1vcpu-1gb", "num_nodes": 1});
+        let created = client.post("/v2/databases", request).await.json();
+        let at = format!("/v2/databases/{}/{part}", created["database"]["id"].as_str().unwrap());
+        let request = Value::Object(Map::from_iter([(part.to_owned(), json!(value))]));
+        official.check(&format!("PUT {path}/{part}"), &client.call("PUT", &at, Some(&request)).await);
+        official.check(&format!("GET {path}/{part}"), &client.get(&at).await);
+        assert_eq!(client.get(&at).await.json(), request);
     }
     official.check("GET /v2/databases", &client.get("/v2/databases").await);
     official.check("GET /v2/databases/options", &client.get("/v2/databases/options").await);
@@ -455,11 +522,18 @@ async fn subscription(official: &mut Official<'_>, client: &Client) {
     official.check("GET /v2/registries/subscription", &subscription);
     assert_eq!(subscription.json()["subscription"]["tier"]["slug"], "professional");
     official.check("GET /v2/registries", &client.get("/v2/registries").await);
+    official.check("GET /v2/registries/options", &client.get("/v2/registries/options").await);
 }
 
-async fn deployments(official: &mut Official<'_>, client: &Client, at: &str) {
+async fn deployments(official: &mut Official<'_>, control: &Control, client: &Client, at: &str) {
     let proposal = client.post("/v2/apps/propose", json!({"spec": {"name": "web", "region": "ams"}})).await;
     official.check("POST /v2/apps/propose", &proposal);
+    let id = at.rsplit('/').next().unwrap();
+    for how in ["commit", "revert"] {
+        control.change("apps", id, json!({"pinned_deployment": {"id": id}})).await.unwrap();
+        let unpinned = client.post(&format!("{at}/rollback/{how}"), json!({})).await;
+        official.check(&format!("POST /v2/apps/{{app_id}}/rollback/{how}"), &unpinned);
+    }
     let started = client.post(&format!("{at}/deployments"), json!({"force_build": true})).await;
     official.check("POST /v2/apps/{app_id}/deployments", &started);
     official.check("GET /v2/apps/{id}", &client.get(at).await);
@@ -483,7 +557,37 @@ async fn node_pools(official: &mut Official<'_>, client: &Client, at: &str) {
     official.check(&format!("GET {path}/{{node_pool_id}}"), &client.get(&pool).await);
     let change = json!({"name": "q", "count": 3});
     official.check(&format!("PUT {path}/{{node_pool_id}}"), &client.call("PUT", &pool, Some(&change)).await);
+    settle().await;
+    official.check(&format!("GET {path}/{{node_pool_id}}"), &client.get(&pool).await);
     official.check(&format!("DELETE {path}/{{node_pool_id}}"), &client.delete(&pool).await);
+    registries(official, client, at).await;
+    let upgrades = client.get(&format!("{at}/upgrades")).await;
+    official.check("GET /v2/kubernetes/clusters/{cluster_id}/upgrades", &upgrades);
+    let path = "destroy_with_associated_resources";
+    let associated = client.get(&format!("{at}/{path}")).await;
+    official.check(&format!("GET /v2/kubernetes/clusters/{{cluster_id}}/{path}"), &associated);
+    let version = json!({"version": upgrades.json()["available_upgrade_versions"][0]["slug"]});
+    let started = client.post(&format!("{at}/upgrade"), version.clone()).await;
+    official.check("POST /v2/kubernetes/clusters/{cluster_id}/upgrade", &started);
+    official.check("GET /v2/kubernetes/clusters/{cluster_id}", &client.get(at).await);
+    settle().await;
+    assert_eq!(client.get(at).await.json()["kubernetes_cluster"]["version"], version["version"]);
+}
+
+/// With two registries, the path for accounts with one is refused.
+async fn registries(official: &mut Official<'_>, client: &Client, at: &str) {
+    for path in ["registry", "registry/subscription", "registry/options"] {
+        official.check(&format!("GET /v2/{path}"), &client.get(&format!("/v2/{path}")).await);
+    }
+    let id = at.rsplit('/').next().unwrap();
+    let request = json!({"cluster_uuids": [id], "registries": ["images"]});
+    for method in ["POST", "DELETE"] {
+        let answer = client.call(method, "/v2/kubernetes/registry", Some(&request)).await;
+        official.check(&format!("{method} /v2/kubernetes/registry"), &answer);
+        let answer = client.call(method, "/v2/kubernetes/registries", Some(&request)).await;
+        official.check(&format!("{method} /v2/kubernetes/registries"), &answer);
+        official.check("GET /v2/kubernetes/clusters/{cluster_id}", &client.get(at).await);
+    }
 }
 
 async fn memberships(official: &mut Official<'_>, client: &Client) {
@@ -504,10 +608,12 @@ async fn memberships(official: &mut Official<'_>, client: &Client) {
         official
             .check(&format!("POST {path}/{part}"), &client.call("POST", &format!("{at}/{part}"), Some(&request)).await);
         assert_ne!(client.get(at).await.json(), before, "{path}/{part}");
+        settle().await;
         official.check(
             &format!("DELETE {path}/{part}"),
             &client.call("DELETE", &format!("{at}/{part}"), Some(&request)).await,
         );
+        settle().await;
         assert_eq!(client.get(at).await.json(), before, "{path}/{part}");
     }
     let project = client.post("/v2/projects", json!({"name": "p", "purpose": "x"})).await.json()["project"]["id"]
@@ -521,7 +627,18 @@ async fn memberships(official: &mut Official<'_>, client: &Client) {
         "GET /v2/projects/{project_id}/resources",
         &client.get(&format!("/v2/projects/{project}/resources")).await,
     );
-    official.check("DELETE /v2/projects/{project_id}", &client.delete(&format!("/v2/projects/{project}")).await);
+    let whole = json!({"name": "p", "description": "", "purpose": "IoT", "environment": "Staging", "is_default": true});
+    let at = format!("/v2/projects/{project}");
+    official.check("PUT /v2/projects/{project_id}", &client.call("PUT", &at, Some(&whole)).await);
+    official.check("GET /v2/projects/default", &client.get("/v2/projects/default").await);
+    let renamed = client.call("PATCH", "/v2/projects/default", Some(&json!({"name": "q"}))).await;
+    official.check("PATCH /v2/projects/default", &renamed);
+    official.check("PUT /v2/projects/default", &client.call("PUT", "/v2/projects/default", Some(&whole)).await);
+    let other = client.post("/v2/projects", json!({"name": "other", "purpose": "IoT"})).await.json();
+    let other = format!("/v2/projects/{}", other["project"]["id"].as_str().unwrap());
+    client.post(&format!("{other}/resources"), json!({"resources": ["do:droplet:3164444"]})).await;
+    client.call("PATCH", &other, Some(&json!({"is_default": true}))).await;
+    official.check("DELETE /v2/projects/{project_id}", &client.delete(&at).await);
 }
 
 async fn errors(official: &mut Official<'_>, simulator: &digitalocean_simulator::Simulator, client: &Client) {

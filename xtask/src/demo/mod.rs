@@ -1,5 +1,6 @@
 //! `cargo demo`: the whole main job on this machine, told as it happens.
 
+mod pipeline;
 mod stage;
 mod story;
 
@@ -10,6 +11,7 @@ use serde_json::json;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 
+use self::pipeline::Pipeline;
 use self::stage::Stage;
 use crate::{Error, operator, prepare};
 
@@ -64,9 +66,12 @@ async fn tour(stage: &mut Stage) -> Result<(), Error> {
         stage.operator_log_file().display()
     ));
 
-    story::say("The platform team records what its droplet web-1 should be:");
+    story::say(
+        "The platform team keeps its records in Git. A pipeline applies the folder every second, like a GitOps engine:",
+    );
     story::show_file(EXAMPLE)?;
-    stage.kubectl(&["apply", "-f", EXAMPLE]).await?;
+    let pipeline = Pipeline::start(stage.kubectl_of_pipeline(), EXAMPLE)?;
+    pipeline.applies(1).await;
 
     story::say("The operator finds it in the cloud and compares each recorded field:");
     stage.kubectl(&["wait", "provisionedresource/web-1", "--for=condition=InSync", "--timeout=60s"]).await?;
@@ -83,14 +88,23 @@ async fn tour(stage: &mut Stage) -> Result<(), Error> {
     story::say("The team looks at it and accepts: the live value becomes the desired one.");
     stage.kubectl(&["annotate", "drift", &drift, "arcadia.cloud/accept=true"]).await?;
     let drift = format!("drift/{drift}");
-    stage.kubectl(&["wait", &drift, "--for=jsonpath={.status.phase}=Accepted", "--timeout=60s"]).await?;
+    stage.kubectl(&["wait", &drift, "--for=condition=Standing", "--timeout=60s"]).await?;
 
-    story::say("The drift is closed and kept as history, and the record has its new value and a new version:");
+    pipeline.applies(3).await;
+    story::say(&format!(
+        "The manifest still has the old size, and the pipeline has applied it {} times. Nothing flaps: the acceptance \
+         stands on the Drift.",
+        pipeline.rounds()
+    ));
     stage.kubectl(&["wait", "provisionedresource/web-1", "--for=condition=InSync", "--timeout=60s"]).await?;
-    stage.kubectl(&["get", "drifts", "-o", "wide"]).await?;
-    let columns =
-        "custom-columns=NAME:.metadata.name,VERSION:.metadata.generation,DESIRED SIZE:.spec.desired.size_slug";
-    stage.kubectl(&["get", "provisionedresource", "web-1", "-o", columns]).await?;
+    stage.kubectl(&["get", "drifts"]).await?;
+    stage.kubectl(&["get", "provisionedresource", "web-1", "-o", "wide"]).await?;
+
+    story::say("The Drift holds the patch for the manifest. Somebody commits it, and the acceptance ends by itself:");
+    stage.kubectl(&["get", &drift, "-o", "jsonpath={.status.manifestPatch}{\"\\n\"}"]).await?;
+    pipeline.commit(EXAMPLE, "s-2vcpu-4gb", "s-4vcpu-8gb")?;
+    stage.kubectl(&["wait", "provisionedresource/web-1", "--for=condition=ManifestCurrent", "--timeout=60s"]).await?;
+    stage.kubectl(&["get", &drift, "-o", "wide"]).await?;
 
     story::say("What happened is told by events:");
     stage.kubectl(&["events", "--for", "provisionedresource/web-1"]).await?;

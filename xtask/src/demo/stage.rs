@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use control_plane::{ControlPlane, Options, Process};
+use control_plane::{ControlPlane, Kubectl, Options, Process};
 use digitalocean_simulator::Simulator;
 use serde_json::Value;
 use tokio::time::sleep;
@@ -49,6 +49,11 @@ impl Stage {
     pub(super) async fn server(&self) -> Result<String, Error> {
         let server = "jsonpath={.clusters[0].cluster.server}";
         Ok(self.control_plane.kubectl().run(&["config", "view", "--minify", "-o", server]).await?)
+    }
+
+    /// The kubectl of a pipeline that works beside the story.
+    pub(super) fn kubectl_of_pipeline(&self) -> Kubectl {
+        self.control_plane.kubectl()
     }
 
     pub(super) fn operator_log_file(&self) -> &Path {

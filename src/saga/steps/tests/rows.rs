@@ -3,6 +3,7 @@
 mod droplets;
 mod network;
 mod records;
+mod reverts;
 mod services;
 mod snapshots;
 mod tags;
@@ -26,6 +27,7 @@ static TABLES: &[&[Row]] = &[
     volumes::ROWS,
     network::ROWS,
     records::ROWS,
+    reverts::ROWS,
     waiting::ROWS,
     services::ROWS,
     trials::ROWS,

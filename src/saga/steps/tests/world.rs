@@ -34,6 +34,8 @@ pub(super) struct World {
     no_cluster: kube::Client,
     /// The readable Secrets without a cluster, by name.
     pub(super) secrets: Secrets,
+    /// The records without a cluster, by name.
+    records: Records,
     cluster: OnceCell<Cluster>,
     pub(super) http: reqwest::Client,
     _simulator: Simulator,
@@ -45,7 +47,7 @@ impl World {
         let rate_limits = RateLimits { per_minute: 0, per_hour: 0, ..RateLimits::default() };
         let options = Options { droplets: 2, action_seconds: ACTION.as_secs_f64(), rate_limits, ..Options::default() };
         let simulator = Simulator::start(options).await.unwrap();
-        let secrets = Secrets::default();
+        let (secrets, records) = (Secrets::default(), Records::default());
         let mut config = Config::new(&simulator.url(), Token::new("a-token").unwrap()).unwrap();
         config.limits = Limits { per_minute: 100_000, per_hour: 100_000, ..Limits::default() };
         config.max_body_bytes = 1 << 20;
@@ -53,8 +55,9 @@ impl World {
         Self {
             control: simulator.control(),
             cloud: Client::new(config).unwrap(),
-            no_cluster: no_cluster(secrets.clone()),
+            no_cluster: no_cluster(secrets.clone(), records.clone()),
             secrets,
+            records,
             cluster: OnceCell::new(),
             http: http_client().unwrap(),
             _simulator: simulator,
@@ -78,6 +81,15 @@ impl World {
     /// A cluster, for a row that needs one.
     pub(super) async fn cluster(&self) -> &Cluster {
         self.cluster.get_or_init(Cluster::start).await
+    }
+
+    /// Records what a resource should be, without a cluster.
+    pub(super) fn record(&self, name: &str, kind: &str, id: &str, desired: Value) {
+        let spec = json!({ "resource": { "kind": kind, "id": id }, "desired": desired });
+        let record = json!({
+            "apiVersion": "arcadia.cloud/v1alpha1", "kind": "ProvisionedResource", "metadata": { "name": name }, "spec": spec,
+        });
+        self.records.lock().unwrap().insert(name.to_owned(), record);
     }
 
     pub(super) fn kube(&self) -> &kube::Client {
@@ -123,11 +135,17 @@ impl World {
 /// Secrets by name, each a map from keys to values. Reading a null one is forbidden.
 pub(super) type Secrets = Arc<Mutex<BTreeMap<String, Value>>>;
 
-/// A cluster with Secrets only.
-fn no_cluster(secrets: Secrets) -> kube::Client {
+/// Records by name.
+type Records = Arc<Mutex<BTreeMap<String, Value>>>;
+
+/// A cluster with Secrets and records only, which can be read.
+fn no_cluster(secrets: Secrets, records: Records) -> kube::Client {
     let service = tower::service_fn(move |request: http::Request<kube::client::Body>| {
-        let name = request.uri().path().strip_prefix("/api/v1/namespaces/default/secrets/").map(str::to_owned);
+        let below = |path: &str| request.uri().path().strip_prefix(path).map(str::to_owned);
+        let name = below("/api/v1/namespaces/default/secrets/");
         let answer = name.map(|name| secret(&name, secrets.lock().unwrap().get(&name)));
+        let name = below("/apis/arcadia.cloud/v1alpha1/namespaces/default/provisionedresources/");
+        let answer = answer.or_else(|| Some((200, records.lock().unwrap().get(&name?)?.clone())));
         async move {
             let why = format!("there is no cluster to ask for {}", request.uri());
             let (status, body) = answer.ok_or_else(|| std::io::Error::other(why))?;

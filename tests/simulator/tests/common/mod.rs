@@ -114,6 +114,11 @@ pub fn demo() -> Options {
     }
 }
 
+/// Lets what is in progress in the demo come to its end.
+pub async fn settle() {
+    tokio::time::sleep(Duration::from_millis(70)).await;
+}
+
 pub async fn start(options: Options) -> (Simulator, Client) {
     let simulator = Simulator::start(options).await.unwrap();
     let client = Client::of(&simulator);

@@ -1,0 +1,34 @@
+//! What the API server's own bookkeeping, `metadata.managedFields`, says about a record.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
+use serde_json::Value;
+
+/// The fields of the spec that one entry owns: `desired.size_slug` for each recorded value, and the others by their
+/// names.
+#[must_use]
+pub fn of_spec(entry: &ManagedFieldsEntry) -> Vec<String> {
+    let spec = entry.fields_v1.as_ref().and_then(|fields| fields.0.get("f:spec"));
+    let mut owned = Vec::new();
+    for (name, below) in names(spec) {
+        if name == "desired" {
+            owned.extend(names(Some(below)).map(|(field, _)| format!("{DESIRED}{field}")));
+        } else {
+            owned.push(name.to_owned());
+        }
+    }
+    owned
+}
+
+/// The prefix of recorded fields.
+pub const DESIRED: &str = "desired.";
+
+/// Whether an entry is about the object itself, not about a subresource such as its status.
+#[must_use]
+pub fn is_of_object(entry: &ManagedFieldsEntry) -> bool {
+    entry.subresource.as_deref().unwrap_or_default().is_empty()
+}
+
+fn names(fields: Option<&Value>) -> impl Iterator<Item = (&str, &Value)> {
+    let fields = fields.and_then(Value::as_object).into_iter().flatten();
+    fields.filter_map(|(name, below)| Some((name.strip_prefix("f:")?, below)))
+}

@@ -1,0 +1,416 @@
+//! How the fields of a kind are put back: the section `revert` of its data file.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use regex::Regex;
+use schemars::JsonSchema;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Value;
+use strum::{Display, EnumIter};
+
+use super::table::Response;
+use crate::comparison::scalar;
+use crate::digitalocean::Verb;
+use crate::digitalocean::document::{Pattern, at, is_blank};
+
+/// The effect of reverting a field, from harmless to impossible.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema, Display, EnumIter,
+)]
+pub enum Class {
+    /// No outage, and nothing is lost.
+    Safe,
+    /// A reboot, closed connections, opened or closed access, or another address.
+    Disruptive,
+    /// Data may be lost.
+    Lossy,
+    /// Possible in one direction only, so it cannot be undone.
+    OneWay,
+    /// DigitalOcean or the operator cannot revert it.
+    NotRevertible,
+    /// The field identifies the resource, is its state, or follows other fields.
+    NotOurs,
+}
+
+/// How the fields of a kind are put back.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Reverts {
+    /// The calls of `UpdateResource`, by name.
+    #[serde(default)]
+    pub(crate) writes: BTreeMap<String, Write>,
+    /// Fields that another controller sets in some resources.
+    #[serde(default)]
+    pub(crate) owned: Vec<Owned>,
+    /// Paths with the tags by which the resource selects others.
+    #[serde(default)]
+    pub(crate) selects_by: Vec<Pattern>,
+    /// The rules for all fields of the kind.
+    pub(crate) fields: Vec<Rule>,
+}
+
+/// The rule for some fields, and for the paths below them that have no rule of their own.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Rule {
+    pub(crate) names: Vec<Pattern>,
+    /// The class, unless a case applies.
+    pub(crate) class: Class,
+    /// The effect in one sentence; for the last two classes the reason and the way out.
+    #[serde(default)]
+    pub(crate) says: Option<String>,
+    #[serde(default)]
+    pub(crate) warning: Option<String>,
+    #[serde(default)]
+    pub(crate) how: Option<How>,
+    /// The first case that applies wins.
+    #[serde(default)]
+    pub(crate) cases: Vec<Case>,
+    /// Firewalls, load balancers and others select resources by these tags.
+    #[serde(default)]
+    pub(crate) selects: bool,
+}
+
+/// A direction or a state of the resource in which another class holds.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Case {
+    #[serde(default)]
+    pub(crate) change: Option<Direction>,
+    #[serde(default, rename = "where")]
+    pub(crate) condition: Option<Condition>,
+    pub(crate) class: Class,
+    #[serde(default)]
+    pub(crate) says: Option<String>,
+    #[serde(default)]
+    pub(crate) warning: Option<String>,
+    #[serde(default)]
+    pub(crate) how: Option<How>,
+}
+
+/// The direction of a revert, from the live value to the recorded one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+pub(crate) enum Direction {
+    /// To a larger number or size, or a newer version.
+    Growing,
+    /// To a smaller number or size, or an older version.
+    Shrinking,
+    /// To true.
+    Enabling,
+    /// To false or nothing.
+    Disabling,
+    /// Items are added to a list, and none is removed.
+    Adding,
+    /// To nothing.
+    Emptying,
+}
+
+/// A condition on the live document.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Condition {
+    path: String,
+    /// One of these values.
+    #[serde(default)]
+    is: Option<Vec<Value>>,
+    /// None of these values.
+    #[serde(default)]
+    not: Option<Vec<Value>>,
+    /// Whether the path is there and blank, or not blank.
+    #[serde(default)]
+    blank: Option<bool>,
+    /// An item of a list; a final `*` stands for any ending.
+    #[serde(default)]
+    has: Option<String>,
+    #[serde(default, deserialize_with = "regex")]
+    matches: Option<Regex>,
+}
+
+/// Another controller that sets fields of some resources, and would change a revert back.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Owned {
+    names: Vec<Pattern>,
+    #[serde(rename = "where")]
+    condition: Condition,
+    /// Its description, after "belongs to".
+    pub(crate) by: String,
+}
+
+/// Another controller that sets a field where another path of the resource says so.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Guard {
+    pub(crate) get: Response,
+    /// The condition on that path's document.
+    #[serde(rename = "where")]
+    pub(crate) condition: Condition,
+    /// Its description, after "belongs to".
+    pub(crate) by: String,
+}
+
+/// The steps that put a field back.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub(crate) enum How {
+    /// The step `UpdateResource`, with this write.
+    UpdateResource(String),
+    /// The step `UpdateNodePool`.
+    UpdateNodePool,
+    /// The step `UpdateDomainRecord`.
+    UpdateDomainRecord,
+    /// The step `AssignToProject`, with this type in URNs.
+    AssignToProject(String),
+    /// The steps `TagResource` and `UntagResource`, with this type of resource.
+    Tags(String),
+    /// The step `RenameDroplet`.
+    RenameDroplet,
+    /// The step `ResizeDroplet`, without growing the disk.
+    ResizeDroplet,
+    /// The step `ResizeDroplet` at the same size, with growing the disk.
+    GrowDisk,
+    /// The steps `PowerOnDroplet` and `PowerOffDroplet`.
+    Power,
+    /// The steps `EnableBackups` and `DisableBackups`.
+    Backups,
+    /// The steps `AttachVolume` and `DetachVolume`, for the volumes of a droplet.
+    Volumes,
+    /// The same, for the droplet of a volume.
+    AttachedTo,
+    /// The step `ResizeVolume`.
+    ResizeVolume,
+    /// The steps `AssignReservedIP` and `UnassignReservedIP`.
+    ReservedIP,
+    /// The step `EnableIPv6`.
+    EnableIPv6,
+    /// The steps of the features that differ.
+    Features,
+}
+
+/// A call of `UpdateResource`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Write {
+    pub(crate) shape: Shape,
+    #[serde(default)]
+    pub(crate) call: Option<Call>,
+    /// The scope that the call needs.
+    #[serde(default)]
+    pub(crate) scope: String,
+    /// The key of the response; none where it has no body.
+    #[serde(default)]
+    pub(crate) answer: Option<String>,
+    /// Paths that are not sent.
+    #[serde(default)]
+    pub(crate) omit: Vec<Pattern>,
+    /// Keys of the body that are always sent, each with its path in the document.
+    #[serde(default)]
+    pub(crate) along: BTreeMap<String, String>,
+    /// Keys of the body for changed paths, where the names differ.
+    #[serde(default)]
+    pub(crate) keys: BTreeMap<String, String>,
+    /// Keys of the body that are sent with the recorded value of another field, where the record has one.
+    #[serde(default)]
+    pub(crate) with_recorded: BTreeMap<String, String>,
+    /// Fields that the document must show, and the scopes that they need: a write would empty a hidden one.
+    #[serde(default)]
+    pub(crate) must_show: BTreeMap<String, String>,
+    #[serde(default)]
+    pub(crate) spelling: Option<Spelling>,
+    /// When the resource is at rest: it is not changed before, and the step is done only then.
+    #[serde(default)]
+    pub(crate) rest: Option<Rest>,
+    /// The write that repeats a change that failed, where another one does.
+    #[serde(default)]
+    pub(crate) retry: Option<String>,
+    #[serde(default)]
+    pub(crate) add: Option<MemberCall>,
+    #[serde(default)]
+    pub(crate) remove: Option<MemberCall>,
+    /// Another controller that may set the field, as another path shows.
+    #[serde(default)]
+    pub(crate) guard: Option<Guard>,
+    /// The timeout, where the default of the step is too short.
+    #[serde(default)]
+    minutes: Option<u64>,
+}
+
+impl Write {
+    pub(crate) fn timeout(&self) -> Option<Duration> {
+        self.minutes.map(Duration::from_mins)
+    }
+}
+
+/// The body of a write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+pub(crate) enum Shape {
+    /// The changed field, and the fields to send along.
+    Body,
+    /// The whole document: the API resets a key that is missing.
+    Whole,
+    /// Single members of a list, which are added and removed.
+    Members,
+}
+
+/// A call that adds or removes members of a list.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct MemberCall {
+    pub(crate) call: Call,
+    pub(crate) scope: String,
+    /// The key of the response; none where it has no body.
+    #[serde(default)]
+    pub(crate) answer: Option<String>,
+    pub(crate) body: BTreeMap<String, Content>,
+}
+
+/// A part of the body of such a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+pub(crate) enum Content {
+    /// All members to add or remove.
+    Members,
+    /// One member; there is one call for each.
+    Member,
+    /// A list of the resource's id.
+    Ids,
+}
+
+/// A method and a path, such as `PUT /v2/vpcs/{id}`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Call {
+    pub(crate) verb: Verb,
+    pub(crate) path: String,
+}
+
+/// The API's own spelling of a body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+pub(crate) enum Spelling {
+    /// Alerts have both lists, also when they are empty; entities are texts.
+    AlertPolicy,
+    /// The cloud's own tags stay out.
+    ClusterTags,
+    /// A version is the slug of an offered upgrade.
+    ClusterVersion,
+    /// All ports are `all` (the document says `0`), and ICMP has none.
+    FirewallPorts,
+    /// Times have no seconds.
+    Hour,
+    /// A region is a slug, a size has one notation, and droplets stand for themselves or are selected by a tag.
+    LoadBalancer,
+    /// A purpose has no `Other: ` before it, and an environment is capitalized.
+    Project,
+}
+
+/// The state of a resource that is not being changed.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Rest {
+    path: String,
+    at: Vec<String>,
+    #[serde(default)]
+    failed: Vec<String>,
+    /// A path that must be blank too.
+    #[serde(default)]
+    empty: Option<String>,
+}
+
+/// Whether a resource is being changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum RestState {
+    /// It is not, or it does not show it.
+    AtRest,
+    /// It is, in this state.
+    Busy(String),
+    /// The last change failed, with this state.
+    Failed(String),
+}
+
+impl Rest {
+    pub(crate) fn state(&self, document: &Value) -> RestState {
+        let state = at(document, &self.path).and_then(Value::as_str).unwrap_or_default();
+        let is_one_of = |states: &[String]| states.iter().any(|one| one.eq_ignore_ascii_case(state));
+        if is_one_of(&self.failed) {
+            return RestState::Failed(format!("{} is {state}", self.path));
+        }
+        if let Some(path) = &self.empty
+            && at(document, path).is_some_and(|value| !is_blank(value))
+        {
+            return RestState::Busy(format!("{path} is not empty"));
+        }
+        if state.is_empty() || is_one_of(&self.at) {
+            return RestState::AtRest;
+        }
+        RestState::Busy(format!("{} is {state}", self.path))
+    }
+}
+
+impl Condition {
+    pub(crate) fn holds(&self, document: &Value) -> bool {
+        let found = at(document, &self.path);
+        let value = found.unwrap_or(&Value::Null);
+        let is_one_of = |values: &Vec<Value>| values.iter().any(|one| scalar::text(one) == scalar::text(value));
+        let text = value.as_str().unwrap_or_default();
+        let has = |wanted: &String| {
+            let fits = |item: &str| match wanted.strip_suffix('*') {
+                Some(beginning) => item.to_lowercase().starts_with(beginning),
+                None => item.eq_ignore_ascii_case(wanted),
+            };
+            value.as_array().is_some_and(|items| items.iter().filter_map(Value::as_str).any(fits))
+        };
+        self.is.as_ref().is_none_or(is_one_of)
+            && self.not.as_ref().is_none_or(|values| !is_one_of(values))
+            && self.blank.is_none_or(|blank| found.is_some() && is_blank(value) == blank)
+            && self.has.as_ref().is_none_or(has)
+            && self.matches.as_ref().is_none_or(|regex| regex.is_match(text))
+    }
+}
+
+impl fmt::Display for Condition {
+    /// The condition for people, after the class.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let values = |values: &[Value]| -> String {
+            let texts = values.iter().filter_map(scalar::text).map(|text| format!("`{text}`"));
+            texts.collect::<Vec<_>>().join(" or ")
+        };
+        write!(f, "where `{}` ", self.path)?;
+        match (&self.is, &self.not, self.blank, &self.has, &self.matches) {
+            (Some(is), ..) => write!(f, "is {}", values(is)),
+            (_, Some(not), ..) => write!(f, "is not {}", values(not)),
+            (_, _, Some(true), ..) => f.write_str("is empty"),
+            (_, _, Some(false), ..) => f.write_str("is not empty"),
+            (.., Some(has), _) => write!(f, "has `{has}`"),
+            (.., Some(matches)) => write!(f, "matches `{matches}`"),
+            _ => f.write_str("is there"),
+        }
+    }
+}
+
+impl Owned {
+    /// Whether the controller sets this field of the resource.
+    pub(crate) fn covers(&self, path: &[impl AsRef<str>], document: &Value) -> bool {
+        self.names.iter().any(|pattern| pattern.covers(path)) && self.condition.holds(document)
+    }
+}
+
+impl<'de> Deserialize<'de> for Call {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let verb = |method: &str| match method {
+            "POST" => Some(Verb::Post),
+            "PUT" => Some(Verb::Put),
+            "PATCH" => Some(Verb::Patch),
+            "DELETE" => Some(Verb::Delete),
+            _ => None,
+        };
+        let call =
+            text.split_once(' ').and_then(|(method, path)| Some(Self { verb: verb(method)?, path: path.into() }));
+        call.ok_or_else(|| D::Error::custom(format!("{text:?} is not a call such as PUT /v2/vpcs/{{id}}")))
+    }
+}
+
+fn regex<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Regex>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    Regex::new(&text).map(Some).map_err(D::Error::custom)
+}

@@ -1,0 +1,238 @@
+//! The class of a revert in the direction at hand.
+
+use serde_json::Value;
+
+use super::{Assessment, Class, Revert};
+use crate::comparison::Difference;
+use crate::digitalocean::document::at;
+use crate::digitalocean::kinds::{Case, How, Reverts, Rule, Shape};
+use crate::digitalocean::live::Resolved;
+use crate::digitalocean::{Compared, Kind};
+
+/// The reason for a resource that is gone.
+const GONE: &str = "The resource was deleted, and DigitalOcean does not restore it under its id; create it again and \
+                    record the new one.";
+/// The reason for a resource that should not exist.
+const UNWANTED: &str = "Deleting a resource is not a revert; delete it in DigitalOcean, or with a saga.";
+/// The reason for a field without a rule.
+const NO_RULE: &str = "The operator does not know how DigitalOcean changes this field; change it there.";
+
+/// The class of a revert, in the direction at hand.
+#[must_use]
+pub fn assess(revert: &Revert<'_>) -> Assessment {
+    judge(revert).assessment
+}
+
+/// The assessment of a resource that is gone, or that exists and should not.
+#[must_use]
+pub fn existence(is_gone: bool) -> Assessment {
+    Assessment::new(Class::NotRevertible, Some(if is_gone { GONE } else { UNWANTED }.to_owned()))
+}
+
+/// The reason why a revert of this field by `UpdateResource` cannot be undone.
+#[must_use]
+pub fn irreversible(kind: Kind, field: &str) -> Option<&'static str> {
+    let row = kind.row();
+    let path: Vec<&str> = field.split('.').collect();
+    let rule = rule(row.revert.as_ref()?, &path)?;
+    if rule.class == Class::OneWay {
+        return Some("DigitalOcean changes this field in one direction only");
+    }
+    let root = path.first().copied().unwrap_or_default();
+    let has_credentials = row.credentials.iter().any(|pattern| pattern.root() == root || pattern.root() == "**");
+    has_credentials.then_some("the earlier value holds credentials, which a saga does not store")
+}
+
+/// An assessment, and the steps that it is about.
+pub(super) struct Judged {
+    pub(super) assessment: Assessment,
+    pub(super) how: Option<&'static How>,
+}
+
+impl Assessment {
+    fn new(class: Class, why: Option<String>) -> Self {
+        Self { class, why, warnings: Vec::new() }
+    }
+
+    /// The worse of two.
+    fn or(mut self, other: Self) -> Self {
+        let mut warnings = std::mem::take(&mut self.warnings);
+        warnings
+            .extend(other.warnings.iter().filter(|warning| !warnings.contains(warning)).cloned().collect::<Vec<_>>());
+        let worse = if other.class > self.class { other } else { self };
+        Self { warnings, ..worse }
+    }
+}
+
+impl Judged {
+    fn never(why: impl Into<String>) -> Self {
+        Self { assessment: Assessment::new(Class::NotRevertible, Some(why.into())), how: None }
+    }
+}
+
+pub(super) fn judge(revert: &Revert<'_>) -> Judged {
+    let Revert { field, desired, document, selected } = *revert;
+    let kind = document.key().kind;
+    let Some(reverts) = &kind.row().revert else {
+        return Judged::never(format!("Reverting a {kind} is not supported yet; change it in DigitalOcean."));
+    };
+    let path = document.path(field);
+    let live = match document.resolve(field, desired) {
+        Resolved::Value(live) => live,
+        Resolved::Unknown { scope } => {
+            return Judged::never(format!("The token cannot read the field; give it {scope}."));
+        }
+        Resolved::NotReadable | Resolved::NoSuchField { .. } => return Judged::never(NO_RULE),
+    };
+    let mut judged = judge_at(reverts, &path, desired, &live, document.document());
+    let Some(rule) = rule(reverts, &path).filter(|_| judged.how.is_some()) else { return judged };
+    let is_part = !rule.names.iter().any(|name| name.len() >= path.len() && name.covers(&path));
+    if is_part && !takes_parts(reverts, judged.how) {
+        let whole = rule.names.iter().find(|name| name.covers(&path)).map(ToString::to_string).unwrap_or_default();
+        return Judged::never(format!("Only the whole field `{whole}` can be reverted; record that instead."));
+    }
+    if takes_parts(reverts, judged.how)
+        && let Err(why) = document.restored(field, desired)
+    {
+        return Judged::never(format!("The field cannot be put back: {why}."));
+    }
+    if let Compared::Done(comparison) = document.compare(field, desired) {
+        if let Some(parts) = parts(reverts, &path, &comparison.differences, document.document()) {
+            judged.assessment = parts;
+        }
+        if rule.selects {
+            for difference in &comparison.differences {
+                judged.assessment = judged.assessment.or(selecting(difference, selected));
+            }
+        }
+    }
+    if judged.how == Some(&How::Features) {
+        judged.assessment = features(revert, &live);
+    }
+    judged
+}
+
+/// The rule for a path: the longest pattern that covers it.
+pub(super) fn rule<'r>(reverts: &'r Reverts, path: &[impl AsRef<str>]) -> Option<&'r Rule> {
+    let length = |rule: &Rule| rule.names.iter().filter(|name| name.covers(path)).map(|name| name.len()).max();
+    let rules = reverts.fields.iter().filter_map(|rule| Some((length(rule)?, rule)));
+    rules.max_by_key(|(length, _)| *length).map(|(_, rule)| rule)
+}
+
+/// The assessment of one path, by its rule alone.
+fn judge_at(
+    reverts: &'static Reverts,
+    path: &[impl AsRef<str>],
+    recorded: &Value,
+    live: &Value,
+    document: &Value,
+) -> Judged {
+    let Some(rule) = rule(reverts, path) else { return Judged::never(NO_RULE) };
+    if rule.class != Class::NotOurs
+        && let Some(owned) = reverts.owned.iter().find(|owned| owned.covers(path, document))
+    {
+        return Judged::never(format!("It belongs to {}, which would change it back; change it there.", owned.by));
+    }
+    let applies = |case: &&Case| {
+        case.change.is_none_or(|change| change.is_of(recorded, live))
+            && case.condition.as_ref().is_none_or(|condition| condition.holds(document))
+    };
+    let case = rule.cases.iter().find(applies);
+    let class = case.map_or(rule.class, |case| case.class);
+    let says = match case {
+        Some(case) => case.says.clone(),
+        None => rule.says.clone(),
+    };
+    let warnings = [case.and_then(|case| case.warning.clone()), rule.warning.clone()];
+    let how = case.and_then(|case| case.how.as_ref()).or(rule.how.as_ref());
+    let how = how.filter(|_| !matches!(class, Class::NotRevertible | Class::NotOurs));
+    Judged { assessment: Assessment { class, why: says, warnings: warnings.into_iter().flatten().collect() }, how }
+}
+
+/// Whether a part of the rule's field can be put back alone.
+fn takes_parts(reverts: &Reverts, how: Option<&How>) -> bool {
+    match how {
+        Some(How::UpdateResource(write)) => {
+            reverts.writes.get(write).is_some_and(|write| write.shape != Shape::Members)
+        }
+        Some(How::UpdateNodePool) => true,
+        _ => false,
+    }
+}
+
+/// The worst of the parts that differ, where parts have rules of their own.
+fn parts(
+    reverts: &'static Reverts,
+    path: &[String],
+    differences: &[Difference],
+    document: &Value,
+) -> Option<Assessment> {
+    let root = path.first()?;
+    let longer = |rule: &Rule| rule.names.iter().any(|name| name.root() == root && name.len() > path.len());
+    if !reverts.fields.iter().any(longer) {
+        return None;
+    }
+    let of_part = |difference: &Difference| {
+        let mut part = path.to_vec();
+        part.extend(difference.path.split('.').filter(|segment| !segment.is_empty()).map(ToOwned::to_owned));
+        if difference.item.is_some() && part.len() == 1 {
+            let what = if difference.actual.is_some() {
+                "Deleting a node pool deletes its nodes with their local data; delete it in DigitalOcean."
+            } else {
+                "A node pool that is missing gets another id; add it in DigitalOcean."
+            };
+            return Assessment::new(Class::NotRevertible, Some(what.to_owned()));
+        }
+        let null = Value::Null;
+        let recorded = difference.expected.as_ref().unwrap_or(&null);
+        let live = difference.actual.as_ref().unwrap_or(&null);
+        judge_at(reverts, &part, recorded, live, document).assessment
+    };
+    differences.iter().map(of_part).reduce(Assessment::or)
+}
+
+/// The assessment of a tag that comes or goes, by the resources that select by it.
+fn selecting(difference: &Difference, selected: &super::SelectedTags) -> Assessment {
+    let tag = difference.expected.as_ref().or(difference.actual.as_ref()).and_then(Value::as_str).unwrap_or_default();
+    match selected.get(&tag.to_lowercase()) {
+        Some(user) => {
+            let why = format!("{user} selects resources by the tag {tag}, so its members change.");
+            Assessment::new(Class::Disruptive, Some(why))
+        }
+        None => Assessment {
+            warnings: vec!["Firewalls and load balancers that are not recorded may select by these tags.".to_owned()],
+            ..Assessment::new(Class::Safe, None)
+        },
+    }
+}
+
+/// The worst of the features that differ.
+fn features(revert: &Revert<'_>, live: &Value) -> Assessment {
+    let changes = feature_changes(revert.desired, live);
+    let each = changes.iter().map(|(feature, is_on)| {
+        if !["backups", "ipv6"].contains(&feature.as_str()) {
+            let why = format!("The feature {feature} is chosen when a droplet is created.");
+            return Assessment::new(Class::NotRevertible, Some(why));
+        }
+        assess(&Revert { field: feature, desired: &Value::Bool(*is_on), ..*revert })
+    });
+    each.reduce(Assessment::or).unwrap_or_else(|| Assessment::new(Class::Safe, None))
+}
+
+/// The features to enable and to disable. The cloud adds others by itself.
+pub(super) fn feature_changes(desired: &Value, live: &Value) -> Vec<(String, bool)> {
+    let names = |value: &Value| -> Vec<String> {
+        let names = value.as_array().into_iter().flatten().filter_map(Value::as_str);
+        names.map(str::to_lowercase).collect()
+    };
+    let (desired, live) = (names(desired), names(live));
+    let to_enable = desired.iter().filter(|name| !live.contains(name)).map(|name| (name.clone(), true));
+    let own = ["backups", "ipv6", "monitoring"];
+    let to_disable = live.iter().filter(|name| !desired.contains(name) && own.contains(&name.as_str()));
+    to_enable.chain(to_disable.map(|name| (name.clone(), false))).collect()
+}
+
+/// The live value of a droplet's or volume's field, as text.
+pub(super) fn text_at(document: &Value, path: &str) -> Option<String> {
+    at(document, path).and_then(crate::comparison::scalar::text).map(|text| text.into_owned())
+}

@@ -1,0 +1,185 @@
+//! Reverting one drifted field: its class in the direction at hand, and the steps that put it back. Pure.
+//!
+//! - [`assess`] gives the class and the reason, by the rules in the kinds' data files;
+//! - [`plan`] gives the steps of a saga, and the calls and warnings for people;
+//! - `request` builds the calls of the step `UpdateResource`.
+
+mod assess;
+mod direction;
+mod plan;
+mod reference;
+pub(crate) mod request;
+mod spelling;
+mod steps;
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use strum::{Display, EnumIter, EnumString, IntoStaticStr};
+
+use super::document::Pattern;
+use super::kinds::How;
+use super::{Kind, Live, ResourceKey};
+
+pub use super::kinds::Class;
+pub use assess::{assess, existence, irreversible};
+pub(crate) use plan::check;
+pub use plan::{Plan, PlannedCall, PlannedStep, Refused, plan};
+pub use reference::reference;
+
+/// A drifted field to put back.
+#[derive(Clone, Copy, Debug)]
+pub struct Revert<'a> {
+    /// The recorded field.
+    pub field: &'a str,
+    /// Its effective desired value.
+    pub desired: &'a Value,
+    /// The live resource.
+    pub document: &'a Live,
+    /// The tags by which other resources select, see [`selected_by`].
+    pub selected: &'a SelectedTags,
+}
+
+/// Tags in lower case, each with the resource that selects by it, such as `Firewall 4de7ac8b`.
+pub type SelectedTags = BTreeMap<String, String>;
+
+/// The class of a revert, with its reasons.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Assessment {
+    /// The class of the direction at hand.
+    pub class: Class,
+    /// The effect, or the reason why the field cannot be reverted; none for a safe revert.
+    pub why: Option<String>,
+    /// Side effects that people should know.
+    pub warnings: Vec<String>,
+}
+
+/// The effects that the user allowed. Each includes the milder ones.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    Hash,
+    PartialOrd,
+    Ord,
+    Serialize,
+    Deserialize,
+    JsonSchema,
+    Display,
+    EnumIter,
+    EnumString,
+    IntoStaticStr,
+)]
+#[serde(rename_all = "kebab-case")]
+pub enum Allow {
+    /// Only safe reverts.
+    #[default]
+    #[strum(serialize = "true")]
+    Safe,
+    /// Also reverts that disrupt, or that cannot be undone.
+    #[strum(serialize = "allow-disruption")]
+    Disruption,
+    /// Also reverts that lose data.
+    #[strum(serialize = "allow-data-loss")]
+    DataLoss,
+}
+
+impl Allow {
+    /// The value of the annotation `arcadia.cloud/revert` that allows this.
+    #[must_use]
+    pub fn annotation(self) -> &'static str {
+        self.into()
+    }
+
+    /// Whether a revert of this class is allowed.
+    #[must_use]
+    pub fn permits(self, class: Class) -> bool {
+        Self::needed(class).is_some_and(|needed| needed <= self)
+    }
+
+    /// What a revert of this class needs; none where it is never possible.
+    #[must_use]
+    pub fn needed(class: Class) -> Option<Self> {
+        match class {
+            Class::Safe => Some(Self::Safe),
+            Class::Disruptive | Class::OneWay => Some(Self::Disruption),
+            Class::Lossy => Some(Self::DataLoss),
+            Class::NotRevertible | Class::NotOurs => None,
+        }
+    }
+}
+
+/// Whether resources of a kind select others by tags.
+#[must_use]
+pub fn selects_by_tags(kind: Kind) -> bool {
+    kind.row().revert.as_ref().is_some_and(|reverts| !reverts.selects_by.is_empty())
+}
+
+/// The URN of a resource, where it can be assigned to a project.
+pub(crate) fn urn(key: &ResourceKey) -> Option<String> {
+    let rules = key.kind.row().revert.as_ref()?.fields.iter();
+    let mut kinds = rules.filter_map(|rule| match &rule.how {
+        Some(How::AssignToProject(kind)) => Some(kind),
+        _ => None,
+    });
+    kinds.next().map(|kind| format!("do:{kind}:{}", key.id))
+}
+
+/// The fields of a kind that can be reverted, at least in one direction.
+#[cfg(test)]
+pub(crate) fn revertible(kind: super::Kind) -> Vec<String> {
+    let rules = kind.row().revert.iter().flat_map(|reverts| &reverts.fields);
+    let names = rules.filter(|rule| rule.how.is_some()).flat_map(|rule| &rule.names);
+    names.filter(|name| name.len() == 1).map(ToString::to_string).collect()
+}
+
+/// Adds the tags by which this resource selects others.
+pub fn selected_by(document: &Live, tags: &mut SelectedTags) {
+    let patterns = document.key().kind.row().revert.iter().flat_map(|reverts| &reverts.selects_by);
+    for value in patterns.flat_map(|pattern| values_at(document.document(), &pattern.segments())) {
+        let texts = value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice);
+        for tag in texts.iter().filter_map(Value::as_str).filter(|tag| !tag.is_empty()) {
+            tags.entry(tag.to_lowercase()).or_insert_with(|| document.key().to_string());
+        }
+    }
+}
+
+/// The values at a pattern of keys and `*`.
+fn values_at<'v>(value: &'v Value, pattern: &[&str]) -> Vec<&'v Value> {
+    let Some((first, rest)) = pattern.split_first() else { return vec![value] };
+    match value {
+        Value::Array(items) if *first == "*" => items.iter().flat_map(|item| values_at(item, rest)).collect(),
+        Value::Object(entries) => entries.get(*first).map(|below| values_at(below, rest)).unwrap_or_default(),
+        _ => Vec::new(),
+    }
+}
+
+/// Removes the values at a pattern of keys and `*`.
+fn remove_at(value: &mut Value, pattern: &[&str]) {
+    let Some((first, rest)) = pattern.split_first() else { return };
+    match value {
+        Value::Array(items) if *first == "*" => items.iter_mut().for_each(|item| remove_at(item, rest)),
+        Value::Object(entries) if rest.is_empty() => drop(entries.remove(*first)),
+        Value::Object(entries) => {
+            if let Some(below) = entries.get_mut(*first) {
+                remove_at(below, rest);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// Removes the values at all of these patterns.
+fn remove_all(value: &mut Value, patterns: &[Pattern]) {
+    for pattern in patterns {
+        remove_at(value, &pattern.segments());
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,85 @@
+//! The reference of reverts: the class of each field of each kind, generated into the documents.
+
+use std::fmt::Write as _;
+
+use super::Class;
+use crate::digitalocean::Kind;
+use crate::digitalocean::kinds::{Case, Direction, How, Rule};
+
+/// A section with a table per kind, for the generated reference.
+#[must_use]
+pub fn reference() -> String {
+    let mut text = String::new();
+    for kind in Kind::all() {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "\n## {kind}\n\n");
+        let Some(reverts) = &kind.row().revert else {
+            text.push_str("Not supported yet: no field can be reverted.\n");
+            continue;
+        };
+        text.push_str("| fields | class | effect or reason | step |\n| --- | --- | --- | --- |\n");
+        for rule in &reverts.fields {
+            text.push_str(&row(rule));
+        }
+        for owned in &reverts.owned {
+            let _ = write!(text, "\nNot reverted where it belongs to {}.\n", owned.by);
+        }
+    }
+    text
+}
+
+fn row(rule: &Rule) -> String {
+    let names: Vec<_> = rule.names.iter().map(|name| format!("`{name}`")).collect();
+    let cases: Vec<_> = rule.cases.iter().map(case).collect();
+    let class = match cases.as_slice() {
+        [] => rule.class.to_string(),
+        cases => format!("{}; {}", rule.class, cases.join("; ")),
+    };
+    let sentences: Vec<_> = [&rule.says, &rule.warning].into_iter().flatten().cloned().collect();
+    let how = rule.how.as_ref().map(steps).unwrap_or_default();
+    format!("| {} | {class} | {} | {how} |\n", names.join(", "), sentences.join(" ").replace('|', "\\|"))
+}
+
+fn case(case: &Case) -> String {
+    let when = match (case.change, &case.condition) {
+        (Some(change), _) => change.says().to_owned(),
+        (None, Some(condition)) => condition.to_string(),
+        (None, None) => "always".to_owned(),
+    };
+    let reason = case.says.as_ref().filter(|_| case.class >= Class::NotRevertible);
+    let reason = reason.map(|reason| format!(" ({})", reason.trim_end_matches('.'))).unwrap_or_default();
+    format!("{} {when}{reason}", case.class)
+}
+
+impl Direction {
+    fn says(self) -> &'static str {
+        match self {
+            Self::Growing => "to a larger value",
+            Self::Shrinking => "to a smaller value",
+            Self::Enabling => "to true",
+            Self::Disabling => "to false",
+            Self::Adding => "where items are only added",
+            Self::Emptying => "to nothing",
+        }
+    }
+}
+
+fn steps(how: &How) -> String {
+    let steps: &[&str] = match how {
+        How::UpdateResource(_) => &["UpdateResource"],
+        How::UpdateNodePool => &["UpdateNodePool"],
+        How::UpdateDomainRecord => &["UpdateDomainRecord"],
+        How::AssignToProject(_) => &["AssignToProject"],
+        How::Tags(_) => &["TagResource", "UntagResource"],
+        How::RenameDroplet => &["RenameDroplet"],
+        How::ResizeDroplet | How::GrowDisk => &["ResizeDroplet"],
+        How::Power => &["PowerOnDroplet", "PowerOffDroplet"],
+        How::Backups => &["EnableBackups", "DisableBackups"],
+        How::Volumes | How::AttachedTo => &["AttachVolume", "DetachVolume"],
+        How::ResizeVolume => &["ResizeVolume"],
+        How::ReservedIP => &["AssignReservedIP", "UnassignReservedIP"],
+        How::EnableIPv6 => &["EnableIPv6"],
+        How::Features => &["EnableBackups", "DisableBackups", "EnableIPv6"],
+    };
+    steps.iter().map(|step| format!("`{step}`")).collect::<Vec<_>>().join(", ")
+}

@@ -1,0 +1,149 @@
+//! The API's own spelling of bodies: values that are equal in a comparison, but refused in a write.
+
+use serde_json::{Map, Value, json};
+
+use crate::comparison::scalar::text;
+use crate::digitalocean::document::{is_blank, str_at};
+use crate::digitalocean::kinds::Spelling;
+
+/// Regions whose load balancers have a named size in place of a number of nodes.
+const NAMED_SIZES: [&str; 3] = ["ams2", "nyc2", "sfo1"];
+/// The names of these numbers of nodes.
+const SIZES: [(&str, u64); 3] = [("lb-small", 1), ("lb-medium", 3), ("lb-large", 6)];
+
+impl Spelling {
+    /// Spells a body in which the field `changed` differs from the live document.
+    pub(super) fn spell(self, body: &mut Map<String, Value>, changed: &str) {
+        match self {
+            Self::AlertPolicy => alert_policy(body),
+            Self::ClusterTags => cluster_tags(body),
+            // The step looks the version up.
+            Self::ClusterVersion => {}
+            Self::FirewallPorts => each_rule(body, |rule| ports(rule, "all")),
+            Self::Hour => hour(body),
+            Self::LoadBalancer => load_balancer(body, changed),
+            Self::Project => project(body),
+        }
+    }
+
+    /// The other spelling, where servers are known that refuse the first.
+    pub(super) fn alternative(self, body: &Map<String, Value>) -> Option<Map<String, Value>> {
+        if self != Self::FirewallPorts {
+            return None;
+        }
+        let mut other = body.clone();
+        each_rule(&mut other, |rule| ports(rule, "0"));
+        (other != *body).then_some(other)
+    }
+}
+
+fn alert_policy(body: &mut Map<String, Value>) {
+    if let Some(Value::Object(alerts)) = body.get_mut("alerts") {
+        for list in ["email", "slack"] {
+            if alerts.get(list).is_none_or(Value::is_null) {
+                alerts.insert(list.to_owned(), json!([]));
+            }
+        }
+    }
+    if let Some(Value::Array(entities)) = body.get_mut("entities") {
+        let texts: Vec<_> = entities.iter().filter_map(text).map(|text| json!(text)).collect();
+        *entities = texts;
+    }
+}
+
+fn cluster_tags(body: &mut Map<String, Value>) {
+    if let Some(Value::Array(tags)) = body.get_mut("tags") {
+        // The cloud keeps its own tags, and refuses them in a write.
+        tags.retain(|tag| !tag.as_str().is_some_and(|tag| tag == "k8s" || tag.starts_with("k8s:")));
+    }
+}
+
+fn each_rule(body: &mut Map<String, Value>, spell: impl Fn(&mut Map<String, Value>)) {
+    for side in ["inbound_rules", "outbound_rules"] {
+        let rules = body.get_mut(side).and_then(Value::as_array_mut);
+        rules.into_iter().flatten().filter_map(Value::as_object_mut).for_each(&spell);
+    }
+}
+
+fn ports(rule: &mut Map<String, Value>, all: &str) {
+    if rule.get("protocol").and_then(Value::as_str).is_some_and(|protocol| protocol.eq_ignore_ascii_case("icmp")) {
+        rule.remove("ports");
+        return;
+    }
+    let ports = rule.get("ports").and_then(text).map(|ports| ports.replace(' ', "").to_lowercase()).unwrap_or_default();
+    let is_all = matches!(ports.as_str(), "" | "0" | "all" | "0-65535" | "1-65535");
+    rule.insert("ports".to_owned(), if is_all { json!(all) } else { json!(ports) });
+}
+
+fn hour(body: &mut Map<String, Value>) {
+    if let Some(Value::String(hour)) = body.get_mut("hour") {
+        let parts: Vec<&str> = hour.splitn(3, ':').take(2).collect();
+        *hour = parts.join(":");
+    }
+}
+
+fn load_balancer(body: &mut Map<String, Value>, changed: &str) {
+    let region = body.remove("region").map(|region| match region {
+        Value::Object(region) => str_at(&Value::Object(region), "slug").to_owned(),
+        region => region.as_str().unwrap_or_default().to_owned(),
+    });
+    let region = region.unwrap_or_default();
+    let is_global = body.get("type").and_then(Value::as_str).is_some_and(|kind| kind.eq_ignore_ascii_case("GLOBAL"));
+    if !is_global && !region.is_empty() {
+        body.insert("region".to_owned(), json!(region));
+    }
+    size(body, changed, NAMED_SIZES.contains(&region.as_str()));
+    let has_tag = body.get("tag").is_some_and(|tag| !is_blank(tag));
+    body.remove(if has_tag { "droplet_ids" } else { "tag" });
+    if let Some(Value::Object(firewall)) = body.get_mut("firewall") {
+        firewall.values_mut().filter_map(Value::as_array_mut).flatten().for_each(source);
+    }
+    if let Some(Value::Object(sessions)) = body.get_mut("sticky_sessions")
+        && sessions.get("type").is_none_or(|kind| kind != "cookies")
+    {
+        sessions.retain(|key, _| key == "type");
+    }
+}
+
+/// Writes a source of a load balancer's firewall with its type.
+fn source(source: &mut Value) {
+    if let Value::String(text) = source
+        && !text.starts_with("ip:")
+        && !text.starts_with("cidr:")
+    {
+        let kind = if text.contains('/') { "cidr" } else { "ip" };
+        *text = format!("{kind}:{text}");
+    }
+}
+
+/// Keeps one notation of the size: the changed one, as the region takes it.
+fn size(body: &mut Map<String, Value>, changed: &str, is_named: bool) {
+    let units = |name: &Value| SIZES.iter().find(|(size, _)| name == size).map(|(_, units)| json!(units));
+    let name =
+        |units: &Value| SIZES.iter().find(|(_, number)| units.as_u64() == Some(*number)).map(|(name, _)| json!(name));
+    let (size, unit) = (body.remove("size"), body.remove("size_unit"));
+    let (from_size, from_unit) = (size.as_ref().and_then(units), unit.as_ref().and_then(name));
+    let (key, value) = match (is_named, changed) {
+        (true, "size_unit") => ("size", from_unit.or(size)),
+        (true, _) => ("size", size.or(from_unit)),
+        (false, "size") => ("size_unit", from_size.or(size).or(unit)),
+        (false, _) => ("size_unit", unit.or(from_size)),
+    };
+    if let Some(value) = value.filter(|value| !is_blank(value)) {
+        body.insert(key.to_owned(), value);
+    }
+}
+
+fn project(body: &mut Map<String, Value>) {
+    if let Some(Value::String(purpose)) = body.get_mut("purpose")
+        && let Some(rest) = purpose.strip_prefix("Other: ")
+    {
+        *purpose = rest.to_owned();
+    }
+    if let Some(Value::String(environment)) = body.get_mut("environment") {
+        let known = ["Development", "Staging", "Production"];
+        if let Some(known) = known.iter().find(|known| known.eq_ignore_ascii_case(environment)) {
+            *environment = (*known).to_owned();
+        }
+    }
+}

@@ -1,0 +1,387 @@
+//! The steps that put a field back, and their calls.
+
+use serde_json::{Map, Value, json};
+
+use super::assess::{feature_changes, text_at};
+use super::plan::{PlannedCall, PlannedStep};
+use super::{Allow, Class, Revert, assess};
+use crate::comparison::{Difference, scalar::text, show};
+use crate::digitalocean::document::{at, is_blank};
+use crate::digitalocean::kinds::{Call, How, Shape};
+use crate::digitalocean::{Compared, Verb};
+
+/// The most columns of a value in a plan.
+const COLUMNS: usize = 60;
+
+/// The steps and the calls of a plan.
+type Steps = (Vec<PlannedStep>, Vec<PlannedCall>);
+
+/// A revert that is allowed.
+pub(super) struct Order<'a> {
+    pub(super) revert: &'a Revert<'a>,
+    pub(super) record: &'a str,
+    pub(super) allow: Allow,
+    pub(super) class: Class,
+}
+
+impl Order<'_> {
+    /// The steps to put the field back, and the last one that verifies it.
+    pub(super) fn steps(&self, how: &How) -> Result<Steps, String> {
+        let (mut steps, calls) = self.changes(how)?;
+        if steps.is_empty() {
+            return Err("The live value is already the recorded one.".to_owned());
+        }
+        steps.push(PlannedStep {
+            name: "verify".to_owned(),
+            step: "WaitForField",
+            with: map(json!({
+                "kind": self.revert.document.key().kind,
+                "id": self.id(),
+                "field": self.revert.field,
+                "record": self.record,
+            })),
+            irreversible: false,
+            timeout: None,
+        });
+        Ok((steps, calls))
+    }
+
+    fn changes(&self, how: &How) -> Result<Steps, String> {
+        match how {
+            How::UpdateResource(write) => self.update(write),
+            How::UpdateNodePool => Ok(self.node_pools()),
+            How::UpdateDomainRecord => self.domain_record(),
+            How::AssignToProject(urn) => self.project(urn),
+            How::Tags(resource) => Ok(self.tags(resource)),
+            How::RenameDroplet => Ok(self.droplet("RenameDroplet", json!({ "name": self.wanted()? }), "rename")),
+            How::ResizeDroplet => self.resize(),
+            How::GrowDisk => self.grow_disk(),
+            How::Power => self.power(),
+            How::Backups => Ok(self.backups(is_true(self.revert.desired))),
+            How::Volumes => Ok(self.volumes()),
+            How::AttachedTo => self.attached_to(),
+            How::ResizeVolume => self.resize_volume(),
+            How::ReservedIP => self.reserved_ip(),
+            How::EnableIPv6 => Ok(self.ipv6()),
+            How::Features => Ok(self.features()),
+        }
+    }
+
+    fn update(&self, write: &str) -> Result<Steps, String> {
+        let key = self.revert.document.key();
+        let reverts = key.kind.row().revert.as_ref();
+        let write = reverts.and_then(|reverts| reverts.writes.get(write));
+        let write = write.ok_or_else(|| format!("The rules of {} have no write {write:?}.", key.kind))?;
+        let step = PlannedStep {
+            timeout: write.timeout(),
+            irreversible: super::irreversible(key.kind, self.revert.field).is_some(),
+            ..step("update", "UpdateResource", self.record_parameters())
+        };
+        let changes = self.differences();
+        let calls = match (&write.call, write.shape) {
+            (Some(call), Shape::Body | Shape::Whole) => vec![self.call(call, changes)],
+            _ => {
+                let has = |sign: &str| changes.iter().any(|change| change.contains(sign));
+                let calls = [(write.add.as_ref(), "add "), (write.remove.as_ref(), "remove ")];
+                let calls = calls.into_iter().filter_map(|(member, sign)| member.filter(|_| has(sign)).zip(Some(sign)));
+                calls
+                    .map(|(member, sign)| {
+                        let changes = changes.iter().filter(|change| change.contains(sign)).cloned().collect();
+                        self.call(&member.call, changes)
+                    })
+                    .collect()
+            }
+        };
+        Ok((vec![step], calls))
+    }
+
+    fn node_pools(&self) -> Steps {
+        let step = step("update", "UpdateNodePool", self.record_parameters());
+        let path = "/v2/kubernetes/clusters/{id}/node_pools/{pool}".replace("{id}", self.id());
+        (vec![step], vec![PlannedCall { method: "PUT", path, changes: self.differences() }])
+    }
+
+    fn record_parameters(&self) -> Value {
+        let Revert { field, document, .. } = self.revert;
+        json!({
+            "kind": document.key().kind, "id": self.id(), "record": self.record, "field": field, "allow": self.allow,
+        })
+    }
+
+    fn domain_record(&self) -> Result<Steps, String> {
+        let field = self.revert.field;
+        let (domain, id) = self.revert.document.key().parts();
+        let value = match field {
+            "name" | "data" => json!(self.wanted()?),
+            "tag" => json!(self.wanted()?.to_lowercase()),
+            _ => json!(self.number()?),
+        };
+        let with = json!({ "domain": domain, "record_id": id, field: value });
+        let path = format!("/v2/domains/{}/records/{id}", domain.unwrap_or_default());
+        let call = PlannedCall { method: "PATCH", path, changes: self.differences() };
+        Ok((vec![step("update", "UpdateDomainRecord", with)], vec![call]))
+    }
+
+    fn project(&self, urn: &str) -> Result<Steps, String> {
+        let project = self.wanted()?;
+        let with = json!({ "kind": self.revert.document.key().kind, "id": self.id(), "project_id": project });
+        let call = PlannedCall {
+            method: "POST",
+            path: format!("/v2/projects/{project}/resources"),
+            changes: vec![format!("add do:{urn}:{}", self.id())],
+        };
+        Ok((vec![step("assign", "AssignToProject", with)], vec![call]))
+    }
+
+    fn tags(&self, resource: &str) -> Steps {
+        let document = self.revert.document.document();
+        let resource = match resource {
+            // Snapshots of droplets are images.
+            "snapshot" if at(document, "resource_type").is_some_and(|kind| kind == "droplet") => "image",
+            "snapshot" => "volume_snapshot",
+            other => other,
+        };
+        let mut steps = Vec::new();
+        let mut calls = Vec::new();
+        for (is_added, tag) in self.members() {
+            let (verb, name, method) =
+                if is_added { ("add", "TagResource", "POST") } else { ("remove", "UntagResource", "DELETE") };
+            let with = json!({ "tag": tag, "resource_type": resource, "resource_id": self.id() });
+            steps.push(step(&format!("tag-{}", steps.len() + 1), name, with));
+            let path = format!("/v2/tags/{tag}/resources");
+            calls.push(PlannedCall { method, path, changes: vec![format!("{verb} {resource} {}", self.id())] });
+        }
+        // Nothing is without its firewall in between.
+        steps.sort_by_key(|step| step.step != "TagResource");
+        calls.sort_by_key(|call| call.method != "POST");
+        (steps, calls)
+    }
+
+    fn droplet(&self, name: &'static str, with: Value, action: &str) -> Steps {
+        let mut with = map(with);
+        with.insert("droplet_provider_id".to_owned(), json!(self.id()));
+        let calls = vec![self.action("droplets", self.id(), format!("type: {action}"))];
+        (vec![PlannedStep { with, ..step("droplet", name, json!({})) }], calls)
+    }
+
+    fn action(&self, collection: &str, id: &str, change: String) -> PlannedCall {
+        let mut changes = vec![change];
+        changes.extend(self.differences());
+        PlannedCall { method: "POST", path: format!("/v2/{collection}/{id}/actions"), changes }
+    }
+
+    fn resize(&self) -> Result<Steps, String> {
+        let size = self.wanted()?;
+        let (mut steps, mut calls) = self.droplet("ResizeDroplet", json!({ "size": size, "disk": false }), "resize");
+        self.with_power(&mut calls);
+        if self.allow == Allow::DataLoss {
+            let snapshot = json!({ "droplet_provider_id": self.id() });
+            steps.insert(0, step("snapshot", "CreateDropletSnapshot", snapshot));
+            let path = format!("/v2/droplets/{}/actions", self.id());
+            calls.insert(0, PlannedCall { method: "POST", path, changes: vec!["type: snapshot".to_owned()] });
+        }
+        Ok((steps, calls))
+    }
+
+    fn grow_disk(&self) -> Result<Steps, String> {
+        let document = self.revert.document.document();
+        let size = text_at(document, "size_slug").ok_or("The document of the droplet shows no size.")?;
+        let (has, wanted) = (at(document, "size.disk").and_then(Value::as_u64), self.number()?);
+        if has != Some(wanted) {
+            let has = has.map_or_else(|| "another disk".to_owned(), |has| format!("a disk of {has} GB"));
+            return Err(format!("The size {size} has {has}, and a disk grows to that only; revert the size first."));
+        }
+        let with = json!({ "size": size, "disk": true });
+        let (mut steps, mut calls) = self.droplet("ResizeDroplet", with, "resize");
+        steps.iter_mut().for_each(|step| step.irreversible = true);
+        self.with_power(&mut calls);
+        Ok((steps, calls))
+    }
+
+    /// Adds the calls around an action for which the droplet has to be off.
+    fn with_power(&self, calls: &mut Vec<PlannedCall>) {
+        if at(self.revert.document.document(), "status").is_none_or(|status| status != "active") {
+            return;
+        }
+        let call = |kind: &str| PlannedCall {
+            method: "POST",
+            path: format!("/v2/droplets/{}/actions", self.id()),
+            changes: vec![format!("type: {kind}")],
+        };
+        calls.insert(0, call("shutdown, and power_off after two minutes"));
+        calls.push(call("power_on"));
+    }
+
+    fn power(&self) -> Result<Steps, String> {
+        match self.wanted()?.as_str() {
+            "active" => Ok(self.droplet("PowerOnDroplet", json!({}), "power_on")),
+            "off" => Ok(self.droplet("PowerOffDroplet", json!({}), "shutdown, and power_off after two minutes")),
+            other => Err(format!("A droplet is powered on or off by `active` or `off`, and not by `{other}`.")),
+        }
+    }
+
+    fn backups(&self, is_enabled: bool) -> Steps {
+        if is_enabled {
+            return self.droplet("EnableBackups", json!({}), "enable_backups");
+        }
+        let discards = self.class == Class::Lossy;
+        let with = json!({ "discard_backups": discards });
+        let (mut steps, calls) = self.droplet("DisableBackups", with, "disable_backups");
+        steps.iter_mut().for_each(|step| step.irreversible = discards);
+        (steps, calls)
+    }
+
+    fn volumes(&self) -> Steps {
+        let volumes: Vec<_> =
+            self.members().into_iter().map(|(is_added, volume)| (is_added, volume, self.id().to_owned())).collect();
+        self.attachments(volumes)
+    }
+
+    fn attached_to(&self) -> Result<Steps, String> {
+        let droplets: Vec<_> =
+            self.members().into_iter().map(|(is_added, droplet)| (is_added, self.id().to_owned(), droplet)).collect();
+        if droplets.iter().filter(|(is_added, ..)| *is_added).count() > 1 {
+            return Err("A volume is attached to one droplet at most; record one.".to_owned());
+        }
+        Ok(self.attachments(droplets))
+    }
+
+    /// The steps to attach and detach volumes. A volume is attached to one droplet at a time.
+    fn attachments(&self, mut attachments: Vec<(bool, String, String)>) -> Steps {
+        attachments.sort_by_key(|(is_added, ..)| *is_added);
+        let each = attachments.into_iter().enumerate().map(|(index, (is_added, volume, droplet))| {
+            let (name, action) = if is_added { ("AttachVolume", "attach") } else { ("DetachVolume", "detach") };
+            let with = json!({ "volume_id": volume, "droplet_provider_id": droplet });
+            let call = PlannedCall {
+                method: "POST",
+                path: format!("/v2/volumes/{volume}/actions"),
+                changes: vec![format!("type: {action}"), format!("droplet_id: {droplet}")],
+            };
+            (step(&format!("volume-{}", index + 1), name, with), call)
+        });
+        each.unzip()
+    }
+
+    fn resize_volume(&self) -> Result<Steps, String> {
+        let with = json!({ "volume_id": self.id(), "size_gigabytes": self.number()? });
+        let step = PlannedStep { irreversible: true, ..step("resize", "ResizeVolume", with) };
+        Ok((vec![step], vec![self.action("volumes", self.id(), "type: resize".to_owned())]))
+    }
+
+    fn reserved_ip(&self) -> Result<Steps, String> {
+        let live = text_at(self.revert.document.document(), "droplet.id");
+        if is_blank(self.revert.desired) {
+            let live = live.ok_or("The address is not assigned.")?;
+            let with = json!({ "ip": self.id(), "droplet_provider_id": live });
+            let call = self.action("reserved_ips", self.id(), "type: unassign".to_owned());
+            return Ok((vec![step("unassign", "UnassignReservedIP", with)], vec![call]));
+        }
+        let with = json!({ "ip": self.id(), "droplet_provider_id": self.wanted()?, "reassign": live.is_some() });
+        let call = self.action("reserved_ips", self.id(), "type: assign".to_owned());
+        Ok((vec![step("assign", "AssignReservedIP", with)], vec![call]))
+    }
+
+    fn ipv6(&self) -> Steps {
+        let (mut steps, mut calls) = self.droplet("EnableIPv6", json!({}), "enable_ipv6");
+        steps.iter_mut().for_each(|step| step.irreversible = true);
+        self.with_power(&mut calls);
+        (steps, calls)
+    }
+
+    fn features(&self) -> Steps {
+        let live = at(self.revert.document.document(), "features").unwrap_or(&Value::Null);
+        let (mut steps, mut calls) = Steps::default();
+        for (feature, is_on) in feature_changes(self.revert.desired, live) {
+            let desired = Value::Bool(is_on);
+            let part = Revert { field: &feature, desired: &desired, ..*self.revert };
+            let order = Order { revert: &part, class: assess(&part).class, ..*self };
+            let (more, of_feature) = if feature == "ipv6" { order.ipv6() } else { order.backups(is_on) };
+            steps.extend(more.into_iter().map(|step| PlannedStep { name: feature.clone(), ..step }));
+            calls.extend(of_feature);
+        }
+        (steps, calls)
+    }
+
+    fn id(&self) -> &str {
+        &self.revert.document.key().id
+    }
+
+    /// The recorded value as text.
+    fn wanted(&self) -> Result<String, String> {
+        let text = text(self.revert.desired).filter(|text| !text.is_empty());
+        text.map(|text| text.into_owned()).ok_or_else(|| {
+            format!("The recorded value of {} is not one text or number; correct the record.", self.revert.field)
+        })
+    }
+
+    /// The recorded value as a number.
+    fn number(&self) -> Result<u64, String> {
+        let wanted = self.wanted()?;
+        wanted.parse().map_err(|_| {
+            format!("The recorded value of {} is not a whole number; correct the record.", self.revert.field)
+        })
+    }
+
+    /// The members to add (true) and to remove, of a list of texts or numbers.
+    fn members(&self) -> Vec<(bool, String)> {
+        let members = self.compared().into_iter().filter_map(|difference| {
+            let member = difference.expected.as_ref().or(difference.actual.as_ref());
+            Some((difference.expected.is_some(), text(member?)?.into_owned()))
+        });
+        members.collect()
+    }
+
+    fn compared(&self) -> Vec<Difference> {
+        match self.revert.document.compare(self.revert.field, self.revert.desired) {
+            Compared::Done(comparison) => comparison.differences,
+            _ => Vec::new(),
+        }
+    }
+
+    /// The changes, in one line each.
+    fn differences(&self) -> Vec<String> {
+        let line = |difference: &Difference| {
+            let separator = if difference.path.is_empty() { "" } else { "." };
+            let path = show::escape(&format!("{}{separator}{}", self.revert.field, difference.path)).into_owned();
+            let value = |value: &Option<Value>| {
+                value.as_ref().map_or_else(|| "none".to_owned(), |value| show::short(value, COLUMNS))
+            };
+            match &difference.item {
+                Some(item) if difference.actual.is_none() => format!("{path}: add {item}"),
+                Some(item) => format!("{path}: remove {item}"),
+                None => format!("{path}: {} -> {}", value(&difference.actual), value(&difference.expected)),
+            }
+        };
+        self.compared().iter().map(line).collect()
+    }
+
+    fn call(&self, call: &Call, changes: Vec<String>) -> PlannedCall {
+        let (parent, id) = self.revert.document.key().parts();
+        let path = call.path.replace("{parent}", parent.unwrap_or_default()).replace("{id}", id);
+        PlannedCall { method: method(call.verb), path, changes }
+    }
+}
+
+fn method(verb: Verb) -> &'static str {
+    match verb {
+        Verb::Post => "POST",
+        Verb::Put => "PUT",
+        Verb::Patch => "PATCH",
+        Verb::Delete => "DELETE",
+    }
+}
+
+fn is_true(value: &Value) -> bool {
+    text(value).is_some_and(|text| text == "true")
+}
+
+fn step(name: &str, step: &'static str, with: Value) -> PlannedStep {
+    PlannedStep { name: name.to_owned(), step, with: map(with), irreversible: false, timeout: None }
+}
+
+fn map(value: Value) -> Map<String, Value> {
+    match value {
+        Value::Object(map) => map,
+        _ => Map::new(),
+    }
+}

@@ -1,0 +1,240 @@
+//! Every field of every kind has a rule, and every rule can be carried out.
+
+use std::collections::BTreeMap;
+
+use serde_json::json;
+use strum::IntoEnumIterator;
+
+use super::assess::rule;
+use super::*;
+use crate::digitalocean::kinds::{How, Rule, Shape};
+use crate::digitalocean::{Kind, ResourceKey};
+
+/// The live resource with this document.
+fn live(kind: &str, id: &str, document: &Value) -> Live {
+    Live::parse(&ResourceKey::new(Kind::named(kind).unwrap(), id), &document.to_string()).unwrap()
+}
+
+fn rules() -> impl Iterator<Item = (Kind, &'static Rule)> {
+    Kind::all()
+        .flat_map(|kind| kind.row().revert.iter().flat_map(move |all| all.fields.iter().map(move |it| (kind, it))))
+}
+
+fn assessed(document: &Live, field: &str, desired: &Value) -> Assessment {
+    assess(&Revert { field, desired, document, selected: &SelectedTags::new() })
+}
+
+fn planned(document: &Live, field: &str, desired: &Value, allow: Allow) -> Result<Plan, Refused> {
+    plan(&Revert { field, desired, document, selected: &SelectedTags::new() }, "web-1", allow)
+}
+
+const UUID: &str = "4de7ac8b-495b-4884-9a69-1050c6793cd6";
+
+#[test]
+fn every_readable_field_has_exactly_one_rule() {
+    for kind in Kind::all() {
+        let Some(reverts) = &kind.row().revert else { continue };
+        for field in kind.fields() {
+            let of_field = |rule: &&Rule| rule.names.iter().any(|name| name.matches(&[field]));
+            assert_eq!(reverts.fields.iter().filter(of_field).count(), 1, "{kind} {field}");
+            assert!(rule(reverts, &[field]).is_some());
+        }
+        for rule in &reverts.fields {
+            for name in &rule.names {
+                assert!(kind.fields().any(|field| field == name.root()), "{kind} has no field {name}");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_classes_of_all_fields_are_as_documented() {
+    let mut counts: BTreeMap<Class, usize> = BTreeMap::new();
+    for (_, rule) in rules() {
+        *counts.entry(rule.class).or_default() += rule.names.iter().filter(|name| name.len() == 1).count();
+    }
+    // 283 fields: 120 can be reverted, at least in one direction.
+    let documented = [
+        (Class::Safe, 66),
+        (Class::Disruptive, 39),
+        (Class::Lossy, 4),
+        (Class::OneWay, 11),
+        (Class::NotRevertible, 52),
+        (Class::NotOurs, 111),
+    ];
+    assert_eq!(counts, documented.into());
+}
+
+#[test]
+fn every_rule_says_what_a_user_needs_and_names_a_write_that_exists() {
+    for (kind, rule) in rules() {
+        let reverts = kind.row().revert.as_ref().unwrap();
+        let cases =
+            rule.cases.iter().map(|case| (case.class, case.says.as_ref(), case.how.as_ref().or(rule.how.as_ref())));
+        for (class, says, how) in cases.chain([(rule.class, rule.says.as_ref(), rule.how.as_ref())]) {
+            let name = format!("{kind} {} {class}", rule.names[0]);
+            assert!(class == Class::Safe || says.is_some(), "{name} says nothing");
+            for sentence in says.into_iter().chain(&rule.warning) {
+                assert!(sentence.ends_with('.') && sentence.len() < 220, "{name}: {sentence}");
+            }
+            assert_eq!(how.is_some() || class >= Class::NotRevertible, true, "{name} has no step");
+            if let Some(How::UpdateResource(write)) = how {
+                let write = reverts.writes.get(write).unwrap_or_else(|| panic!("{name} has no write {write}"));
+                assert_eq!(write.shape == Shape::Members, write.call.is_none(), "{name}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_field_without_a_rule_is_refused() {
+    let document = live("Droplet", "7", &json!({"id": 7, "novelty": 1}));
+    let assessment = assessed(&document, "novelty", &json!(2));
+    assert_eq!(assessment.class, Class::NotRevertible);
+    assert!(assessment.why.unwrap().contains("does not know"));
+    assert_eq!(existence(true).class, Class::NotRevertible);
+}
+
+#[test]
+fn the_class_is_that_of_the_direction() {
+    let volume = live("Volume", UUID, &json!({"id": UUID, "name": "data", "size_gigabytes": 10, "droplet_ids": []}));
+    let droplet = |backups: Value| {
+        let features = if backups.is_null() { json!([]) } else { json!(["backups"]) };
+        live("Droplet", "7", &json!({"id": 7, "features": features, "backup_ids": backups, "tags": ["a"]}))
+    };
+    let cluster = |upgrades: bool| {
+        live("KubernetesCluster", UUID, &json!({"id": UUID, "version": "1.30.4-do.0", "auto_upgrade": upgrades}))
+    };
+    let database =
+        live("Database", UUID, &json!({"id": UUID, "num_nodes": 2, "db_names": ["a"], "size": "db-s-2vcpu-4gb"}));
+    let balancer = live("LoadBalancer", UUID, &json!({"id": UUID, "name": "web", "size_unit": 2}));
+    for (document, field, desired, class) in [
+        (&volume, "size_gigabytes", json!(20), Class::OneWay),
+        (&volume, "size_gigabytes", json!(5), Class::NotRevertible),
+        (&volume, "droplet_ids", json!([7]), Class::Safe),
+        (&volume, "name", json!("x"), Class::NotRevertible),
+        (&volume, "id", json!("x"), Class::NotOurs),
+        (&droplet(json!([1])), "backups", json!(false), Class::Lossy),
+        (&droplet(json!([])), "backups", json!(false), Class::Safe),
+        (&droplet(Value::Null), "backups", json!(true), Class::Safe),
+        (&droplet(Value::Null), "features", json!(["backups"]), Class::Safe),
+        (&droplet(Value::Null), "features", json!(["ipv6"]), Class::OneWay),
+        (&droplet(Value::Null), "features", json!(["monitoring"]), Class::NotRevertible),
+        (&cluster(false), "version", json!("1.31.1-do.0"), Class::OneWay),
+        (&cluster(false), "version", json!("1.29.1-do.0"), Class::NotRevertible),
+        (&cluster(true), "version", json!("1.31.1-do.0"), Class::NotRevertible),
+        (&database, "num_nodes", json!(3), Class::Safe),
+        (&database, "num_nodes", json!(1), Class::Disruptive),
+        (&database, "db_names", json!(["a", "b"]), Class::Safe),
+        (&database, "db_names", json!(["b"]), Class::NotRevertible),
+        (&database, "size", json!("db-s-1vcpu-2gb"), Class::NotRevertible),
+        (&database, "size", json!("db-s-4vcpu-8gb"), Class::OneWay),
+        (&balancer, "size_unit", json!(3), Class::Safe),
+        (&balancer, "size", json!("lb-small"), Class::Disruptive),
+    ] {
+        assert_eq!(assessed(document, field, &desired).class, class, "{field} {desired}");
+    }
+}
+
+#[test]
+fn a_part_has_the_class_of_its_own_rule() {
+    let pool = |count: u64, tags: Value| json!({"id": "p", "name": "web", "size": "s-1vcpu-2gb", "count": count, "tags": tags});
+    let cluster = live("KubernetesCluster", UUID, &json!({"id": UUID, "node_pools": [pool(2, json!([]))]}));
+    for (desired, class) in [
+        (json!([{"name": "web", "tags": ["a"]}]), Class::Safe),
+        (json!([{"name": "web", "count": 3}]), Class::Safe),
+        (json!([{"name": "web", "count": 1}]), Class::Disruptive),
+        (json!([{"name": "web", "size": "s-4vcpu-8gb"}]), Class::NotRevertible),
+        (json!([{"name": "web"}, {"name": "more"}]), Class::NotRevertible),
+        (json!([]), Class::NotRevertible),
+    ] {
+        assert_eq!(assessed(&cluster, "node_pools", &desired).class, class, "{desired}");
+    }
+    assert_eq!(assessed(&cluster, "node_pools.0.count", &json!(3)).class, Class::Safe);
+    let droplet = live("Droplet", "7", &json!({"id": 7, "tags": ["a"]}));
+    let part = assessed(&droplet, "tags.0", &json!("b"));
+    assert_eq!(part.class, Class::NotRevertible);
+    assert!(part.why.unwrap().contains("Only the whole field `tags`"));
+}
+
+#[test]
+fn a_tag_that_a_firewall_selects_by_disrupts() {
+    let firewall =
+        live("Firewall", UUID, &json!({"id": UUID, "tags": ["Web"], "inbound_rules": [{"sources": {"tags": ["db"]}}]}));
+    let mut selected = SelectedTags::new();
+    selected_by(&firewall, &mut selected);
+    assert_eq!(selected.keys().collect::<Vec<_>>(), ["db", "web"]);
+    let droplet = live("Droplet", "7", &json!({"id": 7, "tags": ["web", "x"]}));
+    let class = |desired: Value| {
+        assess(&Revert { field: "tags", desired: &desired, document: &droplet, selected: &selected }).class
+    };
+    assert_eq!(class(json!(["web"])), Class::Safe);
+    assert_eq!(class(json!(["x"])), Class::Disruptive);
+}
+
+#[test]
+fn a_resource_of_another_controller_is_refused_by_name() {
+    let firewall = live("Firewall", UUID, &json!({"id": UUID, "name": "k8s-1f-worker"}));
+    let why = assessed(&firewall, "name", &json!("web")).why.unwrap();
+    assert!(why.contains("the Kubernetes cluster that created the firewall"), "{why}");
+    let node = live("Droplet", "7", &json!({"id": 7, "name": "node", "tags": ["k8s", "k8s:worker"]}));
+    assert_eq!(assessed(&node, "name", &json!("web")).class, Class::NotRevertible);
+    // It is no revert in any case, and the reason is of the field.
+    assert_eq!(assessed(&node, "id", &json!(8)).class, Class::NotOurs);
+}
+
+#[test]
+fn what_the_user_did_not_allow_is_refused_with_the_effect_and_the_way() {
+    let droplet = live("Droplet", "7", &json!({"id": 7, "size_slug": "s-1vcpu-1gb", "status": "active"}));
+    let refused = planned(&droplet, "size", &json!("s-2vcpu-4gb"), Allow::Safe).unwrap_err();
+    assert_eq!(
+        refused.to_string(),
+        "reverting size of Droplet 7 is Disruptive: The droplet is shut down and resized; it is powered on again if it was \
+         on. To allow that, set arcadia.cloud/revert=allow-disruption"
+    );
+    let plan = planned(&droplet, "size", &json!("s-2vcpu-4gb"), Allow::Disruption).unwrap();
+    let steps: Vec<_> = plan.steps.iter().map(|step| step.step).collect();
+    assert_eq!(steps, ["ResizeDroplet", "WaitForField"]);
+    let calls: Vec<_> = plan.calls.iter().map(|call| call.changes[0].as_str()).collect();
+    assert_eq!(calls, ["type: shutdown, and power_off after two minutes", "type: resize", "type: power_on"]);
+    let plan = planned(&droplet, "size", &json!("s-2vcpu-4gb"), Allow::DataLoss).unwrap();
+    assert_eq!(plan.steps[0].step, "CreateDropletSnapshot");
+    for allow in Allow::iter() {
+        assert_eq!(allow.annotation().parse(), Ok(allow));
+    }
+}
+
+#[test]
+fn sets_become_a_step_for_each_member() {
+    let droplet =
+        live("Droplet", "7", &json!({"id": 7, "tags": ["a", "k8s:x"], "volume_ids": ["v1"], "status": "off"}));
+    let plan = planned(&droplet, "tags", &json!(["b", "c"]), Allow::Safe).unwrap();
+    let last = plan.steps.last().unwrap();
+    assert_eq!(
+        (last.name.as_str(), &last.with["field"], &last.with["record"]),
+        ("verify", &json!("tags"), &json!("web-1"))
+    );
+    let names: Vec<_> = plan.steps.iter().map(|step| step.step).collect();
+    assert_eq!(names, ["TagResource", "TagResource", "UntagResource", "WaitForField"]);
+    let mut unique: Vec<_> = plan.steps.iter().map(|step| &step.name).collect();
+    unique.dedup();
+    assert_eq!(unique.len(), 4);
+    let plan = planned(&droplet, "volume_ids", &json!(["v2"]), Allow::DataLoss).unwrap();
+    let names: Vec<_> = plan.steps.iter().map(|step| step.step).collect();
+    assert_eq!(names, ["DetachVolume", "AttachVolume", "WaitForField"]);
+}
+
+#[test]
+fn no_value_of_a_record_stands_in_the_parameters_of_a_write() {
+    let policy = json!({"uuid": UUID, "alerts": {"email": [], "slack": [{"channel": "a", "url": "https://hooks.slack.com/services/old"}]}});
+    let policy = live("AlertPolicy", UUID, &policy);
+    let desired = json!({"email": [], "slack": [{"channel": "a", "url": "https://hooks.slack.com/services/new"}]});
+    let plan = planned(&policy, "alerts", &desired, Allow::Safe).unwrap();
+    let text = format!("{plan:?}");
+    assert!(!text.contains("hooks.slack.com"), "{text}");
+    let with = json!({"kind": "AlertPolicy", "id": UUID, "record": "web-1", "field": "alerts", "allow": "safe"});
+    assert_eq!(Value::Object(plan.steps[0].with.clone()), with);
+    assert!(plan.steps[0].irreversible);
+    assert_eq!(plan.calls[0].method, "PUT");
+    assert_eq!(plan.calls[0].path, format!("/v2/monitoring/alerts/{UUID}"));
+}

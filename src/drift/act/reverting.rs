@@ -1,0 +1,146 @@
+//! The writes about reverts: the saga, and what the Drift says of it.
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{OwnerReference, Time};
+use kube::{Api, Resource, ResourceExt, api::PostParams};
+use serde_json::json;
+use tracing::info;
+
+use super::{Act, standing::with_reason};
+use crate::{
+    api::{
+        DriftPhase, OPERATOR, ProvisionedResource, RevertPlan, Saga,
+        conditions::{self, Claim, ConditionStatus, reason},
+        drift::{PlannedCall, PlannedStep},
+        labels,
+    },
+    digitalocean::revert::{Allow, Plan},
+    drift::{
+        evaluate::Order,
+        known::KnownDrift,
+        shown::{brief, named},
+        standing::whole_seconds,
+    },
+    kube_ext::{
+        cache::Cache,
+        call::{Error, bounded},
+    },
+};
+
+impl Act<'_> {
+    /// First write of a revert.
+    pub(super) async fn revert(&mut self, name: &str, order: Order) -> Result<(), Error> {
+        let (Some(drift), Some(record)) = (self.known(name), self.record) else { return Ok(()) };
+        // The decision may have been taken back while the live resource was read.
+        let drift = self.confirm(&drift).await?;
+        let mut saga = Saga::new(&order.name, order.spec);
+        saga.metadata.namespace = Some(self.key.namespace.to_string());
+        saga.metadata.labels = Some([(labels::REVERT_OF.to_owned(), drift.uid.to_string())].into());
+        saga.metadata.owner_references = Some(vec![OwnerReference {
+            api_version: ProvisionedResource::api_version(&()).into_owned(),
+            kind: ProvisionedResource::kind(&()).into_owned(),
+            name: self.key.name.to_string(),
+            uid: record.uid.to_string(),
+            controller: Some(true),
+            block_owner_deletion: None,
+        }]);
+        let doing = format!("creating Saga {}/{}", self.key.namespace, order.name);
+        let params = PostParams { field_manager: Some(OPERATOR.to_owned()), ..PostParams::default() };
+        let created = match bounded(&doing, self.sagas().create(&params, &saga)).await {
+            // An earlier try of this decision created it, and its response was lost.
+            Err(Error::AlreadyExists { .. }) => {
+                let doing = format!("reading Saga {}/{}", self.key.namespace, order.name);
+                let existing = bounded(&doing, self.sagas().get(&order.name)).await?;
+                if existing.labels().get(labels::REVERT_OF).map(String::as_str) != Some(&*drift.uid) {
+                    let message = "another saga has the name already; delete it".to_owned();
+                    return Err(Error::Refused { doing: format!("creating Saga {}", order.name), message });
+                }
+                existing
+            }
+            created => created?,
+        };
+        self.context.reverts().learn(&created);
+        info!(record = %self.key, drift = name, saga = order.name, "a saga reverts the drift");
+        Ok(())
+    }
+
+    /// Second write of a revert, and later ones when the saga gets stuck or continues.
+    pub(super) async fn follow(&mut self, name: &str, saga: &str, stuck: Option<String>) -> Result<(), Error> {
+        let Some(drift) = self.known(name) else { return Ok(()) };
+        let (reason, message) = match stuck {
+            Some(message) => (reason::REVERT_STUCK, message),
+            None => (reason::REVERTING, format!("saga {saga} puts the live value back")),
+        };
+        let is_warning = reason == reason::REVERT_STUCK;
+        let note = format!("{}: {message}", named(&drift.field));
+        self.say_of_revert(&drift, saga, reason, message).await?;
+        let event = if is_warning { "RevertStuck" } else { "Reverting" };
+        self.tell(&drift, is_warning, event, "Revert", &with_reason(&note, &drift));
+        Ok(())
+    }
+
+    /// The saga ended, and the drift is still there.
+    pub(super) async fn fail_revert(&mut self, name: &str, message: String) -> Result<(), Error> {
+        let Some(drift) = self.known(name) else { return Ok(()) };
+        info!(record = %self.key, drift = name, why = message, "the revert failed");
+        let saga = drift.reverting.as_ref().map(|reverting| reverting.saga.to_string()).unwrap_or_default();
+        let note = format!("{}: {message}", named(&drift.field));
+        self.say_of_revert(&drift, &saga, reason::REVERT_FAILED, message).await?;
+        self.tell(&drift, true, "RevertFailed", "Revert", &note);
+        Ok(())
+    }
+
+    /// First write of the answer to a request for the plan.
+    pub(super) async fn show_plan(&mut self, name: &str, plan: Plan, needs: Allow) -> Result<(), Error> {
+        let Some(drift) = self.known(name) else { return Ok(()) };
+        let planned = RevertPlan {
+            planned_at: Time(whole_seconds(Timestamp::now())),
+            class: plan.assessment.class,
+            effect: plan.assessment.why,
+            needs: needs.annotation().to_owned(),
+            steps: plan
+                .steps
+                .into_iter()
+                .map(|step| PlannedStep {
+                    name: step.name,
+                    step: step.step.to_owned(),
+                    irreversible: step.irreversible,
+                })
+                .collect(),
+            calls: plan
+                .calls
+                .into_iter()
+                .map(|call| PlannedCall { method: call.method.to_owned(), path: call.path, changes: call.changes })
+                .collect(),
+            warnings: plan.assessment.warnings,
+        };
+        self.patch_drift_status(&drift, "planning the revert of", json!({ "plan": planned })).await?;
+        let note = format!("{}: the plan of the revert is in status.plan; nothing was changed", brief(&drift.field));
+        self.tell(&drift, false, "RevertPlanned", "Revert", &note);
+        Ok(())
+    }
+
+    async fn say_of_revert(
+        &mut self,
+        drift: &KnownDrift,
+        saga: &str,
+        reason: &'static str,
+        message: String,
+    ) -> Result<(), Error> {
+        let since = drift.transition.filter(|since| *since != Timestamp::UNIX_EPOCH).unwrap_or_else(Timestamp::now);
+        let claim = Claim { kind: conditions::RESOLVED, status: ConditionStatus::False, reason, message };
+        let mut status = json!({
+            "phase": DriftPhase::Open,
+            "reason": reason,
+            "conditions": [claim.since(since, 1)],
+        });
+        if let Some(status) = status.as_object_mut().filter(|_| !saga.is_empty()) {
+            status.insert("sagaRef".to_owned(), json!({ "name": saga }));
+        }
+        self.patch_drift_status(drift, "following the revert of", status).await
+    }
+
+    fn sagas(&self) -> Api<Saga> {
+        Api::namespaced(self.context.process.client.clone(), &self.key.namespace)
+    }
+}

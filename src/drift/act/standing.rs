@@ -1,0 +1,146 @@
+//! The writes about acceptances that stand on a Drift. None of them touches the record.
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use kube::api::Patch;
+use serde_json::{Value, json};
+use tracing::info;
+
+use super::{Act, params};
+use crate::{
+    api::{
+        Acceptance, AcceptanceMode, DriftPhase, annotations,
+        conditions::{self, Claim, ConditionStatus, reason},
+    },
+    drift::{
+        evaluate::Accepted,
+        known::KnownDrift,
+        shown::{brief, named},
+        standing::whole_seconds,
+    },
+    kube_ext::call::{Error, bounded},
+};
+
+impl Act<'_> {
+    /// The only write of an acceptance that stands.
+    pub(super) async fn stand(
+        &mut self,
+        name: &str,
+        accepted: Accepted,
+        until: Option<Timestamp>,
+        patch: Option<Value>,
+    ) -> Result<(), Error> {
+        let Some(drift) = self.known(name) else { return Ok(()) };
+        let since = whole_seconds(Timestamp::now());
+        let actual = brief(&drift.actual);
+        let (field, end) = (named(&drift.field), until.map(|until| format!(" until {until}")).unwrap_or_default());
+        let hint = if patch.is_some() {
+            "status.manifestPatch brings the manifest up to date"
+        } else {
+            "the value holds a credential, so update the manifest by hand"
+        };
+        let message = format!("{field}: {actual} is accepted and stands{end}; {hint}");
+        let resolved = resolved(message.clone()).since(since, 1);
+        let standing = standing(ConditionStatus::True, reason::ACCEPTED, message.clone()).since(since, 1);
+        let acceptance = Acceptance {
+            mode: AcceptanceMode::Standing,
+            value: accepted.value,
+            declared: accepted.declared,
+            since: Time(since),
+            until: until.map(Time),
+        };
+        let status = json!({
+            "phase": DriftPhase::Accepted,
+            "reason": conditions::STANDING,
+            "resolvedAt": Time(since),
+            "decidedBy": drift.decided_by,
+            "because": drift.because,
+            "decision": drift.accept,
+            "acceptance": acceptance,
+            "manifestPatch": patch,
+            "conditions": [resolved, standing],
+        });
+        self.patch_drift_status(&drift, "accepting", status).await?;
+        self.context.process.metrics.resolved(drift.kind, DriftPhase::Accepted, reason::ACCEPTED);
+        info!(record = %self.key, drift = name, field, "accepted: the acceptance stands on the drift");
+        self.tell(&drift, false, "DriftAccepted", "Resolve", &with_reason(&message, &drift));
+        Ok(())
+    }
+
+    /// An acceptance stands no more.
+    pub(super) async fn end(&mut self, name: &str, why: &'static str) -> Result<(), Error> {
+        let Some(drift) = self.known(name) else { return Ok(()) };
+        let field = named(&drift.field);
+        let message = match why {
+            reason::IN_MANIFEST => format!("{field}: the manifest says the accepted value"),
+            reason::MANIFEST_CHANGED => format!("{field}: the manifest says another value"),
+            reason::LIVE_RETURNED => format!("{field}: the live value is as the manifest says again"),
+            reason::EXPIRED => format!("{field}: the time of the acceptance is up"),
+            reason::WITHDRAWN => format!("{field}: the acceptance was withdrawn"),
+            reason::SUPERSEDED => format!("{field}: a later acceptance replaced this one"),
+            reason::RECORD_GONE => format!("{field}: the record is gone"),
+            why => format!("{field}: {why}"),
+        };
+        let now = whole_seconds(Timestamp::now());
+        let since = drift.transition.unwrap_or(now);
+        let conditions: [Condition; 2] = [
+            resolved(message.clone()).since(since, 1),
+            standing(ConditionStatus::False, why, message.clone()).since(now, 1),
+        ];
+        let mut status = json!({ "reason": why, "manifestPatch": null, "conditions": conditions });
+        if why == reason::WITHDRAWN
+            && let Some(status) = status.as_object_mut()
+        {
+            // The same decision made again is a new one, and comes too late.
+            status.insert("decision".to_owned(), json!(""));
+        }
+        self.patch_drift_status(&drift, "ending the acceptance of", status).await?;
+        info!(record = %self.key, drift = name, field, reason = why, "the acceptance ended");
+        self.tell(&drift, false, "AcceptanceEnded", "Resolve", &message);
+        Ok(())
+    }
+
+    /// The end of an acceptance moved.
+    pub(super) async fn reschedule(&mut self, name: &str, until: Option<Timestamp>) -> Result<(), Error> {
+        let Some(drift) = self.known(name) else { return Ok(()) };
+        info!(record = %self.key, drift = name, ?until, "the end of an acceptance was changed");
+        let status = json!({
+            "acceptance": { "until": until.map(Time) },
+            "decidedBy": drift.decided_by,
+            "because": drift.because,
+        });
+        self.patch_drift_status(&drift, "rescheduling the acceptance of", status).await
+    }
+
+    /// The annotations say again what was decided.
+    pub(super) async fn restore_decision(&mut self, name: &str) -> Result<(), Error> {
+        let Some(drift) = self.known(name) else { return Ok(()) };
+        let until = drift.standing.as_ref().and_then(|standing| standing.until);
+        let patch = json!({
+            "metadata": {
+                "resourceVersion": drift.resource_version,
+                "annotations": {
+                    annotations::ACCEPT: drift.decision,
+                    annotations::ACCEPT_UNTIL: until.map(|until| until.to_string()),
+                },
+            },
+        });
+        let doing = format!("restoring the decision on Drift {}/{name}", self.key.namespace);
+        let written = bounded(&doing, self.drifts().patch(name, &params(), &Patch::Merge(patch))).await;
+        self.learn(&self.heard(&drift, written)?);
+        Ok(())
+    }
+}
+
+fn resolved(message: String) -> Claim {
+    Claim { kind: conditions::RESOLVED, status: ConditionStatus::True, reason: reason::ACCEPTED, message }
+}
+
+fn standing(status: ConditionStatus, reason: &'static str, message: String) -> Claim {
+    Claim { kind: conditions::STANDING, status, reason, message }
+}
+
+/// A message, and why the person decided so.
+pub(super) fn with_reason(message: &str, drift: &KnownDrift) -> String {
+    drift.because.as_ref().map_or_else(|| message.to_owned(), |because| format!("{message} ({})", brief(because)))
+}

@@ -1,0 +1,325 @@
+//! Reverting a drift: reads the decision, plans the saga, and follows it to its end. Pure.
+
+use jiff::{SignedDuration, Timestamp};
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+use super::{EXISTS, NeedsFreshRead, Planner, Reading, Recorded, Seen, Step};
+use crate::{
+    api::{
+        DriftPhase, SagaKind, SagaPhase, SagaSpec, annotations,
+        conditions::reason,
+        saga::{Retry, StepSpec},
+    },
+    comparison::{secret, show::stands_for as shows},
+    digitalocean::revert::{self, Allow, Plan, Revert},
+    drift::{
+        finding::{Finding, compare},
+        known::{KnownDrift, readable},
+        reverts::RevertSaga,
+        shown::brief,
+    },
+};
+
+/// So many reverts of one field within [`RECENT`] are enough: somebody else keeps changing it back.
+const MOST_REVERTS: usize = 2;
+const RECENT: SignedDuration = SignedDuration::from_hours(1);
+
+/// How long a finished saga of a revert is kept.
+const KEPT: i32 = 7 * 24 * 60 * 60;
+
+/// A decision on an open drift. Each has an origin: a person, who annotated it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Decision<'d> {
+    /// Accept the value that the drift shows, or the named one.
+    Accept(&'d str),
+    /// Revert it.
+    Revert(Asked),
+}
+
+/// What the annotation `arcadia.cloud/revert` asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Asked {
+    /// A revert with no worse effect than this.
+    Revert(Allow),
+    /// The plan alone.
+    Plan,
+}
+
+impl<'d> Decision<'d> {
+    /// Reads the decision on a drift.
+    ///
+    /// # Errors
+    /// With the remedy, for a person.
+    pub(super) fn of(drift: &'d KnownDrift) -> Result<Self, String> {
+        match (drift.accept.as_deref(), drift.revert.as_deref()) {
+            (Some(_), Some(_)) => Err(format!(
+                "{} and {} are both set, and only one can be carried out; set one of them again",
+                annotations::ACCEPT,
+                annotations::REVERT
+            )),
+            (_, Some("plan")) => Ok(Self::Revert(Asked::Plan)),
+            (_, Some(text)) => text.parse().map(|allow| Self::Revert(Asked::Revert(allow))).map_err(|_| {
+                let text = brief(&secret::hide_text(text));
+                format!(
+                    "{}={text} is not a decision; use true, allow-disruption, allow-data-loss or plan",
+                    annotations::REVERT
+                )
+            }),
+            (value, None) => Ok(Self::Accept(value.unwrap_or_default())),
+        }
+    }
+}
+
+/// The saga of a revert, before it is created.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Order {
+    /// Its name. The same decision has the same name, so that a crash after its creation creates no second one.
+    pub name: String,
+    /// Its spec.
+    pub spec: SagaSpec,
+}
+
+impl Order {
+    fn of(drift: &KnownDrift, record: &str, resource: &str, plan: Plan) -> Self {
+        let steps = plan.steps.into_iter().map(|step| StepSpec {
+            name: step.name,
+            step: step.step.to_owned(),
+            with: step.with,
+            timeout_seconds: step.timeout.and_then(|timeout| i32::try_from(timeout.as_secs()).ok()),
+            retry: Retry::default(),
+            irreversible: step.irreversible,
+        });
+        let spec = SagaSpec {
+            kind: SagaKind::Update,
+            steps: steps.collect(),
+            inputs: serde_json::Map::new(),
+            deployment_id: None,
+            triggered_by: Some(first_253(&format!("drift:{}", drift.name))),
+            concurrency_key: Some(resource.to_owned()),
+            rollback_of: None,
+            timeout_seconds: None,
+            cancel_requested: false,
+            suspend: false,
+            ttl_seconds_after_finished: Some(KEPT),
+        };
+        Self { name: name_of(drift, record), spec }
+    }
+}
+
+/// The name of the saga of a decision.
+fn name_of(drift: &KnownDrift, record: &str) -> String {
+    let decision = Sha256::new().chain_update(&*drift.uid).chain_update([0]).chain_update(&*drift.resource_version);
+    let hash = decision.finalize().iter().take(4).fold(0_u32, |hash, byte| (hash << 8) | u32::from(*byte));
+    let (record, field) = (readable(record, 100), readable(&drift.field, 40));
+    format!("revert-{record}-{field}-{hash:08x}")
+}
+
+fn first_253(text: &str) -> String {
+    text.chars().take(253).collect()
+}
+
+/// The key under which all sagas about one resource take turns.
+pub(super) fn concurrency_key(kind: &str, id: &str) -> String {
+    format!("{kind}/{id}")
+}
+
+impl Planner<'_> {
+    /// Follows the sagas of reverts. Returns the name of one that runs: nothing is concluded from what is live meanwhile.
+    pub(super) fn follow_reverts(
+        &mut self,
+        effective: &Recorded<'_>,
+        seen: Seen<'_>,
+        drifts: &[KnownDrift],
+    ) -> Option<String> {
+        let mut running = None;
+        for drift in drifts.iter().filter(|drift| drift.is_open()) {
+            let saga = match &drift.reverting {
+                Some(reverting) => match effective.reverts.iter().find(|saga| saga.name == reverting.saga) {
+                    Some(saga) => saga,
+                    None => {
+                        self.followed.insert(drift.name.clone());
+                        self.fail_revert(drift, format!("saga {} was deleted before it ended", reverting.saga));
+                        continue;
+                    }
+                },
+                // Its creation was the last write before a crash.
+                None => match begun(drift, effective) {
+                    Some(saga) => saga,
+                    None => continue,
+                },
+            };
+            self.followed.insert(drift.name.clone());
+            if self.follow_revert(drift, saga, effective, seen) {
+                running = Some(saga.name.to_string());
+            }
+        }
+        if running.is_some() {
+            let others: Vec<_> =
+                drifts.iter().filter(|drift| drift.is_open() && !self.followed.contains(&drift.name)).collect();
+            for drift in others {
+                self.wait(drift, "a saga reverts another field of the resource");
+            }
+        }
+        running
+    }
+
+    /// Returns whether the saga still runs.
+    fn follow_revert(
+        &mut self,
+        drift: &KnownDrift,
+        saga: &RevertSaga,
+        effective: &Recorded<'_>,
+        seen: Seen<'_>,
+    ) -> bool {
+        let is_said = |stuck| drift.reverting.as_ref().is_some_and(|reverting| reverting.is_stuck == stuck);
+        let follow = |stuck| Step::Follow { drift: drift.name.clone(), saga: saga.name.clone(), stuck };
+        match saga.phase {
+            SagaPhase::Pending | SagaPhase::Running | SagaPhase::RollingBack => {
+                if !is_said(false) {
+                    self.steps.push(follow(None));
+                }
+                true
+            }
+            SagaPhase::Stuck => {
+                if !is_said(true) {
+                    let message = format!("saga {} is Stuck: {}", saga.name, saga.message);
+                    self.steps.push(follow(Some(message)));
+                }
+                true
+            }
+            SagaPhase::RolledBack | SagaPhase::Failed => {
+                let outcome = if saga.phase == SagaPhase::Failed { "failed" } else { "was rolled back" };
+                self.fail_revert(drift, format!("saga {} {outcome}: {}", saga.name, saga.message));
+                false
+            }
+            SagaPhase::Succeeded => {
+                self.verify_revert(drift, saga, effective, seen);
+                // Until the live value was read, it counts as running.
+                !self.steps.iter().any(|step| step.drift() == Some(&*drift.name))
+            }
+        }
+    }
+
+    /// The saga succeeded. Only the live value, read again, says whether the drift is reverted.
+    fn verify_revert(&mut self, drift: &KnownDrift, saga: &RevertSaga, effective: &Recorded<'_>, seen: Seen<'_>) {
+        let is_fresh = matches!(self.reading, Reading::Fresh { before } if before.contains(drift));
+        if !is_fresh {
+            if !matches!(self.reading, Reading::Failed { .. }) {
+                self.need(NeedsFreshRead::Decision);
+            }
+            return;
+        }
+        let expected = effective.desired.get(drift.field.as_ref());
+        match (seen, expected) {
+            (Seen::Present(live), Some(expected)) => match compare(live, &drift.field, expected) {
+                Finding::Matches { .. } => self.close(drift, DriftPhase::Reverted, reason::REVERTED),
+                Finding::Differs { shown, .. } => {
+                    let is = brief(&shown.actual);
+                    self.fail_revert(drift, format!("saga {} succeeded, but the live value is {is}", saga.name));
+                }
+                Finding::Unknown(why) | Finding::Invalid(why) => {
+                    self.fail_revert(drift, format!("saga {} succeeded, but {why}", saga.name));
+                }
+                Finding::Moot => {}
+            },
+            (Seen::Gone, _) => {
+                self.fail_revert(drift, format!("saga {} succeeded, but the resource is gone", saga.name))
+            }
+            (Seen::Present(_), None) => {
+                self.fail_revert(drift, format!("saga {} succeeded, but the field is no longer recorded", saga.name));
+            }
+            (Seen::Unknown(..), _) => {}
+        }
+    }
+
+    fn fail_revert(&mut self, drift: &KnownDrift, message: String) {
+        self.steps.push(Step::FailRevert { drift: drift.name.clone(), message });
+        self.steps.push(Step::DropDecision { drift: drift.name.clone() });
+    }
+
+    /// Carries out, or refuses, the decision to revert. It binds to what the person saw.
+    pub(super) fn decide_revert(
+        &mut self,
+        drift: &KnownDrift,
+        asked: Asked,
+        effective: &Recorded<'_>,
+        finding: Option<&Finding>,
+    ) {
+        let (live, shown) = match finding {
+            Some(Finding::Differs { live, shown, expected, .. }) => {
+                if !shows(&drift.expected, expected) {
+                    let is = brief(&shown.expected);
+                    return self.refuse(drift, format!("the desired value is now {is}; look again and decide anew"));
+                }
+                (live, shown)
+            }
+            Some(Finding::Matches { .. }) => {
+                return self.refuse(drift, "the live value is as desired; nothing is left to revert".to_owned());
+            }
+            Some(Finding::Moot) => {
+                return self
+                    .refuse(drift, "the resource itself is the question now; see its drift on exists".to_owned());
+            }
+            None => return self.refuse(drift, "the field is no longer compared; nothing is left to revert".to_owned()),
+            Some(Finding::Unknown(why) | Finding::Invalid(why)) => return self.wait(drift, why),
+        };
+        if !shows(&drift.actual, live) {
+            let is = brief(&shown.actual);
+            return self.refuse(drift, format!("the live value is now {is}; look again and decide anew"));
+        }
+        let (Some(document), false) = (self.live, drift.field.as_ref() == EXISTS) else {
+            let why = shown.revert.as_ref().and_then(|revert| revert.why.clone()).unwrap_or_default();
+            return self.refuse(drift, format!("reverting {EXISTS} is not possible: {why}"));
+        };
+        let desired = effective.desired.get(drift.field.as_ref()).unwrap_or(&Value::Null);
+        if self.accepted.contains_key(drift.field.as_ref()) && secret::is_hidden(desired) {
+            let message = "the accepted value holds a credential, which is kept as a fingerprint; commit it to the \
+                           manifest first";
+            return self.refuse(drift, message.to_owned());
+        }
+        let revert = Revert { field: &drift.field, desired, document, selected: effective.selected };
+        match asked {
+            Asked::Plan => match revert::plan(&revert, effective.name, Allow::DataLoss) {
+                Ok(plan) => {
+                    let needs = Allow::needed(plan.assessment.class).unwrap_or_default();
+                    self.steps.push(Step::ShowPlan { drift: drift.name.clone(), plan: Box::new(plan), needs });
+                    self.steps.push(Step::DropDecision { drift: drift.name.clone() });
+                }
+                Err(refused) => self.refuse(drift, refused.to_string()),
+            },
+            Asked::Revert(allow) => match revert::plan(&revert, effective.name, allow) {
+                Ok(_) if self.is_changed_back(drift, effective.now) => self.refuse(
+                    drift,
+                    format!(
+                        "{} was reverted {MOST_REVERTS} times within the last hour and changed again each time; find out who \
+                         changes it before the next revert",
+                        brief(&drift.field)
+                    ),
+                ),
+                Ok(plan) => {
+                    let key = concurrency_key(document.key().kind.name(), &document.key().id);
+                    let saga = Order::of(drift, effective.name, &key, plan);
+                    let name = saga.name.as_str().into();
+                    self.steps.push(Step::Revert { drift: drift.name.clone(), saga: Box::new(saga) });
+                    self.steps.push(Step::Follow { drift: drift.name.clone(), saga: name, stuck: None });
+                }
+                Err(refused) => self.refuse(drift, refused.to_string()),
+            },
+        }
+    }
+
+    fn is_changed_back(&self, drift: &KnownDrift, now: Timestamp) -> bool {
+        let of_field = self.reverted.iter().filter(|(field, _)| *field == drift.field);
+        let recent = of_field.map(|(_, at)| *at).filter(|at| now.duration_since(*at) < RECENT);
+        recent.count() >= MOST_REVERTS
+    }
+}
+
+/// The saga of a decision whose second write was lost. It may have ended meanwhile.
+fn begun<'r>(drift: &KnownDrift, effective: &Recorded<'r>) -> Option<&'r RevertSaga> {
+    drift.revert.as_ref()?;
+    let name = name_of(drift, effective.name);
+    let of_drift = effective.reverts.iter().filter(|saga| saga.drift == drift.uid);
+    of_drift.filter(|saga| !saga.phase.is_finished() || *saga.name == name).next_back()
+}

@@ -1,0 +1,234 @@
+//! Reverts: what is refused, what becomes a saga, and what its end means for the drift.
+
+use super::*;
+use crate::drift::evaluate::Order;
+
+/// A drift on the name, and the decision to revert it.
+fn decided(text: &str) -> World {
+    let mut world = World::new(json!({"name": "web-2", "memory": 4096}), droplet());
+    world.confirms = true;
+    assert_eq!(world.settle(), [opened("name", 1, "web-2", "web-1")]);
+    world.revert("name-1", text);
+    world
+}
+
+/// A saga that runs.
+fn reverting() -> World {
+    let mut world = decided("true");
+    let steps = world.settle();
+    let [Step::Revert { saga, .. }, Step::Follow { stuck: None, .. }] = &steps[..] else { panic!("{steps:?}") };
+    let Order { name, spec } = &**saga;
+    assert!(name.starts_with("revert-web-1-name-"), "{name}");
+    assert_eq!(spec.triggered_by.as_deref(), Some("drift:name-1"));
+    assert_eq!(spec.concurrency_key.as_deref(), Some("Droplet/1"));
+    assert_eq!(spec.steps.last().unwrap().step, "WaitForField");
+    world
+}
+
+impl World {
+    fn revert(&mut self, name: &str, text: &str) {
+        self.drift(name).revert = Some(text.into());
+        self.touch(name);
+    }
+
+    fn saga_is(&mut self, phase: SagaPhase) {
+        self.reverts[0].phase = phase;
+        self.reverts[0].message = "because".into();
+    }
+}
+
+fn refusal(steps: &[Step]) -> &str {
+    let [Step::Refuse { message, .. }, Step::DropDecision { .. }, ..] = steps else { panic!("{steps:?}") };
+    message
+}
+
+#[test]
+fn a_revert_is_a_saga_and_reverted_once_the_live_value_is_as_desired() {
+    let mut world = reverting();
+    assert_eq!(world.settle(), []);
+    assert_eq!(world.plan().situation, Situation::Reverting(world.reverts[0].name.to_string()));
+    world.set_live("name", json!("web-2"));
+    world.saga_is(SagaPhase::Succeeded);
+    assert_eq!(world.settle(), [closed("name-1", DriftPhase::Reverted, reason::REVERTED)]);
+    assert_eq!(world.settle(), []);
+}
+
+#[test]
+fn nothing_is_concluded_from_what_is_live_meanwhile() {
+    let mut world = reverting();
+    world.set_live("memory", json!(1));
+    world.set_live("name", json!("half-way"));
+    world.sweep();
+    assert_eq!(world.settle(), []);
+    world.set_live("name", json!("web-2"));
+    world.saga_is(SagaPhase::Succeeded);
+    world.sweep();
+    let steps = world.settle();
+    assert_eq!(steps, [closed("name-1", DriftPhase::Reverted, reason::REVERTED), opened("memory", 1, "4096", "1"),]);
+}
+
+#[test]
+fn a_saga_that_did_not_help_leaves_the_drift_open() {
+    for phase in [SagaPhase::RolledBack, SagaPhase::Failed, SagaPhase::Succeeded] {
+        let mut world = reverting();
+        world.saga_is(phase);
+        let steps = world.settle();
+        let [Step::FailRevert { message, .. }, Step::DropDecision { .. }] = &steps[..] else { panic!("{steps:?}") };
+        assert!(message.contains("because") || message.contains("the live value is web-1"), "{message}");
+        assert!(world.drift("name-1").is_open() && world.drift("name-1").revert.is_none());
+        // It can be decided anew.
+        world.revert("name-1", "true");
+        assert!(matches!(&world.settle()[..], [Step::Revert { .. }, Step::Follow { .. }]));
+    }
+}
+
+#[test]
+fn a_stuck_saga_says_so_and_a_deleted_one_is_a_failure() {
+    let mut world = reverting();
+    world.saga_is(SagaPhase::Stuck);
+    let steps = world.settle();
+    assert!(
+        matches!(&steps[..], [Step::Follow { stuck: Some(message), .. }] if message.contains("Stuck")),
+        "{steps:?}"
+    );
+    assert_eq!(world.settle(), []);
+    world.saga_is(SagaPhase::RollingBack);
+    assert!(matches!(&world.settle()[..], [Step::Follow { stuck: None, .. }]));
+    world.reverts.clear();
+    let steps = world.settle();
+    assert!(matches!(&steps[..], [Step::FailRevert { message, .. }, ..] if message.contains("deleted")), "{steps:?}");
+}
+
+#[test]
+fn a_crash_after_the_saga_was_created_creates_no_second_one() {
+    for phase in [SagaPhase::Pending, SagaPhase::Running, SagaPhase::Succeeded] {
+        let mut world = decided("true");
+        let steps = world.pass().steps;
+        world.write_only(&steps[0]);
+        if phase == SagaPhase::Succeeded {
+            world.set_live("name", json!("web-2"));
+        }
+        world.saga_is(phase);
+        world.settle();
+        assert_eq!(world.reverts.len(), 1);
+        let is_reverted = world.drift("name-1").phase == DriftPhase::Reverted;
+        assert_eq!(is_reverted, phase == SagaPhase::Succeeded);
+    }
+}
+
+impl World {
+    /// A write that touches no drift.
+    fn write_only(&mut self, step: &Step) {
+        let before: Vec<_> = self.drifts.iter().map(|drift| drift.resource_version.clone()).collect();
+        self.write(step);
+        self.drifts.iter_mut().zip(before).for_each(|(drift, version)| drift.resource_version = version);
+    }
+}
+
+#[test]
+fn a_plan_changes_nothing_and_the_annotation_goes() {
+    let mut world = decided("plan");
+    let steps = world.settle();
+    let [Step::ShowPlan { plan, .. }, Step::DropDecision { .. }] = &steps[..] else { panic!("{steps:?}") };
+    assert!(!plan.calls.is_empty());
+    assert!(world.reverts.is_empty() && world.drift("name-1").is_open());
+}
+
+#[test]
+fn what_cannot_be_reverted_is_refused_with_the_reason_and_the_next_step() {
+    let cases = [
+        (json!({"size_slug": "s-2"}), "size_slug", "true", "allow-d"),
+        (json!({"region": "ams3"}), "region", "allow-data-loss", "NotRevertible"),
+        (json!({"name": "web-2"}), "name", "yes", "allow-disruption"),
+    ];
+    for (desired, field, text, word) in cases {
+        let mut live = droplet();
+        live["size_slug"] = json!("s-4");
+        let mut world = World::new(desired, live);
+        world.settle();
+        world.revert(&format!("{field}-1"), text);
+        let steps = world.settle();
+        assert!(refusal(&steps).contains(word), "{steps:?}");
+    }
+    // Both at once.
+    let mut world = decided("true");
+    world.annotate("name-1", "true");
+    assert!(refusal(&world.settle()).contains("both set"));
+    // The whole resource.
+    let mut world = World::new(json!({"name": "web-1"}), droplet());
+    world.live = None;
+    world.sweep();
+    world.settle();
+    world.revert("exists-1", "allow-data-loss");
+    assert!(refusal(&world.settle()).contains("exists"));
+}
+
+#[test]
+fn a_revert_binds_to_what_the_person_saw() {
+    let mut world = decided("true");
+    world.set_live("name", json!("web-9"));
+    assert!(refusal(&world.settle()).contains("the live value is now web-9"));
+    let mut world = decided("true");
+    world.desired.insert("name".into(), json!("web-8"));
+    assert!(refusal(&world.settle()).contains("the desired value is now web-8"));
+    let mut world = decided("true");
+    world.set_live("name", json!("web-2"));
+    assert!(refusal(&world.settle()).contains("nothing is left to revert"));
+}
+
+#[test]
+fn a_revert_on_a_resolved_drift_is_answered_and_one_taken_back_is_withdrawn() {
+    let mut world = decided("true");
+    world.drift("name-1").revert = None;
+    assert_eq!(world.settle(), []);
+    world.annotate("name-1", "true");
+    world.settle();
+    world.revert("name-1", "true");
+    let steps = world.settle();
+    assert!(matches!(&steps[..], [Step::Answer { .. }, Step::DropDecision { .. }]), "{steps:?}");
+}
+
+#[test]
+fn the_third_revert_within_an_hour_is_refused() {
+    let mut world = World::new(json!({"name": "web-2"}), droplet());
+    world.confirms = true;
+    for round in 1..=3 {
+        world.set_live("name", json!("web-1"));
+        world.sweep();
+        world.settle();
+        let name = format!("name-{round}");
+        world.revert(&name, "true");
+        let steps = world.settle();
+        if round == 3 {
+            assert!(refusal(&steps).contains("find out who changes it"), "{steps:?}");
+            continue;
+        }
+        world.set_live("name", json!("web-2"));
+        world.reverts.last_mut().unwrap().phase = SagaPhase::Succeeded;
+        world.sweep();
+        world.settle();
+        assert_eq!(world.drift(&name).phase, DriftPhase::Reverted);
+        world.now += jiff::SignedDuration::from_mins(5);
+    }
+    world.now += jiff::SignedDuration::from_hours(1);
+    world.revert("name-3", "true");
+    assert!(matches!(&world.settle()[..], [Step::Revert { .. }, ..]));
+}
+
+#[test]
+fn under_an_acceptance_that_stands_the_target_is_the_accepted_value() {
+    let mut world = World::new(json!({"name": "web-2"}), droplet());
+    world.declared = Declared::Everything;
+    world.settle();
+    world.annotate("name-1", "true");
+    world.settle();
+    world.set_live("name", json!("web-9"));
+    world.sweep();
+    world.settle();
+    world.revert("name-2", "true");
+    assert!(matches!(&world.settle()[..], [Step::Revert { .. }, Step::Follow { .. }]));
+    world.set_live("name", json!("web-1"));
+    world.saga_is(SagaPhase::Succeeded);
+    assert_eq!(world.settle(), [closed("name-2", DriftPhase::Reverted, reason::REVERTED)]);
+    assert_eq!(world.standing(), ["name-1".into()]);
+}

@@ -1,0 +1,69 @@
+//! JSON merge patches (RFC 7396): the smallest one that turns one value into another.
+
+use serde_json::{Map, Value};
+
+/// The merge patch from one value to another. Keys that go are null; lists are replaced whole.
+#[must_use]
+pub fn between(from: &Value, to: &Value) -> Value {
+    let (Value::Object(from), Value::Object(to)) = (from, to) else { return to.clone() };
+    let changed = to.iter().filter(|(key, value)| from.get(*key) != Some(value)).map(|(key, value)| {
+        let from = from.get(key).unwrap_or(&Value::Null);
+        (key.clone(), between(from, value))
+    });
+    let gone = from.keys().filter(|key| !to.contains_key(*key)).map(|key| (key.clone(), Value::Null));
+    changed.chain(gone).collect::<Map<_, _>>().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    /// As RFC 7396 defines it.
+    fn apply(target: &mut Value, patch: &Value) {
+        let Value::Object(patch) = patch else {
+            *target = patch.clone();
+            return;
+        };
+        if !target.is_object() {
+            *target = json!({});
+        }
+        let Value::Object(target) = target else { return };
+        for (key, value) in patch {
+            if value.is_null() {
+                target.remove(key);
+            } else {
+                apply(target.entry(key.clone()).or_insert(Value::Null), value);
+            }
+        }
+    }
+
+    #[test]
+    fn only_what_differs_is_named() {
+        let (from, to) = (json!({"a": 1, "b": {"c": 1, "d": 2}, "e": 1}), json!({"a": 1, "b": {"c": 2, "d": 2}}));
+        assert_eq!(between(&from, &to), json!({"b": {"c": 2}, "e": null}));
+        assert_eq!(between(&json!("x"), &json!(["y"])), json!(["y"]));
+    }
+
+    fn value() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![any::<bool>().prop_map(Value::from), (0..3_u8).prop_map(Value::from)];
+        leaf.prop_recursive(3, 16, 3, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..3).prop_map(Value::from),
+                prop::collection::btree_map("[a-c]", inner, 0..3)
+                    .prop_map(|map| map.into_iter().collect::<Map<_, _>>().into()),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn a_patch_leads_from_one_value_to_the_other(from in value(), to in value()) {
+            let mut patched = from.clone();
+            apply(&mut patched, &between(&from, &to));
+            prop_assert_eq!(patched, to);
+        }
+    }
+}

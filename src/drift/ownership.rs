@@ -1,0 +1,229 @@
+//! Who declares a recorded field: a manifest, which a GitOps engine or a pipeline applies again and again, or nobody.
+//! Pure.
+//!
+//! An accepted value must not be written over what a manifest declares: the next apply would put the declared value
+//! back, and the same drift would open again.
+
+use std::collections::BTreeSet;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
+use kube::ResourceExt;
+use serde_json::Value;
+
+use super::evaluate::EXISTS;
+use crate::api::{AcceptPolicy, AcceptanceMode, OPERATOR, ProvisionedResource, managed_fields};
+
+/// The annotation that `kubectl apply` and Argo CD leave when they apply on the client's side.
+const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
+
+/// Labels and annotations of engines that may own what they apply as an update, like any other client: by their keys
+/// and, where the key alone says nothing, their values.
+const LABELS: [(&str, Option<&str>); 4] = [
+    ("kustomize.toolkit.fluxcd.io/name", None),
+    ("helm.toolkit.fluxcd.io/name", None),
+    ("argocd.argoproj.io/instance", None),
+    ("app.kubernetes.io/managed-by", Some("Helm")),
+];
+const ANNOTATIONS: [&str; 2] = ["argocd.argoproj.io/tracking-id", "meta.helm.sh/release-name"];
+
+/// Argo CD's own label, which other tools set too: it counts beside a manager of Argo CD only.
+const INSTANCE: &str = "app.kubernetes.io/instance";
+const ARGO_CD: &str = "argocd";
+
+/// The recorded fields that a manifest declares.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Declared {
+    /// None of them.
+    #[default]
+    Nothing,
+    /// All of them.
+    Everything,
+    /// These.
+    Fields(BTreeSet<Box<str>>),
+}
+
+impl Declared {
+    /// Reads it off a record.
+    #[must_use]
+    pub fn of(record: &ProvisionedResource) -> Self {
+        let recorded = || record.spec.desired.keys();
+        let declared = declared(record);
+        let fields: BTreeSet<Box<str>> =
+            recorded().filter(|field| declared.contains(*field)).map(|field| field.as_str().into()).collect();
+        match fields.len() {
+            // A record without fields can still be declared: it is about the resource itself.
+            _ if record.spec.desired.is_empty() && is_declared(record) => Self::Everything,
+            0 => Self::Nothing,
+            all if all == record.spec.desired.len() => Self::Everything,
+            _ => Self::Fields(fields),
+        }
+    }
+
+    /// Whether a manifest declares the field. One that declares any field declares the record, and so whether the
+    /// resource exists.
+    #[must_use]
+    pub fn holds(&self, field: &str) -> bool {
+        match self {
+            Self::Nothing => false,
+            Self::Everything => true,
+            Self::Fields(fields) => field == EXISTS || fields.contains(field),
+        }
+    }
+}
+
+/// Where the accepted value of a field goes. None where the policy rules out an acceptance that ends by itself.
+#[must_use]
+pub fn mode(policy: AcceptPolicy, declared: &Declared, field: &str, has_end: bool) -> Option<AcceptanceMode> {
+    match policy {
+        AcceptPolicy::InPlace if has_end => None,
+        AcceptPolicy::InPlace => Some(AcceptanceMode::InPlace),
+        AcceptPolicy::Auto if !has_end && !declared.holds(field) => Some(AcceptanceMode::InPlace),
+        AcceptPolicy::Auto | AcceptPolicy::Standing => Some(AcceptanceMode::Standing),
+    }
+}
+
+/// The names of the fields that a manifest declares.
+fn declared(record: &ProvisionedResource) -> BTreeSet<String> {
+    let mut declared = last_applied(record).unwrap_or_default();
+    let is_marked = is_marked(record);
+    let entries: Vec<_> = entries(record).collect();
+    if is_marked && entries.is_empty() {
+        // The bookkeeping was removed.
+        declared.extend(record.spec.desired.keys().cloned());
+    }
+    for entry in entries.into_iter().filter(|entry| is_marked || is_apply(entry)) {
+        let fields = managed_fields::of_spec(entry).into_iter();
+        declared.extend(fields.filter_map(|name| name.strip_prefix(managed_fields::DESIRED).map(str::to_owned)));
+    }
+    declared
+}
+
+/// Whether a manifest declares the record at all.
+fn is_declared(record: &ProvisionedResource) -> bool {
+    last_applied(record).is_some() || is_marked(record) || entries(record).any(is_apply)
+}
+
+/// The entries of other managers about the object itself.
+fn entries(record: &ProvisionedResource) -> impl Iterator<Item = &ManagedFieldsEntry> {
+    let entries = record.metadata.managed_fields.iter().flatten();
+    entries.filter(|entry| managed_fields::is_of_object(entry) && entry.manager.as_deref() != Some(OPERATOR))
+}
+
+fn is_apply(entry: &ManagedFieldsEntry) -> bool {
+    entry.operation.as_deref() == Some("Apply")
+}
+
+fn last_applied(record: &ProvisionedResource) -> Option<BTreeSet<String>> {
+    let applied: Value = serde_json::from_str(record.annotations().get(LAST_APPLIED)?).ok()?;
+    let desired = applied.pointer("/spec/desired").and_then(Value::as_object);
+    Some(desired.into_iter().flat_map(|desired| desired.keys().cloned()).collect())
+}
+
+/// Whether an engine marked the record as its own.
+fn is_marked(record: &ProvisionedResource) -> bool {
+    let labels = record.labels();
+    let is_set = |(key, value): &(&str, Option<&str>)| {
+        labels.get(*key).is_some_and(|text| value.is_none_or(|value| text == value))
+    };
+    let is_argo_cd =
+        |entry: &ManagedFieldsEntry| entry.manager.as_deref().is_some_and(|name| name.starts_with(ARGO_CD));
+    LABELS.iter().any(is_set)
+        || ANNOTATIONS.iter().any(|key| record.annotations().contains_key(*key))
+        || (labels.contains_key(INSTANCE) && entries(record).any(is_argo_cd))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn record(metadata: &Value) -> ProvisionedResource {
+        serde_json::from_value(json!({
+            "apiVersion": "arcadia.cloud/v1alpha1", "kind": "ProvisionedResource", "metadata": metadata,
+            "spec": { "resource": { "kind": "Droplet", "id": "1" }, "desired": { "name": "web-1", "tags": ["web"] } },
+        }))
+        .unwrap()
+    }
+
+    fn entry(manager: &str, operation: &str, fields: &[&str]) -> Value {
+        let fields: serde_json::Map<_, _> = fields.iter().map(|field| (format!("f:{field}"), json!({}))).collect();
+        json!({
+            "manager": manager, "operation": operation, "apiVersion": "arcadia.cloud/v1alpha1",
+            "fieldsType": "FieldsV1", "fieldsV1": { "f:spec": { "f:desired": fields } },
+        })
+    }
+
+    fn declared(metadata: &Value) -> Declared {
+        Declared::of(&record(metadata))
+    }
+
+    fn only(field: &str) -> Declared {
+        Declared::Fields([field.into()].into())
+    }
+
+    #[test]
+    fn an_apply_of_another_manager_declares_its_fields_and_an_update_none() {
+        for (entry, expected) in [
+            (entry("kubectl", "Apply", &["name"]), only("name")),
+            (entry("kustomize-controller", "Apply", &["name", "tags"]), Declared::Everything),
+            (entry("kubectl-create", "Update", &["name", "tags"]), Declared::Nothing),
+            (entry("arcadia-operator", "Apply", &["name"]), Declared::Nothing),
+        ] {
+            assert_eq!(declared(&json!({ "managedFields": [entry] })), expected, "{entry}");
+        }
+        let mut status = entry("kubectl", "Apply", &["name"]);
+        status["subresource"] = json!("status");
+        assert_eq!(declared(&json!({ "managedFields": [status] })), Declared::Nothing);
+    }
+
+    #[test]
+    fn what_kubectl_applied_last_is_declared() {
+        let applied = json!({ "spec": { "desired": { "tags": [] } } }).to_string();
+        let of = |text: &str| declared(&json!({ "annotations": { LAST_APPLIED: text } }));
+        assert_eq!(of(&applied), only("tags"));
+        assert_eq!(of("{}"), Declared::Nothing);
+        assert_eq!(of("not JSON"), Declared::Nothing);
+    }
+
+    #[test]
+    fn the_marks_of_engines_make_their_updates_declarations() {
+        let by = |manager: &str| json!([entry(manager, "Update", &["name"])]);
+        for (metadata, expected) in [
+            (json!({ "labels": { "helm.toolkit.fluxcd.io/name": "x" }, "managedFields": by("helm-controller") }), true),
+            (json!({ "labels": { "kustomize.toolkit.fluxcd.io/name": "x" }, "managedFields": by("flux") }), true),
+            (json!({ "labels": { "app.kubernetes.io/managed-by": "Helm" }, "managedFields": by("helm") }), true),
+            (json!({ "labels": { "app.kubernetes.io/managed-by": "me" }, "managedFields": by("helm") }), false),
+            (json!({ "annotations": { "argocd.argoproj.io/tracking-id": "x" }, "managedFields": by("x") }), true),
+            (json!({ "labels": { INSTANCE: "x" }, "managedFields": by("argocd-controller") }), true),
+            (json!({ "labels": { INSTANCE: "x" }, "managedFields": by("kubectl-create") }), false),
+        ] {
+            let expected = if expected { only("name") } else { Declared::Nothing };
+            assert_eq!(declared(&metadata), expected, "{metadata}");
+        }
+        // The bookkeeping was removed, as some tools do.
+        assert_eq!(declared(&json!({ "labels": { "app.kubernetes.io/managed-by": "Helm" } })), Declared::Everything);
+        // What only the operator wrote belongs to no engine.
+        let labels = json!({ "app.kubernetes.io/managed-by": "Helm" });
+        let entries = json!([entry("helm", "Update", &["name"]), entry(OPERATOR, "Update", &["tags"])]);
+        assert_eq!(declared(&json!({ "labels": labels, "managedFields": entries })), only("name"));
+    }
+
+    #[test]
+    fn existence_is_declared_with_any_field() {
+        assert!(only("name").holds(EXISTS) && Declared::Everything.holds(EXISTS));
+        assert!(!only("name").holds("tags") && !Declared::Nothing.holds(EXISTS));
+    }
+
+    #[test]
+    fn the_policy_of_the_record_and_an_end_choose_the_mode() {
+        use AcceptPolicy::{Auto, InPlace, Standing};
+        let of = |policy, field, has_end| mode(policy, &only("name"), field, has_end);
+        assert_eq!(of(Auto, "name", false), Some(AcceptanceMode::Standing));
+        assert_eq!(of(Auto, "tags", false), Some(AcceptanceMode::InPlace));
+        assert_eq!(of(Auto, "tags", true), Some(AcceptanceMode::Standing));
+        assert_eq!(of(InPlace, "name", false), Some(AcceptanceMode::InPlace));
+        assert_eq!(of(InPlace, "name", true), None);
+        assert_eq!(of(Standing, "tags", false), Some(AcceptanceMode::Standing));
+    }
+}

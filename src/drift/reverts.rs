@@ -1,0 +1,99 @@
+//! The sagas that revert drifts, as far as an evaluation needs them. Fed by a watch and by the operator's own writes.
+
+use std::collections::{HashMap, HashSet};
+
+use kube::{Resource, ResourceExt};
+
+use crate::{
+    api::{ProvisionedResource, Saga, SagaPhase, conditions, labels},
+    kube_ext::{
+        cache::{Cache, Tombstones, is_newer},
+        key::ObjectKey,
+        watch::{Scope, is_in},
+    },
+};
+
+/// What is kept of a saga that reverts a drift.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RevertSaga {
+    /// Its name.
+    pub name: Box<str>,
+    /// The UID of the drift.
+    pub drift: Box<str>,
+    /// Its phase.
+    pub phase: SagaPhase,
+    /// What it says of its outcome.
+    pub message: Box<str>,
+}
+
+/// All of them.
+#[derive(Default)]
+pub struct Reverts {
+    sagas: HashMap<Box<str>, Known>,
+    tombstones: Tombstones,
+}
+
+struct Known {
+    saga: RevertSaga,
+    resource_version: Box<str>,
+    record: ObjectKey,
+}
+
+impl Reverts {
+    /// The sagas that revert one of these drifts.
+    pub fn of<'d>(&self, drifts: impl Iterator<Item = &'d str>) -> Vec<RevertSaga> {
+        if self.sagas.is_empty() {
+            return Vec::new();
+        }
+        let drifts: HashSet<&str> = drifts.collect();
+        let sagas = self.sagas.values().map(|known| &known.saga);
+        let mut found: Vec<_> = sagas.filter(|saga| drifts.contains(saga.drift.as_ref())).cloned().collect();
+        found.sort_by(|one, other| one.name.cmp(&other.name));
+        found
+    }
+}
+
+impl Cache<Saga> for Reverts {
+    fn tombstones(&mut self) -> &mut Tombstones {
+        &mut self.tombstones
+    }
+
+    fn uids(&self, scope: &Scope) -> HashSet<Box<str>> {
+        let sagas = self.sagas.iter().filter(|(_, known)| is_in(scope, &known.record.namespace));
+        sagas.map(|(uid, _)| uid.clone()).collect()
+    }
+
+    /// Returns the record whose drift it reverts.
+    fn apply(&mut self, object: &Saga) -> Vec<ObjectKey> {
+        let Some(drift) = object.labels().get(labels::REVERT_OF) else { return Vec::new() };
+        let kind = ProvisionedResource::kind(&());
+        let Some(owner) = object.owner_references().iter().find(|owner| owner.kind == kind) else { return Vec::new() };
+        let uid: Box<str> = object.uid().unwrap_or_default().into();
+        let version = object.resource_version().unwrap_or_default();
+        if self.sagas.get(&uid).is_some_and(|known| !is_newer(&version, &known.resource_version)) {
+            return Vec::new();
+        }
+        let status = object.status.as_ref();
+        let mut conditions = status.into_iter().flat_map(|status| &status.conditions);
+        let outcome = conditions.find(|condition| condition.type_ == conditions::SUCCEEDED);
+        let saga = RevertSaga {
+            name: object.name_any().into(),
+            drift: drift.as_str().into(),
+            phase: status.map(|status| status.phase).unwrap_or_default(),
+            message: outcome.map(|outcome| outcome.message.as_str()).unwrap_or_default().into(),
+        };
+        let record =
+            ObjectKey { namespace: object.namespace().unwrap_or_default().into(), name: owner.name.as_str().into() };
+        self.sagas.insert(uid, Known { saga, resource_version: version.into(), record: record.clone() });
+        vec![record]
+    }
+
+    fn delete(&mut self, object: &Saga) -> Vec<ObjectKey> {
+        let uid = object.meta().uid.as_deref().unwrap_or_default();
+        self.sagas.remove(uid).map(|known| known.record).into_iter().collect()
+    }
+
+    fn purge(&mut self, gone: &HashSet<Box<str>>) -> Vec<ObjectKey> {
+        gone.iter().filter_map(|uid| self.sagas.remove(uid)).map(|known| known.record).collect()
+    }
+}

@@ -1,0 +1,207 @@
+//! Acceptances that stand on a Drift, in place of what a manifest declares. Pure: decides which of them still stand,
+//! why the others end, and which desired values are in effect.
+
+use std::{borrow::Cow, collections::BTreeMap};
+
+use jiff::{SignedDuration, Timestamp};
+use serde_json::Value;
+
+use super::{
+    evaluate::{EXISTS, Recorded, Seen},
+    known::KnownDrift,
+};
+use crate::{
+    api::conditions::reason,
+    comparison::{NoRules, is_same},
+    digitalocean::{Compared, Live},
+};
+
+/// An acceptance that stands. Credentials in its values are fingerprints.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Standing {
+    /// The accepted value, as JSON.
+    pub accepted: Box<str>,
+    /// The value that the record declared then, as JSON.
+    pub declared: Box<str>,
+    /// When it was accepted.
+    pub since: Timestamp,
+    /// When it ends by itself.
+    pub until: Option<Timestamp>,
+}
+
+impl Standing {
+    /// The accepted value.
+    #[must_use]
+    pub fn accepted(&self) -> Value {
+        serde_json::from_str(&self.accepted).unwrap_or_default()
+    }
+
+    /// The value that the record declared then.
+    #[must_use]
+    pub fn declared(&self) -> Value {
+        serde_json::from_str(&self.declared).unwrap_or_default()
+    }
+}
+
+/// The acceptances of one record after a look at what it declares and what is live.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Standings {
+    /// Those that end, by the names of their drifts, and why.
+    pub(super) ended: Vec<(Box<str>, &'static str)>,
+    /// Those that the live value ends once a second read confirms it.
+    pub(super) unconfirmed: Vec<Box<str>>,
+    /// The accepted values that stay in effect, by field.
+    pub(super) in_effect: BTreeMap<String, Value>,
+    /// When the next of them ends by itself.
+    pub(super) next_end: Option<Timestamp>,
+}
+
+/// Decides which acceptances still stand.
+pub(super) fn settle(recorded: &Recorded<'_>, seen: Seen<'_>, is_confirmed: bool, drifts: &[KnownDrift]) -> Standings {
+    let mut settled = Standings::default();
+    let mut by_field: BTreeMap<&str, Vec<(&KnownDrift, &Standing)>> = BTreeMap::new();
+    for (drift, standing) in drifts.iter().filter_map(|drift| Some((drift, drift.standing.as_ref()?))) {
+        by_field.entry(drift.field.as_ref()).or_default().push((drift, standing));
+    }
+    for (field, mut of_field) in by_field {
+        of_field.sort_by_key(|(drift, _)| drift.episode);
+        let Some((drift, standing)) = of_field.pop() else { continue };
+        let superseded = of_field.into_iter().map(|(earlier, _)| (earlier.name.clone(), reason::SUPERSEDED));
+        settled.ended.extend(superseded);
+        match end_of(recorded, seen, drift, standing) {
+            Some(End { reason, needs_confirmation }) if is_confirmed || !needs_confirmation => {
+                settled.ended.push((drift.name.clone(), reason));
+            }
+            end => {
+                settled.unconfirmed.extend(end.map(|_| drift.name.clone()));
+                settled.in_effect.insert(field.to_owned(), standing.accepted());
+                let ends = [settled.next_end, standing.until];
+                settled.next_end = ends.into_iter().flatten().min();
+            }
+        }
+    }
+    settled
+}
+
+/// The desired values in effect: the recorded ones, with the acceptances that stand laid over them.
+pub(super) fn effective<'r>(
+    recorded: &'r BTreeMap<String, Value>,
+    in_effect: &BTreeMap<String, Value>,
+) -> Cow<'r, BTreeMap<String, Value>> {
+    if in_effect.is_empty() {
+        return Cow::Borrowed(recorded);
+    }
+    let mut effective = recorded.clone();
+    effective.extend(in_effect.iter().map(|(field, value)| (field.clone(), value.clone())));
+    Cow::Owned(effective)
+}
+
+/// Why an acceptance ends.
+struct End {
+    reason: &'static str,
+    /// One list alone, which may lag behind, is not enough.
+    needs_confirmation: bool,
+}
+
+impl End {
+    const fn at_once(reason: &'static str) -> Self {
+        Self { reason, needs_confirmation: false }
+    }
+}
+
+fn end_of(recorded: &Recorded<'_>, seen: Seen<'_>, drift: &KnownDrift, standing: &Standing) -> Option<End> {
+    if drift.accept.is_none() {
+        return Some(End::at_once(reason::WITHDRAWN));
+    }
+    if standing.until.is_some_and(|until| until <= recorded.now) {
+        return Some(End::at_once(reason::EXPIRED));
+    }
+    let field = drift.field.as_ref();
+    let Some(declared) = declared(recorded.desired, field) else {
+        return Some(End::at_once(reason::MANIFEST_CHANGED));
+    };
+    let accepted = standing.accepted();
+    match seen {
+        Seen::Unknown(..) => None,
+        _ if field == EXISTS => {
+            let does_exist = Value::Bool(matches!(seen, Seen::Present(_)));
+            let agrees = |value: &Value| loosely_same(value, &does_exist);
+            end_by(loosely_same(&declared, &standing.declared()), loosely_same(&declared, &accepted), agrees(&declared))
+        }
+        // The resource itself is the question, not this field.
+        Seen::Gone => None,
+        Seen::Present(live) => {
+            let shown = live.hide(field, &declared);
+            let is_live_declared = is_live(live, field, &declared);
+            let says_accepted =
+                loosely_same(&shown, &accepted) || (is_live_declared && is_live(live, field, &accepted));
+            end_by(loosely_same(&shown, &standing.declared()), says_accepted, is_live_declared)
+        }
+    }
+}
+
+/// From whether the manifest says what it said then, whether it says the accepted value, and whether that is live.
+const fn end_by(is_as_before: bool, says_accepted: bool, is_live_declared: bool) -> Option<End> {
+    match (is_as_before, says_accepted, is_live_declared) {
+        (false, true, _) => Some(End::at_once(reason::IN_MANIFEST)),
+        (false, false, _) => Some(End::at_once(reason::MANIFEST_CHANGED)),
+        (true, _, true) => Some(End { reason: reason::LIVE_RETURNED, needs_confirmation: true }),
+        (true, _, false) => None,
+    }
+}
+
+/// The value that the record declares for a field. A record that says nothing of it declares that the resource exists.
+pub(super) fn declared(desired: &BTreeMap<String, Value>, field: &str) -> Option<Value> {
+    let default = || (field == EXISTS).then_some(Value::Bool(true));
+    desired.get(field).cloned().or_else(default)
+}
+
+fn is_live(live: &Live, field: &str, value: &Value) -> bool {
+    let compared = live.compare(field, value);
+    matches!(compared, Compared::Done(comparison) if comparison.differences.is_empty() && comparison.doubts.is_empty())
+}
+
+fn loosely_same(one: &Value, other: &Value) -> bool {
+    is_same(&NoRules, &[], one, other) && is_same(&NoRules, &[], other, one)
+}
+
+/// When an acceptance made at `since` ends: `text` is an RFC 3339 time, or a duration such as `72h`.
+///
+/// # Errors
+/// With the remedy, for a person.
+pub(super) fn end_from(text: &str, since: Timestamp) -> Result<Timestamp, String> {
+    if let Ok(time) = text.parse::<Timestamp>() {
+        return Ok(whole_seconds(time));
+    }
+    let duration: Option<SignedDuration> = text.parse().ok().filter(SignedDuration::is_positive);
+    duration
+        .and_then(|duration| since.checked_add(duration).ok())
+        .map(whole_seconds)
+        .ok_or_else(|| "must be an RFC 3339 time such as 2026-12-24T18:00:00Z, or a duration such as 72h".to_owned())
+}
+
+/// As the API server stores times.
+pub(super) fn whole_seconds(time: Timestamp) -> Timestamp {
+    Timestamp::from_second(time.as_second()).unwrap_or(time)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_end_is_a_time_or_a_duration() {
+        let since: Timestamp = "2026-11-29T12:00:00Z".parse().unwrap();
+        for (text, end) in [
+            ("2026-12-24T18:00:00Z", "2026-12-24T18:00:00Z"),
+            ("2026-12-24T18:00:00+01:00", "2026-12-24T17:00:00Z"),
+            ("72h", "2026-12-02T12:00:00Z"),
+            ("1h30m", "2026-11-29T13:30:00Z"),
+        ] {
+            assert_eq!(end_from(text, since), Ok(end.parse().unwrap()), "{text}");
+        }
+        for text in ["", "soon", "-5m", "0s", "tomorrow", "2026-12-24"] {
+            assert!(end_from(text, since).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! Parts that the steps share which put a recorded value back: reading both values, and undoing.
+
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::{
+    common::{any_id, kind_name, text_or_number},
+    record::{self, NAME},
+};
+use crate::{
+    digitalocean::{
+        Compared, FieldSet, Kind, Live, ResourceKey,
+        revert::{self, Allow, Revert, SelectedTags},
+    },
+    saga::step::{Failure, StepContext},
+};
+
+/// The parameters of each of these steps.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Given {
+    /// The kind of the resource, such as `Firewall`.
+    #[schemars(schema_with = "kind_name")]
+    pub(super) kind: Kind,
+    /// The id of the resource.
+    #[serde(deserialize_with = "text_or_number")]
+    #[schemars(schema_with = "any_id")]
+    pub(super) id: String,
+    /// The name of the record of the resource, which holds the desired value.
+    #[schemars(length(min = 1, max = 253), regex(pattern = NAME))]
+    pub(super) record: String,
+    /// The recorded field: one of the kind's fields, or a dotted path into the API's document.
+    #[schemars(length(min = 1, max = 253))]
+    pub(super) field: String,
+    /// The effects that are allowed: `safe`, `disruption` (also changes that cannot be undone) or `data-loss`.
+    #[serde(default)]
+    pub(super) allow: Allow,
+}
+
+/// The state before the step.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub struct Before {
+    /// The live value differed from the desired one.
+    pub(super) differed: bool,
+    /// The live value; none where the step cannot be undone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) was: Option<Value>,
+    /// The desired value.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) wrote: Option<Value>,
+    /// The live values that were sent along in the same call.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub(super) along: Map<String, Value>,
+}
+
+/// The comparison of a live field with a value.
+pub(super) enum State {
+    Equal,
+    /// The document with the value laid over the live one.
+    Differs(Value),
+}
+
+impl Given {
+    pub(super) fn key(&self) -> ResourceKey {
+        ResourceKey::new(self.kind, self.id.as_str())
+    }
+
+    /// The reason why the step cannot be undone.
+    pub(super) fn irreversible(&self) -> Option<&'static str> {
+        revert::irreversible(self.kind, &self.field)
+    }
+
+    /// Reads the state before the step.
+    pub(super) async fn before(&self, context: &StepContext<'_>) -> Result<Before, Failure> {
+        let desired = self.desired(context).await?;
+        let live = self.live(context, &desired).await?;
+        if let State::Equal = self.compare(&live, &desired)? {
+            return Ok(Before::default());
+        }
+        self.check(&live, &desired)?;
+        if self.irreversible().is_some() {
+            return Ok(Before { differed: true, ..Before::default() });
+        }
+        let was = live.raw(&self.field).cloned().unwrap_or_default();
+        Ok(Before { differed: true, was: Some(was), wrote: Some(desired), ..Before::default() })
+    }
+
+    /// The effective desired value.
+    pub(super) async fn desired(&self, context: &StepContext<'_>) -> Result<Value, Failure> {
+        record::desired_value(context, &self.record, &self.key(), &self.field).await
+    }
+
+    /// Reads the resource anew.
+    pub(super) async fn live(&self, context: &StepContext<'_>, value: &Value) -> Result<Live, Failure> {
+        let fields = FieldSet::of_values(self.kind, [(self.field.as_str(), value)]);
+        let live = context.cloud.live(&self.key(), fields).await?;
+        live.ok_or_else(|| self.gone())
+    }
+
+    pub(super) fn gone(&self) -> Failure {
+        Failure::Permanent(format!("there is no {}", self.key()))
+    }
+
+    pub(super) fn compare(&self, live: &Live, value: &Value) -> Result<State, Failure> {
+        match live.restored(&self.field, value) {
+            Ok(None) => Ok(State::Equal),
+            Ok(Some(restored)) => Ok(State::Differs(restored)),
+            Err(why) => Err(Failure::Permanent(format!("comparing {} of {}: {why}", self.field, self.key()))),
+        }
+    }
+
+    /// Whether a live field has this value. A part in doubt counts as equal.
+    pub(super) fn is(&self, live: &Live, value: &Value) -> bool {
+        matches!(live.compare(&self.field, value), Compared::Done(comparison) if comparison.differences.is_empty())
+    }
+
+    /// Refuses effects that are not allowed: the live value may have changed since the revert was planned.
+    pub(super) fn check(&self, live: &Live, desired: &Value) -> Result<(), Failure> {
+        let selected = SelectedTags::new();
+        let revert = Revert { field: &self.field, desired, document: live, selected: &selected };
+        revert::check(&revert, self.allow).map_err(Failure::permanent)
+    }
+
+    /// Refuses a desired value that changed since the step started.
+    pub(super) fn check_record(&self, before: &Before, desired: &Value) -> Result<(), Failure> {
+        if before.wrote.as_ref().is_none_or(|wrote| wrote == desired) {
+            return Ok(());
+        }
+        Err(Failure::Permanent(format!(
+            "ProvisionedResource {}: {} was changed since this step started; revert it again",
+            self.record, self.field
+        )))
+    }
+
+    /// The failure of undoing a value that somebody else has changed since.
+    pub(super) fn changed_since(&self) -> Failure {
+        Failure::Permanent(format!(
+            "{} of {} is neither the earlier value nor the one that this step wrote: it was changed since. Compare it, and \
+             set it by hand if needed",
+            self.field,
+            self.key()
+        ))
+    }
+}
+
+/// The pause between two looks at a resource that the cloud is changing.
+pub(super) const WORKING: Duration = Duration::from_secs(5);

@@ -1,0 +1,338 @@
+//! The step `UpdateResource`.
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use super::{
+    common::{NoOutput, SOON, nothing, nothing_left, text, unnamed},
+    record,
+    reverting::{Before, Given, State, WORKING},
+};
+use crate::{
+    digitalocean::{
+        Error, FieldSet, IdFormat, Live, Path,
+        kinds::RestState,
+        revert::{
+            Revert, SelectedTags,
+            request::{Plan, Request},
+        },
+    },
+    saga::step::{Failure, Progress, Step, StepContext, Trace, Undo},
+};
+
+/// The placeholder of a certificate by Cloudflare, which is sent as it is.
+const CLOUDFLARE: &str = "needs-cloudflare-cert";
+
+/// Puts one field of a resource back to its recorded value. The step reads the value from the record, so the saga does
+/// not hold it, and lays it over the live one: all other fields are sent as they are live. Undone by restoring the
+/// earlier value, which is refused if the field has been changed since; a field that holds credentials, or that
+/// DigitalOcean changes in one direction only, cannot be undone.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(transparent)]
+pub struct Parameters(Given);
+
+pub struct UpdateResource;
+
+impl Step for UpdateResource {
+    const NAME: &'static str = "UpdateResource";
+
+    type Parameters = Parameters;
+    type Output = NoOutput;
+    type Before = Before;
+
+    fn irreversible(&self, parameters: &Parameters) -> Option<&'static str> {
+        parameters.0.irreversible()
+    }
+
+    async fn before(&self, context: &StepContext<'_>, Parameters(given): &Parameters) -> Result<Before, Failure> {
+        let before = given.before(context).await?;
+        if before.was.is_none() {
+            return Ok(before);
+        }
+        let live = given.live(context, &Value::Null).await?;
+        let was = live.raw(&given.field).cloned().unwrap_or_default();
+        let along = Plan::from(&live, &given.field, &was).map(|plan| plan.with_recorded());
+        let values =
+            along.into_iter().flatten().filter_map(|(key, field)| Some((key.clone(), live.raw(field)?.clone())));
+        Ok(Before { along: values.collect(), ..before })
+    }
+
+    async fn run(
+        &self,
+        context: &StepContext<'_>,
+        Parameters(given): &Parameters,
+        before: &Before,
+    ) -> Result<Progress<NoOutput>, Failure> {
+        let desired = given.desired(context).await?;
+        given.check_record(before, &desired)?;
+        let live = given.live(context, &desired).await?;
+        let restored = match given.compare(&live, &desired)? {
+            State::Differs(restored) => restored,
+            State::Equal => {
+                let why = settle(context, given, before, &live).await?;
+                return Ok(why.map_or(Progress::Done(NoOutput {}), not_yet));
+            }
+        };
+        given.check(&live, &desired)?;
+        let selected = SelectedTags::new();
+        let revert = Revert { field: &given.field, desired: &desired, document: &live, selected: &selected };
+        let plan = Plan::of(&revert).ok_or_else(|| no_call(given))?;
+        if let RestState::Busy(why) = plan.rest(live.document()) {
+            return Ok(not_yet(why));
+        }
+        let mut along = Map::new();
+        if !plan.with_recorded().is_empty() {
+            let record = record::about(context, &given.record, &given.key()).await?;
+            for (key, field) in plan.with_recorded() {
+                if let Some(value) = record::desired(context, &record, field).await? {
+                    along.insert(key.clone(), value);
+                }
+            }
+        }
+        write(context, given, &plan, &live, (&restored, &along)).await?;
+        if plan.is_done_at_once() {
+            return Ok(Progress::Done(NoOutput {}));
+        }
+        Ok(Progress::NotYet { again: SOON, why: format!("waiting until {} shows the change", given.key()) })
+    }
+
+    async fn trace(
+        &self,
+        context: &StepContext<'_>,
+        Parameters(given): &Parameters,
+        before: &Before,
+    ) -> Result<Trace, Failure> {
+        if !before.differed {
+            return Ok(Trace::Nothing);
+        }
+        let desired = given.desired(context).await?;
+        let live = given.live(context, &desired).await?;
+        if !given.is(&live, &desired) {
+            return Ok(Trace::Nothing);
+        }
+        let why = given.irreversible().unwrap_or("its earlier value is not known");
+        Ok(Trace::There(format!("{} of {} was changed and cannot be undone: {why}", given.field, given.key())))
+    }
+
+    async fn undo(
+        &self,
+        context: &StepContext<'_>,
+        parameters: &Parameters,
+        before: &Before,
+        output: Option<&NoOutput>,
+    ) -> Result<Undo, Failure> {
+        let given = &parameters.0;
+        let (Some(was), Some(wrote)) = (&before.was, &before.wrote) else {
+            return Ok(match self.trace(context, parameters, before).await? {
+                Trace::Nothing => nothing_left(output),
+                Trace::UnderWay(action) => Undo::Started(action),
+                Trace::There(why) => return Err(Failure::Permanent(why)),
+            });
+        };
+        let live = given.live(context, was).await?;
+        let plan = Plan::from(&live, &given.field, was).ok_or_else(|| no_call(given))?;
+        let restored = match plan.undone_members(&live, &given.field, was, wrote) {
+            Some(restored) if restored == *live.document() => State::Equal,
+            Some(restored) => State::Differs(restored),
+            None => given.compare(&live, was)?,
+        };
+        let busy = match plan.rest(live.document()) {
+            RestState::Busy(why) => Some(why),
+            RestState::AtRest | RestState::Failed(_) => None,
+        };
+        match (restored, busy) {
+            (_, Some(why)) => Ok(Undo::NotYet { again: WORKING, why: waiting(given, &why) }),
+            (State::Equal, None) => match settle(context, given, before, &live).await? {
+                Some(why) => Ok(Undo::NotYet { again: WORKING, why }),
+                None => Ok(nothing_left(output)),
+            },
+            (State::Differs(restored), None) => {
+                if !plan.has_members() && !given.is(&live, wrote) {
+                    return Err(given.changed_since());
+                }
+                write(context, given, &plan, &live, (&restored, &before.along)).await?;
+                Ok(if plan.is_done_at_once() { Undo::Done } else { Undo::not_yet(SOON) })
+            }
+        }
+    }
+}
+
+fn no_call(given: &Given) -> Failure {
+    Failure::Permanent(format!("{} of {}: this step cannot change it", given.field, given.key()))
+}
+
+fn waiting(given: &Given, why: &str) -> String {
+    format!("waiting until {} is at rest: {why}", given.key())
+}
+
+fn not_yet(why: String) -> Progress<NoOutput> {
+    Progress::NotYet { again: WORKING, why }
+}
+
+/// The wait for a resource that has the value already, but is still being changed. A change that failed is repeated.
+async fn settle(
+    context: &StepContext<'_>,
+    given: &Given,
+    before: &Before,
+    live: &Live,
+) -> Result<Option<String>, Failure> {
+    let value = live.raw(&given.field).cloned().unwrap_or_default();
+    let Some(plan) = Plan::from(live, &given.field, &value) else { return Ok(None) };
+    match plan.rest(live.document()) {
+        RestState::Busy(why) => Ok(Some(waiting(given, &why))),
+        RestState::Failed(why) if before.differed => {
+            let again = plan.retry(given.kind);
+            write(context, given, &again, live, (live.document(), &Map::new())).await?;
+            Ok(Some(format!("repeating the change of {}: {why}", given.key())))
+        }
+        RestState::AtRest | RestState::Failed(_) => Ok(None),
+    }
+}
+
+/// Makes the next call. Nothing stands between reading the document and this call but what the call needs.
+async fn write(
+    context: &StepContext<'_>,
+    given: &Given,
+    plan: &Plan,
+    live: &Live,
+    (restored, along): (&Value, &Map<String, Value>),
+) -> Result<(), Failure> {
+    let key = given.key();
+    if let Some(scope) = plan.hidden(live) {
+        return Err(hidden(given, scope));
+    }
+    for scope in plan.scopes_in_doubt(given.kind) {
+        if !context.cloud.may(scope).await? {
+            return Err(hidden(given, scope));
+        }
+    }
+    if let Some((guard, path, name)) = plan.guard(live) {
+        let shown = context.cloud.fetch(path, name, &[]).await?.unwrap_or_default();
+        if guard.condition.holds(&shown) {
+            let (field, by) = (&given.field, &guard.by);
+            return Err(Failure::Permanent(format!("{field} of {key} belongs to {by}, which would change it back")));
+        }
+    }
+    let request = plan.request(live, &given.field, restored, along);
+    let mut request = request.map_err(|why| Failure::Permanent(format!("changing {key}: {why}")))?;
+    if plan.needs_version() {
+        offer_version(context, given, &mut request).await?;
+    }
+    name_certificates(context, &mut request).await?;
+    let sent = match context.cloud.send(request.verb, request.path(&key), Some(&request.body)).await {
+        Err(Error::Refused { status: 422, message, .. })
+            if request.alternative.is_some() && is_about_ports(&message) =>
+        {
+            context.cloud.send(request.verb, request.path(&key), request.alternative.as_ref()).await
+        }
+        sent => sent,
+    };
+    match sent {
+        Ok(answer) => match request.answer {
+            None => nothing(&answer),
+            Some(key) => answer.get(key).map(drop).ok_or_else(|| unnamed(key)),
+        },
+        Err(Error::NotFound { .. }) => Err(missing(context, given, &request).await?),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn is_about_ports(message: &str) -> bool {
+    message.to_lowercase().contains("port")
+}
+
+/// The refusal to write back a document that may lack a part.
+fn hidden(given: &Given, scope: &str) -> Failure {
+    Failure::Permanent(format!(
+        "changing {} of {}: the token cannot read all that the call has to send back, which would be removed; give it the \
+         scope `{scope}`",
+        given.field,
+        given.key()
+    ))
+}
+
+/// Replaces a version by the newest offered one that it stands for: `1.31` may be recorded for `1.31.1-do.0`.
+async fn offer_version(context: &StepContext<'_>, given: &Given, request: &mut Request) -> Result<(), Failure> {
+    let Some(wanted) = request.body.get("version").and_then(Value::as_str).map(str::to_owned) else { return Ok(()) };
+    let route = "/v2/kubernetes/clusters/{id}/upgrades";
+    let path = Path { route, parent: None, id: Some(&given.id), scope: "kubernetes:read" };
+    let offered = context.cloud.fetch(path, "available_upgrade_versions", &[]).await?.unwrap_or_default();
+    let slugs: Vec<_> = offered.as_array().into_iter().flatten().filter_map(|version| text(version, "slug")).collect();
+    let is_wanted =
+        |slug: &&&str| slug.strip_prefix(&wanted).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '-']));
+    let newest = slugs.iter().filter(is_wanted).max_by_key(|slug| numbers(slug));
+    let slug = newest.ok_or_else(|| {
+        let offered = if slugs.is_empty() { "none".to_owned() } else { slugs.join(", ") };
+        Failure::Permanent(format!("{}: the version {wanted} is not offered; offered versions: {offered}", given.key()))
+    })?;
+    if let Value::Object(body) = &mut request.body {
+        body.insert("version".to_owned(), Value::from(*slug));
+    }
+    Ok(())
+}
+
+fn numbers(slug: &str) -> Vec<u64> {
+    slug.split(|letter: char| !letter.is_ascii_digit()).filter_map(|part| part.parse().ok()).collect()
+}
+
+/// Replaces the names of certificates by their ids: a record may name a certificate, since renewal changes the id.
+async fn name_certificates(context: &StepContext<'_>, request: &mut Request) -> Result<(), Failure> {
+    let is_name = |id: &str| !id.is_empty() && id != CLOUDFLARE && !IdFormat::Uuid.admits(id);
+    let mut names = Vec::new();
+    each_certificate(&mut request.body, &mut |id| {
+        if is_name(id) {
+            names.push(id.clone());
+        }
+    });
+    if names.is_empty() {
+        return Ok(());
+    }
+    let certificates = context.cloud.certificates().await?;
+    if let Some(unknown) = names.iter().find(|name| certificates.id_of(name).is_none()) {
+        return Err(Failure::Permanent(format!(
+            "there is no certificate {unknown:?} in the account; correct the record"
+        )));
+    }
+    each_certificate(&mut request.body, &mut |id| {
+        if let Some(found) = certificates.id_of(id).filter(|_| is_name(id)) {
+            *id = found.to_owned();
+        }
+    });
+    Ok(())
+}
+
+fn each_certificate(value: &mut Value, with: &mut dyn FnMut(&mut String)) {
+    match value {
+        Value::Object(entries) => entries.iter_mut().for_each(|(key, value)| match value {
+            Value::String(id) if key == "certificate_id" => with(id),
+            value => each_certificate(value, with),
+        }),
+        Value::Array(items) => items.iter_mut().for_each(|item| each_certificate(item, with)),
+        _ => {}
+    }
+}
+
+/// The failure of a change that was answered by 404. The resource may be there, and one that it names may not.
+async fn missing(context: &StepContext<'_>, given: &Given, request: &Request) -> Result<Failure, Failure> {
+    let key = given.key();
+    if context.cloud.live(&key, FieldSet::default()).await?.is_none() {
+        return Ok(given.gone());
+    }
+    let mut ids = Vec::new();
+    each_certificate(&mut request.body.clone(), &mut |id| ids.push(id.clone()));
+    let certificates = if ids.is_empty() { None } else { Some(context.cloud.certificates().await?) };
+    let dead: Vec<_> = ids
+        .into_iter()
+        .filter(|id| IdFormat::Uuid.admits(id) && certificates.as_ref().is_some_and(|all| all.name_of(id).is_none()))
+        .collect();
+    Ok(Failure::Permanent(if dead.is_empty() {
+        format!("changing {key}: a resource that it names does not exist (404)")
+    } else {
+        format!(
+            "changing {key}: it uses certificates that do not exist any more ({}); replace them in DigitalOcean, and record \
+             certificates by their names",
+            dead.join(", ")
+        )
+    }))
+}
