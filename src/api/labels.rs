@@ -57,7 +57,7 @@ pub fn value(field: &str) -> String {
 }
 
 /// Eight hexadecimal digits.
-fn short_hash(text: &str) -> String {
+pub(crate) fn short_hash(text: &str) -> String {
     let hash = Sha256::digest(text).iter().take(4).fold(0_u32, |hash, byte| (hash << 8) | u32::from(*byte));
     format!("{hash:08x}")
 }

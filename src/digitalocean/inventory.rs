@@ -100,6 +100,24 @@ pub struct Wanted {
     pub fields: FieldSet,
 }
 
+/// Which resources of a kind a list is read for.
+enum Selection {
+    /// Those that are recorded.
+    Wanted(Vec<Wanted>),
+    /// All that exist, and the fields that are read of each. Kinds that live in others are listed in these parents.
+    All { fields: FieldSet, parents: Vec<String> },
+}
+
+impl Selection {
+    /// The fields to read of each resource.
+    fn fields(&self, rows: &HashMap<Arc<str>, Staged>) -> HashMap<Arc<str>, FieldSet> {
+        match self {
+            Self::Wanted(wanted) => wanted.iter().map(|wanted| (Arc::clone(&wanted.id), wanted.fields)).collect(),
+            Self::All { fields, .. } => rows.keys().map(|id| (Arc::clone(id), *fields)).collect(),
+        }
+    }
+}
+
 impl<T: Into<Arc<str>>> From<T> for Wanted {
     fn from(id: T) -> Self {
         Self { id: id.into(), fields: FieldSet::default() }
@@ -287,10 +305,22 @@ impl Inventory {
         kind: Kind,
         wanted: impl IntoIterator<Item = impl Into<Wanted>> + Send,
     ) -> Result<Changes, SyncError> {
-        let wanted: Vec<Wanted> = wanted.into_iter().map(Into::into).collect();
+        self.take_turn(kind, Selection::Wanted(wanted.into_iter().map(Into::into).collect())).await
+    }
+
+    /// Lists all pages of `kind` and takes every resource over, for a survey of the account. What these fields need
+    /// besides the lists is read too, within an allowance. `parents` are the domains whose records are listed.
+    ///
+    /// # Errors
+    /// Where the list could not be read in full.
+    pub async fn survey(&self, kind: Kind, fields: FieldSet, parents: Vec<String>) -> Result<Changes, SyncError> {
+        self.take_turn(kind, Selection::All { fields, parents }).await
+    }
+
+    async fn take_turn(&self, kind: Kind, selection: Selection) -> Result<Changes, SyncError> {
         let turn = Arc::clone(self.0.turns.lock().unwrap_or_else(PoisonError::into_inner).entry(kind).or_default());
         let _turn = turn.lock().await;
-        let outcome = self.list(kind, wanted).await;
+        let outcome = self.list(kind, selection).await;
         if let Err(error) = &outcome {
             self.kinds().entry(kind).or_default().last_error = Some((error.category(), error.to_string().into()));
         }
@@ -493,11 +523,11 @@ impl Inventory {
         self.kinds().iter().map(info).collect()
     }
 
-    async fn list(&self, kind: Kind, wanted: Vec<Wanted>) -> Result<Changes, SyncError> {
+    async fn list(&self, kind: Kind, selection: Selection) -> Result<Changes, SyncError> {
         let started = Instant::now();
         let token = self.0.client.token_version();
-        let fields: HashMap<_, _> = wanted.iter().map(|wanted| (Arc::clone(&wanted.id), wanted.fields)).collect();
-        let Read { mut rows, listed, spare, unread } = self.read(kind, wanted).await?;
+        let Read { mut rows, listed, spare, unread } = self.read(kind, &selection).await?;
+        let fields = selection.fields(&rows);
         let account = self.account(kind, &rows).await?;
         let mut absent = absent(kind, &rows);
         if absent.len() > self.0.settings.doubt_above && !kind.row().lists_a_part {
@@ -584,8 +614,8 @@ impl Inventory {
     }
 
     /// Reads the lists. It fails only where none of them could be read.
-    async fn read(&self, kind: Kind, wanted: Vec<Wanted>) -> Result<Read, SyncError> {
-        let stages = self.stages(kind, wanted);
+    async fn read(&self, kind: Kind, selection: &Selection) -> Result<Read, SyncError> {
+        let stages = self.stages(kind, selection);
         let all = stages.len();
         let lists = stages.into_iter().map(|(parent, mut stage)| async move {
             let outcome = match self.0.client.list(kind, parent.as_deref(), &mut stage, Priority::Sweep).await {
@@ -667,22 +697,31 @@ impl Inventory {
     }
 
     /// What is wanted, with what is known of it: one stage per list that has to be read.
-    fn stages(&self, kind: Kind, wanted: Vec<Wanted>) -> BTreeMap<Option<String>, Stage> {
+    fn stages(&self, kind: Kind, selection: &Selection) -> BTreeMap<Option<String>, Stage> {
         let kinds = self.kinds();
         let known = kinds.get(&kind).map(|snapshot| &snapshot.resources);
         let mut stages: BTreeMap<Option<String>, Stage> = BTreeMap::new();
         let room = Room::default();
+        let wanted = match selection {
+            Selection::Wanted(wanted) => wanted.as_slice(),
+            Selection::All { parents, .. } => {
+                let is_within = kind.id_format() == IdFormat::DomainRecord;
+                let parents = parents.iter().cloned().map(Some).filter(|_| is_within);
+                let own = (!is_within).then_some(None);
+                for parent in parents.chain(own) {
+                    let stage = Stage { takes_all: true, ..Stage::of(parent.as_deref(), &room) };
+                    stages.insert(parent, stage);
+                }
+                &[]
+            }
+        };
         for Wanted { id, .. } in wanted {
-            let key = ResourceKey::new(kind, Arc::clone(&id));
+            let key = ResourceKey::new(kind, Arc::clone(id));
             let parent = key.parts().0.map(ToOwned::to_owned);
-            let before = known.and_then(|known| known.get(&id)).cloned();
-            let prefix = parent.as_ref().map(|parent| format!("{parent}/")).unwrap_or_default();
-            let stage = stages.entry(parent).or_insert_with(|| Stage {
-                prefix,
-                resources: HashMap::new(),
-                spare: Spare::within(room.clone()),
-            });
-            stage.resources.insert(id, Staged { before, row: Row::Missing });
+            let before = known.and_then(|known| known.get(id)).cloned();
+            let stage = Stage::of(parent.as_deref(), &room);
+            let stage = stages.entry(parent).or_insert(stage);
+            stage.resources.insert(Arc::clone(id), Staged { before, row: Row::Missing });
         }
         if kind.id_format() == IdFormat::DomainRecord {
             // An id without a domain names no list.
@@ -830,8 +869,18 @@ struct Stage {
     /// What comes before the ids of its rows.
     prefix: String,
     resources: HashMap<Arc<str>, Staged>,
+    /// Whether every row is taken over.
+    takes_all: bool,
     /// Its other rows.
     spare: Spare,
+}
+
+impl Stage {
+    /// For the list of a parent, or of the kind.
+    fn of(parent: Option<&str>, room: &Room) -> Self {
+        let prefix = parent.map(|parent| format!("{parent}/")).unwrap_or_default();
+        Self { prefix, resources: HashMap::new(), takes_all: false, spare: Spare::within(room.clone()) }
+    }
 }
 
 struct Staged {
@@ -910,6 +959,9 @@ impl Staged {
 
 impl Rows for Stage {
     fn begin(&mut self) {
+        if self.takes_all {
+            self.resources.clear();
+        }
         for staged in self.resources.values_mut() {
             staged.row = Row::Missing;
         }
@@ -922,6 +974,9 @@ impl Rows for Stage {
             Some(staged) => {
                 let same = staged.before.as_ref().is_some_and(|before| before.known.was_listed_as(document));
                 staged.row = if same { Row::Same } else { Row::New(document.into()) };
+            }
+            None if self.takes_all => {
+                self.resources.insert(key.into(), Staged { before: None, row: Row::New(document.into()) });
             }
             None => self.spare.keep(&key, document),
         }

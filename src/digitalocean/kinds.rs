@@ -84,6 +84,12 @@ impl Kind {
         &self.0.volatile
     }
 
+    /// The fields that a record has by default: what a person would pin. Lists show all of them.
+    #[must_use]
+    pub fn pins(self) -> &'static [String] {
+        &self.0.pins
+    }
+
     /// Whether a list shows all of its resources that exist.
     #[must_use]
     pub fn lists_all(self) -> bool {

@@ -30,6 +30,7 @@ mod merge;
 mod notes;
 mod observed;
 mod pages;
+mod pins;
 pub mod revert;
 mod rules;
 mod scopes;
@@ -44,4 +45,5 @@ pub use inventory::{Changes, Inventory, Observation, Settings, SnapshotInfo, Syn
 pub use kinds::{FieldSet, IdFormat, Kind, ResourceKey};
 pub use live::{Compared, Live};
 pub use observed::{Certificates, Document, Unread};
+pub use pins::Pinned;
 pub use token::Token;

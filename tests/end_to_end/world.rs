@@ -175,6 +175,18 @@ impl World {
         self.operator.take().unwrap().kill();
     }
 
+    /// The address of the cloud.
+    #[allow(dead_code, reason = "the tests of kubectl arcadia need it")]
+    pub fn cloud_url(&self) -> String {
+        self.simulator.url()
+    }
+
+    /// The kubeconfig of the operator's account.
+    #[allow(dead_code, reason = "the tests of kubectl arcadia need it")]
+    pub fn credential_file(&self) -> std::path::PathBuf {
+        self.credentials[0].kubeconfig.clone()
+    }
+
     pub fn kubectl(&self) -> Kubectl {
         self.namespace.kubectl()
     }

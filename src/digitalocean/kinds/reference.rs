@@ -8,8 +8,8 @@ use super::Kind;
 #[must_use]
 pub fn reference() -> String {
     let mut text = String::from(
-        "| kind | list | id | fields | changed by the cloud itself | never returned, or secret | extra scope required | equal notations |\n\
-         | --- | --- | --- | --- | --- | --- | --- | --- |\n",
+        "| kind | list | id | fields | recorded by `kubectl arcadia import` | changed by the cloud itself | never returned, or secret | extra scope required | equal notations |\n\
+         | --- | --- | --- | --- | --- | --- | --- | --- | --- |\n",
     );
     for kind in Kind::all() {
         let row = kind.row();
@@ -23,11 +23,12 @@ pub fn reference() -> String {
         // Writing to a String cannot fail.
         let _ = writeln!(
             text,
-            "| {} | {} | {} | {} | {} | {} | {} | {} |",
+            "| {} | {} | {} | {} | {} | {} | {} | {} | {} |",
             row.name,
             lists.collect::<Vec<_>>().join(", "),
             row.id.format.says(),
             code(&fields),
+            code(&row.pins),
             code(&row.volatile),
             code(&[row.unreadable.as_slice(), &row.secret].concat()),
             gated.collect::<Vec<_>>().join(", "),

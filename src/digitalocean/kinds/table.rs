@@ -33,6 +33,11 @@ fn row(name: &str, contents: &[u8]) -> Row {
 pub(crate) struct Row {
     /// The kind's name in the API `arcadia.cloud`.
     pub(crate) name: String,
+    /// The fields that a record has by default: what a person would pin, as lists show it.
+    pub(crate) pins: Vec<String>,
+    /// Parts of those fields that the cloud chooses or changes by itself.
+    #[serde(default)]
+    pub(crate) unpinned: Vec<Pattern>,
     /// The list: its path, and the key of its rows in the response.
     pub(crate) list: Response,
     /// The lists that together show the kind, each as extra query parameters.

@@ -48,6 +48,19 @@ fn the_table_is_sorted_and_complete() {
         for field in &row.unreadable {
             assert!(!known.contains(&field.as_str()), "{kind} can read {field}");
         }
+        for pin in &row.pins {
+            let root = pin.split('.').next().unwrap();
+            let is_dropped = |name: &String| name == root;
+            assert!(known.contains(&root), "{kind} has no {pin} to pin");
+            assert!(!row.volatile.iter().chain(&row.secret).any(is_dropped), "{kind} changes {pin} by itself");
+            assert!(
+                !row.only_get.iter().any(|pattern| pattern.root() == root && pattern.len() == 1),
+                "no list of {kind} shows {pin}"
+            );
+        }
+        for pattern in &row.unpinned {
+            assert!(row.pins.iter().any(|pin| pin == pattern.root()), "{kind} does not pin {pattern}");
+        }
         for (name, source) in &row.derived {
             assert!(row.fields.iter().any(|field| field == source.root()), "{kind} has no field for {name}");
         }

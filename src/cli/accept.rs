@@ -1,0 +1,90 @@
+//! `accept`: the live value becomes the desired one.
+
+use clap::Args;
+use jiff::{Span, Timestamp, Zoned, civil, tz::TimeZone};
+
+use super::{
+    Error, Exit,
+    cluster::{Cluster, ClusterArgs},
+    decide::{self, DecideArgs, Decision, SHOWN_VALUE, Verb},
+    select::SelectArgs,
+};
+use crate::api::annotations;
+
+/// The flags of `accept`.
+#[derive(Clone, Debug, Args)]
+pub(super) struct AcceptArgs {
+    #[command(flatten)]
+    select: SelectArgs,
+
+    /// End of the acceptance: a duration (7d, 12h), a date (2026-12-24) or a time (2026-12-24T12:00:00Z)
+    #[arg(long, value_name = "TIME", value_parser = until)]
+    until: Option<Timestamp>,
+
+    /// The reason, for the history
+    #[arg(long, value_name = "TEXT")]
+    because: Option<String>,
+
+    /// Accept only this live value, as `show` prints it [default: the value that the drift shows]
+    #[arg(long, value_name = "VALUE")]
+    value: Option<String>,
+
+    #[command(flatten)]
+    decide: DecideArgs,
+}
+
+pub(super) async fn run(cluster: &ClusterArgs, args: &AcceptArgs) -> Result<Exit, Error> {
+    let cluster = Cluster::connect(cluster).await?;
+    let drifts = decide::open_ones(args.select.read(&cluster, Some(decide::OPEN)).await?)?;
+    let mut annotations = decide::accepting(args.value.as_deref().unwrap_or(SHOWN_VALUE));
+    annotations.insert(annotations::ACCEPT_UNTIL, args.until.map(|until| until.to_string()));
+    annotations.insert(annotations::BECAUSE, args.because.clone());
+    let input = args.select.input();
+    Decision { verb: Verb::Accept, annotations, drifts, input }.carry_out(&cluster, &args.decide).await
+}
+
+/// A time in the future.
+fn until(text: &str) -> Result<Timestamp, String> {
+    until_from(text, &Zoned::now())
+}
+
+fn until_from(text: &str, now: &Zoned) -> Result<Timestamp, String> {
+    let of_span = || text.parse::<Span>().ok().and_then(|span| now.checked_add(span).ok()).map(|time| time.timestamp());
+    let of_date = || {
+        let date: civil::Date = text.parse().ok()?;
+        date.to_zoned(now.time_zone().clone()).ok().map(|time| time.timestamp())
+    };
+    let of_time = || text.parse::<Timestamp>().ok();
+    let is_date = text.len() == "2026-12-24".len();
+    let time = of_time().or_else(|| is_date.then(of_date).flatten()).or_else(of_span);
+    let time =
+        time.ok_or("must be a duration such as 7d, a date such as 2026-12-24 or a time such as 2026-12-24T12:00:00Z")?;
+    if time <= now.timestamp() {
+        return Err(format!("{} is past", time.to_zoned(TimeZone::UTC).strftime("%Y-%m-%d %H:%M UTC")));
+    }
+    // Whole seconds, as Kubernetes writes times.
+    Timestamp::from_second(time.as_second()).map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_acceptance_ends_after_a_duration_or_at_a_time() {
+        let now: Zoned = "2026-05-10T12:00:00[UTC]".parse().unwrap();
+        for (text, wanted) in [
+            ("7d", "2026-05-17T12:00:00Z"),
+            ("12h", "2026-05-11T00:00:00Z"),
+            ("1mo", "2026-06-10T12:00:00Z"),
+            ("2026-12-24", "2026-12-24T00:00:00Z"),
+            ("2026-12-24T12:00:00Z", "2026-12-24T12:00:00Z"),
+            ("2026-12-24T12:00:00.5+01:00", "2026-12-24T11:00:00Z"),
+        ] {
+            assert_eq!(until_from(text, &now).unwrap().to_string(), wanted, "{text}");
+        }
+        for text in ["", "soon", "2026-05-09", "-1d", "2020-01-01T00:00:00Z"] {
+            assert!(until_from(text, &now).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! The user's own access to DigitalOcean: the token from the environment or from doctl's configuration.
+
+use std::{fs, path::PathBuf, time::Duration};
+
+use clap::Args;
+use serde_json::Value;
+
+use super::Error;
+use crate::digitalocean::{Client, Config, Inventory, Settings, Token};
+
+/// The variables that hold a token, doctl's own first.
+const VARIABLES: [&str; 2] = ["DIGITALOCEAN_ACCESS_TOKEN", "DIGITALOCEAN_TOKEN"];
+/// The variable with which doctl selects a context.
+const CONTEXT: &str = "DIGITALOCEAN_CONTEXT";
+/// The name of doctl's context that has no name of its own.
+const DEFAULT_CONTEXT: &str = "default";
+/// The age of what was read in one run: never too old.
+pub(super) const MAX_AGE: Duration = Duration::from_hours(24);
+
+/// Which DigitalOcean account a command reads.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "DigitalOcean options")]
+pub(super) struct CloudArgs {
+    /// Use the token of this context of doctl [default: `DIGITALOCEAN_ACCESS_TOKEN`, `DIGITALOCEAN_TOKEN`, or the
+    /// context that doctl uses]
+    #[arg(long, value_name = "NAME")]
+    doctl_context: Option<String>,
+
+    /// doctl's configuration [default: the user's own]
+    #[arg(long, value_name = "FILE")]
+    doctl_config: Option<PathBuf>,
+
+    /// Base URL of the DigitalOcean API, without /v2; http is allowed for loopback addresses only
+    #[arg(long, env = "DIGITALOCEAN_API_URL", default_value = "https://api.digitalocean.com", value_name = "URL")]
+    digitalocean_api_url: String,
+}
+
+impl CloudArgs {
+    /// The client. Makes no call.
+    pub(super) fn client(&self) -> Result<Client, Error> {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        Ok(Client::new(Config::new(&self.digitalocean_api_url, self.token()?)?)?)
+    }
+
+    /// An inventory that is read once.
+    pub(super) fn inventory(&self) -> Result<Inventory, Error> {
+        Ok(Inventory::new(self.client()?, Settings::default()))
+    }
+
+    fn token(&self) -> Result<Token, Error> {
+        let of = |name: &str| std::env::var(name).ok().filter(|text| !text.trim().is_empty());
+        let of_environment = VARIABLES.into_iter().find_map(of).filter(|_| self.doctl_context.is_none());
+        if let Some(text) = of_environment {
+            return Ok(Token::new(&text)?);
+        }
+        let context = self.doctl_context.clone().or_else(|| of(CONTEXT));
+        let none =
+            || Error::usage("no DigitalOcean token: set DIGITALOCEAN_ACCESS_TOKEN, or sign in with: doctl auth init");
+        let path = self
+            .doctl_config
+            .clone()
+            .or_else(|| Some(dirs::config_dir()?.join("doctl/config.yaml")))
+            .ok_or_else(none)?;
+        let file = |source| Error::File { doing: "reading", path: path.display().to_string(), source };
+        let text = match fs::read_to_string(&path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound && self.doctl_config.is_none() => {
+                return Err(none());
+            }
+            read => read.map_err(file)?,
+        };
+        let contents = |why: String| Error::Contents { source_name: path.display().to_string(), why };
+        let config: Value = serde_saphyr::from_str(&text).map_err(|_| contents("it is not YAML".to_owned()))?;
+        let token = token_of(&config, context.as_deref()).map_err(contents)?;
+        Ok(Token::new(token)?)
+    }
+}
+
+/// The token of a context in doctl's configuration.
+fn token_of<'c>(config: &'c Value, context: Option<&str>) -> Result<&'c str, String> {
+    let of = |value: &'c Value, key: &str| value.get(key).and_then(Value::as_str).filter(|text| !text.is_empty());
+    let context = context.or_else(|| of(config, "context")).unwrap_or(DEFAULT_CONTEXT);
+    let named = || config.get("auth-contexts").and_then(|contexts| of(contexts, context));
+    let token = if context == DEFAULT_CONTEXT { of(config, "access-token").or_else(named) } else { named() };
+    token.ok_or_else(|| {
+        let contexts = config.get("auth-contexts").and_then(Value::as_object);
+        let contexts: Vec<&str> = contexts.into_iter().flatten().map(|(name, _)| name.as_str()).collect();
+        let known = if contexts.is_empty() { String::new() } else { format!(" (contexts: {})", contexts.join(", ")) };
+        format!("context {context:?} has no token{known}; list the contexts with: doctl auth list")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_token_comes_from_the_context_that_doctl_uses() {
+        let config =
+            json!({ "access-token": "one", "context": "work", "auth-contexts": { "work": "two", "home": "three" } });
+        assert_eq!(token_of(&config, None), Ok("two"));
+        assert_eq!(token_of(&config, Some("default")), Ok("one"));
+        assert_eq!(token_of(&config, Some("home")), Ok("three"));
+        let error = token_of(&config, Some("hmoe")).unwrap_err();
+        assert!(error.contains("home, work") && error.contains("doctl auth list"), "{error}");
+        assert_eq!(token_of(&json!({ "access-token": "one" }), None), Ok("one"));
+        assert!(token_of(&json!({ "access-token": "" }), None).is_err());
+    }
+}

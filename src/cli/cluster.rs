@@ -1,0 +1,293 @@
+//! The connection to the cluster, as the user of the kubeconfig, and the calls that commands share.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use k8s_openapi::api::authentication::v1::SelfSubjectReview;
+use kube::{
+    Api, Client, Config, Resource, ResourceExt as _,
+    api::{ApiResource, DynamicObject, ListParams, Patch, PatchParams, PostParams},
+    config::{KubeConfigOptions, Kubeconfig},
+};
+use serde_json::Value;
+
+use super::Error;
+use crate::{
+    api::{Drift, ProvisionedResource, Saga},
+    kube_ext::call::{self, bounded},
+};
+
+/// The number of objects per page of a list.
+pub(super) const PAGE: u32 = 500;
+/// The name under which this program writes.
+const MANAGER: &str = "kubectl-arcadia";
+
+/// Which cluster and namespace a command works on.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Cluster options")]
+pub(super) struct ClusterArgs {
+    /// Path of the kubeconfig [default: `KUBECONFIG`, or ~/.kube/config]
+    #[arg(long, global = true, value_name = "FILE")]
+    kubeconfig: Option<PathBuf>,
+
+    /// Context of the kubeconfig [default: the current one]
+    #[arg(long, global = true, value_name = "NAME")]
+    context: Option<String>,
+
+    /// Namespace [default: that of the context]
+    #[arg(short, long, global = true, value_name = "NAME")]
+    namespace: Option<String>,
+
+    /// All namespaces
+    #[arg(short = 'A', long, global = true, conflicts_with = "namespace")]
+    all_namespaces: bool,
+}
+
+impl ClusterArgs {
+    /// The namespace that was given by a flag.
+    pub(super) fn given_namespace(&self) -> Option<&str> {
+        self.namespace.as_deref()
+    }
+}
+
+/// The custom resources of this project, read without their types: an operator of another version may know more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Noun {
+    Record,
+    Drift,
+    Saga,
+}
+
+impl Noun {
+    /// The resource as the API serves it.
+    pub(super) fn resource(self) -> ApiResource {
+        match self {
+            Self::Record => ApiResource::erase::<ProvisionedResource>(&()),
+            Self::Drift => ApiResource::erase::<Drift>(&()),
+            Self::Saga => ApiResource::erase::<Saga>(&()),
+        }
+    }
+
+    /// The plural of the resource.
+    pub(super) fn plural(self) -> String {
+        self.resource().plural
+    }
+
+    /// The words that may precede a slash and a name.
+    pub(super) const fn aliases(self) -> &'static [&'static str] {
+        match self {
+            Self::Record => {
+                &["pr", "provisionedresource", "provisionedresources", "provisionedresource.arcadia.cloud", "record"]
+            }
+            Self::Drift => &["drift", "drifts", "dr", "drift.arcadia.cloud"],
+            Self::Saga => &["saga", "sagas", "saga.arcadia.cloud"],
+        }
+    }
+}
+
+/// The name of an object, perhaps with its namespace.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct ObjectName {
+    pub(super) namespace: Option<String>,
+    pub(super) name: String,
+}
+
+impl ObjectName {
+    /// Reads `NAME`, `drift/NAME` (as `kubectl get -o name` prints it) or `NAMESPACE/NAME` (as `inbox -A -o name` does).
+    pub(super) fn read(text: &str, noun: Noun) -> Self {
+        let (namespace, name) = match text.split_once('/') {
+            Some((kind, name)) if noun.aliases().contains(&kind) => (None, name),
+            Some((namespace, name)) => (Some(namespace.to_owned()), name),
+            None => (None, text),
+        };
+        Self { namespace, name: name.to_owned() }
+    }
+}
+
+/// A cluster, and the namespace that the command is about.
+#[derive(Clone)]
+pub(super) struct Cluster {
+    client: Client,
+    namespace: String,
+    is_default: bool,
+    all: bool,
+}
+
+impl Cluster {
+    /// Reads the kubeconfig. Makes no call.
+    pub(super) async fn connect(args: &ClusterArgs) -> Result<Self, Error> {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let unusable = |why: &dyn std::fmt::Display| Error::Kubeconfig(why.to_string());
+        let options = KubeConfigOptions { context: args.context.clone(), ..KubeConfigOptions::default() };
+        let config = match &args.kubeconfig {
+            Some(path) => {
+                let kubeconfig = Kubeconfig::read_from(path).map_err(|error| unusable(&error))?;
+                Config::from_custom_kubeconfig(kubeconfig, &options).await.map_err(|error| unusable(&error))?
+            }
+            None if args.context.is_some() => {
+                Config::from_kubeconfig(&options).await.map_err(|error| unusable(&error))?
+            }
+            None => Config::infer().await.map_err(|error| unusable(&error))?,
+        };
+        let default = config.default_namespace.clone();
+        let client = Client::try_from(config).map_err(|error| unusable(&error))?;
+        let namespace = args.namespace.clone().unwrap_or_else(|| default.clone());
+        Ok(Self { client, is_default: namespace == default, namespace, all: args.all_namespaces })
+    }
+
+    /// The same cluster, for calls that are about one namespace.
+    pub(super) fn within(&self, namespace: &str) -> Self {
+        let is_default = self.is_default && namespace == self.namespace;
+        Self { client: self.client(), namespace: namespace.to_owned(), is_default, all: false }
+    }
+
+    /// The same cluster, for calls that are about all namespaces.
+    pub(super) fn everywhere(&self) -> Self {
+        Self { all: true, ..self.clone() }
+    }
+
+    pub(super) fn client(&self) -> Client {
+        self.client.clone()
+    }
+
+    /// The namespace of the command, or of the context where the command is about all.
+    pub(super) fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
+    /// Whether the command is about all namespaces.
+    pub(super) fn is_all(&self) -> bool {
+        self.all
+    }
+
+    /// The flag that leads another command to this object's namespace, with a space before it.
+    pub(super) fn flag_for(&self, namespace: &str) -> String {
+        if self.is_default && namespace == self.namespace { String::new() } else { format!(" -n {namespace}") }
+    }
+
+    /// The flag that leads another command to the same namespaces, with a space before it.
+    pub(super) fn flag(&self) -> String {
+        if self.all { " -A".to_owned() } else { self.flag_for(&self.namespace) }
+    }
+
+    /// The objects of one namespace.
+    pub(super) fn api(&self, noun: Noun, namespace: &str) -> Api<DynamicObject> {
+        Api::namespaced_with(self.client(), namespace, &noun.resource())
+    }
+
+    /// The objects of the command's namespaces.
+    pub(super) fn scope(&self, noun: Noun) -> Api<DynamicObject> {
+        if self.all { Api::all_with(self.client(), &noun.resource()) } else { self.api(noun, &self.namespace) }
+    }
+
+    /// Lists all objects of the command's namespaces, page by page.
+    pub(super) async fn list(&self, noun: Noun, params: ListParams) -> Result<Vec<DynamicObject>, Error> {
+        let place = if self.all { "all namespaces".to_owned() } else { format!("namespace {}", self.namespace) };
+        list(&self.scope(noun), &format!("listing {} in {place}", noun.plural()), params).await
+    }
+
+    /// One object; nothing where it does not exist.
+    pub(super) async fn find(&self, noun: Noun, namespace: &str, name: &str) -> Result<Option<DynamicObject>, Error> {
+        let doing = format!("reading {} {namespace}/{name}", noun.resource().kind);
+        Ok(bounded(&doing, self.api(noun, namespace).get_opt(name)).await?)
+    }
+
+    /// One object.
+    pub(super) async fn get(&self, noun: Noun, name: &ObjectName) -> Result<DynamicObject, Error> {
+        let namespace = name.namespace.as_deref().unwrap_or(&self.namespace);
+        let found = self.find(noun, namespace, &name.name).await?;
+        found.ok_or_else(|| Error::NotFound {
+            object: format!("{} {}", noun.resource().kind, name.name),
+            namespace: namespace.to_owned(),
+            next: format!("kubectl get {}{}", noun.plural(), self.flag_for(namespace)),
+        })
+    }
+
+    /// Applies a merge patch to one object.
+    pub(super) async fn patch(
+        &self,
+        noun: Noun,
+        namespace: &str,
+        name: &str,
+        doing: &str,
+        patch: &Value,
+        dry_run: bool,
+    ) -> Result<DynamicObject, call::Error> {
+        let params = PatchParams { dry_run, field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() };
+        let api = self.api(noun, namespace);
+        bounded(doing, api.patch(name, &params, &Patch::Merge(patch))).await
+    }
+
+    /// Creates an object in the command's namespace. Whether it is new.
+    pub(super) async fn create(&self, noun: Noun, object: &Value) -> Result<bool, Error> {
+        let object: DynamicObject =
+            serde_json::from_value(object.clone()).map_err(|error| Error::Output(error.to_string()))?;
+        let doing = format!("creating {} {}/{}", noun.resource().kind, self.namespace, object.name_any());
+        let params = PostParams { field_manager: Some(MANAGER.to_owned()), ..PostParams::default() };
+        match bounded(&doing, self.api(noun, &self.namespace).create(&params, &object)).await {
+            Ok(_) => Ok(true),
+            Err(call::Error::AlreadyExists { .. }) => Ok(false),
+            Err(call::Error::NotFound { doing }) => Err(Error::NotInstalled { doing }),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The name of the user at the API server; nothing where the API server does not say it.
+    pub(super) async fn user_name(&self) -> Result<Option<String>, Error> {
+        let review = Api::<SelfSubjectReview>::all(self.client());
+        let reviewed = bounded(
+            "reading your user name from the API server",
+            review.create(&PostParams::default(), &SelfSubjectReview::default()),
+        )
+        .await;
+        match reviewed {
+            Ok(review) => Ok(review.status.and_then(|status| status.user_info?.username)),
+            Err(call::Error::Forbidden { .. } | call::Error::NotFound { .. }) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+/// Lists all objects, page by page. A list that is too old to be continued is read once more from the start.
+pub(super) async fn list<K>(api: &Api<K>, doing: &str, params: ListParams) -> Result<Vec<K>, Error>
+where
+    K: Resource + Clone + serde::de::DeserializeOwned + std::fmt::Debug,
+{
+    match pages(api, doing, &params).await {
+        Err(call::Error::Refused { .. }) => {}
+        Err(call::Error::NotFound { doing }) => return Err(Error::NotInstalled { doing }),
+        outcome => return Ok(outcome?),
+    }
+    Ok(pages(api, doing, &params).await?)
+}
+
+async fn pages<K>(api: &Api<K>, doing: &str, params: &ListParams) -> Result<Vec<K>, call::Error>
+where
+    K: Resource + Clone + serde::de::DeserializeOwned + std::fmt::Debug,
+{
+    let mut params = params.clone().limit(PAGE);
+    let mut objects = Vec::new();
+    loop {
+        let page = bounded(doing, api.list(&params)).await?;
+        objects.extend(page.items);
+        match page.metadata.continue_.filter(|token| !token.is_empty()) {
+            Some(token) => params = params.continue_token(&token),
+            None => return Ok(objects),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_read_as_kubectl_and_the_inbox_print_them() {
+        let read = |text| ObjectName::read(text, Noun::Drift);
+        let name = |namespace: Option<&str>| ObjectName { namespace: namespace.map(str::to_owned), name: "d".into() };
+        for text in ["d", "drift/d", "drift.arcadia.cloud/d", "dr/d"] {
+            assert_eq!(read(text), name(None), "{text}");
+        }
+        assert_eq!(read("team-a/d"), name(Some("team-a")));
+    }
+}

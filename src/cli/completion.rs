@@ -1,0 +1,192 @@
+//! `completion`: the script that lets kubectl complete this plugin, and the command that the script calls.
+//!
+//! kubectl completes `kubectl arcadia ...` by running `kubectl_complete-arcadia` with the words so far. It expects one
+//! candidate per line, and a last line with a directive.
+
+use clap::{Args, Command, FromArgMatches as _};
+use kube::api::ListParams;
+
+use super::{
+    Error, Exit,
+    cluster::{Cluster, ClusterArgs, Noun},
+    text::{lines, print},
+};
+use crate::digitalocean::Kind;
+
+/// The script. It has no more than one line to keep up to date.
+const SCRIPT: &str = "#!/usr/bin/env sh
+# Completion of kubectl arcadia. Save it as kubectl_complete-arcadia in a folder of the PATH and make it executable.
+exec kubectl-arcadia __complete \"$@\"
+";
+/// The last line: complete no file names.
+const NO_FILES: &str = ":4";
+/// The last line: complete file names.
+const FILES: &str = ":0";
+
+/// The words so far; the last one is to be completed.
+#[derive(Clone, Debug, Args)]
+pub(super) struct CompleteArgs {
+    #[arg(allow_hyphen_values = true, trailing_var_arg = true)]
+    words: Vec<String>,
+}
+
+/// The possible values of the last word.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Place {
+    /// One of these.
+    Words(Vec<String>),
+    /// The name of an object.
+    Names(&'static [Noun]),
+    /// A path, or a text of the user's own.
+    Free,
+}
+
+pub(super) fn script() -> Result<Exit, Error> {
+    print(SCRIPT)?;
+    Ok(Exit::Done)
+}
+
+pub(super) async fn complete(command: &Command, args: &CompleteArgs) -> Result<Exit, Error> {
+    let (last, before) = args.words.split_last().map_or(("", &[][..]), |(last, before)| (last.as_str(), before));
+    let (candidates, directive) = match place(command, before, last) {
+        Place::Words(words) => (words, NO_FILES),
+        Place::Names(nouns) => (names(&cluster_of(command, before), nouns).await.unwrap_or_default(), NO_FILES),
+        Place::Free => (Vec::new(), FILES),
+    };
+    let fitting = candidates.into_iter().filter(|candidate| candidate.starts_with(last));
+    print(&lines(fitting.chain([directive.to_owned()])))?;
+    Ok(Exit::Done)
+}
+
+/// The cluster that the words so far select.
+fn cluster_of(root: &Command, before: &[String]) -> ClusterArgs {
+    let words = std::iter::once("kubectl-arcadia").chain(before.iter().map(String::as_str));
+    let matches = root.clone().ignore_errors(true).try_get_matches_from(words);
+    matches.ok().and_then(|matches| ClusterArgs::from_arg_matches(&matches).ok()).unwrap_or_default()
+}
+
+/// The possible values after these words.
+fn place(root: &Command, before: &[String], last: &str) -> Place {
+    let mut command = root;
+    let mut words = before.iter();
+    let mut awaited = None;
+    let mut positionals = 0;
+    while let Some(word) = words.next() {
+        awaited = None;
+        if let Some(flag) = word.strip_prefix('-') {
+            let argument = flag_named(root, command, flag).filter(|_| !word.contains('='));
+            if let Some(argument) = argument.filter(|argument| argument.get_action().takes_values()) {
+                if words.len() == 0 {
+                    awaited = Some(argument);
+                } else {
+                    words.next();
+                }
+            }
+        } else if let Some(found) = command.find_subcommand(word) {
+            command = found;
+        } else {
+            positionals += 1;
+        }
+    }
+    if let Some(argument) = awaited {
+        return value_of(argument);
+    }
+    if last.starts_with('-') {
+        let flags = command.get_arguments().chain(root.get_arguments().filter(|argument| argument.is_global_set()));
+        let mut flags: Vec<String> = flags.filter_map(|flag| Some(format!("--{}", flag.get_long()?))).collect();
+        flags.sort();
+        flags.dedup();
+        return Place::Words(flags);
+    }
+    if command.has_subcommands() {
+        let visible = command.get_subcommands().filter(|command| !command.is_hide_set());
+        return Place::Words(visible.map(|command| command.get_name().to_owned()).collect());
+    }
+    // The last one may repeat.
+    let arguments: Vec<_> = command.get_positionals().collect();
+    arguments.get(positionals).or(arguments.last()).map_or(Place::Free, |argument| value_of(argument))
+}
+
+fn flag_named<'c>(root: &'c Command, command: &'c Command, flag: &str) -> Option<&'c clap::Arg> {
+    let mut all = command.get_arguments().chain(root.get_arguments());
+    match flag.strip_prefix('-') {
+        Some(long) => all.find(|argument| argument.get_long() == Some(long)),
+        None => {
+            all.find(|argument| argument.get_short().is_some_and(|short| flag.starts_with(short) && flag.len() == 1))
+        }
+    }
+}
+
+/// The possible values of an argument, by the name of its value in the help.
+fn value_of(argument: &clap::Arg) -> Place {
+    let possible: Vec<String> =
+        argument.get_possible_values().iter().map(|value| value.get_name().to_owned()).collect();
+    if !possible.is_empty() {
+        return Place::Words(possible);
+    }
+    let names = argument.get_value_names().unwrap_or_default();
+    match (names.first().map(clap::builder::Str::as_str), argument.get_id().as_str()) {
+        (Some("DRIFT"), _) => Place::Names(&[Noun::Drift]),
+        (Some("RECORD"), _) | (_, "record") => Place::Names(&[Noun::Record]),
+        (Some("SAGA"), _) => Place::Names(&[Noun::Saga]),
+        (Some("NAME"), "name") => Place::Names(&[Noun::Drift, Noun::Record]),
+        (Some("KIND"), _) => Place::Words(Kind::all().map(|kind| kind.name().to_owned()).collect()),
+        _ => Place::Free,
+    }
+}
+
+/// The names of objects in the namespace; open drifts only.
+async fn names(cluster: &ClusterArgs, nouns: &[Noun]) -> Result<Vec<String>, Error> {
+    let cluster = Cluster::connect(cluster).await?;
+    let mut names = Vec::new();
+    for noun in nouns {
+        let fields = if *noun == Noun::Drift { "status.phase=Open" } else { "" };
+        let objects = cluster.list(*noun, ListParams::default().fields(fields)).await?;
+        names.extend(objects.iter().map(kube::ResourceExt::name_any));
+    }
+    Ok(names)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+    use crate::cli::Cli;
+
+    fn at(words: &str) -> Place {
+        let mut root = Cli::command();
+        root.build();
+        let mut words: Vec<String> = words.split(' ').map(str::to_owned).collect();
+        let last = words.pop().unwrap();
+        place(&root, &words, &last)
+    }
+
+    #[test]
+    fn each_place_has_its_candidates() {
+        for (words, wanted) in [
+            ("accept ", Place::Names(&[Noun::Drift])),
+            ("accept a-1 ", Place::Names(&[Noun::Drift])),
+            ("-n team accept ", Place::Names(&[Noun::Drift])),
+            ("accept --record ", Place::Names(&[Noun::Record])),
+            ("history ", Place::Names(&[Noun::Record])),
+            ("show ", Place::Names(&[Noun::Drift, Noun::Record])),
+            ("saga watch ", Place::Names(&[Noun::Saga])),
+            ("accept --because ", Place::Free),
+            ("verify -f ", Place::Free),
+            ("accept --dry-run ", Place::Words(vec!["none".into(), "server".into()])),
+        ] {
+            assert_eq!(at(words), wanted, "{words}");
+        }
+        let words = |words| match at(words) {
+            Place::Words(words) => words,
+            other => panic!("{words}: {other:?}"),
+        };
+        assert!(words("").contains(&"inbox".to_owned()) && !words("").contains(&"__complete".to_owned()));
+        assert!(
+            words("inbox --").contains(&"--watch".to_owned()) && words("inbox --").contains(&"--namespace".to_owned())
+        );
+        assert!(words("import --kind ").contains(&"Droplet".to_owned()));
+        assert!(words("saga ").contains(&"abandon".to_owned()));
+    }
+}

@@ -1,0 +1,362 @@
+//! The common part of `accept`, `revert` and `withdraw`: the question before, the patches, and the wait for the operator.
+
+mod view;
+
+use std::{collections::BTreeMap, time::Duration};
+
+use clap::{Args, ValueEnum};
+use futures::{StreamExt as _, stream};
+use serde_json::{Value, json};
+use tokio::time::{Instant, sleep};
+
+use super::{
+    Error, Exit,
+    cluster::{Cluster, Noun},
+    drift::{Class, DriftView},
+    prompt::{Input, confirm},
+    select::SIDE_BY_SIDE,
+    text,
+};
+use crate::{
+    api::{annotations, conditions::reason},
+    kube_ext::call,
+    schedule,
+};
+
+pub(super) use view::{plan, question};
+
+/// The number of tries to store a decision while other parts of the object change.
+const TRIES: usize = 5;
+/// The value of the annotation that accepts the value that the drift shows.
+pub(super) const SHOWN_VALUE: &str = "true";
+/// The value of the annotation that only shows the steps of a revert.
+pub(super) const PLAN: &str = "plan";
+/// The interval of reading a drift that a decision waits for.
+const POLL: Duration = Duration::from_millis(500);
+
+/// The flags of every decision.
+#[derive(Clone, Debug, Args)]
+pub(super) struct DecideArgs {
+    /// `server`: let the API server check the decision without storing it
+    #[arg(long, value_name = "WHERE", default_value = "none")]
+    dry_run: DryRun,
+
+    /// Wait until the operator has carried the decision out
+    #[arg(long)]
+    wait: bool,
+
+    /// Limit of --wait
+    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = schedule::duration)]
+    timeout: Duration,
+
+    /// Do not ask for a confirmation
+    #[arg(short, long)]
+    yes: bool,
+}
+
+/// The place at which a decision is checked without effect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum DryRun {
+    None,
+    Server,
+}
+
+/// The kind of a decision.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verb {
+    Accept,
+    Revert,
+    Plan,
+    Withdraw,
+}
+
+/// Annotations to set, or to remove.
+pub(super) type Annotations = BTreeMap<&'static str, Option<String>>;
+
+/// A decision on some drifts.
+pub(super) struct Decision {
+    pub(super) verb: Verb,
+    /// The annotations to set, or to remove.
+    pub(super) annotations: Annotations,
+    pub(super) drifts: Vec<DriftView>,
+    /// Whether standard input can answer a question.
+    pub(super) input: Input,
+}
+
+/// The answer of the API server to a decision.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Outcome {
+    /// It is stored.
+    Stored,
+    /// The drift is another one than the user saw.
+    Moved(Box<DriftView>),
+    /// The drift is gone.
+    Gone,
+    /// The API server refused it.
+    Refused(String),
+}
+
+/// The result of a decision at the operator.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Verdict {
+    Done(String),
+    Refused(String),
+    /// It was not carried out in time; the last known cause.
+    Late(String),
+}
+
+impl Decision {
+    /// Requests a confirmation, writes and waits. Drifts that cannot be decided are reported, and make the exit code 1.
+    pub(super) async fn carry_out(mut self, cluster: &Cluster, args: &DecideArgs) -> Result<Exit, Error> {
+        let is_dry = args.dry_run == DryRun::Server;
+        if is_dry && args.wait {
+            return Err(Error::usage("--wait and --dry-run=server exclude each other: nothing would happen"));
+        }
+        self.drifts.sort_by(|one, other| (&one.namespace, &one.name).cmp(&(&other.namespace, &other.name)));
+        if !is_dry && !args.yes && !confirm(&view::question(self.verb, &self.drifts), self.input)? {
+            return Ok(Exit::No);
+        }
+        if self.verb != Verb::Withdraw {
+            let user = cluster.user_name().await?;
+            self.annotations.insert(annotations::DECIDED_BY, user);
+        }
+        let this = &self;
+        let stored = this.drifts.iter().map(|drift| async move { (drift, this.store(cluster, drift, is_dry).await) });
+        let mut stored = stream::iter(stored).buffered(SIDE_BY_SIDE);
+        let mut decided = Vec::new();
+        let mut exit = Exit::Done;
+        while let Some((drift, outcome)) = stored.next().await {
+            let outcome = outcome?;
+            if outcome == Outcome::Stored {
+                if !args.wait {
+                    text::print(&view::stored(self.verb, drift, is_dry))?;
+                }
+                decided.push(drift.clone());
+            } else {
+                exit = Exit::No;
+                text::note(&view::not_stored(drift, &outcome, &cluster.flag_for(&drift.namespace)));
+            }
+        }
+        drop(stored);
+        if !args.wait {
+            return Ok(exit);
+        }
+        let until = Instant::now() + args.timeout;
+        let waits = decided.iter().map(|drift| async move { (drift, this.wait(cluster, drift, until).await) });
+        let mut waits = stream::iter(waits).buffered(SIDE_BY_SIDE);
+        while let Some((drift, verdict)) = waits.next().await {
+            let verdict = verdict?;
+            if !matches!(verdict, Verdict::Done(_)) {
+                exit = Exit::No;
+            }
+            text::print(&view::verdict(drift, &verdict, &cluster.flag_for(&drift.namespace)))?;
+        }
+        Ok(exit)
+    }
+
+    /// Writes the annotations to one drift, unless it became another one meanwhile.
+    async fn store(&self, cluster: &Cluster, drift: &DriftView, is_dry: bool) -> Result<Outcome, Error> {
+        let doing = format!("deciding Drift {}/{}", drift.namespace, drift.name);
+        let mut version = drift.resource_version.clone();
+        for _ in 0..TRIES {
+            let patch = patch(&self.annotations, version.as_deref());
+            match cluster.patch(Noun::Drift, &drift.namespace, &drift.name, &doing, &patch, is_dry).await {
+                Ok(_) => return Ok(Outcome::Stored),
+                Err(call::Error::NotFound { .. }) => return Ok(Outcome::Gone),
+                Err(call::Error::Conflict { .. }) => {}
+                Err(call::Error::Forbidden { message, .. } | call::Error::Refused { message, .. }) => {
+                    return Ok(Outcome::Refused(message));
+                }
+                Err(error) => return Err(error.into()),
+            }
+            let Some(now) = cluster.find(Noun::Drift, &drift.namespace, &drift.name).await? else {
+                return Ok(Outcome::Gone);
+            };
+            let now = DriftView::read(&now);
+            if !is_same(drift, &now) {
+                return Ok(Outcome::Moved(Box::new(now)));
+            }
+            version = now.resource_version;
+        }
+        Ok(Outcome::Refused("the object changes too often; repeat the command".to_owned()))
+    }
+
+    async fn wait(&self, cluster: &Cluster, drift: &DriftView, until: Instant) -> Result<Verdict, Error> {
+        loop {
+            let object = cluster.find(Noun::Drift, &drift.namespace, &drift.name).await?;
+            let plan = object.as_ref().and_then(|object| object.data.pointer("/status/plan").cloned());
+            let now = object.as_ref().map(DriftView::read);
+            if let Some(verdict) = verdict(self.verb, now.as_ref(), plan.as_ref()) {
+                return Ok(verdict);
+            }
+            if Instant::now() >= until {
+                let cause = now.map(|now| format!("{}: {}", now.reason, now.message)).unwrap_or_default();
+                return Ok(Verdict::Late(cause));
+            }
+            sleep(POLL).await;
+        }
+    }
+}
+
+/// The merge patch. The version lets the API server refuse it where the object has changed since it was read.
+fn patch(annotations: &Annotations, version: Option<&str>) -> Value {
+    json!({ "metadata": { "resourceVersion": version, "annotations": annotations } })
+}
+
+/// The annotations of an acceptance of this value, without its end and reason.
+pub(super) fn accepting(value: &str) -> Annotations {
+    [
+        (annotations::ACCEPT, Some(value.to_owned())),
+        (annotations::ACCEPT_UNTIL, None),
+        (annotations::REVERT, None),
+        (annotations::BECAUSE, None),
+    ]
+    .into()
+}
+
+/// The annotations of a revert with this permission.
+pub(super) fn reverting(permission: &str) -> Annotations {
+    [
+        (annotations::REVERT, Some(permission.to_owned())),
+        (annotations::ACCEPT, None),
+        (annotations::ACCEPT_UNTIL, None),
+        (annotations::BECAUSE, None),
+    ]
+    .into()
+}
+
+/// The annotations without any decision.
+pub(super) fn withdrawing() -> Annotations {
+    [annotations::ACCEPT, annotations::ACCEPT_UNTIL, annotations::REVERT, annotations::BECAUSE, annotations::DECIDED_BY]
+        .map(|key| (key, None))
+        .into()
+}
+
+/// The permission that a revert of this class needs, as the annotation says it.
+fn permission(class: Option<&Class>) -> &'static str {
+    match class {
+        Some(Class::Disruptive) => "allow-disruption",
+        Some(Class::Lossy | Class::OneWay) => "allow-data-loss",
+        None | Some(Class::NotRevertible | Class::Safe | Class::NotOurs | Class::Other(_)) => "true",
+    }
+}
+
+/// The answer to a decision on one drift that a person confirmed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Answer {
+    /// The reason why it was not stored, if so.
+    pub(super) refusal: Option<String>,
+}
+
+/// Stores a decision that a person has confirmed for each of these drifts, with the harm that its class names.
+pub(super) async fn decide(cluster: &Cluster, verb: Verb, drifts: &[DriftView]) -> Result<Vec<Answer>, Error> {
+    let user = if verb == Verb::Withdraw { None } else { cluster.user_name().await? };
+    let stored = drifts.iter().map(|drift| {
+        let mut annotations = match verb {
+            Verb::Accept => accepting(SHOWN_VALUE),
+            Verb::Revert => reverting(permission(drift.class.as_ref())),
+            Verb::Plan => reverting(PLAN),
+            Verb::Withdraw => withdrawing(),
+        };
+        annotations.insert(annotations::DECIDED_BY, user.clone());
+        let decision = Decision { verb, annotations, drifts: Vec::new(), input: Input::Used };
+        async move { decision.store(cluster, drift, false).await }
+    });
+    let outcomes: Vec<_> = stream::iter(stored).buffered(SIDE_BY_SIDE).collect().await;
+    let answer = |outcome: Result<Outcome, Error>| {
+        let refusal = match outcome? {
+            Outcome::Stored => None,
+            Outcome::Moved(_) => Some("it changed after it was read".to_owned()),
+            Outcome::Gone => Some("it was deleted meanwhile".to_owned()),
+            Outcome::Refused(message) => Some(message),
+        };
+        Ok(Answer { refusal })
+    };
+    outcomes.into_iter().map(answer).collect()
+}
+
+/// Whether a drift shows the same as before. Other parts of the object may have changed.
+pub(super) fn is_same(seen: &DriftView, now: &DriftView) -> bool {
+    (&seen.phase, &seen.expected, &seen.actual) == (&now.phase, &now.expected, &now.actual)
+}
+
+/// The result of a decision; nothing while it waits.
+fn verdict(verb: Verb, now: Option<&DriftView>, plan: Option<&Value>) -> Option<Verdict> {
+    let Some(now) = now else { return Some(Verdict::Refused("the drift was deleted".to_owned())) };
+    match verb {
+        Verb::Plan => plan.map(|plan| Verdict::Done(view::plan(plan))),
+        Verb::Withdraw => {
+            let stands = now.standing.as_ref().is_some_and(|(status, _)| status == "True");
+            (now.pending.is_none() && !stands).then(|| Verdict::Done("withdrawn".to_owned()))
+        }
+        Verb::Accept | Verb::Revert if !now.is_open() => {
+            let is_as_decided = verb == Verb::Revert || now.phase == "Accepted";
+            let text = format!("{} ({})", now.phase, now.reason);
+            Some(if is_as_decided { Verdict::Done(text) } else { Verdict::Refused(format!("closed as {text}")) })
+        }
+        Verb::Accept | Verb::Revert => {
+            let is_refused = now.reason == reason::DECISION_REFUSED && now.pending.is_none();
+            is_refused.then(|| Verdict::Refused(now.message.clone()))
+        }
+    }
+}
+
+/// The drifts of a selection that wait for a decision. Those that do not are an error where they were named.
+pub(super) fn open_ones(drifts: Vec<DriftView>) -> Result<Vec<DriftView>, Error> {
+    if let Some(closed) = drifts.iter().find(|drift| !drift.is_open()) {
+        return Err(Error::usage(format!(
+            "Drift {} is resolved already, as {} ({}); list open drifts with: kubectl arcadia inbox",
+            closed.name, closed.phase, closed.reason
+        )));
+    }
+    if drifts.is_empty() {
+        return Err(Error::usage("no open drift matches; list open drifts with: kubectl arcadia inbox"));
+    }
+    Ok(drifts)
+}
+
+/// The field selector for drifts that wait for a decision.
+pub(super) const OPEN: &str = "status.phase=Open";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::drift::tests::view;
+
+    #[test]
+    fn a_drift_with_the_same_values_is_the_same_drift() {
+        let seen = view("web-1", &json!({}));
+        let touched = view(
+            "web-1",
+            &json!({ "metadata": { "resourceVersion": "8" }, "status": { "reason": "DecisionWaiting" } }),
+        );
+        assert!(is_same(&seen, &touched));
+        for more in [
+            json!({ "status": { "actual": "s-8vcpu-16gb" } }),
+            json!({ "status": { "phase": "Stale" } }),
+            json!({ "spec": { "expected": "s-1vcpu-1gb" } }),
+        ] {
+            assert!(!is_same(&seen, &view("web-1", &more)), "{more}");
+        }
+    }
+
+    #[test]
+    fn a_decision_waits_until_the_drift_shows_its_result() {
+        let of = |verb, more: Value| verdict(verb, Some(&view("web-1", &more)), more.pointer("/status/plan"));
+        let accept = json!({ "arcadia.cloud/accept": "true" });
+        let waiting = json!({ "metadata": { "annotations": accept }, "status": { "reason": "DecisionRefused" } });
+        assert_eq!(of(Verb::Accept, waiting), None, "an earlier refusal");
+        let accepted = json!({ "status": { "phase": "Accepted", "reason": "Accepted" } });
+        assert_eq!(of(Verb::Accept, accepted), Some(Verdict::Done("Accepted (Accepted)".into())));
+        let stale = json!({ "status": { "phase": "Stale", "reason": "LiveReturned" } });
+        assert_eq!(of(Verb::Accept, stale.clone()), Some(Verdict::Refused("closed as Stale (LiveReturned)".into())));
+        assert_eq!(of(Verb::Revert, stale), Some(Verdict::Done("Stale (LiveReturned)".into())));
+        let refused = json!({ "status": { "reason": "DecisionRefused", "conditions": [
+            { "type": "Resolved", "status": "False", "reason": "DecisionRefused", "message": "it moved" }] } });
+        assert_eq!(of(Verb::Accept, refused), Some(Verdict::Refused("it moved".into())));
+        assert_eq!(of(Verb::Plan, json!({})), None);
+        let standing = |status: &str| json!({ "status": { "phase": "Accepted", "conditions": [{ "type": "Standing", "status": status, "reason": "R" }] } });
+        assert_eq!(of(Verb::Withdraw, standing("True")), None);
+        assert_eq!(of(Verb::Withdraw, standing("False")), Some(Verdict::Done("withdrawn".into())));
+    }
+}

@@ -1,0 +1,193 @@
+//! Decisions as text: the question before, and the result of each. Pure.
+
+use serde_json::Value;
+
+use super::{Outcome, Verb, Verdict};
+use crate::{
+    cli::{
+        drift::{DriftView, text},
+        text::{Table, count},
+    },
+    drift::shown::first,
+};
+
+/// The number of changes that a question lists.
+const LISTED: usize = 10;
+/// The number of records that it names for each.
+const NAMED: usize = 3;
+
+/// The effect of a decision, and the drifts.
+pub(in crate::cli) fn question(verb: Verb, drifts: &[DriftView]) -> String {
+    let effect = match verb {
+        Verb::Accept => {
+            "The live value becomes the desired one. Where a manifest declares the field, the acceptance stands on the \
+             drift and the record is not changed."
+        }
+        Verb::Revert => "A saga changes the resource in the cloud back to the desired value.",
+        Verb::Plan => "The operator shows the steps of the revert and changes nothing.",
+        Verb::Withdraw => "The decision is removed. A drift that was accepted only by it opens again.",
+    };
+    let mut rows: Vec<&DriftView> = drifts.iter().collect();
+    rows.sort_by(|one, other| group(one).cmp(&group(other)));
+    let groups: Vec<_> = rows.chunk_by(|one, other| group(one) == group(other)).collect();
+    let mut table = Table::default().indented(2);
+    for drifts in groups.iter().take(LISTED) {
+        let Some(drift) = drifts.first() else { continue };
+        let names: Vec<&str> = drifts.iter().map(|drift| drift.record.as_str()).collect();
+        let consequence = drift.class.as_ref().filter(|_| matches!(verb, Verb::Revert | Verb::Plan)).map(|class| {
+            let consequence = class.consequence().map(|text| format!(": {text}")).unwrap_or_default();
+            format!("{}{consequence}", class.name())
+        });
+        table.row([
+            format!("{} {}", drift.kind, drift.field),
+            drift.change_in_short(),
+            first(&names, NAMED, ", "),
+            consequence.unwrap_or_default(),
+        ]);
+    }
+    let more = match groups.len().saturating_sub(LISTED) {
+        0 => String::new(),
+        more => format!("  and {} more\n", count(more, "change")),
+    };
+    let verb = match verb {
+        Verb::Accept => "Accept",
+        Verb::Revert => "Revert",
+        Verb::Plan => "Plan the revert of",
+        Verb::Withdraw => "Withdraw the decision on",
+    };
+    format!("{verb} {}?\n{}{more}{effect}", count(drifts.len(), "drift"), table.render())
+}
+
+fn group(drift: &DriftView) -> (&str, &str, String, Option<&crate::cli::drift::Class>) {
+    (&drift.kind, &drift.field, drift.change_in_short(), drift.class.as_ref())
+}
+
+pub(super) fn stored(verb: Verb, drift: &DriftView, is_dry: bool) -> String {
+    let done = match verb {
+        Verb::Accept => "accept requested",
+        Verb::Revert => "revert requested",
+        Verb::Plan => "plan requested",
+        Verb::Withdraw => "decision withdrawn",
+    };
+    let dry = if is_dry { " (server dry run)" } else { "" };
+    format!("drift.arcadia.cloud/{} {done}{dry}\n", drift.name)
+}
+
+pub(super) fn not_stored(drift: &DriftView, outcome: &Outcome, flag: &str) -> String {
+    let name = &drift.name;
+    match outcome {
+        Outcome::Stored => String::new(),
+        Outcome::Moved(now) if now.is_open() => format!(
+            "drift.arcadia.cloud/{name} not decided: it changed after it was read, from {} to {}; read it again with: \
+             kubectl arcadia show {name}{flag}",
+            drift.change_in_short(),
+            now.change_in_short(),
+        ),
+        Outcome::Moved(now) => {
+            format!(
+                "drift.arcadia.cloud/{name} not decided: it was resolved meanwhile, as {} ({})",
+                now.phase, now.reason
+            )
+        }
+        Outcome::Gone => format!("drift.arcadia.cloud/{name} not decided: it was deleted meanwhile"),
+        Outcome::Refused(message) => format!("drift.arcadia.cloud/{name} not decided: {message}"),
+    }
+}
+
+pub(super) fn verdict(drift: &DriftView, verdict: &Verdict, flag: &str) -> String {
+    let name = &drift.name;
+    match verdict {
+        Verdict::Done(what) => format!("drift.arcadia.cloud/{name} {what}\n"),
+        Verdict::Refused(message) => format!("drift.arcadia.cloud/{name} not decided: {message}\n"),
+        Verdict::Late(cause) => format!(
+            "drift.arcadia.cloud/{name} still waits ({cause}); check the operator with: kubectl arcadia status, and the \
+             drift with: kubectl arcadia show {name}{flag}\n"
+        ),
+    }
+}
+
+/// The steps of a revert. Operators of other versions may give them other fields.
+pub(in crate::cli) fn plan(plan: &Value) -> String {
+    let steps = plan.get("steps").unwrap_or(plan);
+    let Some(steps) = steps.as_array() else {
+        return text(plan, "").map_or_else(|| plan.to_string(), str::to_owned);
+    };
+    let line = |(number, step): (usize, &Value)| {
+        let name = step.as_str().or_else(|| text(step, "/step")).or_else(|| text(step, "/name")).unwrap_or("step");
+        let detail = text(step, "/description").or_else(|| text(step, "/effect"));
+        let detail = detail.map(|detail| format!(": {detail}")).unwrap_or_default();
+        format!("\n  {}. {name}{detail}", number + 1)
+    };
+    let lines: String = steps.iter().enumerate().map(line).collect();
+    format!("plan:{lines}")
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::expect;
+    use serde_json::json;
+
+    use super::*;
+    use crate::cli::drift::tests::view;
+
+    fn drifts() -> Vec<DriftView> {
+        let mut drifts: Vec<_> = (1..=5)
+            .map(|number| view(&format!("web-{number}"), &json!({ "spec": { "revert": "Disruptive" } })))
+            .collect();
+        drifts.push(view(
+            "web-9",
+            &json!({ "spec": { "field": "tags", "expectedShort": "[]", "actualShort": r#"["x"]"# } }),
+        ));
+        drifts
+    }
+
+    #[test]
+    fn a_question_describes_the_effect() {
+        expect![[r#"
+            Accept 6 drifts?
+              Droplet size_slug   s-2vcpu-4gb -> s-4vcpu-8gb   web-1, web-2, web-3 and 2 more
+              Droplet tags        [] -> ["x"]                  web-9
+            The live value becomes the desired one. Where a manifest declares the field, the acceptance stands on the drift and the record is not changed."#]].assert_eq(&question(Verb::Accept, &drifts()));
+        expect![[r#"
+            Revert 1 drift?
+              Droplet size_slug   s-2vcpu-4gb -> s-4vcpu-8gb   web-1   Disruptive: the resource is interrupted
+            A saga changes the resource in the cloud back to the desired value."#]]
+        .assert_eq(&question(Verb::Revert, &drifts()[..1]));
+    }
+
+    #[test]
+    fn each_outcome_names_the_next_command() {
+        let seen = view("web-1", &json!({}));
+        let moved = |more| Outcome::Moved(Box::new(view("web-1", &more)));
+        let outcomes = [
+            moved(json!({ "status": { "actual": "s-8", "actualShort": "s-8" } })),
+            moved(json!({ "status": { "phase": "Stale", "reason": "LiveReturned" } })),
+            Outcome::Gone,
+            Outcome::Refused("user jane cannot accept".into()),
+        ];
+        let lines: Vec<_> = outcomes.iter().map(|outcome| not_stored(&seen, outcome, " -n default")).collect();
+        expect![[r#"
+            drift.arcadia.cloud/web-1-size-slug-e7320a9aaf-1 not decided: it changed after it was read, from s-2vcpu-4gb -> s-4vcpu-8gb to s-2vcpu-4gb -> s-8; read it again with: kubectl arcadia show web-1-size-slug-e7320a9aaf-1 -n default
+            drift.arcadia.cloud/web-1-size-slug-e7320a9aaf-1 not decided: it was resolved meanwhile, as Stale (LiveReturned)
+            drift.arcadia.cloud/web-1-size-slug-e7320a9aaf-1 not decided: it was deleted meanwhile
+            drift.arcadia.cloud/web-1-size-slug-e7320a9aaf-1 not decided: user jane cannot accept"#]].assert_eq(&lines.join("\n"));
+        expect![[r#"
+            drift.arcadia.cloud/web-1-size-slug-e7320a9aaf-1 still waits (DecisionWaiting: no answer); check the operator with: kubectl arcadia status, and the drift with: kubectl arcadia show web-1-size-slug-e7320a9aaf-1
+        "#]].assert_eq(&verdict(&seen, &Verdict::Late("DecisionWaiting: no answer".into()), ""));
+        expect![[r#"
+            drift.arcadia.cloud/web-1-size-slug-e7320a9aaf-1 accept requested (server dry run)
+        "#]]
+        .assert_eq(&stored(Verb::Accept, &seen, true));
+    }
+
+    #[test]
+    fn a_plan_is_a_numbered_list() {
+        let steps =
+            json!({ "steps": [{ "step": "PowerOffDroplet", "description": "the droplet stops" }, "ResizeDroplet"] });
+        expect![[r#"
+            plan:
+              1. PowerOffDroplet: the droplet stops
+              2. ResizeDroplet"#]]
+        .assert_eq(&plan(&steps));
+    }
+}

@@ -1,0 +1,293 @@
+//! A Drift as the command line shows it. It is read leniently: an operator of another version may know more fields or
+//! fewer, and a field that is missing is shown as missing.
+
+use jiff::Timestamp;
+use kube::{ResourceExt as _, api::DynamicObject};
+use serde_json::Value;
+
+use crate::{
+    api::{annotations, conditions, labels},
+    comparison::show,
+    drift::evaluate::EXISTS,
+};
+
+/// The columns of a value in a list of drifts.
+const COLUMN: usize = 40;
+
+/// One drift.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct DriftView {
+    pub(super) namespace: String,
+    pub(super) name: String,
+    pub(super) resource_version: Option<String>,
+    /// The name of the record.
+    pub(super) record: String,
+    pub(super) kind: String,
+    pub(super) id: String,
+    /// The recorded field, in full and in short form.
+    pub(super) field_name: String,
+    pub(super) field: String,
+    pub(super) episode: i64,
+    /// The label of the change.
+    pub(super) change: String,
+    /// The desired value, in full and in short form.
+    pub(super) expected: String,
+    pub(super) expected_short: String,
+    /// The live value now, in full and in short form.
+    pub(super) actual: String,
+    pub(super) actual_short: String,
+    /// Each place at which the two differ, in one line.
+    pub(super) differences: Vec<String>,
+    /// The likely cause.
+    pub(super) note: Option<String>,
+    /// The class of a revert; none from operators without it.
+    pub(super) class: Option<Class>,
+    pub(super) phase: String,
+    pub(super) reason: String,
+    /// The message of the condition `Resolved`.
+    pub(super) message: String,
+    pub(super) created: Option<Timestamp>,
+    pub(super) resolved: Option<Timestamp>,
+    pub(super) decided_by: Option<String>,
+    /// The reason that the person who decided gave.
+    pub(super) because: Option<String>,
+    /// The decision that waits to be carried out.
+    pub(super) pending: Option<Pending>,
+    /// The condition `Standing`, as status and reason.
+    pub(super) standing: Option<(String, String)>,
+    /// When a standing acceptance ends.
+    pub(super) until: Option<String>,
+}
+
+/// A decision that waits to be carried out: the value of its annotation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Pending {
+    Accept(String),
+    Revert(String),
+}
+
+/// The class of a revert, as the operator names it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) enum Class {
+    /// Data is lost.
+    Lossy,
+    /// It cannot be undone.
+    OneWay,
+    /// The resource is interrupted.
+    Disruptive,
+    /// It cannot be put back by a saga.
+    NotRevertible,
+    /// No interruption and no loss.
+    Safe,
+    /// Another system owns the value.
+    NotOurs,
+    /// A class of a later version.
+    Other(String),
+}
+
+impl Class {
+    pub(super) fn read(text: &str) -> Self {
+        match text {
+            "Lossy" => Self::Lossy,
+            "OneWay" => Self::OneWay,
+            "Disruptive" => Self::Disruptive,
+            "NotRevertible" => Self::NotRevertible,
+            "Safe" => Self::Safe,
+            "NotOurs" => Self::NotOurs,
+            other => Self::Other(other.to_owned()),
+        }
+    }
+
+    pub(super) fn name(&self) -> &str {
+        match self {
+            Self::Lossy => "Lossy",
+            Self::OneWay => "OneWay",
+            Self::Disruptive => "Disruptive",
+            Self::NotRevertible => "NotRevertible",
+            Self::Safe => "Safe",
+            Self::NotOurs => "NotOurs",
+            Self::Other(name) => name,
+        }
+    }
+
+    /// The consequence of a revert, for a person who is about to order one.
+    pub(super) const fn consequence(&self) -> Option<&'static str> {
+        match self {
+            Self::Lossy => Some("data is lost"),
+            Self::OneWay => Some("the change cannot be undone afterwards"),
+            Self::Disruptive => Some("the resource is interrupted"),
+            Self::NotRevertible => Some("no saga can put it back: change it in the cloud, or accept it"),
+            Self::Safe => Some("no interruption and no loss"),
+            Self::NotOurs => Some("another system owns the value: change it there"),
+            Self::Other(_) => None,
+        }
+    }
+}
+
+impl DriftView {
+    pub(super) fn read(object: &DynamicObject) -> Self {
+        let data = &object.data;
+        let text = |pointer: &str| text(data, pointer).map(str::to_owned);
+        let expected = text("/spec/expected").unwrap_or_default();
+        let found = text("/spec/actual").unwrap_or_default();
+        let has_moved = text("/status/actual").is_some();
+        let actual = text("/status/actual").unwrap_or(found);
+        let place = if has_moved { "/status" } else { "/spec" };
+        let actual_short = text(&format!("{place}/actualShort"));
+        let annotation = |key: &str| object.annotations().get(key).cloned();
+        let phase = text("/status/phase").unwrap_or_else(|| "Open".to_owned());
+        let accept = annotation(annotations::ACCEPT).map(Pending::Accept);
+        let pending = accept.or_else(|| annotation(annotations::REVERT).map(Pending::Revert));
+        Self {
+            namespace: object.namespace().unwrap_or_default(),
+            name: object.name_any(),
+            resource_version: object.resource_version(),
+            record: text("/spec/resourceRef/name").unwrap_or_default(),
+            kind: text("/spec/resource/kind").unwrap_or_default(),
+            id: text("/spec/resource/id").unwrap_or_default(),
+            field_name: text("/spec/field").unwrap_or_default(),
+            field: text("/spec/fieldShort").or_else(|| text("/spec/field")).unwrap_or_default(),
+            episode: data.pointer("/spec/episode").and_then(Value::as_i64).unwrap_or_default(),
+            change: object.labels().get(labels::CHANGE).cloned().unwrap_or_default(),
+            expected_short: text("/spec/expectedShort").unwrap_or_else(|| show::short_text(&expected, COLUMN)),
+            actual_short: actual_short.unwrap_or_else(|| show::short_text(&actual, COLUMN)),
+            differences: differences(data.pointer(&format!("{place}/differences"))),
+            note: text("/spec/note"),
+            class: text("/spec/revert").or_else(|| text("/spec/revert/class")).map(|class| Class::read(&class)),
+            reason: text("/status/reason").unwrap_or_default(),
+            message: condition(data, conditions::RESOLVED).map(|resolved| resolved.message).unwrap_or_default(),
+            created: object.creation_timestamp().map(|time| time.0),
+            resolved: text("/status/resolvedAt").and_then(|time| time.parse().ok()),
+            decided_by: text("/status/decidedBy"),
+            because: text("/status/because").or_else(|| annotation(annotations::BECAUSE)),
+            pending: pending.filter(|_| phase == "Open"),
+            standing: condition(data, "Standing").map(|standing| (standing.status, standing.reason)),
+            until: text("/status/acceptance/until").or_else(|| annotation(annotations::ACCEPT_UNTIL)),
+            phase,
+            expected,
+            actual,
+        }
+    }
+
+    pub(super) fn is_open(&self) -> bool {
+        self.phase == "Open"
+    }
+
+    /// Whether it is about the whole resource, which is gone.
+    pub(super) fn is_about_existence(&self) -> bool {
+        self.field == EXISTS
+    }
+
+    /// The first difference in one line: `s-2vcpu-4gb -> s-4vcpu-8gb`.
+    pub(super) fn change_in_short(&self) -> String {
+        format!("{} -> {}", self.expected_short, self.actual_short)
+    }
+}
+
+/// A condition, as status, reason and message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct ConditionView {
+    pub(super) status: String,
+    pub(super) reason: String,
+    pub(super) message: String,
+}
+
+/// A condition of an object.
+pub(super) fn condition(data: &Value, kind: &str) -> Option<ConditionView> {
+    let conditions = data.pointer("/status/conditions")?.as_array()?;
+    let found = conditions.iter().find(|condition| text(condition, "/type") == Some(kind))?;
+    let part = |pointer: &str| text(found, pointer).unwrap_or_default().to_owned();
+    Some(ConditionView { status: part("/status"), reason: part("/reason"), message: part("/message") })
+}
+
+/// The text at a JSON pointer.
+pub(super) fn text<'v>(value: &'v Value, pointer: &str) -> Option<&'v str> {
+    value.pointer(pointer)?.as_str()
+}
+
+/// Each place that differs, in one line.
+fn differences(list: Option<&Value>) -> Vec<String> {
+    let line = |difference: &Value| {
+        let side = |pointer: &str| text(difference, pointer);
+        let path = side("/path").filter(|path| !path.is_empty()).map(|path| format!("{path}: ")).unwrap_or_default();
+        match (side("/expected"), side("/actual")) {
+            (Some(expected), Some(actual)) => format!("{path}{expected} -> {actual}"),
+            (None, Some(actual)) => format!("{path}{}", signed('+', actual)),
+            (Some(expected), None) => format!("{path}{}", signed('-', expected)),
+            (None, None) => path,
+        }
+    };
+    list.and_then(Value::as_array).into_iter().flatten().map(line).collect()
+}
+
+/// An item that came or went. Its short form may have the sign already.
+fn signed(sign: char, item: &str) -> String {
+    if item.starts_with(sign) { item.to_owned() } else { format!("{sign} {item}") }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// An open drift of a droplet's size.
+    pub(in crate::cli) fn object(record: &str, more: &Value) -> DynamicObject {
+        let mut drift = json!({
+            "apiVersion": "arcadia.cloud/v1alpha1", "kind": "Drift",
+            "metadata": {
+                "name": format!("{record}-size-slug-e7320a9aaf-1"), "namespace": "default", "resourceVersion": "7",
+                "creationTimestamp": "2026-05-10T09:00:00Z",
+                "labels": { "arcadia.cloud/change": "a4b70a39" },
+            },
+            "spec": {
+                "resourceRef": { "name": record, "uid": "u" }, "resource": { "kind": "Droplet", "id": "3164444" },
+                "field": "size_slug", "episode": 1, "expected": "s-2vcpu-4gb", "actual": "s-4vcpu-8gb",
+                "expectedShort": "s-2vcpu-4gb", "actualShort": "s-4vcpu-8gb",
+                "differences": [{ "path": "", "expected": "s-2vcpu-4gb", "actual": "s-4vcpu-8gb" }],
+                "specVersion": 1,
+            },
+            "status": { "phase": "Open", "reason": "AwaitingDecision" },
+        });
+        merge(&mut drift, more);
+        serde_json::from_value(drift).unwrap()
+    }
+
+    pub(in crate::cli) fn view(record: &str, more: &Value) -> DriftView {
+        DriftView::read(&object(record, more))
+    }
+
+    /// A JSON merge patch, without its deletions.
+    pub(in crate::cli) fn merge(target: &mut Value, more: &Value) {
+        match (target, more) {
+            (Value::Object(target), Value::Object(more)) => {
+                for (key, value) in more {
+                    merge(target.entry(key).or_insert(Value::Null), value);
+                }
+            }
+            (target, more) => *target = more.clone(),
+        }
+    }
+
+    #[test]
+    fn fields_of_earlier_and_later_operators_are_optional() {
+        let bare = json!({
+            "apiVersion": "arcadia.cloud/v1alpha1", "kind": "Drift", "metadata": { "name": "d" },
+            "spec": { "field": "tags", "expected": "[\"web\"]", "actual": "[]", "resource": { "kind": "Spaceship" } },
+        });
+        let drift = DriftView::read(&serde_json::from_value(bare).unwrap());
+        assert_eq!((drift.change_in_short().as_str(), drift.phase.as_str()), (r#"["web"] -> []"#, "Open"));
+        assert_eq!((drift.class, drift.kind.as_str()), (None, "Spaceship"));
+        for revert in [json!("Disruptive"), json!({ "class": "Disruptive" })] {
+            assert_eq!(view("web-1", &json!({ "spec": { "revert": revert } })).class, Some(Class::Disruptive));
+        }
+        let later = view("web-1", &json!({ "spec": { "revert": "Annoying" } }));
+        assert_eq!(later.class, Some(Class::Other("Annoying".into())));
+    }
+
+    #[test]
+    fn the_live_value_of_now_is_shown() {
+        let moved = view("web-1", &json!({ "status": { "actual": "s-8", "actualShort": "s-8" } }));
+        assert_eq!(moved.change_in_short(), "s-2vcpu-4gb -> s-8");
+    }
+}

@@ -1,0 +1,365 @@
+//! The inbox as text. Pure.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+
+use jiff::Timestamp;
+
+use crate::{
+    cli::{
+        drift::{Class, DriftView, Pending},
+        text::{Paint, Table, age, count, lines},
+    },
+    comparison::show,
+    drift::shown::first,
+};
+
+/// The number of records that a group names.
+const NAMED: usize = 3;
+/// The columns of a change.
+const CHANGE: usize = 72;
+
+/// The scope of the inbox.
+pub(super) struct Scope<'a> {
+    /// Whether it is about all namespaces.
+    pub(super) all: bool,
+    pub(super) namespace: &'a str,
+    /// The flag that leads another command to the same drifts, with a space before it.
+    pub(super) flag: &'a str,
+    /// Whether flags leave some drifts out.
+    pub(super) is_filtered: bool,
+}
+
+/// The drifts of one change.
+#[derive(Debug, PartialEq, Eq)]
+struct Group<'a> {
+    drifts: Vec<&'a DriftView>,
+}
+
+impl<'a> Group<'a> {
+    fn first(&self) -> Option<&'a DriftView> {
+        self.drifts.first().copied()
+    }
+
+    fn class(&self) -> Option<&'a Class> {
+        self.drifts.iter().filter_map(|drift| drift.class.as_ref()).min()
+    }
+
+    fn oldest(&self) -> Option<Timestamp> {
+        self.drifts.iter().filter_map(|drift| drift.created).min()
+    }
+
+    /// Lost resources first, then the worst class, then the oldest.
+    fn rank(&self) -> impl Ord + use<'a> {
+        let is_gone = self.first().is_some_and(DriftView::is_about_existence);
+        let class = self.class();
+        (!is_gone, class.is_none(), class.cloned(), self.oldest(), self.first().map(|drift| drift.change.clone()))
+    }
+}
+
+fn grouped(drifts: &[DriftView]) -> Vec<Group<'_>> {
+    let mut ordered: Vec<&DriftView> = drifts.iter().collect();
+    ordered.sort_by_key(|drift| (key(drift), &drift.namespace, &drift.record, &drift.name));
+    let mut groups: Vec<Group<'_>> =
+        ordered.chunk_by(|one, other| key(one) == key(other)).map(|chunk| Group { drifts: chunk.to_vec() }).collect();
+    groups.sort_by_cached_key(Group::rank);
+    groups
+}
+
+/// Drifts in the order of the inbox.
+pub(super) fn in_order(drifts: &[DriftView]) -> Vec<DriftView> {
+    grouped(drifts).iter().flat_map(|group| &group.drifts).map(|drift| (*drift).clone()).collect()
+}
+
+/// Drifts without the label, as an early operator wrote them, stand alone.
+fn key(drift: &DriftView) -> (&str, &str, &str) {
+    let alone = if drift.change.is_empty() { drift.name.as_str() } else { "" };
+    (&drift.change, &drift.kind, alone)
+}
+
+/// The open drifts by change, and the commands to type next.
+pub(super) fn groups(drifts: &[DriftView], scope: &Scope<'_>, now: Timestamp, paint: Paint) -> String {
+    let groups = grouped(drifts);
+    let Some(top) = groups.first().and_then(Group::first) else { return nothing(scope) };
+    let has_classes = drifts.iter().any(|drift| drift.class.is_some());
+    let mut headings = vec!["CHANGE", "KIND", "FIELD", "COUNT", "AGE", "OLD -> NEW", "RECORDS"];
+    if has_classes {
+        headings.insert(1, "REVERT");
+    }
+    let mut table = Table::with_headings(&headings);
+    for group in &groups {
+        let Some(drift) = group.first() else { continue };
+        let change = if drift.change.is_empty() { "-" } else { &drift.change };
+        let mut cells = vec![
+            paint.bold(change),
+            drift.kind.clone(),
+            drift.field.clone(),
+            group.drifts.len().to_string(),
+            age(group.oldest(), now),
+            show::clip(&drift.change_in_short(), CHANGE),
+            records(group, scope),
+        ];
+        if has_classes {
+            cells.insert(1, group.class().map(|class| painted(class, paint)).unwrap_or_default());
+        }
+        table.row(cells);
+    }
+    format!("{}\n{}", table.render(), next(drifts, &groups, top, scope, paint))
+}
+
+/// The names of the records, of which a decision may wait.
+fn records(group: &Group<'_>, scope: &Scope<'_>) -> String {
+    let mut names: Vec<String> =
+        group.drifts.iter().map(|drift| located(&drift.namespace, &drift.record, scope)).collect();
+    names.dedup();
+    let mut text = first(&names, NAMED, ", ");
+    let pending = group.drifts.iter().filter(|drift| drift.pending.is_some()).count();
+    if pending > 0 {
+        let _ = write!(text, " ({pending} decided, not carried out yet)");
+    }
+    text
+}
+
+fn located(namespace: &str, name: &str, scope: &Scope<'_>) -> String {
+    if scope.all { format!("{namespace}/{name}") } else { name.to_owned() }
+}
+
+fn painted(class: &Class, paint: Paint) -> String {
+    match class {
+        Class::Lossy | Class::OneWay => paint.bad(class.name()),
+        Class::Disruptive | Class::NotRevertible => paint.warn(class.name()),
+        Class::Safe => paint.good(class.name()),
+        Class::NotOurs | Class::Other(_) => class.name().to_owned(),
+    }
+}
+
+/// The commands to type next, for the first change.
+fn next(drifts: &[DriftView], groups: &[Group<'_>], top: &DriftView, scope: &Scope<'_>, paint: Paint) -> String {
+    let namespaces: BTreeSet<&str> = drifts.iter().map(|drift| drift.namespace.as_str()).collect();
+    let place = if scope.all { format!(" in {}", count(namespaces.len(), "namespace")) } else { String::new() };
+    let flag = if scope.all { format!(" -n {}", top.namespace) } else { scope.flag.to_owned() };
+    let (one, many) = if top.change.is_empty() {
+        (top.name.clone(), format!("{}{flag}", top.name))
+    } else {
+        (top.name.clone(), format!("--change {}{}", top.change, scope.flag))
+    };
+    let mut table = Table::default().indented(2);
+    for (command, what) in [
+        (format!("kubectl arcadia show {one}{flag}"), "show one drift in full"),
+        (format!("kubectl arcadia accept {many}"), "make the live value the desired one"),
+        (format!("kubectl arcadia revert {many}"), "change the cloud back"),
+    ] {
+        table.row([command, paint.dim(what)]);
+    }
+    format!(
+        "{}, {}{place}. Next:\n{}",
+        count(drifts.len(), "open drift"),
+        count(groups.len(), "change"),
+        table.render()
+    )
+}
+
+fn nothing(scope: &Scope<'_>) -> String {
+    let place = if scope.all { "all namespaces".to_owned() } else { format!("namespace {}", scope.namespace) };
+    let which = if scope.is_filtered { " that match" } else { "" };
+    let elsewhere = if scope.all { "" } else { " List all namespaces with: kubectl arcadia inbox -A." };
+    format!("No open drifts{which} in {place}.{elsewhere} Check the operator with: kubectl arcadia status\n")
+}
+
+/// One line per drift.
+pub(super) fn wide(drifts: &[DriftView], scope: &Scope<'_>, now: Timestamp, paint: Paint) -> String {
+    let groups = grouped(drifts);
+    if groups.is_empty() {
+        return nothing(scope);
+    }
+    let mut headings =
+        vec!["NAME", "RECORD", "KIND", "ID", "FIELD", "OLD -> NEW", "REVERT", "CHANGE", "AGE", "REASON", "DECISION"];
+    if scope.all {
+        headings.insert(0, "NAMESPACE");
+    }
+    let mut table = Table::with_headings(&headings);
+    for drift in groups.iter().flat_map(|group| &group.drifts) {
+        let decision = match &drift.pending {
+            None => String::new(),
+            Some(Pending::Accept(_)) => "accept".to_owned(),
+            Some(Pending::Revert(_)) => "revert".to_owned(),
+        };
+        let mut cells = vec![
+            paint.bold(&drift.name),
+            drift.record.clone(),
+            drift.kind.clone(),
+            drift.id.clone(),
+            drift.field.clone(),
+            drift.change_in_short(),
+            drift.class.as_ref().map(|class| painted(class, paint)).unwrap_or_default(),
+            drift.change.clone(),
+            age(drift.created, now),
+            drift.reason.clone(),
+            decision,
+        ];
+        if scope.all {
+            cells.insert(0, drift.namespace.clone());
+        }
+        table.row(cells);
+    }
+    table.render()
+}
+
+/// The names, for `accept -` and `revert -`.
+pub(super) fn names(drifts: &[DriftView], scope: &Scope<'_>) -> String {
+    let line = |drift: &&DriftView| {
+        if scope.all {
+            format!("{}/{}", drift.namespace, drift.name)
+        } else {
+            format!("drift.arcadia.cloud/{}", drift.name)
+        }
+    };
+    lines(grouped(drifts).iter().flat_map(|group| &group.drifts).map(line))
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::{Expect, expect};
+    use serde_json::json;
+
+    use super::*;
+    use crate::cli::drift::tests::view;
+
+    fn now() -> Timestamp {
+        "2026-05-10T12:00:00Z".parse().unwrap()
+    }
+
+    fn inbox() -> Vec<DriftView> {
+        let gone = json!({
+            "metadata": { "namespace": "team-b", "labels": { "arcadia.cloud/change": "00000001" },
+                "creationTimestamp": "2026-05-10T11:59:15Z" },
+            "spec": { "field": "exists", "expectedShort": "true", "actualShort": "false" },
+        });
+        let tags = json!({
+            "metadata": { "labels": { "arcadia.cloud/change": "0badcafe" }, "creationTimestamp": "2026-05-01T00:00:00Z" },
+            "spec": { "field": "tags", "expectedShort": r#"["web"]"#, "actualShort": "[]", "revert": "Safe" },
+        });
+        let size = json!({ "spec": { "revert": { "class": "Disruptive" } } });
+        let decided = json!({ "metadata": { "annotations": { "arcadia.cloud/accept": "true" } } });
+        let mut drifts: Vec<_> = (1..=5).map(|number| view(&format!("web-{number}"), &size)).collect();
+        drifts.extend([view("web-1", &tags), view("db-1", &gone), view("web-6", &decided)]);
+        drifts
+    }
+
+    fn check(is_all: bool, render: impl Fn(&Scope<'_>) -> String, expected: &Expect) {
+        let flag = if is_all { " -A" } else { "" };
+        let scope = Scope { all: is_all, namespace: "default", flag, is_filtered: false };
+        expected.assert_eq(&render(&scope));
+    }
+
+    #[test]
+    fn changes_come_worst_first_with_the_next_commands() {
+        check(
+            false,
+            |scope| groups(&inbox(), scope, now(), Paint::NONE),
+            &expect![[r#"
+            CHANGE     REVERT       KIND      FIELD       COUNT   AGE   OLD -> NEW                   RECORDS
+            00000001                Droplet   exists      1       45s   true -> false                db-1
+            a4b70a39   Disruptive   Droplet   size_slug   6       3h    s-2vcpu-4gb -> s-4vcpu-8gb   web-1, web-2, web-3 and 3 more (1 decided, not carried out yet)
+            0badcafe   Safe         Droplet   tags        1       9d    ["web"] -> []                web-1
+
+            8 open drifts, 3 changes. Next:
+              kubectl arcadia show db-1-size-slug-e7320a9aaf-1   show one drift in full
+              kubectl arcadia accept --change 00000001           make the live value the desired one
+              kubectl arcadia revert --change 00000001           change the cloud back
+        "#]],
+        );
+    }
+
+    #[test]
+    fn with_all_namespaces_each_record_says_where_it_is() {
+        check(
+            true,
+            |scope| groups(&inbox(), scope, now(), Paint::NONE),
+            &expect![[r#"
+            CHANGE     REVERT       KIND      FIELD       COUNT   AGE   OLD -> NEW                   RECORDS
+            00000001                Droplet   exists      1       45s   true -> false                team-b/db-1
+            a4b70a39   Disruptive   Droplet   size_slug   6       3h    s-2vcpu-4gb -> s-4vcpu-8gb   default/web-1, default/web-2, default/web-3 and 3 more (1 decided, not carried out yet)
+            0badcafe   Safe         Droplet   tags        1       9d    ["web"] -> []                default/web-1
+
+            8 open drifts, 3 changes in 2 namespaces. Next:
+              kubectl arcadia show db-1-size-slug-e7320a9aaf-1 -n team-b   show one drift in full
+              kubectl arcadia accept --change 00000001 -A                  make the live value the desired one
+              kubectl arcadia revert --change 00000001 -A                  change the cloud back
+        "#]],
+        );
+    }
+
+    #[test]
+    fn without_classes_there_is_no_such_column() {
+        let drifts = [view("web-1", &json!({}))];
+        check(
+            false,
+            |scope| groups(&drifts, scope, now(), Paint::NONE),
+            &expect![[r#"
+            CHANGE     KIND      FIELD       COUNT   AGE   OLD -> NEW                   RECORDS
+            a4b70a39   Droplet   size_slug   1       3h    s-2vcpu-4gb -> s-4vcpu-8gb   web-1
+
+            1 open drift, 1 change. Next:
+              kubectl arcadia show web-1-size-slug-e7320a9aaf-1   show one drift in full
+              kubectl arcadia accept --change a4b70a39            make the live value the desired one
+              kubectl arcadia revert --change a4b70a39            change the cloud back
+        "#]],
+        );
+    }
+
+    #[test]
+    fn an_empty_inbox_names_its_namespace() {
+        check(
+            false,
+            |scope| groups(&[], scope, now(), Paint::NONE),
+            &expect![[r#"
+            No open drifts in namespace default. List all namespaces with: kubectl arcadia inbox -A. Check the operator with: kubectl arcadia status
+        "#]],
+        );
+        check(
+            true,
+            |scope| wide(&[], scope, now(), Paint::NONE),
+            &expect![[r#"
+            No open drifts in all namespaces. Check the operator with: kubectl arcadia status
+        "#]],
+        );
+    }
+
+    #[test]
+    fn the_wide_list_has_one_line_per_drift() {
+        check(
+            true,
+            |scope| wide(&inbox(), scope, now(), Paint::NONE),
+            &expect![[r#"
+            NAMESPACE   NAME                           RECORD   KIND      ID        FIELD       OLD -> NEW                   REVERT       CHANGE     AGE   REASON             DECISION
+            team-b      db-1-size-slug-e7320a9aaf-1    db-1     Droplet   3164444   exists      true -> false                             00000001   45s   AwaitingDecision
+            default     web-1-size-slug-e7320a9aaf-1   web-1    Droplet   3164444   size_slug   s-2vcpu-4gb -> s-4vcpu-8gb   Disruptive   a4b70a39   3h    AwaitingDecision
+            default     web-2-size-slug-e7320a9aaf-1   web-2    Droplet   3164444   size_slug   s-2vcpu-4gb -> s-4vcpu-8gb   Disruptive   a4b70a39   3h    AwaitingDecision
+            default     web-3-size-slug-e7320a9aaf-1   web-3    Droplet   3164444   size_slug   s-2vcpu-4gb -> s-4vcpu-8gb   Disruptive   a4b70a39   3h    AwaitingDecision
+            default     web-4-size-slug-e7320a9aaf-1   web-4    Droplet   3164444   size_slug   s-2vcpu-4gb -> s-4vcpu-8gb   Disruptive   a4b70a39   3h    AwaitingDecision
+            default     web-5-size-slug-e7320a9aaf-1   web-5    Droplet   3164444   size_slug   s-2vcpu-4gb -> s-4vcpu-8gb   Disruptive   a4b70a39   3h    AwaitingDecision
+            default     web-6-size-slug-e7320a9aaf-1   web-6    Droplet   3164444   size_slug   s-2vcpu-4gb -> s-4vcpu-8gb                a4b70a39   3h    AwaitingDecision   accept
+            default     web-1-size-slug-e7320a9aaf-1   web-1    Droplet   3164444   tags        ["web"] -> []                Safe         0badcafe   9d    AwaitingDecision
+        "#]],
+        );
+    }
+
+    #[test]
+    fn names_can_be_piped_into_other_commands() {
+        check(
+            false,
+            |scope| names(&inbox()[..1], scope),
+            &expect![[r#"
+            drift.arcadia.cloud/web-1-size-slug-e7320a9aaf-1
+        "#]],
+        );
+        check(
+            true,
+            |scope| names(&inbox()[..1], scope),
+            &expect![[r#"
+            default/web-1-size-slug-e7320a9aaf-1
+        "#]],
+        );
+    }
+}

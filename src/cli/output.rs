@@ -1,0 +1,28 @@
+//! Objects as JSON and YAML, as kubectl prints them.
+
+use kube::api::DynamicObject;
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::Error;
+
+/// A list of objects, without what only servers read.
+pub(super) fn list(objects: &[DynamicObject]) -> Value {
+    let items = objects.iter().map(|object| {
+        let mut object = object.clone();
+        object.metadata.managed_fields = None;
+        json!(object)
+    });
+    json!({ "apiVersion": "v1", "kind": "List", "items": items.collect::<Vec<_>>() })
+}
+
+/// Indented JSON, with a line break at the end.
+pub(super) fn json(value: &impl Serialize) -> Result<String, Error> {
+    let text = serde_json::to_string_pretty(value).map_err(|error| Error::Output(error.to_string()))?;
+    Ok(text + "\n")
+}
+
+/// A YAML document, without its separator.
+pub(super) fn yaml(value: &impl Serialize) -> Result<String, Error> {
+    serde_saphyr::to_string(value).map_err(|error| Error::Output(error.to_string()))
+}

@@ -1,0 +1,261 @@
+//! `saga`: the journal of a saga as a tree, and what people may do about it.
+
+mod view;
+
+use std::{collections::BTreeMap, time::Duration};
+
+use clap::{Args, Subcommand};
+use jiff::Timestamp;
+use kube::{ResourceExt as _, api::ListParams};
+use serde_json::{Value, json};
+use tokio::time::sleep;
+
+use super::{
+    Error, Exit,
+    cluster::{Cluster, ClusterArgs, Noun, ObjectName},
+    prompt::{Input, confirm},
+    text::{Paint, print},
+};
+use crate::api::{SagaPhase, annotations};
+use view::SagaView;
+
+/// The interval of reading a saga that is watched.
+const POLL: Duration = Duration::from_millis(500);
+
+/// The flags of `saga`.
+#[derive(Clone, Debug, Args)]
+pub(super) struct SagaArgs {
+    #[command(subcommand)]
+    command: SagaCommand,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+enum SagaCommand {
+    /// Show the journal of a saga as a tree; without a name, of all that are not finished
+    Tree {
+        /// Name of the saga
+        #[arg(value_name = "SAGA")]
+        name: Option<String>,
+    },
+    /// Show the journal until the saga has ended; exit code 1 unless it succeeded
+    Watch {
+        /// Name of the saga
+        #[arg(value_name = "SAGA")]
+        name: String,
+    },
+    /// Retry the step, or the undo of the step, of a saga that is Stuck
+    Retry(Resolve),
+    /// Continue a saga that is Stuck without the step, or leave the step as it is
+    Skip(Resolve),
+    /// Give a saga up that is Stuck; steps that are done stay done
+    Abandon(Resolve),
+    /// Name the right resource, where several may be the result of the step
+    Adopt {
+        /// Id of the resource
+        #[arg(value_name = "ID")]
+        id: String,
+        #[command(flatten)]
+        resolve: Resolve,
+    },
+    /// Approve a step that waits for a person
+    Approve {
+        /// Name of the saga
+        #[arg(value_name = "SAGA")]
+        name: String,
+        /// Name of the step [default: the one that waits]
+        #[arg(value_name = "STEP")]
+        step: Option<String>,
+    },
+    /// Stop a saga at the next safe point and roll it back
+    Cancel {
+        /// Name of the saga
+        #[arg(value_name = "SAGA")]
+        name: String,
+        /// Do not ask for a confirmation
+        #[arg(short, long)]
+        yes: bool,
+    },
+    /// Pause a saga in every phase
+    Suspend {
+        /// Name of the saga
+        #[arg(value_name = "SAGA")]
+        name: String,
+    },
+    /// Continue a saga that is suspended
+    Resume {
+        /// Name of the saga
+        #[arg(value_name = "SAGA")]
+        name: String,
+    },
+}
+
+#[derive(Clone, Debug, Args)]
+struct Resolve {
+    /// Name of the saga
+    #[arg(value_name = "SAGA")]
+    name: String,
+
+    /// The reason, for the journal
+    #[arg(long, value_name = "TEXT")]
+    because: Option<String>,
+
+    /// Do not ask for a confirmation
+    #[arg(short, long)]
+    yes: bool,
+}
+
+pub(super) async fn run(cluster: &ClusterArgs, args: &SagaArgs) -> Result<Exit, Error> {
+    let cluster = Cluster::connect(cluster).await?;
+    match &args.command {
+        SagaCommand::Tree { name: Some(name) } => {
+            let saga = find(&cluster, name).await?;
+            print(&view::tree(&saga, &cluster.flag_for(&saga.namespace), Timestamp::now(), Paint::of_stdout()))?;
+            Ok(Exit::Done)
+        }
+        SagaCommand::Tree { name: None } => trees(&cluster).await,
+        SagaCommand::Watch { name } => watch(&cluster, name).await,
+        SagaCommand::Retry(resolve) => act(&cluster, resolve, annotations::RESOLVE, "retry", None).await,
+        SagaCommand::Skip(resolve) => {
+            let question = "The saga continues without the step; nothing checks whether the step was done.";
+            act(&cluster, resolve, annotations::RESOLVE, "skip", Some(question)).await
+        }
+        SagaCommand::Abandon(resolve) => {
+            let question = "The saga ends as Failed. Its steps are not undone.";
+            act(&cluster, resolve, annotations::RESOLVE, "abandon", Some(question)).await
+        }
+        SagaCommand::Adopt { id, resolve } => act(&cluster, resolve, annotations::ADOPT, id, None).await,
+        SagaCommand::Approve { name, step } => approve(&cluster, name, step.as_deref()).await,
+        SagaCommand::Cancel { name, yes } => {
+            let saga = find(&cluster, name).await?;
+            unless_finished(&saga)?;
+            let question = "The saga stops at the next safe point and undoes its steps. This cannot be taken back.";
+            if !yes && !confirm(&format!("Cancel saga {}?\n{question}", saga.name), Input::Free)? {
+                return Ok(Exit::No);
+            }
+            spec(&cluster, &saga, &json!({ "cancelRequested": true }), "cancel requested").await
+        }
+        SagaCommand::Suspend { name } => {
+            let saga = find(&cluster, name).await?;
+            unless_finished(&saga)?;
+            spec(&cluster, &saga, &json!({ "suspend": true }), "suspended").await
+        }
+        SagaCommand::Resume { name } => {
+            let saga = find(&cluster, name).await?;
+            unless_finished(&saga)?;
+            spec(&cluster, &saga, &json!({ "suspend": false }), "resumed").await
+        }
+    }
+}
+
+async fn find(cluster: &Cluster, name: &str) -> Result<SagaView, Error> {
+    let saga = cluster.get(Noun::Saga, &ObjectName::read(name, Noun::Saga)).await?;
+    Ok(SagaView::read(&saga))
+}
+
+/// The trees of all sagas that are not finished.
+async fn trees(cluster: &Cluster) -> Result<Exit, Error> {
+    let finished = SagaPhase::ALL.into_iter().filter(|phase| phase.is_finished());
+    let fields: Vec<_> = finished.map(|phase| format!("status.phase!={}", phase.name())).collect();
+    let mut sagas = cluster.list(Noun::Saga, ListParams::default().fields(&fields.join(","))).await?;
+    sagas.sort_by_key(|saga| (saga.namespace(), saga.creation_timestamp(), saga.name_any()));
+    let now = Timestamp::now();
+    let trees = sagas
+        .iter()
+        .map(SagaView::read)
+        .map(|saga| view::tree(&saga, &cluster.flag_for(&saga.namespace), now, Paint::of_stdout()));
+    let text = trees.collect::<Vec<_>>().join("\n");
+    let none = format!("No saga is in progress. List all sagas with: kubectl get sagas{}\n", cluster.flag());
+    print(if text.is_empty() { &none } else { &text })?;
+    Ok(Exit::Done)
+}
+
+/// Shows the tree until the saga has ended: in place on a terminal, else whenever it changes.
+async fn watch(cluster: &Cluster, name: &str) -> Result<Exit, Error> {
+    let terminal = console::Term::stdout();
+    let mut shown = String::new();
+    let mut last: Option<SagaView> = None;
+    loop {
+        let saga = find(cluster, name).await?;
+        let text = view::tree(&saga, &cluster.flag_for(&saga.namespace), Timestamp::now(), Paint::of_stdout());
+        let has_changed = last.as_ref() != Some(&saga);
+        if terminal.is_term() {
+            terminal.clear_last_lines(shown.lines().count())?;
+            print(&text)?;
+        } else if has_changed {
+            print(&text)?;
+        }
+        shown = text;
+        if SagaPhase::ALL.iter().any(|phase| phase.is_finished() && phase.name() == saga.phase) {
+            return Ok(if saga.phase == SagaPhase::Succeeded.name() { Exit::Done } else { Exit::No });
+        }
+        if saga.phase == SagaPhase::Stuck.name() {
+            return Ok(Exit::No);
+        }
+        last = Some(saga);
+        sleep(POLL).await;
+    }
+}
+
+/// Writes a resolution, signed, to a saga that is Stuck.
+async fn act(
+    cluster: &Cluster,
+    resolve: &Resolve,
+    annotation: &'static str,
+    value: &str,
+    question: Option<&str>,
+) -> Result<Exit, Error> {
+    let saga = find(cluster, &resolve.name).await?;
+    if saga.phase != SagaPhase::Stuck.name() {
+        return Err(Error::usage(format!(
+            "Saga {} is {}, not Stuck: there is nothing to resolve; see its journal with: kubectl arcadia saga tree {}{}",
+            saga.name,
+            saga.phase,
+            saga.name,
+            cluster.flag_for(&saga.namespace),
+        )));
+    }
+    let verb = if annotation == annotations::ADOPT { "adopt" } else { value };
+    if let Some(question) = question.filter(|_| !resolve.yes) {
+        let step = saga.step.clone().unwrap_or_default();
+        let question = format!("{verb} step {step} of saga {}?\n{}\n{question}", saga.name, saga.message);
+        if !confirm(&question, Input::Free)? {
+            return Ok(Exit::No);
+        }
+    }
+    let user = cluster.user_name().await?;
+    let annotations = BTreeMap::from([
+        (annotation, Some(value.to_owned())),
+        (annotations::DECIDED_BY, user),
+        (annotations::BECAUSE, resolve.because.clone()),
+    ]);
+    let patch = json!({ "metadata": { "annotations": annotations } });
+    write(cluster, &saga, &patch, &format!("{verb} requested")).await
+}
+
+async fn approve(cluster: &Cluster, name: &str, step: Option<&str>) -> Result<Exit, Error> {
+    let saga = find(cluster, name).await?;
+    let step = saga.step_to_approve(step, &cluster.flag_for(&saga.namespace)).map_err(Error::Usage)?;
+    // Before Kubernetes 1.36 the value must be the user's own name; later the API server writes it.
+    let user = cluster.user_name().await?.unwrap_or_else(|| "yes".to_owned());
+    let annotation = format!("{}{step}", annotations::APPROVE_PREFIX);
+    let patch = json!({ "metadata": { "annotations": { annotation: user } } });
+    write(cluster, &saga, &patch, &format!("step {step} approved")).await
+}
+
+async fn spec(cluster: &Cluster, saga: &SagaView, spec: &Value, done: &str) -> Result<Exit, Error> {
+    write(cluster, saga, &json!({ "spec": spec }), done).await
+}
+
+async fn write(cluster: &Cluster, saga: &SagaView, patch: &Value, done: &str) -> Result<Exit, Error> {
+    let doing = format!("changing Saga {}/{}", saga.namespace, saga.name);
+    cluster.patch(Noun::Saga, &saga.namespace, &saga.name, &doing, patch, false).await?;
+    print(&format!("saga.arcadia.cloud/{} {done}\n", saga.name))?;
+    Ok(Exit::Done)
+}
+
+fn unless_finished(saga: &SagaView) -> Result<(), Error> {
+    if SagaPhase::ALL.iter().any(|phase| phase.is_finished() && phase.name() == saga.phase) {
+        return Err(Error::usage(format!("Saga {} has ended already, as {}", saga.name, saga.phase)));
+    }
+    Ok(())
+}

@@ -1,0 +1,99 @@
+//! The drifts that a decision is about: by name, from standard input, by change, by record or by label.
+
+use std::io;
+
+use clap::Args;
+use futures::{StreamExt as _, TryStreamExt as _, stream};
+use kube::api::ListParams;
+
+use super::{
+    Error,
+    cluster::{Cluster, Noun, ObjectName},
+    drift::DriftView,
+    prompt::Input,
+};
+use crate::api::labels;
+
+/// The number of calls to the API server at a time.
+pub(super) const SIDE_BY_SIDE: usize = 8;
+/// The argument that stands for names from standard input.
+const STDIN: &str = "-";
+
+/// Which drifts to decide.
+#[derive(Clone, Debug, Args)]
+pub(super) struct SelectArgs {
+    /// Names of drifts; `-` reads names from standard input
+    #[arg(value_name = "DRIFT")]
+    names: Vec<String>,
+
+    /// All drifts of this change, as the inbox shows it
+    #[arg(long, value_name = "HASH", conflicts_with = "names")]
+    change: Option<String>,
+
+    /// All drifts of this record
+    #[arg(long, value_name = "NAME", conflicts_with = "names")]
+    record: Option<String>,
+
+    /// All drifts with these labels
+    #[arg(short = 'l', long, value_name = "SELECTOR", conflicts_with = "names")]
+    selector: Option<String>,
+}
+
+impl SelectArgs {
+    /// Whether standard input is read for names, so that it cannot answer a question.
+    pub(super) fn input(&self) -> Input {
+        if self.names.iter().any(|name| name == STDIN) { Input::Used } else { Input::Free }
+    }
+
+    /// The drifts, in no order. `only` is a field selector that limits those that are not named.
+    pub(super) async fn read(&self, cluster: &Cluster, only: Option<&str>) -> Result<Vec<DriftView>, Error> {
+        if !self.names.is_empty() {
+            let names = if self.input() == Input::Used { names_from(io::stdin())? } else { self.names.clone() };
+            let drifts = names.iter().map(|name| ObjectName::read(name, Noun::Drift)).map(|name| async move {
+                let object = cluster.get(Noun::Drift, &name).await?;
+                Ok::<_, Error>(DriftView::read(&object))
+            });
+            return stream::iter(drifts).buffered(SIDE_BY_SIDE).try_collect().await;
+        }
+        let change = self.change.as_ref().map(|change| format!("{}={change}", labels::CHANGE));
+        let selectors: Vec<String> = change.into_iter().chain(self.selector.clone()).collect();
+        if selectors.is_empty() && self.record.is_none() {
+            return Err(Error::usage(
+                "name a drift, or select drifts with --change, --record or -l; list them with: kubectl arcadia inbox",
+            ));
+        }
+        let record = self.record.as_ref().map(|record| {
+            let name = ObjectName::read(record, Noun::Record).name;
+            format!("spec.resourceRef.name={name}")
+        });
+        let fields: Vec<String> = record.into_iter().chain(only.map(str::to_owned)).collect();
+        let params = ListParams::default().labels(&selectors.join(",")).fields(&fields.join(","));
+        let objects = cluster.list(Noun::Drift, params).await?;
+        Ok(objects.iter().map(DriftView::read).collect())
+    }
+}
+
+/// One name per line or word; empty lines are left out.
+fn names_from(mut input: impl io::Read) -> Result<Vec<String>, Error> {
+    let mut text = String::new();
+    let unreadable = |why: String| Error::Contents { source_name: "standard input".to_owned(), why };
+    input.read_to_string(&mut text).map_err(|error| unreadable(error.to_string()))?;
+    let names: Vec<String> = text.split_whitespace().map(str::to_owned).collect();
+    if names.is_empty() {
+        return Err(unreadable("it has no names; pipe them from: kubectl arcadia inbox -o name".to_owned()));
+    }
+    Ok(names)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_come_one_per_line() {
+        let names = names_from("drift.arcadia.cloud/a\n\n team/b \n".as_bytes()).unwrap();
+        assert_eq!(names, ["drift.arcadia.cloud/a", "team/b"]);
+        let error = names_from("\n".as_bytes()).unwrap_err().to_string();
+        assert!(error.contains("kubectl arcadia inbox -o name"), "{error}");
+    }
+}

@@ -1,0 +1,251 @@
+//! `show`: everything about one drift or record on one page.
+
+mod view;
+
+use std::collections::BTreeMap;
+
+use clap::Args;
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Event;
+use kube::{
+    Api, ResourceExt as _,
+    api::{DynamicObject, ListParams},
+};
+use serde_json::Value;
+
+use super::{
+    Error, Exit,
+    cloud::CloudArgs,
+    cluster::{self, Cluster, ClusterArgs, Noun, ObjectName},
+    drift::{DriftView, text},
+    history,
+    manifests::Declared,
+    text::{Paint, print},
+    verify::{self, FieldVerdict},
+};
+use crate::{api::labels, drift::evaluate::EXISTS};
+
+/// The flags of `show`.
+#[derive(Clone, Debug, Args)]
+pub(super) struct ShowArgs {
+    /// Name of a drift or record; `drift/NAME` and `pr/NAME` say which
+    #[arg(value_name = "NAME")]
+    name: String,
+
+    /// Also read the resource from DigitalOcean now
+    #[arg(long)]
+    live: bool,
+
+    #[command(flatten)]
+    cloud: CloudArgs,
+}
+
+/// The contents of the page of a drift.
+struct DriftPage {
+    drift: DriftView,
+    record: Option<DynamicObject>,
+    history: Vec<DriftView>,
+    /// Other open drifts of the same change in the namespace.
+    alike: usize,
+    plan: Option<Value>,
+    /// The merge patch that brings the manifest up to date.
+    manifest_patch: Option<Value>,
+    events: Vec<EventView>,
+    sagas: Vec<SagaLine>,
+    /// The field in the cloud now, where it was read.
+    now: Option<NowInCloud>,
+    /// The flag that leads other commands to the namespace.
+    flag: String,
+}
+
+/// The value of a field in the cloud at the moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum NowInCloud {
+    InSync,
+    /// The live value, in full.
+    Differs(String),
+    Unknown(String),
+}
+
+/// The contents of the page of a record.
+struct RecordPage {
+    record: DynamicObject,
+    drifts: Vec<DriftView>,
+    events: Vec<EventView>,
+    sagas: Vec<SagaLine>,
+    /// Each field in the cloud now, where it was read.
+    now: Option<BTreeMap<String, NowInCloud>>,
+    flag: String,
+}
+
+/// One event.
+struct EventView {
+    at: Option<Timestamp>,
+    reason: String,
+    message: String,
+}
+
+/// A saga that is about the resource.
+struct SagaLine {
+    name: String,
+    kind: String,
+    phase: String,
+    created: Option<Timestamp>,
+}
+
+pub(super) async fn run(cluster: &ClusterArgs, args: &ShowArgs) -> Result<Exit, Error> {
+    let cluster = Cluster::connect(cluster).await?;
+    let kind = args.name.split_once('/').map(|(kind, _)| kind);
+    let is_of = |noun: Noun| kind.is_some_and(|kind| noun.aliases().contains(&kind));
+    let name = |noun| ObjectName::read(&args.name, noun);
+    let now = Timestamp::now();
+    let paint = Paint::of_stdout();
+    let drift = if is_of(Noun::Drift) {
+        Some(cluster.get(Noun::Drift, &name(Noun::Drift)).await?)
+    } else if is_of(Noun::Record) {
+        None
+    } else {
+        let name = name(Noun::Drift);
+        cluster.find(Noun::Drift, name.namespace.as_deref().unwrap_or(cluster.namespace()), &name.name).await?
+    };
+    let page = if let Some(drift) = drift {
+        let mut page = Box::pin(drift_page(&cluster, &drift)).await?;
+        if args.live {
+            let found = args.in_cloud(page.record.as_ref()).await?;
+            page.now = found.get(&page.drift.field_name).or_else(|| found.get(EXISTS)).cloned();
+        }
+        view::drift(&page, now, paint)
+    } else {
+        let record = cluster.get(Noun::Record, &name(Noun::Record)).await?;
+        let mut page = Box::pin(record_page(&cluster, record)).await?;
+        if args.live {
+            page.now = Some(args.in_cloud(Some(&page.record)).await?);
+        }
+        view::record(&page, now, paint)
+    };
+    print(&page)?;
+    Ok(Exit::Done)
+}
+
+impl ShowArgs {
+    /// Reads the resource of a record from the cloud, and compares each field.
+    async fn in_cloud(&self, record: Option<&DynamicObject>) -> Result<BTreeMap<String, NowInCloud>, Error> {
+        let Some(record) = record else { return Ok(BTreeMap::new()) };
+        let contents = |why: String| Error::Contents { source_name: format!("record {}", record.name_any()), why };
+        let spec = record.data.get("spec").cloned().unwrap_or_default();
+        let spec = serde_json::from_value(spec).map_err(|error| contents(error.to_string()))?;
+        let declared = Declared { file: String::new(), name: record.name_any(), spec };
+        let fields = verify::now(&self.cloud.inventory()?, &declared).await;
+        let now = |verdict| match verdict {
+            FieldVerdict::InSync => NowInCloud::InSync,
+            FieldVerdict::Drift(shown) => NowInCloud::Differs(shown.actual),
+            FieldVerdict::Unknown(why) => NowInCloud::Unknown(why),
+        };
+        Ok(fields.into_iter().map(|field| (field.field, now(field.verdict))).collect())
+    }
+}
+
+async fn drift_page(cluster: &Cluster, object: &DynamicObject) -> Result<DriftPage, Error> {
+    let drift = DriftView::read(object);
+    let namespace = drift.namespace.clone();
+    let place = cluster.within(&namespace);
+    let (record, history, alike, events, sagas) = tokio::try_join!(
+        place.find(Noun::Record, &namespace, &drift.record),
+        history::of_record(&place, &drift.record, Some(&drift.field_name)),
+        alike(&place, &drift),
+        events(&place, &drift.name),
+        sagas(&place, &drift.kind, &drift.id),
+    )?;
+    Ok(DriftPage {
+        plan: object.data.pointer("/status/plan").cloned(),
+        manifest_patch: object.data.pointer("/status/manifestPatch").cloned(),
+        flag: cluster.flag_for(&namespace),
+        drift,
+        record,
+        history,
+        alike,
+        events,
+        sagas,
+        now: None,
+    })
+}
+
+async fn record_page(cluster: &Cluster, record: DynamicObject) -> Result<RecordPage, Error> {
+    let namespace = record.namespace().unwrap_or_default();
+    let name = record.name_any();
+    let place = cluster.within(&namespace);
+    let part = |pointer| text(&record.data, pointer).unwrap_or_default();
+    let (drifts, events, sagas) = tokio::try_join!(
+        history::of_record(&place, &name, None),
+        events(&place, &name),
+        sagas(&place, part("/spec/resource/kind"), part("/spec/resource/id")),
+    )?;
+    Ok(RecordPage { record, drifts, events, sagas, now: None, flag: cluster.flag_for(&namespace) })
+}
+
+/// The number of other open drifts of the same change.
+async fn alike(cluster: &Cluster, drift: &DriftView) -> Result<usize, Error> {
+    if drift.change.is_empty() || !drift.is_open() {
+        return Ok(0);
+    }
+    let params =
+        ListParams::default().fields("status.phase=Open").labels(&format!("{}={}", labels::CHANGE, drift.change));
+    Ok(cluster.list(Noun::Drift, params).await?.len().saturating_sub(1))
+}
+
+/// The events of an object, oldest first. A user who may not read events sees none.
+async fn events(cluster: &Cluster, name: &str) -> Result<Vec<EventView>, Error> {
+    let api = Api::<Event>::namespaced(cluster.client(), cluster.namespace());
+    let params = ListParams::default().fields(&format!("involvedObject.name={name}"));
+    let events = match cluster::list(&api, &format!("listing events of {name}"), params).await {
+        Err(Error::Forbidden { .. }) => return Ok(Vec::new()),
+        events => events?,
+    };
+    let view = |event: Event| {
+        let series = event.series.and_then(|series| series.last_observed_time).map(|time| time.0);
+        EventView {
+            at: series
+                .or_else(|| event.last_timestamp.map(|time| time.0))
+                .or_else(|| event.event_time.map(|time| time.0)),
+            reason: event.reason.unwrap_or_default(),
+            message: event.message.unwrap_or_default(),
+        }
+    };
+    let mut events: Vec<EventView> = events.into_iter().map(view).collect();
+    events.sort_by_key(|event| event.at);
+    Ok(events)
+}
+
+/// The sagas that name the resource, oldest first. A user who may not read sagas sees none.
+async fn sagas(cluster: &Cluster, kind: &str, id: &str) -> Result<Vec<SagaLine>, Error> {
+    let sagas = match cluster.list(Noun::Saga, ListParams::default()).await {
+        Err(Error::Forbidden { .. }) => return Ok(Vec::new()),
+        sagas => sagas?,
+    };
+    let view = |saga: &DynamicObject| SagaLine {
+        name: saga.name_any(),
+        kind: text(&saga.data, "/spec/kind").unwrap_or_default().to_owned(),
+        phase: text(&saga.data, "/status/phase").unwrap_or_default().to_owned(),
+        created: saga.creation_timestamp().map(|time| time.0),
+    };
+    let mut sagas: Vec<_> = sagas.iter().filter(|saga| names(saga, kind, id)).map(view).collect();
+    sagas.sort_by_key(|saga| saga.created);
+    Ok(sagas)
+}
+
+/// Whether a saga's order or journal names the resource: an id among the inputs and parameters, or `droplets/ID` among
+/// the external ids.
+fn names(saga: &DynamicObject, kind: &str, id: &str) -> bool {
+    let steps = |pointer| saga.data.pointer(pointer).and_then(Value::as_array).into_iter().flatten();
+    let ids = steps("/status/steps").filter_map(|step| step.get("externalIds")?.as_array()).flatten();
+    // Collections are named after the kind in the plural, so a droplet never matches a volume of the same id.
+    let stem = kind.to_ascii_lowercase();
+    let is_it = |text: &str| {
+        text.rsplit_once('/').is_some_and(|(collection, of)| {
+            of == id && collection.replace('_', "").trim_end_matches('s').starts_with(&stem)
+        })
+    };
+    let given = steps("/spec/steps").filter_map(|step| step.get("with")).chain(saga.data.pointer("/spec/inputs"));
+    ids.filter_map(Value::as_str).any(is_it)
+        || given.filter_map(Value::as_object).any(|map| map.values().any(|value| value == id))
+}

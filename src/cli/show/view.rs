@@ -1,0 +1,475 @@
+//! The pages of `show` as text. Pure.
+
+use std::{collections::BTreeMap, fmt::Write as _};
+
+use jiff::Timestamp;
+use kube::ResourceExt as _;
+use serde_json::Value;
+
+use super::{DriftPage, EventView, NowInCloud, RecordPage, SagaLine};
+use crate::{
+    cli::{
+        decide,
+        drift::{Class, DriftView, Pending, condition, text},
+        history,
+        text::{Paint, Table, age, count, lines},
+    },
+    comparison::show,
+};
+
+/// The columns of a value on a page.
+const VALUE: usize = 100;
+/// The columns of a value in a table.
+const CELL: usize = 40;
+/// The number of events on a page.
+const EVENTS: usize = 10;
+
+pub(super) fn drift(page: &DriftPage, now: Timestamp, paint: Paint) -> String {
+    let drift = &page.drift;
+    let state = if drift.is_open() { paint.warn(&drift.phase) } else { drift.phase.clone() };
+    let mut facts = Table::default();
+    let version = page.record.as_ref().and_then(|record| record.metadata.generation);
+    let version = version.map(|version| format!(" (version {version})")).unwrap_or_default();
+    facts.row(["Resource".to_owned(), format!("{} {}, recorded as {}{version}", drift.kind, drift.id, drift.record)]);
+    facts.row(["Field", &drift.field]);
+    let desired = page.record.as_ref().and_then(|record| record.data.pointer("/spec/desired")?.get(&drift.field_name));
+    if let Some(declared) = desired.map(show::full).filter(|declared| *declared != drift.expected) {
+        facts.row(["Declared".to_owned(), show::short_text(&declared, VALUE)]);
+    }
+    facts.row(["Desired".to_owned(), show::short_text(&drift.expected, VALUE)]);
+    facts.row(["Live".to_owned(), show::short_text(&drift.actual, VALUE)]);
+    if let Some(now) = &page.now {
+        facts.row(["In the cloud".to_owned(), in_full(now)]);
+    }
+    let is_whole = drift.differences.len() == 1 && drift.differences.first() == Some(&drift.change_in_short());
+    for (number, difference) in drift.differences.iter().filter(|_| !is_whole).enumerate() {
+        facts.row([if number == 0 { "Differences" } else { "" }, difference]);
+    }
+    if !drift.change.is_empty() {
+        let alike = match page.alike {
+            0 => String::new(),
+            alike => format!(", shared by {}", count(alike, "other open drift")),
+        };
+        facts.row(["Change".to_owned(), format!("{}{alike}", drift.change)]);
+    }
+    if let Some(class) = &drift.class {
+        let consequence = class.consequence().map(|text| format!(": {text}")).unwrap_or_default();
+        facts.row(["Revert".to_owned(), format!("{}{consequence}", class.name())]);
+    }
+    for (name, value) in [
+        ("Cause", drift.note.clone()),
+        ("Decision", drift.pending.as_ref().map(pending)),
+        ("Decided by", drift.decided_by.clone()),
+        ("Because", drift.because.clone()),
+        ("Standing", drift.standing.as_ref().map(|(status, reason)| format!("{status} {reason}"))),
+        ("Until", drift.until.clone()),
+        ("State", state_of(drift)),
+    ] {
+        if let Some(value) = value {
+            facts.row([name.to_owned(), value]);
+        }
+    }
+    let mut text = format!(
+        "Drift {}: {state}, opened {} ago\n\n{}",
+        paint.bold(&drift.name),
+        age(drift.created, now),
+        facts.render()
+    );
+    if let Some(plan) = &page.plan {
+        let _ = write!(text, "\n{}\n", capitalized(&decide::plan(plan)));
+    }
+    if let Some(patch) = &page.manifest_patch {
+        let _ = write!(text, "\nThe manifest is brought up to date by this merge patch:\n  {patch}\n");
+    }
+    if page.history.len() > 1 {
+        let _ = write!(text, "\nHistory of the field\n{}", indented(&history::render(&page.history, now, paint)));
+    }
+    text += &sagas(&page.sagas, now);
+    text += &events(&page.events, now);
+    text + &next_of_drift(page, paint)
+}
+
+/// The value of a field in the cloud at the moment.
+fn in_full(now: &NowInCloud) -> String {
+    match now {
+        NowInCloud::InSync => "the desired value".to_owned(),
+        NowInCloud::Differs(value) => show::short_text(value, VALUE),
+        NowInCloud::Unknown(why) => format!("unknown: {why}"),
+    }
+}
+
+/// The reason of the phase and its message.
+fn state_of(drift: &DriftView) -> Option<String> {
+    let message = if drift.message.is_empty() { String::new() } else { format!(": {}", drift.message) };
+    (!drift.reason.is_empty()).then(|| format!("{}{message}", drift.reason))
+}
+
+fn pending(pending: &Pending) -> String {
+    match pending {
+        Pending::Accept(value) => format!("accept={}, not carried out yet", show::short_text(value, VALUE)),
+        Pending::Revert(value) => format!("revert={}, not carried out yet", show::short_text(value, VALUE)),
+    }
+}
+
+fn next_of_drift(page: &DriftPage, paint: Paint) -> String {
+    let DriftPage { drift, flag, .. } = page;
+    let name = &drift.name;
+    let stands = drift.standing.as_ref().is_some_and(|(status, _)| status == "True");
+    let mut commands = Vec::new();
+    if drift.pending.is_some() || stands {
+        commands.push((format!("kubectl arcadia withdraw {name}{flag}"), "take the decision back"));
+    } else if drift.is_open() {
+        commands.push((format!("kubectl arcadia accept {name}{flag}"), "make the live value the desired one"));
+        match &drift.class {
+            Some(Class::NotRevertible | Class::NotOurs) => {}
+            Some(Class::Disruptive) => {
+                commands.push((format!("kubectl arcadia revert {name}{flag} --plan"), "show the steps of a revert"));
+                commands
+                    .push((format!("kubectl arcadia revert {name}{flag} --allow disruption"), "change the cloud back"));
+            }
+            Some(Class::Lossy) => {
+                commands.push((format!("kubectl arcadia revert {name}{flag} --plan"), "show the steps of a revert"));
+                commands
+                    .push((format!("kubectl arcadia revert {name}{flag} --allow data-loss"), "change the cloud back"));
+            }
+            _ => commands.push((format!("kubectl arcadia revert {name}{flag}"), "change the cloud back")),
+        }
+    }
+    commands.push((format!("kubectl arcadia show pr/{}{flag}", drift.record), "show the record"));
+    next(&commands, paint)
+}
+
+pub(super) fn record(page: &RecordPage, now: Timestamp, paint: Paint) -> String {
+    let record = &page.record;
+    let data = &record.data;
+    let part = |pointer| text(data, pointer).unwrap_or_default();
+    let name = record.name_any();
+    let mut facts = Table::default();
+    facts.row(["Resource".to_owned(), format!("{} {}", part("/spec/resource/kind"), part("/spec/resource/id"))]);
+    facts.row(["Version".to_owned(), record.metadata.generation.unwrap_or_default().to_string()]);
+    for (name, pointer) in [("Provisioned by", "/spec/provisionedBy"), ("Saga", "/spec/sagaRef/name")] {
+        if let Some(value) = text(data, pointer) {
+            facts.row([name, value]);
+        }
+    }
+    for kind in ["Ready", "InSync", "ManifestCurrent"] {
+        if let Some(found) = condition(data, kind) {
+            let status = match found.status.as_str() {
+                "True" => paint.good(&found.status),
+                "False" => paint.bad(&found.status),
+                _ => paint.warn(&found.status),
+            };
+            facts.row([kind.to_owned(), format!("{status} {}: {}", found.reason, found.message)]);
+        }
+    }
+    if data.pointer("/spec/suspend").and_then(Value::as_bool) == Some(true) {
+        facts.row(["Suspended", "the operator leaves this record alone"]);
+    }
+    let mut text = format!(
+        "Record {}: {}, recorded {} ago\n\n{}\n{}",
+        paint.bold(&name),
+        part("/spec/resource/kind"),
+        age(record.creation_timestamp().map(|time| time.0), now),
+        facts.render(),
+        fields(page, paint),
+    );
+    let resolved: Vec<DriftView> = page.drifts.iter().filter(|drift| !drift.is_open()).cloned().collect();
+    if !resolved.is_empty() {
+        let _ = write!(text, "\nHistory\n{}", indented(&history::render(&resolved, now, paint)));
+    }
+    text += &sagas(&page.sagas, now);
+    text += &events(&page.events, now);
+    let open: Vec<_> = page.drifts.iter().filter(|drift| drift.is_open()).collect();
+    let flag = &page.flag;
+    let mut commands = Vec::new();
+    if let Some(drift) = open.first() {
+        commands.push((format!("kubectl arcadia show {}{flag}", drift.name), "show one drift in full"));
+        commands
+            .push((format!("kubectl arcadia accept --record {name}{flag}"), "accept all open drifts of the record"));
+        commands
+            .push((format!("kubectl arcadia revert --record {name}{flag}"), "revert all open drifts of the record"));
+    }
+    commands.push((format!("kubectl arcadia history {name}{flag}"), "list all drifts of the record"));
+    text + &next(&commands, paint)
+}
+
+/// Each recorded field: what the record says, what stands, what is live.
+fn fields(page: &RecordPage, paint: Paint) -> String {
+    let data = &page.record.data;
+    let open: BTreeMap<&str, &DriftView> =
+        page.drifts.iter().filter(|drift| drift.is_open()).map(|drift| (drift.field_name.as_str(), drift)).collect();
+    let acceptances = data.pointer("/status/acceptances").and_then(Value::as_array).into_iter().flatten();
+    let acceptances: BTreeMap<&str, &Value> =
+        acceptances.filter_map(|acceptance| Some((text(acceptance, "/field")?, acceptance))).collect();
+    let ignored: Vec<&str> = data
+        .pointer("/spec/drift/ignore")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .collect();
+    let is_in_sync = condition(data, "InSync").is_some_and(|condition| condition.status == "True");
+    let mut table = Table::with_headings(&["FIELD", "DECLARED", "DESIRED", "LIVE", "STATE"]);
+    let desired = data.pointer("/spec/desired").and_then(Value::as_object);
+    let mut declared: BTreeMap<&str, Option<&Value>> =
+        desired.into_iter().flatten().map(|(field, value)| (field.as_str(), Some(value))).collect();
+    for field in open.keys() {
+        declared.entry(field).or_default();
+    }
+    for (field, value) in declared {
+        let said = value.map(|value| show::short(value, CELL)).unwrap_or_default();
+        let acceptance = acceptances.get(field);
+        let accepted = acceptance.and_then(|acceptance| text(acceptance, "/accepted"));
+        let effective = accepted.unwrap_or(&said).to_owned();
+        let (live, state) = match (open.get(field), acceptance) {
+            (Some(drift), _) => (drift.actual_short.clone(), paint.warn(&format!("drift {}", drift.name))),
+            (None, Some(acceptance)) => {
+                let until = text(acceptance, "/until").map(|until| format!(" until {until}")).unwrap_or_default();
+                (effective.clone(), format!("accepted{until}"))
+            }
+            (None, None) if ignored.contains(&field) => (String::new(), "ignored".to_owned()),
+            (None, None) if is_in_sync => (effective.clone(), paint.good("in sync")),
+            (None, None) => (String::new(), "no drift open".to_owned()),
+        };
+        let live = match page.now.as_ref().and_then(|now| now.get(field)) {
+            None => live,
+            Some(NowInCloud::InSync) => effective.clone(),
+            Some(NowInCloud::Differs(value)) => show::short_text(value, CELL),
+            Some(NowInCloud::Unknown(_)) => "unknown".to_owned(),
+        };
+        table.row([show::short_text(field, CELL), said, effective, live, state]);
+    }
+    table.render()
+}
+
+fn sagas(sagas: &[SagaLine], now: Timestamp) -> String {
+    if sagas.is_empty() {
+        return String::new();
+    }
+    let mut table = Table::default().indented(2);
+    for saga in sagas {
+        table.row([
+            saga.name.clone(),
+            saga.kind.clone(),
+            saga.phase.clone(),
+            format!("{} ago", age(saga.created, now)),
+        ]);
+    }
+    format!("\nSagas\n{}", table.render())
+}
+
+fn events(events: &[EventView], now: Timestamp) -> String {
+    if events.is_empty() {
+        return String::new();
+    }
+    let mut table = Table::default().indented(2);
+    for event in events.iter().skip(events.len().saturating_sub(EVENTS)) {
+        table.row([format!("{} ago", age(event.at, now)), event.reason.clone(), event.message.clone()]);
+    }
+    format!("\nEvents\n{}", table.render())
+}
+
+fn next(commands: &[(String, &str)], paint: Paint) -> String {
+    let mut table = Table::default().indented(2);
+    for (command, effect) in commands {
+        table.row([command.clone(), paint.dim(effect)]);
+    }
+    format!("\nNext\n{}", table.render())
+}
+
+fn indented(text: &str) -> String {
+    lines(text.lines().map(|line| format!("  {line}")))
+}
+
+fn capitalized(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::expect;
+    use kube::api::DynamicObject;
+    use serde_json::json;
+
+    use super::*;
+    use crate::cli::drift::tests::view;
+
+    fn now() -> Timestamp {
+        "2026-05-10T12:00:00Z".parse().unwrap()
+    }
+
+    fn object(acceptances: &Value) -> DynamicObject {
+        serde_json::from_value(json!({
+            "apiVersion": "arcadia.cloud/v1alpha1", "kind": "ProvisionedResource",
+            "metadata": { "name": "web-1", "namespace": "default", "generation": 3, "creationTimestamp": "2026-05-01T12:00:00Z" },
+            "spec": {
+                "resource": { "kind": "Droplet", "id": "3164444" }, "provisionedBy": "platform-team",
+                "desired": { "size_slug": "s-2vcpu-4gb", "region": "nyc3", "tags": ["web"], "image": "ubuntu" },
+                "drift": { "ignore": ["image"] },
+            },
+            "status": { "acceptances": acceptances, "conditions": [
+                { "type": "Ready", "status": "True", "reason": "Compared", "message": "3 fields were compared" },
+                { "type": "InSync", "status": "False", "reason": "DriftOpen", "message": "size_slug is s-4vcpu-8gb, expected s-2vcpu-4gb" },
+            ] },
+        }))
+        .unwrap()
+    }
+
+    fn an_event() -> Vec<EventView> {
+        let at = "2026-05-10T09:00:00Z".parse().ok();
+        vec![EventView { at, reason: "DriftDetected".into(), message: "size_slug is s-4vcpu-8gb".into() }]
+    }
+
+    fn a_saga() -> Vec<SagaLine> {
+        let created = "2026-05-02T00:00:00Z".parse().ok();
+        vec![SagaLine { name: "snapshot-web-1".into(), kind: "update".into(), phase: "Succeeded".into(), created }]
+    }
+
+    fn page(more: &Value) -> DriftPage {
+        DriftPage {
+            drift: view("web-1", more),
+            record: Some(object(&json!([]))),
+            history: vec![],
+            alike: 4,
+            plan: None,
+            manifest_patch: None,
+            events: an_event(),
+            sagas: a_saga(),
+            now: None,
+            flag: String::new(),
+        }
+    }
+
+    #[test]
+    fn the_page_of_an_open_drift_ends_with_what_can_be_done() {
+        let more = json!({ "spec": { "revert": "Disruptive" }, "status": { "conditions": [{
+            "type": "Resolved", "status": "False", "reason": "AwaitingDecision", "message": "accept it, or put the cloud back" }] } });
+        expect![[r#"
+            Drift web-1-size-slug-e7320a9aaf-1: Open, opened 3h ago
+
+            Resource   Droplet 3164444, recorded as web-1 (version 3)
+            Field      size_slug
+            Desired    s-2vcpu-4gb
+            Live       s-4vcpu-8gb
+            Change     a4b70a39, shared by 4 other open drifts
+            Revert     Disruptive: the resource is interrupted
+            State      AwaitingDecision: accept it, or put the cloud back
+
+            Sagas
+              snapshot-web-1   update   Succeeded   8d ago
+
+            Events
+              3h ago   DriftDetected   size_slug is s-4vcpu-8gb
+
+            Next
+              kubectl arcadia accept web-1-size-slug-e7320a9aaf-1                      make the live value the desired one
+              kubectl arcadia revert web-1-size-slug-e7320a9aaf-1 --plan               show the steps of a revert
+              kubectl arcadia revert web-1-size-slug-e7320a9aaf-1 --allow disruption   change the cloud back
+              kubectl arcadia show pr/web-1                                            show the record
+        "#]].assert_eq(&drift(&page(&more), now(), Paint::NONE));
+    }
+
+    #[test]
+    fn a_composite_value_shows_each_place_that_differs() {
+        let more = json!({ "spec": { "field": "spec", "expectedShort": "services.0.instance_count: 1 and 1 more",
+            "actualShort": "services.0.instance_count: 2 and 1 more", "expected": "{\"a\":1}", "actual": "{\"a\":2}",
+            "differences": [{ "path": "services.0.instance_count", "expected": "1", "actual": "2" }, { "path": "domains", "actual": "+1 domain x" }],
+        } });
+        let shown = drift(&page(&more), now(), Paint::NONE);
+        let differences: Vec<_> =
+            shown.lines().filter(|line| line.contains("instance_count") || line.contains("domain x")).collect();
+        assert_eq!(
+            differences,
+            ["Differences   services.0.instance_count: 1 -> 2", "              domains: +1 domain x"]
+        );
+    }
+
+    #[test]
+    fn an_acceptance_that_stands_can_be_withdrawn_and_shows_the_patch() {
+        let more = json!({ "status": { "phase": "Accepted", "reason": "Accepted", "decidedBy": "jane", "because": "OPS-123",
+            "acceptance": { "until": "2026-06-01T00:00:00Z" },
+            "conditions": [{ "type": "Standing", "status": "True", "reason": "Accepted", "message": "" }] } });
+        let patch = Some(json!({ "spec": { "desired": { "size_slug": "s-4vcpu-8gb" } } }));
+        let earlier = json!({ "metadata": { "creationTimestamp": "2026-05-01T00:00:00Z" }, "status": { "phase": "Stale",
+            "reason": "LiveReturned", "resolvedAt": "2026-05-01T00:30:00Z" } });
+        let history = vec![view("web-1", &earlier), view("web-1", &json!({ "spec": { "episode": 2 } }))];
+        let page = DriftPage { manifest_patch: patch, history, events: vec![], sagas: vec![], ..page(&more) };
+        expect![[r#"
+            Drift web-1-size-slug-e7320a9aaf-1: Accepted, opened 3h ago
+
+            Resource     Droplet 3164444, recorded as web-1 (version 3)
+            Field        size_slug
+            Desired      s-2vcpu-4gb
+            Live         s-4vcpu-8gb
+            Change       a4b70a39, shared by 4 other open drifts
+            Decided by   jane
+            Because      OPS-123
+            Standing     True Accepted
+            Until        2026-06-01T00:00:00Z
+            State        Accepted
+
+            The manifest is brought up to date by this merge patch:
+              {"spec":{"desired":{"size_slug":"s-4vcpu-8gb"}}}
+
+            History of the field
+              FIELD       NUMBER   OPENED                    OLD -> NEW                   PHASE   REASON             BY   AFTER       BECAUSE
+              size_slug   1        2026-05-01 00:00:00 UTC   s-2vcpu-4gb -> s-4vcpu-8gb   Stale   LiveReturned            30m
+              size_slug   2        2026-05-10 09:00:00 UTC   s-2vcpu-4gb -> s-4vcpu-8gb   Open    AwaitingDecision        3h so far
+
+            Next
+              kubectl arcadia withdraw web-1-size-slug-e7320a9aaf-1   take the decision back
+              kubectl arcadia show pr/web-1                           show the record
+        "#]].assert_eq(&drift(&page, now(), Paint::NONE));
+    }
+
+    #[test]
+    fn the_value_in_the_cloud_stands_beside_the_value_of_the_drift() {
+        let now = |now| drift(&DriftPage { now: Some(now), ..page(&json!({})) }, self::now(), Paint::NONE);
+        assert!(now(NowInCloud::InSync).contains("In the cloud   the desired value\n"));
+        assert!(now(NowInCloud::Differs("s-8vcpu-16gb".into())).contains("In the cloud   s-8vcpu-16gb\n"));
+        assert!(now(NowInCloud::Unknown("no scope".into())).contains("In the cloud   unknown: no scope\n"));
+    }
+
+    #[test]
+    fn the_page_of_a_record_lists_its_fields() {
+        let acceptances = json!([{ "field": "tags", "drift": "d", "accepted": r#"["web","prod"]"#, "declared": r#"["web"]"#,
+            "since": "2026-05-09T00:00:00Z", "until": "2026-06-01T00:00:00Z" }]);
+        let page = RecordPage {
+            record: object(&acceptances),
+            drifts: vec![view("web-1", &json!({}))],
+            events: an_event(),
+            sagas: a_saga(),
+            now: None,
+            flag: " -n default".into(),
+        };
+        expect![[r#"
+            Record web-1: Droplet, recorded 9d ago
+
+            Resource         Droplet 3164444
+            Version          3
+            Provisioned by   platform-team
+            Ready            True Compared: 3 fields were compared
+            InSync           False DriftOpen: size_slug is s-4vcpu-8gb, expected s-2vcpu-4gb
+
+            FIELD       DECLARED      DESIRED          LIVE             STATE
+            image       ubuntu        ubuntu                            ignored
+            region      nyc3          nyc3                              no drift open
+            size_slug   s-2vcpu-4gb   s-2vcpu-4gb      s-4vcpu-8gb      drift web-1-size-slug-e7320a9aaf-1
+            tags        ["web"]       ["web","prod"]   ["web","prod"]   accepted until 2026-06-01T00:00:00Z
+
+            Sagas
+              snapshot-web-1   update   Succeeded   8d ago
+
+            Events
+              3h ago   DriftDetected   size_slug is s-4vcpu-8gb
+
+            Next
+              kubectl arcadia show web-1-size-slug-e7320a9aaf-1 -n default   show one drift in full
+              kubectl arcadia accept --record web-1 -n default               accept all open drifts of the record
+              kubectl arcadia revert --record web-1 -n default               revert all open drifts of the record
+              kubectl arcadia history web-1 -n default                       list all drifts of the record
+        "#]]
+        .assert_eq(&record(&page, now(), Paint::NONE));
+    }
+}

@@ -1,0 +1,311 @@
+//! `status`: whether the installation works, and what the user may do.
+
+mod view;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use clap::Args;
+use futures::{StreamExt as _, stream};
+use jiff::Timestamp;
+use k8s_openapi::api::{
+    admissionregistration::v1::{ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding},
+    apps::v1::Deployment,
+    authorization::v1::{ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec},
+    coordination::v1::Lease,
+};
+use kube::{
+    Api, ResourceExt as _,
+    api::{DynamicObject, ListParams, PostParams},
+};
+
+use super::{
+    Error, Exit,
+    cluster::{self, Cluster, ClusterArgs, Noun},
+    drift::{condition, text},
+    select::SIDE_BY_SIDE,
+    text::{Paint, print},
+};
+use crate::{
+    api::{self, GROUP, OPERATOR, conditions},
+    kube_ext::call::{self, bounded},
+    manifests::users::{GRANTS, UserRole},
+};
+
+/// The label of the operator's Deployment, as the chart and the kustomize base set it.
+const OPERATOR_LABEL: &str = "app.kubernetes.io/name=arcadia-operator";
+
+/// The flags of `status`.
+#[derive(Clone, Copy, Debug, Args)]
+pub(super) struct StatusArgs {}
+
+/// The findings. A part that the user may not read is an error with the message of the API server.
+struct Found {
+    now: Timestamp,
+    server_version: String,
+    /// The served plurals; none if the group is not served.
+    definitions: Option<BTreeSet<String>>,
+    leases: Result<Vec<LeaseView>, String>,
+    deployments: Result<Vec<DeploymentView>, String>,
+    policies: Result<Policies, String>,
+    records: Result<Records, String>,
+    sagas: Result<BTreeMap<String, Vec<String>>, String>,
+    /// By role: the verbs that the user lacks in the namespace, such as `accept drifts`.
+    rights: Vec<(UserRole, String, bool)>,
+    namespace: String,
+    flag: String,
+}
+
+/// A Lease of an operator.
+#[derive(Clone, Debug, Default)]
+struct LeaseView {
+    namespace: String,
+    holder: Option<String>,
+    renewed: Option<Timestamp>,
+    seconds: i64,
+}
+
+/// A Deployment of an operator.
+#[derive(Clone, Debug, Default)]
+struct DeploymentView {
+    namespace: String,
+    name: String,
+    image: String,
+    ready: i32,
+    wanted: i32,
+}
+
+/// The admission policies by installation: the names without the prefix, and which of them have a binding.
+#[derive(Clone, Debug, Default)]
+struct Policies {
+    bound: BTreeMap<String, BTreeSet<String>>,
+    unbound: Vec<String>,
+}
+
+/// The records by state.
+#[derive(Clone, Debug, Default)]
+struct Records {
+    all: usize,
+    in_sync: usize,
+    drifted: usize,
+    open_drifts: i64,
+    suspended: usize,
+    /// Records that cannot be compared, by the reason of their condition, with an example and its message.
+    troubled: BTreeMap<String, Trouble>,
+    /// Records with acceptances that stand.
+    standing: usize,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Trouble {
+    count: usize,
+    example: String,
+    message: String,
+}
+
+pub(super) async fn run(cluster: &ClusterArgs, _: &StatusArgs) -> Result<Exit, Error> {
+    let cluster = Cluster::connect(cluster).await?;
+    let version = bounded("reading the version of the API server", cluster.client().apiserver_version()).await?;
+    let definitions = definitions(&cluster).await?;
+    let is_served = definitions.is_some();
+    let (leases, deployments, policies, records, sagas, rights) = tokio::join!(
+        leases(&cluster),
+        deployments(&cluster),
+        policies(&cluster),
+        records(&cluster, is_served),
+        sagas(&cluster, is_served),
+        rights(&cluster),
+    );
+    let found = Found {
+        now: Timestamp::now(),
+        server_version: version.git_version,
+        definitions,
+        leases: readable(leases)?,
+        deployments: readable(deployments)?,
+        policies: readable(policies)?,
+        records: readable(records)?,
+        sagas: readable(sagas)?,
+        rights: rights?,
+        namespace: cluster.namespace().to_owned(),
+        flag: cluster.flag(),
+    };
+    let checks = view::checks(&found);
+    print(&view::render(&checks, Paint::of_stdout()))?;
+    Ok(if view::has_problem(&checks) { Exit::No } else { Exit::Done })
+}
+
+/// Missing rights are a finding here, not a failure.
+fn readable<T>(read: Result<T, Error>) -> Result<Result<T, String>, Error> {
+    match read {
+        Ok(read) => Ok(Ok(read)),
+        Err(Error::Forbidden { message, .. }) => Ok(Err(message)),
+        Err(error) => Err(error),
+    }
+}
+
+/// The served plurals of the group; nothing where the group is not served.
+async fn definitions(cluster: &Cluster) -> Result<Option<BTreeSet<String>>, Error> {
+    let version = &Noun::Drift.resource().api_version;
+    let client = cluster.client();
+    match bounded("listing the resources of arcadia.cloud", client.list_api_group_resources(version)).await {
+        Ok(list) => Ok(Some(list.resources.into_iter().map(|resource| resource.name).collect())),
+        Err(call::Error::NotFound { .. }) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+async fn leases(cluster: &Cluster) -> Result<Vec<LeaseView>, Error> {
+    let params = ListParams::default().fields(&format!("metadata.name={OPERATOR}"));
+    let leases: Vec<Lease> = cluster::list(&Api::all(cluster.client()), "listing leases", params).await?;
+    let view = |lease: Lease| {
+        let namespace = lease.namespace().unwrap_or_default();
+        let spec = lease.spec.unwrap_or_default();
+        LeaseView {
+            namespace,
+            holder: spec.holder_identity.filter(|holder| !holder.is_empty()),
+            renewed: spec.renew_time.map(|time| time.0),
+            seconds: spec.lease_duration_seconds.unwrap_or_default().into(),
+        }
+    };
+    Ok(leases.into_iter().map(view).collect())
+}
+
+async fn deployments(cluster: &Cluster) -> Result<Vec<DeploymentView>, Error> {
+    let params = ListParams::default().labels(OPERATOR_LABEL);
+    let deployments: Vec<Deployment> =
+        cluster::list(&Api::all(cluster.client()), "listing deployments", params).await?;
+    let view = |deployment: Deployment| {
+        let spec = deployment.spec.as_ref();
+        let containers = spec.and_then(|spec| spec.template.spec.as_ref()).map(|pod| pod.containers.as_slice());
+        DeploymentView {
+            namespace: deployment.namespace().unwrap_or_default(),
+            name: deployment.name_any(),
+            image: containers.and_then(|all| all.first()?.image.clone()).unwrap_or_default(),
+            ready: deployment.status.as_ref().and_then(|status| status.ready_replicas).unwrap_or_default(),
+            wanted: spec.and_then(|spec| spec.replicas).unwrap_or(1),
+        }
+    };
+    Ok(deployments.into_iter().map(view).collect())
+}
+
+async fn policies(cluster: &Cluster) -> Result<Policies, Error> {
+    let policies: Vec<ValidatingAdmissionPolicy> =
+        cluster::list(&Api::all(cluster.client()), "listing admission policies", ListParams::default()).await?;
+    let bindings: Vec<ValidatingAdmissionPolicyBinding> =
+        cluster::list(&Api::all(cluster.client()), "listing bindings of admission policies", ListParams::default())
+            .await?;
+    let bound: BTreeSet<String> = bindings.into_iter().filter_map(|binding| binding.spec?.policy_name).collect();
+    let mut found = Policies::default();
+    for policy in policies {
+        let name = policy.name_any();
+        let constraints = policy.spec.and_then(|spec| spec.match_constraints);
+        let mut groups = constraints.into_iter().flat_map(|rules| rules.resource_rules.unwrap_or_default());
+        if !groups.any(|rule| rule.api_groups.is_some_and(|groups| groups.iter().any(|group| group == GROUP))) {
+            continue;
+        }
+        let part = view::POLICIES.iter().find_map(|part| Some((name.strip_suffix(part)?.strip_suffix('-')?, *part)));
+        // Of two endings that both match, as `decisions` and `saga-decisions`, the longer one is meant.
+        let Some((installation, part)) = part else { continue };
+        if bound.contains(&name) {
+            found.bound.entry(installation.to_owned()).or_default().insert(part.to_owned());
+        } else {
+            found.unbound.push(name);
+        }
+    }
+    Ok(found)
+}
+
+async fn records(cluster: &Cluster, is_served: bool) -> Result<Records, Error> {
+    let mut found = Records::default();
+    if !is_served {
+        return Ok(found);
+    }
+    for record in cluster.list(Noun::Record, ListParams::default()).await? {
+        found.add(&record);
+    }
+    Ok(found)
+}
+
+impl Records {
+    fn add(&mut self, record: &DynamicObject) {
+        let data = &record.data;
+        self.all += 1;
+        let number = |pointer: &str| data.pointer(pointer).and_then(serde_json::Value::as_i64).unwrap_or_default();
+        self.open_drifts += number("/status/openDrifts");
+        let has_acceptances = data.pointer("/status/acceptances").and_then(|list| list.as_array());
+        self.standing += usize::from(has_acceptances.is_some_and(|list| !list.is_empty()));
+        if data.pointer("/spec/suspend").and_then(serde_json::Value::as_bool) == Some(true) {
+            self.suspended += 1;
+            return;
+        }
+        let in_sync = condition(data, conditions::IN_SYNC);
+        let ready = condition(data, conditions::READY);
+        let status =
+            |condition: &Option<super::drift::ConditionView>| condition.as_ref().map(|found| found.status.clone());
+        match (status(&ready).as_deref(), status(&in_sync).as_deref()) {
+            (Some("True"), Some("True")) => self.in_sync += 1,
+            (_, Some("False")) => self.drifted += 1,
+            (Some("True"), _) => self.trouble(record, in_sync),
+            (_, _) => self.trouble(record, ready),
+        }
+    }
+
+    fn trouble(&mut self, record: &DynamicObject, condition: Option<super::drift::ConditionView>) {
+        let reason = text(&record.data, "/status/reason").unwrap_or(conditions::reason::PENDING).to_owned();
+        let (reason, message) = condition.map_or((reason, String::new()), |found| (found.reason, found.message));
+        let trouble = self.troubled.entry(reason).or_default();
+        trouble.count += 1;
+        if trouble.example.is_empty() {
+            trouble.example = format!("{}/{}", record.namespace().unwrap_or_default(), record.name_any());
+            trouble.message = message;
+        }
+    }
+}
+
+/// The names of unfinished sagas, by phase.
+async fn sagas(cluster: &Cluster, is_served: bool) -> Result<BTreeMap<String, Vec<String>>, Error> {
+    let mut found: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    if !is_served {
+        return Ok(found);
+    }
+    let unfinished = api::SagaPhase::ALL.into_iter().filter(|phase| phase.is_finished());
+    let fields: Vec<_> = unfinished.map(|phase| format!("status.phase!={}", phase.name())).collect();
+    for saga in cluster.list(Noun::Saga, ListParams::default().fields(&fields.join(","))).await? {
+        let phase = text(&saga.data, "/status/phase").unwrap_or("Pending").to_owned();
+        found.entry(phase).or_default().push(format!("{}/{}", saga.namespace().unwrap_or_default(), saga.name_any()));
+    }
+    Ok(found)
+}
+
+/// Which of the rights that the roles grant the user has.
+async fn rights(cluster: &Cluster) -> Result<Vec<(UserRole, String, bool)>, Error> {
+    let api = Api::<SelfSubjectAccessReview>::all(cluster.client());
+    let wanted = GRANTS.iter().flat_map(|grant| {
+        grant
+            .resources
+            .iter()
+            .flat_map(move |resource| grant.verbs.iter().map(move |verb| (grant.role, *resource, *verb)))
+    });
+    let reviews = wanted.map(|(role, resource, verb)| {
+        let api = &api;
+        async move {
+            let attributes = ResourceAttributes {
+                group: Some(GROUP.to_owned()),
+                resource: Some(resource.to_owned()),
+                verb: Some(verb.to_owned()),
+                namespace: (!cluster.is_all()).then(|| cluster.namespace().to_owned()),
+                ..ResourceAttributes::default()
+            };
+            let spec = SelfSubjectAccessReviewSpec {
+                resource_attributes: Some(attributes),
+                ..SelfSubjectAccessReviewSpec::default()
+            };
+            let review = SelfSubjectAccessReview { spec, ..SelfSubjectAccessReview::default() };
+            let reviewed =
+                bounded("reading your rights from the API server", api.create(&PostParams::default(), &review)).await?;
+            let is_allowed = reviewed.status.is_some_and(|status| status.allowed);
+            Ok::<_, Error>((role, format!("{verb} {resource}"), is_allowed))
+        }
+    });
+    let reviews: Vec<_> = stream::iter(reviews).buffered(SIDE_BY_SIDE).collect().await;
+    reviews.into_iter().collect()
+}

@@ -1,0 +1,440 @@
+//! The state of the installation as checks, each with the command that corrects it. Pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+
+use super::{Found, LeaseView, Records};
+use crate::{
+    api::{OPERATOR, conditions::reason},
+    cli::{
+        cluster::Noun,
+        text::{Paint, Table, age, count},
+    },
+    comparison::show,
+    drift::shown::first,
+    manifests::users::UserRole,
+};
+
+/// The admission policies of an installation, those with longer names first.
+pub(super) const POLICIES: [&str; 6] = ["saga-decisions", "cancellations", "decisions", "contents", "orders", "marks"];
+/// The number of lease durations after which a leader counts as lost.
+const LOST_AFTER: i64 = 3;
+/// The columns of a message.
+const MESSAGE: usize = 160;
+/// The number of objects that a line names.
+const NAMED: usize = 3;
+
+/// One finding.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Check {
+    subject: &'static str,
+    state: State,
+    text: String,
+    /// The command that corrects it, or shows more.
+    next: Option<String>,
+}
+
+/// The state of a finding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Ok,
+    /// It works, and a person should know.
+    Note,
+    /// The user may not read it.
+    Unknown,
+    Problem,
+}
+
+impl Check {
+    fn new(subject: &'static str, state: State, text: impl Into<String>) -> Self {
+        Self { subject, state, text: text.into(), next: None }
+    }
+
+    fn next(self, command: impl Into<String>) -> Self {
+        Self { next: Some(command.into()), ..self }
+    }
+
+    fn unreadable(subject: &'static str, message: &str) -> Self {
+        Self::new(subject, State::Unknown, format!("you may not read it: {}", show::clip(message, MESSAGE)))
+    }
+}
+
+pub(super) fn has_problem(checks: &[Check]) -> bool {
+    checks.iter().any(|check| check.state == State::Problem)
+}
+
+pub(super) fn render(checks: &[Check], paint: Paint) -> String {
+    let mut table = Table::default();
+    for check in checks {
+        let state = match check.state {
+            State::Ok => paint.good("ok"),
+            State::Note => paint.warn("note"),
+            State::Unknown => paint.dim("unknown"),
+            State::Problem => paint.bad("PROBLEM"),
+        };
+        table.row([state, check.subject.to_owned(), check.text.clone()]);
+        if let Some(next) = &check.next {
+            table.row([String::new(), String::new(), format!("-> {next}")]);
+        }
+    }
+    let problems = checks.iter().filter(|check| check.state == State::Problem).count();
+    let verdict =
+        if problems == 0 { "No problem found.".to_owned() } else { format!("{} found.", count(problems, "problem")) };
+    format!("{}\n{verdict}\n", table.render())
+}
+
+pub(super) fn checks(found: &Found) -> Vec<Check> {
+    let mut checks =
+        vec![Check::new("API server", State::Ok, &found.server_version), definitions(found.definitions.as_ref())];
+    checks.extend(leaders(found));
+    checks.extend(deployments(found));
+    checks.push(policies(found));
+    if found.definitions.is_some() {
+        checks.extend(records(found));
+        checks.extend(sagas(found));
+    }
+    checks.extend(rights(found));
+    checks
+}
+
+fn definitions(served: Option<&BTreeSet<String>>) -> Check {
+    const SUBJECT: &str = "Definitions";
+    const APPLY: &str = "arcadia-operator crds | kubectl apply --server-side -f -";
+    let Some(served) = served else {
+        return Check::new(SUBJECT, State::Problem, "the cluster does not serve arcadia.cloud/v1alpha1").next(APPLY);
+    };
+    let wanted = [Noun::Record, Noun::Drift, Noun::Saga].map(Noun::plural);
+    let missing: Vec<_> = wanted.iter().filter(|plural| !served.contains(*plural)).map(String::as_str).collect();
+    if missing.is_empty() {
+        return Check::new(SUBJECT, State::Ok, format!("{} are served", wanted.join(", ")));
+    }
+    Check::new(SUBJECT, State::Problem, format!("the cluster does not serve {}", missing.join(", "))).next(APPLY)
+}
+
+fn leaders(found: &Found) -> Vec<Check> {
+    const SUBJECT: &str = "Leader";
+    match &found.leases {
+        Err(message) => vec![Check::unreadable(SUBJECT, message)],
+        Ok(leases) if leases.is_empty() => vec![
+            Check::new(SUBJECT, State::Problem, "there is no Lease: no operator has run with leader election")
+                .next(format!("kubectl get deployments -A -l {}", super::OPERATOR_LABEL)),
+        ],
+        Ok(leases) => leases.iter().map(|lease| leader(lease, found)).collect(),
+    }
+}
+
+fn leader(lease: &LeaseView, found: &Found) -> Check {
+    const SUBJECT: &str = "Leader";
+    let LeaseView { namespace, holder, renewed, seconds } = lease;
+    let is_fresh =
+        renewed.is_some_and(|at| found.now.duration_since(at).as_secs() <= seconds.saturating_mul(LOST_AFTER));
+    let since = age(*renewed, found.now);
+    match holder {
+        Some(holder) if is_fresh => {
+            Check::new(SUBJECT, State::Ok, format!("{holder} in namespace {namespace}, seen {since} ago"))
+        }
+        holder => {
+            let last = holder.as_ref().map(|holder| format!(", the last one was {holder}")).unwrap_or_default();
+            Check::new(
+                SUBJECT,
+                State::Problem,
+                format!("no operator leads in namespace {namespace} since {since}{last}"),
+            )
+            .next(format!("kubectl logs -n {namespace} deployment/{OPERATOR} --tail=50"))
+        }
+    }
+}
+
+fn deployments(found: &Found) -> Vec<Check> {
+    const SUBJECT: &str = "Operator";
+    let deployments = match &found.deployments {
+        Err(message) => return vec![Check::unreadable(SUBJECT, message)],
+        Ok(deployments) => deployments,
+    };
+    if deployments.is_empty() {
+        let text = "no Deployment has the label of the operator: it runs outside of the cluster, or is not installed";
+        return vec![Check::new(SUBJECT, State::Note, text)];
+    }
+    let check = |deployment: &super::DeploymentView| {
+        let super::DeploymentView { namespace, name, image, ready, wanted } = deployment;
+        let text = format!("{ready} of {wanted} replicas of {namespace}/{name} are ready, image {image}");
+        match (*ready, *wanted) {
+            (_, 0) => Check::new(SUBJECT, State::Problem, text)
+                .next(format!("kubectl scale deployment {name} -n {namespace} --replicas=2")),
+            (0, _) => Check::new(SUBJECT, State::Problem, text)
+                .next(format!("kubectl describe deployment {name} -n {namespace}")),
+            (ready, wanted) if ready < wanted => Check::new(SUBJECT, State::Note, text)
+                .next(format!("kubectl describe deployment {name} -n {namespace}")),
+            _ => Check::new(SUBJECT, State::Ok, text),
+        }
+    };
+    deployments.iter().map(check).collect()
+}
+
+fn policies(found: &Found) -> Check {
+    const SUBJECT: &str = "Policies";
+    let policies = match &found.policies {
+        Err(message) => return Check::unreadable(SUBJECT, message),
+        Ok(policies) => policies,
+    };
+    if !policies.unbound.is_empty() {
+        let names = first(&policies.unbound, NAMED, ", ");
+        return Check::new(
+            SUBJECT,
+            State::Problem,
+            format!("admission policies without a binding enforce nothing: {names}"),
+        )
+        .next("kubectl get validatingadmissionpolicybindings");
+    }
+    let incomplete = policies.bound.iter().find_map(|(installation, parts)| {
+        let missing: Vec<_> = POLICIES.into_iter().filter(|part| !parts.contains(*part)).collect();
+        (!missing.is_empty())
+            .then(|| format!("installation {installation} lacks the admission policies {}", missing.join(", ")))
+    });
+    match incomplete {
+        Some(text) => Check::new(SUBJECT, State::Problem, text).next("kubectl get validatingadmissionpolicies"),
+        None if policies.bound.is_empty() => {
+            let text = "no admission policies: everyone who may patch a drift may decide it, under any name";
+            Check::new(SUBJECT, State::Note, text)
+        }
+        None => {
+            let names: Vec<_> = policies.bound.keys().map(String::as_str).collect();
+            Check::new(SUBJECT, State::Ok, format!("decisions are checked, by {}", names.join(", ")))
+        }
+    }
+}
+
+fn records(found: &Found) -> Vec<Check> {
+    const SUBJECT: &str = "Records";
+    let records = match &found.records {
+        Err(message) => return vec![Check::unreadable(SUBJECT, message)],
+        Ok(records) => records,
+    };
+    let mut checks = vec![Check::new(SUBJECT, State::Ok, summary(records))];
+    if records.open_drifts > 0 {
+        let text = format!("{} open", count(usize::try_from(records.open_drifts).unwrap_or_default(), "drift"));
+        checks.push(Check::new("Drifts", State::Note, text).next(format!("kubectl arcadia inbox{}", found.flag)));
+    }
+    for (reason, trouble) in &records.troubled {
+        let is_new = [reason::PENDING, reason::UNCONFIRMED].contains(&reason.as_str());
+        let state = if is_new { State::Note } else { State::Problem };
+        let message = if trouble.message.is_empty() {
+            String::new()
+        } else {
+            format!(": {}", show::clip(&trouble.message, MESSAGE))
+        };
+        let text = format!(
+            "{} cannot be compared: {reason}, such as {}{message}",
+            count(trouble.count, "record"),
+            trouble.example
+        );
+        let (namespace, name) = trouble.example.split_once('/').unwrap_or_default();
+        checks.push(Check::new(SUBJECT, state, text).next(format!("kubectl arcadia show pr/{name} -n {namespace}")));
+    }
+    checks
+}
+
+fn summary(records: &Records) -> String {
+    let Records { all, in_sync, drifted, suspended, standing, .. } = records;
+    let mut text = format!("{}: {in_sync} in sync, {drifted} with drift", count(*all, "record"));
+    for (number, what) in [(*suspended, "suspended"), (*standing, "with acceptances that stand")] {
+        if number > 0 {
+            let _ = write!(text, ", {number} {what}");
+        }
+    }
+    text
+}
+
+fn sagas(found: &Found) -> Vec<Check> {
+    const SUBJECT: &str = "Sagas";
+    let sagas = match &found.sagas {
+        Err(message) => return vec![Check::unreadable(SUBJECT, message)],
+        Ok(sagas) => sagas,
+    };
+    if sagas.is_empty() {
+        return vec![Check::new(SUBJECT, State::Ok, "all sagas are finished")];
+    }
+    let check = |(phase, names): (&String, &Vec<String>)| {
+        let text = format!("{} {phase}: {}", count(names.len(), "saga"), first(names, NAMED, ", "));
+        let (namespace, name) = names.first().and_then(|name| name.split_once('/')).unwrap_or_default();
+        let state = if phase == "Stuck" { State::Problem } else { State::Ok };
+        Check::new(SUBJECT, state, text).next(format!("kubectl arcadia saga tree {name} -n {namespace}"))
+    };
+    sagas.iter().map(check).collect()
+}
+
+/// Missing rights of the lowest role are a problem; those of higher roles may be meant.
+fn rights(found: &Found) -> Vec<Check> {
+    const SUBJECT: &str = "Your rights";
+    let mut missing: BTreeMap<UserRole, Vec<&str>> = BTreeMap::new();
+    for (role, right, is_granted) in &found.rights {
+        if !is_granted {
+            missing.entry(*role).or_default().push(right);
+        }
+    }
+    if missing.is_empty() {
+        return vec![Check::new(SUBJECT, State::Ok, format!("all rights in {}", place(found)))];
+    }
+    let check = |(role, rights): (&UserRole, &Vec<&str>)| {
+        let state = if *role == UserRole::Viewer { State::Problem } else { State::Note };
+        let text = format!("you may not {} in {}", rights.join(", "), place(found));
+        let bind = format!(
+            "an administrator grants them with: kubectl create rolebinding {role} --clusterrole={role} --user=USER -n {}",
+            found.namespace,
+            role = role.name(),
+        );
+        Check::new(SUBJECT, state, text).next(bind)
+    };
+    missing.iter().map(check).collect()
+}
+
+fn place(found: &Found) -> String {
+    if found.flag == " -A" { "all namespaces".to_owned() } else { format!("namespace {}", found.namespace) }
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::expect;
+    use jiff::Timestamp;
+    use kube::api::DynamicObject;
+    use serde_json::json;
+
+    use super::*;
+    use crate::cli::status::{DeploymentView, Policies};
+
+    fn record(number: usize, in_sync: (&str, &str)) -> DynamicObject {
+        let (status, reason) = in_sync;
+        serde_json::from_value(json!({
+            "apiVersion": "arcadia.cloud/v1alpha1", "kind": "ProvisionedResource",
+            "metadata": { "name": format!("web-{number}"), "namespace": "default" },
+            "status": { "openDrifts": i32::from(status == "False"), "conditions": [
+                { "type": "Ready", "status": "True", "reason": "Compared", "message": "" },
+                { "type": "InSync", "status": status, "reason": reason, "message": "the token needs tag:read" } ] },
+        }))
+        .unwrap()
+    }
+
+    fn healthy() -> Found {
+        let mut records = Records::default();
+        for number in 1..=3 {
+            records.add(&record(number, ("True", "NoDrift")));
+        }
+        Found {
+            now: "2026-05-10T12:00:00Z".parse().unwrap(),
+            server_version: "v1.34.1".into(),
+            definitions: Some(["provisionedresources", "drifts", "sagas"].map(str::to_owned).into()),
+            leases: Ok(vec![LeaseView {
+                namespace: "arcadia-system".into(),
+                holder: Some("arcadia-operator-7d9f-x1".into()),
+                renewed: "2026-05-10T11:59:58Z".parse().ok(),
+                seconds: 10,
+            }]),
+            deployments: Ok(vec![DeploymentView {
+                namespace: "arcadia-system".into(),
+                name: "arcadia-operator".into(),
+                image: "registry/arcadia-operator:0.1.0".into(),
+                ready: 2,
+                wanted: 2,
+            }]),
+            policies: Ok(Policies {
+                bound: [("arcadia-operator".to_owned(), POLICIES.map(str::to_owned).into())].into(),
+                unbound: vec![],
+            }),
+            records: Ok(records),
+            sagas: Ok(BTreeMap::new()),
+            rights: vec![(UserRole::Viewer, "list drifts".into(), true)],
+            namespace: "default".into(),
+            flag: String::new(),
+        }
+    }
+
+    #[test]
+    fn a_healthy_installation_has_no_problem() {
+        let checks = checks(&healthy());
+        expect![[r#"
+            ok   API server    v1.34.1
+            ok   Definitions   provisionedresources, drifts, sagas are served
+            ok   Leader        arcadia-operator-7d9f-x1 in namespace arcadia-system, seen 2s ago
+            ok   Operator      2 of 2 replicas of arcadia-system/arcadia-operator are ready, image registry/arcadia-operator:0.1.0
+            ok   Policies      decisions are checked, by arcadia-operator
+            ok   Records       3 records: 3 in sync, 0 with drift
+            ok   Sagas         all sagas are finished
+            ok   Your rights   all rights in namespace default
+
+            No problem found.
+        "#]].assert_eq(&render(&checks, Paint::NONE));
+        assert!(!has_problem(&checks));
+    }
+
+    #[test]
+    fn each_problem_comes_with_the_command_that_corrects_it() {
+        let mut found = healthy();
+        let mut records = Records::default();
+        records.add(&record(1, ("False", "DriftOpen")));
+        records.add(&record(2, ("Unknown", "FieldsUnknown")));
+        found.records = Ok(records);
+        found.leases = Ok(vec![LeaseView {
+            namespace: "arcadia-system".into(),
+            renewed: "2026-05-10T11:00:00Z".parse::<Timestamp>().ok(),
+            seconds: 10,
+            holder: None,
+        }]);
+        found.deployments = Ok(vec![]);
+        found.policies = Ok(Policies {
+            bound: [("arcadia-operator".to_owned(), ["decisions".to_owned()].into())].into(),
+            unbound: vec![],
+        });
+        found.sagas = Ok([("Stuck".to_owned(), vec!["default/resize-web-1".to_owned()])].into());
+        found.rights = vec![
+            (UserRole::Viewer, "list drifts".into(), false),
+            (UserRole::PlatformAdmin, "accept drifts".into(), false),
+            (UserRole::PlatformAdmin, "create sagas".into(), false),
+        ];
+        let checks = checks(&found);
+        expect![[r#"
+            ok        API server    v1.34.1
+            ok        Definitions   provisionedresources, drifts, sagas are served
+            PROBLEM   Leader        no operator leads in namespace arcadia-system since 60m
+                                    -> kubectl logs -n arcadia-system deployment/arcadia-operator --tail=50
+            note      Operator      no Deployment has the label of the operator: it runs outside of the cluster, or is not installed
+            PROBLEM   Policies      installation arcadia-operator lacks the admission policies saga-decisions, cancellations, contents, orders, marks
+                                    -> kubectl get validatingadmissionpolicies
+            ok        Records       2 records: 0 in sync, 1 with drift
+            note      Drifts        1 drift open
+                                    -> kubectl arcadia inbox
+            PROBLEM   Records       1 record cannot be compared: FieldsUnknown, such as default/web-2: the token needs tag:read
+                                    -> kubectl arcadia show pr/web-2 -n default
+            PROBLEM   Sagas         1 saga Stuck: default/resize-web-1
+                                    -> kubectl arcadia saga tree resize-web-1 -n default
+            PROBLEM   Your rights   you may not list drifts in namespace default
+                                    -> an administrator grants them with: kubectl create rolebinding arcadia-viewer --clusterrole=arcadia-viewer --user=USER -n default
+            note      Your rights   you may not accept drifts, create sagas in namespace default
+                                    -> an administrator grants them with: kubectl create rolebinding arcadia-platform-admin --clusterrole=arcadia-platform-admin --user=USER -n default
+
+            5 problems found.
+        "#]].assert_eq(&render(&checks, Paint::NONE));
+        assert!(has_problem(&checks));
+    }
+
+    #[test]
+    fn a_cluster_without_the_operator_says_how_to_begin() {
+        let mut found = healthy();
+        found.definitions = None;
+        found.leases = Ok(vec![]);
+        found.deployments = Err("deployments.apps is forbidden: User \"jane\" cannot list".into());
+        found.policies = Ok(Policies::default());
+        expect![[r#"
+            ok        API server    v1.34.1
+            PROBLEM   Definitions   the cluster does not serve arcadia.cloud/v1alpha1
+                                    -> arcadia-operator crds | kubectl apply --server-side -f -
+            PROBLEM   Leader        there is no Lease: no operator has run with leader election
+                                    -> kubectl get deployments -A -l app.kubernetes.io/name=arcadia-operator
+            unknown   Operator      you may not read it: deployments.apps is forbidden: User "jane" cannot list
+            note      Policies      no admission policies: everyone who may patch a drift may decide it, under any name
+            ok        Your rights   all rights in namespace default
+
+            2 problems found.
+        "#]]
+        .assert_eq(&render(&checks(&found), Paint::NONE));
+    }
+}

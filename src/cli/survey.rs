@@ -1,0 +1,228 @@
+//! A survey of the account: every resource of some kinds, with its document, from bulk lists.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use futures::{StreamExt as _, stream};
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::Value;
+
+use super::{Error, cloud::MAX_AGE, text};
+use crate::digitalocean::{FieldSet, IdFormat, Inventory, Kind, Live, Observation, ResourceKey};
+
+/// The number of kinds that are listed at a time.
+const KINDS_AT_ONCE: usize = 4;
+/// The kind whose resources hold domain records.
+const PARENT: &str = "Domain";
+
+/// One resource of the account.
+#[derive(Clone, Debug)]
+pub(super) struct Found {
+    pub(super) key: ResourceKey,
+    pub(super) live: Live,
+    /// The document as the API shows it.
+    pub(super) document: Value,
+}
+
+/// The result of a survey, by kind and id.
+#[derive(Debug, Default)]
+pub(super) struct Survey {
+    pub(super) resources: Vec<Found>,
+    /// Lists that could not be read, each said for a person.
+    pub(super) failures: Vec<String>,
+}
+
+impl Found {
+    /// The name that the user gave it, where it has one.
+    pub(super) fn name(&self) -> Option<&str> {
+        let text = |key: &str| self.document.get(key).and_then(Value::as_str).filter(|text| !text.is_empty());
+        text("name")
+            .or_else(|| self.document.pointer("/spec/name").and_then(Value::as_str))
+            .or_else(|| text("description"))
+    }
+
+    pub(super) fn tags(&self) -> Vec<&str> {
+        let tags = self.document.get("tags").and_then(Value::as_array).into_iter().flatten();
+        tags.filter_map(Value::as_str).chain(self.document.get("tag").and_then(Value::as_str)).collect()
+    }
+
+    pub(super) fn region(&self) -> Option<&str> {
+        let region = self.document.get("region")?;
+        region.as_str().or_else(|| region.get("slug")?.as_str())
+    }
+
+    /// Whether the cloud controllers of a Kubernetes cluster made it: nodes, their load balancers, volumes and firewalls.
+    pub(super) fn is_made_by_kubernetes(&self) -> bool {
+        let name = self.name().unwrap_or_default();
+        match self.key.kind.name() {
+            // Its tags are those that it opens, which people choose too.
+            "Firewall" => name.starts_with("k8s-"),
+            "Volume" => name.starts_with("pvc-") || self.has_cluster_tag(),
+            _ => self.has_cluster_tag(),
+        }
+    }
+
+    fn has_cluster_tag(&self) -> bool {
+        self.key.kind.name() != "KubernetesCluster"
+            && self.tags().iter().any(|tag| *tag == "k8s" || tag.starts_with("k8s:"))
+    }
+
+    /// As users name it on the command line: `Droplet/3164444`.
+    pub(super) fn address(&self) -> String {
+        address(&self.key)
+    }
+}
+
+pub(super) fn address(key: &ResourceKey) -> String {
+    format!("{}/{}", key.kind, key.id)
+}
+
+/// Reads `Droplet/3164444`; the id of a domain record has a slash itself.
+pub(super) fn read_address(text: &str) -> Result<ResourceKey, String> {
+    let (kind, id) = text.split_once('/').ok_or("must be a kind and an id, such as Droplet/3164444")?;
+    let kind = super::verify::kind(kind)?;
+    let format = kind.id_format();
+    if !format.admits(id) {
+        return Err(format!("the id of a {kind} {}", format.says()));
+    }
+    Ok(ResourceKey::new(kind, id))
+}
+
+/// Lists these kinds. `fields` are what is read of each resource.
+pub(super) async fn survey(inventory: &Inventory, kinds: &BTreeSet<Kind>, fields: impl Fn(Kind) -> FieldSet) -> Survey {
+    let mut survey = Survey::default();
+    let bar = progress(kinds.len());
+    // Domains come first, where their records are listed; and once, since a second list has no news.
+    let domain = Kind::named(PARENT).filter(|_| kinds.iter().copied().any(is_within));
+    let domains = match domain {
+        None => None,
+        Some(domain) => Some(list(inventory, domain, fields(domain), Vec::new()).await),
+    };
+    let parents = domains.iter().flatten().flatten().map(ToString::to_string).collect::<Vec<String>>();
+    let lists = kinds.iter().map(|kind| {
+        let (parents, fields) = (if is_within(*kind) { parents.clone() } else { Vec::new() }, fields(*kind));
+        let known = domains.clone().filter(|_| domain == Some(*kind));
+        async move {
+            let listed = match known {
+                Some(listed) => listed,
+                None => list(inventory, *kind, fields, parents).await,
+            };
+            (*kind, listed)
+        }
+    });
+    let mut lists = stream::iter(lists).buffer_unordered(KINDS_AT_ONCE);
+    while let Some((kind, listed)) = lists.next().await {
+        bar.inc(1);
+        bar.set_message(kind.name());
+        match listed {
+            Ok(ids) => {
+                for id in ids {
+                    let key = ResourceKey::new(kind, id);
+                    match resource(inventory, key) {
+                        Ok(found) => survey.resources.push(found),
+                        Err(why) => survey.failures.push(why),
+                    }
+                }
+            }
+            Err(why) => survey.failures.push(why),
+        }
+    }
+    bar.finish_and_clear();
+    survey.resources.sort_by(|one, other| one.key.cmp(&other.key));
+    survey.failures.sort();
+    survey
+}
+
+/// Reports the lists that could not be read.
+pub(super) fn tell_failures(survey: &Survey) {
+    for failure in &survey.failures {
+        text::note(&format!("error: {failure}"));
+    }
+}
+
+fn is_within(kind: Kind) -> bool {
+    kind.id_format() == IdFormat::DomainRecord
+}
+
+/// The ids of a kind.
+async fn list(
+    inventory: &Inventory,
+    kind: Kind,
+    fields: FieldSet,
+    parents: Vec<String>,
+) -> Result<Vec<Arc<str>>, String> {
+    let changes = inventory.survey(kind, fields, parents).await.map_err(|error| error.to_string())?;
+    match changes.unread {
+        // A part of the account is not the account.
+        Some(error) => Err(error.to_string()),
+        None => Ok(changes.changed),
+    }
+}
+
+fn resource(inventory: &Inventory, key: ResourceKey) -> Result<Found, String> {
+    let document = match inventory.look(&key, MAX_AGE) {
+        Observation::Present(document) => document,
+        Observation::Gone => return Err(format!("{key} does not exist any more")),
+        Observation::Unknown(why) => return Err(format!("{key}: {why}")),
+    };
+    let live = Live::of(&key, &document).map_err(|error| error.to_string())?;
+    let document = serde_json::from_str(&document.json).map_err(|error| format!("{key}: {error}"))?;
+    Ok(Found { key, live, document })
+}
+
+/// A bar on standard error; none where that is no terminal.
+fn progress(kinds: usize) -> ProgressBar {
+    let bar = ProgressBar::new(u64::try_from(kinds).unwrap_or_default());
+    if let Ok(style) = ProgressStyle::with_template("{bar:30} {pos}/{len} kinds {msg}") {
+        bar.set_style(style);
+    }
+    bar
+}
+
+/// Kinds, from the flags; all where none is given.
+pub(super) fn kinds(given: &[Kind]) -> BTreeSet<Kind> {
+    if given.is_empty() { Kind::all().collect() } else { given.iter().copied().collect() }
+}
+
+/// The failure of a survey of which nothing could be read.
+pub(super) fn unless_all_failed(survey: &Survey) -> Result<(), Error> {
+    match survey.failures.first() {
+        Some(first) if survey.resources.is_empty() => Err(Error::usage(first.clone())),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    pub(in crate::cli) fn found(kind: &str, id: &str, document: Value) -> Found {
+        let key = ResourceKey::new(Kind::named(kind).unwrap(), id);
+        Found { live: Live::parse(&key, &document.to_string()).unwrap(), key, document }
+    }
+
+    #[test]
+    fn what_kubernetes_made_is_known_by_tags_and_names() {
+        for (kind, document, wanted) in [
+            ("Droplet", json!({ "name": "pool-x", "tags": ["k8s", "k8s:worker"] }), true),
+            ("Droplet", json!({ "name": "web", "tags": ["k8snot"] }), false),
+            ("LoadBalancer", json!({ "name": "a", "tag": "k8s:506f78a4" }), true),
+            ("Volume", json!({ "name": "pvc-506f78a4" }), true),
+            ("Firewall", json!({ "name": "k8s-506f78a4-worker" }), true),
+            ("Firewall", json!({ "name": "mine", "tags": ["k8s:506f78a4"] }), false),
+            ("KubernetesCluster", json!({ "name": "prod", "tags": ["k8s", "k8s:506f78a4"] }), false),
+        ] {
+            assert_eq!(found(kind, "1", document.clone()).is_made_by_kubernetes(), wanted, "{document}");
+        }
+    }
+
+    #[test]
+    fn a_resource_is_named_by_kind_and_id() {
+        let read = |text| read_address(text).map(|key| address(&key));
+        assert_eq!(read("droplet/3164444").as_deref(), Ok("Droplet/3164444"));
+        assert_eq!(read("DomainRecord/example.com/1").as_deref(), Ok("DomainRecord/example.com/1"));
+        assert!(read("Droplet/web-1").unwrap_err().contains("must be digits"));
+        assert!(read("3164444").unwrap_err().contains("Droplet/3164444"));
+    }
+}

@@ -1,0 +1,196 @@
+//! Text for terminals: tables, colours, ages. Pure but for [`print`].
+
+use std::io::{self, Write as _};
+
+use console::{Alignment, Style, measure_text_width, pad_str};
+use jiff::Timestamp;
+
+use super::Error;
+
+/// The space between two columns, as kubectl prints it.
+const GAP: &str = "   ";
+
+/// Colours, or none. A colour never carries meaning alone: each coloured text is a word that says the same.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Paint {
+    is_on: bool,
+}
+
+impl Paint {
+    /// Colours where standard output is a terminal that has them and `NO_COLOR` is not set.
+    pub(super) fn of_stdout() -> Self {
+        let is_forbidden = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        Self { is_on: !is_forbidden && console::colors_enabled() }
+    }
+
+    /// No colours.
+    #[cfg(test)]
+    pub(super) const NONE: Self = Self { is_on: false };
+
+    pub(super) fn bold(self, text: &str) -> String {
+        self.with(&Style::new().bold(), text)
+    }
+
+    pub(super) fn dim(self, text: &str) -> String {
+        self.with(&Style::new().dim(), text)
+    }
+
+    pub(super) fn good(self, text: &str) -> String {
+        self.with(&Style::new().green(), text)
+    }
+
+    pub(super) fn warn(self, text: &str) -> String {
+        self.with(&Style::new().yellow(), text)
+    }
+
+    pub(super) fn bad(self, text: &str) -> String {
+        self.with(&Style::new().red(), text)
+    }
+
+    fn with(self, style: &Style, text: &str) -> String {
+        if self.is_on { style.clone().force_styling(true).apply_to(text).to_string() } else { text.to_owned() }
+    }
+}
+
+/// Rows of aligned columns.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Table {
+    rows: Vec<Row>,
+    indent: usize,
+}
+
+#[derive(Clone, Debug)]
+enum Row {
+    Cells(Vec<String>),
+    /// A line that has no columns.
+    Line(String),
+}
+
+impl Row {
+    fn cells(&self) -> &[String] {
+        match self {
+            Self::Cells(cells) => cells,
+            Self::Line(_) => &[],
+        }
+    }
+}
+
+impl Table {
+    /// A table with a line of headings.
+    pub(super) fn with_headings(headings: &[&str]) -> Self {
+        let mut table = Self::default();
+        table.row(headings.iter().copied());
+        table
+    }
+
+    /// Puts this number of spaces before each row.
+    pub(super) fn indented(mut self, indent: usize) -> Self {
+        self.indent = indent;
+        self
+    }
+
+    pub(super) fn row(&mut self, cells: impl IntoIterator<Item = impl Into<String>>) {
+        self.rows.push(Row::Cells(cells.into_iter().map(Into::into).collect()));
+    }
+
+    /// Adds a line that does not widen a column.
+    pub(super) fn line(&mut self, line: impl Into<String>) {
+        self.rows.push(Row::Line(line.into()));
+    }
+
+    /// The rows as lines.
+    pub(super) fn render(&self) -> String {
+        let columns = self.rows.iter().map(|row| row.cells().len()).max().unwrap_or(0);
+        let width = |column: usize| {
+            let cells = self.rows.iter().filter_map(|row| row.cells().get(column));
+            cells.map(|cell| measure_text_width(cell)).max().unwrap_or(0)
+        };
+        let widths: Vec<usize> = (0..columns).map(width).collect();
+        let line = |row: &Row| {
+            let text = match row {
+                Row::Line(line) => line.clone(),
+                Row::Cells(cells) => {
+                    let padded = cells.iter().zip(&widths);
+                    padded
+                        .map(|(cell, width)| pad_str(cell, *width, Alignment::Left, None))
+                        .collect::<Vec<_>>()
+                        .join(GAP)
+                }
+            };
+            format!("{}\n", format!("{}{text}", " ".repeat(self.indent)).trim_end())
+        };
+        self.rows.iter().map(line).collect()
+    }
+}
+
+/// The time since an event, as kubectl prints ages: `45s`, `12m`, `3h`, `9d`.
+pub(super) fn age(since: Option<Timestamp>, now: Timestamp) -> String {
+    let Some(since) = since else { return "<unknown>".to_owned() };
+    let seconds = now.duration_since(since).as_secs().max(0);
+    let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86_400);
+    match seconds {
+        0..120 => format!("{seconds}s"),
+        120..7200 => format!("{minutes}m"),
+        7200..172_800 => format!("{hours}h"),
+        _ => format!("{days}d"),
+    }
+}
+
+/// `1 drift`, `2 drifts`.
+pub(super) fn count(number: usize, noun: &str) -> String {
+    if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
+}
+
+/// A time as people read it, in UTC.
+pub(super) fn time(at: Timestamp) -> String {
+    at.strftime("%Y-%m-%d %H:%M:%S UTC").to_string()
+}
+
+/// Each text on a line of its own.
+pub(super) fn lines(lines: impl IntoIterator<Item = String>) -> String {
+    lines.into_iter().fold(String::new(), |text, line| text + &line + "\n")
+}
+
+/// Writes to standard output. A reader that has closed the pipe ends the command.
+pub(super) fn print(text: &str) -> Result<(), Error> {
+    let mut out = io::stdout().lock();
+    out.write_all(text.as_bytes())?;
+    out.flush()?;
+    Ok(())
+}
+
+/// Writes a note for people to standard error, which keeps standard output fit for pipes.
+pub(super) fn note(text: &str) {
+    // With standard error closed, a note has no reader.
+    let _ = writeln!(io::stderr().lock(), "{text}");
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::expect;
+
+    use super::*;
+
+    #[test]
+    fn columns_are_aligned_by_what_a_terminal_shows() {
+        let mut table = Table::with_headings(&["NAME", "VALUE", "AGE"]);
+        table.row(["web-1", "日本語", "3h"]);
+        table.row(["longer-name", Paint { is_on: true }.bad("red").as_str(), "9d"]);
+        let plain = console::strip_ansi_codes(&table.render()).into_owned();
+        expect![[r"
+            NAME          VALUE    AGE
+            web-1         日本語   3h
+            longer-name   red      9d
+        "]]
+        .assert_eq(&plain);
+    }
+
+    #[test]
+    fn ages_have_one_unit() {
+        let now: Timestamp = "2026-05-10T12:00:00Z".parse().unwrap();
+        let of = |seconds: i64| age(Timestamp::from_second(now.as_second() - seconds).ok(), now);
+        let shown = [0, 119, 120, 7199, 7200, 172_799, 172_800, -5].map(of);
+        assert_eq!(shown, ["0s", "119s", "2m", "119m", "2h", "47h", "2d", "0s"]);
+        assert_eq!(age(None, now), "<unknown>");
+    }
+}

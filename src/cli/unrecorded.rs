@@ -1,0 +1,115 @@
+//! `unrecorded`: live resources that no record names.
+
+mod view;
+
+use std::{collections::BTreeSet, fs, path::PathBuf};
+
+use clap::{Args, ValueEnum};
+use jiff::Timestamp;
+
+use super::{
+    Error, Exit,
+    cloud::CloudArgs,
+    cluster::ClusterArgs,
+    import::{self, Filter},
+    manifests::failed,
+    output,
+    survey::{self, Found},
+    text::{note, print},
+    verify,
+};
+use crate::digitalocean::{FieldSet, Kind};
+
+/// The flags of `unrecorded`.
+#[derive(Clone, Debug, Args)]
+pub(super) struct UnrecordedArgs {
+    /// Only resources of this kind; may be repeated
+    #[arg(long, value_name = "KIND", value_parser = verify::kind)]
+    kind: Vec<Kind>,
+
+    #[command(flatten)]
+    filter: Filter,
+
+    /// Compare with the records in this file or folder instead of those in the cluster; may be repeated
+    #[arg(short = 'f', long = "filename", value_name = "PATH")]
+    paths: Vec<PathBuf>,
+
+    /// File with resources that are known and not shown, one KIND/ID per line
+    #[arg(long, value_name = "FILE")]
+    baseline: Option<PathBuf>,
+
+    /// Write what is unrecorded now into the baseline
+    #[arg(long, requires = "baseline")]
+    write_baseline: bool,
+
+    /// Format: `name` prints KIND/ID for `import`
+    #[arg(short, long, value_name = "FORMAT", default_value = "table")]
+    output: Format,
+
+    #[command(flatten)]
+    cloud: CloudArgs,
+}
+
+/// The formats of `unrecorded`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Format {
+    Table,
+    Json,
+    Name,
+}
+
+pub(super) async fn run(cluster: &ClusterArgs, args: &UnrecordedArgs) -> Result<Exit, Error> {
+    let inventory = args.cloud.inventory()?;
+    let recorded = import::recorded(cluster, &args.paths).await?;
+    let survey = survey::survey(&inventory, &survey::kinds(&args.kind), |_| FieldSet::default()).await;
+    survey::tell_failures(&survey);
+    survey::unless_all_failed(&survey)?;
+    let is_complete = survey.failures.is_empty();
+    let mut unrecorded: Vec<Found> = survey.resources;
+    unrecorded.retain(|found| {
+        let is_wanted = args.filter.includes_kubernetes() || !found.is_made_by_kubernetes();
+        is_wanted && args.filter.admits(found) && !recorded.contains(&found.key)
+    });
+    if let (Some(path), true) = (&args.baseline, args.write_baseline) {
+        if !is_complete {
+            return Err(Error::usage("the baseline was not written: some lists could not be read"));
+        }
+        fs::write(path, view::names(&unrecorded)).map_err(failed("writing", path))?;
+        note(&format!("{} written to {}", super::text::count(unrecorded.len(), "resource"), path.display()));
+        return Ok(Exit::Done);
+    }
+    let known = match &args.baseline {
+        Some(path) => known(&fs::read_to_string(path).map_err(failed("reading", path))?),
+        None => BTreeSet::new(),
+    };
+    let before = unrecorded.len();
+    unrecorded.retain(|found| !known.contains(&found.address()));
+    let in_baseline = before - unrecorded.len();
+    print(&match args.output {
+        Format::Table => view::table(&unrecorded, in_baseline, Timestamp::now()),
+        Format::Json => output::json(&view::json(&unrecorded))?,
+        Format::Name => view::names(&unrecorded),
+    })?;
+    Ok(match (is_complete, unrecorded.is_empty()) {
+        (false, _) => Exit::Failed,
+        (true, false) => Exit::No,
+        (true, true) => Exit::Done,
+    })
+}
+
+/// The resources of a baseline. Lines that begin with `#` are comments.
+fn known(text: &str) -> BTreeSet<String> {
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+    lines.map(str::to_owned).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_baseline_may_have_comments() {
+        let known = known("# of May\nDroplet/1\n\n  Volume/2 \n");
+        assert_eq!(known.into_iter().collect::<Vec<_>>(), ["Droplet/1", "Volume/2"]);
+    }
+}

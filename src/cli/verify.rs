@@ -1,0 +1,218 @@
+//! `verify`: compares manifests with the live account, without a cluster. The comparison is the operator's.
+
+mod view;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+    sync::Arc,
+};
+
+use clap::{Args, ValueEnum};
+use futures::{StreamExt as _, stream};
+
+use super::{
+    Error, Exit,
+    cloud::{CloudArgs, MAX_AGE},
+    manifests::{self, Declared},
+    output,
+    select::SIDE_BY_SIDE,
+    text::{Paint, note, print},
+};
+use crate::{
+    digitalocean::{FieldSet, Inventory, Kind, Live, Observation, Wanted},
+    drift::{
+        evaluate::{self, EXISTS, Finding},
+        shown::Shown,
+    },
+};
+
+/// The number of resources that are read a second time, because one list alone may lag behind.
+const CONFIRMED: usize = 200;
+
+/// The flags of `verify`.
+#[derive(Clone, Debug, Args)]
+pub(super) struct VerifyArgs {
+    /// File or folder with manifests; `-` reads standard input; may be repeated
+    #[arg(short = 'f', long = "filename", value_name = "PATH", required = true)]
+    paths: Vec<PathBuf>,
+
+    /// Only records of this kind; may be repeated
+    #[arg(long, value_name = "KIND", value_parser = kind)]
+    kind: Vec<Kind>,
+
+    /// Format
+    #[arg(short, long, value_name = "FORMAT", default_value = "table")]
+    output: Format,
+
+    #[command(flatten)]
+    cloud: CloudArgs,
+}
+
+/// The formats of `verify`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Format {
+    Table,
+    Json,
+    Junit,
+}
+
+/// Reads the name of a kind, in any letter case.
+pub(super) fn kind(text: &str) -> Result<Kind, String> {
+    let found = Kind::all().find(|kind| kind.name().eq_ignore_ascii_case(text));
+    found.ok_or_else(|| {
+        let nearest = crate::nearest::nearest(text, Kind::all().map(Kind::name)).join(" or ");
+        let hint = if nearest.is_empty() { String::new() } else { format!("; did you mean {nearest}?") };
+        format!("there is no kind {text:?}{hint}")
+    })
+}
+
+/// The result of comparing one record.
+#[derive(Clone, Debug)]
+struct Checked {
+    record: Declared,
+    fields: Vec<CheckedField>,
+}
+
+/// The result of comparing one recorded field.
+#[derive(Clone, Debug)]
+pub(super) struct CheckedField {
+    pub(super) field: String,
+    pub(super) verdict: FieldVerdict,
+}
+
+#[derive(Clone, Debug)]
+pub(super) enum FieldVerdict {
+    InSync,
+    Drift(Box<Shown>),
+    /// It could not be compared.
+    Unknown(String),
+}
+
+pub(super) async fn run(args: &VerifyArgs) -> Result<Exit, Error> {
+    let mut records = Vec::new();
+    for path in &args.paths {
+        records.extend(manifests::read(path)?);
+    }
+    records.retain(|record| args.kind.is_empty() || args.kind.contains(&record.spec.resource.kind));
+    if records.is_empty() {
+        return Err(Error::usage(
+            "the manifests declare no ProvisionedResource; write some with: kubectl arcadia import --folder FOLDER",
+        ));
+    }
+    let inventory = args.cloud.inventory()?;
+    let failures = list(&inventory, &records).await;
+    confirm(&inventory, &records).await;
+    let checked: Vec<Checked> = records.into_iter().map(|record| check(&inventory, record)).collect();
+    for failure in failures {
+        note(&format!("error: {failure}"));
+    }
+    print(&match args.output {
+        Format::Table => view::table(&checked, Paint::of_stdout()),
+        Format::Json => output::json(&view::json(&checked))?,
+        Format::Junit => view::junit(&checked)?,
+    })?;
+    Ok(exit(&checked))
+}
+
+/// Drift decides, also where other fields could not be compared. Without drift, such a field is a failure.
+fn exit(checked: &[Checked]) -> Exit {
+    let mut verdicts = checked.iter().flat_map(|checked| &checked.fields).map(|field| &field.verdict);
+    if verdicts.clone().any(|verdict| matches!(verdict, FieldVerdict::Drift(_))) {
+        return Exit::No;
+    }
+    if verdicts.any(|verdict| matches!(verdict, FieldVerdict::Unknown(_))) { Exit::Failed } else { Exit::Done }
+}
+
+/// Lists the kinds of the records. Lists that fail leave their resources unknown.
+async fn list(inventory: &Inventory, records: &[Declared]) -> Vec<String> {
+    let mut wanted: BTreeMap<Kind, Vec<Wanted>> = BTreeMap::new();
+    for record in records {
+        let key = record.key();
+        wanted.entry(key.kind).or_default().push(Wanted { id: Arc::clone(&key.id), fields: fields(record) });
+    }
+    let lists = wanted.into_iter().map(|(kind, wanted)| async move { inventory.sync(kind, wanted).await });
+    let outcomes: Vec<_> = stream::iter(lists).buffer_unordered(SIDE_BY_SIDE).collect().await;
+    let unread = outcomes.into_iter().filter_map(|outcome| match outcome {
+        Ok(changes) => changes.unread.map(|error| error.to_string()),
+        Err(error) => Some(error.to_string()),
+    });
+    unread.collect()
+}
+
+fn fields(record: &Declared) -> FieldSet {
+    let desired = record.spec.desired.iter().map(|(field, value)| (field.as_str(), value));
+    FieldSet::of_values(record.spec.resource.kind, desired)
+}
+
+/// Reads resources that differ once more: the operator opens no drift on one list alone either.
+async fn confirm(inventory: &Inventory, records: &[Declared]) {
+    let differing = records.iter().filter(|record| {
+        let key = record.key();
+        let is_confirmed = match inventory.look(&key, MAX_AGE) {
+            Observation::Present(document) => document.is_confirmed,
+            Observation::Gone | Observation::Unknown(_) => true,
+        };
+        let is_drift = |field: &CheckedField| matches!(field.verdict, FieldVerdict::Drift(_));
+        !is_confirmed && compared(inventory, record).iter().any(is_drift)
+    });
+    let reads = differing.take(CONFIRMED).map(|record| async move {
+        inventory.first_look(&record.key(), fields(record)).await;
+    });
+    stream::iter(reads).buffer_unordered(SIDE_BY_SIDE).collect::<Vec<()>>().await;
+}
+
+fn check(inventory: &Inventory, record: Declared) -> Checked {
+    let fields = compared(inventory, &record);
+    Checked { record, fields }
+}
+
+/// Reads one resource directly, and compares each recorded field that is not ignored.
+pub(super) async fn now(inventory: &Inventory, record: &Declared) -> Vec<CheckedField> {
+    inventory.first_look(&record.key(), fields(record)).await;
+    compared(inventory, record)
+}
+
+/// Compares each recorded field that is not ignored.
+fn compared(inventory: &Inventory, record: &Declared) -> Vec<CheckedField> {
+    let key = record.key();
+    let spec = &record.spec;
+    let ignored: BTreeSet<&str> = spec.drift.ignore.iter().map(String::as_str).collect();
+    let one = |field: &str, verdict| CheckedField { field: field.to_owned(), verdict };
+    let should_exist = spec.desired.get(EXISTS).and_then(serde_json::Value::as_bool).unwrap_or(true);
+    let existence = |exists: bool| {
+        if exists == should_exist || ignored.contains(EXISTS) {
+            return Vec::new();
+        }
+        match Finding::differs(should_exist.into(), exists.into()) {
+            Finding::Differs { shown, .. } => vec![one(EXISTS, FieldVerdict::Drift(shown))],
+            _ => Vec::new(),
+        }
+    };
+    let document = match inventory.look(&key, MAX_AGE) {
+        Observation::Gone => return existence(false),
+        Observation::Unknown(why) => return vec![one(EXISTS, FieldVerdict::Unknown(why.to_string()))],
+        Observation::Present(document) => document,
+    };
+    let live = match Live::of(&key, &document) {
+        Ok(live) => live,
+        Err(error) => return vec![one(EXISTS, FieldVerdict::Unknown(error.to_string()))],
+    };
+    let mut fields = existence(true);
+    if !fields.is_empty() {
+        return fields;
+    }
+    for (field, expected) in
+        spec.desired.iter().filter(|(field, _)| *field != EXISTS && !ignored.contains(field.as_str()))
+    {
+        match evaluate::compare(&live, field, expected) {
+            Finding::Matches { .. } | Finding::Moot => fields.push(one(field, FieldVerdict::InSync)),
+            Finding::Differs { shown, doubts, .. } => {
+                fields.push(one(field, FieldVerdict::Drift(shown)));
+                fields.extend(doubts.into_iter().map(|doubt| one(field, FieldVerdict::Unknown(doubt))));
+            }
+            Finding::Unknown(why) | Finding::Invalid(why) => fields.push(one(field, FieldVerdict::Unknown(why))),
+        }
+    }
+    fields
+}

@@ -1,0 +1,38 @@
+//! `withdraw`: removes a decision that is not carried out yet, or an acceptance that stands.
+
+use clap::Args;
+
+use super::{
+    Error, Exit,
+    cluster::{Cluster, ClusterArgs},
+    decide::{self, DecideArgs, Decision, Verb},
+    select::SelectArgs,
+};
+
+/// The flags of `withdraw`.
+#[derive(Clone, Debug, Args)]
+pub(super) struct WithdrawArgs {
+    #[command(flatten)]
+    select: SelectArgs,
+
+    #[command(flatten)]
+    decide: DecideArgs,
+}
+
+pub(super) async fn run(cluster: &ClusterArgs, args: &WithdrawArgs) -> Result<Exit, Error> {
+    let cluster = Cluster::connect(cluster).await?;
+    let mut drifts = args.select.read(&cluster, None).await?;
+    drifts.retain(|drift| {
+        let stands = drift.standing.as_ref().is_some_and(|(status, _)| status == "True");
+        drift.pending.is_some() || stands
+    });
+    if drifts.is_empty() {
+        return Err(Error::usage(
+            "no decision waits and no acceptance stands on these drifts: nothing can be withdrawn. To undo an accepted \
+             value, change spec.desired of the record",
+        ));
+    }
+    let annotations = decide::withdrawing();
+    let input = args.select.input();
+    Decision { verb: Verb::Withdraw, annotations, drifts, input }.carry_out(&cluster, &args.decide).await
+}

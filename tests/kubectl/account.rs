@@ -1,0 +1,243 @@
+//! Commands that need no cluster: the account as manifests, and manifests against the account.
+
+use std::{fs, path::PathBuf};
+
+use digitalocean_simulator::{Control, Effect, Fault, Options, Simulator};
+use serde_json::{Value, json};
+
+use crate::program::Arcadia;
+
+/// The token that nothing may ever print.
+const TOKEN: &str = "dop_v1_never_to_be_printed";
+
+/// An account with a resource of every kind.
+struct Account {
+    cloud: Control,
+    arcadia: Arcadia,
+    folder: tempfile::TempDir,
+    _simulator: Simulator,
+}
+
+impl Account {
+    async fn new() -> Self {
+        let fleet = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/simulator/fleets/demo.json");
+        let options = Options { token: Some(TOKEN.to_owned()), load: Some(fleet), ..Options::default() };
+        let simulator = Simulator::start(options).await.unwrap();
+        let cloud = simulator.control();
+        for (collection, document) in further() {
+            cloud.put(collection, document).await.unwrap();
+        }
+        let arcadia = Arcadia::new().with_cloud(&simulator.url(), TOKEN);
+        Self { cloud, arcadia, folder: tempfile::tempdir().unwrap(), _simulator: simulator }
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.folder.path().join(name).display().to_string()
+    }
+
+    /// Records the whole account in a folder.
+    async fn imported(&self) -> String {
+        let records = self.path("records");
+        self.arcadia.expect(0, &["import", "--folder", &records]).await;
+        records
+    }
+}
+
+/// Kinds that the demo's fleet does not have.
+fn further() -> Vec<(&'static str, Value)> {
+    vec![
+        ("account/keys", json!({ "name": "jane", "public_key": "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ jane" })),
+        ("certificates", json!({ "name": "web", "type": "lets_encrypt", "dns_names": ["example.com"] })),
+        ("cdn/endpoints", json!({ "origin": "static.nyc3.digitaloceanspaces.com", "ttl": 3600 })),
+        (
+            "snapshots",
+            json!({ "name": "before", "resource_type": "droplet", "resource_id": "3164444", "regions": ["nyc3"] }),
+        ),
+        ("images", json!({ "name": "golden", "type": "custom", "distribution": "Debian", "regions": ["nyc3"] })),
+        (
+            "projects",
+            json!({ "name": "shop", "description": "The shop", "purpose": "Web Application", "environment": "Production" }),
+        ),
+        (
+            "kubernetes/clusters",
+            json!({ "name": "prod", "region": "nyc1", "version": "1.34.1-do.0",
+            "node_pools": [{ "name": "workers", "size": "s-2vcpu-4gb", "count": 2 }] }),
+        ),
+        (
+            "apps",
+            json!({ "spec": { "name": "shop", "services": [{ "name": "web", "instance_count": 1,
+            "envs": [{ "key": "TOKEN", "value": "CANARY", "type": "SECRET" }] }] } }),
+        ),
+        ("registries", json!({ "name": "images", "region": "nyc3" })),
+        (
+            "uptime/checks",
+            json!({ "name": "web", "type": "https", "target": "https://example.com", "regions": ["us_east"] }),
+        ),
+        (
+            "monitoring/alerts",
+            json!({ "description": "CPU", "type": "v1/insights/droplet/cpu", "compare": "GreaterThan",
+            "value": 80, "window": "5m", "entities": [], "tags": ["web"], "enabled": true,
+            "alerts": { "email": ["ops@example.com"], "slack": [] } }),
+        ),
+        ("vpc_peerings", json!({ "name": "peer", "vpc_ids": ["760e09ef-dc84-11e8-981e-3cfdfeaae000"] })),
+        (
+            "vpc_nat_gateways",
+            json!({ "name": "nat", "type": "PUBLIC", "region": "nyc3", "size": 1,
+            "vpcs": [{ "vpc_uuid": "760e09ef-dc84-11e8-981e-3cfdfeaae000" }] }),
+        ),
+    ]
+}
+
+#[tokio::test]
+async fn what_is_imported_is_in_sync_for_every_kind() {
+    let account = Account::new().await;
+    let records = account.imported().await;
+    let mut kinds: Vec<String> = Vec::new();
+    let mut text = String::new();
+    for entry in fs::read_dir(&records).unwrap() {
+        let manifest = fs::read_to_string(entry.unwrap().path()).unwrap();
+        kinds.extend(manifest.lines().filter_map(|line| line.trim().strip_prefix("kind: ")).map(str::to_owned));
+        text += &manifest;
+    }
+    kinds.sort();
+    kinds.dedup();
+    let all: Vec<_> = arcadia_operator::digitalocean::Kind::all().map(|kind| kind.name().to_owned()).collect();
+    let missing: Vec<_> = all.iter().filter(|kind| !kinds.contains(kind)).collect();
+    assert!(missing.is_empty(), "{missing:?}");
+    assert!(!text.contains("CANARY"), "a secret was recorded");
+
+    let verified = account.arcadia.expect(0, &["verify", "-f", &records]).await;
+    assert!(verified.contains("0 with drift."), "{verified}");
+    // Lists, and one page of each: nothing per resource.
+    account.cloud.reset_requests().await.unwrap();
+    account.arcadia.expect(0, &["import", "--kind", "Droplet"]).await;
+    let requests = account.cloud.requests().await.unwrap();
+    assert_eq!(requests.count("GET /v2/droplets/3164444"), 0, "{requests:?}");
+    assert_eq!(requests.mutating(), 0);
+}
+
+#[tokio::test]
+async fn an_import_can_be_repeated_and_narrowed() {
+    let account = Account::new().await;
+    let records = account.path("records");
+    let import = ["import", "--folder", &records, "--kind", "Droplet", "--name", "web-*", "--tag", "prod"];
+    let said = account.arcadia.says(0, &import).await;
+    assert!(said.contains("2 records written."), "{said}");
+    let again = account.arcadia.says(0, &import).await;
+    assert!(again.contains("0 records written, 2 recorded already."), "{again}");
+    account.cloud.put("droplets", json!({ "id": 5, "name": "pool-1", "tags": ["k8s", "k8s:worker"] })).await.unwrap();
+    let rest = account.arcadia.says(0, &["import", "--folder", &records, "--kind", "Droplet"]).await;
+    assert!(rest.contains("2 records written, 2 recorded already, 1 made by Kubernetes"), "{rest}");
+    let one = account.arcadia.expect(0, &["import", "Droplet/3164444", "--fields", "size_slug,tags"]).await;
+    let wanted = "---\napiVersion: arcadia.cloud/v1alpha1\nkind: ProvisionedResource\n";
+    assert!(one.starts_with(wanted) && one.contains("size_slug: s-2vcpu-4gb") && !one.contains("region"), "{one}");
+    let missing = account.arcadia.says(2, &["import", "Droplet/99"]).await;
+    assert!(missing.contains("Droplet 99 is not in the account"), "{missing}");
+}
+
+#[tokio::test]
+async fn verify_finds_what_changed_and_tells_drift_from_failure() {
+    let account = Account::new().await;
+    let records = account.imported().await;
+    account.cloud.change("droplets", "3164444", json!({ "size_slug": "s-4vcpu-8gb" })).await.unwrap();
+    account.cloud.delete("volumes", "3d80cb72-342b-4aaa-b92e-4e4abb24a933").await.unwrap();
+    let table = account.arcadia.expect(1, &["verify", "-f", &records]).await;
+    assert!(table.contains("s-2vcpu-4gb -> s-4vcpu-8gb") && table.contains("true -> false"), "{table}");
+    assert!(table.contains("2 with drift."), "{table}");
+    let json = account.arcadia.expect(1, &["verify", "-f", &records, "-o", "json", "--kind", "Droplet"]).await;
+    let json: Value = serde_json::from_str(&json).unwrap();
+    let fields = json["records"].as_array().unwrap().iter().flat_map(|record| record["fields"].as_array().unwrap());
+    let drift: Vec<_> = fields.filter(|field| field["verdict"] == "Drift").collect();
+    assert_eq!(drift.len(), 1, "{json}");
+    assert_eq!((&drift[0]["field"], &drift[0]["actual"]), (&json!("size_slug"), &json!("s-4vcpu-8gb")));
+    let junit = account.arcadia.expect(1, &["verify", "-f", &records, "-o", "junit"]).await;
+    assert!(junit.contains(r#"<failure message="s-2vcpu-4gb -&gt; s-4vcpu-8gb" type="drift">"#), "{junit}");
+
+    // A list that cannot be read is no drift, and not in sync either.
+    account.cloud.change("droplets", "3164444", json!({ "size_slug": "s-2vcpu-4gb" })).await.unwrap();
+    let volumes = fs::read_dir(&records).unwrap().map(|entry| entry.unwrap().path());
+    for volume in volumes.filter(|path| path.display().to_string().contains("volume-scratch")) {
+        fs::remove_file(volume).unwrap();
+    }
+    let refusal = Effect::Status { status: 403, retry_after: None, html: false };
+    account.cloud.inject(Fault::new("/v2/droplets", refusal)).await.unwrap();
+    let ran = account.arcadia.run(&["verify", "-f", &records]).await;
+    assert_eq!(ran.code, 2, "{}\n{}", ran.out, ran.errors);
+    assert!(ran.errors.contains("droplet:read") && ran.out.contains("unknown"), "{}\n{}", ran.out, ran.errors);
+}
+
+#[tokio::test]
+async fn unrecorded_resources_are_listed_once_they_are_new() {
+    let account = Account::new().await;
+    let records = account.path("records");
+    account.arcadia.expect(0, &["import", "--folder", &records, "--kind", "Droplet"]).await;
+    let baseline = account.path("known.txt");
+    let unrecorded = ["unrecorded", "-f", &records, "--baseline", &baseline];
+    account.arcadia.expect(0, &[&unrecorded[..], &["--write-baseline"]].concat()).await;
+    let none = account.arcadia.expect(0, &unrecorded).await;
+    assert!(none.contains("Every resource is recorded."), "{none}");
+    account.cloud.put("droplets", json!({ "id": 7, "name": "new-1", "tags": ["web"] })).await.unwrap();
+    let new = account.arcadia.expect(1, &unrecorded).await;
+    assert!(new.contains("new-1") && new.contains("1 resource not recorded: 1 Droplet."), "{new}");
+    let names = account.arcadia.expect(1, &[&unrecorded[..], &["-o", "name"]].concat()).await;
+    assert_eq!(names, "Droplet/7\n");
+}
+
+#[tokio::test]
+async fn a_state_of_terraform_becomes_records_that_show_its_drift() {
+    let account = Account::new().await;
+    let (state, records) = (account.path("terraform.tfstate"), account.path("records"));
+    let droplet =
+        json!({ "id": "3164444", "name": "web-1", "size": "s-2vcpu-4gb", "region": "nyc3", "tags": ["web", "prod"] });
+    let bucket = json!({ "mode": "managed", "type": "digitalocean_spaces_bucket", "instances": [{ "attributes": { "id": "b" } }] });
+    let web = json!({ "mode": "managed", "type": "digitalocean_droplet", "instances": [{ "attributes": droplet }] });
+    fs::write(&state, json!({ "version": 4, "resources": [web, bucket] }).to_string()).unwrap();
+    // Without the account: no token is needed.
+    let said = Arcadia::new().says(0, &["import", "--from-terraform", &state, "--folder", &records]).await;
+    assert!(said.contains("1 record written.") && said.contains("digitalocean_spaces_bucket"), "{said}");
+    account.arcadia.expect(0, &["verify", "-f", &records]).await;
+    account.cloud.change("droplets", "3164444", json!({ "size_slug": "s-4vcpu-8gb" })).await.unwrap();
+    let table = account.arcadia.expect(1, &["verify", "-f", &records]).await;
+    assert!(table.contains("s-2vcpu-4gb -> s-4vcpu-8gb"), "{table}");
+}
+
+#[tokio::test]
+async fn the_token_comes_from_doctl_where_the_environment_has_none() {
+    let account = Account::new().await;
+    let config = account.path("config.yaml");
+    fs::write(&config, format!("access-token: wrong\ncontext: work\nauth-contexts:\n  work: {TOKEN}\n")).unwrap();
+    let url = account
+        .arcadia
+        .command(&[])
+        .get_envs()
+        .find(|(name, _)| *name == "DIGITALOCEAN_API_URL")
+        .unwrap()
+        .1
+        .unwrap()
+        .to_owned();
+    let doctl = Arcadia::new().with("DIGITALOCEAN_API_URL", url.to_str().unwrap()).with("HOME", account.path(""));
+    let import = ["import", "--kind", "VPC", "--doctl-config", &config];
+    let said = doctl.says(0, &import).await;
+    assert!(said.contains("1 record written"), "{said}");
+    let wrong = doctl.says(2, &[&import[..], &["--doctl-context", "default"]].concat()).await;
+    assert!(wrong.contains("DigitalOcean does not know the token"), "{wrong}");
+    let none = doctl.says(2, &import[..3]).await;
+    assert!(none.contains("doctl auth init") && !none.contains(TOKEN), "{none}");
+}
+
+#[tokio::test]
+async fn mistakes_are_refused_with_the_next_command() {
+    let account = Account::new().await;
+    for (arguments, wanted) in [
+        (&["verify", "-f", "/does/not/exist"][..], "/does/not/exist"),
+        (&["import", "--kind", "Dropplet"], "did you mean Droplet"),
+        (&["import", "Droplet/web-1"], "must be digits"),
+        (&["import", "--name", "no-such-*", "-x"], "unexpected argument"),
+    ] {
+        let said = account.arcadia.says(2, arguments).await;
+        assert!(said.contains(wanted), "{arguments:?}: {said}");
+    }
+    fs::write(account.path("empty.yaml"), "apiVersion: v1\nkind: ConfigMap\n").unwrap();
+    let said = account.arcadia.says(2, &["verify", "-f", &account.path("empty.yaml")]).await;
+    assert!(said.contains("kubectl arcadia import --folder"), "{said}");
+}

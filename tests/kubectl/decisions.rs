@@ -1,0 +1,140 @@
+//! The main job from the command line: inbox, decision, history, with the operator running.
+
+use arcadia_operator::manifests::policies;
+use serde_json::json;
+
+use crate::{
+    program::Arcadia,
+    world::{DROPLET, World, droplet, eventually},
+};
+
+fn arcadia(world: &World) -> Arcadia {
+    Arcadia::new().with_cluster(world.namespace.kubeconfig())
+}
+
+#[tokio::test]
+async fn a_change_of_many_resources_is_seen_and_accepted_at_once() {
+    let world = World::new("kubectl-accept").await;
+    let arcadia = arcadia(&world);
+    let empty = arcadia.expect(0, &[]).await;
+    assert!(empty.contains("No open drifts in namespace kubectl-accept-"), "{empty}");
+    for id in ["1", "2", "3"] {
+        world.cloud.put("droplets", droplet(id, "name")).await.unwrap();
+        world.record_as(&format!("web-{id}"), "Droplet", id, json!({"size_slug": "s-1vcpu-1gb"}), json!({})).await;
+    }
+    eventually("three drifts", || async {
+        let names = arcadia.expect(0, &["inbox", "-o", "name"]).await;
+        if names.lines().count() == 3 { Ok(()) } else { Err(names) }
+    })
+    .await;
+    let inbox = arcadia.expect(0, &[]).await;
+    assert!(inbox.contains("s-1vcpu-1gb -> s-2vcpu-4gb") && inbox.contains("web-1, web-2, web-3"), "{inbox}");
+    assert!(inbox.contains("3 open drifts, 1 change."), "{inbox}");
+    let change = inbox.lines().nth(1).unwrap().split_whitespace().next().unwrap().to_owned();
+
+    // Standard input is no terminal, so nothing is decided without --yes.
+    let asked = arcadia.says(2, &["accept", "--change", &change]).await;
+    assert!(asked.contains("--yes"), "{asked}");
+    let dry = arcadia.expect(0, &["accept", "--change", &change, "--dry-run=server"]).await;
+    assert_eq!(dry.matches("(server dry run)").count(), 3, "{dry}");
+    assert_eq!(arcadia.expect(0, &["inbox", "-o", "name"]).await.lines().count(), 3);
+
+    let decided = arcadia.expect(0, &["accept", "--change", &change, "--because", "OPS-123", "--yes", "--wait"]).await;
+    assert_eq!(decided.matches(" Accepted (Accepted)\n").count(), 3, "{decided}");
+    assert_eq!(world.value("pr/web-2", "{.spec.desired.size_slug}").await, "s-2vcpu-4gb");
+    let history = arcadia.expect(0, &["history", "web-2"]).await;
+    assert!(history.contains("Accepted") && history.contains("1 drift, 0 open."), "{history}");
+    let page = arcadia.expect(0, &["show", "pr/web-2"]).await;
+    assert!(page.contains("s-2vcpu-4gb") && page.contains("DriftAccepted") && page.contains("History"), "{page}");
+}
+
+#[tokio::test]
+async fn a_decision_is_signed_and_can_be_withdrawn_before_it_is_carried_out() {
+    let mut world = World::new("kubectl-withdraw").await;
+    let arcadia = arcadia(&world);
+    world.record("web-1", json!({"name": "other", "size_slug": "s-1vcpu-1gb"})).await;
+    eventually("both drifts", || async {
+        let names = arcadia.expect(0, &["inbox", "-o", "name"]).await;
+        if names.lines().count() == 2 { Ok(()) } else { Err(names) }
+    })
+    .await;
+    world.kill_operator();
+    world.kubectl().apply(&policies::validating(&world.installation).unwrap()).await.unwrap();
+    let names = arcadia.expect(0, &["inbox", "--field", "name", "-o", "name"]).await;
+    let drift = names.trim();
+    eventually("the policies to be in force", || async {
+        let refused = world.kubectl().run(&["annotate", drift, "arcadia.cloud/accept=true", "--dry-run=server"]).await;
+        refused.err().map(|_| ()).ok_or("an unsigned decision was allowed")
+    })
+    .await;
+    arcadia.expect(0, &["accept", drift, "--yes"]).await;
+    let me = world.run(&["auth", "whoami", "-o", "jsonpath={.status.userInfo.username}"]).await;
+    assert_eq!(world.value(drift, "{.metadata.annotations.arcadia\\.cloud/decided-by}").await, me);
+    let inbox = arcadia.expect(0, &[]).await;
+    assert!(inbox.contains("(1 decided, not carried out yet)"), "{inbox}");
+    let page = arcadia.expect(0, &["show", drift]).await;
+    assert!(page.contains("accept=true, not carried out yet") && page.contains("kubectl arcadia withdraw"), "{page}");
+    arcadia.expect(0, &["withdraw", "--record", "web-1", "--yes"]).await;
+    assert_eq!(world.value(drift, "{.metadata.annotations}").await, "");
+    let nothing = arcadia.says(2, &["withdraw", drift, "--yes"]).await;
+    assert!(nothing.contains("nothing can be withdrawn"), "{nothing}");
+    world.restart_operator();
+}
+
+#[tokio::test]
+async fn a_resolved_or_unknown_drift_is_refused_with_the_next_command() {
+    let world = World::new("kubectl-refused").await;
+    let arcadia = arcadia(&world);
+    world.record("web-1", json!({"name": "other"})).await;
+    let drift = world.open_drift().await;
+    world.cloud.change("droplets", DROPLET, json!({"name": "other"})).await.unwrap();
+    world.reaches(&format!("drift/{drift}"), "Resolved", "True LiveReturned").await;
+    let resolved = arcadia.says(2, &["accept", &drift, "--yes"]).await;
+    assert!(resolved.contains("resolved already, as Stale (LiveReturned)") && resolved.contains("inbox"), "{resolved}");
+    let unknown = arcadia.says(2, &["accept", "no-such-drift", "--yes"]).await;
+    assert!(
+        unknown.contains("Drift no-such-drift does not exist") && unknown.contains("kubectl get drifts"),
+        "{unknown}"
+    );
+    let none = arcadia.says(2, &["accept", "--yes"]).await;
+    assert!(none.contains("kubectl arcadia inbox"), "{none}");
+    let unknown = arcadia.says(2, &["show", "no-such-record"]).await;
+    assert!(unknown.contains("kubectl get provisionedresources"), "{unknown}");
+    let kubeconfig = arcadia.says(2, &["inbox", "--kubeconfig", "/does/not/exist"]).await;
+    assert!(kubeconfig.contains("kubectl config view"), "{kubeconfig}");
+}
+
+#[tokio::test]
+async fn the_status_of_an_installation_names_what_is_missing() {
+    let world = World::new("kubectl-status").await;
+    let arcadia = arcadia(&world);
+    world.record("web-1", json!({"name": "web-1"})).await;
+    world.reaches("pr/web-1", "InSync", "True NoDrift").await;
+    let status = arcadia.run(&["status"]).await.out;
+    assert!(status.contains("provisionedresources, drifts, sagas are served"), "{status}");
+    assert!(status.contains("1 record: 1 in sync, 0 with drift"), "{status}");
+    assert!(status.contains("all rights in namespace kubectl-status-"), "{status}");
+    assert!(status.contains(&format!("in namespace {}, seen ", world.namespace.name())), "{status}");
+    // The operator's own account may not decide.
+    let operator = Arcadia::new().with_cluster(&world.credential_file());
+    let status = operator.run(&["status"]).await.out;
+    assert!(status.contains("you may not accept drifts"), "{status}");
+}
+
+#[tokio::test]
+async fn an_account_is_recorded_in_the_cluster() {
+    let world = World::new("kubectl-import").await;
+    let arcadia = arcadia(&world).with_cloud(&world.cloud_url(), crate::world::TOKEN);
+    world.cloud.put("droplets", droplet("5", "web-5")).await.unwrap();
+    world.record("web-1", json!({"name": "web-1"})).await;
+    let import = ["import", "--kind", "Droplet", "--apply"];
+    let said = arcadia.says(0, &import).await;
+    assert!(said.contains("1 record written, 1 recorded already"), "{said}");
+    let name = world.run(&["get", "pr", "-o", "jsonpath={.items[?(@.spec.resource.id=='5')].metadata.name}"]).await;
+    assert!(name.starts_with("droplet-web-5-"), "{name}");
+    world.reaches(&format!("pr/{name}"), "InSync", "True NoDrift").await;
+    let again = arcadia.says(0, &import).await;
+    assert!(again.contains("0 records written, 2 recorded already"), "{again}");
+    let unrecorded = arcadia.expect(0, &["unrecorded", "--kind", "Droplet"]).await;
+    assert!(unrecorded.contains("Every resource is recorded."), "{unrecorded}");
+}

@@ -1,0 +1,11 @@
+//! `kubectl arcadia` as a process of its own, against a real API server, the operator and the simulated cloud.
+#![cfg(test)]
+
+mod account;
+mod decisions;
+mod program;
+mod sagas;
+mod streams;
+#[path = "../end_to_end/world.rs"]
+#[allow(dead_code, unused_imports, reason = "the end-to-end tests need more of it")]
+mod world;

@@ -1,0 +1,75 @@
+//! The program as a user runs it.
+
+use std::{
+    path::Path,
+    process::{Command, Output, Stdio},
+};
+
+/// A way to run `kubectl arcadia`.
+pub struct Arcadia {
+    environment: Vec<(&'static str, String)>,
+}
+
+/// The output and the exit code of one run.
+#[derive(Debug)]
+pub struct Ran {
+    pub code: i32,
+    pub out: String,
+    pub errors: String,
+}
+
+impl Arcadia {
+    /// With nothing from the environment of the tests but what is given.
+    pub fn new() -> Self {
+        Self { environment: Vec::new() }
+    }
+
+    pub fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.environment.push((name, value.into()));
+        self
+    }
+
+    pub fn with_cluster(self, kubeconfig: &Path) -> Self {
+        self.with("KUBECONFIG", kubeconfig.display().to_string())
+    }
+
+    pub fn with_cloud(self, url: &str, token: &str) -> Self {
+        self.with("DIGITALOCEAN_API_URL", url).with("DIGITALOCEAN_ACCESS_TOKEN", token)
+    }
+
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_kubectl-arcadia"));
+        command.args(arguments).env_clear().stdin(Stdio::null());
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
+        command
+    }
+
+    /// Runs it to its end.
+    pub async fn run(&self, arguments: &[&str]) -> Ran {
+        let mut command = tokio::process::Command::from(self.command(arguments));
+        let ran = Ran::of(&command.output().await.unwrap());
+        assert!(!ran.errors.contains("panicked"), "{arguments:?}: {}", ran.errors);
+        ran
+    }
+
+    /// Runs it to its end, which must be with this exit code. What it printed.
+    pub async fn expect(&self, code: i32, arguments: &[&str]) -> String {
+        let ran = self.run(arguments).await;
+        assert_eq!(ran.code, code, "{arguments:?}\n{}\n{}", ran.out, ran.errors);
+        ran.out
+    }
+
+    /// Runs it to its end, which must be with this exit code. What it said to people.
+    pub async fn says(&self, code: i32, arguments: &[&str]) -> String {
+        let ran = self.run(arguments).await;
+        assert_eq!(ran.code, code, "{arguments:?}\n{}\n{}", ran.out, ran.errors);
+        ran.errors
+    }
+}
+
+impl Ran {
+    pub fn of(output: &Output) -> Self {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        Self { code: output.status.code().unwrap_or(-1), out: text(&output.stdout), errors: text(&output.stderr) }
+    }
+}
