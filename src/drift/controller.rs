@@ -16,12 +16,13 @@ use super::{
     asking::{Asking, Confirmation},
     evaluate::{NeedsFreshRead, Observed, Plan, Reading, Recorded, Rests, Seen, Situation, evaluate, orphaned},
     index::{Entry, Index, Orphans},
+    known::KnownDrift,
     status::status,
     sweep::Sweeps,
 };
 use crate::{
     api::{Drift, ProvisionedResource, conditions::reason},
-    digitalocean::{Inventory, Live, Observation, ResourceKey, UnknownReason},
+    digitalocean::{Document, Inventory, Live, Observation, ResourceKey, UnknownReason},
     kube_ext::{
         cache::Cache,
         call,
@@ -239,9 +240,13 @@ async fn reconcile_record(key: &ObjectKey, context: &Arc<Context>) -> Result<Nex
                         next = Next::After(context.asking.failed(key));
                         plan = decide(&entry, &seen, Reading::Failed { is_confirmed }, context);
                     } else {
-                        context.asking.forget(key);
                         context.asking.confirmed(key);
                         plan = decide(&entry, &fresh, Reading::Fresh { before: &before }, context);
+                        if fresh.is_partial() && entry.drifts.iter().any(is_decided) {
+                            next = Next::After(context.asking.failed(key));
+                        } else {
+                            context.asking.forget(key);
+                        }
                         if plan.needs_fresh_read.is_some() {
                             next = Next::Again;
                         }
@@ -376,7 +381,12 @@ fn ask_for_sync(key: &ObjectKey, entry: &Entry, context: &Arc<Context>) -> Sync 
 enum Known {
     Nothing(&'static str, String),
     Gone,
-    Live { live: Box<Live>, is_confirmed: bool },
+    Live {
+        live: Box<Live>,
+        is_confirmed: bool,
+        /// A part of it could not be read.
+        is_partial: bool,
+    },
 }
 
 impl Known {
@@ -388,6 +398,16 @@ impl Known {
             Self::Live { is_confirmed, .. } => *is_confirmed,
         }
     }
+
+    /// Whether a part of the resource could not be read: a decision about it is retried.
+    const fn is_partial(&self) -> bool {
+        matches!(self, Self::Live { is_partial: true, .. })
+    }
+}
+
+/// Whether a decision waits on an open drift.
+fn is_decided(drift: &KnownDrift) -> bool {
+    drift.is_open() && drift.accept.is_some()
 }
 
 /// Looks the resource up in the inventory. None while the first look is under way.
@@ -416,7 +436,10 @@ fn read(resource: &ResourceKey, observation: Observation) -> Known {
     match observation {
         Observation::Gone => Known::Gone,
         Observation::Present(document) => match Live::of(resource, &document) {
-            Ok(live) => Known::Live { live: Box::new(live), is_confirmed: document.is_confirmed },
+            Ok(live) => {
+                let Document { is_confirmed, is_partial, .. } = document;
+                Known::Live { live: Box::new(live), is_confirmed, is_partial }
+            }
             Err(error) => Known::Nothing(reason::LIVE_UNKNOWN, error.to_string()),
         },
         Observation::Unknown(UnknownReason::NotYet) => {
