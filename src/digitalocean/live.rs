@@ -119,6 +119,14 @@ impl Live {
         Ok(Some(document))
     }
 
+    /// The live value of a field; null where there is none.
+    pub(crate) fn value(&self, field: &str) -> Value {
+        match self.key.kind.row().derived.get(field) {
+            Some(source) => self.derive(source),
+            None => self.raw(field).cloned().unwrap_or_default(),
+        }
+    }
+
     /// The value that the document shows for a field.
     pub(crate) fn raw(&self, field: &str) -> Option<&Value> {
         at(&self.document, self.source(field).unwrap_or(field))

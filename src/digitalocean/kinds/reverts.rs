@@ -69,6 +69,9 @@ pub(crate) struct Rule {
     /// The first case that applies wins.
     #[serde(default)]
     pub(crate) cases: Vec<Case>,
+    /// The value that stands for none, where DigitalOcean takes no null.
+    #[serde(default)]
+    pub(crate) unset: Option<Value>,
     /// Firewalls, load balancers and others select resources by these tags.
     #[serde(default)]
     pub(crate) selects: bool,

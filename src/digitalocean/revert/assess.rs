@@ -36,6 +36,13 @@ pub fn irreversible(kind: Kind, field: &str) -> Option<&'static str> {
     if rule.class == Class::OneWay {
         return Some("DigitalOcean changes this field in one direction only");
     }
+    if let Some(How::UpdateResource(write)) = &rule.how
+        && let Some(write) = row.revert.as_ref()?.writes.get(write)
+        && write.shape == Shape::Members
+        && write.remove.is_none()
+    {
+        return Some("members that were added are not removed again");
+    }
     let root = path.first().copied().unwrap_or_default();
     let has_credentials = row.credentials.iter().any(|pattern| pattern.root() == root || pattern.root() == "**");
     has_credentials.then_some("the earlier value holds credentials, which a saga does not store")

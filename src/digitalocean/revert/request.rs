@@ -11,6 +11,16 @@ use crate::digitalocean::document::{at, is_blank, put};
 use crate::digitalocean::kinds::{Call, Content, Guard, How, MemberCall, RestState, Shape, Spelling, Write};
 use crate::digitalocean::{Kind, Live, Path, ResourceKey, Verb};
 
+/// The live value of a field, to restore it later.
+pub(crate) fn value_before(live: &Live, field: &str) -> Value {
+    let value = live.value(field);
+    let unset = || {
+        let rule = rule(live.key().kind.row().revert.as_ref()?, &live.path(field))?;
+        rule.unset.clone().filter(|_| rule.names.iter().any(|name| name.matches(&live.path(field))))
+    };
+    if value.is_null() { unset().unwrap_or(value) } else { value }
+}
+
 /// A call that changes a resource.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Request {
@@ -183,6 +193,7 @@ impl Plan {
                     spelling.spell(&mut body, changed);
                 }
                 numbers(&mut body);
+                drop_old_ids(&mut body, live.document());
                 let alternative = self.write.spelling.and_then(|spelling| spelling.alternative(&body));
                 Ok(Request {
                     body: Value::Object(body),
@@ -279,6 +290,19 @@ fn member_body(template: &BTreeMap<String, Content>, key: &ResourceKey, members:
     let mut body: Map<String, Value> = template.iter().map(|(name, content)| (name.clone(), part(content))).collect();
     numbers(&mut body);
     Value::Object(body)
+}
+
+/// Items of lists keep their `uuid` only where they are live: the cloud gives new ones to others.
+fn drop_old_ids(body: &mut Map<String, Value>, live: &Value) {
+    for (key, value) in body {
+        let items = live.get(key.as_str()).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+        let is_live = |uuid: &Value| items.iter().any(|item| item.get("uuid") == Some(uuid));
+        for item in value.as_array_mut().into_iter().flatten().filter_map(Value::as_object_mut) {
+            if item.get("uuid").is_some_and(|uuid| !is_live(uuid)) {
+                item.remove("uuid");
+            }
+        }
+    }
 }
 
 /// Droplets are numbers, and may be recorded as texts.

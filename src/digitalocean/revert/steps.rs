@@ -81,6 +81,12 @@ impl Order<'_> {
         let calls = match (&write.call, write.shape) {
             (Some(call), Shape::Body | Shape::Whole) => vec![self.call(call, changes)],
             _ => {
+                // A switch is one member.
+                let changes: Vec<_> = match self.revert.desired.as_bool() {
+                    Some(true) => changes.iter().map(|change| format!("add {change}")).collect(),
+                    Some(false) => changes.iter().map(|change| format!("remove {change}")).collect(),
+                    None => changes,
+                };
                 let has = |sign: &str| changes.iter().any(|change| change.contains(sign));
                 let calls = [(write.add.as_ref(), "add "), (write.remove.as_ref(), "remove ")];
                 let calls = calls.into_iter().filter_map(|(member, sign)| member.filter(|_| has(sign)).zip(Some(sign)));

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::{
-    common::{any_id, kind_name, text_or_number},
+    common::{also_null, any_id, kind_name, text_or_number},
     record::{self, NAME},
 };
 use crate::{
@@ -46,10 +46,10 @@ pub struct Before {
     /// The live value differed from the desired one.
     pub(super) differed: bool,
     /// The live value; none where the step cannot be undone.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "also_null")]
     pub(super) was: Option<Value>,
     /// The desired value.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "also_null")]
     pub(super) wrote: Option<Value>,
     /// The live values that were sent along in the same call.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
@@ -84,7 +84,7 @@ impl Given {
         if self.irreversible().is_some() {
             return Ok(Before { differed: true, ..Before::default() });
         }
-        let was = live.raw(&self.field).cloned().unwrap_or_default();
+        let was = revert::value_before(&live, &self.field);
         Ok(Before { differed: true, was: Some(was), wrote: Some(desired), ..Before::default() })
     }
 

@@ -47,11 +47,20 @@ impl Step for UpdateResource {
 
     async fn before(&self, context: &StepContext<'_>, Parameters(given): &Parameters) -> Result<Before, Failure> {
         let before = given.before(context).await?;
+        if before.differed
+            && let Some(owner) = context.cloud.owner(&given.key()).await?
+        {
+            return Err(Failure::Permanent(format!(
+                "{} of {} belongs to the {owner}, which would change it back; change it there",
+                given.field,
+                given.key()
+            )));
+        }
         if before.was.is_none() {
             return Ok(before);
         }
         let live = given.live(context, &Value::Null).await?;
-        let was = live.raw(&given.field).cloned().unwrap_or_default();
+        let was = live.value(&given.field);
         let along = Plan::from(&live, &given.field, &was).map(|plan| plan.with_recorded());
         let values =
             along.into_iter().flatten().filter_map(|(key, field)| Some((key.clone(), live.raw(field)?.clone())));
@@ -176,7 +185,7 @@ async fn settle(
     before: &Before,
     live: &Live,
 ) -> Result<Option<String>, Failure> {
-    let value = live.raw(&given.field).cloned().unwrap_or_default();
+    let value = live.value(&given.field);
     let Some(plan) = Plan::from(live, &given.field, &value) else { return Ok(None) };
     match plan.rest(live.document()) {
         RestState::Busy(why) => Ok(Some(waiting(given, &why))),

@@ -199,7 +199,7 @@ fn cases() -> Vec<Case> {
         cluster(),
         json!({
             "name": "shop", "tags": ["green"], "surge_upgrade": false, "maintenance_policy.day": "friday", "ha": true,
-            "maintenance_policy": { "start_time": "06:00" }, "auto_upgrade": true, "version": "1.33",
+            "maintenance_policy": { "start_time": "06:00" }, "auto_upgrade": true, "version": "1.34",
             "cluster_autoscaler_configuration": { "expanders": ["priority"] }, "coredns_autoscaler": { "enabled": true },
             "amd_gpu_device_metrics_exporter_plugin": { "enabled": true }, "p2p_oci_registry_plugin": { "enabled": true },
             "routing_agent": { "enabled": true }, "amd_gpu_device_plugin": { "enabled": true },
@@ -329,6 +329,7 @@ async fn furnish(world: &World) {
     let mut domain = vec![("domains", json!({ "name": "example.com" }))];
     domain.extend([
         ("projects", json!({ "id": OTHER, "name": "other", "is_default": true })),
+        ("projects", json!({ "id": UUID, "name": "first" })),
         ("vpcs", json!({ "id": OTHER, "name": "other", "region": "nyc3", "default": true })),
         ("certificates", json!({ "id": UUID, "name": "cert" })),
         ("certificates", json!({ "id": OTHER, "name": "other" })),
@@ -344,7 +345,7 @@ async fn furnish(world: &World) {
 }
 
 /// Puts the resource and its record there, and plans the revert.
-async fn set_up(world: &World, case: &Case) -> Plan {
+async fn set_up(world: &World, case: &Case) -> Result<Plan, String> {
     furnish(world).await;
     let mut document = case.document.clone();
     match case.kind {
@@ -365,12 +366,12 @@ async fn set_up(world: &World, case: &Case) -> Plan {
     world.record("web-1", case.kind, case.id, json!({ case.field: case.desired }));
     let live = live(world, case).await;
     let revert = Revert { field: case.field, desired: &case.desired, document: &live, selected: &SelectedTags::new() };
-    plan(&revert, "web-1", Allow::Disruption).unwrap_or_else(|error| panic!("{}: {error}", case.name()))
+    plan(&revert, "web-1", Allow::Disruption).map_err(|error| error.to_string())
 }
 
 /// The parameters of the first step.
 async fn parameters(world: &World, case: &Case) -> Value {
-    Value::Object(set_up(world, case).await.steps[0].with.clone())
+    Value::Object(set_up(world, case).await.unwrap().steps[0].with.clone())
 }
 
 async fn live(world: &World, case: &Case) -> Live {
@@ -429,11 +430,20 @@ async fn a_revert_changes_its_field_and_no_other() {
     assert!(failures.is_empty(), "{} failures:\n{}", failures.len(), failures.join("\n"));
 }
 
+/// A list without the ids of its items: a rule that comes back has another one.
+fn unnamed(value: &Value) -> Value {
+    let mut value = value.clone();
+    for item in value.as_array_mut().into_iter().flatten().filter_map(Value::as_object_mut) {
+        item.retain(|key, _| !["uuid", "created_at", "nodes"].contains(&key.as_str()));
+    }
+    value
+}
+
 /// Runs the steps of a plan, verifies what changed, and undoes them.
 async fn revert_and_undo(case: &Case) -> Result<(), String> {
     let _permit = super::WORLDS.acquire().await.unwrap();
     let world = World::start().await;
-    let plan = set_up(&world, case).await;
+    let plan = set_up(&world, case).await?;
     if plan.calls.is_empty() || plan.calls.iter().any(|call| call.changes.is_empty()) {
         return Err(format!("the plan says too little: {:?}", plan.calls));
     }
@@ -487,7 +497,7 @@ async fn revert_and_undo(case: &Case) -> Result<(), String> {
         let after = world.inventory().await;
         for (field, was) in before[case.collection][case.key()].as_object().unwrap() {
             let is = &after[case.collection][case.key()][field];
-            if !ignored.contains(&field.as_str()) && is != was {
+            if !ignored.contains(&field.as_str()) && unnamed(is) != unnamed(was) {
                 return Err(format!("undone, {field} was {was} and is {is}"));
             }
         }

@@ -102,7 +102,7 @@ pub(super) static ROWS: &[Row] = &[
         "that is the number of nodes of a database",
         |world| {
             async {
-                let database = json!({ "id": UUID, "status": "online", "num_nodes": 1, "size": "db-s-2vcpu-4gb" });
+                let database = json!({ "id": UUID, "status": "online", "num_nodes": 1, "size": "db-s-2vcpu-4gb", "storage_size_mib": 61_440 });
                 set_up(world, "databases", "Database", database, "num_nodes", json!(2)).await
             }
             .boxed()
