@@ -352,20 +352,17 @@ fn one_to_one(
     let mut restored = Restored::of(live_raw);
     for (one, partner) in partners.iter().enumerate() {
         let Some(item) = expected.get(one) else { continue };
-        match partner {
-            Some(other) => {
-                let (value, before) = found.take(cells.take(one, *other));
-                if let Some(adopted) = adopted.get_mut(*other) {
-                    *adopted = Some(value);
-                }
-                if let (Some(before), Some(item)) = (before, live.get(*other)) {
-                    restored.replace(item, before);
-                }
-            }
-            None => {
-                found.differences.push(Place::item(at, item.position, Some(item.raw), None));
-                restored.add(item);
-            }
+        let Some(other) = partner else {
+            found.differences.push(Place::item(at, item.position, Some(item.raw), None));
+            restored.add(item);
+            continue;
+        };
+        let (value, before) = found.take(cells.take(one, *other));
+        if let Some(adopted) = adopted.get_mut(*other) {
+            *adopted = Some(value);
+        }
+        if let (Some(before), Some(item)) = (before, live.get(*other)) {
+            restored.replace(item, before);
         }
     }
     let recorded: BTreeSet<&String> =

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::{Assessment, Class, Revert};
 use crate::comparison::Difference;
-use crate::digitalocean::document::at;
+use crate::digitalocean::document::{Pattern, at};
 use crate::digitalocean::kinds::{Case, How, Reverts, Rule, Shape};
 use crate::digitalocean::live::Resolved;
 use crate::digitalocean::{Compared, Kind};
@@ -119,7 +119,7 @@ pub(super) fn judge(revert: &Revert<'_>) -> Judged {
 
 /// The rule for a path: the longest pattern that covers it.
 pub(super) fn rule<'r>(reverts: &'r Reverts, path: &[impl AsRef<str>]) -> Option<&'r Rule> {
-    let length = |rule: &Rule| rule.names.iter().filter(|name| name.covers(path)).map(|name| name.len()).max();
+    let length = |rule: &Rule| rule.names.iter().filter(|name| name.covers(path)).map(Pattern::len).max();
     let rules = reverts.fields.iter().filter_map(|rule| Some((length(rule)?, rule)));
     rules.max_by_key(|(length, _)| *length).map(|(_, rule)| rule)
 }
@@ -239,5 +239,5 @@ pub(super) fn feature_changes(desired: &Value, live: &Value) -> Vec<(String, boo
 
 /// The live value of a droplet's or volume's field, as text.
 pub(super) fn text_at(document: &Value, path: &str) -> Option<String> {
-    at(document, path).and_then(crate::comparison::scalar::text).map(|text| text.into_owned())
+    at(document, path).and_then(crate::comparison::scalar::text).map(std::borrow::Cow::into_owned)
 }

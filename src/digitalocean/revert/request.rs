@@ -36,7 +36,7 @@ pub(crate) struct Request {
 
 /// How the resource takes changes of a field.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Plan {
+pub(crate) struct FieldWrite {
     write: &'static Write,
 }
 
@@ -53,7 +53,7 @@ impl Request {
     }
 }
 
-impl Plan {
+impl FieldWrite {
     /// The write of a field, by the rules for the live document.
     pub(crate) fn of(revert: &Revert<'_>) -> Option<Self> {
         Self::named(revert.document.key().kind, judge(revert).how?)
@@ -77,28 +77,28 @@ impl Plan {
     }
 
     /// The write that repeats a change which the cloud could not complete.
-    pub(crate) fn retry(&self, kind: Kind) -> Self {
+    pub(crate) fn retry(self, kind: Kind) -> Self {
         let other = self.write.retry.as_ref().and_then(|name| kind.row().revert.as_ref()?.writes.get(name));
-        other.map_or(*self, |write| Self { write })
+        other.map_or(self, |write| Self { write })
     }
 
     /// Whether the resource is being changed.
-    pub(crate) fn rest(&self, document: &Value) -> RestState {
+    pub(crate) fn rest(self, document: &Value) -> RestState {
         self.write.rest.as_ref().map_or(RestState::AtRest, |rest| rest.state(document))
     }
 
     /// Whether one call is all, and its response shows the new value.
-    pub(crate) fn is_done_at_once(&self) -> bool {
+    pub(crate) fn is_done_at_once(self) -> bool {
         self.write.rest.is_none() && !self.has_members()
     }
 
     /// Whether single members are added and removed.
-    pub(crate) fn has_members(&self) -> bool {
+    pub(crate) fn has_members(self) -> bool {
         self.write.shape == Shape::Members
     }
 
     /// The document without the members that a step added, and with those that it removed. Others stay.
-    pub(crate) fn undone_members(&self, live: &Live, field: &str, was: &Value, wrote: &Value) -> Option<Value> {
+    pub(crate) fn undone_members(self, live: &Live, field: &str, was: &Value, wrote: &Value) -> Option<Value> {
         if !self.has_members() {
             return None;
         }
@@ -119,12 +119,12 @@ impl Plan {
     }
 
     /// Keys of the body that are sent with the recorded value of another field, and the fields.
-    pub(crate) fn with_recorded(&self) -> &'static BTreeMap<String, String> {
+    pub(crate) fn with_recorded(self) -> &'static BTreeMap<String, String> {
         &self.write.with_recorded
     }
 
     /// Another controller that may set the field: its condition, and the path and the key of the document to check.
-    pub(crate) fn guard<'l>(&self, live: &'l Live) -> Option<(&'static Guard, Path<'l>, &'static str)> {
+    pub(crate) fn guard(self, live: &Live) -> Option<(&'static Guard, Path<'_>, &'static str)> {
         let guard = self.write.guard.as_ref()?;
         let key = live.key();
         let path = Path { route: &guard.get.path, parent: None, id: Some(&key.id), scope: &key.kind.row().scope };
@@ -132,12 +132,12 @@ impl Plan {
     }
 
     /// Whether the version in the body has to be looked up.
-    pub(crate) fn needs_version(&self) -> bool {
+    pub(crate) fn needs_version(self) -> bool {
         self.write.spelling == Some(Spelling::ClusterVersion)
     }
 
     /// The scope of a field that the write sends and that the document does not show.
-    pub(crate) fn hidden(&self, live: &Live) -> Option<&'static str> {
+    pub(crate) fn hidden(self, live: &Live) -> Option<&'static str> {
         let document = live.document();
         let lacking = self.write.must_show.iter().find(|(field, _)| document.get(field.as_str()).is_none());
         if let Some((_, scope)) = lacking {
@@ -149,7 +149,7 @@ impl Plan {
     }
 
     /// The scopes without which nested lists are missing from the document, and nothing shows it.
-    pub(crate) fn scopes_in_doubt(&self, kind: Kind) -> Vec<&'static str> {
+    pub(crate) fn scopes_in_doubt(self, kind: Kind) -> Vec<&'static str> {
         let gated = &kind.row().gated;
         let is_evident = |scope: &str| gated.iter().any(|(gate, of)| gate.len() == 1 && of == scope);
         let nested =
@@ -160,7 +160,7 @@ impl Plan {
         scopes
     }
 
-    fn sends(&self, field: &str) -> bool {
+    fn sends(self, field: &str) -> bool {
         match self.write.shape {
             Shape::Whole => !self.write.omit.iter().any(|omitted| omitted.segments() == [field]),
             Shape::Body => self.write.along.values().any(|path| path.split('.').next() == Some(field)),
@@ -173,7 +173,7 @@ impl Plan {
     /// # Errors
     /// The reason why there is no such call.
     pub(crate) fn request(
-        &self,
+        self,
         live: &Live,
         field: &str,
         restored: &Value,
@@ -207,7 +207,7 @@ impl Plan {
     }
 
     /// All that the document shows, but for what must not be sent. A null is the same as a key that is missing.
-    fn whole(&self, restored: &Value) -> Map<String, Value> {
+    fn whole(self, restored: &Value) -> Map<String, Value> {
         let mut body = restored.clone();
         remove_all(&mut body, &self.write.omit);
         let mut body = match body {
@@ -219,7 +219,7 @@ impl Plan {
     }
 
     /// The changed field and those that are sent along.
-    fn body(&self, path: &[String], restored: &Value) -> Map<String, Value> {
+    fn body(self, path: &[String], restored: &Value) -> Map<String, Value> {
         let mut body = Value::Object(Map::new());
         if let Value::Object(body) = &mut body {
             let along = self.write.along.iter().filter_map(|(key, path)| Some((key, at(restored, path)?)));
@@ -243,7 +243,7 @@ impl Plan {
     }
 
     /// A call that adds members first, and then one that removes others.
-    fn members(&self, live: &Live, path: &[String], restored: &Value) -> Result<Request, String> {
+    fn members(self, live: &Live, path: &[String], restored: &Value) -> Result<Request, String> {
         let dotted = path.join(".");
         let items = |document: &Value| at(document, &dotted).map(members_of).unwrap_or_default();
         let (is, wanted) = (items(live.document()), items(restored));

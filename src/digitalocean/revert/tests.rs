@@ -77,7 +77,7 @@ fn every_rule_says_what_a_user_needs_and_names_a_write_that_exists() {
             for sentence in says.into_iter().chain(&rule.warning) {
                 assert!(sentence.ends_with('.') && sentence.len() < 220, "{name}: {sentence}");
             }
-            assert_eq!(how.is_some() || class >= Class::NotRevertible, true, "{name} has no step");
+            assert!(how.is_some() || class >= Class::NotRevertible, "{name} has no step");
             if let Some(How::UpdateResource(write)) = how {
                 let write = reverts.writes.get(write).unwrap_or_else(|| panic!("{name} has no write {write}"));
                 assert_eq!(write.shape == Shape::Members, write.call.is_none(), "{name}");

@@ -15,7 +15,7 @@ use crate::{
         kinds::RestState,
         revert::{
             Revert, SelectedTags,
-            request::{Plan, Request},
+            request::{FieldWrite, Request},
         },
     },
     saga::step::{Failure, Progress, Step, StepContext, Trace, Undo},
@@ -61,7 +61,7 @@ impl Step for UpdateResource {
         }
         let live = given.live(context, &Value::Null).await?;
         let was = live.value(&given.field);
-        let along = Plan::from(&live, &given.field, &was).map(|plan| plan.with_recorded());
+        let along = FieldWrite::from(&live, &given.field, &was).map(FieldWrite::with_recorded);
         let values =
             along.into_iter().flatten().filter_map(|(key, field)| Some((key.clone(), live.raw(field)?.clone())));
         Ok(Before { along: values.collect(), ..before })
@@ -86,7 +86,7 @@ impl Step for UpdateResource {
         given.check(&live, &desired)?;
         let selected = SelectedTags::new();
         let revert = Revert { field: &given.field, desired: &desired, document: &live, selected: &selected };
-        let plan = Plan::of(&revert).ok_or_else(|| no_call(given))?;
+        let plan = FieldWrite::of(&revert).ok_or_else(|| no_call(given))?;
         if let RestState::Busy(why) = plan.rest(live.document()) {
             return Ok(not_yet(why));
         }
@@ -98,7 +98,7 @@ impl Step for UpdateResource {
                 recorded.filter_map(|(key, field)| Some((key.clone(), record::desired(&record, field)?.clone()))),
             );
         }
-        write(context, given, &plan, &live, (&restored, &along)).await?;
+        write(context, given, plan, &live, (&restored, &along)).await?;
         if plan.is_done_at_once() {
             return Ok(Progress::Done(NoOutput {}));
         }
@@ -139,7 +139,7 @@ impl Step for UpdateResource {
             });
         };
         let live = given.live(context, was).await?;
-        let plan = Plan::from(&live, &given.field, was).ok_or_else(|| no_call(given))?;
+        let plan = FieldWrite::from(&live, &given.field, was).ok_or_else(|| no_call(given))?;
         let restored = match plan.undone_members(&live, &given.field, was, wrote) {
             Some(restored) if restored == *live.document() => State::Equal,
             Some(restored) => State::Differs(restored),
@@ -159,7 +159,7 @@ impl Step for UpdateResource {
                 if !plan.has_members() && !given.is(&live, wrote) {
                     return Err(given.changed_since());
                 }
-                write(context, given, &plan, &live, (&restored, &before.along)).await?;
+                write(context, given, plan, &live, (&restored, &before.along)).await?;
                 Ok(if plan.is_done_at_once() { Undo::Done } else { Undo::not_yet(SOON) })
             }
         }
@@ -186,12 +186,12 @@ async fn settle(
     live: &Live,
 ) -> Result<Option<String>, Failure> {
     let value = live.value(&given.field);
-    let Some(plan) = Plan::from(live, &given.field, &value) else { return Ok(None) };
+    let Some(plan) = FieldWrite::from(live, &given.field, &value) else { return Ok(None) };
     match plan.rest(live.document()) {
         RestState::Busy(why) => Ok(Some(waiting(given, &why))),
         RestState::Failed(why) if before.differed => {
             let again = plan.retry(given.kind);
-            write(context, given, &again, live, (live.document(), &Map::new())).await?;
+            write(context, given, again, live, (live.document(), &Map::new())).await?;
             Ok(Some(format!("repeating the change of {}: {why}", given.key())))
         }
         RestState::AtRest | RestState::Failed(_) => Ok(None),
@@ -202,7 +202,7 @@ async fn settle(
 async fn write(
     context: &StepContext<'_>,
     given: &Given,
-    plan: &Plan,
+    plan: FieldWrite,
     live: &Live,
     (restored, along): (&Value, &Map<String, Value>),
 ) -> Result<(), Failure> {

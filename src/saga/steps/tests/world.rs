@@ -88,7 +88,7 @@ impl World {
     }
 
     /// Records what a resource should be, without a cluster.
-    pub(super) fn record(&self, name: &str, kind: &str, id: &str, desired: Value) {
+    pub(super) fn record(&self, name: &str, kind: &str, id: &str, desired: &Value) {
         let spec = json!({ "resource": { "kind": kind, "id": id }, "desired": desired });
         let record = json!({
             "apiVersion": "arcadia.cloud/v1alpha1", "kind": "ProvisionedResource", "metadata": { "name": name }, "spec": spec,

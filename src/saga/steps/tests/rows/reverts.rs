@@ -223,7 +223,7 @@ fn rule(protocol: &str, ports: &str, addresses: &[&str]) -> Value {
 /// A resource with a record of one field, and the parameters to put it back.
 async fn set_up(world: &World, collection: &str, kind: &str, document: Value, field: &str, desired: Value) -> Value {
     world.control.put(collection, document).await.unwrap();
-    world.record("web-1", kind, UUID, json!({ field: desired }));
+    world.record("web-1", kind, UUID, &json!({ field: desired }));
     json!({ "kind": kind, "id": UUID, "record": "web-1", "field": field, "allow": "disruption" })
 }
 
