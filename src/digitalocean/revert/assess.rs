@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{Assessment, Class, Revert};
+use super::{Allow, Assessment, Class, Revert};
 use crate::comparison::Difference;
 use crate::digitalocean::document::{Pattern, at};
 use crate::digitalocean::kinds::{Case, How, Reverts, Rule, Shape};
@@ -59,12 +59,14 @@ impl Assessment {
         Self { class, why, warnings: Vec::new() }
     }
 
-    /// The worse of two.
+    /// The worse of two: the one for which the user has to allow more.
     fn or(mut self, other: Self) -> Self {
         let mut warnings = std::mem::take(&mut self.warnings);
         warnings
             .extend(other.warnings.iter().filter(|warning| !warnings.contains(warning)).cloned().collect::<Vec<_>>());
-        let worse = if other.class > self.class { other } else { self };
+        // Not by class alone: a revert of which one part is one-way and another one loses data must not count as one-way.
+        let rank = |class: Class| (Allow::needed(class).is_none(), Allow::needed(class), class);
+        let worse = if rank(other.class) > rank(self.class) { other } else { self };
         Self { warnings, ..worse }
     }
 }

@@ -120,6 +120,8 @@ fn the_class_is_that_of_the_direction() {
         (&droplet(Value::Null), "features", json!(["backups"]), Class::Safe),
         (&droplet(Value::Null), "features", json!(["ipv6"]), Class::OneWay),
         (&droplet(Value::Null), "features", json!(["monitoring"]), Class::NotRevertible),
+        // One part is one-way, and the other one loses data.
+        (&droplet(json!([1])), "features", json!(["ipv6"]), Class::Lossy),
         (&cluster(false), "version", json!("1.31.1-do.0"), Class::OneWay),
         (&cluster(false), "version", json!("1.29.1-do.0"), Class::NotRevertible),
         (&cluster(true), "version", json!("1.31.1-do.0"), Class::NotRevertible),

@@ -74,18 +74,18 @@ impl Given {
     }
 
     /// Reads the state before the step.
-    pub(super) async fn before(&self, context: &StepContext<'_>) -> Result<Before, Failure> {
+    pub(super) async fn before(&self, context: &StepContext<'_>) -> Result<(Before, Live), Failure> {
         let desired = self.desired(context).await?;
         let live = self.live(context, &desired).await?;
         if let State::Equal = self.compare(&live, &desired)? {
-            return Ok(Before::default());
+            return Ok((Before::default(), live));
         }
         self.check(&live, &desired)?;
         if self.irreversible().is_some() {
-            return Ok(Before { differed: true, ..Before::default() });
+            return Ok((Before { differed: true, ..Before::default() }, live));
         }
         let was = revert::value_before(&live, &self.field);
-        Ok(Before { differed: true, was: Some(was), wrote: Some(desired), ..Before::default() })
+        Ok((Before { differed: true, was: Some(was), wrote: Some(desired), ..Before::default() }, live))
     }
 
     /// The effective desired value.
@@ -93,7 +93,7 @@ impl Given {
         record::desired_value(context, &self.record, &self.key(), &self.field).await
     }
 
-    /// Reads the resource anew.
+    /// Reads the resource.
     pub(super) async fn live(&self, context: &StepContext<'_>, value: &Value) -> Result<Live, Failure> {
         let fields = FieldSet::of_values(self.kind, [(self.field.as_str(), value)]);
         let live = context.cloud.live(&self.key(), fields).await?;
@@ -146,5 +146,5 @@ impl Given {
     }
 }
 
-/// The pause between two looks at a resource that the cloud is changing.
+/// The pause between two reads of a resource that the cloud is changing.
 pub(super) const WORKING: Duration = Duration::from_secs(5);

@@ -46,7 +46,7 @@ impl Step for UpdateResource {
     }
 
     async fn before(&self, context: &StepContext<'_>, Parameters(given): &Parameters) -> Result<Before, Failure> {
-        let before = given.before(context).await?;
+        let (before, live) = given.before(context).await?;
         if before.differed
             && let Some(owner) = context.cloud.owner(&given.key()).await?
         {
@@ -56,12 +56,8 @@ impl Step for UpdateResource {
                 given.key()
             )));
         }
-        if before.was.is_none() {
-            return Ok(before);
-        }
-        let live = given.live(context, &Value::Null).await?;
-        let was = live.value(&given.field);
-        let along = FieldWrite::from(&live, &given.field, &was).map(FieldWrite::with_recorded);
+        let Some(was) = &before.was else { return Ok(before) };
+        let along = FieldWrite::from(&live, &given.field, was).map(FieldWrite::with_recorded);
         let values =
             along.into_iter().flatten().filter_map(|(key, field)| Some((key.clone(), live.raw(field)?.clone())));
         Ok(Before { along: values.collect(), ..before })
@@ -117,7 +113,12 @@ impl Step for UpdateResource {
         let desired = given.desired(context).await?;
         let live = given.live(context, &desired).await?;
         if !given.is(&live, &desired) {
-            return Ok(Trace::Nothing);
+            let write = FieldWrite::from(&live, &given.field, &live.value(&given.field));
+            return match write.map(|write| write.rest(live.document())) {
+                // The effect of a call may still appear.
+                Some(RestState::Busy(why)) => Err(Failure::Waiting(waiting(given, &why))),
+                _ => Ok(Trace::Nothing),
+            };
         }
         let why = given.irreversible().unwrap_or("its earlier value is not known");
         Ok(Trace::There(format!("{} of {} was changed and cannot be undone: {why}", given.field, given.key())))

@@ -548,6 +548,38 @@ async fn a_record_that_changed_since_is_not_written() {
 }
 
 #[tokio::test]
+async fn a_certificate_that_is_gone_is_named() {
+    let world = World::start().await;
+    let mut document = balancer();
+    document["forwarding_rules"][0]["certificate_id"] = json!(OTHER);
+    document["forwarding_rules"][0]["entry_protocol"] = json!("https");
+    let case = case("LoadBalancer", "load_balancers", UUID, document, "name", json!("shop"));
+    let parameters = parameters(&world, &case).await;
+    world.control.delete("certificates", OTHER).await.unwrap();
+    let Err(Failure::Permanent(why)) = Journey::new(&world, named("UpdateResource").unwrap(), &parameters).go().await
+    else {
+        panic!("it should be refused")
+    };
+    assert!(why.contains("certificates that do not exist any more") && why.contains(OTHER), "{why}");
+}
+
+#[tokio::test]
+async fn a_load_balancer_of_a_cluster_belongs_to_it() {
+    let world = World::start().await;
+    let case = case("LoadBalancer", "load_balancers", UUID, balancer(), "name", json!("shop"));
+    let parameters = parameters(&world, &case).await;
+    world.control.put("kubernetes/clusters", json!({ "id": OTHER, "name": "prod" })).await.unwrap();
+    let tags = json!(["web", format!("k8s:{OTHER}")]);
+    world.control.change("droplets", DROPLET, json!({ "tags": tags })).await.unwrap();
+    let Err(Failure::Permanent(why)) = Journey::new(&world, named("UpdateResource").unwrap(), &parameters).go().await
+    else {
+        panic!("it should be refused")
+    };
+    assert!(why.contains("belongs to the Kubernetes cluster prod"), "{why}");
+    assert_eq!(world.changes().await, 0);
+}
+
+#[tokio::test]
 async fn a_record_of_another_resource_is_refused() {
     let world = World::start().await;
     let case = case("Firewall", "firewalls", UUID, firewall(), "name", json!("shop"));
