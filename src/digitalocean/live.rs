@@ -105,6 +105,9 @@ impl Live {
             Compared::NoSuchField { .. } => return Err("there is no such field".to_owned()),
         };
         let Some(value) = comparison.restored else {
+            if !comparison.differences.is_empty() {
+                return Err("the live value does not show which part differs".to_owned());
+            }
             return comparison.doubts.into_iter().next().map_or(Ok(None), |doubt| Err(doubt.why));
         };
         let own = self.document.get(field).filter(|own| own.is_object() && desired.is_object());
