@@ -18,7 +18,8 @@ use super::{
     text,
 };
 use crate::{
-    api::{annotations, conditions::reason},
+    api::{DriftPhase, annotations, conditions::reason},
+    digitalocean::revert::Allow,
     kube_ext::call,
     schedule,
 };
@@ -232,13 +233,15 @@ pub(super) fn withdrawing() -> Annotations {
         .into()
 }
 
-/// The permission that a revert of this class needs, as the annotation says it.
-fn permission(class: Option<&Class>) -> &'static str {
-    match class {
-        Some(Class::Disruptive) => "allow-disruption",
-        Some(Class::Lossy | Class::OneWay) => "allow-data-loss",
-        None | Some(Class::NotRevertible | Class::Safe | Class::NotOurs | Class::Other(_)) => "true",
-    }
+/// The permission that a revert of this drift needs.
+fn needed(drift: &DriftView) -> Allow {
+    drift.class.as_ref().and_then(Class::needs).unwrap_or_default()
+}
+
+/// The value of the flag `--allow` for a permission.
+pub(super) fn flag(allow: Allow) -> &'static str {
+    let annotation = allow.annotation();
+    annotation.strip_prefix("allow-").unwrap_or(annotation)
 }
 
 /// The answer to a decision on one drift that a person confirmed.
@@ -254,7 +257,7 @@ pub(super) async fn decide(cluster: &Cluster, verb: Verb, drifts: &[DriftView]) 
     let stored = drifts.iter().map(|drift| {
         let mut annotations = match verb {
             Verb::Accept => accepting(SHOWN_VALUE),
-            Verb::Revert => reverting(permission(drift.class.as_ref())),
+            Verb::Revert => reverting(needed(drift).annotation()),
             Verb::Plan => reverting(PLAN),
             Verb::Withdraw => withdrawing(),
         };
@@ -283,21 +286,25 @@ pub(super) fn is_same(seen: &DriftView, now: &DriftView) -> bool {
 /// The result of a decision; nothing while it waits.
 fn verdict(verb: Verb, now: Option<&DriftView>, plan: Option<&Value>) -> Option<Verdict> {
     let Some(now) = now else { return Some(Verdict::Refused("the drift was deleted".to_owned())) };
+    let is_handled = now.pending.is_none();
+    let failures = [reason::DECISION_REFUSED, reason::REVERT_FAILED, reason::REVERT_STUCK];
     match verb {
-        Verb::Plan => plan.map(|plan| Verdict::Done(view::plan(plan))),
         Verb::Withdraw => {
             let stands = now.standing.as_ref().is_some_and(|(status, _)| status == "True");
-            (now.pending.is_none() && !stands).then(|| Verdict::Done("withdrawn".to_owned()))
+            (is_handled && !stands).then(|| Verdict::Done("withdrawn".to_owned()))
         }
-        Verb::Accept | Verb::Revert if !now.is_open() => {
-            let is_as_decided = verb == Verb::Revert || now.phase == "Accepted";
+        _ if !now.is_open() => {
+            let is_as_decided = match verb {
+                Verb::Accept => now.phase == DriftPhase::Accepted.name(),
+                Verb::Revert => now.phase != DriftPhase::Accepted.name(),
+                Verb::Plan | Verb::Withdraw => false,
+            };
             let text = format!("{} ({})", now.phase, now.reason);
             Some(if is_as_decided { Verdict::Done(text) } else { Verdict::Refused(format!("closed as {text}")) })
         }
-        Verb::Accept | Verb::Revert => {
-            let is_refused = now.reason == reason::DECISION_REFUSED && now.pending.is_none();
-            is_refused.then(|| Verdict::Refused(now.message.clone()))
-        }
+        _ if is_handled && failures.contains(&now.reason.as_str()) => Some(Verdict::Refused(now.message.clone())),
+        Verb::Plan => plan.filter(|_| is_handled).map(|plan| Verdict::Done(view::plan(plan))),
+        Verb::Accept | Verb::Revert => None,
     }
 }
 

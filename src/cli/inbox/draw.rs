@@ -13,7 +13,7 @@ use super::screen::{Mode, Screen, key_of, loses_data};
 use crate::{
     cli::{
         decide,
-        drift::{DriftView, Pending},
+        drift::{Class, DriftView, Pending},
         text::{age, count},
     },
     comparison::show,
@@ -62,7 +62,7 @@ fn drifts(frame: &mut Frame<'_>, area: Rect, screen: &Screen, now: Timestamp) {
             Some(Pending::Accept(_)) => "accept",
             Some(Pending::Revert(_)) => "revert",
         };
-        let class = drift.class.as_ref().map(|class| class.name().to_owned()).unwrap_or_default();
+        let class = drift.class.as_ref().map(Class::name).unwrap_or_default();
         Row::new(
             [
                 mark.to_owned(),
@@ -111,9 +111,8 @@ fn lines(screen: &Screen, now: Timestamp) -> Vec<String> {
     if drift.differences.len() > 1 {
         lines.extend(drift.differences.iter().map(|difference| format!("         {difference}")));
     }
-    if let Some(class) = &drift.class {
-        let consequence = class.consequence().map(|text| format!(": {text}")).unwrap_or_default();
-        lines.push(format!("revert   {}{consequence}", class.name()));
+    if let Some(effect) = drift.effect() {
+        lines.push(format!("revert   {effect}"));
     }
     for (name, text) in [("cause", drift.note.as_deref()), ("state", Some(drift.message.as_str()))] {
         if let Some(text) = text.filter(|text| !text.is_empty()) {

@@ -11,6 +11,7 @@ use crate::{
         text::{Paint, Table, age, count, lines},
     },
     comparison::show,
+    digitalocean::revert,
     drift::shown::first,
 };
 
@@ -42,7 +43,7 @@ impl<'a> Group<'a> {
     }
 
     fn class(&self) -> Option<&'a Class> {
-        self.drifts.iter().filter_map(|drift| drift.class.as_ref()).min()
+        self.drifts.iter().filter_map(|drift| drift.class.as_ref()).min_by_key(|class| class.rank())
     }
 
     fn oldest(&self) -> Option<Timestamp> {
@@ -53,7 +54,7 @@ impl<'a> Group<'a> {
     fn rank(&self) -> impl Ord + use<'a> {
         let is_gone = self.first().is_some_and(DriftView::is_about_existence);
         let class = self.class();
-        (!is_gone, class.is_none(), class.cloned(), self.oldest(), self.first().map(|drift| drift.change.clone()))
+        (!is_gone, class.map_or(u8::MAX, Class::rank), self.oldest(), self.first().map(|drift| drift.change.clone()))
     }
 }
 
@@ -125,11 +126,12 @@ fn located(namespace: &str, name: &str, scope: &Scope<'_>) -> String {
 }
 
 fn painted(class: &Class, paint: Paint) -> String {
+    let name = class.name();
     match class {
-        Class::Lossy | Class::OneWay => paint.bad(class.name()),
-        Class::Disruptive | Class::NotRevertible => paint.warn(class.name()),
-        Class::Safe => paint.good(class.name()),
-        Class::NotOurs | Class::Other(_) => class.name().to_owned(),
+        Class::Known(revert::Class::Lossy | revert::Class::OneWay) => paint.bad(&name),
+        Class::Known(revert::Class::Disruptive | revert::Class::NotRevertible) => paint.warn(&name),
+        Class::Known(revert::Class::Safe) => paint.good(&name),
+        Class::Known(revert::Class::NotOurs) | Class::Other(_) => name,
     }
 }
 
