@@ -157,7 +157,8 @@ async fn confirm(inventory: &Inventory, records: &[Declared]) {
         !is_confirmed && compared(inventory, record).iter().any(is_drift)
     });
     let reads = differing.take(CONFIRMED).map(|record| async move {
-        inventory.fetch_for(&record.key(), fields(record)).await;
+        // Where the allowance is spent, the list alone decides.
+        inventory.confirm_change(&record.key(), MAX_AGE).await;
     });
     stream::iter(reads).buffer_unordered(SIDE_BY_SIDE).collect::<Vec<()>>().await;
 }
@@ -169,7 +170,7 @@ fn check(inventory: &Inventory, record: Declared) -> Checked {
 
 /// Reads one resource directly, and compares each recorded field that is not ignored.
 pub(super) async fn now(inventory: &Inventory, record: &Declared) -> Vec<CheckedField> {
-    inventory.fetch_for(&record.key(), fields(record)).await;
+    inventory.first_look(&record.key(), fields(record)).await;
     compared(inventory, record)
 }
 

@@ -35,6 +35,11 @@ pub trait Rules {
         Vec::new()
     }
 
+    /// The keys of the map at `path` of which an empty value is a difference where nobody recorded them: it widens access.
+    fn explicit(&self, _path: &[String]) -> Vec<&str> {
+        Vec::new()
+    }
+
     /// A short description of the list item at `path`, such as `rule tcp/22 from 0.0.0.0/0`.
     fn describe(&self, _path: &[String], _item: &Value) -> Option<String> {
         None
@@ -42,6 +47,11 @@ pub trait Rules {
 
     /// Whether the value at `path` is a credential.
     fn is_credential(&self, _path: &[String]) -> bool {
+        false
+    }
+
+    /// Whether a live value is the ciphertext of a credential, which never replaces a recorded plain text.
+    fn is_encrypted(&self, _live: &Value) -> bool {
         false
     }
 }
@@ -75,17 +85,30 @@ pub struct Comparison {
 pub fn compare(rules: &impl Rules, path: &[String], expected: &Value, live: &Value) -> Comparison {
     let found = pair::compare(rules, &mut path.to_vec(), pair::Side::of(expected), pair::Side::of(live));
     let relative = |whole: &[String]| whole.get(path.len()..).unwrap_or_default().join(".");
-    let mut adopted = found.adopted;
-    if !found.differences.is_empty() && !is_same(rules, path, &adopted, live) {
-        // Parts of items that nobody recorded decide which item is which: only the whole value is unambiguous.
-        adopted = live.clone();
-    }
+    let adopted =
+        if found.differences.is_empty() { found.adopted } else { adopt(rules, path, expected, live, found.adopted) };
     Comparison {
         differences: found.differences.into_iter().map(|place| Difference::of(place, rules, &relative)).collect(),
         doubts: found.doubts.into_iter().map(|(whole, why)| Doubt { path: relative(&whole), why }).collect(),
         adopted,
         restored: found.restored,
     }
+}
+
+/// What accepting records: the recorded value with the parts that differ, if that is the same as the live value then. No
+/// ciphertext replaces a recorded plain text that counts as equal to it.
+fn adopt(rules: &impl Rules, path: &[String], expected: &Value, live: &Value, parts: Value) -> Value {
+    let is_settled = |adopted: &Value| is_same(rules, path, adopted, live);
+    let kept = secret::keep(rules, expected, &parts);
+    if is_settled(&kept) {
+        return kept;
+    }
+    // Parts of items that nobody recorded decide which item is which: only the whole value is unambiguous.
+    let whole = secret::keep(rules, expected, live);
+    if secret::encrypted(rules, &whole) <= secret::encrypted(rules, &kept) && is_settled(&whole) {
+        return whole;
+    }
+    if is_settled(&parts) { parts } else { kept }
 }
 
 /// Whether nothing differs; parts in doubt count as equal.

@@ -187,6 +187,13 @@ fn maps(
         let live_written = live_raw.get(key).unwrap_or(live_spelled);
         below(key, Side::of(default), Side { raw: live_written, spelled: Cow::Borrowed(live_spelled) });
     }
+    let is_recorded = !expected.values().all(is_blank);
+    for key in rules.explicit(at).into_iter().filter(|key| is_recorded && !expected.contains_key(*key)) {
+        if let Some(empty) = live.get(key).filter(|live| is_blank(live)) {
+            found.differences.push(Place::added(at, key, empty));
+            adopted.insert(key.to_owned(), empty.clone());
+        }
+    }
     found.adopted = adopted.into();
     found.restored = Some(restored.into());
     found
@@ -324,6 +331,12 @@ impl Restored {
 }
 
 impl Place {
+    /// A key of a map that nobody recorded.
+    fn added(map: &[String], key: &str, live: &Value) -> Self {
+        let path = map.iter().map(String::as_str).chain([key]).map(ToOwned::to_owned).collect();
+        Self { path, expected: None, actual: Some(live.clone()), item: None }
+    }
+
     fn item(list: &[String], position: usize, expected: Option<&Value>, actual: Option<&Value>) -> Self {
         let (expected, actual) = (expected.cloned(), actual.cloned());
         Self { path: list.to_vec(), expected, actual, item: Some(position) }
@@ -515,7 +528,7 @@ enum Alike {
 }
 
 /// Whether two items have the same identity; none where the recorded item has no identity that both name.
-fn identity(one: &Value, other: &Value) -> Option<bool> {
+pub(super) fn identity(one: &Value, other: &Value) -> Option<bool> {
     let same = |key: &str| {
         let one = one.get(key).filter(|value| !is_blank(value)).and_then(text)?;
         Some(other.get(key).and_then(text).is_some_and(|other| one.eq_ignore_ascii_case(&other)))

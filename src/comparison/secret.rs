@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
-use super::{Rules, scalar::is_blank, show};
+use super::{Rules, pair::identity, scalar::is_blank, show};
 
 /// The start of each fingerprint.
 const START: &str = "(secret, sha256:";
@@ -56,6 +56,42 @@ pub fn is_hidden(value: &Value) -> bool {
         Value::Array(items) => items.iter().any(is_hidden),
         Value::Object(entries) => entries.values().any(is_hidden),
         value => is_fingerprint(value),
+    }
+}
+
+/// A value with each ciphertext in it replaced by the plain text that is recorded in its place.
+pub(super) fn keep(rules: &impl Rules, recorded: &Value, value: &Value) -> Value {
+    match (recorded, value) {
+        (Value::Object(recorded), Value::Object(entries)) => {
+            let kept = entries.iter().map(|(key, value)| {
+                let recorded = recorded.get(key);
+                (key.clone(), recorded.map_or_else(|| value.clone(), |recorded| keep(rules, recorded, value)))
+            });
+            kept.collect::<Map<_, _>>().into()
+        }
+        (Value::Array(recorded), Value::Array(items)) => {
+            let kept = items.iter().enumerate().map(|(position, item)| {
+                let same = recorded.iter().find(|one| identity(one, item) == Some(true));
+                let in_place = || recorded.get(position).filter(|_| recorded.len() == items.len());
+                same.or_else(in_place).map_or_else(|| item.clone(), |one| keep(rules, one, item))
+            });
+            kept.collect::<Vec<_>>().into()
+        }
+        (Value::String(_), value)
+            if rules.is_encrypted(value) && !rules.is_encrypted(recorded) && !is_blank(recorded) =>
+        {
+            recorded.clone()
+        }
+        _ => value.clone(),
+    }
+}
+
+/// The number of ciphertexts in a value.
+pub(super) fn encrypted(rules: &impl Rules, value: &Value) -> usize {
+    match value {
+        Value::Object(entries) => entries.values().map(|value| encrypted(rules, value)).sum(),
+        Value::Array(items) => items.iter().map(|item| encrypted(rules, item)).sum(),
+        value => usize::from(rules.is_encrypted(value)),
     }
 }
 

@@ -88,7 +88,7 @@ impl Equivalence {
             Self::NodePool => "the count, where the record and the live pool both say `auto_scale`",
             Self::RecordName => "letter case; `@`, the domain itself, full names and trailing dots",
             Self::RecordData => {
-                "CNAME, MX, NS, SOA and SRV: as names; A and AAAA: spelling of the address; CAA `issue` and `issuewild`: trailing dot; TXT and all others: nothing"
+                "CNAME, MX, NS, SOA and SRV: letter case, a final dot, and a single label for the host of that name in the domain; A and AAAA: spelling of the address; CAA `issue` and `issuewild`: trailing dot; TXT and all others: nothing"
             }
             Self::AppVariable => "defaults (`type` GENERAL, `scope` RUN_AND_BUILD_TIME); encrypted values of secrets",
             Self::AppValue => "zero values (`false`, `0`, empty) that are left out; encrypted credentials",
@@ -381,7 +381,8 @@ fn record_data(site: Site<'_>, expected: &mut Value, live: &mut Value) {
     }
 }
 
-/// Levels two host names, of which each may be relative to the domain.
+/// Levels two host names. The API takes full names with a final dot and returns them without, so a name that has a dot is
+/// full; one without any is a label of the domain.
 fn host_names(domain: &str, expected: &mut Value, live: &mut Value) {
     let full = |value: &Value| -> Option<[String; 2]> {
         let name = value.as_str()?.to_lowercase();
@@ -390,8 +391,7 @@ fn host_names(domain: &str, expected: &mut Value, live: &mut Value) {
         }
         match name.strip_suffix('.') {
             Some(name) => Some([name.to_owned(), name.to_owned()]),
-            // A name that ends in the domain already is not relative to it.
-            None if name == domain || name.ends_with(&format!(".{domain}")) => Some([name.clone(), name]),
+            None if name.contains('.') => Some([name.clone(), name]),
             None => Some([name.clone(), format!("{name}.{domain}")]),
         }
     };
@@ -422,13 +422,17 @@ fn app_variable(expected: &mut Value, live: &mut Value) -> Unsure {
 
 /// Levels a recorded credential with one that the API returns encrypted: it is encrypted anew on each write.
 fn encrypted(recorded: &mut Value, live: &Value) -> Unsure {
-    let is_encrypted = |value: &Value| value.as_str().is_some_and(|text| text.starts_with("EV["));
     if !is_encrypted(live) || is_blank(recorded) || recorded == live {
         return None;
     }
     let was_encrypted = is_encrypted(recorded);
     *recorded = live.clone();
     (!was_encrypted).then(|| ENCRYPTED.to_owned())
+}
+
+/// Whether a value is a credential as App Platform returns it.
+pub(super) fn is_encrypted(value: &Value) -> bool {
+    value.as_str().is_some_and(|text| text.starts_with("EV["))
 }
 
 fn app_value(path: &[String], expected: &mut Value, live: &mut Value) -> Unsure {

@@ -40,6 +40,17 @@ pub(super) fn fields(path: &str, key: &str) -> BTreeSet<String> {
     fields
 }
 
+/// A document under `key` of what a GET of `path` answers, with every field that the description gives it.
+pub(super) fn full_document(path: &str, key: &str) -> Value {
+    let mut found = None;
+    properties(&content(path)["schema"], &mut |name, schema| {
+        if name == key {
+            found = Some(full(items(schema), 0));
+        }
+    });
+    found.unwrap()
+}
+
 /// The paths of one document of a list.
 pub(super) fn document_paths(list: &str) -> Vec<String> {
     let paths = DESCRIPTION["paths"].as_object().unwrap();
@@ -112,4 +123,35 @@ fn example(schema: &'static Value) -> Value {
         fields.insert(name.to_owned(), example(schema));
     });
     if fields.is_empty() { Value::Null } else { Value::Object(fields) }
+}
+
+/// A value with every field of a schema, as deep as documents are.
+fn full(schema: &'static Value, depth: usize) -> Value {
+    let parts = parts(schema);
+    let mut fields = Map::new();
+    if depth < 9 {
+        properties(schema, &mut |name, schema| {
+            fields.insert(name.to_owned(), full(schema, depth + 1));
+        });
+    }
+    if !fields.is_empty() {
+        return fields.into();
+    }
+    if let Some(items) = parts.iter().find_map(|part| part.get("items")) {
+        let example = example(schema);
+        let is_plain =
+            example.as_array().is_some_and(|items| items.iter().all(|item| item.is_string() || item.is_number()));
+        return if is_plain { example } else { Value::from(vec![full(items, depth + 1)]) };
+    }
+    let example = example(schema);
+    if !example.is_null() {
+        return example;
+    }
+    let choice = parts.iter().find_map(|part| part.get("enum")?.as_array()?.first());
+    choice.cloned().unwrap_or_else(|| match parts.iter().find_map(|part| part.get("type")?.as_str()) {
+        Some("boolean") => true.into(),
+        Some("integer" | "number") => 1.into(),
+        Some("object") => serde_json::json!({"a": "x"}),
+        _ => "text".into(),
+    })
 }

@@ -3,6 +3,7 @@
 //! Only documents of recorded resources are kept. A list counts as a whole or not at all, and it never proves that
 //! something does not exist: two direct questions do.
 
+mod confirmed;
 mod extras;
 mod shown;
 mod spare;
@@ -24,8 +25,8 @@ use super::observed::Document;
 use super::scopes::Scopes;
 use super::{Client, Error, IdFormat, Kind, Priority, ResourceKey, kinds};
 use extras::Allowance;
-use shown::Shown;
-use spare::Spare;
+use shown::{Shown, Use};
+use spare::{Room, Spare};
 
 /// How many calls of one kind run side by side, where lists do not cover it.
 const SIDE_BY_SIDE: usize = 8;
@@ -367,7 +368,7 @@ impl Inventory {
         if age >= max_age {
             return Observation::Unknown(UnknownReason::Stale { age, error });
         }
-        self.observation(key.kind, &entry.known, Instant::now().checked_sub(max_age))
+        self.observation(key.kind, &entry.known, Use::since(Instant::now().checked_sub(max_age)))
     }
 
     /// Marks what is older than the age limit of the kind and was not told yet: which resources that are, and when the next will be.
@@ -391,6 +392,12 @@ impl Inventory {
         (expired, next)
     }
 
+    /// When the last complete list of the kind was begun.
+    #[must_use]
+    pub fn listed_at(&self, kind: Kind) -> Option<Instant> {
+        self.kinds().get(&kind)?.listed_at
+    }
+
     /// Whether the kind was ever listed.
     #[must_use]
     pub fn has_listed(&self, kind: Kind) -> bool {
@@ -406,12 +413,37 @@ impl Inventory {
     /// Asks the cloud directly, now, and keeps the answer. A 404 is asked for twice before it counts, unless it was known
     /// to be gone, and not where the token belongs to another account by now. A failed question is kept only where nothing
     /// was known.
-    pub async fn fetch(&self, key: &ResourceKey) -> Observation {
-        self.fetch_for(key, FieldSet::default()).await
+    ///
+    /// Parts of the document that could not be read now are unknown. What only lists show counts where two lists say it,
+    /// and for `max_age`.
+    pub async fn fetch(&self, key: &ResourceKey, max_age: Duration) -> Observation {
+        let (known, at) = self.ask_directly(key, FieldSet::default()).await;
+        let responses_since = at.checked_sub(self.max_age(key.kind, max_age));
+        self.observation(key.kind, &known, Use { responses_since, parts_since: Some(at), only_confirmed: true })
     }
 
-    /// As [`Self::fetch`], for a record of these fields: what they need besides is read too.
-    pub async fn fetch_for(&self, key: &ResourceKey, fields: FieldSet) -> Observation {
+    /// As [`Self::fetch`], to confirm what one list alone shows: nothing where the allowance for calls besides the lists
+    /// is spent. The next list confirms it too.
+    pub async fn confirm_change(&self, key: &ResourceKey, max_age: Duration) -> Option<Observation> {
+        let calls = {
+            let kinds = self.kinds();
+            let entry = kinds.get(&key.kind).and_then(|snapshot| snapshot.resources.get(&key.id));
+            let shown = entry.and_then(|entry| entry.known.shown());
+            shown.map_or(0, |shown| shown.wants(key.kind.row(), shown.fields()).readings.len()).saturating_add(1)
+        };
+        let is_allowed = self.0.allowance.lock().unwrap_or_else(PoisonError::into_inner).take(calls);
+        if !is_allowed {
+            return None;
+        }
+        Some(self.fetch(key, max_age).await)
+    }
+
+    /// Reads the resource of a record of these fields for the first time: what they need besides is read too.
+    pub async fn first_look(&self, key: &ResourceKey, fields: FieldSet) {
+        self.ask_directly(key, fields).await;
+    }
+
+    async fn ask_directly(&self, key: &ResourceKey, fields: FieldSet) -> (Known, Instant) {
         let at = Instant::now();
         let was_gone = self
             .kinds()
@@ -434,14 +466,13 @@ impl Inventory {
         if let Known::Present(shown) = &mut known {
             self.complete_one(key, fields, Arc::make_mut(shown)).await;
         }
-        let observation = self.observation(key.kind, &known, None);
         let has_failed = matches!(known, Known::Failed(_));
         let mut kinds = self.kinds();
         let resources = &mut kinds.entry(key.kind).or_default().resources;
         if resources.get(&key.id).is_none_or(|entry| entry.at <= at && !has_failed) {
-            resources.insert(Arc::clone(&key.id), Entry::new(known, at));
+            resources.insert(Arc::clone(&key.id), Entry::new(known.clone(), at));
         }
-        observation
+        (known, at)
     }
 
     /// Takes over which fields are recorded of a known resource. Whether they need calls that were not made yet; until
@@ -456,7 +487,7 @@ impl Inventory {
         }
         let (row, shown) = (key.kind.row(), Arc::make_mut(shown));
         shown.expect(fields.union(shown.fields()), Arc::clone(shown.scopes()));
-        shown.compose(row, None);
+        shown.compose(row, Use::default());
         shown.is_incomplete(row)
     }
 
@@ -577,7 +608,7 @@ impl Inventory {
             return false;
         }
         shown.expect(fields, Arc::default());
-        shown.compose(row, None);
+        shown.compose(row, Use::default());
         snapshot.resources.insert(Arc::clone(&key.id), Entry::new(Known::Present(Arc::new(shown)), at));
         true
     }
@@ -602,7 +633,7 @@ impl Inventory {
         for (parent, outcome, Stage { mut resources, spare, .. }) in outcomes {
             match outcome {
                 Ok(listed) => {
-                    read.spare.join(&spare);
+                    read.spare.join(spare);
                     read.listed.rows += listed.rows;
                     read.listed.pages += listed.pages;
                 }
@@ -670,6 +701,7 @@ impl Inventory {
         let kinds = self.kinds();
         let known = kinds.get(&kind).map(|snapshot| &snapshot.resources);
         let mut stages: BTreeMap<Option<String>, Stage> = BTreeMap::new();
+        let room = Room::default();
         let wanted = match selection {
             Selection::Wanted(wanted) => wanted.as_slice(),
             Selection::All { parents, .. } => {
@@ -677,7 +709,7 @@ impl Inventory {
                 let parents = parents.iter().cloned().map(Some).filter(|_| is_within);
                 let own = (!is_within).then_some(None);
                 for parent in parents.chain(own) {
-                    let stage = Stage { takes_all: true, ..Stage::of(parent.as_deref()) };
+                    let stage = Stage { takes_all: true, ..Stage::of(parent.as_deref(), &room) };
                     stages.insert(parent, stage);
                 }
                 &[]
@@ -687,7 +719,7 @@ impl Inventory {
             let key = ResourceKey::new(kind, Arc::clone(id));
             let parent = key.parts().0.map(ToOwned::to_owned);
             let before = known.and_then(|known| known.get(id)).cloned();
-            let stage = Stage::of(parent.as_deref());
+            let stage = Stage::of(parent.as_deref(), &room);
             let stage = stages.entry(parent).or_insert(stage);
             stage.resources.insert(Arc::clone(id), Staged { before, row: Row::Missing });
         }
@@ -760,8 +792,8 @@ impl Inventory {
         }
     }
 
-    /// What is known, without responses older than `oldest` besides the newest.
-    fn observation(&self, kind: Kind, known: &Known, oldest: Option<Instant>) -> Observation {
+    /// What is known, by the responses that are used.
+    fn observation(&self, kind: Kind, known: &Known, used: Use) -> Observation {
         let shown = match known {
             Known::Present(shown) => shown,
             Known::Gone => return Observation::Gone,
@@ -771,7 +803,7 @@ impl Inventory {
             }
         };
         let row = kind.row();
-        let mut document = shown.document(row, oldest);
+        let mut document = shown.document(row, used);
         if shown.fields().has(FieldSet::fields(row, row.certificates.iter().map(String::as_str))) {
             let certificates::Known { certificates, why_none } = self.0.certificates.known();
             document.certificates = certificates;
@@ -845,9 +877,9 @@ struct Stage {
 
 impl Stage {
     /// For the list of a parent, or of the kind.
-    fn of(parent: Option<&str>) -> Self {
+    fn of(parent: Option<&str>, room: &Room) -> Self {
         let prefix = parent.map(|parent| format!("{parent}/")).unwrap_or_default();
-        Self { prefix, resources: HashMap::new(), takes_all: false, spare: Spare::default() }
+        Self { prefix, resources: HashMap::new(), takes_all: false, spare: Spare::within(room.clone()) }
     }
 }
 

@@ -385,6 +385,10 @@ fn part_mut<'v>(value: &'v mut Value, path: &[String]) -> Option<&'v mut Value> 
 }
 
 #[cfg(test)]
+mod canaries;
+#[cfg(test)]
 mod cases;
+#[cfg(test)]
+mod changed;
 #[cfg(test)]
 mod tests;

@@ -25,7 +25,8 @@ pub(super) fn complete(newer: &mut Value, older: &Value, nested: &[Pattern]) -> 
     has_added
 }
 
-fn fill(newer: &mut Value, older: &Value, path: &[&str]) -> bool {
+/// Adds what only `older` has at a path. Whether there was any.
+pub(super) fn fill(newer: &mut Value, older: &Value, path: &[&str]) -> bool {
     let Some((first, rest)) = path.split_first() else { return false };
     match (newer, older) {
         (Value::Array(newer), Value::Array(older)) if *first == "*" => {
@@ -46,6 +47,23 @@ fn fill(newer: &mut Value, older: &Value, path: &[&str]) -> bool {
             _ => false,
         },
         _ => false,
+    }
+}
+
+/// Removes what stands at a path, in each item where lists are on the way.
+pub(super) fn remove(value: &mut Value, path: &[&str]) {
+    match (value, path) {
+        (Value::Object(entries), [last]) => {
+            entries.remove(*last);
+        }
+        (Value::Object(entries), [first, rest @ ..]) => {
+            if let Some(value) = entries.get_mut(*first) {
+                remove(value, rest);
+            }
+        }
+        (Value::Array(items), ["*"]) => items.clear(),
+        (Value::Array(items), ["*", rest @ ..]) => items.iter_mut().for_each(|item| remove(item, rest)),
+        _ => {}
     }
 }
 

@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use serde_json::Value;
 
 use super::document::{Pattern, is_blank, str_at};
-use super::equivalence::{Equivalence, Site};
+use super::equivalence::{Equivalence, Site, is_encrypted};
 use super::kinds::Row;
 use super::observed::Unread;
 use crate::comparison;
@@ -99,6 +99,10 @@ impl comparison::Rules for CredentialsOnly<'_> {
     fn is_credential(&self, path: &[String]) -> bool {
         self.0.is_credential(path)
     }
+
+    fn is_encrypted(&self, live: &Value) -> bool {
+        is_encrypted(live)
+    }
 }
 
 impl comparison::Rules for Rules<'_> {
@@ -118,6 +122,10 @@ impl comparison::Rules for Rules<'_> {
         matching(&self.row().closed, path).flatten().map(|(key, default)| (key.as_str(), default)).collect()
     }
 
+    fn explicit(&self, path: &[String]) -> Vec<&str> {
+        matching(&self.row().explicit, path).flatten().map(String::as_str).collect()
+    }
+
     fn describe(&self, path: &[String], item: &Value) -> Option<String> {
         let noun = matching(&self.row().nouns, path).next()?;
         Some(match noun.as_str() {
@@ -131,6 +139,10 @@ impl comparison::Rules for Rules<'_> {
 
     fn is_credential(&self, path: &[String]) -> bool {
         self.row().credentials.iter().any(|pattern| pattern.matches(path))
+    }
+
+    fn is_encrypted(&self, live: &Value) -> bool {
+        is_encrypted(live)
     }
 }
 

@@ -2,12 +2,15 @@
 //! and less and less often where they fail, so that many at once do not keep everything else waiting.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashMap,
     sync::{Mutex, PoisonError},
     time::Duration,
 };
 
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::{
+    sync::{Semaphore, SemaphorePermit},
+    time::Instant,
+};
 
 use crate::kube_ext::key::ObjectKey;
 
@@ -26,7 +29,7 @@ const MOST_UNCONFIRMED: usize = 200;
 pub(super) enum Confirmation {
     /// By a request for the resource.
     Read,
-    /// By the next list: too many records wait for a confirmation.
+    /// By the next list: too many records wait for a confirmation, and this one did not wait for a list yet.
     NextList,
 }
 
@@ -34,8 +37,8 @@ pub(super) enum Confirmation {
 pub(super) struct Asking {
     turns: Semaphore,
     failed: Mutex<HashMap<ObjectKey, u32>>,
-    /// The records with changes that wait for a confirmation.
-    unconfirmed: Mutex<HashSet<ObjectKey>>,
+    /// The records with changes that wait for a confirmation, and the list that was the last when they began to wait.
+    unconfirmed: Mutex<HashMap<ObjectKey, Option<Instant>>>,
 }
 
 impl Asking {
@@ -55,11 +58,12 @@ impl Asking {
         self.failed.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
     }
 
-    /// How the change of this record is to be confirmed.
-    pub(super) fn confirmation(&self, key: &ObjectKey) -> Confirmation {
+    /// How the change of this record is to be confirmed, where the last list was begun at this time. A record waits for
+    /// one list at most: rows that change by themselves differ in the next list again.
+    pub(super) fn confirmation(&self, key: &ObjectKey, listed: Option<Instant>) -> Confirmation {
         let mut unconfirmed = self.unconfirmed.lock().unwrap_or_else(PoisonError::into_inner);
-        unconfirmed.insert(key.clone());
-        if unconfirmed.len() > MOST_UNCONFIRMED { Confirmation::NextList } else { Confirmation::Read }
+        let has_waited = *unconfirmed.entry(key.clone()).or_insert(listed) < listed;
+        if unconfirmed.len() > MOST_UNCONFIRMED && !has_waited { Confirmation::NextList } else { Confirmation::Read }
     }
 
     /// No change of this record waits for a confirmation (any more).
@@ -95,13 +99,34 @@ mod tests {
     fn a_burst_of_changes_waits_for_the_next_list_and_a_few_are_read_one_by_one() {
         let asking = Asking::new(1);
         let key = |number: usize| ObjectKey { namespace: "default".into(), name: number.to_string().into() };
+        let listed = Some(Instant::now());
+        let ask = |number| asking.confirmation(&key(number), listed);
         for number in 0..MOST_UNCONFIRMED {
-            assert_eq!(asking.confirmation(&key(number)), Confirmation::Read);
+            assert_eq!(ask(number), Confirmation::Read);
         }
-        assert_eq!(asking.confirmation(&key(MOST_UNCONFIRMED)), Confirmation::NextList);
-        assert_eq!(asking.confirmation(&key(0)), Confirmation::NextList, "those that wait for their turn, too");
+        assert_eq!(ask(MOST_UNCONFIRMED), Confirmation::NextList);
+        assert_eq!(ask(0), Confirmation::NextList, "those that wait for their turn, too");
         asking.confirmed(&key(1));
-        assert_eq!(asking.confirmation(&key(0)), Confirmation::Read);
+        assert_eq!(ask(0), Confirmation::Read);
+    }
+
+    #[test]
+    fn a_record_of_a_burst_waits_for_one_list_and_is_then_read() {
+        let asking = Asking::new(1);
+        let key = |number: usize| ObjectKey { namespace: "default".into(), name: number.to_string().into() };
+        let first = Instant::now();
+        let second = first + Duration::from_mins(5);
+        let all = 0..=MOST_UNCONFIRMED;
+        for number in all.clone() {
+            asking.confirmation(&key(number), Some(first));
+        }
+        assert_eq!(asking.confirmation(&key(7), Some(first)), Confirmation::NextList, "however often it comes");
+        for number in all {
+            assert_eq!(asking.confirmation(&key(number), Some(second)), Confirmation::Read);
+        }
+        // Once it was read, its next change waits again.
+        asking.confirmed(&key(7));
+        assert_eq!(asking.confirmation(&key(7), Some(second)), Confirmation::NextList);
     }
 
     #[test]

@@ -267,7 +267,8 @@ async fn reconcile_record(key: &ObjectKey, context: &Arc<Context>) -> Result<Nex
     let mut plan = decide(key, &entry, &seen, Reading::Inventory { is_confirmed }, context);
     let mut next = Next::Settled;
     let mut has_its_turn = true;
-    match how_to_read(plan.needs_fresh_read, key, context) {
+    let listed = context.inventory.listed_at(entry.record.resource.kind);
+    match how_to_read(plan.needs_fresh_read, key, listed, context) {
         None => {}
         Some(Confirmation::NextList) => context.asking.forget(key),
         Some(Confirmation::Read) => match context.asking.turn() {
@@ -275,25 +276,28 @@ async fn reconcile_record(key: &ObjectKey, context: &Arc<Context>) -> Result<Nex
                 next = Next::After(wait);
                 has_its_turn = false;
             }
-            Ok(turn) => {
-                let Some(fresh) = fetch(&entry, context).await else { return Ok(Next::Settled) };
-                drop(turn);
-                // Other decisions may have come meanwhile, or this one may have been taken back.
-                let now = context.index().entry(key).filter(|now| now.is_of_same(&entry));
-                let Some(now) = now else { return Ok(Next::Again) };
-                let before = std::mem::replace(&mut entry, now).drifts;
-                if matches!(fresh, Known::Nothing(..)) {
-                    next = Next::After(context.asking.failed(key));
-                    plan = decide(key, &entry, &seen, Reading::Failed { is_confirmed }, context);
-                } else {
-                    context.asking.forget(key);
-                    context.asking.confirmed(key);
-                    plan = decide(key, &entry, &fresh, Reading::Fresh { before: &before }, context);
-                    if plan.needs_fresh_read.is_some() {
-                        next = Next::Again;
+            Ok(turn) => match fetch(&entry, plan.needs_fresh_read, context).await {
+                Fetched::Stopped => return Ok(Next::Settled),
+                Fetched::Postponed => context.asking.forget(key),
+                Fetched::Read(fresh) => {
+                    drop(turn);
+                    // Other decisions may have come meanwhile, or this one may have been taken back.
+                    let now = context.index().entry(key).filter(|now| now.is_of_same(&entry));
+                    let Some(now) = now else { return Ok(Next::Again) };
+                    let before = std::mem::replace(&mut entry, now).drifts;
+                    if matches!(fresh, Known::Nothing(..)) {
+                        next = Next::After(context.asking.failed(key));
+                        plan = decide(key, &entry, &seen, Reading::Failed { is_confirmed }, context);
+                    } else {
+                        context.asking.forget(key);
+                        context.asking.confirmed(key);
+                        plan = decide(key, &entry, &fresh, Reading::Fresh { before: &before }, context);
+                        if plan.needs_fresh_read.is_some() {
+                            next = Next::Again;
+                        }
                     }
                 }
-            }
+            },
         },
     }
     // An acceptance that ends by itself is looked at again when its time is up.
@@ -327,29 +331,53 @@ async fn reconcile_record(key: &ObjectKey, context: &Arc<Context>) -> Result<Nex
 }
 
 /// How to read the live resource anew, where that is needed.
-fn how_to_read(needs: Option<NeedsFreshRead>, key: &ObjectKey, context: &Context) -> Option<Confirmation> {
+fn how_to_read(
+    needs: Option<NeedsFreshRead>,
+    key: &ObjectKey,
+    listed: Option<Instant>,
+    context: &Context,
+) -> Option<Confirmation> {
     match needs {
         None => {
             context.asking.forget(key);
             context.asking.confirmed(key);
             None
         }
-        Some(NeedsFreshRead::Change) => Some(context.asking.confirmation(key)),
+        Some(NeedsFreshRead::Change) => Some(context.asking.confirmation(key, listed)),
         Some(NeedsFreshRead::Decision) => Some(Confirmation::Read),
     }
 }
 
-/// Reads the live resource: a decision binds to its value of this moment, not of the last sweep. None when the process
-/// ends.
-async fn fetch(entry: &Entry, context: &Context) -> Option<Known> {
+/// What came of reading the live resource anew.
+enum Fetched {
+    /// The process ends.
+    Stopped,
+    /// The allowance for confirming changes is spent; the next list confirms this one.
+    Postponed,
+    Read(Known),
+}
+
+/// Reads the live resource: a decision binds to its value of this moment, not of the last sweep.
+async fn fetch(entry: &Entry, needs: Option<NeedsFreshRead>, context: &Context) -> Fetched {
     let resource = &entry.record.resource;
+    let max_age = context.settings.max_age;
+    let read_it = async {
+        match needs {
+            Some(NeedsFreshRead::Change) => context.inventory.confirm_change(resource, max_age).await,
+            Some(NeedsFreshRead::Decision) | None => Some(context.inventory.fetch(resource, max_age).await),
+        }
+    };
     // A token that is out of calls makes every call wait; other records must not wait with this one.
     let answer = tokio::select! {
-        answer = tokio::time::timeout(LONGEST_ASK, context.inventory.fetch(resource)) => answer,
+        answer = tokio::time::timeout(LONGEST_ASK, read_it) => answer,
         // The decision stands on the object; the next leader finds it there.
-        () = context.process.stop.cancelled() => return None,
+        () = context.process.stop.cancelled() => return Fetched::Stopped,
     };
-    Some(read(resource, answer.unwrap_or(Observation::Unknown(UnknownReason::NotYet))))
+    match answer {
+        Ok(None) => Fetched::Postponed,
+        Ok(Some(observation)) => Fetched::Read(read(resource, observation)),
+        Err(_) => Fetched::Read(read(resource, Observation::Unknown(UnknownReason::NotYet))),
+    }
 }
 
 /// Closes the drifts of former records of a name, which `kubectl delete --cascade=orphan` leaves behind. Returns when to

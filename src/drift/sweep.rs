@@ -414,7 +414,7 @@ impl Sweep {
         }
         let inventory = self.context.inventory.clone();
         Some(Box::pin(async move {
-            let looks = resources.iter().map(|(resource, fields)| inventory.fetch_for(resource, *fields));
+            let looks = resources.iter().map(|(resource, fields)| inventory.first_look(resource, *fields));
             futures::future::join_all(looks).await;
             Done::Answered(keys)
         }))

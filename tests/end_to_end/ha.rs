@@ -266,20 +266,14 @@ fn writes(log: &Path, with: &Credential) -> Vec<Write> {
 
 #[tokio::test]
 async fn a_leader_that_stood_still_past_its_lease_writes_nothing_more() {
-    let folder = tempfile::tempdir().unwrap();
-    let policy = folder.path().join("policy");
-    let log = folder.path().join("audit.log");
-    let rules = json!({
+    let audit_policy = json!({
         "apiVersion": "audit.k8s.io/v1", "kind": "Policy", "omitStages": ["RequestReceived"],
         "rules": [{ "level": "Metadata" }],
     });
-    std::fs::write(&policy, rules.to_string()).unwrap();
-    let api_server_flags = vec![
-        format!("--audit-policy-file={}", policy.display()),
-        format!("--audit-log-path={}", log.display()),
-        "--audit-log-mode=blocking".to_owned(),
-    ];
-    let control_plane = ControlPlane::start(Options { controller_manager: false, api_server_flags }).await.unwrap();
+    let options =
+        Options { controller_manager: false, audit_policy: Some(audit_policy.to_string()), ..Options::default() };
+    let control_plane = ControlPlane::start(options).await.unwrap();
+    let log = control_plane.audit_log().unwrap();
     install(&control_plane).await;
     let mut world = World::on(&control_plane, "stopped", LIMITS).await;
     let eye = Eye::on(&world).await;

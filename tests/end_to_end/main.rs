@@ -10,6 +10,7 @@ mod privilege;
 mod program;
 mod readability;
 mod refusals;
+mod reverting;
 mod sagas;
 mod smoke;
 mod standing;

@@ -30,12 +30,9 @@ rules:
 
 #[tokio::test]
 async fn the_operator_uses_every_right_that_it_has_and_is_refused_nothing() {
-    let folder = tempfile::tempdir().unwrap();
-    let (policy, audit) = (folder.path().join("policy.yaml"), folder.path().join("audit.log"));
-    std::fs::write(&policy, AUDIT_POLICY).unwrap();
-    let api_server_flags =
-        vec![format!("--audit-policy-file={}", policy.display()), format!("--audit-log-path={}", audit.display())];
-    let control_plane = ControlPlane::start(Options { api_server_flags, ..Options::default() }).await.unwrap();
+    let options = Options { audit_policy: Some(AUDIT_POLICY.to_owned()), ..Options::default() };
+    let control_plane = ControlPlane::start(options).await.unwrap();
+    let audit = control_plane.audit_log().unwrap();
     install(&control_plane).await;
     // Its garbage collector looks for new kinds only now and then.
     control_plane.restart_controller_manager().await.unwrap();
@@ -76,9 +73,14 @@ async fn the_operator_uses_every_right_that_it_has_and_is_refused_nothing() {
     world.has_drifts(&[["name", "other", "third", "Accepted"], ["name", "third", "fourth", "Open"]]).await;
     world.cloud.change("droplets", DROPLET, json!({"name": "third"})).await.unwrap();
     world.has_drifts(&[["name", "third", "fourth", "Stale"]]).await;
+    revert_under_an_acceptance(&world).await;
     // The resource is gone altogether.
     world.cloud.delete("droplets", DROPLET).await.unwrap();
-    world.has_drifts(&[["exists", "true", "false", "Open"], ["name", "third", "fourth", "Stale"]]).await;
+    eventually("the loss", || async {
+        let drifts = world.drifts().await;
+        if drifts.iter().any(|[field, .., phase]| field == "exists" && phase == "Open") { Ok(()) } else { Err(drifts) }
+    })
+    .await;
     world.sync("web-1").await;
     carry_on_sagas(&world).await;
 
@@ -111,6 +113,22 @@ async fn the_operator_uses_every_right_that_it_has_and_is_refused_nothing() {
     assert!(refused.is_empty(), "{refused:#?}");
     // Whatever the operator wrote to the API server, it is in here.
     assert!(!std::fs::read_to_string(&audit).unwrap().contains(TOKEN), "the token is in an object");
+}
+
+/// A manifest declares the name, another one is accepted, and a third one is reverted.
+async fn revert_under_an_acceptance(world: &World) {
+    world.declare("web-1", json!({"name": "third"})).await;
+    let decide = async |name: &str, decision: &str| {
+        world.cloud.change("droplets", DROPLET, json!({"name": name})).await.unwrap();
+        let drift = format!("drift/{}", world.open_drift().await);
+        world.run(&["annotate", "--as=jane", &drift, decision]).await;
+        drift
+    };
+    let accepted = decide("fifth", "arcadia.cloud/accept=true").await;
+    world.reaches(&accepted, "Standing", "True Accepted").await;
+    let reverted = decide("sixth", "arcadia.cloud/revert=true").await;
+    world.reaches(&reverted, "Resolved", "True Reverted").await;
+    assert_eq!(world.value(&reverted, "{.status.decidedBy}").await, "jane");
 }
 
 /// Sagas that are held, stuck and given up, undone by another, and deleted when their time is over.

@@ -1,4 +1,4 @@
-//! What Argo CD shows: its health checks, run by the Lua that it has (in tests/lua), on objects as the operator writes them.
+//! The health checks for Argo CD, run by the Lua that it has (in tests/lua), on objects as the operator writes them.
 
 use std::{
     collections::BTreeSet,
@@ -25,7 +25,6 @@ use arcadia_operator::{
 };
 use control_plane::ControlPlane;
 use jiff::Timestamp;
-use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::helm::in_repository;
@@ -35,36 +34,38 @@ const PREFIX: &str = "resource.customizations.health.arcadia.cloud_";
 /// What it shows of a record that waits for the operator.
 const NOT_YET: [&str; 2] = ["Progressing", "the operator has not looked at this version of the record yet"];
 
-/// What a check says of an object.
-#[derive(Debug, Deserialize, PartialEq)]
-struct Health {
-    status: String,
-    message: String,
-    /// Why it failed; empty if it did not.
-    error: String,
-}
-
-fn checks() -> Value {
+/// The data of the `ConfigMap` for Argo CD.
+pub fn config() -> Value {
     let config: Value = serde_saphyr::from_str(&std::fs::read_to_string(in_repository(FILE)).unwrap()).unwrap();
     config["data"].clone()
 }
 
-/// Runs the check of each object's kind as Argo CD does; status and message should be these.
-fn show(cases: &[(Value, [&str; 2])]) {
-    let checks = checks();
-    let check = |object: &Value| checks[format!("{PREFIX}{}", object["kind"].as_str().unwrap())].clone();
-    let questions: Vec<_> = cases.iter().map(|(object, _)| json!({"check": check(object), "object": object})).collect();
+/// Runs each script on its object as Argo CD does; returns the values, or why they failed.
+pub fn run(scripts: &[(&Value, &Value)]) -> Vec<Result<Value, String>> {
+    let questions: Vec<_> =
+        scripts.iter().map(|(script, object)| json!({"script": script, "object": object})).collect();
     let mut go = Command::new("go");
     go.args(["run", "."]).current_dir(in_repository("tests/lua")).stdin(Stdio::piped()).stdout(Stdio::piped());
     let mut program = go.spawn().expect("the tests need Go, as the README says");
     program.stdin.take().unwrap().write_all(Value::from(questions).to_string().as_bytes()).unwrap();
     let output = program.wait_with_output().unwrap();
     assert!(output.status.success(), "tests/lua: {}", output.status);
-    let told: Vec<Health> = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!(told.len(), cases.len());
-    for (told, (object, [status, message])) in told.into_iter().zip(cases) {
-        let wanted = Health { status: (*status).to_owned(), message: (*message).to_owned(), error: String::new() };
-        assert_eq!(told, wanted, "{object:#}");
+    let told: Vec<Value> = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(told.len(), scripts.len());
+    let result = |answer: &Value| match answer["error"].as_str().unwrap() {
+        "" => Ok(answer["value"].clone()),
+        error => Err(error.to_owned()),
+    };
+    told.iter().map(result).collect()
+}
+
+/// Runs the check of each object's kind; status and message should be these.
+fn show(cases: &[(Value, [&str; 2])]) {
+    let config = config();
+    let check = |object: &Value| &config[format!("{PREFIX}{}", object["kind"].as_str().unwrap())];
+    let scripts: Vec<_> = cases.iter().map(|(object, _)| (check(object), object)).collect();
+    for (told, (object, [status, message])) in run(&scripts).into_iter().zip(cases) {
+        assert_eq!(told, Ok(json!({"status": status, "message": message})), "{object:#}");
     }
 }
 
@@ -203,11 +204,11 @@ async fn the_checks_are_added_to_what_argo_cd_has_and_take_what_the_api_server_m
     let kubectl = namespace.kubectl();
     kubectl.run(&["create", "configmap", "argocd-cm", "--from-literal=url=https://argocd.example.com"]).await.unwrap();
     kubectl.run(&["apply", "--server-side", "-f", in_repository(FILE).to_str().unwrap()]).await.unwrap();
-    let config = kubectl.run(&["get", "configmap", "argocd-cm", "-o", "json"]).await.unwrap();
-    let config: Value = serde_json::from_str(&config).unwrap();
-    let mut data = checks();
+    let made = kubectl.run(&["get", "configmap", "argocd-cm", "-o", "json"]).await.unwrap();
+    let made: Value = serde_json::from_str(&made).unwrap();
+    let mut data = config();
     data["url"] = json!("https://argocd.example.com");
-    assert_eq!(config["data"], data);
+    assert_eq!(made["data"], data);
 
     let definitions = api::crds_as_yaml().unwrap();
     kubectl.run_with_input(&["apply", "--server-side", "-f", "-"], &definitions).await.unwrap();
@@ -222,8 +223,8 @@ async fn the_checks_are_added_to_what_argo_cd_has_and_take_what_the_api_server_m
 
 #[test]
 fn every_kind_has_a_check() {
-    let checks = checks();
-    let checked: BTreeSet<_> = checks.as_object().unwrap().keys().map(String::as_str).collect();
+    let config = config();
+    let checked: BTreeSet<_> = config.as_object().unwrap().keys().map(String::as_str).collect();
     for definition in api::crds() {
         assert!(checked.contains(format!("{PREFIX}{}", definition.spec.names.kind).as_str()), "{checked:?}");
     }

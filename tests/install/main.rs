@@ -4,6 +4,7 @@
 //! `UPDATE_GOLDEN=1 cargo test --test install` writes what the chart renders to `golden/`, to be read in the diff.
 #![cfg(test)]
 
+mod actions;
 mod agreement;
 mod argocd;
 mod cluster;

@@ -1,4 +1,4 @@
-// Runs health checks with the Lua that Argo CD has, for the tests of the installation.
+// Runs health checks and actions with the Lua that Argo CD has, for the tests of the installation.
 module lua
 
 go 1.26.7

@@ -1,5 +1,5 @@
-// Runs health checks as Argo CD does: with the same Lua, the same few libraries and the same limit of a second. From
-// standard input it takes checks, each with an object; it writes what each says of its object, or why it failed.
+// Runs scripts as Argo CD does: with the same Lua, the same few libraries and the same limit of a second. From standard
+// input it reads scripts, each with an object; it writes the value that each returns, or why it failed.
 package main
 
 import (
@@ -13,14 +13,13 @@ import (
 )
 
 type question struct {
-	Check  string `json:"check"`
+	Script string `json:"script"`
 	Object any    `json:"object"`
 }
 
 type answer struct {
-	Status  string `json:"status"`
-	Message string `json:"message"`
-	Error   string `json:"error"`
+	Value any    `json:"value"`
+	Error string `json:"error"`
 }
 
 func main() {
@@ -30,43 +29,100 @@ func main() {
 	}
 	told := []answer{}
 	for _, one := range asked {
-		health, err := run(one)
+		returned, err := run(one)
 		if err != nil {
-			health.Error = err.Error()
+			told = append(told, answer{Error: err.Error()})
+			continue
 		}
-		told = append(told, health)
+		told = append(told, answer{Value: restored(returned, one.Object)})
 	}
 	if err := json.NewEncoder(os.Stdout).Encode(told); err != nil {
 		fail(err)
 	}
 }
 
-func run(asked question) (answer, error) {
+func run(asked question) (any, error) {
 	state := lua.NewState(lua.Options{SkipOpenLibs: true})
 	defer state.Close()
-	// In this order. Argo CD has a safe part of `os` too, which is not needed here.
 	for _, library := range []struct {
 		name string
 		open lua.LGFunction
 	}{{lua.LoadLibName, lua.OpenPackage}, {lua.BaseLibName, lua.OpenBase}, {lua.TabLibName, lua.OpenTable}} {
 		open := lua.P{Fn: state.NewFunction(library.open), Protect: true}
 		if err := state.CallByParam(open, lua.LString(library.name)); err != nil {
-			return answer{}, err
+			return nil, err
 		}
 	}
+	state.PreloadModule(lua.OsLibName, clock)
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
 	state.SetContext(ctx)
 	state.SetGlobal("obj", value(state, asked.Object))
-	if err := state.DoString(asked.Check); err != nil {
-		return answer{}, err
+	if err := state.DoString(asked.Script); err != nil {
+		return nil, err
 	}
-	health, ok := state.Get(-1).(*lua.LTable)
+	returned, ok := state.Get(-1).(*lua.LTable)
 	if !ok {
-		return answer{}, fmt.Errorf("it returned %s", state.Get(-1).Type())
+		return nil, fmt.Errorf("it returned %s", state.Get(-1).Type())
 	}
-	text := func(name string) string { return lua.LVAsString(health.RawGetString(name)) }
-	return answer{Status: text("status"), Message: text("message")}, nil
+	return plain(returned), nil
+}
+
+// clock is the part of the library `os` that Argo CD has: only for scripts that require it.
+func clock(state *lua.LState) int {
+	lua.OpenOs(state)
+	all := state.ToTable(-1)
+	state.SetGlobal(lua.OsLibName, lua.LNil)
+	part := state.NewTable()
+	for _, name := range []string{"time", "date"} {
+		part.RawSetString(name, all.RawGetString(name))
+	}
+	state.Push(part)
+	return 1
+}
+
+// plain makes JSON's of Lua's. An empty table is a list, as in Argo CD.
+func plain(of lua.LValue) any {
+	switch of := of.(type) {
+	case lua.LBool:
+		return bool(of)
+	case lua.LNumber:
+		return float64(of)
+	case lua.LString:
+		return string(of)
+	case *lua.LTable:
+		if first, _ := of.Next(lua.LNil); first == lua.LNil || of.Len() > 0 {
+			list := []any{}
+			for index := 1; index <= of.Len(); index++ {
+				list = append(list, plain(of.RawGetInt(index)))
+			}
+			return list
+		}
+		object := map[string]any{}
+		of.ForEach(func(key, item lua.LValue) { object[key.String()] = plain(item) })
+		return object
+	}
+	return nil
+}
+
+// restored makes an empty list an object again where the original has an object, as Argo CD does.
+func restored(of, original any) any {
+	switch of := of.(type) {
+	case map[string]any:
+		original, _ := original.(map[string]any)
+		for key, item := range of {
+			of[key] = restored(item, original[key])
+		}
+	case []any:
+		if _, isObject := original.(map[string]any); isObject && len(of) == 0 {
+			return map[string]any{}
+		}
+		original, _ := original.([]any)
+		for index := range min(len(of), len(original)) {
+			of[index] = restored(of[index], original[index])
+		}
+	}
+	return of
 }
 
 // value makes Lua's of JSON's.

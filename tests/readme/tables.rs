@@ -94,6 +94,8 @@ fn verbs() {
 fn events() {
     let files = [
         "src/drift/act.rs",
+        "src/drift/act/reverting.rs",
+        "src/drift/act/standing.rs",
         "src/drift/controller.rs",
         "src/saga/runner.rs",
         "src/saga/report.rs",

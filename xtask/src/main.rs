@@ -28,13 +28,13 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Prepare the control plane and Helm, and run every test
+    /// Prepare the control plane, Helm and the GitOps engines, and run every test
     Test {
         /// Passed to `cargo test --workspace`, for instance `-p control-plane` or `-- --nocapture`
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
-    /// Build the control plane and the Helm that tests and the demo run on, unless they are there
+    /// Build the control plane, the Helm and the GitOps engines that tests and the demo run on, unless they are there
     ControlPlane,
     /// Play the main job on an embedded control plane and a simulated cloud, and stay up to play on
     Demo {

@@ -1,4 +1,4 @@
-//! `cargo xtask control-plane`: builds the control plane and Helm once and shows how far it is.
+//! `cargo xtask control-plane`: builds the control plane, Helm and the GitOps engines once and shows how far it is.
 
 use std::io::{IsTerminal as _, stderr};
 use std::time::Duration;
@@ -18,10 +18,18 @@ pub(crate) fn run() -> Result<(), Error> {
     })
 }
 
-/// Prepares all that tests need: the control plane, and Helm to install the chart with.
+/// Prepares all that tests need: the control plane, Helm to install the chart with, and the GitOps engines.
 pub(crate) fn for_tests() -> Result<(), Error> {
     run()?;
+    gitops_engines()?;
     show("Building Helm, once: about 3 minutes on 2 cores.", |progress| control_plane::prepare_helm(progress).map(drop))
+}
+
+/// Prepares the engines that apply manifests as Flux and Argo CD do.
+pub(crate) fn gitops_engines() -> Result<(), Error> {
+    show("Building the GitOps engines, once: about a minute on 2 cores.", |progress| {
+        control_plane::prepare_gitops_engines(progress).map(drop)
+    })
 }
 
 fn show(

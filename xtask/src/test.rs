@@ -2,7 +2,7 @@
 
 use crate::{Error, prepare, project};
 
-/// Prepares the control plane and Helm, and hands over to `cargo test`.
+/// Prepares all that tests need, and hands over to `cargo test`.
 pub(crate) fn run(arguments: &[String]) -> Result<(), Error> {
     prepare::for_tests()?;
     let mut test = project::cargo(["test"]);

@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError};
 use futures::stream::{self, StreamExt};
 use tokio::time::Instant;
 
-use super::shown::{Shown, Wants};
+use super::shown::{Path, Shown, Use, Wants};
 use super::{Entry, Inventory, Known, SIDE_BY_SIDE};
 use crate::digitalocean::client::Rows;
 use crate::digitalocean::document::Pattern;
@@ -36,7 +36,7 @@ impl Allowance {
     }
 
     /// Takes so many calls, if they are there.
-    fn take(&mut self, calls: usize) -> bool {
+    pub(super) fn take(&mut self, calls: usize) -> bool {
         let now = Instant::now();
         let most = MOST_AT_ONCE.min(self.per_second * 3600.0).max(1.0);
         self.left = (self.left + (now - self.at).as_secs_f64() * self.per_second).min(most);
@@ -107,7 +107,7 @@ impl Inventory {
         for (_, fields, shown) in shown {
             shown.expect(fields, Arc::clone(&scopes));
             shown.tidy(row);
-            shown.compose(row, None);
+            shown.compose(row, Use::default());
         }
         calls
     }
@@ -124,7 +124,7 @@ impl Inventory {
             self.0.certificates.refresh(&self.0.client, Priority::Urgent).await;
         }
         shown.expect(fields, scopes);
-        shown.compose(row, None);
+        shown.compose(row, Use::default());
     }
 
     /// Reads a list of parts, if a recorded field needs one. The number of calls.
@@ -147,7 +147,7 @@ impl Inventory {
         for (key, fields, shown) in shown {
             if needs_it(*fields, shown) {
                 let part = || parts.0.get(&*key.id).cloned().unwrap_or_else(|| NO_PART.into());
-                shown.read(position, error.clone().map_or_else(|| Ok(part()), Err), at);
+                shown.read(row, position, Path::List, error.clone().map_or_else(|| Ok(part()), Err), at);
             }
         }
         outcome.unwrap_or(1)
@@ -250,7 +250,7 @@ impl Answers {
             None => {}
         }
         for (position, part, at) in self.readings {
-            shown.read(position, part, at);
+            shown.read(row, position, Path::Own, part, at);
         }
     }
 }

@@ -2,15 +2,17 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, LazyLock};
+use std::time::Duration;
 
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::Value;
 use tokio::time::Instant;
 
+use super::confirmed::{Before, Standing, correct};
 use crate::digitalocean::Kind;
 use crate::digitalocean::document::{Pattern, is_blank};
-use crate::digitalocean::kinds::{FieldSet, Row};
+use crate::digitalocean::kinds::{FieldSet, Reading, Row};
 use crate::digitalocean::merge::{complete, is_missing};
 use crate::digitalocean::observed::{Document, Unread};
 
@@ -18,9 +20,14 @@ use crate::digitalocean::observed::{Document, Unread};
 const NOT_READ_YET: &str = "no list shows it; it is read after one of the next lists";
 /// The reason for parts that only lists show.
 const ONLY_LISTED: &str = "only lists show it; the next list does";
+/// The reason for parts that only one list shows so far.
+const LISTED_ONCE: &str = "only lists show it, and one list alone may lag behind; the next list confirms it";
 /// The reason for parts that take turns.
 const TOO_OLD: &str =
     "no list shows it, and it was read too long ago; such parts take turns, within the budget of calls";
+
+/// A row that a GET contradicts is asked for again after this time.
+const ASK_AGAIN: Duration = Duration::from_mins(10);
 
 /// What responses showed of one live resource.
 #[derive(Clone, Debug)]
@@ -33,6 +40,8 @@ pub(super) struct Shown {
     lacking: FieldSet,
     /// Those of them that a GET does not show either, while the row stays the same.
     settled: FieldSet,
+    /// What other responses say of the list's row.
+    standing: Standing,
     /// The recorded fields.
     fields: FieldSet,
     document: Document,
@@ -53,6 +62,28 @@ struct Shot {
 struct Part {
     shot: Option<Shot>,
     error: Option<Arc<str>>,
+    /// Whether it was asked for by itself, or a second list of parts said the same.
+    is_confirmed: bool,
+}
+
+/// The path of a part's response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Path {
+    /// That of one resource.
+    Own,
+    /// A list of the parts of all resources.
+    List,
+}
+
+/// Which responses are used; all by default.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Use {
+    /// The oldest rows and GETs, but for the newest of them.
+    pub(super) responses_since: Option<Instant>,
+    /// The oldest parts that other paths show.
+    pub(super) parts_since: Option<Instant>,
+    /// Whether what only one list shows so far is unknown.
+    pub(super) only_confirmed: bool,
 }
 
 /// The calls that a document needs besides the lists.
@@ -72,6 +103,7 @@ impl Shown {
             readings: Vec::new(),
             lacking: FieldSet::default(),
             settled: FieldSet::default(),
+            standing: Standing::default(),
             fields: FieldSet::default(),
             document: Document { is_confirmed: false, ..Document::whole("") },
             rests_on: None,
@@ -81,23 +113,25 @@ impl Shown {
     /// After the row of a list. It confirms what was shown before, where it says the same.
     pub(super) fn listed(row: &Row, before: Option<&Self>, text: &str, at: Instant) -> Self {
         let mut shown = before.cloned().unwrap_or_else(Self::empty);
-        let newest = shown.newest();
         let is_same = |shot: &Shot| *shot.text == *text;
-        let is_confirmed = newest.is_some_and(|newest| {
-            is_same(newest)
-                || agree(row, &newest.text, text, shown.list.as_ref().is_none_or(|list| list.at < newest.at))
-        });
-        let text = [shown.list.as_ref(), shown.get.shot.as_ref()]
-            .into_iter()
-            .flatten()
-            .find(|shot| is_same(shot))
-            .map_or_else(|| Arc::from(text), |shot| Arc::clone(&shot.text));
-        if !shown.list.as_ref().is_some_and(is_same) {
-            shown.lacking = lacking(row, &text);
+        if shown.list.as_ref().is_some_and(is_same) {
+            shown.standing = shown.standing.of_same_row();
+        } else {
+            let is_get_newer = shown.is_get_newer();
+            let get = shown.get.shot.as_ref();
+            let before = Before {
+                row: shown.list.as_ref().map(|list| &*list.text),
+                get: get.filter(|_| is_get_newer || !shown.standing.contradicted.is_empty()).map(|get| &*get.text),
+                is_get_newer,
+                standing: shown.standing,
+            };
+            shown.standing = Standing::of_row(row, before, text);
+            shown.lacking = lacking(row, text);
             shown.settled = FieldSet::default();
         }
+        let known = [shown.list.as_ref(), shown.get.shot.as_ref()].into_iter().flatten().find(|shot| is_same(shot));
+        let text = known.map_or_else(|| Arc::from(text), |shot| Arc::clone(&shot.text));
         shown.list = Some(Shot { text, at });
-        shown.document.is_confirmed = is_confirmed;
         shown
     }
 
@@ -119,8 +153,8 @@ impl Shown {
         let only_get = FieldSet::fields(row, row.only_get.iter().map(Pattern::root));
         self.settled = self.lacking.both(lacking(row, &text)).without(only_get);
         let text = self.list.as_ref().filter(|list| list.text == text).map_or(text, |list| Arc::clone(&list.text));
-        self.get = Part { shot: Some(Shot { text, at }), error: None };
-        self.document.is_confirmed = true;
+        self.standing = self.standing.of_get(row, self.list.as_ref().map(|list| &*list.text), &text);
+        self.get = Part { shot: Some(Shot { text, at }), error: None, is_confirmed: true };
     }
 
     /// A GET of the resource failed.
@@ -129,13 +163,26 @@ impl Shown {
     }
 
     /// Takes the part over that a path of the kind's `reads` shows.
-    pub(super) fn read(&mut self, reading: usize, outcome: Result<Arc<str>, Arc<str>>, at: Instant) {
-        if self.readings.len() <= reading {
-            self.readings.resize_with(reading + 1, Part::default);
+    pub(super) fn read(
+        &mut self,
+        row: &Row,
+        position: usize,
+        path: Path,
+        outcome: Result<Arc<str>, Arc<str>>,
+        at: Instant,
+    ) {
+        if self.readings.len() <= position {
+            self.readings.resize_with(position + 1, Part::default);
         }
-        let Some(part) = self.readings.get_mut(reading) else { return };
+        let Some((part, reading)) = self.readings.get_mut(position).zip(row.reads.get(position)) else { return };
         match outcome {
-            Ok(text) => *part = Part { shot: Some(Shot { text, at }), error: None },
+            Ok(text) => {
+                let before = part.shot.as_ref();
+                let is_same =
+                    || before.is_some_and(|before| shown_by(reading, &before.text) == shown_by(reading, &text));
+                let is_confirmed = path == Path::Own || is_same();
+                *part = Part { shot: Some(Shot { text, at }), error: None, is_confirmed };
+            }
             Err(why) => part.error = Some(why),
         }
     }
@@ -148,17 +195,15 @@ impl Shown {
 
     /// The calls that the recorded fields need besides the lists.
     pub(super) fn wants(&self, row: &Row, fields: FieldSet) -> Wants {
-        let is_due = match (&self.list, &self.get.shot) {
-            (Some(list), Some(get)) => get.at < list.at,
-            (Some(_), None) => true,
-            (None, _) => false,
-        };
+        let is_due = self.list.is_some() && !self.is_get_newer();
+        let age = self.list.as_ref().zip(self.get.shot.as_ref()).map(|(list, get)| list.at.duration_since(get.at));
+        let is_to_ask_again = self.standing.contradicted.has(fields) && age.is_some_and(|age| age >= ASK_AGAIN);
         let readings = row.reads.iter().enumerate().filter(|(_, reading)| {
             let implied = reading.implies.as_ref().map(|_| "features");
             fields.has(FieldSet::fields(row, reading.into.keys().map(String::as_str).chain(implied)))
         });
         Wants {
-            get: is_due && !self.unlisted(row, fields).is_empty(),
+            get: is_due && (is_to_ask_again || !self.unlisted(row, fields).is_empty()),
             readings: readings.map(|(position, _)| position).collect(),
         }
     }
@@ -184,15 +229,14 @@ impl Shown {
         readings.chain(get).map(|shot| shot.map(|shot| shot.at)).min().flatten()
     }
 
-    /// Makes the document. Responses older than `oldest` are not used, but for the newest.
-    pub(super) fn compose(&mut self, row: &Row, oldest: Option<Instant>) {
-        let is_usable = |shot: &&Shot| oldest.is_none_or(|oldest| oldest <= shot.at);
+    /// Makes the document.
+    pub(super) fn compose(&mut self, row: &Row, used: Use) {
         let Some(newest) = self.newest().cloned() else { return };
         let older = [self.list.as_ref(), self.get.shot.as_ref()]
             .into_iter()
             .flatten()
             .find(|shot| shot.at < newest.at)
-            .filter(is_usable)
+            .filter(|shot| used.takes_response(shot))
             .filter(|shot| shot.text != newest.text);
         let parts = row.reads.iter().flat_map(|reading| reading.into.keys()).map(String::as_str);
         let special = row.only_get.iter().chain(&row.only_list).map(Pattern::root);
@@ -203,7 +247,7 @@ impl Shown {
         let (json, unread, rests_on) = if is_plain {
             (Arc::clone(&newest.text), UNREAD_IF_PLAIN.get(row.name.as_str()).cloned().unwrap_or_default(), None)
         } else {
-            self.merged(row, &newest, older, oldest)
+            self.merged(row, &newest, older, used)
         };
         if self.document.json != json {
             self.document.json = json;
@@ -212,6 +256,18 @@ impl Shown {
             self.document.unread = unread;
         }
         self.rests_on = rests_on;
+        self.document.is_confirmed = !self.unconfirmed(row, used).has(self.fields);
+    }
+
+    /// The fields that only one list shows so far.
+    fn unconfirmed(&self, row: &Row, used: Use) -> FieldSet {
+        let has_get = self.get.shot.as_ref().is_some_and(|get| used.takes_response(get));
+        let contradicted = if has_get { FieldSet::default() } else { self.standing.contradicted };
+        let parts = row.reads.iter().zip(&self.readings).filter(|(_, part)| !part.is_confirmed && part.shot.is_some());
+        parts.fold(self.standing.unconfirmed.union(contradicted), |all, (reading, _)| {
+            let implied = reading.implies.as_ref().map(|_| "features");
+            all.union(FieldSet::fields(row, reading.into.keys().map(String::as_str).chain(implied)))
+        })
     }
 
     fn merged(
@@ -219,7 +275,7 @@ impl Shown {
         row: &Row,
         newest: &Shot,
         older: Option<&Shot>,
-        oldest: Option<Instant>,
+        used: Use,
     ) -> (Arc<str>, Arc<[Unread]>, Option<Instant>) {
         let Ok(mut document) = serde_json::from_str::<Value>(&newest.text) else {
             // Parsing it says what is wrong.
@@ -227,6 +283,13 @@ impl Shown {
         };
         let mut rests_on = Vec::new();
         let mut has_changed = false;
+        let mut unread = Vec::new();
+        let get = self.get.shot.as_ref().filter(|get| used.takes_response(get));
+        if let Some(get) = get.filter(|_| !self.is_get_newer() && self.standing.contradicted.has(self.fields)) {
+            let got: Value = serde_json::from_str(&get.text).unwrap_or_default();
+            has_changed |= correct(row, &mut document, &got, self.standing.contradicted);
+            rests_on.push(get.at);
+        }
         if let Some(older) = older {
             let nested: Vec<_> = row.only_get.iter().chain(&row.only_list).cloned().collect();
             let mut other: Value = serde_json::from_str(&older.text).unwrap_or_default();
@@ -237,14 +300,24 @@ impl Shown {
                     entries.remove(gate.root());
                 });
             }
+            if used.only_confirmed
+                && let (Value::Object(entries), Value::Object(shown)) = (&mut other, &document)
+            {
+                entries.retain(|key, _| {
+                    let unconfirmed = self.standing.unconfirmed.both(self.fields);
+                    let is_unconfirmed =
+                        !shown.contains_key(key) && unconfirmed.has(FieldSet::field_or_other(row, key));
+                    if is_unconfirmed {
+                        unread.push(part_of(key.as_str(), LISTED_ONCE));
+                    }
+                    !is_unconfirmed
+                });
+            }
             if complete(&mut document, &other, &nested) {
                 has_changed = true;
                 rests_on.push(older.at);
             }
         }
-        let is_usable = |shot: &&Shot| oldest.is_none_or(|oldest| oldest <= shot.at);
-        let get = self.get.shot.as_ref().filter(is_usable);
-        let mut unread = Vec::new();
         let is_absent = |document: &Value, pattern: &Pattern| is_missing(document, &pattern.segments());
         if get.is_none() {
             let unlisted = self.unlisted(row, self.fields).names(row).map(Pattern::from).collect::<Vec<_>>();
@@ -254,7 +327,7 @@ impl Shown {
             let absent = patterns.into_iter().filter(|pattern| is_absent(&document, pattern));
             unread.extend(absent.map(|pattern| part_of(pattern.clone(), self.get.why())));
         }
-        if self.list.as_ref().is_none_or(|list| !is_usable(&list)) {
+        if self.list.as_ref().is_none_or(|list| !used.takes_response(list)) {
             let absent = row.only_list.iter().filter(|pattern| is_absent(&document, pattern));
             unread.extend(absent.map(|pattern| part_of(pattern.clone(), ONLY_LISTED)));
         }
@@ -262,7 +335,7 @@ impl Shown {
         for (position, reading) in row.reads.iter().enumerate() {
             let part = self.readings.get(position).unwrap_or(&none);
             let implied = reading.implies.as_ref();
-            let Some(shot) = part.shot.as_ref().filter(is_usable) else {
+            let Some(shot) = part.shot.as_ref().filter(|shot| used.takes_part(shot)) else {
                 for field in reading.into.keys() {
                     // The document may show it all the same.
                     if document.get(field).is_none_or(is_blank) {
@@ -274,17 +347,11 @@ impl Shown {
                 }
                 continue;
             };
-            let shown: Value = serde_json::from_str(&shot.text).unwrap_or_default();
+            let (values, is_implied) = shown_by(reading, &shot.text);
             let Some(entries) = document.as_object_mut() else { continue };
-            let is_implied = implied.map(|implied| shown.get(&implied.key) == Some(&Value::Bool(true)));
-            for (field, key) in &reading.into {
-                let value = if key.is_empty() { Some(&shown) } else { shown.get(key) };
-                // A policy can outlive what it is for.
-                let value = value.filter(|_| is_implied != Some(false));
-                entries.insert(field.clone(), value.cloned().unwrap_or_default());
-            }
+            entries.extend(values.into_iter().map(|(field, value)| (field.to_owned(), value)));
             if let Some(implied) = implied
-                && is_implied == Some(true)
+                && is_implied
                 && !has_feature(&document, &implied.feature)
                 && let Some(Value::Array(features)) = document.get_mut("features")
             {
@@ -300,17 +367,20 @@ impl Shown {
     /// Drops a GET that shows nothing more than the list after it.
     pub(super) fn tidy(&mut self, row: &Row) {
         let is_older = |get: &Shot| self.list.as_ref().is_some_and(|list| get.at < list.at);
-        if self.get.shot.as_ref().is_some_and(is_older) && self.unlisted(row, self.fields).is_empty() {
+        let is_needed = self.standing.contradicted.has(self.fields) || !self.unlisted(row, self.fields).is_empty();
+        if self.get.shot.as_ref().is_some_and(is_older) && !is_needed {
             self.get = Part::default();
+            self.standing.contradicted = FieldSet::default();
         }
     }
 
-    /// The document, without what is older than `oldest`.
-    pub(super) fn document(&self, row: &Row, oldest: Option<Instant>) -> Document {
-        let is_too_old = |(at, oldest): (Instant, Instant)| at < oldest;
-        if self.rests_on.zip(oldest).is_some_and(is_too_old) {
+    /// The document, of the responses that are used.
+    pub(super) fn document(&self, row: &Row, used: Use) -> Document {
+        let since = used.responses_since.max(used.parts_since);
+        let is_too_old = self.rests_on.zip(since).is_some_and(|(at, since)| at < since);
+        if is_too_old || (used.only_confirmed && !self.document.is_confirmed) {
             let mut shown = self.clone();
-            shown.compose(row, oldest);
+            shown.compose(row, used);
             return shown.document;
         }
         self.document.clone()
@@ -355,10 +425,29 @@ impl Shown {
     }
 
     fn newest(&self) -> Option<&Shot> {
-        match (&self.list, &self.get.shot) {
-            (Some(list), Some(get)) => Some(if get.at >= list.at { get } else { list }),
-            (list, get) => list.as_ref().or(get.as_ref()),
-        }
+        let get = self.get.shot.as_ref().filter(|_| self.is_get_newer());
+        get.or(self.list.as_ref())
+    }
+
+    /// Whether the last GET is newer than the last list.
+    fn is_get_newer(&self) -> bool {
+        let get = self.get.shot.as_ref();
+        get.is_some_and(|get| self.list.as_ref().is_none_or(|list| get.at >= list.at))
+    }
+}
+
+impl Use {
+    /// All responses since a time.
+    pub(super) fn since(oldest: Option<Instant>) -> Self {
+        Self { responses_since: oldest, parts_since: oldest, only_confirmed: false }
+    }
+
+    fn takes_response(self, shot: &Shot) -> bool {
+        self.responses_since.is_none_or(|oldest| oldest <= shot.at)
+    }
+
+    fn takes_part(self, shot: &Shot) -> bool {
+        self.parts_since.is_none_or(|oldest| oldest <= shot.at)
     }
 }
 
@@ -393,22 +482,17 @@ fn has_feature(document: &Value, feature: &str) -> bool {
     features.is_some_and(|features| features.iter().any(|one| one == feature))
 }
 
-/// Whether two responses say the same, but for what the cloud changes by itself; and where one of them is a GET, but for
-/// what only one of them shows.
-fn agree(row: &Row, one: &str, other: &str, is_get: bool) -> bool {
-    let parse = |text| serde_json::from_str::<Value>(text).unwrap_or_default();
-    let (mut one, mut other) = (parse(one), parse(other));
-    if is_get {
-        let nested: Vec<_> = row.only_get.iter().chain(&row.only_list).cloned().collect();
-        complete(&mut one, &other, &nested);
-        complete(&mut other, &one, &nested);
-    }
-    for document in [&mut one, &mut other] {
-        if let Some(entries) = document.as_object_mut() {
-            entries.retain(|key, _| !row.volatile.contains(key));
-        }
-    }
-    one == other
+/// The document's fields that a part shows, and whether it implies its item of `features`.
+fn shown_by<'r>(reading: &'r Reading, text: &str) -> (BTreeMap<&'r str, Value>, bool) {
+    let shown: Value = serde_json::from_str(text).unwrap_or_default();
+    let is_implied = reading.implies.as_ref().map(|implied| shown.get(&implied.key) == Some(&Value::Bool(true)));
+    let values = reading.into.iter().map(|(field, key)| {
+        let value = if key.is_empty() { Some(&shown) } else { shown.get(key) };
+        // A policy can outlive what it is for.
+        let value = value.filter(|_| is_implied != Some(false));
+        (field.as_str(), value.cloned().unwrap_or_default())
+    });
+    (values.collect(), is_implied == Some(true))
 }
 
 /// The fields that a response does not show in full.

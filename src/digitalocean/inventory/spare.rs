@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -11,9 +13,31 @@ pub(super) const FRESH: Duration = Duration::from_mins(1);
 /// The number of bytes of rows that are kept per kind.
 const MOST_BYTES: usize = 4 << 20;
 
-/// Rows of one list by id, up to a number of bytes.
+/// The room for the rows of one kind; its lists share it.
+#[derive(Clone, Debug)]
+pub(super) struct Room(Arc<AtomicUsize>);
+
+impl Default for Room {
+    fn default() -> Self {
+        Self(Arc::new(AtomicUsize::new(MOST_BYTES)))
+    }
+}
+
+impl Room {
+    /// Takes so many bytes, if they are there.
+    fn take(&self, bytes: usize) -> bool {
+        self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(bytes)).is_ok()
+    }
+
+    fn give_back(&self, bytes: usize) {
+        self.0.fetch_add(bytes, Ordering::Relaxed);
+    }
+}
+
+/// Rows of one list by id, as far as there is room.
 #[derive(Debug, Default)]
 pub(super) struct Spare {
+    room: Room,
     text: String,
     rows: HashMap<Box<str>, Range<usize>>,
     /// When the list was begun.
@@ -21,29 +45,37 @@ pub(super) struct Spare {
 }
 
 impl Spare {
+    pub(super) fn within(room: Room) -> Self {
+        Self { room, ..Self::default() }
+    }
+
     pub(super) fn clear(&mut self) {
-        *self = Self::default();
+        self.room.give_back(self.text.len());
+        *self = Self::within(self.room.clone());
     }
 
     /// Keeps a row, as long as there is room.
     pub(super) fn keep(&mut self, id: &str, document: &str) {
-        let begin = self.text.len();
-        if begin + document.len() <= MOST_BYTES {
-            self.text.push_str(document);
-            self.rows.insert(id.into(), begin..self.text.len());
+        if self.room.take(document.len()) {
+            self.add(id, document);
         }
     }
 
-    /// Keeps the rows of another list too.
-    pub(super) fn join(&mut self, other: &Self) {
+    /// Keeps the rows of another list of the kind too, which took their room already.
+    pub(super) fn join(&mut self, other: Self) {
         if self.rows.is_empty() {
-            self.text.clone_from(&other.text);
-            self.rows.clone_from(&other.rows);
+            *self = other;
             return;
         }
         for (id, range) in &other.rows {
-            self.keep(id, other.text.get(range.clone()).unwrap_or_default());
+            self.add(id, other.text.get(range.clone()).unwrap_or_default());
         }
+    }
+
+    fn add(&mut self, id: &str, document: &str) {
+        let begin = self.text.len();
+        self.text.push_str(document);
+        self.rows.insert(id.into(), begin..self.text.len());
     }
 
     /// From when on the rows are fresh.
@@ -73,16 +105,25 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn rows_are_kept_up_to_a_bound_and_for_a_while() {
-        let mut spare = Spare::default();
+    async fn the_lists_of_a_kind_share_one_bound_and_rows_are_kept_for_a_while() {
+        let room = Room::default();
+        let [mut spare, mut other, mut third] = [(); 3].map(|()| Spare::within(room.clone()));
         spare.keep("1", "one");
         spare.keep("2", &"x".repeat(MOST_BYTES));
-        let mut other = Spare::default();
+        third.keep("4", &"x".repeat(MOST_BYTES / 2));
         other.keep("3", "three");
-        spare.join(&other);
+        other.keep("5", &"x".repeat(MOST_BYTES / 2));
+        // A list that shifted is read anew.
+        third.clear();
+        other.keep("6", &"x".repeat(MOST_BYTES / 2));
+        for list in [other, third] {
+            spare.join(list);
+        }
         let spare = spare.listed(Instant::now());
         let row = |id| spare.row(id).map(|(text, _)| text);
-        assert_eq!((row("1"), row("2"), row("3")), (Some("one"), None, Some("three")));
+        assert_eq!((row("1"), row("3")), (Some("one"), Some("three")));
+        let is_kept = ["2", "4", "5", "6"].map(|id| row(id).is_some());
+        assert_eq!(is_kept, [false, false, false, true], "those for which there was room");
         tokio::time::advance(FRESH).await;
         assert_eq!(spare.row("1"), None);
     }

@@ -4,13 +4,14 @@ use serde_json::Value;
 
 use super::{Kind, Row};
 
-/// A set of top-level fields of a kind's documents.
+/// A set of top-level fields of a kind's documents. The highest bit stands for all that the kind's table does not name.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FieldSet(u64);
 
 impl FieldSet {
-    /// The document's fields that these recorded fields or paths depend on. Names that the kind does not have are left
-    /// out.
+    const OTHER: Self = Self(1 << 63);
+
+    /// The document's fields that these recorded fields or paths depend on.
     pub fn of<'a>(kind: Kind, recorded: impl IntoIterator<Item = &'a str>) -> Self {
         Self::of_values(kind, recorded.into_iter().map(|path| (path, &Value::Null)))
     }
@@ -25,7 +26,8 @@ impl FieldSet {
             let details = row.details.get(path).filter(is_detailed).map(|name| Self::field(row, name));
             let fields = fields.union(details.unwrap_or_default());
             // A derived field wins over the document's own of the same name, but says less.
-            fields.union(Self::field(row, root)).union(derived.map_or(Self(0), |root| Self::field(row, root)))
+            let own = if row.derived.contains_key(root) { Self::field } else { Self::field_or_other };
+            fields.union(own(row, root)).union(derived.map_or(Self(0), |root| Self::field(row, root)))
         })
     }
 
@@ -34,6 +36,12 @@ impl FieldSet {
         let position = row.fields.iter().position(|field| field == name);
         let bit = position.and_then(|position| u32::try_from(position).ok()).and_then(|at| 1_u64.checked_shl(at));
         Self(bit.unwrap_or(0))
+    }
+
+    /// The set of one key of a document, whether the kind has such a field or not.
+    pub(in crate::digitalocean) fn field_or_other(row: &Row, key: &str) -> Self {
+        let field = Self::field(row, key);
+        if field.is_empty() { Self::OTHER } else { field }
     }
 
     /// The set of all these fields.
@@ -100,6 +108,7 @@ mod tests {
             let row = kind.row();
             let all = FieldSet::fields(row, row.fields.iter().map(String::as_str));
             assert_eq!(all.names(row).count(), row.fields.len(), "{kind}");
+            assert!(!all.has(FieldSet::OTHER), "{kind}");
         }
     }
 }

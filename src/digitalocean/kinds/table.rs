@@ -78,6 +78,9 @@ pub(crate) struct Row {
     /// Fields that the cloud changes by itself.
     #[serde(default)]
     pub(crate) volatile: Vec<String>,
+    /// Parts of other fields that the cloud changes by itself.
+    #[serde(default)]
+    pub(crate) volatile_parts: Vec<Pattern>,
     /// Fields that can be set but are never returned.
     #[serde(default)]
     pub(crate) unreadable: Vec<String>,
@@ -99,6 +102,9 @@ pub(crate) struct Row {
     /// Maps in which a key that nobody recorded stands for a default: any other live value is a difference.
     #[serde(default)]
     pub(crate) closed: BTreeMap<Pattern, BTreeMap<String, Value>>,
+    /// Keys of maps whose empty live value is a difference where only other keys of the map are recorded.
+    #[serde(default)]
+    pub(crate) explicit: BTreeMap<Pattern, Vec<String>>,
     /// Nouns for the items of lists, for people.
     #[serde(default)]
     pub(crate) nouns: BTreeMap<Pattern, String>,

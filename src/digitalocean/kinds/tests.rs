@@ -26,12 +26,18 @@ fn the_table_is_sorted_and_complete() {
             "{kind}"
         );
         let known: Vec<_> = kind.fields().collect();
-        let patterns = row.equivalences.keys().chain(row.gated.keys()).chain(row.closed.keys()).chain(row.nouns.keys());
+        let patterns = row
+            .equivalences
+            .keys()
+            .chain(row.gated.keys())
+            .chain(row.closed.keys())
+            .chain(row.explicit.keys())
+            .chain(row.nouns.keys());
         for field in row.volatile.iter().map(String::as_str).chain(patterns.map(Pattern::root)) {
             assert!(known.contains(&field) || field == "**", "{kind} has no {field}");
         }
         let parts = row.reads.iter().flat_map(|reading| reading.into.keys());
-        let special = row.only_get.iter().chain(&row.only_list).map(Pattern::root);
+        let special = row.only_get.iter().chain(&row.only_list).chain(&row.volatile_parts).map(Pattern::root);
         for field in special.chain(parts.chain(&row.certificates).map(String::as_str)) {
             assert!(row.fields.iter().any(|known| known == field), "{kind} has no {field}");
         }

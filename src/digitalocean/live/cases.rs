@@ -1,58 +1,18 @@
 //! The table of cases in `tests/cases/comparison.yaml`, held against the comparison.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
-
-use serde::Deserialize;
-use serde_json::Value;
 
 use super::{Compared, Live};
 use crate::comparison::Difference;
 use crate::digitalocean::{Certificates, Document, IdFormat, Kind, ResourceKey, Unread};
+use table::{Case, Verdict};
 
-const TABLE: &str = include_str!("../../../tests/cases/comparison.yaml");
+#[path = "../../../tests/support/cases.rs"]
+mod table;
+
 /// Wide enough for every value of the table.
 const COLUMNS: usize = 400;
-
-#[derive(Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Case {
-    name: String,
-    kind: Kind,
-    #[serde(default)]
-    id: Option<String>,
-    field: String,
-    recorded: Value,
-    live: Value,
-    #[serde(default)]
-    certificates: Option<BTreeMap<String, String>>,
-    #[serde(default)]
-    unread: BTreeMap<String, String>,
-    verdict: Verdict,
-    #[serde(default)]
-    differences: Vec<String>,
-    #[serde(default)]
-    hidden: Vec<String>,
-    #[serde(default)]
-    #[expect(
-        dead_code,
-        reason = "the document lacks what the token may not see; only the operator end to end needs more"
-    )]
-    scope: Option<String>,
-    #[serde(default)]
-    #[expect(dead_code, reason = "a remark for readers of the table")]
-    note: Option<String>,
-}
-
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, PartialOrd, Ord)]
-enum Verdict {
-    Same,
-    Differs,
-    Unknown,
-    Unverified,
-    Invalid,
-    NoSuchField,
-}
 
 impl Case {
     fn live(&self) -> Live {
@@ -146,7 +106,7 @@ impl Case {
 
 #[test]
 fn every_case_has_the_verdict_of_the_table() {
-    let cases: Vec<Case> = serde_saphyr::from_str(TABLE).unwrap();
+    let cases = table::all();
     assert!(cases.len() >= 700, "{} cases", cases.len());
     let names: BTreeSet<_> = cases.iter().map(|case| &case.name).collect();
     assert_eq!(names.len(), cases.len(), "each case has a name of its own");
@@ -159,7 +119,7 @@ fn every_case_has_the_verdict_of_the_table() {
 
 #[test]
 fn every_kind_has_cases_of_both_verdicts() {
-    let cases: Vec<Case> = serde_saphyr::from_str(TABLE).unwrap();
+    let cases = table::all();
     for kind in Kind::all() {
         for verdict in [Verdict::Same, Verdict::Differs] {
             assert!(cases.iter().any(|case| case.kind == kind && case.verdict == verdict), "{kind} {verdict:?}");
@@ -169,7 +129,7 @@ fn every_kind_has_cases_of_both_verdicts() {
 
 #[test]
 fn short_forms_fit_their_columns_in_every_case() {
-    let cases: Vec<Case> = serde_saphyr::from_str(TABLE).unwrap();
+    let cases = table::all();
     for case in &cases {
         let Compared::Done(found) = case.live().compare(&case.field, &case.recorded) else { continue };
         for short in found

@@ -171,6 +171,40 @@ fn a_part_that_the_token_may_not_see_is_in_doubt_and_the_rest_is_compared() {
 }
 
 #[test]
+fn accepting_never_replaces_a_recorded_secret_by_its_ciphertext() {
+    let adopted = |recorded: Value, services: Value| {
+        let compared = live("App", &json!({"spec": {"services": services}})).compare("spec.services", &recorded);
+        let Compared::Done(found) = compared else { panic!("{recorded}: {compared:?}") };
+        assert!(!found.differences.is_empty(), "{recorded}");
+        found.adopted
+    };
+    let service =
+        |name: &str, count: u32, variable: Value| json!([{"name": name, "instance_count": count, "envs": [variable]}]);
+    let plain = json!({"key": "A", "value": "hunter2", "type": "SECRET"});
+    let encrypted = json!({"key": "A", "value": "EV[1:x]", "type": "SECRET"});
+    // A service that was renamed and scaled.
+    assert_eq!(
+        adopted(service("web", 1, plain.clone()), service("api", 2, encrypted.clone())),
+        service("api", 2, plain.clone())
+    );
+    // A variable that became a secret.
+    assert_eq!(
+        adopted(service("web", 1, json!({"key": "A", "value": "hunter2"})), service("web", 1, encrypted.clone())),
+        service("web", 1, plain.clone())
+    );
+    // One that nobody recorded, and one that is recorded as the API returns it.
+    let more = json!([{"name": "web", "envs": [encrypted, {"key": "B", "value": "EV[1:y]", "type": "SECRET"}]}]);
+    let recorded = json!([{"name": "web", "envs": [plain]}]);
+    assert_eq!(
+        adopted(recorded, more),
+        json!([{"name": "web", "envs": [plain, {"key": "B", "value": "EV[1:y]", "type": "SECRET"}]}])
+    );
+    // A text that only looks like a ciphertext is a text.
+    let general = |value: &str| service("web", 1, json!({"key": "A", "value": value}));
+    assert_eq!(adopted(general("x"), general("EV[x")), general("EV[x"));
+}
+
+#[test]
 fn a_field_that_does_not_exist_names_the_nearest() {
     let document = json!({"id": 1, "brand_new": {"deep": 1}});
     let droplet = live("Droplet", &document);

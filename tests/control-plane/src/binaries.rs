@@ -4,7 +4,7 @@ use std::env;
 use std::path::{Path, PathBuf};
 
 use crate::Error;
-use crate::pins::{CONTROL_PLANE, HELM};
+use crate::pins::{CONTROL_PLANE, GITOPS_ENGINES, HELM, Pins};
 
 pub(crate) const CONTROLLER_MANAGER: &str = "kube-controller-manager";
 
@@ -66,10 +66,32 @@ pub fn find() -> Result<Binaries, Error> {
 /// Finds the pinned Helm without building it.
 ///
 /// # Errors
-/// [`Error::NoHelm`] says what to do, in one line, when it is not there.
+/// [`Error::NotBuilt`] names the command that builds it.
 pub fn helm() -> Result<PathBuf, Error> {
-    let helm = HELM.cache()?.join("helm");
-    if helm.is_file() { Ok(helm) } else { Err(Error::NoHelm { missing: helm }) }
+    built(&HELM, "helm")
+}
+
+/// The programs that apply a folder of manifests as GitOps controllers do. The crate `gitops-engines` runs them.
+#[derive(Debug, Clone)]
+pub struct GitOpsEngines {
+    /// Applies as Flux's kustomize-controller does.
+    pub flux_apply: PathBuf,
+    /// Compares and syncs as Argo CD's application controller does.
+    pub argo_sync: PathBuf,
+}
+
+/// Finds the GitOps engines without building them.
+///
+/// # Errors
+/// [`Error::NotBuilt`] names the command that builds them.
+pub fn gitops_engines() -> Result<GitOpsEngines, Error> {
+    let engine = |name| built(&GITOPS_ENGINES, name);
+    Ok(GitOpsEngines { flux_apply: engine("flux-apply")?, argo_sync: engine("argo-sync")? })
+}
+
+fn built(pins: &Pins, program: &'static str) -> Result<PathBuf, Error> {
+    let place = pins.cache()?.join(program);
+    if place.is_file() { Ok(place) } else { Err(Error::NotBuilt { program, missing: place }) }
 }
 
 /// The folder that `KUBEBUILDER_ASSETS` names.

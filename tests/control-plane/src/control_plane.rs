@@ -18,13 +18,15 @@ use crate::{Error, Kubectl, Namespace, Process, binaries, credentials, writes};
 pub struct Options {
     /// Start a kube-controller-manager too: owner references, namespace deletion and Jobs need it. On by default.
     pub controller_manager: bool,
-    /// Further flags for kube-apiserver, such as `--audit-policy-file=...`.
+    /// Log the requests that this audit policy selects; see [`ControlPlane::audit_log`].
+    pub audit_policy: Option<String>,
+    /// Further flags for kube-apiserver.
     pub api_server_flags: Vec<String>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { controller_manager: true, api_server_flags: Vec::new() }
+        Self { controller_manager: true, audit_policy: None, api_server_flags: Vec::new() }
     }
 }
 
@@ -77,6 +79,13 @@ impl ControlPlane {
     #[must_use]
     pub fn folder(&self) -> &Path {
         self.folder.path()
+    }
+
+    /// The audit log, a line of JSON for each request that [`Options::audit_policy`] selects. A request is logged before
+    /// it is answered. None without a policy, and on a given cluster.
+    #[must_use]
+    pub fn audit_log(&self) -> Option<PathBuf> {
+        self.servers.as_ref()?.audit_log()
     }
 
     /// A new client with the administrator's rights. Each test needs its own, since a client lives on the runtime

@@ -24,9 +24,11 @@ pub enum Error {
         /// The file that was looked for.
         missing: PathBuf,
     },
-    /// Helm was not built.
-    #[error("no Helm ({missing} is not there): run `cargo xtask control-plane` once, which builds it (needs Go)")]
-    NoHelm {
+    /// Helm or a GitOps engine was not built.
+    #[error("no {program} ({missing} is not there): run `cargo xtask control-plane` once, which builds it (needs Go)")]
+    NotBuilt {
+        /// The program's name.
+        program: &'static str,
         /// The file that was looked for.
         missing: PathBuf,
     },

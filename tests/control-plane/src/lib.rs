@@ -32,10 +32,10 @@ mod process;
 mod servers;
 mod writes;
 
-pub use binaries::{Binaries, find, given_cluster, helm};
+pub use binaries::{Binaries, GitOpsEngines, find, gitops_engines, given_cluster, helm};
 pub use control_plane::{ControlPlane, Options};
 pub use error::Error;
 pub use kubectl::Kubectl;
 pub use namespace::Namespace;
-pub use prepare::{Progress, prepare, prepare_helm};
+pub use prepare::{Progress, prepare, prepare_gitops_engines, prepare_helm};
 pub use process::Process;

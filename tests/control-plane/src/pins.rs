@@ -1,4 +1,4 @@
-//! What is built from pinned Go modules: the control plane, and the Helm that tests install the chart with.
+//! What is built from pinned Go modules: the control plane, Helm, and the GitOps engines.
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -21,6 +21,8 @@ pub(crate) struct Pins {
     pub(crate) folder: &'static str,
     go_mod: &'static str,
     go_sum: &'static str,
+    /// The programs' own code, where the module has any.
+    sources: &'static [&'static str],
     /// The module whose version is the programs' own.
     module: &'static str,
     /// What the linker writes into the programs, where a release would have it from git.
@@ -39,6 +41,7 @@ pub(crate) const CONTROL_PLANE: Pins = Pins {
     folder: env!("CARGO_MANIFEST_DIR"),
     go_mod: include_str!("../go.mod"),
     go_sum: include_str!("../go.sum"),
+    sources: &[],
     module: "k8s.io/kubernetes",
     stamps: |version| {
         // Without these the server reports v0.0.0-master and clients complain.
@@ -56,16 +59,35 @@ pub(crate) const HELM: Pins = Pins {
     folder: concat!(env!("CARGO_MANIFEST_DIR"), "/../helm"),
     go_mod: include_str!("../../helm/go.mod"),
     go_sum: include_str!("../../helm/go.sum"),
+    sources: &[],
     module: "helm.sh/helm/v4",
     stamps: |version| Some(format!("-X helm.sh/helm/v4/internal/version.version={version}")),
 };
 
+/// The engines that apply manifests as Flux and Argo CD do.
+pub(crate) const GITOPS_ENGINES: Pins = Pins {
+    name: "gitops-engines",
+    programs: &[("flux-apply", "engines/flux-apply"), ("argo-sync", "engines/argo-sync")],
+    folder: concat!(env!("CARGO_MANIFEST_DIR"), "/../gitops/engines"),
+    go_mod: include_str!("../../gitops/engines/go.mod"),
+    go_sum: include_str!("../../gitops/engines/go.sum"),
+    sources: &[
+        include_str!("../../gitops/engines/argo-sync/main.go"),
+        include_str!("../../gitops/engines/argo-sync/tracking.go"),
+        include_str!("../../gitops/engines/flux-apply/main.go"),
+        include_str!("../../gitops/engines/rounds/rounds.go"),
+    ],
+    module: "github.com/fluxcd/pkg/ssa",
+    stamps: |_| Some(String::new()),
+};
+
 impl Pins {
-    /// Our own folder for exactly these pins: another `go.sum` is another folder.
+    /// Our own folder for exactly these pins and sources: another `go.sum` is another folder.
     pub(crate) fn cache(&self) -> Result<PathBuf, Error> {
         let home = variable("XDG_CACHE_HOME").or_else(|| Some(variable("HOME")?.join(".cache")));
         let mut pins = String::new();
-        for byte in Sha256::digest([self.go_mod, self.go_sum].concat()).iter().take(4) {
+        let content = [&[self.go_mod, self.go_sum], self.sources].concat().concat();
+        for byte in Sha256::digest(content).iter().take(4) {
             let _ = write!(pins, "{byte:02x}");
         }
         let version = format!("{}-{pins}", self.version()?);

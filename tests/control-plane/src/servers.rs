@@ -1,5 +1,6 @@
 //! Starts, stops and restarts etcd, kube-apiserver and kube-controller-manager.
 
+use std::fs;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -16,6 +17,8 @@ use crate::{Error, Options, Process, port};
 
 /// Generous, since a machine with two cores may run several control planes at once.
 const READY_WITHIN: Duration = Duration::from_mins(2);
+
+const AUDIT_POLICY: &str = "audit-policy.yaml";
 
 /// All that works without nodes and that a chart, an owner reference or a Job may need.
 const CONTROLLERS: [&str; 16] = [
@@ -64,6 +67,10 @@ impl Servers {
             binaries.controller_manager()?;
         }
         let credentials = Credentials::create(folder.path())?;
+        if let Some(policy) = &options.audit_policy {
+            let file = folder.path().join(AUDIT_POLICY);
+            fs::write(&file, policy).map_err(Error::system(format!("write {}", file.display())))?;
+        }
         let etcd = start_etcd(&binaries, &folder)?;
         let running = Mutex::new(Running { controller_manager: None, api_server: None, port: port::free()?, etcd });
         let servers = Self { binaries, options, credentials, running, folder };
@@ -76,6 +83,10 @@ impl Servers {
 
     pub(crate) fn kubeconfig(&self) -> PathBuf {
         self.folder.path().join("kubeconfig")
+    }
+
+    pub(crate) fn audit_log(&self) -> Option<PathBuf> {
+        self.options.audit_policy.as_ref().map(|_| self.folder.path().join("audit.log"))
     }
 
     pub(crate) async fn processes(&self) -> Vec<u32> {
@@ -146,6 +157,11 @@ impl Servers {
         flag(&mut command, "service-account-issuer", "https://kubernetes.default.svc");
         flag(&mut command, "service-account-key-file", service_account_public_key.display());
         flag(&mut command, "service-account-signing-key-file", service_account_key.display());
+        if let Some(log) = self.audit_log() {
+            flag(&mut command, "audit-policy-file", self.folder.path().join(AUDIT_POLICY).display());
+            flag(&mut command, "audit-log-path", log.display());
+            flag(&mut command, "audit-log-mode", "blocking");
+        }
         command.args(&self.options.api_server_flags);
         command
     }

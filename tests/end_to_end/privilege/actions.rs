@@ -69,6 +69,12 @@ pub const ACTIONS: &[Action] = &[
         may: &[("viewer", "no"), ("editor", "policy"), ("platform-admin", "policy"), ("root", "policy")],
     },
     Action {
+        what: "revert",
+        command: &["annotate", "drift", OPEN, "arcadia.cloud/revert=true"],
+        words: [CANNOT_PATCH_DRIFTS, "cannot revert resource drifts in API group arcadia.cloud"],
+        may: &[("viewer", "no"), ("editor", "no"), ("labeller", "policy"), ("platform-admin", "yes")],
+    },
+    Action {
         what: "set a decision",
         command: &["annotate", "drift", OPEN, "arcadia.cloud/accept=true"],
         words: [CANNOT_PATCH_DRIFTS, CANNOT_ACCEPT],

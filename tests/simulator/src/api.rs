@@ -110,6 +110,7 @@ fn special(cloud: &mut Cloud, call: &Call, segments: &[&str]) -> Option<Result<R
         ("POST" | "DELETE", ["load_balancers", id, part]) => memberships::of_load_balancer(cloud, id, part, call),
         ("POST", ["images", id, "actions"]) => images::start(cloud, id, call),
         (_, ["projects", "default", ..]) => default_project(cloud, call),
+        ("GET", ["projects", id, "resources"]) => projects::resources(cloud, id, call),
         ("POST", ["projects", id, "resources"]) => projects::assign(cloud, id, call),
 
         (_, ["kubernetes", "clusters", id, "node_pools"]) => node_pools::all(cloud, id, call),
@@ -280,8 +281,7 @@ fn delete(cloud: &mut Cloud, kind: &Kind, collection: &str, id: &str) -> Result<
     if kind.collection == "vpcs" && document.get("default").and_then(Value::as_bool) == Some(true) {
         return Err(Refusal::forbidden("Can not delete default VPCs"));
     }
-    let resources = format!("projects/{id}/resources");
-    if kind.collection == "projects" && cloud.store.collection(&resources).is_some_and(|it| !it.rows().is_empty()) {
+    if kind.collection == "projects" && !projects::is_empty(cloud, id) {
         return Err(Refusal::precondition_failed(
             "cannot delete a project with resources. move or remove the resources first",
         ));

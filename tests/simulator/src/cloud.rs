@@ -155,7 +155,10 @@ impl Cloud {
         }
         let mut document = templates::complete(kind, document);
         match kind.collection {
-            "load_balancers" => load_balancers::complete(&mut document),
+            "load_balancers" => {
+                load_balancers::simplify(&mut document);
+                load_balancers::complete(&mut document);
+            }
             "kubernetes/clusters" => clusters::tag(&mut document),
             _ => {}
         }

@@ -323,11 +323,20 @@ pub(crate) fn delete_tagged(cloud: &mut Cloud, call: &Call) -> Result<Reply, Ref
     Ok(Reply::nothing())
 }
 
-/// Lets go of the volumes and addresses of a droplet that is gone.
+/// Lets go of the volumes and addresses of a droplet that is gone, and takes it from behind load balancers and firewalls.
 pub(crate) fn detach_everything(cloud: &mut Cloud, id: &str) {
     cloud.set_busy("droplets", id, false);
     for volume in attached(cloud, "volumes", id) {
         crate::volumes::set_attached(cloud, &volume, id, false);
+    }
+    for collection in ["load_balancers", "firewalls"] {
+        for behind in attached(cloud, collection, id) {
+            cloud.store.edit(collection, &behind, |document| {
+                if let Some(ids) = document.get_mut("droplet_ids").and_then(Value::as_array_mut) {
+                    ids.retain(|it| text_of(it) != id);
+                }
+            });
+        }
     }
     for collection in ["reserved_ips", "reserved_ipv6"] {
         for ip in attached(cloud, collection, id) {

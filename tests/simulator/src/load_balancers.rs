@@ -34,11 +34,13 @@ pub(crate) fn prepare(cloud: &Cloud, target: &Target<'_>, body: &mut Map<String,
     let old = target.old;
     check_free(cloud, target.id)?;
     check_text(body, "name")?;
-    let is_global = old.get("type").and_then(Value::as_str) == Some("GLOBAL");
+    let is_global = is_global(old);
     check_region(old, body, is_global)?;
     check_members(cloud, old, body)?;
     size(body, is_global)?;
-    check_rules(body.get("forwarding_rules"))?;
+    if !is_global || !items(&Value::Object(body.clone()), "forwarding_rules").is_empty() {
+        check_rules(body.get("forwarding_rules"))?;
+    }
     if let Some(rules) = body.get_mut("forwarding_rules").and_then(Value::as_array_mut) {
         rules.iter_mut().for_each(complete_rule);
     }
@@ -80,6 +82,10 @@ pub(crate) fn prepare(cloud: &Cloud, target: &Target<'_>, body: &mut Map<String,
         body.insert("region".to_owned(), region.clone());
     }
     Ok(())
+}
+
+fn is_global(balancer: &Value) -> bool {
+    balancer.get("type").and_then(Value::as_str) == Some("GLOBAL")
 }
 
 fn check_region(old: &Value, body: &Map<String, Value>, is_global: bool) -> Result<(), Refusal> {
@@ -157,6 +163,15 @@ fn sized_by_unit(unit: u64) -> (&'static str, u64) {
         _ => "lb-large",
     };
     (slug, unit)
+}
+
+/// Takes from a global load balancer what only those of a region have.
+pub(crate) fn simplify(balancer: &mut Value) {
+    if is_global(balancer) {
+        for field in ["region", "size", "size_unit", "vpc_uuid"] {
+            crate::places::remove(balancer, field);
+        }
+    }
 }
 
 /// Fills in the size that is missing beside the other, and what objects leave out.

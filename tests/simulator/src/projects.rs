@@ -109,6 +109,37 @@ fn parse(urn: &str) -> Option<(&'static str, &str, bool)> {
     Some((collection, id, *is_named))
 }
 
+/// `GET /v2/projects/{id}/resources`: what was moved here, and what says in its own document that it is here.
+pub(crate) fn resources(cloud: &Cloud, project: &str, call: &Call) -> Result<Reply, Refusal> {
+    if !cloud.store.contains("projects", project) {
+        return Err(Refusal::not_found());
+    }
+    Ok(crate::pages::of_documents("resources", true, call, &all(cloud, project, &call.origin)))
+}
+
+/// Whether a project has no resources.
+pub(crate) fn is_empty(cloud: &Cloud, project: &str) -> bool {
+    all(cloud, project, "").is_empty()
+}
+
+fn all(cloud: &Cloud, project: &str, origin: &str) -> Vec<Value> {
+    let mut resources = cloud.store.all(&format!("projects/{project}/resources"));
+    // An address has two names, and is listed under the older one.
+    for (kind, collection, _) in MOVED.iter().filter(|(kind, _, is_named)| *is_named && *kind != "reservedip") {
+        let Some((row, _)) = crate::kinds::list(collection) else { continue };
+        let is_here = |document: &Value| document.get("project_id").and_then(Value::as_str) == Some(project);
+        for document in cloud.store.all(collection).iter().filter(|document| is_here(document)) {
+            let id = row.id_of(document).unwrap_or_default();
+            let at = document.get("created_at").cloned().unwrap_or_else(|| Value::from(now()));
+            let href = format!("{origin}/v2/{collection}/{id}");
+            resources.push(json!({
+                "urn": format!("do:{kind}:{id}"), "assigned_at": at, "links": {"self": href}, "status": "ok",
+            }));
+        }
+    }
+    resources
+}
+
 /// An address that leads to a droplet is where the droplet is.
 fn check_movable(cloud: &Cloud, urn: &str) -> Result<(), Refusal> {
     let Some((collection, id, _)) = parse(urn) else { return Ok(()) };
@@ -135,22 +166,20 @@ fn move_one(cloud: &mut Cloud, project: &str, urn: &str, origin: &str) -> Value 
     } else {
         cloud.store.contains(&resources, urn)
     };
-    for other in ids(cloud, "projects").iter().filter(|other| *other != project) {
-        cloud.store.remove(&format!("projects/{other}/resources"), urn);
-    }
     if is_named {
         cloud.store.edit(collection, id, |document| set(document, "project_id", Value::from(project)));
+    } else {
+        for other in ids(cloud, "projects").iter().filter(|other| *other != project) {
+            cloud.store.remove(&format!("projects/{other}/resources"), urn);
+        }
+        if !is_here {
+            cloud.store.put(&resources, urn, &entry(collection, id, "ok"));
+        }
     }
     if collection == "droplets" {
         take_addresses_along(cloud, project, id);
     }
-    let resource = entry(collection, id, if is_here { "already_assigned" } else { "assigned" });
-    let mut kept = resource.clone();
-    set(&mut kept, "status", Value::from("ok"));
-    if !cloud.store.contains(&resources, urn) {
-        cloud.store.put(&resources, urn, &kept);
-    }
-    resource
+    entry(collection, id, if is_here { "already_assigned" } else { "assigned" })
 }
 
 fn take_addresses_along(cloud: &mut Cloud, project: &str, droplet: &str) {

@@ -67,7 +67,7 @@ const CLUSTER_FIXED: &[&str] =
 const WRITES: &[Write] = &[
     Write {
         read_only: &["id", "ip", "ipv6", "status", "created_at"], fixed: &["vpc_uuid", "network", "network_stack", "type"],
-        ..whole("load_balancers", &["name", "forwarding_rules"])
+        ..whole("load_balancers", &["name"])
     },
     Write { read_only: &["id", "status", "created_at", "pending_changes"], ..whole("firewalls", &["name"]) },
     Write { read_only: &["id", "created_at"], fixed: &["origin", "endpoint"], ..whole("cdn/endpoints", &[]) },
@@ -91,13 +91,13 @@ const WRITES: &[Write] = &[
     Write { read_only: OF_CLUSTER, fixed: CLUSTER_FIXED, ..keep("kubernetes/clusters", "PUT", &["name"]) },
     Write { read_only: &["id"], ..keep("domains/{}/records", "PUT", &["type"]) },
     Write { read_only: &["id"], ..keep("domains/{}/records", "PATCH", &["type"]) },
-    keep("uptime/checks/{}/alerts", "PUT", &[]),
-    keep("droplets/autoscale", "PUT", &[]),
+    Write { read_only: &["id"], ..whole("uptime/checks/{}/alerts", &["name", "type", "notifications", "period"]) },
+    keep("droplets/autoscale", "PUT", &["name", "config", "droplet_template"]),
     keep("spaces/keys", "PUT", &[]),
     keep("spaces/keys", "PATCH", &[]),
     keep("byoip_prefixes", "PATCH", &[]),
     keep("partner_network_connect/attachments", "PATCH", &[]),
-    keep("add-ons/saas", "PATCH", &[]),
+    keep("add-ons/saas", "PATCH", &["name"]),
 ];
 
 /// The update of a kind with a method.

@@ -55,11 +55,28 @@ fn balancer() -> Kind {
     }
 }
 
+/// A load balancer that leads to others.
+fn global() -> Kind {
+    let domain = |name: &str| json!([{"name": name, "is_managed": true, "certificate_id": ""}]);
+    Kind {
+        collection: "load_balancers",
+        key: "load_balancer",
+        document: json!({
+            "id": "0d1e3f5c-7d0d-4d6a-9d0a-5b5f4c0f6e2b", "name": "world", "type": "GLOBAL", "forwarding_rules": [],
+            "domains": domain("example.com"), "target_load_balancer_ids": [BALANCER],
+            "glb_settings": {"target_protocol": "http", "target_port": 80, "cdn": {"is_enabled": true}},
+        }),
+        left_out: &["id", "ip", "ipv6", "status", "created_at", "tag"],
+        drifts: json!({"domains": domain("example.org"), "target_load_balancer_ids": [], "glb_settings": {"cdn": {"is_enabled": false}}}),
+    }
+}
+
 fn kinds() -> Vec<Kind> {
     let ports = |ports: &str| json!([{"protocol": "tcp", "ports": ports, "sources": {"addresses": ["10.0.0.0/8"], "tags": ["web"]}}]);
     let leaving = |ports: &str| json!([{"protocol": "udp", "ports": ports, "destinations": {"addresses": ["::/0"]}}]);
     vec![
         balancer(),
+        global(),
         Kind {
             collection: "firewalls",
             key: "firewall",
@@ -113,8 +130,10 @@ fn without(document: &Value, fields: &[&str]) -> Map<String, Value> {
 async fn body_of(client: &Client, kind: &Kind, at: &str) -> Map<String, Value> {
     let read = client.get(at).await.json()[kind.key].clone();
     let mut body = without(&read, kind.left_out);
-    if kind.collection == "load_balancers" {
-        body.insert("region".to_owned(), read["region"]["slug"].clone());
+    if kind.collection == "load_balancers"
+        && let Some(slug) = read.pointer("/region/slug")
+    {
+        body.insert("region".to_owned(), slug.clone());
     }
     for vpc in body.get_mut("vpcs").and_then(Value::as_array_mut).into_iter().flatten() {
         vpc.as_object_mut().unwrap().remove("gateway_ip");
@@ -187,6 +206,7 @@ async fn what_a_whole_write_leaves_out_is_missed_or_reset() {
         "load_balancers health_check",
         "load_balancers droplet_ids",
         "load_balancers firewall",
+        "load_balancers glb_settings",
         "firewalls droplet_ids",
         "firewalls tags",
         "firewalls inbound_rules",
@@ -439,6 +459,7 @@ async fn resources_move_between_projects_and_each_entry_says_how() {
         "do:droplet:1".to_owned(),
         "do:sock:1".to_owned(),
     ];
+    let inventory = async || simulator.control().inventory().await.unwrap();
     let assign = async |project: &str| {
         let answer = client.post(&format!("/v2/projects/{project}/resources"), json!({"resources": urns})).await;
         let entries = answer.json()["resources"].as_array().unwrap().clone();
@@ -463,6 +484,12 @@ async fn resources_move_between_projects_and_each_entry_says_how() {
         client.get(&format!("/v2/projects/{project}/resources")).await.json()["meta"]["total"].clone()
     };
     assert_eq!((listed(&one).await, listed(&two).await), (json!(0), json!(5)));
+    let before = inventory().await;
+    simulator.control().change("load_balancers", BALANCER, json!({"project_id": one})).await.unwrap();
+    assert_eq!((listed(&one).await, listed(&two).await), (json!(1), json!(4)), "documents say where they are");
+    let balancer = json!({"resources": [format!("do:loadbalancer:{BALANCER}")]});
+    client.post(&format!("/v2/projects/{two}/resources"), balancer).await;
+    assert_eq!(inventory().await, before);
 
     let started =
         client.post("/v2/reserved_ips/45.55.96.47/actions", json!({"type": "assign", "droplet_id": 3_164_444})).await;
@@ -573,6 +600,17 @@ async fn an_attachment_that_changes_behind_everyones_back_shows_on_both_sides() 
     control.change("volumes", scratch, json!({"droplet_ids": [3_164_444]})).await.unwrap();
     let ids = async |id: u64| client.get(&format!("/v2/droplets/{id}")).await.json()["droplet"]["volume_ids"].clone();
     assert_eq!((ids(3_164_444).await, ids(3_164_446).await), (json!([scratch]), json!([])));
+}
+
+#[tokio::test]
+async fn a_droplet_that_is_gone_is_behind_nothing_any_more() {
+    let (_simulator, client) = start(demo()).await;
+    assert_eq!(client.delete("/v2/droplets/3164444").await.status, 204);
+    for (path, key) in
+        [(format!("load_balancers/{BALANCER}"), "load_balancer"), (format!("firewalls/{FIREWALL}"), "firewall")]
+    {
+        assert_eq!(client.get(&format!("/v2/{path}")).await.json()[key]["droplet_ids"], json!([3_164_445]), "{path}");
+    }
 }
 
 #[tokio::test]

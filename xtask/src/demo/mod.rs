@@ -106,6 +106,18 @@ async fn tour(stage: &mut Stage) -> Result<(), Error> {
     stage.kubectl(&["wait", "provisionedresource/web-1", "--for=condition=ManifestCurrent", "--timeout=60s"]).await?;
     stage.kubectl(&["get", &drift, "-o", "wide"]).await?;
 
+    story::say("Somebody else removes a tag. This change is wrong, so the team reverts it. The plan comes first:");
+    stage.change_droplet(DROPLET, json!({"tags": ["web"]})).await?;
+    let drift = format!("drift/{}", stage.open_drift(PATIENCE).await?);
+    stage.kubectl(&["annotate", &drift, "arcadia.cloud/revert=plan"]).await?;
+    stage.kubectl(&["wait", &drift, "--for=jsonpath={.status.plan.class}", "--timeout=60s"]).await?;
+    let plan = "jsonpath={.status.plan.class}: {range .status.plan.calls[*]}{.method} {.path} {.changes}{end}{\"\\n\"}";
+    stage.kubectl(&["get", &drift, "-o", plan]).await?;
+    stage.kubectl(&["annotate", &drift, "arcadia.cloud/revert=true"]).await?;
+    stage.kubectl(&["wait", &drift, "--for=jsonpath={.status.phase}=Reverted", "--timeout=60s"]).await?;
+    stage.kubectl(&["get", "sagas"]).await?;
+    stage.kubectl(&["get", "drifts"]).await?;
+
     story::say("What happened is told by events:");
     stage.kubectl(&["events", "--for", "provisionedresource/web-1"]).await?;
 

@@ -55,6 +55,13 @@ impl World {
         self.cloud.lock().unwrap().insert(path.into(), Answered::Forbidden);
     }
 
+    async fn fetch(&self, id: &str, max_age: Duration) -> Document {
+        match self.inventory.fetch(&ResourceKey::new(self.kind, id), max_age).await {
+            Observation::Present(document) => document,
+            other => panic!("{other:?}"),
+        }
+    }
+
     fn list(&self, rows: &[Value]) {
         let row = self.kind.row();
         self.set(&row.list.path, json!({&row.list.key: rows, "meta": {"total": rows.len()}}));
@@ -117,10 +124,12 @@ async fn a_document_is_the_merge_of_what_the_list_and_a_get_say() {
         "project_id": "p", "vpcs": [{"vpc_uuid": "a", "gateway_ip": "1", "default_gateway": true}],
     }));
     assert_eq!((world.json(ONE), world.unread(ONE)), (merged.clone(), vec![]));
+    assert!(!world.look(ONE).is_confirmed, "only one list shows the project");
+    let changes = world.sync(&[(ONE, fields)]).await;
+    assert_eq!((changes.changed.len(), changes.confirmed.len()), (0, 1));
     assert!(world.look(ONE).is_confirmed);
-    assert_eq!(world.sync(&[(ONE, fields)]).await.changed.len(), 0);
     // A direct question keeps what only the list has.
-    world.inventory.fetch(&ResourceKey::new(world.kind, ONE)).await;
+    world.inventory.fetch(&ResourceKey::new(world.kind, ONE), DAY).await;
     assert_eq!((world.json(ONE), world.unread(ONE)), (merged, vec![]));
     // The next list is newer than the GET, and neither loses the other's keys.
     world.list(&[gateway(&json!({"project_id": "q"}))]);
@@ -149,7 +158,7 @@ async fn a_field_that_is_recorded_later_is_unknown_until_it_is_read() {
     assert!(world.inventory.expect(&key, firewall));
     assert_eq!(world.unread_paths(ONE), ["firewall"]);
     assert!(world.inventory.is_incomplete(&key) && !world.inventory.take_from_list(&key, firewall));
-    world.inventory.fetch_for(&key, firewall).await;
+    world.inventory.first_look(&key, firewall).await;
     assert_eq!((world.unread(ONE), world.json(ONE)["firewall"].clone()), (vec![], json!({"deny": []})));
     assert!(!world.inventory.is_incomplete(&key) && !world.inventory.expect(&key, firewall));
 }
@@ -160,7 +169,7 @@ async fn a_get_alone_does_not_know_what_only_lists_show() {
     let key = ResourceKey::new(world.kind, "mine");
     world.single(&json!({"name": "mine", "region": "fra1", "created_at": "x", "storage_usage_bytes": 1,
         "storage_usage_bytes_updated_at": "x"}));
-    world.inventory.fetch_for(&key, FieldSet::of(world.kind, ["subscription_tier_slug"])).await;
+    world.inventory.first_look(&key, FieldSet::of(world.kind, ["subscription_tier_slug"])).await;
     assert_eq!(world.unread_paths("mine"), ["subscription"]);
     world.list(&[json!({"name": "mine", "region": "fra1", "subscription": {"tier": {"slug": "basic"}}})]);
     world.sync(&[("mine", &["subscription_tier_slug"])]).await;
@@ -168,7 +177,7 @@ async fn a_get_alone_does_not_know_what_only_lists_show() {
         (world.json("mine")["subscription"]["tier"]["slug"].as_str(), world.unread("mine")),
         (Some("basic"), vec![])
     );
-    world.inventory.fetch(&key).await;
+    world.inventory.fetch(&key, DAY).await;
     assert_eq!(
         (world.json("mine")["subscription"]["tier"]["slug"].as_str(), world.unread("mine")),
         (Some("basic"), vec![])
@@ -300,7 +309,7 @@ async fn backup_policies_are_listed_for_those_who_record_them() {
         "/v2/droplets/1/backups/policy",
         json!({"policy": {"droplet_id": 1, "backup_enabled": true, "backup_policy": policy}}),
     );
-    world.inventory.fetch(&ResourceKey::new(world.kind, "1")).await;
+    world.inventory.fetch(&ResourceKey::new(world.kind, "1"), DAY).await;
     assert_eq!(world.json("1")["backup_policy"], policy);
     world.forbid("/v2/droplets/backups/policies");
     world.sync(&[("1", &["backups"])]).await;
@@ -383,14 +392,136 @@ async fn a_changed_row_is_confirmed_by_a_get_or_by_the_next_list() {
     world.sync(recorded).await;
     assert!(!world.look("mine").is_confirmed);
     world.single(&json!({"name": "mine", "region": "nyc3", "storage_usage_bytes": 3}));
-    world.inventory.fetch(&ResourceKey::new(world.kind, "mine")).await;
+    world.inventory.fetch(&ResourceKey::new(world.kind, "mine"), DAY).await;
     assert!(world.look("mine").is_confirmed, "a direct question");
     // The list after it says the same, but for what only it shows.
     assert_eq!(world.sync(recorded).await.confirmed.len(), 0);
     assert!(world.look("mine").is_confirmed);
-    // A list that lags behind the answer confirms nothing, however often it said the same before.
+    // A list that says the same as before the answer is no news: the answer counts.
     world.single(&json!({"name": "mine", "region": "ams3"}));
-    world.inventory.fetch(&ResourceKey::new(world.kind, "mine")).await;
+    world.fetch("mine", DAY).await;
+    for _ in 0..2 {
+        assert_eq!(world.sync(recorded).await.changed.len(), 0);
+        assert_eq!((world.json("mine")["region"].as_str(), world.look("mine").is_confirmed), (Some("ams3"), true));
+    }
+    // Once the answer is too old, nobody knows which of them is right.
+    let key = ResourceKey::new(world.kind, "mine");
+    tokio::time::sleep(Duration::from_millis(60)).await;
     world.sync(recorded).await;
-    assert_eq!((world.json("mine")["region"].as_str(), world.look("mine").is_confirmed), (Some("nyc3"), false));
+    let Observation::Present(document) = world.inventory.look(&key, Duration::from_millis(50)) else { panic!() };
+    assert!(document.json.contains("nyc3") && !document.is_confirmed, "{document:?}");
+    let (expired, _) = world.inventory.expire(world.kind, Duration::from_millis(50));
+    assert_eq!(expired, ["mine".into()]);
+    // A list that says a third thing is news.
+    world.list(&[row("lon1", 2)]);
+    world.sync(recorded).await;
+    assert_eq!((world.json("mine")["region"].as_str(), world.look("mine").is_confirmed), (Some("lon1"), false));
+}
+
+#[tokio::test]
+async fn a_fresh_read_leaves_unknown_what_could_not_be_read_just_now() {
+    let world = World::of("Database").await;
+    let path = format!("/v2/databases/{ONE}/firewall");
+    world.list(&[json!({"id": ONE, "name": "db"})]);
+    world.single(&json!({"id": ONE, "name": "db"}));
+    world.set(&path, json!({"rules": [{"type": "tag", "value": "web"}]}));
+    world.sync(&[(ONE, &["rules", "name"])]).await;
+    let is_unread = |document: &Document| document.unread.iter().any(|unread| unread.path.to_string() == "rules");
+    assert!(!is_unread(&world.fetch(ONE, DAY).await));
+    world.forbid(&path);
+    let fresh = world.fetch(ONE, DAY).await;
+    assert!(is_unread(&fresh) && !fresh.json.contains("rules"), "{fresh:?}");
+    let why = &fresh.unread.iter().find(|unread| unread.path.to_string() == "rules").unwrap().why;
+    assert!(why.contains("403"), "{why}");
+    // The inventory still knows it for a while.
+    assert!(!is_unread(&world.look(ONE)));
+}
+
+#[tokio::test]
+async fn what_only_lists_show_counts_in_a_fresh_read_where_two_lists_say_it_and_they_are_young() {
+    let world = World::of("Registry").await;
+    let listed =
+        |tier: &str| world.list(&[json!({"name": "mine", "region": "fra1", "subscription": {"tier": {"slug": tier}}})]);
+    world.single(&json!({"name": "mine", "region": "fra1"}));
+    let recorded: &[(&str, &[&str])] = &[("mine", &["subscription_tier_slug", "region"])];
+    let is_unread =
+        |document: &Document| document.unread.iter().any(|unread| unread.path.to_string() == "subscription");
+    listed("basic");
+    world.sync(recorded).await;
+    assert!(is_unread(&world.fetch("mine", DAY).await), "one list alone");
+    assert!(!is_unread(&world.look("mine")), "which is enough where nothing differs");
+    world.sync(recorded).await;
+    assert!(!is_unread(&world.fetch("mine", DAY).await), "two lists");
+    listed("professional");
+    world.sync(recorded).await;
+    assert!(!world.look("mine").is_confirmed);
+    assert!(is_unread(&world.fetch("mine", DAY).await), "it changed in one list");
+    world.sync(recorded).await;
+    assert!(world.look("mine").is_confirmed);
+    assert!(!is_unread(&world.fetch("mine", DAY).await));
+    tokio::time::sleep(Duration::from_millis(60)).await;
+    assert!(is_unread(&world.fetch("mine", Duration::from_millis(50)).await), "too old");
+}
+
+#[tokio::test]
+async fn a_list_of_parts_that_changed_is_confirmed_by_the_part_itself_or_by_the_next_list() {
+    let world = World::of("Droplet").await;
+    world.set("/v2/droplets", json!({"droplets": [droplet(1, &["ipv6"])], "meta": {"total": 1}}));
+    world.single(&droplet(1, &["ipv6"]));
+    let part =
+        |hour: u32| json!({"droplet_id": 1, "backup_enabled": true, "backup_policy": {"plan": "weekly", "hour": hour}});
+    let policies = |hour: u32| {
+        world.set("/v2/droplets/backups/policies", json!({"policies": {"1": part(hour)}, "meta": {"total": 1}}));
+    };
+    let recorded: &[(&str, &[&str])] = &[("1", &["backup_policy"])];
+    policies(20);
+    world.sync(recorded).await;
+    world.sync(recorded).await;
+    assert!(world.look("1").is_confirmed);
+    policies(4);
+    world.sync(recorded).await;
+    assert!(!world.look("1").is_confirmed, "the row of the droplet is the same, its policy is not");
+    assert_eq!(world.sync(recorded).await.confirmed.len(), 1);
+    assert!(world.look("1").is_confirmed, "two lists of policies");
+    policies(8);
+    world.sync(recorded).await;
+    world.set("/v2/droplets/1/backups/policy", json!({"policy": part(8)}));
+    world.fetch("1", DAY).await;
+    assert!(world.look("1").is_confirmed, "the policy itself");
+    // What nobody recorded needs no confirmation.
+    policies(12);
+    world.sync(&[("1", &["name"])]).await;
+    assert!(world.look("1").is_confirmed);
+}
+
+#[tokio::test]
+async fn reads_that_confirm_changes_take_from_the_allowance() {
+    let world = World::of("VPC").await;
+    world.list(&[json!({"id": ONE, "name": "a"})]);
+    world.single(&json!({"id": ONE, "name": "b"}));
+    world.sync(&[(ONE, &["name"])]).await;
+    *world.inventory.0.allowance.lock().unwrap() = Allowance::of(8);
+    let key = ResourceKey::new(world.kind, ONE);
+    let calls = || world.calls(&format!("/v2/vpcs/{ONE}"));
+    for _ in 0..5 {
+        world.inventory.confirm_change(&key, DAY).await;
+    }
+    // A quarter of eight.
+    assert_eq!(calls(), 2);
+    assert!(world.inventory.confirm_change(&key, DAY).await.is_none(), "the next list confirms it");
+    // Decisions are read all the same.
+    world.fetch(ONE, DAY).await;
+    assert_eq!(calls(), 3);
+}
+
+#[tokio::test]
+async fn a_row_that_moves_by_itself_stays_confirmed() {
+    let world = World::of("KubernetesCluster").await;
+    let cluster = |updated: u32| json!({"id": ONE, "name": "k", "node_pools": [{"id": "p", "count": 1, "nodes": [{"id": "n", "updated_at": updated}]}]});
+    let recorded: &[(&str, &[&str])] = &[(ONE, &["node_pools"])];
+    for updated in 0..4 {
+        world.list(&[cluster(updated)]);
+        world.sync(recorded).await;
+        assert_eq!(world.look(ONE).is_confirmed, updated > 0);
+    }
 }

@@ -1,0 +1,197 @@
+//! Which fields of a list's row other responses confirm. Pure.
+//!
+//! Lists lag: a row that changed is confirmed by a GET that says the same, or by the next list. A GET that contradicts a
+//! row makes the row no news: while the row stays the same, the GET is believed.
+
+use std::borrow::Cow;
+use std::collections::BTreeSet;
+
+use serde_json::{Map, Value};
+
+use crate::digitalocean::kinds::{FieldSet, Row};
+use crate::digitalocean::merge::{fill, remove};
+
+/// What other responses say of the fields of a row.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Standing {
+    /// The fields that this row alone shows.
+    pub(super) unconfirmed: FieldSet,
+    /// The fields in which a GET contradicts the row, which was the same before that GET.
+    pub(super) contradicted: FieldSet,
+}
+
+/// The responses that were there before a row.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Before<'t> {
+    /// The row of the list before.
+    pub(super) row: Option<&'t str>,
+    /// The GET, where it is newer than that row or contradicts it.
+    pub(super) get: Option<&'t str>,
+    /// Whether the GET is newer than the row, so that it counts for all fields.
+    pub(super) is_get_newer: bool,
+    /// What other responses said of that row.
+    pub(super) standing: Standing,
+}
+
+impl Standing {
+    /// After a list whose row is the same, byte by byte.
+    pub(super) fn of_same_row(self) -> Self {
+        Self { unconfirmed: FieldSet::default(), contradicted: self.contradicted }
+    }
+
+    /// After a list with another row.
+    pub(super) fn of_row(kind: &Row, before: Before<'_>, text: &str) -> Self {
+        let (row, get, new) = (before.row.map(parse), before.get.map(parse), parse(text));
+        let mut standing = Self::default();
+        for key in keys([Some(&new), row.as_ref(), get.as_ref()]) {
+            let field = FieldSet::field_or_other(kind, key);
+            let of = |document: &Option<Map<String, Value>>| document.as_ref().and_then(|it| it.get(key).cloned());
+            let (new, row, get) = (new.get(key), of(&row), of(&get));
+            let counts = before.is_get_newer || before.standing.contradicted.has(field);
+            let evidence = get.filter(|_| counts);
+            let is_direct = evidence.is_some();
+            let says_same = |one: Option<&Value>, other: Option<&Value>| match (one, other) {
+                (Some(one), Some(other)) => is_same(kind, key, one, other),
+                (one, other) => one.is_none() && other.is_none(),
+            };
+            let has_changed = !says_same(row.as_ref(), new);
+            match (evidence.or_else(|| row.clone()), new) {
+                (_, None) if !has_changed => {}
+                (Some(evidence), Some(new)) if is_same(kind, key, &evidence, new) => {}
+                // A row that lags, and says what it said before.
+                (Some(_), Some(_)) if is_direct && before.row.is_some() && !has_changed => {
+                    standing.contradicted = standing.contradicted.union(field);
+                }
+                _ => standing.unconfirmed = standing.unconfirmed.union(field),
+            }
+        }
+        standing
+    }
+
+    /// After a GET of the resource.
+    pub(super) fn of_get(self, kind: &Row, row: Option<&str>, text: &str) -> Self {
+        let Some(row) = row else { return Self::default() };
+        let (row, get) = (parse(row), parse(text));
+        let mut standing = Self::default();
+        for (key, shown) in &row {
+            let field = FieldSet::field_or_other(kind, key);
+            match get.get(key) {
+                Some(got) if is_same(kind, key, got, shown) => {}
+                Some(_) => standing.contradicted = standing.contradicted.union(field),
+                None => standing.unconfirmed = standing.unconfirmed.union(self.unconfirmed.both(field)),
+            }
+        }
+        standing
+    }
+}
+
+/// A row without what the GET contradicts, which stands there instead.
+pub(super) fn correct(kind: &Row, document: &mut Value, get: &Value, contradicted: FieldSet) -> bool {
+    let (Value::Object(document), Value::Object(get)) = (document, get) else { return false };
+    let mut has_changed = false;
+    for (key, got) in get {
+        if contradicted.has(FieldSet::field_or_other(kind, key)) && document.get(key) != Some(got) {
+            document.insert(key.clone(), got.clone());
+            has_changed = true;
+        }
+    }
+    has_changed
+}
+
+fn parse(text: &str) -> Map<String, Value> {
+    serde_json::from_str(text).unwrap_or_default()
+}
+
+fn keys(documents: [Option<&Map<String, Value>>; 3]) -> BTreeSet<&String> {
+    documents.into_iter().flatten().flat_map(Map::keys).collect()
+}
+
+/// Whether two responses say the same of a field, but for what the cloud changes by itself, and for what one kind of
+/// response leaves out.
+fn is_same(kind: &Row, key: &str, one: &Value, other: &Value) -> bool {
+    if one == other || kind.volatile.iter().any(|field| field == key) {
+        return true;
+    }
+    let [mut one, mut other] = [one, other].map(Cow::Borrowed);
+    for pattern in kind.volatile_parts.iter().filter(|pattern| pattern.root() == key) {
+        let below = pattern.segments().split_off(1);
+        remove(one.to_mut(), &below);
+        remove(other.to_mut(), &below);
+    }
+    let nested = kind.only_get.iter().chain(&kind.only_list).filter(|it| it.len() > 1 && it.root() == key);
+    for pattern in nested {
+        let below = pattern.segments().split_off(1);
+        fill(one.to_mut(), &other, &below);
+        fill(other.to_mut(), &one, &below);
+    }
+    one == other
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::digitalocean::Kind;
+
+    fn row(kind: &str) -> &'static Row {
+        Kind::named(kind).unwrap().row()
+    }
+
+    /// The names of the fields that are unconfirmed, and of those that are contradicted.
+    fn names(kind: &str, standing: Standing) -> (Vec<&'static str>, Vec<&'static str>) {
+        let names = |fields: FieldSet| fields.names(row(kind)).collect();
+        (names(standing.unconfirmed), names(standing.contradicted))
+    }
+
+    #[test]
+    fn a_changed_field_is_unconfirmed_and_what_changes_by_itself_is_not() {
+        let old = json!({"id": 1, "region": "fra1", "status": "running", "updated_at": "1",
+            "node_pools": [{"id": "p", "count": 1, "nodes": [{"id": "n", "updated_at": "1", "status": {"state": "x"}}]}]});
+        let changed = |pointer: &str, value: Value| {
+            let mut new = old.clone();
+            *new.pointer_mut(pointer).unwrap() = value;
+            let before = old.to_string();
+            let before = Before { row: Some(&before), ..Before::default() };
+            names("KubernetesCluster", Standing::of_row(row("KubernetesCluster"), before, &new.to_string())).0
+        };
+        assert_eq!(changed("/region", json!("nyc1")), ["region"]);
+        assert_eq!(changed("/status", json!("degraded")), [""; 0]);
+        assert_eq!(changed("/node_pools/0/count", json!(2)), ["node_pools"]);
+        assert_eq!(changed("/node_pools/0/nodes/0/updated_at", json!("2")), [""; 0]);
+        assert_eq!(changed("/node_pools/0/nodes/0/status/state", json!("running")), [""; 0]);
+    }
+
+    #[test]
+    fn a_get_confirms_only_what_it_shows() {
+        let standing = Standing::of_row(row("Registry"), Before::default(), r#"{"name":"r","subscription":{}}"#);
+        assert_eq!(names("Registry", standing).0, ["name", "subscription"]);
+        let standing = standing.of_get(row("Registry"), Some(r#"{"name":"r","subscription":{}}"#), r#"{"name":"r"}"#);
+        assert_eq!(names("Registry", standing), (vec!["subscription"], vec![]));
+    }
+
+    #[test]
+    fn a_row_that_a_get_contradicts_is_no_news_until_it_changes_there() {
+        let kind = row("VPC");
+        let (old, got) = (r#"{"name":"old","region":"a"}"#, r#"{"name":"new","region":"a"}"#);
+        let standing = Standing::default().of_get(kind, Some(old), got);
+        assert_eq!(names("VPC", standing), (vec![], vec!["name"]));
+        assert_eq!(standing.of_same_row(), standing);
+        // The row changes elsewhere.
+        let before = |standing| Before { row: Some(old), get: Some(got), is_get_newer: false, standing };
+        let other = Standing::of_row(kind, before(standing), r#"{"name":"old","region":"b"}"#);
+        assert_eq!(names("VPC", other), (vec!["region"], vec!["name"]));
+        // It follows the GET, or says a third thing.
+        assert_eq!(Standing::of_row(kind, before(standing), got), Standing::default());
+        let third = Standing::of_row(kind, before(standing), r#"{"name":"third","region":"a"}"#);
+        assert_eq!(names("VPC", third), (vec!["name"], vec![]));
+    }
+
+    #[test]
+    fn fields_that_the_table_does_not_know_are_unconfirmed_too() {
+        let before = Before { row: Some(r#"{"name":"a","brand_new":1}"#), ..Before::default() };
+        let standing = Standing::of_row(row("VPC"), before, r#"{"name":"a","brand_new":2}"#);
+        assert!(!standing.unconfirmed.is_empty() && names("VPC", standing).0.is_empty());
+        assert!(standing.unconfirmed.has(FieldSet::of(Kind::named("VPC").unwrap(), ["brand_new.deep"])));
+    }
+}

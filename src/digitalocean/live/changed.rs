@@ -1,0 +1,361 @@
+//! Every readable field of every kind, changed at each leaf, item and key of DigitalOcean's own example documents: each
+//! change is a difference or has a named reason, unless a rule of the table says why it is none.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use serde_json::{Map, Value, json};
+
+use super::{Compared, Live, Resolved};
+use crate::comparison::scalar::{is_blank, text};
+use crate::digitalocean::equivalence::Equivalence;
+use crate::digitalocean::{IdFormat, Kind, ResourceKey, examples};
+
+/// One change of a document.
+struct Change {
+    document: Value,
+    path: Vec<String>,
+    what: What,
+    /// The key that came or went.
+    key: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum What {
+    Leaf,
+    Emptied,
+    ItemGone,
+    ItemTwice,
+    ItemAdded,
+    KeyGone,
+    KeyAdded,
+}
+
+/// The documents of a kind: the rows of the list's examples, and the examples of single documents.
+fn documents(kind: Kind) -> Vec<Value> {
+    let row = kind.row();
+    let list = row.list.path.replace("{parent}", "{domain_name}");
+    let rows = examples::answers(&list).into_iter().flat_map(|page| match &page[&row.list.key] {
+        Value::Array(rows) => rows.clone(),
+        Value::Null => Vec::new(),
+        one => vec![one.clone()],
+    });
+    let single = examples::document_paths(&list);
+    let single = examples::answers(&single[0]).into_iter().map(|answer| answer[&row.get.key].clone());
+    let mut documents: Vec<Value> = rows.chain(single).filter(Value::is_object).collect();
+    documents.push(settled(kind));
+    documents.dedup();
+    assert!(!documents.is_empty(), "{kind}");
+    documents
+}
+
+/// A document with every field that DigitalOcean describes.
+pub(super) fn full_document(kind: Kind) -> Value {
+    let row = kind.row();
+    let list = row.list.path.replace("{parent}", "{domain_name}");
+    examples::full_document(&examples::document_paths(&list)[0], &row.get.key)
+}
+
+/// The same, without the fields that the cloud changes by itself.
+fn settled(kind: Kind) -> Value {
+    let mut document = full_document(kind);
+    let is_left_out = |key: &String| kind.row().volatile.contains(key) || key == "pinned_deployment";
+    document.as_object_mut().unwrap().retain(|key, _| !is_left_out(key));
+    document
+}
+
+pub(super) fn live(kind: Kind, document: &Value) -> Live {
+    let id = if kind.id_format() == IdFormat::DomainRecord { "example.com/1" } else { "1" };
+    Live {
+        key: ResourceKey::new(kind, id),
+        document: document.clone(),
+        unread: Arc::default(),
+        certificates: None,
+        no_certificates: None,
+        scopes: Arc::default(),
+    }
+}
+
+/// All changes of a document.
+fn changes(document: &Value) -> Vec<Change> {
+    let mut changes = Vec::new();
+    visit(document, &mut Vec::new(), &mut |path, value| {
+        let mut add = |what, key: Option<&str>, replacement: Value| {
+            let mut copy = document.clone();
+            replace(&mut copy, path, replacement);
+            changes.push(Change { document: copy, path: path.to_vec(), what, key: key.map(ToOwned::to_owned) });
+        };
+        match value {
+            Value::Object(entries) => {
+                let mut more = entries.clone();
+                more.insert("brand_new".into(), json!("x"));
+                add(What::KeyAdded, Some("brand_new"), more.into());
+                for key in entries.keys() {
+                    let mut less = entries.clone();
+                    less.remove(key);
+                    add(What::KeyGone, Some(key), less.into());
+                }
+            }
+            Value::Array(items) => {
+                for (position, item) in items.iter().enumerate() {
+                    let mut less = items.clone();
+                    less.remove(position);
+                    add(What::ItemGone, None, less.into());
+                    add(What::ItemTwice, None, [items.as_slice(), std::slice::from_ref(item)].concat().into());
+                    add(What::ItemAdded, None, [items.as_slice(), &[other(item)]].concat().into());
+                }
+                if items.is_empty() {
+                    add(What::ItemAdded, None, json!(["x"]));
+                }
+            }
+            leaf => {
+                add(What::Leaf, None, other(leaf));
+                if !leaf.is_null() {
+                    add(What::Emptied, None, Value::Null);
+                }
+            }
+        }
+    });
+    changes
+}
+
+/// Another value of the same type.
+fn other(value: &Value) -> Value {
+    match value {
+        Value::Null => json!("x"),
+        Value::Bool(is) => json!(!is),
+        Value::Number(number) => json!(number.as_f64().unwrap() + 1.0),
+        Value::String(text) => json!(format!("{text}7")),
+        Value::Array(items) => items.iter().map(other).collect(),
+        Value::Object(entries) => {
+            entries.iter().map(|(key, value)| (key.clone(), other(value))).collect::<Map<_, _>>().into()
+        }
+    }
+}
+
+pub(super) fn visit(value: &Value, path: &mut Vec<String>, each: &mut dyn FnMut(&[String], &Value)) {
+    each(path, value);
+    let below: Vec<(String, &Value)> = match value {
+        Value::Object(entries) => entries.iter().map(|(key, value)| (key.clone(), value)).collect(),
+        Value::Array(items) => items.iter().enumerate().map(|(at, item)| (at.to_string(), item)).collect(),
+        _ => Vec::new(),
+    };
+    for (key, value) in below {
+        path.push(key);
+        visit(value, path, each);
+        path.pop();
+    }
+}
+
+fn replace(value: &mut Value, path: &[String], replacement: Value) {
+    *value.pointer_mut(&pointer(path)).unwrap() = replacement;
+}
+
+pub(super) fn pointer<'p>(path: impl IntoIterator<Item = &'p String>) -> String {
+    let keys = path.into_iter().map(|key| key.replace('~', "~0").replace('/', "~1"));
+    keys.flat_map(|key| ["/".to_owned(), key]).collect()
+}
+
+/// A value without blanks, sets in order: what every kind takes for the same is the same.
+fn plain(value: &Value) -> Value {
+    match value {
+        value if is_blank(value) => Value::Null,
+        Value::Object(entries) => {
+            let entries = entries.iter().filter(|(_, value)| !is_blank(value));
+            entries.map(|(key, value)| (key.clone(), plain(value))).collect::<Map<_, _>>().into()
+        }
+        Value::Array(items) => {
+            let items: Vec<Value> = items.iter().filter(|item| !is_blank(item)).map(plain).collect();
+            if items.iter().all(|item| text(item).is_some()) {
+                return items
+                    .iter()
+                    .map(|item| text(item).unwrap().into_owned())
+                    .collect::<BTreeSet<_>>()
+                    .into_iter()
+                    .collect();
+            }
+            items.into()
+        }
+        value => text(value).unwrap().into(),
+    }
+}
+
+/// Whether anything is said about the change.
+fn is_told(compared: &Compared) -> bool {
+    match compared {
+        Compared::Done(found) => !found.differences.is_empty() || !found.doubts.is_empty(),
+        Compared::Unknown(_) | Compared::NotReadable | Compared::NoSuchField { .. } => true,
+    }
+}
+
+/// One side of a comparison: the value of a field, and the document that it is from.
+#[derive(Clone, Copy)]
+struct Side<'v> {
+    value: &'v Value,
+    document: &'v Value,
+}
+
+impl Side<'_> {
+    /// The value that a change is about.
+    fn at(&self, change: &Change) -> Value {
+        self.document.pointer(&pointer(change.path.iter().chain(&change.key))).cloned().unwrap_or_default()
+    }
+}
+
+/// The reason in the table why a change is none.
+fn reason(kind: Kind, field: &str, change: &Change, recorded: Side<'_>, live: Side<'_>) -> Option<&'static str> {
+    let row = kind.row();
+    let field = vec![field.to_owned()];
+    let mut paths: Vec<&[String]> = (1..=change.path.len()).map(|depth| &change.path[..depth]).collect();
+    paths.push(&field);
+    let rules = row.equivalences.iter().filter(|(pattern, _)| paths.iter().any(|path| pattern.matches(path)));
+    // Which items came or went.
+    let texts = |value: &Value| -> BTreeSet<String> {
+        let mut texts = BTreeSet::new();
+        visit(value, &mut Vec::new(), &mut |_, value| texts.extend(value.as_str().map(str::to_owned)));
+        texts
+    };
+    let (recorded_texts, live_texts) = (texts(recorded.value), texts(live.value));
+    let ends = [recorded.at(change), live.at(change)];
+    let is_only_added = |is_automatic: &dyn Fn(&String) -> bool| {
+        recorded_texts.is_subset(&live_texts) && live_texts.difference(&recorded_texts).all(is_automatic)
+    };
+    let is_rule = |how: &Equivalence| match how {
+        Equivalence::Assigned => is_blank(recorded.value),
+        Equivalence::Tags => is_only_added(&|tag| tag.starts_with("k8s")),
+        Equivalence::Features => {
+            is_only_added(&|feature| !["backups", "ipv6", "monitoring"].contains(&feature.as_str()))
+        }
+        // The same image, by its id.
+        Equivalence::Image => change.path == ["image", "slug"] && recorded.value.is_number(),
+        Equivalence::NodePool => {
+            change.path.last().is_some_and(|key| key == "count") || change.key.as_deref() == Some("count")
+        }
+        Equivalence::ClusterVersion => {
+            ends.iter().all(|end| end.as_str().is_some_and(|version| version.starts_with("1.18.")))
+        }
+        Equivalence::AppValue => {
+            ends.iter().all(|end| is_blank(end) || *end == json!(false) || end.as_f64() == Some(0.0))
+        }
+        Equivalence::AppVariable => ends.iter().all(|end| is_blank(end) || *end == json!("GENERAL")),
+        _ => false,
+    };
+    rules.map(|(_, how)| *how).find(is_rule).map(Equivalence::says)
+}
+
+/// Whether a key that nobody recorded stands for a default which the live value is not.
+fn is_closed(kind: Kind, change: &Change, document: &Value) -> bool {
+    let Some(key) = &change.key else { return false };
+    let live = document.pointer(&pointer(change.path.iter().chain([key]))).cloned().unwrap_or_default();
+    let defaults = kind.row().closed.iter().filter(|(pattern, _)| pattern.matches(&change.path));
+    let mut defaults = defaults.filter_map(|(_, keys)| keys.get(key));
+    defaults.any(|default| plain(default) != plain(&live))
+}
+
+#[test]
+fn every_change_of_a_field_is_told() {
+    let mut untold = BTreeSet::new();
+    let mut count = 0;
+    for kind in Kind::all() {
+        for document in documents(kind) {
+            let before = live(kind, &document);
+            let mut fields: BTreeSet<&str> = kind.fields().collect();
+            fields.extend(document.as_object().unwrap().keys().map(String::as_str));
+            for change in changes(&document) {
+                let after = live(kind, &change.document);
+                // The document's own field, and all that are derived.
+                let root = change.path.first().or(change.key.as_ref());
+                let may_change = |field: &&&str| {
+                    root.is_some_and(|root| root == **field) || kind.row().derived.contains_key(**field)
+                };
+                for field in fields.iter().filter(may_change) {
+                    let value = |live: &Live| match live.resolve(field, &Value::Null) {
+                        Resolved::Value(value) => Some(value),
+                        _ => None,
+                    };
+                    let (Some(old), Some(new)) = (value(&before), value(&after)) else { continue };
+                    if old == new || plain(&old) == plain(&new) {
+                        continue;
+                    }
+                    let old = Side { value: &old, document: &document };
+                    let new = Side { value: &new, document: &change.document };
+                    for (is_back, recorded, running, live) in [(false, old, new, &after), (true, new, old, &before)] {
+                        // Other keys that nobody recorded are not compared.
+                        let is_unrecorded =
+                            matches!((change.what, is_back), (What::KeyAdded, false) | (What::KeyGone, true));
+                        if is_unrecorded && !is_closed(kind, &change, running.document) {
+                            continue;
+                        }
+                        count += 1;
+                        let compared = live.compare(field, recorded.value);
+                        if !is_told(&compared) && reason(kind, field, &change, recorded, running).is_none() {
+                            let (at, what, key) = (change.path.join("."), change.what, &change.key);
+                            untold.insert(format!("{kind} {field}: {at} {what:?} {key:?} back={is_back}"));
+                        }
+                    }
+                }
+            }
+        }
+    }
+    let untold: Vec<_> = untold.into_iter().collect();
+    assert!(untold.is_empty(), "{} of {count}:\n{}", untold.len(), untold.join("\n"));
+}
+
+#[test]
+fn every_change_of_a_leaf_that_is_recorded_by_its_path_is_told() {
+    let mut untold = BTreeSet::new();
+    for kind in Kind::all() {
+        for document in documents(kind) {
+            let leaf = |change: &Change| matches!(change.what, What::Leaf | What::Emptied) && change.path.len() > 1;
+            for change in changes(&document).into_iter().filter(leaf) {
+                let field = change.path.join(".");
+                let after = live(kind, &change.document);
+                let (Resolved::Value(recorded), Resolved::Value(value)) =
+                    (live(kind, &document).resolve(&field, &Value::Null), after.resolve(&field, &Value::Null))
+                else {
+                    continue;
+                };
+                let old = Side { value: &recorded, document: &document };
+                let new = Side { value: &value, document: &change.document };
+                if plain(&recorded) != plain(&value)
+                    && !is_told(&after.compare(&field, &recorded))
+                    && reason(kind, &field, &change, old, new).is_none()
+                {
+                    untold.insert(format!("{kind} {field}: {recorded} {:?}", change.what));
+                }
+            }
+        }
+    }
+    let untold: Vec<_> = untold.into_iter().collect();
+    assert!(untold.is_empty(), "{}:\n{}", untold.len(), untold.join("\n"));
+}
+
+#[test]
+fn every_change_of_a_key_that_all_items_record_alone_is_told() {
+    let mut untold = BTreeSet::new();
+    for kind in Kind::all() {
+        for document in documents(kind) {
+            for change in changes(&document).into_iter().filter(|change| change.what == What::Leaf) {
+                // A key of an item of a list.
+                let [.., position, key] = change.path.as_slice() else { continue };
+                if position.parse::<usize>().is_err() {
+                    continue;
+                }
+                let list = change.path[..change.path.len() - 2].join(".");
+                let Resolved::Value(Value::Array(items)) = live(kind, &document).resolve(&list, &Value::Null) else {
+                    continue;
+                };
+                let recorded: Value = items.iter().map(|item| json!({ key: item.get(key) })).collect();
+                let after = live(kind, &change.document);
+                let Resolved::Value(value) = after.resolve(&list, &Value::Null) else { continue };
+                let old = Side { value: &recorded, document: &document };
+                let new = Side { value: &value, document: &change.document };
+                if !is_told(&after.compare(&list, &recorded)) && reason(kind, &list, &change, old, new).is_none() {
+                    untold.insert(format!("{kind} {list}: {key} {recorded}"));
+                }
+            }
+        }
+    }
+    let untold: Vec<_> = untold.into_iter().collect();
+    assert!(untold.is_empty(), "{}:\n{}", untold.len(), untold.join("\n"));
+}

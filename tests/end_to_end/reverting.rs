@@ -1,0 +1,195 @@
+//! Reverts: one field goes back to its desired value by a saga, and everything else stays as it is.
+
+use std::time::Duration;
+
+use digitalocean_simulator::{Effect, Fault};
+use serde_json::{Value, json};
+
+use crate::world::{DROPLET, World, eventually};
+
+/// A record of the droplet, and a colleague's change of one field.
+async fn drifted(test: &str, desired: Value, change: Value) -> (World, String) {
+    let world = World::new(test).await;
+    world.record("web-1", desired).await;
+    world.reaches("pr/web-1", "InSync", "True NoDrift").await;
+    world.cloud.change("droplets", DROPLET, change).await.unwrap();
+    let drift = format!("drift/{}", world.open_drift().await);
+    (world, drift)
+}
+
+async fn live(world: &World) -> Value {
+    world.cloud.get("droplets", DROPLET).await.unwrap().unwrap()
+}
+
+async fn is_phase(world: &World, drift: &str, phase: &str) {
+    eventually(&format!("{drift} {phase}"), || async {
+        let is = world.value(drift, "{.status.phase} {.status.reason}").await;
+        if is.starts_with(phase) { Ok(()) } else { Err(is) }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_revert_puts_one_field_back_by_a_saga_and_leaves_the_rest_alone() {
+    let (world, drift) =
+        drifted("revert", json!({"name": "web-1", "tags": ["web", "prod"]}), json!({"name": "odd"})).await;
+    assert_eq!(world.value(&drift, "{.spec.revert}").await, "Safe");
+    let table = world.run(&["get", "drifts"]).await;
+    assert!(table.contains("REVERT") && table.contains("Safe"), "{table}");
+    let before = live(&world).await;
+
+    // The plan first: it changes nothing.
+    world.run(&["annotate", &drift, "arcadia.cloud/revert=plan"]).await;
+    eventually("the plan", || async {
+        let plan = world.value(&drift, "{.status.plan}").await;
+        let plan: Value = serde_json::from_str(&plan).unwrap_or_default();
+        if plan["needs"] == "true" && plan["calls"][0]["method"] == "POST" { Ok(()) } else { Err(plan) }
+    })
+    .await;
+    eventually("the annotation to go", || async {
+        let annotations = world.value(&drift, "{.metadata.annotations}").await;
+        if annotations.is_empty() { Ok(()) } else { Err(annotations) }
+    })
+    .await;
+    assert_eq!(live(&world).await, before);
+    assert_eq!(world.run(&["get", "sagas", "-o", "name"]).await, "");
+
+    let because = "arcadia.cloud/because=typo in the console";
+    world.run(&["annotate", &drift, "arcadia.cloud/revert=true", because]).await;
+    is_phase(&world, &drift, "Reverted").await;
+    world.reaches("pr/web-1", "InSync", "True NoDrift").await;
+    assert_eq!(world.value(&drift, "{.status.decidedBy}").await, "kubectl-annotate");
+    assert_eq!(world.value(&drift, "{.status.because}").await, "typo in the console");
+    let saga = world.value(&drift, "{.status.sagaRef.name}").await;
+    assert_eq!(world.value(&format!("saga/{saga}"), "{.status.phase} {.spec.kind}").await, "Succeeded update");
+    let owner = world.value(&format!("saga/{saga}"), "{.metadata.ownerReferences[0].kind}").await;
+    assert_eq!(owner, "ProvisionedResource");
+    let mut after = live(&world).await;
+    assert_eq!(after["name"], "web-1");
+    after["name"] = before["name"].clone();
+    assert_eq!(after, before, "another field changed");
+    let events = world.events("web-1").await;
+    assert!(events.contains(&"DriftReverted".to_owned()), "{events:?}");
+}
+
+#[tokio::test]
+async fn a_revert_with_a_worse_effect_is_refused_until_it_is_allowed() {
+    let desired = json!({"size_slug": "s-2vcpu-4gb"});
+    let (world, drift) = drifted("allowed", desired, json!({"size_slug": "s-4vcpu-8gb"})).await;
+    let class = world.value(&drift, "{.spec.revert}").await;
+    assert_eq!(class, "Disruptive");
+    world.run(&["annotate", &drift, "arcadia.cloud/revert=true"]).await;
+    world.reaches(&drift, "Resolved", "False DecisionRefused").await;
+    let message = world.message(&drift, "Resolved").await;
+    assert!(message.contains("arcadia.cloud/revert=allow-disruption"), "{message}");
+    assert_eq!(live(&world).await["size_slug"], "s-4vcpu-8gb");
+
+    world.run(&["annotate", &drift, "arcadia.cloud/revert=allow-disruption"]).await;
+    is_phase(&world, &drift, "Reverted").await;
+    let after = live(&world).await;
+    assert_eq!((&after["size_slug"], &after["status"]), (&json!("s-2vcpu-4gb"), &json!("active")));
+}
+
+#[tokio::test]
+async fn what_cannot_be_reverted_says_why_and_what_is_malformed_is_refused() {
+    let (world, drift) = drifted("never", json!({"region": "nyc3"}), json!({"region": {"slug": "ams3"}})).await;
+    assert_eq!(world.value(&drift, "{.spec.revert}").await, "NotRevertible");
+    assert_ne!(world.value(&drift, "{.spec.revertNote}").await, "");
+    for (annotations, words) in [
+        (&["arcadia.cloud/revert=allow-data-loss"][..], "NotRevertible"),
+        (&["arcadia.cloud/revert=yes"], "allow-disruption"),
+        (&["arcadia.cloud/revert=true", "arcadia.cloud/accept=true"], "both set"),
+    ] {
+        world.run(&[&["annotate", &drift], annotations].concat()).await;
+        eventually(words, || async {
+            let message = world.message(&drift, "Resolved").await;
+            let annotations = world.value(&drift, "{.metadata.annotations}").await;
+            if message.contains(words) && annotations.is_empty() { Ok(()) } else { Err(message) }
+        })
+        .await;
+    }
+    world.cloud.delete("droplets", DROPLET).await.unwrap();
+    let drift = format!("drift/{}", world.open_drift().await);
+    world.run(&["annotate", &drift, "arcadia.cloud/revert=allow-data-loss"]).await;
+    world.reaches(&drift, "Resolved", "False DecisionRefused").await;
+}
+
+#[tokio::test]
+async fn a_revert_that_fails_is_rolled_back_and_the_drift_says_so() {
+    let (world, drift) = drifted("fails", json!({"name": "web-1"}), json!({"name": "odd"})).await;
+    let refused = Effect::Status { status: 422, retry_after: None, html: false };
+    world.cloud.inject(Fault::new("/v2/droplets/*/actions", refused).method("POST")).await.unwrap();
+    world.run(&["annotate", &drift, "arcadia.cloud/revert=true"]).await;
+    world.reaches(&drift, "Resolved", "False RevertFailed").await;
+    let message = world.message(&drift, "Resolved").await;
+    assert!(message.contains("saga revert-web-1-name-"), "{message}");
+    assert_eq!(world.value(&drift, "{.status.phase}").await, "Open");
+    assert_eq!(live(&world).await["name"], "odd");
+    // Decided anew, it goes through.
+    world.cloud.clear_faults().await.unwrap();
+    world.run(&["annotate", &drift, "arcadia.cloud/revert=true"]).await;
+    is_phase(&world, &drift, "Reverted").await;
+}
+
+#[tokio::test]
+async fn a_revert_survives_a_crash_and_concludes_nothing_meanwhile() {
+    let desired = json!({"name": "web-1", "tags": ["web", "prod"]});
+    let (mut world, drift) = drifted("crash", desired, json!({"name": "odd"})).await;
+    // The action takes a while, and a colleague changes another recorded field.
+    world.cloud.inject(Fault::new("/v2/actions*", Effect::Latency { milliseconds: 1500 })).await.unwrap();
+    world.run(&["annotate", &drift, "arcadia.cloud/revert=true"]).await;
+    world.reaches(&drift, "Resolved", "False Reverting").await;
+    world.kill_operator();
+    world.restart_operator();
+    world.cloud.change("droplets", DROPLET, json!({"tags": ["web"]})).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    world.cloud.clear_faults().await.unwrap();
+    is_phase(&world, &drift, "Reverted").await;
+    world
+        .has_drifts(&[["name", "web-1", "odd", "Reverted"], ["tags", r#"["web","prod"]"#, r#"["web"]"#, "Open"]])
+        .await;
+    assert_eq!(world.run(&["get", "sagas", "-o", "name"]).await.lines().count(), 1);
+}
+
+#[tokio::test]
+async fn under_an_acceptance_that_stands_a_revert_restores_the_accepted_value() {
+    let world = World::new("accepted").await;
+    world.declare("web-1", json!({"name": "web-0"})).await;
+    let first = format!("drift/{}", world.open_drift().await);
+    world.run(&["annotate", &first, "arcadia.cloud/accept=true"]).await;
+    world.reaches(&first, "Standing", "True Accepted").await;
+    world.reaches("pr/web-1", "ManifestCurrent", "False AcceptancesStand").await;
+    world.cloud.change("droplets", DROPLET, json!({"name": "odd"})).await.unwrap();
+    let drift = format!("drift/{}", world.open_drift().await);
+    assert_eq!(world.value(&drift, "{.spec.expected}").await, "web-1");
+    world.run(&["annotate", &drift, "arcadia.cloud/revert=true"]).await;
+    is_phase(&world, &drift, "Reverted").await;
+    assert_eq!(live(&world).await["name"], "web-1");
+    assert_eq!(world.condition(&first, "Standing").await, "True Accepted");
+}
+
+#[tokio::test]
+async fn a_firewall_rule_goes_back_and_its_other_fields_stay() {
+    let world = World::new("firewall").await;
+    let id = "fb6045f1-cf1d-4ca3-bfac-18832663025b";
+    let rule = |ports: &str, from: &str| json!({"protocol": "tcp", "ports": ports, "sources": {"addresses": [from]}});
+    let out = json!({"protocol": "tcp", "ports": "0", "destinations": {"addresses": ["0.0.0.0/0"]}});
+    let firewall = json!({
+        "id": id, "name": "web", "status": "succeeded", "droplet_ids": [DROPLET.parse::<u64>().unwrap()], "tags": [],
+        "inbound_rules": [rule("22", "10.0.0.0/8")], "outbound_rules": [out], "pending_changes": [],
+    });
+    world.cloud.put("firewalls", firewall).await.unwrap();
+    world.record_as("fw", "Firewall", id, json!({"inbound_rules": [rule("22", "10.0.0.0/8")]}), json!({})).await;
+    world.reaches("pr/fw", "InSync", "True NoDrift").await;
+    let before = world.cloud.get("firewalls", id).await.unwrap().unwrap();
+    let opened = json!({"inbound_rules": [rule("22", "10.0.0.0/8"), rule("22", "0.0.0.0/0")]});
+    world.cloud.change("firewalls", id, opened).await.unwrap();
+    let drift = format!("drift/{}", world.open_drift().await);
+    world.run(&["annotate", &drift, "arcadia.cloud/revert=allow-disruption"]).await;
+    is_phase(&world, &drift, "Reverted").await;
+    let mut after = world.cloud.get("firewalls", id).await.unwrap().unwrap();
+    for key in ["pending_changes", "status"] {
+        after[key] = before[key].clone();
+    }
+    assert_eq!(after, before);
+}

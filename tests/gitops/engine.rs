@@ -1,0 +1,269 @@
+//! The ways in which people bring manifests to a cluster, behind one interface: a round, or a loop of rounds.
+
+use std::{process::Stdio, time::Duration};
+
+use control_plane::Kubectl;
+use gitops_engines::{Action, Applied, Argo, Compared, Flux, SyncPolicy, SyncStatus};
+use tokio::{process::Command, sync::watch, task::JoinHandle};
+
+use crate::stage::Stage;
+
+/// How often a loop applies the manifests.
+pub const INTERVAL: Duration = Duration::from_millis(200);
+
+/// A way to bring the manifests of a repository to a cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Engine {
+    /// Flux's kustomize-controller.
+    Flux,
+    /// Argo CD with self-heal: client-side apply and comparison.
+    Argo,
+    /// Argo CD with self-heal and `ServerSideApply=true`.
+    ArgoServerSide,
+    /// Argo CD with self-heal, `ServerSideApply=true` and `ServerSideDiff=true`.
+    ArgoServerSideDiff,
+    /// `kubectl apply`.
+    Apply,
+    /// `kubectl apply --server-side`.
+    ApplyServerSide,
+    /// `kubectl replace`.
+    Replace,
+    /// `kubectl kustomize | kubectl apply`.
+    Kustomize,
+    /// `helm upgrade --install`, server side.
+    Helm,
+    /// `helm upgrade --install --server-side=false`, as Helm 3 does.
+    HelmClientSide,
+}
+
+impl Engine {
+    pub const ALL: [Self; 10] = [
+        Self::Flux,
+        Self::Argo,
+        Self::ArgoServerSide,
+        Self::ArgoServerSideDiff,
+        Self::Apply,
+        Self::ApplyServerSide,
+        Self::Replace,
+        Self::Kustomize,
+        Self::Helm,
+        Self::HelmClientSide,
+    ];
+
+    /// For the names of namespaces.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Flux => "flux",
+            Self::Argo => "argo",
+            Self::ArgoServerSide => "argo-server-side",
+            Self::ArgoServerSideDiff => "argo-server-side-diff",
+            Self::Apply => "apply",
+            Self::ApplyServerSide => "apply-server-side",
+            Self::Replace => "replace",
+            Self::Kustomize => "kustomize",
+            Self::Helm => "helm",
+            Self::HelmClientSide => "helm-client-side",
+        }
+    }
+
+    /// The rounds of a test. A program that starts anew for each round takes the CPU of many.
+    pub const fn rounds(self) -> usize {
+        match self {
+            Self::Flux | Self::Argo | Self::ArgoServerSide | Self::ArgoServerSideDiff => 100,
+            Self::Apply | Self::ApplyServerSide | Self::Replace | Self::Kustomize => 30,
+            Self::Helm | Self::HelmClientSide => 10,
+        }
+    }
+
+    /// Argo CD with self-heal, as this engine configures it.
+    fn argo(self) -> Option<Argo> {
+        let argo = Argo { sync: SyncPolicy::SelfHeal, ..Argo::default() };
+        match self {
+            Self::Argo => Some(argo),
+            Self::ArgoServerSide => Some(Argo { server_side: true, ..argo }),
+            Self::ArgoServerSideDiff => Some(Argo { server_side: true, server_side_diff: true, ..argo }),
+            _ => None,
+        }
+    }
+}
+
+/// A round of any engine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Round {
+    /// Whether the engine found a difference. None where the program does not say.
+    pub differs: Option<bool>,
+    /// The reason why the round failed.
+    pub error: Option<String>,
+}
+
+impl Round {
+    fn of(result: Result<Option<bool>, String>) -> Self {
+        match result {
+            Ok(differs) => Self { differs, error: None },
+            Err(error) => Self { differs: None, error: Some(error) },
+        }
+    }
+
+    /// Fails unless the round succeeded; whether it found a difference.
+    #[track_caller]
+    pub fn succeeded(self) -> Option<bool> {
+        assert_eq!(self.error, None);
+        self.differs
+    }
+}
+
+impl From<gitops_engines::Round<Applied>> for Round {
+    fn from(round: gitops_engines::Round<Applied>) -> Self {
+        let differs = round.objects.iter().any(|object| object.action != Action::Unchanged);
+        Self { differs: Some(differs), error: round.error }
+    }
+}
+
+impl From<gitops_engines::Round<Compared>> for Round {
+    fn from(round: gitops_engines::Round<Compared>) -> Self {
+        let differs = round.objects.iter().any(|object| object.sync != SyncStatus::Synced);
+        Self { differs: Some(differs), error: round.error }
+    }
+}
+
+/// Plays one round.
+pub async fn round_of(engine: Engine, stage: &Stage) -> Round {
+    if engine == Engine::Flux {
+        return Flux::default().apply(&stage.manifests(), stage.kubeconfig()).await.unwrap().into();
+    }
+    if let Some(argo) = engine.argo() {
+        return argo.sync(&stage.manifests(), stage.kubeconfig()).await.unwrap().into();
+    }
+    Round::of(Tool::new(engine, stage).run().await)
+}
+
+/// An engine that plays a round every [`INTERVAL`]. It ends with this value.
+pub enum Loop {
+    Flux(gitops_engines::Loop<Applied>),
+    Argo(gitops_engines::Loop<Compared>),
+    Tool { rounds: watch::Receiver<Vec<Round>>, task: JoinHandle<()> },
+}
+
+impl Loop {
+    /// Starts the loop.
+    pub fn of(engine: Engine, stage: &Stage) -> Self {
+        if engine == Engine::Flux {
+            let flux = Flux::default().apply_loop(&stage.manifests(), stage.kubeconfig(), INTERVAL);
+            return Self::Flux(flux.unwrap());
+        }
+        if let Some(argo) = engine.argo() {
+            return Self::Argo(argo.sync_loop(&stage.manifests(), stage.kubeconfig(), INTERVAL).unwrap());
+        }
+        let tool = Tool::new(engine, stage);
+        let (sender, rounds) = watch::channel(Vec::new());
+        let task = tokio::spawn(async move {
+            let mut ticks = tokio::time::interval(INTERVAL);
+            ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+            loop {
+                ticks.tick().await;
+                let round = Round::of(tool.run().await);
+                sender.send_modify(|rounds: &mut Vec<_>| rounds.push(round));
+            }
+        });
+        Self::Tool { rounds, task }
+    }
+
+    /// Waits for this many rounds that start after the call, and returns them.
+    pub async fn next(&mut self, count: usize) -> Vec<Round> {
+        match self {
+            Self::Flux(flux) => flux.next_rounds(count).await.unwrap().into_iter().map(Round::from).collect(),
+            Self::Argo(argo) => argo.next_rounds(count).await.unwrap().into_iter().map(Round::from).collect(),
+            Self::Tool { rounds, .. } => {
+                // The first round that ends from now on may have started before.
+                let skipped = rounds.borrow().len() + 1;
+                let played = rounds.wait_for(|rounds| rounds.len() >= skipped + count).await.unwrap();
+                played[skipped..skipped + count].to_vec()
+            }
+        }
+    }
+
+    /// Plays this many rounds; none may fail, and none may find a difference.
+    pub async fn finds_no_difference(&mut self, count: usize) {
+        for round in self.next(count).await {
+            assert_ne!(round.clone().succeeded(), Some(true), "{round:?}");
+        }
+    }
+}
+
+impl Drop for Loop {
+    fn drop(&mut self) {
+        if let Self::Tool { task, .. } = self {
+            task.abort();
+        }
+    }
+}
+
+/// kubectl or Helm, with all that a round needs.
+struct Tool {
+    kubectl: Kubectl,
+    engine: Engine,
+    record: String,
+    overlay: String,
+    chart: String,
+    namespace: String,
+}
+
+impl Tool {
+    fn new(engine: Engine, stage: &Stage) -> Self {
+        Self {
+            kubectl: stage.world.kubectl(),
+            engine,
+            record: stage.manifests().join("record.yaml").display().to_string(),
+            overlay: stage.overlay().display().to_string(),
+            chart: stage.chart().display().to_string(),
+            namespace: stage.world.namespace.name().to_owned(),
+        }
+    }
+
+    /// Plays one round: whether it found a difference, if the program says so.
+    async fn run(&self) -> Result<Option<bool>, String> {
+        let says = |output: &str| Some(!output.trim_end().ends_with("unchanged"));
+        match self.engine {
+            Engine::Apply => self.kubectl(&["apply", "-f", &self.record]).await.map(|output| says(&output)),
+            Engine::ApplyServerSide => {
+                self.kubectl(&["apply", "--server-side", "-f", &self.record]).await.map(|_| None)
+            }
+            Engine::Replace => {
+                if self.kubectl(&["get", "-f", &self.record]).await.is_err() {
+                    self.kubectl(&["create", "-f", &self.record]).await?;
+                }
+                self.kubectl(&["replace", "-f", &self.record]).await.map(|_| None)
+            }
+            Engine::Kustomize => {
+                let built = self.kubectl(&["kustomize", &self.overlay]).await?;
+                let applied = self.kubectl.apply(&built).await.map_err(|error| error.to_string());
+                applied.map(|output| says(&output))
+            }
+            Engine::Helm => self.helm("--server-side=true").await.map(|()| None),
+            Engine::HelmClientSide => self.helm("--server-side=false").await.map(|()| None),
+            Engine::Flux | Engine::Argo | Engine::ArgoServerSide | Engine::ArgoServerSideDiff => {
+                unreachable!("{:?} has a program of its own", self.engine)
+            }
+        }
+    }
+
+    async fn kubectl(&self, arguments: &[&str]) -> Result<String, String> {
+        self.kubectl.run(arguments).await.map_err(|error| error.to_string())
+    }
+
+    async fn helm(&self, method: &str) -> Result<(), String> {
+        let mut helm = Command::new(control_plane::helm().unwrap());
+        helm.args(["upgrade", "--install", "records", &self.chart, "--namespace", &self.namespace])
+            .args(["--history-max", "2", method])
+            .env("KUBECONFIG", self.kubectl.kubeconfig())
+            .envs(
+                ["CACHE", "CONFIG", "DATA"]
+                    .map(|kind| (format!("HELM_{kind}_HOME"), format!("{}/.{kind}", self.overlay))),
+            )
+            .env("KUBECACHEDIR", "/dev/null")
+            .stdin(Stdio::null())
+            .kill_on_drop(true);
+        let output = helm.output().await.map_err(|error| error.to_string())?;
+        if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&output.stderr).into_owned()) }
+    }
+}

@@ -1,0 +1,9 @@
+//! Records under GitOps: real engines apply the same manifest again and again, and the operator writes to no record.
+#![cfg(test)]
+
+mod engine;
+mod stage;
+mod steady;
+#[path = "../end_to_end/world.rs"]
+#[allow(dead_code, unused_imports, reason = "the end-to-end tests need more of it")]
+mod world;

@@ -1,0 +1,53 @@
+//! The table of cases in `comparison.yaml`, which says what each key means. The parent module names the type of a kind.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::Kind;
+
+/// One recorded field and one live document.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Case {
+    pub name: String,
+    pub kind: Kind,
+    #[serde(default)]
+    pub id: Option<String>,
+    pub field: String,
+    pub recorded: Value,
+    pub live: Value,
+    #[serde(default)]
+    pub certificates: Option<BTreeMap<String, String>>,
+    /// Reasons by path.
+    #[serde(default)]
+    pub unread: BTreeMap<String, String>,
+    #[serde(default)]
+    #[allow(dead_code, reason = "a document lacks what the token may not see; only a running operator needs more")]
+    pub scope: Option<String>,
+    pub verdict: Verdict,
+    #[serde(default)]
+    #[allow(dead_code, reason = "a running operator clips them")]
+    pub differences: Vec<String>,
+    #[serde(default)]
+    pub hidden: Vec<String>,
+    #[serde(default)]
+    #[allow(dead_code, reason = "a remark for readers of the table")]
+    pub note: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Verdict {
+    Same,
+    Differs,
+    Unknown,
+    Unverified,
+    Invalid,
+    NoSuchField,
+}
+
+/// All cases, in the order of the table.
+pub fn all() -> Vec<Case> {
+    serde_saphyr::from_str(include_str!("../cases/comparison.yaml")).unwrap()
+}
