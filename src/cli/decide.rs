@@ -82,6 +82,10 @@ pub(super) struct Decision {
     pub(super) drifts: Vec<DriftView>,
     /// Whether standard input can answer a question.
     pub(super) input: Input,
+    /// The effect in words, where more is known than the question says by itself.
+    pub(super) effect: Option<String>,
+    /// The exit code if all goes well.
+    pub(super) exit: Exit,
 }
 
 /// The answer of the API server to a decision.
@@ -106,6 +110,13 @@ enum Verdict {
     Late(String),
 }
 
+impl DecideArgs {
+    /// Whether the user must confirm the decision.
+    pub(super) fn has_question(&self) -> bool {
+        !self.yes && self.dry_run == DryRun::None
+    }
+}
+
 impl Decision {
     /// Requests a confirmation, writes and waits. Drifts that cannot be decided are reported, and make the exit code 1.
     pub(super) async fn carry_out(mut self, cluster: &Cluster, args: &DecideArgs) -> Result<Exit, Error> {
@@ -114,7 +125,9 @@ impl Decision {
             return Err(Error::usage("--wait and --dry-run=server exclude each other: nothing would happen"));
         }
         self.drifts.sort_by(|one, other| (&one.namespace, &one.name).cmp(&(&other.namespace, &other.name)));
-        if !is_dry && !args.yes && !confirm(&view::question(self.verb, &self.drifts), self.input)? {
+        if args.has_question()
+            && !confirm(&view::question(self.verb, &self.drifts, self.effect.as_deref()), self.input)?
+        {
             return Ok(Exit::No);
         }
         if self.verb != Verb::Withdraw {
@@ -125,7 +138,7 @@ impl Decision {
         let stored = this.drifts.iter().map(|drift| async move { (drift, this.store(cluster, drift, is_dry).await) });
         let mut stored = stream::iter(stored).buffered(SIDE_BY_SIDE);
         let mut decided = Vec::new();
-        let mut exit = Exit::Done;
+        let mut exit = self.exit;
         while let Some((drift, outcome)) = stored.next().await {
             let outcome = outcome?;
             if outcome == Outcome::Stored {
@@ -262,7 +275,8 @@ pub(super) async fn decide(cluster: &Cluster, verb: Verb, drifts: &[DriftView]) 
             Verb::Withdraw => withdrawing(),
         };
         annotations.insert(annotations::DECIDED_BY, user.clone());
-        let decision = Decision { verb, annotations, drifts: Vec::new(), input: Input::Used };
+        let decision =
+            Decision { verb, annotations, drifts: Vec::new(), input: Input::Used, effect: None, exit: Exit::Done };
         async move { decision.store(cluster, drift, false).await }
     });
     let outcomes: Vec<_> = stream::iter(stored).buffered(SIDE_BY_SIDE).collect().await;
@@ -308,18 +322,19 @@ fn verdict(verb: Verb, now: Option<&DriftView>, plan: Option<&Value>) -> Option<
     }
 }
 
-/// The drifts of a selection that wait for a decision. Those that do not are an error where they were named.
-pub(super) fn open_ones(drifts: Vec<DriftView>) -> Result<Vec<DriftView>, Error> {
-    if let Some(closed) = drifts.iter().find(|drift| !drift.is_open()) {
-        return Err(Error::usage(format!(
-            "Drift {} is resolved already, as {} ({}); list open drifts with: kubectl arcadia inbox",
-            closed.name, closed.phase, closed.reason
-        )));
+/// The drifts of a selection that wait for a decision. Others are reported, and make the exit code 1.
+pub(super) fn open_ones(drifts: Vec<DriftView>) -> Result<(Vec<DriftView>, Exit), Error> {
+    let (open, closed): (Vec<_>, Vec<_>) = drifts.into_iter().partition(DriftView::is_open);
+    for drift in &closed {
+        text::note(&format!(
+            "drift.arcadia.cloud/{} not decided: it is resolved already, as {} ({})",
+            drift.name, drift.phase, drift.reason
+        ));
     }
-    if drifts.is_empty() {
+    if open.is_empty() {
         return Err(Error::usage("no open drift matches; list open drifts with: kubectl arcadia inbox"));
     }
-    Ok(drifts)
+    Ok((open, if closed.is_empty() { Exit::Done } else { Exit::No }))
 }
 
 /// The field selector for drifts that wait for a decision.

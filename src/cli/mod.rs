@@ -17,6 +17,7 @@ mod import;
 mod inbox;
 mod manifests;
 mod output;
+mod placement;
 mod prompt;
 mod revert;
 mod saga;

@@ -53,7 +53,7 @@ impl Harm {
 
 pub(super) async fn run(cluster: &ClusterArgs, args: &RevertArgs) -> Result<Exit, Error> {
     let cluster = Cluster::connect(cluster).await?;
-    let drifts = decide::open_ones(args.select.read(&cluster, Some(decide::OPEN)).await?)?;
+    let (drifts, exit) = decide::open_ones(args.select.read(&cluster, Some(decide::OPEN)).await?)?;
     let allowed = args.allow.map(Harm::allow).unwrap_or_default();
     if !args.plan {
         let refused: Vec<String> = drifts.iter().filter_map(|drift| refusal(drift, allowed)).collect();
@@ -65,7 +65,7 @@ pub(super) async fn run(cluster: &ClusterArgs, args: &RevertArgs) -> Result<Exit
     annotations.insert(annotations::BECAUSE, args.because.clone());
     let verb = if args.plan { Verb::Plan } else { Verb::Revert };
     let input = args.select.input();
-    Decision { verb, annotations, drifts, input }.carry_out(&cluster, &args.decide).await
+    Decision { verb, annotations, drifts, input, effect: None, exit }.carry_out(&cluster, &args.decide).await
 }
 
 /// The reason why the operator would refuse to revert this drift with this permission.

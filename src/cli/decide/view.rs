@@ -17,8 +17,8 @@ const LISTED: usize = 10;
 const NAMED: usize = 3;
 
 /// The effect of a decision, and the drifts.
-pub(in crate::cli) fn question(verb: Verb, drifts: &[DriftView]) -> String {
-    let effect = match verb {
+pub(in crate::cli) fn question(verb: Verb, drifts: &[DriftView], effect: Option<&str>) -> String {
+    let effect = effect.unwrap_or(match verb {
         Verb::Accept => {
             "The live value becomes the desired one. Where a manifest declares the field, the acceptance stands on the \
              drift and the record is not changed."
@@ -26,7 +26,7 @@ pub(in crate::cli) fn question(verb: Verb, drifts: &[DriftView]) -> String {
         Verb::Revert => "A saga changes the resource in the cloud back to the desired value.",
         Verb::Plan => "The operator shows the steps of the revert and changes nothing.",
         Verb::Withdraw => "The decision is removed. A drift that was accepted only by it opens again.",
-    };
+    });
     let mut rows: Vec<&DriftView> = drifts.iter().collect();
     rows.sort_by(|one, other| group(one).cmp(&group(other)));
     let groups: Vec<_> = rows.chunk_by(|one, other| group(one) == group(other)).collect();
@@ -153,12 +153,12 @@ mod tests {
             Accept 6 drifts?
               Droplet size_slug   s-2vcpu-4gb -> s-4vcpu-8gb   web-1, web-2, web-3 and 2 more
               Droplet tags        [] -> ["x"]                  web-9
-            The live value becomes the desired one. Where a manifest declares the field, the acceptance stands on the drift and the record is not changed."#]].assert_eq(&question(Verb::Accept, &drifts()));
+            The live value becomes the desired one. Where a manifest declares the field, the acceptance stands on the drift and the record is not changed."#]].assert_eq(&question(Verb::Accept, &drifts(), None));
         expect![[r#"
             Revert 1 drift?
               Droplet size_slug   s-2vcpu-4gb -> s-4vcpu-8gb   web-1   Disruptive: the resource is interrupted
             A saga changes the resource in the cloud back to the desired value."#]]
-        .assert_eq(&question(Verb::Revert, &drifts()[..1]));
+        .assert_eq(&question(Verb::Revert, &drifts()[..1], None));
     }
 
     #[test]

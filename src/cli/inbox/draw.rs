@@ -98,7 +98,7 @@ fn drifts(frame: &mut Frame<'_>, area: Rect, screen: &Screen, now: Timestamp) {
 /// The question, or the drift under the cursor with its history.
 fn lines(screen: &Screen, now: Timestamp) -> Vec<String> {
     if let Mode::Confirm { verb, drifts } = &screen.mode {
-        return decide::question(*verb, drifts).lines().map(str::to_owned).collect();
+        return decide::question(*verb, drifts, None).lines().map(str::to_owned).collect();
     }
     let Some(drift) = screen.current() else {
         return vec![if screen.is_complete { "No open drifts.".to_owned() } else { String::new() }];

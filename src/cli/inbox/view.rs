@@ -1,11 +1,12 @@
 //! The inbox as text. Pure.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use jiff::Timestamp;
 
 use crate::{
+    api::conditions::reason,
     cli::{
         drift::{Class, DriftView, Pending},
         text::{Paint, Table, age, count, lines},
@@ -114,11 +115,26 @@ fn records(group: &Group<'_>, scope: &Scope<'_>) -> String {
         group.drifts.iter().map(|drift| located(&drift.namespace, &drift.record, scope)).collect();
     names.dedup();
     let mut text = first(&names, NAMED, ", ");
-    let pending = group.drifts.iter().filter(|drift| drift.pending.is_some()).count();
-    if pending > 0 {
-        let _ = write!(text, " ({pending} decided, not carried out yet)");
+    let mut states: BTreeMap<&str, usize> = BTreeMap::new();
+    for state in group.drifts.iter().filter_map(|drift| state(drift)) {
+        *states.entry(state).or_default() += 1;
+    }
+    for (state, number) in states {
+        let _ = write!(text, " ({number} {state})");
     }
     text
+}
+
+/// The state of the decision on an open drift, where there is one.
+pub(super) fn state(drift: &DriftView) -> Option<&'static str> {
+    match drift.reason.as_str() {
+        reason::REVERTING => Some("being reverted"),
+        reason::REVERT_STUCK => Some("with a stuck revert"),
+        _ if drift.pending.is_some() => Some("decided, not carried out yet"),
+        reason::REVERT_FAILED => Some("with a failed revert"),
+        reason::DECISION_REFUSED => Some("with a refused decision"),
+        _ => None,
+    }
 }
 
 fn located(namespace: &str, name: &str, scope: &Scope<'_>) -> String {

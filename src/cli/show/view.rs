@@ -12,6 +12,7 @@ use crate::{
         decide,
         drift::{Class, DriftView, Pending, condition, text},
         history,
+        placement::Placement,
         text::{Paint, Table, age, count, lines},
     },
     comparison::show,
@@ -52,6 +53,10 @@ pub(super) fn drift(page: &DriftPage, now: Timestamp, paint: Paint) -> String {
             alike => format!(", shared by {}", count(alike, "other open drift")),
         };
         facts.row(["Change".to_owned(), format!("{}{alike}", drift.change)]);
+    }
+    let placement = page.record.as_ref().and_then(|record| Placement::of(record, &drift.field_name, false));
+    if let Some(placement) = placement.filter(|_| drift.is_open()) {
+        facts.row(["Accept", placement.text()]);
     }
     if let Some(effect) = drift.effect() {
         facts.row(["Revert".to_owned(), effect]);
