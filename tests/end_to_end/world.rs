@@ -176,11 +176,13 @@ impl World {
     }
 
     /// The address of the cloud.
+    #[allow(dead_code, reason = "the tests of kubectl arcadia need it")]
     pub fn cloud_url(&self) -> String {
         self.simulator.url()
     }
 
     /// The kubeconfig of the operator's account.
+    #[allow(dead_code, reason = "the tests of kubectl arcadia need it")]
     pub fn credential_file(&self) -> std::path::PathBuf {
         self.credentials[0].kubeconfig.clone()
     }

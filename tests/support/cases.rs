@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::Kind;
 
 /// One recorded field and one live document.
-#[derive(Deserialize)]
+#[derive(Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Case {
     pub name: String,
