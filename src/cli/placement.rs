@@ -1,9 +1,9 @@
 //! The place of an accepted value: the record, or the drift where a manifest declares the field. Pure.
 
-use kube::api::DynamicObject;
+use kube::{ResourceExt as _, api::DynamicObject};
 
 use crate::{
-    api::{AcceptanceMode, ProvisionedResource},
+    api::{AcceptanceMode, ProvisionedResource, ProvisionedResourceSpec},
     cli::text::count,
     drift::ownership::{self, Declared},
 };
@@ -22,9 +22,13 @@ pub(super) enum Placement {
 impl Placement {
     /// The place of an accepted value of this field; nothing if the record has contents of a later version.
     pub(super) fn of(record: &DynamicObject, field: &str, has_end: bool) -> Option<Self> {
-        let record: ProvisionedResource = record.clone().try_parse().ok()?;
-        let declared = Declared::of(&record);
-        Some(match ownership::mode(record.spec.drift.accept, &declared, field, has_end) {
+        // The status does not matter, and may have contents of another version.
+        let spec = record.data.get("spec").cloned().unwrap_or_default();
+        let spec: ProvisionedResourceSpec = serde_json::from_value(spec).ok()?;
+        let mut known = ProvisionedResource::new(&record.name_any(), spec);
+        known.metadata = record.metadata.clone();
+        let declared = Declared::of(&known);
+        Some(match ownership::mode(known.spec.drift.accept, &declared, field, has_end) {
             Some(AcceptanceMode::InPlace) => Self::Record,
             Some(AcceptanceMode::Standing) => Self::Drift,
             None => Self::Refused,

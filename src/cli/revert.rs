@@ -93,7 +93,7 @@ mod tests {
     fn a_harmful_revert_needs_a_permission() {
         let of = |class: &str, allowed| refusal(&view("web-1", &json!({ "spec": { "revert": class } })), allowed);
         expect!["to revert Drift web-1-size-slug-e7320a9aaf-1 is Disruptive: the resource is interrupted; show the steps with --plan, or permit it with --allow disruption"].assert_eq(&of("Disruptive", Allow::Safe).unwrap());
-        expect!["Drift web-1-size-slug-e7320a9aaf-1 is NotRevertible: no saga can put it back: change it in the cloud, or accept it"].assert_eq(&of("NotRevertible", Allow::DataLoss).unwrap());
+        expect!["Drift web-1-size-slug-e7320a9aaf-1 is NotRevertible: no saga can revert it: change it in the cloud, or accept it"].assert_eq(&of("NotRevertible", Allow::DataLoss).unwrap());
         assert!(of("Lossy", Allow::Disruption).unwrap().contains("--allow data-loss"));
         for (class, allowed) in [
             ("Disruptive", Allow::Disruption),

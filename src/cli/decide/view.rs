@@ -192,6 +192,12 @@ mod tests {
             "steps": [{ "name": "off", "step": "PowerOffDroplet" }, { "name": "resize", "step": "ResizeDroplet", "irreversible": true }],
             "calls": [{ "method": "POST", "path": "/v2/droplets/1/actions", "changes": ["size: s-4 -> s-2"] }],
             "warnings": ["the address may change"] });
-        expect![[r#""#]].assert_eq(&plan(&steps));
+        expect![[r#"
+            plan: Disruptive: the droplet is powered off; it needs --allow disruption
+              1. off: PowerOffDroplet
+              2. resize: ResizeDroplet (cannot be undone)
+              calls POST /v2/droplets/1/actions size: s-4 -> s-2
+              warning: the address may change"#]]
+        .assert_eq(&plan(&steps));
     }
 }

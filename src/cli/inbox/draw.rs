@@ -20,8 +20,7 @@ use crate::{
 };
 
 /// The keys of the list.
-const KEYS: &str =
-    "↑↓ move  space choose  c choose the change  a accept  r revert  u withdraw  h history  / filter  q quit";
+const KEYS: &str = "↑↓ move  space choose  c change  a accept  r revert  u undo  h history  / filter  q quit";
 
 pub(super) fn draw(frame: &mut Frame<'_>, screen: &Screen, now: Timestamp) {
     let [head, list, detail, foot] = Layout::vertical([
@@ -79,12 +78,12 @@ fn drifts(frame: &mut Frame<'_>, area: Rect, screen: &Screen, now: Timestamp) {
     let shown = screen.shown();
     let widths = [
         Constraint::Length(1),
-        Constraint::Percentage(22),
-        Constraint::Percentage(18),
+        Constraint::Percentage(20),
+        Constraint::Percentage(15),
         Constraint::Fill(1),
         Constraint::Length(13),
-        Constraint::Length(5),
-        Constraint::Length(6),
+        Constraint::Length(4),
+        Constraint::Length(8),
     ];
     let header = Row::new(["", "RECORD", "FIELD", "OLD -> NEW", "REVERT", "AGE", "DECISION"]);
     let table = Table::new(shown.iter().map(row), widths)
@@ -148,20 +147,92 @@ mod tests {
 
     #[test]
     fn the_list_and_the_drift_under_the_cursor_are_shown() {
-        check(&screen(), &expect![[r#""#]]);
+        check(
+            &screen(),
+            &expect![[r#"
+            4 open drifts
+                RECORD                FIELD             OLD -> NEW                REVERT        AGE   DECISI
+            >   db                    size_gigabytes    100 -> 200                Lossy         3h
+                web-1                 tags              ["web"] -> []             Safe          3h
+                web-1                 size_slug         s-2vcpu-4gb -> s-4vcpu-8g               3h
+                web-2                 size_slug         s-2vcpu-4gb -> s-4vcpu-8g               3h
+
+
+            ────────────────────────────────────────────────────────────────────────────────────────────────
+            Droplet 3164444 db-size
+            desired  s-2vcpu-4gb
+            live     s-4vcpu-8gb
+            revert   Lossy: data may be lost
+
+
+
+
+
+
+            ↑↓ move  space choose  c choose the change  a accept  r revert  u withdraw  h history  / filter
+        "#]],
+        );
     }
 
     #[test]
     fn a_question_says_what_it_takes() {
         let mut screen = screen();
         screen.press(KeyCode::Char('r'));
-        check(&screen, &expect![[r#""#]]);
+        check(
+            &screen,
+            &expect![[r#"
+            4 open drifts
+                RECORD                FIELD             OLD -> NEW                REVERT        AGE   DECISI
+            >   db                    size_gigabytes    100 -> 200                Lossy         3h
+                web-1                 tags              ["web"] -> []             Safe          3h
+                web-1                 size_slug         s-2vcpu-4gb -> s-4vcpu-8g               3h
+                web-2                 size_slug         s-2vcpu-4gb -> s-4vcpu-8g               3h
+
+
+            ────────────────────────────────────────────────────────────────────────────────────────────────
+            Revert 1 drift?
+              Droplet size_gigabytes   100 -> 200   db   Lossy: data may be lost
+            A saga changes the resource in the cloud back to the desired value.
+
+
+
+
+
+
+
+            Y carries it out, n leaves it
+        "#]],
+        );
     }
 
     #[test]
     fn an_empty_inbox_says_so() {
         let mut screen = Screen::default();
         screen.take(&[]);
-        check(&screen, &expect![[r#""#]]);
+        check(
+            &screen,
+            &expect![[r#"
+            0 open drifts
+              RECORD                FIELD             OLD -> NEW                  REVERT        AGE   DECISI
+
+
+
+
+
+
+            ────────────────────────────────────────────────────────────────────────────────────────────────
+            No open drifts.
+
+
+
+
+
+
+
+
+
+            ↑↓ move  space choose  c choose the change  a accept  r revert  u withdraw  h history  / filter
+        "#]],
+        );
     }
 }

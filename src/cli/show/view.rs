@@ -372,7 +372,7 @@ mod tests {
 
             Next
               kubectl arcadia accept web-1-size-slug-e7320a9aaf-1                      make the live value the desired one
-              kubectl arcadia revert web-1-size-slug-e7320a9aaf-1 --plan               show the steps of a revert
+              kubectl arcadia revert web-1-size-slug-e7320a9aaf-1 --plan --wait        show the steps of a revert
               kubectl arcadia revert web-1-size-slug-e7320a9aaf-1 --allow disruption   change the cloud back
               kubectl arcadia show pr/web-1                                            show the record
         "#]].assert_eq(&drift(&page(&more), now(), Paint::NONE));
