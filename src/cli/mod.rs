@@ -54,7 +54,6 @@ Colours are used on terminals only; NO_COLOR=1 turns them off.";
     name = "kubectl-arcadia",
     bin_name = "kubectl arcadia",
     version,
-    about,
     max_term_width = 100,
     after_help = EXIT_CODES
 )]

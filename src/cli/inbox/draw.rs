@@ -150,27 +150,27 @@ mod tests {
         check(
             &screen(),
             &expect![[r#"
-            4 open drifts
-                RECORD                FIELD             OLD -> NEW                REVERT        AGE   DECISI
-            >   db                    size_gigabytes    100 -> 200                Lossy         3h
-                web-1                 tags              ["web"] -> []             Safe          3h
-                web-1                 size_slug         s-2vcpu-4gb -> s-4vcpu-8g               3h
-                web-2                 size_slug         s-2vcpu-4gb -> s-4vcpu-8g               3h
+                4 open drifts
+                    RECORD              FIELD          OLD -> NEW                    REVERT        AGE  DECISION
+                >   db                  size_gigabytes 100 -> 200                    Lossy         3h
+                    web-1               tags           ["web"] -> []                 Safe          3h
+                    web-1               size_slug      s-2vcpu-4gb -> s-4vcpu-8gb                  3h
+                    web-2               size_slug      s-2vcpu-4gb -> s-4vcpu-8gb                  3h
 
 
-            ────────────────────────────────────────────────────────────────────────────────────────────────
-            Droplet 3164444 db-size
-            desired  s-2vcpu-4gb
-            live     s-4vcpu-8gb
-            revert   Lossy: data may be lost
-
-
-
+                ────────────────────────────────────────────────────────────────────────────────────────────────
+                Droplet 3164444 db-size
+                desired  s-2vcpu-4gb
+                live     s-4vcpu-8gb
+                revert   Lossy: data may be lost
 
 
 
-            ↑↓ move  space choose  c choose the change  a accept  r revert  u withdraw  h history  / filter
-        "#]],
+
+
+
+                ↑↓ move  space choose  c change  a accept  r revert  u undo  h history  / filter  q quit
+            "#]],
         );
     }
 
@@ -181,27 +181,27 @@ mod tests {
         check(
             &screen,
             &expect![[r#"
-            4 open drifts
-                RECORD                FIELD             OLD -> NEW                REVERT        AGE   DECISI
-            >   db                    size_gigabytes    100 -> 200                Lossy         3h
-                web-1                 tags              ["web"] -> []             Safe          3h
-                web-1                 size_slug         s-2vcpu-4gb -> s-4vcpu-8g               3h
-                web-2                 size_slug         s-2vcpu-4gb -> s-4vcpu-8g               3h
+                4 open drifts
+                    RECORD              FIELD          OLD -> NEW                    REVERT        AGE  DECISION
+                >   db                  size_gigabytes 100 -> 200                    Lossy         3h
+                    web-1               tags           ["web"] -> []                 Safe          3h
+                    web-1               size_slug      s-2vcpu-4gb -> s-4vcpu-8gb                  3h
+                    web-2               size_slug      s-2vcpu-4gb -> s-4vcpu-8gb                  3h
 
 
-            ────────────────────────────────────────────────────────────────────────────────────────────────
-            Revert 1 drift?
-              Droplet size_gigabytes   100 -> 200   db   Lossy: data may be lost
-            A saga changes the resource in the cloud back to the desired value.
-
-
-
+                ────────────────────────────────────────────────────────────────────────────────────────────────
+                Revert 1 drift?
+                  Droplet size_gigabytes   100 -> 200   db   Lossy: data may be lost
+                A saga changes the resource in the cloud back to the desired value.
 
 
 
 
-            Y carries it out, n leaves it
-        "#]],
+
+
+
+                Y carries it out, n leaves it
+            "#]],
         );
     }
 
@@ -212,16 +212,16 @@ mod tests {
         check(
             &screen,
             &expect![[r#"
-            0 open drifts
-              RECORD                FIELD             OLD -> NEW                  REVERT        AGE   DECISI
+                0 open drifts
+                  RECORD              FIELD           OLD -> NEW                     REVERT        AGE  DECISION
 
 
 
 
 
 
-            ────────────────────────────────────────────────────────────────────────────────────────────────
-            No open drifts.
+                ────────────────────────────────────────────────────────────────────────────────────────────────
+                No open drifts.
 
 
 
@@ -231,8 +231,8 @@ mod tests {
 
 
 
-            ↑↓ move  space choose  c choose the change  a accept  r revert  u withdraw  h history  / filter
-        "#]],
+                ↑↓ move  space choose  c change  a accept  r revert  u undo  h history  / filter  q quit
+            "#]],
         );
     }
 }

@@ -361,6 +361,7 @@ mod tests {
             Desired    s-2vcpu-4gb
             Live       s-4vcpu-8gb
             Change     a4b70a39, shared by 4 other open drifts
+            Accept     the live value is written into the record
             Revert     Disruptive: the resource is interrupted
             State      AwaitingDecision: accept it, or put the cloud back
 
