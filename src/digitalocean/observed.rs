@@ -20,6 +20,8 @@ pub struct Document {
     pub scopes: Arc<[&'static str]>,
     /// Whether a direct GET, or a second list, showed what this document says. Only then a drift opens.
     pub is_confirmed: bool,
+    /// Whether a part of it that another path shows could not be read when the resource was read anew.
+    pub is_partial: bool,
 }
 
 /// A part of a document that no response has shown yet: unknown, which is not empty.
@@ -46,6 +48,7 @@ impl Document {
             no_certificates: None,
             scopes: Arc::default(),
             is_confirmed: true,
+            is_partial: false,
         }
     }
 }

@@ -16,6 +16,7 @@ use super::{
     asking::{Asking, Confirmation},
     evaluate::{NeedsFreshRead, Observed, Plan, Reading, Recorded, Rests, Seen, Situation, evaluate, orphaned},
     index::{Entry, Index, Orphans},
+    known::KnownDrift,
     reverts::Reverts,
     status::status,
     sweep::Sweeps,
@@ -23,7 +24,7 @@ use super::{
 use crate::{
     api::{Drift, ProvisionedResource, Saga, conditions::reason, labels},
     digitalocean::{
-        Inventory, Kind, Live, Observation, ResourceKey, UnknownReason,
+        Document, Inventory, Kind, Live, Observation, ResourceKey, UnknownReason,
         revert::{SelectedTags, selected_by, selects_by_tags},
     },
     kube_ext::{
@@ -289,9 +290,13 @@ async fn reconcile_record(key: &ObjectKey, context: &Arc<Context>) -> Result<Nex
                         next = Next::After(context.asking.failed(key));
                         plan = decide(key, &entry, &seen, Reading::Failed { is_confirmed }, context);
                     } else {
-                        context.asking.forget(key);
                         context.asking.confirmed(key);
                         plan = decide(key, &entry, &fresh, Reading::Fresh { before: &before }, context);
+                        if fresh.is_partial() && entry.drifts.iter().any(is_decided) {
+                            next = Next::After(context.asking.failed(key));
+                        } else {
+                            context.asking.forget(key);
+                        }
                         if plan.needs_fresh_read.is_some() {
                             next = Next::Again;
                         }
@@ -429,7 +434,12 @@ fn ask_for_sync(key: &ObjectKey, entry: &Entry, context: &Arc<Context>) -> Sync 
 enum Known {
     Nothing(&'static str, String),
     Gone,
-    Live { live: Box<Live>, is_confirmed: bool },
+    Live {
+        live: Box<Live>,
+        is_confirmed: bool,
+        /// A part of it could not be read.
+        is_partial: bool,
+    },
 }
 
 impl Known {
@@ -441,6 +451,16 @@ impl Known {
             Self::Live { is_confirmed, .. } => *is_confirmed,
         }
     }
+
+    /// Whether a part of the resource could not be read: a decision about it is retried.
+    const fn is_partial(&self) -> bool {
+        matches!(self, Self::Live { is_partial: true, .. })
+    }
+}
+
+/// Whether a decision waits on an open drift.
+fn is_decided(drift: &KnownDrift) -> bool {
+    drift.is_open() && drift.is_decided()
 }
 
 /// Looks the resource up in the inventory. None while the first look is under way.
@@ -469,7 +489,10 @@ fn read(resource: &ResourceKey, observation: Observation) -> Known {
     match observation {
         Observation::Gone => Known::Gone,
         Observation::Present(document) => match Live::of(resource, &document) {
-            Ok(live) => Known::Live { live: Box::new(live), is_confirmed: document.is_confirmed },
+            Ok(live) => {
+                let Document { is_confirmed, is_partial, .. } = document;
+                Known::Live { live: Box::new(live), is_confirmed, is_partial }
+            }
             Err(error) => Known::Nothing(reason::LIVE_UNKNOWN, error.to_string()),
         },
         Observation::Unknown(UnknownReason::NotYet) => {

@@ -18,23 +18,25 @@ mod table;
 
 /// The part of a kind's data file that tells where its resources are.
 #[derive(Deserialize)]
-struct Place {
+pub struct Place {
     name: String,
-    list: List,
-    id: Id,
+    pub list: Response,
+    pub get: Response,
+    pub id: Id,
 }
 
 #[derive(Deserialize)]
-struct List {
-    path: String,
+pub struct Response {
+    pub path: String,
+    pub key: String,
 }
 
 #[derive(Deserialize)]
-struct Id {
-    field: String,
+pub struct Id {
+    pub field: String,
 }
 
-fn places() -> HashMap<String, Place> {
+pub fn places() -> HashMap<String, Place> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/digitalocean/kinds/data");
     let files = std::fs::read_dir(folder).unwrap();
     let read = |file: std::io::Result<std::fs::DirEntry>| -> Place {
@@ -44,7 +46,7 @@ fn places() -> HashMap<String, Place> {
 }
 
 /// The id of a case's resource.
-fn id(kind: Kind, number: usize) -> String {
+pub fn id(kind: Kind, number: usize) -> String {
     match kind.id_format() {
         IdFormat::Digits | IdFormat::DigitsOrSlug => (900_000 + number).to_string(),
         IdFormat::DigitsOrUuid | IdFormat::Uuid => format!("00000000-0000-4000-8000-{number:012}"),
@@ -52,6 +54,17 @@ fn id(kind: Kind, number: usize) -> String {
         IdFormat::Ipv4 => format!("10.0.{}.{}", number / 250, number % 250 + 1),
         IdFormat::DomainRecord => format!("example.com/{}", 900_000 + number),
     }
+}
+
+/// Puts a document in the cloud as it is, but for its id.
+pub async fn put(world: &World, place: &Place, id: &str, document: &Value) {
+    let (collection, key) = match id.split_once('/') {
+        Some((domain, record)) => (place.list.path.replace("{parent}", domain), record),
+        None => (place.list.path.clone(), id),
+    };
+    let mut document = document.clone();
+    document[&place.id.field] = key.parse::<u64>().map_or_else(|_| key.into(), Value::from);
+    world.cloud.put_as_is(collection.trim_start_matches("/v2/"), document).await.unwrap();
 }
 
 /// The status and reason of `InSync` that a verdict leads to.
@@ -82,20 +95,12 @@ async fn every_case_of_the_table_gets_its_verdict_and_no_credential_is_printed()
             continue;
         }
         let id = id(case.kind, number);
-        let (collection, key) = match id.split_once('/') {
-            Some((domain, record)) => (place.list.path.replace("{parent}", domain), record.to_owned()),
-            None => (place.list.path.clone(), id.clone()),
-        };
         let mut document = case.live.clone();
         // The policy is merged from a path of its own, which shows none there.
         if document["backup_policy"].is_null() {
             document.as_object_mut().unwrap().remove("backup_policy");
         }
-        document[&place.id.field] = match key.parse::<u64>() {
-            Ok(number) => number.into(),
-            Err(_) => key.into(),
-        };
-        world.cloud.put_as_is(collection.trim_start_matches("/v2/"), document).await.unwrap();
+        put(&world, place, &id, &document).await;
         let name = format!("case-{number}");
         records.push(json!({
             "apiVersion": "arcadia.cloud/v1alpha1", "kind": "ProvisionedResource",

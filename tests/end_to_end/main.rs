@@ -1,6 +1,7 @@
 //! End to end: a real API server, the simulator of the cloud, the operator as a process of its own, and kubectl.
 #![cfg(test)]
 
+mod canaries;
 mod cases;
 mod decisions;
 mod faults;

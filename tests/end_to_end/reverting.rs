@@ -23,7 +23,7 @@ async fn live(world: &World) -> Value {
 
 async fn is_phase(world: &World, drift: &str, phase: &str) {
     eventually(&format!("{drift} {phase}"), || async {
-        let is = world.value(drift, "{.status.phase} {.status.reason}").await;
+        let is = world.value(drift, "{.status.phase} {.status.reason} {.status.conditions[0].message}").await;
         if is.starts_with(phase) { Ok(()) } else { Err(is) }
     })
     .await;

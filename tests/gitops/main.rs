@@ -1,6 +1,7 @@
 //! Records under GitOps: real engines apply the same manifest again and again, and the operator writes to no record.
 #![cfg(test)]
 
+mod accepting;
 mod engine;
 mod stage;
 mod steady;

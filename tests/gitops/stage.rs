@@ -120,6 +120,11 @@ impl Stage {
         self.world.operator = Some(self.world.spawn_operator(&[], &[("KUBECONFIG", &kubeconfig)]));
     }
 
+    /// Without an audit log.
+    pub fn is_on_a_given_cluster(&self) -> bool {
+        self.control_plane.audit_log().is_none()
+    }
+
     /// The operator's writes so far, as `patch provisionedresources/status`. Empty on a given cluster.
     pub fn operator_writes(&self) -> Vec<String> {
         let Some(log) = self.control_plane.audit_log() else {

@@ -92,9 +92,21 @@ fn deleted(mut object: Value) -> Value {
     object
 }
 
+fn with(mut drift: Value, path: &str, value: &str) -> Value {
+    let (parent, key) = path.rsplit_once('/').unwrap();
+    drift.pointer_mut(parent).unwrap()[key] = json!(value);
+    drift
+}
+
 #[test]
 fn a_drift_offers_the_decision_that_it_can_take() {
+    let safe = with(drift(Some("Open"), None, None), "/spec/revert", "Safe");
+    let mut decided = with(safe.clone(), "/spec/revert", "Safe");
+    decided["metadata"]["annotations"] = json!({(annotations::REVERT): "true"});
     offers(&[
+        (safe, &["accept", "revert"]),
+        (decided, &["withdraw"]),
+        (with(drift(Some("Open"), None, None), "/spec/revert", "Lossy"), &["accept"]),
         (drift(None, None, None), &["accept"]),
         (drift(Some("Open"), None, None), &["accept"]),
         (drift(Some("Open"), Some("true"), None), &["withdraw"]),
@@ -144,6 +156,10 @@ fn an_action_changes_what_it_says_and_nothing_else() {
     let mut accepted = open.clone();
     accepted["metadata"]["annotations"] = json!({(annotations::ACCEPT): "true"});
     assert_eq!(after("accept", &open), accepted);
+
+    let mut reverted = open.clone();
+    reverted["metadata"]["annotations"] = json!({(annotations::REVERT): "true"});
+    assert_eq!(after("revert", &open), reverted);
 
     let standing = drift(Some("Accepted"), Some("other"), Some("True"));
     let mut withdrawn = standing.clone();

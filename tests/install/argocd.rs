@@ -116,6 +116,7 @@ fn compared(invalid: &[&str]) -> Situation {
 fn a_record_is_as_healthy_as_its_conditions_say() {
     let older = "default/older is older and already records Droplet 3164444; delete one of the two";
     let never_seen = "Droplet 3164444 does not exist in this account; check the id and the token";
+    let reverting = "saga revert-web-1 reverts a field of Droplet 3164444; it is compared after that";
     let open = [drift(&json!({"phase": "Open"}))];
     let unknown = Situation::Unknown(reason::LIVE_UNKNOWN, "it could not be read".to_owned());
     let cases = [
@@ -126,6 +127,7 @@ fn a_record_is_as_healthy_as_its_conditions_say() {
         (Situation::Suspended, &[], ["Suspended", "suspended: set spec.suspend to false to go on"]),
         (unknown, &[], ["Progressing", "it could not be read"]),
         (Situation::NeverSeen, &[], ["Degraded", never_seen]),
+        (Situation::Reverting("revert-web-1".to_owned()), &open, ["Progressing", reverting]),
     ];
     show(&cases.map(|(situation, drifts, wanted)| (json(looked_at(&situation, drifts)), wanted)));
 }
@@ -139,17 +141,24 @@ fn a_record_that_was_changed_since_is_not_healthy_yet() {
 
 #[test]
 fn an_open_drift_waits_for_a_person_and_a_resolved_one_is_well() {
-    let refused = json!({
-        "phase": "Open",
-        "conditions": [{
-            "type": "Resolved", "status": "False", "reason": reason::DECISION_REFUSED, "message": "it has moved on",
-            "lastTransitionTime": "2026-01-01T00:00:00Z",
-        }],
-    });
+    let says = |reason: &str| {
+        json!({
+            "phase": "Open",
+            "conditions": [{
+                "type": "Resolved", "status": "False", "reason": reason, "message": "it has moved on",
+                "lastTransitionTime": "2026-01-01T00:00:00Z",
+            }],
+        })
+    };
     let cases = [
         (json!({}), ["Suspended", "name waits for a decision"]),
         (json!({"phase": "Open"}), ["Suspended", "name waits for a decision"]),
-        (refused, ["Suspended", "it has moved on"]),
+        (says(reason::AWAITING_DECISION), ["Suspended", "name waits for a decision"]),
+        (says(reason::DECISION_REFUSED), ["Suspended", "it has moved on"]),
+        (says(reason::REVERT_FAILED), ["Suspended", "it has moved on"]),
+        (says(reason::REVERT_STUCK), ["Suspended", "it has moved on"]),
+        (says(reason::REVERTING), ["Progressing", "it has moved on"]),
+        (json!({"phase": "Reverted"}), ["Healthy", "Reverted"]),
         (json!({"phase": "Accepted"}), ["Healthy", "Accepted"]),
         (json!({"phase": "Stale"}), ["Healthy", "Stale"]),
     ];

@@ -257,6 +257,11 @@ impl Shown {
         }
         self.rests_on = rests_on;
         self.document.is_confirmed = !self.unconfirmed(row, used).has(self.fields);
+        let is_read = |position: &usize| {
+            let part = self.readings.get(*position).and_then(|part| part.shot.as_ref());
+            part.is_some_and(|shot| used.takes_part(shot))
+        };
+        self.document.is_partial = used.only_confirmed && !self.wants(row, self.fields).readings.iter().all(is_read);
     }
 
     /// The fields that only one list shows so far.
@@ -378,7 +383,7 @@ impl Shown {
     pub(super) fn document(&self, row: &Row, used: Use) -> Document {
         let since = used.responses_since.max(used.parts_since);
         let is_too_old = self.rests_on.zip(since).is_some_and(|(at, since)| at < since);
-        if is_too_old || (used.only_confirmed && !self.document.is_confirmed) {
+        if is_too_old || used.only_confirmed {
             let mut shown = self.clone();
             shown.compose(row, used);
             return shown.document;

@@ -8,8 +8,8 @@ use super::Kind;
 #[must_use]
 pub fn reference() -> String {
     let mut text = String::from(
-        "| kind | list | id | fields | recorded by `kubectl arcadia import` | changed by the cloud itself | never returned, or secret | extra scope required | equal notations |\n\
-         | --- | --- | --- | --- | --- | --- | --- | --- | --- |\n",
+        "| kind | list | id | fields | recorded by `kubectl arcadia import` | changed by the cloud itself | never returned, or secret | extra scope required | equal notations | compared although not recorded |\n\
+         | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |\n",
     );
     for kind in Kind::all() {
         let row = kind.row();
@@ -20,10 +20,16 @@ pub fn reference() -> String {
         let fields: Vec<_> = kind.fields().collect();
         let gated = row.gated.iter().map(|(field, scope)| format!("`{field}` ({scope})"));
         let levelled = row.equivalences.iter().map(|(field, how)| format!("`{field}`: {}", how.says()));
+        let closed = row.closed.iter().flat_map(|(map, keys)| {
+            keys.iter().map(move |(key, default)| format!("`{map}.{key}`: stands for `{default}`"))
+        });
+        let explicit = row.explicit.iter().flat_map(|(map, keys)| {
+            keys.iter().map(move |key| format!("`{map}.{key}`: an empty list has to be recorded"))
+        });
         // Writing to a String cannot fail.
         let _ = writeln!(
             text,
-            "| {} | {} | {} | {} | {} | {} | {} | {} | {} |",
+            "| {} | {} | {} | {} | {} | {} | {} | {} | {} | {} |",
             row.name,
             lists.collect::<Vec<_>>().join(", "),
             row.id.format.says(),
@@ -33,6 +39,7 @@ pub fn reference() -> String {
             code(&[row.unreadable.as_slice(), &row.secret].concat()),
             gated.collect::<Vec<_>>().join(", "),
             levelled.collect::<Vec<_>>().join("; "),
+            closed.chain(explicit).collect::<Vec<_>>().join("; "),
         );
     }
     text

@@ -180,8 +180,11 @@ fn the_reference_has_a_row_per_kind() {
     {
         assert!(droplet.contains(wanted), "{droplet}");
     }
+    let balancer = reference.lines().find(|line| line.starts_with("| LoadBalancer |")).unwrap();
+    assert!(balancer.contains("`firewall.deny`: stands for `[]`"), "{balancer}");
+    assert!(balancer.contains("`firewall.allow`: an empty list has to be recorded"), "{balancer}");
     for line in reference.lines() {
-        assert_eq!(line.matches(" | ").count(), 7, "{line}");
+        assert_eq!(line.matches(" | ").count(), 8, "{line}");
     }
 }
 

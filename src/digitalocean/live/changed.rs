@@ -43,7 +43,7 @@ fn documents(kind: Kind) -> Vec<Value> {
     let single = examples::document_paths(&list);
     let single = examples::answers(&single[0]).into_iter().map(|answer| answer[&row.get.key].clone());
     let mut documents: Vec<Value> = rows.chain(single).filter(Value::is_object).collect();
-    documents.push(settled(kind));
+    documents.extend(pieces(&settled(kind)));
     documents.dedup();
     assert!(!documents.is_empty(), "{kind}");
     documents
@@ -62,6 +62,18 @@ fn settled(kind: Kind) -> Value {
     let is_left_out = |key: &String| kind.row().volatile.contains(key) || key == "pinned_deployment";
     document.as_object_mut().unwrap().retain(|key, _| !is_left_out(key));
     document
+}
+
+/// A large document, one field at a time: each is changed at many places.
+fn pieces(document: &Value) -> Vec<Value> {
+    let fields = document.as_object().unwrap().iter();
+    let pieces = fields.flat_map(|(field, value)| match value {
+        Value::Object(entries) if entries.len() > 10 => {
+            entries.iter().map(|(key, value)| json!({ field: { key: value } })).collect()
+        }
+        value => vec![json!({ field: value })],
+    });
+    pieces.collect()
 }
 
 pub(super) fn live(kind: Kind, document: &Value) -> Live {

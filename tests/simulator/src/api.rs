@@ -6,9 +6,9 @@ use crate::kinds::{self, Kind};
 use crate::reply::{Refusal, Reply};
 use crate::request::Call;
 use crate::{
-    actions, apps, backups, catalogue, certificates, clusters, colleagues, databases, domains, droplet_actions,
-    droplets, firewalls, images, memberships, node_pools, pages, places, projects, registries, reserved_ips, snapshots,
-    tags, views, volumes, writes,
+    actions, apps, backups, catalogue, certificates, clusters, colleagues, database_changes, database_parts, databases,
+    deployments, domains, droplet_actions, droplets, firewalls, images, memberships, node_pools, pages, places,
+    projects, registries, reserved_ips, snapshots, tags, views, volumes, writes,
 };
 use axum::http::{Method, StatusCode};
 use serde_json::{Map, Value, json};
@@ -129,17 +129,17 @@ fn special(cloud: &mut Cloud, call: &Call, segments: &[&str]) -> Option<Result<R
         ("GET", ["registries" | "registry", "options"]) => Ok(registries::options(cloud)),
         ("GET" | "POST", ["registries", "subscription"]) => registries::subscribe(cloud, call),
         ("POST", ["apps", "propose"]) => apps::propose(cloud, call),
-        ("POST", ["apps", id, "deployments"]) => apps::deploy_again(cloud, id, call),
-        ("POST", ["apps", id, "rollback", how @ ("commit" | "revert")]) => apps::unpin(cloud, id, how, call),
+        ("POST", ["apps", id, "deployments"]) => deployments::deploy_again(cloud, id, call),
+        ("POST", ["apps", id, "rollback", how @ ("commit" | "revert")]) => deployments::unpin(cloud, id, how, call),
         ("POST" | "PUT" | "PATCH" | "DELETE", ["apps" | "databases", _, "deployments" | "events", ..]) => {
             Err(Refusal::method_not_allowed())
         }
 
         ("GET", ["databases", "options"]) => Ok(databases::options()),
-        (_, ["databases", id, "dbs"]) => databases::dbs(cloud, id, call),
-        ("GET" | "DELETE", ["databases", id, "dbs", name]) => databases::db(cloud, id, name, call),
-        ("GET", ["databases", id, part]) if *part != "events" => databases::part(cloud, id, part),
-        ("PUT" | "PATCH", ["databases", id, what]) => databases::change(cloud, id, what, call),
+        (_, ["databases", id, "dbs"]) => database_parts::dbs(cloud, id, call),
+        ("GET" | "DELETE", ["databases", id, "dbs", name]) => database_parts::db(cloud, id, name, call),
+        ("GET", ["databases", id, part]) if *part != "events" => database_parts::get(cloud, id, part),
+        ("PUT" | "PATCH", ["databases", id, what]) => database_changes::change(cloud, id, what, call),
         _ => return None,
     })
 }
@@ -222,7 +222,7 @@ fn begin(cloud: &mut Cloud, kind: &Kind, collection: &str, id: &str, call: &Call
     }
     if kind.collection == "apps" {
         cloud.store.edit(collection, id, |app| places::remove(app, "active_deployment"));
-        apps::deploy(cloud, id, call);
+        deployments::deploy(cloud, id, call);
     }
     if kind.collection == "firewalls" {
         firewalls::work(cloud, id, &Value::Null, call);

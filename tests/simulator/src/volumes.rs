@@ -11,6 +11,8 @@ use crate::tags;
 use axum::http::StatusCode;
 use serde_json::{Value, json};
 
+const MOST_VOLUMES: usize = 15;
+
 /// `POST /v2/volumes`
 pub(crate) fn create(cloud: &mut Cloud, call: &Call) -> Result<Reply, Refusal> {
     let name =
@@ -121,6 +123,10 @@ fn check_attachment(cloud: &Cloud, volume: &Value, droplet_id: &str, on: bool) -
     }
     if on && !attached.is_empty() {
         return Err(Refusal::unprocessable("This volume is already attached"));
+    }
+    let has_most = droplet.get("volume_ids").and_then(Value::as_array).is_some_and(|ids| ids.len() >= MOST_VOLUMES);
+    if on && has_most {
+        return Err(Refusal::unprocessable("a Droplet takes at most 15 volumes"));
     }
     if on && droplet.pointer("/region/slug") != volume.pointer("/region/slug") {
         return Err(Refusal::unprocessable("volume and Droplet must be in the same region"));

@@ -6,8 +6,8 @@ use crate::reply::{Refusal, Reply};
 use crate::request::{Call, Ending};
 use crate::store::set;
 use crate::{
-    apps, certificates, clusters, domains, firewalls, gateways, images, load_balancers, monitoring, projects, tags,
-    templates, views, vpcs,
+    apps, certificates, clusters, deployments, domains, firewalls, gateways, images, load_balancers, monitoring,
+    projects, tags, templates, views, vpcs,
 };
 use axum::http::StatusCode;
 use serde_json::{Map, Value, json};
@@ -234,7 +234,7 @@ fn finish(cloud: &mut Cloud, target: &Target<'_>, new: &Value, call: &Call) -> O
         "images" => images::share_name(cloud, id, new),
         "kubernetes/clusters" => clusters::work(cloud, id, call),
         "domains/{}/records" => domains::share_ttl(cloud, target.collection, id, new),
-        "apps" => return apps::deploy(cloud, id, call).map(|deployment| ("pending_deployment", deployment)),
+        "apps" => return deployments::deploy(cloud, id, call).map(|deployment| ("pending_deployment", deployment)),
         _ => {}
     }
     None

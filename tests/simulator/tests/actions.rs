@@ -343,16 +343,16 @@ async fn volumes_attach_detach_grow_and_are_not_deleted_while_attached() {
 
 #[tokio::test]
 async fn a_database_is_resizing_until_it_is_online_again() {
-    let (_simulator, client) = start(Options { action_seconds: 0.2, ..demo() }).await;
+    let (_simulator, client) = start(Options { action_seconds: 1.2, ..demo() }).await;
     let at = "/v2/databases/9cc10173-e9ea-4176-9dbc-a4cee4c4ff30";
     let size = json!({"size": "db-s-4vcpu-8gb", "num_nodes": 3});
     assert_eq!(client.call("PUT", &format!("{at}/resize"), Some(&size)).await.status, 202);
     assert_eq!(client.get(at).await.json()["database"]["status"], "online", "it shows late");
     assert_eq!(client.call("PUT", &format!("{at}/resize"), Some(&size)).await.status, 412);
-    tokio::time::sleep(Duration::from_millis(80)).await;
+    tokio::time::sleep(Duration::from_millis(600)).await;
     assert_eq!(client.get(at).await.json()["database"]["status"], "resizing");
     assert_eq!(client.call("PUT", &format!("{at}/resize"), Some(&size)).await.status, 412);
-    tokio::time::sleep(Duration::from_millis(200)).await;
+    tokio::time::sleep(Duration::from_millis(650)).await;
     let database = client.get(at).await.json()["database"].clone();
     assert_eq!(
         (&database["status"], &database["size"], &database["num_nodes"]),

@@ -11,7 +11,7 @@ async fn the_official_go_client_works_against_the_simulator() {
         token: Some("a-token-for-godo".to_owned()),
         load: Some(here.join("fleets/demo.json")),
         droplets: 450,
-        action_seconds: 0.1,
+        action_seconds: 0.3,
         rate_limits: RateLimits { per_minute: 0, ..RateLimits::default() },
         ..Options::default()
     })

@@ -60,7 +60,7 @@ async fn a_database_changes_nothing_but_what_was_asked() {
 
 #[tokio::test]
 async fn a_busy_database_answers_412_and_shows_its_status_late() {
-    let (_simulator, client) = start(Options { action_seconds: 0.4, ..demo() }).await;
+    let (_simulator, client) = start(Options { action_seconds: 1.2, ..demo() }).await;
     for (below, body, status) in [
         ("resize", json!({"size": "db-s-2vcpu-4gb", "num_nodes": 3}), Some("resizing")),
         ("migrate", json!({"region": "sfo3"}), Some("migrating")),
@@ -73,9 +73,9 @@ async fn a_busy_database_answers_412_and_shows_its_status_late() {
             .call("PUT", &format!("{DATABASE}/resize"), Some(&json!({"size": "db-s-2vcpu-4gb", "num_nodes": 2})))
             .await;
         assert_eq!((answer.status.as_u16(), &answer.json()["message"]), (412, &json!(BUSY)), "{below}");
-        tokio::time::sleep(Duration::from_millis(200)).await;
+        tokio::time::sleep(Duration::from_millis(600)).await;
         assert_eq!(database(&client).await["status"], status.unwrap_or("online"), "{below}");
-        tokio::time::sleep(Duration::from_millis(250)).await;
+        tokio::time::sleep(Duration::from_millis(650)).await;
         let after = database(&client).await;
         assert_eq!(after["status"], "online", "{below}");
         for (field, value) in body.as_object().unwrap().iter().filter(|(field, _)| *field != "do_settings") {
@@ -140,11 +140,15 @@ fn cluster() -> Value {
     })
 }
 
-/// The clusters of an account in which everything happens at once, and its client.
+/// A simulator with a cluster, slow enough for what is only seen meanwhile on a loaded machine.
 async fn with_cluster() -> (digitalocean_simulator::Simulator, Client, String) {
-    let (simulator, client) = start(demo()).await;
+    let (simulator, client) = start(Options { action_seconds: 0.3, ..demo() }).await;
     simulator.control().put(CLUSTERS, cluster()).await.unwrap();
     (simulator, client, format!("/v2/{CLUSTERS}/{CLUSTER}"))
+}
+
+async fn settle_slowly() {
+    tokio::time::sleep(Duration::from_millis(320)).await;
 }
 
 async fn shown(client: &Client, at: &str) -> Value {
@@ -186,7 +190,7 @@ async fn every_field_of_a_cluster_goes_back_and_nothing_else_changes() {
         let answer = client.call("PUT", &at, Some(&Value::Object(body.clone()))).await;
         assert_eq!(answer.status, 202, "{field}: {answer:?}");
         assert_eq!(client.call("PUT", &at, Some(&Value::Object(body))).await.status, 422, "it is not running");
-        settle().await;
+        settle_slowly().await;
         assert_eq!(control.inventory().await.unwrap(), inventory, "{field}");
     }
 }
@@ -196,7 +200,7 @@ async fn a_cluster_forgets_some_of_what_is_not_sent() {
     let (_simulator, client, at) = with_cluster().await;
     let before = shown(&client, &at).await;
     assert_eq!(client.call("PUT", &at, Some(&json!({"name": "c"}))).await.status, 202);
-    settle().await;
+    settle_slowly().await;
     let after = shown(&client, &at).await;
     let mut differing = differing(&before, &after);
     differing.retain(|field| field != "updated_at");
@@ -224,7 +228,7 @@ async fn a_cluster_is_upgraded_to_a_version_that_is_offered() {
     let during = shown(&client, &at).await;
     assert_eq!((&during["status"]["state"], &during["version"]), (&json!("upgrading"), &json!("1.33.6-do.0")));
     assert_eq!(upgrade("1.34.2-do.0").await, 422, "not while it upgrades");
-    settle().await;
+    settle_slowly().await;
     let after = shown(&client, &at).await;
     assert_eq!((&after["status"]["state"], &after["version"]), (&json!("running"), &json!("1.34.1-do.0")));
 }
@@ -241,7 +245,7 @@ async fn nodes_come_and_go_after_the_change_of_a_pool() {
     };
     assert_eq!(change(json!({"name": "pool", "count": 3})).await.status, 202);
     assert_eq!(states(&now().await), ["running", "provisioning", "provisioning"]);
-    settle().await;
+    settle_slowly().await;
     assert_eq!(states(&now().await), ["running", "running", "running"]);
     assert_eq!(change(json!({"name": "pool", "count": 1})).await.status, 202);
     let leaving = now().await;
@@ -249,7 +253,7 @@ async fn nodes_come_and_go_after_the_change_of_a_pool() {
         (&leaving["count"], states(&leaving)),
         (&json!(1), vec!["running".into(), "draining".into(), "draining".into()])
     );
-    settle().await;
+    settle_slowly().await;
     assert_eq!(now().await, pool, "what was not sent stays, and the first node too");
 
     for field in ["id", "size", "nodes"] {
@@ -263,7 +267,7 @@ async fn nodes_come_and_go_after_the_change_of_a_pool() {
     assert_eq!(now().await["count"], 2, "a number outside becomes the least");
     let labels = json!({"labels": {"a": "b"}, "taints": [{"key": "k", "value": "v", "effect": "NoSchedule"}]});
     assert_eq!(change(labels.clone()).await.status, 202);
-    settle().await;
+    settle_slowly().await;
     let after = now().await;
     assert_eq!((&after["labels"], &after["taints"], states(&after).len()), (&labels["labels"], &labels["taints"], 2));
 }
@@ -318,7 +322,7 @@ const APP: &str = "/v2/apps/4f6c71e2-1e90-4762-9fee-6cc4a0a9f2cf";
 
 #[tokio::test]
 async fn a_deployment_goes_from_phase_to_phase() {
-    let (simulator, client) = start(Options { action_seconds: 0.4, ..demo() }).await;
+    let (simulator, client) = start(Options { action_seconds: 1.2, ..demo() }).await;
     simulator.control().put("apps", app()).await.unwrap();
     let before = client.get(APP).await.json()["app"].clone();
     let mut spec = before["spec"].clone();
@@ -344,7 +348,7 @@ async fn a_deployment_goes_from_phase_to_phase() {
     assert_eq!((&after["spec"], &after["region"]["slug"]), (&spec, &json!("ams")));
     spec = before["spec"].clone();
     client.call("PUT", APP, Some(&json!({"spec": spec}))).await;
-    tokio::time::sleep(Duration::from_millis(450)).await;
+    tokio::time::sleep(Duration::from_millis(1250)).await;
     let mut undone = client.get(APP).await.json()["app"].clone();
     for field in ["updated_at", "last_deployment_created_at", "active_deployment", "region"] {
         undone[field] = before[field].clone();
@@ -374,7 +378,7 @@ async fn a_failed_deployment_leaves_the_new_spec_and_the_old_app_running() {
 
 #[tokio::test]
 async fn a_newer_deployment_supersedes_the_one_before() {
-    let (simulator, client) = start(demo()).await;
+    let (simulator, client) = start(Options { action_seconds: 0.3, ..demo() }).await;
     simulator.control().put("apps", app()).await.unwrap();
     let deploy =
         async || client.post(&format!("{APP}/deployments"), json!({})).await.json()["deployment"]["id"].clone();
@@ -383,7 +387,7 @@ async fn a_newer_deployment_supersedes_the_one_before() {
         client.get(&format!("{APP}/deployments/{}", id.as_str().unwrap())).await.json()["deployment"]["phase"].clone()
     };
     assert_eq!(phase(&first).await, "SUPERSEDED");
-    settle().await;
+    settle_slowly().await;
     assert_eq!((phase(&first).await, phase(&second).await), (json!("SUPERSEDED"), json!("ACTIVE")));
 }
 

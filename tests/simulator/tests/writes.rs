@@ -7,11 +7,17 @@ use common::{Answer, Client, demo, settle, start};
 use digitalocean_simulator::{Options, Simulator};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 const BALANCER: &str = "4de7ac8b-495b-4884-9a69-1050c6793cd6";
 const FIREWALL: &str = "fb6045f1-cf1d-4ca3-bfac-18832663025b";
 const VPC: &str = "760e09ef-dc84-11e8-981e-3cfdfeaae000";
 const CLUSTER: &str = "bd5f5959-5e1e-4205-a714-a914373942af";
+
+/// Lets what is in progress end where an action takes 0.3 s, so that a loaded machine sees what is only there meanwhile.
+async fn settle_slowly() {
+    tokio::time::sleep(Duration::from_millis(320)).await;
+}
 
 fn message(answer: &Answer) -> String {
     format!("{} {}", answer.status.as_u16(), answer.json()["message"].as_str().unwrap_or_default())
@@ -232,6 +238,38 @@ async fn a_part_of_an_object_resets_the_rest_of_it() {
     assert_eq!((after["health_check"].get("proxy_protocol"), after.get("subnet_uuid")), (None, None));
 }
 
+/// The VPCs of a gateway can be left out, but not taken from a list, which does not show their default gateway.
+#[tokio::test]
+async fn a_gateway_keeps_its_vpcs_and_forgets_a_flag_that_is_not_sent() {
+    let (simulator, client) = start(demo()).await;
+    let kind = kinds().into_iter().find(|kind| kind.collection == "vpc_nat_gateways").unwrap();
+    let at = put(&simulator, &kind).await;
+    let flag = async || client.get(&at).await.json()["vpc_nat_gateway"]["vpcs"][0]["default_gateway"].clone();
+    let mut body = body_of(&client, &kind, &at).await;
+    body.remove("vpcs");
+    assert_eq!(client.call("PUT", &at, Some(&json!(body))).await.status, 200);
+    assert_eq!(flag().await, true);
+    settle().await;
+    let listed = client.get("/v2/vpc_nat_gateways").await.json()["vpc_nat_gateways"][0]["vpcs"].clone();
+    body.insert("vpcs".to_owned(), json!([without(&listed[0], &["gateway_ip"])]));
+    assert_eq!(client.call("PUT", &at, Some(&json!(body))).await.status, 200);
+    assert_eq!(flag().await, false);
+}
+
+#[tokio::test]
+async fn a_droplet_takes_fifteen_volumes() {
+    let (simulator, client) = start(demo()).await;
+    for n in 0..15 {
+        let volume = json!({"name": format!("v-{n}"), "droplet_ids": [3_164_444]});
+        let volume = simulator.control().put("volumes", volume).await.unwrap();
+        let id = volume["id"].as_str().unwrap();
+        simulator.control().change("volumes", id, json!({"droplet_ids": [3_164_444]})).await.unwrap();
+    }
+    let attach = json!({"type": "attach", "droplet_id": 3_164_444});
+    let refused = client.post("/v2/volumes/3d80cb72-342b-4aaa-b92e-4e4abb24a933/actions", attach).await;
+    assert_eq!(message(&refused), "422 a Droplet takes at most 15 volumes");
+}
+
 #[tokio::test]
 async fn a_wrong_body_is_refused_and_changes_nothing() {
     let (simulator, client) = start(demo()).await;
@@ -306,7 +344,7 @@ async fn a_load_balancer_takes_no_second_change_while_it_works() {
     ] {
         assert_eq!(message(&client.post(&format!("{at}/{part}"), request).await), busy);
     }
-    tokio::time::sleep(std::time::Duration::from_millis(350)).await;
+    tokio::time::sleep(Duration::from_millis(350)).await;
     assert_eq!(client.get(&at).await.json()["load_balancer"]["status"], "active");
     assert_eq!(client.call("PUT", &at, Some(&body)).await.status, 200);
 }
@@ -331,13 +369,13 @@ async fn a_dead_certificate_answers_404_for_a_load_balancer_that_is_there() {
 
 #[tokio::test]
 async fn members_come_and_go_one_by_one() {
-    let (_simulator, client) = start(demo()).await;
+    let (_simulator, client) = start(Options { action_seconds: 0.3, ..demo() }).await;
     let at = format!("/v2/load_balancers/{BALANCER}");
     let droplets = format!("{at}/droplets");
     let ids = async || client.get(&at).await.json()["load_balancer"]["droplet_ids"].clone();
     let call = async |method: &str, path: &str, body: Value| {
         let answer = client.call(method, path, Some(&body)).await;
-        settle().await;
+        settle_slowly().await;
         message(&answer)
     };
     assert_eq!(call("POST", &droplets, json!({"droplet_ids": [3_164_446]})).await, "204 ");
@@ -365,7 +403,7 @@ async fn members_come_and_go_one_by_one() {
             (&waiting["status"], waiting["pending_changes"].as_array().unwrap().is_empty()),
             (&json!("waiting"), false)
         );
-        settle().await;
+        settle_slowly().await;
         let after = firewall().await;
         assert_eq!((&after["status"], &after["pending_changes"]), (&json!("succeeded"), &json!([])));
         assert_ne!(after, before);

@@ -427,10 +427,11 @@ async fn a_fresh_read_leaves_unknown_what_could_not_be_read_just_now() {
     world.set(&path, json!({"rules": [{"type": "tag", "value": "web"}]}));
     world.sync(&[(ONE, &["rules", "name"])]).await;
     let is_unread = |document: &Document| document.unread.iter().any(|unread| unread.path.to_string() == "rules");
-    assert!(!is_unread(&world.fetch(ONE, DAY).await));
+    let fresh = world.fetch(ONE, DAY).await;
+    assert!(!is_unread(&fresh) && !fresh.is_partial);
     world.forbid(&path);
     let fresh = world.fetch(ONE, DAY).await;
-    assert!(is_unread(&fresh) && !fresh.json.contains("rules"), "{fresh:?}");
+    assert!(is_unread(&fresh) && fresh.is_partial && !fresh.json.contains("rules"), "{fresh:?}");
     let why = &fresh.unread.iter().find(|unread| unread.path.to_string() == "rules").unwrap().why;
     assert!(why.contains("403"), "{why}");
     // The inventory still knows it for a while.
@@ -524,4 +525,20 @@ async fn a_row_that_moves_by_itself_stays_confirmed() {
         world.sync(recorded).await;
         assert_eq!(world.look(ONE).is_confirmed, updated > 0);
     }
+}
+
+#[test]
+fn a_row_that_a_get_contradicts_is_asked_for_again_after_a_while() {
+    let kind = Kind::named("VPC").unwrap();
+    let (row, fields) = (kind.row(), FieldSet::of(kind, ["name"]));
+    let begin = Instant::now();
+    let minutes = |minutes: u64| begin + Duration::from_mins(minutes);
+    let list = |before: Option<&Shown>, minute| Shown::listed(row, before, r#"{"name":"old"}"#, minutes(minute));
+    let shown = Shown::got(row, Some(&list(None, 0)), r#"{"name":"new"}"#.into(), minutes(1));
+    for (minute, wanted) in [(5, false), (10, false), (11, true)] {
+        let wants = list(Some(&shown), minute).wants(row, fields);
+        assert_eq!(wants.get, wanted, "after {minute} minutes");
+    }
+    let follow = |before: &Shown, minute| Shown::listed(row, Some(before), r#"{"name":"new"}"#, minutes(minute));
+    assert!(!follow(&follow(&shown, 5), 30).wants(row, fields).get, "the list has followed");
 }

@@ -1,0 +1,87 @@
+//! Canaries in every string of every kind's document, end to end: nothing that the operator writes holds one.
+
+use std::collections::BTreeSet;
+
+use arcadia_operator::digitalocean::Kind;
+use digitalocean_simulator::RateLimits;
+use serde_json::{Value, json};
+
+use crate::{
+    cases::{id, places, put},
+    world::{World, eventually},
+};
+
+#[path = "../../src/digitalocean/examples.rs"]
+#[allow(dead_code, reason = "the tests of the room need more of it")]
+mod examples;
+
+const CANARY: &str = "CANARY";
+
+/// Puts a credential in place of each string, but for the id.
+fn plant(value: &mut Value) {
+    match value {
+        Value::String(text) => *text = format!("https://user:{CANARY}@example.com/{text}"),
+        Value::Array(items) => items.iter_mut().for_each(plant),
+        Value::Object(entries) => entries.values_mut().for_each(plant),
+        _ => {}
+    }
+}
+
+#[tokio::test]
+async fn nothing_that_the_operator_writes_holds_a_credential_of_any_document() {
+    let limits = RateLimits { per_minute: 1_000_000, per_hour: 10_000_000, ..RateLimits::default() };
+    let mut world = World::without_operator("canaries", limits).await;
+    world.cloud.put("domains", json!({ "name": "example.com", "ttl": 1800 })).await.unwrap();
+    let places = places();
+    let mut records = Vec::new();
+    for (number, kind) in Kind::all().enumerate() {
+        let place = &places[kind.name()];
+        let list = place.list.path.replace("{parent}", "{domain_name}");
+        let original = examples::full_document(&examples::document_paths(&list)[0], &place.get.key);
+        let mut planted = original.clone();
+        planted.as_object_mut().unwrap().values_mut().for_each(plant);
+        // The recorded side holds them, and the live side.
+        for (side, recorded, live) in [("live", &original, &planted), ("recorded", &planted, &original)] {
+            let id = id(kind, 2 * number + usize::from(side == "live"));
+            put(&world, place, &id, live).await;
+            let is_compared = |key: &String| *key != place.id.field && !key.ends_with("_deployment");
+            let desired: serde_json::Map<String, Value> = recorded
+                .as_object()
+                .unwrap()
+                .iter()
+                .filter(|(key, _)| is_compared(key))
+                .map(|(key, value)| (key.clone(), value.clone()))
+                .collect();
+            records.push(json!({
+                "apiVersion": "arcadia.cloud/v1alpha1", "kind": "ProvisionedResource",
+                "metadata": { "name": format!("{side}-{}", kind.name().to_lowercase()) },
+                "spec": { "resource": { "kind": kind.name(), "id": id }, "desired": desired },
+            }));
+        }
+    }
+    let count = records.len();
+    let list = json!({ "apiVersion": "v1", "kind": "List", "items": records });
+    world.kubectl().run_with_input(&["create", "-f", "-"], &list.to_string()).await.unwrap();
+    world.start_operator(&["--sync-schedule", "2s"]);
+
+    let drifting = || async {
+        let drifts: Value = serde_json::from_str(&world.run(&["get", "drifts", "-o", "json"]).await).unwrap();
+        let records = drifts["items"].as_array().unwrap().iter();
+        records.map(|drift| drift["spec"]["resourceRef"]["name"].to_string()).collect::<BTreeSet<_>>()
+    };
+    eventually("drifts of every record", || async {
+        let drifting = drifting().await;
+        if drifting.len() == count { Ok(()) } else { Err(drifting) }
+    })
+    .await;
+
+    let mut printed = world.log();
+    printed += &world.run(&["get", "drifts,sagas,events", "-o", "json"]).await;
+    let list: Value = serde_json::from_str(&world.run(&["get", "pr", "-o", "json"]).await).unwrap();
+    printed.extend(list["items"].as_array().unwrap().iter().map(|record| record["status"].to_string()));
+    printed += &world.run(&["get", "drifts,pr", "-o", "wide"]).await;
+    printed += &world.operator.as_ref().unwrap().metrics().unwrap_or_default();
+    let found = printed.find(CANARY).map(|at| printed.get(at.saturating_sub(300)..at + 100));
+    assert!(found.is_none(), "{found:?}");
+    assert!(printed.contains("(secret, sha256:"), "a change of a credential is still visible");
+}
