@@ -1,15 +1,21 @@
 //! `accept`: the live value becomes the desired one.
 
 use clap::Args;
+use futures::{StreamExt as _, TryStreamExt as _, stream};
 use jiff::{Span, Timestamp, Zoned, civil, tz::TimeZone};
 
 use super::{
     Error, Exit,
-    cluster::{Cluster, ClusterArgs},
+    cluster::{Cluster, ClusterArgs, Noun},
     decide::{self, DecideArgs, Decision, SHOWN_VALUE, Verb},
-    select::SelectArgs,
+    drift::DriftView,
+    placement::{self, Placement},
+    select::{SIDE_BY_SIDE, SelectArgs},
 };
 use crate::api::annotations;
+
+/// The number of drifts up to which the records are read for the question.
+const READ: usize = 100;
 
 /// The flags of `accept`.
 #[derive(Clone, Debug, Args)]
@@ -35,12 +41,25 @@ pub(super) struct AcceptArgs {
 
 pub(super) async fn run(cluster: &ClusterArgs, args: &AcceptArgs) -> Result<Exit, Error> {
     let cluster = Cluster::connect(cluster).await?;
-    let drifts = decide::open_ones(args.select.read(&cluster, Some(decide::OPEN)).await?)?;
+    let (drifts, exit) = decide::open_ones(args.select.read(&cluster, Some(decide::OPEN)).await?)?;
     let mut annotations = decide::accepting(args.value.as_deref().unwrap_or(SHOWN_VALUE));
     annotations.insert(annotations::ACCEPT_UNTIL, args.until.map(|until| until.to_string()));
     annotations.insert(annotations::BECAUSE, args.because.clone());
     let input = args.select.input();
-    Decision { verb: Verb::Accept, annotations, drifts, input }.carry_out(&cluster, &args.decide).await
+    let has_question = args.decide.has_question() && drifts.len() <= READ;
+    let placements = if has_question { placements(&cluster, &drifts, args.until.is_some()).await? } else { Vec::new() };
+    let effect = (!placements.is_empty()).then(|| placement::summary(&placements));
+    Decision { verb: Verb::Accept, annotations, drifts, input, effect, exit }.carry_out(&cluster, &args.decide).await
+}
+
+/// The places of the accepted values.
+async fn placements(cluster: &Cluster, drifts: &[DriftView], has_end: bool) -> Result<Vec<Placement>, Error> {
+    let reads = drifts.iter().map(|drift| async move {
+        let record = cluster.find(Noun::Record, &drift.namespace, &drift.record).await?;
+        Ok::<_, Error>(record.and_then(|record| Placement::of(&record, &drift.field_name, has_end)))
+    });
+    let placements: Vec<_> = stream::iter(reads).buffered(SIDE_BY_SIDE).try_collect().await?;
+    Ok(placements.into_iter().flatten().collect())
 }
 
 /// A time in the future.

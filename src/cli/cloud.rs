@@ -1,6 +1,6 @@
 //! The user's own access to DigitalOcean: the token from the environment or from doctl's configuration.
 
-use std::{fs, path::PathBuf, time::Duration};
+use std::{env, fs, path::PathBuf, time::Duration};
 
 use clap::Args;
 use serde_json::Value;
@@ -48,7 +48,7 @@ impl CloudArgs {
     }
 
     fn token(&self) -> Result<Token, Error> {
-        let of = |name: &str| std::env::var(name).ok().filter(|text| !text.trim().is_empty());
+        let of = |name: &str| env::var(name).ok().filter(|text| !text.trim().is_empty());
         let of_environment = VARIABLES.into_iter().find_map(of).filter(|_| self.doctl_context.is_none());
         if let Some(text) = of_environment {
             return Ok(Token::new(&text)?);
@@ -56,11 +56,8 @@ impl CloudArgs {
         let context = self.doctl_context.clone().or_else(|| of(CONTEXT));
         let none =
             || Error::usage("no DigitalOcean token: set DIGITALOCEAN_ACCESS_TOKEN, or sign in with: doctl auth init");
-        let path = self
-            .doctl_config
-            .clone()
-            .or_else(|| Some(dirs::config_dir()?.join("doctl/config.yaml")))
-            .ok_or_else(none)?;
+        let path =
+            self.doctl_config.clone().or_else(|| Some(config_folder()?.join("doctl/config.yaml"))).ok_or_else(none)?;
         let file = |source| Error::File { doing: "reading", path: path.display().to_string(), source };
         let text = match fs::read_to_string(&path) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound && self.doctl_config.is_none() => {
@@ -73,6 +70,15 @@ impl CloudArgs {
         let token = token_of(&config, context.as_deref()).map_err(contents)?;
         Ok(Token::new(token)?)
     }
+}
+
+/// The folder of the user's own configurations, as doctl finds it.
+fn config_folder() -> Option<PathBuf> {
+    if cfg!(target_os = "macos") {
+        return Some(env::home_dir()?.join("Library/Application Support"));
+    }
+    let given = env::var_os("XDG_CONFIG_HOME").map(PathBuf::from).filter(|folder| folder.is_absolute());
+    given.or_else(|| Some(env::home_dir()?.join(".config")))
 }
 
 /// The token of a context in doctl's configuration.

@@ -18,7 +18,8 @@ use super::{
     text,
 };
 use crate::{
-    api::{annotations, conditions::reason},
+    api::{DriftPhase, annotations, conditions::reason},
+    digitalocean::revert::Allow,
     kube_ext::call,
     schedule,
 };
@@ -81,6 +82,10 @@ pub(super) struct Decision {
     pub(super) drifts: Vec<DriftView>,
     /// Whether standard input can answer a question.
     pub(super) input: Input,
+    /// The effect in words, where more is known than the question says by itself.
+    pub(super) effect: Option<String>,
+    /// The exit code if all goes well.
+    pub(super) exit: Exit,
 }
 
 /// The answer of the API server to a decision.
@@ -105,6 +110,13 @@ enum Verdict {
     Late(String),
 }
 
+impl DecideArgs {
+    /// Whether the user must confirm the decision.
+    pub(super) fn has_question(&self) -> bool {
+        !self.yes && self.dry_run == DryRun::None
+    }
+}
+
 impl Decision {
     /// Requests a confirmation, writes and waits. Drifts that cannot be decided are reported, and make the exit code 1.
     pub(super) async fn carry_out(mut self, cluster: &Cluster, args: &DecideArgs) -> Result<Exit, Error> {
@@ -113,7 +125,9 @@ impl Decision {
             return Err(Error::usage("--wait and --dry-run=server exclude each other: nothing would happen"));
         }
         self.drifts.sort_by(|one, other| (&one.namespace, &one.name).cmp(&(&other.namespace, &other.name)));
-        if !is_dry && !args.yes && !confirm(&view::question(self.verb, &self.drifts), self.input)? {
+        if args.has_question()
+            && !confirm(&view::question(self.verb, &self.drifts, self.effect.as_deref()), self.input)?
+        {
             return Ok(Exit::No);
         }
         if self.verb != Verb::Withdraw {
@@ -124,7 +138,7 @@ impl Decision {
         let stored = this.drifts.iter().map(|drift| async move { (drift, this.store(cluster, drift, is_dry).await) });
         let mut stored = stream::iter(stored).buffered(SIDE_BY_SIDE);
         let mut decided = Vec::new();
-        let mut exit = Exit::Done;
+        let mut exit = self.exit;
         while let Some((drift, outcome)) = stored.next().await {
             let outcome = outcome?;
             if outcome == Outcome::Stored {
@@ -232,13 +246,15 @@ pub(super) fn withdrawing() -> Annotations {
         .into()
 }
 
-/// The permission that a revert of this class needs, as the annotation says it.
-fn permission(class: Option<&Class>) -> &'static str {
-    match class {
-        Some(Class::Disruptive) => "allow-disruption",
-        Some(Class::Lossy | Class::OneWay) => "allow-data-loss",
-        None | Some(Class::NotRevertible | Class::Safe | Class::NotOurs | Class::Other(_)) => "true",
-    }
+/// The permission that a revert of this drift needs.
+fn needed(drift: &DriftView) -> Allow {
+    drift.class.as_ref().and_then(Class::needs).unwrap_or_default()
+}
+
+/// The value of the flag `--allow` for a permission.
+pub(super) fn flag(allow: Allow) -> &'static str {
+    let annotation = allow.annotation();
+    annotation.strip_prefix("allow-").unwrap_or(annotation)
 }
 
 /// The answer to a decision on one drift that a person confirmed.
@@ -254,12 +270,13 @@ pub(super) async fn decide(cluster: &Cluster, verb: Verb, drifts: &[DriftView]) 
     let stored = drifts.iter().map(|drift| {
         let mut annotations = match verb {
             Verb::Accept => accepting(SHOWN_VALUE),
-            Verb::Revert => reverting(permission(drift.class.as_ref())),
+            Verb::Revert => reverting(needed(drift).annotation()),
             Verb::Plan => reverting(PLAN),
             Verb::Withdraw => withdrawing(),
         };
         annotations.insert(annotations::DECIDED_BY, user.clone());
-        let decision = Decision { verb, annotations, drifts: Vec::new(), input: Input::Used };
+        let decision =
+            Decision { verb, annotations, drifts: Vec::new(), input: Input::Used, effect: None, exit: Exit::Done };
         async move { decision.store(cluster, drift, false).await }
     });
     let outcomes: Vec<_> = stream::iter(stored).buffered(SIDE_BY_SIDE).collect().await;
@@ -283,36 +300,41 @@ pub(super) fn is_same(seen: &DriftView, now: &DriftView) -> bool {
 /// The result of a decision; nothing while it waits.
 fn verdict(verb: Verb, now: Option<&DriftView>, plan: Option<&Value>) -> Option<Verdict> {
     let Some(now) = now else { return Some(Verdict::Refused("the drift was deleted".to_owned())) };
+    let is_handled = now.pending.is_none();
+    let failures = [reason::DECISION_REFUSED, reason::REVERT_FAILED, reason::REVERT_STUCK];
     match verb {
-        Verb::Plan => plan.map(|plan| Verdict::Done(view::plan(plan))),
         Verb::Withdraw => {
             let stands = now.standing.as_ref().is_some_and(|(status, _)| status == "True");
-            (now.pending.is_none() && !stands).then(|| Verdict::Done("withdrawn".to_owned()))
+            (is_handled && !stands).then(|| Verdict::Done("withdrawn".to_owned()))
         }
-        Verb::Accept | Verb::Revert if !now.is_open() => {
-            let is_as_decided = verb == Verb::Revert || now.phase == "Accepted";
+        _ if !now.is_open() => {
+            let is_as_decided = match verb {
+                Verb::Accept => now.phase == DriftPhase::Accepted.name(),
+                Verb::Revert => now.phase != DriftPhase::Accepted.name(),
+                Verb::Plan | Verb::Withdraw => false,
+            };
             let text = format!("{} ({})", now.phase, now.reason);
             Some(if is_as_decided { Verdict::Done(text) } else { Verdict::Refused(format!("closed as {text}")) })
         }
-        Verb::Accept | Verb::Revert => {
-            let is_refused = now.reason == reason::DECISION_REFUSED && now.pending.is_none();
-            is_refused.then(|| Verdict::Refused(now.message.clone()))
-        }
+        _ if is_handled && failures.contains(&now.reason.as_str()) => Some(Verdict::Refused(now.message.clone())),
+        Verb::Plan => plan.filter(|_| is_handled).map(|plan| Verdict::Done(view::plan(plan))),
+        Verb::Accept | Verb::Revert => None,
     }
 }
 
-/// The drifts of a selection that wait for a decision. Those that do not are an error where they were named.
-pub(super) fn open_ones(drifts: Vec<DriftView>) -> Result<Vec<DriftView>, Error> {
-    if let Some(closed) = drifts.iter().find(|drift| !drift.is_open()) {
-        return Err(Error::usage(format!(
-            "Drift {} is resolved already, as {} ({}); list open drifts with: kubectl arcadia inbox",
-            closed.name, closed.phase, closed.reason
-        )));
+/// The drifts of a selection that wait for a decision. Others are reported, and make the exit code 1.
+pub(super) fn open_ones(drifts: Vec<DriftView>) -> Result<(Vec<DriftView>, Exit), Error> {
+    let (open, closed): (Vec<_>, Vec<_>) = drifts.into_iter().partition(DriftView::is_open);
+    for drift in &closed {
+        text::note(&format!(
+            "drift.arcadia.cloud/{} not decided: it is resolved already, as {} ({})",
+            drift.name, drift.phase, drift.reason
+        ));
     }
-    if drifts.is_empty() {
+    if open.is_empty() {
         return Err(Error::usage("no open drift matches; list open drifts with: kubectl arcadia inbox"));
     }
-    Ok(drifts)
+    Ok((open, if closed.is_empty() { Exit::Done } else { Exit::No }))
 }
 
 /// The field selector for drifts that wait for a decision.

@@ -8,6 +8,7 @@ use serde_json::Value;
 use crate::{
     api::{annotations, conditions, labels},
     comparison::show,
+    digitalocean::revert::{self, Allow},
     drift::evaluate::EXISTS,
 };
 
@@ -42,6 +43,10 @@ pub(super) struct DriftView {
     pub(super) note: Option<String>,
     /// The class of a revert; none from operators without it.
     pub(super) class: Option<Class>,
+    /// The effect of a revert in a sentence, as the operator describes it.
+    revert_note: Option<String>,
+    /// The saga that reverts it, or reverted it last.
+    pub(super) saga: Option<String>,
     pub(super) phase: String,
     pub(super) reason: String,
     /// The message of the condition `Resolved`.
@@ -66,60 +71,64 @@ pub(super) enum Pending {
     Revert(String),
 }
 
-/// The class of a revert, as the operator names it.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+/// The class of a revert.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Class {
-    /// Data is lost.
-    Lossy,
-    /// It cannot be undone.
-    OneWay,
-    /// The resource is interrupted.
-    Disruptive,
-    /// It cannot be put back by a saga.
-    NotRevertible,
-    /// No interruption and no loss.
-    Safe,
-    /// Another system owns the value.
-    NotOurs,
+    Known(revert::Class),
     /// A class of a later version.
     Other(String),
 }
 
 impl Class {
     pub(super) fn read(text: &str) -> Self {
-        match text {
-            "Lossy" => Self::Lossy,
-            "OneWay" => Self::OneWay,
-            "Disruptive" => Self::Disruptive,
-            "NotRevertible" => Self::NotRevertible,
-            "Safe" => Self::Safe,
-            "NotOurs" => Self::NotOurs,
-            other => Self::Other(other.to_owned()),
+        serde_json::from_value(text.into()).map_or_else(|_| Self::Other(text.to_owned()), Self::Known)
+    }
+
+    pub(super) fn name(&self) -> String {
+        match self {
+            Self::Known(class) => class.to_string(),
+            Self::Other(name) => name.clone(),
         }
     }
 
-    pub(super) fn name(&self) -> &str {
+    /// The effect of a revert, where the drift does not describe it.
+    fn effect(&self) -> Option<&'static str> {
         match self {
-            Self::Lossy => "Lossy",
-            Self::OneWay => "OneWay",
-            Self::Disruptive => "Disruptive",
-            Self::NotRevertible => "NotRevertible",
-            Self::Safe => "Safe",
-            Self::NotOurs => "NotOurs",
-            Self::Other(name) => name,
-        }
-    }
-
-    /// The consequence of a revert, for a person who is about to order one.
-    pub(super) const fn consequence(&self) -> Option<&'static str> {
-        match self {
-            Self::Lossy => Some("data is lost"),
-            Self::OneWay => Some("the change cannot be undone afterwards"),
-            Self::Disruptive => Some("the resource is interrupted"),
-            Self::NotRevertible => Some("no saga can put it back: change it in the cloud, or accept it"),
-            Self::Safe => Some("no interruption and no loss"),
-            Self::NotOurs => Some("another system owns the value: change it there"),
+            Self::Known(class) => Some(match class {
+                revert::Class::Safe => "no interruption and no loss",
+                revert::Class::Disruptive => "the resource is interrupted",
+                revert::Class::Lossy => "data may be lost",
+                revert::Class::OneWay => "it cannot be undone afterwards",
+                revert::Class::NotRevertible => "no saga can revert it: change it in the cloud, or accept it",
+                revert::Class::NotOurs => "another system owns the value: change it there",
+            }),
             Self::Other(_) => None,
+        }
+    }
+
+    /// The permission that a revert needs; none where it is never possible.
+    pub(super) fn needs(&self) -> Option<Allow> {
+        match self {
+            Self::Known(class) => Allow::needed(*class),
+            Self::Other(_) => Some(Allow::Safe),
+        }
+    }
+
+    /// Whether a revert may lose data, or cannot be undone.
+    pub(super) const fn loses(&self) -> bool {
+        matches!(self, Self::Known(revert::Class::Lossy | revert::Class::OneWay))
+    }
+
+    /// The place in the inbox, worst first.
+    pub(super) const fn rank(&self) -> u8 {
+        match self {
+            Self::Known(revert::Class::Lossy) => 0,
+            Self::Known(revert::Class::OneWay) => 1,
+            Self::Known(revert::Class::Disruptive) => 2,
+            Self::Known(revert::Class::NotRevertible) => 3,
+            Self::Known(revert::Class::Safe) => 4,
+            Self::Known(revert::Class::NotOurs) => 5,
+            Self::Other(_) => 6,
         }
     }
 }
@@ -154,6 +163,8 @@ impl DriftView {
             differences: differences(data.pointer(&format!("{place}/differences"))),
             note: text("/spec/note"),
             class: text("/spec/revert").or_else(|| text("/spec/revert/class")).map(|class| Class::read(&class)),
+            revert_note: text("/spec/revertNote"),
+            saga: text("/status/sagaRef/name"),
             reason: text("/status/reason").unwrap_or_default(),
             message: condition(data, conditions::RESOLVED).map(|resolved| resolved.message).unwrap_or_default(),
             created: object.creation_timestamp().map(|time| time.0),
@@ -161,12 +172,19 @@ impl DriftView {
             decided_by: text("/status/decidedBy"),
             because: text("/status/because").or_else(|| annotation(annotations::BECAUSE)),
             pending: pending.filter(|_| phase == "Open"),
-            standing: condition(data, "Standing").map(|standing| (standing.status, standing.reason)),
+            standing: condition(data, conditions::STANDING).map(|standing| (standing.status, standing.reason)),
             until: text("/status/acceptance/until").or_else(|| annotation(annotations::ACCEPT_UNTIL)),
             phase,
             expected,
             actual,
         }
+    }
+
+    /// The class of a revert with its effect: `Disruptive: the droplet is powered off`.
+    pub(super) fn effect(&self) -> Option<String> {
+        let class = self.class.as_ref()?;
+        let effect = self.revert_note.as_deref().or_else(|| class.effect());
+        Some(format!("{}{}", class.name(), effect.map(|effect| format!(": {effect}")).unwrap_or_default()))
     }
 
     pub(super) fn is_open(&self) -> bool {
@@ -279,7 +297,10 @@ pub(super) mod tests {
         assert_eq!((drift.change_in_short().as_str(), drift.phase.as_str()), (r#"["web"] -> []"#, "Open"));
         assert_eq!((drift.class, drift.kind.as_str()), (None, "Spaceship"));
         for revert in [json!("Disruptive"), json!({ "class": "Disruptive" })] {
-            assert_eq!(view("web-1", &json!({ "spec": { "revert": revert } })).class, Some(Class::Disruptive));
+            assert_eq!(
+                view("web-1", &json!({ "spec": { "revert": revert } })).class,
+                Some(Class::Known(revert::Class::Disruptive))
+            );
         }
         let later = view("web-1", &json!({ "spec": { "revert": "Annoying" } }));
         assert_eq!(later.class, Some(Class::Other("Annoying".into())));

@@ -17,6 +17,7 @@ use super::{
     drift::DriftView,
     output,
     text::{self, Paint},
+    verify,
 };
 use crate::api::labels;
 use feed::Feed;
@@ -80,8 +81,9 @@ impl InboxArgs {
         let one_of = |label: &str, values: Vec<String>| {
             (!values.is_empty()).then(|| format!("{label} in ({})", values.join(",")))
         };
+        let kinds = self.kind.iter().map(|kind| named(kind)).collect();
         let fields = self.field.iter().map(|field| labels::value(field)).collect();
-        let parts = [self.selector.clone(), one_of(labels::KIND, self.kind.clone()), one_of(labels::FIELD, fields)];
+        let parts = [self.selector.clone(), one_of(labels::KIND, kinds), one_of(labels::FIELD, fields)];
         let parts: Vec<String> = parts.into_iter().flatten().collect();
         (!parts.is_empty()).then(|| parts.join(","))
     }
@@ -100,6 +102,11 @@ impl InboxArgs {
             Some(Format::Yaml) => output::yaml(&output::list(objects)),
         }
     }
+}
+
+/// The name of a kind, in any letter case. An operator of a later version may have further kinds.
+fn named(kind: &str) -> String {
+    verify::kind(kind).map_or_else(|_| kind.to_owned(), |kind| kind.name().to_owned())
 }
 
 /// Draws the list again whenever it changes. Without a terminal, each new list follows the last one.

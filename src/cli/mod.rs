@@ -17,6 +17,7 @@ mod import;
 mod inbox;
 mod manifests;
 mod output;
+mod placement;
 mod prompt;
 mod revert;
 mod saga;
@@ -53,7 +54,6 @@ Colours are used on terminals only; NO_COLOR=1 turns them off.";
     name = "kubectl-arcadia",
     bin_name = "kubectl arcadia",
     version,
-    about,
     max_term_width = 100,
     after_help = EXIT_CODES
 )]

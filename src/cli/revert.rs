@@ -6,10 +6,10 @@ use super::{
     Error, Exit,
     cluster::{Cluster, ClusterArgs},
     decide::{self, DecideArgs, Decision, PLAN, Verb},
-    drift::{Class, DriftView},
+    drift::DriftView,
     select::SelectArgs,
 };
-use crate::api::annotations;
+use crate::{api::annotations, digitalocean::revert::Allow};
 
 /// The flags of `revert`.
 #[derive(Clone, Debug, Args)]
@@ -43,53 +43,40 @@ enum Harm {
 }
 
 impl Harm {
-    const fn flag(self) -> &'static str {
+    const fn allow(self) -> Allow {
         match self {
-            Self::Disruption => "disruption",
-            Self::DataLoss => "data-loss",
+            Self::Disruption => Allow::Disruption,
+            Self::DataLoss => Allow::DataLoss,
         }
     }
 }
 
 pub(super) async fn run(cluster: &ClusterArgs, args: &RevertArgs) -> Result<Exit, Error> {
     let cluster = Cluster::connect(cluster).await?;
-    let drifts = decide::open_ones(args.select.read(&cluster, Some(decide::OPEN)).await?)?;
+    let (drifts, exit) = decide::open_ones(args.select.read(&cluster, Some(decide::OPEN)).await?)?;
+    let allowed = args.allow.map(Harm::allow).unwrap_or_default();
     if !args.plan {
-        let refused: Vec<String> = drifts.iter().filter_map(|drift| refusal(drift, args.allow)).collect();
+        let refused: Vec<String> = drifts.iter().filter_map(|drift| refusal(drift, allowed)).collect();
         if !refused.is_empty() {
             return Err(Error::Usage(refused.join("\nerror: ")));
         }
     }
-    let revert = match (args.plan, args.allow) {
-        (true, _) => PLAN.to_owned(),
-        (false, None) => "true".to_owned(),
-        (false, Some(harm)) => format!("allow-{}", harm.flag()),
-    };
-    let mut annotations = decide::reverting(&revert);
+    let mut annotations = decide::reverting(if args.plan { PLAN } else { allowed.annotation() });
     annotations.insert(annotations::BECAUSE, args.because.clone());
     let verb = if args.plan { Verb::Plan } else { Verb::Revert };
     let input = args.select.input();
-    Decision { verb, annotations, drifts, input }.carry_out(&cluster, &args.decide).await
+    Decision { verb, annotations, drifts, input, effect: None, exit }.carry_out(&cluster, &args.decide).await
 }
 
 /// The reason why the operator would refuse to revert this drift with this permission.
-fn refusal(drift: &DriftView, allowed: Option<Harm>) -> Option<String> {
-    let class = drift.class.as_ref()?;
-    let consequence = class.consequence().unwrap_or_default();
-    let needed = match class {
-        Class::Disruptive => Harm::Disruption,
-        Class::Lossy => Harm::DataLoss,
-        Class::NotRevertible | Class::NotOurs => {
-            return Some(format!("Drift {} is {}: {consequence}", drift.name, class.name()));
-        }
-        Class::OneWay | Class::Safe | Class::Other(_) => return None,
-    };
-    (allowed < Some(needed)).then(|| {
+fn refusal(drift: &DriftView, allowed: Allow) -> Option<String> {
+    let (class, effect) = (drift.class.as_ref()?, drift.effect()?);
+    let Some(needed) = class.needs() else { return Some(format!("Drift {} is {effect}", drift.name)) };
+    (allowed < needed).then(|| {
         format!(
-            "to revert Drift {} is {}: {consequence}; show the steps with --plan, or permit it with --allow {}",
+            "to revert Drift {} is {effect}; show the steps with --plan, or permit it with --allow {}",
             drift.name,
-            class.name(),
-            needed.flag()
+            decide::flag(needed)
         )
     })
 }
@@ -105,15 +92,15 @@ mod tests {
     #[test]
     fn a_harmful_revert_needs_a_permission() {
         let of = |class: &str, allowed| refusal(&view("web-1", &json!({ "spec": { "revert": class } })), allowed);
-        expect!["to revert Drift web-1-size-slug-e7320a9aaf-1 is Disruptive: the resource is interrupted; show the steps with --plan, or permit it with --allow disruption"].assert_eq(&of("Disruptive", None).unwrap());
-        expect!["Drift web-1-size-slug-e7320a9aaf-1 is NotRevertible: no saga can put it back: change it in the cloud, or accept it"].assert_eq(&of("NotRevertible", Some(Harm::DataLoss)).unwrap());
-        assert!(of("Lossy", Some(Harm::Disruption)).unwrap().contains("--allow data-loss"));
+        expect!["to revert Drift web-1-size-slug-e7320a9aaf-1 is Disruptive: the resource is interrupted; show the steps with --plan, or permit it with --allow disruption"].assert_eq(&of("Disruptive", Allow::Safe).unwrap());
+        expect!["Drift web-1-size-slug-e7320a9aaf-1 is NotRevertible: no saga can revert it: change it in the cloud, or accept it"].assert_eq(&of("NotRevertible", Allow::DataLoss).unwrap());
+        assert!(of("Lossy", Allow::Disruption).unwrap().contains("--allow data-loss"));
         for (class, allowed) in [
-            ("Disruptive", Some(Harm::Disruption)),
-            ("Disruptive", Some(Harm::DataLoss)),
-            ("Lossy", Some(Harm::DataLoss)),
-            ("Safe", None),
-            ("OfALaterVersion", None),
+            ("Disruptive", Allow::Disruption),
+            ("OneWay", Allow::Disruption),
+            ("Lossy", Allow::DataLoss),
+            ("Safe", Allow::Safe),
+            ("OfALaterVersion", Allow::Safe),
         ] {
             assert_eq!(of(class, allowed), None, "{class}");
         }

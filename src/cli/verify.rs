@@ -157,7 +157,8 @@ async fn confirm(inventory: &Inventory, records: &[Declared]) {
         !is_confirmed && compared(inventory, record).iter().any(is_drift)
     });
     let reads = differing.take(CONFIRMED).map(|record| async move {
-        inventory.first_look(&record.key(), fields(record)).await;
+        // Where the allowance is spent, the list alone decides.
+        inventory.confirm_change(&record.key(), MAX_AGE).await;
     });
     stream::iter(reads).buffer_unordered(SIDE_BY_SIDE).collect::<Vec<()>>().await;
 }

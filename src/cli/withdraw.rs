@@ -34,5 +34,7 @@ pub(super) async fn run(cluster: &ClusterArgs, args: &WithdrawArgs) -> Result<Ex
     }
     let annotations = decide::withdrawing();
     let input = args.select.input();
-    Decision { verb: Verb::Withdraw, annotations, drifts, input }.carry_out(&cluster, &args.decide).await
+    Decision { verb: Verb::Withdraw, annotations, drifts, input, effect: None, exit: Exit::Done }
+        .carry_out(&cluster, &args.decide)
+        .await
 }

@@ -90,7 +90,10 @@ async fn a_resolved_or_unknown_drift_is_refused_with_the_next_command() {
     world.cloud.change("droplets", DROPLET, json!({"name": "other"})).await.unwrap();
     world.reaches(&format!("drift/{drift}"), "Resolved", "True LiveReturned").await;
     let resolved = arcadia.says(2, &["accept", &drift, "--yes"]).await;
-    assert!(resolved.contains("resolved already, as Stale (LiveReturned)") && resolved.contains("inbox"), "{resolved}");
+    assert!(
+        resolved.contains("it is resolved already, as Stale (LiveReturned)") && resolved.contains("inbox"),
+        "{resolved}"
+    );
     let unknown = arcadia.says(2, &["accept", "no-such-drift", "--yes"]).await;
     assert!(
         unknown.contains("Drift no-such-drift does not exist") && unknown.contains("kubectl get drifts"),

@@ -17,8 +17,8 @@ const LISTED: usize = 10;
 const NAMED: usize = 3;
 
 /// The effect of a decision, and the drifts.
-pub(in crate::cli) fn question(verb: Verb, drifts: &[DriftView]) -> String {
-    let effect = match verb {
+pub(in crate::cli) fn question(verb: Verb, drifts: &[DriftView], effect: Option<&str>) -> String {
+    let effect = effect.unwrap_or(match verb {
         Verb::Accept => {
             "The live value becomes the desired one. Where a manifest declares the field, the acceptance stands on the \
              drift and the record is not changed."
@@ -26,7 +26,7 @@ pub(in crate::cli) fn question(verb: Verb, drifts: &[DriftView]) -> String {
         Verb::Revert => "A saga changes the resource in the cloud back to the desired value.",
         Verb::Plan => "The operator shows the steps of the revert and changes nothing.",
         Verb::Withdraw => "The decision is removed. A drift that was accepted only by it opens again.",
-    };
+    });
     let mut rows: Vec<&DriftView> = drifts.iter().collect();
     rows.sort_by(|one, other| group(one).cmp(&group(other)));
     let groups: Vec<_> = rows.chunk_by(|one, other| group(one) == group(other)).collect();
@@ -34,15 +34,12 @@ pub(in crate::cli) fn question(verb: Verb, drifts: &[DriftView]) -> String {
     for drifts in groups.iter().take(LISTED) {
         let Some(drift) = drifts.first() else { continue };
         let names: Vec<&str> = drifts.iter().map(|drift| drift.record.as_str()).collect();
-        let consequence = drift.class.as_ref().filter(|_| matches!(verb, Verb::Revert | Verb::Plan)).map(|class| {
-            let consequence = class.consequence().map(|text| format!(": {text}")).unwrap_or_default();
-            format!("{}{consequence}", class.name())
-        });
+        let effect = drift.effect().filter(|_| matches!(verb, Verb::Revert | Verb::Plan));
         table.row([
             format!("{} {}", drift.kind, drift.field),
             drift.change_in_short(),
             first(&names, NAMED, ", "),
-            consequence.unwrap_or_default(),
+            effect.unwrap_or_default(),
         ]);
     }
     let more = match groups.len().saturating_sub(LISTED) {
@@ -58,8 +55,8 @@ pub(in crate::cli) fn question(verb: Verb, drifts: &[DriftView]) -> String {
     format!("{verb} {}?\n{}{more}{effect}", count(drifts.len(), "drift"), table.render())
 }
 
-fn group(drift: &DriftView) -> (&str, &str, String, Option<&crate::cli::drift::Class>) {
-    (&drift.kind, &drift.field, drift.change_in_short(), drift.class.as_ref())
+fn group(drift: &DriftView) -> (&str, &str, String, Option<String>) {
+    (&drift.kind, &drift.field, drift.change_in_short(), drift.effect())
 }
 
 pub(super) fn stored(verb: Verb, drift: &DriftView, is_dry: bool) -> String {
@@ -106,20 +103,29 @@ pub(super) fn verdict(drift: &DriftView, verdict: &Verdict, flag: &str) -> Strin
     }
 }
 
-/// The steps of a revert. Operators of other versions may give them other fields.
+/// The plan of a revert: its effect, steps, calls and warnings.
 pub(in crate::cli) fn plan(plan: &Value) -> String {
-    let steps = plan.get("steps").unwrap_or(plan);
-    let Some(steps) = steps.as_array() else {
-        return text(plan, "").map_or_else(|| plan.to_string(), str::to_owned);
-    };
-    let line = |(number, step): (usize, &Value)| {
-        let name = step.as_str().or_else(|| text(step, "/step")).or_else(|| text(step, "/name")).unwrap_or("step");
-        let detail = text(step, "/description").or_else(|| text(step, "/effect"));
-        let detail = detail.map(|detail| format!(": {detail}")).unwrap_or_default();
-        format!("\n  {}. {name}{detail}", number + 1)
-    };
-    let lines: String = steps.iter().enumerate().map(line).collect();
-    format!("plan:{lines}")
+    let list = |pointer: &str| plan.pointer(pointer).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    let effect = text(plan, "/effect").map(|effect| format!(": {effect}")).unwrap_or_default();
+    let needs = text(plan, "/needs").and_then(|needs| needs.strip_prefix("allow-"));
+    let needs = needs.map(|needs| format!("; it needs --allow {needs}")).unwrap_or_default();
+    let mut lines = vec![format!("plan: {}{effect}{needs}", text(plan, "/class").unwrap_or("revert"))];
+    for (number, step) in list("/steps").iter().enumerate() {
+        let is_irreversible = step.get("irreversible").and_then(Value::as_bool) == Some(true);
+        let mark = if is_irreversible { " (cannot be undone)" } else { "" };
+        let part = |pointer| text(step, pointer).unwrap_or_default();
+        lines.push(format!("  {}. {}: {}{mark}", number + 1, part("/name"), part("/step")));
+    }
+    for call in list("/calls") {
+        let part = |pointer| text(call, pointer).unwrap_or_default();
+        let changes = call.get("changes").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
+        let changes: Vec<&str> = changes.collect();
+        lines.push(
+            format!("  calls {} {} {}", part("/method"), part("/path"), changes.join(", ")).trim_end().to_owned(),
+        );
+    }
+    lines.extend(list("/warnings").iter().filter_map(Value::as_str).map(|warning| format!("  warning: {warning}")));
+    lines.join("\n")
 }
 
 #[cfg(test)]
@@ -147,12 +153,12 @@ mod tests {
             Accept 6 drifts?
               Droplet size_slug   s-2vcpu-4gb -> s-4vcpu-8gb   web-1, web-2, web-3 and 2 more
               Droplet tags        [] -> ["x"]                  web-9
-            The live value becomes the desired one. Where a manifest declares the field, the acceptance stands on the drift and the record is not changed."#]].assert_eq(&question(Verb::Accept, &drifts()));
+            The live value becomes the desired one. Where a manifest declares the field, the acceptance stands on the drift and the record is not changed."#]].assert_eq(&question(Verb::Accept, &drifts(), None));
         expect![[r#"
             Revert 1 drift?
               Droplet size_slug   s-2vcpu-4gb -> s-4vcpu-8gb   web-1   Disruptive: the resource is interrupted
             A saga changes the resource in the cloud back to the desired value."#]]
-        .assert_eq(&question(Verb::Revert, &drifts()[..1]));
+        .assert_eq(&question(Verb::Revert, &drifts()[..1], None));
     }
 
     #[test]
@@ -181,13 +187,17 @@ mod tests {
     }
 
     #[test]
-    fn a_plan_is_a_numbered_list() {
-        let steps =
-            json!({ "steps": [{ "step": "PowerOffDroplet", "description": "the droplet stops" }, "ResizeDroplet"] });
+    fn a_plan_has_its_effect_steps_calls_and_warnings() {
+        let steps = json!({ "class": "Disruptive", "effect": "the droplet is powered off", "needs": "allow-disruption",
+            "steps": [{ "name": "off", "step": "PowerOffDroplet" }, { "name": "resize", "step": "ResizeDroplet", "irreversible": true }],
+            "calls": [{ "method": "POST", "path": "/v2/droplets/1/actions", "changes": ["size: s-4 -> s-2"] }],
+            "warnings": ["the address may change"] });
         expect![[r#"
-            plan:
-              1. PowerOffDroplet: the droplet stops
-              2. ResizeDroplet"#]]
+            plan: Disruptive: the droplet is powered off; it needs --allow disruption
+              1. off: PowerOffDroplet
+              2. resize: ResizeDroplet (cannot be undone)
+              calls POST /v2/droplets/1/actions size: s-4 -> s-2
+              warning: the address may change"#]]
         .assert_eq(&plan(&steps));
     }
 }

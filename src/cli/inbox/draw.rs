@@ -13,15 +13,14 @@ use super::screen::{Mode, Screen, key_of, loses_data};
 use crate::{
     cli::{
         decide,
-        drift::{DriftView, Pending},
+        drift::{Class, DriftView, Pending},
         text::{age, count},
     },
     comparison::show,
 };
 
 /// The keys of the list.
-const KEYS: &str =
-    "↑↓ move  space choose  c choose the change  a accept  r revert  u withdraw  h history  / filter  q quit";
+const KEYS: &str = "↑↓ move  space choose  c change  a accept  r revert  u undo  h history  / filter  q quit";
 
 pub(super) fn draw(frame: &mut Frame<'_>, screen: &Screen, now: Timestamp) {
     let [head, list, detail, foot] = Layout::vertical([
@@ -62,7 +61,7 @@ fn drifts(frame: &mut Frame<'_>, area: Rect, screen: &Screen, now: Timestamp) {
             Some(Pending::Accept(_)) => "accept",
             Some(Pending::Revert(_)) => "revert",
         };
-        let class = drift.class.as_ref().map(|class| class.name().to_owned()).unwrap_or_default();
+        let class = drift.class.as_ref().map(Class::name).unwrap_or_default();
         Row::new(
             [
                 mark.to_owned(),
@@ -79,12 +78,12 @@ fn drifts(frame: &mut Frame<'_>, area: Rect, screen: &Screen, now: Timestamp) {
     let shown = screen.shown();
     let widths = [
         Constraint::Length(1),
-        Constraint::Percentage(22),
-        Constraint::Percentage(18),
+        Constraint::Percentage(20),
+        Constraint::Percentage(15),
         Constraint::Fill(1),
         Constraint::Length(13),
-        Constraint::Length(5),
-        Constraint::Length(6),
+        Constraint::Length(4),
+        Constraint::Length(8),
     ];
     let header = Row::new(["", "RECORD", "FIELD", "OLD -> NEW", "REVERT", "AGE", "DECISION"]);
     let table = Table::new(shown.iter().map(row), widths)
@@ -98,7 +97,7 @@ fn drifts(frame: &mut Frame<'_>, area: Rect, screen: &Screen, now: Timestamp) {
 /// The question, or the drift under the cursor with its history.
 fn lines(screen: &Screen, now: Timestamp) -> Vec<String> {
     if let Mode::Confirm { verb, drifts } = &screen.mode {
-        return decide::question(*verb, drifts).lines().map(str::to_owned).collect();
+        return decide::question(*verb, drifts, None).lines().map(str::to_owned).collect();
     }
     let Some(drift) = screen.current() else {
         return vec![if screen.is_complete { "No open drifts.".to_owned() } else { String::new() }];
@@ -111,9 +110,8 @@ fn lines(screen: &Screen, now: Timestamp) -> Vec<String> {
     if drift.differences.len() > 1 {
         lines.extend(drift.differences.iter().map(|difference| format!("         {difference}")));
     }
-    if let Some(class) = &drift.class {
-        let consequence = class.consequence().map(|text| format!(": {text}")).unwrap_or_default();
-        lines.push(format!("revert   {}{consequence}", class.name()));
+    if let Some(effect) = drift.effect() {
+        lines.push(format!("revert   {effect}"));
     }
     for (name, text) in [("cause", drift.note.as_deref()), ("state", Some(drift.message.as_str()))] {
         if let Some(text) = text.filter(|text| !text.is_empty()) {
@@ -149,20 +147,92 @@ mod tests {
 
     #[test]
     fn the_list_and_the_drift_under_the_cursor_are_shown() {
-        check(&screen(), &expect![[r#""#]]);
+        check(
+            &screen(),
+            &expect![[r#"
+                4 open drifts
+                    RECORD              FIELD          OLD -> NEW                    REVERT        AGE  DECISION
+                >   db                  size_gigabytes 100 -> 200                    Lossy         3h
+                    web-1               tags           ["web"] -> []                 Safe          3h
+                    web-1               size_slug      s-2vcpu-4gb -> s-4vcpu-8gb                  3h
+                    web-2               size_slug      s-2vcpu-4gb -> s-4vcpu-8gb                  3h
+
+
+                ────────────────────────────────────────────────────────────────────────────────────────────────
+                Droplet 3164444 db-size
+                desired  s-2vcpu-4gb
+                live     s-4vcpu-8gb
+                revert   Lossy: data may be lost
+
+
+
+
+
+
+                ↑↓ move  space choose  c change  a accept  r revert  u undo  h history  / filter  q quit
+            "#]],
+        );
     }
 
     #[test]
     fn a_question_says_what_it_takes() {
         let mut screen = screen();
         screen.press(KeyCode::Char('r'));
-        check(&screen, &expect![[r#""#]]);
+        check(
+            &screen,
+            &expect![[r#"
+                4 open drifts
+                    RECORD              FIELD          OLD -> NEW                    REVERT        AGE  DECISION
+                >   db                  size_gigabytes 100 -> 200                    Lossy         3h
+                    web-1               tags           ["web"] -> []                 Safe          3h
+                    web-1               size_slug      s-2vcpu-4gb -> s-4vcpu-8gb                  3h
+                    web-2               size_slug      s-2vcpu-4gb -> s-4vcpu-8gb                  3h
+
+
+                ────────────────────────────────────────────────────────────────────────────────────────────────
+                Revert 1 drift?
+                  Droplet size_gigabytes   100 -> 200   db   Lossy: data may be lost
+                A saga changes the resource in the cloud back to the desired value.
+
+
+
+
+
+
+
+                Y carries it out, n leaves it
+            "#]],
+        );
     }
 
     #[test]
     fn an_empty_inbox_says_so() {
         let mut screen = Screen::default();
         screen.take(&[]);
-        check(&screen, &expect![[r#""#]]);
+        check(
+            &screen,
+            &expect![[r#"
+                0 open drifts
+                  RECORD              FIELD           OLD -> NEW                     REVERT        AGE  DECISION
+
+
+
+
+
+
+                ────────────────────────────────────────────────────────────────────────────────────────────────
+                No open drifts.
+
+
+
+
+
+
+
+
+
+                ↑↓ move  space choose  c change  a accept  r revert  u undo  h history  / filter  q quit
+            "#]],
+        );
     }
 }

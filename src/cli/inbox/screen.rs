@@ -209,7 +209,7 @@ impl Screen {
         };
         let is_possible = |drift: &&DriftView| match verb {
             Verb::Accept => !matches!(drift.pending, Some(Pending::Accept(_))),
-            Verb::Revert | Verb::Plan => !matches!(drift.class, Some(Class::NotRevertible | Class::NotOurs)),
+            Verb::Revert | Verb::Plan => drift.class.as_ref().is_none_or(|class| class.needs().is_some()),
             Verb::Withdraw => drift.pending.is_some(),
         };
         let drifts: Vec<DriftView> = subjects.into_iter().filter(is_possible).cloned().collect();
@@ -228,7 +228,7 @@ impl Screen {
 
 /// Whether a decision may lose data, or cannot be undone.
 pub(super) fn loses_data(verb: Verb, drifts: &[DriftView]) -> bool {
-    verb == Verb::Revert && drifts.iter().any(|drift| matches!(drift.class, Some(Class::Lossy | Class::OneWay)))
+    verb == Verb::Revert && drifts.iter().any(|drift| drift.class.as_ref().is_some_and(Class::loses))
 }
 
 #[cfg(test)]

@@ -1,16 +1,18 @@
 //! The inbox as text. Pure.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use jiff::Timestamp;
 
 use crate::{
+    api::conditions::reason,
     cli::{
         drift::{Class, DriftView, Pending},
         text::{Paint, Table, age, count, lines},
     },
     comparison::show,
+    digitalocean::revert,
     drift::shown::first,
 };
 
@@ -42,7 +44,7 @@ impl<'a> Group<'a> {
     }
 
     fn class(&self) -> Option<&'a Class> {
-        self.drifts.iter().filter_map(|drift| drift.class.as_ref()).min()
+        self.drifts.iter().filter_map(|drift| drift.class.as_ref()).min_by_key(|class| class.rank())
     }
 
     fn oldest(&self) -> Option<Timestamp> {
@@ -53,7 +55,7 @@ impl<'a> Group<'a> {
     fn rank(&self) -> impl Ord + use<'a> {
         let is_gone = self.first().is_some_and(DriftView::is_about_existence);
         let class = self.class();
-        (!is_gone, class.is_none(), class.cloned(), self.oldest(), self.first().map(|drift| drift.change.clone()))
+        (!is_gone, class.map_or(u8::MAX, Class::rank), self.oldest(), self.first().map(|drift| drift.change.clone()))
     }
 }
 
@@ -113,11 +115,26 @@ fn records(group: &Group<'_>, scope: &Scope<'_>) -> String {
         group.drifts.iter().map(|drift| located(&drift.namespace, &drift.record, scope)).collect();
     names.dedup();
     let mut text = first(&names, NAMED, ", ");
-    let pending = group.drifts.iter().filter(|drift| drift.pending.is_some()).count();
-    if pending > 0 {
-        let _ = write!(text, " ({pending} decided, not carried out yet)");
+    let mut states: BTreeMap<&str, usize> = BTreeMap::new();
+    for state in group.drifts.iter().filter_map(|drift| state(drift)) {
+        *states.entry(state).or_default() += 1;
+    }
+    for (state, number) in states {
+        let _ = write!(text, " ({number} {state})");
     }
     text
+}
+
+/// The state of the decision on an open drift, where there is one.
+pub(super) fn state(drift: &DriftView) -> Option<&'static str> {
+    match drift.reason.as_str() {
+        reason::REVERTING => Some("being reverted"),
+        reason::REVERT_STUCK => Some("with a stuck revert"),
+        _ if drift.pending.is_some() => Some("decided, not carried out yet"),
+        reason::REVERT_FAILED => Some("with a failed revert"),
+        reason::DECISION_REFUSED => Some("with a refused decision"),
+        _ => None,
+    }
 }
 
 fn located(namespace: &str, name: &str, scope: &Scope<'_>) -> String {
@@ -125,11 +142,12 @@ fn located(namespace: &str, name: &str, scope: &Scope<'_>) -> String {
 }
 
 fn painted(class: &Class, paint: Paint) -> String {
+    let name = class.name();
     match class {
-        Class::Lossy | Class::OneWay => paint.bad(class.name()),
-        Class::Disruptive | Class::NotRevertible => paint.warn(class.name()),
-        Class::Safe => paint.good(class.name()),
-        Class::NotOurs | Class::Other(_) => class.name().to_owned(),
+        Class::Known(revert::Class::Lossy | revert::Class::OneWay) => paint.bad(&name),
+        Class::Known(revert::Class::Disruptive | revert::Class::NotRevertible) => paint.warn(&name),
+        Class::Known(revert::Class::Safe) => paint.good(&name),
+        Class::Known(revert::Class::NotOurs) | Class::Other(_) => name,
     }
 }
 

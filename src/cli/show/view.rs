@@ -12,9 +12,11 @@ use crate::{
         decide,
         drift::{Class, DriftView, Pending, condition, text},
         history,
+        placement::Placement,
         text::{Paint, Table, age, count, lines},
     },
     comparison::show,
+    digitalocean::revert::Allow,
 };
 
 /// The columns of a value on a page.
@@ -52,9 +54,15 @@ pub(super) fn drift(page: &DriftPage, now: Timestamp, paint: Paint) -> String {
         };
         facts.row(["Change".to_owned(), format!("{}{alike}", drift.change)]);
     }
-    if let Some(class) = &drift.class {
-        let consequence = class.consequence().map(|text| format!(": {text}")).unwrap_or_default();
-        facts.row(["Revert".to_owned(), format!("{}{consequence}", class.name())]);
+    let placement = page.record.as_ref().and_then(|record| Placement::of(record, &drift.field_name, false));
+    if let Some(placement) = placement.filter(|_| drift.is_open()) {
+        facts.row(["Accept", placement.text()]);
+    }
+    if let Some(effect) = drift.effect() {
+        facts.row(["Revert".to_owned(), effect]);
+    }
+    if let Some(saga) = &drift.saga {
+        facts.row(["Saga".to_owned(), saga.clone()]);
     }
     for (name, value) in [
         ("Cause", drift.note.clone()),
@@ -120,20 +128,20 @@ fn next_of_drift(page: &DriftPage, paint: Paint) -> String {
         commands.push((format!("kubectl arcadia withdraw {name}{flag}"), "take the decision back"));
     } else if drift.is_open() {
         commands.push((format!("kubectl arcadia accept {name}{flag}"), "make the live value the desired one"));
-        match &drift.class {
-            Some(Class::NotRevertible | Class::NotOurs) => {}
-            Some(Class::Disruptive) => {
-                commands.push((format!("kubectl arcadia revert {name}{flag} --plan"), "show the steps of a revert"));
+        match drift.class.as_ref().map(Class::needs) {
+            Some(None) => {}
+            Some(Some(needed)) if needed > Allow::Safe => {
+                let allow = decide::flag(needed);
                 commands
-                    .push((format!("kubectl arcadia revert {name}{flag} --allow disruption"), "change the cloud back"));
-            }
-            Some(Class::Lossy) => {
-                commands.push((format!("kubectl arcadia revert {name}{flag} --plan"), "show the steps of a revert"));
+                    .push((format!("kubectl arcadia revert {name}{flag} --plan --wait"), "show the steps of a revert"));
                 commands
-                    .push((format!("kubectl arcadia revert {name}{flag} --allow data-loss"), "change the cloud back"));
+                    .push((format!("kubectl arcadia revert {name}{flag} --allow {allow}"), "change the cloud back"));
             }
             _ => commands.push((format!("kubectl arcadia revert {name}{flag}"), "change the cloud back")),
         }
+    }
+    if let Some(saga) = &drift.saga {
+        commands.push((format!("kubectl arcadia saga tree {saga}{flag}"), "show the journal of the revert"));
     }
     commands.push((format!("kubectl arcadia show pr/{}{flag}", drift.record), "show the record"));
     next(&commands, paint)
@@ -353,6 +361,7 @@ mod tests {
             Desired    s-2vcpu-4gb
             Live       s-4vcpu-8gb
             Change     a4b70a39, shared by 4 other open drifts
+            Accept     the live value is written into the record
             Revert     Disruptive: the resource is interrupted
             State      AwaitingDecision: accept it, or put the cloud back
 
@@ -364,7 +373,7 @@ mod tests {
 
             Next
               kubectl arcadia accept web-1-size-slug-e7320a9aaf-1                      make the live value the desired one
-              kubectl arcadia revert web-1-size-slug-e7320a9aaf-1 --plan               show the steps of a revert
+              kubectl arcadia revert web-1-size-slug-e7320a9aaf-1 --plan --wait        show the steps of a revert
               kubectl arcadia revert web-1-size-slug-e7320a9aaf-1 --allow disruption   change the cloud back
               kubectl arcadia show pr/web-1                                            show the record
         "#]].assert_eq(&drift(&page(&more), now(), Paint::NONE));
