@@ -258,6 +258,19 @@ impl World {
                     drift.reverted_at = Some(now);
                 }
             }
+            Step::Refuse { drift, .. } | Step::Await { drift } => self.drift(&drift).waits = None,
+            Step::Wait { drift, message } => self.drift(&drift).waits = Some(message.into()),
+            Step::DropDecision { drift } => {
+                let drift = self.drift(&drift);
+                (drift.accept, drift.accept_until, drift.revert) = (None, None, None);
+            }
+            Step::Prune { drift } => self.drifts.retain(|known| known.name != drift),
+            other => self.write_of_standing_or_revert(other),
+        }
+    }
+
+    fn write_of_standing_or_revert(&mut self, step: Step) {
+        match step {
             Step::Stand { drift, accepted, until, .. } => {
                 let since = self.now;
                 let drift = self.drift(&drift);
@@ -293,13 +306,7 @@ impl World {
             }
             Step::FailRevert { drift, .. } => self.drift(&drift).reverting = None,
             Step::ShowPlan { .. } | Step::Answer { .. } => {}
-            Step::Refuse { drift, .. } | Step::Await { drift } => self.drift(&drift).waits = None,
-            Step::Wait { drift, message } => self.drift(&drift).waits = Some(message.into()),
-            Step::DropDecision { drift } => {
-                let drift = self.drift(&drift);
-                (drift.accept, drift.accept_until, drift.revert) = (None, None, None);
-            }
-            Step::Prune { drift } => self.drifts.retain(|known| known.name != drift),
+            other => panic!("{other:?}"),
         }
     }
 

@@ -28,8 +28,20 @@ fn cells(table: &str) -> Vec<Vec<String>> {
     std::iter::once(header).chain(lines).map(row).collect()
 }
 
-const COLUMNS: [&str; 11] =
-    ["NAME", "RESOURCE", "FIELD", "EXPECTED", "ACTUAL", "NOW", "PHASE", "DIFFERENCE", "REASON", "DECIDEDBY", "AGE"];
+const COLUMNS: [&str; 12] = [
+    "NAME",
+    "RESOURCE",
+    "FIELD",
+    "EXPECTED",
+    "ACTUAL",
+    "NOW",
+    "PHASE",
+    "REVERT",
+    "DIFFERENCE",
+    "REASON",
+    "DECIDEDBY",
+    "AGE",
+];
 
 #[tokio::test]
 async fn tables_stay_readable_whatever_the_values() {
@@ -68,7 +80,10 @@ async fn tables_stay_readable_whatever_the_values() {
     world.reaches("pr/web-1", "InSync", "False DriftOpen").await;
     let table = world.run(&["get", "pr", "-o", "wide"]).await;
     let rows = cells(&table);
-    assert_eq!(rows[0], ["NAME", "KIND", "ID", "INSYNC", "DRIFTS", "FIELDS", "READY", "REASON", "VERSION", "AGE"]);
+    assert_eq!(
+        rows[0],
+        ["NAME", "KIND", "ID", "INSYNC", "DRIFTS", "FIELDS", "READY", "REASON", "MANIFEST", "VERSION", "AGE"]
+    );
     assert!(rows[1][5].chars().count() <= 40 && rows[1][5].ends_with("more"), "{table}");
     assert_eq!((rows[1][6].as_str(), rows[1][7].as_str()), ("True", "DriftOpen"));
     let message = world.message("pr/web-1", "InSync").await;
@@ -87,7 +102,7 @@ async fn a_composite_value_shows_the_path_that_differs() {
     let table = world.run(&["get", "drifts", "-o", "wide"]).await;
     let rows = cells(&table);
     assert_eq!(rows[1][4], "+1 rule tcp/22 from 0.0.0.0/0", "{table}");
-    assert_eq!(rows[1][7], "+1 rule tcp/22 from 0.0.0.0/0", "{table}");
+    assert_eq!(rows[1][8], "+1 rule tcp/22 from 0.0.0.0/0", "{table}");
     world.reaches("pr/web", "InSync", "False DriftOpen").await;
     let message = world.message("pr/web", "InSync").await;
     assert_eq!(message, "inbound_rules: +1 rule tcp/22 from 0.0.0.0/0; see kubectl get drifts");

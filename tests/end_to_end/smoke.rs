@@ -31,7 +31,7 @@ spec:
     let drift = world.open_drift().await;
     let table = world.run(&["get", "drifts"]).await;
     let table = columns(&table);
-    assert_eq!(table[0], ["NAME", "RESOURCE", "FIELD", "EXPECTED", "ACTUAL", "NOW", "PHASE", "AGE"]);
+    assert_eq!(table[0], ["NAME", "RESOURCE", "FIELD", "EXPECTED", "ACTUAL", "NOW", "PHASE", "REVERT", "AGE"]);
     assert_eq!(table[1][..6], [drift.as_str(), "web-1", "size_slug", "s-4vcpu-8gb", "s-2vcpu-4gb", "Open"]);
     assert_eq!(table.len(), 2);
     world.reaches("pr/web-1", "InSync", "False DriftOpen").await;

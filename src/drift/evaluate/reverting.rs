@@ -134,20 +134,17 @@ impl Planner<'_> {
     ) -> Option<String> {
         let mut running = None;
         for drift in drifts.iter().filter(|drift| drift.is_open()) {
-            let saga = match &drift.reverting {
-                Some(reverting) => match effective.reverts.iter().find(|saga| saga.name == reverting.saga) {
-                    Some(saga) => saga,
-                    None => {
-                        self.followed.insert(drift.name.clone());
-                        self.fail_revert(drift, format!("saga {} was deleted before it ended", reverting.saga));
-                        continue;
-                    }
-                },
+            let saga = if let Some(reverting) = &drift.reverting {
+                let Some(saga) = effective.reverts.iter().find(|saga| saga.name == reverting.saga) else {
+                    self.followed.insert(drift.name.clone());
+                    self.fail_revert(drift, format!("saga {} was deleted before it ended", reverting.saga));
+                    continue;
+                };
+                saga
+            } else {
                 // Its creation was the last write before a crash.
-                None => match begun(drift, effective) {
-                    Some(saga) => saga,
-                    None => continue,
-                },
+                let Some(saga) = begun(drift, effective) else { continue };
+                saga
             };
             self.followed.insert(drift.name.clone());
             if self.follow_revert(drift, saga, effective, seen) {
@@ -218,13 +215,14 @@ impl Planner<'_> {
                     let is = brief(&shown.actual);
                     self.fail_revert(drift, format!("saga {} succeeded, but the live value is {is}", saga.name));
                 }
-                Finding::Unknown(why) | Finding::Invalid(why) => {
+                Finding::Invalid(why) => {
                     self.fail_revert(drift, format!("saga {} succeeded, but {why}", saga.name));
                 }
-                Finding::Moot => {}
+                // No verdict from what cannot be read: a later read tells.
+                Finding::Unknown(_) | Finding::Moot => {}
             },
             (Seen::Gone, _) => {
-                self.fail_revert(drift, format!("saga {} succeeded, but the resource is gone", saga.name))
+                self.fail_revert(drift, format!("saga {} succeeded, but the resource is gone", saga.name));
             }
             (Seen::Present(_), None) => {
                 self.fail_revert(drift, format!("saga {} succeeded, but the field is no longer recorded", saga.name));
@@ -320,6 +318,6 @@ impl Planner<'_> {
 fn begun<'r>(drift: &KnownDrift, effective: &Recorded<'r>) -> Option<&'r RevertSaga> {
     drift.revert.as_ref()?;
     let name = name_of(drift, effective.name);
-    let of_drift = effective.reverts.iter().filter(|saga| saga.drift == drift.uid);
-    of_drift.filter(|saga| !saga.phase.is_finished() || *saga.name == name).next_back()
+    let mut of_drift = effective.reverts.iter().filter(|saga| saga.drift == drift.uid);
+    of_drift.rfind(|saga| !saga.phase.is_finished() || *saga.name == name)
 }
