@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::cell::RefCell;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::mem;
 
 use serde_json::{Map, Value};
@@ -150,7 +150,7 @@ fn maps(
 ) -> Found {
     let mut found = Found::default();
     let mut adopted = expected_raw.as_object().cloned().unwrap_or_default();
-    let mut restored = live_raw.as_object().cloned().unwrap_or_default();
+    let mut restored = Vec::new();
     let defaults = rules.defaults(at);
     let closed = defaults.iter().filter(|(key, _)| !expected.contains_key(*key)).filter_map(|(key, default)| {
         let live = live.get(*key).unwrap_or(&NULL);
@@ -168,12 +168,7 @@ fn maps(
         if differs {
             adopted.insert(key.to_owned(), value);
         }
-        match before {
-            // A default of nothing.
-            Some(Value::Null) => drop(restored.remove(key)),
-            Some(before) => drop(restored.insert(key.to_owned(), before)),
-            None => {}
-        }
+        restored.extend(before.map(|before| (key.to_owned(), before)));
     };
     for (key, spelled) in expected {
         // The rules may have added the key.
@@ -195,7 +190,14 @@ fn maps(
         }
     }
     found.adopted = adopted.into();
-    found.restored = Some(restored.into());
+    if !restored.is_empty() {
+        let mut map = live_raw.as_object().cloned().unwrap_or_default();
+        for (key, before) in restored {
+            // A default of nothing.
+            if before.is_null() { drop(map.remove(&key)) } else { drop(map.insert(key, before)) }
+        }
+        found.restored = Some(map.into());
+    }
     found
 }
 
@@ -256,7 +258,7 @@ fn sets(at: &[String], expected: &[Item<'_>], live: &[Item<'_>], live_raw: &Valu
     for item in live {
         let Some(text) = text(item.spelled) else { continue };
         if !recorded.contains_key(&text) {
-            restored.drop(item);
+            restored.change(item, None);
         }
         if !seen.insert(text.clone()) {
             continue;
@@ -277,56 +279,52 @@ fn sets(at: &[String], expected: &[Item<'_>], live: &[Item<'_>], live_raw: &Valu
         }
     }
     found.adopted = adopted.into();
-    found.restored = Some(restored.list());
+    found.restored = restored.list();
     found
 }
 
 /// The live list on its way to the recorded one. Items that the rules ignore stay.
-struct Restored {
-    /// The live items; none in place of those that leave.
-    live: Vec<Option<Value>>,
+struct Restored<'l> {
+    live: &'l [Value],
+    /// By position: none for items that leave.
+    changed: BTreeMap<usize, Option<Value>>,
     added: Vec<Value>,
-    /// A live item, for the type of scalars.
-    model: Option<Value>,
 }
 
-impl Restored {
-    fn of(live: &Value) -> Self {
-        let live: Vec<_> = live.as_array().into_iter().flatten().cloned().map(Some).collect();
-        let model = live.first().cloned().flatten();
-        Self { live, added: Vec::new(), model }
+impl<'l> Restored<'l> {
+    fn of(live: &'l Value) -> Self {
+        let live = live.as_array().map(Vec::as_slice).unwrap_or_default();
+        Self { live, changed: BTreeMap::new(), added: Vec::new() }
     }
 
-    /// The place of an item. The rules may have moved it.
-    fn place(&mut self, item: &Item<'_>) -> Option<&mut Option<Value>> {
-        let is_it = |place: &Option<Value>| place.as_ref() == Some(item.raw);
-        let at = if self.live.get(item.position).is_some_and(is_it) {
-            Some(item.position)
-        } else {
-            self.live.iter().position(is_it)
+    fn change(&mut self, item: &Item<'_>, to: Option<Value>) {
+        let is_it = |position: &usize| {
+            !self.changed.contains_key(position) && self.live.get(*position).is_some_and(|live| live == item.raw)
         };
-        self.live.get_mut(at?)
-    }
-
-    fn drop(&mut self, item: &Item<'_>) {
-        if let Some(place) = self.place(item) {
-            *place = None;
-        }
-    }
-
-    fn replace(&mut self, item: &Item<'_>, value: Value) {
-        if let Some(place) = self.place(item) {
-            *place = Some(value);
+        // The rules may have moved it.
+        let position = Some(item.position).filter(is_it).or_else(|| (0..self.live.len()).find(is_it));
+        if let Some(position) = position {
+            self.changed.insert(position, to);
         }
     }
 
     fn add(&mut self, item: &Item<'_>) {
-        let added = self.model.as_ref().map_or_else(|| item.raw.clone(), |live| in_type_of(live, item.raw));
+        let added = self.live.first().map_or_else(|| item.raw.clone(), |live| in_type_of(live, item.raw));
         self.added.push(added);
     }
 
-    fn list(self) -> Value {
-        self.live.into_iter().flatten().chain(self.added).collect()
+    /// The list; none where nothing differs.
+    fn list(mut self) -> Option<Value> {
+        if self.changed.is_empty() && self.added.is_empty() {
+            return None;
+        }
+        let live = self.live.iter().enumerate();
+        let kept = live.filter_map(|(position, item)| match self.changed.remove(&position) {
+            Some(changed) => changed,
+            None => Some(item.clone()),
+        });
+        let kept: Vec<_> = kept.collect();
+        Some(kept.into_iter().chain(self.added).collect())
     }
 }
 
@@ -369,20 +367,17 @@ fn one_to_one(
     let mut restored = Restored::of(live_raw);
     for (one, partner) in partners.iter().enumerate() {
         let Some(item) = expected.get(one) else { continue };
-        match partner {
-            Some(other) => {
-                let (value, before) = found.take(cells.take(one, *other));
-                if let Some(adopted) = adopted.get_mut(*other) {
-                    *adopted = Some(value);
-                }
-                if let (Some(before), Some(item)) = (before, live.get(*other)) {
-                    restored.replace(item, before);
-                }
-            }
-            None => {
-                found.differences.push(Place::item(at, item.position, Some(item.raw), None));
-                restored.add(item);
-            }
+        let Some(other) = partner else {
+            found.differences.push(Place::item(at, item.position, Some(item.raw), None));
+            restored.add(item);
+            continue;
+        };
+        let (value, before) = found.take(cells.take(one, *other));
+        if let Some(adopted) = adopted.get_mut(*other) {
+            *adopted = Some(value);
+        }
+        if let (Some(before), Some(item)) = (before, live.get(*other)) {
+            restored.change(item, Some(before));
         }
     }
     let recorded: BTreeSet<&String> =
@@ -396,13 +391,13 @@ fn one_to_one(
             let kept = if is_whole { kept } else { item.raw.clone() };
             at.pop();
             found.differences.push(Place::item(at, item.position, None, Some(&kept)));
-            restored.drop(item);
+            restored.change(item, None);
             kept
         })
     });
     let adopted: Vec<Value> = values.collect();
     found.adopted = adopted.into();
-    found.restored = Some(restored.list());
+    found.restored = restored.list();
     found
 }
 

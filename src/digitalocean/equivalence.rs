@@ -13,6 +13,7 @@ use serde_json::{Map, Value};
 use super::ResourceKey;
 use super::document::{is_blank, is_position, str_at};
 use super::observed::Certificates;
+use crate::comparison::secret::hide_text;
 
 /// How the tags begin by which sagas find what they made.
 pub const SAGA_TAG: &str = "arcadia-saga:";
@@ -470,9 +471,14 @@ fn certificate(site: Site<'_>, expected: &mut Value, live: &mut Value) -> Unsure
                 return None;
             }
             (None, Some(other)) => Some(format!(
-                "the recorded certificate {recorded} is not in the account any more; record the certificate by its name, which is now {other}"
+                "the recorded certificate {} is not in the account any more; record the certificate by its name, which is now {}",
+                hide_text(&recorded),
+                hide_text(other)
             )),
-            (_, None) => Some(format!("the live certificate {running} is not among the account's certificates")),
+            (_, None) => {
+                let running = hide_text(&running);
+                Some(format!("the live certificate {running} is not among the account's certificates"))
+            }
         },
     };
     *expected = live.clone();
@@ -508,5 +514,6 @@ fn tag_members(site: Site<'_>, expected: &mut Value, live: &mut Value) -> Unsure
         return None;
     }
     *expected = live.clone();
+    let tag = hide_text(tag);
     Some(format!("the load balancer's droplets follow its tag {tag}, so they are not compared"))
 }

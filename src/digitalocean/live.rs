@@ -105,6 +105,9 @@ impl Live {
             Compared::NoSuchField { .. } => return Err("there is no such field".to_owned()),
         };
         let Some(value) = comparison.restored else {
+            if !comparison.differences.is_empty() {
+                return Err("the live value does not show which part differs".to_owned());
+            }
             return comparison.doubts.into_iter().next().map_or(Ok(None), |doubt| Err(doubt.why));
         };
         let own = self.document.get(field).filter(|own| own.is_object() && desired.is_object());
@@ -117,6 +120,14 @@ impl Live {
             return Err("the live list has no such item; record the whole list instead".to_owned());
         }
         Ok(Some(document))
+    }
+
+    /// The live value of a field; null where there is none.
+    pub(crate) fn value(&self, field: &str) -> Value {
+        match self.key.kind.row().derived.get(field) {
+            Some(source) => self.derive(source),
+            None => self.raw(field).cloned().unwrap_or_default(),
+        }
     }
 
     /// The value that the document shows for a field.

@@ -29,6 +29,7 @@ pub mod live;
 mod merge;
 mod notes;
 mod observed;
+mod owners;
 mod pages;
 mod pins;
 pub mod revert;

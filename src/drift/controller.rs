@@ -31,6 +31,7 @@ use crate::{
         cache::Cache,
         call,
         events::News,
+        failpoint,
         key::ObjectKey,
         queue::Queue,
         watch::{self, FirstLists, Scope},
@@ -391,7 +392,7 @@ async fn settle_orphans(key: &ObjectKey, context: &Context) -> Result<Option<Dur
     let all = context.index().orphans(key);
     let mut rest: Option<Duration> = None;
     for orphans in all {
-        let left = ORPHANS_REST.saturating_sub(orphans.since.elapsed());
+        let left = failpoint::limit("orphans-rest", ORPHANS_REST).saturating_sub(orphans.since.elapsed());
         let left = if left.is_zero() && exists(key, &orphans, context).await? { UNREADABLE_RESTS } else { left };
         if !left.is_zero() {
             rest = Some(rest.map_or(left, |rest| rest.min(left)));

@@ -304,7 +304,10 @@ async fn one_decision_settles_the_same_change_of_many_resources() {
 
 #[tokio::test]
 async fn a_decision_that_nothing_can_come_of_is_answered() {
-    let mut world = World::new("answered").await;
+    let limits = RateLimits { per_minute: 100_000, per_hour: 1_000_000, ..RateLimits::default() };
+    let mut world = World::without_operator("answered", limits).await;
+    world.environment = vec![("FAILPOINTS", "orphans-rest=return(1)")];
+    world.start_operator(&[]);
     world.record("web-1", json!({"name": "other"})).await;
     let drift = world.open_drift().await;
     let object = format!("drift/{drift}");

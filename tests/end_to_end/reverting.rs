@@ -75,7 +75,9 @@ async fn a_revert_puts_one_field_back_by_a_saga_and_leaves_the_rest_alone() {
 #[tokio::test]
 async fn a_revert_with_a_worse_effect_is_refused_until_it_is_allowed() {
     let desired = json!({"size_slug": "s-2vcpu-4gb"});
-    let (world, drift) = drifted("allowed", desired, json!({"size_slug": "s-4vcpu-8gb"})).await;
+    // The colleague did not grow the disk, so the droplet can shrink again.
+    let resized = json!({"size_slug": "s-4vcpu-8gb", "disk": 80});
+    let (world, drift) = drifted("allowed", desired, resized).await;
     let class = world.value(&drift, "{.spec.revert}").await;
     assert_eq!(class, "Disruptive");
     world.run(&["annotate", &drift, "arcadia.cloud/revert=true"]).await;

@@ -54,6 +54,8 @@ pub struct World {
     credentials: Vec<Credential>,
     simulator: Simulator,
     arguments: Vec<String>,
+    /// What the operator finds in its environment, such as limits that are shorter for a test.
+    pub environment: Vec<(&'static str, &'static str)>,
     starts: usize,
 }
 
@@ -112,6 +114,7 @@ impl World {
             credentials: vec![credential],
             simulator,
             arguments: Vec::new(),
+            environment: Vec::new(),
             starts: 0,
         }
     }
@@ -166,7 +169,7 @@ impl World {
             .env("DIGITALOCEAN_API_URL", self.simulator.url())
             .env("DIGITALOCEAN_TOKEN", TOKEN)
             .env("RUST_LOG", "arcadia_operator=debug,warn")
-            .envs(environment.iter().copied());
+            .envs(self.environment.iter().chain(environment).copied());
         let log = self.folder.path().join(format!("operator-{}.log", self.starts));
         Operator::new(Process::spawn(&command, &log).unwrap(), self.tokens())
     }

@@ -28,13 +28,21 @@ fn the_daily_commands_of_the_readme_do_what_they_say() {
     assert!(commands.len() > 8, "{commands:?}");
     for command in commands {
         if command.contains("drift NAME") {
-            // The manifest has the old size, so applying it again opens a drift.
+            // The manifest has the old size, so the question is asked again when earlier acceptances are withdrawn.
             run("kubectl apply -f examples/web-1.yaml");
+            let is_revert = command.contains("revert");
+            if is_revert {
+                let change = json!({"tags": ["web"]});
+                runtime.block_on(stage.simulator.control().change("droplets", DROPLET, change)).unwrap();
+            } else {
+                run("kubectl annotate drifts --all arcadia.cloud/accept-");
+            }
             run("kubectl wait --for=jsonpath='{.status.openDrifts}'=1 pr/web-1");
             let drift =
                 run("kubectl get drifts --field-selector status.phase=Open -o jsonpath='{.items[0].metadata.name}'");
             run(&command.replace("NAME", drift.trim()));
-            run(&format!("kubectl wait --for=jsonpath='{{.status.phase}}'=Accepted drift/{}", drift.trim()));
+            let phase = if is_revert { "Reverted" } else { "Accepted" };
+            run(&format!("kubectl wait --for=jsonpath='{{.status.phase}}'={phase} drift/{}", drift.trim()));
             continue;
         }
         let command = command.replace("saga NAME", "saga snapshot-web-1").replace("NAME", "web-1");
@@ -44,6 +52,6 @@ fn the_daily_commands_of_the_readme_do_what_they_say() {
     }
     let ignored = run("kubectl get pr web-1 -o jsonpath='{.spec.drift.ignore[0]}'");
     assert_eq!(ignored.trim(), "tags");
-    let desired = run("kubectl get pr web-1 -o jsonpath='{.spec.desired.size_slug}'");
-    assert_eq!(desired.trim(), LIVE);
+    let accepted = run("kubectl get pr web-1 -o jsonpath='{.status.acceptances[0].accepted}'");
+    assert_eq!(accepted.trim(), LIVE);
 }

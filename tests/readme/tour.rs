@@ -18,7 +18,7 @@ const TOUR: &str = "docs/tour.md";
 /// Its commands are executed by tests/observability.
 const RUNBOOK: &str = "docs/troubleshooting.md";
 /// Blocks that no test executes: the document, how the block begins, and the reason.
-const NOT_RUN: [(&str, &str, &str); 13] = [
+const NOT_RUN: [(&str, &str, &str); 15] = [
     ("README.md", "git clone", "needs the network; tests/demo.rs of xtask plays the demo"),
     ("README.md", "kubectl create namespace arcadia-system", "tests/install installs with Helm and the real program"),
     ("CONTRIBUTING.md", "cargo xtask test", "would run this test"),
@@ -29,6 +29,8 @@ const NOT_RUN: [(&str, &str, &str); 13] = [
     ("docs/install.md", "doctl compute", "needs a real account"),
     ("docs/install.md", "helm install first", "tests/install/release.rs installs two"),
     ("docs/install.md", "cargo install", "needs a real cluster and a real account"),
+    ("docs/gitops.md", "kubectl annotate drift DRIFT", "needs a drift; the tour accepts one"),
+    ("docs/revert.md", "kubectl annotate drift DRIFT", "needs a drift; the tour reverts one"),
     ("docs/operate.md", "kubectl create secret", "needs the operator as a pod"),
     ("docs/operate.md", "kubectl get provisionedresources -A", "needs jq"),
     ("docs/operate.md", "kubectl create -f records.json", "follows the block before it"),

@@ -69,6 +69,9 @@ pub(crate) struct Rule {
     /// The first case that applies wins.
     #[serde(default)]
     pub(crate) cases: Vec<Case>,
+    /// The value that stands for none, where DigitalOcean takes no null.
+    #[serde(default)]
+    pub(crate) unset: Option<Value>,
     /// Firewalls, load balancers and others select resources by these tags.
     #[serde(default)]
     pub(crate) selects: bool,
@@ -125,8 +128,10 @@ pub(crate) struct Condition {
     /// An item of a list; a final `*` stands for any ending.
     #[serde(default)]
     has: Option<String>,
+    /// A text that matches this regular expression.
+    // A compiled one would make kinds unfit for keys.
     #[serde(default, deserialize_with = "regex")]
-    matches: Option<Regex>,
+    matches: Option<String>,
 }
 
 /// Another controller that sets fields of some resources, and would change a revert back.
@@ -363,7 +368,7 @@ impl Condition {
             && self.not.as_ref().is_none_or(|values| !is_one_of(values))
             && self.blank.is_none_or(|blank| found.is_some() && is_blank(value) == blank)
             && self.has.as_ref().is_none_or(has)
-            && self.matches.as_ref().is_none_or(|regex| regex.is_match(text))
+            && self.matches.as_ref().is_none_or(|pattern| Regex::new(pattern).is_ok_and(|regex| regex.is_match(text)))
     }
 }
 
@@ -410,7 +415,7 @@ impl<'de> Deserialize<'de> for Call {
     }
 }
 
-fn regex<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Regex>, D::Error> {
+fn regex<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
     let text = String::deserialize(deserializer)?;
-    Regex::new(&text).map(Some).map_err(D::Error::custom)
+    Regex::new(&text).map_err(D::Error::custom).map(|_| Some(text))
 }

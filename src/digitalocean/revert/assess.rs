@@ -2,9 +2,9 @@
 
 use serde_json::Value;
 
-use super::{Assessment, Class, Revert};
+use super::{Allow, Assessment, Class, Revert};
 use crate::comparison::Difference;
-use crate::digitalocean::document::at;
+use crate::digitalocean::document::{Pattern, at};
 use crate::digitalocean::kinds::{Case, How, Reverts, Rule, Shape};
 use crate::digitalocean::live::Resolved;
 use crate::digitalocean::{Compared, Kind};
@@ -38,6 +38,13 @@ pub fn irreversible(kind: Kind, field: &str) -> Option<&'static str> {
     if rule.class == Class::OneWay {
         return Some("DigitalOcean changes this field in one direction only");
     }
+    if let Some(How::UpdateResource(write)) = &rule.how
+        && let Some(write) = row.revert.as_ref()?.writes.get(write)
+        && write.shape == Shape::Members
+        && write.remove.is_none()
+    {
+        return Some("members that were added are not removed again");
+    }
     let root = path.first().copied().unwrap_or_default();
     let has_credentials = row.credentials.iter().any(|pattern| pattern.root() == root || pattern.root() == "**");
     has_credentials.then_some("the earlier value holds credentials, which a saga does not store")
@@ -54,12 +61,14 @@ impl Assessment {
         Self { class, why, warnings: Vec::new() }
     }
 
-    /// The worse of two.
+    /// The worse of two: the one for which the user has to allow more.
     fn or(mut self, other: Self) -> Self {
         let mut warnings = std::mem::take(&mut self.warnings);
         warnings
             .extend(other.warnings.iter().filter(|warning| !warnings.contains(warning)).cloned().collect::<Vec<_>>());
-        let worse = if other.class > self.class { other } else { self };
+        // Not by class alone: a revert of which one part is one-way and another one loses data must not count as one-way.
+        let rank = |class: Class| (Allow::needed(class).is_none(), Allow::needed(class), class);
+        let worse = if rank(other.class) > rank(self.class) { other } else { self };
         Self { warnings, ..worse }
     }
 }
@@ -114,7 +123,7 @@ pub(super) fn judge(revert: &Revert<'_>) -> Judged {
 
 /// The rule for a path: the longest pattern that covers it.
 pub(super) fn rule<'r>(reverts: &'r Reverts, path: &[impl AsRef<str>]) -> Option<&'r Rule> {
-    let length = |rule: &Rule| rule.names.iter().filter(|name| name.covers(path)).map(|name| name.len()).max();
+    let length = |rule: &Rule| rule.names.iter().filter(|name| name.covers(path)).map(Pattern::len).max();
     let rules = reverts.fields.iter().filter_map(|rule| Some((length(rule)?, rule)));
     rules.max_by_key(|(length, _)| *length).map(|(_, rule)| rule)
 }
@@ -234,5 +243,5 @@ pub(super) fn feature_changes(desired: &Value, live: &Value) -> Vec<(String, boo
 
 /// The live value of a droplet's or volume's field, as text.
 pub(super) fn text_at(document: &Value, path: &str) -> Option<String> {
-    at(document, path).and_then(crate::comparison::scalar::text).map(|text| text.into_owned())
+    at(document, path).and_then(crate::comparison::scalar::text).map(std::borrow::Cow::into_owned)
 }

@@ -28,6 +28,7 @@ pub use assess::{assess, existence, irreversible};
 pub(crate) use plan::check;
 pub use plan::{Plan, PlannedCall, PlannedStep, Refused, plan};
 pub use reference::reference;
+pub(crate) use request::value_before;
 
 /// A drifted field to put back.
 #[derive(Clone, Copy, Debug)]

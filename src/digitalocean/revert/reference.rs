@@ -22,7 +22,7 @@ pub fn reference() -> String {
             text.push_str(&row(rule));
         }
         for owned in &reverts.owned {
-            let _ = write!(text, "\nNot reverted where it belongs to {}.\n", owned.by);
+            let _ = write!(text, "\nRefused for a resource that belongs to {}.\n", owned.by);
         }
     }
     text

@@ -11,6 +11,16 @@ use crate::digitalocean::document::{at, is_blank, put};
 use crate::digitalocean::kinds::{Call, Content, Guard, How, MemberCall, RestState, Shape, Spelling, Write};
 use crate::digitalocean::{Kind, Live, Path, ResourceKey, Verb};
 
+/// The live value of a field, to restore it later.
+pub(crate) fn value_before(live: &Live, field: &str) -> Value {
+    let value = live.value(field);
+    let unset = || {
+        let rule = rule(live.key().kind.row().revert.as_ref()?, &live.path(field))?;
+        rule.unset.clone().filter(|_| rule.names.iter().any(|name| name.matches(&live.path(field))))
+    };
+    if value.is_null() { unset().unwrap_or(value) } else { value }
+}
+
 /// A call that changes a resource.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Request {
@@ -26,7 +36,7 @@ pub(crate) struct Request {
 
 /// How the resource takes changes of a field.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Plan {
+pub(crate) struct FieldWrite {
     write: &'static Write,
 }
 
@@ -43,7 +53,7 @@ impl Request {
     }
 }
 
-impl Plan {
+impl FieldWrite {
     /// The write of a field, by the rules for the live document.
     pub(crate) fn of(revert: &Revert<'_>) -> Option<Self> {
         Self::named(revert.document.key().kind, judge(revert).how?)
@@ -67,28 +77,28 @@ impl Plan {
     }
 
     /// The write that repeats a change which the cloud could not complete.
-    pub(crate) fn retry(&self, kind: Kind) -> Self {
+    pub(crate) fn retry(self, kind: Kind) -> Self {
         let other = self.write.retry.as_ref().and_then(|name| kind.row().revert.as_ref()?.writes.get(name));
-        other.map_or(*self, |write| Self { write })
+        other.map_or(self, |write| Self { write })
     }
 
     /// Whether the resource is being changed.
-    pub(crate) fn rest(&self, document: &Value) -> RestState {
+    pub(crate) fn rest(self, document: &Value) -> RestState {
         self.write.rest.as_ref().map_or(RestState::AtRest, |rest| rest.state(document))
     }
 
     /// Whether one call is all, and its response shows the new value.
-    pub(crate) fn is_done_at_once(&self) -> bool {
+    pub(crate) fn is_done_at_once(self) -> bool {
         self.write.rest.is_none() && !self.has_members()
     }
 
     /// Whether single members are added and removed.
-    pub(crate) fn has_members(&self) -> bool {
+    pub(crate) fn has_members(self) -> bool {
         self.write.shape == Shape::Members
     }
 
     /// The document without the members that a step added, and with those that it removed. Others stay.
-    pub(crate) fn undone_members(&self, live: &Live, field: &str, was: &Value, wrote: &Value) -> Option<Value> {
+    pub(crate) fn undone_members(self, live: &Live, field: &str, was: &Value, wrote: &Value) -> Option<Value> {
         if !self.has_members() {
             return None;
         }
@@ -109,12 +119,12 @@ impl Plan {
     }
 
     /// Keys of the body that are sent with the recorded value of another field, and the fields.
-    pub(crate) fn with_recorded(&self) -> &'static BTreeMap<String, String> {
+    pub(crate) fn with_recorded(self) -> &'static BTreeMap<String, String> {
         &self.write.with_recorded
     }
 
     /// Another controller that may set the field: its condition, and the path and the key of the document to check.
-    pub(crate) fn guard<'l>(&self, live: &'l Live) -> Option<(&'static Guard, Path<'l>, &'static str)> {
+    pub(crate) fn guard(self, live: &Live) -> Option<(&'static Guard, Path<'_>, &'static str)> {
         let guard = self.write.guard.as_ref()?;
         let key = live.key();
         let path = Path { route: &guard.get.path, parent: None, id: Some(&key.id), scope: &key.kind.row().scope };
@@ -122,12 +132,12 @@ impl Plan {
     }
 
     /// Whether the version in the body has to be looked up.
-    pub(crate) fn needs_version(&self) -> bool {
+    pub(crate) fn needs_version(self) -> bool {
         self.write.spelling == Some(Spelling::ClusterVersion)
     }
 
     /// The scope of a field that the write sends and that the document does not show.
-    pub(crate) fn hidden(&self, live: &Live) -> Option<&'static str> {
+    pub(crate) fn hidden(self, live: &Live) -> Option<&'static str> {
         let document = live.document();
         let lacking = self.write.must_show.iter().find(|(field, _)| document.get(field.as_str()).is_none());
         if let Some((_, scope)) = lacking {
@@ -139,7 +149,7 @@ impl Plan {
     }
 
     /// The scopes without which nested lists are missing from the document, and nothing shows it.
-    pub(crate) fn scopes_in_doubt(&self, kind: Kind) -> Vec<&'static str> {
+    pub(crate) fn scopes_in_doubt(self, kind: Kind) -> Vec<&'static str> {
         let gated = &kind.row().gated;
         let is_evident = |scope: &str| gated.iter().any(|(gate, of)| gate.len() == 1 && of == scope);
         let nested =
@@ -150,7 +160,7 @@ impl Plan {
         scopes
     }
 
-    fn sends(&self, field: &str) -> bool {
+    fn sends(self, field: &str) -> bool {
         match self.write.shape {
             Shape::Whole => !self.write.omit.iter().any(|omitted| omitted.segments() == [field]),
             Shape::Body => self.write.along.values().any(|path| path.split('.').next() == Some(field)),
@@ -163,7 +173,7 @@ impl Plan {
     /// # Errors
     /// The reason why there is no such call.
     pub(crate) fn request(
-        &self,
+        self,
         live: &Live,
         field: &str,
         restored: &Value,
@@ -183,6 +193,7 @@ impl Plan {
                     spelling.spell(&mut body, changed);
                 }
                 numbers(&mut body);
+                drop_old_ids(&mut body, live.document());
                 let alternative = self.write.spelling.and_then(|spelling| spelling.alternative(&body));
                 Ok(Request {
                     body: Value::Object(body),
@@ -196,7 +207,7 @@ impl Plan {
     }
 
     /// All that the document shows, but for what must not be sent. A null is the same as a key that is missing.
-    fn whole(&self, restored: &Value) -> Map<String, Value> {
+    fn whole(self, restored: &Value) -> Map<String, Value> {
         let mut body = restored.clone();
         remove_all(&mut body, &self.write.omit);
         let mut body = match body {
@@ -208,7 +219,7 @@ impl Plan {
     }
 
     /// The changed field and those that are sent along.
-    fn body(&self, path: &[String], restored: &Value) -> Map<String, Value> {
+    fn body(self, path: &[String], restored: &Value) -> Map<String, Value> {
         let mut body = Value::Object(Map::new());
         if let Value::Object(body) = &mut body {
             let along = self.write.along.iter().filter_map(|(key, path)| Some((key, at(restored, path)?)));
@@ -232,7 +243,7 @@ impl Plan {
     }
 
     /// A call that adds members first, and then one that removes others.
-    fn members(&self, live: &Live, path: &[String], restored: &Value) -> Result<Request, String> {
+    fn members(self, live: &Live, path: &[String], restored: &Value) -> Result<Request, String> {
         let dotted = path.join(".");
         let items = |document: &Value| at(document, &dotted).map(members_of).unwrap_or_default();
         let (is, wanted) = (items(live.document()), items(restored));
@@ -279,6 +290,19 @@ fn member_body(template: &BTreeMap<String, Content>, key: &ResourceKey, members:
     let mut body: Map<String, Value> = template.iter().map(|(name, content)| (name.clone(), part(content))).collect();
     numbers(&mut body);
     Value::Object(body)
+}
+
+/// Items of lists keep their `uuid` only where they are live: the cloud gives new ones to others.
+fn drop_old_ids(body: &mut Map<String, Value>, live: &Value) {
+    for (key, value) in body {
+        let items = live.get(key.as_str()).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+        let is_live = |uuid: &Value| items.iter().any(|item| item.get("uuid") == Some(uuid));
+        for item in value.as_array_mut().into_iter().flatten().filter_map(Value::as_object_mut) {
+            if item.get("uuid").is_some_and(|uuid| !is_live(uuid)) {
+                item.remove("uuid");
+            }
+        }
+    }
 }
 
 /// Droplets are numbers, and may be recorded as texts.

@@ -92,7 +92,12 @@ fn load_balancer(body: &mut Map<String, Value>, changed: &str) {
     if !is_global && !region.is_empty() {
         body.insert("region".to_owned(), json!(region));
     }
-    size(body, changed, NAMED_SIZES.contains(&region.as_str()));
+    if is_global {
+        body.remove("size");
+        body.remove("size_unit");
+    } else {
+        size(body, changed, NAMED_SIZES.contains(&region.as_str()));
+    }
     let has_tag = body.get("tag").is_some_and(|tag| !is_blank(tag));
     body.remove(if has_tag { "droplet_ids" } else { "tag" });
     if let Some(Value::Object(firewall)) = body.get_mut("firewall") {
@@ -130,6 +135,8 @@ fn size(body: &mut Map<String, Value>, changed: &str, is_named: bool) {
         (false, _) => ("size_unit", unit.or(from_size)),
     };
     if let Some(value) = value.filter(|value| !is_blank(value)) {
+        let number = value.as_str().and_then(|text| text.parse::<u64>().ok());
+        let value = number.filter(|_| key == "size_unit").map_or(value, Value::from);
         body.insert(key.to_owned(), value);
     }
 }

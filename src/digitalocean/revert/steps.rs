@@ -7,7 +7,7 @@ use super::plan::{PlannedCall, PlannedStep};
 use super::{Allow, Class, Revert, assess};
 use crate::comparison::{Difference, scalar::text, show};
 use crate::digitalocean::document::{at, is_blank};
-use crate::digitalocean::kinds::{Call, How, Shape};
+use crate::digitalocean::kinds::{Call, How, MemberCall, Shape};
 use crate::digitalocean::{Compared, Verb};
 
 /// The most columns of a value in a plan.
@@ -78,20 +78,20 @@ impl Order<'_> {
             ..step("update", "UpdateResource", self.record_parameters())
         };
         let changes = self.differences();
-        let calls = match (&write.call, write.shape) {
-            (Some(call), Shape::Body | Shape::Whole) => vec![self.call(call, changes)],
-            _ => {
-                let has = |sign: &str| changes.iter().any(|change| change.contains(sign));
-                let calls = [(write.add.as_ref(), "add "), (write.remove.as_ref(), "remove ")];
-                let calls = calls.into_iter().filter_map(|(member, sign)| member.filter(|_| has(sign)).zip(Some(sign)));
-                calls
-                    .map(|(member, sign)| {
-                        let changes = changes.iter().filter(|change| change.contains(sign)).cloned().collect();
-                        self.call(&member.call, changes)
-                    })
-                    .collect()
-            }
+        if let (Some(call), Shape::Body | Shape::Whole) = (&write.call, write.shape) {
+            return Ok((vec![step], vec![self.call(call, changes)]));
+        }
+        // A switch is one member.
+        let is_added = |difference: &Difference| match self.revert.desired {
+            Value::Bool(is_on) => *is_on,
+            _ => difference.actual.is_none(),
         };
+        let compared = self.compared();
+        let call = |(member, adds): (Option<&MemberCall>, bool)| {
+            let changes: Vec<_> = compared.iter().filter(|it| is_added(it) == adds).map(|it| self.line(it)).collect();
+            member.filter(|_| !changes.is_empty()).map(|member| self.call(&member.call, changes))
+        };
+        let calls = [(write.add.as_ref(), true), (write.remove.as_ref(), false)].into_iter().filter_map(call).collect();
         Ok((vec![step], calls))
     }
 
@@ -193,7 +193,9 @@ impl Order<'_> {
         }
         let with = json!({ "size": size, "disk": true });
         let (mut steps, mut calls) = self.droplet("ResizeDroplet", with, "resize");
-        steps.iter_mut().for_each(|step| step.irreversible = true);
+        for step in &mut steps {
+            step.irreversible = true;
+        }
         self.with_power(&mut calls);
         Ok((steps, calls))
     }
@@ -227,14 +229,16 @@ impl Order<'_> {
         let discards = self.class == Class::Lossy;
         let with = json!({ "discard_backups": discards });
         let (mut steps, calls) = self.droplet("DisableBackups", with, "disable_backups");
-        steps.iter_mut().for_each(|step| step.irreversible = discards);
+        for step in &mut steps {
+            step.irreversible = discards;
+        }
         (steps, calls)
     }
 
     fn volumes(&self) -> Steps {
         let volumes: Vec<_> =
             self.members().into_iter().map(|(is_added, volume)| (is_added, volume, self.id().to_owned())).collect();
-        self.attachments(volumes)
+        Self::attachments(volumes)
     }
 
     fn attached_to(&self) -> Result<Steps, String> {
@@ -243,11 +247,11 @@ impl Order<'_> {
         if droplets.iter().filter(|(is_added, ..)| *is_added).count() > 1 {
             return Err("A volume is attached to one droplet at most; record one.".to_owned());
         }
-        Ok(self.attachments(droplets))
+        Ok(Self::attachments(droplets))
     }
 
     /// The steps to attach and detach volumes. A volume is attached to one droplet at a time.
-    fn attachments(&self, mut attachments: Vec<(bool, String, String)>) -> Steps {
+    fn attachments(mut attachments: Vec<(bool, String, String)>) -> Steps {
         attachments.sort_by_key(|(is_added, ..)| *is_added);
         let each = attachments.into_iter().enumerate().map(|(index, (is_added, volume, droplet))| {
             let (name, action) = if is_added { ("AttachVolume", "attach") } else { ("DetachVolume", "detach") };
@@ -283,7 +287,9 @@ impl Order<'_> {
 
     fn ipv6(&self) -> Steps {
         let (mut steps, mut calls) = self.droplet("EnableIPv6", json!({}), "enable_ipv6");
-        steps.iter_mut().for_each(|step| step.irreversible = true);
+        for step in &mut steps {
+            step.irreversible = true;
+        }
         self.with_power(&mut calls);
         (steps, calls)
     }
@@ -309,7 +315,7 @@ impl Order<'_> {
     /// The recorded value as text.
     fn wanted(&self) -> Result<String, String> {
         let text = text(self.revert.desired).filter(|text| !text.is_empty());
-        text.map(|text| text.into_owned()).ok_or_else(|| {
+        text.map(std::borrow::Cow::into_owned).ok_or_else(|| {
             format!("The recorded value of {} is not one text or number; correct the record.", self.revert.field)
         })
     }
@@ -340,19 +346,20 @@ impl Order<'_> {
 
     /// The changes, in one line each.
     fn differences(&self) -> Vec<String> {
-        let line = |difference: &Difference| {
-            let separator = if difference.path.is_empty() { "" } else { "." };
-            let path = show::escape(&format!("{}{separator}{}", self.revert.field, difference.path)).into_owned();
-            let value = |value: &Option<Value>| {
-                value.as_ref().map_or_else(|| "none".to_owned(), |value| show::short(value, COLUMNS))
-            };
-            match &difference.item {
-                Some(item) if difference.actual.is_none() => format!("{path}: add {item}"),
-                Some(item) => format!("{path}: remove {item}"),
-                None => format!("{path}: {} -> {}", value(&difference.actual), value(&difference.expected)),
-            }
+        self.compared().iter().map(|difference| self.line(difference)).collect()
+    }
+
+    fn line(&self, difference: &Difference) -> String {
+        let separator = if difference.path.is_empty() { "" } else { "." };
+        let path = show::escape(&format!("{}{separator}{}", self.revert.field, difference.path)).into_owned();
+        let value = |value: &Option<Value>| {
+            value.as_ref().map_or_else(|| "none".to_owned(), |value| show::short(value, COLUMNS))
         };
-        self.compared().iter().map(line).collect()
+        match &difference.item {
+            Some(item) if difference.actual.is_none() => format!("{path}: add {item}"),
+            Some(item) => format!("{path}: remove {item}"),
+            None => format!("{path}: {} -> {}", value(&difference.actual), value(&difference.expected)),
+        }
     }
 
     fn call(&self, call: &Call, changes: Vec<String>) -> PlannedCall {

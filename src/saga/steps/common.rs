@@ -70,6 +70,11 @@ pub(super) fn text_or_number<'de, D: Deserializer<'de>>(deserializer: D) -> Resu
     }
 }
 
+/// Reads a value that may be null, which is not the same as one that is missing.
+pub(super) fn also_null<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, D::Error> {
+    Value::deserialize(deserializer).map(Some)
+}
+
 /// The schema of the id of a resource of any kind.
 pub(super) fn any_id(_: &mut SchemaGenerator) -> Schema {
     json_schema!({ "type": ["string", "integer"], "minLength": 1, "maxLength": 253 })

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::{
-    common::{any_id, kind_name, text_or_number},
+    common::{also_null, any_id, kind_name, text_or_number},
     record::{self, NAME},
 };
 use crate::{
@@ -46,10 +46,10 @@ pub struct Before {
     /// The live value differed from the desired one.
     pub(super) differed: bool,
     /// The live value; none where the step cannot be undone.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "also_null")]
     pub(super) was: Option<Value>,
     /// The desired value.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "also_null")]
     pub(super) wrote: Option<Value>,
     /// The live values that were sent along in the same call.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
@@ -74,18 +74,18 @@ impl Given {
     }
 
     /// Reads the state before the step.
-    pub(super) async fn before(&self, context: &StepContext<'_>) -> Result<Before, Failure> {
+    pub(super) async fn before(&self, context: &StepContext<'_>) -> Result<(Before, Live), Failure> {
         let desired = self.desired(context).await?;
         let live = self.live(context, &desired).await?;
         if let State::Equal = self.compare(&live, &desired)? {
-            return Ok(Before::default());
+            return Ok((Before::default(), live));
         }
         self.check(&live, &desired)?;
         if self.irreversible().is_some() {
-            return Ok(Before { differed: true, ..Before::default() });
+            return Ok((Before { differed: true, ..Before::default() }, live));
         }
-        let was = live.raw(&self.field).cloned().unwrap_or_default();
-        Ok(Before { differed: true, was: Some(was), wrote: Some(desired), ..Before::default() })
+        let was = revert::value_before(&live, &self.field);
+        Ok((Before { differed: true, was: Some(was), wrote: Some(desired), ..Before::default() }, live))
     }
 
     /// The effective desired value.
@@ -93,7 +93,7 @@ impl Given {
         record::desired_value(context, &self.record, &self.key(), &self.field).await
     }
 
-    /// Reads the resource anew.
+    /// Reads the resource.
     pub(super) async fn live(&self, context: &StepContext<'_>, value: &Value) -> Result<Live, Failure> {
         let fields = FieldSet::of_values(self.kind, [(self.field.as_str(), value)]);
         let live = context.cloud.live(&self.key(), fields).await?;
@@ -146,5 +146,5 @@ impl Given {
     }
 }
 
-/// The pause between two looks at a resource that the cloud is changing.
+/// The pause between two reads of a resource that the cloud is changing.
 pub(super) const WORKING: Duration = Duration::from_secs(5);

@@ -15,7 +15,7 @@ use crate::{
         kinds::RestState,
         revert::{
             Revert, SelectedTags,
-            request::{Plan, Request},
+            request::{FieldWrite, Request},
         },
     },
     saga::step::{Failure, Progress, Step, StepContext, Trace, Undo},
@@ -46,13 +46,18 @@ impl Step for UpdateResource {
     }
 
     async fn before(&self, context: &StepContext<'_>, Parameters(given): &Parameters) -> Result<Before, Failure> {
-        let before = given.before(context).await?;
-        if before.was.is_none() {
-            return Ok(before);
+        let (before, live) = given.before(context).await?;
+        if before.differed
+            && let Some(owner) = context.cloud.owner(&given.key()).await?
+        {
+            return Err(Failure::Permanent(format!(
+                "{} of {} belongs to the {owner}, which would change it back; change it there",
+                given.field,
+                given.key()
+            )));
         }
-        let live = given.live(context, &Value::Null).await?;
-        let was = live.raw(&given.field).cloned().unwrap_or_default();
-        let along = Plan::from(&live, &given.field, &was).map(|plan| plan.with_recorded());
+        let Some(was) = &before.was else { return Ok(before) };
+        let along = FieldWrite::from(&live, &given.field, was).map(FieldWrite::with_recorded);
         let values =
             along.into_iter().flatten().filter_map(|(key, field)| Some((key.clone(), live.raw(field)?.clone())));
         Ok(Before { along: values.collect(), ..before })
@@ -77,7 +82,7 @@ impl Step for UpdateResource {
         given.check(&live, &desired)?;
         let selected = SelectedTags::new();
         let revert = Revert { field: &given.field, desired: &desired, document: &live, selected: &selected };
-        let plan = Plan::of(&revert).ok_or_else(|| no_call(given))?;
+        let plan = FieldWrite::of(&revert).ok_or_else(|| no_call(given))?;
         if let RestState::Busy(why) = plan.rest(live.document()) {
             return Ok(not_yet(why));
         }
@@ -90,7 +95,7 @@ impl Step for UpdateResource {
                 }
             }
         }
-        write(context, given, &plan, &live, (&restored, &along)).await?;
+        write(context, given, plan, &live, (&restored, &along)).await?;
         if plan.is_done_at_once() {
             return Ok(Progress::Done(NoOutput {}));
         }
@@ -109,7 +114,12 @@ impl Step for UpdateResource {
         let desired = given.desired(context).await?;
         let live = given.live(context, &desired).await?;
         if !given.is(&live, &desired) {
-            return Ok(Trace::Nothing);
+            let write = FieldWrite::from(&live, &given.field, &live.value(&given.field));
+            return match write.map(|write| write.rest(live.document())) {
+                // The effect of a call may still appear.
+                Some(RestState::Busy(why)) => Err(Failure::Waiting(waiting(given, &why))),
+                _ => Ok(Trace::Nothing),
+            };
         }
         let why = given.irreversible().unwrap_or("its earlier value is not known");
         Ok(Trace::There(format!("{} of {} was changed and cannot be undone: {why}", given.field, given.key())))
@@ -131,7 +141,7 @@ impl Step for UpdateResource {
             });
         };
         let live = given.live(context, was).await?;
-        let plan = Plan::from(&live, &given.field, was).ok_or_else(|| no_call(given))?;
+        let plan = FieldWrite::from(&live, &given.field, was).ok_or_else(|| no_call(given))?;
         let restored = match plan.undone_members(&live, &given.field, was, wrote) {
             Some(restored) if restored == *live.document() => State::Equal,
             Some(restored) => State::Differs(restored),
@@ -151,7 +161,7 @@ impl Step for UpdateResource {
                 if !plan.has_members() && !given.is(&live, wrote) {
                     return Err(given.changed_since());
                 }
-                write(context, given, &plan, &live, (&restored, &before.along)).await?;
+                write(context, given, plan, &live, (&restored, &before.along)).await?;
                 Ok(if plan.is_done_at_once() { Undo::Done } else { Undo::not_yet(SOON) })
             }
         }
@@ -177,13 +187,13 @@ async fn settle(
     before: &Before,
     live: &Live,
 ) -> Result<Option<String>, Failure> {
-    let value = live.raw(&given.field).cloned().unwrap_or_default();
-    let Some(plan) = Plan::from(live, &given.field, &value) else { return Ok(None) };
+    let value = live.value(&given.field);
+    let Some(plan) = FieldWrite::from(live, &given.field, &value) else { return Ok(None) };
     match plan.rest(live.document()) {
         RestState::Busy(why) => Ok(Some(waiting(given, &why))),
         RestState::Failed(why) if before.differed => {
             let again = plan.retry(given.kind);
-            write(context, given, &again, live, (live.document(), &Map::new())).await?;
+            write(context, given, again, live, (live.document(), &Map::new())).await?;
             Ok(Some(format!("repeating the change of {}: {why}", given.key())))
         }
         RestState::AtRest | RestState::Failed(_) => Ok(None),
@@ -194,7 +204,7 @@ async fn settle(
 async fn write(
     context: &StepContext<'_>,
     given: &Given,
-    plan: &Plan,
+    plan: FieldWrite,
     live: &Live,
     (restored, along): (&Value, &Map<String, Value>),
 ) -> Result<(), Failure> {

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{
-    common::{NoOutput, any_id, kind_name, text_or_number},
+    common::{NoOutput, also_null, any_id, kind_name, text_or_number},
     record::{self, NAME},
 };
 use crate::{
@@ -50,11 +50,6 @@ pub struct Parameters {
 
 fn some_seconds() -> u32 {
     15
-}
-
-/// Tells null from a parameter that is missing.
-fn also_null<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, D::Error> {
-    Value::deserialize(deserializer).map(Some)
 }
 
 pub struct WaitForField;

@@ -104,6 +104,7 @@ fn cluster() -> Value {
 }
 
 /// A drift of every field that can be reverted.
+#[expect(clippy::too_many_lines, reason = "it is one table")]
 fn cases() -> Vec<Case> {
     let mut cases = Vec::new();
     let mut of = |kind, collection, id, document: Value, drifts: Value| {
@@ -199,7 +200,7 @@ fn cases() -> Vec<Case> {
         cluster(),
         json!({
             "name": "shop", "tags": ["green"], "surge_upgrade": false, "maintenance_policy.day": "friday", "ha": true,
-            "maintenance_policy": { "start_time": "06:00" }, "auto_upgrade": true, "version": "1.33",
+            "maintenance_policy": { "start_time": "06:00" }, "auto_upgrade": true, "version": "1.34",
             "cluster_autoscaler_configuration": { "expanders": ["priority"] }, "coredns_autoscaler": { "enabled": true },
             "amd_gpu_device_metrics_exporter_plugin": { "enabled": true }, "p2p_oci_registry_plugin": { "enabled": true },
             "routing_agent": { "enabled": true }, "amd_gpu_device_plugin": { "enabled": true },
@@ -329,6 +330,7 @@ async fn furnish(world: &World) {
     let mut domain = vec![("domains", json!({ "name": "example.com" }))];
     domain.extend([
         ("projects", json!({ "id": OTHER, "name": "other", "is_default": true })),
+        ("projects", json!({ "id": UUID, "name": "first" })),
         ("vpcs", json!({ "id": OTHER, "name": "other", "region": "nyc3", "default": true })),
         ("certificates", json!({ "id": UUID, "name": "cert" })),
         ("certificates", json!({ "id": OTHER, "name": "other" })),
@@ -344,7 +346,7 @@ async fn furnish(world: &World) {
 }
 
 /// Puts the resource and its record there, and plans the revert.
-async fn set_up(world: &World, case: &Case) -> Plan {
+async fn set_up(world: &World, case: &Case) -> Result<Plan, String> {
     furnish(world).await;
     let mut document = case.document.clone();
     match case.kind {
@@ -362,15 +364,15 @@ async fn set_up(world: &World, case: &Case) -> Plan {
         // The VPC of the cluster, and the one in the recorded region.
         world.control.put("vpcs", json!({ "id": UUID, "name": "here", "region": "nyc3" })).await.unwrap();
     }
-    world.record("web-1", case.kind, case.id, json!({ case.field: case.desired }));
+    world.record("web-1", case.kind, case.id, &json!({ case.field: case.desired }));
     let live = live(world, case).await;
     let revert = Revert { field: case.field, desired: &case.desired, document: &live, selected: &SelectedTags::new() };
-    plan(&revert, "web-1", Allow::Disruption).unwrap_or_else(|error| panic!("{}: {error}", case.name()))
+    plan(&revert, "web-1", Allow::Disruption).map_err(|error| error.to_string())
 }
 
 /// The parameters of the first step.
 async fn parameters(world: &World, case: &Case) -> Value {
-    Value::Object(set_up(world, case).await.steps[0].with.clone())
+    Value::Object(set_up(world, case).await.unwrap().steps[0].with.clone())
 }
 
 async fn live(world: &World, case: &Case) -> Live {
@@ -394,9 +396,8 @@ impl Case {
         match (self.kind, self.field) {
             // The other one is no longer the default, and tags and projects list their members.
             ("Droplet", "volume_ids" | "volumes") => &["volumes"],
-            ("Volume", "droplet_ids") => &["droplets"],
+            ("Volume", "droplet_ids") | ("ReservedIP", "droplet_id") => &["droplets"],
             ("Snapshot", _) => &["images"],
-            ("ReservedIP", "droplet_id") => &["droplets"],
             ("Droplet", "backups" | "features") => &["droplets/backups"],
             _ => &[],
         }
@@ -429,11 +430,20 @@ async fn a_revert_changes_its_field_and_no_other() {
     assert!(failures.is_empty(), "{} failures:\n{}", failures.len(), failures.join("\n"));
 }
 
+/// A list without the ids of its items: a rule that comes back has another one.
+fn unnamed(value: &Value) -> Value {
+    let mut value = value.clone();
+    for item in value.as_array_mut().into_iter().flatten().filter_map(Value::as_object_mut) {
+        item.retain(|key, _| !["uuid", "created_at", "nodes"].contains(&key.as_str()));
+    }
+    value
+}
+
 /// Runs the steps of a plan, verifies what changed, and undoes them.
 async fn revert_and_undo(case: &Case) -> Result<(), String> {
     let _permit = super::WORLDS.acquire().await.unwrap();
     let world = World::start().await;
-    let plan = set_up(&world, case).await;
+    let plan = set_up(&world, case).await?;
     if plan.calls.is_empty() || plan.calls.iter().any(|call| call.changes.is_empty()) {
         return Err(format!("the plan says too little: {:?}", plan.calls));
     }
@@ -487,7 +497,7 @@ async fn revert_and_undo(case: &Case) -> Result<(), String> {
         let after = world.inventory().await;
         for (field, was) in before[case.collection][case.key()].as_object().unwrap() {
             let is = &after[case.collection][case.key()][field];
-            if !ignored.contains(&field.as_str()) && is != was {
+            if !ignored.contains(&field.as_str()) && unnamed(is) != unnamed(was) {
                 return Err(format!("undone, {field} was {was} and is {is}"));
             }
         }
@@ -531,9 +541,41 @@ async fn a_record_that_changed_since_is_not_written() {
     let parameters = parameters(&world, &case).await;
     let mut journey = Journey::new(&world, named("UpdateResource").unwrap(), &parameters);
     journey.begin().await.unwrap();
-    world.record("web-1", "Firewall", UUID, json!({ "name": "another" }));
+    world.record("web-1", "Firewall", UUID, &json!({ "name": "another" }));
     let Err(Failure::Permanent(why)) = journey.call_on().await else { panic!("it should be refused") };
     assert!(why.contains("was changed since this step started"), "{why}");
+    assert_eq!(world.changes().await, 0);
+}
+
+#[tokio::test]
+async fn a_certificate_that_is_gone_is_named() {
+    let world = World::start().await;
+    let mut document = balancer();
+    document["forwarding_rules"][0]["certificate_id"] = json!(OTHER);
+    document["forwarding_rules"][0]["entry_protocol"] = json!("https");
+    let case = case("LoadBalancer", "load_balancers", UUID, document, "name", json!("shop"));
+    let parameters = parameters(&world, &case).await;
+    world.control.delete("certificates", OTHER).await.unwrap();
+    let Err(Failure::Permanent(why)) = Journey::new(&world, named("UpdateResource").unwrap(), &parameters).go().await
+    else {
+        panic!("it should be refused")
+    };
+    assert!(why.contains("certificates that do not exist any more") && why.contains(OTHER), "{why}");
+}
+
+#[tokio::test]
+async fn a_load_balancer_of_a_cluster_belongs_to_it() {
+    let world = World::start().await;
+    let case = case("LoadBalancer", "load_balancers", UUID, balancer(), "name", json!("shop"));
+    let parameters = parameters(&world, &case).await;
+    world.control.put("kubernetes/clusters", json!({ "id": OTHER, "name": "prod" })).await.unwrap();
+    let tags = json!(["web", format!("k8s:{OTHER}")]);
+    world.control.change("droplets", DROPLET, json!({ "tags": tags })).await.unwrap();
+    let Err(Failure::Permanent(why)) = Journey::new(&world, named("UpdateResource").unwrap(), &parameters).go().await
+    else {
+        panic!("it should be refused")
+    };
+    assert!(why.contains("belongs to the Kubernetes cluster prod"), "{why}");
     assert_eq!(world.changes().await, 0);
 }
 
@@ -542,7 +584,7 @@ async fn a_record_of_another_resource_is_refused() {
     let world = World::start().await;
     let case = case("Firewall", "firewalls", UUID, firewall(), "name", json!("shop"));
     let parameters = parameters(&world, &case).await;
-    world.record("web-1", "Firewall", OTHER, json!({ "name": "shop" }));
+    world.record("web-1", "Firewall", OTHER, &json!({ "name": "shop" }));
     let Err(Failure::Permanent(why)) = Journey::new(&world, named("UpdateResource").unwrap(), &parameters).go().await
     else {
         panic!("it should be refused")
@@ -577,7 +619,7 @@ async fn a_pool_gets_and_loses_its_nodes_again() {
     let pool = json!({ "name": "web", "size": "s-1vcpu-2gb", "count": 2 });
     let cluster = json!({ "id": UUID, "node_pools": [pool], "status": { "state": "running" }, "tags": [] });
     world.control.put("kubernetes/clusters", cluster).await.unwrap();
-    world.record("web-1", "KubernetesCluster", UUID, json!({ "node_pools": [{ "name": "web", "count": 3 }] }));
+    world.record("web-1", "KubernetesCluster", UUID, &json!({ "node_pools": [{ "name": "web", "count": 3 }] }));
     let parameters =
         json!({ "kind": "KubernetesCluster", "id": UUID, "record": "web-1", "field": "node_pools", "allow": "safe" });
     let count = async || {

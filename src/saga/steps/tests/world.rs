@@ -68,6 +68,10 @@ impl World {
     pub(super) async fn inventory(&self) -> Value {
         tokio::time::sleep(ACTION + Duration::from_millis(20)).await;
         let mut inventory = self.control.inventory().await.unwrap();
+        // The project of a resource is in its document; the lists only add times.
+        let is_membership =
+            |collection: &str| collection.starts_with("projects/") && collection.ends_with("/resources");
+        inventory.as_object_mut().unwrap().retain(|collection, _| !is_membership(collection));
         // Unused tags are omitted, but a tag of the step must not be left over.
         if let Some(tag) = self.control.get("tags", TAG).await.unwrap() {
             inventory["tags"][TAG] = tag;
@@ -84,7 +88,7 @@ impl World {
     }
 
     /// Records what a resource should be, without a cluster.
-    pub(super) fn record(&self, name: &str, kind: &str, id: &str, desired: Value) {
+    pub(super) fn record(&self, name: &str, kind: &str, id: &str, desired: &Value) {
         let spec = json!({ "resource": { "kind": kind, "id": id }, "desired": desired });
         let record = json!({
             "apiVersion": "arcadia.cloud/v1alpha1", "kind": "ProvisionedResource", "metadata": { "name": name }, "spec": spec,
@@ -181,7 +185,7 @@ pub(super) fn difference(before: &Value, after: &Value) -> Value {
         let gone: Vec<_> = keys(was).filter(|id| is.get(id).is_none()).collect();
         let changed: Map<_, _> = keys(is)
             .filter(|id| was.get(id).is_some_and(|was| *was != is[*id]))
-            .map(|id| (id.to_owned(), without(&is[id], &new)))
+            .map(|id| (id.to_owned(), without(&changed(&was[id], &is[id]), &new)))
             .collect();
         let mut added: Vec<_> =
             keys(is).filter(|id| was.get(id).is_none()).map(|id| without(&unnamed(&is[id]), &new)).collect();
@@ -193,6 +197,13 @@ pub(super) fn difference(before: &Value, after: &Value) -> Value {
         }
     }
     Value::Object(difference)
+}
+
+/// The fields of a document that differ from an earlier one; those that are gone are null.
+fn changed(was: &Value, is: &Value) -> Value {
+    let differs = |field: &&str| was.get(*field) != is.get(*field);
+    let fields = keys(was).chain(keys(is)).filter(differs);
+    fields.map(|field| (field.to_owned(), is.get(field).cloned().unwrap_or_default())).collect::<Map<_, _>>().into()
 }
 
 fn keys(object: &Value) -> impl Iterator<Item = &str> {

@@ -102,7 +102,7 @@ pub(super) static ROWS: &[Row] = &[
         "that is the number of nodes of a database",
         |world| {
             async {
-                let database = json!({ "id": UUID, "status": "online", "num_nodes": 1, "size": "db-s-2vcpu-4gb" });
+                let database = json!({ "id": UUID, "status": "online", "num_nodes": 1, "size": "db-s-2vcpu-4gb", "storage_size_mib": 61_440 });
                 set_up(world, "databases", "Database", database, "num_nodes", json!(2)).await
             }
             .boxed()
@@ -223,7 +223,7 @@ fn rule(protocol: &str, ports: &str, addresses: &[&str]) -> Value {
 /// A resource with a record of one field, and the parameters to put it back.
 async fn set_up(world: &World, collection: &str, kind: &str, document: Value, field: &str, desired: Value) -> Value {
     world.control.put(collection, document).await.unwrap();
-    world.record("web-1", kind, UUID, json!({ field: desired }));
+    world.record("web-1", kind, UUID, &json!({ field: desired }));
     json!({ "kind": kind, "id": UUID, "record": "web-1", "field": field, "allow": "disruption" })
 }
 
