@@ -392,6 +392,14 @@ impl Inventory {
         (expired, next)
     }
 
+    /// The controller that owns a resource, read now; see [`Client::owner`].
+    ///
+    /// # Errors
+    /// Where a list could not be read.
+    pub async fn owner(&self, key: &ResourceKey) -> Result<Option<String>, Error> {
+        self.0.client.owner(key).await
+    }
+
     /// When the last complete list of the kind was begun.
     #[must_use]
     pub fn listed_at(&self, kind: Kind) -> Option<Instant> {

@@ -14,7 +14,7 @@ use tracing::info;
 use super::{
     act::Act,
     asking::{Asking, Confirmation},
-    evaluate::{NeedsFreshRead, Observed, Plan, Reading, Recorded, Rests, Seen, Situation, evaluate, orphaned},
+    evaluate::{NeedsFreshRead, Observed, Owner, Plan, Reading, Recorded, Rests, Seen, Situation, evaluate, orphaned},
     index::{Entry, Index, Orphans},
     known::KnownDrift,
     reverts::Reverts,
@@ -287,13 +287,15 @@ async fn reconcile_record(key: &ObjectKey, context: &Arc<Context>) -> Result<Nex
                     let now = context.index().entry(key).filter(|now| now.is_of_same(&entry));
                     let Some(now) = now else { return Ok(Next::Again) };
                     let before = std::mem::replace(&mut entry, now).drifts;
+                    let owner = owner(&entry, context).await;
                     if matches!(fresh, Known::Nothing(..)) {
                         next = Next::After(context.asking.failed(key));
                         plan = decide(key, &entry, &seen, Reading::Failed { is_confirmed }, context);
                     } else {
                         context.asking.confirmed(key);
-                        plan = decide(key, &entry, &fresh, Reading::Fresh { before: &before }, context);
-                        if fresh.is_partial() && entry.drifts.iter().any(is_decided) {
+                        let reading = Reading::Fresh { before: &before };
+                        plan = decide_for(key, &entry, &fresh, reading, context, &owner);
+                        if owner.is_err() || fresh.is_partial() && entry.drifts.iter().any(is_decided) {
                             next = Next::After(context.asking.failed(key));
                         } else {
                             context.asking.forget(key);
@@ -509,7 +511,27 @@ fn read(resource: &ResourceKey, observation: Observation) -> Known {
     }
 }
 
+/// The controller that owns the resource, where a revert needs to know.
+async fn owner(entry: &Entry, context: &Context) -> Result<Option<String>, String> {
+    if !entry.drifts.iter().any(|drift| drift.is_open() && drift.revert.is_some() && drift.reverting.is_none()) {
+        return Ok(None);
+    }
+    let asked = tokio::time::timeout(LONGEST_ASK, context.inventory.owner(&entry.record.resource)).await;
+    asked.map_err(|_| "no response in time".to_owned())?.map_err(|error| error.to_string())
+}
+
 fn decide(key: &ObjectKey, entry: &Entry, known: &Known, reading: Reading<'_>, context: &Context) -> Plan {
+    decide_for(key, entry, known, reading, context, &Ok(None))
+}
+
+fn decide_for(
+    key: &ObjectKey,
+    entry: &Entry,
+    known: &Known,
+    reading: Reading<'_>,
+    context: &Context,
+    owner: &Result<Option<String>, String>,
+) -> Plan {
     let record = &entry.record;
     let reverts = context.reverts().of(entry.drifts.iter().map(|drift| drift.uid.as_ref()));
     let selected = context.selected_tags();
@@ -523,6 +545,11 @@ fn decide(key: &ObjectKey, entry: &Entry, known: &Known, reading: Reading<'_>, c
     let recorded = Recorded {
         name: &key.name,
         reverts: &reverts,
+        owner: match owner {
+            Ok(None) => Owner::Nobody,
+            Ok(Some(owner)) => Owner::Controller(owner),
+            Err(why) => Owner::Unknown(why),
+        },
         selected: &selected,
         desired: &desired,
         ignore: &record.ignore,

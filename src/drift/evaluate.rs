@@ -64,10 +64,23 @@ pub struct Recorded<'a> {
     pub declared: &'a Declared,
     /// The sagas that revert its drifts.
     pub reverts: &'a [RevertSaga],
+    /// The controller that owns the resource, as far as a revert needs it.
+    pub owner: Owner<'a>,
     /// The tags by which other resources select.
     pub selected: &'a SelectedTags,
     /// The time of this evaluation.
     pub now: Timestamp,
+}
+
+/// Another controller that may own a live resource, and would change it back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Owner<'a> {
+    /// There is none.
+    Nobody,
+    /// This one.
+    Controller(&'a str),
+    /// It could not be read; why.
+    Unknown(&'a str),
 }
 
 /// Why nothing may be done about a record.

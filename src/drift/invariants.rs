@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::{
     evaluate::{
-        Accepted, Adoption, Compared, Finding, NeedsFreshRead, Observed, Plan, Reading, Recorded, Rests, Seen,
+        Accepted, Adoption, Compared, Finding, NeedsFreshRead, Observed, Owner, Plan, Reading, Recorded, Rests, Seen,
         Situation, Step, compare, evaluate, orphaned,
     },
     known::{KnownDrift, Marks, Reverting},
@@ -42,6 +42,8 @@ struct World {
     declared: Declared,
     /// The sagas that revert its drifts.
     reverts: Vec<RevertSaga>,
+    /// Another controller that owns the resource.
+    owner: Option<String>,
     now: Timestamp,
     was_seen: bool,
     is_deleting: bool,
@@ -80,6 +82,7 @@ impl World {
             accept: AcceptPolicy::Auto,
             declared: Declared::Nothing,
             reverts: Vec::new(),
+            owner: None,
             now: "2026-11-29T12:00:00Z".parse().unwrap(),
             was_seen: true,
             is_deleting: false,
@@ -141,6 +144,7 @@ impl World {
         let recorded = Recorded {
             name: "web-1",
             reverts: &self.reverts,
+            owner: self.owner.as_deref().map_or(Owner::Nobody, Owner::Controller),
             selected: &SelectedTags::new(),
             desired: &self.desired,
             ignore: &self.ignore,

@@ -4,7 +4,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use super::{EXISTS, NeedsFreshRead, Planner, Reading, Recorded, Seen, Step};
+use super::{EXISTS, NeedsFreshRead, Owner, Planner, Reading, Recorded, Seen, Step};
 use crate::{
     api::{
         DriftPhase, SagaKind, SagaPhase, SagaSpec, annotations,
@@ -275,6 +275,15 @@ impl Planner<'_> {
             let message = "the accepted value holds a credential, which is kept as a fingerprint; commit it to the \
                            manifest first";
             return self.refuse(drift, message.to_owned());
+        }
+        match effective.owner {
+            Owner::Nobody => {}
+            Owner::Controller(owner) => {
+                let message =
+                    format!("{} belongs to {owner}, which would change it back; change it there", document.key());
+                return self.refuse(drift, message);
+            }
+            Owner::Unknown(why) => return self.wait(drift, &format!("its owner could not be read: {why}")),
         }
         let revert = Revert { field: &drift.field, desired, document, selected: effective.selected };
         match asked {

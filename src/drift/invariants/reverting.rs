@@ -154,6 +154,10 @@ fn what_cannot_be_reverted_is_refused_with_the_reason_and_the_next_step() {
     let mut world = decided("true");
     world.annotate("name-1", "true");
     assert!(refusal(&world.settle()).contains("both set"));
+    // Another controller would change it back.
+    let mut world = decided("true");
+    world.owner = Some("autoscale pool web".into());
+    assert!(refusal(&world.settle()).contains("belongs to autoscale pool web"));
     // The whole resource.
     let mut world = World::new(json!({"name": "web-1"}), droplet());
     world.live = None;
