@@ -119,6 +119,7 @@ async fn releases_for_some_namespaces_have_no_right_outside_of_them_and_live_sid
                 "delete provisionedresources.arcadia.cloud -n team-a",
                 "create drifts.arcadia.cloud -n team-a",
                 "patch drifts.arcadia.cloud --subresource=status -n team-a",
+                "create sagas.arcadia.cloud -n team-a",
                 "delete sagas.arcadia.cloud -n team-a",
                 "update sagas.arcadia.cloud --subresource=status -n team-a",
                 "create events.events.k8s.io -n team-a",
@@ -130,7 +131,7 @@ async fn releases_for_some_namespaces_have_no_right_outside_of_them_and_live_sid
                 "list drifts.arcadia.cloud -n team-b",
                 "list drifts.arcadia.cloud -n arcadia-system",
                 "get sagas.arcadia.cloud -n team-b",
-                "create sagas.arcadia.cloud -n team-a",
+                "create sagas.arcadia.cloud -n team-b",
                 "get leases.coordination.k8s.io/arcadia-operator -n team-a",
                 "get leases.coordination.k8s.io/somebody-elses -n arcadia-system",
                 "get secrets -n arcadia-system",
@@ -260,8 +261,9 @@ async fn decide(cluster: &Cluster) {
     .await;
     cluster.run(&["wait", "--for=jsonpath={.status.phase}=Accepted", &drift, "--timeout=60s"]).await;
     assert_eq!(cluster.run(&["get", &drift, "-o", "jsonpath={.status.decidedBy}"]).await, "ops");
-    let desired = "jsonpath={.spec.desired.size_slug}";
-    assert_eq!(cluster.run(&["get", "pr", "web-1", "-o", desired]).await, "s-4vcpu-8gb");
+    // The manifest declares the size, so the acceptance stands.
+    let accepted = "--for=jsonpath={.status.acceptances[0].accepted}=s-4vcpu-8gb";
+    cluster.run(&["wait", accepted, "pr/web-1", "--timeout=60s"]).await;
 }
 
 /// The program as the Deployment runs it: its arguments, its environment, its account. Only the addresses of the cloud

@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures::{StreamExt, stream};
 use serde_json::Value;
 
-use crate::stage::{ABREAST, Stage, census, examples, failing, is_over};
+use crate::stage::{ABREAST, Stage, census, examples, failing, is_over, turn};
 
 /// The failpoints, as the code names them.
 const PLACES: [&str; 4] = ["journal-before", "journal-after", "call-before", "call-after"];
@@ -92,6 +92,7 @@ async fn crash_everywhere(saga: &Value, phase: &str, first: &[usize; 4]) -> [usi
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_crash_at_any_place_in_either_direction_leaves_no_duplicate_and_no_leak() {
+    let _turn = turn().await;
     let forward = crash_everywhere(&provision(), "Succeeded", &[0; 4]).await;
     // The forward direction of a saga that rolls back is the same, so only the backward direction is new.
     let both = crash_everywhere(&failing(&provision()), "RolledBack", &forward).await;

@@ -4,7 +4,7 @@
 use futures::{StreamExt, stream};
 use serde_json::Value;
 
-use crate::stage::{ABREAST, End, Stage, census, examples, failing_after, is_over};
+use crate::stage::{ABREAST, End, Stage, census, examples, failing_after, is_over, turn};
 
 /// Whether the saga can be undone.
 fn is_reversible(saga: &Value) -> bool {
@@ -22,6 +22,7 @@ async fn carry_out(test: &str, name: &str, saga: &Value, failpoints: &str) -> (S
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_example_succeeds_and_can_be_undone_unless_it_says_otherwise() {
+    let _turn = turn().await;
     let all = stream::iter(examples()).map(|(name, saga)| async move {
         let (stage, end) = carry_out(&format!("happy-{name}"), &name, &saga, "").await;
         assert_eq!(end.phase, "Succeeded", "{name}: {}", end.saga["status"]);
@@ -38,6 +39,7 @@ async fn every_example_succeeds_and_can_be_undone_unless_it_says_otherwise() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_process_that_loses_every_first_response_does_nothing_twice() {
+    let _turn = turn().await;
     // Of every two responses, the first is lost: each change is made, looked up or repeated, and undone in the same
     // way.
     let lost = format!("answer-lost={}", ["1*return", "1*off"].repeat(60).join("->"));
@@ -89,6 +91,7 @@ async fn fail_each_call(test: &str, undo_fails: &str) -> usize {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_failure_at_any_call_is_undone_without_a_trace() {
+    let _turn = turn().await;
     let failures = fail_each_call("fails", "").await;
     println!("{failures} calls failed, one at a time, and nothing was left of any");
     assert!(failures >= 10, "{failures}");
@@ -96,6 +99,7 @@ async fn a_failure_at_any_call_is_undone_without_a_trace() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_failure_at_any_call_is_undone_though_each_undoing_fails_once() {
+    let _turn = turn().await;
     let once = format!("undo-fails={}", ["1*return", "1*off"].repeat(60).join("->"));
     let failures = fail_each_call("undo-fails", &once).await;
     assert!(failures >= 10, "{failures}");

@@ -6,7 +6,7 @@ use digitalocean_simulator::{Effect, Fault};
 use futures::{StreamExt, stream};
 use serde_json::{Value, json};
 
-use crate::stage::{ABREAST, Stage, census, examples, is_over};
+use crate::stage::{ABREAST, Stage, census, examples, is_over, turn};
 
 /// The faults of the cloud, by name.
 fn effects() -> Vec<(&'static str, Effect)> {
@@ -36,6 +36,7 @@ fn provision() -> Value {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_fault_at_any_change_causes_a_duplicate_or_a_leak() {
+    let _turn = turn().await;
     let mut calm = Stage::new("no-faults").await;
     calm.world.operator = Some(calm.start(""));
     calm.order(&provision()).await;
@@ -62,6 +63,7 @@ async fn no_fault_at_any_change_causes_a_duplicate_or_a_leak() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_saga_that_is_cancelled_or_deleted_at_any_step_leaves_nothing() {
+    let _turn = turn().await;
     // The last step makes no call to the cloud, so the saga cannot be interrupted within it.
     let between = (0..6).flat_map(|step| [(step, true, false), (step, true, true)]);
     let cases = between.chain((0..4).map(|step| (step, false, true)));
@@ -109,6 +111,7 @@ async fn a_saga_that_is_cancelled_or_deleted_at_any_step_leaves_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn two_operators_without_a_lease_make_nothing_twice() {
     const SAGAS: usize = 12;
+    let _turn = turn().await;
     let mut stage = Stage::new("two-operators").await;
     for number in 0..SAGAS {
         let address = json!({"ip": format!("45.55.97.{number}"), "region": "nyc3", "droplet": null});

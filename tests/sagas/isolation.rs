@@ -7,7 +7,7 @@ use digitalocean_simulator::{Effect, Fault};
 use serde_json::{Value, json};
 
 use crate::{
-    stage::{ARGUMENTS, Stage, examples},
+    stage::{ARGUMENTS, Stage, examples, turn},
     world::{droplet, eventually},
 };
 
@@ -22,6 +22,7 @@ fn snapshot(name: &str, droplet: &str) -> Value {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_saga_that_makes_the_operator_panic_holds_up_no_other() {
+    let _turn = turn().await;
     let mut stage = Stage::new("panics").await;
     stage.world.panics = true;
     stage.world.operator = Some(stage.start("after-panic=return(20);turn=1*panic"));
@@ -40,6 +41,7 @@ async fn a_saga_that_makes_the_operator_panic_holds_up_no_other() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn livez_fails_while_a_loop_is_stuck_and_only_then() {
+    let _turn = turn().await;
     let mut stage = Stage::new("stands-still").await;
     // One of several threads is blocked, so that the others can report it.
     let environment = [("FAILPOINTS", "longest-round=return(2);turn=1*sleep(8000)"), ("TOKIO_WORKER_THREADS", "4")];
@@ -62,6 +64,7 @@ async fn livez_fails_while_a_loop_is_stuck_and_only_then() {
 async fn five_hundred_sagas_that_wait_cost_a_few_calls_a_minute() {
     const SAGAS: u32 = 500;
     const WINDOW: Duration = Duration::from_secs(15);
+    let _turn = turn().await;
     let mut stage = Stage::new("many").await;
     let cloud = stage.world.cloud.clone();
     // Long enough for all of them to wait at the same time.

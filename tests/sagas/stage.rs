@@ -4,11 +4,20 @@ use std::path::Path;
 
 use digitalocean_simulator::RateLimits;
 use serde_json::{Value, json};
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::world::{Operator, World, eventually};
 
 /// The number of concurrent tests: two cores are busy with them.
 pub const ABREAST: usize = 4;
+/// The number of tests that run at a time, each with that many stages.
+static TURNS: Semaphore = Semaphore::const_new(2);
+
+/// Waits until few other tests run.
+pub async fn turn() -> SemaphorePermit<'static> {
+    TURNS.acquire().await.unwrap()
+}
+
 /// A short settle time for lost calls.
 pub const ARGUMENTS: [&str; 6] = ["--settle-time", "4s", "--action-poll-interval", "200ms", "--sync-schedule", "5m"];
 
