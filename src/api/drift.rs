@@ -331,6 +331,11 @@ pub struct Acceptance {
     /// When it ends by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until: Option<Time>,
+
+    /// The text of the annotation `arcadia.cloud/accept-until` from which `until` was computed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1024))]
+    pub until_requested: Option<String>,
 }
 
 /// Where an accepted value is kept.

@@ -396,6 +396,7 @@ impl<'a> Act<'a> {
             declared,
             since: Time(now),
             until: None,
+            until_requested: None,
         });
         let claim =
             Claim { kind: conditions::RESOLVED, status: ConditionStatus::True, reason: why, message: message.clone() };

@@ -411,7 +411,7 @@ pub struct Compared {
 /// Decides what the drifts of one record should become. `history` is how many resolved drifts are kept per field.
 #[must_use]
 pub fn evaluate(recorded: &Recorded<'_>, observed: Observed<'_>, drifts: &[KnownDrift], history: usize) -> Plan {
-    let mut planner = Planner::new(observed);
+    let mut planner = Planner::new(observed, recorded.now);
     planner.reverted = drifts.iter().filter_map(|drift| Some((drift.field.clone(), drift.reverted_at?))).collect();
     planner.answer_late(drifts);
     if let Some(rests) = recorded.rests {
@@ -468,7 +468,8 @@ pub fn evaluate(recorded: &Recorded<'_>, observed: Observed<'_>, drifts: &[Known
 #[must_use]
 pub fn orphaned(drifts: &[KnownDrift]) -> Vec<Step> {
     let seen = Seen::Unknown(reason::RECORD_GONE, "");
-    let mut planner = Planner::new(Observed { seen, reading: Reading::Inventory { is_confirmed: false } });
+    let observed = Observed { seen, reading: Reading::Inventory { is_confirmed: false } };
+    let mut planner = Planner::new(observed, Timestamp::UNIX_EPOCH);
     for drift in drifts {
         if drift.is_open() {
             planner.close(drift, DriftPhase::Stale, reason::RECORD_GONE);
@@ -547,6 +548,7 @@ struct Planner<'a> {
     reading: Reading<'a>,
     live: Option<&'a Live>,
     next_end: Option<Timestamp>,
+    now: Timestamp,
     /// The accepted values in effect, by field.
     accepted: BTreeMap<String, Value>,
     /// The drifts whose revert has its steps already.
@@ -559,7 +561,7 @@ struct Planner<'a> {
 }
 
 impl<'a> Planner<'a> {
-    fn new(observed: Observed<'a>) -> Self {
+    fn new(observed: Observed<'a>, now: Timestamp) -> Self {
         let live = if let Seen::Present(live) = observed.seen { Some(live) } else { None };
         Self {
             steps: Vec::new(),
@@ -567,6 +569,7 @@ impl<'a> Planner<'a> {
             reading: observed.reading,
             live,
             next_end: None,
+            now,
             accepted: BTreeMap::new(),
             followed: BTreeSet::new(),
             reverted: Vec::new(),
@@ -604,6 +607,11 @@ impl<'a> Planner<'a> {
     /// The annotations of an acceptance that stands may have been changed: its end may move, and its value may not.
     fn keep_to_decision(&mut self, drift: &KnownDrift) {
         let (Some(standing), Some(decision)) = (&drift.standing, &drift.accept) else { return };
+        if drift.revert.is_some() {
+            let message = "the acceptance of this Drift stands; to revert the field, remove the annotation \
+                           arcadia.cloud/accept, and revert the Drift that opens then";
+            return self.restore(drift, message);
+        }
         let is_same_decision = decision.as_ref() == "true"
             || drift.decision.as_ref() == Some(decision)
             || shows(decision, &standing.accepted());
@@ -612,8 +620,10 @@ impl<'a> Planner<'a> {
                            from this Drift and decide the Drift that opens then";
             return self.restore(drift, message);
         }
-        match drift.accept_until.as_deref().map(|text| standing::end_from(text, standing.since)).transpose() {
-            Ok(until) if until == standing.until => {}
+        if drift.accept_until == standing.until_requested {
+            return;
+        }
+        match drift.accept_until.as_deref().map(|text| standing::end_from(text, self.now)).transpose() {
             Ok(until) => self.steps.push(Step::Reschedule { drift: drift.name.clone(), until }),
             Err(why) => self.restore(drift, &format!("{} {why}", annotations::ACCEPT_UNTIL)),
         }
@@ -647,7 +657,9 @@ impl<'a> Planner<'a> {
                 Situation::Deleting
             }
             Rests::Suspended => {
-                open.for_each(|drift| self.wait(drift, "the record is suspended"));
+                // A saga that runs is not stopped.
+                open.filter(|drift| drift.reverting.is_none())
+                    .for_each(|drift| self.wait(drift, "the record is suspended"));
                 Situation::Suspended
             }
             Rests::Duplicate(older) => {
@@ -772,10 +784,6 @@ impl<'a> Planner<'a> {
     /// The live value becomes the desired one: in the record where nobody else declares it, else on the drift.
     fn accept(&mut self, drift: &KnownDrift, recorded: &Recorded<'_>, live: &Value, adopted: &Value) {
         let until = drift.accept_until.as_deref().map(|text| standing::end_from(text, recorded.now)).transpose();
-        let until = match until {
-            Ok(Some(until)) if until <= recorded.now => Err("is in the past; set a later time".to_owned()),
-            until => until,
-        };
         let until = match until {
             Ok(until) => until,
             Err(why) => return self.refuse(drift, format!("{} {why}", annotations::ACCEPT_UNTIL)),

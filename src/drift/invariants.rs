@@ -278,10 +278,12 @@ impl World {
             Step::Stand { drift, accepted, until, .. } => {
                 let since = self.now;
                 let drift = self.drift(&drift);
+                let until_requested = drift.accept_until.clone();
                 drift.phase = DriftPhase::Accepted;
                 drift.decision = drift.accept.clone();
                 let (accepted, declared) = (accepted.value.to_string().into(), accepted.declared.to_string().into());
-                drift.standing = Some(Box::new(Standing { accepted, declared, since, until }));
+                drift.standing =
+                    Some(Box::new(Standing { accepted, declared, since, until, until_requested, has_patch: true }));
             }
             Step::End { drift, reason } => {
                 let drift = self.drift(&drift);
@@ -290,12 +292,16 @@ impl World {
                     drift.decision = Some("".into());
                 }
             }
-            Step::Reschedule { drift, until } => self.drift(&drift).standing.as_mut().unwrap().until = until,
+            Step::Reschedule { drift, until } => {
+                let drift = self.drift(&drift);
+                let standing = drift.standing.as_mut().unwrap();
+                (standing.until, standing.until_requested) = (until, drift.accept_until.clone());
+            }
             Step::RestoreDecision { drift } => {
                 let drift = self.drift(&drift);
                 drift.accept = drift.decision.clone();
-                let until = drift.standing.as_ref().unwrap().until;
-                drift.accept_until = until.map(|until| until.to_string().into());
+                drift.accept_until = drift.standing.as_ref().unwrap().until_requested.clone();
+                drift.revert = None;
             }
             Step::Revert { drift, saga } => {
                 let drift = self.drift(&drift).uid.clone();

@@ -77,7 +77,8 @@ impl KnownDrift {
         let annotation =
             |key: &str| -> Option<Box<str>> { drift.annotations().get(key).map(|text| text.as_str().into()) };
         let resolved = status.conditions.iter().find(|condition| condition.type_ == conditions::RESOLVED);
-        let difference = (status.phase == DriftPhase::Open).then(|| {
+        let standing = standing(&status);
+        let difference = (status.phase == DriftPhase::Open || standing.is_some()).then(|| {
             let written =
                 status.difference.as_ref().or(drift.spec.difference.as_ref().filter(|_| status.actual.is_none()));
             written.cloned().unwrap_or_else(|| shown::difference(&drift.spec.expected, drift.actual_now()))
@@ -105,7 +106,7 @@ impl KnownDrift {
             revert,
             accept_until: annotation(annotations::ACCEPT_UNTIL),
             because: annotation(annotations::BECAUSE),
-            standing: standing(&status),
+            standing,
             reverting: reverting(&status),
             reverted_at: (status.phase == DriftPhase::Reverted)
                 .then(|| status.resolved_at.as_ref().map(|time| time.0))
@@ -196,6 +197,8 @@ fn standing(status: &DriftStatus) -> Option<Box<Standing>> {
             declared: acceptance.declared.to_string().into(),
             since: acceptance.since.0,
             until: acceptance.until.as_ref().map(|until| until.0),
+            until_requested: acceptance.until_requested.as_deref().map(Into::into),
+            has_patch: status.manifest_patch.is_some(),
         })
     })
 }

@@ -27,6 +27,10 @@ pub struct Standing {
     pub since: Timestamp,
     /// When it ends by itself.
     pub until: Option<Timestamp>,
+    /// The text from which that was computed.
+    pub until_requested: Option<Box<str>>,
+    /// The drift has a patch for the manifest.
+    pub has_patch: bool,
 }
 
 impl Standing {
@@ -165,17 +169,24 @@ fn loosely_same(one: &Value, other: &Value) -> bool {
     is_same(&NoRules, &[], one, other) && is_same(&NoRules, &[], other, one)
 }
 
-/// When an acceptance made at `since` ends: `text` is an RFC 3339 time, or a duration such as `72h`.
+/// When an acceptance ends that somebody limits now: `text` is an RFC 3339 time, or a duration from now such as `72h`.
 ///
 /// # Errors
 /// With the remedy, for a person.
-pub(super) fn end_from(text: &str, since: Timestamp) -> Result<Timestamp, String> {
+pub(super) fn end_from(text: &str, now: Timestamp) -> Result<Timestamp, String> {
+    match parse_end(text, now) {
+        Ok(until) if until <= now => Err("is in the past; set a later time".to_owned()),
+        parsed => parsed,
+    }
+}
+
+fn parse_end(text: &str, now: Timestamp) -> Result<Timestamp, String> {
     if let Ok(time) = text.parse::<Timestamp>() {
         return Ok(whole_seconds(time));
     }
     let duration: Option<SignedDuration> = text.parse().ok().filter(SignedDuration::is_positive);
     duration
-        .and_then(|duration| since.checked_add(duration).ok())
+        .and_then(|duration| now.checked_add(duration).ok())
         .map(whole_seconds)
         .ok_or_else(|| "must be an RFC 3339 time such as 2026-12-24T18:00:00Z, or a duration such as 72h".to_owned())
 }
@@ -200,6 +211,7 @@ mod tests {
         ] {
             assert_eq!(end_from(text, since), Ok(end.parse().unwrap()), "{text}");
         }
+        assert!(end_from("2020-01-01T00:00:00Z", since).unwrap_err().contains("past"));
         for text in ["", "soon", "-5m", "0s", "tomorrow", "2026-12-24"] {
             assert!(end_from(text, since).is_err(), "{text}");
         }

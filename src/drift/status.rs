@@ -116,10 +116,11 @@ pub fn status(
     let mut open: Vec<_> = entry.drifts.iter().filter(|drift| drift.is_open()).collect();
     open.sort_by(|one, other| one.field.cmp(&other.field));
     let acceptances = acceptances(&entry.drifts);
+    let manifest_current = manifest_current(&acceptances, &entry.drifts);
     let claims = claims(record, situation, &open, acceptances.len());
     let reason = reason_of(&claims).to_owned();
     let [ready, in_sync, reconciling, stalled] = claims;
-    let conditions = [ready, in_sync, manifest_current(&acceptances), reconciling, stalled]
+    let conditions = [ready, in_sync, manifest_current, reconciling, stalled]
         .into_iter()
         .map(|claim| {
             let since = record.status.since(claim.kind, claim.status, now);
@@ -167,7 +168,7 @@ fn acceptances(drifts: &[KnownDrift]) -> Vec<StandingAcceptance> {
 }
 
 /// Whether every manifest says what is desired.
-fn manifest_current(acceptances: &[StandingAcceptance]) -> Claim {
+fn manifest_current(acceptances: &[StandingAcceptance], drifts: &[KnownDrift]) -> Claim {
     let kind = conditions::MANIFEST_CURRENT;
     if acceptances.is_empty() {
         let (status, reason) = (ConditionStatus::True, reason::NO_ACCEPTANCE_STANDS);
@@ -176,8 +177,17 @@ fn manifest_current(acceptances: &[StandingAcceptance]) -> Claim {
     let fields: Vec<_> = acceptances
         .iter()
         .map(|stands| {
-            let StandingAcceptance { field, accepted, declared, .. } = stands;
-            format!("{}: the manifest says {declared}, {accepted} is accepted", named(field))
+            let StandingAcceptance { field, drift, accepted, declared, .. } = stands;
+            let drift = drifts.iter().find(|known| *known.name == **drift);
+            let hint = match drift.and_then(|drift| drift.standing.as_ref()) {
+                Some(standing) if !standing.has_patch => " (a credential: update the manifest by hand)",
+                _ => "",
+            };
+            let is_composite = declared.starts_with(['{', '[']) || accepted.starts_with(['{', '[']);
+            match drift.filter(|_| is_composite) {
+                Some(drift) => format!("{}: {} is accepted{hint}", named(field), drift.difference),
+                None => format!("{}: the manifest says {declared}, {accepted} is accepted{hint}", named(field)),
+            }
         })
         .collect();
     let message = format!("{}; see status.manifestPatch of the Drift", list(&fields));

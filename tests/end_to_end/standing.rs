@@ -113,7 +113,7 @@ async fn an_acceptance_with_an_end_stands_even_without_a_manifest_and_survives_a
     assert_eq!(world.condition(&drift, "Standing").await, "True Accepted");
     assert_eq!(world.value("pr/web-1", "{.spec.desired.size_slug}").await, "s-4vcpu-8gb");
 
-    // Its end is moved to a few seconds from when it was accepted, which may be over already.
+    // Its end is moved to a few seconds from now.
     world.run(&["annotate", &drift, "--overwrite", "arcadia.cloud/accept-until=3s"]).await;
     world.reaches(&drift, "Standing", "False Expired").await;
     world

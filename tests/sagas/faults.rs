@@ -19,7 +19,7 @@ fn effects() -> Vec<(&'static str, Effect)> {
         ("404-of-a-proxy", status(404, true)),
         ("reset", Effect::Reset),
         ("reset-after", Effect::ResetAfter),
-        ("late", Effect::Latency { milliseconds: 1500 }),
+        ("late", Effect::Latency { milliseconds: 1000 }),
         ("truncated", Effect::Truncate),
         ("action-fails", Effect::FailAction),
         ("wrong", Effect::WrongContent),
@@ -79,7 +79,7 @@ async fn a_saga_that_is_cancelled_or_deleted_at_any_step_leaves_nothing() {
             steps.insert(step, json!({"name": "wait", "step": "Sleep", "with": {"seconds": 600}}));
         } else {
             // Long enough to interrupt.
-            let slow = Effect::Latency { milliseconds: 1500 };
+            let slow = Effect::Latency { milliseconds: 1000 };
             stage.world.cloud.inject(Fault::new("*", slow)).await.unwrap();
         }
         stage.order(&saga).await;

@@ -48,6 +48,7 @@ impl Act<'_> {
             declared: accepted.declared,
             since: Time(since),
             until: until.map(Time),
+            until_requested: drift.accept_until.as_deref().map(str::to_owned),
         };
         let status = json!({
             "phase": DriftPhase::Accepted,
@@ -73,7 +74,9 @@ impl Act<'_> {
         let field = named(&drift.field);
         let message = match why {
             reason::IN_MANIFEST => format!("{field}: the manifest says the accepted value"),
-            reason::MANIFEST_CHANGED => format!("{field}: the manifest says another value"),
+            reason::MANIFEST_CHANGED => {
+                format!("{field}: the manifest says another value, or no longer declares the field")
+            }
             reason::LIVE_RETURNED => format!("{field}: the live value is as the manifest says again"),
             reason::EXPIRED => format!("{field}: the time of the acceptance is up"),
             reason::WITHDRAWN => format!("{field}: the acceptance was withdrawn"),
@@ -104,24 +107,35 @@ impl Act<'_> {
     pub(super) async fn reschedule(&mut self, name: &str, until: Option<Timestamp>) -> Result<(), Error> {
         let Some(drift) = self.known(name) else { return Ok(()) };
         info!(record = %self.key, drift = name, ?until, "the end of an acceptance was changed");
+        let end = until.map_or_else(|| "without an end".to_owned(), |until| format!("until {until}"));
+        let message = format!("{}: {} is accepted and stands {end}", named(&drift.field), brief(&drift.actual));
+        let since = drift.transition.unwrap_or_else(|| whole_seconds(Timestamp::now()));
+        let conditions: [Condition; 2] = [
+            resolved(message.clone()).since(since, 1),
+            standing(ConditionStatus::True, reason::ACCEPTED, message.clone()).since(since, 1),
+        ];
         let status = json!({
-            "acceptance": { "until": until.map(Time) },
+            "acceptance": { "until": until.map(Time), "untilRequested": drift.accept_until },
             "decidedBy": drift.decided_by,
             "because": drift.because,
+            "conditions": conditions,
         });
-        self.patch_drift_status(&drift, "rescheduling the acceptance of", status).await
+        self.patch_drift_status(&drift, "rescheduling the acceptance of", status).await?;
+        self.tell(&drift, false, "AcceptanceRescheduled", "Decide", &with_reason(&message, &drift));
+        Ok(())
     }
 
     /// The annotations say again what was decided.
     pub(super) async fn restore_decision(&mut self, name: &str) -> Result<(), Error> {
         let Some(drift) = self.known(name) else { return Ok(()) };
-        let until = drift.standing.as_ref().and_then(|standing| standing.until);
+        let until = drift.standing.as_ref().and_then(|standing| standing.until_requested.clone());
         let patch = json!({
             "metadata": {
                 "resourceVersion": drift.resource_version,
                 "annotations": {
                     annotations::ACCEPT: drift.decision,
-                    annotations::ACCEPT_UNTIL: until.map(|until| until.to_string()),
+                    annotations::ACCEPT_UNTIL: until,
+                    annotations::REVERT: null,
                 },
             },
         });

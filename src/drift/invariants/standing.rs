@@ -149,6 +149,18 @@ fn the_end_of_an_acceptance_can_be_moved_and_its_value_cannot() {
     let steps = world.settle();
     assert!(matches!(&steps[..], [Step::Answer { .. }, Step::RestoreDecision { .. }]), "{steps:?}");
     assert_eq!(world.drift("name-1").accept.as_deref(), Some("true"));
+    // A revert has to wait until the acceptance is withdrawn.
+    world.drift("name-1").revert = Some("true".into());
+    world.touch("name-1");
+    let steps = world.settle();
+    assert!(matches!(&steps[..], [Step::Answer { .. }, Step::RestoreDecision { .. }]), "{steps:?}");
+    assert_eq!(world.drift("name-1").revert, None);
+    // A duration counts from when it is set.
+    world.now += jiff::SignedDuration::from_mins(50);
+    world.drift("name-1").accept_until = Some("60m".into());
+    let steps = world.settle();
+    let [Step::Reschedule { until: Some(until), .. }] = &steps[..] else { panic!("{steps:?}") };
+    assert_eq!(until.duration_since(world.now).as_mins(), 60);
     // The accepted value by its name is the same decision.
     world.annotate("name-1", "web-1");
     assert_eq!(world.settle(), []);

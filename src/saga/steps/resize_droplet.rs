@@ -137,6 +137,10 @@ async fn previous(context: &StepContext<'_>, parameters: &Parameters, before: &B
         (Err(next), _) => return Ok(next),
     };
     if gigabytes(&droplet) > before.disk {
+        // Nobody is left with a droplet that this step powered off.
+        if before.was_on && !droplet::is_on(&droplet) {
+            return Ok(droplet::power_on());
+        }
         return Err(Failure::Permanent(format!("the disk of droplet {id} has grown and cannot be shrunk")));
     }
     let is_resized = is_of_size(&droplet, &parameters.size) && !is_of_size(&droplet, size);
