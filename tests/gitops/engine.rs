@@ -70,8 +70,8 @@ impl Engine {
     pub const fn rounds(self) -> usize {
         match self {
             Self::Flux | Self::Argo | Self::ArgoServerSide | Self::ArgoServerSideDiff => 100,
-            Self::Apply | Self::ApplyServerSide | Self::Replace | Self::Kustomize => 60,
-            Self::Helm | Self::HelmClientSide => 15,
+            Self::Apply | Self::ApplyServerSide | Self::Replace | Self::Kustomize => 30,
+            Self::Helm | Self::HelmClientSide => 9,
         }
     }
 

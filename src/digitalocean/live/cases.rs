@@ -36,8 +36,7 @@ impl Case {
         let (verdict, shown) = match &compared {
             Compared::Done(found) if !found.differences.is_empty() => {
                 let again = live.compare(&self.field, &found.adopted);
-                let is_unrecorded = |found: &Difference| found.expected.is_none() && found.item.is_none();
-                let is_settled = matches!(&again, Compared::Done(again) if again.differences.iter().all(is_unrecorded));
+                let is_settled = matches!(&again, Compared::Done(again) if again.differences.is_empty());
                 if !is_settled {
                     return Some(format!("accepting {} leaves {again:?}", found.adopted));
                 }
@@ -87,7 +86,8 @@ impl Case {
             other => return Some(format!("reverting gives {other:?}")),
         };
         let again = Self { live: restored.clone(), ..self.clone() }.live().compare(&self.field, &self.recorded);
-        let is_settled = matches!(&again, Compared::Done(again) if again.differences.is_empty());
+        let is_unrecorded = |found: &Difference| found.expected.is_none() && found.item.is_none();
+        let is_settled = matches!(&again, Compared::Done(again) if again.differences.iter().all(is_unrecorded));
         (!is_settled).then(|| format!("reverting to {restored} leaves {again:?}"))
     }
 
