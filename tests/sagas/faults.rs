@@ -79,7 +79,7 @@ async fn a_saga_that_is_cancelled_or_deleted_at_any_step_leaves_nothing() {
             steps.insert(step, json!({"name": "wait", "step": "Sleep", "with": {"seconds": 600}}));
         } else {
             // Long enough to interrupt.
-            let slow = Effect::Latency { milliseconds: 1000 };
+            let slow = Effect::Latency { milliseconds: 600 };
             stage.world.cloud.inject(Fault::new("*", slow)).await.unwrap();
         }
         stage.order(&saga).await;
