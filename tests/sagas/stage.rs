@@ -46,7 +46,12 @@ impl Stage {
         world.cloud.delete("droplets", crate::world::DROPLET).await.unwrap();
         for (collection, documents) in fleet.as_object().unwrap() {
             for document in documents.as_array().unwrap() {
-                world.cloud.put(collection, document.clone()).await.unwrap();
+                let mut document = document.clone();
+                // A droplet that is deleted leaves them, and no step puts it back.
+                if ["load_balancers", "firewalls"].contains(&collection.as_str()) {
+                    document["droplet_ids"] = json!([]);
+                }
+                world.cloud.put(collection, document).await.unwrap();
             }
         }
         let before = world.cloud.inventory().await.unwrap();
