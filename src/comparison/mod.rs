@@ -118,6 +118,12 @@ pub fn is_same(rules: &impl Rules, path: &[String], expected: &Value, live: &Val
     found.differences.is_empty()
 }
 
+/// Whether two recorded values say the same: neither lacks a key or an item of the other.
+#[must_use]
+pub fn is_alike(one: &Value, other: &Value) -> bool {
+    is_same(&NoRules, &[], one, other) && is_same(&NoRules, &[], other, one)
+}
+
 /// Rules without any habit.
 #[derive(Clone, Copy, Debug)]
 pub struct NoRules;

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use serde_json::Value;
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
-use super::{NoRules, is_same, scalar};
+use super::{is_alike, scalar};
 
 /// A value in full: text as it is, anything else as JSON, as kubectl prints it.
 #[must_use]
@@ -114,7 +114,7 @@ pub fn stands_for(text: &str, value: &Value) -> bool {
     match read(text) {
         Value::String(text) => scalar::is_blank(value) && text.is_empty(),
         Value::Null => scalar::is_blank(value),
-        composite => is_same(&NoRules, &[], &composite, value) && is_same(&NoRules, &[], value, &composite),
+        composite => is_alike(&composite, value),
     }
 }
 

@@ -240,14 +240,7 @@ impl<'a> Act<'a> {
         drift.metadata.namespace = Some(self.key.namespace.to_string());
         drift.metadata.labels =
             Some(labels::of_drift(kind.name(), &drift.spec.field, &drift.spec.expected, &drift.spec.actual));
-        drift.metadata.owner_references = Some(vec![OwnerReference {
-            api_version: ProvisionedResource::api_version(&()).into_owned(),
-            kind: ProvisionedResource::kind(&()).into_owned(),
-            name: self.key.name.to_string(),
-            uid: record.uid.to_string(),
-            controller: Some(true),
-            block_owner_deletion: None,
-        }]);
+        drift.metadata.owner_references = Some(vec![self.owner_reference()]);
         let doing = format!("creating Drift {}/{name}", self.key.namespace);
         let params = PostParams { field_manager: Some(OPERATOR.to_owned()), ..PostParams::default() };
         let created = bounded(&doing, self.drifts().create(&params, &drift)).await?;
@@ -493,17 +486,7 @@ impl<'a> Act<'a> {
     /// Writes what an open drift says of itself.
     async fn say(&mut self, name: &str, what: &str, claim: Claim) -> Result<(), Error> {
         let Some(drift) = self.known(name) else { return Ok(()) };
-        // Earlier versions left a time of 1970 in the default.
-        let since = drift.transition.filter(|since| *since != Timestamp::UNIX_EPOCH).unwrap_or_else(Timestamp::now);
-        let status = json!({
-            "phase": DriftPhase::Open,
-            "reason": claim.reason,
-            "resolvedAt": null,
-            "decidedBy": null,
-            "decision": null,
-            "conditions": [claim.since(since, 1)],
-        });
-        self.patch_drift_status(&drift, what, status).await
+        self.patch_drift_status(&drift, what, open_status(&drift, claim)).await
     }
 
     async fn drop_decision(&mut self, name: &str) -> Result<(), Error> {
@@ -594,6 +577,18 @@ impl<'a> Act<'a> {
         }
     }
 
+    /// The record, as the objects that go with it refer to it.
+    fn owner_reference(&self) -> OwnerReference {
+        OwnerReference {
+            api_version: ProvisionedResource::api_version(&()).into_owned(),
+            kind: ProvisionedResource::kind(&()).into_owned(),
+            name: self.key.name.to_string(),
+            uid: self.owner.to_owned(),
+            controller: Some(true),
+            block_owner_deletion: None,
+        }
+    }
+
     /// The record, as events refer to it.
     pub fn about(&self) -> ObjectReference {
         ObjectReference {
@@ -617,6 +612,20 @@ impl<'a> Act<'a> {
 
 fn params() -> PatchParams {
     PatchParams { field_manager: Some(OPERATOR.to_owned()), ..PatchParams::default() }
+}
+
+/// The status of an open drift that says this of itself.
+fn open_status(drift: &KnownDrift, claim: Claim) -> Value {
+    // Earlier versions left a time of 1970 in the default.
+    let since = drift.transition.filter(|since| *since != Timestamp::UNIX_EPOCH).unwrap_or_else(Timestamp::now);
+    json!({
+        "phase": DriftPhase::Open,
+        "reason": claim.reason,
+        "resolvedAt": null,
+        "decidedBy": null,
+        "decision": null,
+        "conditions": [claim.since(since, 1)],
+    })
 }
 
 /// A JSON pointer to what these names lead to.

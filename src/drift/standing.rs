@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     api::conditions::reason,
-    comparison::{NoRules, is_same},
+    comparison::is_alike,
     digitalocean::{Compared, Live},
 };
 
@@ -129,17 +129,16 @@ fn end_of(recorded: &Recorded<'_>, seen: Seen<'_>, drift: &KnownDrift, standing:
         Seen::Unknown(..) => None,
         _ if field == EXISTS => {
             let does_exist = Value::Bool(matches!(seen, Seen::Present(_)));
-            let agrees = |value: &Value| loosely_same(value, &does_exist);
-            end_by(loosely_same(&declared, &standing.declared()), loosely_same(&declared, &accepted), agrees(&declared))
+            let agrees = |value: &Value| is_alike(value, &does_exist);
+            end_by(is_alike(&declared, &standing.declared()), is_alike(&declared, &accepted), agrees(&declared))
         }
         // The resource itself is the question, not this field.
         Seen::Gone => None,
         Seen::Present(live) => {
             let shown = live.hide(field, &declared);
             let is_live_declared = is_live(live, field, &declared);
-            let says_accepted =
-                loosely_same(&shown, &accepted) || (is_live_declared && is_live(live, field, &accepted));
-            end_by(loosely_same(&shown, &standing.declared()), says_accepted, is_live_declared)
+            let says_accepted = is_alike(&shown, &accepted) || (is_live_declared && is_live(live, field, &accepted));
+            end_by(is_alike(&shown, &standing.declared()), says_accepted, is_live_declared)
         }
     }
 }
@@ -163,10 +162,6 @@ pub(super) fn declared(desired: &BTreeMap<String, Value>, field: &str) -> Option
 fn is_live(live: &Live, field: &str, value: &Value) -> bool {
     let compared = live.compare(field, value);
     matches!(compared, Compared::Done(comparison) if comparison.differences.is_empty() && comparison.doubts.is_empty())
-}
-
-fn loosely_same(one: &Value, other: &Value) -> bool {
-    is_same(&NoRules, &[], one, other) && is_same(&NoRules, &[], other, one)
 }
 
 /// When an acceptance ends that somebody limits now: `text` is an RFC 3339 time, or a duration from now such as `72h`.

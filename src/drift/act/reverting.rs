@@ -1,15 +1,15 @@
 //! The writes about reverts: the saga, and what the Drift says of it.
 
 use jiff::Timestamp;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{OwnerReference, Time};
-use kube::{Api, Resource, ResourceExt, api::PostParams};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::{Api, ResourceExt, api::PostParams};
 use serde_json::json;
 use tracing::info;
 
-use super::{Act, standing::with_reason};
+use super::{Act, open_status, standing::with_reason};
 use crate::{
     api::{
-        DriftPhase, OPERATOR, ProvisionedResource, RevertPlan, Saga,
+        OPERATOR, RevertPlan, Saga,
         conditions::{self, Claim, ConditionStatus, reason},
         drift::{PlannedCall, PlannedStep},
         labels,
@@ -30,20 +30,13 @@ use crate::{
 impl Act<'_> {
     /// First write of a revert.
     pub(super) async fn revert(&mut self, name: &str, order: Order) -> Result<(), Error> {
-        let (Some(drift), Some(record)) = (self.known(name), self.record) else { return Ok(()) };
+        let (Some(drift), Some(_)) = (self.known(name), self.record) else { return Ok(()) };
         // The decision may have been taken back while the live resource was read.
         let drift = self.confirm(&drift).await?;
         let mut saga = Saga::new(&order.name, order.spec);
         saga.metadata.namespace = Some(self.key.namespace.to_string());
         saga.metadata.labels = Some([(labels::REVERT_OF.to_owned(), drift.uid.to_string())].into());
-        saga.metadata.owner_references = Some(vec![OwnerReference {
-            api_version: ProvisionedResource::api_version(&()).into_owned(),
-            kind: ProvisionedResource::kind(&()).into_owned(),
-            name: self.key.name.to_string(),
-            uid: record.uid.to_string(),
-            controller: Some(true),
-            block_owner_deletion: None,
-        }]);
+        saga.metadata.owner_references = Some(vec![self.owner_reference()]);
         let doing = format!("creating Saga {}/{}", self.key.namespace, order.name);
         let params = PostParams { field_manager: Some(OPERATOR.to_owned()), ..PostParams::default() };
         let created = match bounded(&doing, self.sagas().create(&params, &saga)).await {
@@ -127,13 +120,8 @@ impl Act<'_> {
         reason: &'static str,
         message: String,
     ) -> Result<(), Error> {
-        let since = drift.transition.filter(|since| *since != Timestamp::UNIX_EPOCH).unwrap_or_else(Timestamp::now);
         let claim = Claim { kind: conditions::RESOLVED, status: ConditionStatus::False, reason, message };
-        let mut status = json!({
-            "phase": DriftPhase::Open,
-            "reason": reason,
-            "conditions": [claim.since(since, 1)],
-        });
+        let mut status = open_status(drift, claim);
         if let Some(status) = status.as_object_mut().filter(|_| !saga.is_empty()) {
             status.insert("sagaRef".to_owned(), json!({ "name": saga }));
         }

@@ -216,6 +216,11 @@ pub(super) const fn default_grace_seconds() -> u32 {
     120
 }
 
+/// The grace period of a step's parameters.
+pub(super) fn grace(seconds: u32) -> Duration {
+    Duration::from_secs(u64::from(seconds))
+}
+
 /// The action that powers on a droplet.
 pub(super) fn power_on() -> Next {
     Next::Act(json!({ "type": "power_on" }))
@@ -240,17 +245,17 @@ pub(super) async fn power_off(
     })
 }
 
-/// Whether a running droplet may still shut down after the shutdown actions.
-pub(super) async fn may_shut_down(
+/// Waits while a running droplet may still shut down after the shutdown actions; nothing once it stays on.
+pub(super) async fn stays_on(
     context: &StepContext<'_>,
     id: &str,
     since: u64,
     grace: Duration,
-) -> Result<Option<Next>, Failure> {
+) -> Result<Next, Failure> {
     let shutdowns = shutdowns(context, id, since).await?;
     let may =
         shutdowns.iter().any(|action| action.status != "errored" && !has_passed(action.started_at, grace, context.now));
-    Ok(may.then(|| wait_for_shutdown(id)))
+    Ok(if may { wait_for_shutdown(id) } else { Next::Nothing })
 }
 
 fn cut_power() -> Next {

@@ -1,7 +1,5 @@
 //! The step `EnableIPv6`.
 
-use std::time::Duration;
-
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -88,19 +86,12 @@ impl Step for EnableIPv6 {
                 return Err(Failure::Permanent(format!("IPv6 of droplet {id} is enabled and cannot be disabled")));
             }
             Ok(_) if before.was_on => {
-                let wait = droplet::may_shut_down(context, id, before.latest_action, parameters.grace()).await?;
-                wait.unwrap_or(Next::Nothing)
+                droplet::stays_on(context, id, before.latest_action, droplet::grace(parameters.grace_seconds)).await?
             }
             Ok(_) => Next::Nothing,
             Err(next) => next,
         };
         droplet::go_back(context, id, next, output.is_some()).await
-    }
-}
-
-impl Parameters {
-    fn grace(&self) -> Duration {
-        Duration::from_secs(u64::from(self.grace_seconds))
     }
 }
 
@@ -116,7 +107,7 @@ async fn next(context: &StepContext<'_>, parameters: &Parameters, before: &Befor
         return Ok(if is_as_before { Next::Nothing } else { droplet::power_on() });
     }
     if droplet::is_on(&droplet) {
-        return droplet::power_off(context, id, before.latest_action, parameters.grace()).await;
+        return droplet::power_off(context, id, before.latest_action, droplet::grace(parameters.grace_seconds)).await;
     }
     Ok(Next::Act(json!({ "type": "enable_ipv6" })))
 }

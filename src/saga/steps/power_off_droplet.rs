@@ -1,7 +1,5 @@
 //! The step `PowerOffDroplet`.
 
-use std::time::Duration;
-
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -76,8 +74,8 @@ impl Step for PowerOffDroplet {
             Ok(_) if !before.was_on => Next::Nothing,
             Ok(droplet) if droplet::is_on(&droplet) => {
                 // It may have been powered off after it was read.
-                let grace = parameters.grace();
-                droplet::may_shut_down(context, id, before.latest_action, grace).await?.unwrap_or(Next::Nothing)
+                let grace = droplet::grace(parameters.grace_seconds);
+                droplet::stays_on(context, id, before.latest_action, grace).await?
             }
             Ok(_) => droplet::power_on(),
             Err(next) => next,
@@ -86,17 +84,11 @@ impl Step for PowerOffDroplet {
     }
 }
 
-impl Parameters {
-    fn grace(&self) -> Duration {
-        Duration::from_secs(u64::from(self.grace_seconds))
-    }
-}
-
 async fn next(context: &StepContext<'_>, parameters: &Parameters, before: &Before) -> Result<Next, Failure> {
     let id = parameters.droplet_provider_id.as_str();
     match droplet::at_rest(context, id).await? {
         Ok(droplet) if droplet::is_on(&droplet) => {
-            droplet::power_off(context, id, before.latest_action, parameters.grace()).await
+            droplet::power_off(context, id, before.latest_action, droplet::grace(parameters.grace_seconds)).await
         }
         Ok(_) => Ok(Next::Nothing),
         Err(next) => Ok(next),

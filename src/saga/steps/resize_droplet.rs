@@ -104,12 +104,6 @@ impl Step for ResizeDroplet {
     }
 }
 
-impl Parameters {
-    fn grace(&self) -> Duration {
-        Duration::from_secs(u64::from(self.grace_seconds))
-    }
-}
-
 /// The next operation towards the new size.
 async fn next(context: &StepContext<'_>, parameters: &Parameters, before: &Before) -> Result<Next, Failure> {
     let id = parameters.droplet_provider_id.as_str();
@@ -123,7 +117,7 @@ async fn next(context: &StepContext<'_>, parameters: &Parameters, before: &Befor
         return Ok(if is_as_before { Next::Nothing } else { droplet::power_on() });
     }
     if droplet::is_on(&droplet) {
-        return droplet::power_off(context, id, before.latest_action, parameters.grace()).await;
+        return droplet::power_off(context, id, before.latest_action, droplet::grace(parameters.grace_seconds)).await;
     }
     Ok(Next::Act(json!({ "type": "resize", "size": parameters.size, "disk": parameters.disk })))
 }
@@ -145,7 +139,7 @@ async fn previous(context: &StepContext<'_>, parameters: &Parameters, before: &B
     }
     let is_resized = is_of_size(&droplet, &parameters.size) && !is_of_size(&droplet, size);
     if is_resized && droplet::is_on(&droplet) {
-        return droplet::power_off(context, id, before.latest_action, parameters.grace()).await;
+        return droplet::power_off(context, id, before.latest_action, droplet::grace(parameters.grace_seconds)).await;
     }
     if is_resized {
         return Ok(Next::Act(json!({ "type": "resize", "size": size, "disk": false })));
@@ -154,8 +148,7 @@ async fn previous(context: &StepContext<'_>, parameters: &Parameters, before: &B
         return Ok(Next::Nothing);
     }
     if droplet::is_on(&droplet) {
-        let wait = droplet::may_shut_down(context, id, before.latest_action, parameters.grace()).await?;
-        return Ok(wait.unwrap_or(Next::Nothing));
+        return droplet::stays_on(context, id, before.latest_action, droplet::grace(parameters.grace_seconds)).await;
     }
     Ok(droplet::power_on())
 }

@@ -547,6 +547,14 @@ async fn a_record_that_changed_since_is_not_written() {
     assert_eq!(world.changes().await, 0);
 }
 
+/// The reason why `UpdateResource` refuses these parameters for good.
+async fn refusal(world: &World, parameters: &Value) -> String {
+    match Journey::new(world, named("UpdateResource").unwrap(), parameters).go().await {
+        Err(Failure::Permanent(why)) => why,
+        _ => panic!("it should be refused"),
+    }
+}
+
 #[tokio::test]
 async fn a_certificate_that_is_gone_is_named() {
     let world = World::start().await;
@@ -556,10 +564,7 @@ async fn a_certificate_that_is_gone_is_named() {
     let case = case("LoadBalancer", "load_balancers", UUID, document, "name", json!("shop"));
     let parameters = parameters(&world, &case).await;
     world.control.delete("certificates", OTHER).await.unwrap();
-    let Err(Failure::Permanent(why)) = Journey::new(&world, named("UpdateResource").unwrap(), &parameters).go().await
-    else {
-        panic!("it should be refused")
-    };
+    let why = refusal(&world, &parameters).await;
     assert!(why.contains("certificates that do not exist any more") && why.contains(OTHER), "{why}");
 }
 
@@ -571,10 +576,7 @@ async fn a_load_balancer_of_a_cluster_belongs_to_it() {
     world.control.put("kubernetes/clusters", json!({ "id": OTHER, "name": "prod" })).await.unwrap();
     let tags = json!(["web", format!("k8s:{OTHER}")]);
     world.control.change("droplets", DROPLET, json!({ "tags": tags })).await.unwrap();
-    let Err(Failure::Permanent(why)) = Journey::new(&world, named("UpdateResource").unwrap(), &parameters).go().await
-    else {
-        panic!("it should be refused")
-    };
+    let why = refusal(&world, &parameters).await;
     assert!(why.contains("belongs to the Kubernetes cluster prod"), "{why}");
     assert_eq!(world.changes().await, 0);
 }
@@ -585,10 +587,7 @@ async fn a_record_of_another_resource_is_refused() {
     let case = case("Firewall", "firewalls", UUID, firewall(), "name", json!("shop"));
     let parameters = parameters(&world, &case).await;
     world.record("web-1", "Firewall", OTHER, &json!({ "name": "shop" }));
-    let Err(Failure::Permanent(why)) = Journey::new(&world, named("UpdateResource").unwrap(), &parameters).go().await
-    else {
-        panic!("it should be refused")
-    };
+    let why = refusal(&world, &parameters).await;
     assert!(why.contains(&format!("describes Firewall {OTHER}")), "{why}");
 }
 
@@ -599,16 +598,10 @@ async fn an_effect_that_is_not_allowed_is_refused_before_anything_is_done() {
     let case = case("Firewall", "firewalls", UUID, firewall(), "inbound_rules", rules);
     let mut parameters = parameters(&world, &case).await;
     parameters["allow"] = json!("safe");
-    let Err(Failure::Permanent(why)) = Journey::new(&world, named("UpdateResource").unwrap(), &parameters).go().await
-    else {
-        panic!("it should be refused")
-    };
+    let why = refusal(&world, &parameters).await;
     assert!(why.contains("is Disruptive") && why.contains("arcadia.cloud/revert=allow-disruption"), "{why}");
     parameters["field"] = json!("tags");
-    let Err(Failure::Permanent(why)) = Journey::new(&world, named("UpdateResource").unwrap(), &parameters).go().await
-    else {
-        panic!("it should be refused")
-    };
+    let why = refusal(&world, &parameters).await;
     assert!(why.contains("no longer records tags"), "{why}");
     assert_eq!(world.changes().await, 0);
 }
