@@ -312,7 +312,7 @@ pub struct PlannedCall {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Acceptance {
-    /// Where the accepted value is kept.
+    /// The place of the accepted value.
     pub mode: AcceptanceMode,
 
     /// The accepted value in its native type.
@@ -338,7 +338,7 @@ pub struct Acceptance {
     pub until_requested: Option<String>,
 }
 
-/// Where an accepted value is kept.
+/// The place of an accepted value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum AcceptanceMode {
     /// In the record: `spec.desired` says it.

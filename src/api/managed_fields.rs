@@ -1,4 +1,4 @@
-//! What the API server's own bookkeeping, `metadata.managedFields`, says about a record.
+//! The owners of a record's fields, read from `metadata.managedFields`.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
 use serde_json::Value;

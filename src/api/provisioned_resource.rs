@@ -101,12 +101,12 @@ pub struct DriftPolicy {
     #[schemars(extend("x-kubernetes-list-type" = "set"))]
     pub ignore: Vec<String>,
 
-    /// Where accepted values go.
+    /// The place of accepted values.
     #[serde(default, skip_serializing_if = "AcceptPolicy::is_default")]
     pub accept: AcceptPolicy,
 }
 
-/// Where accepted values go.
+/// The place of accepted values.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum AcceptPolicy {
     /// Into `spec.desired`, unless a manifest declares the field or the acceptance has an end: then it stands on the

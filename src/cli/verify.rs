@@ -157,7 +157,7 @@ async fn confirm(inventory: &Inventory, records: &[Declared]) {
         !is_confirmed && compared(inventory, record).iter().any(is_drift)
     });
     let reads = differing.take(CONFIRMED).map(|record| async move {
-        // Where the allowance is spent, the list alone decides.
+        // If the allowance is spent, the list alone decides.
         inventory.confirm_change(&record.key(), MAX_AGE).await;
     });
     stream::iter(reads).buffer_unordered(SIDE_BY_SIDE).collect::<Vec<()>>().await;

@@ -95,8 +95,8 @@ pub fn compare(rules: &impl Rules, path: &[String], expected: &Value, live: &Val
     }
 }
 
-/// What accepting records: the recorded value with the parts that differ, if that is the same as the live value then. No
-/// ciphertext replaces a recorded plain text that counts as equal to it.
+/// Returns the value that accepting records: the recorded value with the parts that differ, if that equals the live value.
+/// Ciphertext never replaces a recorded plain text that counts as equal to it.
 fn adopt(rules: &impl Rules, path: &[String], expected: &Value, live: &Value, parts: Value) -> Value {
     let is_settled = |adopted: &Value| is_same(rules, path, adopted, live);
     let kept = secret::keep(rules, expected, &parts);

@@ -215,7 +215,7 @@ fn a_whole_value_that_is_adopted_keeps_the_recorded_plain_texts() {
         "size": 2, "seal": "x", "keys": [{"name": "b", "token": "plain b"}, {"name": "a", "token": "plain a"}],
     });
     assert_eq!(found.adopted, wanted);
-    // Where it would lose one, only the parts are adopted.
+    // If adopting the whole value would lose one, only the parts are adopted.
     let recorded = json!({"size": 1, "keys": [{"token": "plain a"}, {"token": "plain b"}]});
     let live = json!({"size": 2, "seal": "x", "keys": [{"token": "EV[a]"}, {"token": "EV[b]"}, {"token": "EV[c]"}]});
     let adopted = compare(&Sealed, &[], &recorded, &live).adopted.to_string();

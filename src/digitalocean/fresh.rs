@@ -14,7 +14,7 @@ impl Client {
     /// Reads a resource with all parts that these recorded fields need; nothing where it does not exist.
     ///
     /// # Errors
-    /// Where no trustworthy answer came.
+    /// If no trustworthy response arrived.
     pub async fn live(&self, key: &ResourceKey, fields: FieldSet) -> Result<Option<Live>, Error> {
         let row = key.kind.row();
         let Some(text) = self.get(key, Priority::Urgent).await? else { return Ok(None) };
@@ -53,7 +53,7 @@ impl Client {
     /// Whether the token is known to have a scope.
     ///
     /// # Errors
-    /// Where no trustworthy answer came.
+    /// If no trustworthy response arrived.
     pub(crate) async fn may(&self, scope: &'static str) -> Result<bool, Error> {
         Ok(self.has_scope(scope, Priority::Urgent).await? == Some(true))
     }
@@ -61,7 +61,7 @@ impl Client {
     /// The account's certificates.
     ///
     /// # Errors
-    /// Where they could not be listed.
+    /// If they could not be listed.
     pub(crate) async fn certificates(&self) -> Result<Certificates, Error> {
         let path = Path { route: "/v2/certificates", parent: None, id: None, scope: "certificate:read" };
         let rows = self.rows(path, "certificates", &[]).await?;

@@ -312,7 +312,7 @@ impl Inventory {
     /// besides the lists is read too, within an allowance. `parents` are the domains whose records are listed.
     ///
     /// # Errors
-    /// Where the list could not be read in full.
+    /// If the list could not be read in full.
     pub async fn survey(&self, kind: Kind, fields: FieldSet, parents: Vec<String>) -> Result<Changes, SyncError> {
         self.take_turn(kind, Selection::All { fields, parents }).await
     }
@@ -395,7 +395,7 @@ impl Inventory {
     /// The controller that owns a resource, read now; see [`Client::owner`].
     ///
     /// # Errors
-    /// Where a list could not be read.
+    /// If a list could not be read.
     pub async fn owner(&self, key: &ResourceKey) -> Result<Option<String>, Error> {
         self.0.client.owner(key).await
     }
@@ -800,7 +800,7 @@ impl Inventory {
         }
     }
 
-    /// What is known, by the responses that are used.
+    /// Returns the known state, from the responses that are used.
     fn observation(&self, kind: Kind, known: &Known, used: Use) -> Observation {
         let shown = match known {
             Known::Present(shown) => shown,

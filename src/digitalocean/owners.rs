@@ -49,7 +49,7 @@ impl Client {
     /// token may not list the controllers.
     ///
     /// # Errors
-    /// Where a list could not be read.
+    /// If a list could not be read.
     pub async fn owner(&self, key: &ResourceKey) -> Result<Option<String>, Error> {
         let Some(owner) = owners(key.kind.name()) else { return Ok(None) };
         let (route, name) = owner.list;

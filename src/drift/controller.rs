@@ -14,7 +14,9 @@ use tracing::info;
 use super::{
     act::Act,
     asking::{Asking, Confirmation},
-    evaluate::{NeedsFreshRead, Observed, Owner, Plan, Reading, Recorded, Rests, Seen, Situation, evaluate, orphaned},
+    evaluate::{
+        NeedsFreshRead, Observed, Owner, Plan, Reading, Recorded, Rests, Seen, Selected, Situation, evaluate, orphaned,
+    },
     index::{Entry, Index, Orphans},
     known::KnownDrift,
     reverts::Reverts,
@@ -356,7 +358,7 @@ fn how_to_read(
     }
 }
 
-/// What came of reading the live resource anew.
+/// The outcome of fetching the live resource again.
 enum Fetched {
     /// The process ends.
     Stopped,
@@ -534,7 +536,7 @@ fn decide_for(
 ) -> Plan {
     let record = &entry.record;
     let reverts = context.reverts().of(entry.drifts.iter().map(|drift| drift.uid.as_ref()));
-    let selected = context.selected_tags();
+    let selected = || context.selected_tags();
     let desired = record.desired_fields();
     let older = entry.older.as_ref().map(ToString::to_string);
     let rests = match &older {
@@ -550,7 +552,7 @@ fn decide_for(
             Ok(Some(owner)) => Owner::Controller(owner),
             Err(why) => Owner::Unknown(why),
         },
-        selected: &selected,
+        selected: Selected(&selected),
         desired: &desired,
         ignore: &record.ignore,
         rests,

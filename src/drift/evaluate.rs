@@ -6,6 +6,8 @@
 use std::{
     borrow::Cow,
     collections::{BTreeMap, BTreeSet},
+    fmt,
+    sync::Arc,
 };
 
 use jiff::Timestamp;
@@ -58,7 +60,7 @@ pub struct Recorded<'a> {
     pub was_seen: bool,
     /// Which drifts were adopted last.
     pub last_accepted: Marks,
-    /// Where accepted values go.
+    /// The place of accepted values.
     pub accept: AcceptPolicy,
     /// The fields that a manifest declares.
     pub declared: &'a Declared,
@@ -67,9 +69,19 @@ pub struct Recorded<'a> {
     /// The controller that owns the resource, as far as a revert needs it.
     pub owner: Owner<'a>,
     /// The tags by which other resources select.
-    pub selected: &'a SelectedTags,
+    pub selected: Selected<'a>,
     /// The time of this evaluation.
     pub now: Timestamp,
+}
+
+/// Reads the tags by which other resources select. Only a field that differs needs them.
+#[derive(Clone, Copy)]
+pub struct Selected<'a>(pub &'a dyn Fn() -> Arc<SelectedTags>);
+
+impl fmt::Debug for Selected<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Selected")
+    }
 }
 
 /// Another controller that may own a live resource, and would change it back.
@@ -161,7 +173,7 @@ pub struct Adoption {
     pub field: String,
     /// The live value.
     pub value: Value,
-    /// What the drift says of it.
+    /// The accepted value, as the drift shows it.
     pub accepted: Accepted,
 }
 
@@ -507,7 +519,7 @@ fn find<'a>(recorded: &Recorded<'a>, seen: Seen<'a>) -> Result<Findings<'a>, (&'
     let fields = recorded.desired.iter().filter(|(field, _)| !is_ignored(recorded, field) && *field != EXISTS);
     let mut findings: Findings<'a> = fields
         .map(|(field, expected)| {
-            let of_live = |live| assess(compare(live, field, expected), live, field, expected, recorded.selected);
+            let of_live = |live| assess(compare(live, field, expected), live, field, expected, recorded.selected.0);
             (field.as_str(), compared.map_or(Finding::Moot, of_live))
         })
         .collect();

@@ -1,6 +1,6 @@
 //! What comparing one recorded field with the live resource came to, as the drift room needs it.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use serde_json::Value;
 
@@ -101,10 +101,11 @@ pub(crate) fn assess(
     live: &Live,
     field: &str,
     expected: &Value,
-    selected: &SelectedTags,
+    selected: &dyn Fn() -> Arc<SelectedTags>,
 ) -> Finding {
     if let Finding::Differs { shown, .. } = &mut finding {
-        shown.revert = Some(revert::assess(&Revert { field, desired: expected, document: live, selected }));
+        let revert = Revert { field, desired: expected, document: live, selected: &selected() };
+        shown.revert = Some(revert::assess(&revert));
     }
     finding
 }

@@ -1,6 +1,9 @@
 //! The promises of the evaluation, as tests: tables of cases, and random histories with crashes between any two writes.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use jiff::Timestamp;
 use proptest::prelude::*;
@@ -9,7 +12,7 @@ use serde_json::{Value, json};
 use super::{
     evaluate::{
         Accepted, Adoption, Compared, Finding, NeedsFreshRead, Observed, Owner, Plan, Reading, Recorded, Rests, Seen,
-        Situation, Step, compare, evaluate, orphaned,
+        Selected, Situation, Step, compare, evaluate, orphaned,
     },
     known::{KnownDrift, Marks, Reverting},
     ownership::Declared,
@@ -24,7 +27,7 @@ use crate::{
         labels,
     },
     comparison::show::{full as shown_text, stands_for as shows},
-    digitalocean::{Kind, Live, ResourceKey, revert::SelectedTags},
+    digitalocean::{Kind, Live, ResourceKey},
 };
 
 const HISTORY: usize = 3;
@@ -145,7 +148,7 @@ impl World {
             name: "web-1",
             reverts: &self.reverts,
             owner: self.owner.as_deref().map_or(Owner::Nobody, Owner::Controller),
-            selected: &SelectedTags::new(),
+            selected: Selected(&Arc::default),
             desired: &self.desired,
             ignore: &self.ignore,
             rests,

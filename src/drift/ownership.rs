@@ -1,4 +1,4 @@
-//! Who declares a recorded field: a manifest, which a GitOps engine or a pipeline applies again and again, or nobody.
+//! The declaration of a recorded field: by a manifest, which a GitOps engine or a pipeline applies repeatedly, or by nobody.
 //! Pure.
 //!
 //! An accepted value must not be written over what a manifest declares: the next apply would put the declared value
@@ -71,7 +71,7 @@ impl Declared {
     }
 }
 
-/// Where the accepted value of a field goes. None where the policy rules out an acceptance that ends by itself.
+/// The place of the accepted value of a field. None if the policy rules out an acceptance that ends by itself.
 #[must_use]
 pub fn mode(policy: AcceptPolicy, declared: &Declared, field: &str, has_end: bool) -> Option<AcceptanceMode> {
     match policy {
@@ -203,7 +203,7 @@ mod tests {
         }
         // The bookkeeping was removed, as some tools do.
         assert_eq!(declared(&json!({ "labels": { "app.kubernetes.io/managed-by": "Helm" } })), Declared::Everything);
-        // What only the operator wrote belongs to no engine.
+        // A field that only the operator wrote belongs to no engine.
         let labels = json!({ "app.kubernetes.io/managed-by": "Helm" });
         let entries = json!([entry("helm", "Update", &["name"]), entry(OPERATOR, "Update", &["tags"])]);
         assert_eq!(declared(&json!({ "labels": labels, "managedFields": entries })), only("name"));

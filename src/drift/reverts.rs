@@ -13,7 +13,7 @@ use crate::{
     },
 };
 
-/// What is kept of a saga that reverts a drift.
+/// The cached part of a saga that reverts a drift.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RevertSaga {
     /// Its name.
@@ -22,7 +22,7 @@ pub struct RevertSaga {
     pub drift: Box<str>,
     /// Its phase.
     pub phase: SagaPhase,
-    /// What it says of its outcome.
+    /// The message of its condition `Succeeded`.
     pub message: Box<str>,
 }
 

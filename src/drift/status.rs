@@ -156,7 +156,7 @@ fn acceptances(drifts: &[KnownDrift]) -> Vec<StandingAcceptance> {
             until: standing.until.map(Time),
         })
     };
-    // Where two stand for one field, the later one is in effect.
+    // If two stand for one field, the later one is in effect.
     let mut by_field: BTreeMap<&str, &KnownDrift> = BTreeMap::new();
     for drift in drifts.iter().filter(|drift| drift.standing.is_some()) {
         let latest = by_field.entry(&drift.field).or_insert(drift);

@@ -138,7 +138,7 @@ impl Screen {
                 Effect::None
             }
             Mode::Confirm { verb, drifts } => {
-                // Upper case, so that nobody loses data by a key too many.
+                // Upper case, so that an accidental key press loses no data.
                 let yes = if loses_data(verb, &drifts) { 'Y' } else { 'y' };
                 match key {
                     KeyCode::Char(letter) if letter == yes => {

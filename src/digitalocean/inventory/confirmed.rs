@@ -12,7 +12,7 @@ use crate::comparison;
 use crate::digitalocean::kinds::{FieldSet, Row};
 use crate::digitalocean::merge::{fill, remove};
 
-/// What other responses say of the fields of a row.
+/// The evidence of other responses for the fields of a row.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Standing {
     /// The fields that this row alone shows.
@@ -30,7 +30,7 @@ pub(super) struct Before<'t> {
     pub(super) get: Option<&'t str>,
     /// Whether the GET is newer than the row, so that it counts for all fields.
     pub(super) is_get_newer: bool,
-    /// What other responses said of that row.
+    /// The evidence of other responses for that row.
     pub(super) standing: Standing,
 }
 

@@ -40,7 +40,7 @@ pub(super) struct Shown {
     lacking: FieldSet,
     /// Those of them that a GET does not show either, while the row stays the same.
     settled: FieldSet,
-    /// What other responses say of the list's row.
+    /// The evidence of other responses for the list's row.
     standing: Standing,
     /// The recorded fields.
     fields: FieldSet,

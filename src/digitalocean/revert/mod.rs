@@ -103,7 +103,7 @@ impl Allow {
         Self::needed(class).is_some_and(|needed| needed <= self)
     }
 
-    /// What a revert of this class needs; none where it is never possible.
+    /// The permission that a revert of this class needs; none if it is never possible.
     #[must_use]
     pub fn needed(class: Class) -> Option<Self> {
         match class {

@@ -69,7 +69,7 @@ pub enum Refused {
         class: Class,
         /// The effect.
         why: String,
-        /// What the user would have to allow.
+        /// The permission that is missing.
         needs: Allow,
     },
 }
@@ -87,7 +87,7 @@ impl Refused {
 /// Plans the revert of a field of a record.
 ///
 /// # Errors
-/// Where the field cannot be reverted, or the user has to allow more.
+/// If the field cannot be reverted, or the user has to allow more.
 pub fn plan(revert: &Revert<'_>, record: &str, allow: Allow) -> Result<Plan, Refused> {
     let Judged { assessment, how } = permitted(revert, allow)?;
     let never = |why: String| Refused::Never { what: what(revert), class: Class::NotRevertible, why };
@@ -103,7 +103,7 @@ pub fn plan(revert: &Revert<'_>, record: &str, allow: Allow) -> Result<Plan, Ref
 /// Checks that the user allows a revert. The step that carries it out checks it again.
 ///
 /// # Errors
-/// Where the field cannot be reverted, or the user has to allow more.
+/// If the field cannot be reverted, or the user has to allow more.
 pub(crate) fn check(revert: &Revert<'_>, allow: Allow) -> Result<(), Refused> {
     permitted(revert, allow).map(drop)
 }

@@ -25,7 +25,7 @@ use crate::{
 const MOST_REVERTS: usize = 2;
 const RECENT: SignedDuration = SignedDuration::from_hours(1);
 
-/// How long a finished saga of a revert is kept.
+/// The time for which a finished saga of a revert is kept, in seconds.
 const KEPT: i32 = 7 * 24 * 60 * 60;
 
 /// A decision on an open drift. Each has an origin: a person, who annotated it.
@@ -37,7 +37,7 @@ pub(super) enum Decision<'d> {
     Revert(Asked),
 }
 
-/// What the annotation `arcadia.cloud/revert` asks for.
+/// The request in the annotation `arcadia.cloud/revert`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Asked {
     /// A revert with no worse effect than this.
@@ -285,7 +285,7 @@ impl Planner<'_> {
             }
             Owner::Unknown(why) => return self.wait(drift, &format!("its owner could not be read: {why}")),
         }
-        let revert = Revert { field: &drift.field, desired, document, selected: effective.selected };
+        let revert = Revert { field: &drift.field, desired, document, selected: &(effective.selected.0)() };
         match asked {
             Asked::Plan => match revert::plan(&revert, effective.name, Allow::DataLoss) {
                 Ok(plan) => {

@@ -16,7 +16,7 @@ const USES: &[(&str, &str)] = &[
 /// Stands for a certificate that Cloudflare has.
 const FOREIGN: &str = "needs-cloudflare-cert";
 
-/// How long an endpoint of the CDN may let files be cached, in seconds.
+/// The valid cache lifetimes of a CDN endpoint, in seconds.
 const LIFETIMES: &[u64] = &[60, 600, 3600, 86_400, 604_800];
 
 /// Answers 404 when a document names a certificate that is not there, as after a renewal.

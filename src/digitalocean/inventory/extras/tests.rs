@@ -489,7 +489,7 @@ async fn a_list_of_parts_that_changed_is_confirmed_by_the_part_itself_or_by_the_
     world.set("/v2/droplets/1/backups/policy", json!({"policy": part(8)}));
     world.fetch("1", DAY).await;
     assert!(world.look("1").is_confirmed, "the policy itself");
-    // What nobody recorded needs no confirmation.
+    // A part that nobody recorded needs no confirmation.
     policies(12);
     world.sync(&[("1", &["name"])]).await;
     assert!(world.look("1").is_confirmed);
