@@ -2,12 +2,13 @@
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
 use jiff::Timestamp;
 
 use crate::{
     digitalocean::{self, Token, budget::Limits},
     schedule::{self, Schedule},
+    telemetry::logs::LogFormat,
 };
 
 /// A shorter settle time leaves no time for calls to the cloud.
@@ -104,15 +105,6 @@ pub struct RunArgs {
     /// Format of the log; `RUST_LOG` selects the levels
     #[arg(long, env = "ARCADIA_LOG_FORMAT", default_value = "text", value_name = "FORMAT")]
     pub log_format: LogFormat,
-}
-
-/// The format of the log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum LogFormat {
-    /// Text for people
-    Text,
-    /// One JSON object per line, for machines
-    Json,
 }
 
 /// The reason why the program cannot start, in one line with the remedy.

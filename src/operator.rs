@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use futures::future::join;
+use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::{Api, Client, Config, api::ListParams};
 use tokio::{
@@ -17,15 +18,24 @@ use crate::{
     api::{Drift, OPERATOR, ProvisionedResource, Saga},
     config::{ConfigError, RunArgs},
     digitalocean::{self, Inventory},
-    drift::controller::{self, Context, Settings},
+    drift::{
+        context::{Context, Settings},
+        controller,
+        gauges::Gauges,
+    },
+    health::{ApiServerState, Health},
     kube_ext::{
         call::{self, bounded},
         fence,
         leader::{self, Candidate, Leadership},
     },
     process::Process,
-    saga::{controller as saga, steps},
-    telemetry::{http, logs},
+    saga::{self, steps},
+    telemetry::{
+        http::{self, Endpoints},
+        logs,
+        metrics::Metrics,
+    },
 };
 
 /// The time for running work to finish after SIGTERM. Together with the events and the lease it is well within the
@@ -128,28 +138,27 @@ pub async fn run(args: RunArgs) -> Result<(), Error> {
     let process = Process::new(cluster.client.clone(), leadership.clone());
     let context = Context::new(process.clone(), inventory, settings);
     let http = steps::http_client().map_err(|error| Error::Http(error.to_string()))?;
-    let settings = saga::SagaSettings {
+    let settings = saga::context::SagaSettings {
         namespaces: args.namespaces.clone(),
         settle: args.settle_time,
         poll: args.action_poll_interval,
     };
-    let sagas = saga::Context::new(process.clone(), cloud.clone(), http, settings);
+    let sagas = saga::context::Context::new(process.clone(), cloud.clone(), http, settings);
     process.liveness.start();
     if let Some(address) = args.metrics_address {
-        let usage = Arc::new(move || cloud.usage());
-        let health = http::Health {
-            context: context.clone(),
-            sagas: sagas.clone(),
-            usage,
-            api_server: cluster.clone().check_repeatedly(),
-        };
-        http::serve(address, health).await.map_err(Error::Metrics)?;
+        let api_server = cluster.clone().check_repeatedly();
+        let health = Health { context: context.clone(), sagas: sagas.clone(), api_server };
+        let metrics = Arc::new(metrics(&context, &sagas, cloud));
+        let (live, ready) = (health.clone(), health);
+        let endpoints =
+            Endpoints { live: Arc::new(move || live.not_live()), ready: Arc::new(move || ready.unready()), metrics };
+        http::serve(address, endpoints).await.map_err(Error::Metrics)?;
     }
     let candidate = args.leader_elect.then(|| {
         let candidate = Candidate::new(cluster.direct.clone(), &cluster.lease_namespace, leadership);
         (stand(candidate.clone()), candidate)
     });
-    let mut controller = tokio::spawn(join(controller::run(context.clone()), saga::run(sagas)));
+    let mut controller = tokio::spawn(join(controller::run(context.clone()), saga::controller::run(sagas)));
     let is_requested = tokio::select! {
         () = stop.requested() => true,
         _ = &mut controller => false,
@@ -170,6 +179,24 @@ pub async fn run(args: RunArgs) -> Result<(), Error> {
         candidate.release().await;
     }
     if is_requested { Ok(()) } else { Err(Error::Ended) }
+}
+
+/// The metrics of all rooms.
+fn metrics(context: &Arc<Context>, sagas: &Arc<saga::context::Context>, cloud: digitalocean::Client) -> Metrics {
+    let mut metrics = Metrics::default();
+    context.metrics.register(metrics.counters());
+    sagas.metrics.register(metrics.counters());
+    let leadership = context.process.leadership.clone();
+    metrics.add_gauges(move |registry| leadership.register_gauge(registry));
+    let context = context.clone();
+    metrics.add_gauges(move |registry| Gauges::of(&context).register(registry));
+    metrics.add_gauges(move |registry| digitalocean::metrics::register(&cloud.usage(), registry));
+    let sagas = sagas.clone();
+    metrics.add_gauges(move |registry| {
+        let census = sagas.index().census();
+        saga::metrics::register_gauges(&census, Timestamp::now(), registry);
+    });
+    metrics
 }
 
 /// Campaigns for the lease and holds it until it is lost, which ends the process.
@@ -259,8 +286,8 @@ impl Cluster {
     }
 
     /// Repeats the check for one of the namespaces until the receiver is dropped.
-    fn check_repeatedly(self) -> watch::Receiver<http::ApiServerState> {
-        let (answers, answer) = watch::channel(http::ApiServerState { at: Instant::now(), trouble: None });
+    fn check_repeatedly(self) -> watch::Receiver<ApiServerState> {
+        let (answers, answer) = watch::channel(ApiServerState { at: Instant::now(), trouble: None });
         tokio::spawn(async move {
             while !answers.is_closed() {
                 let namespace = self.namespaces.first().map(String::as_str);
@@ -269,7 +296,7 @@ impl Cluster {
                     Ok(Err(error)) => Some(error.to_string()),
                     Err(_) => Some(format!("the API server did not respond within {} s", CHECK_TIMEOUT.as_secs())),
                 };
-                answers.send_replace(http::ApiServerState { at: Instant::now(), trouble });
+                answers.send_replace(ApiServerState { at: Instant::now(), trouble });
                 sleep(CHECK_INTERVAL).await;
             }
         });

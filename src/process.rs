@@ -9,7 +9,7 @@ use tracing::error;
 
 use crate::{
     kube_ext::{events::Events, leader::Leadership},
-    telemetry::{liveness::Liveness, metrics::Metrics},
+    liveness::Liveness,
 };
 
 /// The parts that the controllers share. Clones share them too.
@@ -19,8 +19,6 @@ pub struct Process {
     pub client: Client,
     /// The publisher of events.
     pub events: Events,
-    /// The metrics of the process.
-    pub metrics: Metrics,
     /// Whether this process leads or stands by.
     pub leadership: Leadership,
     /// Cancelled at shutdown: no new work may start.
@@ -36,7 +34,6 @@ impl Process {
         Self {
             events: Events::start(&client),
             client,
-            metrics: Metrics::default(),
             leadership,
             stop: CancellationToken::new(),
             liveness: Liveness::default(),

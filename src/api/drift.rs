@@ -16,6 +16,9 @@ use super::{
 };
 pub use crate::digitalocean::revert::Class as RevertClass;
 
+/// The field under which the loss of a whole resource is reported.
+pub const EXISTS: &str = "exists";
+
 /// One field of one record that diverged. Written by the operator only, and never changed.
 #[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[kube(

@@ -9,6 +9,7 @@ pub mod managed_fields;
 pub mod provisioned_resource;
 pub mod saga;
 mod schema;
+pub mod verbs;
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 

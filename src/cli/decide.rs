@@ -1,5 +1,6 @@
 //! The common part of `accept`, `revert` and `withdraw`: the question before, the patches, and the wait for the operator.
 
+mod verdict;
 mod view;
 
 use std::{collections::BTreeMap, time::Duration};
@@ -24,6 +25,8 @@ use crate::{
     schedule,
 };
 
+pub(super) use verdict::Verb;
+use verdict::{Outcome, Verdict};
 pub(super) use view::{plan, question};
 
 /// The number of tries to store a decision while other parts of the object change.
@@ -62,15 +65,6 @@ enum DryRun {
     Server,
 }
 
-/// The kind of a decision.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Verb {
-    Accept,
-    Revert,
-    Plan,
-    Withdraw,
-}
-
 /// Annotations to set, or to remove.
 pub(super) type Annotations = BTreeMap<&'static str, Option<String>>;
 
@@ -86,28 +80,6 @@ pub(super) struct Decision {
     pub(super) effect: Option<String>,
     /// The exit code if all goes well.
     pub(super) exit: Exit,
-}
-
-/// The answer of the API server to a decision.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Outcome {
-    /// It is stored.
-    Stored,
-    /// The drift is another one than the user saw.
-    Moved(Box<DriftView>),
-    /// The drift is gone.
-    Gone,
-    /// The API server refused it.
-    Refused(String),
-}
-
-/// The result of a decision at the operator.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Verdict {
-    Done(String),
-    Refused(String),
-    /// It was not carried out in time; the last known cause.
-    Late(String),
 }
 
 impl DecideArgs {

@@ -6,10 +6,10 @@ use kube::{ResourceExt as _, api::DynamicObject};
 use serde_json::Value;
 
 use crate::{
+    api::drift::EXISTS,
     api::{annotations, conditions, labels},
     comparison::show,
     digitalocean::revert::{self, Allow},
-    drift::evaluate::EXISTS,
 };
 
 /// The columns of a value in a list of drifts.

@@ -1,5 +1,6 @@
 //! `show`: everything about one drift or record on one page.
 
+mod page;
 mod view;
 
 use std::collections::BTreeMap;
@@ -23,7 +24,9 @@ use super::{
     text::{Paint, print},
     verify::{self, FieldVerdict},
 };
-use crate::{api::labels, drift::evaluate::EXISTS};
+use crate::api::{drift::EXISTS, labels};
+
+use page::{DriftPage, EventView, NowInCloud, RecordPage, SagaLine};
 
 /// The flags of `show`.
 #[derive(Clone, Debug, Args)]
@@ -38,59 +41,6 @@ pub(super) struct ShowArgs {
 
     #[command(flatten)]
     cloud: CloudArgs,
-}
-
-/// The contents of the page of a drift.
-struct DriftPage {
-    drift: DriftView,
-    record: Option<DynamicObject>,
-    history: Vec<DriftView>,
-    /// Other open drifts of the same change in the namespace.
-    alike: usize,
-    plan: Option<Value>,
-    /// The merge patch that brings the manifest up to date.
-    manifest_patch: Option<Value>,
-    events: Vec<EventView>,
-    sagas: Vec<SagaLine>,
-    /// The field in the cloud now, where it was read.
-    now: Option<NowInCloud>,
-    /// The flag that leads other commands to the namespace.
-    flag: String,
-}
-
-/// The value of a field in the cloud at the moment.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum NowInCloud {
-    InSync,
-    /// The live value, in full.
-    Differs(String),
-    Unknown(String),
-}
-
-/// The contents of the page of a record.
-struct RecordPage {
-    record: DynamicObject,
-    drifts: Vec<DriftView>,
-    events: Vec<EventView>,
-    sagas: Vec<SagaLine>,
-    /// Each field in the cloud now, where it was read.
-    now: Option<BTreeMap<String, NowInCloud>>,
-    flag: String,
-}
-
-/// One event.
-struct EventView {
-    at: Option<Timestamp>,
-    reason: String,
-    message: String,
-}
-
-/// A saga that is about the resource.
-struct SagaLine {
-    name: String,
-    kind: String,
-    phase: String,
-    created: Option<Timestamp>,
 }
 
 pub(super) async fn run(cluster: &ClusterArgs, args: &ShowArgs) -> Result<Exit, Error> {

@@ -1,5 +1,6 @@
 //! `status`: whether the installation works, and what the user may do.
 
+mod found;
 mod view;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,92 +16,27 @@ use k8s_openapi::api::{
 };
 use kube::{
     Api, ResourceExt as _,
-    api::{DynamicObject, ListParams, PostParams},
+    api::{ListParams, PostParams},
 };
 
 use super::{
     Error, Exit,
     cluster::{self, Cluster, ClusterArgs, Noun},
-    drift::{condition, text},
+    drift::text,
     select::SIDE_BY_SIDE,
     text::{Paint, print},
 };
 use crate::{
-    api::{self, GROUP, OPERATOR, conditions},
+    api::{self, GROUP, OPERATOR},
     kube_ext::call::{self, bounded},
     manifests::users::{GRANTS, UserRole},
 };
 
-/// The label of the operator's Deployment, as the chart and the kustomize base set it.
-const OPERATOR_LABEL: &str = "app.kubernetes.io/name=arcadia-operator";
+use found::{DeploymentView, Found, LeaseView, OPERATOR_LABEL, Policies, Records};
 
 /// The flags of `status`.
 #[derive(Clone, Copy, Debug, Args)]
 pub(super) struct StatusArgs {}
-
-/// The findings. A part that the user may not read is an error with the message of the API server.
-struct Found {
-    now: Timestamp,
-    server_version: String,
-    /// The served plurals; none if the group is not served.
-    definitions: Option<BTreeSet<String>>,
-    leases: Result<Vec<LeaseView>, String>,
-    deployments: Result<Vec<DeploymentView>, String>,
-    policies: Result<Policies, String>,
-    records: Result<Records, String>,
-    sagas: Result<BTreeMap<String, Vec<String>>, String>,
-    /// By role: the verbs that the user lacks in the namespace, such as `accept drifts`.
-    rights: Vec<(UserRole, String, bool)>,
-    namespace: String,
-    flag: String,
-}
-
-/// A Lease of an operator.
-#[derive(Clone, Debug, Default)]
-struct LeaseView {
-    namespace: String,
-    holder: Option<String>,
-    renewed: Option<Timestamp>,
-    seconds: i64,
-}
-
-/// A Deployment of an operator.
-#[derive(Clone, Debug, Default)]
-struct DeploymentView {
-    namespace: String,
-    name: String,
-    image: String,
-    ready: i32,
-    wanted: i32,
-}
-
-/// The admission policies by installation: the names without the prefix, and which of them have a binding.
-#[derive(Clone, Debug, Default)]
-struct Policies {
-    bound: BTreeMap<String, BTreeSet<String>>,
-    unbound: Vec<String>,
-}
-
-/// The records by state.
-#[derive(Clone, Debug, Default)]
-struct Records {
-    all: usize,
-    in_sync: usize,
-    drifted: usize,
-    open_drifts: i64,
-    suspended: usize,
-    /// Records that cannot be compared, by the reason of their condition, with an example and its message.
-    troubled: BTreeMap<String, Trouble>,
-    /// Records with acceptances that stand.
-    standing: usize,
-}
-
-#[derive(Clone, Debug, Default)]
-struct Trouble {
-    count: usize,
-    example: String,
-    message: String,
-}
 
 pub(super) async fn run(cluster: &ClusterArgs, _: &StatusArgs) -> Result<Exit, Error> {
     let cluster = Cluster::connect(cluster).await?;
@@ -223,42 +159,6 @@ async fn records(cluster: &Cluster, is_served: bool) -> Result<Records, Error> {
         found.add(&record);
     }
     Ok(found)
-}
-
-impl Records {
-    fn add(&mut self, record: &DynamicObject) {
-        let data = &record.data;
-        self.all += 1;
-        let number = |pointer: &str| data.pointer(pointer).and_then(serde_json::Value::as_i64).unwrap_or_default();
-        self.open_drifts += number("/status/openDrifts");
-        let has_acceptances = data.pointer("/status/acceptances").and_then(|list| list.as_array());
-        self.standing += usize::from(has_acceptances.is_some_and(|list| !list.is_empty()));
-        if data.pointer("/spec/suspend").and_then(serde_json::Value::as_bool) == Some(true) {
-            self.suspended += 1;
-            return;
-        }
-        let in_sync = condition(data, conditions::IN_SYNC);
-        let ready = condition(data, conditions::READY);
-        let status =
-            |condition: &Option<super::drift::ConditionView>| condition.as_ref().map(|found| found.status.clone());
-        match (status(&ready).as_deref(), status(&in_sync).as_deref()) {
-            (Some("True"), Some("True")) => self.in_sync += 1,
-            (_, Some("False")) => self.drifted += 1,
-            (Some("True"), _) => self.trouble(record, in_sync),
-            (_, _) => self.trouble(record, ready),
-        }
-    }
-
-    fn trouble(&mut self, record: &DynamicObject, condition: Option<super::drift::ConditionView>) {
-        let reason = text(&record.data, "/status/reason").unwrap_or(conditions::reason::PENDING).to_owned();
-        let (reason, message) = condition.map_or((reason, String::new()), |found| (found.reason, found.message));
-        let trouble = self.troubled.entry(reason).or_default();
-        trouble.count += 1;
-        if trouble.example.is_empty() {
-            trouble.example = format!("{}/{}", record.namespace().unwrap_or_default(), record.name_any());
-            trouble.message = message;
-        }
-    }
 }
 
 /// The names of unfinished sagas, by phase.

@@ -1,5 +1,6 @@
 //! `verify`: compares manifests with the live account, without a cluster. The comparison is the operator's.
 
+mod checked;
 mod view;
 
 use std::{
@@ -20,12 +21,13 @@ use super::{
     text::{Paint, note, print},
 };
 use crate::{
+    api::drift::EXISTS,
     digitalocean::{FieldSet, Inventory, Kind, Live, Observation, Wanted},
-    drift::{
-        evaluate::{self, EXISTS, Finding},
-        shown::Shown,
-    },
+    drift::finding::{self, Finding},
 };
+
+pub(super) use checked::FieldVerdict;
+use checked::{Checked, CheckedField};
 
 /// The number of resources that are read a second time, because one list alone may lag behind.
 const CONFIRMED: usize = 200;
@@ -65,28 +67,6 @@ pub(super) fn kind(text: &str) -> Result<Kind, String> {
         let hint = if nearest.is_empty() { String::new() } else { format!("; did you mean {nearest}?") };
         format!("there is no kind {text:?}{hint}")
     })
-}
-
-/// The result of comparing one record.
-#[derive(Clone, Debug)]
-struct Checked {
-    record: Declared,
-    fields: Vec<CheckedField>,
-}
-
-/// The result of comparing one recorded field.
-#[derive(Clone, Debug)]
-pub(super) struct CheckedField {
-    pub(super) field: String,
-    pub(super) verdict: FieldVerdict,
-}
-
-#[derive(Clone, Debug)]
-pub(super) enum FieldVerdict {
-    InSync,
-    Drift(Box<Shown>),
-    /// It could not be compared.
-    Unknown(String),
 }
 
 pub(super) async fn run(args: &VerifyArgs) -> Result<Exit, Error> {
@@ -206,7 +186,7 @@ fn compared(inventory: &Inventory, record: &Declared) -> Vec<CheckedField> {
     for (field, expected) in
         spec.desired.iter().filter(|(field, _)| *field != EXISTS && !ignored.contains(field.as_str()))
     {
-        match evaluate::compare(&live, field, expected) {
+        match finding::compare(&live, field, expected) {
             Finding::Matches { .. } | Finding::Moot => fields.push(one(field, FieldVerdict::InSync)),
             Finding::Differs { shown, doubts, .. } => {
                 fields.push(one(field, FieldVerdict::Drift(shown)));

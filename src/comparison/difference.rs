@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{Rules, pair::Place, secret, show};
+use super::{pair::Place, rules::Rules, secret, show};
 
 /// One place at which the live value differs from the recorded one. Credentials stand as fingerprints.
 #[derive(Clone, Debug, PartialEq)]

@@ -8,7 +8,9 @@ use std::mem;
 use serde_json::{Map, Value};
 
 use super::{
-    Rules, matching,
+    identity::identity,
+    matching,
+    rules::Rules,
     scalar::{is_blank, text},
     secret,
 };
@@ -18,10 +20,6 @@ const MOST_PAIRS: usize = 250_000;
 
 /// Up to this many pairs of items are searched for items that differ in one part only.
 const MOST_ALIKE: usize = 10_000;
-
-/// The keys that tell the items of a list apart, in the order in which they are tried.
-const IDENTITIES: [&[&str]; 7] =
-    [&["id"], &["uuid"], &["name"], &["key"], &["entry_protocol", "entry_port"], &["domain"], &["vpc_uuid"]];
 
 static NULL: Value = Value::Null;
 
@@ -520,16 +518,4 @@ enum Alike {
     OneDifference,
     /// They are the only ones left.
     Rest,
-}
-
-/// Whether two items have the same identity; none where the recorded item has no identity that both name.
-pub(super) fn identity(one: &Value, other: &Value) -> Option<bool> {
-    let same = |key: &str| {
-        let one = one.get(key).filter(|value| !is_blank(value)).and_then(text)?;
-        Some(other.get(key).and_then(text).is_some_and(|other| one.eq_ignore_ascii_case(&other)))
-    };
-    IDENTITIES
-        .iter()
-        .find_map(|keys| keys.iter().map(|key| same(key)).collect::<Option<Vec<_>>>())
-        .map(|keys| keys.iter().all(|same| *same))
 }

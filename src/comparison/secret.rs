@@ -5,7 +5,12 @@ use std::fmt::Write as _;
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
-use super::{Rules, pair::identity, scalar::is_blank, show};
+use super::{
+    identity::identity,
+    rules::{NoRules, Rules},
+    scalar::is_blank,
+    show,
+};
 
 /// The start of each fingerprint.
 const START: &str = "(secret, sha256:";
@@ -19,7 +24,7 @@ pub fn hide(rules: &impl Rules, path: &[String], value: &Value) -> Value {
 /// A value of which no table says where credentials stand: only names and looks count.
 #[must_use]
 pub fn hide_unknown(value: &Value) -> Value {
-    hide(&super::NoRules, &[], value)
+    hide(&NoRules, &[], value)
 }
 
 /// A text that may be, or contain, a credential, such as an error of a third party.

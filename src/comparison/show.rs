@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use serde_json::Value;
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
-use super::{is_alike, scalar};
+use super::scalar;
 
 /// A value in full: text as it is, anything else as JSON, as kubectl prints it.
 #[must_use]
@@ -105,27 +105,6 @@ pub fn clip_start(text: &str, columns: usize) -> String {
     clip(&backwards, columns).chars().rev().collect()
 }
 
-/// Whether a text that was shown in full stands for this value. Lists may have been shown in another order.
-#[must_use]
-pub fn stands_for(text: &str, value: &Value) -> bool {
-    if text == full(value) {
-        return true;
-    }
-    match read(text) {
-        Value::String(text) => scalar::is_blank(value) && text.is_empty(),
-        Value::Null => scalar::is_blank(value),
-        composite => is_alike(&composite, value),
-    }
-}
-
-/// A shown text as a value: lists, maps and null as JSON, anything else as text, since scalars are equal by their text.
-#[must_use]
-pub fn read(text: &str) -> Value {
-    let is_composite = text.starts_with(['[', '{']) || text == "null";
-    let parsed = is_composite.then(|| serde_json::from_str(text).ok()).flatten();
-    parsed.unwrap_or_else(|| Value::String(text.to_owned()))
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -139,9 +118,6 @@ mod tests {
         assert_eq!(full(&json!(2.0)), "2");
         assert_eq!(full(&json!(["web", "prod"])), r#"["web","prod"]"#);
         assert_eq!(full(&json!(null)), "null");
-        assert!(stands_for(r#"["web","prod"]"#, &json!(["prod", "web"])));
-        assert!(!stands_for("1.10", &json!("1.1")));
-        assert!(!stands_for(r#"{"a":1}"#, &json!({"a": 1, "b": 2})));
     }
 
     #[test]

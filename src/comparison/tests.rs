@@ -1,5 +1,7 @@
 //! The generic comparison: what is the same in other clothes, and what is not.
 
+use std::borrow::Cow;
+
 use proptest::prelude::*;
 use serde_json::{Map, Number, Value, json};
 
@@ -178,7 +180,7 @@ proptest! {
     fn a_value_that_is_adopted_matches_and_stands_for_its_text(a in value(scalars(), true), b in value(scalars(), true)) {
         let found = compared(&a, &b);
         prop_assert!(matches(&found.adopted, &b), "{}", found.adopted);
-        prop_assert!(show::stands_for(&show::full(&found.adopted), &found.adopted));
+        prop_assert!(reading::stands_for(&show::full(&found.adopted), &found.adopted));
         prop_assert_eq!(found.differences.is_empty(), matches(&a, &b));
     }
 }

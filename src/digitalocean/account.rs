@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde::Deserialize;
 
+use super::call::Call;
 use super::{Client, Error, Priority};
 
 /// How the account is asked for.
@@ -17,7 +18,7 @@ pub(super) struct Account(Arc<str>);
 
 /// The answer of `/v2/account`, as far as it tells accounts apart.
 #[derive(Deserialize)]
-pub(super) struct Said {
+struct Said {
     account: User,
 }
 
@@ -88,5 +89,19 @@ impl From<Said> for Account {
     fn from(said: Said) -> Self {
         let team = said.account.team.and_then(|team| team.uuid);
         Self(team.unwrap_or(said.account.uuid).into())
+    }
+}
+
+impl Client {
+    /// The account that the token belongs to.
+    ///
+    /// # Errors
+    /// Where no trustworthy answer came; [`Error::Forbidden`] where the token may not know.
+    pub(super) async fn account(&self, priority: Priority) -> Result<Account, Error> {
+        let route = "/v2/account";
+        let url = self.url(route, None, None, &[])?;
+        let call = Call::reading(url, route, "account:read", priority);
+        let body = self.read(&call).await?.ok_or_else(|| call.not_found())?;
+        self.json::<Said>(&call, &body).map(Account::from)
     }
 }

@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::task::AbortOnDropHandle;
 use tracing::{info, warn};
 
-use super::client::PER_PAGE;
+use super::lists::PER_PAGE;
 use super::{Client, Error, Path};
 
 /// The token's scope for all of this.

@@ -12,7 +12,6 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::client::Priority;
 use super::kinds::Lane;
 
 /// The windows are kept a little longer than DigitalOcean's, for clocks that do not run alike.
@@ -398,4 +397,13 @@ mod tests {
         }
         assert_eq!(budget.left().minute, 0);
     }
+}
+
+/// Whose calls go first when the budget runs low.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Priority {
+    /// Routine: leaves the reserve alone.
+    Sweep,
+    /// Someone waits for it: may use the reserve.
+    Urgent,
 }

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::client::Rows;
 use super::document::str_at;
+use super::lists::Rows;
 use super::observed::Certificates;
 use super::{Client, Kind, Priority};
 

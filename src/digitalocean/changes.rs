@@ -3,40 +3,13 @@
 //! A saga's journal decides whether a change is made again. So nothing here is retried but reads, and an error says
 //! whether its change may have been carried out all the same ([`Error::may_have_happened`]).
 
-use reqwest::Method;
 use serde_json::Value;
 
-use super::client::{PER_PAGE, WALKS};
-use super::{Client, Error};
+use super::lists::{PER_PAGE, WALKS};
+use super::{Client, Error, Path, Verb};
 
 /// How many pages a list can have: those that sagas read are short.
 const MOST_PAGES: u32 = 50;
-
-/// Where a call goes.
-#[derive(Clone, Copy, Debug)]
-pub struct Path<'a> {
-    /// The path with its placeholders `{parent}` and `{id}`, such as `/v2/domains/{parent}/records/{id}`.
-    pub route: &'static str,
-    /// What `{parent}` stands for.
-    pub parent: Option<&'a str>,
-    /// What `{id}` stands for.
-    pub id: Option<&'a str>,
-    /// The scope that the token needs, for the message of a 403.
-    pub scope: &'static str,
-}
-
-/// How a call changes things.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verb {
-    /// Makes something, or begins an action.
-    Post,
-    /// Replaces something as a whole.
-    Put,
-    /// Changes some fields.
-    Patch,
-    /// Deletes something.
-    Delete,
-}
 
 impl Client {
     /// Reads what stands under `key`; nothing where it does not exist (the API's own 404).
@@ -107,38 +80,6 @@ impl Client {
             }
         }
         Err(Error::Malformed { doing: format!("GET {}", path.route), why: "its pages do not end".into() })
-    }
-}
-
-impl Path<'_> {
-    /// Refuses ids that would form another path, and those that are missing.
-    pub(super) fn check(&self) -> Result<(), Error> {
-        let is_wanted = |placeholder: &&str| self.route.split('/').any(|segment| segment == *placeholder);
-        let placeholders = self.route.split('/').filter(|segment| segment.starts_with('{')).count();
-        let ids = [("{parent}", self.parent), ("{id}", self.id)];
-        let given: Vec<_> = ids.into_iter().filter_map(|(placeholder, id)| Some((placeholder, id?))).collect();
-        let fits = given.iter().all(|(placeholder, id)| is_wanted(placeholder) && is_one_segment(id));
-        if fits && given.len() == placeholders {
-            return Ok(());
-        }
-        let resource = format!("{} with {given:?}", self.route);
-        Err(Error::BadId { resource, says: "must be there, without line breaks and more than dots" })
-    }
-}
-
-/// Whether a URL holds it as one segment. Parsers of URLs drop tabs and line breaks, and dots lead elsewhere.
-fn is_one_segment(id: &str) -> bool {
-    !id.chars().all(|letter| letter == '.') && !id.chars().any(char::is_control)
-}
-
-impl Verb {
-    pub(super) fn method(self) -> &'static Method {
-        match self {
-            Self::Post => &Method::POST,
-            Self::Put => &Method::PUT,
-            Self::Patch => &Method::PATCH,
-            Self::Delete => &Method::DELETE,
-        }
     }
 }
 

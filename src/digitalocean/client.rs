@@ -1,139 +1,31 @@
 //! Asks DigitalOcean: one client per token, with timeouts, retries, and a budget shared by all its clones.
 
-use std::collections::hash_map::RandomState;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::error::Error as _;
 use std::fmt;
-use std::hash::BuildHasher;
-use std::net::IpAddr;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use backon::{ExponentialBuilder, Retryable};
-use jiff::Timestamp;
-use reqwest::header::{AUTHORIZATION, DATE, HeaderMap, HeaderName, RETRY_AFTER};
-use reqwest::{Method, Response, Url};
+use reqwest::header::AUTHORIZATION;
+use reqwest::{Response, Url};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::time::{Instant, timeout_at};
 
-use super::account::{self, Account};
-use super::budget::{Budget, Limits, Permit, Told};
-use super::kinds::{self, Lane, PartList, Reading};
-use super::pages::{Page, Shape};
-use super::{Error, IdFormat, Kind, Path, ResourceKey, Token, Verb, pages};
+use super::budget::{Budget, Permit, Priority};
+use super::call::Call;
+use super::config::{Config, Retries, on_loopback};
+use super::headers::{told, wait};
+use super::kinds::{self, Lane};
+use super::{Error, Path, Verb};
 
 /// How long all calls wait after a 429 that does not say for how long.
 const UNTOLD_WAIT: Duration = Duration::from_secs(10);
-/// Rows of one page; DigitalOcean's largest.
-pub(super) const PER_PAGE: &str = "200";
-/// How often a list is read before it counts as shifting.
-pub(super) const WALKS: u32 = 4;
-/// How many pages a list can have: a guard against a server that always has one more.
-const MOST_PAGES: usize = 10_000;
 /// How much of an answer that says no is read for its message.
 const ERROR_BODY_BYTES: usize = 64 << 10;
-
-/// Whose calls go first when the budget runs low.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Priority {
-    /// Routine: leaves the reserve alone.
-    Sweep,
-    /// Someone waits for it: may use the reserve.
-    Urgent,
-}
-
-/// How calls are retried; only reads are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Retries {
-    /// How often a call is made at most, the first included.
-    pub tries: u32,
-    /// The longest first pause; it doubles from try to try. Each pause is random between nothing and that.
-    pub base: Duration,
-    /// The longest pause.
-    pub cap: Duration,
-}
-
-/// All that the client can be told. Made by [`Config::new`], which checks the address; the rest has defaults.
-#[derive(Clone, Debug)]
-pub struct Config {
-    base_url: Url,
-    token: Token,
-    /// The budget of the token.
-    pub limits: Limits,
-    /// How long a connection may take.
-    pub connect_timeout: Duration,
-    /// How long the server may say nothing within an answer.
-    pub read_timeout: Duration,
-    /// How long a whole call may take, so that a server that drips cannot hold it forever.
-    pub call_timeout: Duration,
-    /// The same for a call that changes something, from sending it to its complete answer.
-    pub change_timeout: Duration,
-    /// How long a saga's call waits for the budget.
-    pub patience: Duration,
-    /// The largest answer that is read, in bytes.
-    pub max_body_bytes: usize,
-    /// How reads are retried.
-    pub retries: Retries,
-}
-
-impl Config {
-    /// The address of the API, such as `https://api.digitalocean.com`, and the token for it.
-    ///
-    /// # Errors
-    /// Where the address is not one, or would send the token in clear text to another machine.
-    pub fn new(base_url: &str, token: Token) -> Result<Self, Error> {
-        Ok(Self {
-            base_url: checked(base_url)?,
-            token,
-            limits: Limits::default(),
-            connect_timeout: Duration::from_secs(5),
-            read_timeout: Duration::from_secs(15),
-            call_timeout: Duration::from_mins(1),
-            change_timeout: Duration::from_secs(15),
-            patience: Duration::from_secs(20),
-            max_body_bytes: 64 << 20,
-            retries: Retries { tries: 4, base: Duration::from_secs(1), cap: Duration::from_secs(30) },
-        })
-    }
-}
-
-fn checked(text: &str) -> Result<Url, Error> {
-    let wrong =
-        |why: &str| Error::Config(format!("DIGITALOCEAN_API_URL {why}; the usual one is https://api.digitalocean.com"));
-    let mut url = Url::parse(text).map_err(|error| wrong(&format!("is not an address ({error})")))?;
-    if !url.username().is_empty() || url.password().is_some() {
-        return Err(wrong("must not hold a user or password"));
-    }
-    if url.query().is_some() || url.fragment().is_some() {
-        return Err(wrong("must not have a query or fragment"));
-    }
-    match url.scheme() {
-        "https" => {}
-        "http" if on_loopback(&url) => {}
-        "http" => {
-            return Err(wrong(
-                "would send the token in clear text: http is only for this machine (127.0.0.1, localhost)",
-            ));
-        }
-        _ => return Err(wrong("must begin with https://")),
-    }
-    // Some tools want the version in the address; here it belongs to the paths.
-    let path = url.path().trim_end_matches('/');
-    let path = path.strip_suffix("/v2").unwrap_or(path).to_owned();
-    url.set_path(&path);
-    Ok(url)
-}
-
-/// Whether it is an address of this machine.
-pub(crate) fn on_loopback(url: &Url) -> bool {
-    url.host_str().is_some_and(|host| {
-        let address: Option<IpAddr> = host.trim_start_matches('[').trim_end_matches(']').parse().ok();
-        host == "localhost" || address.is_some_and(|address| address.is_loopback())
-    })
-}
 
 /// The client. Clones share connections, budget and counters.
 #[derive(Clone)]
@@ -169,28 +61,6 @@ pub struct Usage {
     pub paused: Option<Duration>,
 }
 
-/// Takes the rows of a list.
-pub(super) trait Rows {
-    /// The list begins, maybe not for the first time: what came before does not count.
-    fn begin(&mut self);
-    /// A resource's id within its parent, and its document.
-    fn row(&mut self, id: &str, document: &str);
-}
-
-/// One call: what it does, where, and how it is called in messages and metrics.
-pub(super) struct Call<'a> {
-    /// What it changes things by; nothing for a read.
-    change: Option<(Verb, Option<&'a Value>)>,
-    url: Url,
-    /// The path with its placeholders.
-    route: &'static str,
-    /// The token's scope that it needs.
-    scope: &'static str,
-    priority: Priority,
-    /// Until when it waits for the budget; as long as it takes where nothing is said.
-    give_up: Option<Instant>,
-}
-
 impl Client {
     /// A client with its own connections and budget. Install a rustls provider first.
     ///
@@ -222,113 +92,6 @@ impl Client {
         Self { guard: Some(Arc::new(may_change)), ..self.clone() }
     }
 
-    /// The document of one resource as text; nothing where it does not exist (404).
-    ///
-    /// # Errors
-    /// Where no trustworthy answer came.
-    pub async fn get(&self, key: &ResourceKey, priority: Priority) -> Result<Option<String>, Error> {
-        let format = key.kind.id_format();
-        if !format.admits(&key.id) {
-            return Err(Error::BadId { resource: key.to_string(), says: format.says() });
-        }
-        let row = key.kind.row();
-        let (parent, id) = key.parts();
-        let url = self.url(&row.get.path, parent, Some(id), &[])?;
-        let call = Call::reading(url, &row.get.path, &row.scope, priority);
-        let Some(body) = self.read(&call).await? else { return Ok(None) };
-        let text = utf8(&body).map_err(|why| self.malformed(&call, &why))?;
-        let document = pages::unwrap(text, &row.get.key).map_err(|why| self.malformed(&call, &why))?;
-        if !is_about(document, row, id) {
-            let why = format!("its {} is not the requested one", row.id.field);
-            return Err(self.malformed(&call, &why));
-        }
-        Ok(Some(document.to_owned()))
-    }
-
-    /// A part of a document that another path shows, as text.
-    ///
-    /// # Errors
-    /// Where no trustworthy answer came.
-    pub(super) async fn part(
-        &self,
-        key: &ResourceKey,
-        reading: &'static Reading,
-        priority: Priority,
-    ) -> Result<String, Error> {
-        let format = key.kind.id_format();
-        if !format.admits(&key.id) {
-            return Err(Error::BadId { resource: key.to_string(), says: format.says() });
-        }
-        let (parent, id) = key.parts();
-        let url = self.url(&reading.get.path, parent, Some(id), &[])?;
-        let call = Call::reading(url, &reading.get.path, &key.kind.row().scope, priority);
-        let body = self.read(&call).await?.ok_or_else(|| call.not_found())?;
-        let text = utf8(&body).map_err(|why| self.malformed(&call, &why))?;
-        let part = pages::under(text, &reading.get.key).map_err(|why| self.malformed(&call, &why))?;
-        Ok(part.to_owned())
-    }
-
-    /// Reads all pages of a list of parts and hands each on by the id of its resource. The number of pages.
-    ///
-    /// # Errors
-    /// Where the list could not be read in full; the parts handed on until then must not be used.
-    pub(super) async fn parts(
-        &self,
-        kind: Kind,
-        list: &'static PartList,
-        rows: &mut (impl Rows + Send),
-    ) -> Result<usize, Error> {
-        let walk = Walk {
-            path: &list.path,
-            key: &list.key,
-            id_field: &list.id,
-            shape: Shape::Map,
-            is_paged: true,
-            scope: &kind.row().scope,
-            parent: None,
-            query: "",
-            priority: Priority::Sweep,
-        };
-        for _ in 0..WALKS {
-            rows.begin();
-            if let Some(walked) = self.walk(&walk, rows).await?.filter(|walked| walked.is_whole(walked.rows)) {
-                return Ok(walked.pages);
-            }
-        }
-        Err(Error::Shifting { doing: format!("GET {}", list.path), walks: WALKS })
-    }
-
-    /// Whether the token has a scope, such as `tag:read`; nothing where no path shows it.
-    ///
-    /// # Errors
-    /// Where no trustworthy answer came.
-    pub(super) async fn has_scope(&self, scope: &'static str, priority: Priority) -> Result<Option<bool>, Error> {
-        let of_kind = Kind::all().map(Kind::row).find(|row| row.scope == scope && !row.list.path.contains('{'));
-        let path = match (of_kind, scope) {
-            (Some(row), _) => row.list.path.as_str(),
-            (None, "tag:read") => "/v2/tags",
-            (None, _) => return Ok(None),
-        };
-        let url = self.url(path, None, None, &[("page", "1"), ("per_page", "1")])?;
-        match self.read(&Call::reading(url, path, scope, priority)).await {
-            Ok(_) => Ok(Some(true)),
-            Err(Error::Forbidden { .. }) => Ok(Some(false)),
-            Err(error) => Err(error),
-        }
-    }
-
-    /// The account that the token belongs to.
-    ///
-    /// # Errors
-    /// Where no trustworthy answer came; [`Error::Forbidden`] where the token may not know.
-    pub(super) async fn account(&self, priority: Priority) -> Result<Account, Error> {
-        let route = "/v2/account";
-        let url = self.url(route, None, None, &[])?;
-        let call = Call::reading(url, route, "account:read", priority);
-        let body = self.read(&call).await?.ok_or_else(|| call.not_found())?;
-        self.json::<account::Said>(&call, &body).map(Account::from)
-    }
-
     /// Changes whenever the token does.
     pub(super) fn token_version(&self) -> u64 {
         self.shared.config.token.version()
@@ -337,44 +100,6 @@ impl Client {
     /// How many calls sweeps may make in any hour.
     pub(super) fn hour_limit(&self) -> usize {
         self.shared.config.limits.of_hour(Priority::Sweep)
-    }
-
-    /// Reads all pages of a kind's lists and hands each row on. How many resources there are, on how many pages.
-    ///
-    /// # Errors
-    /// Where the list could not be read in full; the rows handed on until then must not be used.
-    pub(super) async fn list(
-        &self,
-        kind: Kind,
-        parent: Option<&str>,
-        rows: &mut (impl Rows + Send),
-        priority: Priority,
-    ) -> Result<Listed, Error> {
-        let row = kind.row();
-        for _ in 0..WALKS {
-            rows.begin();
-            let mut walked = Vec::new();
-            for query in &row.walks {
-                let walk = Walk {
-                    path: &row.list.path,
-                    key: &row.list.key,
-                    id_field: &row.id.field,
-                    shape: Shape::List,
-                    is_paged: row.paged,
-                    scope: &row.scope,
-                    parent,
-                    query,
-                    priority,
-                };
-                let Some(one) = self.walk(&walk, rows).await? else { break };
-                walked.push(one);
-            }
-            let rows = walked.iter().map(|walked| walked.rows).sum();
-            if walked.len() == row.walks.len() && walked.iter().all(|walked| walked.is_whole(rows)) {
-                return Ok(Listed { rows, pages: walked.iter().map(|walked| walked.pages).sum() });
-            }
-        }
-        Err(Error::Shifting { doing: format!("GET {}", kind.row().list.path), walks: WALKS })
     }
 
     /// What has been used so far.
@@ -393,43 +118,6 @@ impl Client {
         }
     }
 
-    /// Reads the pages of one list once. Nothing where rows shifted between pages.
-    async fn walk(&self, walk: &Walk<'_>, rows: &mut (impl Rows + Send)) -> Result<Option<Walked>, Error> {
-        // Hashes rather than ids: 8 bytes each, and a collision costs one more walk at worst.
-        let hasher = RandomState::new();
-        let mut seen: HashSet<u64> = HashSet::new();
-        let mut first_total = None;
-        let mut number = 1;
-        for pages in 1..=MOST_PAGES {
-            let number_text = number.to_string();
-            let mut parameters: Vec<(&str, &str)> = walk.query.split_once('=').into_iter().collect();
-            if walk.is_paged {
-                parameters.extend([("page", number_text.as_str()), ("per_page", PER_PAGE)]);
-            }
-            let url = self.url(walk.path, walk.parent, None, &parameters)?;
-            let call = Call::reading(url, walk.path, walk.scope, walk.priority);
-            let body = self.read(&call).await?.ok_or_else(|| call.not_found())?;
-            let mut doubled = false;
-            let text = utf8(&body).map_err(|why| self.malformed(&call, &why))?;
-            let page = pages::read(text, walk.key, walk.shape, Some(walk.id_field), |id, document| {
-                doubled |= !seen.insert(hasher.hash_one(id));
-                rows.row(id, document);
-                Ok(())
-            });
-            let page = page.map_err(|why| self.malformed(&call, &why))?;
-            let total = *first_total.get_or_insert(page.total);
-            let count = u64::try_from(seen.len()).unwrap_or(u64::MAX);
-            if doubled || page.total != total || total.is_some_and(|total| count > total) {
-                return Ok(None);
-            }
-            if !walk.is_paged || !page.has_more(seen.len()) {
-                return Ok(Some(Walked { rows: seen.len(), total, pages }));
-            }
-            number = page.number_after(number).map_err(|why| self.malformed(&call, &why))?;
-        }
-        Err(Error::Malformed { doing: format!("GET {}", walk.path), why: "its pages do not end".into() })
-    }
-
     /// A call that a saga waits for.
     ///
     /// # Errors
@@ -446,20 +134,7 @@ impl Client {
         Ok(Call { change, url, route: path.route, scope: path.scope, priority: Priority::Urgent, give_up })
     }
 
-    /// Reads a page of a list, as [`pages::read`] does. The next page is always this list's own with the next number.
-    pub(super) fn page(
-        &self,
-        call: &Call<'_>,
-        body: &[u8],
-        key: &str,
-        id_field: Option<&str>,
-        row: impl FnMut(&str, &str) -> Result<(), String>,
-    ) -> Result<Page, Error> {
-        let text = utf8(body).map_err(|why| self.malformed(call, &why))?;
-        pages::read(text, key, Shape::List, id_field, row).map_err(|why| self.malformed(call, &why))
-    }
-
-    fn url(
+    pub(super) fn url(
         &self,
         path: &'static str,
         parent: Option<&str>,
@@ -627,6 +302,11 @@ impl Client {
         Error::Connection { doing: call.doing(), why: self.clean(&chain(error)), tries, is_connected }
     }
 
+    /// The text of an answer.
+    pub(super) fn text<'b>(&self, call: &Call<'_>, body: &'b [u8]) -> Result<&'b str, Error> {
+        std::str::from_utf8(body).map_err(|error| self.malformed(call, &format!("it is not UTF-8: {error}")))
+    }
+
     /// The JSON of an answer.
     pub(super) fn json<T: DeserializeOwned>(&self, call: &Call<'_>, body: &[u8]) -> Result<T, Error> {
         serde_json::from_slice(body).map_err(|error| self.malformed(call, &error.to_string()))
@@ -644,35 +324,10 @@ impl Client {
     }
 }
 
-impl Call<'static> {
-    /// A read that waits for the budget as long as it takes.
-    fn reading(url: Url, route: &'static str, scope: &'static str, priority: Priority) -> Self {
-        Self { change: None, url, route, scope, priority, give_up: None }
-    }
-}
-
-impl Call<'_> {
-    pub(super) fn doing(&self) -> String {
-        format!("{} {}", self.method(), self.url.path())
-    }
-
-    pub(super) fn not_found(&self) -> Error {
-        Error::NotFound { doing: self.doing() }
-    }
-
-    fn method(&self) -> &'static Method {
-        self.change.map_or(&Method::GET, |(verb, _)| verb.method())
-    }
-}
-
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Client({})", self.shared.config.base_url)
     }
-}
-
-fn utf8(body: &[u8]) -> Result<&str, String> {
-    std::str::from_utf8(body).map_err(|error| format!("it is not UTF-8: {error}"))
 }
 
 /// The error's causes, outermost first, without the address.
@@ -687,83 +342,6 @@ pub(crate) fn chain(error: &reqwest::Error) -> String {
         cause = error.source();
     }
     if text.is_empty() { "it broke".to_owned() } else { text }
-}
-
-/// Whether a document is of the resource that was asked for. What a proxy or a cache mixed up must not pass for it.
-fn is_about(document: &str, row: &kinds::Row, id: &str) -> bool {
-    let has = |field: &str| pages::id_of(document, field).is_some_and(|found| found.eq_ignore_ascii_case(id));
-    has(&row.id.field) || (row.id.format == IdFormat::DigitsOrSlug && has("slug"))
-}
-
-/// What a kind's lists hold.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Listed {
-    /// Resources.
-    pub(super) rows: usize,
-    /// Pages, each of which took a call.
-    pub(super) pages: usize,
-}
-
-/// One list to read.
-struct Walk<'a> {
-    path: &'static str,
-    key: &'static str,
-    id_field: &'static str,
-    shape: Shape,
-    is_paged: bool,
-    scope: &'static str,
-    parent: Option<&'a str>,
-    /// One more query parameter; none where empty.
-    query: &'a str,
-    priority: Priority,
-}
-
-/// What reading one list came to.
-struct Walked {
-    rows: usize,
-    total: Option<u64>,
-    pages: usize,
-}
-
-impl Walked {
-    /// Every row was there. Whether the total of droplets counts those that only another list shows is nowhere
-    /// documented, so it may be reached by all lists together: `listed`.
-    fn is_whole(&self, listed: usize) -> bool {
-        let [rows, listed] = [self.rows, listed].map(|rows| u64::try_from(rows).unwrap_or(u64::MAX));
-        self.total.is_none_or(|total| rows == total || (rows < total && total <= listed))
-    }
-}
-
-fn told(headers: &HeaderMap) -> Option<Told> {
-    let number = |name: &str| headers.get(name)?.to_str().ok()?.parse().ok();
-    Some(Told { limit: number("ratelimit-limit")?, remaining: number("ratelimit-remaining")?, reset: reset(headers)? })
-}
-
-/// How long to wait after a 429.
-fn wait(headers: &HeaderMap) -> Option<Duration> {
-    let retry_after = headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok());
-    let seconds = retry_after.and_then(|text| text.parse().ok()).map(Duration::from_secs);
-    // The reset is the hourly limit's; where that has calls left, another limit refused and does not say for how long.
-    let is_hourly = || told(headers).is_none_or(|told| told.remaining == 0);
-    let hourly = || is_hourly().then(|| reset(headers)).flatten();
-    seconds.or_else(|| until(headers, date(headers, &RETRY_AFTER)?)).or_else(hourly)
-}
-
-/// In how long the oldest call leaves the server's window.
-fn reset(headers: &HeaderMap) -> Option<Duration> {
-    let epoch: i64 = headers.get("ratelimit-reset")?.to_str().ok()?.parse().ok()?;
-    until(headers, Timestamp::from_second(epoch).ok()?)
-}
-
-/// From the answer's own date on, so that a local clock that is off does no harm.
-fn until(headers: &HeaderMap, time: Timestamp) -> Option<Duration> {
-    let now = date(headers, &DATE).or_else(|| Timestamp::try_from(SystemTime::now()).ok())?;
-    Some(Duration::try_from(time.duration_since(now)).unwrap_or(Duration::ZERO))
-}
-
-fn date(headers: &HeaderMap, name: &HeaderName) -> Option<Timestamp> {
-    let text = headers.get(name)?.to_str().ok()?;
-    jiff::fmt::rfc2822::parse(text).ok().map(|time| time.timestamp())
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use ipnet::IpNet;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::ResourceKey;
+use super::IdFormat;
 use super::document::{is_blank, is_position, str_at};
 use super::observed::Certificates;
 use crate::comparison::secret::hide_text;
@@ -113,7 +113,8 @@ const ENCRYPTED: &str = "DigitalOcean returns it encrypted, so the recorded text
 /// The live resource that values belong to.
 #[derive(Clone, Copy)]
 pub(super) struct Site<'a> {
-    pub(super) key: &'a ResourceKey,
+    /// The domain of a record; empty for others.
+    pub(super) domain: &'a str,
     pub(super) document: &'a Value,
     pub(super) certificates: Option<&'a Certificates>,
     /// Why there are none.
@@ -128,7 +129,7 @@ impl Equivalence {
             Self::Trimmed => both(expected, live, &|text| text.trim().to_owned()),
             Self::Address => both(expected, live, &address),
             Self::Hour => hours(expected, live),
-            Self::RecordName => both(expected, live, &|name| record_name(name, domain(site))),
+            Self::RecordName => both(expected, live, &|name| record_name(name, site.domain)),
             Self::RecordData => record_data(site, expected, live),
             Self::Tags => tags(expected, live),
             Self::Features => features(site, expected, live),
@@ -357,10 +358,6 @@ fn node_pool(expected: &mut Value, live: &mut Value) {
     }
 }
 
-fn domain(site: Site<'_>) -> &str {
-    site.key.parts().0.unwrap_or_default()
-}
-
 fn record_name(name: &str, domain: &str) -> String {
     let name = name.to_lowercase();
     let name = name.strip_suffix('.').unwrap_or(&name);
@@ -374,7 +371,7 @@ fn record_name(name: &str, domain: &str) -> String {
 fn record_data(site: Site<'_>, expected: &mut Value, live: &mut Value) {
     match str_at(site.document, "type").to_uppercase().as_str() {
         "A" | "AAAA" => both(expected, live, &address),
-        "CNAME" | "MX" | "NS" | "SOA" | "SRV" => host_names(domain(site), expected, live),
+        "CNAME" | "MX" | "NS" | "SOA" | "SRV" => host_names(site.domain, expected, live),
         "CAA" if str_at(site.document, "tag").to_lowercase().starts_with("issue") => {
             both(expected, live, &|name| name.strip_suffix('.').unwrap_or(name).to_owned());
         }
@@ -465,7 +462,7 @@ fn certificate(site: Site<'_>, expected: &mut Value, live: &mut Value) -> Unsure
             (Some(one), Some(other)) if one == other => None,
             (Some(_), Some(_)) => return None,
             (None, Some(other)) if recorded == other => None,
-            (None, Some(other)) if !super::kinds::IdFormat::Uuid.admits(&recorded) => {
+            (None, Some(other)) if !IdFormat::Uuid.admits(&recorded) => {
                 // A name of a certificate, and not that of the live one.
                 *live = other.into();
                 return None;

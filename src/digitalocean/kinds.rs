@@ -1,8 +1,8 @@
 //! The kinds of cloud resources, and the key of one resource.
 
 mod field_set;
-mod id_format;
 mod reference;
+mod response;
 mod reverts;
 mod table;
 
@@ -13,10 +13,10 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
+use super::IdFormat;
 use crate::nearest::nearest;
 
 pub use field_set::FieldSet;
-pub use id_format::IdFormat;
 pub use reference::reference;
 pub use reverts::Class;
 pub(crate) use reverts::RestState;

@@ -208,12 +208,12 @@ impl Live {
 
     fn rules(&self) -> Rules<'_> {
         let site = Site {
-            key: &self.key,
+            domain: self.key.parts().0.unwrap_or_default(),
             document: &self.document,
             certificates: self.certificates.as_deref(),
             no_certificates: self.no_certificates.as_deref(),
         };
-        Rules { site, unread: &self.unread, scopes: &self.scopes }
+        Rules { row: self.key.kind.row(), site, unread: &self.unread, scopes: &self.scopes }
     }
 
     /// The length of the path to the value whose rules also cover the value at `path`, a part of it.

@@ -2,7 +2,7 @@
 //!
 //! - [`kinds`] is the one table of kinds; a new kind is a row there.
 //! - [`live`] resolves a recorded field in a live document, and `equivalence` levels the cloud's own habits.
-//! - [`client`] asks DigitalOcean, within one [`budget`] per token; `pages` reads what it answers.
+//! - [`client`] calls DigitalOcean, within one [`budget`] per token; `lists` and `documents` read, `pages` parses.
 //! - [`changes`] is what sagas call: changes, each made once, and the reads that go with them.
 //! - [`revert`] decides how a drifted field is put back.
 //! - [`actions`] waits for what DigitalOcean does in its own time.
@@ -12,10 +12,13 @@
 mod account;
 pub mod actions;
 pub mod budget;
+mod call;
 mod certificates;
 pub mod changes;
 pub mod client;
+pub mod config;
 mod document;
+mod documents;
 mod equivalence;
 mod error;
 #[cfg(test)]
@@ -23,28 +26,36 @@ mod examples;
 #[cfg(test)]
 mod fake;
 mod fresh;
+mod headers;
+mod id_format;
 pub mod inventory;
 pub mod kinds;
+mod lists;
 pub mod live;
 mod merge;
+pub mod metrics;
 mod notes;
 mod observed;
 mod owners;
 mod pages;
 mod pins;
 pub mod revert;
+mod route;
 mod rules;
 mod scopes;
 mod token;
 
 pub use actions::{ActionState, Actions};
-pub use changes::{Path, Verb};
-pub use client::{Client, Config, Priority, Usage};
+pub use budget::Priority;
+pub use client::{Client, Usage};
+pub use config::Config;
 pub use equivalence::SAGA_TAG;
 pub use error::Error;
+pub use id_format::IdFormat;
 pub use inventory::{Changes, Inventory, Observation, Settings, SnapshotInfo, SyncError, UnknownReason, Wanted};
-pub use kinds::{FieldSet, IdFormat, Kind, ResourceKey};
+pub use kinds::{FieldSet, Kind, ResourceKey};
 pub use live::{Compared, Live};
 pub use observed::{Certificates, Document, Unread};
 pub use pins::Pinned;
+pub use route::{Path, Verb};
 pub use token::Token;

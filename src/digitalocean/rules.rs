@@ -14,6 +14,7 @@ use crate::comparison;
 
 /// The rules for one live resource.
 pub(super) struct Rules<'a> {
+    pub(super) row: &'static Row,
     pub(super) site: Site<'a>,
     pub(super) unread: &'a [Unread],
     /// Scopes that the token is known to have.
@@ -21,25 +22,21 @@ pub(super) struct Rules<'a> {
 }
 
 impl Rules<'_> {
-    fn row(&self) -> &'static Row {
-        self.site.key.kind.row()
-    }
-
     /// Whether the parts of the value at a path can only be compared together.
     pub(super) fn is_whole(&self, path: &[String]) -> bool {
         let is_whole = |how: &Equivalence| matches!(how, Equivalence::FirewallRule | Equivalence::AppVariable);
-        self.row().equivalences.iter().any(|(pattern, how)| is_whole(how) && pattern.matches(path))
+        self.row.equivalences.iter().any(|(pattern, how)| is_whole(how) && pattern.matches(path))
     }
 
     /// The scope that a token needs to see the value at a path, if the document shows that it lacks it.
     pub(super) fn hidden(&self, path: &[String], expected: &Value) -> Option<&'static str> {
-        let (pattern, scope) = self.row().gated.iter().find(|(pattern, _)| pattern.matches(path))?;
+        let (pattern, scope) = self.row.gated.iter().find(|(pattern, _)| pattern.matches(path))?;
         if self.scopes.contains(&scope.as_str()) {
             return None;
         }
         let segments = pattern.segments();
         let name = segments.last()?;
-        let is_evident = |name: &str| self.row().gated.keys().any(|gate| gate.segments() == [name]);
+        let is_evident = |name: &str| self.row.gated.keys().any(|gate| gate.segments() == [name]);
         let lacks = if segments.len() > 1 && is_evident(name) {
             // Without the scope, the whole document lacks the key; the API leaves an empty one out of nested maps.
             !has_key(self.site.document, name)
@@ -55,7 +52,7 @@ impl Rules<'_> {
         let whole = self.unread.iter().find(|unread| unread.path.matches(path));
         let unread = whole.or_else(|| match path {
             [field] if field == "features" && lacks_backups(expected, live) => part("backup_policy"),
-            [field] if is_more_precise(expected, live) => part(self.row().details.get(field)?),
+            [field] if is_more_precise(expected, live) => part(self.row.details.get(field)?),
             _ => None,
         });
         let needs_scope = || {
@@ -112,22 +109,22 @@ impl comparison::Rules for Rules<'_> {
             return Some(why);
         }
         let mut unsure = None;
-        for (_, how) in self.row().equivalences.iter().filter(|(pattern, _)| pattern.matches(path)) {
+        for (_, how) in self.row.equivalences.iter().filter(|(pattern, _)| pattern.matches(path)) {
             unsure = unsure.or(how.normalize(self.site, path, expected.to_mut(), live.to_mut()));
         }
         unsure
     }
 
     fn defaults(&self, path: &[String]) -> Vec<(&str, &Value)> {
-        matching(&self.row().closed, path).flatten().map(|(key, default)| (key.as_str(), default)).collect()
+        matching(&self.row.closed, path).flatten().map(|(key, default)| (key.as_str(), default)).collect()
     }
 
     fn explicit(&self, path: &[String]) -> Vec<&str> {
-        matching(&self.row().explicit, path).flatten().map(String::as_str).collect()
+        matching(&self.row.explicit, path).flatten().map(String::as_str).collect()
     }
 
     fn describe(&self, path: &[String], item: &Value) -> Option<String> {
-        let noun = matching(&self.row().nouns, path).next()?;
+        let noun = matching(&self.row.nouns, path).next()?;
         Some(match noun.as_str() {
             "rule" if item.get("protocol").is_some() => firewall_rule(item),
             noun => {
@@ -138,7 +135,7 @@ impl comparison::Rules for Rules<'_> {
     }
 
     fn is_credential(&self, path: &[String]) -> bool {
-        self.row().credentials.iter().any(|pattern| pattern.matches(path))
+        self.row.credentials.iter().any(|pattern| pattern.matches(path))
     }
 
     fn is_encrypted(&self, live: &Value) -> bool {

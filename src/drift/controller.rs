@@ -1,10 +1,6 @@
 //! Keeps the drifts of every record right: watches, a queue of records, and one short reconcile for each.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use kube::{Api, runtime::watcher::Event};
@@ -12,46 +8,34 @@ use tokio::time::Instant;
 use tracing::info;
 
 use super::{
-    act::Act,
-    asking::{Asking, Confirmation},
-    evaluate::{
-        NeedsFreshRead, Observed, Owner, Plan, Reading, Recorded, Rests, Seen, Selected, Situation, evaluate, orphaned,
-    },
-    index::{Entry, Index, Orphans},
+    act::Executor,
+    asking::Confirmation,
+    context::Context,
+    evaluate::{evaluate, orphaned},
+    index::{Entry, Orphans},
     known::KnownDrift,
-    reverts::Reverts,
+    observe::{Fetched, Known, fetch, observe, owner},
+    observed::{NeedsFreshRead, Observed, Owner, Reading, Recorded, Rests, Seen, Selected},
+    plan::{Plan, Situation},
     status::status,
-    sweep::Sweeps,
+    sweep,
 };
 use crate::{
-    api::{Drift, ProvisionedResource, Saga, conditions::reason, labels},
-    digitalocean::{
-        Document, Inventory, Kind, Live, Observation, ResourceKey, UnknownReason,
-        revert::{SelectedTags, selected_by, selects_by_tags},
-    },
+    api::{Drift, ProvisionedResource, Saga, conditions::reason},
+    failpoint,
     kube_ext::{
         cache::Cache,
         call,
         events::News,
-        failpoint,
         key::ObjectKey,
-        queue::Queue,
-        watch::{self, FirstLists, Scope},
+        watch::{self, Scope},
         work::{Next, Work},
     },
-    process::{self, Process},
-    schedule::Schedule,
+    process,
 };
 
 /// How many records are worked on at a time: as many writes as the API server takes side by side.
 const WORKERS: usize = 16;
-
-/// How long one decision may wait for the provider's answer.
-const LONGEST_ASK: Duration = Duration::from_secs(20);
-
-/// For how many records the provider is asked at a time for the sake of a decision: other news finds a worker all the
-/// same.
-const ASKING: usize = WORKERS / 2;
 
 /// How long drifts whose record is gone are left to the garbage collector of Kubernetes.
 const ORPHANS_REST: Duration = Duration::from_secs(10);
@@ -61,143 +45,6 @@ const UNREADABLE_RESTS: Duration = Duration::from_mins(5);
 
 /// How long one record may be worked on, and one event of a watch: far longer than all limits of its calls together.
 const LONGEST_ROUND: Duration = Duration::from_mins(10);
-
-/// For how long the tags by which resources select are taken as read.
-const SELECTED_FOR: Duration = Duration::from_secs(10);
-
-/// What the controller is told.
-#[derive(Clone, Debug)]
-pub struct Settings {
-    /// Namespaces to watch; all when empty.
-    pub namespaces: Vec<String>,
-    /// When to list the cloud.
-    pub sync: Schedule,
-    /// When to compare; right after each sync when not set.
-    pub detect: Option<Schedule>,
-    /// Inventory older than this gives no verdict.
-    pub max_age: Duration,
-    /// How many resolved drifts are kept per record and field.
-    pub history: usize,
-}
-
-/// What every part of the controller shares.
-pub struct Context {
-    /// What all controllers share.
-    pub process: Process,
-    /// The cloud.
-    pub inventory: Inventory,
-    /// What it was told.
-    pub settings: Settings,
-    pub(super) queue: Queue<ObjectKey>,
-    pub(super) sweeps: Sweeps,
-    asking: Asking,
-    index: Mutex<Index>,
-    reverts: Mutex<Reverts>,
-    selected: Mutex<Option<(Instant, Arc<SelectedTags>)>>,
-    records: FirstLists,
-    drifts: FirstLists,
-    sagas: FirstLists,
-    /// By UID of the record that asks: another one of its name may ask in the same words.
-    handled_syncs: Mutex<HashMap<Arc<str>, Box<str>>>,
-}
-
-impl Context {
-    /// A controller that has not begun.
-    #[must_use]
-    pub fn new(process: Process, inventory: Inventory, settings: Settings) -> Arc<Self> {
-        Arc::new(Self {
-            process,
-            inventory,
-            records: FirstLists::of(&settings.namespaces),
-            drifts: FirstLists::of(&settings.namespaces),
-            sagas: FirstLists::of(&settings.namespaces).with_label(labels::REVERT_OF),
-            reverts: Mutex::default(),
-            selected: Mutex::default(),
-            settings,
-            queue: Queue::default(),
-            sweeps: Sweeps::default(),
-            asking: Asking::new(ASKING),
-            index: Mutex::default(),
-            handled_syncs: Mutex::default(),
-        })
-    }
-
-    /// The records and drifts. Never held across an await.
-    pub fn index(&self) -> MutexGuard<'_, Index> {
-        self.index.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The sagas that revert drifts. Never held across an await.
-    pub(super) fn reverts(&self) -> MutexGuard<'_, Reverts> {
-        self.reverts.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The tags by which recorded resources select others, as of a moment ago.
-    fn selected_tags(&self) -> Arc<SelectedTags> {
-        let mut selected = self.selected.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((at, tags)) = &*selected
-            && at.elapsed() < SELECTED_FOR
-        {
-            return tags.clone();
-        }
-        let kinds = Kind::all().filter(|kind| selects_by_tags(*kind));
-        let recorded = kinds.flat_map(|kind| {
-            let wanted = self.index().recorded(kind);
-            wanted.into_iter().map(move |wanted| ResourceKey { kind, id: wanted.id })
-        });
-        let mut tags = SelectedTags::new();
-        for key in recorded {
-            if let Observation::Present(document) = self.inventory.look(&key, self.settings.max_age)
-                && let Ok(live) = Live::of(&key, &document)
-            {
-                selected_by(&live, &mut tags);
-            }
-        }
-        let tags = Arc::new(tags);
-        *selected = Some((Instant::now(), tags.clone()));
-        tags
-    }
-
-    /// Whether every record and drift, and every saga that reverts one, is known.
-    #[must_use]
-    pub fn is_loaded(&self) -> bool {
-        self.records.are_complete() && self.drifts.are_complete() && self.sagas.are_complete()
-    }
-
-    /// Queues these records, once all are known and this process acts: the sweeps hand over the first ones, whole kinds
-    /// at a time.
-    fn look_at(&self, affected: Vec<ObjectKey>) {
-        if self.is_loaded() && self.process.leadership.is_leader() {
-            self.queue.extend(affected);
-        }
-    }
-
-    /// Forgets a live resource whose record was deleted, unless another records it.
-    fn forget(&self, resource: &ResourceKey) {
-        if self.index().records_of(resource).is_empty() {
-            self.inventory.forget(resource);
-        }
-    }
-
-    /// A sync that was asked for has been made.
-    pub(super) fn handled_sync(&self, uid: Arc<str>, request: Box<str>) {
-        self.handled().insert(uid, request);
-    }
-
-    /// The sync that was asked for and made, if its record does not say so yet.
-    pub(super) fn is_sync_handled(&self, uid: &str, request: &str) -> bool {
-        self.handled().get(uid).is_some_and(|handled| handled.as_ref() == request)
-    }
-
-    /// Its record says so, or is gone.
-    fn forget_sync(&self, uid: &str) {
-        self.handled().remove(uid);
-    }
-
-    fn handled(&self) -> MutexGuard<'_, HashMap<Arc<str>, Box<str>>> {
-        self.handled_syncs.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
 
 /// Reads the records and drifts at once, and acts on them from when this process is the leader until it is told to
 /// stop. What is under way then is finished.
@@ -210,7 +57,7 @@ pub async fn run(context: Arc<Context>) {
     }
     let kinds = context.index().kinds();
     for kind in kinds {
-        context.sweeps.start(&context, kind);
+        sweep::start(&context, kind);
     }
     let orphans = context.index().names_of_orphans();
     context.queue.extend(orphans);
@@ -237,7 +84,7 @@ async fn work(context: Arc<Context>) {
         stop: &context.process.stop,
         pulse: context.process.liveness.enter("a worker", LONGEST_ROUND),
     };
-    work.run(|key| reconcile(key, &context), |took, outcome| context.process.metrics.reconciled(took, outcome)).await;
+    work.run(|key| reconcile(key, &context), |took, outcome| context.metrics.reconciled(took, outcome)).await;
 }
 
 /// Brings one record's drifts and status up to what is known, and closes what former records of its name left behind.
@@ -313,8 +160,8 @@ async fn reconcile_record(key: &ObjectKey, context: &Arc<Context>) -> Result<Nex
     // An acceptance that ends by itself is looked at again when its time is up.
     let until_end = plan.next_end.map(|end| end.duration_since(Timestamp::now()));
     next = soonest(next, until_end.map(|wait| wait.try_into().unwrap_or_default()));
-    let mut act = Act::new(key, &entry, context);
-    let outcome = act.carry_out(plan.steps).await?;
+    let mut act = Executor::new(key, &entry, context);
+    let outcome = act.carry_out(plan.writes).await?;
     if outcome.wrote && outcome.refused.is_empty() {
         // Drifts were written, so the status has to follow.
         return Ok(Next::Again);
@@ -358,38 +205,6 @@ fn how_to_read(
     }
 }
 
-/// The outcome of fetching the live resource again.
-enum Fetched {
-    /// The process ends.
-    Stopped,
-    /// The allowance for confirming changes is spent; the next list confirms this one.
-    Postponed,
-    Read(Known),
-}
-
-/// Reads the live resource: a decision binds to its value of this moment, not of the last sweep.
-async fn fetch(entry: &Entry, needs: Option<NeedsFreshRead>, context: &Context) -> Fetched {
-    let resource = &entry.record.resource;
-    let max_age = context.settings.max_age;
-    let read_it = async {
-        match needs {
-            Some(NeedsFreshRead::Change) => context.inventory.confirm_change(resource, max_age).await,
-            Some(NeedsFreshRead::Decision) | None => Some(context.inventory.fetch(resource, max_age).await),
-        }
-    };
-    // A token that is out of calls makes every call wait; other records must not wait with this one.
-    let answer = tokio::select! {
-        answer = tokio::time::timeout(LONGEST_ASK, read_it) => answer,
-        // The decision stands on the object; the next leader finds it there.
-        () = context.process.stop.cancelled() => return Fetched::Stopped,
-    };
-    match answer {
-        Ok(None) => Fetched::Postponed,
-        Ok(Some(observation)) => Fetched::Read(read(resource, observation)),
-        Err(_) => Fetched::Read(read(resource, Observation::Unknown(UnknownReason::NotYet))),
-    }
-}
-
 /// Closes the drifts of former records of a name, which `kubectl delete --cascade=orphan` leaves behind. Returns when to
 /// look again, if something is left to do.
 async fn settle_orphans(key: &ObjectKey, context: &Context) -> Result<Option<Duration>, call::Error> {
@@ -402,7 +217,7 @@ async fn settle_orphans(key: &ObjectKey, context: &Context) -> Result<Option<Dur
             rest = Some(rest.map_or(left, |rest| rest.min(left)));
             continue;
         }
-        let outcome = Act::on_orphans(&orphans, key, context).carry_out(orphaned(&orphans.drifts)).await?;
+        let outcome = Executor::on_orphans(&orphans, key, context).carry_out(orphaned(&orphans.drifts)).await?;
         if let Some(refused) = outcome.refused.into_iter().next() {
             return Err(refused.error);
         }
@@ -431,95 +246,13 @@ fn ask_for_sync(key: &ObjectKey, entry: &Entry, context: &Arc<Context>) -> Sync 
     if context.is_sync_handled(&entry.record.uid, request) {
         return Sync::Made;
     }
-    context.sweeps.ask(context, entry.record.resource.kind, key.clone());
+    sweep::ask(context, entry.record.resource.kind, key.clone());
     Sync::Asked
-}
-
-/// What is known of a live resource.
-enum Known {
-    Nothing(&'static str, String),
-    Gone,
-    Live {
-        live: Box<Live>,
-        is_confirmed: bool,
-        /// A part of it could not be read.
-        is_partial: bool,
-    },
-}
-
-impl Known {
-    /// Whether a change may be acted on: two requests are behind a resource that is gone.
-    const fn is_confirmed(&self) -> bool {
-        match self {
-            Self::Nothing(..) => false,
-            Self::Gone => true,
-            Self::Live { is_confirmed, .. } => *is_confirmed,
-        }
-    }
-
-    /// Whether a part of the resource could not be read: a decision about it is retried.
-    const fn is_partial(&self) -> bool {
-        matches!(self, Self::Live { is_partial: true, .. })
-    }
 }
 
 /// Whether a decision waits on an open drift.
 fn is_decided(drift: &KnownDrift) -> bool {
     drift.is_open() && drift.is_decided()
-}
-
-/// Looks the resource up in the inventory. None while the first look is under way.
-fn observe(key: &ObjectKey, entry: &Entry, context: &Arc<Context>) -> Option<Known> {
-    let resource = &entry.record.resource;
-    if entry.record.deleting || entry.record.suspended || entry.older.is_some() {
-        return Some(Known::Nothing(reason::SUSPENDED, String::new()));
-    }
-    let observation = context.inventory.look(resource, context.settings.max_age);
-    if observation == Observation::Unknown(UnknownReason::NotYet) {
-        if let Some(failure) = context.sweeps.failure(resource.kind) {
-            return Some(Known::Nothing(reason::LIVE_UNKNOWN, failure));
-        }
-        context.sweeps.ask(context, resource.kind, key.clone());
-        return None;
-    }
-    if context.inventory.expect(resource, entry.record.fields) {
-        // The record is queued again when the rest is read.
-        context.sweeps.ask(context, resource.kind, key.clone());
-        return Some(read(resource, context.inventory.look(resource, context.settings.max_age)));
-    }
-    Some(read(resource, observation))
-}
-
-fn read(resource: &ResourceKey, observation: Observation) -> Known {
-    match observation {
-        Observation::Gone => Known::Gone,
-        Observation::Present(document) => match Live::of(resource, &document) {
-            Ok(live) => {
-                let Document { is_confirmed, is_partial, .. } = document;
-                Known::Live { live: Box::new(live), is_confirmed, is_partial }
-            }
-            Err(error) => Known::Nothing(reason::LIVE_UNKNOWN, error.to_string()),
-        },
-        Observation::Unknown(UnknownReason::NotYet) => {
-            Known::Nothing(reason::LIVE_UNKNOWN, format!("{resource} was not read yet"))
-        }
-        Observation::Unknown(UnknownReason::Stale { error, .. }) => {
-            let why = error.map_or_else(String::new, |error| format!(": {error}"));
-            Known::Nothing(reason::INVENTORY_STALE, format!("the last complete list is too old for a verdict{why}"))
-        }
-        Observation::Unknown(UnknownReason::Failed { error }) => {
-            Known::Nothing(reason::LIVE_UNKNOWN, format!("{resource} could not be read: {error}"))
-        }
-    }
-}
-
-/// The controller that owns the resource, where a revert needs to know.
-async fn owner(entry: &Entry, context: &Context) -> Result<Option<String>, String> {
-    if !entry.drifts.iter().any(|drift| drift.is_open() && drift.revert.is_some() && drift.reverting.is_none()) {
-        return Ok(None);
-    }
-    let asked = tokio::time::timeout(LONGEST_ASK, context.inventory.owner(&entry.record.resource)).await;
-    asked.map_err(|_| "no response in time".to_owned())?.map_err(|error| error.to_string())
 }
 
 fn decide(key: &ObjectKey, entry: &Entry, known: &Known, reading: Reading<'_>, context: &Context) -> Plan {
@@ -571,7 +304,7 @@ fn decide_for(
 }
 
 /// Tells once that the inventory became too old.
-fn tell_stale(act: &Act<'_>, entry: &Entry, situation: &Situation) {
+fn tell_stale(act: &Executor<'_>, entry: &Entry, situation: &Situation) {
     let Situation::Unknown(reason::INVENTORY_STALE, message) = situation else { return };
     if !entry.record.status.is_stale() {
         act.context.process.events.publish(News {
@@ -617,23 +350,4 @@ async fn watch_drifts(context: Arc<Context>) {
         context.look_at(affected);
     };
     watch::follow(&context.process.client, &context.drifts, pulse, take).await;
-}
-
-/// A controller that has not begun, and a cloud that does not answer: for tests of what it is made of.
-#[cfg(test)]
-pub(crate) fn idle(process: Process) -> (Arc<Context>, crate::digitalocean::Client) {
-    use crate::digitalocean;
-
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let token = digitalocean::Token::new("x").unwrap();
-    let cloud = digitalocean::Client::new(digitalocean::Config::new("http://127.0.0.1:1", token).unwrap()).unwrap();
-    let settings = Settings {
-        namespaces: Vec::new(),
-        sync: "5m".parse().unwrap(),
-        detect: None,
-        max_age: Duration::from_mins(15),
-        history: 1,
-    };
-    let inventory = Inventory::new(cloud.clone(), digitalocean::Settings::default());
-    (Context::new(process, inventory, settings), cloud)
 }

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use super::{
     known::{KnownDrift, Marks},
     ownership::Declared,
-    status::StatusSummary,
+    summary::StatusSummary,
 };
 use crate::{
     api::{

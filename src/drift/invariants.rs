@@ -10,15 +10,14 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::{
-    evaluate::{
-        Accepted, Adoption, Compared, Finding, NeedsFreshRead, Observed, Owner, Plan, Reading, Recorded, Rests, Seen,
-        Selected, Situation, Step, compare, evaluate, orphaned,
-    },
-    known::{KnownDrift, Marks, Reverting},
+    evaluate::{evaluate, orphaned},
+    finding::{Finding, compare},
+    known::{KnownDrift, Marks, Reverting, Standing},
+    observed::{NeedsFreshRead, Observed, Owner, Reading, Recorded, Rests, Seen, Selected},
     ownership::Declared,
+    plan::{Accepted, Adoption, Compared, Plan, Situation, Write},
     reverts::RevertSaga,
     shown::Shown,
-    standing::Standing,
 };
 use crate::{
     api::{
@@ -26,7 +25,7 @@ use crate::{
         conditions::reason::{self, INVENTORY_STALE},
         labels,
     },
-    comparison::show::{full as shown_text, stands_for as shows},
+    comparison::{reading::stands_for as shows, show::full as shown_text},
     digitalocean::{Kind, Live, ResourceKey},
 };
 
@@ -173,44 +172,44 @@ impl World {
 
     /// Whether the API server takes this write, which is bound to the versions that were `planned` with, or written by
     /// the plan itself.
-    fn takes(&self, step: &Step, planned: &Self, written: &BTreeSet<Box<str>>) -> bool {
+    fn takes(&self, step: &Write, planned: &Self, written: &BTreeSet<Box<str>>) -> bool {
         let version = |world: &Self, name: &str| {
             world.drifts.iter().find(|drift| *drift.name == *name).map(|drift| drift.resource_version.clone())
         };
         match step {
-            Step::Open { field, episode, .. } => {
+            Write::Open { field, episode, .. } => {
                 !self.drifts.iter().any(|drift| *drift.field == **field && drift.episode == *episode)
             }
-            Step::Prune { .. } => true,
-            Step::Adopt { .. } => self.version == planned.version,
-            Step::Relabel { drift, .. }
-            | Step::Refresh { drift, .. }
-            | Step::Close { drift, .. }
-            | Step::Stand { drift, .. }
-            | Step::End { drift, .. }
-            | Step::Reschedule { drift, .. }
-            | Step::RestoreDecision { drift }
-            | Step::Revert { drift, .. }
-            | Step::Follow { drift, .. }
-            | Step::FailRevert { drift, .. }
-            | Step::ShowPlan { drift, .. }
-            | Step::Refuse { drift, .. }
-            | Step::Wait { drift, .. }
-            | Step::Await { drift }
-            | Step::Answer { drift, .. }
-            | Step::DropDecision { drift } => {
+            Write::Prune { .. } => true,
+            Write::Adopt { .. } => self.version == planned.version,
+            Write::Relabel { drift, .. }
+            | Write::Refresh { drift, .. }
+            | Write::Close { drift, .. }
+            | Write::Stand { drift, .. }
+            | Write::End { drift, .. }
+            | Write::Reschedule { drift, .. }
+            | Write::RestoreDecision { drift }
+            | Write::Revert { drift, .. }
+            | Write::Follow { drift, .. }
+            | Write::FailRevert { drift, .. }
+            | Write::ShowPlan { drift, .. }
+            | Write::Refuse { drift, .. }
+            | Write::Wait { drift, .. }
+            | Write::Await { drift }
+            | Write::Answer { drift, .. }
+            | Write::DropDecision { drift } => {
                 written.contains(drift) || version(self, drift) == version(planned, drift)
             }
         }
     }
 
     /// One write, as the API server does it.
-    fn write(&mut self, step: &Step) {
-        if let Some(drift) = step.drift().filter(|_| !matches!(step, Step::Prune { .. })) {
+    fn write(&mut self, step: &Write) {
+        if let Some(drift) = step.drift().filter(|_| !matches!(step, Write::Prune { .. })) {
             self.touch(drift);
         }
         match step.clone() {
-            Step::Open { field, episode, shown, .. } => {
+            Write::Open { field, episode, shown, .. } => {
                 self.uids += 1;
                 let kind = Kind::named("Droplet").unwrap();
                 let Shown { expected, actual, difference, .. } = *shown;
@@ -241,9 +240,9 @@ impl World {
                     transition: None,
                 });
             }
-            Step::Relabel { drift, change } => self.drift(&drift).change = Some(change.into()),
-            Step::Refresh { drift, shown } => self.drift(&drift).actual = shown.actual.into(),
-            Step::Adopt { adoptions, in_doubt } => {
+            Write::Relabel { drift, change } => self.drift(&drift).change = Some(change.into()),
+            Write::Refresh { drift, shown } => self.drift(&drift).actual = shown.actual.into(),
+            Write::Adopt { adoptions, in_doubt } => {
                 self.last_accepted = in_doubt;
                 self.version += 1;
                 for Adoption { drift, field, value, .. } in adoptions {
@@ -252,7 +251,7 @@ impl World {
                     self.last_accepted.add(&drift);
                 }
             }
-            Step::Close { drift, phase, .. } => {
+            Write::Close { drift, phase, .. } => {
                 let now = self.now;
                 let drift = self.drift(&drift);
                 drift.phase = phase;
@@ -265,20 +264,20 @@ impl World {
                     drift.reverted_at = Some(now);
                 }
             }
-            Step::Refuse { drift, .. } | Step::Await { drift } => self.drift(&drift).waits = None,
-            Step::Wait { drift, message } => self.drift(&drift).waits = Some(message.into()),
-            Step::DropDecision { drift } => {
+            Write::Refuse { drift, .. } | Write::Await { drift } => self.drift(&drift).waits = None,
+            Write::Wait { drift, message } => self.drift(&drift).waits = Some(message.into()),
+            Write::DropDecision { drift } => {
                 let drift = self.drift(&drift);
                 (drift.accept, drift.accept_until, drift.revert) = (None, None, None);
             }
-            Step::Prune { drift } => self.drifts.retain(|known| known.name != drift),
+            Write::Prune { drift } => self.drifts.retain(|known| known.name != drift),
             other => self.write_of_standing_or_revert(other),
         }
     }
 
-    fn write_of_standing_or_revert(&mut self, step: Step) {
+    fn write_of_standing_or_revert(&mut self, step: Write) {
         match step {
-            Step::Stand { drift, accepted, until, .. } => {
+            Write::Stand { drift, accepted, until, .. } => {
                 let since = self.now;
                 let drift = self.drift(&drift);
                 let until_requested = drift.accept_until.clone();
@@ -288,25 +287,25 @@ impl World {
                 drift.standing =
                     Some(Box::new(Standing { accepted, declared, since, until, until_requested, has_patch: true }));
             }
-            Step::End { drift, reason } => {
+            Write::End { drift, reason } => {
                 let drift = self.drift(&drift);
                 drift.standing = None;
                 if reason == reason::WITHDRAWN {
                     drift.decision = Some("".into());
                 }
             }
-            Step::Reschedule { drift, until } => {
+            Write::Reschedule { drift, until } => {
                 let drift = self.drift(&drift);
                 let standing = drift.standing.as_mut().unwrap();
                 (standing.until, standing.until_requested) = (until, drift.accept_until.clone());
             }
-            Step::RestoreDecision { drift } => {
+            Write::RestoreDecision { drift } => {
                 let drift = self.drift(&drift);
                 drift.accept = drift.decision.clone();
                 drift.accept_until = drift.standing.as_ref().unwrap().until_requested.clone();
                 drift.revert = None;
             }
-            Step::Revert { drift, saga } => {
+            Write::Revert { drift, saga } => {
                 let drift = self.drift(&drift).uid.clone();
                 let saga: Box<str> = saga.name.into();
                 if !self.reverts.iter().any(|known| known.name == saga) {
@@ -314,11 +313,11 @@ impl World {
                     self.reverts.push(RevertSaga { name: saga, drift, phase, message });
                 }
             }
-            Step::Follow { drift, saga, stuck } => {
+            Write::Follow { drift, saga, stuck } => {
                 self.drift(&drift).reverting = Some(Reverting { saga, is_stuck: stuck.is_some() });
             }
-            Step::FailRevert { drift, .. } => self.drift(&drift).reverting = None,
-            Step::ShowPlan { .. } | Step::Answer { .. } => {}
+            Write::FailRevert { drift, .. } => self.drift(&drift).reverting = None,
+            Write::ShowPlan { .. } | Write::Answer { .. } => {}
             other => panic!("{other:?}"),
         }
     }
@@ -327,16 +326,16 @@ impl World {
         self.drifts.iter_mut().find(|drift| *drift.name == *name).unwrap()
     }
 
-    /// Passes until nothing is left to do. Returns all steps.
-    fn settle(&mut self) -> Vec<Step> {
+    /// Passes until nothing is left to do. Returns all writes.
+    fn settle(&mut self) -> Vec<Write> {
         let mut all = Vec::new();
         for _ in 0..20 {
             let plan = self.pass();
-            if plan.steps.is_empty() {
+            if plan.writes.is_empty() {
                 return all;
             }
-            plan.steps.iter().for_each(|step| self.write(step));
-            all.extend(plan.steps.into_iter().map(bare));
+            plan.writes.iter().for_each(|step| self.write(step));
+            all.extend(plan.writes.into_iter().map(bare));
         }
         panic!("does not settle: {all:?}");
     }
@@ -370,12 +369,12 @@ fn droplet() -> Value {
 }
 
 /// A step with the full values alone.
-fn bare(step: Step) -> Step {
+fn bare(step: Write) -> Write {
     let bare = |shown: Shown| Box::new(Shown { expected: shown.expected, actual: shown.actual, ..Shown::default() });
     match step {
-        Step::Open { field, episode, shown } => Step::Open { field, episode, shown: bare(*shown) },
-        Step::Refresh { drift, shown } => Step::Refresh { drift, shown: bare(*shown) },
-        Step::Close { drift, phase, reason, .. } => Step::Close { drift, phase, reason, accepted: None },
+        Write::Open { field, episode, shown } => Write::Open { field, episode, shown: bare(*shown) },
+        Write::Refresh { drift, shown } => Write::Refresh { drift, shown: bare(*shown) },
+        Write::Close { drift, phase, reason, .. } => Write::Close { drift, phase, reason, accepted: None },
         step => step,
     }
 }
@@ -384,8 +383,8 @@ fn shown(expected: &str, actual: &str) -> Box<Shown> {
     Box::new(Shown { expected: expected.into(), actual: actual.into(), ..Shown::default() })
 }
 
-fn opened(field: &str, episode: i64, expected: &str, actual: &str) -> Step {
-    Step::Open { field: field.into(), episode, shown: shown(expected, actual) }
+fn opened(field: &str, episode: i64, expected: &str, actual: &str) -> Write {
+    Write::Open { field: field.into(), episode, shown: shown(expected, actual) }
 }
 
 fn compared(situation: Situation) -> Compared {
@@ -393,8 +392,8 @@ fn compared(situation: Situation) -> Compared {
     compared
 }
 
-fn closed(drift: &str, phase: DriftPhase, reason: &'static str) -> Step {
-    Step::Close { drift: drift.into(), phase, reason, accepted: None }
+fn closed(drift: &str, phase: DriftPhase, reason: &'static str) -> Write {
+    Write::Close { drift: drift.into(), phase, reason, accepted: None }
 }
 
 #[test]
@@ -432,12 +431,12 @@ fn a_live_value_that_moves_on_is_refreshed_in_place() {
     world.settle();
     world.set_live("name", json!("web-3"));
     world.sweep();
-    let steps = world.settle();
+    let writes = world.settle();
     // The label first: until the live value follows, it selects a drift whose decision is refused.
     assert!(
-        matches!(&steps[0], Step::Relabel { change, .. } if *change == labels::change("Droplet", "name", "web-2", "web-3"))
+        matches!(&writes[0], Write::Relabel { change, .. } if *change == labels::change("Droplet", "name", "web-2", "web-3"))
     );
-    assert_eq!(steps[1..], [Step::Refresh { drift: "name-1".into(), shown: shown("web-2", "web-3") }]);
+    assert_eq!(writes[1..], [Write::Refresh { drift: "name-1".into(), shown: shown("web-2", "web-3") }]);
 }
 
 #[test]
@@ -447,7 +446,7 @@ fn an_accepted_value_becomes_the_desired_one() {
     world.annotate("name-1", "true");
     let accepted = Accepted { value: json!("web-1"), declared: json!("web-2") };
     let adoptions = vec![Adoption { drift: "name-1".into(), field: "name".into(), value: json!("web-1"), accepted }];
-    let adopt = Step::Adopt { adoptions, in_doubt: Marks::default() };
+    let adopt = Write::Adopt { adoptions, in_doubt: Marks::default() };
     assert_eq!(world.settle(), [adopt, closed("name-1", DriftPhase::Accepted, reason::ACCEPTED)]);
     assert_eq!(world.desired["name"], "web-1");
 }
@@ -459,13 +458,13 @@ fn an_accept_whose_live_value_moved_is_refused_and_the_drift_stays_open() {
         world.settle();
         world.set_live("name", json!("web-3"));
         world.annotate("name-1", decision);
-        let steps = world.settle();
+        let writes = world.settle();
         assert!(
             matches!(
-                steps[..],
-                [Step::Refuse { .. }, Step::DropDecision { .. }, Step::Relabel { .. }, Step::Refresh { .. }]
+                writes[..],
+                [Write::Refuse { .. }, Write::DropDecision { .. }, Write::Relabel { .. }, Write::Refresh { .. }]
             ),
-            "{steps:?}"
+            "{writes:?}"
         );
         assert_eq!(world.desired["name"], "web-2");
         assert!(world.open()[0].accept.is_none());
@@ -488,10 +487,10 @@ fn a_decision_on_another_desired_value_is_refused() {
     world.settle();
     world.desired.insert("name".into(), json!("web-9"));
     world.annotate("name-1", "true");
-    let steps = world.settle();
-    assert!(matches!(steps[0], Step::Refuse { .. }), "{steps:?}");
+    let writes = world.settle();
+    assert!(matches!(writes[0], Write::Refuse { .. }), "{writes:?}");
     assert_eq!(
-        steps[2..],
+        writes[2..],
         [closed("name-1", DriftPhase::Stale, reason::DESIRED_CHANGED), opened("name", 2, "web-9", "web-1")]
     );
 }
@@ -502,8 +501,8 @@ fn a_crash_between_the_two_writes_of_an_accept_still_ends_as_accepted() {
         let mut world = World::new(json!({"name": "web-2"}), droplet());
         world.settle();
         world.annotate("name-1", "true");
-        let steps = world.pass().steps;
-        world.write(&steps[0]);
+        let writes = world.pass().writes;
+        world.write(&writes[0]);
         world.set_live("name", json!(live));
         if let Some(desired) = desired {
             world.desired.insert("name".into(), json!(desired));
@@ -552,7 +551,7 @@ fn nothing_is_concluded_from_nothing() {
     let mut world = World::new(json!({"name": "web-2", "memory": 4096}), droplet());
     world.settle();
     world.swept = Swept::Nothing;
-    assert_eq!(world.plan().steps, []);
+    assert_eq!(world.plan().writes, []);
     // A field that the token may not read is unknown, not empty.
     let mut world = World::new(json!({"tags": ["web", "prod"]}), droplet());
     world.settle();
@@ -564,8 +563,8 @@ fn nothing_is_concluded_from_nothing() {
 }
 
 /// The message of a single step that says why a decision waits.
-fn waiting(steps: &[Step]) -> &str {
-    let [Step::Wait { message, .. }] = steps else { panic!("one step: {steps:?}") };
+fn waiting(writes: &[Write]) -> &str {
+    let [Write::Wait { message, .. }] = writes else { panic!("one step: {writes:?}") };
     message
 }
 
@@ -576,18 +575,18 @@ fn a_decision_that_cannot_be_carried_out_yet_says_once_why_it_waits() {
     world.settle();
     world.annotate("tags-1", "true");
     world.swept = Swept::Nothing;
-    let steps = world.settle();
-    assert!(waiting(&steps).contains(INVENTORY_STALE), "{steps:?}");
+    let writes = world.settle();
+    assert!(waiting(&writes).contains(INVENTORY_STALE), "{writes:?}");
     // The field cannot be told at the moment.
     world.live.as_mut().unwrap().as_object_mut().unwrap().remove("tags");
     world.sweep();
-    let steps = world.settle();
-    assert!(waiting(&steps).contains("tag:read"), "{steps:?}");
+    let writes = world.settle();
+    assert!(waiting(&writes).contains("tag:read"), "{writes:?}");
     // It cannot be compared.
     world.set_live("tags", json!(["x".repeat(40_000)]));
     world.sweep();
-    let steps = world.settle();
-    assert!(waiting(&steps).contains("32 KiB"), "{steps:?}");
+    let writes = world.settle();
+    assert!(waiting(&writes).contains("32 KiB"), "{writes:?}");
     // Nor is it lost meanwhile.
     world.set_live("tags", json!(["web"]));
     world.sweep();
@@ -600,10 +599,10 @@ fn a_decision_whose_question_to_the_provider_fails_says_so_once() {
     let mut world = World::new(json!({"name": "web-2"}), droplet());
     world.settle();
     world.annotate("name-1", "true");
-    let steps = world.plan_failed().steps;
-    assert!(waiting(&steps).contains("could not be read"), "{steps:?}");
-    world.write(&steps[0]);
-    assert_eq!(world.plan_failed().steps, []);
+    let writes = world.plan_failed().writes;
+    assert!(waiting(&writes).contains("could not be read"), "{writes:?}");
+    world.write(&writes[0]);
+    assert_eq!(world.plan_failed().writes, []);
     assert_eq!(compared(world.plan_failed().situation).compared, 1, "the inventory still counts");
 }
 
@@ -613,13 +612,13 @@ fn a_decision_that_is_taken_back_while_it_waits_is_not_waited_for() {
         let mut world = World::new(json!({"name": "web-2"}), droplet());
         world.settle();
         world.annotate("name-1", "true");
-        let steps = world.plan_failed().steps;
-        world.write(&steps[0]);
+        let writes = world.plan_failed().writes;
+        world.write(&writes[0]);
         world.drift("name-1").accept = None;
         if is_blind {
             world.swept = Swept::Nothing;
         }
-        assert_eq!(world.settle(), [Step::Await { drift: "name-1".into() }]);
+        assert_eq!(world.settle(), [Write::Await { drift: "name-1".into() }]);
     }
 }
 
@@ -666,9 +665,9 @@ fn fields_that_are_not_compared_any_more_close_their_drift() {
     world.settle();
     world.desired.remove("memory");
     world.ignore.insert("name".into());
-    let steps = world.settle();
-    assert!(steps.contains(&closed("memory-1", DriftPhase::Stale, reason::NO_LONGER_RECORDED)));
-    assert!(steps.contains(&closed("name-1", DriftPhase::Stale, reason::IGNORED)));
+    let writes = world.settle();
+    assert!(writes.contains(&closed("memory-1", DriftPhase::Stale, reason::NO_LONGER_RECORDED)));
+    assert!(writes.contains(&closed("name-1", DriftPhase::Stale, reason::IGNORED)));
 }
 
 #[test]
@@ -684,10 +683,10 @@ fn a_field_that_does_not_exist_is_told_with_the_nearest_names_and_raises_nothing
 fn a_suspended_or_younger_record_is_left_alone() {
     let mut world = World::new(json!({"name": "web-2"}), droplet());
     world.suspended = true;
-    assert_eq!(world.pass().steps, []);
+    assert_eq!(world.pass().writes, []);
     world.suspended = false;
     world.older = Some("default/first".into());
-    assert_eq!(world.pass().steps, []);
+    assert_eq!(world.pass().writes, []);
     assert_eq!(world.pass().situation, Situation::Duplicate("default/first".into()));
 }
 
@@ -712,10 +711,10 @@ fn many_decisions_are_one_request_and_one_write_of_the_record() {
     }
     assert_eq!(world.plan().needs_fresh_read, Some(NeedsFreshRead::Decision));
     let plan = world.plan_fresh(&world.drifts.clone());
-    let is_adoption = |step: &&Step| matches!(step, Step::Adopt { adoptions, .. } if adoptions.len() == 256);
-    assert_eq!(plan.steps.iter().filter(is_adoption).count(), 1, "{:?}", plan.steps.first());
-    assert_eq!(plan.steps.len(), 257);
-    plan.steps.iter().for_each(|step| world.write(step));
+    let is_adoption = |step: &&Write| matches!(step, Write::Adopt { adoptions, .. } if adoptions.len() == 256);
+    assert_eq!(plan.writes.iter().filter(is_adoption).count(), 1, "{:?}", plan.writes.first());
+    assert_eq!(plan.writes.len(), 257);
+    plan.writes.iter().for_each(|step| world.write(step));
     assert_eq!(world.settle(), []);
     assert!(world.desired.values().all(|value| value == "new"));
 }
@@ -728,9 +727,9 @@ fn a_crash_after_the_first_write_of_many_accepts_ends_all_of_them_as_accepted() 
         for name in ["name-1", "memory-1", "tags-1"] {
             world.annotate(name, "true");
         }
-        let steps = world.pass().steps;
-        assert_eq!(steps.len(), 4, "{steps:?}");
-        steps.iter().take(1 + closed_before_the_crash).for_each(|step| world.write(step));
+        let writes = world.pass().writes;
+        assert_eq!(writes.len(), 4, "{writes:?}");
+        writes.iter().take(1 + closed_before_the_crash).for_each(|step| world.write(step));
         // Both sides move on, so that the record alone remembers.
         world.set_live("name", json!("web-7"));
         world.desired.insert("memory".into(), json!(3));
@@ -747,12 +746,12 @@ fn an_accept_that_is_in_doubt_is_remembered_while_the_next_is_written() {
     let mut world = World::new(json!({"name": "web-2", "memory": 1}), droplet());
     world.settle();
     world.annotate("name-1", "true");
-    let steps = world.pass().steps;
-    world.write(&steps[0]);
+    let writes = world.pass().writes;
+    world.write(&writes[0]);
     world.annotate("memory-1", "true");
     // The API server refuses to close the first drift, and the operator goes on and ends.
-    let steps = world.pass().steps;
-    let adopt = steps.iter().find(|step| matches!(step, Step::Adopt { .. })).unwrap();
+    let writes = world.pass().writes;
+    let adopt = writes.iter().find(|step| matches!(step, Write::Adopt { .. })).unwrap();
     world.write(adopt);
     world.set_live("name", json!("web-7"));
     world.sweep();
@@ -766,8 +765,8 @@ fn a_mark_that_an_earlier_version_left_still_ends_its_drift_as_accepted() {
     let mut world = World::new(json!({"name": "web-2"}), droplet());
     world.settle();
     world.annotate("name-1", "true");
-    let steps = world.pass().steps;
-    world.write(&steps[0]);
+    let writes = world.pass().writes;
+    world.write(&writes[0]);
     let uid = world.drift("name-1").uid.clone();
     world.last_accepted = Marks::read(&format!("name-1/{uid}"));
     world.set_live("name", json!("web-7"));
@@ -785,10 +784,10 @@ fn a_decision_that_comes_while_the_live_resource_is_read_waits_for_the_next_read
     world.annotate("memory-1", "true");
     let plan = world.plan_fresh(&before);
     let fields: Vec<_> = plan
-        .steps
+        .writes
         .iter()
         .filter_map(|step| match step {
-            Step::Adopt { adoptions, .. } => Some(adoptions.iter().map(|adoption| adoption.field.as_str())),
+            Write::Adopt { adoptions, .. } => Some(adoptions.iter().map(|adoption| adoption.field.as_str())),
             _ => None,
         })
         .flatten()
@@ -802,7 +801,7 @@ fn a_decision_that_comes_while_the_live_resource_is_read_waits_for_the_next_read
 fn one_list_alone_opens_refreshes_and_closes_nothing_that_depends_on_the_live_value() {
     let needs = |world: &World| {
         let plan = world.plan();
-        assert_eq!(plan.steps, []);
+        assert_eq!(plan.writes, []);
         assert_eq!(plan.needs_fresh_read, Some(NeedsFreshRead::Change));
         compared(plan.situation).unconfirmed
     };
@@ -864,8 +863,8 @@ fn a_decision_on_a_resolved_drift_is_answered_once() {
         assert_eq!(world.drift("name-1").phase, phase);
         assert_eq!(world.settle(), [], "what was carried out is no late decision");
         world.annotate("name-1", "web-9");
-        let steps = world.settle();
-        let [Step::Answer { message, .. }, Step::DropDecision { .. }] = &steps[..] else { panic!("{steps:?}") };
+        let writes = world.settle();
+        let [Write::Answer { message, .. }, Write::DropDecision { .. }] = &writes[..] else { panic!("{writes:?}") };
         assert!(message.contains(phase.name()), "{message}");
         assert_eq!(world.settle(), []);
     }
@@ -879,8 +878,8 @@ fn a_decision_on_a_drift_or_a_record_that_is_being_deleted_is_refused() {
         world.annotate("name-1", "true");
         world.is_deleting = is_the_record;
         world.drift("name-1").deleting = !is_the_record;
-        let steps = world.settle();
-        let [Step::Refuse { message, .. }, Step::DropDecision { .. }] = &steps[..] else { panic!("{steps:?}") };
+        let writes = world.settle();
+        let [Write::Refuse { message, .. }, Write::DropDecision { .. }] = &writes[..] else { panic!("{writes:?}") };
         assert!(message.contains("is being deleted"), "{message}");
         assert_eq!(world.desired["name"], "web-2");
     }
@@ -894,9 +893,9 @@ fn a_decision_on_a_suspended_or_younger_record_says_why_it_waits() {
         world.annotate("name-1", "true");
         world.suspended = is_suspended;
         world.older = (!is_suspended).then(|| "default/first".into());
-        let steps = world.settle();
+        let writes = world.settle();
         let why = if is_suspended { "suspended" } else { "older" };
-        assert!(waiting(&steps).contains(why), "{steps:?}");
+        assert!(waiting(&writes).contains(why), "{writes:?}");
         assert_eq!(world.desired["name"], "web-2");
     }
 }
@@ -906,13 +905,13 @@ fn the_drifts_of_a_record_that_is_gone_are_closed_and_decisions_on_them_answered
     let mut world = World::new(json!({"name": "web-2", "memory": 1}), droplet());
     world.settle();
     world.annotate("memory-1", "true");
-    let steps = orphaned(&world.drifts);
+    let writes = orphaned(&world.drifts);
     let close = |drift| closed(drift, DriftPhase::Stale, reason::RECORD_GONE);
-    assert!(steps.contains(&close("name-1")) && steps.contains(&close("memory-1")), "{steps:?}");
-    for step in &steps {
+    assert!(writes.contains(&close("name-1")) && writes.contains(&close("memory-1")), "{writes:?}");
+    for step in &writes {
         world.write(step);
     }
-    assert!(steps.iter().any(|step| matches!(step, Step::Answer { drift, .. } if **drift == *"memory-1")));
+    assert!(writes.iter().any(|step| matches!(step, Write::Answer { drift, .. } if **drift == *"memory-1")));
     assert_eq!(orphaned(&world.drifts), []);
 }
 
@@ -951,7 +950,7 @@ fn drifts_of_earlier_versions_get_their_labels_and_are_decided_as_before() {
     world.settle();
     world.drift("name-1").change = None;
     let change = labels::change("Droplet", "name", "web-2", "web-1");
-    assert_eq!(world.settle(), [Step::Relabel { drift: "name-1".into(), change }]);
+    assert_eq!(world.settle(), [Write::Relabel { drift: "name-1".into(), change }]);
     world.drift("name-1").change = None;
     world.annotate("name-1", "true");
     world.settle();
@@ -1161,7 +1160,7 @@ impl Watched {
         if let Some(meanwhile) = meanwhile {
             self.happen(meanwhile);
         }
-        for step in plan.steps.iter().take(writes) {
+        for step in plan.writes.iter().take(writes) {
             if !self.world.takes(step, &planned, &written) {
                 return;
             }
@@ -1169,7 +1168,7 @@ impl Watched {
                 written.insert(drift.into());
             }
             match step {
-                Step::Adopt { adoptions, .. } => {
+                Write::Adopt { adoptions, .. } => {
                     for Adoption { drift, field, value, .. } in adoptions {
                         assert!(!planned.declared.holds(field), "wrote {field}, which a manifest declares");
                         // A decision that is given anew only now comes after this one.
@@ -1179,46 +1178,46 @@ impl Watched {
                         self.adopted.insert(known.uid);
                     }
                 }
-                Step::Refuse { drift, .. } | Step::Answer { drift, .. } => {
+                Write::Refuse { drift, .. } | Write::Answer { drift, .. } => {
                     let uid = self.world.drift(drift).uid.clone();
                     self.refused.insert(uid);
                 }
-                Step::DropDecision { drift } => {
+                Write::DropDecision { drift } => {
                     let uid = self.world.drift(drift).uid.clone();
                     assert!(self.refused.contains(&uid), "a decision was dropped without a word");
                 }
-                Step::Close { drift, phase, .. } => {
+                Write::Close { drift, phase, .. } => {
                     let known = self.world.drift(drift).clone();
                     let is_adopted = self.adopted.contains(&known.uid);
                     assert!(!is_adopted || *phase == DriftPhase::Accepted, "an accepted drift was closed as {phase:?}");
                     assert!(known.accept.is_none() || *phase == DriftPhase::Accepted, "a decision was lost");
                     assert!(!is_blind || is_adopted, "closed on no evidence");
                 }
-                Step::Open { field, shown, .. } => {
+                Write::Open { field, shown, .. } => {
                     assert!(!is_blind, "opened on no evidence");
                     let live = planned.live.as_ref().and_then(|live| live.get(field));
                     let is_true = field == "exists" || live.is_some_and(|live| shows(&shown.actual, live));
                     assert!(is_true, "opened {field} on what no request of its own showed: {shown:?}");
                 }
-                Step::Stand { drift, accepted, .. } => {
+                Write::Stand { drift, accepted, .. } => {
                     let known = planned.drifts.iter().find(|known| known.name == *drift).unwrap();
                     let demanded = known.accept.as_deref().filter(|text| *text != "true").unwrap_or(&known.actual);
                     assert!(shows(demanded, &accepted.value), "accepted {accepted:?}, but {demanded} was decided");
                 }
-                Step::End { drift, .. } => {
+                Write::End { drift, .. } => {
                     assert!(self.world.drift(drift).standing.is_some(), "nothing stands");
                 }
-                Step::Wait { drift, .. } => assert!(self.world.drift(drift).accept.is_some(), "nothing waits"),
-                Step::Await { drift } => assert!(self.world.drift(drift).accept.is_none(), "a decision waits"),
-                Step::Relabel { .. }
-                | Step::Revert { .. }
-                | Step::Follow { .. }
-                | Step::FailRevert { .. }
-                | Step::ShowPlan { .. }
-                | Step::Refresh { .. }
-                | Step::Reschedule { .. }
-                | Step::RestoreDecision { .. }
-                | Step::Prune { .. } => {}
+                Write::Wait { drift, .. } => assert!(self.world.drift(drift).accept.is_some(), "nothing waits"),
+                Write::Await { drift } => assert!(self.world.drift(drift).accept.is_none(), "a decision waits"),
+                Write::Relabel { .. }
+                | Write::Revert { .. }
+                | Write::Follow { .. }
+                | Write::FailRevert { .. }
+                | Write::ShowPlan { .. }
+                | Write::Refresh { .. }
+                | Write::Reschedule { .. }
+                | Write::RestoreDecision { .. }
+                | Write::Prune { .. } => {}
             }
             self.world.write(step);
             self.check();

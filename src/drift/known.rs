@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 use kube::ResourceExt;
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use super::{shown, standing::Standing};
+use super::shown;
 use crate::{
     api::{
         AcceptanceMode, Drift, DriftPhase, DriftStatus, annotations,
@@ -300,5 +301,36 @@ mod tests {
             );
             assert!(!name.starts_with('-') && !name.ends_with('-'), "{name}");
         }
+    }
+}
+
+/// An acceptance that stands. Credentials in its values are fingerprints.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Standing {
+    /// The accepted value, as JSON.
+    pub accepted: Box<str>,
+    /// The value that the record declared then, as JSON.
+    pub declared: Box<str>,
+    /// When it was accepted.
+    pub since: Timestamp,
+    /// When it ends by itself.
+    pub until: Option<Timestamp>,
+    /// The text from which that was computed.
+    pub until_requested: Option<Box<str>>,
+    /// The drift has a patch for the manifest.
+    pub has_patch: bool,
+}
+
+impl Standing {
+    /// The accepted value.
+    #[must_use]
+    pub fn accepted(&self) -> Value {
+        serde_json::from_str(&self.accepted).unwrap_or_default()
+    }
+
+    /// The value that the record declared then.
+    #[must_use]
+    pub fn declared(&self) -> Value {
+        serde_json::from_str(&self.declared).unwrap_or_default()
     }
 }

@@ -2,20 +2,30 @@
 
 mod act;
 mod asking;
+pub mod context;
 pub mod controller;
+mod due;
 pub mod evaluate;
-mod finding;
+pub(crate) mod finding;
+mod first_looks;
+pub mod gauges;
 pub mod index;
 #[cfg(test)]
 mod invariants;
 pub mod known;
 mod merge_patch;
+pub mod metrics;
+mod observe;
+pub mod observed;
 pub mod ownership;
+pub mod plan;
 pub(crate) mod record;
 pub mod reverts;
 pub(crate) mod shown;
 pub mod standing;
 pub mod status;
+mod summary;
 mod sweep;
+mod sweeps;
 
 pub use record::record_provisioned;

@@ -10,8 +10,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
 use kube::ResourceExt;
 use serde_json::Value;
 
-use super::evaluate::EXISTS;
-use crate::api::{AcceptPolicy, AcceptanceMode, OPERATOR, ProvisionedResource, managed_fields};
+use crate::api::{AcceptPolicy, AcceptanceMode, OPERATOR, ProvisionedResource, drift::EXISTS, managed_fields};
 
 /// The annotation that `kubectl apply` and Argo CD leave when they apply on the client's side.
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";

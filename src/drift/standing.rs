@@ -7,45 +7,14 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
 use super::{
-    evaluate::{EXISTS, Recorded, Seen},
-    known::KnownDrift,
+    known::{KnownDrift, Standing},
+    observed::{Recorded, Seen},
 };
 use crate::{
-    api::conditions::reason,
+    api::{conditions::reason, drift::EXISTS},
     comparison::is_alike,
     digitalocean::{Compared, Live},
 };
-
-/// An acceptance that stands. Credentials in its values are fingerprints.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Standing {
-    /// The accepted value, as JSON.
-    pub accepted: Box<str>,
-    /// The value that the record declared then, as JSON.
-    pub declared: Box<str>,
-    /// When it was accepted.
-    pub since: Timestamp,
-    /// When it ends by itself.
-    pub until: Option<Timestamp>,
-    /// The text from which that was computed.
-    pub until_requested: Option<Box<str>>,
-    /// The drift has a patch for the manifest.
-    pub has_patch: bool,
-}
-
-impl Standing {
-    /// The accepted value.
-    #[must_use]
-    pub fn accepted(&self) -> Value {
-        serde_json::from_str(&self.accepted).unwrap_or_default()
-    }
-
-    /// The value that the record declared then.
-    #[must_use]
-    pub fn declared(&self) -> Value {
-        serde_json::from_str(&self.declared).unwrap_or_default()
-    }
-}
 
 /// The acceptances of one record after a look at what it declares and what is live.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -17,13 +17,14 @@ use kube::{
     Api, Client,
     api::{ObjectMeta, PostParams},
 };
+use prometheus_client::registry::Registry;
 use tokio::{
     sync::watch,
     time::{Instant, sleep, sleep_until, timeout, timeout_at},
 };
 use tracing::{error, info, warn};
 
-use crate::api::OPERATOR;
+use crate::{api::OPERATOR, telemetry::metrics::whole};
 
 /// The exit code after losing the lease.
 pub const LOST_LEASE: u8 = 3;
@@ -84,6 +85,12 @@ impl Leadership {
     #[must_use]
     pub fn is_leader(&self) -> bool {
         matches!(*self.0.borrow(), State::Leading { .. })
+    }
+
+    /// Registers the gauge of this moment.
+    pub fn register_gauge(&self, registry: &mut Registry) {
+        let help = "1 in the replica that holds the lease, 0 in a standby";
+        registry.register("leader", help, whole(self.is_leader().into()));
     }
 
     /// The error of the last read of the lease, if any.

@@ -3,7 +3,6 @@
 pub mod cache;
 pub mod call;
 pub mod events;
-pub mod failpoint;
 pub mod fence;
 pub mod key;
 pub mod leader;

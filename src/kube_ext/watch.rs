@@ -15,7 +15,7 @@ use serde::de::DeserializeOwned;
 use tokio::sync::watch;
 use tracing::warn;
 
-use crate::telemetry::liveness::Pulse;
+use crate::liveness::Pulse;
 
 /// The page size of a list. Whole objects are only held for a page at a time.
 const PAGE: u32 = 250;

@@ -14,10 +14,10 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, warn};
 
 use super::{
-    call, failpoint,
+    call,
     queue::{Failed, Queue},
 };
-use crate::telemetry::liveness::Pulse;
+use crate::{failpoint, liveness::Pulse};
 
 /// The number of successive conflicts from which they are logged as a warning. It takes about a minute.
 const MANY_CONFLICTS: u32 = 8;
@@ -112,7 +112,7 @@ mod tests {
     };
 
     use super::*;
-    use crate::telemetry::liveness::Liveness;
+    use crate::liveness::Liveness;
 
     const LONGEST: Duration = Duration::from_mins(1);
 

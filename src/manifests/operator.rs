@@ -9,7 +9,7 @@ use k8s_openapi::{
     apimachinery::pkg::apis::meta::v1::ObjectMeta,
 };
 
-use super::{Error, Installation, document, explanation, owned};
+use super::installation::{Error, Installation, document, explanation, owned};
 use crate::api::{GROUP, OPERATOR};
 
 /// One permission of the operator.

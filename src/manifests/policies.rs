@@ -15,25 +15,18 @@
 mod cancellations;
 mod decisions;
 mod orders;
+mod rule;
 
-use k8s_openapi::{
-    api::admissionregistration::v1::{
-        MatchCondition, MatchResources, NamedRuleWithOperations, ValidatingAdmissionPolicy,
-        ValidatingAdmissionPolicyBinding, ValidatingAdmissionPolicyBindingSpec, ValidatingAdmissionPolicySpec,
-        Validation, Variable,
-    },
-    apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelectorRequirement, ObjectMeta},
+use k8s_openapi::api::admissionregistration::v1::{
+    ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding, ValidatingAdmissionPolicyBindingSpec,
+    ValidatingAdmissionPolicySpec,
 };
 
-use super::{Error, Installation, document, owned, users::UserRole};
-use crate::api::{GROUP, annotations};
+use self::rule::{DRIFTS, SAGAS, condition, named, never, not_the_operator, on, refusing, text, watched};
+use super::installation::{Error, Installation, document, owned};
+use crate::api::annotations;
 
-pub use cancellations::CANCEL_VERB;
-pub use decisions::{ACCEPT_VERB, APPROVE_VERB, DECISIONS, Decision, RESOLVE_VERB, REVERT_VERB, Signature};
-
-/// The plural of a kind with policies.
-const DRIFTS: &str = "drifts";
-const SAGAS: &str = "sagas";
+pub use decisions::{DECISIONS, Decision, Signature};
 
 /// The validating policies and their bindings.
 ///
@@ -114,99 +107,4 @@ fn marks(installation: &Installation) -> ValidatingAdmissionPolicySpec {
         match_conditions: Some(vec![not_the_operator(installation), condition("the-mark-is-set", differs)]),
         ..refusing(on(&["provisionedresources"], &["UPDATE"]), vec![never(message)])
     }
-}
-
-/// Admits users with a verb on this object, and requests that match `free`. `deed` is an expression that describes the
-/// request.
-fn needs_verb(free: &str, resource: &str, verb: &str, deed: &str) -> Validation {
-    Validation {
-        expression: format!(
-            "{free}\n|| authorizer.group('{GROUP}').resource('{resource}').namespace(request.namespace)\
-             .name(request.?name.orValue('')).check('{verb}').allowed()"
-        ),
-        message_expression: Some(format!(
-            "'user ' + request.userInfo.username + ' cannot {verb} resource {resource} in API group {GROUP} in the \
-             namespace ' + request.namespace + ': to ' + {deed} + ' requires the verb {verb} on {resource}, which the \
-             role {role} grants. Request the role from an administrator of this namespace, and check with: kubectl \
-             auth can-i {verb} \
-             {resource}.{GROUP} -n ' + request.namespace",
-            role = UserRole::PlatformAdmin.name(),
-        )),
-        reason: Some("Forbidden".to_owned()),
-        ..Validation::default()
-    }
-}
-
-/// A policy that fails closed.
-fn refusing(resources: MatchResources, validations: Vec<Validation>) -> ValidatingAdmissionPolicySpec {
-    ValidatingAdmissionPolicySpec {
-        failure_policy: Some("Fail".to_owned()),
-        match_constraints: Some(resources),
-        validations: Some(validations),
-        ..ValidatingAdmissionPolicySpec::default()
-    }
-}
-
-/// Refuses every request that passes the match conditions.
-fn never(message: String) -> Validation {
-    Validation {
-        expression: "false".to_owned(),
-        message_expression: Some(message),
-        reason: Some("Forbidden".to_owned()),
-        ..Validation::default()
-    }
-}
-
-fn not_the_operator(installation: &Installation) -> MatchCondition {
-    condition("not-the-operator", format!("request.userInfo.username != {}", text(&installation.username())))
-}
-
-fn condition(name: &str, expression: String) -> MatchCondition {
-    MatchCondition { name: name.to_owned(), expression }
-}
-
-fn variable(name: &str, expression: impl Into<String>) -> Variable {
-    Variable { name: name.to_owned(), expression: expression.into() }
-}
-
-fn on(resources: &[&str], operations: &[&str]) -> MatchResources {
-    MatchResources {
-        resource_rules: Some(vec![NamedRuleWithOperations {
-            api_groups: Some(vec![GROUP.to_owned()]),
-            api_versions: Some(owned(&["*"])),
-            operations: Some(owned(operations)),
-            resources: Some(owned(resources)),
-            ..NamedRuleWithOperations::default()
-        }]),
-        ..MatchResources::default()
-    }
-}
-
-/// The namespaces that this operator watches; none limits nothing.
-fn watched(installation: &Installation) -> Option<MatchResources> {
-    if installation.watched.is_empty() {
-        return None;
-    }
-    let is_watched = LabelSelectorRequirement {
-        key: "kubernetes.io/metadata.name".to_owned(),
-        operator: "In".to_owned(),
-        values: Some(installation.watched.clone()),
-    };
-    let namespace_selector =
-        Some(LabelSelector { match_expressions: Some(vec![is_watched]), ..LabelSelector::default() });
-    Some(MatchResources { namespace_selector, ..MatchResources::default() })
-}
-
-fn named(name: &str) -> ObjectMeta {
-    ObjectMeta { name: Some(name.to_owned()), ..ObjectMeta::default() }
-}
-
-/// A string literal of CEL. The names of Kubernetes objects and annotations need no escaping.
-fn text(name: &str) -> String {
-    format!("'{name}'")
-}
-
-/// A list of string literals.
-fn texts<'n>(names: impl IntoIterator<Item = &'n str>) -> String {
-    format!("[{}]", names.into_iter().map(text).collect::<Vec<_>>().join(", "))
 }

@@ -8,8 +8,8 @@ use k8s_openapi::{
     apimachinery::pkg::apis::meta::v1::ObjectMeta,
 };
 
-use super::{Error, document, explanation, owned, policies};
-use crate::api::GROUP;
+use super::installation::{Error, document, explanation, owned};
+use crate::api::{GROUP, verbs};
 
 /// A role for people. Each role includes the earlier ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -83,7 +83,7 @@ pub const GRANTS: &[Grant] = &[
     Grant {
         role: UserRole::PlatformAdmin,
         resources: &["drifts"],
-        verbs: &[policies::ACCEPT_VERB, policies::REVERT_VERB],
+        verbs: &[verbs::ACCEPT, verbs::REVERT],
         why: "to accept or revert a live value; custom verbs that an admission policy checks",
     },
     Grant {
@@ -95,7 +95,7 @@ pub const GRANTS: &[Grant] = &[
     Grant {
         role: UserRole::PlatformAdmin,
         resources: &["sagas"],
-        verbs: &[policies::CANCEL_VERB, policies::RESOLVE_VERB, policies::APPROVE_VERB],
+        verbs: &[verbs::CANCEL, verbs::RESOLVE, verbs::APPROVE],
         why: "to cancel a saga, resolve a stuck one and approve a waiting step; custom verbs as well",
     },
 ];

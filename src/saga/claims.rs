@@ -6,7 +6,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use super::{
     clock,
     event::StepEvent,
-    journal::{Direction, LONGEST_MESSAGE, LONGEST_REFUSAL, condition, current, direction, short},
+    state::{Direction, LONGEST_MESSAGE, LONGEST_REFUSAL, condition, current, direction, short},
 };
 use crate::api::{
     conditions::{self, ConditionStatus, reason},

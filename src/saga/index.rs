@@ -10,9 +10,9 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
 
 use super::{
-    decide::Intervention,
     event::Choice,
-    journal::{condition, current, short},
+    state::{condition, current, short},
+    view::Intervention,
 };
 use crate::{
     api::{

@@ -9,13 +9,15 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::{
-    decide::{
-        CallState, Command, SagaView, StepOutcome, after_call, after_lookup, after_prepare, after_undo, decide, late_in,
-    },
+    command::Command,
+    decide::decide,
     event::{Event, StepEvent, Why},
     journal,
     order::{Order, digest},
+    outcome::{StepOutcome, after_call, after_lookup, after_prepare, after_undo},
+    state,
     step::{Failure, Found, Progress, Undo},
+    view::{CallState, SagaView, late_in},
 };
 use crate::api::saga::{
     ActionId, MAX_SPEC_BYTES, MAX_STATUS_BYTES, SagaPhase, SagaSpec, SagaStatus, StepState, StepStatus, Values,
@@ -376,8 +378,8 @@ fn the_whole_object_stays_below_64_kib() {
         );
         apply(StepEvent::Complete { output: Values::new() }.of(step));
     }
-    assert!(!journal::has_room(&status, crate::api::saga::MAX_OUTPUT_BYTES + 1));
-    while journal::has_room(&status, super::order::json_size(&before)) {
+    assert!(!state::has_room(&status, crate::api::saga::MAX_OUTPUT_BYTES + 1));
+    while state::has_room(&status, state::json_size(&before)) {
         let free = status.steps.iter_mut().find(|entry| entry.before.is_none()).unwrap();
         free.before = Some(before.clone());
     }
@@ -387,7 +389,7 @@ fn the_whole_object_stays_below_64_kib() {
         journal::apply(&mut status, StepEvent::Undo { counts: true }.of(step), now).unwrap();
         journal::apply(&mut status, StepEvent::CompleteUndo.of(step), now).unwrap();
     }
-    let size = super::order::json_size(&status);
+    let size = state::json_size(&status);
     assert!(
         size <= MAX_STATUS_BYTES && size + MAX_SPEC_BYTES + 2048 < 64 * 1024,
         "{size} bytes of journal, {MAX_STATUS_BYTES} were to be"

@@ -12,35 +12,22 @@
 //! ```
 
 use jiff::Timestamp;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use crate::api::{
-    conditions::{self, reason},
-    saga::{
-        ActionId, Cause, MAX_OUTPUT_BYTES, MAX_STATUS_BYTES, Resolution, SagaPhase, SagaStatus, StepError, StepState,
-        StepStatus,
-    },
-};
-
-use super::event::{Choice, Event, StepEvent};
 use super::{
     claims::{attempts, enter, next_attempt, set_active, set_active_with},
     clock,
-    order::json_size,
+    event::{Choice, Event, StepEvent},
+    state::{
+        Direction, LONGEST_MESSAGE, LONGEST_REFUSAL, LONGEST_WAIT, NOTHING_BYTES, condition, current, direction,
+        has_room, short,
+    },
+};
+use crate::api::{
+    conditions::{self, reason},
+    saga::{ActionId, Cause, Resolution, SagaPhase, SagaStatus, StepError, StepState, StepStatus},
 };
 
-/// The maximum length of a message in the journal, in bytes.
-pub(super) const LONGEST_MESSAGE: usize = 600;
-/// The maximum length of the message that refuses a saga, in bytes. The journal is empty otherwise.
-pub(super) const LONGEST_REFUSAL: usize = 6000;
-/// The maximum length of the text that a step waits for, in bytes.
-pub const LONGEST_WAIT: usize = 400;
-/// The size reserved for undoing one step, as JSON, and for the end of the saga: the messages of two conditions, the
-/// cause of the rollback, and the wait of the last step.
-const UNDO_BYTES: usize = 66;
-const END_BYTES: usize = 3 * LONGEST_MESSAGE + LONGEST_WAIT + 300;
-/// The size of an empty map, always reserved.
-const NOTHING_BYTES: usize = 4;
 /// The maximum number of resolutions and of ids in the journal.
 const MOST_RESOLUTIONS: usize = 8;
 const MOST_IDS: usize = 16;
@@ -52,45 +39,6 @@ pub struct Illegal {
     event: &'static str,
     step: Option<usize>,
     phase: SagaPhase,
-}
-
-/// The direction of a saga.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Direction {
-    /// Its steps are executed.
-    Forward,
-    /// Its steps are undone.
-    Back,
-}
-
-/// The direction of this saga, or its direction before it became stuck.
-#[must_use]
-pub fn direction(status: &SagaStatus) -> Direction {
-    let undoes = |entry: &StepStatus| matches!(entry.state, StepState::Undoing | StepState::Undone | StepState::Left);
-    let is_back =
-        status.phase == SagaPhase::RollingBack || status.rollback_of_uid.is_some() || status.steps.iter().any(undoes);
-    if is_back { Direction::Back } else { Direction::Forward }
-}
-
-/// The next step in the saga's direction.
-#[must_use]
-pub fn current(status: &SagaStatus) -> Option<usize> {
-    match direction(status) {
-        Direction::Forward => {
-            status.steps.iter().position(|entry| !matches!(entry.state, StepState::Done | StepState::Skipped))
-        }
-        Direction::Back => status.steps.iter().rposition(|entry| {
-            matches!(entry.state, StepState::Running | StepState::Done | StepState::Failed | StepState::Undoing)
-        }),
-    }
-}
-
-/// Whether the journal has room for this many bytes, beside the size reserved for undoing every step and for the end.
-#[must_use]
-pub fn has_room(status: &SagaStatus, bytes: usize) -> bool {
-    let kept = status.steps.len().saturating_mul(UNDO_BYTES).saturating_add(END_BYTES);
-    let taken = json_size(status).saturating_add(kept);
-    bytes <= NOTHING_BYTES || (bytes <= MAX_OUTPUT_BYTES && taken.saturating_add(bytes) <= MAX_STATUS_BYTES)
 }
 
 /// Records an event in the journal.
@@ -435,12 +383,6 @@ fn finish(status: &mut SagaStatus, is_rollback_kind: bool, now: Timestamp) {
     }
 }
 
-/// The condition of this type.
-#[must_use]
-pub fn condition<'s>(status: &'s SagaStatus, kind: &str) -> Option<&'s Condition> {
-    status.conditions.iter().find(|condition| condition.type_ == kind)
-}
-
 /// Sets the fields of the printer columns.
 fn summarise(status: &mut SagaStatus) {
     if status.steps.is_empty() {
@@ -460,13 +402,6 @@ fn summarise(status: &mut SagaStatus) {
 
 fn cut(error: StepError) -> StepError {
     StepError { message: short(error.message, LONGEST_MESSAGE), ..error }
-}
-
-/// Truncates a text to this many bytes.
-#[must_use]
-pub fn short(mut text: String, bytes: usize) -> String {
-    text.truncate(text.floor_char_boundary(bytes));
-    text
 }
 
 #[cfg(test)]

@@ -7,8 +7,12 @@
 //! - `runner` executes the command, with one write before and after each call; [`controller`] watches sagas and gives
 //!   each its turn.
 
+mod attempts;
+mod call_states;
 mod claims;
 mod clock;
+mod command;
+pub mod context;
 pub mod controller;
 pub(crate) mod decide;
 pub mod event;
@@ -17,9 +21,14 @@ pub mod index;
 #[cfg(test)]
 mod invariants;
 pub mod journal;
+pub mod metrics;
 pub mod order;
+mod orders;
+mod outcome;
 mod report;
 pub(crate) mod runner;
+pub(crate) mod state;
 pub(crate) mod step;
 pub mod steps;
 mod upgrade;
+mod view;

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::{
     expression::{Located, Reference, Surroundings, Template},
+    state::json_size,
     step::{AnyStep, short_digest},
     steps,
 };
@@ -384,11 +385,6 @@ fn suggestion(names: &[String]) -> String {
 
 fn too_large(what: &str, size: usize, limit: usize) -> Option<String> {
     (size > limit).then(|| format!("{what} must not be larger than {limit} bytes as JSON; it has {size}"))
-}
-
-/// The size of a value as JSON, in bytes.
-pub fn json_size(value: &impl serde::Serialize) -> usize {
-    serde_json::to_vec(value).map_or(usize::MAX, |text| text.len())
 }
 
 #[cfg(test)]

@@ -10,15 +10,18 @@ use tracing::{info, warn};
 use super::{
     clock,
     event::{Event, StepEvent},
-    journal::condition,
+    metrics::Metrics,
+    state::condition,
 };
 use crate::{
     api::{
         Saga, SagaKind, SagaPhase, SagaStatus, conditions,
         saga::{StepError, StepStatus},
     },
-    kube_ext::{events::News, key::ObjectKey},
-    process::Process,
+    kube_ext::{
+        events::{Events, News},
+        key::ObjectKey,
+    },
 };
 
 /// A report that is published once the journal is written.
@@ -104,12 +107,12 @@ impl Report {
     }
 
     /// Publishes all reports, now that the journal is written.
-    pub(super) fn publish(&mut self, process: &Process) {
+    pub(super) fn publish(&mut self, events: &Events, metrics: &Metrics) {
         for told in self.0.drain(..) {
             match told {
-                Entry::Event(news) => process.events.publish(*news),
-                Entry::SagaEnded(kind, phase) => process.metrics.saga_ended(kind, phase),
-                Entry::StepEnded { step, outcome, took } => process.metrics.step_ended(step, outcome, took),
+                Entry::Event(news) => events.publish(*news),
+                Entry::SagaEnded(kind, phase) => metrics.ended(kind, phase),
+                Entry::StepEnded { step, outcome, took } => metrics.step_ended(step, outcome, took),
             }
         }
     }

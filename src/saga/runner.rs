@@ -5,8 +5,7 @@
 //! process that ended leads to a superfluous lookup, never to a second call.
 
 use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -21,27 +20,30 @@ use tokio::time::timeout;
 use tracing::{debug, info};
 
 use super::{
-    controller::Context,
-    decide::{
-        CallState, Command, Intervention, SagaView, StepOutcome, Undoes, after_call, after_lookup, after_prepare,
-        after_undo, decide, late_in,
-    },
+    call_states::{At, KeptCallState},
+    command::Command,
+    context::Context,
+    decide::decide,
     event::{Choice, Event, StepEvent},
     index::{IndexedSaga, is_held},
-    journal::{self, Direction, current, direction},
-    order::{Order, digest},
+    journal,
+    order::digest,
+    orders::ReadOrder,
+    outcome::{StepOutcome, after_call, after_lookup, after_prepare, after_undo},
     report::Report,
+    state::{Direction, current, direction},
     step::{AnyStep, Failure, Identity, Progress, StepContext},
     upgrade::upgrade,
+    view::{CallState, Intervention, SagaView, Undoes, late_in},
 };
 use crate::{
     api::{
         OPERATOR, Saga, SagaPhase, SagaStatus, annotations,
         saga::{FINALIZER, Resolution, StepState},
     },
+    failpoint,
     kube_ext::{
         call::{Error, bounded},
-        failpoint,
         key::ObjectKey,
         leader::Permit,
         work::Next,
@@ -56,36 +58,6 @@ const LONGEST_DELAY_OF_A_RESULT: Duration = Duration::from_secs(2);
 /// The number of waits after which a wait is shown. Short waits are not worth a write.
 const SILENT_WAITS: u32 = 2;
 
-/// The call states of sagas: known to this process beyond the journals.
-#[derive(Default)]
-pub struct CallStates(Mutex<HashMap<ObjectKey, KeptCallState>>);
-
-/// The call state of the current step at one position of the journal.
-#[derive(Clone, Debug, PartialEq)]
-struct KeptCallState {
-    at: At,
-    call_state: CallState,
-    waits: u32,
-}
-
-/// A position in a journal. It changes with every event.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct At {
-    uid: String,
-    index: Option<usize>,
-    direction: Direction,
-    attempts: (i32, i32),
-}
-
-/// The compiled orders, by saga: compiling the expressions is expensive.
-pub type Orders = Mutex<HashMap<ObjectKey, Arc<ReadOrder>>>;
-
-/// A compiled order.
-pub struct ReadOrder {
-    digest: String,
-    order: Result<Order, String>,
-}
-
 /// Runs a saga until it has to wait.
 ///
 /// # Errors
@@ -96,7 +68,7 @@ pub async fn turn(key: &ObjectKey, context: &Arc<Context>) -> Result<Next, Error
     let Some(known) = context.index().get(key) else {
         context.call_states.forget(key);
         context.actions.forget(key);
-        orders(context).remove(key);
+        context.orders.forget(key);
         return Ok(Next::Settled);
     };
     let turn = Turn::new(key, context, known).await?;
@@ -161,7 +133,7 @@ impl<'a> Turn<'a> {
         let mut status = saga.status.clone().unwrap_or_default();
         upgrade(&mut status);
         let digest = digest(&saga.spec);
-        let order = order_of(context, key, &saga, author.as_deref(), &digest);
+        let order = context.orders.order_of(key, &saga, author.as_deref(), &digest);
         let mut turn = Self {
             key,
             context,
@@ -553,7 +525,7 @@ impl<'a> Turn<'a> {
         let written = bounded(&doing, self.sagas().replace_status(&self.key.name, &params, &object)).await?;
         failpoint::crash("journal-after");
         self.learn(written);
-        self.report.publish(&self.context.process);
+        self.report.publish(&self.context.process.events, &self.context.metrics);
         Ok(())
     }
 
@@ -579,7 +551,7 @@ impl<'a> Turn<'a> {
         if let Some(why) = refusal {
             info!(saga = %self.key, why, "refused the resolution");
             self.report.event(&self.saga, true, "ResolutionRefused", "Resolve", why);
-            self.report.publish(&self.context.process);
+            self.report.publish(&self.context.process.events, &self.context.metrics);
         }
         Ok(())
     }
@@ -659,62 +631,9 @@ impl<'a> Turn<'a> {
     }
 }
 
-impl CallStates {
-    fn get(&self, key: &ObjectKey) -> Option<KeptCallState> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(key).cloned()
-    }
-
-    fn keep(&self, key: &ObjectKey, held: KeptCallState) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(key.clone(), held);
-    }
-
-    fn forget(&self, key: &ObjectKey) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
-    }
-}
-
 /// Reads the saga to undo from the API server.
 async fn read(context: &Context, key: &ObjectKey, name: &str) -> Result<Option<Arc<Saga>>, Error> {
     let sagas: Api<Saga> = Api::namespaced(context.process.client.clone(), &key.namespace);
     let doing = format!("reading Saga {}/{name}", key.namespace);
     Ok(bounded(&doing, sagas.get_opt(name)).await?.map(Arc::new))
-}
-
-/// The compiled order of a saga, reused while the spec stays the same.
-fn order_of(
-    context: &Context,
-    key: &ObjectKey,
-    saga: &Saga,
-    author: Option<&Saga>,
-    own_digest: &str,
-) -> Arc<ReadOrder> {
-    if saga.phase().is_finished() {
-        orders(context).remove(key);
-        return Arc::new(ReadOrder { digest: own_digest.to_owned(), order: Err("it is finished".to_owned()) });
-    }
-    let (author, digest) = match (&saga.spec.rollback_of, author) {
-        (None, _) => (saga, own_digest.to_owned()),
-        (Some(_), Some(author)) => (author, digest(&author.spec)),
-        (Some(other), None) => {
-            let why = format!("rollbackOf names saga {:?}, which does not exist in this namespace", other.name);
-            return Arc::new(ReadOrder { digest: String::new(), order: Err(why) });
-        }
-    };
-    if let Some(uid) = saga.status.as_ref().and_then(|status| status.rollback_of_uid.as_deref())
-        && author.metadata.uid.as_deref() != Some(uid)
-    {
-        let why = format!("the saga {:?} to undo was deleted, and another saga has its name", author.name_any());
-        return Arc::new(ReadOrder { digest: String::new(), order: Err(why) });
-    }
-    if let Some(read) = orders(context).get(key).filter(|read| read.digest == digest) {
-        return read.clone();
-    }
-    let order = Order::read(&author.spec).map_err(|invalid| invalid.to_string());
-    let read = Arc::new(ReadOrder { digest, order });
-    orders(context).insert(key.clone(), read.clone());
-    read
-}
-
-fn orders(context: &Context) -> std::sync::MutexGuard<'_, HashMap<ObjectKey, Arc<ReadOrder>>> {
-    context.orders.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,7 +1,7 @@
 //! Journals that an earlier version wrote. Version 0.1.0 kept in the messages of conditions what has fields of its own
 //! now; its wording stands here and nowhere else.
 
-use super::journal::{condition, current};
+use super::state::{condition, current};
 use crate::api::{
     conditions::{self, reason},
     saga::{Cause, ErrorKind, SagaPhase, SagaStatus, StepState, StopReason},

@@ -3,6 +3,7 @@
 
 use std::io::IsTerminal;
 
+use clap::ValueEnum;
 use tracing::Subscriber;
 use tracing_subscriber::{
     EnvFilter,
@@ -11,7 +12,14 @@ use tracing_subscriber::{
     util::SubscriberInitExt,
 };
 
-use crate::config::LogFormat;
+/// The format of the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// Text for people
+    Text,
+    /// One JSON object per line, for machines
+    Json,
+}
 
 /// Starts logging. `RUST_LOG` selects the levels; the default is `info`.
 pub fn start(format: LogFormat) {

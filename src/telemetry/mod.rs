@@ -1,6 +1,5 @@
-//! Telemetry of the operator: logs, metrics, health.
+//! Telemetry of the operator: logs, metrics, and the endpoints for health. It knows no controller.
 
 pub mod http;
-pub mod liveness;
 pub mod logs;
 pub mod metrics;

@@ -13,8 +13,8 @@ use arcadia_operator::{
         saga::{SagaPhase, SagaStatus, StepStatus, Values},
     },
     drift::{
-        evaluate::{Compared, Situation},
         index::Index,
+        plan::{Compared, Situation},
         status::status,
     },
     kube_ext::{cache::Cache, key::ObjectKey},

@@ -1,16 +1,20 @@
 //! The tables of the reference contain exactly what the code contains.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{collections::BTreeSet, fs, path::Path, time::Duration};
 
 use arcadia_operator::{
-    api::{self, DriftPhase, SagaKind, SagaPhase, saga::StepState},
+    api::{self, DriftPhase, SagaKind, SagaPhase, saga::StepState, verbs},
     config::Cli,
-    digitalocean::{Kind, SnapshotInfo, Usage, kinds, revert},
-    drift::index::OpenDrifts,
-    manifests::policies::{CANCEL_VERB, DECISIONS},
-    saga::index::{Census, InPhase},
-    saga::steps,
-    telemetry::metrics::{Metrics, Reading},
+    digitalocean::{self, Kind, SnapshotInfo, Usage, kinds, revert},
+    drift::{self, gauges::Gauges, index::OpenDrifts},
+    kube_ext::leader::Leadership,
+    manifests::policies::DECISIONS,
+    saga::{
+        self,
+        index::{Census, InPhase},
+        steps,
+    },
+    telemetry::metrics::Metrics,
 };
 use clap::CommandFactory;
 use jiff::Timestamp;
@@ -88,22 +92,13 @@ fn verbs() {
     let documented: BTreeSet<_> =
         rows(&read("docs/security.md"), "verb").into_iter().map(|row| row[..2].to_vec()).collect();
     let decisions = DECISIONS.iter().map(|decision| (decision.verb, decision.resource));
-    let asked_for = decisions.chain([(CANCEL_VERB, "sagas")]);
+    let asked_for = decisions.chain([(verbs::CANCEL, "sagas")]);
     assert_eq!(documented, asked_for.map(|(verb, resource)| vec![verb.to_owned(), resource.to_owned()]).collect());
 }
 
 #[test]
 fn events() {
-    let files = [
-        "src/drift/act.rs",
-        "src/drift/act/reverting.rs",
-        "src/drift/act/standing.rs",
-        "src/drift/controller.rs",
-        "src/saga/runner.rs",
-        "src/saga/report.rs",
-        "src/api/conditions.rs",
-    ];
-    let code = files.map(read).concat();
+    let code = [sources("src/drift"), sources("src/saga"), read("src/api/conditions.rs")].concat();
     for event in first_cells("docs/reference/events.md", "event") {
         assert!(code.contains(&format!("\"{event}\"")), "no event has the reason {event}");
     }
@@ -114,6 +109,16 @@ fn metrics() {
     let documented: BTreeSet<_> =
         rows(&read("docs/reference/metrics.md"), "metric").into_iter().map(|row| row[..2].to_vec()).collect();
     assert_eq!(documented, scrape_of_everything().lines().filter_map(metric).collect());
+}
+
+/// The text of all source files below a folder.
+fn sources(folder: &str) -> String {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let entries = fs::read_dir(root.join(folder)).unwrap().map(|entry| entry.unwrap());
+    entries.fold(String::new(), |code, entry| {
+        let path = format!("{folder}/{}", entry.file_name().to_str().unwrap());
+        code + &if entry.path().is_dir() { sources(&path) } else { read(&path) }
+    })
 }
 
 /// Name and labels of a line of a scrape. A histogram is one metric, not three.
@@ -127,26 +132,36 @@ fn metric(line: &str) -> Option<Vec<String>> {
 
 /// A scrape in which every metric has a value.
 fn scrape_of_everything() -> String {
-    let metrics = Metrics::default();
     let kind = Kind::named("Droplet").unwrap();
-    metrics.opened(kind);
-    metrics.resolved(kind, DriftPhase::Stale, "LiveReturned");
-    metrics.reconciled(Duration::ZERO, "ok");
-    metrics.saga_reconciled(Duration::ZERO, "ok");
-    metrics.saga_ended(SagaKind::Test, SagaPhase::Succeeded);
-    metrics.step_ended("Sleep", "done", Duration::ZERO);
-    metrics.synced(kind, Duration::ZERO, "ok");
-    let now = Timestamp::UNIX_EPOCH;
-    metrics.scrape(&Reading {
-        now,
-        is_leader: true,
-        records: 1,
-        sagas: Census::from([((SagaKind::Test, SagaPhase::Running), InPhase { count: 1, since: Some(now) })]),
-        open_drifts: vec![OpenDrifts { kind, field: "name".to_owned(), count: 1, oldest: now }],
-        max_age: Duration::ZERO,
-        snapshots: vec![SnapshotInfo { kind, age: Some(Duration::ZERO), resources: 1, last_error: None }],
-        usage: Usage { calls: [(("GET", "/v2/droplets", 200), 1)].into(), ..Usage::default() },
-    })
+    let drifts = drift::metrics::Metrics::default();
+    drifts.opened(kind);
+    drifts.resolved(kind, DriftPhase::Stale, "LiveReturned");
+    drifts.reconciled(Duration::ZERO, "ok");
+    drifts.synced(kind, Duration::ZERO, "ok");
+    let sagas = saga::metrics::Metrics::default();
+    sagas.reconciled(Duration::ZERO, "ok");
+    sagas.ended(SagaKind::Test, SagaPhase::Succeeded);
+    sagas.step_ended("Sleep", "done", Duration::ZERO);
+    let mut metrics = Metrics::default();
+    drifts.register(metrics.counters());
+    sagas.register(metrics.counters());
+    metrics.add_gauges(move |registry| {
+        let now = Timestamp::UNIX_EPOCH;
+        let census = Census::from([((SagaKind::Test, SagaPhase::Running), InPhase { count: 1, since: Some(now) })]);
+        saga::metrics::register_gauges(&census, now, registry);
+        let usage = Usage { calls: [(("GET", "/v2/droplets", 200), 1)].into(), ..Usage::default() };
+        digitalocean::metrics::register(&usage, registry);
+        Leadership::unelected().register_gauge(registry);
+        let gauges = Gauges {
+            now,
+            records: 1,
+            open_drifts: vec![OpenDrifts { kind, field: "name".to_owned(), count: 1, oldest: now }],
+            max_age: Duration::ZERO,
+            snapshots: vec![SnapshotInfo { kind, age: Some(Duration::ZERO), resources: 1, last_error: None }],
+        };
+        gauges.register(registry);
+    });
+    metrics.scrape()
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{Outcome, Verb, Verdict};
+use super::verdict::{Outcome, Verb, Verdict};
 use crate::{
     cli::{
         drift::{DriftView, text},

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use kube::ResourceExt as _;
 use serde_json::Value;
 
-use super::{DriftPage, EventView, NowInCloud, RecordPage, SagaLine};
+use super::page::{DriftPage, EventView, NowInCloud, RecordPage, SagaLine};
 use crate::{
     cli::{
         decide,

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
-use super::{Found, LeaseView, Records};
+use super::found::{DeploymentView, Found, LeaseView, OPERATOR_LABEL, Records};
 use crate::{
     api::{OPERATOR, conditions::reason},
     cli::{
@@ -117,7 +117,7 @@ fn leaders(found: &Found) -> Vec<Check> {
         Err(message) => vec![Check::unreadable(SUBJECT, message)],
         Ok(leases) if leases.is_empty() => vec![
             Check::new(SUBJECT, State::Problem, "there is no Lease: no operator has run with leader election")
-                .next(format!("kubectl get deployments -A -l {}", super::OPERATOR_LABEL)),
+                .next(format!("kubectl get deployments -A -l {OPERATOR_LABEL}")),
         ],
         Ok(leases) => leases.iter().map(|lease| leader(lease, found)).collect(),
     }
@@ -155,8 +155,8 @@ fn deployments(found: &Found) -> Vec<Check> {
         let text = "no Deployment has the label of the operator: it runs outside of the cluster, or is not installed";
         return vec![Check::new(SUBJECT, State::Note, text)];
     }
-    let check = |deployment: &super::DeploymentView| {
-        let super::DeploymentView { namespace, name, image, ready, wanted } = deployment;
+    let check = |deployment: &DeploymentView| {
+        let DeploymentView { namespace, name, image, ready, wanted } = deployment;
         let text = format!("{ready} of {wanted} replicas of {namespace}/{name} are ready, image {image}");
         match (*ready, *wanted) {
             (_, 0) => Check::new(SUBJECT, State::Problem, text)
@@ -300,7 +300,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::cli::status::{DeploymentView, Policies};
+    use crate::cli::status::found::Policies;
 
     fn record(number: usize, in_sync: (&str, &str)) -> DynamicObject {
         let (status, reason) = in_sync;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 use serde_json::{Value, json};
 
-use super::{Checked, CheckedField, FieldVerdict};
+use super::checked::{Checked, CheckedField, FieldVerdict};
 use crate::{
     cli::{
         Error,
@@ -114,7 +114,7 @@ mod tests {
     use crate::{
         cli::{Exit, manifests::Declared, verify::exit},
         digitalocean::{Live, ResourceKey},
-        drift::evaluate::{Finding, compare},
+        drift::finding::{Finding, compare},
     };
 
     fn checked() -> Vec<Checked> {

@@ -1,9 +1,14 @@
 //! The client against servers that answer in every way that servers do.
 
-use super::*;
-use crate::digitalocean::fake::{Answer, Fake, TOKEN};
-use serde_json::json;
 use std::sync::atomic::AtomicUsize;
+
+use serde_json::json;
+
+use super::*;
+use crate::digitalocean::config::checked;
+use crate::digitalocean::fake::{Answer, Fake, TOKEN};
+use crate::digitalocean::lists::Rows;
+use crate::digitalocean::{Kind, ResourceKey, Token};
 
 fn kind(name: &str) -> Kind {
     Kind::named(name).unwrap()

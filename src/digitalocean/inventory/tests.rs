@@ -1,8 +1,21 @@
 //! The inventory against a small cloud whose lists can lag, lie and fail.
 
-use super::*;
-use crate::digitalocean::fake::{Answer, Fake};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
 use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use super::allowance::Allowance;
+use super::snapshot::Shared;
+use super::*;
+use crate::digitalocean::account::Accounts;
+use crate::digitalocean::certificates::CertificateBook;
+use crate::digitalocean::fake::{Answer, Fake};
+use crate::digitalocean::kinds::FieldSet;
+use crate::digitalocean::scopes::Scopes;
+use crate::digitalocean::{Kind, ResourceKey};
 
 const DAY: Duration = Duration::from_hours(24);
 

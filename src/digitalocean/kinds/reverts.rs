@@ -11,7 +11,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 use strum::{Display, EnumIter};
 
-use super::table::Response;
+use super::response::Response;
 use crate::comparison::scalar;
 use crate::digitalocean::Verb;
 use crate::digitalocean::document::{Pattern, at, is_blank};

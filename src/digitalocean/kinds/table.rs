@@ -8,8 +8,9 @@ use include_dir::{Dir, include_dir};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
-use super::IdFormat;
+use super::response::Response;
 use super::reverts::Reverts;
+use crate::digitalocean::IdFormat;
 use crate::digitalocean::document::Pattern;
 use crate::digitalocean::equivalence::Equivalence;
 
@@ -111,14 +112,6 @@ pub(crate) struct Row {
     /// How drifted fields are put back; none where that is not supported yet.
     #[serde(default)]
     pub(crate) revert: Option<Reverts>,
-}
-
-/// A path and the key under which its response holds what was asked for.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Response {
-    pub(crate) path: String,
-    pub(crate) key: String,
 }
 
 /// A part of the document that another path shows.

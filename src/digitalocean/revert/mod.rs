@@ -7,6 +7,7 @@
 mod assess;
 mod direction;
 mod plan;
+mod planned;
 mod reference;
 pub(crate) mod request;
 mod spelling;
@@ -26,7 +27,8 @@ use super::{Kind, Live, ResourceKey};
 pub use super::kinds::Class;
 pub use assess::{assess, existence, irreversible};
 pub(crate) use plan::check;
-pub use plan::{Plan, PlannedCall, PlannedStep, Refused, plan};
+pub use plan::{Plan, Refused, plan};
+pub use planned::{PlannedCall, PlannedStep};
 pub use reference::reference;
 pub(crate) use request::value_before;
 

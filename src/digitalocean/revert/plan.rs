@@ -1,11 +1,9 @@
 //! The plan of a revert: the steps of its saga, and what people should know before.
 
-use std::time::Duration;
-
-use serde_json::{Map, Value};
-
 use super::assess::{Judged, judge};
-use super::{Allow, Assessment, Class, Revert, steps};
+use super::planned::{PlannedCall, PlannedStep};
+use super::steps::Permitted;
+use super::{Allow, Assessment, Class, Revert};
 
 /// The most steps of a saga.
 const MAX_STEPS: usize = 64;
@@ -19,32 +17,6 @@ pub struct Plan {
     pub steps: Vec<PlannedStep>,
     /// The calls that change something, for people.
     pub calls: Vec<PlannedCall>,
-}
-
-/// A step of the saga.
-#[derive(Clone, Debug, PartialEq)]
-pub struct PlannedStep {
-    /// Its unique name.
-    pub name: String,
-    /// The kind of step.
-    pub step: &'static str,
-    /// Its parameters. They hold no credentials.
-    pub with: Map<String, Value>,
-    /// Whether it cannot be undone.
-    pub irreversible: bool,
-    /// The timeout, where the default of the step is too short.
-    pub timeout: Option<Duration>,
-}
-
-/// A call that changes something.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PlannedCall {
-    /// The HTTP method.
-    pub method: &'static str,
-    /// The path, with ids.
-    pub path: String,
-    /// The changes in its body, such as `ttl: 60 -> 3600`. Credentials stand as fingerprints.
-    pub changes: Vec<String>,
 }
 
 /// A field is not reverted.
@@ -92,8 +64,8 @@ pub fn plan(revert: &Revert<'_>, record: &str, allow: Allow) -> Result<Plan, Ref
     let Judged { assessment, how } = permitted(revert, allow)?;
     let never = |why: String| Refused::Never { what: what(revert), class: Class::NotRevertible, why };
     let how = how.ok_or_else(|| never("The operator has no step for it; change it in DigitalOcean.".to_owned()))?;
-    let order = steps::Order { revert, record, allow, class: assessment.class };
-    let (steps, calls) = order.steps(how).map_err(never)?;
+    let permitted = Permitted { revert, record, allow, class: assessment.class };
+    let (steps, calls) = permitted.steps(how).map_err(never)?;
     if steps.len() > MAX_STEPS {
         return Err(never(format!("It needs {} steps, and a saga has at most {MAX_STEPS}.", steps.len())));
     }

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::assess::{feature_changes, text_at};
-use super::plan::{PlannedCall, PlannedStep};
+use super::planned::{PlannedCall, PlannedStep};
 use super::{Allow, Class, Revert, assess};
 use crate::comparison::{Difference, scalar::text, show};
 use crate::digitalocean::document::{at, is_blank};
@@ -17,14 +17,14 @@ const COLUMNS: usize = 60;
 type Steps = (Vec<PlannedStep>, Vec<PlannedCall>);
 
 /// A revert that is allowed.
-pub(super) struct Order<'a> {
+pub(super) struct Permitted<'a> {
     pub(super) revert: &'a Revert<'a>,
     pub(super) record: &'a str,
     pub(super) allow: Allow,
     pub(super) class: Class,
 }
 
-impl Order<'_> {
+impl Permitted<'_> {
     /// The steps to put the field back, and the last one that verifies it.
     pub(super) fn steps(&self, how: &How) -> Result<Steps, String> {
         let (mut steps, calls) = self.changes(how)?;
@@ -300,8 +300,8 @@ impl Order<'_> {
         for (feature, is_on) in feature_changes(self.revert.desired, live) {
             let desired = Value::Bool(is_on);
             let part = Revert { field: &feature, desired: &desired, ..*self.revert };
-            let order = Order { revert: &part, class: assess(&part).class, ..*self };
-            let (more, of_feature) = if feature == "ipv6" { order.ipv6() } else { order.backups(is_on) };
+            let part = Permitted { revert: &part, class: assess(&part).class, ..*self };
+            let (more, of_feature) = if feature == "ipv6" { part.ipv6() } else { part.backups(is_on) };
             steps.extend(more.into_iter().map(|step| PlannedStep { name: feature.clone(), ..step }));
             calls.extend(of_feature);
         }

@@ -6,7 +6,7 @@ use kube::{Api, ResourceExt, api::PostParams};
 use serde_json::json;
 use tracing::info;
 
-use super::{Act, open_status, standing::with_reason};
+use super::executor::{Executor, open_status, with_reason};
 use crate::{
     api::{
         OPERATOR, RevertPlan, Saga,
@@ -16,8 +16,8 @@ use crate::{
     },
     digitalocean::revert::{Allow, Plan},
     drift::{
-        evaluate::Order,
         known::KnownDrift,
+        plan::PlannedSaga,
         shown::{brief, named},
         standing::whole_seconds,
     },
@@ -27,9 +27,9 @@ use crate::{
     },
 };
 
-impl Act<'_> {
+impl Executor<'_> {
     /// First write of a revert.
-    pub(super) async fn revert(&mut self, name: &str, order: Order) -> Result<(), Error> {
+    pub(super) async fn revert(&mut self, name: &str, order: PlannedSaga) -> Result<(), Error> {
         let (Some(drift), Some(_)) = (self.known(name), self.record) else { return Ok(()) };
         // The decision may have been taken back while the live resource was read.
         let drift = self.confirm(&drift).await?;

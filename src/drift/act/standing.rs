@@ -6,22 +6,21 @@ use kube::api::Patch;
 use serde_json::{Value, json};
 use tracing::info;
 
-use super::{Act, params};
+use super::executor::{Executor, params, with_reason};
 use crate::{
     api::{
         Acceptance, AcceptanceMode, DriftPhase, annotations,
         conditions::{self, Claim, ConditionStatus, reason},
     },
     drift::{
-        evaluate::Accepted,
-        known::KnownDrift,
+        plan::Accepted,
         shown::{brief, named},
         standing::whole_seconds,
     },
     kube_ext::call::{Error, bounded},
 };
 
-impl Act<'_> {
+impl Executor<'_> {
     /// The only write of an acceptance that stands.
     pub(super) async fn stand(
         &mut self,
@@ -62,7 +61,7 @@ impl Act<'_> {
             "conditions": [resolved, standing],
         });
         self.patch_drift_status(&drift, "accepting", status).await?;
-        self.context.process.metrics.resolved(drift.kind, DriftPhase::Accepted, reason::ACCEPTED);
+        self.context.metrics.resolved(drift.kind, DriftPhase::Accepted, reason::ACCEPTED);
         info!(record = %self.key, drift = name, field, "accepted: the acceptance stands on the drift");
         self.tell(&drift, false, "DriftAccepted", "Resolve", &with_reason(&message, &drift));
         Ok(())
@@ -152,9 +151,4 @@ fn resolved(message: String) -> Claim {
 
 fn standing(status: ConditionStatus, reason: &'static str, message: String) -> Claim {
     Claim { kind: conditions::STANDING, status, reason, message }
-}
-
-/// A message, and why the person decided so.
-pub(super) fn with_reason(message: &str, drift: &KnownDrift) -> String {
-    drift.because.as_ref().map_or_else(|| message.to_owned(), |because| format!("{message} ({})", brief(because)))
 }

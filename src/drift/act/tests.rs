@@ -4,11 +4,22 @@ use std::sync::{Arc, Mutex};
 
 use http::{Request, Response};
 use kube::{Client, client::Body};
+use serde_json::{Value, json};
 
 use super::*;
 use crate::{
-    drift::{controller::idle, shown::tests::drift as stored_before},
-    kube_ext::leader::Leadership,
+    api::{
+        Drift, DriftPhase, ProvisionedResource, ProvisionedResourceStatus, annotations,
+        conditions::{self, reason},
+        labels,
+    },
+    drift::{
+        context::{Context, idle},
+        known::Marks,
+        plan::{Accepted, Adoption},
+        shown::{Shown, tests::drift as stored_before},
+    },
+    kube_ext::{cache::Cache as _, key::ObjectKey, leader::Leadership},
     process::Process,
 };
 
@@ -65,10 +76,10 @@ impl World {
         Self { context, asked }
     }
 
-    async fn carry_out(&self, steps: Vec<Step>) -> Result<Outcome, Error> {
+    async fn carry_out(&self, writes: Vec<Write>) -> Result<Outcome, Error> {
         let key = ObjectKey { namespace: "default".into(), name: "web-1".into() };
         let entry = self.context.index().entry(&key).unwrap();
-        Act::new(&key, &entry, &self.context).carry_out(steps).await
+        Executor::new(&key, &entry, &self.context).carry_out(writes).await
     }
 
     /// All writes, events aside.
@@ -123,20 +134,20 @@ fn adoption(field: &str) -> Adoption {
 }
 
 /// As a plan has them.
-fn accepting(fields: &[&str]) -> Vec<Step> {
+fn accepting(fields: &[&str]) -> Vec<Write> {
     let adoptions = fields.iter().map(|field| adoption(field)).collect();
-    let close = |field: &&str| Step::Close {
+    let close = |field: &&str| Write::Close {
         drift: format!("d-{field}").into(),
         phase: DriftPhase::Accepted,
         reason: reason::ACCEPTED,
         accepted: Some(Box::new(Accepted { value: json!("b"), declared: json!("a") })),
     };
-    [Step::Adopt { adoptions, in_doubt: Marks::default() }].into_iter().chain(fields.iter().map(close)).collect()
+    [Write::Adopt { adoptions, in_doubt: Marks::default() }].into_iter().chain(fields.iter().map(close)).collect()
 }
 
-fn open(field: &str) -> Step {
+fn open(field: &str) -> Write {
     let shown = Shown { expected: "a".into(), actual: "b".into(), ..Shown::default() };
-    Step::Open { field: field.to_owned(), episode: 1, shown: Box::new(shown) }
+    Write::Open { field: field.to_owned(), episode: 1, shown: Box::new(shown) }
 }
 
 #[tokio::test]
@@ -216,7 +227,7 @@ async fn a_drift_that_the_api_server_refuses_holds_up_no_other() {
 async fn a_refused_write_holds_up_the_later_ones_of_its_drift() {
     let world = World::new(&["a", "b"], |asked| (asked.call == "PATCH drifts/d-a/status").then_some((422, "Invalid")));
     let refuse = |drift: &str| {
-        [Step::Refuse { drift: drift.into(), message: "no".into() }, Step::DropDecision { drift: drift.into() }]
+        [Write::Refuse { drift: drift.into(), message: "no".into() }, Write::DropDecision { drift: drift.into() }]
     };
     let outcome = world.carry_out([refuse("d-a"), refuse("d-b")].concat()).await.unwrap();
     assert_eq!(outcome.refused.len(), 1);
@@ -257,7 +268,7 @@ async fn a_drift_is_created_with_its_labels_and_told_on_itself_and_on_its_record
 #[tokio::test]
 async fn what_others_wrote_into_the_status_of_an_open_drift_goes() {
     let world = World::new(&["name"], |_| None);
-    world.carry_out(vec![Step::Wait { drift: "d-name".into(), message: "why".into() }]).await.unwrap();
+    world.carry_out(vec![Write::Wait { drift: "d-name".into(), message: "why".into() }]).await.unwrap();
     let [said] = &world.bodies("PATCH drifts/d-name/status")[..] else { panic!("one write") };
     for key in ["resolvedAt", "decidedBy", "decision"] {
         assert!(said["status"].get(key).is_some_and(Value::is_null), "{key} in {said}");
@@ -267,7 +278,7 @@ async fn what_others_wrote_into_the_status_of_an_open_drift_goes() {
 #[tokio::test]
 async fn an_answer_leaves_what_the_drift_says_of_its_end() {
     let world = World::new(&["name"], |_| None);
-    world.carry_out(vec![Step::Answer { drift: "d-name".into(), message: "late".into() }]).await.unwrap();
+    world.carry_out(vec![Write::Answer { drift: "d-name".into(), message: "late".into() }]).await.unwrap();
     let [said] = &world.bodies("PATCH drifts/d-name/status")[..] else { panic!("one write") };
     assert_eq!(said["status"]["conditions"][0]["type"], conditions::DECISION_APPLIED);
     assert_eq!(said["kind"], "Drift", "an apply, which adds to a list by its keys");
@@ -282,6 +293,6 @@ async fn a_status_that_the_api_server_refuses_is_written_in_short() {
     let key = ObjectKey { namespace: "default".into(), name: "web-1".into() };
     let entry = world.context.index().entry(&key).unwrap();
     let status = ProvisionedResourceStatus { drifted_fields: vec!["x".repeat(5000)], ..Default::default() };
-    Act::new(&key, &entry, &world.context).write_status(status).await.unwrap();
+    Executor::new(&key, &entry, &world.context).write_status(status).await.unwrap();
     assert_eq!(world.bodies("PATCH provisionedresources/web-1/status").len(), 2);
 }

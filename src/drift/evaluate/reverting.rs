@@ -4,18 +4,21 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use super::{EXISTS, NeedsFreshRead, Owner, Planner, Reading, Recorded, Seen, Step};
+use super::{decision::Asked, planner::Planner};
 use crate::{
     api::{
-        DriftPhase, SagaKind, SagaPhase, SagaSpec, annotations,
+        DriftPhase, SagaKind, SagaPhase, SagaSpec,
         conditions::reason,
+        drift::EXISTS,
         saga::{Retry, StepSpec},
     },
-    comparison::{secret, show::stands_for as shows},
+    comparison::{reading::stands_for as shows, secret},
     digitalocean::revert::{self, Allow, Plan, Revert},
     drift::{
         finding::{Finding, compare},
         known::{KnownDrift, readable},
+        observed::{NeedsFreshRead, Owner, Reading, Recorded, Seen},
+        plan::{PlannedSaga, Write},
         reverts::RevertSaga,
         shown::brief,
     },
@@ -28,59 +31,7 @@ const RECENT: SignedDuration = SignedDuration::from_hours(1);
 /// The time for which a finished saga of a revert is kept, in seconds.
 const KEPT: i32 = 7 * 24 * 60 * 60;
 
-/// A decision on an open drift. Each has an origin: a person, who annotated it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Decision<'d> {
-    /// Accept the value that the drift shows, or the named one.
-    Accept(&'d str),
-    /// Revert it.
-    Revert(Asked),
-}
-
-/// The request in the annotation `arcadia.cloud/revert`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Asked {
-    /// A revert with no worse effect than this.
-    Revert(Allow),
-    /// The plan alone.
-    Plan,
-}
-
-impl<'d> Decision<'d> {
-    /// Reads the decision on a drift.
-    ///
-    /// # Errors
-    /// With the remedy, for a person.
-    pub(super) fn of(drift: &'d KnownDrift) -> Result<Self, String> {
-        match (drift.accept.as_deref(), drift.revert.as_deref()) {
-            (Some(_), Some(_)) => Err(format!(
-                "{} and {} are both set, and only one can be carried out; set one of them again",
-                annotations::ACCEPT,
-                annotations::REVERT
-            )),
-            (_, Some("plan")) => Ok(Self::Revert(Asked::Plan)),
-            (_, Some(text)) => text.parse().map(|allow| Self::Revert(Asked::Revert(allow))).map_err(|_| {
-                let text = brief(&secret::hide_text(text));
-                format!(
-                    "{}={text} is not a decision; use true, allow-disruption, allow-data-loss or plan",
-                    annotations::REVERT
-                )
-            }),
-            (value, None) => Ok(Self::Accept(value.unwrap_or_default())),
-        }
-    }
-}
-
-/// The saga of a revert, before it is created.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Order {
-    /// Its name. The same decision has the same name, so that a crash after its creation creates no second one.
-    pub name: String,
-    /// Its spec.
-    pub spec: SagaSpec,
-}
-
-impl Order {
+impl PlannedSaga {
     fn of(drift: &KnownDrift, record: &str, resource: &str, plan: Plan) -> Self {
         let steps = plan.steps.into_iter().map(|step| StepSpec {
             name: step.name,
@@ -170,18 +121,18 @@ impl Planner<'_> {
         seen: Seen<'_>,
     ) -> bool {
         let is_said = |stuck| drift.reverting.as_ref().is_some_and(|reverting| reverting.is_stuck == stuck);
-        let follow = |stuck| Step::Follow { drift: drift.name.clone(), saga: saga.name.clone(), stuck };
+        let follow = |stuck| Write::Follow { drift: drift.name.clone(), saga: saga.name.clone(), stuck };
         match saga.phase {
             SagaPhase::Pending | SagaPhase::Running | SagaPhase::RollingBack => {
                 if !is_said(false) {
-                    self.steps.push(follow(None));
+                    self.writes.push(follow(None));
                 }
                 true
             }
             SagaPhase::Stuck => {
                 if !is_said(true) {
                     let message = format!("saga {} is Stuck: {}", saga.name, saga.message);
-                    self.steps.push(follow(Some(message)));
+                    self.writes.push(follow(Some(message)));
                 }
                 true
             }
@@ -193,7 +144,7 @@ impl Planner<'_> {
             SagaPhase::Succeeded => {
                 self.verify_revert(drift, saga, effective, seen);
                 // Until the live value was read, it counts as running.
-                !self.steps.iter().any(|step| step.drift() == Some(&*drift.name))
+                !self.writes.iter().any(|step| step.drift() == Some(&*drift.name))
             }
         }
     }
@@ -232,8 +183,8 @@ impl Planner<'_> {
     }
 
     fn fail_revert(&mut self, drift: &KnownDrift, message: String) {
-        self.steps.push(Step::FailRevert { drift: drift.name.clone(), message });
-        self.steps.push(Step::DropDecision { drift: drift.name.clone() });
+        self.writes.push(Write::FailRevert { drift: drift.name.clone(), message });
+        self.writes.push(Write::DropDecision { drift: drift.name.clone() });
     }
 
     /// Carries out, or refuses, the decision to revert. It binds to what the person saw.
@@ -290,8 +241,8 @@ impl Planner<'_> {
             Asked::Plan => match revert::plan(&revert, effective.name, Allow::DataLoss) {
                 Ok(plan) => {
                     let needs = Allow::needed(plan.assessment.class).unwrap_or_default();
-                    self.steps.push(Step::ShowPlan { drift: drift.name.clone(), plan: Box::new(plan), needs });
-                    self.steps.push(Step::DropDecision { drift: drift.name.clone() });
+                    self.writes.push(Write::ShowPlan { drift: drift.name.clone(), plan: Box::new(plan), needs });
+                    self.writes.push(Write::DropDecision { drift: drift.name.clone() });
                 }
                 Err(refused) => self.refuse(drift, refused.to_string()),
             },
@@ -306,10 +257,10 @@ impl Planner<'_> {
                 ),
                 Ok(plan) => {
                     let key = concurrency_key(document.key().kind.name(), &document.key().id);
-                    let saga = Order::of(drift, effective.name, &key, plan);
+                    let saga = PlannedSaga::of(drift, effective.name, &key, plan);
                     let name = saga.name.as_str().into();
-                    self.steps.push(Step::Revert { drift: drift.name.clone(), saga: Box::new(saga) });
-                    self.steps.push(Step::Follow { drift: drift.name.clone(), saga: name, stuck: None });
+                    self.writes.push(Write::Revert { drift: drift.name.clone(), saga: Box::new(saga) });
+                    self.writes.push(Write::Follow { drift: drift.name.clone(), saga: name, stuck: None });
                 }
                 Err(refused) => self.refuse(drift, refused.to_string()),
             },

@@ -1,7 +1,7 @@
 //! Reverts: what is refused, what becomes a saga, and what its end means for the drift.
 
 use super::*;
-use crate::drift::evaluate::Order;
+use crate::drift::plan::PlannedSaga;
 
 /// A drift on the name, and the decision to revert it.
 fn decided(text: &str) -> World {
@@ -15,9 +15,9 @@ fn decided(text: &str) -> World {
 /// A saga that runs.
 fn reverting() -> World {
     let mut world = decided("true");
-    let steps = world.settle();
-    let [Step::Revert { saga, .. }, Step::Follow { stuck: None, .. }] = &steps[..] else { panic!("{steps:?}") };
-    let Order { name, spec } = &**saga;
+    let writes = world.settle();
+    let [Write::Revert { saga, .. }, Write::Follow { stuck: None, .. }] = &writes[..] else { panic!("{writes:?}") };
+    let PlannedSaga { name, spec } = &**saga;
     assert!(name.starts_with("revert-web-1-name-"), "{name}");
     assert_eq!(spec.triggered_by.as_deref(), Some("drift:name-1"));
     assert_eq!(spec.concurrency_key.as_deref(), Some("Droplet/1"));
@@ -37,8 +37,8 @@ impl World {
     }
 }
 
-fn refusal(steps: &[Step]) -> &str {
-    let [Step::Refuse { message, .. }, Step::DropDecision { .. }, ..] = steps else { panic!("{steps:?}") };
+fn refusal(writes: &[Write]) -> &str {
+    let [Write::Refuse { message, .. }, Write::DropDecision { .. }, ..] = writes else { panic!("{writes:?}") };
     message
 }
 
@@ -63,8 +63,8 @@ fn nothing_is_concluded_from_what_is_live_meanwhile() {
     world.set_live("name", json!("web-2"));
     world.saga_is(SagaPhase::Succeeded);
     world.sweep();
-    let steps = world.settle();
-    assert_eq!(steps, [closed("name-1", DriftPhase::Reverted, reason::REVERTED), opened("memory", 1, "4096", "1"),]);
+    let writes = world.settle();
+    assert_eq!(writes, [closed("name-1", DriftPhase::Reverted, reason::REVERTED), opened("memory", 1, "4096", "1"),]);
 }
 
 #[test]
@@ -72,13 +72,13 @@ fn a_saga_that_did_not_help_leaves_the_drift_open() {
     for phase in [SagaPhase::RolledBack, SagaPhase::Failed, SagaPhase::Succeeded] {
         let mut world = reverting();
         world.saga_is(phase);
-        let steps = world.settle();
-        let [Step::FailRevert { message, .. }, Step::DropDecision { .. }] = &steps[..] else { panic!("{steps:?}") };
+        let writes = world.settle();
+        let [Write::FailRevert { message, .. }, Write::DropDecision { .. }] = &writes[..] else { panic!("{writes:?}") };
         assert!(message.contains("because") || message.contains("the live value is web-1"), "{message}");
         assert!(world.drift("name-1").is_open() && world.drift("name-1").revert.is_none());
         // It can be decided anew.
         world.revert("name-1", "true");
-        assert!(matches!(&world.settle()[..], [Step::Revert { .. }, Step::Follow { .. }]));
+        assert!(matches!(&world.settle()[..], [Write::Revert { .. }, Write::Follow { .. }]));
     }
 }
 
@@ -86,25 +86,28 @@ fn a_saga_that_did_not_help_leaves_the_drift_open() {
 fn a_stuck_saga_says_so_and_a_deleted_one_is_a_failure() {
     let mut world = reverting();
     world.saga_is(SagaPhase::Stuck);
-    let steps = world.settle();
+    let writes = world.settle();
     assert!(
-        matches!(&steps[..], [Step::Follow { stuck: Some(message), .. }] if message.contains("Stuck")),
-        "{steps:?}"
+        matches!(&writes[..], [Write::Follow { stuck: Some(message), .. }] if message.contains("Stuck")),
+        "{writes:?}"
     );
     assert_eq!(world.settle(), []);
     world.saga_is(SagaPhase::RollingBack);
-    assert!(matches!(&world.settle()[..], [Step::Follow { stuck: None, .. }]));
+    assert!(matches!(&world.settle()[..], [Write::Follow { stuck: None, .. }]));
     world.reverts.clear();
-    let steps = world.settle();
-    assert!(matches!(&steps[..], [Step::FailRevert { message, .. }, ..] if message.contains("deleted")), "{steps:?}");
+    let writes = world.settle();
+    assert!(
+        matches!(&writes[..], [Write::FailRevert { message, .. }, ..] if message.contains("deleted")),
+        "{writes:?}"
+    );
 }
 
 #[test]
 fn a_crash_after_the_saga_was_created_creates_no_second_one() {
     for phase in [SagaPhase::Pending, SagaPhase::Running, SagaPhase::Succeeded] {
         let mut world = decided("true");
-        let steps = world.pass().steps;
-        world.write_only(&steps[0]);
+        let writes = world.pass().writes;
+        world.write_only(&writes[0]);
         if phase == SagaPhase::Succeeded {
             world.set_live("name", json!("web-2"));
         }
@@ -118,7 +121,7 @@ fn a_crash_after_the_saga_was_created_creates_no_second_one() {
 
 impl World {
     /// A write that touches no drift.
-    fn write_only(&mut self, step: &Step) {
+    fn write_only(&mut self, step: &Write) {
         let before: Vec<_> = self.drifts.iter().map(|drift| drift.resource_version.clone()).collect();
         self.write(step);
         self.drifts.iter_mut().zip(before).for_each(|(drift, version)| drift.resource_version = version);
@@ -128,8 +131,8 @@ impl World {
 #[test]
 fn a_plan_changes_nothing_and_the_annotation_goes() {
     let mut world = decided("plan");
-    let steps = world.settle();
-    let [Step::ShowPlan { plan, .. }, Step::DropDecision { .. }] = &steps[..] else { panic!("{steps:?}") };
+    let writes = world.settle();
+    let [Write::ShowPlan { plan, .. }, Write::DropDecision { .. }] = &writes[..] else { panic!("{writes:?}") };
     assert!(!plan.calls.is_empty());
     assert!(world.reverts.is_empty() && world.drift("name-1").is_open());
 }
@@ -147,8 +150,8 @@ fn what_cannot_be_reverted_is_refused_with_the_reason_and_the_next_step() {
         let mut world = World::new(desired, live);
         world.settle();
         world.revert(&format!("{field}-1"), text);
-        let steps = world.settle();
-        assert!(refusal(&steps).contains(word), "{steps:?}");
+        let writes = world.settle();
+        assert!(refusal(&writes).contains(word), "{writes:?}");
     }
     // Both at once.
     let mut world = decided("true");
@@ -188,8 +191,8 @@ fn a_revert_on_a_resolved_drift_is_answered_and_one_taken_back_is_withdrawn() {
     world.annotate("name-1", "true");
     world.settle();
     world.revert("name-1", "true");
-    let steps = world.settle();
-    assert!(matches!(&steps[..], [Step::Answer { .. }, Step::DropDecision { .. }]), "{steps:?}");
+    let writes = world.settle();
+    assert!(matches!(&writes[..], [Write::Answer { .. }, Write::DropDecision { .. }]), "{writes:?}");
 }
 
 #[test]
@@ -202,9 +205,9 @@ fn the_third_revert_within_an_hour_is_refused() {
         world.settle();
         let name = format!("name-{round}");
         world.revert(&name, "true");
-        let steps = world.settle();
+        let writes = world.settle();
         if round == 3 {
-            assert!(refusal(&steps).contains("find out who changes it"), "{steps:?}");
+            assert!(refusal(&writes).contains("find out who changes it"), "{writes:?}");
             continue;
         }
         world.set_live("name", json!("web-2"));
@@ -216,7 +219,7 @@ fn the_third_revert_within_an_hour_is_refused() {
     }
     world.now += jiff::SignedDuration::from_hours(1);
     world.revert("name-3", "true");
-    assert!(matches!(&world.settle()[..], [Step::Revert { .. }, ..]));
+    assert!(matches!(&world.settle()[..], [Write::Revert { .. }, ..]));
 }
 
 #[test]
@@ -230,7 +233,7 @@ fn under_an_acceptance_that_stands_the_target_is_the_accepted_value() {
     world.sweep();
     world.settle();
     world.revert("name-2", "true");
-    assert!(matches!(&world.settle()[..], [Step::Revert { .. }, Step::Follow { .. }]));
+    assert!(matches!(&world.settle()[..], [Write::Revert { .. }, Write::Follow { .. }]));
     world.set_live("name", json!("web-1"));
     world.saga_is(SagaPhase::Succeeded);
     assert_eq!(world.settle(), [closed("name-2", DriftPhase::Reverted, reason::REVERTED)]);

@@ -6,8 +6,8 @@ use super::*;
 fn accepted() -> World {
     let mut world = declared();
     world.annotate("name-1", "true");
-    let steps = world.settle();
-    let [Step::Stand { accepted, until: None, patch, .. }] = &steps[..] else { panic!("{steps:?}") };
+    let writes = world.settle();
+    let [Write::Stand { accepted, until: None, patch, .. }] = &writes[..] else { panic!("{writes:?}") };
     assert_eq!(**accepted, Accepted { value: json!("web-1"), declared: json!("web-2") });
     assert_eq!(patch.as_deref(), Some(&json!({"spec": {"desired": {"name": "web-1"}}})));
     world
@@ -21,8 +21,8 @@ fn declared() -> World {
     world
 }
 
-fn ended(drift: &str, reason: &'static str) -> Step {
-    Step::End { drift: drift.into(), reason }
+fn ended(drift: &str, reason: &'static str) -> Write {
+    Write::End { drift: drift.into(), reason }
 }
 
 #[test]
@@ -50,8 +50,8 @@ fn a_manifest_that_catches_up_ends_it_and_nothing_opens() {
 fn a_manifest_with_a_third_value_ends_it_and_is_compared() {
     let mut world = accepted();
     world.desired.insert("name".into(), json!("web-3"));
-    let steps = world.settle();
-    assert_eq!(steps, [ended("name-1", reason::MANIFEST_CHANGED), opened("name", 2, "web-3", "web-1")]);
+    let writes = world.settle();
+    assert_eq!(writes, [ended("name-1", reason::MANIFEST_CHANGED), opened("name", 2, "web-3", "web-1")]);
     // A field that is not declared any more is not compared.
     let mut world = accepted();
     world.desired.remove("name");
@@ -64,7 +64,7 @@ fn a_live_value_that_returns_ends_it_once_a_second_read_confirms_it() {
     world.set_live("name", json!("web-2"));
     world.swept = Swept::Live(world.live.clone());
     let plan = world.plan();
-    assert_eq!((plan.steps, plan.needs_fresh_read), (vec![], Some(NeedsFreshRead::Change)));
+    assert_eq!((plan.writes, plan.needs_fresh_read), (vec![], Some(NeedsFreshRead::Change)));
     assert_eq!(world.settle(), [ended("name-1", reason::LIVE_RETURNED)]);
 }
 
@@ -89,8 +89,8 @@ fn removing_the_annotation_withdraws_it_and_the_same_decision_is_late_then() {
     world.touch("name-1");
     assert_eq!(world.settle(), [ended("name-1", reason::WITHDRAWN), opened("name", 2, "web-2", "web-1")]);
     world.annotate("name-1", "true");
-    let steps = world.settle();
-    assert!(matches!(&steps[..], [Step::Answer { .. }, Step::DropDecision { .. }]), "{steps:?}");
+    let writes = world.settle();
+    assert!(matches!(&writes[..], [Write::Answer { .. }, Write::DropDecision { .. }]), "{writes:?}");
 }
 
 #[test]
@@ -101,9 +101,9 @@ fn a_live_value_that_moves_on_is_a_new_drift_from_the_accepted_value_and_replace
     assert_eq!(world.settle(), [opened("name", 2, "web-1", "web-9")]);
     assert_eq!(world.standing(), ["name-1".into()]);
     world.annotate("name-2", "true");
-    let steps = world.settle();
-    assert!(matches!(&steps[0], Step::Stand { accepted, .. } if accepted.declared == "web-2"), "{steps:?}");
-    assert_eq!(steps[1..], [ended("name-1", reason::SUPERSEDED)]);
+    let writes = world.settle();
+    assert!(matches!(&writes[0], Write::Stand { accepted, .. } if accepted.declared == "web-2"), "{writes:?}");
+    assert_eq!(writes[1..], [ended("name-1", reason::SUPERSEDED)]);
     assert_eq!(world.settle(), []);
     // Back to the value that was accepted first: that decision is over.
     world.set_live("name", json!("web-1"));
@@ -117,7 +117,7 @@ fn an_end_makes_it_stand_where_nobody_declares_the_field() {
     world.settle();
     world.drift("name-1").accept_until = Some("2026-12-01T00:00:00Z".into());
     world.annotate("name-1", "true");
-    assert!(matches!(&world.settle()[..], [Step::Stand { until: Some(_), .. }]));
+    assert!(matches!(&world.settle()[..], [Write::Stand { until: Some(_), .. }]));
 }
 
 #[test]
@@ -131,8 +131,8 @@ fn an_end_that_cannot_be_is_refused_with_the_remedy() {
         world.accept = policy;
         world.drift("name-1").accept_until = Some(text.into());
         world.annotate("name-1", "true");
-        let steps = world.settle();
-        let [Step::Refuse { message, .. }, Step::DropDecision { .. }] = &steps[..] else { panic!("{steps:?}") };
+        let writes = world.settle();
+        let [Write::Refuse { message, .. }, Write::DropDecision { .. }] = &writes[..] else { panic!("{writes:?}") };
         assert!(message.contains(word), "{message}");
     }
 }
@@ -142,24 +142,24 @@ fn the_end_of_an_acceptance_can_be_moved_and_its_value_cannot() {
     let mut world = accepted();
     world.drift("name-1").accept_until = Some("1h".into());
     world.touch("name-1");
-    assert!(matches!(&world.settle()[..], [Step::Reschedule { until: Some(_), .. }]));
+    assert!(matches!(&world.settle()[..], [Write::Reschedule { until: Some(_), .. }]));
     world.drift("name-1").accept_until = Some("whenever".into());
-    assert!(matches!(&world.settle()[..], [Step::Answer { .. }, Step::RestoreDecision { .. }]));
+    assert!(matches!(&world.settle()[..], [Write::Answer { .. }, Write::RestoreDecision { .. }]));
     world.annotate("name-1", "web-7");
-    let steps = world.settle();
-    assert!(matches!(&steps[..], [Step::Answer { .. }, Step::RestoreDecision { .. }]), "{steps:?}");
+    let writes = world.settle();
+    assert!(matches!(&writes[..], [Write::Answer { .. }, Write::RestoreDecision { .. }]), "{writes:?}");
     assert_eq!(world.drift("name-1").accept.as_deref(), Some("true"));
     // A revert has to wait until the acceptance is withdrawn.
     world.drift("name-1").revert = Some("true".into());
     world.touch("name-1");
-    let steps = world.settle();
-    assert!(matches!(&steps[..], [Step::Answer { .. }, Step::RestoreDecision { .. }]), "{steps:?}");
+    let writes = world.settle();
+    assert!(matches!(&writes[..], [Write::Answer { .. }, Write::RestoreDecision { .. }]), "{writes:?}");
     assert_eq!(world.drift("name-1").revert, None);
     // A duration counts from when it is set.
     world.now += jiff::SignedDuration::from_mins(50);
     world.drift("name-1").accept_until = Some("60m".into());
-    let steps = world.settle();
-    let [Step::Reschedule { until: Some(until), .. }] = &steps[..] else { panic!("{steps:?}") };
+    let writes = world.settle();
+    let [Write::Reschedule { until: Some(until), .. }] = &writes[..] else { panic!("{writes:?}") };
     assert_eq!(until.duration_since(world.now).as_mins(), 60);
     // The accepted value by its name is the same decision.
     world.annotate("name-1", "web-1");
@@ -171,12 +171,12 @@ fn the_policy_of_the_record_forces_one_mode() {
     let mut world = declared();
     world.accept = AcceptPolicy::InPlace;
     world.annotate("name-1", "true");
-    assert!(matches!(&world.settle()[..], [Step::Adopt { .. }, Step::Close { .. }]));
+    assert!(matches!(&world.settle()[..], [Write::Adopt { .. }, Write::Close { .. }]));
     let mut world = World::new(json!({"name": "web-2"}), droplet());
     world.accept = AcceptPolicy::Standing;
     world.settle();
     world.annotate("name-1", "true");
-    assert!(matches!(&world.settle()[..], [Step::Stand { .. }]));
+    assert!(matches!(&world.settle()[..], [Write::Stand { .. }]));
 }
 
 #[test]
@@ -202,8 +202,8 @@ fn a_resource_that_is_gone_can_be_accepted_likewise() {
     world.sweep();
     world.settle();
     world.annotate("exists-1", "true");
-    let steps = world.settle();
-    assert!(matches!(&steps[..], [Step::Stand { patch: Some(_), .. }]), "{steps:?}");
+    let writes = world.settle();
+    assert!(matches!(&writes[..], [Write::Stand { patch: Some(_), .. }]), "{writes:?}");
     assert!(!world.desired.contains_key("exists"));
     assert_eq!(world.settle(), []);
     world.live = Some(droplet());
@@ -223,7 +223,7 @@ fn a_record_that_rests_or_cannot_be_compared_leaves_it_as_it_is() {
     assert_eq!(world.settle(), []);
     world.older = None;
     world.swept = Swept::Nothing;
-    assert_eq!(world.plan().steps, []);
+    assert_eq!(world.plan().writes, []);
     assert_eq!(world.standing(), ["name-1".into()]);
     assert_eq!(orphaned(&world.drifts), [ended("name-1", reason::RECORD_GONE)]);
 }
@@ -235,15 +235,15 @@ fn an_accepted_credential_is_kept_as_a_fingerprint_and_a_changed_one_is_seen() {
     world.declared = Declared::Everything;
     world.settle();
     world.annotate("config-1", "true");
-    let steps = world.settle();
-    let [Step::Stand { accepted, patch, .. }] = &steps[..] else { panic!("{steps:?}") };
+    let writes = world.settle();
+    let [Write::Stand { accepted, patch, .. }] = &writes[..] else { panic!("{writes:?}") };
     assert!(accepted.value["password"].as_str().unwrap().starts_with("(secret,"), "{accepted:?}");
     assert_eq!(*patch, None);
     world.sweep();
     assert_eq!(world.settle(), []);
     world.live = Some(live("c"));
     world.sweep();
-    assert!(matches!(&world.settle()[..], [Step::Open { .. }]));
+    assert!(matches!(&world.settle()[..], [Write::Open { .. }]));
 }
 
 impl World {

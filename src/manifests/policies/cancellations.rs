@@ -2,14 +2,11 @@
 
 use k8s_openapi::api::admissionregistration::v1::ValidatingAdmissionPolicySpec;
 
-use super::{SAGAS, condition, needs_verb, not_the_operator, on, refusing, text, texts, variable};
+use super::rule::{SAGAS, condition, needs_verb, not_the_operator, on, refusing, text, texts, variable};
 use crate::{
-    api::{SagaPhase, saga::FINALIZER},
-    manifests::Installation,
+    api::{SagaPhase, saga::FINALIZER, verbs},
+    manifests::installation::Installation,
 };
-
-/// The verb on sagas that stopping one needs.
-pub const CANCEL_VERB: &str = "cancel";
 
 /// The controllers of Kubernetes that delete the contents of a namespace or the dependents of an object. Their caller
 /// had the permission for that. The last is their common name where they have no accounts of their own.
@@ -50,7 +47,7 @@ pub(super) fn by_those_who_may(installation: &Installation) -> ValidatingAdmissi
         ]),
         ..refusing(
             on(&[SAGAS], &["CREATE", "UPDATE", "DELETE"]),
-            vec![needs_verb("variables.deed == ''", SAGAS, CANCEL_VERB, "variables.deed")],
+            vec![needs_verb("variables.deed == ''", SAGAS, verbs::CANCEL, "variables.deed")],
         )
     }
 }

@@ -3,22 +3,13 @@
 use k8s_openapi::api::admissionregistration::v1::{ValidatingAdmissionPolicySpec, Validation, Variable};
 use serde_json::{Value, json};
 
-use super::{
+use super::rule::{
     DRIFTS, SAGAS, condition, named, needs_verb, not_the_operator, on, refusing, text, texts, variable, watched,
 };
 use crate::{
-    api::annotations,
-    manifests::{Error, Installation, document},
+    api::{annotations, verbs},
+    manifests::installation::{Error, Installation, document},
 };
-
-/// The verb on drifts that accepting one needs.
-pub const ACCEPT_VERB: &str = "accept";
-/// The verb on drifts that reverting one needs.
-pub const REVERT_VERB: &str = "revert";
-/// The verb on sagas that resolving a stuck one needs.
-pub const RESOLVE_VERB: &str = "resolve";
-/// The verb on sagas that approving a step needs.
-pub const APPROVE_VERB: &str = "approve";
 
 /// An annotation that decides, and the verb that it needs.
 #[derive(Clone, Copy, Debug)]
@@ -44,20 +35,20 @@ pub enum Signature {
 
 /// All decisions.
 pub const DECISIONS: &[Decision] = &[
-    Decision { resource: DRIFTS, annotation: annotations::ACCEPT, verb: ACCEPT_VERB, signature: Signature::Beside },
+    Decision { resource: DRIFTS, annotation: annotations::ACCEPT, verb: verbs::ACCEPT, signature: Signature::Beside },
     Decision {
         resource: DRIFTS,
         annotation: annotations::ACCEPT_UNTIL,
-        verb: ACCEPT_VERB,
+        verb: verbs::ACCEPT,
         signature: Signature::Beside,
     },
-    Decision { resource: DRIFTS, annotation: annotations::REVERT, verb: REVERT_VERB, signature: Signature::Beside },
-    Decision { resource: SAGAS, annotation: annotations::RESOLVE, verb: RESOLVE_VERB, signature: Signature::Beside },
-    Decision { resource: SAGAS, annotation: annotations::ADOPT, verb: RESOLVE_VERB, signature: Signature::Beside },
+    Decision { resource: DRIFTS, annotation: annotations::REVERT, verb: verbs::REVERT, signature: Signature::Beside },
+    Decision { resource: SAGAS, annotation: annotations::RESOLVE, verb: verbs::RESOLVE, signature: Signature::Beside },
+    Decision { resource: SAGAS, annotation: annotations::ADOPT, verb: verbs::RESOLVE, signature: Signature::Beside },
     Decision {
         resource: SAGAS,
         annotation: annotations::APPROVE_PREFIX,
-        verb: APPROVE_VERB,
+        verb: verbs::APPROVE,
         signature: Signature::Value,
     },
 ];

@@ -2,7 +2,7 @@
 
 use k8s_openapi::api::admissionregistration::v1::{ValidatingAdmissionPolicySpec, Validation, Variable};
 
-use super::{SAGAS, condition, on, refusing, variable};
+use super::rule::{SAGAS, condition, on, refusing, variable};
 use crate::api::saga::{FIXED, MAX_INPUT_BYTES, MAX_ORDER_BYTES, MAX_SPEC_BYTES};
 
 /// Values that CEL prints shorter than JSON: control characters, and fractions, of which it keeps six digits.

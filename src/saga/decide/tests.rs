@@ -5,14 +5,20 @@ mod stored;
 mod suspension;
 mod waiting;
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use super::*;
-use crate::api::saga::ActionId;
-use crate::saga::{
-    journal::apply,
-    order::{Order, digest},
+use crate::{
+    api::saga::*,
+    saga::{
+        event::*,
+        journal::apply,
+        order::{Order, digest},
+        outcome::*,
+        step::*,
+        view::*,
+    },
 };
 
 const SETTLE: Duration = Duration::from_mins(1);

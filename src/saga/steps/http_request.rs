@@ -16,7 +16,7 @@ use serde_json::{Map, Value};
 
 pub use self::client::http_client;
 use self::{
-    client::Forbidden,
+    client::{Forbidden, LIMIT},
     secrets::{SecretHeaders, SecretKey},
     service::{Headers, Method, ServiceUrl},
 };
@@ -25,13 +25,11 @@ use crate::{
     comparison::secret::hide_unknown as hide,
     digitalocean::client::chain,
     saga::{
-        order::json_size,
+        state::json_size,
         step::{Failure, Progress, Step, StepContext, Undo},
     },
 };
 
-/// The timeout of a call.
-const LIMIT: Duration = Duration::from_secs(15);
 /// The maximum size of a response, in bytes.
 const MOST_BYTES: usize = 4096;
 /// The maximum pause that a service may request.

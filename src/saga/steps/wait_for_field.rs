@@ -13,7 +13,7 @@ use super::{
 use crate::{
     comparison::{secret::hide_unknown as hide, show::full as shown},
     digitalocean::{FieldSet, Kind, ResourceKey},
-    drift::evaluate::{Finding, compare},
+    drift::finding::{Finding, compare},
     saga::step::{Failure, Progress, Step, StepContext},
 };
 

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::digitalocean::fake::{Answer, Fake};
+use crate::digitalocean::inventory::allowance::Allowance;
 use crate::digitalocean::{Compared, Document, Live, Observation, Settings, Wanted};
 
 const DAY: Duration = Duration::from_hours(24);

@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, fs, path::Path};
 use super::*;
 use crate::{
     api::{Saga, conditions},
-    saga::{journal::condition, upgrade::upgrade},
+    saga::{state::condition, upgrade::upgrade},
 };
 
 /// The next command of each saga.

@@ -4,7 +4,7 @@ use super::*;
 use crate::{
     api::conditions,
     saga::{
-        journal::condition,
+        state::condition,
         step::{Identity, StepContext},
         steps::named,
     },

@@ -1,7 +1,7 @@
 //! A waiting saga names its wait; a retrying saga names the error and the time of the next attempt.
 
 use super::*;
-use crate::{api::conditions, saga::journal::condition};
+use crate::{api::conditions, saga::state::condition};
 
 fn said(story: &Story) -> (String, String) {
     let said = |kind| condition(&story.status, kind).map(|it| it.message.clone()).unwrap();

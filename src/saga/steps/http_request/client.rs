@@ -14,8 +14,10 @@ use reqwest::{
     redirect::Policy,
 };
 
-use super::{LIMIT, service::is_forbidden};
+use super::service::is_forbidden;
 
+/// The timeout of a call.
+pub(super) const LIMIT: Duration = Duration::from_secs(15);
 /// The timeout of a connection attempt.
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 

@@ -13,7 +13,7 @@ use reqwest::{
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, de};
 
-use crate::digitalocean::client::on_loopback;
+use crate::digitalocean::config::on_loopback;
 
 /// The header by which a service recognizes a repeated call.
 pub(super) const IDEMPOTENCY_KEY: &str = "idempotency-key";

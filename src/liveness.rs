@@ -8,7 +8,7 @@ use std::{
 
 use tokio::time::{Instant, interval};
 
-use crate::kube_ext::failpoint;
+use crate::failpoint;
 
 /// The runtime is stuck if a timer of one second has not fired for this long.
 const LONGEST_TICK: Duration = Duration::from_secs(30);

@@ -1,0 +1,34 @@
+//! The answers to a decision: of the API server, and of the operator.
+
+use crate::cli::drift::DriftView;
+
+/// The kind of a decision.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::cli) enum Verb {
+    Accept,
+    Revert,
+    Plan,
+    Withdraw,
+}
+
+/// The answer of the API server to a decision.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::cli) enum Outcome {
+    /// It is stored.
+    Stored,
+    /// The drift is another one than the user saw.
+    Moved(Box<DriftView>),
+    /// The drift is gone.
+    Gone,
+    /// The API server refused it.
+    Refused(String),
+}
+
+/// The result of a decision at the operator.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::cli) enum Verdict {
+    Done(String),
+    Refused(String),
+    /// It was not carried out in time; the last known cause.
+    Late(String),
+}

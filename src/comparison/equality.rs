@@ -1,0 +1,21 @@
+//! Equality of values, without the places at which they differ.
+
+use serde_json::Value;
+
+use super::{
+    pair,
+    rules::{NoRules, Rules},
+};
+
+/// Whether nothing differs; parts in doubt count as equal.
+#[must_use]
+pub fn is_same(rules: &impl Rules, path: &[String], expected: &Value, live: &Value) -> bool {
+    let found = pair::compare(rules, &mut path.to_vec(), pair::Side::of(expected), pair::Side::of(live));
+    found.differences.is_empty()
+}
+
+/// Whether two recorded values say the same: neither lacks a key or an item of the other.
+#[must_use]
+pub fn is_alike(one: &Value, other: &Value) -> bool {
+    is_same(&NoRules, &[], one, other) && is_same(&NoRules, &[], other, one)
+}

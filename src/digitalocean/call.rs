@@ -1,0 +1,43 @@
+//! One call, and how it is named in messages and metrics.
+
+use reqwest::{Method, Url};
+use serde_json::Value;
+use tokio::time::Instant;
+
+use super::budget::Priority;
+use super::{Error, Verb};
+
+/// One call: what it does, where, and how it is called in messages and metrics.
+pub(super) struct Call<'a> {
+    /// What it changes things by; nothing for a read.
+    pub(super) change: Option<(Verb, Option<&'a Value>)>,
+    pub(super) url: Url,
+    /// The path with its placeholders.
+    pub(super) route: &'static str,
+    /// The token's scope that it needs.
+    pub(super) scope: &'static str,
+    pub(super) priority: Priority,
+    /// Until when it waits for the budget; as long as it takes where nothing is said.
+    pub(super) give_up: Option<Instant>,
+}
+
+impl Call<'static> {
+    /// A read that waits for the budget as long as it takes.
+    pub(super) fn reading(url: Url, route: &'static str, scope: &'static str, priority: Priority) -> Self {
+        Self { change: None, url, route, scope, priority, give_up: None }
+    }
+}
+
+impl Call<'_> {
+    pub(super) fn doing(&self) -> String {
+        format!("{} {}", self.method(), self.url.path())
+    }
+
+    pub(super) fn not_found(&self) -> Error {
+        Error::NotFound { doing: self.doing() }
+    }
+
+    pub(super) fn method(&self) -> &'static Method {
+        self.change.map_or(&Method::GET, |(verb, _)| verb.method())
+    }
+}

@@ -1,0 +1,99 @@
+//! The settings of the client.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use reqwest::Url;
+
+use super::budget::Limits;
+use super::{Error, Token};
+
+/// How calls are retried; only reads are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retries {
+    /// How often a call is made at most, the first included.
+    pub tries: u32,
+    /// The longest first pause; it doubles from try to try. Each pause is random between nothing and that.
+    pub base: Duration,
+    /// The longest pause.
+    pub cap: Duration,
+}
+
+/// All that the client can be told. Made by [`Config::new`], which checks the address; the rest has defaults.
+#[derive(Clone, Debug)]
+pub struct Config {
+    pub(super) base_url: Url,
+    pub(super) token: Token,
+    /// The budget of the token.
+    pub limits: Limits,
+    /// How long a connection may take.
+    pub connect_timeout: Duration,
+    /// How long the server may say nothing within an answer.
+    pub read_timeout: Duration,
+    /// How long a whole call may take, so that a server that drips cannot hold it forever.
+    pub call_timeout: Duration,
+    /// The same for a call that changes something, from sending it to its complete answer.
+    pub change_timeout: Duration,
+    /// How long a saga's call waits for the budget.
+    pub patience: Duration,
+    /// The largest answer that is read, in bytes.
+    pub max_body_bytes: usize,
+    /// How reads are retried.
+    pub retries: Retries,
+}
+
+impl Config {
+    /// The address of the API, such as `https://api.digitalocean.com`, and the token for it.
+    ///
+    /// # Errors
+    /// Where the address is not one, or would send the token in clear text to another machine.
+    pub fn new(base_url: &str, token: Token) -> Result<Self, Error> {
+        Ok(Self {
+            base_url: checked(base_url)?,
+            token,
+            limits: Limits::default(),
+            connect_timeout: Duration::from_secs(5),
+            read_timeout: Duration::from_secs(15),
+            call_timeout: Duration::from_mins(1),
+            change_timeout: Duration::from_secs(15),
+            patience: Duration::from_secs(20),
+            max_body_bytes: 64 << 20,
+            retries: Retries { tries: 4, base: Duration::from_secs(1), cap: Duration::from_secs(30) },
+        })
+    }
+}
+
+pub(super) fn checked(text: &str) -> Result<Url, Error> {
+    let wrong =
+        |why: &str| Error::Config(format!("DIGITALOCEAN_API_URL {why}; the usual one is https://api.digitalocean.com"));
+    let mut url = Url::parse(text).map_err(|error| wrong(&format!("is not an address ({error})")))?;
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(wrong("must not hold a user or password"));
+    }
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err(wrong("must not have a query or fragment"));
+    }
+    match url.scheme() {
+        "https" => {}
+        "http" if on_loopback(&url) => {}
+        "http" => {
+            return Err(wrong(
+                "would send the token in clear text: http is only for this machine (127.0.0.1, localhost)",
+            ));
+        }
+        _ => return Err(wrong("must begin with https://")),
+    }
+    // Some tools want the version in the address; here it belongs to the paths.
+    let path = url.path().trim_end_matches('/');
+    let path = path.strip_suffix("/v2").unwrap_or(path).to_owned();
+    url.set_path(&path);
+    Ok(url)
+}
+
+/// Whether it is an address of this machine.
+pub(crate) fn on_loopback(url: &Url) -> bool {
+    url.host_str().is_some_and(|host| {
+        let address: Option<IpAddr> = host.trim_start_matches('[').trim_end_matches(']').parse().ok();
+        host == "localhost" || address.is_some_and(|address| address.is_loopback())
+    })
+}

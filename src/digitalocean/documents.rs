@@ -1,0 +1,79 @@
+//! Reads single documents, and parts of them that other paths show.
+
+use super::budget::Priority;
+use super::call::Call;
+use super::kinds::{self, Reading};
+use super::{Client, Error, IdFormat, Kind, ResourceKey, pages};
+
+impl Client {
+    /// The document of one resource as text; nothing where it does not exist (404).
+    ///
+    /// # Errors
+    /// Where no trustworthy answer came.
+    pub async fn get(&self, key: &ResourceKey, priority: Priority) -> Result<Option<String>, Error> {
+        let format = key.kind.id_format();
+        if !format.admits(&key.id) {
+            return Err(Error::BadId { resource: key.to_string(), says: format.says() });
+        }
+        let row = key.kind.row();
+        let (parent, id) = key.parts();
+        let url = self.url(&row.get.path, parent, Some(id), &[])?;
+        let call = Call::reading(url, &row.get.path, &row.scope, priority);
+        let Some(body) = self.read(&call).await? else { return Ok(None) };
+        let text = self.text(&call, &body)?;
+        let document = pages::unwrap(text, &row.get.key).map_err(|why| self.malformed(&call, &why))?;
+        if !is_about(document, row, id) {
+            let why = format!("its {} is not the requested one", row.id.field);
+            return Err(self.malformed(&call, &why));
+        }
+        Ok(Some(document.to_owned()))
+    }
+
+    /// A part of a document that another path shows, as text.
+    ///
+    /// # Errors
+    /// Where no trustworthy answer came.
+    pub(super) async fn part(
+        &self,
+        key: &ResourceKey,
+        reading: &'static Reading,
+        priority: Priority,
+    ) -> Result<String, Error> {
+        let format = key.kind.id_format();
+        if !format.admits(&key.id) {
+            return Err(Error::BadId { resource: key.to_string(), says: format.says() });
+        }
+        let (parent, id) = key.parts();
+        let url = self.url(&reading.get.path, parent, Some(id), &[])?;
+        let call = Call::reading(url, &reading.get.path, &key.kind.row().scope, priority);
+        let body = self.read(&call).await?.ok_or_else(|| call.not_found())?;
+        let text = self.text(&call, &body)?;
+        let part = pages::under(text, &reading.get.key).map_err(|why| self.malformed(&call, &why))?;
+        Ok(part.to_owned())
+    }
+
+    /// Whether the token has a scope, such as `tag:read`; nothing where no path shows it.
+    ///
+    /// # Errors
+    /// Where no trustworthy answer came.
+    pub(super) async fn has_scope(&self, scope: &'static str, priority: Priority) -> Result<Option<bool>, Error> {
+        let of_kind = Kind::all().map(Kind::row).find(|row| row.scope == scope && !row.list.path.contains('{'));
+        let path = match (of_kind, scope) {
+            (Some(row), _) => row.list.path.as_str(),
+            (None, "tag:read") => "/v2/tags",
+            (None, _) => return Ok(None),
+        };
+        let url = self.url(path, None, None, &[("page", "1"), ("per_page", "1")])?;
+        match self.read(&Call::reading(url, path, scope, priority)).await {
+            Ok(_) => Ok(Some(true)),
+            Err(Error::Forbidden { .. }) => Ok(Some(false)),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// Whether a document is of the resource that was asked for. What a proxy or a cache mixed up must not pass for it.
+fn is_about(document: &str, row: &kinds::Row, id: &str) -> bool {
+    let has = |field: &str| pages::id_of(document, field).is_some_and(|found| found.eq_ignore_ascii_case(id));
+    has(&row.id.field) || (row.id.format == IdFormat::DigitsOrSlug && has("slug"))
+}

@@ -1,0 +1,106 @@
+//! Whether a resource that a list does not show is gone, and whether the list or the token lies.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use futures::stream::{self, StreamExt};
+use tokio::time::Instant;
+
+use super::known::{Entry, Known};
+use super::snapshot::{Inventory, SIDE_BY_SIDE};
+use super::stage::{Row, Staged};
+use super::sync_error::SyncError;
+use crate::digitalocean::account::Account;
+use crate::digitalocean::{Error, Kind, Priority, ResourceKey};
+
+/// How many resources are asked for to see whether a list lies.
+const PROBES: usize = 3;
+
+/// From how many resources on, all of them missing at once, the account is looked at.
+const ALL: usize = 3;
+
+impl Inventory {
+    /// Which account these rows were seen in, where the token may know. Where all that was known of a kind is missing,
+    /// it must be the account in which that was seen: else nothing is known any more.
+    pub(super) async fn account(
+        &self,
+        kind: Kind,
+        rows: &HashMap<Arc<str>, Staged>,
+    ) -> Result<Option<Account>, SyncError> {
+        let known = rows.values().filter(|staged| staged.before.as_ref().is_some_and(|before| !before.known.is_gone()));
+        let missing = known.clone().filter(|staged| matches!(staged.row, Row::Missing)).count();
+        if missing < ALL || missing < known.count() {
+            let is_seen = rows.values().any(|staged| matches!(staged.row, Row::Same | Row::New(_)));
+            return Ok(if is_seen { self.0.accounts.known(&self.0.client).await } else { None });
+        }
+        self.doubt_account(kind).await.map(|()| None)
+    }
+
+    /// Makes sure that the token belongs to the account in which the kind was seen: else nothing is known of it any more.
+    pub(super) async fn doubt_account(&self, kind: Kind) -> Result<(), SyncError> {
+        let is_other = self.is_other_account(kind, Priority::Sweep).await;
+        if is_other.map_err(|source| SyncError::List { kind, source })? {
+            let error = SyncError::OtherAccount { kind };
+            self.disown(kind, &error.to_string().into());
+            return Err(error);
+        }
+        Ok(())
+    }
+
+    /// Whether the token belongs to another account than that in which the kind's resources were seen, as far as it may
+    /// know.
+    pub(super) async fn is_other_account(&self, kind: Kind, priority: Priority) -> Result<bool, Error> {
+        let seen_in = self.kinds().get(&kind).and_then(|snapshot| snapshot.account.clone());
+        let Some(seen_in) = seen_in else { return Ok(false) };
+        Ok(self.0.accounts.ask(&self.0.client, priority).await?.is_some_and(|account| account != seen_in))
+    }
+
+    /// Forgets all that is known of a kind, for this reason.
+    fn disown(&self, kind: Kind, why: &Arc<str>) {
+        let now = Instant::now();
+        for entry in self.kinds().entry(kind).or_default().resources.values_mut() {
+            *entry = Entry::new(Known::Failed(Arc::clone(why)), now);
+        }
+    }
+
+    /// Asks for a few of many missing resources.
+    pub(super) async fn doubt(&self, kind: Kind, absent: &[ResourceKey]) -> Result<(), SyncError> {
+        for key in absent.iter().step_by(absent.len().div_ceil(PROBES)) {
+            let document = self.ask(key, Priority::Sweep).await.map_err(|source| SyncError::List { kind, source })?;
+            if document.is_some() {
+                return Err(SyncError::Incomplete { kind, missing: absent.len() });
+            }
+        }
+        Ok(())
+    }
+
+    /// Asks for each missing resource, and later once more for those that do not exist.
+    pub(super) async fn confirm(&self, absent: Vec<ResourceKey>) -> HashMap<Arc<str>, Entry> {
+        let mut found = HashMap::new();
+        let mut missing = absent;
+        for is_second in [false, true] {
+            if missing.is_empty() {
+                break;
+            }
+            if is_second {
+                tokio::time::sleep(self.0.settings.absence_delay).await;
+            }
+            let questions = missing.into_iter().map(|key| async move {
+                let at = Instant::now();
+                let asked = self.ask(&key, Priority::Sweep).await;
+                (key, asked, at)
+            });
+            let answers: Vec<_> = stream::iter(questions).buffer_unordered(SIDE_BY_SIDE).collect().await;
+            missing = Vec::new();
+            for (key, asked, at) in answers {
+                if matches!(asked, Ok(None)) && !is_second {
+                    missing.push(key);
+                } else {
+                    let known = self.known(&key, asked, at);
+                    found.insert(key.id, Entry::new(known, at));
+                }
+            }
+        }
+        found
+    }
+}

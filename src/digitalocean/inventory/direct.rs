@@ -1,0 +1,98 @@
+//! Direct questions for one resource.
+
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::known::{Entry, Known};
+use super::observation::Observation;
+use super::shown::{Shown, Use};
+use super::snapshot::Inventory;
+use super::sync_error::SyncError;
+use crate::digitalocean::kinds::FieldSet;
+use crate::digitalocean::{Error, Priority, ResourceKey};
+
+impl Inventory {
+    /// Asks the cloud directly, now, and keeps the answer. A 404 is asked for twice before it counts, unless it was known
+    /// to be gone, and not where the token belongs to another account by now. A failed question is kept only where nothing
+    /// was known.
+    ///
+    /// Parts of the document that could not be read now are unknown. What only lists show counts where two lists say it,
+    /// and for `max_age`.
+    pub async fn fetch(&self, key: &ResourceKey, max_age: Duration) -> Observation {
+        let (known, at) = self.ask_directly(key, FieldSet::default()).await;
+        let responses_since = at.checked_sub(self.max_age(key.kind, max_age));
+        self.observation(key.kind, &known, Use { responses_since, parts_since: Some(at), only_confirmed: true })
+    }
+
+    /// As [`Self::fetch`], to confirm what one list alone shows: nothing where the allowance for calls besides the lists
+    /// is spent. The next list confirms it too.
+    pub async fn confirm_change(&self, key: &ResourceKey, max_age: Duration) -> Option<Observation> {
+        let calls = {
+            let kinds = self.kinds();
+            let entry = kinds.get(&key.kind).and_then(|snapshot| snapshot.resources.get(&key.id));
+            let shown = entry.and_then(|entry| entry.known.shown());
+            shown.map_or(0, |shown| shown.wants(key.kind.row(), shown.fields()).readings.len()).saturating_add(1)
+        };
+        let is_allowed = self.0.allowance.lock().unwrap_or_else(PoisonError::into_inner).take(calls);
+        if !is_allowed {
+            return None;
+        }
+        Some(self.fetch(key, max_age).await)
+    }
+
+    /// Reads the resource of a record of these fields for the first time: what they need besides is read too.
+    pub async fn first_look(&self, key: &ResourceKey, fields: FieldSet) {
+        self.ask_directly(key, fields).await;
+    }
+
+    async fn ask_directly(&self, key: &ResourceKey, fields: FieldSet) -> (Known, Instant) {
+        let at = Instant::now();
+        let was_gone = self
+            .kinds()
+            .get(&key.kind)
+            .and_then(|kind| kind.resources.get(&key.id))
+            .is_some_and(|entry| entry.known.is_gone());
+        let mut asked = self.ask(key, Priority::Urgent).await;
+        if matches!(asked, Ok(None)) && !was_gone {
+            tokio::time::sleep(self.0.settings.absence_delay).await;
+            asked = self.ask(key, Priority::Urgent).await;
+        }
+        let mut known = self.known(key, asked, at);
+        if known.is_gone() && !was_gone {
+            match self.is_other_account(key.kind, Priority::Urgent).await {
+                Ok(false) => {}
+                Ok(true) => known = Known::Failed(SyncError::OtherAccount { kind: key.kind }.to_string().into()),
+                Err(error) => known = Known::failed(&error),
+            }
+        }
+        if let Known::Present(shown) = &mut known {
+            self.complete_one(key, fields, Arc::make_mut(shown)).await;
+        }
+        let has_failed = matches!(known, Known::Failed(_));
+        let mut kinds = self.kinds();
+        let resources = &mut kinds.entry(key.kind).or_default().resources;
+        if resources.get(&key.id).is_none_or(|entry| entry.at <= at && !has_failed) {
+            resources.insert(Arc::clone(&key.id), Entry::new(known.clone(), at));
+        }
+        (known, at)
+    }
+
+    /// What a direct question came to, on top of what was shown before.
+    pub(super) fn known(&self, key: &ResourceKey, asked: Result<Option<Arc<str>>, Error>, at: Instant) -> Known {
+        match asked {
+            Ok(Some(text)) => {
+                let kinds = self.kinds();
+                let before = kinds.get(&key.kind).and_then(|kind| kind.resources.get(&key.id));
+                let before = before.and_then(|entry| match &entry.known {
+                    Known::Present(shown) => Some(&**shown),
+                    _ => None,
+                });
+                Known::Present(Arc::new(Shown::got(key.kind.row(), before, text, at)))
+            }
+            Ok(None) => Known::Gone,
+            Err(error) => Known::failed(&error),
+        }
+    }
+}

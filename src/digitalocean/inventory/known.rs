@@ -1,0 +1,78 @@
+//! What is known of one resource, and since when.
+
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use super::shown::Shown;
+use crate::digitalocean::Error;
+
+/// What is known of one resource, and since when: the time before it was asked for.
+#[derive(Clone)]
+pub(super) struct Entry {
+    pub(super) known: Known,
+    pub(super) at: Instant,
+    /// Whether it was told that this is too old.
+    pub(super) is_expired: bool,
+}
+
+#[derive(Clone)]
+pub(super) enum Known {
+    Present(Arc<Shown>),
+    Gone,
+    /// A list does not hold it, and it was not asked for since.
+    Missing,
+    /// Asking failed, with this message.
+    Failed(Arc<str>),
+}
+
+impl Entry {
+    pub(super) fn new(known: Known, at: Instant) -> Self {
+        Self { known, at, is_expired: false }
+    }
+
+    /// The time of the oldest response that it rests on.
+    pub(super) fn oldest(&self) -> Instant {
+        let rests_on = self.known.shown().and_then(Shown::rests_on);
+        rests_on.map_or(self.at, |rests_on| rests_on.min(self.at))
+    }
+}
+
+impl Known {
+    pub(super) fn failed(error: &Error) -> Self {
+        Self::Failed(error.to_string().into())
+    }
+
+    pub(super) fn shown(&self) -> Option<&Shown> {
+        match self {
+            Self::Present(shown) => Some(shown),
+            Self::Gone | Self::Missing | Self::Failed(_) => None,
+        }
+    }
+
+    pub(super) fn was_listed_as(&self, text: &str) -> bool {
+        self.shown().is_some_and(|shown| shown.was_listed_as(text))
+    }
+
+    pub(super) fn is_confirmed(&self) -> bool {
+        self.shown().is_none_or(Shown::is_confirmed)
+    }
+
+    pub(super) fn is_gone(&self) -> bool {
+        matches!(self, Self::Gone)
+    }
+
+    /// Whether a verdict can rest on it.
+    pub(super) fn tells(&self) -> bool {
+        matches!(self, Self::Present(_) | Self::Gone)
+    }
+
+    /// Whether an observer sees no difference, but for the wording of a failure.
+    pub(super) fn is_like(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Present(one), Self::Present(other)) => one.is_like(other),
+            (Self::Gone, Self::Gone) | (Self::Missing, Self::Missing) | (Self::Failed(_), Self::Failed(_)) => true,
+            _ => false,
+        }
+    }
+}

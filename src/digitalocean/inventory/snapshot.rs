@@ -1,0 +1,286 @@
+//! The snapshot of each kind: the documents of its recorded resources, and their age.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::allowance::Allowance;
+use super::known::{Entry, Known};
+use super::observation::{Observation, UnknownReason};
+use super::shown::Use;
+use super::spare::Spare;
+use crate::digitalocean::account::{Account, Accounts};
+use crate::digitalocean::certificates::{self, CertificateBook};
+use crate::digitalocean::kinds::FieldSet;
+use crate::digitalocean::scopes::Scopes;
+use crate::digitalocean::{Client, Error, Kind, Priority, ResourceKey};
+
+/// What is said of a missing resource that was not asked for yet.
+const NOT_YET_ASKED: &str =
+    "the list does not hold it, nor many others; some are asked for after each list, and its turn comes later";
+
+/// What the inventory can be told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// How long after a first 404 the second is asked for, before a resource counts as gone.
+    pub absence_delay: Duration,
+    /// From how many missing resources on a list is doubted: a few are asked for first.
+    pub doubt_above: usize,
+    /// How many missing resources are asked for after one list, so that a sweep ends however many there are.
+    pub confirm_at_most: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { absence_delay: Duration::from_secs(5), doubt_above: 20, confirm_at_most: 200 }
+    }
+}
+
+/// The inventory; clones share it.
+#[derive(Clone)]
+pub struct Inventory(pub(super) Arc<Shared>);
+
+pub(super) struct Shared {
+    pub(super) client: Client,
+    pub(super) settings: Settings,
+    pub(super) accounts: Accounts,
+    pub(super) certificates: CertificateBook,
+    pub(super) scopes: Scopes,
+    /// Of calls that documents need besides the lists.
+    pub(super) allowance: Mutex<Allowance>,
+    pub(super) kinds: Mutex<BTreeMap<Kind, Snapshot>>,
+    /// One sync of a kind at a time.
+    pub(super) turns: Mutex<HashMap<Kind, Arc<tokio::sync::Mutex<()>>>>,
+}
+
+/// What is known of one kind.
+#[derive(Default)]
+pub(super) struct Snapshot {
+    /// When the last complete list was begun.
+    pub(super) listed_at: Option<Instant>,
+    pub(super) resources: HashMap<Arc<str>, Entry>,
+    pub(super) last_error: Option<(&'static str, Arc<str>)>,
+    /// Parents whose lists could not be read last, and why.
+    pub(super) unread: HashMap<Box<str>, Arc<str>>,
+    /// Which account the resources were seen in, where the token may know.
+    pub(super) account: Option<Account>,
+    /// The pages of the last lists.
+    pub(super) pages: usize,
+    /// The certificates at the last sync.
+    pub(super) certificates: certificates::Known,
+    /// Rows of the last lists that nobody recorded.
+    pub(super) spare: Spare,
+}
+
+/// The state of one kind, for metrics and readiness.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SnapshotInfo {
+    /// The kind.
+    pub kind: Kind,
+    /// How old the last complete list is; nothing where there was none.
+    pub age: Option<Duration>,
+    /// How many recorded resources it holds.
+    pub resources: usize,
+    /// What the last sync failed with, if it did: category and message.
+    pub last_error: Option<(&'static str, Arc<str>)>,
+}
+
+impl Inventory {
+    /// An empty inventory that asks through `client`.
+    #[must_use]
+    pub fn new(client: Client, settings: Settings) -> Self {
+        let allowance = Mutex::new(Allowance::of(client.hour_limit()));
+        Self(Arc::new(Shared {
+            client,
+            settings,
+            accounts: Accounts::default(),
+            certificates: CertificateBook::default(),
+            scopes: Scopes::default(),
+            allowance,
+            kinds: Mutex::default(),
+            turns: Mutex::default(),
+        }))
+    }
+
+    /// The age limit of a kind: longer than `max_age` where a limit of its own needs more time for its pages.
+    #[must_use]
+    pub fn max_age(&self, kind: Kind, max_age: Duration) -> Duration {
+        let Some(limit) = kind.row().own_limit else { return max_age };
+        // A list can wait for a whole window before and after each that its pages need.
+        let windows = self.pages(kind).max(1).div_ceil(limit.calls.max(1)).saturating_add(2);
+        max_age.max(limit.window.saturating_mul(u32::try_from(windows).unwrap_or(u32::MAX)))
+    }
+
+    /// The shortest time between two lists of a kind that leaves calls of its own limit for others.
+    #[must_use]
+    pub fn pause(&self, kind: Kind) -> Duration {
+        let Some(limit) = kind.row().own_limit else { return Duration::ZERO };
+        let pages = u32::try_from(self.pages(kind).max(1)).unwrap_or(u32::MAX);
+        let calls = u32::try_from(limit.calls.max(1)).unwrap_or(u32::MAX);
+        // A quarter is left over.
+        limit.window.saturating_mul(pages).saturating_mul(4) / calls.saturating_mul(3)
+    }
+
+    /// The pages of the last lists of a kind.
+    #[must_use]
+    pub fn pages(&self, kind: Kind) -> usize {
+        self.kinds().get(&kind).map_or(0, |snapshot| snapshot.pages)
+    }
+
+    /// What is known now, not older than the age limit of the kind.
+    #[must_use]
+    pub fn look(&self, key: &ResourceKey, max_age: Duration) -> Observation {
+        let max_age = self.max_age(key.kind, max_age);
+        let kinds = self.kinds();
+        let Some(snapshot) = kinds.get(&key.kind) else { return Observation::Unknown(UnknownReason::NotYet) };
+        let unread = || snapshot.unread.get(key.parts().0?);
+        let error = snapshot.last_error.as_ref().map(|(_, error)| error).or_else(unread).cloned();
+        let Some(entry) = snapshot.resources.get(&key.id) else {
+            let reason = error.map_or(UnknownReason::NotYet, |error| UnknownReason::Failed { error });
+            return Observation::Unknown(reason);
+        };
+        let age = entry.at.elapsed();
+        if age >= max_age {
+            return Observation::Unknown(UnknownReason::Stale { age, error });
+        }
+        self.observation(key.kind, &entry.known, Use::since(Instant::now().checked_sub(max_age)))
+    }
+
+    /// Marks what is older than the age limit of the kind and was not told yet: which resources that are, and when the next will be.
+    #[must_use]
+    pub fn expire(&self, kind: Kind, max_age: Duration) -> (Vec<Arc<str>>, Option<Instant>) {
+        let max_age = self.max_age(kind, max_age);
+        let now = Instant::now();
+        let mut kinds = self.kinds();
+        let mut expired = Vec::new();
+        let mut next: Option<Instant> = None;
+        let resources = kinds.get_mut(&kind).into_iter().flat_map(|snapshot| &mut snapshot.resources);
+        for (id, entry) in resources.filter(|(_, entry)| !entry.is_expired) {
+            let at = entry.oldest() + max_age;
+            if at <= now {
+                entry.is_expired = true;
+                expired.push(Arc::clone(id));
+            } else {
+                next = Some(next.map_or(at, |next| next.min(at)));
+            }
+        }
+        (expired, next)
+    }
+
+    /// The controller that owns a resource, read now; see [`Client::owner`].
+    ///
+    /// # Errors
+    /// If a list could not be read.
+    pub async fn owner(&self, key: &ResourceKey) -> Result<Option<String>, Error> {
+        self.0.client.owner(key).await
+    }
+
+    /// When the last complete list of the kind was begun.
+    #[must_use]
+    pub fn listed_at(&self, kind: Kind) -> Option<Instant> {
+        self.kinds().get(&kind)?.listed_at
+    }
+
+    /// Whether the kind was ever listed.
+    #[must_use]
+    pub fn has_listed(&self, kind: Kind) -> bool {
+        self.kinds().get(&kind).is_some_and(|snapshot| snapshot.listed_at.is_some())
+    }
+
+    /// How many calls sweeps may make in any hour.
+    #[must_use]
+    pub fn hour_limit(&self) -> usize {
+        self.0.client.hour_limit()
+    }
+
+    /// Takes over which fields are recorded of a known resource. Whether they need calls that were not made yet; until
+    /// then, the document says what is unread.
+    #[must_use]
+    pub fn expect(&self, key: &ResourceKey, fields: FieldSet) -> bool {
+        let mut kinds = self.kinds();
+        let entry = kinds.get_mut(&key.kind).and_then(|snapshot| snapshot.resources.get_mut(&key.id));
+        let Some(Known::Present(shown)) = entry.map(|entry| &mut entry.known) else { return false };
+        if fields.without(shown.fields()).is_empty() {
+            return false;
+        }
+        let (row, shown) = (key.kind.row(), Arc::make_mut(shown));
+        shown.expect(fields.union(shown.fields()), Arc::clone(shown.scopes()));
+        shown.compose(row, Use::default());
+        shown.is_incomplete(row)
+    }
+
+    /// Whether a document needs calls for its recorded fields that were not made yet.
+    #[must_use]
+    pub fn is_incomplete(&self, key: &ResourceKey) -> bool {
+        let kinds = self.kinds();
+        let entry = kinds.get(&key.kind).and_then(|snapshot| snapshot.resources.get(&key.id));
+        entry.and_then(|entry| entry.known.shown()).is_some_and(|shown| shown.is_incomplete(key.kind.row()))
+    }
+
+    /// Forgets the document of a resource that is no longer recorded.
+    pub fn forget(&self, key: &ResourceKey) {
+        if let Some(snapshot) = self.kinds().get_mut(&key.kind) {
+            snapshot.resources.remove(&key.id);
+        }
+    }
+
+    /// Forgets all of a kind of which nothing is recorded any more.
+    pub fn forget_kind(&self, kind: Kind) {
+        self.kinds().remove(&kind);
+    }
+
+    /// The state of each kind that was ever synced or asked for.
+    #[must_use]
+    pub fn snapshots(&self) -> Vec<SnapshotInfo> {
+        let info = |(kind, snapshot): (&Kind, &Snapshot)| SnapshotInfo {
+            kind: *kind,
+            age: snapshot.listed_at.map(|listed_at| listed_at.elapsed()),
+            resources: snapshot.resources.len(),
+            last_error: snapshot.last_error.clone(),
+        };
+        self.kinds().iter().map(info).collect()
+    }
+
+    /// Returns the known state, from the responses that are used.
+    pub(super) fn observation(&self, kind: Kind, known: &Known, used: Use) -> Observation {
+        let shown = match known {
+            Known::Present(shown) => shown,
+            Known::Gone => return Observation::Gone,
+            Known::Missing => return Observation::Unknown(UnknownReason::Failed { error: NOT_YET_ASKED.into() }),
+            Known::Failed(error) => {
+                return Observation::Unknown(UnknownReason::Failed { error: Arc::clone(error) });
+            }
+        };
+        let row = kind.row();
+        let mut document = shown.document(row, used);
+        if shown.fields().has(FieldSet::fields(row, row.certificates.iter().map(String::as_str))) {
+            let certificates::Known { certificates, why_none } = self.0.certificates.known();
+            document.certificates = certificates;
+            document.no_certificates = why_none;
+        }
+        Observation::Present(document)
+    }
+
+    pub(super) fn kinds(&self) -> MutexGuard<'_, BTreeMap<Kind, Snapshot>> {
+        // Nothing that holds the lock can panic half-way through a change.
+        self.0.kinds.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Inventory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Inventory")
+    }
+}
+
+/// How many calls of one kind run side by side, where lists do not cover it.
+pub(super) const SIDE_BY_SIDE: usize = 8;
+
+impl Inventory {
+    pub(super) async fn ask(&self, key: &ResourceKey, priority: Priority) -> Result<Option<Arc<str>>, Error> {
+        Ok(self.0.client.get(key, priority).await?.map(Arc::from))
+    }
+}

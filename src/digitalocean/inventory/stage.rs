@@ -1,0 +1,175 @@
+//! The rows of the lists of a kind, while they are read.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use super::known::{Entry, Known};
+use super::shown::Shown;
+use super::spare::{Room, Spare};
+use super::sync_error::SyncError;
+use crate::digitalocean::kinds::{self, FieldSet};
+use crate::digitalocean::lists::{Listed, Rows};
+use crate::digitalocean::{Kind, ResourceKey};
+
+/// A recorded resource of a kind, and which of its fields are recorded.
+#[derive(Clone, Debug)]
+pub struct Wanted {
+    /// The id.
+    pub id: Arc<str>,
+    /// The recorded fields: what they need besides the lists is read too.
+    pub fields: FieldSet,
+}
+
+/// Which resources of a kind a list is read for.
+pub(super) enum Selection {
+    /// Those that are recorded.
+    Wanted(Vec<Wanted>),
+    /// All that exist, and the fields that are read of each. Kinds that live in others are listed in these parents.
+    All { fields: FieldSet, parents: Vec<String> },
+}
+
+impl Selection {
+    /// The fields to read of each resource.
+    pub(super) fn fields(&self, rows: &HashMap<Arc<str>, Staged>) -> HashMap<Arc<str>, FieldSet> {
+        match self {
+            Self::Wanted(wanted) => wanted.iter().map(|wanted| (Arc::clone(&wanted.id), wanted.fields)).collect(),
+            Self::All { fields, .. } => rows.keys().map(|id| (Arc::clone(id), *fields)).collect(),
+        }
+    }
+}
+
+impl<T: Into<Arc<str>>> From<T> for Wanted {
+    fn from(id: T) -> Self {
+        Self { id: id.into(), fields: FieldSet::default() }
+    }
+}
+
+/// The missing resources to ask for, those first that have waited for longest.
+pub(super) fn absent(kind: Kind, rows: &HashMap<Arc<str>, Staged>) -> Vec<ResourceKey> {
+    let is_absent = |staged: &Staged| matches!(staged.row, Row::Missing) && !staged.is_gone();
+    let mut absent: Vec<_> = rows.iter().filter(|(_, staged)| is_absent(staged)).collect();
+    absent.sort_by(|one, other| (one.1.turn(), one.0).cmp(&(other.1.turn(), other.0)));
+    absent.into_iter().map(|(id, _)| ResourceKey::new(kind, Arc::clone(id))).collect()
+}
+
+/// What one list is read for.
+pub(super) struct Stage {
+    /// What comes before the ids of its rows.
+    pub(super) prefix: String,
+    pub(super) resources: HashMap<Arc<str>, Staged>,
+    /// Whether every row is taken over.
+    pub(super) takes_all: bool,
+    /// Its other rows.
+    pub(super) spare: Spare,
+}
+
+impl Stage {
+    /// For the list of a parent, or of the kind.
+    pub(super) fn of(parent: Option<&str>, room: &Room) -> Self {
+        let prefix = parent.map(|parent| format!("{parent}/")).unwrap_or_default();
+        Self { prefix, resources: HashMap::new(), takes_all: false, spare: Spare::within(room.clone()) }
+    }
+}
+
+pub(super) struct Staged {
+    pub(super) before: Option<Entry>,
+    pub(super) row: Row,
+}
+
+/// What the list says of a wanted resource.
+pub(super) enum Row {
+    Missing,
+    /// Its document is the same, byte by byte.
+    Same,
+    New(Arc<str>),
+    /// Nothing: it could not be read.
+    Unread(Arc<str>),
+}
+
+/// What the lists of a kind say.
+#[derive(Default)]
+pub(super) struct Read {
+    pub(super) rows: HashMap<Arc<str>, Staged>,
+    pub(super) listed: Listed,
+    pub(super) spare: Spare,
+    pub(super) unread: Unread,
+}
+
+/// What could not be read of them.
+#[derive(Default)]
+pub(super) struct Unread {
+    /// By parent.
+    pub(super) errors: HashMap<Box<str>, Arc<str>>,
+    pub(super) error: Option<SyncError>,
+}
+
+impl Staged {
+    pub(super) fn is_gone(&self) -> bool {
+        self.before.as_ref().is_some_and(|before| before.known.is_gone())
+    }
+
+    /// When its turn comes to be asked for, should it be missing: first those that wait already, then those of which
+    /// nothing was known, then what is known for longest.
+    fn turn(&self) -> (bool, Option<Instant>) {
+        let before = self.before.as_ref();
+        let is_waiting = before.is_some_and(|before| matches!(before.known, Known::Missing));
+        (!is_waiting, before.map(|before| before.at))
+    }
+
+    /// What is known now; `found` is what asking for it said.
+    pub(super) fn entry(self, kind: &kinds::Row, found: Option<Entry>, started: Instant) -> Entry {
+        if let Some(found) = found {
+            return found;
+        }
+        let listed = |before: Option<&Entry>, text: &str| {
+            let before = before.and_then(|entry| entry.known.shown());
+            Entry::new(Known::Present(Arc::new(Shown::listed(kind, before, text, started))), started)
+        };
+        match (self.row, self.before) {
+            (Row::New(text), before) => listed(before.as_ref(), &text),
+            (Row::Unread(_), Some(before)) if before.known.tells() => before,
+            (Row::Unread(error), _) => Entry::new(Known::Failed(error), started),
+            // Its turn did not come. Where the lists cannot show it, that they do not says nothing new.
+            (Row::Missing, Some(before)) if kind.lists_a_part && before.known.tells() && !before.known.is_gone() => {
+                before
+            }
+            (Row::Same, Some(before)) => match before.known {
+                Known::Present(shown) => {
+                    Entry::new(Known::Present(Arc::new(shown.listed_again(kind, started))), started)
+                }
+                known => Entry::new(known, started),
+            },
+            (_, Some(before)) if before.known.is_gone() => Entry::new(Known::Gone, started),
+            (_, _) => Entry::new(Known::Missing, started),
+        }
+    }
+}
+
+impl Rows for Stage {
+    fn begin(&mut self) {
+        if self.takes_all {
+            self.resources.clear();
+        }
+        for staged in self.resources.values_mut() {
+            staged.row = Row::Missing;
+        }
+        self.spare.clear();
+    }
+
+    fn row(&mut self, id: &str, document: &str) {
+        let key = if self.prefix.is_empty() { Cow::Borrowed(id) } else { Cow::Owned(format!("{}{id}", self.prefix)) };
+        match self.resources.get_mut(&*key) {
+            Some(staged) => {
+                let same = staged.before.as_ref().is_some_and(|before| before.known.was_listed_as(document));
+                staged.row = if same { Row::Same } else { Row::New(document.into()) };
+            }
+            None if self.takes_all => {
+                self.resources.insert(key.into(), Staged { before: None, row: Row::New(document.into()) });
+            }
+            None => self.spare.keep(&key, document),
+        }
+    }
+}

@@ -1,0 +1,276 @@
+//! Syncs a kind: reads its lists and takes them over, as a whole or not at all.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError};
+
+use futures::stream::{self, StreamExt};
+use tokio::time::Instant;
+
+use super::known::{Entry, Known};
+use super::shown::{Shown, Use, Wants};
+use super::snapshot::{Inventory, SIDE_BY_SIDE};
+use super::spare::{self, Room};
+use super::stage::{Read, Row, Selection, Stage, Staged, Wanted, absent};
+use super::sync_error::SyncError;
+use crate::digitalocean::kinds::FieldSet;
+use crate::digitalocean::lists::{Listed, Rows};
+use crate::digitalocean::{Error, IdFormat, Kind, Priority, ResourceKey};
+
+/// What a sync found.
+#[derive(Clone, Debug)]
+pub struct Changes {
+    /// The kind.
+    pub kind: Kind,
+    /// Recorded ids of which something else is known than before.
+    pub changed: Vec<Arc<str>>,
+    /// Those of them of which nothing could be said before.
+    pub renewed: Vec<Arc<str>>,
+    /// Ids whose documents are the same, and confirmed by now.
+    pub confirmed: Vec<Arc<str>>,
+    /// How many resources of the kind there are.
+    pub listed: usize,
+    /// How many calls it took, those for resources that turned out to be gone aside: they come once.
+    pub calls: usize,
+    /// What could not be read besides; what was known of that stays, and ages.
+    pub unread: Option<SyncError>,
+}
+
+impl Inventory {
+    /// Lists all pages of `kind` and takes them over, or nothing. `wanted` are its recorded resources; with none, no
+    /// call is made. Parts that no list shows are read where they are recorded, within an allowance.
+    ///
+    /// # Errors
+    /// Where the list could not be read in full or lied; what was known before stays.
+    pub async fn sync(
+        &self,
+        kind: Kind,
+        wanted: impl IntoIterator<Item = impl Into<Wanted>> + Send,
+    ) -> Result<Changes, SyncError> {
+        self.take_turn(kind, Selection::Wanted(wanted.into_iter().map(Into::into).collect())).await
+    }
+
+    /// Lists all pages of `kind` and takes every resource over, for a survey of the account. What these fields need
+    /// besides the lists is read too, within an allowance. `parents` are the domains whose records are listed.
+    ///
+    /// # Errors
+    /// If the list could not be read in full.
+    pub async fn survey(&self, kind: Kind, fields: FieldSet, parents: Vec<String>) -> Result<Changes, SyncError> {
+        self.take_turn(kind, Selection::All { fields, parents }).await
+    }
+
+    async fn take_turn(&self, kind: Kind, selection: Selection) -> Result<Changes, SyncError> {
+        let turn = Arc::clone(self.0.turns.lock().unwrap_or_else(PoisonError::into_inner).entry(kind).or_default());
+        let _turn = turn.lock().await;
+        let outcome = self.list(kind, selection).await;
+        if let Err(error) = &outcome {
+            self.kinds().entry(kind).or_default().last_error = Some((error.category(), error.to_string().into()));
+        }
+        outcome
+    }
+
+    async fn list(&self, kind: Kind, selection: Selection) -> Result<Changes, SyncError> {
+        let started = Instant::now();
+        let token = self.0.client.token_version();
+        let Read { mut rows, listed, spare, unread } = self.read(kind, &selection).await?;
+        let fields = selection.fields(&rows);
+        let account = self.account(kind, &rows).await?;
+        let mut absent = absent(kind, &rows);
+        if absent.len() > self.0.settings.doubt_above && !kind.row().lists_a_part {
+            self.doubt(kind, &absent).await?;
+        }
+        absent.truncate(self.0.settings.confirm_at_most);
+        let mut found = self.confirm(absent).await;
+        let was_there = |id: &Arc<str>| {
+            let before = rows.get(id).and_then(|staged| staged.before.as_ref());
+            before.is_some_and(|before| !before.known.is_gone())
+        };
+        if found.iter().any(|(id, entry)| entry.known.is_gone() && was_there(id)) {
+            self.doubt_account(kind).await?;
+        }
+        let asked = found.values().filter(|entry| !entry.known.is_gone()).count();
+        let mut entries: Vec<_> = rows
+            .drain()
+            .map(|(id, staged)| {
+                let found = found.remove(&id);
+                let entry = staged.entry(kind.row(), found, started);
+                (id, entry)
+            })
+            .collect();
+        let calls = listed.pages + asked + self.complete(kind, &fields, &mut entries).await;
+        let (mut changed, renewed, confirmed) = self.take_over(kind, started, entries);
+        let certificates = self.0.certificates.known();
+        let mut kinds = self.kinds();
+        let snapshot = kinds.entry(kind).or_default();
+        if snapshot.certificates != certificates {
+            let needs = FieldSet::fields(kind.row(), kind.row().certificates.iter().map(String::as_str));
+            let shows = |entry: &Entry| matches!(&entry.known, Known::Present(shown) if shown.fields().has(needs));
+            changed.extend(snapshot.resources.iter().filter(|(_, entry)| shows(entry)).map(|(id, _)| Arc::clone(id)));
+            changed.sort();
+            changed.dedup();
+            snapshot.certificates = certificates;
+        }
+        snapshot.pages = listed.pages;
+        snapshot.spare = spare.listed(started);
+        if !snapshot.spare.is_empty() {
+            self.drop_spare_later(kind, started);
+        }
+        // A token that was replaced meanwhile says nothing about what the one before it saw.
+        let account = account.filter(|_| self.0.client.token_version() == token);
+        snapshot.account = account.or_else(|| snapshot.account.take());
+        snapshot.unread = unread.errors;
+        Ok(Changes { kind, changed, renewed, confirmed, listed: listed.rows, calls, unread: unread.error })
+    }
+
+    /// Drops the spare rows of a list once they are no longer fresh.
+    fn drop_spare_later(&self, kind: Kind, at: Instant) {
+        let inventory = Arc::downgrade(&self.0);
+        tokio::spawn(async move {
+            tokio::time::sleep_until(at + spare::FRESH).await;
+            let Some(inventory) = inventory.upgrade().map(Self) else { return };
+            if let Some(snapshot) = inventory.kinds().get_mut(&kind)
+                && snapshot.spare.at() == Some(at)
+            {
+                snapshot.spare.clear();
+            }
+        });
+    }
+
+    /// Takes the resource of a new record from the rows of a fresh list, where these show all of these fields. Whether
+    /// it is known now.
+    #[must_use]
+    pub fn take_from_list(&self, key: &ResourceKey, fields: FieldSet) -> bool {
+        let mut kinds = self.kinds();
+        let Some(snapshot) = kinds.get_mut(&key.kind) else { return false };
+        if let Some(entry) = snapshot.resources.get(&key.id) {
+            return entry.known.shown().is_none_or(|shown| !shown.is_incomplete(key.kind.row()));
+        }
+        let Some((text, at)) = snapshot.spare.row(&key.id) else { return false };
+        let row = key.kind.row();
+        let mut shown = Shown::listed(row, None, text, at);
+        let needs_certificates = fields.has(FieldSet::fields(row, row.certificates.iter().map(String::as_str)));
+        let needs_scopes = row.scopes_in_doubt(fields).next().is_some();
+        if shown.wants(row, fields) != Wants::default() || needs_certificates || needs_scopes {
+            return false;
+        }
+        shown.expect(fields, Arc::default());
+        shown.compose(row, Use::default());
+        snapshot.resources.insert(Arc::clone(&key.id), Entry::new(Known::Present(Arc::new(shown)), at));
+        true
+    }
+
+    /// Reads the lists. It fails only where none of them could be read.
+    async fn read(&self, kind: Kind, selection: &Selection) -> Result<Read, SyncError> {
+        let stages = self.stages(kind, selection);
+        let all = stages.len();
+        let lists = stages.into_iter().map(|(parent, mut stage)| async move {
+            let outcome = match self.0.client.list(kind, parent.as_deref(), &mut stage, Priority::Sweep).await {
+                // The domain is not there: neither are its records.
+                Err(Error::NotFound { .. }) if parent.is_some() => {
+                    stage.begin();
+                    Ok(Listed { rows: 0, pages: 1 })
+                }
+                other => other,
+            };
+            (parent, outcome, stage)
+        });
+        let outcomes: Vec<_> = stream::iter(lists).buffer_unordered(SIDE_BY_SIDE).collect().await;
+        let mut read = Read::default();
+        for (parent, outcome, Stage { mut resources, spare, .. }) in outcomes {
+            match outcome {
+                Ok(listed) => {
+                    read.spare.join(spare);
+                    read.listed.rows += listed.rows;
+                    read.listed.pages += listed.pages;
+                }
+                Err(source) => {
+                    let error: Arc<str> = source.to_string().into();
+                    for staged in resources.values_mut() {
+                        staged.row = Row::Unread(Arc::clone(&error));
+                    }
+                    read.unread.errors.insert(parent.unwrap_or_default().into(), error);
+                    let unread = read.unread.errors.len();
+                    read.unread.error = Some(SyncError::Part { kind, unread, all, source });
+                }
+            }
+            read.rows.extend(resources);
+        }
+        match read.unread.error {
+            Some(SyncError::Part { source, .. }) if read.unread.errors.len() == all => {
+                Err(SyncError::List { kind, source })
+            }
+            _ => Ok(read),
+        }
+    }
+
+    /// What is wanted, with what is known of it: one stage per list that has to be read.
+    fn stages(&self, kind: Kind, selection: &Selection) -> BTreeMap<Option<String>, Stage> {
+        let kinds = self.kinds();
+        let known = kinds.get(&kind).map(|snapshot| &snapshot.resources);
+        let mut stages: BTreeMap<Option<String>, Stage> = BTreeMap::new();
+        let room = Room::default();
+        let wanted = match selection {
+            Selection::Wanted(wanted) => wanted.as_slice(),
+            Selection::All { parents, .. } => {
+                let is_within = kind.id_format() == IdFormat::DomainRecord;
+                let parents = parents.iter().cloned().map(Some).filter(|_| is_within);
+                let own = (!is_within).then_some(None);
+                for parent in parents.chain(own) {
+                    let stage = Stage { takes_all: true, ..Stage::of(parent.as_deref(), &room) };
+                    stages.insert(parent, stage);
+                }
+                &[]
+            }
+        };
+        for Wanted { id, .. } in wanted {
+            let key = ResourceKey::new(kind, Arc::clone(id));
+            let parent = key.parts().0.map(ToOwned::to_owned);
+            let before = known.and_then(|known| known.get(id)).cloned();
+            let stage = Stage::of(parent.as_deref(), &room);
+            let stage = stages.entry(parent).or_insert(stage);
+            stage.resources.insert(Arc::clone(id), Staged { before, row: Row::Missing });
+        }
+        if kind.id_format() == IdFormat::DomainRecord {
+            // An id without a domain names no list.
+            stages.remove(&None);
+        }
+        stages
+    }
+
+    /// Puts a sync in place. Which ids changed, of which of them nothing could be said before, and which others are
+    /// confirmed by now.
+    fn take_over(&self, kind: Kind, started: Instant, entries: Vec<(Arc<str>, Entry)>) -> (Ids, Ids, Ids) {
+        let mut kinds = self.kinds();
+        let snapshot = kinds.entry(kind).or_default();
+        let mut before = std::mem::take(&mut snapshot.resources);
+        let (mut changed, mut renewed, mut confirmed) = (Vec::new(), Vec::new(), Vec::new());
+        snapshot.resources.reserve(entries.len());
+        for (id, entry) in entries {
+            let entry = match before.remove(&id) {
+                // Asked for directly since the list was begun, so newer than the list; or the list was not read.
+                Some(newer) if newer.at >= entry.at => newer,
+                older => {
+                    let was_told = older.as_ref().is_some_and(|older| older.known.tells() && !older.is_expired);
+                    let is_renewed = entry.known.tells() && !was_told;
+                    if is_renewed {
+                        renewed.push(Arc::clone(&id));
+                    }
+                    if is_renewed || !older.as_ref().is_some_and(|older| older.known.is_like(&entry.known)) {
+                        changed.push(Arc::clone(&id));
+                    } else if older.is_some_and(|older| entry.known.is_confirmed() && !older.known.is_confirmed()) {
+                        confirmed.push(Arc::clone(&id));
+                    }
+                    entry
+                }
+            };
+            snapshot.resources.insert(id, entry);
+        }
+        // Recorded and asked for only since the list was begun.
+        snapshot.resources.extend(before.into_iter().filter(|(_, entry)| entry.at > started));
+        snapshot.listed_at = Some(started);
+        snapshot.last_error = None;
+        (changed, renewed, confirmed)
+    }
+}
+
+/// Ids of resources.
+type Ids = Vec<Arc<str>>;

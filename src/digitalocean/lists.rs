@@ -1,0 +1,187 @@
+//! Reads whole lists. A list that shifts while its pages are read is read again.
+
+use std::collections::HashSet;
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher;
+
+use super::budget::Priority;
+use super::call::Call;
+use super::kinds::PartList;
+use super::pages::{Page, Shape};
+use super::{Client, Error, Kind, pages};
+
+/// Rows of one page; DigitalOcean's largest.
+pub(super) const PER_PAGE: &str = "200";
+
+/// How often a list is read before it counts as shifting.
+pub(super) const WALKS: u32 = 4;
+
+/// How many pages a list can have: a guard against a server that always has one more.
+const MOST_PAGES: usize = 10_000;
+
+/// Takes the rows of a list.
+pub(super) trait Rows {
+    /// The list begins, maybe not for the first time: what came before does not count.
+    fn begin(&mut self);
+    /// A resource's id within its parent, and its document.
+    fn row(&mut self, id: &str, document: &str);
+}
+
+impl Client {
+    /// Reads all pages of a list of parts and hands each on by the id of its resource. The number of pages.
+    ///
+    /// # Errors
+    /// Where the list could not be read in full; the parts handed on until then must not be used.
+    pub(super) async fn parts(
+        &self,
+        kind: Kind,
+        list: &'static PartList,
+        rows: &mut (impl Rows + Send),
+    ) -> Result<usize, Error> {
+        let walk = Walk {
+            path: &list.path,
+            key: &list.key,
+            id_field: &list.id,
+            shape: Shape::Map,
+            is_paged: true,
+            scope: &kind.row().scope,
+            parent: None,
+            query: "",
+            priority: Priority::Sweep,
+        };
+        for _ in 0..WALKS {
+            rows.begin();
+            if let Some(walked) = self.walk(&walk, rows).await?.filter(|walked| walked.is_whole(walked.rows)) {
+                return Ok(walked.pages);
+            }
+        }
+        Err(Error::Shifting { doing: format!("GET {}", list.path), walks: WALKS })
+    }
+
+    /// Reads all pages of a kind's lists and hands each row on. How many resources there are, on how many pages.
+    ///
+    /// # Errors
+    /// Where the list could not be read in full; the rows handed on until then must not be used.
+    pub(super) async fn list(
+        &self,
+        kind: Kind,
+        parent: Option<&str>,
+        rows: &mut (impl Rows + Send),
+        priority: Priority,
+    ) -> Result<Listed, Error> {
+        let row = kind.row();
+        for _ in 0..WALKS {
+            rows.begin();
+            let mut walked = Vec::new();
+            for query in &row.walks {
+                let walk = Walk {
+                    path: &row.list.path,
+                    key: &row.list.key,
+                    id_field: &row.id.field,
+                    shape: Shape::List,
+                    is_paged: row.paged,
+                    scope: &row.scope,
+                    parent,
+                    query,
+                    priority,
+                };
+                let Some(one) = self.walk(&walk, rows).await? else { break };
+                walked.push(one);
+            }
+            let rows = walked.iter().map(|walked| walked.rows).sum();
+            if walked.len() == row.walks.len() && walked.iter().all(|walked| walked.is_whole(rows)) {
+                return Ok(Listed { rows, pages: walked.iter().map(|walked| walked.pages).sum() });
+            }
+        }
+        Err(Error::Shifting { doing: format!("GET {}", kind.row().list.path), walks: WALKS })
+    }
+
+    /// Reads the pages of one list once. Nothing where rows shifted between pages.
+    async fn walk(&self, walk: &Walk<'_>, rows: &mut (impl Rows + Send)) -> Result<Option<Walked>, Error> {
+        // Hashes rather than ids: 8 bytes each, and a collision costs one more walk at worst.
+        let hasher = RandomState::new();
+        let mut seen: HashSet<u64> = HashSet::new();
+        let mut first_total = None;
+        let mut number = 1;
+        for pages in 1..=MOST_PAGES {
+            let number_text = number.to_string();
+            let mut parameters: Vec<(&str, &str)> = walk.query.split_once('=').into_iter().collect();
+            if walk.is_paged {
+                parameters.extend([("page", number_text.as_str()), ("per_page", PER_PAGE)]);
+            }
+            let url = self.url(walk.path, walk.parent, None, &parameters)?;
+            let call = Call::reading(url, walk.path, walk.scope, walk.priority);
+            let body = self.read(&call).await?.ok_or_else(|| call.not_found())?;
+            let mut doubled = false;
+            let text = self.text(&call, &body)?;
+            let page = pages::read(text, walk.key, walk.shape, Some(walk.id_field), |id, document| {
+                doubled |= !seen.insert(hasher.hash_one(id));
+                rows.row(id, document);
+                Ok(())
+            });
+            let page = page.map_err(|why| self.malformed(&call, &why))?;
+            let total = *first_total.get_or_insert(page.total);
+            let count = u64::try_from(seen.len()).unwrap_or(u64::MAX);
+            if doubled || page.total != total || total.is_some_and(|total| count > total) {
+                return Ok(None);
+            }
+            if !walk.is_paged || !page.has_more(seen.len()) {
+                return Ok(Some(Walked { rows: seen.len(), total, pages }));
+            }
+            number = page.number_after(number).map_err(|why| self.malformed(&call, &why))?;
+        }
+        Err(Error::Malformed { doing: format!("GET {}", walk.path), why: "its pages do not end".into() })
+    }
+
+    /// Reads a page of a list, as [`pages::read`] does. The next page is always this list's own with the next number.
+    pub(super) fn page(
+        &self,
+        call: &Call<'_>,
+        body: &[u8],
+        key: &str,
+        id_field: Option<&str>,
+        row: impl FnMut(&str, &str) -> Result<(), String>,
+    ) -> Result<Page, Error> {
+        let text = self.text(call, body)?;
+        pages::read(text, key, Shape::List, id_field, row).map_err(|why| self.malformed(call, &why))
+    }
+}
+
+/// What a kind's lists hold.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Listed {
+    /// Resources.
+    pub(super) rows: usize,
+    /// Pages, each of which took a call.
+    pub(super) pages: usize,
+}
+
+/// One list to read.
+struct Walk<'a> {
+    path: &'static str,
+    key: &'static str,
+    id_field: &'static str,
+    shape: Shape,
+    is_paged: bool,
+    scope: &'static str,
+    parent: Option<&'a str>,
+    /// One more query parameter; none where empty.
+    query: &'a str,
+    priority: Priority,
+}
+
+/// What reading one list came to.
+struct Walked {
+    rows: usize,
+    total: Option<u64>,
+    pages: usize,
+}
+
+impl Walked {
+    /// Every row was there. Whether the total of droplets counts those that only another list shows is nowhere
+    /// documented, so it may be reached by all lists together: `listed`.
+    fn is_whole(&self, listed: usize) -> bool {
+        let [rows, listed] = [self.rows, listed].map(|rows| u64::try_from(rows).unwrap_or(u64::MAX));
+        self.total.is_none_or(|total| rows == total || (rows < total && total <= listed))
+    }
+}

@@ -1,0 +1,116 @@
+//! The write that makes live values the desired ones.
+
+use futures::stream::{self, StreamExt};
+use kube::api::Patch;
+use serde_json::json;
+use tracing::info;
+
+use super::executor::{Executor, is_refusal, params};
+use crate::{
+    api::{ProvisionedResource, annotations},
+    drift::{
+        known::Marks,
+        plan::Adoption,
+        shown::{brief, first},
+    },
+    kube_ext::{
+        cache::Cache,
+        call::{Error, bounded},
+    },
+};
+
+/// How many decisions are verified side by side.
+const SIDE_BY_SIDE: usize = 8;
+
+impl Executor<'_> {
+    /// Returns what the API server refused.
+    pub(super) async fn adopt(
+        &self,
+        adoptions: Vec<Adoption>,
+        in_doubt: Marks,
+    ) -> Result<Vec<(Adoption, Error)>, Error> {
+        let Some(record) = self.record else { return Ok(Vec::new()) };
+        let (verified, mut refused) = self.verify(adoptions).await?;
+        let mut marks = in_doubt;
+        let mut version = record.resource_version.to_string();
+        let mut has_annotations = record.has_annotations;
+        let mut batches = vec![verified];
+        while let Some(mut batch) = batches.pop() {
+            let mut marked = marks.clone();
+            batch.iter().filter_map(|adoption| self.known(&adoption.drift)).for_each(|drift| marked.add(&drift));
+            if batch.is_empty() {
+                continue;
+            }
+            match self.write_desired(&batch, &marked, &version, has_annotations).await {
+                Ok(written) => {
+                    marks = marked;
+                    version = written.metadata.resource_version.clone().unwrap_or_default();
+                    has_annotations = true;
+                    self.context.index().learn(&written);
+                    for Adoption { drift, field, .. } in &batch {
+                        info!(record = %self.key, drift = %drift, field, "accepted: the live value is the desired one");
+                    }
+                }
+                // One value may have spoilt it for the others.
+                Err(error) if is_refusal(&error) && batch.len() > 1 => {
+                    let second = batch.split_off(batch.len() / 2);
+                    batches.extend([second, batch]);
+                }
+                Err(error) if is_refusal(&error) => refused.extend(batch.pop().map(|adoption| (adoption, error))),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(refused)
+    }
+
+    /// Reading the live resource took a while, and decisions may have been taken back since.
+    async fn verify(&self, adoptions: Vec<Adoption>) -> Result<(Vec<Adoption>, Vec<(Adoption, Error)>), Error> {
+        let verify = async |adoption: Adoption| {
+            let Some(drift) = self.known(&adoption.drift) else { return (adoption, Ok(())) };
+            let confirmed = self.confirm(&drift).await.map(drop);
+            (adoption, confirmed)
+        };
+        let outcomes: Vec<_> = stream::iter(adoptions).map(verify).buffered(SIDE_BY_SIDE).collect().await;
+        let (mut verified, mut refused) = (Vec::new(), Vec::new());
+        for (adoption, outcome) in outcomes {
+            match outcome {
+                Ok(()) => verified.push(adoption),
+                Err(error) if is_refusal(&error) => refused.push((adoption, error)),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok((verified, refused))
+    }
+
+    /// The one write that makes live values the desired ones, and remembers which drifts they were.
+    async fn write_desired(
+        &self,
+        batch: &[Adoption],
+        marks: &Marks,
+        version: &str,
+        has_annotations: bool,
+    ) -> Result<ProvisionedResource, Error> {
+        let remember = if has_annotations {
+            let path = pointer(["metadata", "annotations", annotations::LAST_ACCEPTED]);
+            json!({ "op": "add", "path": path, "value": marks.text() })
+        } else {
+            let value = json!({ annotations::LAST_ACCEPTED: marks.text() });
+            json!({ "op": "add", "path": "/metadata/annotations", "value": value })
+        };
+        let adopt = |Adoption { field, value, .. }: &Adoption| json!({ "op": "add", "path": pointer(["spec", "desired", field]), "value": value });
+        // The API server refuses the patch when the record is not the one that was evaluated any more.
+        let bind = json!({ "op": "replace", "path": "/metadata/resourceVersion", "value": version });
+        let operations: Vec<_> = [bind].into_iter().chain(batch.iter().map(adopt)).chain([remember]).collect();
+        let fields: Vec<_> = batch.iter().map(|adoption| brief(&adoption.field)).collect();
+        let fields = first(&fields, 3, ", ");
+        let doing = format!("accepting {fields} of ProvisionedResource {}", self.key);
+        let patch = serde_json::from_value(operations.into())
+            .map_err(|error| Error::Refused { doing: doing.clone(), message: error.to_string() })?;
+        bounded(&doing, self.records().patch(&self.key.name, &params(), &Patch::<()>::Json(patch))).await
+    }
+}
+
+/// A JSON pointer to what these names lead to.
+fn pointer(names: [&str; 3]) -> String {
+    names.map(|name| format!("/{}", name.replace('~', "~0").replace('/', "~1"))).concat()
+}

@@ -1,0 +1,84 @@
+//! The write that closes a drift.
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use serde_json::json;
+use tracing::info;
+
+use super::executor::{Executor, with_reason};
+use crate::{
+    api::{
+        Acceptance, AcceptanceMode, DriftPhase,
+        conditions::{self, Claim, ConditionStatus, reason},
+    },
+    drift::{
+        known::KnownDrift,
+        plan::Accepted,
+        shown::{brief, named},
+        standing::whole_seconds,
+    },
+    kube_ext::call::Error,
+};
+
+impl Executor<'_> {
+    pub(super) async fn close(
+        &mut self,
+        name: &str,
+        phase: DriftPhase,
+        why: &'static str,
+        accepted: Option<Accepted>,
+    ) -> Result<(), Error> {
+        let Some(drift) = self.known(name) else { return Ok(()) };
+        let message = closing_message(why, &drift);
+        let now = whole_seconds(Timestamp::now());
+        let acceptance = accepted.map(|Accepted { value, declared }| Acceptance {
+            mode: AcceptanceMode::InPlace,
+            value,
+            declared,
+            since: Time(now),
+            until: None,
+            until_requested: None,
+        });
+        let claim =
+            Claim { kind: conditions::RESOLVED, status: ConditionStatus::True, reason: why, message: message.clone() };
+        let is_accepted = matches!(phase, DriftPhase::Accepted | DriftPhase::Reverted);
+        let status = json!({
+            "phase": phase,
+            "reason": why,
+            "resolvedAt": Time(now),
+            "decidedBy": drift.decided_by.as_ref().filter(|_| is_accepted),
+            // Where the annotation is gone already, no later one counts as this decision.
+            "decision": is_accepted.then(|| drift.accept.as_deref().or(drift.revert.as_deref()).unwrap_or_default()),
+            "because": drift.because.as_ref().filter(|_| is_accepted),
+            "acceptance": acceptance,
+            "conditions": [claim.since(now, 1)],
+        });
+        self.patch_drift_status(&drift, "closing", status).await?;
+        self.context.metrics.resolved(drift.kind, phase, why);
+        let field = &drift.field;
+        info!(record = %self.key, drift = name, %field, phase = phase.name(), reason = why, "drift resolved");
+        let event = match phase {
+            DriftPhase::Accepted => "DriftAccepted",
+            DriftPhase::Reverted => "DriftReverted",
+            DriftPhase::Open | DriftPhase::Stale => "DriftResolved",
+        };
+        let message = if is_accepted { with_reason(&message, &drift) } else { message };
+        self.tell(&drift, false, event, "Resolve", &message);
+        Ok(())
+    }
+}
+
+fn closing_message(why: &str, drift: &KnownDrift) -> String {
+    let (field, actual) = (named(&drift.field), brief(&drift.actual));
+    match why {
+        reason::ACCEPTED => format!("{field}: {actual} is the desired value now"),
+        reason::REVERTED => format!("{field}: the live value is the desired one again"),
+        reason::LIVE_RETURNED => format!("{field}: the live value is as desired again"),
+        reason::DESIRED_CHANGED => format!("{field}: the desired value was changed"),
+        reason::NO_LONGER_RECORDED => format!("{field}: no longer recorded"),
+        reason::IGNORED => format!("{field}: listed in spec.drift.ignore"),
+        reason::RESOURCE_GONE => format!("{field}: the resource itself is gone"),
+        reason::RECORD_GONE => format!("{field}: the record is gone"),
+        why => format!("{field}: {why}"),
+    }
+}

@@ -1,0 +1,105 @@
+//! The writes about decisions that are refused, wait, or come too late.
+
+use jiff::Timestamp;
+use kube::{
+    Resource,
+    api::{Patch, PatchParams},
+};
+use serde_json::json;
+use tracing::info;
+
+use super::executor::{Executor, is_refusal, params};
+use crate::{
+    api::{
+        Drift, OPERATOR, annotations,
+        conditions::{self, Claim, ConditionStatus, reason},
+    },
+    drift::shown::brief,
+    kube_ext::call::{Error, bounded},
+};
+
+impl Executor<'_> {
+    pub(super) async fn refuse(&mut self, name: &str, message: String) -> Result<(), Error> {
+        let Some(drift) = self.known(name) else { return Ok(()) };
+        info!(record = %self.key, drift = name, why = message, "decision refused");
+        let note = format!("{}: {message}", brief(&drift.field));
+        let claim = Claim {
+            kind: conditions::RESOLVED,
+            status: ConditionStatus::False,
+            reason: reason::DECISION_REFUSED,
+            message,
+        };
+        self.say(name, "refusing a decision on", claim).await?;
+        self.tell(&drift, true, "DecisionRefused", "Decide", &note);
+        Ok(())
+    }
+
+    /// A decision on a resolved drift. `Resolved` stays as it is.
+    pub(super) async fn answer(&mut self, name: &str, message: String) -> Result<(), Error> {
+        let Some(drift) = self.known(name) else { return Ok(()) };
+        info!(record = %self.key, drift = name, why = message, "a decision came too late");
+        let note = format!("{}: {message}", brief(&drift.field));
+        let claim = Claim {
+            kind: conditions::DECISION_APPLIED,
+            status: ConditionStatus::False,
+            reason: reason::ALREADY_RESOLVED,
+            message,
+        };
+        let object = json!({
+            "apiVersion": Drift::api_version(&()),
+            "kind": Drift::kind(&()),
+            "metadata": { "name": name, "resourceVersion": drift.resource_version },
+            "status": { "conditions": [claim.since(Timestamp::now(), 1)] },
+        });
+        let doing = format!("answering a decision on Drift {}/{name}", self.key.namespace);
+        // An apply adds a condition to the others.
+        let params = PatchParams::apply(OPERATOR).force();
+        let written = bounded(&doing, self.drifts().patch_status(name, &params, &Patch::Apply(object))).await;
+        self.learn(&self.heard(&drift, written)?);
+        self.tell(&drift, true, "DecisionRefused", "Decide", &note);
+        Ok(())
+    }
+
+    pub(super) async fn wait_if_new(&mut self, name: &str, message: String) -> Result<bool, Error> {
+        let is_new = self.known(name).is_some_and(|drift| drift.waits.as_deref() != Some(message.as_str()));
+        if is_new {
+            match self.wait(name, message).await {
+                // The refusal of the other write is told already.
+                Err(error) if is_refusal(&error) => return Ok(false),
+                waits => waits?,
+            }
+        }
+        Ok(is_new)
+    }
+
+    pub(super) async fn wait(&mut self, name: &str, message: String) -> Result<(), Error> {
+        info!(record = %self.key, drift = name, why = message, "a decision waits");
+        let claim = Claim {
+            kind: conditions::RESOLVED,
+            status: ConditionStatus::False,
+            reason: reason::DECISION_WAITING,
+            message,
+        };
+        self.say(name, "keeping a decision on", claim).await
+    }
+
+    pub(super) async fn drop_decision(&mut self, name: &str) -> Result<(), Error> {
+        let Some(drift) = self.known(name) else { return Ok(()) };
+        let patch = json!({
+            "metadata": {
+                "resourceVersion": drift.resource_version,
+                "annotations": {
+                    annotations::ACCEPT: null,
+                    annotations::ACCEPT_UNTIL: null,
+                    annotations::BECAUSE: null,
+                    annotations::DECIDED_BY: null,
+                    annotations::REVERT: null,
+                },
+            },
+        });
+        let doing = format!("removing the refused decision from Drift {}/{name}", self.key.namespace);
+        let written = bounded(&doing, self.drifts().patch(name, &params(), &Patch::Merge(patch))).await;
+        self.learn(&self.heard(&drift, written)?);
+        Ok(())
+    }
+}

@@ -1,0 +1,193 @@
+//! The means to write about the drifts of one record.
+
+use std::collections::HashMap;
+
+use jiff::Timestamp;
+use k8s_openapi::{api::core::v1::ObjectReference, apimachinery::pkg::apis::meta::v1::OwnerReference};
+use kube::{
+    Api, Resource,
+    api::{Patch, PatchParams},
+};
+use serde_json::{Value, json};
+
+use crate::{
+    api::{Drift, DriftPhase, OPERATOR, ProvisionedResource, conditions::Claim},
+    drift::{
+        context::Context,
+        index::{Entry, Orphans, Record},
+        known::KnownDrift,
+        shown::brief,
+    },
+    kube_ext::{
+        cache::Cache,
+        call::{Error, bounded},
+        events::News,
+        key::ObjectKey,
+    },
+};
+
+/// The drifts of one record, and the means to write about them.
+pub struct Executor<'a> {
+    /// The record's name.
+    pub key: &'a ObjectKey,
+    /// The record's UID.
+    pub(super) owner: &'a str,
+    /// The record; none when it does not exist any more.
+    pub(super) record: Option<&'a Record>,
+    /// What the plan was made for.
+    pub(super) drifts: &'a [KnownDrift],
+    /// Clients and the index.
+    pub context: &'a Context,
+    /// The drifts that earlier steps of the plan wrote.
+    written: HashMap<Box<str>, KnownDrift>,
+}
+
+impl<'a> Executor<'a> {
+    /// Nothing done yet about a record.
+    pub fn new(key: &'a ObjectKey, entry: &'a Entry, context: &'a Context) -> Self {
+        let record = &entry.record;
+        Self { key, owner: &record.uid, record: Some(record), drifts: &entry.drifts, context, written: HashMap::new() }
+    }
+
+    /// Nothing done yet about the drifts of a record that does not exist any more.
+    pub fn on_orphans(orphans: &'a Orphans, key: &'a ObjectKey, context: &'a Context) -> Self {
+        Self { key, owner: &orphans.owner, record: None, drifts: &orphans.drifts, context, written: HashMap::new() }
+    }
+
+    /// Writes nothing, bound to the drift's version: it is refused when the decision was taken back or changed since.
+    pub(super) async fn confirm(&self, drift: &KnownDrift) -> Result<KnownDrift, Error> {
+        let doing = format!("confirming the decision on Drift {}/{}", self.key.namespace, drift.name);
+        let nothing = Patch::Merge(json!({ "metadata": { "resourceVersion": drift.resource_version } }));
+        let written = bounded(&doing, self.drifts().patch(&drift.name, &params(), &nothing)).await;
+        Ok(KnownDrift::of(&self.heard(drift, written)?))
+    }
+
+    /// Writes what an open drift says of itself.
+    pub(super) async fn say(&mut self, name: &str, what: &str, claim: Claim) -> Result<(), Error> {
+        let Some(drift) = self.known(name) else { return Ok(()) };
+        self.patch_drift_status(&drift, what, open_status(&drift, claim)).await
+    }
+
+    pub(super) async fn patch_drift_status(
+        &mut self,
+        drift: &KnownDrift,
+        what: &str,
+        status: Value,
+    ) -> Result<(), Error> {
+        let patch = json!({ "metadata": { "resourceVersion": drift.resource_version }, "status": status });
+        let doing = format!("{what} Drift {}/{}", self.key.namespace, drift.name);
+        let written = bounded(&doing, self.drifts().patch_status(&drift.name, &params(), &Patch::Merge(patch))).await;
+        self.learn(&self.heard(drift, written)?);
+        Ok(())
+    }
+
+    /// The answer to a write. A drift that is gone is forgotten: its deletion may have been told before it was known here.
+    pub(super) fn heard(&self, drift: &KnownDrift, written: Result<Drift, Error>) -> Result<Drift, Error> {
+        if matches!(written, Err(Error::NotFound { .. })) {
+            self.context.index().forget_drift(self.owner, &drift.uid);
+        }
+        written
+    }
+
+    /// The drift as the plan saw it, or as this plan has written it. Never what the watch brought since: a decision
+    /// made in between has to be evaluated, so the write must be refused.
+    pub(super) fn known(&self, name: &str) -> Option<KnownDrift> {
+        let planned = || self.drifts.iter().find(|drift| drift.name.as_ref() == name);
+        self.written.get(name).or_else(planned).cloned()
+    }
+
+    pub(super) fn learn(&mut self, written: &Drift) {
+        self.context.index().learn(written);
+        let known = KnownDrift::of(written);
+        self.written.insert(known.name.clone(), known);
+    }
+
+    /// Publishes an Event on the drift, and one on its record, each with the other as the related object.
+    pub(super) fn tell(
+        &self,
+        drift: &KnownDrift,
+        is_warning: bool,
+        reason: &'static str,
+        action: &'static str,
+        note: &str,
+    ) {
+        let this = ObjectReference {
+            api_version: Some(Drift::api_version(&()).into_owned()),
+            kind: Some(Drift::kind(&()).into_owned()),
+            namespace: Some(self.key.namespace.to_string()),
+            name: Some(drift.name.to_string()),
+            uid: Some(drift.uid.to_string()),
+            ..ObjectReference::default()
+        };
+        let publish = |about: ObjectReference, related: Option<ObjectReference>| {
+            let note = note.to_owned();
+            self.context.process.events.publish(News { about, related, is_warning, reason, action, note });
+        };
+        if self.record.is_some() {
+            publish(self.about(), Some(this.clone()));
+            publish(this, Some(self.about()));
+        } else {
+            publish(this, None);
+        }
+    }
+
+    /// The record, as the objects that go with it refer to it.
+    pub(super) fn owner_reference(&self) -> OwnerReference {
+        OwnerReference {
+            api_version: ProvisionedResource::api_version(&()).into_owned(),
+            kind: ProvisionedResource::kind(&()).into_owned(),
+            name: self.key.name.to_string(),
+            uid: self.owner.to_owned(),
+            controller: Some(true),
+            block_owner_deletion: None,
+        }
+    }
+
+    /// The record, as events refer to it.
+    pub fn about(&self) -> ObjectReference {
+        ObjectReference {
+            api_version: Some(ProvisionedResource::api_version(&()).into_owned()),
+            kind: Some(ProvisionedResource::kind(&()).into_owned()),
+            namespace: Some(self.key.namespace.to_string()),
+            name: Some(self.key.name.to_string()),
+            uid: Some(self.owner.to_owned()),
+            ..ObjectReference::default()
+        }
+    }
+
+    pub(super) fn drifts(&self) -> Api<Drift> {
+        Api::namespaced(self.context.process.client.clone(), &self.key.namespace)
+    }
+
+    pub(super) fn records(&self) -> Api<ProvisionedResource> {
+        Api::namespaced(self.context.process.client.clone(), &self.key.namespace)
+    }
+}
+
+pub(super) fn params() -> PatchParams {
+    PatchParams { field_manager: Some(OPERATOR.to_owned()), ..PatchParams::default() }
+}
+
+/// The status of an open drift that says this of itself.
+pub(super) fn open_status(drift: &KnownDrift, claim: Claim) -> Value {
+    // Earlier versions left a time of 1970 in the default.
+    let since = drift.transition.filter(|since| *since != Timestamp::UNIX_EPOCH).unwrap_or_else(Timestamp::now);
+    json!({
+        "phase": DriftPhase::Open,
+        "reason": claim.reason,
+        "resolvedAt": null,
+        "decidedBy": null,
+        "decision": null,
+        "conditions": [claim.since(since, 1)],
+    })
+}
+
+/// Whether the API server would refuse the same write again, until somebody changes something else.
+pub(super) const fn is_refusal(error: &Error) -> bool {
+    matches!(error, Error::Refused { .. } | Error::Forbidden { .. } | Error::AlreadyExists { .. })
+}
+
+/// A message, and why the person decided so.
+pub(super) fn with_reason(message: &str, drift: &KnownDrift) -> String {
+    drift.because.as_ref().map_or_else(|| message.to_owned(), |because| format!("{message} ({})", brief(because)))
+}

@@ -1,0 +1,221 @@
+//! When a kind is listed and compared next. Pure.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::time::Instant;
+
+use crate::schedule::Schedule;
+
+/// After a failed sweep, the next one comes after this time, doubled for each further failure, unless it is due before.
+const RETRY: Duration = Duration::from_secs(15);
+
+/// As good as never: something else is due before.
+pub(super) const NEVER: Duration = Duration::from_hours(365 * 24);
+
+/// All that decides what is next.
+#[derive(Clone, Debug)]
+pub(super) struct Past {
+    /// Since when a sweep is under way, or questions are.
+    pub(super) busy: Option<Instant>,
+    /// When the last sweep began.
+    pub(super) began: Option<Instant>,
+    /// When the last sweep ended that failed, and how many have failed since the last good one.
+    pub(super) failed: Option<(Instant, u32)>,
+    /// When changes were last compared, if there were any.
+    pub(super) detected: Instant,
+    /// When the first of what is known becomes too old.
+    pub(super) expires: Instant,
+    /// The shortest time from the begin of one sweep to the next.
+    pub(super) pause: Duration,
+}
+
+/// What is next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Due {
+    /// Something known becomes too old.
+    Distrust,
+    /// The kind is to be listed.
+    Sync,
+    /// Changes are to be compared.
+    Detect,
+}
+
+/// One moment, by both clocks.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Now {
+    pub(super) instant: Instant,
+    pub(super) time: Timestamp,
+}
+
+/// What is next, and when: whatever has been due for longest. While the task is busy, only age goes on.
+pub(super) fn next(past: &Past, sync: &Schedule, detect: Option<&Schedule>, now: Now) -> (Instant, Due) {
+    let distrust = (past.expires, Due::Distrust);
+    if past.busy.is_some() {
+        return distrust;
+    }
+    let synced = match (past.began, past.failed) {
+        (None, _) => now.instant,
+        (Some(began), None) => due(sync, began, now).max(began + past.pause),
+        (Some(_), Some((ended, failures))) => {
+            let pause = RETRY.saturating_mul(2_u32.saturating_pow(failures.saturating_sub(1)));
+            due(sync, ended, now).min(ended + pause.min(NEVER))
+        }
+    };
+    // Also where nothing changed: what changes after this time waits for the next.
+    let detect = detect.map(|detect| (due(detect, past.detected, now), Due::Detect));
+    // Of those that are due at the same time, the first: what changed is compared after it was listed.
+    let all = [Some(distrust), Some((synced, Due::Sync)), detect];
+    all.into_iter().flatten().min_by_key(|(at, _)| *at).unwrap_or(distrust)
+}
+
+/// When a schedule is due after its last run, which may be past.
+fn due(schedule: &Schedule, last: Instant, now: Now) -> Instant {
+    let time = now.time.checked_sub(now.instant.saturating_duration_since(last)).unwrap_or(now.time);
+    last + schedule.gap(time).min(NEVER)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+    const MINUTE: Duration = Duration::from_mins(1);
+
+    fn schedule(text: &str) -> Schedule {
+        text.parse().unwrap()
+    }
+
+    /// Moments of one hour, as minutes and seconds past ten.
+    #[derive(Clone, Copy)]
+    struct Hour(Instant);
+
+    impl Hour {
+        fn begin() -> Self {
+            Self(Instant::now())
+        }
+
+        fn at(self, minutes: u32) -> Instant {
+            self.0 + MINUTE * minutes
+        }
+
+        fn now(self, minutes: u32) -> Now {
+            let ten: Timestamp = "2026-03-01T10:00:00Z".parse().unwrap();
+            Now { instant: self.at(minutes), time: ten + MINUTE * minutes }
+        }
+
+        /// A task that listed at ten, with nothing to compare and nothing that becomes too old in this hour.
+        fn quiet(self) -> Past {
+            Past {
+                busy: None,
+                began: Some(self.0),
+                failed: None,
+                detected: self.0,
+                expires: self.at(60),
+                pause: Duration::ZERO,
+            }
+        }
+    }
+
+    #[test]
+    fn next_is_whatever_has_been_due_for_longest() {
+        let hour = Hour::begin();
+        let quiet = || hour.quiet();
+        let failed = |minute, failures| Past { failed: Some((hour.at(minute), failures)), ..quiet() };
+        let changed = |began, detected| Past { began: Some(hour.at(began)), detected: hour.at(detected), ..quiet() };
+        let cases = [
+            ("the first sweep is due at once", Past { began: None, ..quiet() }, "5m", "", 7, (hour.at(7), Due::Sync)),
+            ("an interval counts from the begin", quiet(), "5m", "", 3, (hour.at(5), Due::Sync)),
+            ("a sweep longer than its period is followed by the next", quiet(), "5m", "", 9, (hour.at(5), Due::Sync)),
+            ("a cron time comes", quiet(), "15 * * * *", "", 3, (hour.at(15), Due::Sync)),
+            ("a cron time that passed meanwhile is not lost", quiet(), "15 * * * *", "", 25, (hour.at(15), Due::Sync)),
+            (
+                "what changes waits for the next time",
+                changed(15, 20),
+                "40m",
+                "20 * * * *",
+                25,
+                (hour.at(55), Due::Sync),
+            ),
+            ("comparing has its own schedule", changed(0, 0), "30m", "5m", 3, (hour.at(5), Due::Detect)),
+            ("comparing is not starved by long sweeps", changed(8, 2), "5m", "6m", 14, (hour.at(8), Due::Detect)),
+            (
+                "of two times that passed, the earlier",
+                changed(10, 10),
+                "5m",
+                "20 * * * *",
+                30,
+                (hour.at(15), Due::Sync),
+            ),
+            ("then the other", changed(30, 10), "5m", "20 * * * *", 36, (hour.at(20), Due::Detect)),
+            ("and sweeps not by comparing", changed(0, 4), "5m", "1m", 5, (hour.at(5), Due::Sync)),
+            ("a cron time for each", changed(14, 0), "15 * * * *", "20 * * * *", 25, (hour.at(15), Due::Sync)),
+            (
+                "a limit of the kind's own makes a sweep wait",
+                Past { pause: MINUTE * 7, ..quiet() },
+                "5m",
+                "",
+                3,
+                (hour.at(7), Due::Sync),
+            ),
+            ("a failed sweep is retried soon", failed(1, 1), "10m", "", 1, (hour.at(1) + SECOND * 15, Due::Sync)),
+            ("and later each time", failed(1, 3), "10m", "", 1, (hour.at(2), Due::Sync)),
+            ("but not later than it is due", failed(1, 30), "10m", "", 1, (hour.at(11), Due::Sync)),
+            ("nor than a cron time", failed(1, 30), "15 * * * *", "", 1, (hour.at(15), Due::Sync)),
+            (
+                "a long failed sweep is not retried at once",
+                failed(20, 1),
+                "5m",
+                "",
+                20,
+                (hour.at(20) + SECOND * 15, Due::Sync),
+            ),
+            (
+                "what becomes too old first is told first",
+                Past { expires: hour.at(4), ..quiet() },
+                "5m",
+                "",
+                3,
+                (hour.at(4), Due::Distrust),
+            ),
+            (
+                "age goes on during a sweep",
+                Past { busy: Some(hour.at(5)), expires: hour.at(12), ..changed(0, 0) },
+                "5m",
+                "5m",
+                9,
+                (hour.at(12), Due::Distrust),
+            ),
+        ];
+        for (what, past, sync, detect, minute, wanted) in cases {
+            let detect = (!detect.is_empty()).then(|| schedule(detect));
+            assert_eq!(next(&past, &schedule(sync), detect.as_ref(), hour.now(minute)), wanted, "{what}");
+        }
+    }
+
+    #[test]
+    fn sweeps_and_comparing_take_turns_however_long_sweeps_take() {
+        for (sync, detect) in [("5m", "5m"), ("5m", "20 * * * *"), ("15 * * * *", "20 * * * *"), ("5m", "1h")] {
+            let hour = Hour::begin();
+            let (sync, detect) = (schedule(sync), schedule(detect));
+            let mut past = Past { expires: hour.at(100_000), ..hour.quiet() };
+            let (mut minute, mut swept, mut compared) = (0, 0, 0);
+            while minute < 24 * 60 {
+                match next(&past, &sync, Some(&detect), hour.now(minute)) {
+                    (at, _) if at > hour.at(minute) => minute += 1,
+                    (_, Due::Sync) => {
+                        past.began = Some(hour.at(minute));
+                        minute += 50;
+                        swept += 1;
+                    }
+                    (_, Due::Detect) => {
+                        past = Past { detected: hour.at(minute), ..past };
+                        compared += 1;
+                    }
+                    (_, Due::Distrust) => unreachable!(),
+                }
+            }
+            assert!(swept >= 22 && compared >= 9, "{sync} and {detect}: {swept} sweeps, compared {compared} times");
+        }
+    }
+}

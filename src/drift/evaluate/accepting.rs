@@ -1,0 +1,193 @@
+//! Accepting a drift: in the record, or on the drift where a manifest declares the field. Pure.
+
+use std::{borrow::Cow, collections::BTreeMap};
+
+use serde_json::{Value, json};
+
+use super::planner::Planner;
+use crate::{
+    api::{AcceptanceMode, DriftPhase, annotations, conditions::reason},
+    comparison::{
+        reading::{read as read_shown, stands_for as shows},
+        secret,
+        show::full,
+    },
+    drift::{
+        finding::Finding,
+        known::KnownDrift,
+        merge_patch,
+        observed::{NeedsFreshRead, Recorded, Seen},
+        ownership,
+        plan::{Accepted, Adoption, Write},
+        shown::brief,
+        standing,
+    },
+};
+
+impl Planner<'_> {
+    /// Ends the acceptances that stand no more. Returns the desired values in effect.
+    pub(super) fn settle_standing<'r>(
+        &mut self,
+        recorded: &Recorded<'r>,
+        seen: Seen<'_>,
+        drifts: &[KnownDrift],
+    ) -> Cow<'r, BTreeMap<String, Value>> {
+        let settled = standing::settle(recorded, seen, self.reading.is_confirmed(), drifts);
+        if !settled.unconfirmed.is_empty() {
+            self.need(NeedsFreshRead::Change);
+        }
+        self.next_end = settled.next_end;
+        let stands = |drift: &&KnownDrift| !settled.ended.iter().any(|(name, _)| *name == drift.name);
+        drifts.iter().filter(stands).for_each(|drift| self.keep_to_decision(drift));
+        for (drift, reason) in &settled.ended {
+            self.end(drift, reason);
+        }
+        self.accepted = settled.in_effect;
+        standing::effective(recorded.desired, &self.accepted)
+    }
+
+    /// The annotations of an acceptance that stands may have been changed: its end may move, and its value may not.
+    pub(super) fn keep_to_decision(&mut self, drift: &KnownDrift) {
+        let (Some(standing), Some(decision)) = (&drift.standing, &drift.accept) else { return };
+        if drift.revert.is_some() {
+            let message = "the acceptance of this Drift stands; to revert the field, remove the annotation \
+                           arcadia.cloud/accept, and revert the Drift that opens then";
+            return self.restore(drift, message);
+        }
+        let is_same_decision = decision.as_ref() == "true"
+            || drift.decision.as_ref() == Some(decision)
+            || shows(decision, &standing.accepted());
+        if !is_same_decision {
+            let message = "the acceptance stands; to accept another value, remove the annotation arcadia.cloud/accept \
+                           from this Drift and decide the Drift that opens then";
+            return self.restore(drift, message);
+        }
+        if drift.accept_until == standing.until_requested {
+            return;
+        }
+        match drift.accept_until.as_deref().map(|text| standing::end_from(text, self.now)).transpose() {
+            Ok(until) => self.writes.push(Write::Reschedule { drift: drift.name.clone(), until }),
+            Err(why) => self.restore(drift, &format!("{} {why}", annotations::ACCEPT_UNTIL)),
+        }
+    }
+
+    fn restore(&mut self, drift: &KnownDrift, message: &str) {
+        self.writes.push(Write::Answer { drift: drift.name.clone(), message: message.to_owned() });
+        self.writes.push(Write::RestoreDecision { drift: drift.name.clone() });
+    }
+
+    /// Carries out, or refuses, the decision to accept. It binds to what the person saw.
+    pub(super) fn decide(
+        &mut self,
+        drift: &KnownDrift,
+        decision: &str,
+        recorded: &Recorded<'_>,
+        finding: Option<&Finding>,
+    ) {
+        let demanded = if decision == "true" { drift.actual.as_ref() } else { decision };
+        match finding {
+            Some(Finding::Differs { expected, live, adopted, shown, .. }) => {
+                if !shows(&drift.expected, expected) {
+                    let (was, is) = (beside(&drift.expected, expected), brief(&shown.expected));
+                    self.refuse(
+                        drift,
+                        format!("the desired value is now {is}, no longer {was}; look again and decide anew"),
+                    );
+                } else if shows(demanded, live) {
+                    self.accept(drift, recorded, live, adopted);
+                } else {
+                    let (is, demanded) = (brief(&shown.actual), beside(demanded, live));
+                    self.refuse(drift, format!("the live value is {is}, not {demanded}; look again and decide anew"));
+                }
+            }
+            // Somebody made the live value the desired one already.
+            Some(Finding::Matches { expected, live }) if shows(demanded, live) || shows(demanded, expected) => {
+                self.close_adopted(drift, recorded);
+            }
+            Some(Finding::Matches { live, .. }) => {
+                let (is, demanded) = (brief(&full(live)), beside(demanded, live));
+                self.refuse(
+                    drift,
+                    format!("the live value is {is} as desired, not {demanded}; nothing is left to accept"),
+                );
+            }
+            Some(Finding::Moot) => {
+                self.refuse(drift, "the resource itself is the question now; see its drift on exists".to_owned());
+            }
+            None => self.refuse(drift, "the field is no longer compared; nothing is left to accept".to_owned()),
+            Some(Finding::Unknown(why) | Finding::Invalid(why)) => self.wait(drift, why),
+        }
+    }
+
+    /// The live value becomes the desired one: in the record where nobody else declares it, else on the drift.
+    fn accept(&mut self, drift: &KnownDrift, recorded: &Recorded<'_>, live: &Value, adopted: &Value) {
+        let until = drift.accept_until.as_deref().map(|text| standing::end_from(text, recorded.now)).transpose();
+        let until = match until {
+            Ok(until) => until,
+            Err(why) => return self.refuse(drift, format!("{} {why}", annotations::ACCEPT_UNTIL)),
+        };
+        let declared = standing::declared(recorded.desired, &drift.field).unwrap_or_default();
+        let accepted = Accepted { value: live.clone(), declared: self.hide(drift, &declared) };
+        match ownership::mode(recorded.accept, recorded.declared, &drift.field, until.is_some()) {
+            Some(AcceptanceMode::InPlace) => self.adoptions.push(Adoption {
+                drift: drift.name.clone(),
+                field: drift.field.to_string(),
+                value: adopted.clone(),
+                accepted,
+            }),
+            Some(AcceptanceMode::Standing) => {
+                let patch = merge_patch::between(&declared, adopted);
+                let is_shown = self.hide(drift, &patch) == patch;
+                let patch = json!({ "spec": { "desired": { drift.field.as_ref(): patch } } });
+                self.writes.push(Write::Stand {
+                    drift: drift.name.clone(),
+                    accepted: Box::new(accepted),
+                    until,
+                    patch: is_shown.then(|| Box::new(patch)),
+                });
+            }
+            None => self.refuse(
+                drift,
+                format!(
+                    "spec.drift.accept of the record is InPlace, so an acceptance cannot end by itself; remove {}, or set \
+                     spec.drift.accept to Auto",
+                    annotations::ACCEPT_UNTIL
+                ),
+            ),
+        }
+    }
+
+    /// The record says the accepted value already.
+    pub(super) fn close_adopted(&mut self, drift: &KnownDrift, recorded: &Recorded<'_>) {
+        // Without the live document nothing tells where credentials stand.
+        let value =
+            self.live.and_then(|live| Some(live.hide(&drift.field, recorded.desired.get(drift.field.as_ref())?)));
+        let accepted = value.map(|value| Box::new(Accepted { value, declared: read_shown(&drift.expected) }));
+        let (drift, phase, reason) = (drift.name.clone(), DriftPhase::Accepted, reason::ACCEPTED);
+        self.writes.push(Write::Close { drift, phase, reason, accepted });
+    }
+
+    /// All accepted values in one write, and then the end of each drift.
+    pub(super) fn adopt(&mut self) {
+        if self.adoptions.is_empty() {
+            return;
+        }
+        let closings: Vec<_> = self
+            .adoptions
+            .iter()
+            .map(|adoption| Write::Close {
+                drift: adoption.drift.clone(),
+                phase: DriftPhase::Accepted,
+                reason: reason::ACCEPTED,
+                accepted: Some(Box::new(adoption.accepted.clone())),
+            })
+            .collect();
+        self.writes.push(Write::Adopt { adoptions: self.adoptions.clone(), in_doubt: self.in_doubt.clone() });
+        self.writes.extend(closings);
+    }
+}
+
+/// A text that a person or an earlier version wrote, in short form; hidden where the value that it stands beside is.
+fn beside(text: &str, shown: &Value) -> String {
+    if secret::is_hidden(shown) { secret::fingerprint(&text.into()) } else { brief(&secret::hide_text(text)) }
+}

@@ -1,0 +1,51 @@
+//! The decision on a drift, read from its annotations.
+
+use crate::{
+    api::annotations,
+    comparison::secret,
+    digitalocean::revert::Allow,
+    drift::{known::KnownDrift, shown::brief},
+};
+
+/// A decision on an open drift. Each has an origin: a person, who annotated it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Decision<'d> {
+    /// Accept the value that the drift shows, or the named one.
+    Accept(&'d str),
+    /// Revert it.
+    Revert(Asked),
+}
+
+/// The request in the annotation `arcadia.cloud/revert`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Asked {
+    /// A revert with no worse effect than this.
+    Revert(Allow),
+    /// The plan alone.
+    Plan,
+}
+
+impl<'d> Decision<'d> {
+    /// Reads the decision on a drift.
+    ///
+    /// # Errors
+    /// With the remedy, for a person.
+    pub(super) fn of(drift: &'d KnownDrift) -> Result<Self, String> {
+        match (drift.accept.as_deref(), drift.revert.as_deref()) {
+            (Some(_), Some(_)) => Err(format!(
+                "{} and {} are both set, and only one can be carried out; set one of them again",
+                annotations::ACCEPT,
+                annotations::REVERT
+            )),
+            (_, Some("plan")) => Ok(Self::Revert(Asked::Plan)),
+            (_, Some(text)) => text.parse().map(|allow| Self::Revert(Asked::Revert(allow))).map_err(|_| {
+                let text = brief(&secret::hide_text(text));
+                format!(
+                    "{}={text} is not a decision; use true, allow-disruption, allow-data-loss or plan",
+                    annotations::REVERT
+                )
+            }),
+            (value, None) => Ok(Self::Accept(value.unwrap_or_default())),
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! The plan while it is made: what every part of an evaluation adds to it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+use crate::{
+    api::DriftPhase,
+    comparison::secret,
+    digitalocean::Live,
+    drift::{
+        known::{KnownDrift, Marks},
+        observed::{NeedsFreshRead, Observed, Reading, Seen},
+        plan::{Adoption, Plan, Situation, Write, waiting},
+    },
+};
+
+pub(super) struct Planner<'a> {
+    pub(super) writes: Vec<Write>,
+    pub(super) needs_fresh_read: Option<NeedsFreshRead>,
+    pub(super) reading: Reading<'a>,
+    pub(super) live: Option<&'a Live>,
+    pub(super) next_end: Option<Timestamp>,
+    pub(super) now: Timestamp,
+    /// The accepted values in effect, by field.
+    pub(super) accepted: BTreeMap<String, Value>,
+    /// The drifts whose revert has its steps already.
+    pub(super) followed: BTreeSet<Box<str>>,
+    /// Earlier reverts, by field.
+    pub(super) reverted: Vec<(Box<str>, Timestamp)>,
+    pub(super) in_doubt: Marks,
+    pub(super) adoptions: Vec<Adoption>,
+    pub(super) unconfirmed: Vec<String>,
+}
+
+impl<'a> Planner<'a> {
+    pub(super) fn new(observed: Observed<'a>, now: Timestamp) -> Self {
+        let live = if let Seen::Present(live) = observed.seen { Some(live) } else { None };
+        Self {
+            writes: Vec::new(),
+            needs_fresh_read: None,
+            reading: observed.reading,
+            live,
+            next_end: None,
+            now,
+            accepted: BTreeMap::new(),
+            followed: BTreeSet::new(),
+            reverted: Vec::new(),
+            in_doubt: Marks::default(),
+            adoptions: Vec::new(),
+            unconfirmed: Vec::new(),
+        }
+    }
+
+    pub(super) fn plan(self, situation: Situation) -> Plan {
+        Plan { writes: self.writes, needs_fresh_read: self.needs_fresh_read, situation, next_end: self.next_end }
+    }
+
+    pub(super) fn end(&mut self, drift: &str, reason: &'static str) {
+        self.writes.push(Write::End { drift: drift.into(), reason });
+    }
+
+    /// The label of the change is for what the drift shows (next).
+    pub(super) fn relabel(&mut self, drift: &KnownDrift, actual: &str) {
+        let change = drift.change_to(actual);
+        if drift.change.as_deref() != Some(change.as_str()) {
+            self.writes.push(Write::Relabel { drift: drift.name.clone(), change });
+        }
+    }
+
+    /// Whether a change may be acted on. Where not, a fresh read is due.
+    pub(super) fn is_confirmed(&mut self) -> bool {
+        let is_confirmed = self.reading.is_confirmed();
+        if !is_confirmed {
+            self.need(NeedsFreshRead::Change);
+        }
+        is_confirmed
+    }
+
+    pub(super) fn need(&mut self, read: NeedsFreshRead) {
+        self.needs_fresh_read = self.needs_fresh_read.max(Some(read));
+    }
+
+    /// A value of a drift's field with fingerprints in place of credentials.
+    pub(super) fn hide(&self, drift: &KnownDrift, value: &Value) -> Value {
+        self.live.map_or_else(|| secret::hide_unknown(value), |live| live.hide(&drift.field, value))
+    }
+
+    /// Says, once, why a decision waits.
+    pub(super) fn wait(&mut self, drift: &KnownDrift, why: &str) {
+        if !drift.is_decided() {
+            return self.stop_waiting(drift);
+        }
+        let message = waiting(why);
+        if drift.waits.as_deref() != Some(message.as_str()) {
+            self.writes.push(Write::Wait { drift: drift.name.clone(), message });
+        }
+    }
+
+    pub(super) fn stop_waiting(&mut self, drift: &KnownDrift) {
+        if !drift.is_decided() && drift.waits.is_some() {
+            self.writes.push(Write::Await { drift: drift.name.clone() });
+        }
+    }
+
+    pub(super) fn refuse(&mut self, drift: &KnownDrift, message: String) {
+        self.writes.push(Write::Refuse { drift: drift.name.clone(), message });
+        self.writes.push(Write::DropDecision { drift: drift.name.clone() });
+    }
+
+    pub(super) fn answer(&mut self, drift: &KnownDrift, message: &str) {
+        self.writes.push(Write::Answer { drift: drift.name.clone(), message: message.to_owned() });
+        self.writes.push(Write::DropDecision { drift: drift.name.clone() });
+    }
+
+    pub(super) fn close(&mut self, drift: &KnownDrift, phase: DriftPhase, reason: &'static str) {
+        self.writes.push(Write::Close { drift: drift.name.clone(), phase, reason, accepted: None });
+    }
+
+    pub(super) fn adopts(&self, field: &str) -> bool {
+        self.adoptions.iter().any(|adoption| adoption.field == field)
+    }
+
+    pub(super) fn is_closing(&self, drift: &KnownDrift) -> bool {
+        self.writes.iter().any(|step| matches!(step, Write::Close { drift: name, .. } if *name == drift.name))
+    }
+}

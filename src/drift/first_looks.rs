@@ -1,0 +1,97 @@
+//! The first looks at the resources of new records: one by one, or by a list. Pure.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::kube_ext::key::ObjectKey;
+
+/// The number of new records per minute whose resources are fetched one by one, even where a list takes fewer calls.
+const SINGLY: usize = 4;
+
+/// The shortest time between two lists for the sake of new records; longer, where a list has many pages.
+const FIRST_LOOKS: Duration = Duration::from_secs(5);
+
+/// The first looks at new records.
+#[derive(Debug, Default)]
+pub(super) struct FirstLooks {
+    /// Records that wait for the next list.
+    pub(super) waiting: Vec<ObjectKey>,
+    /// When the last list was begun.
+    pub(super) listed: Option<Instant>,
+    /// When the count of single fetches began, and how many there were since.
+    singly: Option<(Instant, usize)>,
+}
+
+/// How the resources of new records are looked up.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Look {
+    /// One by one.
+    Singly,
+    /// By a list.
+    List,
+    /// By a list, not before this time.
+    Later(Instant),
+}
+
+impl FirstLooks {
+    /// How to look so many resources up, where a list has so many pages.
+    pub(super) fn choose(&mut self, resources: usize, pages: usize, lists_all: bool, now: Instant) -> Look {
+        let before = self.singly.filter(|(since, _)| now < *since + Duration::from_mins(1));
+        let (since, spent) = before.unwrap_or((now, 0));
+        let singly = spent.saturating_add(resources);
+        if singly <= pages.max(SINGLY) || !lists_all && resources <= SINGLY {
+            self.singly = Some((since, singly));
+            return Look::Singly;
+        }
+        let pause = FIRST_LOOKS.max(Duration::from_secs(u64::try_from(pages).unwrap_or(u64::MAX)));
+        let due = self.listed.map_or(now, |listed| listed + pause);
+        if due <= now { Look::List } else { Look::Later(due) }
+    }
+
+    /// When the waiting records are due, for a list of so many pages.
+    pub(super) fn due(&self, pages: usize) -> Option<Instant> {
+        let pause = FIRST_LOOKS.max(Duration::from_secs(u64::try_from(pages).unwrap_or(u64::MAX)));
+        (!self.waiting.is_empty()).then(|| self.listed.map_or_else(Instant::now, |listed| listed + pause))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+    const MINUTE: Duration = Duration::from_mins(1);
+
+    #[test]
+    fn first_looks_take_one_list_per_few_seconds_however_records_come() {
+        let begin = Instant::now();
+        let mut looks = FirstLooks::default();
+        // At once beside a fleet of four pages.
+        assert_eq!(looks.choose(600, 4, true, begin), Look::List);
+        looks.listed = Some(begin);
+        assert_eq!(looks.choose(90, 4, true, begin + SECOND), Look::Later(begin + FIRST_LOOKS));
+        assert_eq!(looks.choose(90, 4, true, begin + FIRST_LOOKS), Look::List);
+        // One by one, each second.
+        let mut looks = FirstLooks::default();
+        let (mut singly, mut lists) = (0, 0);
+        for second in 0..60 {
+            let now = begin + SECOND * second;
+            match looks.choose(1, 4, true, now) {
+                Look::Singly => singly += 1,
+                Look::List => {
+                    looks.listed = Some(now);
+                    lists += 1;
+                }
+                Look::Later(_) => {}
+            }
+        }
+        assert_eq!((singly, lists), (4, 12));
+        // A list that takes long is made less often, and a minute later single fetches are left again.
+        let mut looks = FirstLooks { listed: Some(begin), ..FirstLooks::default() };
+        assert_eq!(looks.choose(51, 50, true, begin), Look::Later(begin + SECOND * 50));
+        assert_eq!(looks.choose(50, 50, true, begin), Look::Singly);
+        assert_eq!(looks.choose(1, 50, true, begin + SECOND * 50), Look::List);
+        assert_eq!(looks.choose(1, 50, true, begin + MINUTE), Look::Singly);
+    }
+}

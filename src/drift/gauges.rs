@@ -1,0 +1,218 @@
+//! The gauges of records, open drifts and the inventory.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use prometheus_client::{
+    encoding::EncodeLabelSet,
+    metrics::{family::Family, gauge::Gauge},
+    registry::{Registry, Unit},
+};
+
+use super::{context::Context, index::OpenDrifts, metrics::KindLabel};
+use crate::{
+    digitalocean::SnapshotInfo,
+    telemetry::metrics::{Seconds, seconds, signed, whole},
+};
+
+/// The label value of a field that the kind does not declare: users may record any path.
+const OTHER: &str = "other";
+
+/// The gauges at a scrape.
+pub struct Gauges {
+    /// The time of the scrape.
+    pub now: Timestamp,
+    /// The number of cached records.
+    pub records: usize,
+    /// Open drifts by kind and field.
+    pub open_drifts: Vec<OpenDrifts>,
+    /// The maximum age of an inventory that is still compared.
+    pub max_age: Duration,
+    /// The state of the inventory.
+    pub snapshots: Vec<SnapshotInfo>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct FieldLabel {
+    kind: &'static str,
+    field: &'static str,
+}
+
+impl Gauges {
+    /// The values of this moment.
+    #[must_use]
+    pub fn of(context: &Context) -> Self {
+        let mut snapshots = context.inventory.snapshots();
+        let index = context.index();
+        // A kind that is no longer recorded is no longer listed, so its age is meaningless.
+        let kinds = index.kinds();
+        snapshots.retain(|snapshot| kinds.contains(&snapshot.kind));
+        Self {
+            now: Timestamp::now(),
+            records: index.len(),
+            open_drifts: index.open_drifts(),
+            max_age: context.settings.max_age,
+            snapshots,
+        }
+    }
+
+    /// Registers the gauges.
+    pub fn register(&self, registry: &mut Registry) {
+        registry.register("records", "ProvisionedResources in the cache", whole(signed(self.records)));
+        self.register_drifts(registry);
+        self.register_inventory(registry);
+    }
+
+    fn register_drifts(&self, registry: &mut Registry) {
+        let open = Family::<FieldLabel, Gauge>::default();
+        let oldest = Family::<KindLabel, Seconds>::default();
+        for drifts in &self.open_drifts {
+            let kind = drifts.kind.name();
+            let field = drifts.kind.fields().find(|known| *known == drifts.field).unwrap_or(OTHER);
+            open.get_or_create(&FieldLabel { kind, field }).inc_by(drifts.count);
+            let gauge = oldest.get_or_create(&KindLabel { kind });
+            // Never negative: the API server's clock may be ahead.
+            gauge.set(gauge.get().max(self.now.duration_since(drifts.oldest).as_secs_f64()));
+        }
+        registry.register("open_drifts", "Drifts that wait for a decision", open);
+        let help = "Age of the oldest open drift";
+        registry.register_with_unit("oldest_open_drift_age", help, Unit::Seconds, oldest);
+    }
+
+    fn register_inventory(&self, registry: &mut Registry) {
+        let ages = Family::<KindLabel, Seconds>::default();
+        let resources = Family::<KindLabel, Gauge>::default();
+        for snapshot in &self.snapshots {
+            let label = KindLabel { kind: snapshot.kind.name() };
+            if let Some(age) = snapshot.age {
+                ages.get_or_create(&label).set(age.as_secs_f64());
+            }
+            resources.get_or_create(&label).set(signed(snapshot.resources));
+        }
+        registry.register_with_unit("inventory_age", "Age of the last complete list", Unit::Seconds, ages);
+        let help = "Age from which the inventory is too old to compare";
+        registry.register_with_unit("inventory_max_age", help, Unit::Seconds, seconds(self.max_age));
+        registry.register("inventory_resources", "Recorded resources in the inventory", resources);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use prometheus_client::encoding::text::encode;
+
+    use super::*;
+    use crate::{
+        api::{DriftPhase, conditions::reason},
+        digitalocean::Kind,
+        drift::metrics::Metrics,
+    };
+
+    fn nothing() -> Gauges {
+        Gauges {
+            now: Timestamp::UNIX_EPOCH,
+            records: 0,
+            open_drifts: Vec::new(),
+            max_age: Duration::from_mins(15),
+            snapshots: Vec::new(),
+        }
+    }
+
+    fn open(kind: &str, field: &str, count: i64, age: i64) -> OpenDrifts {
+        let oldest = Timestamp::from_second(-age).unwrap();
+        OpenDrifts { kind: Kind::named(kind).unwrap(), field: field.to_owned(), count, oldest }
+    }
+
+    fn scrape(metrics: &Metrics, gauges: &Gauges) -> String {
+        let mut registry = Registry::default();
+        metrics.register(&mut registry);
+        gauges.register(&mut registry);
+        let mut text = String::new();
+        encode(&mut text, &registry).unwrap();
+        text
+    }
+
+    /// The lines with this prefix.
+    fn lines<'a>(text: &'a str, start: &str) -> Vec<&'a str> {
+        text.lines().filter(|line| line.starts_with(start)).collect()
+    }
+
+    #[test]
+    fn hostile_fields_make_few_series() {
+        let field = |number: usize| match number % 4 {
+            0 => format!("metadata.{number}"),
+            1 => format!("name\",kind=\"x{number}"),
+            2 => format!("x{number}\n# EOF"),
+            _ => "ü".repeat(number),
+        };
+        let mut gauges = nothing();
+        gauges.open_drifts = (0..1000).map(|number| open("Droplet", &field(number), 1, 60)).collect();
+        gauges.open_drifts.push(open("Droplet", "name", 2, 60));
+        gauges.open_drifts.push(open("Volume", "no_such_field", 1, 60));
+        let text = scrape(&Metrics::default(), &gauges);
+        let wanted = [
+            r#"open_drifts{kind="Droplet",field="name"} 2"#,
+            r#"open_drifts{kind="Droplet",field="other"} 1000"#,
+            r#"open_drifts{kind="Volume",field="other"} 1"#,
+        ];
+        let open: BTreeSet<_> = lines(&text, "open_drifts{").into_iter().collect();
+        assert_eq!(open, BTreeSet::from(wanted));
+    }
+
+    #[test]
+    fn all_that_can_be_said_is_a_few_thousand_series() {
+        let metrics = Metrics::default();
+        let mut gauges = nothing();
+        let reasons = [
+            reason::ACCEPTED,
+            reason::LIVE_RETURNED,
+            reason::DESIRED_CHANGED,
+            reason::NO_LONGER_RECORDED,
+            reason::IGNORED,
+            reason::RESOURCE_GONE,
+        ];
+        for kind in Kind::all() {
+            metrics.opened(kind);
+            for reason in reasons {
+                metrics.resolved(kind, DriftPhase::Stale, reason);
+            }
+            metrics.synced(kind, Duration::ZERO, "ok");
+            let fields = kind.fields().map(str::to_owned).chain(["no.such.field".to_owned()]);
+            let drifts = fields.map(|field| OpenDrifts { kind, field, count: 1, oldest: gauges.now });
+            gauges.open_drifts.extend(drifts);
+            let snapshot = SnapshotInfo { kind, age: Some(Duration::ZERO), resources: 1, last_error: None };
+            gauges.snapshots.push(snapshot);
+        }
+        metrics.reconciled(Duration::ZERO, "ok");
+        let text = scrape(&metrics, &gauges);
+        let series = text.lines().filter(|line| !line.starts_with('#')).count();
+        assert!(series < 2300, "{series} series");
+    }
+
+    #[test]
+    fn the_age_of_the_oldest_open_drift_of_a_kind_is_exported_and_never_negative() {
+        let mut gauges = nothing();
+        gauges.open_drifts = vec![
+            open("Droplet", "name", 1, 60),
+            open("Droplet", "size_slug", 3, 86_401),
+            open("Droplet", "region", 1, 5),
+            open("Volume", "name", 1, -30),
+        ];
+        let text = scrape(&Metrics::default(), &gauges);
+        let oldest: BTreeSet<_> = lines(&text, "oldest_open_drift_age_seconds{").into_iter().collect();
+        let wanted = [
+            r#"oldest_open_drift_age_seconds{kind="Droplet"} 86401.0"#,
+            r#"oldest_open_drift_age_seconds{kind="Volume"} 0.0"#,
+        ];
+        assert_eq!(oldest, BTreeSet::from(wanted));
+    }
+
+    #[test]
+    fn durations_are_seconds() {
+        let text = scrape(&Metrics::default(), &nothing());
+        for line in ["# UNIT inventory_max_age_seconds seconds", "inventory_max_age_seconds 900.0"] {
+            assert!(text.lines().any(|said| said == line), "wanted {line} in:\n{text}");
+        }
+    }
+}

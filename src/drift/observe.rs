@@ -1,0 +1,127 @@
+//! Observes the live resource of a record: in the inventory, or by a request of its own.
+
+use std::{sync::Arc, time::Duration};
+
+use super::{context::Context, index::Entry, observed::NeedsFreshRead, sweep};
+use crate::{
+    api::conditions::reason,
+    digitalocean::{Document, Live, Observation, ResourceKey, UnknownReason},
+    kube_ext::key::ObjectKey,
+};
+
+/// How long one decision may wait for the provider's answer.
+const LONGEST_ASK: Duration = Duration::from_secs(20);
+
+/// The outcome of fetching the live resource again.
+pub(super) enum Fetched {
+    /// The process ends.
+    Stopped,
+    /// The allowance for confirming changes is spent; the next list confirms this one.
+    Postponed,
+    Read(Known),
+}
+
+/// Reads the live resource: a decision binds to its value of this moment, not of the last sweep.
+pub(super) async fn fetch(entry: &Entry, needs: Option<NeedsFreshRead>, context: &Context) -> Fetched {
+    let resource = &entry.record.resource;
+    let max_age = context.settings.max_age;
+    let read_it = async {
+        match needs {
+            Some(NeedsFreshRead::Change) => context.inventory.confirm_change(resource, max_age).await,
+            Some(NeedsFreshRead::Decision) | None => Some(context.inventory.fetch(resource, max_age).await),
+        }
+    };
+    // A token that is out of calls makes every call wait; other records must not wait with this one.
+    let answer = tokio::select! {
+        answer = tokio::time::timeout(LONGEST_ASK, read_it) => answer,
+        // The decision stands on the object; the next leader finds it there.
+        () = context.process.stop.cancelled() => return Fetched::Stopped,
+    };
+    match answer {
+        Ok(None) => Fetched::Postponed,
+        Ok(Some(observation)) => Fetched::Read(read(resource, observation)),
+        Err(_) => Fetched::Read(read(resource, Observation::Unknown(UnknownReason::NotYet))),
+    }
+}
+
+/// What is known of a live resource.
+pub(super) enum Known {
+    Nothing(&'static str, String),
+    Gone,
+    Live {
+        live: Box<Live>,
+        is_confirmed: bool,
+        /// A part of it could not be read.
+        is_partial: bool,
+    },
+}
+
+impl Known {
+    /// Whether a change may be acted on: two requests are behind a resource that is gone.
+    pub(super) const fn is_confirmed(&self) -> bool {
+        match self {
+            Self::Nothing(..) => false,
+            Self::Gone => true,
+            Self::Live { is_confirmed, .. } => *is_confirmed,
+        }
+    }
+
+    /// Whether a part of the resource could not be read: a decision about it is retried.
+    pub(super) const fn is_partial(&self) -> bool {
+        matches!(self, Self::Live { is_partial: true, .. })
+    }
+}
+
+/// Looks the resource up in the inventory. None while the first look is under way.
+pub(super) fn observe(key: &ObjectKey, entry: &Entry, context: &Arc<Context>) -> Option<Known> {
+    let resource = &entry.record.resource;
+    if entry.record.deleting || entry.record.suspended || entry.older.is_some() {
+        return Some(Known::Nothing(reason::SUSPENDED, String::new()));
+    }
+    let observation = context.inventory.look(resource, context.settings.max_age);
+    if observation == Observation::Unknown(UnknownReason::NotYet) {
+        if let Some(failure) = context.sweeps.failure(resource.kind) {
+            return Some(Known::Nothing(reason::LIVE_UNKNOWN, failure));
+        }
+        sweep::ask(context, resource.kind, key.clone());
+        return None;
+    }
+    if context.inventory.expect(resource, entry.record.fields) {
+        // The record is queued again when the rest is read.
+        sweep::ask(context, resource.kind, key.clone());
+        return Some(read(resource, context.inventory.look(resource, context.settings.max_age)));
+    }
+    Some(read(resource, observation))
+}
+
+fn read(resource: &ResourceKey, observation: Observation) -> Known {
+    match observation {
+        Observation::Gone => Known::Gone,
+        Observation::Present(document) => match Live::of(resource, &document) {
+            Ok(live) => {
+                let Document { is_confirmed, is_partial, .. } = document;
+                Known::Live { live: Box::new(live), is_confirmed, is_partial }
+            }
+            Err(error) => Known::Nothing(reason::LIVE_UNKNOWN, error.to_string()),
+        },
+        Observation::Unknown(UnknownReason::NotYet) => {
+            Known::Nothing(reason::LIVE_UNKNOWN, format!("{resource} was not read yet"))
+        }
+        Observation::Unknown(UnknownReason::Stale { error, .. }) => {
+            let why = error.map_or_else(String::new, |error| format!(": {error}"));
+            Known::Nothing(reason::INVENTORY_STALE, format!("the last complete list is too old for a verdict{why}"))
+        }
+        Observation::Unknown(UnknownReason::Failed { error }) => {
+            Known::Nothing(reason::LIVE_UNKNOWN, format!("{resource} could not be read: {error}"))
+        }
+    }
+}
+
+/// The controller that owns the resource, where a revert needs to know.
+pub(super) async fn owner(entry: &Entry, context: &Context) -> Result<Option<String>, String> {
+    if !entry.drifts.iter().any(|drift| drift.is_open() && drift.revert.is_some() && drift.reverting.is_none()) {
+        return Ok(None);
+    }
+    let asked = tokio::time::timeout(LONGEST_ASK, context.inventory.owner(&entry.record.resource)).await;
+    asked.map_err(|_| "no response in time".to_owned())?.map_err(|error| error.to_string())
+}

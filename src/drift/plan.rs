@@ -1,0 +1,288 @@
+//! A plan: the writes about the drifts of one record, in order, and the situation that the record's status shows.
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+use super::{known::Marks, observed::NeedsFreshRead, shown::Shown};
+use crate::{
+    api::{DriftPhase, SagaSpec},
+    digitalocean::revert::{self, Allow},
+};
+
+/// The longest message of a condition that this module writes.
+const LONGEST_MESSAGE: usize = 4096;
+
+/// A live value that becomes the desired one.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Adoption {
+    /// The name of the drift that was accepted.
+    pub drift: Box<str>,
+    /// The field.
+    pub field: String,
+    /// The live value.
+    pub value: Value,
+    /// The accepted value, as the drift shows it.
+    pub accepted: Accepted,
+}
+
+/// An accepted value and the one that it replaces. Credentials are fingerprints.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Accepted {
+    /// The accepted value.
+    pub value: Value,
+    /// The value that the record declared.
+    pub declared: Value,
+}
+
+/// One write to the API server; several only where it is said.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Write {
+    /// Create a Drift.
+    Open {
+        /// The field that diverged.
+        field: String,
+        /// Its number among the drifts of that field.
+        episode: i64,
+        /// Both values and their differences.
+        shown: Box<Shown>,
+    },
+    /// First write of a refresh: the label of the change follows the live value. A crash before the second leaves a
+    /// label that selects a drift whose decision is then refused, never one that accepts another value.
+    Relabel {
+        /// The drift's name.
+        drift: Box<str>,
+        /// The value of the label.
+        change: String,
+    },
+    /// The live value of an open drift moved on.
+    Refresh {
+        /// The drift's name.
+        drift: Box<str>,
+        /// Both values and their differences.
+        shown: Box<Shown>,
+    },
+    /// First write of all accepts: the live values become the desired ones, and the record remembers which drifts they
+    /// were. One write, unless the API server refuses a value: then the others are written without it.
+    Adopt {
+        /// The accepted drifts.
+        adoptions: Vec<Adoption>,
+        /// The drifts that the record remembers already and that are still open.
+        in_doubt: Marks,
+    },
+    /// The drift is over.
+    Close {
+        /// The drift's name.
+        drift: Box<str>,
+        /// Accepted or Stale.
+        phase: DriftPhase,
+        /// One of [`reason`](crate::api::conditions::reason).
+        reason: &'static str,
+        /// The value that was accepted in place, if one was.
+        accepted: Option<Box<Accepted>>,
+    },
+    /// The only write of an acceptance that stands on its drift: the record is not written to.
+    Stand {
+        /// The drift's name.
+        drift: Box<str>,
+        /// The accepted value and the declared one.
+        accepted: Box<Accepted>,
+        /// When it ends by itself.
+        until: Option<Timestamp>,
+        /// The merge patch for the manifest, unless it would show a credential.
+        patch: Option<Box<Value>>,
+    },
+    /// First write of a revert: the saga that puts the live value back.
+    Revert {
+        /// The drift's name.
+        drift: Box<str>,
+        /// The saga.
+        saga: Box<PlannedSaga>,
+    },
+    /// Second write of a revert: the drift names the saga.
+    Follow {
+        /// The drift's name.
+        drift: Box<str>,
+        /// The name of the saga.
+        saga: Box<str>,
+        /// For people, if the saga needs a person.
+        stuck: Option<String>,
+    },
+    /// The saga ended, and the live value is not the desired one.
+    FailRevert {
+        /// The drift's name.
+        drift: Box<str>,
+        /// For the person who decided.
+        message: String,
+    },
+    /// First write of an answer to `arcadia.cloud/revert=plan`: the drift shows the plan.
+    ShowPlan {
+        /// The drift's name.
+        drift: Box<str>,
+        /// The plan.
+        plan: Box<revert::Plan>,
+        /// The value of the annotation that the revert needs.
+        needs: Allow,
+    },
+    /// An acceptance stands no more.
+    End {
+        /// The drift's name.
+        drift: Box<str>,
+        /// One of [`reason`](crate::api::conditions::reason).
+        reason: &'static str,
+    },
+    /// The end of an acceptance that stands was changed.
+    Reschedule {
+        /// The drift's name.
+        drift: Box<str>,
+        /// When it ends by itself now.
+        until: Option<Timestamp>,
+    },
+    /// Second write of an answer about an acceptance that stands: the annotations say again what was decided.
+    RestoreDecision {
+        /// The drift's name.
+        drift: Box<str>,
+    },
+    /// First write of a refusal: the drift says why.
+    Refuse {
+        /// The drift's name.
+        drift: Box<str>,
+        /// For the person who decided.
+        message: String,
+    },
+    /// The drift says why its decision waits.
+    Wait {
+        /// The drift's name.
+        drift: Box<str>,
+        /// For the person who decided.
+        message: String,
+    },
+    /// The decision that waited was taken back: the drift says again that it awaits one.
+    Await {
+        /// The drift's name.
+        drift: Box<str>,
+    },
+    /// First write about a decision on a resolved drift: the drift says why nothing comes of it.
+    Answer {
+        /// The drift's name.
+        drift: Box<str>,
+        /// For the person who decided.
+        message: String,
+    },
+    /// Second write of a refusal or an answer: the annotation goes, so that it is not read again as a decision on what
+    /// the drift shows next.
+    DropDecision {
+        /// The drift's name.
+        drift: Box<str>,
+    },
+    /// Delete a resolved drift beyond the history limit.
+    Prune {
+        /// The drift's name.
+        drift: Box<str>,
+    },
+}
+
+impl Write {
+    /// The drift that it writes, if that exists already and is one.
+    #[must_use]
+    pub fn drift(&self) -> Option<&str> {
+        match self {
+            Self::Open { .. } | Self::Adopt { .. } => None,
+            Self::Relabel { drift, .. }
+            | Self::Refresh { drift, .. }
+            | Self::Close { drift, .. }
+            | Self::Stand { drift, .. }
+            | Self::End { drift, .. }
+            | Self::Revert { drift, .. }
+            | Self::Follow { drift, .. }
+            | Self::FailRevert { drift, .. }
+            | Self::ShowPlan { drift, .. }
+            | Self::Reschedule { drift, .. }
+            | Self::RestoreDecision { drift }
+            | Self::Refuse { drift, .. }
+            | Self::Wait { drift, .. }
+            | Self::Await { drift }
+            | Self::Answer { drift, .. }
+            | Self::DropDecision { drift }
+            | Self::Prune { drift } => Some(drift),
+        }
+    }
+}
+
+/// What an evaluation comes to.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Plan {
+    /// Writes, in order. None when nothing is new.
+    pub writes: Vec<Write>,
+    /// What is not in the writes because the live resource has to be read anew first.
+    pub needs_fresh_read: Option<NeedsFreshRead>,
+    /// What the record's status should say once no step is left.
+    pub situation: Situation,
+    /// When the next acceptance ends by itself.
+    pub next_end: Option<Timestamp>,
+}
+
+/// What is so about a record.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Situation {
+    /// It is to be left alone.
+    Suspended,
+    /// It is being deleted.
+    Deleting,
+    /// An older record (named) stands for the same resource.
+    Duplicate(String),
+    /// Nothing is known, as (reason, message).
+    Unknown(&'static str, String),
+    /// The saga (named) reverts one of its fields: nothing is concluded from what is live meanwhile.
+    Reverting(String),
+    /// The resource does not exist, and was never seen.
+    NeverSeen,
+    /// It was compared.
+    Compared(Compared),
+}
+
+impl Situation {
+    /// Adds writes that the API server refused, each said for a person.
+    pub fn refuse(&mut self, messages: Vec<String>) {
+        if let Self::Compared(compared) = self {
+            compared.refused.extend(messages);
+        }
+    }
+}
+
+/// What came of a comparison.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Compared {
+    /// The resource does not exist (any more).
+    pub gone: bool,
+    /// How many fields could be compared.
+    pub compared: usize,
+    /// Why fields cannot be told at the moment, each said for a person.
+    pub unknown: Vec<String>,
+    /// What is wrong with recorded fields, each said for a person.
+    pub invalid: Vec<String>,
+    /// Fields that differ in one list and that no second read has confirmed yet.
+    pub unconfirmed: Vec<String>,
+    /// Fields that are ignored and not recorded.
+    pub ignored_unrecorded: Vec<String>,
+    /// Writes that the API server refused, each said for a person.
+    pub refused: Vec<String>,
+}
+
+/// The message of a decision that waits.
+pub(crate) fn waiting(why: &str) -> String {
+    let mut message = format!("decided, and carried out once that can be done safely: {why}");
+    if message.len() > LONGEST_MESSAGE {
+        let end = (0..=LONGEST_MESSAGE).rev().find(|&end| message.is_char_boundary(end)).unwrap_or_default();
+        message.truncate(end);
+    }
+    message
+}
+
+/// The saga of a revert, before it is created.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PlannedSaga {
+    /// Its name. The same decision has the same name, so that a crash after its creation creates no second one.
+    pub name: String,
+    /// Its spec.
+    pub spec: SagaSpec,
+}

@@ -1,0 +1,99 @@
+//! The part of a record's status that is cached: enough to know whether a new status says anything else.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use jiff::Timestamp;
+
+use crate::api::{
+    ProvisionedResourceStatus, StandingAcceptance,
+    conditions::{self, ConditionStatus, reason},
+};
+
+pub(super) const TYPES: [&str; 5] = [
+    conditions::READY,
+    conditions::IN_SYNC,
+    conditions::MANIFEST_CURRENT,
+    conditions::RECONCILING,
+    conditions::STALLED,
+];
+
+/// What is kept of a status: enough to tell whether another one would say anything new, and since when.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct StatusSummary {
+    digest: u64,
+    transitions: [Option<(ConditionStatus, Timestamp)>; TYPES.len()],
+    in_sync_reason: Option<&'static str>,
+    /// When the live resource was first read.
+    pub first_seen: Option<Timestamp>,
+    /// Written by a version that did not write `firstSeenAt`, and about a comparison.
+    was_compared_before: bool,
+    /// The last `arcadia.cloud/sync-requested-at` that was answered.
+    pub last_handled_sync: Option<Box<str>>,
+}
+
+impl StatusSummary {
+    /// What is kept of this status.
+    #[must_use]
+    pub fn of(status: Option<&ProvisionedResourceStatus>) -> Self {
+        let Some(status) = status else { return Self::default() };
+        let condition = |kind: &str| status.conditions.iter().find(|condition| condition.type_ == kind);
+        let stale = condition(conditions::IN_SYNC).filter(|condition| condition.reason == reason::INVENTORY_STALE);
+        let ready = condition(conditions::READY).map(|condition| condition.reason.as_str());
+        let is_about_comparison = matches!(ready, Some(reason::COMPARED | reason::INVALID_FIELD));
+        Self {
+            digest: digest(status),
+            first_seen: status.first_seen_at.as_ref().map(|time| time.0),
+            was_compared_before: status.reason.is_none() && is_about_comparison,
+            transitions: TYPES.map(|kind| {
+                condition(kind)
+                    .map(|condition| (ConditionStatus::read(&condition.status), condition.last_transition_time.0))
+            }),
+            in_sync_reason: stale.map(|_| reason::INVENTORY_STALE),
+            last_handled_sync: status.last_handled_sync_at.as_deref().map(Into::into),
+        }
+    }
+
+    /// Whether this status says nothing that was not said.
+    #[must_use]
+    pub fn says(&self, status: &ProvisionedResourceStatus) -> bool {
+        self.digest == digest(status)
+    }
+
+    /// Whether the live resource was seen before.
+    #[must_use]
+    pub const fn was_seen(&self) -> bool {
+        self.first_seen.is_some() || self.was_compared_before
+    }
+
+    /// Whether it says that the inventory is too old.
+    #[must_use]
+    pub fn is_stale(&self) -> bool {
+        self.in_sync_reason == Some(reason::INVENTORY_STALE)
+    }
+
+    /// Since when a claim with this status holds.
+    pub(super) fn since(&self, kind: &str, status: ConditionStatus, now: Timestamp) -> Timestamp {
+        let known =
+            TYPES.iter().zip(&self.transitions).find(|(known, _)| **known == kind).and_then(|(_, known)| *known);
+        // Earlier versions left a time of 1970 in the default.
+        known
+            .filter(|(known, since)| *known == status && *since != Timestamp::UNIX_EPOCH)
+            .map_or(now, |(_, since)| since)
+    }
+}
+
+/// Everything but the times.
+fn digest(status: &ProvisionedResourceStatus) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (status.observed_generation, status.open_drifts, &status.drifted_fields, &status.last_handled_sync_at)
+        .hash(&mut hasher);
+    (&status.drifted_fields_short, &status.reason, status.first_seen_at.is_some()).hash(&mut hasher);
+    for StandingAcceptance { field, drift, accepted, declared, since, until } in &status.acceptances {
+        (field, drift, accepted, declared, since.0, until.as_ref().map(|until| until.0)).hash(&mut hasher);
+    }
+    for kind in TYPES {
+        let condition = status.conditions.iter().find(|condition| condition.type_ == kind);
+        condition.map(|said| (&said.status, &said.reason, &said.message, said.observed_generation)).hash(&mut hasher);
+    }
+    hasher.finish()
+}

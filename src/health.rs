@@ -1,0 +1,207 @@
+//! Whether this process is live, and ready: for the probes of Kubernetes.
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use tokio::{sync::watch, time::Instant};
+
+use crate::{
+    digitalocean::{Kind, SnapshotInfo},
+    drift::context::Context,
+    saga::context as saga,
+};
+
+/// The maximum age of a check of the API server.
+const FRESH: Duration = Duration::from_secs(15);
+
+/// The result of the last check of the API server.
+#[derive(Clone, Debug)]
+pub struct ApiServerState {
+    /// The time of the check.
+    pub at: Instant,
+    /// The error, if the API server did not respond or lacks something.
+    pub trouble: Option<String>,
+}
+
+/// The sources of health.
+#[derive(Clone)]
+pub struct Health {
+    /// The controller of records and drifts.
+    pub context: Arc<Context>,
+    /// The controller of sagas.
+    pub sagas: Arc<saga::Context>,
+    /// The result of the last check of the API server.
+    pub api_server: watch::Receiver<ApiServerState>,
+}
+
+impl Health {
+    /// Why the process is not live. The API server and the cloud do not count: a restart fixes neither.
+    #[must_use]
+    pub fn not_live(&self) -> Option<String> {
+        self.context.process.liveness.failure()
+    }
+
+    /// Why the process neither leads with complete caches nor could start to lead at once.
+    #[must_use]
+    pub fn unready(&self) -> Option<String> {
+        unready(self)
+    }
+}
+
+fn unready(health: &Health) -> Option<String> {
+    let context = &health.context;
+    if context.process.stop.is_cancelled() {
+        return Some("stopping".to_owned());
+    }
+    {
+        let answer = health.api_server.borrow();
+        if answer.trouble.is_some() {
+            return answer.trouble.clone();
+        }
+        if answer.at.elapsed() > FRESH {
+            return Some("the API server was not checked recently".to_owned());
+        }
+    }
+    if let Some(trouble) = context.process.leadership.trouble() {
+        return Some(format!("reading the lease: {trouble}"));
+    }
+    if !context.is_loaded() {
+        return Some("listing the records and drifts".to_owned());
+    }
+    if !health.sagas.is_loaded() {
+        return Some("listing the sagas".to_owned());
+    }
+    if !context.process.leadership.is_leader() {
+        // A standby makes no calls to the cloud: they are reserved for the leader.
+        return None;
+    }
+    let recorded = context.index().kinds();
+    let missing: Vec<_> = not_listed(&recorded, &context.inventory.snapshots()).into_iter().map(Kind::name).collect();
+    (!missing.is_empty()).then(|| format!("waiting for the first inventory of {}", missing.join(", ")))
+}
+
+/// The recorded kinds without a first inventory. A kind whose list failed does not count once other kinds were listed,
+/// or if the token lacks its scope: users who record a resource must not make this process unready.
+fn not_listed(recorded: &BTreeSet<Kind>, snapshots: &[SnapshotInfo]) -> Vec<Kind> {
+    let known = |kind: &Kind| snapshots.iter().find(|snapshot| snapshot.kind == *kind);
+    let is_listed = |kind: &Kind| known(kind).is_some_and(|snapshot| snapshot.age.is_some());
+    let is_any_listed = recorded.iter().any(is_listed);
+    let was_in_vain = |kind: &Kind| {
+        let failure = known(kind).and_then(|snapshot| snapshot.last_error.as_ref());
+        failure.is_some_and(|(category, _)| is_any_listed || *category == "forbidden")
+    };
+    recorded.iter().filter(|kind| !is_listed(kind) && !was_in_vain(kind)).copied().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use http::{Request, Response};
+    use kube::client::Body;
+
+    use super::*;
+    use crate::{
+        drift::{self, context::idle},
+        kube_ext::leader::Leadership,
+        process::Process,
+        saga::controller,
+    };
+
+    /// Controllers that have not started, an API server that does not respond, and its last check.
+    fn health(leadership: Leadership) -> (Health, watch::Sender<ApiServerState>) {
+        let nobody =
+            tower::service_fn(|_: Request<Body>| std::future::pending::<Result<Response<Body>, kube::Error>>());
+        health_with(kube::Client::new(nobody, "default"), leadership)
+    }
+
+    fn health_with(client: kube::Client, leadership: Leadership) -> (Health, watch::Sender<ApiServerState>) {
+        let process = Process::new(client, leadership);
+        let (context, cloud) = idle(process.clone());
+        let settings =
+            saga::SagaSettings { namespaces: Vec::new(), settle: Duration::from_mins(1), poll: Duration::from_secs(5) };
+        let sagas = saga::Context::new(process, cloud, reqwest::Client::new(), settings);
+        let (answers, api_server) = watch::channel(ApiServerState { at: Instant::now(), trouble: None });
+        (Health { context, sagas, api_server }, answers)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn it_is_not_ready_before_it_knows_what_there_is_nor_without_an_api_server() {
+        let (health, answers) = health(Leadership::standby());
+        let unready = || unready(&health).unwrap();
+        assert_eq!(unready(), "listing the records and drifts");
+        answers.send_replace(ApiServerState { at: Instant::now(), trouble: Some("it is away".to_owned()) });
+        assert_eq!(unready(), "it is away");
+        answers.send_replace(ApiServerState { at: Instant::now(), trouble: None });
+        tokio::time::sleep(FRESH * 2).await;
+        assert_eq!(unready(), "the API server was not checked recently");
+        health.context.process.stop.cancel();
+        assert_eq!(unready(), "stopping");
+        assert_eq!(health.context.process.liveness.failure(), None, "and it lives");
+    }
+
+    /// Empty lists of all kinds, but of sagas only on demand; no events afterwards.
+    fn api_server(sagas: watch::Receiver<bool>) -> kube::Client {
+        let answer = move |request: Request<Body>| {
+            let mut sagas = sagas.clone();
+            async move {
+                let (path, query) = (request.uri().path(), request.uri().query().unwrap_or_default());
+                // Those that revert drifts are listed apart.
+                if path.ends_with("/sagas") && !query.contains("labelSelector") {
+                    sagas.wait_for(|come| *come).await.unwrap();
+                }
+                if query.contains("watch=") {
+                    return std::future::pending().await;
+                }
+                let list = serde_json::json!({ "metadata": { "resourceVersion": "1" }, "items": [] });
+                Ok::<_, kube::Error>(Response::new(Body::from(list.to_string().into_bytes())))
+            }
+        };
+        kube::Client::new(tower::service_fn(answer), "default")
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn it_is_not_ready_before_every_saga_is_known() {
+        let (come, sagas) = watch::channel(false);
+        let (health, _answers) = health_with(api_server(sagas), Leadership::standby());
+        tokio::spawn(drift::controller::run(health.context.clone()));
+        tokio::spawn(controller::run(health.sagas.clone()));
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert_eq!(unready(&health).unwrap(), "listing the sagas");
+        come.send_replace(true);
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert_eq!(unready(&health), None);
+    }
+
+    #[test]
+    fn a_kind_that_cannot_be_listed_does_not_make_unready_what_does_its_part() {
+        let [droplet, volume] = ["Droplet", "Volume"].map(|kind| Kind::named(kind).unwrap());
+        let listed = |kind| SnapshotInfo { kind, age: Some(Duration::ZERO), resources: 1, last_error: None };
+        let failed = |kind, category| {
+            let last_error = Some((category, "listing it".into()));
+            SnapshotInfo { kind, age: None, resources: 0, last_error }
+        };
+        let both = [droplet, volume];
+        for (recorded, snapshots, missing) in [
+            (&both[..], vec![], &both[..]),
+            (&both[..1], vec![failed(droplet, "server")], &both[..1]),
+            (&both[..], vec![failed(droplet, "unauthorized"), failed(volume, "unauthorized")], &both[..]),
+            (&both[..], vec![listed(droplet)], &both[1..]),
+            (&both[..], vec![listed(droplet), failed(volume, "server")], &[]),
+            (&both[..1], vec![failed(droplet, "forbidden")], &[]),
+            (&both[..], vec![failed(droplet, "server"), failed(volume, "forbidden")], &both[..1]),
+            (&[], vec![], &[]),
+        ] {
+            let recorded = recorded.iter().copied().collect();
+            assert_eq!(not_listed(&recorded, &snapshots), missing, "{recorded:?} {snapshots:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn it_is_live_until_a_loop_is_stuck() {
+        let (health, answers) = health(Leadership::unelected());
+        answers.send_replace(ApiServerState { at: Instant::now(), trouble: Some("it is away".to_owned()) });
+        assert_eq!(health.not_live(), None);
+        let pulse = health.context.process.liveness.enter("a worker", Duration::from_mins(1));
+        pulse.begin();
+        tokio::time::sleep(Duration::from_mins(2)).await;
+        assert_eq!(health.not_live().unwrap(), "a worker has made no progress for 120 s");
+    }
+}

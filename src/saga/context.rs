@@ -1,0 +1,104 @@
+//! The shared parts of the controller of sagas.
+
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use super::{call_states::CallStates, index::Index, metrics::Metrics, orders::Orders};
+use crate::{
+    api::Saga,
+    digitalocean::{self, Actions},
+    kube_ext::{cache::Cache as _, key::ObjectKey, queue::Queue, watch::FirstLists},
+    process::Process,
+};
+
+/// The settings of the controller.
+#[derive(Clone, Debug)]
+pub struct SagaSettings {
+    /// The namespaces to watch; empty for all.
+    pub namespaces: Vec<String>,
+    /// The time to wait for the effect of a call whose response was lost.
+    pub settle: Duration,
+    /// The interval of polling the cloud actions that sagas wait for.
+    pub poll: Duration,
+}
+
+/// The shared parts of the controller.
+pub struct Context {
+    /// The shared parts of the process.
+    pub process: Process,
+    /// The client of the cloud.
+    pub cloud: digitalocean::Client,
+    /// The client for calls to the users' own services.
+    pub http: reqwest::Client,
+    /// The settings.
+    pub settings: SagaSettings,
+    /// The counters and histograms.
+    pub metrics: Metrics,
+    pub(super) actions: Actions<ObjectKey>,
+    pub(super) call_states: CallStates,
+    pub(super) orders: Orders,
+    pub(super) queue: Arc<Queue<ObjectKey>>,
+    index: Mutex<Index>,
+    pub(super) sagas: FirstLists,
+}
+
+impl Context {
+    /// Creates a controller that has not started.
+    #[must_use]
+    pub fn new(
+        process: Process,
+        cloud: digitalocean::Client,
+        http: reqwest::Client,
+        settings: SagaSettings,
+    ) -> Arc<Self> {
+        let queue: Arc<Queue<ObjectKey>> = Arc::default();
+        let woken = queue.clone();
+        let actions = Actions::start(cloud.clone(), settings.poll, move |key| woken.add(key));
+        Arc::new(Self {
+            process,
+            cloud,
+            http,
+            sagas: FirstLists::of(&settings.namespaces),
+            settings,
+            metrics: Metrics::default(),
+            actions,
+            call_states: CallStates::default(),
+            orders: Orders::default(),
+            queue,
+            index: Mutex::default(),
+        })
+    }
+
+    /// The cache of sagas. Never locked across an await.
+    pub fn index(&self) -> MutexGuard<'_, Index> {
+        self.index.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether the first lists of all namespaces are complete.
+    #[must_use]
+    pub fn is_loaded(&self) -> bool {
+        self.sagas.are_complete()
+    }
+
+    /// Caches a saga that this process has just written, and requeues the other sagas that it affects.
+    pub(super) fn learn(&self, key: &ObjectKey, saga: &Saga) {
+        let mut affected = self.index().learn(saga);
+        affected.retain(|other| other != key);
+        self.requeue(affected);
+    }
+
+    /// Ends a saga's turn, and requeues the sagas that waited for its claim.
+    pub(super) fn release(&self, key: &ObjectKey) {
+        let affected = self.index().release(key);
+        self.requeue(affected);
+    }
+
+    /// Queues these sagas, once all are listed and this process leads.
+    pub(super) fn requeue(&self, affected: Vec<ObjectKey>) {
+        if self.is_loaded() && self.process.leadership.is_leader() {
+            self.queue.extend(affected);
+        }
+    }
+}

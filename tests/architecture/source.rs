@@ -1,0 +1,333 @@
+//! The modules of the program as its source shows them: their files, the names each defines and imports, and the paths
+//! that each writes. Code for tests alone is left out.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::{Path, PathBuf},
+};
+
+use proc_macro2::{TokenStream, TokenTree};
+use syn::{
+    Attribute, Item, UseTree, Visibility,
+    visit::{self, Visit},
+};
+
+/// The name under which the binaries import the library.
+const LIBRARY: &str = "arcadia_operator";
+
+/// A path as segments. The first one is the name of a crate: one of this project's, or any other.
+pub type Segments = Vec<String>;
+
+/// All modules by path.
+#[derive(Default)]
+pub struct Source {
+    modules: BTreeMap<Segments, Module>,
+}
+
+/// One module, in a file of its own or within its parent's.
+#[derive(Default)]
+struct Module {
+    /// Relative to `src`.
+    file: String,
+    defined: BTreeSet<String>,
+    /// Names that `use` brings in, with the paths they stand for as written.
+    imported: BTreeMap<String, Segments>,
+    /// Modules of which `use` brings in all names.
+    globs: Vec<Segments>,
+    /// Paths that the code of the module writes, those of private `use` items included. A name that is only handed on by
+    /// `pub use` is not written here: whoever uses it depends on the file that defines it.
+    written: BTreeSet<Segments>,
+}
+
+/// The place that a path leads to.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Target {
+    /// An item of this project.
+    Here {
+        /// The file that defines it.
+        file: String,
+        /// Its name.
+        item: String,
+    },
+    /// An item of another crate, by its full path.
+    Elsewhere(Segments),
+}
+
+impl Source {
+    /// Reads the library and the binaries below `root`.
+    pub fn read(root: &Path) -> Self {
+        let mut source = Self::default();
+        source.crate_at(root, "lib.rs", LIBRARY);
+        source.crate_at(root, "main.rs", "main");
+        let bins = fs::read_dir(root.join("bin")).map(|entries| entries.map(|entry| entry.unwrap().file_name()));
+        for name in bins.into_iter().flatten() {
+            let name = name.into_string().unwrap();
+            source.crate_at(root, &format!("bin/{name}"), &name);
+        }
+        source
+    }
+
+    /// One crate of the given files: path relative to `src`, and text.
+    pub fn of(files: &[(&str, &str)]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        for (path, text) in files {
+            let path = folder.path().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        }
+        let mut source = Self::default();
+        source.crate_at(folder.path(), "lib.rs", LIBRARY);
+        source
+    }
+
+    fn crate_at(&mut self, root: &Path, file: &str, name: &str) {
+        let folder = PathBuf::from(file).parent().unwrap().to_owned();
+        self.module_at(root, Path::new(file), &folder, &vec![name.to_owned()]);
+    }
+
+    /// Reads a module of its own file, whose children are in `folder`.
+    fn module_at(&mut self, root: &Path, file: &Path, folder: &Path, path: &Segments) {
+        let text = fs::read_to_string(root.join(file)).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+        let parsed = syn::parse_file(&text).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+        self.items(root, file, folder, path, parsed.items);
+    }
+
+    fn items(&mut self, root: &Path, file: &Path, folder: &Path, path: &Segments, items: Vec<Item>) {
+        let mut module = Module { file: file.to_str().unwrap().to_owned(), ..Module::default() };
+        for item in items {
+            let Item::Mod(child) = item else {
+                module.visit_item(&item);
+                continue;
+            };
+            if is_test(&child.attrs) {
+                continue;
+            }
+            let name = child.ident.to_string();
+            let child_path: Segments = path.iter().cloned().chain([name.clone()]).collect();
+            let child_folder = folder.join(&name);
+            if let Some((_, items)) = child.content {
+                self.items(root, file, &child_folder, &child_path, items);
+            } else {
+                let beside = folder.join(format!("{name}.rs"));
+                let is_beside = root.join(&beside).exists();
+                let child_file = if is_beside { beside } else { child_folder.join("mod.rs") };
+                self.module_at(root, &child_file, &child_folder, &child_path);
+            }
+        }
+        self.modules.insert(path.clone(), module);
+    }
+
+    /// All files, each with the places that its code names.
+    pub fn references(&self) -> BTreeMap<String, BTreeSet<Target>> {
+        let mut references = BTreeMap::<String, BTreeSet<Target>>::new();
+        for (path, module) in &self.modules {
+            let targets = module.written.iter().filter_map(|written| self.resolve(path, written, 0));
+            references.entry(module.file.clone()).or_default().extend(targets);
+        }
+        references
+    }
+
+    /// The place that a path leads to, as a module writes it. None for a name of the language, a local variable, a macro or
+    /// a whole module.
+    fn resolve(&self, module: &Segments, path: &[String], depth: usize) -> Option<Target> {
+        assert!(depth < 32, "{path:?} in {module:?} leads in circles");
+        let (first, rest) = path.split_first()?;
+        let here = self.modules.get(module)?;
+        match first.as_str() {
+            "crate" | "$crate" => self.item(&module[..1].to_vec(), rest, depth + 1),
+            "self" => self.item(module, rest, depth + 1),
+            "super" => {
+                let parent = module[..module.len() - 1].to_vec();
+                match rest.first().map(String::as_str) {
+                    Some("super") => self.resolve(&parent, rest, depth + 1),
+                    _ => self.item(&parent, rest, depth + 1),
+                }
+            }
+            LIBRARY => self.item(&vec![LIBRARY.to_owned()], rest, depth + 1),
+            name => {
+                let is_here = here.defined.contains(name) || self.modules.contains_key(&below(module, name));
+                let is_brought = here.imported.contains_key(name);
+                if is_here || is_brought {
+                    return self.item(module, path, depth + 1);
+                }
+                let of_globs = here.globs.iter().find_map(|glob| {
+                    let through: Segments = glob.iter().chain(path).cloned().collect();
+                    match self.resolve(module, &through, depth + 1) {
+                        Some(Target::Elsewhere(_)) => None,
+                        found => found,
+                    }
+                });
+                let is_crate = !rest.is_empty() && name.chars().next().is_some_and(char::is_lowercase);
+                of_globs.or_else(|| is_crate.then(|| Target::Elsewhere(path.to_vec())))
+            }
+        }
+    }
+
+    /// The item at a path below a module of this project.
+    fn item(&self, module: &Segments, path: &[String], depth: usize) -> Option<Target> {
+        let here = self.modules.get(module)?;
+        let (first, rest) = path.split_first()?;
+        let child = below(module, first);
+        if self.modules.contains_key(&child) && !(rest.is_empty() && here.defined.contains(first)) {
+            return self.item(&child, rest, depth);
+        }
+        if here.defined.contains(first) {
+            return Some(Target::Here { file: here.file.clone(), item: first.clone() });
+        }
+        if let Some(import) = here.imported.get(first) {
+            if import.len() == 1 && import[0] == *first {
+                return None;
+            }
+            let through: Segments = import.iter().chain(rest).cloned().collect();
+            // A `use` that names a crate like the name it brings in must not lead back to itself.
+            return match self.modules.get(module) {
+                Some(_) if import[0] == *first => Some(Target::Elsewhere(through)),
+                _ => self.resolve(module, &through, depth + 1),
+            };
+        }
+        here.globs.iter().find_map(|glob| {
+            let through: Segments = glob.iter().chain(path).cloned().collect();
+            self.resolve(module, &through, depth + 1)
+        })
+    }
+}
+
+fn below(module: &Segments, name: &str) -> Segments {
+    module.iter().cloned().chain([name.to_owned()]).collect()
+}
+
+impl Module {
+    /// Takes up a `use` item. `path` holds the segments before this part of its tree.
+    fn import(&mut self, tree: &UseTree, path: &[String], is_handed_on: bool) {
+        let mut bring = |name: String, path: Segments| {
+            if !is_handed_on {
+                self.written.insert(path.clone());
+            }
+            self.imported.insert(name, path);
+        };
+        match tree {
+            UseTree::Path(part) => {
+                self.import(&part.tree, &below(&path.to_vec(), &part.ident.to_string()), is_handed_on)
+            }
+            UseTree::Name(leaf) if leaf.ident == "self" => {
+                bring(path.last().unwrap().clone(), path.to_vec());
+            }
+            UseTree::Name(leaf) => bring(leaf.ident.to_string(), below(&path.to_vec(), &leaf.ident.to_string())),
+            UseTree::Rename(leaf) => {
+                let name = leaf.ident.to_string();
+                let path = if name == "self" { path.to_vec() } else { below(&path.to_vec(), &name) };
+                bring(leaf.rename.to_string(), path);
+            }
+            UseTree::Glob(_) => self.globs.push(path.to_vec()),
+            UseTree::Group(group) => {
+                for tree in &group.items {
+                    self.import(tree, path, is_handed_on);
+                }
+            }
+        }
+    }
+
+    /// Takes up the paths in tokens that no parser of the language reads: the arguments of macros.
+    fn tokens(&mut self, tokens: TokenStream) {
+        let mut path = Segments::new();
+        let mut colons = 0;
+        for token in tokens {
+            match token {
+                TokenTree::Punct(punct) if punct.as_char() == ':' && !path.is_empty() => {
+                    colons += 1;
+                    continue;
+                }
+                TokenTree::Ident(ident) if colons == 2 => path.push(ident.to_string()),
+                TokenTree::Ident(ident) => {
+                    self.take(&mut path);
+                    path.push(ident.to_string());
+                }
+                TokenTree::Group(group) => {
+                    self.take(&mut path);
+                    self.tokens(group.stream());
+                }
+                _ => self.take(&mut path),
+            }
+            colons = 0;
+        }
+        self.take(&mut path);
+    }
+
+    fn take(&mut self, path: &mut Segments) {
+        let path = std::mem::take(path);
+        if !path.is_empty() {
+            self.written.insert(path);
+        }
+    }
+}
+
+impl<'ast> Visit<'ast> for Module {
+    fn visit_item(&mut self, item: &'ast Item) {
+        let (attrs, name): (&[Attribute], _) = match item {
+            Item::Const(item) => (&item.attrs, Some(&item.ident)),
+            Item::Enum(item) => (&item.attrs, Some(&item.ident)),
+            Item::Fn(item) => (&item.attrs, Some(&item.sig.ident)),
+            Item::Macro(item) => (&item.attrs, item.ident.as_ref()),
+            Item::Static(item) => (&item.attrs, Some(&item.ident)),
+            Item::Struct(item) => (&item.attrs, Some(&item.ident)),
+            Item::Trait(item) => (&item.attrs, Some(&item.ident)),
+            Item::Type(item) => (&item.attrs, Some(&item.ident)),
+            Item::Impl(item) => (&item.attrs, None),
+            Item::Use(item) => (&item.attrs, None),
+            _ => (&[], None),
+        };
+        if is_test(attrs) {
+            return;
+        }
+        self.defined.extend(name.map(ToString::to_string));
+        if let Item::Use(item) = item {
+            let is_handed_on = !matches!(item.vis, Visibility::Inherited);
+            return self.import(&item.tree, &[], is_handed_on);
+        }
+        visit::visit_item(self, item);
+    }
+
+    fn visit_impl_item(&mut self, item: &'ast syn::ImplItem) {
+        let attrs: &[Attribute] = match item {
+            syn::ImplItem::Const(item) => &item.attrs,
+            syn::ImplItem::Fn(item) => &item.attrs,
+            _ => &[],
+        };
+        if !is_test(attrs) {
+            visit::visit_impl_item(self, item);
+        }
+    }
+
+    fn visit_path(&mut self, path: &'ast syn::Path) {
+        let segments = path.segments.iter().map(|segment| segment.ident.to_string()).collect();
+        self.written.insert(segments);
+        visit::visit_path(self, path);
+    }
+
+    fn visit_macro(&mut self, called: &'ast syn::Macro) {
+        self.tokens(called.tokens.clone());
+        visit::visit_macro(self, called);
+    }
+
+    /// Paths in the strings of attributes, such as of serde.
+    fn visit_attribute(&mut self, attribute: &'ast Attribute) {
+        if let syn::Meta::List(list) = &attribute.meta {
+            for token in list.tokens.clone() {
+                let TokenTree::Literal(literal) = token else { continue };
+                let Ok(text) = syn::parse_str::<syn::LitStr>(&literal.to_string()) else { continue };
+                if let Ok(path) = text.parse::<syn::Path>() {
+                    self.visit_path(&path);
+                }
+            }
+        }
+    }
+}
+
+/// Whether an item exists in tests alone.
+fn is_test(attrs: &[Attribute]) -> bool {
+    attrs.iter().any(|attr| match &attr.meta {
+        syn::Meta::List(list) => list.path.is_ident("cfg") && list.tokens.to_string() == "test",
+        _ => false,
+    })
+}
