@@ -87,7 +87,7 @@ fn not_listed(recorded: &BTreeSet<Kind>, snapshots: &[SnapshotInfo]) -> Vec<Kind
     let is_any_listed = recorded.iter().any(is_listed);
     let was_in_vain = |kind: &Kind| {
         let failure = known(kind).and_then(|snapshot| snapshot.last_error.as_ref());
-        failure.is_some_and(|(category, _)| is_any_listed || *category == "forbidden")
+        failure.is_some_and(|failure| is_any_listed || failure.lacks_scope)
     };
     recorded.iter().filter(|kind| !is_listed(kind) && !was_in_vain(kind)).copied().collect()
 }
@@ -99,6 +99,7 @@ mod tests {
 
     use super::*;
     use crate::{
+        digitalocean::SyncFailure,
         drift::{self, context::idle},
         kube_ext::leader::Leadership,
         process::Process,
@@ -175,7 +176,8 @@ mod tests {
         let [droplet, volume] = ["Droplet", "Volume"].map(|kind| Kind::named(kind).unwrap());
         let listed = |kind| SnapshotInfo { kind, age: Some(Duration::ZERO), resources: 1, last_error: None };
         let failed = |kind, category| {
-            let last_error = Some((category, "listing it".into()));
+            let last_error =
+                Some(SyncFailure { category, message: "listing it".into(), lacks_scope: category == "forbidden" });
             SnapshotInfo { kind, age: None, resources: 0, last_error }
         };
         let both = [droplet, volume];

@@ -6,6 +6,7 @@
 //! the cloud. Changes are made by the steps of sagas alone.
 
 pub mod api;
+mod backoff;
 pub mod cli;
 pub mod comparison;
 pub mod config;

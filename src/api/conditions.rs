@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use strum::{EnumString, IntoStaticStr};
 
 /// The operator can compare this record with the cloud.
 pub const READY: &str = "Ready";
@@ -127,7 +128,7 @@ pub mod reason {
 }
 
 /// The `status` of a condition.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EnumString, IntoStaticStr)]
 pub enum ConditionStatus {
     /// The condition holds.
     True,
@@ -140,22 +141,14 @@ pub enum ConditionStatus {
 impl ConditionStatus {
     /// The text in a condition's `status`.
     #[must_use]
-    pub const fn text(self) -> &'static str {
-        match self {
-            Self::True => "True",
-            Self::False => "False",
-            Self::Unknown => "Unknown",
-        }
+    pub fn text(self) -> &'static str {
+        self.into()
     }
 
     /// Reads a condition's `status`; any other text is Unknown.
     #[must_use]
     pub fn read(text: &str) -> Self {
-        match text {
-            "True" => Self::True,
-            "False" => Self::False,
-            _ => Self::Unknown,
-        }
+        text.parse().unwrap_or(Self::Unknown)
     }
 }
 
@@ -167,28 +160,54 @@ impl From<bool> for ConditionStatus {
 
 /// A condition without its transition time.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Claim {
+pub struct Claim<R = &'static str> {
     /// One of the condition types above.
     pub kind: &'static str,
     /// The status of the condition.
     pub status: ConditionStatus,
     /// One of [`reason`].
-    pub reason: &'static str,
+    pub reason: R,
     /// The state and the remedy, for people.
     pub message: String,
 }
 
-impl Claim {
+impl<R: Into<String>> Claim<R> {
+    /// The condition after a previous one: its transition time moves only with its status.
+    #[must_use]
+    pub fn onto(self, previous: Option<(ConditionStatus, Timestamp)>, now: Timestamp, generation: i64) -> Condition {
+        // The API server's default has a transition time in 1970; the operator's first status starts now.
+        let is_same =
+            |(status, since): &(ConditionStatus, Timestamp)| *status == self.status && *since != Timestamp::UNIX_EPOCH;
+        let since = previous.filter(is_same).map_or(now, |(_, since)| since);
+        self.since(since, generation)
+    }
+
     /// The condition, with the time at which its status last changed.
     #[must_use]
     pub fn since(self, transition: Timestamp, generation: i64) -> Condition {
         Condition {
             type_: self.kind.to_owned(),
             status: self.status.text().to_owned(),
-            reason: self.reason.to_owned(),
+            reason: self.reason.into(),
             message: self.message,
             last_transition_time: Time(transition),
             observed_generation: Some(generation),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_transition_time_moves_only_with_the_status() {
+        let [before, now] = [5, 9].map(|second| Timestamp::from_second(second).unwrap());
+        let claim = |status| Claim { kind: READY, status, reason: reason::COMPARED, message: String::new() };
+        let since = |previous| claim(ConditionStatus::True).onto(previous, now, 1).last_transition_time.0;
+        assert_eq!(since(Some((ConditionStatus::True, before))), before);
+        assert_eq!(since(Some((ConditionStatus::False, before))), now);
+        assert_eq!(since(Some((ConditionStatus::True, Timestamp::UNIX_EPOCH))), now, "a default");
+        assert_eq!(since(None), now);
     }
 }

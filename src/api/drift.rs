@@ -8,6 +8,7 @@ use kube::{CustomResource, CustomResourceExt};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use strum::IntoStaticStr;
 
 use super::{
     conditions::{self, Claim, ConditionStatus, reason},
@@ -351,7 +352,7 @@ pub enum AcceptanceMode {
 }
 
 /// Where a drift stands.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema, IntoStaticStr)]
 pub enum DriftPhase {
     /// It waits for a decision.
     #[default]
@@ -367,13 +368,8 @@ pub enum DriftPhase {
 impl DriftPhase {
     /// The word in the status.
     #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Open => "Open",
-            Self::Accepted => "Accepted",
-            Self::Reverted => "Reverted",
-            Self::Stale => "Stale",
-        }
+    pub fn name(self) -> &'static str {
+        self.into()
     }
 }
 

@@ -8,6 +8,7 @@ use clap::{Args, Subcommand};
 use jiff::Timestamp;
 use kube::{ResourceExt as _, api::ListParams};
 use serde_json::{Value, json};
+use strum::VariantArray as _;
 use tokio::time::sleep;
 
 use super::{
@@ -154,7 +155,7 @@ async fn find(cluster: &Cluster, name: &str) -> Result<SagaView, Error> {
 
 /// The trees of all sagas that are not finished.
 async fn trees(cluster: &Cluster) -> Result<Exit, Error> {
-    let finished = SagaPhase::ALL.into_iter().filter(|phase| phase.is_finished());
+    let finished = SagaPhase::VARIANTS.iter().copied().filter(|phase| phase.is_finished());
     let fields: Vec<_> = finished.map(|phase| format!("status.phase!={}", phase.name())).collect();
     let mut sagas = cluster.list(Noun::Saga, ListParams::default().fields(&fields.join(","))).await?;
     sagas.sort_by_key(|saga| (saga.namespace(), saga.creation_timestamp(), saga.name_any()));
@@ -185,7 +186,7 @@ async fn watch(cluster: &Cluster, name: &str) -> Result<Exit, Error> {
             print(&text)?;
         }
         shown = text;
-        if SagaPhase::ALL.iter().any(|phase| phase.is_finished() && phase.name() == saga.phase) {
+        if SagaPhase::VARIANTS.iter().any(|phase| phase.is_finished() && phase.name() == saga.phase) {
             return Ok(if saga.phase == SagaPhase::Succeeded.name() { Exit::Done } else { Exit::No });
         }
         if saga.phase == SagaPhase::Stuck.name() {
@@ -254,7 +255,7 @@ async fn write(cluster: &Cluster, saga: &SagaView, patch: &Value, done: &str) ->
 }
 
 fn unless_finished(saga: &SagaView) -> Result<(), Error> {
-    if SagaPhase::ALL.iter().any(|phase| phase.is_finished() && phase.name() == saga.phase) {
+    if SagaPhase::VARIANTS.iter().any(|phase| phase.is_finished() && phase.name() == saga.phase) {
         return Err(Error::usage(format!("Saga {} has ended already, as {}", saga.name, saga.phase)));
     }
     Ok(())

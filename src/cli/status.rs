@@ -18,6 +18,7 @@ use kube::{
     Api, ResourceExt as _,
     api::{ListParams, PostParams},
 };
+use strum::VariantArray as _;
 
 use super::{
     Error, Exit,
@@ -167,7 +168,7 @@ async fn sagas(cluster: &Cluster, is_served: bool) -> Result<BTreeMap<String, Ve
     if !is_served {
         return Ok(found);
     }
-    let unfinished = api::SagaPhase::ALL.into_iter().filter(|phase| phase.is_finished());
+    let unfinished = api::SagaPhase::VARIANTS.iter().copied().filter(|phase| phase.is_finished());
     let fields: Vec<_> = unfinished.map(|phase| format!("status.phase!={}", phase.name())).collect();
     for saga in cluster.list(Noun::Saga, ListParams::default().fields(&fields.join(","))).await? {
         let phase = text(&saga.data, "/status/phase").unwrap_or("Pending").to_owned();

@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::hash::Hash;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::{Mutex, MutexGuard};
 use serde::Deserialize;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
@@ -12,6 +13,7 @@ use tokio_util::task::AbortOnDropHandle;
 use tracing::{info, warn};
 
 use super::lists::PER_PAGE;
+use super::pages::Cursor;
 use super::{Client, Error, Path};
 
 /// The token's scope for all of this.
@@ -177,12 +179,12 @@ impl<K: Eq + Hash, W: Fn(K)> Poller<K, W> {
 
     async fn look(&self, calls: &mut u32) -> Result<(), Error> {
         let mut missing = self.waits.awaited();
-        let mut listed = 0;
-        for number in 1..=PAGES {
+        let mut cursor = Cursor::default();
+        for _ in 0..PAGES {
             // Newest first, if not strictly so.
             let Some(oldest) = missing.first().copied() else { return Ok(()) };
             *calls += 1;
-            let (actions, has_more) = self.page(number, &mut listed).await?;
+            let (actions, has_more) = self.page(&mut cursor).await?;
             let is_past = actions.iter().all(|action| action.id < oldest);
             for action in actions {
                 if missing.remove(&action.id) {
@@ -206,9 +208,10 @@ impl<K: Eq + Hash, W: Fn(K)> Poller<K, W> {
     }
 
     /// The actions of one page, and whether more pages follow. Each round is a try, so that no call is retried here.
-    async fn page(&self, number: u32, listed: &mut usize) -> Result<(Vec<Action>, bool), Error> {
+    async fn page(&self, cursor: &mut Cursor) -> Result<(Vec<Action>, bool), Error> {
         let path = Path { route: "/v2/actions", parent: None, id: None, scope: SCOPE };
-        let query = [("page", &*number.to_string()), ("per_page", PER_PAGE)];
+        let (_, number) = cursor.query();
+        let query = [("page", number.as_str()), ("per_page", PER_PAGE)];
         let call = self.client.urgent(path, &query, None)?;
         let body = self.client.once(&call, 1).await?.ok_or_else(|| call.not_found())?;
         let mut actions = Vec::new();
@@ -216,8 +219,9 @@ impl<K: Eq + Hash, W: Fn(K)> Poller<K, W> {
             actions.push(serde_json::from_str(row).map_err(|error| error.to_string())?);
             Ok(())
         })?;
-        *listed += page.rows;
-        Ok((actions, page.has_more(*listed)))
+        // Actions begin all the time, so the total may change between two pages.
+        cursor.take(&page);
+        Ok((actions, page.has_more(cursor.rows)))
     }
 
     /// One action; nothing where the API says that there is none.
@@ -310,8 +314,7 @@ impl<K> Waits<K> {
     }
 
     fn state(&self) -> MutexGuard<'_, State<K>> {
-        // Nothing that holds the lock can panic half-way through a change.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 }
 

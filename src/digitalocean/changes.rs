@@ -6,6 +6,7 @@
 use serde_json::Value;
 
 use super::lists::{PER_PAGE, WALKS};
+use super::pages::{Cursor, Turn};
 use super::{Client, Error, Path, Verb};
 
 /// How many pages a list can have: those that sagas read are short.
@@ -62,9 +63,9 @@ impl Client {
     /// Nothing where rows are missing: a lookup must not take what moved between the pages for what does not exist.
     async fn rows_once(&self, path: Path<'_>, key: &str, query: &[(&str, &str)]) -> Result<Option<Vec<Value>>, Error> {
         let mut rows = Vec::new();
-        let mut first_total = None;
-        for number in 1..=MOST_PAGES {
-            let number = number.to_string();
+        let mut cursor = Cursor::default();
+        for _ in 0..MOST_PAGES {
+            let (_, number) = cursor.query();
             let query = [query, &[("page", number.as_str()), ("per_page", PER_PAGE)]].concat();
             let call = self.urgent(path, &query, None)?;
             let body = self.read(&call).await?.ok_or_else(|| call.not_found())?;
@@ -72,11 +73,10 @@ impl Client {
                 rows.push(serde_json::from_str(row).map_err(|error| error.to_string())?);
                 Ok(())
             })?;
-            if page.total != *first_total.get_or_insert(page.total) {
-                return Ok(None);
-            }
-            if !page.has_more(rows.len()) {
-                return Ok((!page.lacks(rows.len())).then_some(rows));
+            match cursor.take(&page) {
+                Turn::Shifted => return Ok(None),
+                Turn::Next => {}
+                Turn::End => return Ok((!page.lacks(rows.len())).then_some(rows)),
             }
         }
         Err(Error::Malformed { doing: format!("GET {}", path.route), why: "its pages do not end".into() })

@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::error::Error as _;
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use backon::{ExponentialBuilder, Retryable};
+use parking_lot::Mutex;
 use reqwest::header::AUTHORIZATION;
 use reqwest::{Response, Url};
 use serde::Deserialize;
@@ -106,7 +107,7 @@ impl Client {
     #[must_use]
     pub fn usage(&self) -> Usage {
         let left = self.shared.budget.left();
-        let calls = self.shared.calls.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let calls = self.shared.calls.lock().clone();
         let limits = &self.shared.config.limits;
         Usage {
             calls,
@@ -216,7 +217,7 @@ impl Client {
         .await;
         drop(permit);
         let counted = (call.method().as_str(), call.route, status);
-        *shared.calls.lock().unwrap_or_else(PoisonError::into_inner).entry(counted).or_default() += 1;
+        *shared.calls.lock().entry(counted).or_default() += 1;
         outcome
     }
 

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 /// A call to DigitalOcean, or the settings for it, failed. No message ever holds the token, nor what differs from call
 /// to call (request ids, waits): a status that shows it must not change while nothing else does.
-#[derive(Clone, Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 pub enum Error {
     /// The settings cannot work.
     #[error("{0}")]
@@ -154,24 +155,7 @@ impl Error {
     /// A stable word for metrics.
     #[must_use]
     pub fn category(&self) -> &'static str {
-        match self {
-            Self::Config(_) => "config",
-            Self::BadId { .. } => "bad_id",
-            Self::Connection { .. } => "connection",
-            Self::Timeout { .. } => "timeout",
-            Self::NoBudget { .. } => "no_budget",
-            Self::TooLate { .. } => "too_late",
-            Self::Unauthorized { .. } => "unauthorized",
-            Self::Forbidden { .. } => "forbidden",
-            Self::NotFound { .. } => "not_found",
-            Self::RateLimited { .. } => "rate_limited",
-            Self::Server { .. } => "server",
-            Self::Refused { .. } => "refused",
-            Self::Redirected { .. } => "redirected",
-            Self::TooLarge { .. } => "too_large",
-            Self::Malformed { .. } => "malformed",
-            Self::Shifting { .. } => "shifting",
-        }
+        self.into()
     }
 
     /// Whether the same call may succeed later without anyone changing the settings.

@@ -23,4 +23,4 @@ pub use observation::{Observation, UnknownReason};
 pub use snapshot::{Inventory, Settings, SnapshotInfo};
 pub use stage::Wanted;
 pub use sync::Changes;
-pub use sync_error::SyncError;
+pub use sync_error::{SyncError, SyncFailure};

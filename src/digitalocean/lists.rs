@@ -7,7 +7,7 @@ use std::hash::BuildHasher;
 use super::budget::Priority;
 use super::call::Call;
 use super::kinds::PartList;
-use super::pages::{Page, Shape};
+use super::pages::{Cursor, Page, Shape, Turn};
 use super::{Client, Error, Kind, pages};
 
 /// Rows of one page; DigitalOcean's largest.
@@ -52,7 +52,7 @@ impl Client {
         for _ in 0..WALKS {
             rows.begin();
             if let Some(walked) = self.walk(&walk, rows).await?.filter(|walked| walked.is_whole(walked.rows)) {
-                return Ok(walked.pages);
+                return Ok(usize::try_from(walked.pages).unwrap_or(usize::MAX));
             }
         }
         Err(Error::Shifting { doing: format!("GET {}", list.path), walks: WALKS })
@@ -90,21 +90,21 @@ impl Client {
             }
             let rows = walked.iter().map(|walked| walked.rows).sum();
             if walked.len() == row.walks.len() && walked.iter().all(|walked| walked.is_whole(rows)) {
-                return Ok(Listed { rows, pages: walked.iter().map(|walked| walked.pages).sum() });
+                let pages = walked.iter().map(|walked| usize::try_from(walked.pages).unwrap_or(usize::MAX)).sum();
+                return Ok(Listed { rows, pages });
             }
         }
         Err(Error::Shifting { doing: format!("GET {}", kind.row().list.path), walks: WALKS })
     }
 
     /// Reads the pages of one list once. Nothing where rows shifted between pages.
-    async fn walk(&self, walk: &Walk<'_>, rows: &mut (impl Rows + Send)) -> Result<Option<Walked>, Error> {
+    async fn walk(&self, walk: &Walk<'_>, rows: &mut (impl Rows + Send)) -> Result<Option<Cursor>, Error> {
         // Hashes rather than ids: 8 bytes each, and a collision costs one more walk at worst.
         let hasher = RandomState::new();
         let mut seen: HashSet<u64> = HashSet::new();
-        let mut first_total = None;
-        let mut number = 1;
-        for pages in 1..=MOST_PAGES {
-            let number_text = number.to_string();
+        let mut cursor = Cursor::default();
+        for _ in 0..MOST_PAGES {
+            let (number, number_text) = cursor.query();
             let mut parameters: Vec<(&str, &str)> = walk.query.split_once('=').into_iter().collect();
             if walk.is_paged {
                 parameters.extend([("page", number_text.as_str()), ("per_page", PER_PAGE)]);
@@ -120,15 +120,14 @@ impl Client {
                 Ok(())
             });
             let page = page.map_err(|why| self.malformed(&call, &why))?;
-            let total = *first_total.get_or_insert(page.total);
-            let count = u64::try_from(seen.len()).unwrap_or(u64::MAX);
-            if doubled || page.total != total || total.is_some_and(|total| count > total) {
-                return Ok(None);
+            match cursor.take(&page) {
+                Turn::Shifted => return Ok(None),
+                _ if doubled || cursor.exceeds() => return Ok(None),
+                Turn::Next if walk.is_paged => {
+                    page.check_next(number).map_err(|why| self.malformed(&call, &why))?;
+                }
+                Turn::Next | Turn::End => return Ok(Some(cursor)),
             }
-            if !walk.is_paged || !page.has_more(seen.len()) {
-                return Ok(Some(Walked { rows: seen.len(), total, pages }));
-            }
-            number = page.number_after(number).map_err(|why| self.malformed(&call, &why))?;
         }
         Err(Error::Malformed { doing: format!("GET {}", walk.path), why: "its pages do not end".into() })
     }
@@ -170,14 +169,7 @@ struct Walk<'a> {
     priority: Priority,
 }
 
-/// What reading one list came to.
-struct Walked {
-    rows: usize,
-    total: Option<u64>,
-    pages: usize,
-}
-
-impl Walked {
+impl Cursor {
     /// Every row was there. Whether the total of droplets counts those that only another list shows is nowhere
     /// documented, so it may be reached by all lists together: `listed`.
     fn is_whole(&self, listed: usize) -> bool {

@@ -52,7 +52,9 @@ pub use config::Config;
 pub use equivalence::SAGA_TAG;
 pub use error::Error;
 pub use id_format::IdFormat;
-pub use inventory::{Changes, Inventory, Observation, Settings, SnapshotInfo, SyncError, UnknownReason, Wanted};
+pub use inventory::{
+    Changes, Inventory, Observation, Settings, SnapshotInfo, SyncError, SyncFailure, UnknownReason, Wanted,
+};
 pub use kinds::{FieldSet, Kind, ResourceKey};
 pub use live::{Compared, Live};
 pub use observed::{Certificates, Document, Unread};

@@ -27,24 +27,75 @@ pub(super) enum Shape {
     Map,
 }
 
+/// The position in a list whose pages are read in turn.
+#[derive(Debug, Default)]
+pub(super) struct Cursor {
+    /// The pages read so far.
+    pub(super) pages: u32,
+    /// Their rows.
+    pub(super) rows: usize,
+    /// The total of the first page.
+    pub(super) total: Option<u64>,
+}
+
+/// What follows a page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Turn {
+    /// The next page.
+    Next,
+    /// Nothing: it was the last one.
+    End,
+    /// The list from its start: it changed between two pages.
+    Shifted,
+}
+
+impl Cursor {
+    /// The number of the next page, and the query for it.
+    pub(super) fn query(&self) -> (u32, String) {
+        let number = self.pages.saturating_add(1);
+        (number, number.to_string())
+    }
+
+    /// Moves on by one page.
+    pub(super) fn take(&mut self, page: &Page) -> Turn {
+        if self.pages == 0 {
+            self.total = page.total;
+        }
+        self.pages = self.pages.saturating_add(1);
+        self.rows += page.rows;
+        if page.total != self.total {
+            Turn::Shifted
+        } else if page.has_more(self.rows) {
+            Turn::Next
+        } else {
+            Turn::End
+        }
+    }
+
+    /// Whether there are more rows than the list says.
+    pub(super) fn exceeds(&self) -> bool {
+        self.total.is_some_and(|total| u64::try_from(self.rows).is_ok_and(|rows| rows > total))
+    }
+}
+
 impl Page {
     /// Whether more pages follow, given how many rows this one and those before it had.
     pub(super) fn has_more(&self, rows: usize) -> bool {
         self.rows > 0 && (self.next.is_some() || self.lacks(rows))
     }
 
-    /// The number of the page after this one, which has `number`.
+    /// Checks that `links.pages.next` of the page with this number names the page after it.
     ///
     /// # Errors
-    /// Where `links.pages.next` names a page that does not follow.
-    pub(super) fn number_after(&self, number: u32) -> Result<u32, String> {
+    /// If it names another one.
+    pub(super) fn check_next(&self, number: u32) -> Result<(), String> {
         let query = self.next.as_deref().and_then(|next| next.split_once('?')).map_or("", |(_, query)| query);
         let query = query.split('#').next().unwrap_or(query);
         let named = query.split('&').find_map(|pair| pair.strip_prefix("page="));
         let after = number.saturating_add(1);
         match named.map(str::parse::<u32>) {
-            None => Ok(after),
-            Some(Ok(named)) if named == after => Ok(after),
+            None => Ok(()),
+            Some(Ok(named)) if named == after => Ok(()),
             Some(_) => Err(format!("links.pages.next of page {number} does not name page {after}")),
         }
     }
@@ -382,14 +433,14 @@ mod tests {
 
     #[test]
     fn only_the_number_of_the_next_page_counts() {
-        let after = |next: Option<&str>| Page { next: next.map(ToOwned::to_owned), ..Page::default() }.number_after(1);
+        let after = |next: Option<&str>| Page { next: next.map(ToOwned::to_owned), ..Page::default() }.check_next(1);
         for next in [
             None,
             Some("https://elsewhere.invalid/v2/droplets?page=2&per_page=200"),
             Some("/v2/droplets?per_page=200&page=2#x"),
             Some("not an address"),
         ] {
-            assert_eq!(after(next), Ok(2), "{next:?}");
+            assert_eq!(after(next), Ok(()), "{next:?}");
         }
         for next in ["https://api.invalid/?page=3", "?page=1", "?page=", "?page=two"] {
             assert!(after(Some(next)).is_err(), "{next}");

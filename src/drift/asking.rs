@@ -1,22 +1,18 @@
 //! Requests to the provider for the sake of decisions and of changes that one list alone shows: a few records at a time,
 //! and less and less often where they fail, so that many at once do not keep everything else waiting.
 
-use std::{
-    collections::HashMap,
-    sync::{Mutex, PoisonError},
-    time::Duration,
-};
+use std::{collections::HashMap, time::Duration};
 
+use parking_lot::Mutex;
 use tokio::{
     sync::{Semaphore, SemaphorePermit},
     time::Instant,
 };
 
-use crate::kube_ext::key::ObjectKey;
+use crate::{backoff::Backoff, kube_ext::key::ObjectKey};
 
 /// How long a decision waits when the live resource could not be read: first, and at most.
-const ASK_AGAIN: Duration = Duration::from_secs(5);
-const LONGEST_WAIT: Duration = Duration::from_mins(2);
+const ASK_AGAIN: Backoff = Backoff::new(Duration::from_secs(5), Duration::from_mins(2));
 
 /// How long a decision waits about that others ask for.
 const NEXT_TURN: Duration = Duration::from_secs(2);
@@ -55,29 +51,28 @@ impl Asking {
 
     /// The provider answered, or there is nothing to ask any more.
     pub(super) fn forget(&self, key: &ObjectKey) {
-        self.failed.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
+        self.failed.lock().remove(key);
     }
 
     /// How the change of this record is to be confirmed, where the last list was begun at this time. A record waits for
     /// one list at most: rows that change by themselves differ in the next list again.
     pub(super) fn confirmation(&self, key: &ObjectKey, listed: Option<Instant>) -> Confirmation {
-        let mut unconfirmed = self.unconfirmed.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut unconfirmed = self.unconfirmed.lock();
         let has_waited = *unconfirmed.entry(key.clone()).or_insert(listed) < listed;
         if unconfirmed.len() > MOST_UNCONFIRMED && !has_waited { Confirmation::NextList } else { Confirmation::Read }
     }
 
     /// No change of this record waits for a confirmation (any more).
     pub(super) fn confirmed(&self, key: &ObjectKey) {
-        self.unconfirmed.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
+        self.unconfirmed.lock().remove(key);
     }
 
     /// The request failed. Returns the time to wait, longer each time.
     pub(super) fn failed(&self, key: &ObjectKey) -> Duration {
-        let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut failed = self.failed.lock();
         let times = failed.entry(key.clone()).or_default();
-        let wait = ASK_AGAIN.saturating_mul(2_u32.saturating_pow(*times));
         *times = times.saturating_add(1);
-        wait.min(LONGEST_WAIT)
+        ASK_AGAIN.after(*times)
     }
 }
 
@@ -134,10 +129,11 @@ mod tests {
         let asking = Asking::new(1);
         let [key, other] = ["a", "b"].map(|name| ObjectKey { namespace: "default".into(), name: name.into() });
         let waits: Vec<_> = (0..40).map(|_| asking.failed(&key)).collect();
-        assert_eq!(waits[..3], [ASK_AGAIN, ASK_AGAIN * 2, ASK_AGAIN * 4]);
-        assert_eq!(waits[39], LONGEST_WAIT);
-        assert_eq!(asking.failed(&other), ASK_AGAIN);
+        let seconds = Duration::from_secs;
+        assert_eq!(waits[..3], [seconds(5), seconds(10), seconds(20)]);
+        assert_eq!(waits[39], seconds(120));
+        assert_eq!(asking.failed(&other), seconds(5));
         asking.forget(&key);
-        assert_eq!(asking.failed(&key), ASK_AGAIN);
+        assert_eq!(asking.failed(&key), seconds(5));
     }
 }

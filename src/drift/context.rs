@@ -1,11 +1,8 @@
 //! The shared parts of the controller of records and drifts.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
+use parking_lot::{Mutex, MutexGuard};
 use tokio::time::Instant;
 
 use super::{asking::Asking, index::Index, metrics::Metrics, reverts::Reverts, sweeps::Sweeps};
@@ -89,17 +86,17 @@ impl Context {
 
     /// The records and drifts. Never held across an await.
     pub fn index(&self) -> MutexGuard<'_, Index> {
-        self.index.lock().unwrap_or_else(PoisonError::into_inner)
+        self.index.lock()
     }
 
     /// The sagas that revert drifts. Never held across an await.
     pub(super) fn reverts(&self) -> MutexGuard<'_, Reverts> {
-        self.reverts.lock().unwrap_or_else(PoisonError::into_inner)
+        self.reverts.lock()
     }
 
     /// The tags by which recorded resources select others, as of a moment ago.
     pub(super) fn selected_tags(&self) -> Arc<SelectedTags> {
-        let mut selected = self.selected.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut selected = self.selected.lock();
         if let Some((at, tags)) = &*selected
             && at.elapsed() < SELECTED_FOR
         {
@@ -160,7 +157,7 @@ impl Context {
     }
 
     fn handled(&self) -> MutexGuard<'_, HashMap<Arc<str>, Box<str>>> {
-        self.handled_syncs.lock().unwrap_or_else(PoisonError::into_inner)
+        self.handled_syncs.lock()
     }
 }
 

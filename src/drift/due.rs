@@ -5,10 +5,10 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
-use crate::schedule::Schedule;
+use crate::{backoff::Backoff, schedule::Schedule};
 
 /// After a failed sweep, the next one comes after this time, doubled for each further failure, unless it is due before.
-const RETRY: Duration = Duration::from_secs(15);
+const RETRY: Backoff = Backoff::new(Duration::from_secs(15), NEVER);
 
 /// As good as never: something else is due before.
 pub(super) const NEVER: Duration = Duration::from_hours(365 * 24);
@@ -57,10 +57,7 @@ pub(super) fn next(past: &Past, sync: &Schedule, detect: Option<&Schedule>, now:
     let synced = match (past.began, past.failed) {
         (None, _) => now.instant,
         (Some(began), None) => due(sync, began, now).max(began + past.pause),
-        (Some(_), Some((ended, failures))) => {
-            let pause = RETRY.saturating_mul(2_u32.saturating_pow(failures.saturating_sub(1)));
-            due(sync, ended, now).min(ended + pause.min(NEVER))
-        }
+        (Some(_), Some((ended, failures))) => due(sync, ended, now).min(ended + RETRY.after(failures)),
     };
     // Also where nothing changed: what changes after this time waits for the next.
     let detect = detect.map(|detect| (due(detect, past.detected, now), Due::Detect));

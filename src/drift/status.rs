@@ -48,8 +48,8 @@ pub fn status(
     let conditions = [ready, in_sync, manifest_current, reconciling, stalled]
         .into_iter()
         .map(|claim| {
-            let since = record.status.since(claim.kind, claim.status, now);
-            claim.since(since, record.generation)
+            let previous = record.status.condition(claim.kind);
+            claim.onto(previous, now, record.generation)
         })
         .collect();
     let is_seen = matches!(situation, Situation::Compared(compared) if !compared.gone);

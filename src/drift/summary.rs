@@ -71,14 +71,9 @@ impl StatusSummary {
         self.in_sync_reason == Some(reason::INVENTORY_STALE)
     }
 
-    /// Since when a claim with this status holds.
-    pub(super) fn since(&self, kind: &str, status: ConditionStatus, now: Timestamp) -> Timestamp {
-        let known =
-            TYPES.iter().zip(&self.transitions).find(|(known, _)| **known == kind).and_then(|(_, known)| *known);
-        // Earlier versions left a time of 1970 in the default.
-        known
-            .filter(|(known, since)| *known == status && *since != Timestamp::UNIX_EPOCH)
-            .map_or(now, |(_, since)| since)
+    /// The status of a condition of this type, and its transition time.
+    pub(super) fn condition(&self, kind: &str) -> Option<(ConditionStatus, Timestamp)> {
+        TYPES.iter().zip(&self.transitions).find(|(known, _)| **known == kind).and_then(|(_, known)| *known)
     }
 }
 

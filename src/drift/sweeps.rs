@@ -1,12 +1,9 @@
 //! The sweeps of all recorded kinds: the inbox of each task, and why nothing is known of its kind.
 
-use std::{
-    collections::HashMap,
-    fmt,
-    sync::{Mutex, MutexGuard, PoisonError},
-};
+use std::{collections::HashMap, fmt};
 
 use jiff::Timestamp;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use crate::{digitalocean::Kind, kube_ext::key::ObjectKey, schedule::Schedule};
@@ -105,13 +102,13 @@ impl Sweeps {
             kinds.values().map(|task| task.calls).sum()
         };
         let shortage = shortage(calls, schedule, hour_limit, Timestamp::now());
-        let mut is_short = self.is_short.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut is_short = self.is_short.lock();
         let was_short = std::mem::replace(&mut *is_short, shortage.is_some());
         shortage.filter(|_| !was_short)
     }
 
     fn kinds(&self) -> MutexGuard<'_, HashMap<Kind, Task>> {
-        self.kinds.lock().unwrap_or_else(PoisonError::into_inner)
+        self.kinds.lock()
     }
 }
 

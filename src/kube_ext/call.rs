@@ -8,10 +8,12 @@ use kube::core::Status;
 pub const LIMIT: Duration = Duration::from_secs(30);
 
 /// The reason why a call to the API server failed.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, thiserror::Error, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 pub enum Error {
     /// There was no response in time.
     #[error("{doing}: no response within {} s", LIMIT.as_secs())]
+    #[strum(serialize = "timeout")]
     TimedOut {
         /// The operation and its object.
         doing: String,
@@ -55,6 +57,7 @@ pub enum Error {
     },
     /// The API server is unreachable or failing (500 and up, 429): the effect of the call is unknown.
     #[error("{doing}: {source}")]
+    #[strum(serialize = "unreachable")]
     Failed {
         /// The operation and its object.
         doing: String,
@@ -66,16 +69,8 @@ pub enum Error {
 impl Error {
     /// A stable word for metrics.
     #[must_use]
-    pub const fn category(&self) -> &'static str {
-        match self {
-            Self::TimedOut { .. } => "timeout",
-            Self::Conflict { .. } => "conflict",
-            Self::AlreadyExists { .. } => "already_exists",
-            Self::NotFound { .. } => "not_found",
-            Self::Forbidden { .. } => "forbidden",
-            Self::Refused { .. } => "refused",
-            Self::Failed { .. } => "unreachable",
-        }
+    pub fn category(&self) -> &'static str {
+        self.into()
     }
 
     /// Whether a watch event will resolve the failure, so that it needs no attention.

@@ -4,14 +4,16 @@
 use std::{
     collections::{BTreeSet, HashMap, HashSet, VecDeque},
     hash::Hash,
-    sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
+use parking_lot::{Mutex, MutexGuard};
 use tokio::{sync::Notify, time::Instant};
 
-const SHORTEST_BACKOFF: Duration = Duration::from_millis(500);
-const LONGEST_BACKOFF: Duration = Duration::from_mins(5);
+use crate::backoff::Backoff;
+
+/// Failures with one cause do not return together.
+const BACKOFF: Backoff = Backoff::new(Duration::from_millis(500), Duration::from_mins(5));
 
 /// A failure of processing a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,7 +117,7 @@ impl<K: Clone + Eq + Hash + Ord> Queue<K> {
         let failures = state.failures.entry(key.clone()).or_default();
         *failures = failures.saturating_add(1);
         let in_a_row = *failures;
-        let again_in = backoff(in_a_row);
+        let again_in = BACKOFF.spread(in_a_row, rand::random());
         state.delay(key, again_in);
         state.finish(key);
         drop(state);
@@ -139,7 +141,7 @@ impl<K: Clone + Eq + Hash + Ord> Queue<K> {
     }
 
     fn state(&self) -> MutexGuard<'_, State<K>> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 }
 
@@ -184,12 +186,6 @@ impl<K: Clone + Eq + Hash + Ord> State<K> {
     }
 }
 
-/// Doubles up to the limit, minus up to half at random, so that failures with one cause do not return together.
-fn backoff(failures: u32) -> Duration {
-    let doubled = SHORTEST_BACKOFF.saturating_mul(2_u32.saturating_pow(failures.saturating_sub(1)));
-    doubled.min(LONGEST_BACKOFF).mul_f64(rand::random_range(0.5..1.0))
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
@@ -219,7 +215,7 @@ mod tests {
             waits.push(queue.failed(&key).again_in);
         }
         assert!(waits[0] < Duration::from_secs(1) && waits[6] > waits[0] * 4, "{waits:?}");
-        assert!(waits.iter().all(|wait| *wait <= LONGEST_BACKOFF));
+        assert!(waits.iter().all(|wait| *wait <= Duration::from_mins(5)));
         queue.add("a");
         let before = Instant::now();
         assert_eq!(queue.next().await, "a");

@@ -7,33 +7,30 @@ use k8s_openapi::{
     api::rbac::v1::{ClusterRole, PolicyRule},
     apimachinery::pkg::apis::meta::v1::ObjectMeta,
 };
+use strum::{IntoStaticStr, VariantArray};
 
 use super::installation::{Error, document, explanation, owned};
 use crate::api::{GROUP, verbs};
 
 /// A role for people. Each role includes the earlier ones.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, IntoStaticStr, VariantArray)]
 pub enum UserRole {
     /// Reads records, drifts and sagas.
+    #[strum(serialize = "arcadia-viewer")]
     Viewer,
     /// Manages records.
+    #[strum(serialize = "arcadia-editor")]
     Editor,
     /// Decides drifts and manages sagas.
+    #[strum(serialize = "arcadia-platform-admin")]
     PlatformAdmin,
 }
 
 impl UserRole {
-    /// All roles, lowest first.
-    pub const ALL: [Self; 3] = [Self::Viewer, Self::Editor, Self::PlatformAdmin];
-
     /// The name of its `ClusterRole`.
     #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Viewer => "arcadia-viewer",
-            Self::Editor => "arcadia-editor",
-            Self::PlatformAdmin => "arcadia-platform-admin",
-        }
+    pub fn name(self) -> &'static str {
+        self.into()
     }
 
     /// The default role that it extends.
@@ -107,7 +104,7 @@ pub const GRANTS: &[Grant] = &[
 pub fn roles() -> Result<String, Error> {
     let mut manifest: String =
         GRANTS.iter().map(|grant| explanation(GROUP, grant.resources, grant.verbs, grant.why)).collect();
-    for role in UserRole::ALL {
+    for &role in UserRole::VARIANTS {
         manifest += &document(&cluster_role(role))?;
     }
     Ok(manifest)

@@ -7,9 +7,12 @@ use super::{
     event::{Event, StepEvent, Why},
     view::{SagaView, last},
 };
-use crate::api::{
-    conditions::reason,
-    saga::{ErrorKind, Retry, StepError, StepStatus},
+use crate::{
+    api::{
+        conditions::reason,
+        saga::{ErrorKind, Retry, StepError, StepStatus},
+    },
+    backoff::Backoff,
 };
 
 /// The shortest and the longest pause of a step that the cloud postpones.
@@ -62,16 +65,14 @@ pub(super) fn not_undone(entry: &StepStatus, why: &str) -> Event {
     Event::Stick { why: Why { reason: reason::UNDO_FAILED, message }, stop: None }
 }
 
-/// The pause after this many attempts: it doubles each time, minus up to half of it at random.
+/// The pause after this many attempts.
 pub(super) fn backoff(retry: Retry, tried: i32, dice: f64) -> Duration {
-    let seconds = |number: i32| u64::try_from(number).unwrap_or_default();
-    let doublings = u32::try_from(tried.saturating_sub(1)).unwrap_or_default();
-    let doubled = seconds(retry.min_seconds).saturating_mul(2_u64.saturating_pow(doublings));
-    let longest = Duration::from_secs(doubled.min(seconds(retry.max_seconds).max(seconds(retry.min_seconds))));
-    longest.mul_f64(0.5 + dice.clamp(0.0, 1.0) / 2.0)
+    let seconds = |number: i32| Duration::from_secs(u64::try_from(number).unwrap_or_default());
+    let (shortest, longest) = (seconds(retry.min_seconds), seconds(retry.max_seconds));
+    Backoff::new(shortest, longest.max(shortest)).spread(u32::try_from(tried).unwrap_or_default(), dice)
 }
 
 /// The pause of a step that the cloud has postponed this many times.
 pub(super) fn wait(waits: u32) -> Duration {
-    SHORTEST_WAIT.saturating_mul(2_u32.saturating_pow(waits)).min(LONGEST_WAIT)
+    Backoff::new(SHORTEST_WAIT, LONGEST_WAIT).after(waits.saturating_add(1))
 }

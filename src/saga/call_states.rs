@@ -1,9 +1,8 @@
 //! The call states of sagas: known to this process beyond the journals.
 
-use std::{
-    collections::HashMap,
-    sync::{Mutex, PoisonError},
-};
+use std::collections::HashMap;
+
+use parking_lot::Mutex;
 
 use super::{state::Direction, view::CallState};
 use crate::kube_ext::key::ObjectKey;
@@ -31,14 +30,14 @@ pub(super) struct At {
 
 impl CallStates {
     pub(super) fn get(&self, key: &ObjectKey) -> Option<KeptCallState> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(key).cloned()
+        self.0.lock().get(key).cloned()
     }
 
     pub(super) fn keep(&self, key: &ObjectKey, held: KeptCallState) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(key.clone(), held);
+        self.0.lock().insert(key.clone(), held);
     }
 
     pub(super) fn forget(&self, key: &ObjectKey) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
+        self.0.lock().remove(key);
     }
 }

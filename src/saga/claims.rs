@@ -1,7 +1,6 @@
 //! The conditions of a saga, derived from its journal.
 
 use jiff::Timestamp;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
 use super::{
     clock,
@@ -9,7 +8,7 @@ use super::{
     state::{Direction, LONGEST_MESSAGE, LONGEST_REFUSAL, condition, current, direction, short},
 };
 use crate::api::{
-    conditions::{self, ConditionStatus, reason},
+    conditions::{self, Claim, ConditionStatus, reason},
     saga::{Cause, SagaPhase, SagaStatus, StepStatus},
 };
 
@@ -134,18 +133,9 @@ fn set_conditions(status: &mut SagaStatus, why: &str, message: &str, news: &str,
     let generation = status.observed_generation.unwrap_or_default();
     status.conditions = claims
         .map(|(kind, state, (reason, message))| {
-            let known = condition(status, kind).filter(|condition| condition.status == state.text());
-            let since = known.map(|condition| condition.last_transition_time.0);
-            // The API server's default has a transition time in 1970; the operator's first status starts now.
-            let since = since.filter(|since| *since != Timestamp::UNIX_EPOCH).unwrap_or(now);
-            Condition {
-                type_: kind.to_owned(),
-                status: state.text().to_owned(),
-                reason,
-                message,
-                last_transition_time: Time(since),
-                observed_generation: Some(generation),
-            }
+            let known = condition(status, kind);
+            let previous = known.map(|known| (ConditionStatus::read(&known.status), known.last_transition_time.0));
+            Claim { kind, status: state, reason, message }.onto(previous, now, generation)
         })
         .into();
 }

@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
+use strum::IntoStaticStr;
+
 use super::event::Event;
 use crate::api::saga::Resolution;
 
 /// The next thing that the runner does.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, IntoStaticStr)]
 pub enum Command {
     /// Record this event; the following events may share the write.
     Note(Event),
@@ -47,18 +49,7 @@ impl Command {
     pub fn name(&self) -> &'static str {
         match self {
             Self::Note(event) | Self::Intend(event) => event.name(),
-            Self::Prepare(_) => "Prepare",
-            Self::Call(_) => "Call",
-            Self::Poll(_) => "Poll",
-            Self::LookUp(_) => "LookUp",
-            Self::CallUndo(_) => "CallUndo",
-            Self::Adopt(..) => "Adopt",
-            Self::Forget { .. } => "Forget",
-            Self::Hold => "Hold",
-            Self::LetGo => "LetGo",
-            Self::Expire => "Expire",
-            Self::RefuseCancel => "RefuseCancel",
-            Self::Rest(_) => "Rest",
+            command => command.into(),
         }
     }
 }

@@ -1,9 +1,8 @@
 //! The shared parts of the controller of sagas.
 
-use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
+
+use parking_lot::{Mutex, MutexGuard};
 
 use super::{call_states::CallStates, index::Index, metrics::Metrics, orders::Orders};
 use crate::{
@@ -73,7 +72,7 @@ impl Context {
 
     /// The cache of sagas. Never locked across an await.
     pub fn index(&self) -> MutexGuard<'_, Index> {
-        self.index.lock().unwrap_or_else(PoisonError::into_inner)
+        self.index.lock()
     }
 
     /// Whether the first lists of all namespaces are complete.

@@ -2,11 +2,12 @@
 
 use jiff::Timestamp;
 use serde_json::Value;
+use strum::IntoStaticStr;
 
 use crate::api::saga::{ActionId, Resolution, StepError, StepStatus, StopReason, Values};
 
 /// An event of a saga: recorded before or after the fact.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, IntoStaticStr)]
 pub enum Event {
     /// The saga starts with these steps. With a UID, it undoes the saga with that UID.
     Start {
@@ -72,7 +73,7 @@ pub enum Event {
 }
 
 /// An event of a step: recorded before or after the fact.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, IntoStaticStr)]
 pub enum StepEvent {
     /// The first call of the step follows.
     Begin {
@@ -176,17 +177,8 @@ impl Event {
     #[must_use]
     pub fn name(&self) -> &'static str {
         match self {
-            Self::Start { .. } => "Start",
-            Self::Refuse { .. } => "Refuse",
-            Self::Hold { .. } => "Hold",
-            Self::Suspend => "Suspend",
-            Self::Unsuspend => "Unsuspend",
-            Self::RollBack { .. } => "RollBack",
-            Self::Stick { .. } => "Stick",
-            Self::Resolve { .. } => "Resolve",
-            Self::Finish { .. } => "Finish",
-            Self::Observe { .. } => "Observe",
-            Self::Step { event, .. } => event.name(),
+            Self::Step { event, .. } => event.into(),
+            event => event.into(),
         }
     }
 
@@ -205,22 +197,5 @@ impl StepEvent {
     #[must_use]
     pub fn of(self, index: usize) -> Event {
         Event::Step { index, event: self }
-    }
-
-    fn name(&self) -> &'static str {
-        match self {
-            Self::Begin { .. } => "Begin",
-            Self::Delay { .. } => "Delay",
-            Self::Renew { .. } => "Renew",
-            Self::Await { .. } => "Await",
-            Self::Wait { .. } => "Wait",
-            Self::Retry { .. } => "Retry",
-            Self::Complete { .. } => "Complete",
-            Self::Fail { .. } => "Fail",
-            Self::Undo { .. } => "Undo",
-            Self::AwaitUndo { .. } => "AwaitUndo",
-            Self::RetryUndo { .. } => "RetryUndo",
-            Self::CompleteUndo => "CompleteUndo",
-        }
     }
 }

@@ -1,11 +1,9 @@
 //! The compiled orders, by saga: compiling the expressions is expensive.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-};
+use std::{collections::HashMap, sync::Arc};
 
 use kube::ResourceExt;
+use parking_lot::{Mutex, MutexGuard};
 
 use super::order::{Order, digest};
 use crate::{api::Saga, kube_ext::key::ObjectKey};
@@ -62,6 +60,6 @@ impl Orders {
     }
 
     fn all(&self) -> MutexGuard<'_, HashMap<ObjectKey, Arc<ReadOrder>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }

@@ -13,6 +13,7 @@ use super::{
 };
 use crate::{
     api::saga::{ErrorKind, StepError, StepStatus, Values},
+    backoff::Backoff,
     digitalocean::ActionState,
 };
 
@@ -204,7 +205,7 @@ pub fn after_undo(view: &SagaView<'_>, index: usize, result: Result<Undo, Failur
             return if is_known { StepOutcome::Rest(LOOKUP_RETRY) } else { StepOutcome::Note(awaits) };
         }
         Ok(Undo::NotYet { again, why }) => {
-            (again.saturating_mul(2_u32.saturating_pow(waits)).min(LONGEST_WAIT.max(again)), why)
+            (Backoff::new(again, LONGEST_WAIT.max(again)).after(waits.saturating_add(1)), why)
         }
         Err(Failure::Waiting(why)) => (wait(waits), why),
         Err(failure) => {

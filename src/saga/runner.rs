@@ -72,17 +72,17 @@ pub async fn turn(key: &ObjectKey, context: &Arc<Context>) -> Result<Next, Error
         return Ok(Next::Settled);
     };
     let turn = Turn::new(key, context, known).await?;
-    let _claim = Claim { key, context };
+    let _release = Release { key, context };
     turn.run().await
 }
 
 /// Releases the saga's claim at the end of its turn, so that the sagas waiting for it can start.
-struct Claim<'a> {
+struct Release<'a> {
     key: &'a ObjectKey,
     context: &'a Context,
 }
 
-impl Drop for Claim<'_> {
+impl Drop for Release<'_> {
     fn drop(&mut self) {
         self.context.release(self.key);
     }

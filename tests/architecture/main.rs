@@ -1,4 +1,5 @@
 //! The structure of the program: no circles, and deciding code that is pure.
+#![cfg(test)]
 
 mod circles;
 mod source;
@@ -105,7 +106,7 @@ fn impurity(target: &Target) -> Option<String> {
         Target::Elsewhere(path) => {
             let path = path.join("::");
             let is_it = |impure: &&str| path == **impure || path.starts_with(&format!("{impure}::"));
-            IMPURE.iter().any(|impure| is_it(&impure)).then_some(path)
+            IMPURE.iter().any(is_it).then_some(path)
         }
     }
 }

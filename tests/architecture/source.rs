@@ -193,7 +193,7 @@ impl Source {
     }
 }
 
-fn below(module: &Segments, name: &str) -> Segments {
+fn below(module: &[String], name: &str) -> Segments {
     module.iter().cloned().chain([name.to_owned()]).collect()
 }
 
@@ -208,15 +208,15 @@ impl Module {
         };
         match tree {
             UseTree::Path(part) => {
-                self.import(&part.tree, &below(&path.to_vec(), &part.ident.to_string()), is_handed_on)
+                self.import(&part.tree, &below(path, &part.ident.to_string()), is_handed_on);
             }
             UseTree::Name(leaf) if leaf.ident == "self" => {
                 bring(path.last().unwrap().clone(), path.to_vec());
             }
-            UseTree::Name(leaf) => bring(leaf.ident.to_string(), below(&path.to_vec(), &leaf.ident.to_string())),
+            UseTree::Name(leaf) => bring(leaf.ident.to_string(), below(path, &leaf.ident.to_string())),
             UseTree::Rename(leaf) => {
                 let name = leaf.ident.to_string();
-                let path = if name == "self" { path.to_vec() } else { below(&path.to_vec(), &name) };
+                let path = if name == "self" { path.to_vec() } else { below(path, &name) };
                 bring(leaf.rename.to_string(), path);
             }
             UseTree::Glob(_) => self.globs.push(path.to_vec()),

@@ -6,6 +6,7 @@ use arcadia_operator::api::{self, annotations, saga::SagaPhase};
 use control_plane::ControlPlane;
 use jiff::Timestamp;
 use serde_json::{Value, json};
+use strum::VariantArray as _;
 
 use crate::argocd::{config, run};
 
@@ -131,7 +132,7 @@ fn a_record_offers_a_sync_unless_it_is_suspended() {
 
 #[test]
 fn a_saga_offers_to_cancel_until_it_is_undone_and_to_retry_when_it_is_stuck() {
-    let cases = SagaPhase::ALL.map(|phase| {
+    let cases = SagaPhase::VARIANTS.iter().map(|phase| {
         let wanted: &[&str] = match phase {
             SagaPhase::Pending | SagaPhase::Running => &["cancel"],
             SagaPhase::Stuck => &["retry"],
@@ -139,7 +140,7 @@ fn a_saga_offers_to_cancel_until_it_is_undone_and_to_retry_when_it_is_stuck() {
         };
         (saga(phase.name(), &json!({}), None), wanted)
     });
-    offers(&cases);
+    offers(&cases.collect::<Vec<_>>());
     offers(&[
         (json!({"kind": "Saga", "metadata": {"name": "new"}, "spec": {}}), &["cancel"]),
         (saga("Running", &json!({"suspend": true}), None), &["cancel"]),

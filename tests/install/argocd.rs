@@ -26,6 +26,7 @@ use arcadia_operator::{
 use control_plane::ControlPlane;
 use jiff::Timestamp;
 use serde_json::{Value, json};
+use strum::VariantArray as _;
 
 use crate::helm::in_repository;
 
@@ -201,7 +202,7 @@ fn a_saga_is_as_healthy_as_its_phase_and_says_why() {
         phases.insert(status.phase);
         (json!({"kind": "Saga", "status": status}), wanted)
     });
-    assert_eq!(phases, BTreeSet::from(SagaPhase::ALL));
+    assert_eq!(phases, SagaPhase::VARIANTS.iter().copied().collect());
     show(&cases);
     show(&[(json!({"kind": "Saga"}), ["Progressing", "Pending"])]);
 }

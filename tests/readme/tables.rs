@@ -19,6 +19,7 @@ use arcadia_operator::{
 use clap::CommandFactory;
 use jiff::Timestamp;
 use serde_json::{Value, json};
+use strum::VariantArray as _;
 
 use crate::document::{code_spans, read, rows};
 
@@ -184,8 +185,14 @@ fn phases_and_field_selectors() {
 
 #[test]
 fn kinds_and_phases_of_sagas() {
-    assert_eq!(first_cells(RESOURCES, "saga kind"), SagaKind::ALL.map(|kind| kind.name().to_owned()).into());
-    assert_eq!(first_cells(RESOURCES, "saga phase"), SagaPhase::ALL.map(|phase| phase.name().to_owned()).into());
+    assert_eq!(
+        first_cells(RESOURCES, "saga kind"),
+        SagaKind::VARIANTS.iter().map(|kind| kind.name().to_owned()).collect()
+    );
+    assert_eq!(
+        first_cells(RESOURCES, "saga phase"),
+        SagaPhase::VARIANTS.iter().map(|phase| phase.name().to_owned()).collect()
+    );
     let states = &json!(schemars::schema_for!(StepState));
     let states = states["oneOf"].as_array().unwrap().iter().map(|state| state["const"].as_str().unwrap().to_owned());
     assert_eq!(first_cells(RESOURCES, "step state"), states.collect());

@@ -22,26 +22,26 @@ struct Account {
 impl Account {
     fn of(ids: impl IntoIterator<Item = u64>) -> Arc<Self> {
         let account = Self::default();
-        account.listed.lock().unwrap().extend(ids.into_iter().map(|id| (id, "in-progress")));
+        account.listed.lock().extend(ids.into_iter().map(|id| (id, "in-progress")));
         Arc::new(account)
     }
 
     fn set(&self, id: u64, status: &'static str) {
-        self.listed.lock().unwrap().insert(id, status);
+        self.listed.lock().insert(id, status);
     }
 
     fn set_unlisted(&self, id: u64, status: &'static str) {
-        self.unlisted.lock().unwrap().insert(id, status);
+        self.unlisted.lock().insert(id, status);
     }
 
     fn answer(&self, path: &str) -> Answer {
         if self.is_down.load(Ordering::Relaxed) {
             return Answer::text(500, "x: y", "");
         }
-        let listed = self.listed.lock().unwrap();
+        let listed = self.listed.lock();
         if let Some(id) = path.strip_prefix("/v2/actions/") {
             let id = id.parse().unwrap();
-            return match self.unlisted.lock().unwrap().get(&id).or(listed.get(&id)) {
+            return match self.unlisted.lock().get(&id).or(listed.get(&id)) {
                 Some(status) => Answer::json(200, &json!({"action": {"id": id, "status": status}})),
                 None => Answer::json(404, &json!({"id": "not_found", "message": "no"})),
             };

@@ -1,6 +1,6 @@
 //! Direct questions for one resource.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -35,7 +35,7 @@ impl Inventory {
             let shown = entry.and_then(|entry| entry.known.shown());
             shown.map_or(0, |shown| shown.wants(key.kind.row(), shown.fields()).readings.len()).saturating_add(1)
         };
-        let is_allowed = self.0.allowance.lock().unwrap_or_else(PoisonError::into_inner).take(calls);
+        let is_allowed = self.0.allowance.lock().take(calls);
         if !is_allowed {
             return None;
         }

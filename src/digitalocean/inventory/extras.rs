@@ -1,7 +1,7 @@
 //! What documents need besides the lists: parts that other paths show, certificates, and the scopes of the token.
 
 use std::collections::HashMap;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use futures::stream::{self, StreamExt};
 use tokio::time::Instant;
@@ -139,7 +139,7 @@ impl Inventory {
         waiting.sort_by(|one, other| (one.0, &one.1).cmp(&(other.0, &other.1)));
         let mut calls = 0;
         {
-            let mut allowance = self.0.allowance.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut allowance = self.0.allowance.lock();
             let within = waiting.iter().take_while(|(_, _, _, wants)| {
                 let needed = wants.calls();
                 let is_there = allowance.take(needed);

@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::{Mutex, MutexGuard};
 use tokio::time::Instant;
 
 use super::allowance::Allowance;
@@ -12,6 +13,7 @@ use super::known::{Entry, Known};
 use super::observation::{Observation, UnknownReason};
 use super::shown::Use;
 use super::spare::Spare;
+use super::sync_error::SyncFailure;
 use crate::digitalocean::account::{Account, Accounts};
 use crate::digitalocean::certificates::{self, CertificateBook};
 use crate::digitalocean::kinds::FieldSet;
@@ -62,7 +64,7 @@ pub(super) struct Snapshot {
     /// When the last complete list was begun.
     pub(super) listed_at: Option<Instant>,
     pub(super) resources: HashMap<Arc<str>, Entry>,
-    pub(super) last_error: Option<(&'static str, Arc<str>)>,
+    pub(super) last_error: Option<SyncFailure>,
     /// Parents whose lists could not be read last, and why.
     pub(super) unread: HashMap<Box<str>, Arc<str>>,
     /// Which account the resources were seen in, where the token may know.
@@ -84,8 +86,8 @@ pub struct SnapshotInfo {
     pub age: Option<Duration>,
     /// How many recorded resources it holds.
     pub resources: usize,
-    /// What the last sync failed with, if it did: category and message.
-    pub last_error: Option<(&'static str, Arc<str>)>,
+    /// What the last sync failed with, if it did.
+    pub last_error: Option<SyncFailure>,
 }
 
 impl Inventory {
@@ -137,7 +139,7 @@ impl Inventory {
         let kinds = self.kinds();
         let Some(snapshot) = kinds.get(&key.kind) else { return Observation::Unknown(UnknownReason::NotYet) };
         let unread = || snapshot.unread.get(key.parts().0?);
-        let error = snapshot.last_error.as_ref().map(|(_, error)| error).or_else(unread).cloned();
+        let error = snapshot.last_error.as_ref().map(|failure| &failure.message).or_else(unread).cloned();
         let Some(entry) = snapshot.resources.get(&key.id) else {
             let reason = error.map_or(UnknownReason::NotYet, |error| UnknownReason::Failed { error });
             return Observation::Unknown(reason);
@@ -265,8 +267,7 @@ impl Inventory {
     }
 
     pub(super) fn kinds(&self) -> MutexGuard<'_, BTreeMap<Kind, Snapshot>> {
-        // Nothing that holds the lock can panic half-way through a change.
-        self.0.kinds.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.kinds.lock()
     }
 }
 

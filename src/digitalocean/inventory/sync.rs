@@ -1,7 +1,7 @@
 //! Syncs a kind: reads its lists and takes them over, as a whole or not at all.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use futures::stream::{self, StreamExt};
 use tokio::time::Instant;
@@ -59,11 +59,11 @@ impl Inventory {
     }
 
     async fn take_turn(&self, kind: Kind, selection: Selection) -> Result<Changes, SyncError> {
-        let turn = Arc::clone(self.0.turns.lock().unwrap_or_else(PoisonError::into_inner).entry(kind).or_default());
+        let turn = Arc::clone(self.0.turns.lock().entry(kind).or_default());
         let _turn = turn.lock().await;
         let outcome = self.list(kind, selection).await;
         if let Err(error) = &outcome {
-            self.kinds().entry(kind).or_default().last_error = Some((error.category(), error.to_string().into()));
+            self.kinds().entry(kind).or_default().last_error = Some(error.into());
         }
         outcome
     }

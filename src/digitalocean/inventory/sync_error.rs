@@ -1,5 +1,7 @@
 //! The errors of a sync.
 
+use std::sync::Arc;
+
 use crate::digitalocean::{Error, Kind};
 
 /// A sync failed; what was known before stays, and ages.
@@ -68,9 +70,35 @@ impl SyncError {
         }
     }
 
+    /// Whether the token lacks the scope of the kind.
+    #[must_use]
+    pub fn lacks_scope(&self) -> bool {
+        matches!(
+            self,
+            Self::List { source: Error::Forbidden { .. }, .. } | Self::Part { source: Error::Forbidden { .. }, .. }
+        )
+    }
+
     /// Whether it makes all that was known of the kind worth nothing at once.
     #[must_use]
     pub fn is_about_all(&self) -> bool {
         matches!(self, Self::OtherAccount { .. })
+    }
+}
+
+/// The failure of the last sync of a kind.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SyncFailure {
+    /// A stable word for metrics.
+    pub category: &'static str,
+    /// The error, for people.
+    pub message: Arc<str>,
+    /// Whether the token lacks the scope of the kind.
+    pub lacks_scope: bool,
+}
+
+impl From<&SyncError> for SyncFailure {
+    fn from(error: &SyncError) -> Self {
+        Self { category: error.category(), message: error.to_string().into(), lacks_scope: error.lacks_scope() }
     }
 }

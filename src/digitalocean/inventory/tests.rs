@@ -218,7 +218,7 @@ async fn a_list_that_leaves_out_many_is_doubted() {
     assert!(matches!(error, SyncError::Incomplete { missing: 30, .. }) && error.retryable(), "{error}");
     assert_eq!((world.direct_questions(), world.name(30)), (1, "first".into()));
     let info = &world.inventory.snapshots()[0];
-    assert_eq!((info.resources, info.last_error.as_ref().unwrap().0), (30, "incomplete_list"));
+    assert_eq!((info.resources, info.last_error.as_ref().unwrap().category), (30, "incomplete_list"));
 }
 
 #[tokio::test]
@@ -342,9 +342,9 @@ async fn a_sync_that_is_given_up_changes_nothing() {
         accounts: Accounts::default(),
         certificates: CertificateBook::default(),
         scopes: Scopes::default(),
-        allowance: Mutex::new(Allowance::of(1_000)),
-        kinds: Mutex::new(std::mem::take(&mut *world.inventory.kinds())),
-        turns: Mutex::default(),
+        allowance: parking_lot::Mutex::new(Allowance::of(1_000)),
+        kinds: parking_lot::Mutex::new(std::mem::take(&mut *world.inventory.kinds())),
+        turns: parking_lot::Mutex::default(),
     }));
     let sync = long.sync(kind("VPC"), ids([1, 2]));
     assert!(tokio::time::timeout(Duration::from_millis(100), sync).await.is_err());
@@ -574,6 +574,6 @@ async fn the_age_limit_of_a_kind_follows_from_its_own_limit_of_calls() {
     assert_eq!(limits("SSHKey"), (Duration::from_mins(3), Duration::from_secs(8)));
     assert_eq!(limits("Droplet"), (short, Duration::ZERO));
     assert_eq!(inventory.max_age(kind("SSHKey"), DAY), DAY);
-    inventory.0.kinds.lock().unwrap().entry(kind("SSHKey")).or_default().pages = 12;
+    inventory.0.kinds.lock().entry(kind("SSHKey")).or_default().pages = 12;
     assert_eq!(limits("SSHKey"), (Duration::from_mins(4), Duration::from_secs(96)));
 }

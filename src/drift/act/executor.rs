@@ -170,15 +170,14 @@ pub(super) fn params() -> PatchParams {
 
 /// The status of an open drift that says this of itself.
 pub(super) fn open_status(drift: &KnownDrift, claim: Claim) -> Value {
-    // Earlier versions left a time of 1970 in the default.
-    let since = drift.transition.filter(|since| *since != Timestamp::UNIX_EPOCH).unwrap_or_else(Timestamp::now);
+    let previous = drift.transition.map(|since| (claim.status, since));
     json!({
         "phase": DriftPhase::Open,
         "reason": claim.reason,
         "resolvedAt": null,
         "decidedBy": null,
         "decision": null,
-        "conditions": [claim.since(since, 1)],
+        "conditions": [claim.onto(previous, Timestamp::now(), 1)],
     })
 }
 

@@ -1,6 +1,7 @@
 //! The policy on stopping active sagas. Cancelling or deleting an active saga stops it and rolls it back.
 
 use k8s_openapi::api::admissionregistration::v1::ValidatingAdmissionPolicySpec;
+use strum::VariantArray as _;
 
 use super::rule::{SAGAS, condition, needs_verb, not_the_operator, on, refusing, text, texts, variable};
 use crate::{
@@ -19,8 +20,9 @@ const CONTROLLERS: [&str; 3] = [
 /// Requires the verb for every way to cancel a saga. A saga that has not started may be deleted with the permission to
 /// delete.
 pub(super) fn by_those_who_may(installation: &Installation) -> ValidatingAdmissionPolicySpec {
-    let phases =
-        |is_it: fn(SagaPhase) -> bool| texts(SagaPhase::ALL.into_iter().filter(|p| is_it(*p)).map(SagaPhase::name));
+    let phases = |is_it: fn(SagaPhase) -> bool| {
+        texts(SagaPhase::VARIANTS.iter().copied().filter(|p| is_it(*p)).map(SagaPhase::name))
+    };
     let phase = "oldObject.?status.?phase.orValue('Pending')";
     let finalizer = text(FINALIZER);
     // The garbage collector deletes dependents of an object that does not exist. Without the finalizer, a deletion is

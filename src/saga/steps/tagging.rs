@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use strum::IntoStaticStr;
 
 use super::common::{self, ProviderId, text, unnamed};
 use crate::{
@@ -18,8 +19,9 @@ pub(super) struct Target {
 }
 
 /// The types of taggable resources, by their names in the API.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, IntoStaticStr)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub(super) enum TaggedKind {
     Droplet,
     Volume,
@@ -98,13 +100,7 @@ impl Target {
 
 impl TaggedKind {
     fn name(self) -> &'static str {
-        match self {
-            Self::Droplet => "droplet",
-            Self::Volume => "volume",
-            Self::VolumeSnapshot => "volume_snapshot",
-            Self::Image => "image",
-            Self::Database => "database",
-        }
+        self.into()
     }
 
     /// The field of a response that holds the document.

@@ -260,7 +260,7 @@ async fn a_recorded_field_that_the_list_leaves_out_is_looked_up_once_until_the_r
 #[tokio::test]
 async fn extra_calls_keep_within_their_allowance_and_take_turns() {
     let world = World::of("Database").await;
-    *world.inventory.0.allowance.lock().unwrap() = Allowance::of(8);
+    *world.inventory.0.allowance.lock() = Allowance::of(8);
     let id = |number: u32| format!("5a4981aa-9653-4bd1-bef5-{number:012}");
     let ids: Vec<_> = (1..=5).map(id).collect();
     world.list(&ids.iter().map(|id| json!({"id": id})).collect::<Vec<_>>());
@@ -273,7 +273,7 @@ async fn extra_calls_keep_within_their_allowance_and_take_turns() {
     assert_eq!(world.sync(&recorded).await.calls, 3);
     assert_eq!(read(), 2);
     for wanted in [4, 5] {
-        world.inventory.0.allowance.lock().unwrap().left = 2.0;
+        world.inventory.0.allowance.lock().left = 2.0;
         world.sync(&recorded).await;
         assert_eq!(read(), wanted);
     }
@@ -502,7 +502,7 @@ async fn reads_that_confirm_changes_take_from_the_allowance() {
     world.list(&[json!({"id": ONE, "name": "a"})]);
     world.single(&json!({"id": ONE, "name": "b"}));
     world.sync(&[(ONE, &["name"])]).await;
-    *world.inventory.0.allowance.lock().unwrap() = Allowance::of(8);
+    *world.inventory.0.allowance.lock() = Allowance::of(8);
     let key = ResourceKey::new(world.kind, ONE);
     let calls = || world.calls(&format!("/v2/vpcs/{ONE}"));
     for _ in 0..5 {

@@ -1,0 +1,311 @@
+//! Random histories, with crashes between any two writes.
+
+use proptest::prelude::*;
+
+use super::*;
+
+/// What may happen.
+#[derive(Clone, Debug)]
+enum Happening {
+    /// Somebody changes the cloud.
+    Live(&'static str, u8),
+    Destroy,
+    Recreate,
+    /// The token loses or regains a scope.
+    HideTags,
+    /// Somebody changes the record.
+    Desire(&'static str, u8),
+    Forget(&'static str),
+    Ignore(&'static str),
+    /// Somebody decides one of the open drifts.
+    Accept(usize, Option<u8>),
+    /// Somebody decides all of them.
+    AcceptAll,
+    /// Somebody decides a resolved one.
+    AcceptResolved(usize, Option<u8>),
+    /// Somebody decides one of the open drifts, for this many minutes.
+    AcceptFor(usize, u8),
+    /// Somebody removes or changes the decision behind an acceptance that stands.
+    Withdraw(usize),
+    ChangeDecision(usize, u8),
+    /// This many minutes pass.
+    Pass(u8),
+    /// A manifest declares some fields from now on, or none.
+    Declare(u8),
+    /// Somebody deletes resolved drifts.
+    DeleteHistory,
+    /// The cloud is listed, or cannot be.
+    Sweep(bool),
+    /// The cloud is listed, and the list lags behind.
+    SweepLate,
+    /// The operator works, and ends after that many writes.
+    Work(usize),
+    /// Somebody acts after the operator has made its plan and before that many writes of it.
+    Race(Box<Happening>, usize),
+    /// Somebody acts while the live resource is read, before that many writes.
+    DuringRead(Box<Happening>, usize),
+}
+
+fn happening() -> impl Strategy<Value = Happening> {
+    let race = (people(), 1..7_usize).prop_map(|(happening, writes)| Happening::Race(Box::new(happening), writes));
+    let during =
+        (people(), 1..7_usize).prop_map(|(happening, writes)| Happening::DuringRead(Box::new(happening), writes));
+    prop_oneof![8 => people(), 2 => race, 1 => during]
+}
+
+fn people() -> impl Strategy<Value = Happening> {
+    let field = || prop::sample::select(vec!["name", "memory", "tags"]);
+    prop_oneof![
+        4 => (field(), 0..3_u8).prop_map(|(field, value)| Happening::Live(field, value)),
+        1 => Just(Happening::Destroy),
+        1 => Just(Happening::Recreate),
+        1 => Just(Happening::HideTags),
+        3 => (field(), 0..3_u8).prop_map(|(field, value)| Happening::Desire(field, value)),
+        1 => field().prop_map(Happening::Forget),
+        1 => field().prop_map(Happening::Ignore),
+        5 => (0..3_usize, prop::option::weighted(0.4, 0..3_u8)).prop_map(|(which, value)| Happening::Accept(which, value)),
+        2 => Just(Happening::AcceptAll),
+        2 => (0..3_usize, prop::option::weighted(0.4, 0..3_u8))
+            .prop_map(|(which, value)| Happening::AcceptResolved(which, value)),
+        2 => (0..3_usize, 0..4_u8).prop_map(|(which, minutes)| Happening::AcceptFor(which, minutes)),
+        1 => (0..2_usize).prop_map(Happening::Withdraw),
+        1 => (0..2_usize, 0..3_u8).prop_map(|(which, value)| Happening::ChangeDecision(which, value)),
+        2 => (0..4_u8).prop_map(Happening::Pass),
+        2 => (0..4_u8).prop_map(Happening::Declare),
+        1 => Just(Happening::DeleteHistory),
+        1 => Just(Happening::SweepLate),
+        4 => prop::bool::weighted(0.8).prop_map(Happening::Sweep),
+        8 => (0..7_usize).prop_map(Happening::Work),
+    ]
+}
+
+fn value_of(field: &str, value: u8) -> Value {
+    match field {
+        "memory" => json!(u64::from(value) * 1024),
+        "tags" => json!((0..value).map(|tag| format!("tag-{tag}")).collect::<Vec<_>>()),
+        _ => json!(format!("web-{value}")),
+    }
+}
+
+/// A world that remembers what it promised.
+struct Watched {
+    world: World,
+    /// Drifts whose live value was adopted, by UID.
+    adopted: BTreeSet<Box<str>>,
+    /// Decisions that were refused in words.
+    refused: BTreeSet<Box<str>>,
+}
+
+impl Watched {
+    fn happen(&mut self, happening: &Happening) {
+        let world = &mut self.world;
+        if matches!(happening, Happening::Live(..) | Happening::Destroy | Happening::Recreate | Happening::HideTags) {
+            world.before = world.live.clone();
+        }
+        match happening {
+            Happening::Live(field, value) if world.live.is_some() => world.set_live(field, value_of(field, *value)),
+            Happening::HideTags => {
+                if let Some(tags) = world.live.as_mut().and_then(Value::as_object_mut) {
+                    tags.remove("tags");
+                }
+            }
+            Happening::Destroy => world.live = None,
+            Happening::Recreate => world.live = Some(droplet()),
+            Happening::Desire(field, value) => {
+                world.version += 1;
+                world.desired.insert((*field).into(), value_of(field, *value));
+            }
+            Happening::Forget(field) => {
+                world.desired.remove(*field);
+            }
+            Happening::Ignore(field) => {
+                if !world.ignore.remove(*field) {
+                    world.ignore.insert((*field).into());
+                }
+            }
+            Happening::Accept(which, value) => {
+                let open: Vec<_> = world.open().iter().map(|drift| (drift.name.clone(), drift.field.clone())).collect();
+                if let Some((name, field)) = open.get(*which) {
+                    let decision = value.map_or("true".into(), |value| shown_text(&value_of(field, value)));
+                    world.annotate(name, &decision);
+                }
+            }
+            Happening::AcceptAll => {
+                let open: Vec<_> = world.open().iter().map(|drift| drift.name.clone()).collect();
+                for name in &open {
+                    world.annotate(name, "true");
+                }
+            }
+            Happening::AcceptResolved(which, value) => {
+                let mut resolved = world.drifts.iter().filter(|drift| !drift.is_open());
+                if let Some(drift) = resolved.nth(*which).cloned() {
+                    let decision = value.map_or("true".into(), |value| shown_text(&value_of(&drift.field, value)));
+                    world.annotate(&drift.name, &decision);
+                }
+            }
+            Happening::AcceptFor(which, minutes) => {
+                let open: Vec<_> = world.open().iter().map(|drift| drift.name.clone()).collect();
+                if let Some(name) = open.get(*which) {
+                    world.drift(name).accept_until = Some(format!("{minutes}m").into());
+                    world.annotate(name, "true");
+                }
+            }
+            Happening::Withdraw(which) => {
+                if let Some(name) = world.standing().get(*which) {
+                    world.drift(name).accept = None;
+                    world.touch(name);
+                }
+            }
+            Happening::ChangeDecision(which, value) => {
+                if let Some(name) = world.standing().get(*which) {
+                    let field = world.drift(name).field.clone();
+                    world.annotate(name, &shown_text(&value_of(&field, *value)));
+                }
+            }
+            Happening::Pass(minutes) => world.now += jiff::SignedDuration::from_mins((*minutes).into()),
+            Happening::Declare(fields) => {
+                world.version += 1;
+                world.declared = match fields {
+                    0 => Declared::Nothing,
+                    1 => Declared::Fields(["name".into()].into()),
+                    2 => Declared::Fields(["memory".into(), "tags".into()].into()),
+                    _ => Declared::Everything,
+                };
+            }
+            Happening::SweepLate => world.sweep_late(),
+            Happening::DeleteHistory => world.drifts.retain(KnownDrift::is_open),
+            Happening::Sweep(true) => world.sweep(),
+            Happening::Sweep(false) => world.swept = Swept::Nothing,
+            Happening::Work(writes) => self.work(*writes, None, None),
+            Happening::Race(other, writes) => self.work(*writes, Some(other), None),
+            Happening::DuringRead(other, writes) => self.work(*writes, None, Some(other)),
+            Happening::Live(..) => {}
+        }
+        self.check();
+    }
+
+    /// One pass that ends after some writes, or at the first that the API server refuses.
+    fn work(&mut self, writes: usize, meanwhile: Option<&Happening>, during_read: Option<&Happening>) {
+        let is_blind = matches!(self.world.swept, Swept::Nothing);
+        let mut plan = self.world.plan();
+        if plan.needs_fresh_read.is_some() {
+            let before = self.world.drifts.clone();
+            if let Some(during) = during_read {
+                self.happen(during);
+            }
+            self.world.sweep();
+            plan = self.world.plan_fresh(&before);
+        }
+        let planned = self.world.clone();
+        let mut written = BTreeSet::new();
+        if let Some(meanwhile) = meanwhile {
+            self.happen(meanwhile);
+        }
+        for step in plan.writes.iter().take(writes) {
+            if !self.world.takes(step, &planned, &written) {
+                return;
+            }
+            if let Some(drift) = step.drift() {
+                written.insert(drift.into());
+            }
+            match step {
+                Write::Adopt { adoptions, .. } => {
+                    for Adoption { drift, field, value, .. } in adoptions {
+                        assert!(!planned.declared.holds(field), "wrote {field}, which a manifest declares");
+                        // A decision that is given anew only now comes after this one.
+                        let known = planned.drifts.iter().find(|known| known.name == *drift).unwrap().clone();
+                        let demanded = known.accept.as_deref().filter(|text| *text != "true").unwrap_or(&known.actual);
+                        assert!(shows(demanded, value), "adopted {value}, but {demanded} was decided");
+                        self.adopted.insert(known.uid);
+                    }
+                }
+                Write::Refuse { drift, .. } | Write::Answer { drift, .. } => {
+                    let uid = self.world.drift(drift).uid.clone();
+                    self.refused.insert(uid);
+                }
+                Write::DropDecision { drift } => {
+                    let uid = self.world.drift(drift).uid.clone();
+                    assert!(self.refused.contains(&uid), "a decision was dropped without a word");
+                }
+                Write::Close { drift, phase, .. } => {
+                    let known = self.world.drift(drift).clone();
+                    let is_adopted = self.adopted.contains(&known.uid);
+                    assert!(!is_adopted || *phase == DriftPhase::Accepted, "an accepted drift was closed as {phase:?}");
+                    assert!(known.accept.is_none() || *phase == DriftPhase::Accepted, "a decision was lost");
+                    assert!(!is_blind || is_adopted, "closed on no evidence");
+                }
+                Write::Open { field, shown, .. } => {
+                    assert!(!is_blind, "opened on no evidence");
+                    let live = planned.live.as_ref().and_then(|live| live.get(field));
+                    let is_true = field == "exists" || live.is_some_and(|live| shows(&shown.actual, live));
+                    assert!(is_true, "opened {field} on what no request of its own showed: {shown:?}");
+                }
+                Write::Stand { drift, accepted, .. } => {
+                    let known = planned.drifts.iter().find(|known| known.name == *drift).unwrap();
+                    let demanded = known.accept.as_deref().filter(|text| *text != "true").unwrap_or(&known.actual);
+                    assert!(shows(demanded, &accepted.value), "accepted {accepted:?}, but {demanded} was decided");
+                }
+                Write::End { drift, .. } => {
+                    assert!(self.world.drift(drift).standing.is_some(), "nothing stands");
+                }
+                Write::Wait { drift, .. } => assert!(self.world.drift(drift).accept.is_some(), "nothing waits"),
+                Write::Await { drift } => assert!(self.world.drift(drift).accept.is_none(), "a decision waits"),
+                Write::Relabel { .. }
+                | Write::Revert { .. }
+                | Write::Follow { .. }
+                | Write::FailRevert { .. }
+                | Write::ShowPlan { .. }
+                | Write::Refresh { .. }
+                | Write::Reschedule { .. }
+                | Write::RestoreDecision { .. }
+                | Write::Prune { .. } => {}
+            }
+            self.world.write(step);
+            self.check();
+        }
+    }
+
+    fn check(&self) {
+        let mut fields = BTreeSet::new();
+        for drift in self.world.open() {
+            assert!(fields.insert(drift.field.clone()), "two open drifts on {}", drift.field);
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_history_of_crashes_breaks_a_promise(history in prop::collection::vec(happening(), 1..40)) {
+        let world = World::new(json!({"name": "web-1", "memory": 1024, "tags": ["tag-0"]}), droplet());
+        let mut watched = Watched { world, adopted: BTreeSet::new(), refused: BTreeSet::new() };
+        for happening in &history {
+            watched.happen(happening);
+        }
+        // In the end the cloud can be read, and the operator is left to work.
+        watched.happen(&Happening::Sweep(true));
+        for _ in 0..8 {
+            watched.work(usize::MAX, None, None);
+        }
+        let world = &mut watched.world;
+        prop_assert_eq!(world.settle(), vec![]);
+        for drift in &world.drifts {
+            prop_assert!(!watched.adopted.contains(&drift.uid) || drift.phase == DriftPhase::Accepted);
+            let is_untold = matches!(&*drift.field, "tags") && drift.is_open();
+            prop_assert!(drift.accept.is_none() || !drift.is_open() || is_untold, "a decision still waits");
+            prop_assert!(drift.standing.is_none() || drift.accept.is_some(), "a withdrawn acceptance stands");
+            prop_assert!(!drift.has_late_decision(), "a decision on a resolved drift was not answered");
+            // The label is written first, and what a decision waits for may keep the rest from being written.
+            let is_labelled = drift.change.as_deref() == Some(&drift.change_to(&drift.actual));
+            let is_waiting = drift.accept.is_some();
+            prop_assert!(!drift.is_open() || is_labelled || is_waiting, "its label is another change's");
+        }
+        prop_assert_eq!(world.open_by_effective_value(), Ok(()));
+        let mut by_field: BTreeMap<&str, usize> = BTreeMap::new();
+        for drift in world.drifts.iter().filter(|drift| !drift.is_open() && drift.standing.is_none()) {
+            *by_field.entry(&drift.field).or_default() += 1;
+        }
+        prop_assert!(by_field.values().all(|kept| *kept <= HISTORY));
+    }
+}

@@ -1,0 +1,376 @@
+//! A record, its drifts and the cloud, and the writes of plans on them.
+
+use super::*;
+
+pub(super) const HISTORY: usize = 3;
+
+/// A record, its drifts and the cloud, as the API server and the provider hold them.
+#[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
+pub(super) struct World {
+    pub(super) desired: BTreeMap<String, Value>,
+    pub(super) ignore: BTreeSet<Box<str>>,
+    pub(super) suspended: bool,
+    pub(super) older: Option<String>,
+    pub(super) last_accepted: Marks,
+    pub(super) accept: AcceptPolicy,
+    pub(super) declared: Declared,
+    /// The sagas that revert its drifts.
+    pub(super) reverts: Vec<RevertSaga>,
+    /// Another controller that owns the resource.
+    pub(super) owner: Option<String>,
+    pub(super) now: Timestamp,
+    pub(super) was_seen: bool,
+    pub(super) is_deleting: bool,
+    /// Lists alone count as confirmed.
+    pub(super) confirms: bool,
+    /// The version of the record's object, and of the newest drift's.
+    pub(super) version: usize,
+    pub(super) drifts: Vec<KnownDrift>,
+    /// What the provider has; none when it is gone.
+    pub(super) live: Option<Value>,
+    /// What it had before the last change.
+    pub(super) before: Option<Value>,
+    /// What the last sweep saw.
+    pub(super) swept: Swept,
+    pub(super) uids: usize,
+}
+
+/// What a sweep saw of the resource.
+#[derive(Clone, Debug)]
+pub(super) enum Swept {
+    /// It failed, or is too old.
+    Nothing,
+    /// The resource, if it exists.
+    Live(Option<Value>),
+}
+
+impl World {
+    pub(super) fn new(desired: Value, live: Value) -> Self {
+        let desired = serde_json::from_value(desired).unwrap();
+        Self {
+            desired,
+            ignore: BTreeSet::new(),
+            suspended: false,
+            older: None,
+            last_accepted: Marks::default(),
+            accept: AcceptPolicy::Auto,
+            declared: Declared::Nothing,
+            reverts: Vec::new(),
+            owner: None,
+            now: "2026-11-29T12:00:00Z".parse().unwrap(),
+            was_seen: true,
+            is_deleting: false,
+            confirms: false,
+            version: 0,
+            drifts: Vec::new(),
+            swept: Swept::Live(Some(live.clone())),
+            before: Some(live.clone()),
+            live: Some(live),
+            uids: 0,
+        }
+    }
+
+    pub(super) fn sweep(&mut self) {
+        self.swept = Swept::Live(self.live.clone());
+    }
+
+    /// A list that shows what was there before the last change.
+    pub(super) fn sweep_late(&mut self) {
+        self.swept = Swept::Live(self.before.clone());
+    }
+
+    /// Without a request of its own.
+    pub(super) fn plan(&self) -> Plan {
+        self.plan_of(Reading::Inventory { is_confirmed: self.confirms })
+    }
+
+    /// With a request that began when these drifts were known.
+    pub(super) fn plan_fresh(&self, before: &[KnownDrift]) -> Plan {
+        self.plan_of(Reading::Fresh { before })
+    }
+
+    pub(super) fn plan_failed(&self) -> Plan {
+        self.plan_of(Reading::Failed { is_confirmed: self.confirms })
+    }
+
+    pub(super) fn plan_of(&self, reading: Reading<'_>) -> Plan {
+        let key = ResourceKey { kind: Kind::named("Droplet").unwrap(), id: "1".into() };
+        let is_fresh = matches!(reading, Reading::Fresh { .. });
+        let observed = if is_fresh { Swept::Live(self.live.clone()) } else { self.swept.clone() };
+        let live = match &observed {
+            Swept::Live(Some(document)) => Some(Live::parse(&key, &document.to_string()).unwrap()),
+            Swept::Live(None) | Swept::Nothing => None,
+        };
+        let seen = match (&observed, &live) {
+            (Swept::Nothing, _) => Seen::Unknown(INVENTORY_STALE, "too old"),
+            (Swept::Live(_), None) => Seen::Gone,
+            (Swept::Live(_), Some(live)) => Seen::Present(live),
+        };
+        let reading = match reading {
+            Reading::Inventory { .. } if matches!(seen, Seen::Gone) => Reading::Inventory { is_confirmed: true },
+            reading => reading,
+        };
+        let rests = match &self.older {
+            _ if self.is_deleting => Some(Rests::Deleting),
+            _ if self.suspended => Some(Rests::Suspended),
+            older => older.as_deref().map(Rests::Duplicate),
+        };
+        let recorded = Recorded {
+            name: "web-1",
+            reverts: &self.reverts,
+            owner: self.owner.as_deref().map_or(Owner::Nobody, Owner::Controller),
+            selected: Selected(&Arc::default),
+            desired: &self.desired,
+            ignore: &self.ignore,
+            rests,
+            was_seen: self.was_seen,
+            last_accepted: self.last_accepted.clone(),
+            accept: self.accept,
+            declared: &self.declared,
+            now: self.now,
+        };
+        evaluate(&recorded, Observed { seen, reading }, &self.drifts, HISTORY)
+    }
+
+    /// The plan of one pass, with the provider asked where it is needed.
+    pub(super) fn pass(&mut self) -> Plan {
+        let plan = self.plan();
+        if plan.needs_fresh_read.is_none() {
+            return plan;
+        }
+        self.swept = Swept::Live(self.live.clone());
+        self.plan_fresh(&self.drifts.clone())
+    }
+
+    /// Whether the API server takes this write, which is bound to the versions that were `planned` with, or written by
+    /// the plan itself.
+    pub(super) fn takes(&self, step: &Write, planned: &Self, written: &BTreeSet<Box<str>>) -> bool {
+        let version = |world: &Self, name: &str| {
+            world.drifts.iter().find(|drift| *drift.name == *name).map(|drift| drift.resource_version.clone())
+        };
+        match step {
+            Write::Open { field, episode, .. } => {
+                !self.drifts.iter().any(|drift| *drift.field == **field && drift.episode == *episode)
+            }
+            Write::Prune { .. } => true,
+            Write::Adopt { .. } => self.version == planned.version,
+            Write::Relabel { drift, .. }
+            | Write::Refresh { drift, .. }
+            | Write::Close { drift, .. }
+            | Write::Stand { drift, .. }
+            | Write::End { drift, .. }
+            | Write::Reschedule { drift, .. }
+            | Write::RestoreDecision { drift }
+            | Write::Revert { drift, .. }
+            | Write::Follow { drift, .. }
+            | Write::FailRevert { drift, .. }
+            | Write::ShowPlan { drift, .. }
+            | Write::Refuse { drift, .. }
+            | Write::Wait { drift, .. }
+            | Write::Await { drift }
+            | Write::Answer { drift, .. }
+            | Write::DropDecision { drift } => {
+                written.contains(drift) || version(self, drift) == version(planned, drift)
+            }
+        }
+    }
+
+    /// One write, as the API server does it.
+    pub(super) fn write(&mut self, step: &Write) {
+        if let Some(drift) = step.drift().filter(|_| !matches!(step, Write::Prune { .. })) {
+            self.touch(drift);
+        }
+        match step.clone() {
+            Write::Open { field, episode, shown, .. } => {
+                self.uids += 1;
+                let kind = Kind::named("Droplet").unwrap();
+                let Shown { expected, actual, difference, .. } = *shown;
+                self.drifts.push(KnownDrift {
+                    kind,
+                    deleting: false,
+                    change: Some(labels::change(kind.name(), &field, &expected, &actual).into()),
+                    difference: difference.into(),
+                    decision: None,
+                    name: format!("{field}-{episode}").into(),
+                    uid: self.uids.to_string().into(),
+                    resource_version: "1".into(),
+                    created: Timestamp::UNIX_EPOCH,
+                    field: field.into(),
+                    episode,
+                    phase: DriftPhase::Open,
+                    expected: expected.into(),
+                    actual: actual.into(),
+                    accept: None,
+                    accept_until: None,
+                    because: None,
+                    standing: None,
+                    revert: None,
+                    reverting: None,
+                    reverted_at: None,
+                    decided_by: None,
+                    waits: None,
+                    transition: None,
+                });
+            }
+            Write::Relabel { drift, change } => self.drift(&drift).change = Some(change.into()),
+            Write::Refresh { drift, shown } => self.drift(&drift).actual = shown.actual.into(),
+            Write::Adopt { adoptions, in_doubt } => {
+                self.last_accepted = in_doubt;
+                self.version += 1;
+                for Adoption { drift, field, value, .. } in adoptions {
+                    self.desired.insert(field, value);
+                    let drift = self.drift(&drift).clone();
+                    self.last_accepted.add(&drift);
+                }
+            }
+            Write::Close { drift, phase, .. } => {
+                let now = self.now;
+                let drift = self.drift(&drift);
+                drift.phase = phase;
+                drift.reverting = None;
+                if phase == DriftPhase::Accepted {
+                    drift.decision = Some(drift.accept.clone().unwrap_or_default());
+                }
+                if phase == DriftPhase::Reverted {
+                    drift.decision = drift.revert.clone();
+                    drift.reverted_at = Some(now);
+                }
+            }
+            Write::Refuse { drift, .. } | Write::Await { drift } => self.drift(&drift).waits = None,
+            Write::Wait { drift, message } => self.drift(&drift).waits = Some(message.into()),
+            Write::DropDecision { drift } => {
+                let drift = self.drift(&drift);
+                (drift.accept, drift.accept_until, drift.revert) = (None, None, None);
+            }
+            Write::Prune { drift } => self.drifts.retain(|known| known.name != drift),
+            other => self.write_of_standing_or_revert(other),
+        }
+    }
+
+    pub(super) fn write_of_standing_or_revert(&mut self, step: Write) {
+        match step {
+            Write::Stand { drift, accepted, until, .. } => {
+                let since = self.now;
+                let drift = self.drift(&drift);
+                let until_requested = drift.accept_until.clone();
+                drift.phase = DriftPhase::Accepted;
+                drift.decision = drift.accept.clone();
+                let (accepted, declared) = (accepted.value.to_string().into(), accepted.declared.to_string().into());
+                drift.standing =
+                    Some(Box::new(Standing { accepted, declared, since, until, until_requested, has_patch: true }));
+            }
+            Write::End { drift, reason } => {
+                let drift = self.drift(&drift);
+                drift.standing = None;
+                if reason == reason::WITHDRAWN {
+                    drift.decision = Some("".into());
+                }
+            }
+            Write::Reschedule { drift, until } => {
+                let drift = self.drift(&drift);
+                let standing = drift.standing.as_mut().unwrap();
+                (standing.until, standing.until_requested) = (until, drift.accept_until.clone());
+            }
+            Write::RestoreDecision { drift } => {
+                let drift = self.drift(&drift);
+                drift.accept = drift.decision.clone();
+                drift.accept_until = drift.standing.as_ref().unwrap().until_requested.clone();
+                drift.revert = None;
+            }
+            Write::Revert { drift, saga } => {
+                let drift = self.drift(&drift).uid.clone();
+                let saga: Box<str> = saga.name.into();
+                if !self.reverts.iter().any(|known| known.name == saga) {
+                    let (phase, message) = (SagaPhase::Pending, "".into());
+                    self.reverts.push(RevertSaga { name: saga, drift, phase, message });
+                }
+            }
+            Write::Follow { drift, saga, stuck } => {
+                self.drift(&drift).reverting = Some(Reverting { saga, is_stuck: stuck.is_some() });
+            }
+            Write::FailRevert { drift, .. } => self.drift(&drift).reverting = None,
+            Write::ShowPlan { .. } | Write::Answer { .. } => {}
+            other => panic!("{other:?}"),
+        }
+    }
+
+    pub(super) fn drift(&mut self, name: &str) -> &mut KnownDrift {
+        self.drifts.iter_mut().find(|drift| *drift.name == *name).unwrap()
+    }
+
+    /// Passes until nothing is left to do. Returns all writes.
+    pub(super) fn settle(&mut self) -> Vec<Write> {
+        let mut all = Vec::new();
+        for _ in 0..20 {
+            let plan = self.pass();
+            if plan.writes.is_empty() {
+                return all;
+            }
+            plan.writes.iter().for_each(|step| self.write(step));
+            all.extend(plan.writes.into_iter().map(bare));
+        }
+        panic!("does not settle: {all:?}");
+    }
+
+    pub(super) fn open(&self) -> Vec<&KnownDrift> {
+        self.drifts.iter().filter(|drift| drift.is_open()).collect()
+    }
+
+    /// The names of the drifts whose acceptance stands.
+    pub(super) fn standing(&self) -> Vec<Box<str>> {
+        self.drifts.iter().filter(|drift| drift.standing.is_some()).map(|drift| drift.name.clone()).collect()
+    }
+
+    pub(super) fn set_live(&mut self, field: &str, value: Value) {
+        self.live.as_mut().unwrap()[field] = value;
+    }
+
+    pub(super) fn annotate(&mut self, name: &str, decision: &str) {
+        self.drift(name).accept = Some(decision.into());
+        self.touch(name);
+    }
+
+    pub(super) fn touch(&mut self, name: &str) {
+        let drift = self.drift(name);
+        drift.resource_version = format!("{}+", drift.resource_version).into();
+    }
+}
+
+pub(super) fn droplet() -> Value {
+    json!({"id": 1, "name": "web-1", "memory": 4096, "region": {"slug": "nyc3"}, "tags": ["web"]})
+}
+
+/// A step with the full values alone.
+pub(super) fn bare(step: Write) -> Write {
+    let bare = |shown: Shown| Box::new(Shown { expected: shown.expected, actual: shown.actual, ..Shown::default() });
+    match step {
+        Write::Open { field, episode, shown } => Write::Open { field, episode, shown: bare(*shown) },
+        Write::Refresh { drift, shown } => Write::Refresh { drift, shown: bare(*shown) },
+        Write::Close { drift, phase, reason, .. } => Write::Close { drift, phase, reason, accepted: None },
+        step => step,
+    }
+}
+
+pub(super) fn shown(expected: &str, actual: &str) -> Box<Shown> {
+    Box::new(Shown { expected: expected.into(), actual: actual.into(), ..Shown::default() })
+}
+
+pub(super) fn opened(field: &str, episode: i64, expected: &str, actual: &str) -> Write {
+    Write::Open { field: field.into(), episode, shown: shown(expected, actual) }
+}
+
+pub(super) fn compared(situation: Situation) -> Compared {
+    let Situation::Compared(compared) = situation else { panic!("compared: {situation:?}") };
+    compared
+}
+
+pub(super) fn closed(drift: &str, phase: DriftPhase, reason: &'static str) -> Write {
+    Write::Close { drift: drift.into(), phase, reason, accepted: None }
+}
+
+/// The message of a single step that says why a decision waits.
+pub(super) fn waiting(writes: &[Write]) -> &str {
+    let [Write::Wait { message, .. }] = writes else { panic!("one step: {writes:?}") };
+    message
+}
