@@ -16,10 +16,16 @@ pub(crate) enum Error {
     System { doing: String, source: io::Error },
     #[error("`{command}` failed ({status})")]
     Failed { command: String, status: ExitStatus },
+    #[error("tests failed:\n{}", .failed.iter().map(|error| format!("  {error}")).collect::<Vec<_>>().join("\n"))]
+    TestsFailed { failed: Vec<Error> },
+    #[error("reading the output of `cargo metadata`: {source}")]
+    NoMetadata { source: serde_json::Error },
+    #[error("writing the custom resource definitions as YAML: {source}")]
+    NoYaml { source: serde_saphyr::ser::Error },
     #[error("`arcadia-operator crds` printed something that is no custom resource definition: {0}")]
     NoDefinition(#[from] serde_saphyr::Error),
-    #[error("cargo did not say where it put arcadia-operator")]
-    NoOperator,
+    #[error("finding the program {name}: cargo did not report its path")]
+    NoProgram { name: String },
     #[error("the image can be built without a container engine on Linux only; elsewhere, `docker build .`")]
     NotLinux,
     #[error("cannot describe the image: {0}")]

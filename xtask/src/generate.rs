@@ -4,12 +4,11 @@ mod chart;
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use arcadia_operator::manifests;
 use serde::Deserialize;
 
-use crate::{Error, operator, project};
+use crate::{Error, project};
 
 /// A generated file: its path in the workspace and its content.
 type Generated = (PathBuf, String);
@@ -106,9 +105,9 @@ fn left_over(files: &[Generated]) -> Result<Vec<PathBuf>, Error> {
     Ok(left_over)
 }
 
-/// What the operator itself says it serves: a file's name and its document per kind, named by its plural.
+/// The definitions that `arcadia-operator crds` prints: a file name, from the plural, and a document for each.
 fn custom_resource_definitions() -> Result<Vec<(String, String)>, Error> {
-    let printed = project::output(Command::new(operator::build()?).arg("crds"))?;
+    let printed = arcadia_operator::api::crds_as_yaml().map_err(|source| Error::NoYaml { source })?;
     let documents = printed.split("---\n").filter(|document| !document.trim().is_empty());
     documents
         .map(|document| {

@@ -41,6 +41,9 @@ enum Command {
         /// End after the tour
         #[arg(long)]
         once: bool,
+        /// Run this program instead of building the operator
+        #[arg(long, value_name = "FILE", env = operator::PROGRAM)]
+        operator: Option<PathBuf>,
     },
     /// Write the files that are generated from the code
     Generate {
@@ -83,7 +86,7 @@ fn run(command: Command) -> Result<(), Error> {
     match command {
         Command::Test { arguments } => test::run(&arguments),
         Command::ControlPlane => prepare::for_tests(),
-        Command::Demo { once } => demo::run(once),
+        Command::Demo { once, operator } => demo::run(once, operator),
         Command::Generate { check: false } => generate::write(),
         Command::Generate { check: true } => generate::check(),
         Command::Audit => audit::run(),

@@ -4,6 +4,8 @@ use std::env;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use serde_json::Value;
+
 use crate::Error;
 
 /// The workspace's folder.
@@ -40,6 +42,17 @@ pub(crate) fn output(command: &mut Command) -> Result<String, Error> {
         return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }
     Err(Error::Failed { command: line(command), status: output.status })
+}
+
+/// The path of a program, from the messages of the build that made it.
+pub(crate) fn program(messages: &str, name: &str) -> Result<PathBuf, Error> {
+    let is_it = |message: &&Value| {
+        message.pointer("/target/name").is_some_and(|built| built == name)
+            && message.pointer("/profile/test").is_some_and(|is_test| is_test == false)
+    };
+    let built: Vec<Value> = messages.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    let path = built.iter().filter(is_it).find_map(|message| message.get("executable")?.as_str().map(PathBuf::from));
+    path.ok_or_else(|| Error::NoProgram { name: name.to_owned() })
 }
 
 /// The command as a user would type it.

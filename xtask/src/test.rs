@@ -1,31 +1,126 @@
 //! `cargo xtask test`: every test passes on a machine that has just Rust and Go.
 
+use std::collections::VecDeque;
 use std::env;
+use std::io::{self, Write as _};
 use std::num::NonZero;
-use std::thread::available_parallelism;
+use std::path::Path;
+use std::process::Command;
+use std::thread::{self, available_parallelism};
 
-use crate::{Error, prepare, project};
+use parking_lot::Mutex;
+use serde_json::Value;
 
-/// How many tests of a binary run at a time.
+use crate::{Error, operator, prepare, project};
+
+/// The variable that says how many tests of a test program run at a time.
 const THREADS: &str = "RUST_TEST_THREADS";
 
-/// Prepares all that tests need, and hands over to `cargo test`.
+/// How many test programs run at a time. Most tests wait for processes most of the time, and the last tests of a
+/// program leave processors idle.
+const PROGRAMS: usize = 2;
+
+/// The test programs that take longest. They start first, so that the run does not end with one of them alone.
+const LONGEST: [&str; 3] = ["image", "gitops", "end_to_end"];
+
+/// Prepares what tests need. Then runs all tests, or those that `arguments` of `cargo test` select.
 pub(crate) fn run(arguments: &[String]) -> Result<(), Error> {
     prepare::for_tests()?;
-    let mut test = project::cargo(["test"]);
-    // `-p` narrows what `--workspace` would widen again.
+    if arguments.is_empty() {
+        return run_all();
+    }
+    let mut test = cargo_test();
+    // `-p` narrows the selection that `--workspace` would widen again.
     if !arguments.iter().take_while(|argument| *argument != "--").any(|argument| selects_a_package(argument)) {
-        // The tests that end the operator wherever it could crash need places at which to end it.
-        test.args(["--workspace", "--features", "arcadia-operator/failpoints"]);
+        test.args(WHOLE_WORKSPACE);
     }
-    // Most tests wait for processes most of the time.
-    if env::var_os(THREADS).is_none() {
-        let processors = available_parallelism().map_or(1, NonZero::get);
-        test.env(THREADS, (processors * 2).to_string());
-    }
+    limit_threads(&mut test, processors() * 2);
     project::run(test.args(arguments))
+}
+
+/// The tests that crash the operator need the points at which it crashes.
+const WHOLE_WORKSPACE: [&str; 3] = ["--workspace", "--features", "arcadia-operator/failpoints"];
+
+fn cargo_test() -> Command {
+    project::cargo(["test"])
 }
 
 fn selects_a_package(argument: &str) -> bool {
     argument.starts_with("-p") || argument.starts_with("--package")
+}
+
+fn processors() -> usize {
+    available_parallelism().map_or(1, NonZero::get)
+}
+
+fn limit_threads(test: &mut Command, threads: usize) {
+    if env::var_os(THREADS).is_none() {
+        test.env(THREADS, threads.to_string());
+    }
+}
+
+/// Builds everything once. Then runs the test programs side by side, and prints the output of each when it ends.
+fn run_all() -> Result<(), Error> {
+    let mut build = cargo_test();
+    build.args(WHOLE_WORKSPACE).args(["--no-run", "--message-format=json-render-diagnostics"]);
+    let operator = project::program(&project::output(&mut build)?, operator::NAME)?;
+    let waiting = Mutex::new(selections()?);
+    let failed = Mutex::new(Vec::new());
+    thread::scope(|scope| {
+        for _ in 0..PROGRAMS {
+            scope.spawn(|| {
+                while let Some(selection) = next(&waiting) {
+                    if let Err(error) = run_selection(&selection, &operator) {
+                        failed.lock().push(error);
+                    }
+                }
+            });
+        }
+    });
+    let failed = failed.into_inner();
+    if failed.is_empty() { Ok(()) } else { Err(Error::TestsFailed { failed }) }
+}
+
+fn next(waiting: &Mutex<VecDeque<Vec<String>>>) -> Option<Vec<String>> {
+    waiting.lock().pop_front()
+}
+
+/// The arguments that select each test program, in the order in which they start.
+fn selections() -> Result<VecDeque<Vec<String>>, Error> {
+    let metadata =
+        project::output(&mut project::cargo(["metadata", "--no-deps", "--format-version", "1", "--offline"]))?;
+    let metadata: Value = serde_json::from_str(&metadata).map_err(|source| Error::NoMetadata { source })?;
+    let mut names: Vec<&str> = list(&metadata, "packages")
+        .flat_map(|package| list(package, "targets"))
+        .filter(|target| list(target, "kind").any(|kind| kind == "test"))
+        .filter_map(|target| target.get("name")?.as_str())
+        .collect();
+    names.sort_by_key(|name| LONGEST.iter().position(|longest| longest == name).unwrap_or(LONGEST.len()));
+    let programs = names.into_iter().map(|name| vec!["--test".to_owned(), name.to_owned()]);
+    Ok(programs.chain([vec!["--lib".to_owned(), "--bins".to_owned()], vec!["--doc".to_owned()]]).collect())
+}
+
+fn list<'a>(value: &'a Value, key: &str) -> impl Iterator<Item = &'a Value> {
+    value.get(key).and_then(Value::as_array).into_iter().flatten()
+}
+
+fn run_selection(selection: &[String], operator: &Path) -> Result<(), Error> {
+    let mut test = cargo_test();
+    // The demo would build it again, without the points at which it crashes.
+    test.env(operator::PROGRAM, operator);
+    limit_threads(&mut test, processors() + 1);
+    let output = test.args(WHOLE_WORKSPACE).args(selection).output();
+    let output = output.map_err(Error::system(format!("run the tests of {}", selection.join(" "))))?;
+    print(&output.stderr, &output.stdout);
+    if output.status.success() {
+        return Ok(());
+    }
+    Err(Error::Failed { command: format!("cargo test {}", selection.join(" ")), status: output.status })
+}
+
+/// Prints the output of one program in one piece.
+fn print(diagnostics: &[u8], output: &[u8]) {
+    let mut stdout = io::stdout().lock();
+    // Nobody reads a closed output: the status of the run counts.
+    let _ = stdout.write_all(diagnostics).and_then(|()| stdout.write_all(output)).and_then(|()| stdout.flush());
 }

@@ -4,7 +4,7 @@ mod pipeline;
 mod stage;
 mod story;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde_json::json;
@@ -23,10 +23,10 @@ const SAGA: &str = "examples/saga-snapshot.yaml";
 /// What a step may take on a busy machine.
 const PATIENCE: Duration = Duration::from_mins(1);
 
-/// Plays the demo; `once` ends it after the tour.
-pub(crate) fn run(once: bool) -> Result<(), Error> {
+/// Plays the demo; `once` ends it after the tour. Without a program, it builds the operator.
+pub(crate) fn run(once: bool, operator: Option<PathBuf>) -> Result<(), Error> {
     prepare::run()?;
-    let operator = operator::build()?;
+    let operator = operator.map_or_else(operator::build, Ok)?;
     let runtime = Runtime::new().map_err(Error::system("start the demo"))?;
     runtime.block_on(async {
         // Whatever the tour holds is dropped with it, and with that every process it started.

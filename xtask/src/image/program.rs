@@ -4,9 +4,7 @@ use std::env::consts::{ARCH, OS};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-use serde_json::Value;
-
-use crate::{Error, project};
+use crate::{Error, operator, project};
 
 /// A program that needs no shared library.
 pub(super) struct Program {
@@ -37,9 +35,7 @@ pub(super) fn build() -> Result<Program, Error> {
     } else {
         cargo.env("RUSTFLAGS", "-C target-feature=+crt-static");
     }
-    let messages = project::output(&mut cargo)?;
-    let executable = |line| serde_json::from_str::<Value>(line).ok()?.get("executable")?.as_str().map(PathBuf::from);
-    let path = messages.lines().find_map(executable).ok_or(Error::NoOperator)?;
+    let path = project::program(&project::output(&mut cargo)?, operator::NAME)?;
     Ok(Program { path, target })
 }
 
