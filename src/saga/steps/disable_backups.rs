@@ -2,13 +2,15 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::{
     backups::{self, BackupPolicy},
-    common::{NoOutput, ProviderId},
+    common::ProviderId,
+    converging::Converging,
     droplet::{self, Next},
 };
-use crate::saga::step::{Failure, Found, Progress, Step, StepContext, Undo};
+use crate::saga::step::{Failure, StepContext};
 
 /// Disables backups of a droplet. DigitalOcean may also delete existing backups (its documents disagree), so the step
 /// refuses a droplet with backups unless `discard_backups` is set. Undone by enabling them with the earlier schedule,
@@ -35,78 +37,61 @@ pub struct Before {
 
 pub struct DisableBackups;
 
-impl Step for DisableBackups {
+impl Converging for DisableBackups {
     const NAME: &'static str = "DisableBackups";
 
     type Parameters = Parameters;
-    type Output = NoOutput;
     type Before = Before;
+
+    fn droplet(parameters: &Parameters) -> &ProviderId {
+        &parameters.droplet_provider_id
+    }
 
     fn irreversible(&self, parameters: &Parameters) -> Option<&'static str> {
         parameters.discard_backups.then_some("existing backups may be deleted")
     }
 
-    async fn before(&self, context: &StepContext<'_>, parameters: &Parameters) -> Result<Before, Failure> {
+    fn check(&self, parameters: &Parameters, droplet: &Value) -> Result<(), Failure> {
+        if !droplet::has_backups(droplet) {
+            return Ok(());
+        }
+        droplet::check_backups(parameters.droplet_provider_id.as_str(), droplet, parameters.discard_backups)
+    }
+
+    async fn before(
+        &self,
+        context: &StepContext<'_>,
+        parameters: &Parameters,
+        droplet: &Value,
+    ) -> Result<Before, Failure> {
+        let were_enabled = droplet::has_backups(droplet);
         let id = parameters.droplet_provider_id.as_str();
-        let droplet = droplet::before(context, id).await?;
-        let were_enabled = droplet::has_backups(&droplet);
         let policy = if were_enabled { backups::policy(context, id).await? } else { None };
         // Without the scope to list backups, there could be some.
-        let had_some = droplet::backups(&droplet).is_none_or(|backups| backups > 0);
+        let had_some = droplet::backups(droplet).is_none_or(|backups| backups > 0);
         Ok(Before { were_enabled, had_some, policy })
     }
 
-    async fn run(
-        &self,
-        context: &StepContext<'_>,
-        parameters: &Parameters,
-        _: &Before,
-    ) -> Result<Progress<NoOutput>, Failure> {
-        let id = parameters.droplet_provider_id.as_str();
-        let next = match droplet::at_rest(context, id).await? {
-            Ok(droplet) if droplet::has_backups(&droplet) => {
-                droplet::check_backups(id, &droplet, parameters.discard_backups)?;
-                backups::disable()
-            }
-            Ok(_) => Next::Nothing,
-            Err(next) => next,
-        };
-        droplet::go(context, id, next).await
+    async fn next(&self, _: &StepContext<'_>, _: &Parameters, _: &Before, droplet: &Value) -> Result<Next, Failure> {
+        Ok(if droplet::has_backups(droplet) { backups::disable() } else { Next::Nothing })
     }
 
-    async fn find(
+    async fn previous(
         &self,
-        context: &StepContext<'_>,
-        parameters: &Parameters,
-        _: &Before,
-    ) -> Result<Found<NoOutput>, Failure> {
-        let id = parameters.droplet_provider_id.as_str();
-        let next = match droplet::at_rest(context, id).await? {
-            Ok(droplet) if droplet::has_backups(&droplet) => backups::disable(),
-            Ok(_) => Next::Nothing,
-            Err(next) => next,
-        };
-        Ok(droplet::found(id, next))
-    }
-
-    async fn undo(
-        &self,
-        context: &StepContext<'_>,
+        _: &StepContext<'_>,
         parameters: &Parameters,
         before: &Before,
-        output: Option<&NoOutput>,
-    ) -> Result<Undo, Failure> {
-        let id = parameters.droplet_provider_id.as_str();
-        let next = match droplet::at_rest(context, id).await? {
-            Ok(droplet) if !before.were_enabled || droplet::has_backups(&droplet) => Next::Nothing,
-            Ok(_) if before.had_some => {
-                return Err(Failure::Permanent(format!(
-                    "backups of droplet {id} are disabled, and existing ones may be deleted"
-                )));
-            }
-            Ok(_) => backups::enable(before.policy.as_ref()),
-            Err(next) => next,
-        };
-        droplet::go_back(context, id, next, output.is_some()).await
+        droplet: &Value,
+    ) -> Result<Next, Failure> {
+        if !before.were_enabled || droplet::has_backups(droplet) {
+            return Ok(Next::Nothing);
+        }
+        if before.had_some {
+            let id = &parameters.droplet_provider_id;
+            return Err(Failure::Permanent(format!(
+                "backups of droplet {id} are disabled, and existing ones may be deleted"
+            )));
+        }
+        Ok(backups::enable(before.policy.as_ref()))
     }
 }

@@ -2,13 +2,15 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::{
     backups::{self, BackupPolicy},
-    common::{NoOutput, ProviderId},
+    common::ProviderId,
+    converging::Converging,
     droplet::{self, Next},
 };
-use crate::saga::step::{Failure, Found, Progress, Step, StepContext, Undo};
+use crate::saga::step::{Failure, StepContext};
 
 /// Enables backups of a droplet. Undone by disabling them if they were disabled before, which may delete backups taken
 /// since; otherwise by restoring the earlier schedule, unless it has been changed since.
@@ -33,70 +35,67 @@ pub struct Before {
 
 pub struct EnableBackups;
 
-impl Step for EnableBackups {
+impl Converging for EnableBackups {
     const NAME: &'static str = "EnableBackups";
 
     type Parameters = Parameters;
-    type Output = NoOutput;
     type Before = Before;
 
-    async fn before(&self, context: &StepContext<'_>, parameters: &Parameters) -> Result<Before, Failure> {
-        let id = parameters.droplet_provider_id.as_str();
-        let were_disabled = !droplet::has_backups(&droplet::before(context, id).await?);
+    fn droplet(parameters: &Parameters) -> &ProviderId {
+        &parameters.droplet_provider_id
+    }
+
+    async fn before(
+        &self,
+        context: &StepContext<'_>,
+        parameters: &Parameters,
+        droplet: &Value,
+    ) -> Result<Before, Failure> {
+        let were_disabled = !droplet::has_backups(droplet);
         let policy = match &parameters.backup_policy {
-            Some(wanted) if !were_disabled => Some(now(context, id).await?).filter(|now| !wanted.is_met_by(now)),
+            Some(wanted) if !were_disabled => {
+                let now = now(context, parameters.droplet_provider_id.as_str()).await?;
+                Some(now).filter(|now| !wanted.is_met_by(now))
+            }
             _ => None,
         };
         Ok(Before { were_disabled, policy })
     }
 
-    async fn run(
+    async fn next(
         &self,
         context: &StepContext<'_>,
         parameters: &Parameters,
         _: &Before,
-    ) -> Result<Progress<NoOutput>, Failure> {
-        droplet::go(context, parameters.droplet_provider_id.as_str(), next(context, parameters).await?).await
+        droplet: &Value,
+    ) -> Result<Next, Failure> {
+        let id = parameters.droplet_provider_id.as_str();
+        Ok(match &parameters.backup_policy {
+            policy if !droplet::has_backups(droplet) => backups::enable(policy.as_ref()),
+            Some(wanted) if !wanted.is_met_by(&now(context, id).await?) => backups::change(wanted),
+            _ => Next::Nothing,
+        })
     }
 
-    async fn find(
-        &self,
-        context: &StepContext<'_>,
-        parameters: &Parameters,
-        _: &Before,
-    ) -> Result<Found<NoOutput>, Failure> {
-        Ok(droplet::found(parameters.droplet_provider_id.as_str(), next(context, parameters).await?))
-    }
-
-    async fn undo(
+    async fn previous(
         &self,
         context: &StepContext<'_>,
         parameters: &Parameters,
         before: &Before,
-        output: Option<&NoOutput>,
-    ) -> Result<Undo, Failure> {
+        droplet: &Value,
+    ) -> Result<Next, Failure> {
+        if !droplet::has_backups(droplet) {
+            return Ok(Next::Nothing);
+        }
+        if before.were_disabled {
+            return Ok(backups::disable());
+        }
         let id = parameters.droplet_provider_id.as_str();
-        let next = match droplet::at_rest(context, id).await? {
-            Ok(droplet) if !droplet::has_backups(&droplet) => Next::Nothing,
-            Ok(_) if before.were_disabled => backups::disable(),
-            Ok(_) => match (&parameters.backup_policy, &before.policy) {
-                (Some(wanted), Some(was)) if wanted.is_met_by(&now(context, id).await?) => backups::change(was),
-                _ => Next::Nothing,
-            },
-            Err(next) => next,
-        };
-        droplet::go_back(context, id, next, output.is_some()).await
+        Ok(match (&parameters.backup_policy, &before.policy) {
+            (Some(wanted), Some(was)) if wanted.is_met_by(&now(context, id).await?) => backups::change(was),
+            _ => Next::Nothing,
+        })
     }
-}
-
-async fn next(context: &StepContext<'_>, parameters: &Parameters) -> Result<Next, Failure> {
-    let id = parameters.droplet_provider_id.as_str();
-    Ok(match (droplet::at_rest(context, id).await?, &parameters.backup_policy) {
-        (Ok(droplet), policy) if !droplet::has_backups(&droplet) => backups::enable(policy.as_ref()),
-        (Ok(_), Some(wanted)) if !wanted.is_met_by(&now(context, id).await?) => backups::change(wanted),
-        (Ok(_), _) => Next::Nothing,
-        (Err(next), _) => next,
-    })
 }
 
 /// The current schedule of a droplet with enabled backups.

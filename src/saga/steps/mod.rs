@@ -6,6 +6,7 @@ mod assign_to_project;
 mod attach_volume;
 mod backups;
 mod common;
+mod converging;
 mod create_domain_record;
 mod create_droplet;
 mod create_droplet_snapshot;

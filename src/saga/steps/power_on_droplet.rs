@@ -4,12 +4,14 @@ use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::{
-    common::{NoOutput, ProviderId},
+    common::ProviderId,
+    converging::Converging,
     droplet::{self, Next},
 };
-use crate::saga::step::{Failure, Found, Progress, Step, StepContext, Undo};
+use crate::saga::step::{Failure, StepContext};
 
 /// The grace period to shut down when powering on is undone, in seconds.
 const GRACE: Duration = Duration::from_mins(2);
@@ -32,60 +34,41 @@ pub struct Before {
 
 pub struct PowerOnDroplet;
 
-impl Step for PowerOnDroplet {
+impl Converging for PowerOnDroplet {
     const NAME: &'static str = "PowerOnDroplet";
 
     type Parameters = Parameters;
-    type Output = NoOutput;
     type Before = Before;
 
-    async fn before(&self, context: &StepContext<'_>, parameters: &Parameters) -> Result<Before, Failure> {
+    fn droplet(parameters: &Parameters) -> &ProviderId {
+        &parameters.droplet_provider_id
+    }
+
+    async fn before(
+        &self,
+        context: &StepContext<'_>,
+        parameters: &Parameters,
+        droplet: &Value,
+    ) -> Result<Before, Failure> {
         let id = parameters.droplet_provider_id.as_str();
-        let was_off = !droplet::is_on(&droplet::before(context, id).await?);
-        Ok(Before { was_off, latest_action: droplet::latest_action(context, id).await? })
+        Ok(Before { was_off: !droplet::is_on(droplet), latest_action: droplet::latest_action(context, id).await? })
     }
 
-    async fn run(
-        &self,
-        context: &StepContext<'_>,
-        parameters: &Parameters,
-        _: &Before,
-    ) -> Result<Progress<NoOutput>, Failure> {
-        droplet::go(context, parameters.droplet_provider_id.as_str(), next(context, parameters).await?).await
+    async fn next(&self, _: &StepContext<'_>, _: &Parameters, _: &Before, droplet: &Value) -> Result<Next, Failure> {
+        Ok(if droplet::is_on(droplet) { Next::Nothing } else { droplet::power_on() })
     }
 
-    async fn find(
-        &self,
-        context: &StepContext<'_>,
-        parameters: &Parameters,
-        _: &Before,
-    ) -> Result<Found<NoOutput>, Failure> {
-        Ok(droplet::found(parameters.droplet_provider_id.as_str(), next(context, parameters).await?))
-    }
-
-    async fn undo(
+    async fn previous(
         &self,
         context: &StepContext<'_>,
         parameters: &Parameters,
         before: &Before,
-        output: Option<&NoOutput>,
-    ) -> Result<Undo, Failure> {
-        let id = parameters.droplet_provider_id.as_str();
-        let next = match droplet::at_rest(context, id).await? {
-            Ok(droplet) if before.was_off && droplet::is_on(&droplet) => {
-                droplet::power_off(context, id, before.latest_action, GRACE).await?
-            }
-            Ok(_) => Next::Nothing,
-            Err(next) => next,
-        };
-        droplet::go_back(context, id, next, output.is_some()).await
+        droplet: &Value,
+    ) -> Result<Next, Failure> {
+        if before.was_off && droplet::is_on(droplet) {
+            let id = parameters.droplet_provider_id.as_str();
+            return droplet::power_off(context, id, before.latest_action, GRACE).await;
+        }
+        Ok(Next::Nothing)
     }
-}
-
-async fn next(context: &StepContext<'_>, parameters: &Parameters) -> Result<Next, Failure> {
-    Ok(match droplet::at_rest(context, parameters.droplet_provider_id.as_str()).await? {
-        Ok(droplet) if droplet::is_on(&droplet) => Next::Nothing,
-        Ok(_) => droplet::power_on(),
-        Err(next) => next,
-    })
 }

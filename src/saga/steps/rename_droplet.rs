@@ -5,10 +5,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{
-    common::{NoOutput, ProviderId, text},
+    common::{ProviderId, text},
+    converging::Converging,
     droplet::{self, Next},
 };
-use crate::saga::step::{Failure, Found, Progress, Step, StepContext, Undo};
+use crate::saga::step::{Failure, StepContext};
 
 /// Renames a droplet; its host name inside stays the same. Undone by restoring the earlier name, unless it has been
 /// renamed since.
@@ -30,61 +31,42 @@ pub struct Before {
 
 pub struct RenameDroplet;
 
-impl Step for RenameDroplet {
+impl Converging for RenameDroplet {
     const NAME: &'static str = "RenameDroplet";
 
     type Parameters = Parameters;
-    type Output = NoOutput;
     type Before = Before;
 
-    async fn before(&self, context: &StepContext<'_>, parameters: &Parameters) -> Result<Before, Failure> {
-        let droplet = droplet::before(context, parameters.droplet_provider_id.as_str()).await?;
-        Ok(Before { name: text(&droplet, "name").map(str::to_owned) })
+    fn droplet(parameters: &Parameters) -> &ProviderId {
+        &parameters.droplet_provider_id
     }
 
-    async fn run(
+    async fn before(&self, _: &StepContext<'_>, _: &Parameters, droplet: &Value) -> Result<Before, Failure> {
+        Ok(Before { name: text(droplet, "name").map(str::to_owned) })
+    }
+
+    async fn next(
         &self,
-        context: &StepContext<'_>,
+        _: &StepContext<'_>,
         parameters: &Parameters,
         _: &Before,
-    ) -> Result<Progress<NoOutput>, Failure> {
-        droplet::go(context, parameters.droplet_provider_id.as_str(), next(context, parameters).await?).await
+        droplet: &Value,
+    ) -> Result<Next, Failure> {
+        Ok(if is_named(droplet, &parameters.name) { Next::Nothing } else { rename(&parameters.name) })
     }
 
-    async fn find(
+    async fn previous(
         &self,
-        context: &StepContext<'_>,
-        parameters: &Parameters,
-        _: &Before,
-    ) -> Result<Found<NoOutput>, Failure> {
-        Ok(droplet::found(parameters.droplet_provider_id.as_str(), next(context, parameters).await?))
-    }
-
-    async fn undo(
-        &self,
-        context: &StepContext<'_>,
+        _: &StepContext<'_>,
         parameters: &Parameters,
         before: &Before,
-        output: Option<&NoOutput>,
-    ) -> Result<Undo, Failure> {
-        let id = parameters.droplet_provider_id.as_str();
-        let next = match (droplet::at_rest(context, id).await?, &before.name) {
-            (Ok(droplet), Some(name)) if is_named(&droplet, &parameters.name) && *name != parameters.name => {
-                rename(name)
-            }
-            (Ok(_), _) => Next::Nothing,
-            (Err(next), _) => next,
-        };
-        droplet::go_back(context, id, next, output.is_some()).await
+        droplet: &Value,
+    ) -> Result<Next, Failure> {
+        Ok(match &before.name {
+            Some(name) if is_named(droplet, &parameters.name) && *name != parameters.name => rename(name),
+            _ => Next::Nothing,
+        })
     }
-}
-
-async fn next(context: &StepContext<'_>, parameters: &Parameters) -> Result<Next, Failure> {
-    Ok(match droplet::at_rest(context, parameters.droplet_provider_id.as_str()).await? {
-        Ok(droplet) if is_named(&droplet, &parameters.name) => Next::Nothing,
-        Ok(_) => rename(&parameters.name),
-        Err(next) => next,
-    })
 }
 
 fn is_named(droplet: &Value, name: &str) -> bool {

@@ -7,13 +7,14 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{
-    common::{NoOutput, ProviderId, text},
+    common::{ProviderId, text},
+    converging::Converging,
     droplet::{self, Next},
 };
 use crate::{
     digitalocean::Path,
     nearest::nearest,
-    saga::step::{Failure, Found, Progress, Step, StepContext, Undo},
+    saga::step::{Failure, StepContext},
 };
 
 /// Resizes a droplet. A running droplet is powered off as by `PowerOffDroplet`, and powered on afterwards. Undone by
@@ -47,110 +48,88 @@ pub struct Before {
 
 pub struct ResizeDroplet;
 
-impl Step for ResizeDroplet {
+impl Converging for ResizeDroplet {
     const NAME: &'static str = "ResizeDroplet";
     // A disk is copied: DigitalOcean documents a minute per used gigabyte.
     const TIMEOUT: Duration = Duration::from_hours(6);
 
     type Parameters = Parameters;
-    type Output = NoOutput;
     type Before = Before;
+
+    fn droplet(parameters: &Parameters) -> &ProviderId {
+        &parameters.droplet_provider_id
+    }
 
     fn irreversible(&self, parameters: &Parameters) -> Option<&'static str> {
         parameters.disk.then_some("a grown disk cannot be shrunk")
     }
 
-    async fn before(&self, context: &StepContext<'_>, parameters: &Parameters) -> Result<Before, Failure> {
-        let id = parameters.droplet_provider_id.as_str();
-        let droplet = droplet::before(context, id).await?;
+    async fn before(
+        &self,
+        context: &StepContext<'_>,
+        parameters: &Parameters,
+        droplet: &Value,
+    ) -> Result<Before, Failure> {
         // Checked before the droplet is powered off for nothing.
-        check(context, parameters, &droplet).await?;
+        check(context, parameters, droplet).await?;
         Ok(Before {
-            size: text(&droplet, "size_slug").map(str::to_owned),
-            disk: gigabytes(&droplet),
-            was_on: droplet::is_on(&droplet),
-            latest_action: droplet::latest_action(context, id).await?,
+            size: text(droplet, "size_slug").map(str::to_owned),
+            disk: gigabytes(droplet),
+            was_on: droplet::is_on(droplet),
+            latest_action: droplet::latest_action(context, parameters.droplet_provider_id.as_str()).await?,
         })
     }
 
-    async fn run(
+    async fn next(
         &self,
         context: &StepContext<'_>,
         parameters: &Parameters,
         before: &Before,
-    ) -> Result<Progress<NoOutput>, Failure> {
-        droplet::go(context, parameters.droplet_provider_id.as_str(), next(context, parameters, before).await?).await
-    }
-
-    async fn find(
-        &self,
-        context: &StepContext<'_>,
-        parameters: &Parameters,
-        before: &Before,
-    ) -> Result<Found<NoOutput>, Failure> {
-        Ok(droplet::found(parameters.droplet_provider_id.as_str(), next(context, parameters, before).await?))
-    }
-
-    async fn undo(
-        &self,
-        context: &StepContext<'_>,
-        parameters: &Parameters,
-        before: &Before,
-        output: Option<&NoOutput>,
-    ) -> Result<Undo, Failure> {
-        let id = parameters.droplet_provider_id.as_str();
-        let next = previous(context, parameters, before).await?;
-        droplet::go_back(context, id, next, output.is_some()).await
-    }
-}
-
-/// The next operation towards the new size.
-async fn next(context: &StepContext<'_>, parameters: &Parameters, before: &Before) -> Result<Next, Failure> {
-    let id = parameters.droplet_provider_id.as_str();
-    let droplet = match droplet::at_rest(context, id).await? {
-        Ok(droplet) => droplet,
-        Err(next) => return Ok(next),
-    };
-    let has_disk = !parameters.disk || gigabytes(&droplet) >= droplet.get("size").map_or(0, gigabytes);
-    if is_of_size(&droplet, &parameters.size) && has_disk {
-        let is_as_before = droplet::is_on(&droplet) || !before.was_on;
-        return Ok(if is_as_before { Next::Nothing } else { droplet::power_on() });
-    }
-    if droplet::is_on(&droplet) {
-        return droplet::power_off(context, id, before.latest_action, droplet::grace(parameters.grace_seconds)).await;
-    }
-    Ok(Next::Act(json!({ "type": "resize", "size": parameters.size, "disk": parameters.disk })))
-}
-
-/// The next operation back to the earlier size.
-async fn previous(context: &StepContext<'_>, parameters: &Parameters, before: &Before) -> Result<Next, Failure> {
-    let id = parameters.droplet_provider_id.as_str();
-    let (droplet, size) = match (droplet::at_rest(context, id).await?, &before.size) {
-        (Ok(droplet), Some(size)) => (droplet, size),
-        (Ok(_), None) => return Ok(Next::Nothing),
-        (Err(next), _) => return Ok(next),
-    };
-    if gigabytes(&droplet) > before.disk {
-        // Nobody is left with a droplet that this step powered off.
-        if before.was_on && !droplet::is_on(&droplet) {
-            return Ok(droplet::power_on());
+        droplet: &Value,
+    ) -> Result<Next, Failure> {
+        let has_disk = !parameters.disk || gigabytes(droplet) >= droplet.get("size").map_or(0, gigabytes);
+        if is_of_size(droplet, &parameters.size) && has_disk {
+            let is_as_before = droplet::is_on(droplet) || !before.was_on;
+            return Ok(if is_as_before { Next::Nothing } else { droplet::power_on() });
         }
-        return Err(Failure::Permanent(format!("the disk of droplet {id} has grown and cannot be shrunk")));
+        if droplet::is_on(droplet) {
+            let (id, grace) = (parameters.droplet_provider_id.as_str(), droplet::grace(parameters.grace_seconds));
+            return droplet::power_off(context, id, before.latest_action, grace).await;
+        }
+        Ok(Next::Act(json!({ "type": "resize", "size": parameters.size, "disk": parameters.disk })))
     }
-    let is_resized = is_of_size(&droplet, &parameters.size) && !is_of_size(&droplet, size);
-    if is_resized && droplet::is_on(&droplet) {
-        return droplet::power_off(context, id, before.latest_action, droplet::grace(parameters.grace_seconds)).await;
+
+    async fn previous(
+        &self,
+        context: &StepContext<'_>,
+        parameters: &Parameters,
+        before: &Before,
+        droplet: &Value,
+    ) -> Result<Next, Failure> {
+        let (id, grace) = (parameters.droplet_provider_id.as_str(), droplet::grace(parameters.grace_seconds));
+        let Some(size) = &before.size else { return Ok(Next::Nothing) };
+        if gigabytes(droplet) > before.disk {
+            // Nobody is left with a droplet that this step powered off.
+            if before.was_on && !droplet::is_on(droplet) {
+                return Ok(droplet::power_on());
+            }
+            return Err(Failure::Permanent(format!("the disk of droplet {id} has grown and cannot be shrunk")));
+        }
+        let is_resized = is_of_size(droplet, &parameters.size) && !is_of_size(droplet, size);
+        if is_resized && droplet::is_on(droplet) {
+            return droplet::power_off(context, id, before.latest_action, grace).await;
+        }
+        if is_resized {
+            return Ok(Next::Act(json!({ "type": "resize", "size": size, "disk": false })));
+        }
+        if !before.was_on {
+            return Ok(Next::Nothing);
+        }
+        if droplet::is_on(droplet) {
+            return droplet::stays_on(context, id, before.latest_action, grace).await;
+        }
+        Ok(droplet::power_on())
     }
-    if is_resized {
-        return Ok(Next::Act(json!({ "type": "resize", "size": size, "disk": false })));
-    }
-    if !before.was_on {
-        return Ok(Next::Nothing);
-    }
-    if droplet::is_on(&droplet) {
-        return droplet::stays_on(context, id, before.latest_action, droplet::grace(parameters.grace_seconds)).await;
-    }
-    Ok(droplet::power_on())
 }
 
 /// Refuses sizes that the droplet cannot have.
