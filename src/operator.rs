@@ -19,7 +19,7 @@ use crate::{
     config::{ConfigError, RunArgs},
     digitalocean::{self, Inventory},
     drift::{
-        context::{Context, Settings},
+        context::{Context, DriftSettings},
         controller,
         gauges::Gauges,
     },
@@ -115,7 +115,7 @@ pub enum Error {
 pub async fn run(args: RunArgs) -> Result<(), Error> {
     // Both clients use TLS; the provider is installed once per process.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let settings = Settings {
+    let settings = DriftSettings {
         namespaces: args.namespaces.clone(),
         sync: args.sync_schedule.clone(),
         detect: args.detect_schedule.clone(),
@@ -134,7 +134,7 @@ pub async fn run(args: RunArgs) -> Result<(), Error> {
     logs::start(args.log_format);
     info!(version = env!("CARGO_PKG_VERSION"), sync = %settings.sync, max_age = ?settings.max_age, "arcadia-operator starts");
 
-    let inventory = Inventory::new(cloud.clone(), digitalocean::Settings::default());
+    let inventory = Inventory::new(cloud.clone(), digitalocean::InventorySettings::default());
     let process = Process::new(cluster.client.clone(), leadership.clone());
     let context = Context::new(process.clone(), inventory, settings);
     let http = steps::http_client().map_err(|error| Error::Http(error.to_string()))?;

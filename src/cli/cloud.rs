@@ -6,7 +6,7 @@ use clap::Args;
 use serde_json::Value;
 
 use super::Error;
-use crate::digitalocean::{Client, Config, Inventory, Settings, Token};
+use crate::digitalocean::{Client, Config, Inventory, InventorySettings, Token};
 
 /// The variables that hold a token, doctl's own first.
 const VARIABLES: [&str; 2] = ["DIGITALOCEAN_ACCESS_TOKEN", "DIGITALOCEAN_TOKEN"];
@@ -44,7 +44,7 @@ impl CloudArgs {
 
     /// An inventory that is read once.
     pub(super) fn inventory(&self) -> Result<Inventory, Error> {
-        Ok(Inventory::new(self.client()?, Settings::default()))
+        Ok(Inventory::new(self.client()?, InventorySettings::default()))
     }
 
     fn token(&self) -> Result<Token, Error> {

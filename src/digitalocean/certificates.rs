@@ -52,7 +52,7 @@ impl Listed {
 
 /// The certificates as last listed, and why there are none.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct Known {
+pub(super) struct KnownCertificates {
     pub(super) certificates: Option<Arc<Certificates>>,
     pub(super) why_none: Option<Arc<str>>,
 }
@@ -67,7 +67,7 @@ pub(super) struct CertificateBook {
 
 #[derive(Default)]
 struct State {
-    known: Known,
+    known: KnownCertificates,
     /// What was listed last, also where listing failed since.
     last: Listed,
     /// When, and with which version of the token.
@@ -91,7 +91,7 @@ impl Rows for NamesOf {
 
 impl CertificateBook {
     /// The certificates as last listed.
-    pub(super) fn known(&self) -> Known {
+    pub(super) fn known(&self) -> KnownCertificates {
         self.state().known.clone()
     }
 
@@ -116,12 +116,12 @@ impl CertificateBook {
             Ok(listed) => {
                 state.last.take(names.0);
                 let certificates = Some(Arc::new(state.last.certificates()));
-                state.known = Known { certificates, why_none: None };
+                state.known = KnownCertificates { certificates, why_none: None };
                 listed.pages
             }
             Err(error) => {
                 let why = format!("listing certificates: {error}");
-                state.known = Known { certificates: None, why_none: Some(why.into()) };
+                state.known = KnownCertificates { certificates: None, why_none: Some(why.into()) };
                 1
             }
         }

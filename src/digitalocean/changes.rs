@@ -6,7 +6,7 @@
 use serde_json::Value;
 
 use super::lists::{PER_PAGE, WALKS};
-use super::pages::{Cursor, Turn};
+use super::pages::{AfterPage, Cursor};
 use super::{Client, Error, Path, Verb};
 
 /// How many pages a list can have: those that sagas read are short.
@@ -74,9 +74,9 @@ impl Client {
                 Ok(())
             })?;
             match cursor.take(&page) {
-                Turn::Shifted => return Ok(None),
-                Turn::Next => {}
-                Turn::End => return Ok((!page.lacks(rows.len())).then_some(rows)),
+                AfterPage::Shifted => return Ok(None),
+                AfterPage::Next => {}
+                AfterPage::End => return Ok((!page.lacks(rows.len())).then_some(rows)),
             }
         }
         Err(Error::Malformed { doing: format!("GET {}", path.route), why: "its pages do not end".into() })

@@ -10,7 +10,7 @@ mod direct;
 mod extras;
 mod known;
 mod observation;
-mod shown;
+mod responses;
 mod snapshot;
 mod spare;
 mod stage;
@@ -20,7 +20,7 @@ mod sync_error;
 mod tests;
 
 pub use observation::{Observation, UnknownReason};
-pub use snapshot::{Inventory, Settings, SnapshotInfo};
+pub use snapshot::{Inventory, InventorySettings, SnapshotInfo};
 pub use stage::Wanted;
 pub use sync::Changes;
 pub use sync_error::{SyncError, SyncFailure};

@@ -21,7 +21,7 @@ pub use reference::reference;
 pub use reverts::Class;
 pub(crate) use reverts::RestState;
 pub(super) use reverts::{
-    Call, Case, Content, Direction, Guard, How, MemberCall, Reverts, Rule, Shape, Spelling, Write,
+    Call, Content, Direction, Guard, How, MemberCall, RevertCase, RevertRule, Reverts, Shape, Spelling, Write,
 };
 use table::TABLE;
 pub(super) use table::{OwnLimit, PartList, Reading, Row, Source};

@@ -7,7 +7,7 @@ use std::hash::BuildHasher;
 use super::budget::Priority;
 use super::call::Call;
 use super::kinds::PartList;
-use super::pages::{Cursor, Page, Shape, Turn};
+use super::pages::{AfterPage, Cursor, Page, Shape};
 use super::{Client, Error, Kind, pages};
 
 /// Rows of one page; DigitalOcean's largest.
@@ -121,12 +121,12 @@ impl Client {
             });
             let page = page.map_err(|why| self.malformed(&call, &why))?;
             match cursor.take(&page) {
-                Turn::Shifted => return Ok(None),
+                AfterPage::Shifted => return Ok(None),
                 _ if doubled || cursor.exceeds() => return Ok(None),
-                Turn::Next if walk.is_paged => {
+                AfterPage::Next if walk.is_paged => {
                     page.check_next(number).map_err(|why| self.malformed(&call, &why))?;
                 }
-                Turn::Next | Turn::End => return Ok(Some(cursor)),
+                AfterPage::Next | AfterPage::End => return Ok(Some(cursor)),
             }
         }
         Err(Error::Malformed { doing: format!("GET {}", walk.path), why: "its pages do not end".into() })

@@ -8,7 +8,7 @@ use super::document::{self, Pattern, at, is_blank};
 use super::equivalence::{Site, has_backup_policy};
 use super::kinds::Source;
 use super::observed::{Certificates, Document, Unread};
-use super::rules::{CredentialsOnly, Rules};
+use super::rules::{CredentialsOnly, KindRules};
 use super::{Error, ResourceKey, notes};
 use crate::comparison::{self, Comparison, Doubt};
 use crate::nearest::nearest;
@@ -45,7 +45,7 @@ pub enum Resolved {
 
 /// The outcome of comparing one recorded field.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Compared {
+pub enum FieldComparison {
     /// It was compared, but for the parts in doubt.
     Done(Comparison),
     /// The whole field cannot be compared at the moment, for this reason.
@@ -99,10 +99,10 @@ impl Live {
     /// The reason why the field cannot be compared.
     pub(crate) fn restored(&self, field: &str, desired: &Value) -> Result<Option<Value>, String> {
         let comparison = match self.compare(field, desired) {
-            Compared::Done(comparison) => comparison,
-            Compared::Unknown(why) => return Err(why),
-            Compared::NotReadable => return Err("the API does not return it, or it holds a secret".to_owned()),
-            Compared::NoSuchField { .. } => return Err("there is no such field".to_owned()),
+            FieldComparison::Done(comparison) => comparison,
+            FieldComparison::Unknown(why) => return Err(why),
+            FieldComparison::NotReadable => return Err("the API does not return it, or it holds a secret".to_owned()),
+            FieldComparison::NoSuchField { .. } => return Err("there is no such field".to_owned()),
         };
         let Some(value) = comparison.restored else {
             if !comparison.differences.is_empty() {
@@ -145,24 +145,24 @@ impl Live {
 
     /// Compares the recorded value of a field with the live one.
     #[must_use]
-    pub fn compare(&self, field: &str, expected: &Value) -> Compared {
+    pub fn compare(&self, field: &str, expected: &Value) -> FieldComparison {
         let live = match self.resolve(field, expected) {
             Resolved::Value(live) => live,
-            Resolved::Unknown { scope } => return Compared::Unknown(format!("the token needs {scope}")),
-            Resolved::NotReadable => return Compared::NotReadable,
-            Resolved::NoSuchField { nearest } => return Compared::NoSuchField { nearest },
+            Resolved::Unknown { scope } => return FieldComparison::Unknown(format!("the token needs {scope}")),
+            Resolved::NotReadable => return FieldComparison::NotReadable,
+            Resolved::NoSuchField { nearest } => return FieldComparison::NoSuchField { nearest },
         };
         let rules = self.rules();
         let path = self.path(field);
         if let Some(why) = self.unread(field, &path, &live) {
-            return Compared::Unknown(why);
+            return FieldComparison::Unknown(why);
         }
         let parent = path.split_last().filter(|(_, parent)| !parent.is_empty());
         if parent.is_some_and(|(_, parent)| at(&self.document, &parent.join(".")).is_none()) {
             // No rule applies to a part of an item that does not exist.
-            return Compared::Done(comparison::compare(&CredentialsOnly(rules), &path, expected, &live));
+            return FieldComparison::Done(comparison::compare(&CredentialsOnly(rules), &path, expected, &live));
         }
-        Compared::Done(match self.owner(&rules, &path) {
+        FieldComparison::Done(match self.owner(&rules, &path) {
             Some(depth) => self.compare_within(&rules, &path, depth, expected, &live),
             None => comparison::compare(&rules, &path, expected, &live),
         })
@@ -206,18 +206,18 @@ impl Live {
         document::segments(&self.document, field).into_iter().map(ToOwned::to_owned).collect()
     }
 
-    fn rules(&self) -> Rules<'_> {
+    fn rules(&self) -> KindRules<'_> {
         let site = Site {
             domain: self.key.parts().0.unwrap_or_default(),
             document: &self.document,
             certificates: self.certificates.as_deref(),
             no_certificates: self.no_certificates.as_deref(),
         };
-        Rules { row: self.key.kind.row(), site, unread: &self.unread, scopes: &self.scopes }
+        KindRules { row: self.key.kind.row(), site, unread: &self.unread, scopes: &self.scopes }
     }
 
     /// The length of the path to the value whose rules also cover the value at `path`, a part of it.
-    fn owner(&self, rules: &Rules<'_>, path: &[String]) -> Option<usize> {
+    fn owner(&self, rules: &KindRules<'_>, path: &[String]) -> Option<usize> {
         let is_there = |depth: &usize| {
             path.get(..*depth).is_some_and(|owner| {
                 rules.is_whole(owner) && at(&self.document, &owner.join(".")).is_some_and(|value| !value.is_null())
@@ -229,7 +229,7 @@ impl Live {
     /// Compares a part of a value as if all its other parts were recorded as they are live.
     fn compare_within(
         &self,
-        rules: &Rules<'_>,
+        rules: &KindRules<'_>,
         path: &[String],
         depth: usize,
         expected: &Value,

@@ -53,10 +53,10 @@ pub use equivalence::SAGA_TAG;
 pub use error::Error;
 pub use id_format::IdFormat;
 pub use inventory::{
-    Changes, Inventory, Observation, Settings, SnapshotInfo, SyncError, SyncFailure, UnknownReason, Wanted,
+    Changes, Inventory, InventorySettings, Observation, SnapshotInfo, SyncError, SyncFailure, UnknownReason, Wanted,
 };
 pub use kinds::{FieldSet, Kind, ResourceKey};
-pub use live::{Compared, Live};
+pub use live::{FieldComparison, Live};
 pub use observed::{Certificates, Document, Unread};
 pub use pins::Pinned;
 pub use route::{Path, Verb};

@@ -40,7 +40,7 @@ pub(super) struct Cursor {
 
 /// What follows a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Turn {
+pub(super) enum AfterPage {
     /// The next page.
     Next,
     /// Nothing: it was the last one.
@@ -57,18 +57,18 @@ impl Cursor {
     }
 
     /// Moves on by one page.
-    pub(super) fn take(&mut self, page: &Page) -> Turn {
+    pub(super) fn take(&mut self, page: &Page) -> AfterPage {
         if self.pages == 0 {
             self.total = page.total;
         }
         self.pages = self.pages.saturating_add(1);
         self.rows += page.rows;
         if page.total != self.total {
-            Turn::Shifted
+            AfterPage::Shifted
         } else if page.has_more(self.rows) {
-            Turn::Next
+            AfterPage::Next
         } else {
-            Turn::End
+            AfterPage::End
         }
     }
 

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::document::{Pattern, is_blank};
 use super::live::Resolved;
-use super::{Compared, Kind, Live};
+use super::{FieldComparison, Kind, Live};
 
 /// The recorded fields of a resource, and those that were left out.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -60,14 +60,16 @@ fn value(kind: Kind, live: &Live, field: &str) -> Result<Option<Value>, String> 
         return Err("it holds nothing but credentials".to_owned());
     }
     match live.compare(field, &kept) {
-        Compared::Done(compared) if compared.differences.is_empty() && compared.doubts.is_empty() => Ok(Some(kept)),
-        Compared::Done(compared) => {
+        FieldComparison::Done(compared) if compared.differences.is_empty() && compared.doubts.is_empty() => {
+            Ok(Some(kept))
+        }
+        FieldComparison::Done(compared) => {
             let doubt = compared.doubts.into_iter().next().map(|doubt| doubt.why);
             Err(doubt.unwrap_or_else(|| "parts of it cannot be recorded".to_owned()))
         }
-        Compared::Unknown(why) => Err(why),
-        Compared::NotReadable => Err("the API does not return it, or it holds a secret".to_owned()),
-        Compared::NoSuchField { .. } => Err("no such field".to_owned()),
+        FieldComparison::Unknown(why) => Err(why),
+        FieldComparison::NotReadable => Err("the API does not return it, or it holds a secret".to_owned()),
+        FieldComparison::NoSuchField { .. } => Err("no such field".to_owned()),
     }
 }
 
@@ -164,7 +166,7 @@ mod tests {
                 let pinned = Pinned::of(kind, &live, kind.pins().iter().map(String::as_str));
                 assert!(!pinned.desired.is_empty(), "{kind}: {pinned:?}");
                 for (field, value) in &pinned.desired {
-                    let Compared::Done(compared) = live.compare(field, value) else { panic!("{kind}: {field}") };
+                    let FieldComparison::Done(compared) = live.compare(field, value) else { panic!("{kind}: {field}") };
                     assert!(compared.differences.is_empty(), "{kind}: {field}: {compared:?}");
                 }
             }

@@ -13,7 +13,7 @@ use super::observed::Unread;
 use crate::comparison;
 
 /// The rules for one live resource.
-pub(super) struct Rules<'a> {
+pub(super) struct KindRules<'a> {
     pub(super) row: &'static Row,
     pub(super) site: Site<'a>,
     pub(super) unread: &'a [Unread],
@@ -21,7 +21,7 @@ pub(super) struct Rules<'a> {
     pub(super) scopes: &'a [&'static str],
 }
 
-impl Rules<'_> {
+impl KindRules<'_> {
     /// Whether the parts of the value at a path can only be compared together.
     pub(super) fn is_whole(&self, path: &[String]) -> bool {
         let is_whole = |how: &Equivalence| matches!(how, Equivalence::FirewallRule | Equivalence::AppVariable);
@@ -90,7 +90,7 @@ fn has_key(value: &Value, key: &str) -> bool {
 }
 
 /// The credentials of a kind without its other rules: for parts of items that do not exist.
-pub(super) struct CredentialsOnly<'a>(pub(super) Rules<'a>);
+pub(super) struct CredentialsOnly<'a>(pub(super) KindRules<'a>);
 
 impl comparison::Rules for CredentialsOnly<'_> {
     fn is_credential(&self, path: &[String]) -> bool {
@@ -102,7 +102,7 @@ impl comparison::Rules for CredentialsOnly<'_> {
     }
 }
 
-impl comparison::Rules for Rules<'_> {
+impl comparison::Rules for KindRules<'_> {
     fn normalize(&self, path: &[String], expected: &mut Cow<'_, Value>, live: &mut Cow<'_, Value>) -> Option<String> {
         if let Some(why) = self.doubt(path, expected, live) {
             *expected = Cow::Owned((**live).clone());

@@ -14,9 +14,9 @@ const RETRY: Duration = Duration::from_mins(1);
 
 /// The scopes that were needed so far.
 #[derive(Default)]
-pub(super) struct Scopes(tokio::sync::Mutex<HashMap<&'static str, Known>>);
+pub(super) struct Scopes(tokio::sync::Mutex<HashMap<&'static str, KnownScope>>);
 
-struct Known {
+struct KnownScope {
     /// Of which version of the token.
     version: u64,
     until: Instant,
@@ -38,7 +38,7 @@ impl Scopes {
                 (RETRY, false)
             }
         };
-        known.insert(scope, Known { version, until: now + age, has_it });
+        known.insert(scope, KnownScope { version, until: now + age, has_it });
         has_it
     }
 }

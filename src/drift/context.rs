@@ -26,7 +26,7 @@ const SELECTED_FOR: Duration = Duration::from_secs(10);
 
 /// What the controller is told.
 #[derive(Clone, Debug)]
-pub struct Settings {
+pub struct DriftSettings {
     /// Namespaces to watch; all when empty.
     pub namespaces: Vec<String>,
     /// When to list the cloud.
@@ -46,7 +46,7 @@ pub struct Context {
     /// The cloud.
     pub inventory: Inventory,
     /// What it was told.
-    pub settings: Settings,
+    pub settings: DriftSettings,
     /// Its counters and histograms.
     pub metrics: Metrics,
     pub(super) queue: Queue<ObjectKey>,
@@ -65,7 +65,7 @@ pub struct Context {
 impl Context {
     /// A controller that has not begun.
     #[must_use]
-    pub fn new(process: Process, inventory: Inventory, settings: Settings) -> Arc<Self> {
+    pub fn new(process: Process, inventory: Inventory, settings: DriftSettings) -> Arc<Self> {
         Arc::new(Self {
             process,
             inventory,
@@ -169,13 +169,13 @@ pub(crate) fn idle(process: Process) -> (Arc<Context>, crate::digitalocean::Clie
     let _ = rustls::crypto::ring::default_provider().install_default();
     let token = digitalocean::Token::new("x").unwrap();
     let cloud = digitalocean::Client::new(digitalocean::Config::new("http://127.0.0.1:1", token).unwrap()).unwrap();
-    let settings = Settings {
+    let settings = DriftSettings {
         namespaces: Vec::new(),
         sync: "5m".parse().unwrap(),
         detect: None,
         max_age: Duration::from_mins(15),
         history: 1,
     };
-    let inventory = Inventory::new(cloud.clone(), digitalocean::Settings::default());
+    let inventory = Inventory::new(cloud.clone(), digitalocean::InventorySettings::default());
     (Context::new(process, inventory, settings), cloud)
 }

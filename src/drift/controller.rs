@@ -14,7 +14,7 @@ use super::{
     evaluate::{evaluate, orphaned},
     index::{Entry, Orphans},
     known::KnownDrift,
-    observe::{Fetched, Known, fetch, observe, owner},
+    observe::{Fetched, LiveState, fetch, observe, owner},
     observed::{NeedsFreshRead, Observed, Owner, Reading, Recorded, Rests, Seen, Selected},
     plan::{Plan, Situation},
     status::status,
@@ -137,7 +137,7 @@ async fn reconcile_record(key: &ObjectKey, context: &Arc<Context>) -> Result<Nex
                     let Some(now) = now else { return Ok(Next::Again) };
                     let before = std::mem::replace(&mut entry, now).drifts;
                     let owner = owner(&entry, context).await;
-                    if matches!(fresh, Known::Nothing(..)) {
+                    if matches!(fresh, LiveState::Nothing(..)) {
                         next = Next::After(context.asking.failed(key));
                         plan = decide(key, &entry, &seen, Reading::Failed { is_confirmed }, context);
                     } else {
@@ -255,14 +255,14 @@ fn is_decided(drift: &KnownDrift) -> bool {
     drift.is_open() && drift.is_decided()
 }
 
-fn decide(key: &ObjectKey, entry: &Entry, known: &Known, reading: Reading<'_>, context: &Context) -> Plan {
+fn decide(key: &ObjectKey, entry: &Entry, known: &LiveState, reading: Reading<'_>, context: &Context) -> Plan {
     decide_for(key, entry, known, reading, context, &Ok(None))
 }
 
 fn decide_for(
     key: &ObjectKey,
     entry: &Entry,
-    known: &Known,
+    known: &LiveState,
     reading: Reading<'_>,
     context: &Context,
     owner: &Result<Option<String>, String>,
@@ -296,9 +296,9 @@ fn decide_for(
         now: Timestamp::now(),
     };
     let seen = match known {
-        Known::Nothing(reason, message) => Seen::Unknown(reason, message),
-        Known::Gone => Seen::Gone,
-        Known::Live { live, .. } => Seen::Present(live),
+        LiveState::Nothing(reason, message) => Seen::Unknown(reason, message),
+        LiveState::Gone => Seen::Gone,
+        LiveState::Live { live, .. } => Seen::Present(live),
     };
     evaluate(&recorded, Observed { seen, reading }, &entry.drifts, context.settings.history)
 }

@@ -9,7 +9,7 @@ use crate::{
     api::MAX_VALUE_BYTES,
     comparison::{Comparison, Difference, Doubt},
     digitalocean::{
-        Compared, Live,
+        FieldComparison, Live,
         revert::{self, Revert, SelectedTags},
     },
 };
@@ -64,18 +64,18 @@ impl Finding {
 /// Compares one recorded field of a live resource.
 pub(crate) fn compare(live: &Live, field: &str, expected: &Value) -> Finding {
     match live.compare(field, expected) {
-        Compared::Unknown(why) => Finding::Unknown(format!("{}: {why}", named(field))),
-        Compared::NotReadable => Finding::Invalid(format!(
+        FieldComparison::Unknown(why) => Finding::Unknown(format!("{}: {why}", named(field))),
+        FieldComparison::NotReadable => Finding::Invalid(format!(
             "{}: the API does not return it, or it holds a secret, so it is not compared; remove it",
             named(field)
         )),
-        Compared::NoSuchField { nearest } if nearest.is_empty() => {
+        FieldComparison::NoSuchField { nearest } if nearest.is_empty() => {
             Finding::Invalid(format!("{}: no such field", named(field)))
         }
-        Compared::NoSuchField { nearest } => {
+        FieldComparison::NoSuchField { nearest } => {
             Finding::Invalid(format!("{}: no such field; did you mean {}?", named(field), nearest.join(" or ")))
         }
-        Compared::Done(Comparison { differences, doubts, adopted, .. }) => {
+        FieldComparison::Done(Comparison { differences, doubts, adopted, .. }) => {
             let doubts = doubts.iter().map(|doubt| in_words(field, doubt));
             if !differences.is_empty() {
                 let note = live.note(field, expected, &adopted);

@@ -18,7 +18,7 @@ pub(super) enum Fetched {
     Stopped,
     /// The allowance for confirming changes is spent; the next list confirms this one.
     Postponed,
-    Read(Known),
+    Read(LiveState),
 }
 
 /// Reads the live resource: a decision binds to its value of this moment, not of the last sweep.
@@ -45,7 +45,7 @@ pub(super) async fn fetch(entry: &Entry, needs: Option<NeedsFreshRead>, context:
 }
 
 /// What is known of a live resource.
-pub(super) enum Known {
+pub(super) enum LiveState {
     Nothing(&'static str, String),
     Gone,
     Live {
@@ -56,7 +56,7 @@ pub(super) enum Known {
     },
 }
 
-impl Known {
+impl LiveState {
     /// Whether a change may be acted on: two requests are behind a resource that is gone.
     pub(super) const fn is_confirmed(&self) -> bool {
         match self {
@@ -73,15 +73,15 @@ impl Known {
 }
 
 /// Looks the resource up in the inventory. None while the first look is under way.
-pub(super) fn observe(key: &ObjectKey, entry: &Entry, context: &Arc<Context>) -> Option<Known> {
+pub(super) fn observe(key: &ObjectKey, entry: &Entry, context: &Arc<Context>) -> Option<LiveState> {
     let resource = &entry.record.resource;
     if entry.record.deleting || entry.record.suspended || entry.older.is_some() {
-        return Some(Known::Nothing(reason::SUSPENDED, String::new()));
+        return Some(LiveState::Nothing(reason::SUSPENDED, String::new()));
     }
     let observation = context.inventory.look(resource, context.settings.max_age);
     if observation == Observation::Unknown(UnknownReason::NotYet) {
         if let Some(failure) = context.sweeps.failure(resource.kind) {
-            return Some(Known::Nothing(reason::LIVE_UNKNOWN, failure));
+            return Some(LiveState::Nothing(reason::LIVE_UNKNOWN, failure));
         }
         sweep::ask(context, resource.kind, key.clone());
         return None;
@@ -94,25 +94,25 @@ pub(super) fn observe(key: &ObjectKey, entry: &Entry, context: &Arc<Context>) ->
     Some(read(resource, observation))
 }
 
-fn read(resource: &ResourceKey, observation: Observation) -> Known {
+fn read(resource: &ResourceKey, observation: Observation) -> LiveState {
     match observation {
-        Observation::Gone => Known::Gone,
+        Observation::Gone => LiveState::Gone,
         Observation::Present(document) => match Live::of(resource, &document) {
             Ok(live) => {
                 let Document { is_confirmed, is_partial, .. } = document;
-                Known::Live { live: Box::new(live), is_confirmed, is_partial }
+                LiveState::Live { live: Box::new(live), is_confirmed, is_partial }
             }
-            Err(error) => Known::Nothing(reason::LIVE_UNKNOWN, error.to_string()),
+            Err(error) => LiveState::Nothing(reason::LIVE_UNKNOWN, error.to_string()),
         },
         Observation::Unknown(UnknownReason::NotYet) => {
-            Known::Nothing(reason::LIVE_UNKNOWN, format!("{resource} was not read yet"))
+            LiveState::Nothing(reason::LIVE_UNKNOWN, format!("{resource} was not read yet"))
         }
         Observation::Unknown(UnknownReason::Stale { error, .. }) => {
             let why = error.map_or_else(String::new, |error| format!(": {error}"));
-            Known::Nothing(reason::INVENTORY_STALE, format!("the last complete list is too old for a verdict{why}"))
+            LiveState::Nothing(reason::INVENTORY_STALE, format!("the last complete list is too old for a verdict{why}"))
         }
         Observation::Unknown(UnknownReason::Failed { error }) => {
-            Known::Nothing(reason::LIVE_UNKNOWN, format!("{resource} could not be read: {error}"))
+            LiveState::Nothing(reason::LIVE_UNKNOWN, format!("{resource} could not be read: {error}"))
         }
     }
 }

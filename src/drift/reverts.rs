@@ -29,11 +29,11 @@ pub struct RevertSaga {
 /// All of them.
 #[derive(Default)]
 pub struct Reverts {
-    sagas: HashMap<Box<str>, Known>,
+    sagas: HashMap<Box<str>, CachedSaga>,
     tombstones: Tombstones,
 }
 
-struct Known {
+struct CachedSaga {
     saga: RevertSaga,
     resource_version: Box<str>,
     record: ObjectKey,
@@ -84,7 +84,7 @@ impl Cache<Saga> for Reverts {
         };
         let record =
             ObjectKey { namespace: object.namespace().unwrap_or_default().into(), name: owner.name.as_str().into() };
-        self.sagas.insert(uid, Known { saga, resource_version: version.into(), record: record.clone() });
+        self.sagas.insert(uid, CachedSaga { saga, resource_version: version.into(), record: record.clone() });
         vec![record]
     }
 

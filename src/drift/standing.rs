@@ -13,7 +13,7 @@ use super::{
 use crate::{
     api::{conditions::reason, drift::EXISTS},
     comparison::is_alike,
-    digitalocean::{Compared, Live},
+    digitalocean::{FieldComparison, Live},
 };
 
 /// The acceptances of one record after a look at what it declares and what is live.
@@ -130,7 +130,7 @@ pub(super) fn declared(desired: &BTreeMap<String, Value>, field: &str) -> Option
 
 fn is_live(live: &Live, field: &str, value: &Value) -> bool {
     let compared = live.compare(field, value);
-    matches!(compared, Compared::Done(comparison) if comparison.differences.is_empty() && comparison.doubts.is_empty())
+    matches!(compared, FieldComparison::Done(comparison) if comparison.differences.is_empty() && comparison.doubts.is_empty())
 }
 
 /// When an acceptance ends that somebody limits now: `text` is an RFC 3339 time, or a duration from now such as `72h`.

@@ -20,7 +20,7 @@ use super::{
     context::Context,
     due::{Due, NEVER, Now, Past, next},
     first_looks::{FirstLooks, Look},
-    sweeps::{Failure, STILL_WAITING},
+    sweeps::{STILL_WAITING, SweepFailure},
 };
 use crate::{
     digitalocean::{Changes, FieldSet, Kind, Observation, ResourceKey, SyncError, UnknownReason},
@@ -272,10 +272,10 @@ impl Sweep {
         let failures = self.past.failed.map_or(0, |(_, failures)| failures).saturating_add(1);
         self.past.failed = Some((Instant::now(), failures));
         warn!(kind = %self.kind, %error, failures, "could not sweep; nothing is concluded from it");
-        let failure = Failure::Failed { category: error.category(), text: error.to_string() };
+        let failure = SweepFailure::Failed { category: error.category(), text: error.to_string() };
         let before = self.context.sweeps.set_failure(self.kind, Some(failure.clone()));
         // Records quote the failure. Its exact text may differ each time, such as in the id of a request.
-        let is_news = before.as_ref().and_then(Failure::category) != failure.category();
+        let is_news = before.as_ref().and_then(SweepFailure::category) != failure.category();
         let is_other = before.as_ref() != Some(&failure);
         if (is_news && !self.context.inventory.has_listed(self.kind)) || (error.is_about_all() && is_other) {
             self.queue_all();
@@ -308,7 +308,7 @@ impl Sweep {
             && self.context.sweeps.failure(self.kind).is_none()
         {
             warn!(kind = %self.kind, "{STILL_WAITING}");
-            self.context.sweeps.set_failure(self.kind, Some(Failure::Waiting));
+            self.context.sweeps.set_failure(self.kind, Some(SweepFailure::Waiting));
             self.queue_all();
         }
         None

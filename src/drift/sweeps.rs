@@ -14,7 +14,7 @@ pub(super) const STILL_WAITING: &str =
 
 /// The reason why nothing is known of a kind.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Failure {
+pub(super) enum SweepFailure {
     /// The first list takes too long.
     Waiting,
     /// The last sweep failed.
@@ -26,7 +26,7 @@ pub(super) enum Failure {
     },
 }
 
-impl Failure {
+impl SweepFailure {
     pub(super) fn category(&self) -> Option<&'static str> {
         match self {
             Self::Waiting => None,
@@ -35,7 +35,7 @@ impl Failure {
     }
 }
 
-impl fmt::Display for Failure {
+impl fmt::Display for SweepFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Waiting => f.write_str(STILL_WAITING),
@@ -54,7 +54,7 @@ pub struct Sweeps {
 
 struct Task {
     asks: UnboundedSender<ObjectKey>,
-    failure: Option<Failure>,
+    failure: Option<SweepFailure>,
     /// How many calls the last sweep took.
     calls: usize,
 }
@@ -86,7 +86,7 @@ impl Sweeps {
     }
 
     /// What it said before.
-    pub(super) fn set_failure(&self, kind: Kind, failure: Option<Failure>) -> Option<Failure> {
+    pub(super) fn set_failure(&self, kind: Kind, failure: Option<SweepFailure>) -> Option<SweepFailure> {
         let mut kinds = self.kinds();
         kinds.get_mut(&kind).and_then(|task| std::mem::replace(&mut task.failure, failure))
     }

@@ -14,7 +14,7 @@ use crate::digitalocean::merge::{fill, remove};
 
 /// The evidence of other responses for the fields of a row.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Standing {
+pub(super) struct Evidence {
     /// The fields that this row alone shows.
     pub(super) unconfirmed: FieldSet,
     /// The fields in which a GET contradicts the row, which was the same before that GET.
@@ -31,10 +31,10 @@ pub(super) struct Before<'t> {
     /// Whether the GET is newer than the row, so that it counts for all fields.
     pub(super) is_get_newer: bool,
     /// The evidence of other responses for that row.
-    pub(super) standing: Standing,
+    pub(super) standing: Evidence,
 }
 
-impl Standing {
+impl Evidence {
     /// After a list whose row is the same, byte by byte.
     pub(super) fn of_same_row(self) -> Self {
         Self { unconfirmed: FieldSet::default(), contradicted: self.contradicted }
@@ -142,7 +142,7 @@ mod tests {
     }
 
     /// The names of the fields that are unconfirmed, and of those that are contradicted.
-    fn names(kind: &str, standing: Standing) -> (Vec<&'static str>, Vec<&'static str>) {
+    fn names(kind: &str, standing: Evidence) -> (Vec<&'static str>, Vec<&'static str>) {
         let names = |fields: FieldSet| fields.names(row(kind)).collect();
         (names(standing.unconfirmed), names(standing.contradicted))
     }
@@ -156,7 +156,7 @@ mod tests {
             *new.pointer_mut(pointer).unwrap() = value;
             let before = old.to_string();
             let before = Before { row: Some(&before), ..Before::default() };
-            names("KubernetesCluster", Standing::of_row(row("KubernetesCluster"), before, &new.to_string())).0
+            names("KubernetesCluster", Evidence::of_row(row("KubernetesCluster"), before, &new.to_string())).0
         };
         assert_eq!(changed("/region", json!("nyc1")), ["region"]);
         assert_eq!(changed("/status", json!("degraded")), [""; 0]);
@@ -169,7 +169,7 @@ mod tests {
 
     #[test]
     fn a_get_confirms_only_what_it_shows() {
-        let standing = Standing::of_row(row("Registry"), Before::default(), r#"{"name":"r","subscription":{}}"#);
+        let standing = Evidence::of_row(row("Registry"), Before::default(), r#"{"name":"r","subscription":{}}"#);
         assert_eq!(names("Registry", standing).0, ["name", "subscription"]);
         let standing = standing.of_get(row("Registry"), Some(r#"{"name":"r","subscription":{}}"#), r#"{"name":"r"}"#);
         assert_eq!(names("Registry", standing), (vec!["subscription"], vec![]));
@@ -179,23 +179,23 @@ mod tests {
     fn a_row_that_a_get_contradicts_is_no_news_until_it_changes_there() {
         let kind = row("VPC");
         let (old, got) = (r#"{"name":"old","region":"a"}"#, r#"{"name":"new","region":"a"}"#);
-        let standing = Standing::default().of_get(kind, Some(old), got);
+        let standing = Evidence::default().of_get(kind, Some(old), got);
         assert_eq!(names("VPC", standing), (vec![], vec!["name"]));
         assert_eq!(standing.of_same_row(), standing);
         // The row changes elsewhere.
         let before = |standing| Before { row: Some(old), get: Some(got), is_get_newer: false, standing };
-        let other = Standing::of_row(kind, before(standing), r#"{"name":"old","region":"b"}"#);
+        let other = Evidence::of_row(kind, before(standing), r#"{"name":"old","region":"b"}"#);
         assert_eq!(names("VPC", other), (vec!["region"], vec!["name"]));
         // It follows the GET, or says a third thing.
-        assert_eq!(Standing::of_row(kind, before(standing), got), Standing::default());
-        let third = Standing::of_row(kind, before(standing), r#"{"name":"third","region":"a"}"#);
+        assert_eq!(Evidence::of_row(kind, before(standing), got), Evidence::default());
+        let third = Evidence::of_row(kind, before(standing), r#"{"name":"third","region":"a"}"#);
         assert_eq!(names("VPC", third), (vec!["name"], vec![]));
     }
 
     #[test]
     fn fields_that_the_table_does_not_know_are_unconfirmed_too() {
         let before = Before { row: Some(r#"{"name":"a","brand_new":1}"#), ..Before::default() };
-        let standing = Standing::of_row(row("VPC"), before, r#"{"name":"a","brand_new":2}"#);
+        let standing = Evidence::of_row(row("VPC"), before, r#"{"name":"a","brand_new":2}"#);
         assert!(!standing.unconfirmed.is_empty() && names("VPC", standing).0.is_empty());
         assert!(standing.unconfirmed.has(FieldSet::of(Kind::named("VPC").unwrap(), ["brand_new.deep"])));
     }

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::known::{Entry, Known};
 use super::observation::Observation;
-use super::shown::{Shown, Use};
+use super::responses::{Responses, Use};
 use super::snapshot::Inventory;
 use super::sync_error::SyncError;
 use crate::digitalocean::kinds::FieldSet;
@@ -89,7 +89,7 @@ impl Inventory {
                     Known::Present(shown) => Some(&**shown),
                     _ => None,
                 });
-                Known::Present(Arc::new(Shown::got(key.kind.row(), before, text, at)))
+                Known::Present(Arc::new(Responses::got(key.kind.row(), before, text, at)))
             }
             Ok(None) => Known::Gone,
             Err(error) => Known::failed(&error),

@@ -7,7 +7,7 @@ use futures::stream::{self, StreamExt};
 use tokio::time::Instant;
 
 use super::known::{Entry, Known};
-use super::shown::{Path, Shown, Use, Wants};
+use super::responses::{Path, Responses, Use, Wants};
 use super::snapshot::{Inventory, SIDE_BY_SIDE};
 use crate::digitalocean::document::Pattern;
 use crate::digitalocean::kinds::{FieldSet, PartList, Row};
@@ -51,7 +51,7 @@ impl Inventory {
         entries: &mut [(Arc<str>, Entry)],
     ) -> usize {
         let row = kind.row();
-        let mut shown: Vec<(ResourceKey, FieldSet, &mut Shown)> = Vec::new();
+        let mut shown: Vec<(ResourceKey, FieldSet, &mut Responses)> = Vec::new();
         for (id, entry) in entries {
             if let Known::Present(one) = &mut entry.known {
                 let fields = fields.get(id).copied().unwrap_or_default();
@@ -80,7 +80,7 @@ impl Inventory {
     }
 
     /// Completes what a GET found.
-    pub(super) async fn complete_one(&self, key: &ResourceKey, fields: FieldSet, shown: &mut Shown) {
+    pub(super) async fn complete_one(&self, key: &ResourceKey, fields: FieldSet, shown: &mut Responses) {
         let row = key.kind.row();
         let fields = fields.union(shown.fields());
         let wants = Wants { get: false, ..shown.wants(row, fields) };
@@ -100,10 +100,10 @@ impl Inventory {
         kind: Kind,
         position: usize,
         list: &'static PartList,
-        shown: &mut [(ResourceKey, FieldSet, &mut Shown)],
+        shown: &mut [(ResourceKey, FieldSet, &mut Responses)],
     ) -> usize {
         let row = kind.row();
-        let needs_it = |fields: FieldSet, shown: &Shown| shown.wants(row, fields).readings.contains(&position);
+        let needs_it = |fields: FieldSet, shown: &Responses| shown.wants(row, fields).readings.contains(&position);
         if !shown.iter().any(|(_, fields, shown)| needs_it(*fields, shown)) {
             return 0;
         }
@@ -125,7 +125,7 @@ impl Inventory {
         &self,
         row: &Row,
         listed: &[bool],
-        shown: &mut [(ResourceKey, FieldSet, &mut Shown)],
+        shown: &mut [(ResourceKey, FieldSet, &mut Responses)],
     ) -> usize {
         let mut waiting: Vec<_> = shown
             .iter()
@@ -209,7 +209,7 @@ impl Row {
 }
 
 impl Answers {
-    fn apply(self, row: &Row, shown: &mut Shown) {
+    fn apply(self, row: &Row, shown: &mut Responses) {
         match self.get {
             Some((Ok(Some(text)), at)) => shown.take_get(row, text, at),
             Some((Ok(None), _)) => shown.fail_get("a list shows the resource, and a GET of it says 404".into()),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use super::shown::Shown;
+use super::responses::Responses;
 use crate::digitalocean::Error;
 
 /// What is known of one resource, and since when: the time before it was asked for.
@@ -18,7 +18,7 @@ pub(super) struct Entry {
 
 #[derive(Clone)]
 pub(super) enum Known {
-    Present(Arc<Shown>),
+    Present(Arc<Responses>),
     Gone,
     /// A list does not hold it, and it was not asked for since.
     Missing,
@@ -33,7 +33,7 @@ impl Entry {
 
     /// The time of the oldest response that it rests on.
     pub(super) fn oldest(&self) -> Instant {
-        let rests_on = self.known.shown().and_then(Shown::rests_on);
+        let rests_on = self.known.shown().and_then(Responses::rests_on);
         rests_on.map_or(self.at, |rests_on| rests_on.min(self.at))
     }
 }
@@ -43,7 +43,7 @@ impl Known {
         Self::Failed(error.to_string().into())
     }
 
-    pub(super) fn shown(&self) -> Option<&Shown> {
+    pub(super) fn shown(&self) -> Option<&Responses> {
         match self {
             Self::Present(shown) => Some(shown),
             Self::Gone | Self::Missing | Self::Failed(_) => None,
@@ -55,7 +55,7 @@ impl Known {
     }
 
     pub(super) fn is_confirmed(&self) -> bool {
-        self.shown().is_none_or(Shown::is_confirmed)
+        self.shown().is_none_or(Responses::is_confirmed)
     }
 
     pub(super) fn is_gone(&self) -> bool {

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use super::allowance::Allowance;
 use super::known::{Entry, Known};
 use super::observation::{Observation, UnknownReason};
-use super::shown::Use;
+use super::responses::Use;
 use super::spare::Spare;
 use super::sync_error::SyncFailure;
 use crate::digitalocean::account::{Account, Accounts};
@@ -26,7 +26,7 @@ const NOT_YET_ASKED: &str =
 
 /// What the inventory can be told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Settings {
+pub struct InventorySettings {
     /// How long after a first 404 the second is asked for, before a resource counts as gone.
     pub absence_delay: Duration,
     /// From how many missing resources on a list is doubted: a few are asked for first.
@@ -35,7 +35,7 @@ pub struct Settings {
     pub confirm_at_most: usize,
 }
 
-impl Default for Settings {
+impl Default for InventorySettings {
     fn default() -> Self {
         Self { absence_delay: Duration::from_secs(5), doubt_above: 20, confirm_at_most: 200 }
     }
@@ -47,7 +47,7 @@ pub struct Inventory(pub(super) Arc<Shared>);
 
 pub(super) struct Shared {
     pub(super) client: Client,
-    pub(super) settings: Settings,
+    pub(super) settings: InventorySettings,
     pub(super) accounts: Accounts,
     pub(super) certificates: CertificateBook,
     pub(super) scopes: Scopes,
@@ -72,7 +72,7 @@ pub(super) struct Snapshot {
     /// The pages of the last lists.
     pub(super) pages: usize,
     /// The certificates at the last sync.
-    pub(super) certificates: certificates::Known,
+    pub(super) certificates: certificates::KnownCertificates,
     /// Rows of the last lists that nobody recorded.
     pub(super) spare: Spare,
 }
@@ -93,7 +93,7 @@ pub struct SnapshotInfo {
 impl Inventory {
     /// An empty inventory that asks through `client`.
     #[must_use]
-    pub fn new(client: Client, settings: Settings) -> Self {
+    pub fn new(client: Client, settings: InventorySettings) -> Self {
         let allowance = Mutex::new(Allowance::of(client.hour_limit()));
         Self(Arc::new(Shared {
             client,
@@ -259,7 +259,7 @@ impl Inventory {
         let row = kind.row();
         let mut document = shown.document(row, used);
         if shown.fields().has(FieldSet::fields(row, row.certificates.iter().map(String::as_str))) {
-            let certificates::Known { certificates, why_none } = self.0.certificates.known();
+            let certificates::KnownCertificates { certificates, why_none } = self.0.certificates.known();
             document.certificates = certificates;
             document.no_certificates = why_none;
         }

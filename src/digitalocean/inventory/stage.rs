@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use super::known::{Entry, Known};
-use super::shown::Shown;
+use super::responses::Responses;
 use super::spare::{Room, Spare};
 use super::sync_error::SyncError;
 use crate::digitalocean::kinds::{self, FieldSet};
@@ -126,7 +126,7 @@ impl Staged {
         }
         let listed = |before: Option<&Entry>, text: &str| {
             let before = before.and_then(|entry| entry.known.shown());
-            Entry::new(Known::Present(Arc::new(Shown::listed(kind, before, text, started))), started)
+            Entry::new(Known::Present(Arc::new(Responses::listed(kind, before, text, started))), started)
         };
         match (self.row, self.before) {
             (Row::New(text), before) => listed(before.as_ref(), &text),

@@ -7,7 +7,7 @@ use futures::stream::{self, StreamExt};
 use tokio::time::Instant;
 
 use super::known::{Entry, Known};
-use super::shown::{Shown, Use, Wants};
+use super::responses::{Responses, Use, Wants};
 use super::snapshot::{Inventory, SIDE_BY_SIDE};
 use super::spare::{self, Room};
 use super::stage::{Read, Row, Selection, Stage, Staged, Wanted, absent};
@@ -146,7 +146,7 @@ impl Inventory {
         }
         let Some((text, at)) = snapshot.spare.row(&key.id) else { return false };
         let row = key.kind.row();
-        let mut shown = Shown::listed(row, None, text, at);
+        let mut shown = Responses::listed(row, None, text, at);
         let needs_certificates = fields.has(FieldSet::fields(row, row.certificates.iter().map(String::as_str)));
         let needs_scopes = row.scopes_in_doubt(fields).next().is_some();
         if shown.wants(row, fields) != Wants::default() || needs_certificates || needs_scopes {

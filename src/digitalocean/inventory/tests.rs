@@ -61,7 +61,7 @@ impl World {
         let cloud: Arc<Mutex<Cloud>> = Arc::default();
         let here = Arc::clone(&cloud);
         let server = Fake::start(move |path| here.lock().unwrap().answer(path)).await;
-        let settings = Settings { absence_delay: Duration::from_millis(20), ..Settings::default() };
+        let settings = InventorySettings { absence_delay: Duration::from_millis(20), ..InventorySettings::default() };
         let inventory = Inventory::new(server.client(), settings);
         let world = Self { cloud, server, inventory };
         for number in numbers {
@@ -303,7 +303,7 @@ async fn records_are_listed_by_the_domains_that_recorded_ids_name() {
         _ => Answer::json(404, &json!({"id": "not_found"})),
     })
     .await;
-    let settings = Settings { absence_delay: Duration::from_millis(1), ..Settings::default() };
+    let settings = InventorySettings { absence_delay: Duration::from_millis(1), ..InventorySettings::default() };
     let inventory = Inventory::new(server.client(), settings);
     let records = kind("DomainRecord");
     let wanted: Vec<Arc<str>> = ["a.com/1", "a.com/9", "b.com/1"].map(Arc::from).to_vec();
@@ -325,7 +325,7 @@ async fn images_that_no_list_shows_are_asked_for_without_doubting_the_list() {
         path => Answer::json(200, &json!({"image": {"slug": path.rsplit('/').next()}})),
     })
     .await;
-    let inventory = Inventory::new(server.client(), Settings::default());
+    let inventory = Inventory::new(server.client(), InventorySettings::default());
     let wanted: Vec<Arc<str>> = (0..30).map(|number| format!("ubuntu-{number}").into()).collect();
     let changes = inventory.sync(kind("Image"), wanted).await.unwrap();
     assert_eq!(changes.changed.len(), 30);
@@ -338,7 +338,7 @@ async fn a_sync_that_is_given_up_changes_nothing() {
     world.delete(2);
     let long = Inventory(Arc::new(Shared {
         client: world.server.client(),
-        settings: Settings { absence_delay: DAY, ..Settings::default() },
+        settings: InventorySettings { absence_delay: DAY, ..InventorySettings::default() },
         accounts: Accounts::default(),
         certificates: CertificateBook::default(),
         scopes: Scopes::default(),
@@ -385,7 +385,8 @@ async fn what_becomes_too_old_is_told_once_and_again_when_it_was_renewed() {
 #[tokio::test]
 async fn of_many_missing_resources_some_are_asked_for_after_each_list_until_all_were() {
     let mut world = World::with(1..=10).await;
-    let settings = Settings { absence_delay: Duration::ZERO, confirm_at_most: 4, ..Settings::default() };
+    let settings =
+        InventorySettings { absence_delay: Duration::ZERO, confirm_at_most: 4, ..InventorySettings::default() };
     world.inventory = Inventory::new(world.server.client(), settings);
     world.sync(1..=10).await.unwrap();
     for number in 1..=9 {
@@ -414,7 +415,8 @@ async fn images_that_no_list_shows_take_turns_and_stay_known_meanwhile() {
         _ => Answer::json(200, &json!({"images": [], "meta": {"total": 0}})),
     })
     .await;
-    let inventory = Inventory::new(server.client(), Settings { confirm_at_most: 2, ..Settings::default() });
+    let inventory =
+        Inventory::new(server.client(), InventorySettings { confirm_at_most: 2, ..InventorySettings::default() });
     let wanted: Vec<Arc<str>> = (1..=4).map(|number| format!("debian-{number}").into()).collect();
     for _ in 0..4 {
         inventory.sync(kind("Image"), wanted.clone()).await.unwrap();
@@ -501,7 +503,7 @@ async fn a_list_of_records_that_cannot_be_read_leaves_the_others_alone() {
         }
     })
     .await;
-    let inventory = Inventory::new(server.client(), Settings::default());
+    let inventory = Inventory::new(server.client(), InventorySettings::default());
     let records = kind("DomainRecord");
     let wanted = || ["a.com/1", "b.com/1", "c.com/1"].map(Arc::from).to_vec();
     let look = |id: &str, max_age| inventory.look(&ResourceKey::new(records, id), max_age);
@@ -567,7 +569,7 @@ async fn rows_that_nobody_records_are_dropped_after_a_while() {
 #[tokio::test]
 async fn the_age_limit_of_a_kind_follows_from_its_own_limit_of_calls() {
     let server = Fake::start(|_| Answer::hang_up()).await;
-    let inventory = Inventory::new(server.client(), Settings::default());
+    let inventory = Inventory::new(server.client(), InventorySettings::default());
     let short = Duration::from_secs(15);
     let limits = |name| (inventory.max_age(kind(name), short), inventory.pause(kind(name)));
     // Ten calls a minute.

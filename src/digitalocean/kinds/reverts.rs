@@ -49,13 +49,13 @@ pub(crate) struct Reverts {
     #[serde(default)]
     pub(crate) selects_by: Vec<Pattern>,
     /// The rules for all fields of the kind.
-    pub(crate) fields: Vec<Rule>,
+    pub(crate) fields: Vec<RevertRule>,
 }
 
 /// The rule for some fields, and for the paths below them that have no rule of their own.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Rule {
+pub(crate) struct RevertRule {
     pub(crate) names: Vec<Pattern>,
     /// The class, unless a case applies.
     pub(crate) class: Class,
@@ -68,7 +68,7 @@ pub(crate) struct Rule {
     pub(crate) how: Option<How>,
     /// The first case that applies wins.
     #[serde(default)]
-    pub(crate) cases: Vec<Case>,
+    pub(crate) cases: Vec<RevertCase>,
     /// The value that stands for none, where DigitalOcean takes no null.
     #[serde(default)]
     pub(crate) unset: Option<Value>,
@@ -80,7 +80,7 @@ pub(crate) struct Rule {
 /// A direction or a state of the resource in which another class holds.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Case {
+pub(crate) struct RevertCase {
     #[serde(default)]
     pub(crate) change: Option<Direction>,
     #[serde(default, rename = "where")]

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::changed::{full_document, live, pointer, visit};
-use super::{Compared, Live};
+use super::{FieldComparison, Live};
 use crate::comparison::Difference;
 use crate::digitalocean::Kind;
 
@@ -30,7 +30,7 @@ fn shown(live: &Live, field: &str, recorded: &Value) -> String {
     let mut shown = live.hide(field, recorded).to_string();
     // Writing to a String cannot fail.
     match live.compare(field, recorded) {
-        Compared::Done(found) => {
+        FieldComparison::Done(found) => {
             let _ = write!(shown, "{} {:?}", live.hide(field, &found.adopted), found.doubts);
             for difference in &found.differences {
                 let Difference { path, expected, actual, item } = difference;
@@ -38,9 +38,9 @@ fn shown(live: &Live, field: &str, recorded: &Value) -> String {
                 let _ = write!(shown, "{} {}", difference.short_expected(400), difference.short_actual(400));
             }
         }
-        Compared::Unknown(why) => shown += &why,
-        Compared::NotReadable => {}
-        Compared::NoSuchField { nearest } => shown += &nearest.join(" "),
+        FieldComparison::Unknown(why) => shown += &why,
+        FieldComparison::NotReadable => {}
+        FieldComparison::NoSuchField { nearest } => shown += &nearest.join(" "),
     }
     shown
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-use super::{Compared, Live};
+use super::{FieldComparison, Live};
 use crate::comparison::Difference;
 use crate::digitalocean::{Certificates, Document, IdFormat, Kind, ResourceKey, Unread};
 use table::{Case, Verdict};
@@ -34,9 +34,9 @@ impl Case {
         let live = self.live();
         let compared = live.compare(&self.field, &self.recorded);
         let (verdict, shown) = match &compared {
-            Compared::Done(found) if !found.differences.is_empty() => {
+            FieldComparison::Done(found) if !found.differences.is_empty() => {
                 let again = live.compare(&self.field, &found.adopted);
-                let is_settled = matches!(&again, Compared::Done(again) if again.differences.is_empty());
+                let is_settled = matches!(&again, FieldComparison::Done(again) if again.differences.is_empty());
                 if !is_settled {
                     return Some(format!("accepting {} leaves {again:?}", found.adopted));
                 }
@@ -45,13 +45,13 @@ impl Case {
                 }
                 (Verdict::Differs, found.differences.iter().map(|found| found.short(COLUMNS)).collect())
             }
-            Compared::Done(found) if found.doubts.is_empty() => (Verdict::Same, Vec::new()),
-            Compared::Done(found) if found.doubts.iter().all(|doubt| doubt.why.contains("encrypted")) => {
+            FieldComparison::Done(found) if found.doubts.is_empty() => (Verdict::Same, Vec::new()),
+            FieldComparison::Done(found) if found.doubts.iter().all(|doubt| doubt.why.contains("encrypted")) => {
                 (Verdict::Unverified, Vec::new())
             }
-            Compared::Done(_) | Compared::Unknown(_) => (Verdict::Unknown, Vec::new()),
-            Compared::NotReadable => (Verdict::Invalid, Vec::new()),
-            Compared::NoSuchField { .. } => (Verdict::NoSuchField, Vec::new()),
+            FieldComparison::Done(_) | FieldComparison::Unknown(_) => (Verdict::Unknown, Vec::new()),
+            FieldComparison::NotReadable => (Verdict::Invalid, Vec::new()),
+            FieldComparison::NoSuchField { .. } => (Verdict::NoSuchField, Vec::new()),
         };
         if verdict != self.verdict {
             return Some(format!("is {verdict:?} {shown:?}, not {:?}: {compared:?}", self.verdict));
@@ -75,7 +75,7 @@ impl Case {
             return None;
         }
         // No write makes a key go that DigitalOcean always returns: it has to be recorded.
-        if let Compared::Done(compared) = live.compare(&self.field, &self.recorded)
+        if let FieldComparison::Done(compared) = live.compare(&self.field, &self.recorded)
             && compared.differences.iter().any(|found| found.expected.is_none() && found.item.is_none())
         {
             return None;
@@ -87,14 +87,14 @@ impl Case {
         };
         let again = Self { live: restored.clone(), ..self.clone() }.live().compare(&self.field, &self.recorded);
         let is_unrecorded = |found: &Difference| found.expected.is_none() && found.item.is_none();
-        let is_settled = matches!(&again, Compared::Done(again) if again.differences.iter().all(is_unrecorded));
+        let is_settled = matches!(&again, FieldComparison::Done(again) if again.differences.iter().all(is_unrecorded));
         (!is_settled).then(|| format!("reverting to {restored} leaves {again:?}"))
     }
 
     /// A credential that is shown somewhere.
-    fn leak(&self, live: &Live, compared: &Compared) -> Option<String> {
+    fn leak(&self, live: &Live, compared: &FieldComparison) -> Option<String> {
         let differences = match compared {
-            Compared::Done(found) => found.differences.as_slice(),
+            FieldComparison::Done(found) => found.differences.as_slice(),
             _ => &[],
         };
         let mut shown = format!("{differences:?}");
@@ -103,7 +103,7 @@ impl Case {
         }
         let whole = live.hide(&self.field, &self.recorded);
         let _ = write!(shown, "{whole}{}", live.hide("", &self.live));
-        if let Compared::Done(found) = compared {
+        if let FieldComparison::Done(found) = compared {
             let _ = write!(shown, "{} {:?}", live.hide(&self.field, &found.adopted), found.doubts);
         }
         let leaked = self.hidden.iter().find(|secret| shown.contains(secret.as_str()))?;
@@ -138,7 +138,7 @@ fn every_kind_has_cases_of_both_verdicts() {
 fn short_forms_fit_their_columns_in_every_case() {
     let cases = table::all();
     for case in &cases {
-        let Compared::Done(found) = case.live().compare(&case.field, &case.recorded) else { continue };
+        let FieldComparison::Done(found) = case.live().compare(&case.field, &case.recorded) else { continue };
         for short in found
             .differences
             .iter()

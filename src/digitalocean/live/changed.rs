@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
-use super::{Compared, Live, Resolved};
+use super::{FieldComparison, Live, Resolved};
 use crate::comparison::scalar::{is_blank, text};
 use crate::digitalocean::equivalence::Equivalence;
 use crate::digitalocean::{IdFormat, Kind, ResourceKey, examples};
@@ -193,10 +193,10 @@ fn plain(value: &Value) -> Value {
 }
 
 /// Whether anything is said about the change.
-fn is_told(compared: &Compared) -> bool {
+fn is_told(compared: &FieldComparison) -> bool {
     match compared {
-        Compared::Done(found) => !found.differences.is_empty() || !found.doubts.is_empty(),
-        Compared::Unknown(_) | Compared::NotReadable | Compared::NoSuchField { .. } => true,
+        FieldComparison::Done(found) => !found.differences.is_empty() || !found.doubts.is_empty(),
+        FieldComparison::Unknown(_) | FieldComparison::NotReadable | FieldComparison::NoSuchField { .. } => true,
     }
 }
 
@@ -300,8 +300,8 @@ fn every_change_of_a_field_is_told_and_accepting_it_settles_it() {
                         }
                         count += 1;
                         let compared = live.compare(field, recorded.value);
-                        if let Compared::Done(found) = &compared
-                            && !matches!(live.compare(field, &found.adopted), Compared::Done(again) if again.differences.is_empty())
+                        if let FieldComparison::Done(found) = &compared
+                            && !matches!(live.compare(field, &found.adopted), FieldComparison::Done(again) if again.differences.is_empty())
                         {
                             let (at, what) = (change.path.join("."), change.what);
                             unsettled

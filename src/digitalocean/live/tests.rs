@@ -44,7 +44,7 @@ fn every_known_field_of_every_kind_resolves_in_the_official_examples_and_agrees_
                 match live.resolve(field, &Value::Null) {
                     Resolved::Value(value) => {
                         let compared = live.compare(field, &value);
-                        let Compared::Done(found) = &compared else { panic!("{kind} {field}: {compared:?}") };
+                        let FieldComparison::Done(found) = &compared else { panic!("{kind} {field}: {compared:?}") };
                         assert!(found.differences.is_empty() && found.adopted == value, "{kind} {field}: {found:?}");
                     }
                     Resolved::Unknown { .. } => {
@@ -154,7 +154,7 @@ fn a_part_that_the_token_may_not_see_is_in_doubt_and_the_rest_is_compared() {
     let recorded = pool(json!({"count": 3, "tags": ["web"]}));
     let compare = |document: Value| {
         let compared = live("KubernetesCluster", &document).compare("node_pools", &recorded);
-        let Compared::Done(found) = compared else { panic!("{document}: {compared:?}") };
+        let FieldComparison::Done(found) = compared else { panic!("{document}: {compared:?}") };
         let differences: Vec<_> = found.differences.iter().map(|one| one.short(80)).collect();
         let doubts: Vec<_> = found.doubts.into_iter().map(|doubt| format!("{}: {}", doubt.path, doubt.why)).collect();
         (differences, doubts)
@@ -174,7 +174,7 @@ fn a_part_that_the_token_may_not_see_is_in_doubt_and_the_rest_is_compared() {
 fn accepting_never_replaces_a_recorded_secret_by_its_ciphertext() {
     let adopted = |recorded: Value, services: Value| {
         let compared = live("App", &json!({"spec": {"services": services}})).compare("spec.services", &recorded);
-        let Compared::Done(found) = compared else { panic!("{recorded}: {compared:?}") };
+        let FieldComparison::Done(found) = compared else { panic!("{recorded}: {compared:?}") };
         assert!(!found.differences.is_empty(), "{recorded}");
         found.adopted
     };

@@ -5,9 +5,9 @@ use serde_json::Value;
 use super::{Allow, Assessment, Class, Revert};
 use crate::comparison::Difference;
 use crate::digitalocean::document::{Pattern, at};
-use crate::digitalocean::kinds::{Case, How, Reverts, Rule, Shape};
+use crate::digitalocean::kinds::{How, RevertCase, RevertRule, Reverts, Shape};
 use crate::digitalocean::live::Resolved;
-use crate::digitalocean::{Compared, Kind};
+use crate::digitalocean::{FieldComparison, Kind};
 
 /// The reason for a resource that is gone.
 const GONE: &str = "The resource was deleted, and DigitalOcean does not restore it under its id; create it again and \
@@ -105,7 +105,7 @@ pub(super) fn judge(revert: &Revert<'_>) -> Judged {
     {
         return Judged::never(format!("The field cannot be put back: {why}."));
     }
-    if let Compared::Done(comparison) = document.compare(field, desired) {
+    if let FieldComparison::Done(comparison) = document.compare(field, desired) {
         if let Some(parts) = parts(reverts, &path, &comparison.differences, document.document()) {
             judged.assessment = parts;
         }
@@ -122,8 +122,8 @@ pub(super) fn judge(revert: &Revert<'_>) -> Judged {
 }
 
 /// The rule for a path: the longest pattern that covers it.
-pub(super) fn rule<'r>(reverts: &'r Reverts, path: &[impl AsRef<str>]) -> Option<&'r Rule> {
-    let length = |rule: &Rule| rule.names.iter().filter(|name| name.covers(path)).map(Pattern::len).max();
+pub(super) fn rule<'r>(reverts: &'r Reverts, path: &[impl AsRef<str>]) -> Option<&'r RevertRule> {
+    let length = |rule: &RevertRule| rule.names.iter().filter(|name| name.covers(path)).map(Pattern::len).max();
     let rules = reverts.fields.iter().filter_map(|rule| Some((length(rule)?, rule)));
     rules.max_by_key(|(length, _)| *length).map(|(_, rule)| rule)
 }
@@ -142,7 +142,7 @@ fn judge_at(
     {
         return Judged::never(format!("It belongs to {}, which would change it back; change it there.", owned.by));
     }
-    let applies = |case: &&Case| {
+    let applies = |case: &&RevertCase| {
         case.change.is_none_or(|change| change.is_of(recorded, live))
             && case.condition.as_ref().is_none_or(|condition| condition.holds(document))
     };
@@ -177,7 +177,7 @@ fn parts(
     document: &Value,
 ) -> Option<Assessment> {
     let root = path.first()?;
-    let longer = |rule: &Rule| rule.names.iter().any(|name| name.root() == root && name.len() > path.len());
+    let longer = |rule: &RevertRule| rule.names.iter().any(|name| name.root() == root && name.len() > path.len());
     if !reverts.fields.iter().any(longer) {
         return None;
     }

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::Class;
 use crate::digitalocean::Kind;
-use crate::digitalocean::kinds::{Case, Direction, How, Rule};
+use crate::digitalocean::kinds::{Direction, How, RevertCase, RevertRule};
 
 /// A section with a table per kind, for the generated reference.
 #[must_use]
@@ -28,7 +28,7 @@ pub fn reference() -> String {
     text
 }
 
-fn row(rule: &Rule) -> String {
+fn row(rule: &RevertRule) -> String {
     let names: Vec<_> = rule.names.iter().map(|name| format!("`{name}`")).collect();
     let cases: Vec<_> = rule.cases.iter().map(case).collect();
     let class = match cases.as_slice() {
@@ -40,7 +40,7 @@ fn row(rule: &Rule) -> String {
     format!("| {} | {class} | {} | {how} |\n", names.join(", "), sentences.join(" ").replace('|', "\\|"))
 }
 
-fn case(case: &Case) -> String {
+fn case(case: &RevertCase) -> String {
     let when = match (case.change, &case.condition) {
         (Some(change), _) => change.says().to_owned(),
         (None, Some(condition)) => condition.to_string(),

@@ -8,7 +8,7 @@ use super::{Allow, Class, Revert, assess};
 use crate::comparison::{Difference, scalar::text, show};
 use crate::digitalocean::document::{at, is_blank};
 use crate::digitalocean::kinds::{Call, How, MemberCall, Shape};
-use crate::digitalocean::{Compared, Verb};
+use crate::digitalocean::{FieldComparison, Verb};
 
 /// The most columns of a value in a plan.
 const COLUMNS: usize = 60;
@@ -339,7 +339,7 @@ impl Permitted<'_> {
 
     fn compared(&self) -> Vec<Difference> {
         match self.revert.document.compare(self.revert.field, self.revert.desired) {
-            Compared::Done(comparison) => comparison.differences,
+            FieldComparison::Done(comparison) => comparison.differences,
             _ => Vec::new(),
         }
     }

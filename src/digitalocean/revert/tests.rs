@@ -7,7 +7,7 @@ use strum::IntoEnumIterator;
 
 use super::assess::rule;
 use super::*;
-use crate::digitalocean::kinds::{How, Rule, Shape};
+use crate::digitalocean::kinds::{How, RevertRule, Shape};
 use crate::digitalocean::{Kind, ResourceKey};
 
 /// The live resource with this document.
@@ -15,7 +15,7 @@ fn live(kind: &str, id: &str, document: &Value) -> Live {
     Live::parse(&ResourceKey::new(Kind::named(kind).unwrap(), id), &document.to_string()).unwrap()
 }
 
-fn rules() -> impl Iterator<Item = (Kind, &'static Rule)> {
+fn rules() -> impl Iterator<Item = (Kind, &'static RevertRule)> {
     Kind::all()
         .flat_map(|kind| kind.row().revert.iter().flat_map(move |all| all.fields.iter().map(move |it| (kind, it))))
 }
@@ -35,7 +35,7 @@ fn every_readable_field_has_exactly_one_rule() {
     for kind in Kind::all() {
         let Some(reverts) = &kind.row().revert else { continue };
         for field in kind.fields() {
-            let of_field = |rule: &&Rule| rule.names.iter().any(|name| name.matches(&[field]));
+            let of_field = |rule: &&RevertRule| rule.names.iter().any(|name| name.matches(&[field]));
             assert_eq!(reverts.fields.iter().filter(of_field).count(), 1, "{kind} {field}");
             assert!(rule(reverts, &[field]).is_some());
         }

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     digitalocean::{
-        Compared, FieldSet, Kind, Live, ResourceKey,
+        FieldComparison, FieldSet, Kind, Live, ResourceKey,
         revert::{self, Allow, Revert, SelectedTags},
     },
     saga::step::{Failure, StepContext},
@@ -114,7 +114,7 @@ impl Given {
 
     /// Whether a live field has this value. A part in doubt counts as equal.
     pub(super) fn is(&self, live: &Live, value: &Value) -> bool {
-        matches!(live.compare(&self.field, value), Compared::Done(comparison) if comparison.differences.is_empty())
+        matches!(live.compare(&self.field, value), FieldComparison::Done(comparison) if comparison.differences.is_empty())
     }
 
     /// Refuses effects that are not allowed: the live value may have changed since the revert was planned.

@@ -11,7 +11,7 @@ use super::{
     reverting::{Before, Given, State, WORKING},
 };
 use crate::{
-    digitalocean::{Compared, Error, Live, Path, Verb},
+    digitalocean::{Error, FieldComparison, Live, Path, Verb},
     saga::step::{Failure, Progress, Step, StepContext, Undo},
 };
 
@@ -138,7 +138,8 @@ fn fields(part: &Value) -> impl Iterator<Item = (&String, &Value)> {
 /// Whether a field of the pool at this place has a value, under the rules of comparison.
 fn has(live: &Live, place: usize, field: &str, value: &Value) -> bool {
     let path = format!("node_pools.{place}.{field}");
-    let is_equal = |compared: Compared| matches!(compared, Compared::Done(found) if found.differences.is_empty());
+    let is_equal =
+        |compared: FieldComparison| matches!(compared, FieldComparison::Done(found) if found.differences.is_empty());
     // A map is compared by the keys of the value: the live map must not have more.
     let keys = |value: Option<&Value>| value.and_then(Value::as_object).map_or(0, Map::len);
     is_equal(live.compare(&path, value)) && keys(live.raw(&path)) <= keys(Some(value))

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::digitalocean::fake::{Answer, Fake};
 use crate::digitalocean::inventory::allowance::Allowance;
-use crate::digitalocean::{Compared, Document, Live, Observation, Settings, Wanted};
+use crate::digitalocean::{Document, FieldComparison, InventorySettings, Live, Observation, Wanted};
 
 const DAY: Duration = Duration::from_hours(24);
 const ONE: &str = "5a4981aa-9653-4bd1-bef5-000000000001";
@@ -43,7 +43,7 @@ impl World {
             }
         })
         .await;
-        let settings = Settings { absence_delay: Duration::from_millis(1), ..Settings::default() };
+        let settings = InventorySettings { absence_delay: Duration::from_millis(1), ..InventorySettings::default() };
         let inventory = Inventory::new(server.client(), settings);
         Self { cloud, server, inventory, kind: Kind::named(kind).unwrap() }
     }
@@ -357,7 +357,7 @@ async fn an_absent_nested_key_is_unknown_unless_the_token_has_its_scope() {
             world.sync(&[(ONE, &["inbound_rules"])]).await;
         }
         let live = Live::of(&ResourceKey::new(world.kind, ONE), &world.look(ONE)).unwrap();
-        let Compared::Done(compared) = live.compare("inbound_rules", &recorded) else { panic!() };
+        let FieldComparison::Done(compared) = live.compare("inbound_rules", &recorded) else { panic!() };
         assert_eq!(
             (compared.differences.is_empty(), compared.doubts.is_empty()),
             (!has_scope, has_scope),
@@ -534,12 +534,14 @@ fn a_row_that_a_get_contradicts_is_asked_for_again_after_a_while() {
     let (row, fields) = (kind.row(), FieldSet::of(kind, ["name"]));
     let begin = Instant::now();
     let minutes = |minutes: u64| begin + Duration::from_mins(minutes);
-    let list = |before: Option<&Shown>, minute| Shown::listed(row, before, r#"{"name":"old"}"#, minutes(minute));
-    let shown = Shown::got(row, Some(&list(None, 0)), r#"{"name":"new"}"#.into(), minutes(1));
+    let list =
+        |before: Option<&Responses>, minute| Responses::listed(row, before, r#"{"name":"old"}"#, minutes(minute));
+    let shown = Responses::got(row, Some(&list(None, 0)), r#"{"name":"new"}"#.into(), minutes(1));
     for (minute, wanted) in [(5, false), (10, false), (11, true)] {
         let wants = list(Some(&shown), minute).wants(row, fields);
         assert_eq!(wants.get, wanted, "after {minute} minutes");
     }
-    let follow = |before: &Shown, minute| Shown::listed(row, Some(before), r#"{"name":"new"}"#, minutes(minute));
+    let follow =
+        |before: &Responses, minute| Responses::listed(row, Some(before), r#"{"name":"new"}"#, minutes(minute));
     assert!(!follow(&follow(&shown, 5), 30).wants(row, fields).get, "the list has followed");
 }

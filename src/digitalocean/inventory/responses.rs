@@ -9,7 +9,7 @@ use serde::de::IgnoredAny;
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::confirmed::{Before, Standing, correct};
+use super::confirmed::{Before, Evidence, correct};
 use crate::digitalocean::Kind;
 use crate::digitalocean::document::{Pattern, is_blank};
 use crate::digitalocean::kinds::{FieldSet, Reading, Row};
@@ -31,7 +31,7 @@ const ASK_AGAIN: Duration = Duration::from_mins(10);
 
 /// What responses showed of one live resource.
 #[derive(Clone, Debug)]
-pub(super) struct Shown {
+pub(super) struct Responses {
     list: Option<Shot>,
     get: Part,
     /// By position in the kind's `reads`.
@@ -41,7 +41,7 @@ pub(super) struct Shown {
     /// Those of them that a GET does not show either, while the row stays the same.
     settled: FieldSet,
     /// The evidence of other responses for the list's row.
-    standing: Standing,
+    standing: Evidence,
     /// The recorded fields.
     fields: FieldSet,
     document: Document,
@@ -95,7 +95,7 @@ pub(super) struct Wants {
     pub(super) readings: Vec<usize>,
 }
 
-impl Shown {
+impl Responses {
     fn empty() -> Self {
         Self {
             list: None,
@@ -103,7 +103,7 @@ impl Shown {
             readings: Vec::new(),
             lacking: FieldSet::default(),
             settled: FieldSet::default(),
-            standing: Standing::default(),
+            standing: Evidence::default(),
             fields: FieldSet::default(),
             document: Document { is_confirmed: false, ..Document::whole("") },
             rests_on: None,
@@ -125,7 +125,7 @@ impl Shown {
                 is_get_newer,
                 standing: shown.standing,
             };
-            shown.standing = Standing::of_row(row, before, text);
+            shown.standing = Evidence::of_row(row, before, text);
             shown.lacking = lacking(row, text);
             shown.settled = FieldSet::default();
         }
