@@ -1,8 +1,9 @@
 //! The write that makes live values the desired ones.
 
 use futures::stream::{self, StreamExt};
+use json_patch::{AddOperation, PatchOperation, ReplaceOperation, jsonptr::PointerBuf};
 use kube::api::Patch;
-use serde_json::json;
+use serde_json::{Value, json};
 use tracing::info;
 
 use super::executor::{Executor, is_refusal, params};
@@ -90,27 +91,25 @@ impl Executor<'_> {
         version: &str,
         has_annotations: bool,
     ) -> Result<ProvisionedResource, Error> {
-        let remember = if has_annotations {
-            let path = pointer(["metadata", "annotations", annotations::LAST_ACCEPTED]);
-            json!({ "op": "add", "path": path, "value": marks.text() })
-        } else {
-            let value = json!({ annotations::LAST_ACCEPTED: marks.text() });
-            json!({ "op": "add", "path": "/metadata/annotations", "value": value })
+        let add = |path: &[&str], value: Value| {
+            PatchOperation::Add(AddOperation { path: PointerBuf::from_tokens(path.iter().copied()), value })
         };
-        let adopt = |Adoption { field, value, .. }: &Adoption| json!({ "op": "add", "path": pointer(["spec", "desired", field]), "value": value });
+        let remember = if has_annotations {
+            add(&["metadata", "annotations", annotations::LAST_ACCEPTED], marks.text().into())
+        } else {
+            add(&["metadata", "annotations"], json!({ annotations::LAST_ACCEPTED: marks.text() }))
+        };
+        let adopt = |Adoption { field, value, .. }: &Adoption| add(&["spec", "desired", field], value.clone());
         // The API server refuses the patch when the record is not the one that was evaluated any more.
-        let bind = json!({ "op": "replace", "path": "/metadata/resourceVersion", "value": version });
-        let operations: Vec<_> = [bind].into_iter().chain(batch.iter().map(adopt)).chain([remember]).collect();
+        let bind = PatchOperation::Replace(ReplaceOperation {
+            path: PointerBuf::from_tokens(["metadata", "resourceVersion"]),
+            value: version.into(),
+        });
+        let operations = [bind].into_iter().chain(batch.iter().map(adopt)).chain([remember]).collect();
         let fields: Vec<_> = batch.iter().map(|adoption| brief(&adoption.field)).collect();
         let fields = first(&fields, 3, ", ");
         let doing = format!("accepting {fields} of ProvisionedResource {}", self.key);
-        let patch = serde_json::from_value(operations.into())
-            .map_err(|error| Error::Refused { doing: doing.clone(), message: error.to_string() })?;
+        let patch = json_patch::Patch(operations);
         bounded(&doing, self.records().patch(&self.key.name, &params(), &Patch::<()>::Json(patch))).await
     }
-}
-
-/// A JSON pointer to what these names lead to.
-fn pointer(names: [&str; 3]) -> String {
-    names.map(|name| format!("/{}", name.replace('~', "~0").replace('/', "~1"))).concat()
 }
