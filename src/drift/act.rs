@@ -96,13 +96,13 @@ impl Executor<'_> {
             Write::Open { field, episode, shown } => self.open(field, episode, *shown).await?,
             Write::Relabel { drift, change } => self.relabel(&drift, &change).await?,
             Write::Refresh { drift, shown } => self.refresh(&drift, *shown).await?,
-            Write::Close { drift, phase, reason, accepted } => {
-                self.close(&drift, phase, reason, accepted.map(|accepted| *accepted)).await?;
+            Write::Close { drift, why, accepted } => {
+                self.close(&drift, why, accepted.map(|accepted| *accepted)).await?;
             }
             Write::Stand { drift, accepted, until, patch } => {
                 self.stand(&drift, *accepted, until, patch.map(|patch| *patch)).await?;
             }
-            Write::End { drift, reason } => self.end(&drift, reason).await?,
+            Write::End { drift, why } => self.end(&drift, why).await?,
             Write::Revert { drift, saga } => self.revert(&drift, *saga).await?,
             Write::Follow { drift, saga, stuck } => self.follow(&drift, &saga, stuck).await?,
             Write::FailRevert { drift, message } => self.fail_revert(&drift, message).await?,

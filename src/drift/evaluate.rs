@@ -18,10 +18,10 @@ use super::{
     finding::{Finding, Findings, assess, compare},
     known::KnownDrift,
     observed::{NeedsFreshRead, Observed, Reading, Recorded, Rests, Seen},
-    plan::{Compared, Plan, Situation, Write},
+    plan::{Closing, Compared, Ending, Plan, Situation, Write},
 };
 use crate::{
-    api::{DriftPhase, conditions::reason, drift::EXISTS},
+    api::{conditions::reason, drift::EXISTS},
     comparison::{NoRules, is_same, reading::stands_for as shows},
 };
 
@@ -89,10 +89,10 @@ pub fn orphaned(drifts: &[KnownDrift]) -> Vec<Write> {
     let mut planner = Planner::new(observed, Timestamp::UNIX_EPOCH);
     for drift in drifts {
         if drift.is_open() {
-            planner.close(drift, DriftPhase::Stale, reason::RECORD_GONE);
+            planner.close(drift, Closing::RecordGone);
         }
         if drift.standing.is_some() {
-            planner.end(&drift.name, reason::RECORD_GONE);
+            planner.end(&drift.name, Ending::RecordGone);
         }
         if drift.has_late_decision() || (drift.is_open() && drift.is_decided()) {
             planner.answer(drift, "the record of this drift is gone; nothing is left to decide");
@@ -220,17 +220,17 @@ impl Planner<'_> {
         }
         self.stop_waiting(drift);
         match finding {
-            None if is_ignored(recorded, &drift.field) => self.close(drift, DriftPhase::Stale, reason::IGNORED),
-            None => self.close(drift, DriftPhase::Stale, reason::NO_LONGER_RECORDED),
-            Some(Finding::Moot) => self.close(drift, DriftPhase::Stale, reason::RESOURCE_GONE),
+            None if is_ignored(recorded, &drift.field) => self.close(drift, Closing::Ignored),
+            None => self.close(drift, Closing::NoLongerRecorded),
+            Some(Finding::Moot) => self.close(drift, Closing::ResourceGone),
             Some(Finding::Matches { expected, .. } | Finding::Differs { expected, .. })
                 if !shows(&drift.expected, expected) =>
             {
-                self.close(drift, DriftPhase::Stale, reason::DESIRED_CHANGED);
+                self.close(drift, Closing::DesiredChanged);
             }
             Some(Finding::Matches { .. }) => {
                 if self.is_confirmed() {
-                    self.close(drift, DriftPhase::Stale, reason::LIVE_RETURNED);
+                    self.close(drift, Closing::LiveReturned);
                 }
             }
             Some(Finding::Differs { live, shown, .. }) if !shows(&drift.actual, live) => {

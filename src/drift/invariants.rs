@@ -20,16 +20,12 @@ use super::{
     known::{KnownDrift, Marks, Reverting, Standing},
     observed::{NeedsFreshRead, Observed, Owner, Reading, Recorded, Rests, Seen, Selected},
     ownership::Declared,
-    plan::{Accepted, Adoption, Compared, Plan, Situation, Write},
+    plan::{Accepted, Adoption, Closing, Compared, Ending, Plan, Situation, Write},
     reverts::RevertSaga,
     shown::Shown,
 };
 use crate::{
-    api::{
-        AcceptPolicy, DriftPhase, SagaPhase,
-        conditions::reason::{self, INVENTORY_STALE},
-        labels,
-    },
+    api::{AcceptPolicy, DriftPhase, SagaPhase, conditions::reason::INVENTORY_STALE, labels},
     comparison::{reading::stands_for as shows, show::full as shown_text},
     digitalocean::{Kind, Live, ResourceKey},
 };
@@ -51,7 +47,7 @@ fn a_field_that_is_right_again_closes_as_stale_and_reopens_as_a_new_episode() {
     assert_eq!(world.settle(), [opened("name", 1, "web-1", "other")]);
     world.set_live("name", json!("web-1"));
     world.sweep();
-    assert_eq!(world.settle(), [closed("name-1", DriftPhase::Stale, reason::LIVE_RETURNED)]);
+    assert_eq!(world.settle(), [closed("name-1", Closing::LiveReturned)]);
     world.set_live("name", json!("third"));
     world.sweep();
     assert_eq!(world.settle(), [opened("name", 2, "web-1", "third")]);
@@ -62,7 +58,7 @@ fn a_record_that_follows_the_cloud_closes_the_question_it_raised() {
     let mut world = World::new(json!({"name": "web-2"}), droplet());
     world.settle();
     world.desired.insert("name".into(), json!("web-1"));
-    assert_eq!(world.settle(), [closed("name-1", DriftPhase::Stale, reason::DESIRED_CHANGED)]);
+    assert_eq!(world.settle(), [closed("name-1", Closing::DesiredChanged)]);
 }
 
 #[test]
@@ -122,8 +118,8 @@ fn fields_that_are_not_compared_any_more_close_their_drift() {
     world.desired.remove("memory");
     world.ignore.insert("name".into());
     let writes = world.settle();
-    assert!(writes.contains(&closed("memory-1", DriftPhase::Stale, reason::NO_LONGER_RECORDED)));
-    assert!(writes.contains(&closed("name-1", DriftPhase::Stale, reason::IGNORED)));
+    assert!(writes.contains(&closed("memory-1", Closing::NoLongerRecorded)));
+    assert!(writes.contains(&closed("name-1", Closing::Ignored)));
 }
 
 #[test]
@@ -180,7 +176,7 @@ fn one_list_alone_opens_refreshes_and_closes_nothing_that_depends_on_the_live_va
         assert!(needs(&world).is_empty());
     }
     world.confirms = true;
-    assert_eq!(world.settle(), [closed("name-1", DriftPhase::Stale, reason::LIVE_RETURNED)]);
+    assert_eq!(world.settle(), [closed("name-1", Closing::LiveReturned)]);
     world.set_live("name", json!("fourth"));
     world.sweep();
     assert_eq!(world.plan().needs_fresh_read, None);
@@ -213,7 +209,7 @@ fn the_drifts_of_a_record_that_is_gone_are_closed_and_decisions_on_them_answered
     world.settle();
     world.annotate("memory-1", "true");
     let writes = orphaned(&world.drifts);
-    let close = |drift| closed(drift, DriftPhase::Stale, reason::RECORD_GONE);
+    let close = |drift| closed(drift, Closing::RecordGone);
     assert!(writes.contains(&close("name-1")) && writes.contains(&close("memory-1")), "{writes:?}");
     for step in &writes {
         world.write(step);

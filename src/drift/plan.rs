@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::{known::Marks, observed::NeedsFreshRead, shown::Shown};
 use crate::{
-    api::{DriftPhase, SagaSpec},
+    api::{DriftPhase, SagaSpec, conditions::reason},
     digitalocean::revert::{self, Allow},
 };
 
@@ -32,6 +32,94 @@ pub struct Accepted {
     pub value: Value,
     /// The value that the record declared.
     pub declared: Value,
+}
+
+/// Why a drift is resolved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Closing {
+    /// The live value became the desired one.
+    Accepted,
+    /// A saga put the live value back.
+    Reverted,
+    /// The live value equals the desired one again.
+    LiveReturned,
+    /// The desired value changed.
+    DesiredChanged,
+    /// The field is no longer recorded.
+    NoLongerRecorded,
+    /// The field is ignored.
+    Ignored,
+    /// The resource itself is gone.
+    ResourceGone,
+    /// The record is gone.
+    RecordGone,
+}
+
+impl Closing {
+    /// The phase of the resolved drift.
+    #[must_use]
+    pub const fn phase(self) -> DriftPhase {
+        match self {
+            Self::Accepted => DriftPhase::Accepted,
+            Self::Reverted => DriftPhase::Reverted,
+            Self::LiveReturned
+            | Self::DesiredChanged
+            | Self::NoLongerRecorded
+            | Self::Ignored
+            | Self::ResourceGone
+            | Self::RecordGone => DriftPhase::Stale,
+        }
+    }
+
+    /// The reason of its condition.
+    #[must_use]
+    pub const fn reason(self) -> &'static str {
+        match self {
+            Self::Accepted => reason::ACCEPTED,
+            Self::Reverted => reason::REVERTED,
+            Self::LiveReturned => reason::LIVE_RETURNED,
+            Self::DesiredChanged => reason::DESIRED_CHANGED,
+            Self::NoLongerRecorded => reason::NO_LONGER_RECORDED,
+            Self::Ignored => reason::IGNORED,
+            Self::ResourceGone => reason::RESOURCE_GONE,
+            Self::RecordGone => reason::RECORD_GONE,
+        }
+    }
+}
+
+/// Why an acceptance stands no more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// The manifest says the accepted value.
+    InManifest,
+    /// The manifest says a third value.
+    ManifestChanged,
+    /// The live value is as the manifest says.
+    LiveReturned,
+    /// Its time is up.
+    Expired,
+    /// The decision was removed.
+    Withdrawn,
+    /// A later acceptance replaced it.
+    Superseded,
+    /// The record is gone.
+    RecordGone,
+}
+
+impl Ending {
+    /// The reason of the condition `Standing`.
+    #[must_use]
+    pub const fn reason(self) -> &'static str {
+        match self {
+            Self::InManifest => reason::IN_MANIFEST,
+            Self::ManifestChanged => reason::MANIFEST_CHANGED,
+            Self::LiveReturned => reason::LIVE_RETURNED,
+            Self::Expired => reason::EXPIRED,
+            Self::Withdrawn => reason::WITHDRAWN,
+            Self::Superseded => reason::SUPERSEDED,
+            Self::RecordGone => reason::RECORD_GONE,
+        }
+    }
 }
 
 /// One write to the API server; several only where it is said.
@@ -73,10 +161,8 @@ pub enum Write {
     Close {
         /// The drift's name.
         drift: Box<str>,
-        /// Accepted or Stale.
-        phase: DriftPhase,
-        /// One of [`reason`](crate::api::conditions::reason).
-        reason: &'static str,
+        /// Why.
+        why: Closing,
         /// The value that was accepted in place, if one was.
         accepted: Option<Box<Accepted>>,
     },
@@ -127,8 +213,8 @@ pub enum Write {
     End {
         /// The drift's name.
         drift: Box<str>,
-        /// One of [`reason`](crate::api::conditions::reason).
-        reason: &'static str,
+        /// Why.
+        why: Ending,
     },
     /// The end of an acceptance that stands was changed.
     Reschedule {

@@ -9,9 +9,10 @@ use serde_json::Value;
 use super::{
     known::{KnownDrift, Standing},
     observed::{Recorded, Seen},
+    plan::Ending,
 };
 use crate::{
-    api::{conditions::reason, drift::EXISTS},
+    api::drift::EXISTS,
     comparison::is_alike,
     digitalocean::{FieldComparison, Live},
 };
@@ -20,7 +21,7 @@ use crate::{
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Standings {
     /// Those that end, by the names of their drifts, and why.
-    pub(super) ended: Vec<(Box<str>, &'static str)>,
+    pub(super) ended: Vec<(Box<str>, Ending)>,
     /// Those that the live value ends once a second read confirms it.
     pub(super) unconfirmed: Vec<Box<str>>,
     /// The accepted values that stay in effect, by field.
@@ -39,11 +40,11 @@ pub(super) fn settle(recorded: &Recorded<'_>, seen: Seen<'_>, is_confirmed: bool
     for (field, mut of_field) in by_field {
         of_field.sort_by_key(|(drift, _)| drift.episode);
         let Some((drift, standing)) = of_field.pop() else { continue };
-        let superseded = of_field.into_iter().map(|(earlier, _)| (earlier.name.clone(), reason::SUPERSEDED));
+        let superseded = of_field.into_iter().map(|(earlier, _)| (earlier.name.clone(), Ending::Superseded));
         settled.ended.extend(superseded);
         match end_of(recorded, seen, drift, standing) {
-            Some(End { reason, needs_confirmation }) if is_confirmed || !needs_confirmation => {
-                settled.ended.push((drift.name.clone(), reason));
+            Some(End { why, needs_confirmation }) if is_confirmed || !needs_confirmation => {
+                settled.ended.push((drift.name.clone(), why));
             }
             end => {
                 settled.unconfirmed.extend(end.map(|_| drift.name.clone()));
@@ -71,27 +72,27 @@ pub(super) fn effective<'r>(
 
 /// Why an acceptance ends.
 struct End {
-    reason: &'static str,
+    why: Ending,
     /// One list alone, which may lag behind, is not enough.
     needs_confirmation: bool,
 }
 
 impl End {
-    const fn at_once(reason: &'static str) -> Self {
-        Self { reason, needs_confirmation: false }
+    const fn at_once(why: Ending) -> Self {
+        Self { why, needs_confirmation: false }
     }
 }
 
 fn end_of(recorded: &Recorded<'_>, seen: Seen<'_>, drift: &KnownDrift, standing: &Standing) -> Option<End> {
     if drift.accept.is_none() {
-        return Some(End::at_once(reason::WITHDRAWN));
+        return Some(End::at_once(Ending::Withdrawn));
     }
     if standing.until.is_some_and(|until| until <= recorded.now) {
-        return Some(End::at_once(reason::EXPIRED));
+        return Some(End::at_once(Ending::Expired));
     }
     let field = drift.field.as_ref();
     let Some(declared) = declared(recorded.desired, field) else {
-        return Some(End::at_once(reason::MANIFEST_CHANGED));
+        return Some(End::at_once(Ending::ManifestChanged));
     };
     let accepted = standing.accepted();
     match seen {
@@ -115,9 +116,9 @@ fn end_of(recorded: &Recorded<'_>, seen: Seen<'_>, drift: &KnownDrift, standing:
 /// From whether the manifest says what it said then, whether it says the accepted value, and whether that is live.
 const fn end_by(is_as_before: bool, says_accepted: bool, is_live_declared: bool) -> Option<End> {
     match (is_as_before, says_accepted, is_live_declared) {
-        (false, true, _) => Some(End::at_once(reason::IN_MANIFEST)),
-        (false, false, _) => Some(End::at_once(reason::MANIFEST_CHANGED)),
-        (true, _, true) => Some(End { reason: reason::LIVE_RETURNED, needs_confirmation: true }),
+        (false, true, _) => Some(End::at_once(Ending::InManifest)),
+        (false, false, _) => Some(End::at_once(Ending::ManifestChanged)),
+        (true, _, true) => Some(End { why: Ending::LiveReturned, needs_confirmation: true }),
         (true, _, false) => None,
     }
 }

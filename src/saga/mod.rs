@@ -30,5 +30,6 @@ pub(crate) mod runner;
 pub(crate) mod state;
 pub(crate) mod step;
 pub mod steps;
+mod turn;
 mod upgrade;
 mod view;

@@ -9,11 +9,11 @@ use super::executor::{Executor, with_reason};
 use crate::{
     api::{
         Acceptance, AcceptanceMode, DriftPhase,
-        conditions::{self, Claim, ConditionStatus, reason},
+        conditions::{self, Claim, ConditionStatus},
     },
     drift::{
         known::KnownDrift,
-        plan::Accepted,
+        plan::{Accepted, Closing},
         shown::{brief, named},
         standing::whole_seconds,
     },
@@ -21,14 +21,9 @@ use crate::{
 };
 
 impl Executor<'_> {
-    pub(super) async fn close(
-        &mut self,
-        name: &str,
-        phase: DriftPhase,
-        why: &'static str,
-        accepted: Option<Accepted>,
-    ) -> Result<(), Error> {
+    pub(super) async fn close(&mut self, name: &str, why: Closing, accepted: Option<Accepted>) -> Result<(), Error> {
         let Some(drift) = self.known(name) else { return Ok(()) };
+        let (phase, reason) = (why.phase(), why.reason());
         let message = closing_message(why, &drift);
         let now = whole_seconds(Timestamp::now());
         let acceptance = accepted.map(|Accepted { value, declared }| Acceptance {
@@ -40,11 +35,11 @@ impl Executor<'_> {
             until_requested: None,
         });
         let claim =
-            Claim { kind: conditions::RESOLVED, status: ConditionStatus::True, reason: why, message: message.clone() };
+            Claim { kind: conditions::RESOLVED, status: ConditionStatus::True, reason, message: message.clone() };
         let is_accepted = matches!(phase, DriftPhase::Accepted | DriftPhase::Reverted);
         let status = json!({
             "phase": phase,
-            "reason": why,
+            "reason": reason,
             "resolvedAt": Time(now),
             "decidedBy": drift.decided_by.as_ref().filter(|_| is_accepted),
             // Where the annotation is gone already, no later one counts as this decision.
@@ -54,9 +49,9 @@ impl Executor<'_> {
             "conditions": [claim.since(now, 1)],
         });
         self.patch_drift_status(&drift, "closing", status).await?;
-        self.context.metrics.resolved(drift.kind, phase, why);
+        self.context.metrics.resolved(drift.kind, phase, reason);
         let field = &drift.field;
-        info!(record = %self.key, drift = name, %field, phase = phase.name(), reason = why, "drift resolved");
+        info!(record = %self.key, drift = name, %field, phase = phase.name(), reason, "drift resolved");
         let event = match phase {
             DriftPhase::Accepted => "DriftAccepted",
             DriftPhase::Reverted => "DriftReverted",
@@ -68,17 +63,16 @@ impl Executor<'_> {
     }
 }
 
-fn closing_message(why: &str, drift: &KnownDrift) -> String {
+fn closing_message(why: Closing, drift: &KnownDrift) -> String {
     let (field, actual) = (named(&drift.field), brief(&drift.actual));
     match why {
-        reason::ACCEPTED => format!("{field}: {actual} is the desired value now"),
-        reason::REVERTED => format!("{field}: the live value is the desired one again"),
-        reason::LIVE_RETURNED => format!("{field}: the live value is as desired again"),
-        reason::DESIRED_CHANGED => format!("{field}: the desired value was changed"),
-        reason::NO_LONGER_RECORDED => format!("{field}: no longer recorded"),
-        reason::IGNORED => format!("{field}: listed in spec.drift.ignore"),
-        reason::RESOURCE_GONE => format!("{field}: the resource itself is gone"),
-        reason::RECORD_GONE => format!("{field}: the record is gone"),
-        why => format!("{field}: {why}"),
+        Closing::Accepted => format!("{field}: {actual} is the desired value now"),
+        Closing::Reverted => format!("{field}: the live value is the desired one again"),
+        Closing::LiveReturned => format!("{field}: the live value is as desired again"),
+        Closing::DesiredChanged => format!("{field}: the desired value was changed"),
+        Closing::NoLongerRecorded => format!("{field}: no longer recorded"),
+        Closing::Ignored => format!("{field}: listed in spec.drift.ignore"),
+        Closing::ResourceGone => format!("{field}: the resource itself is gone"),
+        Closing::RecordGone => format!("{field}: the record is gone"),
     }
 }

@@ -13,7 +13,7 @@ use crate::{
         conditions::{self, Claim, ConditionStatus, reason},
     },
     drift::{
-        plan::Accepted,
+        plan::{Accepted, Ending},
         shown::{brief, named},
         standing::whole_seconds,
     },
@@ -68,36 +68,35 @@ impl Executor<'_> {
     }
 
     /// An acceptance stands no more.
-    pub(super) async fn end(&mut self, name: &str, why: &'static str) -> Result<(), Error> {
+    pub(super) async fn end(&mut self, name: &str, why: Ending) -> Result<(), Error> {
         let Some(drift) = self.known(name) else { return Ok(()) };
         let field = named(&drift.field);
         let message = match why {
-            reason::IN_MANIFEST => format!("{field}: the manifest says the accepted value"),
-            reason::MANIFEST_CHANGED => {
+            Ending::InManifest => format!("{field}: the manifest says the accepted value"),
+            Ending::ManifestChanged => {
                 format!("{field}: the manifest says another value, or no longer declares the field")
             }
-            reason::LIVE_RETURNED => format!("{field}: the live value is as the manifest says again"),
-            reason::EXPIRED => format!("{field}: the time of the acceptance is up"),
-            reason::WITHDRAWN => format!("{field}: the acceptance was withdrawn"),
-            reason::SUPERSEDED => format!("{field}: a later acceptance replaced this one"),
-            reason::RECORD_GONE => format!("{field}: the record is gone"),
-            why => format!("{field}: {why}"),
+            Ending::LiveReturned => format!("{field}: the live value is as the manifest says again"),
+            Ending::Expired => format!("{field}: the time of the acceptance is up"),
+            Ending::Withdrawn => format!("{field}: the acceptance was withdrawn"),
+            Ending::Superseded => format!("{field}: a later acceptance replaced this one"),
+            Ending::RecordGone => format!("{field}: the record is gone"),
         };
         let now = whole_seconds(Timestamp::now());
         let since = drift.transition.unwrap_or(now);
         let conditions: [Condition; 2] = [
             resolved(message.clone()).since(since, 1),
-            standing(ConditionStatus::False, why, message.clone()).since(now, 1),
+            standing(ConditionStatus::False, why.reason(), message.clone()).since(now, 1),
         ];
-        let mut status = json!({ "reason": why, "manifestPatch": null, "conditions": conditions });
-        if why == reason::WITHDRAWN
+        let mut status = json!({ "reason": why.reason(), "manifestPatch": null, "conditions": conditions });
+        if why == Ending::Withdrawn
             && let Some(status) = status.as_object_mut()
         {
             // The same decision made again is a new one, and comes too late.
             status.insert("decision".to_owned(), json!(""));
         }
         self.patch_drift_status(&drift, "ending the acceptance of", status).await?;
-        info!(record = %self.key, drift = name, field, reason = why, "the acceptance ended");
+        info!(record = %self.key, drift = name, field, reason = why.reason(), "the acceptance ended");
         self.tell(&drift, false, "AcceptanceEnded", "Resolve", &message);
         Ok(())
     }

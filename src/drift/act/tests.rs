@@ -9,14 +9,14 @@ use serde_json::{Value, json};
 use super::*;
 use crate::{
     api::{
-        Drift, DriftPhase, ProvisionedResource, ProvisionedResourceStatus, annotations,
+        Drift, ProvisionedResource, ProvisionedResourceStatus, annotations,
         conditions::{self, reason},
         labels,
     },
     drift::{
         context::{Context, idle},
         known::Marks,
-        plan::{Accepted, Adoption},
+        plan::{Accepted, Adoption, Closing},
         shown::{Shown, tests::drift as stored_before},
     },
     kube_ext::{cache::Cache as _, key::ObjectKey, leader::Leadership},
@@ -138,8 +138,7 @@ fn accepting(fields: &[&str]) -> Vec<Write> {
     let adoptions = fields.iter().map(|field| adoption(field)).collect();
     let close = |field: &&str| Write::Close {
         drift: format!("d-{field}").into(),
-        phase: DriftPhase::Accepted,
-        reason: reason::ACCEPTED,
+        why: Closing::Accepted,
         accepted: Some(Box::new(Accepted { value: json!("b"), declared: json!("a") })),
     };
     [Write::Adopt { adoptions, in_doubt: Marks::default() }].into_iter().chain(fields.iter().map(close)).collect()

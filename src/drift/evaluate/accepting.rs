@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::planner::Planner;
 use crate::{
-    api::{AcceptanceMode, DriftPhase, annotations, conditions::reason},
+    api::{AcceptanceMode, annotations},
     comparison::{
         reading::{read as read_shown, stands_for as shows},
         secret,
@@ -18,7 +18,7 @@ use crate::{
         merge_patch,
         observed::{NeedsFreshRead, Recorded, Seen},
         ownership,
-        plan::{Accepted, Adoption, Write},
+        plan::{Accepted, Adoption, Closing, Write},
         shown::brief,
         standing,
     },
@@ -39,8 +39,8 @@ impl Planner<'_> {
         self.next_end = settled.next_end;
         let stands = |drift: &&KnownDrift| !settled.ended.iter().any(|(name, _)| *name == drift.name);
         drifts.iter().filter(stands).for_each(|drift| self.keep_to_decision(drift));
-        for (drift, reason) in &settled.ended {
-            self.end(drift, reason);
+        for (drift, why) in &settled.ended {
+            self.end(drift, *why);
         }
         self.accepted = settled.in_effect;
         standing::effective(recorded.desired, &self.accepted)
@@ -163,8 +163,7 @@ impl Planner<'_> {
         let value =
             self.live.and_then(|live| Some(live.hide(&drift.field, recorded.desired.get(drift.field.as_ref())?)));
         let accepted = value.map(|value| Box::new(Accepted { value, declared: read_shown(&drift.expected) }));
-        let (drift, phase, reason) = (drift.name.clone(), DriftPhase::Accepted, reason::ACCEPTED);
-        self.writes.push(Write::Close { drift, phase, reason, accepted });
+        self.writes.push(Write::Close { drift: drift.name.clone(), why: Closing::Accepted, accepted });
     }
 
     /// All accepted values in one write, and then the end of each drift.
@@ -177,8 +176,7 @@ impl Planner<'_> {
             .iter()
             .map(|adoption| Write::Close {
                 drift: adoption.drift.clone(),
-                phase: DriftPhase::Accepted,
-                reason: reason::ACCEPTED,
+                why: Closing::Accepted,
                 accepted: Some(Box::new(adoption.accepted.clone())),
             })
             .collect();

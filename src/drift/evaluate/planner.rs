@@ -6,13 +6,12 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::{
-    api::DriftPhase,
     comparison::secret,
     digitalocean::Live,
     drift::{
         known::{KnownDrift, Marks},
         observed::{NeedsFreshRead, Observed, Reading, Seen},
-        plan::{Adoption, Plan, Situation, Write, waiting},
+        plan::{Adoption, Closing, Ending, Plan, Situation, Write, waiting},
     },
 };
 
@@ -57,8 +56,8 @@ impl<'a> Planner<'a> {
         Plan { writes: self.writes, needs_fresh_read: self.needs_fresh_read, situation, next_end: self.next_end }
     }
 
-    pub(super) fn end(&mut self, drift: &str, reason: &'static str) {
-        self.writes.push(Write::End { drift: drift.into(), reason });
+    pub(super) fn end(&mut self, drift: &str, why: Ending) {
+        self.writes.push(Write::End { drift: drift.into(), why });
     }
 
     /// The label of the change is for what the drift shows (next).
@@ -114,8 +113,8 @@ impl<'a> Planner<'a> {
         self.writes.push(Write::DropDecision { drift: drift.name.clone() });
     }
 
-    pub(super) fn close(&mut self, drift: &KnownDrift, phase: DriftPhase, reason: &'static str) {
-        self.writes.push(Write::Close { drift: drift.name.clone(), phase, reason, accepted: None });
+    pub(super) fn close(&mut self, drift: &KnownDrift, why: Closing) {
+        self.writes.push(Write::Close { drift: drift.name.clone(), why, accepted: None });
     }
 
     pub(super) fn adopts(&self, field: &str) -> bool {

@@ -7,8 +7,7 @@ use sha2::{Digest, Sha256};
 use super::{decision::Asked, planner::Planner};
 use crate::{
     api::{
-        DriftPhase, SagaKind, SagaPhase, SagaSpec,
-        conditions::reason,
+        SagaKind, SagaPhase, SagaSpec,
         drift::EXISTS,
         saga::{Retry, StepSpec},
     },
@@ -18,7 +17,7 @@ use crate::{
         finding::{Finding, compare},
         known::{KnownDrift, readable},
         observed::{NeedsFreshRead, Owner, Reading, Recorded, Seen},
-        plan::{PlannedSaga, Write},
+        plan::{Closing, PlannedSaga, Write},
         reverts::RevertSaga,
         shown::brief,
     },
@@ -161,7 +160,7 @@ impl Planner<'_> {
         let expected = effective.desired.get(drift.field.as_ref());
         match (seen, expected) {
             (Seen::Present(live), Some(expected)) => match compare(live, &drift.field, expected) {
-                Finding::Matches { .. } => self.close(drift, DriftPhase::Reverted, reason::REVERTED),
+                Finding::Matches { .. } => self.close(drift, Closing::Reverted),
                 Finding::Differs { shown, .. } => {
                     let is = brief(&shown.actual);
                     self.fail_revert(drift, format!("saga {} succeeded, but the live value is {is}", saga.name));

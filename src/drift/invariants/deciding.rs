@@ -10,7 +10,7 @@ fn an_accepted_value_becomes_the_desired_one() {
     let accepted = Accepted { value: json!("web-1"), declared: json!("web-2") };
     let adoptions = vec![Adoption { drift: "name-1".into(), field: "name".into(), value: json!("web-1"), accepted }];
     let adopt = Write::Adopt { adoptions, in_doubt: Marks::default() };
-    assert_eq!(world.settle(), [adopt, closed("name-1", DriftPhase::Accepted, reason::ACCEPTED)]);
+    assert_eq!(world.settle(), [adopt, closed("name-1", Closing::Accepted)]);
     assert_eq!(world.desired["name"], "web-1");
 }
 
@@ -52,10 +52,7 @@ fn a_decision_on_another_desired_value_is_refused() {
     world.annotate("name-1", "true");
     let writes = world.settle();
     assert!(matches!(writes[0], Write::Refuse { .. }), "{writes:?}");
-    assert_eq!(
-        writes[2..],
-        [closed("name-1", DriftPhase::Stale, reason::DESIRED_CHANGED), opened("name", 2, "web-9", "web-1")]
-    );
+    assert_eq!(writes[2..], [closed("name-1", Closing::DesiredChanged), opened("name", 2, "web-9", "web-1")]);
 }
 
 #[test]
@@ -165,7 +162,7 @@ fn a_decision_on_what_somebody_recorded_meanwhile_is_accepted_whatever_the_cloud
     world.settle();
     world.desired.insert("tags".into(), json!(["web"]));
     world.annotate("tags-1", "true");
-    assert_eq!(world.settle(), [closed("tags-1", DriftPhase::Accepted, reason::ACCEPTED)]);
+    assert_eq!(world.settle(), [closed("tags-1", Closing::Accepted)]);
 }
 
 #[test]

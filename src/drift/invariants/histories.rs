@@ -227,11 +227,11 @@ impl Watched {
                     let uid = self.world.drift(drift).uid.clone();
                     assert!(self.refused.contains(&uid), "a decision was dropped without a word");
                 }
-                Write::Close { drift, phase, .. } => {
+                Write::Close { drift, why, .. } => {
                     let known = self.world.drift(drift).clone();
                     let is_adopted = self.adopted.contains(&known.uid);
-                    assert!(!is_adopted || *phase == DriftPhase::Accepted, "an accepted drift was closed as {phase:?}");
-                    assert!(known.accept.is_none() || *phase == DriftPhase::Accepted, "a decision was lost");
+                    assert!(!is_adopted || *why == Closing::Accepted, "an accepted drift was closed as {why:?}");
+                    assert!(known.accept.is_none() || *why == Closing::Accepted, "a decision was lost");
                     assert!(!is_blind || is_adopted, "closed on no evidence");
                 }
                 Write::Open { field, shown, .. } => {

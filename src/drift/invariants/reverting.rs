@@ -49,7 +49,7 @@ fn a_revert_is_a_saga_and_reverted_once_the_live_value_is_as_desired() {
     assert_eq!(world.plan().situation, Situation::Reverting(world.reverts[0].name.to_string()));
     world.set_live("name", json!("web-2"));
     world.saga_is(SagaPhase::Succeeded);
-    assert_eq!(world.settle(), [closed("name-1", DriftPhase::Reverted, reason::REVERTED)]);
+    assert_eq!(world.settle(), [closed("name-1", Closing::Reverted)]);
     assert_eq!(world.settle(), []);
 }
 
@@ -64,7 +64,7 @@ fn nothing_is_concluded_from_what_is_live_meanwhile() {
     world.saga_is(SagaPhase::Succeeded);
     world.sweep();
     let writes = world.settle();
-    assert_eq!(writes, [closed("name-1", DriftPhase::Reverted, reason::REVERTED), opened("memory", 1, "4096", "1"),]);
+    assert_eq!(writes, [closed("name-1", Closing::Reverted), opened("memory", 1, "4096", "1"),]);
 }
 
 #[test]
@@ -236,6 +236,6 @@ fn under_an_acceptance_that_stands_the_target_is_the_accepted_value() {
     assert!(matches!(&world.settle()[..], [Write::Revert { .. }, Write::Follow { .. }]));
     world.set_live("name", json!("web-1"));
     world.saga_is(SagaPhase::Succeeded);
-    assert_eq!(world.settle(), [closed("name-2", DriftPhase::Reverted, reason::REVERTED)]);
+    assert_eq!(world.settle(), [closed("name-2", Closing::Reverted)]);
     assert_eq!(world.standing(), ["name-1".into()]);
 }

@@ -21,8 +21,8 @@ fn declared() -> World {
     world
 }
 
-fn ended(drift: &str, reason: &'static str) -> Write {
-    Write::End { drift: drift.into(), reason }
+fn ended(drift: &str, why: Ending) -> Write {
+    Write::End { drift: drift.into(), why }
 }
 
 #[test]
@@ -42,7 +42,7 @@ fn an_acceptance_of_a_declared_field_stands_and_the_record_stays_as_it_is() {
 fn a_manifest_that_catches_up_ends_it_and_nothing_opens() {
     let mut world = accepted();
     world.desired.insert("name".into(), json!("web-1"));
-    assert_eq!(world.settle(), [ended("name-1", reason::IN_MANIFEST)]);
+    assert_eq!(world.settle(), [ended("name-1", Ending::InManifest)]);
     assert_eq!(world.open().len(), 0);
 }
 
@@ -51,11 +51,11 @@ fn a_manifest_with_a_third_value_ends_it_and_is_compared() {
     let mut world = accepted();
     world.desired.insert("name".into(), json!("web-3"));
     let writes = world.settle();
-    assert_eq!(writes, [ended("name-1", reason::MANIFEST_CHANGED), opened("name", 2, "web-3", "web-1")]);
+    assert_eq!(writes, [ended("name-1", Ending::ManifestChanged), opened("name", 2, "web-3", "web-1")]);
     // A field that is not declared any more is not compared.
     let mut world = accepted();
     world.desired.remove("name");
-    assert_eq!(world.settle(), [ended("name-1", reason::MANIFEST_CHANGED)]);
+    assert_eq!(world.settle(), [ended("name-1", Ending::ManifestChanged)]);
 }
 
 #[test]
@@ -65,7 +65,7 @@ fn a_live_value_that_returns_ends_it_once_a_second_read_confirms_it() {
     world.swept = Swept::Live(world.live.clone());
     let plan = world.plan();
     assert_eq!((plan.writes, plan.needs_fresh_read), (vec![], Some(NeedsFreshRead::Change)));
-    assert_eq!(world.settle(), [ended("name-1", reason::LIVE_RETURNED)]);
+    assert_eq!(world.settle(), [ended("name-1", Ending::LiveReturned)]);
 }
 
 #[test]
@@ -79,7 +79,7 @@ fn its_time_is_up() {
     world.now = end - jiff::SignedDuration::from_secs(1);
     assert_eq!(world.settle(), []);
     world.now = end;
-    assert_eq!(world.settle(), [ended("name-1", reason::EXPIRED), opened("name", 2, "web-2", "web-1")]);
+    assert_eq!(world.settle(), [ended("name-1", Ending::Expired), opened("name", 2, "web-2", "web-1")]);
 }
 
 #[test]
@@ -87,7 +87,7 @@ fn removing_the_annotation_withdraws_it_and_the_same_decision_is_late_then() {
     let mut world = accepted();
     world.drift("name-1").accept = None;
     world.touch("name-1");
-    assert_eq!(world.settle(), [ended("name-1", reason::WITHDRAWN), opened("name", 2, "web-2", "web-1")]);
+    assert_eq!(world.settle(), [ended("name-1", Ending::Withdrawn), opened("name", 2, "web-2", "web-1")]);
     world.annotate("name-1", "true");
     let writes = world.settle();
     assert!(matches!(&writes[..], [Write::Answer { .. }, Write::DropDecision { .. }]), "{writes:?}");
@@ -103,7 +103,7 @@ fn a_live_value_that_moves_on_is_a_new_drift_from_the_accepted_value_and_replace
     world.annotate("name-2", "true");
     let writes = world.settle();
     assert!(matches!(&writes[0], Write::Stand { accepted, .. } if accepted.declared == "web-2"), "{writes:?}");
-    assert_eq!(writes[1..], [ended("name-1", reason::SUPERSEDED)]);
+    assert_eq!(writes[1..], [ended("name-1", Ending::Superseded)]);
     assert_eq!(world.settle(), []);
     // Back to the value that was accepted first: that decision is over.
     world.set_live("name", json!("web-1"));
@@ -208,7 +208,7 @@ fn a_resource_that_is_gone_can_be_accepted_likewise() {
     assert_eq!(world.settle(), []);
     world.live = Some(droplet());
     world.sweep();
-    assert_eq!(world.settle(), [ended("exists-1", reason::LIVE_RETURNED), opened("name", 2, "web-2", "web-1")]);
+    assert_eq!(world.settle(), [ended("exists-1", Ending::LiveReturned), opened("name", 2, "web-2", "web-1")]);
 }
 
 #[test]
@@ -225,7 +225,7 @@ fn a_record_that_rests_or_cannot_be_compared_leaves_it_as_it_is() {
     world.swept = Swept::Nothing;
     assert_eq!(world.plan().writes, []);
     assert_eq!(world.standing(), ["name-1".into()]);
-    assert_eq!(orphaned(&world.drifts), [ended("name-1", reason::RECORD_GONE)]);
+    assert_eq!(orphaned(&world.drifts), [ended("name-1", Ending::RecordGone)]);
 }
 
 #[test]

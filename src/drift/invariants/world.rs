@@ -224,8 +224,8 @@ impl World {
                     self.last_accepted.add(&drift);
                 }
             }
-            Write::Close { drift, phase, .. } => {
-                let now = self.now;
+            Write::Close { drift, why, .. } => {
+                let (now, phase) = (self.now, why.phase());
                 let drift = self.drift(&drift);
                 drift.phase = phase;
                 drift.reverting = None;
@@ -260,10 +260,10 @@ impl World {
                 drift.standing =
                     Some(Box::new(Standing { accepted, declared, since, until, until_requested, has_patch: true }));
             }
-            Write::End { drift, reason } => {
+            Write::End { drift, why } => {
                 let drift = self.drift(&drift);
                 drift.standing = None;
-                if reason == reason::WITHDRAWN {
+                if why == Ending::Withdrawn {
                     drift.decision = Some("".into());
                 }
             }
@@ -347,7 +347,7 @@ pub(super) fn bare(step: Write) -> Write {
     match step {
         Write::Open { field, episode, shown } => Write::Open { field, episode, shown: bare(*shown) },
         Write::Refresh { drift, shown } => Write::Refresh { drift, shown: bare(*shown) },
-        Write::Close { drift, phase, reason, .. } => Write::Close { drift, phase, reason, accepted: None },
+        Write::Close { drift, why, .. } => Write::Close { drift, why, accepted: None },
         step => step,
     }
 }
@@ -365,8 +365,8 @@ pub(super) fn compared(situation: Situation) -> Compared {
     compared
 }
 
-pub(super) fn closed(drift: &str, phase: DriftPhase, reason: &'static str) -> Write {
-    Write::Close { drift: drift.into(), phase, reason, accepted: None }
+pub(super) fn closed(drift: &str, why: Closing) -> Write {
+    Write::Close { drift: drift.into(), why, accepted: None }
 }
 
 /// The message of a single step that says why a decision waits.
