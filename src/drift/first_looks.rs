@@ -1,4 +1,4 @@
-//! The first looks at the resources of new records: one by one, or by a list. Pure.
+//! The first looks at the resources of new records: one by one, or by a list.
 
 use std::time::Duration;
 

@@ -1,9 +1,6 @@
 //! One turn of one saga: its state, what it sees, and its writes.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Instant};
 
 use jiff::Timestamp;
 use kube::{
