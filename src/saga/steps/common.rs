@@ -19,7 +19,7 @@ pub(super) const SOON: Duration = Duration::from_secs(2);
 /// An id from the cloud, as text or as a number.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
-pub(super) struct ProviderId(String);
+pub struct ProviderId(String);
 
 impl ProviderId {
     pub(super) fn as_str(&self) -> &str {

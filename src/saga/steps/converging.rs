@@ -13,7 +13,7 @@ use super::{
 use crate::saga::step::{Failure, Found, Progress, Step, StepContext, Undo};
 
 /// A step that converges. It can be repeated at any time, in both directions.
-pub(super) trait Converging: Send + Sync + 'static {
+pub trait Converging: Send + Sync + 'static {
     /// See [`Step::NAME`].
     const NAME: &'static str;
     /// See [`Step::TIMEOUT`].

@@ -21,7 +21,7 @@ const LATEST: &str = "50";
 
 /// The next operation towards the target state of a droplet.
 #[derive(Debug)]
-pub(super) enum Next {
+pub enum Next {
     /// None: the droplet is in the target state.
     Nothing,
     /// None: the droplet does not exist.

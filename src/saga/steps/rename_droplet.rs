@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::{
     common::{ProviderId, text},
     converging::Converging,
-    droplet::{self, Next},
+    droplet::Next,
 };
 use crate::saga::step::{Failure, StepContext};
 
