@@ -4,7 +4,7 @@ use std::time::Duration;
 
 /// A call to DigitalOcean, or the settings for it, failed. No message ever holds the token, nor what differs from call
 /// to call (request ids, waits): a status that shows it must not change while nothing else does.
-#[derive(Clone, Debug, thiserror::Error, strum::IntoStaticStr)]
+#[derive(Clone, Debug, thiserror::Error, strum::IntoStaticStr, strum::VariantNames)]
 #[strum(serialize_all = "snake_case")]
 pub enum Error {
     /// The settings cannot work.

@@ -8,7 +8,7 @@ use kube::core::Status;
 pub const LIMIT: Duration = Duration::from_secs(30);
 
 /// The reason why a call to the API server failed.
-#[derive(Debug, thiserror::Error, strum::IntoStaticStr)]
+#[derive(Debug, thiserror::Error, strum::IntoStaticStr, strum::VariantNames)]
 #[strum(serialize_all = "snake_case")]
 pub enum Error {
     /// There was no response in time.
