@@ -1,18 +1,19 @@
 //! A survey of the account: every resource of some kinds, with its document, from bulk lists.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use futures::{StreamExt as _, stream};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::Value;
 
 use super::{Error, cloud::MAX_AGE, text};
-use crate::digitalocean::{FieldSet, IdFormat, Inventory, Kind, Live, Observation, ResourceKey};
+use crate::digitalocean::{FieldSet, Inventory, Kind, Live, Observation, ResourceKey};
 
 /// The number of kinds that are listed at a time.
 const KINDS_AT_ONCE: usize = 4;
-/// The kind whose resources hold domain records.
-const PARENT: &str = "Domain";
 
 /// One resource of the account.
 #[derive(Clone, Debug)]
@@ -76,7 +77,7 @@ pub(super) fn address(key: &ResourceKey) -> String {
     format!("{}/{}", key.kind, key.id)
 }
 
-/// Reads `Droplet/3164444`; the id of a domain record has a slash itself.
+/// Reads `Droplet/3164444`; an id that names a parent, such as that of a domain record, has a slash itself.
 pub(super) fn read_address(text: &str) -> Result<ResourceKey, String> {
     let (kind, id) = text.split_once('/').ok_or("must be a kind and an id, such as Droplet/3164444")?;
     let kind = super::verify::kind(kind)?;
@@ -91,20 +92,23 @@ pub(super) fn read_address(text: &str) -> Result<ResourceKey, String> {
 pub(super) async fn survey(inventory: &Inventory, kinds: &BTreeSet<Kind>, fields: impl Fn(Kind) -> FieldSet) -> Survey {
     let mut survey = Survey::default();
     let bar = progress(kinds.len());
-    // Domains come first, where their records are listed; and once, since a second list has no news.
-    let domain = Kind::named(PARENT).filter(|_| kinds.iter().copied().any(is_within));
-    let domains = match domain {
-        None => None,
-        Some(domain) => Some(list(inventory, domain, fields(domain), Vec::new()).await),
-    };
-    let parents = domains.iter().flatten().flatten().map(ToString::to_string).collect::<Vec<String>>();
+    // Parents come first, such as domains; and once, since a second list has no news.
+    let mut parents: BTreeMap<Kind, Result<Vec<Arc<str>>, String>> = BTreeMap::new();
+    for parent in kinds.iter().filter_map(|kind| kind.parent()).collect::<BTreeSet<_>>() {
+        parents.insert(parent, list(inventory, parent, fields(parent), Vec::new()).await);
+    }
     let lists = kinds.iter().map(|kind| {
-        let (parents, fields) = (if is_within(*kind) { parents.clone() } else { Vec::new() }, fields(*kind));
-        let known = domains.clone().filter(|_| domain == Some(*kind));
+        let (known, fields) = (parents.get(kind).cloned(), fields(*kind));
+        let parents = kind.parent().and_then(|parent| parents.get(&parent).cloned());
         async move {
-            let listed = match known {
-                Some(listed) => listed,
-                None => list(inventory, *kind, fields, parents).await,
+            let listed = match (known, parents) {
+                (Some(listed), _) => listed,
+                (None, Some(Err(why))) => Err(why),
+                (None, Some(Ok(parents))) => {
+                    let parents = parents.iter().map(ToString::to_string).collect();
+                    list(inventory, *kind, fields, parents).await
+                }
+                (None, None) => list(inventory, *kind, fields, Vec::new()).await,
             };
             (*kind, listed)
         }
@@ -129,6 +133,7 @@ pub(super) async fn survey(inventory: &Inventory, kinds: &BTreeSet<Kind>, fields
     bar.finish_and_clear();
     survey.resources.sort_by(|one, other| one.key.cmp(&other.key));
     survey.failures.sort();
+    survey.failures.dedup();
     survey
 }
 
@@ -137,10 +142,6 @@ pub(super) fn tell_failures(survey: &Survey) {
     for failure in &survey.failures {
         text::note(&format!("error: {failure}"));
     }
-}
-
-fn is_within(kind: Kind) -> bool {
-    kind.id_format() == IdFormat::DomainRecord
 }
 
 /// The ids of a kind.
@@ -178,9 +179,10 @@ fn progress(kinds: usize) -> ProgressBar {
     bar
 }
 
-/// Kinds, from the flags; all where none is given.
+/// Kinds, from the flags. Where none is given, all but those that their parents show too: each resource once.
 pub(super) fn kinds(given: &[Kind]) -> BTreeSet<Kind> {
-    if given.is_empty() { Kind::all().collect() } else { given.iter().copied().collect() }
+    let all = || Kind::all().filter(|kind| !kind.is_shown_in_parent());
+    if given.is_empty() { all().collect() } else { given.iter().copied().collect() }
 }
 
 /// The failure of a survey of which nothing could be read.

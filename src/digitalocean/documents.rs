@@ -57,7 +57,7 @@ impl Client {
     /// # Errors
     /// Where no trustworthy answer came.
     pub(super) async fn has_scope(&self, scope: &'static str, priority: Priority) -> Result<Option<bool>, Error> {
-        let of_kind = Kind::all().map(Kind::row).find(|row| row.scope == scope && !row.list.path.contains('{'));
+        let of_kind = Kind::all().map(Kind::row).find(|row| row.list_scope() == scope && row.within.is_none());
         let path = match (of_kind, scope) {
             (Some(row), _) => row.list.path.as_str(),
             (None, "tag:read") => "/v2/tags",

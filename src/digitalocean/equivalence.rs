@@ -45,6 +45,8 @@ pub(crate) enum Equivalence {
     Hour,
     /// A node pool; the autoscaler sets its count.
     NodePool,
+    /// The count of a node pool that has a document of its own; the autoscaler sets it within its bounds.
+    NodeCount,
     /// A record's name: `@`, the domain, with or without trailing dot.
     RecordName,
     /// A record's data; host names as in names.
@@ -87,6 +89,7 @@ impl Equivalence {
             Self::ClusterVersion => "precision: `1.30` matches `1.30.4-do.0`; newer patches under auto-upgrade",
             Self::Hour => "`13:00` and `13:00:00`; seconds that were not recorded",
             Self::NodePool => "the count, where the record and the live pool both say `auto_scale`",
+            Self::NodeCount => "any count from `min_nodes` to `max_nodes`, while the pool has `auto_scale`",
             Self::RecordName => "letter case; `@`, the domain itself, full names and trailing dots",
             Self::RecordData => {
                 "CNAME, MX, NS, SOA and SRV: letter case, a final dot, and a single label for the host of that name in the domain; A and AAAA: spelling of the address; CAA `issue` and `issuewild`: trailing dot; TXT and all others: nothing"
@@ -142,6 +145,7 @@ impl Equivalence {
             Self::Version => version(site, expected, live),
             Self::ClusterVersion => cluster_version(site, expected, live),
             Self::NodePool => node_pool(expected, live),
+            Self::NodeCount => node_count(site, expected, live),
             Self::AppVariable => return app_variable(expected, live),
             Self::AppValue => return app_value(path, expected, live),
             Self::Certificate => return certificate(site, expected, live),
@@ -355,6 +359,15 @@ fn node_pool(expected: &mut Value, live: &mut Value) {
         if let Value::Object(pool) = pool {
             pool.remove("count");
         }
+    }
+}
+
+fn node_count(site: Site<'_>, expected: &mut Value, live: &Value) {
+    let number = |value: &Value| value.as_u64().unwrap_or_default();
+    let bound = |key: &str| site.document.get(key).map(number).unwrap_or_default();
+    let scales = site.document.get("auto_scale") == Some(&Value::Bool(true));
+    if scales && !is_blank(expected) && (bound("min_nodes")..=bound("max_nodes")).contains(&number(live)) {
+        *expected = live.clone();
     }
 }
 

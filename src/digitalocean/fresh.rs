@@ -71,9 +71,10 @@ impl Client {
     /// Adds what only lists show.
     async fn complete_from_list(&self, key: &ResourceKey, document: &mut Value) -> Result<(), Error> {
         let row = key.kind.row();
-        let path = Path { route: &row.list.path, parent: None, id: None, scope: &row.scope };
+        let (parent, id) = key.parts();
+        let path = Path { route: &row.list.path, parent, id: None, scope: row.list_scope() };
         let rows = self.rows(path, &row.list.key, &[]).await?;
-        if let Some(listed) = rows.iter().find(|listed| str_at(listed, &row.id.field) == &*key.id) {
+        if let Some(listed) = rows.iter().find(|listed| str_at(listed, &row.id.field) == id) {
             complete(document, listed, &row.only_list);
         }
         Ok(())

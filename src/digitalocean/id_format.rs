@@ -22,8 +22,16 @@ pub enum IdFormat {
     Name,
     /// `45.55.96.47`
     Ipv4,
+    /// `2604:a880:800:14::42c3:d000`
+    Ipv6,
+    /// `env:prod`, in the spelling in which the tag was created
+    Tag,
+    /// `DO00EXAMPLE4KEY7ID21`
+    AccessKey,
     /// `example.com/28448429`: the domain and the record's id in it
     DomainRecord,
+    /// `506f78a4-e098-11e5-ad9f-000f53306ae1/fbe805e8-866b-11e6-96bf-000f53315a41`: the parent and the id in it
+    UuidInUuid,
 }
 
 impl IdFormat {
@@ -37,7 +45,13 @@ impl IdFormat {
             Self::Uuid => "^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$",
             Self::Name => "^[a-z0-9_][a-z0-9._-]{0,252}$",
             Self::Ipv4 => "^(0|[1-9][0-9]{0,2})([.](0|[1-9][0-9]{0,2})){3}$",
+            Self::Ipv6 => {
+                "^(([0-9a-f]{1,4}:){7}[0-9a-f]{1,4}|([0-9a-f]{1,4}:){1,6}(:[0-9a-f]{1,4}){1,6}|([0-9a-f]{1,4}:){1,7}:)$"
+            }
+            Self::Tag => "^[A-Za-z0-9_:-]{1,253}$",
+            Self::AccessKey => "^[A-Z0-9]{8,128}$",
             Self::DomainRecord => "^[a-z0-9_][a-z0-9._-]{0,252}/[1-9][0-9]{0,19}$",
+            Self::UuidInUuid => "^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$",
         }
     }
 
@@ -53,7 +67,14 @@ impl IdFormat {
             Self::Uuid => "must be a UUID in lower case, such as \"506f78a4-e098-11e5-ad9f-000f53306ae1\"",
             Self::Name => "must be a name in lower case, such as \"example.com\"",
             Self::Ipv4 => "must be an IPv4 address, such as \"45.55.96.47\"",
+            Self::Ipv6 => "must be an IPv6 address in lower case, such as \"2604:a880:800:14::42c3:d000\"",
+            Self::Tag => "must be a tag of letters, digits, colons, dashes and underscores, such as \"env:prod\"",
+            Self::AccessKey => "must be the id of an access key, such as \"DO00EXAMPLE4KEY7ID21\"",
             Self::DomainRecord => "must be a domain and a record's id, such as \"example.com/28448429\"",
+            Self::UuidInUuid => {
+                "must be the UUIDs of the parent and of the resource, such as \
+                 \"506f78a4-e098-11e5-ad9f-000f53306ae1/fbe805e8-866b-11e6-96bf-000f53315a41\""
+            }
         }
     }
 

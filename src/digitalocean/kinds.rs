@@ -23,7 +23,7 @@ pub(crate) use reverts::RestState;
 pub(super) use reverts::{
     Call, Content, Direction, Guard, How, MemberCall, RevertCase, RevertRule, Reverts, Shape, Spelling, Write,
 };
-use table::TABLE;
+use table::{LEFT_OUT, TABLE};
 pub(super) use table::{OwnLimit, PartList, Reading, Row, Source};
 
 /// A kind of cloud resource: one row of the table. It compares, hashes, orders and serialises by its name.
@@ -90,6 +90,18 @@ impl Kind {
         &self.0.pins
     }
 
+    /// The kind that has a list of these resources per resource, such as the domain of a record.
+    #[must_use]
+    pub fn parent(self) -> Option<Self> {
+        Self::named(&self.0.within.as_ref()?.kind)
+    }
+
+    /// Whether documents of the parent show these resources too.
+    #[must_use]
+    pub fn is_shown_in_parent(self) -> bool {
+        self.0.within.as_ref().is_some_and(|within| within.shown_in.is_some())
+    }
+
     /// Whether a list shows all of its resources that exist.
     #[must_use]
     pub fn lists_all(self) -> bool {
@@ -108,12 +120,10 @@ impl ResourceKey {
         Self { kind, id: id.into() }
     }
 
-    /// The domain of a record's id, and the id within it; otherwise nothing and the id.
+    /// The id of the parent, and the id within it; otherwise nothing and the id.
     pub(super) fn parts(&self) -> (Option<&str>, &str) {
-        match (self.kind.id_format(), self.id.split_once('/')) {
-            (IdFormat::DomainRecord, Some((parent, id))) => (Some(parent), id),
-            _ => (None, &self.id),
-        }
+        let halves = self.kind.row().within.as_ref().and_then(|_| self.id.split_once('/'));
+        halves.map_or((None, &self.id), |(parent, id)| (Some(parent), id))
     }
 }
 

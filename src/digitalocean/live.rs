@@ -173,7 +173,8 @@ impl Live {
     pub fn hide(&self, field: &str, value: &Value) -> Value {
         let path = self.path(field);
         let row = self.key.kind.row();
-        if path.first().is_some_and(|root| row.unreadable.iter().chain(&row.secret).any(|name| name == root)) {
+        let is_secret = path.first().is_some_and(|root| row.secret.contains(root));
+        if is_secret || row.unreadable.iter().any(|pattern| pattern.covers(&path)) {
             return comparison::secret::fingerprint(value).into();
         }
         comparison::secret::hide(&self.rules(), &path, value)
@@ -282,7 +283,8 @@ impl Live {
             return self.unless_gated(source.root(), expected).unwrap_or_else(|| Resolved::Value(value()));
         }
         let root = field.split('.').next().unwrap_or(field);
-        if row.unreadable.iter().chain(&row.secret).any(|name| name == root) {
+        let is_secret = row.secret.iter().any(|name| name == root);
+        if is_secret || row.unreadable.iter().any(|pattern| pattern.covers(&self.path(field))) {
             return Resolved::NotReadable;
         }
         if let Some(unknown) = self.unless_gated(field, expected) {

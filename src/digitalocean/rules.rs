@@ -12,6 +12,9 @@ use super::kinds::Row;
 use super::observed::Unread;
 use crate::comparison;
 
+/// The reason for a part of a field that can be set and is not returned.
+const NEVER_SHOWN: &str = "the API does not return it; remove it from the record";
+
 /// The rules for one live resource.
 pub(super) struct KindRules<'a> {
     pub(super) row: &'static Row,
@@ -59,7 +62,9 @@ impl KindRules<'_> {
             let scope = self.hidden(path, expected).filter(|_| live.is_null())?;
             Some(format!("the token needs {scope}"))
         };
-        unread.map(|unread| unread.why.to_string()).or_else(needs_scope)
+        let is_never_shown = live.is_null() && self.row.unreadable.iter().any(|pattern| pattern.matches(path));
+        let never_shown = is_never_shown.then(|| NEVER_SHOWN.to_owned());
+        unread.map(|unread| unread.why.to_string()).or(never_shown).or_else(needs_scope)
     }
 }
 

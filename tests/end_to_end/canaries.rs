@@ -7,7 +7,7 @@ use digitalocean_simulator::RateLimits;
 use serde_json::{Value, json};
 
 use crate::{
-    cases::{id, places, put},
+    places::{id, places, put, put_parents},
     world::{World, eventually},
 };
 
@@ -31,19 +31,18 @@ fn plant(value: &mut Value) {
 async fn nothing_that_the_operator_writes_holds_a_credential_of_any_document() {
     let limits = RateLimits { per_minute: 1_000_000, per_hour: 10_000_000, ..RateLimits::default() };
     let mut world = World::without_operator("canaries", limits).await;
-    world.cloud.put("domains", json!({ "name": "example.com", "ttl": 1800 })).await.unwrap();
     let places = places();
+    put_parents(&world.cloud, &places).await;
     let mut records = Vec::new();
     for (number, kind) in Kind::all().enumerate() {
         let place = &places[kind.name()];
-        let list = place.list.path.replace("{parent}", "{domain_name}");
-        let original = examples::full_document(&examples::document_paths(&list)[0], &place.get.key);
+        let original = examples::full_document(&place.get.path, &place.get.key);
         let mut planted = original.clone();
         planted.as_object_mut().unwrap().values_mut().for_each(plant);
         // The recorded side holds them, and the live side.
         for (side, recorded, live) in [("live", &original, &planted), ("recorded", &planted, &original)] {
             let id = id(kind, 2 * number + usize::from(side == "live"));
-            put(&world, place, &id, live).await;
+            put(&world.cloud, place, &id, live).await;
             let is_compared = |key: &String| *key != place.id.field && !key.ends_with("_deployment");
             let desired: serde_json::Map<String, Value> = recorded
                 .as_object()

@@ -1,71 +1,19 @@
 //! The table of cases of the comparison, end to end: each case is a resource of the cloud and a record of it.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    path::Path,
-};
+use std::collections::BTreeMap;
 
-use arcadia_operator::digitalocean::{IdFormat, Kind};
+use arcadia_operator::digitalocean::Kind;
 use digitalocean_simulator::RateLimits;
-use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::world::{World, eventually};
+use crate::{
+    places::{id, places, put, put_parents},
+    world::{World, eventually},
+};
 use table::{Case, Verdict};
 
 #[path = "../support/cases.rs"]
 mod table;
-
-/// The part of a kind's data file that tells where its resources are.
-#[derive(Deserialize)]
-pub struct Place {
-    name: String,
-    pub list: Response,
-    pub get: Response,
-    pub id: Id,
-}
-
-#[derive(Deserialize)]
-pub struct Response {
-    pub path: String,
-    pub key: String,
-}
-
-#[derive(Deserialize)]
-pub struct Id {
-    pub field: String,
-}
-
-pub fn places() -> HashMap<String, Place> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/digitalocean/kinds/data");
-    let files = std::fs::read_dir(folder).unwrap();
-    let read = |file: std::io::Result<std::fs::DirEntry>| -> Place {
-        serde_saphyr::from_str(&std::fs::read_to_string(file.unwrap().path()).unwrap()).unwrap()
-    };
-    files.map(read).map(|place| (place.name.clone(), place)).collect()
-}
-
-/// The id of a case's resource.
-pub fn id(kind: Kind, number: usize) -> String {
-    match kind.id_format() {
-        IdFormat::Digits | IdFormat::DigitsOrSlug => (900_000 + number).to_string(),
-        IdFormat::DigitsOrUuid | IdFormat::Uuid => format!("00000000-0000-4000-8000-{number:012}"),
-        IdFormat::Name => format!("case-{number}"),
-        IdFormat::Ipv4 => format!("10.0.{}.{}", number / 250, number % 250 + 1),
-        IdFormat::DomainRecord => format!("example.com/{}", 900_000 + number),
-    }
-}
-
-/// Puts a document in the cloud as it is, but for its id.
-pub async fn put(world: &World, place: &Place, id: &str, document: &Value) {
-    let (collection, key) = match id.split_once('/') {
-        Some((domain, record)) => (place.list.path.replace("{parent}", domain), record),
-        None => (place.list.path.clone(), id),
-    };
-    let mut document = document.clone();
-    document[&place.id.field] = key.parse::<u64>().map_or_else(|_| key.into(), Value::from);
-    world.cloud.put_as_is(collection.trim_start_matches("/v2/"), document).await.unwrap();
-}
 
 /// The status and reason of `InSync` that a verdict leads to.
 fn wanted(verdict: Verdict) -> &'static str {
@@ -83,7 +31,7 @@ async fn every_case_of_the_table_gets_its_verdict_and_no_credential_is_printed()
     let places = places();
     let limits = RateLimits { per_minute: 1_000_000, per_hour: 10_000_000, ..RateLimits::default() };
     let mut world = World::without_operator("cases", limits).await;
-    world.cloud.put("domains", json!({ "name": "example.com", "ttl": 1800 })).await.unwrap();
+    put_parents(&world.cloud, &places).await;
     let mut records = Vec::new();
     let mut cases_of: BTreeMap<String, &Case> = BTreeMap::new();
     for (number, case) in cases.iter().enumerate() {
@@ -100,7 +48,7 @@ async fn every_case_of_the_table_gets_its_verdict_and_no_credential_is_printed()
         if document["backup_policy"].is_null() {
             document.as_object_mut().unwrap().remove("backup_policy");
         }
-        put(&world, place, &id, &document).await;
+        put(&world.cloud, place, &id, &document).await;
         let name = format!("case-{number}");
         records.push(json!({
             "apiVersion": "arcadia.cloud/v1alpha1", "kind": "ProvisionedResource",

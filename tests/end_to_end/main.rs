@@ -7,6 +7,8 @@ mod decisions;
 mod faults;
 mod ha;
 mod lifecycle;
+#[path = "../support/places.rs"]
+mod places;
 mod privilege;
 mod program;
 mod readability;

@@ -3,6 +3,9 @@
 
 mod account;
 mod decisions;
+#[path = "../support/places.rs"]
+#[allow(dead_code, reason = "the end-to-end tests need more of it")]
+mod places;
 mod program;
 mod sagas;
 mod streams;

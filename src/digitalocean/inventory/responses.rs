@@ -216,7 +216,8 @@ impl Responses {
         }
         let gated = row.gated.keys().filter(|pattern| pattern.segments().len() == 1).map(Pattern::root);
         let parts = row.reads.iter().flat_map(|reading| reading.into.keys()).map(String::as_str);
-        let never = row.secret.iter().chain(&row.unreadable).map(String::as_str);
+        let unreadable = row.unreadable.iter().filter(|pattern| pattern.len() == 1).map(Pattern::root);
+        let never = row.secret.iter().map(String::as_str).chain(unreadable);
         let elsewhere = gated.chain(parts).chain(never).chain(row.only_list.iter().map(Pattern::root));
         // What the token may not see, a GET does not show either.
         unlisted.without(FieldSet::fields(row, elsewhere))

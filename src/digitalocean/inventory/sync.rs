@@ -14,7 +14,7 @@ use super::stage::{Read, Row, Selection, Stage, Staged, Wanted, absent};
 use super::sync_error::SyncError;
 use crate::digitalocean::kinds::FieldSet;
 use crate::digitalocean::lists::{Listed, Rows};
-use crate::digitalocean::{Error, IdFormat, Kind, Priority, ResourceKey};
+use crate::digitalocean::{Error, Kind, Priority, ResourceKey};
 
 /// What a sync found.
 #[derive(Clone, Debug)]
@@ -50,7 +50,7 @@ impl Inventory {
     }
 
     /// Lists all pages of `kind` and takes every resource over, for a survey of the account. What these fields need
-    /// besides the lists is read too, within an allowance. `parents` are the domains whose records are listed.
+    /// besides the lists is read too, within an allowance. `parents` are the ids of the parents that have the lists.
     ///
     /// # Errors
     /// If the list could not be read in full.
@@ -164,7 +164,7 @@ impl Inventory {
         let all = stages.len();
         let lists = stages.into_iter().map(|(parent, mut stage)| async move {
             let outcome = match self.0.client.list(kind, parent.as_deref(), &mut stage, Priority::Sweep).await {
-                // The domain is not there: neither are its records.
+                // The parent does not exist: neither do its resources.
                 Err(Error::NotFound { .. }) if parent.is_some() => {
                     stage.begin();
                     Ok(Listed { rows: 0, pages: 1 })
@@ -211,7 +211,7 @@ impl Inventory {
         let wanted = match selection {
             Selection::Wanted(wanted) => wanted.as_slice(),
             Selection::All { parents, .. } => {
-                let is_within = kind.id_format() == IdFormat::DomainRecord;
+                let is_within = kind.parent().is_some();
                 let parents = parents.iter().cloned().map(Some).filter(|_| is_within);
                 let own = (!is_within).then_some(None);
                 for parent in parents.chain(own) {
@@ -229,8 +229,8 @@ impl Inventory {
             let stage = stages.entry(parent).or_insert(stage);
             stage.resources.insert(Arc::clone(id), Staged { before, row: Row::Missing });
         }
-        if kind.id_format() == IdFormat::DomainRecord {
-            // An id without a domain names no list.
+        if kind.parent().is_some() {
+            // An id without a parent names no list.
             stages.remove(&None);
         }
         stages

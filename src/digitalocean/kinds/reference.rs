@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::Kind;
+use super::{Kind, LEFT_OUT};
 
 /// A Markdown table of all kinds, for the generated reference.
 #[must_use]
@@ -36,11 +36,15 @@ pub fn reference() -> String {
             code(&fields),
             code(&row.pins),
             code(&row.volatile),
-            code(&[row.unreadable.as_slice(), &row.secret].concat()),
+            code(&row.unreadable.iter().map(ToString::to_string).chain(row.secret.iter().cloned()).collect::<Vec<_>>()),
             gated.collect::<Vec<_>>().join(", "),
             levelled.collect::<Vec<_>>().join("; "),
             closed.chain(explicit).collect::<Vec<_>>().join("; "),
         );
+    }
+    text += "\nThese lists of DigitalOcean's API have no kind:\n\n| list | reason |\n| --- | --- |\n";
+    for (list, why) in LEFT_OUT.iter() {
+        let _ = writeln!(text, "| `{list}` | {why} |");
     }
     text
 }

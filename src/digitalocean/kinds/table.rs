@@ -5,6 +5,7 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use include_dir::{Dir, include_dir};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
@@ -18,13 +19,17 @@ static DATA: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/src/digitalocean/kinds/
 
 /// All rows, by name.
 pub(super) static TABLE: LazyLock<Vec<Row>> = LazyLock::new(|| {
-    let mut rows: Vec<Row> = DATA.files().map(|file| row(&file.path().to_string_lossy(), file.contents())).collect();
+    let mut rows: Vec<Row> = DATA.files().map(|file| read(&file.path().to_string_lossy(), file.contents())).collect();
     rows.sort_by(|one, other| one.name.cmp(&other.name));
     rows
 });
 
+/// Lists of the API whose resources are no kind, each with the reason.
+pub(super) static LEFT_OUT: LazyLock<BTreeMap<String, String>> =
+    LazyLock::new(|| read("left_out.yaml", include_bytes!("left_out.yaml")));
+
 #[expect(clippy::panic, reason = "the files are part of the program, and every test that names a kind reads them")]
-fn row(name: &str, contents: &[u8]) -> Row {
+fn read<T: DeserializeOwned>(name: &str, contents: &[u8]) -> T {
     serde_saphyr::from_slice(contents).unwrap_or_else(|error| panic!("reading {name}: {error}"))
 }
 
@@ -56,6 +61,12 @@ pub(crate) struct Row {
     pub(crate) id: Id,
     /// The token's scope that both paths need.
     pub(crate) scope: String,
+    /// The scope that the list needs, where it is another one.
+    #[serde(default)]
+    list_scope: Option<String>,
+    /// The kind that has a list of these resources per resource.
+    #[serde(default)]
+    pub(crate) within: Option<Within>,
     /// Paths in the document that no list shows, only the resource's own path.
     #[serde(default)]
     pub(crate) only_get: Vec<Pattern>,
@@ -82,9 +93,9 @@ pub(crate) struct Row {
     /// Parts of other fields that the cloud changes by itself.
     #[serde(default)]
     pub(crate) volatile_parts: Vec<Pattern>,
-    /// Fields that can be set but are never returned.
+    /// Fields, or parts of them, that can be set but are never returned.
     #[serde(default)]
-    pub(crate) unreadable: Vec<String>,
+    pub(crate) unreadable: Vec<Pattern>,
     /// Top-level fields that hold passwords: they are neither compared nor shown.
     #[serde(default)]
     pub(crate) secret: Vec<String>,
@@ -112,6 +123,24 @@ pub(crate) struct Row {
     /// How drifted fields are put back; none where that is not supported yet.
     #[serde(default)]
     pub(crate) revert: Option<Reverts>,
+}
+
+impl Row {
+    /// The scope that the list needs.
+    pub(crate) fn list_scope(&self) -> &str {
+        self.list_scope.as_ref().unwrap_or(&self.scope)
+    }
+}
+
+/// The kind whose resources have lists of another kind: ids begin with the parent's id.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Within {
+    /// The name of the parent kind.
+    pub(crate) kind: String,
+    /// The field of the parent's document that shows the same resources.
+    #[serde(default)]
+    pub(crate) shown_in: Option<String>,
 }
 
 /// A part of the document that another path shows.

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use super::{FieldComparison, Live};
 use crate::comparison::Difference;
-use crate::digitalocean::{Certificates, Document, IdFormat, Kind, ResourceKey, Unread};
+use crate::digitalocean::{Certificates, Document, Kind, ResourceKey, Unread};
 use table::{Case, Verdict};
 
 #[path = "../../../tests/support/cases.rs"]
@@ -16,10 +16,7 @@ const COLUMNS: usize = 400;
 
 impl Case {
     fn live(&self) -> Live {
-        let id = self.id.as_deref().unwrap_or(match self.kind.id_format() {
-            IdFormat::DomainRecord => "example.com/1",
-            _ => "1",
-        });
+        let id = self.id.as_deref().unwrap_or(if self.kind.parent().is_some() { "example.com/1" } else { "1" });
         let unread = self.unread.iter().map(|(path, why)| Unread::new(path, why.as_str()));
         let certificates = self.certificates.as_ref().map(|all| {
             let names: Certificates = all.iter().map(|(id, name)| (id.as_str(), name.as_str())).collect();

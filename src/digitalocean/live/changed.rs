@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use super::{FieldComparison, Live, Resolved};
 use crate::comparison::scalar::{is_blank, text};
 use crate::digitalocean::equivalence::Equivalence;
-use crate::digitalocean::{IdFormat, Kind, ResourceKey, examples};
+use crate::digitalocean::{Kind, ResourceKey, examples};
 
 /// One change of a document.
 struct Change {
@@ -34,14 +34,12 @@ enum What {
 /// The documents of a kind: the rows of the list's examples, and the examples of single documents.
 fn documents(kind: Kind) -> Vec<Value> {
     let row = kind.row();
-    let list = row.list.path.replace("{parent}", "{domain_name}");
-    let rows = examples::answers(&list).into_iter().flat_map(|page| match &page[&row.list.key] {
+    let rows = examples::answers(&row.list.path).into_iter().flat_map(|page| match &page[&row.list.key] {
         Value::Array(rows) => rows.clone(),
         Value::Null => Vec::new(),
         one => vec![one.clone()],
     });
-    let single = examples::document_paths(&list);
-    let single = examples::answers(&single[0]).into_iter().map(|answer| answer[&row.get.key].clone());
+    let single = examples::answers(&row.get.path).into_iter().map(|answer| answer[&row.get.key].clone());
     let mut documents: Vec<Value> = rows.chain(single).filter(Value::is_object).collect();
     documents.extend(pieces(&settled(kind)));
     documents.dedup();
@@ -52,8 +50,7 @@ fn documents(kind: Kind) -> Vec<Value> {
 /// A document with every field that DigitalOcean describes.
 pub(super) fn full_document(kind: Kind) -> Value {
     let row = kind.row();
-    let list = row.list.path.replace("{parent}", "{domain_name}");
-    examples::full_document(&examples::document_paths(&list)[0], &row.get.key)
+    examples::full_document(&row.get.path, &row.get.key)
 }
 
 /// The same, without the fields that the cloud changes by itself.
@@ -77,7 +74,7 @@ fn pieces(document: &Value) -> Vec<Value> {
 }
 
 pub(super) fn live(kind: Kind, document: &Value) -> Live {
-    let id = if kind.id_format() == IdFormat::DomainRecord { "example.com/1" } else { "1" };
+    let id = if kind.parent().is_some() { "example.com/1" } else { "1" };
     Live {
         key: ResourceKey::new(kind, id),
         document: document.clone(),
@@ -243,6 +240,7 @@ fn reason(kind: Kind, field: &str, change: &Change, recorded: Side<'_>, live: Si
         Equivalence::NodePool => {
             change.path.last().is_some_and(|key| key == "count") || change.key.as_deref() == Some("count")
         }
+        Equivalence::NodeCount => recorded.document["auto_scale"] == json!(true),
         Equivalence::ClusterVersion => {
             ends.iter().all(|end| end.as_str().is_some_and(|version| version.starts_with("1.18.")))
         }

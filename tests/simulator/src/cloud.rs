@@ -94,6 +94,9 @@ impl Cloud {
     /// Adds or replaces a resource, completing what the document leaves out: how inventories are loaded, tests put
     /// things in place, and simple kinds are created.
     pub(crate) fn put(&mut self, collection: &str, document: Value) -> Result<Value, String> {
+        if let Some(cluster) = node_pools::cluster_of(collection) {
+            return node_pools::put_behind(self, cluster, node_pools::complete(&document));
+        }
         let (kind, collection) = known(collection, &document)?;
         let mut document = document;
         let policy = take_policy(kind, &mut document);
@@ -109,6 +112,9 @@ impl Cloud {
 
     /// Adds or replaces a resource whose document is this one: nothing is completed.
     pub(crate) fn put_as_is(&mut self, collection: &str, mut document: Value) -> Result<Value, String> {
+        if let Some(cluster) = node_pools::cluster_of(collection) {
+            return node_pools::put_behind(self, cluster, document);
+        }
         let (kind, collection) = known(collection, &document)?;
         let policy = document.as_object_mut().filter(|_| kind.collection == "droplets");
         let policy = policy.and_then(|fields| fields.remove("backup_policy"));

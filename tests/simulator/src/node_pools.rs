@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 const READ_ONLY: &[&str] = &["id", "size", "nodes"];
 
 /// A whole node pool from what is given of it, with its nodes running.
-fn complete(pool: &Value) -> Value {
+pub(crate) fn complete(pool: &Value) -> Value {
     let mut whole = json!({
         "id": uuid(), "name": "pool", "size": "s-2vcpu-4gb", "count": 1, "tags": ["k8s", "k8s:worker"], "labels": null,
         "taints": [], "auto_scale": false, "min_nodes": 0, "max_nodes": 0,
@@ -145,6 +145,23 @@ fn settle(cloud: &mut Cloud, cluster: &str, pool: &str, call: &Call) {
             }
         });
     });
+}
+
+/// The cluster of which this collection has the pools.
+pub(crate) fn cluster_of(collection: &str) -> Option<&str> {
+    collection.strip_prefix("kubernetes/clusters/")?.strip_suffix("/node_pools")
+}
+
+/// Adds or replaces a pool behind everyone's back.
+pub(crate) fn put_behind(cloud: &mut Cloud, cluster: &str, pool: Value) -> Result<Value, String> {
+    let mut pools = pools_of(cloud, cluster).map_err(|_| format!("there is no cluster {cluster}"))?;
+    match pools.iter_mut().find(|known| known.get("id") == pool.get("id")) {
+        Some(known) => known.clone_from(&pool),
+        None => pools.push(pool.clone()),
+    }
+    let pools = Value::from(pools);
+    cloud.store.edit("kubernetes/clusters", cluster, |cluster| set(cluster, "node_pools", pools));
+    Ok(pool)
 }
 
 fn pools_of(cloud: &Cloud, cluster: &str) -> Result<Vec<Value>, Refusal> {
