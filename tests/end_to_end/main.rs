@@ -13,6 +13,7 @@ mod privilege;
 mod program;
 mod readability;
 mod refusals;
+mod replay;
 mod reverting;
 mod sagas;
 mod smoke;

@@ -14,6 +14,7 @@ use crate::{
         plan::Adoption,
         shown::{brief, first},
     },
+    failpoint,
     kube_ext::{
         cache::Cache,
         call::{Error, bounded},
@@ -48,6 +49,7 @@ impl Executor<'_> {
                     version = written.metadata.resource_version.clone().unwrap_or_default();
                     has_annotations = true;
                     self.context.index().learn(&written);
+                    failpoint::crash("accepted-half");
                     for Adoption { drift, field, .. } in &batch {
                         info!(record = %self.key, drift = %drift, field, "accepted: the live value is the desired one");
                     }

@@ -130,6 +130,14 @@ impl ControlPlane {
         Process::spawn_in(&self.folder, command, name)
     }
 
+    /// Stores a custom resource in etcd as it is, with its UID and its status: as if it had been there for long.
+    ///
+    /// # Errors
+    /// [`Error::NotOurs`] on a given cluster; [`Error::Store`] when etcd refuses.
+    pub async fn store(&self, plural: &str, object: &serde_json::Value) -> Result<(), Error> {
+        self.servers("store objects in etcd")?.store(plural, object).await
+    }
+
     /// How often the API server was asked to write since it started, by `VERB resource` (`POST drifts`,
     /// `PATCH drifts/status`), refused requests included: group `arcadia.cloud`, events and leases.
     ///

@@ -66,6 +66,14 @@ pub enum Error {
         /// The module.
         module: &'static str,
     },
+    /// etcd did not store an object.
+    #[error("storing {key} in etcd: {reason}")]
+    Store {
+        /// The key of the object.
+        key: String,
+        /// Why.
+        reason: String,
+    },
     /// A file, folder or process could not be had from the system.
     #[error("cannot {doing}: {source}")]
     System {

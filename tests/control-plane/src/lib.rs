@@ -30,6 +30,7 @@ mod port;
 mod prepare;
 mod process;
 mod servers;
+mod store;
 mod writes;
 
 pub use binaries::{Binaries, GitOpsEngines, find, gitops_engines, given_cluster, helm};

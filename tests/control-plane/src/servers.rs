@@ -13,7 +13,7 @@ use tokio::time::{sleep, timeout};
 use crate::binaries::Binaries;
 use crate::credentials::{self, Credentials};
 use crate::folder::Folder;
-use crate::{Error, Options, Process, port};
+use crate::{Error, Options, Process, port, store};
 
 /// Generous, since a machine with two cores may run several control planes at once.
 const READY_WITHIN: Duration = Duration::from_mins(2);
@@ -95,6 +95,10 @@ impl Servers {
         optional.chain([&running.etcd]).map(Process::id).collect()
     }
 
+    pub(crate) async fn store(&self, plural: &str, object: &serde_json::Value) -> Result<(), Error> {
+        store::put(&socket(&self.folder, "etcd"), plural, object).await
+    }
+
     pub(crate) async fn stop_api_server(&self) {
         self.running.lock().await.api_server = None;
     }
@@ -145,7 +149,7 @@ impl Servers {
         let Credentials { server_certificate, server_key, tokens, .. } = &self.credentials;
         let Credentials { service_account_key, service_account_public_key, .. } = &self.credentials;
         let mut command = Command::new(&self.binaries.kube_apiserver);
-        flag(&mut command, "etcd-servers", socket(&self.folder, "etcd"));
+        flag(&mut command, "etcd-servers", unix(&socket(&self.folder, "etcd")));
         flag(&mut command, "bind-address", Ipv4Addr::LOCALHOST);
         flag(&mut command, "secure-port", port);
         flag(&mut command, "tls-cert-file", server_certificate.display());
@@ -186,7 +190,7 @@ pub(crate) async fn get(client: &kube::Client, path: &str) -> Result<String, kub
 
 fn start_etcd(binaries: &Binaries, folder: &Folder) -> Result<Process, Error> {
     // Sockets in a folder of our own: no ports to collide, and nobody else gets at the store.
-    let (clients, peers) = (socket(folder, "etcd"), socket(folder, "etcd-peers"));
+    let (clients, peers) = (unix(&socket(folder, "etcd")), unix(&socket(folder, "etcd-peers")));
     let mut command = Command::new(&binaries.etcd);
     flag(&mut command, "data-dir", folder.path().join("etcd-data").display());
     flag(&mut command, "unsafe-no-fsync", true);
@@ -198,8 +202,12 @@ fn start_etcd(binaries: &Binaries, folder: &Folder) -> Result<Process, Error> {
     Process::spawn_in(folder, &command, "etcd")
 }
 
-fn socket(folder: &Folder, name: &str) -> String {
-    format!("unix://{}", folder.path().join(format!("{name}.sock")).display())
+fn socket(folder: &Folder, name: &str) -> PathBuf {
+    folder.path().join(format!("{name}.sock"))
+}
+
+fn unix(socket: &Path) -> String {
+    format!("unix://{}", socket.display())
 }
 
 fn flag(command: &mut Command, name: &str, value: impl std::fmt::Display) {
