@@ -6,11 +6,13 @@ mod demo;
 mod error;
 mod generate;
 mod image;
+mod mutants;
 mod openapi;
 mod operator;
 mod prepare;
 mod project;
 mod test;
+mod tools;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -53,6 +55,15 @@ enum Command {
     },
     /// Hold every dependency to `deny.toml`; installs cargo-deny in `target/tools`
     Audit,
+    /// Change the deciding code bit by bit and report what no test notices; installs cargo-mutants in `target/tools`
+    Mutants {
+        /// The part of the code; all where none is given
+        #[arg(long = "room", value_enum)]
+        rooms: Vec<mutants::Room>,
+        /// A share of the mutants, such as `0/8`
+        #[arg(long, value_name = "K/N")]
+        shard: Option<String>,
+    },
     /// Build the container image as an OCI layout; needs no container engine
     Image {
         /// The folder to write, in place of what is there
@@ -90,6 +101,7 @@ fn run(command: Command) -> Result<(), Error> {
         Command::Generate { check: false } => generate::write(),
         Command::Generate { check: true } => generate::check(),
         Command::Audit => audit::run(),
+        Command::Mutants { rooms, shard } => mutants::run(&rooms, shard.as_deref()),
         Command::Image { output } => image::run(&output),
         Command::Openapi { from } => openapi::extract(&from),
         Command::BenchSystem { benchmark } => bench::run(benchmark),

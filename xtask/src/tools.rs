@@ -1,0 +1,41 @@
+//! Programs that the commands use: installed with cargo in `target/tools`, in pinned versions.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use crate::{Error, project};
+
+/// A program and its version, so that it says the same on every machine.
+pub(crate) struct Tool {
+    pub(crate) name: &'static str,
+    pub(crate) version: &'static str,
+}
+
+impl Tool {
+    /// Builds the program, unless it is there: a few minutes on 2 cores.
+    pub(crate) fn install(&self) -> Result<(), Error> {
+        let program = self.program();
+        if program.exists()
+            && project::output(Command::new(program).arg("--version"))?.trim_end().ends_with(self.version)
+        {
+            return Ok(());
+        }
+        let mut install = project::cargo(["install", self.name, "--locked", "--version", self.version, "--root"]);
+        project::run(install.arg(tools()))
+    }
+
+    /// The program, to be run in the project.
+    pub(crate) fn command(&self) -> Command {
+        let mut command = Command::new(self.program());
+        command.current_dir(project::root());
+        command
+    }
+
+    fn program(&self) -> PathBuf {
+        tools().join("bin").join(self.name)
+    }
+}
+
+fn tools() -> PathBuf {
+    project::root().join("target/tools")
+}
