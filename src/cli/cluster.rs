@@ -14,7 +14,10 @@ use serde_json::Value;
 use super::Error;
 use crate::{
     api::{Drift, ProvisionedResource, Saga},
-    kube_ext::call::{self, bounded},
+    kube_ext::{
+        call::{self, bounded},
+        depth,
+    },
 };
 
 /// The number of objects per page of a list.
@@ -130,7 +133,7 @@ impl Cluster {
             None => Config::infer().await.map_err(|error| unusable(&error))?,
         };
         let default = config.default_namespace.clone();
-        let client = Client::try_from(config).map_err(|error| unusable(&error))?;
+        let client = depth::client(config).map_err(|error| unusable(&error))?;
         let namespace = args.namespace.clone().unwrap_or_else(|| default.clone());
         Ok(Self { client, is_default: namespace == default, namespace, all: args.all_namespaces })
     }

@@ -27,7 +27,10 @@ use kube::{
 };
 use tower::{BoxError, Service, ServiceBuilder, filter::FilterLayer, retry::RetryLayer};
 
-use super::leader::{Leadership, Lost, Permit, end};
+use super::{
+    depth,
+    leader::{Leadership, Lost, Permit, end},
+};
 
 /// A standby tried to write: a bug.
 #[derive(Debug, thiserror::Error)]
@@ -60,6 +63,7 @@ pub fn client(config: &Config, leadership: &Leadership) -> Result<Client, kube::
         .layer(config.extra_headers_layer()?)
         .layer(only_leaders_write)
         .map_err(BoxError::from)
+        .map_response(depth::limited)
         .service(legacy::Builder::new(TokioExecutor::new()).build::<_, Body>(connector));
     Ok(Client::new(service, config.default_namespace.clone()))
 }

@@ -2,6 +2,7 @@
 
 pub mod cache;
 pub mod call;
+pub mod depth;
 pub mod events;
 pub mod fence;
 pub mod key;

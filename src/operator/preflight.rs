@@ -16,7 +16,7 @@ use crate::{
     health::ApiServerState,
     kube_ext::{
         call::{self, bounded},
-        fence,
+        depth, fence,
         leader::Leadership,
     },
 };
@@ -56,7 +56,7 @@ impl Cluster {
         config.read_timeout = Some(LONGEST_SILENCE);
         let pod_namespace = || std::env::var("POD_NAMESPACE").ok().filter(|namespace| !namespace.is_empty());
         let cluster = Self {
-            direct: Client::try_from(direct).map_err(no_cluster)?,
+            direct: depth::client(direct).map_err(no_cluster)?,
             client: fence::client(&config, leadership).map_err(no_cluster)?,
             namespaces: args.namespaces.clone(),
             lease_namespace: args.lease_namespace.clone().or_else(pod_namespace).unwrap_or(config.default_namespace),
