@@ -16,8 +16,8 @@ pub(super) fn maximum(
         }
     }
     let mut unmatched = graph.unmatched(left);
-    unmatched.retain(|vertex| !graph.augment(*vertex, &preferred, &mut vec![false; right]));
-    unmatched.retain(|vertex| !graph.augment(*vertex, &edge, &mut vec![false; right]));
+    graph.augment_all(&mut unmatched, &preferred);
+    graph.augment_all(&mut unmatched, &edge);
     let mut partners = vec![None; left];
     for (right, left) in graph.partner_of_right.iter().enumerate() {
         if let Some(partner) = left.and_then(|left| partners.get_mut(left)) {
@@ -40,6 +40,19 @@ impl Graph {
 
     fn unmatched(&self, left: usize) -> Vec<usize> {
         (0..left).filter(|vertex| !self.partner_of_right.contains(&Some(*vertex))).collect()
+    }
+
+    /// Finds partners for these left vertices, and keeps those that have none.
+    fn augment_all(&mut self, unmatched: &mut Vec<usize>, edge: &impl Fn(usize, usize) -> bool) {
+        let mut visited = vec![false; self.partner_of_right.len()];
+        unmatched.retain(|vertex| {
+            let is_paired = self.augment(*vertex, edge, &mut visited);
+            // What a search that failed has visited leads nowhere until the pairs change.
+            if is_paired {
+                visited.fill(false);
+            }
+            !is_paired
+        });
     }
 
     /// Finds a partner for one more left vertex; others may have to change theirs.

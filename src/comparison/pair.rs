@@ -180,13 +180,6 @@ fn maps(
         let live_written = live_raw.get(key).unwrap_or(live_spelled);
         below(key, Side::of(default), Side { raw: live_written, spelled: Cow::Borrowed(live_spelled) });
     }
-    let is_recorded = !expected.values().all(is_blank);
-    for key in rules.explicit(at).into_iter().filter(|key| is_recorded && !expected.contains_key(*key)) {
-        if let Some(empty) = live.get(key).filter(|live| is_blank(live)) {
-            found.differences.push(Place::added(at, key, empty));
-            adopted.insert(key.to_owned(), empty.clone());
-        }
-    }
     found.adopted = adopted.into();
     if !restored.is_empty() {
         let mut map = live_raw.as_object().cloned().unwrap_or_default();
@@ -327,12 +320,6 @@ impl<'l> Restored<'l> {
 }
 
 impl Place {
-    /// A key of a map that nobody recorded.
-    fn added(map: &[String], key: &str, live: &Value) -> Self {
-        let path = map.iter().map(String::as_str).chain([key]).map(ToOwned::to_owned).collect();
-        Self { path, expected: None, actual: Some(live.clone()), item: None }
-    }
-
     fn item(list: &[String], position: usize, expected: Option<&Value>, actual: Option<&Value>) -> Self {
         let (expected, actual) = (expected.cloned(), actual.cloned());
         Self { path: list.to_vec(), expected, actual, item: Some(position) }

@@ -22,11 +22,6 @@ pub trait Rules {
         Vec::new()
     }
 
-    /// The keys of the map at `path` of which an empty value is a difference where nobody recorded them: it widens access.
-    fn explicit(&self, _path: &[String]) -> Vec<&str> {
-        Vec::new()
-    }
-
     /// A short description of the list item at `path`, such as `rule tcp/22 from 0.0.0.0/0`.
     fn describe(&self, _path: &[String], _item: &Value) -> Option<String> {
         None

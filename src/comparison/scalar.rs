@@ -20,7 +20,8 @@ pub fn text(value: &Value) -> Option<Cow<'_, str>> {
 /// Whole numbers without a fraction: JSON does not tell `2` from `2.0`.
 fn number_text(number: &Number) -> String {
     match number.as_f64() {
-        Some(float) if number.is_f64() && float.fract() == 0.0 => format!("{float:.0}"),
+        // Without the sign of -0.0.
+        Some(float) if number.is_f64() && float.fract() == 0.0 => format!("{:.0}", float + 0.0),
         _ => number.to_string(),
     }
 }

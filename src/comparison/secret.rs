@@ -14,6 +14,10 @@ use super::{
 
 /// The start of each fingerprint.
 const START: &str = "(secret, sha256:";
+/// The end of the fingerprint of a ciphertext.
+const END_OF_CIPHERTEXT: &str = ", encrypted)";
+/// The start of a ciphertext.
+const CIPHERTEXT: &str = "EV[";
 
 /// A value with each credential in it replaced by its fingerprint.
 #[must_use]
@@ -33,19 +37,38 @@ pub fn hide_text(text: &str) -> String {
     if !is_fingerprint(&text.into()) && looks_secret(text) { fingerprint(&Value::from(text)) } else { text.to_owned() }
 }
 
-/// `(secret, sha256:1a2b3c4d)`: the same for the same value, so that a change is visible.
+/// `(secret, sha256:1a2b3c4d)`: the same for the same value, so that a change is visible. That of a ciphertext says so:
+/// `(secret, sha256:1a2b3c4d, encrypted)`.
 #[must_use]
 pub fn fingerprint(value: &Value) -> String {
     if let Some(text) = value.as_str().filter(|_| is_fingerprint(value)) {
         return text.to_owned();
     }
+    let end = if is_ciphertext(value) { END_OF_CIPHERTEXT } else { ")" };
+    format!("{START}{}{end}", digest(value))
+}
+
+/// The first four bytes of a value's SHA-256, in hexadecimal.
+#[must_use]
+pub fn digest(value: &Value) -> String {
     let digest = Sha256::digest(show::full(value));
-    let mut text = START.to_owned();
-    for byte in digest.iter().take(4) {
+    digest.iter().take(4).fold(String::new(), |mut text, byte| {
         // Writing to a String cannot fail.
         let _ = write!(text, "{byte:02x}");
-    }
-    text + ")"
+        text
+    })
+}
+
+/// Whether a value is the ciphertext of a credential.
+#[must_use]
+pub fn is_ciphertext(value: &Value) -> bool {
+    value.as_str().is_some_and(|text| text.starts_with(CIPHERTEXT))
+}
+
+/// Whether a value is the fingerprint of a ciphertext.
+#[must_use]
+pub fn is_of_ciphertext(value: &Value) -> bool {
+    is_fingerprint(value) && value.as_str().is_some_and(|text| text.ends_with(END_OF_CIPHERTEXT))
 }
 
 /// Whether one value is the fingerprint of the other. An acceptance that stands keeps credentials as fingerprints.
@@ -167,7 +190,7 @@ fn looks_secret(text: &str) -> bool {
         || folded.contains("bearer ")
         || folded.contains("authorization: basic ")
         || is_document_with_secret(text)
-        || ["EV[", "Basic "].iter().any(|start| text.starts_with(start))
+        || [CIPHERTEXT, "Basic "].iter().any(|start| text.starts_with(start))
         || text.contains("PRIVATE KEY-----")
         || [
             "dop_v1_",

@@ -13,7 +13,7 @@ use serde_json::{Map, Value};
 use super::IdFormat;
 use super::document::{is_blank, is_position, str_at};
 use super::observed::Certificates;
-use crate::comparison::secret::hide_text;
+use crate::comparison::secret::{self, hide_text};
 
 /// How the tags begin by which sagas find what they made.
 pub const SAGA_TAG: &str = "arcadia-saga:";
@@ -92,7 +92,7 @@ impl Equivalence {
             Self::NodeCount => "any count from `min_nodes` to `max_nodes`, while the pool has `auto_scale`",
             Self::RecordName => "letter case; `@`, the domain itself, full names and trailing dots",
             Self::RecordData => {
-                "CNAME, MX, NS, SOA and SRV: letter case, a final dot, and a single label for the host of that name in the domain; A and AAAA: spelling of the address; CAA `issue` and `issuewild`: trailing dot; TXT and all others: nothing"
+                "CNAME, MX, NS, SOA and SRV: letter case, a final dot, and a name relative to the domain, which is one without a final dot and without a public suffix; A and AAAA: spelling of the address; CAA `issue` and `issuewild`: trailing dot; TXT and all others: nothing"
             }
             Self::AppVariable => "defaults (`type` GENERAL, `scope` RUN_AND_BUILD_TIME); encrypted values of secrets",
             Self::AppValue => "zero values (`false`, `0`, empty) that are left out; encrypted credentials",
@@ -274,19 +274,22 @@ fn firewall_rule(rule: &mut Value) {
     if let Some(protocol) = rule.get_mut("protocol") {
         each_text(protocol, &|text| text.to_lowercase());
     }
-    let ports = rule.get("ports").map_or_else(|| "0".to_owned(), |ports| port_range(&text(ports)));
+    let ports = rule.get("ports").map_or_else(|| ALL_PORTS.to_owned(), |ports| port_range(&text(ports)));
     rule.insert("ports".into(), ports.into());
 }
 
+/// All ports of a firewall rule, as the API writes them.
+pub(super) const ALL_PORTS: &str = "0";
+
 /// Ports as the API writes them: `0` for all, a number, or a range.
-fn port_range(text: &str) -> String {
+pub(super) fn port_range(text: &str) -> String {
     let text = text.replace(' ', "").to_lowercase();
-    if matches!(text.as_str(), "" | "0" | "all" | "null") {
-        return "0".into();
+    if matches!(text.as_str(), "" | ALL_PORTS | "all" | "null") {
+        return ALL_PORTS.into();
     }
     let (first, last) = text.split_once('-').unwrap_or((&text, &text));
     match (first.parse::<u16>(), last.parse::<u16>()) {
-        (Ok(0 | 1), Ok(u16::MAX)) => "0".into(),
+        (Ok(0 | 1), Ok(u16::MAX)) => ALL_PORTS.into(),
         (Ok(first), Ok(last)) if first == last => first.to_string(),
         (Ok(first), Ok(last)) => format!("{first}-{last}"),
         _ => text,
@@ -392,24 +395,41 @@ fn record_data(site: Site<'_>, expected: &mut Value, live: &mut Value) {
     }
 }
 
-/// Levels two host names. The API takes full names with a final dot and returns them without, so a name that has a dot is
-/// full; one without any is a label of the domain.
+/// Levels two host names.
 fn host_names(domain: &str, expected: &mut Value, live: &mut Value) {
-    let full = |value: &Value| -> Option<[String; 2]> {
-        let name = value.as_str()?.to_lowercase();
-        if name == "@" {
-            return Some([domain.to_owned(), domain.to_owned()]);
-        }
-        match name.strip_suffix('.') {
-            Some(name) => Some([name.to_owned(), name.to_owned()]),
-            None if name.contains('.') => Some([name.clone(), name]),
-            None => Some([name.clone(), format!("{name}.{domain}")]),
-        }
-    };
-    if let (Some(one), Some(other)) = (full(expected), full(live))
+    let names = |value: &Value| value.as_str().map(|name| full_names(name, domain));
+    if let (Some(one), Some(other)) = (names(expected), names(live))
         && one.iter().any(|name| other.contains(name))
     {
         *expected = live.clone();
+    }
+}
+
+/// The full host names that the data of a record can stand for, in lower case and without a final dot.
+fn full_names(name: &str, domain: &str) -> Vec<String> {
+    let name = name.to_lowercase();
+    if name == "@" {
+        return vec![domain.to_owned()];
+    }
+    let relative = (!is_full(&name, domain)).then(|| format!("{name}.{domain}"));
+    std::iter::once(name.strip_suffix('.').unwrap_or(&name).to_owned()).chain(relative).collect()
+}
+
+/// Whether a host name is surely a full one. The API takes full names with a final dot and returns them without: a name
+/// in the domain, or below a public suffix such as `com` or `co.uk`, is full too.
+fn is_full(name: &str, domain: &str) -> bool {
+    let is_public = || name.contains('.') && psl::suffix(name.as_bytes()).is_some_and(|suffix| suffix.is_known());
+    let is_in_domain = || name.strip_suffix(domain).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'));
+    name.ends_with('.') || is_in_domain() || is_public()
+}
+
+/// The recorded data of a record that points to a host, as the API takes it: a full name with a final dot.
+pub(crate) fn full_name(name: &str, domain: &str) -> String {
+    match name {
+        "@" => name.to_owned(),
+        name if name.ends_with('.') => name.to_owned(),
+        name if is_full(&name.to_lowercase(), domain) => format!("{name}."),
+        name => format!("{name}.{domain}."),
     }
 }
 
@@ -431,19 +451,16 @@ fn app_variable(expected: &mut Value, live: &mut Value) -> Unsure {
     encrypted(recorded, live_value)
 }
 
-/// Levels a recorded credential with one that the API returns encrypted: it is encrypted anew on each write.
+/// Levels a recorded credential with one that the API returns encrypted: it is encrypted anew on each write. An
+/// acceptance that stands keeps the fingerprint of the ciphertext.
 fn encrypted(recorded: &mut Value, live: &Value) -> Unsure {
-    if !is_encrypted(live) || is_blank(recorded) || recorded == live {
+    if !secret::is_ciphertext(live) || is_blank(recorded) || recorded == live {
         return None;
     }
-    let was_encrypted = is_encrypted(recorded);
+    let was_encrypted =
+        secret::is_ciphertext(recorded) || secret::is_of_ciphertext(recorded) || secret::stands_for(recorded, live);
     *recorded = live.clone();
     (!was_encrypted).then(|| ENCRYPTED.to_owned())
-}
-
-/// Whether a value is a credential as App Platform returns it.
-pub(super) fn is_encrypted(value: &Value) -> bool {
-    value.as_str().is_some_and(|text| text.starts_with("EV["))
 }
 
 fn app_value(path: &[String], expected: &mut Value, live: &mut Value) -> Unsure {

@@ -1,10 +1,11 @@
 //! A live document: resolves a recorded field in it, and compares the field under the kind's rules.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::document::{self, Pattern, at, is_blank};
+use super::document::{self, Pattern, at, is_blank, is_position};
 use super::equivalence::{Site, has_backup_policy};
 use super::kinds::Source;
 use super::observed::{Certificates, Document, Unread};
@@ -132,7 +133,7 @@ impl Live {
 
     /// The value that the document shows for a field.
     pub(crate) fn raw(&self, field: &str) -> Option<&Value> {
-        at(&self.document, self.source(field).unwrap_or(field))
+        at(&self.document, self.source(field).unwrap_or(&self.own_path(field)))
     }
 
     /// The path in the document that a field stands for, where the operator derives it from one.
@@ -204,7 +205,17 @@ impl Live {
 
     /// The segments of a field's path in the document.
     pub(super) fn path(&self, field: &str) -> Vec<String> {
-        document::segments(&self.document, field).into_iter().map(ToOwned::to_owned).collect()
+        document::segments(&self.document, &self.own_path(field)).into_iter().map(ToOwned::to_owned).collect()
+    }
+
+    /// The dotted path in the document. A path below a derived field, such as `volumes.0`, leads below its source, unless
+    /// the document has a value of the same name.
+    fn own_path<'f>(&self, field: &'f str) -> Cow<'f, str> {
+        let below = field.split_once('.').and_then(|(root, below)| Some((root, self.source(root)?, below)));
+        match below.filter(|(root, ..)| self.document.get(*root).is_none()) {
+            Some((_, source, below)) => format!("{source}.{below}").into(),
+            None => field.into(),
+        }
     }
 
     fn rules(&self) -> KindRules<'_> {
@@ -287,11 +298,20 @@ impl Live {
         if is_secret || row.unreadable.iter().any(|pattern| pattern.covers(&self.path(field))) {
             return Resolved::NotReadable;
         }
-        if let Some(unknown) = self.unless_gated(field, expected) {
+        let path = self.own_path(field);
+        if let Some(unknown) = self.unless_gated(&path, expected) {
             return unknown;
         }
-        if let Some(value) = at(&self.document, field) {
+        if let Some(value) = at(&self.document, &path) {
             return Resolved::Value(value.clone());
+        }
+        // Some answers have the slug where others have an object.
+        if let Some(source) = row.derived.values().find(|source| matches!(source, Source::Path(path) if path == field))
+        {
+            return Resolved::Value(self.derive(source));
+        }
+        if let Some(end) = self.dead_end(field) {
+            return Resolved::NoSuchField { nearest: vec![end] };
         }
         let known = self.key.kind.fields().any(|name| name == root) || self.document.get(root).is_some();
         if known { Resolved::Value(Value::Null) } else { Resolved::NoSuchField { nearest: self.nearest(root) } }
@@ -310,6 +330,21 @@ impl Live {
         };
         let (_, scope) = self.key.kind.row().gated.iter().find(|(pattern, _)| is_hidden(pattern))?;
         Some(Resolved::Unknown { scope })
+    }
+
+    /// The beginning of a path that leads to a value without parts, if the path goes on below it.
+    fn dead_end(&self, field: &str) -> Option<String> {
+        let path = self.path(field);
+        let mut value = &self.document;
+        for (depth, segment) in path.iter().enumerate() {
+            value = match value {
+                Value::Object(entries) => entries.get(segment)?,
+                Value::Array(items) if is_position(segment) => items.get(segment.parse::<usize>().ok()?)?,
+                blank if is_blank(blank) => return None,
+                _ => return path.get(..depth).map(|end| end.join(".")),
+            };
+        }
+        None
     }
 
     fn derive(&self, source: &Source) -> Value {

@@ -50,6 +50,7 @@ pub use budget::Priority;
 pub use client::{Client, Usage};
 pub use config::Config;
 pub use equivalence::SAGA_TAG;
+pub(crate) use equivalence::full_name;
 pub use error::Error;
 pub use id_format::IdFormat;
 pub use inventory::{

@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use serde_json::Value;
 
 use super::document::{Pattern, is_blank, str_at};
-use super::equivalence::{Equivalence, Site, is_encrypted};
+use super::equivalence::{Equivalence, Site};
 use super::kinds::Row;
 use super::observed::Unread;
 use crate::comparison;
@@ -103,7 +103,7 @@ impl comparison::Rules for CredentialsOnly<'_> {
     }
 
     fn is_encrypted(&self, live: &Value) -> bool {
-        is_encrypted(live)
+        comparison::secret::is_ciphertext(live)
     }
 }
 
@@ -124,10 +124,6 @@ impl comparison::Rules for KindRules<'_> {
         matching(&self.row.closed, path).flatten().map(|(key, default)| (key.as_str(), default)).collect()
     }
 
-    fn explicit(&self, path: &[String]) -> Vec<&str> {
-        matching(&self.row.explicit, path).flatten().map(String::as_str).collect()
-    }
-
     fn describe(&self, path: &[String], item: &Value) -> Option<String> {
         let noun = matching(&self.row.nouns, path).next()?;
         Some(match noun.as_str() {
@@ -144,7 +140,7 @@ impl comparison::Rules for KindRules<'_> {
     }
 
     fn is_encrypted(&self, live: &Value) -> bool {
-        is_encrypted(live)
+        comparison::secret::is_ciphertext(live)
     }
 }
 

@@ -21,7 +21,7 @@ impl FieldSet {
         let row = kind.row();
         recorded.into_iter().fold(Self::default(), |fields, (path, value)| {
             let root = path.split('.').next().unwrap_or(path);
-            let derived = row.derived.get(path).map(super::Source::root);
+            let derived = row.derived.get(root).map(super::Source::root);
             let is_detailed = |_: &&String| value.as_str().is_some_and(|text| text.contains('.')) || value.is_f64();
             let details = row.details.get(path).filter(is_detailed).map(|name| Self::field(row, name));
             let fields = fields.union(details.unwrap_or_default());
@@ -99,6 +99,7 @@ mod tests {
         assert_eq!(names(&["name", "tags.0"]), ["name", "tags"]);
         assert_eq!(names(&["backups"]), ["features"]);
         assert_eq!(names(&["volumes", "public_ipv4"]), ["volume_ids", "networks"]);
+        assert_eq!(names(&["volumes.0"]), ["volume_ids"]);
         assert_eq!(names(&["backup_policy.plan", "no_such_field"]), ["backup_policy"]);
     }
 

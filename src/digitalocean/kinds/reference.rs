@@ -23,9 +23,6 @@ pub fn reference() -> String {
         let closed = row.closed.iter().flat_map(|(map, keys)| {
             keys.iter().map(move |(key, default)| format!("`{map}.{key}`: stands for `{default}`"))
         });
-        let explicit = row.explicit.iter().flat_map(|(map, keys)| {
-            keys.iter().map(move |key| format!("`{map}.{key}`: an empty list has to be recorded"))
-        });
         // Writing to a String cannot fail.
         let _ = writeln!(
             text,
@@ -39,7 +36,7 @@ pub fn reference() -> String {
             code(&row.unreadable.iter().map(ToString::to_string).chain(row.secret.iter().cloned()).collect::<Vec<_>>()),
             gated.collect::<Vec<_>>().join(", "),
             levelled.collect::<Vec<_>>().join("; "),
-            closed.chain(explicit).collect::<Vec<_>>().join("; "),
+            closed.collect::<Vec<_>>().join("; "),
         );
     }
     text += "\nThese lists of DigitalOcean's API have no kind:\n\n| list | reason |\n| --- | --- |\n";

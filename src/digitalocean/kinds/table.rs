@@ -114,9 +114,6 @@ pub(crate) struct Row {
     /// Maps in which a key that nobody recorded stands for a default: any other live value is a difference.
     #[serde(default)]
     pub(crate) closed: BTreeMap<Pattern, BTreeMap<String, Value>>,
-    /// Keys of maps whose empty live value is a difference where only other keys of the map are recorded.
-    #[serde(default)]
-    pub(crate) explicit: BTreeMap<Pattern, Vec<String>>,
     /// Nouns for the items of lists, for people.
     #[serde(default)]
     pub(crate) nouns: BTreeMap<Pattern, String>,

@@ -71,20 +71,13 @@ impl Case {
         if is_derived || self.kind.name() == "Droplet" {
             return None;
         }
-        // No write makes a key go that DigitalOcean always returns: it has to be recorded.
-        if let FieldComparison::Done(compared) = live.compare(&self.field, &self.recorded)
-            && compared.differences.iter().any(|found| found.expected.is_none() && found.item.is_none())
-        {
-            return None;
-        }
         let restored = match live.restored(&self.field, &self.recorded) {
             Ok(Some(restored)) => restored,
             Err(why) if why.contains("no such item") => return None,
             other => return Some(format!("reverting gives {other:?}")),
         };
         let again = Self { live: restored.clone(), ..self.clone() }.live().compare(&self.field, &self.recorded);
-        let is_unrecorded = |found: &Difference| found.expected.is_none() && found.item.is_none();
-        let is_settled = matches!(&again, FieldComparison::Done(again) if again.differences.iter().all(is_unrecorded));
+        let is_settled = matches!(&again, FieldComparison::Done(again) if again.differences.is_empty());
         (!is_settled).then(|| format!("reverting to {restored} leaves {again:?}"))
     }
 
