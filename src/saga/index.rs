@@ -19,6 +19,7 @@ use crate::{
         Saga, SagaKind, SagaPhase, annotations, conditions,
         saga::{FINALIZER, Resolution},
     },
+    digitalocean::Kind,
     kube_ext::{
         cache::{Cache, Tombstones, is_newer},
         key::ObjectKey,
@@ -47,8 +48,8 @@ pub struct InPhase {
 /// All sagas by kind and phase.
 pub type Census = BTreeMap<(SagaKind, SagaPhase), InPhase>;
 
-/// A namespace and a concurrency key.
-type Group = (Arc<str>, Box<str>);
+/// A concurrency key, and its namespace. A key that names a cloud resource counts in all namespaces.
+type Group = (Option<Arc<str>>, Box<str>);
 
 /// The cache of all sagas.
 #[derive(Default)]
@@ -101,7 +102,8 @@ impl Index {
         let first = others
             .filter(|(is_active, other)| *is_active || (gives_way && is_candidate(other) && turn(other) < turn(own)))
             .min_by_key(|(is_active, other)| (!is_active, turn(other)))?;
-        Some(first.1.name_any())
+        let (name, namespace) = (first.1.name_any(), first.1.namespace().unwrap_or_default());
+        Some(if *namespace == *key.namespace { name } else { format!("{namespace}/{name}") })
     }
 
     /// The unfinished saga that undoes this one, or is about to.
@@ -235,7 +237,15 @@ fn undone(key: &ObjectKey, saga: &Saga) -> Option<ObjectKey> {
 }
 
 fn group(key: &ObjectKey, saga: &Saga) -> Option<Group> {
-    Some((key.namespace.clone(), saga.concurrency_key()?.into()))
+    let concurrency = saga.concurrency_key()?;
+    let namespace = (!names_resource(concurrency)).then(|| key.namespace.clone());
+    Some((namespace, concurrency.into()))
+}
+
+/// Whether a concurrency key is the kind and the id of a cloud resource, such as `Droplet/3164444`.
+fn names_resource(concurrency: &str) -> bool {
+    let parts = concurrency.split_once('/').and_then(|(kind, id)| Some((Kind::named(kind)?, id)));
+    parts.is_some_and(|(kind, id)| kind.id_format().admits(id))
 }
 
 /// Whether other sagas with its key have to wait.
@@ -405,6 +415,30 @@ mod tests {
         elsewhere.metadata.namespace = Some("elsewhere".into());
         let index = index(&[suspended, other, elsewhere, saga("own", 2, "Pending", &json!({}))]);
         assert_eq!(index.waits_for(&key("own")), None);
+    }
+
+    #[test]
+    fn a_key_that_names_a_resource_counts_in_all_namespaces() {
+        let on_droplet = json!({"concurrencyKey": "Droplet/3164444"});
+        let elsewhere = |name: &str, phase: &str, more: &Value| {
+            let mut saga = saga(name, 1, phase, more);
+            saga.metadata.namespace = Some("elsewhere".into());
+            saga
+        };
+        let own = saga("own", 2, "Pending", &on_droplet);
+        let mut index = index(&[elsewhere("other", "Running", &on_droplet), own]);
+        assert_eq!(index.waits_for(&key("own")), Some("elsewhere/other".into()));
+        let mut ended = elsewhere("other", "Succeeded", &on_droplet);
+        ended.metadata.resource_version = Some("2".into());
+        assert!(index.apply(&ended).contains(&key("own")), "it is requeued");
+        assert_eq!(index.waits_for(&key("own")), None);
+        // Another resource, and a key that names none.
+        for named in ["Droplet/1", "Drop/3164444", "Droplet/web-1", "Droplet"] {
+            let mut index = Index::default();
+            index.apply(&elsewhere("other", "Running", &json!({ "concurrencyKey": named })));
+            index.apply(&saga("own", 2, "Pending", &json!({"concurrencyKey": "Droplet/web-1"})));
+            assert_eq!(index.waits_for(&key("own")), None, "{named}");
+        }
     }
 
     #[test]

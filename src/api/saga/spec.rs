@@ -65,8 +65,9 @@ pub struct SagaSpec {
     #[schemars(length(min = 1, max = 253))]
     pub triggered_by: Option<String>,
 
-    /// At most one saga with the same key is active in a namespace at a time; the others wait as Pending. Defaults to
-    /// `deploymentId`. Without either, the saga does not wait.
+    /// At most one saga with the same key is active in a namespace at a time; the others wait as Pending. A key that names a
+    /// cloud resource, such as `Droplet/3164444`, counts in all namespaces. Defaults to `deploymentId`. Without either, the
+    /// saga does not wait.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253))]
     pub concurrency_key: Option<String>,

@@ -57,9 +57,9 @@ pub struct SagaStatus {
     #[schemars(length(max = 64))]
     pub rollback_of_uid: Option<String>,
 
-    /// The saga with the same concurrency key that runs first.
+    /// The saga with the same concurrency key that runs first, as `NAMESPACE/NAME` if it is in another namespace.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 253))]
+    #[schemars(length(max = 317))]
     pub waiting_for_saga: Option<String>,
 
     /// The cause of the rollback.
