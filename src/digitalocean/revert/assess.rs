@@ -4,7 +4,8 @@ use serde_json::Value;
 
 use super::{Allow, Assessment, Class, Revert};
 use crate::comparison::Difference;
-use crate::digitalocean::document::{Pattern, at};
+use crate::comparison::scalar::text;
+use crate::digitalocean::document::{Pattern, at, is_blank};
 use crate::digitalocean::kinds::{How, RevertCase, RevertRule, Reverts, Shape};
 use crate::digitalocean::live::Resolved;
 use crate::digitalocean::{FieldComparison, Kind};
@@ -14,6 +15,9 @@ const GONE: &str = "The resource was deleted, and DigitalOcean does not restore 
                     record the new one.";
 /// The reason for a resource that should not exist.
 const UNWANTED: &str = "Deleting a resource is not a revert; delete it in DigitalOcean, or with a saga.";
+/// The reason for a value that a saga would have to store.
+const CREDENTIAL: &str = "The recorded or the live value holds a credential, and a saga does not store credentials; \
+                          change the field in DigitalOcean.";
 /// The reason for a field without a rule.
 const NO_RULE: &str = "The operator does not know how DigitalOcean changes this field; change it there.";
 
@@ -94,6 +98,11 @@ pub(super) fn judge(revert: &Revert<'_>) -> Judged {
         Resolved::NotReadable | Resolved::NoSuchField { .. } => return Judged::never(NO_RULE),
     };
     let mut judged = judge_at(reverts, &path, desired, &live, document.document());
+    if judged.how.is_some()
+        && let Some(why) = misshapen(judged.how, desired, &live)
+    {
+        return Judged::never(why);
+    }
     let Some(rule) = rule(reverts, &path).filter(|_| judged.how.is_some()) else { return judged };
     let is_part = !rule.names.iter().any(|name| name.len() >= path.len() && name.covers(&path));
     if is_part && !takes_parts(reverts, judged.how) {
@@ -118,7 +127,39 @@ pub(super) fn judge(revert: &Revert<'_>) -> Judged {
     if judged.how == Some(&How::Features) {
         judged.assessment = features(revert, &live);
     }
+    // Only this step reads the value from the record, and can do without the earlier one.
+    if !matches!(judged.how, Some(How::UpdateResource(_))) && holds_credential(revert) {
+        return Judged::never(CREDENTIAL);
+    }
     judged
+}
+
+/// The reason why a recorded value can never be the live one: its form is another.
+fn misshapen(how: Option<&How>, desired: &Value, live: &Value) -> Option<String> {
+    if matches!(how, Some(How::Backups | How::EnableIPv6)) {
+        let is_switch = text(desired).is_some_and(|text| text == "true" || text == "false");
+        return (!is_switch).then(|| "The recorded value is neither true nor false; correct the record.".to_owned());
+    }
+    let form = |value: &Value| match value {
+        blank if is_blank(blank) => None,
+        Value::Array(_) => Some("a list"),
+        Value::Object(_) => Some("a map"),
+        _ => Some("a text or number"),
+    };
+    let is_set = matches!(how, Some(How::Tags(_) | How::Volumes | How::AttachedTo | How::Features));
+    let are_scalars =
+        |value: &Value| value.as_array().is_none_or(|items| items.iter().all(|item| text(item).is_some()));
+    let (is, wanted) = (form(desired)?, form(live).or(is_set.then_some("a list"))?);
+    let is_right = is == wanted && (!is_set || are_scalars(desired));
+    let wanted = if is_set { "a list of texts or numbers" } else { wanted };
+    (!is_right).then(|| format!("The recorded value is not {wanted}, as DigitalOcean has it; correct the record."))
+}
+
+/// Whether the recorded or the live value holds a credential, which no saga stores.
+pub(super) fn holds_credential(revert: &Revert<'_>) -> bool {
+    let Revert { field, desired, document, .. } = *revert;
+    let holds = |value: &Value| document.hide(field, value) != *value;
+    holds(desired) || holds(&document.value(field))
 }
 
 /// The rule for a path: the longest pattern that covers it.

@@ -4,6 +4,7 @@ use serde_json::{Map, Value, json};
 
 use crate::comparison::scalar::text;
 use crate::digitalocean::document::{is_blank, str_at};
+use crate::digitalocean::equivalence::{ALL_PORTS, port_range};
 use crate::digitalocean::kinds::Spelling;
 
 /// Regions whose load balancers have a named size in place of a number of nodes.
@@ -32,7 +33,7 @@ impl Spelling {
             return None;
         }
         let mut other = body.clone();
-        each_rule(&mut other, |rule| ports(rule, "0"));
+        each_rule(&mut other, |rule| ports(rule, ALL_PORTS));
         (other != *body).then_some(other)
     }
 }
@@ -70,9 +71,9 @@ fn ports(rule: &mut Map<String, Value>, all: &str) {
         rule.remove("ports");
         return;
     }
-    let ports = rule.get("ports").and_then(text).map(|ports| ports.replace(' ', "").to_lowercase()).unwrap_or_default();
-    let is_all = matches!(ports.as_str(), "" | "0" | "all" | "0-65535" | "1-65535");
-    rule.insert("ports".to_owned(), if is_all { json!(all) } else { json!(ports) });
+    let ports = rule.get("ports").and_then(text).unwrap_or_default();
+    let ports = port_range(&ports);
+    rule.insert("ports".to_owned(), if ports == ALL_PORTS { json!(all) } else { json!(ports) });
 }
 
 fn hour(body: &mut Map<String, Value>) {

@@ -2,10 +2,10 @@
 
 use serde_json::{Map, Value, json};
 
-use super::assess::{feature_changes, text_at};
+use super::assess::{feature_changes, holds_credential, text_at};
 use super::planned::{PlannedCall, PlannedStep};
 use super::{Allow, Class, Revert, assess};
-use crate::comparison::{Difference, scalar::text, show};
+use crate::comparison::{Difference, scalar::text, secret::digest, show};
 use crate::digitalocean::document::{at, is_blank};
 use crate::digitalocean::kinds::{Call, How, MemberCall, Shape};
 use crate::digitalocean::{FieldComparison, Verb};
@@ -39,6 +39,7 @@ impl Permitted<'_> {
                 "id": self.id(),
                 "field": self.revert.field,
                 "record": self.record,
+                "digest": digest(self.revert.desired),
             })),
             irreversible: false,
             timeout: None,
@@ -72,11 +73,14 @@ impl Permitted<'_> {
         let reverts = key.kind.row().revert.as_ref();
         let write = reverts.and_then(|reverts| reverts.writes.get(write));
         let write = write.ok_or_else(|| format!("The rules of {} have no write {write:?}.", key.kind))?;
-        let step = PlannedStep {
-            timeout: write.timeout(),
-            irreversible: super::irreversible(key.kind, self.revert.field).is_some(),
-            ..step("update", "UpdateResource", self.record_parameters())
-        };
+        let mut with = map(self.record_parameters());
+        let mut irreversible = super::irreversible(key.kind, self.revert.field).is_some();
+        if !irreversible && holds_credential(self.revert) {
+            irreversible = true;
+            with.insert("holds_credential".to_owned(), true.into());
+        }
+        let step =
+            PlannedStep { with, timeout: write.timeout(), irreversible, ..step("update", "UpdateResource", json!({})) };
         let changes = self.differences();
         if let (Some(call), Shape::Body | Shape::Whole) = (&write.call, write.shape) {
             return Ok((vec![step], vec![self.call(call, changes)]));
@@ -105,6 +109,7 @@ impl Permitted<'_> {
         let Revert { field, document, .. } = self.revert;
         json!({
             "kind": document.key().kind, "id": self.id(), "record": self.record, "field": field, "allow": self.allow,
+            "digest": digest(self.revert.desired),
         })
     }
 

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::{
     common::{ProviderId, id_text, unnamed},
-    domain_record::{self, CaaTag, RecordType, differing, fields, spelled},
+    domain_record::{self, CaaTag, RecordType, differing, fields, resolved, spelled},
 };
 use crate::{
     api::saga::ErrorKind,
@@ -27,7 +27,7 @@ pub struct Parameters {
     /// The name within the domain, `@` for the domain itself.
     #[schemars(length(min = 1, max = 255))]
     name: String,
-    /// The value: an address, a full host name (with or without its final dot) or a text.
+    /// The value: an address, a host name (full, with or without its final dot, or relative to the domain) or a text.
     #[schemars(length(min = 1, max = 4096))]
     data: String,
     /// The time to live, in seconds. All records of one name and type share it, so this changes theirs too.
@@ -101,7 +101,8 @@ impl Step for CreateDomainRecord {
         _: &Before,
     ) -> Result<Progress<Output>, Failure> {
         let path = domain_record::all(&parameters.domain, "domain:create");
-        let record = Value::Object(spelled(fields(parameters)?, &Value::Null));
+        let record =
+            Value::Object(spelled(resolved(&parameters.domain, fields(parameters)?, &Value::Null), &Value::Null));
         let answer = context.cloud.send(Verb::Post, path, Some(&record)).await?;
         match answer.pointer("/domain_record/id") {
             Some(id) => Ok(Progress::Done(Output { record_id: id_text(id) })),

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use super::common::{ProviderId, id_text};
 use crate::{
-    digitalocean::{Kind, Live, Path, ResourceKey},
+    digitalocean::{Kind, Live, Path, ResourceKey, full_name},
     drift::finding::{self, Finding},
     saga::step::{Failure, StepContext},
 };
@@ -63,9 +63,22 @@ pub(super) fn differing<'w>(
     Ok(wanted.iter().filter(differs).map(|(field, _)| field).collect())
 }
 
-/// The record types whose data is a host name. The API accepts it with a final dot only, returns it without, and
+/// The record types whose data is a host name or, for CAA, an authority. The API accepts it with a final dot only, returns it without, and
 /// requires it in every change (<https://github.com/digitalocean/doctl/issues/919>).
 const TO_HOSTS: &[&str] = &["CAA", "CNAME", "MX", "NS", "SRV"];
+
+/// The given fields of a record with the full name of its host: people may name it relative to the domain.
+pub(super) fn resolved(domain: &ProviderId, mut fields: Map<String, Value>, record: &Value) -> Map<String, Value> {
+    let kind = fields.get("type").or_else(|| record.get("type")).and_then(Value::as_str);
+    let is_host = kind.is_some_and(|kind| HOSTS.iter().any(|it| it.eq_ignore_ascii_case(kind)));
+    if let Some(Value::String(data)) = fields.get_mut("data").filter(|_| is_host) {
+        *data = full_name(data, domain.as_str());
+    }
+    fields
+}
+
+/// The record types whose data is a host name.
+const HOSTS: &[&str] = &["CNAME", "MX", "NS", "SRV"];
 
 /// Some fields of a record as the API accepts them: with the type, and with the host name if the type has one.
 pub(super) fn spelled(mut fields: Map<String, Value>, record: &Value) -> Map<String, Value> {

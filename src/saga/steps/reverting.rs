@@ -11,6 +11,7 @@ use super::{
     record::{self, NAME},
 };
 use crate::{
+    comparison::secret::digest,
     digitalocean::{
         FieldComparison, FieldSet, Kind, Live, ResourceKey,
         revert::{self, Allow, Revert, SelectedTags},
@@ -38,7 +39,18 @@ pub struct Given {
     /// The effects that are allowed: `safe`, `disruption` (also changes that cannot be undone) or `data-loss`.
     #[serde(default)]
     pub(super) allow: Allow,
+    /// The digest of the desired value that was decided on. The step fails, before it changes anything, if the record has
+    /// another desired value by then.
+    #[serde(default)]
+    #[schemars(regex(pattern = DIGEST))]
+    digest: Option<String>,
+    /// The recorded or the live value holds a credential. The saga does not store it, so the step cannot be undone.
+    #[serde(default)]
+    holds_credential: bool,
 }
+
+/// The digest of a value.
+pub(super) const DIGEST: &str = "^[0-9a-f]{8}$";
 
 /// The state before the step.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -70,12 +82,14 @@ impl Given {
 
     /// The reason why the step cannot be undone.
     pub(super) fn irreversible(&self) -> Option<&'static str> {
-        revert::irreversible(self.kind, &self.field)
+        let credential =
+            || self.holds_credential.then_some("the earlier value holds a credential, which a saga does not store");
+        revert::irreversible(self.kind, &self.field).or_else(credential)
     }
 
     /// Reads the state before the step.
     pub(super) async fn before(&self, context: &StepContext<'_>) -> Result<(Before, Live), Failure> {
-        let desired = self.desired(context).await?;
+        let desired = self.decided(context).await?;
         let live = self.live(context, &desired).await?;
         if let State::Equal = self.compare(&live, &desired)? {
             return Ok((Before::default(), live));
@@ -85,12 +99,30 @@ impl Given {
             return Ok((Before { differed: true, ..Before::default() }, live));
         }
         let was = revert::value_before(&live, &self.field);
+        if [&was, &desired].into_iter().any(|value| live.hide(&self.field, value) != *value) {
+            return Err(Failure::Permanent(format!(
+                "{} of {} holds a credential, which a saga does not store; set `holds_credential: true` and \
+                 `irreversible: true` in the step to change it all the same",
+                self.field,
+                self.key()
+            )));
+        }
         Ok((Before { differed: true, was: Some(was), wrote: Some(desired), ..Before::default() }, live))
     }
 
     /// The effective desired value.
     pub(super) async fn desired(&self, context: &StepContext<'_>) -> Result<Value, Failure> {
         record::desired_value(context, &self.record, &self.key(), &self.field).await
+    }
+
+    /// The effective desired value, if it is still the one that was decided on.
+    pub(super) async fn decided(&self, context: &StepContext<'_>) -> Result<Value, Failure> {
+        let desired = self.desired(context).await?;
+        if self.digest.as_ref().is_none_or(|decided| *decided == digest(&desired)) {
+            Ok(desired)
+        } else {
+            Err(self.moved_on())
+        }
     }
 
     /// Reads the resource.
@@ -129,10 +161,14 @@ impl Given {
         if before.wrote.as_ref().is_none_or(|wrote| wrote == desired) {
             return Ok(());
         }
-        Err(Failure::Permanent(format!(
-            "ProvisionedResource {}: {} was changed since this step started; revert it again",
+        Err(self.moved_on())
+    }
+
+    fn moved_on(&self) -> Failure {
+        Failure::Permanent(format!(
+            "ProvisionedResource {}: the desired value of {} was changed since the revert was decided; decide it again",
             self.record, self.field
-        )))
+        ))
     }
 
     /// The failure of undoing a value that somebody else has changed since.

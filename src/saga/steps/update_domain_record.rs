@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use super::{
     common::{NoOutput, ProviderId, nothing_left, unnamed},
-    domain_record::{self, CaaTag, differing, fields, spelled},
+    domain_record::{self, CaaTag, differing, fields, resolved, spelled},
 };
 use crate::{
     digitalocean::Verb,
@@ -28,7 +28,7 @@ pub struct Parameters {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 255))]
     name: Option<String>,
-    /// The value: an address, a full host name (with or without its final dot) or a text.
+    /// The value: an address, a host name (full, with or without its final dot, or relative to the domain) or a text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 4096))]
     data: Option<String>,
@@ -85,7 +85,7 @@ impl Step for UpdateDomainRecord {
         let record = existing(context, parameters).await?;
         let wanted = fields(parameters)?;
         if !differing(&parameters.domain, &record, &wanted)?.is_empty() {
-            write(context, parameters, &record, wanted).await?;
+            write(context, parameters, &record, resolved(&parameters.domain, wanted, &record)).await?;
         }
         Ok(Progress::Done(NoOutput {}))
     }

@@ -45,7 +45,7 @@ impl Step for UpdateNodePool {
     }
 
     async fn before(&self, context: &StepContext<'_>, Parameters(given): &Parameters) -> Result<Before, Failure> {
-        let desired = given.desired(context).await?;
+        let desired = given.decided(context).await?;
         let live = given.live(context, &desired).await?;
         let State::Differs(restored) = given.compare(&live, &desired)? else { return Ok(Before::default()) };
         given.check(&live, &desired)?;
@@ -63,7 +63,7 @@ impl Step for UpdateNodePool {
         Parameters(given): &Parameters,
         _: &Before,
     ) -> Result<Progress<NoOutput>, Failure> {
-        let desired = given.desired(context).await?;
+        let desired = given.decided(context).await?;
         let live = given.live(context, &desired).await?;
         let State::Differs(restored) = given.compare(&live, &desired)? else {
             return Ok(match starting(live.document()) {

@@ -69,7 +69,7 @@ impl Step for UpdateResource {
         Parameters(given): &Parameters,
         before: &Before,
     ) -> Result<Progress<NoOutput>, Failure> {
-        let desired = given.desired(context).await?;
+        let desired = given.decided(context).await?;
         given.check_record(before, &desired)?;
         let live = given.live(context, &desired).await?;
         let restored = match given.compare(&live, &desired)? {

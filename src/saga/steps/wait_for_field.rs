@@ -4,14 +4,15 @@ use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::{
     common::{NoOutput, also_null, any_id, kind_name, text_or_number},
     record::{self, NAME},
+    reverting::DIGEST,
 };
 use crate::{
-    comparison::{secret::hide_unknown as hide, show::full as shown},
+    comparison::{secret, show::full as shown},
     digitalocean::{FieldSet, Kind, ResourceKey},
     drift::finding::{Finding, compare},
     saga::step::{Failure, Progress, Step, StepContext},
@@ -42,6 +43,11 @@ pub struct Parameters {
     #[serde(default)]
     #[schemars(length(min = 1, max = 253), regex(pattern = NAME))]
     record: Option<String>,
+    /// The digest of the desired value of the record that is waited for. The wait ends, without a failure, once the record
+    /// has another desired value or none: nothing waits for the earlier one then.
+    #[serde(default)]
+    #[schemars(regex(pattern = DIGEST))]
+    digest: Option<String>,
     /// The poll interval, in seconds.
     #[serde(default = "some_seconds")]
     #[schemars(range(min = 1, max = 3600))]
@@ -65,7 +71,11 @@ impl Step for WaitForField {
 
     fn objection(&self, parameters: &Parameters) -> Option<String> {
         let is_one = parameters.equals.is_some() != parameters.record.is_some();
-        (!is_one).then(|| "`equals` or `record` must be set, and not both".to_owned())
+        if !is_one {
+            return Some("`equals` or `record` must be set, and not both".to_owned());
+        }
+        let is_alone = parameters.digest.is_some() && parameters.record.is_none();
+        is_alone.then(|| "`digest` needs `record`".to_owned())
     }
 
     async fn run(
@@ -74,28 +84,38 @@ impl Step for WaitForField {
         parameters: &Parameters,
         (): &(),
     ) -> Result<Progress<NoOutput>, Failure> {
-        let Parameters { kind, id, field, equals, record, poll_seconds } = parameters;
+        let Parameters { kind, id, field, equals, record, digest, poll_seconds } = parameters;
         let key = ResourceKey::new(*kind, id.as_str());
-        let equals = match (equals, record) {
-            (Some(equals), _) => equals.clone(),
-            (None, Some(record)) => record::desired_value(context, record, &key, field).await?,
-            (None, None) => Value::Null,
+        let equals = match (equals, record, digest) {
+            (Some(equals), ..) => equals.clone(),
+            (None, Some(record), None) => record::desired_value(context, record, &key, field).await?,
+            (None, Some(record), Some(decided)) => {
+                let record = record::about(context, record, &key).await?;
+                let desired = record::desired(context, &record, field).await?;
+                match desired.filter(|desired| secret::digest(desired) == *decided) {
+                    Some(desired) => desired,
+                    None => return Ok(Progress::Done(NoOutput {})),
+                }
+            }
+            (None, None, _) => Value::Null,
         };
-        let later = |why: String| {
-            let again = Duration::from_secs(u64::from(*poll_seconds));
-            let wanted = visible(field, &equals);
-            Ok(Progress::NotYet { again, why: format!("waiting until {field} of {key} is {wanted}: {why}") })
-        };
+        let again = Duration::from_secs(u64::from(*poll_seconds));
         let fields = FieldSet::of_values(*kind, [(field.as_str(), &equals)]);
         let live = match context.cloud.live(&key, fields).await {
             Ok(live) => live.ok_or_else(|| Failure::Permanent(format!("there is no {key}")))?,
             // The step waits anyway, so a failed read counts as no attempt.
-            Err(error) if error.retryable() => return later(error.to_string()),
+            Err(error) if error.retryable() => {
+                return Ok(Progress::NotYet { again, why: format!("waiting for {field} of {key}: {error}") });
+            }
             Err(error) => return Err(error.into()),
+        };
+        let later = |why: String| {
+            let wanted = visible(&live.hide(field, &equals));
+            Ok(Progress::NotYet { again, why: format!("waiting until {field} of {key} is {wanted}: {why}") })
         };
         match compare(&live, field, &equals) {
             Finding::Matches { .. } => Ok(Progress::Done(NoOutput {})),
-            Finding::Differs { live, .. } => later(format!("it is {}", visible(field, &live))),
+            Finding::Differs { live, .. } => later(format!("it is {}", visible(&live))),
             Finding::Unknown(why) => later(why),
             Finding::Invalid(why) => Err(Failure::Permanent(format!("{key}: {why}"))),
             Finding::Moot => later("its value is unknown".to_owned()),
@@ -103,8 +123,7 @@ impl Step for WaitForField {
     }
 }
 
-/// The start of a field's value, without credentials.
-fn visible(field: &str, value: &Value) -> String {
-    let hidden = hide(&json!({ field: value }));
-    shown(hidden.get(field).unwrap_or(&Value::Null)).chars().take(MOST_SHOWN).collect()
+/// The start of a value without credentials.
+fn visible(hidden: &Value) -> String {
+    shown(hidden).chars().take(MOST_SHOWN).collect()
 }

@@ -64,6 +64,11 @@ impl<'w> Journey<'w> {
         Self { crash: Some(crash), ..self }
     }
 
+    /// The state before the step, as the journal holds it.
+    pub(super) fn before(&self) -> Value {
+        self.entry.before.clone().unwrap_or_default()
+    }
+
     /// Records the start of the step, without any call.
     pub(super) async fn begin(&mut self) -> Result<(), Failure> {
         let before = self.step.before(&self.context(false), &self.parameters).await?;

@@ -2,6 +2,7 @@
 
 use std::sync::Mutex;
 
+use digitalocean_simulator::{Effect, Fault};
 use serde_json::{Value, json};
 
 use super::{
@@ -14,7 +15,10 @@ use crate::{
         FieldSet, Kind, Live, ResourceKey,
         revert::{Allow, Plan, Revert, SelectedTags, plan, revertible},
     },
-    saga::{step::Failure, steps::named},
+    saga::{
+        step::{Failure, Progress},
+        steps::named,
+    },
 };
 
 const UUID: &str = "3d80cb72-342b-4aaa-b92e-4e4abb24a933";
@@ -158,6 +162,16 @@ fn cases() -> Vec<Case> {
             "ttl": 1800 }),
         json!({ "name": "_xmpp._tcp", "data": "b.example.com", "priority": 10, "port": 20, "weight": 30, "ttl": 60 }),
     );
+    // Relative to the domain.
+    for data in ["b", "b.c"] {
+        of(
+            "DomainRecord",
+            "domains/example.com/records",
+            "example.com/9",
+            json!({ "id": 9, "type": "CNAME", "name": "www", "data": "a.example.com", "ttl": 1800 }),
+            json!({ "data": data }),
+        );
+    }
     of(
         "DomainRecord",
         "domains/example.com/records",
@@ -225,6 +239,7 @@ fn cases() -> Vec<Case> {
             "firewall": { "allow": ["192.0.2.1"], "deny": ["cidr:198.51.100.0/24"] },
         }),
     );
+    of("LoadBalancer", "load_balancers", UUID, balancer(), json!({ "firewall": { "deny": ["cidr:198.51.100.0/24"] } }));
     of(
         "LoadBalancer",
         "load_balancers",
@@ -543,8 +558,102 @@ async fn a_record_that_changed_since_is_not_written() {
     journey.begin().await.unwrap();
     world.record("web-1", "Firewall", UUID, &json!({ "name": "another" }));
     let Err(Failure::Permanent(why)) = journey.call_on().await else { panic!("it should be refused") };
-    assert!(why.contains("was changed since this step started"), "{why}");
+    assert!(why.contains("was changed since the revert was decided"), "{why}");
     assert_eq!(world.changes().await, 0);
+}
+
+#[tokio::test]
+async fn a_desired_value_that_changed_before_the_step_began_is_not_written() {
+    let world = World::start().await;
+    let case = case("Firewall", "firewalls", UUID, firewall(), "name", json!("shop"));
+    let parameters = parameters(&world, &case).await;
+    world.record("web-1", "Firewall", UUID, &json!({ "name": "another" }));
+    let why = refusal(&world, &parameters).await;
+    assert!(why.contains("was changed since the revert was decided"), "{why}");
+    assert_eq!(world.changes().await, 0);
+}
+
+#[tokio::test]
+async fn the_last_step_ends_once_nothing_waits_for_the_value_any_more() {
+    let world = World::start().await;
+    let case = case("Firewall", "firewalls", UUID, firewall(), "name", json!("shop"));
+    let plan = set_up(&world, &case).await.unwrap();
+    let verify = plan.steps.last().unwrap();
+    let mut journey = Journey::new(&world, named(verify.step).unwrap(), &Value::Object(verify.with.clone()));
+    let Ok(Progress::NotYet { why, .. }) = journey.ask().await else { panic!("it should wait") };
+    assert!(why.contains("waiting until name of Firewall"), "{why}");
+    for desired in [json!({ "name": "another" }), json!({ "tags": ["web"] })] {
+        world.record("web-1", "Firewall", UUID, &desired);
+        assert!(matches!(journey.ask().await, Ok(Progress::Done(_))), "{desired}");
+    }
+    // The value is not looked at, and a record of another resource is still a mistake.
+    world.record("web-1", "Firewall", OTHER, &json!({ "name": "shop" }));
+    assert!(matches!(journey.go().await, Err(Failure::Permanent(_))));
+}
+
+#[tokio::test]
+async fn a_value_that_looks_like_a_credential_stays_out_of_the_saga() {
+    let world = World::start().await;
+    let target = |host: &str| format!("https://probe:CANARY@{host}.example.com");
+    let check = json!({ "id": UUID, "name": "a", "type": "https", "target": target("a"), "enabled": true });
+    let check = case("UptimeCheck", "uptime/checks", UUID, check, "target", json!(target("b")));
+    let plan = set_up(&world, &check).await.unwrap();
+    assert!(plan.steps[0].irreversible && !format!("{plan:?}").contains("CANARY"), "{plan:?}");
+    let with = Value::Object(plan.steps[0].with.clone());
+    let mut journey = Journey::new(&world, named("UpdateResource").unwrap(), &with);
+    journey.go().await.unwrap();
+    assert!(!journey.before().to_string().contains("CANARY"), "{}", journey.before());
+    let is = world.control.get("uptime/checks", UUID).await.unwrap().unwrap();
+    assert_eq!(is["target"], target("b"));
+    // Without the word, nothing is done.
+    let mut unsaid = with;
+    unsaid.as_object_mut().unwrap().remove("holds_credential");
+    world.record("web-1", "UptimeCheck", UUID, &json!({ "target": target("c") }));
+    unsaid.as_object_mut().unwrap().remove("digest");
+    let why = refusal(&world, &unsaid).await;
+    assert!(why.contains("holds_credential") && !why.contains("CANARY"), "{why}");
+    // Steps that take the value from the saga are not planned.
+    let droplet = case("Droplet", "droplets", DROPLET, json!({}), "name", json!(target("web")));
+    let why = set_up(&world, &droplet).await.unwrap_err();
+    assert!(why.contains("a saga does not store credentials") && !why.contains("CANARY"), "{why}");
+}
+
+#[tokio::test]
+async fn ports_are_put_back_in_every_spelling_whichever_the_api_refuses() {
+    let rule = |ports: &Value| json!({ "protocol": "tcp", "ports": ports, "sources": { "addresses": ["0.0.0.0/0"] } });
+    for refused in ["0", "all"] {
+        let world = World::start().await;
+        let spelling = Effect::RefusePorts { spelling: refused.to_owned() };
+        world.control.inject(Fault::new("/v2/firewalls/*", spelling).method("PUT")).await.unwrap();
+        for (recorded, shown) in [
+            (json!("all"), "0"),
+            (json!("0"), "0"),
+            (json!(0), "0"),
+            (json!("1-65535"), "0"),
+            (json!("0-65535"), "0"),
+            (Value::Null, "0"),
+            (json!("443"), "443"),
+            (json!(443), "443"),
+            (json!("443-443"), "443"),
+            (json!("8000 - 9000"), "8000-9000"),
+        ] {
+            // Another rule is for all ports already, in the spelling that the API shows.
+            let mut document = firewall();
+            document["inbound_rules"] = json!([rule(&json!("22"))]);
+            let desired = json!([rule(&recorded)]);
+            let case = case("Firewall", "firewalls", UUID, document, "inbound_rules", desired);
+            let parameters = parameters(&world, &case).await;
+            let mut journey = Journey::new(&world, named("UpdateResource").unwrap(), &parameters);
+            journey.go().await.unwrap_or_else(|error| panic!("{recorded}, {refused} refused: {error}"));
+            let is = world.control.get("firewalls", UUID).await.unwrap().unwrap();
+            assert_eq!(is["inbound_rules"][0]["ports"], shown, "{recorded}, {refused} refused");
+            assert_eq!(is["outbound_rules"][0]["ports"], "0");
+            assert_eq!(live(&world, &case).await.restored("inbound_rules", &case.desired), Ok(None), "{recorded}");
+            journey.undo().await.unwrap_or_else(|error| panic!("undoing {recorded}, {refused} refused: {error}"));
+            let is = world.control.get("firewalls", UUID).await.unwrap().unwrap();
+            assert_eq!(is["inbound_rules"][0]["ports"], "22", "{recorded}, {refused} refused");
+        }
+    }
 }
 
 /// The reason why `UpdateResource` refuses these parameters for good.
