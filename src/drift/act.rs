@@ -105,6 +105,7 @@ impl Executor<'_> {
             Write::End { drift, why } => self.end(&drift, why).await?,
             Write::Revert { drift, saga } => self.revert(&drift, *saga).await?,
             Write::Follow { drift, saga, stuck } => self.follow(&drift, &saga, stuck).await?,
+            Write::CancelRevert { drift, saga } => self.cancel_revert(&drift, &saga).await?,
             Write::FailRevert { drift, message } => self.fail_revert(&drift, message).await?,
             Write::ShowPlan { drift, plan, needs } => self.show_plan(&drift, *plan, needs).await?,
             Write::Reschedule { drift, until } => self.reschedule(&drift, until).await?,

@@ -268,7 +268,7 @@ fn decide_for(
     owner: &Result<Option<String>, String>,
 ) -> Plan {
     let record = &entry.record;
-    let reverts = context.reverts().of(entry.drifts.iter().map(|drift| drift.uid.as_ref()));
+    let reverts = context.reverts().of(key);
     let selected = || context.selected_tags();
     let desired = record.desired_fields();
     let older = entry.older.as_ref().map(ToString::to_string);

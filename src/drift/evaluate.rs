@@ -73,7 +73,7 @@ pub fn evaluate(recorded: &Recorded<'_>, observed: Observed<'_>, drifts: &[Known
             Situation::Compared(Compared {
                 ignored_unrecorded: ignored_unrecorded.map(ToString::to_string).collect(),
                 unconfirmed: std::mem::take(&mut planner.unconfirmed),
-                ..summarise(observed.seen, &findings)
+                ..summarise(observed.seen, &findings, &planner.accepted)
             })
         }
     };
@@ -142,11 +142,15 @@ fn is_comparable(recorded: &Recorded<'_>, field: &str) -> bool {
     field == EXISTS || recorded.desired.contains_key(field)
 }
 
-fn summarise(seen: Seen<'_>, findings: &Findings<'_>) -> Compared {
+fn summarise(seen: Seen<'_>, findings: &Findings<'_>, accepted: &BTreeMap<String, Value>) -> Compared {
     let mut summary = Compared { gone: matches!(seen, Seen::Gone), ..Compared::default() };
     for (field, finding) in findings {
         match finding {
-            Finding::Matches { .. } => summary.compared += usize::from(*field != EXISTS),
+            Finding::Matches { .. } => {
+                let counts = *field != EXISTS;
+                summary.compared += usize::from(counts);
+                summary.accepted += usize::from((counts || summary.gone) && accepted.contains_key(*field));
+            }
             Finding::Differs { doubts, .. } => {
                 summary.compared += usize::from(*field != EXISTS);
                 summary.unknown.extend(doubts.iter().cloned());

@@ -38,7 +38,7 @@ pub struct Recorded<'a> {
     pub accept: AcceptPolicy,
     /// The fields that a manifest declares.
     pub declared: &'a Declared,
-    /// The sagas that revert its drifts.
+    /// The sagas that revert its drifts, or did so. A drift may have been deleted since.
     pub reverts: &'a [RevertSaga],
     /// The controller that owns the resource, as far as a revert needs it.
     pub owner: Owner<'a>,

@@ -102,6 +102,8 @@ pub enum Ending {
     Withdrawn,
     /// A later acceptance replaced it.
     Superseded,
+    /// The field is not compared any more.
+    Ignored,
     /// The record is gone.
     RecordGone,
 }
@@ -117,6 +119,7 @@ impl Ending {
             Self::Expired => reason::EXPIRED,
             Self::Withdrawn => reason::WITHDRAWN,
             Self::Superseded => reason::SUPERSEDED,
+            Self::Ignored => reason::IGNORED,
             Self::RecordGone => reason::RECORD_GONE,
         }
     }
@@ -192,6 +195,13 @@ pub enum Write {
         saga: Box<str>,
         /// For people, if the saga needs a person.
         stuck: Option<String>,
+    },
+    /// The desired value was changed before the saga began: it is cancelled.
+    CancelRevert {
+        /// The drift's name.
+        drift: Box<str>,
+        /// The name of the saga.
+        saga: Box<str>,
     },
     /// The saga ended, and the live value is not the desired one.
     FailRevert {
@@ -280,6 +290,7 @@ impl Write {
             | Self::End { drift, .. }
             | Self::Revert { drift, .. }
             | Self::Follow { drift, .. }
+            | Self::CancelRevert { drift, .. }
             | Self::FailRevert { drift, .. }
             | Self::ShowPlan { drift, .. }
             | Self::Reschedule { drift, .. }
@@ -342,6 +353,8 @@ pub struct Compared {
     pub gone: bool,
     /// How many fields could be compared.
     pub compared: usize,
+    /// How many of them are as an acceptance that stands says, which may be that the resource is gone.
+    pub accepted: usize,
     /// Why fields cannot be told at the moment, each said for a person.
     pub unknown: Vec<String>,
     /// What is wrong with recorded fields, each said for a person.

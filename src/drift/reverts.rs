@@ -1,6 +1,6 @@
 //! The sagas that revert drifts, as far as an evaluation needs them. Fed by a watch and by the operator's own writes.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use kube::{Resource, ResourceExt};
 
@@ -24,12 +24,16 @@ pub struct RevertSaga {
     pub phase: SagaPhase,
     /// The message of its condition `Succeeded`.
     pub message: Box<str>,
+    /// Its cancellation was requested.
+    pub is_cancelled: bool,
 }
 
 /// All of them.
 #[derive(Default)]
 pub struct Reverts {
     sagas: HashMap<Box<str>, CachedSaga>,
+    /// The UIDs of the sagas of each record.
+    by_record: HashMap<ObjectKey, BTreeSet<Box<str>>>,
     tombstones: Tombstones,
 }
 
@@ -40,16 +44,24 @@ struct CachedSaga {
 }
 
 impl Reverts {
-    /// The sagas that revert one of these drifts.
-    pub fn of<'d>(&self, drifts: impl Iterator<Item = &'d str>) -> Vec<RevertSaga> {
-        if self.sagas.is_empty() {
-            return Vec::new();
-        }
-        let drifts: HashSet<&str> = drifts.collect();
-        let sagas = self.sagas.values().map(|known| &known.saga);
-        let mut found: Vec<_> = sagas.filter(|saga| drifts.contains(saga.drift.as_ref())).cloned().collect();
+    /// The sagas that revert a drift of this record, by name.
+    #[must_use]
+    pub fn of(&self, record: &ObjectKey) -> Vec<RevertSaga> {
+        let sagas = self.by_record.get(record).into_iter().flatten().filter_map(|uid| self.sagas.get(uid));
+        let mut found: Vec<_> = sagas.map(|known| known.saga.clone()).collect();
         found.sort_by(|one, other| one.name.cmp(&other.name));
         found
+    }
+
+    fn remove(&mut self, uid: &str) -> Option<ObjectKey> {
+        let record = self.sagas.remove(uid)?.record;
+        if let Some(sagas) = self.by_record.get_mut(&record) {
+            sagas.remove(uid);
+            if sagas.is_empty() {
+                self.by_record.remove(&record);
+            }
+        }
+        Some(record)
     }
 }
 
@@ -81,19 +93,21 @@ impl Cache<Saga> for Reverts {
             drift: drift.as_str().into(),
             phase: status.map(|status| status.phase).unwrap_or_default(),
             message: outcome.map(|outcome| outcome.message.as_str()).unwrap_or_default().into(),
+            is_cancelled: object.spec.cancel_requested,
         };
         let record =
             ObjectKey { namespace: object.namespace().unwrap_or_default().into(), name: owner.name.as_str().into() };
+        self.by_record.entry(record.clone()).or_default().insert(uid.clone());
         self.sagas.insert(uid, CachedSaga { saga, resource_version: version.into(), record: record.clone() });
         vec![record]
     }
 
     fn delete(&mut self, object: &Saga) -> Vec<ObjectKey> {
         let uid = object.meta().uid.as_deref().unwrap_or_default();
-        self.sagas.remove(uid).map(|known| known.record).into_iter().collect()
+        self.remove(uid).into_iter().collect()
     }
 
     fn purge(&mut self, gone: &HashSet<Box<str>>) -> Vec<ObjectKey> {
-        gone.iter().filter_map(|uid| self.sagas.remove(uid)).map(|known| known.record).collect()
+        gone.iter().filter_map(|uid| self.remove(uid)).collect()
     }
 }

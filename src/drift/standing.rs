@@ -91,6 +91,9 @@ fn end_of(recorded: &Recorded<'_>, seen: Seen<'_>, drift: &KnownDrift, standing:
         return Some(End::at_once(Ending::Expired));
     }
     let field = drift.field.as_ref();
+    if recorded.ignore.contains(field) {
+        return Some(End::at_once(Ending::Ignored));
+    }
     let Some(declared) = declared(recorded.desired, field) else {
         return Some(End::at_once(Ending::ManifestChanged));
     };

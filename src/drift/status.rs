@@ -42,7 +42,7 @@ pub fn status(
     open.sort_by(|one, other| one.field.cmp(&other.field));
     let acceptances = acceptances(&entry.drifts);
     let manifest_current = manifest_current(&acceptances, &entry.drifts);
-    let claims = claims(record, situation, &open, acceptances.len());
+    let claims = claims(record, situation, &open);
     let reason = reason_of(&claims).to_owned();
     let [ready, in_sync, reconciling, stalled] = claims;
     let conditions = [ready, in_sync, manifest_current, reconciling, stalled]
@@ -144,7 +144,7 @@ fn reason_of(claims: &[Claim; 4]) -> &'static str {
     if ready.status == ConditionStatus::True { in_sync.reason } else { ready.reason }
 }
 
-fn claims(record: &Record, situation: &Situation, open: &[&KnownDrift], standing: usize) -> [Claim; 4] {
+fn claims(record: &Record, situation: &Situation, open: &[&KnownDrift]) -> [Claim; 4] {
     use ConditionStatus::{False, True, Unknown};
     let resource = &record.resource;
     match situation {
@@ -166,11 +166,11 @@ fn claims(record: &Record, situation: &Situation, open: &[&KnownDrift], standing
             let message = format!("{resource} does not exist in this account; check the id and the token");
             four([False, Unknown, False, True], reason::RESOURCE_NOT_FOUND, &message)
         }
-        Situation::Compared(compared) => of_comparison(resource, compared, open, standing),
+        Situation::Compared(compared) => of_comparison(resource, compared, open),
     }
 }
 
-fn of_comparison(resource: &ResourceKey, compared: &Compared, open: &[&KnownDrift], standing: usize) -> [Claim; 4] {
+fn of_comparison(resource: &ResourceKey, compared: &Compared, open: &[&KnownDrift]) -> [Claim; 4] {
     let (ready_reason, problems) = match (&compared.invalid[..], &compared.refused[..]) {
         ([], []) => (reason::COMPARED, None),
         ([], refused) => (reason::WRITE_REFUSED, Some(list(refused))),
@@ -186,7 +186,7 @@ fn of_comparison(resource: &ResourceKey, compared: &Compared, open: &[&KnownDrif
         let fields = list_by(&fields, ", ");
         format!("compared with {resource}; spec.drift.ignore lists fields that are not recorded: {fields}")
     });
-    let (in_sync, in_sync_reason, in_sync_message) = in_sync(resource, compared, open, standing);
+    let (in_sync, in_sync_reason, in_sync_message) = in_sync(resource, compared, open);
     [
         Claim {
             kind: conditions::READY,
@@ -215,7 +215,6 @@ fn in_sync(
     resource: &ResourceKey,
     compared: &Compared,
     open: &[&KnownDrift],
-    standing: usize,
 ) -> (ConditionStatus, &'static str, String) {
     let unconfirmed: Vec<_> = compared.unconfirmed.iter().map(|field| named(field)).collect();
     let mut parts = Vec::new();
@@ -249,12 +248,19 @@ fn in_sync(
         () if !unconfirmed.is_empty() => (ConditionStatus::Unknown, reason::UNCONFIRMED),
         () if !compared.unknown.is_empty() => (ConditionStatus::Unknown, reason::FIELDS_UNKNOWN),
         () if compared.gone => {
-            parts.push(format!("{resource} is gone, as {}", if standing > 0 { "accepted" } else { "recorded" }));
+            parts.push(format!(
+                "{resource} is gone, as {}",
+                if compared.accepted > 0 { "accepted" } else { "recorded" }
+            ));
             (ConditionStatus::True, reason::NO_DRIFT)
         }
         () => {
             let plural = if compared.compared == 1 { "field is" } else { "fields are" };
-            let accepted = if standing > 0 { format!(", {standing} of them as accepted") } else { String::new() };
+            let accepted = if compared.accepted > 0 {
+                format!(", {} of them as accepted", compared.accepted)
+            } else {
+                String::new()
+            };
             parts.push(format!("{} {plural} as desired{accepted}", compared.compared));
             (ConditionStatus::True, reason::NO_DRIFT)
         }

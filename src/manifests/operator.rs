@@ -88,7 +88,8 @@ pub const RULES: &[Rule] = &[
         verbs: &["get", "patch", "delete"],
         scope: Scope::Watched,
         why: "to read the saga that another undoes, add and remove the finalizer, remove the annotations of \
-              resolutions, and delete a saga after its ttlSecondsAfterFinished",
+              resolutions, cancel a revert whose desired value was changed before it began, and delete a saga after its \
+              ttlSecondsAfterFinished",
     },
     Rule {
         api_group: GROUP,

@@ -2,14 +2,17 @@
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use kube::{Api, ResourceExt, api::PostParams};
+use kube::{
+    Api, ResourceExt,
+    api::{Patch, PatchParams, PostParams},
+};
 use serde_json::json;
 use tracing::info;
 
 use super::executor::{Executor, open_status, with_reason};
 use crate::{
     api::{
-        OPERATOR, RevertPlan, Saga,
+        OPERATOR, RevertPlan, Saga, SagaPhase,
         conditions::{self, Claim, ConditionStatus, reason},
         drift::{PlannedCall, PlannedStep},
         labels,
@@ -69,6 +72,24 @@ impl Executor<'_> {
         self.say_of_revert(&drift, saga, reason, message).await?;
         let event = if is_warning { "RevertStuck" } else { "Reverting" };
         self.tell(&drift, is_warning, event, "Revert", &with_reason(&note, &drift));
+        Ok(())
+    }
+
+    /// Cancels a saga that waits for its turn, before it changes anything: its decision is out of date.
+    pub(super) async fn cancel_revert(&mut self, name: &str, saga: &str) -> Result<(), Error> {
+        let doing = format!("cancelling Saga {}/{saga}", self.key.namespace);
+        let read = match bounded(&doing, self.sagas().get_opt(saga)).await? {
+            Some(read) if read.phase() == SagaPhase::Pending => read,
+            _ => return Ok(()),
+        };
+        // Bound to the version that was read: it may start meanwhile.
+        let patch = json!({
+            "metadata": { "resourceVersion": read.metadata.resource_version }, "spec": { "cancelRequested": true },
+        });
+        let params = PatchParams { field_manager: Some(OPERATOR.to_owned()), ..PatchParams::default() };
+        let patched = bounded(&doing, self.sagas().patch(saga, &params, &Patch::Merge(patch))).await?;
+        self.context.reverts().learn(&patched);
+        info!(record = %self.key, drift = name, saga, "the desired value was changed, so the revert is cancelled");
         Ok(())
     }
 

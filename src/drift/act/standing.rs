@@ -80,6 +80,7 @@ impl Executor<'_> {
             Ending::Expired => format!("{field}: the time of the acceptance is up"),
             Ending::Withdrawn => format!("{field}: the acceptance was withdrawn"),
             Ending::Superseded => format!("{field}: a later acceptance replaced this one"),
+            Ending::Ignored => format!("{field}: listed in spec.drift.ignore, so it is not compared"),
             Ending::RecordGone => format!("{field}: the record is gone"),
         };
         let now = whole_seconds(Timestamp::now());

@@ -76,6 +76,7 @@ pub(super) fn concurrency_key(kind: &str, id: &str) -> String {
 
 impl Planner<'_> {
     /// Follows the sagas of reverts. Returns the name of one that runs: nothing is concluded from what is live meanwhile.
+    /// The drift that it reverts may be gone.
     pub(super) fn follow_reverts(
         &mut self,
         effective: &Recorded<'_>,
@@ -101,6 +102,9 @@ impl Planner<'_> {
                 running = Some(saga.name.to_string());
             }
         }
+        // The drift of a revert may have been deleted. Its saga completes all the same.
+        let unfinished = || effective.reverts.iter().find(|saga| !saga.phase.is_finished());
+        let running = running.or_else(|| unfinished().map(|saga| saga.name.to_string()));
         if running.is_some() {
             let others: Vec<_> =
                 drifts.iter().filter(|drift| drift.is_open() && !self.followed.contains(&drift.name)).collect();
@@ -125,6 +129,10 @@ impl Planner<'_> {
             SagaPhase::Pending | SagaPhase::Running | SagaPhase::RollingBack => {
                 if !is_said(false) {
                     self.writes.push(follow(None));
+                }
+                // Once it runs, its steps notice by themselves.
+                if saga.phase == SagaPhase::Pending && !saga.is_cancelled && self.has_moved_on(drift, effective) {
+                    self.writes.push(Write::CancelRevert { drift: drift.name.clone(), saga: saga.name.clone() });
                 }
                 true
             }
@@ -161,6 +169,14 @@ impl Planner<'_> {
         match (seen, expected) {
             (Seen::Present(live), Some(expected)) => match compare(live, &drift.field, expected) {
                 Finding::Matches { .. } => self.close(drift, Closing::Reverted),
+                Finding::Differs { shown, expected, .. } if !shows(&drift.expected, &expected) => {
+                    let (was, is) = (brief(&drift.expected), brief(&shown.expected));
+                    let message = format!(
+                        "the desired value was changed from {was} to {is} while saga {} ran; compare it again",
+                        saga.name
+                    );
+                    self.fail_revert(drift, message);
+                }
                 Finding::Differs { shown, .. } => {
                     let is = brief(&shown.actual);
                     self.fail_revert(drift, format!("saga {} succeeded, but the live value is {is}", saga.name));
@@ -178,6 +194,15 @@ impl Planner<'_> {
                 self.fail_revert(drift, format!("saga {} succeeded, but the field is no longer recorded", saga.name));
             }
             (Seen::Unknown(..), _) => {}
+        }
+    }
+
+    /// Whether the desired value is no longer the one that was decided on.
+    fn has_moved_on(&self, drift: &KnownDrift, effective: &Recorded<'_>) -> bool {
+        let Some(live) = self.live else { return false };
+        match effective.desired.get(drift.field.as_ref()) {
+            Some(desired) => !shows(&drift.expected, &live.hide(&drift.field, desired)),
+            None => true,
         }
     }
 

@@ -253,6 +253,7 @@ impl Watched {
                 Write::Relabel { .. }
                 | Write::Revert { .. }
                 | Write::Follow { .. }
+                | Write::CancelRevert { .. }
                 | Write::FailRevert { .. }
                 | Write::ShowPlan { .. }
                 | Write::Refresh { .. }

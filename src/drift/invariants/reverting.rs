@@ -239,3 +239,60 @@ fn under_an_acceptance_that_stands_the_target_is_the_accepted_value() {
     assert_eq!(world.settle(), [closed("name-2", Closing::Reverted)]);
     assert_eq!(world.standing(), ["name-1".into()]);
 }
+
+#[test]
+fn a_saga_whose_drift_was_deleted_completes_and_the_record_is_compared_after_it() {
+    for phase in [SagaPhase::Pending, SagaPhase::Running, SagaPhase::Stuck, SagaPhase::RollingBack] {
+        let mut world = reverting();
+        world.drifts.clear();
+        world.saga_is(phase);
+        world.set_live("memory", json!(1));
+        world.sweep();
+        let plan = world.plan();
+        assert_eq!(plan.situation, Situation::Reverting(world.reverts[0].name.to_string()), "{phase:?}");
+        assert_eq!(world.settle(), [], "{phase:?}");
+        world.set_live("name", json!("web-2"));
+        world.set_live("memory", json!(4096));
+        world.saga_is(SagaPhase::Succeeded);
+        world.sweep();
+        assert_eq!(world.settle(), []);
+        assert_eq!(compared(world.plan().situation).compared, 2);
+    }
+    // The revert failed: the question is asked again.
+    let mut world = reverting();
+    world.drifts.clear();
+    world.saga_is(SagaPhase::RolledBack);
+    world.sweep();
+    assert_eq!(world.settle(), [opened("name", 1, "web-2", "web-1")]);
+}
+
+#[test]
+fn a_desired_value_that_changes_before_the_saga_begins_cancels_it() {
+    let mut world = reverting();
+    world.desired.insert("name".into(), json!("web-3"));
+    let writes = world.settle();
+    let [Write::CancelRevert { .. }, Write::FailRevert { message, .. }, Write::DropDecision { .. }, rest @ ..] =
+        &writes[..]
+    else {
+        panic!("{writes:?}")
+    };
+    assert!(message.contains("cancelled"), "{message}");
+    assert_eq!(rest, [closed("name-1", Closing::DesiredChanged), opened("name", 2, "web-3", "web-1")]);
+}
+
+#[test]
+fn a_desired_value_that_changes_while_the_saga_runs_is_compared_once_it_ended() {
+    let mut world = reverting();
+    world.saga_is(SagaPhase::Running);
+    world.desired.insert("name".into(), json!("web-3"));
+    assert_eq!(world.settle(), [], "its steps notice by themselves");
+    world.set_live("name", json!("web-2"));
+    world.saga_is(SagaPhase::Succeeded);
+    world.sweep();
+    let writes = world.settle();
+    let [Write::FailRevert { message, .. }, Write::DropDecision { .. }, rest @ ..] = &writes[..] else {
+        panic!("{writes:?}")
+    };
+    assert!(message.contains("changed from web-2 to web-3"), "{message}");
+    assert_eq!(rest, [closed("name-1", Closing::DesiredChanged), opened("name", 2, "web-3", "web-2")]);
+}

@@ -269,3 +269,17 @@ impl World {
         Ok(())
     }
 }
+
+#[test]
+fn an_ignored_field_ends_it_and_does_not_count_as_accepted() {
+    let mut world = accepted();
+    let before = compared(world.plan().situation);
+    assert_eq!((before.compared, before.accepted), (2, 1));
+    world.ignore.insert("name".into());
+    assert_eq!(world.settle(), [ended("name-1", Ending::Ignored)]);
+    let after = compared(world.plan().situation);
+    assert_eq!((after.compared, after.accepted), (1, 0));
+    // Compared again, it is asked again.
+    world.ignore.clear();
+    assert_eq!(world.settle(), [opened("name", 2, "web-2", "web-1")]);
+}

@@ -164,6 +164,7 @@ impl World {
             | Write::RestoreDecision { drift }
             | Write::Revert { drift, .. }
             | Write::Follow { drift, .. }
+            | Write::CancelRevert { drift, .. }
             | Write::FailRevert { drift, .. }
             | Write::ShowPlan { drift, .. }
             | Write::Refuse { drift, .. }
@@ -283,11 +284,15 @@ impl World {
                 let saga: Box<str> = saga.name.into();
                 if !self.reverts.iter().any(|known| known.name == saga) {
                     let (phase, message) = (SagaPhase::Pending, "".into());
-                    self.reverts.push(RevertSaga { name: saga, drift, phase, message });
+                    self.reverts.push(RevertSaga { name: saga, drift, phase, message, is_cancelled: false });
                 }
             }
             Write::Follow { drift, saga, stuck } => {
                 self.drift(&drift).reverting = Some(Reverting { saga, is_stuck: stuck.is_some() });
+            }
+            Write::CancelRevert { saga, .. } => {
+                let saga = self.reverts.iter_mut().find(|known| known.name == saga).unwrap();
+                (saga.is_cancelled, saga.phase, saga.message) = (true, SagaPhase::Failed, "cancelled".into());
             }
             Write::FailRevert { drift, .. } => self.drift(&drift).reverting = None,
             Write::ShowPlan { .. } | Write::Answer { .. } => {}
