@@ -6,6 +6,7 @@ mod cases;
 mod decisions;
 mod faults;
 mod ha;
+mod hostile;
 mod lifecycle;
 #[path = "../support/places.rs"]
 mod places;

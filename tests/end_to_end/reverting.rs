@@ -195,3 +195,68 @@ async fn a_firewall_rule_goes_back_and_its_other_fields_stay() {
     }
     assert_eq!(after, before);
 }
+
+/// Holds the sagas of reverts at their first look at an action.
+async fn hold_actions(world: &World) {
+    world.cloud.inject(Fault::new("/v2/actions*", Effect::Latency { milliseconds: 3000 })).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_desired_value_that_changes_during_a_revert_ends_it_and_is_compared() {
+    let (world, drift) = drifted("moved-on", json!({"name": "web-1"}), json!({"name": "odd"})).await;
+    hold_actions(&world).await;
+    world.run(&["annotate", &drift, "arcadia.cloud/revert=true"]).await;
+    world.reaches(&drift, "Resolved", "False Reverting").await;
+    world.record("web-1", json!({"name": "web-2"})).await;
+    world.cloud.clear_faults().await.unwrap();
+    world.has_drifts(&[["name", "web-1", "odd", "Stale"], ["name", "web-2", "web-1", "Open"]]).await;
+    assert_eq!(world.condition(&drift, "Resolved").await, "True DesiredChanged");
+    let saga = world.value(&drift, "{.status.sagaRef.name}").await;
+    assert_eq!(world.value(&format!("saga/{saga}"), "{.status.phase}").await, "Succeeded");
+    let events = world.events("web-1").await;
+    assert!(events.contains(&"RevertFailed".to_owned()), "{events:?}");
+}
+
+#[tokio::test]
+async fn a_desired_value_that_changes_before_its_revert_begins_cancels_the_saga() {
+    let (world, drift) = drifted("cancelled", json!({"name": "web-1"}), json!({"name": "odd"})).await;
+    let sleep = json!({
+        "apiVersion": "arcadia.cloud/v1alpha1", "kind": "Saga", "metadata": { "name": "first" },
+        "spec": {
+            "kind": "test", "concurrencyKey": format!("Droplet/{DROPLET}"),
+            "steps": [{ "name": "wait", "step": "Sleep", "with": { "seconds": 3600 } }],
+        },
+    });
+    world.kubectl().apply(&sleep.to_string()).await.unwrap();
+    eventually("the first saga", || async {
+        let phase = world.value("saga/first", "{.status.phase}").await;
+        if phase == "Running" { Ok(()) } else { Err(phase) }
+    })
+    .await;
+    world.run(&["annotate", &drift, "arcadia.cloud/revert=true"]).await;
+    world.reaches(&drift, "Resolved", "False Reverting").await;
+    let saga = format!("saga/{}", world.value(&drift, "{.status.sagaRef.name}").await);
+    world.reaches(&saga, "Succeeded", "Unknown WaitingForAnother").await;
+    world.record("web-1", json!({"name": "web-2"})).await;
+    world.has_drifts(&[["name", "web-1", "odd", "Stale"], ["name", "web-2", "odd", "Open"]]).await;
+    assert_eq!(world.condition(&saga, "Succeeded").await, "False Cancelled");
+    assert_eq!(live(&world).await["name"], "odd");
+}
+
+#[tokio::test]
+async fn a_drift_that_is_deleted_during_its_revert_leaves_the_saga_and_the_record_says_so() {
+    let (world, drift) = drifted("deleted", json!({"name": "web-1"}), json!({"name": "odd"})).await;
+    hold_actions(&world).await;
+    world.run(&["annotate", &drift, "arcadia.cloud/revert=true"]).await;
+    world.reaches(&drift, "Resolved", "False Reverting").await;
+    let saga = world.value(&drift, "{.status.sagaRef.name}").await;
+    world.run(&["delete", &drift]).await;
+    world.sync("web-1").await;
+    assert!(world.message("pr/web-1", "Ready").await.contains(&saga));
+    assert_eq!(world.value("pr/web-1", "{.status.reason}").await, "Reverting");
+    world.cloud.clear_faults().await.unwrap();
+    world.reaches("pr/web-1", "InSync", "True NoDrift").await;
+    assert_eq!(live(&world).await["name"], "web-1");
+    assert_eq!(world.value(&format!("saga/{saga}"), "{.status.phase}").await, "Succeeded");
+    assert!(world.drifts().await.is_empty());
+}
