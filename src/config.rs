@@ -34,62 +34,70 @@ pub enum CliCommand {
     Run(Box<RunArgs>),
     /// Print the custom resource definitions as YAML
     Crds,
+    /// Request a URL of a running operator, such as its `/readyz`; exit code 1 unless the response is 200
+    Probe {
+        /// The URL, with http
+        url: String,
+    },
 }
 
 /// The flags of `run`.
 #[derive(Clone, Debug, Args)]
 pub struct RunArgs {
-    /// Schedule of full cloud syncs: a duration (5m, 90s) or a cron expression in UTC ("15 * * * *")
+    /// When to list the cloud: a duration (`5m`, `90s`) or a cron expression in UTC (`"15 * * * *"`). A sweep that comes
+    /// due during a sweep starts right after it. The log warns when a schedule needs more calls than sweeps may make
     #[arg(long, env = "ARCADIA_SYNC_SCHEDULE", default_value = "5m", value_name = "SCHEDULE")]
     pub sync_schedule: Schedule,
 
-    /// Schedule of comparing changed resources with their records; same forms [default: right after every sync]
+    /// When to compare changed resources with their records, in the same forms [default: right after every sync]
     #[arg(long, env = "ARCADIA_DETECT_SCHEDULE", value_name = "SCHEDULE")]
     pub detect_schedule: Option<Schedule>,
 
-    /// Namespace to watch; may be repeated [default: all namespaces]
+    /// Watch only this namespace; repeatable, or separated by commas [default: all namespaces]
     #[arg(long = "namespace", env = "ARCADIA_NAMESPACE", value_delimiter = ',', value_name = "NAME")]
     pub namespaces: Vec<String>,
 
-    /// Maximum age of an inventory that is still compared [default: three sync periods]
+    /// Records are Unknown when the inventory of their kind is older than this. The period of a cron expression is its
+    /// longest gap in a week [default: three sync periods]
     #[arg(long, env = "ARCADIA_INVENTORY_MAX_AGE", value_parser = schedule::duration, value_name = "DURATION")]
     pub inventory_max_age: Option<Duration>,
 
-    /// Number of resolved drifts to keep per resource and field
+    /// Resolved drifts to keep per record and field
     #[arg(long, env = "ARCADIA_DRIFT_HISTORY_LIMIT", default_value = "20", value_name = "N",
           value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub drift_history_limit: u16,
 
-    /// File with the DigitalOcean token, reread when it changes [default: `DIGITALOCEAN_TOKEN` or
+    /// File that contains the DigitalOcean token; read again when it changes [default: `DIGITALOCEAN_TOKEN` or
     /// `DIGITALOCEAN_ACCESS_TOKEN`]
     #[arg(long, env = "ARCADIA_DIGITALOCEAN_TOKEN_FILE", value_name = "FILE")]
     pub digitalocean_token_file: Option<PathBuf>,
 
-    /// Base URL of the DigitalOcean API, without /v2; http is allowed for loopback addresses only
+    /// Base URL of the DigitalOcean API, without `/v2`; plain http is accepted for loopback addresses only
     #[arg(long, env = "DIGITALOCEAN_API_URL", default_value = "https://api.digitalocean.com", value_name = "URL")]
     pub digitalocean_api_url: String,
 
-    /// Maximum number of calls per minute with this token
+    /// Maximum number of API calls per minute for this token
     #[arg(long, env = "ARCADIA_REQUESTS_PER_MINUTE", default_value = "250", value_name = "N",
           value_parser = clap::value_parser!(u32).range(1..))]
     pub requests_per_minute: u32,
 
-    /// Maximum number of calls per hour with this token
+    /// Maximum number of API calls per hour for this token
     #[arg(long, env = "ARCADIA_REQUESTS_PER_HOUR", default_value = "5000", value_name = "N",
           value_parser = clap::value_parser!(u32).range(1..))]
     pub requests_per_hour: u32,
 
-    /// How long to wait for the effect of a call whose response was lost. A saga repeats no creating call before that
+    /// How long to wait for the effect of a call whose response was lost. A saga does not repeat such a call earlier; 4s or
+    /// longer
     #[arg(long, env = "ARCADIA_SETTLE_TIME", default_value = "60s", value_parser = schedule::duration,
           value_name = "DURATION")]
     pub settle_time: Duration,
 
-    /// Interval of polling the cloud actions that sagas wait for; one call returns up to 200
+    /// Interval at which sagas poll the actions of the cloud that they wait for; one call covers 200 actions
     #[arg(long, env = "ARCADIA_ACTION_POLL_INTERVAL", default_value = "5s", value_parser = schedule::duration,
           value_name = "DURATION")]
     pub action_poll_interval: Duration,
 
-    /// Act only while holding a Lease, so that further replicas stand by
+    /// Act only while this replica holds the Lease; other replicas stand by
     #[arg(long, env = "ARCADIA_LEADER_ELECT", default_value = "true", default_missing_value = "true", num_args = 0..=1,
           action = clap::ArgAction::Set, value_name = "BOOL")]
     pub leader_elect: bool,
@@ -98,11 +106,11 @@ pub struct RunArgs {
     #[arg(long, env = "ARCADIA_LEASE_NAMESPACE", value_name = "NAME")]
     pub lease_namespace: Option<String>,
 
-    /// Address of /livez, /readyz and /metrics [default: none]
+    /// Address that serves `/livez`, `/readyz` and `/metrics` [default: none]
     #[arg(long, env = "ARCADIA_METRICS_ADDRESS", value_name = "ADDRESS:PORT")]
     pub metrics_address: Option<SocketAddr>,
 
-    /// Format of the log; `RUST_LOG` selects the levels
+    /// Format of the log: `text` for people, `json` for log collectors. `RUST_LOG` selects the levels
     #[arg(long, env = "ARCADIA_LOG_FORMAT", default_value = "text", value_name = "FORMAT")]
     pub log_format: LogFormat,
 }

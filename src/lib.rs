@@ -19,6 +19,7 @@ pub mod liveness;
 pub mod manifests;
 pub mod nearest;
 pub mod operator;
+pub mod probe;
 pub mod process;
 pub mod saga;
 pub mod schedule;

@@ -5,7 +5,7 @@ use std::{io::Write, process::ExitCode};
 use arcadia_operator::{
     api,
     config::{Cli, CliCommand, RunArgs},
-    operator,
+    operator, probe,
 };
 use clap::{Parser, error::ErrorKind};
 
@@ -29,6 +29,7 @@ fn main() -> ExitCode {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => refuse(&error.to_string()),
         },
+        Some(CliCommand::Probe { url }) => probe(&url),
         Some(CliCommand::Run(args)) => run(*args),
         None => run(cli.run),
     }
@@ -39,6 +40,18 @@ async fn run(args: RunArgs) -> ExitCode {
     match operator::run(args).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => refuse(&error.to_string()),
+    }
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn probe(url: &str) -> ExitCode {
+    match probe::run(url).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error @ probe::Error::Url { .. }) => refuse(&error.to_string()),
+        Err(error) => {
+            eprintln!("arcadia-operator: {error}");
+            ExitCode::FAILURE
+        }
     }
 }
 

@@ -21,7 +21,9 @@ fn overlay(name: &str) -> BTreeMap<String, Value> {
 
 /// Without what only Helm says.
 fn of_the_chart(arguments: &[&str]) -> BTreeMap<String, Value> {
-    let mut objects = objects(&Helm::new().template(arguments).unwrap());
+    // kustomize has no hooks.
+    let rendered = Helm::new().template(&[&["--no-hooks"], arguments].concat()).unwrap();
+    let mut objects = objects(&rendered);
     for object in objects.values_mut() {
         let metadata = object["metadata"].as_object_mut().unwrap();
         let labels = metadata["labels"].as_object_mut().unwrap();

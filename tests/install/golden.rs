@@ -1,9 +1,14 @@
 //! What the chart renders, for several files of values.
 
-use std::{collections::BTreeSet, fs, path::PathBuf};
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+};
 
-use arcadia_operator::config::Cli;
+use arcadia_operator::{api, config::Cli};
 use clap::Parser as _;
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use serde_json::Value;
 
 use crate::{
@@ -19,15 +24,23 @@ fn values(case: &str) -> PathBuf {
     in_repository("tests/install/values").join(case).with_extension("yaml")
 }
 
-fn rendered(case: &str) -> String {
-    Helm::new().template(&["--values", values(case).to_str().unwrap()]).unwrap()
+fn rendered(values: &Path) -> String {
+    Helm::new().template(&["--values", values.to_str().unwrap()]).unwrap()
+}
+
+/// The files of the cases, and the examples that come with the chart.
+fn all_values() -> Vec<PathBuf> {
+    let examples = fs::read_dir(chart().join("examples")).unwrap().map(|entry| entry.unwrap().path());
+    let examples: Vec<_> = examples.collect();
+    assert!(examples.len() >= 4, "{examples:?}");
+    CASES.map(values).into_iter().chain(examples).collect()
 }
 
 #[test]
 fn the_chart_renders_what_was_reviewed() {
     for case in CASES {
         // Definitions, alerts and the dashboard are checked in already, and compared by other tests.
-        let rendered = rendered(case);
+        let rendered = rendered(&values(case));
         let is_elsewhere = |object: &&str| {
             ["crd-", "prometheusrule.", "dashboard."].iter().any(|name| object.contains(&format!("/templates/{name}")))
         };
@@ -50,26 +63,71 @@ fn the_chart_renders_what_was_reviewed() {
 #[tokio::test]
 async fn an_api_server_takes_all_that_is_rendered() {
     let Some(cluster) = Cluster::empty().await else { return };
-    for namespace in ["arcadia-system", "team-a", "team-b", "123"] {
+    for namespace in ["arcadia-system", "team-a", "team-b", "team-c", "123"] {
         cluster.restricted_namespace(namespace).await;
     }
     monitoring::define(&cluster).await;
-    for case in CASES {
-        let apply = ["apply", "--server-side", "--dry-run=server", "--validate=strict", "-f", "-"];
-        let applied = cluster.control_plane.kubectl().run_with_input(&apply, &rendered(case)).await;
-        applied.unwrap_or_else(|error| panic!("{case}: {error}"));
+    let apply = ["apply", "--server-side", "--dry-run=server", "--validate=strict", "-f", "-"];
+    let kubectl = cluster.control_plane.kubectl();
+    for values in all_values() {
+        let applied = kubectl.run_with_input(&apply, &rendered(&values)).await;
+        applied.unwrap_or_else(|error| panic!("{}: {error}", values.display()));
+    }
+    kubectl.apply(&api::crds_as_yaml().unwrap()).await.unwrap();
+    cluster.is_established().await;
+    for example in listed("artifacthub.io/crdsExamples") {
+        kubectl.run_with_input(&apply, &example.to_string()).await.unwrap();
+    }
+}
+
+/// The items of an annotation of the chart that is a YAML list.
+fn listed(annotation: &str) -> Vec<Value> {
+    let chart: Value = serde_saphyr::from_str(&Helm::new().run(&["show", "chart", "charts/arcadia-operator"])).unwrap();
+    serde_saphyr::from_str(chart["annotations"][annotation].as_str().unwrap()).unwrap()
+}
+
+#[test]
+fn artifact_hub_lists_the_definitions_of_the_code() {
+    let listed = listed("artifacthub.io/crds");
+    let listed: Vec<_> =
+        listed.iter().map(|crd| (crd["kind"].as_str().unwrap(), crd["name"].as_str().unwrap())).collect();
+    let crds = api::crds();
+    let name = |crd: &CustomResourceDefinition| crd.metadata.name.clone().unwrap();
+    let defined: Vec<_> = crds.iter().map(|crd| (crd.spec.names.kind.as_str(), name(crd))).collect();
+    assert_eq!(listed, defined.iter().map(|(kind, name)| (*kind, name.as_str())).collect::<Vec<_>>());
+}
+
+#[test]
+fn the_readme_of_the_chart_is_short() {
+    let readme = Helm::new().run(&["show", "readme", "charts/arcadia-operator"]);
+    assert!(readme.lines().count() <= 50, "{} lines; move text to docs/", readme.lines().count());
+    for example in fs::read_dir(chart().join("examples")).unwrap() {
+        let name = example.unwrap().path().file_stem().unwrap().to_str().unwrap().to_owned();
+        assert!(readme.contains(&format!("`{name}`")), "the README of the chart does not name the example {name}");
     }
 }
 
 #[test]
-fn the_program_takes_the_arguments_of_every_deployment() {
-    for case in CASES {
-        let objects = objects(&rendered(case));
+fn the_program_takes_the_arguments_of_every_pod() {
+    for values in all_values() {
+        let objects = objects(&rendered(&values));
         let deployment = objects.values().find(|object| object["kind"] == "Deployment").unwrap();
-        let arguments = arguments(deployment);
-        let parsed =
-            Cli::try_parse_from(std::iter::once("arcadia-operator").chain(arguments.iter().map(String::as_str)));
-        assert!(parsed.is_ok(), "{case}: {arguments:?}: {}", parsed.unwrap_err());
+        let test = objects.values().find(|object| object["kind"] == "Pod").unwrap();
+        assert_eq!(test["metadata"]["annotations"]["helm.sh/hook"], "test");
+        for pod in [&deployment["spec"]["template"], test] {
+            let arguments = arguments(pod);
+            let parsed =
+                Cli::try_parse_from(std::iter::once("arcadia-operator").chain(arguments.iter().map(String::as_str)));
+            assert!(parsed.is_ok(), "{}: {arguments:?}: {}", values.display(), parsed.unwrap_err());
+        }
+        // The Service selects the operator's pods only.
+        let service = objects.values().find(|object| object["kind"] == "Service").unwrap();
+        let selected = service["spec"]["selector"].as_object().unwrap();
+        let has = |pod: &Value| selected.iter().all(|(label, value)| pod["metadata"]["labels"][label] == *value);
+        assert!(has(&deployment["spec"]["template"]) && !has(test));
+        let url = arguments(test).pop().unwrap();
+        let (name, port) = (&service["metadata"]["name"], &service["spec"]["ports"][0]["port"]);
+        assert_eq!(url, format!("http://{}.arcadia-system.svc:{port}/readyz", name.as_str().unwrap()));
     }
 }
 
@@ -97,7 +155,7 @@ fn leaves(path: &str, value: &Value, found: &mut BTreeSet<String>) {
 
 #[test]
 fn helm_finds_nothing_to_complain_about() {
-    for case in CASES {
-        Helm::new().run(&["lint", "--strict", "charts/arcadia-operator", "--values", values(case).to_str().unwrap()]);
+    for values in all_values() {
+        Helm::new().run(&["lint", "--strict", "charts/arcadia-operator", "--values", values.to_str().unwrap()]);
     }
 }

@@ -76,8 +76,8 @@ pub fn objects(manifest: &str) -> BTreeMap<String, Value> {
     named
 }
 
-/// The arguments of the operator in a Deployment.
-pub fn arguments(deployment: &Value) -> Vec<String> {
-    let arguments = deployment["spec"]["template"]["spec"]["containers"][0]["args"].as_array().unwrap();
+/// The arguments of the program in a pod, or in the template of one.
+pub fn arguments(pod: &Value) -> Vec<String> {
+    let arguments = pod["spec"]["containers"][0]["args"].as_array().unwrap();
     arguments.iter().map(|argument| argument.as_str().unwrap().to_owned()).collect()
 }

@@ -57,6 +57,7 @@ async fn a_release_is_installed_works_is_upgraded_rolled_back_and_uninstalled() 
     simulator.control().put("droplets", droplet).await.unwrap();
     let operator = Operator::start(&cluster, &simulator.url(), folder.path()).await;
     operator.is_ready().await;
+    operator.passes_the_test_of_the_chart().await;
     let lease = ["get", "lease", "arcadia-operator", "-n", NAMESPACE, "-o", "jsonpath={.spec.holderIdentity}"];
     let holder = cluster.run(&lease).await;
     assert!(holder.starts_with("arcadia-operator-0"), "{holder}");
@@ -285,7 +286,7 @@ impl Operator {
             ("--metrics-address", address.clone()),
         ];
         let mut command = Command::new(env!("CARGO_BIN_EXE_arcadia-operator"));
-        for argument in arguments(&deployment) {
+        for argument in arguments(&deployment["spec"]["template"]) {
             match here.iter().find(|(flag, _)| argument.starts_with(&format!("{flag}="))) {
                 Some((flag, value)) => command.arg(format!("{flag}={value}")),
                 None => command.arg(argument),
@@ -314,6 +315,24 @@ impl Operator {
             })
             .await;
         }
+    }
+
+    /// What the pod of `helm test` runs, with another address: nothing runs pods here.
+    async fn passes_the_test_of_the_chart(&self) {
+        let probe = |url: String| {
+            let mut probe = tokio::process::Command::new(env!("CARGO_BIN_EXE_arcadia-operator"));
+            probe.args(["probe", &url]).env_clear();
+            async move { probe.output().await.unwrap() }
+        };
+        assert!(probe(format!("http://{}/readyz", self.address)).await.status.success());
+        let missing = probe(format!("http://{}/nothing", self.address)).await;
+        assert_eq!(missing.status.code(), Some(1));
+        assert!(String::from_utf8_lossy(&missing.stderr).contains("404"), "{missing:?}");
+        let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let refused = probe(format!("http://{nobody}/readyz")).await;
+        assert_eq!(refused.status.code(), Some(1));
+        assert!(String::from_utf8_lossy(&refused.stderr).contains("check that the operator runs"), "{refused:?}");
+        assert_eq!(probe("localhost:8080".to_owned()).await.status.code(), Some(2));
     }
 
     fn log(&self) -> String {
