@@ -95,7 +95,7 @@ impl InboxArgs {
         let scope =
             view::Scope { all: cluster.is_all(), namespace: cluster.namespace(), flag: &cluster.flag(), is_filtered };
         match self.output {
-            None => Ok(view::groups(&drifts(), &scope, now, paint)),
+            None => Ok(view::groups(&drifts(), &scope, now, paint, text::width())),
             Some(Format::Wide) => Ok(view::wide(&drifts(), &scope, now, paint)),
             Some(Format::Name) => Ok(view::names(&drifts(), &scope)),
             Some(Format::Json) => output::json(&output::list(objects)),

@@ -9,6 +9,14 @@ use super::Error;
 
 /// The space between two columns, as kubectl prints it.
 const GAP: &str = "   ";
+/// The space between two columns of a table that is too wide otherwise.
+const NARROW_GAP: &str = "  ";
+
+/// The width of the terminal, or of `COLUMNS` where there is none; None where text may be of any width.
+pub(super) fn width() -> Option<usize> {
+    let of_terminal = || console::Term::stdout().size_checked().map(|(_, columns)| usize::from(columns));
+    of_terminal().or_else(|| std::env::var("COLUMNS").ok()?.parse().ok()).filter(|columns| *columns > 0)
+}
 
 /// Colours, or none. A colour never carries meaning alone: each coloured text is a word that says the same.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -57,6 +65,7 @@ impl Paint {
 pub(super) struct Table {
     rows: Vec<Row>,
     indent: usize,
+    is_narrow: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -89,6 +98,12 @@ impl Table {
         self
     }
 
+    /// Makes the space between columns smaller.
+    pub(super) fn narrow(mut self) -> Self {
+        self.is_narrow = true;
+        self
+    }
+
     pub(super) fn row(&mut self, cells: impl IntoIterator<Item = impl Into<String>>) {
         self.rows.push(Row::Cells(cells.into_iter().map(Into::into).collect()));
     }
@@ -114,7 +129,7 @@ impl Table {
                     padded
                         .map(|(cell, width)| pad_str(cell, *width, Alignment::Left, None))
                         .collect::<Vec<_>>()
-                        .join(GAP)
+                        .join(if self.is_narrow { NARROW_GAP } else { GAP })
                 }
             };
             format!("{}\n", format!("{}{text}", " ".repeat(self.indent)).trim_end())

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
+use console::measure_text_width;
 use jiff::Timestamp;
 
 use crate::{
@@ -79,34 +80,43 @@ fn key(drift: &DriftView) -> (&str, &str, &str) {
     (&drift.change, &drift.kind, alone)
 }
 
-/// The open drifts by change, and the commands to type next.
-pub(super) fn groups(drifts: &[DriftView], scope: &Scope<'_>, now: Timestamp, paint: Paint) -> String {
+/// The open drifts by change, and the commands to type next. A table that is wider than `width` leaves out how many
+/// and how old the drifts of a change are.
+pub(super) fn groups(
+    drifts: &[DriftView],
+    scope: &Scope<'_>,
+    now: Timestamp,
+    paint: Paint,
+    width: Option<usize>,
+) -> String {
     let groups = grouped(drifts);
     let Some(top) = groups.first().and_then(Group::first) else { return nothing(scope) };
-    let has_classes = drifts.iter().any(|drift| drift.class.is_some());
-    let mut headings = vec!["CHANGE", "KIND", "FIELD", "COUNT", "AGE", "OLD -> NEW", "RECORDS"];
-    if has_classes {
-        headings.insert(1, "REVERT");
-    }
-    let mut table = Table::with_headings(&headings);
-    for group in &groups {
+    let in_full = table(&groups, scope, now, paint, true).render();
+    let is_too_wide = width.is_some_and(|width| in_full.lines().any(|line| measure_text_width(line) > width));
+    let table = if is_too_wide { table(&groups, scope, now, paint, false).narrow().render() } else { in_full };
+    format!("{table}\n{}", next(drifts, &groups, top, scope, paint))
+}
+
+fn table(groups: &[Group<'_>], scope: &Scope<'_>, now: Timestamp, paint: Paint, is_full: bool) -> Table {
+    let has_classes = groups.iter().any(|group| group.class().is_some());
+    let classes = has_classes.then_some("REVERT");
+    let numbers = ["COUNT", "AGE"].into_iter().filter(|_| is_full);
+    let headings = ["CHANGE"].into_iter().chain(classes).chain(["KIND", "FIELD"]).chain(numbers);
+    let mut table = Table::with_headings(&headings.chain(["OLD -> NEW", "RECORDS"]).collect::<Vec<_>>());
+    for group in groups {
         let Some(drift) = group.first() else { continue };
         let change = if drift.change.is_empty() { "-" } else { &drift.change };
-        let mut cells = vec![
-            paint.bold(change),
-            drift.kind.clone(),
-            drift.field.clone(),
-            group.drifts.len().to_string(),
-            age(group.oldest(), now),
-            show::clip(&drift.change_in_short(), CHANGE),
-            records(group, scope),
-        ];
-        if has_classes {
-            cells.insert(1, group.class().map(|class| painted(class, paint)).unwrap_or_default());
+        let class = has_classes.then(|| group.class().map(|class| painted(class, paint)).unwrap_or_default());
+        let mut cells = vec![paint.bold(change)];
+        cells.extend(class);
+        cells.extend([drift.kind.clone(), drift.field.clone()]);
+        if is_full {
+            cells.extend([group.drifts.len().to_string(), age(group.oldest(), now)]);
         }
+        cells.extend([show::clip(&drift.change_in_short(), CHANGE), records(group, scope)]);
         table.row(cells);
     }
-    format!("{}\n{}", table.render(), next(drifts, &groups, top, scope, paint))
+    table
 }
 
 /// The names of the records, of which a decision may wait.
@@ -164,7 +174,7 @@ fn next(drifts: &[DriftView], groups: &[Group<'_>], top: &DriftView, scope: &Sco
     let mut table = Table::default().indented(2);
     for (command, what) in [
         (format!("kubectl arcadia show {one}{flag}"), "show one drift in full"),
-        (format!("kubectl arcadia accept {many}"), "make the live value the desired one"),
+        (format!("kubectl arcadia accept {many}"), "accept the live value"),
         (format!("kubectl arcadia revert {many}"), "change the cloud back"),
     ] {
         table.row([command, paint.dim(what)]);
@@ -274,7 +284,7 @@ mod tests {
     fn changes_come_worst_first_with_the_next_commands() {
         check(
             false,
-            |scope| groups(&inbox(), scope, now(), Paint::NONE),
+            |scope| groups(&inbox(), scope, now(), Paint::NONE, None),
             &expect![[r#"
             CHANGE     REVERT       KIND      FIELD       COUNT   AGE   OLD -> NEW                   RECORDS
             00000001                Droplet   exists      1       45s   true -> false                db-1
@@ -283,7 +293,7 @@ mod tests {
 
             8 open drifts, 3 changes. Next:
               kubectl arcadia show db-1-size-slug-e7320a9aaf-1   show one drift in full
-              kubectl arcadia accept --change 00000001           make the live value the desired one
+              kubectl arcadia accept --change 00000001           accept the live value
               kubectl arcadia revert --change 00000001           change the cloud back
         "#]],
         );
@@ -293,7 +303,7 @@ mod tests {
     fn with_all_namespaces_each_record_says_where_it_is() {
         check(
             true,
-            |scope| groups(&inbox(), scope, now(), Paint::NONE),
+            |scope| groups(&inbox(), scope, now(), Paint::NONE, None),
             &expect![[r#"
             CHANGE     REVERT       KIND      FIELD       COUNT   AGE   OLD -> NEW                   RECORDS
             00000001                Droplet   exists      1       45s   true -> false                team-b/db-1
@@ -302,7 +312,7 @@ mod tests {
 
             8 open drifts, 3 changes in 2 namespaces. Next:
               kubectl arcadia show db-1-size-slug-e7320a9aaf-1 -n team-b   show one drift in full
-              kubectl arcadia accept --change 00000001 -A                  make the live value the desired one
+              kubectl arcadia accept --change 00000001 -A                  accept the live value
               kubectl arcadia revert --change 00000001 -A                  change the cloud back
         "#]],
         );
@@ -313,24 +323,45 @@ mod tests {
         let drifts = [view("web-1", &json!({}))];
         check(
             false,
-            |scope| groups(&drifts, scope, now(), Paint::NONE),
+            |scope| groups(&drifts, scope, now(), Paint::NONE, None),
             &expect![[r#"
             CHANGE     KIND      FIELD       COUNT   AGE   OLD -> NEW                   RECORDS
             a4b70a39   Droplet   size_slug   1       3h    s-2vcpu-4gb -> s-4vcpu-8gb   web-1
 
             1 open drift, 1 change. Next:
               kubectl arcadia show web-1-size-slug-e7320a9aaf-1   show one drift in full
-              kubectl arcadia accept --change a4b70a39            make the live value the desired one
+              kubectl arcadia accept --change a4b70a39            accept the live value
               kubectl arcadia revert --change a4b70a39            change the cloud back
         "#]],
         );
     }
 
     #[test]
+    fn a_narrow_terminal_shows_fewer_columns() {
+        let drifts = [view("web-1", &json!({ "spec": { "revert": { "class": "Disruptive" } } }))];
+        let narrow = |scope: &Scope<'_>| groups(&drifts, scope, now(), Paint::NONE, Some(80));
+        check(
+            false,
+            narrow,
+            &expect![[r#"
+            CHANGE    REVERT      KIND     FIELD      OLD -> NEW                  RECORDS
+            a4b70a39  Disruptive  Droplet  size_slug  s-2vcpu-4gb -> s-4vcpu-8gb  web-1
+
+            1 open drift, 1 change. Next:
+              kubectl arcadia show web-1-size-slug-e7320a9aaf-1   show one drift in full
+              kubectl arcadia accept --change a4b70a39            accept the live value
+              kubectl arcadia revert --change a4b70a39            change the cloud back
+        "#]],
+        );
+        let scope = Scope { all: false, namespace: "default", flag: "", is_filtered: false };
+        assert!(narrow(&scope).lines().all(|line| line.len() <= 80));
+    }
+
+    #[test]
     fn an_empty_inbox_names_its_namespace() {
         check(
             false,
-            |scope| groups(&[], scope, now(), Paint::NONE),
+            |scope| groups(&[], scope, now(), Paint::NONE, None),
             &expect![[r#"
             No open drifts in namespace default. List all namespaces with: kubectl arcadia inbox -A. Check the operator with: kubectl arcadia status
         "#]],

@@ -127,7 +127,7 @@ fn next_of_drift(page: &DriftPage, paint: Paint) -> String {
     if drift.pending.is_some() || stands {
         commands.push((format!("kubectl arcadia withdraw {name}{flag}"), "take the decision back"));
     } else if drift.is_open() {
-        commands.push((format!("kubectl arcadia accept {name}{flag}"), "make the live value the desired one"));
+        commands.push((format!("kubectl arcadia accept {name}{flag}"), "accept the live value"));
         match drift.class.as_ref().map(Class::needs) {
             Some(None) => {}
             Some(Some(needed)) if needed > Allow::Safe => {
@@ -372,11 +372,12 @@ mod tests {
               3h ago   DriftDetected   size_slug is s-4vcpu-8gb
 
             Next
-              kubectl arcadia accept web-1-size-slug-e7320a9aaf-1                      make the live value the desired one
+              kubectl arcadia accept web-1-size-slug-e7320a9aaf-1                      accept the live value
               kubectl arcadia revert web-1-size-slug-e7320a9aaf-1 --plan --wait        show the steps of a revert
               kubectl arcadia revert web-1-size-slug-e7320a9aaf-1 --allow disruption   change the cloud back
               kubectl arcadia show pr/web-1                                            show the record
-        "#]].assert_eq(&drift(&page(&more), now(), Paint::NONE));
+        "#]]
+        .assert_eq(&drift(&page(&more), now(), Paint::NONE));
     }
 
     #[test]
