@@ -2,38 +2,35 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
-/// On a Drift: adopt the live value. `true` adopts the value that the Drift shows; any other text demands that value.
-pub const ACCEPT: &str = "arcadia.cloud/accept";
+use crate::api::terms::terms;
 
-/// On a Drift, beside [`ACCEPT`]: when the acceptance ends by itself, as an RFC 3339 time or a duration such as `72h`.
-pub const ACCEPT_UNTIL: &str = "arcadia.cloud/accept-until";
-
-/// On a Drift: put the live value back. `true` allows a safe revert, `allow-disruption` and `allow-data-loss` allow more,
-/// and `plan` shows the plan and changes nothing.
-pub const REVERT: &str = "arcadia.cloud/revert";
-
-/// On a Drift, beside [`ACCEPT`] or [`REVERT`], or on a Saga, beside [`RESOLVE`] or [`ADOPT`]: who decided. Shown in the status.
-pub const DECIDED_BY: &str = "arcadia.cloud/decided-by";
-
-/// On a `ProvisionedResource`: list the cloud now. Any new value asks once.
-pub const SYNC_REQUESTED_AT: &str = "arcadia.cloud/sync-requested-at";
-
-/// On a `ProvisionedResource`, by the operator: the UIDs of the Drifts whose live values were adopted last, separated
-/// by commas. They are written together with the adopted values, so that a decision whose second write was lost to a
-/// crash still ends as Accepted. Earlier versions wrote one entry, as `<name>/<uid>`.
-pub const LAST_ACCEPTED: &str = "arcadia.cloud/last-accepted";
-
-/// On a Saga that is Stuck: `retry`, `skip` or `abandon`.
-pub const RESOLVE: &str = "arcadia.cloud/resolve";
-
-/// On a Saga that is Stuck because several things look like the doing of one step: the id of the right one.
-pub const ADOPT: &str = "arcadia.cloud/adopt";
-
-/// On a Drift, beside [`ACCEPT`] or [`REVERT`], or on a Saga, beside [`RESOLVE`] or [`ADOPT`]: why, for the status and the journal.
-pub const BECAUSE: &str = "arcadia.cloud/because";
-
-/// On a Saga, followed by the name of an Approval step: who approves it.
-pub const APPROVE_PREFIX: &str = "arcadia.cloud/approve-";
+terms! {
+    /// Accepts the live value. `true` accepts the value that the drift shows; any other text accepts only that
+    /// value, as `status.actual` or `spec.actual` contains it.
+    ACCEPT = "arcadia.cloud/accept" on "Drift";
+    /// Beside `accept`: when the acceptance ends by itself, as an RFC 3339 time or a duration from now such as
+    /// `72h`. It can be changed while the acceptance stands.
+    ACCEPT_UNTIL = "arcadia.cloud/accept-until" on "Drift";
+    /// Puts the live value back, if the effect is allowed: `true` allows a safe revert, `allow-disruption` and
+    /// `allow-data-loss` allow more. `plan` shows the plan and changes nothing.
+    REVERT = "arcadia.cloud/revert" on "Drift";
+    /// Beside `accept`, `revert`, `resolve` or `adopt`: the user who decided. From Kubernetes 1.36 the API server
+    /// writes it; before, set it to your own name.
+    DECIDED_BY = "arcadia.cloud/decided-by" on "Drift", "Saga";
+    /// `retry`, `skip` or `abandon`.
+    RESOLVE = "arcadia.cloud/resolve" on "Saga that is Stuck";
+    /// The id of the resource that the step created, from several candidates.
+    ADOPT = "arcadia.cloud/adopt" on "Saga that is Stuck";
+    /// Beside `accept`, `revert`, `resolve` or `adopt`: the reason, for the status, the event and the journal.
+    BECAUSE = "arcadia.cloud/because" on "Drift", "Saga that is Stuck";
+    /// Followed by the name of an Approval step: approves the step. The value is the approver: from Kubernetes 1.36
+    /// the API server replaces `yes` with your name; before, set it to your own name. To reject, cancel the saga.
+    APPROVE_PREFIX = "arcadia.cloud/approve-" on "Saga";
+    /// Any new value lists the kind immediately.
+    SYNC_REQUESTED_AT = "arcadia.cloud/sync-requested-at" on "ProvisionedResource";
+    /// Set by the operator: the UIDs of the drifts that were accepted last, so that a crash loses no decision.
+    LAST_ACCEPTED = "arcadia.cloud/last-accepted" on "ProvisionedResource";
+}
 
 /// Which client wrote an annotation, from the API server's own bookkeeping. What a client is called there, whoever runs
 /// it chooses: it stands in for a name only where no admission policy asks for one.

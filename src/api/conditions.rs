@@ -4,127 +4,193 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use strum::{EnumString, IntoStaticStr};
 
-/// The operator can compare this record with the cloud.
-pub const READY: &str = "Ready";
-/// Every compared field has its desired value.
-pub const IN_SYNC: &str = "InSync";
-/// The operator is still working towards a verdict (as kstatus reads it).
-pub const RECONCILING: &str = "Reconciling";
-/// A person has to act before the operator can continue (as kstatus reads it).
-pub const STALLED: &str = "Stalled";
-/// On a Saga: all steps are done.
-pub const SUCCEEDED: &str = "Succeeded";
-/// On a Drift: it was decided or has disappeared.
-pub const RESOLVED: &str = "Resolved";
-/// On a Drift: its accepted value stands in for the declared one.
-pub const STANDING: &str = "Standing";
-/// On a record: no acceptance stands, so every manifest says what is desired.
-pub const MANIFEST_CURRENT: &str = "ManifestCurrent";
-/// On a Drift: False for a decision that was made after the drift was resolved.
-pub const DECISION_APPLIED: &str = "DecisionApplied";
+/// The meaning of a condition on one kind of object. An empty text is a status that it never has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Meaning {
+    /// The type of the condition.
+    pub kind: &'static str,
+    /// The object: `record`, `drift` or `saga`.
+    pub on: &'static str,
+    /// The meaning of each status, as in the reference.
+    pub when: [(ConditionStatus, &'static str); 3],
+}
+
+/// Declares a constant for each condition type, and `ALL` meanings, in the order of the reference.
+macro_rules! conditions {
+    ($($constant:ident = $kind:literal { $($object:ident: $is:literal, $is_not:literal, $unknown:literal;)+ })+) => {
+        $($(#[doc = concat!("On a ", stringify!($object), ". True: ", $is, ". False: ", $is_not, ".\n")])+
+        pub const $constant: &str = $kind;)+
+
+        /// All of them, in the order of the reference.
+        pub const ALL: &[Meaning] = &[$($(Meaning {
+            kind: $kind,
+            on: stringify!($object),
+            when: [
+                (ConditionStatus::True, $is),
+                (ConditionStatus::False, $is_not),
+                (ConditionStatus::Unknown, $unknown),
+            ],
+        }),+),+];
+    };
+}
+
+conditions! {
+    READY = "Ready" {
+        record: "the record can be compared with the cloud",
+            "the record cannot be compared, or a field of it cannot; the reason names the cause",
+            "suspended";
+    }
+    IN_SYNC = "InSync" {
+        record: "every compared field has its desired value",
+            "drifts are open; the message shows the first three differences",
+            "not known at the moment";
+    }
+    MANIFEST_CURRENT = "ManifestCurrent" {
+        record: "no acceptance stands",
+            "an accepted value stands in for what a manifest declares; the message names each field with both values",
+            "";
+    }
+    RECONCILING = "Reconciling" {
+        record: "the result of the comparison is pending", "the result is known", "";
+        saga: "the saga runs, or waits to run", "the saga has ended, or is Stuck", "";
+    }
+    STALLED = "Stalled" {
+        record: "a person has to act first", "no action is needed", "";
+        saga: "the saga is Stuck", "the saga is not Stuck", "";
+    }
+    RESOLVED = "Resolved" {
+        drift: "the drift is closed",
+            "the drift is open: `AwaitingDecision`, `DecisionRefused` after a refused decision, or `DecisionWaiting` \
+             while a decision waits, for example for a provider that does not respond",
+            "";
+    }
+    STANDING = "Standing" {
+        drift: "the accepted value stands in for what the manifest declares",
+            "the acceptance ended; the reason names the cause. A drift without this condition was accepted in the \
+             record, or not accepted",
+            "";
+    }
+    DECISION_APPLIED = "DecisionApplied" {
+        drift: "", "a decision came after the drift was resolved", "";
+    }
+    SUCCEEDED = "Succeeded" {
+        saga: "all steps are complete", "the saga was rolled back, or failed", "the saga has not ended";
+    }
+}
 
 /// Reasons, in groups.
 pub mod reason {
-    /// The operator has not read this object yet.
-    pub const PENDING: &str = "Pending";
-    /// The record was compared with the live resource.
-    pub const COMPARED: &str = "Compared";
-    /// No compared field differs.
-    pub const NO_DRIFT: &str = "NoDrift";
-    /// One or more Drifts are open.
-    pub const DRIFT_OPEN: &str = "DriftOpen";
-    /// The live resource is gone.
-    pub const RESOURCE_GONE: &str = "ResourceGone";
-    /// The inventory is older than its limit, or missing.
-    pub const INVENTORY_STALE: &str = "InventoryStale";
-    /// The live resource could not be read, so its state is unknown.
-    pub const LIVE_UNKNOWN: &str = "LiveUnknown";
-    /// The live resource was never found in this account.
-    pub const RESOURCE_NOT_FOUND: &str = "ResourceNotFound";
-    /// A list shows a difference that no second read has confirmed yet.
-    pub const UNCONFIRMED: &str = "Unconfirmed";
-    /// The API server refused a write about a field.
-    pub const WRITE_REFUSED: &str = "WriteRefused";
-    /// The values of some recorded fields are unknown, for instance because the token lacks a scope.
-    pub const FIELDS_UNKNOWN: &str = "FieldsUnknown";
-    /// A recorded field does not exist on this kind, or cannot be compared.
-    pub const INVALID_FIELD: &str = "InvalidField";
-    /// An older record describes the same live resource.
-    pub const DUPLICATE_RECORD: &str = "DuplicateRecord";
-    /// `spec.suspend` is true.
-    pub const SUSPENDED: &str = "Suspended";
-    /// The drift waits for a decision.
-    pub const AWAITING_DECISION: &str = "AwaitingDecision";
-    /// The decision is valid and waits for its precondition.
-    pub const DECISION_WAITING: &str = "DecisionWaiting";
-    /// The decision could not be applied.
-    pub const DECISION_REFUSED: &str = "DecisionRefused";
-    /// The manifest says the accepted value now.
-    pub const IN_MANIFEST: &str = "InManifest";
-    /// The manifest says a third value now.
-    pub const MANIFEST_CHANGED: &str = "ManifestChanged";
-    /// The time of the acceptance is up.
-    pub const EXPIRED: &str = "Expired";
-    /// The decision was removed.
-    pub const WITHDRAWN: &str = "Withdrawn";
-    /// A later acceptance of the same field replaced this one.
-    pub const SUPERSEDED: &str = "Superseded";
-    /// One or more acceptances stand in for what the manifest says.
-    pub const ACCEPTANCES_STAND: &str = "AcceptancesStand";
-    /// No acceptance stands.
-    pub const NO_ACCEPTANCE_STANDS: &str = "NoAcceptanceStands";
-    /// A saga puts the live value back.
-    pub const REVERTING: &str = "Reverting";
-    /// A saga put the live value back.
-    pub const REVERTED: &str = "Reverted";
-    /// The saga could not put the live value back.
-    pub const REVERT_FAILED: &str = "RevertFailed";
-    /// The saga that puts the live value back needs a person.
-    pub const REVERT_STUCK: &str = "RevertStuck";
-    /// The drift was resolved before the decision was made.
-    pub const ALREADY_RESOLVED: &str = "AlreadyResolved";
-    /// The record of the drift was deleted.
-    pub const RECORD_GONE: &str = "RecordGone";
-    /// The live value became the desired one.
-    pub const ACCEPTED: &str = "Accepted";
-    /// The live value equals the desired one again.
-    pub const LIVE_RETURNED: &str = "LiveReturned";
-    /// The desired value changed, so the drift is a different one now.
-    pub const DESIRED_CHANGED: &str = "DesiredChanged";
-    /// The field is no longer recorded.
-    pub const NO_LONGER_RECORDED: &str = "NoLongerRecorded";
-    /// The field is listed in `spec.drift.ignore`.
-    pub const IGNORED: &str = "Ignored";
-    /// The saga waits for another saga with the same concurrency key.
-    pub const WAITING_FOR_ANOTHER: &str = "WaitingForAnother";
-    /// The saga's steps are being executed.
-    pub const RUNNING: &str = "Running";
-    /// The saga's steps are being undone.
-    pub const ROLLING_BACK: &str = "RollingBack";
-    /// All steps of the saga are done.
-    pub const SUCCEEDED: &str = "Succeeded";
-    /// All steps of the saga are undone.
-    pub const ROLLED_BACK: &str = "RolledBack";
-    /// The saga's spec is invalid; nothing was done.
-    pub const INVALID_ORDER: &str = "InvalidOrder";
-    /// The saga was cancelled.
-    pub const CANCELLED: &str = "Cancelled";
-    /// The saga is being deleted.
-    pub const DELETED: &str = "Deleted";
-    /// A step of the saga failed.
-    pub const STEP_FAILED: &str = "StepFailed";
-    /// The saga or one of its steps exceeded its timeout.
-    pub const TIMED_OUT: &str = "TimedOut";
-    /// Several resources could be the result of one step.
-    pub const SEVERAL_CANDIDATES: &str = "SeveralCandidates";
-    /// An irreversible step prevents the rollback.
-    pub const IRREVERSIBLE: &str = "Irreversible";
-    /// Undoing a step failed.
-    pub const UNDO_FAILED: &str = "UndoFailed";
-    /// The saga's spec changed after it started.
-    pub const ORDER_CHANGED: &str = "OrderChanged";
-    /// A person abandoned the saga.
-    pub const ABANDONED: &str = "Abandoned";
+    use crate::api::terms::terms;
+
+    terms! {
+        /// Not reconciled yet; `status.reason` of a new record. If this persists, the operator does not run or
+        /// watches other namespaces.
+        PENDING = "Pending" on "record", "saga";
+        /// Compared with the live resource.
+        COMPARED = "Compared" on "record";
+        /// No compared field differs.
+        NO_DRIFT = "NoDrift" on "record";
+        /// One or more drifts are open: decide them.
+        DRIFT_OPEN = "DriftOpen" on "record";
+        /// The live resource does not exist any more. A drift on one of its fields closes for this reason.
+        RESOURCE_GONE = "ResourceGone" on "record", "drift";
+        /// The resource was never seen in this account: check the id and the token.
+        RESOURCE_NOT_FOUND = "ResourceNotFound" on "record";
+        /// A list shows a difference that the next read has to confirm.
+        UNCONFIRMED = "Unconfirmed" on "record";
+        /// The API server refused a write about a field; `Ready` names the field and quotes the refusal. The other
+        /// fields are compared.
+        WRITE_REFUSED = "WriteRefused" on "record";
+        /// The last complete list is too old or missing; the message names the reason why no newer list exists.
+        INVENTORY_STALE = "InventoryStale" on "record";
+        /// The resource could not be read; the message names the cause.
+        LIVE_UNKNOWN = "LiveUnknown" on "record";
+        /// Some fields or parts of them cannot be compared, for example because the token lacks a scope, or because
+        /// a recorded secret stands against a ciphertext. The message names each with its cause.
+        FIELDS_UNKNOWN = "FieldsUnknown" on "record";
+        /// A recorded field does not exist, is never returned or is too long: correct `spec.desired`.
+        INVALID_FIELD = "InvalidField" on "record";
+        /// An older record exists for the same resource: delete one of the two.
+        DUPLICATE_RECORD = "DuplicateRecord" on "record";
+        /// `spec.suspend` is true.
+        SUSPENDED = "Suspended" on "record", "saga";
+        /// The drift is open and undecided.
+        AWAITING_DECISION = "AwaitingDecision" on "drift";
+        /// The drift is decided; the operator waits for the data it needs to carry the decision out safely. The
+        /// condition `Resolved` names the data.
+        DECISION_WAITING = "DecisionWaiting" on "drift";
+        /// The decision could not be carried out; the condition `Resolved` names the cause.
+        DECISION_REFUSED = "DecisionRefused" on "drift";
+        /// The decision came after the drift was resolved, and changed nothing.
+        ALREADY_RESOLVED = "AlreadyResolved" on "drift";
+        /// The record was deleted and left the drift behind.
+        RECORD_GONE = "RecordGone" on "drift";
+        /// The live value became the desired value.
+        ACCEPTED = "Accepted" on "drift";
+        /// Every manifest declares the desired value.
+        NO_ACCEPTANCE_STANDS = "NoAcceptanceStands" on "record";
+        /// One or more accepted values are missing from the manifest: commit `status.manifestPatch` of their
+        /// drifts.
+        ACCEPTANCES_STAND = "AcceptancesStand" on "record";
+        /// The acceptance ended: the manifest declares the accepted value.
+        IN_MANIFEST = "InManifest" on "drift";
+        /// The acceptance ended: the manifest declares another value, or does not declare the field any more.
+        MANIFEST_CHANGED = "ManifestChanged" on "drift";
+        /// The acceptance ended: its time was up.
+        EXPIRED = "Expired" on "drift";
+        /// The acceptance ended: the annotation `accept` was removed.
+        WITHDRAWN = "Withdrawn" on "drift";
+        /// The acceptance ended: a later one of the same field replaced it.
+        SUPERSEDED = "Superseded" on "drift";
+        /// A saga puts the live value back; nothing is concluded from the resource meanwhile.
+        REVERTING = "Reverting" on "record", "drift";
+        /// A saga put the live value back, and a second read confirmed it.
+        REVERTED = "Reverted" on "drift";
+        /// The saga of the revert was rolled back, failed or was deleted, or the live value still differs: read the
+        /// message, and decide again.
+        REVERT_FAILED = "RevertFailed" on "drift";
+        /// The saga of the revert needs a person: resolve it.
+        REVERT_STUCK = "RevertStuck" on "drift";
+        /// The live value equals the desired value again.
+        LIVE_RETURNED = "LiveReturned" on "drift";
+        /// The desired value was changed, so the drift no longer applies.
+        DESIRED_CHANGED = "DesiredChanged" on "drift";
+        /// The field was removed from `spec.desired`.
+        NO_LONGER_RECORDED = "NoLongerRecorded" on "drift";
+        /// The field is in `spec.drift.ignore`.
+        IGNORED = "Ignored" on "drift";
+        /// Another saga with the same concurrency key is active; the message names it.
+        WAITING_FOR_ANOTHER = "WaitingForAnother" on "saga";
+        /// Steps are being executed.
+        RUNNING = "Running" on "saga";
+        /// Completed steps are being undone because a person requested it.
+        ROLLING_BACK = "RollingBack" on "saga";
+        /// All steps are complete.
+        SUCCEEDED = "Succeeded" on "saga";
+        /// All completed steps are undone; the message names the cause.
+        ROLLED_BACK = "RolledBack" on "saga";
+        /// The spec cannot be executed; nothing was changed. The message lists up to ten mistakes, each with the
+        /// step, the parameter and the valid form.
+        INVALID_ORDER = "InvalidOrder" on "saga";
+        /// `spec.cancelRequested` is true.
+        CANCELLED = "Cancelled" on "saga";
+        /// The saga is being deleted and rolls back first.
+        DELETED = "Deleted" on "saga";
+        /// A step failed permanently.
+        STEP_FAILED = "StepFailed" on "saga";
+        /// The saga or one of its steps exceeded its timeout.
+        TIMED_OUT = "TimedOut" on "saga";
+        /// Several resources may be the result of one step: check them, and name the right one with `adopt`.
+        SEVERAL_CANDIDATES = "SeveralCandidates" on "saga";
+        /// The saga must roll back, and a completed step cannot be undone.
+        IRREVERSIBLE = "Irreversible" on "saga";
+        /// A step could not be undone: remove the cause that the message names, then `retry`.
+        UNDO_FAILED = "UndoFailed" on "saga";
+        /// `steps` or `inputs` were changed during execution: restore them, then `retry`.
+        ORDER_CHANGED = "OrderChanged" on "saga";
+        /// A person gave the saga up; the message lists the steps that are not undone.
+        ABANDONED = "Abandoned" on "saga";
+    }
 }
 
 /// The `status` of a condition.

@@ -1,4 +1,4 @@
-//! `Drift`: one recorded field whose live value is not the desired one, and what became of it.
+//! `Drift`: one recorded field whose live value differs from the desired one, and its resolution.
 
 use k8s_openapi::{
     apiextensions_apiserver::pkg::apis::apiextensions::v1::{CustomResourceDefinition, JSON},
@@ -74,17 +74,17 @@ pub const EXISTS: &str = "exists";
     printcolumn(name = "Reason", type_ = "string", json_path = ".status.reason", priority = 1),
     printcolumn(name = "DecidedBy", type_ = "string", json_path = ".status.decidedBy", priority = 1),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
-    doc = "One recorded field whose live value is not the desired one, and what became of it."
+    doc = "One recorded field whose live value differs from the desired one, and its resolution."
 )]
 #[serde(rename_all = "camelCase")]
 pub struct DriftSpec {
-    /// The record that this drift is about: its owner.
+    /// The record, which owns the drift.
     pub resource_ref: RecordRef,
 
-    /// The live thing.
+    /// The live resource.
     pub resource: CloudResource,
 
-    /// The recorded field that diverged; `exists` when the whole resource is gone.
+    /// The recorded field; `exists` if the whole resource is gone.
     #[schemars(length(min = 1, max = 4096))]
     pub field: String,
 
@@ -93,15 +93,15 @@ pub struct DriftSpec {
     #[schemars(length(max = 256))]
     pub field_short: Option<String>,
 
-    /// Counts the drifts of this field of this record, from 1.
+    /// The number of this drift among the drifts of the field of the record, from 1.
     #[schemars(range(min = 1))]
     pub episode: i64,
 
-    /// The desired value when the drift was found: text as it is, anything else as JSON.
+    /// The desired value when the drift was found: text as it is, any other value as JSON.
     #[schemars(length(max = 32768))]
     pub expected: String,
 
-    /// The live value when the drift was found, written likewise.
+    /// The live value when the drift was found, in the same form.
     #[schemars(length(max = 32768))]
     pub actual: String,
 
@@ -111,7 +111,7 @@ pub struct DriftSpec {
     #[schemars(length(max = 256))]
     pub expected_short: Option<String>,
 
-    /// The live value, written likewise.
+    /// The live value, in the same form.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 256))]
     pub actual_short: Option<String>,
@@ -140,7 +140,7 @@ pub struct DriftSpec {
     #[schemars(length(max = 1024))]
     pub revert_note: Option<String>,
 
-    /// The version (generation) of the record that it was compared with.
+    /// The version (`metadata.generation`) of the record when the drift was found.
     pub spec_version: i64,
 }
 
@@ -164,23 +164,23 @@ pub struct DriftDifference {
 /// The record that a drift belongs to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RecordRef {
-    /// Its name, in the drift's namespace.
+    /// The name of the record, in the namespace of the drift.
     #[schemars(length(min = 1, max = 253))]
     pub name: String,
-    /// Its UID.
+    /// The UID of the record.
     #[schemars(length(min = 1, max = 64))]
     pub uid: String,
 }
 
-/// What became of a drift.
+/// The state of a drift.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct DriftStatus {
-    /// Where it stands.
+    /// The phase of the drift.
     #[serde(default)]
     pub phase: DriftPhase,
 
-    /// The live value now, where it moved on after the drift was found.
+    /// The current live value, if it changed after the drift was found.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 32768))]
     pub actual: Option<String>,
@@ -190,7 +190,7 @@ pub struct DriftStatus {
     #[schemars(length(max = 256))]
     pub actual_short: Option<String>,
 
-    /// How `actual` differs from the desired value, as `spec.difference`.
+    /// The first difference between `actual` and the desired value, as `spec.difference`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1024))]
     pub difference: Option<String>,
@@ -200,15 +200,15 @@ pub struct DriftStatus {
     #[schemars(length(max = 32))]
     pub differences: Vec<DriftDifference>,
 
-    /// When the live value last moved.
+    /// The time at which the live value last changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_changed_at: Option<Time>,
 
-    /// When it was resolved.
+    /// The time of resolution.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resolved_at: Option<Time>,
 
-    /// Who decided.
+    /// The user who decided.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub decided_by: Option<String>,
 
@@ -222,17 +222,17 @@ pub struct DriftStatus {
     #[schemars(length(max = 262_144))]
     pub because: Option<String>,
 
-    /// The decision to accept that was carried out.
+    /// The acceptance that was carried out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub acceptance: Option<Acceptance>,
 
-    /// The merge patch that brings the manifest of the record up to date with an acceptance that stands. Missing where
-    /// the accepted value holds a credential.
+    /// The merge patch that brings the manifest up to date while the acceptance stands. Missing if the accepted value
+    /// holds a credential.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::any_object")]
     pub manifest_patch: Option<Value>,
 
-    /// The saga that reverts it, or that reverted it last.
+    /// The saga that reverts the drift, or that reverted it last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub saga_ref: Option<SagaRef>,
 
@@ -240,13 +240,13 @@ pub struct DriftStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plan: Option<RevertPlan>,
 
-    /// Why it is in this phase, in one `CamelCase` word.
+    /// The reason of the phase, in one `CamelCase` word.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 
-    /// `Resolved`, which also says why a decision was refused or waits; `Standing`, while an accepted value stands in for
-    /// the declared one and after; and `DecisionApplied`, which is False for a decision that came after the drift was
-    /// resolved.
+    /// `Resolved`, whose message names the cause if a decision was refused or waits; `Standing`, if the accepted value
+    /// stands or stood in for the declared one; and `DecisionApplied`, which is False for a decision that came after the
+    /// drift was resolved.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "schema::conditions")]
     pub conditions: Vec<Condition>,
@@ -256,7 +256,7 @@ pub struct DriftStatus {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RevertPlan {
-    /// When it was made.
+    /// The time of the plan.
     pub planned_at: Time,
 
     /// The effect of the revert.
@@ -312,7 +312,7 @@ pub struct PlannedCall {
     pub changes: Vec<String>,
 }
 
-/// A decision to accept that was carried out. Credentials are shown as fingerprints.
+/// An acceptance that was carried out. Credentials are shown as fingerprints.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Acceptance {
@@ -329,10 +329,10 @@ pub struct Acceptance {
     #[schemars(schema_with = "schema::any_value")]
     pub declared: Value,
 
-    /// When it was accepted.
+    /// The time of the decision.
     pub since: Time,
 
-    /// When it ends by itself.
+    /// The time at which the acceptance ends by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until: Option<Time>,
 
@@ -345,23 +345,23 @@ pub struct Acceptance {
 /// The place of an accepted value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum AcceptanceMode {
-    /// In the record: `spec.desired` says it.
+    /// In `spec.desired` of the record.
     InPlace,
     /// On the Drift: it stands in for the value that a manifest declares, and the record is not written to.
     Standing,
 }
 
-/// Where a drift stands.
+/// The phase of a drift.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema, IntoStaticStr)]
 pub enum DriftPhase {
-    /// It waits for a decision.
+    /// The drift waits for a decision. At most one drift per record and field is open.
     #[default]
     Open,
-    /// The live value is the desired one: in the record, or because the acceptance stands.
+    /// The live value became the desired value: in the record, or because the acceptance stands.
     Accepted,
     /// A saga put the live value back.
     Reverted,
-    /// It went away without a decision.
+    /// The drift was closed without a decision.
     Stale,
 }
 

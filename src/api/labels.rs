@@ -6,17 +6,19 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-/// The kind of the live resource.
-pub const KIND: &str = "arcadia.cloud/kind";
+use crate::api::terms::terms;
 
-/// The recorded field, as far as a label can hold it.
-pub const FIELD: &str = "arcadia.cloud/field";
-
-/// A short hash of kind, field, desired and live value. Drifts of many resources that differ in the same way share it.
-pub const CHANGE: &str = "arcadia.cloud/change";
-
-/// On a Saga that reverts a drift: the UID of the Drift.
-pub const REVERT_OF: &str = "arcadia.cloud/revert-of";
+terms! {
+    /// The kind of the live resource.
+    KIND = "arcadia.cloud/kind" on "Drift";
+    /// The recorded field; shortened, with a hash, if a label cannot contain the name.
+    FIELD = "arcadia.cloud/field" on "Drift";
+    /// A hash of kind, field, desired value and current live value, of 8 hexadecimal digits. Drifts of many
+    /// resources that differ in the same way share it.
+    CHANGE = "arcadia.cloud/change" on "Drift";
+    /// On the saga of a revert: the UID of the Drift.
+    REVERT_OF = "arcadia.cloud/revert-of" on "Saga";
+}
 
 /// The longest value that a label may have.
 const LONGEST: usize = 63;

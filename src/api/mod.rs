@@ -4,11 +4,13 @@
 pub mod annotations;
 pub mod conditions;
 pub mod drift;
+pub mod events;
 pub mod labels;
 pub mod managed_fields;
 pub mod provisioned_resource;
 pub mod saga;
 mod schema;
+pub mod terms;
 pub mod verbs;
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;

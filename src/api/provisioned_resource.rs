@@ -1,4 +1,4 @@
-//! `ProvisionedResource`: what one cloud resource should be. `kubectl apply` is how it is recorded and updated; the
+//! `ProvisionedResource`: the expected fields of one cloud resource. `kubectl apply` is how it is recorded and updated; the
 //! object's generation is the version of the record.
 
 use std::collections::BTreeMap;
@@ -18,7 +18,7 @@ use super::{
     schema::{self, CloudResource},
 };
 
-/// What one cloud resource should be, field by field.
+/// The expected fields of one cloud resource.
 #[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[kube(
     group = "arcadia.cloud",
@@ -60,11 +60,11 @@ use super::{
     ),
     printcolumn(name = "Version", type_ = "integer", json_path = ".metadata.generation", priority = 1),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
-    doc = "What one cloud resource should be, field by field. A field that differs in the cloud raises a Drift."
+    doc = "The expected fields of one cloud resource. The operator opens a Drift for each field that differs in the cloud."
 )]
 #[serde(rename_all = "camelCase")]
 pub struct ProvisionedResourceSpec {
-    /// The live thing that this record is about. Cannot be changed.
+    /// The live resource. Immutable.
     pub resource: CloudResource,
 
     /// The expected value of each recorded field: a scalar, a list (compared as a set) or a map (compared by the keys
@@ -73,29 +73,29 @@ pub struct ProvisionedResourceSpec {
     #[schemars(schema_with = "schema::desired_fields")]
     pub desired: BTreeMap<String, Value>,
 
-    /// What to do about drift.
+    /// The treatment of drift.
     #[serde(default, skip_serializing_if = "DriftPolicy::is_default")]
     pub drift: DriftPolicy,
 
-    /// Leave this record alone: open, close and decide nothing until it is false again.
+    /// While true, the operator leaves the record alone: it opens, closes and decides nothing.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub suspend: bool,
 
-    /// Who recorded it, for people and audits.
+    /// The author of the record, for people and audits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 253))]
     pub provisioned_by: Option<String>,
 
-    /// The saga that made it, if one did.
+    /// The saga that created the resource.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub saga_ref: Option<SagaRef>,
 }
 
-/// What to do about drift of one record.
+/// The treatment of drift of one record.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct DriftPolicy {
-    /// Recorded fields that are not compared.
+    /// Recorded fields that are not compared. `Ready` names fields in it that are not recorded.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 256), inner(length(min = 1, max = 253)))]
     #[schemars(extend("x-kubernetes-list-type" = "set"))]
@@ -109,13 +109,12 @@ pub struct DriftPolicy {
 /// The place of accepted values.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum AcceptPolicy {
-    /// Into `spec.desired`, unless a manifest declares the field or the acceptance has an end: then it stands on the
-    /// Drift.
+    /// In `spec.desired`; on the Drift if a manifest declares the field or the acceptance has an end.
     #[default]
     Auto,
-    /// Into `spec.desired`, always. A manifest that declares the field puts its own value back.
+    /// Always in `spec.desired`. A manifest that declares the field puts its own value back.
     InPlace,
-    /// Onto the Drift, always.
+    /// Always on the Drift.
     Standing,
 }
 
@@ -132,7 +131,7 @@ impl DriftPolicy {
     }
 }
 
-/// What the operator found.
+/// The result of the comparison.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ProvisionedResourceStatus {
@@ -140,16 +139,16 @@ pub struct ProvisionedResourceStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
 
-    /// How many Drifts of this record are open.
+    /// The number of open drifts.
     #[serde(default)]
     pub open_drifts: i32,
 
-    /// Their fields, in order.
+    /// The fields of the open drifts, in order.
     // Written even when empty: an apply that leaves it out would keep what another client wrote.
     #[serde(default)]
     pub drifted_fields: Vec<String>,
 
-    /// The same in at most 40 columns, for lists of records.
+    /// `driftedFields` in at most 40 columns, for lists of records.
     // Likewise.
     #[serde(default)]
     #[schemars(length(max = 256))]
@@ -160,15 +159,15 @@ pub struct ProvisionedResourceStatus {
     #[schemars(length(max = 1024))]
     pub reason: Option<String>,
 
-    /// When the resource was first recorded.
+    /// The time at which the resource was first recorded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub provisioned_at: Option<Time>,
 
-    /// When the operator first read the live resource. A resource without it was never seen in this account.
+    /// The time at which the operator first read the live resource. Missing if it was never seen in this account.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub first_seen_at: Option<Time>,
 
-    /// The last `arcadia.cloud/sync-requested-at` that was answered.
+    /// The last value of `arcadia.cloud/sync-requested-at` that was handled.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_handled_sync_at: Option<String>,
 
@@ -204,10 +203,10 @@ pub struct StandingAcceptance {
     #[schemars(length(max = 256))]
     pub declared: String,
 
-    /// When it was accepted.
+    /// The time of the decision.
     pub since: Time,
 
-    /// When it ends by itself.
+    /// The time at which the acceptance ends by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until: Option<Time>,
 }
@@ -223,8 +222,8 @@ pub(super) fn crd() -> CustomResourceDefinition {
     });
     schema::amend(&mut crd, &["spec", "resource"], |resource| {
         resource.x_kubernetes_validations.get_or_insert_default().push(schema::immutable(
-            "resource must not change: it names the live thing that this record is about. \
-             Make another ProvisionedResource for another one",
+            "resource must not change: it names the live resource of this record; \
+             create another ProvisionedResource for another resource",
         ));
     });
     crd

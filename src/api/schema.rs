@@ -14,12 +14,12 @@ use crate::digitalocean::{Kind, ResourceKey};
 /// The longest value, as text, that a Drift shows (expected or actual).
 pub const MAX_VALUE_BYTES: usize = 32 * 1024;
 
-/// A live thing in the cloud: its kind and the provider's id.
+/// A live resource in the cloud: its kind and its id.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CloudResource {
     /// One of the kinds that the operator knows.
     pub kind: Kind,
-    /// The provider's id of it, always as a string.
+    /// The id of the resource at the provider, always as a string.
     pub id: String,
 }
 

@@ -36,10 +36,10 @@ pub fn register(usage: &Usage, registry: &mut Registry) {
         left.get_or_create(&WindowLabel { window }).set(signed(calls_left));
         limit.get_or_create(&WindowLabel { window }).set(signed(calls_limit));
     }
-    registry.register("cloud_calls", "Calls to the provider", calls);
-    registry.register("cloud_calls_left", "Calls left to sweeps within the rate limits", left);
-    registry.register("cloud_calls_limit", "Calls allowed to sweeps by the rate limits", limit);
-    let help = "Remaining pause of all calls, as the provider requested";
+    registry.register("cloud_calls", "Calls to the API; status `none` if no complete response arrived", calls);
+    registry.register("cloud_calls_left", "Calls that the limits still allow to sweeps", left);
+    registry.register("cloud_calls_limit", "Calls that the limits allow to sweeps in total", limit);
+    let help = "Remaining time of the pause that DigitalOcean requested (429)";
     registry.register_with_unit("cloud_pause", help, Unit::Seconds, seconds(usage.paused.unwrap_or_default()));
 }
 

@@ -21,7 +21,7 @@ use super::{
     sweep,
 };
 use crate::{
-    api::{Drift, ProvisionedResource, Saga, conditions::reason},
+    api::{Drift, ProvisionedResource, Saga, conditions::reason, events},
     failpoint,
     kube_ext::{
         cache::Cache,
@@ -310,8 +310,8 @@ fn tell_stale(act: &Executor<'_>, entry: &Entry, situation: &Situation) {
         act.context.process.events.publish(News {
             about: act.about(),
             related: None,
-            is_warning: true,
-            reason: reason::INVENTORY_STALE,
+            is_warning: events::INVENTORY_STALE.is_warning,
+            reason: events::INVENTORY_STALE.name,
             action: "Sync",
             note: message.clone(),
         });

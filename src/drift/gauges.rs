@@ -58,7 +58,7 @@ impl Gauges {
 
     /// Registers the gauges.
     pub fn register(&self, registry: &mut Registry) {
-        registry.register("records", "ProvisionedResources in the cache", whole(signed(self.records)));
+        registry.register("records", "Records in the cache", whole(signed(self.records)));
         self.register_drifts(registry);
         self.register_inventory(registry);
     }
@@ -74,7 +74,7 @@ impl Gauges {
             // Never negative: the API server's clock may be ahead.
             gauge.set(gauge.get().max(self.now.duration_since(drifts.oldest).as_secs_f64()));
         }
-        registry.register("open_drifts", "Drifts that wait for a decision", open);
+        registry.register("open_drifts", "Drifts that wait for a decision; dotted paths count as `other`", open);
         let help = "Age of the oldest open drift";
         registry.register_with_unit("oldest_open_drift_age", help, Unit::Seconds, oldest);
     }
@@ -90,7 +90,7 @@ impl Gauges {
             resources.get_or_create(&label).set(signed(snapshot.resources));
         }
         registry.register_with_unit("inventory_age", "Age of the last complete list", Unit::Seconds, ages);
-        let help = "Age from which the inventory is too old to compare";
+        let help = "Age at which the inventory is too old for a comparison";
         registry.register_with_unit("inventory_max_age", help, Unit::Seconds, seconds(self.max_age));
         registry.register("inventory_resources", "Recorded resources in the inventory", resources);
     }

@@ -62,11 +62,15 @@ impl Metrics {
     /// Registers the counters and histograms.
     pub fn register(&self, registry: &mut Registry) {
         registry.register("drifts_opened", "Drifts opened", self.opened.clone());
-        registry.register("drifts_resolved", "Drifts resolved, by how and why", self.resolved.clone());
-        registry.register("reconciles", "Reconciles of records, by outcome", self.reconciles.clone());
+        registry.register("drifts_resolved", "Drifts resolved, by phase and reason", self.resolved.clone());
+        registry.register(
+            "reconciles",
+            "Reconciles of records: `ok`, `panic`, or the category of the error",
+            self.reconciles.clone(),
+        );
         let help = "Duration of one reconcile of a record";
         registry.register_with_unit("reconcile_duration", help, Unit::Seconds, self.reconcile_seconds.clone());
-        registry.register("syncs", "Sweeps of a kind, by outcome", self.syncs.clone());
+        registry.register("syncs", "Sweeps of a kind: `ok`, or the category of the error", self.syncs.clone());
         let help = "Duration of one sweep of a kind";
         registry.register_with_unit("sync_duration", help, Unit::Seconds, self.sync_seconds.clone());
     }

@@ -53,11 +53,15 @@ impl Default for Metrics {
 impl Metrics {
     /// Registers the counters and histograms.
     pub fn register(&self, registry: &mut Registry) {
-        registry.register("saga_reconciles", "Reconciles of sagas, by outcome", self.reconciles.clone());
+        registry.register(
+            "saga_reconciles",
+            "Reconciles of sagas: `ok`, `panic`, or the category of the error",
+            self.reconciles.clone(),
+        );
         let help = "Duration of one reconcile of a saga";
         registry.register_with_unit("saga_reconcile_duration", help, Unit::Seconds, self.reconcile_seconds.clone());
-        registry.register("sagas_ended", "Sagas that ended or became Stuck, by kind and phase", self.ended.clone());
-        let help = "Duration of saga steps with all retries, by outcome";
+        registry.register("sagas_ended", "Sagas that ended or became `Stuck`, by phase", self.ended.clone());
+        let help = "Duration of saga steps with all retries: `done`, `failed` or `undone`";
         registry.register_with_unit("saga_step_duration", help, Unit::Seconds, self.step_seconds.clone());
     }
 
@@ -90,8 +94,8 @@ pub fn register_gauges(sagas: &Census, now: Timestamp, registry: &mut Registry) 
             oldest.get_or_create(&label).set(now.duration_since(since).as_secs_f64().max(0.0));
         }
     }
-    registry.register("sagas", "Sagas by kind and phase", counts);
-    let help = "Age of the oldest active or Stuck saga";
+    registry.register("sagas", "Sagas in the cache", counts);
+    let help = "Time that the oldest saga has been in progress (`Running`, `RollingBack`) or `Stuck`";
     registry.register_with_unit("oldest_active_saga_age", help, Unit::Seconds, oldest);
 }
 

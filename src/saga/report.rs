@@ -16,6 +16,7 @@ use super::{
 use crate::{
     api::{
         Saga, SagaKind, SagaPhase, SagaStatus, conditions,
+        events::{self, EventReason},
         saga::{StepError, StepStatus},
     },
     kube_ext::{
@@ -75,26 +76,19 @@ impl Report {
             self.0.push(Entry::SagaEnded(saga.spec.kind, phase));
         }
         match phase {
-            _ if is_resolution => self.event(saga, false, "Resolved", "Resolve", message),
-            SagaPhase::Stuck => self.event(saga, true, "SagaStuck", "CarryOn", message),
+            _ if is_resolution => self.event(saga, events::RESOLVED, "Resolve", message),
+            SagaPhase::Stuck => self.event(saga, events::SAGA_STUCK, "CarryOn", message),
             SagaPhase::RollingBack if saga.spec.kind != SagaKind::Rollback => {
-                self.event(saga, true, "RollingBack", "RollBack", message);
+                self.event(saga, events::ROLLING_BACK, "RollBack", message);
             }
-            SagaPhase::RolledBack => self.event(saga, true, "RolledBack", "RollBack", message),
-            SagaPhase::Failed => self.event(saga, true, "SagaFailed", "CarryOn", message),
+            SagaPhase::RolledBack => self.event(saga, events::ROLLED_BACK, "RollBack", message),
+            SagaPhase::Failed => self.event(saga, events::SAGA_FAILED, "CarryOn", message),
             _ => {}
         }
     }
 
     /// Queues an event for people.
-    pub(super) fn event(
-        &mut self,
-        saga: &Saga,
-        is_warning: bool,
-        reason: &'static str,
-        action: &'static str,
-        note: String,
-    ) {
+    pub(super) fn event(&mut self, saga: &Saga, event: EventReason, action: &'static str, note: String) {
         let about = ObjectReference {
             api_version: Some(Saga::api_version(&()).into_owned()),
             kind: Some(Saga::kind(&()).into_owned()),
@@ -103,7 +97,14 @@ impl Report {
             uid: saga.metadata.uid.clone(),
             ..ObjectReference::default()
         };
-        self.0.push(Entry::Event(Box::new(News { about, related: None, is_warning, reason, action, note })));
+        self.0.push(Entry::Event(Box::new(News {
+            about,
+            related: None,
+            is_warning: event.is_warning,
+            reason: event.name,
+            action,
+            note,
+        })));
     }
 
     /// Publishes all reports, now that the journal is written.

@@ -27,7 +27,7 @@ use super::{
     view::{CallState, SagaView, late_in},
 };
 use crate::{
-    api::{annotations, saga::Resolution},
+    api::{annotations, events, saga::Resolution},
     failpoint,
     kube_ext::{call::Error, key::ObjectKey, leader::Permit, work::Next},
 };
@@ -149,7 +149,7 @@ impl Turn<'_> {
                 }
                 Command::RefuseCancel => {
                     let note = "cancelling the saga: it has succeeded; create a saga of kind rollback to undo it";
-                    self.report.event(&self.saga, true, "CancelRefused", "Cancel", note.to_owned());
+                    self.report.event(&self.saga, events::CANCEL_REFUSED, "Cancel", note.to_owned());
                     self.observe()?;
                     self.write().await?;
                 }

@@ -25,7 +25,7 @@ use super::{
 };
 use crate::{
     api::{
-        OPERATOR, Saga, SagaPhase, SagaStatus, annotations,
+        OPERATOR, Saga, SagaPhase, SagaStatus, annotations, events,
         saga::{FINALIZER, StepState},
     },
     failpoint,
@@ -240,7 +240,7 @@ impl<'a> Turn<'a> {
         self.intervention = None;
         if let Some(why) = refusal {
             info!(saga = %self.key, why, "refused the resolution");
-            self.report.event(&self.saga, true, "ResolutionRefused", "Resolve", why);
+            self.report.event(&self.saga, events::RESOLUTION_REFUSED, "Resolve", why);
             self.report.publish(&self.context.process.events, &self.context.metrics);
         }
         Ok(())

@@ -42,7 +42,7 @@ impl Default for Metrics {
     fn default() -> Self {
         let mut counters = Registry::with_prefix(PREFIX);
         let build = Info::new(BuildLabel { version: env!("CARGO_PKG_VERSION") });
-        counters.register("build", "The version of the operator", build);
+        counters.register("build", "1, with the version of the operator", build);
         Self { counters, gauges: Vec::new() }
     }
 }

@@ -1,6 +1,8 @@
 //! `cargo xtask generate`: the files that the code determines and that are checked in all the same.
 
 mod chart;
+mod metrics;
+mod references;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -23,6 +25,7 @@ fn generated() -> Result<Vec<Generated>, Error> {
     }
     files.extend(roles_and_policies()?);
     files.extend(chart::files(&definitions)?);
+    files.extend(references::files()?);
     files.push(kinds());
     files.push(reverts());
     files.push(steps());
@@ -165,6 +168,20 @@ fn roles_and_policies() -> Result<Vec<Generated>, Error> {
 
 fn read(path: &Path) -> Result<String, Error> {
     fs::read_to_string(project::root().join(path)).map_err(Error::system(format!("read {}", path.display())))
+}
+
+/// The text of a page whose table of this name, between its two marks, is replaced.
+fn section(path: &Path, page: &str, name: &str, table: &str) -> Result<String, Error> {
+    let (begin, end) = (format!("<!-- {name}: generated"), format!("<!-- end of {name} -->"));
+    let parts = page.split_once(&begin).and_then(|(before, rest)| {
+        let (mark, rest) = rest.split_once("-->\n")?;
+        let (_, after) = rest.split_once(&end)?;
+        Some((before, mark, after))
+    });
+    let (before, mark, after) =
+        parts.ok_or_else(|| generation_failed(format!("{} has no marks for {name}", path.display())))?;
+    // Markdown ends a comment that stands before a table with an empty line.
+    Ok(format!("{before}{begin}{mark}-->\n\n{table}\n{end}{after}"))
 }
 
 fn generation_failed(why: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {

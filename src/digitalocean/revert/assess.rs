@@ -250,7 +250,7 @@ fn selecting(difference: &Difference, selected: &super::SelectedTags) -> Assessm
             Assessment::new(Class::Disruptive, Some(why))
         }
         None => Assessment {
-            warnings: vec!["Firewalls and load balancers that are not recorded may select by these tags.".to_owned()],
+            warnings: vec!["Unrecorded firewalls and load balancers may select by these tags.".to_owned()],
             ..Assessment::new(Class::Safe, None)
         },
     }

@@ -10,6 +10,7 @@ use crate::{
     api::{
         Acceptance, AcceptanceMode, DriftPhase,
         conditions::{self, Claim, ConditionStatus},
+        events,
     },
     drift::{
         known::KnownDrift,
@@ -53,12 +54,12 @@ impl Executor<'_> {
         let field = &drift.field;
         info!(record = %self.key, drift = name, %field, phase = phase.name(), reason, "drift resolved");
         let event = match phase {
-            DriftPhase::Accepted => "DriftAccepted",
-            DriftPhase::Reverted => "DriftReverted",
-            DriftPhase::Open | DriftPhase::Stale => "DriftResolved",
+            DriftPhase::Accepted => events::DRIFT_ACCEPTED,
+            DriftPhase::Reverted => events::DRIFT_REVERTED,
+            DriftPhase::Open | DriftPhase::Stale => events::DRIFT_RESOLVED,
         };
         let message = if is_accepted { with_reason(&message, &drift) } else { message };
-        self.tell(&drift, false, event, "Resolve", &message);
+        self.tell(&drift, event, "Resolve", &message);
         Ok(())
     }
 }

@@ -13,6 +13,7 @@ use crate::{
     api::{
         Drift, OPERATOR, annotations,
         conditions::{self, Claim, ConditionStatus, reason},
+        events,
     },
     drift::shown::brief,
     kube_ext::call::{Error, bounded},
@@ -30,7 +31,7 @@ impl Executor<'_> {
             message,
         };
         self.say(name, "refusing a decision on", claim).await?;
-        self.tell(&drift, true, "DecisionRefused", "Decide", &note);
+        self.tell(&drift, events::DECISION_REFUSED, "Decide", &note);
         Ok(())
     }
 
@@ -56,7 +57,7 @@ impl Executor<'_> {
         let params = PatchParams::apply(OPERATOR).force();
         let written = bounded(&doing, self.drifts().patch_status(name, &params, &Patch::Apply(object))).await;
         self.learn(&self.heard(&drift, written)?);
-        self.tell(&drift, true, "DecisionRefused", "Decide", &note);
+        self.tell(&drift, events::DECISION_REFUSED, "Decide", &note);
         Ok(())
     }
 

@@ -11,7 +11,7 @@ use kube::{
 use serde_json::{Value, json};
 
 use crate::{
-    api::{Drift, DriftPhase, OPERATOR, ProvisionedResource, conditions::Claim},
+    api::{Drift, DriftPhase, OPERATOR, ProvisionedResource, conditions::Claim, events::EventReason},
     drift::{
         context::Context,
         index::{Entry, Orphans, Record},
@@ -103,14 +103,7 @@ impl<'a> Executor<'a> {
     }
 
     /// Publishes an Event on the drift, and one on its record, each with the other as the related object.
-    pub(super) fn tell(
-        &self,
-        drift: &KnownDrift,
-        is_warning: bool,
-        reason: &'static str,
-        action: &'static str,
-        note: &str,
-    ) {
+    pub(super) fn tell(&self, drift: &KnownDrift, event: EventReason, action: &'static str, note: &str) {
         let this = ObjectReference {
             api_version: Some(Drift::api_version(&()).into_owned()),
             kind: Some(Drift::kind(&()).into_owned()),
@@ -121,7 +114,14 @@ impl<'a> Executor<'a> {
         };
         let publish = |about: ObjectReference, related: Option<ObjectReference>| {
             let note = note.to_owned();
-            self.context.process.events.publish(News { about, related, is_warning, reason, action, note });
+            self.context.process.events.publish(News {
+                about,
+                related,
+                is_warning: event.is_warning,
+                reason: event.name,
+                action,
+                note,
+            });
         };
         if self.record.is_some() {
             publish(self.about(), Some(this.clone()));

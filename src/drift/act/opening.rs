@@ -8,7 +8,7 @@ use tracing::{debug, info};
 
 use super::executor::{Executor, params};
 use crate::{
-    api::{CloudResource, Drift, DriftSpec, OPERATOR, RecordRef, drift::EXISTS, labels},
+    api::{CloudResource, Drift, DriftSpec, OPERATOR, RecordRef, drift::EXISTS, events, labels},
     drift::{
         known::{KnownDrift, drift_name},
         shown::{Shown, brief},
@@ -59,9 +59,9 @@ impl Executor<'_> {
         let drift = KnownDrift::of(&created);
         if field == EXISTS && created.spec.actual == "false" {
             let note = format!("{} is gone: the provider says that it does not exist", record.resource);
-            self.tell(&drift, true, "ResourceGone", "Detect", &note);
+            self.tell(&drift, events::RESOURCE_GONE, "Detect", &note);
         } else {
-            self.tell(&drift, true, "DriftDetected", "Detect", &format!("{}: {event}", record.resource));
+            self.tell(&drift, events::DRIFT_DETECTED, "Detect", &format!("{}: {event}", record.resource));
         }
         Ok(())
     }

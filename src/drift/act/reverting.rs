@@ -15,7 +15,7 @@ use crate::{
         OPERATOR, RevertPlan, Saga, SagaPhase,
         conditions::{self, Claim, ConditionStatus, reason},
         drift::{PlannedCall, PlannedStep},
-        labels,
+        events, labels,
     },
     digitalocean::revert::{Allow, Plan},
     drift::{
@@ -67,11 +67,10 @@ impl Executor<'_> {
             Some(message) => (reason::REVERT_STUCK, message),
             None => (reason::REVERTING, format!("saga {saga} puts the live value back")),
         };
-        let is_warning = reason == reason::REVERT_STUCK;
         let note = format!("{}: {message}", named(&drift.field));
         self.say_of_revert(&drift, saga, reason, message).await?;
-        let event = if is_warning { "RevertStuck" } else { "Reverting" };
-        self.tell(&drift, is_warning, event, "Revert", &with_reason(&note, &drift));
+        let event = if reason == reason::REVERT_STUCK { events::REVERT_STUCK } else { events::REVERTING };
+        self.tell(&drift, event, "Revert", &with_reason(&note, &drift));
         Ok(())
     }
 
@@ -100,7 +99,7 @@ impl Executor<'_> {
         let saga = drift.reverting.as_ref().map(|reverting| reverting.saga.to_string()).unwrap_or_default();
         let note = format!("{}: {message}", named(&drift.field));
         self.say_of_revert(&drift, &saga, reason::REVERT_FAILED, message).await?;
-        self.tell(&drift, true, "RevertFailed", "Revert", &note);
+        self.tell(&drift, events::REVERT_FAILED, "Revert", &note);
         Ok(())
     }
 
@@ -130,7 +129,7 @@ impl Executor<'_> {
         };
         self.patch_drift_status(&drift, "planning the revert of", json!({ "plan": planned })).await?;
         let note = format!("{}: the plan of the revert is in status.plan; nothing was changed", brief(&drift.field));
-        self.tell(&drift, false, "RevertPlanned", "Revert", &note);
+        self.tell(&drift, events::REVERT_PLANNED, "Revert", &note);
         Ok(())
     }
 

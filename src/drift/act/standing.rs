@@ -11,6 +11,7 @@ use crate::{
     api::{
         Acceptance, AcceptanceMode, DriftPhase, annotations,
         conditions::{self, Claim, ConditionStatus, reason},
+        events,
     },
     drift::{
         plan::{Accepted, Ending},
@@ -63,7 +64,7 @@ impl Executor<'_> {
         self.patch_drift_status(&drift, "accepting", status).await?;
         self.context.metrics.resolved(drift.kind, DriftPhase::Accepted, reason::ACCEPTED);
         info!(record = %self.key, drift = name, field, "accepted: the acceptance stands on the drift");
-        self.tell(&drift, false, "DriftAccepted", "Resolve", &with_reason(&message, &drift));
+        self.tell(&drift, events::DRIFT_ACCEPTED, "Resolve", &with_reason(&message, &drift));
         Ok(())
     }
 
@@ -98,7 +99,7 @@ impl Executor<'_> {
         }
         self.patch_drift_status(&drift, "ending the acceptance of", status).await?;
         info!(record = %self.key, drift = name, field, reason = why.reason(), "the acceptance ended");
-        self.tell(&drift, false, "AcceptanceEnded", "Resolve", &message);
+        self.tell(&drift, events::ACCEPTANCE_ENDED, "Resolve", &message);
         Ok(())
     }
 
@@ -120,7 +121,7 @@ impl Executor<'_> {
             "conditions": conditions,
         });
         self.patch_drift_status(&drift, "rescheduling the acceptance of", status).await?;
-        self.tell(&drift, false, "AcceptanceRescheduled", "Decide", &with_reason(&message, &drift));
+        self.tell(&drift, events::ACCEPTANCE_RESCHEDULED, "Decide", &with_reason(&message, &drift));
         Ok(())
     }
 

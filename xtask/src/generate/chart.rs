@@ -1,5 +1,5 @@
 //! What is determined elsewhere of the Helm chart and of `deploy/`: definitions, roles, policies, alerts, versions, and
-//! the table of the chart's values.
+//! the reference of the chart's values.
 //!
 //! Templates are rendered from the same tables as the plain manifests. Names are filled in as placeholders that look
 //! like names, and these are replaced by template expressions.
@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use arcadia_operator::manifests::{self, Installation, operator, policies, users};
 use serde_json::Value;
 
-use super::{GENERATED, Generated, generation_failed, read};
+use super::{GENERATED, Generated, generation_failed, read, section};
 use crate::Error;
 
 /// The chart's folder.
@@ -47,7 +47,9 @@ pub(super) fn files(definitions: &[(String, String)]) -> Result<Vec<Generated>, 
     }
     files.push(with_versions(chart("Chart.yaml"), &["version: ", "appVersion: "])?);
     files.push(with_versions(PathBuf::from("deploy/base/kustomization.yaml"), &["    newTag: "])?);
-    files.push(with_table(chart("README.md"), &read(&chart("values.yaml"))?)?);
+    let page = PathBuf::from("docs/reference/values.md");
+    let values = section(&page, &read(&page)?, "values", &table(&read(&chart("values.yaml"))?)?)?;
+    files.push((page, values));
     Ok(files)
 }
 
@@ -172,21 +174,6 @@ fn with_versions(path: PathBuf, beginnings: &[&str]) -> Result<Generated, Error>
         None => format!("{line}\n"),
     };
     let content = read(&path)?.lines().map(line).collect();
-    Ok((path, content))
-}
-
-/// A file with the table of values between its two marks.
-fn with_table(path: PathBuf, values: &str) -> Result<Generated, Error> {
-    let content = read(&path)?;
-    let parts = content.split_once("<!-- values:").and_then(|(before, rest)| {
-        let (mark, rest) = rest.split_once("-->\n")?;
-        let (_, after) = rest.split_once("<!-- end of values -->")?;
-        Some((before, mark, after))
-    });
-    let (before, mark, after) =
-        parts.ok_or_else(|| generation_failed(format!("{} has no marks for the table", path.display())))?;
-    let table = table(values)?;
-    let content = format!("{before}<!-- values:{mark}-->\n{table}<!-- end of values -->{after}");
     Ok((path, content))
 }
 
