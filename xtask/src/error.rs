@@ -38,6 +38,29 @@ pub(crate) enum Error {
     NoComponent { reference: String },
     #[error("no drift was raised within {} s", .after.as_secs())]
     NoDrift { after: Duration },
+    #[error("CHANGELOG.md has no entries under `## [Unreleased]`, so there is nothing to release")]
+    NothingToRelease,
+    #[error("cannot find `{text}` in {file}; correct the file, or this command")]
+    NotThere { text: String, file: &'static str },
+    #[error(
+        "the tag {tag} is not that of version {version}, which Cargo.toml names; set that version, or delete the tag"
+    )]
+    OtherTag { tag: String, version: &'static str },
+    #[error("{version:?} is no version such as 0.2.0")]
+    NoVersion { version: String },
+    #[error(
+        "a release needs --url, the address of the repository, which the chart and the krew manifest name; a dry run does not"
+    )]
+    NoUrl,
+    #[error("the picture has {bytes} bytes, and a README loads slowly with more than {largest}; shorten the demo")]
+    LargePicture { bytes: usize, largest: usize },
+    #[error("the demo took {} s, more than {} s; wait until the machine is idle, or shorten it", .took.as_secs(), .longest.as_secs())]
+    SlowDemo { took: Duration, longest: Duration },
+    #[error(
+        "the demo tells another story than {}: recorded {recorded:?}, played {played:?}; run `cargo xtask record` and \
+         commit the result", .picture.display()
+    )]
+    OtherStory { picture: &'static std::path::Path, recorded: String, played: String },
     #[error("not what the code says: {}\nrun `cargo xtask generate` and commit the result", list(.files))]
     OutOfDate { files: Vec<PathBuf> },
 }

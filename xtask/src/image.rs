@@ -8,12 +8,24 @@ mod program;
 use std::fs;
 use std::path::Path;
 
+pub(crate) use self::program::Program;
 use crate::{Error, project};
 
 /// Builds the program and writes the layout to `output`, whatever was there.
 pub(crate) fn run(output: &Path) -> Result<(), Error> {
+    write(output, &program::build()?)
+}
+
+/// Builds the programs and writes the layout to `output`. Returns the programs, which run on any Linux of this
+/// architecture.
+pub(crate) fn with_programs(output: &Path) -> Result<Program, Error> {
     let built = program::build()?;
-    let content = fs::read(&built.path).map_err(Error::system(format!("read {}", built.path.display())))?;
+    write(output, &built)?;
+    Ok(built)
+}
+
+fn write(output: &Path, built: &Program) -> Result<(), Error> {
+    let content = fs::read(&built.operator).map_err(Error::system(format!("read {}", built.operator.display())))?;
     let image = layout::write(output, &content)?;
     println!("{} ({})", output.strip_prefix(project::root()).unwrap_or(output).display(), built.target);
     println!("program  {} bytes", content.len());

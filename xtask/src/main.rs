@@ -2,6 +2,7 @@
 
 mod audit;
 mod bench;
+mod book;
 mod demo;
 mod error;
 mod generate;
@@ -11,6 +12,8 @@ mod openapi;
 mod operator;
 mod prepare;
 mod project;
+mod record;
+mod release;
 mod test;
 mod tools;
 
@@ -39,19 +42,24 @@ enum Command {
     /// Build the control plane, the Helm and the GitOps engines that tests and the demo run on, unless they are there
     ControlPlane,
     /// Play the main job on an embedded control plane and a simulated cloud, and stay up to play on
-    Demo {
-        /// End after the tour
-        #[arg(long)]
-        once: bool,
-        /// Run this program instead of building the operator
-        #[arg(long, value_name = "FILE", env = operator::PROGRAM)]
-        operator: Option<PathBuf>,
-    },
+    Demo(demo::Play),
     /// Write the files that are generated from the code
     Generate {
         /// Write nothing; fail when a file is not what the code says
         #[arg(long)]
         check: bool,
+    },
+    /// Record the demo: the picture of the README, docs/demo.svg, and its text
+    Record {
+        /// Write nothing; fail when the demo tells another story than the picture
+        #[arg(long)]
+        check: bool,
+    },
+    /// Build the documents as a website, target/book; installs mdBook in `target/tools`
+    Book {
+        /// The address of the repository, to which pages link
+        #[arg(long, value_name = "URL", default_value = release::PLACEHOLDER)]
+        url: String,
     },
     /// Hold every dependency to `deny.toml`; installs cargo-deny in `target/tools`
     Audit,
@@ -70,6 +78,8 @@ enum Command {
         #[arg(long, value_name = "DIR", default_value_os_t = project::root().join("target/image/oci"))]
         output: PathBuf,
     },
+    /// Build all that a release publishes, into target/release-artifacts
+    Release(release::Release),
     /// Extract from DigitalOcean's API description what the tests compare with: the operations in tests/openapi/operations.txt
     Openapi {
         /// The bundled description of github.com/digitalocean/openapi, as YAML or JSON, compressed by gzip or not
@@ -97,12 +107,16 @@ fn run(command: Command) -> Result<(), Error> {
     match command {
         Command::Test { arguments } => test::run(&arguments),
         Command::ControlPlane => prepare::for_tests(),
-        Command::Demo { once, operator } => demo::run(once, operator),
+        Command::Demo(play) => demo::run(&play),
         Command::Generate { check: false } => generate::write(),
         Command::Generate { check: true } => generate::check(),
+        Command::Record { check: false } => record::write(),
+        Command::Record { check: true } => record::check(),
+        Command::Book { url } => book::run(&url),
         Command::Audit => audit::run(),
         Command::Mutants { rooms, shard } => mutants::run(&rooms, shard.as_deref()),
         Command::Image { output } => image::run(&output),
+        Command::Release(release) => release::run(&release),
         Command::Openapi { from } => openapi::extract(&from),
         Command::BenchSystem { benchmark } => bench::run(benchmark),
     }

@@ -1,27 +1,39 @@
-//! `cargo xtask control-plane`: builds the control plane, Helm and the GitOps engines once and shows how far it is.
+//! `cargo xtask control-plane`: brings the control plane, Helm and the GitOps engines once and shows how far it is.
 
 use std::io::{IsTerminal as _, stderr};
 use std::time::Duration;
 
-use control_plane::Progress;
+use control_plane::{Progress, Wanted};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::Error;
 
 /// Prepares the control plane unless a cluster was given. Says nothing when there is nothing to do.
-pub(crate) fn run() -> Result<(), Error> {
+pub(crate) fn run(wanted: Wanted) -> Result<(), Error> {
     if control_plane::given_cluster().is_some() {
         return Ok(());
     }
-    show("Building the Kubernetes control plane, once: about 8 minutes on 2 cores.", |progress| {
-        control_plane::prepare(progress).map(drop)
-    })
+    let announcement = match wanted {
+        Wanted::All => "Preparing the Kubernetes control plane, once: up to 8 minutes on 2 cores.",
+        Wanted::WithoutControllerManager => {
+            "Preparing the Kubernetes control plane, once: a minute if it can be downloaded, up to 8 minutes on 2 cores \
+             if it is built from source."
+        }
+    };
+    show(announcement, |progress| control_plane::prepare(wanted, progress).map(drop))
 }
 
-/// Prepares all that tests need: the control plane, Helm to install the chart with, and the GitOps engines.
+/// Prepares all that tests need: the control plane and the tool that downloads one, Helm to install the chart with, the
+/// GitOps engines, and the linter of workflows.
 pub(crate) fn for_tests() -> Result<(), Error> {
-    run()?;
+    run(Wanted::All)?;
     gitops_engines()?;
+    show("Building tools, once: about a minute on 2 cores.", |progress| control_plane::prepare_tools(progress))?;
+    helm()
+}
+
+/// Prepares the Helm that packages the chart and installs it in tests.
+pub(crate) fn helm() -> Result<(), Error> {
     show("Building Helm, once: about 3 minutes on 2 cores.", |progress| control_plane::prepare_helm(progress).map(drop))
 }
 
@@ -59,6 +71,9 @@ fn show(
 fn draw(bar: &ProgressBar, progress: Progress) {
     match progress {
         Progress::Waiting => bar.set_message("another process is building it"),
+        Progress::Downloading { index } => bar.set_message(format!("downloading it, as {index} says")),
+        Progress::Downloaded { version } => bar.println(format!("  downloaded Kubernetes {version}")),
+        Progress::NotDownloaded { reason } => bar.println(format!("  {}", not_downloaded(&reason))),
         Progress::Resolving { line } => bar.set_message(line),
         Progress::Compiling { program, package, done, total } => {
             if bar.length().is_none() {
@@ -71,6 +86,10 @@ fn draw(bar: &ProgressBar, progress: Progress) {
         }
         Progress::Built { program } => bar.println(format!("  built {program}")),
     }
+}
+
+fn not_downloaded(reason: &str) -> String {
+    format!("no prebuilt control plane: {reason}; building it from source")
 }
 
 fn style(template: &str) -> ProgressStyle {
@@ -90,7 +109,9 @@ impl Lines<'_> {
         }
         match progress {
             Progress::Waiting => eprintln!("  another process is building it"),
-            Progress::Resolving { .. } => {}
+            Progress::Downloading { .. } | Progress::Resolving { .. } => {}
+            Progress::Downloaded { version } => eprintln!("  downloaded Kubernetes {version}"),
+            Progress::NotDownloaded { reason } => eprintln!("  {}", not_downloaded(reason)),
             Progress::Compiling { program, done, total, .. } => {
                 let now = *done * 10 / (*total).max(1);
                 if now > self.tenths {

@@ -16,12 +16,18 @@ impl Tool {
     pub(crate) fn install(&self) -> Result<(), Error> {
         let program = self.program();
         if program.exists()
-            && project::output(Command::new(program).arg("--version"))?.trim_end().ends_with(self.version)
+            && project::output(Command::new(program).args(self.version_arguments()))
+                .is_ok_and(|printed| printed.trim_end().ends_with(self.version))
         {
             return Ok(());
         }
         let mut install = project::cargo(["install", self.name, "--locked", "--version", self.version, "--root"]);
         project::run(install.arg(tools()))
+    }
+
+    /// A subcommand of cargo that is run by itself may expect its own name first.
+    fn version_arguments(&self) -> &'static [&'static str] {
+        if self.name == "cargo-cyclonedx" { &["cyclonedx", "--version"] } else { &["--version"] }
     }
 
     /// The program, to be run in the project.

@@ -1,25 +1,54 @@
 //! The demo plays to its end, and leaves nothing behind however it ends.
 #![cfg(test)]
 
-use std::io::{BufRead as _, BufReader, Lines};
+use std::io::{BufRead as _, BufReader, Lines, Write as _};
 use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
 use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 #[test]
-fn the_drift_appears_is_accepted_and_closes() {
+fn the_story_has_an_accepted_and_a_reverted_change_and_fits_a_terminal() {
     let demo = demo(&["--once"]).output().unwrap();
 
     let told = String::from_utf8_lossy(&demo.stdout);
     assert!(demo.status.success(), "{told}\n{}", String::from_utf8_lossy(&demo.stderr));
-    for part in
-        ["$ kubectl get drifts", "s-2vcpu-4gb   s-4vcpu-8gb", "arcadia.cloud/accept=true", "Standing", "InManifest"]
-    {
+    for part in [
+        "$ kubectl arcadia\n",
+        "s-2vcpu-4gb -> s-4vcpu-8gb",
+        " Accepted (Standing)\n",
+        r#"{"spec":{"desired":{"size_slug":"s-4vcpu-8gb"}}}"#,
+        "InManifest",
+        "plan: Safe",
+        " Reverted (",
+    ] {
         assert!(told.contains(part), "no `{part}` in:\n{told}");
     }
+    for line in told.lines() {
+        assert!(line.chars().count() <= 80, "wider than 80 columns: {line}");
+    }
     assert!(!folder_of(&told).expect("the path of the log").exists());
+}
+
+#[test]
+fn each_part_of_the_story_waits_for_enter() {
+    let mut demo = demo(&["--once", "--step"]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut enter = demo.stdin.take();
+    let (sender, lines) = mpsc::channel();
+    let output = BufReader::new(demo.stdout.take().unwrap());
+    thread::spawn(move || output.lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
+    let told_until_prompt = || lines.iter().take_while(|line| line != "Press Enter to continue.").collect::<Vec<_>>();
+
+    assert!(told_until_prompt().concat().contains("Its log:"));
+    assert!(lines.recv_timeout(Duration::from_secs(2)).is_err(), "the story went on by itself");
+    enter.as_mut().unwrap().write_all(b"\n").unwrap();
+    assert!(told_until_prompt().concat().contains("kind: ProvisionedResource"));
+    // Nobody is there any more.
+    drop(enter.take());
+    assert!(lines.iter().collect::<String>().contains("Reverted"));
+    assert!(demo.wait().unwrap().success());
 }
 
 #[test]
@@ -52,7 +81,7 @@ fn a_demo_that_is_killed_half_way_leaves_nothing() {
 
 fn demo(arguments: &[&str]) -> Command {
     let mut demo = Command::new(env!("CARGO_BIN_EXE_xtask"));
-    demo.arg("demo").args(arguments);
+    demo.arg("demo").args(arguments).env("COLUMNS", "80");
     demo
 }
 
@@ -64,8 +93,8 @@ fn demo_with_lines() -> (Child, Lines<BufReader<ChildStdout>>) {
 
 /// The folder that everything writes to, from the line that tells where the log is.
 fn folder_of(told: &str) -> Option<PathBuf> {
-    let (_, path) = told.split_once("Its log: ")?;
-    PathBuf::from(path.lines().next()?).parent().map(PathBuf::from)
+    let path = told.lines().find(|line| line.ends_with("/arcadia-operator.log"))?;
+    PathBuf::from(path).parent().map(PathBuf::from)
 }
 
 /// To the whole group, as a terminal does.

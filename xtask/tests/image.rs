@@ -1,6 +1,9 @@
 //! The container image: what is in it, and that its very program works under the restrictions of its pod.
 #![cfg(test)]
 
+#[path = "support/quick.rs"]
+mod quick;
+
 use std::fs;
 use std::io::Read as _;
 use std::net::TcpListener;
@@ -45,12 +48,8 @@ impl Image {
     fn build() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let layout = folder.path().join("oci");
-        let mut xtask = Command::new(env!("CARGO_BIN_EXE_xtask"));
-        // Quickly: the optimisations of a release change neither what is in the image nor what it needs.
-        for (key, value) in [("LTO", "off"), ("CODEGEN_UNITS", "16"), ("OPT_LEVEL", "1")] {
-            xtask.env(format!("CARGO_PROFILE_RELEASE_{key}"), value);
-        }
-        let output = xtask.arg("image").arg("--output").arg(&layout).stderr(std::process::Stdio::inherit()).output();
+        let output =
+            quick::xtask().arg("image").arg("--output").arg(&layout).stderr(std::process::Stdio::inherit()).output();
         let output = output.unwrap();
         assert!(output.status.success(), "{}", output.status);
         let printed = String::from_utf8(output.stdout).unwrap();

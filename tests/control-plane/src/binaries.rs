@@ -2,9 +2,10 @@
 
 use std::env;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use crate::Error;
-use crate::pins::{CONTROL_PLANE, GITOPS_ENGINES, HELM, Pins};
+use crate::pins::{ACTIONLINT, CONTROL_PLANE, GITOPS_ENGINES, HELM, Pins, release_of};
 
 pub(crate) const CONTROLLER_MANAGER: &str = "kube-controller-manager";
 
@@ -55,12 +56,30 @@ pub fn find() -> Result<Binaries, Error> {
         return Binaries::in_folder(&CONTROL_PLANE.cache()?).map_err(|missing| Error::NotPrepared { missing });
     };
     let mut binaries = Binaries::in_folder(&folder).map_err(|missing| Error::AssetsIncomplete { missing })?;
+    check_release(&binaries)?;
     if binaries.kube_controller_manager.is_none() {
         // setup-envtest brings none; ours serves it as well.
         binaries.kube_controller_manager =
             Some(CONTROL_PLANE.cache()?.join(CONTROLLER_MANAGER)).filter(|path| path.is_file());
     }
     Ok(binaries)
+}
+
+/// Fails unless the API server is of the pinned minor release: the features of a release differ, and a controller
+/// manager must not be newer than the API server.
+///
+/// Returns its version.
+pub(crate) fn check_release(binaries: &Binaries) -> Result<String, Error> {
+    let program = &binaries.kube_apiserver;
+    let running = Command::new(program).arg("--version").output();
+    let printed = running.map_err(Error::system(format!("run {}", program.display())))?.stdout;
+    let printed = String::from_utf8_lossy(&printed).trim().to_owned();
+    let found = printed.strip_prefix("Kubernetes ").unwrap_or(&printed).to_owned();
+    let wanted = CONTROL_PLANE.release()?;
+    if release_of(&found) == wanted {
+        return Ok(found);
+    }
+    Err(Error::OtherRelease { folder: binaries.folder.clone(), found, wanted })
 }
 
 /// Finds the pinned Helm without building it.
@@ -89,7 +108,15 @@ pub fn gitops_engines() -> Result<GitOpsEngines, Error> {
     Ok(GitOpsEngines { flux_apply: engine("flux-apply")?, argo_sync: engine("argo-sync")? })
 }
 
-fn built(pins: &Pins, program: &'static str) -> Result<PathBuf, Error> {
+/// Finds the pinned actionlint without building it.
+///
+/// # Errors
+/// [`Error::NotBuilt`] names the command that builds it.
+pub fn actionlint() -> Result<PathBuf, Error> {
+    built(&ACTIONLINT, "actionlint")
+}
+
+pub(crate) fn built(pins: &Pins, program: &'static str) -> Result<PathBuf, Error> {
     let place = pins.cache()?.join(program);
     if place.is_file() { Ok(place) } else { Err(Error::NotBuilt { program, missing: place }) }
 }

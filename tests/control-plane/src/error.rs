@@ -24,6 +24,29 @@ pub enum Error {
         /// The file that was looked for.
         missing: PathBuf,
     },
+    /// The programs are of another Kubernetes release than the pinned one.
+    #[error(
+        "{folder} has Kubernetes {found:?}, and {wanted} is needed: point KUBEBUILDER_ASSETS to the folder that \
+         `setup-envtest use {wanted}.x -p path` prints, or unset it"
+    )]
+    OtherRelease {
+        /// The folder of the programs.
+        folder: PathBuf,
+        /// The version that the API server prints.
+        found: String,
+        /// The pinned minor release.
+        wanted: String,
+    },
+    /// No prebuilt programs could be downloaded.
+    #[error("downloading Kubernetes {release} from {index}: {reason}")]
+    NoDownload {
+        /// The minor release.
+        release: String,
+        /// The URL of the list of what can be downloaded.
+        index: String,
+        /// Why not.
+        reason: String,
+    },
     /// Helm or a GitOps engine was not built.
     #[error("no {program} ({missing} is not there): run `cargo xtask control-plane` once, which builds it (needs Go)")]
     NotBuilt {

@@ -12,8 +12,10 @@
 //!
 //! Where the control plane comes from, in this order:
 //! 1. `ARCADIA_TEST_KUBECONFIG`: that cluster is used as it is, and nothing is started;
-//! 2. `KUBEBUILDER_ASSETS`: a folder with `etcd`, `kube-apiserver` and `kubectl`, as `setup-envtest` fills one;
-//! 3. the user's cache folder, which [`prepare`] fills once by building what `go.mod` beside this crate pins.
+//! 2. `KUBEBUILDER_ASSETS`: a folder with `etcd`, `kube-apiserver` and `kubectl` of the pinned minor release, as
+//!    `setup-envtest` fills one;
+//! 3. the user's cache folder, which [`prepare`] fills once: with prebuilt programs where they can be downloaded, and
+//!    by building what `go.mod` beside this crate pins where not.
 //!
 //! Nothing stays behind: every server hangs on a pipe to this process and its folder on the servers, so both are
 //! gone a moment after the process is, whether it returned, panicked or was killed (see [`Process`]).
@@ -27,16 +29,17 @@ mod kubectl;
 mod namespace;
 mod pins;
 mod port;
+mod prebuilt;
 mod prepare;
 mod process;
 mod servers;
 mod store;
 mod writes;
 
-pub use binaries::{Binaries, GitOpsEngines, find, gitops_engines, given_cluster, helm};
+pub use binaries::{Binaries, GitOpsEngines, actionlint, find, gitops_engines, given_cluster, helm};
 pub use control_plane::{ControlPlane, Options};
 pub use error::Error;
 pub use kubectl::Kubectl;
 pub use namespace::Namespace;
-pub use prepare::{Progress, prepare, prepare_gitops_engines, prepare_helm};
+pub use prepare::{Progress, Wanted, prepare, prepare_gitops_engines, prepare_helm, prepare_tools};
 pub use process::Process;

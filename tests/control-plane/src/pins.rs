@@ -1,4 +1,4 @@
-//! What is built from pinned Go modules: the control plane, Helm, and the GitOps engines.
+//! What is built from pinned Go modules: the control plane, Helm, the GitOps engines, and tools.
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -81,6 +81,30 @@ pub(crate) const GITOPS_ENGINES: Pins = Pins {
     stamps: |_| Some(String::new()),
 };
 
+/// The tool that downloads prebuilt control planes.
+pub(crate) const SETUP_ENVTEST: Pins = Pins {
+    name: "setup-envtest",
+    programs: &[("setup-envtest", "sigs.k8s.io/controller-runtime/tools/setup-envtest")],
+    folder: concat!(env!("CARGO_MANIFEST_DIR"), "/../envtest"),
+    go_mod: include_str!("../../envtest/go.mod"),
+    go_sum: include_str!("../../envtest/go.sum"),
+    sources: &[],
+    module: "sigs.k8s.io/controller-runtime/tools/setup-envtest",
+    stamps: |_| Some(String::new()),
+};
+
+/// The linter of GitHub's workflow files.
+pub(crate) const ACTIONLINT: Pins = Pins {
+    name: "actionlint",
+    programs: &[("actionlint", "github.com/rhysd/actionlint/cmd/actionlint")],
+    folder: concat!(env!("CARGO_MANIFEST_DIR"), "/../actionlint"),
+    go_mod: include_str!("../../actionlint/go.mod"),
+    go_sum: include_str!("../../actionlint/go.sum"),
+    sources: &[],
+    module: "github.com/rhysd/actionlint",
+    stamps: |_| Some(String::new()),
+};
+
 impl Pins {
     /// Our own folder for exactly these pins and sources: another `go.sum` is another folder.
     pub(crate) fn cache(&self) -> Result<PathBuf, Error> {
@@ -100,13 +124,38 @@ impl Pins {
         Ok(format!("-s -w {stamps}"))
     }
 
+    /// The pinned minor release, such as `1.37`.
+    pub(crate) fn release(&self) -> Result<String, Error> {
+        Ok(release_of(self.version()?))
+    }
+
     /// The pinned version, such as `v1.37.2`.
     fn version(&self) -> Result<&'static str, Error> {
         let version = |line: &'static str| {
-            let mut words = line.split_whitespace();
-            let is_it = words.next() == Some("require") && words.next() == Some(self.module);
-            words.next().filter(|_| is_it)
+            // On a line of its own, or in a block.
+            let line = line.trim_start();
+            let mut words = line.strip_prefix("require ").unwrap_or(line).split_whitespace();
+            let is_it = words.next() == Some(self.module);
+            words.next().filter(|version| is_it && version.starts_with('v'))
         };
         self.go_mod.lines().find_map(version).ok_or(Error::Pins { module: self.module })
+    }
+}
+
+/// The minor release of a version: `1.37` of `v1.37.2`.
+pub(crate) fn release_of(version: &str) -> String {
+    version.trim_start_matches('v').splitn(3, '.').take(2).collect::<Vec<_>>().join(".")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_module_says_its_version() {
+        for pins in [CONTROL_PLANE, HELM, GITOPS_ENGINES, SETUP_ENVTEST, ACTIONLINT] {
+            assert!(pins.version().unwrap().starts_with('v'), "{}", pins.name);
+        }
+        assert_eq!(release_of("v1.37.2"), "1.37");
     }
 }

@@ -1,4 +1,5 @@
-//! Builds what is pinned (the control plane, Helm, the GitOps engines) from source, once, into the user's cache folder.
+//! Brings what is pinned (the control plane, Helm, the GitOps engines) into the user's cache folder, once: the servers
+//! prebuilt where they can be downloaded, all else built from source.
 
 use std::collections::VecDeque;
 use std::fs::{self, File, TryLockError};
@@ -7,14 +8,38 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use crate::binaries::{self, Binaries, CONTROLLER_MANAGER, GitOpsEngines};
-use crate::pins::{CONTROL_PLANE, GITOPS_ENGINES, HELM, Pins, Program};
-use crate::{Error, find, gitops_engines, helm};
+use crate::pins::{ACTIONLINT, CONTROL_PLANE, GITOPS_ENGINES, HELM, Pins, Program, SETUP_ENVTEST};
+use crate::{Error, find, gitops_engines, helm, prebuilt};
+
+/// What a control plane is wanted for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wanted {
+    /// All of it.
+    All,
+    /// The API server, its store and kubectl. Nothing collects garbage, unless the controller manager is there too.
+    WithoutControllerManager,
+}
 
 /// How far [`prepare`] is, for the caller to show.
 #[derive(Debug, Clone)]
 pub enum Progress {
     /// Another process builds the same; it is waited for.
     Waiting,
+    /// Prebuilt servers are downloaded.
+    Downloading {
+        /// The URL of the list of what can be downloaded.
+        index: String,
+    },
+    /// The prebuilt servers are there.
+    Downloaded {
+        /// Their version.
+        version: String,
+    },
+    /// No prebuilt servers could be downloaded, so they are built.
+    NotDownloaded {
+        /// Why not.
+        reason: String,
+    },
     /// Modules are downloaded and packages counted.
     Resolving {
         /// What Go says about it, such as `go: downloading k8s.io/api v0.37.2`.
@@ -38,26 +63,51 @@ pub enum Progress {
     },
 }
 
-/// Finds the control plane's programs, and builds those that are missing into the user's cache folder. When
-/// `KUBEBUILDER_ASSETS` names a folder, only the controller manager is built, which envtest does not bring.
+/// Finds the control plane's programs, and brings those that are missing into the user's cache folder: it downloads
+/// them where it can, and builds them otherwise. No download has a controller manager; that one is always built. When
+/// `KUBEBUILDER_ASSETS` names a folder, it is the only one that is.
 ///
-/// It blocks: about 8 minutes on 2 cores the first time, no time at all after that.
+/// It blocks: about a minute for a download, 8 minutes on 2 cores for a build, no time at all once they are there.
 ///
 /// # Errors
 /// When Go is missing or a build fails; the message says what to do.
-pub fn prepare(mut progress: impl FnMut(Progress)) -> Result<Binaries, Error> {
+pub fn prepare(wanted: Wanted, mut progress: impl FnMut(Progress)) -> Result<Binaries, Error> {
     let found = find();
     if let Ok(complete) = &found
-        && complete.kube_controller_manager.is_some()
+        && (complete.kube_controller_manager.is_some() || wanted == Wanted::WithoutControllerManager)
     {
         return found;
     }
     let assets_are_used = binaries::assets().is_some();
     if assets_are_used {
         found?;
+    } else if found.is_err() {
+        download(&mut progress)?;
     }
-    build_missing(&CONTROL_PLANE, |program| !assets_are_used || program == CONTROLLER_MANAGER, &mut progress)?;
+    let is_wanted = |program: &str| {
+        if program == CONTROLLER_MANAGER { wanted == Wanted::All } else { !assets_are_used }
+    };
+    build_missing(&CONTROL_PLANE, is_wanted, &mut progress)?;
     find()
+}
+
+/// Downloads the servers. A refusal is told and no error: they are built then.
+fn download(progress: &mut impl FnMut(Progress)) -> Result<(), Error> {
+    let Some(index) = prebuilt::index() else { return Ok(()) };
+    let cache = CONTROL_PLANE.cache()?;
+    build_missing(&SETUP_ENVTEST, |_| true, progress)?;
+    let tool = binaries::built(&SETUP_ENVTEST, "setup-envtest")?;
+    fs::create_dir_all(&cache).map_err(Error::system(format!("create {}", cache.display())))?;
+    let _lock = lock(&cache, progress)?;
+    if Binaries::in_folder(&cache).is_ok() {
+        return Ok(());
+    }
+    progress(Progress::Downloading { index: index.clone() });
+    match prebuilt::download(&tool, &index, &CONTROL_PLANE.release()?, &cache) {
+        Ok(version) => progress(Progress::Downloaded { version }),
+        Err(error) => progress(Progress::NotDownloaded { reason: error.to_string() }),
+    }
+    Ok(())
 }
 
 /// Finds the pinned Helm, and builds it into the user's cache folder if it is not there.
@@ -85,6 +135,17 @@ pub fn prepare_gitops_engines(mut progress: impl FnMut(Progress)) -> Result<GitO
         build_missing(&GITOPS_ENGINES, |_| true, &mut progress)?;
         gitops_engines()
     })
+}
+
+/// Builds the small tools that tests run, actionlint and setup-envtest, if they are not in the user's cache folder.
+///
+/// It blocks: about a minute on 2 cores the first time.
+///
+/// # Errors
+/// As [`prepare`].
+pub fn prepare_tools(mut progress: impl FnMut(Progress)) -> Result<(), Error> {
+    build_missing(&ACTIONLINT, |_| true, &mut progress)?;
+    build_missing(&SETUP_ENVTEST, |_| true, &mut progress)
 }
 
 /// Builds what is wanted and not there yet.

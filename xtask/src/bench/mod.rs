@@ -107,7 +107,7 @@ pub(crate) fn run(benchmark: Benchmark) -> Result<(), Error> {
 
 /// Becomes the release build of this program, so that nothing that is measured is a debug build.
 fn run_in_release(benchmark: &[&str], size: u32, how: &How) -> Result<(), Error> {
-    prepare::run()?;
+    prepare::run(control_plane::Wanted::All)?;
     let operator = build::release("arcadia-operator")?;
     let mut this = Command::new(build::release("xtask")?);
     this.arg("bench-system").args(benchmark).arg(size.to_string()).arg("--operator").arg(operator);

@@ -4,132 +4,154 @@ mod pipeline;
 mod stage;
 mod story;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::Args;
+use control_plane::Wanted;
 use serde_json::json;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 
 use self::pipeline::Pipeline;
 use self::stage::Stage;
+use self::story::Pace;
+use crate::operator::Programs;
 use crate::{Error, operator, prepare};
+
+/// How the demo is played.
+#[derive(Args)]
+pub(crate) struct Play {
+    /// End after the story
+    #[arg(long)]
+    once: bool,
+    /// Wait for Enter before each part of the story
+    #[arg(long)]
+    step: bool,
+    /// Run this program instead of building the operator; kubectl-arcadia must be beside it
+    #[arg(long, value_name = "FILE", env = operator::PROGRAM)]
+    operator: Option<PathBuf>,
+}
 
 /// The droplet of `examples/web-1.yaml`.
 const DROPLET: &str = "3164444";
 const EXAMPLE: &str = "examples/web-1.yaml";
-/// A saga about the same droplet.
-const SAGA: &str = "examples/saga-snapshot.yaml";
-/// What a step may take on a busy machine.
+/// What a part of the story may take on a busy machine.
 const PATIENCE: Duration = Duration::from_mins(1);
 
-/// Plays the demo; `once` ends it after the tour. Without a program, it builds the operator.
-pub(crate) fn run(once: bool, operator: Option<PathBuf>) -> Result<(), Error> {
-    prepare::run()?;
-    let operator = operator.map_or_else(operator::build, Ok)?;
+/// Plays the demo. Without a program, it builds the operator.
+pub(crate) fn run(play: &Play) -> Result<(), Error> {
+    // Garbage is collected in tests; the story has none.
+    prepare::run(Wanted::WithoutControllerManager)?;
+    let programs = play.operator.clone().map_or_else(operator::build, |operator| Ok(Programs::beside(operator)))?;
     let runtime = Runtime::new().map_err(Error::system("start the demo"))?;
     runtime.block_on(async {
-        // Whatever the tour holds is dropped with it, and with that every process it started.
+        // Whatever the story holds is dropped with it, and with that every process it started.
         tokio::select! {
-            ended = play(&operator, once) => ended,
+            ended = start(&programs, play) => ended,
             interrupted = interruption() => interrupted,
         }
     })
 }
 
-async fn play(operator: &Path, once: bool) -> Result<(), Error> {
-    story::say("Starting a Kubernetes control plane, a simulated DigitalOcean and the operator ...");
-    let mut stage = Stage::start(operator).await?;
-    if let Err(error) = tour(&mut stage).await {
-        eprintln!("\nThe end of the operator's log:\n{}\n", stage.operator_log());
-        return Err(error);
-    }
-    if once {
+async fn start(programs: &Programs, play: &Play) -> Result<(), Error> {
+    story::say("Starting a Kubernetes control plane, a simulated cloud and the operator ...");
+    let mut stage = Stage::start(programs).await?;
+    let told = tell(&mut stage, &mut Pace::new(play.step)).await;
+    let pipeline = match told {
+        Ok(pipeline) => pipeline,
+        Err(error) => {
+            eprintln!("\nThe end of the operator's log:\n{}\n", stage.operator_log());
+            return Err(error);
+        }
+    };
+    if play.once {
         return Ok(());
     }
-    story::say("It all stays up until you press Ctrl-C. To play on, in another terminal:");
-    println!("export KUBECONFIG={}", stage.kubeconfig().display());
-    println!("export PATH={}:$PATH", stage.kubectl_folder().display());
-    println!("export SIMULATOR={}", stage.cloud());
-    println!("{}", stage.console_command(DROPLET, &json!({"size_slug": "s-8vcpu-16gb"})));
-    println!("kubectl get drifts --watch\n");
-    stage.operator_ended().await
+    invite(&stage);
+    let ended = stage.operator_ended().await;
+    drop(pipeline);
+    ended
 }
 
-/// From the first look at the cloud to the accepted change, and a change by a saga.
-async fn tour(stage: &mut Stage) -> Result<(), Error> {
+/// From the record to an accepted change, to a reverted one.
+async fn tell(stage: &mut Stage, pace: &mut Pace) -> Result<Pipeline, Error> {
     story::say(&format!(
-        "Kubernetes runs at {} and the cloud at {}, both on this machine only.\nThe operator compares them every 5 \
-         seconds. Its log: {}",
+        "Kubernetes runs at {} and the cloud at {}, both on this machine only.",
         stage.server().await?,
-        stage.cloud(),
-        stage.operator_log_file().display()
+        stage.cloud()
     ));
+    println!("The operator compares them every 5 seconds. Its log:\n{}", stage.operator_log_file().display());
 
-    story::say(
-        "The platform team keeps its records in Git. A pipeline applies the folder every second, like a GitOps engine:",
-    );
+    pace.part(
+        "The platform team keeps its records in Git, and a pipeline applies the folder every second, as a GitOps \
+         engine does. A record names a resource and the value that each field should have:",
+    )
+    .await;
     story::show_file(EXAMPLE)?;
     let pipeline = Pipeline::start(stage.kubectl_of_pipeline(), EXAMPLE)?;
-    pipeline.applies(1).await;
+    stage.reaches("provisionedresource/web-1", "condition=InSync").await?;
+    stage.show(&["get", "provisionedresources"]).await?;
 
-    story::say("The operator finds it in the cloud and compares each recorded field:");
-    stage.kubectl(&["wait", "provisionedresource/web-1", "--for=condition=InSync", "--timeout=60s"]).await?;
-    stage.kubectl(&["get", "provisionedresources"]).await?;
-
-    story::say("Now somebody resizes the droplet in the cloud console, from s-2vcpu-4gb to s-4vcpu-8gb ...");
+    pace.part("A colleague resizes the droplet in the cloud console. The change is in the inbox:").await;
     stage.change_droplet(DROPLET, json!({"size_slug": "s-4vcpu-8gb"})).await?;
-
-    story::say("... and a Drift is in the inbox:");
     let drift = stage.open_drift(PATIENCE).await?;
-    stage.kubectl(&["get", "drifts", "--field-selector", "status.phase=Open"]).await?;
-    stage.kubectl(&["get", "provisionedresource", "web-1"]).await?;
+    stage.show(&["arcadia"]).await?;
 
-    story::say("The team looks at it and accepts: the live value becomes the desired one.");
-    stage.kubectl(&["annotate", "drift", &drift, "arcadia.cloud/accept=true"]).await?;
-    let drift = format!("drift/{drift}");
-    stage.kubectl(&["wait", &drift, "--for=condition=Standing", "--timeout=60s"]).await?;
+    pace.part("The change is right, so the team accepts it:").await;
+    let because = ["--because", "traffic doubled", "--yes", "--wait"];
+    stage.show(&[&["arcadia", "accept", "--change", &drift.change], &because[..]].concat()).await?;
 
+    let before = pipeline.rounds();
     pipeline.applies(3).await;
-    story::say(&format!(
-        "The manifest still has the old size, and the pipeline has applied it {} times. Nothing flaps: the acceptance \
-         stands on the Drift.",
-        pipeline.rounds()
-    ));
-    stage.kubectl(&["wait", "provisionedresource/web-1", "--for=condition=InSync", "--timeout=60s"]).await?;
-    stage.kubectl(&["get", "drifts"]).await?;
-    stage.kubectl(&["get", "provisionedresource", "web-1", "-o", "wide"]).await?;
+    pace.part(&format!(
+        "The manifest still has the old size, and the pipeline has applied it {} times since. Nothing flaps: the \
+         acceptance stands on the drift, and the record is in sync.",
+        pipeline.rounds() - before
+    ))
+    .await;
+    stage.reaches("provisionedresource/web-1", "condition=InSync").await?;
+    stage.show(&["get", "provisionedresources"]).await?;
 
-    story::say("The Drift holds the patch for the manifest. Somebody commits it, and the acceptance ends by itself:");
-    stage.kubectl(&["get", &drift, "-o", "jsonpath={.status.manifestPatch}{\"\\n\"}"]).await?;
+    pace.part("The drift holds the patch for the manifest. Somebody commits it, and the acceptance ends by itself:")
+        .await;
+    stage.show(&["get", &drift.object(), "-o", "jsonpath={.status.manifestPatch}{\"\\n\"}"]).await?;
     pipeline.commit(EXAMPLE, "s-2vcpu-4gb", "s-4vcpu-8gb")?;
-    stage.kubectl(&["wait", "provisionedresource/web-1", "--for=condition=ManifestCurrent", "--timeout=60s"]).await?;
-    stage.kubectl(&["get", &drift, "-o", "wide"]).await?;
+    stage.reaches("provisionedresource/web-1", "condition=ManifestCurrent").await?;
+    let ended = "jsonpath={.status.conditions[?(@.type==\"Standing\")].reason}{\"\\n\"}";
+    stage.show(&["get", &drift.object(), "-o", ended]).await?;
 
-    story::say("Somebody else removes a tag. This change is wrong, so the team reverts it. The plan comes first:");
+    pace.part(
+        "Then a script removes a tag. This change is wrong. The plan of a revert comes first, and changes nothing:",
+    )
+    .await;
     stage.change_droplet(DROPLET, json!({"tags": ["web"]})).await?;
-    let drift = format!("drift/{}", stage.open_drift(PATIENCE).await?);
-    stage.kubectl(&["annotate", &drift, "arcadia.cloud/revert=plan"]).await?;
-    stage.kubectl(&["wait", &drift, "--for=jsonpath={.status.plan.class}", "--timeout=60s"]).await?;
-    let plan = "jsonpath={.status.plan.class}: {range .status.plan.calls[*]}{.method} {.path} {.changes}{end}{\"\\n\"}";
-    stage.kubectl(&["get", &drift, "-o", plan]).await?;
-    stage.kubectl(&["annotate", &drift, "arcadia.cloud/revert=true"]).await?;
-    stage.kubectl(&["wait", &drift, "--for=jsonpath={.status.phase}=Reverted", "--timeout=60s"]).await?;
-    stage.kubectl(&["get", "sagas"]).await?;
-    stage.kubectl(&["get", "drifts"]).await?;
+    let drift = stage.open_drift(PATIENCE).await?;
+    stage.show(&["arcadia", "revert", "--change", &drift.change, "--plan", "--yes", "--wait"]).await?;
 
-    story::say("What happened is told by events:");
-    stage.kubectl(&["events", "--for", "provisionedresource/web-1"]).await?;
+    pace.part("The team reverts it. A saga puts back this one field and reads the result again:").await;
+    stage.show(&["arcadia", "revert", "--change", &drift.change, "--yes", "--wait"]).await?;
+    stage.reaches("provisionedresource/web-1", "condition=InSync").await?;
+    stage.show(&["get", "provisionedresources"]).await?;
+    Ok(pipeline)
+}
 
-    story::say(
-        "Before the next upgrade the team wants a snapshot: a saga of one step, which survives any crash of the operator.",
-    );
-    story::show_file(SAGA)?;
-    stage.kubectl(&["apply", "-f", SAGA]).await?;
-    stage.kubectl(&["wait", "saga/snapshot-web-1", "--for=condition=Succeeded", "--timeout=60s"]).await?;
-    stage.kubectl(&["get", "sagas"]).await?;
-    let output = "jsonpath={.status.steps[0].output}{\"\\n\"}";
-    stage.kubectl(&["get", "saga", "snapshot-web-1", "-o", output]).await
+/// What to do with the demo while it stays up.
+fn invite(stage: &Stage) {
+    story::say("It all stays up until you press Ctrl-C. Paste these lines into a second terminal:");
+    println!("export KUBECONFIG={}", stage.kubeconfig().display());
+    println!("export PATH={}:$PATH", stage.path());
+    println!("export SIMULATOR={}", stage.cloud());
+    story::say("Three things to try there:");
+    println!("1. Change the droplet again, and decide with the keyboard:");
+    for line in Stage::console_command(DROPLET, &json!({"size_slug": "s-8vcpu-16gb"})) {
+        println!("   {line}");
+    }
+    println!("   kubectl arcadia inbox -i");
+    println!("2. Order a snapshot, a saga of one step, and follow it:");
+    println!("   kubectl apply -f examples/saga-snapshot.yaml");
+    println!("   kubectl arcadia saga watch snapshot-web-1");
+    println!("3. Take the tour: docs/tour.md\n");
 }
 
 /// Ends with the first signal that asks to end.

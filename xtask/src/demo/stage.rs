@@ -1,6 +1,7 @@
 //! What the demo plays on: a control plane, a simulated cloud and the operator. All end when it is dropped.
 
-use std::path::{Path, PathBuf};
+use std::env;
+use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -10,6 +11,7 @@ use serde_json::Value;
 use tokio::time::sleep;
 
 use super::story;
+use crate::operator::Programs;
 use crate::{Error, project};
 
 const FLEET: &str = "tests/simulator/fleets/demo.json";
@@ -19,25 +21,48 @@ pub(super) struct Stage {
     operator: Process,
     control_plane: ControlPlane,
     simulator: Simulator,
+    /// The folders of kubectl and of its plugin, as in `PATH`.
+    path: String,
+}
+
+/// An open drift, as the story decides it.
+pub(super) struct OpenDrift {
+    name: String,
+    /// The value of its label `arcadia.cloud/change`.
+    pub(super) change: String,
+}
+
+impl OpenDrift {
+    /// As kubectl names it.
+    pub(super) fn object(&self) -> String {
+        format!("drift/{}", self.name)
+    }
 }
 
 impl Stage {
-    pub(super) async fn start(operator: &Path) -> Result<Self, Error> {
+    pub(super) async fn start(programs: &Programs) -> Result<Self, Error> {
         let fleet = digitalocean_simulator::Options { load: Some(project::root().join(FLEET)), ..Default::default() };
-        let (simulator, control_plane) = tokio::join!(Simulator::start(fleet), ControlPlane::start(Options::default()));
+        // Downloaded control planes have no controller manager.
+        let controller_manager = control_plane::find().is_ok_and(|found| found.kube_controller_manager.is_some());
+        let options = Options { controller_manager, ..Options::default() };
+        let (simulator, control_plane) = tokio::join!(Simulator::start(fleet), ControlPlane::start(options));
         let (simulator, control_plane) = (simulator?, control_plane?);
         install_definitions(&control_plane).await?;
-        let operator = start_operator(operator, &control_plane, &simulator)?;
-        Ok(Self { operator, control_plane, simulator })
+        let operator = start_operator(&programs.operator, &control_plane, &simulator)?;
+        let folders = [control_plane.kubectl().program(), &programs.plugin]
+            .map(|program| program.parent().unwrap_or(Path::new("")).display().to_string());
+        let folders = folders.iter().filter(|folder| !folder.is_empty());
+        let path = folders.cloned().collect::<Vec<_>>().join(":");
+        Ok(Self { operator, control_plane, simulator, path })
     }
 
     pub(super) fn kubeconfig(&self) -> &Path {
         self.control_plane.kubeconfig()
     }
 
-    /// The folder of the kubectl that the demo uses, for those who have none.
-    pub(super) fn kubectl_folder(&self) -> PathBuf {
-        self.control_plane.kubectl().program().parent().map(Path::to_owned).unwrap_or_default()
+    /// The folders of kubectl and of its plugin, for those who have none.
+    pub(super) fn path(&self) -> &str {
+        &self.path
     }
 
     /// The address of the simulated cloud.
@@ -65,16 +90,27 @@ impl Stage {
     }
 
     /// Shows a kubectl command, runs it and shows what it prints.
-    pub(super) async fn kubectl(&mut self, arguments: &[&str]) -> Result<(), Error> {
+    pub(super) async fn show(&mut self, arguments: &[&str]) -> Result<(), Error> {
         self.check_operator()?;
         story::show_command(&[&["kubectl"], arguments].concat());
-        let kubectl = self.control_plane.kubectl();
-        let run = kubectl.command().args(arguments).current_dir(project::root()).status();
-        let status = run.await.map_err(Error::system("run kubectl"))?;
+        let mut kubectl = self.control_plane.kubectl().command();
+        let path = format!("{}:{}", self.path, env::var("PATH").unwrap_or_default());
+        kubectl.args(arguments).current_dir(project::root()).env("PATH", path);
+        let status = kubectl.status().await.map_err(Error::system("run kubectl"))?;
         if status.success() {
             return Ok(());
         }
         Err(Error::Failed { command: format!("kubectl {}", arguments.join(" ")), status })
+    }
+
+    /// Waits for what `kubectl wait --for` names.
+    pub(super) async fn reaches(&mut self, object: &str, state: &str) -> Result<(), Error> {
+        self.check_operator()?;
+        let state = format!("--for={state}");
+        // The pipeline may be about to create it.
+        self.control_plane.kubectl().run(&["wait", "--for=create", object, "--timeout=60s"]).await?;
+        self.control_plane.kubectl().run(&["wait", object, &state, "--timeout=60s"]).await?;
+        Ok(())
     }
 
     /// Changes a droplet as somebody at the cloud console would.
@@ -83,25 +119,23 @@ impl Stage {
         Ok(())
     }
 
-    /// The same as a command to type.
-    pub(super) fn console_command(&self, id: &str, change: &Value) -> String {
-        let url = self.simulator.url();
-        format!(
-            "curl -sS -o /dev/null -X PATCH -d '{change}' \
-             '{url}/_simulator/resource?collection=droplets&id={id}'"
-        )
+    /// The same as a command to type, with the variables that the demo prints.
+    pub(super) fn console_command(id: &str, change: &Value) -> [String; 2] {
+        let resource = format!("\"$SIMULATOR/_simulator/resource?collection=droplets&id={id}\"");
+        [format!("curl -sS -o /dev/null -X PATCH -d '{change}' \\"), resource]
     }
 
-    /// Waits for an open drift and returns its name.
-    pub(super) async fn open_drift(&mut self, patience: Duration) -> Result<String, Error> {
+    /// Waits for an open drift.
+    pub(super) async fn open_drift(&mut self, patience: Duration) -> Result<OpenDrift, Error> {
         let begun = Instant::now();
-        let name = "jsonpath={.items[*].metadata.name}";
-        let open = ["get", "drifts", "--field-selector", "status.phase=Open", "-o", name];
+        let first =
+            "jsonpath={range .items[*]}{.metadata.name} {.metadata.labels.arcadia\\.cloud/change}{\"\\n\"}{end}";
+        let open = ["get", "drifts", "--field-selector", "status.phase=Open", "-o", first];
         loop {
             self.check_operator()?;
-            let names = self.control_plane.kubectl().run(&open).await?;
-            if let Some(name) = names.split_whitespace().next() {
-                return Ok(name.to_owned());
+            let found = self.control_plane.kubectl().run(&open).await?;
+            if let Some((name, change)) = found.lines().find_map(|line| line.split_once(' ')) {
+                return Ok(OpenDrift { name: name.to_owned(), change: change.to_owned() });
             }
             if begun.elapsed() > patience {
                 return Err(Error::NoDrift { after: patience });

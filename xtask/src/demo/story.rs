@@ -1,20 +1,70 @@
 //! How the demo reads on a terminal: what happens, the commands as a user types them, and what they print.
 
 use std::fs;
+use std::io::stdin;
+use std::thread;
 
 use console::style;
+use tokio::sync::mpsc;
 
 use crate::{Error, project};
 
-/// Tells what happens.
-pub(super) fn say(text: &str) {
-    println!("\n{}", style(text).cyan());
+/// The columns of the terminal that everybody has.
+pub(super) const COLUMNS: usize = 80;
+
+/// The pauses between the parts of the story.
+pub(super) struct Pace {
+    /// A message for each line of standard input; none of a demo that does not wait.
+    enters: Option<mpsc::UnboundedReceiver<()>>,
 }
 
-/// Shows a command before it runs.
+impl Pace {
+    /// Waits for Enter before each part if `by_step` says so.
+    pub(super) fn new(by_step: bool) -> Self {
+        Self { enters: by_step.then(enters) }
+    }
+
+    /// Waits for the reader to go on, and tells what happens next.
+    pub(super) async fn part(&mut self, text: &str) {
+        if let Some(enters) = &mut self.enters {
+            println!("\n{}", style("Press Enter to continue.").dim());
+            // The end of standard input ends the waiting, not the demo.
+            if enters.recv().await.is_none() {
+                self.enters = None;
+            }
+        }
+        say(text);
+    }
+}
+
+/// Reads on a thread of its own: a read of standard input cannot be cancelled, and would hold up the end of the demo.
+fn enters() -> mpsc::UnboundedReceiver<()> {
+    let (sender, receiver) = mpsc::unbounded_channel();
+    thread::spawn(move || {
+        for line in stdin().lines() {
+            if line.is_err() || sender.send(()).is_err() {
+                return;
+            }
+        }
+    });
+    receiver
+}
+
+/// Tells what happens.
+pub(super) fn say(text: &str) {
+    println!();
+    for line in folded(text.split_whitespace().map(str::to_owned), "", "") {
+        println!("{}", style(line).cyan());
+    }
+}
+
+/// Shows a command before it runs, on as many lines as it needs.
 pub(super) fn show_command(words: &[&str]) {
-    let words: Vec<String> = words.iter().map(|word| quoted(word)).collect();
-    println!("{} {}", style("$").dim(), style(words.join(" ")).bold());
+    let prompt = style("$").dim();
+    for (number, line) in folded(words.iter().map(|word| quoted(word)), "    ", " \\").into_iter().enumerate() {
+        let prompt = if number == 0 { format!("{prompt} ") } else { String::new() };
+        println!("{prompt}{}", style(line).bold());
+    }
 }
 
 /// Shows a file of the project.
@@ -24,8 +74,56 @@ pub(super) fn show_file(path: &str) -> Result<(), Error> {
     Ok(())
 }
 
+/// Words on lines that fit: each but the last ends with `end`, each but the first begins with `begin`.
+fn folded(words: impl Iterator<Item = String>, begin: &str, end: &str) -> Vec<String> {
+    // The prompt stands before the first.
+    let room = COLUMNS - 2 - end.len();
+    let mut lines: Vec<String> = Vec::new();
+    for word in words {
+        match lines.last_mut() {
+            Some(line) if line.chars().count() + 1 + word.chars().count() <= room => {
+                line.push(' ');
+                line.push_str(&word);
+            }
+            Some(line) => {
+                line.push_str(end);
+                lines.push(format!("{begin}{word}"));
+            }
+            None => lines.push(word),
+        }
+    }
+    lines
+}
+
 /// A word as it has to be typed in a shell.
 fn quoted(word: &str) -> String {
     let plain = |character: char| character.is_ascii_alphanumeric() || "-_./=:,@".contains(character);
     if word.chars().all(plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', r"'\''")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_command_can_be_pasted() {
+        let words = [
+            "kubectl",
+            "arcadia",
+            "accept",
+            "--change",
+            "a4b70a39",
+            "--because",
+            "traffic doubled",
+            "--yes",
+            "--wait",
+            "-A",
+        ];
+        let lines = folded(words.iter().map(|word| quoted(word)), "    ", " \\");
+        assert_eq!(
+            lines,
+            ["kubectl arcadia accept --change a4b70a39 --because 'traffic doubled' --yes \\", "    --wait -A"]
+        );
+        assert!(lines.iter().all(|line| line.len() + 2 <= COLUMNS), "{lines:?}");
+    }
 }

@@ -1,4 +1,4 @@
-//! The program of the image: static, so that it runs where there is nothing else.
+//! The program of the image and the command line of users: static, so that they run where there is nothing else.
 
 use std::env::consts::{ARCH, OS};
 use std::path::PathBuf;
@@ -6,14 +6,17 @@ use std::process::{Command, Stdio};
 
 use crate::{Error, operator, project};
 
-/// A program that needs no shared library.
-pub(super) struct Program {
-    pub path: PathBuf,
-    /// What it was compiled for.
-    pub target: String,
+/// Programs that need no shared library.
+pub(crate) struct Program {
+    /// The operator.
+    pub(crate) operator: PathBuf,
+    /// The command line of users.
+    pub(crate) plugin: PathBuf,
+    /// The target that they were compiled for.
+    pub(crate) target: String,
 }
 
-/// Builds it with musl where the toolchain has that or can get it, else with glibc linked in.
+/// Builds them with musl where the toolchain has that or can get it, else with glibc linked in.
 pub(super) fn build() -> Result<Program, Error> {
     if OS != "linux" {
         return Err(Error::NotLinux);
@@ -24,7 +27,15 @@ pub(super) fn build() -> Result<Program, Error> {
     // A folder of its own: other flags would compile the others' dependencies again.
     let folder = project::root().join("target/image");
     let mut cargo = project::cargo(["build", "--release", "--locked", "--package", "arcadia-operator"]);
-    cargo.args(["--bin", "arcadia-operator", "--message-format=json-render-diagnostics", "--target", &target]);
+    cargo.args([
+        "--bin",
+        operator::NAME,
+        "--bin",
+        operator::PLUGIN,
+        "--message-format=json-render-diagnostics",
+        "--target",
+        &target,
+    ]);
     cargo.arg("--target-dir").arg(folder);
     if is_musl {
         // ring's C needs no C library: the compiler for glibc does, where there is none for musl.
@@ -35,8 +46,9 @@ pub(super) fn build() -> Result<Program, Error> {
     } else {
         cargo.env("RUSTFLAGS", "-C target-feature=+crt-static");
     }
-    let path = project::program(&project::output(&mut cargo)?, operator::NAME)?;
-    Ok(Program { path, target })
+    let messages = project::output(&mut cargo)?;
+    let [operator, plugin] = [operator::NAME, operator::PLUGIN].map(|name| project::program(&messages, name));
+    Ok(Program { operator: operator?, plugin: plugin?, target })
 }
 
 /// Whether the toolchain has the standard library of a target.

@@ -1,0 +1,123 @@
+//! `cargo xtask record`: the picture of the README, an animated SVG of the real demo, and its text.
+
+mod svg;
+
+use std::fs;
+use std::io::{BufRead as _, BufReader};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::{Error, project};
+
+/// The picture, and its text for those who cannot see it.
+const PICTURE: &str = "docs/demo.svg";
+const TEXT: &str = "docs/demo.txt";
+/// The size above which a README loads slowly.
+const LARGEST: usize = 500_000;
+/// The time in which the demo tells its story.
+const LONGEST: Duration = Duration::from_mins(1);
+
+/// A line of the demo, with its colours, and the time since the first.
+struct Line {
+    at: Duration,
+    text: String,
+}
+
+/// Plays the demo, and writes the picture and its text.
+pub(crate) fn write() -> Result<(), Error> {
+    let lines = play()?;
+    let picture = svg::animated(&lines);
+    if picture.len() > LARGEST {
+        return Err(Error::LargePicture { bytes: picture.len(), largest: LARGEST });
+    }
+    for (path, content) in [(PICTURE, &picture), (TEXT, &transcript(&lines))] {
+        fs::write(project::root().join(path), content).map_err(Error::system(format!("write {path}")))?;
+        println!("wrote {path}: {} bytes", content.len());
+    }
+    Ok(())
+}
+
+/// Plays the demo, and fails if it tells another story than the picture, or takes too long for it.
+pub(crate) fn check() -> Result<(), Error> {
+    let recorded = fs::read_to_string(project::root().join(TEXT)).map_err(Error::system(format!("read {TEXT}")))?;
+    let played = transcript(&play()?);
+    let difference = story(&recorded).zip(story(&played)).find(|(recorded, played)| recorded != played);
+    if difference.is_none() && story(&recorded).count() == story(&played).count() {
+        println!("{PICTURE} shows what the demo does");
+        return Ok(());
+    }
+    let (recorded, played) = difference.unwrap_or_default();
+    Err(Error::OtherStory { picture: Path::new(PICTURE), recorded, played })
+}
+
+/// Runs the demo on a terminal of 80 columns, in colour.
+fn play() -> Result<Vec<Line>, Error> {
+    let program = std::env::current_exe().map_err(Error::system("find the demo"))?;
+    let mut demo = Command::new(program);
+    demo.args(["demo", "--once"]).current_dir(project::root()).stdin(Stdio::null()).stdout(Stdio::piped());
+    demo.env("COLUMNS", "80").env("CLICOLOR_FORCE", "1").env_remove("NO_COLOR");
+    let mut playing = demo.spawn().map_err(Error::system("run the demo"))?;
+    let mut begun = None;
+    let mut lines = Vec::new();
+    for text in playing.stdout.take().into_iter().flat_map(|stdout| BufReader::new(stdout).lines()) {
+        let text = text.map_err(Error::system("read what the demo tells"))?;
+        let at = begun.get_or_insert_with(Instant::now).elapsed();
+        lines.push(Line { at, text });
+    }
+    let status = playing.wait().map_err(Error::system("run the demo"))?;
+    if !status.success() {
+        return Err(Error::Failed { command: "cargo demo --once".to_owned(), status });
+    }
+    let took = lines.last().map(|line| line.at).unwrap_or_default();
+    println!("the demo took {:.0} s", took.as_secs_f64());
+    if took > LONGEST {
+        return Err(Error::SlowDemo { took, longest: LONGEST });
+    }
+    Ok(lines)
+}
+
+fn transcript(lines: &[Line]) -> String {
+    let lines = lines.iter().map(|line| console::strip_ansi_codes(&line.text).trim_end().to_owned() + "\n");
+    lines.collect::<String>().trim_start().to_owned()
+}
+
+/// The lines of a transcript, without what differs from run to run: numbers, hashes, the width of columns.
+fn story(transcript: &str) -> impl Iterator<Item = String> {
+    let is_hash = |part: &str| part.len() == 10 && part.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let word = move |word: &str| {
+        if word.starts_with('/') {
+            return "FILE".to_owned();
+        }
+        let parts = word.split('-').map(|part| if is_hash(part) { "HASH".to_owned() } else { without_numbers(part) });
+        parts.collect::<Vec<_>>().join("-")
+    };
+    let line = move |line: &str| line.split_whitespace().map(word).collect::<Vec<_>>().join(" ");
+    transcript.lines().map(line).filter(|line| !line.is_empty())
+}
+
+/// With one 0 in place of each number.
+fn without_numbers(text: &str) -> String {
+    let mut kept = String::new();
+    for character in text.chars() {
+        match character {
+            '0'..='9' if kept.ends_with('0') => {}
+            '0'..='9' => kept.push('0'),
+            _ => kept.push(character),
+        }
+    }
+    kept
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_story_is_the_same_whatever_its_numbers() {
+        let one = "Kubernetes runs at https://127.0.0.1:23456\n\nweb-1-tags-0123456789-1   12s\n/tmp/x.1/a.log\n";
+        let other = "Kubernetes runs at https://127.0.0.1:9\nweb-1-tags-abcdef0123-1  3s\n/tmp/y.2/a.log\n";
+        assert_eq!(story(one).collect::<Vec<_>>(), story(other).collect::<Vec<_>>());
+        assert_ne!(story("a drift opens").collect::<Vec<_>>(), story("no drift opens").collect::<Vec<_>>());
+    }
+}

@@ -1,0 +1,175 @@
+//! A release: its artifacts belong together, and each installs.
+#![cfg(test)]
+
+#[path = "support/quick.rs"]
+mod quick;
+
+use std::env;
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use control_plane::{ControlPlane, Kubectl, Options};
+use flate2::read::GzDecoder;
+use serde_json::Value;
+use sha2::{Digest as _, Sha256};
+use tempfile::TempDir;
+
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+const URL: &str = "https://git.example.com/platform/arcadia-operator";
+
+struct Release {
+    folder: TempDir,
+}
+
+impl Release {
+    /// Without the list of dependencies and the recording: the first takes minutes to prepare, the second to play.
+    fn build() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let mut release = quick::xtask();
+        release.args(["release", "--dry-run", "--url", URL, "--without-bill-of-materials", "--without-recording"]);
+        let status = release.arg("--output").arg(folder.path()).stdout(Stdio::null()).status().unwrap();
+        assert!(status.success(), "{status}");
+        Self { folder }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn read(&self, name: &str) -> String {
+        fs::read_to_string(self.path(name)).unwrap()
+    }
+
+    /// The only artifact with this beginning and this end.
+    fn named(&self, begin: &str, end: &str) -> PathBuf {
+        let names =
+            fs::read_dir(self.folder.path()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let mut found: Vec<_> = names.filter(|name| name.starts_with(begin) && name.ends_with(end)).collect();
+        assert_eq!(found.len(), 1, "{begin}*{end}: {found:?}");
+        self.path(&found.remove(0))
+    }
+
+    /// The files of an archive of programs, unpacked.
+    fn unpacked(&self, program: &str) -> PathBuf {
+        let archive = self.named(&format!("{program}-{VERSION}-linux-"), ".tar.gz");
+        let place = self.path("unpacked").join(program);
+        tar::Archive::new(GzDecoder::new(File::open(archive).unwrap())).unpack(&place).unwrap();
+        assert!(place.join("LICENSE").is_file());
+        place
+    }
+}
+
+fn sha256(path: &Path) -> String {
+    format!("{:x}", Sha256::digest(fs::read(path).unwrap()))
+}
+
+fn root() -> &'static Path {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+}
+
+#[tokio::test]
+async fn a_release_is_complete_and_each_part_installs() {
+    let before = ["CHANGELOG.md", "Cargo.toml", "Cargo.lock"].map(|file| fs::read(root().join(file)).unwrap());
+    let release = Release::build();
+    let after = ["CHANGELOG.md", "Cargo.toml", "Cargo.lock"].map(|file| fs::read(root().join(file)).unwrap());
+    assert!(before == after, "a dry run changes nothing");
+
+    has_right_sums(&release);
+    has_the_changes_of_the_version(&release);
+    has_an_image(&release);
+    has_a_krew_manifest(&release);
+    let operator =
+        Command::new(release.unpacked("arcadia-operator").join("arcadia-operator")).arg("--version").output();
+    assert_eq!(String::from_utf8(operator.unwrap().stdout).unwrap(), format!("arcadia-operator {VERSION}\n"));
+
+    let control_plane = ControlPlane::start(Options::default()).await.unwrap();
+    let kubectl = control_plane.kubectl();
+    installs_as_a_chart(&release, &control_plane).await;
+    installs_as_a_plugin(&release, &kubectl).await;
+    for manifest in ["crds.yaml", "install.yaml"] {
+        let file = release.path(manifest);
+        let namespace = kubectl.run(&["create", "namespace", "arcadia-system"]).await;
+        assert!(manifest == "crds.yaml" || namespace.is_err(), "the base has a namespace of its own");
+        let apply = ["apply", "--server-side", "--force-conflicts", "--dry-run=server", "-f", file.to_str().unwrap()];
+        kubectl.run(&apply).await.unwrap();
+    }
+}
+
+fn has_right_sums(release: &Release) {
+    let sums = release.read("SHA256SUMS");
+    assert!(sums.lines().count() >= 8, "{sums}");
+    for line in sums.lines() {
+        let (sum, name) = line.split_once("  ").unwrap();
+        assert_eq!(sum, sha256(&release.path(name)), "{name}");
+    }
+}
+
+fn has_the_changes_of_the_version(release: &Release) {
+    let changelog = release.read("changes/CHANGELOG.md");
+    let (_, entries) = changelog.split_once(&format!("## [Unreleased]\n\n## [{VERSION}] - 20")).unwrap();
+    assert!(entries.contains(release.read("RELEASE-NOTES.md").trim()));
+    let cargo = release.read("changes/Cargo.toml");
+    let next = cargo.lines().find_map(|line| line.strip_prefix("version = ")).unwrap().trim_matches('"').to_owned();
+    assert_ne!(next, VERSION);
+    assert!(release.read("changes/Cargo.lock").contains(&format!("name = \"xtask\"\nversion = \"{next}\"")));
+}
+
+fn has_an_image(release: &Release) {
+    let archive = release.named(&format!("arcadia-operator-{VERSION}-image-linux-"), ".tar");
+    let mut archive = tar::Archive::new(File::open(archive).unwrap());
+    let names = archive.entries().unwrap().map(|entry| entry.unwrap().path().unwrap().display().to_string());
+    let names: Vec<_> = names.collect();
+    assert!(["index.json", "oci-layout"].iter().all(|name| names.iter().any(|found| found == name)), "{names:?}");
+    assert!(names.iter().filter(|name| name.starts_with("blobs/sha256/")).count() == 3, "{names:?}");
+}
+
+fn has_a_krew_manifest(release: &Release) {
+    let manifest = release.read("arcadia.krew.yaml");
+    assert!(!manifest.contains('@'), "{manifest}");
+    let manifest: Value = serde_saphyr::from_str(&manifest).unwrap();
+    assert_eq!(manifest["spec"]["version"], format!("v{VERSION}"));
+    let platform = &manifest["spec"]["platforms"][0];
+    let (_, file) =
+        platform["uri"].as_str().unwrap().split_once(&format!("{URL}/releases/download/v{VERSION}/")).unwrap();
+    assert_eq!(platform["sha256"], sha256(&release.path(file)));
+    let unpacked = release.unpacked("kubectl-arcadia");
+    assert!(unpacked.join(platform["bin"].as_str().unwrap()).is_file());
+}
+
+async fn installs_as_a_chart(release: &Release, control_plane: &ControlPlane) {
+    let chart = release.named(&format!("arcadia-operator-{VERSION}"), ".tgz");
+    let helm = |arguments: &[&str]| {
+        let mut helm = Command::new(control_plane::helm().unwrap());
+        helm.args(arguments).env("KUBECONFIG", control_plane.kubeconfig()).env("HOME", release.folder.path());
+        let output = helm.output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let chart = chart.to_str().unwrap();
+    let described: Value = serde_saphyr::from_str(&helm(&["show", "chart", chart])).unwrap();
+    assert_eq!(described["home"], URL);
+    let icon = described["icon"].as_str().unwrap();
+    let (_, icon) = icon.split_once(&format!("{URL}/raw/v{VERSION}/")).unwrap();
+    assert!(root().join(icon).is_file(), "{icon}");
+    helm(&["lint", "--strict", chart]);
+
+    let repository = "image.repository=registry.example.com/arcadia-operator";
+    helm(&["install", "arcadia-operator", chart, "-n", "release", "--create-namespace", "--set", repository]);
+    let kubectl = control_plane.kubectl();
+    let image = "jsonpath={.spec.template.spec.containers[0].image}";
+    let image = kubectl.run(&["get", "deployment", "arcadia-operator", "-n", "release", "-o", image]).await.unwrap();
+    assert_eq!(image, format!("registry.example.com/arcadia-operator:{VERSION}"));
+    kubectl.run(&["wait", "--for=condition=Established", "crd/drifts.arcadia.cloud", "--timeout=60s"]).await.unwrap();
+}
+
+/// As krew does: a program on the `PATH`.
+async fn installs_as_a_plugin(release: &Release, kubectl: &Kubectl) {
+    let mut path = release.unpacked("kubectl-arcadia").into_os_string();
+    path.push(OsString::from(":"));
+    path.push(env::var_os("PATH").unwrap());
+    let run = kubectl.command().args(["arcadia"]).env("PATH", path).output().await.unwrap();
+    assert!(run.status.success(), "{run:?}");
+    assert!(String::from_utf8_lossy(&run.stdout).starts_with("No open drifts in namespace default."), "{run:?}");
+}

@@ -1,0 +1,41 @@
+//! The workflows are valid, as actionlint reads them, and call what CI and a release are here.
+#![cfg(test)]
+
+use std::path::Path;
+use std::process::Command;
+
+#[test]
+fn the_workflows_are_valid() {
+    let mut lint = Command::new(control_plane::actionlint().unwrap());
+    // Other linters would be called where a machine has them.
+    lint.args(["-shellcheck=", "-pyflakes=", "-no-color"]).current_dir(root());
+    let output = lint.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+}
+
+#[test]
+fn a_mistake_is_found() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("wrong.yml");
+    let text = std::fs::read_to_string(root().join(".github/workflows/ci.yml")).unwrap();
+    std::fs::write(&file, text.replace("needs: check", "needs: nothing")).unwrap();
+    let output = Command::new(control_plane::actionlint().unwrap()).arg("-no-color").arg(&file).output().unwrap();
+    assert!(!output.status.success() && String::from_utf8_lossy(&output.stdout).contains("nothing"));
+}
+
+#[test]
+fn they_run_the_commands_of_this_repository() {
+    let read = |file: &str| std::fs::read_to_string(root().join(".github/workflows").join(file)).unwrap();
+    for (file, commands) in [
+        ("ci.yml", [".ci/run", "cargo xtask release --dry-run"]),
+        ("release.yml", [".ci/run", "cargo xtask release --tag"]),
+    ] {
+        for command in commands {
+            assert!(read(file).contains(&format!("run: {command}")), "{file} does not run {command}");
+        }
+    }
+}
+
+fn root() -> &'static Path {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+}
