@@ -53,6 +53,22 @@ fn the_readme_is_short() {
 }
 
 #[test]
+fn the_picture_of_the_readme_has_a_text_and_loads_quickly() {
+    let readme = read("README.md");
+    let (_, rest) = readme.split_once("![").unwrap();
+    let (alternative, rest) = rest.split_once("](").unwrap();
+    assert!(alternative.len() > 50 && rest.starts_with("docs/demo.svg)](docs/demo.txt)"), "{alternative}");
+    let picture = read("docs/demo.svg");
+    assert!(picture.len() <= 500_000, "{} bytes", picture.len());
+    // The text of the picture, without its elements.
+    let drawn: String = picture.split('<').map(|part| part.split_once('>').map_or("", |(_, text)| text)).collect();
+    let drawn = drawn.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&");
+    for line in read("docs/demo.txt").lines() {
+        assert!(drawn.contains(line), "docs/demo.svg does not show the line {line:?} of docs/demo.txt");
+    }
+}
+
+#[test]
 fn paths_in_the_map_of_the_code_exist() {
     for row in rows(&read("docs/architecture.md"), "path") {
         let paths: Vec<_> = row[0].split(", ").collect();
