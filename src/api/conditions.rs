@@ -157,7 +157,7 @@ pub mod reason {
         DESIRED_CHANGED = "DesiredChanged" on "drift";
         /// The field was removed from `spec.desired`.
         NO_LONGER_RECORDED = "NoLongerRecorded" on "drift";
-        /// The field is in `spec.drift.ignore`.
+        /// The drift was closed, or the acceptance ended: the field is in `spec.drift.ignore`.
         IGNORED = "Ignored" on "drift";
         /// Another saga with the same concurrency key is active; the message names it.
         WAITING_FOR_ANOTHER = "WaitingForAnother" on "saga";
