@@ -45,38 +45,70 @@ impl Health {
     pub fn unready(&self) -> Option<String> {
         unready(self)
     }
+
+    /// Each check of readiness on a line, as the API server lists its own.
+    #[must_use]
+    pub fn checks(&self) -> String {
+        listed(&checks(self), &inventories(self))
+    }
 }
 
+/// A check and its failure.
+type Check = (String, Option<String>);
+
 fn unready(health: &Health) -> Option<String> {
+    checks(health).into_iter().find_map(|(_, failure)| failure)
+}
+
+/// The checks that readiness depends on, in order of importance.
+fn checks(health: &Health) -> Vec<Check> {
     let context = &health.context;
-    if context.process.stop.is_cancelled() {
-        return Some("stopping".to_owned());
-    }
-    {
+    let api_server = {
         let answer = health.api_server.borrow();
-        if answer.trouble.is_some() {
-            return answer.trouble.clone();
-        }
-        if answer.at.elapsed() > FRESH {
-            return Some("the API server was not checked recently".to_owned());
-        }
-    }
-    if let Some(trouble) = context.process.leadership.trouble() {
-        return Some(format!("reading the lease: {trouble}"));
-    }
-    if !context.is_loaded() {
-        return Some("listing the records and drifts".to_owned());
-    }
-    if !health.sagas.is_loaded() {
-        return Some("listing the sagas".to_owned());
-    }
-    if !context.process.leadership.is_leader() {
-        // A standby makes no calls to the cloud: they are reserved for the leader.
-        return None;
-    }
-    let recorded = context.index().kinds();
-    let missing: Vec<_> = not_listed(&recorded, &context.inventory.snapshots()).into_iter().map(Kind::name).collect();
-    (!missing.is_empty()).then(|| format!("waiting for the first inventory of {}", missing.join(", ")))
+        let is_old = answer.at.elapsed() > FRESH;
+        answer.trouble.clone().or_else(|| is_old.then(|| "the API server was not checked recently".to_owned()))
+    };
+    let lease = context.process.leadership.trouble().map(|trouble| format!("reading the lease: {trouble}"));
+    // A standby makes no calls to the cloud: they are reserved for the leader.
+    let missing: Vec<_> = if context.process.leadership.is_leader() {
+        let recorded = context.index().kinds();
+        not_listed(&recorded, &context.inventory.snapshots()).into_iter().map(Kind::name).collect()
+    } else {
+        Vec::new()
+    };
+    [
+        ("process", context.process.stop.is_cancelled().then(|| "stopping".to_owned())),
+        ("api-server", api_server),
+        ("lease", lease),
+        ("records", (!context.is_loaded()).then(|| "listing the records and drifts".to_owned())),
+        ("sagas", (!health.sagas.is_loaded()).then(|| "listing the sagas".to_owned())),
+        (
+            "inventory",
+            (!missing.is_empty()).then(|| format!("waiting for the first inventory of {}", missing.join(", "))),
+        ),
+    ]
+    .map(|(name, failure)| (name.to_owned(), failure))
+    .into()
+}
+
+/// The last list of each recorded kind. A failure of one does not make the process unready.
+fn inventories(health: &Health) -> Vec<Check> {
+    let recorded = health.context.index().kinds();
+    let snapshots = health.context.inventory.snapshots().into_iter();
+    let snapshots = snapshots.filter(|snapshot| recorded.contains(&snapshot.kind));
+    let failure = |snapshot: SnapshotInfo| snapshot.last_error.map(|failure| failure.message.to_string());
+    snapshots.map(|snapshot| (format!("inventory/{}", snapshot.kind), failure(snapshot))).collect()
+}
+
+fn listed(checks: &[Check], inventories: &[Check]) -> String {
+    let line = |(name, failure): &Check| match failure {
+        None => format!("[+]{name} ok\n"),
+        // One line each, whatever the error holds.
+        Some(failure) => format!("[-]{name} failed: {}\n", failure.replace('\n', " ")),
+    };
+    let lines: String = checks.iter().chain(inventories).map(line).collect();
+    let verdict = if checks.iter().all(|(_, failure)| failure.is_none()) { "passed" } else { "failed" };
+    format!("{lines}readyz check {verdict}\n")
 }
 
 /// The recorded kinds without a first inventory. A kind whose list failed does not count once other kinds were listed,
@@ -172,13 +204,25 @@ mod tests {
     }
 
     #[test]
+    fn each_check_is_listed_on_demand() {
+        let check = |name: &str, failure: Option<&str>| (name.to_owned(), failure.map(str::to_owned));
+        let why = "listing Volume: the token lacks\nblock_storage:read";
+        let inventories = [check("inventory/Droplet", None), check("inventory/Volume", Some(why))];
+        let passed = "[+]lease ok\n[+]inventory/Droplet ok\n[-]inventory/Volume failed: listing Volume: the token lacks \
+                      block_storage:read\nreadyz check passed\n";
+        assert_eq!(listed(&[check("lease", None)], &inventories), passed);
+        let failed = "[-]sagas failed: listing the sagas\nreadyz check failed\n";
+        assert_eq!(listed(&[check("sagas", Some("listing the sagas"))], &[]), failed);
+    }
+
+    #[test]
     fn a_kind_that_cannot_be_listed_does_not_make_unready_what_does_its_part() {
         let [droplet, volume] = ["Droplet", "Volume"].map(|kind| Kind::named(kind).unwrap());
-        let listed = |kind| SnapshotInfo { kind, age: Some(Duration::ZERO), resources: 1, last_error: None };
+        let listed = |kind| SnapshotInfo { kind, age: Some(Duration::ZERO), resources: 1, unrecorded: None, last_error: None };
         let failed = |kind, category| {
             let last_error =
                 Some(SyncFailure { category, message: "listing it".into(), lacks_scope: category == "forbidden" });
-            SnapshotInfo { kind, age: None, resources: 0, last_error }
+            SnapshotInfo { kind, age: None, resources: 0, unrecorded: None, last_error }
         };
         let both = [droplet, volume];
         for (recorded, snapshots, missing) in [

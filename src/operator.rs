@@ -82,9 +82,13 @@ pub async fn run(args: RunArgs) -> Result<(), Error> {
         let api_server = cluster.clone().check_repeatedly();
         let health = Health { context: context.clone(), sagas: sagas.clone(), api_server };
         let metrics = Arc::new(metrics(&context, &sagas, cloud));
-        let (live, ready) = (health.clone(), health);
-        let endpoints =
-            Endpoints { live: Arc::new(move || live.not_live()), ready: Arc::new(move || ready.unready()), metrics };
+        let (live, ready, checks) = (health.clone(), health.clone(), health);
+        let endpoints = Endpoints {
+            live: Arc::new(move || live.not_live()),
+            ready: Arc::new(move || ready.unready()),
+            checks: Arc::new(move || checks.checks()),
+            metrics,
+        };
         http::serve(address, endpoints).await.map_err(Error::Metrics)?;
     }
     let candidate = args.leader_elect.then(|| {

@@ -10,7 +10,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::Value;
 
 use super::{Error, cloud::MAX_AGE, text};
-use crate::digitalocean::{FieldSet, Inventory, Kind, Live, Observation, ResourceKey};
+use crate::digitalocean::{FieldSet, Inventory, Kind, Live, Observation, ResourceKey, by_kubernetes};
 
 /// The number of kinds that are listed at a time.
 const KINDS_AT_ONCE: usize = 4;
@@ -53,18 +53,7 @@ impl Found {
 
     /// Whether the cloud controllers of a Kubernetes cluster made it: nodes, their load balancers, volumes and firewalls.
     pub(super) fn is_made_by_kubernetes(&self) -> bool {
-        let name = self.name().unwrap_or_default();
-        match self.key.kind.name() {
-            // Its tags are those that it opens, which people choose too.
-            "Firewall" => name.starts_with("k8s-"),
-            "Volume" => name.starts_with("pvc-") || self.has_cluster_tag(),
-            _ => self.has_cluster_tag(),
-        }
-    }
-
-    fn has_cluster_tag(&self) -> bool {
-        self.key.kind.name() != "KubernetesCluster"
-            && self.tags().iter().any(|tag| *tag == "k8s" || tag.starts_with("k8s:"))
+        by_kubernetes::is_made(self.key.kind.name(), &self.document.to_string())
     }
 
     /// As users name it on the command line: `Droplet/3164444`.
@@ -195,28 +184,11 @@ pub(super) fn unless_all_failed(survey: &Survey) -> Result<(), Error> {
 
 #[cfg(test)]
 pub(super) mod tests {
-    use serde_json::json;
-
     use super::*;
 
     pub(in crate::cli) fn found(kind: &str, id: &str, document: Value) -> Found {
         let key = ResourceKey::new(Kind::named(kind).unwrap(), id);
         Found { live: Live::parse(&key, &document.to_string()).unwrap(), key, document }
-    }
-
-    #[test]
-    fn what_kubernetes_made_is_known_by_tags_and_names() {
-        for (kind, document, wanted) in [
-            ("Droplet", json!({ "name": "pool-x", "tags": ["k8s", "k8s:worker"] }), true),
-            ("Droplet", json!({ "name": "web", "tags": ["k8snot"] }), false),
-            ("LoadBalancer", json!({ "name": "a", "tag": "k8s:506f78a4" }), true),
-            ("Volume", json!({ "name": "pvc-506f78a4" }), true),
-            ("Firewall", json!({ "name": "k8s-506f78a4-worker" }), true),
-            ("Firewall", json!({ "name": "mine", "tags": ["k8s:506f78a4"] }), false),
-            ("KubernetesCluster", json!({ "name": "prod", "tags": ["k8s", "k8s:506f78a4"] }), false),
-        ] {
-            assert_eq!(found(kind, "1", document.clone()).is_made_by_kubernetes(), wanted, "{document}");
-        }
     }
 
     #[test]

@@ -121,7 +121,7 @@ impl ResourceKey {
     }
 
     /// The id of the parent, and the id within it; otherwise nothing and the id.
-    pub(super) fn parts(&self) -> (Option<&str>, &str) {
+    pub(crate) fn parts(&self) -> (Option<&str>, &str) {
         let halves = self.kind.row().within.as_ref().and_then(|_| self.id.split_once('/'));
         halves.map_or((None, &self.id), |(parent, id)| (Some(parent), id))
     }

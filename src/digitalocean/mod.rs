@@ -12,6 +12,7 @@
 mod account;
 pub mod actions;
 pub mod budget;
+pub mod by_kubernetes;
 mod call;
 mod certificates;
 pub mod changes;

@@ -82,17 +82,23 @@ impl Gauges {
     fn register_inventory(&self, registry: &mut Registry) {
         let ages = Family::<KindLabel, Seconds>::default();
         let resources = Family::<KindLabel, Gauge>::default();
+        let unrecorded = Family::<KindLabel, Gauge>::default();
         for snapshot in &self.snapshots {
             let label = KindLabel { kind: snapshot.kind.name() };
             if let Some(age) = snapshot.age {
                 ages.get_or_create(&label).set(age.as_secs_f64());
             }
             resources.get_or_create(&label).set(signed(snapshot.resources));
+            if let Some(number) = snapshot.unrecorded {
+                unrecorded.get_or_create(&label).set(signed(number));
+            }
         }
         registry.register_with_unit("inventory_age", "Age of the last complete list", Unit::Seconds, ages);
         let help = "Age at which the inventory is too old for a comparison";
         registry.register_with_unit("inventory_max_age", help, Unit::Seconds, seconds(self.max_age));
         registry.register("inventory_resources", "Recorded resources in the inventory", resources);
+        let help = "Resources of recorded kinds that no record names, those aside that Kubernetes made";
+        registry.register("unrecorded_resources", help, unrecorded);
     }
 }
 
@@ -181,7 +187,7 @@ mod tests {
             let fields = kind.fields().map(str::to_owned).chain(["no.such.field".to_owned()]);
             let drifts = fields.map(|field| OpenDrifts { kind, field, count: 1, oldest: gauges.now });
             gauges.open_drifts.extend(drifts);
-            let snapshot = SnapshotInfo { kind, age: Some(Duration::ZERO), resources: 1, last_error: None };
+            let snapshot = SnapshotInfo { kind, age: Some(Duration::ZERO), resources: 1, unrecorded: Some(2), last_error: None };
             gauges.snapshots.push(snapshot);
         }
         metrics.reconciled(Duration::ZERO, "ok");

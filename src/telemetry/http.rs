@@ -4,7 +4,7 @@ use std::{net::SocketAddr, sync::Arc};
 
 use axum::{
     Router,
-    extract::State,
+    extract::{RawQuery, State},
     http::{StatusCode, header},
     response::IntoResponse,
     routing::get,
@@ -23,6 +23,8 @@ pub struct Endpoints {
     pub live: Probe,
     /// Why the process is not ready.
     pub ready: Probe,
+    /// Each check of readiness on a line.
+    pub checks: Arc<dyn Fn() -> String + Send + Sync>,
     /// The metrics.
     pub metrics: Arc<Metrics>,
 }
@@ -51,8 +53,12 @@ async fn live(State(endpoints): State<Endpoints>) -> (StatusCode, String) {
     answer((endpoints.live)())
 }
 
-async fn ready(State(endpoints): State<Endpoints>) -> (StatusCode, String) {
-    answer((endpoints.ready)())
+/// With `verbose`, each check is listed.
+async fn ready(State(endpoints): State<Endpoints>, RawQuery(query): RawQuery) -> (StatusCode, String) {
+    let (status, text) = answer((endpoints.ready)());
+    let is_verbose =
+        query.is_some_and(|query| query.split('&').any(|word| word.split('=').next() == Some("verbose")));
+    (status, if is_verbose { (endpoints.checks)() } else { text })
 }
 
 fn answer(failure: Option<String>) -> (StatusCode, String) {
@@ -74,8 +80,12 @@ mod tests {
     #[tokio::test]
     async fn a_failure_is_a_503_with_its_reason() {
         let why: Probe = Arc::new(|| Some("stopping".to_owned()));
-        let endpoints = Endpoints { live: Arc::new(|| None), ready: why, metrics: Arc::default() };
+        let checks = Arc::new(|| "[-]process failed: stopping\n".to_owned());
+        let endpoints = Endpoints { live: Arc::new(|| None), ready: why, checks, metrics: Arc::default() };
         assert_eq!(live(State(endpoints.clone())).await, (StatusCode::OK, "ok\n".to_owned()));
-        assert_eq!(ready(State(endpoints)).await, (StatusCode::SERVICE_UNAVAILABLE, "stopping\n".to_owned()));
+        let unready = |text: &str| (StatusCode::SERVICE_UNAVAILABLE, text.to_owned());
+        assert_eq!(ready(State(endpoints.clone()), RawQuery(None)).await, unready("stopping\n"));
+        let verbose = RawQuery(Some("timeout=3&verbose".to_owned()));
+        assert_eq!(ready(State(endpoints), verbose).await, unready("[-]process failed: stopping\n"));
     }
 }

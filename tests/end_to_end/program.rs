@@ -8,7 +8,7 @@ use digitalocean_simulator::RateLimits;
 use serde_json::json;
 use tokio::process::Command;
 
-use crate::world::{World, control_plane, eventually};
+use crate::world::{World, control_plane, droplet, eventually};
 
 /// The program with nothing in its environment but what is given.
 async fn program(arguments: &[&str], environment: &[(&str, &str)]) -> Output {
@@ -106,6 +106,9 @@ async fn health_and_metrics_tell_the_truth() {
     let mut world = World::without_operator("health", limits).await;
     let unavailable = digitalocean_simulator::Effect::Status { status: 500, retry_after: None, html: false };
     world.cloud.inject(digitalocean_simulator::Fault::new("*", unavailable)).await.unwrap();
+    // One that nobody recorded, and a node.
+    world.cloud.put("droplets", droplet("5", "web-5")).await.unwrap();
+    world.cloud.put("droplets", json!({"id": 6, "name": "pool-1", "tags": ["k8s", "k8s:worker"]})).await.unwrap();
     world.record("web-1", json!({"name": "other"})).await;
     world.start_operator(&["--metrics-address", &address, "--log-format", "json"]);
 
@@ -133,6 +136,12 @@ async fn health_and_metrics_tell_the_truth() {
     })
     .await;
     assert_eq!(get("/livez").await.unwrap().0, 200);
+    let (status, checks) = get("/readyz?verbose").await.unwrap();
+    assert!(
+        checks.contains("[+]lease ok\n") && checks.contains("\n[-]inventory/Droplet failed: listing Droplet"),
+        "{checks}"
+    );
+    assert!(checks.ends_with("readyz check failed\n") && status == 503, "{checks}");
     world.cloud.clear_faults().await.unwrap();
     eventually("ready", || async {
         let (status, body) = get("/readyz").await?;
@@ -146,6 +155,7 @@ async fn health_and_metrics_tell_the_truth() {
         "arcadia_open_drifts{kind=\"Droplet\",field=\"name\"} 1",
         "arcadia_records 1",
         "arcadia_inventory_resources{kind=\"Droplet\"} 1",
+        "arcadia_unrecorded_resources{kind=\"Droplet\"} 1",
         "# EOF",
     ] {
         assert!(metrics.contains(line), "wanted {line} in:\n{metrics}");

@@ -75,6 +75,8 @@ pub(super) struct Snapshot {
     pub(super) certificates: certificates::KnownCertificates,
     /// Rows of the last lists that nobody recorded.
     pub(super) spare: Spare,
+    /// The number of resources in the last complete lists that nobody recorded; nothing where there was none.
+    pub(super) unrecorded: Option<usize>,
 }
 
 /// The state of one kind, for metrics and readiness.
@@ -86,6 +88,8 @@ pub struct SnapshotInfo {
     pub age: Option<Duration>,
     /// How many recorded resources it holds.
     pub resources: usize,
+    /// How many more resources the last lists have, those aside that Kubernetes made; nothing where not all were read.
+    pub unrecorded: Option<usize>,
     /// What the last sync failed with, if it did.
     pub last_error: Option<SyncFailure>,
 }
@@ -241,6 +245,7 @@ impl Inventory {
             kind: *kind,
             age: snapshot.listed_at.map(|listed_at| listed_at.elapsed()),
             resources: snapshot.resources.len(),
+            unrecorded: snapshot.unrecorded,
             last_error: snapshot.last_error.clone(),
         };
         self.kinds().iter().map(info).collect()

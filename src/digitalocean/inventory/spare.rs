@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::digitalocean::by_kubernetes;
+
 /// How long the rows count as fresh, after which they are dropped.
 pub(super) const FRESH: Duration = Duration::from_mins(1);
 /// The number of bytes of rows that are kept per kind.
@@ -42,6 +44,9 @@ pub(super) struct Spare {
     rows: HashMap<Box<str>, Range<usize>>,
     /// When the list was begun.
     at: Option<Instant>,
+    /// The number of all rows that nobody recorded, those left out for lack of room included. Those that Kubernetes
+    /// made do not count.
+    unrecorded: usize,
 }
 
 impl Spare {
@@ -55,7 +60,8 @@ impl Spare {
     }
 
     /// Keeps a row, as long as there is room.
-    pub(super) fn keep(&mut self, id: &str, document: &str) {
+    pub(super) fn keep(&mut self, kind: &str, id: &str, document: &str) {
+        self.unrecorded += usize::from(!by_kubernetes::is_made(kind, document));
         if self.room.take(document.len()) {
             self.add(id, document);
         }
@@ -63,10 +69,12 @@ impl Spare {
 
     /// Keeps the rows of another list of the kind too, which took their room already.
     pub(super) fn join(&mut self, other: Self) {
+        let unrecorded = self.unrecorded + other.unrecorded;
         if self.rows.is_empty() {
-            *self = other;
+            *self = Self { unrecorded, ..other };
             return;
         }
+        self.unrecorded = unrecorded;
         for (id, range) in &other.rows {
             self.add(id, other.text.get(range.clone()).unwrap_or_default());
         }
@@ -95,6 +103,11 @@ impl Spare {
         self.at
     }
 
+    /// The number of resources that nobody recorded.
+    pub(super) fn unrecorded(&self) -> usize {
+        self.unrecorded
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.rows.is_empty()
     }
@@ -108,14 +121,14 @@ mod tests {
     async fn the_lists_of_a_kind_share_one_bound_and_rows_are_kept_for_a_while() {
         let room = Room::default();
         let [mut spare, mut other, mut third] = [(); 3].map(|()| Spare::within(room.clone()));
-        spare.keep("1", "one");
-        spare.keep("2", &"x".repeat(MOST_BYTES));
-        third.keep("4", &"x".repeat(MOST_BYTES / 2));
-        other.keep("3", "three");
-        other.keep("5", &"x".repeat(MOST_BYTES / 2));
+        spare.keep("Droplet", "1", "one");
+        spare.keep("Droplet", "2", &"x".repeat(MOST_BYTES));
+        third.keep("Droplet", "4", &"x".repeat(MOST_BYTES / 2));
+        other.keep("Droplet", "3", "three");
+        other.keep("Droplet", "5", &"x".repeat(MOST_BYTES / 2));
         // A list that shifted is read anew.
         third.clear();
-        other.keep("6", &"x".repeat(MOST_BYTES / 2));
+        other.keep("Droplet", "6", &"x".repeat(MOST_BYTES / 2));
         for list in [other, third] {
             spare.join(list);
         }

@@ -57,6 +57,8 @@ pub(super) fn absent(kind: Kind, rows: &HashMap<Arc<str>, Staged>) -> Vec<Resour
 
 /// What one list is read for.
 pub(super) struct Stage {
+    /// The name of the kind.
+    pub(super) kind: &'static str,
     /// What comes before the ids of its rows.
     pub(super) prefix: String,
     pub(super) resources: HashMap<Arc<str>, Staged>,
@@ -68,9 +70,9 @@ pub(super) struct Stage {
 
 impl Stage {
     /// For the list of a parent, or of the kind.
-    pub(super) fn of(parent: Option<&str>, room: &Room) -> Self {
+    pub(super) fn of(kind: Kind, parent: Option<&str>, room: &Room) -> Self {
         let prefix = parent.map(|parent| format!("{parent}/")).unwrap_or_default();
-        Self { prefix, resources: HashMap::new(), takes_all: false, spare: Spare::within(room.clone()) }
+        Self { kind: kind.name(), prefix, resources: HashMap::new(), takes_all: false, spare: Spare::within(room.clone()) }
     }
 }
 
@@ -169,7 +171,7 @@ impl Rows for Stage {
             None if self.takes_all => {
                 self.resources.insert(key.into(), Staged { before: None, row: Row::New(document.into()) });
             }
-            None => self.spare.keep(&key, document),
+            None => self.spare.keep(self.kind, &key, document),
         }
     }
 }

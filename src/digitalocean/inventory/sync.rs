@@ -63,7 +63,10 @@ impl Inventory {
         let _turn = turn.lock().await;
         let outcome = self.list(kind, selection).await;
         if let Err(error) = &outcome {
-            self.kinds().entry(kind).or_default().last_error = Some(error.into());
+            let mut kinds = self.kinds();
+            let snapshot = kinds.entry(kind).or_default();
+            snapshot.last_error = Some(error.into());
+            snapshot.unrecorded = None;
         }
         outcome
     }
@@ -110,6 +113,7 @@ impl Inventory {
             snapshot.certificates = certificates;
         }
         snapshot.pages = listed.pages;
+        snapshot.unrecorded = unread.error.is_none().then(|| spare.unrecorded());
         snapshot.spare = spare.listed(started);
         if !snapshot.spare.is_empty() {
             self.drop_spare_later(kind, started);
@@ -215,7 +219,7 @@ impl Inventory {
                 let parents = parents.iter().cloned().map(Some).filter(|_| is_within);
                 let own = (!is_within).then_some(None);
                 for parent in parents.chain(own) {
-                    let stage = Stage { takes_all: true, ..Stage::of(parent.as_deref(), &room) };
+                    let stage = Stage { takes_all: true, ..Stage::of(kind, parent.as_deref(), &room) };
                     stages.insert(parent, stage);
                 }
                 &[]
@@ -225,7 +229,7 @@ impl Inventory {
             let key = ResourceKey::new(kind, Arc::clone(id));
             let parent = key.parts().0.map(ToOwned::to_owned);
             let before = known.and_then(|known| known.get(id)).cloned();
-            let stage = Stage::of(parent.as_deref(), &room);
+            let stage = Stage::of(kind, parent.as_deref(), &room);
             let stage = stages.entry(parent).or_insert(stage);
             stage.resources.insert(Arc::clone(id), Staged { before, row: Row::Missing });
         }

@@ -579,3 +579,21 @@ async fn the_age_limit_of_a_kind_follows_from_its_own_limit_of_calls() {
     inventory.0.kinds.lock().entry(kind("SSHKey")).or_default().pages = 12;
     assert_eq!(limits("SSHKey"), (Duration::from_mins(4), Duration::from_secs(96)));
 }
+
+#[tokio::test]
+async fn resources_that_nobody_recorded_are_counted_unless_a_list_is_incomplete() {
+    let world = World::with(1..=5).await;
+    let unrecorded = || world.inventory.snapshots().first().and_then(|snapshot| snapshot.unrecorded);
+    world.sync([1, 2]).await.unwrap();
+    assert_eq!(unrecorded(), Some(3));
+    world.sync(1..=5).await.unwrap();
+    assert_eq!(unrecorded(), Some(0));
+    // One that is recorded and gone is not unrecorded.
+    world.delete(5);
+    world.set(6, "first");
+    world.sync(1..=5).await.unwrap();
+    assert_eq!(unrecorded(), Some(1));
+    world.cloud().list_fails = true;
+    world.sync(1..=5).await.unwrap_err();
+    assert_eq!(unrecorded(), None);
+}

@@ -1,0 +1,65 @@
+//! Resources that the cloud controllers of a Kubernetes cluster made: its nodes, load balancers, volumes and firewalls.
+//! The cluster owns them, so nobody records them one by one.
+
+use serde::Deserialize;
+
+/// The start of the tags of a cluster's resources, and the tag of all of them.
+const TAG: &str = "k8s";
+/// The start of the names of volumes and firewalls that controllers made.
+const VOLUME: &str = "pvc-";
+const FIREWALL: &str = "k8s-";
+
+/// The part of a document that shows it.
+#[derive(Default, Deserialize)]
+struct Marks {
+    #[serde(default)]
+    name: Option<String>,
+    #[serde(default)]
+    tags: Option<Vec<String>>,
+    #[serde(default)]
+    tag: Option<String>,
+}
+
+/// Whether a controller made the resource of this document.
+#[must_use]
+pub fn is_made(kind: &str, document: &str) -> bool {
+    // Most documents need not be parsed.
+    if !document.contains(TAG) && !document.contains(VOLUME) {
+        return false;
+    }
+    let marks: Marks = serde_json::from_str(document).unwrap_or_default();
+    let name = marks.name.unwrap_or_default();
+    let mut tags = marks.tags.into_iter().flatten().chain(marks.tag);
+    let mut has_tag =
+        || tags.any(|tag| tag.strip_prefix(TAG).is_some_and(|rest| rest.is_empty() || rest.starts_with(':')));
+    match kind {
+        // Its tags are those that it opens, which people choose too.
+        "Firewall" => name.starts_with(FIREWALL),
+        "Volume" => name.starts_with(VOLUME) || has_tag(),
+        "KubernetesCluster" => false,
+        _ => has_tag(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_kubernetes_made_is_known_by_tags_and_names() {
+        for (kind, document, wanted) in [
+            ("Droplet", json!({ "name": "pool-x", "tags": ["k8s", "k8s:worker"] }), true),
+            ("Droplet", json!({ "name": "web", "tags": ["k8snot"] }), false),
+            ("Droplet", json!({ "name": "k8s-of-mine", "tags": null }), false),
+            ("LoadBalancer", json!({ "name": "a", "tag": "k8s:506f78a4" }), true),
+            ("Volume", json!({ "name": "pvc-506f78a4" }), true),
+            ("Firewall", json!({ "name": "k8s-506f78a4-worker" }), true),
+            ("Firewall", json!({ "name": "mine", "tags": ["k8s:506f78a4"] }), false),
+            ("KubernetesCluster", json!({ "name": "prod", "tags": ["k8s", "k8s:506f78a4"] }), false),
+        ] {
+            assert_eq!(is_made(kind, &document.to_string()), wanted, "{document}");
+        }
+    }
+}
