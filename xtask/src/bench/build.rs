@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use crate::{Error, project};
 
-/// Builds a package's program with the features that it has when it is built alone, and returns where it is.
-pub(super) fn release(package: &str) -> Result<PathBuf, Error> {
-    let build = ["build", "--release", "--package", package, "--bin", package];
+/// Builds a program of a package with the features that it has when it is built alone, and returns where it is.
+pub(super) fn release(package: &str, program: &str) -> Result<PathBuf, Error> {
+    let build = ["build", "--release", "--package", package, "--bin", program];
     let messages = project::output(project::cargo(build).arg("--message-format=json-render-diagnostics"))?;
     project::program(&messages, package)
 }

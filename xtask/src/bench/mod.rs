@@ -2,6 +2,7 @@
 
 mod arrivals;
 mod build;
+mod cli;
 mod drifted;
 mod first;
 mod floor;
@@ -39,6 +40,8 @@ pub(crate) enum Benchmark {
     Sweep(Sweep),
     /// Sagas of five instantaneous steps: many at once, and new ones at a steady rate
     Sagas(Sagas),
+    /// The command line of users: an import, and the inbox beside the API server's answer
+    Cli(Cli),
     /// The process that does the raw floor's work
     #[command(hide = true)]
     Floor(Floor),
@@ -64,13 +67,26 @@ pub(crate) struct Sagas {
     how: How,
 }
 
+/// How to measure the command line.
+#[derive(Args)]
+pub(crate) struct Cli {
+    /// How many droplets are imported
+    #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..))]
+    resources: u32,
+    /// How many open drifts the inbox shows
+    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..))]
+    drifts: u32,
+    #[command(flatten)]
+    how: How,
+}
+
 /// What all benchmarks are told.
 #[derive(Args)]
 struct How {
     /// Write the numbers to this file as JSON, rather than after the table
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// The operator of a release build; given by the command to its own release build
+    /// The program of a release build; given by the command to its own release build
     #[arg(long, hide = true)]
     operator: Option<PathBuf>,
 }
@@ -99,18 +115,29 @@ pub(crate) fn run(benchmark: Benchmark) -> Result<(), Error> {
         Benchmark::Sagas(Sagas { sagas, how: How { operator: Some(operator), json } }) => {
             runtime()?.block_on(sagas::measure(&operator, sagas))?.publish(json.as_deref())
         }
-        Benchmark::Sweep(Sweep { resources, how }) => run_in_release(&["sweep", "--resources"], resources, &how),
-        Benchmark::Sagas(Sagas { sagas, how }) => run_in_release(&["sagas", "--sagas"], sagas, &how),
+        Benchmark::Cli(Cli { resources, drifts, how: How { operator: Some(program), json } }) => {
+            runtime()?.block_on(cli::measure(&program, resources, drifts))?.publish(json.as_deref())
+        }
+        Benchmark::Sweep(Sweep { resources, how }) => {
+            run_in_release("arcadia-operator", &["sweep", "--resources", &resources.to_string()], &how)
+        }
+        Benchmark::Sagas(Sagas { sagas, how }) => {
+            run_in_release("arcadia-operator", &["sagas", "--sagas", &sagas.to_string()], &how)
+        }
+        Benchmark::Cli(Cli { resources, drifts, how }) => {
+            let (resources, drifts) = (resources.to_string(), drifts.to_string());
+            run_in_release("kubectl-arcadia", &["cli", "--resources", &resources, "--drifts", &drifts], &how)
+        }
         Benchmark::Floor(floor) => runtime()?.block_on(floor_process::run(&floor)),
     }
 }
 
 /// Becomes the release build of this program, so that nothing that is measured is a debug build.
-fn run_in_release(benchmark: &[&str], size: u32, how: &How) -> Result<(), Error> {
+fn run_in_release(program: &str, benchmark: &[&str], how: &How) -> Result<(), Error> {
     prepare::run(control_plane::Wanted::All)?;
-    let operator = build::release("arcadia-operator")?;
-    let mut this = Command::new(build::release("xtask")?);
-    this.arg("bench-system").args(benchmark).arg(size.to_string()).arg("--operator").arg(operator);
+    let program = build::release("arcadia-operator", program)?;
+    let mut this = Command::new(build::release("xtask", "xtask")?);
+    this.arg("bench-system").args(benchmark).arg("--operator").arg(program);
     if let Some(json) = &how.json {
         this.arg("--json").arg(json);
     }

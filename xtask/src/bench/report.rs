@@ -32,6 +32,13 @@ pub(super) enum Subject {
         /// How often it sweeps.
         sync_interval_seconds: u64,
     },
+    /// The command line of users.
+    CommandLine {
+        /// How many droplets are imported.
+        resources: u32,
+        /// How many open drifts there are.
+        drifts: u32,
+    },
     /// Sagas.
     Sagas {
         /// How many there are in each phase.
@@ -199,6 +206,7 @@ impl Subject {
             Self::Sweep { resources, sync_interval_seconds } => {
                 format!("{resources} droplets, all recorded; a sweep every {sync_interval_seconds} s")
             }
+            Self::CommandLine { resources, drifts } => format!("{resources} droplets, {drifts} open drifts"),
             Self::Sagas { sagas, steps } => format!("{sagas} sagas of {steps} instantaneous steps in each phase"),
         }
     }
@@ -210,6 +218,9 @@ impl Subject {
                 "reads and parses the same pages and\nwrites as many equal objects, {} side by side",
                 parallel::WORKERS
             ),
+            Self::CommandLine { .. } => {
+                "reads and parses the same\npages of the API server; the other column is the program".to_owned()
+            }
             Self::Sagas { .. } => {
                 format!("writes the same\njournals by the same requests, {} sagas side by side", controller::WORKERS)
             }

@@ -1,0 +1,141 @@
+//! `kubectl arcadia`: the import of an account, and the inbox beside the API server's answer alone.
+
+use std::path::Path;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use control_plane::{ControlPlane, Options};
+use digitalocean_simulator::{RateLimits, Simulator};
+use kube::api::ListParams;
+use kube::{Api, Client};
+use tokio::process::Command;
+use tokio::time::sleep;
+
+use super::objects::{self, Target};
+use super::report::{Report, Row, Subject, Wanted};
+use super::{failed, float, median, parallel, say, usage};
+use crate::{Error, project};
+
+/// Rows of a page of the cloud, and objects of a page of the API server.
+const PER_PAGE: u32 = 200;
+const OBJECTS: u32 = 500;
+/// The most that the inbox may take beyond the API server's answer, in seconds.
+const BEYOND: f64 = 0.3;
+/// The most memory of an import, in MiB: a part for the process, and a part for each thousand resources.
+const PROCESS_MIB: f64 = 64.0;
+const THOUSAND_MIB: f64 = 16.0;
+/// How often the inbox is shown.
+const TIMES: usize = 7;
+/// How often the memory of a process is read.
+const LOOK: Duration = Duration::from_millis(5);
+
+/// Measures the program.
+pub(super) async fn measure(program: &Path, resources: u32, drifts: u32) -> Result<Report, Error> {
+    let mut report = Report::new(Subject::CommandLine { resources, drifts });
+    report.add(import(program, resources).await?);
+    report.add(inbox(program, drifts).await?);
+    Ok(report)
+}
+
+async fn import(program: &Path, resources: u32) -> Result<Vec<Row>, Error> {
+    const PHASE: &str = "(a) import of all droplets into a folder";
+    say(PHASE);
+    let rate_limits = RateLimits { per_minute: 0, per_hour: 0, ..RateLimits::default() };
+    let droplets = usize::try_from(resources).unwrap_or(usize::MAX);
+    let fleet = digitalocean_simulator::Options { droplets, rate_limits, ..Default::default() };
+    let simulator = Simulator::start(fleet).await?;
+    let folder = tempfile::tempdir().map_err(Error::system("make a folder"))?;
+    let mut command = Command::new(program);
+    command.args(["import", "--kind", "Droplet", "--folder"]).arg(folder.path());
+    command.env("DIGITALOCEAN_API_URL", simulator.url()).env("DIGITALOCEAN_ACCESS_TOKEN", "benchmark");
+    let ran = run(&mut command).await?;
+    let calls = simulator.control().requests().await?.total();
+    let files = std::fs::read_dir(folder.path()).map_err(Error::system("read the folder"))?.count();
+    let written = u64::try_from(files).unwrap_or(u64::MAX).saturating_sub(1);
+    Ok(vec![
+        // The pages of the droplets, and one of those with a GPU, of which there are none.
+        Row::of(PHASE, "cloud calls", "", float(calls))
+            .wanting(Wanted::Exactly(f64::from(resources.div_ceil(PER_PAGE)) + 1.0)),
+        Row::of(PHASE, "records written", "", float(written)).wanting(Wanted::Exactly(f64::from(resources))),
+        Row::of(PHASE, "wall", "s", ran.seconds),
+        Row::of(PHASE, "peak memory", "MiB", ran.peak / 1024.0 / 1024.0)
+            .wanting(Wanted::Below(PROCESS_MIB + THOUSAND_MIB * f64::from(resources) / 1000.0)),
+    ])
+}
+
+async fn inbox(program: &Path, drifts: u32) -> Result<Vec<Row>, Error> {
+    const PHASE: &str = "(b) inbox | floor: the API server's answer";
+    say(PHASE);
+    let cluster = ControlPlane::start(Options { controller_manager: false, ..Default::default() }).await?;
+    let definitions = project::root().join("crds");
+    let kubectl = cluster.kubectl();
+    kubectl.run(&["apply".as_ref(), "-f".as_ref(), definitions.as_os_str()]).await?;
+    kubectl.run(&["wait", "--for=condition=Established", "crd", "--all", "--timeout=60s"]).await?;
+    let namespace = cluster.namespace("inbox").await?;
+    let client = cluster.client().await?;
+    let api = objects::drifts(&client, namespace.name());
+    let create = move |number: u32| {
+        let api = api.clone();
+        async move {
+            let target = Target { name: format!("web-{number}"), uid: format!("{number:032}") };
+            objects::create(&api, objects::drift(&target, 1)).await
+        }
+    };
+    parallel::each(parallel::WORKERS, (0..drifts).collect(), create).await?;
+    let (mut shown, mut answers, mut peak) = (Vec::new(), Vec::new(), 0.0_f64);
+    for _ in 0..TIMES {
+        answers.push(answer(&client, namespace.name()).await?);
+        let mut command = Command::new(program);
+        let ran = run(command.arg("inbox").env("KUBECONFIG", namespace.kubeconfig())).await?;
+        shown.push(ran.seconds);
+        peak = peak.max(ran.peak);
+    }
+    let (shown, answers) = (median(shown), median(answers));
+    Ok(vec![
+        Row::of(PHASE, "wall, median", "s", shown).beside(answers),
+        Row::of(PHASE, "wall beyond the answer, median", "s", shown - answers).wanting(Wanted::Below(BEYOND)),
+        Row::of(PHASE, "peak memory", "MiB", peak / 1024.0 / 1024.0),
+    ])
+}
+
+/// The seconds that the API server takes for the same pages, with a new connection.
+async fn answer(client: &Client, namespace: &str) -> Result<f64, Error> {
+    let api: Api<_> = objects::drifts(client, namespace);
+    let mut params = ListParams::default().fields("status.phase=Open").limit(OBJECTS);
+    let began = Instant::now();
+    loop {
+        let page = api.list(&params).await.map_err(failed("list drifts"))?;
+        match page.metadata.continue_.filter(|token| !token.is_empty()) {
+            Some(token) => params = params.continue_token(&token),
+            None => return Ok(began.elapsed().as_secs_f64()),
+        }
+    }
+}
+
+/// What a run took.
+struct Ran {
+    seconds: f64,
+    /// The most memory that was resident, in bytes.
+    peak: f64,
+}
+
+/// Runs the program to its end, which must be a success.
+async fn run(command: &mut Command) -> Result<Ran, Error> {
+    let began = Instant::now();
+    let mut child =
+        command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().map_err(Error::system("start the program"))?;
+    let id = child.id();
+    let mut peak = 0.0;
+    let status = loop {
+        tokio::select! {
+            biased;
+            ended = child.wait() => break ended.map_err(Error::system("wait for the program"))?,
+            () = sleep(LOOK) => {
+                // Once it has ended, there is nothing to read.
+                peak = id.and_then(|id| usage::memory(id).ok()).map_or(peak, |memory| memory.peak.max(peak));
+            }
+        }
+    };
+    let seconds = began.elapsed().as_secs_f64();
+    if status.success() { Ok(Ran { seconds, peak }) } else { Err(failed("run the program")(status.to_string())) }
+}
