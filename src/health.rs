@@ -218,7 +218,8 @@ mod tests {
     #[test]
     fn a_kind_that_cannot_be_listed_does_not_make_unready_what_does_its_part() {
         let [droplet, volume] = ["Droplet", "Volume"].map(|kind| Kind::named(kind).unwrap());
-        let listed = |kind| SnapshotInfo { kind, age: Some(Duration::ZERO), resources: 1, unrecorded: None, last_error: None };
+        let listed =
+            |kind| SnapshotInfo { kind, age: Some(Duration::ZERO), resources: 1, unrecorded: None, last_error: None };
         let failed = |kind, category| {
             let last_error =
                 Some(SyncFailure { category, message: "listing it".into(), lacks_scope: category == "forbidden" });

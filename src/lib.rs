@@ -7,6 +7,7 @@
 
 pub mod api;
 mod backoff;
+#[cfg(feature = "cli")]
 pub mod cli;
 pub mod comparison;
 pub mod config;

@@ -44,7 +44,7 @@ impl CloudArgs {
 
     /// An inventory that is read once.
     pub(super) fn inventory(&self) -> Result<Inventory, Error> {
-        Ok(Inventory::new(self.client()?, InventorySettings::default()))
+        Ok(inventory(self.client()?))
     }
 
     fn token(&self) -> Result<Token, Error> {
@@ -70,6 +70,11 @@ impl CloudArgs {
         let token = token_of(&config, context.as_deref()).map_err(contents)?;
         Ok(Token::new(token)?)
     }
+}
+
+/// An inventory that is read once.
+pub(super) fn inventory(client: Client) -> Inventory {
+    Inventory::new(client, InventorySettings::default())
 }
 
 /// The folder of the user's own configurations, as doctl finds it.

@@ -14,6 +14,7 @@ use serde_json::Value;
 use super::Error;
 use crate::{
     api::{Drift, ProvisionedResource, Saga},
+    comparison::show,
     kube_ext::{
         call::{self, bounded},
         depth,
@@ -111,6 +112,7 @@ impl ObjectName {
 #[derive(Clone)]
 pub(super) struct Cluster {
     client: Client,
+    config: Config,
     namespace: String,
     is_default: bool,
     all: bool,
@@ -133,15 +135,20 @@ impl Cluster {
             None => Config::infer().await.map_err(|error| unusable(&error))?,
         };
         let default = config.default_namespace.clone();
-        let client = depth::client(config).map_err(|error| unusable(&error))?;
+        let client = depth::client(config.clone()).map_err(|error| unusable(&error))?;
         let namespace = args.namespace.clone().unwrap_or_else(|| default.clone());
-        Ok(Self { client, is_default: namespace == default, namespace, all: args.all_namespaces })
+        if !is_name(&namespace) {
+            return Err(Error::usage(format!(
+                "{namespace:?} is not the name of a namespace; list them with: kubectl get namespaces"
+            )));
+        }
+        Ok(Self { client, config, is_default: namespace == default, namespace, all: args.all_namespaces })
     }
 
     /// The same cluster, for calls that are about one namespace.
     pub(super) fn within(&self, namespace: &str) -> Self {
         let is_default = self.is_default && namespace == self.namespace;
-        Self { client: self.client(), namespace: namespace.to_owned(), is_default, all: false }
+        Self { namespace: namespace.to_owned(), is_default, all: false, ..self.clone() }
     }
 
     /// The same cluster, for calls that are about all namespaces.
@@ -151,6 +158,13 @@ impl Cluster {
 
     pub(super) fn client(&self) -> Client {
         self.client.clone()
+    }
+
+    /// A client that does not repeat calls whose answer is that something is unavailable.
+    pub(super) fn client_without_retries(&self) -> Result<Client, Error> {
+        let mut config = self.config.clone();
+        config.default_retry = false;
+        depth::client(config).map_err(|error| Error::Kubeconfig(error.to_string()))
     }
 
     /// The namespace of the command, or of the context where the command is about all.
@@ -173,6 +187,11 @@ impl Cluster {
         if self.all { " -A".to_owned() } else { self.flag_for(&self.namespace) }
     }
 
+    /// The command's namespaces, in words.
+    pub(super) fn place(&self) -> String {
+        if self.all { "all namespaces".to_owned() } else { format!("namespace {}", self.namespace) }
+    }
+
     /// The objects of one namespace.
     pub(super) fn api(&self, noun: Noun, namespace: &str) -> Api<DynamicObject> {
         Api::namespaced_with(self.client(), namespace, &noun.resource())
@@ -185,12 +204,15 @@ impl Cluster {
 
     /// Lists all objects of the command's namespaces, page by page.
     pub(super) async fn list(&self, noun: Noun, params: ListParams) -> Result<Vec<DynamicObject>, Error> {
-        let place = if self.all { "all namespaces".to_owned() } else { format!("namespace {}", self.namespace) };
-        list(&self.scope(noun), &format!("listing {} in {place}", noun.plural()), params).await
+        list(&self.scope(noun), &format!("listing {} in {}", noun.plural(), self.place()), params).await
     }
 
     /// One object; nothing where it does not exist.
     pub(super) async fn find(&self, noun: Noun, namespace: &str, name: &str) -> Result<Option<DynamicObject>, Error> {
+        // In a path, other signs would lead elsewhere.
+        if !is_name(name) || !is_name(namespace) {
+            return Ok(None);
+        }
         let doing = format!("reading {} {namespace}/{name}", noun.resource().kind);
         Ok(bounded(&doing, self.api(noun, namespace).get_opt(name)).await?)
     }
@@ -200,8 +222,8 @@ impl Cluster {
         let namespace = name.namespace.as_deref().unwrap_or(&self.namespace);
         let found = self.find(noun, namespace, &name.name).await?;
         found.ok_or_else(|| Error::NotFound {
-            object: format!("{} {}", noun.resource().kind, name.name),
-            namespace: namespace.to_owned(),
+            object: format!("{} {}", noun.resource().kind, show::escape(&name.name)),
+            namespace: show::escape(namespace).into_owned(),
             next: format!("kubectl get {}{}", noun.plural(), self.flag_for(namespace)),
         })
     }
@@ -251,6 +273,13 @@ impl Cluster {
     }
 }
 
+/// Whether objects can have this name.
+fn is_name(text: &str) -> bool {
+    let is_sign = |sign: char| sign.is_ascii_lowercase() || sign.is_ascii_digit() || sign == '-';
+    let is_part = |part: &str| !part.is_empty() && part.chars().all(is_sign);
+    text.len() <= 253 && text.split('.').all(is_part)
+}
+
 /// Lists all objects, page by page. A list that is too old to be continued is read once more from the start.
 pub(super) async fn list<K>(api: &Api<K>, doing: &str, params: ListParams) -> Result<Vec<K>, Error>
 where
@@ -292,5 +321,14 @@ mod tests {
             assert_eq!(read(text), name(None), "{text}");
         }
         assert_eq!(read("team-a/d"), name(Some("team-a")));
+    }
+
+    #[test]
+    fn a_name_leads_nowhere_else() {
+        assert!(["web-1", "a.b", "1"].into_iter().all(is_name));
+        let long = "x".repeat(254);
+        for text in ["", "..", "a/b", "%2e%2e", "a..b", "Web", "a b", "日本", "a\0", "?watch=1", &long] {
+            assert!(!is_name(text), "{text:?}");
+        }
     }
 }

@@ -99,7 +99,7 @@ impl Decision {
         self.drifts.sort_by(|one, other| (&one.namespace, &one.name).cmp(&(&other.namespace, &other.name)));
         if args.has_question()
             && self.verb != Verb::Plan
-            && !confirm(&view::question(self.verb, &self.drifts, self.effect.as_deref()), self.input)?
+            && !confirm(&view::question(self.verb, &self.drifts, self.effect.as_deref()), self.input).await?
         {
             return Ok(Exit::No);
         }

@@ -65,6 +65,16 @@ pub(super) enum Error {
         /// The command to type next.
         next: String,
     },
+    /// There was no connection to the API server, or it failed.
+    #[error(
+        "{doing}: the API server cannot be used: {why}; check the cluster and the kubeconfig with: kubectl cluster-info"
+    )]
+    Unusable {
+        /// The operation and its object.
+        doing: String,
+        /// The innermost cause.
+        why: String,
+    },
     /// Another failure of the API server.
     #[error(transparent)]
     Call(call::Error),
@@ -107,9 +117,22 @@ impl From<call::Error> for Error {
     fn from(error: call::Error) -> Self {
         match error {
             call::Error::Forbidden { doing, message } => Self::Forbidden { doing, message },
+            call::Error::Failed { doing, source } => Self::Unusable { doing, why: innermost(&source) },
+            call::Error::TimedOut { doing } => {
+                Self::Unusable { doing, why: format!("no response within {} s", call::LIMIT.as_secs()) }
+            }
             other => Self::Call(other),
         }
     }
+}
+
+/// The cause without the layers around it, which repeat each other.
+pub(super) fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut cause = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    cause.to_string()
 }
 
 impl From<io::Error> for Error {

@@ -1,15 +1,14 @@
 //! Records in files: what manifests declare. Other objects are left out.
 
 use std::{
-    fs,
-    io::Read as _,
+    fs, io,
     path::{Path, PathBuf},
 };
 
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::Error;
+use super::{Error, prompt::typed};
 use crate::{
     api::{GROUP, ProvisionedResource, ProvisionedResourceSpec},
     digitalocean::ResourceKey,
@@ -36,11 +35,9 @@ impl Declared {
 }
 
 /// The text of a file or of standard input, and the name of its source.
-pub(super) fn text_of(path: &Path) -> Result<(String, String), Error> {
+pub(super) async fn text_of(path: &Path) -> Result<(String, String), Error> {
     if path.as_os_str() == STDIN {
-        let mut text = String::new();
-        let failed = |error: std::io::Error| contents("standard input", error.to_string());
-        std::io::stdin().read_to_string(&mut text).map_err(failed)?;
+        let text = typed(|| io::read_to_string(io::stdin())).await?;
         return Ok(("standard input".to_owned(), text));
     }
     let text = fs::read_to_string(path).map_err(failed("reading", path))?;
@@ -48,20 +45,22 @@ pub(super) fn text_of(path: &Path) -> Result<(String, String), Error> {
 }
 
 /// The records in a file, in all files of a folder and the folders in it, or in standard input.
-pub(super) fn read(path: &Path) -> Result<Vec<Declared>, Error> {
-    let mut files = Vec::new();
-    if path.as_os_str() == STDIN {
-        files.push(path.to_owned());
-    } else {
-        collect(path, true, &mut files)?;
-    }
-    files.sort();
+pub(super) async fn read(path: &Path) -> Result<Vec<Declared>, Error> {
+    let files = if path.as_os_str() == STDIN { vec![path.to_owned()] } else { within(path)? };
     let mut found = Vec::new();
     for file in files {
-        let (source, text) = text_of(&file)?;
+        let (source, text) = text_of(&file).await?;
         found.extend(records(&source, &text)?);
     }
     Ok(found)
+}
+
+/// A file, or all files with manifests in a folder and the folders in it, in order.
+pub(super) fn within(path: &Path) -> Result<Vec<PathBuf>, Error> {
+    let mut files = Vec::new();
+    collect(path, true, &mut files)?;
+    files.sort();
+    Ok(files)
 }
 
 /// An error about a file.
@@ -167,8 +166,8 @@ spec:
         assert!(records("f.yaml", "a: [").unwrap_err().to_string().contains("f.yaml"));
     }
 
-    #[test]
-    fn a_folder_is_read_with_the_folders_in_it() {
+    #[tokio::test]
+    async fn a_folder_is_read_with_the_folders_in_it() {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name);
         fs::create_dir_all(path("a/b")).unwrap();
@@ -176,8 +175,8 @@ spec:
         for name in ["one.yaml", "a/b/two.yml", ".git/three.yaml", "four.txt"] {
             fs::write(path(name), RECORD).unwrap();
         }
-        assert_eq!(read(folder.path()).unwrap().len(), 2);
-        assert_eq!(read(&path("four.txt")).unwrap().len(), 1);
-        assert!(read(&path("missing")).unwrap_err().to_string().contains("missing"));
+        assert_eq!(read(folder.path()).await.unwrap().len(), 2);
+        assert_eq!(read(&path("four.txt")).await.unwrap().len(), 1);
+        assert!(read(&path("missing")).await.unwrap_err().to_string().contains("missing"));
     }
 }

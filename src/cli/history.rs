@@ -4,12 +4,13 @@ mod view;
 
 use clap::Args;
 use jiff::Timestamp;
-use kube::api::ListParams;
+use kube::api::{DynamicObject, ListParams};
 
 use super::{
     Error, Exit,
     cluster::{Cluster, ClusterArgs, Noun, ObjectName},
     drift::DriftView,
+    output::{self, Format},
     text::{self, Paint},
 };
 
@@ -25,24 +26,37 @@ pub(super) struct HistoryArgs {
     /// Only drifts of this recorded field
     #[arg(value_name = "FIELD")]
     field: Option<String>,
+
+    /// Format [default: a table]
+    #[arg(short, long, value_name = "FORMAT")]
+    output: Option<Format>,
 }
 
 pub(super) async fn run(cluster: &ClusterArgs, args: &HistoryArgs) -> Result<Exit, Error> {
     let cluster = Cluster::connect(cluster).await?;
     let name = ObjectName::read(&args.record, Noun::Record);
-    let drifts = of_record(&cluster, &name.name, args.field.as_deref()).await?;
-    if drifts.is_empty() {
+    let place = name.namespace.as_deref().map_or_else(|| cluster.clone(), |namespace| cluster.within(namespace));
+    let objects = objects(&place, &name.name, args.field.as_deref()).await?;
+    if objects.is_empty() {
         // A record without drifts and a record that does not exist are not the same.
         cluster.get(Noun::Record, &name).await?;
     }
+    if let Some(format) = args.output {
+        text::print(&format.write(&output::list(&objects))?)?;
+        return Ok(Exit::Done);
+    }
+    let drifts: Vec<_> = objects.iter().map(DriftView::read).collect();
     text::print(&view::history(&name.name, args.field.as_deref(), &drifts, Timestamp::now(), Paint::of_stdout()))?;
     Ok(Exit::Done)
 }
 
 /// The drifts of a record, or of one of its fields.
 pub(super) async fn of_record(cluster: &Cluster, record: &str, field: Option<&str>) -> Result<Vec<DriftView>, Error> {
+    Ok(objects(cluster, record, field).await?.iter().map(DriftView::read).collect())
+}
+
+async fn objects(cluster: &Cluster, record: &str, field: Option<&str>) -> Result<Vec<DynamicObject>, Error> {
     let field = field.map(|field| format!(",spec.field={field}")).unwrap_or_default();
     let params = ListParams::default().fields(&format!("spec.resourceRef.name={record}{field}"));
-    let objects = cluster.list(Noun::Drift, params).await?;
-    Ok(objects.iter().map(DriftView::read).collect())
+    cluster.list(Noun::Drift, params).await
 }

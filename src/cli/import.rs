@@ -2,6 +2,7 @@
 
 mod filter;
 mod folder;
+mod project;
 mod record;
 mod terraform;
 
@@ -18,10 +19,10 @@ use serde_json::Value;
 
 use super::{
     Error, Exit,
-    cloud::CloudArgs,
+    cloud::{self, CloudArgs},
     cluster::{Cluster, ClusterArgs, Noun},
     drift::text,
-    manifests, output,
+    files, output,
     select::SIDE_BY_SIDE,
     survey::{self, Found},
     text::{count, note, print},
@@ -32,6 +33,7 @@ use crate::{
     drift::shown::first,
 };
 pub(super) use filter::Filter;
+use project::Members;
 
 /// The number of reasons and objects that a note lists.
 const LISTED: usize = 5;
@@ -52,20 +54,11 @@ pub(super) struct ImportArgs {
 
     /// Record what a state of Terraform or OpenTofu says: a state file, or `-` for the output of `terraform show -json`
     /// or `tofu show -json`. DigitalOcean is not called
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["resources", "tag", "name", "region", "fields"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["resources", "tag", "name", "region", "project", "fields"])]
     from_terraform: Option<PathBuf>,
 
-    /// Fields to record [default: per kind, what a person would pin; see the reference of kinds]
-    #[arg(long, value_name = "FIELD,...", value_delimiter = ',')]
-    fields: Vec<String>,
-
-    /// Write one file per record into this folder, and a kustomization; resources that a file there records are skipped
-    #[arg(long, value_name = "FOLDER", conflicts_with = "apply")]
-    folder: Option<PathBuf>,
-
-    /// Create the records in the cluster; resources that the cluster records are skipped
-    #[arg(long)]
-    apply: bool,
+    #[command(flatten)]
+    target: TargetArgs,
 
     /// Skip resources that the cluster records already, also without --apply
     #[arg(long)]
@@ -75,9 +68,25 @@ pub(super) struct ImportArgs {
     cloud: CloudArgs,
 }
 
+/// What is recorded of each resource, and where.
+#[derive(Clone, Debug, Args)]
+pub(super) struct TargetArgs {
+    /// Fields to record [default: per kind, what a person would pin; see the reference of kinds]
+    #[arg(long, value_name = "FIELD,...", value_delimiter = ',')]
+    pub(super) fields: Vec<String>,
+
+    /// Write one file per record into this folder, and a kustomization; resources that a file there records are skipped
+    #[arg(long, value_name = "FOLDER", conflicts_with = "apply")]
+    pub(super) folder: Option<PathBuf>,
+
+    /// Create the records in the cluster; resources that the cluster records are skipped
+    #[arg(long)]
+    pub(super) apply: bool,
+}
+
 /// The resources and fields that are left out, for the summary.
 #[derive(Debug, Default)]
-struct Skipped {
+pub(super) struct Skipped {
     recorded: usize,
     by_kubernetes: usize,
     /// Fields that could not be recorded, by kind, field and reason.
@@ -91,49 +100,78 @@ struct Skipped {
 }
 
 pub(super) async fn run(cluster_args: &ClusterArgs, args: &ImportArgs) -> Result<Exit, Error> {
-    let cluster = if args.apply || args.skip_recorded { Some(Cluster::connect(cluster_args).await?) } else { None };
-    let recorded = match (&cluster, &args.folder) {
+    let cluster =
+        if args.target.apply || args.skip_recorded { Some(Cluster::connect(cluster_args).await?) } else { None };
+    let recorded = match (&cluster, &args.target.folder) {
         (Some(cluster), _) => recorded_in(cluster).await?,
         (None, Some(folder)) if folder.exists() => {
-            manifests::read(folder)?.iter().map(manifests::Declared::key).collect()
+            files::read(folder).await?.iter().map(files::Declared::key).collect()
         }
         (None, _) => BTreeSet::new(),
     };
     let namespace = cluster_args.given_namespace();
     let mut skipped = Skipped::default();
     let (records, exit) = match &args.from_terraform {
-        Some(path) => (args.of_state(&state(path)?, &recorded, namespace, &mut skipped), Exit::Done),
+        Some(path) => (args.of_state(&state(path).await?, &recorded, namespace, &mut skipped), Exit::Done),
         None => args.of_account(&recorded, namespace, &mut skipped).await?,
     };
-    let written = match (&cluster, &args.folder) {
-        (Some(cluster), _) if args.apply => create(cluster, &records).await?,
-        (_, Some(folder)) => folder::write(folder, &records)?,
-        _ => {
-            let documents: Result<String, Error> =
-                records.iter().map(|record| Ok(format!("---\n{}", output::yaml(record)?))).collect();
-            print(&documents?)?;
-            records.len()
-        }
-    };
-    skipped.recorded += records.len().saturating_sub(written);
-    note(&skipped.summary(written));
+    args.target.write(cluster.as_ref(), &records, skipped).await?;
     Ok(exit)
 }
 
 /// Reads a state of Terraform or OpenTofu.
-fn state(path: &Path) -> Result<terraform::State, Error> {
-    let (source_name, text) = manifests::text_of(path)?;
+async fn state(path: &Path) -> Result<terraform::State, Error> {
+    let (source_name, text) = files::text_of(path).await?;
     let contents = |why: String| Error::Contents { source_name: source_name.clone(), why };
     let state = serde_json::from_str(&text).map_err(|error| contents(format!("it is not JSON: {error}")))?;
     terraform::read(&state).map_err(contents)
 }
 
-impl ImportArgs {
-    fn fields_of(&self, kind: Kind) -> impl Iterator<Item = &str> {
+impl TargetArgs {
+    /// The fields that are recorded of this kind.
+    pub(super) fn fields_of(&self, kind: Kind) -> impl Iterator<Item = &str> {
         let fields = if self.fields.is_empty() { kind.pins() } else { &self.fields };
         fields.iter().map(String::as_str)
     }
 
+    /// The manifest of a resource; nothing where none of the fields can be recorded.
+    pub(super) fn manifest(&self, found: &Found, namespace: Option<&str>, skipped: &mut Skipped) -> Option<Value> {
+        let kind = found.key.kind;
+        let pinned = Pinned::of(kind, &found.live, self.fields_of(kind));
+        for (field, why) in &pinned.left_out {
+            *skipped.fields.entry(format!("{kind} {field}: {why}")).or_default() += 1;
+        }
+        if pinned.desired.is_empty() {
+            skipped.empty.push(found.address());
+            return None;
+        }
+        Some(record::manifest(&found.key, found.name(), &pinned.desired, namespace))
+    }
+
+    /// Writes the records to the cluster, a folder or standard output, and says what was left out.
+    pub(super) async fn write(
+        &self,
+        cluster: Option<&Cluster>,
+        records: &[Value],
+        mut skipped: Skipped,
+    ) -> Result<(), Error> {
+        let written = match (cluster, &self.folder) {
+            (Some(cluster), _) if self.apply => create(cluster, records).await?,
+            (_, Some(folder)) => folder::write(folder, records)?,
+            _ => {
+                for record in records {
+                    print(&format!("---\n{}", output::yaml(record)?))?;
+                }
+                records.len()
+            }
+        };
+        skipped.recorded += records.len().saturating_sub(written);
+        note(&skipped.summary(written));
+        Ok(())
+    }
+}
+
+impl ImportArgs {
     /// The records of what a state says.
     fn of_state(
         &self,
@@ -165,13 +203,15 @@ impl ImportArgs {
         namespace: Option<&str>,
         skipped: &mut Skipped,
     ) -> Result<(Vec<Value>, Exit), Error> {
-        let inventory = self.cloud.inventory()?;
+        let client = self.cloud.client()?;
+        let members = self.filter.members(&client).await?;
+        let inventory = cloud::inventory(client);
         let kinds = if self.resources.is_empty() {
             survey::kinds(&self.kind)
         } else {
             self.resources.iter().map(|key| key.kind).collect()
         };
-        let survey = survey::survey(&inventory, &kinds, |kind| FieldSet::of(kind, self.fields_of(kind))).await;
+        let survey = survey::survey(&inventory, &kinds, |kind| FieldSet::of(kind, self.target.fields_of(kind))).await;
         survey::tell_failures(&survey);
         survey::unless_all_failed(&survey)?;
         let mut exit = if survey.failures.is_empty() { Exit::Done } else { Exit::Failed };
@@ -179,13 +219,14 @@ impl ImportArgs {
             note(&format!("error: {missing} is not in the account; list what exists with: kubectl arcadia unrecorded"));
             exit = Exit::Failed;
         }
-        Ok((self.records(survey.resources, recorded, namespace, skipped), exit))
+        Ok((self.records(survey.resources, members.as_ref(), recorded, namespace, skipped), exit))
     }
 
     /// The manifests of the resources that are wanted and not recorded.
     fn records(
         &self,
         resources: Vec<Found>,
+        members: Option<&Members>,
         recorded: &BTreeSet<ResourceKey>,
         namespace: Option<&str>,
         skipped: &mut Skipped,
@@ -193,7 +234,7 @@ impl ImportArgs {
         let mut records = Vec::new();
         for found in resources {
             let is_named = self.resources.contains(&found.key);
-            if !is_named && (!self.resources.is_empty() || !self.filter.admits(&found)) {
+            if !is_named && (!self.resources.is_empty() || !self.filter.admits(&found, members)) {
                 continue;
             }
             if recorded.contains(&found.key) {
@@ -204,16 +245,7 @@ impl ImportArgs {
                 skipped.by_kubernetes += 1;
                 continue;
             }
-            let kind = found.key.kind;
-            let pinned = Pinned::of(kind, &found.live, self.fields_of(kind));
-            for (field, why) in &pinned.left_out {
-                *skipped.fields.entry(format!("{kind} {field}: {why}")).or_default() += 1;
-            }
-            if pinned.desired.is_empty() {
-                skipped.empty.push(found.address());
-                continue;
-            }
-            records.push(record::manifest(&found.key, found.name(), &pinned.desired, namespace));
+            records.extend(self.target.manifest(&found, namespace, skipped));
         }
         records
     }
@@ -284,7 +316,7 @@ pub(super) async fn recorded(cluster: &ClusterArgs, paths: &[PathBuf]) -> Result
     }
     let mut keys = BTreeSet::new();
     for path in paths {
-        keys.extend(manifests::read(path)?.iter().map(manifests::Declared::key));
+        keys.extend(files::read(path).await?.iter().map(files::Declared::key));
     }
     Ok(keys)
 }

@@ -12,9 +12,11 @@ mod completion;
 mod decide;
 mod drift;
 mod error;
+mod files;
 mod history;
 mod import;
 mod inbox;
+mod man;
 mod manifests;
 mod output;
 mod placement;
@@ -139,14 +141,27 @@ enum Command {
     #[command(after_help = "Examples:
   kubectl arcadia unrecorded
   kubectl arcadia unrecorded --baseline known.txt --write-baseline
-  kubectl arcadia unrecorded --baseline known.txt -f records/")]
+  kubectl arcadia unrecorded --baseline known.txt -f records/
+  kubectl arcadia unrecorded --kind Droplet --import --folder records/")]
     Unrecorded(unrecorded::UnrecordedArgs),
+
+    /// Write accepted values into the manifests that declare them, with a diff and a commit message
+    #[command(after_help = "Examples:
+  kubectl arcadia manifests --write records/
+  kubectl arcadia manifests --write records/ -o message > message.txt && git commit -a -F message.txt
+  kubectl arcadia manifests --check records/ -A")]
+    Manifests(manifests::ManifestsArgs),
 
     /// Print the script kubectl_complete-arcadia, with which kubectl completes this plugin in every shell
     #[command(after_help = "Examples:
   kubectl arcadia completion > ~/.local/bin/kubectl_complete-arcadia
   chmod +x ~/.local/bin/kubectl_complete-arcadia")]
     Completion,
+
+    /// Write the manual pages into a folder
+    #[command(after_help = "Examples:
+  kubectl arcadia man ~/.local/share/man/man1")]
+    Man(man::ManArgs),
 
     /// Print candidates for the last word
     #[command(name = "__complete", hide = true)]
@@ -193,7 +208,9 @@ fn run(cli: &Cli) -> LocalBoxFuture<'_, Result<Exit, Error>> {
         Command::Verify(args) => Box::pin(verify::run(args)),
         Command::Import(args) => Box::pin(import::run(cluster, args)),
         Command::Unrecorded(args) => Box::pin(unrecorded::run(cluster, args)),
+        Command::Manifests(args) => Box::pin(manifests::run(cluster, args)),
         Command::Completion => Box::pin(async { completion::script() }),
+        Command::Man(args) => Box::pin(async { man::run(Cli::command(), args) }),
         Command::Complete(args) => Box::pin(async {
             let mut command = Cli::command();
             command.build();

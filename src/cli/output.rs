@@ -1,10 +1,28 @@
 //! Objects as JSON and YAML, as kubectl prints them.
 
+use clap::ValueEnum;
 use kube::api::DynamicObject;
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::Error;
+
+/// The formats for programs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Format {
+    Json,
+    Yaml,
+}
+
+impl Format {
+    /// A value in this format.
+    pub(super) fn write(self, value: &impl Serialize) -> Result<String, Error> {
+        match self {
+            Self::Json => json(value),
+            Self::Yaml => yaml(value),
+        }
+    }
+}
 
 /// A list of objects, without what only servers read.
 pub(super) fn list(objects: &[DynamicObject]) -> Value {

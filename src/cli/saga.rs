@@ -14,6 +14,7 @@ use tokio::time::sleep;
 use super::{
     Error, Exit,
     cluster::{Cluster, ClusterArgs, Noun, ObjectName},
+    output::{self, Format},
     prompt::{Input, confirm},
     text::{Paint, print},
 };
@@ -37,6 +38,9 @@ enum SagaCommand {
         /// Name of the saga
         #[arg(value_name = "SAGA")]
         name: Option<String>,
+        /// Format [default: a tree]
+        #[arg(short, long, value_name = "FORMAT")]
+        output: Option<Format>,
     },
     /// Show the journal until the saga has ended; exit code 1 unless it succeeded
     Watch {
@@ -108,12 +112,18 @@ struct Resolve {
 pub(super) async fn run(cluster: &ClusterArgs, args: &SagaArgs) -> Result<Exit, Error> {
     let cluster = Cluster::connect(cluster).await?;
     match &args.command {
-        SagaCommand::Tree { name: Some(name) } => {
+        SagaCommand::Tree { name: Some(name), output: Some(format) } => {
+            let mut saga = cluster.get(Noun::Saga, &ObjectName::read(name, Noun::Saga)).await?;
+            saga.metadata.managed_fields = None;
+            print(&format.write(&saga)?)?;
+            Ok(Exit::Done)
+        }
+        SagaCommand::Tree { name: Some(name), output: None } => {
             let saga = find(&cluster, name).await?;
             print(&view::tree(&saga, &cluster.flag_for(&saga.namespace), Timestamp::now(), Paint::of_stdout()))?;
             Ok(Exit::Done)
         }
-        SagaCommand::Tree { name: None } => trees(&cluster).await,
+        SagaCommand::Tree { name: None, output } => trees(&cluster, *output).await,
         SagaCommand::Watch { name } => watch(&cluster, name).await,
         SagaCommand::Retry(resolve) => act(&cluster, resolve, annotations::RESOLVE, "retry", None).await,
         SagaCommand::Skip(resolve) => {
@@ -130,7 +140,7 @@ pub(super) async fn run(cluster: &ClusterArgs, args: &SagaArgs) -> Result<Exit, 
             let saga = find(&cluster, name).await?;
             unless_finished(&saga)?;
             let question = "The saga stops at the next safe point and undoes its steps. This cannot be taken back.";
-            if !yes && !confirm(&format!("Cancel saga {}?\n{question}", saga.name), Input::Free)? {
+            if !yes && !confirm(&format!("Cancel saga {}?\n{question}", saga.name), Input::Free).await? {
                 return Ok(Exit::No);
             }
             spec(&cluster, &saga, &json!({ "cancelRequested": true }), "cancel requested").await
@@ -154,11 +164,15 @@ async fn find(cluster: &Cluster, name: &str) -> Result<SagaView, Error> {
 }
 
 /// The trees of all sagas that are not finished.
-async fn trees(cluster: &Cluster) -> Result<Exit, Error> {
+async fn trees(cluster: &Cluster, format: Option<Format>) -> Result<Exit, Error> {
     let finished = SagaPhase::VARIANTS.iter().copied().filter(|phase| phase.is_finished());
     let fields: Vec<_> = finished.map(|phase| format!("status.phase!={}", phase.name())).collect();
     let mut sagas = cluster.list(Noun::Saga, ListParams::default().fields(&fields.join(","))).await?;
     sagas.sort_by_key(|saga| (saga.namespace(), saga.creation_timestamp(), saga.name_any()));
+    if let Some(format) = format {
+        print(&format.write(&output::list(&sagas))?)?;
+        return Ok(Exit::Done);
+    }
     let now = Timestamp::now();
     let trees = sagas
         .iter()
@@ -219,7 +233,7 @@ async fn act(
     if let Some(question) = question.filter(|_| !resolve.yes) {
         let step = saga.step.clone().unwrap_or_default();
         let question = format!("{verb} step {step} of saga {}?\n{}\n{question}", saga.name, saga.message);
-        if !confirm(&question, Input::Free)? {
+        if !confirm(&question, Input::Free).await? {
             return Ok(Exit::No);
         }
     }

@@ -1,6 +1,6 @@
 //! The drifts that a decision is about: by name, from standard input, by change, by record or by label.
 
-use std::io;
+use std::{collections::BTreeSet, io};
 
 use clap::Args;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
@@ -10,7 +10,7 @@ use super::{
     Error,
     cluster::{Cluster, Noun, ObjectName},
     drift::DriftView,
-    prompt::Input,
+    prompt::{Input, typed},
 };
 use crate::api::labels;
 
@@ -48,12 +48,20 @@ impl SelectArgs {
     /// The drifts, in no order. `only` is a field selector that limits those that are not named.
     pub(super) async fn read(&self, cluster: &Cluster, only: Option<&str>) -> Result<Vec<DriftView>, Error> {
         if !self.names.is_empty() {
-            let names = if self.input() == Input::Used { names_from(io::stdin())? } else { self.names.clone() };
+            let names = if self.input() == Input::Used {
+                names_from(&typed(|| io::read_to_string(io::stdin())).await?)?
+            } else {
+                self.names.clone()
+            };
             let drifts = names.iter().map(|name| ObjectName::read(name, Noun::Drift)).map(|name| async move {
                 let object = cluster.get(Noun::Drift, &name).await?;
                 Ok::<_, Error>(DriftView::read(&object))
             });
-            return stream::iter(drifts).buffered(SIDE_BY_SIDE).try_collect().await;
+            let mut drifts: Vec<DriftView> = stream::iter(drifts).buffered(SIDE_BY_SIDE).try_collect().await?;
+            // The same name twice is one decision.
+            let mut known = BTreeSet::new();
+            drifts.retain(|drift| known.insert((drift.namespace.clone(), drift.name.clone())));
+            return Ok(drifts);
         }
         let change = self.change.as_ref().map(|change| format!("{}={change}", labels::CHANGE));
         let selectors: Vec<String> = change.into_iter().chain(self.selector.clone()).collect();
@@ -74,10 +82,8 @@ impl SelectArgs {
 }
 
 /// One name per line or word; empty lines are left out.
-fn names_from(mut input: impl io::Read) -> Result<Vec<String>, Error> {
-    let mut text = String::new();
+fn names_from(text: &str) -> Result<Vec<String>, Error> {
     let unreadable = |why: String| Error::Contents { source_name: "standard input".to_owned(), why };
-    input.read_to_string(&mut text).map_err(|error| unreadable(error.to_string()))?;
     let names: Vec<String> = text.split_whitespace().map(str::to_owned).collect();
     if names.is_empty() {
         return Err(unreadable("it has no names; pipe them from: kubectl arcadia inbox -o name".to_owned()));
@@ -91,9 +97,9 @@ mod tests {
 
     #[test]
     fn names_come_one_per_line() {
-        let names = names_from("drift.arcadia.cloud/a\n\n team/b \n".as_bytes()).unwrap();
+        let names = names_from("drift.arcadia.cloud/a\n\n team/b \n").unwrap();
         assert_eq!(names, ["drift.arcadia.cloud/a", "team/b"]);
-        let error = names_from("\n".as_bytes()).unwrap_err().to_string();
+        let error = names_from("\n").unwrap_err().to_string();
         assert!(error.contains("kubectl arcadia inbox -o name"), "{error}");
     }
 }

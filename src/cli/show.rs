@@ -19,8 +19,8 @@ use super::{
     cloud::CloudArgs,
     cluster::{self, Cluster, ClusterArgs, Noun, ObjectName},
     drift::{DriftView, text},
+    files::Declared,
     history,
-    manifests::Declared,
     text::{Paint, print},
     verify::{self, FieldVerdict},
 };

@@ -1,6 +1,7 @@
 //! `status`: whether the installation works, and what the user may do.
 
 mod found;
+mod report;
 mod view;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -24,6 +25,7 @@ use super::{
     Error, Exit,
     cluster::{self, Cluster, ClusterArgs, Noun},
     drift::text,
+    output::Format,
     select::SIDE_BY_SIDE,
     text::{Paint, print},
 };
@@ -34,12 +36,17 @@ use crate::{
 };
 
 use found::{DeploymentView, Found, LeaseView, OPERATOR_LABEL, Policies, Records};
+use report::Report;
 
 /// The flags of `status`.
 #[derive(Clone, Copy, Debug, Args)]
-pub(super) struct StatusArgs {}
+pub(super) struct StatusArgs {
+    /// Format [default: a table]
+    #[arg(short, long, value_name = "FORMAT")]
+    output: Option<Format>,
+}
 
-pub(super) async fn run(cluster: &ClusterArgs, _: &StatusArgs) -> Result<Exit, Error> {
+pub(super) async fn run(cluster: &ClusterArgs, args: &StatusArgs) -> Result<Exit, Error> {
     let cluster = Cluster::connect(cluster).await?;
     let version = bounded("reading the version of the API server", cluster.client().apiserver_version()).await?;
     let definitions = definitions(&cluster).await?;
@@ -52,11 +59,14 @@ pub(super) async fn run(cluster: &ClusterArgs, _: &StatusArgs) -> Result<Exit, E
         sagas(&cluster, is_served),
         rights(&cluster),
     );
+    let leases = readable(leases)?;
+    let reports = reports(&cluster, leases.as_deref().unwrap_or_default()).await?;
     let found = Found {
         now: Timestamp::now(),
         server_version: version.git_version,
         definitions,
-        leases: readable(leases)?,
+        leases,
+        reports,
         deployments: readable(deployments)?,
         policies: readable(policies)?,
         records: readable(records)?,
@@ -66,7 +76,10 @@ pub(super) async fn run(cluster: &ClusterArgs, _: &StatusArgs) -> Result<Exit, E
         flag: cluster.flag(),
     };
     let checks = view::checks(&found);
-    print(&view::render(&checks, Paint::of_stdout()))?;
+    print(&match args.output {
+        None => view::render(&checks, Paint::of_stdout()),
+        Some(format) => format.write(&view::json(&checks))?,
+    })?;
     Ok(if view::has_problem(&checks) { Exit::No } else { Exit::Done })
 }
 
@@ -104,6 +117,14 @@ async fn leases(cluster: &Cluster) -> Result<Vec<LeaseView>, Error> {
         }
     };
     Ok(leases.into_iter().map(view).collect())
+}
+
+/// The reports of the leaders that are pods. A pod that cannot be reached is a finding, not a failure.
+async fn reports(cluster: &Cluster, leases: &[LeaseView]) -> Result<Vec<Result<Report, String>>, Error> {
+    let client = cluster.client_without_retries()?;
+    let reads = leases.iter().map(|lease| report::read(&client, &lease.namespace, lease.holder.as_deref()));
+    let reads: Vec<_> = stream::iter(reads).buffered(SIDE_BY_SIDE).collect().await;
+    Ok(reads.into_iter().filter_map(|read| read.map_err(|error| error.to_string()).transpose()).collect())
 }
 
 async fn deployments(cluster: &Cluster) -> Result<Vec<DeploymentView>, Error> {

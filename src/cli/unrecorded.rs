@@ -9,10 +9,10 @@ use jiff::Timestamp;
 
 use super::{
     Error, Exit,
-    cloud::CloudArgs,
-    cluster::ClusterArgs,
-    import::{self, Filter},
-    manifests::failed,
+    cloud::{self, CloudArgs},
+    cluster::{Cluster, ClusterArgs},
+    files::failed,
+    import::{self, Filter, Skipped, TargetArgs},
     output,
     survey::{self, Found},
     text::{note, print},
@@ -42,6 +42,13 @@ pub(super) struct UnrecordedArgs {
     #[arg(long, requires = "baseline")]
     write_baseline: bool,
 
+    /// Go on to record them, as `import` does: --folder, --apply and --fields say where and what
+    #[arg(long, conflicts_with_all = ["write_baseline", "output"])]
+    import: bool,
+
+    #[command(flatten)]
+    target: TargetArgs,
+
     /// Format: `name` prints KIND/ID for `import`
     #[arg(short, long, value_name = "FORMAT", default_value = "table")]
     output: Format,
@@ -55,20 +62,24 @@ pub(super) struct UnrecordedArgs {
 enum Format {
     Table,
     Json,
+    Yaml,
     Name,
 }
 
 pub(super) async fn run(cluster: &ClusterArgs, args: &UnrecordedArgs) -> Result<Exit, Error> {
-    let inventory = args.cloud.inventory()?;
+    args.check()?;
+    let client = args.cloud.client()?;
     let recorded = import::recorded(cluster, &args.paths).await?;
-    let survey = survey::survey(&inventory, &survey::kinds(&args.kind), |_| FieldSet::default()).await;
+    let members = args.filter.members(&client).await?;
+    let fields = |kind| if args.import { FieldSet::of(kind, args.target.fields_of(kind)) } else { FieldSet::default() };
+    let survey = survey::survey(&cloud::inventory(client), &survey::kinds(&args.kind), fields).await;
     survey::tell_failures(&survey);
     survey::unless_all_failed(&survey)?;
     let is_complete = survey.failures.is_empty();
     let mut unrecorded: Vec<Found> = survey.resources;
     unrecorded.retain(|found| {
         let is_wanted = args.filter.includes_kubernetes() || !found.is_made_by_kubernetes();
-        is_wanted && args.filter.admits(found) && !recorded.contains(&found.key)
+        is_wanted && args.filter.admits(found, members.as_ref()) && !recorded.contains(&found.key)
     });
     if let (Some(path), true) = (&args.baseline, args.write_baseline) {
         if !is_complete {
@@ -85,9 +96,13 @@ pub(super) async fn run(cluster: &ClusterArgs, args: &UnrecordedArgs) -> Result<
     let before = unrecorded.len();
     unrecorded.retain(|found| !known.contains(&found.address()));
     let in_baseline = before - unrecorded.len();
+    if args.import {
+        return args.record(cluster, &unrecorded, is_complete).await;
+    }
     print(&match args.output {
         Format::Table => view::table(&unrecorded, in_baseline, Timestamp::now()),
         Format::Json => output::json(&view::json(&unrecorded))?,
+        Format::Yaml => output::yaml(&view::json(&unrecorded))?,
         Format::Name => view::names(&unrecorded),
     })?;
     Ok(match (is_complete, unrecorded.is_empty()) {
@@ -95,6 +110,30 @@ pub(super) async fn run(cluster: &ClusterArgs, args: &UnrecordedArgs) -> Result<
         (true, false) => Exit::No,
         (true, true) => Exit::Done,
     })
+}
+
+impl UnrecordedArgs {
+    /// Refuses flags that have no meaning without the import.
+    fn check(&self) -> Result<(), Error> {
+        let is_given = self.target.apply || self.target.folder.is_some() || !self.target.fields.is_empty();
+        if is_given && !self.import {
+            return Err(Error::usage(
+                "--folder, --apply and --fields belong to --import: add it to record the resources",
+            ));
+        }
+        Ok(())
+    }
+
+    /// Records the resources.
+    async fn record(&self, cluster: &ClusterArgs, unrecorded: &[Found], is_complete: bool) -> Result<Exit, Error> {
+        let mut skipped = Skipped::default();
+        let namespace = cluster.given_namespace();
+        let records: Vec<_> =
+            unrecorded.iter().filter_map(|found| self.target.manifest(found, namespace, &mut skipped)).collect();
+        let cluster = if self.target.apply { Some(Cluster::connect(cluster).await?) } else { None };
+        self.target.write(cluster.as_ref(), &records, skipped).await?;
+        Ok(if is_complete { Exit::Done } else { Exit::Failed })
+    }
 }
 
 /// The resources of a baseline. Lines that begin with `#` are comments.

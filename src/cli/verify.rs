@@ -15,7 +15,7 @@ use futures::{StreamExt as _, stream};
 use super::{
     Error, Exit,
     cloud::{CloudArgs, MAX_AGE},
-    manifests::{self, Declared},
+    files::{self, Declared},
     output,
     select::SIDE_BY_SIDE,
     text::{Paint, note, print},
@@ -72,7 +72,7 @@ pub(super) fn kind(text: &str) -> Result<Kind, String> {
 pub(super) async fn run(args: &VerifyArgs) -> Result<Exit, Error> {
     let mut records = Vec::new();
     for path in &args.paths {
-        records.extend(manifests::read(path)?);
+        records.extend(files::read(path).await?);
     }
     records.retain(|record| args.kind.is_empty() || args.kind.contains(&record.spec.resource.kind));
     if records.is_empty() {

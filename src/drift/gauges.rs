@@ -187,7 +187,8 @@ mod tests {
             let fields = kind.fields().map(str::to_owned).chain(["no.such.field".to_owned()]);
             let drifts = fields.map(|field| OpenDrifts { kind, field, count: 1, oldest: gauges.now });
             gauges.open_drifts.extend(drifts);
-            let snapshot = SnapshotInfo { kind, age: Some(Duration::ZERO), resources: 1, unrecorded: Some(2), last_error: None };
+            let snapshot =
+                SnapshotInfo { kind, age: Some(Duration::ZERO), resources: 1, unrecorded: Some(2), last_error: None };
             gauges.snapshots.push(snapshot);
         }
         metrics.reconciled(Duration::ZERO, "ok");

@@ -56,8 +56,7 @@ async fn live(State(endpoints): State<Endpoints>) -> (StatusCode, String) {
 /// With `verbose`, each check is listed.
 async fn ready(State(endpoints): State<Endpoints>, RawQuery(query): RawQuery) -> (StatusCode, String) {
     let (status, text) = answer((endpoints.ready)());
-    let is_verbose =
-        query.is_some_and(|query| query.split('&').any(|word| word.split('=').next() == Some("verbose")));
+    let is_verbose = query.is_some_and(|query| query.split('&').any(|word| word.split('=').next() == Some("verbose")));
     (status, if is_verbose { (endpoints.checks)() } else { text })
 }
 

@@ -41,7 +41,9 @@ impl Account {
             }
         }
         let arcadia = Arcadia::new().with_cloud(&simulator.url(), TOKEN);
-        Self { cloud, arcadia, folder: tempfile::tempdir().unwrap(), _simulator: simulator }
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir(folder.path().join("empty")).unwrap();
+        Self { cloud, arcadia, folder, _simulator: simulator }
     }
 
     fn path(&self, name: &str) -> String {
@@ -253,4 +255,45 @@ async fn mistakes_are_refused_with_the_next_command() {
     fs::write(account.path("empty.yaml"), "apiVersion: v1\nkind: ConfigMap\n").unwrap();
     let said = account.arcadia.says(2, &["verify", "-f", &account.path("empty.yaml")]).await;
     assert!(said.contains("kubectl arcadia import --folder"), "{said}");
+}
+
+#[tokio::test]
+async fn unrecorded_resources_are_recorded_at_once() {
+    let account = Account::new().await;
+    let records = account.path("records");
+    account.arcadia.expect(0, &["import", "--folder", &records, "--kind", "Domain"]).await;
+    let goes_on = ["unrecorded", "-f", &records, "--kind", "Droplet", "--tag", "prod", "--import"];
+    let printed = account.arcadia.expect(0, &goes_on).await;
+    assert!(
+        printed.starts_with("---\napiVersion: arcadia.cloud/v1alpha1\n") && printed.contains("size_slug:"),
+        "{printed}"
+    );
+    let said = account.arcadia.says(0, &[&goes_on[..], &["--folder", &records]].concat()).await;
+    assert!(said.contains("records written."), "{said}");
+    let none = account.arcadia.expect(0, &goes_on[..7]).await;
+    assert!(none.contains("Every resource is recorded."), "{none}");
+    account.arcadia.expect(0, &["verify", "-f", &records]).await;
+    let refused = account.arcadia.says(2, &["unrecorded", "-f", &records, "--folder", &records]).await;
+    assert!(refused.contains("--import"), "{refused}");
+}
+
+#[tokio::test]
+async fn the_members_of_a_project_are_selected() {
+    let account = Account::new().await;
+    let project = "4e1bfbc3-dc3e-41f2-a18f-1b4d7ba71679";
+    account
+        .cloud
+        .put("projects", json!({ "id": project, "name": "blog", "purpose": "Web Application" }))
+        .await
+        .unwrap();
+    let member = json!({ "urn": "do:droplet:3164444" });
+    account.cloud.put(&format!("projects/{project}/resources"), member).await.unwrap();
+    for project in ["blog", project] {
+        let said = account.arcadia.says(0, &["import", "--project", project, "--folder", &account.path(project)]).await;
+        assert!(said.contains("1 record written."), "{said}");
+    }
+    let listed = account.arcadia.expect(1, &["unrecorded", "--project", "blog", "-f", &account.path("empty")]).await;
+    assert!(listed.contains("1 resource not recorded: 1 Droplet."), "{listed}");
+    let wrong = account.arcadia.says(2, &["import", "--project", "blgo"]).await;
+    assert!(wrong.contains(r#"there is no project "blgo", did you mean blog?"#), "{wrong}");
 }

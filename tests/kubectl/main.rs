@@ -3,12 +3,16 @@
 
 mod account;
 mod decisions;
+mod hostile;
+mod manifests;
 #[path = "../support/places.rs"]
 #[allow(dead_code, reason = "the end-to-end tests need more of it")]
 mod places;
 mod program;
 mod sagas;
+mod screen;
 mod streams;
+mod terminal;
 #[path = "../end_to_end/world.rs"]
 #[allow(dead_code, unused_imports, reason = "the end-to-end tests need more of it")]
 mod world;

@@ -37,6 +37,11 @@ impl Arcadia {
         self.with("DIGITALOCEAN_API_URL", url).with("DIGITALOCEAN_ACCESS_TOKEN", token)
     }
 
+    /// Its environment, and nothing else.
+    pub fn environment(&self) -> &[(&'static str, String)] {
+        &self.environment
+    }
+
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_kubectl-arcadia"));
         command.args(arguments).env_clear().stdin(Stdio::null());

@@ -44,11 +44,31 @@ async fn help_has_examples_and_exit_codes() {
     let arcadia = Arcadia::new();
     let help = arcadia.expect(0, &["--help"]).await;
     assert!(help.contains("Exit codes:") && help.contains("NO_COLOR"), "{help}");
-    for command in
-        ["inbox", "accept", "revert", "withdraw", "show", "history", "status", "saga", "verify", "import", "unrecorded"]
-    {
+    let listed = help.split("Commands:").nth(1).unwrap().split("Options:").next().unwrap();
+    let commands: Vec<&str> = listed
+        .lines()
+        .filter_map(|line| line.strip_prefix("  ")?.split(' ').next())
+        .filter(|name| !name.is_empty())
+        .collect();
+    assert!(commands.contains(&"manifests") && commands.len() > 10, "{commands:?}");
+    for command in commands.into_iter().filter(|name| *name != "help") {
         let help = arcadia.expect(0, &[command, "--help"]).await;
         assert!(help.contains("Examples:\n  kubectl arcadia "), "{command}: {help}");
     }
     arcadia.says(2, &["no-such-command"]).await;
+}
+
+#[tokio::test]
+async fn every_command_has_a_page_of_the_manual() {
+    let folder = tempfile::tempdir().unwrap();
+    let said = Arcadia::new().says(0, &["man", &folder.path().display().to_string()]).await;
+    assert!(said.contains("man kubectl-arcadia"), "{said}");
+    let page = |name: &str| std::fs::read_to_string(folder.path().join(name)).unwrap();
+    assert!(page("kubectl-arcadia.1").contains("kubectl\\-arcadia"));
+    assert!(
+        page("kubectl-arcadia-inbox.1").contains("kubectl arcadia inbox \\-A"),
+        "{}",
+        page("kubectl-arcadia-inbox.1")
+    );
+    assert!(page("kubectl-arcadia-saga-retry.1").contains("because"));
 }

@@ -13,19 +13,19 @@ use crate::{Error, project};
 
 /// Builds the program and writes the layout to `output`, whatever was there.
 pub(crate) fn run(output: &Path) -> Result<(), Error> {
-    write(output, &program::build()?)
+    write(output, &program::operator()?)
 }
 
-/// Builds the programs and writes the layout to `output`. Returns the programs, which run on any Linux of this
-/// architecture.
-pub(crate) fn with_programs(output: &Path) -> Result<Program, Error> {
-    let built = program::build()?;
-    write(output, &built)?;
+/// Builds the programs of a release and writes the layout to `output`. Returns the operator and the command line of
+/// users, which run on any Linux of this architecture.
+pub(crate) fn with_programs(output: &Path) -> Result<[Program; 2], Error> {
+    let built = [program::operator()?, program::plugin()?];
+    write(output, &built[0])?;
     Ok(built)
 }
 
 fn write(output: &Path, built: &Program) -> Result<(), Error> {
-    let content = fs::read(&built.operator).map_err(Error::system(format!("read {}", built.operator.display())))?;
+    let content = fs::read(&built.path).map_err(Error::system(format!("read {}", built.path.display())))?;
     let image = layout::write(output, &content)?;
     println!("{} ({})", output.strip_prefix(project::root()).unwrap_or(output).display(), built.target);
     println!("program  {} bytes", content.len());

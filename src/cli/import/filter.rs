@@ -1,9 +1,13 @@
-//! Which resources of the account are meant. Pure.
+//! Which resources of the account are meant.
 
 use clap::Args;
 use regex::Regex;
 
-use crate::cli::survey::Found;
+use super::project::Members;
+use crate::{
+    cli::{Error, survey::Found},
+    digitalocean::Client,
+};
 
 /// The flags that select resources.
 #[derive(Clone, Debug, Default, Args)]
@@ -20,6 +24,10 @@ pub(in crate::cli) struct Filter {
     #[arg(long, value_name = "REGION")]
     region: Option<String>,
 
+    /// Only members of this project, by id or name
+    #[arg(long, value_name = "PROJECT")]
+    project: Option<String>,
+
     /// Also nodes, load balancers, volumes and firewalls that Kubernetes made
     #[arg(long)]
     include_kubernetes: bool,
@@ -30,12 +38,21 @@ impl Filter {
         self.include_kubernetes
     }
 
-    pub(in crate::cli) fn admits(&self, found: &Found) -> bool {
+    /// The members of the project, where one is given.
+    pub(in crate::cli) async fn members(&self, client: &Client) -> Result<Option<Members>, Error> {
+        match &self.project {
+            Some(project) => Members::read(client, project).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    pub(in crate::cli) fn admits(&self, found: &Found, members: Option<&Members>) -> bool {
         let has_tag = self.tag.is_empty()
             || found.tags().iter().any(|tag| self.tag.iter().any(|one| one.eq_ignore_ascii_case(tag)));
         let has_name = self.name.as_ref().is_none_or(|name| found.name().is_some_and(|found| name.is_match(found)));
         let is_there = self.region.as_ref().is_none_or(|region| found.region() == Some(region));
-        has_tag && has_name && is_there
+        let is_member = members.is_none_or(|members| members.contain(&found.key));
+        has_tag && has_name && is_there && is_member
     }
 }
 
@@ -59,6 +76,7 @@ mod tests {
             name: (!name.is_empty()).then(|| pattern(name).unwrap()),
             tag: Vec::from_iter((!tag.is_empty()).then(|| tag.to_owned())),
             region: (!region.is_empty()).then(|| region.to_owned()),
+            project: None,
             include_kubernetes: false,
         };
         for (name, tag, region, wanted) in [
@@ -70,7 +88,7 @@ mod tests {
             ("", "db", "", false),
             ("", "", "fra1", false),
         ] {
-            assert_eq!(filter(name, tag, region).admits(&web), wanted, "{name} {tag} {region}");
+            assert_eq!(filter(name, tag, region).admits(&web, None), wanted, "{name} {tag} {region}");
         }
     }
 }

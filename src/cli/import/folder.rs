@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, fs, io, path::Path};
 
 use serde_json::{Value, json};
 
-use crate::cli::{Error, drift::text, manifests::failed, output, text::note};
+use crate::cli::{Error, drift::text, files::failed, output, text::note};
 
 /// The name of a kustomization.
 const KUSTOMIZATION: &str = "kustomization.yaml";

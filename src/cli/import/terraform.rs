@@ -208,6 +208,7 @@ fn at<'v>(value: &'v Value, path: &str) -> Option<&'v Value> {
 
 #[cfg(test)]
 mod tests {
+    use expect_test::expect_file;
     use serde_json::json;
 
     use super::*;
@@ -235,6 +236,49 @@ mod tests {
             { "mode": "managed", "type": kind, "name": "x", "instances": [{ "attributes": attributes }] },
             { "mode": "data", "type": "digitalocean_image", "name": "y", "instances": [{ "attributes": { "id": "1" } }] },
         ] })
+    }
+
+    fn fixture() -> Value {
+        serde_json::from_str(include_str!("../../../tests/terraform/terraform.tfstate")).unwrap()
+    }
+
+    /// As `tofu show -json` prints a state.
+    fn shown(state: &Value) -> Value {
+        let resources = list(state, "/resources").iter().flat_map(|resource| {
+            list(resource, "/instances").iter().map(|instance| {
+                json!({ "mode": resource["mode"], "type": resource["type"], "name": resource["name"], "values": instance["attributes"] })
+            })
+        });
+        json!({ "format_version": "1.0", "values": { "root_module": { "resources": resources.collect::<Vec<_>>() } } })
+    }
+
+    #[test]
+    fn every_mapped_attribute_of_every_type_is_recorded() {
+        let state = fixture();
+        for (name, row) in TABLE.iter() {
+            let of_type: Vec<_> =
+                list(&state, "/resources").iter().filter(|resource| text(resource, "/type") == Some(name)).collect();
+            assert!(!of_type.is_empty(), "{name}");
+            for attribute in row.fields.keys() {
+                let is_there = of_type.iter().any(|resource| {
+                    let attributes = &resource["instances"][0]["attributes"];
+                    at(attributes, attribute).is_some_and(|value| !is_unset(value))
+                });
+                assert!(is_there, "{name}: the fixture has no {attribute}");
+            }
+        }
+        let found = read(&state).unwrap();
+        assert_eq!(read(&shown(&state)).unwrap(), found);
+        assert_eq!((found.unmapped.len(), &found.refused), (1, &Vec::new()));
+        assert_eq!(found.resources.len(), list(&state, "/resources").len() - 2);
+        let records = found.resources.iter().map(|declared| {
+            let name = declared.name.as_deref();
+            let record = crate::cli::import::record::manifest(&declared.key, name, &declared.desired, None);
+            format!("---\n{}", crate::cli::output::yaml(&record).unwrap())
+        });
+        let records: String = records.collect();
+        assert!(!records.contains("SECRET"), "a credential was recorded");
+        expect_file!["../../../tests/terraform/records.yaml"].assert_eq(&records);
     }
 
     #[test]

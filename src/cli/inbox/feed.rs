@@ -10,6 +10,7 @@ use crate::cli::{
     Error,
     cluster::{Cluster, Noun, PAGE},
     decide::OPEN,
+    error::innermost,
 };
 
 /// The pause after a change before the list is handed on: changes come in bulk.
@@ -85,6 +86,6 @@ fn failed(error: &watcher::Error) -> Error {
         {
             Error::Forbidden { doing: "watching drifts".to_owned(), message: status.message.clone() }
         }
-        error => Error::usage(format!("watching drifts: {error}; list them once with: kubectl arcadia inbox")),
+        error => Error::Unusable { doing: "watching drifts".to_owned(), why: innermost(error) },
     }
 }

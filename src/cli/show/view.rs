@@ -11,7 +11,7 @@ use crate::{
     cli::{
         decide,
         drift::{Class, DriftView, Pending, condition, text},
-        history,
+        history, output,
         placement::Placement,
         text::{Paint, Table, age, count, lines},
     },
@@ -21,6 +21,8 @@ use crate::{
 
 /// The columns of a value on a page.
 const VALUE: usize = 100;
+/// The length from which a map or a list is shown on lines of its own too.
+const COMPOSITE: usize = 60;
 /// The columns of a value in a table.
 const CELL: usize = 40;
 /// The number of events on a page.
@@ -83,6 +85,8 @@ pub(super) fn drift(page: &DriftPage, now: Timestamp, paint: Paint) -> String {
         age(drift.created, now),
         facts.render()
     );
+    text += &in_lines("Desired in full", &drift.expected);
+    text += &in_lines("Live in full", &drift.actual);
     if let Some(plan) = &page.plan {
         let _ = write!(text, "\n{}\n", capitalized(&decide::plan(plan)));
     }
@@ -95,6 +99,27 @@ pub(super) fn drift(page: &DriftPage, now: Timestamp, paint: Paint) -> String {
     text += &sagas(&page.sagas, now);
     text += &events(&page.events, now);
     text + &next_of_drift(page, paint)
+}
+
+/// A value that one line does not show, on lines of its own: maps and lists as YAML, texts as they are.
+fn in_lines(heading: &str, value: &str) -> String {
+    let is_composite = value.starts_with(['[', '{']);
+    if show::short_text(value, VALUE) == value && !(is_composite && value.len() > COMPOSITE) {
+        return String::new();
+    }
+    let parsed = is_composite.then(|| serde_json::from_str::<Value>(value).ok()).flatten();
+    let yaml = parsed.filter(|value| value.is_object() || value.is_array()).and_then(|value| output::yaml(&value).ok());
+    // Control characters would change the terminal.
+    let text = yaml.unwrap_or_else(|| value.to_owned());
+    let readable = text.lines().map(|line| if line.trim().is_empty() { String::new() } else { readable(line) });
+    format!("\n{heading}\n{}", lines(readable.map(|line| format!("  {line}").trim_end().to_owned())))
+}
+
+/// A line without control characters, with its indentation.
+fn readable(line: &str) -> String {
+    let text = line.trim_start_matches(' ');
+    let is_plain = !text.chars().any(char::is_control);
+    format!("{}{}", " ".repeat(line.len() - text.len()), if is_plain { text.into() } else { show::escape(text) })
 }
 
 /// The value of a field in the cloud at the moment.
@@ -181,6 +206,10 @@ pub(super) fn record(page: &RecordPage, now: Timestamp, paint: Paint) -> String 
         facts.render(),
         fields(page, paint),
     );
+    let desired = data.pointer("/spec/desired").and_then(Value::as_object).into_iter().flatten();
+    for (field, value) in desired.filter(|(_, value)| show::short(value, CELL) != show::full(value)) {
+        text += &in_lines(&format!("{} in full", show::short_text(field, VALUE)), &show::full(value));
+    }
     let resolved: Vec<DriftView> = page.drifts.iter().filter(|drift| !drift.is_open()).cloned().collect();
     if !resolved.is_empty() {
         let _ = write!(text, "\nHistory\n{}", indented(&history::render(&resolved, now, paint)));
@@ -197,8 +226,24 @@ pub(super) fn record(page: &RecordPage, now: Timestamp, paint: Paint) -> String 
         commands
             .push((format!("kubectl arcadia revert --record {name}{flag}"), "revert all open drifts of the record"));
     }
+    match standing_drifts(data).as_slice() {
+        [] => {}
+        [drift] => commands.push((format!("kubectl arcadia withdraw {drift}{flag}"), "take the acceptance back")),
+        _ => commands.push((format!("kubectl arcadia withdraw --record {name}{flag}"), "take the acceptances back")),
+    }
     commands.push((format!("kubectl arcadia history {name}{flag}"), "list all drifts of the record"));
     text + &next(&commands, paint)
+}
+
+/// The acceptances that stand, by field.
+fn acceptances(data: &Value) -> BTreeMap<&str, &Value> {
+    let acceptances = data.pointer("/status/acceptances").and_then(Value::as_array).into_iter().flatten();
+    acceptances.filter_map(|acceptance| Some((text(acceptance, "/field")?, acceptance))).collect()
+}
+
+/// The drifts on which the acceptances stand.
+fn standing_drifts(data: &Value) -> Vec<&str> {
+    acceptances(data).into_values().filter_map(|acceptance| text(acceptance, "/drift")).collect()
 }
 
 /// Each recorded field: what the record says, what stands, what is live.
@@ -206,9 +251,7 @@ fn fields(page: &RecordPage, paint: Paint) -> String {
     let data = &page.record.data;
     let open: BTreeMap<&str, &DriftView> =
         page.drifts.iter().filter(|drift| drift.is_open()).map(|drift| (drift.field_name.as_str(), drift)).collect();
-    let acceptances = data.pointer("/status/acceptances").and_then(Value::as_array).into_iter().flatten();
-    let acceptances: BTreeMap<&str, &Value> =
-        acceptances.filter_map(|acceptance| Some((text(acceptance, "/field")?, acceptance))).collect();
+    let acceptances = acceptances(data);
     let ignored: Vec<&str> = data
         .pointer("/spec/drift/ignore")
         .and_then(Value::as_array)
@@ -233,7 +276,8 @@ fn fields(page: &RecordPage, paint: Paint) -> String {
             (Some(drift), _) => (drift.actual_short.clone(), paint.warn(&format!("drift {}", drift.name))),
             (None, Some(acceptance)) => {
                 let until = text(acceptance, "/until").map(|until| format!(" until {until}")).unwrap_or_default();
-                (effective.clone(), format!("accepted{until}"))
+                let drift = text(acceptance, "/drift").map(|drift| format!(", drift {drift}")).unwrap_or_default();
+                (effective.clone(), format!("accepted{until}{drift}"))
             }
             (None, None) if ignored.contains(&field) => (String::new(), "ignored".to_owned()),
             (None, None) if is_in_sync => (effective.clone(), paint.good("in sync")),
@@ -396,6 +440,30 @@ mod tests {
     }
 
     #[test]
+    fn a_value_of_many_lines_is_shown_in_full() {
+        let rules = json!([{ "protocol": "tcp", "ports": "22", "sources": { "addresses": ["10.0.0.0/8"] } }, { "protocol": "icmp" }]);
+        let more = json!({ "spec": { "field": "inbound_rules", "expected": rules.to_string(), "actual": "#!/bin/sh\necho \u{1b}[31m" } });
+        let shown = drift(&page(&more), now(), Paint::NONE);
+        let from = shown.find("\nDesired in full").unwrap();
+        expect![[r#"
+
+            Desired in full
+              - ports: "22"
+                protocol: tcp
+                sources:
+                  addresses:
+                  - 10.0.0.0/8
+              - protocol: icmp
+
+            Live in full
+              #!/bin/sh
+              "echo \u001b[31m"
+        "#]]
+        .assert_eq(&shown[from..shown.find("\nSagas").unwrap()]);
+        assert_eq!(in_lines("x", "s-2vcpu-4gb"), "");
+    }
+
+    #[test]
     fn an_acceptance_that_stands_can_be_withdrawn_and_shows_the_patch() {
         let more = json!({ "status": { "phase": "Accepted", "reason": "Accepted", "decidedBy": "jane", "because": "OPS-123",
             "acceptance": { "until": "2026-06-01T00:00:00Z" },
@@ -466,7 +534,7 @@ mod tests {
             image       ubuntu        ubuntu                            ignored
             region      nyc3          nyc3                              no drift open
             size_slug   s-2vcpu-4gb   s-2vcpu-4gb      s-4vcpu-8gb      drift web-1-size-slug-e7320a9aaf-1
-            tags        ["web"]       ["web","prod"]   ["web","prod"]   accepted until 2026-06-01T00:00:00Z
+            tags        ["web"]       ["web","prod"]   ["web","prod"]   accepted until 2026-06-01T00:00:00Z, drift d
 
             Sagas
               snapshot-web-1   update   Succeeded   8d ago
@@ -478,6 +546,7 @@ mod tests {
               kubectl arcadia show web-1-size-slug-e7320a9aaf-1 -n default   show one drift in full
               kubectl arcadia accept --record web-1 -n default               accept all open drifts of the record
               kubectl arcadia revert --record web-1 -n default               revert all open drifts of the record
+              kubectl arcadia withdraw d -n default                          take the acceptance back
               kubectl arcadia history web-1 -n default                       list all drifts of the record
         "#]]
         .assert_eq(&record(&page, now(), Paint::NONE));

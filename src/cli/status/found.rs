@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 use kube::{ResourceExt as _, api::DynamicObject};
 
+use super::report::Report;
 use crate::{
     api::conditions,
     cli::drift::{ConditionView, condition, text},
@@ -21,6 +22,8 @@ pub(in crate::cli) struct Found {
     /// The served plurals; none if the group is not served.
     pub(in crate::cli) definitions: Option<BTreeSet<String>>,
     pub(in crate::cli) leases: Result<Vec<LeaseView>, String>,
+    /// What the leaders say about themselves, or why the user cannot read it.
+    pub(in crate::cli) reports: Vec<Result<Report, String>>,
     pub(in crate::cli) deployments: Result<Vec<DeploymentView>, String>,
     pub(in crate::cli) policies: Result<Policies, String>,
     pub(in crate::cli) records: Result<Records, String>,

@@ -3,7 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
-use super::found::{DeploymentView, Found, LeaseView, OPERATOR_LABEL, Records};
+use serde_json::{Value, json};
+
+use super::{
+    found::{DeploymentView, Found, LeaseView, OPERATOR_LABEL, Records},
+    report::Report,
+};
 use crate::{
     api::{OPERATOR, conditions::reason},
     cli::{
@@ -19,6 +24,8 @@ use crate::{
 pub(super) const POLICIES: [&str; 6] = ["saga-decisions", "cancellations", "decisions", "contents", "orders", "marks"];
 /// The number of lease durations after which a leader counts as lost.
 const LOST_AFTER: i64 = 3;
+/// The share of a limit below which the calls left are few.
+const LOW: f64 = 0.1;
 /// The columns of a message.
 const MESSAGE: usize = 160;
 /// The number of objects that a line names.
@@ -83,11 +90,26 @@ pub(super) fn render(checks: &[Check], paint: Paint) -> String {
     format!("{}\n{verdict}\n", table.render())
 }
 
+/// Everything, for programs.
+pub(super) fn json(checks: &[Check]) -> Value {
+    let checks = checks.iter().map(|check| {
+        let state = match check.state {
+            State::Ok => "Ok",
+            State::Note => "Note",
+            State::Unknown => "Unknown",
+            State::Problem => "Problem",
+        };
+        json!({ "subject": check.subject, "state": state, "text": check.text, "next": check.next })
+    });
+    json!({ "checks": checks.collect::<Vec<_>>() })
+}
+
 pub(super) fn checks(found: &Found) -> Vec<Check> {
     let mut checks =
         vec![Check::new("API server", State::Ok, &found.server_version), definitions(found.definitions.as_ref())];
     checks.extend(leaders(found));
     checks.extend(deployments(found));
+    checks.extend(found.reports.iter().flat_map(|report| reported(report, found)));
     checks.push(policies(found));
     if found.definitions.is_some() {
         checks.extend(records(found));
@@ -169,6 +191,92 @@ fn deployments(found: &Found) -> Vec<Check> {
         }
     };
     deployments.iter().map(check).collect()
+}
+
+/// The operator's own report: its version, budget and sweeps.
+fn reported(report: &Result<Report, String>, found: &Found) -> Vec<Check> {
+    const SUBJECT: &str = "Sweeps";
+    let report = match report {
+        Ok(report) => report,
+        Err(message) => {
+            let text = format!("the operator's own report cannot be read: {}", show::clip(message, MESSAGE));
+            let next = "read it with the right to get pods/proxy in the namespace of the operator, or with kubectl port-forward";
+            return vec![Check::new(SUBJECT, State::Unknown, text).next(next)];
+        }
+    };
+    let logs = || format!("kubectl logs -n {} {} --tail=50", report.namespace, report.pod);
+    let mut checks = vec![version(report), budget(report)];
+    let failures = report.failures.iter().map(|(name, failure)| {
+        Check::new("Readiness", State::Problem, format!("{name}: {}", show::clip(failure, MESSAGE))).next(logs())
+    });
+    checks.extend(failures);
+    for (kind, sweep) in &report.kinds {
+        let ago = sweep.age.map(|age| age_of(age, found.now));
+        let mut text = match &ago {
+            Some(ago) => format!("{kind}: listed {ago} ago"),
+            None => format!("{kind}: never listed"),
+        };
+        if let Some(recorded) = sweep.recorded {
+            let _ = write!(text, ", {recorded} recorded");
+        }
+        if let Some(unrecorded) = sweep.unrecorded.filter(|number| *number > 0.0) {
+            let _ = write!(text, ", {unrecorded} not recorded");
+        }
+        let is_old = sweep.age.zip(report.max_age).is_some_and(|(age, most)| age >= most);
+        if is_old {
+            text += "; too old to compare";
+        }
+        if let Some(failure) = &sweep.failure {
+            let _ = write!(text, "; {}", show::clip(failure, MESSAGE));
+        }
+        let is_bad = is_old || sweep.failure.is_some();
+        let check = Check::new(SUBJECT, if is_bad { State::Problem } else { State::Ok }, text);
+        checks.push(if is_bad { check.next(logs()) } else { check });
+    }
+    checks
+}
+
+fn version(report: &Report) -> Check {
+    const SUBJECT: &str = "Version";
+    let ours = env!("CARGO_PKG_VERSION");
+    match report.version.as_deref() {
+        None => Check::new(
+            SUBJECT,
+            State::Note,
+            format!("this command is {ours}, and the operator does not say its version"),
+        ),
+        Some(operator) if operator == ours => Check::new(SUBJECT, State::Ok, format!("{operator}, as this command")),
+        Some(operator) => Check::new(
+            SUBJECT,
+            State::Note,
+            format!("the operator is {operator}, and this command is {ours}; both work together"),
+        ),
+    }
+}
+
+fn budget(report: &Report) -> Check {
+    const SUBJECT: &str = "Budget";
+    let window =
+        |(window, (left, limit)): (&String, &(f64, f64))| format!("{left} of {limit} calls left this {window}");
+    let text = report.budget.iter().map(window).collect::<Vec<_>>().join(", ");
+    let is_low = report.budget.values().any(|(left, limit)| *left < limit * LOW);
+    if report.pause > 0.0 {
+        let text = format!("DigitalOcean asked for a pause of all calls: {:.0} s are left; {text}", report.pause);
+        return Check::new(SUBJECT, State::Note, text)
+            .next("set a longer --sync-schedule, or use the token for the operator alone");
+    }
+    let check = Check::new(SUBJECT, if is_low { State::Note } else { State::Ok }, text);
+    if is_low {
+        check.next("set a longer --sync-schedule, or raise --requests-per-hour if the token allows more")
+    } else {
+        check
+    }
+}
+
+/// So many seconds, as an age.
+fn age_of(seconds: f64, now: jiff::Timestamp) -> String {
+    let since = jiff::SignedDuration::try_from_secs_f64(seconds).ok().and_then(|ago| now.checked_sub(ago).ok());
+    age(since, now)
 }
 
 fn policies(found: &Found) -> Check {
@@ -297,10 +405,9 @@ mod tests {
     use expect_test::expect;
     use jiff::Timestamp;
     use kube::api::DynamicObject;
-    use serde_json::json;
 
     use super::*;
-    use crate::cli::status::found::Policies;
+    use crate::cli::status::{found::Policies, report::tests::report as report_of_a_pod};
 
     fn record(number: usize, in_sync: (&str, &str)) -> DynamicObject {
         let (status, reason) = in_sync;
@@ -323,6 +430,7 @@ mod tests {
             now: "2026-05-10T12:00:00Z".parse().unwrap(),
             server_version: "v1.34.1".into(),
             definitions: Some(["provisionedresources", "drifts", "sagas"].map(str::to_owned).into()),
+            reports: vec![],
             leases: Ok(vec![LeaseView {
                 namespace: "arcadia-system".into(),
                 holder: Some("arcadia-operator-7d9f-x1".into()),
@@ -364,6 +472,8 @@ mod tests {
             No problem found.
         "#]].assert_eq(&render(&checks, Paint::NONE));
         assert!(!has_problem(&checks));
+        let first = json!({ "subject": "API server", "state": "Ok", "text": "v1.34.1", "next": null });
+        assert_eq!(json(&checks)["checks"][0], first);
     }
 
     #[test]
@@ -414,6 +524,45 @@ mod tests {
             5 problems found.
         "#]].assert_eq(&render(&checks, Paint::NONE));
         assert!(has_problem(&checks));
+    }
+
+    #[test]
+    fn the_report_of_the_operator_says_how_old_each_list_is_and_what_is_left_of_the_budget() {
+        let mut found = healthy();
+        let mut short = report_of_a_pod();
+        short.pause = 0.0;
+        short.failures.clear();
+        short.version = Some("0.0.9".into());
+        found.reports = vec![
+            Ok(report_of_a_pod()),
+            Ok(short),
+            Err("pods \"x\" is forbidden: User \"jane\" cannot get pods/proxy".into()),
+        ];
+        let reported: Vec<_> = found.reports.iter().flat_map(|report| reported(report, &found)).collect();
+        expect![[r#"
+            ok        Version     0.1.0, as this command
+            note      Budget      DigitalOcean asked for a pause of all calls: 30 s are left; 4000 of 4500 calls left this hour, 12 of 225 calls left this minute
+                                  -> set a longer --sync-schedule, or use the token for the operator alone
+            PROBLEM   Readiness   sagas: listing the sagas
+                                  -> kubectl logs -n arcadia-system arcadia-operator-7d9f --tail=50
+            PROBLEM   Sweeps      Domain: listed 20m ago; too old to compare
+                                  -> kubectl logs -n arcadia-system arcadia-operator-7d9f --tail=50
+            ok        Sweeps      Droplet: listed 12s ago, 34 recorded, 5 not recorded
+            PROBLEM   Sweeps      Volume: never listed; listing Volume: the token needs block_storage:read
+                                  -> kubectl logs -n arcadia-system arcadia-operator-7d9f --tail=50
+            note      Version     the operator is 0.0.9, and this command is 0.1.0; both work together
+            note      Budget      4000 of 4500 calls left this hour, 12 of 225 calls left this minute
+                                  -> set a longer --sync-schedule, or raise --requests-per-hour if the token allows more
+            PROBLEM   Sweeps      Domain: listed 20m ago; too old to compare
+                                  -> kubectl logs -n arcadia-system arcadia-operator-7d9f --tail=50
+            ok        Sweeps      Droplet: listed 12s ago, 34 recorded, 5 not recorded
+            PROBLEM   Sweeps      Volume: never listed; listing Volume: the token needs block_storage:read
+                                  -> kubectl logs -n arcadia-system arcadia-operator-7d9f --tail=50
+            unknown   Sweeps      the operator's own report cannot be read: pods "x" is forbidden: User "jane" cannot get pods/proxy
+                                  -> read it with the right to get pods/proxy in the namespace of the operator, or with kubectl port-forward
+
+            5 problems found.
+        "#]].assert_eq(&render(&reported, Paint::NONE));
     }
 
     #[test]

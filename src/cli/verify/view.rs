@@ -112,7 +112,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        cli::{Exit, manifests::Declared, verify::exit},
+        cli::{Exit, files::Declared, verify::exit},
         digitalocean::{Live, ResourceKey},
         drift::finding::{Finding, compare},
     };

@@ -72,7 +72,13 @@ impl Stage {
     /// For the list of a parent, or of the kind.
     pub(super) fn of(kind: Kind, parent: Option<&str>, room: &Room) -> Self {
         let prefix = parent.map(|parent| format!("{parent}/")).unwrap_or_default();
-        Self { kind: kind.name(), prefix, resources: HashMap::new(), takes_all: false, spare: Spare::within(room.clone()) }
+        Self {
+            kind: kind.name(),
+            prefix,
+            resources: HashMap::new(),
+            takes_all: false,
+            spare: Spare::within(room.clone()),
+        }
     }
 }
 

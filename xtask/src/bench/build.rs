@@ -8,5 +8,5 @@ use crate::{Error, project};
 pub(super) fn release(package: &str, program: &str) -> Result<PathBuf, Error> {
     let build = ["build", "--release", "--package", package, "--bin", program];
     let messages = project::output(project::cargo(build).arg("--message-format=json-render-diagnostics"))?;
-    project::program(&messages, package)
+    project::program(&messages, program)
 }

@@ -1,4 +1,4 @@
-//! The program of the image and the command line of users: static, so that they run where there is nothing else.
+//! The programs of an image and of a release: static, so that they run where there is nothing else.
 
 use std::env::consts::{ARCH, OS};
 use std::path::PathBuf;
@@ -6,18 +6,25 @@ use std::process::{Command, Stdio};
 
 use crate::{Error, operator, project};
 
-/// Programs that need no shared library.
+/// A program that needs no shared library.
 pub(crate) struct Program {
-    /// The operator.
-    pub(crate) operator: PathBuf,
-    /// The command line of users.
-    pub(crate) plugin: PathBuf,
-    /// The target that they were compiled for.
+    pub(crate) path: PathBuf,
+    /// The target that it was compiled for.
     pub(crate) target: String,
 }
 
-/// Builds them with musl where the toolchain has that or can get it, else with glibc linked in.
-pub(super) fn build() -> Result<Program, Error> {
+/// Builds the operator, without the command line of users, which has dependencies of its own.
+pub(super) fn operator() -> Result<Program, Error> {
+    build(operator::NAME, &["--no-default-features"])
+}
+
+/// Builds the command line of users.
+pub(super) fn plugin() -> Result<Program, Error> {
+    build(operator::PLUGIN, &[])
+}
+
+/// Builds a program with musl where the toolchain has that or can get it, else with glibc linked in.
+fn build(program: &str, features: &[&str]) -> Result<Program, Error> {
     if OS != "linux" {
         return Err(Error::NotLinux);
     }
@@ -29,14 +36,12 @@ pub(super) fn build() -> Result<Program, Error> {
     let mut cargo = project::cargo(["build", "--release", "--locked", "--package", "arcadia-operator"]);
     cargo.args([
         "--bin",
-        operator::NAME,
-        "--bin",
-        operator::PLUGIN,
+        program,
         "--message-format=json-render-diagnostics",
         "--target",
         &target,
     ]);
-    cargo.arg("--target-dir").arg(folder);
+    cargo.args(features).arg("--target-dir").arg(folder);
     if is_musl {
         // ring's C needs no C library: the compiler for glibc does, where there is none for musl.
         let compiler = format!("CC_{}", target.replace('-', "_"));
@@ -46,9 +51,8 @@ pub(super) fn build() -> Result<Program, Error> {
     } else {
         cargo.env("RUSTFLAGS", "-C target-feature=+crt-static");
     }
-    let messages = project::output(&mut cargo)?;
-    let [operator, plugin] = [operator::NAME, operator::PLUGIN].map(|name| project::program(&messages, name));
-    Ok(Program { operator: operator?, plugin: plugin?, target })
+    let path = project::program(&project::output(&mut cargo)?, program)?;
+    Ok(Program { path, target })
 }
 
 /// Whether the toolchain has the standard library of a target.

@@ -1,0 +1,121 @@
+//! The members of a project. Kinds that projects cannot contain, such as SSH keys, are members of none.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+use crate::{
+    cli::{Error, drift::text},
+    digitalocean::{Client, Path, ResourceKey},
+    nearest::nearest,
+};
+
+/// The scope of both lists.
+const SCOPE: &str = "project:read";
+/// The types in the names of members, and the kinds that they stand for.
+const TYPES: [(&str, &str); 11] = [
+    ("app", "App"),
+    ("dbaas", "Database"),
+    ("domain", "Domain"),
+    ("droplet", "Droplet"),
+    ("floatingip", "ReservedIP"),
+    ("kubernetes", "KubernetesCluster"),
+    ("loadbalancer", "LoadBalancer"),
+    ("reservedip", "ReservedIP"),
+    ("reservedipv6", "ReservedIPv6"),
+    ("volume", "Volume"),
+    ("vpc", "VPC"),
+];
+
+/// The members of one project.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(in crate::cli) struct Members(BTreeSet<(&'static str, String)>);
+
+impl Members {
+    /// Reads the members of the project with this id or name.
+    pub(in crate::cli) async fn read(client: &Client, project: &str) -> Result<Self, Error> {
+        let all = Path { route: "/v2/projects", parent: None, id: None, scope: SCOPE };
+        let projects = client.rows(all, "projects", &[]).await?;
+        let id = id_of(&projects, project).map_err(Error::Usage)?;
+        let of_project = Path { route: "/v2/projects/{id}/resources", parent: None, id: Some(id), scope: SCOPE };
+        let rows = client.rows(of_project, "resources", &[]).await?;
+        Ok(Self(rows.iter().filter_map(|row| member(text(row, "/urn")?)).collect()))
+    }
+
+    /// Whether the project contains a resource, or the resource that it is within, such as the domain of a record.
+    pub(in crate::cli) fn contain(&self, key: &ResourceKey) -> bool {
+        let (parent, id) = key.parts();
+        let member = match (key.kind.parent(), parent) {
+            (Some(kind), Some(parent)) => (kind.name(), parent.to_owned()),
+            _ => (key.kind.name(), id.to_owned()),
+        };
+        self.0.contains(&member)
+    }
+}
+
+/// `do:droplet:3164444` as a kind and an id.
+fn member(urn: &str) -> Option<(&'static str, String)> {
+    let (kind, id) = urn.strip_prefix("do:")?.split_once(':')?;
+    let (_, kind) = TYPES.iter().find(|(name, _)| *name == kind)?;
+    Some((kind, id.to_owned()))
+}
+
+fn id_of<'p>(projects: &'p [Value], wanted: &str) -> Result<&'p str, String> {
+    let is_it = |project: &&Value| text(project, "/id") == Some(wanted) || text(project, "/name") == Some(wanted);
+    let ids: Vec<&str> = projects.iter().filter(is_it).filter_map(|project| text(project, "/id")).collect();
+    match ids.as_slice() {
+        [id] => Ok(id),
+        [] => {
+            let names = projects.iter().filter_map(|project| text(project, "/name"));
+            let nearest = nearest(wanted, names).join(" or ");
+            let hint = if nearest.is_empty() { String::new() } else { format!(", did you mean {nearest}?") };
+            Err(format!("there is no project {wanted:?}{hint}; list the projects with: doctl projects list"))
+        }
+        several => Err(format!("several projects have the name {wanted:?}; give the id: {}", several.join(", "))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::digitalocean::Kind;
+
+    #[test]
+    fn members_are_known_by_their_names() {
+        let members = Members(
+            ["do:droplet:1", "do:domain:example.com", "do:dbaas:9cc10173", "do:space:static", "nonsense"]
+                .into_iter()
+                .filter_map(member)
+                .collect(),
+        );
+        for (kind, id, wanted) in [
+            ("Droplet", "1", true),
+            ("Droplet", "2", false),
+            ("Volume", "1", false),
+            ("DomainRecord", "example.com/5", true),
+            ("DomainRecord", "example.org/5", false),
+            ("Database", "9cc10173", true),
+        ] {
+            assert_eq!(members.contain(&ResourceKey::new(Kind::named(kind).unwrap(), id)), wanted, "{kind} {id}");
+        }
+    }
+
+    #[test]
+    fn every_type_stands_for_a_kind() {
+        for (name, kind) in TYPES {
+            assert!(Kind::named(kind).is_some(), "{name}: {kind}");
+        }
+    }
+
+    #[test]
+    fn a_project_is_named_by_id_or_name() {
+        let project = |id: &str, name: &str| json!({ "id": id, "name": name });
+        let projects = [project("1", "shop"), project("2", "blog"), project("3", "blog")];
+        assert_eq!(id_of(&projects, "shop"), Ok("1"));
+        assert_eq!(id_of(&projects, "3"), Ok("3"));
+        assert!(id_of(&projects, "blog").unwrap_err().contains("2, 3"));
+        assert!(id_of(&projects, "shopp").unwrap_err().contains("did you mean shop?"));
+    }
+}

@@ -1,0 +1,115 @@
+//! `manifests`: writes accepted values into the manifests that declare them.
+
+mod edit;
+mod plan;
+mod view;
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use clap::{Args, ValueEnum};
+use kube::api::ListParams;
+
+use super::{
+    Error, Exit,
+    cluster::{Cluster, ClusterArgs, Noun},
+    files, output,
+    text::{Paint, note, print},
+};
+use crate::api::DriftPhase;
+use plan::{Acceptance, Plan};
+
+/// The flags of `manifests`.
+#[derive(Clone, Debug, Args)]
+pub(super) struct ManifestsArgs {
+    #[command(flatten)]
+    place: PlaceArgs,
+
+    /// Also write values whose acceptance ends by itself
+    #[arg(long)]
+    temporary: bool,
+
+    /// Format: `diff` and `message` print only the diff or only the commit message
+    #[arg(short, long, value_name = "FORMAT", default_value = "text")]
+    output: Format,
+}
+
+/// The manifests, and whether they are changed.
+#[derive(Clone, Debug, Args)]
+#[group(required = true, multiple = false)]
+struct PlaceArgs {
+    /// Write the accepted values into the manifests in this file or folder; may be repeated
+    #[arg(long, value_name = "PATH")]
+    write: Vec<PathBuf>,
+
+    /// Only show what --write would do; exit code 1 if a manifest is not current
+    #[arg(long, value_name = "PATH")]
+    check: Vec<PathBuf>,
+}
+
+/// The formats of `manifests`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Format {
+    Text,
+    Diff,
+    Message,
+    Json,
+}
+
+pub(super) async fn run(cluster: &ClusterArgs, args: &ManifestsArgs) -> Result<Exit, Error> {
+    // First, so that a wrong path is told before the cluster is read.
+    let files = read(args.place.paths())?;
+    let cluster = Cluster::connect(cluster).await?;
+    let params = ListParams::default().fields(&format!("status.phase={}", DriftPhase::Accepted.name()));
+    let drifts = cluster.list(Noun::Drift, params).await?;
+    let standing: Vec<Acceptance> = drifts.iter().filter_map(Acceptance::read).collect();
+    let plan = Plan::of(standing, &files, args.temporary);
+    if args.place.writes() {
+        for edit in &plan.edits {
+            fs::write(&edit.path, &edit.after).map_err(files::failed("writing", &edit.path))?;
+        }
+    }
+    let paint = Paint::of_stdout();
+    print(&match args.output {
+        Format::Text => view::text(&plan, &cluster.place(), args.place.writes(), paint),
+        Format::Diff => view::diffs(&plan, paint),
+        Format::Message => view::message(&plan),
+        Format::Json => output::json(&view::json(&plan))?,
+    })?;
+    for line in view::left(&plan, &cluster) {
+        note(&line);
+    }
+    let is_current = plan.left.is_empty() && (args.place.writes() || plan.edits.is_empty());
+    Ok(if is_current { Exit::Done } else { Exit::No })
+}
+
+impl PlaceArgs {
+    fn writes(&self) -> bool {
+        !self.write.is_empty()
+    }
+
+    fn paths(&self) -> &[PathBuf] {
+        if self.writes() { &self.write } else { &self.check }
+    }
+}
+
+/// The files that may declare records.
+fn read(paths: &[PathBuf]) -> Result<Vec<plan::File>, Error> {
+    let mut files = Vec::new();
+    for path in paths {
+        for path in files::within(path)? {
+            if let Some(text) = text(&path)? {
+                files.push(plan::File { path, text });
+            }
+        }
+    }
+    Ok(files)
+}
+
+/// The text of a file; nothing where it is none, such as an archive with the ending of a manifest.
+fn text(path: &Path) -> Result<Option<String>, Error> {
+    let bytes = fs::read(path).map_err(files::failed("reading", path))?;
+    Ok(String::from_utf8(bytes).ok())
+}

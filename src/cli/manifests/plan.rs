@@ -1,0 +1,379 @@
+//! Which files declare the fields of acceptances that stand, and their texts with the accepted values. Pure.
+
+use std::{ops::Range, path::PathBuf};
+
+use jiff::Timestamp;
+use kube::api::DynamicObject;
+use serde_json::Value;
+
+use super::edit::{self, Editor, Notation, Place};
+use crate::{
+    api::GROUP,
+    cli::drift::{DriftView, text},
+    comparison::is_alike,
+    drift::evaluate::EXISTS,
+};
+
+/// The kind of a record in a manifest.
+const RECORD: &str = "ProvisionedResource";
+
+/// An acceptance that stands.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Acceptance {
+    pub(super) drift: DriftView,
+    /// The accepted value, and the value that the manifest declared then.
+    pub(super) value: Value,
+    declared: Value,
+    /// Whether the values are as in the cloud. Those with credentials are not.
+    is_whole: bool,
+    pub(super) until: Option<String>,
+}
+
+impl Acceptance {
+    /// Nothing where no acceptance stands on the drift.
+    pub(super) fn read(object: &DynamicObject) -> Option<Self> {
+        let drift = DriftView::read(object);
+        drift.standing.as_ref().filter(|(status, _)| status == "True")?;
+        let part = |pointer: &str| object.data.pointer(pointer).cloned().unwrap_or_default();
+        Some(Self {
+            value: part("/status/acceptance/value"),
+            declared: part("/status/acceptance/declared"),
+            is_whole: !part("/status/manifestPatch").is_null(),
+            until: text(&object.data, "/status/acceptance/until").map(str::to_owned),
+            drift,
+        })
+    }
+
+    /// Who decided, when and why, for a commit message.
+    pub(super) fn decision(&self) -> String {
+        let by = self.drift.decided_by.as_ref().map(|by| format!(" by {by}")).unwrap_or_default();
+        let on = self.drift.resolved.map(|at: Timestamp| at.strftime(" on %Y-%m-%d").to_string()).unwrap_or_default();
+        let because = self.drift.because.as_ref().map(|because| format!(": {because}")).unwrap_or_default();
+        format!("accepted{by}{on}{because}")
+    }
+}
+
+/// A file as it is.
+#[derive(Clone, Debug)]
+pub(super) struct File {
+    pub(super) path: PathBuf,
+    pub(super) text: String,
+}
+
+/// What to write, and what cannot be written.
+#[derive(Debug, Default)]
+pub(super) struct Plan {
+    pub(super) edits: Vec<Edit>,
+    /// Acceptances whose values were written.
+    pub(super) written: Vec<Acceptance>,
+    /// Acceptances that no manifest has yet, and why.
+    pub(super) left: Vec<(Acceptance, Why)>,
+    /// Acceptances that end by themselves and are not meant to be written.
+    pub(super) temporary: usize,
+    /// Files with records that cannot be changed in place, and why.
+    pub(super) out_of_reach: Vec<(PathBuf, &'static str)>,
+    /// All acceptances that stand.
+    pub(super) all: usize,
+}
+
+/// A file that changes.
+#[derive(Debug)]
+pub(super) struct Edit {
+    pub(super) path: PathBuf,
+    pub(super) before: String,
+    pub(super) after: String,
+}
+
+/// The reason why an accepted value is not written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Why {
+    /// No file that can be changed declares the field.
+    Undeclared,
+    /// The value contains a credential.
+    Credential,
+    /// The file declares something else than the manifest that was applied last.
+    Changed(PathBuf),
+    /// The file cannot be changed in place.
+    Refused(PathBuf, edit::Error),
+}
+
+/// A record in a file, and its place.
+struct Declared<'f> {
+    /// The range of its document in the file.
+    range: Range<usize>,
+    place: Place,
+    record: &'f Value,
+}
+
+impl Declared<'_> {
+    fn is_of(&self, drift: &DriftView) -> bool {
+        let namespace = text(self.record, "/metadata/namespace");
+        text(self.record, "/spec/resource/kind") == Some(&*drift.kind)
+            && text(self.record, "/spec/resource/id") == Some(&*drift.id)
+            && namespace.is_none_or(|namespace| namespace == drift.namespace)
+    }
+
+    fn value(&self, field: &str) -> Option<Value> {
+        let value = self.record.pointer("/spec/desired").and_then(|desired| desired.get(field)).cloned();
+        value.or_else(|| (field == EXISTS).then_some(Value::Bool(true)))
+    }
+}
+
+impl Plan {
+    pub(super) fn of(standing: Vec<Acceptance>, files: &[File], with_temporary: bool) -> Self {
+        let mut plan = Self { all: standing.len(), ..Self::default() };
+        let mut texts: Vec<String> = files.iter().map(|file| file.text.clone()).collect();
+        for acceptance in standing {
+            if acceptance.until.is_some() && !with_temporary {
+                plan.temporary += 1;
+                continue;
+            }
+            match write(&acceptance, files, &mut texts) {
+                Ok(true) => plan.written.push(acceptance),
+                Ok(false) => {}
+                Err(why) => plan.left.push((acceptance, why)),
+            }
+        }
+        for (file, after) in files.iter().zip(texts).filter(|(file, after)| file.text != *after) {
+            plan.edits.push(Edit { path: file.path.clone(), before: file.text.clone(), after });
+        }
+        if plan.left.iter().any(|(_, why)| *why == Why::Undeclared) {
+            let reasons = files.iter().filter_map(|file| Some((file.path.clone(), out_of_reach(file)?)));
+            plan.out_of_reach = reasons.collect();
+        }
+        plan
+    }
+}
+
+/// Writes one accepted value. Whether a text changed.
+fn write(acceptance: &Acceptance, files: &[File], texts: &mut [String]) -> Result<bool, Why> {
+    if !acceptance.is_whole {
+        return Err(Why::Credential);
+    }
+    let drift = &acceptance.drift;
+    let field = &drift.field_name;
+    let mut has_changed = false;
+    let mut is_declared = false;
+    for (file, text) in files.iter().zip(texts.iter_mut()) {
+        // Edits move what follows, so each one is made on the text of the moment.
+        let documents = documents(file, text);
+        let declared: Vec<_> = records(&documents).into_iter().filter(|record| record.is_of(drift)).collect();
+        for record in declared.iter().rev() {
+            let Some(value) = record.value(field) else { continue };
+            is_declared = true;
+            if is_alike(&value, &acceptance.value) {
+                continue;
+            }
+            if !is_alike(&value, &acceptance.declared) {
+                return Err(Why::Changed(file.path.clone()));
+            }
+            let is_json = file.path.extension().is_some_and(|ending| ending == "json");
+            let notation = if is_json { Notation::Json } else { Notation::Yaml };
+            let document = text.get(record.range.clone()).unwrap_or_default().to_owned();
+            let edited = Editor { text: &document, notation, map: &record.place }.set(field, &acceptance.value);
+            let edited = edited.map_err(|error| Why::Refused(file.path.clone(), error))?;
+            text.replace_range(record.range.clone(), &edited);
+            has_changed = true;
+        }
+    }
+    if is_declared { Ok(has_changed) } else { Err(Why::Undeclared) }
+}
+
+/// The documents of a file that can be changed, each with its range.
+fn documents(file: &File, text: &str) -> Vec<(Range<usize>, Value)> {
+    if !mentions(&file.text) || is_template(&file.text) {
+        return Vec::new();
+    }
+    let read = |range: Range<usize>| Some((range.clone(), serde_saphyr::from_str(text.get(range)?).ok()?));
+    ranges(text).into_iter().filter_map(read).collect()
+}
+
+/// The documents of a stream. A line of three dashes at its start begins one, whatever comes before.
+fn ranges(text: &str) -> Vec<Range<usize>> {
+    let mut starts = vec![0];
+    let mut at = 0;
+    for line in text.split_inclusive('\n') {
+        let is_marker = |marker| {
+            line.strip_prefix(marker)
+                .is_some_and(|rest: &str| rest.is_empty() || rest.starts_with([' ', '\t', '\r', '\n']))
+        };
+        if is_marker("---") {
+            starts.push(at);
+        }
+        at += line.len();
+        if is_marker("...") {
+            starts.push(at);
+        }
+    }
+    starts.push(text.len());
+    starts.windows(2).filter_map(|pair| Some(*pair.first()?..*pair.last()?)).filter(|range| !range.is_empty()).collect()
+}
+
+fn records(documents: &[(Range<usize>, Value)]) -> Vec<Declared<'_>> {
+    let mut found = Vec::new();
+    for (range, document) in documents {
+        let key = |key: &str| key.to_owned().into();
+        let desired = [key("spec"), key("desired")];
+        let items = document.get("items").and_then(Value::as_array).into_iter().flatten().enumerate();
+        let items =
+            items.map(|(position, item)| ([key("items"), position.into()].into_iter().chain(desired.clone()), item));
+        let all = items.map(|(place, item)| (place.collect::<Place>(), item)).chain([(desired.to_vec(), document)]);
+        found.extend(
+            all.filter(|(_, record)| is_record(record) && record.pointer("/spec/resource").is_some())
+                .map(|(place, record)| Declared { range: range.clone(), place, record }),
+        );
+    }
+    found
+}
+
+fn is_record(document: &Value) -> bool {
+    text(document, "/kind") == Some(RECORD)
+        && text(document, "/apiVersion").is_some_and(|version| version.split('/').next() == Some(GROUP))
+}
+
+/// Why the records in a file cannot be changed in place; nothing where they can, or there are none.
+fn out_of_reach(file: &File) -> Option<&'static str> {
+    if !mentions(&file.text) {
+        return None;
+    }
+    if is_template(&file.text) {
+        return Some("it is a Helm template, and the values of Helm charts are out of reach");
+    }
+    let mut documents: Vec<Value> = Vec::new();
+    for range in ranges(&file.text) {
+        match serde_saphyr::from_str(file.text.get(range)?) {
+            Ok(document) => documents.push(document),
+            Err(_) => return Some("it is not YAML"),
+        }
+    }
+    let is_patch = |document: &Value| is_record(document) && document.pointer("/spec/resource").is_none();
+    if documents.iter().any(is_patch) {
+        return Some("it is a patch of Kustomize, and those are out of reach");
+    }
+    let is_kustomization =
+        |document: &Value| text(document, "/kind") == Some("Kustomization") || document.get("patches").is_some();
+    documents.iter().any(is_kustomization).then_some("it has patches of Kustomize, and those are out of reach")
+}
+
+fn mentions(text: &str) -> bool {
+    text.contains(RECORD)
+}
+
+fn is_template(text: &str) -> bool {
+    text.contains("{{")
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::cli::drift::tests::object;
+
+    pub(in crate::cli::manifests) fn standing(record: &str, more: &Value) -> Acceptance {
+        let mut stands = json!({ "status": {
+            "phase": "Accepted", "reason": "Standing", "decidedBy": "jane", "because": "OPS-123", "resolvedAt": "2026-05-10T11:00:00Z",
+            "acceptance": { "mode": "Standing", "value": "s-4vcpu-8gb", "declared": "s-2vcpu-4gb", "since": "2026-05-10T11:00:00Z" },
+            "manifestPatch": { "spec": { "desired": { "size_slug": "s-4vcpu-8gb" } } },
+            "conditions": [{ "type": "Standing", "status": "True", "reason": "Accepted", "message": "" }],
+        } });
+        crate::cli::drift::tests::merge(&mut stands, more);
+        Acceptance::read(&object(record, &stands)).unwrap()
+    }
+
+    pub(in crate::cli::manifests) const MANIFEST: &str = "# Written by hand.
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: other}
+---
+apiVersion: arcadia.cloud/v1alpha1
+kind: ProvisionedResource
+metadata:
+  name: web-1
+spec:
+  resource: {kind: Droplet, id: '3164444'}
+  desired:
+    size_slug: s-2vcpu-4gb # as ordered
+    tags: [web]
+";
+
+    fn plan(standing: &[Acceptance], files: &[(&str, &str)]) -> Plan {
+        let files: Vec<_> =
+            files.iter().map(|(path, text)| File { path: path.into(), text: (*text).to_owned() }).collect();
+        Plan::of(standing.to_vec(), &files, false)
+    }
+
+    #[test]
+    fn the_file_that_declares_the_field_gets_the_value() {
+        let list = "apiVersion: v1\nkind: List\nitems:\n- apiVersion: arcadia.cloud/v1alpha1\n  kind: ProvisionedResource\n  metadata: {name: prefixed-web-1, namespace: default}\n  spec: {resource: {kind: Droplet, id: \"3164444\"}, desired: {size_slug: s-2vcpu-4gb}}\n";
+        let json = r#"{"apiVersion": "arcadia.cloud/v1alpha1", "kind": "ProvisionedResource", "metadata": {"name": "web-1"},
+ "spec": {"resource": {"kind": "Droplet", "id": "3164444"}, "desired": {"size_slug": "s-2vcpu-4gb"}}}"#;
+        for (path, text) in [("a.yaml", MANIFEST), ("a.yaml", list), ("a.json", json)] {
+            let plan =
+                plan(&[standing("web-1", &json!({}))], &[("b.yaml", "kind: [ProvisionedResource"), (path, text)]);
+            assert_eq!((plan.edits.len(), plan.written.len(), plan.left.len()), (1, 1, 0), "{:?}", plan.left);
+            assert_eq!(plan.edits[0].after, text.replace("s-2vcpu-4gb", "s-4vcpu-8gb"));
+        }
+        // Of another namespace, or of another resource.
+        let elsewhere = MANIFEST.replace("name: web-1", "name: web-1\n  namespace: other");
+        let another = MANIFEST.replace("3164444", "5");
+        for text in [elsewhere, another] {
+            assert_eq!(plan(&[standing("web-1", &json!({}))], &[("a.yaml", &text)]).left[0].1, Why::Undeclared);
+        }
+    }
+
+    #[test]
+    fn two_acceptances_change_one_file_and_a_second_run_changes_nothing() {
+        let tags = json!({ "metadata": { "name": "web-1-tags" }, "spec": { "field": "tags" },
+            "status": { "acceptance": { "value": ["web", "prod"], "declared": ["web"] } } });
+        let both = [standing("web-1", &json!({})), standing("web-1", &tags)];
+        let first = plan(&both, &[("a.yaml", MANIFEST)]);
+        let wanted = MANIFEST.replace("s-2vcpu-4gb #", "s-4vcpu-8gb #").replace("[web]", "[web, prod]");
+        assert_eq!((first.edits.len(), first.edits[0].after.as_str()), (1, wanted.as_str()));
+        let second = plan(&both, &[("a.yaml", &wanted)]);
+        assert_eq!((second.edits.len(), second.written.len(), second.left.len()), (0, 0, 0));
+    }
+
+    #[test]
+    fn what_cannot_be_written_says_why() {
+        let one = |more: &Value, text: &str| {
+            let plan = plan(&[standing("web-1", more)], &[("a.yaml", text)]);
+            (plan.left.first().map(|(_, why)| why.clone()), plan.temporary, plan.out_of_reach)
+        };
+        let path = || PathBuf::from("a.yaml");
+        let third = MANIFEST.replace("s-2vcpu-4gb", "s-8vcpu-16gb");
+        assert_eq!(one(&json!({}), &third).0, Some(Why::Changed(path())));
+        assert_eq!(one(&json!({ "status": { "manifestPatch": null } }), MANIFEST).0, Some(Why::Credential));
+        assert_eq!(one(&json!({ "status": { "acceptance": { "until": "2026-06-01T00:00:00Z" } } }), MANIFEST).1, 1);
+        let entangled = MANIFEST.replace("s-2vcpu-4gb #", "&size s-2vcpu-4gb #") + "    size: *size\n";
+        assert_eq!(one(&json!({}), &entangled).0, Some(Why::Refused(path(), edit::Error::Entangled)));
+        for (text, wanted) in [
+            (MANIFEST.replace("name: web-1", "name: {{ .Release.Name }}"), "Helm template"),
+            (MANIFEST.replace("  resource: {kind: Droplet, id: '3164444'}\n", ""), "patch of Kustomize"),
+            (
+                "kind: Kustomization\npatches: [{target: {kind: ProvisionedResource}, path: size.yaml}]\n".to_owned(),
+                "patches of Kustomize",
+            ),
+            ("kind: ProvisionedResource\na: [".to_owned(), "not YAML"),
+        ] {
+            let (why, _, out_of_reach) = one(&json!({}), &text);
+            assert_eq!(why, Some(Why::Undeclared));
+            assert!(out_of_reach[0].1.contains(wanted), "{out_of_reach:?}");
+        }
+    }
+
+    #[test]
+    fn a_record_of_a_resource_that_is_gone_says_so_afterwards() {
+        let gone = json!({ "metadata": { "name": "web-1-exists" }, "spec": { "field": "exists" },
+            "status": { "acceptance": { "value": false, "declared": true } } });
+        let plan = plan(&[standing("web-1", &gone)], &[("a.yaml", MANIFEST)]);
+        assert_eq!(plan.edits[0].after, format!("{MANIFEST}    exists: false\n"));
+    }
+
+    #[test]
+    fn documents_begin_at_their_markers() {
+        let text = "a: 1\n--- # x\nb: |\n  --- no\n...\n---\nc: 3\n";
+        let parts: Vec<_> = ranges(text).into_iter().map(|range| &text[range]).collect();
+        assert_eq!(parts, ["a: 1\n", "--- # x\nb: |\n  --- no\n...\n", "---\nc: 3\n"]);
+    }
+}

@@ -1,0 +1,214 @@
+//! The report of the leading operator about itself: `/metrics` and `/readyz?verbose` of its pod, which the API server
+//! fetches for users who may get `pods/proxy`.
+
+use std::collections::BTreeMap;
+
+use http::Request;
+use k8s_openapi::api::core::v1::Pod;
+use kube::{Api, Client};
+
+use crate::{
+    cli::Error,
+    kube_ext::call::{self, bounded},
+};
+
+/// The name of the port in the chart and the kustomize base.
+const PORT: &str = "metrics";
+/// The name of the checks of kinds in the verbose readiness.
+const INVENTORY: &str = "inventory/";
+
+/// The code of an answer that something is not ready.
+const UNAVAILABLE: u16 = 503;
+
+/// The report of one operator.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(in crate::cli) struct Report {
+    pub(in crate::cli) namespace: String,
+    pub(in crate::cli) pod: String,
+    pub(in crate::cli) version: Option<String>,
+    pub(in crate::cli) kinds: BTreeMap<String, KindReport>,
+    /// The age in seconds at which an inventory is too old.
+    pub(in crate::cli) max_age: Option<f64>,
+    /// Calls left and allowed, by window.
+    pub(in crate::cli) budget: BTreeMap<String, (f64, f64)>,
+    /// The seconds for which DigitalOcean paused all calls.
+    pub(in crate::cli) pause: f64,
+    /// Checks that fail, other than those of kinds.
+    pub(in crate::cli) failures: Vec<(String, String)>,
+}
+
+/// The last sweep of one kind.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(in crate::cli) struct KindReport {
+    /// The age of the last complete list in seconds.
+    pub(in crate::cli) age: Option<f64>,
+    pub(in crate::cli) recorded: Option<f64>,
+    pub(in crate::cli) unrecorded: Option<f64>,
+    /// The reason why the last list could not be read.
+    pub(in crate::cli) failure: Option<String>,
+}
+
+/// Reads the report of the holder of a lease; nothing where it is no pod, or serves no metrics.
+pub(super) async fn read(client: &Client, namespace: &str, holder: Option<&str>) -> Result<Option<Report>, Error> {
+    // The identity is the name of the pod with a random suffix.
+    let Some((pod, _)) = holder.and_then(|holder| holder.rsplit_once('_')) else { return Ok(None) };
+    let pods = Api::<Pod>::namespaced(client.clone(), namespace);
+    let doing = format!("reading Pod {}/{pod}", namespace);
+    let port = bounded(&doing, pods.get_opt(pod)).await?.as_ref().and_then(port);
+    let Some(port) = port else { return Ok(None) };
+    let base = format!("/api/v1/namespaces/{}/pods/{pod}:{port}/proxy", namespace);
+    let metrics = fetch(client, &format!("{base}/metrics")).await?;
+    let checks = match fetch(client, &format!("{base}/readyz?verbose")).await {
+        Err(call::Error::Failed { source, doing }) => match *source {
+            // A process that is not ready lists its checks all the same.
+            kube::Error::Api(status) if status.code == UNAVAILABLE => status.message,
+            source => return Err(call::Error::Failed { source: Box::new(source), doing }.into()),
+        },
+        fetched => fetched?,
+    };
+    let mut report = parse(&metrics, &checks);
+    namespace.clone_into(&mut report.namespace);
+    pod.clone_into(&mut report.pod);
+    Ok(Some(report))
+}
+
+fn port(pod: &Pod) -> Option<i32> {
+    let containers = &pod.spec.as_ref()?.containers;
+    let mut ports = containers.iter().flat_map(|container| container.ports.iter().flatten());
+    ports.find(|port| port.name.as_deref() == Some(PORT)).map(|port| port.container_port)
+}
+
+async fn fetch(client: &Client, path: &str) -> Result<String, call::Error> {
+    let doing = format!("reading {path}");
+    let request = Request::get(path).body(Vec::new()).map_err(kube::Error::HttpError);
+    bounded(&doing, async { client.request_text(request?).await }).await
+}
+
+fn parse(metrics: &str, checks: &str) -> Report {
+    let mut report = Report::default();
+    for (name, labels, value) in metrics.lines().filter_map(series) {
+        let label = |name: &str| labels.get(name).map(|value| (*value).to_owned());
+        match name {
+            "arcadia_build_info" => report.version = label("version"),
+            "arcadia_inventory_max_age_seconds" => report.max_age = Some(value),
+            "arcadia_cloud_pause_seconds" => report.pause = value,
+            "arcadia_inventory_age_seconds" => {
+                report.kinds.entry(label("kind").unwrap_or_default()).or_default().age = Some(value);
+            }
+            "arcadia_inventory_resources" => {
+                report.kinds.entry(label("kind").unwrap_or_default()).or_default().recorded = Some(value);
+            }
+            "arcadia_unrecorded_resources" => {
+                report.kinds.entry(label("kind").unwrap_or_default()).or_default().unrecorded = Some(value);
+            }
+            "arcadia_cloud_calls_left" => {
+                report.budget.entry(label("window").unwrap_or_default()).or_default().0 = value;
+            }
+            "arcadia_cloud_calls_limit" => {
+                report.budget.entry(label("window").unwrap_or_default()).or_default().1 = value;
+            }
+            _ => {}
+        }
+    }
+    for (name, text) in checks.lines().filter_map(|line| line.strip_prefix("[-]")?.split_once(" failed: ")) {
+        match name.strip_prefix(INVENTORY) {
+            Some(kind) => report.kinds.entry(kind.to_owned()).or_default().failure = Some(text.to_owned()),
+            None => report.failures.push((name.to_owned(), text.to_owned())),
+        }
+    }
+    report
+}
+
+/// One line of a scrape: the name, the labels and the value. The operator's labels are words without commas.
+fn series(line: &str) -> Option<(&str, BTreeMap<&str, &str>, f64)> {
+    let (series, value) = line.rsplit_once(' ').filter(|_| !line.starts_with('#'))?;
+    let (name, labels) = series.split_once('{').unwrap_or((series, ""));
+    let labels = labels.trim_end_matches('}').split(',').filter_map(|label| label.split_once('='));
+    Some((name, labels.map(|(name, value)| (name, value.trim_matches('"'))).collect(), value.parse().ok()?))
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use http::Response;
+    use kube::client::Body;
+    use serde_json::json;
+
+    use super::*;
+
+    const METRICS: &str = r#"# HELP arcadia_build The version of the operator.
+arcadia_build_info{version="0.1.0"} 1
+arcadia_inventory_max_age_seconds 900.0
+arcadia_inventory_age_seconds{kind="Droplet"} 12.5
+arcadia_inventory_resources{kind="Droplet"} 34
+arcadia_unrecorded_resources{kind="Droplet"} 5
+arcadia_inventory_age_seconds{kind="Domain"} 1200.0
+arcadia_cloud_calls_left{window="hour"} 4000
+arcadia_cloud_calls_limit{window="hour"} 4500
+arcadia_cloud_calls_left{window="minute"} 12
+arcadia_cloud_calls_limit{window="minute"} 225
+arcadia_cloud_pause_seconds 30.0
+# EOF
+"#;
+    const CHECKS: &str = "[+]lease ok
+[-]sagas failed: listing the sagas
+[+]inventory/Droplet ok
+[-]inventory/Volume failed: listing Volume: the token needs block_storage:read
+readyz check failed
+";
+
+    pub(in crate::cli::status) fn report() -> Report {
+        Report { namespace: "arcadia-system".into(), pod: "arcadia-operator-7d9f".into(), ..parse(METRICS, CHECKS) }
+    }
+
+    /// An API server that answers with this status for a report, and has the pod or not.
+    fn client(has_pod: bool, readyz: u16) -> Client {
+        let answer = move |request: Request<Body>| async move {
+            let path = request.uri().path().to_owned();
+            let failure = |code: u16| {
+                json!({ "kind": "Status", "status": "Failure", "message": "no",
+                    "reason": if code == 404 { "NotFound" } else { "Forbidden" }, "code": code })
+                .to_string()
+            };
+            let (code, body) = match path.rsplit('/').next().unwrap() {
+                "metrics" => (200, METRICS.to_owned()),
+                "readyz" if readyz == 403 => (403, failure(403)),
+                "readyz" => (readyz, CHECKS.to_owned()),
+                "arcadia-operator-7d9f" if has_pod => {
+                    let ports =
+                        json!([{ "name": "health", "containerPort": 1 }, { "name": "metrics", "containerPort": 8080 }]);
+                    let pod = json!({ "apiVersion": "v1", "kind": "Pod", "metadata": { "name": "p" },
+                        "spec": { "containers": [{ "name": "operator", "ports": ports }] } });
+                    (200, pod.to_string())
+                }
+                _ => (404, failure(404)),
+            };
+            assert!(
+                code == 404 || !path.contains("proxy") || path.contains("/pods/arcadia-operator-7d9f:8080/proxy/"),
+                "{path}"
+            );
+            Ok::<_, kube::Error>(Response::builder().status(code).body(Body::from(body.into_bytes())).unwrap())
+        };
+        Client::new(tower::service_fn(answer), "default")
+    }
+
+    #[tokio::test]
+    async fn the_report_of_the_leader_is_read_through_the_api_server() {
+        let (namespace, holder) = ("arcadia-system", Some("arcadia-operator-7d9f_0123456789abcdef"));
+        for readyz in [200, 503] {
+            assert_eq!(read(&client(true, readyz), namespace, holder).await.unwrap(), Some(report()), "{readyz}");
+        }
+        assert_eq!(read(&client(false, 200), namespace, holder).await.unwrap(), None, "outside of the cluster");
+        assert!(matches!(read(&client(true, 403), namespace, holder).await, Err(Error::Forbidden { .. })));
+    }
+
+    #[test]
+    fn metrics_and_checks_are_read_by_name() {
+        let report = report();
+        assert_eq!((report.version.as_deref(), report.max_age, report.pause), (Some("0.1.0"), Some(900.0), 30.0));
+        assert_eq!(report.budget["hour"], (4000.0, 4500.0));
+        let droplet = KindReport { age: Some(12.5), recorded: Some(34.0), unrecorded: Some(5.0), failure: None };
+        assert_eq!(report.kinds["Droplet"], droplet);
+        assert!(report.kinds["Volume"].failure.as_ref().unwrap().contains("block_storage:read"));
+        assert_eq!(report.failures, [("sagas".to_owned(), "listing the sagas".to_owned())]);
+    }
+}
