@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use kube::{ResourceExt as _, api::DynamicObject};
 use serde_json::Value;
 
+use super::text::one_line;
 use crate::{
     api::drift::EXISTS,
     api::{annotations, conditions, labels},
@@ -161,16 +162,18 @@ impl DriftView {
             expected_short: text("/spec/expectedShort").unwrap_or_else(|| show::short_text(&expected, COLUMN)),
             actual_short: actual_short.unwrap_or_else(|| show::short_text(&actual, COLUMN)),
             differences: differences(data.pointer(&format!("{place}/differences"))),
-            note: text("/spec/note"),
+            note: text("/spec/note").map(|note| one_line(&note)),
             class: text("/spec/revert").or_else(|| text("/spec/revert/class")).map(|class| Class::read(&class)),
             revert_note: text("/spec/revertNote"),
             saga: text("/status/sagaRef/name"),
             reason: text("/status/reason").unwrap_or_default(),
-            message: condition(data, conditions::RESOLVED).map(|resolved| resolved.message).unwrap_or_default(),
+            message: condition(data, conditions::RESOLVED)
+                .map(|resolved| one_line(&resolved.message))
+                .unwrap_or_default(),
             created: object.creation_timestamp().map(|time| time.0),
             resolved: text("/status/resolvedAt").and_then(|time| time.parse().ok()),
-            decided_by: text("/status/decidedBy"),
-            because: text("/status/because").or_else(|| annotation(annotations::BECAUSE)),
+            decided_by: text("/status/decidedBy").map(|by| one_line(&by)),
+            because: text("/status/because").or_else(|| annotation(annotations::BECAUSE)).map(|why| one_line(&why)),
             pending: pending.filter(|_| phase == "Open"),
             standing: condition(data, conditions::STANDING).map(|standing| (standing.status, standing.reason)),
             until: text("/status/acceptance/until").or_else(|| annotation(annotations::ACCEPT_UNTIL)),
@@ -304,6 +307,15 @@ pub(super) mod tests {
         }
         let later = view("web-1", &json!({ "spec": { "revert": "Annoying" } }));
         assert_eq!(later.class, Some(Class::Other("Annoying".into())));
+    }
+
+    #[test]
+    fn a_reason_does_not_command_the_terminal() {
+        let drift = view("web-1", &json!({ "status": { "because": "so\u{1b}[2J", "decidedBy": "jane\n" } }));
+        assert_eq!(
+            (drift.because.as_deref(), drift.decided_by.as_deref()),
+            (Some(r#""so\u001b[2J""#), Some(r#""jane\n""#))
+        );
     }
 
     #[test]

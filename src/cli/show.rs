@@ -21,7 +21,7 @@ use super::{
     drift::{DriftView, text},
     files::Declared,
     history,
-    text::{Paint, print},
+    text::{Paint, one_line, print},
     verify::{self, FieldVerdict},
 };
 use crate::api::{drift::EXISTS, labels};
@@ -158,7 +158,7 @@ async fn events(cluster: &Cluster, name: &str) -> Result<Vec<EventView>, Error> 
                 .or_else(|| event.last_timestamp.map(|time| time.0))
                 .or_else(|| event.event_time.map(|time| time.0)),
             reason: event.reason.unwrap_or_default(),
-            message: event.message.unwrap_or_default(),
+            message: one_line(&event.message.unwrap_or_default()),
         }
     };
     let mut events: Vec<EventView> = events.into_iter().map(view).collect();

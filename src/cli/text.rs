@@ -6,6 +6,7 @@ use console::{Alignment, Style, measure_text_width, pad_str};
 use jiff::Timestamp;
 
 use super::Error;
+use crate::comparison::show;
 
 /// The space between two columns, as kubectl prints it.
 const GAP: &str = "   ";
@@ -161,6 +162,11 @@ pub(super) fn time(at: Timestamp) -> String {
     at.strftime("%Y-%m-%d %H:%M:%S UTC").to_string()
 }
 
+/// A text of another user or of the cloud on one line, without signs that a terminal would obey.
+pub(super) fn one_line(text: &str) -> String {
+    if text.chars().any(char::is_control) { show::escape(text).into_owned() } else { text.to_owned() }
+}
+
 /// Each text on a line of its own.
 pub(super) fn lines(lines: impl IntoIterator<Item = String>) -> String {
     lines.into_iter().fold(String::new(), |text, line| text + &line + "\n")
@@ -198,6 +204,12 @@ mod tests {
             longer-name   red      9d
         "]]
         .assert_eq(&plain);
+    }
+
+    #[test]
+    fn foreign_texts_do_not_command_the_terminal() {
+        assert_eq!(one_line("approved in OPS-123, ümläut"), "approved in OPS-123, ümläut");
+        assert_eq!(one_line("a\nb\u{1b}[2J"), r#""a\nb\u001b[2J""#);
     }
 
     #[test]

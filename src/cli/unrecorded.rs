@@ -42,7 +42,7 @@ pub(super) struct UnrecordedArgs {
     #[arg(long, requires = "baseline")]
     write_baseline: bool,
 
-    /// Go on to record them, as `import` does: --folder, --apply and --fields say where and what
+    /// Record them, as `import` does: --folder, --apply and --fields say where and what
     #[arg(long, conflicts_with_all = ["write_baseline", "output"])]
     import: bool,
 

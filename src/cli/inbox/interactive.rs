@@ -20,7 +20,7 @@ use super::{
 };
 use crate::cli::{Error, Exit, cluster::Cluster, decide, drift::DriftView, history};
 
-/// The time after which ages are shown anew.
+/// The time after which ages are drawn again.
 const TICK: Duration = Duration::from_secs(10);
 /// The pause of the thread that reads keys, after which it checks whether anybody still needs them.
 const POLL: Duration = Duration::from_millis(200);

@@ -1,7 +1,7 @@
 //! Changes one value in a YAML or JSON text, in place: comments, layout and the notation of all else stay. Pure.
 //!
 //! The syntax tree says where a value stands, and this file writes the new text there. Maps and lists are changed item by
-//! item; where that does not lead to the wanted value, the whole value is written anew. In the end the result is read
+//! item; where that does not lead to the wanted value, the whole value is replaced. In the end the result is read
 //! again: a change that would touch anything else is refused.
 
 use serde_json::{Map, Value};
@@ -139,7 +139,7 @@ impl Editor<'_> {
         Ok(text)
     }
 
-    /// Writes the value anew.
+    /// Replaces the value as a whole.
     fn replace(&self, text: &str, place: &Place, old: &Value, new: &Value) -> Result<String, Error> {
         let document = Document::new(text)?;
         let route = Route::from(place.clone());

@@ -8,10 +8,9 @@ use serde_json::Value;
 
 use super::edit::{self, Editor, Notation, Place};
 use crate::{
-    api::GROUP,
+    api::{GROUP, drift::EXISTS},
     cli::drift::{DriftView, text},
     comparison::is_alike,
-    drift::evaluate::EXISTS,
 };
 
 /// The kind of a record in a manifest.

@@ -9,7 +9,7 @@ use crate::{
     api::conditions,
     cli::{
         drift::{condition, text},
-        text::{Paint, Table, age},
+        text::{Paint, Table, age, one_line},
     },
     nearest::nearest,
 };
@@ -83,7 +83,7 @@ impl SagaView {
             name: saga.name_any(),
             phase: text(data, "/status/phase").unwrap_or("Pending").to_owned(),
             step: text(data, "/status/step").map(str::to_owned),
-            message: succeeded.as_ref().map(|found| found.message.clone()).unwrap_or_default(),
+            message: succeeded.as_ref().map(|found| one_line(&found.message)).unwrap_or_default(),
             reason: succeeded.map(|found| found.reason).unwrap_or_default(),
             kind: owned("/spec/kind"),
             progress: owned("/status/progress"),
@@ -135,8 +135,8 @@ impl StepView {
             finished: at(current, "/finishedAt"),
             retry_at: at(current, "/retryAt"),
             external_ids: ids.filter_map(Value::as_str).map(str::to_owned).collect(),
-            waiting_for: text(current, "/waitingFor").map(str::to_owned),
-            error: text(current, "/error/message").map(str::to_owned),
+            waiting_for: text(current, "/waitingFor").map(one_line),
+            error: text(current, "/error/message").map(one_line),
         }
     }
 
@@ -162,7 +162,7 @@ fn at(value: &Value, pointer: &str) -> Option<Timestamp> {
 
 fn resolution(resolution: &Value) -> String {
     let part = |pointer| text(resolution, pointer).unwrap_or_default();
-    let why = text(resolution, "/why").map(|why| format!(": {why}")).unwrap_or_default();
+    let why = text(resolution, "/why").map(|why| format!(": {}", one_line(why))).unwrap_or_default();
     let step = Some(part("/step")).filter(|step| !step.is_empty()).map(|step| format!(" of step {step}"));
     format!("{}{} by {} at {}{why}", part("/what"), step.unwrap_or_default(), part("/by"), part("/at"))
 }

@@ -1,6 +1,6 @@
 //! The result of comparing one record.
 
-use crate::{cli::manifests::Declared, drift::shown::Shown};
+use crate::{cli::files::Declared, drift::shown::Shown};
 
 /// The result of comparing one record.
 #[derive(Clone, Debug)]
