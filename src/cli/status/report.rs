@@ -53,10 +53,10 @@ pub(super) async fn read(client: &Client, namespace: &str, holder: Option<&str>)
     // The identity is the name of the pod with a random suffix.
     let Some((pod, _)) = holder.and_then(|holder| holder.rsplit_once('_')) else { return Ok(None) };
     let pods = Api::<Pod>::namespaced(client.clone(), namespace);
-    let doing = format!("reading Pod {}/{pod}", namespace);
+    let doing = format!("reading Pod {namespace}/{pod}");
     let port = bounded(&doing, pods.get_opt(pod)).await?.as_ref().and_then(port);
     let Some(port) = port else { return Ok(None) };
-    let base = format!("/api/v1/namespaces/{}/pods/{pod}:{port}/proxy", namespace);
+    let base = format!("/api/v1/namespaces/{namespace}/pods/{pod}:{port}/proxy");
     let metrics = fetch(client, &format!("{base}/metrics")).await?;
     let checks = match fetch(client, &format!("{base}/readyz?verbose")).await {
         Err(call::Error::Failed { source, doing }) => match *source {

@@ -15,6 +15,7 @@ fn set(text: &str, key: &str, value: &Value) -> Result<String, Error> {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table of layouts")]
 fn only_the_value_is_another_one_in_every_layout() {
     for (before, key, value, after) in [
         (
