@@ -98,15 +98,18 @@ pub(crate) fn run(release: &Release) -> Result<(), Error> {
 /// The image, and archives of both programs with their license, and the manifest for krew.
 fn programs(output: &Path, url: &str) -> Result<(), Error> {
     let layout = project::root().join("target/image/oci");
-    let built = image::with_programs(&layout)?;
+    let [operator_program, plugin_program] = image::with_programs(&layout)?;
     let (system, architecture) = ("linux", go_name(std::env::consts::ARCH));
     let named = |program: &str| output.join(format!("{program}-{VERSION}-{system}-{architecture}.tar.gz"));
     archive::folder(&output.join(format!("arcadia-operator-{VERSION}-image-{system}-{architecture}.tar")), &layout)?;
     let license = project::root().join("LICENSE");
-    let operator = [("arcadia-operator", built.operator.as_path()), ("LICENSE", license.as_path())];
-    archive::files(&named("arcadia-operator"), &operator)?;
-    let plugin = named("kubectl-arcadia");
-    archive::files(&plugin, &[("kubectl-arcadia", built.plugin.as_path()), ("LICENSE", license.as_path())])?;
+    let packed = |program: &str, built: &Program| {
+        let archive = named(program);
+        archive::files(&archive, &[(program, built.path.as_path()), ("LICENSE", license.as_path())])?;
+        Ok::<_, Error>(archive)
+    };
+    packed(operator::NAME, &operator_program)?;
+    let plugin = packed(operator::PLUGIN, &plugin_program)?;
 
     let template = fs::read_to_string(project::root().join(KREW)).map_err(Error::system(format!("read {KREW}")))?;
     let file = plugin.file_name().unwrap_or_default().to_string_lossy();
