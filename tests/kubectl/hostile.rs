@@ -100,7 +100,7 @@ async fn without_a_cluster_it_fails_soon_and_says_what_to_check() {
         assert!(said.contains("refused") && said.contains("kubectl cluster-info"), "{arguments:?}: {said}");
         assert_eq!(said.lines().count(), 1, "{arguments:?}: {said}");
     }
-    assert!(began.elapsed() < Duration::from_secs(60), "{:?}", began.elapsed());
+    assert!(began.elapsed() < Duration::from_mins(1), "{:?}", began.elapsed());
     // Completion is silent.
     assert_eq!(nowhere.expect(0, &["__complete", "accept", ""]).await, ":4\n");
     fs::write(folder.path().join("broken"), "clusters: [").unwrap();

@@ -35,7 +35,7 @@ async fn a_change_is_decided_on_the_screen() {
     let mut terminal = Terminal::run(&arcadia, &["inbox", "-i"], 100, 20);
     terminal.shows("3 open drifts").await;
     terminal.shows("web-2").await;
-    expect![[r#"
+    expect![[r"
         3 open drifts
             RECORD               FIELD          OLD -> NEW                       REVERT        AGE  DECISION
         >   web-1                size_slug      s-1vcpu-1gb -> s-2vcpu-4gb       Disruptive    0s
@@ -56,7 +56,7 @@ async fn a_change_is_decided_on_the_screen() {
 
 
         ↑↓ move  space choose  c change  a accept  r revert  u undo  h history  / filter  q quit
-    "#]]
+    "]]
     .assert_eq(&terminal.picture());
     // The drift below, and the history of its field.
     terminal.press("jh");
@@ -97,7 +97,7 @@ async fn a_change_is_decided_on_the_screen() {
     terminal.becomes("one open drift", |text| text.contains("0 open drifts, filter")).await;
     terminal.press(&format!("/{ESCAPE}"));
     terminal.shows("1 open drift").await;
-    expect![[r#"
+    expect![[r"
         1 open drift
             RECORD               FIELD          OLD -> NEW                       REVERT        AGE  DECISION
         >   named                name           other -> web-1                   Safe          0s
@@ -118,7 +118,7 @@ async fn a_change_is_decided_on_the_screen() {
 
 
         ↑↓ move  space choose  c change  a accept  r revert  u undo  h history  / filter  q quit
-    "#]]
+    "]]
     .assert_eq(&terminal.picture());
     for record in ["web-1", "web-2"] {
         assert_eq!(world.value(&format!("pr/{record}"), "{.spec.desired.size_slug}").await, "s-2vcpu-4gb");

@@ -13,7 +13,7 @@ use regex::Regex;
 use crate::program::Arcadia;
 
 /// How long to wait for a screen.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 const POLL: Duration = Duration::from_millis(50);
 
 fn size_of(number: u16) -> NonZero<u16> {

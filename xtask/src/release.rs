@@ -15,8 +15,9 @@ use clap::Args;
 use jiff::Zoned;
 use sha2::{Digest as _, Sha256};
 
+use crate::image::Program;
 use crate::tools::Tool;
-use crate::{Error, image, prepare, project, record};
+use crate::{Error, image, operator, prepare, project, record};
 
 /// This version, and the names of the artifacts.
 const VERSION: &str = env!("CARGO_PKG_VERSION");

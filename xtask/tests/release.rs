@@ -70,6 +70,7 @@ fn root() -> &'static Path {
 }
 
 #[tokio::test]
+#[ignore = "compiles both programs of a release for minutes: cargo test --package xtask --test release -- --ignored"]
 async fn a_release_is_complete_and_each_part_installs() {
     let before = ["CHANGELOG.md", "Cargo.toml", "Cargo.lock"].map(|file| fs::read(root().join(file)).unwrap());
     let release = Release::build();

@@ -83,7 +83,13 @@ fn scrape_of_everything() -> Result<String, Error> {
             records: 1,
             open_drifts: vec![OpenDrifts { kind, field: "name".to_owned(), count: 1, oldest: now }],
             max_age: Duration::ZERO,
-            snapshots: vec![SnapshotInfo { kind, age: Some(Duration::ZERO), resources: 1, last_error: None }],
+            snapshots: vec![SnapshotInfo {
+                kind,
+                age: Some(Duration::ZERO),
+                resources: 1,
+                unrecorded: Some(0),
+                last_error: None,
+            }],
         };
         gauges.register(registry);
     });

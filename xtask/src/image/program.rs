@@ -34,13 +34,7 @@ fn build(program: &str, features: &[&str]) -> Result<Program, Error> {
     // A folder of its own: other flags would compile the others' dependencies again.
     let folder = project::root().join("target/image");
     let mut cargo = project::cargo(["build", "--release", "--locked", "--package", "arcadia-operator"]);
-    cargo.args([
-        "--bin",
-        program,
-        "--message-format=json-render-diagnostics",
-        "--target",
-        &target,
-    ]);
+    cargo.args(["--bin", program, "--message-format=json-render-diagnostics", "--target", &target]);
     cargo.args(features).arg("--target-dir").arg(folder);
     if is_musl {
         // ring's C needs no C library: the compiler for glibc does, where there is none for musl.
