@@ -35,6 +35,8 @@ events! {
     DRIFT_ACCEPTED = Normal "DriftAccepted";
     /// The end of an acceptance that stands was changed.
     ACCEPTANCE_RESCHEDULED = Normal "AcceptanceRescheduled";
+    /// The same value was accepted again, in other words or for another reason.
+    ACCEPTANCE_REAFFIRMED = Normal "AcceptanceReaffirmed";
     /// An acceptance that stood on a drift ended; the note names the cause.
     ACCEPTANCE_ENDED = Normal "AcceptanceEnded";
     /// The plan of a revert is in the status of the drift.

@@ -195,11 +195,11 @@ pub struct StandingAcceptance {
     #[schemars(length(min = 1, max = 253))]
     pub drift: String,
 
-    /// The accepted value in short form.
+    /// The accepted value in short form. `status.acceptance.value` of the Drift is the whole value.
     #[schemars(length(max = 256))]
     pub accepted: String,
 
-    /// The value that the manifest declares, in short form.
+    /// The declared value in short form. `status.acceptance.declared` of the Drift is the whole value.
     #[schemars(length(max = 256))]
     pub declared: String,
 

@@ -108,7 +108,7 @@ impl Executor<'_> {
             Write::CancelRevert { drift, saga } => self.cancel_revert(&drift, &saga).await?,
             Write::FailRevert { drift, message } => self.fail_revert(&drift, message).await?,
             Write::ShowPlan { drift, plan, needs } => self.show_plan(&drift, *plan, needs).await?,
-            Write::Reschedule { drift, until } => self.reschedule(&drift, until).await?,
+            Write::Reaffirm { drift, until } => self.reaffirm(&drift, until).await?,
             Write::RestoreDecision { drift } => self.restore_decision(&drift).await?,
             Write::Refuse { drift, message } => self.refuse(&drift, message).await?,
             Write::Wait { drift, message } => self.wait(&drift, message).await?,

@@ -168,7 +168,13 @@ impl Planner<'_> {
     fn answer_late(&mut self, drifts: &[KnownDrift]) {
         for drift in drifts.iter().filter(|drift| drift.has_late_decision()) {
             let phase = drift.phase.name();
-            self.answer(drift, &format!("this drift is resolved already, as {phase}; nothing is left to decide"));
+            let mut of_field = drifts.iter().filter(|other| other.field == drift.field);
+            let next = match of_field.find(|other| other.is_open() || other.standing.is_some()) {
+                Some(other) if other.is_open() => format!("decide Drift {} instead", other.name),
+                Some(other) => format!("the acceptance of Drift {} stands", other.name),
+                None => "nothing is left to decide".to_owned(),
+            };
+            self.answer(drift, &format!("this drift is resolved already, as {phase}; {next}"));
         }
     }
 
@@ -186,11 +192,24 @@ impl Planner<'_> {
                 // A saga that runs is not stopped.
                 open.filter(|drift| drift.reverting.is_none())
                     .for_each(|drift| self.wait(drift, "the record is suspended"));
+                self.answer_standing(drifts);
                 Situation::Suspended
             }
             Rests::Duplicate(older) => {
                 open.for_each(|drift| self.wait(drift, "an older record stands for the same resource"));
+                self.answer_standing(drifts);
                 Situation::Duplicate(older.to_owned())
+            }
+        }
+    }
+
+    /// A decision about an acceptance that stands needs no live resource.
+    fn answer_standing(&mut self, drifts: &[KnownDrift]) {
+        for drift in drifts.iter().filter(|drift| drift.standing.is_some()) {
+            if drift.accept.is_none() {
+                self.end(&drift.name, Ending::Withdrawn);
+            } else {
+                self.keep_to_decision(drift);
             }
         }
     }

@@ -198,9 +198,7 @@ impl Index {
             let drifts = self.drifts.get(owner)?.all.clone();
             Some(Orphans { owner: owner.clone(), since: *since, drifts })
         });
-        orphans
-            .filter(|orphans| orphans.drifts.iter().any(|drift| drift.is_open() || drift.has_late_decision()))
-            .collect()
+        orphans.filter(|orphans| orphans.drifts.iter().any(KnownDrift::is_unsettled)).collect()
     }
 
     /// The names of all records that are not known (any more) and have drifts.

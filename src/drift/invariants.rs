@@ -23,6 +23,7 @@ use super::{
     plan::{Accepted, Adoption, Closing, Compared, Ending, Plan, Situation, Write},
     reverts::RevertSaga,
     shown::Shown,
+    standing::declared as desired_of,
 };
 use crate::{
     api::{AcceptPolicy, DriftPhase, SagaPhase, conditions::reason::INVENTORY_STALE, labels},

@@ -50,6 +50,8 @@ pub struct KnownDrift {
     pub accept: Option<Box<str>>,
     /// The decision that was carried out.
     pub decision: Option<Box<str>>,
+    /// The end of the acceptance that was carried out, as annotated then.
+    pub decided_until: Option<Box<str>>,
     /// Who decided, as far as that is known.
     pub decided_by: Option<Box<str>>,
     /// When the acceptance is to end, as annotated.
@@ -114,6 +116,7 @@ impl KnownDrift {
                 .flatten(),
             accept,
             decision: status.decision.as_deref().map(Into::into),
+            decided_until: status.acceptance.as_ref().and_then(|it| it.until_requested.as_deref()).map(Into::into),
             waits: resolved
                 .filter(|resolved| resolved.reason == reason::DECISION_WAITING)
                 .map(|resolved| resolved.message.as_str().into()),
@@ -136,11 +139,11 @@ impl KnownDrift {
     /// Whether a decision came after it was resolved. One on an acceptance that stands is another matter.
     #[must_use]
     pub fn has_late_decision(&self) -> bool {
-        if self.standing.is_some() {
+        if self.standing.is_some() || self.is_open() {
             return false;
         }
-        if self.is_open() {
-            return false;
+        if self.accept_until.is_some() && self.accept_until != self.decided_until {
+            return true;
         }
         let carried_out = |phase, annotated: &Option<Box<str>>| match (annotated, &self.decision) {
             (None, _) => true,
@@ -149,6 +152,12 @@ impl KnownDrift {
             (Some(_), None) => self.phase == phase,
         };
         !carried_out(DriftPhase::Accepted, &self.accept) || !carried_out(DriftPhase::Reverted, &self.revert)
+    }
+
+    /// Whether something is left to do about it once its record is gone.
+    #[must_use]
+    pub fn is_unsettled(&self) -> bool {
+        self.is_open() || self.standing.is_some() || self.has_late_decision()
     }
 
     /// Whether somebody decided it.
@@ -198,7 +207,8 @@ fn standing(status: &DriftStatus) -> Option<Box<Standing>> {
             declared: acceptance.declared.to_string().into(),
             since: acceptance.since.0,
             until: acceptance.until.as_ref().map(|until| until.0),
-            until_requested: acceptance.until_requested.as_deref().map(Into::into),
+            decided_by: status.decided_by.as_deref().map(Into::into),
+            because: status.because.as_deref().map(Into::into),
             has_patch: status.manifest_patch.is_some(),
         })
     })
@@ -315,8 +325,10 @@ pub struct Standing {
     pub since: Timestamp,
     /// When it ends by itself.
     pub until: Option<Timestamp>,
-    /// The text from which that was computed.
-    pub until_requested: Option<Box<str>>,
+    /// Who decided.
+    pub decided_by: Option<Box<str>>,
+    /// Why.
+    pub because: Option<Box<str>>,
     /// The drift has a patch for the manifest.
     pub has_patch: bool,
 }

@@ -226,14 +226,15 @@ pub enum Write {
         /// Why.
         why: Ending,
     },
-    /// The end of an acceptance that stands was changed.
-    Reschedule {
+    /// The same value was accepted again: the end, the reason or the notation of the decision changed.
+    Reaffirm {
         /// The drift's name.
         drift: Box<str>,
         /// When it ends by itself now.
         until: Option<Timestamp>,
     },
-    /// Second write of an answer about an acceptance that stands: the annotations say again what was decided.
+    /// Second write of an answer about an acceptance that stands or a revert that runs: the annotations say again what was
+    /// decided.
     RestoreDecision {
         /// The drift's name.
         drift: Box<str>,
@@ -293,7 +294,7 @@ impl Write {
             | Self::CancelRevert { drift, .. }
             | Self::FailRevert { drift, .. }
             | Self::ShowPlan { drift, .. }
-            | Self::Reschedule { drift, .. }
+            | Self::Reaffirm { drift, .. }
             | Self::RestoreDecision { drift }
             | Self::Refuse { drift, .. }
             | Self::Wait { drift, .. }

@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::{
     api::DriftDifference,
     comparison::{
-        Difference,
+        Difference, NoRules, compare,
         show::{clip_start, escape, full, short, short_text, width},
     },
     digitalocean::revert::Assessment,
@@ -66,12 +66,23 @@ impl Shown {
         }
     }
 
+    /// Of two values in which all secrets are hidden.
+    #[must_use]
+    pub fn of_hidden(expected: &Value, actual: &Value) -> Self {
+        Self::of(expected, actual, &compare(&NoRules, &[], expected, actual).differences)
+    }
+
+    /// Whether the short forms are of the whole values, not of the first part that differs.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        self.expected_short == brief(&self.expected) && self.actual_short == brief(&self.actual)
+    }
+
     /// How the difference reads in a sentence about the field.
     #[must_use]
     pub fn sentence(&self, field: &str) -> String {
         let field = brief(field);
-        let is_whole = self.expected_short == brief(&self.expected) && self.actual_short == brief(&self.actual);
-        if is_whole {
+        if self.is_whole() {
             format!("{field} is {}, expected {}", self.actual_short, self.expected_short)
         } else {
             format!("{field} differs: {}", self.difference)

@@ -4,7 +4,7 @@
 use std::{borrow::Cow, collections::BTreeMap};
 
 use jiff::{SignedDuration, Timestamp};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::{
     known::{KnownDrift, Standing},
@@ -12,10 +12,13 @@ use super::{
     plan::Ending,
 };
 use crate::{
-    api::drift::EXISTS,
-    comparison::is_alike,
+    api::{DriftPhase, drift::EXISTS},
+    comparison::{NoRules, is_alike, is_same},
     digitalocean::{FieldComparison, Live},
 };
+
+/// The longest text of an end, in bytes.
+const LONGEST_END: usize = 64;
 
 /// The acceptances of one record after a look at what it declares and what is live.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -42,6 +45,10 @@ pub(super) fn settle(recorded: &Recorded<'_>, seen: Seen<'_>, is_confirmed: bool
         let Some((drift, standing)) = of_field.pop() else { continue };
         let superseded = of_field.into_iter().map(|(earlier, _)| (earlier.name.clone(), Ending::Superseded));
         settled.ended.extend(superseded);
+        if drifts.iter().any(|later| was_accepted_after(recorded, later, drift)) {
+            settled.ended.push((drift.name.clone(), Ending::Superseded));
+            continue;
+        }
         match end_of(recorded, seen, drift, standing) {
             Some(End { why, needs_confirmation }) if is_confirmed || !needs_confirmation => {
                 settled.ended.push((drift.name.clone(), why));
@@ -55,6 +62,12 @@ pub(super) fn settle(recorded: &Recorded<'_>, seen: Seen<'_>, is_confirmed: bool
         }
     }
     settled
+}
+
+/// Whether a later drift of the same field was accepted. One that stands ends the earlier one likewise.
+fn was_accepted_after(recorded: &Recorded<'_>, later: &KnownDrift, drift: &KnownDrift) -> bool {
+    let is_accepted = later.phase == DriftPhase::Accepted || (later.is_open() && recorded.last_accepted.hold(later));
+    later.field == drift.field && later.episode > drift.episode && is_accepted
 }
 
 /// The desired values in effect: the recorded ones, with the acceptances that stand laid over them.
@@ -87,17 +100,19 @@ fn end_of(recorded: &Recorded<'_>, seen: Seen<'_>, drift: &KnownDrift, standing:
     if drift.accept.is_none() {
         return Some(End::at_once(Ending::Withdrawn));
     }
-    if standing.until.is_some_and(|until| until <= recorded.now) {
+    // An end that was moved in time counts, even if this process learns of it only now.
+    if standing.until.is_some_and(|until| until <= recorded.now) && !is_moved(drift, recorded.now) {
         return Some(End::at_once(Ending::Expired));
     }
     let field = drift.field.as_ref();
     if recorded.ignore.contains(field) {
         return Some(End::at_once(Ending::Ignored));
     }
-    let Some(declared) = declared(recorded.desired, field) else {
-        return Some(End::at_once(Ending::ManifestChanged));
-    };
     let accepted = standing.accepted();
+    let Some(declared) = declared(recorded.desired, field) else {
+        let is_said = says_in_other_notation(recorded.desired, seen, field, &accepted);
+        return Some(End::at_once(if is_said { Ending::InManifest } else { Ending::ManifestChanged }));
+    };
     match seen {
         Seen::Unknown(..) => None,
         _ if field == EXISTS => {
@@ -108,12 +123,62 @@ fn end_of(recorded: &Recorded<'_>, seen: Seen<'_>, drift: &KnownDrift, standing:
         // The resource itself is the question, not this field.
         Seen::Gone => None,
         Seen::Present(live) => {
-            let shown = live.hide(field, &declared);
-            let is_live_declared = is_live(live, field, &declared);
-            let says_accepted = is_alike(&shown, &accepted) || (is_live_declared && is_live(live, field, &accepted));
-            end_by(is_alike(&shown, &standing.declared()), says_accepted, is_live_declared)
+            let is_as_before = is_alike(&live.hide(field, &declared), &standing.declared());
+            let says_accepted = says(live, field, &declared, &accepted);
+            end_by(is_as_before, says_accepted, is_live(live, field, &declared))
         }
     }
+}
+
+/// Whether the annotation asks for another end that is possible.
+fn is_moved(drift: &KnownDrift, now: Timestamp) -> bool {
+    let is_possible = drift.accept_until.as_deref().is_none_or(|text| end_from(text, now).is_ok());
+    drift.accept_until != drift.decided_until && is_possible
+}
+
+/// Whether a declared value is the accepted one, to this resource.
+fn says(live: &Live, field: &str, declared: &Value, accepted: &Value) -> bool {
+    is_alike(&live.hide(field, declared), accepted)
+        || (is_live(live, field, declared) && is_live(live, field, accepted))
+}
+
+/// Whether the record says the accepted value of a field that it does not record by this name: `a.b` as `a: {b: ...}`, or
+/// `a` as `a.b` and others.
+fn says_in_other_notation(desired: &BTreeMap<String, Value>, seen: Seen<'_>, field: &str, accepted: &Value) -> bool {
+    let says = |value: &Value| match seen {
+        Seen::Present(live) => says(live, field, value, accepted),
+        Seen::Gone | Seen::Unknown(..) => is_alike(value, accepted),
+    };
+    let within_map = field.match_indices('.').rev().find_map(|(at, _)| {
+        let (root, rest) = field.split_at(at);
+        desired.get(root)?.pointer(&rest.replace('~', "~0").replace('/', "~1").replace('.', "/"))
+    });
+    if let Some(value) = within_map {
+        return says(value);
+    }
+    let parts: Vec<_> = desired
+        .iter()
+        .filter_map(|(name, value)| Some((name.strip_prefix(field)?.strip_prefix('.')?, value)))
+        .collect();
+    // Every part that is recorded has to be as accepted.
+    let map = parts.iter().fold(Value::Object(Map::new()), |mut map, (path, value)| {
+        insert(&mut map, path, value);
+        map
+    });
+    !parts.is_empty() && (says(&map) || is_same(&NoRules, &[], &map, accepted))
+}
+
+/// Puts a value at a dotted path of a map.
+fn insert(map: &mut Value, path: &str, value: &Value) {
+    let mut place = map;
+    for name in path.split('.') {
+        if !place.is_object() {
+            *place = Value::Object(Map::new());
+        }
+        let Value::Object(entries) = place else { return };
+        place = entries.entry(name).or_insert(Value::Null);
+    }
+    *place = value.clone();
 }
 
 /// From whether the manifest says what it said then, whether it says the accepted value, and whether that is live.
@@ -143,20 +208,21 @@ fn is_live(live: &Live, field: &str, value: &Value) -> bool {
 /// With the remedy, for a person.
 pub(super) fn end_from(text: &str, now: Timestamp) -> Result<Timestamp, String> {
     match parse_end(text, now) {
-        Ok(until) if until <= now => Err("is in the past; set a later time".to_owned()),
+        Ok(until) if until <= now => Err("is in the past; set a later time, or remove arcadia.cloud/accept".to_owned()),
         parsed => parsed,
     }
 }
 
 fn parse_end(text: &str, now: Timestamp) -> Result<Timestamp, String> {
+    let malformed = || "must be an RFC 3339 time such as 2026-12-24T18:00:00Z, or a duration such as 72h".to_owned();
+    if text.len() > LONGEST_END {
+        return Err(malformed());
+    }
     if let Ok(time) = text.parse::<Timestamp>() {
         return Ok(whole_seconds(time));
     }
     let duration: Option<SignedDuration> = text.parse().ok().filter(SignedDuration::is_positive);
-    duration
-        .and_then(|duration| now.checked_add(duration).ok())
-        .map(whole_seconds)
-        .ok_or_else(|| "must be an RFC 3339 time such as 2026-12-24T18:00:00Z, or a duration such as 72h".to_owned())
+    duration.and_then(|duration| now.checked_add(duration).ok()).map(whole_seconds).ok_or_else(malformed)
 }
 
 /// As the API server stores times.
@@ -166,6 +232,8 @@ pub(super) fn whole_seconds(time: Timestamp) -> Timestamp {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]
@@ -180,8 +248,35 @@ mod tests {
             assert_eq!(end_from(text, since), Ok(end.parse().unwrap()), "{text}");
         }
         assert!(end_from("2020-01-01T00:00:00Z", since).unwrap_err().contains("past"));
-        for text in ["", "soon", "-5m", "0s", "tomorrow", "2026-12-24"] {
+        let (padded, endless) = (format!("1h{}1m", " ".repeat(5000)), "9".repeat(40));
+        let hostile = ["\u{202e}h27", "１h", "99999999999999h", "1h\n", "\0", "NaN", "PT", &padded, &endless];
+        for text in ["", "soon", "-5m", "0s", "tomorrow", "2026-12-24"].into_iter().chain(hostile) {
             assert!(end_from(text, since).is_err(), "{text}");
+        }
+        assert!(end_from("9999-12-01T00:00:00Z", since).is_ok());
+    }
+
+    #[test]
+    fn another_notation_says_the_same_if_all_that_it_records_is_as_accepted() {
+        let says = |desired: Value, field: &str, accepted: Value| {
+            let desired = serde_json::from_value(desired).unwrap();
+            says_in_other_notation(&desired, Seen::Gone, field, &accepted)
+        };
+        for (desired, field, accepted, expected) in [
+            (json!({"a": {"b": 2}}), "a.b", json!(2), true),
+            (json!({"a": {"b": 1}}), "a.b", json!(2), false),
+            (json!({"a": {"c": 2}}), "a.b", json!(2), false),
+            (json!({"a": {"b": {"c": 2}}}), "a.b.c", json!(2), true),
+            (json!({"a": [{"c": 2}]}), "a.0.c", json!("2"), true),
+            (json!({"a.b": {"c": 2}}), "a.b.c", json!(2), true),
+            (json!({"a.b": 2, "a.c": 3}), "a", json!({"b": 2, "c": 3}), true),
+            (json!({"a.b": 2}), "a", json!({"b": 2, "c": 3}), true),
+            (json!({"a.b": 2, "a.c": 4}), "a", json!({"b": 2, "c": 3}), false),
+            (json!({"a.b.c": 2}), "a", json!({"b": {"c": 2}}), true),
+            (json!({"ab": 2}), "a", json!(2), false),
+            (json!({}), "a", json!({}), false),
+        ] {
+            assert_eq!(says(desired.clone(), field, accepted), expected, "{field} in {desired}");
         }
     }
 }

@@ -8,9 +8,9 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::{
     index::{Entry, Record},
-    known::KnownDrift,
+    known::{KnownDrift, Standing},
     plan::{Compared, Situation},
-    shown::{COLUMN, brief, first, named},
+    shown::{COLUMN, Shown, brief, first, named},
 };
 use crate::{
     api::{
@@ -18,7 +18,6 @@ use crate::{
         conditions::{self, Claim, ConditionStatus, reason},
         drift::EXISTS,
     },
-    comparison::show::short,
     digitalocean::ResourceKey,
 };
 
@@ -40,9 +39,9 @@ pub fn status(
     let record = &entry.record;
     let mut open: Vec<_> = entry.drifts.iter().filter(|drift| drift.is_open()).collect();
     open.sort_by(|one, other| one.field.cmp(&other.field));
-    let acceptances = acceptances(&entry.drifts);
-    let manifest_current = manifest_current(&acceptances, &entry.drifts);
-    let claims = claims(record, situation, &open);
+    let standing = standing(&entry.drifts);
+    let manifest_current = manifest_current(&standing);
+    let claims = claims(record, situation, &open, standing.len());
     let reason = reason_of(&claims).to_owned();
     let [ready, in_sync, reconciling, stalled] = claims;
     let conditions = [ready, in_sync, manifest_current, reconciling, stalled]
@@ -63,24 +62,21 @@ pub fn status(
         provisioned_at: Some(Time(record.created)),
         first_seen_at: record.status.first_seen.or(is_seen.then_some(now)).map(Time),
         last_handled_sync_at: handled_sync.or(record.status.last_handled_sync.as_deref()).map(str::to_owned),
-        acceptances,
+        acceptances: standing.iter().map(Stands::in_status).collect(),
         conditions,
     }
 }
 
+/// An acceptance that stands.
+struct Stands<'d> {
+    drift: &'d KnownDrift,
+    standing: &'d Standing,
+    /// From the declared value to the accepted one.
+    shown: Shown,
+}
+
 /// The acceptances that stand, by field.
-fn acceptances(drifts: &[KnownDrift]) -> Vec<StandingAcceptance> {
-    let stands = |drift: &KnownDrift| {
-        let standing = drift.standing.as_ref()?;
-        Some(StandingAcceptance {
-            field: drift.field.to_string(),
-            drift: drift.name.to_string(),
-            accepted: short(&standing.accepted(), COLUMN),
-            declared: short(&standing.declared(), COLUMN),
-            since: Time(standing.since),
-            until: standing.until.map(Time),
-        })
-    };
+fn standing(drifts: &[KnownDrift]) -> Vec<Stands<'_>> {
     // If two stand for one field, the later one is in effect.
     let mut by_field: BTreeMap<&str, &KnownDrift> = BTreeMap::new();
     for drift in drifts.iter().filter(|drift| drift.standing.is_some()) {
@@ -89,32 +85,49 @@ fn acceptances(drifts: &[KnownDrift]) -> Vec<StandingAcceptance> {
             *latest = drift;
         }
     }
-    by_field.into_values().filter_map(stands).collect()
+    by_field.into_values().filter_map(Stands::of).collect()
+}
+
+impl<'d> Stands<'d> {
+    fn of(drift: &'d KnownDrift) -> Option<Self> {
+        let standing = drift.standing.as_deref()?;
+        let shown = Shown::of_hidden(&standing.declared(), &standing.accepted());
+        Some(Self { drift, standing, shown })
+    }
+
+    fn in_status(&self) -> StandingAcceptance {
+        let Self { drift, standing, shown } = self;
+        StandingAcceptance {
+            field: drift.field.to_string(),
+            drift: drift.name.to_string(),
+            accepted: shown.actual_short.clone(),
+            declared: shown.expected_short.clone(),
+            since: Time(standing.since),
+            until: standing.until.map(Time),
+        }
+    }
+
+    fn in_words(&self) -> String {
+        let Self { drift, standing, shown } = self;
+        let field = named(&drift.field);
+        let hint = if standing.has_patch { "" } else { " (a credential: update the manifest by hand)" };
+        if shown.is_whole() {
+            let (declared, accepted) = (&shown.expected_short, &shown.actual_short);
+            format!("{field}: the manifest says {declared}, {accepted} is accepted{hint}")
+        } else {
+            format!("{field}: {} is accepted{hint}", shown.difference)
+        }
+    }
 }
 
 /// Whether every manifest says what is desired.
-fn manifest_current(acceptances: &[StandingAcceptance], drifts: &[KnownDrift]) -> Claim {
+fn manifest_current(standing: &[Stands<'_>]) -> Claim {
     let kind = conditions::MANIFEST_CURRENT;
-    if acceptances.is_empty() {
+    if standing.is_empty() {
         let (status, reason) = (ConditionStatus::True, reason::NO_ACCEPTANCE_STANDS);
         return Claim { kind, status, reason, message: String::new() };
     }
-    let fields: Vec<_> = acceptances
-        .iter()
-        .map(|stands| {
-            let StandingAcceptance { field, drift, accepted, declared, .. } = stands;
-            let drift = drifts.iter().find(|known| *known.name == **drift);
-            let hint = match drift.and_then(|drift| drift.standing.as_ref()) {
-                Some(standing) if !standing.has_patch => " (a credential: update the manifest by hand)",
-                _ => "",
-            };
-            let is_composite = declared.starts_with(['{', '[']) || accepted.starts_with(['{', '[']);
-            match drift.filter(|_| is_composite) {
-                Some(drift) => format!("{}: {} is accepted{hint}", named(field), drift.difference),
-                None => format!("{}: the manifest says {declared}, {accepted} is accepted{hint}", named(field)),
-            }
-        })
-        .collect();
+    let fields: Vec<_> = standing.iter().map(Stands::in_words).collect();
     let message = format!("{}; see status.manifestPatch of the Drift", list(&fields));
     Claim { kind, status: ConditionStatus::False, reason: reason::ACCEPTANCES_STAND, message }
 }

@@ -1,6 +1,6 @@
 //! Kubernetes Events: published in the background and in order. A lost event never fails a reconcile.
 
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
 
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::{
@@ -25,6 +25,10 @@ const LONGEST_NOTE: usize = 1000;
 const LULL: Duration = Duration::from_millis(200);
 /// The maximum delay of publishing.
 const LONGEST_HOLD: Duration = Duration::from_secs(2);
+/// For so long an equal event is counted rather than created anew, as `Recorder` does.
+const COUNTED_FOR: Duration = Duration::from_mins(6);
+/// How often recorders are dropped that count nothing any more.
+const DROP_EVERY: Duration = Duration::from_mins(1);
 
 /// An event about an object.
 #[derive(Debug)]
@@ -59,10 +63,10 @@ impl Events {
     pub fn start(client: &Client) -> Self {
         let (sender, receiver) = mpsc::channel(WAITING);
         let pending = watch::Sender::default();
-        let recorder = Recorder::new(client.clone(), Reporter::from(OPERATOR));
+        let recorders = Recorders::new(client);
         let hurry = CancellationToken::new();
         // One at a time: in order, and without delaying the writes that they describe.
-        tokio::spawn(publish_all(recorder, receiver, pending.clone(), hurry.clone()));
+        tokio::spawn(publish_all(recorders, receiver, pending.clone(), hurry.clone()));
         Self { sender, pending, hurry }
     }
 
@@ -89,8 +93,49 @@ fn settle(pending: &watch::Sender<usize>) {
     pending.send_modify(|pending| *pending = pending.saturating_sub(1));
 }
 
+/// Recorders, one for each note: a recorder counts events that differ in nothing but the note as one, under the first
+/// note.
+struct Recorders {
+    client: Client,
+    reporter: Reporter,
+    by_note: HashMap<String, (Recorder, Instant)>,
+    dropped: Instant,
+}
+
+impl Recorders {
+    fn new(client: &Client) -> Self {
+        let (client, reporter) = (client.clone(), Reporter::from(OPERATOR));
+        Self { client, reporter, by_note: HashMap::new(), dropped: Instant::now() }
+    }
+
+    /// The recorder of a note.
+    fn of(&mut self, note: &str) -> &Recorder {
+        let now = Instant::now();
+        if now.duration_since(self.dropped) > DROP_EVERY {
+            self.by_note.retain(|_, (_, used)| now.duration_since(*used) < COUNTED_FOR);
+            self.dropped = now;
+        }
+        let recorder = || Recorder::new(self.client.clone(), self.reporter.clone());
+        let (recorder, used) = self.by_note.entry(note.to_owned()).or_insert_with(|| (recorder(), now));
+        *used = now;
+        recorder
+    }
+
+    /// Publishes an event. One that was deleted meanwhile is created anew.
+    async fn publish(&mut self, event: &Event, about: &ObjectReference) -> Result<(), call::Error> {
+        let doing = format!("publishing event {}", event.reason);
+        let note = event.note.clone().unwrap_or_default();
+        let published = call::bounded(&doing, self.of(&note).publish(event, about)).await;
+        if !matches!(published, Err(call::Error::NotFound { .. })) {
+            return published;
+        }
+        self.by_note.remove(&note);
+        call::bounded(&doing, self.of(&note).publish(event, about)).await
+    }
+}
+
 async fn publish_all(
-    recorder: Recorder,
+    mut recorders: Recorders,
     mut receiver: mpsc::Receiver<News>,
     pending: watch::Sender<usize>,
     hurry: CancellationToken,
@@ -108,8 +153,7 @@ async fn publish_all(
             note: Some(cut(news.note)),
             secondary: news.related,
         };
-        let doing = format!("publishing event {}", news.reason);
-        let published = call::bounded(&doing, recorder.publish(&event, &news.about)).await;
+        let published = recorders.publish(&event, &news.about).await;
         settle(&pending);
         if let Err(error) = published {
             warn!(object = named(&news.about), event = news.reason, %error, "publishing an event failed");
@@ -145,7 +189,79 @@ fn cut(mut note: String) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use http::{Request, Response};
+    use kube::client::Body;
+    use serde_json::{Value, json};
+
     use super::*;
+
+    /// Publishes the notes about one object, to an API server that answers the n-th request with the n-th status, and
+    /// then with 200. Returns the requests: their methods, notes and counts.
+    async fn published(notes: &[&str], statuses: &[u16]) -> Vec<(String, String, Value)> {
+        let asked = Arc::new(Mutex::new(Vec::new()));
+        let (asks, statuses) = (asked.clone(), statuses.to_vec());
+        let api_server = tower::service_fn(move |request: Request<Body>| {
+            let (asks, statuses) = (asks.clone(), statuses.clone());
+            async move {
+                let (parts, body) = request.into_parts();
+                let body: Value = serde_json::from_slice(&body.collect_bytes().await.unwrap()).unwrap();
+                let note = body["note"].as_str().unwrap().to_owned();
+                let count = {
+                    let mut asks = asks.lock().unwrap();
+                    asks.push((parts.method.to_string(), note, body["series"]["count"].clone()));
+                    asks.len()
+                };
+                let code = statuses.get(count - 1).copied().unwrap_or(200);
+                let failure = json!({ "kind": "Status", "status": "Failure", "reason": "NotFound", "code": code });
+                let answer = if code == 200 { body } else { failure };
+                let response = Response::builder().status(code).body(Body::from(answer.to_string().into_bytes()));
+                Ok::<_, kube::Error>(response.unwrap())
+            }
+        });
+        let events = Events::start(&Client::new(api_server, "default"));
+        let about = ObjectReference { name: Some("web-1".into()), uid: Some("1".into()), ..ObjectReference::default() };
+        for note in notes {
+            events.publish(News {
+                about: about.clone(),
+                related: None,
+                is_warning: true,
+                reason: "DecisionRefused",
+                action: "Decide",
+                note: (*note).to_owned(),
+            });
+        }
+        events.flush().await;
+        let asked = asked.lock().unwrap();
+        asked.clone()
+    }
+
+    fn request(method: &str, note: &str, count: Value) -> (String, String, Value) {
+        (method.to_owned(), note.to_owned(), count)
+    }
+
+    #[tokio::test]
+    async fn equal_events_are_counted_and_others_are_not_merged_with_them() {
+        let requests = published(&["one", "other", "one"], &[]).await;
+        let wanted = [
+            request("POST", "one", Value::Null),
+            request("POST", "other", Value::Null),
+            request("PATCH", "one", json!(2)),
+        ];
+        assert_eq!(requests, wanted);
+    }
+
+    #[tokio::test]
+    async fn an_event_that_was_deleted_is_created_anew() {
+        let requests = published(&["one", "one"], &[200, 404]).await;
+        let wanted = [
+            request("POST", "one", Value::Null),
+            request("PATCH", "one", json!(2)),
+            request("POST", "one", Value::Null),
+        ];
+        assert_eq!(requests, wanted);
+    }
 
     #[test]
     fn long_notes_are_cut_between_characters() {

@@ -8,6 +8,7 @@ mod faults;
 mod ha;
 mod hostile;
 mod lifecycle;
+mod misuse;
 #[path = "../support/places.rs"]
 mod places;
 mod privilege;

@@ -135,20 +135,20 @@ impl World {
     /// Starts it (again) with the same arguments.
     pub fn restart_operator(&mut self) {
         self.operator = None;
-        if self.starts > 0 {
-            // A new one would wait until the lease of the last one has run out, since it cannot know that it is dead.
-            let mut delete = Command::new(self.kubectl().program());
-            delete.args([
-                "delete",
-                "lease",
-                "arcadia-operator",
-                "--ignore-not-found",
-                "-n",
-                &self.installation.namespace,
-            ]);
-            assert!(delete.env("KUBECONFIG", self.namespace.kubeconfig()).status().unwrap().success());
-        }
+        self.release_lease();
         self.operator = Some(self.spawn_operator(&[], &[]));
+    }
+
+    /// Deletes the lease of an operator that was killed: a new one would wait until it has run out, since it cannot know
+    /// that the last one is dead.
+    pub fn release_lease(&self) {
+        if self.starts == 0 {
+            return;
+        }
+        let mut delete = Command::new(self.kubectl().program());
+        let namespace = &self.installation.namespace;
+        delete.args(["delete", "lease", "arcadia-operator", "--ignore-not-found", "-n", namespace]);
+        assert!(delete.env("KUBECONFIG", self.namespace.kubeconfig()).status().unwrap().success());
     }
 
     /// One more operator with the same arguments and more.

@@ -6,7 +6,7 @@ use kube::api::Patch;
 use serde_json::{Value, json};
 use tracing::info;
 
-use super::executor::{Executor, is_refusal, params};
+use super::executor::{Executor, is_refusal, params, written};
 use crate::{
     api::{ProvisionedResource, annotations},
     drift::{
@@ -15,10 +15,7 @@ use crate::{
         shown::{brief, first},
     },
     failpoint,
-    kube_ext::{
-        cache::Cache,
-        call::{Error, bounded},
-    },
+    kube_ext::{cache::Cache, call::Error},
 };
 
 /// How many decisions are verified side by side.
@@ -112,6 +109,6 @@ impl Executor<'_> {
         let fields = first(&fields, 3, ", ");
         let doing = format!("accepting {fields} of ProvisionedResource {}", self.key);
         let patch = json_patch::Patch(operations);
-        bounded(&doing, self.records().patch(&self.key.name, &params(), &Patch::<()>::Json(patch))).await
+        written(&doing, self.records().patch(&self.key.name, &params(), &Patch::<()>::Json(patch))).await
     }
 }

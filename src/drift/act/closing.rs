@@ -44,7 +44,11 @@ impl Executor<'_> {
             "resolvedAt": Time(now),
             "decidedBy": drift.decided_by.as_ref().filter(|_| is_accepted),
             // Where the annotation is gone already, no later one counts as this decision.
-            "decision": is_accepted.then(|| drift.accept.as_deref().or(drift.revert.as_deref()).unwrap_or_default()),
+            "decision": match phase {
+                DriftPhase::Accepted => Some(drift.accept.as_deref().unwrap_or_default()),
+                DriftPhase::Reverted => Some(drift.revert.as_deref().unwrap_or_default()),
+                DriftPhase::Open | DriftPhase::Stale => None,
+            },
             "because": drift.because.as_ref().filter(|_| is_accepted),
             "acceptance": acceptance,
             "conditions": [claim.since(now, 1)],

@@ -8,7 +8,7 @@ use kube::{
 use serde_json::json;
 use tracing::info;
 
-use super::executor::{Executor, is_refusal, params};
+use super::executor::{Executor, is_refusal, params, written};
 use crate::{
     api::{
         Drift, OPERATOR, annotations,
@@ -16,7 +16,7 @@ use crate::{
         events,
     },
     drift::shown::brief,
-    kube_ext::call::{Error, bounded},
+    kube_ext::call::Error,
 };
 
 impl Executor<'_> {
@@ -55,7 +55,7 @@ impl Executor<'_> {
         let doing = format!("answering a decision on Drift {}/{name}", self.key.namespace);
         // An apply adds a condition to the others.
         let params = PatchParams::apply(OPERATOR).force();
-        let written = bounded(&doing, self.drifts().patch_status(name, &params, &Patch::Apply(object))).await;
+        let written = written(&doing, self.drifts().patch_status(name, &params, &Patch::Apply(object))).await;
         self.learn(&self.heard(&drift, written)?);
         self.tell(&drift, events::DECISION_REFUSED, "Decide", &note);
         Ok(())
@@ -99,7 +99,7 @@ impl Executor<'_> {
             },
         });
         let doing = format!("removing the refused decision from Drift {}/{name}", self.key.namespace);
-        let written = bounded(&doing, self.drifts().patch(name, &params(), &Patch::Merge(patch))).await;
+        let written = written(&doing, self.drifts().patch(name, &params(), &Patch::Merge(patch))).await;
         self.learn(&self.heard(&drift, written)?);
         Ok(())
     }

@@ -22,6 +22,7 @@ use crate::{
         cache::Cache,
         call::{Error, bounded},
         events::News,
+        failpoint,
         key::ObjectKey,
     },
 };
@@ -58,7 +59,7 @@ impl<'a> Executor<'a> {
     pub(super) async fn confirm(&self, drift: &KnownDrift) -> Result<KnownDrift, Error> {
         let doing = format!("confirming the decision on Drift {}/{}", self.key.namespace, drift.name);
         let nothing = Patch::Merge(json!({ "metadata": { "resourceVersion": drift.resource_version } }));
-        let written = bounded(&doing, self.drifts().patch(&drift.name, &params(), &nothing)).await;
+        let written = written(&doing, self.drifts().patch(&drift.name, &params(), &nothing)).await;
         Ok(KnownDrift::of(&self.heard(drift, written)?))
     }
 
@@ -76,7 +77,7 @@ impl<'a> Executor<'a> {
     ) -> Result<(), Error> {
         let patch = json!({ "metadata": { "resourceVersion": drift.resource_version }, "status": status });
         let doing = format!("{what} Drift {}/{}", self.key.namespace, drift.name);
-        let written = bounded(&doing, self.drifts().patch_status(&drift.name, &params(), &Patch::Merge(patch))).await;
+        let written = written(&doing, self.drifts().patch_status(&drift.name, &params(), &Patch::Merge(patch))).await;
         self.learn(&self.heard(drift, written)?);
         Ok(())
     }
@@ -162,6 +163,14 @@ impl<'a> Executor<'a> {
     pub(super) fn records(&self) -> Api<ProvisionedResource> {
         Api::namespaced(self.context.process.client.clone(), &self.key.namespace)
     }
+}
+
+/// Makes a write. Tests end the process before and after it.
+pub(super) async fn written<T>(doing: &str, write: impl Future<Output = kube::Result<T>>) -> Result<T, Error> {
+    failpoint::crash("write-before");
+    let written = bounded(doing, write).await;
+    failpoint::crash("write-after");
+    written
 }
 
 pub(super) fn params() -> PatchParams {

@@ -6,17 +6,14 @@ use kube::api::{DeleteParams, Patch, PostParams, Preconditions};
 use serde_json::json;
 use tracing::{debug, info};
 
-use super::executor::{Executor, params};
+use super::executor::{Executor, params, written};
 use crate::{
     api::{CloudResource, Drift, DriftSpec, OPERATOR, RecordRef, drift::EXISTS, events, labels},
     drift::{
         known::{KnownDrift, drift_name},
         shown::{Shown, brief},
     },
-    kube_ext::{
-        cache::Cache,
-        call::{Error, bounded},
-    },
+    kube_ext::{cache::Cache, call::Error},
 };
 
 impl Executor<'_> {
@@ -50,7 +47,7 @@ impl Executor<'_> {
         drift.metadata.owner_references = Some(vec![self.owner_reference()]);
         let doing = format!("creating Drift {}/{name}", self.key.namespace);
         let params = PostParams { field_manager: Some(OPERATOR.to_owned()), ..PostParams::default() };
-        let created = bounded(&doing, self.drifts().create(&params, &drift)).await?;
+        let created = written(&doing, self.drifts().create(&params, &drift)).await?;
         self.context.index().learn(&created);
         self.context.metrics.opened(kind);
         let DriftSpec { field, difference, .. } = &created.spec;
@@ -72,7 +69,7 @@ impl Executor<'_> {
         labels.insert(labels::CHANGE.to_owned(), change.to_owned());
         let patch = json!({ "metadata": { "resourceVersion": drift.resource_version, "labels": labels } });
         let doing = format!("labelling Drift {}/{name}", self.key.namespace);
-        let written = bounded(&doing, self.drifts().patch(name, &params(), &Patch::Merge(patch))).await;
+        let written = written(&doing, self.drifts().patch(name, &params(), &Patch::Merge(patch))).await;
         self.learn(&self.heard(&drift, written)?);
         Ok(())
     }
@@ -98,7 +95,7 @@ impl Executor<'_> {
             ..DeleteParams::default()
         };
         let doing = format!("deleting Drift {}/{name} beyond the history limit", self.key.namespace);
-        match bounded(&doing, self.drifts().delete(name, &params)).await {
+        match written(&doing, self.drifts().delete(name, &params)).await {
             Ok(_) | Err(Error::NotFound { .. }) => {}
             Err(error) => return Err(error),
         }

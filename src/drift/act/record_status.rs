@@ -7,14 +7,11 @@ use kube::{
 use serde_json::json;
 use tracing::warn;
 
-use super::executor::Executor;
+use super::executor::{Executor, written};
 use crate::{
     api::{OPERATOR, ProvisionedResource, ProvisionedResourceStatus},
     drift::status::reduced,
-    kube_ext::{
-        cache::Cache,
-        call::{Error, bounded},
-    },
+    kube_ext::{cache::Cache, call::Error},
 };
 
 impl Executor<'_> {
@@ -44,7 +41,7 @@ impl Executor<'_> {
         let doing = format!("writing the status of ProvisionedResource {}", self.key);
         let params = PatchParams::apply(OPERATOR).force();
         let written =
-            bounded(&doing, self.records().patch_status(&self.key.name, &params, &Patch::Apply(object))).await?;
+            written(&doing, self.records().patch_status(&self.key.name, &params, &Patch::Apply(object))).await?;
         self.context.index().learn(&written);
         Ok(())
     }

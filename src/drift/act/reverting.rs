@@ -9,7 +9,7 @@ use kube::{
 use serde_json::json;
 use tracing::info;
 
-use super::executor::{Executor, open_status, with_reason};
+use super::executor::{Executor, open_status, with_reason, written};
 use crate::{
     api::{
         OPERATOR, RevertPlan, Saga, SagaPhase,
@@ -42,7 +42,7 @@ impl Executor<'_> {
         saga.metadata.owner_references = Some(vec![self.owner_reference()]);
         let doing = format!("creating Saga {}/{}", self.key.namespace, order.name);
         let params = PostParams { field_manager: Some(OPERATOR.to_owned()), ..PostParams::default() };
-        let created = match bounded(&doing, self.sagas().create(&params, &saga)).await {
+        let created = match written(&doing, self.sagas().create(&params, &saga)).await {
             // An earlier try of this decision created it, and its response was lost.
             Err(Error::AlreadyExists { .. }) => {
                 let doing = format!("reading Saga {}/{}", self.key.namespace, order.name);

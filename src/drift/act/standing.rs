@@ -6,7 +6,7 @@ use kube::api::Patch;
 use serde_json::{Value, json};
 use tracing::info;
 
-use super::executor::{Executor, params, with_reason};
+use super::executor::{Executor, params, with_reason, written};
 use crate::{
     api::{
         Acceptance, AcceptanceMode, DriftPhase, annotations,
@@ -14,11 +14,12 @@ use crate::{
         events,
     },
     drift::{
+        known::KnownDrift,
         plan::{Accepted, Ending},
         shown::{brief, named},
         standing::whole_seconds,
     },
-    kube_ext::call::{Error, bounded},
+    kube_ext::call::Error,
 };
 
 impl Executor<'_> {
@@ -32,7 +33,7 @@ impl Executor<'_> {
     ) -> Result<(), Error> {
         let Some(drift) = self.known(name) else { return Ok(()) };
         let since = whole_seconds(Timestamp::now());
-        let actual = brief(&drift.actual);
+        let actual = accepted_words(&drift);
         let (field, end) = (named(&drift.field), until.map(|until| format!(" until {until}")).unwrap_or_default());
         let hint = if patch.is_some() {
             "status.manifestPatch brings the manifest up to date"
@@ -103,12 +104,13 @@ impl Executor<'_> {
         Ok(())
     }
 
-    /// The end of an acceptance moved.
-    pub(super) async fn reschedule(&mut self, name: &str, until: Option<Timestamp>) -> Result<(), Error> {
+    /// The same value was accepted again, perhaps with another end.
+    pub(super) async fn reaffirm(&mut self, name: &str, until: Option<Timestamp>) -> Result<(), Error> {
         let Some(drift) = self.known(name) else { return Ok(()) };
-        info!(record = %self.key, drift = name, ?until, "the end of an acceptance was changed");
+        let is_moved = drift.accept_until != drift.decided_until;
+        info!(record = %self.key, drift = name, ?until, is_moved, "an acceptance that stands was decided again");
         let end = until.map_or_else(|| "without an end".to_owned(), |until| format!("until {until}"));
-        let message = format!("{}: {} is accepted and stands {end}", named(&drift.field), brief(&drift.actual));
+        let message = format!("{}: {} is accepted and stands {end}", named(&drift.field), accepted_words(&drift));
         let since = drift.transition.unwrap_or_else(|| whole_seconds(Timestamp::now()));
         let conditions: [Condition; 2] = [
             resolved(message.clone()).since(since, 1),
@@ -118,29 +120,32 @@ impl Executor<'_> {
             "acceptance": { "until": until.map(Time), "untilRequested": drift.accept_until },
             "decidedBy": drift.decided_by,
             "because": drift.because,
+            "decision": drift.accept,
             "conditions": conditions,
         });
-        self.patch_drift_status(&drift, "rescheduling the acceptance of", status).await?;
-        self.tell(&drift, events::ACCEPTANCE_RESCHEDULED, "Decide", &with_reason(&message, &drift));
+        self.patch_drift_status(&drift, "reaffirming the acceptance of", status).await?;
+        let event = if is_moved { events::ACCEPTANCE_RESCHEDULED } else { events::ACCEPTANCE_REAFFIRMED };
+        self.tell(&drift, event, "Decide", &with_reason(&message, &drift));
         Ok(())
     }
 
-    /// The annotations say again what was decided.
+    /// The annotations say again what was decided: the acceptance that stands, or the revert that runs.
     pub(super) async fn restore_decision(&mut self, name: &str) -> Result<(), Error> {
         let Some(drift) = self.known(name) else { return Ok(()) };
-        let until = drift.standing.as_ref().and_then(|standing| standing.until_requested.clone());
-        let patch = json!({
-            "metadata": {
-                "resourceVersion": drift.resource_version,
-                "annotations": {
-                    annotations::ACCEPT: drift.decision,
-                    annotations::ACCEPT_UNTIL: until,
-                    annotations::REVERT: null,
-                },
-            },
-        });
+        let restored = match &drift.standing {
+            Some(standing) => json!({
+                annotations::ACCEPT: drift.decision,
+                annotations::ACCEPT_UNTIL: drift.decided_until,
+                annotations::BECAUSE: standing.because,
+                // The signature belongs to the decision that is restored.
+                annotations::DECIDED_BY: standing.decided_by,
+                annotations::REVERT: null,
+            }),
+            None => json!({ annotations::ACCEPT: null, annotations::ACCEPT_UNTIL: null }),
+        };
+        let patch = json!({ "metadata": { "resourceVersion": drift.resource_version, "annotations": restored } });
         let doing = format!("restoring the decision on Drift {}/{name}", self.key.namespace);
-        let written = bounded(&doing, self.drifts().patch(name, &params(), &Patch::Merge(patch))).await;
+        let written = written(&doing, self.drifts().patch(name, &params(), &Patch::Merge(patch))).await;
         self.learn(&self.heard(&drift, written)?);
         Ok(())
     }
@@ -152,4 +157,10 @@ fn resolved(message: String) -> Claim {
 
 fn standing(status: ConditionStatus, reason: &'static str, message: String) -> Claim {
     Claim { kind: conditions::STANDING, status, reason, message }
+}
+
+/// The accepted value, or of a composite one the part that differed.
+fn accepted_words(drift: &KnownDrift) -> String {
+    let is_composite = drift.actual.starts_with(['[', '{']) && !drift.difference.is_empty();
+    if is_composite { drift.difference.to_string() } else { brief(&drift.actual) }
 }

@@ -13,7 +13,7 @@ use crate::{
         show::full,
     },
     drift::{
-        finding::Finding,
+        finding::{Finding, compare},
         known::KnownDrift,
         merge_patch,
         observed::{NeedsFreshRead, Recorded, Seen},
@@ -62,16 +62,23 @@ impl Planner<'_> {
                            from this Drift and decide the Drift that opens then";
             return self.restore(drift, message);
         }
-        if drift.accept_until == standing.until_requested {
+        let is_moved = drift.accept_until != drift.decided_until;
+        if !is_moved && drift.decision == drift.accept && drift.because == standing.because {
             return;
         }
-        match drift.accept_until.as_deref().map(|text| standing::end_from(text, self.now)).transpose() {
-            Ok(until) => self.writes.push(Write::Reschedule { drift: drift.name.clone(), until }),
+        let until = if is_moved {
+            drift.accept_until.as_deref().map(|text| standing::end_from(text, self.now)).transpose()
+        } else {
+            Ok(standing.until)
+        };
+        match until {
+            Ok(until) => self.writes.push(Write::Reaffirm { drift: drift.name.clone(), until }),
             Err(why) => self.restore(drift, &format!("{} {why}", annotations::ACCEPT_UNTIL)),
         }
     }
 
-    fn restore(&mut self, drift: &KnownDrift, message: &str) {
+    /// Refuses a decision that cannot replace the one in effect.
+    pub(super) fn restore(&mut self, drift: &KnownDrift, message: &str) {
         self.writes.push(Write::Answer { drift: drift.name.clone(), message: message.to_owned() });
         self.writes.push(Write::RestoreDecision { drift: drift.name.clone() });
     }
@@ -100,6 +107,10 @@ impl Planner<'_> {
                     self.refuse(drift, format!("the live value is {is}, not {demanded}; look again and decide anew"));
                 }
             }
+            Some(Finding::Matches { live, .. }) if self.accepted.contains_key(drift.field.as_ref()) => {
+                let is = brief(&full(live));
+                self.refuse(drift, format!("the live value is {is}, as accepted before; nothing is left to accept"));
+            }
             // Somebody made the live value the desired one already.
             Some(Finding::Matches { expected, live }) if shows(demanded, live) || shows(demanded, expected) => {
                 self.close_adopted(drift, recorded);
@@ -127,6 +138,7 @@ impl Planner<'_> {
             Err(why) => return self.refuse(drift, format!("{} {why}", annotations::ACCEPT_UNTIL)),
         };
         let declared = standing::declared(recorded.desired, &drift.field).unwrap_or_default();
+        let adopted = &self.over_declared(drift, &declared).unwrap_or_else(|| adopted.clone());
         let accepted = Accepted { value: live.clone(), declared: self.hide(drift, &declared) };
         match ownership::mode(recorded.accept, recorded.declared, &drift.field, until.is_some()) {
             Some(AcceptanceMode::InPlace) => self.adoptions.push(Adoption {
@@ -154,6 +166,16 @@ impl Planner<'_> {
                     annotations::ACCEPT_UNTIL
                 ),
             ),
+        }
+    }
+
+    /// The value that accepting records in place of the declared one, where an accepted value is in effect: that one may
+    /// hold fingerprints, which are no values.
+    fn over_declared(&self, drift: &KnownDrift, declared: &Value) -> Option<Value> {
+        let live = self.live.filter(|_| self.accepted.contains_key(drift.field.as_ref()))?;
+        match compare(live, &drift.field, declared) {
+            Finding::Differs { adopted, .. } => Some(adopted),
+            Finding::Matches { .. } | Finding::Unknown(_) | Finding::Invalid(_) | Finding::Moot => None,
         }
     }
 

@@ -37,6 +37,11 @@ impl<'d> Decision<'d> {
                 annotations::ACCEPT,
                 annotations::REVERT
             )),
+            (None, Some(_)) if drift.accept_until.is_some() => Err(format!(
+                "{until} is the end of an acceptance, and a revert has none; set {revert} without it",
+                until = annotations::ACCEPT_UNTIL,
+                revert = annotations::REVERT
+            )),
             (_, Some("plan")) => Ok(Self::Revert(Asked::Plan)),
             (_, Some(text)) => text.parse().map(|allow| Self::Revert(Asked::Revert(allow))).map_err(|_| {
                 let text = brief(&secret::hide_text(text));

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::{
+    api::annotations,
     comparison::secret,
     digitalocean::Live,
     drift::{
@@ -88,18 +89,26 @@ impl<'a> Planner<'a> {
 
     /// Says, once, why a decision waits.
     pub(super) fn wait(&mut self, drift: &KnownDrift, why: &str) {
-        if !drift.is_decided() {
-            return self.stop_waiting(drift);
-        }
-        let message = waiting(why);
-        if drift.waits.as_deref() != Some(message.as_str()) {
-            self.writes.push(Write::Wait { drift: drift.name.clone(), message });
+        if drift.is_decided() {
+            self.say_waiting(drift, waiting(why));
+        } else {
+            self.stop_waiting(drift);
         }
     }
 
+    /// No decision waits, but for half of one.
     pub(super) fn stop_waiting(&mut self, drift: &KnownDrift) {
-        if !drift.is_decided() && drift.waits.is_some() {
+        if drift.accept_until.is_some() {
+            let (until, accept) = (annotations::ACCEPT_UNTIL, annotations::ACCEPT);
+            self.say_waiting(drift, format!("{until} decides nothing by itself; set {accept} too, or remove {until}"));
+        } else if drift.waits.is_some() {
             self.writes.push(Write::Await { drift: drift.name.clone() });
+        }
+    }
+
+    fn say_waiting(&mut self, drift: &KnownDrift, message: String) {
+        if drift.waits.as_deref() != Some(message.as_str()) {
+            self.writes.push(Write::Wait { drift: drift.name.clone(), message });
         }
     }
 

@@ -100,6 +100,9 @@ impl Planner<'_> {
             self.followed.insert(drift.name.clone());
             if self.follow_revert(drift, saga, effective, seen) {
                 running = Some(saga.name.to_string());
+                if drift.reverting.is_some() && (drift.accept.is_some() || drift.accept_until.is_some()) {
+                    self.restore(drift, "a saga reverts this Drift; to accept the live value, cancel the saga first");
+                }
             }
         }
         // The drift of a revert may have been deleted. Its saga completes all the same.

@@ -25,6 +25,12 @@ enum Happening {
     AcceptResolved(usize, Option<u8>),
     /// Somebody decides one of the open drifts, for this many minutes.
     AcceptFor(usize, u8),
+    /// Somebody sets or removes the end of an acceptance, on a drift in any phase.
+    Limit(usize, Option<u8>),
+    /// Somebody gives a reason, on a drift in any phase.
+    Explain(usize, u8),
+    /// Somebody changes `spec.drift.accept` of the record.
+    Policy(u8),
     /// Somebody removes or changes the decision behind an acceptance that stands.
     Withdraw(usize),
     ChangeDecision(usize, u8),
@@ -68,6 +74,9 @@ fn people() -> impl Strategy<Value = Happening> {
         2 => (0..3_usize, prop::option::weighted(0.4, 0..3_u8))
             .prop_map(|(which, value)| Happening::AcceptResolved(which, value)),
         2 => (0..3_usize, 0..4_u8).prop_map(|(which, minutes)| Happening::AcceptFor(which, minutes)),
+        2 => (0..6_usize, prop::option::of(0..4_u8)).prop_map(|(which, minutes)| Happening::Limit(which, minutes)),
+        1 => (0..6_usize, 0..2_u8).prop_map(|(which, why)| Happening::Explain(which, why)),
+        1 => (0..3_u8).prop_map(Happening::Policy),
         1 => (0..2_usize).prop_map(Happening::Withdraw),
         1 => (0..2_usize, 0..3_u8).prop_map(|(which, value)| Happening::ChangeDecision(which, value)),
         2 => (0..4_u8).prop_map(Happening::Pass),
@@ -150,6 +159,26 @@ impl Watched {
                     world.annotate(name, "true");
                 }
             }
+            Happening::Limit(which, minutes) => {
+                if let Some(name) = world.drifts.get(*which).map(|drift| drift.name.clone()) {
+                    world.drift(&name).accept_until = minutes.map(|minutes| format!("{minutes}m").into());
+                    world.touch(&name);
+                }
+            }
+            Happening::Explain(which, why) => {
+                if let Some(name) = world.drifts.get(*which).map(|drift| drift.name.clone()) {
+                    world.drift(&name).because = Some(format!("reason {why}").into());
+                    world.touch(&name);
+                }
+            }
+            Happening::Policy(policy) => {
+                world.version += 1;
+                world.accept = match policy {
+                    0 => AcceptPolicy::InPlace,
+                    1 => AcceptPolicy::Standing,
+                    _ => AcceptPolicy::Auto,
+                };
+            }
             Happening::Withdraw(which) => {
                 if let Some(name) = world.standing().get(*which) {
                     world.drift(name).accept = None;
@@ -211,7 +240,11 @@ impl Watched {
             match step {
                 Write::Adopt { adoptions, .. } => {
                     for Adoption { drift, field, value, .. } in adoptions {
-                        assert!(!planned.declared.holds(field), "wrote {field}, which a manifest declares");
+                        let is_forced = planned.accept == AcceptPolicy::InPlace;
+                        assert!(
+                            is_forced || !planned.declared.holds(field),
+                            "wrote {field}, which a manifest declares"
+                        );
                         // A decision that is given anew only now comes after this one.
                         let known = planned.drifts.iter().find(|known| known.name == *drift).unwrap().clone();
                         let demanded = known.accept.as_deref().filter(|text| *text != "true").unwrap_or(&known.actual);
@@ -245,10 +278,11 @@ impl Watched {
                     let demanded = known.accept.as_deref().filter(|text| *text != "true").unwrap_or(&known.actual);
                     assert!(shows(demanded, &accepted.value), "accepted {accepted:?}, but {demanded} was decided");
                 }
-                Write::End { drift, .. } => {
-                    assert!(self.world.drift(drift).standing.is_some(), "nothing stands");
+                Write::End { drift, why } => self.ends(&planned, drift, *why),
+                Write::Wait { drift, .. } => {
+                    let drift = self.world.drift(drift);
+                    assert!(drift.accept.is_some() || drift.accept_until.is_some(), "nothing waits");
                 }
-                Write::Wait { drift, .. } => assert!(self.world.drift(drift).accept.is_some(), "nothing waits"),
                 Write::Await { drift } => assert!(self.world.drift(drift).accept.is_none(), "a decision waits"),
                 Write::Relabel { .. }
                 | Write::Revert { .. }
@@ -257,13 +291,38 @@ impl Watched {
                 | Write::FailRevert { .. }
                 | Write::ShowPlan { .. }
                 | Write::Refresh { .. }
-                | Write::Reschedule { .. }
+                | Write::Reaffirm { .. }
                 | Write::RestoreDecision { .. }
                 | Write::Prune { .. } => {}
             }
             self.world.write(step);
             self.check();
         }
+    }
+
+    /// An acceptance ends for a reason that is true.
+    fn ends(&self, planned: &World, drift: &str, why: Ending) {
+        let known = planned.drifts.iter().find(|known| *known.name == *drift).unwrap();
+        let standing = known.standing.as_ref().expect("an acceptance that stands");
+        let of_field = || planned.drifts.iter().filter(|other| other.field == known.field);
+        let desired = desired_of(&planned.desired, &known.field);
+        let is_true = match why {
+            Ending::Withdrawn => known.accept.is_none(),
+            Ending::Expired => standing.until.unwrap() <= planned.now,
+            Ending::InManifest => desired.is_some_and(|desired| shows(&shown_text(&standing.accepted()), &desired)),
+            Ending::ManifestChanged => desired.is_none_or(|desired| desired != standing.declared()),
+            Ending::LiveReturned => match &planned.live {
+                Some(live) if *known.field != *"exists" => live.get(&*known.field) == desired.as_ref(),
+                _ => desired == Some(json!(matches!(planned.swept, Swept::Live(Some(_))))),
+            },
+            Ending::Superseded => of_field().any(|later| {
+                later.episode > known.episode
+                    && (later.phase == DriftPhase::Accepted || self.adopted.contains(&later.uid))
+            }),
+            // The record stays.
+            Ending::RecordGone => false,
+        };
+        assert!(is_true, "{drift} ended as {why:?}, and that is not so: {known:?}");
     }
 
     fn check(&self) {
@@ -297,9 +356,15 @@ proptest! {
             prop_assert!(drift.accept.is_none() || !drift.is_open() || is_untold, "a decision still waits");
             prop_assert!(drift.standing.is_none() || drift.accept.is_some(), "a withdrawn acceptance stands");
             prop_assert!(!drift.has_late_decision(), "a decision on a resolved drift was not answered");
+            let is_half = drift.is_open() && drift.accept.is_none() && drift.accept_until.is_some();
+            prop_assert!(!is_half || drift.waits.is_some(), "half of a decision was not answered");
+            if let Some(standing) = &drift.standing {
+                let decided = (&drift.accept, &drift.accept_until, &drift.because);
+                prop_assert_eq!(decided, (&drift.decision, &drift.decided_until, &standing.because));
+            }
             // The label is written first, and what a decision waits for may keep the rest from being written.
             let is_labelled = drift.change.as_deref() == Some(&drift.change_to(&drift.actual));
-            let is_waiting = drift.accept.is_some();
+            let is_waiting = drift.is_decided();
             prop_assert!(!drift.is_open() || is_labelled || is_waiting, "its label is another change's");
         }
         prop_assert_eq!(world.open_by_effective_value(), Ok(()));

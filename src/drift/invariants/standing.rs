@@ -142,7 +142,7 @@ fn the_end_of_an_acceptance_can_be_moved_and_its_value_cannot() {
     let mut world = accepted();
     world.drift("name-1").accept_until = Some("1h".into());
     world.touch("name-1");
-    assert!(matches!(&world.settle()[..], [Write::Reschedule { until: Some(_), .. }]));
+    assert!(matches!(&world.settle()[..], [Write::Reaffirm { until: Some(_), .. }]));
     world.drift("name-1").accept_until = Some("whenever".into());
     assert!(matches!(&world.settle()[..], [Write::Answer { .. }, Write::RestoreDecision { .. }]));
     world.annotate("name-1", "web-7");
@@ -159,11 +159,257 @@ fn the_end_of_an_acceptance_can_be_moved_and_its_value_cannot() {
     world.now += jiff::SignedDuration::from_mins(50);
     world.drift("name-1").accept_until = Some("60m".into());
     let writes = world.settle();
-    let [Write::Reschedule { until: Some(until), .. }] = &writes[..] else { panic!("{writes:?}") };
+    let [Write::Reaffirm { until: Some(until), .. }] = &writes[..] else { panic!("{writes:?}") };
     assert_eq!(until.duration_since(world.now).as_mins(), 60);
-    // The accepted value by its name is the same decision.
+    let end = Some(*until);
+    // The accepted value by its name is the same decision: it is written down, and its end does not move.
+    world.now += jiff::SignedDuration::from_mins(1);
     world.annotate("name-1", "web-1");
+    world.drift("name-1").because = Some("checked".into());
+    assert_eq!(world.settle(), [Write::Reaffirm { drift: "name-1".into(), until: end }]);
+}
+
+#[test]
+fn a_refused_change_of_a_decision_leaves_the_reason_and_the_signature_of_the_decision() {
+    let mut world = declared();
+    let signed = |drift: &mut KnownDrift, by: &str, why: &str| {
+        (drift.decided_by, drift.because) = (Some(by.into()), Some(why.into()));
+    };
+    signed(world.drift("name-1"), "jane", "traffic doubled");
+    world.annotate("name-1", "true");
+    world.settle();
+    signed(world.drift("name-1"), "mallory", "because I say so");
+    world.annotate("name-1", "web-7");
+    assert!(matches!(&world.settle()[..], [Write::Answer { .. }, Write::RestoreDecision { .. }]));
+    let drift = world.drift("name-1");
+    assert_eq!((drift.decided_by.as_deref(), drift.because.as_deref()), (Some("jane"), Some("traffic doubled")));
+}
+
+#[test]
+fn an_end_that_was_moved_in_time_counts_even_if_the_operator_was_away() {
+    for (text, moved) in [("2h", true), ("2020-01-01T00:00:00Z", false)] {
+        let mut world = declared();
+        world.drift("name-1").accept_until = Some("10m".into());
+        world.annotate("name-1", "true");
+        world.settle();
+        world.drift("name-1").accept_until = Some(text.into());
+        world.touch("name-1");
+        world.now += jiff::SignedDuration::from_mins(11);
+        let writes = world.settle();
+        assert_eq!(matches!(&writes[..], [Write::Reaffirm { until: Some(_), .. }]), moved, "{writes:?}");
+        assert_eq!(writes.contains(&ended("name-1", Ending::Expired)), !moved, "{writes:?}");
+        // The impossible end is answered all the same.
+        assert_eq!(writes.iter().any(|step| matches!(step, Write::Answer { .. })), !moved, "{writes:?}");
+    }
+}
+
+#[test]
+fn every_decision_in_every_phase_is_answered() {
+    // Half of a decision waits for the other half, in whatever order they come.
+    let mut world = declared();
+    world.drift("name-1").accept_until = Some("1h".into());
+    world.touch("name-1");
+    let writes = world.settle();
+    let [Write::Wait { message, .. }] = &writes[..] else { panic!("{writes:?}") };
+    assert!(message.contains("arcadia.cloud/accept too"), "{message}");
     assert_eq!(world.settle(), []);
+    world.drift("name-1").accept_until = None;
+    world.touch("name-1");
+    assert_eq!(world.settle(), [Write::Await { drift: "name-1".into() }]);
+    world.drift("name-1").accept_until = Some("1h".into());
+    world.annotate("name-1", "true");
+    assert!(matches!(&world.settle()[..], [Write::Stand { until: Some(_), .. }]));
+
+    // A revert has no end.
+    let mut world = declared();
+    world.drift("name-1").accept_until = Some("1h".into());
+    world.drift("name-1").revert = Some("true".into());
+    world.touch("name-1");
+    assert!(matches!(&world.settle()[..], [Write::Refuse { .. }, Write::DropDecision { .. }]));
+
+    // On a resolved drift, whatever it became.
+    let over = |why: Option<Ending>| {
+        let mut world = if why.is_none() { declared() } else { accepted() };
+        match why {
+            // Accepted in the record.
+            None => {
+                world.accept = AcceptPolicy::InPlace;
+                world.annotate("name-1", "true");
+            }
+            Some(Ending::Expired) => {
+                world.drift("name-1").accept_until = Some("10m".into());
+                world.touch("name-1");
+                world.settle();
+                world.now += jiff::SignedDuration::from_mins(11);
+            }
+            Some(Ending::Withdrawn) => {
+                world.drift("name-1").accept = None;
+                world.touch("name-1");
+            }
+            Some(Ending::LiveReturned) => {
+                world.set_live("name", json!("web-2"));
+                world.sweep();
+            }
+            _ => drop(world.desired.insert("name".into(), json!("web-1"))),
+        }
+        world.settle();
+        assert!(world.standing().is_empty() && !world.drift("name-1").is_open());
+        world
+    };
+    let endings = [Ending::Expired, Ending::Withdrawn, Ending::LiveReturned, Ending::InManifest];
+    for why in [None].into_iter().chain(endings.map(Some)) {
+        for decision in ["accept-until", "accept", "revert"] {
+            let mut world = over(why);
+            let drift = world.drift("name-1");
+            match decision {
+                "accept-until" => drift.accept_until = Some("24h".into()),
+                "accept" => drift.accept = Some("web-9".into()),
+                _ => drift.revert = Some("true".into()),
+            }
+            world.touch("name-1");
+            let writes = world.settle();
+            let [Write::Answer { message, .. }, Write::DropDecision { .. }] = &writes[..] else {
+                panic!("{why:?} {decision}: {writes:?}")
+            };
+            let next = world.open().first().map(|open| format!("decide Drift {} instead", open.name));
+            assert!(message.ends_with(next.as_deref().unwrap_or("nothing is left to decide")), "{message}");
+        }
+        // What was carried out is no news.
+        assert_eq!(over(why).settle(), []);
+    }
+}
+
+#[test]
+fn a_later_acceptance_in_the_record_replaces_one_that_stands() {
+    let mut world = accepted();
+    // The policy is about decisions that come after it.
+    world.accept = AcceptPolicy::InPlace;
+    assert_eq!(world.settle(), []);
+    assert_eq!(world.standing(), ["name-1".into()]);
+    world.set_live("name", json!("web-9"));
+    world.sweep();
+    assert_eq!(world.settle(), [opened("name", 2, "web-1", "web-9")]);
+    world.annotate("name-2", "true");
+    let writes = world.pass().writes;
+    let [Write::Adopt { .. }, Write::Close { .. }] = &writes[..] else { panic!("{writes:?}") };
+    // A crash after any of the writes does not change the reason.
+    for written in 0..=writes.len() {
+        let mut world = world.clone();
+        writes.iter().take(written).for_each(|step| world.write(step));
+        let writes = world.settle();
+        let ends: Vec<_> = writes.iter().filter(|step| matches!(step, Write::End { .. })).cloned().collect();
+        assert_eq!(ends, [ended("name-1", Ending::Superseded)], "{written}: {writes:?}");
+        assert_eq!((world.desired["name"].clone(), world.open().len()), (json!("web-9"), 0));
+    }
+}
+
+#[test]
+fn a_value_that_is_accepted_already_is_not_accepted_again_by_a_later_drift() {
+    let mut world = accepted();
+    world.set_live("name", json!("web-9"));
+    world.sweep();
+    world.settle();
+    // The live value returns to the accepted one, and a decision demands that value.
+    world.set_live("name", json!("web-1"));
+    world.annotate("name-2", "web-1");
+    let writes = world.settle();
+    assert!(
+        matches!(&writes[0], Write::Refuse { message, .. } if message.contains("as accepted before")),
+        "{writes:?}"
+    );
+    assert_eq!(world.standing(), ["name-1".into()]);
+    assert_eq!(world.open().len(), 0);
+}
+
+#[test]
+fn a_record_that_rests_answers_decisions_about_an_acceptance_that_stands() {
+    for is_suspended in [true, false] {
+        let mut world = accepted();
+        world.suspended = is_suspended;
+        world.older = (!is_suspended).then(|| "default/first".into());
+        world.drift("name-1").accept_until = Some("1h".into());
+        world.touch("name-1");
+        assert!(matches!(&world.settle()[..], [Write::Reaffirm { .. }]));
+        world.annotate("name-1", "web-7");
+        assert!(matches!(&world.settle()[..], [Write::Answer { .. }, Write::RestoreDecision { .. }]));
+        world.drift("name-1").accept = None;
+        world.touch("name-1");
+        assert_eq!(world.settle(), [ended("name-1", Ending::Withdrawn)]);
+        // The question is asked again once the record is compared.
+        (world.suspended, world.older) = (false, None);
+        assert_eq!(world.settle(), [opened("name", 2, "web-2", "web-1")]);
+    }
+}
+
+#[test]
+fn an_acceptance_belongs_to_the_notation_of_its_field() {
+    let live = json!({"id": 1, "name": "web-1", "config": {"level": 2, "disk": 80}});
+    let by_path = |level: u8| json!({"config.level": level, "config.disk": 80});
+    let as_map = |level: u8| json!({"config": {"level": level, "disk": 80}});
+    // From the dotted field to the map, and back.
+    let to_map = (by_path(1), "config.level-1", as_map(1), as_map(2), "config-1");
+    let to_path = (as_map(1), "config-1", by_path(1), by_path(2), "config.level-1");
+    for (before, accepted, old_value, accepted_value, next) in [to_map, to_path] {
+        for (manifest, reason) in [(old_value, Ending::ManifestChanged), (accepted_value, Ending::InManifest)] {
+            let mut world = World::new(before.clone(), live.clone());
+            world.declared = Declared::Everything;
+            world.settle();
+            world.annotate(accepted, "true");
+            assert!(matches!(&world.settle()[..], [Write::Stand { .. }]));
+            world.desired = serde_json::from_value(manifest).unwrap();
+            let writes = world.settle();
+            assert_eq!(writes[0], ended(accepted, reason), "{writes:?}");
+            // The old value in the other notation is a new question.
+            let open: Vec<_> = world.open().iter().map(|drift| drift.name.to_string()).collect();
+            assert_eq!(open, if reason == Ending::InManifest { vec![] } else { vec![next.to_owned()] });
+        }
+    }
+}
+
+#[test]
+fn a_patch_says_an_accepted_nothing_so_that_the_manifest_can_say_it() {
+    for (recorded, live, said) in [(json!("web-2"), json!(null), json!("")), (json!(["a"]), json!([]), json!([]))] {
+        let field = if recorded.is_array() { "tags" } else { "name" };
+        let mut world = World::new(json!({field: recorded, "memory": 4096}), droplet());
+        world.set_live(field, live);
+        world.sweep();
+        world.declared = Declared::Everything;
+        world.settle();
+        let name = format!("{field}-1");
+        world.annotate(&name, "true");
+        let writes = world.settle();
+        let [Write::Stand { patch, .. }] = &writes[..] else { panic!("{writes:?}") };
+        assert_eq!(patch.as_deref(), Some(&json!({"spec": {"desired": {field: said}}})));
+        world.desired.insert(field.into(), said);
+        assert_eq!(world.settle(), [ended(&name, Ending::InManifest)]);
+        assert_eq!(world.open().len(), 0);
+    }
+}
+
+#[test]
+fn a_fingerprint_of_an_accepted_credential_never_becomes_a_value() {
+    let live = |size: u8| json!({"id": 1, "name": "web-1", "config": {"password": "b", "size": size}});
+    for policy in [AcceptPolicy::InPlace, AcceptPolicy::Auto] {
+        let mut world = World::new(json!({"config": {"password": "a", "size": 1}}), live(1));
+        world.declared = Declared::Everything;
+        world.settle();
+        world.annotate("config-1", "true");
+        world.settle();
+        world.live = Some(live(2));
+        world.sweep();
+        assert!(matches!(&world.settle()[..], [Write::Open { .. }]));
+        world.accept = policy;
+        world.annotate("config-2", "true");
+        let writes = world.settle();
+        match &writes[0] {
+            Write::Adopt { adoptions, .. } => {
+                assert_eq!(adoptions[0].value, json!({"password": "b", "size": 2}));
+            }
+            Write::Stand { patch, .. } => assert_eq!(*patch, None, "it would show the credential"),
+            step => panic!("{step:?}"),
+        }
+        assert_eq!(world.open().len(), 0);
+    }
 }
 
 #[test]
@@ -226,6 +472,7 @@ fn a_record_that_rests_or_cannot_be_compared_leaves_it_as_it_is() {
     assert_eq!(world.plan().writes, []);
     assert_eq!(world.standing(), ["name-1".into()]);
     assert_eq!(orphaned(&world.drifts), [ended("name-1", Ending::RecordGone)]);
+    assert!(world.drift("name-1").is_unsettled());
 }
 
 #[test]

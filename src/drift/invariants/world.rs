@@ -160,7 +160,7 @@ impl World {
             | Write::Close { drift, .. }
             | Write::Stand { drift, .. }
             | Write::End { drift, .. }
-            | Write::Reschedule { drift, .. }
+            | Write::Reaffirm { drift, .. }
             | Write::RestoreDecision { drift }
             | Write::Revert { drift, .. }
             | Write::Follow { drift, .. }
@@ -193,6 +193,7 @@ impl World {
                     change: Some(labels::change(kind.name(), &field, &expected, &actual).into()),
                     difference: difference.into(),
                     decision: None,
+                    decided_until: None,
                     name: format!("{field}-{episode}").into(),
                     uid: self.uids.to_string().into(),
                     resource_version: "1".into(),
@@ -242,7 +243,7 @@ impl World {
             Write::Wait { drift, message } => self.drift(&drift).waits = Some(message.into()),
             Write::DropDecision { drift } => {
                 let drift = self.drift(&drift);
-                (drift.accept, drift.accept_until, drift.revert) = (None, None, None);
+                (drift.accept, drift.accept_until, drift.because, drift.revert) = (None, None, None, None);
             }
             Write::Prune { drift } => self.drifts.retain(|known| known.name != drift),
             other => self.write_of_standing_or_revert(other),
@@ -254,12 +255,14 @@ impl World {
             Write::Stand { drift, accepted, until, .. } => {
                 let since = self.now;
                 let drift = self.drift(&drift);
-                let until_requested = drift.accept_until.clone();
                 drift.phase = DriftPhase::Accepted;
                 drift.decision = drift.accept.clone();
+                drift.decided_until = drift.accept_until.clone();
+                drift.waits = None;
                 let (accepted, declared) = (accepted.value.to_string().into(), accepted.declared.to_string().into());
+                let (decided_by, because) = (drift.decided_by.clone(), drift.because.clone());
                 drift.standing =
-                    Some(Box::new(Standing { accepted, declared, since, until, until_requested, has_patch: true }));
+                    Some(Box::new(Standing { accepted, declared, since, until, decided_by, because, has_patch: true }));
             }
             Write::End { drift, why } => {
                 let drift = self.drift(&drift);
@@ -268,15 +271,23 @@ impl World {
                     drift.decision = Some("".into());
                 }
             }
-            Write::Reschedule { drift, until } => {
+            Write::Reaffirm { drift, until } => {
                 let drift = self.drift(&drift);
                 let standing = drift.standing.as_mut().unwrap();
-                (standing.until, standing.until_requested) = (until, drift.accept_until.clone());
+                (standing.until, standing.because) = (until, drift.because.clone());
+                standing.decided_by = drift.decided_by.clone();
+                drift.decision = drift.accept.clone();
+                drift.decided_until = drift.accept_until.clone();
             }
             Write::RestoreDecision { drift } => {
                 let drift = self.drift(&drift);
+                let Some(standing) = drift.standing.clone() else {
+                    (drift.accept, drift.accept_until) = (None, None);
+                    return;
+                };
                 drift.accept = drift.decision.clone();
-                drift.accept_until = drift.standing.as_ref().unwrap().until_requested.clone();
+                drift.accept_until = drift.decided_until.clone();
+                (drift.because, drift.decided_by) = (standing.because, standing.decided_by);
                 drift.revert = None;
             }
             Write::Revert { drift, saga } => {
