@@ -1,151 +1,322 @@
-//! Acceptances that stand: each engine applies the old manifest before, while and after a drift is accepted.
+//! Acceptances that stand: each engine applies the old manifests before, while and after drifts are accepted, and then
+//! while each acceptance ends in its own way. A record whose manifest says what is live lies beside them.
 
-use serde_json::{Value, json};
+use std::collections::BTreeMap;
+
+use arcadia_operator::api::{Drift, ProvisionedResource};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::ResourceExt as _;
+use serde_json::json;
 
 use crate::{
     engine::{Engine, Loop},
-    stage::{RECORD, Stage},
+    stage::{LIVE_NAME, Record, Stage, counted},
+    world::eventually,
 };
 
-/// An engine that applies a manifest, and a drift that was accepted against it.
-struct Accepted {
+/// The name that the manifests declare.
+const OLD: &str = "in-manifest";
+
+/// A record whose manifest says what is live.
+const STEADY: (&str, &str) = ("steady", "1001");
+
+/// How the acceptance of a record ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    /// The manifest catches up, by the patch that the Drift shows.
+    InManifest,
+    /// The manifest says a third name.
+    ManifestChanged,
+    /// Somebody withdraws it.
+    Withdrawn,
+    /// Its time is up.
+    Expired,
+}
+
+impl End {
+    const ALL: [Self; 4] = [Self::InManifest, Self::ManifestChanged, Self::Withdrawn, Self::Expired];
+
+    const fn record(self) -> &'static str {
+        match self {
+            Self::InManifest => "catches-up",
+            Self::ManifestChanged => "changes",
+            Self::Withdrawn => "withdrawn",
+            Self::Expired => "expires",
+        }
+    }
+
+    const fn droplet(self) -> &'static str {
+        match self {
+            Self::InManifest => "1002",
+            Self::ManifestChanged => "1003",
+            Self::Withdrawn => "1004",
+            Self::Expired => "1005",
+        }
+    }
+
+    const fn reason(self) -> &'static str {
+        match self {
+            Self::InManifest => "InManifest",
+            Self::ManifestChanged => "ManifestChanged",
+            Self::Withdrawn => "Withdrawn",
+            Self::Expired => "Expired",
+        }
+    }
+
+    /// The drift that opens then, by its expected value.
+    const fn opens(self) -> Option<&'static str> {
+        match self {
+            Self::InManifest => None,
+            Self::ManifestChanged => Some("third"),
+            Self::Withdrawn | Self::Expired => Some(OLD),
+        }
+    }
+
+    /// The generation of the record then.
+    const fn generation(self) -> i64 {
+        match self {
+            Self::InManifest | Self::ManifestChanged => 2,
+            Self::Withdrawn | Self::Expired => 1,
+        }
+    }
+}
+
+/// An engine that applies the manifests without end.
+struct Story {
     stage: Stage,
     engine: Engine,
     engine_loop: Loop,
-    drift: String,
 }
 
-impl Accepted {
-    /// The manifest says another name than the cloud, and the drift is accepted while the engine continues.
-    async fn by(engine: Engine, test: &str) -> Self {
-        let mut stage = Stage::new(&format!("{test}-{}", engine.name())).await;
-        commit(engine, &stage, "in-manifest");
+impl Story {
+    /// The manifests say other names than the cloud, and the drifts are open.
+    async fn begin(engine: Engine) -> Self {
+        let mut stage = Stage::new(engine.name()).await;
+        stage.add_droplet(STEADY.1).await;
+        for end in End::ALL {
+            stage.add_droplet(end.droplet()).await;
+        }
+        commit(engine, &stage, |_| OLD.to_owned());
         let mut engine_loop = Loop::of(engine, &stage);
         engine_loop.next(1).await;
         stage.start_operator();
-        let drift = format!("drift/{}", stage.world.open_drift().await);
-        engine_loop.finds_no_difference(engine.rounds() / 3).await;
-        let versions = stage.versions();
-
-        stage.world.run(&["annotate", &drift, "arcadia.cloud/accept=true"]).await;
-        engine_loop.finds_no_difference(engine.rounds() / 3).await;
-        let mut accepted = Self { stage, engine, engine_loop, drift };
-        accepted.stands().await;
-        let writes = accepted.stage.operator_writes();
-        accepted.engine_loop.finds_no_difference(engine.rounds() / 3).await;
-        accepted.stands().await;
-        assert_eq!(accepted.stage.operator_writes(), writes, "an acceptance that stands is no news");
-        assert_eq!(accepted.stage.versions(), versions);
-        assert_eq!(accepted.stage.generation().await, "1");
-        accepted.tools_see_no_difference().await;
-        accepted
+        let mut story = Self { stage, engine, engine_loop };
+        story.has_drifts(|_| vec![[OLD, "Open"]]).await;
+        story.all_are("InSync", |end| if end.is_some() { "False DriftOpen" } else { "True NoDrift" }).await;
+        // Helm's first upgrade of a release may still change its marks.
+        story.engine_loop.next(1).await;
+        story
     }
 
-    /// The acceptance stands, and it is the only drift.
-    async fn stands(&self) {
-        let world = &self.stage.world;
-        world.has_drifts(&[["name", "in-manifest", "web-1", "Accepted"]]).await;
-        self.reaches(&self.drift, "Standing", "True").await;
-        self.reaches(&format!("pr/{RECORD}"), "InSync", "True").await;
-        self.reaches(&format!("pr/{RECORD}"), "ManifestCurrent", "False").await;
+    /// The engine plays its rounds, and neither it nor the operator writes anything.
+    async fn is_quiet(&mut self, rounds: usize) {
+        let (versions, writes) = (self.stage.versions(), self.stage.operator_writes());
+        self.engine_loop.finds_no_difference(rounds).await;
+        assert_eq!(self.stage.versions(), versions);
+        let news = self.stage.operator_writes().split_off(writes.len());
+        assert_eq!(news, [], "rounds of the engine are no news to the operator");
         self.stage.operator_wrote_to_no_record();
     }
 
-    /// `kubectl diff` sees none between the manifest and the cluster.
+    /// A third of the rounds of this engine.
+    const fn third(&self) -> usize {
+        self.engine.rounds().div_ceil(3)
+    }
+
+    /// The drifts of each record, in order: the expected name and the phase.
+    async fn has_drifts(&self, wanted: impl Fn(End) -> Vec<[&'static str; 2]>) {
+        let wanted: BTreeMap<String, Vec<[String; 2]>> = End::ALL
+            .map(|end| {
+                (end.record().to_owned(), wanted(end).into_iter().map(|drift| drift.map(str::to_owned)).collect())
+            })
+            .into();
+        eventually("the drifts", || async {
+            let mut drifts = self.stage.drifts().await;
+            drifts.sort_by_key(|drift| drift.spec.episode);
+            let mut found: BTreeMap<String, Vec<[String; 2]>> = BTreeMap::new();
+            for drift in drifts {
+                let phase = drift.status.unwrap_or_default().phase.name().to_owned();
+                found.entry(drift.spec.resource_ref.name).or_default().push([drift.spec.expected, phase]);
+            }
+            if found == wanted { Ok(()) } else { Err(found) }
+        })
+        .await;
+    }
+
+    /// A condition of each record: status and reason.
+    async fn all_are(&self, condition: &str, wanted: impl Fn(Option<End>) -> &'static str) {
+        eventually(&format!("{condition} of all records"), || async {
+            let records = self.stage.records().await;
+            let wrong = records.iter().find_map(|record| {
+                let end = End::ALL.into_iter().find(|end| end.record() == record.name_any());
+                let is = condition_of(record, condition);
+                (is != wanted(end)).then(|| format!("{}: {is}", record.name_any()))
+            });
+            wrong.map_or(Ok(()), Err)
+        })
+        .await;
+    }
+
+    /// The first drift of a record: the one that is accepted.
+    async fn drift(&self, end: End) -> Drift {
+        let mut drifts = self.stage.drifts().await.into_iter();
+        drifts.find(|drift| drift.spec.resource_ref.name == end.record() && drift.spec.episode == 1).unwrap()
+    }
+
+    async fn annotate(&self, end: End, annotations: &[&str]) {
+        let drift = format!("drift/{}", self.drift(end).await.name_any());
+        self.stage.world.run(&[&["annotate", &drift, "--overwrite"][..], annotations].concat()).await;
+    }
+
+    /// Somebody accepts every drift, one of them for an hour.
+    async fn accept(&self) {
+        for end in End::ALL {
+            let decision: &[&str] = match end {
+                End::Expired => &["arcadia.cloud/accept=true", "arcadia.cloud/accept-until=1h"],
+                _ => &["arcadia.cloud/accept=true"],
+            };
+            self.annotate(end, decision).await;
+        }
+    }
+
+    /// All acceptances stand, and there is no other drift.
+    async fn all_stand(&self) {
+        self.has_drifts(|_| vec![[OLD, "Accepted"]]).await;
+        self.all_are("InSync", |_| "True NoDrift").await;
+        let current = |end: Option<End>| match end {
+            Some(_) => "False AcceptancesStand",
+            None => "True NoAcceptanceStands",
+        };
+        self.all_are("ManifestCurrent", current).await;
+        for end in End::ALL {
+            assert_eq!(standing(&self.drift(end).await), "True Accepted");
+        }
+        let records = self.stage.records().await;
+        assert!(records.iter().all(|record| record.metadata.generation == Some(1)), "a version of its own");
+    }
+
+    /// `kubectl diff` sees no difference between the manifests and the cluster.
     async fn tools_see_no_difference(&self) {
-        let record = self.stage.manifests().join("record.yaml").display().to_string();
+        let records = self.stage.manifest_file().display().to_string();
         // It fails when there is a difference.
         match self.engine {
-            Engine::Apply | Engine::Kustomize => self.stage.world.run(&["diff", "-f", &record]).await,
-            Engine::ApplyServerSide => self.stage.world.run(&["diff", "--server-side", "-f", &record]).await,
+            Engine::Apply | Engine::Kustomize => self.stage.world.run(&["diff", "-f", &records]).await,
+            Engine::ApplyServerSide => self.stage.world.run(&["diff", "--server-side", "-f", &records]).await,
             _ => String::new(),
         };
     }
 
-    /// The acceptance ends for this reason because the manifest has this name now.
-    async fn ends(&mut self, name: &str, reason: &str) {
-        let versions = self.stage.versions().len();
-        commit(self.engine, &self.stage, name);
-        self.engine_loop.next(1).await;
-        self.stage.has_versions(versions + 1).await;
-        self.stage.world.reaches(&self.drift, "Standing", &format!("False {reason}")).await;
-        self.reaches(&format!("pr/{RECORD}"), "ManifestCurrent", "True").await;
-    }
-
-    /// The engine continues, and no version of the record follows this one.
-    async fn stays(&mut self) {
+    /// Every acceptance ends in its own way, at the same time.
+    async fn end(&mut self) {
         let versions = self.stage.versions();
-        self.engine_loop.finds_no_difference(self.engine.rounds() / 3).await;
-        assert_eq!(self.stage.versions(), versions);
-        assert_eq!(self.stage.generation().await, "2");
-        self.stage.operator_wrote_to_no_record();
-    }
-
-    async fn reaches(&self, object: &str, condition: &str, status: &str) {
-        crate::world::eventually(&format!("{object} {condition} {status}"), || async {
-            let is = self.stage.world.condition(object, condition).await;
-            if is.split(' ').next() == Some(status) { Ok(()) } else { Err(is) }
-        })
-        .await;
+        let patch = self.drift(End::InManifest).await.status.unwrap().manifest_patch.unwrap();
+        assert_eq!(patch, json!({"spec": {"desired": {"name": LIVE_NAME}}}));
+        let caught_up = patch["spec"]["desired"]["name"].as_str().unwrap().to_owned();
+        commit(self.engine, &self.stage, |end| match end {
+            End::InManifest => caught_up.clone(),
+            End::ManifestChanged => "third".to_owned(),
+            End::Withdrawn | End::Expired => OLD.to_owned(),
+        });
+        self.annotate(End::Withdrawn, &["arcadia.cloud/accept-"]).await;
+        self.annotate(End::Expired, &["arcadia.cloud/accept-until=1s"]).await;
+        let opens = |end: End| end.opens().map(|name| [name, "Open"]);
+        self.has_drifts(|end| [[OLD, "Accepted"]].into_iter().chain(opens(end)).collect()).await;
+        let in_sync = |end: Option<End>| match end.and_then(End::opens) {
+            Some(_) => "False DriftOpen",
+            None => "True NoDrift",
+        };
+        self.all_are("InSync", in_sync).await;
+        self.all_are("ManifestCurrent", |_| "True NoAcceptanceStands").await;
+        for end in End::ALL {
+            let drift = self.drift(end).await;
+            assert_eq!(standing(&drift), format!("False {}", end.reason()));
+            assert_eq!(drift.status.unwrap().manifest_patch, None);
+        }
+        // Only the commit made versions of the records.
+        for record in self.stage.records().await {
+            let (name, generation) = (record.name_any(), record.metadata.generation.unwrap());
+            let end = End::ALL.into_iter().find(|end| end.record() == name);
+            assert_eq!(generation, end.map_or(1, End::generation), "{name}");
+            let more = usize::from(generation == 2);
+            self.stage.has_versions(&name, versions[&name].len() + more).await;
+        }
     }
 }
 
-fn commit(engine: Engine, stage: &Stage, name: &str) {
+fn commit(engine: Engine, stage: &Stage, name_of: impl Fn(End) -> String) {
     // Nothing that `kubectl replace` leaves tells it from an edit by hand.
     let more = if engine == Engine::Replace { json!({"drift": {"accept": "Standing"}}) } else { json!({}) };
-    stage.commit_with(&json!({"name": name}), &more);
+    let record = |(name, droplet): (&'static str, &'static str), live: String| Record {
+        name,
+        droplet,
+        desired: json!({"name": live}),
+        more: more.clone(),
+    };
+    let steady = record(STEADY, LIVE_NAME.to_owned());
+    let others = End::ALL.map(|end| record((end.record(), end.droplet()), name_of(end)));
+    stage.commit_all(&[[steady].as_slice(), &others].concat());
 }
 
-/// The manifest catches up, by the patch that the Drift shows.
-async fn ends_when_the_manifest_catches_up(engine: Engine) {
-    let mut accepted = Accepted::by(engine, "catches-up").await;
-    let patch = accepted.stage.world.value(&accepted.drift, "{.status.manifestPatch}").await;
-    let patch: Value = serde_json::from_str(&patch).unwrap();
-    assert_eq!(patch, json!({"spec": {"desired": {"name": "web-1"}}}));
-    accepted.ends(patch["spec"]["desired"]["name"].as_str().unwrap(), "InManifest").await;
-    accepted.stays().await;
-    accepted.stage.is_in_sync().await;
-    accepted.stage.world.has_drifts(&[["name", "in-manifest", "web-1", "Accepted"]]).await;
+/// A condition: status and reason.
+fn said<'c>(conditions: impl IntoIterator<Item = &'c Condition>, kind: &str) -> String {
+    let condition = conditions.into_iter().find(|condition| condition.type_ == kind);
+    condition.map(|condition| format!("{} {}", condition.status, condition.reason)).unwrap_or_default()
 }
 
-/// The manifest says a third name, which is compared.
-async fn ends_when_the_manifest_changes(engine: Engine) {
-    let mut accepted = Accepted::by(engine, "changes").await;
-    accepted.ends("third", "ManifestChanged").await;
-    accepted.stage.world.open_drift().await;
-    accepted.stays().await;
-    let drifts = [["name", "in-manifest", "web-1", "Accepted"], ["name", "third", "web-1", "Open"]];
-    accepted.stage.world.has_drifts(&drifts).await;
+fn condition_of(record: &ProvisionedResource, kind: &str) -> String {
+    said(record.status.iter().flat_map(|status| &status.conditions), kind)
 }
 
-/// Both ends, for one engine each.
-macro_rules! an_acceptance_stands_under {
+fn standing(drift: &Drift) -> String {
+    said(drift.status.iter().flat_map(|status| &status.conditions), "Standing")
+}
+
+async fn acceptances_stand_under(engine: Engine) {
+    let mut story = Story::begin(engine).await;
+    let third = story.third();
+    story.is_quiet(third).await;
+
+    let (versions, writes) = (story.stage.versions(), story.stage.operator_writes().len());
+    story.accept().await;
+    story.engine_loop.finds_no_difference(third).await;
+    story.all_stand().await;
+    assert_eq!(story.stage.versions(), versions, "an acceptance that stands is no version of the record");
+    let cost = story.stage.operator_writes().split_off(writes);
+    let each = End::ALL.len();
+    let expected = BTreeMap::from([("patch drifts/status", each), ("patch provisionedresources/status", each)]);
+    assert!(story.stage.is_on_a_given_cluster() || counted(&cost) == expected, "{cost:?}");
+
+    story.is_quiet(third).await;
+    // Nothing of it is only in the memory of the operator.
+    story.stage.world.kill_operator();
+    story.stage.start_operator();
+    story.is_quiet(third).await;
+    story.all_stand().await;
+    story.tools_see_no_difference().await;
+
+    story.end().await;
+    story.is_quiet(third).await;
+}
+
+/// A test for each engine, so that they run side by side.
+macro_rules! acceptances_stand_under {
     ($($name:ident: $engine:ident,)*) => {$(
-        mod $name {
-            use super::Engine;
-
-            #[tokio::test]
-            async fn until_the_manifest_catches_up() {
-                super::ends_when_the_manifest_catches_up(Engine::$engine).await;
-            }
-
-            #[tokio::test]
-            async fn until_the_manifest_says_a_third_value() {
-                super::ends_when_the_manifest_changes(Engine::$engine).await;
-            }
+        #[tokio::test]
+        async fn $name() {
+            acceptances_stand_under(Engine::$engine).await;
         }
     )*};
 }
 
-an_acceptance_stands_under! {
-    flux: Flux,
-    argo_cd: Argo,
-    argo_cd_with_server_side_apply: ArgoServerSide,
-    argo_cd_with_server_side_diff: ArgoServerSideDiff,
-    kubectl_apply: Apply,
-    kubectl_apply_server_side: ApplyServerSide,
-    kubectl_replace: Replace,
-    kustomize: Kustomize,
-    helm: Helm,
-    helm_with_client_side_apply: HelmClientSide,
+acceptances_stand_under! {
+    acceptances_stand_under_flux: Flux,
+    acceptances_stand_under_argo_cd: Argo,
+    acceptances_stand_under_argo_cd_with_server_side_apply: ArgoServerSide,
+    acceptances_stand_under_argo_cd_with_server_side_diff: ArgoServerSideDiff,
+    acceptances_stand_under_kubectl_apply: Apply,
+    acceptances_stand_under_kubectl_apply_server_side: ApplyServerSide,
+    acceptances_stand_under_kubectl_replace: Replace,
+    acceptances_stand_under_kustomize: Kustomize,
+    acceptances_stand_under_helm: Helm,
+    acceptances_stand_under_helm_with_client_side_apply: HelmClientSide,
 }

@@ -2,9 +2,11 @@
 #![cfg(test)]
 
 mod accepting;
+mod behaviour;
+mod cost;
 mod engine;
+mod pruning;
 mod stage;
-mod steady;
 #[path = "../end_to_end/world.rs"]
 #[allow(dead_code, unused_imports, reason = "the end-to-end tests need more of it")]
 mod world;

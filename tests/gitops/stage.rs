@@ -1,17 +1,19 @@
 //! The setup of these tests: manifests in a folder, a cloud, an operator, and a record of all that is written.
 
 use std::{
+    collections::BTreeMap,
     path::{Path, PathBuf},
     pin::pin,
     sync::{Arc, Mutex, PoisonError},
 };
 
-use arcadia_operator::api::ProvisionedResource;
+use arcadia_operator::api::{Drift, ProvisionedResource};
 use control_plane::{ControlPlane, Options};
 use digitalocean_simulator::RateLimits;
 use futures::StreamExt as _;
 use kube::{
-    Api,
+    Api, ResourceExt as _,
+    api::ListParams,
     runtime::watcher::{self, Event, watcher},
 };
 use serde_json::{Value, json};
@@ -20,10 +22,13 @@ use tokio::{
     task::JoinHandle,
 };
 
-use crate::world::{Credential, DROPLET, World, eventually, install};
+use crate::world::{Credential, DROPLET, World, droplet, eventually, install, manifest};
 
-/// The record that the manifest declares.
+/// The record that a manifest declares.
 pub const RECORD: &str = "web-1";
+
+/// What the cloud has of every droplet.
+pub const LIVE_NAME: &str = "web-1";
 
 /// Every write to the operator's kinds.
 const AUDIT_POLICY: &str = r"
@@ -38,7 +43,53 @@ rules:
 ";
 
 const CHART: &str = "apiVersion: v2\nname: records\nversion: 0.1.0\n";
-const KUSTOMIZATION: &str = "resources: [record.yaml]\n";
+const KUSTOMIZATION: &str = "resources: [records.yaml]\n";
+
+/// A record in the repository.
+#[derive(Clone, Debug)]
+pub struct Record {
+    pub name: &'static str,
+    pub droplet: &'static str,
+    pub desired: Value,
+    /// More of its spec.
+    pub more: Value,
+}
+
+/// A write to the operator's kinds, from the audit log.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Write {
+    /// Such as `patch provisionedresources/status`.
+    pub what: String,
+    /// The name of the object. Empty if the request does not have it, as for a create.
+    pub name: String,
+}
+
+impl Write {
+    fn of(entry: &Value) -> Self {
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let object = &entry["objectRef"];
+        let what = format!("{} {}", text(&entry["verb"]), text(&object["resource"]));
+        let what = match object["subresource"].as_str() {
+            Some(subresource) => format!("{what}/{subresource}"),
+            None => what,
+        };
+        Self { what, name: text(&object["name"]) }
+    }
+
+    /// Whether it is to the spec or the metadata of a record.
+    fn is_to_a_record(&self) -> bool {
+        self.what.ends_with(" provisionedresources")
+    }
+}
+
+/// How often each kind of write was made.
+pub fn counted(writes: &[Write]) -> BTreeMap<&str, usize> {
+    let mut counts = BTreeMap::new();
+    for write in writes {
+        *counts.entry(write.what.as_str()).or_default() += 1;
+    }
+    counts
+}
 
 /// A Git repository's folder, a cloud with one droplet, and an operator to start.
 pub struct Stage {
@@ -48,6 +99,7 @@ pub struct Stage {
     /// The operator's own.
     credential: Credential,
     history: History,
+    client: kube::Client,
 }
 
 impl Stage {
@@ -67,7 +119,8 @@ impl Stage {
         }
         let credential = world.credential().await;
         let history = History::of(&world).await;
-        Self { world, repository, control_plane, credential, history }
+        let client = world.namespace.client().await.unwrap();
+        Self { world, repository, control_plane, credential, history, client }
     }
 
     /// The folder of plain manifests.
@@ -96,28 +149,54 @@ impl Stage {
 
     /// Commits the manifest of the record with more in its spec.
     pub fn commit_with(&self, desired: &Value, more: &Value) {
-        let mut manifest = json!({
-            "apiVersion": "arcadia.cloud/v1alpha1",
-            "kind": "ProvisionedResource",
-            "metadata": {"name": RECORD},
-            "spec": {"resource": {"kind": "Droplet", "id": DROPLET}, "desired": desired},
-        });
-        for (key, value) in more.as_object().unwrap() {
-            manifest["spec"][key] = value.clone();
-        }
+        self.commit_all(&[Record { name: RECORD, droplet: DROPLET, desired: desired.clone(), more: more.clone() }]);
+    }
+
+    /// Commits the manifests of these records.
+    pub fn commit_all(&self, records: &[Record]) {
+        let manifests: Vec<_> = records
+            .iter()
+            .map(|Record { name, droplet, desired, more }| manifest(name, "Droplet", droplet, desired, more))
+            .collect();
         for folder in ["manifests", "overlay", "chart/templates"] {
             // An engine reads the old file or the new one, never a part.
             let folder = self.repository.path().join(folder);
             let unfinished = folder.join(".unfinished");
-            std::fs::write(&unfinished, manifest.to_string()).unwrap();
-            std::fs::rename(&unfinished, folder.join("record.yaml")).unwrap();
+            std::fs::write(&unfinished, manifests.join("\n---\n")).unwrap();
+            std::fs::rename(&unfinished, folder.join("records.yaml")).unwrap();
         }
+    }
+
+    /// The file of all manifests.
+    pub fn manifest_file(&self) -> PathBuf {
+        self.manifests().join("records.yaml")
+    }
+
+    /// A folder for what a tool keeps between its runs.
+    pub fn cache(&self) -> PathBuf {
+        self.repository.path().join(".cache")
+    }
+
+    /// Adds a droplet to the cloud.
+    pub async fn add_droplet(&self, id: &str) {
+        self.world.cloud.put("droplets", droplet(id, LIVE_NAME)).await.unwrap();
     }
 
     /// Starts an operator that sweeps every second.
     pub fn start_operator(&mut self) {
         let kubeconfig = self.credential.kubeconfig.display().to_string();
+        self.world.release_lease();
         self.world.operator = Some(self.world.spawn_operator(&[], &[("KUBECONFIG", &kubeconfig)]));
+    }
+
+    /// All drifts.
+    pub async fn drifts(&self) -> Vec<Drift> {
+        Api::default_namespaced(self.client.clone()).list(&ListParams::default()).await.unwrap().items
+    }
+
+    /// All records.
+    pub async fn records(&self) -> Vec<ProvisionedResource> {
+        Api::default_namespaced(self.client.clone()).list(&ListParams::default()).await.unwrap().items
     }
 
     /// Without an audit log.
@@ -125,43 +204,34 @@ impl Stage {
         self.control_plane.audit_log().is_none()
     }
 
-    /// The operator's writes so far, as `patch provisionedresources/status`. Empty on a given cluster.
-    pub fn operator_writes(&self) -> Vec<String> {
+    /// The operator's writes so far. Empty on a given cluster.
+    pub fn operator_writes(&self) -> Vec<Write> {
         let Some(log) = self.control_plane.audit_log() else {
             eprintln!("the audit log of a given cluster is not read");
             return Vec::new();
         };
         let log = std::fs::read_to_string(log).unwrap();
-        let entries = log.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
-        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-        entries
-            .filter(|entry| self.credential.made(entry))
-            .map(|entry| {
-                let object = &entry["objectRef"];
-                let what = format!("{} {}", text(&entry["verb"]), text(&object["resource"]));
-                match object["subresource"].as_str() {
-                    Some(subresource) => format!("{what}/{subresource}"),
-                    None => what,
-                }
-            })
-            .collect()
+        // Most lines are of the engines and of other tests.
+        let own = log.lines().filter(|line| line.contains(&self.credential.id));
+        let entries = own.map(|line| serde_json::from_str::<Value>(line).unwrap());
+        entries.filter(|entry| self.credential.made(entry)).map(|entry| Write::of(&entry)).collect()
     }
 
     /// Fails if the operator has ever written to the spec or the metadata of a record.
     pub fn operator_wrote_to_no_record(&self) {
         let writes = self.operator_writes();
-        assert!(!writes.iter().any(|write| write.ends_with(" provisionedresources")), "{writes:?}");
+        assert!(!writes.iter().any(Write::is_to_a_record), "{writes:?}");
     }
 
-    /// All versions of the record so far, by what people and engines write: its spec, labels and annotations.
-    pub fn versions(&self) -> Vec<Value> {
+    /// All versions of the records so far, by what people and engines write: spec, labels and annotations.
+    pub fn versions(&self) -> BTreeMap<String, Vec<Value>> {
         self.history.versions.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Waits until the record has had this many versions.
-    pub async fn has_versions(&self, count: usize) {
-        eventually(&format!("{count} versions of the record"), || async {
-            let versions = self.versions();
+    /// Waits until a record has had this many versions.
+    pub async fn has_versions(&self, record: &str, count: usize) {
+        eventually(&format!("{count} versions of {record}"), || async {
+            let versions = self.versions().remove(record).unwrap_or_default();
             if versions.len() == count { Ok(()) } else { Err(versions) }
         })
         .await;
@@ -178,9 +248,9 @@ impl Stage {
     }
 }
 
-/// What a watch has seen of the record.
+/// What a watch has seen of the records, by their names.
 struct History {
-    versions: Arc<Mutex<Vec<Value>>>,
+    versions: Arc<Mutex<BTreeMap<String, Vec<Value>>>>,
     watch: JoinHandle<()>,
 }
 
@@ -188,8 +258,8 @@ impl History {
     /// From now on.
     async fn of(world: &World) -> Self {
         let records = Api::<ProvisionedResource>::default_namespaced(world.namespace.client().await.unwrap());
-        let versions = Arc::default();
-        let seen: Arc<Mutex<Vec<Value>>> = Arc::clone(&versions);
+        let versions: Arc<Mutex<BTreeMap<String, Vec<Value>>>> = Arc::default();
+        let seen = Arc::clone(&versions);
         let (listed, ready) = oneshot::channel::<()>();
         let mut listed = Some(listed);
         let watch = tokio::spawn(async move {
@@ -210,13 +280,15 @@ impl History {
     }
 }
 
-fn note(versions: &Mutex<Vec<Value>>, record: ProvisionedResource) {
+fn note(versions: &Mutex<BTreeMap<String, Vec<Value>>>, record: ProvisionedResource) {
+    let name = record.name_any();
     let version = json!({
         "spec": record.spec,
         "labels": record.metadata.labels.unwrap_or_default(),
         "annotations": record.metadata.annotations.unwrap_or_default(),
     });
     let mut versions = versions.lock().unwrap_or_else(PoisonError::into_inner);
+    let versions = versions.entry(name).or_default();
     if versions.last() != Some(&version) {
         versions.push(version);
     }
