@@ -1,8 +1,9 @@
-//! Sagas against every failure: the operator, built with failpoints, runs as a process of its own and crashes at each
+//! Sagas and decisions against every failure: the operator, built with failpoints, runs as a process of its own and crashes at each
 //! point; each call fails once, and each response is lost once.
 #![cfg(test)]
 
 mod crashes;
+mod decisions;
 mod examples;
 mod faults;
 mod isolation;

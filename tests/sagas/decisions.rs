@@ -1,0 +1,224 @@
+//! The operator crashes before and after each write of a decision about a drift. The next process completes it: no
+//! decision is lost, no second drift opens, and the record says what the drifts say.
+
+use std::time::Duration;
+
+use futures::{StreamExt, stream};
+use serde_json::{Value, json};
+
+use crate::{
+    stage::{ABREAST, turn},
+    world::{World, eventually},
+};
+
+const RECORD: &str = "pr/web-1";
+const OLD: &str = "old-name";
+const LIVE: &str = "web-1";
+
+/// A decision about a drift on the name of the droplet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Case {
+    AcceptInPlace,
+    AcceptStanding,
+    Withdraw,
+    Expire,
+    InManifest,
+}
+
+/// What is so in the end.
+struct Outcome {
+    /// Expected value and phase of each drift.
+    drifts: &'static [[&'static str; 2]],
+    /// The condition `Standing` of the first drift.
+    standing: &'static str,
+    /// The recorded name.
+    desired: &'static str,
+    in_sync: &'static str,
+    manifest_current: &'static str,
+}
+
+impl Case {
+    const ALL: [Self; 5] = [Self::AcceptInPlace, Self::AcceptStanding, Self::Withdraw, Self::Expire, Self::InManifest];
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::AcceptInPlace => "in-place",
+            Self::AcceptStanding => "standing",
+            Self::Withdraw => "withdraw",
+            Self::Expire => "expire",
+            Self::InManifest => "in-manifest",
+        }
+    }
+
+    /// The writes that it takes at least.
+    const fn writes(self) -> usize {
+        match self {
+            // One that asks whether the decision was taken back, the record, the drift and the status of the record.
+            Self::AcceptInPlace => 4,
+            Self::AcceptStanding | Self::InManifest => 2,
+            // The new drift between.
+            Self::Withdraw | Self::Expire => 3,
+        }
+    }
+
+    const fn outcome(self) -> Outcome {
+        let asked_again = Outcome {
+            drifts: &[[OLD, "Accepted"], [OLD, "Open"]],
+            standing: "False Withdrawn",
+            desired: OLD,
+            in_sync: "False DriftOpen",
+            manifest_current: "True NoAcceptanceStands",
+        };
+        let accepted = Outcome {
+            drifts: &[[OLD, "Accepted"]],
+            standing: "",
+            desired: LIVE,
+            in_sync: "True NoDrift",
+            manifest_current: "True NoAcceptanceStands",
+        };
+        match self {
+            Self::AcceptInPlace => accepted,
+            Self::AcceptStanding => Outcome {
+                standing: "True Accepted",
+                desired: OLD,
+                manifest_current: "False AcceptancesStand",
+                ..accepted
+            },
+            Self::InManifest => Outcome { standing: "False InManifest", ..accepted },
+            Self::Withdraw => asked_again,
+            Self::Expire => Outcome { standing: "False Expired", ..asked_again },
+        }
+    }
+
+    /// A record with a drift. Where the case is about the end of an acceptance, it stands already.
+    async fn prepare(self, world: &World) -> String {
+        let old = json!({"name": OLD});
+        if self == Self::AcceptInPlace {
+            world.record("web-1", old).await;
+        } else {
+            world.declare("web-1", old).await;
+        }
+        let drift = format!("drift/{}", world.open_drift().await);
+        if matches!(self, Self::Withdraw | Self::Expire | Self::InManifest) {
+            world.run(&["annotate", &drift, "arcadia.cloud/accept=true", "arcadia.cloud/accept-until=1h"]).await;
+            world.reaches(&drift, "Standing", "True Accepted").await;
+            world.reaches(RECORD, "ManifestCurrent", "False AcceptancesStand").await;
+        } else {
+            world.reaches(RECORD, "InSync", "False DriftOpen").await;
+        }
+        drift
+    }
+
+    /// The decision, while no operator runs.
+    async fn decide(self, world: &World, drift: &str) {
+        match self {
+            Self::AcceptInPlace | Self::AcceptStanding => {
+                world.run(&["annotate", drift, "arcadia.cloud/accept=true"]).await;
+            }
+            Self::Withdraw => {
+                world.run(&["annotate", drift, "arcadia.cloud/accept-"]).await;
+            }
+            Self::InManifest => world.declare("web-1", json!({"name": LIVE})).await,
+            Self::Expire => {
+                // As if an hour had passed.
+                let patch = r#"{"status":{"acceptance":{"until":"2026-01-01T00:00:00Z"}}}"#;
+                world.run(&["patch", drift, "--subresource=status", "--type=merge", "-p", patch]).await;
+            }
+        }
+    }
+
+    /// Whether all is as it should be in the end.
+    async fn is_over(self, world: &World) -> Result<(), Value> {
+        let Outcome { drifts, standing, desired, in_sync, manifest_current } = self.outcome();
+        let list: Value = serde_json::from_str(&world.run(&["get", "pr,drifts", "-o", "json"]).await).unwrap();
+        let items = list["items"].as_array().unwrap();
+        let of = |kind: &str| items.iter().filter(|item| item["kind"] == kind).collect::<Vec<_>>();
+        let record = of("ProvisionedResource")[0];
+        let mut found = of("Drift");
+        found.sort_by_key(|drift| drift["spec"]["episode"].as_i64());
+        let shown: Vec<_> =
+            found.iter().map(|drift| json!([drift["spec"]["expected"], drift["status"]["phase"]])).collect();
+        let conditions =
+            [condition(record, "InSync"), condition(record, "ManifestCurrent"), condition(found[0], "Standing")];
+        let acceptances = record["status"]["acceptances"].as_array().unwrap().len();
+        let open = found.iter().filter(|drift| drift["status"]["phase"] == "Open").count();
+        let is_over = json!(shown) == json!(drifts)
+            && conditions == [in_sync, manifest_current, standing]
+            && record["spec"]["desired"]["name"] == *desired
+            && acceptances == usize::from(standing.starts_with("True"))
+            && record["status"]["openDrifts"] == json!(open);
+        let is =
+            json!({ "drifts": shown, "conditions": conditions, "record": record["spec"], "status": record["status"] });
+        if is_over { Ok(()) } else { Err(is) }
+    }
+}
+
+fn condition(object: &Value, kind: &str) -> String {
+    let conditions = object["status"]["conditions"].as_array().into_iter().flatten();
+    let condition = conditions.into_iter().find(|condition| condition["type"] == kind);
+    let text = |condition: &Value, key: &str| condition[key].as_str().unwrap_or_default().to_owned();
+    condition.map(|it| format!("{} {}", text(it, "status"), text(it, "reason"))).unwrap_or_default()
+}
+
+/// Crashes the operator at the n-th pass of this point. Returns whether it got there.
+async fn crash(case: Case, place: &str, passes: usize) -> bool {
+    let mut world = World::new(&format!("{}-{place}-{passes}", case.name())).await;
+    let drift = case.prepare(&world).await;
+    world.kill_operator();
+    case.decide(&world, &drift).await;
+    world.release_lease();
+    let mut operator = world.spawn_operator(&[], &[("FAILPOINTS", &format!("{place}={passes}*off->1*return"))]);
+    let mut crashed = false;
+    for _ in 0..150 {
+        let is_over = case.is_over(&world).await.is_ok();
+        if is_over {
+            // The last write is a point too.
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+        crashed = operator.ended().is_some();
+        if crashed || is_over {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    drop(operator);
+    if crashed {
+        world.restart_operator();
+    }
+    let what = format!("{case:?} after a crash at {place} {passes}");
+    eventually(&what, || case.is_over(&world)).await;
+    if crashed {
+        // And it stays so: a sweep changes nothing.
+        world.sync("web-1").await;
+        case.is_over(&world).await.unwrap_or_else(|is| panic!("{what}: {is}"));
+    }
+    crashed
+}
+
+/// Crashes the operator at each point in turn. Returns how many there are.
+async fn crash_everywhere(case: Case, place: &str) -> usize {
+    let mut passes = 0;
+    loop {
+        let outcomes: Vec<_> =
+            stream::iter(passes..passes + 2).map(|passes| crash(case, place, passes)).buffered(2).collect().await;
+        passes += outcomes.iter().take_while(|crashed| **crashed).count();
+        if outcomes.contains(&false) {
+            return passes;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crash_at_any_write_of_a_decision_loses_nothing_and_asks_nothing_twice() {
+    let _turn = turn().await;
+    let all = Case::ALL.into_iter().flat_map(|case| ["write-before", "write-after"].map(|place| (case, place)));
+    let reached: Vec<_> = stream::iter(all)
+        .map(|(case, place)| async move { (case, place, crash_everywhere(case, place).await) })
+        .buffer_unordered(ABREAST / 2)
+        .collect()
+        .await;
+    for (case, place, passes) in &reached {
+        println!("{case:?}: {passes} kill points {place}");
+        assert!(*passes >= case.writes(), "{case:?} {place}: {passes}");
+    }
+}
