@@ -159,10 +159,16 @@ pub(super) fn has_succeeded(saga: &Value) -> bool {
 
 /// Whether a record's status says that all is as desired.
 pub(super) fn is_in_sync(record: &Value) -> bool {
-    let conditions = record.pointer("/status/conditions").and_then(Value::as_array);
+    is_true(record, "InSync")
+}
+
+/// Whether a drift's acceptance stands.
+pub(super) fn stands(drift: &Value) -> bool {
+    is_true(drift, "Standing")
+}
+
+fn is_true(object: &Value, kind: &str) -> bool {
+    let conditions = object.pointer("/status/conditions").and_then(Value::as_array);
     let says = |condition: &Value, key: &str, text: &str| condition.get(key).and_then(Value::as_str) == Some(text);
-    conditions
-        .into_iter()
-        .flatten()
-        .any(|condition| says(condition, "type", "InSync") && says(condition, "status", "True"))
+    conditions.into_iter().flatten().any(|condition| says(condition, "type", kind) && says(condition, "status", "True"))
 }

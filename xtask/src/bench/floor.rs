@@ -34,6 +34,11 @@ pub(super) enum Job {
         /// Publish an Event for each at the same time, as the operator does. The clock stops with the last drift.
         with_events: bool,
     },
+    /// Write what an acceptance takes about the first drift of each of the first records, and about the record.
+    Accept {
+        /// How many.
+        count: usize,
+    },
     /// Something about sagas.
     Sagas(SagaJob),
 }

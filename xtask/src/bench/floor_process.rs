@@ -104,6 +104,36 @@ impl Worker {
                 .await?;
                 Ok(Done { seconds: began.elapsed().as_secs_f64(), calls: whole(count), bytes: 0 })
             }
+            Job::Accept { count } => {
+                let bodies: Vec<_> = self
+                    .targets
+                    .iter()
+                    .take(count)
+                    .map(|target| {
+                        (
+                            objects::drift_name(target, 1),
+                            objects::accepted(),
+                            target.name.clone(),
+                            objects::status(target),
+                        )
+                    })
+                    .collect();
+                let (drifts, records) = (self.drifts.clone(), self.records.clone());
+                let began = Instant::now();
+                parallel::each(parallel::WORKERS, bodies, move |(drift, accepted, record, status)| {
+                    let (drifts, records) = (drifts.clone(), records.clone());
+                    async move {
+                        let params = PatchParams::default();
+                        let written = drifts.patch_status(&drift, &params, &Patch::Merge(accepted)).await;
+                        written.map(drop).map_err(failed("accept a drift"))?;
+                        let params = PatchParams::apply("arcadia-operator").force();
+                        let written = records.patch_status(&record, &params, &Patch::Apply(status)).await;
+                        written.map(drop).map_err(failed("write a status"))
+                    }
+                })
+                .await?;
+                Ok(Done { seconds: began.elapsed().as_secs_f64(), calls: whole(count) * 2, bytes: 0 })
+            }
             Job::CreateDrifts { count, episode, with_events } => {
                 let bodies: Vec<_> =
                     self.targets.iter().take(count).map(|target| objects::drift(target, episode)).collect();

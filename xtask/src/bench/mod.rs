@@ -1,5 +1,6 @@
 //! `cargo bench-system`: what the operator costs, beside a raw floor that is measured in the same run.
 
+mod accepted;
 mod arrivals;
 mod build;
 mod cli;
@@ -36,7 +37,7 @@ use crate::{Error, prepare};
 /// What to measure.
 #[derive(Subcommand)]
 pub(crate) enum Benchmark {
-    /// A first sweep, sweeps without a change, and sweeps that find one resource in a hundred drifted
+    /// A first sweep, sweeps without a change, sweeps that find one resource in a hundred drifted, and their acceptance
     Sweep(Sweep),
     /// Sagas of five instantaneous steps: many at once, and new ones at a steady rate
     Sagas(Sagas),

@@ -1,6 +1,6 @@
 //! The objects that the benchmark writes, and how it reaches them.
 
-use kube::api::{Api, ApiResource, DynamicObject, ListParams, PostParams};
+use kube::api::{Api, ApiResource, DynamicObject, ListParams, Patch, PatchParams, PostParams};
 use kube::{Client, core::GroupVersionKind};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -133,13 +133,65 @@ pub(super) fn status(record: &Target) -> Value {
     })
 }
 
+/// The name of a drift of the floor.
+pub(super) fn drift_name(record: &Target, episode: u32) -> String {
+    format!("{}-size-slug-0123456789-{episode}", record.name)
+}
+
+/// The status that the operator writes to a drift whose acceptance stands.
+pub(super) fn accepted() -> Value {
+    let message =
+        format!("size_slug: {OTHER_SIZE} is accepted and stands; status.manifestPatch brings the manifest up to date");
+    let condition = |kind: &str| {
+        json!({
+            "type": kind, "status": "True", "reason": "Accepted", "message": message, "observedGeneration": 1,
+            "lastTransitionTime": "2026-01-01T00:00:00Z",
+        })
+    };
+    json!({ "status": {
+        "phase": "Accepted",
+        "reason": "Standing",
+        "resolvedAt": "2026-01-01T00:00:00Z",
+        "decidedBy": "benchmark",
+        "decision": "true",
+        "acceptance": { "mode": "Standing", "value": OTHER_SIZE, "declared": SIZE, "since": "2026-01-01T00:00:00Z" },
+        "manifestPatch": { "spec": { "desired": { "size_slug": OTHER_SIZE } } },
+        "conditions": [condition("Resolved"), condition("Standing")],
+    } })
+}
+
+/// Keeps acceptances of the first records on their drifts, as if a manifest declared the fields.
+pub(super) async fn keep_records(client: &Client, namespace: &str, count: u32) -> Result<(), Error> {
+    let patch = json!({ "spec": { "drift": { "accept": "Standing" } } });
+    let names = (0..count).map(|number| format!("web-{number}")).collect();
+    patch_all(&records(client, namespace), names, patch).await
+}
+
+/// Accepts these drifts.
+pub(super) async fn accept(drifts: &Api<DynamicObject>, names: Vec<String>) -> Result<(), Error> {
+    let patch = json!({ "metadata": { "annotations": { "arcadia.cloud/accept": "true" } } });
+    patch_all(drifts, names, patch).await
+}
+
+async fn patch_all(api: &Api<DynamicObject>, names: Vec<String>, patch: Value) -> Result<(), Error> {
+    let (api, patch) = (api.clone(), Patch::Merge(patch));
+    parallel::each(parallel::WORKERS, names, move |name: String| {
+        let (api, patch) = (api.clone(), patch.clone());
+        async move {
+            let written = api.patch(&name, &PatchParams::default(), &patch).await;
+            written.map(drop).map_err(failed("patch an object"))
+        }
+    })
+    .await
+}
+
 /// A drift as the operator creates it.
 pub(super) fn drift(record: &Target, episode: u32) -> Value {
     json!({
         "apiVersion": API_VERSION,
         "kind": "Drift",
         "metadata": {
-            "name": format!("{}-size-slug-0123456789-{episode}", record.name),
+            "name": drift_name(record, episode),
             "ownerReferences": [{
                 "apiVersion": API_VERSION, "kind": "ProvisionedResource", "name": record.name, "uid": record.uid,
                 "controller": true,

@@ -1,4 +1,4 @@
-//! (b) Sweeps that find nothing new.
+//! Sweeps that find nothing new: (b) after the first one, and (e) over acceptances that stand.
 
 use std::time::{Duration, Instant};
 
@@ -11,15 +11,20 @@ use super::stage::Stage;
 use super::{float, median, say};
 use crate::Error;
 
-const PHASE: &str = "(b) no change";
+pub(super) const NO_CHANGE: &str = "(b) no change";
+pub(super) const OVER_ACCEPTANCES: &str = "(e) no change, 1 % accepted";
 /// How many are measured.
 pub(super) const SWEEPS: u32 = 5;
 /// How long the operator is watched doing nothing after each sweep.
 const IDLE: Duration = Duration::from_secs(3);
 
 /// Measures sweeps, each followed by the floor's.
-pub(super) async fn measure(stage: &mut Stage, operator: &mut Operator) -> Result<Vec<Row>, Error> {
-    say(format!("(b) {SWEEPS} sweeps without a change, each followed by the floor's"));
+pub(super) async fn measure(
+    phase: &'static str,
+    stage: &mut Stage,
+    operator: &mut Operator,
+) -> Result<Vec<Row>, Error> {
+    say(format!("{phase}: {SWEEPS} sweeps, each followed by the floor's"));
     // The first is for the connections, which either side keeps.
     stage.next_sweep(operator).await?;
     operator.cpu_seconds_at_rest().await?;
@@ -47,18 +52,18 @@ pub(super) async fn measure(stage: &mut Stage, operator: &mut Operator) -> Resul
     let of =
         |number: fn(&(u64, f64, f64, f64, super::floor::Cost)) -> f64| median(measured.iter().map(number).collect());
     let mut rows = vec![
-        Row::of(PHASE, "cloud calls of a sweep, mean", "", calls)
+        Row::of(phase, "cloud calls of a sweep, mean", "", calls)
             .beside(of(|(.., floor)| float(floor.calls)))
             .wanting(Wanted::Exactly(float(stage.calls_per_sweep()))),
-        Row::of(PHASE, "API writes in all, leases aside", "", float(writes.total())).wanting(Wanted::Exactly(0.0)),
-        Row::of(PHASE, "bytes of a sweep", "MiB", of(|(.., floor)| float(floor.bytes)) / 1024.0 / 1024.0),
-        Row::of(PHASE, "wall of a sweep, median", "ms", of(|(_, _, seconds, ..)| *seconds) * 1000.0)
+        Row::of(phase, "API writes in all, leases aside", "", float(writes.total())).wanting(Wanted::Exactly(0.0)),
+        Row::of(phase, "bytes of a sweep", "MiB", of(|(.., floor)| float(floor.bytes)) / 1024.0 / 1024.0),
+        Row::of(phase, "wall of a sweep, median", "ms", of(|(_, _, seconds, ..)| *seconds) * 1000.0)
             .beside(of(|(.., floor)| floor.seconds) * 1000.0),
-        Row::of(PHASE, "CPU of a sweep, median", "ms", of(|(_, cpu, ..)| *cpu) * 1000.0)
+        Row::of(phase, "CPU of a sweep, median", "ms", of(|(_, cpu, ..)| *cpu) * 1000.0)
             .beside(of(|(.., floor)| floor.cpu_seconds) * 1000.0)
             .wanting(Wanted::RatioBelow(2.0)),
-        Row::of(PHASE, "CPU in a second between sweeps, median", "ms", of(|(_, _, _, idle, _)| *idle) * 1000.0),
+        Row::of(phase, "CPU in a second between sweeps, median", "ms", of(|(_, _, _, idle, _)| *idle) * 1000.0),
     ];
-    rows.extend(writes.by_kind().iter().map(|(what, count)| Row::of(PHASE, format!("  {what}"), "", float(*count))));
+    rows.extend(writes.by_kind().iter().map(|(what, count)| Row::of(phase, format!("  {what}"), "", float(*count))));
     Ok(rows)
 }

@@ -9,7 +9,7 @@ use super::operator::Operator;
 use super::report::{Report, Row, Subject, Wanted};
 use super::stage::Stage;
 use super::usage::Memory;
-use super::{drifted, first, float, quiet, say};
+use super::{accepted, drifted, first, float, quiet, say};
 use crate::Error;
 
 /// The most that the operator may take with nothing recorded, and for each recorded resource, in bytes.
@@ -28,10 +28,13 @@ pub(super) async fn measure(program: &Path, resources: u32) -> Result<Report, Er
     let (mut operator, first) = first::measure(program, &mut stage, interval).await?;
     report.add(first);
     let after_first = operator.memory()?;
-    report.add(quiet::measure(&mut stage, &mut operator).await?);
+    report.add(quiet::measure(quiet::NO_CHANGE, &mut stage, &mut operator).await?);
     let after_quiet = operator.memory()?;
     report.add(drifted::measure(&mut stage, &mut operator).await?);
-    report.add(memory(resources, base, [after_first, after_quiet, operator.memory()?]));
+    let after_drifted = operator.memory()?;
+    report.add(accepted::measure(&mut stage, &mut operator).await?);
+    report.add(quiet::measure(quiet::OVER_ACCEPTANCES, &mut stage, &mut operator).await?);
+    report.add(memory(resources, base, [after_first, after_quiet, after_drifted, operator.memory()?]));
     say("done");
     Ok(report)
 }
@@ -52,17 +55,18 @@ async fn base(program: &Path, stage: &Stage, interval: Duration) -> Result<Memor
     memory
 }
 
-fn memory(resources: u32, base: Memory, [first, quiet, drifted]: [Memory; 3]) -> Vec<Row> {
+fn memory(resources: u32, base: Memory, [first, quiet, drifted, accepted]: [Memory; 4]) -> Vec<Row> {
     let count = float(u64::from(resources));
-    let each = (drifted.peak - base.peak) / count;
+    let each = (accepted.peak - base.peak) / count;
     let row = |what: &str, bytes| Row::of("memory", what, "MiB", bytes / 1024.0 / 1024.0);
     vec![
         row("peak with nothing recorded", base.peak).wanting(Wanted::Below(BASE_BYTES / 1024.0 / 1024.0)),
         row("resident after (a)", first.resident),
         row("resident after (b)", quiet.resident),
         row("resident after (c)", drifted.resident),
+        row("resident after (e)", accepted.resident),
         row("peak after (a)", first.peak),
-        row("peak over all; all that it may be: a base of 40 MiB and 4 KiB for each resource", drifted.peak)
+        row("peak over all; all that it may be: a base of 40 MiB and 4 KiB for each resource", accepted.peak)
             .wanting(Wanted::Below((BASE_BYTES + BYTES_PER_RESOURCE * count) / 1024.0 / 1024.0)),
         Row::of(
             "memory",
