@@ -41,7 +41,7 @@ pub fn status(
     open.sort_by(|one, other| one.field.cmp(&other.field));
     let standing = standing(&entry.drifts);
     let manifest_current = manifest_current(&standing);
-    let claims = claims(record, situation, &open, standing.len());
+    let claims = claims(record, situation, &open);
     let reason = reason_of(&claims).to_owned();
     let [ready, in_sync, reconciling, stalled] = claims;
     let conditions = [ready, in_sync, manifest_current, reconciling, stalled]

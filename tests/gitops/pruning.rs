@@ -1,6 +1,6 @@
 //! Records that an engine prunes and brings back: an acceptance does not survive its record.
 
-use kube::ResourceExt as _;
+use kube::ResourceExt;
 use serde_json::json;
 
 use crate::{
@@ -39,7 +39,7 @@ async fn a_record_that_is_pruned_and_brought_back_asks_again() {
             let left = of(&old).into_iter().filter(|drift| {
                 drift.status.as_ref().is_some_and(|status| status.reason.as_deref() != Some("RecordGone"))
             });
-            let left: Vec<_> = left.map(|drift| drift.name_any()).collect();
+            let left: Vec<_> = left.map(ResourceExt::name_any).collect();
             if left.is_empty() && of(&new).len() == 1 { Ok(()) } else { Err(left) }
         })
         .await;

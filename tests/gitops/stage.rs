@@ -241,11 +241,6 @@ impl Stage {
     pub async fn generation(&self) -> String {
         self.world.value(&format!("pr/{RECORD}"), "{.metadata.generation}").await
     }
-
-    /// Waits until the record has no open drift.
-    pub async fn is_in_sync(&self) {
-        self.world.reaches(&format!("pr/{RECORD}"), "InSync", "True NoDrift").await;
-    }
 }
 
 /// What a watch has seen of the records, by their names.

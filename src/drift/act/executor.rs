@@ -18,11 +18,11 @@ use crate::{
         known::KnownDrift,
         shown::brief,
     },
+    failpoint,
     kube_ext::{
         cache::Cache,
         call::{Error, bounded},
         events::News,
-        failpoint,
         key::ObjectKey,
     },
 };

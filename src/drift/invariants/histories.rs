@@ -105,6 +105,14 @@ struct Watched {
     refused: BTreeSet<Box<str>>,
 }
 
+fn policy_of(number: u8) -> AcceptPolicy {
+    match number {
+        0 => AcceptPolicy::InPlace,
+        1 => AcceptPolicy::Standing,
+        _ => AcceptPolicy::Auto,
+    }
+}
+
 impl Watched {
     fn happen(&mut self, happening: &Happening) {
         let world = &mut self.world;
@@ -173,11 +181,7 @@ impl Watched {
             }
             Happening::Policy(policy) => {
                 world.version += 1;
-                world.accept = match policy {
-                    0 => AcceptPolicy::InPlace,
-                    1 => AcceptPolicy::Standing,
-                    _ => AcceptPolicy::Auto,
-                };
+                world.accept = policy_of(*policy);
             }
             Happening::Withdraw(which) => {
                 if let Some(name) = world.standing().get(*which) {
@@ -319,6 +323,7 @@ impl Watched {
                 later.episode > known.episode
                     && (later.phase == DriftPhase::Accepted || self.adopted.contains(&later.uid))
             }),
+            Ending::Ignored => planned.ignore.contains(&*known.field),
             // The record stays.
             Ending::RecordGone => false,
         };

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use kube::ResourceExt as _;
+use kube::ResourceExt;
 use kube::api::ListParams;
 
 use super::arrivals::{self, Arrivals};
