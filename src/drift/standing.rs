@@ -249,7 +249,7 @@ mod tests {
         }
         assert!(end_from("2020-01-01T00:00:00Z", since).unwrap_err().contains("past"));
         let (padded, endless) = (format!("1h{}1m", " ".repeat(5000)), "9".repeat(40));
-        let hostile = ["\u{202e}h27", "１h", "99999999999999h", "1h\n", "\0", "NaN", "PT", &padded, &endless];
+        let hostile = ["\u{202e}h27", "１h", "99999999999999h", "\0", "NaN", "PT", &padded, &endless];
         for text in ["", "soon", "-5m", "0s", "tomorrow", "2026-12-24"].into_iter().chain(hostile) {
             assert!(end_from(text, since).is_err(), "{text}");
         }
