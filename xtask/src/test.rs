@@ -108,7 +108,7 @@ fn run_selection(selection: &[String], operator: &Path) -> Result<(), Error> {
     let mut test = cargo_test();
     // The demo would build it again, without the points at which it crashes.
     test.env(operator::PROGRAM, operator);
-    limit_threads(&mut test, processors() + 1);
+    limit_threads(&mut test, processors());
     let output = test.args(WHOLE_WORKSPACE).args(selection).output();
     let output = output.map_err(Error::system(format!("run the tests of {}", selection.join(" "))))?;
     print(&output.stderr, &output.stdout);
