@@ -68,7 +68,7 @@ pub(super) struct ImportArgs {
     cloud: CloudArgs,
 }
 
-/// What is recorded of each resource, and where.
+/// The recorded fields of each resource, and their place.
 #[derive(Clone, Debug, Args)]
 pub(super) struct TargetArgs {
     /// Fields to record [default: per kind, what a person would pin; see the reference of kinds]

@@ -59,7 +59,7 @@ enum Format {
 }
 
 pub(super) async fn run(cluster: &ClusterArgs, args: &ManifestsArgs) -> Result<Exit, Error> {
-    // First, so that a wrong path is told before the cluster is read.
+    // First, so that a wrong path is reported before the cluster is read.
     let files = read(args.place.paths())?;
     let cluster = Cluster::connect(cluster).await?;
     let params = ListParams::default().fields(&format!("status.phase={}", DriftPhase::Accepted.name()));

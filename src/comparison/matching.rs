@@ -47,7 +47,7 @@ impl Graph {
         let mut visited = vec![false; self.partner_of_right.len()];
         unmatched.retain(|vertex| {
             let is_paired = self.augment(*vertex, edge, &mut visited);
-            // What a search that failed has visited leads nowhere until the pairs change.
+            // Items that a failed search visited lead nowhere until the pairs change.
             if is_paired {
                 visited.fill(false);
             }

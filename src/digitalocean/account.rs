@@ -65,7 +65,7 @@ impl Accounts {
     /// The account, asked for now; nothing where the token may not know.
     ///
     /// # Errors
-    /// Where no trustworthy answer came.
+    /// If no trustworthy response arrived.
     pub(super) async fn ask(&self, client: &Client, priority: Priority) -> Result<Option<Account>, Error> {
         match client.account(priority).await {
             Ok(account) => Ok(Some(account)),
@@ -96,7 +96,7 @@ impl Client {
     /// The account that the token belongs to.
     ///
     /// # Errors
-    /// Where no trustworthy answer came; [`Error::Forbidden`] where the token may not know.
+    /// If no trustworthy response arrived; [`Error::Forbidden`] if the token lacks the scope.
     pub(super) async fn account(&self, priority: Priority) -> Result<Account, Error> {
         let route = "/v2/account";
         let url = self.url(route, None, None, &[])?;

@@ -9,7 +9,7 @@ use super::{Error, Verb};
 
 /// One call: what it does, where, and how it is called in messages and metrics.
 pub(super) struct Call<'a> {
-    /// What it changes things by; nothing for a read.
+    /// The verb and the body of a change; none for a read.
     pub(super) change: Option<(Verb, Option<&'a Value>)>,
     pub(super) url: Url,
     /// The path with its placeholders.

@@ -26,15 +26,15 @@ pub struct Config {
     pub(super) token: Token,
     /// The budget of the token.
     pub limits: Limits,
-    /// How long a connection may take.
+    /// The timeout of connecting.
     pub connect_timeout: Duration,
-    /// How long the server may say nothing within an answer.
+    /// The longest silence of the server within a response.
     pub read_timeout: Duration,
-    /// How long a whole call may take, so that a server that drips cannot hold it forever.
+    /// The timeout of a whole call, so that a server that sends slowly cannot hold it forever.
     pub call_timeout: Duration,
     /// The same for a call that changes something, from sending it to its complete answer.
     pub change_timeout: Duration,
-    /// How long a saga's call waits for the budget.
+    /// The longest wait of a saga's call for the budget.
     pub patience: Duration,
     /// The largest answer that is read, in bytes.
     pub max_body_bytes: usize,
@@ -46,7 +46,7 @@ impl Config {
     /// The address of the API, such as `https://api.digitalocean.com`, and the token for it.
     ///
     /// # Errors
-    /// Where the address is not one, or would send the token in clear text to another machine.
+    /// If the address is invalid, or would send the token in clear text to another machine.
     pub fn new(base_url: &str, token: Token) -> Result<Self, Error> {
         Ok(Self {
             base_url: checked(base_url)?,

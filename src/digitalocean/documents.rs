@@ -9,7 +9,7 @@ impl Client {
     /// The document of one resource as text; nothing where it does not exist (404).
     ///
     /// # Errors
-    /// Where no trustworthy answer came.
+    /// If no trustworthy response arrived.
     pub async fn get(&self, key: &ResourceKey, priority: Priority) -> Result<Option<String>, Error> {
         let format = key.kind.id_format();
         if !format.admits(&key.id) {
@@ -32,7 +32,7 @@ impl Client {
     /// A part of a document that another path shows, as text.
     ///
     /// # Errors
-    /// Where no trustworthy answer came.
+    /// If no trustworthy response arrived.
     pub(super) async fn part(
         &self,
         key: &ResourceKey,
@@ -55,7 +55,7 @@ impl Client {
     /// Whether the token has a scope, such as `tag:read`; nothing where no path shows it.
     ///
     /// # Errors
-    /// Where no trustworthy answer came.
+    /// If no trustworthy response arrived.
     pub(super) async fn has_scope(&self, scope: &'static str, priority: Priority) -> Result<Option<bool>, Error> {
         let of_kind = Kind::all().map(Kind::row).find(|row| row.list_scope() == scope && row.within.is_none());
         let path = match (of_kind, scope) {

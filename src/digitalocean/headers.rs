@@ -12,7 +12,7 @@ pub(super) fn told(headers: &HeaderMap) -> Option<Told> {
     Some(Told { limit: number("ratelimit-limit")?, remaining: number("ratelimit-remaining")?, reset: reset(headers)? })
 }
 
-/// How long to wait after a 429.
+/// The wait after a 429.
 pub(super) fn wait(headers: &HeaderMap) -> Option<Duration> {
     let retry_after = headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok());
     let seconds = retry_after.and_then(|text| text.parse().ok()).map(Duration::from_secs);

@@ -31,7 +31,7 @@ impl Client {
     /// Reads all pages of a list of parts and hands each on by the id of its resource. The number of pages.
     ///
     /// # Errors
-    /// Where the list could not be read in full; the parts handed on until then must not be used.
+    /// If the list could not be read in full. The parts handed on until then must not be used.
     pub(super) async fn parts(
         &self,
         kind: Kind,
@@ -61,7 +61,7 @@ impl Client {
     /// Reads all pages of a kind's lists and hands each row on. How many resources there are, on how many pages.
     ///
     /// # Errors
-    /// Where the list could not be read in full; the rows handed on until then must not be used.
+    /// If the list could not be read in full. The rows handed on until then must not be used.
     pub(super) async fn list(
         &self,
         kind: Kind,
@@ -146,7 +146,7 @@ impl Client {
     }
 }
 
-/// What a kind's lists hold.
+/// The contents of a kind's lists.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Listed {
     /// Resources.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::document::Pattern;
 
-/// What is known of one live resource.
+/// The knowledge about one live resource.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Document {
     /// One JSON object.

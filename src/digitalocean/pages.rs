@@ -38,7 +38,7 @@ pub(super) struct Cursor {
     pub(super) total: Option<u64>,
 }
 
-/// What follows a page.
+/// The step after a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum AfterPage {
     /// The next page.

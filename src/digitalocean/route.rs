@@ -4,14 +4,14 @@ use reqwest::Method;
 
 use super::Error;
 
-/// Where a call goes.
+/// The target of a call.
 #[derive(Clone, Copy, Debug)]
 pub struct Path<'a> {
     /// The path with its placeholders `{parent}` and `{id}`, such as `/v2/domains/{parent}/records/{id}`.
     pub route: &'static str,
-    /// What `{parent}` stands for.
+    /// The value of `{parent}`.
     pub parent: Option<&'a str>,
-    /// What `{id}` stands for.
+    /// The value of `{id}`.
     pub id: Option<&'a str>,
     /// The scope that the token needs, for the message of a 403.
     pub scope: &'static str,

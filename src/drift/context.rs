@@ -24,7 +24,7 @@ const ASKING: usize = 8;
 /// For how long the tags by which resources select are taken as read.
 const SELECTED_FOR: Duration = Duration::from_secs(10);
 
-/// What the controller is told.
+/// The settings of the controller.
 #[derive(Clone, Debug)]
 pub struct DriftSettings {
     /// Namespaces to watch; all when empty.
@@ -39,13 +39,13 @@ pub struct DriftSettings {
     pub history: usize,
 }
 
-/// What every part of the controller shares.
+/// The state that every part of the controller shares.
 pub struct Context {
-    /// What all controllers share.
+    /// The state that all controllers share.
     pub process: Process,
     /// The cloud.
     pub inventory: Inventory,
-    /// What it was told.
+    /// The settings of the comparison.
     pub settings: DriftSettings,
     /// Its counters and histograms.
     pub metrics: Metrics,

@@ -30,7 +30,7 @@ pub(super) struct Past {
     pub(super) pause: Duration,
 }
 
-/// What is next.
+/// The next event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Due {
     /// Something known becomes too old.
@@ -48,7 +48,7 @@ pub(super) struct Now {
     pub(super) time: Timestamp,
 }
 
-/// What is next, and when: whatever has been due for longest. While the task is busy, only age goes on.
+/// The next event, and its time: the one that has been due for longest. While the task is busy, only the age grows.
 pub(super) fn next(past: &Past, sync: &Schedule, detect: Option<&Schedule>, now: Now) -> (Instant, Due) {
     let distrust = (past.expires, Due::Distrust);
     if past.busy.is_some() {

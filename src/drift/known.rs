@@ -325,7 +325,7 @@ pub struct Standing {
     pub since: Timestamp,
     /// When it ends by itself.
     pub until: Option<Timestamp>,
-    /// Who decided.
+    /// The person who decided.
     pub decided_by: Option<Box<str>>,
     /// Why.
     pub because: Option<Box<str>>,

@@ -9,7 +9,7 @@ use crate::{
     kube_ext::key::ObjectKey,
 };
 
-/// How long one decision may wait for the provider's answer.
+/// The longest wait of one decision for the provider's response.
 const LONGEST_ASK: Duration = Duration::from_secs(20);
 
 /// The outcome of fetching the live resource again.
@@ -44,7 +44,7 @@ pub(super) async fn fetch(entry: &Entry, needs: Option<NeedsFreshRead>, context:
     }
 }
 
-/// What is known of a live resource.
+/// The knowledge about a live resource.
 pub(super) enum LiveState {
     Nothing(&'static str, String),
     Gone,

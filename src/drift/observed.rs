@@ -80,7 +80,7 @@ pub enum Rests<'a> {
     Duplicate(&'a str),
 }
 
-/// What is known of the live resource.
+/// The knowledge about the live resource.
 #[derive(Clone, Copy, Debug)]
 pub enum Seen<'a> {
     /// Nothing that a verdict may rest on; why, as (reason, message).
@@ -94,7 +94,7 @@ pub enum Seen<'a> {
 /// The live resource, and how it was read.
 #[derive(Clone, Copy, Debug)]
 pub struct Observed<'a> {
-    /// What is known.
+    /// The live resource, as far as it is known.
     pub seen: Seen<'a>,
     /// How it was read.
     pub reading: Reading<'a>,

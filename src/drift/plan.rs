@@ -306,20 +306,20 @@ impl Write {
     }
 }
 
-/// What an evaluation comes to.
+/// The result of an evaluation.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Plan {
     /// Writes, in order. None when nothing is new.
     pub writes: Vec<Write>,
-    /// What is not in the writes because the live resource has to be read anew first.
+    /// The decision that is not among the writes because the live resource must be read again first.
     pub needs_fresh_read: Option<NeedsFreshRead>,
-    /// What the record's status should say once no step is left.
+    /// The status of the record once no step is left.
     pub situation: Situation,
     /// When the next acceptance ends by itself.
     pub next_end: Option<Timestamp>,
 }
 
-/// What is so about a record.
+/// The state of a record.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Situation {
     /// It is to be left alone.
@@ -347,7 +347,7 @@ impl Situation {
     }
 }
 
-/// What came of a comparison.
+/// The result of a comparison.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Compared {
     /// The resource does not exist (any more).
@@ -358,7 +358,7 @@ pub struct Compared {
     pub accepted: usize,
     /// Why fields cannot be told at the moment, each said for a person.
     pub unknown: Vec<String>,
-    /// What is wrong with recorded fields, each said for a person.
+    /// The mistakes in recorded fields, each as a message for people.
     pub invalid: Vec<String>,
     /// Fields that differ in one list and that no second read has confirmed yet.
     pub unconfirmed: Vec<String>,

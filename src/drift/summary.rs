@@ -17,7 +17,7 @@ pub(super) const TYPES: [&str; 5] = [
     conditions::STALLED,
 ];
 
-/// What is kept of a status: enough to tell whether another one would say anything new, and since when.
+/// The cached part of a status: enough to decide whether another one says anything new, and since when.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct StatusSummary {
     digest: u64,
@@ -32,7 +32,7 @@ pub struct StatusSummary {
 }
 
 impl StatusSummary {
-    /// What is kept of this status.
+    /// The cached part of this status.
     #[must_use]
     pub fn of(status: Option<&ProvisionedResourceStatus>) -> Self {
         let Some(status) = status else { return Self::default() };

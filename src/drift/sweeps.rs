@@ -8,7 +8,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use crate::{digitalocean::Kind, kube_ext::key::ObjectKey, schedule::Schedule};
 
-/// What a record says of which nothing is known, while the first sweep takes too long.
+/// The message of a record of an unknown resource while the first sweep takes too long.
 pub(super) const STILL_WAITING: &str =
     "the first list is not complete yet: it waits for calls of the token, or for DigitalOcean's answers";
 
@@ -48,7 +48,7 @@ impl fmt::Display for SweepFailure {
 #[derive(Default)]
 pub struct Sweeps {
     kinds: Mutex<HashMap<Kind, Task>>,
-    /// Whether it was told that sweeps need more calls than they may make.
+    /// Whether the warning that sweeps need more calls than they may make was logged.
     is_short: Mutex<bool>,
 }
 
@@ -85,7 +85,7 @@ impl Sweeps {
         self.kinds().get(&kind)?.failure.as_ref().map(ToString::to_string)
     }
 
-    /// What it said before.
+    /// Sets the failure of a kind, or clears it. Returns the previous one.
     pub(super) fn set_failure(&self, kind: Kind, failure: Option<SweepFailure>) -> Option<SweepFailure> {
         let mut kinds = self.kinds();
         kinds.get_mut(&kind).and_then(|task| std::mem::replace(&mut task.failure, failure))

@@ -1,4 +1,4 @@
-//! What follows from the result of a call, a poll or a lookup of a step. Pure.
+//! The consequences of the result of a call, a poll or a lookup of a step. Pure.
 
 use std::time::Duration;
 

@@ -16,7 +16,7 @@ use tokio::sync::OnceCell;
 
 use crate::world::{TOKEN, World, droplet, eventually, install, manifest};
 
-/// What the namespace is called in stored objects.
+/// The name of the namespace in stored objects.
 const NAMESPACE: &str = "STORED-NAMESPACE";
 /// Lists of the cloud: the path and query, the key, and the collection in the simulator.
 const LISTS: [(&str, &str, &str); 4] = [

@@ -27,7 +27,7 @@ use crate::world::{Credential, DROPLET, World, droplet, eventually, install, man
 /// The record that a manifest declares.
 pub const RECORD: &str = "web-1";
 
-/// What the cloud has of every droplet.
+/// The name of every droplet in the cloud.
 pub const LIVE_NAME: &str = "web-1";
 
 /// Every write to the operator's kinds.
@@ -243,7 +243,7 @@ impl Stage {
     }
 }
 
-/// What a watch has seen of the records, by their names.
+/// The versions of the records that a watch has seen, by name.
 struct History {
     versions: Arc<Mutex<BTreeMap<String, Vec<Value>>>>,
     watch: JoinHandle<()>,

@@ -317,7 +317,7 @@ impl Operator {
         }
     }
 
-    /// What the pod of `helm test` runs, with another address: nothing runs pods here.
+    /// The command of the pod of `helm test`, with another address: nothing runs pods here.
     async fn passes_the_test_of_the_chart(&self) {
         let probe = |url: String| {
             let mut probe = tokio::process::Command::new(env!("CARGO_BIN_EXE_arcadia-operator"));

@@ -73,7 +73,7 @@ async fn accepted_values_are_written_where_they_are_declared() {
     let again = arcadia.expect(0, &["manifests", "--check", &records]).await;
     assert!(again.contains("The manifests have the values of 2 acceptances"), "{again}");
 
-    // What was written ends the acceptances, and nothing opens.
+    // The written value ends the acceptances, and nothing opens.
     world.kubectl().apply(&written).await.unwrap();
     world.reaches("pr/web-1", "ManifestCurrent", "True NoAcceptanceStands").await;
     world.reaches("pr/web-1", "InSync", "True NoDrift").await;

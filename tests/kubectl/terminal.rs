@@ -12,7 +12,7 @@ use regex::Regex;
 
 use crate::program::Arcadia;
 
-/// How long to wait for a screen.
+/// The longest wait for a screen.
 const PATIENCE: Duration = Duration::from_mins(1);
 const POLL: Duration = Duration::from_millis(50);
 
@@ -110,7 +110,7 @@ impl Terminal {
         let began = Instant::now();
         loop {
             if let Some(status) = self.child.try_wait().unwrap() {
-                // What it wrote last is still on its way.
+                // Its last write is still on its way.
                 tokio::time::sleep(POLL * 4).await;
                 return status.exit_code();
             }

@@ -25,7 +25,7 @@ enum Case {
     InManifest,
 }
 
-/// What is so in the end.
+/// The final state.
 struct Outcome {
     /// Expected value and phase of each drift.
     drifts: &'static [[&'static str; 2]],

@@ -1,4 +1,4 @@
-//! Where the simulated cloud has the resources of each kind, read from the data files of the kinds.
+//! The places of each kind's resources in the simulated cloud, read from the data files of the kinds.
 
 use std::{collections::HashMap, path::Path};
 

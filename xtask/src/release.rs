@@ -29,7 +29,7 @@ pub(crate) const PLACEHOLDER: &str = "https://example.com/arcadia-operator";
 /// The tool that lists all dependencies.
 const BILL: Tool = Tool { name: "cargo-cyclonedx", version: "0.5.9" };
 
-/// What is released, and how.
+/// The options of a release.
 #[derive(Args)]
 pub(crate) struct Release {
     /// Change no file of the repository

@@ -91,7 +91,7 @@ async fn patient<T>(inputs: &mut mpsc::UnboundedReceiver<Input>, work: impl Futu
     }
 }
 
-/// What comes from the terminal.
+/// The input from the terminal.
 enum Input {
     Key(KeyCode),
     Interrupt,

@@ -330,7 +330,7 @@ fn colon(document: &Document, route: &Route<'_>) -> Result<usize, Error> {
     Ok(key + colon + 1)
 }
 
-/// Where a value stands, without the blanks and comments after it; nothing where a key has no value.
+/// The position of a value, without the blanks and comments after it; none if a key has no value.
 fn extent(document: &Document, place: &Place, value: &Value) -> Result<Option<(usize, usize)>, Error> {
     let Some((start, end)) = span(document, &Route::from(place.clone()))? else { return Ok(None) };
     let is_block = document.source().get(start..).is_some_and(|text| !text.starts_with(['[', '{']));
@@ -355,7 +355,7 @@ fn extent(document: &Document, place: &Place, value: &Value) -> Result<Option<(u
     Ok(Some((start, last.unwrap_or(end))))
 }
 
-/// Where a value stands, without the blanks after it; nothing where a key has no value.
+/// The position of a value, without the blanks after it; none if a key has no value.
 fn span(document: &Document, route: &Route<'_>) -> Result<Option<(usize, usize)>, Error> {
     let Some(feature) = document.query_exact(route)? else { return Ok(None) };
     let (start, end) = feature.location.byte_span;

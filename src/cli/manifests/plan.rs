@@ -43,7 +43,7 @@ impl Acceptance {
         })
     }
 
-    /// Who decided, when and why, for a commit message.
+    /// The person, the time and the reason of the decision, for a commit message.
     pub(super) fn decision(&self) -> String {
         let by = self.drift.decided_by.as_ref().map(|by| format!(" by {by}")).unwrap_or_default();
         let on = self.drift.resolved.map(|at: Timestamp| at.strftime(" on %Y-%m-%d").to_string()).unwrap_or_default();
@@ -59,7 +59,7 @@ pub(super) struct File {
     pub(super) text: String,
 }
 
-/// What to write, and what cannot be written.
+/// The edits to write, and the acceptances that cannot be written.
 #[derive(Debug, Default)]
 pub(super) struct Plan {
     pub(super) edits: Vec<Edit>,

@@ -104,7 +104,7 @@ fn subject(written: &[Acceptance]) -> String {
     if exact.chars().count() <= SUBJECT { exact } else { general }
 }
 
-/// What is not written, with what to do instead.
+/// The reason why a value is not written, with the remedy.
 pub(super) fn left(plan: &Plan, cluster: &Cluster) -> Vec<String> {
     let flag = |acceptance: &Acceptance| cluster.flag_for(&acceptance.drift.namespace);
     let mut lines: Vec<String> =

@@ -22,7 +22,7 @@ pub(in crate::cli) struct Found {
     /// The served plurals; none if the group is not served.
     pub(in crate::cli) definitions: Option<BTreeSet<String>>,
     pub(in crate::cli) leases: Result<Vec<LeaseView>, String>,
-    /// What the leaders say about themselves, or why the user cannot read it.
+    /// The self-reports of the leaders, or the reason why the user cannot read them.
     pub(in crate::cli) reports: Vec<Result<Report, String>>,
     pub(in crate::cli) deployments: Result<Vec<DeploymentView>, String>,
     pub(in crate::cli) policies: Result<Policies, String>,

@@ -16,7 +16,7 @@ use crate::digitalocean::{Error, Kind, Priority, ResourceKey};
 /// How many resources are asked for to see whether a list lies.
 const PROBES: usize = 3;
 
-/// From how many resources on, all of them missing at once, the account is looked at.
+/// If at least so many resources are recorded and all are missing at once, the account is checked.
 const ALL: usize = 3;
 
 impl Inventory {

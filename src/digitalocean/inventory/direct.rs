@@ -79,7 +79,7 @@ impl Inventory {
         (known, at)
     }
 
-    /// What a direct question came to, on top of what was shown before.
+    /// The result of a direct request, on top of earlier responses.
     pub(super) fn known(&self, key: &ResourceKey, asked: Result<Option<Arc<str>>, Error>, at: Instant) -> Known {
         match asked {
             Ok(Some(text)) => {

@@ -1,4 +1,4 @@
-//! What is known of one resource, and since when.
+//! The knowledge about one resource, and its age.
 
 use std::sync::Arc;
 
@@ -7,12 +7,12 @@ use tokio::time::Instant;
 use super::responses::Responses;
 use crate::digitalocean::Error;
 
-/// What is known of one resource, and since when: the time before it was asked for.
+/// The knowledge about one resource, and its time: the moment before the request.
 #[derive(Clone)]
 pub(super) struct Entry {
     pub(super) known: Known,
     pub(super) at: Instant,
-    /// Whether it was told that this is too old.
+    /// Whether the expiry was reported.
     pub(super) is_expired: bool,
 }
 

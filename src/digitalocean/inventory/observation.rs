@@ -1,4 +1,4 @@
-//! What the inventory says of one live resource.
+//! The answer of the inventory about one live resource.
 
 use std::fmt;
 use std::sync::Arc;
@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use crate::digitalocean::observed::Document;
 
-/// What is known of one live resource.
+/// The knowledge about one live resource.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Observation {
-    /// Nothing that a verdict could rest on.
+    /// Nothing is known that supports a verdict.
     Unknown(UnknownReason),
     /// It does not exist: two direct questions said so.
     Gone,
@@ -22,16 +22,16 @@ pub enum Observation {
 pub enum UnknownReason {
     /// The kind was never listed, or the resource was not recorded when it was.
     NotYet,
-    /// What is known is too old; the last attempt may say why.
+    /// The inventory is too old; the last attempt may say why.
     Stale {
         /// Its age.
         age: Duration,
-        /// What the last sync failed with, if it did.
+        /// The error of the last sync, if it failed.
         error: Option<Arc<str>>,
     },
     /// Asking failed.
     Failed {
-        /// What it failed with; it never holds the token.
+        /// Its error, which never contains the token.
         error: Arc<str>,
     },
 }

@@ -20,16 +20,16 @@ use crate::digitalocean::kinds::FieldSet;
 use crate::digitalocean::scopes::Scopes;
 use crate::digitalocean::{Client, Error, Kind, Priority, ResourceKey};
 
-/// What is said of a missing resource that was not asked for yet.
+/// The message of a missing resource whose existence is not checked yet.
 const NOT_YET_ASKED: &str =
     "the list does not hold it, nor many others; some are asked for after each list, and its turn comes later";
 
-/// What the inventory can be told.
+/// The settings of the inventory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct InventorySettings {
-    /// How long after a first 404 the second is asked for, before a resource counts as gone.
+    /// The delay between the first 404 and the second request, which decides whether a resource counts as gone.
     pub absence_delay: Duration,
-    /// From how many missing resources on a list is doubted: a few are asked for first.
+    /// The number of missing resources from which a list is doubted: a few are requested directly first.
     pub doubt_above: usize,
     /// How many missing resources are asked for after one list, so that a sweep ends however many there are.
     pub confirm_at_most: usize,
@@ -58,7 +58,7 @@ pub(super) struct Shared {
     pub(super) turns: Mutex<HashMap<Kind, Arc<tokio::sync::Mutex<()>>>>,
 }
 
-/// What is known of one kind.
+/// The knowledge about one kind.
 #[derive(Default)]
 pub(super) struct Snapshot {
     /// When the last complete list was begun.
@@ -90,7 +90,7 @@ pub struct SnapshotInfo {
     pub resources: usize,
     /// How many more resources the last lists have, those aside that Kubernetes made; nothing where not all were read.
     pub unrecorded: Option<usize>,
-    /// What the last sync failed with, if it did.
+    /// The error of the last sync, if it failed.
     pub last_error: Option<SyncFailure>,
 }
 
@@ -136,7 +136,7 @@ impl Inventory {
         self.kinds().get(&kind).map_or(0, |snapshot| snapshot.pages)
     }
 
-    /// What is known now, not older than the age limit of the kind.
+    /// The current observation, not older than the age limit of the kind.
     #[must_use]
     pub fn look(&self, key: &ResourceKey, max_age: Duration) -> Observation {
         let max_age = self.max_age(key.kind, max_age);

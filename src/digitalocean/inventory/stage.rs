@@ -55,11 +55,11 @@ pub(super) fn absent(kind: Kind, rows: &HashMap<Arc<str>, Staged>) -> Vec<Resour
     absent.into_iter().map(|(id, _)| ResourceKey::new(kind, Arc::clone(id))).collect()
 }
 
-/// What one list is read for.
+/// The resources for which one list is read.
 pub(super) struct Stage {
     /// The name of the kind.
     pub(super) kind: &'static str,
-    /// What comes before the ids of its rows.
+    /// The prefix of the ids of its rows.
     pub(super) prefix: String,
     pub(super) resources: HashMap<Arc<str>, Staged>,
     /// Whether every row is taken over.
@@ -87,7 +87,7 @@ pub(super) struct Staged {
     pub(super) row: Row,
 }
 
-/// What the list says of a wanted resource.
+/// The list's state of a wanted resource.
 pub(super) enum Row {
     Missing,
     /// Its document is the same, byte by byte.
@@ -97,7 +97,7 @@ pub(super) enum Row {
     Unread(Arc<str>),
 }
 
-/// What the lists of a kind say.
+/// The rows of the lists of a kind.
 #[derive(Default)]
 pub(super) struct Read {
     pub(super) rows: HashMap<Arc<str>, Staged>,
@@ -106,7 +106,7 @@ pub(super) struct Read {
     pub(super) unread: Unread,
 }
 
-/// What could not be read of them.
+/// The lists that could not be read.
 #[derive(Default)]
 pub(super) struct Unread {
     /// By parent.
@@ -127,7 +127,7 @@ impl Staged {
         (!is_waiting, before.map(|before| before.at))
     }
 
-    /// What is known now; `found` is what asking for it said.
+    /// The current knowledge; `found` is the result of a direct request.
     pub(super) fn entry(self, kind: &kinds::Row, found: Option<Entry>, started: Instant) -> Entry {
         if let Some(found) = found {
             return found;

@@ -16,7 +16,7 @@ use crate::digitalocean::kinds::FieldSet;
 use crate::digitalocean::lists::{Listed, Rows};
 use crate::digitalocean::{Error, Kind, Priority, ResourceKey};
 
-/// What a sync found.
+/// The result of a sync.
 #[derive(Clone, Debug)]
 pub struct Changes {
     /// The kind.
@@ -31,7 +31,7 @@ pub struct Changes {
     pub listed: usize,
     /// How many calls it took, those for resources that turned out to be gone aside: they come once.
     pub calls: usize,
-    /// What could not be read besides; what was known of that stays, and ages.
+    /// The parts that could not be read. Earlier knowledge of them stays, and ages.
     pub unread: Option<SyncError>,
 }
 
@@ -40,7 +40,7 @@ impl Inventory {
     /// call is made. Parts that no list shows are read where they are recorded, within an allowance.
     ///
     /// # Errors
-    /// Where the list could not be read in full or lied; what was known before stays.
+    /// If the list could not be read in full or was wrong. Earlier knowledge stays.
     pub async fn sync(
         &self,
         kind: Kind,
@@ -206,7 +206,7 @@ impl Inventory {
         }
     }
 
-    /// What is wanted, with what is known of it: one stage per list that has to be read.
+    /// The wanted resources with the knowledge about each: one stage for each list that must be read.
     fn stages(&self, kind: Kind, selection: &Selection) -> BTreeMap<Option<String>, Stage> {
         let kinds = self.kinds();
         let known = kinds.get(&kind).map(|snapshot| &snapshot.resources);

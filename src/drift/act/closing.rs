@@ -43,7 +43,7 @@ impl Executor<'_> {
             "reason": reason,
             "resolvedAt": Time(now),
             "decidedBy": drift.decided_by.as_ref().filter(|_| is_accepted),
-            // Where the annotation is gone already, no later one counts as this decision.
+            // If the annotation is gone already, no later one counts as this decision.
             "decision": match phase {
                 DriftPhase::Accepted => Some(drift.accept.as_deref().unwrap_or_default()),
                 DriftPhase::Reverted => Some(drift.revert.as_deref().unwrap_or_default()),

@@ -65,7 +65,7 @@ impl Executor<'_> {
         let is_new = self.known(name).is_some_and(|drift| drift.waits.as_deref() != Some(message.as_str()));
         if is_new {
             match self.wait(name, message).await {
-                // The refusal of the other write is told already.
+                // The refusal of the other write is published already.
                 Err(error) if is_refusal(&error) => return Ok(false),
                 waits => waits?,
             }

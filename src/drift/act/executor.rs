@@ -35,7 +35,7 @@ pub struct Executor<'a> {
     pub(super) owner: &'a str,
     /// The record; none when it does not exist any more.
     pub(super) record: Option<&'a Record>,
-    /// What the plan was made for.
+    /// The drifts for which the plan was made.
     pub(super) drifts: &'a [KnownDrift],
     /// Clients and the index.
     pub context: &'a Context,

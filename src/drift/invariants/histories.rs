@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// What may happen.
+/// An event of a history.
 #[derive(Clone, Debug)]
 enum Happening {
     /// Somebody changes the cloud.

@@ -274,7 +274,7 @@ fn every_decision_in_every_phase_is_answered() {
             let next = world.open().first().map(|open| format!("decide Drift {} instead", open.name));
             assert!(message.ends_with(next.as_deref().unwrap_or("nothing is left to decide")), "{message}");
         }
-        // What was carried out is no news.
+        // A decision that was carried out is no news.
         assert_eq!(over(why).settle(), []);
     }
 }

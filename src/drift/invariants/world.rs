@@ -27,16 +27,16 @@ pub(super) struct World {
     /// The version of the record's object, and of the newest drift's.
     pub(super) version: usize,
     pub(super) drifts: Vec<KnownDrift>,
-    /// What the provider has; none when it is gone.
+    /// The provider's resource; none when it is gone.
     pub(super) live: Option<Value>,
-    /// What it had before the last change.
+    /// The live resource before the last change.
     pub(super) before: Option<Value>,
-    /// What the last sweep saw.
+    /// The result of the last sweep.
     pub(super) swept: Swept,
     pub(super) uids: usize,
 }
 
-/// What a sweep saw of the resource.
+/// The resource as a sweep saw it.
 #[derive(Clone, Debug)]
 pub(super) enum Swept {
     /// It failed, or is too old.

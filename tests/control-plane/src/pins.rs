@@ -1,4 +1,4 @@
-//! What is built from pinned Go modules: the control plane, Helm, the GitOps engines, and tools.
+//! The programs that are built from pinned Go modules: the control plane, Helm, the GitOps engines, and tools.
 
 use std::fmt::Write as _;
 use std::path::PathBuf;

@@ -18,7 +18,7 @@ const DEFAULT_INDEX: &str =
 /// The time limit of a download, after which a build is quicker.
 const PATIENCE: Duration = Duration::from_mins(5);
 
-/// Where to look for prebuilt servers, if anywhere.
+/// The source of prebuilt servers, if there is one.
 pub(crate) fn index() -> Option<String> {
     let index = env::var(INDEX).ok().filter(|index| !index.is_empty()).unwrap_or_else(|| DEFAULT_INDEX.to_owned());
     (index != "none").then_some(index)
@@ -29,7 +29,7 @@ pub(crate) fn download(tool: &Path, index: &str, release: &str, folder: &Path) -
     let refused = |reason: String| Error::NoDownload { release: release.to_owned(), index: index.to_owned(), reason };
     let store = folder.join(".download");
     let downloaded = fetch(tool, index, release, &store).and_then(|path| take(Path::new(&path), folder));
-    // What it leaves behind is a copy, or half an archive.
+    // It leaves a copy behind, or half an archive.
     let _ = fs::remove_dir_all(&store);
     downloaded.map_err(|error| refused(error.to_string()))
 }

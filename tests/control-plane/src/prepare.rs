@@ -11,7 +11,7 @@ use crate::binaries::{self, Binaries, CONTROLLER_MANAGER, GitOpsEngines};
 use crate::pins::{ACTIONLINT, CONTROL_PLANE, GITOPS_ENGINES, HELM, Pins, Program, SETUP_ENVTEST};
 use crate::{Error, find, gitops_engines, helm, prebuilt};
 
-/// What a control plane is wanted for.
+/// The servers that are needed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wanted {
     /// All of it.
@@ -91,7 +91,7 @@ pub fn prepare(wanted: Wanted, mut progress: impl FnMut(Progress)) -> Result<Bin
     find()
 }
 
-/// Downloads the servers. A refusal is told and no error: they are built then.
+/// Downloads the servers. A refusal is printed and is no error: they are built then.
 fn download(progress: &mut impl FnMut(Progress)) -> Result<(), Error> {
     let Some(index) = prebuilt::index() else { return Ok(()) };
     let cache = CONTROL_PLANE.cache()?;

@@ -112,7 +112,7 @@ async fn answer(client: &Client, namespace: &str) -> Result<f64, Error> {
     }
 }
 
-/// What a run took.
+/// The cost of a run.
 struct Ran {
     seconds: f64,
     /// The most memory that was resident, in bytes.

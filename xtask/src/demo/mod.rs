@@ -36,7 +36,7 @@ pub(crate) struct Play {
 /// The droplet of `examples/web-1.yaml`.
 const DROPLET: &str = "3164444";
 const EXAMPLE: &str = "examples/web-1.yaml";
-/// What a part of the story may take on a busy machine.
+/// The longest time of a part of the story on a busy machine.
 const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Plays the demo. Without a program, it builds the operator.
@@ -136,7 +136,7 @@ async fn tell(stage: &mut Stage, pace: &mut Pace) -> Result<Pipeline, Error> {
     Ok(pipeline)
 }
 
-/// What to do with the demo while it stays up.
+/// Prints suggestions for the demo while it stays up.
 fn invite(stage: &Stage) {
     story::say("It all stays up until you press Ctrl-C. Paste these lines into a second terminal:");
     println!("export KUBECONFIG={}", stage.kubeconfig().display());

@@ -17,10 +17,10 @@ const COLUMNS: usize = 80;
 const CHARACTER: (usize, usize) = (8, 18);
 /// Space around the text.
 const MARGIN: usize = 14;
-/// How long a reader needs for a line, and how long a pause of the demo may be.
+/// The time that a reader needs for a line, and the longest pause of the demo.
 const READING: Duration = Duration::from_millis(450);
 const LONGEST_PAUSE: Duration = Duration::from_secs(3);
-/// How long the last line stays before everything begins again.
+/// The time for which the last line stays before the recording starts again.
 const END: Duration = Duration::from_secs(6);
 
 const STYLE: &str = "text{font:14px ui-monospace,SFMono-Regular,Menlo,Consolas,'DejaVu Sans Mono',monospace;fill:#d6deeb;\
