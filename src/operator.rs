@@ -38,8 +38,9 @@ use crate::{
 /// The time for running work to finish after SIGTERM. Together with the events and the lease it is well within the
 /// termination grace period of 30 s.
 const FINISH: Duration = Duration::from_secs(20);
-/// The time for publishing events after that: another replica waits for the lease.
-const TELL: Duration = Duration::from_secs(1);
+/// The maximum time for publishing the events that are left: another replica waits for the lease meanwhile, and an
+/// event that is not published by then is lost.
+const TELL: Duration = Duration::from_secs(5);
 
 /// Runs until SIGTERM or SIGINT. Losing the lease ends the whole process at once, see [`leader::end`].
 ///
