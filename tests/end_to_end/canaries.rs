@@ -64,9 +64,8 @@ async fn nothing_that_the_operator_writes_holds_a_credential_of_any_document() {
     world.start_operator(&["--sync-schedule", "2s"]);
 
     let drifting = || async {
-        let drifts: Value = serde_json::from_str(&world.run(&["get", "drifts", "-o", "json"]).await).unwrap();
-        let records = drifts["items"].as_array().unwrap().iter();
-        records.map(|drift| drift["spec"]["resourceRef"]["name"].to_string()).collect::<BTreeSet<_>>()
+        let drifts = world.list("drifts").await;
+        drifts.iter().map(|drift| drift["spec"]["resourceRef"]["name"].to_string()).collect::<BTreeSet<_>>()
     };
     eventually("drifts of every record", || async {
         let drifting = drifting().await;
@@ -76,8 +75,7 @@ async fn nothing_that_the_operator_writes_holds_a_credential_of_any_document() {
 
     let mut printed = world.log();
     printed += &world.run(&["get", "drifts,sagas,events", "-o", "json"]).await;
-    let list: Value = serde_json::from_str(&world.run(&["get", "pr", "-o", "json"]).await).unwrap();
-    printed.extend(list["items"].as_array().unwrap().iter().map(|record| record["status"].to_string()));
+    printed.extend(world.list("pr").await.iter().map(|record| record["status"].to_string()));
     printed += &world.run(&["get", "drifts,pr", "-o", "wide"]).await;
     printed += &world.operator.as_ref().unwrap().metrics().unwrap_or_default();
     let found = printed.find(CANARY).map(|at| printed.get(at.saturating_sub(300)..at + 100));

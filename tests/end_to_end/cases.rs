@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use arcadia_operator::digitalocean::Kind;
 use digitalocean_simulator::RateLimits;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::{
     places::{id, places, put, put_parents},
@@ -65,9 +65,8 @@ async fn every_case_of_the_table_gets_its_verdict_and_no_credential_is_printed()
     world.start_operator(&["--sync-schedule", "2s"]);
 
     let faults = || async {
-        let list: Value = serde_json::from_str(&world.run(&["get", "pr", "-o", "json"]).await).unwrap();
         let mut faults = Vec::new();
-        for record in list["items"].as_array().unwrap() {
+        for record in world.list("pr").await {
             let case = cases_of[record["metadata"]["name"].as_str().unwrap()];
             let condition = record["status"]["conditions"]
                 .as_array()
@@ -105,8 +104,7 @@ async fn every_case_of_the_table_gets_its_verdict_and_no_credential_is_printed()
     // The records hold what people wrote into them; everything that the operator writes must not show it.
     let mut printed = world.log();
     printed += &world.run(&["get", "drifts,sagas,events", "-o", "json"]).await;
-    let list: Value = serde_json::from_str(&world.run(&["get", "pr", "-o", "json"]).await).unwrap();
-    printed.extend(list["items"].as_array().unwrap().iter().map(|record| record["status"].to_string()));
+    printed.extend(world.list("pr").await.iter().map(|record| record["status"].to_string()));
     printed += &world.operator.as_ref().unwrap().metrics().unwrap_or_default();
     for (name, case) in &cases_of {
         for secret in &case.hidden {

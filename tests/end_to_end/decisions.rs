@@ -24,8 +24,8 @@ async fn accepting_a_drift_whose_live_value_moved_is_refused() {
     );
     // It stays open, shows the value of now, and the old word does not count for it.
     world.has_drifts(&[["name", "old-name", "newer-name", "Open"]]).await;
-    assert_eq!(world.value("pr/web-1", "{.spec.desired.name}").await, "old-name");
-    assert_eq!(world.value(&object, "{.metadata.annotations}").await, "");
+    world.shows("pr/web-1", "{.spec.desired.name}", "old-name").await;
+    world.shows(&object, "{.metadata.annotations}", "").await;
     eventually("the event", || async {
         let events = world.events("web-1").await;
         if events.contains(&"DecisionRefused".to_owned()) { Ok(()) } else { Err(events) }
@@ -35,7 +35,7 @@ async fn accepting_a_drift_whose_live_value_moved_is_refused() {
     // Decided anew, it goes through.
     world.run(&["annotate", "drift", &drift, "arcadia.cloud/accept=true"]).await;
     world.has_drifts(&[["name", "old-name", "newer-name", "Accepted"]]).await;
-    assert_eq!(world.value("pr/web-1", "{.spec.desired.name}").await, "newer-name");
+    world.shows("pr/web-1", "{.spec.desired.name}", "newer-name").await;
 }
 
 #[tokio::test]
@@ -55,7 +55,7 @@ async fn a_decision_that_is_taken_back_while_the_provider_is_asked_is_not_carrie
     world.run(&["annotate", "drift", &drift, "arcadia.cloud/accept-"]).await;
     // After the answer, and after whatever came of it.
     tokio::time::sleep(Duration::from_secs(5)).await;
-    assert_eq!(world.value("pr/web-1", "{.spec.desired.name}").await, "old-name");
+    world.shows("pr/web-1", "{.spec.desired.name}", "old-name").await;
     world.has_drifts(&[["name", "old-name", "web-1", "Open"]]).await;
 }
 
@@ -135,10 +135,10 @@ async fn a_decision_waits_for_a_part_that_cannot_be_read_just_now() {
     world.reaches(&object, "Resolved", "False DecisionWaiting").await;
     let message = world.message(&object, "Resolved").await;
     assert!(message.contains("rules") && message.contains("403"), "{message}");
-    assert_eq!(world.value("pr/db", "{.spec.desired.rules[*].value}").await, "old");
+    world.shows("pr/db", "{.spec.desired.rules[*].value}", "old").await;
     world.cloud.clear_faults().await.unwrap();
     world.reaches(&object, "Resolved", "True Accepted").await;
-    assert_eq!(world.value("pr/db", "{.spec.desired.rules[*].value}").await, "web");
+    world.shows("pr/db", "{.spec.desired.rules[*].value}", "web").await;
 }
 
 #[tokio::test]
@@ -162,7 +162,7 @@ async fn accepting_a_named_value_demands_that_value() {
     world.run(&["annotate", "drift", &memory, "arcadia.cloud/accept=4096", "arcadia.cloud/decided-by=jane"]).await;
     world.reaches("pr/web-1", "InSync", "True NoDrift").await;
     assert_eq!(world.value("pr/web-1", "{.spec.desired}").await, r#"{"memory":4096,"tags":["web","prod"]}"#);
-    assert_eq!(world.value(&format!("drift/{memory}"), "{.status.decidedBy}").await, "jane");
+    world.shows(&format!("drift/{memory}"), "{.status.decidedBy}", "jane").await;
 }
 
 /// Refuses the second write of an accept, so that the operator can be killed exactly between the two.
@@ -210,7 +210,7 @@ async fn an_operator_killed_between_the_two_writes_of_an_accept_still_accepts() 
     })
     .await;
     world.kill_operator();
-    assert_eq!(world.value(&format!("drift/{drift}"), "{.status.phase}").await, "Open");
+    world.shows(&format!("drift/{drift}"), "{.status.phase}", "Open").await;
 
     // Meanwhile both sides move on, so that nothing but the record itself tells what was decided.
     world.cloud.change("droplets", DROPLET, json!({"name": "third-name"})).await.unwrap();
@@ -232,7 +232,7 @@ async fn accepting_that_a_resource_is_gone_records_it_as_gone() {
     world.run(&["annotate", "drift", &drift, "arcadia.cloud/accept=true"]).await;
     world.has_drifts(&[["exists", "true", "false", "Accepted"]]).await;
     world.reaches("pr/web-1", "InSync", "True NoDrift").await;
-    assert_eq!(world.value("pr/web-1", "{.spec.desired.exists}").await, "false");
+    world.shows("pr/web-1", "{.spec.desired.exists}", "false").await;
 }
 
 #[tokio::test]
@@ -259,7 +259,7 @@ async fn all_decisions_that_are_there_cost_one_read_and_one_write_of_the_record(
     assert!(began.elapsed() < Duration::from_secs(40), "{:?}", began.elapsed());
     let requests = world.cloud.requests().await.unwrap();
     assert_eq!(requests.count(&format!("GET /v2/droplets/{DROPLET}")), 1, "{requests:?}");
-    assert_eq!(world.value("pr/web-1", "{.metadata.generation}").await, "2");
+    world.shows("pr/web-1", "{.metadata.generation}", "2").await;
     let accepted = world.drifts().await.into_iter().filter(|[.., phase]| phase == "Accepted").count();
     assert_eq!(accepted, 256);
 }
@@ -319,7 +319,7 @@ async fn a_decision_that_nothing_can_come_of_is_answered() {
     world.run(&["annotate", "drift", &drift, "arcadia.cloud/accept=true"]).await;
     world.reaches(&object, "Resolved", "False DecisionRefused").await;
     assert!(world.message(&object, "Resolved").await.contains("is being deleted"));
-    assert_eq!(world.value("pr/web-1", "{.spec.desired.name}").await, "other");
+    world.shows("pr/web-1", "{.spec.desired.name}", "other").await;
     world.run(&["patch", "drift", &drift, "--type=merge", "-p", r#"{"metadata":{"finalizers":null}}"#]).await;
 
     // One that is resolved.
@@ -334,7 +334,7 @@ async fn a_decision_that_nothing_can_come_of_is_answered() {
         if annotations.is_empty() { Ok(()) } else { Err(annotations) }
     })
     .await;
-    assert_eq!(world.condition(&object, "Resolved").await, "True LiveReturned");
+    world.reaches(&object, "Resolved", "True LiveReturned").await;
     eventually("the event, where people look", || async {
         let described = world.run(&["describe", "drift", &drift]).await;
         let is_told = described.contains("DecisionRefused") && described.contains("DriftDetected");
@@ -354,7 +354,7 @@ async fn a_decision_that_nothing_can_come_of_is_answered() {
         let orphan = r#"{"metadata":{"ownerReferences":null}}"#;
         world.run(&["patch", "drift", &drift, "--type=merge", "-p", orphan]).await;
         world.run(&["delete", "pr", "web-1"]).await;
-        assert_eq!(world.value(&object, "{.status.phase}").await, "Open");
+        world.shows(&object, "{.status.phase}", "Open").await;
         world.run(&["annotate", "drift", &drift, "arcadia.cloud/accept=true"]).await;
         // A record of the same name is another one.
         world.record("web-1", json!({"name": "other"})).await;

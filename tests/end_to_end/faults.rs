@@ -129,7 +129,7 @@ async fn an_inventory_that_grows_too_old_is_told_and_gives_no_verdict() {
     world.reaches("pr/web-1", "InSync", "False DriftOpen").await;
     world.cloud.inject(Fault::new(LIST, Effect::Status { status: 500, retry_after: None, html: false })).await.unwrap();
     world.reaches("pr/web-1", "InSync", "Unknown InventoryStale").await;
-    assert_eq!(world.condition("pr/web-1", "Reconciling").await, "True InventoryStale");
+    world.reaches("pr/web-1", "Reconciling", "True InventoryStale").await;
     world.has_drifts(&[["name", "other", "web-1", "Open"]]).await;
     eventually("the event", || async {
         let events = world.events("web-1").await;

@@ -56,7 +56,7 @@ async fn of_two_records_for_one_droplet_the_older_stands() {
     world.reaches("pr/second", "Ready", "False DuplicateRecord").await;
     let message = world.message("pr/second", "Ready").await;
     assert!(message.contains(&format!("{}/first is older", world.namespace.name())), "{message}");
-    assert_eq!(world.condition("pr/second", "Stalled").await, "True DuplicateRecord");
+    world.reaches("pr/second", "Stalled", "True DuplicateRecord").await;
     world.has_drifts(&[["name", "one", "web-1", "Open"]]).await;
 
     // When the older goes, the younger stands, and the older's drifts go with it.
@@ -84,7 +84,7 @@ async fn a_field_that_does_not_exist_is_told_with_the_nearest_names() {
     world.reaches("pr/web-1", "Ready", "False InvalidField").await;
     let message = world.message("pr/web-1", "Ready").await;
     assert!(message.starts_with("size_slg: no such field; did you mean size_slug"), "{message}");
-    assert_eq!(world.condition("pr/web-1", "Stalled").await, "True InvalidField");
+    world.reaches("pr/web-1", "Stalled", "True InvalidField").await;
     assert!(world.drifts().await.is_empty());
     world.record("web-1", json!({"size_slug": "s-2vcpu-4gb", "name": "web-1"})).await;
     world.reaches("pr/web-1", "Ready", "True Compared").await;
@@ -133,7 +133,7 @@ async fn an_id_that_was_never_seen_is_not_gone() {
     let message = world.message("pr/web-9", "Ready").await;
     assert_eq!(message, "Droplet 9 does not exist in this account; check the id and the token");
     assert!(world.drifts().await.is_empty());
-    assert_eq!(world.value("pr/web-9", "{.status.firstSeenAt}").await, "");
+    world.shows("pr/web-9", "{.status.firstSeenAt}", "").await;
     world.cloud.put("droplets", droplet("9", "web-9")).await.unwrap();
     world.reaches("pr/web-9", "InSync", "True NoDrift").await;
     assert!(!world.value("pr/web-9", "{.status.firstSeenAt}").await.is_empty());
@@ -396,7 +396,7 @@ async fn a_restarted_operator_finds_its_drifts_again() {
         world.restart_operator();
         world.sync("web-1").await;
     }
-    assert_eq!(world.value(&format!("drift/{drift}"), "{.metadata.resourceVersion}").await, version);
+    world.shows(&format!("drift/{drift}"), "{.metadata.resourceVersion}", &version).await;
     assert_ne!(world.value("pr/web-1", "{.metadata.resourceVersion}").await, record, "the syncs were answered");
     assert_eq!(world.drifts().await.len(), 1);
 }

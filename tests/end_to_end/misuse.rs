@@ -38,7 +38,7 @@ async fn answered(world: &World, drift: &str, words: &str) {
         if message.contains(words) { Ok(()) } else { Err(message) }
     })
     .await;
-    assert_eq!(world.condition(drift, "DecisionApplied").await, "False AlreadyResolved");
+    world.reaches(drift, "DecisionApplied", "False AlreadyResolved").await;
     told(world, drift, words).await;
 }
 
@@ -64,7 +64,7 @@ async fn annotations_in_odd_orders_are_answered_and_none_is_lost() {
     assert!(message.starts_with("arcadia.cloud/accept-until decides nothing by itself"), "{message}");
     annotate(&world, &drift, &[ACCEPT]).await;
     world.reaches(&drift, "Standing", "True Accepted").await;
-    assert_eq!(world.value(&drift, "{.status.acceptance.until}").await, "9999-12-01T00:00:00Z");
+    world.shows(&drift, "{.status.acceptance.until}", "9999-12-01T00:00:00Z").await;
     // The reason last.
     annotate(&world, &drift, &["arcadia.cloud/because=asked by finance"]).await;
     eventually("the reason", || async {
@@ -95,7 +95,7 @@ async fn annotations_in_odd_orders_are_answered_and_none_is_lost() {
     let next = format!("drift/{next}");
     annotate(&world, &next, &["arcadia.cloud/revert=true", "arcadia.cloud/accept-until=1h"]).await;
     world.reaches(&next, "Resolved", "False DecisionRefused").await;
-    assert_eq!(world.value(&next, "{.metadata.annotations}").await, "");
+    world.shows(&next, "{.metadata.annotations}", "").await;
     assert_eq!(world.drifts().await.len(), 2);
 }
 
@@ -107,7 +107,7 @@ async fn a_new_end_after_the_end_is_answered() {
     let next = world.open_drift().await;
     annotate(&world, &drift, &["arcadia.cloud/accept-until=24h"]).await;
     answered(&world, &drift, &format!("decide Drift {next} instead")).await;
-    assert_eq!(world.condition(&drift, "Standing").await, "False Expired");
+    world.reaches(&drift, "Standing", "False Expired").await;
     assert_eq!(world.drifts().await.len(), 2);
 }
 
@@ -149,12 +149,12 @@ async fn a_field_that_leaves_the_manifest_or_changes_its_notation_ends_the_accep
     world.declare("web-1", as_map(1)).await;
     world.reaches(&first, "Standing", "False ManifestChanged").await;
     let second = format!("drift/{}", world.open_drift().await);
-    assert_eq!(world.value(&second, "{.spec.field}").await, "config");
+    world.shows(&second, "{.spec.field}", "config").await;
     annotate(&world, &second, &[ACCEPT]).await;
     world.reaches(&second, "Standing", "True Accepted").await;
     // The record shows which part of the map is accepted.
-    let acceptance = world.value("pr/web-1", "{.status.acceptances[0].declared} {.status.acceptances[0].accepted}");
-    assert_eq!(acceptance.await, "level: 1 level: 2");
+    let acceptance = "{.status.acceptances[0].declared} {.status.acceptances[0].accepted}";
+    world.shows("pr/web-1", acceptance, "level: 1 level: 2").await;
     assert!(world.message("pr/web-1", "ManifestCurrent").await.starts_with("config: level: 1 -> 2 is accepted"));
     // The accepted value in the other notation is the accepted value.
     world.declare("web-1", by_path(2)).await;
@@ -174,7 +174,7 @@ async fn policies_that_change_are_about_later_decisions() {
     };
     declare("InPlace", OLD).await;
     world.sync("web-1").await;
-    assert_eq!(world.condition(&drift, "Standing").await, "True Accepted");
+    world.reaches(&drift, "Standing", "True Accepted").await;
     // An end is ruled out for new decisions, and one that stands may get one.
     annotate(&world, &drift, &["arcadia.cloud/accept-until=1h"]).await;
     told(&world, &drift, "is accepted and stands until").await;
@@ -183,7 +183,7 @@ async fn policies_that_change_are_about_later_decisions() {
     annotate(&world, &second, &[ACCEPT]).await;
     world.reaches(&drift, "Standing", "False Superseded").await;
     world.reaches("pr/web-1", "InSync", "True NoDrift").await;
-    assert_eq!(world.value("pr/web-1", "{.spec.desired.name}").await, "newer");
+    world.shows("pr/web-1", "{.spec.desired.name}", "newer").await;
     world.has_drifts(&[["name", OLD, "web-1", "Accepted"], ["name", "web-1", "newer", "Accepted"]]).await;
     // The manifest puts its own value back, as it must under this policy.
     declare("Standing", OLD).await;

@@ -175,7 +175,7 @@ async fn a_drift_that_an_earlier_version_stored_keeps_working() {
     assert!(message.starts_with("name: other -> web-1, tags: "), "{message}");
     world.run(&["annotate", name, "arcadia.cloud/accept=true"]).await;
     world.reaches(name, "Resolved", "True Accepted").await;
-    assert_eq!(world.value("pr/web-1", "{.spec.desired.name}").await, "web-1");
+    world.shows("pr/web-1", "{.spec.desired.name}", "web-1").await;
     assert!(!world.run(&["get", name, "-o", "yaml"]).await.contains("1970"));
 }
 

@@ -145,8 +145,7 @@ type Lines = BTreeMap<String, String>;
 async fn lines(world: &World) -> Lines {
     let mut lines = Lines::new();
     for plural in PLURALS {
-        let list: Value = serde_json::from_str(&world.run(&["get", plural, "-o", "json"]).await).unwrap();
-        for object in list["items"].as_array().unwrap() {
+        for object in &world.list(plural).await {
             let status = &object["status"];
             let conditions = status["conditions"].as_array().into_iter().flatten();
             let conditions: Vec<String> = conditions
@@ -169,11 +168,10 @@ fn text<'v>(value: &'v Value, key: &str) -> &'v str {
 
 /// The names of the drifts of a record, oldest first.
 async fn drifts_of(world: &World, record: &str) -> Vec<String> {
-    let list: Value = serde_json::from_str(&world.run(&["get", "drifts", "-o", "json"]).await).unwrap();
-    let mut drifts: Vec<&Value> = list["items"].as_array().unwrap().iter().collect();
+    let mut drifts = world.list("drifts").await;
     drifts.retain(|drift| drift["spec"]["resourceRef"]["name"] == record);
     drifts.sort_by_key(|drift| drift["spec"]["episode"].as_i64());
-    drifts.into_iter().map(|drift| format!("drifts/{}", text(&drift["metadata"], "name"))).collect()
+    drifts.iter().map(|drift| format!("drifts/{}", text(&drift["metadata"], "name"))).collect()
 }
 
 async fn drift_of(world: &World, record: &str) -> String {
@@ -350,7 +348,7 @@ async fn drifts_and_records_of_every_phase_are_continued_and_no_decision_is_lost
     assert_eq!(live["name"], "wanted");
 
     // The revert in progress awaits its action and does not start another one.
-    assert_eq!(world.condition(&drifts["reverting"], "Resolved").await, "False Reverting");
+    world.reaches(&drifts["reverting"], "Resolved", "False Reverting").await;
     let saga = world.value(&drifts["reverting"], "{.status.sagaRef.name}").await;
     finish(&world, &saga).await;
     world.cloud.change("droplets", &id("reverting"), json!({ "name": "wanted" })).await.unwrap();

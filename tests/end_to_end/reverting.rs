@@ -33,7 +33,7 @@ async fn is_phase(world: &World, drift: &str, phase: &str) {
 async fn a_revert_puts_one_field_back_by_a_saga_and_leaves_the_rest_alone() {
     let (world, drift) =
         drifted("revert", json!({"name": "web-1", "tags": ["web", "prod"]}), json!({"name": "odd"})).await;
-    assert_eq!(world.value(&drift, "{.spec.revert}").await, "Safe");
+    world.shows(&drift, "{.spec.revert}", "Safe").await;
     let table = world.run(&["get", "drifts"]).await;
     assert!(table.contains("REVERT") && table.contains("Safe"), "{table}");
     let before = live(&world).await;
@@ -58,18 +58,17 @@ async fn a_revert_puts_one_field_back_by_a_saga_and_leaves_the_rest_alone() {
     world.run(&["annotate", &drift, "arcadia.cloud/revert=true", because]).await;
     is_phase(&world, &drift, "Reverted").await;
     world.reaches("pr/web-1", "InSync", "True NoDrift").await;
-    assert_eq!(world.value(&drift, "{.status.decidedBy}").await, "kubectl-annotate");
-    assert_eq!(world.value(&drift, "{.status.because}").await, "typo in the console");
+    world.shows(&drift, "{.status.decidedBy}", "kubectl-annotate").await;
+    world.shows(&drift, "{.status.because}", "typo in the console").await;
     let saga = world.value(&drift, "{.status.sagaRef.name}").await;
-    assert_eq!(world.value(&format!("saga/{saga}"), "{.status.phase} {.spec.kind}").await, "Succeeded update");
+    world.shows(&format!("saga/{saga}"), "{.status.phase} {.spec.kind}", "Succeeded update").await;
     let owner = world.value(&format!("saga/{saga}"), "{.metadata.ownerReferences[0].kind}").await;
     assert_eq!(owner, "ProvisionedResource");
     let mut after = live(&world).await;
     assert_eq!(after["name"], "web-1");
     after["name"] = before["name"].clone();
     assert_eq!(after, before, "another field changed");
-    let events = world.events("web-1").await;
-    assert!(events.contains(&"DriftReverted".to_owned()), "{events:?}");
+    world.has_event("web-1", "DriftReverted").await;
 }
 
 #[tokio::test]
@@ -95,7 +94,7 @@ async fn a_revert_with_a_worse_effect_is_refused_until_it_is_allowed() {
 #[tokio::test]
 async fn what_cannot_be_reverted_says_why_and_what_is_malformed_is_refused() {
     let (world, drift) = drifted("never", json!({"region": "nyc3"}), json!({"region": {"slug": "ams3"}})).await;
-    assert_eq!(world.value(&drift, "{.spec.revert}").await, "NotRevertible");
+    world.shows(&drift, "{.spec.revert}", "NotRevertible").await;
     assert_ne!(world.value(&drift, "{.spec.revertNote}").await, "");
     for (annotations, words) in [
         (&["arcadia.cloud/revert=allow-data-loss"][..], "NotRevertible"),
@@ -125,7 +124,7 @@ async fn a_revert_that_fails_is_rolled_back_and_the_drift_says_so() {
     world.reaches(&drift, "Resolved", "False RevertFailed").await;
     let message = world.message(&drift, "Resolved").await;
     assert!(message.contains("saga revert-web-1-name-"), "{message}");
-    assert_eq!(world.value(&drift, "{.status.phase}").await, "Open");
+    world.shows(&drift, "{.status.phase}", "Open").await;
     assert_eq!(live(&world).await["name"], "odd");
     // Decided anew, it goes through.
     world.cloud.clear_faults().await.unwrap();
@@ -163,11 +162,11 @@ async fn under_an_acceptance_that_stands_a_revert_restores_the_accepted_value() 
     world.reaches("pr/web-1", "ManifestCurrent", "False AcceptancesStand").await;
     world.cloud.change("droplets", DROPLET, json!({"name": "odd"})).await.unwrap();
     let drift = format!("drift/{}", world.open_drift().await);
-    assert_eq!(world.value(&drift, "{.spec.expected}").await, "web-1");
+    world.shows(&drift, "{.spec.expected}", "web-1").await;
     world.run(&["annotate", &drift, "arcadia.cloud/revert=true"]).await;
     is_phase(&world, &drift, "Reverted").await;
     assert_eq!(live(&world).await["name"], "web-1");
-    assert_eq!(world.condition(&first, "Standing").await, "True Accepted");
+    world.reaches(&first, "Standing", "True Accepted").await;
 }
 
 #[tokio::test]
@@ -210,11 +209,10 @@ async fn a_desired_value_that_changes_during_a_revert_ends_it_and_is_compared() 
     world.record("web-1", json!({"name": "web-2"})).await;
     world.cloud.clear_faults().await.unwrap();
     world.has_drifts(&[["name", "web-1", "odd", "Stale"], ["name", "web-2", "web-1", "Open"]]).await;
-    assert_eq!(world.condition(&drift, "Resolved").await, "True DesiredChanged");
+    world.reaches(&drift, "Resolved", "True DesiredChanged").await;
     let saga = world.value(&drift, "{.status.sagaRef.name}").await;
-    assert_eq!(world.value(&format!("saga/{saga}"), "{.status.phase}").await, "Succeeded");
-    let events = world.events("web-1").await;
-    assert!(events.contains(&"RevertFailed".to_owned()), "{events:?}");
+    world.shows(&format!("saga/{saga}"), "{.status.phase}", "Succeeded").await;
+    world.has_event("web-1", "RevertFailed").await;
 }
 
 #[tokio::test]
@@ -239,7 +237,7 @@ async fn a_desired_value_that_changes_before_its_revert_begins_cancels_the_saga(
     world.reaches(&saga, "Succeeded", "Unknown WaitingForAnother").await;
     world.record("web-1", json!({"name": "web-2"})).await;
     world.has_drifts(&[["name", "web-1", "odd", "Stale"], ["name", "web-2", "odd", "Open"]]).await;
-    assert_eq!(world.condition(&saga, "Succeeded").await, "False Cancelled");
+    world.reaches(&saga, "Succeeded", "False Cancelled").await;
     assert_eq!(live(&world).await["name"], "odd");
 }
 
@@ -253,10 +251,10 @@ async fn a_drift_that_is_deleted_during_its_revert_leaves_the_saga_and_the_recor
     world.run(&["delete", &drift]).await;
     world.sync("web-1").await;
     assert!(world.message("pr/web-1", "Ready").await.contains(&saga));
-    assert_eq!(world.value("pr/web-1", "{.status.reason}").await, "Reverting");
+    world.shows("pr/web-1", "{.status.reason}", "Reverting").await;
     world.cloud.clear_faults().await.unwrap();
     world.reaches("pr/web-1", "InSync", "True NoDrift").await;
     assert_eq!(live(&world).await["name"], "web-1");
-    assert_eq!(world.value(&format!("saga/{saga}"), "{.status.phase}").await, "Succeeded");
+    world.shows(&format!("saga/{saga}"), "{.status.phase}", "Succeeded").await;
     assert!(world.drifts().await.is_empty());
 }

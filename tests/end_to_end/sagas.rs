@@ -26,7 +26,7 @@ impl World {
     }
 
     pub async fn saga(&self, name: &str) -> Value {
-        serde_json::from_str(&self.run(&["get", "saga", name, "-o", "json"]).await).unwrap()
+        self.get(&format!("saga/{name}")).await
     }
 }
 

@@ -49,17 +49,17 @@ spec:
     let annotated = world.run(&["annotate", "drift", &drift, "arcadia.cloud/accept=true"]).await;
     assert_eq!(annotated, format!("drift.arcadia.cloud/{drift} annotated"));
     world.has_drifts(&[["size_slug", "s-4vcpu-8gb", "s-2vcpu-4gb", "Accepted"]]).await;
-    assert_eq!(world.value("pr/web-1", "{.spec.desired.size_slug}").await, "s-2vcpu-4gb");
-    assert_eq!(world.value("pr/web-1", "{.metadata.generation}").await, "2");
-    assert_eq!(world.value(&format!("drift/{drift}"), "{.status.decidedBy}").await, "kubectl-annotate");
-    assert_eq!(world.condition(&format!("drift/{drift}"), "Resolved").await, "True Accepted");
+    world.shows("pr/web-1", "{.spec.desired.size_slug}", "s-2vcpu-4gb").await;
+    world.shows("pr/web-1", "{.metadata.generation}", "2").await;
+    world.shows(&format!("drift/{drift}"), "{.status.decidedBy}", "kubectl-annotate").await;
+    world.reaches(&format!("drift/{drift}"), "Resolved", "True Accepted").await;
     world.reaches("pr/web-1", "InSync", "True NoDrift").await;
     assert_eq!(world.run(&["get", "drifts", "--field-selector", "status.phase=Open", "-o", "name"]).await, "");
 
     // Detecting again finds nothing.
     world.sync("web-1").await;
     assert_eq!(world.drifts().await.len(), 1);
-    assert_eq!(world.value("pr/web-1", "{.status.openDrifts}").await, "0");
+    world.shows("pr/web-1", "{.status.openDrifts}", "0").await;
     eventually("both events", || async {
         let events = world.events("web-1").await;
         if events == ["DriftDetected", "DriftAccepted"] { Ok(()) } else { Err(events) }

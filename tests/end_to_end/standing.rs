@@ -28,9 +28,9 @@ async fn json(world: &World, object: &str, path: &str) -> Value {
 async fn an_accepted_field_of_a_manifest_stands_until_the_manifest_says_so() {
     let (world, drift) = accepted("stands").await;
     let version = world.value("pr/web-1", "{.metadata.generation}").await;
-    assert_eq!(world.value("pr/web-1", "{.spec.desired.size_slug}").await, "s-2vcpu-4gb");
-    assert_eq!(world.value(&drift, "{.status.phase} {.status.reason}").await, "Accepted Standing");
-    assert_eq!(world.value(&drift, "{.status.because}").await, "traffic doubled");
+    world.shows("pr/web-1", "{.spec.desired.size_slug}", "s-2vcpu-4gb").await;
+    world.shows(&drift, "{.status.phase} {.status.reason}", "Accepted Standing").await;
+    world.shows(&drift, "{.status.because}", "traffic doubled").await;
     let acceptance = json(&world, &drift, "{.status.acceptance}").await;
     assert_eq!(
         (&acceptance["mode"], &acceptance["value"], &acceptance["declared"]),
@@ -49,8 +49,8 @@ async fn an_accepted_field_of_a_manifest_stands_until_the_manifest_says_so() {
     }
     world.sync("web-1").await;
     world.has_drifts(&[["size_slug", "s-2vcpu-4gb", "s-4vcpu-8gb", "Accepted"]]).await;
-    assert_eq!(world.value("pr/web-1", "{.metadata.generation}").await, version);
-    assert_eq!(world.condition("pr/web-1", "InSync").await, "True NoDrift");
+    world.shows("pr/web-1", "{.metadata.generation}", &version).await;
+    world.reaches("pr/web-1", "InSync", "True NoDrift").await;
     assert_ne!(json(&world, "pr/web-1", "{.metadata.resourceVersion}").await, before, "the sync was answered");
 
     // The patch brings the manifest up to date.
@@ -59,7 +59,7 @@ async fn an_accepted_field_of_a_manifest_stands_until_the_manifest_says_so() {
     world.declare("web-1", json!({"size_slug": "s-4vcpu-8gb", "region": "nyc3"})).await;
     world.reaches(&drift, "Standing", "False InManifest").await;
     world.reaches("pr/web-1", "ManifestCurrent", "True NoAcceptanceStands").await;
-    assert_eq!(world.value("pr/web-1", "{.status.acceptances}").await, "[]");
+    world.shows("pr/web-1", "{.status.acceptances}", "[]").await;
     assert_eq!(world.drifts().await.len(), 1);
 }
 
@@ -103,15 +103,15 @@ async fn an_acceptance_with_an_end_stands_even_without_a_manifest_and_survives_a
     world.reaches(&drift, "Resolved", "False DecisionRefused").await;
     let message = world.message(&drift, "Resolved").await;
     assert!(message.contains("arcadia.cloud/accept-until must be an RFC 3339 time"), "{message}");
-    assert_eq!(world.value(&drift, "{.metadata.annotations}").await, "");
+    world.shows(&drift, "{.metadata.annotations}", "").await;
 
     world.run(&["annotate", &drift, "arcadia.cloud/accept=true", "arcadia.cloud/accept-until=1h"]).await;
     world.reaches(&drift, "Standing", "True Accepted").await;
     world.kill_operator();
     world.restart_operator();
     world.sync("web-1").await;
-    assert_eq!(world.condition(&drift, "Standing").await, "True Accepted");
-    assert_eq!(world.value("pr/web-1", "{.spec.desired.size_slug}").await, "s-4vcpu-8gb");
+    world.reaches(&drift, "Standing", "True Accepted").await;
+    world.shows("pr/web-1", "{.spec.desired.size_slug}", "s-4vcpu-8gb").await;
 
     // Its end is moved to a few seconds from now.
     world.run(&["annotate", &drift, "--overwrite", "arcadia.cloud/accept-until=3s"]).await;
@@ -134,7 +134,7 @@ async fn the_decision_behind_an_acceptance_that_stands_cannot_become_another_one
         if decision == "true" { Ok(()) } else { Err(decision) }
     })
     .await;
-    assert_eq!(world.condition(&drift, "Standing").await, "True Accepted");
+    world.reaches(&drift, "Standing", "True Accepted").await;
 }
 
 #[tokio::test]
@@ -145,7 +145,7 @@ async fn a_resource_that_is_gone_is_accepted_likewise() {
     world.run(&["annotate", &drift, "arcadia.cloud/accept=true"]).await;
     world.reaches(&drift, "Standing", "True Accepted").await;
     world.reaches("pr/web-1", "InSync", "True NoDrift").await;
-    assert_eq!(world.value("pr/web-1", "{.spec.desired.exists}").await, "");
+    world.shows("pr/web-1", "{.spec.desired.exists}", "").await;
     assert_eq!(world.value(&drift, "{.status.manifestPatch}").await, r#"{"spec":{"desired":{"exists":false}}}"#);
 }
 
@@ -158,6 +158,6 @@ async fn the_policy_of_a_record_forces_an_acceptance_into_the_record() {
     let drift = format!("drift/{}", world.open_drift().await);
     world.run(&["annotate", &drift, "arcadia.cloud/accept=true"]).await;
     world.has_drifts(&[["name", "old", "web-1", "Accepted"]]).await;
-    assert_eq!(world.value("pr/web-1", "{.spec.desired.name}").await, "web-1");
-    assert_eq!(world.value(&drift, "{.status.acceptance.mode}").await, "InPlace");
+    world.shows("pr/web-1", "{.spec.desired.name}", "web-1").await;
+    world.shows(&drift, "{.status.acceptance.mode}", "InPlace").await;
 }

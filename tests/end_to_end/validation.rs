@@ -67,7 +67,7 @@ async fn what_a_record_is_about_never_changes() {
             json!({"tags": ["a"], "networks.v4.0.ip_address": "1.2.3.4", "labels": {"a": {"b": [1]}}, "x": null});
     };
     world.kubectl().apply(&record(more)).await.unwrap();
-    assert_eq!(world.value("pr/web-1", "{.metadata.generation}").await, "2");
+    world.shows("pr/web-1", "{.metadata.generation}", "2").await;
 }
 
 #[tokio::test]
@@ -95,7 +95,7 @@ async fn a_drift_says_for_ever_what_was_found() {
     // A user's write to the object cannot touch the status.
     let patch = r#"{"status":{"phase":"Accepted"}}"#;
     world.run(&["patch", "drift", &drift, "--type=merge", "-p", patch]).await;
-    assert_eq!(world.value(&format!("drift/{drift}"), "{.status.phase}").await, "Open");
+    world.shows(&format!("drift/{drift}"), "{.status.phase}", "Open").await;
 }
 
 #[tokio::test]

@@ -6,6 +6,8 @@ mod account;
 mod eventually;
 #[path = "leaks.rs"]
 mod leaks;
+#[path = "../support/objects.rs"]
+mod objects;
 #[path = "operator.rs"]
 mod operator;
 
@@ -18,6 +20,7 @@ use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
 use leaks::Tokens;
+use objects::Objects;
 
 pub use account::Credential;
 pub use eventually::eventually;
@@ -50,6 +53,7 @@ pub struct World {
     /// A test makes the operator panic.
     pub panics: bool,
     folder: tempfile::TempDir,
+    objects: Objects,
     /// All that were issued for the operator's account; it has the first.
     credentials: Vec<Credential>,
     simulator: Simulator,
@@ -103,6 +107,7 @@ impl World {
         let simulator = Simulator::start(options).await.unwrap();
         let cloud = simulator.control();
         cloud.put("droplets", droplet(DROPLET, "web-1")).await.unwrap();
+        let objects = Objects::new(namespace.client().await.unwrap(), namespace.name());
         Self {
             namespace,
             cloud,
@@ -111,6 +116,7 @@ impl World {
             panics: false,
             installation,
             folder,
+            objects,
             credentials: vec![credential],
             simulator,
             arguments: Vec::new(),
@@ -233,15 +239,26 @@ impl World {
         self.kubectl().apply(&manifest(name, "Droplet", DROPLET, &desired, &json!({}))).await.unwrap();
     }
 
-    /// One value of an object, by JSON path.
+    /// An object such as `pr/web-1`.
+    pub async fn get(&self, object: &str) -> Value {
+        self.objects.get(object).await.unwrap_or_else(|error| panic!("{object}: {error}"))
+    }
+
+    /// The objects of a resource such as `drifts`.
+    pub async fn list(&self, resource: &str) -> Vec<Value> {
+        objects::items(self.get(resource).await)
+    }
+
+    /// A value of an object, by the `JSONPath` of kubectl.
     pub async fn value(&self, object: &str, path: &str) -> String {
-        self.run(&["get", object, "-o", &format!("jsonpath={path}")]).await
+        objects::print(&self.get(object).await, path)
     }
 
     /// One condition of an object: status and reason.
     pub async fn condition(&self, object: &str, kind: &str) -> String {
-        let path = format!("{{range .status.conditions[?(@.type==\"{kind}\")]}}{{.status}} {{.reason}}{{end}}");
-        self.value(object, &path).await
+        let of_kind = format!(".status.conditions[?(@.type==\"{kind}\")]");
+        let condition = self.value(object, &format!("{{{of_kind}.status}} {{{of_kind}.reason}}")).await;
+        condition.trim().to_owned()
     }
 
     /// The message of a condition.
@@ -251,8 +268,7 @@ impl World {
 
     /// The drifts, oldest first: field, expected, actual now, phase.
     pub async fn drifts(&self) -> Vec<[String; 4]> {
-        let list: Value = serde_json::from_str(&self.run(&["get", "drifts", "-o", "json"]).await).unwrap();
-        let mut drifts: Vec<_> = list["items"].as_array().unwrap().clone();
+        let mut drifts = self.list("drifts").await;
         drifts.sort_by_key(|drift| (drift["spec"]["field"].to_string(), drift["spec"]["episode"].as_i64()));
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         drifts
@@ -275,18 +291,8 @@ impl World {
 
     /// The name of the one open drift.
     pub async fn open_drift(&self) -> String {
-        let open = || {
-            self.run(&[
-                "get",
-                "drifts",
-                "--field-selector",
-                "status.phase=Open",
-                "-o",
-                "jsonpath={.items[*].metadata.name}",
-            ])
-        };
         let names = eventually("one open drift", || async {
-            let names = open().await;
+            let names = self.value("drifts", "{.items[?(@.status.phase=='Open')].metadata.name}").await;
             (!names.is_empty() && !names.contains(' ')).then_some(names).ok_or("none, or more than one")
         });
         names.await
@@ -294,10 +300,7 @@ impl World {
 
     /// Reasons and notes of the events on a record, oldest first.
     pub async fn events(&self, name: &str) -> Vec<String> {
-        let selector = format!("involvedObject.name={name}");
-        let list = self.run(&["get", "events", "--field-selector", &selector, "-o", "json"]).await;
-        let list: Value = serde_json::from_str(&list).unwrap();
-        let mut events = list["items"].as_array().unwrap().clone();
+        let mut events = self.objects.events(&format!("involvedObject.name={name}")).await.unwrap();
         events.sort_by_key(|event| event["metadata"]["name"].to_string());
         events.iter().map(|event| event["reason"].as_str().unwrap().to_owned()).collect()
     }
@@ -319,6 +322,24 @@ impl World {
         eventually(&format!("{object} {kind} {wanted}"), || async {
             let is = self.condition(object, kind).await;
             if is == wanted { Ok(()) } else { Err(is) }
+        })
+        .await;
+    }
+
+    /// Waits until a value of an object is this.
+    pub async fn shows(&self, object: &str, path: &str, wanted: &str) {
+        eventually(&format!("{object} {path} {wanted}"), || async {
+            let is = self.value(object, path).await;
+            if is == wanted { Ok(()) } else { Err(is) }
+        })
+        .await;
+    }
+
+    /// Waits until the events on an object have this reason among them.
+    pub async fn has_event(&self, name: &str, reason: &str) {
+        eventually(&format!("event {reason} on {name}"), || async {
+            let events = self.events(name).await;
+            if events.iter().any(|is| is == reason) { Ok(()) } else { Err(events) }
         })
         .await;
     }

@@ -41,7 +41,7 @@ async fn a_change_of_many_resources_is_seen_and_accepted_at_once() {
 
     let decided = arcadia.expect(0, &["accept", "--change", &change, "--because", "OPS-123", "--yes", "--wait"]).await;
     assert_eq!(decided.matches(" Accepted (Accepted)\n").count(), 3, "{decided}");
-    assert_eq!(world.value("pr/web-2", "{.spec.desired.size_slug}").await, "s-2vcpu-4gb");
+    world.shows("pr/web-2", "{.spec.desired.size_slug}", "s-2vcpu-4gb").await;
     let history = arcadia.expect(0, &["history", "web-2"]).await;
     assert!(history.contains("Accepted") && history.contains("1 drift, 0 open."), "{history}");
     let page = arcadia.expect(0, &["show", "pr/web-2"]).await;
@@ -69,13 +69,13 @@ async fn a_decision_is_signed_and_can_be_withdrawn_before_it_is_carried_out() {
     .await;
     arcadia.expect(0, &["accept", drift, "--yes"]).await;
     let me = world.run(&["auth", "whoami", "-o", "jsonpath={.status.userInfo.username}"]).await;
-    assert_eq!(world.value(drift, "{.metadata.annotations.arcadia\\.cloud/decided-by}").await, me);
+    world.shows(drift, "{.metadata.annotations.arcadia\\.cloud/decided-by}", &me).await;
     let inbox = arcadia.expect(0, &[]).await;
     assert!(inbox.contains("(1 decided, not carried out yet)"), "{inbox}");
     let page = arcadia.expect(0, &["show", drift]).await;
     assert!(page.contains("accept=true, not carried out yet") && page.contains("kubectl arcadia withdraw"), "{page}");
     arcadia.expect(0, &["withdraw", "--record", "web-1", "--yes"]).await;
-    assert_eq!(world.value(drift, "{.metadata.annotations}").await, "");
+    world.shows(drift, "{.metadata.annotations}", "").await;
     let nothing = arcadia.says(2, &["withdraw", drift, "--yes"]).await;
     assert!(nothing.contains("nothing can be withdrawn"), "{nothing}");
     world.restart_operator();

@@ -76,7 +76,7 @@ async fn a_user_without_rights_is_told_which_are_missing() {
     assert!(page.contains("other") && page.contains("web-1"), "{page}");
     let refused = viewer.says(1, &["accept", &drift, "--yes"]).await;
     assert!(refused.contains("not decided") && refused.contains("cannot patch"), "{refused}");
-    assert_eq!(world.value(&format!("drift/{drift}"), "{.metadata.annotations}").await, "");
+    world.shows(&format!("drift/{drift}"), "{.metadata.annotations}", "").await;
 }
 
 #[tokio::test]

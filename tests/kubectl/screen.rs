@@ -121,7 +121,7 @@ async fn a_change_is_decided_on_the_screen() {
     "]]
     .assert_eq(&terminal.picture());
     for record in ["web-1", "web-2"] {
-        assert_eq!(world.value(&format!("pr/{record}"), "{.spec.desired.size_slug}").await, "s-2vcpu-4gb");
+        world.shows(&format!("pr/{record}"), "{.spec.desired.size_slug}", "s-2vcpu-4gb").await;
     }
     // Smaller, down to nothing, and back.
     for (columns, rows) in [(30, 10), (5, 3), (1, 1), (80, 12)] {
@@ -148,7 +148,7 @@ async fn a_drift_that_moves_while_it_is_looked_at_is_asked_about_again() {
     terminal.shows("other -> third").await;
     terminal.press("y");
     world.reaches(&format!("drift/{drift}"), "Resolved", "True Accepted").await;
-    assert_eq!(world.value("pr/web-1", "{.spec.desired.name}").await, "third");
+    world.shows("pr/web-1", "{.spec.desired.name}", "third").await;
     terminal.shows("0 open drifts").await;
     terminal.press(CTRL_C);
     assert_eq!(terminal.ends().await, 130);
@@ -171,10 +171,10 @@ async fn a_decision_that_waits_is_undone_on_the_screen() {
             text.lines().any(|line| line.starts_with('>') && line.trim_end().ends_with("accept"))
         })
         .await;
-    assert_eq!(world.value(&format!("drift/{drift}"), "{.metadata.annotations.arcadia\\.cloud/accept}").await, "true");
+    world.shows(&format!("drift/{drift}"), "{.metadata.annotations.arcadia\\.cloud/accept}", "true").await;
     terminal.press("uy");
     terminal.shows("1 drift: decision withdrawn").await;
-    assert_eq!(world.value(&format!("drift/{drift}"), "{.metadata.annotations}").await, "");
+    world.shows(&format!("drift/{drift}"), "{.metadata.annotations}", "").await;
     // A signal from elsewhere leaves the terminal as it was, too.
     terminal.signal("INT");
     assert_eq!(terminal.ends().await, 130);

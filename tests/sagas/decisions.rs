@@ -130,16 +130,13 @@ impl Case {
     /// Whether all is as it should be in the end.
     async fn is_over(self, world: &World) -> Result<(), Value> {
         let Outcome { drifts, standing, desired, in_sync, manifest_current } = self.outcome();
-        let list: Value = serde_json::from_str(&world.run(&["get", "pr,drifts", "-o", "json"]).await).unwrap();
-        let items = list["items"].as_array().unwrap();
-        let of = |kind: &str| items.iter().filter(|item| item["kind"] == kind).collect::<Vec<_>>();
-        let record = of("ProvisionedResource")[0];
-        let mut found = of("Drift");
+        let record = &world.get("pr/web-1").await;
+        let mut found = world.list("drifts").await;
         found.sort_by_key(|drift| drift["spec"]["episode"].as_i64());
         let shown: Vec<_> =
             found.iter().map(|drift| json!([drift["spec"]["expected"], drift["status"]["phase"]])).collect();
         let conditions =
-            [condition(record, "InSync"), condition(record, "ManifestCurrent"), condition(found[0], "Standing")];
+            [condition(record, "InSync"), condition(record, "ManifestCurrent"), condition(&found[0], "Standing")];
         let acceptances = record["status"]["acceptances"].as_array().unwrap().len();
         let open = found.iter().filter(|drift| drift["status"]["phase"] == "Open").count();
         let is_over = json!(shown) == json!(drifts)

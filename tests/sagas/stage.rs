@@ -89,7 +89,7 @@ impl Stage {
     }
 
     pub async fn saga(&self, name: &str) -> Value {
-        serde_json::from_str(&self.world.run(&["get", "saga", name, "-o", "json"]).await).unwrap()
+        self.world.get(&format!("saga/{name}")).await
     }
 
     /// Approves the steps that wait for it.

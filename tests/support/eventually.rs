@@ -8,8 +8,8 @@ use std::{
 
 /// Long enough for a loaded machine; nothing waits that long when all is well.
 const PATIENCE: Duration = Duration::from_mins(2);
-/// Short enough to lose no time.
-const PAUSE: Duration = Duration::from_millis(50);
+/// The first pause is short, so that no time is lost. Later ones are longer: an attempt may start a process.
+const PAUSES: [Duration; 2] = [Duration::from_millis(25), Duration::from_millis(200)];
 
 /// Tries until it succeeds, or shows the last failure when patience ends.
 pub async fn eventually<T, E: Debug, F: Future<Output = Result<T, E>>>(
@@ -17,11 +17,13 @@ pub async fn eventually<T, E: Debug, F: Future<Output = Result<T, E>>>(
     mut attempt: impl FnMut() -> F,
 ) -> T {
     let start = Instant::now();
+    let [mut pause, longest] = PAUSES;
     loop {
         match attempt().await {
             Ok(value) => return value,
             Err(error) if start.elapsed() > PATIENCE => panic!("waited for {what}; still: {error:?}"),
-            Err(_) => tokio::time::sleep(PAUSE).await,
+            Err(_) => tokio::time::sleep(pause).await,
         }
+        pause = longest.min(pause * 2);
     }
 }

@@ -1,0 +1,98 @@
+//! Objects of the test's namespace, read without a kubectl process for each read: tests poll.
+
+use std::fmt::Write as _;
+
+use jsonpath_rust::JsonPath as _;
+use kube::Client;
+use serde_json::Value;
+
+/// The resources of the project, by the names that tests use for them.
+const RESOURCES: [(&str, &str); 6] = [
+    ("pr", "provisionedresources"),
+    ("provisionedresources", "provisionedresources"),
+    ("drift", "drifts"),
+    ("drifts", "drifts"),
+    ("saga", "sagas"),
+    ("sagas", "sagas"),
+];
+
+/// Reads the objects of one namespace.
+pub struct Objects {
+    client: Client,
+    namespace: String,
+}
+
+impl Objects {
+    pub fn new(client: Client, namespace: &str) -> Self {
+        Self { client, namespace: namespace.to_owned() }
+    }
+
+    /// An object such as `pr/web-1`, or the list of all objects of a resource such as `drifts`.
+    pub async fn get(&self, object: &str) -> Result<Value, kube::Error> {
+        let (resource, name) = object.split_once('/').unwrap_or((object, ""));
+        let resource = resource.strip_suffix(".arcadia.cloud").unwrap_or(resource);
+        let Some((_, plural)) = RESOURCES.iter().find(|(alias, _)| *alias == resource) else {
+            panic!("{object} is no record, drift or saga");
+        };
+        let list = format!("/apis/arcadia.cloud/v1alpha1/namespaces/{}/{plural}", self.namespace);
+        self.read(&if name.is_empty() { list } else { format!("{list}/{name}") }).await
+    }
+
+    /// The events that a field selector selects.
+    pub async fn events(&self, selector: &str) -> Result<Vec<Value>, kube::Error> {
+        let path = format!("/api/v1/namespaces/{}/events?fieldSelector={selector}", self.namespace);
+        Ok(items(self.read(&path).await?))
+    }
+
+    async fn read(&self, path: &str) -> Result<Value, kube::Error> {
+        self.client.request(http::Request::get(path).body(Vec::new()).unwrap()).await
+    }
+}
+
+/// The items of a list.
+pub fn items(mut list: Value) -> Vec<Value> {
+    match list["items"].take() {
+        Value::Array(items) => items,
+        other => panic!("no list: {other}"),
+    }
+}
+
+/// Fills in a template of kubectl's `JSONPath`, such as `{.status.phase} {.status.reason}`, as kubectl prints it.
+pub fn print(object: &Value, template: &str) -> String {
+    let mut printed = String::new();
+    let mut rest = template;
+    while let Some((text, more)) = rest.split_once('{') {
+        let (path, more) = more.split_once('}').unwrap_or_else(|| panic!("{template}: no end of {more}"));
+        printed.push_str(text);
+        let found = object.query(&query(path)).unwrap_or_else(|error| panic!("{template}: {error}"));
+        for (index, value) in found.into_iter().enumerate() {
+            let separator = if index == 0 { "" } else { " " };
+            match value {
+                Value::String(text) => write!(printed, "{separator}{text}"),
+                Value::Null => write!(printed, "{separator}"),
+                other => write!(printed, "{separator}{other}"),
+            }
+            .unwrap();
+        }
+        rest = more;
+    }
+    printed + rest
+}
+
+/// A path of kubectl as RFC 9535 spells it: `.labels.app\.kubernetes\.io/name` is `.labels['app.kubernetes.io/name']`.
+fn query(path: &str) -> String {
+    let mut query = String::from("$");
+    let mut characters = path.chars().peekable();
+    while let Some(character) = characters.next() {
+        if character != '.' || !characters.peek().is_some_and(|next| next.is_alphabetic()) {
+            query.push(character);
+            continue;
+        }
+        let mut name = String::new();
+        while let Some(character) = characters.next_if(|next| !".[]()=<>! ,".contains(*next)) {
+            name.push(if character == '\\' { characters.next().unwrap() } else { character });
+        }
+        write!(query, "['{name}']").unwrap();
+    }
+    query
+}
