@@ -46,17 +46,17 @@ conditions! {
             "not known at the moment";
     }
     MANIFEST_CURRENT = "ManifestCurrent" {
-        record: "no acceptance stands",
+        record: "no acceptance stands any more; without this condition none ever stood",
             "an accepted value stands in for what a manifest declares; the message names each field with both values",
             "";
     }
     RECONCILING = "Reconciling" {
-        record: "the result of the comparison is pending", "the result is known", "";
-        saga: "the saga runs, or waits to run", "the saga has ended, or is Stuck", "";
+        record: "the result of the comparison is pending; without this condition the result is known", "", "";
+        saga: "the saga runs, or waits to run; without this condition it has ended, or is Stuck", "", "";
     }
     STALLED = "Stalled" {
-        record: "a person has to act first", "no action is needed", "";
-        saga: "the saga is Stuck", "the saga is not Stuck", "";
+        record: "a person has to act first; without this condition no action is needed", "", "";
+        saga: "the saga is Stuck; without this condition it is not", "", "";
     }
     RESOLVED = "Resolved" {
         drift: "the drift is closed",

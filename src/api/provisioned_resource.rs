@@ -56,7 +56,7 @@ use super::{
         type_ = "string",
         json_path = ".status.conditions[?(@.type=='ManifestCurrent')].status",
         priority = 1,
-        description = "False while an accepted value stands in for what a manifest declares"
+        description = "False while an accepted value stands in for what a manifest declares, empty if none ever did"
     ),
     printcolumn(name = "Version", type_ = "integer", json_path = ".metadata.generation", priority = 1),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
@@ -144,13 +144,11 @@ pub struct ProvisionedResourceStatus {
     pub open_drifts: i32,
 
     /// The fields of the open drifts, in order.
-    // Written even when empty: an apply that leaves it out would keep what another client wrote.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub drifted_fields: Vec<String>,
 
     /// `driftedFields` in at most 40 columns, for lists of records.
-    // Likewise.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     #[schemars(length(max = 256))]
     pub drifted_fields_short: String,
 
@@ -158,10 +156,6 @@ pub struct ProvisionedResourceStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1024))]
     pub reason: Option<String>,
-
-    /// The time at which the resource was first recorded.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub provisioned_at: Option<Time>,
 
     /// The time at which the operator first read the live resource. Missing if it was never seen in this account.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -172,12 +166,11 @@ pub struct ProvisionedResourceStatus {
     pub last_handled_sync_at: Option<String>,
 
     /// The acceptances that stand in for what a manifest declares.
-    // Written even when empty: an apply that leaves it out would keep what another client wrote.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["field"]))]
     pub acceptances: Vec<StandingAcceptance>,
 
-    /// `Ready`, `InSync`, `ManifestCurrent`, `Reconciling` and `Stalled`.
+    /// `Ready` and `InSync`; `Reconciling` and `Stalled` while they are True; `ManifestCurrent` once an acceptance stood.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "schema::conditions")]
     pub conditions: Vec<Condition>,

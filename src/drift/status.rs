@@ -5,12 +5,14 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use serde_json::{Value, json};
 
 use super::{
     index::{Entry, Record},
     known::{KnownDrift, Standing},
     plan::{Compared, Situation},
     shown::{COLUMN, Shown, brief, first, named},
+    summary::{StatusSummary, is_implied},
 };
 use crate::{
     api::{
@@ -59,7 +61,6 @@ pub fn status(
         drifted_fields_short: column(&fields),
         drifted_fields: fields,
         reason: Some(reason),
-        provisioned_at: Some(Time(record.created)),
         first_seen_at: record.status.first_seen.or(is_seen.then_some(now)).map(Time),
         last_handled_sync_at: handled_sync.or(record.status.last_handled_sync.as_deref()).map(str::to_owned),
         acceptances: standing.iter().map(Stands::in_status).collect(),
@@ -125,11 +126,30 @@ fn manifest_current(standing: &[Stands<'_>]) -> Claim {
     let kind = conditions::MANIFEST_CURRENT;
     if standing.is_empty() {
         let (status, reason) = (ConditionStatus::True, reason::NO_ACCEPTANCE_STANDS);
-        return Claim { kind, status, reason, message: String::new() };
+        return Claim { kind, status, reason, message: "no acceptance stands any more".to_owned() };
     }
     let fields: Vec<_> = standing.iter().map(Stands::in_words).collect();
     let message = format!("{}; see status.manifestPatch of the Drift", list(&fields));
     Claim { kind, status: ConditionStatus::False, reason: reason::ACCEPTANCES_STAND, message }
+}
+
+/// What is stored of a status: each condition that says more than its absence does. `ManifestCurrent` stays once an
+/// acceptance stood, for those who wait for its end.
+#[must_use]
+pub fn stored(mut status: ProvisionedResourceStatus, before: &StatusSummary) -> ProvisionedResourceStatus {
+    let stays = |kind: &str| kind == conditions::MANIFEST_CURRENT && before.condition(kind).is_some();
+    status.conditions.retain(|condition| !is_implied(condition) || stays(&condition.type_));
+    status
+}
+
+/// A status with its empty fields too, in place of what another client wrote there.
+#[must_use]
+pub fn explicit(status: &ProvisionedResourceStatus) -> Value {
+    let mut written = json!({ "driftedFields": [], "driftedFieldsShort": "", "acceptances": [] });
+    if let (Value::Object(all), Ok(Value::Object(status))) = (&mut written, serde_json::to_value(status)) {
+        all.extend(status);
+    }
+    written
 }
 
 /// A status without what may be too large for the API server.

@@ -3,6 +3,7 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use crate::api::{
     ProvisionedResourceStatus, StandingAcceptance,
@@ -46,7 +47,8 @@ impl StatusSummary {
             was_compared_before: status.reason.is_none() && is_about_comparison,
             transitions: TYPES.map(|kind| {
                 condition(kind)
-                    .map(|condition| (ConditionStatus::read(&condition.status), condition.last_transition_time.0))
+                    .filter(|condition| !(is_implied(condition) && condition.message.is_empty()))
+                    .map(|it| (ConditionStatus::read(&it.status), it.last_transition_time.0))
             }),
             in_sync_reason: stale.map(|_| reason::INVENTORY_STALE),
             last_handled_sync: status.last_handled_sync_at.as_deref().map(Into::into),
@@ -73,7 +75,22 @@ impl StatusSummary {
 
     /// The status of a condition of this type, and its transition time.
     pub(super) fn condition(&self, kind: &str) -> Option<(ConditionStatus, Timestamp)> {
-        TYPES.iter().zip(&self.transitions).find(|(known, _)| **known == kind).and_then(|(_, known)| *known)
+        TYPES
+            .iter()
+            .zip(&self.transitions)
+            .find(|(known, _)| **known == kind)
+            .and_then(|(_, known)| *known)
+    }
+}
+
+/// Whether a condition says what its absence says too. Earlier versions wrote these, without a message: they count as
+/// absent, so that an upgrade rewrites no status, and the next write removes them.
+pub(super) fn is_implied(condition: &Condition) -> bool {
+    let status = ConditionStatus::read(&condition.status);
+    match condition.type_.as_str() {
+        conditions::RECONCILING | conditions::STALLED => status == ConditionStatus::False,
+        conditions::MANIFEST_CURRENT => status == ConditionStatus::True,
+        _ => false,
     }
 }
 
@@ -88,6 +105,7 @@ fn digest(status: &ProvisionedResourceStatus) -> u64 {
     }
     for kind in TYPES {
         let condition = status.conditions.iter().find(|condition| condition.type_ == kind);
+        let condition = condition.filter(|condition| !is_implied(condition));
         condition.map(|said| (&said.status, &said.reason, &said.message, said.observed_generation)).hash(&mut hasher);
     }
     hasher.finish()

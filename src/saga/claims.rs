@@ -111,12 +111,11 @@ fn set_conditions(status: &mut SagaStatus, why: &str, message: &str, news: &str,
     let stalled = match condition(status, conditions::STALLED) {
         // Suspension does not change the reason of Stalled.
         Some(known) if is_stuck && why == reason::SUSPENDED => (known.reason.clone(), known.message.clone()),
-        _ => (why.to_owned(), if is_stuck { message.to_owned() } else { String::new() }),
+        _ => (why.to_owned(), message.to_owned()),
     };
     let is_suspended = status.suspended_at.is_some() && !phase.is_finished();
     let pause = "suspended: no step is called or undone and no timeout runs; set spec.suspend to false to resume";
     let (why, message, news) = if is_suspended { (reason::SUSPENDED, pause, pause) } else { (why, message, news) };
-    let stalled = if is_stuck { stalled } else { (why.to_owned(), String::new()) };
     let succeeded = match phase {
         SagaPhase::Succeeded => ConditionStatus::True,
         SagaPhase::RolledBack | SagaPhase::Failed => ConditionStatus::False,
@@ -125,11 +124,10 @@ fn set_conditions(status: &mut SagaStatus, why: &str, message: &str, news: &str,
     let is_going_on = !phase.is_finished() && !is_stuck;
     let longest = if phase == SagaPhase::Failed { LONGEST_REFUSAL } else { LONGEST_MESSAGE };
     let own = |message: &str| (why.to_owned(), short(message.to_owned(), longest));
-    let claims = [
-        (conditions::SUCCEEDED, succeeded, own(message)),
-        (conditions::RECONCILING, ConditionStatus::from(is_going_on), own(if is_going_on { news } else { "" })),
-        (conditions::STALLED, ConditionStatus::from(is_stuck), stalled),
-    ];
+    // Those that are not True say nothing that `Succeeded` does not say.
+    let reconciling = is_going_on.then(|| (conditions::RECONCILING, ConditionStatus::True, own(news)));
+    let stalled = is_stuck.then_some((conditions::STALLED, ConditionStatus::True, stalled));
+    let claims = [Some((conditions::SUCCEEDED, succeeded, own(message))), reconciling, stalled].into_iter().flatten();
     let generation = status.observed_generation.unwrap_or_default();
     status.conditions = claims
         .map(|(kind, state, (reason, message))| {
@@ -137,5 +135,5 @@ fn set_conditions(status: &mut SagaStatus, why: &str, message: &str, news: &str,
             let previous = known.map(|known| (ConditionStatus::read(&known.status), known.last_transition_time.0));
             Claim { kind, status: state, reason, message }.onto(previous, now, generation)
         })
-        .into();
+        .collect();
 }

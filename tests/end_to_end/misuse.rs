@@ -230,7 +230,8 @@ async fn a_drift_that_is_deleted_or_outlives_its_record_stands_no_more() {
     // The record comes back, and asks again.
     world.declare("web-1", json!({"name": OLD, "region": "nyc3"})).await;
     assert_ne!(format!("drift/{}", world.open_drift().await), drift);
-    world.reaches("pr/web-1", "ManifestCurrent", "True NoAcceptanceStands").await;
+    world.reaches("pr/web-1", "InSync", "False DriftOpen").await;
+    assert_eq!(world.condition("pr/web-1", "ManifestCurrent").await, "", "none ever stood for the new record");
 }
 
 #[tokio::test]

@@ -81,12 +81,25 @@ async fn what_others_write_into_a_status_goes() {
     let patch =
         r#"{"status":{"driftedFields":["theirs"],"openDrifts":7,"driftedFieldsShort":"theirs","reason":"Theirs"}}"#;
     world.run(&["patch", "pr", "web-1", "--subresource=status", "--type=merge", "-p", patch]).await;
-    eventually("the operator's own status", || async {
-        let columns = "{.status.driftedFields} {.status.openDrifts} {.status.driftedFieldsShort} {.status.reason}";
-        let is = world.value("pr/web-1", columns).await;
-        if is == "[] 0  NoDrift" { Ok(()) } else { Err(is) }
-    })
-    .await;
+    let own = async || {
+        eventually("the operator's own status", || async {
+            let columns = "{.status.driftedFields} {.status.openDrifts} {.status.driftedFieldsShort} {.status.reason}";
+            let is = world.value("pr/web-1", columns).await;
+            let stalled = world.condition("pr/web-1", "Stalled").await;
+            let is_own = is == "[] 0  NoDrift" && !stalled.starts_with("True");
+            if is_own { Ok(()) } else { Err((is, stalled)) }
+        })
+        .await;
+    };
+    own().await;
+    // Also a condition that the operator's own status does not have.
+    let patch = r#"[{"op":"add","path":"/status/conditions/-","value":{"type":"Stalled","status":"True",
+        "reason":"Theirs","message":"theirs","lastTransitionTime":"2026-01-01T00:00:00Z"}}]"#;
+    world.run(&["patch", "pr", "web-1", "--subresource=status", "--type=json", "-p", patch]).await;
+    own().await;
+    // And what is news later is written all the same.
+    world.cloud.change("droplets", DROPLET, json!({"name": "odd"})).await.unwrap();
+    world.reaches("pr/web-1", "InSync", "False DriftOpen").await;
 }
 
 #[tokio::test]

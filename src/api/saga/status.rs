@@ -88,7 +88,7 @@ pub struct SagaStatus {
     #[schemars(extend("x-kubernetes-list-type" = "set"))]
     pub overruled: Vec<StopReason>,
 
-    /// The conditions `Succeeded`, `Reconciling` and `Stalled`.
+    /// The condition `Succeeded`; `Reconciling` and `Stalled` while they are True.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "schema::conditions")]
     pub conditions: Vec<Condition>,

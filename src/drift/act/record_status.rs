@@ -1,18 +1,40 @@
 //! The write of a record's status.
 
+use std::{borrow::Cow, fmt::Debug};
+
 use kube::{
     Resource,
     api::{Patch, PatchParams},
 };
-use serde_json::json;
+use serde::Serialize;
 use tracing::warn;
 
 use super::executor::{Executor, written};
 use crate::{
     api::{OPERATOR, ProvisionedResource, ProvisionedResourceStatus},
-    drift::status::reduced,
+    drift::{
+        status::{explicit, reduced, stored},
+        summary::StatusSummary,
+    },
     kube_ext::{cache::Cache, call::Error},
 };
+
+/// A record as an apply of its status has it.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Applied<'a, S> {
+    api_version: Cow<'static, str>,
+    kind: Cow<'static, str>,
+    metadata: Named<'a>,
+    status: &'a S,
+}
+
+/// With the UID, a new object of the same name is not given the old one's status.
+#[derive(Debug, Serialize)]
+struct Named<'a> {
+    name: &'a str,
+    uid: &'a str,
+}
 
 impl Executor<'_> {
     /// Writes the record's status.
@@ -20,29 +42,36 @@ impl Executor<'_> {
     /// # Errors
     /// When the API server refuses it.
     pub async fn write_status(&self, status: ProvisionedResourceStatus) -> Result<(), Error> {
-        match self.apply_status(&status).await {
+        let before = self.record.map(|record| record.status.clone()).unwrap_or_default();
+        match self.apply_status(&stored(status.clone(), &before)).await {
+            Ok(written) if written.says(&status) => return Ok(()),
+            // An apply keeps what it leaves out, if another client wrote it too.
+            Ok(_) | Err(Error::Refused { .. }) => {}
+            Err(error) => return Err(error),
+        }
+        match self.apply_status(&explicit(&status)).await {
             // Too large, perhaps: a record that says less is better than one that says nothing.
             Err(Error::Refused { doing, message }) => {
                 warn!(record = %self.key, doing, why = message, "the API server refuses a status; retrying with a shorter one");
-                self.apply_status(&reduced(status)).await
+                self.apply_status(&explicit(&reduced(status))).await.map(drop)
             }
-            written => written,
+            written => written.map(drop),
         }
     }
 
-    async fn apply_status(&self, status: &ProvisionedResourceStatus) -> Result<(), Error> {
-        let object = json!({
-            "apiVersion": ProvisionedResource::api_version(&()),
-            "kind": ProvisionedResource::kind(&()),
-            // With the UID, a new object of the same name is not given the old one's status.
-            "metadata": { "name": self.key.name.as_ref(), "uid": self.owner },
-            "status": status,
-        });
+    /// Returns the summary of the status that the record has then.
+    async fn apply_status(&self, status: &(impl Serialize + Debug + Sync)) -> Result<StatusSummary, Error> {
+        let object = Applied {
+            api_version: ProvisionedResource::api_version(&()),
+            kind: ProvisionedResource::kind(&()),
+            metadata: Named { name: &self.key.name, uid: self.owner },
+            status,
+        };
         let doing = format!("writing the status of ProvisionedResource {}", self.key);
         let params = PatchParams::apply(OPERATOR).force();
         let written =
             written(&doing, self.records().patch_status(&self.key.name, &params, &Patch::Apply(object))).await?;
         self.context.index().learn(&written);
-        Ok(())
+        Ok(StatusSummary::of(written.status.as_ref()))
     }
 }

@@ -163,10 +163,37 @@ fn an_ignored_field_that_is_not_recorded_is_named_and_is_no_error() {
 }
 
 #[test]
-fn empty_lists_are_written_so_that_an_apply_removes_what_others_wrote() {
-    let written = serde_json::to_value(said(&Situation::Suspended, &[])).unwrap();
+fn nothing_is_stored_that_says_nothing_unless_others_wrote_it() {
+    let status_of = |situation: Situation| said(&situation, &[]);
+    let kinds = |status: &ProvisionedResourceStatus, before: &Value| {
+        let before = entry(before, &[]);
+        let stored = stored(status.clone(), &before.record.status);
+        stored.conditions.iter().map(|condition| condition.type_.clone()).collect::<Vec<_>>()
+    };
+    let in_sync = status_of(Situation::Compared(compared()));
+    assert_eq!(kinds(&in_sync, &Value::Null), ["Ready", "InSync"]);
+    let stalled = status_of(Situation::NeverSeen);
+    assert_eq!(kinds(&stalled, &Value::Null), ["Ready", "InSync", "Stalled"]);
+    // Once an acceptance stood, its end is told.
+    let mut stood = serde_json::to_value(&in_sync).unwrap();
+    assert_eq!(kinds(&in_sync, &stood), ["Ready", "InSync", "ManifestCurrent"]);
+    stood["conditions"][2]["status"] = json!("False");
+    let known = entry(&stood, &[]);
+    assert!(!known.record.status.says(&in_sync), "its end is news");
+
+    // What an earlier version stored, or nothing at all, says the same as all conditions do.
+    let mut earlier = serde_json::to_value(&in_sync).unwrap();
+    for condition in earlier["conditions"].as_array_mut().unwrap().iter_mut().skip(2) {
+        condition["message"] = json!("");
+    }
+    let known = entry(&earlier, &[]);
+    assert!(known.record.status.says(&in_sync), "an upgrade writes nothing");
+    assert_eq!(kinds(&in_sync, &earlier), ["Ready", "InSync"], "and the next write removes it");
+    assert!(StatusSummary::of(Some(&stored(in_sync.clone(), &StatusSummary::default()))).says(&in_sync));
+
+    let written = explicit(&status_of(Situation::Suspended));
     assert_eq!((&written["driftedFields"], &written["driftedFieldsShort"]), (&json!([]), &json!("")));
-    for key in ["openDrifts", "observedGeneration", "provisionedAt", "reason", "conditions"] {
+    for key in ["openDrifts", "observedGeneration", "acceptances", "reason", "conditions"] {
         assert!(written.get(key).is_some(), "{key}");
     }
     // What others wrote is news, so that it is written over.

@@ -122,12 +122,11 @@ pub(super) fn status(record: &Target) -> Value {
         "status": {
             "observedGeneration": 1,
             "openDrifts": 0,
-            "provisionedAt": "2026-01-01T00:00:00Z",
+            "reason": "NoDrift",
+            "firstSeenAt": "2026-01-01T00:00:00Z",
             "conditions": [
                 condition("Ready", "True", "Compared", compared),
                 condition("InSync", "True", "NoDrift", "3 fields are as desired"),
-                condition("Reconciling", "False", "Compared", ""),
-                condition("Stalled", "False", "Compared", ""),
             ],
         },
     })

@@ -139,7 +139,7 @@ fn nothing_is_undone_while_it_is_suspended_and_undoing_has_its_whole_time_after(
     suspend(&mut story, Duration::from_hours(24));
     resume(&mut story);
     assert_eq!(late_in(&story.view()).unwrap(), before);
-    assert_eq!(says(&story), "Unknown Cancelled; False Cancelled");
+    assert_eq!(says(&story), "Unknown Cancelled; ");
     let said = &condition(&story.status, conditions::SUCCEEDED).unwrap().message;
     assert_eq!(said, "cancelled; undoing step \"label\": waiting for cloud action 7");
 }
@@ -154,7 +154,7 @@ fn the_conditions_say_suspended_in_every_phase() {
     for mut story in [pending, between, running, back] {
         let before = says(&story);
         suspend(&mut story, Duration::from_secs(1));
-        assert_eq!(says(&story), "Unknown Suspended; False Suspended", "{before}");
+        assert_eq!(says(&story), "Unknown Suspended; ", "{before}");
         resume(&mut story);
         assert!(!says(&story).contains("Suspended"), "{}", says(&story));
     }
@@ -169,7 +169,7 @@ fn the_conditions_say_suspended_in_every_phase() {
     assert_eq!(stuck.status.conditions, before);
     suspend(&mut stuck, Duration::from_secs(1));
     stuck.resolve("retry", Choice::Retry);
-    assert_eq!(says(&stuck), "Unknown Suspended; False Suspended", "it is resolved, and still suspended");
+    assert_eq!(says(&stuck), "Unknown Suspended; ", "it is resolved, and still suspended");
     assert_eq!(stuck.next(), Command::Rest(None));
 }
 

@@ -4,7 +4,7 @@ use super::*;
 use crate::{api::conditions, saga::state::condition};
 
 fn said(story: &Story) -> (String, String) {
-    let said = |kind| condition(&story.status, kind).map(|it| it.message.clone()).unwrap();
+    let said = |kind| condition(&story.status, kind).map(|it| it.message.clone()).unwrap_or_default();
     (said(conditions::SUCCEEDED), said(conditions::RECONCILING))
 }
 
