@@ -19,6 +19,7 @@ mod rush;
 mod sagas;
 mod stage;
 mod steady;
+mod stored;
 mod sweep;
 mod usage;
 

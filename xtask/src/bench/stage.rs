@@ -12,7 +12,7 @@ use tokio::time::sleep;
 
 use super::floor::{Floor, Job};
 use super::operator::Operator;
-use super::{late, objects, say, usage};
+use super::{failed, late, objects, say, usage};
 use crate::{Error, project};
 
 /// What may take longer than expected on a busy machine.
@@ -92,6 +92,16 @@ impl Stage {
     /// The CPU seconds of the API server and etcd.
     pub(super) async fn server_cpu_seconds(&self) -> Result<f64, Error> {
         self.control_plane.processes().await.into_iter().map(usage::cpu_seconds).sum()
+    }
+
+    /// The memory of the API server now, in bytes.
+    pub(super) async fn api_server_memory(&self) -> Result<f64, Error> {
+        for process in self.control_plane.processes().await {
+            if usage::name(process)?.starts_with("kube-apiserver") {
+                return Ok(usage::memory(process)?.resident);
+            }
+        }
+        Err(failed("measure the API server")("it does not run"))
     }
 
     /// How many writes the API server has had, by verb and resource. Leases are left out: the server has its own,

@@ -9,7 +9,7 @@ use super::operator::Operator;
 use super::report::{Report, Row, Subject, Wanted};
 use super::stage::Stage;
 use super::usage::Memory;
-use super::{accepted, drifted, first, float, quiet, say};
+use super::{accepted, drifted, first, float, quiet, say, stored};
 use crate::Error;
 
 /// The most that the operator may take with nothing recorded, and for each recorded resource, in bytes.
@@ -23,10 +23,12 @@ pub(super) async fn measure(program: &Path, resources: u32) -> Result<Report, Er
     let mut report = Report::new(Subject::Sweep { resources, sync_interval_seconds: interval.as_secs() });
 
     let base = base(program, &stage, interval).await?;
+    let api_server = stage.api_server_memory().await?;
     stage.record_all().await?;
 
     let (mut operator, first) = first::measure(program, &mut stage, interval).await?;
     report.add(first);
+    report.add(stored::measure(&stage, api_server).await?);
     let after_first = operator.memory()?;
     report.add(quiet::measure(quiet::NO_CHANGE, &mut stage, &mut operator).await?);
     let after_quiet = operator.memory()?;

@@ -21,6 +21,12 @@ pub(super) struct Memory {
     pub(super) resident: f64,
 }
 
+/// The name of a process.
+pub(super) fn name(process: u32) -> Result<String, Error> {
+    let path = format!("/proc/{process}/comm");
+    fs::read_to_string(&path).map_err(Error::system(format!("read {path}")))
+}
+
 /// The CPU seconds of all threads of a process, by the scheduler's own count in nanoseconds. Exact for threads that
 /// rest; those that have ended are left out, and neither the operator nor the floor ends any.
 pub(super) fn cpu_seconds(process: u32) -> Result<f64, Error> {

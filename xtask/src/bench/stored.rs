@@ -1,0 +1,51 @@
+//! What a record costs the API server: the bytes that it stores, and its memory.
+
+use kube::api::{Api, DynamicObject, ListParams};
+
+use super::report::Row;
+use super::stage::Stage;
+use super::{failed, float, objects};
+use crate::Error;
+
+const PHASE: &str = "stored";
+/// How many records are looked at: they are alike.
+const LOOKED_AT: u32 = 200;
+
+/// The bytes of a stored record, and those of them that say who owns which field.
+#[derive(Default)]
+struct Bytes {
+    all: f64,
+    managed_fields: f64,
+}
+
+/// Measures records that have their first status, in both namespaces. `before` is the memory of the API server before
+/// anything was recorded.
+pub(super) async fn measure(stage: &Stage, before: f64) -> Result<Vec<Row>, Error> {
+    let own = bytes(&objects::records(&stage.client, stage.records.name())).await?;
+    let floor = bytes(&objects::records(&stage.client, stage.floor_records.name())).await?;
+    let records = 2.0 * float(u64::from(stage.resources));
+    let memory = stage.api_server_memory().await? - before;
+    let row = |what: &str, unit, number| Row::of(PHASE, what, unit, number);
+    Ok(vec![
+        row("a record in sync, as JSON", "bytes", own.all).beside(floor.all),
+        row("  of which managedFields", "bytes", own.managed_fields).beside(floor.managed_fields),
+        row("memory of the API server for each record", "KiB", memory / records / 1024.0),
+    ])
+}
+
+async fn bytes(records: &Api<DynamicObject>) -> Result<Bytes, Error> {
+    let page = ListParams::default().limit(LOOKED_AT);
+    let records = records.list(&page).await.map_err(failed("list the records"))?.items;
+    let count = float(u64::try_from(records.len()).unwrap_or(u64::MAX));
+    let mut sum = Bytes::default();
+    for record in &records {
+        sum.all += length(record)?;
+        sum.managed_fields += length(&record.metadata.managed_fields)?;
+    }
+    Ok(Bytes { all: sum.all / count, managed_fields: sum.managed_fields / count })
+}
+
+fn length(value: &impl serde::Serialize) -> Result<f64, Error> {
+    let json = serde_json::to_vec(value).map_err(failed("write a record as JSON"))?;
+    Ok(float(u64::try_from(json.len()).unwrap_or(u64::MAX)))
+}
