@@ -18,6 +18,7 @@ mod sync;
 mod sync_error;
 #[cfg(test)]
 mod tests;
+mod text;
 
 pub use observation::{Observation, UnknownReason};
 pub use snapshot::{Inventory, InventorySettings, SnapshotInfo};

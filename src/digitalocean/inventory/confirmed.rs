@@ -4,8 +4,10 @@
 //! row makes the row no news: while the row stays the same, the GET is believed.
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
+use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::{Map, Value};
 
 use crate::comparison;
@@ -42,6 +44,11 @@ impl Evidence {
 
     /// After a list with another row.
     pub(super) fn of_row(kind: &Row, before: Before<'_>, text: &str) -> Self {
+        if before.row.is_none() && before.get.is_none() {
+            let keys = keys_of(text).into_iter().flatten();
+            let all = keys.fold(FieldSet::default(), |all, key| all.union(FieldSet::field_or_other(kind, &key)));
+            return Self { unconfirmed: all, contradicted: FieldSet::default() };
+        }
         let (row, get, new) = (before.row.map(parse), before.get.map(parse), parse(text));
         let mut standing = Self::default();
         for key in keys([Some(&new), row.as_ref(), get.as_ref()]) {
@@ -97,6 +104,15 @@ pub(super) fn correct(kind: &Row, document: &mut Value, get: &Value, contradicte
         }
     }
     has_changed
+}
+
+/// The keys of a document, without its values. None if it is no object.
+pub(super) fn keys_of(text: &str) -> Option<BTreeSet<String>> {
+    #[derive(Deserialize)]
+    #[serde(transparent)]
+    #[expect(clippy::zero_sized_map_values, reason = "the values have to be skipped")]
+    struct Keys(BTreeMap<String, IgnoredAny>);
+    serde_json::from_str(text).ok().map(|Keys(keys)| keys.into_keys().collect())
 }
 
 fn parse(text: &str) -> Map<String, Value> {

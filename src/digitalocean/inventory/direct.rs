@@ -89,7 +89,7 @@ impl Inventory {
                     Known::Present(shown) => Some(&**shown),
                     _ => None,
                 });
-                Known::Present(Arc::new(Responses::got(key.kind.row(), before, text, at)))
+                Known::Present(Arc::new(Responses::got(key.kind.row(), before, &text, at)))
             }
             Ok(None) => Known::Gone,
             Err(error) => Known::failed(&error),

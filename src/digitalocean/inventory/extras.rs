@@ -6,11 +6,12 @@ use std::sync::Arc;
 use futures::stream::{self, StreamExt};
 use tokio::time::Instant;
 
-use super::known::{Entry, Known};
+use super::known::Known;
 use super::responses::{Path, Responses, Use, Wants};
 use super::snapshot::{Inventory, SIDE_BY_SIDE};
+use super::stage::Found;
 use crate::digitalocean::document::Pattern;
-use crate::digitalocean::kinds::{FieldSet, PartList, Row};
+use crate::digitalocean::kinds::{FieldSet, PartList, Reading, Row};
 use crate::digitalocean::lists::Rows;
 use crate::digitalocean::{Error, Kind, Priority, ResourceKey};
 
@@ -44,18 +45,12 @@ struct Answers {
 
 impl Inventory {
     /// Completes what a sync found, within the allowance: those first that wait for longest. The number of calls.
-    pub(super) async fn complete(
-        &self,
-        kind: Kind,
-        fields: &HashMap<Arc<str>, FieldSet>,
-        entries: &mut [(Arc<str>, Entry)],
-    ) -> usize {
+    pub(super) async fn complete(&self, kind: Kind, entries: &mut [Found]) -> usize {
         let row = kind.row();
         let mut shown: Vec<(ResourceKey, FieldSet, &mut Responses)> = Vec::new();
-        for (id, entry) in entries {
+        for Found { id, fields, entry } in entries {
             if let Known::Present(one) = &mut entry.known {
-                let fields = fields.get(id).copied().unwrap_or_default();
-                shown.push((ResourceKey::new(kind, Arc::clone(id)), fields, Arc::make_mut(one)));
+                shown.push((ResourceKey::new(kind, Arc::clone(id)), *fields, Arc::make_mut(one)));
             }
         }
         let recorded = shown.iter().fold(FieldSet::default(), |all, (_, fields, _)| all.union(*fields));
@@ -193,7 +188,22 @@ impl Inventory {
     }
 }
 
+impl Reading {
+    /// Whether these recorded fields need it.
+    pub(super) fn is_for(&self, row: &Row, recorded: FieldSet) -> bool {
+        let implied = self.implies.as_ref().map(|_| "features");
+        recorded.has(FieldSet::fields(row, self.into.keys().map(String::as_str).chain(implied)))
+    }
+}
+
 impl Row {
+    /// Whether these fields need anything besides the lists and a GET.
+    pub(super) fn needs_extras(&self, recorded: FieldSet) -> bool {
+        recorded.has(FieldSet::fields(self, self.certificates.iter().map(String::as_str)))
+            || self.reads.iter().any(|reading| reading.is_for(self, recorded))
+            || self.scopes_in_doubt(recorded).next().is_some()
+    }
+
     /// The scopes that parts of these fields need, where the API leaves such a part out when it is empty, and no
     /// top-level field of its name shows whether the token has the scope.
     pub(in crate::digitalocean) fn scopes_in_doubt(&self, recorded: FieldSet) -> impl Iterator<Item = &str> {
@@ -211,7 +221,7 @@ impl Row {
 impl Answers {
     fn apply(self, row: &Row, shown: &mut Responses) {
         match self.get {
-            Some((Ok(Some(text)), at)) => shown.take_get(row, text, at),
+            Some((Ok(Some(text)), at)) => shown.take_get(row, &text, at),
             Some((Ok(None), _)) => shown.fail_get("a list shows the resource, and a GET of it says 404".into()),
             Some((Err(error), _)) => shown.fail_get(error.to_string().into()),
             None => {}

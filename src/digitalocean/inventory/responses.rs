@@ -4,12 +4,11 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
-use serde::Deserialize;
-use serde::de::IgnoredAny;
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::confirmed::{Before, Evidence, correct};
+use super::confirmed::{Before, Evidence, correct, keys_of};
+use super::text::Text;
 use crate::digitalocean::Kind;
 use crate::digitalocean::document::{Pattern, is_blank};
 use crate::digitalocean::kinds::{FieldSet, Reading, Row};
@@ -33,7 +32,8 @@ const ASK_AGAIN: Duration = Duration::from_mins(10);
 #[derive(Clone, Debug)]
 pub(super) struct Responses {
     list: Option<Shot>,
-    get: Part,
+    /// Most resources have none.
+    get: Option<Box<Part>>,
     /// By position in the kind's `reads`.
     readings: Vec<Part>,
     /// The fields that the list's row does not show in full.
@@ -44,7 +44,19 @@ pub(super) struct Responses {
     standing: Evidence,
     /// The recorded fields.
     fields: FieldSet,
-    document: Document,
+    /// The scopes that the token is known to have.
+    scopes: Arc<[&'static str]>,
+    shown: Shown,
+}
+
+/// The document that responses make together.
+#[derive(Clone, Debug)]
+struct Shown {
+    /// Where it is not the text of the newest response.
+    merged: Option<Box<Text>>,
+    unread: Arc<[Unread]>,
+    is_confirmed: bool,
+    is_partial: bool,
     /// The time of the oldest response that the document rests on besides its newest.
     rests_on: Option<Instant>,
 }
@@ -52,7 +64,7 @@ pub(super) struct Responses {
 /// One response.
 #[derive(Clone, Debug)]
 struct Shot {
-    text: Arc<str>,
+    text: Text,
     /// The time before it was requested.
     at: Instant,
 }
@@ -65,6 +77,9 @@ struct Part {
     /// Whether it was asked for by itself, or a second list of parts said the same.
     is_confirmed: bool,
 }
+
+/// A part that was never read.
+static NEVER_READ: Part = Part { shot: None, error: None, is_confirmed: false };
 
 /// The path of a part's response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,67 +114,103 @@ impl Responses {
     fn empty() -> Self {
         Self {
             list: None,
-            get: Part::default(),
+            get: None,
             readings: Vec::new(),
             lacking: FieldSet::default(),
             settled: FieldSet::default(),
             standing: Evidence::default(),
             fields: FieldSet::default(),
-            document: Document { is_confirmed: false, ..Document::whole("") },
-            rests_on: None,
+            scopes: Arc::default(),
+            shown: Shown {
+                merged: None,
+                unread: Arc::default(),
+                is_confirmed: false,
+                is_partial: false,
+                rests_on: None,
+            },
         }
     }
 
     /// After the row of a list. It confirms what was shown before, where it says the same.
-    pub(super) fn listed(row: &Row, before: Option<&Self>, text: &str, at: Instant) -> Self {
+    pub(super) fn listed(row: &Row, before: Option<&Self>, text: Text, at: Instant) -> Self {
         let mut shown = before.cloned().unwrap_or_else(Self::empty);
-        let is_same = |shot: &Shot| *shot.text == *text;
-        if shown.list.as_ref().is_some_and(is_same) {
-            shown.standing = shown.standing.of_same_row();
-        } else {
-            let is_get_newer = shown.is_get_newer();
-            let get = shown.get.shot.as_ref();
-            let before = Before {
-                row: shown.list.as_ref().map(|list| &*list.text),
-                get: get.filter(|_| is_get_newer || !shown.standing.contradicted.is_empty()).map(|get| &*get.text),
-                is_get_newer,
-                standing: shown.standing,
-            };
-            shown.standing = Evidence::of_row(row, before, text);
-            shown.lacking = lacking(row, text);
-            shown.settled = FieldSet::default();
+        if shown.list.as_ref().is_some_and(|list| list.text == text) {
+            return shown.seen_again(at);
         }
-        let known = [shown.list.as_ref(), shown.get.shot.as_ref()].into_iter().flatten().find(|shot| is_same(shot));
-        let text = known.map_or_else(|| Arc::from(text), |shot| Arc::clone(&shot.text));
+        let is_get_newer = shown.is_get_newer();
+        let get = shown.get().shot.as_ref();
+        let counts = is_get_newer || !shown.standing.contradicted.is_empty();
+        let [listed, got] = [shown.list.as_ref(), get.filter(|_| counts)].map(|shot| shot.map(|it| it.text.unpack()));
+        let before = Before { row: listed.as_deref(), get: got.as_deref(), is_get_newer, standing: shown.standing };
+        let new = text.unpack();
+        let standing = Evidence::of_row(row, before, &new);
+        let text = get.filter(|get| get.text == text).map_or(text, |get| get.text.clone());
+        shown.standing = standing;
+        shown.lacking = lacking(row, &new);
+        shown.settled = FieldSet::default();
         shown.list = Some(Shot { text, at });
         shown
     }
 
     /// After a list whose row is the same as in the list before.
-    pub(super) fn listed_again(&self, row: &Row, at: Instant) -> Self {
-        let text = self.list.as_ref().map_or("", |list| &*list.text);
-        Self::listed(row, Some(self), text, at)
+    pub(super) fn listed_again(&self, at: Instant) -> Self {
+        self.clone().seen_again(at)
+    }
+
+    fn seen_again(mut self, at: Instant) -> Self {
+        self.standing = self.standing.of_same_row();
+        self.set_listed_at(at);
+        self
+    }
+
+    /// Whether a list that shows the same row again changes nothing but its time, where these fields are recorded and
+    /// need nothing besides the lists.
+    pub(super) fn is_settled(&self, row: &Row, fields: FieldSet) -> bool {
+        self.get.is_none()
+            && self.readings.is_empty()
+            && self.standing == Evidence::default()
+            && self.shown.is_confirmed
+            && self.fields == fields
+            && self.unlisted(row, fields).is_empty()
+    }
+
+    /// Sets the time of the last list.
+    pub(super) fn set_listed_at(&mut self, at: Instant) {
+        if let Some(list) = &mut self.list {
+            list.at = at;
+        }
     }
 
     /// After a GET of the resource.
-    pub(super) fn got(row: &Row, before: Option<&Self>, text: Arc<str>, at: Instant) -> Self {
+    pub(super) fn got(row: &Row, before: Option<&Self>, text: &str, at: Instant) -> Self {
         let mut shown = before.cloned().unwrap_or_else(Self::empty);
         shown.take_get(row, text, at);
         shown
     }
 
     /// Takes a GET of the resource over.
-    pub(super) fn take_get(&mut self, row: &Row, text: Arc<str>, at: Instant) {
+    pub(super) fn take_get(&mut self, row: &Row, text: &str, at: Instant) {
         let only_get = FieldSet::fields(row, row.only_get.iter().map(Pattern::root));
-        self.settled = self.lacking.both(lacking(row, &text)).without(only_get);
-        let text = self.list.as_ref().filter(|list| list.text == text).map_or(text, |list| Arc::clone(&list.text));
-        self.standing = self.standing.of_get(row, self.list.as_ref().map(|list| &*list.text), &text);
-        self.get = Part { shot: Some(Shot { text, at }), error: None, is_confirmed: true };
+        self.settled = self.lacking.both(lacking(row, text)).without(only_get);
+        let listed = self.list.as_ref().map(|list| list.text.unpack());
+        self.standing = self.standing.of_get(row, listed.as_deref(), text);
+        let same = self.list.as_ref().filter(|_| listed.as_deref() == Some(text));
+        let text = same.map_or_else(|| self.pack(text), |list| list.text.clone());
+        self.get = Some(Box::new(Part { shot: Some(Shot { text, at }), error: None, is_confirmed: true }));
+    }
+
+    /// Packs a text like the list's row.
+    fn pack(&self, text: &str) -> Text {
+        self.list.as_ref().map_or_else(|| Text::alone(text), |list| list.text.like(text))
+    }
+
+    fn get(&self) -> &Part {
+        self.get.as_deref().unwrap_or(&NEVER_READ)
     }
 
     /// A GET of the resource failed.
     pub(super) fn fail_get(&mut self, why: Arc<str>) {
-        self.get.error = Some(why);
+        self.get.get_or_insert_default().error = Some(why);
     }
 
     /// Takes the part over that a path of the kind's `reads` shows.
@@ -178,10 +229,9 @@ impl Responses {
         match outcome {
             Ok(text) => {
                 let before = part.shot.as_ref();
-                let is_same =
-                    || before.is_some_and(|before| shown_by(reading, &before.text) == shown_by(reading, &text));
-                let is_confirmed = path == Path::Own || is_same();
-                *part = Part { shot: Some(Shot { text, at }), error: None, is_confirmed };
+                let is_same = |before: &Shot| shown_by(reading, &before.text.unpack()) == shown_by(reading, &text);
+                let is_confirmed = path == Path::Own || before.is_some_and(is_same);
+                *part = Part { shot: Some(Shot { text: Text::alone(&text), at }), error: None, is_confirmed };
             }
             Err(why) => part.error = Some(why),
         }
@@ -190,18 +240,15 @@ impl Responses {
     /// Sets which fields are recorded, and which scopes the token is known to have.
     pub(super) fn expect(&mut self, fields: FieldSet, scopes: Arc<[&'static str]>) {
         self.fields = fields;
-        self.document.scopes = scopes;
+        self.scopes = scopes;
     }
 
     /// The calls that the recorded fields need besides the lists.
     pub(super) fn wants(&self, row: &Row, fields: FieldSet) -> Wants {
         let is_due = self.list.is_some() && !self.is_get_newer();
-        let age = self.list.as_ref().zip(self.get.shot.as_ref()).map(|(list, get)| list.at.duration_since(get.at));
+        let age = self.list.as_ref().zip(self.get().shot.as_ref()).map(|(list, get)| list.at.duration_since(get.at));
         let is_to_ask_again = self.standing.contradicted.has(fields) && age.is_some_and(|age| age >= ASK_AGAIN);
-        let readings = row.reads.iter().enumerate().filter(|(_, reading)| {
-            let implied = reading.implies.as_ref().map(|_| "features");
-            fields.has(FieldSet::fields(row, reading.into.keys().map(String::as_str).chain(implied)))
-        });
+        let readings = row.reads.iter().enumerate().filter(|(_, reading)| reading.is_for(row, fields));
         Wants {
             get: is_due && (is_to_ask_again || !self.unlisted(row, fields).is_empty()),
             readings: readings.map(|(position, _)| position).collect(),
@@ -226,14 +273,14 @@ impl Responses {
     /// When its extra calls were made last: the order in which they take turns.
     pub(super) fn turn(&self, wants: &Wants) -> Option<Instant> {
         let readings = wants.readings.iter().map(|reading| self.readings.get(*reading)?.shot.as_ref());
-        let get = wants.get.then_some(self.get.shot.as_ref());
+        let get = wants.get.then_some(self.get().shot.as_ref());
         readings.chain(get).map(|shot| shot.map(|shot| shot.at)).min().flatten()
     }
 
     /// Makes the document.
     pub(super) fn compose(&mut self, row: &Row, used: Use) {
         let Some(newest) = self.newest().cloned() else { return };
-        let older = [self.list.as_ref(), self.get.shot.as_ref()]
+        let older = [self.list.as_ref(), self.get().shot.as_ref()]
             .into_iter()
             .flatten()
             .find(|shot| shot.at < newest.at)
@@ -245,29 +292,27 @@ impl Responses {
         let is_plain = older.is_none()
             && self.readings.is_empty()
             && !self.fields.has(special.union(self.unlisted(row, self.fields)));
-        let (json, unread, rests_on) = if is_plain {
-            (Arc::clone(&newest.text), UNREAD_IF_PLAIN.get(row.name.as_str()).cloned().unwrap_or_default(), None)
+        let (merged, unread, rests_on) = if is_plain {
+            (None, UNREAD_IF_PLAIN.get(row.name.as_str()).cloned().unwrap_or_default(), None)
         } else {
             self.merged(row, &newest, older, used)
         };
-        if self.document.json != json {
-            self.document.json = json;
+        self.shown.merged = merged.map(|text| Box::new(newest.text.like(&text)));
+        if self.shown.unread != unread {
+            self.shown.unread = unread;
         }
-        if self.document.unread != unread {
-            self.document.unread = unread;
-        }
-        self.rests_on = rests_on;
-        self.document.is_confirmed = !self.unconfirmed(row, used).has(self.fields);
+        self.shown.rests_on = rests_on;
+        self.shown.is_confirmed = !self.unconfirmed(row, used).has(self.fields);
         let is_read = |position: &usize| {
             let part = self.readings.get(*position).and_then(|part| part.shot.as_ref());
             part.is_some_and(|shot| used.takes_part(shot))
         };
-        self.document.is_partial = used.only_confirmed && !self.wants(row, self.fields).readings.iter().all(is_read);
+        self.shown.is_partial = used.only_confirmed && !self.wants(row, self.fields).readings.iter().all(is_read);
     }
 
     /// The fields that only one list shows so far.
     fn unconfirmed(&self, row: &Row, used: Use) -> FieldSet {
-        let has_get = self.get.shot.as_ref().is_some_and(|get| used.takes_response(get));
+        let has_get = self.get().shot.as_ref().is_some_and(|get| used.takes_response(get));
         let contradicted = if has_get { FieldSet::default() } else { self.standing.contradicted };
         let parts = row.reads.iter().zip(&self.readings).filter(|(_, part)| !part.is_confirmed && part.shot.is_some());
         parts.fold(self.standing.unconfirmed.union(contradicted), |all, (reading, _)| {
@@ -282,23 +327,23 @@ impl Responses {
         newest: &Shot,
         older: Option<&Shot>,
         used: Use,
-    ) -> (Arc<str>, Arc<[Unread]>, Option<Instant>) {
-        let Ok(mut document) = serde_json::from_str::<Value>(&newest.text) else {
+    ) -> (Option<String>, Arc<[Unread]>, Option<Instant>) {
+        let Ok(mut document) = serde_json::from_str::<Value>(&newest.text.unpack()) else {
             // Parsing it says what is wrong.
-            return (Arc::clone(&newest.text), Arc::default(), None);
+            return (None, Arc::default(), None);
         };
         let mut rests_on = Vec::new();
         let mut has_changed = false;
         let mut unread = Vec::new();
-        let get = self.get.shot.as_ref().filter(|get| used.takes_response(get));
+        let get = self.get().shot.as_ref().filter(|get| used.takes_response(get));
         if let Some(get) = get.filter(|_| !self.is_get_newer() && self.standing.contradicted.has(self.fields)) {
-            let got: Value = serde_json::from_str(&get.text).unwrap_or_default();
+            let got: Value = serde_json::from_str(&get.text.unpack()).unwrap_or_default();
             has_changed |= correct(row, &mut document, &got, self.standing.contradicted);
             rests_on.push(get.at);
         }
         if let Some(older) = older {
             let nested: Vec<_> = row.only_get.iter().chain(&row.only_list).cloned().collect();
-            let mut other: Value = serde_json::from_str(&older.text).unwrap_or_default();
+            let mut other: Value = serde_json::from_str(&older.text.unpack()).unwrap_or_default();
             // A key that depends on a scope may be absent because the token lost the scope since.
             let gates = row.gated.keys().filter(|gate| gate.len() == 1 && !row.only_list.contains(gate));
             if let Some(entries) = other.as_object_mut() {
@@ -331,15 +376,14 @@ impl Responses {
             patterns.sort();
             patterns.dedup();
             let absent = patterns.into_iter().filter(|pattern| is_absent(&document, pattern));
-            unread.extend(absent.map(|pattern| part_of(pattern.clone(), self.get.why())));
+            unread.extend(absent.map(|pattern| part_of(pattern.clone(), self.get().why())));
         }
         if self.list.as_ref().is_none_or(|list| !used.takes_response(list)) {
             let absent = row.only_list.iter().filter(|pattern| is_absent(&document, pattern));
             unread.extend(absent.map(|pattern| part_of(pattern.clone(), ONLY_LISTED)));
         }
-        let none = Part::default();
         for (position, reading) in row.reads.iter().enumerate() {
-            let part = self.readings.get(position).unwrap_or(&none);
+            let part = self.readings.get(position).unwrap_or(&NEVER_READ);
             let implied = reading.implies.as_ref();
             let Some(shot) = part.shot.as_ref().filter(|shot| used.takes_part(shot)) else {
                 for field in reading.into.keys() {
@@ -353,7 +397,7 @@ impl Responses {
                 }
                 continue;
             };
-            let (values, is_implied) = shown_by(reading, &shot.text);
+            let (values, is_implied) = shown_by(reading, &shot.text.unpack());
             let Some(entries) = document.as_object_mut() else { continue };
             entries.extend(values.into_iter().map(|(field, value)| (field.to_owned(), value)));
             if let Some(implied) = implied
@@ -366,16 +410,15 @@ impl Responses {
             has_changed = true;
             rests_on.push(shot.at);
         }
-        let json = if has_changed { document.to_string().into() } else { Arc::clone(&newest.text) };
-        (json, unread.into(), rests_on.into_iter().min())
+        (has_changed.then(|| document.to_string()), unread.into(), rests_on.into_iter().min())
     }
 
     /// Drops a GET that shows nothing more than the list after it.
     pub(super) fn tidy(&mut self, row: &Row) {
         let is_older = |get: &Shot| self.list.as_ref().is_some_and(|list| get.at < list.at);
         let is_needed = self.standing.contradicted.has(self.fields) || !self.unlisted(row, self.fields).is_empty();
-        if self.get.shot.as_ref().is_some_and(is_older) && !is_needed {
-            self.get = Part::default();
+        if self.get().shot.as_ref().is_some_and(is_older) && !is_needed {
+            self.get = None;
             self.standing.contradicted = FieldSet::default();
         }
     }
@@ -383,13 +426,29 @@ impl Responses {
     /// The document, of the responses that are used.
     pub(super) fn document(&self, row: &Row, used: Use) -> Document {
         let since = used.responses_since.max(used.parts_since);
-        let is_too_old = self.rests_on.zip(since).is_some_and(|(at, since)| at < since);
+        let is_too_old = self.shown.rests_on.zip(since).is_some_and(|(at, since)| at < since);
         if is_too_old || used.only_confirmed {
             let mut shown = self.clone();
             shown.compose(row, used);
-            return shown.document;
+            return shown.as_composed();
         }
-        self.document.clone()
+        self.as_composed()
+    }
+
+    fn as_composed(&self) -> Document {
+        let Shown { unread, is_confirmed, is_partial, .. } = &self.shown;
+        Document {
+            unread: Arc::clone(unread),
+            scopes: Arc::clone(&self.scopes),
+            is_confirmed: *is_confirmed,
+            is_partial: *is_partial,
+            ..Document::whole(self.text().map(Text::unpack).unwrap_or_default())
+        }
+    }
+
+    /// The text of the document.
+    fn text(&self) -> Option<&Text> {
+        self.shown.merged.as_deref().or_else(|| self.newest().map(|shot| &shot.text))
     }
 
     /// Whether recorded fields need calls that were never made.
@@ -397,11 +456,11 @@ impl Responses {
         let Wants { readings, .. } = self.wants(row, self.fields);
         let is_new = |part: Option<&Part>| part.is_none_or(|part| part.shot.is_none() && part.error.is_none());
         let needs_get = self.list.is_some() && !self.unlisted(row, self.fields).is_empty();
-        (needs_get && is_new(Some(&self.get))) || readings.iter().any(|reading| is_new(self.readings.get(*reading)))
+        (needs_get && is_new(Some(self.get()))) || readings.iter().any(|reading| is_new(self.readings.get(*reading)))
     }
 
     pub(super) fn scopes(&self) -> &Arc<[&'static str]> {
-        &self.document.scopes
+        &self.scopes
     }
 
     /// The recorded fields.
@@ -410,34 +469,33 @@ impl Responses {
     }
 
     pub(super) fn rests_on(&self) -> Option<Instant> {
-        self.rests_on
+        self.shown.rests_on
     }
 
     pub(super) fn is_confirmed(&self) -> bool {
-        self.document.is_confirmed
+        self.shown.is_confirmed
     }
 
     /// Whether a list showed this text last.
     pub(super) fn was_listed_as(&self, text: &str) -> bool {
-        self.list.as_ref().is_some_and(|list| *list.text == *text)
+        self.list.as_ref().is_some_and(|list| list.text.is(text))
     }
 
     /// Whether the documents differ in nothing that can change a verdict.
     pub(super) fn is_like(&self, other: &Self) -> bool {
-        let paths = |shown: &Self| shown.document.unread.iter().map(|unread| unread.path.clone()).collect::<Vec<_>>();
-        self.document.json == other.document.json
-            && self.document.scopes == other.document.scopes
-            && paths(self) == paths(other)
+        let paths = |it: &Self| it.shown.unread.iter().map(|unread| unread.path.clone()).collect::<Vec<_>>();
+        let are_equal = || Arc::ptr_eq(&self.shown.unread, &other.shown.unread) || paths(self) == paths(other);
+        self.text() == other.text() && self.scopes == other.scopes && are_equal()
     }
 
     fn newest(&self) -> Option<&Shot> {
-        let get = self.get.shot.as_ref().filter(|_| self.is_get_newer());
+        let get = self.get().shot.as_ref().filter(|_| self.is_get_newer());
         get.or(self.list.as_ref())
     }
 
     /// Whether the last GET is newer than the last list.
     fn is_get_newer(&self) -> bool {
-        let get = self.get.shot.as_ref();
+        let get = self.get().shot.as_ref();
         get.is_some_and(|get| self.list.as_ref().is_none_or(|list| get.at >= list.at))
     }
 }
@@ -503,12 +561,8 @@ fn shown_by<'r>(reading: &'r Reading, text: &str) -> (BTreeMap<&'r str, Value>, 
 
 /// The fields that a response does not show in full.
 fn lacking(row: &Row, text: &str) -> FieldSet {
-    #[derive(Deserialize)]
-    #[serde(transparent)]
-    #[expect(clippy::zero_sized_map_values, reason = "the values have to be skipped")]
-    struct Keys(BTreeMap<String, IgnoredAny>);
-    let Ok(Keys(keys)) = serde_json::from_str(text) else { return FieldSet::default() };
-    let absent = row.fields.iter().map(String::as_str).filter(|field| !keys.contains_key(*field));
+    let Some(keys) = keys_of(text) else { return FieldSet::default() };
+    let absent = row.fields.iter().map(String::as_str).filter(|field| !keys.contains(*field));
     let absent = FieldSet::fields(row, absent);
     let nested = row.only_get.iter().chain(&row.only_list).filter(|pattern| pattern.segments().len() > 1);
     let mut document = None;

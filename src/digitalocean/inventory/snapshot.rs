@@ -14,6 +14,7 @@ use super::observation::{Observation, UnknownReason};
 use super::responses::Use;
 use super::spare::Spare;
 use super::sync_error::SyncFailure;
+use super::text::Examples;
 use crate::digitalocean::account::{Account, Accounts};
 use crate::digitalocean::certificates::{self, CertificateBook};
 use crate::digitalocean::kinds::FieldSet;
@@ -75,6 +76,8 @@ pub(super) struct Snapshot {
     pub(super) certificates: certificates::KnownCertificates,
     /// Rows of the last lists that nobody recorded.
     pub(super) spare: Spare,
+    /// What its rows are packed against.
+    pub(super) examples: Examples,
     /// The number of resources in the last complete lists that nobody recorded; nothing where there was none.
     pub(super) unrecorded: Option<usize>,
 }

@@ -10,6 +10,7 @@ use super::known::{Entry, Known};
 use super::responses::Responses;
 use super::spare::{Room, Spare};
 use super::sync_error::SyncError;
+use super::text::{Examples, Text};
 use crate::digitalocean::kinds::{self, FieldSet};
 use crate::digitalocean::lists::{Listed, Rows};
 use crate::digitalocean::{Kind, ResourceKey};
@@ -29,16 +30,6 @@ pub(super) enum Selection {
     Wanted(Vec<Wanted>),
     /// All that exist, and the fields that are read of each. Kinds that live in others are listed in these parents.
     All { fields: FieldSet, parents: Vec<String> },
-}
-
-impl Selection {
-    /// The fields to read of each resource.
-    pub(super) fn fields(&self, rows: &HashMap<Arc<str>, Staged>) -> HashMap<Arc<str>, FieldSet> {
-        match self {
-            Self::Wanted(wanted) => wanted.iter().map(|wanted| (Arc::clone(&wanted.id), wanted.fields)).collect(),
-            Self::All { fields, .. } => rows.keys().map(|id| (Arc::clone(id), *fields)).collect(),
-        }
-    }
 }
 
 impl<T: Into<Arc<str>>> From<T> for Wanted {
@@ -62,22 +53,25 @@ pub(super) struct Stage {
     /// The prefix of the ids of its rows.
     pub(super) prefix: String,
     pub(super) resources: HashMap<Arc<str>, Staged>,
-    /// Whether every row is taken over.
-    pub(super) takes_all: bool,
+    /// Every row is taken over, for these fields.
+    pub(super) takes_all: Option<FieldSet>,
     /// Its other rows.
     pub(super) spare: Spare,
+    /// What its rows are packed against.
+    pub(super) examples: Examples,
 }
 
 impl Stage {
     /// For the list of a parent, or of the kind.
-    pub(super) fn of(kind: Kind, parent: Option<&str>, room: &Room) -> Self {
+    pub(super) fn of(kind: Kind, parent: Option<&str>, room: &Room, examples: &Examples) -> Self {
         let prefix = parent.map(|parent| format!("{parent}/")).unwrap_or_default();
         Self {
             kind: kind.name(),
             prefix,
             resources: HashMap::new(),
-            takes_all: false,
+            takes_all: None,
             spare: Spare::within(room.clone()),
+            examples: examples.clone(),
         }
     }
 }
@@ -85,6 +79,15 @@ impl Stage {
 pub(super) struct Staged {
     pub(super) before: Option<Entry>,
     pub(super) row: Row,
+    /// The fields to read.
+    pub(super) fields: FieldSet,
+}
+
+/// The knowledge about one resource after the lists.
+pub(super) struct Found {
+    pub(super) id: Arc<str>,
+    pub(super) fields: FieldSet,
+    pub(super) entry: Entry,
 }
 
 /// The list's state of a wanted resource.
@@ -92,7 +95,7 @@ pub(super) enum Row {
     Missing,
     /// Its document is the same, byte by byte.
     Same,
-    New(Arc<str>),
+    New(Text),
     /// Nothing: it could not be read.
     Unread(Arc<str>),
 }
@@ -127,17 +130,26 @@ impl Staged {
         (!is_waiting, before.map(|before| before.at))
     }
 
+    /// The knowledge that the lists confirmed as it is, where the recorded fields need nothing else, and its time.
+    pub(super) fn confirmed(&self, kind: &kinds::Row) -> Option<(Arc<Responses>, Instant)> {
+        let before = self.before.as_ref().filter(|_| matches!(self.row, Row::Same))?;
+        match &before.known {
+            Known::Present(shown) if shown.is_settled(kind, self.fields) => Some((Arc::clone(shown), before.at)),
+            _ => None,
+        }
+    }
+
     /// The current knowledge; `found` is the result of a direct request.
     pub(super) fn entry(self, kind: &kinds::Row, found: Option<Entry>, started: Instant) -> Entry {
         if let Some(found) = found {
             return found;
         }
-        let listed = |before: Option<&Entry>, text: &str| {
+        let listed = |before: Option<&Entry>, text: Text| {
             let before = before.and_then(|entry| entry.known.shown());
             Entry::new(Known::Present(Arc::new(Responses::listed(kind, before, text, started))), started)
         };
         match (self.row, self.before) {
-            (Row::New(text), before) => listed(before.as_ref(), &text),
+            (Row::New(text), before) => listed(before.as_ref(), text),
             (Row::Unread(_), Some(before)) if before.known.tells() => before,
             (Row::Unread(error), _) => Entry::new(Known::Failed(error), started),
             // Its turn did not come. Where the lists cannot show it, that they do not says nothing new.
@@ -145,9 +157,7 @@ impl Staged {
                 before
             }
             (Row::Same, Some(before)) => match before.known {
-                Known::Present(shown) => {
-                    Entry::new(Known::Present(Arc::new(shown.listed_again(kind, started))), started)
-                }
+                Known::Present(shown) => Entry::new(Known::Present(Arc::new(shown.listed_again(started))), started),
                 known => Entry::new(known, started),
             },
             (_, Some(before)) if before.known.is_gone() => Entry::new(Known::Gone, started),
@@ -158,7 +168,7 @@ impl Staged {
 
 impl Rows for Stage {
     fn begin(&mut self) {
-        if self.takes_all {
+        if self.takes_all.is_some() {
             self.resources.clear();
         }
         for staged in self.resources.values_mut() {
@@ -169,15 +179,16 @@ impl Rows for Stage {
 
     fn row(&mut self, id: &str, document: &str) {
         let key = if self.prefix.is_empty() { Cow::Borrowed(id) } else { Cow::Owned(format!("{}{id}", self.prefix)) };
-        match self.resources.get_mut(&*key) {
-            Some(staged) => {
+        match (self.resources.get_mut(&*key), self.takes_all) {
+            (Some(staged), _) => {
                 let same = staged.before.as_ref().is_some_and(|before| before.known.was_listed_as(document));
-                staged.row = if same { Row::Same } else { Row::New(document.into()) };
+                staged.row = if same { Row::Same } else { Row::New(self.examples.pack(document)) };
             }
-            None if self.takes_all => {
-                self.resources.insert(key.into(), Staged { before: None, row: Row::New(document.into()) });
+            (None, Some(fields)) => {
+                let row = Row::New(self.examples.pack(document));
+                self.resources.insert(key.into(), Staged { before: None, row, fields });
             }
-            None => self.spare.keep(self.kind, &key, document),
+            (None, None) => self.spare.keep(self.kind, &key, document),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Syncs a kind: reads its lists and takes them over, as a whole or not at all.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet, btree_map};
 use std::sync::Arc;
 
 use futures::stream::{self, StreamExt};
@@ -10,8 +10,9 @@ use super::known::{Entry, Known};
 use super::responses::{Responses, Use, Wants};
 use super::snapshot::{Inventory, SIDE_BY_SIDE};
 use super::spare::{self, Room};
-use super::stage::{Read, Row, Selection, Stage, Staged, Wanted, absent};
+use super::stage::{Found, Read, Row, Selection, Stage, Staged, Wanted, absent};
 use super::sync_error::SyncError;
+use super::text::Examples;
 use crate::digitalocean::kinds::FieldSet;
 use crate::digitalocean::lists::{Listed, Rows};
 use crate::digitalocean::{Error, Kind, Priority, ResourceKey};
@@ -74,15 +75,15 @@ impl Inventory {
     async fn list(&self, kind: Kind, selection: Selection) -> Result<Changes, SyncError> {
         let started = Instant::now();
         let token = self.0.client.token_version();
-        let Read { mut rows, listed, spare, unread } = self.read(kind, &selection).await?;
-        let fields = selection.fields(&rows);
+        let examples = self.kinds().get(&kind).map(|snapshot| snapshot.examples.clone()).unwrap_or_default();
+        let Read { rows, listed, spare, unread } = self.read(kind, selection, &examples).await?;
         let account = self.account(kind, &rows).await?;
         let mut absent = absent(kind, &rows);
         if absent.len() > self.0.settings.doubt_above && !kind.row().lists_a_part {
             self.doubt(kind, &absent).await?;
         }
         absent.truncate(self.0.settings.confirm_at_most);
-        let mut found = self.confirm(absent).await;
+        let found = self.confirm(absent).await;
         let was_there = |id: &Arc<str>| {
             let before = rows.get(id).and_then(|staged| staged.before.as_ref());
             before.is_some_and(|before| !before.known.is_gone())
@@ -91,16 +92,9 @@ impl Inventory {
             self.doubt_account(kind).await?;
         }
         let asked = found.values().filter(|entry| !entry.known.is_gone()).count();
-        let mut entries: Vec<_> = rows
-            .drain()
-            .map(|(id, staged)| {
-                let found = found.remove(&id);
-                let entry = staged.entry(kind.row(), found, started);
-                (id, entry)
-            })
-            .collect();
-        let calls = listed.pages + asked + self.complete(kind, &fields, &mut entries).await;
-        let (mut changed, renewed, confirmed) = self.take_over(kind, started, entries);
+        let (again, mut entries) = sort(kind, rows, found, started);
+        let calls = listed.pages + asked + self.complete(kind, &mut entries).await;
+        let (mut changed, renewed, confirmed) = self.take_over(kind, started, again, entries);
         let certificates = self.0.certificates.known();
         let mut kinds = self.kinds();
         let snapshot = kinds.entry(kind).or_default();
@@ -112,6 +106,7 @@ impl Inventory {
             changed.dedup();
             snapshot.certificates = certificates;
         }
+        snapshot.examples = examples;
         snapshot.pages = listed.pages;
         snapshot.unrecorded = unread.error.is_none().then(|| spare.unrecorded());
         snapshot.spare = spare.listed(started);
@@ -150,7 +145,7 @@ impl Inventory {
         }
         let Some((text, at)) = snapshot.spare.row(&key.id) else { return false };
         let row = key.kind.row();
-        let mut shown = Responses::listed(row, None, text, at);
+        let mut shown = Responses::listed(row, None, snapshot.examples.pack(text), at);
         let needs_certificates = fields.has(FieldSet::fields(row, row.certificates.iter().map(String::as_str)));
         let needs_scopes = row.scopes_in_doubt(fields).next().is_some();
         if shown.wants(row, fields) != Wants::default() || needs_certificates || needs_scopes {
@@ -163,8 +158,8 @@ impl Inventory {
     }
 
     /// Reads the lists. It fails only where none of them could be read.
-    async fn read(&self, kind: Kind, selection: &Selection) -> Result<Read, SyncError> {
-        let stages = self.stages(kind, selection);
+    async fn read(&self, kind: Kind, selection: Selection, examples: &Examples) -> Result<Read, SyncError> {
+        let stages = self.stages(kind, selection, examples);
         let all = stages.len();
         let lists = stages.into_iter().map(|(parent, mut stage)| async move {
             let outcome = match self.0.client.list(kind, parent.as_deref(), &mut stage, Priority::Sweep).await {
@@ -196,7 +191,11 @@ impl Inventory {
                     read.unread.error = Some(SyncError::Part { kind, unread, all, source });
                 }
             }
-            read.rows.extend(resources);
+            if read.rows.is_empty() {
+                read.rows = resources;
+            } else {
+                read.rows.extend(resources);
+            }
         }
         match read.unread.error {
             Some(SyncError::Part { source, .. }) if read.unread.errors.len() == all => {
@@ -207,31 +206,33 @@ impl Inventory {
     }
 
     /// The wanted resources with the knowledge about each: one stage for each list that must be read.
-    fn stages(&self, kind: Kind, selection: &Selection) -> BTreeMap<Option<String>, Stage> {
+    fn stages(&self, kind: Kind, selection: Selection, examples: &Examples) -> BTreeMap<Option<String>, Stage> {
         let kinds = self.kinds();
         let known = kinds.get(&kind).map(|snapshot| &snapshot.resources);
         let mut stages: BTreeMap<Option<String>, Stage> = BTreeMap::new();
         let room = Room::default();
         let wanted = match selection {
-            Selection::Wanted(wanted) => wanted.as_slice(),
-            Selection::All { parents, .. } => {
+            Selection::Wanted(wanted) => wanted,
+            Selection::All { parents, fields } => {
                 let is_within = kind.parent().is_some();
-                let parents = parents.iter().cloned().map(Some).filter(|_| is_within);
+                let parents = parents.into_iter().map(Some).filter(|_| is_within);
                 let own = (!is_within).then_some(None);
                 for parent in parents.chain(own) {
-                    let stage = Stage { takes_all: true, ..Stage::of(kind, parent.as_deref(), &room) };
-                    stages.insert(parent, stage);
+                    let stage = Stage::of(kind, parent.as_deref(), &room, examples);
+                    stages.insert(parent, Stage { takes_all: Some(fields), ..stage });
                 }
-                &[]
+                Vec::new()
             }
         };
-        for Wanted { id, .. } in wanted {
-            let key = ResourceKey::new(kind, Arc::clone(id));
-            let parent = key.parts().0.map(ToOwned::to_owned);
-            let before = known.and_then(|known| known.get(id)).cloned();
-            let stage = Stage::of(kind, parent.as_deref(), &room);
-            let stage = stages.entry(parent).or_insert(stage);
-            stage.resources.insert(Arc::clone(id), Staged { before, row: Row::Missing });
+        for Wanted { id, fields } in wanted {
+            let key = ResourceKey::new(kind, Arc::clone(&id));
+            let parent = key.parts().0;
+            let before = known.and_then(|known| known.get(&id)).cloned();
+            let stage = match stages.entry(parent.map(ToOwned::to_owned)) {
+                btree_map::Entry::Occupied(stage) => stage.into_mut(),
+                btree_map::Entry::Vacant(room_for) => room_for.insert(Stage::of(kind, parent, &room, examples)),
+            };
+            stage.resources.insert(id, Staged { before, row: Row::Missing, fields });
         }
         if kind.parent().is_some() {
             // An id without a parent names no list.
@@ -242,38 +243,105 @@ impl Inventory {
 
     /// Puts a sync in place. Which ids changed, of which of them nothing could be said before, and which others are
     /// confirmed by now.
-    fn take_over(&self, kind: Kind, started: Instant, entries: Vec<(Arc<str>, Entry)>) -> (Ids, Ids, Ids) {
+    fn take_over(&self, kind: Kind, started: Instant, again: Vec<Again>, mut entries: Vec<Found>) -> (Ids, Ids, Ids) {
         let mut kinds = self.kinds();
         let snapshot = kinds.entry(kind).or_default();
-        let mut before = std::mem::take(&mut snapshot.resources);
         let (mut changed, mut renewed, mut confirmed) = (Vec::new(), Vec::new(), Vec::new());
-        snapshot.resources.reserve(entries.len());
-        for (id, entry) in entries {
-            let entry = match before.remove(&id) {
+        for Again { id, fields, shown, since } in again {
+            let is_as_it_was = |entry: &&mut Entry| entry.at == since;
+            let Some(entry) = snapshot.resources.get_mut(&id).filter(is_as_it_was) else {
+                // Asked for directly, or forgotten, since its knowledge was read.
+                let known = Known::Present(Arc::new(shown.listed_again(started)));
+                entries.push(Found { id, fields, entry: Entry::new(known, started) });
+                continue;
+            };
+            // The knowledge itself has no other owner now, so that it is not copied.
+            drop(shown);
+            if let Known::Present(shown) = &mut entry.known {
+                Arc::make_mut(shown).set_listed_at(started);
+            }
+            entry.at = started;
+            if std::mem::take(&mut entry.is_expired) {
+                renewed.push(Arc::clone(&id));
+                changed.push(id);
+            }
+        }
+        // What could not be read stays, and ages.
+        let mut aging = HashSet::new();
+        for Found { id, entry, .. } in entries {
+            if entry.at < started {
+                aging.insert(Arc::clone(&id));
+            }
+            match snapshot.resources.get(&id) {
                 // Asked for directly since the list was begun, so newer than the list; or the list was not read.
-                Some(newer) if newer.at >= entry.at => newer,
+                Some(newer) if newer.at >= entry.at => {
+                    if newer.at < started {
+                        aging.insert(id);
+                    }
+                }
                 older => {
-                    let was_told = older.as_ref().is_some_and(|older| older.known.tells() && !older.is_expired);
+                    let was_told = older.is_some_and(|older| older.known.tells() && !older.is_expired);
                     let is_renewed = entry.known.tells() && !was_told;
                     if is_renewed {
                         renewed.push(Arc::clone(&id));
                     }
-                    if is_renewed || !older.as_ref().is_some_and(|older| older.known.is_like(&entry.known)) {
+                    if is_renewed || !older.is_some_and(|older| older.known.is_like(&entry.known)) {
                         changed.push(Arc::clone(&id));
                     } else if older.is_some_and(|older| entry.known.is_confirmed() && !older.known.is_confirmed()) {
                         confirmed.push(Arc::clone(&id));
                     }
-                    entry
+                    snapshot.resources.insert(id, entry);
                 }
-            };
-            snapshot.resources.insert(id, entry);
+            }
         }
-        // Recorded and asked for only since the list was begun.
-        snapshot.resources.extend(before.into_iter().filter(|(_, entry)| entry.at > started));
+        // The others are not recorded any more, unless they were recorded and asked for since the list was begun.
+        snapshot.resources.retain(|id, entry| entry.at >= started || aging.contains(id));
         snapshot.listed_at = Some(started);
         snapshot.last_error = None;
         (changed, renewed, confirmed)
     }
+}
+
+/// A resource whose row was the same in the list, and of which nothing else is needed.
+struct Again {
+    id: Arc<str>,
+    fields: FieldSet,
+    /// What was known of it before.
+    shown: Arc<Responses>,
+    /// The time of that.
+    since: Instant,
+}
+
+/// What the lists confirmed as it was, and the knowledge about the others.
+fn sort(
+    kind: Kind,
+    rows: HashMap<Arc<str>, Staged>,
+    mut asked: HashMap<Arc<str>, Entry>,
+    started: Instant,
+) -> (Vec<Again>, Vec<Found>) {
+    let row = kind.row();
+    // Fleets record few sets of fields.
+    let mut extras: Vec<(FieldSet, bool)> = Vec::new();
+    let mut needs_extras = |fields| {
+        let known = extras.iter().find(|(known, _)| *known == fields).map(|(_, needs)| *needs);
+        known.unwrap_or_else(|| {
+            let needs = row.needs_extras(fields);
+            extras.push((fields, needs));
+            needs
+        })
+    };
+    let (mut again, mut found) = (Vec::new(), Vec::new());
+    for (id, staged) in rows {
+        let fields = staged.fields;
+        let confirmed = staged.confirmed(row).filter(|_| !needs_extras(fields));
+        if let Some((shown, since)) = confirmed {
+            again.push(Again { id, fields, shown, since });
+        } else {
+            let entry = staged.entry(row, asked.remove(&id), started);
+            found.push(Found { id, fields, entry });
+        }
+    }
+    (again, found)
 }
 
 /// Ids of resources.

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::digitalocean::fake::{Answer, Fake};
 use crate::digitalocean::inventory::allowance::Allowance;
+use crate::digitalocean::inventory::text::Text;
 use crate::digitalocean::{Document, FieldComparison, InventorySettings, Live, Observation, Wanted};
 
 const DAY: Duration = Duration::from_hours(24);
@@ -534,14 +535,16 @@ fn a_row_that_a_get_contradicts_is_asked_for_again_after_a_while() {
     let (row, fields) = (kind.row(), FieldSet::of(kind, ["name"]));
     let begin = Instant::now();
     let minutes = |minutes: u64| begin + Duration::from_mins(minutes);
-    let list =
-        |before: Option<&Responses>, minute| Responses::listed(row, before, r#"{"name":"old"}"#, minutes(minute));
-    let shown = Responses::got(row, Some(&list(None, 0)), r#"{"name":"new"}"#.into(), minutes(1));
+    let list = |before: Option<&Responses>, minute| {
+        Responses::listed(row, before, Text::alone(r#"{"name":"old"}"#), minutes(minute))
+    };
+    let shown = Responses::got(row, Some(&list(None, 0)), r#"{"name":"new"}"#, minutes(1));
     for (minute, wanted) in [(5, false), (10, false), (11, true)] {
         let wants = list(Some(&shown), minute).wants(row, fields);
         assert_eq!(wants.get, wanted, "after {minute} minutes");
     }
-    let follow =
-        |before: &Responses, minute| Responses::listed(row, Some(before), r#"{"name":"new"}"#, minutes(minute));
+    let follow = |before: &Responses, minute| {
+        Responses::listed(row, Some(before), Text::alone(r#"{"name":"new"}"#), minutes(minute))
+    };
     assert!(!follow(&follow(&shown, 5), 30).wants(row, fields).get, "the list has followed");
 }
