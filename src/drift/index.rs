@@ -9,11 +9,13 @@ use std::{
 use jiff::Timestamp;
 use kube::{Resource, ResourceExt};
 use serde_json::Value;
+use smallvec::SmallVec;
 use tokio::time::Instant;
 
 use super::{
     known::{KnownDrift, Marks},
     ownership::Declared,
+    shared::SharedTexts,
     summary::StatusSummary,
 };
 use crate::{
@@ -44,8 +46,8 @@ pub struct Record {
     pub deleting: bool,
     /// The live thing.
     pub resource: ResourceKey,
-    /// `spec.desired`, as JSON: parsed when it is compared.
-    pub desired: Box<str>,
+    /// `spec.desired`, as JSON: parsed when it is compared. Equal ones are shared.
+    pub desired: Arc<str>,
     /// The fields of the live document that it records.
     pub fields: FieldSet,
     /// `spec.drift.ignore`.
@@ -67,7 +69,7 @@ pub struct Record {
 }
 
 impl Record {
-    fn of(object: &ProvisionedResource) -> Self {
+    fn of(object: &ProvisionedResource, texts: &mut SharedTexts) -> Self {
         let annotations = object.annotations();
         Self {
             uid: object.uid().unwrap_or_default().into(),
@@ -76,7 +78,7 @@ impl Record {
             created: object.metadata.creation_timestamp.as_ref().map_or(Timestamp::UNIX_EPOCH, |time| time.0),
             deleting: object.metadata.deletion_timestamp.is_some(),
             resource: object.spec.resource.key(),
-            desired: serde_json::to_string(&object.spec.desired).unwrap_or_default().into(),
+            desired: texts.share(&serde_json::to_string(&object.spec.desired).unwrap_or_default()),
             fields: FieldSet::of_values(
                 object.spec.resource.kind,
                 object.spec.desired.iter().map(|(field, value)| (field.as_str(), value)),
@@ -110,7 +112,7 @@ impl Record {
 #[derive(Clone, Debug)]
 pub struct Entry {
     /// The record.
-    pub record: Record,
+    pub record: Arc<Record>,
     /// The older record of the same resource, if there is one.
     pub older: Option<ObjectKey>,
     /// Its drifts.
@@ -152,8 +154,9 @@ pub struct OpenDrifts {
 /// The records and drifts of the cluster.
 #[derive(Default)]
 pub struct Index {
-    records: HashMap<ObjectKey, Record>,
-    by_resource: HashMap<ResourceKey, Vec<ObjectKey>>,
+    // Tables have empty places: they hold what is small.
+    records: HashMap<ObjectKey, Arc<Record>>,
+    by_resource: HashMap<ResourceKey, SmallVec<[ObjectKey; 1]>>,
     by_uid: HashMap<Arc<str>, ObjectKey>,
     /// By the UID of their record, which may not be known (any more).
     drifts: HashMap<Box<str>, Drifts>,
@@ -161,6 +164,8 @@ pub struct Index {
     ownerless: HashMap<ObjectKey, BTreeMap<Box<str>, Instant>>,
     record_tombstones: Tombstones,
     drift_tombstones: Tombstones,
+    /// Namespaces and desired values.
+    texts: SharedTexts,
 }
 
 /// The drifts of one record.
@@ -181,7 +186,13 @@ impl Index {
     /// The record alone.
     #[must_use]
     pub fn record(&self, key: &ObjectKey) -> Option<&Record> {
-        self.records.get(key)
+        self.records.get(key).map(Arc::as_ref)
+    }
+
+    /// Whether this version of a record is known, or a later one.
+    #[must_use]
+    pub fn has_record(&self, key: &ObjectKey, version: &str) -> bool {
+        self.records.get(key).is_some_and(|known| !is_newer(version, &known.resource_version))
     }
 
     /// One drift of a record.
@@ -253,7 +264,7 @@ impl Index {
     /// The records of one live resource.
     #[must_use]
     pub fn records_of(&self, resource: &ResourceKey) -> &[ObjectKey] {
-        self.by_resource.get(resource).map_or(&[], Vec::as_slice)
+        self.by_resource.get(resource).map_or(&[], SmallVec::as_slice)
     }
 
     /// The kinds that are recorded.
@@ -266,7 +277,7 @@ impl Index {
     #[must_use]
     pub fn recorded(&self, kind: Kind) -> Vec<Wanted> {
         let of_kind = self.by_resource.iter().filter(|(resource, _)| resource.kind == kind);
-        let wanted = |(resource, keys): (&ResourceKey, &Vec<ObjectKey>)| {
+        let wanted = |(resource, keys): (&ResourceKey, &SmallVec<[ObjectKey; 1]>)| {
             let records = keys.iter().filter_map(|key| self.records.get(key));
             let fields = records.fold(FieldSet::default(), |fields, record| fields.union(record.fields));
             Wanted { id: resource.id.clone(), fields }
@@ -354,22 +365,27 @@ impl Cache<ProvisionedResource> for Index {
     /// learnt.
     fn apply(&mut self, object: &ProvisionedResource) -> Vec<ObjectKey> {
         let key = ObjectKey::of(object);
-        let record = Record::of(object);
-        let known = self.records.get(&key);
-        if known.is_some_and(|known| !is_newer(&record.resource_version, &known.resource_version)) {
+        if self.has_record(&key, object.metadata.resource_version.as_deref().unwrap_or_default()) {
             return Vec::new();
         }
+        let record = Record::of(object, &mut self.texts);
+        let known = self.records.get(&key);
         let is_same = known.is_some_and(|known| known.uid == record.uid && known.resource == record.resource);
-        let mut affected = vec![key.clone()];
-        if !is_same {
-            affected.extend(self.remove(&key));
-            let others = self.by_resource.entry(record.resource.clone()).or_default();
-            affected.extend(others.iter().cloned());
-            others.push(key.clone());
-            self.by_uid.insert(record.uid.clone(), key.clone());
-            self.note_owner(&record.uid);
+        if is_same && let Some(known) = self.records.get_mut(&key) {
+            // As the other tables have them.
+            let (uid, resource) = (known.uid.clone(), known.resource.clone());
+            *known = Arc::new(Record { uid, resource, ..record });
+            return vec![key];
         }
-        self.records.insert(key, record);
+        let key = ObjectKey { namespace: self.texts.share(&key.namespace), ..key };
+        let mut affected = vec![key.clone()];
+        affected.extend(self.remove(&key));
+        let others = self.by_resource.entry(record.resource.clone()).or_default();
+        affected.extend(others.iter().cloned());
+        others.push(key.clone());
+        self.by_uid.insert(record.uid.clone(), key.clone());
+        self.note_owner(&record.uid);
+        self.records.insert(key, Arc::new(record));
         affected
     }
 
@@ -399,7 +415,7 @@ impl Cache<Drift> for Index {
     fn apply(&mut self, object: &Drift) -> Vec<ObjectKey> {
         let drift = KnownDrift::of(object);
         let owner = object.spec.resource_ref.uid.as_str();
-        let namespace: Arc<str> = object.namespace().unwrap_or_default().into();
+        let namespace = self.texts.share(object.metadata.namespace.as_deref().unwrap_or_default());
         let record = self.record_of(owner, &object.spec.resource_ref.name, &namespace);
         let is_new = !self.drifts.contains_key(owner);
         let drifts =
@@ -407,7 +423,11 @@ impl Cache<Drift> for Index {
         match drifts.all.iter_mut().find(|known| known.uid == drift.uid) {
             Some(known) if !is_newer(&drift.resource_version, &known.resource_version) => return Vec::new(),
             Some(known) => *known = drift,
-            None => drifts.all.push(drift),
+            None => {
+                // Most records have one.
+                drifts.all.reserve_exact(1);
+                drifts.all.push(drift);
+            }
         }
         if is_new {
             self.note_owner(owner);

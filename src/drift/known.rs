@@ -38,9 +38,9 @@ pub struct KnownDrift {
     pub episode: i64,
     /// Where it stands.
     pub phase: DriftPhase,
-    /// The desired value that it shows.
+    /// The desired value that it shows; empty once it is over.
     pub expected: Box<str>,
-    /// The live value that it shows now.
+    /// The live value that it shows now; empty once it is over.
     pub actual: Box<str>,
     /// How they differ, in one line; empty once it is resolved.
     pub difference: Box<str>,
@@ -87,6 +87,9 @@ impl KnownDrift {
             written.cloned().unwrap_or_else(|| shown::difference(&drift.spec.expected, drift.actual_now()))
         });
         let (accept, revert) = (annotation(annotations::ACCEPT), annotation(annotations::REVERT));
+        // Values may be large, and nobody reads those of a drift that is over.
+        let is_over = status.phase != DriftPhase::Open && standing.is_none();
+        let unless_over = |text: &str| -> Box<str> { if is_over { Box::default() } else { text.into() } };
         Self {
             name: drift.name_any().into(),
             uid: drift.uid().unwrap_or_default().into(),
@@ -97,10 +100,10 @@ impl KnownDrift {
             field: drift.spec.field.as_str().into(),
             episode: drift.spec.episode,
             phase: status.phase,
-            expected: drift.spec.expected.as_str().into(),
-            actual: drift.actual_now().into(),
+            expected: unless_over(&drift.spec.expected),
+            actual: unless_over(drift.actual_now()),
             difference: difference.unwrap_or_default().into(),
-            change: drift.labels().get(labels::CHANGE).map(|text| text.as_str().into()),
+            change: drift.labels().get(labels::CHANGE).filter(|_| !is_over).map(|text| text.as_str().into()),
             decided_by: accept.as_ref().or(revert.as_ref()).and_then(|_| {
                 let decision = if accept.is_some() { annotations::ACCEPT } else { annotations::REVERT };
                 annotation(annotations::DECIDED_BY)

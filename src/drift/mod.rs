@@ -21,6 +21,7 @@ pub mod ownership;
 pub mod plan;
 pub(crate) mod record;
 pub mod reverts;
+mod shared;
 pub(crate) mod shown;
 pub mod standing;
 pub mod status;

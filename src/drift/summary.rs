@@ -22,10 +22,11 @@ pub(super) const TYPES: [&str; 5] = [
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct StatusSummary {
     digest: u64,
-    transitions: [Option<(ConditionStatus, Timestamp)>; TYPES.len()],
-    in_sync_reason: Option<&'static str>,
+    transitions: [Option<(ConditionStatus, Second)>; TYPES.len()],
+    /// It says that the inventory is too old.
+    is_stale: bool,
     /// When the live resource was first read.
-    pub first_seen: Option<Timestamp>,
+    first_seen: Option<Second>,
     /// Written by a version that did not write `firstSeenAt`, and about a comparison.
     was_compared_before: bool,
     /// The last `arcadia.cloud/sync-requested-at` that was answered.
@@ -43,14 +44,14 @@ impl StatusSummary {
         let is_about_comparison = matches!(ready, Some(reason::COMPARED | reason::INVALID_FIELD));
         Self {
             digest: digest(status),
-            first_seen: status.first_seen_at.as_ref().map(|time| time.0),
+            first_seen: status.first_seen_at.as_ref().map(|time| Second::of(time.0)),
             was_compared_before: status.reason.is_none() && is_about_comparison,
             transitions: TYPES.map(|kind| {
                 condition(kind)
                     .filter(|condition| !(is_implied(condition) && condition.message.is_empty()))
-                    .map(|it| (ConditionStatus::read(&it.status), it.last_transition_time.0))
+                    .map(|it| (ConditionStatus::read(&it.status), Second::of(it.last_transition_time.0)))
             }),
-            in_sync_reason: stale.map(|_| reason::INVENTORY_STALE),
+            is_stale: stale.is_some(),
             last_handled_sync: status.last_handled_sync_at.as_deref().map(Into::into),
         }
     }
@@ -69,8 +70,14 @@ impl StatusSummary {
 
     /// Whether it says that the inventory is too old.
     #[must_use]
-    pub fn is_stale(&self) -> bool {
-        self.in_sync_reason == Some(reason::INVENTORY_STALE)
+    pub const fn is_stale(&self) -> bool {
+        self.is_stale
+    }
+
+    /// When the live resource was first read.
+    #[must_use]
+    pub fn first_seen(&self) -> Option<Timestamp> {
+        self.first_seen.map(Second::time)
     }
 
     /// The status of a condition of this type, and its transition time.
@@ -80,6 +87,21 @@ impl StatusSummary {
             .zip(&self.transitions)
             .find(|(known, _)| **known == kind)
             .and_then(|(_, known)| *known)
+            .map(|(status, since)| (status, since.time()))
+    }
+}
+
+/// A time as the API server stores it: in whole seconds. Those before 1970 and after 2106 are as near as can be.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Second(u32);
+
+impl Second {
+    fn of(time: Timestamp) -> Self {
+        Self(u32::try_from(time.as_second().max(0)).unwrap_or(u32::MAX))
+    }
+
+    fn time(self) -> Timestamp {
+        Timestamp::from_second(self.0.into()).unwrap_or_default()
     }
 }
 
