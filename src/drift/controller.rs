@@ -331,7 +331,8 @@ async fn watch_records(context: Arc<Context>) {
         }
         context.look_at(affected);
     };
-    watch::follow(&context.process.client, &context.records, pulse, take).await;
+    let is_known = |key: &ObjectKey, version: &str| context.index().has_record(key, version);
+    watch::follow(&context.process.client, &context.records, pulse, is_known, take).await;
 }
 
 async fn watch_reverts(context: Arc<Context>) {
@@ -340,7 +341,7 @@ async fn watch_reverts(context: Arc<Context>) {
         let affected = context.reverts().take(scope, event);
         context.look_at(affected);
     };
-    watch::follow(&context.process.client, &context.sagas, pulse, take).await;
+    watch::follow(&context.process.client, &context.sagas, pulse, |_, _| false, take).await;
 }
 
 async fn watch_drifts(context: Arc<Context>) {
@@ -349,5 +350,5 @@ async fn watch_drifts(context: Arc<Context>) {
         let affected = context.index().take(scope, event);
         context.look_at(affected);
     };
-    watch::follow(&context.process.client, &context.drifts, pulse, take).await;
+    watch::follow(&context.process.client, &context.drifts, pulse, |_, _| false, take).await;
 }

@@ -8,5 +8,6 @@ pub mod fence;
 pub mod key;
 pub mod leader;
 pub mod queue;
+mod undecoded;
 pub mod watch;
 pub mod work;

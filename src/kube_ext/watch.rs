@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, fmt::Debug, sync::Arc};
 use futures::{Stream, StreamExt};
 use kube::{
     Api, Client, Resource,
-    core::{DeserializeGuard, NamespaceResourceScope},
+    core::NamespaceResourceScope,
     runtime::{
         WatchStreamExt,
         watcher::{self, Event, watcher},
@@ -15,6 +15,7 @@ use serde::de::DeserializeOwned;
 use tokio::sync::watch;
 use tracing::warn;
 
+use super::{key::ObjectKey, undecoded::Undecoded};
 use crate::liveness::Pulse;
 
 /// The page size of a list. Whole objects are only held for a page at a time.
@@ -72,12 +73,18 @@ impl FirstLists {
     }
 }
 
-/// Passes every event of these watches to `take`, one after the other, until the process ends.
-pub async fn follow<K>(client: &Client, lists: &FirstLists, pulse: Pulse, mut take: impl FnMut(&Scope, &Event<K>))
-where
+/// Passes every event of these watches to `take`, one after the other, until the process ends. Changes to versions that
+/// are known are left out: the responses to the operator's own writes showed them.
+pub async fn follow<K>(
+    client: &Client,
+    lists: &FirstLists,
+    pulse: Pulse,
+    is_known: impl Fn(&ObjectKey, &str) -> bool,
+    mut take: impl FnMut(&Scope, &Event<K>),
+) where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + DeserializeOwned + Clone + Debug + Send + 'static,
 {
-    let mut events = objects(client, &lists.scopes, lists.selector);
+    let mut events = objects(client, &lists.scopes, lists.selector, &is_known);
     while let Some((scope, event)) = events.next().await {
         pulse.begin();
         take(&scope, &event);
@@ -89,33 +96,39 @@ where
 }
 
 /// The events of one watch per scope.
-fn objects<K>(
+fn objects<'f, K, F>(
     client: &Client,
     scopes: &BTreeSet<Scope>,
     selector: Option<&'static str>,
-) -> impl Stream<Item = (Scope, Event<K>)> + Unpin + use<K>
+    is_known: &'f F,
+) -> impl Stream<Item = (Scope, Event<K>)> + Unpin + use<'f, K, F>
 where
+    F: Fn(&ObjectKey, &str) -> bool,
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + DeserializeOwned + Clone + Debug + Send + 'static,
 {
-    let watches = scopes.iter().cloned().map(|scope| {
-        let api = match &scope {
-            None => Api::<DeserializeGuard<K>>::all(client.clone()),
-            Some(namespace) => Api::namespaced(client.clone(), namespace),
-        };
-        let config = watcher::Config::default().page_size(PAGE);
-        let config = selector.map_or(config.clone(), |label| config.labels(label));
-        let events = watcher(api, config).default_backoff();
-        Box::pin(
-            events.filter_map(move |event| std::future::ready(readable(event).map(|event| (scope.clone(), event)))),
-        )
-    });
+    let watches =
+        scopes.iter().cloned().map(|scope| {
+            let api = match &scope {
+                None => Api::<Undecoded<K>>::all(client.clone()),
+                Some(namespace) => Api::namespaced(client.clone(), namespace),
+            };
+            let config = watcher::Config::default().page_size(PAGE);
+            let config = selector.map_or(config.clone(), |label| config.labels(label));
+            let events = watcher(api, config).default_backoff();
+            Box::pin(events.filter_map(move |event| {
+                std::future::ready(readable(event, is_known).map(|event| (scope.clone(), event)))
+            }))
+        });
     futures::stream::select_all(watches)
 }
 
-/// Drops objects that cannot be decoded; a broken object must not block the others.
-fn readable<K>(event: watcher::Result<Event<DeserializeGuard<K>>>) -> Option<Event<K>>
+/// Drops versions that are known, and objects that cannot be decoded; a broken object must not block the others.
+fn readable<K>(
+    event: watcher::Result<Event<Undecoded<K>>>,
+    is_known: impl Fn(&ObjectKey, &str) -> bool,
+) -> Option<Event<K>>
 where
-    K: Resource<DynamicType = ()>,
+    K: Resource<DynamicType = ()> + DeserializeOwned,
 {
     let kind = K::kind(&());
     let (event, object): (fn(K) -> Event<K>, _) = match event {
@@ -126,15 +139,15 @@ where
         Ok(Event::Init) => return Some(Event::Init),
         Ok(Event::InitDone) => return Some(Event::InitDone),
         Ok(Event::InitApply(object)) => (Event::InitApply, object),
+        Ok(Event::Apply(object)) if is_known(&ObjectKey::of(&object), object.resource_version()) => return None,
         Ok(Event::Apply(object)) => (Event::Apply, object),
         Ok(Event::Delete(object)) => (Event::Delete, object),
     };
-    match object.0 {
+    match object.decode() {
         Ok(object) => Some(event(object)),
-        Err(invalid) => {
-            let (namespace, name) = (invalid.metadata.namespace, invalid.metadata.name);
-            let object = format!("{kind} {}/{}", namespace.unwrap_or_default(), name.unwrap_or_default());
-            warn!(object, error = invalid.error, "decoding the object failed; apply the definitions of this version");
+        Err(error) => {
+            let object = format!("{kind} {}", ObjectKey::of(&object));
+            warn!(object, %error, "decoding the object failed; apply the definitions of this version");
             None
         }
     }

@@ -32,10 +32,16 @@ pub async fn run(context: Arc<Context>) {
 
 async fn watch(context: Arc<Context>) {
     let pulse = context.process.liveness.enter("the watch of Sagas", LONGEST_ROUND);
-    follow::<Saga>(&context.process.client, &context.sagas, pulse, |scope, event| {
-        let affected = context.index().take(scope, event);
-        context.requeue(affected);
-    })
+    follow::<Saga>(
+        &context.process.client,
+        &context.sagas,
+        pulse,
+        |_, _| false,
+        |scope, event| {
+            let affected = context.index().take(scope, event);
+            context.requeue(affected);
+        },
+    )
     .await;
 }
 
