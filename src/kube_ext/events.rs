@@ -29,6 +29,9 @@ const LONGEST_HOLD: Duration = Duration::from_secs(2);
 const COUNTED_FOR: Duration = Duration::from_mins(6);
 /// How often recorders are dropped that count nothing any more.
 const DROP_EVERY: Duration = Duration::from_mins(1);
+/// The maximum number of recorders. Beyond it, the ones that were used last stay: an equal event of the others is created
+/// anew.
+const RECORDERS: usize = 1000;
 
 /// An event about an object.
 #[derive(Debug)]
@@ -114,6 +117,12 @@ impl Recorders {
         if now.duration_since(self.dropped) > DROP_EVERY {
             self.by_note.retain(|_, (_, used)| now.duration_since(*used) < COUNTED_FOR);
             self.dropped = now;
+        }
+        if self.by_note.len() >= RECORDERS && !self.by_note.contains_key(note) {
+            let mut used: Vec<_> = self.by_note.values().map(|(_, used)| *used).collect();
+            let (_, median, _) = used.select_nth_unstable(RECORDERS / 2);
+            let median = *median;
+            self.by_note.retain(|_, (_, used)| *used > median);
         }
         let recorder = || Recorder::new(self.client.clone(), self.reporter.clone());
         let (recorder, used) = self.by_note.entry(note.to_owned()).or_insert_with(|| (recorder(), now));
@@ -261,6 +270,21 @@ mod tests {
             request("POST", "one", Value::Null),
         ];
         assert_eq!(requests, wanted);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn recorders_are_bounded_and_the_ones_used_last_stay() {
+        let api_server =
+            tower::service_fn(|_: Request<Body>| async { Ok::<_, kube::Error>(Response::new(Body::empty())) });
+        let mut recorders = Recorders::new(&Client::new(api_server, "default"));
+        for number in 0..3 * RECORDERS {
+            recorders.of(&number.to_string());
+            recorders.of("often");
+            assert!(recorders.by_note.len() <= RECORDERS);
+            tokio::time::advance(Duration::from_millis(1)).await;
+        }
+        assert!(recorders.by_note.contains_key("often"));
+        assert!(recorders.by_note.len() >= RECORDERS / 2 - 1);
     }
 
     #[test]
