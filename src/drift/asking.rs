@@ -1,7 +1,10 @@
 //! Requests to the provider for the sake of decisions and of changes that one list alone shows: a few records at a time,
 //! and less and less often where they fail, so that many at once do not keep everything else waiting.
 
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::{HashMap, HashSet, VecDeque},
+    time::Duration,
+};
 
 use parking_lot::Mutex;
 use tokio::{
@@ -9,12 +12,15 @@ use tokio::{
     time::Instant,
 };
 
-use crate::{backoff::Backoff, kube_ext::key::ObjectKey};
+use crate::{
+    backoff::Backoff,
+    kube_ext::{key::ObjectKey, queue::Queue},
+};
 
 /// How long a decision waits when the live resource could not be read: first, and at most.
 const ASK_AGAIN: Backoff = Backoff::new(Duration::from_secs(5), Duration::from_mins(2));
 
-/// How long a decision waits about that others ask for.
+/// How long a record waits for its turn if nobody hands one over.
 const NEXT_TURN: Duration = Duration::from_secs(2);
 
 /// More records than this with unconfirmed changes wait for the next list, which confirms all of them for a few requests.
@@ -32,21 +38,57 @@ pub(super) enum Confirmation {
 /// Whose turn it is, and which requests failed.
 pub(super) struct Asking {
     turns: Semaphore,
+    waiting: Mutex<Waiting>,
     failed: Mutex<HashMap<ObjectKey, u32>>,
     /// The records with changes that wait for a confirmation, and the list that was the last when they began to wait.
     unconfirmed: Mutex<HashMap<ObjectKey, Option<Instant>>>,
 }
 
+/// The records that wait for a turn, first come, first served.
+#[derive(Default)]
+struct Waiting {
+    order: VecDeque<ObjectKey>,
+    all: HashSet<ObjectKey>,
+}
+
+/// A turn, which lasts until it is dropped. The next record in line is queued then.
+pub(super) struct Turn<'a> {
+    asking: &'a Asking,
+    queue: &'a Queue<ObjectKey>,
+    permit: Option<SemaphorePermit<'a>>,
+}
+
 impl Asking {
     /// So many at a time.
     pub(super) fn new(at_a_time: usize) -> Self {
-        Self { turns: Semaphore::new(at_a_time), failed: Mutex::default(), unconfirmed: Mutex::default() }
+        Self {
+            turns: Semaphore::new(at_a_time),
+            waiting: Mutex::default(),
+            failed: Mutex::default(),
+            unconfirmed: Mutex::default(),
+        }
     }
 
-    /// A turn, which lasts until it is dropped; or how long to wait for one.
-    pub(super) fn turn(&self) -> Result<SemaphorePermit<'_>, Duration> {
-        // Not all at the same moment: one whose turn is over would find nobody there.
-        self.turns.try_acquire().map_err(|_| NEXT_TURN.mul_f64(rand::random_range(0.5..1.5)))
+    /// A turn; or how long to wait for one, unless the record is queued before.
+    pub(super) fn turn<'a>(&'a self, key: &ObjectKey, queue: &'a Queue<ObjectKey>) -> Result<Turn<'a>, Duration> {
+        if let Ok(permit) = self.turns.try_acquire() {
+            return Ok(Turn { asking: self, queue, permit: Some(permit) });
+        }
+        let mut waiting = self.waiting.lock();
+        if waiting.all.insert(key.clone()) {
+            waiting.order.push_back(key.clone());
+        }
+        // One that is queued may need no turn any more, and hand none over. Then the others come by themselves, not all
+        // at the same moment.
+        Err(NEXT_TURN.mul_f64(rand::random_range(0.5..1.5)))
+    }
+
+    /// The next record that waits for a turn.
+    fn next(&self) -> Option<ObjectKey> {
+        let mut waiting = self.waiting.lock();
+        let next = waiting.order.pop_front()?;
+        waiting.all.remove(&next);
+        Some(next)
     }
 
     /// The provider answered, or there is nothing to ask any more.
@@ -76,18 +118,37 @@ impl Asking {
     }
 }
 
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        drop(self.permit.take());
+        if let Some(next) = self.asking.next() {
+            self.queue.add_first(next);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn only_so_many_ask_at_a_time() {
-        let asking = Asking::new(2);
-        let first = asking.turn().unwrap();
-        let _second = asking.turn().unwrap();
-        assert!(asking.turn().unwrap_err() < NEXT_TURN * 2);
+    #[tokio::test]
+    async fn only_so_many_ask_at_a_time_and_each_hands_its_turn_over() {
+        let (asking, queue) = (Asking::new(2), Queue::default());
+        let key = |name: &str| ObjectKey { namespace: "default".into(), name: name.into() };
+        let turn = |name| asking.turn(&key(name), &queue);
+        let first = turn("a").ok().unwrap();
+        let _second = turn("b").ok().unwrap();
+        for name in ["c", "d", "c"] {
+            assert!(turn(name).err().unwrap() < NEXT_TURN * 2);
+        }
+        queue.add(key("new"));
         drop(first);
-        assert!(asking.turn().is_ok());
+        assert_eq!((queue.next().await, queue.next().await), (key("c"), key("new")), "before those that come anew");
+        drop(turn("c").ok().unwrap());
+        assert_eq!(queue.next().await, key("d"));
+        drop(turn("d").ok().unwrap());
+        let nothing = tokio::time::timeout(Duration::from_millis(10), queue.next()).await;
+        assert!(nothing.is_err(), "nobody waits twice");
     }
 
     #[test]

@@ -122,7 +122,7 @@ async fn reconcile_record(key: &ObjectKey, context: &Arc<Context>) -> Result<Nex
     match how_to_read(plan.needs_fresh_read, key, listed, context) {
         None => {}
         Some(Confirmation::NextList) => context.asking.forget(key),
-        Some(Confirmation::Read) => match context.asking.turn() {
+        Some(Confirmation::Read) => match context.asking.turn(key, &context.queue) {
             Err(wait) => {
                 next = Next::After(wait);
                 has_its_turn = false;

@@ -67,6 +67,12 @@ impl<K: Clone + Eq + Hash + Ord> Queue<K> {
         self.changed.notify_one();
     }
 
+    /// Adds a key before all others, unless it is already queued.
+    pub fn add_first(&self, key: K) {
+        self.state().add_first(key);
+        self.changed.notify_one();
+    }
+
     /// Adds several keys.
     pub fn extend(&self, keys: impl IntoIterator<Item = K>) {
         let mut state = self.state();
@@ -147,14 +153,27 @@ impl<K: Clone + Eq + Hash + Ord> Queue<K> {
 
 impl<K: Clone + Eq + Hash + Ord> State<K> {
     fn add(&mut self, key: K) {
-        if let Some(due) = self.due.remove(&key) {
-            self.delayed.remove(&(due, key.clone()));
-        }
-        if self.running.contains(&key) {
-            self.again.insert(key);
-        } else if self.waiting.insert(key.clone()) {
+        if self.admit(&key) {
             self.ready.push_back(key);
         }
+    }
+
+    fn add_first(&mut self, key: K) {
+        if self.admit(&key) {
+            self.ready.push_front(key);
+        }
+    }
+
+    /// Whether a key is to be queued now. One that is being processed is queued after that.
+    fn admit(&mut self, key: &K) -> bool {
+        if let Some(due) = self.due.remove(key) {
+            self.delayed.remove(&(due, key.clone()));
+        }
+        if self.running.contains(key) {
+            self.again.insert(key.clone());
+            return false;
+        }
+        self.waiting.insert(key.clone())
     }
 
     fn delay(&mut self, key: &K, wait: Duration) {
