@@ -6,7 +6,7 @@ use tokio::{sync::watch, time::Instant};
 
 use crate::{
     digitalocean::{Kind, SnapshotInfo},
-    drift::context::Context,
+    drift::{context::Context, sweeps::SweepInfo},
     saga::context as saga,
 };
 
@@ -49,7 +49,7 @@ impl Health {
     /// Each check of readiness on a line, as the API server lists its own.
     #[must_use]
     pub fn checks(&self) -> String {
-        listed(&checks(self), &inventories(self))
+        listed(&checks(self), &inventories(self), &self.context.sweeps())
     }
 }
 
@@ -100,15 +100,26 @@ fn inventories(health: &Health) -> Vec<Check> {
     snapshots.map(|snapshot| (format!("inventory/{}", snapshot.kind), failure(snapshot))).collect()
 }
 
-fn listed(checks: &[Check], inventories: &[Check]) -> String {
+fn listed(checks: &[Check], inventories: &[Check], sweeps: &[SweepInfo]) -> String {
     let line = |(name, failure): &Check| match failure {
         None => format!("[+]{name} ok\n"),
         // One line each, whatever the error holds.
         Some(failure) => format!("[-]{name} failed: {}\n", failure.replace('\n', " ")),
     };
     let lines: String = checks.iter().chain(inventories).map(line).collect();
+    let sweeps: String = sweeps.iter().map(due).collect();
     let verdict = if checks.iter().all(|(_, failure)| failure.is_none()) { "passed" } else { "failed" };
-    format!("{lines}readyz check {verdict}\n")
+    format!("{lines}{sweeps}readyz check {verdict}\n")
+}
+
+/// When a kind is swept next. Sweeps that are too rare do not make the process unready.
+fn due(sweeps: &SweepInfo) -> String {
+    let kind = sweeps.kind;
+    if sweeps.is_short() {
+        format!("[-]sweep/{kind} failed: {sweeps}\n")
+    } else {
+        format!("[+]sweep/{kind} ok: {sweeps}\n")
+    }
 }
 
 /// The recorded kinds without a first inventory. A kind whose list failed does not count once other kinds were listed,
@@ -132,7 +143,11 @@ mod tests {
     use super::*;
     use crate::{
         digitalocean::SyncFailure,
-        drift::{self, context::idle},
+        drift::{
+            self,
+            context::idle,
+            pace::{Pace, Reason, Urgency},
+        },
         kube_ext::leader::Leadership,
         process::Process,
         saga::controller,
@@ -210,9 +225,23 @@ mod tests {
         let inventories = [check("inventory/Droplet", None), check("inventory/Volume", Some(why))];
         let passed = "[+]lease ok\n[+]inventory/Droplet ok\n[-]inventory/Volume failed: listing Volume: the token lacks \
                       block_storage:read\nreadyz check passed\n";
-        assert_eq!(listed(&[check("lease", None)], &inventories), passed);
+        assert_eq!(listed(&[check("lease", None)], &inventories, &[]), passed);
         let failed = "[-]sagas failed: listing the sagas\nreadyz check failed\n";
-        assert_eq!(listed(&[check("sagas", Some("listing the sagas"))], &[]), failed);
+        assert_eq!(listed(&[check("sagas", Some("listing the sagas"))], &[], &[]), failed);
+        let sweeps = |reason| {
+            let pace = Pace { interval: Duration::from_secs(459), reason, urgency: Urgency::Quiet };
+            let kind = Kind::named("Droplet").unwrap();
+            let scheduled = Duration::from_mins(5);
+            SweepInfo { kind, calls: 501, pace, due: Some(Duration::from_secs(9)), scheduled, calls_per_hour: 4500 }
+        };
+        let stretched = "[+]sweep/Droplet ok: due in 9 s, every 459 s instead of 300 s: a sweep takes 501 calls, and all \
+                         sweeps may make 4500 in an hour\nreadyz check passed\n";
+        assert_eq!(listed(&[], &[], &[sweeps(Reason::TokenLimit)]), stretched);
+        let short = listed(&[], &[], &[sweeps(Reason::Shortage)]);
+        assert!(
+            short.starts_with("[-]sweep/Droplet failed: due in 9 s") && short.ends_with("check passed\n"),
+            "{short}"
+        );
     }
 
     #[test]

@@ -44,16 +44,17 @@ impl Schedule {
         }
     }
 
-    /// The maximum number of runs in any hour.
+    /// The mean time between two runs: of an interval its period, of a cron expression that of its busiest hour.
     #[must_use]
-    pub fn most_per_hour(&self, now: Timestamp) -> usize {
+    pub fn busiest(&self, now: Timestamp) -> Duration {
         match self {
-            Self::Every(period) => usize::try_from(HOUR.as_millis().div_ceil(period.as_millis().max(1))).unwrap_or(1),
+            Self::Every(period) => *period,
             Self::Cron(cron) => {
                 let runs = runs(cron, now);
                 let within =
                     |first: &Timestamp| runs.partition_point(|run| run < first || between(*first, *run) < HOUR);
-                runs.iter().enumerate().map(|(at, first)| within(first) - at).max().unwrap_or_default()
+                let most = runs.iter().enumerate().map(|(at, first)| within(first) - at).max().unwrap_or_default();
+                HOUR / u32::try_from(most).unwrap_or(u32::MAX).max(1)
             }
         }
     }
@@ -148,23 +149,23 @@ mod tests {
     #[test]
     fn the_longest_gap_and_the_busiest_hour_do_not_depend_on_the_time_of_asking() {
         let hours = |hours: u64| Duration::from_hours(hours);
-        for (text, period, most) in [
-            ("5m", MINUTE * 5, 12),
-            ("90s", Duration::from_secs(90), 40),
-            ("7m", MINUTE * 7, 9),
-            ("2h", hours(2), 1),
-            ("15 * * * *", hours(1), 1),
-            ("*/5 * * * *", MINUTE * 5, 12),
-            ("0 8-18 * * *", hours(14), 1),
-            ("*/10 8-18 * * *", hours(13) + MINUTE * 10, 6),
-            ("0 9 * * 1-5", hours(72), 1),
-            ("0,1 * * * *", MINUTE * 59, 2),
-            ("0 0 1 * *", hours(31 * 24), 1),
+        for (text, period, busiest) in [
+            ("5m", MINUTE * 5, MINUTE * 5),
+            ("90s", Duration::from_secs(90), Duration::from_secs(90)),
+            ("7m", MINUTE * 7, MINUTE * 7),
+            ("2h", hours(2), hours(2)),
+            ("15 * * * *", hours(1), hours(1)),
+            ("*/5 * * * *", MINUTE * 5, MINUTE * 5),
+            ("0 8-18 * * *", hours(14), hours(1)),
+            ("*/10 8-18 * * *", hours(13) + MINUTE * 10, MINUTE * 10),
+            ("0 9 * * 1-5", hours(72), hours(1)),
+            ("0,1 * * * *", MINUTE * 59, MINUTE * 30),
+            ("0 0 1 * *", hours(31 * 24), hours(1)),
         ] {
             for now in ["2026-03-01T10:00:00Z", "2026-03-02T17:30:00Z", "2026-02-07T23:59:59Z", "2026-03-06T09:00:00Z"]
             {
                 assert_eq!(schedule(text).period(time(now)), period, "{text} at {now}");
-                assert_eq!(schedule(text).most_per_hour(time(now)), most, "{text} at {now}");
+                assert_eq!(schedule(text).busiest(time(now)), busiest, "{text} at {now}");
             }
         }
     }

@@ -51,6 +51,7 @@ pub(super) struct Budget {
 #[derive(Debug)]
 pub(super) struct Permit {
     budget: Arc<Budget>,
+    priority: Priority,
     lane: Option<&'static str>,
 }
 
@@ -76,15 +77,21 @@ pub(super) struct Left {
 #[derive(Debug, Default)]
 struct State {
     calls: Log,
+    /// Of them, those that no sweep made.
+    urgent: Log,
     /// Paths with limits of their own.
     lanes: HashMap<&'static str, Log>,
     paused_until: Option<Instant>,
     server: Option<Server>,
+    /// The calls that the first answer counted and this process had not made, and the time of that answer: they leave
+    /// the window within an hour.
+    before: Option<(Instant, usize)>,
 }
 
 /// The server's view, which includes other users of the token.
 #[derive(Clone, Copy, Debug)]
 struct Server {
+    limit: usize,
     remaining: usize,
     reserve: usize,
     reset: Instant,
@@ -115,7 +122,7 @@ impl Budget {
         loop {
             let changed = self.changed.notified();
             let wait = match self.state().take(&self.limits, priority, lane, Instant::now()) {
-                Ok(()) => return Permit { budget: Arc::clone(self), lane: lane.map(|(name, _)| name) },
+                Ok(()) => return Permit { budget: Arc::clone(self), priority, lane: lane.map(|(name, _)| name) },
                 Err(wait) => wait,
             };
             match wait {
@@ -141,7 +148,10 @@ impl Budget {
             remaining = remaining.min(before.remaining);
         }
         let reserve = self.limits.hour_reserve.min(told.limit / 10);
-        state.server = Some(Server { remaining, reserve, reset: now + told.reset.min(HOUR) });
+        let server = Server { limit: told.limit, remaining, reserve, reset: now + told.reset.min(HOUR) };
+        let others = server.others(state.calls.used(now, HOUR));
+        state.before.get_or_insert((now, others));
+        state.server = Some(server);
     }
 
     /// Lets all calls of the token wait, because the server said so.
@@ -165,8 +175,33 @@ impl Budget {
         Left { minute, hour, paused: paused.filter(|paused| !paused.is_zero()) }
     }
 
+    /// How many calls sweeps may make in an hour: those of the limit that neither urgent calls nor other users of the
+    /// token made in the last hour.
+    pub(super) fn for_sweeps(&self) -> usize {
+        let now = Instant::now();
+        let mut state = self.state();
+        state.calls.forget(now, HOUR);
+        state.urgent.forget(now, HOUR);
+        let urgent = state.urgent.used(now, HOUR);
+        let (per_hour, reserve, others) = match state.server.filter(|server| now < server.reset) {
+            Some(server) => {
+                let others = server.others(state.calls.used(now, HOUR)).saturating_sub(state.left_of_before(now));
+                (self.limits.per_hour.min(server.limit), server.reserve, others)
+            }
+            None => (self.limits.per_hour, self.limits.hour_reserve, 0),
+        };
+        per_hour.saturating_sub(urgent.max(reserve)).saturating_sub(others).max(1)
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock()
+    }
+}
+
+impl Server {
+    /// The calls in the server's window that this process did not make, of which it made so many.
+    fn others(self, own: usize) -> usize {
+        self.limit.saturating_sub(self.remaining).saturating_sub(own)
     }
 }
 
@@ -175,6 +210,9 @@ impl Drop for Permit {
         let now = Instant::now();
         let mut state = self.budget.state();
         state.calls.end(now);
+        if self.priority == Priority::Urgent {
+            state.urgent.end(now);
+        }
         if let Some(log) = self.lane.and_then(|lane| state.lanes.get_mut(lane)) {
             log.end(now);
         }
@@ -232,7 +270,19 @@ impl State {
             server.remaining = server.remaining.saturating_sub(1);
         }
         self.calls.under_way += 1;
+        if priority == Priority::Urgent {
+            self.urgent.forget(now, HOUR);
+            self.urgent.under_way += 1;
+        }
         Ok(())
+    }
+
+    /// How many of the calls before the first answer are still in the server's window, if they were made evenly.
+    fn left_of_before(&self, now: Instant) -> usize {
+        let Some((since, calls)) = self.before else { return 0 };
+        let left = HOUR.saturating_sub(now.saturating_duration_since(since));
+        let left = u128::try_from(calls).unwrap_or_default() * left.as_millis() / HOUR.as_millis();
+        usize::try_from(left).unwrap_or(calls)
     }
 }
 
@@ -396,6 +446,27 @@ mod tests {
             assert!(tokio::time::timeout(Duration::from_millis(10), call).await.is_err());
         }
         assert_eq!(budget.left().minute, 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn sweeps_plan_with_what_urgent_calls_and_other_users_of_the_token_leave() {
+        let budget = Budget::new(limits(100_000, 1000));
+        assert_eq!(budget.for_sweeps(), 900);
+        for _ in 0..150 {
+            drop(budget.acquire(Priority::Urgent, None).await);
+            drop(budget.acquire(Priority::Sweep, None).await);
+        }
+        assert_eq!(budget.for_sweeps(), 850, "50 urgent calls did not fit the reserve");
+        // 200 calls were made before this process started, such as by the last leader.
+        let told = |remaining| Told { limit: 1000, remaining, reset: HOUR };
+        budget.told(told(1000 - 300 - 200));
+        assert_eq!(budget.for_sweeps(), 850, "they leave the window");
+        budget.told(told(1000 - 300 - 200 - 100));
+        assert_eq!(budget.for_sweeps(), 750, "another user of the token made 100 more");
+        budget.told(Told { limit: 500, remaining: 100, reset: HOUR });
+        assert_eq!(budget.for_sweeps(), 350, "the token has less than it was said to have");
+        tokio::time::advance(HOUR + MARGIN).await;
+        assert_eq!(budget.for_sweeps(), 900, "what the server said is over");
     }
 }
 

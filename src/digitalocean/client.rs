@@ -103,6 +103,11 @@ impl Client {
         self.shared.config.limits.of_hour(Priority::Sweep)
     }
 
+    /// How many calls sweeps may make in an hour beside all others, by what was made in the last hour.
+    pub(super) fn calls_for_sweeps(&self) -> usize {
+        self.shared.budget.for_sweeps()
+    }
+
     /// What has been used so far.
     #[must_use]
     pub fn usage(&self) -> Usage {

@@ -2,10 +2,17 @@
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
+use jiff::Timestamp;
 use parking_lot::{Mutex, MutexGuard};
 use tokio::time::Instant;
 
-use super::{asking::Asking, index::Index, metrics::Metrics, reverts::Reverts, sweeps::Sweeps};
+use super::{
+    asking::Asking,
+    index::Index,
+    metrics::Metrics,
+    reverts::Reverts,
+    sweeps::{Circumstances, SweepInfo, Sweeps},
+};
 use crate::{
     api::labels,
     digitalocean::{
@@ -66,6 +73,7 @@ impl Context {
     /// A controller that has not begun.
     #[must_use]
     pub fn new(process: Process, inventory: Inventory, settings: DriftSettings) -> Arc<Self> {
+        let period = settings.sync.busiest(Timestamp::now());
         Arc::new(Self {
             process,
             inventory,
@@ -77,7 +85,7 @@ impl Context {
             settings,
             metrics: Metrics::default(),
             queue: Queue::default(),
-            sweeps: Sweeps::default(),
+            sweeps: Sweeps::new(period),
             asking: Asking::new(ASKING),
             index: Mutex::default(),
             handled_syncs: Mutex::default(),
@@ -124,6 +132,28 @@ impl Context {
     #[must_use]
     pub fn is_loaded(&self) -> bool {
         self.records.are_complete() && self.drifts.are_complete() && self.sagas.are_complete()
+    }
+
+    /// The sweeps of each recorded kind.
+    #[must_use]
+    pub fn sweeps(&self) -> Vec<SweepInfo> {
+        let recorded = self.index().kinds();
+        self.sweeps.infos().into_iter().filter(|info| recorded.contains(&info.kind)).collect()
+    }
+
+    /// Computes how often each kind is swept, from what its sweeps cost and how many calls they may make. Returns the
+    /// kinds that are swept for another reason than before.
+    pub(super) fn adapt_sweeps(&self) -> Vec<SweepInfo> {
+        let mut open: HashMap<Kind, i64> = HashMap::new();
+        for drifts in self.index().open_drifts() {
+            *open.entry(drifts.kind).or_default() += drifts.count;
+        }
+        let circumstances = |kind| Circumstances {
+            open_drifts: open.get(&kind).copied().unwrap_or_default(),
+            pause: self.inventory.pause(kind),
+            max_age: self.inventory.max_age(kind, self.settings.max_age),
+        };
+        self.sweeps.adapt(self.inventory.calls_for_sweeps(), circumstances)
     }
 
     /// Queues these records, once all are known and this process acts: the sweeps hand over the first ones, whole kinds

@@ -26,7 +26,7 @@ pub(super) struct Past {
     pub(super) detected: Instant,
     /// When the first of what is known becomes too old.
     pub(super) expires: Instant,
-    /// The shortest time from the begin of one sweep to the next.
+    /// The shortest time from the begin of one sweep to the next, by its pace.
     pub(super) pause: Duration,
 }
 
@@ -54,16 +54,21 @@ pub(super) fn next(past: &Past, sync: &Schedule, detect: Option<&Schedule>, now:
     if past.busy.is_some() {
         return distrust;
     }
-    let synced = match (past.began, past.failed) {
-        (None, _) => now.instant,
-        (Some(began), None) => due(sync, began, now).max(began + past.pause),
-        (Some(_), Some((ended, failures))) => due(sync, ended, now).min(ended + RETRY.after(failures)),
-    };
+    let synced = next_sync(past, sync, now);
     // Also where nothing changed: what changes after this time waits for the next.
     let detect = detect.map(|detect| (due(detect, past.detected, now), Due::Detect));
     // Of those that are due at the same time, the first: what changed is compared after it was listed.
     let all = [Some(distrust), Some((synced, Due::Sync)), detect];
     all.into_iter().flatten().min_by_key(|(at, _)| *at).unwrap_or(distrust)
+}
+
+/// When the next sweep is due, once no sweep is under way.
+pub(super) fn next_sync(past: &Past, sync: &Schedule, now: Now) -> Instant {
+    match (past.began, past.failed) {
+        (None, _) => now.instant,
+        (Some(began), None) => due(sync, began, now).max(began + past.pause),
+        (Some(_), Some((ended, failures))) => due(sync, ended, now).min(ended + RETRY.after(failures)),
+    }
 }
 
 /// When a schedule is due after its last run, which may be past.
@@ -148,7 +153,7 @@ mod tests {
             ("and sweeps not by comparing", changed(0, 4), "5m", "1m", 5, (hour.at(5), Due::Sync)),
             ("a cron time for each", changed(14, 0), "15 * * * *", "20 * * * *", 25, (hour.at(15), Due::Sync)),
             (
-                "a limit of the kind's own makes a sweep wait",
+                "a limit of the kind's own, or of the token, makes a sweep wait",
                 Past { pause: MINUTE * 7, ..quiet() },
                 "5m",
                 "",

@@ -9,7 +9,7 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
-use super::{context::Context, index::OpenDrifts, metrics::KindLabel};
+use super::{context::Context, index::OpenDrifts, metrics::KindLabel, sweeps::SweepInfo};
 use crate::{
     digitalocean::SnapshotInfo,
     telemetry::metrics::{Seconds, seconds, signed, whole},
@@ -30,6 +30,8 @@ pub struct Gauges {
     pub max_age: Duration,
     /// The state of the inventory.
     pub snapshots: Vec<SnapshotInfo>,
+    /// How often each kind is swept.
+    pub sweeps: Vec<SweepInfo>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -38,11 +40,19 @@ struct FieldLabel {
     field: &'static str,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct PaceLabel {
+    kind: &'static str,
+    reason: &'static str,
+    urgency: &'static str,
+}
+
 impl Gauges {
     /// The values of this moment.
     #[must_use]
     pub fn of(context: &Context) -> Self {
         let mut snapshots = context.inventory.snapshots();
+        let sweeps = context.sweeps();
         let index = context.index();
         // A kind that is no longer recorded is no longer listed, so its age is meaningless.
         let kinds = index.kinds();
@@ -53,6 +63,7 @@ impl Gauges {
             open_drifts: index.open_drifts(),
             max_age: context.settings.max_age,
             snapshots,
+            sweeps,
         }
     }
 
@@ -61,6 +72,7 @@ impl Gauges {
         registry.register("records", "Records in the cache", whole(signed(self.records)));
         self.register_drifts(registry);
         self.register_inventory(registry);
+        self.register_sweeps(registry);
     }
 
     fn register_drifts(&self, registry: &mut Registry) {
@@ -100,6 +112,30 @@ impl Gauges {
         let help = "Resources of recorded kinds that no record names, those aside that Kubernetes made";
         registry.register("unrecorded_resources", help, unrecorded);
     }
+
+    fn register_sweeps(&self, registry: &mut Registry) {
+        let calls = Family::<KindLabel, Gauge>::default();
+        let due = Family::<KindLabel, Seconds>::default();
+        let schedule = Family::<KindLabel, Seconds>::default();
+        let intervals = Family::<PaceLabel, Seconds>::default();
+        for sweeps in &self.sweeps {
+            let kind = sweeps.kind.name();
+            let label = KindLabel { kind };
+            calls.get_or_create(&label).set(signed(sweeps.calls));
+            due.get_or_create(&label).set(sweeps.due.unwrap_or_default().as_secs_f64());
+            schedule.get_or_create(&label).set(sweeps.scheduled.as_secs_f64());
+            let label = PaceLabel { kind, reason: sweeps.pace.reason.into(), urgency: sweeps.pace.urgency.into() };
+            intervals.get_or_create(&label).set(sweeps.pace.interval.as_secs_f64());
+        }
+        registry.register("sync_calls", "Calls of the last sweep of a kind", calls);
+        let help = "Time until the next sweep of a kind is due; 0 during a sweep";
+        registry.register_with_unit("sync_due", help, Unit::Seconds, due);
+        let help = "Time between two sweeps of a kind by `--sync-schedule`";
+        registry.register_with_unit("sync_schedule", help, Unit::Seconds, schedule);
+        let help = "Time between two sweeps of a kind, and the reason: `Schedule`, `OwnLimit`, `TokenLimit` (longer, within \
+                    `--inventory-max-age`), `Shortage` (longer than that)";
+        registry.register_with_unit("sync_interval", help, Unit::Seconds, intervals);
+    }
 }
 
 #[cfg(test)]
@@ -112,7 +148,10 @@ mod tests {
     use crate::{
         api::{DriftPhase, conditions::reason},
         digitalocean::Kind,
-        drift::metrics::Metrics,
+        drift::{
+            metrics::Metrics,
+            pace::{Pace, Reason, Urgency},
+        },
     };
 
     fn nothing() -> Gauges {
@@ -122,6 +161,7 @@ mod tests {
             open_drifts: Vec::new(),
             max_age: Duration::from_mins(15),
             snapshots: Vec::new(),
+            sweeps: Vec::new(),
         }
     }
 
@@ -190,11 +230,19 @@ mod tests {
             let snapshot =
                 SnapshotInfo { kind, age: Some(Duration::ZERO), resources: 1, unrecorded: Some(2), last_error: None };
             gauges.snapshots.push(snapshot);
+            gauges.sweeps.push(SweepInfo {
+                kind,
+                calls: 1,
+                pace: Pace { interval: Duration::ZERO, reason: Reason::TokenLimit, urgency: Urgency::Quiet },
+                due: None,
+                scheduled: Duration::ZERO,
+                calls_per_hour: 1,
+            });
         }
         metrics.reconciled(Duration::ZERO, "ok");
         let text = scrape(&metrics, &gauges);
         let series = text.lines().filter(|line| !line.starts_with('#')).count();
-        assert!(series < 2300, "{series} series");
+        assert!(series < 2600, "{series} series");
     }
 
     #[test]

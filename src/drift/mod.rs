@@ -18,6 +18,7 @@ pub mod metrics;
 mod observe;
 pub mod observed;
 pub mod ownership;
+pub mod pace;
 pub mod plan;
 pub(crate) mod record;
 pub mod reverts;
@@ -27,6 +28,6 @@ pub mod standing;
 pub mod status;
 mod summary;
 mod sweep;
-mod sweeps;
+pub mod sweeps;
 
 pub use record::record_provisioned;

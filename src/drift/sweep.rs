@@ -18,7 +18,7 @@ use tracing::{debug, info, warn};
 
 use super::{
     context::Context,
-    due::{Due, NEVER, Now, Past, next},
+    due::{Due, NEVER, Now, Past, next, next_sync},
     first_looks::{FirstLooks, Look},
     sweeps::{STILL_WAITING, SweepFailure},
 };
@@ -97,14 +97,17 @@ impl Sweep {
 
     async fn run(mut self, mut asks: UnboundedReceiver<ObjectKey>) {
         let pulse = self.context.process.liveness.enter("a sweep", LONGEST_SWEEP);
+        let mut paced = self.context.sweeps.paced();
         let mut work: Option<Work> = None;
         loop {
             let settings = &self.context.settings;
             let now = Now { instant: Instant::now(), time: Timestamp::now() };
-            self.past.pause = self.context.inventory.pause(self.kind);
+            self.past.pause = self.context.sweeps.pace(self.kind).pause();
             let (at, due) = next(&self.past, &settings.sync, settings.detect.as_ref(), now);
             let looks = self.first_looks.due(self.context.inventory.pages(self.kind));
             let is_idle = self.past.busy.is_none();
+            let due_sync = is_idle.then(|| next_sync(&self.past, &settings.sync, now));
+            self.context.sweeps.set_due(self.kind, due_sync);
             let begun = tokio::select! {
                 biased;
                 done = finished(&mut work) => {
@@ -128,6 +131,8 @@ impl Sweep {
                     }
                     None => return pulse.leave(),
                 },
+                // The sender lives as long as the process.
+                _ = paced.changed() => None,
             };
             if begun.is_some() {
                 pulse.begin();
@@ -156,6 +161,8 @@ impl Sweep {
             context.sweeps.set_failure(kind, None);
             // Whoever is recorded next is asked for, and not told what went wrong then.
             context.inventory.forget_kind(kind);
+            context.sweeps.forget(kind);
+            self.adapt();
             context.queue.extend(asked);
             return None;
         }
@@ -250,11 +257,10 @@ impl Sweep {
             self.queue_unknown();
         }
         self.past.failed = None;
-        let hour_limit = self.context.inventory.hour_limit();
-        let schedule = &self.context.settings.sync;
-        if let Some(why) = self.context.sweeps.shortage(self.kind, found.calls, schedule, hour_limit) {
-            warn!(why, "sweeps cannot be made as often as they are due");
-        }
+        // At first all is new.
+        let found_changes = found.changed.len() > found.renewed.len();
+        self.context.sweeps.swept(self.kind, found.calls, took, found_changes);
+        self.adapt();
         // Nothing could be said of them: that changes at once.
         self.queue(&found.renewed);
         self.changed.extend(found.changed);
@@ -265,6 +271,18 @@ impl Sweep {
         }
         if self.context.settings.detect.is_none() {
             self.detect();
+        }
+    }
+
+    /// Adapts the pace of all kinds to what is known now.
+    fn adapt(&self) {
+        for sweeps in self.context.adapt_sweeps() {
+            let kind = sweeps.kind;
+            if sweeps.is_short() {
+                warn!(%kind, %sweeps, "sweeps cannot be made as often as the inventory needs");
+            } else {
+                info!(%kind, %sweeps, "sweeps have another pace");
+            }
         }
     }
 

@@ -1,12 +1,22 @@
-//! The sweeps of all recorded kinds: the inbox of each task, and why nothing is known of its kind.
+//! The sweeps of all recorded kinds: the inbox of each task, its pace, and why nothing is known of its kind.
 
-use std::{collections::HashMap, fmt};
+use std::{
+    collections::{BTreeMap, HashMap},
+    fmt,
+    time::Duration,
+};
 
-use jiff::Timestamp;
 use parking_lot::{Mutex, MutexGuard};
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::{
+    sync::{
+        mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
+        watch,
+    },
+    time::Instant,
+};
 
-use crate::{digitalocean::Kind, kube_ext::key::ObjectKey, schedule::Schedule};
+use super::pace::{Need, Pace, Reason, Urgency, pace};
+use crate::{digitalocean::Kind, kube_ext::key::ObjectKey};
 
 /// The message of a record of an unknown resource while the first sweep takes too long.
 pub(super) const STILL_WAITING: &str =
@@ -45,35 +55,123 @@ impl fmt::Display for SweepFailure {
 }
 
 /// The tasks, one for each recorded kind.
-#[derive(Default)]
 pub struct Sweeps {
-    kinds: Mutex<HashMap<Kind, Task>>,
-    /// Whether the warning that sweeps need more calls than they may make was logged.
-    is_short: Mutex<bool>,
+    /// The scheduled time between two sweeps.
+    period: Duration,
+    state: Mutex<State>,
+    /// Changes whenever the pace of a kind does.
+    paced: watch::Sender<()>,
+}
+
+#[derive(Default)]
+struct State {
+    kinds: HashMap<Kind, Task>,
+    /// The calls of an hour that the paces were computed for.
+    calls_per_hour: usize,
 }
 
 struct Task {
     asks: UnboundedSender<ObjectKey>,
     failure: Option<SweepFailure>,
-    /// How many calls the last sweep took.
+    last: LastSweep,
+    pace: Pace,
+    /// When the next sweep is due; nothing during one.
+    due: Option<Instant>,
+}
+
+/// What the last sweeps of a kind cost and found.
+#[derive(Clone, Copy, Debug, Default)]
+struct LastSweep {
     calls: usize,
+    took: Duration,
+    /// A bit for each of the last eight, the last one lowest.
+    found_changes: u8,
+}
+
+/// What decides the pace of a kind besides its last sweeps.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Circumstances {
+    /// Its open drifts.
+    pub(super) open_drifts: i64,
+    /// The shortest time between two sweeps that a limit of its own allows.
+    pub(super) pause: Duration,
+    /// The age from which its inventory gives no verdict.
+    pub(super) max_age: Duration,
+}
+
+/// The sweeps of a kind, for metrics and readiness.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SweepInfo {
+    /// The kind.
+    pub kind: Kind,
+    /// The calls of its last sweep; 0 before the first.
+    pub calls: usize,
+    /// How often it is swept.
+    pub pace: Pace,
+    /// The time until its next sweep is due; nothing during one.
+    pub due: Option<Duration>,
+    /// The scheduled time between two sweeps.
+    pub scheduled: Duration,
+    /// The calls that all sweeps together may make in an hour.
+    pub calls_per_hour: usize,
+}
+
+impl SweepInfo {
+    /// Whether the inventory becomes too old between two sweeps.
+    #[must_use]
+    pub fn is_short(&self) -> bool {
+        self.pace.reason == Reason::Shortage
+    }
+}
+
+impl fmt::Display for SweepInfo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.due {
+            Some(due) => write!(f, "due in {} s", due.as_secs())?,
+            None => f.write_str("in progress")?,
+        }
+        write!(f, ", every {} s", self.pace.interval.as_secs())?;
+        let Self { calls, scheduled, calls_per_hour, .. } = self;
+        let scheduled = scheduled.as_secs();
+        match self.pace.reason {
+            Reason::Schedule => write!(f, "; a sweep takes {calls} calls"),
+            Reason::OwnLimit => write!(f, " instead of {scheduled} s: the list has a rate limit of its own"),
+            Reason::TokenLimit => write!(
+                f,
+                " instead of {scheduled} s: a sweep takes {calls} calls, and all sweeps may make {calls_per_hour} in an \
+                 hour"
+            ),
+            Reason::Shortage => write!(
+                f,
+                " instead of {scheduled} s, which is longer than the inventory may be old: a sweep takes {calls} calls, \
+                 and all sweeps may make {calls_per_hour} in an hour; set a longer --inventory-max-age, or raise \
+                 --requests-per-hour if the token allows more"
+            ),
+        }
+    }
 }
 
 impl Sweeps {
+    /// No tasks yet. The scheduled time between two sweeps is `period`.
+    pub(super) fn new(period: Duration) -> Self {
+        Self { period, state: Mutex::default(), paced: watch::Sender::default() }
+    }
+
     /// Registers the task of a kind. Returns its inbox, unless it was registered before.
     pub(super) fn register(&self, kind: Kind) -> Option<UnboundedReceiver<ObjectKey>> {
         let mut inbox = None;
-        self.kinds().entry(kind).or_insert_with(|| {
+        self.state().kinds.entry(kind).or_insert_with(|| {
             let (asks, asked) = unbounded_channel();
             inbox = Some(asked);
-            Task { asks, failure: None, calls: 0 }
+            let pace = Pace::scheduled(self.period);
+            Task { asks, failure: None, last: LastSweep::default(), pace, due: None }
         });
         inbox
     }
 
     /// Hands a record over to the task of its kind.
     pub(super) fn send(&self, kind: Kind, key: ObjectKey) {
-        if let Some(task) = self.kinds().get(&kind) {
+        if let Some(task) = self.state().kinds.get(&kind) {
             // The task lives as long as the process.
             let _ = task.asks.send(key);
         }
@@ -82,66 +180,169 @@ impl Sweeps {
     /// Why nothing is known of a kind, once a sweep was tried.
     #[must_use]
     pub fn failure(&self, kind: Kind) -> Option<String> {
-        self.kinds().get(&kind)?.failure.as_ref().map(ToString::to_string)
+        self.state().kinds.get(&kind)?.failure.as_ref().map(ToString::to_string)
     }
 
     /// Sets the failure of a kind, or clears it. Returns the previous one.
     pub(super) fn set_failure(&self, kind: Kind, failure: Option<SweepFailure>) -> Option<SweepFailure> {
-        let mut kinds = self.kinds();
-        kinds.get_mut(&kind).and_then(|task| std::mem::replace(&mut task.failure, failure))
+        let mut state = self.state();
+        state.kinds.get_mut(&kind).and_then(|task| std::mem::replace(&mut task.failure, failure))
     }
 
-    /// Takes over what a sweep of the kind took. Why the sweeps of all kinds cannot be made as often as they are due;
-    /// nothing where they can, or it was told already.
-    pub(super) fn shortage(&self, kind: Kind, calls: usize, schedule: &Schedule, hour_limit: usize) -> Option<String> {
-        let calls: usize = {
-            let mut kinds = self.kinds();
-            if let Some(task) = kinds.get_mut(&kind) {
-                task.calls = calls;
-            }
-            kinds.values().map(|task| task.calls).sum()
+    /// Takes over what a sweep of the kind cost, and whether it found changes.
+    pub(super) fn swept(&self, kind: Kind, calls: usize, took: Duration, found_changes: bool) {
+        if let Some(task) = self.state().kinds.get_mut(&kind) {
+            let before = task.last.found_changes << 1;
+            task.last = LastSweep { calls, took, found_changes: before | u8::from(found_changes) };
+        }
+    }
+
+    /// Nothing is recorded of the kind, so its sweeps cost nothing.
+    pub(super) fn forget(&self, kind: Kind) {
+        if let Some(task) = self.state().kinds.get_mut(&kind) {
+            task.last = LastSweep::default();
+        }
+    }
+
+    /// Computes the pace of each kind anew, for so many calls in an hour. Returns the kinds that are swept for another
+    /// reason than before.
+    pub(super) fn adapt(&self, calls_per_hour: usize, of: impl Fn(Kind) -> Circumstances) -> Vec<SweepInfo> {
+        let mut state = self.state();
+        let need = |(kind, task): (&Kind, &Task)| {
+            let Circumstances { open_drifts, pause, max_age } = of(*kind);
+            let LastSweep { calls, took, found_changes } = task.last;
+            (*kind, Need { calls, took, urgency: Urgency::of(open_drifts, found_changes), pause, max_age })
         };
-        let shortage = shortage(calls, schedule, hour_limit, Timestamp::now());
-        let mut is_short = self.is_short.lock();
-        let was_short = std::mem::replace(&mut *is_short, shortage.is_some());
-        shortage.filter(|_| !was_short)
+        let needs: BTreeMap<_, _> = state.kinds.iter().map(need).collect();
+        let paces = pace(&needs, self.period, calls_per_hour);
+        state.calls_per_hour = calls_per_hour;
+        let mut news = Vec::new();
+        let mut is_other = false;
+        for (kind, pace) in paces {
+            let Some(task) = state.kinds.get_mut(&kind) else { continue };
+            let before = std::mem::replace(&mut task.pace, pace);
+            is_other |= before.pause() != pace.pause();
+            if before.reason != pace.reason {
+                news.push(kind);
+            }
+        }
+        let news = news.into_iter().filter_map(|kind| self.info(&state, kind)).collect();
+        drop(state);
+        if is_other {
+            self.paced.send_replace(());
+        }
+        news
     }
 
-    fn kinds(&self) -> MutexGuard<'_, HashMap<Kind, Task>> {
-        self.kinds.lock()
+    /// How often a kind is swept.
+    pub(super) fn pace(&self, kind: Kind) -> Pace {
+        self.state().kinds.get(&kind).map_or(Pace::scheduled(self.period), |task| task.pace)
     }
-}
 
-/// Why so many calls for each round of sweeps are too many.
-fn shortage(calls: usize, schedule: &Schedule, hour_limit: usize, now: Timestamp) -> Option<String> {
-    let rounds = schedule.most_per_hour(now);
-    let needed = calls.saturating_mul(rounds);
-    (needed > hour_limit).then(|| {
-        format!(
-            "a sweep of all kinds takes {calls} calls, and --sync-schedule {schedule} wants {rounds} in an hour: {needed} \
-             calls, but sweeps may make {hour_limit}, nine tenths of --requests-per-hour. The inventory may grow too old \
-             for verdicts: set a longer --sync-schedule, or raise --requests-per-hour if the token allows more"
-        )
-    })
+    /// Changes whenever the pace of a kind does.
+    pub(super) fn paced(&self) -> watch::Receiver<()> {
+        self.paced.subscribe()
+    }
+
+    /// Takes over when the next sweep of a kind is due; nothing during one.
+    pub(super) fn set_due(&self, kind: Kind, due: Option<Instant>) {
+        if let Some(task) = self.state().kinds.get_mut(&kind) {
+            task.due = due;
+        }
+    }
+
+    /// The sweeps of all kinds.
+    #[must_use]
+    pub fn infos(&self) -> Vec<SweepInfo> {
+        let state = self.state();
+        let mut kinds: Vec<_> = state.kinds.keys().copied().collect();
+        kinds.sort();
+        kinds.into_iter().filter_map(|kind| self.info(&state, kind)).collect()
+    }
+
+    fn info(&self, state: &State, kind: Kind) -> Option<SweepInfo> {
+        let task = state.kinds.get(&kind)?;
+        Some(SweepInfo {
+            kind,
+            calls: task.last.calls,
+            pace: task.pace,
+            due: task.due.map(|due| due.saturating_duration_since(Instant::now())),
+            scheduled: self.period,
+            calls_per_hour: state.calls_per_hour,
+        })
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock()
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn schedule(text: &str) -> Schedule {
-        text.parse().unwrap()
+    const PERIOD: Duration = Duration::from_mins(5);
+
+    fn sweeps() -> (Sweeps, [Kind; 2]) {
+        let sweeps = Sweeps::new(PERIOD);
+        let kinds = ["Droplet", "Volume"].map(|kind| Kind::named(kind).unwrap());
+        for kind in kinds {
+            sweeps.register(kind).unwrap();
+        }
+        (sweeps, kinds)
+    }
+
+    fn calm(_: Kind) -> Circumstances {
+        Circumstances { open_drifts: 0, pause: Duration::ZERO, max_age: PERIOD * 3 }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn paces_follow_what_sweeps_cost_and_say_why() {
+        let (sweeps, [droplet, volume]) = sweeps();
+        let mut paced = sweeps.paced();
+        sweeps.swept(droplet, 501, Duration::from_secs(134), false);
+        sweeps.swept(volume, 1, Duration::from_secs(1), false);
+        assert!(sweeps.adapt(10_000, calm).is_empty() && !paced.has_changed().unwrap(), "nothing is stretched");
+        let news = sweeps.adapt(4500, calm);
+        assert_eq!(news.iter().map(|info| info.kind).collect::<Vec<_>>(), [droplet, volume]);
+        assert!(paced.has_changed().unwrap());
+        paced.mark_unchanged();
+        sweeps.set_due(droplet, Some(Instant::now() + PERIOD));
+        let droplets = &sweeps.infos()[0];
+        let wanted = "due in 300 s, every 459 s instead of 300 s: a sweep takes 501 calls, and all sweeps may make 4500 in \
+                      an hour";
+        assert_eq!((droplets.to_string().as_str(), droplets.is_short()), (wanted, false));
+        assert!(sweeps.adapt(4500, calm).is_empty() && !paced.has_changed().unwrap(), "nothing is new");
+        let news = sweeps.adapt(1000, calm);
+        assert!(news.iter().all(SweepInfo::is_short), "{news:?}");
+        let told = news[0].to_string();
+        for wanted in ["takes 501 calls", "--inventory-max-age", "--requests-per-hour"] {
+            assert!(told.contains(wanted), "{told}");
+        }
+        sweeps.forget(droplet);
+        let news = sweeps.adapt(1000, calm);
+        assert_eq!(news.iter().map(|info| info.pace.reason).collect::<Vec<_>>(), [Reason::Schedule; 2]);
     }
 
     #[test]
-    fn sweeps_that_cannot_be_made_as_often_as_they_are_due_are_told_with_the_numbers() {
-        let now = Timestamp::now();
-        assert_eq!(shortage(375, &schedule("5m"), 4500, now), None);
-        let told = shortage(376, &schedule("5m"), 4500, now).unwrap();
-        for wanted in
-            ["takes 376 calls", "--sync-schedule 5m", "12 in an hour", "4512", "may make 4500", "--requests-per-hour"]
-        {
-            assert!(told.contains(wanted), "{told}");
+    fn a_kind_with_open_drifts_and_one_that_changes_are_stretched_last() {
+        let (sweeps, [droplet, volume]) = sweeps();
+        let intervals = |sweeps: &Sweeps| [droplet, volume].map(|kind| sweeps.pace(kind).interval);
+        for kind in [droplet, volume] {
+            sweeps.swept(kind, 200, Duration::from_secs(30), false);
         }
+        sweeps.adapt(4500, calm);
+        let [one, other] = intervals(&sweeps);
+        assert!(one > PERIOD && one == other, "alike");
+        let open_drifts = |kind| i64::from(kind == volume);
+        sweeps.adapt(4500, |kind| Circumstances { open_drifts: open_drifts(kind), ..calm(kind) });
+        let [one, other] = intervals(&sweeps);
+        assert!(one > PERIOD && other == PERIOD, "{one:?} {other:?}");
+        for _ in 0..2 {
+            sweeps.swept(droplet, 200, Duration::from_secs(30), true);
+        }
+        sweeps.adapt(4500, calm);
+        let [one, other] = intervals(&sweeps);
+        assert!(one == PERIOD && other > PERIOD, "{one:?} {other:?}");
     }
 }

@@ -10,7 +10,7 @@ use circles::circles;
 use source::{Source, Target};
 
 /// The files that decide. A folder stands for all files below it.
-const DECIDING: [&str; 30] = [
+const DECIDING: [&str; 31] = [
     "backoff.rs",
     "comparison/",
     "digitalocean/document.rs",
@@ -25,6 +25,7 @@ const DECIDING: [&str; 30] = [
     "drift/known.rs",
     "drift/observed.rs",
     "drift/ownership.rs",
+    "drift/pace.rs",
     "drift/plan.rs",
     "drift/shown.rs",
     "drift/standing.rs",

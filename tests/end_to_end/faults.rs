@@ -170,14 +170,61 @@ async fn the_rate_limits_are_never_exceeded() {
     let limits = RateLimits { per_minute: 20, per_hour: 60, ..RateLimits::default() };
     let mut world = World::without_operator("limits", limits).await;
     world.record("web-1", json!({"name": "web-1"})).await;
-    // Two calls a second are wanted, twenty a minute allowed.
     world.start_operator(&["--requests-per-minute", "20", "--requests-per-hour", "60"]);
     world.reaches("pr/web-1", "InSync", "True NoDrift").await;
-    tokio::time::sleep(Duration::from_secs(20)).await;
+    // Far more sweeps are requested than twenty calls a minute allow.
+    for request in 0..40 {
+        let annotation = format!("arcadia.cloud/sync-requested-at={request}");
+        world.run(&["annotate", "pr", "web-1", "--overwrite", &annotation]).await;
+        tokio::time::sleep(Duration::from_millis(400)).await;
+    }
     let requests = world.cloud.requests().await.unwrap();
     assert_eq!(requests.limited, 0, "{requests:?}");
     assert!(requests.total() >= 15, "at full speed until the limit: {requests:?}");
     assert!(requests.highest_per_minute <= 20, "{requests:?}");
+}
+
+#[tokio::test]
+async fn sweeps_that_do_not_fit_the_budget_become_rarer_and_those_of_kinds_with_drifts_least() {
+    let limits = RateLimits { per_minute: 1000, per_hour: 720, ..RateLimits::default() };
+    let mut world = World::without_operator("pace", limits).await;
+    let volume = "506f78a4-e098-11e5-ad9f-000f53306ae1";
+    world.cloud.put("volumes", json!({"id": volume, "name": "data", "size_gigabytes": 10})).await.unwrap();
+    world.record("web-1", json!({"name": "web-1"})).await;
+    world.record_as("data", "Volume", volume, json!({"size_gigabytes": 20}), json!({})).await;
+    // A sweep of droplets takes two calls, one of volumes takes one: 10,800 calls an hour are wanted.
+    let flags = ["--requests-per-minute", "1000", "--requests-per-hour", "720", "--inventory-max-age", "60s"];
+    world.start_operator(&flags);
+    world.reaches("pr/web-1", "InSync", "True NoDrift").await;
+    world.reaches("pr/data", "InSync", "False DriftOpen").await;
+    let interval = |kind: &str, labels: &str| {
+        let metrics = world.operator.as_ref().unwrap().metrics().unwrap_or_default();
+        let series = format!(r#"arcadia_sync_interval_seconds{{kind="{kind}",{labels}}} "#);
+        let value = metrics.lines().find_map(|line| line.strip_prefix(&series)).map(str::parse::<f64>);
+        value.and_then(Result::ok).ok_or(format!("no {series} in\n{metrics}"))
+    };
+    let [droplets, volumes] = eventually("intervals that fit", || async {
+        let droplets = interval("Droplet", r#"reason="TokenLimit",urgency="Quiet""#)?;
+        let volumes = interval("Volume", r#"reason="TokenLimit",urgency="Drifted""#)?;
+        if volumes < droplets / 3.0 { Ok([droplets, volumes]) } else { Err(format!("{droplets} and {volumes}")) }
+    })
+    .await;
+    let planned = 3600.0 * (2.0 / droplets + 1.0 / volumes);
+    assert!((400.0..=568.0).contains(&planned), "seven eighths of 648 calls, less urgent ones: {planned}");
+    assert!(droplets < 60.0, "within the maximum age");
+    let ready = world.operator.as_ref().unwrap().answer("/readyz?verbose").unwrap();
+    let wanted = "instead of 1 s: a sweep takes 2 calls, and all sweeps may make ";
+    assert!(
+        ready.lines().any(|line| line.starts_with("[+]sweep/Droplet ok: due in ") && line.contains(wanted)),
+        "{ready}"
+    );
+    let before = world.cloud.requests().await.unwrap();
+    tokio::time::sleep(Duration::from_secs_f64(volumes * 2.0 + 1.0)).await;
+    let after = world.cloud.requests().await.unwrap();
+    let lists = |path: &str| after.count(path) - before.count(path);
+    assert!((1..=3).contains(&lists("GET /v2/volumes")), "{after:?}");
+    assert!(lists("GET /v2/droplets") <= 2 && after.limited == 0, "{after:?}");
+    assert_eq!(world.condition("pr/web-1", "InSync").await, "True NoDrift", "its inventory is young enough");
 }
 
 #[tokio::test]

@@ -78,6 +78,16 @@ fn sweeps_fail_when_all_fail_and_not_when_one_does() {
 }
 
 #[test]
+fn sweeps_that_are_rarer_than_the_inventory_may_be_old_are_told_and_others_are_not() {
+    let interval = |kind: &str, reason: &str, seconds: &str| {
+        let labels = format!(r#"kind="{kind}",reason="{reason}",urgency="Quiet""#);
+        of("a", "arcadia_sync_interval_seconds", &labels, seconds)
+    };
+    let series = [interval("Droplet", "TokenLimit", "458x40"), interval("Volume", "Shortage", "1800x40")];
+    assert_eq!(fires("ArcadiaSweepsTooRare", &series), [label("kind", "Volume")]);
+}
+
+#[test]
 fn the_budget_is_that_of_the_replica_that_uses_it() {
     let of_window = |pod: &str, window: &str, left: &str| {
         let label = format!(r#"window="{window}""#);

@@ -14,8 +14,9 @@ use crate::{
 
 /// The name of the port in the chart and the kustomize base.
 const PORT: &str = "metrics";
-/// The name of the checks of kinds in the verbose readiness.
+/// The names of the checks of kinds in the verbose readiness.
 const INVENTORY: &str = "inventory/";
+const SWEEP: &str = "sweep/";
 
 /// The code of an answer that something is not ready.
 const UNAVAILABLE: u16 = 503;
@@ -46,6 +47,21 @@ pub(in crate::cli) struct KindReport {
     pub(in crate::cli) unrecorded: Option<f64>,
     /// The reason why the last list could not be read.
     pub(in crate::cli) failure: Option<String>,
+    /// The calls of the last sweep.
+    pub(in crate::cli) calls: Option<f64>,
+    /// The seconds until the next sweep is due.
+    pub(in crate::cli) due: Option<f64>,
+    /// The seconds between two sweeps by the schedule.
+    pub(in crate::cli) scheduled: Option<f64>,
+    /// The seconds between two sweeps as they are made, and the reason.
+    pub(in crate::cli) interval: Option<(f64, String)>,
+}
+
+impl Report {
+    /// The kind that these labels name.
+    fn kind(&mut self, labels: &BTreeMap<&str, &str>) -> &mut KindReport {
+        self.kinds.entry(labels.get("kind").copied().unwrap_or_default().to_owned()).or_default()
+    }
 }
 
 /// Reads the report of the holder of a lease; nothing where it is no pod, or serves no metrics.
@@ -92,14 +108,14 @@ fn parse(metrics: &str, checks: &str) -> Report {
             "arcadia_build_info" => report.version = label("version"),
             "arcadia_inventory_max_age_seconds" => report.max_age = Some(value),
             "arcadia_cloud_pause_seconds" => report.pause = value,
-            "arcadia_inventory_age_seconds" => {
-                report.kinds.entry(label("kind").unwrap_or_default()).or_default().age = Some(value);
-            }
-            "arcadia_inventory_resources" => {
-                report.kinds.entry(label("kind").unwrap_or_default()).or_default().recorded = Some(value);
-            }
-            "arcadia_unrecorded_resources" => {
-                report.kinds.entry(label("kind").unwrap_or_default()).or_default().unrecorded = Some(value);
+            "arcadia_inventory_age_seconds" => report.kind(&labels).age = Some(value),
+            "arcadia_inventory_resources" => report.kind(&labels).recorded = Some(value),
+            "arcadia_unrecorded_resources" => report.kind(&labels).unrecorded = Some(value),
+            "arcadia_sync_calls" => report.kind(&labels).calls = Some(value),
+            "arcadia_sync_due_seconds" => report.kind(&labels).due = Some(value),
+            "arcadia_sync_schedule_seconds" => report.kind(&labels).scheduled = Some(value),
+            "arcadia_sync_interval_seconds" => {
+                report.kind(&labels).interval = Some((value, label("reason").unwrap_or_default()));
             }
             "arcadia_cloud_calls_left" => {
                 report.budget.entry(label("window").unwrap_or_default()).or_default().0 = value;
@@ -110,9 +126,11 @@ fn parse(metrics: &str, checks: &str) -> Report {
             _ => {}
         }
     }
+    // The metrics say more about sweeps than their checks.
     for (name, text) in checks.lines().filter_map(|line| line.strip_prefix("[-]")?.split_once(" failed: ")) {
         match name.strip_prefix(INVENTORY) {
             Some(kind) => report.kinds.entry(kind.to_owned()).or_default().failure = Some(text.to_owned()),
+            None if name.starts_with(SWEEP) => {}
             None => report.failures.push((name.to_owned(), text.to_owned())),
         }
     }
@@ -141,7 +159,14 @@ arcadia_inventory_max_age_seconds 900.0
 arcadia_inventory_age_seconds{kind="Droplet"} 12.5
 arcadia_inventory_resources{kind="Droplet"} 34
 arcadia_unrecorded_resources{kind="Droplet"} 5
+arcadia_sync_calls{kind="Droplet"} 501
+arcadia_sync_due_seconds{kind="Droplet"} 447.5
+arcadia_sync_schedule_seconds{kind="Droplet"} 300.0
+arcadia_sync_interval_seconds{kind="Droplet",reason="TokenLimit",urgency="Quiet"} 458.1
 arcadia_inventory_age_seconds{kind="Domain"} 1200.0
+arcadia_sync_calls{kind="Domain"} 900
+arcadia_sync_schedule_seconds{kind="Domain"} 300.0
+arcadia_sync_interval_seconds{kind="Domain",reason="Shortage",urgency="Quiet"} 1810.0
 arcadia_cloud_calls_left{window="hour"} 4000
 arcadia_cloud_calls_limit{window="hour"} 4500
 arcadia_cloud_calls_left{window="minute"} 12
@@ -152,6 +177,7 @@ arcadia_cloud_pause_seconds 30.0
     const CHECKS: &str = "[+]lease ok
 [-]sagas failed: listing the sagas
 [+]inventory/Droplet ok
+[-]sweep/Domain failed: due in 610 s
 [-]inventory/Volume failed: listing Volume: the token needs block_storage:read
 readyz check failed
 ";
@@ -206,7 +232,16 @@ readyz check failed
         let report = report();
         assert_eq!((report.version.as_deref(), report.max_age, report.pause), (Some("0.1.0"), Some(900.0), 30.0));
         assert_eq!(report.budget["hour"], (4000.0, 4500.0));
-        let droplet = KindReport { age: Some(12.5), recorded: Some(34.0), unrecorded: Some(5.0), failure: None };
+        let droplet = KindReport {
+            age: Some(12.5),
+            recorded: Some(34.0),
+            unrecorded: Some(5.0),
+            failure: None,
+            calls: Some(501.0),
+            due: Some(447.5),
+            scheduled: Some(300.0),
+            interval: Some((458.1, "TokenLimit".to_owned())),
+        };
         assert_eq!(report.kinds["Droplet"], droplet);
         assert!(report.kinds["Volume"].failure.as_ref().unwrap().contains("block_storage:read"));
         assert_eq!(report.failures, [("sagas".to_owned(), "listing the sagas".to_owned())]);

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::{
     found::{DeploymentView, Found, LeaseView, OPERATOR_LABEL, Records},
-    report::Report,
+    report::{KindReport, Report},
 };
 use crate::{
     api::{OPERATOR, conditions::reason},
@@ -16,7 +16,7 @@ use crate::{
         text::{Paint, Table, age, count},
     },
     comparison::show,
-    drift::shown::first,
+    drift::{pace::Reason, shown::first},
     manifests::users::UserRole,
 };
 
@@ -211,6 +211,7 @@ fn reported(report: &Result<Report, String>, found: &Found) -> Vec<Check> {
     });
     checks.extend(failures);
     for (kind, sweep) in &report.kinds {
+        let pace = pace(sweep, found.now);
         let ago = sweep.age.map(|age| age_of(age, found.now));
         let mut text = match &ago {
             Some(ago) => format!("{kind}: listed {ago} ago"),
@@ -229,11 +230,54 @@ fn reported(report: &Result<Report, String>, found: &Found) -> Vec<Check> {
         if let Some(failure) = &sweep.failure {
             let _ = write!(text, "; {}", show::clip(failure, MESSAGE));
         }
+        if let Some(pace) = &pace {
+            let _ = write!(text, "; {}", pace.text);
+        }
         let is_bad = is_old || sweep.failure.is_some();
-        let check = Check::new(SUBJECT, if is_bad { State::Problem } else { State::Ok }, text);
-        checks.push(if is_bad { check.next(logs()) } else { check });
+        let state = if is_bad { State::Problem } else { pace.as_ref().map_or(State::Ok, |pace| pace.state) };
+        let next = if is_bad { Some(logs()) } else { pace.and_then(|pace| pace.next) };
+        checks.push(Check { next, ..Check::new(SUBJECT, state, text) });
     }
     checks
+}
+
+/// How often a kind is swept, where that is not as scheduled.
+fn pace(sweep: &KindReport, now: jiff::Timestamp) -> Option<Pace> {
+    let (interval, reason) = sweep.interval.as_ref()?;
+    let (interval, scheduled) = (age_of(*interval, now), age_of(sweep.scheduled?, now));
+    let calls = sweep.calls.unwrap_or_default();
+    let mut pace =
+        Pace { text: format!("swept every {interval} instead of {scheduled}"), state: State::Note, next: None };
+    match reason.parse::<Reason>().ok()? {
+        Reason::Schedule => return None,
+        Reason::OwnLimit => {
+            pace.text += ": the list has a rate limit of its own";
+            pace.state = State::Ok;
+        }
+        Reason::TokenLimit => {
+            let _ = write!(pace.text, ": a sweep takes {calls} calls");
+            pace.next =
+                Some("raise --requests-per-hour if the token allows more, or set a longer --sync-schedule".to_owned());
+        }
+        Reason::Shortage => {
+            let _ = write!(pace.text, ": a sweep takes {calls} calls, too many for --inventory-max-age");
+            pace.state = State::Problem;
+            pace.next = Some(
+                "set a longer --inventory-max-age, or raise --requests-per-hour if the token allows more".to_owned(),
+            );
+        }
+    }
+    if let Some(due) = sweep.due.filter(|due| *due > 0.0) {
+        let _ = write!(pace.text, "; the next one is due in {}", age_of(due, now));
+    }
+    Some(pace)
+}
+
+/// How often a kind is swept, as a finding.
+struct Pace {
+    text: String,
+    state: State,
+    next: Option<String>,
 }
 
 fn version(report: &Report) -> Check {
@@ -545,17 +589,19 @@ mod tests {
                                   -> set a longer --sync-schedule, or use the token for the operator alone
             PROBLEM   Readiness   sagas: listing the sagas
                                   -> kubectl logs -n arcadia-system arcadia-operator-7d9f --tail=50
-            PROBLEM   Sweeps      Domain: listed 20m ago; too old to compare
+            PROBLEM   Sweeps      Domain: listed 20m ago; too old to compare; swept every 30m instead of 5m: a sweep takes 900 calls, too many for --inventory-max-age
                                   -> kubectl logs -n arcadia-system arcadia-operator-7d9f --tail=50
-            ok        Sweeps      Droplet: listed 12s ago, 34 recorded, 5 not recorded
+            note      Sweeps      Droplet: listed 12s ago, 34 recorded, 5 not recorded; swept every 7m instead of 5m: a sweep takes 501 calls; the next one is due in 7m
+                                  -> raise --requests-per-hour if the token allows more, or set a longer --sync-schedule
             PROBLEM   Sweeps      Volume: never listed; listing Volume: the token needs block_storage:read
                                   -> kubectl logs -n arcadia-system arcadia-operator-7d9f --tail=50
             note      Version     the operator is 0.0.9, and this command is 0.1.0; both work together
             note      Budget      4000 of 4500 calls left this hour, 12 of 225 calls left this minute
                                   -> set a longer --sync-schedule, or raise --requests-per-hour if the token allows more
-            PROBLEM   Sweeps      Domain: listed 20m ago; too old to compare
+            PROBLEM   Sweeps      Domain: listed 20m ago; too old to compare; swept every 30m instead of 5m: a sweep takes 900 calls, too many for --inventory-max-age
                                   -> kubectl logs -n arcadia-system arcadia-operator-7d9f --tail=50
-            ok        Sweeps      Droplet: listed 12s ago, 34 recorded, 5 not recorded
+            note      Sweeps      Droplet: listed 12s ago, 34 recorded, 5 not recorded; swept every 7m instead of 5m: a sweep takes 501 calls; the next one is due in 7m
+                                  -> raise --requests-per-hour if the token allows more, or set a longer --sync-schedule
             PROBLEM   Sweeps      Volume: never listed; listing Volume: the token needs block_storage:read
                                   -> kubectl logs -n arcadia-system arcadia-operator-7d9f --tail=50
             unknown   Sweeps      the operator's own report cannot be read: pods "x" is forbidden: User "jane" cannot get pods/proxy

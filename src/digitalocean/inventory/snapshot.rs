@@ -199,10 +199,10 @@ impl Inventory {
         self.kinds().get(&kind).is_some_and(|snapshot| snapshot.listed_at.is_some())
     }
 
-    /// How many calls sweeps may make in any hour.
+    /// How many calls sweeps may make in an hour beside all others, by what was made in the last hour.
     #[must_use]
-    pub fn hour_limit(&self) -> usize {
-        self.0.client.hour_limit()
+    pub fn calls_for_sweeps(&self) -> usize {
+        self.0.client.calls_for_sweeps()
     }
 
     /// Takes over which fields are recorded of a known resource. Whether they need calls that were not made yet; until

@@ -8,6 +8,8 @@ use arcadia_operator::api::{DriftPhase, SagaKind, SagaPhase};
 use arcadia_operator::digitalocean::{self, Kind, SnapshotInfo, Usage};
 use arcadia_operator::drift::gauges::Gauges;
 use arcadia_operator::drift::index::OpenDrifts;
+use arcadia_operator::drift::pace::{Pace, Reason, Urgency};
+use arcadia_operator::drift::sweeps::SweepInfo;
 use arcadia_operator::kube_ext::leader::Leadership;
 use arcadia_operator::saga::index::{Census, InPhase};
 use arcadia_operator::telemetry::metrics::Metrics;
@@ -89,6 +91,14 @@ fn scrape_of_everything() -> Result<String, Error> {
                 resources: 1,
                 unrecorded: Some(0),
                 last_error: None,
+            }],
+            sweeps: vec![SweepInfo {
+                kind,
+                calls: 1,
+                pace: Pace { interval: Duration::ZERO, reason: Reason::Schedule, urgency: Urgency::Quiet },
+                due: None,
+                scheduled: Duration::ZERO,
+                calls_per_hour: 1,
             }],
         };
         gauges.register(registry);
