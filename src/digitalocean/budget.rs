@@ -79,6 +79,8 @@ struct State {
     calls: Log,
     /// Of them, those that no sweep made.
     urgent: Log,
+    /// Calls that wait, in the order in which they came.
+    lines: HashMap<(Priority, Option<&'static str>), VecDeque<Arc<Notify>>>,
     /// Paths with limits of their own.
     lanes: HashMap<&'static str, Log>,
     paused_until: Option<Instant>,
@@ -117,8 +119,11 @@ impl Budget {
         Arc::new(Self { limits, state: Mutex::default(), changed: Notify::new() })
     }
 
-    /// Waits until a call may be made. `lane` names a limit that the path has of its own.
+    /// Waits until a call may be made, after those of its priority that came before. `lane` names a limit that the path
+    /// has of its own; its calls wait for each other alone.
     pub(super) async fn acquire(self: &Arc<Self>, priority: Priority, lane: Option<Lane>) -> Permit {
+        let place = Place::at_the_end(self, (priority, lane.map(|(name, _)| name)));
+        place.is_first().await;
         loop {
             let changed = self.changed.notified();
             let wait = match self.state().take(&self.limits, priority, lane, Instant::now()) {
@@ -202,6 +207,42 @@ impl Server {
     /// The calls in the server's window that this process did not make, of which it made so many.
     fn others(self, own: usize) -> usize {
         self.limit.saturating_sub(self.remaining).saturating_sub(own)
+    }
+}
+
+/// The place of a call among those that wait. Dropping it lets the next one move up.
+struct Place<'b> {
+    budget: &'b Budget,
+    line: (Priority, Option<&'static str>),
+    turn: Arc<Notify>,
+}
+
+impl<'b> Place<'b> {
+    fn at_the_end(budget: &'b Budget, line: (Priority, Option<&'static str>)) -> Self {
+        let turn = Arc::new(Notify::new());
+        budget.state().lines.entry(line).or_default().push_back(Arc::clone(&turn));
+        Self { budget, line, turn }
+    }
+
+    async fn is_first(&self) {
+        loop {
+            let first = self.budget.state().lines.get(&self.line).and_then(|line| line.front().cloned());
+            if first.is_none_or(|first| Arc::ptr_eq(&first, &self.turn)) {
+                return;
+            }
+            self.turn.notified().await;
+        }
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        let mut state = self.budget.state();
+        let Some(line) = state.lines.get_mut(&self.line) else { return };
+        line.retain(|turn| !Arc::ptr_eq(turn, &self.turn));
+        if let Some(first) = line.front() {
+            first.notify_one();
+        }
     }
 }
 
@@ -449,6 +490,56 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn five_hundred_sagas_finish_in_the_order_of_what_their_calls_cost() {
+        let budget = Budget::new(limits(250, 5000));
+        let begin = Instant::now();
+        let mut sagas = tokio::task::JoinSet::new();
+        // The first ones make most calls.
+        for number in 0..500_usize {
+            let budget = Arc::clone(&budget);
+            sagas.spawn(async move {
+                let calls = 5 - number / 100;
+                for _ in 0..calls {
+                    let permit = budget.acquire(Priority::Urgent, None).await;
+                    tokio::time::sleep(Duration::from_millis(200)).await;
+                    drop(permit);
+                }
+                (Instant::now(), calls)
+            });
+        }
+        let mut finished = sagas.join_all().await;
+        finished.sort();
+        assert!(finished.is_sorted_by_key(|(_, calls)| *calls), "{finished:?}");
+        // 1,500 calls, 250 in a minute.
+        assert_eq!(begin.elapsed().as_secs() / 60, 5);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn calls_are_made_in_the_order_in_which_they_came_and_one_that_is_given_up_holds_nobody_up() {
+        let budget = Budget::new(limits(10, 1000));
+        let (sender, mut order) = tokio::sync::mpsc::unbounded_channel();
+        let mut waiting = Vec::new();
+        for number in 0..60 {
+            let (budget, sender) = (Arc::clone(&budget), sender.clone());
+            waiting.push(tokio::spawn(async move {
+                drop(budget.acquire(Priority::Urgent, None).await);
+                sender.send(number).unwrap();
+            }));
+            tokio::task::yield_now().await;
+        }
+        // The first one that waits, and one behind it.
+        for number in [10, 40] {
+            waiting[number].abort();
+        }
+        drop(sender);
+        let mut made = Vec::new();
+        while let Some(number) = order.recv().await {
+            made.push(number);
+        }
+        assert_eq!(made, (0..60).filter(|number| ![10, 40].contains(number)).collect::<Vec<_>>());
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn sweeps_plan_with_what_urgent_calls_and_other_users_of_the_token_leave() {
         let budget = Budget::new(limits(100_000, 1000));
         assert_eq!(budget.for_sweeps(), 900);
@@ -471,7 +562,7 @@ mod tests {
 }
 
 /// Whose calls go first when the budget runs low.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Priority {
     /// Routine: leaves the reserve alone.
     Sweep,
