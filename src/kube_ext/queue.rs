@@ -38,6 +38,10 @@ struct State<K> {
     delayed: BTreeSet<(Instant, K)>,
     due: HashMap<K, Instant>,
     failures: HashMap<K, u32>,
+    /// The time for which a worker waits on behalf of all: only that worker wakes up when a delayed key is due.
+    awaited: Option<Instant>,
+    #[cfg(test)]
+    wake_ups: usize,
 }
 
 impl<K> Default for State<K> {
@@ -50,6 +54,9 @@ impl<K> Default for State<K> {
             delayed: BTreeSet::new(),
             due: HashMap::new(),
             failures: HashMap::new(),
+            awaited: None,
+            #[cfg(test)]
+            wake_ups: 0,
         }
     }
 }
@@ -91,17 +98,23 @@ impl<K: Clone + Eq + Hash + Ord> Queue<K> {
             let changed = self.changed.notified();
             let due = {
                 let mut state = self.state();
+                #[cfg(test)]
+                {
+                    state.wake_ups += 1;
+                }
                 if let Some(key) = state.take(Instant::now()) {
-                    if !state.ready.is_empty() {
+                    if !state.ready.is_empty() || state.is_unattended() {
                         self.changed.notify_one();
                     }
                     return key;
                 }
-                state.delayed.first().map(|(due, _)| *due)
+                state.await_first()
             };
             match due {
                 Some(due) => {
+                    let mut awaited = Awaited { queue: self, due, is_abandoned: true };
                     let _ = tokio::time::timeout_at(due, changed).await;
+                    awaited.is_abandoned = false;
                 }
                 None => changed.await,
             }
@@ -141,9 +154,10 @@ impl<K: Clone + Eq + Hash + Ord> Queue<K> {
         self.changed.notify_one();
     }
 
-    /// The number of queued keys.
-    pub fn waiting(&self) -> usize {
-        self.state().ready.len()
+    /// The number of keys that are queued or being processed.
+    pub fn pending(&self) -> usize {
+        let state = self.state();
+        state.ready.len() + state.running.len()
     }
 
     fn state(&self) -> MutexGuard<'_, State<K>> {
@@ -151,7 +165,42 @@ impl<K: Clone + Eq + Hash + Ord> Queue<K> {
     }
 }
 
+/// A worker that waits until a delayed key is due. If its wait is abandoned, another worker waits.
+struct Awaited<'q, K> {
+    queue: &'q Queue<K>,
+    due: Instant,
+    is_abandoned: bool,
+}
+
+impl<K> Drop for Awaited<'_, K> {
+    fn drop(&mut self) {
+        let mut state = self.queue.state.lock();
+        if state.awaited == Some(self.due) {
+            state.awaited = None;
+        }
+        drop(state);
+        if self.is_abandoned {
+            self.queue.changed.notify_one();
+        }
+    }
+}
+
 impl<K: Clone + Eq + Hash + Ord> State<K> {
+    /// Whether a delayed key is due before the time for which a worker waits.
+    fn is_unattended(&self) -> bool {
+        let first = self.delayed.first().map(|(due, _)| *due);
+        first.is_some_and(|first| self.awaited.is_none_or(|awaited| first < awaited))
+    }
+
+    /// The time for which the worker waits; nothing where another worker waits already.
+    fn await_first(&mut self) -> Option<Instant> {
+        if self.is_unattended() {
+            self.awaited = self.delayed.first().map(|(due, _)| *due);
+            return self.awaited;
+        }
+        None
+    }
+
     fn add(&mut self, key: K) {
         if self.admit(&key) {
             self.ready.push_back(key);
@@ -256,6 +305,63 @@ mod tests {
             }
         }
         assert_eq!(in_a_row, [1, 2, 3, 1]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn keys_that_wait_wake_nobody_and_a_key_that_is_due_wakes_few() {
+        const KEYS: usize = 5000;
+        let queue = Arc::new(Queue::default());
+        for _ in 0..128 {
+            let queue = queue.clone();
+            tokio::spawn(async move {
+                loop {
+                    let key = queue.next().await;
+                    // The last one sooner than all others.
+                    let wait = if key == KEYS - 1 { 1800 } else { 3600 };
+                    queue.later(&key, Duration::from_secs(wait));
+                }
+            });
+        }
+        queue.extend(0..KEYS);
+        let wake_ups = || std::mem::take(&mut queue.state().wake_ups);
+        tokio::time::sleep(Duration::from_mins(1)).await;
+        assert!(wake_ups() >= KEYS);
+        tokio::time::sleep(Duration::from_secs(1700)).await;
+        assert_eq!(wake_ups(), 0, "at rest");
+        tokio::time::sleep(Duration::from_secs(100)).await;
+        assert!((1..=6).contains(&wake_ups()), "one key was due");
+        assert_eq!(queue.pending(), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_delayed_key_is_worked_on_in_time_whichever_worker_waits() {
+        let queue = Arc::new(Queue::default());
+        let begin = Instant::now();
+        let seconds = |count| Duration::from_secs(count);
+        for key in [30, 20, 10] {
+            queue.add(key);
+            assert_eq!(queue.next().await, key);
+        }
+        let waiting = tokio::spawn({
+            let queue = queue.clone();
+            async move { queue.next().await }
+        });
+        // Each is due sooner than the one before.
+        for key in [30, 20, 10] {
+            queue.later(&key, seconds(key));
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        let other = tokio::spawn({
+            let queue = queue.clone();
+            async move { queue.next().await }
+        });
+        tokio::time::sleep(seconds(1)).await;
+        // The worker that waits for the first key ends.
+        waiting.abort();
+        assert_eq!(other.await.unwrap(), 10);
+        assert_eq!((begin.elapsed()).as_secs(), 10);
+        assert_eq!(queue.next().await, 20);
+        assert_eq!(begin.elapsed().as_secs(), 20);
     }
 
     #[tokio::test(start_paused = true)]

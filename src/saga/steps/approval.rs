@@ -57,7 +57,7 @@ impl Step for Approval {
             "{question}To approve, set your name from kubectl auth whoami: kubectl annotate saga {saga} \
              {APPROVE_PREFIX}{step}=NAME"
         );
-        // The annotation itself requeues the saga.
-        Ok(Progress::NotYet { again: Duration::from_hours(1), why })
+        // The annotation itself requeues the saga, and so does the timeout of the step.
+        Ok(Progress::NotYet { again: Self::TIMEOUT, why })
     }
 }
