@@ -195,6 +195,11 @@ mod tests {
                 if path.ends_with("/sagas") && !query.contains("labelSelector") {
                     sagas.wait_for(|come| *come).await.unwrap();
                 }
+                if query.contains("sendInitialEvents") {
+                    let refused = serde_json::json!({ "kind": "Status", "code": 422, "reason": "Invalid" });
+                    let body = Body::from(refused.to_string().into_bytes());
+                    return Ok(Response::builder().status(422).body(body).unwrap());
+                }
                 if query.contains("watch=") {
                     return std::future::pending().await;
                 }

@@ -30,6 +30,7 @@ use tower::{BoxError, Service, ServiceBuilder, filter::FilterLayer, retry::Retry
 use super::{
     depth,
     leader::{Leadership, Lost, Permit, end},
+    watch,
 };
 
 /// A standby tried to write: a bug.
@@ -63,6 +64,7 @@ pub fn client(config: &Config, leadership: &Leadership) -> Result<Client, kube::
         .layer(config.extra_headers_layer()?)
         .layer(only_leaders_write)
         .map_err(BoxError::from)
+        .map_request(watch::with_recent_list)
         .map_response(depth::limited)
         .service(legacy::Builder::new(TokioExecutor::new()).build::<_, Body>(connector));
     Ok(Client::new(service, config.default_namespace.clone()))

@@ -3,6 +3,7 @@
 use std::{collections::BTreeSet, fmt::Debug, sync::Arc};
 
 use futures::{Stream, StreamExt};
+use http::{Request, Uri, uri::PathAndQuery};
 use kube::{
     Api, Client, Resource,
     core::NamespaceResourceScope,
@@ -13,12 +14,12 @@ use kube::{
 };
 use serde::de::DeserializeOwned;
 use tokio::sync::watch;
-use tracing::warn;
+use tracing::{info, warn};
 
 use super::{key::ObjectKey, undecoded::Undecoded};
 use crate::liveness::Pulse;
 
-/// The page size of a list. Whole objects are only held for a page at a time.
+/// The page size of a list from an API server that does not stream it. Whole objects are only held for a page at a time.
 const PAGE: u32 = 250;
 
 /// The scope of one watch: a namespace, or all of them.
@@ -106,20 +107,73 @@ where
     F: Fn(&ObjectKey, &str) -> bool,
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + DeserializeOwned + Clone + Debug + Send + 'static,
 {
-    let watches =
-        scopes.iter().cloned().map(|scope| {
-            let api = match &scope {
-                None => Api::<Undecoded<K>>::all(client.clone()),
-                Some(namespace) => Api::namespaced(client.clone(), namespace),
-            };
-            let config = watcher::Config::default().page_size(PAGE);
-            let config = selector.map_or(config.clone(), |label| config.labels(label));
-            let events = watcher(api, config).default_backoff();
-            Box::pin(events.filter_map(move |event| {
-                std::future::ready(readable(event, is_known).map(|event| (scope.clone(), event)))
-            }))
-        });
+    let watches = scopes.iter().cloned().map(|scope| {
+        let api = match &scope {
+            None => Api::<Undecoded<K>>::all(client.clone()),
+            Some(namespace) => Api::namespaced(client.clone(), namespace),
+        };
+        let config = watcher::Config::default();
+        let config = selector.map_or(config.clone(), |label| config.labels(label));
+        let events = streamed_or_in_pages(api, config);
+        Box::pin(events.filter_map(move |event| {
+            std::future::ready(readable(event, is_known).map(|event| (scope.clone(), event)))
+        }))
+    });
     futures::stream::select_all(watches)
+}
+
+/// The events of one watch. The API server streams the first list, or it is read in pages from a server that cannot.
+///
+/// Later lists are always read in pages: kube reports the begin of a streamed list only after its request, so objects
+/// that this process created in between would count as deleted. Before the first list it creates none.
+fn streamed_or_in_pages<K>(
+    api: Api<Undecoded<K>>,
+    config: watcher::Config,
+) -> impl Stream<Item = watcher::Result<Event<Undecoded<K>>>>
+where
+    K: Resource<DynamicType = ()> + DeserializeOwned + Clone + Debug + Send + 'static,
+{
+    let in_pages = watcher(api.clone(), config.clone().page_size(PAGE)).default_backoff();
+    let streamed = watcher(api, config.streaming_lists()).default_backoff();
+    let mut is_first = true;
+    let continues = move |event: &watcher::Result<Event<_>>| {
+        let continues = match event {
+            Ok(Event::Init) => std::mem::replace(&mut is_first, false),
+            Ok(_) => true,
+            Err(error) => {
+                let is_refused = refuses_to_stream(error);
+                if is_refused {
+                    info!(watch = %K::kind(&()), "the API server does not stream lists; listing in pages");
+                }
+                !is_refused
+            }
+        };
+        std::future::ready(continues)
+    };
+    streamed.take_while(continues).chain(in_pages)
+}
+
+/// Whether the API server validated the request and has no streaming lists.
+fn refuses_to_stream(error: &watcher::Error) -> bool {
+    matches!(error, watcher::Error::WatchStartFailed(kube::Error::Api(status)) if status.is_invalid())
+}
+
+/// The same request, with a streamed list as recent as a list in pages. kube requests one of any age, and an older list
+/// would lack objects that this process has just created.
+pub(super) fn with_recent_list<B>(mut request: Request<B>) -> Request<B> {
+    if let Some(uri) = recent(request.uri()) {
+        *request.uri_mut() = uri;
+    }
+    request
+}
+
+/// Nothing where the request is for no streamed list.
+fn recent(uri: &Uri) -> Option<Uri> {
+    let query = uri.query().filter(|query| query.contains("sendInitialEvents=true"))?;
+    let kept: Vec<_> = query.split('&').filter(|pair| *pair != "resourceVersion=0").collect();
+    let mut parts = uri.clone().into_parts();
+    parts.path_and_query = Some(PathAndQuery::try_from(format!("{}?{}", uri.path(), kept.join("&"))).ok()?);
+    Uri::from_parts(parts).ok()
 }
 
 /// Drops versions that are known, and objects that cannot be decoded; a broken object must not block the others.
@@ -155,6 +209,12 @@ where
 
 #[cfg(test)]
 mod tests {
+    use http::Response;
+    use k8s_openapi::api::core::v1::ConfigMap;
+    use kube::client::Body;
+    use parking_lot::Mutex;
+    use serde_json::json;
+
     use super::*;
 
     #[tokio::test]
@@ -166,6 +226,75 @@ mod tests {
         lists.complete(&Some("b".into()));
         assert!(lists.are_complete());
         lists.completed().await;
+    }
+
+    /// An API server that streams lists or does not, with one object, and the requests that it had.
+    async fn first_events(streams: bool, count: usize) -> (Vec<String>, Vec<&'static str>) {
+        let requests = Arc::new(Mutex::new(Vec::new()));
+        let seen = requests.clone();
+        let answer = move |request: Request<Body>| {
+            let query = request.uri().query().unwrap_or_default().to_owned();
+            seen.lock().push(query.clone());
+            async move {
+                let object = json!({ "metadata": { "name": "a", "resourceVersion": "7" } });
+                let (code, body) = if query.contains("sendInitialEvents") && streams {
+                    let end = json!({ "kind": "ConfigMap", "apiVersion": "v1", "metadata": {
+                        "resourceVersion": "7", "annotations": { "k8s.io/initial-events-end": "true" } } });
+                    let gone = json!({ "kind": "Status", "code": 410, "message": "too old", "reason": "Expired" });
+                    let events = [("ADDED", &object), ("BOOKMARK", &end), ("ERROR", &gone)];
+                    let line = |(kind, object)| json!({ "type": kind, "object": object }).to_string() + "\n";
+                    (200, events.map(line).concat())
+                } else if query.contains("sendInitialEvents") {
+                    let message =
+                        "sendInitialEvents is forbidden for watch unless the WatchList feature gate is enabled";
+                    let status = json!({ "kind": "Status", "status": "Failure", "reason": "Invalid", "code": 422,
+                        "message": message });
+                    (422, status.to_string())
+                } else if query.contains("watch=") {
+                    return std::future::pending().await;
+                } else {
+                    (200, json!({ "metadata": { "resourceVersion": "7" }, "items": [object] }).to_string())
+                };
+                let body = Body::from(body.into_bytes());
+                Ok::<_, kube::Error>(Response::builder().status(code).body(body).unwrap())
+            }
+        };
+        let client = Client::new(tower::service_fn(answer), "default");
+        let events = objects::<ConfigMap>(&client, &BTreeSet::from([None]), None);
+        let names = events.take(count).map(|(_, event)| match event {
+            Event::Init => "init",
+            Event::InitApply(_) => "object",
+            Event::InitDone => "done",
+            _ => "other",
+        });
+        let names = names.collect().await;
+        let requests = requests.lock().clone();
+        (requests, names)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_list_is_streamed_or_read_in_pages_where_the_api_server_cannot() {
+        let (requests, events) = first_events(true, 3).await;
+        assert_eq!((requests.len(), events), (1, vec!["init", "object", "done"]), "{requests:?}");
+        let (requests, events) = first_events(false, 3).await;
+        assert_eq!(events, ["init", "object", "done"]);
+        assert!(requests.len() == 2 && requests[1].contains("limit=250"), "{requests:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_list_after_the_first_is_read_in_pages() {
+        let (requests, events) = first_events(true, 6).await;
+        assert_eq!(events, ["init", "object", "done"].repeat(2));
+        assert!(requests.last().unwrap().contains("limit=250"), "its begin is known before its request: {requests:?}");
+    }
+
+    #[test]
+    fn a_streamed_list_is_as_recent_as_one_in_pages() {
+        let query = |uri: &str| with_recent_list(Request::get(uri).body(()).unwrap()).uri().to_string();
+        let streamed = "https://api/apis/x?watch=true&sendInitialEvents=true&resourceVersionMatch=NotOlderThan";
+        assert_eq!(query(&format!("{streamed}&resourceVersion=0")), streamed);
+        let other = "/apis/x?watch=true&resourceVersion=0";
+        assert_eq!(query(other), other);
     }
 
     #[test]

@@ -264,6 +264,22 @@ fn writes(log: &Path, with: &Credential) -> Vec<Write> {
         .collect()
 }
 
+/// The lists of whole caches since this time, in pages or streamed. Readiness checks list one object.
+fn lists(log: &Path, with: &Credential, since: Timestamp) -> Vec<String> {
+    let text = std::fs::read_to_string(log).unwrap();
+    let entries = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let of_credential = entries.filter(|entry| {
+        let at: Timestamp = entry["requestReceivedTimestamp"].as_str().unwrap().parse().unwrap();
+        with.made(entry) && at >= since
+    });
+    let uris = of_credential.filter_map(|entry| {
+        let uri = entry["requestURI"].as_str().unwrap().to_owned();
+        let is_list = entry["verb"] == "list" && !uri.contains("limit=1&") && !uri.ends_with("limit=1");
+        (uri.contains("arcadia.cloud") && (is_list || uri.contains("sendInitialEvents=true"))).then_some(uri)
+    });
+    uris.collect()
+}
+
 #[tokio::test]
 async fn a_leader_that_stood_still_past_its_lease_writes_nothing_more() {
     let audit_policy = json!({
@@ -309,6 +325,10 @@ async fn a_leader_that_stood_still_past_its_lease_writes_nothing_more() {
 
     let [of_first, of_second] = [&one, &other].map(|credential| writes(&log, credential));
     assert!(of_first.len() > 30 && of_second.len() > 30, "{} and {}", of_first.len(), of_second.len());
+    let at_start = lists(&log, &other, Timestamp::UNIX_EPOCH);
+    assert!(at_start.len() >= 4 && at_start.iter().all(|list| !list.contains("resourceVersion=0")), "{at_start:?}");
+    let at_takeover = lists(&log, &other, stopped);
+    assert!(at_takeover.is_empty(), "the caches of a standby are warm: {at_takeover:?}");
     // What it had sent by then was on its way.
     let limit = stopped + Duration::from_secs(1);
     let late: Vec<_> = of_first.iter().filter(|write| write.at > limit).map(|write| &write.what).collect();
