@@ -8,6 +8,7 @@ use std::{sync::Arc, time::Duration};
 use futures::future::join;
 use jiff::Timestamp;
 use tokio::{
+    runtime::Handle,
     signal::unix::{Signal, SignalKind, signal},
     task::JoinHandle,
     time::timeout,
@@ -31,7 +32,7 @@ use crate::{
     telemetry::{
         http::{self, Endpoints},
         logs,
-        metrics::Metrics,
+        metrics::{Metrics, register_tasks},
     },
 };
 
@@ -132,8 +133,9 @@ fn metrics(context: &Arc<Context>, sagas: &Arc<saga::context::Context>, cloud: d
     let sagas = sagas.clone();
     metrics.add_gauges(move |registry| {
         let census = sagas.index().census();
-        saga::metrics::register_gauges(&census, Timestamp::now(), registry);
+        saga::metrics::register_gauges(&census, sagas.queued(), Timestamp::now(), registry);
     });
+    metrics.add_gauges(|registry| register_tasks(Handle::current().metrics().num_alive_tasks(), registry));
     metrics
 }
 

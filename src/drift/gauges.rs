@@ -32,6 +32,8 @@ pub struct Gauges {
     pub snapshots: Vec<SnapshotInfo>,
     /// How often each kind is swept.
     pub sweeps: Vec<SweepInfo>,
+    /// The number of records that are queued or being reconciled.
+    pub queued: usize,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -64,12 +66,14 @@ impl Gauges {
             max_age: context.settings.max_age,
             snapshots,
             sweeps,
+            queued: context.queue.pending(),
         }
     }
 
     /// Registers the gauges.
     pub fn register(&self, registry: &mut Registry) {
         registry.register("records", "Records in the cache", whole(signed(self.records)));
+        registry.register("queued_records", "Records that are queued or being reconciled", whole(signed(self.queued)));
         self.register_drifts(registry);
         self.register_inventory(registry);
         self.register_sweeps(registry);
@@ -162,6 +166,7 @@ mod tests {
             max_age: Duration::from_mins(15),
             snapshots: Vec::new(),
             sweeps: Vec::new(),
+            queued: 0,
         }
     }
 

@@ -75,6 +75,12 @@ impl Context {
         self.index.lock()
     }
 
+    /// The number of sagas that are queued or being reconciled.
+    #[must_use]
+    pub fn queued(&self) -> usize {
+        self.queue.pending()
+    }
+
     /// Whether the first lists of all namespaces are complete.
     #[must_use]
     pub fn is_loaded(&self) -> bool {

@@ -12,7 +12,7 @@ use prometheus_client::{
 use super::index::Census;
 use crate::{
     api::{SagaKind, SagaPhase},
-    telemetry::metrics::{OutcomeLabel, Seconds, signed},
+    telemetry::metrics::{OutcomeLabel, Seconds, signed, whole},
 };
 
 /// The counters and histograms. Clones share them.
@@ -82,8 +82,8 @@ impl Metrics {
     }
 }
 
-/// Registers the gauges of these sagas.
-pub fn register_gauges(sagas: &Census, now: Timestamp, registry: &mut Registry) {
+/// Registers the gauges of these sagas, of which so many are queued.
+pub fn register_gauges(sagas: &Census, queued: usize, now: Timestamp, registry: &mut Registry) {
     let counts = Family::<SagaLabel, Gauge>::default();
     let oldest = Family::<SagaLabel, Seconds>::default();
     for ((kind, phase), known) in sagas {
@@ -95,6 +95,7 @@ pub fn register_gauges(sagas: &Census, now: Timestamp, registry: &mut Registry) 
         }
     }
     registry.register("sagas", "Sagas in the cache", counts);
+    registry.register("queued_sagas", "Sagas that are queued or being reconciled", whole(signed(queued)));
     let help = "Time that the oldest saga has been in progress (`Running`, `RollingBack`) or `Stuck`";
     registry.register_with_unit("oldest_active_saga_age", help, Unit::Seconds, oldest);
 }
@@ -112,7 +113,7 @@ mod tests {
     fn scrape(metrics: &Metrics, sagas: &Census) -> String {
         let mut registry = Registry::default();
         metrics.register(&mut registry);
-        register_gauges(sagas, Timestamp::UNIX_EPOCH, &mut registry);
+        register_gauges(sagas, 0, Timestamp::UNIX_EPOCH, &mut registry);
         let mut text = String::new();
         encode(&mut text, &registry).unwrap();
         text

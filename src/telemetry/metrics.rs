@@ -80,6 +80,11 @@ fn written(registries: &[&Registry]) -> Result<String, fmt::Error> {
     Ok(text)
 }
 
+/// Registers the number of tasks of the process.
+pub fn register_tasks(tasks: usize, registry: &mut Registry) {
+    registry.register("tasks", "Asynchronous tasks of the process", whole(signed(tasks)));
+}
+
 /// A gauge with this value.
 pub(crate) fn whole(value: i64) -> Gauge {
     let gauge = Gauge::default();

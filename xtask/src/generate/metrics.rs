@@ -12,7 +12,7 @@ use arcadia_operator::drift::pace::{Pace, Reason, Urgency};
 use arcadia_operator::drift::sweeps::SweepInfo;
 use arcadia_operator::kube_ext::leader::Leadership;
 use arcadia_operator::saga::index::{Census, InPhase};
-use arcadia_operator::telemetry::metrics::Metrics;
+use arcadia_operator::telemetry::metrics::{Metrics, register_tasks};
 use arcadia_operator::{drift, saga};
 use jiff::Timestamp;
 
@@ -76,7 +76,8 @@ fn scrape_of_everything() -> Result<String, Error> {
     metrics.add_gauges(move |registry| {
         let now = Timestamp::UNIX_EPOCH;
         let census = Census::from([((SagaKind::Test, SagaPhase::Running), InPhase { count: 1, since: Some(now) })]);
-        saga::metrics::register_gauges(&census, now, registry);
+        saga::metrics::register_gauges(&census, 0, now, registry);
+        register_tasks(0, registry);
         let usage = Usage { calls: [(("GET", "/v2/droplets", 200), 1)].into(), ..Usage::default() };
         digitalocean::metrics::register(&usage, registry);
         Leadership::unelected().register_gauge(registry);
@@ -100,6 +101,7 @@ fn scrape_of_everything() -> Result<String, Error> {
                 scheduled: Duration::ZERO,
                 calls_per_hour: 1,
             }],
+            queued: 0,
         };
         gauges.register(registry);
     });
