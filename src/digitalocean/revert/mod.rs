@@ -27,7 +27,7 @@ use super::{Kind, Live, ResourceKey};
 pub use super::kinds::Class;
 pub use assess::{assess, existence, irreversible};
 pub(crate) use plan::check;
-pub use plan::{Plan, Refused, plan};
+pub use plan::{Plan, Refused, plan, proposal};
 pub use planned::{PlannedCall, PlannedStep};
 pub use reference::reference;
 pub(crate) use request::value_before;

@@ -72,6 +72,15 @@ pub fn plan(revert: &Revert<'_>, record: &str, allow: Allow) -> Result<Plan, Ref
     Ok(Plan { assessment, steps, calls })
 }
 
+/// Plans the revert of a field of a record with the permission that it needs and no more, as the user would allow it.
+///
+/// # Errors
+/// If the field cannot be reverted.
+pub fn proposal(revert: &Revert<'_>, record: &str) -> Result<(Plan, Allow), Refused> {
+    let needs = Allow::needed(judge(revert).assessment.class).unwrap_or_default();
+    Ok((plan(revert, record, needs)?, needs))
+}
+
 /// Checks that the user allows a revert. The step that carries it out checks it again.
 ///
 /// # Errors

@@ -201,6 +201,11 @@ fn what_the_user_did_not_allow_is_refused_with_the_effect_and_the_way() {
     assert_eq!(calls, ["type: shutdown, and power_off after two minutes", "type: resize", "type: power_on"]);
     let plan = planned(&droplet, "size", &json!("s-2vcpu-4gb"), Allow::DataLoss).unwrap();
     assert_eq!(plan.steps[0].step, "CreateDropletSnapshot");
+    let desired = json!("s-2vcpu-4gb");
+    let revert = Revert { field: "size", desired: &desired, document: &droplet, selected: &SelectedTags::new() };
+    let (plan, needs) = proposal(&revert, "web-1").unwrap();
+    assert_eq!(needs, Allow::Disruption);
+    assert_eq!(plan, planned(&droplet, "size", &desired, needs).unwrap(), "the plan shows the saga that would run");
     for allow in Allow::iter() {
         assert_eq!(allow.annotation().parse(), Ok(allow));
     }

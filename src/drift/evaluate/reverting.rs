@@ -12,7 +12,7 @@ use crate::{
         saga::{Retry, StepSpec},
     },
     comparison::{reading::stands_for as shows, secret},
-    digitalocean::revert::{self, Allow, Plan, Revert},
+    digitalocean::revert::{self, Plan, Revert},
     drift::{
         finding::{Finding, compare},
         known::{KnownDrift, readable},
@@ -265,9 +265,8 @@ impl Planner<'_> {
         }
         let revert = Revert { field: &drift.field, desired, document, selected: &(effective.selected.0)() };
         match asked {
-            Asked::Plan => match revert::plan(&revert, effective.name, Allow::DataLoss) {
-                Ok(plan) => {
-                    let needs = Allow::needed(plan.assessment.class).unwrap_or_default();
+            Asked::Plan => match revert::proposal(&revert, effective.name) {
+                Ok((plan, needs)) => {
                     self.writes.push(Write::ShowPlan { drift: drift.name.clone(), plan: Box::new(plan), needs });
                     self.writes.push(Write::DropDecision { drift: drift.name.clone() });
                 }
