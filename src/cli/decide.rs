@@ -173,7 +173,7 @@ impl Decision {
             let object = cluster.find(Noun::Drift, &drift.namespace, &drift.name).await?;
             let plan = object.as_ref().and_then(|object| object.data.pointer("/status/plan").cloned());
             let now = object.as_ref().map(DriftView::read);
-            if let Some(verdict) = verdict(self.verb, now.as_ref(), plan.as_ref()) {
+            if let Some(verdict) = verdict(self.verb, drift, now.as_ref(), plan.as_ref()) {
                 return Ok(verdict);
             }
             if Instant::now() >= until {
@@ -270,11 +270,13 @@ pub(super) fn is_same(seen: &DriftView, now: &DriftView) -> bool {
     (&seen.phase, &seen.expected, &seen.actual) == (&now.phase, &now.expected, &now.actual)
 }
 
-/// The result of a decision; nothing while it waits.
-fn verdict(verb: Verb, now: Option<&DriftView>, plan: Option<&Value>) -> Option<Verdict> {
+/// The result of a decision on a drift, as it was before and is now; nothing while it waits.
+fn verdict(verb: Verb, before: &DriftView, now: Option<&DriftView>, plan: Option<&Value>) -> Option<Verdict> {
     let Some(now) = now else { return Some(Verdict::Refused("the drift was deleted".to_owned())) };
     let is_handled = now.pending.is_none();
     let failures = [reason::DECISION_REFUSED, reason::REVERT_FAILED, reason::REVERT_STUCK];
+    // A plan leaves the reason of an earlier refusal as it is.
+    let is_planned = now.planned_at != before.planned_at;
     match verb {
         Verb::Withdraw => {
             let stands = now.standing.as_ref().is_some_and(|(status, _)| status == "True");
@@ -289,6 +291,7 @@ fn verdict(verb: Verb, now: Option<&DriftView>, plan: Option<&Value>) -> Option<
             let text = format!("{} ({})", now.phase, now.reason);
             Some(if is_as_decided { Verdict::Done(text) } else { Verdict::Refused(format!("closed as {text}")) })
         }
+        Verb::Plan if is_handled && is_planned => plan.map(|plan| Verdict::Done(view::plan(plan))),
         _ if is_handled && failures.contains(&now.reason.as_str()) => Some(Verdict::Refused(now.message.clone())),
         Verb::Plan => plan.filter(|_| is_handled).map(|plan| Verdict::Done(view::plan(plan))),
         Verb::Accept | Verb::Revert => None,
@@ -337,7 +340,8 @@ mod tests {
 
     #[test]
     fn a_decision_waits_until_the_drift_shows_its_result() {
-        let of = |verb, more: Value| verdict(verb, Some(&view("web-1", &more)), more.pointer("/status/plan"));
+        let before = view("web-1", &json!({}));
+        let of = |verb, more: Value| verdict(verb, &before, Some(&view("web-1", &more)), more.pointer("/status/plan"));
         let accept = json!({ "arcadia.cloud/accept": "true" });
         let waiting = json!({ "metadata": { "annotations": accept }, "status": { "reason": "DecisionRefused" } });
         assert_eq!(of(Verb::Accept, waiting), None, "an earlier refusal");
@@ -350,6 +354,13 @@ mod tests {
             { "type": "Resolved", "status": "False", "reason": "DecisionRefused", "message": "it moved" }] } });
         assert_eq!(of(Verb::Accept, refused), Some(Verdict::Refused("it moved".into())));
         assert_eq!(of(Verb::Plan, json!({})), None);
+        let planned =
+            json!({ "status": { "reason": "RevertFailed", "plan": { "class": "Safe", "plannedAt": "now" } } });
+        let Some(Verdict::Done(plan)) = of(Verb::Plan, planned.clone()) else { panic!("a plan after a failed revert") };
+        assert!(plan.contains("Safe"), "{plan}");
+        let planned = view("web-1", &planned);
+        let same = verdict(Verb::Plan, &planned, Some(&planned), None);
+        assert!(matches!(same, Some(Verdict::Refused(_))), "the plan of an earlier request: {same:?}");
         let standing = |status: &str| json!({ "status": { "phase": "Accepted", "conditions": [{ "type": "Standing", "status": status, "reason": "R" }] } });
         assert_eq!(of(Verb::Withdraw, standing("True")), None);
         assert_eq!(of(Verb::Withdraw, standing("False")), Some(Verdict::Done("withdrawn".into())));

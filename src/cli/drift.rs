@@ -59,6 +59,8 @@ pub(super) struct DriftView {
     pub(super) because: Option<String>,
     /// The decision that waits to be carried out.
     pub(super) pending: Option<Pending>,
+    /// The time of the plan of a revert.
+    pub(super) planned_at: Option<String>,
     /// The condition `Standing`, as status and reason.
     pub(super) standing: Option<(String, String)>,
     /// When a standing acceptance ends.
@@ -175,6 +177,7 @@ impl DriftView {
             decided_by: text("/status/decidedBy").map(|by| one_line(&by)),
             because: text("/status/because").or_else(|| annotation(annotations::BECAUSE)).map(|why| one_line(&why)),
             pending: pending.filter(|_| phase == "Open"),
+            planned_at: text("/status/plan/plannedAt"),
             standing: condition(data, conditions::STANDING).map(|standing| (standing.status, standing.reason)),
             until: text("/status/acceptance/until").or_else(|| annotation(annotations::ACCEPT_UNTIL)),
             phase,
