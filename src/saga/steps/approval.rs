@@ -31,6 +31,12 @@ pub struct Output {
     approved_at: Time,
 }
 
+/// A message of a user as a sentence of its own, before another one.
+fn sentence(message: &str) -> String {
+    let end = if message.ends_with(['.', '?', '!', ':']) { " " } else { ". " };
+    format!("{message}{end}")
+}
+
 pub struct Approval;
 
 impl Step for Approval {
@@ -52,7 +58,7 @@ impl Step for Approval {
             return Ok(Progress::Done(Output { approved_by: by.to_owned(), approved_at: Time(context.now) }));
         }
         let (saga, step) = (context.saga, &context.entry.name);
-        let question = parameters.message.as_ref().map(|message| format!("{message} ")).unwrap_or_default();
+        let question = parameters.message.as_deref().map(sentence).unwrap_or_default();
         let why = format!(
             "{question}To approve, set your name from kubectl auth whoami: kubectl annotate saga {saga} \
              {APPROVE_PREFIX}{step}=NAME"

@@ -17,11 +17,17 @@ use crate::{
 #[tokio::test]
 async fn an_approval_says_how_to_give_it_and_is_not_polled() {
     let world = World::start().await;
-    let parameters = json!({ "message": "Shall web-1 be deleted?" });
-    let journey = Journey::new(&world, named("Approval").unwrap(), &parameters);
-    let why = "Shall web-1 be deleted? To approve, set your name from kubectl auth whoami: \
-               kubectl annotate saga trial arcadia.cloud/approve-it=NAME";
-    assert_eq!(journey.ask().await, Ok(Progress::NotYet { again: Duration::from_hours(7 * 24), why: why.to_owned() }));
+    for (message, question) in
+        [("Shall web-1 be deleted?", "Shall web-1 be deleted? "), ("Delete web-1", "Delete web-1. ")]
+    {
+        let parameters = json!({ "message": message });
+        let journey = Journey::new(&world, named("Approval").unwrap(), &parameters);
+        let why = format!(
+            "{question}To approve, set your name from kubectl auth whoami: \
+             kubectl annotate saga trial arcadia.cloud/approve-it=NAME"
+        );
+        assert_eq!(journey.ask().await, Ok(Progress::NotYet { again: Duration::from_hours(7 * 24), why }));
+    }
 }
 
 #[tokio::test]
