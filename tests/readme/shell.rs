@@ -19,11 +19,11 @@ pub struct Shell {
 impl Shell {
     pub fn start(stage: &Stage) -> Self {
         let kubectl = stage.namespace.kubectl();
-        let mut path = env::var_os("PATH").unwrap_or_default();
-        if let Some(folder) = kubectl.program().parent().filter(|folder| *folder != Path::new("")) {
-            let folders = std::iter::once(folder.to_owned()).chain(env::split_paths(&path));
-            path = env::join_paths(folders.collect::<Vec<_>>()).unwrap();
-        }
+        let plugin = Path::new(env!("CARGO_BIN_EXE_kubectl-arcadia"));
+        let folders = [kubectl.program(), plugin].map(|program| program.parent().unwrap().to_owned());
+        let folders = folders.into_iter().filter(|folder| !folder.as_os_str().is_empty());
+        let path = env::var_os("PATH").unwrap_or_default();
+        let path = env::join_paths(folders.chain(env::split_paths(&path))).unwrap();
         let mut process = Command::new("sh")
             .current_dir(env!("CARGO_MANIFEST_DIR"))
             .env("PATH", path)

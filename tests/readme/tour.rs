@@ -18,7 +18,7 @@ const TOUR: &str = "docs/tour.md";
 /// Its commands are executed by tests/observability.
 const RUNBOOK: &str = "docs/troubleshooting.md";
 /// Blocks that no test executes: the document, how the block begins, and the reason.
-const NOT_RUN: [(&str, &str, &str); 17] = [
+const NOT_RUN: [(&str, &str, &str); 19] = [
     ("README.md", "git clone", "needs the network; tests/demo.rs of xtask plays the demo"),
     ("README.md", "kubectl create namespace arcadia-system", "tests/install installs with Helm and the real program"),
     ("CONTRIBUTING.md", "cargo xtask test", "would run this test"),
@@ -28,11 +28,13 @@ const NOT_RUN: [(&str, &str, &str); 17] = [
     ("docs/kubectl.md", "kubectl arcadia manifests", "tests/kubectl writes manifests"),
     ("docs/install.md", "docker build", "needs a registry; tests/image.rs of xtask reads the image"),
     ("docs/install.md", "kubectl create namespace arcadia-system", "tests/install installs with Helm"),
+    ("docs/install.md", "export DIGITALOCEAN_ACCESS_TOKEN", "tests/kubectl imports; the tour imports a domain"),
     ("docs/install.md", "doctl compute", "needs a real account"),
     ("docs/install.md", "helm install first", "tests/install/release.rs installs two"),
     ("docs/install.md", "cargo install", "needs a real cluster and a real account"),
     ("docs/gitops.md", "kubectl annotate drift DRIFT", "needs a drift; the tour accepts one"),
-    ("docs/revert.md", "kubectl annotate drift DRIFT", "needs a drift; the tour reverts one"),
+    ("docs/revert.md", "kubectl arcadia revert DRIFT", "needs a drift; the tour reverts one"),
+    ("docs/revert.md", "kubectl annotate drift DRIFT", "needs a drift; tests/end_to_end reverts one by annotations"),
     ("docs/operate.md", "kubectl create secret", "needs the operator as a pod"),
     ("docs/operate.md", "kubectl get provisionedresources -A", "needs jq"),
     ("docs/operate.md", "kubectl create -f records.json", "follows the block before it"),
@@ -109,6 +111,16 @@ fn the_readme_shows_only_lines_of_the_tour() {
     }
 }
 
+#[test]
+fn the_readme_shows_the_command_line_before_annotations() {
+    let readme = read("README.md");
+    let place = |command: &str| readme.find(command).unwrap_or_else(|| panic!("README.md does not show {command}"));
+    let annotation = place("kubectl annotate");
+    for command in ["$ kubectl arcadia\n", "$ kubectl arcadia accept", "$ kubectl arcadia revert"] {
+        assert!(place(command) < annotation, "README.md shows annotations before {command}");
+    }
+}
+
 /// A command and what it should print.
 #[derive(Debug)]
 struct Step {
@@ -132,7 +144,7 @@ fn steps(block: &Block) -> Vec<Step> {
 }
 
 /// The words of each line, where what differs from run to run is told by its kind:
-/// the width of columns, ages (`12s`, `3m5s`), the hash in a drift's name, and the namespace.
+/// the width of columns, ages (`12s`, `3m5s`), dates, the hash in a drift's name, and the namespace.
 fn normal(text: &str, namespace: &str) -> Vec<String> {
     let lines = text.lines().map(|line| line.replace(namespace, "NAMESPACE"));
     let words = lines.map(|line| line.split_whitespace().map(normal_word).collect::<Vec<_>>().join(" "));
@@ -143,8 +155,20 @@ fn normal_word(word: &str) -> String {
     if is_age(word) {
         return "AGE".to_owned();
     }
+    if is_like(word.trim_end_matches(':'), "0000-00-00") {
+        return "DATE".to_owned();
+    }
+    if is_like(word, "00:00:00") {
+        return "TIME".to_owned();
+    }
     let is_hash = |part: &str| part.len() == 10 && part.bytes().all(|byte| byte.is_ascii_hexdigit());
     word.split('-').map(|part| if is_hash(part) { "HASH" } else { part }).collect::<Vec<_>>().join("-")
+}
+
+/// A word of this length, with digits in place of zeros.
+fn is_like(word: &str, pattern: &str) -> bool {
+    let fits = |(sign, wanted): (char, char)| if wanted == '0' { sign.is_ascii_digit() } else { sign == wanted };
+    word.len() == pattern.len() && word.chars().zip(pattern.chars()).all(fits)
 }
 
 /// As kubectl writes ages: numbers, each with a unit.
@@ -161,6 +185,8 @@ fn is_age(word: &str) -> bool {
 fn only_what_differs_from_run_to_run_is_levelled() {
     assert_eq!(normal("a-0123456789-1   x  12s\n\n", "default"), ["a-HASH-1 x AGE"]);
     assert_eq!(normal("tour-1/web-2 is 3m5s old", "tour-1"), ["NAMESPACE/web-2 is AGE old"]);
+    assert_eq!(normal("by admin on 2026-11-30: 08:27:12 UTC", "default"), ["by admin on DATE TIME UTC"]);
+    assert_eq!(normal("2026-11-3 08:27:1", "default"), ["2026-11-3 08:27:1"]);
     for word in ["s", "12", "s-2vcpu-4gb", "1x", "5m!", "1s2"] {
         assert!(!is_age(word), "{word}");
     }
