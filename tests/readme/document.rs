@@ -81,7 +81,7 @@ pub fn rows(document: &str, title: &str) -> Vec<Vec<String>> {
     let mut rows = Vec::new();
     let mut in_table = false;
     for line in document.lines() {
-        let Some(inner) = line.strip_prefix("| ").and_then(|line| line.strip_suffix('|')) else {
+        let Some(inner) = line.trim().strip_prefix("| ").and_then(|line| line.strip_suffix('|')) else {
             in_table = false;
             continue;
         };
