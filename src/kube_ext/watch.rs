@@ -260,7 +260,7 @@ mod tests {
             }
         };
         let client = Client::new(tower::service_fn(answer), "default");
-        let events = objects::<ConfigMap>(&client, &BTreeSet::from([None]), None);
+        let events = objects::<ConfigMap, _>(&client, &BTreeSet::from([None]), None, &|_, _| false);
         let names = events.take(count).map(|(_, event)| match event {
             Event::Init => "init",
             Event::InitApply(_) => "object",
