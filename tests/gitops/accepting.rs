@@ -36,21 +36,12 @@ enum End {
 impl End {
     const ALL: [Self; 4] = [Self::InManifest, Self::ManifestChanged, Self::Withdrawn, Self::Expired];
 
-    const fn record(self) -> &'static str {
+    const fn name(self) -> &'static str {
         match self {
             Self::InManifest => "catches-up",
             Self::ManifestChanged => "changes",
             Self::Withdrawn => "withdrawn",
             Self::Expired => "expires",
-        }
-    }
-
-    const fn droplet(self) -> &'static str {
-        match self {
-            Self::InManifest => "1002",
-            Self::ManifestChanged => "1003",
-            Self::Withdrawn => "1004",
-            Self::Expired => "1005",
         }
     }
 
@@ -81,9 +72,34 @@ impl End {
     }
 }
 
+/// A record whose acceptance ends in one way, and its number among those.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Case {
+    end: End,
+    number: usize,
+}
+
+impl Case {
+    /// The records of an engine's story, whichever way they end.
+    fn all(engine: Engine) -> Vec<Self> {
+        let numbers = 0..engine.records_alike();
+        numbers.flat_map(|number| End::ALL.map(|end| Self { end, number })).collect()
+    }
+
+    fn record(self) -> String {
+        format!("{}-{}", self.end.name(), self.number)
+    }
+
+    fn droplet(self) -> String {
+        let of_end = End::ALL.iter().position(|end| *end == self.end).unwrap();
+        (2000 + self.number * End::ALL.len() + of_end).to_string()
+    }
+}
+
 /// An engine that applies the manifests without end.
 struct Story {
     stage: Stage,
+    cases: Vec<Case>,
     engine: Engine,
     engine_loop: Loop,
 }
@@ -93,14 +109,15 @@ impl Story {
     async fn begin(engine: Engine) -> Self {
         let mut stage = Stage::new(engine.name()).await;
         stage.add_droplet(STEADY.1).await;
-        for end in End::ALL {
-            stage.add_droplet(end.droplet()).await;
+        let cases = Case::all(engine);
+        for case in &cases {
+            stage.add_droplet(&case.droplet()).await;
         }
         commit(engine, &stage, |_| OLD.to_owned());
         let mut engine_loop = Loop::of(engine, &stage);
         engine_loop.next(1).await;
         stage.start_operator();
-        let mut story = Self { stage, engine, engine_loop };
+        let mut story = Self { stage, cases, engine, engine_loop };
         story.has_drifts(|_| vec![[OLD, "Open"]]).await;
         story.all_are("InSync", |end| if end.is_some() { "False DriftOpen" } else { "True NoDrift" }).await;
         // Helm's first upgrade of a release may still change its marks.
@@ -125,11 +142,9 @@ impl Story {
 
     /// The drifts of each record, in order: the expected name and the phase.
     async fn has_drifts(&self, wanted: impl Fn(End) -> Vec<[&'static str; 2]>) {
-        let wanted: BTreeMap<String, Vec<[String; 2]>> = End::ALL
-            .map(|end| {
-                (end.record().to_owned(), wanted(end).into_iter().map(|drift| drift.map(str::to_owned)).collect())
-            })
-            .into();
+        let of = |case: &Case| wanted(case.end).into_iter().map(|drift| drift.map(str::to_owned)).collect();
+        let wanted: BTreeMap<String, Vec<[String; 2]>> =
+            self.cases.iter().map(|case| (case.record(), of(case))).collect();
         eventually("the drifts", || async {
             let mut drifts = self.stage.drifts().await;
             drifts.sort_by_key(|drift| drift.spec.episode);
@@ -148,7 +163,7 @@ impl Story {
         eventually(&format!("{condition} of all records"), || async {
             let records = self.stage.records().await;
             let wrong = records.iter().find_map(|record| {
-                let end = End::ALL.into_iter().find(|end| end.record() == record.name_any());
+                let end = self.end_of(&record.name_any());
                 let is = condition_of(record, condition);
                 (is != wanted(end)).then(|| format!("{}: {is}", record.name_any()))
             });
@@ -157,15 +172,23 @@ impl Story {
         .await;
     }
 
-    /// The first drift of a record: the one that is accepted.
-    async fn drift(&self, end: End) -> Drift {
-        let mut drifts = self.stage.drifts().await.into_iter();
-        drifts.find(|drift| drift.spec.resource_ref.name == end.record() && drift.spec.episode == 1).unwrap()
+    /// How the acceptance of a record ends, unless it has none.
+    fn end_of(&self, record: &str) -> Option<End> {
+        self.cases.iter().find(|case| case.record() == record).map(|case| case.end)
     }
 
+    /// The first drift of each record, which is accepted, with the way in which that ends.
+    async fn first_drifts(&self) -> Vec<(End, Drift)> {
+        let drifts = self.stage.drifts().await.into_iter().filter(|drift| drift.spec.episode == 1);
+        drifts.map(|drift| (self.end_of(&drift.spec.resource_ref.name).unwrap(), drift)).collect()
+    }
+
+    /// Annotates the first drifts of all records that end in this way, with one command.
     async fn annotate(&self, end: End, annotations: &[&str]) {
-        let drift = format!("drift/{}", self.drift(end).await.name_any());
-        self.stage.world.run(&[&["annotate", &drift, "--overwrite"][..], annotations].concat()).await;
+        let drifts = self.first_drifts().await.into_iter().filter(|(of, _)| *of == end);
+        let drifts: Vec<_> = drifts.map(|(_, drift)| format!("drift/{}", drift.name_any())).collect();
+        let drifts: Vec<_> = drifts.iter().map(String::as_str).collect();
+        self.stage.world.run(&[&["annotate", "--overwrite"][..], &drifts, annotations].concat()).await;
     }
 
     /// Somebody accepts every drift, one of them for an hour.
@@ -188,8 +211,8 @@ impl Story {
             None => "",
         };
         self.all_are("ManifestCurrent", current).await;
-        for end in End::ALL {
-            assert_eq!(standing(&self.drift(end).await), "True Accepted");
+        for (_, drift) in self.first_drifts().await {
+            assert_eq!(standing(&drift), "True Accepted");
         }
         let records = self.stage.records().await;
         assert!(records.iter().all(|record| record.metadata.generation == Some(1)), "a version of its own");
@@ -209,8 +232,11 @@ impl Story {
     /// Every acceptance ends in its own way, at the same time.
     async fn end(&mut self) {
         let versions = self.stage.versions();
-        let patch = self.drift(End::InManifest).await.status.unwrap().manifest_patch.unwrap();
+        let mut patches =
+            self.first_drifts().await.into_iter().map(|(_, drift)| drift.status.unwrap().manifest_patch.unwrap());
+        let patch = patches.next().unwrap();
         assert_eq!(patch, json!({"spec": {"desired": {"name": LIVE_NAME}}}));
+        assert!(patches.all(|other| other == patch));
         let caught_up = patch["spec"]["desired"]["name"].as_str().unwrap().to_owned();
         commit(self.engine, &self.stage, |end| match end {
             End::InManifest => caught_up.clone(),
@@ -227,15 +253,14 @@ impl Story {
         };
         self.all_are("InSync", in_sync).await;
         self.all_are("ManifestCurrent", |end| end.map_or("", |_| "True NoAcceptanceStands")).await;
-        for end in End::ALL {
-            let drift = self.drift(end).await;
+        for (end, drift) in self.first_drifts().await {
             assert_eq!(standing(&drift), format!("False {}", end.reason()));
             assert_eq!(drift.status.unwrap().manifest_patch, None);
         }
         // Only the commit made versions of the records.
         for record in self.stage.records().await {
             let (name, generation) = (record.name_any(), record.metadata.generation.unwrap());
-            let end = End::ALL.into_iter().find(|end| end.record() == name);
+            let end = self.end_of(&name);
             assert_eq!(generation, end.map_or(1, End::generation), "{name}");
             let more = usize::from(generation == 2);
             self.stage.has_versions(&name, versions[&name].len() + more).await;
@@ -246,15 +271,16 @@ impl Story {
 fn commit(engine: Engine, stage: &Stage, name_of: impl Fn(End) -> String) {
     // Nothing that `kubectl replace` leaves tells it from an edit by hand.
     let more = if engine == Engine::Replace { json!({"drift": {"accept": "Standing"}}) } else { json!({}) };
-    let record = |(name, droplet): (&'static str, &'static str), live: String| Record {
+    let record = |name: String, droplet: String, live: String| Record {
         name,
         droplet,
         desired: json!({"name": live}),
         more: more.clone(),
     };
-    let steady = record(STEADY, LIVE_NAME.to_owned());
-    let others = End::ALL.map(|end| record((end.record(), end.droplet()), name_of(end)));
-    stage.commit_all(&[[steady].as_slice(), &others].concat());
+    let steady = record(STEADY.0.to_owned(), STEADY.1.to_owned(), LIVE_NAME.to_owned());
+    let cases = Case::all(engine).into_iter();
+    let others = cases.map(|case| record(case.record(), case.droplet(), name_of(case.end)));
+    stage.commit_all(&std::iter::once(steady).chain(others).collect::<Vec<_>>());
 }
 
 /// A condition: status and reason.
@@ -282,7 +308,7 @@ async fn acceptances_stand_under(engine: Engine) {
     story.all_stand().await;
     assert_eq!(story.stage.versions(), versions, "an acceptance that stands is no version of the record");
     let cost = story.stage.operator_writes().split_off(writes);
-    let each = End::ALL.len();
+    let each = story.cases.len();
     let expected = BTreeMap::from([("patch drifts/status", each), ("patch provisionedresources/status", each)]);
     assert!(story.stage.is_on_a_given_cluster() || counted(&cost) == expected, "{cost:?}");
 

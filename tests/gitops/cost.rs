@@ -17,7 +17,12 @@ async fn accepted(stage: &mut Stage, more: &Value) -> Vec<Write> {
     for droplet in DROPLETS {
         stage.add_droplet(droplet).await;
     }
-    let record = |(name, droplet)| Record { name, droplet, desired: json!({"name": "old"}), more: more.clone() };
+    let record = |(name, droplet): (&str, &str)| Record {
+        name: name.to_owned(),
+        droplet: droplet.to_owned(),
+        desired: json!({"name": "old"}),
+        more: more.clone(),
+    };
     stage.commit_all(&NAMES.into_iter().zip(DROPLETS).map(record).collect::<Vec<_>>());
     let file = stage.manifest_file().display().to_string();
     stage.world.run(&["apply", "-f", &file]).await;

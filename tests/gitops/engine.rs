@@ -69,9 +69,14 @@ impl Engine {
     /// The rounds of a test. A round of Helm takes about a second of CPU, so that it plays fewer, without a pause.
     pub const fn rounds(self) -> usize {
         match self {
-            Self::Helm | Self::HelmClientSide => 24,
+            Self::Helm | Self::HelmClientSide => 21,
             _ => 100,
         }
+    }
+
+    /// How many records go the same way, so that rounds and records together are a hundred applies of it.
+    pub const fn records_alike(self) -> usize {
+        100_usize.div_ceil(self.rounds())
     }
 
     /// Argo CD with self-heal, as this engine configures it.

@@ -48,8 +48,8 @@ const KUSTOMIZATION: &str = "resources: [records.yaml]\n";
 /// A record in the repository.
 #[derive(Clone, Debug)]
 pub struct Record {
-    pub name: &'static str,
-    pub droplet: &'static str,
+    pub name: String,
+    pub droplet: String,
     pub desired: Value,
     /// More of its spec.
     pub more: Value,
@@ -149,7 +149,8 @@ impl Stage {
 
     /// Commits the manifest of the record with more in its spec.
     pub fn commit_with(&self, desired: &Value, more: &Value) {
-        self.commit_all(&[Record { name: RECORD, droplet: DROPLET, desired: desired.clone(), more: more.clone() }]);
+        let (name, droplet) = (RECORD.to_owned(), DROPLET.to_owned());
+        self.commit_all(&[Record { name, droplet, desired: desired.clone(), more: more.clone() }]);
     }
 
     /// Commits the manifests of these records.
