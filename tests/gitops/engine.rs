@@ -79,9 +79,9 @@ impl Engine {
         100_usize.div_ceil(self.rounds())
     }
 
-    /// Argo CD with self-heal, as this engine configures it.
+    /// Argo CD with self-heal and pruning, as this engine configures it.
     fn argo(self) -> Option<Argo> {
-        let argo = Argo { sync: SyncPolicy::SelfHeal, ..Argo::default() };
+        let argo = Argo { sync: SyncPolicy::SelfHeal, prune: true, ..Argo::default() };
         match self {
             Self::Argo => Some(argo),
             Self::ArgoServerSide => Some(Argo { server_side: true, ..argo }),
@@ -89,6 +89,11 @@ impl Engine {
             _ => None,
         }
     }
+}
+
+/// Flux, with `spec.prune` of the Kustomization.
+fn flux() -> Flux {
+    Flux { prune: true, ..Flux::default() }
 }
 
 /// A round of any engine.
@@ -133,7 +138,7 @@ impl From<gitops_engines::Round<Compared>> for Round {
 /// Plays one round.
 pub async fn round_of(engine: Engine, stage: &Stage) -> Round {
     if engine == Engine::Flux {
-        return Flux::default().apply(&stage.manifests(), stage.kubeconfig()).await.unwrap().into();
+        return flux().apply(&stage.manifests(), stage.kubeconfig()).await.unwrap().into();
     }
     if let Some(argo) = engine.argo() {
         return argo.sync(&stage.manifests(), stage.kubeconfig()).await.unwrap().into();
@@ -152,7 +157,7 @@ impl Loop {
     /// Starts the loop.
     pub fn of(engine: Engine, stage: &Stage) -> Self {
         if engine == Engine::Flux {
-            let flux = Flux::default().apply_loop(&stage.manifests(), stage.kubeconfig(), INTERVAL);
+            let flux = flux().apply_loop(&stage.manifests(), stage.kubeconfig(), INTERVAL);
             return Self::Flux(flux.unwrap());
         }
         if let Some(argo) = engine.argo() {

@@ -2,8 +2,8 @@
 // application with automated sync, once or in a loop.
 //
 // It is the comparison and the sync of Argo CD's application controller on Argo CD's own library: the live objects come
-// from its watched cache, the difference from its diff, and an application that is OutOfSync is synced. It runs no hooks
-// and does not prune.
+// from its watched cache, the difference from its diff, and an application that is OutOfSync is synced. It runs no hooks,
+// and prunes only if that is enabled.
 package main
 
 import (
@@ -66,6 +66,7 @@ type engine struct {
 
 	compareOnly     bool
 	selfHeal        bool
+	prune           bool
 	serverSideApply bool
 	serverSideDiff  bool
 	// The revision of the last sync.
@@ -78,6 +79,7 @@ func main() {
 	flag.StringVar(&engine.tracking.method, "tracking", annotation, "how objects are tracked: annotation, label or annotation+label")
 	flag.BoolVar(&engine.compareOnly, "compare-only", false, "report the sync status, and never sync")
 	flag.BoolVar(&engine.selfHeal, "self-heal", false, "sync an OutOfSync application also when its manifests are those of the last sync")
+	flag.BoolVar(&engine.prune, "prune", false, "delete the objects of the application that are no longer in the folder")
 	flag.BoolVar(&engine.serverSideApply, "server-side", false, "sync with the option ServerSideApply=true")
 	flag.BoolVar(&engine.serverSideDiff, "server-side-diff", false, "compare by a server-side dry run")
 	flag.Parse()
@@ -206,6 +208,7 @@ func (engine *engine) sync(
 		sync.WithLogr(logr.Discard()),
 		sync.WithResourcesFilter(isIncluded),
 		sync.WithSkipHooks(true),
+		sync.WithPrune(engine.prune),
 		sync.WithServerSideApply(engine.serverSideApply),
 		sync.WithServerSideApplyManager(manager),
 	)

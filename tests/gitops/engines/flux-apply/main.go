@@ -1,16 +1,18 @@
 // Command flux-apply applies the manifests of a folder as Flux's kustomize-controller does, once or in a loop.
 //
 // It is that controller's apply step on Flux's own library: drift is detected by a server-side dry run, objects that
-// differ are applied by force, kubectl's edits are undone, and each object gets the labels of its Kustomization. It
-// neither builds overlays nor prunes.
+// differ are applied by force, kubectl's edits are undone, and each object gets the labels of its Kustomization. A loop
+// can prune what an earlier round applied. It builds no overlays.
 package main
 
 import (
 	"bytes"
 	"context"
 	"flag"
+	"slices"
 
 	"github.com/fluxcd/cli-utils/pkg/kstatus/polling"
+	"github.com/fluxcd/cli-utils/pkg/object"
 	"github.com/fluxcd/pkg/ssa"
 	"github.com/fluxcd/pkg/ssa/normalize"
 	"github.com/fluxcd/pkg/ssa/utils"
@@ -30,8 +32,8 @@ const (
 	group      = "kustomize.toolkit.fluxcd.io"
 )
 
-// object is what a round did to an object.
-type object struct {
+// applied is what a round did to an object.
+type applied struct {
 	Kind      string     `json:"kind"`
 	Namespace string     `json:"namespace"`
 	Name      string     `json:"name"`
@@ -46,18 +48,23 @@ type engine struct {
 	name, namespace string
 	// The namespace of objects that name none.
 	target string
+	// Whether objects that are no longer in the folder are deleted.
+	prune bool
+	// The objects of the last round, as the controller has them in the status of the Kustomization.
+	inventory []*unstructured.Unstructured
 }
 
 func main() {
 	options := rounds.Flags()
 	name := flag.String("name", "records", "the name of the Kustomization, for the labels of the objects")
 	namespace := flag.String("namespace", "flux-system", "the namespace of the Kustomization, for the labels of the objects")
+	prune := flag.Bool("prune", false, "delete the objects of an earlier round that are no longer in the folder")
 	flag.Parse()
 	log.SetLogger(logr.Discard())
-	rounds.Exit(run(options, *name, *namespace))
+	rounds.Exit(run(options, *name, *namespace, *prune))
 }
 
-func run(options *rounds.Options, name, namespace string) error {
+func run(options *rounds.Options, name, namespace string, prune bool) error {
 	config, target, err := options.Cluster()
 	if err != nil {
 		return err
@@ -68,26 +75,58 @@ func run(options *rounds.Options, name, namespace string) error {
 	}
 	poller := polling.NewStatusPoller(kube, kube.RESTMapper(), polling.Options{})
 	manager := ssa.NewResourceManager(kube, poller, ssa.Owner{Field: controller, Group: group})
-	engine := &engine{options: options, manager: manager, name: name, namespace: namespace, target: target}
+	engine := &engine{options: options, manager: manager, name: name, namespace: namespace, target: target, prune: prune}
 	return rounds.Run(options, engine.apply)
 }
 
 // apply applies the manifests as they are now, and returns what it did to each object.
-func (engine *engine) apply(ctx context.Context) ([]object, error) {
+func (engine *engine) apply(ctx context.Context) ([]applied, error) {
 	objects, err := engine.objects()
 	if err != nil {
 		return nil, err
 	}
+	stale := engine.stale(objects)
 	// After an error, the changes are those up to it.
 	changes, err := engine.manager.ApplyAllStaged(ctx, objects, options())
-	var applied []object
+	report := reported(changes)
+	if err != nil || !engine.prune {
+		return report, err
+	}
+	deleted, err := engine.manager.DeleteAll(ctx, stale, ssa.DeleteOptions{
+		PropagationPolicy: metav1.DeletePropagationBackground,
+		Inclusions:        engine.manager.GetOwnerLabels(engine.name, engine.namespace),
+		Exclusions:        map[string]string{group + "/prune": "disabled", group + "/reconcile": "disabled"},
+	})
+	if err == nil {
+		engine.inventory = objects
+	}
+	return append(report, reported(deleted)...), err
+}
+
+// stale returns the objects of the inventory that are not among these.
+func (engine *engine) stale(objects []*unstructured.Unstructured) []*unstructured.Unstructured {
+	var stale []*unstructured.Unstructured
+	for _, former := range engine.inventory {
+		id := object.UnstructuredToObjMetadata(former)
+		isLeft := slices.ContainsFunc(objects, func(one *unstructured.Unstructured) bool {
+			return object.UnstructuredToObjMetadata(one) == id
+		})
+		if !isLeft {
+			stale = append(stale, former)
+		}
+	}
+	return stale
+}
+
+func reported(changes *ssa.ChangeSet) []applied {
+	var objects []applied
 	if changes != nil {
 		for _, change := range changes.Entries {
 			id := change.ObjMetadata
-			applied = append(applied, object{id.GroupKind.Kind, id.Namespace, id.Name, change.Action})
+			objects = append(objects, applied{id.GroupKind.Kind, id.Namespace, id.Name, change.Action})
 		}
 	}
-	return applied, err
+	return objects
 }
 
 func (engine *engine) objects() ([]*unstructured.Unstructured, error) {

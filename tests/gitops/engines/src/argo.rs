@@ -9,7 +9,8 @@ use serde_json::Value;
 use crate::Error;
 use crate::rounds::{Engine, Loop, Round};
 
-/// An application and its sync options. The default is Argo CD's: client-side apply and comparison, and no self-heal.
+/// An application and its sync options. The default is Argo CD's: client-side apply and comparison, no self-heal, and no
+/// pruning.
 #[derive(Debug, Clone)]
 pub struct Argo {
     /// The name of the application.
@@ -22,6 +23,8 @@ pub struct Argo {
     pub server_side_diff: bool,
     /// When to sync.
     pub sync: SyncPolicy,
+    /// Delete what is no longer in the folder.
+    pub prune: bool,
 }
 
 impl Default for Argo {
@@ -32,6 +35,7 @@ impl Default for Argo {
             server_side: false,
             server_side_diff: false,
             sync: SyncPolicy::default(),
+            prune: false,
         }
     }
 }
@@ -99,7 +103,9 @@ pub enum SyncResult {
     Synced,
     /// It could not be applied.
     SyncFailed,
-    /// It is no longer in the folder, and stays, since the engine does not prune.
+    /// It is no longer in the folder, and was deleted.
+    Pruned,
+    /// It is no longer in the folder, and stays, since the application does not prune.
     PruneSkipped,
 }
 
@@ -131,6 +137,7 @@ impl Argo {
         });
         engine.arg(&format!("--server-side={}", self.server_side));
         engine.arg(&format!("--server-side-diff={}", self.server_side_diff));
+        engine.arg(&format!("--prune={}", self.prune));
         match self.sync {
             SyncPolicy::Manual => engine.arg("--compare-only"),
             SyncPolicy::Automated => {}

@@ -15,11 +15,13 @@ pub struct Flux {
     pub name: String,
     /// The namespace of the Kustomization, not of the objects.
     pub namespace: String,
+    /// A loop deletes the objects of its earlier rounds that are no longer in the folder.
+    pub prune: bool,
 }
 
 impl Default for Flux {
     fn default() -> Self {
-        Self { name: "records".to_owned(), namespace: "flux-system".to_owned() }
+        Self { name: "records".to_owned(), namespace: "flux-system".to_owned(), prune: false }
     }
 }
 
@@ -48,6 +50,8 @@ pub enum Action {
     Unchanged,
     /// A label or annotation excludes it.
     Skipped,
+    /// It is no longer in the folder.
+    Deleted,
 }
 
 impl Flux {
@@ -72,6 +76,7 @@ impl Flux {
         let mut engine = Engine::new("flux-apply", &program, folder, kubeconfig);
         engine.arg(&format!("--name={}", self.name));
         engine.arg(&format!("--namespace={}", self.namespace));
+        engine.arg(&format!("--prune={}", self.prune));
         Ok(engine)
     }
 }
