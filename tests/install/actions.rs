@@ -104,6 +104,7 @@ fn a_drift_offers_the_decision_that_it_can_take() {
     let safe = with(drift(Some("Open"), None, None), "/spec/revert", "Safe");
     let mut decided = with(safe.clone(), "/spec/revert", "Safe");
     decided["metadata"]["annotations"] = json!({(annotations::REVERT): "true"});
+    let reverted = decided.clone();
     offers(&[
         (safe, &["accept", "revert"]),
         (decided, &["withdraw"]),
@@ -117,6 +118,8 @@ fn a_drift_offers_the_decision_that_it_can_take() {
         (drift(Some("Stale"), None, None), &[]),
         (drift(Some("Reverted"), None, None), &[]),
         (deleted(drift(Some("Open"), None, None)), &[]),
+        (with(reverted.clone(), "/status/reason", "Reverting"), &[]),
+        (with(reverted, "/status/reason", "RevertStuck"), &[]),
     ]);
 }
 
@@ -162,7 +165,10 @@ fn an_action_changes_what_it_says_and_nothing_else() {
     reverted["metadata"]["annotations"] = json!({(annotations::REVERT): "true"});
     assert_eq!(after("revert", &open), reverted);
 
-    let standing = drift(Some("Accepted"), Some("other"), Some("True"));
+    let mut standing = drift(Some("Accepted"), Some("other"), Some("True"));
+    for annotation in [annotations::ACCEPT_UNTIL, annotations::BECAUSE, annotations::DECIDED_BY] {
+        standing["metadata"]["annotations"][annotation] = json!("1h");
+    }
     let mut withdrawn = standing.clone();
     withdrawn["metadata"]["annotations"] = json!({"example.com/other": "stays"});
     assert_eq!(after("withdraw", &standing), withdrawn);

@@ -120,6 +120,23 @@ fn a_record_is_as_healthy_as_its_conditions_say() {
     let reverting = "saga revert-web-1 reverts a field of Droplet 3164444; it is compared after that";
     let open = [drift(&json!({"phase": "Open"}))];
     let unknown = Situation::Unknown(reason::LIVE_UNKNOWN, "it could not be read".to_owned());
+    let of = |compared| Situation::Compared(compared);
+    let partly = |field: &str| vec![format!("{field}: why")];
+    let standing = [drift(&json!({
+        "phase": "Accepted",
+        "acceptance": {"mode": "Standing", "value": "other", "declared": "web-1", "since": "2026-01-01T00:00:00Z"},
+        "conditions": [{
+            "type": "Standing", "status": "True", "reason": "Accepted", "message": "name",
+            "lastTransitionTime": "2026-01-01T00:00:00Z",
+        }],
+    }))];
+    let mut gone = drift(&json!({"phase": "Open"}));
+    gone.spec.field = "exists".to_owned();
+    let gone = [gone];
+    let refused = Compared { compared: 1, refused: partly("name"), ..Compared::default() };
+    let unconfirmed = Compared { compared: 1, unconfirmed: vec!["name".to_owned()], ..Compared::default() };
+    let in_part = Compared { compared: 1, unknown: partly("tags"), ..Compared::default() };
+    let ignored = Compared { compared: 1, ignored_unrecorded: vec!["memory".to_owned()], ..Compared::default() };
     let cases = [
         (compared(&[]), &[][..], ["Healthy", "1 field is as desired"]),
         (compared(&[]), &open, ["Healthy", "name: web-1 -> other; see kubectl get drifts"]),
@@ -129,6 +146,22 @@ fn a_record_is_as_healthy_as_its_conditions_say() {
         (unknown, &[], ["Progressing", "it could not be read"]),
         (Situation::NeverSeen, &[], ["Degraded", never_seen]),
         (Situation::Reverting("revert-web-1".to_owned()), &open, ["Progressing", reverting]),
+        (Situation::Deleting, &[], ["Progressing", "the record is being deleted"]),
+        (
+            of(Compared { compared: 1, accepted: 1, ..Compared::default() }),
+            &standing,
+            ["Healthy", "1 field is as desired, 1 of them as accepted"],
+        ),
+        (
+            of(Compared { gone: true, ..Compared::default() }),
+            &gone,
+            ["Healthy", "Droplet 3164444 is gone; see kubectl get drifts"],
+        ),
+        (of(Compared { gone: true, ..Compared::default() }), &[], ["Healthy", "Droplet 3164444 is gone, as recorded"]),
+        (of(refused), &[], ["Degraded", "name: why"]),
+        (of(unconfirmed), &[], ["Healthy", "a list shows a difference that the next read has to confirm: name"]),
+        (of(in_part), &[], ["Healthy", "cannot be compared now: tags: why"]),
+        (of(ignored), &[], ["Healthy", "1 field is as desired"]),
     ];
     show(&cases.map(|(situation, drifts, wanted)| (json(looked_at(&situation, drifts)), wanted)));
 }
@@ -162,6 +195,13 @@ fn an_open_drift_waits_for_a_person_and_a_resolved_one_is_well() {
         (json!({"phase": "Reverted"}), ["Healthy", "Reverted"]),
         (json!({"phase": "Accepted"}), ["Healthy", "Accepted"]),
         (json!({"phase": "Stale"}), ["Healthy", "Stale"]),
+        (
+            json!({"phase": "Accepted", "conditions": [{
+                "type": "Resolved", "status": "True", "reason": "Accepted", "message": "name: other is accepted and stands",
+                "lastTransitionTime": "2026-01-01T00:00:00Z",
+            }]}),
+            ["Healthy", "Accepted: name: other is accepted and stands"],
+        ),
     ];
     show(&cases.map(|(status, wanted)| (json(drift(&status)), wanted)));
 }
@@ -200,11 +240,41 @@ fn a_saga_is_as_healthy_as_its_phase_and_says_why() {
             journal::apply(&mut status, event, Timestamp::UNIX_EPOCH).unwrap();
         }
         phases.insert(status.phase);
-        (json!({"kind": "Saga", "status": status}), wanted)
+        (json!({"kind": "Saga", "spec": {"steps": []}, "status": status}), wanted)
     });
     assert_eq!(phases, SagaPhase::VARIANTS.iter().copied().collect());
     show(&cases);
-    show(&[(json!({"kind": "Saga"}), ["Progressing", "Pending"])]);
+    show(&[(json!({"kind": "Saga", "spec": {}}), ["Progressing", "Pending"])]);
+}
+
+/// Sagas of every kind of moment, as an operator stored them.
+#[test]
+fn every_saga_that_was_stored_is_as_healthy_as_its_name_says() {
+    let config = config();
+    let check = &config[format!("{PREFIX}Saga")];
+    let folder = std::fs::read_dir(in_repository("tests/stored/sagas")).unwrap();
+    let sagas: Vec<(String, Value)> = folder
+        .map(|entry| {
+            let path = entry.unwrap().path();
+            let saga = serde_saphyr::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
+            (path.file_stem().unwrap().to_str().unwrap().to_owned(), saga)
+        })
+        .collect();
+    assert!(sagas.len() > 20, "{}", sagas.len());
+    let scripts: Vec<_> = sagas.iter().map(|(_, saga)| (check, saga)).collect();
+    for (told, (name, saga)) in run(&scripts).into_iter().zip(&sagas) {
+        let starts = |words: &[&str]| words.iter().any(|word| name.starts_with(word));
+        let wanted = match name.as_str() {
+            name if name.ends_with("-suspended") || name == "running-waits-for-approval" => "Suspended",
+            "rollback-stuck-cancelled" => "Degraded",
+            "succeeded" => "Healthy",
+            _ if starts(&["failed", "stuck", "rolled-back"]) => "Degraded",
+            _ => "Progressing",
+        };
+        let told = told.unwrap();
+        assert_eq!(told["status"], wanted, "{name}: {told} {saga:#}");
+        assert_ne!(told["message"], "", "{name}");
+    }
 }
 
 #[tokio::test]
