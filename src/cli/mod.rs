@@ -259,23 +259,37 @@ mod tests {
     #[test]
     fn the_plugins_for_k9s_are_commands_of_this_program() {
         let plugins: Value = serde_saphyr::from_str(include_str!("../../deploy/k9s/plugins.yaml")).unwrap();
+        let mut taken = std::collections::BTreeSet::new();
         for (name, plugin) in plugins["plugins"].as_object().unwrap() {
             let words: Vec<&str> =
                 plugin["args"].as_array().unwrap().iter().map(|word| word.as_str().unwrap()).collect();
-            let line = words.join(" ").replace("-c kubectl ", "").replace(" | less -R", "");
+            let line = words.join(" ").replace("-c kubectl ", "");
+            let line = line.split(['|', ';']).next().unwrap();
             let arguments = line.split_whitespace().skip_while(|word| *word != "arcadia").skip(1);
             let parsed = Cli::try_parse_from(std::iter::once("kubectl-arcadia").chain(arguments));
             assert!(parsed.is_ok(), "{name}: {line}: {:?}", parsed.err());
+            // k9s ignores all plugins where it does not know a key, and one of two on the same key.
+            let known = ["shortCut", "override", "description", "scopes", "command", "background", "args", "dangerous"];
+            assert!(plugin.as_object().unwrap().keys().all(|key| known.contains(&key.as_str())), "{name}");
+            for scope in plugin["scopes"].as_array().unwrap() {
+                let is_new = taken.insert((plugin["shortCut"].clone().to_string(), scope.clone().to_string()));
+                assert!(is_new, "{name}: {}", plugin["shortCut"]);
+            }
         }
         let views: Value = serde_saphyr::from_str(include_str!("../../deploy/k9s/views.yaml")).unwrap();
-        for view in views["views"].as_object().unwrap().keys() {
+        for (view, contents) in views["views"].as_object().unwrap() {
+            let definitions = crate::api::crds();
             let plural = view.rsplit('/').next().unwrap();
-            assert!(
-                [cluster::Noun::Record, cluster::Noun::Drift, cluster::Noun::Saga]
-                    .iter()
-                    .any(|noun| noun.plural() == plural),
-                "{view}"
-            );
+            let definition = definitions.iter().find(|definition| definition.spec.names.plural == plural).unwrap();
+            let version = &definition.spec.versions[0];
+            assert_eq!(*view, format!("{}/{}/{plural}", definition.spec.group, version.name));
+            let printed = version.additional_printer_columns.iter().flatten().map(|column| column.name.to_uppercase());
+            let printed: Vec<_> = printed.chain(["NAMESPACE", "NAME"].map(str::to_owned)).collect();
+            let sorted = contents["sortColumn"].as_str().unwrap().split(':').next().unwrap();
+            let columns = contents["columns"].as_array().unwrap().iter().map(|column| column.as_str().unwrap());
+            for column in columns.chain([sorted]) {
+                assert!(printed.iter().any(|name| name == column), "{view} has no column {column}: {printed:?}");
+            }
         }
     }
 }
