@@ -1,4 +1,4 @@
-//! Resources that the cloud controllers of a Kubernetes cluster made: its nodes, load balancers, volumes and firewalls.
+//! Resources that the cloud controllers of a Kubernetes cluster made: its nodes, load balancers, volumes, firewalls and tags.
 //! The cluster owns them, so nobody records them one by one.
 
 use serde::Deserialize;
@@ -29,14 +29,16 @@ pub fn is_made(kind: &str, document: &str) -> bool {
     }
     let marks: Marks = serde_json::from_str(document).unwrap_or_default();
     let name = marks.name.unwrap_or_default();
+    let is_tag = |tag: &str| tag.strip_prefix(TAG).is_some_and(|rest| rest.is_empty() || rest.starts_with(':'));
     let mut tags = marks.tags.into_iter().flatten().chain(marks.tag);
-    let mut has_tag =
-        || tags.any(|tag| tag.strip_prefix(TAG).is_some_and(|rest| rest.is_empty() || rest.starts_with(':')));
+    let mut has_tag = || tags.any(|tag| is_tag(&tag));
     match kind {
         // Its tags are those that it opens, which people choose too.
         "Firewall" => name.starts_with(FIREWALL),
+        "Tag" => is_tag(&name),
         "Volume" => name.starts_with(VOLUME) || has_tag(),
-        "KubernetesCluster" => false,
+        // People make them, and their tags are the cloud's.
+        "KubernetesCluster" | "KubernetesNodePool" => false,
         _ => has_tag(),
     }
 }
@@ -58,6 +60,9 @@ mod tests {
             ("Firewall", json!({ "name": "k8s-506f78a4-worker" }), true),
             ("Firewall", json!({ "name": "mine", "tags": ["k8s:506f78a4"] }), false),
             ("KubernetesCluster", json!({ "name": "prod", "tags": ["k8s", "k8s:506f78a4"] }), false),
+            ("Tag", json!({ "name": "k8s:506f78a4" }), true),
+            ("Tag", json!({ "name": "k8snot" }), false),
+            ("KubernetesNodePool", json!({ "name": "workers", "tags": ["k8s", "k8s:worker"] }), false),
         ] {
             assert_eq!(is_made(kind, &document.to_string()), wanted, "{document}");
         }

@@ -28,7 +28,7 @@ pub(in crate::cli) struct Filter {
     #[arg(long, value_name = "PROJECT")]
     project: Option<String>,
 
-    /// Also nodes, load balancers, volumes and firewalls that Kubernetes made
+    /// Also nodes, load balancers, volumes, firewalls and tags that Kubernetes made
     #[arg(long)]
     include_kubernetes: bool,
 }

@@ -108,7 +108,9 @@ impl Inventory {
         }
         snapshot.examples = examples;
         snapshot.pages = listed.pages;
-        snapshot.unrecorded = unread.error.is_none().then(|| spare.unrecorded());
+        // What a parent shows is recorded with the parent.
+        let counts = unread.error.is_none() && !kind.is_shown_in_parent();
+        snapshot.unrecorded = counts.then(|| spare.unrecorded());
         snapshot.spare = spare.listed(started);
         if !snapshot.spare.is_empty() {
             self.drop_spare_later(kind, started);
