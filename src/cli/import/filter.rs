@@ -51,7 +51,7 @@ impl Filter {
             || found.tags().iter().any(|tag| self.tag.iter().any(|one| one.eq_ignore_ascii_case(tag)));
         let has_name = self.name.as_ref().is_none_or(|name| found.name().is_some_and(|found| name.is_match(found)));
         let is_there = self.region.as_ref().is_none_or(|region| found.region() == Some(region));
-        let is_member = members.is_none_or(|members| members.contain(&found.key));
+        let is_member = members.is_none_or(|members| members.contain(found));
         has_tag && has_name && is_there && is_member
     }
 }

@@ -1,11 +1,12 @@
-//! The members of a project. Kinds that projects cannot contain, such as SSH keys, are members of none.
+//! The members of a project: those that it lists, and those that name it themselves. Kinds that projects cannot contain,
+//! such as SSH keys, are members of none.
 
 use std::collections::BTreeSet;
 
 use serde_json::Value;
 
 use crate::{
-    cli::{Error, drift::text},
+    cli::{Error, drift::text, survey::Found},
     digitalocean::{Client, Path, ResourceKey},
     nearest::nearest,
 };
@@ -13,7 +14,7 @@ use crate::{
 /// The scope of both lists.
 const SCOPE: &str = "project:read";
 /// The types in the names of members, and the kinds that they stand for.
-const TYPES: [(&str, &str); 11] = [
+const TYPES: [(&str, &str); 12] = [
     ("app", "App"),
     ("dbaas", "Database"),
     ("domain", "Domain"),
@@ -21,6 +22,7 @@ const TYPES: [(&str, &str); 11] = [
     ("floatingip", "ReservedIP"),
     ("kubernetes", "KubernetesCluster"),
     ("loadbalancer", "LoadBalancer"),
+    ("partner_attachment", "PartnerAttachment"),
     ("reservedip", "ReservedIP"),
     ("reservedipv6", "ReservedIPv6"),
     ("volume", "Volume"),
@@ -29,7 +31,12 @@ const TYPES: [(&str, &str); 11] = [
 
 /// The members of one project.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(in crate::cli) struct Members(BTreeSet<(&'static str, String)>);
+pub(in crate::cli) struct Members {
+    /// The id of the project.
+    project: String,
+    /// What it lists, as kinds and ids.
+    listed: BTreeSet<(&'static str, String)>,
+}
 
 impl Members {
     /// Reads the members of the project with this id or name.
@@ -39,17 +46,23 @@ impl Members {
         let id = id_of(&projects, project).map_err(Error::Usage)?;
         let of_project = Path { route: "/v2/projects/{id}/resources", parent: None, id: Some(id), scope: SCOPE };
         let rows = client.rows(of_project, "resources", &[]).await?;
-        Ok(Self(rows.iter().filter_map(|row| member(text(row, "/urn")?)).collect()))
+        let listed = rows.iter().filter_map(|row| member(text(row, "/urn")?)).collect();
+        Ok(Self { project: id.to_owned(), listed })
     }
 
-    /// Whether the project contains a resource, or the resource that it is within, such as the domain of a record.
-    pub(in crate::cli) fn contain(&self, key: &ResourceKey) -> bool {
+    /// Whether the project contains a resource, or the resource that it is within, such as the domain of a record. Some
+    /// kinds, such as NAT gateways, are not listed and name their project instead.
+    pub(in crate::cli) fn contain(&self, found: &Found) -> bool {
+        text(&found.document, "/project_id") == Some(&self.project) || self.list(&found.key)
+    }
+
+    fn list(&self, key: &ResourceKey) -> bool {
         let (parent, id) = key.parts();
         let member = match (key.kind.parent(), parent) {
             (Some(kind), Some(parent)) => (kind.name(), parent.to_owned()),
             _ => (key.kind.name(), id.to_owned()),
         };
-        self.0.contains(&member)
+        self.listed.contains(&member)
     }
 }
 
@@ -80,16 +93,13 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::digitalocean::Kind;
+    use crate::{cli::survey::tests::found, digitalocean::Kind};
 
     #[test]
     fn members_are_known_by_their_names() {
-        let members = Members(
-            ["do:droplet:1", "do:domain:example.com", "do:dbaas:9cc10173", "do:space:static", "nonsense"]
-                .into_iter()
-                .filter_map(member)
-                .collect(),
-        );
+        let urns = ["do:droplet:1", "do:domain:example.com", "do:dbaas:9cc10173", "do:space:static", "nonsense"];
+        let listed = urns.into_iter().filter_map(member).collect();
+        let members = Members { project: "shop".to_owned(), listed };
         for (kind, id, wanted) in [
             ("Droplet", "1", true),
             ("Droplet", "2", false),
@@ -98,7 +108,14 @@ mod tests {
             ("DomainRecord", "example.org/5", false),
             ("Database", "9cc10173", true),
         ] {
-            assert_eq!(members.contain(&ResourceKey::new(Kind::named(kind).unwrap(), id)), wanted, "{kind} {id}");
+            assert_eq!(members.list(&ResourceKey::new(Kind::named(kind).unwrap(), id)), wanted, "{kind} {id}");
+        }
+        // Kinds that no project lists name theirs.
+        for (project, wanted) in [("shop", true), ("blog", false)] {
+            for kind in ["NATGateway", "BYOIPPrefix"] {
+                let found = found(kind, "5a4981aa-9653-4bd1-bef5-000000000001", json!({ "project_id": project }));
+                assert_eq!(members.contain(&found), wanted, "{kind} in {project}");
+            }
         }
     }
 
