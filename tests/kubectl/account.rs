@@ -3,12 +3,13 @@
 use std::{fs, path::PathBuf};
 
 use arcadia_operator::digitalocean::Kind;
-use digitalocean_simulator::{Control, Effect, Fault, Options, Simulator};
+use digitalocean_simulator::{Control, Effect, Fault, Options, RateLimits, Simulator};
 use serde_json::{Value, json};
 
 use crate::{
     places::{id, named, places, put_parents},
     program::Arcadia,
+    world::{World, eventually},
 };
 
 /// The token that nothing may ever print.
@@ -28,18 +29,7 @@ impl Account {
         let options = Options { token: Some(TOKEN.to_owned()), load: Some(fleet), ..Options::default() };
         let simulator = Simulator::start(options).await.unwrap();
         let cloud = simulator.control();
-        for (collection, document) in further() {
-            cloud.put(collection, document).await.unwrap();
-        }
-        let places = places();
-        put_parents(&cloud, &places).await;
-        let there = cloud.inventory().await.unwrap();
-        for kind in Kind::all() {
-            let (collection, document) = named(&places[kind.name()], &id(kind, 1));
-            if there.get(&collection).is_none() {
-                cloud.put(&collection, document).await.unwrap();
-            }
-        }
+        fill(&cloud).await;
         let arcadia = Arcadia::new().with_cloud(&simulator.url(), TOKEN);
         let folder = tempfile::tempdir().unwrap();
         fs::create_dir(folder.path().join("empty")).unwrap();
@@ -55,6 +45,22 @@ impl Account {
         let records = self.path("records");
         self.arcadia.expect(0, &["import", "--folder", &records]).await;
         records
+    }
+}
+
+/// Puts a resource of every kind into a cloud.
+async fn fill(cloud: &Control) {
+    for (collection, document) in further() {
+        cloud.put(collection, document).await.unwrap();
+    }
+    let places = places();
+    put_parents(cloud, &places).await;
+    let there = cloud.inventory().await.unwrap();
+    for kind in Kind::all() {
+        let (collection, document) = named(&places[kind.name()], &id(kind, 1));
+        if there.get(&collection).is_none() {
+            cloud.put(&collection, document).await.unwrap();
+        }
     }
 }
 
@@ -129,6 +135,35 @@ async fn what_is_imported_is_in_sync_for_every_kind() {
     let requests = account.cloud.requests().await.unwrap();
     assert_eq!(requests.count("GET /v2/droplets/3164444"), 0, "{requests:?}");
     assert_eq!(requests.mutating(), 0);
+}
+
+#[tokio::test]
+async fn what_is_imported_into_a_cluster_is_in_sync_for_every_kind() {
+    let limits = RateLimits { per_minute: 1_000_000, per_hour: 10_000_000, ..RateLimits::default() };
+    let mut world = World::without_operator("kubectl-kinds", limits).await;
+    fill(&world.cloud).await;
+    let arcadia =
+        Arcadia::new().with_cluster(world.namespace.kubeconfig()).with_cloud(&world.cloud_url(), crate::world::TOKEN);
+    arcadia.says(0, &["import", "--apply"]).await;
+    // The node pools were recorded with their cluster, and can be recorded by themselves too.
+    arcadia.says(0, &["import", "--apply", "--kind", "KubernetesNodePool"]).await;
+    world.start_operator(&["--sync-schedule", "2s"]);
+    let path = "jsonpath={range .items[*]}{.spec.resource.kind} {.status.conditions[?(@.type==\"InSync\")].status} \
+                {.status.conditions[?(@.type==\"InSync\")].message}{\"\\n\"}{end}";
+    eventually("all records in sync", || async {
+        let all = world.run(&["get", "pr", "-o", path]).await;
+        let others: Vec<_> =
+            all.lines().filter(|line| line.split(' ').nth(1) != Some("True")).map(str::to_owned).collect();
+        if others.is_empty() { Ok(()) } else { Err(others) }
+    })
+    .await;
+    let recorded = world.run(&["get", "pr", "-o", path]).await;
+    let is_recorded = |kind: &&str| recorded.lines().any(|line| line.split(' ').next() == Some(kind));
+    let missing: Vec<_> = Kind::all().map(Kind::name).filter(|kind| !is_recorded(kind)).collect();
+    assert!(missing.is_empty(), "{missing:?}");
+    assert_eq!(world.run(&["get", "drifts"]).await, "");
+    let unrecorded = arcadia.expect(0, &["unrecorded"]).await;
+    assert!(unrecorded.contains("Every resource is recorded."), "{unrecorded}");
 }
 
 #[tokio::test]
