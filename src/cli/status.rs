@@ -38,6 +38,9 @@ use crate::{
 use found::{DeploymentView, Found, LeaseView, OPERATOR_LABEL, Policies, Records};
 use report::Report;
 
+/// The action of a binding that refuses requests.
+const DENY: &str = "Deny";
+
 /// The flags of `status`.
 #[derive(Clone, Copy, Debug, Args)]
 pub(super) struct StatusArgs {
@@ -151,7 +154,11 @@ async fn policies(cluster: &Cluster) -> Result<Policies, Error> {
     let bindings: Vec<ValidatingAdmissionPolicyBinding> =
         cluster::list(&Api::all(cluster.client()), "listing bindings of admission policies", ListParams::default())
             .await?;
-    let bound: BTreeSet<String> = bindings.into_iter().filter_map(|binding| binding.spec?.policy_name).collect();
+    // A binding that warns or logs refuses nothing.
+    let bound = bindings.into_iter().filter_map(|binding| binding.spec).filter(|spec| {
+        spec.validation_actions.as_ref().is_some_and(|actions| actions.iter().any(|action| action == DENY))
+    });
+    let bound: BTreeSet<String> = bound.filter_map(|spec| spec.policy_name).collect();
     let mut found = Policies::default();
     for policy in policies {
         let name = policy.name_any();

@@ -98,6 +98,11 @@ impl Records {
         let status = |condition: &Option<ConditionView>| condition.as_ref().map(|found| found.status.clone());
         match (status(&ready).as_deref(), status(&in_sync).as_deref()) {
             (Some("True"), Some("True")) => self.in_sync += 1,
+            (Some("False"), Some("False")) => {
+                // Some fields differ, and others cannot be compared.
+                self.drifted += 1;
+                self.trouble(record, ready);
+            }
             (_, Some("False")) => self.drifted += 1,
             (Some("True"), _) => self.trouble(record, in_sync),
             (_, _) => self.trouble(record, ready),

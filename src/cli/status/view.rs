@@ -110,6 +110,7 @@ pub(super) fn checks(found: &Found) -> Vec<Check> {
     checks.extend(leaders(found));
     checks.extend(deployments(found));
     checks.extend(found.reports.iter().flat_map(|report| reported(report, found)));
+    checks.extend(unreported(found));
     checks.push(policies(found));
     if found.definitions.is_some() {
         checks.extend(records(found));
@@ -205,7 +206,7 @@ fn reported(report: &Result<Report, String>, found: &Found) -> Vec<Check> {
         }
     };
     let logs = || format!("kubectl logs -n {} {} --tail=50", report.namespace, report.pod);
-    let mut checks = vec![version(report), budget(report)];
+    let mut checks: Vec<_> = std::iter::once(version(report)).chain(budget(report)).collect();
     let failures = report.failures.iter().map(|(name, failure)| {
         Check::new("Readiness", State::Problem, format!("{name}: {}", show::clip(failure, MESSAGE))).next(logs())
     });
@@ -280,6 +281,14 @@ struct Pace {
     next: Option<String>,
 }
 
+/// A leader that is no pod serves its report at an address that only its user knows.
+fn unreported(found: &Found) -> Option<Check> {
+    let leases = found.leases.as_ref().ok().filter(|_| found.reports.is_empty())?;
+    let holder = leases.iter().find_map(|lease| lease.holder.as_ref())?;
+    let text = format!("{holder} is no pod of the cluster, so that its lists, budget and failures cannot be read here");
+    Some(Check::new("Sweeps", State::Note, text).next("curl http://ADDRESS/readyz?verbose, at its --metrics-address"))
+}
+
 fn version(report: &Report) -> Check {
     const SUBJECT: &str = "Version";
     let ours = env!("CARGO_PKG_VERSION");
@@ -298,7 +307,8 @@ fn version(report: &Report) -> Check {
     }
 }
 
-fn budget(report: &Report) -> Check {
+/// Nothing before the first call.
+fn budget(report: &Report) -> Option<Check> {
     const SUBJECT: &str = "Budget";
     let window =
         |(window, (left, limit)): (&String, &(f64, f64))| format!("{left} of {limit} calls left this {window}");
@@ -306,15 +316,20 @@ fn budget(report: &Report) -> Check {
     let is_low = report.budget.values().any(|(left, limit)| *left < limit * LOW);
     if report.pause > 0.0 {
         let text = format!("DigitalOcean asked for a pause of all calls: {:.0} s are left; {text}", report.pause);
-        return Check::new(SUBJECT, State::Note, text)
-            .next("set a longer --sync-schedule, or use the token for the operator alone");
+        return Some(
+            Check::new(SUBJECT, State::Note, text)
+                .next("set a longer --sync-schedule, or use the token for the operator alone"),
+        );
+    }
+    if report.budget.is_empty() {
+        return None;
     }
     let check = Check::new(SUBJECT, if is_low { State::Note } else { State::Ok }, text);
-    if is_low {
+    Some(if is_low {
         check.next("set a longer --sync-schedule, or raise --requests-per-hour if the token allows more")
     } else {
         check
-    }
+    })
 }
 
 /// So many seconds, as an age.
@@ -334,26 +349,34 @@ fn policies(found: &Found) -> Check {
         return Check::new(
             SUBJECT,
             State::Problem,
-            format!("admission policies without a binding enforce nothing: {names}"),
+            format!("admission policies without a binding that denies enforce nothing: {names}"),
         )
-        .next("kubectl get validatingadmissionpolicybindings");
+        .next(again("arcadia-operator"));
     }
     let incomplete = policies.bound.iter().find_map(|(installation, parts)| {
         let missing: Vec<_> = POLICIES.into_iter().filter(|part| !parts.contains(*part)).collect();
-        (!missing.is_empty())
-            .then(|| format!("installation {installation} lacks the admission policies {}", missing.join(", ")))
+        let text = || format!("installation {installation} lacks the admission policies {}", missing.join(", "));
+        (!missing.is_empty()).then(|| (text(), installation))
     });
     match incomplete {
-        Some(text) => Check::new(SUBJECT, State::Problem, text).next("kubectl get validatingadmissionpolicies"),
+        Some((text, installation)) => Check::new(SUBJECT, State::Problem, text).next(again(installation)),
         None if policies.bound.is_empty() => {
             let text = "no admission policies: everyone who may patch a drift may decide it, under any name";
-            Check::new(SUBJECT, State::Note, text)
+            Check::new(SUBJECT, State::Note, text).next(again("arcadia-operator"))
         }
         None => {
             let names: Vec<_> = policies.bound.keys().map(String::as_str).collect();
             Check::new(SUBJECT, State::Ok, format!("decisions are checked, by {}", names.join(", ")))
         }
     }
+}
+
+/// The command that installs the admission policies again.
+fn again(installation: &str) -> String {
+    format!(
+        "helm upgrade {installation} charts/arcadia-operator -n NAMESPACE --reuse-values --set admissionPolicies.create=true, \
+         or: kubectl apply -k deploy/overlays/OVERLAY"
+    )
 }
 
 fn records(found: &Found) -> Vec<Check> {
@@ -368,8 +391,10 @@ fn records(found: &Found) -> Vec<Check> {
         checks.push(Check::new("Drifts", State::Note, text).next(format!("kubectl arcadia inbox{}", found.flag)));
     }
     for (reason, trouble) in &records.troubled {
-        let is_new = [reason::PENDING, reason::UNCONFIRMED].contains(&reason.as_str());
-        let state = if is_new { State::Note } else { State::Problem };
+        // These pass by themselves.
+        let passes =
+            [reason::PENDING, reason::UNCONFIRMED, reason::REVERTING, reason::DELETED].contains(&reason.as_str());
+        let state = if passes { State::Note } else { State::Problem };
         let message = if trouble.message.is_empty() {
             String::new()
         } else {
@@ -430,9 +455,13 @@ fn rights(found: &Found) -> Vec<Check> {
     let check = |(role, rights): (&UserRole, &Vec<&str>)| {
         let state = if *role == UserRole::Viewer { State::Problem } else { State::Note };
         let text = format!("you may not {} in {}", rights.join(", "), place(found));
+        let (binding, namespace) = if is_everywhere(found) {
+            ("clusterrolebinding", String::new())
+        } else {
+            ("rolebinding", format!(" -n {}", found.namespace))
+        };
         let bind = format!(
-            "an administrator grants them with: kubectl create rolebinding {role} --clusterrole={role} --user=USER -n {}",
-            found.namespace,
+            "an administrator grants them with: kubectl create {binding} {role} --clusterrole={role} --user=USER{namespace}",
             role = role.name(),
         );
         Check::new(SUBJECT, state, text).next(bind)
@@ -440,8 +469,12 @@ fn rights(found: &Found) -> Vec<Check> {
     missing.iter().map(check).collect()
 }
 
+fn is_everywhere(found: &Found) -> bool {
+    found.flag == " -A"
+}
+
 fn place(found: &Found) -> String {
-    if found.flag == " -A" { "all namespaces".to_owned() } else { format!("namespace {}", found.namespace) }
+    if is_everywhere(found) { "all namespaces".to_owned() } else { format!("namespace {}", found.namespace) }
 }
 
 #[cfg(test)]
@@ -474,7 +507,11 @@ mod tests {
             now: "2026-05-10T12:00:00Z".parse().unwrap(),
             server_version: "v1.34.1".into(),
             definitions: Some(["provisionedresources", "drifts", "sagas"].map(str::to_owned).into()),
-            reports: vec![],
+            reports: vec![Ok(Report {
+                namespace: "arcadia-system".into(),
+                version: Some(env!("CARGO_PKG_VERSION").into()),
+                ..Report::default()
+            })],
             leases: Ok(vec![LeaseView {
                 namespace: "arcadia-system".into(),
                 holder: Some("arcadia-operator-7d9f-x1".into()),
@@ -508,6 +545,7 @@ mod tests {
             ok   Definitions   provisionedresources, drifts, sagas are served
             ok   Leader        arcadia-operator-7d9f-x1 in namespace arcadia-system, seen 2s ago
             ok   Operator      2 of 2 replicas of arcadia-system/arcadia-operator are ready, image registry/arcadia-operator:0.1.0
+            ok   Version       0.1.0, as this command
             ok   Policies      decisions are checked, by arcadia-operator
             ok   Records       3 records: 3 in sync, 0 with drift
             ok   Sagas         all sagas are finished
@@ -534,6 +572,7 @@ mod tests {
             holder: None,
         }]);
         found.deployments = Ok(vec![]);
+        found.reports = vec![];
         found.policies = Ok(Policies {
             bound: [("arcadia-operator".to_owned(), ["decisions".to_owned()].into())].into(),
             unbound: vec![],
@@ -552,7 +591,7 @@ mod tests {
                                     -> kubectl logs -n arcadia-system deployment/arcadia-operator --tail=50
             note      Operator      no Deployment has the label of the operator: it runs outside of the cluster, or is not installed
             PROBLEM   Policies      installation arcadia-operator lacks the admission policies saga-decisions, cancellations, contents, orders, marks
-                                    -> kubectl get validatingadmissionpolicies
+                                    -> helm upgrade arcadia-operator charts/arcadia-operator -n NAMESPACE --reuse-values --set admissionPolicies.create=true, or: kubectl apply -k deploy/overlays/OVERLAY
             ok        Records       2 records: 0 in sync, 1 with drift
             note      Drifts        1 drift open
                                     -> kubectl arcadia inbox
@@ -615,6 +654,7 @@ mod tests {
     fn a_cluster_without_the_operator_says_how_to_begin() {
         let mut found = healthy();
         found.definitions = None;
+        found.reports = vec![];
         found.leases = Ok(vec![]);
         found.deployments = Err("deployments.apps is forbidden: User \"jane\" cannot list".into());
         found.policies = Ok(Policies::default());
@@ -626,10 +666,47 @@ mod tests {
                                     -> kubectl get deployments -A -l app.kubernetes.io/name=arcadia-operator
             unknown   Operator      you may not read it: deployments.apps is forbidden: User "jane" cannot list
             note      Policies      no admission policies: everyone who may patch a drift may decide it, under any name
+                                    -> helm upgrade arcadia-operator charts/arcadia-operator -n NAMESPACE --reuse-values --set admissionPolicies.create=true, or: kubectl apply -k deploy/overlays/OVERLAY
             ok        Your rights   all rights in namespace default
 
             2 problems found.
         "#]]
         .assert_eq(&render(&checks(&found), Paint::NONE));
+    }
+
+    #[test]
+    fn what_passes_by_itself_is_no_problem_and_what_drift_hides_is_one() {
+        let mut records = Records::default();
+        records.add(&record(1, ("Unknown", "Reverting")));
+        let mut partly = record(2, ("False", "DriftOpen"));
+        partly.data["status"]["conditions"][0] =
+            json!({ "type": "Ready", "status": "False", "reason": "InvalidField", "message": "there is no field nme" });
+        records.add(&partly);
+        let mut found = healthy();
+        found.records = Ok(records);
+        found.leases = Ok(vec![LeaseView { holder: Some("laptop_1".into()), ..LeaseView::default() }]);
+        found.reports = vec![];
+        found.policies = Ok(Policies::default());
+        found.flag = " -A".into();
+        found.rights = vec![(UserRole::Viewer, "list drifts".into(), false)];
+        let checks = checks(&found);
+        let of = |subject: &str| checks.iter().filter(|check| check.subject == subject).collect::<Vec<_>>();
+        let states: Vec<_> = of("Records").iter().map(|check| (check.state, check.text.clone())).collect();
+        let invalid = "1 record cannot be compared: InvalidField, such as default/web-2: there is no field nme";
+        let reverting = "1 record cannot be compared: Reverting, such as default/web-1: the token needs tag:read";
+        assert_eq!(
+            states,
+            [
+                (State::Ok, "2 records: 0 in sync, 1 with drift".to_owned()),
+                (State::Problem, invalid.to_owned()),
+                (State::Note, reverting.to_owned()),
+            ]
+        );
+        assert!(of("Sweeps")[0].text.starts_with("laptop_1 is no pod of the cluster"));
+        let next = |subject: &str| of(subject)[0].next.clone().unwrap();
+        assert!(next("Your rights").contains("kubectl create clusterrolebinding arcadia-viewer"), "{checks:?}");
+        assert!(next("Policies").contains("admissionPolicies.create=true"), "{checks:?}");
+        // Whatever needs a person comes with a command.
+        assert!(checks.iter().all(|check| check.state != State::Problem || check.next.is_some()), "{checks:?}");
     }
 }
