@@ -19,7 +19,7 @@ use crate::{Error, project};
 /// Rows of a page of the cloud, and objects of a page of the API server.
 const PER_PAGE: u32 = 200;
 const OBJECTS: u32 = 500;
-/// The most that the inbox may take beyond the API server's answer, in seconds.
+/// The most that the inbox may take beyond the API server's answer, in seconds for each thousand drifts.
 const BEYOND: f64 = 0.3;
 /// The most memory of an import, in MiB: a part for the process, and a part for each thousand resources.
 const PROCESS_MIB: f64 = 64.0;
@@ -93,7 +93,8 @@ async fn inbox(program: &Path, drifts: u32) -> Result<Vec<Row>, Error> {
     let (shown, answers) = (median(shown), median(answers));
     Ok(vec![
         Row::of(PHASE, "wall, median", "s", shown).beside(answers),
-        Row::of(PHASE, "wall beyond the answer, median", "s", shown - answers).wanting(Wanted::Below(BEYOND)),
+        Row::of(PHASE, "wall beyond the answer, median", "s", shown - answers)
+            .wanting(Wanted::Below(BEYOND * f64::from(drifts.max(1000)) / 1000.0)),
         Row::of(PHASE, "peak memory", "MiB", peak / 1024.0 / 1024.0),
     ])
 }
