@@ -7,6 +7,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use clap::{Args, ValueEnum};
 use futures::{StreamExt as _, stream};
+use kube::api::DynamicObject;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
@@ -97,6 +98,8 @@ impl Decision {
             return Err(Error::usage("--wait and --dry-run=server exclude each other: nothing would happen"));
         }
         self.drifts.sort_by(|one, other| (&one.namespace, &one.name).cmp(&(&other.namespace, &other.name)));
+        // A plan is asked for to be seen.
+        let waits = args.wait || (self.verb == Verb::Plan && !is_dry);
         if args.has_question()
             && self.verb != Verb::Plan
             && !confirm(&view::question(self.verb, &self.drifts, self.effect.as_deref()), self.input).await?
@@ -115,7 +118,7 @@ impl Decision {
         while let Some((drift, outcome)) = stored.next().await {
             let outcome = outcome?;
             if outcome == Outcome::Stored {
-                if !args.wait {
+                if !waits {
                     text::print(&view::stored(self.verb, drift, is_dry))?;
                 }
                 decided.push(drift.clone());
@@ -125,7 +128,7 @@ impl Decision {
             }
         }
         drop(stored);
-        if !args.wait {
+        if !waits {
             return Ok(exit);
         }
         let until = Instant::now() + args.timeout;
@@ -169,12 +172,20 @@ impl Decision {
     }
 
     async fn wait(&self, cluster: &Cluster, drift: &DriftView, until: Instant) -> Result<Verdict, Error> {
+        let mut told = None;
         loop {
             let object = cluster.find(Noun::Drift, &drift.namespace, &drift.name).await?;
             let plan = object.as_ref().and_then(|object| object.data.pointer("/status/plan").cloned());
             let now = object.as_ref().map(DriftView::read);
             if let Some(verdict) = verdict(self.verb, drift, now.as_ref(), plan.as_ref()) {
                 return Ok(verdict);
+            }
+            if let Some(now) = &now {
+                let progress = view::progress(now, saga_of(cluster, now).await.as_ref());
+                if progress.is_some() && progress != told {
+                    text::note(progress.as_deref().unwrap_or_default());
+                    told = progress;
+                }
             }
             if Instant::now() >= until {
                 let cause = now.map(|now| format!("{}: {}", now.reason, now.message)).unwrap_or_default();
@@ -183,6 +194,12 @@ impl Decision {
             sleep(POLL).await;
         }
     }
+}
+
+/// The saga that reverts a drift; nothing where the user may not read it.
+async fn saga_of(cluster: &Cluster, drift: &DriftView) -> Option<DynamicObject> {
+    let name = drift.saga.as_deref().filter(|_| drift.reason == reason::REVERTING)?;
+    cluster.find(Noun::Saga, &drift.namespace, name).await.ok().flatten()
 }
 
 /// The merge patch. The version lets the API server refuse it where the object has changed since it was read.
@@ -222,6 +239,19 @@ pub(super) fn withdrawing() -> Annotations {
 /// The permission that a revert of this drift needs.
 fn needed(drift: &DriftView) -> Allow {
     drift.class.as_ref().and_then(Class::needs).unwrap_or_default()
+}
+
+/// The commands that revert these drifts of one class, each with its effect; none where no revert is possible.
+pub(super) fn revert_commands(drifts: &str, class: Option<&Class>) -> Vec<(String, &'static str)> {
+    let (plan, revert) = ("show the plan of a revert", "change the cloud back");
+    match class.map(Class::needs) {
+        Some(None) => Vec::new(),
+        Some(Some(needed)) if needed > Allow::Safe => vec![
+            (format!("kubectl arcadia revert {drifts} --plan"), plan),
+            (format!("kubectl arcadia revert {drifts} --allow {}", flag(needed)), revert),
+        ],
+        Some(Some(_)) | None => vec![(format!("kubectl arcadia revert {drifts}"), revert)],
+    }
 }
 
 /// The value of the flag `--allow` for a permission.

@@ -46,6 +46,8 @@ pub(super) struct DriftView {
     pub(super) class: Option<Class>,
     /// The effect of a revert in a sentence, as the operator describes it.
     revert_note: Option<String>,
+    /// The time of the last plan of a revert.
+    pub(super) planned_at: Option<String>,
     /// The saga that reverts it, or reverted it last.
     pub(super) saga: Option<String>,
     pub(super) phase: String,
@@ -59,8 +61,6 @@ pub(super) struct DriftView {
     pub(super) because: Option<String>,
     /// The decision that waits to be carried out.
     pub(super) pending: Option<Pending>,
-    /// The time of the plan of a revert.
-    pub(super) planned_at: Option<String>,
     /// The condition `Standing`, as status and reason.
     pub(super) standing: Option<(String, String)>,
     /// When a standing acceptance ends.
@@ -167,6 +167,7 @@ impl DriftView {
             note: text("/spec/note").map(|note| one_line(&note)),
             class: text("/spec/revert").or_else(|| text("/spec/revert/class")).map(|class| Class::read(&class)),
             revert_note: text("/spec/revertNote"),
+            planned_at: text("/status/plan/plannedAt"),
             saga: text("/status/sagaRef/name"),
             reason: text("/status/reason").unwrap_or_default(),
             message: condition(data, conditions::RESOLVED)
@@ -177,7 +178,6 @@ impl DriftView {
             decided_by: text("/status/decidedBy").map(|by| one_line(&by)),
             because: text("/status/because").or_else(|| annotation(annotations::BECAUSE)).map(|why| one_line(&why)),
             pending: pending.filter(|_| phase == "Open"),
-            planned_at: text("/status/plan/plannedAt"),
             standing: condition(data, conditions::STANDING).map(|standing| (standing.status, standing.reason)),
             until: text("/status/acceptance/until").or_else(|| annotation(annotations::ACCEPT_UNTIL)),
             phase,

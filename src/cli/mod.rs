@@ -87,7 +87,7 @@ enum Command {
 
     /// Revert drifts: a saga changes the cloud back to the desired value
     #[command(after_help = "Examples:
-  kubectl arcadia revert web-2-size-slug-e7320a9aaf-1 --plan --wait
+  kubectl arcadia revert web-2-size-slug-e7320a9aaf-1 --plan
   kubectl arcadia revert --change a4b70a39 --allow disruption --wait")]
     Revert(revert::RevertArgs),
 

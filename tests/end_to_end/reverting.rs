@@ -84,8 +84,12 @@ async fn a_revert_with_a_worse_effect_is_refused_until_it_is_allowed() {
     let message = world.message(&drift, "Resolved").await;
     assert!(message.contains("arcadia.cloud/revert=allow-disruption"), "{message}");
     assert_eq!(live(&world).await["size_slug"], "s-4vcpu-8gb");
+    // The plan needs no permission, and the refusal is over.
+    world.run(&["annotate", &drift, "arcadia.cloud/revert=plan"]).await;
+    world.reaches(&drift, "Resolved", "False AwaitingDecision").await;
+    assert_eq!(world.value(&drift, "{.status.plan.needs}").await, "allow-disruption");
 
-    world.run(&["annotate", &drift, "arcadia.cloud/revert=allow-disruption"]).await;
+    world.run(&["annotate", "--overwrite", &drift, "arcadia.cloud/revert=allow-disruption"]).await;
     is_phase(&world, &drift, "Reverted").await;
     let after = live(&world).await;
     assert_eq!((&after["size_slug"], &after["status"]), (&json!("s-2vcpu-4gb"), &json!("active")));

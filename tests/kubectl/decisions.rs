@@ -1,6 +1,7 @@
 //! The main job from the command line: inbox, decision, history, with the operator running.
 
 use arcadia_operator::manifests::policies;
+use digitalocean_simulator::{Effect, Fault};
 use serde_json::json;
 
 use crate::{
@@ -79,6 +80,40 @@ async fn a_decision_is_signed_and_can_be_withdrawn_before_it_is_carried_out() {
     let nothing = arcadia.says(2, &["withdraw", drift, "--yes"]).await;
     assert!(nothing.contains("nothing can be withdrawn"), "{nothing}");
     world.restart_operator();
+}
+
+#[tokio::test]
+async fn a_revert_is_planned_allowed_by_name_and_followed_to_its_end() {
+    let world = World::new("kubectl-revert").await;
+    let arcadia = arcadia(&world);
+    world.record("web-1", json!({"size_slug": "s-2vcpu-4gb"})).await;
+    world.reaches("pr/web-1", "InSync", "True NoDrift").await;
+    // The disk stays, so that the droplet can shrink again.
+    world.cloud.change("droplets", DROPLET, json!({"size_slug": "s-4vcpu-8gb", "disk": 80})).await.unwrap();
+    let drift = world.open_drift().await;
+    let page = arcadia.expect(0, &["show", &drift]).await;
+    assert!(page.contains("--allow disruption"), "{page}");
+    let refused = arcadia.says(2, &["revert", &drift, "--yes", "--wait"]).await;
+    assert!(refused.contains("permit it with --allow disruption"), "{refused}");
+    // The operator's own refusal, of the annotation alone, is no answer to what is asked next.
+    world.run(&["annotate", &format!("drift/{drift}"), "arcadia.cloud/revert=true"]).await;
+    world.reaches(&format!("drift/{drift}"), "Resolved", "False DecisionRefused").await;
+    let plan = arcadia.expect(0, &["revert", &drift, "--plan"]).await;
+    assert!(plan.contains("plan: Disruptive") && plan.contains("--allow disruption"), "{plan}");
+    assert!(plan.contains("POST /v2/droplets/"), "{plan}");
+    assert_eq!(world.run(&["get", "sagas", "-o", "name"]).await, "", "a plan changes nothing");
+
+    let slow = Effect::Latency { milliseconds: 1500 };
+    world.cloud.inject(Fault::new("/v2/actions*", slow).times(2)).await.unwrap();
+    let reverted =
+        arcadia.run(&["revert", &drift, "--allow", "disruption", "--because", "OPS-7", "--yes", "--wait"]).await;
+    assert_eq!(reverted.code, 0, "{reverted:?}");
+    assert!(reverted.out.contains("Reverted (Reverted)"), "{reverted:?}");
+    assert!(reverted.errors.contains(": saga revert-web-1-size-slug-"), "{reverted:?}");
+    let live = world.cloud.get("droplets", DROPLET).await.unwrap().unwrap();
+    assert_eq!(live["size_slug"], "s-2vcpu-4gb");
+    let history = arcadia.expect(0, &["history", "web-1", "size_slug"]).await;
+    assert!(history.contains("Reverted") && history.contains("OPS-7"), "{history}");
 }
 
 #[tokio::test]

@@ -1,9 +1,11 @@
 //! Decisions as text: the question before, and the result of each. Pure.
 
+use kube::{ResourceExt as _, api::DynamicObject};
 use serde_json::Value;
 
 use super::verdict::{Outcome, Verb, Verdict};
 use crate::{
+    api::conditions::reason,
     cli::{
         drift::{DriftView, text},
         text::{Table, count},
@@ -89,6 +91,22 @@ pub(super) fn not_stored(drift: &DriftView, outcome: &Outcome, flag: &str) -> St
         Outcome::Gone => format!("drift.arcadia.cloud/{name} not decided: it was deleted meanwhile"),
         Outcome::Refused(message) => format!("drift.arcadia.cloud/{name} not decided: {message}"),
     }
+}
+
+/// The part of a decision that is done; nothing before the operator says so.
+pub(super) fn progress(drift: &DriftView, saga: Option<&DynamicObject>) -> Option<String> {
+    let said = match (drift.reason.as_str(), saga) {
+        (reason::DECISION_WAITING, _) | (reason::REVERTING, None) => drift.message.clone(),
+        (reason::REVERTING, Some(saga)) => {
+            let part = |pointer| text(&saga.data, pointer).filter(|text| !text.is_empty());
+            let step = part("/status/step").map(|step| format!(", step {step}")).unwrap_or_default();
+            let steps = part("/status/progress").map(|steps| format!(" {steps}")).unwrap_or_default();
+            let phase = part("/status/phase").unwrap_or("Pending");
+            format!("saga {} is {phase}{steps}{step}", saga.name_any())
+        }
+        _ => return None,
+    };
+    Some(format!("drift.arcadia.cloud/{}: {said}", drift.name))
 }
 
 pub(super) fn verdict(drift: &DriftView, verdict: &Verdict, flag: &str) -> String {
@@ -199,5 +217,25 @@ mod tests {
               calls POST /v2/droplets/1/actions size: s-4 -> s-2
               warning: the address may change"#]]
         .assert_eq(&plan(&steps));
+    }
+
+    #[test]
+    fn a_wait_says_how_far_the_operator_is() {
+        let of = |reason: &str, saga: Option<&DynamicObject>| {
+            let message = json!({ "type": "Resolved", "status": "False", "reason": reason, "message": "it waits" });
+            progress(&view("web-1", &json!({ "status": { "reason": reason, "conditions": [message] } })), saga)
+        };
+        let saga = json!({ "apiVersion": "arcadia.cloud/v1alpha1", "kind": "Saga", "metadata": { "name": "revert-web-1" },
+            "status": { "phase": "Running", "progress": "1/3", "step": "resize" } });
+        let saga: DynamicObject = serde_json::from_value(saga).unwrap();
+        let drift = "drift.arcadia.cloud/web-1-size-slug-e7320a9aaf-1";
+        assert_eq!(of("AwaitingDecision", None), None);
+        assert_eq!(of("DecisionRefused", Some(&saga)), None);
+        assert_eq!(of("DecisionWaiting", None), Some(format!("{drift}: it waits")));
+        assert_eq!(of("Reverting", None), Some(format!("{drift}: it waits")));
+        assert_eq!(
+            of("Reverting", Some(&saga)),
+            Some(format!("{drift}: saga revert-web-1 is Running 1/3, step resize"))
+        );
     }
 }

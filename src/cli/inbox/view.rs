@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use crate::{
     api::conditions::reason,
     cli::{
+        decide,
         drift::{Class, DriftView, Pending},
         text::{Paint, Table, age, count, lines},
     },
@@ -172,11 +173,13 @@ fn next(drifts: &[DriftView], groups: &[Group<'_>], top: &DriftView, scope: &Sco
         (top.name.clone(), format!("--change {}{}", top.change, scope.flag))
     };
     let mut table = Table::default().indented(2);
-    for (command, what) in [
+    let decisions = [
         (format!("kubectl arcadia show {one}{flag}"), "show one drift in full"),
         (format!("kubectl arcadia accept {many}"), "accept the live value"),
-        (format!("kubectl arcadia revert {many}"), "change the cloud back"),
-    ] {
+    ];
+    // Where a revert does harm, its plan comes first, and names the flag that allows it.
+    let revert = decide::revert_commands(&many, top.class.as_ref()).into_iter().next();
+    for (command, what) in decisions.into_iter().chain(revert) {
         table.row([command, paint.dim(what)]);
     }
     format!(
@@ -350,7 +353,7 @@ mod tests {
             1 open drift, 1 change. Next:
               kubectl arcadia show web-1-size-slug-e7320a9aaf-1   show one drift in full
               kubectl arcadia accept --change a4b70a39            accept the live value
-              kubectl arcadia revert --change a4b70a39            change the cloud back
+              kubectl arcadia revert --change a4b70a39 --plan     show the plan of a revert
         "#]],
         );
         let scope = Scope { all: false, namespace: "default", flag: "", is_filtered: false };

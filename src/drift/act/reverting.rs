@@ -14,7 +14,7 @@ use crate::{
     api::{
         OPERATOR, RevertPlan, Saga, SagaPhase,
         conditions::{self, Claim, ConditionStatus, reason},
-        drift::{PlannedCall, PlannedStep},
+        drift::{PlannedCall, PlannedStep, awaiting_decision},
         events, labels,
     },
     digitalocean::revert::{Allow, Plan},
@@ -127,7 +127,12 @@ impl Executor<'_> {
                 .collect(),
             warnings: plan.assessment.warnings,
         };
-        self.patch_drift_status(&drift, "planning the revert of", json!({ "plan": planned })).await?;
+        // An earlier refusal says nothing about this plan.
+        let mut status = open_status(&drift, awaiting_decision());
+        if let Some(status) = status.as_object_mut() {
+            status.insert("plan".to_owned(), json!(planned));
+        }
+        self.patch_drift_status(&drift, "planning the revert of", status).await?;
         let note = format!("{}: the plan of the revert is in status.plan; nothing was changed", brief(&drift.field));
         self.tell(&drift, events::REVERT_PLANNED, "Revert", &note);
         Ok(())

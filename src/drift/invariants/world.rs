@@ -306,7 +306,8 @@ impl World {
                 (saga.is_cancelled, saga.phase, saga.message) = (true, SagaPhase::Failed, "cancelled".into());
             }
             Write::FailRevert { drift, .. } => self.drift(&drift).reverting = None,
-            Write::ShowPlan { .. } | Write::Answer { .. } => {}
+            Write::ShowPlan { drift, .. } => self.drift(&drift).waits = None,
+            Write::Answer { .. } => {}
             other => panic!("{other:?}"),
         }
     }
