@@ -55,7 +55,8 @@ pub(super) async fn of_record(cluster: &Cluster, record: &str, field: Option<&st
     Ok(objects(cluster, record, field).await?.iter().map(DriftView::read).collect())
 }
 
-async fn objects(cluster: &Cluster, record: &str, field: Option<&str>) -> Result<Vec<DynamicObject>, Error> {
+/// The objects behind [`of_record`].
+pub(super) async fn objects(cluster: &Cluster, record: &str, field: Option<&str>) -> Result<Vec<DynamicObject>, Error> {
     let field = field.map(|field| format!(",spec.field={field}")).unwrap_or_default();
     let params = ListParams::default().fields(&format!("spec.resourceRef.name={record}{field}"));
     cluster.list(Noun::Drift, params).await

@@ -101,7 +101,8 @@ enum Command {
     #[command(after_help = "Examples:
   kubectl arcadia show web-2-size-slug-e7320a9aaf-1
   kubectl arcadia show pr/web-2
-  kubectl arcadia show pr/web-2 --live")]
+  kubectl arcadia show pr/web-2 --live
+  kubectl arcadia show pr/web-2 -o json | jq .drifts")]
     Show(show::ShowArgs),
 
     /// List the drifts of a record, resolved ones included

@@ -26,12 +26,14 @@ impl Format {
 
 /// A list of objects, without what only servers read.
 pub(super) fn list(objects: &[DynamicObject]) -> Value {
-    let items = objects.iter().map(|object| {
-        let mut object = object.clone();
-        object.metadata.managed_fields = None;
-        json!(object)
-    });
-    json!({ "apiVersion": "v1", "kind": "List", "items": items.collect::<Vec<_>>() })
+    json!({ "apiVersion": "v1", "kind": "List", "items": objects.iter().map(object).collect::<Vec<_>>() })
+}
+
+/// An object, without what only servers read.
+pub(super) fn object(object: &DynamicObject) -> Value {
+    let mut object = object.clone();
+    object.metadata.managed_fields = None;
+    json!(object)
 }
 
 /// Indented JSON, with a line break at the end.

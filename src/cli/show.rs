@@ -5,7 +5,7 @@ mod view;
 
 use std::collections::BTreeMap;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Event;
 use kube::{
@@ -20,7 +20,7 @@ use super::{
     cluster::{self, Cluster, ClusterArgs, Noun, ObjectName},
     drift::{DriftView, text},
     files::Declared,
-    history,
+    history, output,
     text::{Paint, one_line, print},
     verify::{self, FieldVerdict},
 };
@@ -39,8 +39,20 @@ pub(super) struct ShowArgs {
     #[arg(long)]
     live: bool,
 
+    /// Format: `json` and `yaml` print all that the page shows, `name` only the name [default: a page]
+    #[arg(short, long, value_name = "FORMAT")]
+    output: Option<Format>,
+
     #[command(flatten)]
     cloud: CloudArgs,
+}
+
+/// The formats of `show`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Format {
+    Json,
+    Yaml,
+    Name,
 }
 
 pub(super) async fn run(cluster: &ClusterArgs, args: &ShowArgs) -> Result<Exit, Error> {
@@ -59,22 +71,44 @@ pub(super) async fn run(cluster: &ClusterArgs, args: &ShowArgs) -> Result<Exit, 
         cluster.find(Noun::Drift, name.namespace.as_deref().unwrap_or(cluster.namespace()), &name.name).await?
     };
     let page = if let Some(drift) = drift {
-        let mut page = Box::pin(drift_page(&cluster, &drift)).await?;
+        if args.output == Some(Format::Name) {
+            return named(Noun::Drift, &drift);
+        }
+        let mut page = Box::pin(drift_page(&cluster, drift)).await?;
         if args.live {
             let found = args.in_cloud(page.record.as_ref()).await?;
             page.now = found.get(&page.drift.field_name).or_else(|| found.get(EXISTS)).cloned();
         }
-        view::drift(&page, now, paint)
+        args.output.map_or_else(|| Ok(view::drift(&page, now, paint)), |format| format.write(&page.contents()))?
     } else {
         let record = cluster.get(Noun::Record, &name(Noun::Record)).await?;
+        if args.output == Some(Format::Name) {
+            return named(Noun::Record, &record);
+        }
         let mut page = Box::pin(record_page(&cluster, record)).await?;
         if args.live {
             page.now = Some(args.in_cloud(Some(&page.record)).await?);
         }
-        view::record(&page, now, paint)
+        args.output.map_or_else(|| Ok(view::record(&page, now, paint)), |format| format.write(&page.contents()))?
     };
     print(&page)?;
     Ok(Exit::Done)
+}
+
+/// Prints the name as `kubectl get -o name` does.
+fn named(noun: Noun, object: &DynamicObject) -> Result<Exit, Error> {
+    let resource = noun.resource();
+    print(&format!("{}.{}/{}\n", resource.kind.to_ascii_lowercase(), resource.group, object.name_any()))?;
+    Ok(Exit::Done)
+}
+
+impl Format {
+    fn write(self, contents: &Value) -> Result<String, Error> {
+        match self {
+            Self::Json | Self::Name => output::json(contents),
+            Self::Yaml => output::yaml(contents),
+        }
+    }
 }
 
 impl ShowArgs {
@@ -95,13 +129,13 @@ impl ShowArgs {
     }
 }
 
-async fn drift_page(cluster: &Cluster, object: &DynamicObject) -> Result<DriftPage, Error> {
-    let drift = DriftView::read(object);
+async fn drift_page(cluster: &Cluster, object: DynamicObject) -> Result<DriftPage, Error> {
+    let drift = DriftView::read(&object);
     let namespace = drift.namespace.clone();
     let place = cluster.within(&namespace);
     let (record, history, alike, events, sagas) = tokio::try_join!(
         place.find(Noun::Record, &namespace, &drift.record),
-        history::of_record(&place, &drift.record, Some(&drift.field_name)),
+        history::objects(&place, &drift.record, Some(&drift.field_name)),
         alike(&place, &drift),
         events(&place, &drift.name),
         sagas(&place, &drift.kind, &drift.id),
@@ -110,6 +144,7 @@ async fn drift_page(cluster: &Cluster, object: &DynamicObject) -> Result<DriftPa
         plan: object.data.pointer("/status/plan").cloned(),
         manifest_patch: object.data.pointer("/status/manifestPatch").cloned(),
         flag: cluster.flag_for(&namespace),
+        object,
         drift,
         record,
         history,
@@ -126,7 +161,7 @@ async fn record_page(cluster: &Cluster, record: DynamicObject) -> Result<RecordP
     let place = cluster.within(&namespace);
     let part = |pointer| text(&record.data, pointer).unwrap_or_default();
     let (drifts, events, sagas) = tokio::try_join!(
-        history::of_record(&place, &name, None),
+        history::objects(&place, &name, None),
         events(&place, &name),
         sagas(&place, part("/spec/resource/kind"), part("/spec/resource/id")),
     )?;

@@ -2,7 +2,7 @@
 
 use arcadia_operator::manifests::policies;
 use digitalocean_simulator::{Effect, Fault};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{
     program::Arcadia,
@@ -47,6 +47,18 @@ async fn a_change_of_many_resources_is_seen_and_accepted_at_once() {
     assert!(history.contains("Accepted") && history.contains("1 drift, 0 open."), "{history}");
     let page = arcadia.expect(0, &["show", "pr/web-2"]).await;
     assert!(page.contains("s-2vcpu-4gb") && page.contains("DriftAccepted") && page.contains("History"), "{page}");
+    for format in ["json", "yaml"] {
+        let all = arcadia.expect(0, &["show", "pr/web-2", "-o", format]).await;
+        let all: Value = serde_saphyr::from_str(&all).unwrap();
+        assert_eq!(all["record"]["spec"]["desired"]["size_slug"], "s-2vcpu-4gb", "{all:#}");
+        assert_eq!(all["drifts"][0]["status"]["because"], "OPS-123", "{all:#}");
+        let drift = all["drifts"][0]["metadata"]["name"].as_str().unwrap();
+        let one: Value = serde_json::from_str(&arcadia.expect(0, &["show", drift, "-o", "json"]).await).unwrap();
+        assert_eq!((&one["drift"], &one["record"]["kind"]), (&all["drifts"][0], &json!("ProvisionedResource")));
+        let name = arcadia.expect(0, &["show", drift, "-o", "name"]).await;
+        assert_eq!(name, format!("drift.arcadia.cloud/{drift}\n"));
+    }
+    assert_eq!(arcadia.expect(0, &["show", "web-2", "-o", "name"]).await, "provisionedresource.arcadia.cloud/web-2\n");
 }
 
 #[tokio::test]

@@ -10,13 +10,12 @@ use super::page::{DriftPage, EventView, NowInCloud, RecordPage, SagaLine};
 use crate::{
     cli::{
         decide,
-        drift::{Class, DriftView, Pending, condition, text},
+        drift::{DriftView, Pending, condition, text},
         history, output,
         placement::Placement,
         text::{Paint, Table, age, count, lines},
     },
     comparison::show,
-    digitalocean::revert::Allow,
 };
 
 /// The columns of a value on a page.
@@ -94,7 +93,8 @@ pub(super) fn drift(page: &DriftPage, now: Timestamp, paint: Paint) -> String {
         let _ = write!(text, "\nThe manifest is brought up to date by this merge patch:\n  {patch}\n");
     }
     if page.history.len() > 1 {
-        let _ = write!(text, "\nHistory of the field\n{}", indented(&history::render(&page.history, now, paint)));
+        let drifts: Vec<_> = page.history.iter().map(DriftView::read).collect();
+        let _ = write!(text, "\nHistory of the field\n{}", indented(&history::render(&drifts, now, paint)));
     }
     text += &sagas(&page.sagas, now);
     text += &events(&page.events, now);
@@ -153,17 +153,7 @@ fn next_of_drift(page: &DriftPage, paint: Paint) -> String {
         commands.push((format!("kubectl arcadia withdraw {name}{flag}"), "take the decision back"));
     } else if drift.is_open() {
         commands.push((format!("kubectl arcadia accept {name}{flag}"), "accept the live value"));
-        match drift.class.as_ref().map(Class::needs) {
-            Some(None) => {}
-            Some(Some(needed)) if needed > Allow::Safe => {
-                let allow = decide::flag(needed);
-                commands
-                    .push((format!("kubectl arcadia revert {name}{flag} --plan --wait"), "show the steps of a revert"));
-                commands
-                    .push((format!("kubectl arcadia revert {name}{flag} --allow {allow}"), "change the cloud back"));
-            }
-            _ => commands.push((format!("kubectl arcadia revert {name}{flag}"), "change the cloud back")),
-        }
+        commands.extend(decide::revert_commands(&format!("{name}{flag}"), drift.class.as_ref()));
     }
     if let Some(saga) = &drift.saga {
         commands.push((format!("kubectl arcadia saga tree {saga}{flag}"), "show the journal of the revert"));
@@ -198,25 +188,26 @@ pub(super) fn record(page: &RecordPage, now: Timestamp, paint: Paint) -> String 
     if data.pointer("/spec/suspend").and_then(Value::as_bool) == Some(true) {
         facts.row(["Suspended", "the operator leaves this record alone"]);
     }
+    let drifts: Vec<_> = page.drifts.iter().map(DriftView::read).collect();
     let mut text = format!(
         "Record {}: {}, recorded {} ago\n\n{}\n{}",
         paint.bold(&name),
         part("/spec/resource/kind"),
         age(record.creation_timestamp().map(|time| time.0), now),
         facts.render(),
-        fields(page, paint),
+        fields(page, &drifts, paint),
     );
     let desired = data.pointer("/spec/desired").and_then(Value::as_object).into_iter().flatten();
     for (field, value) in desired.filter(|(_, value)| show::short(value, CELL) != show::full(value)) {
         text += &in_lines(&format!("{} in full", show::short_text(field, VALUE)), &show::full(value));
     }
-    let resolved: Vec<DriftView> = page.drifts.iter().filter(|drift| !drift.is_open()).cloned().collect();
+    let resolved: Vec<DriftView> = drifts.iter().filter(|drift| !drift.is_open()).cloned().collect();
     if !resolved.is_empty() {
         let _ = write!(text, "\nHistory\n{}", indented(&history::render(&resolved, now, paint)));
     }
     text += &sagas(&page.sagas, now);
     text += &events(&page.events, now);
-    let open: Vec<_> = page.drifts.iter().filter(|drift| drift.is_open()).collect();
+    let open: Vec<_> = drifts.iter().filter(|drift| drift.is_open()).collect();
     let flag = &page.flag;
     let mut commands = Vec::new();
     if let Some(drift) = open.first() {
@@ -247,10 +238,10 @@ fn standing_drifts(data: &Value) -> Vec<&str> {
 }
 
 /// Each recorded field: what the record says, what stands, what is live.
-fn fields(page: &RecordPage, paint: Paint) -> String {
+fn fields(page: &RecordPage, drifts: &[DriftView], paint: Paint) -> String {
     let data = &page.record.data;
     let open: BTreeMap<&str, &DriftView> =
-        page.drifts.iter().filter(|drift| drift.is_open()).map(|drift| (drift.field_name.as_str(), drift)).collect();
+        drifts.iter().filter(|drift| drift.is_open()).map(|drift| (drift.field_name.as_str(), drift)).collect();
     let acceptances = acceptances(data);
     let ignored: Vec<&str> = data
         .pointer("/spec/drift/ignore")
@@ -345,7 +336,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::cli::drift::tests::view;
+    use crate::cli::drift::tests::{object as drift_object, view};
 
     fn now() -> Timestamp {
         "2026-05-10T12:00:00Z".parse().unwrap()
@@ -380,6 +371,7 @@ mod tests {
 
     fn page(more: &Value) -> DriftPage {
         DriftPage {
+            object: drift_object("web-1", more),
             drift: view("web-1", more),
             record: Some(object(&json!([]))),
             history: vec![],
@@ -417,7 +409,7 @@ mod tests {
 
             Next
               kubectl arcadia accept web-1-size-slug-e7320a9aaf-1                      accept the live value
-              kubectl arcadia revert web-1-size-slug-e7320a9aaf-1 --plan --wait        show the steps of a revert
+              kubectl arcadia revert web-1-size-slug-e7320a9aaf-1 --plan               show the plan of a revert
               kubectl arcadia revert web-1-size-slug-e7320a9aaf-1 --allow disruption   change the cloud back
               kubectl arcadia show pr/web-1                                            show the record
         "#]]
@@ -471,7 +463,8 @@ mod tests {
         let patch = Some(json!({ "spec": { "desired": { "size_slug": "s-4vcpu-8gb" } } }));
         let earlier = json!({ "metadata": { "creationTimestamp": "2026-05-01T00:00:00Z" }, "status": { "phase": "Stale",
             "reason": "LiveReturned", "resolvedAt": "2026-05-01T00:30:00Z" } });
-        let history = vec![view("web-1", &earlier), view("web-1", &json!({ "spec": { "episode": 2 } }))];
+        let history =
+            vec![drift_object("web-1", &earlier), drift_object("web-1", &json!({ "spec": { "episode": 2 } }))];
         let page = DriftPage { manifest_patch: patch, history, events: vec![], sagas: vec![], ..page(&more) };
         expect![[r#"
             Drift web-1-size-slug-e7320a9aaf-1: Accepted, opened 3h ago
@@ -515,7 +508,7 @@ mod tests {
             "since": "2026-05-09T00:00:00Z", "until": "2026-06-01T00:00:00Z" }]);
         let page = RecordPage {
             record: object(&acceptances),
-            drifts: vec![view("web-1", &json!({}))],
+            drifts: vec![drift_object("web-1", &json!({}))],
             events: an_event(),
             sagas: a_saga(),
             now: None,
@@ -550,5 +543,39 @@ mod tests {
               kubectl arcadia history web-1 -n default                       list all drifts of the record
         "#]]
         .assert_eq(&record(&page, now(), Paint::NONE));
+    }
+
+    #[test]
+    fn the_contents_for_programs_are_all_that_the_pages_show() {
+        let history = vec![drift_object("web-1", &json!({}))];
+        let page = DriftPage { history, now: Some(NowInCloud::Differs("s-8".into())), ..page(&json!({})) };
+        let contents = page.contents();
+        for (pointer, wanted) in [
+            ("/drift/spec/field", json!("size_slug")),
+            ("/record/metadata/name", json!("web-1")),
+            ("/history/0/kind", json!("Drift")),
+            ("/alike", json!(4)),
+            (
+                "/events/0",
+                json!({ "at": "2026-05-10T09:00:00Z", "reason": "DriftDetected", "message": "size_slug is s-4vcpu-8gb" }),
+            ),
+            ("/sagas/0/phase", json!("Succeeded")),
+            ("/live", json!({ "verdict": "Drift", "actual": "s-8" })),
+        ] {
+            assert_eq!(contents.pointer(pointer), Some(&wanted), "{pointer}: {contents:#}");
+        }
+        let now = [("region".to_owned(), NowInCloud::Unknown("no scope".into()))].into();
+        let page = RecordPage {
+            record: object(&json!([])),
+            drifts: vec![drift_object("web-1", &json!({}))],
+            events: an_event(),
+            sagas: a_saga(),
+            now: Some(now),
+            flag: String::new(),
+        };
+        let contents = page.contents();
+        assert_eq!(contents.pointer("/drifts/0/metadata/resourceVersion"), Some(&json!("7")));
+        assert_eq!(contents["live"], json!({ "region": { "verdict": "Unknown", "reason": "no scope" } }));
+        assert_eq!(contents.pointer("/record/spec/desired/region"), Some(&json!("nyc3")));
     }
 }
