@@ -71,7 +71,7 @@ conditions! {
             "";
     }
     DECISION_APPLIED = "DecisionApplied" {
-        drift: "", "a decision came after the drift was resolved", "";
+        drift: "", "a decision was made, changed or withdrawn after the drift was resolved", "";
     }
     SUCCEEDED = "Succeeded" {
         saga: "all steps are complete", "the saga was rolled back, or failed", "the saga has not ended";
@@ -121,7 +121,7 @@ pub mod reason {
         DECISION_WAITING = "DecisionWaiting" on "drift";
         /// The decision could not be carried out; the condition `Resolved` names the cause.
         DECISION_REFUSED = "DecisionRefused" on "drift";
-        /// The decision came after the drift was resolved, and changed nothing.
+        /// The decision was made, changed or withdrawn after the drift was resolved, and that changed nothing.
         ALREADY_RESOLVED = "AlreadyResolved" on "drift";
         /// The record was deleted and left the drift behind.
         RECORD_GONE = "RecordGone" on "drift";

@@ -16,7 +16,7 @@ use serde_json::Value;
 use self::{decision::Decision, planner::Planner};
 use super::{
     finding::{Finding, Findings, assess, compare},
-    known::KnownDrift,
+    known::{KnownDrift, Late},
     observed::{NeedsFreshRead, Observed, Reading, Recorded, Rests, Seen},
     plan::{Closing, Compared, Ending, Plan, Situation, Write},
 };
@@ -94,7 +94,7 @@ pub fn orphaned(drifts: &[KnownDrift]) -> Vec<Write> {
         if drift.standing.is_some() {
             planner.end(&drift.name, Ending::RecordGone);
         }
-        if drift.has_late_decision() || (drift.is_open() && drift.is_decided()) {
+        if drift.late().is_some() || (drift.is_open() && drift.is_decided()) {
             planner.answer(drift, "the record of this drift is gone; nothing is left to decide");
         }
     }
@@ -164,10 +164,33 @@ fn summarise(seen: Seen<'_>, findings: &Findings<'_>, accepted: &BTreeMap<String
 }
 
 impl Planner<'_> {
-    /// Why nothing comes of decisions on resolved drifts.
+    /// Why nothing comes of what was changed about the decisions on resolved drifts.
     fn answer_late(&mut self, drifts: &[KnownDrift]) {
-        for drift in drifts.iter().filter(|drift| drift.has_late_decision()) {
+        for (drift, late) in drifts.iter().filter_map(|drift| Some((drift, drift.late()?))) {
             let phase = drift.phase.name();
+            match late {
+                Late::Decision => {}
+                Late::Withdrawal if drift.is_in_place => {
+                    let undo = "to take it back, set the former value in spec.desired of the record";
+                    self.answer(
+                        drift,
+                        &format!("the accepted value is in the record, so nothing is left to withdraw; {undo}"),
+                    );
+                    continue;
+                }
+                Late::Withdrawal => {
+                    self.answer(
+                        drift,
+                        &format!("this drift is resolved already, as {phase}; nothing is left to withdraw"),
+                    );
+                    continue;
+                }
+                Late::Reason => {
+                    let kept = "status.because keeps the reason that the decision had";
+                    self.answer(drift, &format!("this drift is resolved already, as {phase}; {kept}"));
+                    continue;
+                }
+            }
             let mut of_field = drifts.iter().filter(|other| other.field == drift.field);
             let next = match of_field.find(|other| other.is_open() || other.standing.is_some()) {
                 Some(other) if other.is_open() => format!("decide Drift {} instead", other.name),

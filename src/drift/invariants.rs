@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use super::{
     evaluate::{evaluate, orphaned},
     finding::{Finding, compare},
-    known::{KnownDrift, Marks, Reverting, Standing},
+    known::{Decided, KnownDrift, Marks, Reverting, Standing},
     observed::{NeedsFreshRead, Observed, Owner, Reading, Recorded, Rests, Seen, Selected},
     ownership::Declared,
     plan::{Accepted, Adoption, Closing, Compared, Ending, Plan, Situation, Write},
@@ -260,6 +260,6 @@ fn drifts_of_earlier_versions_get_their_labels_and_are_decided_as_before() {
     world.settle();
     assert_eq!((world.desired["name"].clone(), world.drift("name-1").phase), (json!("web-1"), DriftPhase::Accepted));
     // Its decision was not written down.
-    world.drift("name-1").decision = None;
+    world.drift("name-1").decided.decision = None;
     assert_eq!(world.settle(), []);
 }

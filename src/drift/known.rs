@@ -48,10 +48,12 @@ pub struct KnownDrift {
     pub change: Option<Box<str>>,
     /// The decision to accept, as annotated.
     pub accept: Option<Box<str>>,
-    /// The decision that was carried out.
-    pub decision: Option<Box<str>>,
-    /// The end of the acceptance that was carried out, as annotated then.
-    pub decided_until: Option<Box<str>>,
+    /// The decision that was carried out, or that a saga carries out.
+    pub decided: Decided,
+    /// The accepted value went into the record.
+    pub is_in_place: bool,
+    /// It said of a decision that this came too late, and dropped all decisions.
+    pub is_answered: bool,
     /// Who decided, as far as that is known.
     pub decided_by: Option<Box<str>>,
     /// When the acceptance is to end, as annotated.
@@ -79,7 +81,8 @@ impl KnownDrift {
         let status = drift.status.clone().unwrap_or_default();
         let annotation =
             |key: &str| -> Option<Box<str>> { drift.annotations().get(key).map(|text| text.as_str().into()) };
-        let resolved = status.conditions.iter().find(|condition| condition.type_ == conditions::RESOLVED);
+        let condition = |kind: &str| status.conditions.iter().find(|condition| condition.type_ == kind);
+        let resolved = condition(conditions::RESOLVED);
         let standing = standing(&status);
         let difference = (status.phase == DriftPhase::Open || standing.is_some()).then(|| {
             let written =
@@ -118,8 +121,14 @@ impl KnownDrift {
                 .then(|| status.resolved_at.as_ref().map(|time| time.0))
                 .flatten(),
             accept,
-            decision: status.decision.as_deref().map(Into::into),
-            decided_until: status.acceptance.as_ref().and_then(|it| it.until_requested.as_deref()).map(Into::into),
+            decided: Decided {
+                decision: status.decision.as_deref().map(Into::into),
+                until: status.acceptance.as_ref().and_then(|it| it.until_requested.as_deref()).map(Into::into),
+                because: status.because.as_deref().map(Into::into),
+                by: status.decided_by.as_deref().map(Into::into),
+            },
+            is_in_place: status.acceptance.as_ref().is_some_and(|it| it.mode == AcceptanceMode::InPlace),
+            is_answered: condition(conditions::DECISION_APPLIED).is_some(),
             waits: resolved
                 .filter(|resolved| resolved.reason == reason::DECISION_WAITING)
                 .map(|resolved| resolved.message.as_str().into()),
@@ -139,28 +148,53 @@ impl KnownDrift {
         self.phase == DriftPhase::Open
     }
 
-    /// Whether a decision came after it was resolved. One on an acceptance that stands is another matter.
+    /// A change of its annotations that came after it was resolved. One on an acceptance that stands is another matter.
     #[must_use]
-    pub fn has_late_decision(&self) -> bool {
+    pub fn late(&self) -> Option<Late> {
         if self.standing.is_some() || self.is_open() {
-            return false;
+            return None;
         }
-        if self.accept_until.is_some() && self.accept_until != self.decided_until {
-            return true;
+        if self.is_answered {
+            // The answer dropped all of them.
+            return self.has_any().then_some(Late::Decision);
         }
-        let carried_out = |phase, annotated: &Option<Box<str>>| match (annotated, &self.decision) {
-            (None, _) => true,
-            (Some(annotated), Some(carried_out)) => self.phase == phase && annotated == carried_out,
+        let carried_out = |phase, annotated: &Option<Box<str>>| match &self.decided.decision {
+            _ if self.phase != phase => None,
             // Earlier versions did not write it.
-            (Some(_), None) => self.phase == phase,
+            None => annotated.clone(),
+            Some(decision) => Some(decision.clone()).filter(|decision| !decision.is_empty()),
         };
-        !carried_out(DriftPhase::Accepted, &self.accept) || !carried_out(DriftPhase::Reverted, &self.revert)
+        let accept = carried_out(DriftPhase::Accepted, &self.accept);
+        let revert = carried_out(DriftPhase::Reverted, &self.revert);
+        let is_new =
+            |annotated: &Option<Box<str>>, decided: &Option<Box<str>>| annotated.is_some() && annotated != decided;
+        if is_new(&self.accept, &accept)
+            || is_new(&self.revert, &revert)
+            || is_new(&self.accept_until, &self.decided.until)
+        {
+            return Some(Late::Decision);
+        }
+        if self.accept != accept || self.revert != revert {
+            return Some(Late::Withdrawal);
+        }
+        // Without a decision, the rest of it means nothing.
+        let is_decided = accept.is_some() || revert.is_some();
+        let is_changed = is_decided && self.accept_until != self.decided.until;
+        let is_explained =
+            is_new(&self.because, &self.decided.because) || (is_decided && self.because != self.decided.because);
+        let is_reason = is_decided && !is_changed;
+        (is_changed || is_explained).then_some(if is_reason { Late::Reason } else { Late::Decision })
+    }
+
+    /// Whether it has an annotation about a decision.
+    fn has_any(&self) -> bool {
+        [&self.accept, &self.accept_until, &self.revert, &self.because].into_iter().any(Option::is_some)
     }
 
     /// Whether something is left to do about it once its record is gone.
     #[must_use]
     pub fn is_unsettled(&self) -> bool {
-        self.is_open() || self.standing.is_some() || self.has_late_decision()
+        self.is_open() || self.standing.is_some() || self.late().is_some()
     }
 
     /// Whether somebody decided it.
@@ -169,11 +203,45 @@ impl KnownDrift {
         self.accept.is_some() || self.revert.is_some()
     }
 
+    /// The revert that a saga carries out, or the one that is annotated.
+    #[must_use]
+    pub fn revert_decided(&self) -> Decided {
+        if self.decided.decision.is_some() {
+            return self.decided.clone();
+        }
+        let Self { revert, because, decided_by, .. } = self.clone();
+        Decided { decision: revert, until: None, because, by: decided_by }
+    }
+
     /// The label [`labels::CHANGE`] that it should have while it shows this live value.
     #[must_use]
     pub fn change_to(&self, actual: &str) -> String {
         labels::change(self.kind.name(), &self.field, &self.expected, actual)
     }
+}
+
+/// A decision that was carried out, or that a saga carries out, as its annotations were then.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Decided {
+    /// The decision itself. Empty if its annotation was gone already.
+    pub decision: Option<Box<str>>,
+    /// The end of an acceptance.
+    pub until: Option<Box<str>>,
+    /// Why.
+    pub because: Option<Box<str>>,
+    /// Who decided.
+    pub by: Option<Box<str>>,
+}
+
+/// A change of the annotations of a resolved drift.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Late {
+    /// A new decision, or another end of the one that was carried out.
+    Decision,
+    /// The decision that was carried out was removed.
+    Withdrawal,
+    /// Its reason alone was changed.
+    Reason,
 }
 
 /// A revert under way.
@@ -210,8 +278,6 @@ fn standing(status: &DriftStatus) -> Option<Box<Standing>> {
             declared: acceptance.declared.to_string().into(),
             since: acceptance.since.0,
             until: acceptance.until.as_ref().map(|until| until.0),
-            decided_by: status.decided_by.as_deref().map(Into::into),
-            because: status.because.as_deref().map(Into::into),
             has_patch: status.manifest_patch.is_some(),
         })
     })
@@ -328,10 +394,6 @@ pub struct Standing {
     pub since: Timestamp,
     /// When it ends by itself.
     pub until: Option<Timestamp>,
-    /// The person who decided.
-    pub decided_by: Option<Box<str>>,
-    /// Why.
-    pub because: Option<Box<str>>,
     /// The drift has a patch for the manifest.
     pub has_patch: bool,
 }

@@ -194,6 +194,40 @@ async fn policies_that_change_are_about_later_decisions() {
 }
 
 #[tokio::test]
+async fn every_change_about_a_drift_that_is_over_is_answered() {
+    let world = World::new("over").await;
+    world.record("web-1", json!({"name": OLD})).await;
+    let drift = format!("drift/{}", world.open_drift().await);
+    // Half of a decision waits for the other half.
+    annotate(&world, &drift, &["arcadia.cloud/because=asked by finance"]).await;
+    world.reaches(&drift, "Resolved", "False DecisionWaiting").await;
+    let message = world.message(&drift, "Resolved").await;
+    assert!(message.starts_with("arcadia.cloud/because decides nothing by itself"), "{message}");
+    annotate(&world, &drift, &[ACCEPT]).await;
+    world.reaches("pr/web-1", "InSync", "True NoDrift").await;
+    assert_eq!(world.value(&drift, "{.status.acceptance.mode} {.status.because}").await, "InPlace asked by finance");
+    // Nothing more comes of it, and each change is told so in its own words.
+    annotate(&world, &drift, &["arcadia.cloud/because=asked by nobody"]).await;
+    answered(&world, &drift, "status.because keeps the reason").await;
+    assert_eq!(world.value(&drift, "{.metadata.annotations} {.status.because}").await, " asked by finance");
+    for late in [ACCEPT, "arcadia.cloud/because=again", "arcadia.cloud/accept-until=1h", "arcadia.cloud/revert=true"] {
+        annotate(&world, &drift, &[late]).await;
+        answered(&world, &drift, "nothing is left to decide").await;
+        eventually("the annotations to go", || async {
+            let left = world.value(&drift, "{.metadata.annotations}").await;
+            if left.is_empty() { Ok(()) } else { Err(left) }
+        })
+        .await;
+    }
+    world.cloud.change("droplets", DROPLET, json!({"name": "third"})).await.unwrap();
+    let next = format!("drift/{}", world.open_drift().await);
+    world.cloud.change("droplets", DROPLET, json!({"name": "web-1"})).await.unwrap();
+    world.reaches(&next, "Resolved", "True LiveReturned").await;
+    annotate(&world, &next, &["arcadia.cloud/because=too late"]).await;
+    answered(&world, &next, "this drift is resolved already, as Stale").await;
+}
+
+#[tokio::test]
 async fn a_suspended_record_answers_decisions_about_its_acceptance() {
     let (world, drift) = accepted("suspended").await;
     let suspend = |suspend: bool| format!(r#"{{"spec":{{"suspend":{suspend}}}}}"#);

@@ -13,7 +13,7 @@ use crate::{
         events,
     },
     drift::{
-        known::KnownDrift,
+        known::{Decided, KnownDrift},
         plan::{Accepted, Closing},
         shown::{brief, named},
         standing::whole_seconds,
@@ -37,19 +37,28 @@ impl Executor<'_> {
         });
         let claim =
             Claim { kind: conditions::RESOLVED, status: ConditionStatus::True, reason, message: message.clone() };
-        let is_accepted = matches!(phase, DriftPhase::Accepted | DriftPhase::Reverted);
+        let decided = match phase {
+            // If the annotation is gone already, no later one counts as this decision.
+            DriftPhase::Accepted => Decided {
+                decision: Some(drift.accept.clone().unwrap_or_default()),
+                because: drift.because.clone(),
+                by: drift.decided_by.clone(),
+                until: None,
+            },
+            DriftPhase::Reverted => {
+                let decided = drift.revert_decided();
+                Decided { decision: Some(decided.decision.unwrap_or_default()), ..decided }
+            }
+            DriftPhase::Open | DriftPhase::Stale => Decided::default(),
+        };
+        let is_decided = decided.decision.is_some();
         let status = json!({
             "phase": phase,
             "reason": reason,
             "resolvedAt": Time(now),
-            "decidedBy": drift.decided_by.as_ref().filter(|_| is_accepted),
-            // If the annotation is gone already, no later one counts as this decision.
-            "decision": match phase {
-                DriftPhase::Accepted => Some(drift.accept.as_deref().unwrap_or_default()),
-                DriftPhase::Reverted => Some(drift.revert.as_deref().unwrap_or_default()),
-                DriftPhase::Open | DriftPhase::Stale => None,
-            },
-            "because": drift.because.as_ref().filter(|_| is_accepted),
+            "decidedBy": decided.by,
+            "decision": decided.decision,
+            "because": decided.because,
             "acceptance": acceptance,
             "conditions": [claim.since(now, 1)],
         });
@@ -62,7 +71,7 @@ impl Executor<'_> {
             DriftPhase::Reverted => events::DRIFT_REVERTED,
             DriftPhase::Open | DriftPhase::Stale => events::DRIFT_RESOLVED,
         };
-        let message = if is_accepted { with_reason(&message, &drift) } else { message };
+        let message = if is_decided { with_reason(&message, &drift) } else { message };
         self.tell(&drift, event, "Resolve", &message);
         Ok(())
     }

@@ -185,6 +185,7 @@ pub(super) fn open_status(drift: &KnownDrift, claim: Claim) -> Value {
         "reason": claim.reason,
         "resolvedAt": null,
         "decidedBy": null,
+        "because": null,
         "decision": null,
         "conditions": [claim.onto(previous, Timestamp::now(), 1)],
     })

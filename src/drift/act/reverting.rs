@@ -19,7 +19,7 @@ use crate::{
     },
     digitalocean::revert::{Allow, Plan},
     drift::{
-        known::KnownDrift,
+        known::{Decided, KnownDrift},
         plan::PlannedSaga,
         shown::{brief, named},
         standing::whole_seconds,
@@ -149,6 +149,12 @@ impl Executor<'_> {
         let mut status = open_status(drift, claim);
         if let Some(status) = status.as_object_mut().filter(|_| !saga.is_empty()) {
             status.insert("sagaRef".to_owned(), json!({ "name": saga }));
+            if reason != reason::REVERT_FAILED {
+                let Decided { decision, because, by, .. } = drift.revert_decided();
+                status.insert("decision".to_owned(), json!(decision));
+                status.insert("decidedBy".to_owned(), json!(by));
+                status.insert("because".to_owned(), json!(because));
+            }
         }
         self.patch_drift_status(drift, "following the revert of", status).await
     }

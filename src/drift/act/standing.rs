@@ -14,7 +14,7 @@ use crate::{
         events,
     },
     drift::{
-        known::KnownDrift,
+        known::{Decided, KnownDrift},
         plan::{Accepted, Ending},
         shown::{brief, named},
         standing::whole_seconds,
@@ -107,7 +107,7 @@ impl Executor<'_> {
     /// The same value was accepted again, perhaps with another end.
     pub(super) async fn reaffirm(&mut self, name: &str, until: Option<Timestamp>) -> Result<(), Error> {
         let Some(drift) = self.known(name) else { return Ok(()) };
-        let is_moved = drift.accept_until != drift.decided_until;
+        let is_moved = drift.accept_until != drift.decided.until;
         info!(record = %self.key, drift = name, ?until, is_moved, "an acceptance that stands was decided again");
         let end = until.map_or_else(|| "without an end".to_owned(), |until| format!("until {until}"));
         let message = format!("{}: {} is accepted and stands {end}", named(&drift.field), accepted_words(&drift));
@@ -132,17 +132,17 @@ impl Executor<'_> {
     /// The annotations say again what was decided: the acceptance that stands, or the revert that runs.
     pub(super) async fn restore_decision(&mut self, name: &str) -> Result<(), Error> {
         let Some(drift) = self.known(name) else { return Ok(()) };
-        let restored = match &drift.standing {
-            Some(standing) => json!({
-                annotations::ACCEPT: drift.decision,
-                annotations::ACCEPT_UNTIL: drift.decided_until,
-                annotations::BECAUSE: standing.because,
-                // The signature belongs to the decision that is restored.
-                annotations::DECIDED_BY: standing.decided_by,
-                annotations::REVERT: null,
-            }),
-            None => json!({ annotations::ACCEPT: null, annotations::ACCEPT_UNTIL: null }),
-        };
+        let Decided { decision, until, because, by } = &drift.decided;
+        let (accept, revert) = if drift.standing.is_some() { (decision, &None) } else { (&None, decision) };
+        let mut restored = json!({ annotations::ACCEPT: accept, annotations::ACCEPT_UNTIL: until });
+        // Earlier versions did not write down the decision that a saga carries out.
+        let is_known = drift.standing.is_some() || decision.is_some();
+        if let Some(restored) = restored.as_object_mut().filter(|_| is_known) {
+            restored.insert(annotations::REVERT.to_owned(), json!(revert));
+            restored.insert(annotations::BECAUSE.to_owned(), json!(because));
+            // The signature belongs to the decision that is restored.
+            restored.insert(annotations::DECIDED_BY.to_owned(), json!(by));
+        }
         let patch = json!({ "metadata": { "resourceVersion": drift.resource_version, "annotations": restored } });
         let doing = format!("restoring the decision on Drift {}/{name}", self.key.namespace);
         let written = written(&doing, self.drifts().patch(name, &params(), &Patch::Merge(patch))).await;

@@ -55,15 +55,15 @@ impl Planner<'_> {
             return self.restore(drift, message);
         }
         let is_same_decision = decision.as_ref() == "true"
-            || drift.decision.as_ref() == Some(decision)
+            || drift.decided.decision.as_ref() == Some(decision)
             || shows(decision, &standing.accepted());
         if !is_same_decision {
             let message = "the acceptance stands; to accept another value, remove the annotation arcadia.cloud/accept \
                            from this Drift and decide the Drift that opens then";
             return self.restore(drift, message);
         }
-        let is_moved = drift.accept_until != drift.decided_until;
-        if !is_moved && drift.decision == drift.accept && drift.because == standing.because {
+        let is_moved = drift.accept_until != drift.decided.until;
+        if !is_moved && drift.decided.decision == drift.accept && drift.because == drift.decided.because {
             return;
         }
         let until = if is_moved {

@@ -98,9 +98,16 @@ impl<'a> Planner<'a> {
 
     /// No decision waits, but for half of one.
     pub(super) fn stop_waiting(&mut self, drift: &KnownDrift) {
+        let (until, because) = (annotations::ACCEPT_UNTIL, annotations::BECAUSE);
+        let (accept, revert) = (annotations::ACCEPT, annotations::REVERT);
         if drift.accept_until.is_some() {
-            let (until, accept) = (annotations::ACCEPT_UNTIL, annotations::ACCEPT);
             self.say_waiting(drift, format!("{until} decides nothing by itself; set {accept} too, or remove {until}"));
+        } else if drift.because.is_some() {
+            let decision = format!("{accept} or {revert}");
+            self.say_waiting(
+                drift,
+                format!("{because} decides nothing by itself; set {decision} too, or remove {because}"),
+            );
         } else if drift.waits.is_some() {
             self.writes.push(Write::Await { drift: drift.name.clone() });
         }

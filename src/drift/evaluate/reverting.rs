@@ -100,8 +100,8 @@ impl Planner<'_> {
             self.followed.insert(drift.name.clone());
             if self.follow_revert(drift, saga, effective, seen) {
                 running = Some(saga.name.to_string());
-                if drift.reverting.is_some() && (drift.accept.is_some() || drift.accept_until.is_some()) {
-                    self.restore(drift, "a saga reverts this Drift; to accept the live value, cancel the saga first");
+                if drift.reverting.is_some() {
+                    self.keep_to_revert(drift, &saga.name);
                 }
             }
         }
@@ -116,6 +116,25 @@ impl Planner<'_> {
             }
         }
         running
+    }
+
+    /// The annotations of a drift that a saga reverts may have been changed: only the saga itself can be stopped.
+    fn keep_to_revert(&mut self, drift: &KnownDrift, saga: &str) {
+        if drift.accept.is_some() || drift.accept_until.is_some() {
+            return self.restore(drift, "a saga reverts this Drift; to accept the live value, cancel the saga first");
+        }
+        // Earlier versions did not write the decision before its end.
+        let Some(decision) = &drift.decided.decision else { return };
+        if drift.revert.as_ref() != Some(decision) {
+            let message =
+                format!("saga {saga} reverts this Drift already; to stop it, set spec.cancelRequested of the saga");
+            self.restore(drift, &message);
+        } else if drift.because != drift.decided.because {
+            self.restore(
+                drift,
+                &format!("saga {saga} reverts this Drift already, and the reason of that stays as it is"),
+            );
+        }
     }
 
     /// Returns whether the saga still runs.

@@ -31,8 +31,9 @@ enum Happening {
     Explain(usize, u8),
     /// Somebody changes `spec.drift.accept` of the record.
     Policy(u8),
-    /// Somebody removes or changes the decision behind an acceptance that stands.
+    /// Somebody removes the decision from a drift in any phase.
     Withdraw(usize),
+    /// Somebody changes the decision behind an acceptance that stands.
     ChangeDecision(usize, u8),
     /// This many minutes pass.
     Pass(u8),
@@ -184,9 +185,9 @@ impl Watched {
                 world.accept = policy_of(*policy);
             }
             Happening::Withdraw(which) => {
-                if let Some(name) = world.standing().get(*which) {
-                    world.drift(name).accept = None;
-                    world.touch(name);
+                if let Some(name) = world.drifts.get(*which).map(|drift| drift.name.clone()) {
+                    world.drift(&name).accept = None;
+                    world.touch(&name);
                 }
             }
             Happening::ChangeDecision(which, value) => {
@@ -285,7 +286,8 @@ impl Watched {
                 Write::End { drift, why } => self.ends(&planned, drift, *why),
                 Write::Wait { drift, .. } => {
                     let drift = self.world.drift(drift);
-                    assert!(drift.accept.is_some() || drift.accept_until.is_some(), "nothing waits");
+                    let half = [&drift.accept, &drift.accept_until, &drift.because];
+                    assert!(half.into_iter().any(Option::is_some), "nothing waits");
                 }
                 Write::Await { drift } => assert!(self.world.drift(drift).accept.is_none(), "a decision waits"),
                 Write::Relabel { .. }
@@ -360,12 +362,13 @@ proptest! {
             let is_untold = matches!(&*drift.field, "tags") && drift.is_open();
             prop_assert!(drift.accept.is_none() || !drift.is_open() || is_untold, "a decision still waits");
             prop_assert!(drift.standing.is_none() || drift.accept.is_some(), "a withdrawn acceptance stands");
-            prop_assert!(!drift.has_late_decision(), "a decision on a resolved drift was not answered");
-            let is_half = drift.is_open() && drift.accept.is_none() && drift.accept_until.is_some();
+            prop_assert!(drift.late().is_none(), "a decision on a resolved drift was not answered");
+            let has_half = drift.accept_until.is_some() || drift.because.is_some();
+            let is_half = drift.is_open() && drift.accept.is_none() && has_half;
             prop_assert!(!is_half || drift.waits.is_some(), "half of a decision was not answered");
-            if let Some(standing) = &drift.standing {
+            if drift.standing.is_some() {
                 let decided = (&drift.accept, &drift.accept_until, &drift.because);
-                prop_assert_eq!(decided, (&drift.decision, &drift.decided_until, &standing.because));
+                prop_assert_eq!(decided, (&drift.decided.decision, &drift.decided.until, &drift.decided.because));
             }
             // The label is written first, and what a decision waits for may keep the rest from being written.
             let is_labelled = drift.change.as_deref() == Some(&drift.change_to(&drift.actual));

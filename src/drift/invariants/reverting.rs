@@ -296,3 +296,31 @@ fn a_desired_value_that_changes_while_the_saga_runs_is_compared_once_it_ended() 
     assert!(message.contains("changed from web-2 to web-3"), "{message}");
     assert_eq!(rest, [closed("name-1", Closing::DesiredChanged), opened("name", 2, "web-3", "web-2")]);
 }
+
+#[test]
+fn a_decision_that_a_saga_carries_out_stays_as_it_was_until_the_saga_ends() {
+    let mut world = World::new(json!({"name": "web-2"}), droplet());
+    world.settle();
+    let drift = world.drift("name-1");
+    (drift.because, drift.decided_by) = (Some("OPS-1".into()), Some("jane".into()));
+    world.revert("name-1", "true");
+    assert!(matches!(&world.settle()[..], [Write::Revert { .. }, Write::Follow { .. }]));
+    for (revert, because, word) in [
+        (None, None, "spec.cancelRequested"),
+        (None, Some("OPS-1"), "spec.cancelRequested"),
+        (Some("allow-data-loss"), Some("OPS-1"), "spec.cancelRequested"),
+        (Some("true"), Some("OPS-2"), "the reason"),
+    ] {
+        let drift = world.drift("name-1");
+        (drift.revert, drift.because) = (revert.map(Into::into), because.map(Into::into));
+        drift.decided_by = Some("mallory".into());
+        world.touch("name-1");
+        let writes = world.settle();
+        let [Write::Answer { message, .. }, Write::RestoreDecision { .. }] = &writes[..] else { panic!("{writes:?}") };
+        assert!(message.contains(word), "{message}");
+        let drift = world.drift("name-1");
+        let restored = (drift.revert.as_deref(), drift.because.as_deref(), drift.decided_by.as_deref());
+        assert_eq!(restored, (Some("true"), Some("OPS-1"), Some("jane")));
+        assert_eq!(world.settle(), []);
+    }
+}

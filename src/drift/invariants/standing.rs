@@ -213,7 +213,12 @@ fn every_decision_in_every_phase_is_answered() {
     let [Write::Wait { message, .. }] = &writes[..] else { panic!("{writes:?}") };
     assert!(message.contains("arcadia.cloud/accept too"), "{message}");
     assert_eq!(world.settle(), []);
-    world.drift("name-1").accept_until = None;
+    (world.drift("name-1").accept_until, world.drift("name-1").because) = (None, Some("OPS-1".into()));
+    world.touch("name-1");
+    let writes = world.settle();
+    let [Write::Wait { message, .. }] = &writes[..] else { panic!("{writes:?}") };
+    assert!(message.contains("arcadia.cloud/because decides nothing by itself"), "{message}");
+    world.drift("name-1").because = None;
     world.touch("name-1");
     assert_eq!(world.settle(), [Write::Await { drift: "name-1".into() }]);
     world.drift("name-1").accept_until = Some("1h".into());
@@ -276,6 +281,31 @@ fn every_decision_in_every_phase_is_answered() {
         }
         // A decision that was carried out is no news.
         assert_eq!(over(why).settle(), []);
+        // Nor is the rest of one that was withdrawn. Any other change comes too late, and is said once.
+        for (change, answer) in [("because", "status.because keeps"), ("removed", "nothing is left to withdraw")] {
+            let mut world = over(why);
+            let drift = world.drift("name-1");
+            if change == "because" {
+                drift.because = Some("on second thoughts".into());
+            } else {
+                (drift.accept, drift.accept_until, drift.because) = (None, None, None);
+            }
+            world.touch("name-1");
+            let writes = world.settle();
+            if why == Some(Ending::Withdrawn) {
+                assert_eq!(writes.is_empty(), change == "removed", "{writes:?}");
+                continue;
+            }
+            let [Write::Answer { message, .. }, Write::DropDecision { .. }] = &writes[..] else {
+                panic!("{why:?} {change}: {writes:?}")
+            };
+            assert!(message.contains(answer), "{message}");
+            assert_eq!(message.contains("spec.desired"), why.is_none() && change == "removed", "{message}");
+            // The same decision made again is a new one.
+            world.annotate("name-1", "true");
+            assert!(matches!(&world.settle()[..], [Write::Answer { .. }, Write::DropDecision { .. }]));
+            assert_eq!(world.settle(), []);
+        }
     }
 }
 

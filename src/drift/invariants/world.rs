@@ -192,8 +192,9 @@ impl World {
                     deleting: false,
                     change: Some(labels::change(kind.name(), &field, &expected, &actual).into()),
                     difference: difference.into(),
-                    decision: None,
-                    decided_until: None,
+                    decided: Decided::default(),
+                    is_in_place: false,
+                    is_answered: false,
                     name: format!("{field}-{episode}").into(),
                     uid: self.uids.to_string().into(),
                     resource_version: "1".into(),
@@ -232,10 +233,12 @@ impl World {
                 drift.phase = phase;
                 drift.reverting = None;
                 if phase == DriftPhase::Accepted {
-                    drift.decision = Some(drift.accept.clone().unwrap_or_default());
+                    drift.decided.decision = Some(drift.accept.clone().unwrap_or_default());
+                    drift.decided.because = drift.because.clone();
+                    drift.is_in_place = true;
                 }
                 if phase == DriftPhase::Reverted {
-                    drift.decision = drift.revert.clone();
+                    drift.decided = drift.revert_decided();
                     drift.reverted_at = Some(now);
                 }
             }
@@ -256,39 +259,42 @@ impl World {
                 let since = self.now;
                 let drift = self.drift(&drift);
                 drift.phase = DriftPhase::Accepted;
-                drift.decision = drift.accept.clone();
-                drift.decided_until = drift.accept_until.clone();
+                drift.decided.decision = drift.accept.clone();
+                drift.decided.until = drift.accept_until.clone();
                 drift.waits = None;
                 let (accepted, declared) = (accepted.value.to_string().into(), accepted.declared.to_string().into());
-                let (decided_by, because) = (drift.decided_by.clone(), drift.because.clone());
-                drift.standing =
-                    Some(Box::new(Standing { accepted, declared, since, until, decided_by, because, has_patch: true }));
+                (drift.decided.by, drift.decided.because) = (drift.decided_by.clone(), drift.because.clone());
+                drift.standing = Some(Box::new(Standing { accepted, declared, since, until, has_patch: true }));
             }
             Write::End { drift, why } => {
                 let drift = self.drift(&drift);
                 drift.standing = None;
+                // The conditions are written anew.
+                drift.is_answered = false;
                 if why == Ending::Withdrawn {
-                    drift.decision = Some("".into());
+                    drift.decided.decision = Some("".into());
                 }
             }
             Write::Reaffirm { drift, until } => {
                 let drift = self.drift(&drift);
                 let standing = drift.standing.as_mut().unwrap();
-                (standing.until, standing.because) = (until, drift.because.clone());
-                standing.decided_by = drift.decided_by.clone();
-                drift.decision = drift.accept.clone();
-                drift.decided_until = drift.accept_until.clone();
+                standing.until = until;
+                (drift.decided.by, drift.decided.because) = (drift.decided_by.clone(), drift.because.clone());
+                drift.decided.decision = drift.accept.clone();
+                drift.decided.until = drift.accept_until.clone();
             }
             Write::RestoreDecision { drift } => {
                 let drift = self.drift(&drift);
-                let Some(standing) = drift.standing.clone() else {
-                    (drift.accept, drift.accept_until) = (None, None);
+                (drift.accept, drift.accept_until) = (None, None);
+                let Decided { decision, until, because, by } = drift.decided.clone();
+                if drift.standing.is_some() {
+                    (drift.accept, drift.accept_until, drift.revert) = (decision, until, None);
+                } else if decision.is_some() {
+                    drift.revert = decision;
+                } else {
                     return;
-                };
-                drift.accept = drift.decision.clone();
-                drift.accept_until = drift.decided_until.clone();
-                (drift.because, drift.decided_by) = (standing.because, standing.decided_by);
-                drift.revert = None;
+                }
+                (drift.because, drift.decided_by) = (because, by);
             }
             Write::Revert { drift, saga } => {
                 let drift = self.drift(&drift).uid.clone();
@@ -299,15 +305,20 @@ impl World {
                 }
             }
             Write::Follow { drift, saga, stuck } => {
-                self.drift(&drift).reverting = Some(Reverting { saga, is_stuck: stuck.is_some() });
+                let drift = self.drift(&drift);
+                drift.decided = drift.revert_decided();
+                drift.reverting = Some(Reverting { saga, is_stuck: stuck.is_some() });
             }
             Write::CancelRevert { saga, .. } => {
                 let saga = self.reverts.iter_mut().find(|known| known.name == saga).unwrap();
                 (saga.is_cancelled, saga.phase, saga.message) = (true, SagaPhase::Failed, "cancelled".into());
             }
-            Write::FailRevert { drift, .. } => self.drift(&drift).reverting = None,
+            Write::FailRevert { drift, .. } => {
+                let drift = self.drift(&drift);
+                (drift.reverting, drift.decided) = (None, Decided::default());
+            }
+            Write::Answer { drift, .. } => self.drift(&drift).is_answered = true,
             Write::ShowPlan { drift, .. } => self.drift(&drift).waits = None,
-            Write::Answer { .. } => {}
             other => panic!("{other:?}"),
         }
     }
