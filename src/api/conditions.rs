@@ -134,6 +134,9 @@ pub mod reason {
         ACCEPTANCES_STAND = "AcceptancesStand" on "record";
         /// The acceptance ended: the manifest declares the accepted value.
         IN_MANIFEST = "InManifest" on "drift";
+        /// The acceptance ended: `spec.drift.accept` of the record is `InPlace`, so the accepted value was written into
+        /// the record.
+        IN_RECORD = "InRecord" on "drift";
         /// The acceptance ended: the manifest declares another value, or does not declare the field any more.
         MANIFEST_CHANGED = "ManifestChanged" on "drift";
         /// The acceptance ended: its time was up.

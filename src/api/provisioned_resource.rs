@@ -112,7 +112,8 @@ pub enum AcceptPolicy {
     /// In `spec.desired`; on the Drift if a manifest declares the field or the acceptance has an end.
     #[default]
     Auto,
-    /// Always in `spec.desired`. A manifest that declares the field puts its own value back.
+    /// Always in `spec.desired`. A manifest that declares the field puts its own value back. Acceptances without an end
+    /// that stand on a Drift move into `spec.desired`.
     InPlace,
     /// Always on the Drift.
     Standing,

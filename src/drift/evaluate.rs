@@ -67,6 +67,7 @@ pub fn evaluate(recorded: &Recorded<'_>, observed: Observed<'_>, drifts: &[Known
             for drift in open() {
                 planner.follow(drift, recorded, &effective, findings.get(drift.field.as_ref()));
             }
+            planner.move_in_place(recorded, &findings, drifts);
             planner.adopt();
             planner.open_new(&findings, drifts);
             let ignored_unrecorded = recorded.ignore.iter().filter(|field| !is_comparable(recorded, field));

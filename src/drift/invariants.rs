@@ -2,6 +2,7 @@
 
 mod deciding;
 mod histories;
+mod moving;
 mod reverting;
 mod standing;
 mod world;

@@ -23,6 +23,8 @@ pub struct Adoption {
     pub value: Value,
     /// The accepted value, as the drift shows it.
     pub accepted: Accepted,
+    /// The value was accepted before and stands on the drift.
+    pub stands: bool,
 }
 
 /// An accepted value and the one that it replaces. Credentials are fingerprints.
@@ -92,6 +94,8 @@ impl Closing {
 pub enum Ending {
     /// The manifest says the accepted value.
     InManifest,
+    /// The policy of the record wants accepted values in the record, and it is there now.
+    InRecord,
     /// The manifest says a third value.
     ManifestChanged,
     /// The live value is as the manifest says.
@@ -114,6 +118,7 @@ impl Ending {
     pub const fn reason(self) -> &'static str {
         match self {
             Self::InManifest => reason::IN_MANIFEST,
+            Self::InRecord => reason::IN_RECORD,
             Self::ManifestChanged => reason::MANIFEST_CHANGED,
             Self::LiveReturned => reason::LIVE_RETURNED,
             Self::Expired => reason::EXPIRED,
@@ -153,7 +158,8 @@ pub enum Write {
         shown: Box<Shown>,
     },
     /// First write of all accepts: the live values become the desired ones, and the record remembers which drifts they
-    /// were. One write, unless the API server refuses a value: then the others are written without it.
+    /// were. Likewise the first write of acceptances that move from their drifts into the record. One write, unless the
+    /// API server refuses a value: then the others are written without it.
     Adopt {
         /// The accepted drifts.
         adoptions: Vec<Adoption>,
@@ -279,6 +285,12 @@ pub enum Write {
 }
 
 impl Write {
+    /// Whether it ends the acceptance that stands on this drift.
+    #[must_use]
+    pub fn ends(&self, name: &str) -> bool {
+        matches!(self, Self::End { drift, .. } if **drift == *name)
+    }
+
     /// The drift that it writes, if that exists already and is one.
     #[must_use]
     pub fn drift(&self) -> Option<&str> {

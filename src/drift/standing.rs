@@ -97,6 +97,10 @@ impl End {
 }
 
 fn end_of(recorded: &Recorded<'_>, seen: Seen<'_>, drift: &KnownDrift, standing: &Standing) -> Option<End> {
+    // The first write of its move into the record was made, and perhaps the second was lost.
+    if recorded.last_accepted.hold(drift) {
+        return Some(End::at_once(Ending::InRecord));
+    }
     if drift.accept.is_none() {
         return Some(End::at_once(Ending::Withdrawn));
     }
@@ -133,7 +137,7 @@ fn end_of(recorded: &Recorded<'_>, seen: Seen<'_>, drift: &KnownDrift, standing:
 /// Whether the annotation asks for another end that is possible.
 fn is_moved(drift: &KnownDrift, now: Timestamp) -> bool {
     let is_possible = drift.accept_until.as_deref().is_none_or(|text| end_from(text, now).is_ok());
-    drift.accept_until != drift.decided_until && is_possible
+    drift.accept_until != drift.decided.until && is_possible
 }
 
 /// Whether a declared value is the accepted one, to this resource.

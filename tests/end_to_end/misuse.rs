@@ -164,7 +164,7 @@ async fn a_field_that_leaves_the_manifest_or_changes_its_notation_ends_the_accep
 }
 
 #[tokio::test]
-async fn policies_that_change_are_about_later_decisions() {
+async fn a_policy_that_becomes_in_place_moves_what_stands_and_the_others_move_nothing() {
     let (world, drift) = accepted("policies").await;
     let declare = |policy: &'static str, name: &'static str| {
         let manifest =
@@ -172,24 +172,39 @@ async fn policies_that_change_are_about_later_decisions() {
         let world = &world;
         async move { world.kubectl().apply(&manifest).await.unwrap() }
     };
-    declare("InPlace", OLD).await;
+    declare("Standing", OLD).await;
     world.sync("web-1").await;
     world.reaches(&drift, "Standing", "True Accepted").await;
-    // An end is ruled out for new decisions, and one that stands may get one.
-    annotate(&world, &drift, &["arcadia.cloud/accept-until=1h"]).await;
-    told(&world, &drift, "is accepted and stands until").await;
-    world.cloud.change("droplets", DROPLET, json!({"name": "newer"})).await.unwrap();
+    declare("InPlace", OLD).await;
+    world.reaches(&drift, "Standing", "False InRecord").await;
+    told(&world, &drift, "the accepted value was written there").await;
+    world.reaches("pr/web-1", "ManifestCurrent", "True NoAcceptanceStands").await;
+    world.reaches("pr/web-1", "InSync", "True NoDrift").await;
+    world.shows("pr/web-1", "{.spec.desired.name}", "web-1").await;
+    world.shows(&drift, "{.status.acceptance.mode} {.status.manifestPatch}", "InPlace").await;
+    // It is over, and a withdrawal says where the value is.
+    annotate(&world, &drift, &["arcadia.cloud/accept-"]).await;
+    answered(&world, &drift, "the accepted value is in the record").await;
+
+    // The manifest puts its own value back, as it must under this policy.
+    declare("InPlace", OLD).await;
     let second = format!("drift/{}", world.open_drift().await);
-    annotate(&world, &second, &[ACCEPT]).await;
-    world.reaches(&drift, "Standing", "False Superseded").await;
+    // An end is ruled out for new decisions, and an acceptance that has one does not move.
+    declare("Standing", OLD).await;
+    annotate(&world, &second, &[ACCEPT, "arcadia.cloud/accept-until=1h"]).await;
+    world.reaches(&second, "Standing", "True Accepted").await;
+    declare("InPlace", OLD).await;
+    world.sync("web-1").await;
+    assert_eq!(world.condition(&second, "Standing").await, "True Accepted");
+    // Nor does one whose live value moved on: a later acceptance replaces it.
+    world.cloud.change("droplets", DROPLET, json!({"name": "newer"})).await.unwrap();
+    let third = format!("drift/{}", world.open_drift().await);
+    annotate(&world, &second, &["arcadia.cloud/accept-until-"]).await;
+    told(&world, &second, "is accepted and stands without an end").await;
+    annotate(&world, &third, &[ACCEPT]).await;
+    world.reaches(&second, "Standing", "False Superseded").await;
     world.reaches("pr/web-1", "InSync", "True NoDrift").await;
     world.shows("pr/web-1", "{.spec.desired.name}", "newer").await;
-    world.has_drifts(&[["name", OLD, "web-1", "Accepted"], ["name", "web-1", "newer", "Accepted"]]).await;
-    // The manifest puts its own value back, as it must under this policy.
-    declare("Standing", OLD).await;
-    let third = format!("drift/{}", world.open_drift().await);
-    annotate(&world, &third, &[ACCEPT]).await;
-    world.reaches(&third, "Standing", "True Accepted").await;
     assert_eq!(world.drifts().await.len(), 3);
 }
 

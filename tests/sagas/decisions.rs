@@ -23,6 +23,8 @@ enum Case {
     Withdraw,
     Expire,
     InManifest,
+    /// The policy of the record becomes `InPlace`.
+    Move,
 }
 
 /// The final state.
@@ -38,7 +40,8 @@ struct Outcome {
 }
 
 impl Case {
-    const ALL: [Self; 5] = [Self::AcceptInPlace, Self::AcceptStanding, Self::Withdraw, Self::Expire, Self::InManifest];
+    const ALL: [Self; 6] =
+        [Self::AcceptInPlace, Self::AcceptStanding, Self::Withdraw, Self::Expire, Self::InManifest, Self::Move];
 
     const fn name(self) -> &'static str {
         match self {
@@ -47,6 +50,7 @@ impl Case {
             Self::Withdraw => "withdraw",
             Self::Expire => "expire",
             Self::InManifest => "in-manifest",
+            Self::Move => "move",
         }
     }
 
@@ -54,7 +58,7 @@ impl Case {
     const fn writes(self) -> usize {
         match self {
             // One that asks whether the decision was taken back, the record, the drift and the status of the record.
-            Self::AcceptInPlace => 4,
+            Self::AcceptInPlace | Self::Move => 4,
             Self::AcceptStanding | Self::InManifest => 2,
             // The new drift between.
             Self::Withdraw | Self::Expire => 3,
@@ -87,6 +91,9 @@ impl Case {
             Self::InManifest => {
                 Outcome { standing: "False InManifest", manifest_current: "True NoAcceptanceStands", ..accepted }
             }
+            Self::Move => {
+                Outcome { standing: "False InRecord", manifest_current: "True NoAcceptanceStands", ..accepted }
+            }
             Self::Withdraw => asked_again,
             Self::Expire => Outcome { standing: "False Expired", ..asked_again },
         }
@@ -101,8 +108,15 @@ impl Case {
             world.declare("web-1", old).await;
         }
         let drift = format!("drift/{}", world.open_drift().await);
-        if matches!(self, Self::Withdraw | Self::Expire | Self::InManifest) {
-            world.run(&["annotate", &drift, "arcadia.cloud/accept=true", "arcadia.cloud/accept-until=1h"]).await;
+        let decision: &[&str] = match self {
+            Self::AcceptInPlace | Self::AcceptStanding => &[],
+            Self::Move => &["arcadia.cloud/accept=true"],
+            Self::Withdraw | Self::Expire | Self::InManifest => {
+                &["arcadia.cloud/accept=true", "arcadia.cloud/accept-until=1h"]
+            }
+        };
+        if !decision.is_empty() {
+            world.run(&[&["annotate", &drift], decision].concat()).await;
             world.reaches(&drift, "Standing", "True Accepted").await;
             world.reaches(RECORD, "ManifestCurrent", "False AcceptancesStand").await;
         } else {
@@ -121,6 +135,10 @@ impl Case {
                 world.run(&["annotate", drift, "arcadia.cloud/accept-"]).await;
             }
             Self::InManifest => world.declare("web-1", json!({"name": LIVE})).await,
+            Self::Move => {
+                let policy = r#"{"spec":{"drift":{"accept":"InPlace"}}}"#;
+                world.run(&["patch", RECORD, "--type=merge", "-p", policy]).await;
+            }
             Self::Expire => {
                 // As if an hour had passed.
                 let patch = r#"{"status":{"acceptance":{"until":"2026-01-01T00:00:00Z"}}}"#;

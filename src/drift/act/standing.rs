@@ -75,6 +75,9 @@ impl Executor<'_> {
         let field = named(&drift.field);
         let message = match why {
             Ending::InManifest => format!("{field}: the manifest says the accepted value"),
+            Ending::InRecord => {
+                format!("{field}: spec.drift.accept of the record is InPlace, so the accepted value was written there")
+            }
             Ending::ManifestChanged => {
                 format!("{field}: the manifest says another value, or no longer declares the field")
             }
@@ -92,11 +95,14 @@ impl Executor<'_> {
             standing(ConditionStatus::False, why.reason(), message.clone()).since(now, 1),
         ];
         let mut status = json!({ "reason": why.reason(), "manifestPatch": null, "conditions": conditions });
-        if why == Ending::Withdrawn
-            && let Some(status) = status.as_object_mut()
-        {
+        let more = match why {
             // The same decision made again is a new one, and comes too late.
-            status.insert("decision".to_owned(), json!(""));
+            Ending::Withdrawn => Some(("decision", json!(""))),
+            Ending::InRecord => Some(("acceptance", json!({ "mode": AcceptanceMode::InPlace }))),
+            _ => None,
+        };
+        if let (Some(status), Some((key, value))) = (status.as_object_mut(), more) {
+            status.insert(key.to_owned(), value);
         }
         self.patch_drift_status(&drift, "ending the acceptance of", status).await?;
         info!(record = %self.key, drift = name, field, reason = why.reason(), "the acceptance ended");

@@ -130,7 +130,7 @@ fn drift(field: &str) -> Drift {
 
 fn adoption(field: &str) -> Adoption {
     let accepted = Accepted { value: json!("b"), declared: json!("a") };
-    Adoption { drift: format!("d-{field}").into(), field: field.to_owned(), value: json!("b"), accepted }
+    Adoption { drift: format!("d-{field}").into(), field: field.to_owned(), value: json!("b"), accepted, stands: false }
 }
 
 /// As a plan has them.

@@ -6,19 +6,19 @@ use serde_json::{Value, json};
 
 use super::planner::Planner;
 use crate::{
-    api::{AcceptanceMode, annotations},
+    api::{AcceptPolicy, AcceptanceMode, annotations, drift::EXISTS},
     comparison::{
         reading::{read as read_shown, stands_for as shows},
         secret,
         show::full,
     },
     drift::{
-        finding::{Finding, compare},
+        finding::{Finding, Findings, compare},
         known::KnownDrift,
         merge_patch,
         observed::{NeedsFreshRead, Recorded, Seen},
         ownership,
-        plan::{Accepted, Adoption, Closing, Write},
+        plan::{Accepted, Adoption, Closing, Ending, Write},
         shown::brief,
         standing,
     },
@@ -146,6 +146,7 @@ impl Planner<'_> {
                 field: drift.field.to_string(),
                 value: adopted.clone(),
                 accepted,
+                stands: false,
             }),
             Some(AcceptanceMode::Standing) => {
                 let patch = merge_patch::between(&declared, adopted);
@@ -179,6 +180,32 @@ impl Planner<'_> {
         }
     }
 
+    /// The acceptances that stand go into a record whose policy wants its accepted values there. One with an end stays on
+    /// its drift, and so does one whose live value moved on: that is a question of its own.
+    pub(super) fn move_in_place(&mut self, recorded: &Recorded<'_>, findings: &Findings<'_>, drifts: &[KnownDrift]) {
+        if recorded.accept != AcceptPolicy::InPlace {
+            return;
+        }
+        let stands = |drift: &&KnownDrift| !self.writes.iter().any(|write| write.ends(&drift.name));
+        for drift in drifts.iter().filter(stands).collect::<Vec<_>>() {
+            let Some(standing) = drift.standing.as_ref().filter(|standing| standing.until.is_none()) else { continue };
+            let field = drift.field.as_ref();
+            if !matches!(findings.get(field), Some(Finding::Matches { .. })) {
+                continue;
+            }
+            let declared = standing::declared(recorded.desired, field).unwrap_or_default();
+            let accepted = Accepted { value: standing.accepted(), declared: standing.declared() };
+            let value = if field == EXISTS { Some(standing.accepted()) } else { self.over_declared(drift, &declared) };
+            self.adoptions.extend(value.map(|value| Adoption {
+                drift: drift.name.clone(),
+                field: field.to_owned(),
+                value,
+                accepted,
+                stands: true,
+            }));
+        }
+    }
+
     /// The record says the accepted value already.
     pub(super) fn close_adopted(&mut self, drift: &KnownDrift, recorded: &Recorded<'_>) {
         // Without the live document nothing tells where credentials stand.
@@ -188,7 +215,7 @@ impl Planner<'_> {
         self.writes.push(Write::Close { drift: drift.name.clone(), why: Closing::Accepted, accepted });
     }
 
-    /// All accepted values in one write, and then the end of each drift.
+    /// All accepted values in one write, and then the end of each drift, or of its acceptance.
     pub(super) fn adopt(&mut self) {
         if self.adoptions.is_empty() {
             return;
@@ -196,10 +223,12 @@ impl Planner<'_> {
         let closings: Vec<_> = self
             .adoptions
             .iter()
-            .map(|adoption| Write::Close {
-                drift: adoption.drift.clone(),
-                why: Closing::Accepted,
-                accepted: Some(Box::new(adoption.accepted.clone())),
+            .map(|Adoption { drift, accepted, stands, .. }| {
+                if *stands {
+                    return Write::End { drift: drift.clone(), why: Ending::InRecord };
+                }
+                let accepted = Some(Box::new(accepted.clone()));
+                Write::Close { drift: drift.clone(), why: Closing::Accepted, accepted }
             })
             .collect();
         self.writes.push(Write::Adopt { adoptions: self.adoptions.clone(), in_doubt: self.in_doubt.clone() });

@@ -8,7 +8,8 @@ fn an_accepted_value_becomes_the_desired_one() {
     world.settle();
     world.annotate("name-1", "true");
     let accepted = Accepted { value: json!("web-1"), declared: json!("web-2") };
-    let adoptions = vec![Adoption { drift: "name-1".into(), field: "name".into(), value: json!("web-1"), accepted }];
+    let (drift, field) = ("name-1".into(), "name".into());
+    let adoptions = vec![Adoption { drift, field, value: json!("web-1"), accepted, stands: false }];
     let adopt = Write::Adopt { adoptions, in_doubt: Marks::default() };
     assert_eq!(world.settle(), [adopt, closed("name-1", Closing::Accepted)]);
     assert_eq!(world.desired["name"], "web-1");

@@ -252,7 +252,9 @@ impl Watched {
                         );
                         // A decision that is given anew only now comes after this one.
                         let known = planned.drifts.iter().find(|known| known.name == *drift).unwrap().clone();
+                        let accepted = known.standing.as_ref().map(|standing| shown_text(&standing.accepted()));
                         let demanded = known.accept.as_deref().filter(|text| *text != "true").unwrap_or(&known.actual);
+                        let demanded = accepted.as_deref().unwrap_or(demanded);
                         assert!(shows(demanded, value), "adopted {value}, but {demanded} was decided");
                         self.adopted.insert(known.uid);
                     }
@@ -315,6 +317,7 @@ impl Watched {
         let is_true = match why {
             Ending::Withdrawn => known.accept.is_none(),
             Ending::Expired => standing.until.unwrap() <= planned.now,
+            Ending::InRecord => planned.last_accepted.hold(known) || self.adopted.contains(&known.uid),
             Ending::InManifest => desired.is_some_and(|desired| shows(&shown_text(&standing.accepted()), &desired)),
             Ending::ManifestChanged => desired.is_none_or(|desired| desired != standing.declared()),
             Ending::LiveReturned => match &planned.live {

@@ -3,7 +3,7 @@
 use super::*;
 
 /// A world whose record is declared by a manifest, with the live name accepted.
-fn accepted() -> World {
+pub(super) fn accepted() -> World {
     let mut world = declared();
     world.annotate("name-1", "true");
     let writes = world.settle();
@@ -14,14 +14,14 @@ fn accepted() -> World {
 }
 
 /// A world whose record is declared by a manifest, with a drift on its name.
-fn declared() -> World {
+pub(super) fn declared() -> World {
     let mut world = World::new(json!({"name": "web-2", "memory": 4096}), droplet());
     world.declared = Declared::Everything;
     assert_eq!(world.settle(), [opened("name", 1, "web-2", "web-1")]);
     world
 }
 
-fn ended(drift: &str, why: Ending) -> Write {
+pub(super) fn ended(drift: &str, why: Ending) -> Write {
     Write::End { drift: drift.into(), why }
 }
 
@@ -312,13 +312,13 @@ fn every_decision_in_every_phase_is_answered() {
 #[test]
 fn a_later_acceptance_in_the_record_replaces_one_that_stands() {
     let mut world = accepted();
-    // The policy is about decisions that come after it.
-    world.accept = AcceptPolicy::InPlace;
-    assert_eq!(world.settle(), []);
-    assert_eq!(world.standing(), ["name-1".into()]);
     world.set_live("name", json!("web-9"));
     world.sweep();
     assert_eq!(world.settle(), [opened("name", 2, "web-1", "web-9")]);
+    // The live value moved on, so that the first acceptance stays where it is.
+    world.accept = AcceptPolicy::InPlace;
+    assert_eq!(world.settle(), []);
+    assert_eq!(world.standing(), ["name-1".into()]);
     world.annotate("name-2", "true");
     let writes = world.pass().writes;
     let [Write::Adopt { .. }, Write::Close { .. }] = &writes[..] else { panic!("{writes:?}") };

@@ -154,7 +154,11 @@ impl World {
                 !self.drifts.iter().any(|drift| *drift.field == **field && drift.episode == *episode)
             }
             Write::Prune { .. } => true,
-            Write::Adopt { .. } => self.version == planned.version,
+            // Each drift is confirmed before, and one may have been deleted.
+            Write::Adopt { adoptions, .. } => {
+                self.version == planned.version
+                    && adoptions.iter().all(|adoption| version(self, &adoption.drift).is_some())
+            }
             Write::Relabel { drift, .. }
             | Write::Refresh { drift, .. }
             | Write::Close { drift, .. }
@@ -270,7 +274,7 @@ impl World {
                 let drift = self.drift(&drift);
                 drift.standing = None;
                 // The conditions are written anew.
-                drift.is_answered = false;
+                (drift.is_answered, drift.is_in_place) = (false, why == Ending::InRecord);
                 if why == Ending::Withdrawn {
                     drift.decided.decision = Some("".into());
                 }
