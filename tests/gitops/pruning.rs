@@ -43,7 +43,7 @@ async fn asks_again_once_pruned_by(engine: Engine) {
     stage.world.reaches(&drift, "Standing", "True Accepted").await;
     let old = stage.world.value(&format!("pr/{RECORD}"), "{.metadata.uid}").await;
 
-    stage.commit_all(&[other.clone()]);
+    stage.commit_all(std::slice::from_ref(&other));
     eventually("the pruning", || async {
         let left = stage.world.run(&["get", "pr", "-o", "jsonpath={.items[*].metadata.name}"]).await;
         if left == OTHER.0 { Ok(()) } else { Err(left) }
