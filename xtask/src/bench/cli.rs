@@ -53,9 +53,10 @@ async fn import(program: &Path, resources: u32) -> Result<Vec<Row>, Error> {
     let files = std::fs::read_dir(folder.path()).map_err(Error::system("read the folder"))?.count();
     let written = u64::try_from(files).unwrap_or(u64::MAX).saturating_sub(1);
     Ok(vec![
-        // The pages of the droplets, and one of those with a GPU, of which there are none.
+        // The pages of the droplets and of their backup policies, one of those with a GPU, of which there are none, and the
+        // account.
         Row::of(PHASE, "cloud calls", "", float(calls))
-            .wanting(Wanted::Exactly(f64::from(resources.div_ceil(PER_PAGE)) + 1.0)),
+            .wanting(Wanted::Exactly(2.0 * f64::from(resources.div_ceil(PER_PAGE)) + 2.0)),
         Row::of(PHASE, "records written", "", float(written)).wanting(Wanted::Exactly(f64::from(resources))),
         Row::of(PHASE, "wall", "s", ran.seconds),
         Row::of(PHASE, "peak memory", "MiB", ran.peak / 1024.0 / 1024.0)
