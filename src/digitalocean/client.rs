@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use backon::{ExponentialBuilder, Retryable};
+use futures::future::BoxFuture;
 use parking_lot::Mutex;
 use reqwest::header::AUTHORIZATION;
 use reqwest::{Response, Url};
@@ -35,8 +36,8 @@ pub struct Client {
     guard: Option<Guard>,
 }
 
-/// Whether a change may be sent at this moment.
-type Guard = Arc<dyn Fn() -> bool + Send + Sync>;
+/// Whether a change may be sent at this moment. Finding out may take a moment itself.
+type Guard = Arc<dyn Fn() -> BoxFuture<'static, bool> + Send + Sync>;
 
 struct Shared {
     http: reqwest::Client,
@@ -89,8 +90,16 @@ impl Client {
 
     /// The same client, which sends a change only while it may: that is asked right before each.
     #[must_use]
-    pub fn guarded(&self, may_change: impl Fn() -> bool + Send + Sync + 'static) -> Self {
+    pub fn guarded(&self, may_change: impl Fn() -> BoxFuture<'static, bool> + Send + Sync + 'static) -> Self {
         Self { guard: Some(Arc::new(may_change)), ..self.clone() }
+    }
+
+    /// Whether a change may be sent at this moment.
+    pub(crate) async fn may_change(&self) -> bool {
+        match &self.guard {
+            Some(may_change) => may_change().await,
+            None => true,
+        }
     }
 
     /// Changes whenever the token does.
@@ -188,7 +197,7 @@ impl Client {
         let shared = &*self.shared;
         let lane = kinds::own_limit(call.route);
         let permit = self.permit(call, lane).await?;
-        if call.change.is_some() && self.guard.as_ref().is_some_and(|may_change| !may_change()) {
+        if call.change.is_some() && !self.may_change().await {
             return Err(Error::TooLate { doing: call.doing() });
         }
         let mut status = 0;

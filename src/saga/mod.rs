@@ -18,6 +18,7 @@ pub(crate) mod decide;
 pub mod event;
 pub(crate) mod expression;
 pub mod index;
+mod intent;
 #[cfg(test)]
 mod invariants;
 pub mod journal;

@@ -90,7 +90,7 @@ impl Turn<'_> {
                     }
                 }
                 // The intent has expired: another process may have looked the step up already.
-                Command::Call(_) | Command::CallUndo(_) if !self.is_fresh() => {
+                Command::Call(_) | Command::CallUndo(_) if !self.is_fresh().await => {
                     self.call_state = CallState::Idle(Timestamp::now());
                 }
                 Command::Call(_) | Command::CallUndo(_)
@@ -284,7 +284,7 @@ impl Turn<'_> {
         }
         failpoint::crash("call-before");
         let result = self.read_step(index, method).await;
-        self.intended = None;
+        self.end_intent().await;
         failpoint::crash("call-after");
         if failpoint::strikes("answer-lost") {
             return Err(Failure::Doubt("a test wants the answer to be lost".to_owned()));
@@ -305,12 +305,11 @@ impl Turn<'_> {
         };
         let parameters = order.parameters(ordered, &self.status.steps).map_err(Failure::permanent)?;
         let uid = author.metadata.uid.as_deref().unwrap_or_default();
-        // The next leader waits for the settle time from the intent on. So nothing may be sent later than that allows,
-        // without an intent, or by a process that does not lead.
-        let (intended, leadership) = (self.intended, self.context.process.leadership.clone());
-        let latest = self.context.settings.settle / 2;
+        // Nothing is sent without an intent.
+        let intent = self.intent.clone();
         let cloud = self.context.cloud.guarded(move || {
-            intended.is_some_and(|intended| intended.elapsed() < latest) && leadership.permit() == Permit::Write
+            let intent = intent.clone();
+            async move { if let Some(intent) = intent { intent.holds().await } else { false } }.boxed()
         });
         let approval = format!("{}{}", annotations::APPROVE_PREFIX, entry.name);
         let context = StepContext {

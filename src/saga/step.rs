@@ -174,6 +174,17 @@ impl StepContext<'_> {
         clock::step_began(&SagaStatus::default(), self.entry, self.now).unwrap_or(self.now)
     }
 
+    /// Checks that a call to a service may be sent now: the journal announces it, and this process leads. The client of
+    /// the cloud checks that by itself.
+    pub async fn check_intent(&self, doing: &str) -> Result<(), Failure> {
+        if self.cloud.may_change().await {
+            return Ok(());
+        }
+        Err(Failure::Waiting(format!(
+            "{doing}: it was not sent in time after it was decided, and will be decided again"
+        )))
+    }
+
     /// Whether the settle time of the latest call is over.
     #[must_use]
     pub fn has_settled(&self) -> bool {

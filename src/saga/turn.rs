@@ -5,9 +5,10 @@ use std::{sync::Arc, time::Instant};
 use jiff::Timestamp;
 use kube::{
     Api, ResourceExt,
-    api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions},
+    api::{DeleteParams, Patch, PatchParams, Preconditions},
 };
 use serde_json::{Value, json};
+use tokio::sync::Mutex;
 use tracing::info;
 
 use super::{
@@ -15,6 +16,7 @@ use super::{
     context::Context,
     event::Event,
     index::{IndexedSaga, is_held},
+    intent::{Intent, Written, write_journal},
     journal,
     order::digest,
     orders::ReadOrder,
@@ -28,7 +30,6 @@ use crate::{
         OPERATOR, Saga, SagaPhase, SagaStatus, annotations, events,
         saga::{FINALIZER, StepState},
     },
-    failpoint,
     kube_ext::{
         call::{Error, bounded},
         key::ObjectKey,
@@ -52,8 +53,8 @@ pub(super) struct Turn<'a> {
     pub(super) call_state: CallState,
     pub(super) waits: u32,
     pub(super) began: Instant,
-    /// The time at which the latest intent was written.
-    pub(super) intended: Option<Instant>,
+    /// The latest intent, until its call was made.
+    pub(super) intent: Option<Arc<Intent>>,
     pub(super) report: Report,
 }
 
@@ -90,7 +91,7 @@ impl<'a> Turn<'a> {
             call_state: CallState::Unknown,
             waits: 0,
             began: Instant::now(),
-            intended: None,
+            intent: None,
             report: Report::default(),
             saga,
         };
@@ -162,8 +163,11 @@ impl<'a> Turn<'a> {
     }
 
     /// Whether the intent of the next call was just written.
-    pub(super) fn is_fresh(&self) -> bool {
-        self.intended.is_some_and(|intended| intended.elapsed() < self.context.settings.settle / 4)
+    pub(super) async fn is_fresh(&self) -> bool {
+        match &self.intent {
+            Some(intent) => intent.is_younger_than(self.context.settings.settle / 4).await,
+            None => false,
+        }
     }
 
     /// Records an event in memory.
@@ -177,6 +181,7 @@ impl<'a> Turn<'a> {
             message: illegal.to_string(),
         })?;
         self.is_dirty = true;
+        self.intent = None;
         self.call_state = CallState::Unknown;
         self.waits = 0;
         if before != self.status.phase || is_resolution {
@@ -195,10 +200,28 @@ impl<'a> Turn<'a> {
         let waits = self.waits;
         self.note(event)?;
         self.waits = waits;
+        let at = Instant::now();
         self.write().await?;
         self.call_state = CallState::Intent;
-        self.intended = Some(Instant::now());
+        self.intent = Some(Arc::new(Intent {
+            key: self.key.clone(),
+            client: self.context.process.client.clone(),
+            leadership: self.context.process.leadership.clone(),
+            latest: self.context.settings.settle / 2,
+            state: Mutex::new(Written { saga: self.saga.clone(), at }),
+        }));
         Ok(())
+    }
+
+    /// Ends the intent, since its call was made or is not made. The journal may have been written for it once more.
+    pub(super) async fn end_intent(&mut self) {
+        let Some(intent) = self.intent.take() else { return };
+        let saga = intent.saga().await;
+        if saga.metadata.resource_version != self.saga.metadata.resource_version {
+            let call_state = self.call_state;
+            self.learn(Saga::clone(&saga));
+            self.call_state = call_state;
+        }
     }
 
     /// Writes the journal if it has changed.
@@ -206,14 +229,7 @@ impl<'a> Turn<'a> {
         if !self.is_dirty {
             return Ok(());
         }
-        failpoint::crash("journal-before");
-        let mut object = Saga::clone(&self.saga);
-        object.metadata.managed_fields = None;
-        object.status = Some(self.status.clone());
-        let doing = format!("writing the journal of Saga {}", self.key);
-        let params = PostParams { field_manager: Some(OPERATOR.to_owned()), ..PostParams::default() };
-        let written = bounded(&doing, self.sagas().replace_status(&self.key.name, &params, &object)).await?;
-        failpoint::crash("journal-after");
+        let written = write_journal(&self.context.process.client, self.key, &self.saga, &self.status).await?;
         self.learn(written);
         self.report.publish(&self.context.process.events, &self.context.metrics);
         Ok(())

@@ -173,33 +173,76 @@ async fn under_an_acceptance_that_stands_a_revert_restores_the_accepted_value() 
     world.reaches(&first, "Standing", "True Accepted").await;
 }
 
+const FIREWALL: &str = "fb6045f1-cf1d-4ca3-bfac-18832663025b";
+
+fn rule(ports: &str, from: &str) -> Value {
+    json!({"protocol": "tcp", "ports": ports, "sources": {"addresses": [from]}})
+}
+
+/// A record of a firewall that is as it should be, and the firewall.
+async fn firewall(world: &World) -> Value {
+    let out = json!({"protocol": "tcp", "ports": "0", "destinations": {"addresses": ["0.0.0.0/0"]}});
+    let firewall = json!({
+        "id": FIREWALL, "name": "web", "status": "succeeded", "droplet_ids": [DROPLET.parse::<u64>().unwrap()],
+        "tags": [], "inbound_rules": [rule("22", "10.0.0.0/8")], "outbound_rules": [out], "pending_changes": [],
+    });
+    world.cloud.put("firewalls", firewall).await.unwrap();
+    world.record_as("fw", "Firewall", FIREWALL, json!({"inbound_rules": [rule("22", "10.0.0.0/8")]}), json!({})).await;
+    world.reaches("pr/fw", "InSync", "True NoDrift").await;
+    world.cloud.get("firewalls", FIREWALL).await.unwrap().unwrap()
+}
+
+/// Opens the firewall to everybody.
+async fn open_firewall(world: &World) {
+    let opened = json!({"inbound_rules": [rule("22", "10.0.0.0/8"), rule("22", "0.0.0.0/0")]});
+    world.cloud.change("firewalls", FIREWALL, opened).await.unwrap();
+}
+
 #[tokio::test]
 async fn a_firewall_rule_goes_back_and_its_other_fields_stay() {
     let world = World::new("firewall").await;
-    let id = "fb6045f1-cf1d-4ca3-bfac-18832663025b";
-    let rule = |ports: &str, from: &str| json!({"protocol": "tcp", "ports": ports, "sources": {"addresses": [from]}});
-    let out = json!({"protocol": "tcp", "ports": "0", "destinations": {"addresses": ["0.0.0.0/0"]}});
-    let firewall = json!({
-        "id": id, "name": "web", "status": "succeeded", "droplet_ids": [DROPLET.parse::<u64>().unwrap()], "tags": [],
-        "inbound_rules": [rule("22", "10.0.0.0/8")], "outbound_rules": [out], "pending_changes": [],
-    });
-    world.cloud.put("firewalls", firewall).await.unwrap();
-    world.record_as("fw", "Firewall", id, json!({"inbound_rules": [rule("22", "10.0.0.0/8")]}), json!({})).await;
-    world.reaches("pr/fw", "InSync", "True NoDrift").await;
-    let before = world.cloud.get("firewalls", id).await.unwrap().unwrap();
-    let opened = json!({"inbound_rules": [rule("22", "10.0.0.0/8"), rule("22", "0.0.0.0/0")]});
-    world.cloud.change("firewalls", id, opened).await.unwrap();
+    let before = firewall(&world).await;
+    open_firewall(&world).await;
     let drift = format!("drift/{}", world.open_drift().await);
     world.run(&["annotate", &drift, "arcadia.cloud/revert=allow-disruption"]).await;
     is_phase(&world, &drift, "Reverted").await;
-    let mut after = world.cloud.get("firewalls", id).await.unwrap().unwrap();
+    let mut after = world.cloud.get("firewalls", FIREWALL).await.unwrap().unwrap();
     for key in ["pending_changes", "status"] {
         after[key] = before[key].clone();
     }
     assert_eq!(after, before);
 }
 
-/// Holds the sagas of reverts at their first look at an action.
+#[tokio::test]
+async fn a_slow_api_delays_reverts_and_stalls_none() {
+    let world = World::new("slow").await;
+    firewall(&world).await;
+    world.record("web-1", json!({"size_slug": "s-2vcpu-4gb"})).await;
+    world.reaches("pr/web-1", "InSync", "True NoDrift").await;
+    open_firewall(&world).await;
+    world.cloud.change("droplets", DROPLET, json!({"size_slug": "s-4vcpu-8gb", "disk": 80})).await.unwrap();
+    let open = ["get", "drifts", "--field-selector", "status.phase=Open", "-o", "name"];
+    let drifts = eventually("both drifts", || async {
+        let drifts: Vec<_> = world.run(&open).await.lines().map(str::to_owned).collect();
+        if drifts.len() == 2 { Ok(drifts) } else { Err(drifts) }
+    })
+    .await;
+    // With a settle time of 4 s, a call is not sent later than 2 s after its intent. Each step reads three times before.
+    world.cloud.inject(Fault::new("*", Effect::Latency { milliseconds: 800 })).await.unwrap();
+    for drift in &drifts {
+        world.run(&["annotate", drift, "arcadia.cloud/revert=allow-disruption"]).await;
+    }
+    for drift in &drifts {
+        is_phase(&world, drift, "Reverted").await;
+    }
+    assert!(world.log().contains("renewed the intent"), "the API was not slow enough");
+    let requests = world.cloud.requests().await.unwrap();
+    assert_eq!(requests.count(&format!("PUT /v2/firewalls/{FIREWALL}")), 1);
+    let actions = requests.count(&format!("POST /v2/droplets/{DROPLET}/actions"));
+    assert_eq!(actions, 3, "shut down, resize, power on");
+}
+
+/// Holds the sagas of reverts at their first look at an action, until the faults are cleared.
 async fn hold_actions(world: &World) {
     world.cloud.inject(Fault::new("/v2/actions*", Effect::Latency { milliseconds: 3000 })).await.unwrap();
 }

@@ -8,6 +8,7 @@ use super::*;
 use crate::digitalocean::Config;
 use crate::digitalocean::budget::Limits;
 use crate::digitalocean::fake::{Answer, Fake, TOKEN};
+use futures::FutureExt;
 use proptest::prelude::*;
 use serde_json::json;
 
@@ -190,7 +191,7 @@ async fn a_change_that_may_not_be_made_any_more_is_not_sent() {
     .await;
     let may = Arc::new(AtomicBool::new(true));
     let asked = may.clone();
-    let client = server.client().guarded(move || asked.load(Ordering::Relaxed));
+    let client = server.client().guarded(move || std::future::ready(asked.load(Ordering::Relaxed)).boxed());
     assert_eq!(client.send(Verb::Post, DROPLETS, None).await.unwrap(), json!({"droplet": {"call": 1}}));
     may.store(false, Ordering::Relaxed);
     let error = client.send(Verb::Post, DROPLETS, None).await.unwrap_err();

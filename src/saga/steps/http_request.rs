@@ -235,6 +235,7 @@ impl Call<'_> {
             Some(Body::Raw(body)) => request.body(body),
             None => request,
         };
+        context.check_intent(&self.doing()).await?;
         let response = request.send().await.map_err(|error| self.broken(&error))?;
         let status = response.status();
         if is_expected(status) {
