@@ -17,6 +17,15 @@ impl Client {
     /// If no trustworthy response arrived.
     pub async fn live(&self, key: &ResourceKey, fields: FieldSet) -> Result<Option<Live>, Error> {
         let row = key.kind.row();
+        // Before the document: a write that follows is as close to it as can be.
+        let mut scopes = Vec::new();
+        for scope in row.scopes_in_doubt(fields) {
+            if !scopes.contains(&scope) && self.has_scope(scope, Priority::Urgent).await? == Some(true) {
+                scopes.push(scope);
+            }
+        }
+        let needs_certificates = fields.has(FieldSet::fields(row, row.certificates.iter().map(String::as_str)));
+        let certificates = if needs_certificates { Some(Arc::new(self.certificates().await?)) } else { None };
         let Some(text) = self.get(key, Priority::Urgent).await? else { return Ok(None) };
         let malformed = |why: String| Error::Malformed { doing: format!("reading {key}"), why };
         let mut document: Value = serde_json::from_str(&text).map_err(|error| malformed(error.to_string()))?;
@@ -33,14 +42,6 @@ impl Client {
                 unread.extend(reading.into.keys().map(|field| Unread::new(field, "it was not read")));
             }
         }
-        let mut scopes = Vec::new();
-        for scope in row.scopes_in_doubt(fields) {
-            if !scopes.contains(&scope) && self.has_scope(scope, Priority::Urgent).await? == Some(true) {
-                scopes.push(scope);
-            }
-        }
-        let needs_certificates = fields.has(FieldSet::fields(row, row.certificates.iter().map(String::as_str)));
-        let certificates = if needs_certificates { Some(Arc::new(self.certificates().await?)) } else { None };
         let document = Document {
             unread: unread.into(),
             certificates,

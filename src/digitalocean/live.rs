@@ -94,6 +94,11 @@ impl Live {
         &self.document
     }
 
+    /// Whether the token is known to have a scope.
+    pub(crate) fn may(&self, scope: &str) -> bool {
+        self.scopes.contains(&scope)
+    }
+
     /// The document with the recorded value of a field laid over the live one; none where nothing differs.
     ///
     /// # Errors

@@ -1,17 +1,19 @@
 //! The step `UpdateResource`.
 
+mod needs;
+
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use self::needs::Needs;
 use super::{
-    common::{NoOutput, SOON, nothing, nothing_left, text, unnamed},
-    record,
+    common::{NoOutput, SOON, nothing, nothing_left, unnamed},
     reverting::{Before, Given, State, WORKING},
 };
 use crate::{
     digitalocean::{
-        Error, FieldSet, IdFormat, Live, Path,
+        Error, FieldSet, IdFormat, Live,
         kinds::RestState,
         revert::{
             Revert, SelectedTags,
@@ -71,35 +73,12 @@ impl Step for UpdateResource {
     ) -> Result<Progress<NoOutput>, Failure> {
         let desired = given.decided(context).await?;
         given.check_record(before, &desired)?;
-        let live = given.live(context, &desired).await?;
-        let restored = match given.compare(&live, &desired)? {
-            State::Differs(restored) => restored,
-            State::Equal => {
-                let why = settle(context, given, before, &live).await?;
-                return Ok(why.map_or(Progress::Done(NoOutput {}), not_yet));
-            }
-        };
-        given.check(&live, &desired)?;
-        let selected = SelectedTags::new();
-        let revert = Revert { field: &given.field, desired: &desired, document: &live, selected: &selected };
-        let plan = FieldWrite::of(&revert).ok_or_else(|| no_call(given))?;
-        if let RestState::Busy(why) = plan.rest(live.document()) {
-            return Ok(not_yet(why));
-        }
-        let mut along = Map::new();
-        if !plan.with_recorded().is_empty() {
-            let record = record::about(context, &given.record, &given.key()).await?;
-            for (key, field) in plan.with_recorded() {
-                if let Some(value) = record::desired(context, &record, field).await? {
-                    along.insert(key.clone(), value);
-                }
+        let mut needs = Needs::default();
+        loop {
+            if let Some(progress) = put_back(context, given, before, &desired, &mut needs).await? {
+                return Ok(progress);
             }
         }
-        write(context, given, plan, &live, (&restored, &along)).await?;
-        if plan.is_done_at_once() {
-            return Ok(Progress::Done(NoOutput {}));
-        }
-        Ok(Progress::NotYet { again: SOON, why: format!("waiting until {} shows the change", given.key()) })
     }
 
     async fn trace(
@@ -140,33 +119,90 @@ impl Step for UpdateResource {
                 Trace::There(why) => return Err(Failure::Permanent(why)),
             });
         };
-        let live = given.live(context, was).await?;
-        let plan = FieldWrite::from(&live, &given.field, was).ok_or_else(|| no_call(given))?;
-        let restored = match plan.undone_members(&live, &given.field, was, wrote) {
-            Some(restored) if restored == *live.document() => State::Equal,
-            Some(restored) => State::Differs(restored),
-            None => given.compare(&live, was)?,
-        };
-        let busy = match plan.rest(live.document()) {
-            RestState::Busy(why) => Some(why),
-            RestState::AtRest | RestState::Failed(_) => None,
-        };
-        match (restored, busy) {
-            (_, Some(why)) => Ok(Undo::NotYet { again: WORKING, why: waiting(given, &why) }),
-            (State::Equal, None) => match settle(context, given, before, &live).await? {
-                Some(why) => Ok(Undo::NotYet { again: WORKING, why }),
-                None => Ok(nothing_left(output)),
-            },
-            (State::Differs(restored), None) => {
-                if !plan.has_members() && !given.is(&live, wrote) {
-                    return Err(given.changed_since());
-                }
-                write(context, given, plan, &live, (&restored, &before.along)).await?;
-                Ok(if plan.is_done_at_once() { Undo::Done } else { Undo::not_yet(SOON) })
+        let mut needs = Needs::default();
+        loop {
+            if let Some(undone) = put_away(context, given, before, (was, wrote), output, &mut needs).await? {
+                return Ok(undone);
             }
         }
     }
 }
+/// Reads the resource and makes the next call. None where something else had to be read after the document.
+async fn put_back(
+    context: &StepContext<'_>,
+    given: &Given,
+    before: &Before,
+    desired: &Value,
+    needs: &mut Needs,
+) -> Result<Option<Progress<NoOutput>>, Failure> {
+    let live = given.live(context, desired).await?;
+    needs.have_new_document();
+    let restored = match given.compare(&live, desired)? {
+        State::Differs(restored) => restored,
+        State::Equal => {
+            return Ok(match settle(context, given, before, &live, needs).await? {
+                Settled::Yes => Some(Progress::Done(NoOutput {})),
+                Settled::NotYet(why) => Some(not_yet(why)),
+                Settled::ReadAgain => None,
+            });
+        }
+    };
+    given.check(&live, desired)?;
+    let selected = SelectedTags::new();
+    let revert = Revert { field: &given.field, desired, document: &live, selected: &selected };
+    let plan = FieldWrite::of(&revert).ok_or_else(|| no_call(given))?;
+    if let RestState::Busy(why) = plan.rest(live.document()) {
+        return Ok(Some(not_yet(why)));
+    }
+    let along = needs.along(context, given, plan).await?;
+    if !write(context, given, plan, &live, (&restored, &along), needs).await? {
+        return Ok(None);
+    }
+    if plan.is_done_at_once() {
+        return Ok(Some(Progress::Done(NoOutput {})));
+    }
+    Ok(Some(Progress::NotYet { again: SOON, why: format!("waiting until {} shows the change", given.key()) }))
+}
+
+/// Reads the resource and makes the next call that restores the earlier value. None where something else had to be read
+/// after the document.
+async fn put_away(
+    context: &StepContext<'_>,
+    given: &Given,
+    before: &Before,
+    (was, wrote): (&Value, &Value),
+    output: Option<&NoOutput>,
+    needs: &mut Needs,
+) -> Result<Option<Undo>, Failure> {
+    let live = given.live(context, was).await?;
+    needs.have_new_document();
+    let plan = FieldWrite::from(&live, &given.field, was).ok_or_else(|| no_call(given))?;
+    let restored = match plan.undone_members(&live, &given.field, was, wrote) {
+        Some(restored) if restored == *live.document() => State::Equal,
+        Some(restored) => State::Differs(restored),
+        None => given.compare(&live, was)?,
+    };
+    let busy = match plan.rest(live.document()) {
+        RestState::Busy(why) => Some(why),
+        RestState::AtRest | RestState::Failed(_) => None,
+    };
+    Ok(match (restored, busy) {
+        (_, Some(why)) => Some(Undo::NotYet { again: WORKING, why: waiting(given, &why) }),
+        (State::Equal, None) => match settle(context, given, before, &live, needs).await? {
+            Settled::Yes => Some(nothing_left(output)),
+            Settled::NotYet(why) => Some(Undo::NotYet { again: WORKING, why }),
+            Settled::ReadAgain => None,
+        },
+        (State::Differs(restored), None) => {
+            if !plan.has_members() && !given.is(&live, wrote) {
+                return Err(given.changed_since());
+            }
+            let is_sent = write(context, given, plan, &live, (&restored, &before.along), needs).await?;
+            is_sent.then(|| if plan.is_done_at_once() { Undo::Done } else { Undo::not_yet(SOON) })
+        }
+    })
+}
+
 
 fn no_call(given: &Given) -> Failure {
     Failure::Permanent(format!("{} of {}: this step cannot change it", given.field, given.key()))
@@ -180,56 +216,74 @@ fn not_yet(why: String) -> Progress<NoOutput> {
     Progress::NotYet { again: WORKING, why }
 }
 
-/// The wait for a resource that has the value already, but is still being changed. A change that failed is repeated.
+/// The state of a resource that has the value already.
+enum Settled {
+    Yes,
+    /// It is still being changed.
+    NotYet(String),
+    /// Something else had to be read after the document.
+    ReadAgain,
+}
+
+/// Waits for a resource that has the value already, but is still being changed. A change that failed is repeated.
 async fn settle(
     context: &StepContext<'_>,
     given: &Given,
     before: &Before,
     live: &Live,
-) -> Result<Option<String>, Failure> {
+    needs: &mut Needs,
+) -> Result<Settled, Failure> {
     let value = live.value(&given.field);
-    let Some(plan) = FieldWrite::from(live, &given.field, &value) else { return Ok(None) };
+    let Some(plan) = FieldWrite::from(live, &given.field, &value) else { return Ok(Settled::Yes) };
     match plan.rest(live.document()) {
-        RestState::Busy(why) => Ok(Some(waiting(given, &why))),
+        RestState::Busy(why) => Ok(Settled::NotYet(waiting(given, &why))),
         RestState::Failed(why) if before.differed => {
             let again = plan.retry(given.kind);
-            write(context, given, again, live, (live.document(), &Map::new())).await?;
-            Ok(Some(format!("repeating the change of {}: {why}", given.key())))
+            let is_sent = write(context, given, again, live, (live.document(), &Map::new()), needs).await?;
+            Ok(if is_sent {
+                Settled::NotYet(format!("repeating the change of {}: {why}", given.key()))
+            } else {
+                Settled::ReadAgain
+            })
         }
-        RestState::AtRest | RestState::Failed(_) => Ok(None),
+        RestState::AtRest | RestState::Failed(_) => Ok(Settled::Yes),
     }
 }
 
-/// Makes the next call. Nothing stands between reading the document and this call but what the call needs.
+/// Makes the next call right after the document was read. Returns false, and makes none, where something else had to be
+/// read since.
 async fn write(
     context: &StepContext<'_>,
     given: &Given,
     plan: FieldWrite,
     live: &Live,
     (restored, along): (&Value, &Map<String, Value>),
-) -> Result<(), Failure> {
+    needs: &mut Needs,
+) -> Result<bool, Failure> {
     let key = given.key();
     if let Some(scope) = plan.hidden(live) {
         return Err(hidden(given, scope));
     }
     for scope in plan.scopes_in_doubt(given.kind) {
-        if !context.cloud.may(scope).await? {
+        if !live.may(scope) && !needs.may(context, scope).await? {
             return Err(hidden(given, scope));
         }
     }
-    if let Some((guard, path, name)) = plan.guard(live) {
-        let shown = context.cloud.fetch(path, name, &[]).await?.unwrap_or_default();
-        if guard.condition.holds(&shown) {
-            let (field, by) = (&given.field, &guard.by);
-            return Err(Failure::Permanent(format!("{field} of {key} belongs to {by}, which would change it back")));
-        }
+    if let Some((guard, path, name)) = plan.guard(live)
+        && guard.condition.holds(needs.guard(context, path, name).await?)
+    {
+        let (field, by) = (&given.field, &guard.by);
+        return Err(Failure::Permanent(format!("{field} of {key} belongs to {by}, which would change it back")));
     }
     let request = plan.request(live, &given.field, restored, along);
     let mut request = request.map_err(|why| Failure::Permanent(format!("changing {key}: {why}")))?;
     if plan.needs_version() {
-        offer_version(context, given, &mut request).await?;
+        offer_version(given, &mut request, needs.offered(context, &given.id).await?)?;
     }
-    name_certificates(context, &mut request).await?;
+    name_certificates(context, &mut request, needs).await?;
+    if needs.is_document_old() {
+        return Ok(false);
+    }
     let sent = match context.cloud.send(request.verb, request.path(&key), Some(&request.body)).await {
         Err(Error::Refused { status: 422, message, .. })
             if request.alternative.is_some() && is_about_ports(&message) =>
@@ -240,8 +294,8 @@ async fn write(
     };
     match sent {
         Ok(answer) => match request.answer {
-            None => nothing(&answer),
-            Some(key) => answer.get(key).map(drop).ok_or_else(|| unnamed(key)),
+            None => nothing(&answer).map(|()| true),
+            Some(key) => answer.get(key).map(|_| true).ok_or_else(|| unnamed(key)),
         },
         Err(Error::NotFound { .. }) => Err(missing(context, given, &request).await?),
         Err(error) => Err(error.into()),
@@ -263,21 +317,17 @@ fn hidden(given: &Given, scope: &str) -> Failure {
 }
 
 /// Replaces a version by the newest offered one that it stands for: `1.31` may be recorded for `1.31.1-do.0`.
-async fn offer_version(context: &StepContext<'_>, given: &Given, request: &mut Request) -> Result<(), Failure> {
+fn offer_version(given: &Given, request: &mut Request, slugs: &[String]) -> Result<(), Failure> {
     let Some(wanted) = request.body.get("version").and_then(Value::as_str).map(str::to_owned) else { return Ok(()) };
-    let route = "/v2/kubernetes/clusters/{id}/upgrades";
-    let path = Path { route, parent: None, id: Some(&given.id), scope: "kubernetes:read" };
-    let offered = context.cloud.fetch(path, "available_upgrade_versions", &[]).await?.unwrap_or_default();
-    let slugs: Vec<_> = offered.as_array().into_iter().flatten().filter_map(|version| text(version, "slug")).collect();
     let is_wanted =
-        |slug: &&&str| slug.strip_prefix(&wanted).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '-']));
+        |slug: &&String| slug.strip_prefix(&wanted).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '-']));
     let newest = slugs.iter().filter(is_wanted).max_by_key(|slug| numbers(slug));
     let slug = newest.ok_or_else(|| {
         let offered = if slugs.is_empty() { "none".to_owned() } else { slugs.join(", ") };
         Failure::Permanent(format!("{}: the version {wanted} is not offered; offered versions: {offered}", given.key()))
     })?;
     if let Value::Object(body) = &mut request.body {
-        body.insert("version".to_owned(), Value::from(*slug));
+        body.insert("version".to_owned(), Value::from(slug.as_str()));
     }
     Ok(())
 }
@@ -287,7 +337,7 @@ fn numbers(slug: &str) -> Vec<u64> {
 }
 
 /// Replaces the names of certificates by their ids: a record may name a certificate, since renewal changes the id.
-async fn name_certificates(context: &StepContext<'_>, request: &mut Request) -> Result<(), Failure> {
+async fn name_certificates(context: &StepContext<'_>, request: &mut Request, needs: &mut Needs) -> Result<(), Failure> {
     let is_name = |id: &str| !id.is_empty() && id != CLOUDFLARE && !IdFormat::Uuid.admits(id);
     let mut names = Vec::new();
     each_certificate(&mut request.body, &mut |id| {
@@ -298,7 +348,7 @@ async fn name_certificates(context: &StepContext<'_>, request: &mut Request) -> 
     if names.is_empty() {
         return Ok(());
     }
-    let certificates = context.cloud.certificates().await?;
+    let certificates = needs.certificates(context).await?;
     if let Some(unknown) = names.iter().find(|name| certificates.id_of(name).is_none()) {
         return Err(Failure::Permanent(format!(
             "there is no certificate {unknown:?} in the account; correct the record"

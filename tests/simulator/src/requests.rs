@@ -14,7 +14,13 @@ pub struct Requests {
     pub limited: u64,
     /// The most that came in within any 60 s.
     pub highest_per_minute: u64,
+    /// The latest, oldest first.
+    #[serde(default)]
+    pub latest: VecDeque<String>,
 }
+
+/// How many of the latest calls are kept.
+const LATEST: usize = 200;
 
 impl Requests {
     /// All of them.
@@ -47,7 +53,12 @@ pub(crate) struct Counter {
 
 impl Counter {
     pub(crate) fn count(&mut self, method: &str, path: &str, now: Instant) {
-        *self.requests.counts.entry(format!("{method} {path}")).or_default() += 1;
+        let call = format!("{method} {path}");
+        self.requests.latest.push_back(call.clone());
+        if self.requests.latest.len() > LATEST {
+            self.requests.latest.pop_front();
+        }
+        *self.requests.counts.entry(call).or_default() += 1;
         while self.last_minute.front().is_some_and(|at| now.duration_since(*at) >= Duration::from_mins(1)) {
             self.last_minute.pop_front();
         }

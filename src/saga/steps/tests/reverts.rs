@@ -105,6 +105,17 @@ fn unnamed(value: &Value) -> Value {
     value
 }
 
+/// The writes that do not come right after a read of the document, each with the call before it.
+async fn late_writes(world: &World) -> Vec<String> {
+    let calls: Vec<_> = world.control.requests().await.unwrap().latest.into();
+    let is_late = |calls: &&[String]| {
+        let written = calls[1].strip_prefix("PUT ").or_else(|| calls[1].strip_prefix("PATCH "));
+        let read = calls[0].strip_prefix("GET ");
+        written.is_some_and(|written| read.is_none_or(|read| !written.starts_with(read)))
+    };
+    calls.windows(2).filter(is_late).map(|calls| calls.join(", ")).collect()
+}
+
 /// Runs the steps of a plan, verifies what changed, and undoes them.
 async fn revert_and_undo(case: &Case) -> Result<(), String> {
     let _permit = super::WORLDS.acquire().await.unwrap();
@@ -128,6 +139,9 @@ async fn revert_and_undo(case: &Case) -> Result<(), String> {
         let mut journey = Journey::new(&world, kind, &with);
         journey.go().await.map_err(|error| format!("{}: {error}", step.step))?;
         journeys.push((step, journey));
+    }
+    if let Some(late) = late_writes(&world).await.first() {
+        return Err(format!("another call stands between the document and the write: {late}"));
     }
     if live(&world, case).await.restored(case.field, &case.desired) != Ok(None) {
         return Err("it has not got the recorded value".to_owned());
@@ -153,11 +167,15 @@ async fn revert_and_undo(case: &Case) -> Result<(), String> {
         return Err(format!("it changed {other}: {}", changes[other]));
     }
     let is_one_way = plan.steps.iter().any(|step| step.irreversible);
+    world.control.reset_requests().await.unwrap();
     for (step, mut journey) in journeys.into_iter().rev() {
         match (journey.undo().await, step.irreversible) {
             (Ok(()), false) | (Err(Failure::Permanent(_)), true) => {}
             (undone, _) => return Err(format!("undoing {}: {undone:?}", step.step)),
         }
+    }
+    if let Some(late) = late_writes(&world).await.first() {
+        return Err(format!("undone with another call between the document and the write: {late}"));
     }
     if !is_one_way {
         let after = world.inventory().await;
@@ -198,6 +216,36 @@ async fn another_field_that_somebody_changes_meanwhile_stays() {
     let balancer = world.control.get("load_balancers", UUID).await.unwrap().unwrap();
     assert_eq!((&balancer["name"], &balancer["http_idle_timeout_seconds"]), (&json!("web"), &json!(90)));
     assert_eq!(balancer["enable_proxy_protocol"], true);
+}
+
+#[tokio::test]
+async fn what_somebody_writes_between_the_read_and_the_write_of_a_whole_document_is_overwritten() {
+    // DigitalOcean has no conditional writes: docs/revert.md says so.
+    let world = World::start().await;
+    let case = case("LoadBalancer", "load_balancers", UUID, balancer(), "name", json!("shop"));
+    let parameters = parameters(&world, &case).await;
+    let theirs = json!({ "http_idle_timeout_seconds": 90 });
+    world.control.change_before_next_put("load_balancers", UUID, theirs).await.unwrap();
+    let mut journey = Journey::new(&world, named("UpdateResource").unwrap(), &parameters);
+    journey.go().await.unwrap();
+    let balancer = world.control.get("load_balancers", UUID).await.unwrap().unwrap();
+    assert_eq!((&balancer["name"], &balancer["http_idle_timeout_seconds"]), (&json!("shop"), &json!(60)));
+}
+
+#[tokio::test]
+async fn a_value_that_somebody_changes_right_after_the_write_is_not_verified() {
+    // As a tool does that had read the document before.
+    let world = World::start().await;
+    let check = json!({ "id": UUID, "name": "a", "type": "https", "target": "https://a.example.com", "enabled": true });
+    let case = case("UptimeCheck", "uptime/checks", UUID, check, "name", json!("b"));
+    let plan = set_up(&world, &case).await.unwrap();
+    world.control.change_after_next_put("uptime/checks", UUID, json!({ "name": "a" })).await.unwrap();
+    let [update, verify] = [0, 1].map(|step| &plan.steps[step]);
+    let mut journey = Journey::new(&world, named("UpdateResource").unwrap(), &Value::Object(update.with.clone()));
+    journey.go().await.unwrap();
+    let journey = Journey::new(&world, named(verify.step).unwrap(), &Value::Object(verify.with.clone()));
+    let Ok(Progress::NotYet { why, .. }) = journey.ask().await else { panic!("it should wait") };
+    assert!(why.contains("waiting until name of UptimeCheck"), "{why}");
 }
 
 #[tokio::test]
