@@ -63,9 +63,19 @@ pub struct Before {
     /// The desired value.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "also_null")]
     pub(super) wrote: Option<Value>,
+    /// Digests of the live and of the desired value, where the step cannot be undone and holds neither.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) digests: Option<Digests>,
     /// The live values that were sent along in the same call.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub(super) along: Map<String, Value>,
+}
+
+/// Digests of values that a saga does not hold.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Digests {
+    was: String,
+    wrote: String,
 }
 
 /// The comparison of a live field with a value.
@@ -95,10 +105,11 @@ impl Given {
             return Ok((Before::default(), live));
         }
         self.check(&live, &desired)?;
-        if self.irreversible().is_some() {
-            return Ok((Before { differed: true, ..Before::default() }, live));
-        }
         let was = revert::value_before(&live, &self.field);
+        if self.irreversible().is_some() {
+            let digests = Some(Digests { was: digest(&was), wrote: digest(&desired) });
+            return Ok((Before { differed: true, digests, ..Before::default() }, live));
+        }
         if [&was, &desired].into_iter().any(|value| live.hide(&self.field, value) != *value) {
             return Err(Failure::Permanent(format!(
                 "{} of {} holds a credential, which a saga does not store; set `holds_credential: true` and \
@@ -158,10 +169,29 @@ impl Given {
 
     /// Refuses a desired value that changed since the step started.
     pub(super) fn check_record(&self, before: &Before, desired: &Value) -> Result<(), Failure> {
-        if before.wrote.as_ref().is_none_or(|wrote| wrote == desired) {
-            return Ok(());
-        }
-        Err(self.moved_on())
+        let is_same = match (&before.wrote, &before.digests) {
+            (Some(wrote), _) => wrote == desired,
+            (None, Some(digests)) => digests.wrote == digest(desired),
+            (None, None) => true,
+        };
+        if is_same { Ok(()) } else { Err(self.moved_on()) }
+    }
+
+    /// Whether the live value shows that a step which cannot be undone has changed it. The record may have another desired
+    /// value by now, or be gone: then any other value than the earlier one counts.
+    pub(super) async fn is_changed(&self, context: &StepContext<'_>, before: &Before) -> Result<(bool, Live), Failure> {
+        let desired = match self.desired(context).await {
+            Ok(desired) => self.check_record(before, &desired).is_ok().then_some(desired),
+            Err(Failure::Permanent(_)) => None,
+            Err(failure) => return Err(failure),
+        };
+        let live = self.live(context, desired.as_ref().unwrap_or(&Value::Null)).await?;
+        let is_changed = match (&desired, &before.digests) {
+            (Some(desired), _) => self.is(&live, desired),
+            (None, Some(digests)) => digests.was != digest(&revert::value_before(&live, &self.field)),
+            (None, None) => false,
+        };
+        Ok((is_changed, live))
     }
 
     fn moved_on(&self) -> Failure {

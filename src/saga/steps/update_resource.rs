@@ -90,9 +90,8 @@ impl Step for UpdateResource {
         if !before.differed {
             return Ok(Trace::Nothing);
         }
-        let desired = given.desired(context).await?;
-        let live = given.live(context, &desired).await?;
-        if !given.is(&live, &desired) {
+        let (is_changed, live) = given.is_changed(context, before).await?;
+        if !is_changed {
             let write = FieldWrite::from(&live, &given.field, &live.value(&given.field));
             return match write.map(|write| write.rest(live.document())) {
                 // The effect of a call may still appear.
@@ -127,6 +126,7 @@ impl Step for UpdateResource {
         }
     }
 }
+
 /// Reads the resource and makes the next call. None where something else had to be read after the document.
 async fn put_back(
     context: &StepContext<'_>,
@@ -202,7 +202,6 @@ async fn put_away(
         }
     })
 }
-
 
 fn no_call(given: &Given) -> Failure {
     Failure::Permanent(format!("{} of {}: this step cannot change it", given.field, given.key()))

@@ -273,6 +273,39 @@ async fn a_desired_value_that_changed_before_the_step_began_is_not_written() {
 }
 
 #[tokio::test]
+async fn a_change_that_cannot_be_undone_is_told_although_nobody_wants_its_value_any_more() {
+    let target = |host: &str| json!(format!("https://probe:CANARY@{host}.example.com"));
+    let check =
+        |host: &str| json!({ "id": UUID, "name": "a", "type": "https", "target": target(host), "enabled": true });
+    for is_gone in [false, true] {
+        let world = World::start().await;
+        let case = case("UptimeCheck", "uptime/checks", UUID, check("a"), "target", target("b"));
+        let parameters = parameters(&world, &case).await;
+        let forget = || {
+            if is_gone {
+                world.forget("web-1");
+            } else {
+                world.record("web-1", "UptimeCheck", UUID, &json!({ "target": target("c") }));
+            }
+        };
+        // Nothing is changed yet: there is nothing to undo.
+        let mut journey = Journey::new(&world, named("UpdateResource").unwrap(), &parameters);
+        journey.begin().await.unwrap();
+        assert!(!journey.before().to_string().contains("CANARY"), "{}", journey.before());
+        forget();
+        assert!(matches!(journey.call_on().await, Err(Failure::Permanent(_))));
+        journey.undo().await.unwrap();
+        // The change is made.
+        world.record("web-1", "UptimeCheck", UUID, &json!({ "target": target("b") }));
+        let mut journey = Journey::new(&world, named("UpdateResource").unwrap(), &parameters);
+        journey.go().await.unwrap();
+        forget();
+        let Err(Failure::Permanent(why)) = journey.undo().await else { panic!("it cannot be undone") };
+        assert!(why.contains("was changed and cannot be undone") && !why.contains("CANARY"), "{why}");
+    }
+}
+
+#[tokio::test]
 async fn the_last_step_ends_once_nothing_waits_for_the_value_any_more() {
     let world = World::start().await;
     let case = case("Firewall", "firewalls", UUID, firewall(), "name", json!("shop"));

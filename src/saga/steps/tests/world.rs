@@ -96,6 +96,11 @@ impl World {
         self.records.lock().unwrap().insert(name.to_owned(), record);
     }
 
+    /// Deletes a record.
+    pub(super) fn forget(&self, name: &str) {
+        self.records.lock().unwrap().remove(name);
+    }
+
     pub(super) fn kube(&self) -> &kube::Client {
         self.cluster.get().map_or(&self.no_cluster, |cluster| &cluster.client)
     }
@@ -149,7 +154,8 @@ fn no_cluster(secrets: Secrets, records: Records) -> kube::Client {
         let name = below("/api/v1/namespaces/default/secrets/");
         let answer = name.map(|name| secret(&name, secrets.lock().unwrap().get(&name)));
         let name = below("/apis/arcadia.cloud/v1alpha1/namespaces/default/provisionedresources/");
-        let answer = answer.or_else(|| Some((200, records.lock().unwrap().get(&name?)?.clone())));
+        let record = |name: String| records.lock().unwrap().get(&name).map(|record| (200, record.clone()));
+        let answer = answer.or_else(|| name.map(|name| record(name).unwrap_or_else(|| refusal(404, "NotFound"))));
         async move {
             let why = format!("there is no cluster to ask for {}", request.uri());
             let (status, body) = answer.ok_or_else(|| std::io::Error::other(why))?;
@@ -160,12 +166,13 @@ fn no_cluster(secrets: Secrets, records: Records) -> kube::Client {
     kube::Client::new(service, "default")
 }
 
+/// A refusal of the API server.
+fn refusal(code: u16, reason: &str) -> (u16, Value) {
+    (code, json!({ "kind": "Status", "status": "Failure", "message": reason, "reason": reason, "code": code }))
+}
+
 /// The response of the API server to a read of a Secret.
 fn secret(name: &str, values: Option<&Value>) -> (u16, Value) {
-    let refusal = |code: u16, reason: &str| {
-        let message = format!("secrets {name:?}: {reason}");
-        (code, json!({ "kind": "Status", "status": "Failure", "message": message, "reason": reason, "code": code }))
-    };
     let Some(values) = values else { return refusal(404, "NotFound") };
     let Some(values) = values.as_object() else { return refusal(403, "Forbidden") };
     let values = values.iter().map(|(key, value)| (key.clone(), value.as_str().unwrap().as_bytes().to_vec()));
