@@ -129,8 +129,8 @@ impl Inventory {
         let Some(limit) = kind.row().own_limit else { return Duration::ZERO };
         let pages = u32::try_from(self.pages(kind).max(1)).unwrap_or(u32::MAX);
         let calls = u32::try_from(limit.calls.max(1)).unwrap_or(u32::MAX);
-        // A quarter is left over.
-        limit.window.saturating_mul(pages).saturating_mul(4) / calls.saturating_mul(3)
+        // Half of them: a decision and its saga make several.
+        limit.window.saturating_mul(pages).saturating_mul(2) / calls
     }
 
     /// The pages of the last lists of a kind.

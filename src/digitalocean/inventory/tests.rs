@@ -573,11 +573,11 @@ async fn the_age_limit_of_a_kind_follows_from_its_own_limit_of_calls() {
     let short = Duration::from_secs(15);
     let limits = |name| (inventory.max_age(kind(name), short), inventory.pause(kind(name)));
     // Ten calls a minute.
-    assert_eq!(limits("SSHKey"), (Duration::from_mins(3), Duration::from_secs(8)));
+    assert_eq!(limits("SSHKey"), (Duration::from_mins(3), Duration::from_secs(12)));
     assert_eq!(limits("Droplet"), (short, Duration::ZERO));
     assert_eq!(inventory.max_age(kind("SSHKey"), DAY), DAY);
     inventory.0.kinds.lock().entry(kind("SSHKey")).or_default().pages = 12;
-    assert_eq!(limits("SSHKey"), (Duration::from_mins(4), Duration::from_secs(96)));
+    assert_eq!(limits("SSHKey"), (Duration::from_mins(4), Duration::from_secs(144)));
 }
 
 #[tokio::test]
