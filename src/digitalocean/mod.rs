@@ -60,6 +60,7 @@ pub use inventory::{
 pub use kinds::{FieldSet, Kind, ResourceKey};
 pub use live::{FieldComparison, Live};
 pub use observed::{Certificates, Document, Unread};
+pub use owners::Owners;
 pub use pins::Pinned;
 pub use route::{Path, Verb};
 pub use token::Token;

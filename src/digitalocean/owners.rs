@@ -1,10 +1,21 @@
 //! The controllers of the account that own a resource, and would change a revert back. Their lists show it, and not the
 //! resource's document.
 
+use std::collections::BTreeMap;
+
 use serde_json::Value;
 
 use super::document::str_at;
-use super::{Client, Error, Path, ResourceKey};
+use super::{Client, Error, Path, ResourceKey, revert};
+
+/// The controllers that would change a revert back.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Owners {
+    /// The owner of the whole resource.
+    pub resource: Option<String>,
+    /// Those of single fields.
+    pub fields: BTreeMap<String, String>,
+}
 
 /// A kind of controller, and the list of what each of them owns.
 struct Owner {
@@ -45,6 +56,25 @@ fn owners(kind: &str) -> Option<Owner> {
 }
 
 impl Client {
+    /// The controllers that own a resource, or one of these fields.
+    ///
+    /// # Errors
+    /// If a list or a document could not be read.
+    pub async fn owners(&self, key: &ResourceKey, fields: &[&str]) -> Result<Owners, Error> {
+        let mut owners = Owners { resource: self.owner(key).await?, ..Owners::default() };
+        for field in fields {
+            for guard in revert::guards(key.kind, field) {
+                let path =
+                    Path { route: &guard.get.path, parent: None, id: Some(&key.id), scope: &key.kind.row().scope };
+                let shown = self.fetch(path, &guard.get.key, &[]).await?.unwrap_or_default();
+                if guard.condition.holds(&shown) {
+                    owners.fields.insert((*field).to_owned(), guard.by.clone());
+                }
+            }
+        }
+        Ok(owners)
+    }
+
     /// The controller that owns a resource, such as `Kubernetes cluster web`; nothing where there is none, or where the
     /// token may not list the controllers.
     ///
@@ -96,6 +126,25 @@ mod tests {
     use super::*;
     use crate::digitalocean::Kind;
     use crate::digitalocean::fake::{Answer, Fake};
+
+    #[tokio::test]
+    async fn a_field_that_the_cloud_sets_by_itself_is_named() {
+        for is_on in [true, false] {
+            let server = Fake::start(move |path| match path {
+                "/v2/databases/9cc10173-e9ea-4176-9dbc-a4cee4c4ff30/autoscale" => {
+                    Answer::json(200, &json!({"autoscale": {"storage": {"enabled": is_on}}}))
+                }
+                other => Answer::json(404, &json!({"id": "not_found", "message": other})),
+            })
+            .await;
+            let database = ResourceKey::new(Kind::named("Database").unwrap(), "9cc10173-e9ea-4176-9dbc-a4cee4c4ff30");
+            let owners = server.client().owners(&database, &["storage_size_mib", "tags"]).await.unwrap();
+            assert_eq!(owners.resource, None);
+            let fields: Vec<_> = owners.fields.keys().map(String::as_str).collect();
+            assert_eq!(fields, if is_on { vec!["storage_size_mib"] } else { vec![] });
+            assert_eq!(server.asked().len(), 1, "{:?}", server.asked());
+        }
+    }
 
     #[tokio::test]
     async fn the_cluster_or_the_pool_of_a_resource_is_named() {

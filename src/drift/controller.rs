@@ -14,14 +14,15 @@ use super::{
     evaluate::{evaluate, orphaned},
     index::{Entry, Orphans},
     known::KnownDrift,
-    observe::{Fetched, LiveState, fetch, observe, owner},
-    observed::{NeedsFreshRead, Observed, Owner, Reading, Recorded, Rests, Seen, Selected},
+    observe::{Fetched, LiveState, fetch, observe, owners},
+    observed::{NeedsFreshRead, Observed, Reading, Recorded, Rests, Seen, Selected},
     plan::{Plan, Situation},
     status::status,
     sweep,
 };
 use crate::{
     api::{Drift, ProvisionedResource, Saga, conditions::reason, events},
+    digitalocean::Owners,
     failpoint,
     kube_ext::{
         cache::Cache,
@@ -136,15 +137,15 @@ async fn reconcile_record(key: &ObjectKey, context: &Arc<Context>) -> Result<Nex
                     let now = context.index().entry(key).filter(|now| now.is_of_same(&entry));
                     let Some(now) = now else { return Ok(Next::Again) };
                     let before = std::mem::replace(&mut entry, now).drifts;
-                    let owner = owner(&entry, context).await;
+                    let owners = owners(&entry, context).await;
                     if matches!(fresh, LiveState::Nothing(..)) {
                         next = Next::After(context.asking.failed(key));
                         plan = decide(key, &entry, &seen, Reading::Failed { is_confirmed }, context);
                     } else {
                         context.asking.confirmed(key);
                         let reading = Reading::Fresh { before: &before };
-                        plan = decide_for(key, &entry, &fresh, reading, context, &owner);
-                        if owner.is_err() || fresh.is_partial() && entry.drifts.iter().any(is_decided) {
+                        plan = decide_for(key, &entry, &fresh, reading, context, &owners);
+                        if owners.is_err() || fresh.is_partial() && entry.drifts.iter().any(is_decided) {
                             next = Next::After(context.asking.failed(key));
                         } else {
                             context.asking.forget(key);
@@ -256,7 +257,7 @@ fn is_decided(drift: &KnownDrift) -> bool {
 }
 
 fn decide(key: &ObjectKey, entry: &Entry, known: &LiveState, reading: Reading<'_>, context: &Context) -> Plan {
-    decide_for(key, entry, known, reading, context, &Ok(None))
+    decide_for(key, entry, known, reading, context, &Ok(Owners::default()))
 }
 
 fn decide_for(
@@ -265,7 +266,7 @@ fn decide_for(
     known: &LiveState,
     reading: Reading<'_>,
     context: &Context,
-    owner: &Result<Option<String>, String>,
+    owners: &Result<Owners, String>,
 ) -> Plan {
     let record = &entry.record;
     let reverts = context.reverts().of(key);
@@ -280,11 +281,7 @@ fn decide_for(
     let recorded = Recorded {
         name: &key.name,
         reverts: &reverts,
-        owner: match owner {
-            Ok(None) => Owner::Nobody,
-            Ok(Some(owner)) => Owner::Controller(owner),
-            Err(why) => Owner::Unknown(why),
-        },
+        owners: owners.as_ref().map_err(String::as_str),
         selected: Selected(&selected),
         desired: &desired,
         ignore: &record.ignore,

@@ -19,7 +19,7 @@ use super::{
     evaluate::{evaluate, orphaned},
     finding::{Finding, compare},
     known::{Decided, KnownDrift, Marks, Reverting, Standing},
-    observed::{NeedsFreshRead, Observed, Owner, Reading, Recorded, Rests, Seen, Selected},
+    observed::{NeedsFreshRead, Observed, Reading, Recorded, Rests, Seen, Selected},
     ownership::Declared,
     plan::{Accepted, Adoption, Closing, Compared, Ending, Plan, Situation, Write},
     reverts::RevertSaga,
@@ -29,7 +29,7 @@ use super::{
 use crate::{
     api::{AcceptPolicy, DriftPhase, SagaPhase, conditions::reason::INVENTORY_STALE, labels},
     comparison::{reading::stands_for as shows, show::full as shown_text},
-    digitalocean::{Kind, Live, ResourceKey},
+    digitalocean::{Kind, Live, Owners, ResourceKey},
 };
 
 use world::*;

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use super::{context::Context, index::Entry, observed::NeedsFreshRead, sweep};
 use crate::{
     api::conditions::reason,
-    digitalocean::{Document, Live, Observation, ResourceKey, UnknownReason},
+    digitalocean::{Document, Live, Observation, Owners, ResourceKey, UnknownReason},
     kube_ext::key::ObjectKey,
 };
 
@@ -117,11 +117,14 @@ fn read(resource: &ResourceKey, observation: Observation) -> LiveState {
     }
 }
 
-/// The controller that owns the resource, where a revert needs to know.
-pub(super) async fn owner(entry: &Entry, context: &Context) -> Result<Option<String>, String> {
-    if !entry.drifts.iter().any(|drift| drift.is_open() && drift.revert.is_some() && drift.reverting.is_none()) {
-        return Ok(None);
+/// The controllers that own the resource or its fields, where a revert needs to know.
+pub(super) async fn owners(entry: &Entry, context: &Context) -> Result<Owners, String> {
+    let decided =
+        entry.drifts.iter().filter(|drift| drift.is_open() && drift.revert.is_some() && drift.reverting.is_none());
+    let fields: Vec<&str> = decided.map(|drift| &*drift.field).collect();
+    if fields.is_empty() {
+        return Ok(Owners::default());
     }
-    let asked = tokio::time::timeout(LONGEST_ASK, context.inventory.owner(&entry.record.resource)).await;
+    let asked = tokio::time::timeout(LONGEST_ASK, context.inventory.owners(&entry.record.resource, &fields)).await;
     asked.map_err(|_| "no response in time".to_owned())?.map_err(|error| error.to_string())
 }

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     api::AcceptPolicy,
-    digitalocean::{Live, revert::SelectedTags},
+    digitalocean::{Live, Owners, revert::SelectedTags},
 };
 
 /// A record, as far as a verdict needs it.
@@ -40,8 +40,8 @@ pub struct Recorded<'a> {
     pub declared: &'a Declared,
     /// The sagas that revert its drifts, or did so. A drift may have been deleted since.
     pub reverts: &'a [RevertSaga],
-    /// The controller that owns the resource, as far as a revert needs it.
-    pub owner: Owner<'a>,
+    /// The controllers that own the resource or its fields, as far as reverts need them; or why they could not be read.
+    pub owners: Result<&'a Owners, &'a str>,
     /// The tags by which other resources select.
     pub selected: Selected<'a>,
     /// The time of this evaluation.
@@ -56,17 +56,6 @@ impl fmt::Debug for Selected<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("Selected")
     }
-}
-
-/// Another controller that may own a live resource, and would change it back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Owner<'a> {
-    /// There is none.
-    Nobody,
-    /// This one.
-    Controller(&'a str),
-    /// It could not be read; why.
-    Unknown(&'a str),
 }
 
 /// Why nothing may be done about a record.

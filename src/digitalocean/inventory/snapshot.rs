@@ -19,7 +19,7 @@ use crate::digitalocean::account::{Account, Accounts};
 use crate::digitalocean::certificates::{self, CertificateBook};
 use crate::digitalocean::kinds::FieldSet;
 use crate::digitalocean::scopes::Scopes;
-use crate::digitalocean::{Client, Error, Kind, Priority, ResourceKey};
+use crate::digitalocean::{Client, Error, Kind, Owners, Priority, ResourceKey};
 
 /// The message of a missing resource whose existence is not checked yet.
 const NOT_YET_ASKED: &str =
@@ -179,12 +179,12 @@ impl Inventory {
         (expired, next)
     }
 
-    /// The controller that owns a resource, read now; see [`Client::owner`].
+    /// The controllers that own a resource or one of these fields, read now; see [`Client::owners`].
     ///
     /// # Errors
-    /// If a list could not be read.
-    pub async fn owner(&self, key: &ResourceKey) -> Result<Option<String>, Error> {
-        self.0.client.owner(key).await
+    /// If a list or a document could not be read.
+    pub async fn owners(&self, key: &ResourceKey, fields: &[&str]) -> Result<Owners, Error> {
+        self.0.client.owners(key, fields).await
     }
 
     /// When the last complete list of the kind was begun.

@@ -6,9 +6,9 @@ use super::{Allow, Assessment, Class, Revert};
 use crate::comparison::Difference;
 use crate::comparison::scalar::text;
 use crate::digitalocean::document::{Pattern, at, is_blank};
-use crate::digitalocean::kinds::{How, RevertCase, RevertRule, Reverts, Shape};
+use crate::digitalocean::kinds::{Guard, How, RevertCase, RevertRule, Reverts, Shape};
 use crate::digitalocean::live::Resolved;
-use crate::digitalocean::{FieldComparison, Kind};
+use crate::digitalocean::{FieldComparison, IdFormat, Kind};
 
 /// The reason for a resource that is gone.
 const GONE: &str = "The resource was deleted, and DigitalOcean does not restore it under its id; create it again and \
@@ -52,6 +52,20 @@ pub fn irreversible(kind: Kind, field: &str) -> Option<&'static str> {
     let root = path.first().copied().unwrap_or_default();
     let has_credentials = row.credentials.iter().any(|pattern| pattern.root() == root || pattern.root() == "**");
     has_credentials.then_some("the earlier value holds credentials, which a saga does not store")
+}
+
+/// The conditions, on other paths, under which another controller sets a field.
+pub(in crate::digitalocean) fn guards(kind: Kind, field: &str) -> Vec<&'static Guard> {
+    let Some(reverts) = &kind.row().revert else { return Vec::new() };
+    let path: Vec<&str> = field.split('.').collect();
+    let rule = rule(reverts, &path);
+    let hows =
+        rule.into_iter().flat_map(|rule| rule.cases.iter().filter_map(|case| case.how.as_ref()).chain(&rule.how));
+    let writes = hows.filter_map(|how| match how {
+        How::UpdateResource(write) => reverts.writes.get(write),
+        _ => None,
+    });
+    writes.filter_map(|write| write.guard.as_ref()).collect()
 }
 
 /// An assessment, and the steps that it is about.
@@ -150,6 +164,11 @@ fn misshapen(how: Option<&How>, desired: &Value, live: &Value) -> Option<String>
     let are_scalars =
         |value: &Value| value.as_array().is_none_or(|items| items.iter().all(|item| text(item).is_some()));
     let (is, wanted) = (form(desired)?, form(live).or(is_set.then_some("a list"))?);
+    if let (Some(How::Tags(_)), Value::Array(tags)) = (how, desired)
+        && tags.iter().any(|tag| text(tag).is_some_and(|tag| !IdFormat::Tag.admits(&tag)))
+    {
+        return Some("The recorded value has a tag that DigitalOcean does not take; correct the record.".to_owned());
+    }
     let is_right = is == wanted && (!is_set || are_scalars(desired));
     let wanted = if is_set { "a list of texts or numbers" } else { wanted };
     (!is_right).then(|| format!("The recorded value is not {wanted}, as DigitalOcean has it; correct the record."))

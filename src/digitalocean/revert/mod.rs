@@ -25,6 +25,7 @@ use super::kinds::How;
 use super::{Kind, Live, ResourceKey};
 
 pub use super::kinds::Class;
+pub(super) use assess::guards;
 pub use assess::{assess, existence, irreversible};
 pub(crate) use plan::check;
 pub use plan::{Plan, Refused, plan, proposal};

@@ -16,7 +16,7 @@ use crate::{
     drift::{
         finding::{Finding, compare},
         known::{KnownDrift, readable},
-        observed::{NeedsFreshRead, Owner, Reading, Recorded, Seen},
+        observed::{NeedsFreshRead, Reading, Recorded, Seen},
         plan::{Closing, PlannedSaga, Write},
         reverts::RevertSaga,
         shown::brief,
@@ -273,14 +273,15 @@ impl Planner<'_> {
                            manifest first";
             return self.refuse(drift, message.to_owned());
         }
-        match effective.owner {
-            Owner::Nobody => {}
-            Owner::Controller(owner) => {
-                let message =
-                    format!("{} belongs to {owner}, which would change it back; change it there", document.key());
-                return self.refuse(drift, message);
-            }
-            Owner::Unknown(why) => return self.wait(drift, &format!("its owner could not be read: {why}")),
+        let owners = match effective.owners {
+            Ok(owners) => owners,
+            Err(why) => return self.wait(drift, &format!("its owner could not be read: {why}")),
+        };
+        let field = owners.fields.get(&*drift.field).map(|by| (format!("{} of ", brief(&drift.field)), by));
+        if let Some((what, owner)) = field.or(owners.resource.as_ref().map(|owner| (String::new(), owner))) {
+            let message =
+                format!("{what}{} belongs to {owner}, which would change it back; change it there", document.key());
+            return self.refuse(drift, message);
         }
         let revert = Revert { field: &drift.field, desired, document, selected: &(effective.selected.0)() };
         match asked {

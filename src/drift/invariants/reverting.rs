@@ -159,8 +159,14 @@ fn what_cannot_be_reverted_is_refused_with_the_reason_and_the_next_step() {
     assert!(refusal(&world.settle()).contains("both set"));
     // Another controller would change it back.
     let mut world = decided("true");
-    world.owner = Some("autoscale pool web".into());
-    assert!(refusal(&world.settle()).contains("belongs to autoscale pool web"));
+    world.owners.resource = Some("autoscale pool web".into());
+    assert!(refusal(&world.settle()).contains("Droplet 1 belongs to autoscale pool web"));
+    let mut world = decided("true");
+    world.owners.fields.insert("name".into(), "the autoscaling".into());
+    assert!(refusal(&world.settle()).contains("name of Droplet 1 belongs to the autoscaling"));
+    let mut world = decided("true");
+    world.owners.fields.insert("memory".into(), "the autoscaling".into());
+    assert!(matches!(&world.settle()[..], [Write::Revert { .. }, ..]), "another field");
     // The whole resource.
     let mut world = World::new(json!({"name": "web-1"}), droplet());
     world.live = None;

@@ -17,8 +17,8 @@ pub(super) struct World {
     pub(super) declared: Declared,
     /// The sagas that revert its drifts.
     pub(super) reverts: Vec<RevertSaga>,
-    /// Another controller that owns the resource.
-    pub(super) owner: Option<String>,
+    /// Other controllers that own the resource or its fields.
+    pub(super) owners: Owners,
     pub(super) now: Timestamp,
     pub(super) was_seen: bool,
     pub(super) is_deleting: bool,
@@ -57,7 +57,7 @@ impl World {
             accept: AcceptPolicy::Auto,
             declared: Declared::Nothing,
             reverts: Vec::new(),
-            owner: None,
+            owners: Owners::default(),
             now: "2026-11-29T12:00:00Z".parse().unwrap(),
             was_seen: true,
             is_deleting: false,
@@ -119,7 +119,7 @@ impl World {
         let recorded = Recorded {
             name: "web-1",
             reverts: &self.reverts,
-            owner: self.owner.as_deref().map_or(Owner::Nobody, Owner::Controller),
+            owners: Ok(&self.owners),
             selected: Selected(&Arc::default),
             desired: &self.desired,
             ignore: &self.ignore,
