@@ -209,7 +209,7 @@ pub enum Write {
         /// The name of the saga.
         saga: Box<str>,
     },
-    /// The saga ended, and the live value is not the desired one.
+    /// Second write about a saga that ended, although the live value is not the desired one.
     FailRevert {
         /// The drift's name.
         drift: Box<str>,
@@ -271,8 +271,8 @@ pub enum Write {
         /// For the person who decided.
         message: String,
     },
-    /// Second write of a refusal or an answer: the annotation goes, so that it is not read again as a decision on what
-    /// the drift shows next.
+    /// Second write of a refusal or an answer, and the first about a revert that failed: the annotation goes, so that it is
+    /// not read again as a decision on what the drift shows next.
     DropDecision {
         /// The drift's name.
         drift: Box<str>,

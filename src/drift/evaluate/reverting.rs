@@ -229,13 +229,14 @@ impl Planner<'_> {
     }
 
     fn fail_revert(&mut self, drift: &KnownDrift, message: String) {
-        self.writes.push(Write::FailRevert { drift: drift.name.clone(), message });
+        // In this order: a decision whose answer is written would be carried out again after a crash.
         self.writes.push(Write::DropDecision { drift: drift.name.clone() });
     }
 
     /// Carries out, or refuses, the decision to revert. It binds to what the person saw.
     pub(super) fn decide_revert(
         &mut self,
+        self.writes.push(Write::FailRevert { drift: drift.name.clone(), message });
         drift: &KnownDrift,
         asked: Asked,
         effective: &Recorded<'_>,

@@ -73,7 +73,7 @@ fn a_saga_that_did_not_help_leaves_the_drift_open() {
         let mut world = reverting();
         world.saga_is(phase);
         let writes = world.settle();
-        let [Write::FailRevert { message, .. }, Write::DropDecision { .. }] = &writes[..] else { panic!("{writes:?}") };
+        let [Write::DropDecision { .. }, Write::FailRevert { message, .. }] = &writes[..] else { panic!("{writes:?}") };
         assert!(message.contains("because") || message.contains("the live value is web-1"), "{message}");
         assert!(world.drift("name-1").is_open() && world.drift("name-1").revert.is_none());
         // It can be decided anew.
@@ -97,7 +97,7 @@ fn a_stuck_saga_says_so_and_a_deleted_one_is_a_failure() {
     world.reverts.clear();
     let writes = world.settle();
     assert!(
-        matches!(&writes[..], [Write::FailRevert { message, .. }, ..] if message.contains("deleted")),
+        matches!(&writes[..], [.., Write::FailRevert { message, .. }] if message.contains("deleted")),
         "{writes:?}"
     );
 }
@@ -126,6 +126,17 @@ impl World {
         self.write(step);
         self.drifts.iter_mut().zip(before).for_each(|(drift, version)| drift.resource_version = version);
     }
+}
+
+#[test]
+fn a_crash_after_the_first_write_about_a_failed_revert_starts_no_second_one() {
+    let mut world = reverting();
+    world.saga_is(SagaPhase::RolledBack);
+    let writes = world.pass().writes;
+    world.write(&writes[0]);
+    let writes = world.settle();
+    assert!(matches!(&writes[..], [.., Write::FailRevert { .. }]), "{writes:?}");
+    assert_eq!(world.reverts.len(), 1);
 }
 
 #[test]
@@ -277,7 +288,7 @@ fn a_desired_value_that_changes_before_the_saga_begins_cancels_it() {
     let mut world = reverting();
     world.desired.insert("name".into(), json!("web-3"));
     let writes = world.settle();
-    let [Write::CancelRevert { .. }, Write::FailRevert { message, .. }, Write::DropDecision { .. }, rest @ ..] =
+    let [Write::CancelRevert { .. }, Write::DropDecision { .. }, Write::FailRevert { message, .. }, rest @ ..] =
         &writes[..]
     else {
         panic!("{writes:?}")
@@ -296,7 +307,7 @@ fn a_desired_value_that_changes_while_the_saga_runs_is_compared_once_it_ended() 
     world.saga_is(SagaPhase::Succeeded);
     world.sweep();
     let writes = world.settle();
-    let [Write::FailRevert { message, .. }, Write::DropDecision { .. }, rest @ ..] = &writes[..] else {
+    let [Write::DropDecision { .. }, Write::FailRevert { message, .. }, rest @ ..] = &writes[..] else {
         panic!("{writes:?}")
     };
     assert!(message.contains("changed from web-2 to web-3"), "{message}");
