@@ -297,9 +297,8 @@ impl Planner<'_> {
                 Ok(_) if self.is_changed_back(drift, effective.now) => self.refuse(
                     drift,
                     format!(
-                        "{} was reverted {MOST_REVERTS} times within the last hour and changed again each time; find out who \
-                         changes it before the next revert",
-                        brief(&drift.field)
+                        "the field was reverted {MOST_REVERTS} times within the last hour and changed again each time; find out who \
+                         changes it before the next revert"
                     ),
                 ),
                 Ok(plan) => {
