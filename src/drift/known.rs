@@ -70,6 +70,8 @@ pub struct KnownDrift {
     pub standing: Option<Box<Standing>>,
     /// Why it says that its decision waits.
     pub waits: Option<Box<str>>,
+    /// The last decision was refused.
+    pub is_refused: bool,
     /// Since when its `Resolved` condition says what it says.
     pub transition: Option<Timestamp>,
 }
@@ -132,6 +134,7 @@ impl KnownDrift {
             waits: resolved
                 .filter(|resolved| resolved.reason == reason::DECISION_WAITING)
                 .map(|resolved| resolved.message.as_str().into()),
+            is_refused: resolved.is_some_and(|resolved| resolved.reason == reason::DECISION_REFUSED),
             transition: resolved.map(|resolved| resolved.last_transition_time.0),
         }
     }

@@ -127,8 +127,8 @@ impl Executor<'_> {
                 .collect(),
             warnings: plan.assessment.warnings,
         };
-        // An earlier refusal says nothing about this plan.
-        let mut status = open_status(&drift, awaiting_decision());
+        // A refusal is answered by the plan.
+        let mut status = if drift.is_refused { open_status(&drift, awaiting_decision()) } else { json!({}) };
         if let Some(status) = status.as_object_mut() {
             status.insert("plan".to_owned(), json!(planned));
         }

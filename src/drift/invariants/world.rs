@@ -217,6 +217,7 @@ impl World {
                     reverted_at: None,
                     decided_by: None,
                     waits: None,
+                    is_refused: false,
                     transition: None,
                 });
             }
