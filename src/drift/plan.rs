@@ -202,7 +202,7 @@ pub enum Write {
         /// For people, if the saga needs a person.
         stuck: Option<String>,
     },
-    /// The desired value was changed before the saga began: it is cancelled.
+    /// The desired value was changed, or the decision removed, before the saga began: it is cancelled.
     CancelRevert {
         /// The drift's name.
         drift: Box<str>,
@@ -259,7 +259,7 @@ pub enum Write {
         /// For the person who decided.
         message: String,
     },
-    /// The decision that waited was taken back: the drift says again that it awaits one.
+    /// The decision that waited, or whose saga waited, was taken back: the drift says again that it awaits one.
     Await {
         /// The drift's name.
         drift: Box<str>,

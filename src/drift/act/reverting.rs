@@ -88,7 +88,7 @@ impl Executor<'_> {
         let params = PatchParams { field_manager: Some(OPERATOR.to_owned()), ..PatchParams::default() };
         let patched = bounded(&doing, self.sagas().patch(saga, &params, &Patch::Merge(patch))).await?;
         self.context.reverts().learn(&patched);
-        info!(record = %self.key, drift = name, saga, "the desired value was changed, so the revert is cancelled");
+        info!(record = %self.key, drift = name, saga, "the revert is cancelled before its saga begins");
         Ok(())
     }
 

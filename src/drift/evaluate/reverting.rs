@@ -152,8 +152,9 @@ impl Planner<'_> {
                 if !is_said(false) {
                     self.writes.push(follow(None));
                 }
-                // Once it runs, its steps notice by themselves.
-                if saga.phase == SagaPhase::Pending && !saga.is_cancelled && self.has_moved_on(drift, effective) {
+                // Once it runs, its steps notice by themselves, and a decision cannot be taken back.
+                let is_void = || drift.revert.is_none() || self.has_moved_on(drift, effective);
+                if saga.phase == SagaPhase::Pending && !saga.is_cancelled && is_void() {
                     self.writes.push(Write::CancelRevert { drift: drift.name.clone(), saga: saga.name.clone() });
                 }
                 true
@@ -164,6 +165,10 @@ impl Planner<'_> {
                     self.writes.push(follow(Some(message)));
                 }
                 true
+            }
+            SagaPhase::Failed if saga.is_cancelled && drift.revert.is_none() => {
+                self.writes.push(Write::Await { drift: drift.name.clone() });
+                false
             }
             SagaPhase::RolledBack | SagaPhase::Failed => {
                 let outcome = if saga.phase == SagaPhase::Failed { "failed" } else { "was rolled back" };
@@ -231,12 +236,12 @@ impl Planner<'_> {
     fn fail_revert(&mut self, drift: &KnownDrift, message: String) {
         // In this order: a decision whose answer is written would be carried out again after a crash.
         self.writes.push(Write::DropDecision { drift: drift.name.clone() });
+        self.writes.push(Write::FailRevert { drift: drift.name.clone(), message });
     }
 
     /// Carries out, or refuses, the decision to revert. It binds to what the person saw.
     pub(super) fn decide_revert(
         &mut self,
-        self.writes.push(Write::FailRevert { drift: drift.name.clone(), message });
         drift: &KnownDrift,
         asked: Asked,
         effective: &Recorded<'_>,
@@ -320,10 +325,9 @@ impl Planner<'_> {
     }
 }
 
-/// The saga of a decision whose second write was lost. It may have ended meanwhile.
+/// The saga of a decision whose second write was lost. It may have ended meanwhile, and the decision may have been removed.
 fn begun<'r>(drift: &KnownDrift, effective: &Recorded<'r>) -> Option<&'r RevertSaga> {
-    drift.revert.as_ref()?;
-    let name = name_of(drift, effective.name);
+    let name = drift.revert.as_ref().map(|_| name_of(drift, effective.name));
     let mut of_drift = effective.reverts.iter().filter(|saga| saga.drift == drift.uid);
-    of_drift.rfind(|saga| !saga.phase.is_finished() || *saga.name == name)
+    of_drift.rfind(|saga| !saga.phase.is_finished() || Some(&*saga.name) == name.as_deref())
 }

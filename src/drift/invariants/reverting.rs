@@ -298,6 +298,38 @@ fn a_desired_value_that_changes_before_the_saga_begins_cancels_it() {
 }
 
 #[test]
+fn a_decision_that_is_removed_before_the_saga_begins_is_withdrawn() {
+    let mut world = reverting();
+    world.drift("name-1").revert = None;
+    world.touch("name-1");
+    let writes = world.settle();
+    assert!(matches!(&writes[..], [Write::CancelRevert { .. }, Write::Await { .. }]), "{writes:?}");
+    assert!(world.drift("name-1").is_open());
+    // It can be decided anew.
+    world.revert("name-1", "true");
+    assert!(matches!(&world.settle()[..], [Write::Revert { .. }, Write::Follow { .. }]));
+    // Even if the drift does not name the saga yet.
+    let mut world = decided("true");
+    let writes = world.pass().writes;
+    world.write_only(&writes[0]);
+    world.drift("name-1").revert = None;
+    world.touch("name-1");
+    let writes = world.settle();
+    assert!(
+        matches!(&writes[..], [Write::Follow { .. }, Write::CancelRevert { .. }, Write::Await { .. }]),
+        "{writes:?}"
+    );
+    // A saga that runs is not stopped by that.
+    let mut world = reverting();
+    world.saga_is(SagaPhase::Running);
+    world.drift("name-1").revert = None;
+    assert_eq!(world.settle(), []);
+    world.set_live("name", json!("web-2"));
+    world.saga_is(SagaPhase::Succeeded);
+    assert_eq!(world.settle(), [closed("name-1", Closing::Reverted)]);
+}
+
+#[test]
 fn a_desired_value_that_changes_while_the_saga_runs_is_compared_once_it_ended() {
     let mut world = reverting();
     world.saga_is(SagaPhase::Running);

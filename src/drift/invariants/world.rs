@@ -247,7 +247,10 @@ impl World {
                     drift.reverted_at = Some(now);
                 }
             }
-            Write::Refuse { drift, .. } | Write::Await { drift } => self.drift(&drift).waits = None,
+            Write::Refuse { drift, .. } | Write::Await { drift } => {
+                let drift = self.drift(&drift);
+                (drift.waits, drift.reverting) = (None, None);
+            }
             Write::Wait { drift, message } => self.drift(&drift).waits = Some(message.into()),
             Write::DropDecision { drift } => {
                 let drift = self.drift(&drift);
