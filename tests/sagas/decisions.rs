@@ -1,21 +1,31 @@
 //! The operator crashes before and after each write of a decision about a drift. The next process completes it: no
-//! decision is lost, no second drift opens, and the record says what the drifts say.
+//! decision is lost, no second drift opens, and the record says what the drifts say. The saga of a revert crashes before
+//! and after each write of its journal and each call too, in both directions, and changes nothing twice.
 
 use std::time::Duration;
 
+use digitalocean_simulator::{Effect, Fault};
 use futures::{StreamExt, stream};
 use serde_json::{Value, json};
 
 use crate::{
     stage::{ABREAST, turn},
-    world::{World, eventually},
+    world::{DROPLET, World, eventually},
 };
 
 const RECORD: &str = "pr/web-1";
 const OLD: &str = "old-name";
 const LIVE: &str = "web-1";
 
-/// A decision about a drift on the name of the droplet.
+/// The tags of the record, and those of the droplet, whose second change is refused.
+const TAGS: [&str; 2] = ["prod", "web"];
+const REFUSED: &str = "odd";
+
+/// The points about objects, and those of a saga.
+const WRITES: [&str; 2] = ["write-before", "write-after"];
+const SAGA: [&str; 4] = ["journal-before", "journal-after", "call-before", "call-after"];
+
+/// A decision about a drift on the name of the droplet, or on its tags.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Case {
     AcceptInPlace,
@@ -25,6 +35,9 @@ enum Case {
     InManifest,
     /// The policy of the record becomes `InPlace`.
     Move,
+    Revert,
+    /// The first step of the revert is done and the second one is refused, so the first is undone.
+    FailToRevert,
 }
 
 /// The final state.
@@ -33,14 +46,18 @@ struct Outcome {
     drifts: &'static [[&'static str; 2]],
     /// The condition `Standing` of the first drift.
     standing: &'static str,
+    /// The reason of the first drift; none where any will do.
+    reason: Option<&'static str>,
     /// The recorded name.
     desired: &'static str,
+    /// The live name.
+    live: &'static str,
     in_sync: &'static str,
     manifest_current: &'static str,
 }
 
 impl Case {
-    const ALL: [Self; 6] =
+    const ACCEPTING: [Self; 6] =
         [Self::AcceptInPlace, Self::AcceptStanding, Self::Withdraw, Self::Expire, Self::InManifest, Self::Move];
 
     const fn name(self) -> &'static str {
@@ -51,6 +68,8 @@ impl Case {
             Self::Expire => "expire",
             Self::InManifest => "in-manifest",
             Self::Move => "move",
+            Self::Revert => "revert",
+            Self::FailToRevert => "fail-to-revert",
         }
     }
 
@@ -62,6 +81,23 @@ impl Case {
             Self::AcceptStanding | Self::InManifest => 2,
             // The new drift between.
             Self::Withdraw | Self::Expire => 3,
+            // One that asks whether the decision was taken back, the saga, the drift twice and the record twice.
+            Self::Revert => 6,
+            // The annotation of the drift is removed, and the record stays as it is.
+            Self::FailToRevert => 5,
+        }
+    }
+
+    /// The least number of points of this kind.
+    fn points(self, place: &str) -> usize {
+        match (self, place) {
+            (_, "write-before" | "write-after") => self.writes(),
+            // The start of both steps and the end.
+            (Self::Revert, "journal-before" | "journal-after") => 3,
+            // The start of both steps, the failure, the undoing and the end.
+            (Self::FailToRevert, "journal-before" | "journal-after") => 4,
+            (Self::Revert, _) => 1,
+            _ => 3,
         }
     }
 
@@ -69,14 +105,18 @@ impl Case {
         let asked_again = Outcome {
             drifts: &[[OLD, "Accepted"], [OLD, "Open"]],
             standing: "False Withdrawn",
+            reason: None,
             desired: OLD,
+            live: LIVE,
             in_sync: "False DriftOpen",
             manifest_current: "True NoAcceptanceStands",
         };
         let accepted = Outcome {
             drifts: &[[OLD, "Accepted"]],
             standing: "",
+            reason: None,
             desired: LIVE,
+            live: LIVE,
             in_sync: "True NoDrift",
             manifest_current: "",
         };
@@ -96,20 +136,32 @@ impl Case {
             }
             Self::Withdraw => asked_again,
             Self::Expire => Outcome { standing: "False Expired", ..asked_again },
+            Self::Revert => Outcome { drifts: &[[OLD, "Reverted"]], desired: OLD, live: OLD, ..accepted },
+            Self::FailToRevert => Outcome {
+                drifts: &[["[\"prod\",\"web\"]", "Open"]],
+                reason: Some("RevertFailed"),
+                in_sync: "False DriftOpen",
+                ..accepted
+            },
         }
     }
 
     /// A record with a drift. Where the case is about the end of an acceptance, it stands already.
     async fn prepare(self, world: &World) -> String {
         let old = json!({"name": OLD});
-        if self == Self::AcceptInPlace {
-            world.record("web-1", old).await;
-        } else {
-            world.declare("web-1", old).await;
+        match self {
+            Self::AcceptInPlace | Self::Revert => world.record("web-1", old).await,
+            Self::FailToRevert => {
+                world.cloud.change("droplets", DROPLET, json!({"tags": ["web", REFUSED]})).await.unwrap();
+                world.record("web-1", json!({"name": LIVE, "tags": TAGS})).await;
+                let refused = Effect::Refuse { status: 422, message: "a test wants it to fail".to_owned() };
+                world.cloud.inject(Fault::new(format!("/v2/tags/{REFUSED}/*"), refused)).await.unwrap();
+            }
+            _ => world.declare("web-1", old).await,
         }
         let drift = format!("drift/{}", world.open_drift().await);
         let decision: &[&str] = match self {
-            Self::AcceptInPlace | Self::AcceptStanding => &[],
+            Self::AcceptInPlace | Self::AcceptStanding | Self::Revert | Self::FailToRevert => &[],
             Self::Move => &["arcadia.cloud/accept=true"],
             Self::Withdraw | Self::Expire | Self::InManifest => {
                 &["arcadia.cloud/accept=true", "arcadia.cloud/accept-until=1h"]
@@ -134,6 +186,10 @@ impl Case {
             Self::Withdraw => {
                 world.run(&["annotate", drift, "arcadia.cloud/accept-"]).await;
             }
+            Self::Revert | Self::FailToRevert => {
+                world.cloud.reset_requests().await.unwrap();
+                world.run(&["annotate", drift, "arcadia.cloud/revert=true"]).await;
+            }
             Self::InManifest => world.declare("web-1", json!({"name": LIVE})).await,
             Self::Move => {
                 let policy = r#"{"spec":{"drift":{"accept":"InPlace"}}}"#;
@@ -149,7 +205,7 @@ impl Case {
 
     /// Whether all is as it should be in the end.
     async fn is_over(self, world: &World) -> Result<(), Value> {
-        let Outcome { drifts, standing, desired, in_sync, manifest_current } = self.outcome();
+        let Outcome { drifts, standing, reason, desired, live, in_sync, manifest_current } = self.outcome();
         let record = &world.get("pr/web-1").await;
         let mut found = world.list("drifts").await;
         found.sort_by_key(|drift| drift["spec"]["episode"].as_i64());
@@ -159,14 +215,40 @@ impl Case {
             [condition(record, "InSync"), condition(record, "ManifestCurrent"), condition(&found[0], "Standing")];
         let acceptances = record["status"]["acceptances"].as_array().map_or(0, Vec::len);
         let open = found.iter().filter(|drift| drift["status"]["phase"] == "Open").count();
+        let droplet = world.cloud.get("droplets", DROPLET).await.unwrap().unwrap();
         let is_over = json!(shown) == json!(drifts)
             && conditions == [in_sync, manifest_current, standing]
+            && reason.is_none_or(|reason| found[0]["status"]["reason"] == reason)
             && record["spec"]["desired"]["name"] == *desired
+            && droplet["name"] == live
             && acceptances == usize::from(standing.starts_with("True"))
             && record["status"]["openDrifts"] == json!(open);
         let is =
             json!({ "drifts": shown, "conditions": conditions, "record": record["spec"], "status": record["status"] });
         if is_over { Ok(()) } else { Err(is) }
+    }
+}
+
+impl Case {
+    /// Whether each change of a revert was made once, although the operator crashed.
+    async fn changed_nothing_twice(self, world: &World, what: &str) {
+        let requests = world.cloud.requests().await.unwrap();
+        match self {
+            Self::Revert => {
+                assert_eq!(requests.count("POST /v2/droplets/*/actions"), 1, "{what}");
+                assert_eq!(requests.mutating(), 1, "{what}");
+            }
+            Self::FailToRevert => {
+                let own = |verb: &str| requests.count(&format!("{verb} /v2/tags/{}/resources", TAGS[0]));
+                assert_eq!((own("POST"), own("DELETE")), (1, 1), "{what}");
+                let droplet = world.cloud.get("droplets", DROPLET).await.unwrap().unwrap();
+                assert_eq!(droplet["tags"], json!(["web", REFUSED]), "{what}");
+            }
+            _ => {}
+        }
+        let sagas = world.run(&["get", "sagas", "-o", "name"]).await;
+        let is_revert = matches!(self, Self::Revert | Self::FailToRevert);
+        assert_eq!(sagas.lines().count(), usize::from(is_revert), "{what}: {sagas}");
     }
 }
 
@@ -209,6 +291,7 @@ async fn crash(case: Case, place: &str, passes: usize) -> bool {
         world.sync("web-1").await;
         case.is_over(&world).await.unwrap_or_else(|is| panic!("{what}: {is}"));
     }
+    case.changed_nothing_twice(&world, &what).await;
     crashed
 }
 
@@ -216,8 +299,9 @@ async fn crash(case: Case, place: &str, passes: usize) -> bool {
 async fn crash_everywhere(case: Case, place: &str) -> usize {
     let mut passes = 0;
     loop {
-        let outcomes: Vec<_> =
-            stream::iter(passes..passes + 2).map(|passes| crash(case, place, passes)).buffered(2).collect().await;
+        let at_once = case.points(place).saturating_sub(passes).clamp(1, 2);
+        let passing = stream::iter(passes..passes + at_once).map(|passes| crash(case, place, passes));
+        let outcomes: Vec<_> = passing.buffered(2).collect().await;
         passes += outcomes.iter().take_while(|crashed| **crashed).count();
         if outcomes.contains(&false) {
             return passes;
@@ -228,7 +312,18 @@ async fn crash_everywhere(case: Case, place: &str) -> usize {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_crash_at_any_write_of_a_decision_loses_nothing_and_asks_nothing_twice() {
     let _turn = turn().await;
-    let all = Case::ALL.into_iter().flat_map(|case| ["write-before", "write-after"].map(|place| (case, place)));
+    let all = Case::ACCEPTING.into_iter().flat_map(|case| WRITES.map(|place| (case, place)));
+    crash_at_all(all).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crash_at_any_write_and_call_of_a_revert_loses_nothing_and_changes_nothing_twice() {
+    let _turn = turn().await;
+    let places = |case| WRITES.into_iter().chain(SAGA).map(move |place| (case, place));
+    crash_at_all([Case::Revert, Case::FailToRevert].into_iter().flat_map(places)).await;
+}
+
+async fn crash_at_all(all: impl Iterator<Item = (Case, &'static str)>) {
     let reached: Vec<_> = stream::iter(all)
         .map(|(case, place)| async move { (case, place, crash_everywhere(case, place).await) })
         .buffer_unordered(ABREAST / 2)
@@ -236,6 +331,6 @@ async fn a_crash_at_any_write_of_a_decision_loses_nothing_and_asks_nothing_twice
         .await;
     for (case, place, passes) in &reached {
         println!("{case:?}: {passes} kill points {place}");
-        assert!(*passes >= case.writes(), "{case:?} {place}: {passes}");
+        assert!(*passes >= case.points(place), "{case:?} {place}: {passes}");
     }
 }
