@@ -7,6 +7,7 @@
 //! - *orders*: the spec of a saga is immutable and limited in size;
 //! - *contents*: only the operator writes the spec and status of a Drift and the journal of a Saga;
 //! - *marks*: only the operator sets its marks on a record;
+//! - *revert-marks*: only the operator marks a saga as the revert of a Drift;
 //! - *decided-by* and *saga-decided-by* (mutating, Kubernetes 1.36 and later): the API server itself signs a decision.
 //!
 //! Only *cancellations* checks deletions, except those by Kubernetes' own controllers. No policy checks unrelated
@@ -24,7 +25,7 @@ use k8s_openapi::api::admissionregistration::v1::{
 
 use self::rule::{DRIFTS, SAGAS, condition, named, never, not_the_operator, on, refusing, text, watched};
 use super::installation::{Error, Installation, document, owned};
-use crate::api::annotations;
+use crate::api::{annotations, labels};
 
 pub use decisions::{DECISIONS, Decision, Signature};
 
@@ -41,6 +42,7 @@ pub fn validating(installation: &Installation) -> Result<String, Error> {
         ("orders", orders::stay_as_they_are()),
         ("contents", contents(installation)),
         ("marks", marks(installation)),
+        ("revert-marks", revert_marks(installation)),
     ] {
         let name = format!("{}-{name}", installation.name);
         let policy = ValidatingAdmissionPolicy { metadata: named(&name), spec: Some(spec), status: None };
@@ -106,5 +108,25 @@ fn marks(installation: &Installation) -> ValidatingAdmissionPolicySpec {
     ValidatingAdmissionPolicySpec {
         match_conditions: Some(vec![not_the_operator(installation), condition("the-mark-is-set", differs)]),
         ..refusing(on(&["provisionedresources"], &["UPDATE"]), vec![never(message)])
+    }
+}
+
+/// Limits marking a saga as the revert of a Drift. While such a saga runs, its record is not compared: anyone who could set
+/// the mark could hide drifts.
+fn revert_marks(installation: &Installation) -> ValidatingAdmissionPolicySpec {
+    let mark = labels::REVERT_OF;
+    let key = text(mark);
+    let differs = format!(
+        "object.metadata.?labels[?{key}] != (oldObject == null ? optional.none() : oldObject.metadata.?labels[?{key}])"
+    );
+    let message = format!(
+        "'user ' + request.userInfo.username + ' cannot set, change or remove the label {mark}: only the operator ({}) \
+         sets it, on the Sagas that it creates. To revert a Drift, annotate it with {}'",
+        installation.username(),
+        annotations::REVERT,
+    );
+    ValidatingAdmissionPolicySpec {
+        match_conditions: Some(vec![not_the_operator(installation), condition("the-mark-differs", differs)]),
+        ..refusing(on(&[SAGAS], &["CREATE", "UPDATE"]), vec![never(message)])
     }
 }

@@ -1,6 +1,8 @@
 //! What each role may do, as a table.
 
-use super::objects::{CANNOT_MARK, CANNOT_WRITE, DECIDED, MUST_NOT_CHANGE, OPEN, OVER, RESOLVED, UNDER_WAY, WAITING};
+use super::objects::{
+    CANNOT_MARK, CANNOT_MARK_SAGA, CANNOT_WRITE, DECIDED, MUST_NOT_CHANGE, OPEN, OVER, RESOLVED, UNDER_WAY, WAITING,
+};
 
 /// What somebody tries, dry: the API server decides as if it were meant, and nothing changes.
 pub struct Action {
@@ -207,6 +209,12 @@ pub const ACTIONS: &[Action] = &[
         ],
         words: [CANNOT_PATCH_SAGAS, MUST_NOT_CHANGE],
         may: &[("editor", "no"), ("platform-admin", "policy"), ("root", "policy")],
+    },
+    Action {
+        what: "say that a saga is the revert of a drift",
+        command: &["label", "saga", WAITING, "arcadia.cloud/revert-of=uid"],
+        words: [CANNOT_PATCH_SAGAS, CANNOT_MARK_SAGA],
+        may: &[("viewer", "no"), ("orderer", "policy"), ("platform-admin", "policy"), ("root", "policy")],
     },
     Action {
         what: "suspend a saga",

@@ -20,6 +20,7 @@ pub const RESOLVED: &str = "resolved";
 /// What the policies say.
 pub const CANNOT_WRITE: &str = "cannot write a Drift";
 pub const CANNOT_MARK: &str = "cannot set the annotation arcadia.cloud/last-accepted";
+pub const CANNOT_MARK_SAGA: &str = "cannot set, change or remove the label arcadia.cloud/revert-of";
 pub const MUST_NOT_CHANGE: &str = "the spec of a Saga must not change but for cancelRequested, suspend";
 
 /// Prints who decided.
@@ -100,6 +101,8 @@ pub async fn validation_in_force(kubectl: &Kubectl, installation: &Installation)
     kubectl.run_with_input(&["create", "-f", "-"], &saga("probe").to_string()).await.unwrap();
     let because = ["annotate", "saga", "probe", "arcadia.cloud/because=x"];
     refused("the policy on decisions about sagas", &because, Value::Null, "because must be set").await;
+    let revert = ["label", "saga", "probe", "arcadia.cloud/revert-of=x"];
+    refused("the policy on marks of reverts", &revert, Value::Null, CANNOT_MARK_SAGA).await;
     let reorder = ["patch", "saga", "probe", "--type=merge", "-p", r#"{"spec":{"inputs":{"seconds":1}}}"#];
     refused("the policy on orders", &reorder, Value::Null, MUST_NOT_CHANGE).await;
     kubectl.run(&["delete", "pr/probe", "drift/probe", "saga/probe"]).await.unwrap();
