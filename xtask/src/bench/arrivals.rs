@@ -167,6 +167,11 @@ pub(super) fn stands(drift: &Value) -> bool {
     is_true(drift, "Standing")
 }
 
+/// Whether a drift is reverted.
+pub(super) fn is_reverted(drift: &Value) -> bool {
+    drift.pointer("/status/phase").and_then(Value::as_str) == Some("Reverted")
+}
+
 fn is_true(object: &Value, kind: &str) -> bool {
     let conditions = object.pointer("/status/conditions").and_then(Value::as_array);
     let says = |condition: &Value, key: &str, text: &str| condition.get(key).and_then(Value::as_str) == Some(text);

@@ -39,6 +39,14 @@ pub(super) enum Job {
         /// How many.
         count: usize,
     },
+    /// Make the calls and writes of a revert, for the first drift of each of these records. It is about droplets that
+    /// no record names.
+    Revert {
+        /// The number of the first record.
+        from: usize,
+        /// How many.
+        count: usize,
+    },
     /// Something about sagas.
     Sagas(SagaJob),
 }

@@ -10,6 +10,7 @@ use serde::Deserialize;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 
 use super::floor::{Done, Job};
+use super::floor_reverts::{self, Reverter};
 use super::floor_sagas::SagaWorker;
 use super::objects::{self, Target};
 use super::{Floor, failed, parallel};
@@ -45,6 +46,7 @@ struct Worker {
     namespace: String,
     targets: Vec<Target>,
     sagas: SagaWorker,
+    reverter: Reverter,
 }
 
 impl Worker {
@@ -57,12 +59,22 @@ impl Worker {
         let mut config = config.map_err(failed("read the kubeconfig"))?;
         config.proxy_url = None;
         let client = Client::try_from(config).map_err(failed("make a client"))?;
+        let (records, drifts) =
+            (objects::records(&client, &floor.namespace), objects::drifts(&client, &floor.namespace));
         Ok(Self {
+            reverter: Reverter {
+                client: client.clone(),
+                namespace: floor.namespace.clone(),
+                records: records.clone(),
+                drifts: drifts.clone(),
+                http: http.clone(),
+                url: format!("{}/v2", floor.url),
+            },
             sagas: SagaWorker::new(client.clone(), &floor.namespace, http.clone(), &floor.url),
             http,
             url: format!("{}/v2/droplets", floor.url),
-            records: objects::records(&client, &floor.namespace),
-            drifts: objects::drifts(&client, &floor.namespace),
+            records,
+            drifts,
             events: objects::events(&client, &floor.namespace),
             namespace: floor.namespace.clone(),
             targets: Vec::new(),
@@ -134,6 +146,7 @@ impl Worker {
                 .await?;
                 Ok(Done { seconds: began.elapsed().as_secs_f64(), calls: whole(count) * 2, bytes: 0 })
             }
+            Job::Revert { from, count } => self.revert(from, count).await,
             Job::CreateDrifts { count, episode, with_events } => {
                 let bodies: Vec<_> =
                     self.targets.iter().take(count).map(|target| objects::drift(target, episode)).collect();
@@ -157,6 +170,20 @@ impl Worker {
                 Ok(Done { seconds, calls: whole(count), bytes: 0 })
             }
         }
+    }
+
+    async fn revert(&self, from: usize, count: usize) -> Result<Done, Error> {
+        // The records name the droplets before these.
+        let number = |place: usize| u32::try_from(self.targets.len().saturating_add(place)).unwrap_or(u32::MAX);
+        let targets = self.targets.iter().enumerate().skip(from).take(count);
+        let reverts: Vec<_> =
+            targets.map(|(place, target)| (target.clone(), objects::droplet(number(place)))).collect();
+        let reverter = self.reverter.clone();
+        let began = Instant::now();
+        let revert = move |(target, droplet)| reverter.clone().revert(target, droplet);
+        parallel::each(parallel::WORKERS, reverts, revert).await?;
+        let seconds = began.elapsed().as_secs_f64();
+        Ok(Done { seconds, calls: whole(count) * floor_reverts::WRITES, bytes: 0 })
     }
 
     async fn prepare(&mut self) -> Result<(), Error> {

@@ -8,6 +8,7 @@ mod drifted;
 mod first;
 mod floor;
 mod floor_process;
+mod floor_reverts;
 mod floor_sagas;
 mod objects;
 mod operator;
@@ -15,6 +16,7 @@ mod orders;
 mod parallel;
 mod quiet;
 mod report;
+mod reverts;
 mod rush;
 mod sagas;
 mod stage;
@@ -42,6 +44,8 @@ pub(crate) enum Benchmark {
     Sweep(Sweep),
     /// Sagas of five instantaneous steps: many at once, and new ones at a steady rate
     Sagas(Sagas),
+    /// Reverts of a tag, all at once, beside the same calls and writes
+    Reverts(Reverts),
     /// The command line of users: an import, and the inbox beside the API server's answer
     Cli(Cli),
     /// The process that does the raw floor's work
@@ -65,6 +69,16 @@ pub(crate) struct Sagas {
     /// How many there are in each phase
     #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(100..))]
     sagas: u32,
+    #[command(flatten)]
+    how: How,
+}
+
+/// How to measure reverts.
+#[derive(Args)]
+pub(crate) struct Reverts {
+    /// How many drifts are reverted
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(2..))]
+    reverts: u32,
     #[command(flatten)]
     how: How,
 }
@@ -117,6 +131,9 @@ pub(crate) fn run(benchmark: Benchmark) -> Result<(), Error> {
         Benchmark::Sagas(Sagas { sagas, how: How { operator: Some(operator), json } }) => {
             runtime()?.block_on(sagas::measure(&operator, sagas))?.publish(json.as_deref())
         }
+        Benchmark::Reverts(Reverts { reverts, how: How { operator: Some(operator), json } }) => {
+            runtime()?.block_on(reverts::measure(&operator, reverts))?.publish(json.as_deref())
+        }
         Benchmark::Cli(Cli { resources, drifts, how: How { operator: Some(program), json } }) => {
             runtime()?.block_on(cli::measure(&program, resources, drifts))?.publish(json.as_deref())
         }
@@ -125,6 +142,9 @@ pub(crate) fn run(benchmark: Benchmark) -> Result<(), Error> {
         }
         Benchmark::Sagas(Sagas { sagas, how }) => {
             run_in_release("arcadia-operator", &["sagas", "--sagas", &sagas.to_string()], &how)
+        }
+        Benchmark::Reverts(Reverts { reverts, how }) => {
+            run_in_release("arcadia-operator", &["reverts", "--reverts", &reverts.to_string()], &how)
         }
         Benchmark::Cli(Cli { resources, drifts, how }) => {
             let (resources, drifts) = (resources.to_string(), drifts.to_string());

@@ -15,6 +15,8 @@ const FIRST_DROPLET: u32 = 3_164_444;
 pub(super) const SIZE: &str = "s-2vcpu-4gb";
 /// What some are resized to.
 pub(super) const OTHER_SIZE: &str = "s-4vcpu-8gb";
+/// The tag that some lose.
+pub(super) const TAG: &str = "prod";
 
 /// The records of a namespace.
 pub(super) fn records(client: &Client, namespace: &str) -> Api<DynamicObject> {
@@ -86,7 +88,7 @@ fn record(number: u32) -> Value {
         "metadata": { "name": format!("web-{number}") },
         "spec": {
             "resource": { "kind": "Droplet", "id": droplet(number) },
-            "desired": { "size_slug": SIZE, "region": "nyc3", "tags": ["web", "prod"] },
+            "desired": { "size_slug": SIZE, "region": "nyc3", "tags": ["web", TAG] },
             "provisionedBy": "system",
         },
     })
@@ -170,6 +172,35 @@ pub(super) async fn keep_records(client: &Client, namespace: &str, count: u32) -
 pub(super) async fn accept(drifts: &Api<DynamicObject>, names: Vec<String>) -> Result<(), Error> {
     let patch = json!({ "metadata": { "annotations": { "arcadia.cloud/accept": "true" } } });
     patch_all(drifts, names, patch).await
+}
+
+/// Reverts these drifts.
+pub(super) async fn revert(drifts: &Api<DynamicObject>, names: Vec<String>) -> Result<(), Error> {
+    let patch = json!({ "metadata": { "annotations": { "arcadia.cloud/revert": "true" } } });
+    patch_all(drifts, names, patch).await
+}
+
+/// The status that the operator writes to a drift while a saga reverts it.
+pub(super) fn reverting(saga: &str) -> Value {
+    let resolved = json!({
+        "type": "Resolved", "status": "False", "reason": "Reverting", "observedGeneration": 1,
+        "message": format!("saga {saga} puts the live value back"), "lastTransitionTime": "2026-01-01T00:00:00Z",
+    });
+    json!({ "status": {
+        "phase": "Open", "reason": "Reverting", "sagaRef": { "name": saga }, "conditions": [resolved],
+    } })
+}
+
+/// The status that the operator writes to a drift that is reverted.
+pub(super) fn reverted() -> Value {
+    let resolved = json!({
+        "type": "Resolved", "status": "True", "reason": "Reverted", "observedGeneration": 1,
+        "message": "tags: the live value is the desired one again", "lastTransitionTime": "2026-01-01T00:00:00Z",
+    });
+    json!({ "status": {
+        "phase": "Reverted", "reason": "Reverted", "resolvedAt": "2026-01-01T00:00:00Z", "decidedBy": "benchmark",
+        "decision": "true", "conditions": [resolved],
+    } })
 }
 
 async fn patch_all(api: &Api<DynamicObject>, names: Vec<String>, patch: Value) -> Result<(), Error> {

@@ -32,6 +32,11 @@ pub(super) enum Subject {
         /// How often it sweeps.
         sync_interval_seconds: u64,
     },
+    /// Reverts.
+    Reverts {
+        /// How many drifts are reverted.
+        reverts: u32,
+    },
     /// The command line of users.
     CommandLine {
         /// How many droplets are imported.
@@ -206,6 +211,7 @@ impl Subject {
             Self::Sweep { resources, sync_interval_seconds } => {
                 format!("{resources} droplets, all recorded; a sweep every {sync_interval_seconds} s")
             }
+            Self::Reverts { reverts } => format!("{reverts} droplets that lost a tag, all recorded"),
             Self::CommandLine { resources, drifts } => format!("{resources} droplets, {drifts} open drifts"),
             Self::Sagas { sagas, steps } => format!("{sagas} sagas of {steps} instantaneous steps in each phase"),
         }
@@ -218,6 +224,12 @@ impl Subject {
                 "reads and parses the same pages and\nwrites as many equal objects, {} side by side",
                 parallel::WORKERS
             ),
+            Self::Reverts { .. } => {
+                format!(
+                    "makes the same\ncalls and writes in the same order, {} reverts side by side",
+                    parallel::WORKERS
+                )
+            }
             Self::CommandLine { .. } => {
                 "reads and parses the same\npages of the API server; the other column is the program".to_owned()
             }

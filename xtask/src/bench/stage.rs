@@ -89,6 +89,12 @@ impl Stage {
         Ok(requests.total() - requests.count("GET /v2/account"))
     }
 
+    /// The same without lists, which sweeps make.
+    pub(super) async fn calls_but_lists(&self) -> Result<u64, Error> {
+        let requests = self.cloud.requests().await?;
+        Ok(requests.total() - requests.count("GET /v2/account") - requests.count("GET /v2/droplets"))
+    }
+
     /// The CPU seconds of the API server and etcd.
     pub(super) async fn server_cpu_seconds(&self) -> Result<f64, Error> {
         self.control_plane.processes().await.into_iter().map(usage::cpu_seconds).sum()
@@ -116,6 +122,14 @@ impl Stage {
     pub(super) async fn resize(&self, count: u32, size: &str) -> Result<(), Error> {
         for number in 0..count {
             self.cloud.change("droplets", &objects::droplet(number), json!({ "size_slug": size })).await?;
+        }
+        Ok(())
+    }
+
+    /// Takes a tag from the first droplets, behind everyone's back.
+    pub(super) async fn untag(&self, count: u32) -> Result<(), Error> {
+        for number in 0..count {
+            self.cloud.change("droplets", &objects::droplet(number), json!({ "tags": ["web"] })).await?;
         }
         Ok(())
     }
