@@ -244,7 +244,8 @@ async fn a_slow_api_delays_reverts_and_stalls_none() {
 
 /// Holds the sagas of reverts at their first look at an action, until the faults are cleared.
 async fn hold_actions(world: &World) {
-    world.cloud.inject(Fault::new("/v2/actions*", Effect::Latency { milliseconds: 3000 })).await.unwrap();
+    let unseen = Effect::Status { status: 503, retry_after: None, html: false };
+    world.cloud.inject(Fault::new("/v2/actions*", unseen)).await.unwrap();
 }
 
 #[tokio::test]
