@@ -11,10 +11,13 @@ use console::AnsiCodeIterator;
 
 use super::Line;
 
-/// The size of the terminal, and of a character in pixels.
+/// The size of the terminal.
 const ROWS: usize = 24;
 const COLUMNS: usize = 80;
-const CHARACTER: (usize, usize) = (8, 18);
+/// The height of a line in pixels.
+const LINE: usize = 18;
+/// The width of the text in pixels. A character of 14 pixels is up to 8.43 pixels wide in the fonts of the style.
+const WIDTH: usize = COLUMNS * 17 / 2;
 /// Space around the text.
 const MARGIN: usize = 14;
 /// The time that a reader needs for a line, and the longest pause of the demo.
@@ -33,8 +36,7 @@ const DESCRIPTION: &str = "A recording of the demo. A droplet is resized in the 
 
 /// The picture. Where animations are off, it shows the moment after the first accepted change.
 pub(super) fn animated(lines: &[Line]) -> String {
-    let (character_width, character_height) = CHARACTER;
-    let (width, height) = (COLUMNS * character_width + 2 * MARGIN, ROWS * character_height + 2 * MARGIN);
+    let (width, height) = (WIDTH + 2 * MARGIN, ROWS * LINE + 2 * MARGIN);
     let moments = moments(lines);
     let length = moments.last().map(|moment| moment.at + END).unwrap_or_default();
     let still = lines.iter().position(|line| line.text.contains(" Accepted (")).map_or(lines.len(), |line| line + 1);
@@ -51,20 +53,20 @@ pub(super) fn animated(lines: &[Line]) -> String {
     let seconds = length.as_secs_f64();
     let mut svg = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width}\" height=\"{height}\" viewBox=\"0 0 {width} {height}\" \
-         role=\"img\"><title>cargo demo</title><desc>{DESCRIPTION}</desc>\n<style>{STYLE}\
+         role=\"img\" xml:space=\"preserve\"><title>cargo demo</title><desc>{DESCRIPTION}</desc>\n<style>{STYLE}\
          .t{{animation:t {seconds:.1}s steps(1,end) infinite}}\
          .h{{animation:h {seconds:.1}s steps(1,end) infinite}}\n\
          @keyframes t{{{scroll}}}\n@keyframes h{{{cover}}}</style>\n\
          <rect width=\"{width}\" height=\"{height}\" rx=\"8\" fill=\"#10171f\"/>\n\
          <svg x=\"{MARGIN}\" y=\"{MARGIN}\" width=\"{}\" height=\"{}\"><g class=\"t\" transform=\"translate(0 -{scrolled})\">\n",
-        COLUMNS * character_width,
-        ROWS * character_height,
+        WIDTH,
+        ROWS * LINE,
     );
     for (number, line) in lines.iter().enumerate() {
         let text = spans(&line.text);
         if !text.is_empty() {
             // The letters stand on this line.
-            let y = number * character_height + 14;
+            let y = number * LINE + 14;
             let _ = writeln!(svg, "<text y=\"{y}\">{text}</text>");
         }
     }
@@ -77,7 +79,7 @@ pub(super) fn animated(lines: &[Line]) -> String {
 
 /// How far the text is scrolled, and where the cover begins, with this many lines.
 fn positions(lines: usize) -> (usize, usize) {
-    (lines.saturating_sub(ROWS) * CHARACTER.1, lines.min(ROWS) * CHARACTER.1)
+    (lines.saturating_sub(ROWS) * LINE, lines.min(ROWS) * LINE)
 }
 
 /// A time of the picture at which some lines have appeared.
@@ -179,5 +181,10 @@ mod tests {
             "{svg}"
         );
         assert_eq!(svg.matches("<text").count(), 30);
+        // Not every viewer knows white-space:pre, which keeps the columns of tables.
+        assert!(
+            svg.contains("xml:space=\"preserve\"")
+                && svg.starts_with("<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"708\"")
+        );
     }
 }
