@@ -7,8 +7,9 @@ use std::path::Path;
 use arcadia_operator::api::conditions::{self, reason};
 use arcadia_operator::api::saga::StepState;
 use arcadia_operator::api::terms::Term;
-use arcadia_operator::api::{self, DriftPhase, SagaKind, SagaPhase, annotations, events, labels};
+use arcadia_operator::api::{self, AcceptPolicy, DriftPhase, SagaKind, SagaPhase, annotations, events, labels};
 use arcadia_operator::config::Cli;
+use arcadia_operator::digitalocean::revert::Class;
 use clap::CommandFactory as _;
 use schemars::JsonSchema;
 use serde_json::{Value, json};
@@ -45,7 +46,9 @@ pub(super) fn files() -> Result<Vec<Generated>, Error> {
             "crds.md",
             &[
                 ("record", fields(record)),
+                ("places of accepted values", variants::<AcceptPolicy>("spec.drift.accept")),
                 ("drift", fields(drift)),
+                ("classes of a revert", variants::<Class>("class of a revert")),
                 ("drift phases", variants::<DriftPhase>("drift phase")),
                 ("saga", fields(saga)),
                 ("saga kinds", variants::<SagaKind>("saga kind")),
