@@ -55,6 +55,13 @@ pub(crate) fn program(messages: &str, name: &str) -> Result<PathBuf, Error> {
     path.ok_or_else(|| Error::NoProgram { name: name.to_owned() })
 }
 
+/// The packages of the workspace, as `cargo metadata` describes them.
+pub(crate) fn packages() -> Result<Vec<Value>, Error> {
+    let metadata = output(&mut cargo(["metadata", "--no-deps", "--format-version", "1", "--offline"]))?;
+    let metadata: Value = serde_json::from_str(&metadata).map_err(|source| Error::NoMetadata { source })?;
+    Ok(metadata.get("packages").and_then(Value::as_array).cloned().unwrap_or_default())
+}
+
 /// The command as a user would type it.
 fn line(command: &Command) -> String {
     let program = PathBuf::from(command.get_program());

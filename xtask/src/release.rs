@@ -13,6 +13,7 @@ use std::process::Command;
 
 use clap::Args;
 use jiff::Zoned;
+use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 use crate::image::Program;
@@ -169,16 +170,17 @@ fn bill_of_materials(output: &Path) -> Result<(), Error> {
     let mut cyclonedx = BILL.command();
     cyclonedx.args(["cyclonedx", "--format", "json", "--no-build-deps"]);
     project::run(cyclonedx.args(["--override-filename", &name]))?;
-    // It writes one beside each Cargo.toml of the workspace. Only the first is about what is published.
-    let mut bills = Vec::new();
-    for package in ["", "xtask", "tests/control-plane", "tests/gitops/engines", "tests/simulator"] {
-        bills.push(project::root().join(package).join(format!("{name}.json")));
-    }
-    let [bill, ..] = bills.as_slice() else { return Ok(()) };
-    let place = output.join(format!("{name}.json"));
-    fs::copy(bill, &place).map_err(Error::system(format!("write {}", place.display())))?;
-    for bill in bills.iter().filter(|bill| bill.exists()) {
-        fs::remove_file(bill).map_err(Error::system(format!("remove {}", bill.display())))?;
+    // It writes one beside each Cargo.toml of the workspace. Only that of the root is about what is published.
+    let file = format!("{name}.json");
+    let bill = fs::read_to_string(project::root().join(&file)).map_err(Error::system(format!("read {file}")))?;
+    // The ids of packages of the workspace are folders of this machine.
+    write(&output.join(&file), bill.replace(&project::root().display().to_string(), ".").as_bytes())?;
+    for package in project::packages()? {
+        let manifest = package.get("manifest_path").and_then(Value::as_str).map(Path::new);
+        let Some(bill) = manifest.map(|manifest| manifest.with_file_name(&file)).filter(|bill| bill.exists()) else {
+            continue;
+        };
+        fs::remove_file(&bill).map_err(Error::system(format!("remove {}", bill.display())))?;
     }
     Ok(())
 }

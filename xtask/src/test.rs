@@ -87,10 +87,9 @@ fn next(waiting: &Mutex<VecDeque<Vec<String>>>) -> Option<Vec<String>> {
 
 /// The arguments that select each test program, in the order in which they start.
 fn selections() -> Result<VecDeque<Vec<String>>, Error> {
-    let metadata =
-        project::output(&mut project::cargo(["metadata", "--no-deps", "--format-version", "1", "--offline"]))?;
-    let metadata: Value = serde_json::from_str(&metadata).map_err(|source| Error::NoMetadata { source })?;
-    let mut names: Vec<&str> = list(&metadata, "packages")
+    let packages = project::packages()?;
+    let mut names: Vec<&str> = packages
+        .iter()
         .flat_map(|package| list(package, "targets"))
         .filter(|target| list(target, "kind").any(|kind| kind == "test"))
         .filter_map(|target| target.get("name")?.as_str())
