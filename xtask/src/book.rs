@@ -88,6 +88,36 @@ mod tests {
 
     const URL: &str = "https://git.example.com/a/b";
 
+    /// The pages in a folder and below.
+    fn pages(folder: &Path) -> Vec<PathBuf> {
+        let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        let (folders, files): (Vec<_>, Vec<_>) = entries.partition(|path| path.is_dir());
+        let here = files.into_iter().filter(|path| path.extension().is_some_and(|extension| extension == "md"));
+        here.chain(folders.iter().flat_map(|folder| pages(folder))).collect()
+    }
+
+    #[test]
+    fn every_link_in_the_copy_leads_to_a_page_of_it_or_to_the_repository() {
+        let folder = tempfile::tempdir().unwrap();
+        let copied = folder.path().join(PAGES);
+        copy(&project::root().join(PAGES), &copied, Path::new(PAGES), URL).unwrap();
+        let pages = pages(&copied);
+        assert!(pages.len() > 20, "{pages:?}");
+        for page in pages {
+            let text = fs::read_to_string(&page).unwrap();
+            for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+                let file = link.split('#').next().unwrap_or_default();
+                if link.contains("://") || file.is_empty() {
+                    let place = link.strip_prefix(&format!("{URL}/blob/main/"));
+                    let file = place.map(|place| project::root().join(place.split('#').next().unwrap_or_default()));
+                    assert!(file.is_none_or(|file| file.exists()), "{} links to {link}", page.display());
+                    continue;
+                }
+                assert!(page.with_file_name(file).exists(), "{} links to {link}", page.display());
+            }
+        }
+    }
+
     #[test]
     fn only_links_that_leave_the_book_change() {
         let text = "See [a](a.md#b), [b](../CHANGELOG.md#c), [c](#d), [e](https://f.example) and `f[0](1`.";

@@ -18,24 +18,47 @@ use tempfile::TempDir;
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 const URL: &str = "https://git.example.com/platform/arcadia-operator";
+/// The folder of a dry run of a release to test, in place of one that the test builds.
+const GIVEN: &str = "ARCADIA_RELEASE_ARTIFACTS";
 
 struct Release {
-    folder: TempDir,
+    folder: PathBuf,
+    /// The address of the repository.
+    url: String,
+    /// It has the list of dependencies.
+    is_complete: bool,
+    /// Where the test unpacks archives, and builds.
+    scratch: TempDir,
 }
 
 impl Release {
+    fn given_or_built() -> Self {
+        env::var_os(GIVEN).map_or_else(Self::build, |folder| Self::given(&root().join(folder)))
+    }
+
+    fn given(folder: &Path) -> Self {
+        let krew: Value =
+            serde_saphyr::from_str(&fs::read_to_string(folder.join("arcadia.krew.yaml")).unwrap()).unwrap();
+        let url = krew["spec"]["homepage"].as_str().unwrap().to_owned();
+        Self { folder: folder.to_owned(), url, is_complete: true, scratch: tempfile::tempdir().unwrap() }
+    }
+
     /// Without the list of dependencies and the recording: the first takes minutes to prepare, the second to play.
     fn build() -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        let files = || ["CHANGELOG.md", "Cargo.toml", "Cargo.lock"].map(|file| fs::read(root().join(file)).unwrap());
+        let before = files();
+        let scratch = tempfile::tempdir().unwrap();
+        let folder = scratch.path().join("release");
         let mut release = quick::xtask();
         release.args(["release", "--dry-run", "--url", URL, "--without-bill-of-materials", "--without-recording"]);
-        let status = release.arg("--output").arg(folder.path()).stdout(Stdio::null()).status().unwrap();
+        let status = release.arg("--output").arg(&folder).stdout(Stdio::null()).status().unwrap();
         assert!(status.success(), "{status}");
-        Self { folder }
+        assert!(before == files(), "a dry run changes nothing");
+        Self { folder, url: URL.to_owned(), is_complete: false, scratch }
     }
 
     fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
+        self.folder.join(name)
     }
 
     fn read(&self, name: &str) -> String {
@@ -44,8 +67,7 @@ impl Release {
 
     /// The only artifact with this beginning and this end.
     fn named(&self, begin: &str, end: &str) -> PathBuf {
-        let names =
-            fs::read_dir(self.folder.path()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let names = fs::read_dir(&self.folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
         let mut found: Vec<_> = names.filter(|name| name.starts_with(begin) && name.ends_with(end)).collect();
         assert_eq!(found.len(), 1, "{begin}*{end}: {found:?}");
         self.path(&found.remove(0))
@@ -54,7 +76,7 @@ impl Release {
     /// The files of an archive of programs, unpacked.
     fn unpacked(&self, program: &str) -> PathBuf {
         let archive = self.named(&format!("{program}-{VERSION}-linux-"), ".tar.gz");
-        let place = self.path("unpacked").join(program);
+        let place = self.scratch.path().join(program);
         tar::Archive::new(GzDecoder::new(File::open(archive).unwrap())).unpack(&place).unwrap();
         assert!(place.join("LICENSE").is_file());
         place
@@ -72,20 +94,22 @@ fn root() -> &'static Path {
 #[tokio::test]
 #[ignore = "compiles both programs of a release for minutes: cargo test --package xtask --test release -- --ignored"]
 async fn a_release_is_complete_and_each_part_installs() {
-    let before = ["CHANGELOG.md", "Cargo.toml", "Cargo.lock"].map(|file| fs::read(root().join(file)).unwrap());
-    let release = Release::build();
-    let after = ["CHANGELOG.md", "Cargo.toml", "Cargo.lock"].map(|file| fs::read(root().join(file)).unwrap());
-    assert!(before == after, "a dry run changes nothing");
+    let release = Release::given_or_built();
 
     has_right_sums(&release);
     has_the_changes_of_the_version(&release);
     has_an_image(&release);
     has_a_krew_manifest(&release);
+    if release.is_complete {
+        has_a_list_of_dependencies(&release);
+    }
     let operator =
         Command::new(release.unpacked("arcadia-operator").join("arcadia-operator")).arg("--version").output();
     assert_eq!(String::from_utf8(operator.unwrap().stdout).unwrap(), format!("arcadia-operator {VERSION}\n"));
 
-    let control_plane = ControlPlane::start(Options::default()).await.unwrap();
+    // Nothing here needs controllers, and a release prepares none.
+    let options = Options { controller_manager: false, ..Options::default() };
+    let control_plane = ControlPlane::start(options).await.unwrap();
     let kubectl = control_plane.kubectl();
     installs_as_a_chart(&release, &control_plane).await;
     installs_as_a_plugin(&release, &kubectl).await;
@@ -132,27 +156,42 @@ fn has_a_krew_manifest(release: &Release) {
     let manifest: Value = serde_saphyr::from_str(&manifest).unwrap();
     assert_eq!(manifest["spec"]["version"], format!("v{VERSION}"));
     let platform = &manifest["spec"]["platforms"][0];
-    let (_, file) =
-        platform["uri"].as_str().unwrap().split_once(&format!("{URL}/releases/download/v{VERSION}/")).unwrap();
+    let (_, file) = platform["uri"]
+        .as_str()
+        .unwrap()
+        .split_once(&format!("{}/releases/download/v{VERSION}/", release.url))
+        .unwrap();
     assert_eq!(platform["sha256"], sha256(&release.path(file)));
     let unpacked = release.unpacked("kubectl-arcadia");
     assert!(unpacked.join(platform["bin"].as_str().unwrap()).is_file());
+}
+
+fn has_a_list_of_dependencies(release: &Release) {
+    let text = fs::read_to_string(release.named(&format!("arcadia-operator-{VERSION}"), ".cdx.json")).unwrap();
+    let list: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(list["bomFormat"], "CycloneDX");
+    assert_eq!(list["metadata"]["component"]["name"], "arcadia-operator");
+    let listed: Vec<_> =
+        list["components"].as_array().unwrap().iter().map(|it| (&it["name"], &it["version"])).collect();
+    assert!(listed.iter().any(|(name, _)| **name == "kube") && listed.iter().all(|(_, version)| version.is_string()));
+    let root = root().canonicalize().unwrap();
+    assert!(!text.contains(root.to_str().unwrap()), "it names a folder of the machine that built it");
 }
 
 async fn installs_as_a_chart(release: &Release, control_plane: &ControlPlane) {
     let chart = release.named(&format!("arcadia-operator-{VERSION}"), ".tgz");
     let helm = |arguments: &[&str]| {
         let mut helm = Command::new(control_plane::helm().unwrap());
-        helm.args(arguments).env("KUBECONFIG", control_plane.kubeconfig()).env("HOME", release.folder.path());
+        helm.args(arguments).env("KUBECONFIG", control_plane.kubeconfig()).env("HOME", release.scratch.path());
         let output = helm.output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap()
     };
     let chart = chart.to_str().unwrap();
     let described: Value = serde_saphyr::from_str(&helm(&["show", "chart", chart])).unwrap();
-    assert_eq!(described["home"], URL);
+    assert_eq!(described["home"], release.url);
     let icon = described["icon"].as_str().unwrap();
-    let (_, icon) = icon.split_once(&format!("{URL}/raw/v{VERSION}/")).unwrap();
+    let (_, icon) = icon.split_once(&format!("{}/raw/v{VERSION}/", release.url)).unwrap();
     assert!(root().join(icon).is_file(), "{icon}");
     helm(&["lint", "--strict", chart]);
 

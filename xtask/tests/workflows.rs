@@ -26,9 +26,10 @@ fn a_mistake_is_found() {
 #[test]
 fn they_run_the_commands_of_this_repository() {
     let read = |file: &str| std::fs::read_to_string(root().join(".github/workflows").join(file)).unwrap();
+    let verification = "cargo test --package xtask --features arcadia-operator/failpoints --test release -- --ignored";
     for (file, commands) in [
-        ("ci.yml", [".ci/run", "cargo xtask release --dry-run"]),
-        ("release.yml", [".ci/run", "cargo xtask release --tag"]),
+        ("ci.yml", vec![".ci/run", "cargo xtask release --dry-run", verification, "cargo xtask book"]),
+        ("release.yml", vec![".ci/run", "cargo xtask release --tag"]),
     ] {
         for command in commands {
             assert!(read(file).contains(&format!("run: {command}")), "{file} does not run {command}");
