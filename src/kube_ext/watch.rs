@@ -107,18 +107,19 @@ where
     F: Fn(&ObjectKey, &str) -> bool,
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + DeserializeOwned + Clone + Debug + Send + 'static,
 {
-    let watches = scopes.iter().cloned().map(|scope| {
-        let api = match &scope {
-            None => Api::<Undecoded<K>>::all(client.clone()),
-            Some(namespace) => Api::namespaced(client.clone(), namespace),
-        };
-        let config = watcher::Config::default();
-        let config = selector.map_or(config.clone(), |label| config.labels(label));
-        let events = streamed_or_in_pages(api, config);
-        Box::pin(events.filter_map(move |event| {
-            std::future::ready(readable(event, is_known).map(|event| (scope.clone(), event)))
-        }))
-    });
+    let watches =
+        scopes.iter().cloned().map(|scope| {
+            let api = match &scope {
+                None => Api::<Undecoded<K>>::all(client.clone()),
+                Some(namespace) => Api::namespaced(client.clone(), namespace),
+            };
+            let config = watcher::Config::default();
+            let config = selector.map_or(config.clone(), |label| config.labels(label));
+            let events = streamed_or_in_pages(api, config);
+            Box::pin(events.filter_map(move |event| {
+                std::future::ready(readable(event, is_known).map(|event| (scope.clone(), event)))
+            }))
+        });
     futures::stream::select_all(watches)
 }
 

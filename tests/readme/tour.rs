@@ -18,12 +18,14 @@ const TOUR: &str = "docs/tour.md";
 /// Its commands are executed by tests/observability.
 const RUNBOOK: &str = "docs/troubleshooting.md";
 /// Blocks that no test executes: the document, how the block begins, and the reason.
-const NOT_RUN: [(&str, &str, &str); 20] = [
+const NOT_RUN: [(&str, &str, &str); 22] = [
     ("README.md", "git clone", "needs the network; tests/demo.rs of xtask plays the demo"),
     ("README.md", "kubectl create namespace arcadia-system", "tests/install installs with Helm and the real program"),
     ("CONTRIBUTING.md", "cargo xtask test", "would run this test"),
     ("docs/benchmarks.md", "cargo bench-system sweep", "takes minutes"),
+    ("docs/benchmarks.md", "cargo bench-system start", "takes minutes"),
     ("docs/benchmarks.md", "cargo bench-system sagas", "takes minutes"),
+    ("docs/benchmarks.md", "cargo bench-system soak", "takes half an hour"),
     ("docs/benchmarks.md", "cargo bench-system cli", "takes minutes"),
     ("docs/benchmarks.md", "cargo bench-system reverts", "takes minutes"),
     ("docs/kubectl.md", "kubectl arcadia manifests", "tests/kubectl writes manifests"),

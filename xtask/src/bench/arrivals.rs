@@ -157,9 +157,19 @@ pub(super) fn has_succeeded(saga: &Value) -> bool {
     saga.pointer("/status/phase").and_then(Value::as_str) == Some("Succeeded")
 }
 
+/// Whether a saga says what it waits for.
+pub(super) fn waits(saga: &Value) -> bool {
+    saga.pointer("/status/steps/0/waitingFor").is_some_and(Value::is_string)
+}
+
 /// Whether a record's status says that all is as desired.
 pub(super) fn is_in_sync(record: &Value) -> bool {
     is_true(record, "InSync")
+}
+
+/// Whether a record's status says that it was compared, and is not to be compared anew.
+pub(super) fn is_compared(record: &Value) -> bool {
+    is_true(record, "Ready")
 }
 
 /// Whether a drift's acceptance stands.

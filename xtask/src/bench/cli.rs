@@ -4,17 +4,18 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use control_plane::{ControlPlane, Options};
 use digitalocean_simulator::{RateLimits, Simulator};
 use kube::api::ListParams;
 use kube::{Api, Client};
 use tokio::process::Command;
 use tokio::time::sleep;
 
+use super::effort::Effort;
 use super::objects::{self, Target};
 use super::report::{Report, Row, Subject, Wanted};
+use super::stage::Cluster;
 use super::{failed, float, median, parallel, say, usage};
-use crate::{Error, project};
+use crate::Error;
 
 /// Rows of a page of the cloud, and objects of a page of the API server.
 const PER_PAGE: u32 = 200;
@@ -24,16 +25,20 @@ const BEYOND: f64 = 0.3;
 /// The most memory of an import, in MiB: a part for the process, and a part for each thousand resources.
 const PROCESS_MIB: f64 = 64.0;
 const THOUSAND_MIB: f64 = 16.0;
-/// How often the inbox is shown.
-const TIMES: usize = 7;
 /// How often the memory of a process is read.
 const LOOK: Duration = Duration::from_millis(5);
 
 /// Measures the program.
-pub(super) async fn measure(program: &Path, resources: u32, drifts: u32) -> Result<Report, Error> {
+pub(super) async fn measure(
+    cluster: &Cluster,
+    program: &Path,
+    resources: u32,
+    drifts: u32,
+    effort: Effort,
+) -> Result<Report, Error> {
     let mut report = Report::new(Subject::CommandLine { resources, drifts });
     report.add(import(program, resources).await?);
-    report.add(inbox(program, drifts).await?);
+    report.add(inbox(cluster, program, drifts, effort.repeats).await?);
     Ok(report)
 }
 
@@ -64,14 +69,9 @@ async fn import(program: &Path, resources: u32) -> Result<Vec<Row>, Error> {
     ])
 }
 
-async fn inbox(program: &Path, drifts: u32) -> Result<Vec<Row>, Error> {
+async fn inbox(cluster: &Cluster, program: &Path, drifts: u32, repeats: u32) -> Result<Vec<Row>, Error> {
     const PHASE: &str = "(b) inbox | floor: the API server's answer";
     say(PHASE);
-    let cluster = ControlPlane::start(Options { controller_manager: false, ..Default::default() }).await?;
-    let definitions = project::root().join("crds");
-    let kubectl = cluster.kubectl();
-    kubectl.run(&["apply".as_ref(), "-f".as_ref(), definitions.as_os_str()]).await?;
-    kubectl.run(&["wait", "--for=condition=Established", "crd", "--all", "--timeout=60s"]).await?;
     let namespace = cluster.namespace("inbox").await?;
     let client = cluster.client().await?;
     let api = objects::drifts(&client, namespace.name());
@@ -84,7 +84,7 @@ async fn inbox(program: &Path, drifts: u32) -> Result<Vec<Row>, Error> {
     };
     parallel::each(parallel::WORKERS, (0..drifts).collect(), create).await?;
     let (mut shown, mut answers, mut peak) = (Vec::new(), Vec::new(), 0.0_f64);
-    for _ in 0..TIMES {
+    for _ in 0..repeats {
         answers.push(answer(&client, namespace.name()).await?);
         let mut command = Command::new(program);
         let ran = run(command.arg("inbox").env("KUBECONFIG", namespace.kubeconfig())).await?;

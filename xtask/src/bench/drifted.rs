@@ -10,14 +10,10 @@ use super::floor::{Cost, Job};
 use super::operator::Operator;
 use super::report::{Row, Wanted};
 use super::stage::{PATIENCE, Stage, Writes};
-use super::{failed, float, late, median, objects, quiet, say};
+use super::{failed, float, late, median, objects, say};
 use crate::Error;
 
 const PHASE: &str = "(c) 1 % drifted";
-/// The first of them begins without open connections, as every sweep does that comes minutes after the last write.
-const ROUNDS: u32 = 8;
-/// After this time a client does not use an idle connection any more (hyper's default is 90 s).
-const CONNECTIONS_LAST: Duration = Duration::from_secs(95);
 
 /// What one round cost. Times are in seconds.
 struct Round {
@@ -35,16 +31,19 @@ struct Round {
 pub(super) async fn measure(stage: &mut Stage, operator: &mut Operator) -> Result<Vec<Row>, Error> {
     let drifting = (stage.resources / 100).max(1);
     let count = usize::try_from(drifting).unwrap_or(usize::MAX);
-    say(format!("(c) {ROUNDS} rounds of {drifting} drifts, each followed by the floor's"));
+    let sweeps = stage.effort.sweeps;
+    let last = stage.effort.rounds;
+    say(format!("(c) {last} rounds of {drifting} drifts, each followed by the floor's"));
     let drifts = objects::drifts(&stage.client, stage.records.name());
     let mut created = Arrivals::of(drifts.clone(), "new drifts", arrivals::is_there).await?;
     let floor_drifts = objects::drifts(&stage.client, stage.floor_records.name());
     let mut floor_created = Arrivals::of(floor_drifts, "drifts of the floor", arrivals::is_there).await?;
 
-    // Neither side has written since (a).
-    sleep(CONNECTIONS_LAST.saturating_sub(operator.interval * quiet::SWEEPS)).await;
+    // Neither side has written since (a): the first round begins without open connections, as every sweep does that
+    // comes minutes after the last write.
+    sleep(stage.effort.connections_last.saturating_sub(operator.interval * sweeps)).await;
     let mut rounds = Vec::new();
-    for round in 1..=ROUNDS {
+    for round in 1..=last {
         let patience = PATIENCE + operator.interval;
         let (before, floor_before) = (created.count(), floor_created.count());
         let writes = stage.writes().await?;
@@ -61,7 +60,7 @@ pub(super) async fn measure(stage: &mut Stage, operator: &mut Operator) -> Resul
         let create = |episode, with_events| Job::CreateDrifts { count, episode, with_events };
         let floor_create = stage.floor.ask(&create(round, false)).await?;
         let floor_span = floor_created.after(floor_before, count, patience).await?;
-        stage.floor.ask(&create(round + ROUNDS, true)).await?;
+        stage.floor.ask(&create(round + last, true)).await?;
         let with_events = floor_created.after(floor_before + count, count, patience).await?;
         rounds.push(Round {
             created: span.seconds(),

@@ -41,7 +41,7 @@ pub(super) async fn measure(
     let per_sweep = stage.calls_per_sweep();
     let sweeps = calls.div_ceil(per_sweep);
     let mut rows = vec![
-        Row::of(PHASE, "sweeps begun before the last status", "", float(sweeps)),
+        Row::of(PHASE, "sweeps started before the last status", "", float(sweeps)),
         Row::of(PHASE, "cloud calls of a sweep", "", float(calls) / float(sweeps))
             .beside(float(list.calls))
             .wanting(Wanted::Exactly(float(per_sweep))),

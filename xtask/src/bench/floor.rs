@@ -18,6 +18,11 @@ pub(super) enum Job {
     Prepare,
     /// Read and parse all pages of the droplet lists.
     List,
+    /// Read and parse all pages of the records of a namespace.
+    ListRecords {
+        /// The namespace.
+        namespace: String,
+    },
     /// Write the status of records, by server-side apply.
     WriteStatuses {
         /// The number of the first record.
@@ -94,11 +99,12 @@ pub(super) struct Floor {
     process: Child,
     jobs: ChildStdin,
     answers: Lines<BufReader<ChildStdout>>,
+    rests: bool,
 }
 
 impl Floor {
-    /// Starts this program again as the floor.
-    pub(super) fn start(url: &str, kubeconfig: &std::path::Path, namespace: &str) -> Result<Self, Error> {
+    /// Starts this program again as the floor. It `rests` before and after each job, or its CPU is not exact.
+    pub(super) fn start(url: &str, kubeconfig: &std::path::Path, namespace: &str, rests: bool) -> Result<Self, Error> {
         let program = std::env::current_exe().map_err(Error::system("find this program"))?;
         let mut command = Command::new(program);
         command.args(["bench-system", "floor", "--url", url, "--namespace", namespace, "--kubeconfig"]);
@@ -106,20 +112,24 @@ impl Floor {
         let mut process = command.spawn().map_err(Error::system("start the floor"))?;
         let pipes = process.stdin.take().zip(process.stdout.take());
         let (jobs, answers) = pipes.ok_or_else(|| failed("start the floor")("it has no pipes"))?;
-        Ok(Self { process, jobs, answers: BufReader::new(answers).lines() })
+        Ok(Self { process, jobs, answers: BufReader::new(answers).lines(), rests })
     }
 
     /// Has a job done and says what it cost.
     pub(super) async fn ask(&mut self, job: &Job) -> Result<Cost, Error> {
-        let process = self.process.id().ok_or_else(|| failed("ask the floor")("it has ended"))?;
-        let before = usage::cpu_seconds_at_rest(process, PATIENCE).await?;
+        let before = self.cpu_seconds().await?;
         let mut line = serde_json::to_string(job).map_err(failed("ask the floor"))?;
         line.push('\n');
         self.jobs.write_all(line.as_bytes()).await.map_err(Error::system("ask the floor"))?;
         let answer = self.answers.next_line().await.map_err(Error::system("hear the floor"))?;
         let answer = answer.ok_or_else(|| failed("hear the floor")("it has ended"))?;
         let done: Done = serde_json::from_str(&answer).map_err(failed("read the floor's answer"))?;
-        let after = usage::cpu_seconds_at_rest(process, PATIENCE).await?;
+        let after = self.cpu_seconds().await?;
         Ok(Cost { seconds: done.seconds, cpu_seconds: after - before, calls: done.calls, bytes: done.bytes })
+    }
+
+    async fn cpu_seconds(&self) -> Result<f64, Error> {
+        let process = self.process.id().ok_or_else(|| failed("ask the floor")("it has ended"))?;
+        if self.rests { usage::cpu_seconds_at_rest(process, PATIENCE).await } else { usage::cpu_seconds(process) }
     }
 }

@@ -3,6 +3,7 @@
 use std::hint::black_box;
 use std::time::Instant;
 
+use arcadia_operator::api::ProvisionedResource;
 use kube::api::{Api, DynamicObject, ListParams, Patch, PatchParams};
 use kube::config::{Config, KubeConfigOptions, Kubeconfig};
 use kube::{Client, ResourceExt as _};
@@ -38,6 +39,7 @@ pub(super) async fn run(floor: &Floor) -> Result<(), Error> {
 }
 
 struct Worker {
+    client: Client,
     http: reqwest::Client,
     url: String,
     records: Api<DynamicObject>,
@@ -77,6 +79,7 @@ impl Worker {
             drifts,
             events: objects::events(&client, &floor.namespace),
             namespace: floor.namespace.clone(),
+            client,
             targets: Vec::new(),
         })
     }
@@ -94,6 +97,11 @@ impl Worker {
                 let began = Instant::now();
                 let (calls, bytes) = self.list().await?;
                 Ok(Done { seconds: began.elapsed().as_secs_f64(), calls, bytes })
+            }
+            Job::ListRecords { ref namespace } => {
+                let began = Instant::now();
+                let calls = self.list_records(namespace).await?;
+                Ok(Done { seconds: began.elapsed().as_secs_f64(), calls, bytes: 0 })
             }
             Job::WriteStatuses { from, count } => {
                 let statuses: Vec<_> = self
@@ -200,6 +208,20 @@ impl Worker {
             }
         }
         objects::connect(&self.records, parallel::WORKERS).await
+    }
+
+    /// Reads all pages of the records, as typed objects. Returns how many.
+    async fn list_records(&self, namespace: &str) -> Result<u64, Error> {
+        let records = Api::<ProvisionedResource>::namespaced(self.client.clone(), namespace);
+        let mut page = ListParams::default().limit(CHUNK);
+        for pages in 1.. {
+            let listed = black_box(records.list(&page).await.map_err(failed("list records"))?);
+            match listed.metadata.continue_.filter(|next| !next.is_empty()) {
+                Some(next) => page = page.continue_token(&next),
+                None => return Ok(pages),
+            }
+        }
+        Ok(0)
     }
 
     /// Reads all pages of both lists; droplets with a GPU have one of their own.

@@ -5,6 +5,7 @@ mod arrivals;
 mod build;
 mod cli;
 mod drifted;
+mod effort;
 mod first;
 mod floor;
 mod floor_process;
@@ -14,12 +15,15 @@ mod objects;
 mod operator;
 mod orders;
 mod parallel;
-mod quiet;
-mod report;
+pub(crate) mod quiet;
+pub(crate) mod report;
+mod resting;
 mod reverts;
 mod rush;
 mod sagas;
+mod soak;
 mod stage;
+pub(crate) mod start;
 mod steady;
 mod stored;
 mod sweep;
@@ -35,6 +39,8 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 use tokio::runtime::Runtime;
 
+use self::effort::Effort;
+use crate::operator::{self as operator_program, Programs};
 use crate::{Error, prepare};
 
 /// What to measure.
@@ -48,6 +54,13 @@ pub(crate) enum Benchmark {
     Reverts(Reverts),
     /// The command line of users: an import, and the inbox beside the API server's answer
     Cli(Cli),
+    /// Starts beside stored objects, and a takeover by a standby, beside a bare list of the same objects
+    Start(Start),
+    /// Everything at once, with restarts and outages; fails if anything grows
+    Soak(Soak),
+    /// Each benchmark with small sizes, on one control plane: whether they work, not what they measure
+    #[command(hide = true)]
+    Short(Short),
     /// The process that does the raw floor's work
     #[command(hide = true)]
     Floor(Floor),
@@ -96,6 +109,37 @@ pub(crate) struct Cli {
     how: How,
 }
 
+/// How to measure starts.
+#[derive(Args)]
+pub(crate) struct Start {
+    /// How many droplets there are, each of them recorded
+    #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..))]
+    resources: u32,
+    /// Use an API server that does not stream lists, as before Kubernetes 1.34
+    #[arg(long)]
+    in_pages: bool,
+    #[command(flatten)]
+    how: How,
+}
+
+/// How to soak.
+#[derive(Args)]
+pub(crate) struct Soak {
+    /// How long
+    #[arg(long, value_name = "N", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..))]
+    minutes: u64,
+    #[command(flatten)]
+    how: How,
+}
+
+/// How to run all of them for a moment.
+#[derive(Args)]
+pub(crate) struct Short {
+    /// The operator, of any build; `kubectl-arcadia` is beside it [default: built now]
+    #[arg(long, value_name = "FILE", env = operator_program::PROGRAM)]
+    operator: Option<PathBuf>,
+}
+
 /// What all benchmarks are told.
 #[derive(Args)]
 struct How {
@@ -123,39 +167,111 @@ pub(crate) struct Floor {
 
 /// Runs a benchmark.
 pub(crate) fn run(benchmark: Benchmark) -> Result<(), Error> {
+    let (program, arguments) = benchmark.of_release();
     let runtime = || Runtime::new().map_err(Error::system("start the benchmark"));
     match benchmark {
-        Benchmark::Sweep(Sweep { resources, how: How { operator: Some(operator), json } }) => {
-            runtime()?.block_on(sweep::measure(&operator, resources))?.publish(json.as_deref())
+        Benchmark::Floor(floor) => runtime()?.block_on(floor_process::run(&floor)),
+        Benchmark::Short(Short { operator }) => {
+            let programs = operator.map_or_else(operator_program::build, |built| Ok(Programs::beside(built)))?;
+            runtime()?.block_on(all_for_a_moment(&programs))
         }
-        Benchmark::Sagas(Sagas { sagas, how: How { operator: Some(operator), json } }) => {
-            runtime()?.block_on(sagas::measure(&operator, sagas))?.publish(json.as_deref())
+        Benchmark::Sweep(Sweep { how, .. })
+        | Benchmark::Sagas(Sagas { how, .. })
+        | Benchmark::Reverts(Reverts { how, .. })
+        | Benchmark::Cli(Cli { how, .. })
+        | Benchmark::Start(Start { how, .. })
+        | Benchmark::Soak(Soak { how, .. })
+            if how.operator.is_none() =>
+        {
+            run_in_release(program, &arguments, &how)
         }
-        Benchmark::Reverts(Reverts { reverts, how: How { operator: Some(operator), json } }) => {
-            runtime()?.block_on(reverts::measure(&operator, reverts))?.publish(json.as_deref())
-        }
-        Benchmark::Cli(Cli { resources, drifts, how: How { operator: Some(program), json } }) => {
-            runtime()?.block_on(cli::measure(&program, resources, drifts))?.publish(json.as_deref())
-        }
+        measured => runtime()?.block_on(measure(measured)),
+    }
+}
+
+/// Measures with the program that it is given.
+async fn measure(benchmark: Benchmark) -> Result<(), Error> {
+    let flags: &[&str] = match &benchmark {
+        Benchmark::Start(Start { in_pages: true, .. }) => &["--feature-gates=WatchList=false"],
+        _ => &[],
+    };
+    let cluster = stage::cluster(flags).await?;
+    let effort = Effort::FULL;
+    let given = |how: &How| how.operator.clone().unwrap_or_default();
+    let (report, how) = match benchmark {
         Benchmark::Sweep(Sweep { resources, how }) => {
-            run_in_release("arcadia-operator", &["sweep", "--resources", &resources.to_string()], &how)
+            (sweep::measure(&cluster, &given(&how), resources, effort).await?, how)
         }
-        Benchmark::Sagas(Sagas { sagas, how }) => {
-            run_in_release("arcadia-operator", &["sagas", "--sagas", &sagas.to_string()], &how)
-        }
+        Benchmark::Sagas(Sagas { sagas, how }) => (sagas::measure(&cluster, &given(&how), sagas, effort).await?, how),
         Benchmark::Reverts(Reverts { reverts, how }) => {
-            run_in_release("arcadia-operator", &["reverts", "--reverts", &reverts.to_string()], &how)
+            (reverts::measure(&cluster, &given(&how), reverts, effort).await?, how)
         }
         Benchmark::Cli(Cli { resources, drifts, how }) => {
-            let (resources, drifts) = (resources.to_string(), drifts.to_string());
-            run_in_release("kubectl-arcadia", &["cli", "--resources", &resources, "--drifts", &drifts], &how)
+            (cli::measure(&cluster, &given(&how), resources, drifts, effort).await?, how)
         }
-        Benchmark::Floor(floor) => runtime()?.block_on(floor_process::run(&floor)),
+        Benchmark::Start(Start { resources, in_pages, how }) => {
+            (start::measure(&cluster, &given(&how), resources, effort, !in_pages).await?, how)
+        }
+        Benchmark::Soak(Soak { minutes, how }) => {
+            let report = soak::measure(&cluster, &given(&how), Duration::from_mins(minutes), effort).await?;
+            report.publish(how.json.as_deref())?;
+            return nothing_unmet(&report.unmet(false));
+        }
+        Benchmark::Short(_) | Benchmark::Floor(_) => return Ok(()),
+    };
+    report.publish(how.json.as_deref())
+}
+
+/// Runs each benchmark with small sizes. Counts must be as wanted; times mean nothing.
+async fn all_for_a_moment(Programs { operator, plugin }: &Programs) -> Result<(), Error> {
+    let cluster = stage::cluster(&[]).await?;
+    let effort = Effort::SHORT;
+    let reports = [
+        sweep::measure(&cluster, operator, 100, effort).await?,
+        cli::measure(&cluster, plugin, 100, 20, effort).await?,
+        start::measure(&cluster, operator, 100, effort, true).await?,
+        sagas::measure(&cluster, operator, 20, effort).await?,
+        reverts::measure(&cluster, operator, 5, effort).await?,
+        soak::measure(&cluster, operator, Duration::from_secs(12), effort).await?,
+    ];
+    let mut unmet = Vec::new();
+    for report in &reports {
+        report.publish(None)?;
+        unmet.extend(report.unmet(true));
+    }
+    nothing_unmet(&unmet)
+}
+
+fn nothing_unmet(unmet: &[String]) -> Result<(), Error> {
+    if unmet.is_empty() { Ok(()) } else { Err(failed("get the wanted numbers")(unmet.join("\n"))) }
+}
+
+impl Benchmark {
+    /// The program that it measures, and its arguments for the release build of this program.
+    fn of_release(&self) -> (&'static str, Vec<String>) {
+        const OPERATOR: &str = operator_program::NAME;
+        let text = |words: &[&str]| -> Vec<String> { words.iter().map(|&word| word.to_owned()).collect() };
+        match self {
+            Self::Sweep(Sweep { resources, .. }) => (OPERATOR, text(&["sweep", "--resources", &resources.to_string()])),
+            Self::Sagas(Sagas { sagas, .. }) => (OPERATOR, text(&["sagas", "--sagas", &sagas.to_string()])),
+            Self::Reverts(Reverts { reverts, .. }) => (OPERATOR, text(&["reverts", "--reverts", &reverts.to_string()])),
+            Self::Cli(Cli { resources, drifts, .. }) => {
+                let (resources, drifts) = (resources.to_string(), drifts.to_string());
+                (operator_program::PLUGIN, text(&["cli", "--resources", &resources, "--drifts", &drifts]))
+            }
+            Self::Start(Start { resources, in_pages, .. }) => {
+                let mut arguments = text(&["start", "--resources", &resources.to_string()]);
+                arguments.extend(in_pages.then(|| "--in-pages".to_owned()));
+                (OPERATOR, arguments)
+            }
+            Self::Soak(Soak { minutes, .. }) => (OPERATOR, text(&["soak", "--minutes", &minutes.to_string()])),
+            Self::Short(_) | Self::Floor(_) => (OPERATOR, Vec::new()),
+        }
     }
 }
 
 /// Becomes the release build of this program, so that nothing that is measured is a debug build.
-fn run_in_release(program: &str, benchmark: &[&str], how: &How) -> Result<(), Error> {
+fn run_in_release(program: &str, benchmark: &[String], how: &How) -> Result<(), Error> {
     prepare::run(control_plane::Wanted::All)?;
     let program = build::release("arcadia-operator", program)?;
     let mut this = Command::new(build::release("xtask", "xtask")?);

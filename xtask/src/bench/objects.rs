@@ -81,7 +81,8 @@ pub(super) fn droplet(number: u32) -> String {
     FIRST_DROPLET.saturating_add(number).to_string()
 }
 
-fn record(number: u32) -> Value {
+/// A record of a droplet of the fleet.
+pub(super) fn record(number: u32) -> Value {
     json!({
         "apiVersion": API_VERSION,
         "kind": "ProvisionedResource",

@@ -3,6 +3,7 @@
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::Path;
 use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use control_plane::Process;
@@ -20,6 +21,7 @@ pub(super) struct Operator {
     http: reqwest::Client,
     /// How often it sweeps.
     pub(super) interval: Duration,
+    rests: bool,
 }
 
 /// The sweeps that it says it has made.
@@ -34,25 +36,38 @@ pub(super) struct Syncs {
 impl Operator {
     /// Starts it on the namespace of the records.
     pub(super) fn start(program: &Path, stage: &Stage, interval: Duration) -> Result<Self, Error> {
+        Self::start_with(program, stage, interval, &[])
+    }
+
+    /// Starts it with further flags.
+    pub(super) fn start_with(program: &Path, stage: &Stage, interval: Duration, flags: &[&str]) -> Result<Self, Error> {
+        static STARTED: AtomicU32 = AtomicU32::new(0);
         let address = free_address().map_err(Error::system("find a free port"))?;
         let mut operator = Command::new(program);
         operator
             .args(["run", "--sync-schedule", &format!("{}s", interval.as_secs())])
             .args(["--namespace", stage.records.name(), "--metrics-address", &address])
             .args(["--requests-per-minute", "1000000", "--requests-per-hour", "10000000"])
+            .args(flags)
             // Where its lease is.
             .env("POD_NAMESPACE", stage.records.name())
             .env("KUBECONFIG", stage.control_plane.kubeconfig())
             .env("DIGITALOCEAN_API_URL", stage.simulator.url())
             .env("DIGITALOCEAN_TOKEN", "bench");
         let http = reqwest::Client::builder().no_proxy().build().map_err(failed("make an HTTP client"))?;
-        let process = stage.control_plane.spawn(&operator, "arcadia-operator")?;
-        Ok(Self { process, metrics: format!("http://{address}"), http, interval })
+        let log = format!("arcadia-operator-{}", STARTED.fetch_add(1, Ordering::Relaxed));
+        let process = stage.control_plane.spawn(&operator, &log)?;
+        Ok(Self { process, metrics: format!("http://{address}"), http, interval, rests: stage.effort.rests })
     }
 
     /// Stops it as Kubernetes would, so that the next one does not wait for its lease to run out.
     pub(super) fn stop(mut self) {
         self.process.terminate(Duration::from_secs(30));
+    }
+
+    /// Ends it as the loss of its node would.
+    pub(super) fn kill(mut self) {
+        self.process.kill();
     }
 
     /// Fails once it has ended.
@@ -76,26 +91,83 @@ impl Operator {
 
     /// Waits until it says that it is ready.
     pub(super) async fn ready(&mut self) -> Result<(), Error> {
+        self.says("ready", |checks| checks.contains("readyz check passed")).await
+    }
+
+    /// Waits until it knows all stored objects. It may still wait for its first sweep.
+    pub(super) async fn known(&mut self) -> Result<(), Error> {
+        let is_known = |checks: &str| ["[+]records ok", "[+]sagas ok"].iter().all(|check| checks.contains(check));
+        self.says("with all objects known", is_known).await
+    }
+
+    async fn says(&mut self, what: &str, is_so: impl Fn(&str) -> bool) -> Result<(), Error> {
         let began = Instant::now();
         loop {
             self.check()?;
-            let answer = self.http.get(format!("{}/readyz", self.metrics)).send().await;
-            if answer.is_ok_and(|answer| answer.status().is_success()) {
+            if self.get("/readyz?verbose").await.is_ok_and(|checks| is_so(&checks)) {
                 return Ok(());
             }
             if began.elapsed() > PATIENCE {
-                return Err(late("see the operator ready", PATIENCE));
+                return Err(late(format!("see the operator {what}"), PATIENCE));
             }
-            sleep(Duration::from_millis(100)).await;
+            sleep(Duration::from_millis(10)).await;
         }
+    }
+
+    async fn get(&self, path: &str) -> Result<String, Error> {
+        let answer = self.http.get(format!("{}{path}", self.metrics)).send().await;
+        let text = answer.map_err(failed("read the operator's metrics"))?.text().await;
+        text.map_err(failed("read the operator's metrics"))
+    }
+
+    /// The sum of the values of a metric, of all series that have this text in their labels.
+    pub(super) async fn metric(&self, name: &str, labels: &str) -> Result<f64, Error> {
+        let text = self.get("/metrics").await?;
+        let series = text.lines().filter(|line| {
+            let rest = line.strip_prefix(name).unwrap_or_default();
+            (rest.starts_with('{') || rest.starts_with(' ')) && rest.contains(labels)
+        });
+        let values: Vec<f64> = series.filter_map(|line| line.rsplit(' ').next()?.parse().ok()).collect();
+        if values.is_empty() {
+            Err(failed("read the operator's metrics")(format!("no {name}")))
+        } else {
+            Ok(values.iter().sum())
+        }
+    }
+
+    /// Its open file descriptors and its threads.
+    pub(super) fn handles(&self) -> Result<(f64, f64), Error> {
+        let count = |what| usage::entries(self.process.id(), what);
+        Ok((count("fd")?, count("task")?))
     }
 
     pub(super) fn cpu_seconds(&self) -> Result<f64, Error> {
         usage::cpu_seconds(self.process.id())
     }
 
+    /// Waits until it has nothing to do, and returns the CPU seconds that it has used.
     pub(super) async fn cpu_seconds_at_rest(&self) -> Result<f64, Error> {
-        usage::cpu_seconds_at_rest(self.process.id(), PATIENCE).await
+        if self.rests {
+            return usage::cpu_seconds_at_rest(self.process.id(), PATIENCE).await;
+        }
+        let began = Instant::now();
+        let mut rests = 0;
+        while rests < 4 {
+            rests = if self.is_busy().await? { 0 } else { rests + 1 };
+            if began.elapsed() > PATIENCE {
+                return Err(late("see the operator at rest", PATIENCE));
+            }
+            sleep(Duration::from_millis(100)).await;
+        }
+        self.cpu_seconds()
+    }
+
+    /// Whether a sweep is in progress or an object is queued, by its own metrics.
+    async fn is_busy(&self) -> Result<bool, Error> {
+        let text = self.get("/metrics").await?;
+        let is_zero = |line: &str| line.ends_with(" 0") || line.ends_with(" 0.0");
+        let of = |name: &'static str| text.lines().filter(move |line| line.starts_with(name));
+        Ok(of("arcadia_sync_due_seconds{").any(is_zero) || !of("arcadia_queued_").all(is_zero))
     }
 
     pub(super) fn memory(&self) -> Result<Memory, Error> {
@@ -104,17 +176,10 @@ impl Operator {
 
     /// By its own metrics: only it knows when it has taken in the last page.
     pub(super) async fn syncs(&self) -> Result<Syncs, Error> {
-        let answer = self.http.get(format!("{}/metrics", self.metrics)).send().await;
-        let text = answer.map_err(failed("read the operator's metrics"))?.text().await;
-        let text = text.map_err(failed("read the operator's metrics"))?;
-        let number = |name: &str| {
-            let line = text.lines().find(|line| line.starts_with(name) && line.contains("kind=\"Droplet\""));
-            let number = line.and_then(|line| line.rsplit(' ').next()?.parse::<f64>().ok());
-            number.ok_or_else(|| failed("read the operator's metrics")(format!("no {name}")))
-        };
+        const DROPLETS: &str = "kind=\"Droplet\"";
         Ok(Syncs {
-            count: number("arcadia_sync_duration_seconds_count")?,
-            seconds: number("arcadia_sync_duration_seconds_sum")?,
+            count: self.metric("arcadia_sync_duration_seconds_count", DROPLETS).await?,
+            seconds: self.metric("arcadia_sync_duration_seconds_sum", DROPLETS).await?,
         })
     }
 }

@@ -1,6 +1,6 @@
-//! Sweeps that find nothing new: (b) after the first one, and (e) over acceptances that stand.
+//! Sweeps that find nothing new: after the first one, after starts, and over acceptances that stand.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use tokio::time::sleep;
 
@@ -12,11 +12,8 @@ use super::{float, median, say};
 use crate::Error;
 
 pub(super) const NO_CHANGE: &str = "(b) no change";
+pub(crate) const AFTER_STARTS: &str = "(c) no change";
 pub(super) const OVER_ACCEPTANCES: &str = "(e) no change, 1 % accepted";
-/// How many are measured.
-pub(super) const SWEEPS: u32 = 5;
-/// How long the operator is watched doing nothing after each sweep.
-const IDLE: Duration = Duration::from_secs(3);
 
 /// Measures sweeps, each followed by the floor's.
 pub(super) async fn measure(
@@ -24,7 +21,8 @@ pub(super) async fn measure(
     stage: &mut Stage,
     operator: &mut Operator,
 ) -> Result<Vec<Row>, Error> {
-    say(format!("{phase}: {SWEEPS} sweeps, each followed by the floor's"));
+    let sweeps = stage.effort.sweeps;
+    say(format!("{phase}: {sweeps} sweeps, each followed by the floor's"));
     // The first is for the connections, which either side keeps.
     stage.next_sweep(operator).await?;
     operator.cpu_seconds_at_rest().await?;
@@ -32,14 +30,14 @@ pub(super) async fn measure(
 
     let writes = stage.writes().await?;
     let mut measured = Vec::new();
-    for _ in 0..SWEEPS {
+    for _ in 0..sweeps {
         let before = operator.syncs().await?;
         operator.cpu_seconds_at_rest().await?;
         let sweep = stage.next_sweep(operator).await?;
         let cpu_seconds = operator.cpu_seconds_at_rest().await? - sweep.cpu_seconds;
         let calls = stage.calls().await? - sweep.calls;
         let (idle_from, idle_since) = (operator.cpu_seconds()?, Instant::now());
-        sleep(IDLE).await;
+        sleep(stage.effort.idle).await;
         let idle = (operator.cpu_seconds()? - idle_from) / idle_since.elapsed().as_secs_f64();
         let after = operator.syncs().await?;
         let floor = stage.floor.ask(&Job::List).await?;
@@ -48,7 +46,7 @@ pub(super) async fn measure(
     }
     let writes = stage.writes().await?.since(&writes);
 
-    let calls = float(measured.iter().map(|(calls, ..)| calls).sum::<u64>()) / f64::from(SWEEPS);
+    let calls = float(measured.iter().map(|(calls, ..)| calls).sum::<u64>()) / f64::from(sweeps);
     let of =
         |number: fn(&(u64, f64, f64, f64, super::floor::Cost)) -> f64| median(measured.iter().map(number).collect());
     let mut rows = vec![

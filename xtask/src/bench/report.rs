@@ -5,15 +5,14 @@ use std::path::Path;
 use std::{fs, thread};
 
 use arcadia_operator::saga::controller;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{failed, parallel};
 use crate::Error;
 
 /// What was measured, and of what.
-#[derive(Debug, Serialize)]
-pub(super) struct Report {
-    #[serde(flatten)]
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Report {
     subject: Subject,
     cores: usize,
     /// Others that want the cores: 1, 5 and 15 minutes, at the end of the run.
@@ -22,8 +21,8 @@ pub(super) struct Report {
 }
 
 /// What is measured.
-#[derive(Clone, Copy, Debug, Serialize)]
-#[serde(untagged)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub(super) enum Subject {
     /// Sweeps.
     Sweep {
@@ -44,6 +43,20 @@ pub(super) enum Subject {
         /// How many open drifts there are.
         drifts: u32,
     },
+    /// Starts and takeovers.
+    Start {
+        /// How many droplets there are, all recorded.
+        resources: u32,
+        /// Whether the API server streams lists.
+        streams_lists: bool,
+    },
+    /// Everything at once, for long.
+    Soak {
+        /// How many droplets there are, all recorded.
+        resources: u32,
+        /// How long.
+        seconds: u64,
+    },
     /// Sagas.
     Sagas {
         /// How many there are in each phase.
@@ -54,11 +67,11 @@ pub(super) enum Subject {
 }
 
 /// One number of the operator, beside the floor's.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Row {
-    phase: &'static str,
+    phase: String,
     what: String,
-    unit: &'static str,
+    unit: String,
     operator: f64,
     floor: Option<f64>,
     ratio: Option<f64>,
@@ -67,7 +80,7 @@ pub(super) struct Row {
 }
 
 /// What a number should be.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Wanted {
     /// The operator's number.
@@ -82,7 +95,8 @@ pub(super) enum Wanted {
 
 impl Row {
     /// A number of the operator's.
-    pub(super) fn of(phase: &'static str, what: impl Into<String>, unit: &'static str, operator: f64) -> Self {
+    pub(super) fn of(phase: &str, what: impl Into<String>, unit: &str, operator: f64) -> Self {
+        let (phase, unit) = (phase.to_owned(), unit.to_owned());
         Self { phase, what: what.into(), unit, operator, floor: None, ratio: None, wanted: None, met: None }
     }
 
@@ -103,7 +117,7 @@ impl Row {
     }
 
     fn cells(&self) -> [String; 6] {
-        let number = |number| figure(number, self.unit);
+        let number = |number| figure(number, &self.unit);
         [
             self.what.clone(),
             format!("{} {}", number(self.operator), self.unit).trim_end().to_owned(),
@@ -164,9 +178,16 @@ impl Report {
         fs::write(file, json + "\n").map_err(Error::system(format!("write {}", file.display())))
     }
 
+    /// What is not as wanted; only the exact counts, or all.
+    pub(super) fn unmet(&self, only_counts: bool) -> Vec<String> {
+        let counts = |row: &&Row| !only_counts || matches!(row.wanted, Some(Wanted::Exactly(_)));
+        let unmet = self.rows.iter().filter(|row| row.met == Some(false)).filter(counts);
+        unmet.map(|row| format!("{} | {}", row.phase, row.cells().join(" | "))).collect()
+    }
+
     fn table(&self) -> String {
         let head = ["", "operator", "floor", "ratio", "wanted", "met"].map(str::to_owned);
-        let cells: Vec<_> = self.rows.iter().map(|row| (row.phase, row.cells())).collect();
+        let cells: Vec<_> = self.rows.iter().map(|row| (row.phase.as_str(), row.cells())).collect();
         let lines = || std::iter::once(&head).chain(cells.iter().map(|(_, cells)| cells));
         let width = |column: usize| {
             lines().filter_map(|cells| cells.get(column)).map(|cell| cell.chars().count()).max().unwrap_or_default()
@@ -213,6 +234,13 @@ impl Subject {
             }
             Self::Reverts { reverts } => format!("{reverts} droplets that lost a tag, all recorded"),
             Self::CommandLine { resources, drifts } => format!("{resources} droplets, {drifts} open drifts"),
+            Self::Start { resources, streams_lists: true } => {
+                format!("{resources} droplets, all recorded; the API server streams lists")
+            }
+            Self::Start { resources, streams_lists: false } => {
+                format!("{resources} droplets, all recorded; the API server does not stream lists")
+            }
+            Self::Soak { resources, seconds } => format!("{resources} droplets, all recorded, for {seconds} s"),
             Self::Sagas { sagas, steps } => format!("{sagas} sagas of {steps} instantaneous steps in each phase"),
         }
     }
@@ -230,6 +258,10 @@ impl Subject {
                     parallel::WORKERS
                 )
             }
+            Self::Start { .. } => {
+                "lists the same\nobjects in pages of 500, and reads the same pages of the cloud".to_owned()
+            }
+            Self::Soak { .. } => "is\nnot used here".to_owned(),
             Self::CommandLine { .. } => {
                 "reads and parses the same\npages of the API server; the other column is the program".to_owned()
             }

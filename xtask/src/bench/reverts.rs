@@ -7,22 +7,25 @@ use kube::ResourceExt;
 use kube::api::ListParams;
 
 use super::arrivals::{self, Arrivals};
+use super::effort::Effort;
 use super::floor::{Cost, Job};
 use super::operator::Operator;
 use super::report::{Report, Row, Subject, Wanted};
-use super::stage::{PATIENCE, Stage};
+use super::stage::{Cluster, PATIENCE, Stage};
 use super::{failed, float, objects, say};
 use crate::Error;
 
 const PHASE: &str = "reverts of a tag, all at once";
-/// The drifts are found soon, and hardly a sweep falls into what is measured.
-const SYNC_INTERVAL: Duration = Duration::from_secs(20);
+/// The drifts are found soon, and few sweeps run during the measurement.
+fn sync_interval(effort: Effort) -> Duration {
+    effort.interval * 2
+}
 
 /// Measures so many reverts.
-pub(super) async fn measure(program: &Path, reverts: u32) -> Result<Report, Error> {
+pub(super) async fn measure(cluster: &Cluster, program: &Path, reverts: u32, effort: Effort) -> Result<Report, Error> {
     let mut report = Report::new(Subject::Reverts { reverts });
     // The floor has droplets of its own.
-    let mut stage = Stage::start(reverts.saturating_mul(2)).await?;
+    let mut stage = Stage::start(cluster, reverts.saturating_mul(2), effort).await?;
     stage.resources = reverts;
     stage.record_all().await?;
     let count = usize::try_from(reverts).unwrap_or(usize::MAX);
@@ -30,12 +33,13 @@ pub(super) async fn measure(program: &Path, reverts: u32) -> Result<Report, Erro
 
     let records = objects::records(&stage.client, stage.records.name());
     let mut in_sync = Arrivals::of(records, "records in sync", arrivals::is_in_sync).await?;
-    let mut operator = Operator::start(program, &stage, SYNC_INTERVAL)?;
+    let mut operator = Operator::start(program, &stage, sync_interval(effort))?;
     let first = in_sync.after(0, count, PATIENCE).await;
     operator.blamed(first)?;
     drop(in_sync);
     let reverted = revert_all(&mut stage, &mut operator, reverts).await;
     report.add(operator.blamed(reverted)?);
+    operator.stop();
     say("done");
     Ok(report)
 }
@@ -46,7 +50,7 @@ async fn revert_all(stage: &mut Stage, operator: &mut Operator, reverts: u32) ->
     let drifts = objects::drifts(&stage.client, stage.records.name());
     let mut opened = Arrivals::of(drifts.clone(), "drifts", arrivals::is_there).await?;
     stage.untag(reverts).await?;
-    opened.after(0, count, PATIENCE + SYNC_INTERVAL).await?;
+    opened.after(0, count, PATIENCE + sync_interval(stage.effort)).await?;
     drop(opened);
     let open = ListParams::default().fields("status.phase=Open");
     let open = drifts.list_metadata(&open).await.map_err(failed("list the open drifts"))?;

@@ -2,24 +2,27 @@
 
 use std::path::Path;
 
+use super::effort::Effort;
 use super::orders::{STEPS, Steps};
 use super::report::{Report, Subject};
-use super::stage::Stage;
-use super::{rush, say, steady};
+use super::stage::{Cluster, Stage};
+use super::{resting, rush, say, steady};
 use crate::Error;
 
 /// Measures so many sagas in each phase.
-pub(super) async fn measure(program: &Path, sagas: u32) -> Result<Report, Error> {
+pub(super) async fn measure(cluster: &Cluster, program: &Path, sagas: u32, effort: Effort) -> Result<Report, Error> {
     let mut report = Report::new(Subject::Sagas { sagas, steps: STEPS });
     for steps in [Steps::Nothing, Steps::Tag] {
         say(steps.phase());
         // As many droplets as sagas: each has its own.
-        let mut stage = Stage::start(sagas).await?;
+        let mut stage = Stage::start(cluster, sagas, effort).await?;
         let (mut operator, per_second, rows) = rush::measure(program, &mut stage, steps, sagas).await?;
         report.add(rows);
         let steady = steady::measure(&mut stage, steps, sagas, per_second / 2.0).await;
         report.add(operator.blamed(steady)?);
+        operator.stop();
     }
+    report.add(resting::measure(cluster, program, sagas, effort).await?);
     say("done");
     Ok(report)
 }

@@ -2,6 +2,7 @@
 //! All end when it is dropped, and with this process.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use control_plane::{ControlPlane, Namespace};
@@ -10,6 +11,7 @@ use kube::Client;
 use serde_json::json;
 use tokio::time::sleep;
 
+use super::effort::Effort;
 use super::floor::{Floor, Job};
 use super::operator::Operator;
 use super::{failed, late, objects, say, usage};
@@ -19,6 +21,23 @@ use crate::{Error, project};
 pub(super) const PATIENCE: Duration = Duration::from_mins(2);
 /// Rows of a page.
 const PER_PAGE: u32 = 200;
+
+/// A control plane with the definitions, which benchmarks may share one after the other.
+pub(super) type Cluster = Arc<ControlPlane>;
+
+/// Starts a control plane. `flags` are further ones of its API server.
+pub(super) async fn cluster(flags: &[&str]) -> Result<Cluster, Error> {
+    say("starting a control plane");
+    let api_server_flags = flags.iter().map(|&flag| flag.to_owned()).collect();
+    // Its garbage collector would watch every object too, and there are only two cores.
+    let options = control_plane::Options { controller_manager: false, api_server_flags, ..Default::default() };
+    let control_plane = ControlPlane::start(options).await?;
+    let definitions = project::root().join("crds");
+    let kubectl = control_plane.kubectl();
+    kubectl.run(&["apply".as_ref(), "-f".as_ref(), definitions.as_os_str()]).await?;
+    kubectl.run(&["wait", "--for=condition=Established", "crd", "--all", "--timeout=60s"]).await?;
+    Ok(Arc::new(control_plane))
+}
 
 /// In the order in which they end.
 pub(super) struct Stage {
@@ -34,36 +53,32 @@ pub(super) struct Stage {
     pub(super) floor_records: Namespace,
     /// How many droplets and records there are.
     pub(super) resources: u32,
+    /// How much is repeated.
+    pub(super) effort: Effort,
     /// The cluster.
-    pub(super) control_plane: ControlPlane,
+    pub(super) control_plane: Cluster,
     /// The cloud.
     pub(super) simulator: Simulator,
 }
 
 impl Stage {
     /// Starts everything but the operator; nothing is recorded yet.
-    pub(super) async fn start(resources: u32) -> Result<Self, Error> {
-        say("starting a control plane and a simulated cloud");
+    pub(super) async fn start(cluster: &Cluster, resources: u32, effort: Effort) -> Result<Self, Error> {
         let droplets = usize::try_from(resources).unwrap_or(usize::MAX);
         let rate_limits = RateLimits { per_minute: 0, per_hour: 0, ..RateLimits::default() };
         let fleet = digitalocean_simulator::Options { droplets, rate_limits, ..Default::default() };
-        // Its garbage collector would watch every object too, and there are only two cores.
-        let cluster = control_plane::Options { controller_manager: false, ..Default::default() };
-        let (simulator, control_plane) = tokio::join!(Simulator::start(fleet), ControlPlane::start(cluster));
-        let (simulator, control_plane) = (simulator?, control_plane?);
-        let definitions = project::root().join("crds");
-        let kubectl = control_plane.kubectl();
-        kubectl.run(&["apply".as_ref(), "-f".as_ref(), definitions.as_os_str()]).await?;
-        kubectl.run(&["wait", "--for=condition=Established", "crd", "--all", "--timeout=60s"]).await?;
+        let simulator = Simulator::start(fleet).await?;
+        let control_plane = cluster.clone();
         let (records, floor_records) =
             (control_plane.namespace("records").await?, control_plane.namespace("floor").await?);
         Ok(Self {
-            floor: Floor::start(&simulator.url(), control_plane.kubeconfig(), floor_records.name())?,
+            floor: Floor::start(&simulator.url(), control_plane.kubeconfig(), floor_records.name(), effort.rests)?,
             client: control_plane.client().await?,
             cloud: simulator.control(),
             records,
             floor_records,
             resources,
+            effort,
             control_plane,
             simulator,
         })
@@ -121,7 +136,7 @@ impl Stage {
     /// Resizes the first droplets, behind everyone's back.
     pub(super) async fn resize(&self, count: u32, size: &str) -> Result<(), Error> {
         for number in 0..count {
-            self.cloud.change("droplets", &objects::droplet(number), json!({ "size_slug": size })).await?;
+            self.resize_one(number, size).await?;
         }
         Ok(())
     }
@@ -132,6 +147,12 @@ impl Stage {
             self.cloud.change("droplets", &objects::droplet(number), json!({ "tags": ["web"] })).await?;
         }
         Ok(())
+    }
+
+    /// Resizes one droplet, behind everyone's back.
+    pub(super) async fn resize_one(&self, number: u32, size: &str) -> Result<(), Error> {
+        let changed = self.cloud.change("droplets", &objects::droplet(number), json!({ "size_slug": size })).await;
+        Ok(changed.map(drop)?)
     }
 
     /// Waits for the operator's next sweep to begin.

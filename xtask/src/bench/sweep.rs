@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
+use super::effort::Effort;
 use super::operator::Operator;
 use super::report::{Report, Row, Subject, Wanted};
-use super::stage::Stage;
+use super::stage::{Cluster, Stage};
 use super::usage::Memory;
 use super::{accepted, drifted, first, float, quiet, say, stored};
 use crate::Error;
@@ -17,9 +18,14 @@ const BASE_BYTES: f64 = 40.0 * 1024.0 * 1024.0;
 const BYTES_PER_RESOURCE: f64 = 4.0 * 1024.0;
 
 /// Measures a fleet of this size.
-pub(super) async fn measure(program: &Path, resources: u32) -> Result<Report, Error> {
-    let mut stage = Stage::start(resources).await?;
-    let interval = interval(resources);
+pub(super) async fn measure(
+    cluster: &Cluster,
+    program: &Path,
+    resources: u32,
+    effort: Effort,
+) -> Result<Report, Error> {
+    let mut stage = Stage::start(cluster, resources, effort).await?;
+    let interval = effort.interval(resources);
     let mut report = Report::new(Subject::Sweep { resources, sync_interval_seconds: interval.as_secs() });
 
     let base = base(program, &stage, interval).await?;
@@ -41,17 +47,12 @@ pub(super) async fn measure(program: &Path, resources: u32) -> Result<Report, Er
     Ok(report)
 }
 
-/// Short, so that little time is spent on waiting.
-fn interval(resources: u32) -> Duration {
-    Duration::from_secs(u64::from(resources / 2000).max(10))
-}
-
 /// What the operator takes when there is nothing to do.
-async fn base(program: &Path, stage: &Stage, interval: Duration) -> Result<Memory, Error> {
+pub(super) async fn base(program: &Path, stage: &Stage, interval: Duration) -> Result<Memory, Error> {
     say("running the operator with nothing recorded");
     let mut operator = Operator::start(program, stage, interval)?;
     operator.ready().await?;
-    sleep(Duration::from_secs(3)).await;
+    sleep(stage.effort.idle).await;
     let memory = operator.memory();
     operator.stop();
     memory

@@ -62,6 +62,13 @@ pub(super) async fn cpu_seconds_at_rest(process: u32, patience: Duration) -> Res
     Ok(before)
 }
 
+/// The number of entries of a folder of `/proc`: `fd` for open files, `task` for threads.
+pub(super) fn entries(process: u32, what: &str) -> Result<f64, Error> {
+    let folder = format!("/proc/{process}/{what}");
+    let count = fs::read_dir(&folder).map_err(Error::system(format!("read {folder}")))?.count();
+    Ok(float(u64::try_from(count).unwrap_or(u64::MAX)))
+}
+
 /// The memory of a process.
 pub(super) fn memory(process: u32) -> Result<Memory, Error> {
     let path = format!("/proc/{process}/status");
