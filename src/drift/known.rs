@@ -19,6 +19,7 @@ use crate::{
 
 /// What is kept of a Drift.
 #[derive(Clone, Debug, PartialEq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct KnownDrift {
     /// Its name.
     pub name: Box<str>,

@@ -167,12 +167,12 @@ impl Case {
                 &["arcadia.cloud/accept=true", "arcadia.cloud/accept-until=1h"]
             }
         };
-        if !decision.is_empty() {
+        if decision.is_empty() {
+            world.reaches(RECORD, "InSync", "False DriftOpen").await;
+        } else {
             world.run(&[&["annotate", &drift], decision].concat()).await;
             world.reaches(&drift, "Standing", "True Accepted").await;
             world.reaches(RECORD, "ManifestCurrent", "False AcceptancesStand").await;
-        } else {
-            world.reaches(RECORD, "InSync", "False DriftOpen").await;
         }
         drift
     }
