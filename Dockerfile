@@ -1,17 +1,17 @@
 # syntax=docker/dockerfile:1
-# An image like that of `cargo xtask image`, but with Debian's certificate authorities: one static program, nobody's
-# rights, no shell.
+# An image like that of `cargo xtask image`, but with Debian's certificate authorities: one static program without
+# privileges, and no shell.
 #
 #   docker build --tag REGISTRY/arcadia-operator:0.1.0 .
 #   docker run --read-only --cap-drop ALL --security-opt no-new-privileges REGISTRY/arcadia-operator:0.1.0 --help
 
 FROM rust:1.95.0-bookworm AS build
-# The image's own, without what rust-toolchain.toml adds to develop.
+# The toolchain of the image, without the components that rust-toolchain.toml adds for development.
 ENV RUSTUP_TOOLCHAIN=1.95.0
 WORKDIR /source
 RUN target="$(uname -m)-unknown-linux-musl" && rustup target add "$target" && mkdir --mode=0755 /out
 COPY . .
-# ring's C needs no C library: the compiler for glibc does.
+# ring's C code needs no C library, so the compiler for glibc works.
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/source/target \
     target="$(uname -m)-unknown-linux-musl" && name="$(echo "$target" | tr - _)" && \

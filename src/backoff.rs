@@ -16,14 +16,15 @@ impl Backoff {
         Self { first, longest }
     }
 
-    /// The pause after this many failures in a row, of which there is at least one.
+    /// The pause after this number of successive failures, which is at least one.
     #[must_use]
     pub fn after(self, failures: u32) -> Duration {
         let doublings = failures.saturating_sub(1);
         self.first.saturating_mul(2_u32.saturating_pow(doublings)).min(self.longest)
     }
 
-    /// The same pause, reduced by up to half, so that not all retry at once. `dice` is a random number from 0 to 1.
+    /// The same pause, reduced by up to half, so that not all retry at the same time. `dice` is a random number from 0
+    /// to 1.
     #[must_use]
     pub fn spread(self, failures: u32, dice: f64) -> Duration {
         self.after(failures).mul_f64(0.5 + dice.clamp(0.0, 1.0) / 2.0)

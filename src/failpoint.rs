@@ -23,7 +23,7 @@ pub fn limit(place: &str, limit: Duration) -> Duration {
     }
 }
 
-/// Whether a test injects a failure here.
+/// Returns true if a test injects a failure here.
 #[must_use]
 pub fn strikes(place: &str) -> bool {
     #[cfg(feature = "failpoints")]

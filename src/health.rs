@@ -1,4 +1,4 @@
-//! Whether this process is live, and ready: for the probes of Kubernetes.
+//! The liveness and readiness of this process, for the probes of Kubernetes.
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
@@ -34,19 +34,19 @@ pub struct Health {
 }
 
 impl Health {
-    /// Why the process is not live. The API server and the cloud do not count: a restart fixes neither.
+    /// The reason why the process is not live. The API server and the cloud do not count: a restart fixes neither.
     #[must_use]
     pub fn not_live(&self) -> Option<String> {
         self.context.process.liveness.failure()
     }
 
-    /// Why the process neither leads with complete caches nor could start to lead at once.
+    /// The reason why the process is not ready: it neither leads with complete caches nor could start to lead at once.
     #[must_use]
     pub fn unready(&self) -> Option<String> {
         unready(self)
     }
 
-    /// Each check of readiness on a line, as the API server lists its own.
+    /// Each check of readiness on a line, as in the API server's own list.
     #[must_use]
     pub fn checks(&self) -> String {
         listed(&checks(self), &inventories(self), &self.context.sweeps())
@@ -103,7 +103,7 @@ fn inventories(health: &Health) -> Vec<Check> {
 fn listed(checks: &[Check], inventories: &[Check], sweeps: &[SweepInfo]) -> String {
     let line = |(name, failure): &Check| match failure {
         None => format!("[+]{name} ok\n"),
-        // One line each, whatever the error holds.
+        // One line each, even if the error contains several.
         Some(failure) => format!("[-]{name} failed: {}\n", failure.replace('\n', " ")),
     };
     let lines: String = checks.iter().chain(inventories).map(line).collect();
@@ -191,7 +191,7 @@ mod tests {
             let mut sagas = sagas.clone();
             async move {
                 let (path, query) = (request.uri().path(), request.uri().query().unwrap_or_default());
-                // Those that revert drifts are listed apart.
+                // Sagas that revert drifts are listed separately.
                 if path.ends_with("/sagas") && !query.contains("labelSelector") {
                     sagas.wait_for(|come| *come).await.unwrap();
                 }

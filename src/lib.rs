@@ -1,9 +1,9 @@
-//! arcadia-operator: keeps the desired state of cloud resources as Kubernetes objects, compares it field by field with
-//! what the cloud really has, and raises one `Drift` per field that diverges.
+//! arcadia-operator: stores the desired state of cloud resources as Kubernetes objects, compares it field by field with
+//! the live state, and opens one `Drift` per field that differs.
 //!
-//! Data flows one way: observe, decide, act. [`drift::evaluate`] and `saga::decide` decide and are pure;
-//! [`drift::controller`] and [`saga::controller`] have the rest done, and [`digitalocean`] is the only room that speaks to
-//! the cloud. Changes are made by the steps of sagas alone.
+//! Data flows one way: observe, decide, act. [`drift::evaluate`] and `saga::decide` decide and are pure.
+//! [`drift::controller`] and [`saga::controller`] execute the decisions, and only [`digitalocean`] calls the cloud.
+//! Only the steps of sagas change the cloud.
 
 pub mod api;
 mod backoff;

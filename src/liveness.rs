@@ -1,4 +1,4 @@
-//! Liveness: whether the loops of the process make progress, independent of the API server and the cloud.
+//! Liveness: the progress of the loops of the process, independent of the API server and the cloud.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 

@@ -1,4 +1,4 @@
-//! Names that look like one that is not there: what a message suggests.
+//! Names that are similar to an unknown name, for suggestions in messages.
 
 /// Up to three of `names` that look like `name`, nearest first.
 #[must_use]

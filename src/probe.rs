@@ -27,7 +27,7 @@ pub enum Error {
         /// The error of the client with its causes.
         reason: String,
     },
-    /// The operator names the part of itself that does not work.
+    /// The operator reports a failed check.
     #[error("requesting {url}: {status}: {text}")]
     Unhealthy {
         /// The URL.
@@ -42,7 +42,7 @@ pub enum Error {
 /// Requests a URL once.
 ///
 /// # Errors
-/// Unless the response has status 200.
+/// If the response does not have status 200.
 pub async fn run(url: &str) -> Result<(), Error> {
     let parsed = Url::parse(url).ok().filter(|url| url.scheme() == "http");
     let url = parsed.ok_or_else(|| Error::Url { url: url.to_owned() })?;

@@ -1,4 +1,4 @@
-//! The shared parts of the process: its clients, and whether it may act.
+//! The shared parts of the process: its clients and its leadership.
 
 use std::future::Future;
 
@@ -19,11 +19,11 @@ pub struct Process {
     pub client: Client,
     /// The publisher of events.
     pub events: Events,
-    /// Whether this process leads or stands by.
+    /// The leadership of this process.
     pub leadership: Leadership,
     /// Cancelled at shutdown: no new work may start.
     pub stop: CancellationToken,
-    /// Whether the loops make progress.
+    /// The progress of the loops.
     pub liveness: Liveness,
 }
 

@@ -32,8 +32,8 @@ terms! {
     LAST_ACCEPTED = "arcadia.cloud/last-accepted" on "ProvisionedResource";
 }
 
-/// Which client wrote an annotation, from the API server's own bookkeeping. What a client is called there, whoever runs
-/// it chooses: it stands in for a name only where no admission policy asks for one.
+/// The client that wrote an annotation, from the managed fields. The user of a client chooses its name, so it replaces
+/// a user name only if no admission policy requires a signature.
 #[must_use]
 pub fn written_by<'m>(object: &'m ObjectMeta, annotation: &str) -> Option<&'m str> {
     let key = format!("f:{annotation}");

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use strum::{EnumString, IntoStaticStr};
 
-/// The meaning of a condition on one kind of object. An empty text is a status that it never has.
+/// The meaning of a condition on one kind of object. An empty text marks a status that the condition never has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Meaning {
     /// The type of the condition.
@@ -21,7 +21,7 @@ macro_rules! conditions {
         $($(#[doc = concat!("On a ", stringify!($object), ". True: ", $is, ". False: ", $is_not, ".\n")])+
         pub const $constant: &str = $kind;)+
 
-        /// All of them, in the order of the reference.
+        /// All meanings, in the order of the reference.
         pub const ALL: &[Meaning] = &[$($(Meaning {
             kind: $kind,
             on: stringify!($object),

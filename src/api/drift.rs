@@ -37,7 +37,7 @@ pub const EXISTS: &str = "exists";
     selectable = ".spec.resourceRef.name",
     selectable = ".spec.resource.kind",
     printcolumn(name = "Resource", type_ = "string", json_path = ".spec.resourceRef.name"),
-    // A union yields the first that is there: the full text stands in where there is no short form.
+    // A union returns the first existing field: the full text if there is no short form.
     printcolumn(name = "Field", type_ = "string", json_path = ".spec['fieldShort','field']"),
     printcolumn(
         name = "Expected",
@@ -381,18 +381,18 @@ impl Drift {
     }
 }
 
-/// What a drift says of itself that nobody has decided.
+/// The condition of an undecided drift.
 pub(crate) fn awaiting_decision() -> Claim {
     let message =
         "accept it with the annotation arcadia.cloud/accept, or revert it with arcadia.cloud/revert".to_owned();
     Claim { kind: conditions::RESOLVED, status: ConditionStatus::False, reason: reason::AWAITING_DECISION, message }
 }
 
-/// The definition, with what the derive cannot say.
+/// The definition, with the parts that the derive macro cannot express.
 pub(super) fn crd() -> CustomResourceDefinition {
     let mut crd = Drift::crd();
-    // A create cannot set a status. With the default, an inbox is right from the first and only write. It has no
-    // conditions, since a default cannot know when they began.
+    // A create cannot set a status. With the default, an inbox is correct after the first write. The default has no
+    // conditions, since it cannot know their transition times.
     schema::amend(&mut crd, &["status"], |status| {
         status.default = Some(JSON(json!({
             "phase": DriftPhase::Open,

@@ -5,7 +5,7 @@
 pub struct EventReason {
     /// The reason.
     pub name: &'static str,
-    /// Whether a person should act: the type is Warning, not Normal.
+    /// True if a person should act: the type is Warning, not Normal.
     pub is_warning: bool,
     /// The text of its documentation, which begins with a space.
     pub text: &'static str,
@@ -19,7 +19,7 @@ macro_rules! events {
         $(#[doc = $text] pub const $constant: EventReason =
             EventReason { name: $name, is_warning: events!(@is_warning $kind), text: $text };)+
 
-        /// All of them, in the order of the reference.
+        /// All reasons, in the order of the reference.
         pub const ALL: &[EventReason] = &[$($constant),+];
     };
 }

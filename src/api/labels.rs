@@ -20,7 +20,7 @@ terms! {
     REVERT_OF = "arcadia.cloud/revert-of" on "Saga";
 }
 
-/// The longest value that a label may have.
+/// The maximum length of a label's value.
 const LONGEST: usize = 63;
 
 /// All labels of a Drift whose live value is `actual` now.
@@ -35,11 +35,12 @@ pub fn of_drift(kind: &str, field: &str, expected: &str, actual: &str) -> BTreeM
 #[must_use]
 pub fn change(kind: &str, field: &str, expected: &str, actual: &str) -> String {
     let parts = [kind.to_owned(), field.to_owned(), canonical(expected), canonical(actual)];
-    // As JSON, so that no two different lists of parts have one text.
+    // As JSON, so that different lists of parts have different texts.
     short_hash(&serde_json::to_string(&parts).unwrap_or_default())
 }
 
-/// A field's name as the value of a label. A name that a label cannot hold is cut and ends in a hash of the whole.
+/// A field's name as the value of a label. A name that a label cannot contain is truncated and ends in a hash of the
+/// whole name.
 #[must_use]
 pub fn value(field: &str) -> String {
     let is_plain = |sign: char| sign.is_ascii_alphanumeric() || matches!(sign, '-' | '_' | '.');
@@ -64,7 +65,7 @@ pub(crate) fn short_hash(text: &str) -> String {
     format!("{hash:08x}")
 }
 
-/// A value as a Drift shows it, with its lists in order.
+/// A value in the form of a Drift, with its lists sorted.
 fn canonical(text: &str) -> String {
     match serde_json::from_str(text) {
         Ok(composite @ (Value::Array(_) | Value::Object(_))) => in_order(composite).to_string(),

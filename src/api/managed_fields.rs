@@ -22,7 +22,7 @@ pub fn of_spec(entry: &ManagedFieldsEntry) -> Vec<String> {
 /// The prefix of recorded fields.
 pub const DESIRED: &str = "desired.";
 
-/// Whether an entry is about the object itself, not about a subresource such as its status.
+/// Returns true if an entry is about the object itself, not about a subresource such as its status.
 #[must_use]
 pub fn is_of_object(entry: &ManagedFieldsEntry) -> bool {
     entry.subresource.as_deref().unwrap_or_default().is_empty()

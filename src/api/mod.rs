@@ -29,7 +29,7 @@ pub use schema::{CloudResource, MAX_VALUE_BYTES};
 /// The API group of every custom resource of this project.
 pub const GROUP: &str = "arcadia.cloud";
 
-/// The name under which the operator writes: its field manager and its reporter of events.
+/// The operator's field manager and reporter of events.
 pub const OPERATOR: &str = "arcadia-operator";
 
 /// The definitions that the operator needs in the cluster, in the order in which to apply them.
@@ -42,7 +42,7 @@ pub fn crds() -> Vec<CustomResourceDefinition> {
     crds
 }
 
-/// The definitions as YAML documents, to apply as they are.
+/// The definitions as YAML documents, ready to apply.
 ///
 /// # Errors
 /// When they cannot be written as YAML, which a test rules out.

@@ -1,4 +1,4 @@
-//! `ProvisionedResource`: the expected fields of one cloud resource. `kubectl apply` is how it is recorded and updated; the
+//! `ProvisionedResource`: the expected fields of one cloud resource. `kubectl apply` creates and updates it; the
 //! object's generation is the version of the record.
 
 use std::collections::BTreeMap;
@@ -205,12 +205,12 @@ pub struct StandingAcceptance {
     pub until: Option<Time>,
 }
 
-/// The definition, with what the derive cannot say.
+/// The definition, with the parts that the derive macro cannot express.
 pub(super) fn crd() -> CustomResourceDefinition {
     let mut crd = ProvisionedResource::crd();
-    // A new record must not read as finished: kstatus takes it as in progress while `observedGeneration` is another
-    // one. The API server fills this in, so that it costs no write. It has no conditions, since a default cannot know
-    // when they began.
+    // A new record must not count as finished: kstatus treats it as in progress while `observedGeneration` differs. The
+    // API server fills in this default, so that it costs no write. It has no conditions, since it cannot know their
+    // transition times.
     schema::amend(&mut crd, &["status"], |status| {
         status.default = Some(JSON(json!({ "observedGeneration": 0, "openDrifts": 0, "reason": reason::PENDING })));
     });

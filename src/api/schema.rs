@@ -1,4 +1,4 @@
-//! Pieces of schema that both resources use.
+//! Parts of schemas that several resources share.
 
 use std::borrow::Cow;
 
@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::digitalocean::{Kind, ResourceKey};
 
-/// The longest value, as text, that a Drift shows (expected or actual).
+/// The maximum length of a value in a Drift (expected or actual), as text.
 pub const MAX_VALUE_BYTES: usize = 32 * 1024;
 
 /// A live resource in the cloud: its kind and its id.
@@ -24,7 +24,7 @@ pub struct CloudResource {
 }
 
 impl CloudResource {
-    /// The key under which the inventory knows it.
+    /// The key of the resource in the inventory.
     #[must_use]
     pub fn key(&self) -> ResourceKey {
         ResourceKey { kind: self.kind, id: self.id.as_str().into() }
@@ -65,7 +65,7 @@ impl JsonSchema for CloudResource {
     }
 }
 
-/// One rule per form of id, over all the kinds that have it.
+/// One rule per format of ids, for all kinds with that format.
 fn id_rules() -> Vec<Value> {
     let mut formats = Vec::new();
     for kind in Kind::all() {
@@ -88,8 +88,7 @@ fn id_rules() -> Vec<Value> {
         .collect()
 }
 
-/// A map from field name to any value. Schemas cannot forbid a key, so the empty one is declared with a rule that
-/// refuses it.
+/// A map from field name to any value. Schemas cannot forbid a key, so a rule refuses the empty one.
 pub(super) fn desired_fields(_: &mut SchemaGenerator) -> Schema {
     json_schema!({
         "type": "object",
@@ -136,7 +135,7 @@ pub(super) fn conditions(_: &mut SchemaGenerator) -> Schema {
     })
 }
 
-/// Changes one property of a definition's schema, found by the names on the way to it.
+/// Changes one property of a definition's schema, located by the names of its parents.
 pub(super) fn amend(crd: &mut CustomResourceDefinition, path: &[&str], change: impl Fn(&mut JSONSchemaProps)) {
     for version in &mut crd.spec.versions {
         let root = version.schema.as_mut().and_then(|schema| schema.open_api_v3_schema.as_mut());
@@ -147,7 +146,7 @@ pub(super) fn amend(crd: &mut CustomResourceDefinition, path: &[&str], change: i
     }
 }
 
-/// Joins the lines of every description: in the source they are as wide as the source, kubectl wraps by itself.
+/// Joins the lines of every description: kubectl wraps the text itself.
 pub(super) fn join_lines(schema: &mut JSONSchemaProps) {
     if let Some(description) = &mut schema.description {
         let paragraphs = description.split("\n\n").map(|paragraph| paragraph.replace('\n', " "));
@@ -158,7 +157,7 @@ pub(super) fn join_lines(schema: &mut JSONSchemaProps) {
     }
 }
 
-/// A rule that the value can never change.
+/// A rule that makes a value immutable.
 pub(super) fn immutable(message: &str) -> ValidationRule {
     ValidationRule {
         rule: "self == oldSelf".to_owned(),

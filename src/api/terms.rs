@@ -3,7 +3,7 @@
 /// A name of the API.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Term {
-    /// The name.
+    /// The name in the API.
     pub name: &'static str,
     /// The objects that have it.
     pub on: &'static [&'static str],
@@ -16,7 +16,7 @@ macro_rules! terms {
     ($($(#[doc = $text:literal])+ $constant:ident = $name:literal on $($object:literal),+;)+) => {
         $($(#[doc = $text])+ pub const $constant: &str = $name;)+
 
-        /// All of them, in the order of the reference.
+        /// All names, in the order of the reference.
         pub const ALL: &[$crate::api::terms::Term] = &[
             $($crate::api::terms::Term { name: $name, on: &[$($object),+], text: concat!($($text),+) }),+
         ];

@@ -1,4 +1,4 @@
-//! The program `kubectl arcadia`: kubectl runs it as a plugin. Everything is in the library's room `cli`.
+//! The program `kubectl arcadia`: kubectl runs it as a plugin. The implementation is in the library's module `cli`.
 
 use std::process::ExitCode;
 

@@ -81,7 +81,7 @@ fn until_from(text: &str, now: &Zoned) -> Result<Timestamp, String> {
     if time <= now.timestamp() {
         return Err(format!("{} is past", time.to_zoned(TimeZone::UTC).strftime("%Y-%m-%d %H:%M UTC")));
     }
-    // Whole seconds, as Kubernetes writes times.
+    // Whole seconds, as in Kubernetes' own times.
     Timestamp::from_second(time.as_second()).map_err(|error| error.to_string())
 }
 

@@ -8,16 +8,16 @@ use serde_json::Value;
 use super::Error;
 use crate::digitalocean::{Client, Config, Inventory, InventorySettings, Token};
 
-/// The variables that hold a token, doctl's own first.
+/// The variables that contain a token, doctl's own first.
 const VARIABLES: [&str; 2] = ["DIGITALOCEAN_ACCESS_TOKEN", "DIGITALOCEAN_TOKEN"];
-/// The variable with which doctl selects a context.
+/// The variable that selects a context of doctl.
 const CONTEXT: &str = "DIGITALOCEAN_CONTEXT";
-/// The name of doctl's context that has no name of its own.
+/// The name of doctl's default context.
 const DEFAULT_CONTEXT: &str = "default";
-/// The age of what was read in one run: never too old.
+/// The maximum age of data in one run: never exceeded.
 pub(super) const MAX_AGE: Duration = Duration::from_hours(24);
 
-/// Which DigitalOcean account a command reads.
+/// The DigitalOcean account of a command.
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "DigitalOcean options")]
 pub(super) struct CloudArgs {
@@ -77,7 +77,7 @@ pub(super) fn inventory(client: Client) -> Inventory {
     Inventory::new(client, InventorySettings::default())
 }
 
-/// The folder of the user's own configurations, as doctl finds it.
+/// The folder of the user's configurations, in the order of doctl's search.
 fn config_folder() -> Option<PathBuf> {
     if cfg!(target_os = "macos") {
         return Some(env::home_dir()?.join("Library/Application Support"));

@@ -23,10 +23,10 @@ use crate::{
 
 /// The number of objects per page of a list.
 pub(super) const PAGE: u32 = 500;
-/// The name under which this program writes.
+/// The field manager of this program's writes.
 const MANAGER: &str = "kubectl-arcadia";
 
-/// Which cluster and namespace a command works on.
+/// The cluster and the namespace of a command.
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Cluster options")]
 pub(super) struct ClusterArgs {
@@ -38,7 +38,7 @@ pub(super) struct ClusterArgs {
     #[arg(long, global = true, value_name = "NAME")]
     context: Option<String>,
 
-    /// Namespace [default: that of the context]
+    /// Namespace [default: the namespace of the context]
     #[arg(short, long, global = true, value_name = "NAME")]
     namespace: Option<String>,
 
@@ -54,7 +54,7 @@ impl ClusterArgs {
     }
 }
 
-/// The custom resources of this project, read without their types: an operator of another version may know more.
+/// The custom resources of this project, read without their types: an operator of another version may have more fields.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Noun {
     Record,
@@ -63,7 +63,7 @@ pub(super) enum Noun {
 }
 
 impl Noun {
-    /// The resource as the API serves it.
+    /// The resource in the API.
     pub(super) fn resource(self) -> ApiResource {
         match self {
             Self::Record => ApiResource::erase::<ProvisionedResource>(&()),
@@ -108,7 +108,7 @@ impl ObjectName {
     }
 }
 
-/// A cluster, and the namespace that the command is about.
+/// A cluster, and the namespace of the command.
 #[derive(Clone)]
 pub(super) struct Cluster {
     client: Client,
@@ -145,13 +145,13 @@ impl Cluster {
         Ok(Self { client, config, is_default: namespace == default, namespace, all: args.all_namespaces })
     }
 
-    /// The same cluster, for calls that are about one namespace.
+    /// The same cluster, for calls about one namespace.
     pub(super) fn within(&self, namespace: &str) -> Self {
         let is_default = self.is_default && namespace == self.namespace;
         Self { namespace: namespace.to_owned(), is_default, all: false, ..self.clone() }
     }
 
-    /// The same cluster, for calls that are about all namespaces.
+    /// The same cluster, for calls about all namespaces.
     pub(super) fn everywhere(&self) -> Self {
         Self { all: true, ..self.clone() }
     }
@@ -160,29 +160,29 @@ impl Cluster {
         self.client.clone()
     }
 
-    /// A client that does not repeat calls whose answer is that something is unavailable.
+    /// A client that does not retry unavailable calls.
     pub(super) fn client_without_retries(&self) -> Result<Client, Error> {
         let mut config = self.config.clone();
         config.default_retry = false;
         depth::client(config).map_err(|error| Error::Kubeconfig(error.to_string()))
     }
 
-    /// The namespace of the command, or of the context where the command is about all.
+    /// The namespace of the command, or of the context if the command covers all namespaces.
     pub(super) fn namespace(&self) -> &str {
         &self.namespace
     }
 
-    /// Whether the command is about all namespaces.
+    /// Returns true if the command covers all namespaces.
     pub(super) fn is_all(&self) -> bool {
         self.all
     }
 
-    /// The flag that leads another command to this object's namespace, with a space before it.
+    /// The flag that selects this object's namespace in another command, with a leading space.
     pub(super) fn flag_for(&self, namespace: &str) -> String {
         if self.is_default && namespace == self.namespace { String::new() } else { format!(" -n {namespace}") }
     }
 
-    /// The flag that leads another command to the same namespaces, with a space before it.
+    /// The flag that selects the same namespaces in another command, with a leading space.
     pub(super) fn flag(&self) -> String {
         if self.all { " -A".to_owned() } else { self.flag_for(&self.namespace) }
     }
@@ -207,9 +207,9 @@ impl Cluster {
         list(&self.scope(noun), &format!("listing {} in {}", noun.plural(), self.place()), params).await
     }
 
-    /// One object; nothing where it does not exist.
+    /// One object; none if it does not exist.
     pub(super) async fn find(&self, noun: Noun, namespace: &str, name: &str) -> Result<Option<DynamicObject>, Error> {
-        // In a path, other signs would lead elsewhere.
+        // In a path, other characters would address another resource.
         if !is_name(name) || !is_name(namespace) {
             return Ok(None);
         }
@@ -243,7 +243,7 @@ impl Cluster {
         bounded(doing, api.patch(name, &params, &Patch::Merge(patch))).await
     }
 
-    /// Creates an object in the command's namespace. Whether it is new.
+    /// Creates an object in the command's namespace. Returns false if it already exists.
     pub(super) async fn create(&self, noun: Noun, object: &Value) -> Result<bool, Error> {
         let object: DynamicObject =
             serde_json::from_value(object.clone()).map_err(|error| Error::Output(error.to_string()))?;
@@ -257,7 +257,7 @@ impl Cluster {
         }
     }
 
-    /// The name of the user at the API server; nothing where the API server does not say it.
+    /// The name of the user at the API server; none if the API server does not return it.
     pub(super) async fn user_name(&self) -> Result<Option<String>, Error> {
         let review = Api::<SelfSubjectReview>::all(self.client());
         let reviewed = bounded(
@@ -273,14 +273,14 @@ impl Cluster {
     }
 }
 
-/// Whether objects can have this name.
+/// Returns true if objects can have this name.
 fn is_name(text: &str) -> bool {
     let is_sign = |sign: char| sign.is_ascii_lowercase() || sign.is_ascii_digit() || sign == '-';
     let is_part = |part: &str| !part.is_empty() && part.chars().all(is_sign);
     text.len() <= 253 && text.split('.').all(is_part)
 }
 
-/// Lists all objects, page by page. A list that is too old to be continued is read once more from the start.
+/// Lists all objects, page by page. A list whose continuation has expired is read once more from the start.
 pub(super) async fn list<K>(api: &Api<K>, doing: &str, params: ListParams) -> Result<Vec<K>, Error>
 where
     K: Resource + Clone + serde::de::DeserializeOwned + std::fmt::Debug,

@@ -1,4 +1,4 @@
-//! `completion`: the script that lets kubectl complete this plugin, and the command that the script calls.
+//! `completion`: the script that enables kubectl to complete this plugin, and the command that the script runs.
 //!
 //! kubectl completes `kubectl arcadia ...` by running `kubectl_complete-arcadia` with the words so far. It expects one
 //! candidate per line, and a last line with a directive.
@@ -13,7 +13,7 @@ use super::{
 };
 use crate::digitalocean::Kind;
 
-/// The script. It has no more than one line to keep up to date.
+/// The script. It is short, so that it needs no updates.
 const SCRIPT: &str = "#!/usr/bin/env sh
 # Completion of kubectl arcadia. Save it as kubectl_complete-arcadia in a folder of the PATH and make it executable.
 exec kubectl-arcadia __complete \"$@\"
@@ -37,7 +37,7 @@ enum Place {
     Words(Vec<String>),
     /// The name of an object.
     Names(&'static [Noun]),
-    /// A path, or a text of the user's own.
+    /// A path, or any text.
     Free,
 }
 
@@ -102,7 +102,7 @@ fn place(root: &Command, before: &[String], last: &str) -> Place {
         let visible = command.get_subcommands().filter(|command| !command.is_hide_set());
         return Place::Words(visible.map(|command| command.get_name().to_owned()).collect());
     }
-    // The last one may repeat.
+    // The last argument may repeat.
     let arguments: Vec<_> = command.get_positionals().collect();
     arguments.get(positionals).or(arguments.last()).map_or(Place::Free, |argument| value_of(argument))
 }

@@ -1,4 +1,4 @@
-//! The common part of `accept`, `revert` and `withdraw`: the question before, the patches, and the wait for the operator.
+//! The common part of `accept`, `revert` and `withdraw`: the question, the patches, and the wait for the operator.
 
 mod verdict;
 mod view;
@@ -59,7 +59,7 @@ pub(super) struct DecideArgs {
     yes: bool,
 }
 
-/// The place at which a decision is checked without effect.
+/// The kind of check without effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum DryRun {
     None,
@@ -75,16 +75,16 @@ pub(super) struct Decision {
     /// The annotations to set, or to remove.
     pub(super) annotations: Annotations,
     pub(super) drifts: Vec<DriftView>,
-    /// Whether standard input can answer a question.
+    /// True if standard input can answer a question.
     pub(super) input: Input,
-    /// The effect in words, where more is known than the question says by itself.
+    /// The effect in words, if more is known than the question contains.
     pub(super) effect: Option<String>,
     /// The exit code if all goes well.
     pub(super) exit: Exit,
 }
 
 impl DecideArgs {
-    /// Whether the user must confirm the decision.
+    /// Returns true if the user must confirm the decision.
     pub(super) fn has_question(&self) -> bool {
         !self.yes && self.dry_run == DryRun::None
     }
@@ -202,7 +202,7 @@ async fn saga_of(cluster: &Cluster, drift: &DriftView) -> Option<DynamicObject> 
     cluster.find(Noun::Saga, &drift.namespace, name).await.ok().flatten()
 }
 
-/// The merge patch. The version lets the API server refuse it where the object has changed since it was read.
+/// The merge patch. With the version, the API server refuses it if the object has changed since it was read.
 fn patch(annotations: &Annotations, version: Option<&str>) -> Value {
     json!({ "metadata": { "resourceVersion": version, "annotations": annotations } })
 }
@@ -267,7 +267,7 @@ pub(super) struct Answer {
     pub(super) refusal: Option<String>,
 }
 
-/// Stores a decision that a person has confirmed for each of these drifts, with the harm that its class names.
+/// Stores a decision that a person has confirmed for each of these drifts, with the permission that its class needs.
 pub(super) async fn decide(cluster: &Cluster, verb: Verb, drifts: &[DriftView]) -> Result<Vec<Answer>, Error> {
     let user = if verb == Verb::Withdraw { None } else { cluster.user_name().await? };
     let stored = drifts.iter().map(|drift| {
@@ -295,7 +295,7 @@ pub(super) async fn decide(cluster: &Cluster, verb: Verb, drifts: &[DriftView]) 
     outcomes.into_iter().map(answer).collect()
 }
 
-/// Whether a drift shows the same as before. Other parts of the object may have changed.
+/// Returns true if a drift shows the same as before. Other parts of the object may have changed.
 pub(super) fn is_same(seen: &DriftView, now: &DriftView) -> bool {
     (&seen.phase, &seen.expected, &seen.actual) == (&now.phase, &now.expected, &now.actual)
 }
@@ -328,7 +328,7 @@ fn verdict(verb: Verb, before: &DriftView, now: Option<&DriftView>, plan: Option
     }
 }
 
-/// The drifts of a selection that wait for a decision. Others are reported, and make the exit code 1.
+/// The drifts of a selection that wait for a decision. Others are reported, and set the exit code to 1.
 pub(super) fn open_ones(drifts: Vec<DriftView>) -> Result<(Vec<DriftView>, Exit), Error> {
     let (open, closed): (Vec<_>, Vec<_>) = drifts.into_iter().partition(DriftView::is_open);
     for drift in &closed {

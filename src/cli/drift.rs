@@ -1,5 +1,5 @@
-//! A Drift as the command line shows it. It is read leniently: an operator of another version may know more fields or
-//! fewer, and a field that is missing is shown as missing.
+//! A Drift on the command line. It is read leniently, since an operator of another version may have more or fewer
+//! fields. Missing fields are shown as missing.
 
 use jiff::Timestamp;
 use kube::{ResourceExt as _, api::DynamicObject};
@@ -38,17 +38,17 @@ pub(super) struct DriftView {
     /// The live value now, in full and in short form.
     pub(super) actual: String,
     pub(super) actual_short: String,
-    /// Each place at which the two differ, in one line.
+    /// Each difference, in one line.
     pub(super) differences: Vec<String>,
     /// The likely cause.
     pub(super) note: Option<String>,
-    /// The class of a revert; none from operators without it.
+    /// The class of a revert; none from operators that do not store it.
     pub(super) class: Option<Class>,
     /// The effect of a revert in a sentence, as the operator describes it.
     revert_note: Option<String>,
     /// The time of the last plan of a revert.
     pub(super) planned_at: Option<String>,
-    /// The saga that reverts it, or reverted it last.
+    /// The saga of the latest revert.
     pub(super) saga: Option<String>,
     pub(super) phase: String,
     pub(super) reason: String,
@@ -57,17 +57,17 @@ pub(super) struct DriftView {
     pub(super) created: Option<Timestamp>,
     pub(super) resolved: Option<Timestamp>,
     pub(super) decided_by: Option<String>,
-    /// The reason that the person who decided gave.
+    /// The person's reason for the decision.
     pub(super) because: Option<String>,
-    /// The decision that waits to be carried out.
+    /// The pending decision.
     pub(super) pending: Option<Pending>,
     /// The condition `Standing`, as status and reason.
     pub(super) standing: Option<(String, String)>,
-    /// When a standing acceptance ends.
+    /// The end of a standing acceptance.
     pub(super) until: Option<String>,
 }
 
-/// A decision that waits to be carried out: the value of its annotation.
+/// A pending decision: the value of its annotation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Pending {
     Accept(String),
@@ -78,7 +78,7 @@ pub(super) enum Pending {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Class {
     Known(revert::Class),
-    /// A class of a later version.
+    /// A class that this version does not know.
     Other(String),
 }
 
@@ -94,7 +94,7 @@ impl Class {
         }
     }
 
-    /// The effect of a revert, where the drift does not describe it.
+    /// The effect of a revert, if the drift does not describe it.
     fn effect(&self) -> Option<&'static str> {
         match self {
             Self::Known(class) => Some(match class {
@@ -109,7 +109,7 @@ impl Class {
         }
     }
 
-    /// The permission that a revert needs; none where it is never possible.
+    /// The permission that a revert needs; none if it is never possible.
     pub(super) fn needs(&self) -> Option<Allow> {
         match self {
             Self::Known(class) => Allow::needed(*class),
@@ -117,12 +117,12 @@ impl Class {
         }
     }
 
-    /// Whether a revert may lose data, or cannot be undone.
+    /// Returns true if a revert may lose data, or cannot be undone.
     pub(super) const fn loses(&self) -> bool {
         matches!(self, Self::Known(revert::Class::Lossy | revert::Class::OneWay))
     }
 
-    /// The place in the inbox, worst first.
+    /// The position in the inbox, worst first.
     pub(super) const fn rank(&self) -> u8 {
         match self {
             Self::Known(revert::Class::Lossy) => 0,
@@ -197,7 +197,7 @@ impl DriftView {
         self.phase == "Open"
     }
 
-    /// Whether it is about the whole resource, which is gone.
+    /// Returns true if the drift is about a deleted resource.
     pub(super) fn is_about_existence(&self) -> bool {
         self.field == EXISTS
     }
@@ -244,7 +244,7 @@ fn differences(list: Option<&Value>) -> Vec<String> {
     list.and_then(Value::as_array).into_iter().flatten().map(line).collect()
 }
 
-/// An item that came or went. Its short form may have the sign already.
+/// An added or removed item. Its short form may already contain the sign.
 fn signed(sign: char, item: &str) -> String {
     if item.starts_with(sign) { item.to_owned() } else { format!("{sign} {item}") }
 }

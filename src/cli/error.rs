@@ -29,7 +29,7 @@ impl Exit {
     }
 }
 
-/// The reason why a command cannot do its work.
+/// The reason why a command failed.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Error {
     /// The arguments contradict each other or are incomplete.
@@ -56,7 +56,7 @@ pub(super) enum Error {
         doing: String,
     },
     /// An object does not exist.
-    #[error("{object} does not exist in namespace {namespace}; list what exists with: {next}")]
+    #[error("{object} does not exist in namespace {namespace}; list existing objects with: {next}")]
     NotFound {
         /// The kind and name.
         object: String,
@@ -91,7 +91,7 @@ pub(super) enum Error {
         /// The cause.
         source: io::Error,
     },
-    /// A file or a stream has contents that cannot be used.
+    /// A file or a stream has invalid contents.
     #[error("reading {source_name}: {why}")]
     Contents {
         /// The file, or "standard input".
@@ -126,7 +126,7 @@ impl From<call::Error> for Error {
     }
 }
 
-/// The cause without the layers around it, which repeat each other.
+/// The innermost cause: the outer errors repeat each other.
 pub(super) fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
     let mut cause = error;
     while let Some(source) = cause.source() {

@@ -1,4 +1,4 @@
-//! Records in files: what manifests declare. Other objects are left out.
+//! Records in files: the manifests of records. Other objects are ignored.
 
 use std::{
     fs, io,
@@ -14,9 +14,9 @@ use crate::{
     digitalocean::ResourceKey,
 };
 
-/// The endings of files that hold manifests.
+/// The extensions of manifest files.
 const ENDINGS: [&str; 3] = ["yaml", "yml", "json"];
-/// The argument that stands for standard input.
+/// The argument for standard input.
 const STDIN: &str = "-";
 
 /// A record that a file declares.
@@ -44,7 +44,7 @@ pub(super) async fn text_of(path: &Path) -> Result<(String, String), Error> {
     Ok((path.display().to_string(), text))
 }
 
-/// The records in a file, in all files of a folder and the folders in it, or in standard input.
+/// The records in a file, in a folder with its subfolders, or in standard input.
 pub(super) async fn read(path: &Path) -> Result<Vec<Declared>, Error> {
     let files = if path.as_os_str() == STDIN { vec![path.to_owned()] } else { within(path)? };
     let mut found = Vec::new();
@@ -55,7 +55,7 @@ pub(super) async fn read(path: &Path) -> Result<Vec<Declared>, Error> {
     Ok(found)
 }
 
-/// A file, or all files with manifests in a folder and the folders in it, in order.
+/// A file, or all manifest files in a folder and its subfolders, in order.
 pub(super) fn within(path: &Path) -> Result<Vec<PathBuf>, Error> {
     let mut files = Vec::new();
     collect(path, true, &mut files)?;
@@ -73,13 +73,13 @@ fn contents(source_name: &str, why: String) -> Error {
     Error::Contents { source_name: source_name.to_owned(), why }
 }
 
-/// The files with manifests. A named file may have any ending.
+/// Collects the manifest files. A named file may have any extension.
 fn collect(path: &Path, is_named: bool, files: &mut Vec<PathBuf>) -> Result<(), Error> {
     let metadata = fs::metadata(path).map_err(failed("reading", path))?;
     if metadata.is_dir() {
         for entry in fs::read_dir(path).map_err(failed("reading", path))? {
             let entry = entry.map_err(failed("reading", path))?;
-            // Such as .git.
+            // For example .git.
             if !entry.file_name().to_string_lossy().starts_with('.') {
                 collect(&entry.path(), false, files)?;
             }

@@ -1,4 +1,4 @@
-//! `history`: the drifts of a record, resolved ones included.
+//! `history`: the drifts of a record, including resolved ones.
 
 mod view;
 
@@ -38,7 +38,7 @@ pub(super) async fn run(cluster: &ClusterArgs, args: &HistoryArgs) -> Result<Exi
     let place = name.namespace.as_deref().map_or_else(|| cluster.clone(), |namespace| cluster.within(namespace));
     let objects = objects(&place, &name.name, args.field.as_deref()).await?;
     if objects.is_empty() {
-        // A record without drifts and a record that does not exist are not the same.
+        // A missing record is an error, a record without drifts is not.
         cluster.get(Noun::Record, &name).await?;
     }
     if let Some(format) = args.output {

@@ -91,11 +91,11 @@ pub(super) struct Skipped {
     by_kubernetes: usize,
     /// Fields that could not be recorded, by kind, field and reason.
     fields: BTreeMap<String, usize>,
-    /// Resources of which no field can be recorded.
+    /// Resources without any field that can be recorded.
     empty: Vec<String>,
-    /// Types of a state that no kind stands for.
+    /// Types of a state without a kind.
     unmapped: Vec<String>,
-    /// Resources of a state that cannot be recorded, and why.
+    /// Resources of a state that cannot be recorded, with the reason.
     refused: Vec<String>,
 }
 
@@ -134,7 +134,7 @@ impl TargetArgs {
         fields.iter().map(String::as_str)
     }
 
-    /// The manifest of a resource; nothing where none of the fields can be recorded.
+    /// The manifest of a resource; none if no field can be recorded.
     pub(super) fn manifest(&self, found: &Found, namespace: Option<&str>, skipped: &mut Skipped) -> Option<Value> {
         let kind = found.key.kind;
         let pinned = Pinned::of(kind, &found.live, self.fields_of(kind));
@@ -148,7 +148,7 @@ impl TargetArgs {
         Some(record::manifest(&found.key, found.name(), &pinned.desired, namespace))
     }
 
-    /// Writes the records to the cluster, a folder or standard output, and says what was left out.
+    /// Writes the records to the cluster, a folder or standard output, and prints the resources that were left out.
     pub(super) async fn write(
         &self,
         cluster: Option<&Cluster>,
@@ -172,7 +172,7 @@ impl TargetArgs {
 }
 
 impl ImportArgs {
-    /// The records of what a state says.
+    /// The records of a state.
     fn of_state(
         &self,
         state: &terraform::State,
@@ -196,7 +196,7 @@ impl ImportArgs {
         records
     }
 
-    /// The records of what the account has.
+    /// The records of the account.
     async fn of_account(
         &self,
         recorded: &BTreeSet<ResourceKey>,
@@ -216,13 +216,13 @@ impl ImportArgs {
         survey::unless_all_failed(&survey)?;
         let mut exit = if survey.failures.is_empty() { Exit::Done } else { Exit::Failed };
         for missing in self.resources.iter().filter(|key| !survey.resources.iter().any(|found| found.key == **key)) {
-            note(&format!("error: {missing} is not in the account; list what exists with: kubectl arcadia unrecorded"));
+            note(&format!("error: {missing} is not in the account; list the account with: kubectl arcadia unrecorded"));
             exit = Exit::Failed;
         }
         Ok((self.records(survey.resources, members.as_ref(), recorded, namespace, skipped), exit))
     }
 
-    /// The manifests of the resources that are wanted and not recorded.
+    /// The manifests of the selected resources that are not recorded.
     fn records(
         &self,
         resources: Vec<Found>,
@@ -267,7 +267,7 @@ impl Skipped {
             let _ = write!(text, "\nNo field can be recorded of: {}.", first(&self.empty, LISTED, ", "));
         }
         if !self.unmapped.is_empty() {
-            let _ = write!(text, "\nTypes that no kind stands for: {}.", self.unmapped.join(", "));
+            let _ = write!(text, "\nTypes without a kind: {}.", self.unmapped.join(", "));
         }
         for refused in &self.refused {
             let _ = write!(text, "\nNot recorded: {refused}.");
@@ -284,7 +284,7 @@ impl Skipped {
     }
 }
 
-/// The resources that the cluster records, in all namespaces where the user may read them.
+/// The resources that the cluster records, in all namespaces that the user can read.
 async fn recorded_in(cluster: &Cluster) -> Result<BTreeSet<ResourceKey>, Error> {
     let records = match cluster.everywhere().list(Noun::Record, ListParams::default()).await {
         Err(Error::Forbidden { .. }) => cluster.list(Noun::Record, ListParams::default()).await?,
@@ -297,8 +297,8 @@ async fn recorded_in(cluster: &Cluster) -> Result<BTreeSet<ResourceKey>, Error> 
     Ok(records.iter().filter_map(|record| key(&record.data)).collect())
 }
 
-/// Creates the records, and returns how many were new. Not by apply: a field that an apply owns counts as declared by a
-/// manifest.
+/// Creates the records, and returns the number of new ones. It does not apply them: the operator treats the fields of
+/// an apply as declared by a manifest.
 async fn create(cluster: &Cluster, records: &[Value]) -> Result<usize, Error> {
     let creations = records.iter().map(|record| cluster.create(Noun::Record, record));
     let mut creations = stream::iter(creations).buffered(SIDE_BY_SIDE);

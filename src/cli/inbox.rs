@@ -104,12 +104,12 @@ impl InboxArgs {
     }
 }
 
-/// The name of a kind, in any letter case. An operator of a later version may have further kinds.
+/// The name of a kind, in any letter case. A later version of the operator may have more kinds.
 fn named(kind: &str) -> String {
     verify::kind(kind).map_or_else(|_| kind.to_owned(), |kind| kind.name().to_owned())
 }
 
-/// Draws the list again whenever it changes. Without a terminal, each new list follows the last one.
+/// Redraws the list after each change. Without a terminal, each new list follows the last one.
 async fn watch(cluster: &Cluster, args: &InboxArgs) -> Result<Exit, Error> {
     let mut feed = Feed::open(cluster, args.labels().as_deref());
     let terminal = console::Term::stdout();

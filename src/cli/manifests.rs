@@ -36,7 +36,7 @@ pub(super) struct ManifestsArgs {
     output: Format,
 }
 
-/// The manifests, and whether they are changed.
+/// The manifests, and a flag that they are changed.
 #[derive(Clone, Debug, Args)]
 #[group(required = true, multiple = false)]
 struct PlaceArgs {
@@ -108,7 +108,7 @@ fn read(paths: &[PathBuf]) -> Result<Vec<plan::File>, Error> {
     Ok(files)
 }
 
-/// The text of a file; nothing where it is none, such as an archive with the ending of a manifest.
+/// The text of a file; none for a binary file, such as an archive with the extension of a manifest.
 fn text(path: &Path) -> Result<Option<String>, Error> {
     let bytes = fs::read(path).map_err(files::failed("reading", path))?;
     Ok(String::from_utf8(bytes).ok())

@@ -1,7 +1,7 @@
 //! `kubectl arcadia`: the command line of users. It acts as the user of the kubeconfig and needs no right of the operator.
 //!
-//! One file per command: its flags, its calls, and beside it the pure `view` that turns what was read into text. Objects
-//! are read without their types, see [`drift`], so that an operator of another minor version does no harm.
+//! One file per command contains its flags and calls, and a pure `view` beside it renders the result. Objects are read
+//! without their types, see [`drift`], so that an operator of another minor version works too.
 
 #![cfg_attr(test, allow(clippy::needless_raw_string_hashes, reason = "the form in which snapshots are updated"))]
 
@@ -176,7 +176,7 @@ pub fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => {
             let is_requested = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
-            // A reader that has closed the pipe needs no help.
+            // The error that the pipe is closed has no reader.
             let _ = error.print();
             return ExitCode::from(if is_requested { Exit::Done } else { Exit::Failed }.code());
         }
@@ -186,12 +186,12 @@ pub fn main() -> ExitCode {
         Err(error) => return end(Err(Error::usage(format!("starting: {error}")))),
     };
     let ended = runtime.block_on(interruptible(run(&cli)));
-    // Not waiting for threads that read from a terminal.
+    // Does not wait for threads that read from a terminal.
     runtime.shutdown_background();
     end(ended)
 }
 
-/// The command, on the heap: some are large.
+/// Boxes the command, since some are large.
 fn run(cli: &Cli) -> LocalBoxFuture<'_, Result<Exit, Error>> {
     let cluster = &cli.cluster;
     let Some(command) = &cli.command else {

@@ -24,7 +24,7 @@ impl Format {
     }
 }
 
-/// A list of objects, without what only servers read.
+/// A list of objects, without fields that only servers read.
 pub(super) fn list(objects: &[DynamicObject]) -> Value {
     json!({ "apiVersion": "v1", "kind": "List", "items": objects.iter().map(object).collect::<Vec<_>>() })
 }

@@ -1,4 +1,4 @@
-//! The place of an accepted value: the record, or the drift where a manifest declares the field. Pure.
+//! The place of an accepted value: the record, or the drift if a manifest declares the field. Pure.
 
 use kube::{ResourceExt as _, api::DynamicObject};
 
@@ -13,16 +13,16 @@ use crate::{
 pub(super) enum Placement {
     /// It is written into the record.
     Record,
-    /// It stands on the drift, and the record stays as it is.
+    /// It is stored on the drift, and the record is unchanged.
     Drift,
-    /// The record's policy refuses an acceptance that ends by itself.
+    /// The record's policy refuses an acceptance with an end.
     Refused,
 }
 
 impl Placement {
-    /// The place of an accepted value of this field; nothing if the record has contents of a later version.
+    /// The place of an accepted value of this field; none if the record has contents of a later version.
     pub(super) fn of(record: &DynamicObject, field: &str, has_end: bool) -> Option<Self> {
-        // The status does not matter, and may have contents of another version.
+        // The status is irrelevant, and may have contents of another version.
         let spec = record.data.get("spec").cloned().unwrap_or_default();
         let spec: ProvisionedResourceSpec = serde_json::from_value(spec).ok()?;
         let mut known = ProvisionedResource::new(&record.name_any(), spec);

@@ -4,21 +4,21 @@ use std::io::{self, IsTerminal as _, stdin};
 
 use super::{Error, text};
 
-/// Whether standard input can answer a question.
+/// The use of standard input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Input {
-    /// It is what the user types.
+    /// It can answer questions.
     Free,
     /// The command has read names from it.
     Used,
 }
 
-/// Waits for what the user types, on a thread of its own: Ctrl-C ends the command meanwhile.
+/// Waits for the user's input, on a separate thread: meanwhile Ctrl-C ends the command.
 pub(super) async fn typed(read: impl Fn() -> io::Result<String> + Clone + Send + 'static) -> Result<String, Error> {
     loop {
         let outcome = tokio::task::spawn_blocking(read.clone()).await.map_err(io::Error::other).and_then(|read| read);
         match outcome {
-            // By a signal: of Ctrl-C, or of one that means nothing here.
+            // By a signal: Ctrl-C, or one that has no meaning here.
             Err(error) if error.kind() == io::ErrorKind::Interrupted => tokio::task::yield_now().await,
             outcome => {
                 let failed = |source| Error::File { doing: "reading", path: "standard input".to_owned(), source };
@@ -28,7 +28,7 @@ pub(super) async fn typed(read: impl Fn() -> io::Result<String> + Clone + Send +
     }
 }
 
-/// Shows a question that ends in what to answer, and reads the answer. Anything but yes is no.
+/// Shows a question with its possible answers, and reads the answer. Anything except yes means no.
 pub(super) async fn confirm(question: &str, input: Input) -> Result<bool, Error> {
     if input == Input::Used || !stdin().is_terminal() {
         return Err(Error::usage("the command needs a confirmation, and standard input cannot give it: add --yes"));

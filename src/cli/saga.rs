@@ -1,4 +1,4 @@
-//! `saga`: the journal of a saga as a tree, and what people may do about it.
+//! `saga`: the journal of a saga as a tree, and the actions of people.
 
 mod view;
 
@@ -163,7 +163,7 @@ async fn find(cluster: &Cluster, name: &str) -> Result<SagaView, Error> {
     Ok(SagaView::read(&saga))
 }
 
-/// The trees of all sagas that are not finished.
+/// The trees of all unfinished sagas.
 async fn trees(cluster: &Cluster, format: Option<Format>) -> Result<Exit, Error> {
     let finished = SagaPhase::VARIANTS.iter().copied().filter(|phase| phase.is_finished());
     let fields: Vec<_> = finished.map(|phase| format!("status.phase!={}", phase.name())).collect();
@@ -184,7 +184,7 @@ async fn trees(cluster: &Cluster, format: Option<Format>) -> Result<Exit, Error>
     Ok(Exit::Done)
 }
 
-/// Shows the tree until the saga has ended: in place on a terminal, else whenever it changes.
+/// Shows the tree until the saga has ended: in place on a terminal, else after each change.
 async fn watch(cluster: &Cluster, name: &str) -> Result<Exit, Error> {
     let terminal = console::Term::stdout();
     let mut shown = String::new();
@@ -211,7 +211,7 @@ async fn watch(cluster: &Cluster, name: &str) -> Result<Exit, Error> {
     }
 }
 
-/// Writes a resolution, signed, to a saga that is Stuck.
+/// Writes a signed resolution to a stuck saga.
 async fn act(
     cluster: &Cluster,
     resolve: &Resolve,
@@ -250,7 +250,7 @@ async fn act(
 async fn approve(cluster: &Cluster, name: &str, step: Option<&str>) -> Result<Exit, Error> {
     let saga = find(cluster, name).await?;
     let step = saga.step_to_approve(step, &cluster.flag_for(&saga.namespace)).map_err(Error::Usage)?;
-    // Before Kubernetes 1.36 the value must be the user's own name; later the API server writes it.
+    // Before Kubernetes 1.36 the value must be the user's own name; later versions replace it.
     let user = cluster.user_name().await?.unwrap_or_else(|| "yes".to_owned());
     let annotation = format!("{}{step}", annotations::APPROVE_PREFIX);
     let patch = json!({ "metadata": { "annotations": { annotation: user } } });

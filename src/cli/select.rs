@@ -1,4 +1,4 @@
-//! The drifts that a decision is about: by name, from standard input, by change, by record or by label.
+//! The drifts of a decision: selected by name, from standard input, by change, by record or by label.
 
 use std::{collections::BTreeSet, io};
 
@@ -14,12 +14,12 @@ use super::{
 };
 use crate::api::labels;
 
-/// The number of calls to the API server at a time.
+/// The number of concurrent calls to the API server.
 pub(super) const SIDE_BY_SIDE: usize = 8;
-/// The argument that stands for names from standard input.
+/// The argument for names from standard input.
 const STDIN: &str = "-";
 
-/// Which drifts to decide.
+/// The drifts to decide.
 #[derive(Clone, Debug, Args)]
 pub(super) struct SelectArgs {
     /// Names of drifts; `-` reads names from standard input
@@ -40,12 +40,12 @@ pub(super) struct SelectArgs {
 }
 
 impl SelectArgs {
-    /// Whether standard input is read for names, so that it cannot answer a question.
+    /// The use of standard input: it cannot answer a question if names are read from it.
     pub(super) fn input(&self) -> Input {
         if self.names.iter().any(|name| name == STDIN) { Input::Used } else { Input::Free }
     }
 
-    /// The drifts, in no order. `only` is a field selector that limits those that are not named.
+    /// The selected drifts, in no particular order. `only` is a field selector for those that are not named.
     pub(super) async fn read(&self, cluster: &Cluster, only: Option<&str>) -> Result<Vec<DriftView>, Error> {
         if !self.names.is_empty() {
             let names = if self.input() == Input::Used {
@@ -58,7 +58,7 @@ impl SelectArgs {
                 Ok::<_, Error>(DriftView::read(&object))
             });
             let mut drifts: Vec<DriftView> = stream::iter(drifts).buffered(SIDE_BY_SIDE).try_collect().await?;
-            // The same name twice is one decision.
+            // A repeated name is one decision.
             let mut known = BTreeSet::new();
             drifts.retain(|drift| known.insert((drift.namespace.clone(), drift.name.clone())));
             return Ok(drifts);

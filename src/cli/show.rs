@@ -218,12 +218,12 @@ async fn sagas(cluster: &Cluster, kind: &str, id: &str) -> Result<Vec<SagaLine>,
     Ok(sagas)
 }
 
-/// Whether a saga's order or journal names the resource: an id among the inputs and parameters, or `droplets/ID` among
-/// the external ids.
+/// Returns true if a saga's order or journal names the resource: an id among the inputs and parameters, or
+/// `droplets/ID` among the external ids.
 fn names(saga: &DynamicObject, kind: &str, id: &str) -> bool {
     let steps = |pointer| saga.data.pointer(pointer).and_then(Value::as_array).into_iter().flatten();
     let ids = steps("/status/steps").filter_map(|step| step.get("externalIds")?.as_array()).flatten();
-    // Collections are named after the kind in the plural, so a droplet never matches a volume of the same id.
+    // Collections are named after the kind in the plural, so a droplet never matches a volume with the same id.
     let stem = kind.to_ascii_lowercase();
     let is_it = |text: &str| {
         text.rsplit_once('/').is_some_and(|(collection, of)| {

@@ -1,4 +1,4 @@
-//! `status`: whether the installation works, and what the user may do.
+//! `status`: the state of the installation, and the rights of the user.
 
 mod found;
 mod report;
@@ -95,7 +95,7 @@ fn readable<T>(read: Result<T, Error>) -> Result<Result<T, String>, Error> {
     }
 }
 
-/// The served plurals of the group; nothing where the group is not served.
+/// The served plurals of the group; none if the group is not served.
 async fn definitions(cluster: &Cluster) -> Result<Option<BTreeSet<String>>, Error> {
     let version = &Noun::Drift.resource().api_version;
     let client = cluster.client();
@@ -122,7 +122,7 @@ async fn leases(cluster: &Cluster) -> Result<Vec<LeaseView>, Error> {
     Ok(leases.into_iter().map(view).collect())
 }
 
-/// The reports of the leaders that are pods. A pod that cannot be reached is a finding, not a failure.
+/// The reports of the leaders that are pods. An unreachable pod is a finding, not a failure.
 async fn reports(cluster: &Cluster, leases: &[LeaseView]) -> Result<Vec<Result<Report, String>>, Error> {
     let client = cluster.client_without_retries()?;
     let reads = leases.iter().map(|lease| report::read(&client, &lease.namespace, lease.holder.as_deref()));
@@ -168,7 +168,7 @@ async fn policies(cluster: &Cluster) -> Result<Policies, Error> {
             continue;
         }
         let part = view::POLICIES.iter().find_map(|part| Some((name.strip_suffix(part)?.strip_suffix('-')?, *part)));
-        // Of two endings that both match, as `decisions` and `saga-decisions`, the longer one is meant.
+        // If both suffixes match, as in `decisions` and `saga-decisions`, the longer one applies.
         let Some((installation, part)) = part else { continue };
         if bound.contains(&name) {
             found.bound.entry(installation.to_owned()).or_default().insert(part.to_owned());
@@ -205,7 +205,7 @@ async fn sagas(cluster: &Cluster, is_served: bool) -> Result<BTreeMap<String, Ve
     Ok(found)
 }
 
-/// Which of the rights that the roles grant the user has.
+/// The rights of the roles, each with whether the user has it.
 async fn rights(cluster: &Cluster) -> Result<Vec<(UserRole, String, bool)>, Error> {
     let api = Api::<SelfSubjectAccessReview>::all(cluster.client());
     let wanted = GRANTS.iter().flat_map(|grant| {

@@ -28,12 +28,12 @@ pub(super) struct Found {
 #[derive(Debug, Default)]
 pub(super) struct Survey {
     pub(super) resources: Vec<Found>,
-    /// Lists that could not be read, each said for a person.
+    /// Lists that could not be read, each with a message.
     pub(super) failures: Vec<String>,
 }
 
 impl Found {
-    /// The name that the user gave it, where it has one.
+    /// The name of the resource, if it has one.
     pub(super) fn name(&self) -> Option<&str> {
         let text = |key: &str| self.document.get(key).and_then(Value::as_str).filter(|text| !text.is_empty());
         text("name")
@@ -51,12 +51,12 @@ impl Found {
         region.as_str().or_else(|| region.get("slug")?.as_str())
     }
 
-    /// Whether the cloud controllers of a Kubernetes cluster made it: nodes, their load balancers, volumes and firewalls.
+    /// Returns true if a Kubernetes cluster created it: nodes, and the cluster's load balancers, volumes and firewalls.
     pub(super) fn is_made_by_kubernetes(&self) -> bool {
         by_kubernetes::is_made(self.key.kind.name(), &self.document.to_string())
     }
 
-    /// As users name it on the command line: `Droplet/3164444`.
+    /// The address on the command line: `Droplet/3164444`.
     pub(super) fn address(&self) -> String {
         address(&self.key)
     }
@@ -66,7 +66,7 @@ pub(super) fn address(key: &ResourceKey) -> String {
     format!("{}/{}", key.kind, key.id)
 }
 
-/// Reads `Droplet/3164444`; an id that names a parent, such as that of a domain record, has a slash itself.
+/// Parses `Droplet/3164444`; an id with a parent, such as that of a domain record, contains a slash itself.
 pub(super) fn read_address(text: &str) -> Result<ResourceKey, String> {
     let (kind, id) = text.split_once('/').ok_or("must be a kind and an id, such as Droplet/3164444")?;
     let kind = super::verify::kind(kind)?;
@@ -77,11 +77,11 @@ pub(super) fn read_address(text: &str) -> Result<ResourceKey, String> {
     Ok(ResourceKey::new(kind, id))
 }
 
-/// Lists these kinds. `fields` are what is read of each resource.
+/// Lists these kinds. `fields` are the fields to read of each resource.
 pub(super) async fn survey(inventory: &Inventory, kinds: &BTreeSet<Kind>, fields: impl Fn(Kind) -> FieldSet) -> Survey {
     let mut survey = Survey::default();
     let bar = progress(kinds.len());
-    // Parents come first, such as domains; and once, since a second list has no news.
+    // Parents, such as domains, are listed first, and only once.
     let mut parents: BTreeMap<Kind, Result<Vec<Arc<str>>, String>> = BTreeMap::new();
     for parent in kinds.iter().filter_map(|kind| kind.parent()).collect::<BTreeSet<_>>() {
         parents.insert(parent, list(inventory, parent, fields(parent), Vec::new()).await);
@@ -142,7 +142,7 @@ async fn list(
 ) -> Result<Vec<Arc<str>>, String> {
     let changes = inventory.survey(kind, fields, parents).await.map_err(|error| error.to_string())?;
     match changes.unread {
-        // A part of the account is not the account.
+        // A part of the account must not pass for the whole.
         Some(error) => Err(error.to_string()),
         None => Ok(changes.changed),
     }
@@ -151,7 +151,7 @@ async fn list(
 fn resource(inventory: &Inventory, key: ResourceKey) -> Result<Found, String> {
     let document = match inventory.look(&key, MAX_AGE) {
         Observation::Present(document) => document,
-        Observation::Gone => return Err(format!("{key} does not exist any more")),
+        Observation::Gone => return Err(format!("{key} no longer exists")),
         Observation::Unknown(why) => return Err(format!("{key}: {why}")),
     };
     let live = Live::of(&key, &document).map_err(|error| error.to_string())?;
@@ -159,7 +159,7 @@ fn resource(inventory: &Inventory, key: ResourceKey) -> Result<Found, String> {
     Ok(Found { key, live, document })
 }
 
-/// A bar on standard error; none where that is no terminal.
+/// A bar on standard error; hidden if that is no terminal.
 fn progress(kinds: usize) -> ProgressBar {
     let bar = ProgressBar::new(u64::try_from(kinds).unwrap_or_default());
     if let Ok(style) = ProgressStyle::with_template("{bar:30} {pos}/{len} kinds {msg}") {
@@ -168,13 +168,14 @@ fn progress(kinds: usize) -> ProgressBar {
     bar
 }
 
-/// Kinds, from the flags. Where none is given, all but those that their parents show too: each resource once.
+/// The kinds of the flags; by default all except those that are part of their parents, so that each resource is listed
+/// once.
 pub(super) fn kinds(given: &[Kind]) -> BTreeSet<Kind> {
     let all = || Kind::all().filter(|kind| !kind.is_shown_in_parent());
     if given.is_empty() { all().collect() } else { given.iter().copied().collect() }
 }
 
-/// The failure of a survey of which nothing could be read.
+/// The error of a survey in which every list failed.
 pub(super) fn unless_all_failed(survey: &Survey) -> Result<(), Error> {
     match survey.failures.first() {
         Some(first) if survey.resources.is_empty() => Err(Error::usage(first.clone())),

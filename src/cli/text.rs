@@ -1,4 +1,4 @@
-//! Text for terminals: tables, colours, ages. Pure but for [`print`].
+//! Text for terminals: tables, colours, ages. Pure except for [`print`].
 
 use std::io::{self, Write as _};
 
@@ -10,23 +10,23 @@ use crate::comparison::show;
 
 /// The space between two columns, as kubectl prints it.
 const GAP: &str = "   ";
-/// The space between two columns of a table that is too wide otherwise.
+/// The space between two columns of a table that would otherwise be too wide.
 const NARROW_GAP: &str = "  ";
 
-/// The width of the terminal, or of `COLUMNS` where there is none; None where text may be of any width.
+/// The width of the terminal, or of `COLUMNS` without a terminal. None if text may have any width.
 pub(super) fn width() -> Option<usize> {
     let of_terminal = || console::Term::stdout().size_checked().map(|(_, columns)| usize::from(columns));
     of_terminal().or_else(|| std::env::var("COLUMNS").ok()?.parse().ok()).filter(|columns| *columns > 0)
 }
 
-/// Colours, or none. A colour never carries meaning alone: each coloured text is a word that says the same.
+/// Colours, or none. A colour never carries meaning alone: each coloured text is a word with the same meaning.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Paint {
     is_on: bool,
 }
 
 impl Paint {
-    /// Colours where standard output is a terminal that has them and `NO_COLOR` is not set.
+    /// Colours if standard output is a terminal that supports them and `NO_COLOR` is not set.
     pub(super) fn of_stdout() -> Self {
         let is_forbidden = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         Self { is_on: !is_forbidden && console::colors_enabled() }
@@ -72,7 +72,7 @@ pub(super) struct Table {
 #[derive(Clone, Debug)]
 enum Row {
     Cells(Vec<String>),
-    /// A line that has no columns.
+    /// A line without columns.
     Line(String),
 }
 
@@ -162,12 +162,12 @@ pub(super) fn time(at: Timestamp) -> String {
     at.strftime("%Y-%m-%d %H:%M:%S UTC").to_string()
 }
 
-/// A text of another user or of the cloud on one line, without signs that a terminal would obey.
+/// A text from another user or from the cloud on one line, without control characters.
 pub(super) fn one_line(text: &str) -> String {
     if text.chars().any(char::is_control) { show::escape(text).into_owned() } else { text.to_owned() }
 }
 
-/// Each text on a line of its own.
+/// Each text on a separate line.
 pub(super) fn lines(lines: impl IntoIterator<Item = String>) -> String {
     lines.into_iter().fold(String::new(), |text, line| text + &line + "\n")
 }
@@ -180,9 +180,9 @@ pub(super) fn print(text: &str) -> Result<(), Error> {
     Ok(())
 }
 
-/// Writes a note for people to standard error, which keeps standard output fit for pipes.
+/// Writes a note to standard error, so that standard output contains only results.
 pub(super) fn note(text: &str) {
-    // With standard error closed, a note has no reader.
+    // If standard error is closed, a note has no reader.
     let _ = writeln!(io::stderr().lock(), "{text}");
 }
 

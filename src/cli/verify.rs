@@ -1,4 +1,4 @@
-//! `verify`: compares manifests with the live account, without a cluster. The comparison is the operator's.
+//! `verify`: compares manifests with the live account, without a cluster. It uses the operator's comparison.
 
 mod checked;
 mod view;
@@ -29,7 +29,7 @@ use crate::{
 pub(super) use checked::FieldVerdict;
 use checked::{Checked, CheckedField};
 
-/// The number of resources that are read a second time, because one list alone may lag behind.
+/// The number of resources that are read a second time, because a list may lag behind.
 const CONFIRMED: usize = 200;
 
 /// The flags of `verify`.
@@ -95,7 +95,7 @@ pub(super) async fn run(args: &VerifyArgs) -> Result<Exit, Error> {
     Ok(exit(&checked))
 }
 
-/// Drift decides, also where other fields could not be compared. Without drift, such a field is a failure.
+/// Drift takes precedence over fields that could not be compared. Without drift, such a field is a failure.
 fn exit(checked: &[Checked]) -> Exit {
     let mut verdicts = checked.iter().flat_map(|checked| &checked.fields).map(|field| &field.verdict);
     if verdicts.clone().any(|verdict| matches!(verdict, FieldVerdict::Drift(_))) {
@@ -104,7 +104,7 @@ fn exit(checked: &[Checked]) -> Exit {
     if verdicts.any(|verdict| matches!(verdict, FieldVerdict::Unknown(_))) { Exit::Failed } else { Exit::Done }
 }
 
-/// Lists the kinds of the records. Lists that fail leave their resources unknown.
+/// Lists the kinds of the records. The resources of a failed list are unknown.
 async fn list(inventory: &Inventory, records: &[Declared]) -> Vec<String> {
     let mut wanted: BTreeMap<Kind, Vec<Wanted>> = BTreeMap::new();
     for record in records {
@@ -125,7 +125,7 @@ fn fields(record: &Declared) -> FieldSet {
     FieldSet::of_values(record.spec.resource.kind, desired)
 }
 
-/// Reads resources that differ once more: the operator opens no drift on one list alone either.
+/// Reads differing resources once more: the operator does not open a drift on a list alone either.
 async fn confirm(inventory: &Inventory, records: &[Declared]) {
     let differing = records.iter().filter(|record| {
         let key = record.key();
@@ -137,7 +137,7 @@ async fn confirm(inventory: &Inventory, records: &[Declared]) {
         !is_confirmed && compared(inventory, record).iter().any(is_drift)
     });
     let reads = differing.take(CONFIRMED).map(|record| async move {
-        // If the allowance is spent, the list alone decides.
+        // If the allowance is used up, the list is the result.
         inventory.confirm_change(&record.key(), MAX_AGE).await;
     });
     stream::iter(reads).buffer_unordered(SIDE_BY_SIDE).collect::<Vec<()>>().await;

@@ -1,4 +1,4 @@
-//! `withdraw`: removes a decision that is not carried out yet, or an acceptance that stands.
+//! `withdraw`: removes a pending decision or a standing acceptance.
 
 use clap::Args;
 

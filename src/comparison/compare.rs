@@ -24,7 +24,7 @@ pub struct Comparison {
     /// recorded spelling.
     pub adopted: Value,
     /// The live value with every difference replaced by the recorded value: reverting writes it. Equal parts keep the
-    /// live spelling, and parts that nobody recorded or that cannot be compared stay. None where nothing differs.
+    /// live spelling; parts without a record or in doubt keep the live value. None if nothing differs.
     pub restored: Option<Value>,
 }
 
@@ -43,15 +43,15 @@ pub fn compare(rules: &impl Rules, path: &[String], expected: &Value, live: &Val
     }
 }
 
-/// Returns the value that accepting records: the recorded value with the parts that differ, if that equals the live value.
-/// Ciphertext never replaces a recorded plain text that counts as equal to it.
+/// Returns the value that accepting records: the recorded value with the differing parts, if that equals the live
+/// value. A ciphertext never replaces a recorded plain text that counts as equal to it.
 fn adopt(rules: &impl Rules, path: &[String], expected: &Value, live: &Value, parts: Value) -> Value {
     let is_settled = |adopted: &Value| is_same(rules, path, adopted, live);
     let kept = secret::keep(rules, expected, &parts);
     if is_settled(&kept) {
         return kept;
     }
-    // Parts of items that nobody recorded decide which item is which: only the whole value is unambiguous.
+    // Unrecorded parts of items decide which item is which: only the whole value is unambiguous.
     let whole = secret::keep(rules, expected, live);
     if secret::encrypted(rules, &whole) <= secret::encrypted(rules, &kept) && is_settled(&whole) {
         return whole;

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::{pair::Place, rules::Rules, secret, show};
 
-/// One place at which the live value differs from the recorded one. Credentials stand as fingerprints.
+/// One place at which the live value differs from the recorded one. Credentials are shown as fingerprints.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Difference {
     /// The path below the recorded field, empty for the field itself; of an item, the path of its list.
@@ -13,7 +13,7 @@ pub struct Difference {
     pub expected: Option<Value>,
     /// The live value; none for an item that only the recorded list has.
     pub actual: Option<Value>,
-    /// The description of a whole item that came or went, such as `rule tcp/22 from 0.0.0.0/0`.
+    /// The description of a whole item that was added or removed, such as `rule tcp/22 from 0.0.0.0/0`.
     pub item: Option<String>,
 }
 
@@ -43,13 +43,13 @@ impl Difference {
         format!("{prefix}{} -> {}", value(&self.expected), value(&self.actual))
     }
 
-    /// The recorded side in at most `columns` columns; empty where only the live value has the item.
+    /// The recorded side in at most `columns` columns; empty if only the live value has the item.
     #[must_use]
     pub fn short_expected(&self, columns: usize) -> String {
         self.side(self.expected.as_ref(), '-', columns)
     }
 
-    /// The live side in at most `columns` columns; empty where only the recorded value has the item.
+    /// The live side in at most `columns` columns; empty if only the recorded value has the item.
     #[must_use]
     pub fn short_actual(&self, columns: usize) -> String {
         self.side(self.actual.as_ref(), '+', columns)

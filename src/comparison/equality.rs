@@ -7,14 +7,14 @@ use super::{
     rules::{NoRules, Rules},
 };
 
-/// Whether nothing differs; parts in doubt count as equal.
+/// Returns true if nothing differs; parts in doubt count as equal.
 #[must_use]
 pub fn is_same(rules: &impl Rules, path: &[String], expected: &Value, live: &Value) -> bool {
     let found = pair::compare(rules, &mut path.to_vec(), pair::Side::of(expected), pair::Side::of(live));
     found.differences.is_empty()
 }
 
-/// Whether two recorded values say the same: neither lacks a key or an item of the other.
+/// Returns true if two recorded values are equal in both directions: neither lacks a key or an item of the other.
 #[must_use]
 pub fn is_alike(one: &Value, other: &Value) -> bool {
     is_same(&NoRules, &[], one, other) && is_same(&NoRules, &[], other, one)

@@ -1,14 +1,14 @@
-//! The identity of list items: the keys that tell whether two items stand for the same thing.
+//! The identity of list items: the keys that decide whether two items are the same.
 
 use serde_json::Value;
 
 use super::scalar::{is_blank, text};
 
-/// The keys that tell the items of a list apart, in the order in which they are tried.
+/// The keys that identify the items of a list, in order of preference.
 const IDENTITIES: [&[&str]; 7] =
     [&["id"], &["uuid"], &["name"], &["key"], &["entry_protocol", "entry_port"], &["domain"], &["vpc_uuid"]];
 
-/// Whether two items have the same identity; none where the recorded item has no identity that both name.
+/// Returns true if two items have the same identity; none if they have no identity that both name.
 pub(super) fn identity(one: &Value, other: &Value) -> Option<bool> {
     let same = |key: &str| {
         let one = one.get(key).filter(|value| !is_blank(value)).and_then(text)?;

@@ -1,7 +1,7 @@
 //! Maximum matching of a bipartite graph, by augmenting paths.
 
-/// Pairs each left vertex with at most one right vertex, as many as possible, only along edges. Pairs that `preferred`
-/// allows come first. Returns the right vertex of each left one.
+/// Pairs each left vertex with at most one right vertex along edges, with the maximum number of pairs. Pairs that
+/// `preferred` allows are tried first. Returns the right vertex of each left one.
 pub(super) fn maximum(
     left: usize,
     right: usize,
@@ -9,7 +9,7 @@ pub(super) fn maximum(
     edge: impl Fn(usize, usize) -> bool,
 ) -> Vec<Option<usize>> {
     let mut graph = Graph { partner_of_right: vec![None; right] };
-    // Equal lists are in the same order most of the time.
+    // Equal lists usually have the same order.
     for vertex in 0..left.min(right) {
         if preferred(vertex, vertex) {
             graph.pair(vertex, vertex);
@@ -42,7 +42,7 @@ impl Graph {
         (0..left).filter(|vertex| !self.partner_of_right.contains(&Some(*vertex))).collect()
     }
 
-    /// Finds partners for these left vertices, and keeps those that have none.
+    /// Finds partners for these left vertices, and keeps those without one.
     fn augment_all(&mut self, unmatched: &mut Vec<usize>, edge: &impl Fn(usize, usize) -> bool) {
         let mut visited = vec![false; self.partner_of_right.len()];
         unmatched.retain(|vertex| {
@@ -80,7 +80,7 @@ mod tests {
 
     use super::*;
 
-    /// The size of a maximum matching, by trying everything.
+    /// The size of a maximum matching, by brute force.
     fn brute_force(left: usize, used: &mut Vec<bool>, edges: &[Vec<bool>]) -> usize {
         if left == edges.len() {
             return 0;

@@ -1,8 +1,9 @@
-//! Comparison of one recorded value with the live one. Pure: it knows neither Kubernetes nor any cloud.
+//! Comparison of one recorded value with the live one. Pure: it depends neither on Kubernetes nor on a cloud.
 //!
-//! Scalars are equal when their canonical text is (`2`, `2.0` and `"2"`), lists of scalars as sets, maps by the recorded
-//! keys; null, missing, `""`, `[]` and `{}` are all blank. Items of other lists are matched one to one, so that every
-//! live item is accounted for. [`Rules`] add the habits of a cloud: other spellings, and keys with defaults.
+//! Scalars are equal if their canonical texts are (`2`, `2.0` and `"2"`), lists of scalars are compared as sets, and
+//! maps by the recorded keys. Null, missing, `""`, `[]` and `{}` are all blank. Items of other lists are matched one to
+//! one, so that every live item is accounted for. [`Rules`] add the rules of a cloud: other spellings, and keys with
+//! defaults.
 
 mod compare;
 mod difference;

@@ -1,4 +1,4 @@
-//! The walk through a recorded and a live value, side by side.
+//! The traversal of a recorded and a live value, side by side.
 
 use std::borrow::Cow;
 use std::cell::RefCell;
@@ -15,37 +15,37 @@ use super::{
     secret,
 };
 
-/// From this many pairs of items on, the items that do not stand at the same place count as other items.
+/// From this number of pairs of items, items at different positions count as different items.
 const MOST_PAIRS: usize = 250_000;
 
-/// Up to this many pairs of items are searched for items that differ in one part only.
+/// Up to this number of pairs of items, the search includes items that differ in one part only.
 const MOST_ALIKE: usize = 10_000;
 
 static NULL: Value = Value::Null;
 
-/// One of the two values: as it was written, and as the rules spell it.
+/// One of the two values: as written, and in the spelling of the rules.
 #[derive(Clone)]
 pub(super) struct Side<'v> {
     raw: &'v Value,
     spelled: Cow<'v, Value>,
 }
 
-/// The result of the walk.
+/// The result of the traversal.
 #[derive(Default)]
 pub(super) struct Found {
     pub(super) differences: Vec<Place>,
     pub(super) doubts: Vec<(Vec<String>, String)>,
     pub(super) adopted: Value,
-    /// See [`Comparison::restored`](super::Comparison::restored); none where nothing differs.
+    /// See [`Comparison::restored`](super::Comparison::restored); none if nothing differs.
     pub(super) restored: Option<Value>,
 }
 
-/// A place at which the two differ, with the values as they were written.
+/// A place at which the two differ, with the values as written.
 pub(super) struct Place {
     pub(super) path: Vec<String>,
     pub(super) expected: Option<Value>,
     pub(super) actual: Option<Value>,
-    /// The position of a whole item that came or went; the path is that of its list.
+    /// The position of a whole item that was added or removed; the path is that of its list.
     pub(super) item: Option<usize>,
 }
 
@@ -71,7 +71,7 @@ impl Found {
         self.differences.is_empty() && self.doubts.is_empty()
     }
 
-    /// Takes over what was found below; returns the value to adopt there, and the one to restore.
+    /// Merges the result of a part; returns the value to adopt there, and the one to restore.
     fn take(&mut self, below: Self) -> (Value, Option<Value>) {
         self.differences.extend(below.differences);
         self.doubts.extend(below.doubts);
@@ -79,7 +79,7 @@ impl Found {
     }
 }
 
-/// A recorded scalar in the type of the live one: a record may hold `"2"` for 2.
+/// A recorded scalar in the type of the live one: a record may contain `"2"` for 2.
 fn in_type_of(live: &Value, expected: &Value) -> Value {
     let parsed = match (live, expected) {
         (Value::Number(_) | Value::Bool(_), Value::String(text)) => serde_json::from_str::<Value>(text).ok(),
@@ -89,7 +89,7 @@ fn in_type_of(live: &Value, expected: &Value) -> Value {
     parsed.filter(|parsed| mem::discriminant(parsed) == mem::discriminant(live)).unwrap_or_else(|| expected.clone())
 }
 
-/// The blank of this value's type.
+/// The blank value of this value's type.
 fn blank_like(value: &Value) -> Value {
     match value {
         Value::Array(_) => Value::Array(Vec::new()),
@@ -152,7 +152,7 @@ fn maps(
     let defaults = rules.defaults(at);
     let closed = defaults.iter().filter(|(key, _)| !expected.contains_key(*key)).filter_map(|(key, default)| {
         let live = live.get(*key).unwrap_or(&NULL);
-        // The API leaves out zero values. Blank defaults are compared all the same: the key may be hidden.
+        // The API omits zero values. Blank defaults are compared anyway: the key may be hidden.
         let is_zero = **default == Value::Bool(false) || default.as_f64() == Some(0.0);
         (!is_zero || !is_blank(live)).then_some((*key, *default, live))
     });
@@ -184,7 +184,7 @@ fn maps(
     if !restored.is_empty() {
         let mut map = live_raw.as_object().cloned().unwrap_or_default();
         for (key, before) in restored {
-            // A default of nothing.
+            // The default is no value.
             if before.is_null() { drop(map.remove(&key)) } else { drop(map.insert(key, before)) }
         }
         found.restored = Some(map.into());
@@ -192,7 +192,7 @@ fn maps(
     found
 }
 
-/// An item of a list, with its place and as it was written.
+/// An item of a list, with its position and as written.
 struct Item<'v> {
     position: usize,
     raw: &'v Value,
@@ -229,7 +229,7 @@ fn items<'v>(raw: &'v Value, spelled: &'v [Value]) -> Vec<Item<'v>> {
         let raw = if same_length {
             raw.get(position).unwrap_or(item)
         } else {
-            // The rules took items away; those that are left may be spelled in another way.
+            // The rules removed items; the remaining ones may be spelled differently.
             let alike = |other: &&Value| text(other).zip(text(item)).is_some_and(|(a, b)| a.eq_ignore_ascii_case(&b));
             raw.iter().find(alike).unwrap_or(item)
         };
@@ -238,7 +238,7 @@ fn items<'v>(raw: &'v Value, spelled: &'v [Value]) -> Vec<Item<'v>> {
     spelled.iter().enumerate().filter(|(_, item)| !is_blank(item)).map(of).collect()
 }
 
-/// Scalars: neither order nor repetition counts.
+/// Compares sets of scalars: neither order nor repetition counts.
 fn sets(at: &[String], expected: &[Item<'_>], live: &[Item<'_>], live_raw: &Value) -> Found {
     let recorded: HashMap<_, _> = expected.iter().filter_map(|item| Some((text(item.spelled)?, item.raw))).collect();
     let present: BTreeSet<_> = live.iter().filter_map(|item| text(item.spelled)).collect();
@@ -274,10 +274,10 @@ fn sets(at: &[String], expected: &[Item<'_>], live: &[Item<'_>], live_raw: &Valu
     found
 }
 
-/// The live list on its way to the recorded one. Items that the rules ignore stay.
+/// The live list during its restoration to the recorded one. Items that the rules ignore are kept.
 struct Restored<'l> {
     live: &'l [Value],
-    /// By position: none for items that leave.
+    /// By position: none for removed items.
     changed: BTreeMap<usize, Option<Value>>,
     added: Vec<Value>,
 }
@@ -292,7 +292,7 @@ impl<'l> Restored<'l> {
         let is_it = |position: &usize| {
             !self.changed.contains_key(position) && self.live.get(*position).is_some_and(|live| live == item.raw)
         };
-        // The rules may have moved it.
+        // The rules may have changed its position.
         let position = Some(item.position).filter(is_it).or_else(|| (0..self.live.len()).find(is_it));
         if let Some(position) = position {
             self.changed.insert(position, to);
@@ -304,7 +304,7 @@ impl<'l> Restored<'l> {
         self.added.push(added);
     }
 
-    /// The list; none where nothing differs.
+    /// The list; none if nothing differs.
     fn list(mut self) -> Option<Value> {
         if self.changed.is_empty() && self.added.is_empty() {
             return None;
@@ -326,7 +326,7 @@ impl Place {
     }
 }
 
-/// Other items: each recorded one stands for one live one.
+/// Compares other items: each recorded one is matched with one live one.
 fn one_to_one(
     rules: &impl Rules,
     at: &mut Vec<String>,
@@ -371,7 +371,7 @@ fn one_to_one(
         adopted.unwrap_or_else(|| {
             at.push(item.position.to_string());
             let kept = project(rules, at, &recorded, item.raw);
-            // A key that nobody recorded may change the meaning of the others.
+            // An unrecorded key may change the meaning of the others.
             let is_whole = compare(rules, at, Side::of(&kept), Side::of(item.raw)).is_equal();
             let kept = if is_whole { kept } else { item.raw.clone() };
             at.pop();
@@ -386,7 +386,7 @@ fn one_to_one(
     found
 }
 
-/// Of a live item that nobody recorded, the keys that the recorded items name, and those with a default.
+/// The keys of an unrecorded live item that the recorded items use, and those with a default.
 fn project(rules: &impl Rules, at: &[String], recorded: &BTreeSet<&String>, item: &Value) -> Value {
     let Value::Object(entries) = item else { return item.clone() };
     let defaults = rules.defaults(at);
@@ -402,7 +402,7 @@ fn project(rules: &impl Rules, at: &[String], recorded: &BTreeSet<&String>, item
     if kept.values().all(is_blank) { item.clone() } else { kept.into() }
 }
 
-/// The comparisons of each recorded item with each live one, as far as they were needed.
+/// The comparisons of each recorded item with each live one, computed on demand.
 struct Cells<'c, 'v, R> {
     rules: &'c R,
     at: Vec<String>,
@@ -436,13 +436,13 @@ impl<R: Rules> Cells<'_, '_, R> {
         value
     }
 
-    /// Whether their identities allow that they are equal: much cheaper than to compare them.
+    /// Returns true if their identities allow equality: much cheaper than comparing them.
     fn may_be_equal(&self, one: usize, other: usize) -> bool {
         let items = self.expected.get(one).zip(self.live.get(other));
         items.is_some_and(|(expected, live)| identity(expected.raw, live.raw) != Some(false))
     }
 
-    /// Whether a part of the item is a credential: items with different identities must not share it.
+    /// Returns true if a part of the item is a credential: items with different identities must not share it.
     fn holds_credential(&self, item: &Item<'_>) -> bool {
         let mut at = self.at.clone();
         at.push(item.position.to_string());
@@ -459,7 +459,7 @@ impl<R: Rules> Cells<'_, '_, R> {
         known.unwrap_or_else(|| self.compute(one, other))
     }
 
-    /// Pairs items that are not equal but about the same thing, so that only their parts differ.
+    /// Pairs items that are not equal but have the same identity, so that only their parts differ.
     fn pair_the_rest(&self, mut partners: Vec<Option<usize>>) -> Vec<Option<usize>> {
         let free = |partners: &[Option<usize>]| -> Vec<usize> {
             (0..self.live.len()).filter(|other| !partners.contains(&Some(*other))).collect()
@@ -499,10 +499,10 @@ impl<R: Rules> Cells<'_, '_, R> {
 
 #[derive(Clone, Copy)]
 enum Alike {
-    /// They have the same name, key, id...
+    /// They have the same name, key or id.
     Identity,
-    /// All but one part is equal.
+    /// All parts except one are equal.
     OneDifference,
-    /// They are the only ones left.
+    /// No other items are left.
     Rest,
 }

@@ -1,10 +1,10 @@
-//! Values that were shown in full, read again.
+//! Parsing of values that were shown in full.
 
 use serde_json::Value;
 
 use super::{equality::is_alike, scalar, show::full};
 
-/// Whether a text that was shown in full stands for this value. Lists may have been shown in another order.
+/// Returns true if a text that was shown in full represents this value. Lists may be in another order.
 #[must_use]
 pub fn stands_for(text: &str, value: &Value) -> bool {
     if text == full(value) {

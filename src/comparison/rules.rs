@@ -1,13 +1,13 @@
-//! The habits of a cloud that a comparison respects.
+//! The rules of a cloud for a comparison.
 
 use std::borrow::Cow;
 
 use serde_json::Value;
 
-/// The habits of a cloud, by the path of a value; none by default. Items of lists stand in a path by their position.
+/// The rules of a cloud, by the path of a value; none by default. A path contains items of lists by their position.
 pub trait Rules {
-    /// Brings the two values at `path` to one spelling. A reason in return says that they differ in a way that may not
-    /// matter; the two are made equal then.
+    /// Normalizes the two values at `path` to one spelling. A returned reason means that they differ in a way that may
+    /// not matter; they are then made equal.
     fn normalize(
         &self,
         _path: &[String],
@@ -17,7 +17,7 @@ pub trait Rules {
         None
     }
 
-    /// The keys of the map at `path` that stand for a default where nobody recorded them.
+    /// The keys of the map at `path` with a default for unrecorded values.
     fn defaults(&self, _path: &[String]) -> Vec<(&str, &Value)> {
         Vec::new()
     }
@@ -27,18 +27,18 @@ pub trait Rules {
         None
     }
 
-    /// Whether the value at `path` is a credential.
+    /// Returns true if the value at `path` is a credential.
     fn is_credential(&self, _path: &[String]) -> bool {
         false
     }
 
-    /// Whether a live value is the ciphertext of a credential, which never replaces a recorded plain text.
+    /// Returns true if a live value is the ciphertext of a credential, which never replaces a recorded plain text.
     fn is_encrypted(&self, _live: &Value) -> bool {
         false
     }
 }
 
-/// Rules without any habit.
+/// No rules.
 #[derive(Clone, Copy, Debug)]
 pub struct NoRules;
 

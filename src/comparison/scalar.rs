@@ -17,16 +17,16 @@ pub fn text(value: &Value) -> Option<Cow<'_, str>> {
     }
 }
 
-/// Whole numbers without a fraction: JSON does not tell `2` from `2.0`.
+/// Integers without a fraction: JSON does not distinguish `2` from `2.0`.
 fn number_text(number: &Number) -> String {
     match number.as_f64() {
-        // Without the sign of -0.0.
+        // Removes the sign of -0.0.
         Some(float) if number.is_f64() && float.fract() == 0.0 => format!("{:.0}", float + 0.0),
         _ => number.to_string(),
     }
 }
 
-/// Null, `""`, `[]` and `{}`, and a list or map of nothing but these.
+/// Returns true for null, `""`, `[]` and `{}`, and for lists and maps that contain only these.
 #[must_use]
 pub fn is_blank(value: &Value) -> bool {
     match value {

@@ -1,4 +1,4 @@
-//! Credentials in documents: found by their path or by their look, and shown as fingerprints.
+//! Credentials in documents: detected by path or by appearance, and shown as fingerprints.
 
 use std::fmt::Write as _;
 
@@ -25,20 +25,20 @@ pub fn hide(rules: &impl Rules, path: &[String], value: &Value) -> Value {
     hide_at(rules, &mut path.to_vec(), value)
 }
 
-/// A value of which no table says where credentials stand: only names and looks count.
+/// Hides credentials in a value without rules: only names and appearance count.
 #[must_use]
 pub fn hide_unknown(value: &Value) -> Value {
     hide(&NoRules, &[], value)
 }
 
-/// A text that may be, or contain, a credential, such as an error of a third party.
+/// Hides credentials in a text of unknown origin, such as an error of a third party.
 #[must_use]
 pub fn hide_text(text: &str) -> String {
     if !is_fingerprint(&text.into()) && looks_secret(text) { fingerprint(&Value::from(text)) } else { text.to_owned() }
 }
 
-/// `(secret, sha256:1a2b3c4d)`: the same for the same value, so that a change is visible. That of a ciphertext says so:
-/// `(secret, sha256:1a2b3c4d, encrypted)`.
+/// `(secret, sha256:1a2b3c4d)`: equal for equal values, so that a change is visible. The fingerprint of a ciphertext is
+/// marked: `(secret, sha256:1a2b3c4d, encrypted)`.
 #[must_use]
 pub fn fingerprint(value: &Value) -> String {
     if let Some(text) = value.as_str().filter(|_| is_fingerprint(value)) {
@@ -59,25 +59,25 @@ pub fn digest(value: &Value) -> String {
     })
 }
 
-/// Whether a value is the ciphertext of a credential.
+/// Returns true if a value is the ciphertext of a credential.
 #[must_use]
 pub fn is_ciphertext(value: &Value) -> bool {
     value.as_str().is_some_and(|text| text.starts_with(CIPHERTEXT))
 }
 
-/// Whether a value is the fingerprint of a ciphertext.
+/// Returns true if a value is the fingerprint of a ciphertext.
 #[must_use]
 pub fn is_of_ciphertext(value: &Value) -> bool {
     is_fingerprint(value) && value.as_str().is_some_and(|text| text.ends_with(END_OF_CIPHERTEXT))
 }
 
-/// Whether one value is the fingerprint of the other. An acceptance that stands keeps credentials as fingerprints.
+/// Returns true if one value is the fingerprint of the other. Standing acceptances keep credentials as fingerprints.
 #[must_use]
 pub fn stands_for(hidden: &Value, value: &Value) -> bool {
     is_fingerprint(hidden) && !is_blank(value) && hidden.as_str() == Some(fingerprint(value).as_str())
 }
 
-/// Whether a value holds the fingerprint of a credential.
+/// Returns true if a value holds the fingerprint of a credential.
 #[must_use]
 pub fn is_hidden(value: &Value) -> bool {
     match value {
@@ -87,7 +87,7 @@ pub fn is_hidden(value: &Value) -> bool {
     }
 }
 
-/// A value with each ciphertext in it replaced by the plain text that is recorded in its place.
+/// Replaces each ciphertext in a value by the plain text that is recorded at its place.
 pub(super) fn keep(rules: &impl Rules, recorded: &Value, value: &Value) -> Value {
     match (recorded, value) {
         (Value::Object(recorded), Value::Object(entries)) => {
@@ -162,7 +162,7 @@ fn is_fingerprint(value: &Value) -> bool {
     value.as_str().is_some_and(|text| text.starts_with(START) && text.ends_with(')'))
 }
 
-/// Whether a key names a credential, in any spelling: `api_key`, `webhookURL`, `db-password`.
+/// Returns true if a key names a credential, in any spelling: `api_key`, `webhookURL`, `db-password`.
 fn is_secret_name(key: &str) -> bool {
     let name: String = key.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_ascii_lowercase();
     let anywhere =
@@ -173,17 +173,17 @@ fn is_secret_name(key: &str) -> bool {
         || name == "cookie"
         || name == "setcookie"
         || key.split(|sign: char| !sign.is_ascii_alphanumeric()).any(|word| words.contains(&&*word.to_ascii_lowercase()))
-        // The key of a variable or a taint is its name, and public keys are for everybody.
+        // The key of a variable or a taint is its name, and public keys are no secret.
         || (name.ends_with("key") && name != "key" && name != "sshkey" && !name.ends_with("publickey"))
 }
 
-/// Whether a key names a password, which may be a number.
+/// Returns true if a key names a password, which may be a number.
 fn is_password_name(key: &str) -> bool {
     let name = key.to_ascii_lowercase();
     ["password", "passwd", "passphrase", "secret"].iter().any(|part| name.contains(part))
 }
 
-/// Whether a text looks like a credential, wherever it stands.
+/// Returns true if a text looks like a credential, at any place.
 fn looks_secret(text: &str) -> bool {
     let folded = text.to_ascii_lowercase();
     has_user_info(text)
@@ -211,19 +211,19 @@ fn looks_secret(text: &str) -> bool {
         || is_web_token(text)
 }
 
-/// `https://user:password@host`, and `https://token@host`.
+/// Detects `https://user:password@host` and `https://token@host`.
 fn has_user_info(text: &str) -> bool {
     text.match_indices("://").any(|(at, separator)| {
         let rest = text.get(at + separator.len()..).unwrap_or_default();
         let authority = rest.split(['/', '?', '#', ' ', '"']).next().unwrap_or_default();
         let is_plain = authority.rsplit_once('@').is_some_and(|(user, _)| !user.is_empty());
-        // A password may hold the signs that end an authority.
+        // A password may contain the characters that end an authority.
         let user = rest.split([' ', '"']).next().unwrap_or_default().split_once('@').map(|(user, _)| user);
         is_plain || user.and_then(|user| user.split_once(':')).is_some_and(|(user, _)| !user.contains('/'))
     })
 }
 
-/// A JSON document as text that holds a credential.
+/// Detects a JSON document as text that contains a credential.
 fn is_document_with_secret(text: &str) -> bool {
     if !text.starts_with(['{', '[']) {
         return false;
@@ -232,7 +232,7 @@ fn is_document_with_secret(text: &str) -> bool {
     parsed.is_some_and(|parsed| hide_unknown(&parsed) != parsed)
 }
 
-/// `?token=...` and the like, in a URL.
+/// Detects `?token=...` and similar parameters in a URL.
 fn is_token_in_query(text: &str) -> bool {
     let Some((_, query)) = text.split_once('?') else { return false };
     query.split(['&', '#']).filter_map(|part| part.split_once('=')).any(|(name, value)| {
@@ -241,7 +241,7 @@ fn is_token_in_query(text: &str) -> bool {
     })
 }
 
-/// A JSON Web Token: three parts in base64, of which the first begins with `{"`.
+/// Detects a JSON Web Token: three parts in base64, of which the first starts with `{"`.
 fn is_web_token(text: &str) -> bool {
     text.starts_with("eyJ") && text.split('.').count() == 3 && text.len() > 40
 }

@@ -1,4 +1,4 @@
-//! Values as text for people: in full, and short.
+//! Values as text for people: in full and in short form.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -8,7 +8,7 @@ use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
 use super::scalar;
 
-/// A value in full: text as it is, anything else as JSON, as kubectl prints it.
+/// A value in full: text unchanged, anything else as JSON, as kubectl prints it.
 #[must_use]
 pub fn full(value: &Value) -> String {
     match value {
@@ -18,24 +18,24 @@ pub fn full(value: &Value) -> String {
     }
 }
 
-/// A value in at most `columns` columns, readable whatever it holds.
+/// A value in at most `columns` columns, with unreadable characters escaped.
 #[must_use]
 pub fn short(value: &Value, columns: usize) -> String {
     short_text(&full(value), columns)
 }
 
-/// A text in at most `columns` columns, readable whatever it holds.
+/// A text in at most `columns` columns, with unreadable characters escaped.
 #[must_use]
 pub fn short_text(text: &str, columns: usize) -> String {
-    // Escaping reads the whole text; most of a long one is cut off.
+    // Escaping reads the whole text, but most of a long text is cut off.
     let bound = text.char_indices().nth(columns.saturating_mul(2).max(64)).map_or(text.len(), |(at, _)| at);
     let (head, is_cut) = (text.get(..bound).unwrap_or(text), bound < text.len());
     let escaped = escape(head);
     if is_cut { clip(&format!("{escaped}{}", "…".repeat(columns)), columns) } else { clip(&escaped, columns) }
 }
 
-/// A text as JSON writes it, where it would not be readable as it is: empty, with blanks at an edge, or with characters
-/// that have no form of their own.
+/// A text as JSON writes it, if it is not readable unchanged: an empty text, blanks at an edge, or invisible
+/// characters.
 #[must_use]
 pub fn escape(text: &str) -> Cow<'_, str> {
     let is_plain = !text.is_empty() && text.trim() == text && !text.chars().any(is_formless);
@@ -63,7 +63,7 @@ pub fn escape(text: &str) -> Cow<'_, str> {
     Cow::Owned(quoted)
 }
 
-/// Control characters, and those that change how others look: zero-width ones, and marks of direction.
+/// Control characters, and characters that change the display of others: zero-width ones, and marks of direction.
 fn is_formless(sign: char) -> bool {
     sign.is_control()
         || (sign != ' ' && sign.is_whitespace())
@@ -79,7 +79,7 @@ pub fn width(text: &str) -> usize {
     text.width()
 }
 
-/// At most `columns` columns of a text; `…` stands for the rest.
+/// At most `columns` columns of a text; `…` replaces the rest.
 #[must_use]
 pub fn clip(text: &str, columns: usize) -> String {
     if width(text) <= columns {
@@ -95,7 +95,7 @@ pub fn clip(text: &str, columns: usize) -> String {
     clipped + "…"
 }
 
-/// The last `columns` columns of a text; `…` stands for what comes before.
+/// The last `columns` columns of a text; `…` replaces the part before them.
 #[must_use]
 pub fn clip_start(text: &str, columns: usize) -> String {
     if width(text) <= columns {

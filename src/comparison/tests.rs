@@ -1,4 +1,4 @@
-//! The generic comparison: what is the same in other clothes, and what is not.
+//! The generic comparison: equal values in different spellings, and different values.
 
 use std::borrow::Cow;
 
@@ -33,7 +33,7 @@ fn equal_values_in_other_clothes_match() {
         (json!({"a": ""}), json!(null)),
         (json!([{"port": 22}]), json!([{"port": "22", "extra": true}])),
         (json!([{"a": 1}, {"b": 1}]), json!([{"b": 1}, {"a": 1}])),
-        // Only one of the two ways to pair them leaves nothing over.
+        // Only one of the two pairings leaves no item over.
         (json!([{"a": 1}, {"a": 1, "b": 1}]), json!([{"a": 1, "b": 1}, {"a": 1, "c": 1}])),
         (json!(-0.0), json!("0")),
     ];
@@ -186,7 +186,7 @@ proptest! {
     }
 }
 
-/// Texts that begin with `EV[` are ciphertexts of anything; a value is whole only with its seal.
+/// Rules in which texts that start with `EV[` are ciphertexts of anything, and a value is whole only with its seal.
 struct Sealed;
 
 impl Rules for Sealed {
@@ -218,7 +218,7 @@ fn a_whole_value_that_is_adopted_keeps_the_recorded_plain_texts() {
         "size": 2, "seal": "x", "keys": [{"name": "b", "token": "plain b"}, {"name": "a", "token": "plain a"}],
     });
     assert_eq!(found.adopted, wanted);
-    // If adopting the whole value would lose one, only the parts are adopted.
+    // If adopting the whole value would lose a plain text, only the parts are adopted.
     let recorded = json!({"size": 1, "keys": [{"token": "plain a"}, {"token": "plain b"}]});
     let live = json!({"size": 2, "seal": "x", "keys": [{"token": "EV[a]"}, {"token": "EV[b]"}, {"token": "EV[c]"}]});
     let adopted = compare(&Sealed, &[], &recorded, &live).adopted.to_string();

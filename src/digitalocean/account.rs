@@ -1,5 +1,5 @@
-//! Which account the token belongs to. Where a token is replaced by another account's, all that is recorded is missing
-//! at once, and every direct question says 404: only the account tells that from a deletion.
+//! The account of the token. If the token is replaced by another account's, all recorded resources are missing at once,
+//! and every direct request returns 404: only the account distinguishes that from a deletion.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,14 +9,14 @@ use serde::Deserialize;
 use super::call::Call;
 use super::{Client, Error, Priority};
 
-/// How the account is asked for.
+/// The call that returns the account.
 const CALL: &str = "GET /v2/account";
 
-/// An account, by the UUID of its team, or of its user where there is no team: resources belong to the team.
+/// An account: the UUID of its team, or of its user without a team. Resources belong to the team.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Account(Arc<str>);
 
-/// The answer of `/v2/account`, as far as it tells accounts apart.
+/// The response of `/v2/account`, with the fields that identify an account.
 #[derive(Deserialize)]
 struct Said {
     account: User,
@@ -33,17 +33,17 @@ struct Team {
     uuid: Option<String>,
 }
 
-/// The account of the token of a client, asked for once for each token.
+/// The account of a client's token, requested once per token.
 #[derive(Default)]
 pub(super) struct Accounts {
-    /// Of which version of the token, and which account, where the token may know.
+    /// The version of the token, and its account; none if the token cannot read it.
     known: tokio::sync::Mutex<Option<(u64, Option<Account>)>>,
-    /// Whether it was told that the token may not read its account.
+    /// True if the missing permission to read the account was logged.
     is_told: AtomicBool,
 }
 
 impl Accounts {
-    /// The account as last asked for; nothing where that cannot be told at the moment.
+    /// The last known account; none if it is unknown at the moment.
     pub(super) async fn known(&self, client: &Client) -> Option<Account> {
         let mut known = self.known.lock().await;
         let version = client.token_version();
@@ -56,13 +56,13 @@ impl Accounts {
                 account
             }
             Err(error) => {
-                tracing::debug!(call = CALL, %error, "cannot tell yet which account the token belongs to");
+                tracing::debug!(call = CALL, %error, "cannot read the account of the token yet");
                 None
             }
         }
     }
 
-    /// The account, asked for now; nothing where the token may not know.
+    /// Requests the account; none if the token cannot read it.
     ///
     /// # Errors
     /// If no trustworthy response arrived.
@@ -74,8 +74,8 @@ impl Accounts {
                     tracing::warn!(
                         call = CALL,
                         %error,
-                        "cannot tell which account the token belongs to: under a token of another account, all \
-                         resources would count as deleted"
+                        "cannot read the account of the token: with a token of another account, all resources \
+                         would count as deleted"
                     );
                 }
                 Ok(None)
@@ -93,7 +93,7 @@ impl From<Said> for Account {
 }
 
 impl Client {
-    /// The account that the token belongs to.
+    /// The account of the token.
     ///
     /// # Errors
     /// If no trustworthy response arrived; [`Error::Forbidden`] if the token lacks the scope.

@@ -1,4 +1,4 @@
-//! Waits for cloud actions on behalf of many: one list call tells about 200 of them.
+//! Waits for cloud actions on behalf of many waiters: one list call returns about 200 actions.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::hash::Hash;
@@ -16,65 +16,65 @@ use super::lists::PER_PAGE;
 use super::pages::Cursor;
 use super::{Client, Error, Path};
 
-/// The token's scope for all of this.
+/// The scope that these calls need.
 const SCOPE: &str = "actions:read";
-/// How many pages of the list are read in one round, newest actions first.
+/// The number of pages of the list per round, newest actions first.
 const PAGES: u32 = 5;
-/// How many actions that these pages do not show are asked for singly in one round.
+/// The number of single requests per round for actions that these pages lack.
 const SINGLES: usize = 5;
-/// How often an action must be denied before it counts as gone: one that has just begun may not be known everywhere.
+/// The number of 404 responses after which an action counts as gone: a new action may not be visible everywhere yet.
 const DENIALS: u32 = 2;
-/// For how long an end is remembered.
+/// The time for which an ended action is remembered.
 const REMEMBERED: Duration = Duration::from_mins(10);
 
-/// The actions that are awaited, and by whom. Clones share them.
+/// The awaited actions with their waiters. Clones share them.
 #[derive(Clone)]
 pub struct Actions<K> {
     waits: Arc<Waits<K>>,
-    /// Ends with the last clone.
+    /// Aborted with the last clone.
     _poller: Arc<AbortOnDropHandle<()>>,
 }
 
-/// How an action ended.
+/// The result of an action.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ActionState {
-    /// It did what it was to do.
+    /// It succeeded.
     Completed,
-    /// It failed; the API does not say why.
+    /// It failed; the API does not return the reason.
     Errored,
-    /// The API says that there is no such action.
+    /// The API does not know the action.
     Gone,
 }
 
 struct Waits<K> {
     interval: Duration,
     state: Mutex<State<K>>,
-    /// Somebody waits for something, after a time when nobody did.
+    /// Notifies the poller that the first waiter was added.
     begun: Notify,
 }
 
 struct State<K> {
     waiting: BTreeMap<u64, Wait<K>>,
     ended: HashMap<u64, (ActionState, Instant)>,
-    /// When to look next; never while nobody waits.
+    /// The time of the next round; none without waiters.
     due: Option<Instant>,
 }
 
 struct Wait<K> {
     since: Instant,
     waiters: HashSet<K>,
-    /// When the action was last asked for singly.
+    /// The time of the last single request.
     asked: Option<Instant>,
-    /// How often the API has denied it since it was last seen.
+    /// The number of 404 responses since the action was last seen.
     denials: u32,
 }
 
-/// The task that looks.
+/// The polling task.
 struct Poller<K, W> {
     client: Client,
     waits: Arc<Waits<K>>,
     wake: W,
-    /// Why the last round failed.
+    /// The reason why the last round failed.
     trouble: Option<&'static str>,
 }
 
@@ -94,7 +94,7 @@ enum Status {
 }
 
 impl<K: Clone + Eq + Hash + Send + Sync + 'static> Actions<K> {
-    /// Polls in a task of its own while somebody waits, on average with one call per `interval` at most, and sleeps
+    /// Polls in a separate task while there are waiters, with at most one call per `interval` on average, and sleeps
     /// otherwise. `wake` is called once for each waiter of an action that has ended. Needs a tokio runtime.
     pub fn start(client: Client, interval: Duration, wake: impl Fn(K) + Send + Sync + 'static) -> Self {
         let state = State { waiting: BTreeMap::new(), ended: HashMap::new(), due: None };
@@ -103,7 +103,7 @@ impl<K: Clone + Eq + Hash + Send + Sync + 'static> Actions<K> {
         Self { waits, _poller: Arc::new(AbortOnDropHandle::new(tokio::spawn(poller.run()))) }
     }
 
-    /// How an action ended. Nothing where it is in progress or not known yet; `waiter` is woken when it has ended.
+    /// The result of an action; none if it is in progress or unknown. `waiter` is woken when the action has ended.
     #[must_use]
     pub fn look(&self, id: u64, waiter: &K) -> Option<ActionState> {
         let now = Instant::now();
@@ -125,7 +125,7 @@ impl<K: Clone + Eq + Hash + Send + Sync + 'static> Actions<K> {
         None
     }
 
-    /// `waiter` does not wait for anything any more.
+    /// Removes `waiter` from all actions.
     pub fn forget(&self, waiter: &K) {
         let mut state = self.waits.state();
         state.waiting.retain(|_, wait| {
@@ -158,14 +158,14 @@ impl<K: Eq + Hash, W: Fn(K)> Poller<K, W> {
         }
     }
 
-    /// Looks once at all that is awaited. How many calls that took.
+    /// Polls all awaited actions once. Returns the number of calls.
     async fn round(&mut self) -> u32 {
         let mut calls = 0;
         let trouble = match self.look(&mut calls).await {
             Ok(()) => None,
             Err(error) => {
                 if self.trouble != Some(error.category()) {
-                    warn!(%error, "cannot see how the cloud's actions go; will try again");
+                    warn!(%error, "cannot read the cloud's actions; retrying");
                 }
                 Some(error.category())
             }
@@ -181,7 +181,7 @@ impl<K: Eq + Hash, W: Fn(K)> Poller<K, W> {
         let mut missing = self.waits.awaited();
         let mut cursor = Cursor::default();
         for _ in 0..PAGES {
-            // Newest first, if not strictly so.
+            // Newest first, with small exceptions.
             let Some(oldest) = missing.first().copied() else { return Ok(()) };
             *calls += 1;
             let (actions, has_more) = self.page(&mut cursor).await?;
@@ -207,7 +207,8 @@ impl<K: Eq + Hash, W: Fn(K)> Poller<K, W> {
         Ok(())
     }
 
-    /// The actions of one page, and whether more pages follow. Each round is a try, so that no call is retried here.
+    /// The actions of one page, and whether more pages follow. A failed round is repeated as a whole, so no call is
+    /// retried here.
     async fn page(&self, cursor: &mut Cursor) -> Result<(Vec<Action>, bool), Error> {
         let path = Path { route: "/v2/actions", parent: None, id: None, scope: SCOPE };
         let (_, number) = cursor.query();
@@ -219,12 +220,12 @@ impl<K: Eq + Hash, W: Fn(K)> Poller<K, W> {
             actions.push(serde_json::from_str(row).map_err(|error| error.to_string())?);
             Ok(())
         })?;
-        // Actions begin all the time, so the total may change between two pages.
+        // New actions are added all the time, so the total may change between two pages.
         cursor.take(&page);
         Ok((actions, page.has_more(cursor.rows)))
     }
 
-    /// One action; nothing where the API says that there is none.
+    /// Requests one action; none if the API returns 404.
     async fn ask(&self, id: u64) -> Result<Option<Action>, Error> {
         #[derive(Deserialize)]
         struct Answer {
@@ -251,7 +252,7 @@ impl<K: Eq + Hash, W: Fn(K)> Poller<K, W> {
     }
 
     fn end(&self, id: u64, how: ActionState) {
-        // Not under the lock: who is woken may look at once.
+        // Outside of the lock: a woken waiter may read at once.
         self.waits.end(id, how).into_iter().for_each(&self.wake);
     }
 }
@@ -261,8 +262,8 @@ impl<K> Waits<K> {
         self.state().waiting.keys().copied().collect()
     }
 
-    /// Which actions to ask for singly: those that were not asked for yet, then those that were longest ago, so that
-    /// each has its turn; among these, the longest wait first.
+    /// The actions to request singly: those that were never requested, then those with the oldest request, so that each
+    /// has its turn. Among these, the longest wait comes first.
     fn pick(&self, missing: &BTreeSet<u64>) -> Vec<u64> {
         let state = self.state();
         let turns = missing.iter().filter_map(|id| state.waiting.get(id).map(|wait| (wait.asked, wait.since, *id)));
@@ -278,7 +279,7 @@ impl<K> Waits<K> {
         }
     }
 
-    /// The API says that there is no such action: whether that is to be believed.
+    /// Counts a 404 for an action. Returns true if the action counts as gone.
     fn deny(&self, id: u64) -> bool {
         self.state().waiting.get_mut(&id).is_some_and(|wait| {
             wait.denials += 1;
@@ -286,14 +287,14 @@ impl<K> Waits<K> {
         })
     }
 
-    /// There is such an action.
+    /// Resets the count of 404 responses.
     fn allow(&self, id: u64) {
         if let Some(wait) = self.state().waiting.get_mut(&id) {
             wait.denials = 0;
         }
     }
 
-    /// The action has ended. Who waited for it.
+    /// Records the end of an action, and returns its waiters.
     fn end(&self, id: u64, how: ActionState) -> HashSet<K> {
         let mut state = self.state();
         let Some(wait) = state.waiting.remove(&id) else { return HashSet::new() };
@@ -301,8 +302,8 @@ impl<K> Waits<K> {
         wait.waiters
     }
 
-    /// The round that was due then has ended. The next begins when its calls have been made up for, if somebody still
-    /// waits; who came after all others had left is not to wait for that.
+    /// Completes the round that was due then. If there are waiters, the next round starts when its calls are made up
+    /// for. A waiter that arrives after all others have left does not wait for that.
     fn rest(&self, due: Instant, calls: u32) {
         let now = Instant::now();
         let mut state = self.state();

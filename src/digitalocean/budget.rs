@@ -2,8 +2,8 @@
 //!
 //! DigitalOcean counts calls in sliding windows. A bucket that refills steadily would allow a second burst while the
 //! first still counts, so the budget keeps the time of each call instead. A call counts from the moment it may be sent
-//! until a whole window after its answer: whenever in between the server counted it, it has left the server's window by
-//! then.
+//! until a whole window after its response: by then it has left the server's window, independent of when the server
+//! counted it.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -15,21 +15,21 @@ use tokio::time::Instant;
 
 use super::kinds::Lane;
 
-/// The windows are kept a little longer than DigitalOcean's, for clocks that do not run alike.
+/// The windows are slightly longer than DigitalOcean's, for clocks that differ.
 const MARGIN: Duration = Duration::from_millis(100);
 const MINUTE: Duration = Duration::from_mins(1).saturating_add(MARGIN);
 const HOUR: Duration = Duration::from_hours(1).saturating_add(MARGIN);
 
-/// How many calls the token may make, and how many of them sweeps leave to urgent calls.
+/// The number of calls that the token may make, and the part that sweeps leave to urgent calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Calls in any 60 seconds. DigitalOcean's own: 250.
+    /// Calls in any 60 seconds. DigitalOcean's limit is 250.
     pub per_minute: usize,
-    /// Calls in any hour. DigitalOcean's own: 5,000.
+    /// Calls in any hour. DigitalOcean's limit is 5,000.
     pub per_hour: usize,
-    /// Of `per_minute`, calls that only urgent calls may use.
+    /// The part of `per_minute` that only urgent calls may use.
     pub minute_reserve: usize,
-    /// Of `per_hour`, calls that only urgent calls may use.
+    /// The part of `per_hour` that only urgent calls may use.
     pub hour_reserve: usize,
 }
 
@@ -47,7 +47,7 @@ pub(super) struct Budget {
     changed: Notify,
 }
 
-/// The right to make one call; dropping it says that the call has ended, however it did.
+/// The permission to make one call. Dropping it records the end of the call.
 #[derive(Debug)]
 pub(super) struct Permit {
     budget: Arc<Budget>,
@@ -55,18 +55,18 @@ pub(super) struct Permit {
     lane: Option<&'static str>,
 }
 
-/// What `ratelimit-*` headers said.
+/// The values of `ratelimit-*` headers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Told {
     /// The size of the server's budget.
     pub(super) limit: usize,
-    /// What is left of it.
+    /// The remaining part of it.
     pub(super) remaining: usize,
-    /// In how long the oldest call leaves the server's window.
+    /// The time until the oldest call leaves the server's window.
     pub(super) reset: Duration,
 }
 
-/// What is left, for metrics.
+/// The remaining calls, for metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Left {
     pub(super) minute: usize,
@@ -81,7 +81,7 @@ struct State {
     urgent: Log,
     /// Calls that wait, in the order in which they came.
     lines: HashMap<(Priority, Option<&'static str>), VecDeque<Arc<Notify>>>,
-    /// Paths with limits of their own.
+    /// Paths with separate limits.
     lanes: HashMap<&'static str, Log>,
     paused_until: Option<Instant>,
     server: Option<Server>,
@@ -99,14 +99,14 @@ struct Server {
     reset: Instant,
 }
 
-/// Calls of one kind of limit: those under way, and when each of the others ended, oldest first.
+/// Calls of one kind of limit: the number of calls in flight, and the end of each other call, oldest first.
 #[derive(Debug, Default)]
 struct Log {
     under_way: usize,
     ended: VecDeque<Instant>,
 }
 
-/// Why a call has to wait.
+/// The reason why a call has to wait.
 enum Wait {
     /// Until this time at the latest.
     Until(Instant),
@@ -142,14 +142,14 @@ impl Budget {
         }
     }
 
-    /// Takes over what the server said about the whole token.
+    /// Applies the server's values of the whole token.
     pub(super) fn told(&self, told: Told) {
         let now = Instant::now();
         let mut state = self.state();
-        // Calls under way may not be counted in what the server said.
+        // The server's values may not include calls in flight.
         let mut remaining = told.remaining.saturating_sub(state.calls.under_way);
         if let Some(before) = state.server.filter(|before| now < before.reset) {
-            // Nothing has left the server's window since: an answer that says more was overtaken by another.
+            // No call has left the server's window since, so a higher value is from an overtaken response.
             remaining = remaining.min(before.remaining);
         }
         let reserve = self.limits.hour_reserve.min(told.limit / 10);
@@ -159,14 +159,14 @@ impl Budget {
         state.server = Some(server);
     }
 
-    /// Lets all calls of the token wait, because the server said so.
+    /// Pauses all calls of the token, as the server requested.
     pub(super) fn pause(&self, time: Duration) {
         let until = Instant::now() + time.min(HOUR);
         let mut state = self.state();
         state.paused_until = Some(state.paused_until.map_or(until, |before| before.max(until)));
     }
 
-    /// What is left to sweeps.
+    /// The remaining calls of sweeps.
     pub(super) fn left(&self) -> Left {
         let now = Instant::now();
         let mut state = self.state();
@@ -263,7 +263,7 @@ impl Drop for Permit {
 }
 
 impl Limits {
-    /// At least one call, so that a budget that is all reserve does not stand still.
+    /// At least one call, so that a budget that is all reserve still allows sweeps.
     pub(super) fn of_minute(&self, priority: Priority) -> usize {
         match priority {
             Priority::Sweep => self.per_minute.saturating_sub(self.minute_reserve).max(1),
@@ -280,7 +280,7 @@ impl Limits {
 }
 
 impl State {
-    /// Counts one more call as under way, or says what to wait for.
+    /// Counts one more call in flight, or returns the reason to wait.
     fn take(&mut self, limits: &Limits, priority: Priority, lane: Option<Lane>, now: Instant) -> Result<(), Wait> {
         if let Some(until) = self.paused_until.filter(|until| now < *until) {
             return Err(Wait::Until(until));
@@ -294,7 +294,8 @@ impl State {
                 if now < server.reset {
                     return Err(Wait::Until(server.reset));
                 }
-                // At least one call has left the server's window. One call goes; its answer says how many more may.
+                // At least one call has left the server's window, so one call is allowed; its response contains the new
+                // value.
                 if self.calls.under_way > 0 {
                     return Err(Wait::ForAnother);
                 }
@@ -348,7 +349,7 @@ impl Log {
         if used < limit {
             return Ok(());
         }
-        // So many calls must leave the window before there is room for one.
+        // This number of calls must leave the window before there is room for one.
         let first = self.ended.partition_point(|ended| *ended + window <= now);
         match self.ended.get(first + used - limit) {
             Some(ended) => Err(Wait::Until(*ended + window)),
@@ -367,7 +368,8 @@ mod tests {
         Limits { per_minute, per_hour, minute_reserve: per_minute / 10, hour_reserve: per_hour / 10 }
     }
 
-    /// Makes `calls` calls of random lengths, which the server counts at a random moment within each; returns these.
+    /// Makes `calls` calls of random lengths, which the server counts at a random moment within each; returns these
+    /// moments.
     async fn counted_by_server(budget: &Arc<Budget>, calls: usize, seed: u64) -> Vec<Instant> {
         let mut random = StdRng::seed_from_u64(seed);
         let mut tasks = tokio::task::JoinSet::new();
@@ -561,11 +563,11 @@ mod tests {
     }
 }
 
-/// Whose calls go first when the budget runs low.
+/// The priority of a call when the budget is low.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Priority {
-    /// Routine: leaves the reserve alone.
+    /// Routine: does not use the reserve.
     Sweep,
-    /// Someone waits for it: may use the reserve.
+    /// A user or a saga waits for it: may use the reserve.
     Urgent,
 }

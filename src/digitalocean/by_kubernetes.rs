@@ -1,15 +1,15 @@
 //! Resources that the cloud controllers of a Kubernetes cluster made: its nodes, load balancers, volumes, firewalls and tags.
-//! The cluster owns them, so nobody records them one by one.
+//! firewalls. The cluster owns them, so they are not recorded individually.
 
 use serde::Deserialize;
 
-/// The start of the tags of a cluster's resources, and the tag of all of them.
+/// The prefix of the tags of a cluster's resources, and a tag of all of them.
 const TAG: &str = "k8s";
-/// The start of the names of volumes and firewalls that controllers made.
+/// The prefix of the names of volumes and firewalls that controllers created.
 const VOLUME: &str = "pvc-";
 const FIREWALL: &str = "k8s-";
 
-/// The part of a document that shows it.
+/// The part of a document that shows the owner.
 #[derive(Default, Deserialize)]
 struct Marks {
     #[serde(default)]
@@ -20,10 +20,10 @@ struct Marks {
     tag: Option<String>,
 }
 
-/// Whether a controller made the resource of this document.
+/// Returns true if a controller created the resource of this document.
 #[must_use]
 pub fn is_made(kind: &str, document: &str) -> bool {
-    // Most documents need not be parsed.
+    // Most documents do not have to be parsed.
     if !document.contains(TAG) && !document.contains(VOLUME) {
         return false;
     }
@@ -33,7 +33,7 @@ pub fn is_made(kind: &str, document: &str) -> bool {
     let mut tags = marks.tags.into_iter().flatten().chain(marks.tag);
     let mut has_tag = || tags.any(|tag| is_tag(&tag));
     match kind {
-        // Its tags are those that it opens, which people choose too.
+        // Its tags are its targets, which people choose too.
         "Firewall" => name.starts_with(FIREWALL),
         "Tag" => is_tag(&name),
         "Volume" => name.starts_with(VOLUME) || has_tag(),

@@ -1,4 +1,4 @@
-//! One call, and how it is named in messages and metrics.
+//! One call, with its name in messages and metrics.
 
 use reqwest::{Method, Url};
 use serde_json::Value;
@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use super::budget::Priority;
 use super::{Error, Verb};
 
-/// One call: what it does, where, and how it is called in messages and metrics.
+/// One call: its operation, its target, and its name in messages and metrics.
 pub(super) struct Call<'a> {
     /// The verb and the body of a change; none for a read.
     pub(super) change: Option<(Verb, Option<&'a Value>)>,
@@ -17,12 +17,12 @@ pub(super) struct Call<'a> {
     /// The token's scope that it needs.
     pub(super) scope: &'static str,
     pub(super) priority: Priority,
-    /// Until when it waits for the budget; as long as it takes where nothing is said.
+    /// The time until which it waits for the budget; without a limit by default.
     pub(super) give_up: Option<Instant>,
 }
 
 impl Call<'static> {
-    /// A read that waits for the budget as long as it takes.
+    /// A read that waits for the budget without a limit.
     pub(super) fn reading(url: Url, route: &'static str, scope: &'static str, priority: Priority) -> Self {
         Self { change: None, url, route, scope, priority, give_up: None }
     }

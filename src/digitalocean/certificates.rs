@@ -1,4 +1,4 @@
-//! The account's certificates by id: a renewed certificate gets another id and keeps its name.
+//! The account's certificates by id: a renewed certificate gets a new id and keeps its name.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -12,25 +12,25 @@ use super::lists::Rows;
 use super::observed::Certificates;
 use super::{Client, Kind, Priority};
 
-/// How long a list of certificates counts, and how long after a failed one the next is made.
+/// The maximum age of a list of certificates, and the pause after a failed list.
 const AGE: Duration = Duration::from_mins(1);
-/// The number of vanished ids that are remembered.
+/// The number of removed ids that are remembered.
 const REMEMBERED: usize = 1_000;
 
 /// Names by id.
 type Names = BTreeMap<Arc<str>, Arc<str>>;
 
-/// The certificates as listed, and those that vanished since.
+/// The certificates of the last list, and those that were removed since.
 #[derive(Clone, Debug, Default)]
 struct Listed {
     present: Names,
     gone: Names,
-    /// The ids of `gone`, the oldest first.
+    /// The ids of `gone`, oldest first.
     order: VecDeque<Arc<str>>,
 }
 
 impl Listed {
-    /// Takes the next list over: ids that it lacks are remembered with their names.
+    /// Applies the next list: removed ids are remembered with their names.
     fn take(&mut self, present: Names) {
         for (id, name) in std::mem::replace(&mut self.present, present) {
             if !self.present.contains_key(&id) && self.gone.insert(Arc::clone(&id), name).is_none() {
@@ -50,14 +50,14 @@ impl Listed {
     }
 }
 
-/// The certificates as last listed, and why there are none.
+/// The last listed certificates, and the reason if they are unknown.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct KnownCertificates {
     pub(super) certificates: Option<Arc<Certificates>>,
     pub(super) why_none: Option<Arc<str>>,
 }
 
-/// The certificates of the token's account, listed when they are needed.
+/// The certificates of the token's account, listed on demand.
 #[derive(Default)]
 pub(super) struct CertificateBook {
     state: Mutex<State>,
@@ -68,13 +68,13 @@ pub(super) struct CertificateBook {
 #[derive(Default)]
 struct State {
     known: KnownCertificates,
-    /// What was listed last, also where listing failed since.
+    /// The last list, even if later ones failed.
     last: Listed,
-    /// When, and with which version of the token.
+    /// The time of the last list, and the version of its token.
     listed: Option<(Instant, u64)>,
 }
 
-/// Takes ids and names from the rows of a list.
+/// Collects ids and names from the rows of a list.
 #[derive(Default)]
 struct NamesOf(Names);
 
@@ -90,12 +90,12 @@ impl Rows for NamesOf {
 }
 
 impl CertificateBook {
-    /// The certificates as last listed.
+    /// The last listed certificates.
     pub(super) fn known(&self) -> KnownCertificates {
         self.state().known.clone()
     }
 
-    /// Lists the certificates, unless the last list is young enough. The number of calls.
+    /// Lists the certificates, unless the last list is recent. Returns the number of calls.
     pub(super) async fn refresh(&self, client: &Client, priority: Priority) -> usize {
         let _turn = self.turn.lock().await;
         let version = client.token_version();
@@ -108,7 +108,7 @@ impl CertificateBook {
         let outcome = client.list(kind, None, &mut names, priority).await;
         let mut state = self.state();
         if state.listed.is_some_and(|(_, of)| of != version) {
-            // Maybe another account's: its certificates are no successors of these.
+            // It may be another account, whose certificates do not replace these.
             state.last = Listed::default();
         }
         state.listed = Some((Instant::now(), version));
@@ -190,7 +190,7 @@ mod tests {
         let known = book.known();
         assert!(known.certificates.is_none() && known.why_none.unwrap().contains("certificate:read"));
         assert_eq!(server.asked().len(), 2);
-        // It was there before.
+        // The scope was missing before.
         is_forbidden.store(false, Ordering::Relaxed);
         tokio::time::advance(AGE).await;
         book.refresh(&client, Priority::Sweep).await;

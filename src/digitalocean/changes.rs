@@ -1,7 +1,7 @@
-//! What sagas call: changes, each made once, and the reads that go with them.
+//! The calls of sagas: changes, which are made once, and the related reads.
 //!
-//! A saga's journal decides whether a change is made again. So nothing here is retried but reads, and an error says
-//! whether its change may have been carried out all the same ([`Error::may_have_happened`]).
+//! A saga's journal decides whether a change is repeated. So only reads are retried here, and an error contains whether
+//! its change may have been carried out ([`Error::may_have_happened`]).
 
 use serde_json::Value;
 
@@ -9,14 +9,14 @@ use super::lists::{PER_PAGE, WALKS};
 use super::pages::{AfterPage, Cursor};
 use super::{Client, Error, Path, Verb};
 
-/// How many pages a list can have: those that sagas read are short.
+/// The maximum number of pages: the lists that sagas read are short.
 const MOST_PAGES: u32 = 50;
 
 impl Client {
-    /// Reads what stands under `key`; nothing where it does not exist (the API's own 404).
+    /// Reads the value under `key`; none if the resource does not exist (the API's own 404).
     ///
     /// # Errors
-    /// Where no trustworthy answer came, one about something else among them, or the budget gave no call in time.
+    /// If no trustworthy response arrived, the response is about another resource, or the budget had no call in time.
     pub async fn fetch(&self, path: Path<'_>, key: &str, query: &[(&str, &str)]) -> Result<Option<Value>, Error> {
         let call = self.urgent(path, query, None)?;
         let Some(body) = self.read(&call).await? else { return Ok(None) };
@@ -31,10 +31,10 @@ impl Client {
         }
     }
 
-    /// Reads all rows of a list, which stand under `key`.
+    /// Reads all rows of a list, from the value under `key`.
     ///
     /// # Errors
-    /// Where the list could not be read in full, or there is no such list (404).
+    /// If the list could not be read in full, or does not exist (404).
     pub async fn rows(&self, path: Path<'_>, key: &str, query: &[(&str, &str)]) -> Result<Vec<Value>, Error> {
         for _ in 0..WALKS {
             if let Some(rows) = self.rows_once(path, key, query).await? {
@@ -44,23 +44,23 @@ impl Client {
         Err(Error::Shifting { doing: format!("GET {}", path.route), walks: WALKS })
     }
 
-    /// Makes a change, once, whatever comes of it. The answer's body; null where it has none (204), as after a deletion.
+    /// Makes a change exactly once. Returns the body of the response; null if it has none (204), as after a deletion.
     ///
     /// # Errors
-    /// Where the change was refused or not sent, or it is not known what became of it: see
-    /// [`Error::may_have_happened`]. [`Error::NotFound`] only where the API itself says so.
+    /// If the change was refused or not sent, or its result is unknown: see [`Error::may_have_happened`].
+    /// [`Error::NotFound`] is only returned for the API's own 404.
     pub async fn send(&self, verb: Verb, path: Path<'_>, body: Option<&Value>) -> Result<Value, Error> {
         let call = self.urgent(path, &[], Some((verb, body)))?;
         let answer = self.once(&call, 1).await?.ok_or_else(|| call.not_found())?;
         match verb {
             _ if answer.trim_ascii().is_empty() => Ok(Value::Null),
-            // A proxy that says "ok" has deleted nothing.
+            // An "ok" of a proxy is not a deletion.
             Verb::Delete => Err(self.malformed(&call, "a deletion is answered with nothing, and this with something")),
             Verb::Post | Verb::Put | Verb::Patch => self.json(&call, &answer),
         }
     }
 
-    /// Nothing where rows are missing: a lookup must not take what moved between the pages for what does not exist.
+    /// None if rows are missing: a lookup must not miss a row that moved between two pages.
     async fn rows_once(&self, path: Path<'_>, key: &str, query: &[(&str, &str)]) -> Result<Option<Vec<Value>>, Error> {
         let mut rows = Vec::new();
         let mut cursor = Cursor::default();

@@ -1,4 +1,4 @@
-//! Asks DigitalOcean: one client per token, with timeouts, retries, and a budget shared by all its clones.
+//! The client of DigitalOcean: one per token, with timeouts, retries, and a budget shared by all its clones.
 
 use std::collections::BTreeMap;
 use std::error::Error as _;
@@ -24,9 +24,9 @@ use super::headers::{told, wait};
 use super::kinds::{self, Lane};
 use super::{Error, Path, Verb};
 
-/// How long all calls wait after a 429 that does not say for how long.
+/// The pause of all calls after a 429 without a time.
 const UNTOLD_WAIT: Duration = Duration::from_secs(10);
-/// How much of an answer that says no is read for its message.
+/// The number of bytes of a refusal that are read for its message.
 const ERROR_BODY_BYTES: usize = 64 << 10;
 
 /// The client. Clones share connections, budget and counters.
@@ -46,10 +46,10 @@ struct Shared {
     calls: Mutex<BTreeMap<(&'static str, &'static str, u16), u64>>,
 }
 
-/// What has been used so far, for metrics.
+/// The usage so far, for metrics.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
-    /// Calls by method, path template (such as `/v2/droplets/{id}`) and status; 0 where no complete answer came.
+    /// Calls by method, path template (such as `/v2/droplets/{id}`) and status; 0 if no complete response arrived.
     pub calls: BTreeMap<(&'static str, &'static str, u16), u64>,
     /// Calls left to sweeps in this minute, the reserve not counted.
     pub minute_left: usize,
@@ -59,7 +59,7 @@ pub struct Usage {
     pub minute_limit: usize,
     /// Calls that sweeps may make in any hour.
     pub hour_limit: usize,
-    /// How long all calls wait because DigitalOcean said so (429).
+    /// The remaining pause of all calls that DigitalOcean requested (429).
     pub paused: Option<Duration>,
 }
 
@@ -67,7 +67,7 @@ impl Client {
     /// A client with its own connections and budget. Install a rustls provider first.
     ///
     /// # Errors
-    /// Where the settings cannot work, or no rustls provider is installed.
+    /// If the settings are invalid, or no rustls provider is installed.
     pub fn new(config: Config) -> Result<Self, Error> {
         if rustls::crypto::CryptoProvider::get_default().is_none() {
             return Err(Error::Config("no rustls provider is installed: install one before the first client".into()));
@@ -88,7 +88,7 @@ impl Client {
         Ok(Self { shared: Arc::new(Shared { http, config, budget, calls: Mutex::default() }), guard: None })
     }
 
-    /// The same client, which sends a change only while it may: that is asked right before each.
+    /// The same client, which sends a change only if `may_change` allows it right before.
     #[must_use]
     pub fn guarded(&self, may_change: impl Fn() -> BoxFuture<'static, bool> + Send + Sync + 'static) -> Self {
         Self { guard: Some(Arc::new(may_change)), ..self.clone() }
@@ -102,12 +102,12 @@ impl Client {
         }
     }
 
-    /// Changes whenever the token does.
+    /// Changes whenever the token changes.
     pub(super) fn token_version(&self) -> u64 {
         self.shared.config.token.version()
     }
 
-    /// How many calls sweeps may make in any hour.
+    /// The number of calls that sweeps may make in any hour.
     pub(super) fn hour_limit(&self) -> usize {
         self.shared.config.limits.of_hour(Priority::Sweep)
     }
@@ -117,7 +117,7 @@ impl Client {
         self.shared.budget.for_sweeps()
     }
 
-    /// What has been used so far.
+    /// The usage so far.
     #[must_use]
     pub fn usage(&self) -> Usage {
         let left = self.shared.budget.left();
@@ -136,7 +136,7 @@ impl Client {
     /// A call that a saga waits for.
     ///
     /// # Errors
-    /// Where the path's ids would form another path.
+    /// If the path's ids would form another path.
     pub(super) fn urgent<'a>(
         &self,
         path: Path<'_>,
@@ -172,7 +172,7 @@ impl Client {
         Ok(url)
     }
 
-    /// Makes a call until it is answered or retrying is pointless. Nothing for a 404.
+    /// Makes a call until it gets a response or retrying is pointless. None for a 404.
     pub(super) async fn read(&self, call: &Call<'_>) -> Result<Option<Vec<u8>>, Error> {
         let Retries { tries, base, cap } = self.shared.config.retries;
         let pauses = ExponentialBuilder::default()
@@ -182,17 +182,17 @@ impl Client {
         let tried = AtomicU32::new(0);
         (|| self.once(call, tried.fetch_add(1, Ordering::Relaxed) + 1))
             .retry(pauses)
-            // What waited for the budget in vain has waited long enough.
+            // A call that already waited for the budget is not retried.
             .when(|error| error.retryable() && !matches!(error, Error::NoBudget { .. }))
             .adjust(|error, pause| match error {
-                // The budget waits, for all calls of the token.
+                // The budget pauses all calls of the token.
                 Error::RateLimited { .. } => pause.map(|_| Duration::ZERO),
                 _ => pause.map(|pause| pause.mul_f64(rand::random())),
             })
             .await
     }
 
-    /// Makes a call once; it is the `tries`th time. Nothing for a 404.
+    /// Makes a call once, as the `tries`th attempt. None for a 404.
     pub(super) async fn once(&self, call: &Call<'_>, tries: u32) -> Result<Option<Vec<u8>>, Error> {
         let shared = &*self.shared;
         let lane = kinds::own_limit(call.route);
@@ -235,7 +235,7 @@ impl Client {
         outcome
     }
 
-    /// Waits for the budget, as long as the call has patience.
+    /// Waits for the budget, up to the call's limit.
     async fn permit(&self, call: &Call<'_>, lane: Option<Lane>) -> Result<Permit, Error> {
         let permit = self.shared.budget.acquire(call.priority, lane);
         let Some(give_up) = call.give_up else { return Ok(permit.await) };
@@ -259,7 +259,7 @@ impl Client {
         Ok(body)
     }
 
-    /// Whether a 404 is the API's own. One from a proxy or a wrong address would make everything look deleted.
+    /// Fails unless a 404 is the API's own. One from a proxy or a wrong address would make everything look deleted.
     async fn not_there(&self, call: &Call<'_>, response: Response, tries: u32) -> Result<(), Error> {
         #[derive(Deserialize)]
         struct Said {
@@ -272,7 +272,7 @@ impl Client {
         }
     }
 
-    /// The error for an answer that says no; a 429 makes all calls of the token wait.
+    /// The error for a refusal; a 429 pauses all calls of the token.
     async fn refused(&self, call: &Call<'_>, response: Response, tries: u32) -> Error {
         #[derive(Default, Deserialize)]
         struct Said {
@@ -297,7 +297,7 @@ impl Client {
         request_id = request_id.or(said.request_id);
         let message = said.message.map_or_else(|| "it does not say why".to_owned(), |message| self.clean(&message));
         if let Some(request_id) = request_id.map(|id| self.clean(&id)) {
-            // DigitalOcean's support asks for it.
+            // DigitalOcean's support needs the request id.
             tracing::info!(call = doing, status, request_id, why = message, "DigitalOcean refused a call");
         }
         match status {
@@ -308,7 +308,7 @@ impl Client {
         }
     }
 
-    /// The error for a call that got no complete answer.
+    /// The error for a call without a complete response.
     fn broken(&self, call: &Call<'_>, error: &reqwest::Error, tries: u32) -> Error {
         let is_connected = !error.is_connect();
         if is_connected && error.is_timeout() {
@@ -317,22 +317,22 @@ impl Client {
         Error::Connection { doing: call.doing(), why: self.clean(&chain(error)), tries, is_connected }
     }
 
-    /// The text of an answer.
+    /// The text of a response.
     pub(super) fn text<'b>(&self, call: &Call<'_>, body: &'b [u8]) -> Result<&'b str, Error> {
         std::str::from_utf8(body).map_err(|error| self.malformed(call, &format!("it is not UTF-8: {error}")))
     }
 
-    /// The JSON of an answer.
+    /// The JSON of a response.
     pub(super) fn json<T: DeserializeOwned>(&self, call: &Call<'_>, body: &[u8]) -> Result<T, Error> {
         serde_json::from_slice(body).map_err(|error| self.malformed(call, &error.to_string()))
     }
 
-    /// The error for an answer that is not what the API documents. Why can hold parts of it.
+    /// The error for a response that does not match the API's documentation. The reason may contain parts of it.
     pub(super) fn malformed(&self, call: &Call<'_>, why: &str) -> Error {
         Error::Malformed { doing: call.doing(), why: self.clean(why) }
     }
 
-    /// Text from outside, fit for a message: without the token, on one line, not too long.
+    /// Text from outside, prepared for a message: without the token, on one line, and shortened.
     fn clean(&self, text: &str) -> String {
         let text = self.shared.config.token.redact(text);
         text.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).take(300).collect()

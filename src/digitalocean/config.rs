@@ -8,18 +8,18 @@ use reqwest::Url;
 use super::budget::Limits;
 use super::{Error, Token};
 
-/// How calls are retried; only reads are.
+/// The retry policy of reads. Other calls are not retried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Retries {
-    /// How often a call is made at most, the first included.
+    /// The maximum number of attempts.
     pub tries: u32,
-    /// The longest first pause; it doubles from try to try. Each pause is random between nothing and that.
+    /// The maximum of the first pause; it doubles with each attempt. Each pause is random between zero and the maximum.
     pub base: Duration,
-    /// The longest pause.
+    /// The maximum pause.
     pub cap: Duration,
 }
 
-/// All that the client can be told. Made by [`Config::new`], which checks the address; the rest has defaults.
+/// All settings of the client. [`Config::new`] checks the address; all other fields have defaults.
 #[derive(Clone, Debug)]
 pub struct Config {
     pub(super) base_url: Url,
@@ -28,17 +28,17 @@ pub struct Config {
     pub limits: Limits,
     /// The timeout of connecting.
     pub connect_timeout: Duration,
-    /// The longest silence of the server within a response.
+    /// The maximum silence of the server within a response.
     pub read_timeout: Duration,
     /// The timeout of a whole call, so that a server that sends slowly cannot hold it forever.
     pub call_timeout: Duration,
-    /// The same for a call that changes something, from sending it to its complete answer.
+    /// The timeout of a change, from sending it to its complete response.
     pub change_timeout: Duration,
-    /// The longest wait of a saga's call for the budget.
+    /// The maximum wait of a saga's call for the budget.
     pub patience: Duration,
-    /// The largest answer that is read, in bytes.
+    /// The maximum size of a response, in bytes.
     pub max_body_bytes: usize,
-    /// How reads are retried.
+    /// The retry policy of reads.
     pub retries: Retries,
 }
 
@@ -83,14 +83,14 @@ pub(super) fn checked(text: &str) -> Result<Url, Error> {
         }
         _ => return Err(wrong("must begin with https://")),
     }
-    // Some tools want the version in the address; here it belongs to the paths.
+    // Some tools include the version in the address; here it belongs to the paths.
     let path = url.path().trim_end_matches('/');
     let path = path.strip_suffix("/v2").unwrap_or(path).to_owned();
     url.set_path(&path);
     Ok(url)
 }
 
-/// Whether it is an address of this machine.
+/// Returns true if it is an address of this machine.
 pub(crate) fn on_loopback(url: &Url) -> bool {
     url.host_str().is_some_and(|host| {
         let address: Option<IpAddr> = host.trim_start_matches('[').trim_end_matches(']').parse().ok();

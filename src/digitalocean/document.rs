@@ -1,11 +1,11 @@
-//! JSON documents: values at dotted paths, and patterns that stand for many paths. Pure helpers.
+//! JSON documents: values at dotted paths, and patterns that match paths. Pure helpers.
 
 use std::fmt;
 
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
-/// A dotted pattern of paths: `*` stands for one item of a list or one key, `**` for any number of keys and items.
+/// A dotted pattern of paths: `*` matches one item of a list or one key, `**` any number of keys and items.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Pattern {
     text: String,
@@ -26,12 +26,12 @@ impl Pattern {
         self.segments.len()
     }
 
-    /// Whether the pattern stands for this path, or for one above it.
+    /// Returns true if the pattern matches this path, or a parent of it.
     pub(crate) fn covers(&self, path: &[impl AsRef<str>]) -> bool {
         (0..=path.len()).any(|depth| path.get(..depth).is_some_and(|above| self.matches(above)))
     }
 
-    /// Whether the pattern stands for exactly this path.
+    /// Returns true if the pattern matches exactly this path.
     pub(crate) fn matches(&self, path: &[impl AsRef<str>]) -> bool {
         matches(&self.segments, path)
     }
@@ -79,17 +79,17 @@ pub(crate) fn is_blank(value: &Value) -> bool {
     }
 }
 
-/// Whether a path segment is a position in a list.
+/// Returns true if a path segment is a position in a list.
 pub(crate) fn is_position(segment: &str) -> bool {
     !segment.is_empty() && segment.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// The text at a key; empty where there is none.
+/// The text at a key; empty if it is missing.
 pub(crate) fn str_at<'v>(value: &'v Value, key: &str) -> &'v str {
     value.get(key).and_then(Value::as_str).unwrap_or_default()
 }
 
-/// The value at a dotted path. A key may hold dots itself, as labels do.
+/// The value at a dotted path. A key may contain dots itself, as labels do.
 pub(crate) fn at<'v>(value: &'v Value, path: &str) -> Option<&'v Value> {
     match value {
         Value::Object(entries) => entries.get(path).or_else(|| {
@@ -105,7 +105,7 @@ pub(crate) fn at<'v>(value: &'v Value, path: &str) -> Option<&'v Value> {
     }
 }
 
-/// The segments of the dotted path in this document: a key that holds dots is one segment.
+/// The segments of the dotted path in this document: a key with dots is one segment.
 pub(crate) fn segments<'p>(value: &Value, path: &'p str) -> Vec<&'p str> {
     let mut found = Vec::new();
     let (mut value, mut rest) = (Some(value), path);
@@ -128,7 +128,7 @@ pub(crate) fn segments<'p>(value: &Value, path: &'p str) -> Vec<&'p str> {
     }
 }
 
-/// Puts a value at a path, and adds missing maps on the way. False where a list on the way lacks the item.
+/// Sets a value at a path, and adds missing maps on the way. Returns false if a list on the way lacks the item.
 pub(crate) fn put(value: &mut Value, path: &[String], new: Value) -> bool {
     let Some((first, rest)) = path.split_first() else {
         *value = new;

@@ -1,4 +1,4 @@
-//! Reads single documents, and parts of them that other paths show.
+//! Reads single documents, and parts of them from other paths.
 
 use super::budget::Priority;
 use super::call::Call;
@@ -6,7 +6,7 @@ use super::kinds::{self, Reading};
 use super::{Client, Error, IdFormat, Kind, ResourceKey, pages};
 
 impl Client {
-    /// The document of one resource as text; nothing where it does not exist (404).
+    /// The document of one resource as text; none if it does not exist (404).
     ///
     /// # Errors
     /// If no trustworthy response arrived.
@@ -29,7 +29,7 @@ impl Client {
         Ok(Some(document.to_owned()))
     }
 
-    /// A part of a document that another path shows, as text.
+    /// A part of a document from another path, as text.
     ///
     /// # Errors
     /// If no trustworthy response arrived.
@@ -52,7 +52,7 @@ impl Client {
         Ok(part.to_owned())
     }
 
-    /// Whether the token has a scope, such as `tag:read`; nothing where no path shows it.
+    /// Returns true if the token has a scope, such as `tag:read`; none if no path shows it.
     ///
     /// # Errors
     /// If no trustworthy response arrived.
@@ -72,7 +72,7 @@ impl Client {
     }
 }
 
-/// Whether a document is of the resource that was asked for. What a proxy or a cache mixed up must not pass for it.
+/// Returns true if a document is of the requested resource. A proxy or a cache may mix up responses.
 fn is_about(document: &str, row: &kinds::Row, id: &str) -> bool {
     let has = |field: &str| pages::id_of(document, field).is_some_and(|found| found.eq_ignore_ascii_case(id));
     has(&row.id.field) || (row.id.format == IdFormat::DigitsOrSlug && has("slug"))

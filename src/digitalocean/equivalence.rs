@@ -1,8 +1,8 @@
-//! Values that DigitalOcean writes in more than one way, or changes by itself: each equivalence brings a recorded and a
-//! live value to one spelling before they are compared.
+//! Values that DigitalOcean writes in several ways, or changes on its own: each equivalence normalizes a recorded and a
+//! live value to one spelling before the comparison.
 //!
-//! An equivalence only does what goes beyond the generic comparison, which already takes lists of scalars for sets,
-//! numbers for their text, maps by the recorded keys, and all blanks for alike.
+//! An equivalence only adds to the generic comparison, which already compares lists of scalars as sets, numbers by
+//! their text and maps by the recorded keys, and treats all blank values as equal.
 
 use std::net::IpAddr;
 
@@ -15,55 +15,55 @@ use super::document::{is_blank, is_position, str_at};
 use super::observed::Certificates;
 use crate::comparison::secret::{self, hide_text};
 
-/// How the tags begin by which sagas find what they made.
+/// The prefix of the tags by which sagas find the resources that they created.
 pub const SAGA_TAG: &str = "arcadia-saga:";
 
-/// One way in which a value can be written differently and mean the same.
+/// A way in which different texts have the same meaning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 pub(crate) enum Equivalence {
-    /// Letter case means nothing.
+    /// Letter case is ignored.
     Case,
-    /// White space around the text means nothing.
+    /// White space around the text is ignored.
     Trimmed,
-    /// Tags: letter case means nothing, and the cloud and sagas add some by themselves.
+    /// Tags: letter case is ignored, and the cloud and sagas add some.
     Tags,
-    /// A droplet's features: letter case means nothing, and the cloud adds some by itself.
+    /// A droplet's features: letter case is ignored, and the cloud adds some.
     Features,
-    /// An image by slug or by id; a slug can move to a newer image or be lost.
+    /// An image by slug or by id; a slug can move to a newer image or disappear.
     Image,
     /// IP addresses and CIDRs, in any spelling, with or without `ip:` or `cidr:`.
     Address,
-    /// An address that the cloud assigns, maybe later.
+    /// An address that the cloud assigns, possibly later.
     Assigned,
-    /// A firewall rule: `0`, `all`, `1-65535` and nothing are all ports; ICMP has none.
+    /// A firewall rule: `0`, `all`, `1-65535` and no value are all ports; ICMP has none.
     FirewallRule,
-    /// A version, at the precision that was recorded.
+    /// A version, with the recorded precision.
     Version,
-    /// A cluster's version; auto-upgrade moves its patch level.
+    /// A cluster's version; auto-upgrade changes its patch level.
     ClusterVersion,
-    /// `13:00` is `13:00:00`, and any second of that minute.
+    /// `13:00` equals `13:00:00`, and any second of that minute.
     Hour,
     /// A node pool; the autoscaler sets its count.
     NodePool,
-    /// The count of a node pool that has a document of its own; the autoscaler sets it within its bounds.
+    /// The count of a node pool with its own document; the autoscaler sets it within its bounds.
     NodeCount,
     /// A record's name: `@`, the domain, with or without trailing dot.
     RecordName,
     /// A record's data; host names as in names.
     RecordData,
-    /// A variable of an app: its type and scope have defaults, and secrets come back encrypted.
+    /// A variable of an app: its type and scope have defaults, and secrets are returned encrypted.
     AppVariable,
-    /// Any value of an app's spec: zero values are left out, and credentials come back encrypted.
+    /// Any value of an app's spec: zero values are omitted, and credentials are returned encrypted.
     AppValue,
     /// A certificate by id or name; renewal changes the id.
     Certificate,
     /// A certificate's names, which are blank for uploaded ones.
     CertificateNames,
-    /// A purpose of a project; the API puts `Other: ` before those that it does not know.
+    /// A purpose of a project; the API adds `Other: ` to purposes that it does not know.
     Purpose,
-    /// A list whose order counts.
+    /// A list whose order matters.
     Ordered,
-    /// The droplets of a load balancer, which follow its tag where it has one.
+    /// The droplets of a load balancer, which follow its tag if it has one.
     TagMembers,
 }
 
@@ -88,7 +88,7 @@ impl Equivalence {
             Self::Version => "precision: `16` matches `16.2`, `latest` anything",
             Self::ClusterVersion => "precision: `1.30` matches `1.30.4-do.0`; newer patches under auto-upgrade",
             Self::Hour => "`13:00` and `13:00:00`; seconds that were not recorded",
-            Self::NodePool => "the count, where the record and the live pool both say `auto_scale`",
+            Self::NodePool => "the count, if both the record and the live pool set `auto_scale`",
             Self::NodeCount => "any count from `min_nodes` to `max_nodes`, while the pool has `auto_scale`",
             Self::RecordName => "letter case; `@`, the domain itself, full names and trailing dots",
             Self::RecordData => {
@@ -105,27 +105,27 @@ impl Equivalence {
     }
 }
 
-/// The reason why a difference may not matter, where there is one.
+/// The reason why a difference may not matter, if there is one.
 pub(super) type Unsure = Option<String>;
 
-const SLUG_LOST: &str = "the live image has no slug any more, so it cannot be compared with a slug; record its id";
+const SLUG_LOST: &str = "the live image no longer has a slug, so it cannot be compared with a slug; record its id";
 const NO_ADDRESS_YET: &str = "the resource is still being created and gets its address later";
 const NAMES_NOT_SHOWN: &str = "DigitalOcean does not show the names of uploaded certificates";
 const ENCRYPTED: &str = "DigitalOcean returns it encrypted, so the recorded text cannot be verified";
 
-/// The live resource that values belong to.
+/// The live resource that contains the values.
 #[derive(Clone, Copy)]
 pub(super) struct Site<'a> {
     /// The domain of a record; empty for others.
     pub(super) domain: &'a str,
     pub(super) document: &'a Value,
     pub(super) certificates: Option<&'a Certificates>,
-    /// Why there are none.
+    /// The reason why the certificates are unknown.
     pub(super) no_certificates: Option<&'a str>,
 }
 
 impl Equivalence {
-    /// Brings two values at a path to one spelling.
+    /// Normalizes two values at a path to one spelling.
     pub(super) fn normalize(self, site: Site<'_>, path: &[String], expected: &mut Value, live: &mut Value) -> Unsure {
         match self {
             Self::Case => both(expected, live, &|text| text.to_lowercase()),
@@ -188,7 +188,7 @@ fn tags(expected: &mut Value, live: &mut Value) {
     retain_unless_recorded(expected, live, &is_automatic);
 }
 
-/// Blanks the items of a live list that the cloud adds by itself, unless they are recorded: all others keep their places.
+/// Blanks the items of a live list that the cloud adds, unless they are recorded: all others keep their positions.
 fn retain_unless_recorded(expected: &Value, live: &mut Value, is_automatic: &dyn Fn(&str) -> bool) {
     if let Value::Array(live) = live {
         let recorded = |item: &Value| expected.as_array().is_some_and(|all| all.contains(item)) || expected == item;
@@ -215,7 +215,7 @@ fn features(site: Site<'_>, expected: &mut Value, live: &mut Value) {
     retain_unless_recorded(expected, live, &|feature| !is_asked_for(feature));
 }
 
-/// Whether the account's backup policies name the droplet.
+/// Returns true if the account's backup policies name the droplet.
 pub(super) fn has_backup_policy(document: &Value) -> bool {
     document.get("backup_policy").is_some_and(|policy| !is_blank(policy))
 }
@@ -278,10 +278,10 @@ fn firewall_rule(rule: &mut Value) {
     rule.insert("ports".into(), ports.into());
 }
 
-/// All ports of a firewall rule, as the API writes them.
+/// All ports of a firewall rule, in the spelling of the API.
 pub(super) const ALL_PORTS: &str = "0";
 
-/// Ports as the API writes them: `0` for all, a number, or a range.
+/// Ports in the spelling of the API: `0` for all, a number, or a range.
 pub(super) fn port_range(text: &str) -> String {
     let text = text.replace(' ', "").to_lowercase();
     if matches!(text.as_str(), "" | ALL_PORTS | "all" | "null") {
@@ -310,7 +310,7 @@ fn version(site: Site<'_>, expected: &mut Value, live: &mut Value) {
     }
 }
 
-/// Whether `version` is `recorded` or a more precise one: `1.30.4-do.0` is within `1.30`.
+/// Returns true if `version` is `recorded` or a more precise one: `1.30.4-do.0` is within `1.30`.
 fn is_within(version: &str, recorded: &str) -> bool {
     version.strip_prefix(recorded).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '-', '+']))
 }
@@ -326,14 +326,14 @@ fn cluster_version(site: Site<'_>, expected: &mut Value, live: &mut Value) {
     }
 }
 
-/// The numbers of `1.30.4-do.0`: major, minor, patch and DigitalOcean's own.
+/// The numbers of `1.30.4-do.0`: major, minor, patch and DigitalOcean's own number.
 pub(super) fn numbers(version: &Value) -> Option<Vec<u32>> {
     let numbers: Option<Vec<u32>> =
         version.as_str()?.replace("-do", "").split('.').map(|part| part.parse().ok()).collect();
     numbers.filter(|numbers| numbers.len() >= 3)
 }
 
-/// Levels two times of day; seconds count only where both name them.
+/// Normalizes two times of day; seconds count only if both contain them.
 fn hours(expected: &mut Value, live: &mut Value) {
     let (Some(recorded), Some(running)) = (hour(expected), hour(live)) else { return };
     let seconds = recorded.2 == running.2 || recorded.2.is_none() || running.2.is_none();
@@ -342,7 +342,7 @@ fn hours(expected: &mut Value, live: &mut Value) {
     }
 }
 
-/// Hour, minute, and the second where there is one.
+/// Hour, minute, and the second if there is one.
 fn hour(value: &Value) -> Option<(u8, u8, Option<u8>)> {
     let parts: Vec<&str> = value.as_str()?.split(':').collect();
     let (hour, minute, second) = match *parts.as_slice() {
@@ -395,7 +395,7 @@ fn record_data(site: Site<'_>, expected: &mut Value, live: &mut Value) {
     }
 }
 
-/// Levels two host names.
+/// Normalizes two host names.
 fn host_names(domain: &str, expected: &mut Value, live: &mut Value) {
     let names = |value: &Value| value.as_str().map(|name| full_names(name, domain));
     if let (Some(one), Some(other)) = (names(expected), names(live))
@@ -405,7 +405,7 @@ fn host_names(domain: &str, expected: &mut Value, live: &mut Value) {
     }
 }
 
-/// The full host names that the data of a record can stand for, in lower case and without a final dot.
+/// The full host names that a record's data can mean, in lower case and without a final dot.
 fn full_names(name: &str, domain: &str) -> Vec<String> {
     let name = name.to_lowercase();
     if name == "@" {
@@ -415,15 +415,15 @@ fn full_names(name: &str, domain: &str) -> Vec<String> {
     std::iter::once(name.strip_suffix('.').unwrap_or(&name).to_owned()).chain(relative).collect()
 }
 
-/// Whether a host name is surely a full one. The API takes full names with a final dot and returns them without: a name
-/// in the domain, or below a public suffix such as `com` or `co.uk`, is full too.
+/// Returns true if a host name is certainly fully qualified. The API takes full names with a final dot and returns them
+/// without: a name in the domain, or below a public suffix such as `com` or `co.uk`, is full too.
 fn is_full(name: &str, domain: &str) -> bool {
     let is_public = || name.contains('.') && psl::suffix(name.as_bytes()).is_some_and(|suffix| suffix.is_known());
     let is_in_domain = || name.strip_suffix(domain).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'));
     name.ends_with('.') || is_in_domain() || is_public()
 }
 
-/// The recorded data of a record that points to a host, as the API takes it: a full name with a final dot.
+/// The recorded data of a record that points to a host, in the form of a write: a full name with a final dot.
 pub(crate) fn full_name(name: &str, domain: &str) -> String {
     match name {
         "@" => name.to_owned(),
@@ -451,8 +451,8 @@ fn app_variable(expected: &mut Value, live: &mut Value) -> Unsure {
     encrypted(recorded, live_value)
 }
 
-/// Levels a recorded credential with one that the API returns encrypted: it is encrypted anew on each write. An
-/// acceptance that stands keeps the fingerprint of the ciphertext.
+/// Normalizes a recorded credential and one that the API returns encrypted: each write encrypts it differently. A
+/// standing acceptance keeps the fingerprint of the ciphertext.
 fn encrypted(recorded: &mut Value, live: &Value) -> Unsure {
     if !secret::is_ciphertext(live) || is_blank(recorded) || recorded == live {
         return None;
@@ -464,7 +464,7 @@ fn encrypted(recorded: &mut Value, live: &Value) -> Unsure {
 }
 
 fn app_value(path: &[String], expected: &mut Value, live: &mut Value) -> Unsure {
-    // Variables have a type that says whether they are secrets, and their values are texts: `0` is not nothing.
+    // Variables have a type that marks secrets, and their values are texts: `0` is not blank.
     let is_variable = path.len() >= 3 && path.get(path.len() - 3).is_some_and(|list| list == "envs");
     let is_zero = |value: &Value| {
         !is_variable && (value == &Value::Bool(false) || value == "false" || value.as_f64() == Some(0.0))
@@ -493,12 +493,12 @@ fn certificate(site: Site<'_>, expected: &mut Value, live: &mut Value) -> Unsure
             (Some(_), Some(_)) => return None,
             (None, Some(other)) if recorded == other => None,
             (None, Some(other)) if !IdFormat::Uuid.admits(&recorded) => {
-                // A name of a certificate, and not that of the live one.
+                // The name of a certificate, but not of the live one.
                 *live = other.into();
                 return None;
             }
             (None, Some(other)) => Some(format!(
-                "the recorded certificate {} is not in the account any more; record the certificate by its name, which is now {}",
+                "the recorded certificate {} is no longer in the account; record the certificate by its name, which is now {}",
                 hide_text(&recorded),
                 hide_text(other)
             )),
@@ -526,7 +526,7 @@ fn certificate_names(site: Site<'_>, expected: &mut Value, live: &mut Value) -> 
     None
 }
 
-/// Makes a list of texts one text, so that it is not taken for a set.
+/// Converts a list of texts to one text, so that it is not compared as a set.
 fn ordered(value: &mut Value) {
     if let Value::Array(items) = value
         && !items.is_empty()

@@ -1,67 +1,65 @@
-//! What can go wrong between this process and DigitalOcean, and what the user can do about it.
+//! The errors between this process and DigitalOcean, with their remedies.
 
 use std::time::Duration;
 
-/// A call to DigitalOcean, or the settings for it, failed. No message ever holds the token, nor what differs from call
-/// to call (request ids, waits): a status that shows it must not change while nothing else does.
+/// A failed call to DigitalOcean, or invalid settings. Messages never contain the token, nor values that differ between
+/// calls (request ids, waits): a status that shows a message must not change while the error stays the same.
 #[derive(Clone, Debug, thiserror::Error, strum::IntoStaticStr, strum::VariantNames)]
 #[strum(serialize_all = "snake_case")]
 pub enum Error {
-    /// The settings cannot work.
+    /// The settings are invalid.
     #[error("{0}")]
     Config(String),
-    /// An id that cannot be one of its kind; it is refused here, before it could form another path.
-    #[error("{resource} cannot be asked for: its id {says}")]
+    /// An invalid id of its kind. It is refused here, before it could form another path.
+    #[error("{resource} cannot be requested: its id {says}")]
     BadId {
         /// Kind and id.
         resource: String,
-        /// What the id must be.
+        /// The form of valid ids.
         says: &'static str,
     },
-    /// No connection, or it broke before the answer was complete.
+    /// The connection failed, or broke before the response was complete.
     #[error(
-        "{doing}: the connection failed ({why}); it was tried {tries} times. Check the network, proxy and DIGITALOCEAN_API_URL"
+        "{doing}: the connection failed ({why}); attempts: {tries}; check the network, the proxy and DIGITALOCEAN_API_URL"
     )]
     Connection {
         /// The call, such as `GET /v2/droplets`.
         doing: String,
-        /// What the HTTP library said.
+        /// The error of the HTTP library.
         why: String,
-        /// How often the call was made.
+        /// The number of attempts.
         tries: u32,
-        /// Whether there was a connection, so that the server may have got the call.
+        /// True if there was a connection, so that the server may have received the call.
         is_connected: bool,
     },
-    /// No answer in time.
-    #[error(
-        "{doing}: no complete answer in time; it was tried {tries} times. DigitalOcean may be slow; see status.digitalocean.com"
-    )]
+    /// The response did not arrive in time.
+    #[error("{doing}: no complete response in time; attempts: {tries}; see status.digitalocean.com")]
     Timeout {
         /// The call.
         doing: String,
-        /// How often the call was made.
+        /// The number of attempts.
         tries: u32,
     },
-    /// The token's calls were used up for longer than the call could wait; it was not made.
+    /// The budget had no call left for longer than the call could wait; it was not made.
     #[error(
-        "{doing}: the budget of calls had none left within {} s. Sweep less often, or raise the budget if the token allows it",
+        "{doing}: the budget had no call left for {} s; sweep less often, or raise the budget if the token allows it",
         waited.as_secs()
     )]
     NoBudget {
         /// The call.
         doing: String,
-        /// How long it waited.
+        /// The length of the wait.
         waited: Duration,
     },
-    /// The change was not sent: by then others may act on its not being done.
-    #[error("{doing}: it was not sent in time after it was decided, and will be decided again")]
+    /// The change was not sent: another process may already rely on its absence.
+    #[error("{doing}: it was not sent within the time limit; the next decision repeats it")]
     TooLate {
         /// The call.
         doing: String,
     },
     /// 401.
     #[error(
-        "{doing}: DigitalOcean does not know the token (401). Check DIGITALOCEAN_TOKEN: it may be revoked or expired"
+        "{doing}: DigitalOcean does not know the token (401); check DIGITALOCEAN_TOKEN, which may be revoked or expired"
     )]
     Unauthorized {
         /// The call.
@@ -72,51 +70,49 @@ pub enum Error {
     Forbidden {
         /// The call.
         doing: String,
-        /// What DigitalOcean said.
+        /// The message of DigitalOcean.
         message: String,
         /// The scope that the path needs.
         scope: &'static str,
     },
-    /// 404 where something must exist, such as a list.
-    #[error("{doing}: there is no such thing (404)")]
+    /// 404 for a resource that must exist, such as a list.
+    #[error("{doing}: not found (404)")]
     NotFound {
         /// The call.
         doing: String,
     },
-    /// 429, again and again.
+    /// 429 in every attempt.
     #[error(
-        "{doing}: the token's rate limit is used up (429). Other users of the token count too: give the operator its own token or lower its budget"
+        "{doing}: the rate limit of the token is used up (429); other users of the token count too, so give the operator a separate token or lower its budget"
     )]
     RateLimited {
         /// The call.
         doing: String,
-        /// How long all calls of the token wait.
+        /// The pause of all calls of the token.
         wait: Duration,
     },
     /// 5xx.
-    #[error("{doing}: DigitalOcean failed ({status}); it was tried {tries} times. See status.digitalocean.com")]
+    #[error("{doing}: DigitalOcean failed ({status}); attempts: {tries}; see status.digitalocean.com")]
     Server {
         /// The call.
         doing: String,
         /// The HTTP status.
         status: u16,
-        /// How often the call was made.
+        /// The number of attempts.
         tries: u32,
     },
-    /// Another status that says no.
-    #[error("{doing}: DigitalOcean refused ({status}: {message})")]
+    /// Another status of refusal.
+    #[error("{doing}: DigitalOcean refused the call ({status}: {message})")]
     Refused {
         /// The call.
         doing: String,
         /// The HTTP status.
         status: u16,
-        /// What DigitalOcean said.
+        /// The message of DigitalOcean.
         message: String,
     },
-    /// A 3xx; following it could hand the token to another host.
-    #[error(
-        "{doing}: the server redirects ({status}), which the API never does and is not followed. Check DIGITALOCEAN_API_URL"
-    )]
+    /// A 3xx; following it could send the token to another host.
+    #[error("{doing}: the server redirects ({status}), which the API never does; check DIGITALOCEAN_API_URL")]
     Redirected {
         /// The call.
         doing: String,
@@ -124,29 +120,29 @@ pub enum Error {
         status: u16,
     },
     /// The body is larger than allowed.
-    #[error("{doing}: the answer is larger than {limit} bytes and was not read further")]
+    #[error("{doing}: the response is larger than {limit} bytes")]
     TooLarge {
         /// The call.
         doing: String,
         /// The limit.
         limit: usize,
     },
-    /// The answer is not what the API documents.
+    /// The response does not match the API's documentation.
     #[error(
-        "{doing}: the answer is not what the API documents ({why}). Check DIGITALOCEAN_API_URL: is a proxy in between?"
+        "{doing}: the response does not match the API's documentation ({why}); check DIGITALOCEAN_API_URL and proxies"
     )]
     Malformed {
         /// The call.
         doing: String,
-        /// What is wrong with it.
+        /// The fault.
         why: String,
     },
-    /// Rows kept moving between the pages.
-    #[error("{doing}: the list changed while its pages were read, {walks} times over; it is read again later")]
+    /// Rows moved between the pages in every attempt.
+    #[error("{doing}: the list changed while its pages were read, in {walks} attempts; it is read again later")]
     Shifting {
         /// The call.
         doing: String,
-        /// How often the whole list was read.
+        /// The number of times that the whole list was read.
         walks: u32,
     },
 }
@@ -158,7 +154,7 @@ impl Error {
         self.into()
     }
 
-    /// Whether the same call may succeed later without anyone changing the settings.
+    /// Returns true if the same call may succeed later without anyone changing the settings.
     #[must_use]
     pub fn retryable(&self) -> bool {
         matches!(
@@ -172,7 +168,7 @@ impl Error {
         )
     }
 
-    /// Whether a change that ended with this error may have been carried out all the same.
+    /// Returns true if a change that ended with this error may have been carried out.
     #[must_use]
     pub fn may_have_happened(&self) -> bool {
         match self {
@@ -193,7 +189,7 @@ impl Error {
         }
     }
 
-    /// The HTTP status, where one says what is wrong.
+    /// The HTTP status, if the error comes from one.
     #[must_use]
     pub fn status(&self) -> Option<u16> {
         match self {
@@ -208,7 +204,7 @@ impl Error {
         }
     }
 
-    /// Whether DigitalOcean only postpones a change: the resource is busy with an earlier one.
+    /// Returns true if DigitalOcean only postpones a change: the resource is busy with an earlier one.
     #[must_use]
     pub fn is_busy(&self) -> bool {
         match self {
@@ -218,7 +214,7 @@ impl Error {
         }
     }
 
-    /// What DigitalOcean said, where it refused.
+    /// DigitalOcean's message, if it refused the call.
     #[must_use]
     pub fn said(&self) -> Option<&str> {
         match self {
@@ -231,12 +227,12 @@ impl Error {
 /// Messages of a resource that is busy with an earlier change.
 const BUSY: [&str; 4] =
     ["pending event", "is currently locked", "undergoing maintenance", "processes previous actions"];
-/// Those of them that come with status 403, which otherwise is about the token.
+/// Those messages that have status 403, which otherwise is about the token.
 const BUSY_FORBIDDEN: [&str; 1] = ["processes previous actions"];
-/// Messages with status 403 that are about the resource, and no scope helps.
+/// Messages with status 403 about the resource, for which no scope helps.
 const NOT_ABOUT_SCOPES: [&str; 3] = ["processes previous actions", "unset default", "default vpc"];
 
-/// Whether a message of the API has one of these parts.
+/// Returns true if a message of the API contains one of these parts.
 fn says(message: &str, parts: &[&str]) -> bool {
     let message = message.to_lowercase();
     parts.iter().any(|part| message.contains(part))
@@ -247,7 +243,7 @@ fn forbidden(doing: &str, message: &str, scope: &str) -> String {
     if says(message, &NOT_ABOUT_SCOPES) {
         return format!("{doing}: DigitalOcean refused (403: {message})");
     }
-    format!("{doing}: the token may not do this (403: {message}). Give it the scope `{scope}`")
+    format!("{doing}: the token is not allowed to do this (403: {message}); give it the scope `{scope}`")
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! DigitalOcean's description of its own API, for the tests of this room: the extract in `tests/openapi`.
+//! DigitalOcean's description of its API, for the tests of this module: the extract in `tests/openapi`.
 
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 static DESCRIPTION: LazyLock<Value> =
     LazyLock::new(|| serde_json::from_str(include_str!("../../tests/openapi/digitalocean.json")).unwrap());
 
-/// What a GET of `path` answers, by its examples; one put together from those of its fields where it has none of its own.
+/// The example responses of a GET of `path`; without examples, one that is built from those of its fields.
 pub(super) fn answers(path: &str) -> Vec<Value> {
     let content = content(path);
     let named = content.get("examples").and_then(Value::as_object).into_iter().flatten();
@@ -20,7 +20,7 @@ pub(super) fn answers(path: &str) -> Vec<Value> {
     answers
 }
 
-/// The names of the fields that the description gives the documents under `key` of what a GET of `path` answers.
+/// The names of the documented fields of the documents under `key` in the response of a GET of `path`.
 pub(super) fn fields(path: &str, key: &str) -> BTreeSet<String> {
     let mut envelope = BTreeSet::new();
     let mut documents = Vec::new();
@@ -32,7 +32,7 @@ pub(super) fn fields(path: &str, key: &str) -> BTreeSet<String> {
     });
     let mut fields = BTreeSet::new();
     if documents.is_empty() {
-        // The examples are right where they and the schema contradict each other.
+        // If the examples and the schema contradict each other, the examples are right.
         let of_examples = answers(path).into_iter().filter_map(|answer| answer.get(key)?.as_object().cloned());
         fields.extend(of_examples.flatten().map(|(name, _)| name));
         assert!(!fields.is_empty(), "{path} has no {key:?}, but {envelope:?}");
@@ -45,7 +45,7 @@ pub(super) fn fields(path: &str, key: &str) -> BTreeSet<String> {
     fields
 }
 
-/// A document under `key` of what a GET of `path` answers, with every field that the description gives it.
+/// A document under `key` in the response of a GET of `path`, with every documented field.
 pub(super) fn full_document(path: &str, key: &str) -> Value {
     let mut found = None;
     properties(&content(path)["schema"], &mut |name, schema| {
@@ -56,7 +56,7 @@ pub(super) fn full_document(path: &str, key: &str) -> Value {
     found.or_else(|| answers(path).iter().find_map(|answer| answer.get(key).cloned())).unwrap()
 }
 
-/// The lists of the account whose documents have paths of their own.
+/// The lists of the account whose documents have their own paths.
 pub(super) fn lists() -> Vec<String> {
     let paths = DESCRIPTION["paths"].as_object().unwrap();
     let has_get = |path: &str| paths.get(path).is_some_and(|item| item.get("get").is_some());
@@ -67,19 +67,19 @@ pub(super) fn lists() -> Vec<String> {
     paths.keys().filter_map(list).collect()
 }
 
-/// Whether a GET of `path` takes a page.
+/// Returns true if a GET of `path` has pages.
 pub(super) fn is_paged(path: &str) -> bool {
     let parameters = operation(path).get("parameters").and_then(Value::as_array).into_iter().flatten();
     parameters.map(referred).any(|parameter| parameter["name"] == "page")
 }
 
-/// The scopes that a GET of `path` takes.
+/// The scopes that a GET of `path` needs.
 pub(super) fn scopes(path: &str) -> Vec<&'static str> {
     let scopes = operation(path).pointer("/security/0/bearer_auth").and_then(Value::as_array);
     scopes.into_iter().flatten().filter_map(Value::as_str).collect()
 }
 
-/// The GET of a path, whatever the names of its placeholders.
+/// The GET of a path, with any names of its placeholders.
 fn operation(path: &str) -> &'static Value {
     let is_same = |(one, other): (&str, &str)| one == other || (one.starts_with('{') && other.starts_with('{'));
     let is_it = |known: &&String| {
@@ -94,7 +94,7 @@ fn content(path: &str) -> &'static Value {
     &referred(&operation(path)["responses"]["200"])["content"]["application/json"]
 }
 
-/// What a value refers to, or the value.
+/// The target of a reference, or the value itself.
 fn referred(value: &'static Value) -> &'static Value {
     match value.get("$ref").and_then(Value::as_str) {
         Some(place) => referred(DESCRIPTION.pointer(place.trim_start_matches('#')).unwrap()),
@@ -102,7 +102,7 @@ fn referred(value: &'static Value) -> &'static Value {
     }
 }
 
-/// The schemas that a schema is put together from, itself among them.
+/// The schemas that a schema is composed of, including itself.
 fn parts(schema: &'static Value) -> Vec<&'static Value> {
     let schema = referred(schema);
     let combined = ["allOf", "anyOf", "oneOf"].iter().filter_map(|key| schema.get(key)?.as_array()).flatten();
@@ -135,7 +135,7 @@ fn example(schema: &'static Value) -> Value {
     if fields.is_empty() { Value::Null } else { Value::Object(fields) }
 }
 
-/// A value with every field of a schema, as deep as documents are.
+/// A value with every field of a schema, to the depth of documents.
 fn full(schema: &'static Value, depth: usize) -> Value {
     let parts = parts(schema);
     let mut fields = Map::new();

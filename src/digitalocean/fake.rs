@@ -1,4 +1,5 @@
-//! A server for the tests of this room that answers byte by byte as told, so that it can also answer wrongly.
+//! A server for the tests of this module with scripted responses, down to the byte, so that it can also respond
+//! wrongly.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -9,10 +10,10 @@ use tokio::net::{TcpListener, TcpStream};
 
 use super::{Client, Config, Token};
 
-/// The token of tests; no message may hold it.
+/// The token of tests; no message may contain it.
 pub(super) const TOKEN: &str = "dop_v1_very_secret";
 
-/// What the server does with one call.
+/// The server's response to one call.
 pub(super) struct Answer {
     bytes: Vec<u8>,
     then: Then,
@@ -39,22 +40,22 @@ impl Answer {
         Self { bytes: bytes.into_bytes(), then: Then::Close }
     }
 
-    /// Says nothing and hangs up.
+    /// Closes the connection without a response.
     pub(super) fn hang_up() -> Self {
         Self { bytes: Vec::new(), then: Then::Close }
     }
 
-    /// Says nothing and breaks the connection.
+    /// Resets the connection without a response.
     pub(super) fn reset() -> Self {
         Self { bytes: Vec::new(), then: Then::Reset }
     }
 
-    /// Says nothing and stays on the line.
+    /// Keeps the connection open without a response.
     pub(super) fn silence() -> Self {
         Self { bytes: Vec::new(), then: Then::Hang }
     }
 
-    /// Breaks off before the end.
+    /// Cuts the response after this number of bytes.
     pub(super) fn cut(mut self, bytes: usize) -> Self {
         self.bytes.truncate(self.bytes.len() - bytes);
         self
@@ -66,12 +67,12 @@ impl Answer {
         Self { bytes: text.into_bytes(), then: Then::Keep }
     }
 
-    /// Begins well, then a byte every few milliseconds, forever.
+    /// Starts a valid response, then sends a byte every few milliseconds, without end.
     pub(super) fn drip() -> Self {
         Self { bytes: b"HTTP/1.1 200 X\r\n\r\n{".to_vec(), then: Then::Drip }
     }
 
-    /// Begins well, then never ends.
+    /// Starts a valid response, then sends data without end.
     pub(super) fn flood() -> Self {
         Self { bytes: b"HTTP/1.1 200 X\r\n\r\n{\"x\": \"".to_vec(), then: Then::Flood }
     }
@@ -83,14 +84,14 @@ pub(super) struct Fake {
     heard: Arc<Mutex<Vec<Heard>>>,
 }
 
-/// A call that was made.
+/// A received call.
 struct Heard {
     head: String,
     body: String,
 }
 
 impl Fake {
-    /// Answers each call by what `answer` makes of its path and query.
+    /// Responds to each call with the result of `answer` for its path and query.
     pub(super) async fn start(answer: impl Fn(&str) -> Answer + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
@@ -123,7 +124,7 @@ impl Fake {
         self.heard.lock().unwrap().iter().map(|heard| heard.body.clone()).collect()
     }
 
-    /// Settings that suit tests: quick retries and timeouts.
+    /// Settings for tests: quick retries and timeouts.
     pub(super) fn config(&self) -> Config {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let mut config = Config::new(&self.address, Token::new(TOKEN).unwrap()).unwrap();

@@ -1,4 +1,4 @@
-//! Reads one resource in full, by requests of its own: for steps of sagas, which must not rely on the inventory.
+//! Reads one resource in full with direct requests, for steps of sagas, which must not rely on the inventory.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use super::observed::{Certificates, Document, Unread};
 use super::{Client, Error, FieldSet, Live, Path, Priority, ResourceKey};
 
 impl Client {
-    /// Reads a resource with all parts that these recorded fields need; nothing where it does not exist.
+    /// Reads a resource with all parts that these recorded fields need; none if it does not exist.
     ///
     /// # Errors
     /// If no trustworthy response arrived.
@@ -51,7 +51,7 @@ impl Client {
         Live::of(key, &document).map(Some)
     }
 
-    /// Whether the token is known to have a scope.
+    /// Returns true if the token is known to have a scope.
     ///
     /// # Errors
     /// If no trustworthy response arrived.
@@ -69,7 +69,7 @@ impl Client {
         Ok(rows.iter().map(|row| (str_at(row, "id"), str_at(row, "name"))).collect())
     }
 
-    /// Adds what only lists show.
+    /// Adds the parts that only lists show.
     async fn complete_from_list(&self, key: &ResourceKey, document: &mut Value) -> Result<(), Error> {
         let row = key.kind.row();
         let (parent, id) = key.parts();
@@ -82,7 +82,7 @@ impl Client {
     }
 }
 
-/// Adds the part that a path of its own shows.
+/// Adds the part from a separate path.
 fn merge(document: &mut Value, reading: &Reading, part: &Value) {
     let implied = reading.implies.as_ref();
     let is_implied = implied.map(|implied| part.get(&implied.key) == Some(&Value::Bool(true)));

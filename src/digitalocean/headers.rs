@@ -16,19 +16,19 @@ pub(super) fn told(headers: &HeaderMap) -> Option<Told> {
 pub(super) fn wait(headers: &HeaderMap) -> Option<Duration> {
     let retry_after = headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok());
     let seconds = retry_after.and_then(|text| text.parse().ok()).map(Duration::from_secs);
-    // The reset is the hourly limit's; where that has calls left, another limit refused and does not say for how long.
+    // The reset belongs to the hourly limit. If that has calls left, another limit refused the call, without a time.
     let is_hourly = || told(headers).is_none_or(|told| told.remaining == 0);
     let hourly = || is_hourly().then(|| reset(headers)).flatten();
     seconds.or_else(|| until(headers, date(headers, &RETRY_AFTER)?)).or_else(hourly)
 }
 
-/// In how long the oldest call leaves the server's window.
+/// The time until the oldest call leaves the server's window.
 fn reset(headers: &HeaderMap) -> Option<Duration> {
     let epoch: i64 = headers.get("ratelimit-reset")?.to_str().ok()?.parse().ok()?;
     until(headers, Timestamp::from_second(epoch).ok()?)
 }
 
-/// From the answer's own date on, so that a local clock that is off does no harm.
+/// The time from the response's own date on, so that a wrong local clock does not matter.
 fn until(headers: &HeaderMap, time: Timestamp) -> Option<Duration> {
     let now = date(headers, &DATE).or_else(|| Timestamp::try_from(SystemTime::now()).ok())?;
     Some(Duration::try_from(time.duration_since(now)).unwrap_or(Duration::ZERO))

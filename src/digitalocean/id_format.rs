@@ -24,7 +24,7 @@ pub enum IdFormat {
     Ipv4,
     /// `2604:a880:800:14::42c3:d000`
     Ipv6,
-    /// `env:prod`, in the spelling in which the tag was created
+    /// `env:prod`, in the spelling of the tag's creation
     Tag,
     /// `DO00EXAMPLE4KEY7ID21`
     AccessKey,
@@ -55,7 +55,7 @@ impl IdFormat {
         }
     }
 
-    /// What an id must be, to end a sentence that begins with "the id".
+    /// A description of valid ids, after "the id".
     #[must_use]
     pub fn says(self) -> &'static str {
         match self {
@@ -78,7 +78,7 @@ impl IdFormat {
         }
     }
 
-    /// Whether `id` matches [`Self::pattern`].
+    /// Returns true if `id` matches [`Self::pattern`].
     #[must_use]
     pub fn admits(self, id: &str) -> bool {
         FORMATS.get(&self).is_some_and(|format| format.is_match(id))
@@ -86,6 +86,6 @@ impl IdFormat {
 }
 
 static FORMATS: LazyLock<HashMap<IdFormat, Regex>> = LazyLock::new(|| {
-    // A pattern that is not a regular expression admits nothing; the test of all formats finds it.
+    // An invalid pattern matches nothing; the test of all formats detects it.
     IdFormat::iter().filter_map(|format| Some((format, Regex::new(format.pattern()).ok()?))).collect()
 });

@@ -1,7 +1,7 @@
-//! The inventory: the documents of the resources that are recorded, as last seen, and how far to trust them.
+//! The inventory: the latest documents of the recorded resources, and how far they can be trusted.
 //!
-//! Only documents of recorded resources are kept. A list counts as a whole or not at all, and it never proves that
-//! something does not exist: two direct questions do.
+//! Only documents of recorded resources are stored. A list is applied as a whole or not at all, and it never proves
+//! that a resource does not exist: two direct requests do.
 
 mod absence;
 mod allowance;

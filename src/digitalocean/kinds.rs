@@ -30,19 +30,19 @@ pub(super) use table::{OwnLimit, PartList, Reading, Row, Source};
 #[derive(Clone, Copy)]
 pub struct Kind(&'static Row);
 
-/// Which live thing: a kind and an id.
+/// The identity of a live resource: a kind and an id.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub struct ResourceKey {
     /// The kind.
     pub kind: Kind,
-    /// The id, as the cloud writes it; see [`Kind::id_format`].
+    /// The id in the cloud's spelling; see [`Kind::id_format`].
     pub id: Arc<str>,
 }
 
 /// An [`OwnLimit`] and the kind that it belongs to.
 pub(super) type Lane = (&'static str, OwnLimit);
 
-/// The rate limit that a path has besides the token's.
+/// The rate limit of a path besides the token's.
 pub(super) fn own_limit(route: &str) -> Option<Lane> {
     let limited = TABLE.iter().find(|row| row.own_limit.is_some() && route.starts_with(&row.list.path))?;
     Some((&limited.name, limited.own_limit?))
@@ -66,49 +66,49 @@ impl Kind {
         &self.0.name
     }
 
-    /// How its ids are written.
+    /// The format of its ids.
     #[must_use]
     pub fn id_format(self) -> IdFormat {
         self.0.id.format
     }
 
-    /// The names of its known top-level fields: those that the operator derives, then those of the document.
+    /// The names of its known top-level fields: derived fields first, then those of the document.
     pub fn fields(self) -> impl Iterator<Item = &'static str> {
         let own = self.0.fields.iter().filter(|name| !self.0.derived.contains_key(*name));
         self.0.derived.keys().chain(own).map(String::as_str)
     }
 
-    /// Fields that the cloud changes by itself.
+    /// Fields that the cloud changes on its own.
     #[must_use]
     pub fn volatile(self) -> &'static [String] {
         &self.0.volatile
     }
 
-    /// The fields that a record has by default: what a person would pin. Lists show all of them.
+    /// The fields of a new record: those that a person would pin. Lists show all of them.
     #[must_use]
     pub fn pins(self) -> &'static [String] {
         &self.0.pins
     }
 
-    /// The kind that has a list of these resources per resource, such as the domain of a record.
+    /// The kind whose resources list these resources, such as the domain of a record.
     #[must_use]
     pub fn parent(self) -> Option<Self> {
         Self::named(&self.0.within.as_ref()?.kind)
     }
 
-    /// Whether documents of the parent show these resources too.
+    /// Returns true if documents of the parent show these resources too.
     #[must_use]
     pub fn is_shown_in_parent(self) -> bool {
         self.0.within.as_ref().is_some_and(|within| within.shown_in.is_some())
     }
 
-    /// Whether a list shows all of its resources that exist.
+    /// Returns true if the lists contain all existing resources.
     #[must_use]
     pub fn lists_all(self) -> bool {
         !self.0.lists_a_part
     }
 
-    /// The whole row, for this room only.
+    /// The whole row, for this module only.
     pub(super) fn row(self) -> &'static Row {
         self.0
     }
@@ -120,7 +120,7 @@ impl ResourceKey {
         Self { kind, id: id.into() }
     }
 
-    /// The id of the parent, and the id within it; otherwise nothing and the id.
+    /// The id of the parent, and the id within it; otherwise none and the id.
     pub(crate) fn parts(&self) -> (Option<&str>, &str) {
         let halves = self.kind.row().within.as_ref().and_then(|_| self.id.split_once('/'));
         halves.map_or((None, &self.id), |(parent, id)| (Some(parent), id))

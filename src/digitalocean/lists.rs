@@ -1,4 +1,4 @@
-//! Reads whole lists. A list that shifts while its pages are read is read again.
+//! Reads whole lists. If a list shifts while its pages are read, it is read again.
 
 use std::collections::HashSet;
 use std::collections::hash_map::RandomState;
@@ -10,28 +10,29 @@ use super::kinds::PartList;
 use super::pages::{AfterPage, Cursor, Page, Shape};
 use super::{Client, Error, Kind, pages};
 
-/// Rows of one page; DigitalOcean's largest.
+/// Rows of one page: DigitalOcean's maximum.
 pub(super) const PER_PAGE: &str = "200";
 
-/// How often a list is read before it counts as shifting.
+/// The number of attempts after which a list counts as shifting.
 pub(super) const WALKS: u32 = 4;
 
-/// How many pages a list can have: a guard against a server that always has one more.
+/// The maximum number of pages: a guard against a server that always has one more.
 const MOST_PAGES: usize = 10_000;
 
-/// Takes the rows of a list.
+/// Receives the rows of a list.
 pub(super) trait Rows {
-    /// The list begins, maybe not for the first time: what came before does not count.
+    /// The list starts, possibly again: earlier rows do not count.
     fn begin(&mut self);
     /// A resource's id within its parent, and its document.
     fn row(&mut self, id: &str, document: &str);
 }
 
 impl Client {
-    /// Reads all pages of a list of parts and hands each on by the id of its resource. The number of pages.
+    /// Reads all pages of a list of parts and passes each part with the id of its resource. Returns the number of
+    /// pages.
     ///
     /// # Errors
-    /// If the list could not be read in full. The parts handed on until then must not be used.
+    /// If the list could not be read in full. Parts that were passed until then must not be used.
     pub(super) async fn parts(
         &self,
         kind: Kind,
@@ -58,10 +59,10 @@ impl Client {
         Err(Error::Shifting { doing: format!("GET {}", list.path), walks: WALKS })
     }
 
-    /// Reads all pages of a kind's lists and hands each row on. How many resources there are, on how many pages.
+    /// Reads all pages of a kind's lists and passes each row. Returns the number of resources and pages.
     ///
     /// # Errors
-    /// If the list could not be read in full. The rows handed on until then must not be used.
+    /// If the list could not be read in full. Rows that were passed until then must not be used.
     pub(super) async fn list(
         &self,
         kind: Kind,
@@ -97,9 +98,9 @@ impl Client {
         Err(Error::Shifting { doing: format!("GET {}", kind.row().list.path), walks: WALKS })
     }
 
-    /// Reads the pages of one list once. Nothing where rows shifted between pages.
+    /// Reads the pages of one list once. None if rows shifted between pages.
     async fn walk(&self, walk: &Walk<'_>, rows: &mut (impl Rows + Send)) -> Result<Option<Cursor>, Error> {
-        // Hashes rather than ids: 8 bytes each, and a collision costs one more walk at worst.
+        // Hashes instead of ids: 8 bytes each, and a collision costs at most one more walk.
         let hasher = RandomState::new();
         let mut seen: HashSet<u64> = HashSet::new();
         let mut cursor = Cursor::default();
@@ -132,7 +133,7 @@ impl Client {
         Err(Error::Malformed { doing: format!("GET {}", walk.path), why: "its pages do not end".into() })
     }
 
-    /// Reads a page of a list, as [`pages::read`] does. The next page is always this list's own with the next number.
+    /// Reads a page of a list, as [`pages::read`] does. The next page always is this list's own with the next number.
     pub(super) fn page(
         &self,
         call: &Call<'_>,
@@ -164,14 +165,14 @@ struct Walk<'a> {
     is_paged: bool,
     scope: &'static str,
     parent: Option<&'a str>,
-    /// One more query parameter; none where empty.
+    /// One more query parameter; empty for none.
     query: &'a str,
     priority: Priority,
 }
 
 impl Cursor {
-    /// Every row was there. Whether the total of droplets counts those that only another list shows is nowhere
-    /// documented, so it may be reached by all lists together: `listed`.
+    /// Returns true if every row was read. DigitalOcean does not document whether the total of droplets includes those
+    /// that only another list shows, so all lists together may reach it: `listed`.
     fn is_whole(&self, listed: usize) -> bool {
         let [rows, listed] = [self.rows, listed].map(|rows| u64::try_from(rows).unwrap_or(u64::MAX));
         self.total.is_none_or(|total| rows == total || (rows < total && total <= listed))

@@ -25,17 +25,17 @@ pub struct Live {
     scopes: Arc<[&'static str]>,
 }
 
-/// What a recorded field finds in a live document.
+/// The result of resolving a recorded field in a live document.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Resolved {
-    /// The live value; null where the field is known, but absent or null.
+    /// The live value; null if the field is known, but absent or null.
     Value(Value),
-    /// The field is left out for tokens without this scope: unknown, which is not empty.
+    /// The field is omitted for tokens without this scope: unknown, not empty.
     Unknown {
         /// The scope, such as `tag:read`.
         scope: &'static str,
     },
-    /// The API never returns this field, or it holds a secret, so it is not compared.
+    /// The API never returns this field, or it contains a secret, so it is not compared.
     NotReadable,
     /// Neither the kind nor the document has such a field.
     NoSuchField {
@@ -47,11 +47,11 @@ pub enum Resolved {
 /// The outcome of comparing one recorded field.
 #[derive(Clone, Debug, PartialEq)]
 pub enum FieldComparison {
-    /// It was compared, but for the parts in doubt.
+    /// It was compared, except for the parts in doubt.
     Done(Comparison),
     /// The whole field cannot be compared at the moment, for this reason.
     Unknown(String),
-    /// The API never returns this field, or it holds a secret.
+    /// The API never returns this field, or it contains a secret.
     NotReadable,
     /// Neither the kind nor the document has such a field.
     NoSuchField {
@@ -64,15 +64,15 @@ impl Live {
     /// Parses a document that one response has shown in full.
     ///
     /// # Errors
-    /// Where it is not a JSON object.
+    /// If it is not a JSON object.
     pub fn parse(key: &ResourceKey, document: &str) -> Result<Self, Error> {
         Self::of(key, &Document::whole(document))
     }
 
-    /// Parses a document, such as the inventory composes.
+    /// Parses a document of the inventory.
     ///
     /// # Errors
-    /// Where it is not a JSON object.
+    /// If it is not a JSON object.
     pub fn of(key: &ResourceKey, document: &Document) -> Result<Self, Error> {
         let malformed = |why: String| Error::Malformed { doing: format!("reading {key}"), why };
         let json: Value = serde_json::from_str(&document.json).map_err(|error| malformed(error.to_string()))?;
@@ -99,7 +99,7 @@ impl Live {
         self.scopes.contains(&scope)
     }
 
-    /// The document with the recorded value of a field laid over the live one; none where nothing differs.
+    /// The live document with the recorded value of a field applied; none if nothing differs.
     ///
     /// # Errors
     /// The reason why the field cannot be compared.
@@ -128,7 +128,7 @@ impl Live {
         Ok(Some(document))
     }
 
-    /// The live value of a field; null where there is none.
+    /// The live value of a field; null if there is none.
     pub(crate) fn value(&self, field: &str) -> Value {
         match self.key.kind.row().derived.get(field) {
             Some(source) => self.derive(source),
@@ -141,7 +141,7 @@ impl Live {
         at(&self.document, self.source(field).unwrap_or(&self.own_path(field)))
     }
 
-    /// The path in the document that a field stands for, where the operator derives it from one.
+    /// The path in the document from which the operator derives a field, if it does.
     pub(crate) fn source(&self, field: &str) -> Option<&'static str> {
         match self.key.kind.row().derived.get(field)? {
             Source::Path(path) => Some(path),
@@ -202,7 +202,7 @@ impl Live {
         self.unread.iter().find(covers).map(|unread| unread.why.to_string())
     }
 
-    /// The likely cause of a difference, where DigitalOcean is known to change the field by itself.
+    /// The likely cause of a difference, if DigitalOcean is known to change the field.
     #[must_use]
     pub fn note(&self, field: &str, expected: &Value, live: &Value) -> Option<&'static str> {
         notes::note(self.key.kind, field, expected, live)
@@ -213,8 +213,8 @@ impl Live {
         document::segments(&self.document, &self.own_path(field)).into_iter().map(ToOwned::to_owned).collect()
     }
 
-    /// The dotted path in the document. A path below a derived field, such as `volumes.0`, leads below its source, unless
-    /// the document has a value of the same name.
+    /// The dotted path in the document. A path below a derived field, such as `volumes.0`, is resolved below its
+    /// source, unless the document has a value of the same name.
     fn own_path<'f>(&self, field: &'f str) -> Cow<'f, str> {
         let below = field.split_once('.').and_then(|(root, below)| Some((root, self.source(root)?, below)));
         match below.filter(|(root, ..)| self.document.get(*root).is_none()) {
@@ -243,7 +243,7 @@ impl Live {
         (1..path.len()).rev().find(is_there)
     }
 
-    /// Compares a part of a value as if all its other parts were recorded as they are live.
+    /// Compares a part of a value as if all its other parts were recorded with their live values.
     fn compare_within(
         &self,
         rules: &KindRules<'_>,
@@ -288,8 +288,8 @@ impl Live {
         Comparison { differences, doubts: doubts.collect(), adopted, restored }
     }
 
-    /// What `field` finds, of which `expected` is recorded: a normalised field of the kind first, then a dotted path in
-    /// the document. Numbers in a path are positions in lists.
+    /// Resolves `field`, with the recorded value `expected`: first as a derived field of the kind, then as a dotted
+    /// path in the document. Numbers in a path are positions in lists.
     #[must_use]
     pub fn resolve(&self, field: &str, expected: &Value) -> Resolved {
         let row = self.key.kind.row();
@@ -310,7 +310,7 @@ impl Live {
         if let Some(value) = at(&self.document, &path) {
             return Resolved::Value(value.clone());
         }
-        // Some answers have the slug where others have an object.
+        // Some responses contain the slug instead of an object.
         if let Some(source) = row.derived.values().find(|source| matches!(source, Source::Path(path) if path == field))
         {
             return Resolved::Value(self.derive(source));
@@ -322,10 +322,10 @@ impl Live {
         if known { Resolved::Value(Value::Null) } else { Resolved::NoSuchField { nearest: self.nearest(root) } }
     }
 
-    /// Unknown, where the document lacks the field because the token may not see it.
+    /// Unknown, if the document lacks the field because the token cannot read it.
     fn unless_gated(&self, field: &str, expected: &Value) -> Option<Resolved> {
         let path = document::segments(&self.document, field);
-        // The API leaves empty keys out of nested maps, so only the rules know whether a nested key is hidden.
+        // The API omits empty keys of nested maps, so only the rules know whether a nested key is hidden.
         let may_be_hidden = |pattern: &Pattern| {
             let gate: Vec<String> = path.iter().take(pattern.len()).map(|segment| (*segment).to_owned()).collect();
             pattern.len() == 1 || self.rules().hidden(&gate, expected).is_some()
@@ -337,7 +337,7 @@ impl Live {
         Some(Resolved::Unknown { scope })
     }
 
-    /// The beginning of a path that leads to a value without parts, if the path goes on below it.
+    /// The part of a path up to a value without parts, if the path continues below it.
     fn dead_end(&self, field: &str) -> Option<String> {
         let path = self.path(field);
         let mut value = &self.document;
@@ -357,7 +357,7 @@ impl Live {
         let get = |path: &str| at(document, path).filter(|value| !value.is_null());
         let derived = match source {
             Source::Path(path) => get(path).or_else(|| {
-                // Some answers have the slug where others have an object.
+                // Some responses contain the slug instead of an object.
                 document.get(source.root()).filter(|value| value.is_string() || value.is_number())
             }),
             Source::Image => get("image").map(|image| match image {
@@ -391,7 +391,7 @@ impl Live {
                 Some(1) => return "lb-small".into(),
                 Some(3) => return "lb-medium".into(),
                 Some(6) => return "lb-large".into(),
-                // Sizes in between have no name: the number says it.
+                // Sizes in between have no name, only a number.
                 Some(units) => return units.into(),
                 None => get("size"),
             },
@@ -406,7 +406,7 @@ impl Live {
     }
 }
 
-/// Whether a map on the way along the first segments of a path does not have its next key.
+/// Returns true if a map on the way along the first segments of a path does not have its next key.
 fn lacks(value: &Value, path: &[&str], depth: usize) -> bool {
     let Some((first, rest)) = path.split_first().filter(|_| depth > 0) else { return false };
     match value {

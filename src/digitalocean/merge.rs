@@ -4,11 +4,11 @@ use serde_json::Value;
 
 use super::document::Pattern;
 
-/// The keys by which items of lists are paired, the first that an item has.
+/// The keys that pair items of lists; the first key that an item has is used.
 const IDENTITIES: [&str; 6] = ["id", "uuid", "vpc_uuid", "name", "key", "slug"];
 
-/// Adds to `newer` what only `older` has: top-level keys, and at these paths also nested ones. Whether there was any.
-/// Other nested keys count as removed where the newer response lacks them, such as labels.
+/// Adds values that only `older` has to `newer`: top-level keys, and at these paths also nested ones. Returns true if
+/// there were any. Other nested keys that the newer response lacks count as removed, such as labels.
 pub(super) fn complete(newer: &mut Value, older: &Value, nested: &[Pattern]) -> bool {
     let mut has_added = false;
     if let (Value::Object(newer), Value::Object(older)) = (&mut *newer, older) {
@@ -25,7 +25,7 @@ pub(super) fn complete(newer: &mut Value, older: &Value, nested: &[Pattern]) -> 
     has_added
 }
 
-/// Adds what only `older` has at a path. Whether there was any.
+/// Adds the values at a path that only `older` has. Returns true if there were any.
 pub(super) fn fill(newer: &mut Value, older: &Value, path: &[&str]) -> bool {
     let Some((first, rest)) = path.split_first() else { return false };
     match (newer, older) {
@@ -50,7 +50,7 @@ pub(super) fn fill(newer: &mut Value, older: &Value, path: &[&str]) -> bool {
     }
 }
 
-/// Removes what stands at a path, in each item where lists are on the way.
+/// Removes the value at a path, in each item of lists on the way.
 pub(super) fn remove(value: &mut Value, path: &[&str]) {
     match (value, path) {
         (Value::Object(entries), [last]) => {
@@ -67,13 +67,13 @@ pub(super) fn remove(value: &mut Value, path: &[&str]) {
     }
 }
 
-/// Whether two items of lists are the same by their identity.
+/// Returns true if two items of lists have the same identity.
 fn is_same_item(one: &Value, other: &Value) -> bool {
     let identity = IDENTITIES.iter().find_map(|key| Some((*key, one.get(*key).filter(|id| !id.is_null())?)));
     identity.is_some_and(|(key, id)| other.get(key) == Some(id))
 }
 
-/// Whether a map on the way of the path lacks the next key, in any item where lists are on the way.
+/// Returns true if a map on the way of the path lacks the next key, in any item of lists on the way.
 pub(super) fn is_missing(value: &Value, path: &[&str]) -> bool {
     let Some((first, rest)) = path.split_first() else { return false };
     match value {
@@ -105,7 +105,7 @@ mod tests {
             completed(json!({"id": 1, "name": "new"}), &older, &[]),
             json!({"id": 1, "name": "new", "project_id": "p"})
         );
-        // Null is an answer.
+        // Null is a value.
         assert_eq!(
             completed(json!({"project_id": null}), &json!({"project_id": "p"}), &[]),
             json!({"project_id": null})

@@ -22,7 +22,7 @@ struct WindowLabel {
     window: &'static str,
 }
 
-/// Registers the metrics with their values of this moment.
+/// Registers the metrics with their current values.
 pub fn register(usage: &Usage, registry: &mut Registry) {
     let calls = Family::<CallLabel, Counter>::default();
     for ((method, route, status), count) in &usage.calls {
@@ -43,7 +43,7 @@ pub fn register(usage: &Usage, registry: &mut Registry) {
     registry.register_with_unit("cloud_pause", help, Unit::Seconds, seconds(usage.paused.unwrap_or_default()));
 }
 
-/// The label of a status: known codes by number, others by class, so that the number of labels is bounded.
+/// The label of a status: known codes by number, others by class, so that the number of labels is limited.
 fn said(status: u16) -> String {
     match StatusCode::from_u16(status) {
         Ok(known) if known.canonical_reason().is_some() => status.to_string(),

@@ -1,13 +1,13 @@
-//! All that knows the cloud: which kinds of resources there are, how to ask for them, and how their values read.
+//! The code that depends on the cloud: the kinds of resources, the calls that read and change them, and their values.
 //!
-//! - [`kinds`] is the one table of kinds; a new kind is a row there.
-//! - [`live`] resolves a recorded field in a live document, and `equivalence` levels the cloud's own habits.
+//! - [`kinds`] is the only table of kinds; a new kind is a row there.
+//! - [`live`] resolves a recorded field in a live document, and `equivalence` normalizes the cloud's spellings.
 //! - [`client`] calls DigitalOcean, within one [`budget`] per token; `lists` and `documents` read, `pages` parses.
-//! - [`changes`] is what sagas call: changes, each made once, and the reads that go with them.
-//! - [`revert`] decides how a drifted field is put back.
-//! - [`actions`] waits for what DigitalOcean does in its own time.
-//! - [`inventory`] keeps the documents of what is recorded, and how old they are; `merge` makes each from the responses
-//!   that show a part of it, with `certificates`; `account` and `scopes` know the token.
+//! - [`changes`] contains the calls of sagas: changes, which are made once, and the related reads.
+//! - [`revert`] decides the steps that revert a drifted field.
+//! - [`actions`] waits for asynchronous actions of DigitalOcean.
+//! - [`inventory`] stores the documents of recorded resources with their ages; `merge` composes each from responses
+//!   that show a part of it, with `certificates`; `account` and `scopes` describe the token.
 
 mod account;
 pub mod actions;

@@ -1,22 +1,20 @@
-//! Changes that DigitalOcean makes by itself: a note tells people that nobody else may have made them.
+//! Changes that DigitalOcean makes on its own: a note explains that no person may have made them.
 
 use serde_json::Value;
 
 use super::Kind;
 use crate::comparison::scalar::text;
 
-/// The likely cause of a difference, where DigitalOcean is known to change the field by itself.
+/// The likely cause of a difference, if DigitalOcean is known to change the field.
 pub(super) fn note(kind: Kind, field: &str, expected: &Value, live: &Value) -> Option<&'static str> {
     match (kind.name(), field) {
         ("Database", "engine") if is(expected, "redis") && is(live, "valkey") => {
-            Some("DigitalOcean replaced Redis with Valkey; nobody else has to have changed it")
+            Some("DigitalOcean replaced Redis with Valkey, without a change by a user")
         }
         ("Database", "version" | "semantic_version") if is_newer(live, expected) => {
             Some("DigitalOcean upgrades databases whose version reaches its end of life")
         }
-        ("Database", "storage_size_mib") if is_newer(live, expected) => {
-            Some("storage autoscaling grows the storage by itself")
-        }
+        ("Database", "storage_size_mib") if is_newer(live, expected) => Some("storage autoscaling grows the storage"),
         ("KubernetesCluster", "version") if is_newer(live, expected) => {
             Some("DigitalOcean upgrades clusters whose version is no longer supported")
         }
@@ -28,7 +26,7 @@ fn is(value: &Value, wanted: &str) -> bool {
     text(value).is_some_and(|text| text.eq_ignore_ascii_case(wanted))
 }
 
-/// Whether the first number that differs is higher: versions and sizes alike.
+/// Returns true if the first number that differs is higher, in versions and sizes.
 fn is_newer(live: &Value, expected: &Value) -> bool {
     let numbers = |value: &Value| -> Option<Vec<u64>> {
         let text = text(value)?;

@@ -12,15 +12,15 @@ pub struct Document {
     pub json: Arc<str>,
     /// Parts that no response has shown yet.
     pub unread: Arc<[Unread]>,
-    /// The account's certificates, where a recorded field needs them and they could be listed.
+    /// The account's certificates, if a recorded field needs them and they could be listed.
     pub certificates: Option<Arc<Certificates>>,
-    /// Why they could not.
+    /// The reason why they could not be listed.
     pub no_certificates: Option<Arc<str>>,
-    /// Scopes that the token is known to have: what needs them and is absent is empty.
+    /// Scopes that the token is known to have: absent parts that need them are empty.
     pub scopes: Arc<[&'static str]>,
-    /// Whether a direct GET, or a second list, showed what this document says. Only then a drift opens.
+    /// True if a direct GET, or a second list, showed the same. Only then a drift opens.
     pub is_confirmed: bool,
-    /// Whether a part of it that another path shows could not be read when the resource was read anew.
+    /// True if a part from another path could not be read when the resource was read again.
     pub is_partial: bool,
 }
 
@@ -31,7 +31,7 @@ pub struct Unread {
     pub(crate) why: Arc<str>,
 }
 
-/// The account's certificates: names by id. Ids that renewal replaced stay known for a while.
+/// The account's certificates: names by id. Ids that a renewal replaced are kept for a while.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Certificates {
     names: HashMap<Arc<str>, Arc<str>>,

@@ -1,4 +1,4 @@
-//! The controllers of the account that own a resource, and would change a revert back. Their lists show it, and not the
+//! The controllers of the account that own a resource, and would undo a revert. Only their lists show it, not the
 //! resource's document.
 
 use std::collections::BTreeMap;
@@ -17,11 +17,11 @@ pub struct Owners {
     pub fields: BTreeMap<String, String>,
 }
 
-/// A kind of controller, and the list of what each of them owns.
+/// A kind of controller, and the list of its resources.
 struct Owner {
     noun: &'static str,
     list: (&'static str, &'static str),
-    /// The path of one controller's resources; its scope.
+    /// The path of one controller's resources, and its scope.
     of_one: &'static str,
     scope: &'static str,
     /// The key of its list, and of the id in each row.
@@ -75,8 +75,8 @@ impl Client {
         Ok(owners)
     }
 
-    /// The controller that owns a resource, such as `Kubernetes cluster web`; nothing where there is none, or where the
-    /// token may not list the controllers.
+    /// The controller that owns a resource, such as `Kubernetes cluster web`; none if there is none, or if the token
+    /// cannot list the controllers.
     ///
     /// # Errors
     /// If a list could not be read.
@@ -99,7 +99,7 @@ impl Client {
         Ok(None)
     }
 
-    /// The rows of what one controller owns. Only droplets have pages.
+    /// The rows of one controller's resources. Only droplets have pages.
     async fn owned(&self, path: Path<'_>, owner: &Owner) -> Result<Vec<Value>, Error> {
         let rows = if owner.key == "droplets" {
             self.rows(path, owner.key, &[]).await

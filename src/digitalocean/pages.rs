@@ -1,4 +1,4 @@
-//! Reads one page of a list in a single pass that borrows: the rows stay text, and only their ids are read.
+//! Reads one page of a list in a single pass without copies: the rows stay text, and only their ids are parsed.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -7,18 +7,18 @@ use serde::Deserialize;
 use serde::de::{self, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-/// What a page says besides its rows.
+/// The contents of a page besides its rows.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Page {
-    /// How many rows it has.
+    /// The number of its rows.
     pub(super) rows: usize,
     /// `meta.total`.
     pub(super) total: Option<u64>,
-    /// `links.pages.next`. It may name another host, such as that behind a gateway: only its page number counts.
+    /// `links.pages.next`. It may contain another host, such as that behind a gateway: only its page number is used.
     pub(super) next: Option<String>,
 }
 
-/// How a page holds its rows.
+/// The form of a page's rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Shape {
     /// As a list.
@@ -30,22 +30,22 @@ pub(super) enum Shape {
 /// The position in a list whose pages are read in turn.
 #[derive(Debug, Default)]
 pub(super) struct Cursor {
-    /// The pages read so far.
+    /// The number of pages read so far.
     pub(super) pages: u32,
-    /// Their rows.
+    /// The number of their rows.
     pub(super) rows: usize,
     /// The total of the first page.
     pub(super) total: Option<u64>,
 }
 
-/// The step after a page.
+/// The next read after a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum AfterPage {
     /// The next page.
     Next,
-    /// Nothing: it was the last one.
+    /// None: it was the last one.
     End,
-    /// The list from its start: it changed between two pages.
+    /// The list again from its start: it changed between two pages.
     Shifted,
 }
 
@@ -56,7 +56,7 @@ impl Cursor {
         (number, number.to_string())
     }
 
-    /// Moves on by one page.
+    /// Advances by one page.
     pub(super) fn take(&mut self, page: &Page) -> AfterPage {
         if self.pages == 0 {
             self.total = page.total;
@@ -72,19 +72,19 @@ impl Cursor {
         }
     }
 
-    /// Whether there are more rows than the list says.
+    /// Returns true if there are more rows than the list announces.
     pub(super) fn exceeds(&self) -> bool {
         self.total.is_some_and(|total| u64::try_from(self.rows).is_ok_and(|rows| rows > total))
     }
 }
 
 impl Page {
-    /// Whether more pages follow, given how many rows this one and those before it had.
+    /// Returns true if more pages follow, given the number of rows of this page and those before it.
     pub(super) fn has_more(&self, rows: usize) -> bool {
         self.rows > 0 && (self.next.is_some() || self.lacks(rows))
     }
 
-    /// Checks that `links.pages.next` of the page with this number names the page after it.
+    /// Checks that `links.pages.next` of the page with this number is the page after it.
     ///
     /// # Errors
     /// If it names another one.
@@ -100,17 +100,17 @@ impl Page {
         }
     }
 
-    /// Whether so many rows are fewer than there should be.
+    /// Returns true if the number of rows is smaller than announced.
     pub(super) fn lacks(&self, rows: usize) -> bool {
         self.total.is_some_and(|total| u64::try_from(rows).is_ok_and(|rows| rows < total))
     }
 }
 
-/// Reads the page `text`, whose rows stand under `key` in this shape and have their id under `id_field`, and hands each row's id and
-/// text to `row`. Where no `id_field` is said, the ids are empty.
+/// Reads the page `text` and passes the id and the text of each row to `row`. The rows are the value of `key`, in this
+/// shape, with their id under `id_field`; without `id_field`, the ids are empty.
 ///
 /// # Errors
-/// Where the page is not what the API documents; rows may have been handed on by then.
+/// If the page does not match the API's documentation; rows may have been passed until then.
 pub(super) fn read(
     text: &str,
     key: &str,
@@ -140,7 +140,7 @@ pub(super) fn read(
     outcome.map_err(|error| error.to_string())?;
     match found {
         Found::List => Ok(page),
-        // Protobuf leaves an empty list out. An error page has no `meta`.
+        // Protobuf omits an empty list. An error page has no `meta`.
         Found::Nothing if has_meta && page.total.unwrap_or(0) == 0 => Ok(page),
         Found::Nothing => Err(format!("it has no {key:?}")),
     }
@@ -149,7 +149,7 @@ pub(super) fn read(
 /// The text of the object under `key` in the object `text`.
 ///
 /// # Errors
-/// Where `text` is not an object with an object under `key`.
+/// If `text` is not an object with an object under `key`.
 pub(super) fn unwrap<'a>(text: &'a str, key: &str) -> Result<&'a str, String> {
     let found = under(text, key)?;
     if found.starts_with('{') { Ok(found) } else { Err(format!("{key:?} is not an object")) }
@@ -158,7 +158,7 @@ pub(super) fn unwrap<'a>(text: &'a str, key: &str) -> Result<&'a str, String> {
 /// The text of the value under `key` in the object `text`.
 ///
 /// # Errors
-/// Where `text` is not an object with that key.
+/// If `text` is not an object with that key.
 pub(super) fn under<'a>(text: &'a str, key: &str) -> Result<&'a str, String> {
     struct Of<'k>(&'k str);
     impl<'de> Visitor<'de> for Of<'_> {
@@ -211,7 +211,7 @@ pub(super) fn id_of<'a>(text: &'a str, id_field: &str) -> Option<Cow<'a, str>> {
         }
     }
     let mut found = None;
-    // An error after the id only says that reading stopped early; the row's text is known to be whole.
+    // An error after the id only means that reading stopped early; the row's text is known to be complete.
     let _ = serde_json::Deserializer::from_str(text).deserialize_map(Id { field: id_field, found: &mut found });
     let raw = found?.get();
     if raw.starts_with('"') {
@@ -221,7 +221,7 @@ pub(super) fn id_of<'a>(text: &'a str, id_field: &str) -> Option<Cow<'a, str>> {
     raw.bytes().all(|byte| byte.is_ascii_digit()).then_some(Cow::Borrowed(raw))
 }
 
-/// A string, borrowed where it has no escapes.
+/// A string, borrowed if it has no escapes.
 #[derive(Deserialize)]
 struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 

@@ -11,15 +11,15 @@ use super::{FieldComparison, Kind, Live};
 /// The recorded fields of a resource, and those that were left out.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Pinned {
-    /// The value of each field, without credentials and without parts that the cloud changes by itself.
+    /// The value of each field, without credentials and without parts that the cloud changes.
     pub desired: BTreeMap<String, Value>,
-    /// Fields that the resource has and that cannot be recorded now, with the reason.
+    /// Existing fields that cannot be recorded now, with the reason.
     pub left_out: Vec<(String, String)>,
 }
 
 impl Pinned {
-    /// Reads these fields of a live resource. Each recorded value is equal to the live one under the kind's rules, so
-    /// that a new record raises no drift.
+    /// Reads these fields of a live resource. Each recorded value equals the live one under the kind's rules, so that a
+    /// new record opens no drift.
     #[must_use]
     pub fn of<'f>(kind: Kind, live: &Live, fields: impl IntoIterator<Item = &'f str>) -> Self {
         let mut pinned = Self::default();
@@ -36,7 +36,7 @@ impl Pinned {
     }
 }
 
-/// The value to record; nothing where the resource has none.
+/// The value to record; none if the resource has none.
 fn value(kind: Kind, live: &Live, field: &str) -> Result<Option<Value>, String> {
     let found = match live.resolve(field, &Value::Null) {
         Resolved::Value(found) => found,
@@ -73,7 +73,7 @@ fn value(kind: Kind, live: &Live, field: &str) -> Result<Option<Value>, String> 
     }
 }
 
-/// A value without the parts that these patterns stand for.
+/// A value without the parts that match these patterns.
 fn without(patterns: &[Pattern], path: &mut Vec<String>, value: &Value) -> Value {
     let mut keep = |key: String, value: &Value| {
         path.push(key);
@@ -94,8 +94,8 @@ fn without(patterns: &[Pattern], path: &mut Vec<String>, value: &Value) -> Value
     }
 }
 
-/// A value without the keys whose values are hidden. Nothing where an item of a list or the whole is hidden: a list
-/// without an item would be another list.
+/// A value without the keys whose values are hidden. None if an item of a list or the whole value is hidden: a list
+/// without an item would be a different list.
 fn without_credentials(value: &Value, hidden: &Value) -> Option<Value> {
     match (value, hidden) {
         (Value::Object(entries), Value::Object(hidden)) => {

@@ -1,4 +1,4 @@
-//! The place of a call, and how it changes things.
+//! The target of a call, and its verb.
 
 use reqwest::Method;
 
@@ -17,21 +17,21 @@ pub struct Path<'a> {
     pub scope: &'static str,
 }
 
-/// How a call changes things.
+/// The verb of a change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verb {
-    /// Makes something, or begins an action.
+    /// Creates a resource, or starts an action.
     Post,
-    /// Replaces something as a whole.
+    /// Replaces a resource as a whole.
     Put,
     /// Changes some fields.
     Patch,
-    /// Deletes something.
+    /// Deletes a resource.
     Delete,
 }
 
 impl Path<'_> {
-    /// Refuses ids that would form another path, and those that are missing.
+    /// Refuses missing ids, and ids that would form another path.
     pub(super) fn check(&self) -> Result<(), Error> {
         let is_wanted = |placeholder: &&str| self.route.split('/').any(|segment| segment == *placeholder);
         let placeholders = self.route.split('/').filter(|segment| segment.starts_with('{')).count();
@@ -46,7 +46,7 @@ impl Path<'_> {
     }
 }
 
-/// Whether a URL holds it as one segment. Parsers of URLs drop tabs and line breaks, and dots lead elsewhere.
+/// Returns true if a URL keeps it as one segment. Parsers of URLs drop tabs and line breaks, and dots change the path.
 fn is_one_segment(id: &str) -> bool {
     !id.chars().all(|letter| letter == '.') && !id.chars().any(char::is_control)
 }

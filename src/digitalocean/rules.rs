@@ -1,4 +1,4 @@
-//! The rules of a kind, as the comparison asks for them: the table's patterns, applied to one live resource.
+//! The rules of a kind for the comparison: the table's patterns, applied to one live resource.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -12,7 +12,7 @@ use super::kinds::Row;
 use super::observed::Unread;
 use crate::comparison;
 
-/// The reason for a part of a field that can be set and is not returned.
+/// The reason for a part of a field that can be set but is not returned.
 const NEVER_SHOWN: &str = "the API does not return it; remove it from the record";
 
 /// The rules for one live resource.
@@ -25,13 +25,13 @@ pub(super) struct KindRules<'a> {
 }
 
 impl KindRules<'_> {
-    /// Whether the parts of the value at a path can only be compared together.
+    /// Returns true if the parts of the value at a path can only be compared together.
     pub(super) fn is_whole(&self, path: &[String]) -> bool {
         let is_whole = |how: &Equivalence| matches!(how, Equivalence::FirewallRule | Equivalence::AppVariable);
         self.row.equivalences.iter().any(|(pattern, how)| is_whole(how) && pattern.matches(path))
     }
 
-    /// The scope that a token needs to see the value at a path, if the document shows that it lacks it.
+    /// The scope that a token needs to see the value at a path, if the document shows that the token lacks it.
     pub(super) fn hidden(&self, path: &[String], expected: &Value) -> Option<&'static str> {
         let (pattern, scope) = self.row.gated.iter().find(|(pattern, _)| pattern.matches(path))?;
         if self.scopes.contains(&scope.as_str()) {
@@ -41,7 +41,7 @@ impl KindRules<'_> {
         let name = segments.last()?;
         let is_evident = |name: &str| self.row.gated.keys().any(|gate| gate.segments() == [name]);
         let lacks = if segments.len() > 1 && is_evident(name) {
-            // Without the scope, the whole document lacks the key; the API leaves an empty one out of nested maps.
+            // Without the scope, the whole document lacks the key; the API omits empty keys of nested maps.
             !has_key(self.site.document, name)
         } else {
             !is_blank(expected) && !has_key(self.site.document, name)
@@ -49,7 +49,7 @@ impl KindRules<'_> {
         lacks.then_some(scope.as_str())
     }
 
-    /// The reason why the live value at a path is not known, or not known in the detail that was recorded.
+    /// The reason why the live value at a path is unknown, or not known in the recorded detail.
     fn doubt(&self, path: &[String], expected: &Value, live: &Value) -> Option<String> {
         let part = |field: &str| self.unread.iter().find(|unread| unread.path.root() == field);
         let whole = self.unread.iter().find(|unread| unread.path.matches(path));
@@ -68,7 +68,7 @@ impl KindRules<'_> {
     }
 }
 
-/// Whether only the backups of a droplet are missing from its features: the policies may show them.
+/// Returns true if only backups are missing from the features of a droplet: the policies may show them.
 fn lacks_backups(expected: &Value, live: &Value) -> bool {
     let has = |value: &Value| {
         let mut features = value.as_array().into_iter().flatten().filter_map(Value::as_str);
@@ -77,7 +77,7 @@ fn lacks_backups(expected: &Value, live: &Value) -> bool {
     has(expected) && !has(live)
 }
 
-/// Whether a recorded version says more than the live one: only the full version can tell them apart.
+/// Returns true if a recorded version is more precise than the live one: only the full version can be compared.
 fn is_more_precise(expected: &Value, live: &Value) -> bool {
     let (Some(expected), Some(live)) = (comparison::scalar::text(expected), comparison::scalar::text(live)) else {
         return false;
@@ -85,7 +85,7 @@ fn is_more_precise(expected: &Value, live: &Value) -> bool {
     !live.is_empty() && expected.strip_prefix(&*live).is_some_and(|rest| rest.starts_with('.'))
 }
 
-/// Whether any map in the value has the key.
+/// Returns true if any map in the value has the key.
 fn has_key(value: &Value, key: &str) -> bool {
     match value {
         Value::Object(entries) => entries.contains_key(key) || entries.values().any(|value| has_key(value, key)),

@@ -1,4 +1,4 @@
-//! The scopes of the token, as far as responses show them: without one, DigitalOcean leaves fields out.
+//! The scopes of the token, as responses show them: without a scope, DigitalOcean omits fields.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -7,9 +7,9 @@ use tokio::time::Instant;
 
 use super::{Client, Priority};
 
-/// How long the answer counts that the token has a scope, or lacks it.
+/// The maximum age of a known scope.
 const AGE: Duration = Duration::from_hours(1);
-/// How long an attempt counts that gave no answer.
+/// The pause after an attempt without a response.
 const RETRY: Duration = Duration::from_mins(1);
 
 /// The scopes that were needed so far.
@@ -17,14 +17,14 @@ const RETRY: Duration = Duration::from_mins(1);
 pub(super) struct Scopes(tokio::sync::Mutex<HashMap<&'static str, KnownScope>>);
 
 struct KnownScope {
-    /// Of which version of the token.
+    /// The version of the token.
     version: u64,
     until: Instant,
     has_it: bool,
 }
 
 impl Scopes {
-    /// Whether the token is known to have the scope.
+    /// Returns true if the token is known to have the scope.
     pub(super) async fn has(&self, client: &Client, scope: &'static str, priority: Priority) -> bool {
         let mut known = self.0.lock().await;
         let (version, now) = (client.token_version(), Instant::now());

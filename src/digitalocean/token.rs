@@ -13,8 +13,8 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::Error;
 
-/// A DigitalOcean API token. It prints as `Token(hidden)` and is overwritten in memory when dropped. One that came from
-/// a file is read again when the file changes. Clones share it.
+/// A DigitalOcean API token. It prints as `Token(hidden)` and is overwritten in memory when dropped. A token from a
+/// file is read again when the file changes. Clones share it.
 #[derive(Clone)]
 pub struct Token {
     text: Arc<Mutex<Text>>,
@@ -23,26 +23,26 @@ pub struct Token {
 
 struct Text {
     secret: SecretString,
-    /// Of the file, when it was read.
+    /// The modification time of the file when it was read.
     modified: Option<SystemTime>,
-    /// How often it was read.
+    /// The number of times that it was read.
     version: u64,
 }
 
 impl Token {
-    /// Takes the token's text; surrounding white space, as secrets read from files have, is dropped.
+    /// Takes the token's text, without surrounding white space, which secrets from files often have.
     ///
     /// # Errors
-    /// Where nothing is left, or what is left cannot stand in a header. The message does not repeat the text.
+    /// If the text is empty, or cannot be part of a header. The message does not repeat the text.
     pub fn new(text: &str) -> Result<Self, Error> {
         let secret = checked(text)?;
         Ok(Self { text: Arc::new(Mutex::new(Text { secret, modified: None, version: 0 })), file: None })
     }
 
-    /// Takes the token from a file, now and whenever the file changes, as a mounted Secret does when it is renewed.
+    /// Reads the token from a file, now and whenever the file changes, as a mounted Secret does when it is renewed.
     ///
     /// # Errors
-    /// Where the file cannot be read, or holds no token.
+    /// If the file cannot be read, or contains no token.
     pub fn from_file(path: &Path) -> Result<Self, Error> {
         let unusable = |why: &dyn fmt::Display| Error::Config(format!("the token file {}: {why}", path.display()));
         let modified = modified(path).map_err(|error| unusable(&error))?;
@@ -61,18 +61,18 @@ impl Token {
         Ok(value)
     }
 
-    /// Changes whenever the token may have.
+    /// Changes whenever the token may have changed.
     pub(super) fn version(&self) -> u64 {
         self.refresh();
         self.text().version
     }
 
-    /// `text` without the token, should a server have echoed it.
+    /// Returns `text` without the token, in case a server has echoed it.
     pub(super) fn redact(&self, text: &str) -> String {
         text.replace(self.text().secret.expose_secret(), "(token)")
     }
 
-    /// Reads the file again, if it changed. A file that is gone or half written leaves the token as it was.
+    /// Reads the file again, if it changed. A missing or incomplete file leaves the token unchanged.
     fn refresh(&self) {
         let Some(path) = &self.file else { return };
         let Ok(modified) = modified(path) else { return };
@@ -108,8 +108,7 @@ fn checked(text: &str) -> Result<SecretString, Error> {
     }
     if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Err(Error::Config(
-            "the DigitalOcean token has characters that no token has (white space or non-ASCII): check where it comes from"
-                .into(),
+            "the DigitalOcean token contains invalid characters (white space or non-ASCII): check its source".into(),
         ));
     }
     Ok(SecretString::from(text))
@@ -150,7 +149,7 @@ mod tests {
         assert_eq!((says(), token.version()), ("Bearer first".into(), 0));
         write("second\n", 2);
         assert_eq!((token.version(), says(), token.version()), (1, "Bearer second".into(), 1));
-        // Renewed in two steps, or gone for a moment.
+        // Renewed in two steps, or missing for a moment.
         write("", 3);
         assert_eq!(says(), "Bearer second");
         fs::remove_file(&path).unwrap();

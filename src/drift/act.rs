@@ -1,4 +1,4 @@
-//! Carries out a plan: each write is bound to the version of the object that the plan was made for.
+//! Executes a plan: each write is bound to the version of the object that the plan was made for.
 
 mod accepting;
 mod closing;
@@ -33,14 +33,14 @@ pub struct Outcome {
 /// A write that the API server refused.
 #[derive(Debug)]
 pub struct Refused {
-    /// The field that it was about.
+    /// The field of the write.
     pub field: String,
-    /// Why.
+    /// The error.
     pub error: Error,
 }
 
 impl Outcome {
-    /// The refusals, each said for a person.
+    /// The refusals as messages for people.
     #[must_use]
     pub fn messages(&self) -> Vec<String> {
         self.refused.iter().map(|Refused { field, error }| format!("{}: {error}", named(field))).collect()
@@ -48,10 +48,10 @@ impl Outcome {
 }
 
 impl Executor<'_> {
-    /// Carries out all writes. A write that the API server refuses holds up the later ones about its drift, and no other.
+    /// Makes all writes. A refused write skips the later writes of its drift, and no others.
     ///
     /// # Errors
-    /// When an object changed in the meantime, or the API server could not be reached.
+    /// If an object changed in the meantime, or the API server could not be reached.
     pub async fn carry_out(&mut self, writes: Vec<Write>) -> Result<Outcome, Error> {
         let mut outcome = Outcome::default();
         let mut failed: HashSet<Box<str>> = HashSet::new();
@@ -79,7 +79,7 @@ impl Executor<'_> {
         Ok(outcome)
     }
 
-    /// Carries out one write. The index learns the answer at once.
+    /// Makes one write. The index is updated with the response at once.
     async fn take(&mut self, write: Write, outcome: &mut Outcome, failed: &mut HashSet<Box<str>>) -> Result<(), Error> {
         match write {
             Write::Adopt { adoptions, in_doubt } => {

@@ -1,5 +1,5 @@
-//! Requests to the provider for the sake of decisions and of changes that one list alone shows: a few records at a time,
-//! and less and less often where they fail, so that many at once do not keep everything else waiting.
+//! Requests to the provider for decisions, and for changes that only one list shows: a few records at a time, with a
+//! growing pause after failures, so that many requests do not delay everything else.
 
 use std::{
     collections::{HashMap, HashSet, VecDeque},
@@ -17,30 +17,31 @@ use crate::{
     kube_ext::{key::ObjectKey, queue::Queue},
 };
 
-/// How long a decision waits when the live resource could not be read: first, and at most.
+/// The first and the longest pause of a decision after the live resource could not be read.
 const ASK_AGAIN: Backoff = Backoff::new(Duration::from_secs(5), Duration::from_mins(2));
 
 /// How long a record waits for its turn if nobody hands one over.
 const NEXT_TURN: Duration = Duration::from_secs(2);
 
-/// More records than this with unconfirmed changes wait for the next list, which confirms all of them for a few requests.
+/// If more records than this have unconfirmed changes, further ones wait for the next list, which confirms all of them
+/// with a few requests.
 const MOST_UNCONFIRMED: usize = 200;
 
-/// How a change that one list alone shows is confirmed.
+/// The confirmation of a change that only one list shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Confirmation {
-    /// By a request for the resource.
+    /// By a direct request of the resource.
     Read,
-    /// By the next list: too many records wait for a confirmation, and this one did not wait for a list yet.
+    /// By the next list: too many records wait for a confirmation, and this one has not waited for a list yet.
     NextList,
 }
 
-/// Whose turn it is, and which requests failed.
+/// The current turns, and the failed requests.
 pub(super) struct Asking {
     turns: Semaphore,
     waiting: Mutex<Waiting>,
     failed: Mutex<HashMap<ObjectKey, u32>>,
-    /// The records with changes that wait for a confirmation, and the list that was the last when they began to wait.
+    /// The records with unconfirmed changes, and the latest list when they began to wait.
     unconfirmed: Mutex<HashMap<ObjectKey, Option<Instant>>>,
 }
 
@@ -59,7 +60,7 @@ pub(super) struct Turn<'a> {
 }
 
 impl Asking {
-    /// So many at a time.
+    /// Allows this number of turns at a time.
     pub(super) fn new(at_a_time: usize) -> Self {
         Self {
             turns: Semaphore::new(at_a_time),
@@ -91,25 +92,25 @@ impl Asking {
         Some(next)
     }
 
-    /// The provider answered, or there is nothing to ask any more.
+    /// Forgets the failures of a record: the provider responded, or nothing needs to be requested.
     pub(super) fn forget(&self, key: &ObjectKey) {
         self.failed.lock().remove(key);
     }
 
-    /// How the change of this record is to be confirmed, where the last list was begun at this time. A record waits for
-    /// one list at most: rows that change by themselves differ in the next list again.
+    /// The confirmation of this record's change, given the start of the last list. A record waits for at most one list:
+    /// rows that change on their own differ in the next list again.
     pub(super) fn confirmation(&self, key: &ObjectKey, listed: Option<Instant>) -> Confirmation {
         let mut unconfirmed = self.unconfirmed.lock();
         let has_waited = *unconfirmed.entry(key.clone()).or_insert(listed) < listed;
         if unconfirmed.len() > MOST_UNCONFIRMED && !has_waited { Confirmation::NextList } else { Confirmation::Read }
     }
 
-    /// No change of this record waits for a confirmation (any more).
+    /// No change of this record waits for a confirmation.
     pub(super) fn confirmed(&self, key: &ObjectKey) {
         self.unconfirmed.lock().remove(key);
     }
 
-    /// The request failed. Returns the time to wait, longer each time.
+    /// Records a failed request. Returns the pause, which grows each time.
     pub(super) fn failed(&self, key: &ObjectKey) -> Duration {
         let mut failed = self.failed.lock();
         let times = failed.entry(key.clone()).or_default();
@@ -180,7 +181,7 @@ mod tests {
         for number in all {
             assert_eq!(asking.confirmation(&key(number), Some(second)), Confirmation::Read);
         }
-        // Once it was read, its next change waits again.
+        // After a read, its next change waits again.
         asking.confirmed(&key(7));
         assert_eq!(asking.confirmation(&key(7), Some(second)), Confirmation::NextList);
     }

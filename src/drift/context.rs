@@ -24,11 +24,10 @@ use crate::{
     schedule::Schedule,
 };
 
-/// For how many records the provider is asked at a time for the sake of a decision: other news finds a worker all the
-/// same.
+/// The number of records whose provider requests for decisions run at a time, so that workers remain for other records.
 const ASKING: usize = 8;
 
-/// For how long the tags by which resources select are taken as read.
+/// The time for which the tags that select resources are cached.
 const SELECTED_FOR: Duration = Duration::from_secs(10);
 
 /// The settings of the controller.
@@ -36,13 +35,13 @@ const SELECTED_FOR: Duration = Duration::from_secs(10);
 pub struct DriftSettings {
     /// Namespaces to watch; all when empty.
     pub namespaces: Vec<String>,
-    /// When to list the cloud.
+    /// The schedule of listing the cloud.
     pub sync: Schedule,
-    /// When to compare; right after each sync when not set.
+    /// The schedule of comparing; right after each sync if unset.
     pub detect: Option<Schedule>,
-    /// Inventory older than this gives no verdict.
+    /// The maximum age of an inventory for a verdict.
     pub max_age: Duration,
-    /// How many resolved drifts are kept per record and field.
+    /// The number of resolved drifts to keep per record and field.
     pub history: usize,
 }
 
@@ -65,12 +64,12 @@ pub struct Context {
     pub(super) records: FirstLists,
     pub(super) drifts: FirstLists,
     pub(super) sagas: FirstLists,
-    /// By UID of the record that asks: another one of its name may ask in the same words.
+    /// By UID of the record: a new record of the same name may request a sync with the same text.
     handled_syncs: Mutex<HashMap<Arc<str>, Box<str>>>,
 }
 
 impl Context {
-    /// A controller that has not begun.
+    /// A controller that has not started.
     #[must_use]
     pub fn new(process: Process, inventory: Inventory, settings: DriftSettings) -> Arc<Self> {
         let period = settings.sync.busiest(Timestamp::now());
@@ -128,7 +127,7 @@ impl Context {
         tags
     }
 
-    /// Whether every record and drift, and every saga that reverts one, is known.
+    /// Returns true if every record and drift, and every saga that reverts one, is cached.
     #[must_use]
     pub fn is_loaded(&self) -> bool {
         self.records.are_complete() && self.drifts.are_complete() && self.sagas.are_complete()
@@ -156,7 +155,7 @@ impl Context {
         self.sweeps.adapt(self.inventory.calls_for_sweeps(), circumstances)
     }
 
-    /// Queues these records, once all are known and this process acts: the sweeps hand over the first ones, whole kinds
+    /// Queues these records, once all are cached and this process leads: the sweeps queue the first ones, a whole kind
     /// at a time.
     pub(super) fn look_at(&self, affected: Vec<ObjectKey>) {
         if self.is_loaded() && self.process.leadership.is_leader() {
@@ -171,17 +170,17 @@ impl Context {
         }
     }
 
-    /// A sync that was asked for has been made.
+    /// Records that a requested sync is complete.
     pub(super) fn handled_sync(&self, uid: Arc<str>, request: Box<str>) {
         self.handled().insert(uid, request);
     }
 
-    /// The sync that was asked for and made, if its record does not say so yet.
+    /// Returns true if the requested sync is complete, but not yet in the record's status.
     pub(super) fn is_sync_handled(&self, uid: &str, request: &str) -> bool {
         self.handled().get(uid).is_some_and(|handled| handled.as_ref() == request)
     }
 
-    /// Its record says so, or is gone.
+    /// Forgets a completed sync: the status of its record contains it, or the record was deleted.
     pub(super) fn forget_sync(&self, uid: &str) {
         self.handled().remove(uid);
     }
@@ -191,7 +190,7 @@ impl Context {
     }
 }
 
-/// A controller that has not begun, and a cloud that does not answer: for tests of what it is made of.
+/// A controller that has not started, with a cloud that does not respond, for tests of its parts.
 #[cfg(test)]
 pub(crate) fn idle(process: Process) -> (Arc<Context>, crate::digitalocean::Client) {
     use crate::digitalocean;

@@ -1,4 +1,4 @@
-//! Keeps the drifts of every record right: watches, a queue of records, and one short reconcile for each.
+//! Keeps the drifts of every record up to date: watches, a queue of records, and one short reconcile for each.
 
 use std::{sync::Arc, time::Duration};
 
@@ -35,20 +35,20 @@ use crate::{
     process,
 };
 
-/// How many records are worked on at a time: as many writes as the API server takes side by side.
+/// The number of concurrent reconciles, and so of concurrent writes to the API server.
 const WORKERS: usize = 16;
 
-/// How long drifts whose record is gone are left to the garbage collector of Kubernetes.
+/// The time for which the garbage collector of Kubernetes may delete the drifts of a deleted record.
 const ORPHANS_REST: Duration = Duration::from_secs(10);
 
-/// When to look again at drifts whose record exists after all and cannot be read.
+/// The interval of checking drifts whose record exists but cannot be read.
 const UNREADABLE_RESTS: Duration = Duration::from_mins(5);
 
-/// How long one record may be worked on, and one event of a watch: far longer than all limits of its calls together.
+/// The maximum duration of one reconcile, and of one watch event: far longer than all timeouts of its calls together.
 const LONGEST_ROUND: Duration = Duration::from_mins(10);
 
-/// Reads the records and drifts at once, and acts on them from when this process is the leader until it is told to
-/// stop. What is under way then is finished.
+/// Reads the records and drifts at once, and reconciles them while this process leads, until shutdown. Running
+/// reconciles finish.
 pub async fn run(context: Arc<Context>) {
     tokio::spawn(watch_records(context.clone()));
     tokio::spawn(watch_drifts(context.clone()));
@@ -65,7 +65,7 @@ pub async fn run(context: Arc<Context>) {
     process::workers("a worker for records", WORKERS, || work(context.clone())).await;
 }
 
-/// Waits until every record and drift is known.
+/// Waits until every record and drift is cached.
 async fn known(context: &Context) {
     context.records.completed().await;
     context.drifts.completed().await;
@@ -77,7 +77,7 @@ async fn known(context: &Context) {
     info!(records, kinds, "all records and drifts are known");
 }
 
-/// Works on one record after the other.
+/// Reconciles one record after another.
 async fn work(context: Arc<Context>) {
     let work = Work {
         kind: "ProvisionedResource",
@@ -88,15 +88,15 @@ async fn work(context: Arc<Context>) {
     work.run(|key| reconcile(key, &context), |took, outcome| context.metrics.reconciled(took, outcome)).await;
 }
 
-/// Brings one record's drifts and status up to what is known, and closes what former records of its name left behind.
+/// Reconciles the drifts and status of one record, and closes the drifts of earlier records of its name.
 async fn reconcile(key: ObjectKey, context: &Arc<Context>) -> Result<Next, call::Error> {
-    // The record must not wait for a drift that is left of an earlier one of its name.
+    // The record must not wait for a drift of an earlier record of its name.
     let orphans = settle_orphans(&key, context).await;
     let next = reconcile_record(&key, context).await?;
     Ok(soonest(next, orphans?))
 }
 
-/// Not later than after this wait.
+/// Limits the time of the next reconcile to this wait.
 fn soonest(next: Next, wait: Option<Duration>) -> Next {
     match (next, wait) {
         (Next::Settled, Some(wait)) => Next::After(wait),
@@ -133,7 +133,7 @@ async fn reconcile_record(key: &ObjectKey, context: &Arc<Context>) -> Result<Nex
                 Fetched::Postponed => context.asking.forget(key),
                 Fetched::Read(fresh) => {
                     drop(turn);
-                    // Other decisions may have come meanwhile, or this one may have been taken back.
+                    // Meanwhile other decisions may have been made, or this one may have been withdrawn.
                     let now = context.index().entry(key).filter(|now| now.is_of_same(&entry));
                     let Some(now) = now else { return Ok(Next::Again) };
                     let before = std::mem::replace(&mut entry, now).drifts;
@@ -158,7 +158,7 @@ async fn reconcile_record(key: &ObjectKey, context: &Arc<Context>) -> Result<Nex
             },
         },
     }
-    // An acceptance that ends by itself is looked at again when its time is up.
+    // An acceptance with an end is reconciled again when it expires.
     let until_end = plan.next_end.map(|end| end.duration_since(Timestamp::now()));
     next = soonest(next, until_end.map(|wait| wait.try_into().unwrap_or_default()));
     let mut act = Executor::new(key, &entry, context);
@@ -182,13 +182,13 @@ async fn reconcile_record(key: &ObjectKey, context: &Arc<Context>) -> Result<Nex
         }
     }
     match outcome.refused.into_iter().next() {
-        // It may be taken later, when the policy or the object that is in its way has changed.
+        // It may be accepted later, after the policy or the conflicting object has changed.
         Some(refused) => Err(refused.error),
         None => Ok(next),
     }
 }
 
-/// How to read the live resource anew, where that is needed.
+/// The kind of fresh read that the live resource needs, if any.
 fn how_to_read(
     needs: Option<NeedsFreshRead>,
     key: &ObjectKey,
@@ -206,8 +206,8 @@ fn how_to_read(
     }
 }
 
-/// Closes the drifts of former records of a name, which `kubectl delete --cascade=orphan` leaves behind. Returns when to
-/// look again, if something is left to do.
+/// Closes the drifts of earlier records of a name, which `kubectl delete --cascade=orphan` leaves behind. Returns the
+/// time of the next check, if there is more to do.
 async fn settle_orphans(key: &ObjectKey, context: &Context) -> Result<Option<Duration>, call::Error> {
     let all = context.index().orphans(key);
     let mut rest: Option<Duration> = None;
@@ -226,7 +226,7 @@ async fn settle_orphans(key: &ObjectKey, context: &Context) -> Result<Option<Dur
     Ok(rest)
 }
 
-/// Whether the record of these drifts exists after all: one that this version cannot read is not in the index.
+/// Returns true if the record of these drifts exists: a record that this version cannot read is not in the index.
 async fn exists(key: &ObjectKey, orphans: &Orphans, context: &Context) -> Result<bool, call::Error> {
     let records: Api<ProvisionedResource> = Api::namespaced(context.process.client.clone(), &key.namespace);
     let doing = format!("reading ProvisionedResource {key}");
@@ -234,7 +234,7 @@ async fn exists(key: &ObjectKey, orphans: &Orphans, context: &Context) -> Result
     Ok(found.is_some_and(|found| found.metadata.uid.as_deref() == Some(orphans.owner.as_ref())))
 }
 
-/// Whether a sync was asked for by annotation.
+/// The state of a sync that an annotation requests.
 #[derive(PartialEq, Eq)]
 enum Sync {
     NotAsked,
@@ -251,7 +251,7 @@ fn ask_for_sync(key: &ObjectKey, entry: &Entry, context: &Arc<Context>) -> Sync 
     Sync::Asked
 }
 
-/// Whether a decision waits on an open drift.
+/// Returns true if a decision waits on an open drift.
 fn is_decided(drift: &KnownDrift) -> bool {
     drift.is_open() && drift.is_decided()
 }
@@ -300,7 +300,7 @@ fn decide_for(
     evaluate(&recorded, Observed { seen, reading }, &entry.drifts, context.settings.history)
 }
 
-/// Tells once that the inventory became too old.
+/// Publishes once that the inventory became too old.
 fn tell_stale(act: &Executor<'_>, entry: &Entry, situation: &Situation) {
     let Situation::Unknown(reason::INVENTORY_STALE, message) = situation else { return };
     if !entry.record.status.is_stale() {

@@ -1,4 +1,4 @@
-//! When a kind is listed and compared next. Pure.
+//! The time of the next list and comparison of a kind. Pure.
 
 use std::time::Duration;
 
@@ -7,24 +7,24 @@ use tokio::time::Instant;
 
 use crate::{backoff::Backoff, schedule::Schedule};
 
-/// After a failed sweep, the next one comes after this time, doubled for each further failure, unless it is due before.
+/// After a failed sweep, the pause before the next one, doubled for each further failure, unless one is due earlier.
 const RETRY: Backoff = Backoff::new(Duration::from_secs(15), NEVER);
 
-/// As good as never: something else is due before.
+/// Effectively never: other events are due earlier.
 pub(super) const NEVER: Duration = Duration::from_hours(365 * 24);
 
-/// All that decides what is next.
+/// The input of the next decision.
 #[derive(Clone, Debug)]
 pub(super) struct Past {
-    /// Since when a sweep is under way, or questions are.
+    /// The start of the running sweep or requests.
     pub(super) busy: Option<Instant>,
-    /// When the last sweep began.
+    /// The start of the last sweep.
     pub(super) began: Option<Instant>,
-    /// When the last sweep ended that failed, and how many have failed since the last good one.
+    /// The end of the last failed sweep, and the number of failures since the last success.
     pub(super) failed: Option<(Instant, u32)>,
-    /// When changes were last compared, if there were any.
+    /// The time of the last comparison, or of its last due time without changes.
     pub(super) detected: Instant,
-    /// When the first of what is known becomes too old.
+    /// The time at which the first resource expires.
     pub(super) expires: Instant,
     /// The shortest time from the begin of one sweep to the next, by its pace.
     pub(super) pause: Duration,
@@ -33,31 +33,31 @@ pub(super) struct Past {
 /// The next event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Due {
-    /// Something known becomes too old.
+    /// A resource expires.
     Distrust,
-    /// The kind is to be listed.
+    /// The kind is listed.
     Sync,
-    /// Changes are to be compared.
+    /// Changes are compared.
     Detect,
 }
 
-/// One moment, by both clocks.
+/// One moment, on both clocks.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Now {
     pub(super) instant: Instant,
     pub(super) time: Timestamp,
 }
 
-/// The next event, and its time: the one that has been due for longest. While the task is busy, only the age grows.
+/// The next event, and its time: the one that has been due for longest. During a sweep only expiries count.
 pub(super) fn next(past: &Past, sync: &Schedule, detect: Option<&Schedule>, now: Now) -> (Instant, Due) {
     let distrust = (past.expires, Due::Distrust);
     if past.busy.is_some() {
         return distrust;
     }
     let synced = next_sync(past, sync, now);
-    // Also where nothing changed: what changes after this time waits for the next.
+    // Also without changes: later changes wait for the next time.
     let detect = detect.map(|detect| (due(detect, past.detected, now), Due::Detect));
-    // Of those that are due at the same time, the first: what changed is compared after it was listed.
+    // Of events due at the same time, the first in this order: changes are compared after the list.
     let all = [Some(distrust), Some((synced, Due::Sync)), detect];
     all.into_iter().flatten().min_by_key(|(at, _)| *at).unwrap_or(distrust)
 }
@@ -71,7 +71,7 @@ pub(super) fn next_sync(past: &Past, sync: &Schedule, now: Now) -> Instant {
     }
 }
 
-/// When a schedule is due after its last run, which may be past.
+/// The time at which a schedule is due after its last run, which may be in the past.
 fn due(schedule: &Schedule, last: Instant, now: Now) -> Instant {
     let time = now.time.checked_sub(now.instant.saturating_duration_since(last)).unwrap_or(now.time);
     last + schedule.gap(time).min(NEVER)
@@ -106,7 +106,7 @@ mod tests {
             Now { instant: self.at(minutes), time: ten + MINUTE * minutes }
         }
 
-        /// A task that listed at ten, with nothing to compare and nothing that becomes too old in this hour.
+        /// A task that listed at ten, without changes and without expiries in this hour.
         fn quiet(self) -> Past {
             Past {
                 busy: None,

@@ -1,4 +1,4 @@
-//! Decides what one record's drifts should become. Pure: recorded, live and open drifts in, a plan out.
+//! Decides the target state of one record's drifts. Pure: recorded, live and open drifts in, a plan out.
 //!
 //! The plan is a list of writes to the API server, in an order in which a crash between any two of them loses nothing:
 //! the next evaluation finds the completed writes and continues.
@@ -25,7 +25,7 @@ use crate::{
     comparison::{NoRules, is_same, reading::stands_for as shows},
 };
 
-/// Decides what the drifts of one record should become. `history` is how many resolved drifts are kept per field.
+/// Decides the target state of one record's drifts. `history` is the number of resolved drifts to keep per field.
 #[must_use]
 pub fn evaluate(recorded: &Recorded<'_>, observed: Observed<'_>, drifts: &[KnownDrift], history: usize) -> Plan {
     let mut planner = Planner::new(observed, recorded.now);
@@ -58,7 +58,7 @@ pub fn evaluate(recorded: &Recorded<'_>, observed: Observed<'_>, drifts: &[Known
         }
         Err((reason, message)) => {
             for drift in open() {
-                // Not the message: it may name another failure each time.
+                // Without the message: its error may differ each time.
                 planner.wait(drift, &format!("nothing is known of the live resource at the moment ({reason})"));
             }
             Situation::Unknown(reason, message.to_owned())
@@ -82,7 +82,7 @@ pub fn evaluate(recorded: &Recorded<'_>, observed: Observed<'_>, drifts: &[Known
     planner.plan(situation)
 }
 
-/// What becomes of the drifts of a record that does not exist any more.
+/// Decides about the drifts of a record that no longer exists.
 #[must_use]
 pub fn orphaned(drifts: &[KnownDrift]) -> Vec<Write> {
     let seen = Seen::Unknown(reason::RECORD_GONE, "");
@@ -102,7 +102,7 @@ pub fn orphaned(drifts: &[KnownDrift]) -> Vec<Write> {
     planner.writes
 }
 
-/// The first write of its accept was made, and perhaps the second was lost.
+/// Returns true if the first write of its accept was made, and possibly the second was lost.
 fn was_adopted(recorded: &Recorded<'_>, drift: &KnownDrift) -> bool {
     drift.is_open() && recorded.last_accepted.hold(drift)
 }
@@ -202,7 +202,7 @@ impl Planner<'_> {
         }
     }
 
-    /// A record that is left alone still says why its decisions wait.
+    /// Shows the reason of waiting decisions on a record that is not reconciled.
     fn rest(&mut self, rests: Rests<'_>, drifts: &[KnownDrift]) -> Situation {
         let open = drifts.iter().filter(|drift| drift.is_open());
         match rests {
@@ -213,7 +213,7 @@ impl Planner<'_> {
                 Situation::Deleting
             }
             Rests::Suspended => {
-                // A saga that runs is not stopped.
+                // A running saga is not stopped.
                 open.filter(|drift| drift.reverting.is_none())
                     .for_each(|drift| self.wait(drift, "the record is suspended"));
                 self.answer_standing(drifts);
@@ -227,7 +227,7 @@ impl Planner<'_> {
         }
     }
 
-    /// A decision about an acceptance that stands needs no live resource.
+    /// A decision about a standing acceptance needs no live resource.
     fn answer_standing(&mut self, drifts: &[KnownDrift]) {
         for drift in drifts.iter().filter(|drift| drift.standing.is_some()) {
             if drift.accept.is_none() {
@@ -238,7 +238,7 @@ impl Planner<'_> {
         }
     }
 
-    /// What becomes of one open drift.
+    /// Decides about one open drift.
     fn follow(
         &mut self,
         drift: &KnownDrift,
@@ -260,7 +260,7 @@ impl Planner<'_> {
                     Decision::Revert(asked) => self.decide_revert(drift, asked, effective, finding),
                 },
                 Reading::Failed { .. } => self.wait(drift, "the live resource could not be read just now"),
-                // After a fresh read, for a decision that came while the resource was read.
+                // After a fresh read, for a decision that was made during the read.
                 Reading::Inventory { .. } | Reading::Fresh { .. } => self.need(NeedsFreshRead::Decision),
             }
             return;
@@ -292,12 +292,12 @@ impl Planner<'_> {
         }
     }
 
-    /// A drift for each diverging field that has none open.
+    /// Opens a drift for each differing field without an open one.
     fn open_new(&mut self, findings: &Findings<'_>, drifts: &[KnownDrift]) {
         for (field, finding) in findings {
             let Finding::Differs { shown, .. } = finding else { continue };
             let of_field = || drifts.iter().filter(|drift| drift.field.as_ref() == *field);
-            // A field whose value was just adopted is compared anew with the new record, in the next pass.
+            // A field whose value was just adopted is compared again with the new record, in the next pass.
             if self.adopts(field) || of_field().any(|drift| drift.is_open() && !self.is_closing(drift)) {
                 continue;
             }
@@ -310,7 +310,7 @@ impl Planner<'_> {
         }
     }
 
-    /// Resolved drifts beyond the limit go, oldest first.
+    /// Deletes resolved drifts beyond the limit, oldest first.
     fn prune(&mut self, drifts: &[KnownDrift], history: usize) {
         let mut by_field: BTreeMap<&str, Vec<&KnownDrift>> = BTreeMap::new();
         for drift in drifts.iter().filter(|drift| !drift.is_open() && drift.standing.is_none()) {
@@ -319,7 +319,7 @@ impl Planner<'_> {
         for mut resolved in by_field.into_values() {
             resolved.sort_by_key(|drift| drift.episode);
             let excess = resolved.len().saturating_sub(history);
-            // One that is being deleted waits for the finalizer of another client.
+            // A drift that is being deleted waits for the finalizer of another client.
             let excess = resolved.into_iter().take(excess).filter(|drift| !drift.deleting);
             self.writes.extend(excess.map(|drift| Write::Prune { drift: drift.name.clone() }));
         }

@@ -1,4 +1,4 @@
-//! What comparing one recorded field with the live resource came to, as the drift room needs it.
+//! The result of comparing one recorded field with the live resource.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -14,10 +14,10 @@ use crate::{
     },
 };
 
-/// The longest field, in characters, that a Drift can name.
+/// The maximum length of a field in a Drift, in characters.
 const LONGEST_FIELD: usize = 4096;
 
-/// What comparing one recorded field came to. Credentials stand as fingerprints, but for `adopted`.
+/// The result of comparing one recorded field. Credentials are fingerprints, except in `adopted`.
 #[derive(Clone, Debug)]
 pub(crate) enum Finding {
     Matches {
@@ -27,15 +27,15 @@ pub(crate) enum Finding {
     Differs {
         expected: Value,
         live: Value,
-        /// What accepting records.
+        /// The value that accepting records.
         adopted: Value,
         shown: Box<Shown>,
-        /// Why some parts cannot be compared.
+        /// The reasons why some parts cannot be compared.
         doubts: Vec<String>,
     },
     Unknown(String),
     Invalid(String),
-    /// The whole resource is the question, not this field.
+    /// The whole resource differs, so this field is not compared.
     Moot,
 }
 
@@ -47,7 +47,7 @@ impl Finding {
         Self::Matches { expected, live }
     }
 
-    /// Whether the resource exists, recorded and live.
+    /// A difference of the existence of the resource, recorded and live.
     pub(crate) fn differs(expected: Value, live: Value) -> Self {
         let whole = Difference {
             path: String::new(),
@@ -110,7 +110,7 @@ pub(crate) fn assess(
     finding
 }
 
-/// A part that cannot be compared, and why.
+/// The part that cannot be compared, and the reason.
 fn in_words(field: &str, doubt: &Doubt) -> String {
     let separator = if doubt.path.is_empty() { "" } else { "." };
     format!("{}: {}", named(&format!("{field}{separator}{}", doubt.path)), doubt.why)

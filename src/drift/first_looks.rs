@@ -1,4 +1,4 @@
-//! The first looks at the resources of new records: one by one, or by a list.
+//! The first reads of the resources of new records: one by one, or by a list.
 
 use std::time::Duration;
 
@@ -6,24 +6,24 @@ use tokio::time::Instant;
 
 use crate::kube_ext::key::ObjectKey;
 
-/// The number of new records per minute whose resources are fetched one by one, even where a list takes fewer calls.
+/// The number of new records per minute whose resources are fetched one by one, even if a list needs fewer calls.
 const SINGLY: usize = 4;
 
-/// The shortest time between two lists for the sake of new records; longer, where a list has many pages.
+/// The minimum time between two lists for new records; longer if a list has many pages.
 const FIRST_LOOKS: Duration = Duration::from_secs(5);
 
-/// The first looks at new records.
+/// The first reads for new records.
 #[derive(Debug, Default)]
 pub(super) struct FirstLooks {
     /// Records that wait for the next list.
     pub(super) waiting: Vec<ObjectKey>,
-    /// When the last list was begun.
+    /// The start of the last list.
     pub(super) listed: Option<Instant>,
-    /// When the count of single fetches began, and how many there were since.
+    /// The start of the count of single fetches, and the count.
     singly: Option<(Instant, usize)>,
 }
 
-/// How the resources of new records are looked up.
+/// The way in which the resources of new records are read.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Look {
     /// One by one.
@@ -35,7 +35,7 @@ pub(super) enum Look {
 }
 
 impl FirstLooks {
-    /// How to look so many resources up, where a list has so many pages.
+    /// Chooses the way for this number of resources, if a list has this number of pages.
     pub(super) fn choose(&mut self, resources: usize, pages: usize, lists_all: bool, now: Instant) -> Look {
         let before = self.singly.filter(|(since, _)| now < *since + Duration::from_mins(1));
         let (since, spent) = before.unwrap_or((now, 0));
@@ -49,7 +49,7 @@ impl FirstLooks {
         if due <= now { Look::List } else { Look::Later(due) }
     }
 
-    /// When the waiting records are due, for a list of so many pages.
+    /// The time at which the waiting records are due, for a list with this number of pages.
     pub(super) fn due(&self, pages: usize) -> Option<Instant> {
         let pause = FIRST_LOOKS.max(Duration::from_secs(u64::try_from(pages).unwrap_or(u64::MAX)));
         (!self.waiting.is_empty()).then(|| self.listed.map_or_else(Instant::now, |listed| listed + pause))
@@ -87,7 +87,7 @@ mod tests {
             }
         }
         assert_eq!((singly, lists), (4, 12));
-        // A list that takes long is made less often, and a minute later single fetches are left again.
+        // A long list is repeated less often, and a minute later single fetches are available again.
         let mut looks = FirstLooks { listed: Some(begin), ..FirstLooks::default() };
         assert_eq!(looks.choose(51, 50, true, begin), Look::Later(begin + SECOND * 50));
         assert_eq!(looks.choose(50, 50, true, begin), Look::Singly);

@@ -1,5 +1,5 @@
-//! All records and drifts in memory, as small as verdicts allow. Fed by two watches and by the operator's own writes,
-//! so that it never lags behind what this process did.
+//! All records and drifts in memory, in the smallest form that verdicts need. Two watches and the operator's own writes
+//! update it, so that it never lags behind this process.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
@@ -31,7 +31,7 @@ use crate::{
     },
 };
 
-/// What is kept of a `ProvisionedResource`.
+/// The cached part of a `ProvisionedResource`.
 #[derive(Clone, Debug)]
 pub struct Record {
     /// Its UID.
@@ -40,21 +40,21 @@ pub struct Record {
     pub resource_version: Box<str>,
     /// The version of the record.
     pub generation: i64,
-    /// When it was made.
+    /// The time of its creation.
     pub created: Timestamp,
-    /// It is being deleted.
+    /// True if it is being deleted.
     pub deleting: bool,
-    /// The live thing.
+    /// The live resource.
     pub resource: ResourceKey,
     /// `spec.desired`, as JSON: parsed when it is compared. Equal ones are shared.
     pub desired: Arc<str>,
-    /// The fields of the live document that it records.
+    /// The recorded fields of the live document.
     pub fields: FieldSet,
     /// `spec.drift.ignore`.
     pub ignore: BTreeSet<Box<str>>,
     /// `spec.suspend`.
     pub suspended: bool,
-    /// Whether the object has any annotation.
+    /// True if the object has any annotation.
     pub has_annotations: bool,
     /// The drifts that were adopted last.
     pub last_accepted: Marks,
@@ -62,9 +62,9 @@ pub struct Record {
     pub accept: AcceptPolicy,
     /// The fields that a manifest declares.
     pub declared: Declared,
-    /// The sync that somebody asks for.
+    /// The requested sync.
     pub sync_requested: Option<Box<str>>,
-    /// What its status says.
+    /// The cached part of its status.
     pub status: StatusSummary,
 }
 
@@ -100,7 +100,7 @@ impl Record {
         serde_json::from_str(&self.desired).unwrap_or_default()
     }
 
-    /// The sync that somebody asks for and has not got yet.
+    /// The requested sync that is not complete yet.
     #[must_use]
     pub fn unanswered_sync(&self) -> Option<&str> {
         let requested = self.sync_requested.as_deref();
@@ -108,33 +108,33 @@ impl Record {
     }
 }
 
-/// Everything that one evaluation reads.
+/// The input of one evaluation.
 #[derive(Clone, Debug)]
 pub struct Entry {
     /// The record.
     pub record: Arc<Record>,
     /// The older record of the same resource, if there is one.
     pub older: Option<ObjectKey>,
-    /// Its drifts.
+    /// The drifts of the record.
     pub drifts: Vec<KnownDrift>,
 }
 
 impl Entry {
-    /// Whether it is about the same object and the same resource.
+    /// Returns true if it is about the same object and the same resource.
     #[must_use]
     pub fn is_of_same(&self, other: &Self) -> bool {
         (&self.record.uid, &self.record.resource) == (&other.record.uid, &other.record.resource)
     }
 }
 
-/// The drifts of a record that is not known (any more).
+/// The drifts of a record that is not in the cache.
 #[derive(Clone, Debug)]
 pub struct Orphans {
     /// The UID of the record.
     pub owner: Box<str>,
-    /// When they were first found without it.
+    /// The time at which they were first found without it.
     pub since: Instant,
-    /// All of them.
+    /// All drifts of the record.
     pub drifts: Vec<KnownDrift>,
 }
 
@@ -145,9 +145,9 @@ pub struct OpenDrifts {
     pub kind: Kind,
     /// The recorded field.
     pub field: String,
-    /// How many.
+    /// The number of drifts.
     pub count: i64,
-    /// When the first of them was opened.
+    /// The time at which the first of them was opened.
     pub oldest: Timestamp,
 }
 
@@ -158,9 +158,9 @@ pub struct Index {
     records: HashMap<ObjectKey, Arc<Record>>,
     by_resource: HashMap<ResourceKey, SmallVec<[ObjectKey; 1]>>,
     by_uid: HashMap<Arc<str>, ObjectKey>,
-    /// By the UID of their record, which may not be known (any more).
+    /// By the UID of their record, which may not be in the cache.
     drifts: HashMap<Box<str>, Drifts>,
-    /// The owners among them that are not known (any more), by the name of the record.
+    /// The owners among them that are not in the cache, by the name of the record.
     ownerless: HashMap<ObjectKey, BTreeMap<Box<str>, Instant>>,
     record_tombstones: Tombstones,
     drift_tombstones: Tombstones,
@@ -175,7 +175,7 @@ struct Drifts {
 }
 
 impl Index {
-    /// What an evaluation of this record needs.
+    /// The input of an evaluation of this record.
     #[must_use]
     pub fn entry(&self, key: &ObjectKey) -> Option<Entry> {
         let record = self.records.get(key)?.clone();
@@ -201,7 +201,7 @@ impl Index {
         self.drifts.get(owner)?.all.iter().find(|drift| drift.name.as_ref() == name)
     }
 
-    /// The drifts of records of this name that are not known (any more), where something is left to do about them.
+    /// The drifts of records of this name that are not in the cache, if they need work.
     #[must_use]
     pub fn orphans(&self, key: &ObjectKey) -> Vec<Orphans> {
         let owners = self.ownerless.get(key).into_iter().flatten();
@@ -212,13 +212,13 @@ impl Index {
         orphans.filter(|orphans| orphans.drifts.iter().any(KnownDrift::is_unsettled)).collect()
     }
 
-    /// The names of all records that are not known (any more) and have drifts.
+    /// The names of all records that are not in the cache and have drifts.
     #[must_use]
     pub fn names_of_orphans(&self) -> Vec<ObjectKey> {
         self.ownerless.keys().cloned().collect()
     }
 
-    /// Takes note that the record of a UID is known now, or not any more.
+    /// Records that the record of a UID was added to the cache, or removed.
     fn note_owner(&mut self, owner: &str) {
         let Some(drifts) = self.drifts.get(owner) else { return };
         let key = &drifts.record;
@@ -238,25 +238,25 @@ impl Index {
         }
     }
 
-    /// The record of a drift, which may not be known (any more).
+    /// The record of a drift, which may not be in the cache.
     fn record_of(&self, owner: &str, name: &str, namespace: &Arc<str>) -> ObjectKey {
         let named = || ObjectKey { namespace: namespace.clone(), name: name.into() };
         self.by_uid.get(owner).cloned().unwrap_or_else(named)
     }
 
-    /// How many records there are.
+    /// The number of records.
     #[must_use]
     pub fn len(&self) -> usize {
         self.records.len()
     }
 
-    /// Whether there are none.
+    /// Returns true if there are no records.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.records.is_empty()
     }
 
-    /// Every record.
+    /// The keys of all records.
     pub fn keys(&self) -> impl Iterator<Item = &ObjectKey> {
         self.records.keys()
     }
@@ -273,7 +273,7 @@ impl Index {
         self.by_resource.keys().map(|resource| resource.kind).collect()
     }
 
-    /// What is recorded of a kind.
+    /// The recorded resources of a kind.
     #[must_use]
     pub fn recorded(&self, kind: Kind) -> Vec<Wanted> {
         let of_kind = self.by_resource.iter().filter(|(resource, _)| resource.kind == kind);
@@ -313,7 +313,7 @@ impl Index {
         open.into_iter().map(told).collect()
     }
 
-    /// Returns the others of the same resource, and the record itself when it leaves drifts behind.
+    /// Returns the other records of the same resource, and the record itself if it leaves drifts behind.
     fn remove(&mut self, key: &ObjectKey) -> Vec<ObjectKey> {
         let Some(record) = self.records.remove(key) else { return Vec::new() };
         self.by_uid.remove(&record.uid);
@@ -361,8 +361,8 @@ impl Cache<ProvisionedResource> for Index {
         records.map(|(_, record)| record.uid.as_ref().into()).collect()
     }
 
-    /// Returns the record itself, and the others of the same resource when it is new; none when nothing newer was
-    /// learnt.
+    /// Returns the record itself, and the other records of the same resource if it is new; empty if the object is no
+    /// newer.
     fn apply(&mut self, object: &ProvisionedResource) -> Vec<ObjectKey> {
         let key = ObjectKey::of(object);
         if self.has_record(&key, object.metadata.resource_version.as_deref().unwrap_or_default()) {
@@ -389,7 +389,7 @@ impl Cache<ProvisionedResource> for Index {
         affected
     }
 
-    /// Returns the others of the same resource, one of which may stand now.
+    /// Returns the other records of the same resource, one of which may take effect now.
     fn delete(&mut self, object: &ProvisionedResource) -> Vec<ObjectKey> {
         let known = self.by_uid.get(object.meta().uid.as_deref().unwrap_or_default()).cloned();
         known.map_or_else(Vec::new, |key| self.remove(&key))
@@ -401,7 +401,7 @@ impl Cache<ProvisionedResource> for Index {
     }
 }
 
-/// All return the records of the drifts, those of a new or changed drift also where the record is not known (any more).
+/// Each method returns the records of the drifts. For a new or changed drift, the record may not be in the cache.
 impl Cache<Drift> for Index {
     fn tombstones(&mut self) -> &mut Tombstones {
         &mut self.drift_tombstones
@@ -540,18 +540,18 @@ mod tests {
         let mut index = Index::default();
         let owners =
             |index: &Index| index.orphans(&key("web-1")).into_iter().map(|orphans| orphans.owner).collect::<Vec<_>>();
-        // At the start the drifts may be known first.
+        // At the start the drifts may be cached first.
         assert_eq!(index.apply(&drift("one", 2)), [key("web-1")]);
         assert_eq!(owners(&index), ["record".into()]);
         index.apply(&record("web-1", "record", 1));
         assert!(owners(&index).is_empty() && index.names_of_orphans().is_empty());
-        // The record goes, and one of its name comes.
+        // The record is deleted, and one with its name is created.
         assert_eq!(index.take(&ALL, &Event::Delete(record("web-1", "record", 3))), [key("web-1")]);
         assert_eq!((owners(&index), index.names_of_orphans()), (vec!["record".into()], vec![key("web-1")]));
         index.apply(&record("web-1", "another", 4));
         assert_eq!(owners(&index), ["record".into()]);
         assert!(index.entry(&key("web-1")).unwrap().drifts.is_empty(), "they are not the new record's");
-        // The drift goes too.
+        // The drift is deleted too.
         index.take(&ALL, &Event::Delete(drift("one", 5)));
         assert!(owners(&index).is_empty() && index.names_of_orphans().is_empty());
     }
@@ -567,7 +567,7 @@ mod tests {
     #[test]
     fn the_last_drift_goes_with_an_empty_list_of_its_namespace() {
         let mut index = Index::default();
-        // That of a record that is not known (any more).
+        // A drift of a record that is not in the cache.
         index.apply(&drift("one", 2));
         for (namespace, left) in [("elsewhere", 1), ("default", 0)] {
             index.take(&Some(namespace.into()), &Event::<Drift>::Init);

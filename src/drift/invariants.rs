@@ -1,4 +1,5 @@
-//! The promises of the evaluation, as tests: tables of cases, and random histories with crashes between any two writes.
+//! The guarantees of the evaluation, as tests: tables of cases, and random histories with crashes between any two
+//! writes.
 
 mod deciding;
 mod histories;
@@ -103,7 +104,7 @@ fn nothing_is_concluded_from_nothing() {
     world.settle();
     world.swept = Swept::Nothing;
     assert_eq!(world.plan().writes, []);
-    // A field that the token may not read is unknown, not empty.
+    // A field that the token cannot read is unknown, not empty.
     let mut world = World::new(json!({"tags": ["web", "prod"]}), droplet());
     world.settle();
     assert_eq!(world.open().len(), 1);
@@ -162,7 +163,7 @@ fn one_list_alone_opens_refreshes_and_closes_nothing_that_depends_on_the_live_va
         compared(plan.situation).unconfirmed
     };
     let mut world = World::new(json!({"name": "web-1"}), droplet());
-    // A list that lags: the resource itself is as desired.
+    // A list that lags: the resource itself has the desired value.
     world.swept = Swept::Live(Some(json!({"id": 1, "name": "stale"})));
     assert_eq!(needs(&world), ["name"]);
     assert_eq!(world.settle(), []);
@@ -171,7 +172,7 @@ fn one_list_alone_opens_refreshes_and_closes_nothing_that_depends_on_the_live_va
     world.sweep();
     assert_eq!(needs(&world), ["name"]);
     assert_eq!(world.settle(), [opened("name", 1, "web-1", "other")]);
-    // What is open stays as it is until a second read shows the same.
+    // An open drift is unchanged until a second read confirms the change.
     for live in ["third", "web-1"] {
         world.set_live("name", json!(live));
         world.sweep();
@@ -193,10 +194,10 @@ fn an_id_that_was_never_seen_is_not_gone() {
     world.sweep();
     assert_eq!(world.settle(), []);
     assert_eq!(world.plan().situation, Situation::NeverSeen);
-    // A record that says that it exists asks.
+    // A record that declares the existence of its resource opens a drift.
     world.desired.insert("exists".into(), json!(true));
     assert_eq!(world.settle(), [opened("exists", 1, "true", "false")]);
-    // And one that says that it does not is right.
+    // A record that declares its absence is in sync.
     let mut world = World::new(json!({"exists": false}), droplet());
     world.was_seen = false;
     world.live = None;
@@ -260,7 +261,7 @@ fn drifts_of_earlier_versions_get_their_labels_and_are_decided_as_before() {
     world.annotate("name-1", "true");
     world.settle();
     assert_eq!((world.desired["name"].clone(), world.drift("name-1").phase), (json!("web-1"), DriftPhase::Accepted));
-    // Its decision was not written down.
+    // Its decision was not stored.
     world.drift("name-1").decided.decision = None;
     assert_eq!(world.settle(), []);
 }

@@ -1,4 +1,4 @@
-//! A Drift, as far as an evaluation needs it. There may be many, so nothing else of the object is kept.
+//! The parts of a Drift that an evaluation needs. There may be many drifts, so nothing else of the object is kept.
 
 use std::collections::BTreeSet;
 
@@ -17,7 +17,7 @@ use crate::{
     digitalocean::Kind,
 };
 
-/// What is kept of a Drift.
+/// The cached part of a Drift.
 #[derive(Clone, Debug, PartialEq)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct KnownDrift {
@@ -27,23 +27,23 @@ pub struct KnownDrift {
     pub uid: Box<str>,
     /// The version of the object that this was read from; writes are bound to it.
     pub resource_version: Box<str>,
-    /// When it was opened.
+    /// The time at which it was opened.
     pub created: Timestamp,
-    /// It is being deleted.
+    /// True if it is being deleted.
     pub deleting: bool,
     /// The kind of the live resource.
     pub kind: Kind,
-    /// The recorded field that diverged.
+    /// The recorded field that differs.
     pub field: Box<str>,
     /// Its number among the drifts of that field.
     pub episode: i64,
-    /// Where it stands.
+    /// Its phase.
     pub phase: DriftPhase,
     /// The desired value that it shows; empty once it is over.
     pub expected: Box<str>,
     /// The live value that it shows now; empty once it is over.
     pub actual: Box<str>,
-    /// How they differ, in one line; empty once it is resolved.
+    /// The difference, in one line; empty once it is resolved.
     pub difference: Box<str>,
     /// Its label [`labels::CHANGE`].
     pub change: Option<Box<str>>,
@@ -55,30 +55,30 @@ pub struct KnownDrift {
     pub is_in_place: bool,
     /// It said of a decision that this came too late, and dropped all decisions.
     pub is_answered: bool,
-    /// Who decided, as far as that is known.
+    /// The person who decided, if known.
     pub decided_by: Option<Box<str>>,
-    /// When the acceptance is to end, as annotated.
+    /// The requested end of the acceptance, as annotated.
     pub accept_until: Option<Box<str>>,
-    /// Why it is accepted, as annotated.
+    /// The reason of the decision, as annotated.
     pub because: Option<Box<str>>,
     /// The decision to revert, as annotated.
     pub revert: Option<Box<str>>,
-    /// The saga that reverts it, while it is open and the outcome is not written yet.
+    /// The saga that reverts it, while it is open and the outcome is not stored yet.
     pub reverting: Option<Reverting>,
-    /// When it was reverted.
+    /// The time at which it was reverted.
     pub reverted_at: Option<Timestamp>,
     /// The acceptance, while it stands.
     pub standing: Option<Box<Standing>>,
-    /// Why it says that its decision waits.
+    /// The stored reason of its waiting decision.
     pub waits: Option<Box<str>>,
     /// The last decision was refused.
     pub is_refused: bool,
-    /// Since when its `Resolved` condition says what it says.
+    /// The transition time of its `Resolved` condition.
     pub transition: Option<Timestamp>,
 }
 
 impl KnownDrift {
-    /// What is kept of this object.
+    /// Reads the cached part of this object.
     #[must_use]
     pub fn of(drift: &Drift) -> Self {
         let status = drift.status.clone().unwrap_or_default();
@@ -146,7 +146,7 @@ impl KnownDrift {
         drift.status.as_ref().and_then(standing).map(|standing| *standing)
     }
 
-    /// Whether it waits for a decision.
+    /// Returns true if it waits for a decision.
     #[must_use]
     pub fn is_open(&self) -> bool {
         self.phase == DriftPhase::Open
@@ -195,13 +195,13 @@ impl KnownDrift {
         [&self.accept, &self.accept_until, &self.revert, &self.because].into_iter().any(Option::is_some)
     }
 
-    /// Whether something is left to do about it once its record is gone.
+    /// Returns true if it needs work once its record is deleted.
     #[must_use]
     pub fn is_unsettled(&self) -> bool {
         self.is_open() || self.standing.is_some() || self.late().is_some()
     }
 
-    /// Whether somebody decided it.
+    /// Returns true if a person decided it.
     #[must_use]
     pub fn is_decided(&self) -> bool {
         self.accept.is_some() || self.revert.is_some()
@@ -217,7 +217,7 @@ impl KnownDrift {
         Decided { decision: revert, until: None, because, by: decided_by }
     }
 
-    /// The label [`labels::CHANGE`] that it should have while it shows this live value.
+    /// The value of the label [`labels::CHANGE`] for this live value.
     #[must_use]
     pub fn change_to(&self, actual: &str) -> String {
         labels::change(self.kind.name(), &self.field, &self.expected, actual)
@@ -231,7 +231,7 @@ pub struct Decided {
     pub decision: Option<Box<str>>,
     /// The end of an acceptance.
     pub until: Option<Box<str>>,
-    /// Why.
+    /// The reason.
     pub because: Option<Box<str>>,
     /// Who decided.
     pub by: Option<Box<str>>,
@@ -248,16 +248,16 @@ pub enum Late {
     Reason,
 }
 
-/// A revert under way.
+/// A running revert.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reverting {
     /// The name of the saga.
     pub saga: Box<str>,
-    /// The drift says that the saga needs a person.
+    /// True if the drift reports that the saga needs a person.
     pub is_stuck: bool,
 }
 
-/// The revert of a status, if one is under way.
+/// The running revert of a status, if there is one.
 fn reverting(status: &DriftStatus) -> Option<Reverting> {
     let is_stuck = match status.reason.as_deref() {
         Some(reason::REVERTING) => false,
@@ -287,7 +287,7 @@ fn standing(status: &DriftStatus) -> Option<Box<Standing>> {
     })
 }
 
-/// Which drifts a record remembers as adopted: UIDs, since names come back when somebody deletes the history.
+/// The drifts that a record marks as adopted, by UID, since names are reused after the history is deleted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Marks(BTreeSet<Box<str>>);
 
@@ -299,7 +299,7 @@ impl Marks {
         Self(uids.filter(|uid| !uid.is_empty()).map(Into::into).collect())
     }
 
-    /// Whether the live value of this drift was adopted.
+    /// Returns true if the live value of this drift was adopted.
     #[must_use]
     pub fn hold(&self, drift: &KnownDrift) -> bool {
         self.0.contains(&drift.uid)
@@ -317,8 +317,8 @@ impl Marks {
     }
 }
 
-/// The name of a Drift. It derives from the record's UID, the field and the episode, so that a second one for the same
-/// question is refused by the API server. Record and field come first for people; the hash makes it exact.
+/// The name of a Drift. It derives from the record's UID, the field and the episode, so that the API server refuses a
+/// second one for the same episode. Record and field come first for people; the hash makes it unique.
 #[must_use]
 pub fn drift_name(record: &str, uid: &str, field: &str, episode: i64) -> String {
     let digest = Sha256::new().chain_update(uid).chain_update([0]).chain_update(field).finalize();
@@ -387,16 +387,16 @@ mod tests {
     }
 }
 
-/// An acceptance that stands. Credentials in its values are fingerprints.
+/// A standing acceptance. Credentials in its values are fingerprints.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Standing {
     /// The accepted value, as JSON.
     pub accepted: Box<str>,
     /// The value that the record declared then, as JSON.
     pub declared: Box<str>,
-    /// When it was accepted.
+    /// The time of the acceptance.
     pub since: Timestamp,
-    /// When it ends by itself.
+    /// The end of the acceptance.
     pub until: Option<Timestamp>,
     /// The drift has a patch for the manifest.
     pub has_patch: bool,

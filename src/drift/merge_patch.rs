@@ -2,8 +2,8 @@
 
 use serde_json::{Map, Value};
 
-/// The merge patch from one value to another. Keys that go are null; lists are replaced whole. A merge patch cannot set
-/// null, so that an empty value of the same type stands for it: all blanks are alike.
+/// The merge patch from one value to another. Removed keys are null; lists are replaced as a whole. A merge patch
+/// cannot set null, so an empty value of the same type replaces it: all blank values are equal.
 #[must_use]
 pub fn between(from: &Value, to: &Value) -> Value {
     let nothing = Map::new();

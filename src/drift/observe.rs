@@ -1,4 +1,4 @@
-//! Observes the live resource of a record: in the inventory, or by a request of its own.
+//! Observes the live resource of a record: in the inventory, or by a direct request.
 
 use std::{sync::Arc, time::Duration};
 
@@ -14,14 +14,14 @@ const LONGEST_ASK: Duration = Duration::from_secs(20);
 
 /// The outcome of fetching the live resource again.
 pub(super) enum Fetched {
-    /// The process ends.
+    /// The process stops.
     Stopped,
-    /// The allowance for confirming changes is spent; the next list confirms this one.
+    /// The allowance for confirming changes is used up; the next list confirms this one.
     Postponed,
     Read(LiveState),
 }
 
-/// Reads the live resource: a decision binds to its value of this moment, not of the last sweep.
+/// Reads the live resource: a decision applies to its current value, not to that of the last sweep.
 pub(super) async fn fetch(entry: &Entry, needs: Option<NeedsFreshRead>, context: &Context) -> Fetched {
     let resource = &entry.record.resource;
     let max_age = context.settings.max_age;
@@ -31,10 +31,10 @@ pub(super) async fn fetch(entry: &Entry, needs: Option<NeedsFreshRead>, context:
             Some(NeedsFreshRead::Decision) | None => Some(context.inventory.fetch(resource, max_age).await),
         }
     };
-    // A token that is out of calls makes every call wait; other records must not wait with this one.
+    // With an exhausted token every call waits; other records must not wait with this one.
     let answer = tokio::select! {
         answer = tokio::time::timeout(LONGEST_ASK, read_it) => answer,
-        // The decision stands on the object; the next leader finds it there.
+        // The decision is stored in the object, and the next leader reads it there.
         () = context.process.stop.cancelled() => return Fetched::Stopped,
     };
     match answer {
@@ -51,13 +51,13 @@ pub(super) enum LiveState {
     Live {
         live: Box<Live>,
         is_confirmed: bool,
-        /// A part of it could not be read.
+        /// True if a part of it could not be read.
         is_partial: bool,
     },
 }
 
 impl LiveState {
-    /// Whether a change may be acted on: two requests are behind a resource that is gone.
+    /// Returns true if a change may be acted on. Two requests confirm that a resource is gone.
     pub(super) const fn is_confirmed(&self) -> bool {
         match self {
             Self::Nothing(..) => false,
@@ -66,13 +66,13 @@ impl LiveState {
         }
     }
 
-    /// Whether a part of the resource could not be read: a decision about it is retried.
+    /// Returns true if a part of the resource could not be read: a decision about it is retried.
     pub(super) const fn is_partial(&self) -> bool {
         matches!(self, Self::Live { is_partial: true, .. })
     }
 }
 
-/// Looks the resource up in the inventory. None while the first look is under way.
+/// Looks the resource up in the inventory. None while its first read is in progress.
 pub(super) fn observe(key: &ObjectKey, entry: &Entry, context: &Arc<Context>) -> Option<LiveState> {
     let resource = &entry.record.resource;
     if entry.record.deleting || entry.record.suspended || entry.older.is_some() {
@@ -87,7 +87,7 @@ pub(super) fn observe(key: &ObjectKey, entry: &Entry, context: &Arc<Context>) ->
         return None;
     }
     if context.inventory.expect(resource, entry.record.fields) {
-        // The record is queued again when the rest is read.
+        // The record is queued again after the rest is read.
         sweep::ask(context, resource.kind, key.clone());
         return Some(read(resource, context.inventory.look(resource, context.settings.max_age)));
     }

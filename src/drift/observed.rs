@@ -1,4 +1,4 @@
-//! The values that a verdict rests on: a record, its live resource, and how that was read.
+//! The input of a verdict: a record, its live resource, and the way in which that was read.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -19,7 +19,7 @@ use crate::{
     digitalocean::{Live, Owners, revert::SelectedTags},
 };
 
-/// A record, as far as a verdict needs it.
+/// The parts of a record that a verdict needs.
 #[derive(Clone, Debug)]
 pub struct Recorded<'a> {
     /// Its name.
@@ -28,17 +28,17 @@ pub struct Recorded<'a> {
     pub desired: &'a BTreeMap<String, Value>,
     /// Fields that are not compared.
     pub ignore: &'a BTreeSet<Box<str>>,
-    /// Why nothing may be done, if so.
+    /// The reason why the record must not be acted on, if any.
     pub rests: Option<Rests<'a>>,
-    /// The live resource was seen before.
+    /// True if the live resource was seen before.
     pub was_seen: bool,
-    /// Which drifts were adopted last.
+    /// The drifts that were adopted last.
     pub last_accepted: Marks,
     /// The place of accepted values.
     pub accept: AcceptPolicy,
     /// The fields that a manifest declares.
     pub declared: &'a Declared,
-    /// The sagas that revert its drifts, or did so. A drift may have been deleted since.
+    /// The sagas that revert its drifts, or have done so. A drift may have been deleted since.
     pub reverts: &'a [RevertSaga],
     /// The controllers that own the resource or its fields, as far as reverts need them; or why they could not be read.
     pub owners: Result<&'a Owners, &'a str>,
@@ -58,51 +58,51 @@ impl fmt::Debug for Selected<'_> {
     }
 }
 
-/// Why nothing may be done about a record.
+/// The reason why a record must not be acted on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rests<'a> {
     /// It is being deleted.
     Deleting,
     /// `spec.suspend` is true.
     Suspended,
-    /// An older record, named, stands for the same resource.
+    /// An older record, with this name, exists for the same resource.
     Duplicate(&'a str),
 }
 
 /// The knowledge about the live resource.
 #[derive(Clone, Copy, Debug)]
 pub enum Seen<'a> {
-    /// Nothing that a verdict may rest on; why, as (reason, message).
+    /// Unknown, so no verdict is possible; the reason and the message.
     Unknown(&'static str, &'a str),
-    /// The provider said twice that it does not exist.
+    /// It does not exist: the provider returned 404 twice.
     Gone,
     /// Its document.
     Present(&'a Live),
 }
 
-/// The live resource, and how it was read.
+/// The live resource, and the way in which it was read.
 #[derive(Clone, Copy, Debug)]
 pub struct Observed<'a> {
-    /// The live resource, as far as it is known.
+    /// The live resource, if it is known.
     pub seen: Seen<'a>,
-    /// How it was read.
+    /// The way in which it was read.
     pub reading: Reading<'a>,
 }
 
-/// How the live resource was read.
+/// The way in which the live resource was read.
 #[derive(Clone, Copy, Debug)]
 pub enum Reading<'a> {
-    /// From the inventory. One list alone, unconfirmed, may lag behind: no drift opens on it.
+    /// From the inventory. A single unconfirmed list may lag behind, so it opens no drift.
     Inventory {
         /// A second read showed the same.
         is_confirmed: bool,
     },
-    /// By a request of its own, for the sake of this evaluation.
+    /// By a direct request for this evaluation.
     Fresh {
-        /// The drifts that were known when the request began. Decisions on them are carried out.
+        /// The drifts that were known at the start of the request. Decisions on them are carried out.
         before: &'a [KnownDrift],
     },
-    /// The request failed: what is known is from the inventory.
+    /// The request failed, so the state is that of the inventory.
     Failed {
         /// A second read showed the same.
         is_confirmed: bool,
@@ -118,11 +118,11 @@ impl Reading<'_> {
     }
 }
 
-/// Why a plan needs the live resource to be read anew.
+/// The reason why a plan needs a fresh read of the live resource.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum NeedsFreshRead {
-    /// One list alone shows a change.
+    /// Only one list shows a change.
     Change,
-    /// A decision binds to the live value of now.
+    /// A decision applies to the current live value.
     Decision,
 }

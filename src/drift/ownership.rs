@@ -1,8 +1,7 @@
-//! The declaration of a recorded field: by a manifest, which a GitOps engine or a pipeline applies repeatedly, or by nobody.
-//! Pure.
+//! The declaration of a recorded field by a manifest, which a GitOps engine or a pipeline applies repeatedly. Pure.
 //!
-//! An accepted value must not be written over what a manifest declares: the next apply would put the declared value
-//! back, and the same drift would open again.
+//! An accepted value must not overwrite a declared one: the next apply would restore the declared value, and the same
+//! drift would open again.
 
 use std::collections::BTreeSet;
 
@@ -12,11 +11,11 @@ use serde_json::Value;
 
 use crate::api::{AcceptPolicy, AcceptanceMode, OPERATOR, ProvisionedResource, drift::EXISTS, managed_fields};
 
-/// The annotation that `kubectl apply` and Argo CD leave when they apply on the client's side.
+/// The annotation of a client-side apply by `kubectl apply` or Argo CD.
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
-/// Labels and annotations of engines that may own what they apply as an update, like any other client: by their keys
-/// and, where the key alone says nothing, their values.
+/// Labels and annotations of engines whose applies may be recorded as updates, like those of any other client: by their
+/// keys and, if the key is ambiguous, their values.
 const LABELS: [(&str, Option<&str>); 4] = [
     ("kustomize.toolkit.fluxcd.io/name", None),
     ("helm.toolkit.fluxcd.io/name", None),
@@ -25,24 +24,24 @@ const LABELS: [(&str, Option<&str>); 4] = [
 ];
 const ANNOTATIONS: [&str; 2] = ["argocd.argoproj.io/tracking-id", "meta.helm.sh/release-name"];
 
-/// Argo CD's own label, which other tools set too: it counts beside a manager of Argo CD only.
+/// Argo CD's own label, which other tools set too: it only counts together with a field manager of Argo CD.
 const INSTANCE: &str = "app.kubernetes.io/instance";
 const ARGO_CD: &str = "argocd";
 
 /// The recorded fields that a manifest declares.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Declared {
-    /// None of them.
+    /// No field.
     #[default]
     Nothing,
-    /// All of them.
+    /// All fields.
     Everything,
-    /// These.
+    /// These fields.
     Fields(BTreeSet<Box<str>>),
 }
 
 impl Declared {
-    /// Reads it off a record.
+    /// Reads the declaration from a record.
     #[must_use]
     pub fn of(record: &ProvisionedResource) -> Self {
         let recorded = || record.spec.desired.keys();
@@ -50,7 +49,7 @@ impl Declared {
         let fields: BTreeSet<Box<str>> =
             recorded().filter(|field| declared.contains(*field)).map(|field| field.as_str().into()).collect();
         match fields.len() {
-            // A record without fields can still be declared: it is about the resource itself.
+            // A record without fields can be declared too: it is about the resource itself.
             _ if record.spec.desired.is_empty() && is_declared(record) => Self::Everything,
             0 => Self::Nothing,
             all if all == record.spec.desired.len() => Self::Everything,
@@ -58,8 +57,8 @@ impl Declared {
         }
     }
 
-    /// Whether a manifest declares the field. One that declares any field declares the record, and so whether the
-    /// resource exists.
+    /// Returns true if a manifest declares the field. A manifest that declares any field also declares the record, and
+    /// so the existence of the resource.
     #[must_use]
     pub fn holds(&self, field: &str) -> bool {
         match self {
@@ -70,7 +69,7 @@ impl Declared {
     }
 }
 
-/// The place of the accepted value of a field. None if the policy rules out an acceptance that ends by itself.
+/// The place of the accepted value of a field. None if the policy excludes an acceptance with an end.
 #[must_use]
 pub fn mode(policy: AcceptPolicy, declared: &Declared, field: &str, has_end: bool) -> Option<AcceptanceMode> {
     match policy {
@@ -87,7 +86,7 @@ fn declared(record: &ProvisionedResource) -> BTreeSet<String> {
     let is_marked = is_marked(record);
     let entries: Vec<_> = entries(record).collect();
     if is_marked && entries.is_empty() {
-        // The bookkeeping was removed.
+        // The managed fields were removed.
         declared.extend(record.spec.desired.keys().cloned());
     }
     for entry in entries.into_iter().filter(|entry| is_marked || is_apply(entry)) {
@@ -97,7 +96,7 @@ fn declared(record: &ProvisionedResource) -> BTreeSet<String> {
     declared
 }
 
-/// Whether a manifest declares the record at all.
+/// Returns true if a manifest declares the record.
 fn is_declared(record: &ProvisionedResource) -> bool {
     last_applied(record).is_some() || is_marked(record) || entries(record).any(is_apply)
 }
@@ -118,7 +117,7 @@ fn last_applied(record: &ProvisionedResource) -> Option<BTreeSet<String>> {
     Some(desired.into_iter().flat_map(|desired| desired.keys().cloned()).collect())
 }
 
-/// Whether an engine marked the record as its own.
+/// Returns true if an engine marked the record as its own.
 fn is_marked(record: &ProvisionedResource) -> bool {
     let labels = record.labels();
     let is_set = |(key, value): &(&str, Option<&str>)| {
@@ -200,9 +199,9 @@ mod tests {
             let expected = if expected { only("name") } else { Declared::Nothing };
             assert_eq!(declared(&metadata), expected, "{metadata}");
         }
-        // The bookkeeping was removed, as some tools do.
+        // The managed fields were removed, as some tools do.
         assert_eq!(declared(&json!({ "labels": { "app.kubernetes.io/managed-by": "Helm" } })), Declared::Everything);
-        // A field that only the operator wrote belongs to no engine.
+        // No engine owns a field that only the operator wrote.
         let labels = json!({ "app.kubernetes.io/managed-by": "Helm" });
         let entries = json!([entry("helm", "Update", &["name"]), entry(OPERATOR, "Update", &["tags"])]);
         assert_eq!(declared(&json!({ "labels": labels, "managedFields": entries })), only("name"));

@@ -9,7 +9,7 @@ use crate::{
     digitalocean::revert::{self, Allow},
 };
 
-/// The longest message of a condition that this module writes.
+/// The maximum length of a condition's message that this module writes.
 const LONGEST_MESSAGE: usize = 4096;
 
 /// A live value that becomes the desired one.
@@ -36,12 +36,12 @@ pub struct Accepted {
     pub declared: Value,
 }
 
-/// Why a drift is resolved.
+/// The reason why a drift is resolved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Closing {
     /// The live value became the desired one.
     Accepted,
-    /// A saga put the live value back.
+    /// A saga reverted the live value.
     Reverted,
     /// The live value equals the desired one again.
     LiveReturned,
@@ -89,26 +89,26 @@ impl Closing {
     }
 }
 
-/// Why an acceptance stands no more.
+/// The reason why an acceptance no longer stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
-    /// The manifest says the accepted value.
+    /// The manifest declares the accepted value.
     InManifest,
     /// The policy of the record wants accepted values in the record, and it is there now.
     InRecord,
-    /// The manifest says a third value.
+    /// The manifest declares a third value.
     ManifestChanged,
-    /// The live value is as the manifest says.
+    /// The live value equals the declared one.
     LiveReturned,
-    /// Its time is up.
+    /// It expired.
     Expired,
     /// The decision was removed.
     Withdrawn,
     /// A later acceptance replaced it.
     Superseded,
-    /// The field is not compared any more.
+    /// The field is no longer compared.
     Ignored,
-    /// The record is gone.
+    /// The record was deleted.
     RecordGone,
 }
 
@@ -130,70 +130,70 @@ impl Ending {
     }
 }
 
-/// One write to the API server; several only where it is said.
+/// One write to the API server, except where several are documented.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Write {
     /// Create a Drift.
     Open {
-        /// The field that diverged.
+        /// The field that differs.
         field: String,
         /// Its number among the drifts of that field.
         episode: i64,
         /// Both values and their differences.
         shown: Box<Shown>,
     },
-    /// First write of a refresh: the label of the change follows the live value. A crash before the second leaves a
-    /// label that selects a drift whose decision is then refused, never one that accepts another value.
+    /// The first write of a refresh: the label of the change follows the live value. A crash before the second write
+    /// leaves a label that selects a drift whose decision is then refused, never one that accepts another value.
     Relabel {
         /// The drift's name.
         drift: Box<str>,
         /// The value of the label.
         change: String,
     },
-    /// The live value of an open drift moved on.
+    /// The live value of an open drift changed.
     Refresh {
         /// The drift's name.
         drift: Box<str>,
         /// Both values and their differences.
         shown: Box<Shown>,
     },
-    /// First write of all accepts: the live values become the desired ones, and the record remembers which drifts they
+    /// The first write of all accepts: the live values become the desired ones, and the record marks their drifts. One
     /// were. Likewise the first write of acceptances that move from their drifts into the record. One write, unless the
     /// API server refuses a value: then the others are written without it.
     Adopt {
         /// The accepted drifts.
         adoptions: Vec<Adoption>,
-        /// The drifts that the record remembers already and that are still open.
+        /// The marked drifts that are still open.
         in_doubt: Marks,
     },
-    /// The drift is over.
+    /// Closes the drift.
     Close {
         /// The drift's name.
         drift: Box<str>,
-        /// Why.
+        /// The reason.
         why: Closing,
         /// The value that was accepted in place, if one was.
         accepted: Option<Box<Accepted>>,
     },
-    /// The only write of an acceptance that stands on its drift: the record is not written to.
+    /// The only write of a standing acceptance: the record is not changed.
     Stand {
         /// The drift's name.
         drift: Box<str>,
         /// The accepted value and the declared one.
         accepted: Box<Accepted>,
-        /// When it ends by itself.
+        /// The end of the acceptance.
         until: Option<Timestamp>,
         /// The merge patch for the manifest, unless it would show a credential.
         patch: Option<Box<Value>>,
     },
-    /// First write of a revert: the saga that puts the live value back.
+    /// The first write of a revert: the saga that reverts the live value.
     Revert {
         /// The drift's name.
         drift: Box<str>,
         /// The saga.
         saga: Box<PlannedSaga>,
     },
-    /// Second write of a revert: the drift names the saga.
+    /// The second write of a revert: the drift names the saga.
     Follow {
         /// The drift's name.
         drift: Box<str>,
@@ -216,7 +216,7 @@ pub enum Write {
         /// For the person who decided.
         message: String,
     },
-    /// First write of an answer to `arcadia.cloud/revert=plan`: the drift shows the plan.
+    /// The first write of an answer to `arcadia.cloud/revert=plan`: the drift shows the plan.
     ShowPlan {
         /// The drift's name.
         drift: Box<str>,
@@ -225,34 +225,34 @@ pub enum Write {
         /// The value of the annotation that the revert needs.
         needs: Allow,
     },
-    /// An acceptance stands no more.
+    /// Ends an acceptance.
     End {
         /// The drift's name.
         drift: Box<str>,
-        /// Why.
+        /// The reason.
         why: Ending,
     },
     /// The same value was accepted again: the end, the reason or the notation of the decision changed.
     Reaffirm {
         /// The drift's name.
         drift: Box<str>,
-        /// When it ends by itself now.
+        /// The new end of the acceptance.
         until: Option<Timestamp>,
     },
-    /// Second write of an answer about an acceptance that stands or a revert that runs: the annotations say again what was
-    /// decided.
+    /// The second write of an answer about a standing acceptance or a running revert: restores the annotations of the
+    /// decision.
     RestoreDecision {
         /// The drift's name.
         drift: Box<str>,
     },
-    /// First write of a refusal: the drift says why.
+    /// The first write of a refusal: the drift shows the reason.
     Refuse {
         /// The drift's name.
         drift: Box<str>,
         /// For the person who decided.
         message: String,
     },
-    /// The drift says why its decision waits.
+    /// The drift shows the reason of a waiting decision.
     Wait {
         /// The drift's name.
         drift: Box<str>,
@@ -264,7 +264,7 @@ pub enum Write {
         /// The drift's name.
         drift: Box<str>,
     },
-    /// First write about a decision on a resolved drift: the drift says why nothing comes of it.
+    /// The first write about a decision on a resolved drift: the drift shows why it has no effect.
     Answer {
         /// The drift's name.
         drift: Box<str>,
@@ -291,7 +291,7 @@ impl Write {
         matches!(self, Self::End { drift, .. } if **drift == *name)
     }
 
-    /// The drift that it writes, if that exists already and is one.
+    /// The drift that it writes, if it is an existing drift.
     #[must_use]
     pub fn drift(&self) -> Option<&str> {
         match self {
@@ -321,28 +321,28 @@ impl Write {
 /// The result of an evaluation.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Plan {
-    /// Writes, in order. None when nothing is new.
+    /// The writes, in order. Empty if nothing is new.
     pub writes: Vec<Write>,
     /// The decision that is not among the writes because the live resource must be read again first.
     pub needs_fresh_read: Option<NeedsFreshRead>,
     /// The status of the record once no step is left.
     pub situation: Situation,
-    /// When the next acceptance ends by itself.
+    /// The time at which the next acceptance ends.
     pub next_end: Option<Timestamp>,
 }
 
 /// The state of a record.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Situation {
-    /// It is to be left alone.
+    /// It must not be reconciled.
     Suspended,
     /// It is being deleted.
     Deleting,
-    /// An older record (named) stands for the same resource.
+    /// An older record (named) exists for the same resource.
     Duplicate(String),
-    /// Nothing is known, as (reason, message).
+    /// Unknown, with the reason and the message.
     Unknown(&'static str, String),
-    /// The saga (named) reverts one of its fields: nothing is concluded from what is live meanwhile.
+    /// The saga (named) reverts one of its fields: meanwhile the live value gives no verdict.
     Reverting(String),
     /// The resource does not exist, and was never seen.
     NeverSeen,
@@ -351,7 +351,7 @@ pub enum Situation {
 }
 
 impl Situation {
-    /// Adds writes that the API server refused, each said for a person.
+    /// Adds the messages of writes that the API server refused.
     pub fn refuse(&mut self, messages: Vec<String>) {
         if let Self::Compared(compared) = self {
             compared.refused.extend(messages);
@@ -362,13 +362,13 @@ impl Situation {
 /// The result of a comparison.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Compared {
-    /// The resource does not exist (any more).
+    /// True if the resource does not exist.
     pub gone: bool,
-    /// How many fields could be compared.
+    /// The number of fields that could be compared.
     pub compared: usize,
-    /// How many of them are as an acceptance that stands says, which may be that the resource is gone.
+    /// The number of fields among them that equal a standing acceptance, which may be that the resource is gone.
     pub accepted: usize,
-    /// Why fields cannot be told at the moment, each said for a person.
+    /// The reasons why fields are unknown at the moment, as messages.
     pub unknown: Vec<String>,
     /// The mistakes in recorded fields, each as a message for people.
     pub invalid: Vec<String>,
@@ -376,11 +376,11 @@ pub struct Compared {
     pub unconfirmed: Vec<String>,
     /// Fields that are ignored and not recorded.
     pub ignored_unrecorded: Vec<String>,
-    /// Writes that the API server refused, each said for a person.
+    /// The messages of writes that the API server refused.
     pub refused: Vec<String>,
 }
 
-/// The message of a decision that waits.
+/// The message of a waiting decision.
 pub(crate) fn waiting(why: &str) -> String {
     let mut message = format!("decided, and carried out once that can be done safely: {why}");
     if message.len() > LONGEST_MESSAGE {
@@ -393,7 +393,7 @@ pub(crate) fn waiting(why: &str) -> String {
 /// The saga of a revert, before it is created.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PlannedSaga {
-    /// Its name. The same decision has the same name, so that a crash after its creation creates no second one.
+    /// Its name. The same decision has the same name, so that a crash after its creation does not create a second one.
     pub name: String,
     /// Its spec.
     pub spec: SagaSpec,

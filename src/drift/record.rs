@@ -1,4 +1,4 @@
-//! Recording what a resource should be, from code: what `kubectl apply` does by hand.
+//! Records the desired state of a resource from code, like `kubectl apply`.
 
 use kube::{
     Api, Client, Resource,
@@ -12,11 +12,11 @@ use crate::{
     kube_ext::call::{Error, bounded},
 };
 
-/// Creates the record, or makes it say this. Its generation is the version: it stays where nothing is new. Fields that
-/// were recorded here before and are not in `spec` any more go; fields that others recorded stay.
+/// Creates or updates the record. Its generation is the version, which stays the same without a change. Fields that
+/// were recorded here before and are missing in `spec` are removed; fields of other managers are kept.
 ///
 /// # Errors
-/// When the API server refuses it, for instance because the record exists for another resource.
+/// If the API server refuses it, for instance because the record exists for another resource.
 pub async fn record_provisioned(
     client: &Client,
     namespace: &str,
@@ -26,7 +26,7 @@ pub async fn record_provisioned(
     apply(client, namespace, Target { name, uid: None }, spec, &PatchParams::apply(OPERATOR).force()).await
 }
 
-/// Which record: with a UID, that one and no other of the name.
+/// The record to write: with a UID, only that one and no other of the name.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub(crate) struct Target<'a> {
     pub(crate) name: &'a str,
@@ -34,7 +34,7 @@ pub(crate) struct Target<'a> {
     pub(crate) uid: Option<&'a str>,
 }
 
-/// Makes what is recorded here be this, which may be a part of a spec.
+/// Applies a spec, which may be partial.
 pub(crate) async fn apply(
     client: &Client,
     namespace: &str,

@@ -1,4 +1,4 @@
-//! The sagas that revert drifts, as far as an evaluation needs them. Fed by a watch and by the operator's own writes.
+//! The sagas that revert drifts, in the form that evaluations need. A watch and the operator's own writes update it.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
@@ -24,11 +24,11 @@ pub struct RevertSaga {
     pub phase: SagaPhase,
     /// The message of its condition `Succeeded`.
     pub message: Box<str>,
-    /// Its cancellation was requested.
+    /// True if its cancellation was requested.
     pub is_cancelled: bool,
 }
 
-/// All of them.
+/// All sagas that revert drifts.
 #[derive(Default)]
 pub struct Reverts {
     sagas: HashMap<Box<str>, CachedSaga>,
@@ -75,7 +75,7 @@ impl Cache<Saga> for Reverts {
         sagas.map(|(uid, _)| uid.clone()).collect()
     }
 
-    /// Returns the record whose drift it reverts.
+    /// Returns the record of the reverted drift.
     fn apply(&mut self, object: &Saga) -> Vec<ObjectKey> {
         let Some(drift) = object.labels().get(labels::REVERT_OF) else { return Vec::new() };
         let kind = ProvisionedResource::kind(&());

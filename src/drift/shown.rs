@@ -1,4 +1,5 @@
-//! What a Drift shows of a difference: both values in full, both in short form for columns, and where they differ.
+//! The display of a difference in a Drift: both values in full, both in short form for columns, and the differing
+//! places.
 
 use serde_json::Value;
 
@@ -11,18 +12,18 @@ use crate::{
     digitalocean::revert::Assessment,
 };
 
-/// How wide a column of `kubectl get` may be.
+/// The maximum width of a column of `kubectl get`.
 pub const COLUMN: usize = 40;
-/// How wide the line of a difference may be.
+/// The maximum width of the line of a difference.
 const LINE: usize = 100;
-/// How many differences a Drift lists.
+/// The maximum number of differences in a Drift.
 const MOST: usize = 32;
-/// The longest path that is listed.
+/// The maximum length of a listed path.
 const LONGEST_PATH: usize = 1024;
-/// What stands for a value that one side does not have.
+/// The placeholder of a value that one side lacks.
 const NOTHING: &str = "-";
 
-/// What a Drift shows of a recorded and a live value.
+/// The display of a recorded and a live value in a Drift.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Shown {
     /// The desired value in full.
@@ -31,11 +32,11 @@ pub struct Shown {
     pub actual: String,
     /// The desired value, or of a composite value the first part that differs.
     pub expected_short: String,
-    /// The live value likewise.
+    /// The live value in the same form.
     pub actual_short: String,
     /// The first difference in one line.
     pub difference: String,
-    /// Where the values differ.
+    /// The places at which the values differ.
     pub differences: Vec<DriftDifference>,
     /// The likely cause, where the provider is known to change the field by itself.
     pub note: Option<&'static str>,
@@ -44,8 +45,8 @@ pub struct Shown {
 }
 
 impl Shown {
-    /// Of a recorded value, the one that accepting would record, and their differences. Secrets in the values are hidden
-    /// already.
+    /// The display of a recorded value, the one that accepting would record, and their differences. Secrets in the
+    /// values are already hidden.
     #[must_use]
     pub fn of(expected: &Value, actual: &Value, differences: &[Difference]) -> Self {
         let (expected_short, actual_short) = columns(expected, actual, differences);
@@ -66,19 +67,19 @@ impl Shown {
         }
     }
 
-    /// Of two values in which all secrets are hidden.
+    /// The display of two values in which all secrets are hidden.
     #[must_use]
     pub fn of_hidden(expected: &Value, actual: &Value) -> Self {
         Self::of(expected, actual, &compare(&NoRules, &[], expected, actual).differences)
     }
 
-    /// Whether the short forms are of the whole values, not of the first part that differs.
+    /// Returns true if the short forms show the whole values, not only the first difference.
     #[must_use]
     pub fn is_whole(&self) -> bool {
         self.expected_short == brief(&self.expected) && self.actual_short == brief(&self.actual)
     }
 
-    /// How the difference reads in a sentence about the field.
+    /// The difference as part of a sentence about the field.
     #[must_use]
     pub fn sentence(&self, field: &str) -> String {
         let field = brief(field);
@@ -90,7 +91,7 @@ impl Shown {
     }
 }
 
-/// A text that may be of any length, such as a field or a decision, in short form.
+/// A text of any length, such as a field or a decision, in short form.
 #[must_use]
 pub fn brief(text: &str) -> String {
     short_text(text, COLUMN)
@@ -102,13 +103,13 @@ pub fn named(field: &str) -> String {
     short_text(field, LINE)
 }
 
-/// The difference of two values of which only the shown texts are known.
+/// The difference of two values of which only the displayed texts are known.
 #[must_use]
 pub fn difference(expected: &str, actual: &str) -> String {
     format!("{} -> {}", brief(expected), brief(actual))
 }
 
-/// The first of these texts, and how many more there are.
+/// The first of these texts, and the number of further ones.
 #[must_use]
 pub fn first<T: AsRef<str>>(texts: &[T], most: usize, separator: &str) -> String {
     let listed = texts.iter().take(most).map(AsRef::as_ref).collect::<Vec<_>>().join(separator);
@@ -118,7 +119,7 @@ pub fn first<T: AsRef<str>>(texts: &[T], most: usize, separator: &str) -> String
     }
 }
 
-/// Both sides of the first difference, or of the whole where that is short.
+/// Both sides of the first difference, or of the whole value if that is short.
 fn line(expected: &Value, actual: &Value, differences: &[Difference]) -> String {
     let suffix = more(differences);
     match differences.first() {
@@ -143,12 +144,12 @@ fn columns(expected: &Value, actual: &Value, differences: &[Difference]) -> (Str
     }
 }
 
-/// Keys of maps stand in paths as they are, and may have characters that do not print.
+/// Keys of maps are part of paths unchanged, and may contain unprintable characters.
 fn readable_path(path: &str) -> String {
     if path.is_empty() { String::new() } else { clip_start(&escape(path), LONGEST_PATH) }
 }
 
-/// How many differences there are beside the first.
+/// The number of differences after the first.
 fn more(differences: &[Difference]) -> String {
     match differences.len().saturating_sub(1) {
         0 => String::new(),
@@ -160,7 +161,7 @@ fn is_scalar(value: &Value) -> bool {
     !value.is_array() && !value.is_object()
 }
 
-/// A list of scalars: the whole of a short one reads well.
+/// A list of scalars: a short one is readable as a whole.
 fn is_plain(value: &Value) -> bool {
     value.as_array().is_some_and(|items| items.iter().all(is_scalar))
 }

@@ -1,5 +1,5 @@
-//! Acceptances that stand on a Drift, in place of what a manifest declares. Pure: decides which of them still stand,
-//! why the others end, and which desired values are in effect.
+//! Standing acceptances, in place of declared values. Pure: decides which of them still stand, why the others end, and
+//! which desired values are in effect.
 
 use std::{borrow::Cow, collections::BTreeMap};
 
@@ -17,19 +17,19 @@ use crate::{
     digitalocean::{FieldComparison, Live},
 };
 
-/// The longest text of an end, in bytes.
+/// The maximum length of the text of an end, in bytes.
 const LONGEST_END: usize = 64;
 
-/// The acceptances of one record after a look at what it declares and what is live.
+/// The acceptances of one record, after a comparison with its declared and live values.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Standings {
-    /// Those that end, by the names of their drifts, and why.
+    /// The ended acceptances, by the names of their drifts, with the reason.
     pub(super) ended: Vec<(Box<str>, Ending)>,
-    /// Those that the live value ends once a second read confirms it.
+    /// The acceptances that the live value ends once a second read confirms it.
     pub(super) unconfirmed: Vec<Box<str>>,
     /// The accepted values that stay in effect, by field.
     pub(super) in_effect: BTreeMap<String, Value>,
-    /// When the next of them ends by itself.
+    /// The time at which the next of them ends.
     pub(super) next_end: Option<Timestamp>,
 }
 
@@ -64,13 +64,13 @@ pub(super) fn settle(recorded: &Recorded<'_>, seen: Seen<'_>, is_confirmed: bool
     settled
 }
 
-/// Whether a later drift of the same field was accepted. One that stands ends the earlier one likewise.
+/// Returns true if a later drift of the same field was accepted. A standing one also ends the earlier one.
 fn was_accepted_after(recorded: &Recorded<'_>, later: &KnownDrift, drift: &KnownDrift) -> bool {
     let is_accepted = later.phase == DriftPhase::Accepted || (later.is_open() && recorded.last_accepted.hold(later));
     later.field == drift.field && later.episode > drift.episode && is_accepted
 }
 
-/// The desired values in effect: the recorded ones, with the acceptances that stand laid over them.
+/// The desired values in effect: the recorded ones, replaced by standing acceptances.
 pub(super) fn effective<'r>(
     recorded: &'r BTreeMap<String, Value>,
     in_effect: &BTreeMap<String, Value>,
@@ -83,10 +83,10 @@ pub(super) fn effective<'r>(
     Cow::Owned(effective)
 }
 
-/// Why an acceptance ends.
+/// The reason why an acceptance ends.
 struct End {
     why: Ending,
-    /// One list alone, which may lag behind, is not enough.
+    /// True if one list alone, which may lag behind, is not enough.
     needs_confirmation: bool,
 }
 
@@ -124,7 +124,7 @@ fn end_of(recorded: &Recorded<'_>, seen: Seen<'_>, drift: &KnownDrift, standing:
             let agrees = |value: &Value| is_alike(value, &does_exist);
             end_by(is_alike(&declared, &standing.declared()), is_alike(&declared, &accepted), agrees(&declared))
         }
-        // The resource itself is the question, not this field.
+        // The resource itself differs, so this field is not compared.
         Seen::Gone => None,
         Seen::Present(live) => {
             let is_as_before = is_alike(&live.hide(field, &declared), &standing.declared());
@@ -134,19 +134,19 @@ fn end_of(recorded: &Recorded<'_>, seen: Seen<'_>, drift: &KnownDrift, standing:
     }
 }
 
-/// Whether the annotation asks for another end that is possible.
+/// Returns true if the annotation requests another valid end.
 fn is_moved(drift: &KnownDrift, now: Timestamp) -> bool {
     let is_possible = drift.accept_until.as_deref().is_none_or(|text| end_from(text, now).is_ok());
     drift.accept_until != drift.decided.until && is_possible
 }
 
-/// Whether a declared value is the accepted one, to this resource.
+/// Returns true if a declared value equals the accepted one, for this resource.
 fn says(live: &Live, field: &str, declared: &Value, accepted: &Value) -> bool {
     is_alike(&live.hide(field, declared), accepted)
         || (is_live(live, field, declared) && is_live(live, field, accepted))
 }
 
-/// Whether the record says the accepted value of a field that it does not record by this name: `a.b` as `a: {b: ...}`, or
+/// Returns true if the record contains the accepted value of a field in another notation: `a.b` as `a: {b: ...}`, or
 /// `a` as `a.b` and others.
 fn says_in_other_notation(desired: &BTreeMap<String, Value>, seen: Seen<'_>, field: &str, accepted: &Value) -> bool {
     let says = |value: &Value| match seen {
@@ -164,7 +164,7 @@ fn says_in_other_notation(desired: &BTreeMap<String, Value>, seen: Seen<'_>, fie
         .iter()
         .filter_map(|(name, value)| Some((name.strip_prefix(field)?.strip_prefix('.')?, value)))
         .collect();
-    // Every part that is recorded has to be as accepted.
+    // Every recorded part must equal the accepted value.
     let map = parts.iter().fold(Value::Object(Map::new()), |mut map, (path, value)| {
         insert(&mut map, path, value);
         map
@@ -172,7 +172,7 @@ fn says_in_other_notation(desired: &BTreeMap<String, Value>, seen: Seen<'_>, fie
     !parts.is_empty() && (says(&map) || is_same(&NoRules, &[], &map, accepted))
 }
 
-/// Puts a value at a dotted path of a map.
+/// Sets a value at a dotted path of a map.
 fn insert(map: &mut Value, path: &str, value: &Value) {
     let mut place = map;
     for name in path.split('.') {
@@ -185,7 +185,7 @@ fn insert(map: &mut Value, path: &str, value: &Value) {
     *place = value.clone();
 }
 
-/// From whether the manifest says what it said then, whether it says the accepted value, and whether that is live.
+/// Decides from three facts: the manifest is unchanged, it declares the accepted value, and the declared value is live.
 const fn end_by(is_as_before: bool, says_accepted: bool, is_live_declared: bool) -> Option<End> {
     match (is_as_before, says_accepted, is_live_declared) {
         (false, true, _) => Some(End::at_once(Ending::InManifest)),
@@ -195,7 +195,7 @@ const fn end_by(is_as_before: bool, says_accepted: bool, is_live_declared: bool)
     }
 }
 
-/// The value that the record declares for a field. A record that says nothing of it declares that the resource exists.
+/// The value that the record declares for a field. By default a record declares that its resource exists.
 pub(super) fn declared(desired: &BTreeMap<String, Value>, field: &str) -> Option<Value> {
     let default = || (field == EXISTS).then_some(Value::Bool(true));
     desired.get(field).cloned().or_else(default)
@@ -206,10 +206,10 @@ fn is_live(live: &Live, field: &str, value: &Value) -> bool {
     matches!(compared, FieldComparison::Done(comparison) if comparison.differences.is_empty() && comparison.doubts.is_empty())
 }
 
-/// When an acceptance ends that somebody limits now: `text` is an RFC 3339 time, or a duration from now such as `72h`.
+/// The end of an acceptance that is limited now: `text` is an RFC 3339 time, or a duration from now such as `72h`.
 ///
 /// # Errors
-/// With the remedy, for a person.
+/// If the text is invalid; the error contains the remedy.
 pub(super) fn end_from(text: &str, now: Timestamp) -> Result<Timestamp, String> {
     match parse_end(text, now) {
         Ok(until) if until <= now => Err("is in the past; set a later time, or remove arcadia.cloud/accept".to_owned()),
@@ -229,7 +229,7 @@ fn parse_end(text: &str, now: Timestamp) -> Result<Timestamp, String> {
     duration.and_then(|duration| now.checked_add(duration).ok()).map(whole_seconds).ok_or_else(malformed)
 }
 
-/// As the API server stores times.
+/// A time in the precision of the API server.
 pub(super) fn whole_seconds(time: Timestamp) -> Timestamp {
     Timestamp::from_second(time.as_second()).unwrap_or(time)
 }

@@ -1,5 +1,4 @@
-//! What a record's status says about its situation. Pure; equal situations give equal words, so that nothing is
-//! written twice.
+//! The status of a record in its situation. Pure. Equal situations give equal texts, so that nothing is written twice.
 
 use std::collections::BTreeMap;
 
@@ -23,11 +22,11 @@ use crate::{
     digitalocean::ResourceKey,
 };
 
-/// How many differences a message names.
+/// The number of differences that a message names.
 const FIRST: usize = 3;
-/// How many fields a message explains.
+/// The number of fields that a message explains.
 const MOST: usize = 20;
-/// How long each explanation may be.
+/// The maximum length of each explanation.
 const LONGEST: usize = 300;
 
 /// The status of a record in this situation.
@@ -68,7 +67,7 @@ pub fn status(
     }
 }
 
-/// An acceptance that stands.
+/// A standing acceptance.
 struct Stands<'d> {
     drift: &'d KnownDrift,
     standing: &'d Standing,
@@ -76,7 +75,7 @@ struct Stands<'d> {
     shown: Shown,
 }
 
-/// The acceptances that stand, by field.
+/// The standing acceptances, by field.
 fn standing(drifts: &[KnownDrift]) -> Vec<Stands<'_>> {
     // If two stand for one field, the later one is in effect.
     let mut by_field: BTreeMap<&str, &KnownDrift> = BTreeMap::new();
@@ -121,7 +120,7 @@ impl<'d> Stands<'d> {
     }
 }
 
-/// Whether every manifest says what is desired.
+/// The condition that every manifest declares the desired values.
 fn manifest_current(standing: &[Stands<'_>]) -> Claim {
     let kind = conditions::MANIFEST_CURRENT;
     if standing.is_empty() {
@@ -152,7 +151,7 @@ pub fn explicit(status: &ProvisionedResourceStatus) -> Value {
     written
 }
 
-/// A status without what may be too large for the API server.
+/// A status without parts that may be too large for the API server.
 #[must_use]
 pub fn reduced(mut status: ProvisionedResourceStatus) -> ProvisionedResourceStatus {
     status.drifted_fields = Vec::new();
@@ -163,7 +162,7 @@ pub fn reduced(mut status: ProvisionedResourceStatus) -> ProvisionedResourceStat
     status
 }
 
-/// As many fields as a column holds.
+/// The number of fields that fit into a column.
 fn column(fields: &[String]) -> String {
     let fields: Vec<_> = fields.iter().map(|field| brief(field)).collect();
     let least = first(&fields, 1, ", ");
@@ -243,7 +242,7 @@ fn of_comparison(resource: &ResourceKey, compared: &Compared, open: &[&KnownDrif
     ]
 }
 
-/// Whether all is as desired, and every field that it is not or that nobody can tell.
+/// The condition that all fields equal the desired values, with every field that differs or is unknown.
 fn in_sync(
     resource: &ResourceKey,
     compared: &Compared,
@@ -311,7 +310,7 @@ fn list_by(sentences: &[String], separator: &str) -> String {
     first(&short, MOST, separator)
 }
 
-/// At most so many bytes as [`MOST`] of them fit into a message.
+/// A message shortened so that [`MOST`] of them fit into a condition.
 fn brief_message(message: &str) -> String {
     if message.len() <= LONGEST {
         return message.to_owned();
@@ -320,7 +319,7 @@ fn brief_message(message: &str) -> String {
     format!("{}…", message.get(..end).unwrap_or_default())
 }
 
-/// All four for one reason.
+/// All four conditions with one reason.
 fn four(truths: [ConditionStatus; 4], reason: &'static str, message: &str) -> [Claim; 4] {
     let [ready, in_sync, reconciling, stalled] = truths;
     [

@@ -1,4 +1,4 @@
-//! The part of a record's status that is cached: enough to know whether a new status says anything else.
+//! The cached part of a record's status: enough to decide whether a new status differs.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
@@ -18,18 +18,18 @@ pub(super) const TYPES: [&str; 5] = [
     conditions::STALLED,
 ];
 
-/// The cached part of a status: enough to decide whether another one says anything new, and since when.
+/// The cached part of a status: enough to decide whether another one differs, and to keep transition times.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct StatusSummary {
     digest: u64,
     transitions: [Option<(ConditionStatus, Second)>; TYPES.len()],
     /// It says that the inventory is too old.
     is_stale: bool,
-    /// When the live resource was first read.
+    /// The time at which the live resource was first read.
     first_seen: Option<Second>,
-    /// Written by a version that did not write `firstSeenAt`, and about a comparison.
+    /// True if a version without `firstSeenAt` wrote it after a comparison.
     was_compared_before: bool,
-    /// The last `arcadia.cloud/sync-requested-at` that was answered.
+    /// The last completed `arcadia.cloud/sync-requested-at`.
     pub last_handled_sync: Option<Box<str>>,
 }
 
@@ -56,19 +56,19 @@ impl StatusSummary {
         }
     }
 
-    /// Whether this status says nothing that was not said.
+    /// Returns true if this status equals the cached one.
     #[must_use]
     pub fn says(&self, status: &ProvisionedResourceStatus) -> bool {
         self.digest == digest(status)
     }
 
-    /// Whether the live resource was seen before.
+    /// Returns true if the live resource was seen before.
     #[must_use]
     pub const fn was_seen(&self) -> bool {
         self.first_seen.is_some() || self.was_compared_before
     }
 
-    /// Whether it says that the inventory is too old.
+    /// Returns true if it reports that the inventory is too old.
     #[must_use]
     pub const fn is_stale(&self) -> bool {
         self.is_stale
@@ -116,7 +116,7 @@ pub(super) fn is_implied(condition: &Condition) -> bool {
     }
 }
 
-/// Everything but the times.
+/// A digest of everything except times.
 fn digest(status: &ProvisionedResourceStatus) -> u64 {
     let mut hasher = DefaultHasher::new();
     (status.observed_generation, status.open_drifts, &status.drifted_fields, &status.last_handled_sync_at)

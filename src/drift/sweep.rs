@@ -1,5 +1,5 @@
-//! Sweeps: when each kind is listed, and which records are looked at afterwards. One task for each recorded kind, so
-//! that kinds sync side by side and never twice at once.
+//! Sweeps: the times at which each kind is listed, and the records to reconcile afterwards. One task for each recorded
+//! kind, so that kinds sync concurrently and never twice at the same time.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -27,21 +27,21 @@ use crate::{
     kube_ext::key::ObjectKey,
 };
 
-/// Manifests come in bulk: records are gathered until none came for this time...
+/// Manifests are applied in bulk: records are gathered until none arrives for this time...
 const LULL: Duration = Duration::from_millis(200);
 /// ... but not longer than this.
 const GATHER: Duration = Duration::from_secs(3);
-/// How long one sweep may take: far longer than a token that is out of calls waits for new ones.
+/// The maximum duration of one sweep: far longer than an exhausted token waits for new calls.
 const LONGEST_SWEEP: Duration = Duration::from_hours(3);
-/// Makes sure that a kind is swept.
+/// Starts the sweeps of a kind, if they are not running.
 pub(super) fn start(context: &Arc<Context>, kind: Kind) {
     if let Some(asked) = context.sweeps.register(kind) {
         tokio::spawn(Sweep::new(context.clone(), kind).run(asked));
     }
 }
 
-/// Asks for the live resource of a record that nothing is known of yet, or that a sync was requested for. The record is
-/// queued when that is done.
+/// Requests the live resource of a record that is unknown, or for which a sync was requested. The record is queued
+/// after that.
 pub(super) fn ask(context: &Arc<Context>, kind: Kind, key: ObjectKey) {
     start(context, kind);
     let new = context
@@ -66,15 +66,15 @@ struct Sweep {
     first_looks: FirstLooks,
 }
 
-/// What the task waits for while it is busy.
+/// The work for which the task waits while it is busy.
 type Work = BoxFuture<'static, Done>;
 
-/// What came of it.
+/// The result of the work.
 enum Done {
     Swept {
         began: Instant,
         outcome: Box<Result<Changes, SyncError>>,
-        /// Who asked, and which requested syncs this was: record, UID and request.
+        /// The records that requested it, and their requested syncs: record, UID and request.
         asked: Vec<ObjectKey>,
         requests: Vec<(Arc<str>, Box<str>)>,
     },
@@ -120,7 +120,7 @@ impl Sweep {
                 () = sleep_until(at) => match due {
                     Due::Distrust => self.distrust(),
                     Due::Detect => self.detect(),
-                    // Whoever waits is answered by it: where sweeps follow each other, nobody else's turn comes.
+                    // A sweep also completes the waiting requests: with continuous sweeps they would never get a turn.
                     Due::Sync => self.sweep(waiting(&mut asks)),
                 },
                 () = sleep_until(looks.unwrap_or(at)), if is_idle && looks.is_some() => self.sweep(waiting(&mut asks)),
@@ -159,7 +159,7 @@ impl Sweep {
         if wanted.is_empty() {
             self.past.failed = None;
             context.sweeps.set_failure(kind, None);
-            // Whoever is recorded next is asked for, and not told what went wrong then.
+            // A record that is created later is requested, and does not get the old error.
             context.inventory.forget_kind(kind);
             context.sweeps.forget(kind);
             self.adapt();
@@ -172,7 +172,7 @@ impl Sweep {
         }))
     }
 
-    /// Reads what these records need.
+    /// Reads the resources of these records.
     fn answer(&mut self, keys: Vec<ObjectKey>) -> Option<Work> {
         let mut resources: HashMap<ResourceKey, FieldSet> = HashMap::new();
         let mut is_requested = false;
@@ -213,14 +213,14 @@ impl Sweep {
         }))
     }
 
-    /// What the work read is as old as its begin, and may be too old already.
+    /// The results are as old as the start of the work, and may already be too old.
     fn rest(&mut self) {
         if let Some(since) = self.past.busy.take() {
             self.past.expires = self.past.expires.min(since + self.max_age());
         }
     }
 
-    /// Queues what may have another verdict now.
+    /// Queues the records whose verdict may change.
     fn take(&mut self, done: Done) {
         match done {
             Done::Answered(keys) => self.context.queue.extend(keys),
@@ -253,7 +253,7 @@ impl Sweep {
             warn!(kind = %self.kind, %error, "could not sweep all of it; nothing is concluded from the rest");
         }
         if self.context.sweeps.set_failure(self.kind, None).is_some() {
-            // Recorded while the sweep was under way, and told of the failure rather than asked for.
+            // Recorded during the sweep, and given its error instead of a request.
             self.queue_unknown();
         }
         self.past.failed = None;
@@ -261,7 +261,7 @@ impl Sweep {
         let found_changes = found.changed.len() > found.renewed.len();
         self.context.sweeps.swept(self.kind, found.calls, took, found_changes);
         self.adapt();
-        // Nothing could be said of them: that changes at once.
+        // They were unknown, which changes at once.
         self.queue(&found.renewed);
         self.changed.extend(found.changed);
         // A drift may wait for that.
@@ -292,18 +292,18 @@ impl Sweep {
         warn!(kind = %self.kind, %error, failures, "could not sweep; nothing is concluded from it");
         let failure = SweepFailure::Failed { category: error.category(), text: error.to_string() };
         let before = self.context.sweeps.set_failure(self.kind, Some(failure.clone()));
-        // Records quote the failure. Its exact text may differ each time, such as in the id of a request.
+        // Records quote the error. Its exact text may differ each time, for example in the id of a request.
         let is_news = before.as_ref().and_then(SweepFailure::category) != failure.category();
         let is_other = before.as_ref() != Some(&failure);
         if (is_news && !self.context.inventory.has_listed(self.kind)) || (error.is_about_all() && is_other) {
             self.queue_all();
         } else if is_news {
-            // The others trust what is known until it is too old.
+            // The others keep their state until it is too old.
             self.queue_stale();
         }
     }
 
-    /// Compares what changed.
+    /// Compares the changes.
     fn detect(&mut self) -> Option<Work> {
         self.past.detected = Instant::now();
         let changed: Vec<_> = self.changed.drain().collect();
@@ -311,12 +311,12 @@ impl Sweep {
         None
     }
 
-    /// Something became too old: its records have to say so.
+    /// Resources expired: their records have to report it.
     fn distrust(&mut self) -> Option<Work> {
         let now = Instant::now();
         let max_age = self.max_age();
         let (expired, next) = self.context.inventory.expire(self.kind, max_age);
-        // What is asked for from now on expires later.
+        // Later requests expire later.
         self.past.expires = next.unwrap_or(now + max_age);
         if !expired.is_empty() {
             warn!(kind = %self.kind, resources = expired.len(), "what is known of them is too old for verdicts");
@@ -350,7 +350,7 @@ impl Sweep {
         self.context.queue.extend(keys);
     }
 
-    /// Queues the records that say that what is known of them is too old, for them to say why.
+    /// Queues the records that report an expired inventory, so that they report the reason.
     fn queue_stale(&self) {
         let index = self.context.index();
         let is_stale = |key: &ObjectKey| index.record(key).is_some_and(|record| record.status.is_stale());
@@ -359,7 +359,7 @@ impl Sweep {
         self.context.queue.extend(keys);
     }
 
-    /// Queues the records that were never looked up.
+    /// Queues the records whose resources were never read.
     fn queue_unknown(&self) {
         let index = self.context.index();
         let is_unknown = |key: &ObjectKey| index.record(key).is_some_and(|record| !self.is_known(&record.resource));
@@ -374,7 +374,7 @@ impl Sweep {
     }
 }
 
-/// What the work comes to, once there is some.
+/// The result of the work, once there is some.
 async fn finished(work: &mut Option<Work>) -> Done {
     match work {
         Some(work) => work.await,
@@ -382,7 +382,7 @@ async fn finished(work: &mut Option<Work>) -> Done {
     }
 }
 
-/// All that wait.
+/// All waiting records.
 fn waiting(asks: &mut UnboundedReceiver<ObjectKey>) -> Vec<ObjectKey> {
     let mut keys: Vec<_> = std::iter::from_fn(|| asks.try_recv().ok()).collect();
     keys.sort();
@@ -390,7 +390,7 @@ fn waiting(asks: &mut UnboundedReceiver<ObjectKey>) -> Vec<ObjectKey> {
     keys
 }
 
-/// This one, and all that come until a lull.
+/// This record, and all others until a lull.
 async fn gather(first: ObjectKey, asks: &mut UnboundedReceiver<ObjectKey>) -> Vec<ObjectKey> {
     let mut keys = vec![first];
     let enough = Instant::now() + GATHER;

@@ -22,7 +22,7 @@ use crate::{digitalocean::Kind, kube_ext::key::ObjectKey};
 pub(super) const STILL_WAITING: &str =
     "the first list is not complete yet: it waits for calls of the token, or for DigitalOcean's answers";
 
-/// The reason why nothing is known of a kind.
+/// The reason why a kind is unknown.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum SweepFailure {
     /// The first list takes too long.
@@ -169,7 +169,7 @@ impl Sweeps {
         inbox
     }
 
-    /// Hands a record over to the task of its kind.
+    /// Sends a record to the task of its kind.
     pub(super) fn send(&self, kind: Kind, key: ObjectKey) {
         if let Some(task) = self.state().kinds.get(&kind) {
             // The task lives as long as the process.
@@ -177,7 +177,7 @@ impl Sweeps {
         }
     }
 
-    /// Why nothing is known of a kind, once a sweep was tried.
+    /// The reason why a kind is unknown, once a sweep was tried.
     #[must_use]
     pub fn failure(&self, kind: Kind) -> Option<String> {
         self.state().kinds.get(&kind)?.failure.as_ref().map(ToString::to_string)

@@ -18,7 +18,7 @@ pub trait Cache<K: Resource> {
     fn tombstones(&mut self) -> &mut Tombstones;
     /// The UIDs of all cached objects in a scope.
     fn uids(&self, scope: &Scope) -> HashSet<Box<str>>;
-    /// Caches a version of an object. Versions may arrive late, and by more than one way.
+    /// Caches a version of an object. Versions may arrive late, and from several sources.
     fn apply(&mut self, object: &K) -> Vec<ObjectKey>;
     /// Removes a deleted object.
     fn delete(&mut self, object: &K) -> Vec<ObjectKey>;
@@ -111,8 +111,8 @@ impl Tombstones {
     }
 }
 
-/// Whether this version is newer than the cached one. The versions of all objects of one resource type are ordered
-/// numbers (guaranteed since Kubernetes 1.35, and always true with etcd).
+/// Returns true if this version is newer than the cached one. The versions of all objects of one resource type are
+/// ordered numbers (guaranteed since Kubernetes 1.35, and always true with etcd).
 #[must_use]
 pub fn is_newer(version: &str, known: &str) -> bool {
     let order = |version: &str| version.parse::<u128>().ok();

@@ -73,7 +73,7 @@ impl Error {
         self.into()
     }
 
-    /// Whether a watch event will resolve the failure, so that it needs no attention.
+    /// Returns true if a watch event will resolve the failure, so that it needs no attention.
     #[must_use]
     pub const fn is_conflict(&self) -> bool {
         matches!(self, Self::Conflict { .. } | Self::NotFound { .. })

@@ -1,7 +1,8 @@
 //! Responses of the API server, without the values that are nested too deeply to be parsed.
 //!
-//! The API server stores values of any depth, and a parser has a limit. So one object of one user would make each list and
-//! each watch that contains it unreadable. What lies deeper is replaced by a text, which equals no live value.
+//! The API server stores values of any depth, and parsers have a limit. Without this filter, one object of one user
+//! would make each list and each watch that contains it unreadable. Deeper values are replaced by a text, which equals
+//! no live value.
 
 use bytes::Bytes;
 use http::{Response, header::CONTENT_TYPE};
@@ -13,7 +14,7 @@ use tower::util::MapResponseLayer;
 /// The number of levels that are kept. `serde_json` parses 127, and lists and watches add some.
 const MOST: usize = 100;
 
-/// The text in place of what lies deeper.
+/// The text that replaces deeper values.
 const DEEPER: &[u8] = b"\"(nested more than 100 levels deep)\"";
 
 /// A client like `Client::try_from(config)` that can read all objects.
@@ -24,7 +25,7 @@ pub fn client(config: Config) -> Result<Client, kube::Error> {
     Ok(ClientBuilder::try_from(config)?.with_layer(&MapResponseLayer::new(limited)).build())
 }
 
-/// A response without values that are nested too deeply.
+/// Filters values that are nested too deeply from a response.
 pub(super) fn limited<B: Body<Data = Bytes>>(
     response: Response<B>,
 ) -> Response<impl Body<Data = Bytes, Error = B::Error>> {
@@ -41,7 +42,7 @@ pub(super) fn limited<B: Body<Data = Bytes>>(
     })
 }
 
-/// The place in a JSON text, which comes in chunks.
+/// The position in a JSON text that arrives in chunks.
 #[derive(Debug, Default)]
 struct Scan {
     depth: usize,
@@ -50,11 +51,11 @@ struct Scan {
 }
 
 impl Scan {
-    /// The next chunk, without what is nested too deeply.
+    /// Filters the next chunk.
     fn cut(&mut self, chunk: Bytes) -> Bytes {
         let mut kept = Vec::new();
         let mut has_cut = self.depth > MOST;
-        // The start of the part that is to be kept next.
+        // The start of the next part to keep.
         let mut from = 0;
         for (at, byte) in chunk.iter().enumerate() {
             if self.is_in_text {
@@ -98,7 +99,7 @@ mod tests {
 
     use super::*;
 
-    /// A value in so many maps and lists, in turn.
+    /// A value nested in this many maps and lists, in turn.
     fn nested(levels: usize) -> String {
         let mut text = r#""\\\"[{x""#.to_owned();
         for level in 0..levels {

@@ -25,9 +25,9 @@ const LONGEST_NOTE: usize = 1000;
 const LULL: Duration = Duration::from_millis(200);
 /// The maximum delay of publishing.
 const LONGEST_HOLD: Duration = Duration::from_secs(2);
-/// For so long an equal event is counted rather than created anew, as `Recorder` does.
+/// Within this time, an equal event increments the count of the last one, as in `Recorder`.
 const COUNTED_FOR: Duration = Duration::from_mins(6);
-/// How often recorders are dropped that count nothing any more.
+/// The interval at which idle recorders are dropped.
 const DROP_EVERY: Duration = Duration::from_mins(1);
 /// The maximum number of recorders. Beyond it, the ones that were used last stay: an equal event of the others is created
 /// anew.
@@ -40,7 +40,7 @@ pub struct News {
     pub about: ObjectReference,
     /// The related object. Events about different related objects are counted separately.
     pub related: Option<ObjectReference>,
-    /// Whether a person should act.
+    /// True if a person should act.
     pub is_warning: bool,
     /// A stable word in `PascalCase`.
     pub reason: &'static str,
@@ -96,8 +96,7 @@ fn settle(pending: &watch::Sender<usize>) {
     pending.send_modify(|pending| *pending = pending.saturating_sub(1));
 }
 
-/// Recorders, one for each note: a recorder counts events that differ in nothing but the note as one, under the first
-/// note.
+/// Recorders, one for each note: a recorder counts events that differ only in the note as one, under the first note.
 struct Recorders {
     client: Client,
     reporter: Reporter,
@@ -130,7 +129,7 @@ impl Recorders {
         recorder
     }
 
-    /// Publishes an event. One that was deleted meanwhile is created anew.
+    /// Publishes an event. If it was deleted meanwhile, it is created again.
     async fn publish(&mut self, event: &Event, about: &ObjectReference) -> Result<(), call::Error> {
         let doing = format!("publishing event {}", event.reason);
         let note = event.note.clone().unwrap_or_default();
@@ -206,8 +205,8 @@ mod tests {
 
     use super::*;
 
-    /// Publishes the notes about one object, to an API server that answers the n-th request with the n-th status, and
-    /// then with 200. Returns the requests: their methods, notes and counts.
+    /// Publishes the notes about one object, to an API server that returns the n-th status for the n-th request, and
+    /// then 200. Returns the requests: their methods, notes and counts.
     async fn published(notes: &[&str], statuses: &[u16]) -> Vec<(String, String, Value)> {
         let asked = Arc::new(Mutex::new(Vec::new()));
         let (asks, statuses) = (asked.clone(), statuses.to_vec());

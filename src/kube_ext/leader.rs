@@ -41,7 +41,7 @@ const LOOK: Duration = Duration::from_millis(500);
 /// The timeout of one try; the lease outlasts two of them.
 const TRY: Duration = Duration::from_secs(3);
 
-/// Whether this process may act, shared by all of its parts.
+/// The leadership of this process, shared by all of its parts.
 #[derive(Clone, Debug)]
 pub struct Leadership(watch::Sender<State>);
 
@@ -81,13 +81,13 @@ impl Leadership {
         Self(watch::Sender::new(State::Leading { until: None }))
     }
 
-    /// Whether this process leads.
+    /// Returns true if this process leads.
     #[must_use]
     pub fn is_leader(&self) -> bool {
         matches!(*self.0.borrow(), State::Leading { .. })
     }
 
-    /// Registers the gauge of this moment.
+    /// Registers the gauge with its current value.
     pub fn register_gauge(&self, registry: &mut Registry) {
         let help = "1 in the replica that holds the lease, 0 in a standby";
         registry.register("leader", help, whole(self.is_leader().into()));
@@ -164,8 +164,8 @@ pub struct Candidate {
 type ObservedLease = Option<(LeaseSpec, Instant)>;
 
 impl Candidate {
-    /// `client` must not retry by itself. The identity is the name of the pod or machine with a random suffix, so that
-    /// no process mistakes another's lease for its own.
+    /// `client` must not retry. The identity is the name of the pod or machine with a random suffix, so that no process
+    /// mistakes another's lease for its own.
     #[must_use]
     pub fn new(client: Client, namespace: &str, leadership: Leadership) -> Self {
         let pod = std::env::var("POD_NAME").ok().filter(|name| !name.is_empty());
@@ -223,7 +223,7 @@ impl Candidate {
         won(self.leases.replace(OPERATOR, &PostParams::default(), &lease).await)
     }
 
-    /// Whether the lease is free: released, acquired by a lost response, or unchanged for too long.
+    /// Returns true if the lease is free: released, acquired by a lost response, or unchanged for too long.
     fn is_free(&self, spec: &LeaseSpec, seen: &mut ObservedLease) -> bool {
         // client-go releases with an empty name.
         let Some(holder) = spec.holder_identity.as_deref().filter(|holder| !holder.is_empty()) else { return true };
@@ -231,7 +231,7 @@ impl Candidate {
             return true;
         }
         match seen {
-            // The holder's own duration counts, which may be of another version of the operator.
+            // The holder's own duration counts, since it may be another version of the operator.
             Some((last, since)) if last == spec => since.elapsed() >= duration(spec),
             _ => {
                 *seen = Some((spec.clone(), Instant::now()));
@@ -327,7 +327,7 @@ fn duration(spec: &LeaseSpec) -> Duration {
     spec.lease_duration_seconds.and_then(|seconds| u64::try_from(seconds).ok()).map_or(LEASE, Duration::from_secs)
 }
 
-/// Whether a write succeeded; false after a conflict.
+/// Returns true if a write succeeded; false after a conflict.
 fn won(written: Result<Lease, kube::Error>) -> Result<bool, kube::Error> {
     match written {
         Ok(_) => Ok(true),

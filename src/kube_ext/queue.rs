@@ -12,7 +12,7 @@ use tokio::{sync::Notify, time::Instant};
 
 use crate::backoff::Backoff;
 
-/// Failures with one cause do not return together.
+/// The pauses after failures. Their jitter keeps failures with one cause apart.
 const BACKOFF: Backoff = Backoff::new(Duration::from_millis(500), Duration::from_mins(5));
 
 /// A failure of processing a key.

@@ -25,7 +25,7 @@ const PAGE: u32 = 250;
 /// The scope of one watch: a namespace, or all of them.
 pub type Scope = Option<Arc<str>>;
 
-/// Whether this namespace is in a scope.
+/// Returns true if this namespace is in a scope.
 #[must_use]
 pub fn is_in(scope: &Scope, namespace: &str) -> bool {
     scope.as_deref().is_none_or(|scope| scope == namespace)
@@ -56,7 +56,7 @@ impl FirstLists {
         Self { selector: Some(label), ..self }
     }
 
-    /// Whether all lists are complete.
+    /// Returns true if all lists are complete.
     #[must_use]
     pub fn are_complete(&self) -> bool {
         self.missing.borrow().is_empty()

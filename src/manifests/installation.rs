@@ -1,4 +1,4 @@
-//! One installation of the operator, and how its manifests are rendered.
+//! One installation of the operator, and the rendering of its manifests.
 
 use serde::Serialize;
 

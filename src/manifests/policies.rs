@@ -62,7 +62,7 @@ pub fn validating(installation: &Installation) -> Result<String, Error> {
 }
 
 /// The policies that sign decisions, and their bindings, for Kubernetes 1.36 and later. In earlier versions people sign
-/// by themselves, and *decisions* and *saga-decisions* refuse decisions without their own name.
+/// decisions, and *decisions* and *saga-decisions* refuse decisions without the user's own name.
 ///
 /// # Errors
 /// When they cannot be serialized.

@@ -1,4 +1,4 @@
-//! Connects to the cluster, and checks what the operator needs there: once at the start, then repeatedly.
+//! Connects to the cluster, and checks the operator's prerequisites: once at the start, then repeatedly.
 
 use std::time::Duration;
 

@@ -33,7 +33,7 @@ fn shifted(since: Timestamp, seconds: i64, status: &SagaStatus, now: Timestamp) 
     since.saturating_add(pauses).unwrap_or(Timestamp::MAX)
 }
 
-/// Whether a period is over. The journal truncates times to whole seconds, so one more second is added.
+/// Returns true if a period has ended. The journal truncates times to whole seconds, so one more second is added.
 #[must_use]
 pub(super) fn has_passed(since: Timestamp, time: Duration, now: Timestamp) -> bool {
     let passed = now.duration_since(since);

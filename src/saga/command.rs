@@ -35,7 +35,7 @@ pub enum Command {
     Hold,
     /// Remove the finalizer.
     LetGo,
-    /// Delete the saga: its time to live after finishing is over.
+    /// Delete the saga: its time to live after finishing has passed.
     Expire,
     /// Publish that the saga can no longer be cancelled.
     RefuseCancel,

@@ -81,7 +81,7 @@ impl Context {
         self.queue.pending()
     }
 
-    /// Whether the first lists of all namespaces are complete.
+    /// Returns true if the first lists of all namespaces are complete.
     #[must_use]
     pub fn is_loaded(&self) -> bool {
         self.sagas.are_complete()

@@ -1,4 +1,4 @@
-//! Watches sagas and gives each its turn. Sagas do not block each other: each turn is a task of its own, and a waiting
+//! Watches sagas and gives each its turn. Sagas do not block each other: each turn is a separate task, and a waiting
 //! saga is requeued.
 
 use std::{sync::Arc, time::Duration};
@@ -45,7 +45,7 @@ async fn watch(context: Arc<Context>) {
     .await;
 }
 
-/// Runs one saga after the other.
+/// Runs one saga after another.
 async fn work(context: Arc<Context>) {
     let work = Work {
         kind: "Saga",

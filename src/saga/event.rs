@@ -55,7 +55,7 @@ pub enum Event {
     },
     /// The saga ends: nothing is left to do.
     Finish {
-        /// Whether the saga is of kind rollback.
+        /// True if the saga is of kind rollback.
         is_rollback_kind: bool,
     },
     /// A change of the spec was observed.
@@ -91,7 +91,7 @@ pub enum StepEvent {
     },
     /// Another call of the step follows.
     Renew {
-        /// Whether the call counts as an attempt.
+        /// True if the call counts as an attempt.
         counts: bool,
     },
     /// The cloud has started an action for the step.
@@ -114,7 +114,7 @@ pub enum StepEvent {
         retry_at: Timestamp,
         /// The maximum number of attempts.
         of: i32,
-        /// The latest time of the next attempt, where the effect of the last one is looked up first.
+        /// The latest time of the next attempt, if the effect of the last one is looked up first.
         latest: Option<Timestamp>,
     },
     /// The step is done.
@@ -129,7 +129,7 @@ pub enum StepEvent {
     },
     /// A call to undo the step follows.
     Undo {
-        /// Whether the call counts as an attempt.
+        /// True if the call counts as an attempt.
         counts: bool,
     },
     /// The cloud has started an action that undoes the step.
@@ -150,7 +150,7 @@ pub enum StepEvent {
     CompleteUndo,
 }
 
-/// A reason with its message, as conditions hold them.
+/// A reason with its message, in the form of conditions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Why {
     /// One of [`reason`](crate::api::conditions::reason).

@@ -97,7 +97,7 @@ pub enum Reference {
     Input {
         /// The name of the input.
         name: String,
-        /// Whether `has()` only tests for the input.
+        /// True if `has()` only tests for the input.
         is_test: bool,
     },
     /// `steps.NAME.output.FIELD`.
@@ -115,7 +115,7 @@ impl Template {
     /// Parses a value.
     ///
     /// # Errors
-    /// When expressions are invalid; each text says which one and why.
+    /// When expressions are invalid; each text contains the expression and the reason.
     pub fn read(value: &Value) -> Result<Self, Vec<String>> {
         Self::read_at(value, "")
     }
@@ -211,7 +211,7 @@ impl Template {
     /// Evaluates the value in this context.
     ///
     /// # Errors
-    /// When an expression fails; the text says why.
+    /// When an expression fails; the text contains the reason.
     pub fn fill(&self, surroundings: &Surroundings) -> Result<Value, String> {
         Ok(match self {
             Self::Fixed(value) => value.clone(),
@@ -269,7 +269,7 @@ fn map(entries: impl Iterator<Item = (String, Cel)>) -> Cel {
     entries.collect::<HashMap<String, Cel>>().into()
 }
 
-/// Converts JSON to CEL values. Whole numbers become `int`, so that they add up with the literals of expressions.
+/// Converts JSON to CEL values. Integers become `int`, so that they add up with the literals of expressions.
 fn cel(value: &Value) -> Cel {
     match value {
         Value::Null => Cel::Null,
@@ -352,7 +352,7 @@ fn begin(path: &IdedExpr, text: &str, source: &SourceInfo) -> usize {
     start.unwrap_or_default().min(text.chars().count())
 }
 
-/// Whether the expression loops: its cost is unbounded.
+/// Returns true if the expression loops: its cost is unbounded.
 fn loops(expression: &IdedExpr) -> bool {
     matches!(expression.expr, Expr::Comprehension(_)) || parts(expression).into_iter().any(loops)
 }
@@ -411,7 +411,7 @@ fn reference(path: &[&str], is_test: bool) -> Reference {
     }
 }
 
-/// The names of a path: `steps.a.output.b` and `steps["a"].output.b` alike.
+/// The names of a path: both `steps.a.output.b` and `steps["a"].output.b`.
 fn path(expression: &IdedExpr) -> Option<Vec<&str>> {
     let mut names = Vec::new();
     let mut rest = expression;

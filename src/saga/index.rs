@@ -58,7 +58,7 @@ pub struct Index {
     groups: HashMap<Group, BTreeSet<ObjectKey>>,
     /// The sagas of kind rollback, by the saga that each undoes.
     undoing: HashMap<ObjectKey, BTreeSet<ObjectKey>>,
-    /// Sagas that are about to start; their journals do not say so yet.
+    /// Sagas that are about to start; their journals do not show it yet.
     claims: HashSet<ObjectKey>,
     tombstones: Tombstones,
 }
@@ -242,18 +242,18 @@ fn group(key: &ObjectKey, saga: &Saga) -> Option<Group> {
     Some((namespace, concurrency.into()))
 }
 
-/// Whether a concurrency key is the kind and the id of a cloud resource, such as `Droplet/3164444`.
+/// Returns true if a concurrency key is the kind and the id of a cloud resource, such as `Droplet/3164444`.
 fn names_resource(concurrency: &str) -> bool {
     let parts = concurrency.split_once('/').and_then(|(kind, id)| Some((Kind::named(kind)?, id)));
     parts.is_some_and(|(kind, id)| kind.id_format().admits(id))
 }
 
-/// Whether other sagas with its key have to wait.
+/// Returns true if other sagas with its key have to wait.
 fn is_in_the_way(saga: &Saga) -> bool {
     saga.phase().is_active() || is_candidate(saga)
 }
 
-/// Whether it could start next.
+/// Returns true if it could start next.
 fn is_candidate(saga: &Saga) -> bool {
     let would_end = saga.spec.cancel_requested || saga.metadata.deletion_timestamp.is_some();
     saga.phase() == SagaPhase::Pending && !saga.spec.suspend && !would_end
@@ -307,7 +307,7 @@ fn intervention(saga: &Saga) -> Option<Intervention> {
     Some(Intervention::Choose(choice, resolution(word)))
 }
 
-/// Whether the operator's finalizer delays a deletion.
+/// Returns true if the operator's finalizer delays a deletion.
 #[must_use]
 pub fn is_held(saga: &Saga) -> bool {
     saga.finalizers().iter().any(|finalizer| finalizer == FINALIZER)
@@ -432,7 +432,7 @@ mod tests {
         ended.metadata.resource_version = Some("2".into());
         assert!(index.apply(&ended).contains(&key("own")), "it is requeued");
         assert_eq!(index.waits_for(&key("own")), None);
-        // Another resource, and a key that names none.
+        // Another resource, and a key that is not a resource.
         for named in ["Droplet/1", "Drop/3164444", "Droplet/web-1", "Droplet"] {
             let mut index = Index::default();
             index.apply(&elsewhere("other", "Running", &json!({ "concurrencyKey": named })));

@@ -117,7 +117,7 @@ impl World {
         }
     }
 
-    /// One runner executes one command.
+    /// Executes one command on one runner.
     fn go(&mut self, which: usize, fate: Fate, lag: usize) {
         let mut runner = std::mem::take(&mut self.runners[which]);
         if matches!(fate, Fate::CrashBefore) || runner.rests_until.is_none() && runner.version == 0 {
@@ -193,7 +193,7 @@ impl World {
         }
     }
 
-    /// Whether the intent of the operation is recent.
+    /// Returns true if the intent of the operation is recent.
     fn is_fresh(&self, runner: &Runner) -> bool {
         let since = runner.intended.map(|at| self.now.duration_since(at));
         since.is_some_and(|since| since <= SignedDuration::try_from(SETTLE / 4).unwrap())
@@ -311,7 +311,7 @@ impl World {
             self.go(0, Fate::Well, 0);
             self.check();
             self.now += Duration::from_secs(1);
-            // A runner whose write conflicted decides again, as after a watch event.
+            // A runner with a conflict decides again, as after a watch event.
             let is_behind = self.runners[0].version + 1 != self.journal.len();
             if is_behind {
                 let mut runner = std::mem::take(&mut self.runners[0]);
@@ -352,7 +352,7 @@ proptest! {
         match world.newest().phase {
             SagaPhase::Succeeded => prop_assert_eq!(made, steps),
             SagaPhase::RolledBack => prop_assert_eq!(made, 0, "a leak: {:#?}", world.newest()),
-            // A step whose undoing failed in every attempt.
+            // A step whose undo failed in every attempt.
             SagaPhase::Stuck => {}
             other => prop_assert!(false, "{other:?}"),
         }

@@ -168,7 +168,7 @@ fn is_legal(status: &SagaStatus, event: &Event) -> bool {
     }
 }
 
-/// Whether an event is legal for the next step in the saga's direction.
+/// Returns true if an event is legal for the next step in the saga's direction.
 fn is_legal_step(phase: SagaPhase, state: StepState, event: &StepEvent) -> bool {
     let is_forward = |states: &[StepState]| phase == SagaPhase::Running && states.contains(&state);
     let is_undone = phase == SagaPhase::RollingBack && state == StepState::Undoing;

@@ -119,7 +119,7 @@ impl Order {
     /// Evaluates the parameters of a step, after the earlier steps are done.
     ///
     /// # Errors
-    /// When an expression fails or a value does not match the schema; the text says why.
+    /// When an expression fails or a value does not match the schema; the text contains the reason.
     pub fn parameters(&self, step: &Ordered, journal: &[StepStatus]) -> Result<Value, String> {
         let outputs = journal.iter().map(|entry| (entry.name.as_str(), &entry.output));
         let parameters = step.fill(&Surroundings::new(&self.inputs, outputs))?;

@@ -8,7 +8,6 @@ use parking_lot::{Mutex, MutexGuard};
 use super::order::{Order, digest};
 use crate::{api::Saga, kube_ext::key::ObjectKey};
 
-/// The compiled orders, by saga: compiling the expressions is expensive.
 /// The compiled orders of all sagas.
 #[derive(Default)]
 pub struct Orders(Mutex<HashMap<ObjectKey, Arc<ReadOrder>>>);

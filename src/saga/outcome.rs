@@ -30,7 +30,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 const SILENT_WAIT: Duration = Duration::from_secs(5);
 
 impl SagaView<'_> {
-    /// Waits for the next lookup. The journal says what the step waits for once the wait is longer than a moment.
+    /// Waits for the next lookup. If the wait is longer than a moment, the journal shows it.
     fn wait_for_lookup(&self, index: usize, entry: &StepStatus, again: Duration, why: &str) -> StepOutcome {
         let is_passive = self.ordered(index).is_some_and(|ordered| ordered.step.is_passive());
         let is_news = is_passive || self.since_call(entry) > SILENT_WAIT;
@@ -135,7 +135,7 @@ pub fn after_lookup(view: &SagaView<'_>, index: usize, result: Result<Found<Valu
             StepOutcome::Rest(LOOKUP_RETRY)
         }
         Ok(Found::One(progress)) => progressed(view, index, progress),
-        // The call is repeated only while the saga goes forward. Undoing looks up the effect by itself.
+        // The call is repeated only while the saga goes forward. Undoing looks up the effect itself.
         Ok(Found::Converges) if let Some(why) = stop(view) => StepOutcome::Note(view.turn_back(why)),
         Ok(Found::Converges) if let Some(wait) = entry.retry_at.as_ref().and_then(|at| view.until(at.0)) => {
             StepOutcome::Rest(wait)
@@ -157,7 +157,7 @@ pub fn after_lookup(view: &SagaView<'_>, index: usize, result: Result<Found<Valu
             if !wait.is_zero() {
                 let again = view.since_call(entry).clamp(FIRST_LOOKUP, LONGEST_PAUSE).min(wait);
                 let why = "the response to its call is lost; the call is repeated if its effect does not appear";
-                // The error already says so.
+                // The error already contains it.
                 let is_told = entry.error.is_some();
                 return if is_told { StepOutcome::Rest(again) } else { view.wait_for_lookup(index, entry, again, why) };
             }
@@ -235,7 +235,7 @@ fn progressed(view: &SagaView<'_>, index: usize, progress: Progress<Values>) -> 
         }
         Progress::Done(output) => {
             let message = format!("storing its output: {} bytes do not fit into the saga", json_size(&output));
-            // The step is done all the same.
+            // The step is done nevertheless.
             StepOutcome::Note(StepEvent::Fail { error: StepError { kind: ErrorKind::Doubt, message } }.of(index))
         }
         Progress::Started { action, ids } => StepOutcome::Note(StepEvent::Await { action, ids }.of(index)),

@@ -1,4 +1,4 @@
-//! Questions about a saga's status: its direction, its current step, the room that is left in it. Pure.
+//! Queries on a saga's status: its direction, its current step, its remaining room. Pure.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use serde::Serialize;
@@ -54,7 +54,7 @@ pub fn current(status: &SagaStatus) -> Option<usize> {
     }
 }
 
-/// Whether the journal has room for this many bytes, beside the size reserved for undoing every step and for the end.
+/// Returns true if the journal has room for this many bytes, beside the size reserved for undoing all steps.
 #[must_use]
 pub fn has_room(status: &SagaStatus, bytes: usize) -> bool {
     let kept = status.steps.len().saturating_mul(UNDO_BYTES).saturating_add(END_BYTES);

@@ -185,14 +185,14 @@ impl StepContext<'_> {
         )))
     }
 
-    /// Whether the settle time of the latest call is over.
+    /// Returns true if the settle time of the latest call is over.
     #[must_use]
     pub fn has_settled(&self) -> bool {
         self.entry.called_at.as_ref().is_none_or(|called| has_passed(called.0, self.settle, self.now))
     }
 
-    /// Whether the settle times of all calls are over. A refused call has no effect, and it was only made after the
-    /// effects of the earlier calls would have appeared.
+    /// Returns true if the settle times of all calls are over. A refused call has no effect, and it was only made after
+    /// the effects of the earlier calls would have appeared.
     #[must_use]
     pub fn shows_everything(&self) -> bool {
         let error = self.entry.error.as_ref();
@@ -356,7 +356,7 @@ impl From<digitalocean::Error> for Failure {
     }
 }
 
-/// Whether the cloud only postpones the call.
+/// Returns true if the cloud only postpones the call.
 fn is_waiting(error: &digitalocean::Error) -> bool {
     match error {
         // A token can be replaced while the operator runs.

@@ -162,7 +162,7 @@ impl<'a> Turn<'a> {
         Some(action.get())
     }
 
-    /// Whether the intent of the next call was just written.
+    /// Returns true if the intent of the next call was just written.
     pub(super) async fn is_fresh(&self) -> bool {
         match &self.intent {
             Some(intent) => intent.is_younger_than(self.context.settings.settle / 4).await,

@@ -1,5 +1,5 @@
-//! Journals that an earlier version wrote. Version 0.1.0 kept in the messages of conditions what has fields of its own
-//! now; its wording stands here and nowhere else.
+//! Journals that an earlier version wrote. Version 0.1.0 stored values in the messages of conditions that have separate
+//! fields now; only this file contains its wording.
 
 use super::state::{condition, current};
 use crate::api::{
@@ -7,7 +7,7 @@ use crate::api::{
     saga::{Cause, ErrorKind, SagaPhase, SagaStatus, StepState, StopReason},
 };
 
-/// How version 0.1.0 began the message of a saga that was stuck since it had to stop.
+/// The start of version 0.1.0's message for a saga that is stuck because it had to stop.
 const STOPS: [(&str, StopReason); 3] = [
     ("it was deleted before it was finished", StopReason::Deleted),
     ("it was cancelled", StopReason::Cancelled),

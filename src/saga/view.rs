@@ -26,7 +26,7 @@ pub struct SagaView<'a> {
     /// The generation of the spec.
     pub generation: i64,
     pub is_deleting: bool,
-    /// Whether the saga's finalizer delays a deletion.
+    /// True if the saga's finalizer delays a deletion.
     pub has_finalizer: bool,
     /// The steps, or why the spec is invalid. For `kind: rollback`, the steps of the saga to undo.
     pub order: Result<&'a Order, &'a str>,
@@ -53,7 +53,7 @@ pub struct SagaView<'a> {
 pub struct Undoes<'a> {
     pub uid: &'a str,
     pub kind: SagaKind,
-    /// Whether its steps and inputs are still those that it executed.
+    /// True if its steps and inputs are the executed ones.
     pub is_unchanged: bool,
     pub phase: SagaPhase,
     /// The journal of its steps.
@@ -114,7 +114,7 @@ pub fn late_in(view: &SagaView<'_>) -> Option<Duration> {
     step.into_iter().chain(saga).min()
 }
 
-/// Why a saga stops, with the stop request that this meets.
+/// The reason why a saga stops, with the stop request that this fulfils.
 pub(super) struct Stop {
     pub(super) why: Why,
     pub(super) request: Option<StopReason>,
@@ -166,7 +166,7 @@ impl Undoes<'_> {
 }
 
 impl Intervention {
-    /// Whether the resolution in the journal is this intervention.
+    /// Returns true if the resolution in the journal is this intervention.
     pub(super) fn is(&self, resolution: &Resolution) -> bool {
         match self {
             Self::Choose(_, requested) | Self::Adopt(_, requested) => requested.what == resolution.what,
@@ -180,7 +180,7 @@ impl SagaView<'_> {
         self.order.ok()?.steps.get(index)
     }
 
-    /// The time until the next call counts, where no call is in flight.
+    /// The time until the next call counts, if no call is in flight.
     pub(super) fn idle(&self) -> Option<Duration> {
         match self.call_state {
             CallState::Idle(until) => self.until(until),
@@ -239,7 +239,7 @@ impl SagaView<'_> {
         done.find_map(|(ordered, _)| Some((ordered, ordered.irreversible?)))
     }
 
-    /// Rolls back, or stops as stuck where an irreversible step is done.
+    /// Rolls back, or stops as stuck if an irreversible step is done.
     pub(super) fn turn_back(&self, Stop { why, request }: Stop) -> Event {
         let Some((step, because)) = self.irreversible_done() else { return Event::RollBack { why } };
         let message = format!(

@@ -19,9 +19,9 @@ pub type Probe = Arc<dyn Fn() -> Option<String> + Send + Sync>;
 /// The sources of the responses.
 #[derive(Clone)]
 pub struct Endpoints {
-    /// Why the process is not live.
+    /// The reason why the process is not live.
     pub live: Probe,
-    /// Why the process is not ready.
+    /// The reason why the process is not ready.
     pub ready: Probe,
     /// Each check of readiness on a line.
     pub checks: Arc<dyn Fn() -> String + Send + Sync>,
@@ -53,7 +53,7 @@ async fn live(State(endpoints): State<Endpoints>) -> (StatusCode, String) {
     answer((endpoints.live)())
 }
 
-/// With `verbose`, each check is listed.
+/// Lists each check with `verbose`.
 async fn ready(State(endpoints): State<Endpoints>, RawQuery(query): RawQuery) -> (StatusCode, String) {
     let (status, text) = answer((endpoints.ready)());
     let is_verbose = query.is_some_and(|query| query.split('&').any(|word| word.split('=').next() == Some("verbose")));

@@ -69,7 +69,7 @@ mod tests {
         "arcadia-operator stops",
         "serving /livez, /readyz and /metrics",
         "serving health and metrics ended",
-        "cannot see how the cloud's actions go; will try again",
+        "cannot read the cloud's actions; retrying",
         "sees again how the cloud's actions go",
         "some work is unfinished; the next leader resumes it",
         "some events were not published",

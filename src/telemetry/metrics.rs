@@ -1,4 +1,4 @@
-//! Metrics in `OpenMetrics` text. Each room registers its own: counters once, gauges anew for each scrape. Label values
+//! Metrics in `OpenMetrics` text. Each module registers its own: counters once, gauges for each scrape. Label values
 //! are kinds, fields of kinds and fixed words, never names of objects.
 
 use std::{fmt, sync::atomic::AtomicU64, time::Duration};
@@ -18,7 +18,7 @@ const PREFIX: &str = "arcadia";
 /// A gauge in seconds.
 pub(crate) type Seconds = Gauge<f64, AtomicU64>;
 
-/// Registers gauges with their values of this moment.
+/// Registers gauges with their current values.
 type Gauges = Box<dyn Fn(&mut Registry) + Send + Sync>;
 
 /// The metrics of the process.
@@ -53,7 +53,7 @@ impl Metrics {
         &mut self.counters
     }
 
-    /// Adds gauges. They are set anew for each scrape, so that concurrent scrapes do not interfere, and stale labels
+    /// Adds gauges. They are set again for each scrape, so that concurrent scrapes do not interfere, and stale labels
     /// disappear.
     pub fn add_gauges(&mut self, set: impl Fn(&mut Registry) + Send + Sync + 'static) {
         self.gauges.push(Box::new(set));

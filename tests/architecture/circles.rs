@@ -13,7 +13,7 @@ use crate::source::{Source, Target};
 #[derive(Debug, PartialEq, Eq)]
 pub struct Circle {
     members: Vec<String>,
-    /// From, to, and the names that the one takes from the other.
+    /// From, to, and the names that the first imports from the second.
     ties: Vec<(String, String, BTreeSet<String>)>,
 }
 
@@ -50,7 +50,7 @@ pub fn circles(source: &Source) -> Vec<Circle> {
     found
 }
 
-/// The entry of a folder that a file belongs to: a module's file and the folder of its children are one.
+/// The entry of a folder that contains a file: a module's file and the folder of its children are one entry.
 fn entry(folder: &str, file: &str) -> Option<String> {
     let name = file.strip_prefix(folder)?.split('/').next()?;
     Some(format!("{folder}{}", name.strip_suffix(".rs").unwrap_or(name)))

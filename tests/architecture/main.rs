@@ -9,7 +9,7 @@ use std::path::Path;
 use circles::circles;
 use source::{Source, Target};
 
-/// The files that decide. A folder stands for all files below it.
+/// The files that decide. A folder includes all files below it.
 const DECIDING: [&str; 31] = [
     "backoff.rs",
     "comparison/",
@@ -44,7 +44,7 @@ const DECIDING: [&str; 31] = [
     "saga/view.rs",
 ];
 
-/// Paths of other crates that have no place in deciding code: clients, the runtime, dice and clocks.
+/// Paths of other crates that deciding code must not use: clients, the runtime, random numbers and clocks.
 const IMPURE: [&str; 17] = [
     "fail",
     "hyper",
@@ -65,7 +65,7 @@ const IMPURE: [&str; 17] = [
     "tokio",
 ];
 
-/// Rooms of this project that have no place in deciding code.
+/// Parts of this project that deciding code must not use.
 const ACTING: [&str; 8] = [
     "digitalocean/client.rs",
     "digitalocean/inventory/snapshot.rs",
@@ -88,7 +88,7 @@ fn no_files_and_no_folders_import_each_other_in_a_circle() {
 }
 
 #[test]
-fn deciding_code_names_no_client_no_runtime_no_dice_and_no_clock() {
+fn deciding_code_uses_no_client_runtime_random_number_or_clock() {
     let references = source().references();
     for place in DECIDING {
         let is_known = references.keys().any(|file| is_within(file, place));
@@ -106,7 +106,7 @@ fn is_within(file: &str, place: &str) -> bool {
     file == place || (place.ends_with('/') && file.starts_with(place))
 }
 
-/// The impure thing that this is, if it is one.
+/// Names the impure dependency, if the target is one.
 fn impurity(target: &Target) -> Option<String> {
     match target {
         Target::Here { file, item } => ACTING.contains(&file.as_str()).then(|| format!("{item} of {file}")),
@@ -124,7 +124,7 @@ fn found(files: &[(&str, &str)]) -> Vec<String> {
 }
 
 #[test]
-fn a_circle_is_named_with_what_ties_it() {
+fn a_circle_is_reported_with_its_imports() {
     let files = [
         ("lib.rs", "mod one; mod two;"),
         ("one.rs", "use crate::two::Two; pub struct One(Two);"),
@@ -136,7 +136,7 @@ fn a_circle_is_named_with_what_ties_it() {
 }
 
 #[test]
-fn a_name_that_is_handed_on_ties_its_user_to_the_file_that_defines_it() {
+fn a_re_exported_name_depends_on_the_file_that_defines_it() {
     let files = [
         ("lib.rs", "mod user; mod room;"),
         ("room/mod.rs", "mod inner; pub use inner::Inner; pub struct Shared;"),
@@ -182,7 +182,7 @@ fn names_in_macros_and_attributes_count_and_tests_do_not() {
 }
 
 #[test]
-fn a_clock_is_found_under_any_name() {
+fn a_clock_is_detected_under_any_name() {
     for code in [
         "use tokio::time::Instant as Clock; fn f() -> Clock { Clock::now() }",
         "use std::time; fn f() { time::Instant::now(); }",

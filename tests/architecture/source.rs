@@ -1,5 +1,5 @@
-//! The modules of the program as its source shows them: their files, the names each defines and imports, and the paths
-//! that each writes. Code for tests alone is left out.
+//! The modules of the program from its source: their files, the names that each defines and imports, and the paths that
+//! each uses. Code that only tests compile is left out.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -13,10 +13,10 @@ use syn::{
     visit::{self, Visit},
 };
 
-/// The name under which the binaries import the library.
+/// The name by which the binaries import the library.
 const LIBRARY: &str = "arcadia_operator";
 
-/// A path as segments. The first one is the name of a crate: one of this project's, or any other.
+/// A path as segments. The first one is the name of a crate: of this project or another.
 pub type Segments = Vec<String>;
 
 /// All modules by path.
@@ -25,22 +25,22 @@ pub struct Source {
     modules: BTreeMap<Segments, Module>,
 }
 
-/// One module, in a file of its own or within its parent's.
+/// One module, in a separate file or within its parent's.
 #[derive(Default)]
 struct Module {
     /// Relative to `src`.
     file: String,
     defined: BTreeSet<String>,
-    /// Names that `use` brings in, with the paths they stand for as written.
+    /// Names that `use` imports, with their full paths as written.
     imported: BTreeMap<String, Segments>,
-    /// Modules of which `use` brings in all names.
+    /// Modules from which `use` imports all names.
     globs: Vec<Segments>,
-    /// Paths that the code of the module writes, those of private `use` items included. A name that is only handed on by
-    /// `pub use` is not written here: whoever uses it depends on the file that defines it.
+    /// Paths that the code of the module uses, including those of private `use` items. A name that `pub use` only
+    /// re-exports is not included: its users depend on the file that defines it.
     written: BTreeSet<Segments>,
 }
 
-/// The place that a path leads to.
+/// The target of a path.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Target {
     /// An item of this project.
@@ -86,7 +86,7 @@ impl Source {
         self.module_at(root, Path::new(file), &folder, &vec![name.to_owned()]);
     }
 
-    /// Reads a module of its own file, whose children are in `folder`.
+    /// Reads a module in its own file, whose children are in `folder`.
     fn module_at(&mut self, root: &Path, file: &Path, folder: &Path, path: &Segments) {
         let text = fs::read_to_string(root.join(file)).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
         let parsed = syn::parse_file(&text).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
@@ -118,7 +118,7 @@ impl Source {
         self.modules.insert(path.clone(), module);
     }
 
-    /// All files, each with the places that its code names.
+    /// All files, each with the targets that its code uses.
     pub fn references(&self) -> BTreeMap<String, BTreeSet<Target>> {
         let mut references = BTreeMap::<String, BTreeSet<Target>>::new();
         for (path, module) in &self.modules {
@@ -128,8 +128,7 @@ impl Source {
         references
     }
 
-    /// The place that a path leads to, as a module writes it. None for a name of the language, a local variable, a macro or
-    /// a whole module.
+    /// Resolves a path in a module. None for a name of the language, a local variable, a macro or a whole module.
     fn resolve(&self, module: &Segments, path: &[String], depth: usize) -> Option<Target> {
         assert!(depth < 32, "{path:?} in {module:?} leads in circles");
         let (first, rest) = path.split_first()?;
@@ -180,7 +179,7 @@ impl Source {
                 return None;
             }
             let through: Segments = import.iter().chain(rest).cloned().collect();
-            // A `use` that names a crate like the name it brings in must not lead back to itself.
+            // A `use` with the name of a crate must not resolve to itself.
             return match self.modules.get(module) {
                 Some(_) if import[0] == *first => Some(Target::Elsewhere(through)),
                 _ => self.resolve(module, &through, depth + 1),
@@ -198,7 +197,7 @@ fn below(module: &[String], name: &str) -> Segments {
 }
 
 impl Module {
-    /// Takes up a `use` item. `path` holds the segments before this part of its tree.
+    /// Adds a `use` item. `path` contains the segments before this part of its tree.
     fn import(&mut self, tree: &UseTree, path: &[String], is_handed_on: bool) {
         let mut bring = |name: String, path: Segments| {
             if !is_handed_on {
@@ -228,7 +227,7 @@ impl Module {
         }
     }
 
-    /// Takes up the paths in tokens that no parser of the language reads: the arguments of macros.
+    /// Adds the paths in unparsed tokens: the arguments of macros.
     fn tokens(&mut self, tokens: TokenStream) {
         let mut path = Segments::new();
         let mut colons = 0;
@@ -310,7 +309,7 @@ impl<'ast> Visit<'ast> for Module {
         visit::visit_macro(self, called);
     }
 
-    /// Paths in the strings of attributes, such as of serde.
+    /// Paths in the strings of attributes, such as serde's.
     fn visit_attribute(&mut self, attribute: &'ast Attribute) {
         if let syn::Meta::List(list) = &attribute.meta {
             for token in list.tokens.clone() {
@@ -324,7 +323,7 @@ impl<'ast> Visit<'ast> for Module {
     }
 }
 
-/// Whether an item exists in tests alone.
+/// Returns true if an item is compiled only for tests.
 fn is_test(attrs: &[Attribute]) -> bool {
     attrs.iter().any(|attr| match &attr.meta {
         syn::Meta::List(list) => list.path.is_ident("cfg") && list.tokens.to_string() == "test",

@@ -1,4 +1,4 @@
-//! The operator's own account: what it may do, and the credentials that the API server issues for it.
+//! The operator's account: its rights, and the credentials that the API server issues for it.
 
 use std::path::{Path, PathBuf};
 
@@ -17,20 +17,20 @@ use serde_json::{Value, json};
 
 use super::eventually;
 
-/// What the API server tells tokens of one account apart by, in the user of each request.
+/// The key in the user of each request that distinguishes tokens of one account.
 const CREDENTIAL: &str = "authentication.kubernetes.io/credential-id";
 
-/// A configuration with one token of the account and no other right.
+/// A kubeconfig with one token of the account and no other right.
 #[derive(Clone)]
 pub struct Credential {
     pub kubeconfig: PathBuf,
     pub token: String,
-    /// What the audit log tells it from other tokens by.
+    /// The id of the token in the audit log.
     pub id: String,
 }
 
 impl Credential {
-    /// A new one, in this file.
+    /// Issues a new credential, in this file.
     pub async fn issue(namespace: &Namespace, installation: &Installation, kubeconfig: &Path) -> Self {
         let client = namespace.client().await.unwrap();
         let token = token(client.clone(), installation).await;
@@ -46,7 +46,7 @@ impl Credential {
         Self { kubeconfig: kubeconfig.to_owned(), id: id(client, &token).await, token }
     }
 
-    /// Whether this entry of the audit log is of a request that was made with it.
+    /// Returns true if this entry of the audit log is a request with this credential.
     pub fn made(&self, request: &Value) -> bool {
         request["user"]["extra"][CREDENTIAL][0] == *self.id
     }
@@ -68,11 +68,11 @@ async fn id(client: Client, token: &str) -> String {
     reviewed.status.unwrap().user.unwrap().extra.unwrap()[CREDENTIAL].concat()
 }
 
-/// Makes the account with what it may do, and waits until it may.
+/// Creates the account with its rights, and waits until they are effective.
 pub async fn grant_access(control_plane: &ControlPlane, installation: &Installation) {
     let access = operator::own_access(installation).unwrap() + &operator::watched_access(installation).unwrap();
     control_plane.kubectl().apply(&access).await.unwrap();
-    // The authorizer learns of a role a moment after it is written; each of them is seen by one of its rules.
+    // The authorizer learns of a role a moment after it is written. One rule of each role shows that it has.
     let reviews = Api::<SubjectAccessReview>::all(control_plane.client().await.unwrap());
     let watched = installation.watched.first().unwrap_or(&installation.namespace);
     for (scope, namespace) in [(Scope::Own, &installation.namespace), (Scope::Watched, watched)] {

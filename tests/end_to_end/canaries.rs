@@ -1,4 +1,4 @@
-//! Canaries in every string of every kind's document, end to end: nothing that the operator writes holds one.
+//! Canaries in every string of every kind's document, end to end: no object that the operator writes contains one.
 
 use std::collections::BTreeSet;
 
@@ -17,7 +17,7 @@ mod examples;
 
 const CANARY: &str = "CANARY";
 
-/// Puts a credential in place of each string, but for the id.
+/// Replaces each string by a credential, except the id.
 fn plant(value: &mut Value) {
     match value {
         Value::String(text) => *text = format!("https://user:{CANARY}@example.com/{text}"),
@@ -28,7 +28,7 @@ fn plant(value: &mut Value) {
 }
 
 #[tokio::test]
-async fn nothing_that_the_operator_writes_holds_a_credential_of_any_document() {
+async fn the_operator_writes_no_credential_of_any_document() {
     let limits = RateLimits { per_minute: 1_000_000, per_hour: 10_000_000, ..RateLimits::default() };
     let mut world = World::without_operator("canaries", limits).await;
     let places = places();
@@ -39,7 +39,7 @@ async fn nothing_that_the_operator_writes_holds_a_credential_of_any_document() {
         let original = examples::full_document(&place.get.path, &place.get.key);
         let mut planted = original.clone();
         planted.as_object_mut().unwrap().values_mut().for_each(plant);
-        // The recorded side holds them, and the live side.
+        // Both the recorded side and the live side contain them.
         for (side, recorded, live) in [("live", &original, &planted), ("recorded", &planted, &original)] {
             let id = id(kind, 2 * number + usize::from(side == "live"));
             put(&world.cloud, place, &id, live).await;

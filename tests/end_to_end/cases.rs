@@ -15,7 +15,7 @@ use table::{Case, Verdict};
 #[path = "../support/cases.rs"]
 mod table;
 
-/// The status and reason of `InSync` that a verdict leads to.
+/// The expected status and reason of `InSync` for a verdict.
 fn wanted(verdict: Verdict) -> &'static str {
     match verdict {
         Verdict::Same => "True NoDrift",
@@ -36,7 +36,7 @@ async fn every_case_of_the_table_gets_its_verdict_and_no_credential_is_printed()
     let mut cases_of: BTreeMap<String, &Case> = BTreeMap::new();
     for (number, case) in cases.iter().enumerate() {
         let place = &places[case.kind.name()];
-        // The account's other responses cannot be had per resource, and the id is the test's own.
+        // The simulator cannot vary the other responses of the account per resource, and the test chooses the id.
         let is_own =
             case.certificates.is_some() || !case.unread.is_empty() || case.id.is_some() || case.scope.is_some();
         if is_own || case.live.get(&place.id.field).is_some() || case.field == place.id.field {
@@ -44,7 +44,7 @@ async fn every_case_of_the_table_gets_its_verdict_and_no_credential_is_printed()
         }
         let id = id(case.kind, number);
         let mut document = case.live.clone();
-        // The policy is merged from a path of its own, which shows none there.
+        // The policy comes from its own path, which returns none.
         if document["backup_policy"].is_null() {
             document.as_object_mut().unwrap().remove("backup_policy");
         }
@@ -101,7 +101,7 @@ async fn every_case_of_the_table_gets_its_verdict_and_no_credential_is_printed()
     })
     .await;
 
-    // The records hold what people wrote into them; everything that the operator writes must not show it.
+    // The records contain user input; nothing that the operator writes may show it.
     let mut printed = world.log();
     printed += &world.run(&["get", "drifts,sagas,events", "-o", "json"]).await;
     printed.extend(world.list("pr").await.iter().map(|record| record["status"].to_string()));

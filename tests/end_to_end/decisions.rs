@@ -1,4 +1,4 @@
-//! Decisions: what accepting does, what is refused, and what a crash in between leaves.
+//! Decisions: the effect of accepting, refused decisions, and crashes between the writes.
 
 use std::time::{Duration, Instant};
 
@@ -8,8 +8,8 @@ use serde_json::json;
 use crate::world::{DROPLET, World, droplet, eventually};
 
 #[tokio::test]
-async fn accepting_a_drift_whose_live_value_moved_is_refused() {
-    // Swept once: the operator learns of the move only because the decision makes it ask.
+async fn accepting_a_drift_with_a_changed_live_value_is_refused() {
+    // One sweep: the operator learns of the change only from the fresh read for the decision.
     let world = World::with("moved", &["--sync-schedule", "1h", "--inventory-max-age", "3h"]).await;
     world.record("web-1", json!({"name": "old-name"})).await;
     let drift = world.open_drift().await;
@@ -22,7 +22,7 @@ async fn accepting_a_drift_whose_live_value_moved_is_refused() {
         world.message(&object, "Resolved").await,
         "the live value is newer-name, not web-1; look again and decide anew"
     );
-    // It stays open, shows the value of now, and the old word does not count for it.
+    // The drift stays open, shows the current value, and the old decision does not apply to it.
     world.has_drifts(&[["name", "old-name", "newer-name", "Open"]]).await;
     world.shows("pr/web-1", "{.spec.desired.name}", "old-name").await;
     world.shows(&object, "{.metadata.annotations}", "").await;
@@ -32,14 +32,14 @@ async fn accepting_a_drift_whose_live_value_moved_is_refused() {
     })
     .await;
 
-    // Decided anew, it goes through.
+    // A second decision succeeds.
     world.run(&["annotate", "drift", &drift, "arcadia.cloud/accept=true"]).await;
     world.has_drifts(&[["name", "old-name", "newer-name", "Accepted"]]).await;
     world.shows("pr/web-1", "{.spec.desired.name}", "newer-name").await;
 }
 
 #[tokio::test]
-async fn a_decision_that_is_taken_back_while_the_provider_is_asked_is_not_carried_out() {
+async fn a_decision_withdrawn_during_its_fresh_read_is_not_carried_out() {
     let world = World::with("withdrawn", &["--sync-schedule", "1h", "--inventory-max-age", "3h"]).await;
     world.record("web-1", json!({"name": "old-name"})).await;
     let drift = world.open_drift().await;
@@ -53,14 +53,14 @@ async fn a_decision_that_is_taken_back_while_the_provider_is_asked_is_not_carrie
     })
     .await;
     world.run(&["annotate", "drift", &drift, "arcadia.cloud/accept-"]).await;
-    // After the answer, and after whatever came of it.
+    // After the answer, and any effect of it.
     tokio::time::sleep(Duration::from_secs(5)).await;
     world.shows("pr/web-1", "{.spec.desired.name}", "old-name").await;
     world.has_drifts(&[["name", "old-name", "web-1", "Open"]]).await;
 }
 
 #[tokio::test]
-async fn many_decisions_that_the_provider_does_not_answer_for_hold_up_nothing_else() {
+async fn many_decisions_without_a_provider_response_delay_nothing_else() {
     let arguments = ["--sync-schedule", "1h", "--inventory-max-age", "3h"];
     let limits = RateLimits { per_minute: 100_000, per_hour: 1_000_000, ..RateLimits::default() };
     let mut world = World::without_operator("many", limits).await;
@@ -86,7 +86,7 @@ async fn many_decisions_that_the_provider_does_not_answer_for_hold_up_nothing_el
     })
     .await;
     assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
-    // And all are carried out in the end.
+    // All decisions are carried out in the end.
     world.cloud.clear_faults().await.unwrap();
     eventually("all accepted", || async {
         let accepted = world.drifts().await.into_iter().filter(|[.., phase]| phase == "Accepted").count();
@@ -96,11 +96,11 @@ async fn many_decisions_that_the_provider_does_not_answer_for_hold_up_nothing_el
 }
 
 #[tokio::test]
-async fn a_decision_that_has_to_wait_says_why_and_is_carried_out_later() {
+async fn a_waiting_decision_shows_the_reason_and_is_carried_out_later() {
     let world = World::new("waits").await;
     world.record("web-1", json!({"tags": ["old"]})).await;
     let drift = world.open_drift().await;
-    // The token loses the scope without which tags cannot be read.
+    // The token loses the scope that reads tags.
     let fields = vec!["tags".to_owned()];
     world.cloud.inject(Fault::new("*", Effect::OmitFields { fields })).await.unwrap();
     world.reaches("pr/web-1", "InSync", "False DriftOpen").await;
@@ -118,8 +118,8 @@ async fn a_decision_that_has_to_wait_says_why_and_is_carried_out_later() {
 }
 
 #[tokio::test]
-async fn a_decision_waits_for_a_part_that_cannot_be_read_just_now() {
-    // Swept once: the rules are known from then.
+async fn a_decision_waits_for_an_unreadable_part() {
+    // One sweep: it discovers the rules.
     let world = World::with("parts", &["--sync-schedule", "1h", "--inventory-max-age", "3h"]).await;
     let id = "00000000-0000-4000-8000-000000000001";
     let rules = |tag: &str| json!([{ "type": "tag", "value": tag }]);
@@ -165,7 +165,7 @@ async fn accepting_a_named_value_demands_that_value() {
     world.shows(&format!("drift/{memory}"), "{.status.decidedBy}", "jane").await;
 }
 
-/// Refuses the second write of an accept, so that the operator can be killed exactly between the two.
+/// Refuses the second write of an accept, so that the operator can be killed exactly between both.
 const NO_CLOSING: &str = r#"
 apiVersion: admissionregistration.k8s.io/v1
 kind: ValidatingAdmissionPolicy
@@ -192,7 +192,7 @@ async fn an_operator_killed_between_the_two_writes_of_an_accept_still_accepts() 
     world.kubectl().apply(&policy).await.unwrap();
     world.record("web-1", json!({"name": "old-name"})).await;
     let drift = world.open_drift().await;
-    // The policy takes a moment to be in force.
+    // The policy takes effect after a moment.
     eventually("the policy to refuse", || async {
         let patch = r#"{"status":{"phase":"Accepted"}}"#;
         let tried = world
@@ -212,7 +212,7 @@ async fn an_operator_killed_between_the_two_writes_of_an_accept_still_accepts() 
     world.kill_operator();
     world.shows(&format!("drift/{drift}"), "{.status.phase}", "Open").await;
 
-    // Meanwhile both sides move on, so that nothing but the record itself tells what was decided.
+    // Meanwhile both sides change, so that only the record contains the decision.
     world.cloud.change("droplets", DROPLET, json!({"name": "third-name"})).await.unwrap();
     world.run(&["patch", "pr", "web-1", "--type=merge", "-p", r#"{"spec":{"desired":{"name":"third-name"}}}"#]).await;
     let name = world.namespace.name();
@@ -223,7 +223,7 @@ async fn an_operator_killed_between_the_two_writes_of_an_accept_still_accepts() 
 }
 
 #[tokio::test]
-async fn accepting_that_a_resource_is_gone_records_it_as_gone() {
+async fn accepting_a_deleted_resource_records_its_deletion() {
     let world = World::new("accept-gone").await;
     world.record("web-1", json!({"name": "web-1"})).await;
     world.reaches("pr/web-1", "InSync", "True NoDrift").await;
@@ -236,7 +236,7 @@ async fn accepting_that_a_resource_is_gone_records_it_as_gone() {
 }
 
 #[tokio::test]
-async fn all_decisions_that_are_there_cost_one_read_and_one_write_of_the_record() {
+async fn pending_decisions_share_one_read_and_one_write_of_the_record() {
     let mut world = World::with("batch", &["--sync-schedule", "1h", "--inventory-max-age", "3h"]).await;
     let fields = (0..256).map(|number| format!("field_{number}"));
     let values = |value: &str| {
@@ -291,7 +291,7 @@ async fn one_decision_settles_the_same_change_of_many_resources() {
             ["size_slug", "s-4vcpu-8gb", "s-1vcpu-1gb", "Open"],
         ])
         .await;
-    // Where the live value moves, the label follows.
+    // The label follows the live value.
     let open = world.open_drift().await;
     let before = world.value(&format!("drift/{open}"), "{.metadata.labels}").await;
     world.cloud.change("droplets", "3", json!({"size_slug": "s-2vcpu-4gb"})).await.unwrap();
@@ -303,7 +303,7 @@ async fn one_decision_settles_the_same_change_of_many_resources() {
 }
 
 #[tokio::test]
-async fn a_decision_that_nothing_can_come_of_is_answered() {
+async fn a_decision_without_effect_is_answered() {
     let limits = RateLimits { per_minute: 100_000, per_hour: 1_000_000, ..RateLimits::default() };
     let mut world = World::without_operator("answered", limits).await;
     world.environment = vec![("FAILPOINTS", "orphans-rest=return(1)")];
@@ -311,7 +311,7 @@ async fn a_decision_that_nothing_can_come_of_is_answered() {
     world.record("web-1", json!({"name": "other"})).await;
     let drift = world.open_drift().await;
     let object = format!("drift/{drift}");
-    // One that is being deleted, and waits for somebody's finalizer.
+    // A drift that is being deleted, and waits for a finalizer.
     world
         .run(&["patch", "drift", &drift, "--type=merge", "-p", r#"{"metadata":{"finalizers":["example.com/hold"]}}"#])
         .await;
@@ -322,7 +322,7 @@ async fn a_decision_that_nothing_can_come_of_is_answered() {
     world.shows("pr/web-1", "{.spec.desired.name}", "other").await;
     world.run(&["patch", "drift", &drift, "--type=merge", "-p", r#"{"metadata":{"finalizers":null}}"#]).await;
 
-    // One that is resolved.
+    // A resolved drift.
     let drift = world.open_drift().await;
     let object = format!("drift/{drift}");
     world.cloud.change("droplets", DROPLET, json!({"name": "other"})).await.unwrap();
@@ -342,7 +342,7 @@ async fn a_decision_that_nothing_can_come_of_is_answered() {
     })
     .await;
 
-    // Those that outlive their record, while the operator runs or not.
+    // Drifts that outlive their record, while the operator runs or not.
     for is_running in [true, false] {
         world.cloud.change("droplets", DROPLET, json!({"name": format!("third-{is_running}")})).await.unwrap();
         let drift = world.open_drift().await;
@@ -350,13 +350,13 @@ async fn a_decision_that_nothing_can_come_of_is_answered() {
         if !is_running {
             world.kill_operator();
         }
-        // As --cascade=orphan leaves them, for which the garbage collector needs half a minute where a kind is new.
+        // As after --cascade=orphan. The garbage collector needs half a minute for a new kind.
         let orphan = r#"{"metadata":{"ownerReferences":null}}"#;
         world.run(&["patch", "drift", &drift, "--type=merge", "-p", orphan]).await;
         world.run(&["delete", "pr", "web-1"]).await;
         world.shows(&object, "{.status.phase}", "Open").await;
         world.run(&["annotate", "drift", &drift, "arcadia.cloud/accept=true"]).await;
-        // A record of the same name is another one.
+        // A new record with the same name is another record.
         world.record("web-1", json!({"name": "other"})).await;
         if !is_running {
             world.restart_operator();

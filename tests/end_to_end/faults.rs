@@ -1,4 +1,4 @@
-//! The cloud misbehaves: no drift is opened or closed on what it says then, and the operator recovers by itself.
+//! Faults of the cloud: they open and close no drift, and the operator recovers without help.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::world::{DROPLET, World, droplet, eventually};
 const FAR: &str = "3164886";
 const LIST: &str = "/v2/droplets";
 
-/// 451 droplets on three pages, of which one is recorded as it is and one is not.
+/// 451 droplets on three pages. One record matches its droplet, and one differs.
 async fn world(test: &str) -> World {
     let limits = RateLimits { per_minute: 100_000, per_hour: 1_000_000, ..RateLimits::default() };
     let mut world = World::without_operator(test, limits).await;
@@ -29,7 +29,7 @@ async fn world(test: &str) -> World {
     world
 }
 
-/// Under each fault, nothing is opened and nothing closed; without it, what really changed is found.
+/// Under each fault, no drift opens or closes; after it, real changes are found.
 async fn nothing_is_concluded_under(world: &World, faults: Vec<Fault>) {
     let drift = format!("drift/{}", world.open_drift().await);
     let version = world.value(&drift, "{.metadata.resourceVersion}").await;
@@ -40,7 +40,7 @@ async fn nothing_is_concluded_under(world: &World, faults: Vec<Fault>) {
         let before = calls().await;
         eventually("calls under the fault", || async { if calls().await >= before + 3 { Ok(()) } else { Err(()) } })
             .await;
-        // One more change that a careless sweep could trip over.
+        // One more change, which a careless sweep would misread.
         world
             .cloud
             .change("droplets", "3164500", json!({"name": format!("{fault:?}").chars().take(20).collect::<String>()}))
@@ -67,7 +67,7 @@ fn status(status: u16, retry_after: Option<u64>, html: bool) -> Fault {
 }
 
 #[tokio::test]
-async fn refusals_conclude_nothing() {
+async fn refusals_change_no_drift() {
     let world = world("refusals").await;
     let faults = vec![
         status(429, None, false).times(3),
@@ -83,7 +83,7 @@ async fn refusals_conclude_nothing() {
 }
 
 #[tokio::test]
-async fn broken_connections_conclude_nothing() {
+async fn broken_connections_change_no_drift() {
     let world = world("connections").await;
     let faults = vec![
         Fault::new(LIST, Effect::Latency { milliseconds: 1500 }),
@@ -97,7 +97,7 @@ async fn broken_connections_conclude_nothing() {
 }
 
 #[tokio::test]
-async fn next_links_that_name_another_host_stop_no_sweep() {
+async fn next_links_to_another_host_block_no_sweep() {
     let world = world("foreign-next").await;
     world.cloud.inject(Fault::new(LIST, Effect::ForeignNext)).await.unwrap();
     world.cloud.change("droplets", FAR, json!({"tags": ["other"]})).await.unwrap();
@@ -105,7 +105,7 @@ async fn next_links_that_name_another_host_stop_no_sweep() {
 }
 
 #[tokio::test]
-async fn lies_conclude_nothing() {
+async fn misleading_responses_change_no_drift() {
     let world = world("lies").await;
     let fields = ["tags", "image", "vpc_uuid", "volume_ids"].map(str::to_owned).to_vec();
     let faults = vec![
@@ -123,7 +123,7 @@ async fn lies_conclude_nothing() {
 }
 
 #[tokio::test]
-async fn an_inventory_that_grows_too_old_is_told_and_gives_no_verdict() {
+async fn an_expired_inventory_is_reported_and_gives_no_verdict() {
     let world = World::with("stale", &["--inventory-max-age", "3s"]).await;
     world.record("web-1", json!({"name": "other"})).await;
     world.reaches("pr/web-1", "InSync", "False DriftOpen").await;
@@ -142,7 +142,7 @@ async fn an_inventory_that_grows_too_old_is_told_and_gives_no_verdict() {
 }
 
 #[tokio::test]
-async fn an_inventory_grows_too_old_even_while_a_sweep_waits() {
+async fn an_inventory_expires_even_during_a_waiting_sweep() {
     let world = World::with("waits", &["--inventory-max-age", "3s"]).await;
     world.record("web-1", json!({"name": "web-1"})).await;
     world.reaches("pr/web-1", "InSync", "True NoDrift").await;
@@ -153,7 +153,7 @@ async fn an_inventory_grows_too_old_even_while_a_sweep_waits() {
 }
 
 #[tokio::test]
-async fn a_cloud_that_never_answered_is_told() {
+async fn a_cloud_that_never_responded_is_reported() {
     let mut world = World::without_operator("never", RateLimits::default()).await;
     world.cloud.inject(Fault::new("*", Effect::Status { status: 401, retry_after: None, html: false })).await.unwrap();
     world.start_operator(&[]);
@@ -228,8 +228,8 @@ async fn sweeps_that_do_not_fit_the_budget_become_rarer_and_those_of_kinds_with_
 }
 
 #[tokio::test]
-async fn limits_that_others_of_the_token_use_up_are_noticed() {
-    // The operator believes in 5,000 an hour; the server allows 30.
+async fn limits_used_up_by_other_users_of_the_token_are_noticed() {
+    // The operator is configured for 5,000 an hour; the server allows 30.
     let limits = RateLimits { per_minute: 1000, per_hour: 30, ..RateLimits::default() };
     let mut world = World::without_operator("others", limits).await;
     world.record("web-1", json!({"name": "web-1"})).await;

@@ -1,4 +1,4 @@
-//! Two operators: one acts, the other stands by, and never both act.
+//! Two operators: one leads, the other stands by, and never do both write.
 
 use std::{
     net::{SocketAddr, TcpListener},
@@ -19,7 +19,7 @@ use crate::world::{Credential, DROPLET, Operator, World, droplet, eventually, in
 
 const LIMITS: RateLimits =
     RateLimits { per_minute: 100_000, per_hour: 1_000_000, ssh_keys_per_minute: 10, cdn_per_ten_seconds: 5 };
-/// How many droplets a test has whose point is that much is being written.
+/// The number of droplets in tests that need many writes.
 const MANY: u64 = 150;
 /// The exit code of an operator that lost the lease.
 const LOST_LEASE: i32 = 3;
@@ -55,7 +55,7 @@ impl Replica {
         .await;
     }
 
-    /// Not ready, for a reason with these words; but alive.
+    /// Waits until it is not ready, for a reason with these words, but alive.
     async fn becomes_unready(&self, words: &str) {
         eventually(&format!("not ready: {words}"), || async {
             match self.get("/readyz").await? {
@@ -84,7 +84,7 @@ impl Replica {
         assert!(sent.success());
     }
 
-    /// How it ended.
+    /// Waits for its end, and returns the exit code.
     async fn ends(&mut self) -> i32 {
         let begun = Instant::now();
         loop {
@@ -97,7 +97,7 @@ impl Replica {
     }
 }
 
-/// Looks at the cluster without the time that kubectl takes to start.
+/// Reads the cluster without the time that kubectl takes to start.
 struct Eye {
     leases: Api<Lease>,
     drifts: Api<Drift>,
@@ -114,7 +114,7 @@ impl Eye {
         lease.spec?.holder_identity
     }
 
-    /// Waits until another than this one holds the lease, and tells who.
+    /// Waits until another operator holds the lease, and returns its identity.
     async fn next_holder(&self, last: Option<&String>) -> String {
         eventually("another holder", || async {
             let holder = self.holder().await;
@@ -143,7 +143,7 @@ fn id(number: u64) -> String {
     (4_000_000 + number).to_string()
 }
 
-/// Records many droplets, all as they are.
+/// Records many droplets with their live values.
 async fn record_many(world: &World) {
     let mut manifests = Vec::new();
     for number in 0..MANY {
@@ -167,7 +167,7 @@ async fn rename_many(world: &World, suffix: &str) {
 }
 
 #[tokio::test]
-async fn a_standby_takes_over_from_a_leader_that_dies_and_from_one_that_stops() {
+async fn a_standby_replaces_a_killed_and_a_stopped_leader() {
     let mut world = World::without_operator("takeover", LIMITS).await;
     let eye = Eye::on(&world).await;
     world.record("web-1", json!({"name": "web-1", "size_slug": "s-2vcpu-4gb"})).await;
@@ -180,7 +180,7 @@ async fn a_standby_takes_over_from_a_leader_that_dies_and_from_one_that_stops() 
     let calls = world.cloud.requests().await.unwrap().total();
     assert!(calls > 0);
 
-    // The standby has what it needs before it needs it, and has not asked the cloud for anything.
+    // The standby has synced its caches before it needs them, and has not called the cloud.
     assert!(second.log().contains("all records and drifts are known"), "{}", second.log());
     assert!(!second.is_leader() && !second.log().contains("swept"), "{}", second.log());
 
@@ -212,7 +212,7 @@ async fn a_standby_takes_over_from_a_leader_that_dies_and_from_one_that_stops() 
 }
 
 #[tokio::test]
-async fn a_clean_stop_in_the_midst_of_work_leaves_nothing_half_done() {
+async fn a_clean_stop_during_work_completes_started_writes() {
     let mut world = World::without_operator("clean", LIMITS).await;
     let eye = Eye::on(&world).await;
     record_many(&world).await;
@@ -231,11 +231,11 @@ async fn a_clean_stop_in_the_midst_of_work_leaves_nothing_half_done() {
     eprintln!("ended after {ended:?} with {done} drifts");
     assert!(ended < Duration::from_secs(10) && done < usize::try_from(MANY).unwrap(), "{ended:?}, {done}");
     assert!(!log.contains("not finished") && !log.contains("could not"), "{log}");
-    // Each drift is told of once, by whom it was opened.
+    // Each drift is reported once, by the operator that opened it.
     eye.next_holder(Some(&holder)).await;
     eye.reaches_drifts(usize::try_from(MANY).unwrap()).await;
     eventually("an event for each drift", || async {
-        // Each is also on the record.
+        // Each drift is also reported on the record.
         let of_drifts = "jsonpath={.items[?(@.involvedObject.kind=='Drift')].reason}";
         let events = world.run(&["get", "events", "-o", of_drifts]).await;
         let told = events.split(' ').filter(|reason| *reason == "DriftDetected").count();
@@ -245,7 +245,7 @@ async fn a_clean_stop_in_the_midst_of_work_leaves_nothing_half_done() {
     drop(second);
 }
 
-/// What was written when, as the API server's audit log has it.
+/// A write and its time, from the API server's audit log.
 struct Write {
     at: Timestamp,
     what: String,
@@ -281,7 +281,7 @@ fn lists(log: &Path, with: &Credential, since: Timestamp) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn a_leader_that_stood_still_past_its_lease_writes_nothing_more() {
+async fn a_leader_paused_past_its_lease_writes_nothing_more() {
     let audit_policy = json!({
         "apiVersion": "audit.k8s.io/v1", "kind": "Policy", "omitStages": ["RequestReceived"],
         "rules": [{ "level": "Metadata" }],
@@ -294,7 +294,7 @@ async fn a_leader_that_stood_still_past_its_lease_writes_nothing_more() {
     let mut world = World::on(&control_plane, "stopped", LIMITS).await;
     let eye = Eye::on(&world).await;
     record_many(&world).await;
-    // One account, as replicas have it, but a token each: the audit log tells them apart.
+    // One account, as replicas have it, but one token each: the audit log distinguishes them.
     let (one, other) = (world.credential().await, world.credential().await);
     let mut first = Replica::start(&mut world, &[("KUBECONFIG", one.kubeconfig.to_str().unwrap())]);
     let holder = eye.next_holder(None).await;
@@ -303,7 +303,7 @@ async fn a_leader_that_stood_still_past_its_lease_writes_nothing_more() {
     rename_many(&world, "a").await;
     eye.reaches_drifts(30).await;
 
-    // In the midst of its writes.
+    // Stopped between its writes.
     first.signal("-STOP");
     let stopped = Timestamp::now();
     let stood = Instant::now();
@@ -314,7 +314,7 @@ async fn a_leader_that_stood_still_past_its_lease_writes_nothing_more() {
     assert!(taken < Duration::from_secs(15), "{taken:?}");
     assert!(left > 0, "the first one must have something left to write");
     eye.reaches_drifts(usize::try_from(MANY).unwrap()).await;
-    // The other one has as much to do when the first goes on.
+    // The other operator has as much to do when the first one continues.
     rename_many(&world, "b").await;
     tokio::time::sleep(Duration::from_secs(1)).await;
     first.signal("-CONT");
@@ -329,7 +329,7 @@ async fn a_leader_that_stood_still_past_its_lease_writes_nothing_more() {
     assert!(at_start.len() >= 4 && at_start.iter().all(|list| !list.contains("resourceVersion=0")), "{at_start:?}");
     let at_takeover = lists(&log, &other, stopped);
     assert!(at_takeover.is_empty(), "the caches of a standby are warm: {at_takeover:?}");
-    // What it had sent by then was on its way.
+    // Requests that were sent before the stop may still arrive.
     let limit = stopped + Duration::from_secs(1);
     let late: Vec<_> = of_first.iter().filter(|write| write.at > limit).map(|write| &write.what).collect();
     assert!(late.is_empty(), "written after it was stopped: {late:?}");
@@ -338,7 +338,7 @@ async fn a_leader_that_stood_still_past_its_lease_writes_nothing_more() {
 }
 
 #[tokio::test]
-async fn the_api_server_may_be_away_for_a_minute() {
+async fn the_operator_survives_a_minute_without_the_api_server() {
     let control_plane = ControlPlane::start(Options { controller_manager: false, ..Options::default() }).await.unwrap();
     install(&control_plane).await;
     let mut world = World::on(&control_plane, "away", LIMITS).await;
@@ -351,7 +351,7 @@ async fn the_api_server_may_be_away_for_a_minute() {
     let standby = Replica::start(&mut world, &[]);
     standby.becomes_ready().await;
 
-    // A saga in the midst of it: the snapshot is made, and its result cannot be written down.
+    // A saga is interrupted: the snapshot is created, and its result cannot be stored.
     let steps = json!([
         {"name": "wait", "step": "Sleep", "with": {"seconds": 1}},
         {"name": "snapshot", "step": "CreateDropletSnapshot", "with": {"droplet_provider_id": DROPLET}},
@@ -365,7 +365,7 @@ async fn the_api_server_may_be_away_for_a_minute() {
 
     control_plane.stop_api_server().await.unwrap();
     let away = Instant::now();
-    // It cannot know whether somebody else has the lease by now.
+    // It cannot know whether another operator holds the lease by now.
     assert_eq!(leader.ends().await, LOST_LEASE);
     standby.becomes_unready("API server").await;
     // As the kubelet would.
@@ -389,11 +389,11 @@ async fn the_api_server_may_be_away_for_a_minute() {
     world.has_drifts(&[["name", "web-1", "renamed", "Open"]]).await;
     world.saga_reaches("through", "Succeeded").await;
     let snapshots = world.cloud.inventory().await.unwrap()["snapshots"].as_object().unwrap().len();
-    assert_eq!(snapshots, 1, "made once, whoever went on with it");
+    assert_eq!(snapshots, 1, "made once, by either process");
 }
 
 #[tokio::test]
-async fn it_is_not_ready_without_its_definitions_and_ready_again_with_them() {
+async fn readiness_depends_on_the_definitions() {
     let control_plane = ControlPlane::start(Options { controller_manager: false, ..Options::default() }).await.unwrap();
     install(&control_plane).await;
     let mut world = World::on(&control_plane, "definitions", LIMITS).await;

@@ -1,4 +1,4 @@
-//! Values and decisions that nobody should write: each gets an answer, and none stops anything else.
+//! Invalid values and decisions: each is answered, and none blocks anything else.
 
 use std::collections::BTreeMap;
 
@@ -6,19 +6,19 @@ use serde_json::{Value, json};
 
 use crate::world::{DROPLET, World, droplet, eventually};
 
-/// A value in so many maps.
+/// A value nested in this many maps.
 fn nested(levels: usize) -> Value {
     (0..levels).fold(json!("x"), |value, _| json!({ "a": value }))
 }
 
 #[tokio::test]
-async fn a_record_that_is_nested_more_deeply_than_a_parser_takes_stops_no_other() {
+async fn a_record_nested_too_deeply_for_the_parser_blocks_no_other() {
     let mut world = World::new("deep").await;
     world.cloud.put("droplets", droplet("3164450", "other")).await.unwrap();
     world.record_as("deep", "Droplet", "3164450", json!({ "name": nested(300) }), json!({})).await;
     world.record("web-1", json!({"name": "web-1"})).await;
     world.reaches("pr/web-1", "InSync", "True NoDrift").await;
-    // Also at a start, when all records are listed.
+    // Also at startup, when all records are listed.
     world.kill_operator();
     world.restart_operator();
     world.cloud.change("droplets", DROPLET, json!({"name": "odd"})).await.unwrap();
@@ -33,7 +33,7 @@ async fn a_record_that_is_nested_more_deeply_than_a_parser_takes_stops_no_other(
 }
 
 #[tokio::test]
-async fn a_recorded_value_of_another_form_is_a_drift_that_says_why_it_cannot_be_reverted() {
+async fn a_recorded_value_of_another_form_is_a_drift_that_cannot_be_reverted() {
     let world = World::new("forms").await;
     let forms = [
         ("name", json!(["web-1"])),
@@ -85,7 +85,7 @@ async fn a_recorded_value_of_another_form_is_a_drift_that_says_why_it_cannot_be_
         let record = drift["spec"]["resourceRef"]["name"].as_str().unwrap().to_owned();
         let condition = &drift["status"]["conditions"][0];
         let (reason, message) = (condition["reason"].as_str().unwrap(), condition["message"].as_str().unwrap());
-        // A number is a name too.
+        // A number is also a valid name.
         let is_answered = match wanted[&record].as_str() {
             "name: 7" => drift["status"]["phase"] == "Reverted",
             _ => reason == "DecisionRefused" && message.ends_with('.'),
@@ -98,7 +98,7 @@ async fn a_recorded_value_of_another_form_is_a_drift_that_says_why_it_cannot_be_
 }
 
 #[tokio::test]
-async fn tags_that_no_path_takes_fail_cleanly_and_change_nothing_else() {
+async fn tags_that_fit_no_path_fail_cleanly_and_change_nothing_else() {
     let world = World::new("tags").await;
     let before = world.cloud.inventory().await.unwrap();
     let odd = ["..", ".", "a/b", "../../droplets", "%2e%2e", "a b", "wéb🎉", "a?b=c", "a#b", "\u{202e}bew", "a\nb"];
@@ -121,7 +121,7 @@ async fn tags_that_no_path_takes_fail_cleanly_and_change_nothing_else() {
 }
 
 #[tokio::test]
-async fn decisions_in_quick_succession_end_in_a_state_that_is_explained() {
+async fn decisions_in_quick_succession_end_in_an_explained_state() {
     let world = World::new("quick").await;
     world.record("web-1", json!({"name": "web-1", "tags": ["web", "prod"]})).await;
     world.reaches("pr/web-1", "InSync", "True NoDrift").await;

@@ -1,22 +1,22 @@
-//! Looks for tokens wherever the operator may have left one: its log, its metrics, and what the API server keeps.
+//! Searches for tokens in everything that the operator writes: its log, its metrics, and the objects in the API server.
 
 use std::{collections::BTreeSet, process::Command};
 
 use arcadia_operator::api;
 use control_plane::Namespace;
 
-/// What nothing may ever show.
+/// The tokens that no output may contain.
 #[derive(Clone)]
 pub struct Tokens(pub Vec<String>);
 
 impl Tokens {
-    /// Fails when one of them is in a text; `what` says which text.
+    /// Fails if a text contains one of them; `what` names the text.
     pub fn are_not_in(&self, what: &str, text: &str) {
         assert!(!self.0.iter().any(|token| text.contains(token)), "a token is in {what}");
     }
 }
 
-/// All objects that the operator may have written in these namespaces, with all that is kept of them.
+/// All objects that the operator may have written in these namespaces, in full.
 pub fn objects(seen_by: &Namespace, namespaces: &BTreeSet<&str>) -> String {
     let ours = api::crds().into_iter().map(|crd| crd.metadata.name.unwrap());
     let kinds: Vec<_> = ours.chain(["events.events.k8s.io", "leases.coordination.k8s.io"].map(str::to_owned)).collect();

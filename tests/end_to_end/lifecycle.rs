@@ -1,4 +1,4 @@
-//! What becomes of records and drifts over time.
+//! The lifecycle of records and drifts.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -32,7 +32,7 @@ async fn a_drift_that_goes_away_is_stale_and_a_new_one_is_a_new_episode() {
 }
 
 #[tokio::test]
-async fn only_so_many_resolved_drifts_are_kept() {
+async fn resolved_drifts_beyond_the_limit_are_deleted() {
     let world = World::with("history", &["--drift-history-limit", "2"]).await;
     world.record("web-1", json!({"name": "web-1"})).await;
     for round in 0..4 {
@@ -46,7 +46,7 @@ async fn only_so_many_resolved_drifts_are_kept() {
 }
 
 #[tokio::test]
-async fn of_two_records_for_one_droplet_the_older_stands() {
+async fn the_older_of_two_records_for_one_droplet_takes_effect() {
     let world = World::new("twins").await;
     world.record("first", json!({"name": "one"})).await;
     world.open_drift().await;
@@ -59,14 +59,14 @@ async fn of_two_records_for_one_droplet_the_older_stands() {
     world.reaches("pr/second", "Stalled", "True DuplicateRecord").await;
     world.has_drifts(&[["name", "one", "web-1", "Open"]]).await;
 
-    // When the older goes, the younger stands, and the older's drifts go with it.
+    // After the older record is deleted, the younger one takes effect, and the older one's drifts are deleted.
     world.run(&["delete", "pr", "first"]).await;
     world.has_drifts(&[["name", "two", "web-1", "Open"]]).await;
     world.reaches("pr/second", "Ready", "True Compared").await;
 }
 
 #[tokio::test]
-async fn lists_are_sets_and_habits_of_the_cloud_are_no_drift() {
+async fn reordered_lists_and_changes_by_the_cloud_are_no_drift() {
     let world = World::new("habits").await;
     let desired = json!({
         "tags": ["prod", "web"], "region": "NYC3", "vcpus": "2", "memory": 4096.0, "monitoring": true, "ipv6": "false",
@@ -78,7 +78,7 @@ async fn lists_are_sets_and_habits_of_the_cloud_are_no_drift() {
 }
 
 #[tokio::test]
-async fn a_field_that_does_not_exist_is_told_with_the_nearest_names() {
+async fn an_unknown_field_is_reported_with_similar_names() {
     let world = World::new("typo").await;
     world.record("web-1", json!({"size_slg": "s-1vcpu-1gb", "name": "web-1"})).await;
     world.reaches("pr/web-1", "Ready", "False InvalidField").await;
@@ -92,7 +92,7 @@ async fn a_field_that_does_not_exist_is_told_with_the_nearest_names() {
 }
 
 #[tokio::test]
-async fn a_gone_resource_is_one_drift_on_exists() {
+async fn a_deleted_resource_opens_one_drift_on_exists() {
     let world = World::new("gone").await;
     world.record("web-1", json!({"name": "other", "region": "ams3", "size_slug": "s-2vcpu-4gb"})).await;
     world.has_drifts(&[["name", "other", "web-1", "Open"], ["region", "ams3", "nyc3", "Open"]]).await;
@@ -114,7 +114,7 @@ async fn a_gone_resource_is_one_drift_on_exists() {
         if events.contains(&"ResourceGone".to_owned()) { Ok(()) } else { Err(events) }
     })
     .await;
-    // It comes back: what it is like is the question again.
+    // The resource exists again, and its fields are compared again.
     world.cloud.put("droplets", droplet(DROPLET, "other")).await.unwrap();
     eventually("the drift on exists to close", || async {
         let open = world
@@ -126,7 +126,7 @@ async fn a_gone_resource_is_one_drift_on_exists() {
 }
 
 #[tokio::test]
-async fn an_id_that_was_never_seen_is_not_gone() {
+async fn an_unknown_id_is_not_a_deleted_resource() {
     let world = World::new("never-seen").await;
     world.record_as("web-9", "Droplet", "9", json!({"name": "web-9"}), json!({})).await;
     world.reaches("pr/web-9", "Ready", "False ResourceNotFound").await;
@@ -142,7 +142,7 @@ async fn an_id_that_was_never_seen_is_not_gone() {
 }
 
 #[tokio::test]
-async fn a_change_that_a_list_shows_is_read_once_before_it_becomes_a_drift() {
+async fn a_listed_change_is_confirmed_by_one_read_before_its_drift_opens() {
     let world = World::new("confirmed").await;
     world.record("web-1", json!({"name": "web-1"})).await;
     world.reaches("pr/web-1", "InSync", "True NoDrift").await;
@@ -155,7 +155,7 @@ async fn a_change_that_a_list_shows_is_read_once_before_it_becomes_a_drift() {
 }
 
 #[tokio::test]
-async fn a_suspended_record_is_left_alone() {
+async fn a_suspended_record_is_not_reconciled() {
     let world = World::new("suspended").await;
     world.record_as("web-1", "Droplet", DROPLET, json!({"name": "other"}), json!({"suspend": true})).await;
     world.reaches("pr/web-1", "InSync", "Unknown Suspended").await;
@@ -167,7 +167,7 @@ async fn a_suspended_record_is_left_alone() {
 }
 
 #[tokio::test]
-async fn changing_the_record_closes_the_old_question() {
+async fn changing_the_record_closes_its_drift() {
     let world = World::new("record").await;
     world.record("web-1", json!({"name": "one", "region": "ams3", "memory": 1})).await;
     world
@@ -199,7 +199,7 @@ async fn changing_the_record_closes_the_old_question() {
 }
 
 #[tokio::test]
-async fn other_kinds_are_compared_likewise_each_from_its_own_list() {
+async fn other_kinds_are_compared_from_their_own_lists() {
     let world = World::new("kinds").await;
     world
         .cloud
@@ -235,7 +235,7 @@ async fn other_kinds_are_compared_likewise_each_from_its_own_list() {
         .await;
     world.has_drifts(&[["size_gigabytes", "50", "100", "Open"], ["ttl", "60", "1800", "Open"]]).await;
     let requests = world.cloud.requests().await.unwrap();
-    assert_eq!(requests.count("GET /v2/droplets"), 0, "only what is recorded is listed");
+    assert_eq!(requests.count("GET /v2/droplets"), 0, "only recorded kinds are listed");
 }
 
 #[tokio::test]
@@ -271,20 +271,20 @@ async fn detection_waits_for_its_own_schedule() {
     })
     .await;
     assert!(world.drifts().await.is_empty());
-    // A person who asks need not wait.
+    // A sync that a person requests does not wait.
     world.sync("web-1").await;
     world.has_drifts(&[["name", "web-1", "other", "Open"]]).await;
 }
 
 #[tokio::test]
-async fn a_record_that_is_made_again_may_ask_for_a_sync_in_the_same_words() {
+async fn a_recreated_record_can_request_a_sync_with_the_same_text() {
     let world = World::with("again", &["--sync-schedule", "1h", "--inventory-max-age", "3h"]).await;
     let asked = async || {
         world.record("web-1", json!({"name": "web-1"})).await;
         world.reaches("pr/web-1", "InSync", "True NoDrift").await;
         let before = world.cloud.requests().await.unwrap().count("GET /v2/droplets");
         world.run(&["annotate", "pr", "web-1", "arcadia.cloud/sync-requested-at=please"]).await;
-        eventually("the sync that was asked for", || async {
+        eventually("the requested sync", || async {
             let handled = world.value("pr/web-1", "{.status.lastHandledSyncAt}").await;
             if handled == "please" { Ok(()) } else { Err(handled) }
         })
@@ -297,7 +297,7 @@ async fn a_record_that_is_made_again_may_ask_for_a_sync_in_the_same_words() {
 }
 
 #[tokio::test]
-async fn many_new_records_cost_a_few_lists_and_hardly_a_single_question() {
+async fn many_new_records_cost_a_few_lists_and_hardly_a_direct_request() {
     let mut world = World::without_operator("first-looks", RateLimits::default()).await;
     let id = |number: u32| (3_164_500 + number).to_string();
     for number in 1..=300 {
@@ -325,11 +325,11 @@ async fn many_new_records_cost_a_few_lists_and_hardly_a_single_question() {
     })
     .await;
     let after = calls("GET /v2/droplets").await + calls("GET /v2/droplets/*").await;
-    // Three pages a list, one of them for droplets with GPUs, and some seconds between two.
+    // A list has three pages, one of them for droplets with GPUs, and some seconds pass between two.
     assert!(after - before <= 4 + 3 * 4, "{}", after - before);
 }
 
-/// Every write but those of the API server to its own lease.
+/// Every write except those of the API server to its own lease.
 async fn our_writes(control_plane: &ControlPlane) -> BTreeMap<String, u64> {
     let mut writes = control_plane.write_counts().await.unwrap();
     writes.retain(|write, _| !write.ends_with(" leases"));
@@ -337,7 +337,7 @@ async fn our_writes(control_plane: &ControlPlane) -> BTreeMap<String, u64> {
 }
 
 #[tokio::test]
-async fn a_sweep_that_finds_nothing_new_writes_nothing_and_a_lost_api_server_is_survived() {
+async fn a_sweep_without_a_change_writes_nothing_even_after_an_api_server_outage() {
     let control_plane = ControlPlane::start(Options { controller_manager: false, ..Options::default() }).await.unwrap();
     install(&control_plane).await;
     let limits = RateLimits { per_minute: 100_000, per_hour: 1_000_000, ..RateLimits::default() };
@@ -347,7 +347,7 @@ async fn a_sweep_that_finds_nothing_new_writes_nothing_and_a_lost_api_server_is_
         let id = (3_164_444 + number).to_string();
         world.cloud.put("droplets", droplet(&id, &format!("web-{number}"))).await.unwrap();
     }
-    // Without a lease: on a loaded machine the API server may take longer to come back than a lease lasts.
+    // Without a lease: on a loaded machine the API server may restart more slowly than a lease expires.
     world.start_operator(&["--leader-elect=false"]);
     for (name, id) in [("a", DROPLET), ("b", "3164500"), ("c", "3164800")] {
         world.record_as(name, "Droplet", id, json!({"size_slug": "s-2vcpu-4gb", "name": "drifted"}), json!({})).await;
@@ -365,7 +365,7 @@ async fn a_sweep_that_finds_nothing_new_writes_nothing_and_a_lost_api_server_is_
     assert_eq!(after, writes, "writes without news");
     let sweeps = requests.count("GET /v2/droplets") / 4;
     assert!(sweeps >= 3, "{requests:?}");
-    // 451 droplets are three pages, and GPU droplets are asked for apart.
+    // 451 droplets are three pages, and GPU droplets are listed separately.
     assert!(requests.total() <= (sweeps + 1) * 4, "{requests:?}");
 
     control_plane.stop_api_server().await.unwrap();

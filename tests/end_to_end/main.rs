@@ -1,4 +1,4 @@
-//! End to end: a real API server, the simulator of the cloud, the operator as a process of its own, and kubectl.
+//! End to end: a real API server, the simulated cloud, the operator as a separate process, and kubectl.
 #![cfg(test)]
 
 mod canaries;

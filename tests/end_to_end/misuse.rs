@@ -1,4 +1,4 @@
-//! Acceptances under users who do everything in another order than the documents say, with kubectl alone.
+//! Acceptances with the steps in every other order than the documented one, with kubectl alone.
 
 use serde_json::json;
 
@@ -7,7 +7,7 @@ use crate::world::{DROPLET, World, eventually, manifest};
 const ACCEPT: &str = "arcadia.cloud/accept=true";
 const OLD: &str = "old-name";
 
-/// A record whose manifest says another name than the cloud, and its drift.
+/// A record whose manifest has another name than the cloud, and its drift.
 async fn declared(test: &str) -> (World, String) {
     let world = World::new(test).await;
     world.declare("web-1", json!({"name": OLD, "region": "nyc3"})).await;
@@ -15,7 +15,7 @@ async fn declared(test: &str) -> (World, String) {
     (world, drift)
 }
 
-/// The same, accepted.
+/// The same record and drift, accepted.
 async fn accepted(test: &str) -> (World, String) {
     let (world, drift) = declared(test).await;
     annotate(&world, &drift, &[ACCEPT]).await;
@@ -31,7 +31,7 @@ async fn annotation(world: &World, drift: &str, name: &str) -> String {
     world.value(drift, &format!("{{.metadata.annotations.arcadia\\.cloud/{name}}}")).await
 }
 
-/// Waits until a decision is answered: the condition, with these words, and an event of its own.
+/// Waits until a decision is answered: by a condition with these words, and by its own event.
 async fn answered(world: &World, drift: &str, words: &str) {
     eventually(&format!("an answer with {words}"), || async {
         let message = world.message(drift, "DecisionApplied").await;
@@ -42,7 +42,7 @@ async fn answered(world: &World, drift: &str, words: &str) {
     told(world, drift, words).await;
 }
 
-/// Waits until an event on the drift says these words.
+/// Waits until an event on the drift contains these words.
 async fn told(world: &World, drift: &str, words: &str) {
     let name = drift.strip_prefix("drift/").unwrap();
     let selector = format!("involvedObject.name={name}");
@@ -55,9 +55,9 @@ async fn told(world: &World, drift: &str, words: &str) {
 }
 
 #[tokio::test]
-async fn annotations_in_odd_orders_are_answered_and_none_is_lost() {
+async fn annotations_in_unusual_orders_are_all_answered() {
     let (world, drift) = declared("odd-orders").await;
-    // The end first: it waits for the decision.
+    // The end of the acceptance first: it waits for the decision.
     annotate(&world, &drift, &["arcadia.cloud/accept-until=9999-12-01T00:00:00Z"]).await;
     world.reaches(&drift, "Resolved", "False DecisionWaiting").await;
     let message = world.message(&drift, "Resolved").await;
@@ -72,7 +72,7 @@ async fn annotations_in_odd_orders_are_answered_and_none_is_lost() {
         if because == "asked by finance" { Ok(()) } else { Err(because) }
     })
     .await;
-    // Ends that cannot be, one after the other: each is answered in its own words, and the old one is put back.
+    // Invalid ends, one after the other: each is refused with its own message, and the old end is restored.
     for (end, words) in [("2020-01-01T00:00:00Z", "is in the past"), ("-5m", "must be an RFC 3339 time")] {
         annotate(&world, &drift, &[&format!("arcadia.cloud/accept-until={end}")]).await;
         answered(&world, &drift, words).await;
@@ -82,13 +82,13 @@ async fn annotations_in_odd_orders_are_answered_and_none_is_lost() {
         })
         .await;
     }
-    // Withdrawn and reverted in one command: withdrawn, and told where to revert.
+    // Withdrawn and reverted in one command: it is withdrawn, and the answer names the drift to revert.
     annotate(&world, &drift, &["arcadia.cloud/accept-", "arcadia.cloud/revert=true"]).await;
     world.reaches(&drift, "Standing", "False Withdrawn").await;
     let next = world.open_drift().await;
     answered(&world, &drift, "this drift is resolved already, as Accepted").await;
     assert_eq!(annotation(&world, &drift, "revert").await, "");
-    // Another decision on the drift that is over names the one that is open.
+    // Another decision on the resolved drift names the open drift.
     annotate(&world, &drift, &["arcadia.cloud/accept-until=24h"]).await;
     answered(&world, &drift, &format!("decide Drift {next} instead")).await;
     // A revert has no end.
@@ -122,21 +122,21 @@ async fn a_reason_of_any_size_and_script_is_kept_and_shown_readably() {
             .map(|[kept]: [String; 1]| kept)
             .unwrap();
     assert_eq!(kept, because);
-    // The event shows the start, with marks of direction and control characters written out.
+    // The event shows the start of the text, with direction marks and control characters escaped.
     told(&world, &drift, r"\u202eмы так решили\u200b 日本語").await;
     let described = world.run(&["describe", "pr", "web-1"]).await;
     assert!(!described.contains(['\u{202e}', '\u{1b}']), "{described}");
 }
 
 #[tokio::test]
-async fn a_field_that_leaves_the_manifest_or_changes_its_notation_ends_the_acceptance() {
+async fn removing_or_renaming_a_declared_field_ends_its_acceptance() {
     let (world, drift) = accepted("removed").await;
     world.declare("web-1", json!({"region": "nyc3"})).await;
     world.reaches(&drift, "Standing", "False ManifestChanged").await;
     world.reaches("pr/web-1", "ManifestCurrent", "True NoAcceptanceStands").await;
     world.reaches("pr/web-1", "InSync", "True NoDrift").await;
 
-    // A dotted field becomes a part of its map, and the map a dotted field.
+    // A dotted field becomes a part of its map, and the map becomes a dotted field.
     let by_path = |level: u32| json!({"config.level": level, "config.disk": 80});
     let as_map = |level: u32| json!({"config": {"level": level, "disk": 80}});
     let world = World::new("notation").await;
@@ -156,7 +156,7 @@ async fn a_field_that_leaves_the_manifest_or_changes_its_notation_ends_the_accep
     let acceptance = "{.status.acceptances[0].declared} {.status.acceptances[0].accepted}";
     world.shows("pr/web-1", acceptance, "level: 1 level: 2").await;
     assert!(world.message("pr/web-1", "ManifestCurrent").await.starts_with("config: level: 1 -> 2 is accepted"));
-    // The accepted value in the other notation is the accepted value.
+    // The accepted value in the other notation is the same value.
     world.declare("web-1", by_path(2)).await;
     world.reaches(&second, "Standing", "False InManifest").await;
     world.reaches("pr/web-1", "InSync", "True NoDrift").await;
@@ -186,7 +186,7 @@ async fn a_policy_that_becomes_in_place_moves_what_stands_and_the_others_move_no
     annotate(&world, &drift, &["arcadia.cloud/accept-"]).await;
     answered(&world, &drift, "the accepted value is in the record").await;
 
-    // The manifest puts its own value back, as it must under this policy.
+    // The manifest restores its own value, as this policy requires.
     declare("InPlace", OLD).await;
     let second = format!("drift/{}", world.open_drift().await);
     // An end is ruled out for new decisions, and an acceptance that has one does not move.
@@ -258,7 +258,7 @@ async fn a_suspended_record_answers_decisions_about_its_acceptance() {
 }
 
 #[tokio::test]
-async fn a_drift_that_is_deleted_or_outlives_its_record_stands_no_more() {
+async fn a_deleted_or_orphaned_drift_ends_its_acceptance() {
     let (mut world, drift) = accepted("deleted").await;
     world.run(&["delete", &drift]).await;
     let drift = format!("drift/{}", world.open_drift().await);
@@ -269,14 +269,14 @@ async fn a_drift_that_is_deleted_or_outlives_its_record_stands_no_more() {
     world.kill_operator();
     world.environment = vec![("FAILPOINTS", "orphans-rest=return(1)")];
     world.restart_operator();
-    // As --cascade=orphan leaves it, for which the garbage collector needs half a minute where a kind is new.
+    // As after --cascade=orphan. The garbage collector needs half a minute for a new kind.
     let orphan = r#"{"metadata":{"ownerReferences":null}}"#;
     world.run(&["patch", &drift, "--type=merge", "-p", orphan]).await;
     world.run(&["delete", "pr", "web-1"]).await;
     world.reaches(&drift, "Standing", "False RecordGone").await;
     annotate(&world, &drift, &["arcadia.cloud/accept-until=24h"]).await;
     answered(&world, &drift, "the record of this drift is gone").await;
-    // The record comes back, and asks again.
+    // The record is created again, and the drift opens again.
     world.declare("web-1", json!({"name": OLD, "region": "nyc3"})).await;
     assert_ne!(format!("drift/{}", world.open_drift().await), drift);
     world.reaches("pr/web-1", "InSync", "False DriftOpen").await;
@@ -284,7 +284,7 @@ async fn a_drift_that_is_deleted_or_outlives_its_record_stands_no_more() {
 }
 
 #[tokio::test]
-async fn server_side_apply_conflicts_with_the_operator_only_over_what_it_wrote_into_the_record() {
+async fn server_side_apply_conflicts_only_with_values_that_the_operator_wrote() {
     let world = World::new("conflicts").await;
     let apply = |name: &'static str, manager: &'static str, force: bool| {
         let record = manifest("web-1", "Droplet", DROPLET, &json!({"name": name}), &json!({}));
@@ -296,7 +296,7 @@ async fn server_side_apply_conflicts_with_the_operator_only_over_what_it_wrote_i
             applied.map(drop).map_err(|error| error.to_string())
         }
     };
-    // Of two manifests about one field, the second is refused by the first, whatever stands between.
+    // Of two manifests with one field, the second conflicts with the first, independent of an acceptance.
     apply(OLD, "team-a", false).await.unwrap();
     let drift = format!("drift/{}", world.open_drift().await);
     annotate(&world, &drift, &[ACCEPT]).await;
@@ -307,7 +307,7 @@ async fn server_side_apply_conflicts_with_the_operator_only_over_what_it_wrote_i
     apply("web-1", "team-b", true).await.unwrap();
     world.reaches(&drift, "Standing", "False InManifest").await;
 
-    // A value that the operator wrote into the record is its own until a manifest takes it over.
+    // The operator owns a value that it wrote into the record until a manifest takes it over.
     world.cloud.put("droplets", crate::world::droplet("2", "web-2")).await.unwrap();
     world.record_as("web-2", "Droplet", "2", json!({"name": OLD}), json!({})).await;
     let drift = format!("drift/{}", world.open_drift().await);

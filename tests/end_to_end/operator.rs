@@ -1,4 +1,4 @@
-//! An operator as a process of its own. Before it ends, its metrics are looked through for tokens.
+//! An operator as a separate process. Before it ends, its metrics are searched for tokens.
 
 use std::{
     io::{Read as _, Write as _},
@@ -13,7 +13,7 @@ use control_plane::Process;
 
 use super::leaks::Tokens;
 
-/// How long an operator may take for its metrics; one that stands still serves none.
+/// The timeout of reading its metrics; a blocked operator serves none.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// A running operator.
@@ -23,17 +23,17 @@ pub struct Operator {
 }
 
 impl Operator {
-    /// This one, which may show none of these.
+    /// Wraps a process whose output may contain none of these tokens.
     pub fn new(process: Process, tokens: Tokens) -> Self {
         Self { process, tokens }
     }
 
-    /// How it ended, if it did.
+    /// The exit status, if it has ended.
     pub fn ended(&mut self) -> Option<ExitStatus> {
         self.process.ended()
     }
 
-    /// Asks it to end, and kills it when it has not after `patience`.
+    /// Sends SIGTERM, and kills it after `patience`.
     pub fn terminate(&mut self, patience: Duration) -> Option<ExitStatus> {
         self.look_through();
         self.process.terminate(patience)
@@ -44,12 +44,12 @@ impl Operator {
         self.process.kill();
     }
 
-    /// Its metrics, if it serves them at this moment.
+    /// Its metrics, if it serves them now.
     pub fn metrics(&self) -> Option<String> {
         self.answer("/metrics")
     }
 
-    /// What it answers at this path, if it serves anything at this moment.
+    /// Its response at this path, if it serves one now.
     pub fn answer(&self, path: &str) -> Option<String> {
         let mut stream = TcpStream::connect_timeout(&self.address()?, PATIENCE).ok()?;
         stream.set_read_timeout(Some(PATIENCE)).ok()?;
@@ -59,7 +59,7 @@ impl Operator {
         Some(answer)
     }
 
-    /// Where it serves them, as its log says for people or for machines.
+    /// The address of its metrics, from the log in either format.
     fn address(&self) -> Option<SocketAddr> {
         let log = std::fs::read_to_string(self.process.log()).ok()?;
         let line = log.lines().find(|line| line.contains("serving /livez, /readyz and /metrics"))?;

@@ -1,4 +1,4 @@
-//! Who may do what: the operator no more than it needs, people what their role says, each tried for real.
+//! Rights: the operator has no more than it needs, and people have those of their role. Each is tried.
 
 mod actions;
 mod objects;
@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use self::objects::{OPEN, bind, create_as_operator, in_force};
 use crate::world::{DROPLET, TOKEN, World, eventually, install};
 
-/// Everything that any `ServiceAccount` does, with what it sent and got.
+/// Everything that a `ServiceAccount` does, with requests and responses.
 const AUDIT_POLICY: &str = r#"
 apiVersion: audit.k8s.io/v1
 kind: Policy
@@ -29,12 +29,12 @@ rules:
 "#;
 
 #[tokio::test]
-async fn the_operator_uses_every_right_that_it_has_and_is_refused_nothing() {
+async fn the_operator_uses_all_of_its_rights_and_needs_no_others() {
     let options = Options { audit_policy: Some(AUDIT_POLICY.to_owned()), ..Options::default() };
     let control_plane = ControlPlane::start(options).await.unwrap();
     let audit = control_plane.audit_log().unwrap();
     install(&control_plane).await;
-    // Its garbage collector looks for new kinds only now and then.
+    // Its garbage collector discovers new kinds only periodically.
     control_plane.restart_controller_manager().await.unwrap();
     let system = control_plane.namespace("arcadia-system").await.unwrap();
     let installation = Installation::cluster_wide(OPERATOR, system.name());
@@ -49,7 +49,7 @@ async fn the_operator_uses_every_right_that_it_has_and_is_refused_nothing() {
     in_force(&world.kubectl(), &installation).await;
     world.start_operator(&["--drift-history-limit", "1"]);
 
-    // Opened, moved, three times decided in a way that is refused.
+    // Opened, changed, and decided three times in ways that are refused.
     world.record("web-1", json!({"name": "other"})).await;
     let drift = world.open_drift().await;
     world.cloud.change("droplets", DROPLET, json!({"name": "third"})).await.unwrap();
@@ -63,18 +63,18 @@ async fn the_operator_uses_every_right_that_it_has_and_is_refused_nothing() {
         .await;
         world.reaches(&format!("drift/{drift}"), "Resolved", "False DecisionRefused").await;
     }
-    // Accepted, with somebody else's name under it: the status shows who really did.
+    // Accepted, with a forged name: the status shows the real user.
     let forged = "arcadia.cloud/decided-by=somebody-else";
     world.run(&["annotate", "--as=jane", "drift", &drift, "arcadia.cloud/accept=true", forged]).await;
     world.has_drifts(&[["name", "other", "third", "Accepted"]]).await;
     world.shows(&format!("drift/{drift}"), "{.status.decidedBy}", "jane").await;
-    // Opened and gone by itself: only one resolved drift is kept.
+    // Opened and resolved by the cloud: only one resolved drift is kept.
     world.cloud.change("droplets", DROPLET, json!({"name": "fourth"})).await.unwrap();
     world.has_drifts(&[["name", "other", "third", "Accepted"], ["name", "third", "fourth", "Open"]]).await;
     world.cloud.change("droplets", DROPLET, json!({"name": "third"})).await.unwrap();
     world.has_drifts(&[["name", "third", "fourth", "Stale"]]).await;
     revert_under_an_acceptance(&world).await;
-    // The resource is gone altogether.
+    // The resource is deleted.
     world.cloud.delete("droplets", DROPLET).await.unwrap();
     eventually("the loss", || async {
         let drifts = world.drifts().await;
@@ -99,7 +99,7 @@ async fn the_operator_uses_every_right_that_it_has_and_is_refused_nothing() {
     world.saga_reaches("under-way", "Running").await;
     world.operator.take().unwrap().terminate(Duration::from_secs(10));
 
-    // The policies hinder neither the garbage collector nor the end of a namespace.
+    // The policies allow the garbage collector and the deletion of a namespace.
     world.run(&["delete", "pr", "web-1"]).await;
     world.has_drifts(&[]).await;
     world.record("web-1", json!({"name": "web-1"})).await;
@@ -111,7 +111,7 @@ async fn the_operator_uses_every_right_that_it_has_and_is_refused_nothing() {
         .map(|request| format!("{} {}", request["verb"], request["requestURI"]))
         .collect();
     assert!(refused.is_empty(), "{refused:#?}");
-    // Whatever the operator wrote to the API server, it is in here.
+    // The audit log contains everything that the operator wrote to the API server.
     assert!(!std::fs::read_to_string(&audit).unwrap().contains(TOKEN), "the token is in an object");
 }
 
@@ -131,7 +131,7 @@ async fn revert_under_an_acceptance(world: &World) {
     world.shows(&reverted, "{.status.decidedBy}", "jane").await;
 }
 
-/// Sagas that are held, stuck and given up, undone by another, and deleted when their time is over.
+/// Sagas that wait, are stuck and given up, rolled back by another saga, and deleted when they expire.
 async fn carry_on_sagas(world: &World) {
     let snapshot =
         json!({"name": "snapshot", "step": "CreateDropletSnapshot", "retry": {"attempts": 1, "minSeconds": 0}});
@@ -146,7 +146,7 @@ async fn carry_on_sagas(world: &World) {
     }});
     world.order("do", order("provision", &[approval, record])).await;
     world.saga_reaches("do", "Running").await;
-    // Approved in somebody else's name: the journal shows who it really was.
+    // Approved with a forged name: the journal shows the real user.
     world.run(&["annotate", "--as=jane", "saga", "do", "arcadia.cloud/approve-go=somebody"]).await;
     let saga = world.saga_reaches("do", "Succeeded").await;
     assert_eq!(saga["status"]["steps"][1]["output"]["approved_by"], "jane");
@@ -179,7 +179,7 @@ async fn carry_on_sagas(world: &World) {
 }
 
 #[tokio::test]
-async fn a_token_would_be_found_in_metrics_and_in_objects() {
+async fn the_search_finds_a_token_in_metrics_and_in_objects() {
     let world = World::new("leaks").await;
     world.record("web-1", json!({"name": "other"})).await;
     eventually("all kinds of objects", || async {
@@ -195,7 +195,7 @@ async fn a_token_would_be_found_in_metrics_and_in_objects() {
     world.run(&["annotate", "pr", "web-1", "left-"]).await;
 }
 
-/// `verb resource.group` for all that the table of rules grants.
+/// `verb resource.group` for every right in the table of rules.
 fn granted() -> BTreeSet<String> {
     let pairs = RULES.iter().flat_map(|rule| {
         let resources = rule.resources.iter();
@@ -204,7 +204,7 @@ fn granted() -> BTreeSet<String> {
     pairs.map(|(verb, resource, group)| format!("{verb} {group} {resource}")).collect()
 }
 
-/// The same for all that the operator did.
+/// The same for every request of the operator.
 fn used(audit: &Path, installation: &Installation) -> BTreeSet<String> {
     let of = |request: Value| {
         let text = |key: &str| request["objectRef"][key].as_str().unwrap_or_default().to_owned();
@@ -212,7 +212,7 @@ fn used(audit: &Path, installation: &Installation) -> BTreeSet<String> {
         if !text("subresource").is_empty() {
             write!(what, "/{}", text("subresource")).unwrap();
         }
-        // To apply what is not there takes the right to create it.
+        // An apply that creates an object needs the right to create it.
         let has_created = request["verb"] == "patch" && request["responseStatus"]["code"] == 201;
         let verbs = [request["verb"].as_str(), has_created.then_some("create")];
         verbs.into_iter().flatten().map(|verb| format!("{verb} {what}")).collect::<Vec<_>>()
@@ -220,10 +220,10 @@ fn used(audit: &Path, installation: &Installation) -> BTreeSet<String> {
     requests(audit, installation).flat_map(of).collect()
 }
 
-/// What the operator asked of the API server.
+/// The operator's requests to the API server.
 fn requests(audit: &Path, installation: &Installation) -> impl Iterator<Item = Value> + use<> {
     let log = std::fs::read_to_string(audit).unwrap_or_default();
-    // The last line may be half written.
+    // The last line may be incomplete.
     let requests: Vec<Value> = log.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
     let username = installation.username();
     requests

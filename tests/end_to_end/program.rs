@@ -1,4 +1,4 @@
-//! The program's contract with scripts: what it prints, how it ends, and what it serves.
+//! The program's contract with scripts: its output, its exit codes, and its endpoints.
 
 use std::{net::TcpListener, process::Output, time::Duration};
 
@@ -10,14 +10,14 @@ use tokio::process::Command;
 
 use crate::world::{World, control_plane, droplet, eventually};
 
-/// The program with nothing in its environment but what is given.
+/// Runs the program with only the given environment.
 async fn program(arguments: &[&str], environment: &[(&str, &str)]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_arcadia-operator"));
     command.args(arguments).env_clear().envs(environment.iter().copied()).kill_on_drop(true);
     tokio::time::timeout(Duration::from_secs(40), command.output()).await.expect("it should have ended").unwrap()
 }
 
-/// It ends with 2 and one line that has these words.
+/// It exits with 2 and prints one line with these words.
 async fn refuses(arguments: &[&str], environment: &[(&str, &str)], words: &[&str]) {
     let output = program(arguments, environment).await;
     let said = String::from_utf8(output.stderr).unwrap();
@@ -36,7 +36,7 @@ async fn the_definitions_are_printed_as_yaml() {
 }
 
 #[tokio::test]
-async fn bad_settings_end_it_with_one_line() {
+async fn invalid_settings_exit_with_one_line() {
     let token = [("DIGITALOCEAN_TOKEN", "x")];
     refuses(&["--sync-schedule", "soon"], &token, &["--sync-schedule", "soon", "5m", "15 * * * *"]).await;
     refuses(&["run", "--sync-schedule", "61 * * * *"], &token, &["--sync-schedule"]).await;
@@ -55,11 +55,11 @@ async fn bad_settings_end_it_with_one_line() {
 }
 
 #[tokio::test]
-async fn a_cluster_that_cannot_be_worked_with_ends_it_with_one_line() {
+async fn an_unusable_cluster_exits_with_one_line() {
     let token = ("DIGITALOCEAN_TOKEN", "x");
     refuses(&[], &[token, ("HOME", "/nonexistent")], &["no Kubernetes cluster", "KUBECONFIG"]).await;
 
-    // Nobody listens there.
+    // Nothing listens on this port.
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let folder = tempfile::tempdir().unwrap();
     let kubeconfig = folder.path().join("config");
@@ -76,7 +76,7 @@ async fn a_cluster_that_cannot_be_worked_with_ends_it_with_one_line() {
 }
 
 #[tokio::test]
-async fn missing_definitions_end_it_with_the_command_to_apply_them() {
+async fn missing_definitions_exit_with_the_command_to_apply_them() {
     let control_plane = ControlPlane::start(Options { controller_manager: false, ..Options::default() }).await.unwrap();
     let kubeconfig = control_plane.kubeconfig().to_str().unwrap();
     let environment = [("DIGITALOCEAN_TOKEN", "x"), ("KUBECONFIG", kubeconfig)];
@@ -84,7 +84,7 @@ async fn missing_definitions_end_it_with_the_command_to_apply_them() {
 }
 
 #[tokio::test]
-async fn a_role_that_is_missing_in_one_of_the_namespaces_ends_it_with_its_name() {
+async fn a_missing_role_in_one_namespace_exits_with_its_name() {
     let mut world = World::without_operator("one-role", RateLimits::default()).await;
     let kubeconfig = world.credential().await.kubeconfig;
     let environment = [("DIGITALOCEAN_TOKEN", "x"), ("KUBECONFIG", kubeconfig.to_str().unwrap())];
@@ -98,7 +98,7 @@ async fn a_role_that_is_missing_in_one_of_the_namespaces_ends_it_with_its_name()
 }
 
 #[tokio::test]
-async fn health_and_metrics_tell_the_truth() {
+async fn health_and_metrics_match_the_state() {
     let _ = control_plane().await;
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let address = format!("127.0.0.1:{port}");
@@ -106,7 +106,7 @@ async fn health_and_metrics_tell_the_truth() {
     let mut world = World::without_operator("health", limits).await;
     let unavailable = digitalocean_simulator::Effect::Status { status: 500, retry_after: None, html: false };
     world.cloud.inject(digitalocean_simulator::Fault::new("*", unavailable)).await.unwrap();
-    // One that nobody recorded, and a node.
+    // An unrecorded droplet, and a node.
     world.cloud.put("droplets", droplet("5", "web-5")).await.unwrap();
     world.cloud.put("droplets", json!({"id": 6, "name": "pool-1", "tags": ["k8s", "k8s:worker"]})).await.unwrap();
     world.record("web-1", json!({"name": "other"})).await;
@@ -166,7 +166,7 @@ async fn health_and_metrics_tell_the_truth() {
     for line in log.lines() {
         assert!(serde_json::from_str::<serde_json::Value>(line).is_ok(), "not JSON: {line}");
     }
-    // SIGTERM ends it cleanly.
+    // SIGTERM ends it with success.
     let ended = world.operator.take().unwrap().terminate(Duration::from_secs(5)).unwrap();
     assert!(ended.success(), "{ended:?}");
 }

@@ -1,10 +1,10 @@
-//! What kubectl prints stays readable, whatever the values, also of drifts that an earlier version stored.
+//! The output of kubectl stays readable for any value, also for drifts that an earlier version stored.
 
 use serde_json::json;
 
 use crate::world::{DROPLET, World, eventually};
 
-/// The cells of a table by the columns that its header names.
+/// The cells of a table, split at the columns of its header.
 fn cells(table: &str) -> Vec<Vec<String>> {
     let mut lines = table.lines();
     let header = lines.next().unwrap();
@@ -73,7 +73,7 @@ async fn tables_stay_readable_whatever_the_values() {
     assert_eq!(row("size_slug")[3..5], ["s", r#"" edge ""#]);
     assert!(row("image")[4].starts_with("start-xxx") && row("image")[4].ends_with('…'));
     assert_eq!(row("tags")[3..5], [r#"["one","two"]"#, r#"["one"]"#]);
-    // The full values stay in the spec.
+    // The full values are in the spec.
     let full = world.value("drifts", "{.items[?(@.spec.field=='image')].spec.actual}").await;
     assert_eq!(full.len(), long.len());
 
@@ -164,7 +164,7 @@ async fn a_drift_that_an_earlier_version_stored_keeps_working() {
         if label.len() == 8 { Ok(()) } else { Err(label) }
     })
     .await;
-    // No second one opens, and the columns show the full values.
+    // No second drift opens, and the columns show the full values.
     world.reaches("pr/web-1", "InSync", "False DriftOpen").await;
     let table = world.run(&["get", "drifts", "-o", "wide"]).await;
     let rows = cells(&table);
@@ -180,7 +180,7 @@ async fn a_drift_that_an_earlier_version_stored_keeps_working() {
 }
 
 #[tokio::test]
-async fn a_change_that_the_provider_makes_by_itself_has_a_note() {
+async fn a_change_by_the_provider_has_a_note() {
     let world = World::new("note").await;
     let id = "00000000-0000-4000-8000-000000000001";
     let database = json!({ "id": id, "name": "cache", "engine": "valkey", "version": "8" });

@@ -1,4 +1,4 @@
-//! Writes that the API server refuses, and what others write: a record says what is wrong and goes on with the rest.
+//! Writes that the API server refuses, and writes of others: a record reports the error and processes all other fields.
 
 use serde_json::json;
 
@@ -74,7 +74,7 @@ async fn a_field_whose_name_no_drift_can_hold_is_named_and_the_others_open() {
 }
 
 #[tokio::test]
-async fn what_others_write_into_a_status_goes() {
+async fn foreign_writes_to_a_status_are_removed() {
     let world = World::new("status").await;
     world.record("web-1", json!({"name": "web-1"})).await;
     world.reaches("pr/web-1", "InSync", "True NoDrift").await;

@@ -1,9 +1,9 @@
 //! Objects of every phase as the last released version stored them, in `tests/stored/worlds`: this version continues
 //! each of them, so that an upgrade in flight loses no decision, repeats no call and opens no second drift.
 //!
-//! The objects are written by a real run: `UPDATE_STORED=1 cargo test --test end_to_end replay` carries out each story
-//! with an operator, kills it, and stores what the API server and the cloud have at that moment. The replay puts both
-//! back exactly as they were, UIDs included; only times move to the present.
+//! A real run writes the objects: `UPDATE_STORED=1 cargo test --test end_to_end replay` executes each story with an
+//! operator, kills it, and stores the state of the API server and the cloud at that moment. The replay restores both
+//! exactly, including UIDs; only times move to the present.
 
 use std::{collections::BTreeMap, path::PathBuf};
 
@@ -69,7 +69,7 @@ impl Stored {
         Self { version: env!("CARGO_PKG_VERSION").to_owned(), at: Timestamp::now(), cloud, objects }
     }
 
-    /// A world with all of this and no operator.
+    /// Creates a world with all of this and without an operator.
     async fn put(&self, name: &str) -> World {
         let (world, control_plane) = world(name).await;
         let passed = Timestamp::now() - self.at;
@@ -80,7 +80,7 @@ impl Stored {
                 world.cloud.put_as_is(collection, document).await.unwrap();
             }
         }
-        // Owners come first: nothing may look as if its owner were gone.
+        // Owners come first: no object may appear to be orphaned.
         for plural in PLURALS {
             for object in &self.objects[plural] {
                 let text = object.to_string().replace(NAMESPACE, world.namespace.name());
@@ -107,7 +107,7 @@ fn shift(value: &mut Value, passed: jiff::Span) {
     }
 }
 
-/// A world without an operator, on a control plane whose etcd can be reached.
+/// A world without an operator, on a control plane with direct access to etcd.
 async fn world(name: &str) -> (World, &'static ControlPlane) {
     static OWN: OnceCell<ControlPlane> = OnceCell::const_new();
     let own = OWN.get_or_init(|| async {
@@ -120,12 +120,12 @@ async fn world(name: &str) -> (World, &'static ControlPlane) {
     (World::on(own, name, limits).await, own)
 }
 
-/// The world of this name, continued by this version. With `UPDATE_STORED`, the story is carried out and stored first.
+/// The world of this name, continued by this version. With `UPDATE_STORED`, the story is executed and stored first.
 async fn replayed(name: &str, story: impl AsyncFnOnce(&mut World)) -> (World, Lines) {
     if std::env::var_os("UPDATE_STORED").is_some() {
         let (mut world, _) = world(name).await;
         story(&mut world).await;
-        assert!(world.operator.is_none(), "the operator has to be killed at the moment that is stored");
+        assert!(world.operator.is_none(), "the operator must be killed at the stored moment");
         let stored = serde_saphyr::to_string(&Stored::of(&world).await).unwrap();
         std::fs::create_dir_all(Stored::file(name).parent().unwrap()).unwrap();
         std::fs::write(Stored::file(name), stored).unwrap();
@@ -182,7 +182,7 @@ async fn annotate(world: &World, object: &str, annotations: &[&str]) {
     world.run(&[&["annotate", object, "--overwrite"], annotations].concat()).await;
 }
 
-/// The records of the story of drifts. Each is of a droplet of its own.
+/// The records of the story of drifts, each with its own droplet.
 const RECORDS: [&str; 22] = [
     "open",
     "refused",
@@ -207,7 +207,7 @@ const RECORDS: [&str; 22] = [
     "decided",
     "to-revert",
 ];
-/// Those that a manifest declares.
+/// The records that a manifest declares.
 const DECLARING: [&str; 5] = ["standing", "in-manifest", "manifest-changed", "live-returned", "withdrawn"];
 
 fn id(record: &str) -> String {
@@ -229,7 +229,7 @@ async fn declare(world: &World, record: &str, size: &str) {
     world.kubectl().apply(&manifest(record, "Droplet", &id(record), &desired, &json!({}))).await.unwrap();
 }
 
-/// Brings drifts into every phase, and kills the operator while decisions are on their way.
+/// Brings drifts into every phase, and kills the operator while decisions are in progress.
 async fn every_drift(world: &mut World) {
     for record in RECORDS {
         world.cloud.put("droplets", droplet(&id(record), record)).await.unwrap();
@@ -347,7 +347,7 @@ async fn drifts_and_records_of_every_phase_are_continued_and_no_decision_is_lost
     let live = world.cloud.get("droplets", &id("to-revert")).await.unwrap().unwrap();
     assert_eq!(live["name"], "wanted");
 
-    // The revert in progress awaits its action and does not start another one.
+    // The revert in progress waits for its action and does not start another one.
     world.reaches(&drifts["reverting"], "Resolved", "False Reverting").await;
     let saga = world.value(&drifts["reverting"], "{.status.sagaRef.name}").await;
     finish(&world, &saga).await;
@@ -357,7 +357,7 @@ async fn drifts_and_records_of_every_phase_are_continued_and_no_decision_is_lost
     let started = |record: &str| requests.count(&format!("POST /v2/droplets/{}/actions", id(record)));
     assert_eq!((started("reverting"), started("to-revert"), requests.mutating()), (0, 1, 1), "{requests:?}");
 
-    // Everything else is as it was: no second drift opens, no resolved one opens again, and no acceptance ends.
+    // Everything else is unchanged: no second drift opens, no resolved one reopens, and no acceptance ends.
     for record in RECORDS {
         world.sync(record).await;
     }
@@ -376,7 +376,7 @@ async fn drifts_and_records_of_every_phase_are_continued_and_no_decision_is_lost
     for (name, line) in before.iter().filter(|(name, _)| !in_flight(name)) {
         assert_eq!(after.get(name), Some(line), "{name}");
     }
-    assert_eq!(kept(&after, "sagas/").len(), kept(&before, "sagas/").len() + 1, "only the revert that was asked for");
+    assert_eq!(kept(&after, "sagas/").len(), kept(&before, "sagas/").len() + 1, "only the requested revert");
 }
 
 /// Completes the actions that a saga waits for.
@@ -440,7 +440,7 @@ async fn every_saga(world: &mut World) {
     world.start_operator(&[]);
     let status = |status: u16| Effect::Status { status, retry_after: None, html: false };
 
-    // Ended, in each way.
+    // Ended, in each phase.
     order(world, "succeeded", json!([snapshot(PLAIN)]), &[]).await;
     order(world, "rolled-back", json!([snapshot(PLAIN), fail()]), &[]).await;
     order(world, "invalid", json!([{ "name": "a", "step": "Slep" }]), &[]).await;
@@ -498,7 +498,7 @@ async fn every_saga(world: &mut World) {
     has("cancelled", "\"progress\":\"1/2\"").await;
     has("deleted", "\"progress\":\"1/2\"").await;
 
-    // The response of a call is lost, and nothing shows yet what it did.
+    // The response of a call is lost, and its effect is not visible yet.
     let lost = Fault::new(format!("/v2/droplets/{DOUBTED}/actions"), Effect::ResetAfter).method("POST").times(1);
     world.cloud.inject(lost).await.unwrap();
     let unseen = Fault::new(format!("/v2/droplets/{DOUBTED}/snapshots"), status(503)).method("GET");
@@ -513,7 +513,7 @@ async fn every_saga(world: &mut World) {
         if found { Ok(()) } else { Err("none yet") }
     })
     .await;
-    // An undo that does not come through.
+    // An undo that fails.
     world.cloud.inject(Fault::new("/v2/snapshots/*", status(503)).method("DELETE")).await.unwrap();
     let mut patient = snapshot(UNDOING);
     patient["retry"] = json!({ "attempts": 20, "minSeconds": 1 });
@@ -528,7 +528,7 @@ async fn every_saga(world: &mut World) {
 #[tokio::test]
 async fn sagas_of_every_phase_are_continued_and_no_call_is_repeated() {
     let (world, before) = replayed("sagas", every_saga).await;
-    // The effect of the call in doubt is found, and the requests made meanwhile are carried out.
+    // The effect of the call in doubt is found, and meanwhile requests are carried out.
     for (name, phase) in [("doubts", "Succeeded"), ("rolling-back", "RolledBack"), ("cancelled", "RolledBack")] {
         world.saga_reaches(name, phase).await;
     }
@@ -548,7 +548,7 @@ async fn sagas_of_every_phase_are_continued_and_no_call_is_repeated() {
     }
     assert_eq!(after.len() + 1, before.len(), "one was deleted");
 
-    // Those that wait for a person continue when the person answers.
+    // Sagas that wait for a person continue after the annotation.
     annotate(&world, "saga/approval", &["arcadia.cloud/approve-ask=kubernetes-admin"]).await;
     resolve(&world, "stuck", "retry").await;
     world.saga_reaches("stuck", "RolledBack").await;

@@ -1,4 +1,4 @@
-//! Reverts: one field goes back to its desired value by a saga, and everything else stays as it is.
+//! Reverts: a saga restores the desired value of one field, and everything else is unchanged.
 
 use std::time::Duration;
 
@@ -30,7 +30,7 @@ async fn is_phase(world: &World, drift: &str, phase: &str) {
 }
 
 #[tokio::test]
-async fn a_revert_puts_one_field_back_by_a_saga_and_leaves_the_rest_alone() {
+async fn a_revert_restores_only_one_field_by_a_saga() {
     let (world, drift) =
         drifted("revert", json!({"name": "web-1", "tags": ["web", "prod"]}), json!({"name": "odd"})).await;
     world.shows(&drift, "{.spec.revert}", "Safe").await;
@@ -96,7 +96,7 @@ async fn a_revert_with_a_worse_effect_is_refused_until_it_is_allowed() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_reverted_says_why_and_what_is_malformed_is_refused() {
+async fn impossible_reverts_show_the_reason_and_malformed_ones_are_refused() {
     let (world, drift) = drifted("never", json!({"region": "nyc3"}), json!({"region": {"slug": "ams3"}})).await;
     world.shows(&drift, "{.spec.revert}", "NotRevertible").await;
     assert_ne!(world.value(&drift, "{.spec.revertNote}").await, "");
@@ -120,7 +120,7 @@ async fn what_cannot_be_reverted_says_why_and_what_is_malformed_is_refused() {
 }
 
 #[tokio::test]
-async fn a_revert_that_fails_is_rolled_back_and_the_drift_says_so() {
+async fn a_failed_revert_is_rolled_back_and_reported_on_the_drift() {
     let (world, drift) = drifted("fails", json!({"name": "web-1"}), json!({"name": "odd"})).await;
     let refused = Effect::Status { status: 422, retry_after: None, html: false };
     world.cloud.inject(Fault::new("/v2/droplets/*/actions", refused).method("POST")).await.unwrap();
@@ -130,17 +130,17 @@ async fn a_revert_that_fails_is_rolled_back_and_the_drift_says_so() {
     assert!(message.contains("saga revert-web-1-name-"), "{message}");
     world.shows(&drift, "{.status.phase}", "Open").await;
     assert_eq!(live(&world).await["name"], "odd");
-    // Decided anew, it goes through.
+    // A second decision succeeds.
     world.cloud.clear_faults().await.unwrap();
     world.run(&["annotate", &drift, "arcadia.cloud/revert=true"]).await;
     is_phase(&world, &drift, "Reverted").await;
 }
 
 #[tokio::test]
-async fn a_revert_survives_a_crash_and_concludes_nothing_meanwhile() {
+async fn a_revert_survives_a_crash_without_an_intermediate_verdict() {
     let desired = json!({"name": "web-1", "tags": ["web", "prod"]});
     let (mut world, drift) = drifted("crash", desired, json!({"name": "odd"})).await;
-    // The action takes a while, and a colleague changes another recorded field.
+    // The action takes time, and a colleague changes another recorded field.
     world.cloud.inject(Fault::new("/v2/actions*", Effect::Latency { milliseconds: 1500 })).await.unwrap();
     world.run(&["annotate", &drift, "arcadia.cloud/revert=true"]).await;
     world.reaches(&drift, "Resolved", "False Reverting").await;
@@ -157,7 +157,7 @@ async fn a_revert_survives_a_crash_and_concludes_nothing_meanwhile() {
 }
 
 #[tokio::test]
-async fn under_an_acceptance_that_stands_a_revert_restores_the_accepted_value() {
+async fn a_revert_under_a_standing_acceptance_restores_the_accepted_value() {
     let world = World::new("accepted").await;
     world.declare("web-1", json!({"name": "web-0"})).await;
     let first = format!("drift/{}", world.open_drift().await);
@@ -199,7 +199,7 @@ async fn open_firewall(world: &World) {
 }
 
 #[tokio::test]
-async fn a_firewall_rule_goes_back_and_its_other_fields_stay() {
+async fn a_firewall_rule_is_reverted_and_other_fields_are_kept() {
     let world = World::new("firewall").await;
     let before = firewall(&world).await;
     open_firewall(&world).await;
@@ -302,7 +302,7 @@ async fn a_desired_value_that_changes_before_its_revert_begins_cancels_the_saga(
 }
 
 #[tokio::test]
-async fn a_drift_that_is_deleted_during_its_revert_leaves_the_saga_and_the_record_says_so() {
+async fn a_drift_deleted_during_its_revert_keeps_the_saga_and_is_reported_on_the_record() {
     let (world, drift) = drifted("deleted", json!({"name": "web-1"}), json!({"name": "odd"})).await;
     hold_actions(&world).await;
     world.run(&["annotate", &drift, "arcadia.cloud/revert=true"]).await;

@@ -1,4 +1,4 @@
-//! Sagas: carried out, undone, stuck and resolved, as people see them.
+//! Sagas: executed, rolled back, stuck and resolved, as users see them.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::world::{DROPLET, World, eventually};
 
 impl World {
-    /// Orders a saga.
+    /// Creates a saga.
     pub async fn order(&self, name: &str, spec: Value) {
         let manifest = json!({
             "apiVersion": "arcadia.cloud/v1alpha1", "kind": "Saga", "metadata": { "name": name }, "spec": spec,
@@ -16,7 +16,7 @@ impl World {
         self.kubectl().apply(&manifest.to_string()).await.unwrap();
     }
 
-    /// Waits until a saga is in this phase, and returns the whole of it.
+    /// Waits until a saga is in this phase, and returns it.
     pub async fn saga_reaches(&self, name: &str, phase: &str) -> Value {
         eventually(&format!("saga {name} {phase}"), || async {
             let saga = self.saga(name).await;
@@ -36,7 +36,7 @@ fn states(saga: &Value) -> Vec<&str> {
 }
 
 #[tokio::test]
-async fn a_droplet_is_snapshotted_and_the_journal_tells_of_it() {
+async fn a_snapshot_of_a_droplet_is_recorded_in_the_journal() {
     let world = World::new("saga-snapshot").await;
     let steps = json!([{"name": "snapshot", "step": "CreateDropletSnapshot"}]);
     let inputs = json!({"droplet_provider_id": DROPLET, "snapshot_label": "before-upgrade"});
@@ -58,7 +58,7 @@ async fn a_droplet_is_snapshotted_and_the_journal_tells_of_it() {
 }
 
 #[tokio::test]
-async fn what_was_done_is_undone_when_a_later_step_fails() {
+async fn completed_steps_are_undone_when_a_later_step_fails() {
     let world = World::new("saga-undo").await;
     let before = world.cloud.inventory().await.unwrap();
     let steps = json!([
@@ -75,7 +75,7 @@ async fn what_was_done_is_undone_when_a_later_step_fails() {
 }
 
 #[tokio::test]
-async fn an_order_that_cannot_be_is_refused_before_anything_is_done() {
+async fn an_invalid_order_is_refused_before_the_first_call() {
     let world = World::new("saga-invalid").await;
     world.order("bad", json!({"kind": "test", "steps": [{"name": "a", "step": "Slep"}]})).await;
     world.saga_reaches("bad", "Failed").await;
@@ -121,10 +121,10 @@ async fn a_cancelled_saga_stops_at_the_next_safe_point_and_rolls_back() {
     })
     .await;
 
-    // Taking it back is refused, and so is cancelling what has succeeded.
+    // Withdrawing the cancellation is refused, and so is cancelling a succeeded saga.
     let take_back = r#"{"spec": {"cancelRequested": false}}"#;
     let refused = world.kubectl().run(&["patch", "saga", "slow", "--type=merge", "-p", take_back]).await.unwrap_err();
-    assert!(refused.to_string().contains("cancelRequested must not be taken back"), "{refused}");
+    assert!(refused.to_string().contains("cancelRequested cannot be withdrawn"), "{refused}");
     world.order("quick", json!({"kind": "test", "steps": [sleep("wait", 0)]})).await;
     world.saga_reaches("quick", "Succeeded").await;
     world.run(&["patch", "saga", "quick", "--type=merge", "-p", cancel]).await;
@@ -137,7 +137,7 @@ async fn a_cancelled_saga_stops_at_the_next_safe_point_and_rolls_back() {
 }
 
 #[tokio::test]
-async fn deleting_an_unfinished_saga_rolls_it_back_and_then_lets_go() {
+async fn deleting_an_unfinished_saga_rolls_it_back_first() {
     let world = World::new("saga-delete").await;
     let before = world.cloud.inventory().await.unwrap();
     world.order("slow", json!({"kind": "test", "steps": [snapshot("snapshot"), sleep("wait", 600)]})).await;
@@ -148,13 +148,13 @@ async fn deleting_an_unfinished_saga_rolls_it_back_and_then_lets_go() {
     .await;
     world.run(&["delete", "saga", "slow", "--timeout=30s"]).await;
     assert_eq!(world.cloud.inventory().await.unwrap(), before);
-    // One that has not begun just goes.
+    // A saga that has not started is deleted at once.
     world.order("waits", json!({"kind": "test", "suspend": true, "steps": [snapshot("snapshot")]})).await;
     world.run(&["delete", "saga", "waits", "--timeout=10s"]).await;
 }
 
 #[tokio::test]
-async fn a_step_that_cannot_be_undone_leaves_the_saga_stuck_until_a_person_helps() {
+async fn a_failed_undo_leaves_the_saga_stuck_until_a_person_resolves_it() {
     for (word, phase, left) in [("retry", "RolledBack", 0), ("skip", "RolledBack", 1), ("abandon", "Failed", 1)] {
         let world = World::new(&format!("saga-stuck-{word}")).await;
         world.cloud.inject(Fault::new("/v2/snapshots/*", status(403)).method("DELETE")).await.unwrap();
@@ -167,7 +167,7 @@ async fn a_step_that_cannot_be_undone_leaves_the_saga_stuck_until_a_person_helps
         let message = world.message("saga/stuck", "Stalled").await;
         assert!(message.contains("undoing step \"snapshot\" failed") && message.contains("resolve=retry"), "{message}");
 
-        // A word that is none is told, and taken off.
+        // An unknown resolution is reported and removed.
         world.run(&["annotate", "saga", "stuck", "arcadia.cloud/resolve=try"]).await;
         eventually("the refusal", || async {
             let events = world.events("stuck").await;
@@ -205,9 +205,9 @@ async fn a_step_that_cannot_be_undone_leaves_the_saga_stuck_until_a_person_helps
 }
 
 #[tokio::test]
-async fn of_several_candidates_a_person_says_which() {
+async fn a_person_chooses_one_of_several_candidates() {
     let world = World::new("saga-adopt").await;
-    // The answer is lost, and meanwhile somebody gave another snapshot the same name.
+    // The response is lost, and meanwhile a colleague gave another snapshot the same name.
     let lost = Fault::new(format!("/v2/droplets/{DROPLET}/actions"), Effect::ResetAfter).method("POST").times(1);
     world.cloud.inject(lost).await.unwrap();
     let unseen = Fault::new(format!("/v2/droplets/{DROPLET}/snapshots"), status(503)).method("GET");
@@ -240,7 +240,7 @@ async fn of_several_candidates_a_person_says_which() {
 }
 
 #[tokio::test]
-async fn steps_and_sagas_that_take_too_long_are_rolled_back() {
+async fn timeouts_of_steps_and_sagas_lead_to_a_rollback() {
     let world = World::new("saga-late").await;
     let before = world.cloud.inventory().await.unwrap();
     let mut late = sleep("wait", 600);
@@ -260,10 +260,10 @@ async fn steps_and_sagas_that_take_too_long_are_rolled_back() {
 }
 
 #[tokio::test]
-async fn a_failure_that_may_pass_is_tried_again_and_waiting_counts_as_no_try() {
+async fn a_temporary_failure_is_retried_and_waiting_counts_as_no_attempt() {
     let world = World::new("saga-retry").await;
     let actions = format!("/v2/droplets/{DROPLET}/actions");
-    // Refused for now, twice: more than the one attempt that it has.
+    // Refused temporarily, twice: more often than its single attempt.
     world.cloud.inject(Fault::new(&actions, status(429)).method("POST").times(2)).await.unwrap();
     let mut once = snapshot("snapshot");
     once["retry"] = json!({"attempts": 1});
@@ -286,7 +286,7 @@ async fn a_failure_that_may_pass_is_tried_again_and_waiting_counts_as_no_try() {
 }
 
 #[tokio::test]
-async fn one_saga_at_a_time_has_a_key_and_the_others_say_for_whom_they_wait() {
+async fn one_saga_per_key_runs_and_the_others_name_the_saga_that_they_wait_for() {
     let world = World::new("saga-keys").await;
     let spec = |seconds| json!({"kind": "test", "deploymentId": "dep-1", "steps": [sleep("wait", seconds)]});
     world.order("first", spec(600)).await;
@@ -307,9 +307,9 @@ async fn one_saga_at_a_time_has_a_key_and_the_others_say_for_whom_they_wait() {
 }
 
 #[tokio::test]
-async fn sagas_with_one_key_that_come_together_take_turns() {
+async fn simultaneous_sagas_with_one_key_run_one_after_another() {
     let world = World::new("saga-turns").await;
-    // So that one is at work when the next comes, whichever of them is the older by name.
+    // So that one saga runs when the other arrives, independent of the order of their names.
     let slow = Effect::Latency { milliseconds: 50 };
     world.cloud.inject(Fault::new("/v2/droplets/*", slow)).await.unwrap();
     let names: Vec<_> = (0..8).rev().map(|number| format!("turn-{number}")).collect();
@@ -335,7 +335,7 @@ async fn sagas_with_one_key_that_come_together_take_turns() {
 }
 
 #[tokio::test]
-async fn a_finished_saga_goes_after_its_time() {
+async fn a_finished_saga_is_deleted_after_its_time_to_live() {
     let world = World::new("saga-ttl").await;
     let spec = json!({"kind": "test", "ttlSecondsAfterFinished": 1, "steps": [snapshot("snapshot")]});
     world.order("short", spec).await;
@@ -347,7 +347,7 @@ async fn a_finished_saga_goes_after_its_time() {
 }
 
 #[tokio::test]
-async fn a_suspended_saga_is_neither_carried_on_nor_rolled_back_when_its_times_are_over() {
+async fn a_suspended_saga_is_neither_continued_nor_rolled_back_at_its_timeouts() {
     let world = World::new("saga-suspend").await;
     let tags = async || world.cloud.get("droplets", DROPLET).await.unwrap().unwrap()["tags"].clone();
     let before = tags().await;
@@ -369,7 +369,7 @@ async fn a_suspended_saga_is_neither_carried_on_nor_rolled_back_when_its_times_a
     assert_eq!(world.saga("paused").await["status"], paused["status"], "nothing is written while it is suspended");
     assert_ne!(tags().await, before, "the tag is still there");
 
-    // Cancelled while it is suspended, it is rolled back only afterwards.
+    // Cancelled while suspended: the rollback starts only after the resume.
     world.run(&["patch", "saga", "paused", "--type=merge", "-p", r#"{"spec": {"cancelRequested": true}}"#]).await;
     tokio::time::sleep(Duration::from_secs(2)).await;
     assert_eq!(world.saga("paused").await["status"]["phase"], "Running");
@@ -380,7 +380,7 @@ async fn a_suspended_saga_is_neither_carried_on_nor_rolled_back_when_its_times_a
 }
 
 #[tokio::test]
-async fn the_approval_of_a_suspended_saga_has_all_of_its_time_after() {
+async fn the_approval_of_a_suspended_saga_keeps_its_full_timeout() {
     let world = World::new("saga-resume").await;
     let ask = json!({"name": "ask", "step": "Approval", "timeoutSeconds": 8});
     world.order("resumed", json!({"kind": "test", "steps": [ask]})).await;
@@ -418,7 +418,7 @@ async fn a_saga_of_kind_rollback_undoes_one_that_succeeded_and_only_once() {
 }
 
 #[tokio::test]
-async fn an_order_stays_as_it_is() {
+async fn the_spec_of_a_saga_is_immutable() {
     let world = World::new("saga-fixed").await;
     world
         .order("fixed", json!({"kind": "test", "inputs": {"seconds": 600}, "steps": [{"name": "a", "step": "Sleep"}]}))
@@ -430,7 +430,7 @@ async fn an_order_stays_as_it_is() {
         .await
         .unwrap_err();
     assert!(refused.to_string().contains("the spec of a Saga must not change"), "{refused}");
-    // What the definition's rules cannot see, the operator does.
+    // The operator finds the error that the definition's rules cannot express.
     world.run(&["patch", "saga", "fixed", "--type=merge", "-p", r#"{"spec": {"inputs": {"seconds": 0}}}"#]).await;
     world.saga_reaches("fixed", "Stuck").await;
     world.reaches("saga/fixed", "Stalled", "True OrderChanged").await;

@@ -2,13 +2,13 @@
 
 use crate::world::{DROPLET, World, eventually};
 
-/// Columns of kubectl's table, without the last one (the age) and without the generated names.
+/// Columns of kubectl's table, without the last one (the age) and without generated names.
 fn columns(table: &str) -> Vec<Vec<&str>> {
     table.lines().map(|line| line.split_whitespace().collect()).collect()
 }
 
 #[tokio::test]
-async fn a_wrong_field_is_flagged_accepted_and_closed() {
+async fn a_differing_field_is_detected_accepted_and_closed() {
     let world = World::new("smoke").await;
     let manifest = format!(
         r#"
@@ -56,7 +56,7 @@ spec:
     world.reaches("pr/web-1", "InSync", "True NoDrift").await;
     assert_eq!(world.run(&["get", "drifts", "--field-selector", "status.phase=Open", "-o", "name"]).await, "");
 
-    // Detecting again finds nothing.
+    // Another sync finds no drift.
     world.sync("web-1").await;
     assert_eq!(world.drifts().await.len(), 1);
     world.shows("pr/web-1", "{.status.openDrifts}", "0").await;
@@ -65,6 +65,6 @@ spec:
         if events == ["DriftDetected", "DriftAccepted"] { Ok(()) } else { Err(events) }
     })
     .await;
-    // Nothing but reads went to the cloud.
+    // The operator only read from the cloud.
     assert_eq!(world.cloud.requests().await.unwrap().mutating(), 0);
 }

@@ -1,11 +1,11 @@
-//! Acceptances under manifests that are applied again and again: they stand on the Drift, and the record stays as its
-//! manifest says.
+//! Acceptances under manifests that are applied repeatedly: they are stored on the Drift, and the record keeps the
+//! values of its manifest.
 
 use serde_json::{Value, json};
 
 use crate::world::{DROPLET, World, eventually, manifest};
 
-/// A manifest declares the droplet, a colleague resizes it, and somebody accepts that.
+/// A manifest declares the droplet, a colleague resizes it, and a user accepts that.
 async fn accepted(test: &str) -> (World, String) {
     let world = World::new(test).await;
     world.declare("web-1", json!({"size_slug": "s-2vcpu-4gb", "region": "nyc3"})).await;
@@ -26,7 +26,7 @@ async fn json(world: &World, object: &str, path: &str) -> Value {
 }
 
 #[tokio::test]
-async fn an_accepted_field_of_a_manifest_stands_until_the_manifest_says_so() {
+async fn an_accepted_field_of_a_manifest_stands_until_the_manifest_declares_it() {
     let (world, drift) = accepted("stands").await;
     let version = world.value("pr/web-1", "{.metadata.generation}").await;
     world.shows("pr/web-1", "{.spec.desired.size_slug}", "s-2vcpu-4gb").await;
@@ -43,7 +43,7 @@ async fn an_accepted_field_of_a_manifest_stands_until_the_manifest_says_so() {
     let table = world.run(&["get", "pr", "web-1", "-o", "wide"]).await;
     assert!(table.contains("MANIFEST"), "{table}");
 
-    // The old manifest is applied again and again: nothing flaps, and nobody writes to the record.
+    // The old manifest is applied repeatedly: nothing flaps, and nothing writes to the record.
     let before = json(&world, "pr/web-1", "{.metadata.resourceVersion}").await;
     for _ in 0..10 {
         world.declare("web-1", json!({"size_slug": "s-2vcpu-4gb", "region": "nyc3"})).await;
@@ -65,8 +65,8 @@ async fn an_accepted_field_of_a_manifest_stands_until_the_manifest_says_so() {
 }
 
 #[tokio::test]
-async fn an_acceptance_that_stands_ends_by_every_other_way() {
-    // The manifest says a third value.
+async fn a_standing_acceptance_ends_in_every_other_way() {
+    // The manifest declares a third value.
     let (world, drift) = accepted("third").await;
     world.declare("web-1", json!({"size_slug": "s-8vcpu-16gb", "region": "nyc3"})).await;
     world.reaches(&drift, "Standing", "False ManifestChanged").await;
@@ -77,13 +77,13 @@ async fn an_acceptance_that_stands_ends_by_every_other_way() {
         ])
         .await;
 
-    // The live value goes back.
+    // The live value returns to the declared one.
     let (world, drift) = accepted("returned").await;
     world.cloud.change("droplets", DROPLET, json!({"size_slug": "s-2vcpu-4gb"})).await.unwrap();
     world.reaches(&drift, "Standing", "False LiveReturned").await;
     assert_eq!(world.drifts().await.len(), 1);
 
-    // Somebody withdraws it.
+    // A user withdraws it.
     let (world, drift) = accepted("withdrawn").await;
     world.run(&["annotate", &drift, "arcadia.cloud/accept-"]).await;
     world.reaches(&drift, "Standing", "False Withdrawn").await;
@@ -126,7 +126,7 @@ async fn an_acceptance_with_an_end_stands_even_without_a_manifest_and_survives_a
 }
 
 #[tokio::test]
-async fn the_decision_behind_an_acceptance_that_stands_cannot_become_another_one() {
+async fn the_decision_of_a_standing_acceptance_cannot_be_replaced() {
     let (world, drift) = accepted("restored").await;
     world.run(&["annotate", &drift, "--overwrite", "arcadia.cloud/accept=s-8vcpu-16gb"]).await;
     world.reaches(&drift, "DecisionApplied", "False AlreadyResolved").await;
@@ -139,7 +139,7 @@ async fn the_decision_behind_an_acceptance_that_stands_cannot_become_another_one
 }
 
 #[tokio::test]
-async fn a_resource_that_is_gone_is_accepted_likewise() {
+async fn the_deletion_of_a_resource_can_be_accepted_too() {
     let (world, _) = accepted("gone").await;
     world.cloud.delete("droplets", DROPLET).await.unwrap();
     let drift = format!("drift/{}", world.open_drift().await);

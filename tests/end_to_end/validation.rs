@@ -1,10 +1,10 @@
-//! What the API server refuses, and in which words.
+//! Requests that the API server refuses, and the messages.
 
 use serde_json::{Value, json};
 
 use crate::world::{DROPLET, World};
 
-/// What is wrong with a record, and what is said about it.
+/// An invalid change of a record, and the expected message.
 type Case = (fn(&mut Value), &'static str);
 
 fn record(change: impl Fn(&mut Value)) -> String {
@@ -19,7 +19,7 @@ fn record(change: impl Fn(&mut Value)) -> String {
 }
 
 #[tokio::test]
-async fn bad_records_are_refused_in_words_that_help() {
+async fn invalid_records_are_refused_with_helpful_messages() {
     let world = World::new("bad-records").await;
     let cases: [Case; 9] = [
         (
@@ -55,12 +55,12 @@ async fn bad_records_are_refused_in_words_that_help() {
 }
 
 #[tokio::test]
-async fn what_a_record_is_about_never_changes() {
+async fn the_resource_of_a_record_is_immutable() {
     let world = World::new("immutable").await;
     world.kubectl().apply(&record(|_| ())).await.unwrap();
     let said = world.refused(&record(|record| record["spec"]["resource"]["id"] = json!("7"))).await;
     assert!(said.contains("resource must not change"), "{said}");
-    // Everything else may.
+    // All other characters are allowed.
     let more = |record: &mut Value| {
         record["spec"]["suspend"] = json!(true);
         record["spec"]["desired"] =
@@ -71,7 +71,7 @@ async fn what_a_record_is_about_never_changes() {
 }
 
 #[tokio::test]
-async fn a_record_nobody_looked_at_yet_does_not_read_as_finished() {
+async fn a_record_that_is_not_reconciled_yet_does_not_count_as_finished() {
     let world = World::without_operator("untouched", digitalocean_simulator::RateLimits::default()).await;
     world.kubectl().apply(&record(|_| ())).await.unwrap();
     let generations = world.value("pr/web-1", "{.metadata.generation} {.status.observedGeneration}").await;
@@ -83,7 +83,7 @@ async fn a_record_nobody_looked_at_yet_does_not_read_as_finished() {
 }
 
 #[tokio::test]
-async fn a_drift_says_for_ever_what_was_found() {
+async fn the_spec_of_a_drift_is_immutable() {
     let world = World::new("immutable-drift").await;
     world.record("web-1", json!({"name": "other"})).await;
     let drift = world.open_drift().await;
@@ -99,7 +99,7 @@ async fn a_drift_says_for_ever_what_was_found() {
 }
 
 #[tokio::test]
-async fn drifts_are_found_by_what_they_are_about() {
+async fn drifts_can_be_selected_by_phase_record_field_and_kind() {
     let world = World::new("selectors").await;
     world.record("web-1", json!({"name": "other", "memory": 1})).await;
     world.has_drifts(&[["memory", "1", "4096", "Open"], ["name", "other", "web-1", "Open"]]).await;

@@ -1,4 +1,4 @@
-//! What every test starts from: a namespace, a cloud with one droplet, and an operator that watches both.
+//! The setup of every test: a namespace, a cloud with one droplet, and an operator that watches both.
 
 #[path = "account.rs"]
 mod account;
@@ -26,12 +26,12 @@ pub use account::Credential;
 pub use eventually::eventually;
 pub use operator::Operator;
 
-/// The droplet that every cloud has.
+/// The droplet that exists in every cloud.
 pub const DROPLET: &str = "3164444";
-/// The token that nothing may ever print.
+/// The token that no output may contain.
 pub const TOKEN: &str = "dop_v1_never_to_be_printed";
 
-/// What an operator is told unless the test says otherwise.
+/// The default arguments of an operator.
 const UNLESS_SAID: [[&str; 2]; 7] = [
     ["--sync-schedule", "1s"],
     ["--requests-per-minute", "100000"],
@@ -48,28 +48,28 @@ pub struct World {
     pub cloud: Control,
     pub operator: Option<Operator>,
     pub installation: Installation,
-    /// An API server that starts refuses for a moment, until it knows the roles.
+    /// True if the API server restarts: it then refuses requests for a moment, until it knows the roles.
     pub api_server_restarts: bool,
-    /// A test makes the operator panic.
+    /// True if a test makes the operator panic.
     pub panics: bool,
     folder: tempfile::TempDir,
     objects: Objects,
-    /// All that were issued for the operator's account; it has the first.
+    /// The credentials of the operator's account; the operator uses the first.
     credentials: Vec<Credential>,
     simulator: Simulator,
     arguments: Vec<String>,
-    /// What the operator finds in its environment, such as limits that are shorter for a test.
+    /// The environment of the operator, such as shorter limits.
     pub environment: Vec<(&'static str, &'static str)>,
     starts: usize,
 }
 
 impl World {
-    /// With an operator that sweeps every second.
+    /// Starts with an operator that sweeps every second.
     pub async fn new(test: &str) -> Self {
         Self::with(test, &[]).await
     }
 
-    /// With further arguments to the operator.
+    /// Starts with additional arguments of the operator.
     pub async fn with(test: &str, arguments: &[&str]) -> Self {
         let mut world = Self::without_operator(
             test,
@@ -80,20 +80,20 @@ impl World {
         world
     }
 
-    /// With a cloud that counts calls, and no operator yet.
+    /// Starts with a cloud that counts calls, and without an operator.
     pub async fn without_operator(test: &str, rate_limits: RateLimits) -> Self {
         let control_plane = control_plane().await;
         Self::on(control_plane, test, rate_limits).await
     }
 
-    /// On a control plane of the test's own.
+    /// Starts on a separate control plane.
     pub async fn on(control_plane: &ControlPlane, test: &str, rate_limits: RateLimits) -> Self {
         let namespace = control_plane.namespace(test).await.unwrap();
         let installation = Installation::namespaced(api::OPERATOR, namespace.name());
         Self::installed(control_plane, namespace, installation, rate_limits).await
     }
 
-    /// With an operator that is installed like this and may do what its roles say and no more.
+    /// Starts with an operator that is installed like this and has exactly the rights of its roles.
     pub async fn installed(
         control_plane: &ControlPlane,
         namespace: Namespace,
@@ -125,7 +125,7 @@ impl World {
         }
     }
 
-    /// One more credential of the operator's account.
+    /// Issues one more credential of the operator's account.
     pub async fn credential(&mut self) -> Credential {
         let kubeconfig = self.folder.path().join(format!("kubeconfig-{}", self.credentials.len()));
         let credential = Credential::issue(&self.namespace, &self.installation, &kubeconfig).await;
@@ -138,15 +138,15 @@ impl World {
         self.restart_operator();
     }
 
-    /// Starts it (again) with the same arguments.
+    /// Starts the operator again with the same arguments.
     pub fn restart_operator(&mut self) {
         self.operator = None;
         self.release_lease();
         self.operator = Some(self.spawn_operator(&[], &[]));
     }
 
-    /// Deletes the lease of an operator that was killed: a new one would wait until it has run out, since it cannot know
-    /// that the last one is dead.
+    /// Deletes the lease of a killed operator. A new operator would wait for its expiry, since it cannot know that the
+    /// last one has ended.
     pub fn release_lease(&self) {
         if self.starts == 0 {
             return;
@@ -157,7 +157,7 @@ impl World {
         assert!(delete.env("KUBECONFIG", self.namespace.kubeconfig()).status().unwrap().success());
     }
 
-    /// One more operator with the same arguments and more.
+    /// Starts one more operator with the same and additional arguments.
     pub fn spawn_operator(&mut self, arguments: &[&str], environment: &[(&str, &str)]) -> Operator {
         self.starts += 1;
         let mut command = Command::new(env!("CARGO_BIN_EXE_arcadia-operator"));
@@ -200,7 +200,7 @@ impl World {
         self.namespace.kubectl()
     }
 
-    /// Runs kubectl in the test's namespace; its output without the last line break.
+    /// Runs kubectl in the test's namespace, and returns its output without the last line break.
     pub async fn run(&self, arguments: &[&str]) -> String {
         self.kubectl()
             .run(arguments)
@@ -210,7 +210,7 @@ impl World {
             .to_owned()
     }
 
-    /// What kubectl says when it is refused.
+    /// The message of kubectl when a manifest is refused.
     pub async fn refused(&self, manifest: &str) -> String {
         match self.kubectl().apply(manifest).await {
             Ok(output) => panic!("should have been refused: {output}"),
@@ -234,7 +234,7 @@ impl World {
         }
     }
 
-    /// Applies a manifest of the droplet's record, as a pipeline does again and again.
+    /// Applies a manifest of the droplet's record, as a pipeline does repeatedly.
     pub async fn declare(&self, name: &str, desired: Value) {
         self.kubectl().apply(&manifest(name, "Droplet", DROPLET, &desired, &json!({}))).await.unwrap();
     }
@@ -305,12 +305,12 @@ impl World {
         events.iter().map(|event| event["reason"].as_str().unwrap().to_owned()).collect()
     }
 
-    /// Asks for a sync and waits until it was made and looked at.
+    /// Requests a sync and waits until it is complete and processed.
     pub async fn sync(&self, name: &str) {
         let request = format!("{:?}", Instant::now());
         let annotation = format!("arcadia.cloud/sync-requested-at={request}");
         self.run(&["annotate", "pr", name, "--overwrite", &annotation]).await;
-        eventually("the sync that was asked for", || async {
+        eventually("the requested sync", || async {
             let handled = self.value(&format!("pr/{name}"), "{.status.lastHandledSyncAt}").await;
             if handled == request { Ok(()) } else { Err(handled) }
         })
@@ -353,20 +353,20 @@ impl World {
         .await;
     }
 
-    /// What nothing may ever show.
+    /// The tokens that no output may contain.
     fn tokens(&self) -> Tokens {
         let credentials = self.credentials.iter().map(|credential| credential.token.clone());
         Tokens(credentials.chain([TOKEN.to_owned()]).collect())
     }
 
-    /// All that the operator may have written to the API server.
+    /// All objects that the operator may have written to the API server.
     pub fn objects(&self) -> String {
         let own = [self.namespace.name(), &self.installation.namespace];
         let watched = self.installation.watched.iter().map(String::as_str);
         leaks::objects(&self.namespace, &own.into_iter().chain(watched).collect::<BTreeSet<_>>())
     }
 
-    /// What the operator has logged since its first start.
+    /// The operator's log since its first start.
     pub fn log(&self) -> String {
         let logs = (1..=self.starts).map(|start| self.folder.path().join(format!("operator-{start}.log")));
         logs.map(|log| std::fs::read_to_string(log).unwrap_or_default()).collect()
@@ -405,7 +405,7 @@ pub async fn install(control_plane: &ControlPlane) {
     kubectl.run(&["wait", "--for=condition=Established", &crds[0], &crds[1], &crds[2]]).await.unwrap();
 }
 
-/// The manifest of a record; `more` is of its spec.
+/// The manifest of a record; `more` is added to its spec.
 pub fn manifest(name: &str, kind: &str, id: &str, desired: &Value, more: &Value) -> String {
     let mut manifest = json!({
         "apiVersion": "arcadia.cloud/v1alpha1",

@@ -1,5 +1,5 @@
-//! Acceptances that stand: each engine applies the old manifests before, while and after drifts are accepted, and then
-//! while each acceptance ends in its own way. A record whose manifest says what is live lies beside them.
+//! Standing acceptances: each engine applies the old manifests before, while and after drifts are accepted. Then each
+//! acceptance ends in a different way. The manifest of one more record declares the live values.
 
 use std::collections::BTreeMap;
 
@@ -17,19 +17,19 @@ use crate::{
 /// The name that the manifests declare.
 const OLD: &str = "in-manifest";
 
-/// A record whose manifest says what is live.
+/// A record whose manifest declares the live values.
 const STEADY: (&str, &str) = ("steady", "1001");
 
-/// How the acceptance of a record ends.
+/// The end of a record's acceptance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum End {
-    /// The manifest catches up, by the patch that the Drift shows.
+    /// The manifest is updated with the patch in the Drift.
     InManifest,
-    /// The manifest says a third name.
+    /// The manifest declares a third name.
     ManifestChanged,
-    /// Somebody withdraws it.
+    /// A user withdraws it.
     Withdrawn,
-    /// Its time is up.
+    /// It expires.
     Expired,
 }
 
@@ -54,7 +54,7 @@ impl End {
         }
     }
 
-    /// The drift that opens then, by its expected value.
+    /// The expected value of the drift that opens after this end.
     const fn opens(self) -> Option<&'static str> {
         match self {
             Self::InManifest => None,
@@ -63,7 +63,7 @@ impl End {
         }
     }
 
-    /// The generation of the record then.
+    /// The generation of the record after this end.
     const fn generation(self) -> i64 {
         match self {
             Self::InManifest | Self::ManifestChanged => 2,
@@ -96,7 +96,7 @@ impl Case {
     }
 }
 
-/// An engine that applies the manifests without end.
+/// An engine that applies the manifests until it is dropped.
 struct Story {
     stage: Stage,
     cases: Vec<Case>,
@@ -105,7 +105,7 @@ struct Story {
 }
 
 impl Story {
-    /// The manifests say other names than the cloud, and the drifts are open.
+    /// Starts with open drifts: the manifests have other names than the cloud.
     async fn begin(engine: Engine) -> Self {
         let mut stage = Stage::new(engine.name()).await;
         stage.add_droplet(STEADY.1).await;
@@ -120,12 +120,12 @@ impl Story {
         let mut story = Self { stage, cases, engine, engine_loop };
         story.has_drifts(|_| vec![[OLD, "Open"]]).await;
         story.all_are("InSync", |end| if end.is_some() { "False DriftOpen" } else { "True NoDrift" }).await;
-        // Helm's first upgrade of a release may still change its marks.
+        // Helm's first upgrade of a release may still change its annotations.
         story.engine_loop.next(1).await;
         story
     }
 
-    /// The engine plays its rounds, and neither it nor the operator writes anything.
+    /// Plays rounds, in which neither the engine nor the operator writes anything.
     async fn is_quiet(&mut self, rounds: usize) {
         let (versions, writes) = (self.stage.versions(), self.stage.operator_writes());
         self.engine_loop.finds_no_difference(rounds).await;
@@ -191,7 +191,7 @@ impl Story {
         self.stage.world.run(&[&["annotate", "--overwrite"][..], &drifts, annotations].concat()).await;
     }
 
-    /// Somebody accepts every drift, one of them for an hour.
+    /// Accepts every drift, one of them for an hour.
     async fn accept(&self) {
         for end in End::ALL {
             let decision: &[&str] = match end {
@@ -202,7 +202,7 @@ impl Story {
         }
     }
 
-    /// All acceptances stand, and there is no other drift.
+    /// Waits until all acceptances stand, and no other drift exists.
     async fn all_stand(&self) {
         self.has_drifts(|_| vec![[OLD, "Accepted"]]).await;
         self.all_are("InSync", |_| "True NoDrift").await;
@@ -221,7 +221,7 @@ impl Story {
     /// `kubectl diff` sees no difference between the manifests and the cluster.
     async fn tools_see_no_difference(&self) {
         let records = self.stage.manifest_file().display().to_string();
-        // It fails when there is a difference.
+        // The command fails if there is a difference.
         match self.engine {
             Engine::Apply | Engine::Kustomize => self.stage.world.run(&["diff", "-f", &records]).await,
             Engine::ApplyServerSide => self.stage.world.run(&["diff", "--server-side", "-f", &records]).await,
@@ -229,7 +229,7 @@ impl Story {
         };
     }
 
-    /// Every acceptance ends in its own way, at the same time.
+    /// Ends every acceptance in its own way, at the same time.
     async fn end(&mut self) {
         let versions = self.stage.versions();
         let mut patches =
@@ -257,7 +257,7 @@ impl Story {
             assert_eq!(standing(&drift), format!("False {}", end.reason()));
             assert_eq!(drift.status.unwrap().manifest_patch, None);
         }
-        // Only the commit made versions of the records.
+        // Only the commit created versions of the records.
         for record in self.stage.records().await {
             let (name, generation) = (record.name_any(), record.metadata.generation.unwrap());
             let end = self.end_of(&name);
@@ -269,7 +269,7 @@ impl Story {
 }
 
 fn commit(engine: Engine, stage: &Stage, name_of: impl Fn(End) -> String) {
-    // Nothing that `kubectl replace` leaves tells it from an edit by hand.
+    // The managed fields of `kubectl replace` do not differ from those of an edit by hand.
     let more = if engine == Engine::Replace { json!({"drift": {"accept": "Standing"}}) } else { json!({}) };
     let record = |name: String, droplet: String, live: String| Record {
         name,
@@ -313,7 +313,7 @@ async fn acceptances_stand_under(engine: Engine) {
     assert!(story.stage.is_on_a_given_cluster() || counted(&cost) == expected, "{cost:?}");
 
     story.is_quiet(third).await;
-    // Nothing of it is only in the memory of the operator.
+    // No state exists only in the memory of the operator.
     story.stage.world.kill_operator();
     story.stage.start_operator();
     story.is_quiet(third).await;
@@ -324,7 +324,7 @@ async fn acceptances_stand_under(engine: Engine) {
     story.is_quiet(third).await;
 }
 
-/// A test for each engine, so that they run side by side.
+/// A test for each engine, so that they run in parallel.
 macro_rules! acceptances_stand_under {
     ($($name:ident: $engine:ident,)*) => {$(
         #[tokio::test]

@@ -1,4 +1,4 @@
-//! The engines themselves: what they undo, heal, mark and report.
+//! The engines themselves: the changes that they revert, heal, mark and report.
 
 use gitops_engines::{Action, Argo, Compared, Flux, SyncPolicy, SyncResult, SyncStatus, Tracking};
 use serde_json::{Value, json};
@@ -8,7 +8,7 @@ use crate::{
     stage::{RECORD, Stage},
 };
 
-/// What the cloud has.
+/// The state of the cloud.
 fn live() -> Value {
     json!({"name": "web-1", "size_slug": "s-2vcpu-4gb"})
 }
@@ -24,7 +24,7 @@ async fn desired_name(stage: &Stage) -> String {
 }
 
 #[tokio::test]
-async fn flux_undoes_what_kubectl_edits() {
+async fn flux_reverts_edits_by_kubectl() {
     let stage = Stage::new("flux-undoes").await;
     stage.commit(&live());
     let folder = stage.manifests();
@@ -40,7 +40,7 @@ async fn flux_undoes_what_kubectl_edits() {
     assert_eq!(labels, wanted);
 
     edit(&stage).await;
-    // A field that no manifest declares goes too, since it is kubectl's.
+    // A field that no manifest declares is removed too, since kubectl owns it.
     let more = r#"{"spec":{"desired":{"region":"nyc3"}}}"#;
     stage.world.run(&["patch", "pr", RECORD, "--type=merge", "-p", more]).await;
     let round = flux.apply(&folder, stage.kubeconfig()).await.unwrap();
@@ -103,7 +103,7 @@ async fn argo_cd_heals_only_with_self_heal() {
 }
 
 #[tokio::test]
-async fn argo_cd_marks_its_objects_as_it_tracks_them() {
+async fn argo_cd_marks_its_objects_for_its_tracking_method() {
     let stage = Stage::new("argo-marks").await;
     stage.commit(&live());
     let namespace = stage.world.namespace.name();
@@ -111,7 +111,7 @@ async fn argo_cd_marks_its_objects_as_it_tracks_them() {
     for (tracking, annotation, label) in [
         (Tracking::Annotation, id.as_str(), ""),
         (Tracking::AnnotationAndLabel, &id, "records"),
-        // Three-way: what the last manifest had and this one has not is removed.
+        // Three-way merge: a field of the last manifest that this one lacks is removed.
         (Tracking::Label, "", "records"),
     ] {
         let argo = Argo { tracking, ..Argo::default() };
@@ -127,7 +127,7 @@ async fn argo_cd_marks_its_objects_as_it_tracks_them() {
 }
 
 #[tokio::test]
-async fn every_engine_brings_a_new_manifest() {
+async fn every_engine_applies_a_new_manifest() {
     for engine in Engine::ALL {
         let stage = Stage::new(engine.name()).await;
         for name in ["one", "two"] {

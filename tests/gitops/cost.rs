@@ -12,7 +12,8 @@ use crate::{
 const DROPLETS: [&str; 5] = [DROPLET, "2001", "2002", "2003", "2004"];
 const NAMES: [&str; 5] = ["web-1", "web-2", "web-3", "web-4", "web-5"];
 
-/// Records with one drift each. All are accepted with one command; returns what the operator wrote because of that.
+/// Creates records with one drift each, accepts all with one command, and returns the writes of the operator that
+/// follow.
 async fn accepted(stage: &mut Stage, more: &Value) -> Vec<Write> {
     for droplet in DROPLETS {
         stage.add_droplet(droplet).await;
@@ -57,7 +58,7 @@ async fn sweeps(stage: &Stage, count: usize) {
 }
 
 #[tokio::test]
-async fn an_acceptance_that_stands_takes_two_writes_and_sweeps_over_it_take_none() {
+async fn a_standing_acceptance_takes_two_writes_and_later_sweeps_take_none() {
     let mut stage = Stage::new("cost-standing").await;
     let writes = accepted(&mut stage, &json!({})).await;
     if stage.is_on_a_given_cluster() {
@@ -81,7 +82,7 @@ async fn an_acceptance_in_the_record_takes_two_writes_beside_the_status_of_the_r
     }
     let each = NAMES.len();
     let wanted = [
-        // Asks the API server whether the decision was taken back meanwhile, and changes nothing.
+        // Checks whether the decision was withdrawn meanwhile, and changes nothing.
         ("patch drifts", each),
         ("patch provisionedresources", each),
         ("patch drifts/status", each),

@@ -1,4 +1,4 @@
-//! The ways in which people bring manifests to a cluster, behind one interface: a round, or a loop of rounds.
+//! The ways to apply manifests to a cluster, behind one interface: a round, or a loop of rounds.
 
 use std::{path::PathBuf, process::Stdio, time::Duration};
 
@@ -8,10 +8,10 @@ use tokio::{process::Command, sync::watch, task::JoinHandle};
 
 use crate::stage::Stage;
 
-/// How often a loop applies the manifests.
+/// The interval between two rounds of a loop.
 pub const INTERVAL: Duration = Duration::from_millis(200);
 
-/// A way to bring the manifests of a repository to a cluster.
+/// A way to apply the manifests of a repository to a cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Engine {
     /// Flux's kustomize-controller.
@@ -66,7 +66,8 @@ impl Engine {
         }
     }
 
-    /// The rounds of a test. A round of Helm takes about a second of CPU, so that it plays fewer, without a pause.
+    /// The number of rounds of a test. A round of Helm uses about a second of CPU, so Helm plays fewer, without a
+    /// pause.
     pub const fn rounds(self) -> usize {
         match self {
             Self::Helm | Self::HelmClientSide => 21,
@@ -99,7 +100,7 @@ fn flux() -> Flux {
 /// A round of any engine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Round {
-    /// Whether the engine found a difference. None where the program does not say.
+    /// True if the engine found a difference. None if the program does not report it.
     pub differs: Option<bool>,
     /// The reason why the round failed.
     pub error: Option<String>,
@@ -113,7 +114,7 @@ impl Round {
         }
     }
 
-    /// Fails unless the round succeeded; whether it found a difference.
+    /// Fails unless the round succeeded. Returns whether it found a difference.
     #[track_caller]
     pub fn succeeded(self) -> Option<bool> {
         assert_eq!(self.error, None);
@@ -183,7 +184,7 @@ impl Loop {
             Self::Flux(flux) => flux.next_rounds(count).await.unwrap().into_iter().map(Round::from).collect(),
             Self::Argo(argo) => argo.next_rounds(count).await.unwrap().into_iter().map(Round::from).collect(),
             Self::Tool { rounds, .. } => {
-                // The first round that ends from now on may have started before.
+                // The first round that ends after this may have started earlier.
                 let skipped = rounds.borrow().len() + 1;
                 let played = rounds.wait_for(|rounds| rounds.len() >= skipped + count).await.unwrap();
                 played[skipped..skipped + count].to_vec()
@@ -207,12 +208,12 @@ impl Drop for Loop {
     }
 }
 
-/// kubectl or Helm, with all that a round needs.
+/// kubectl or Helm, with the inputs of a round.
 struct Tool {
     kubectl: Kubectl,
     engine: Engine,
     records: String,
-    /// As on a user's machine, kubectl does not discover the API anew each time.
+    /// As on a user's machine, kubectl caches the discovery of the API.
     cache: PathBuf,
     overlay: String,
     chart: String,
@@ -232,7 +233,7 @@ impl Tool {
         }
     }
 
-    /// Plays one round: whether it found a difference, if the program says so.
+    /// Plays one round. Returns whether it found a difference, if the program reports it.
     async fn run(&self) -> Result<Option<bool>, String> {
         let says = |output: &str| Some(!output.lines().all(|line| line.ends_with("unchanged")));
         match self.engine {
@@ -256,7 +257,7 @@ impl Tool {
             Engine::Helm => self.helm("--server-side=true").await.map(|()| None),
             Engine::HelmClientSide => self.helm("--server-side=false").await.map(|()| None),
             Engine::Flux | Engine::Argo | Engine::ArgoServerSide | Engine::ArgoServerSideDiff => {
-                unreachable!("{:?} has a program of its own", self.engine)
+                unreachable!("{:?} has a separate program", self.engine)
             }
         }
     }
@@ -283,7 +284,7 @@ impl Tool {
     }
 }
 
-/// The output of a command, or what it says of its failure.
+/// The output of a command, or its error.
 async fn succeeded(mut command: Command) -> Result<String, String> {
     let output = command.output().await.map_err(|error| error.to_string())?;
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();

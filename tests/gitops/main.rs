@@ -1,4 +1,4 @@
-//! Records under GitOps: real engines apply the same manifest again and again, and the operator writes to no record.
+//! Records under GitOps: real engines apply the same manifest repeatedly, and the operator writes to no record.
 #![cfg(test)]
 
 mod accepting;

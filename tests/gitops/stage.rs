@@ -1,4 +1,4 @@
-//! The setup of these tests: manifests in a folder, a cloud, an operator, and a record of all that is written.
+//! The setup of these tests: manifests in a folder, a cloud, an operator, and an audit of all writes.
 
 use std::{
     collections::BTreeMap,
@@ -51,7 +51,7 @@ pub struct Record {
     pub name: String,
     pub droplet: String,
     pub desired: Value,
-    /// More of its spec.
+    /// Additional fields of its spec.
     pub more: Value,
 }
 
@@ -60,7 +60,7 @@ pub struct Record {
 pub struct Write {
     /// Such as `patch provisionedresources/status`.
     pub what: String,
-    /// The name of the object. Empty if the request does not have it, as for a create.
+    /// The name of the object. Empty if the request does not contain it, as for a create.
     pub name: String,
 }
 
@@ -76,13 +76,13 @@ impl Write {
         Self { what, name: text(&object["name"]) }
     }
 
-    /// Whether it is to the spec or the metadata of a record.
+    /// Returns true if it changes the spec or the metadata of a record.
     fn is_to_a_record(&self) -> bool {
         self.what.ends_with(" provisionedresources")
     }
 }
 
-/// How often each kind of write was made.
+/// The count of each kind of write.
 pub fn counted(writes: &[Write]) -> BTreeMap<&str, usize> {
     let mut counts = BTreeMap::new();
     for write in writes {
@@ -91,19 +91,19 @@ pub fn counted(writes: &[Write]) -> BTreeMap<&str, usize> {
     counts
 }
 
-/// A Git repository's folder, a cloud with one droplet, and an operator to start.
+/// The folder of a Git repository, a cloud with one droplet, and an operator to start.
 pub struct Stage {
     pub world: World,
     repository: tempfile::TempDir,
     control_plane: &'static ControlPlane,
-    /// The operator's own.
+    /// The operator's credential.
     credential: Credential,
     history: History,
     client: kube::Client,
 }
 
 impl Stage {
-    /// Without a manifest, and without an operator.
+    /// Starts without a manifest, and without an operator.
     pub async fn new(test: &str) -> Self {
         let control_plane = control_plane().await;
         let limits = RateLimits { per_minute: 1_000_000, per_hour: 10_000_000, ..RateLimits::default() };
@@ -147,7 +147,7 @@ impl Stage {
         self.commit_with(desired, &json!({}));
     }
 
-    /// Commits the manifest of the record with more in its spec.
+    /// Commits the manifest of the record with additional fields in its spec.
     pub fn commit_with(&self, desired: &Value, more: &Value) {
         let (name, droplet) = (RECORD.to_owned(), DROPLET.to_owned());
         self.commit_all(&[Record { name, droplet, desired: desired.clone(), more: more.clone() }]);
@@ -160,7 +160,7 @@ impl Stage {
             .map(|Record { name, droplet, desired, more }| manifest(name, "Droplet", droplet, desired, more))
             .collect();
         for folder in ["manifests", "overlay", "chart/templates"] {
-            // An engine reads the old file or the new one, never a part.
+            // An engine reads the old file or the new one, never a partial one.
             let folder = self.repository.path().join(folder);
             let unfinished = folder.join(".unfinished");
             std::fs::write(&unfinished, manifests.join("\n---\n")).unwrap();
@@ -173,7 +173,7 @@ impl Stage {
         self.manifests().join("records.yaml")
     }
 
-    /// A folder for what a tool keeps between its runs.
+    /// A folder for the cache of a tool.
     pub fn cache(&self) -> PathBuf {
         self.repository.path().join(".cache")
     }
@@ -200,7 +200,7 @@ impl Stage {
         Api::default_namespaced(self.client.clone()).list(&ListParams::default()).await.unwrap().items
     }
 
-    /// Without an audit log.
+    /// A given cluster has no audit log.
     pub fn is_on_a_given_cluster(&self) -> bool {
         self.control_plane.audit_log().is_none()
     }
@@ -212,7 +212,7 @@ impl Stage {
             return Vec::new();
         };
         let log = std::fs::read_to_string(log).unwrap();
-        // Most lines are of the engines and of other tests.
+        // Most lines are from the engines and other tests.
         let own = log.lines().filter(|line| line.contains(&self.credential.id));
         let entries = own.map(|line| serde_json::from_str::<Value>(line).unwrap());
         entries.filter(|entry| self.credential.made(entry)).map(|entry| Write::of(&entry)).collect()
@@ -224,7 +224,7 @@ impl Stage {
         assert!(!writes.iter().any(Write::is_to_a_record), "{writes:?}");
     }
 
-    /// All versions of the records so far, by what people and engines write: spec, labels and annotations.
+    /// All versions of the records so far, without the fields that the operator writes: spec, labels and annotations.
     pub fn versions(&self) -> BTreeMap<String, Vec<Value>> {
         self.history.versions.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -251,7 +251,7 @@ struct History {
 }
 
 impl History {
-    /// From now on.
+    /// Starts to watch the records.
     async fn of(world: &World) -> Self {
         let records = Api::<ProvisionedResource>::default_namespaced(world.namespace.client().await.unwrap());
         let versions: Arc<Mutex<BTreeMap<String, Vec<Value>>>> = Arc::default();
@@ -266,7 +266,7 @@ impl History {
                     Ok(Event::InitDone) => {
                         let _ = listed.take().map(|listed| listed.send(()));
                     }
-                    // After an error, the watch is started again.
+                    // After an error, the watch restarts.
                     Ok(Event::Init | Event::Delete(_)) | Err(_) => {}
                 }
             }

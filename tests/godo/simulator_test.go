@@ -1,5 +1,5 @@
-// What the official client makes of the simulator: run by tests/simulator/tests/godo.rs, which starts one with a fleet of
-// 450 droplets over the demo's inventory and says where it listens.
+// The official client against the simulator: tests/simulator/tests/godo.rs runs this and starts a simulator with a fleet of
+// 450 droplets over the demo's inventory, and passes its address.
 package main
 
 import (
@@ -57,7 +57,7 @@ func must[T any](t *testing.T, what string) func(T, *godo.Response, error) T {
 	}
 }
 
-// refused asserts that the client turned the answer into its typed error with this status, and returns it.
+// refused asserts that the client returned its typed error with this status, and returns it.
 func refused(t *testing.T, what string, err error, status int) *godo.ErrorResponse {
 	t.Helper()
 	var response *godo.ErrorResponse

@@ -1,4 +1,4 @@
-// Each way to change a resource, as the official client sends it.
+// Each update of a resource, as the official client sends it.
 package main
 
 import (

@@ -1,4 +1,4 @@
-//! The actions for Argo CD: which it offers on an object, and the change that each makes.
+//! The actions for Argo CD: the actions that each object offers, and the change that each makes.
 
 use std::collections::BTreeMap;
 
@@ -31,7 +31,7 @@ fn offered(objects: &[Value]) -> Vec<Vec<String>> {
         .collect()
 }
 
-/// Each object offers these actions and no others.
+/// Checks that each object offers exactly these actions.
 fn offers(cases: &[(Value, &[&str])]) {
     let objects: Vec<_> = cases.iter().map(|(object, _)| object.clone()).collect();
     for (offered, (object, wanted)) in offered(&objects).iter().zip(cases) {
@@ -100,7 +100,7 @@ fn with(mut drift: Value, path: &str, value: &str) -> Value {
 }
 
 #[test]
-fn a_drift_offers_the_decision_that_it_can_take() {
+fn a_drift_offers_only_possible_decisions() {
     let safe = with(drift(Some("Open"), None, None), "/spec/revert", "Safe");
     let mut decided = with(safe.clone(), "/spec/revert", "Safe");
     decided["metadata"]["annotations"] = json!({(annotations::REVERT): "true"});
@@ -155,7 +155,7 @@ fn a_saga_offers_to_cancel_until_it_is_undone_and_to_retry_when_it_is_stuck() {
 }
 
 #[test]
-fn an_action_changes_what_it_says_and_nothing_else() {
+fn an_action_changes_only_its_own_fields() {
     let open = drift(Some("Open"), None, None);
     let mut accepted = open.clone();
     accepted["metadata"]["annotations"] = json!({(annotations::ACCEPT): "true"});
@@ -195,7 +195,7 @@ fn a_sync_is_requested_by_the_time_of_day() {
 }
 
 #[tokio::test]
-async fn the_api_server_takes_what_the_actions_make() {
+async fn the_api_server_accepts_the_changes_of_all_actions() {
     let control_plane = ControlPlane::shared().await.unwrap();
     let namespace = control_plane.namespace("actions").await.unwrap();
     let kubectl = namespace.kubectl();
@@ -209,7 +209,7 @@ async fn the_api_server_takes_what_the_actions_make() {
         ("resume", "{.metadata.generation} {.spec.suspend}", "3 false"),
     ] {
         let live = kubectl.run(&["get", "pr", "web-1", "-o", "json"]).await.unwrap();
-        // Argo CD patches what the action changed; none of these removes anything.
+        // Argo CD patches the changes of an action. Actions never remove a field.
         let changed = after(action, &serde_json::from_str(&live).unwrap()).to_string();
         kubectl.run(&["patch", "pr", "web-1", "--type=merge", "-p", &changed]).await.unwrap();
         let value = kubectl.run(&["get", "pr", "web-1", "-o", &format!("jsonpath={path}")]).await.unwrap();

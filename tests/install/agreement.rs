@@ -1,4 +1,4 @@
-//! Chart and kustomize install the same, and the definitions are those of the code.
+//! Chart and kustomize install the same objects, and the definitions match the code.
 
 use std::{collections::BTreeMap, path::Path, process::Command};
 
@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::helm::{Helm, in_repository, objects};
 
-/// What `kubectl kustomize` makes of a folder.
+/// The output of `kubectl kustomize` for a folder.
 fn kustomized(folder: &Path) -> BTreeMap<String, Value> {
     let mut kubectl = Command::new(control_plane::find().unwrap().kubectl);
     let output = kubectl.arg("kustomize").arg(folder).output().unwrap();
@@ -19,7 +19,7 @@ fn overlay(name: &str) -> BTreeMap<String, Value> {
     kustomized(&in_repository("deploy/overlays").join(name))
 }
 
-/// Without what only Helm says.
+/// The objects of the chart, without the labels and hooks that only Helm adds.
 fn of_the_chart(arguments: &[&str]) -> BTreeMap<String, Value> {
     // kustomize has no hooks.
     let rendered = Helm::new().template(&[&["--no-hooks"], arguments].concat()).unwrap();
@@ -38,7 +38,7 @@ fn of_the_chart(arguments: &[&str]) -> BTreeMap<String, Value> {
 }
 
 fn assert_same(mut chart: BTreeMap<String, Value>, mut kustomize: BTreeMap<String, Value>) {
-    // A chart is installed into a namespace that is there, and watches others that are there.
+    // A chart is installed into an existing namespace, and watches existing namespaces.
     assert!(kustomize.contains_key("Namespace -/arcadia-system"), "the base has its namespace");
     kustomize.retain(|_, object| object["kind"] != "Namespace");
     for objects in [&mut chart, &mut kustomize] {
@@ -53,14 +53,14 @@ fn assert_same(mut chart: BTreeMap<String, Value>, mut kustomize: BTreeMap<Strin
     }
 }
 
-/// Says where two objects differ, and not all that they are.
+/// Fails with the differences between two objects, and not with the whole objects.
 fn assert_equal(name: &str, left: &Value, right: &Value) {
     let [left, right] = [left, right].map(|object| serde_json::to_string_pretty(&canonical(object)).unwrap());
     let differs = left.lines().zip(right.lines()).find(|(left, right)| left != right);
     assert!(left == right, "{name}: {differs:?}");
 }
 
-/// `1.0` is `1`.
+/// Normalizes numbers: `1.0` equals `1`.
 fn canonical(value: &Value) -> Value {
     match value {
         Value::Object(fields) => fields.iter().map(|(key, value)| (key.clone(), canonical(value))).collect(),
@@ -85,7 +85,7 @@ fn both_install_the_same_for_one_namespace() {
 /// The overlay for the whole cluster with a component.
 fn with_component(name: &str) -> BTreeMap<String, Value> {
     let folder = tempfile::tempdir().unwrap();
-    // kustomize takes paths only from where it is.
+    // kustomize accepts only paths relative to the folder.
     let up = "../".repeat(folder.path().components().count() - 1);
     let deploy = in_repository("deploy").display().to_string();
     let deploy = format!("{up}{}", deploy.trim_start_matches('/'));
@@ -104,7 +104,7 @@ fn without_mutating_policies_both_install_the_same() {
 #[test]
 fn with_secrets_for_sagas_both_install_the_same() {
     let mut kustomize = with_component("saga-secrets");
-    // A component comes after the labels of the overlay.
+    // A component is applied after the labels of the overlay.
     for name in ["ClusterRole -/arcadia-operator-secrets", "ClusterRoleBinding -/arcadia-operator-secrets"] {
         let role = kustomize.get("ClusterRole -/arcadia-operator").unwrap()["metadata"]["labels"].clone();
         kustomize.get_mut(name).unwrap()["metadata"]["labels"] = role;
@@ -113,7 +113,7 @@ fn with_secrets_for_sagas_both_install_the_same() {
 }
 
 #[test]
-fn no_secret_may_be_read_unless_it_is_named() {
+fn only_named_secrets_can_be_read() {
     let secrets = |objects: &BTreeMap<String, Value>| -> Vec<Value> {
         let rules = objects.values().filter_map(|object| object["rules"].as_array());
         let of_secrets =
@@ -158,7 +158,7 @@ fn alerts_monitor_and_dashboard_are_those_of_the_repository() {
 }
 
 #[test]
-fn alerts_link_to_where_the_runbook_is() {
+fn alerts_link_to_the_runbook() {
     let url = "https://runbooks.example.com/arcadia.md";
     let values = format!("metrics.prometheusRule.enabled=true,metrics.prometheusRule.runbookUrl={url}");
     let (there, here) =
@@ -170,7 +170,7 @@ fn alerts_link_to_where_the_runbook_is() {
 }
 
 #[test]
-fn no_definition_goes_with_a_release() {
+fn uninstalling_a_release_keeps_the_definitions() {
     let objects = objects(&Helm::new().template(&[]).unwrap());
     for (name, object) in objects.iter().filter(|(_, object)| object["kind"] == "CustomResourceDefinition") {
         assert_eq!(object["metadata"]["annotations"]["helm.sh/resource-policy"], "keep", "{name}");

@@ -1,4 +1,4 @@
-//! The health checks for Argo CD, run by the Lua that it has (in tests/lua), on objects as the operator writes them.
+//! The health checks for Argo CD, executed by Argo CD's Lua (in tests/lua), on objects as the operator writes them.
 
 use std::{
     collections::BTreeSet,
@@ -32,8 +32,8 @@ use crate::helm::in_repository;
 
 const FILE: &str = "deploy/argocd/argocd-cm.yaml";
 const PREFIX: &str = "resource.customizations.health.arcadia.cloud_";
-/// What it shows of a record that waits for the operator.
-const NOT_YET: [&str; 2] = ["Progressing", "the operator has not looked at this version of the record yet"];
+/// The health of a record that waits for the operator.
+const NOT_YET: [&str; 2] = ["Progressing", "the operator has not reconciled this version of the record yet"];
 
 /// The data of the `ConfigMap` for Argo CD.
 pub fn config() -> Value {
@@ -41,13 +41,13 @@ pub fn config() -> Value {
     config["data"].clone()
 }
 
-/// Runs each script on its object as Argo CD does; returns the values, or why they failed.
+/// Runs each script on its object as Argo CD does; returns the values, or the errors.
 pub fn run(scripts: &[(&Value, &Value)]) -> Vec<Result<Value, String>> {
     let questions: Vec<_> =
         scripts.iter().map(|(script, object)| json!({"script": script, "object": object})).collect();
     let mut go = Command::new("go");
     go.args(["run", "."]).current_dir(in_repository("tests/lua")).stdin(Stdio::piped()).stdout(Stdio::piped());
-    let mut program = go.spawn().expect("the tests need Go, as the README says");
+    let mut program = go.spawn().expect("the tests need Go, see the README");
     program.stdin.take().unwrap().write_all(Value::from(questions).to_string().as_bytes()).unwrap();
     let output = program.wait_with_output().unwrap();
     assert!(output.status.success(), "tests/lua: {}", output.status);
@@ -60,7 +60,7 @@ pub fn run(scripts: &[(&Value, &Value)]) -> Vec<Result<Value, String>> {
     told.iter().map(result).collect()
 }
 
-/// Runs the check of each object's kind; status and message should be these.
+/// Runs the check of each object's kind, and compares status and message.
 fn show(cases: &[(Value, [&str; 2])]) {
     let config = config();
     let check = |object: &Value| &config[format!("{PREFIX}{}", object["kind"].as_str().unwrap())];
@@ -114,7 +114,7 @@ fn compared(invalid: &[&str]) -> Situation {
 }
 
 #[test]
-fn a_record_is_as_healthy_as_its_conditions_say() {
+fn the_health_of_a_record_follows_its_conditions() {
     let older = "default/older is older and already records Droplet 3164444; delete one of the two";
     let never_seen = "Droplet 3164444 does not exist in this account; check the id and the token";
     let reverting = "saga revert-web-1 reverts a field of Droplet 3164444; it is compared after that";
@@ -167,14 +167,14 @@ fn a_record_is_as_healthy_as_its_conditions_say() {
 }
 
 #[test]
-fn a_record_that_was_changed_since_is_not_healthy_yet() {
+fn a_changed_record_is_not_healthy_yet() {
     let mut changed = looked_at(&compared(&[]), &[]);
     changed.metadata.generation = Some(4);
     show(&[(json(changed), NOT_YET), (json(record()), NOT_YET)]);
 }
 
 #[test]
-fn an_open_drift_waits_for_a_person_and_a_resolved_one_is_well() {
+fn an_open_drift_is_suspended_and_a_resolved_one_is_healthy() {
     let says = |reason: &str| {
         json!({
             "phase": "Open",
@@ -210,7 +210,7 @@ const SUSPENDED: &str =
     "suspended: no step is called or undone and no timeout runs; set spec.suspend to false to resume";
 
 #[test]
-fn a_saga_is_as_healthy_as_its_phase_and_says_why() {
+fn the_health_of_a_saga_follows_its_phase_with_a_message() {
     let why = || Why { reason: reason::PENDING, message: "why".to_owned() };
     let step = StepStatus { name: "snapshot".to_owned(), ..StepStatus::default() };
     let start = || Event::Start { steps: vec![step.clone()], digest: String::new(), rollback_of: None };
@@ -278,7 +278,7 @@ fn every_saga_that_was_stored_is_as_healthy_as_its_name_says() {
 }
 
 #[tokio::test]
-async fn the_checks_are_added_to_what_argo_cd_has_and_take_what_the_api_server_makes() {
+async fn the_checks_extend_those_of_argo_cd_and_accept_objects_of_the_api_server() {
     let control_plane = ControlPlane::shared().await.unwrap();
     let namespace = control_plane.namespace("argocd").await.unwrap();
     let kubectl = namespace.kubectl();

@@ -1,4 +1,4 @@
-//! A cluster of a test's own, since an installation belongs to all of it.
+//! A separate cluster for a test, since an installation affects all of it.
 
 #[path = "../support/eventually.rs"]
 mod eventually;
@@ -7,9 +7,9 @@ use control_plane::{ControlPlane, Options};
 
 pub use eventually::eventually;
 
-/// Where the operator runs.
+/// The operator's namespace.
 pub const NAMESPACE: &str = "arcadia-system";
-/// The operator, as the API server knows it.
+/// The operator's user name in the API server.
 pub const OPERATOR: &str = "system:serviceaccount:arcadia-system:arcadia-operator";
 
 /// A cluster.
@@ -18,7 +18,7 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// An empty one; none when `ARCADIA_TEST_KUBECONFIG` names somebody's, where there may be anything.
+    /// An empty cluster. None if `ARCADIA_TEST_KUBECONFIG` names a cluster, which may contain anything.
     pub async fn empty() -> Option<Self> {
         if control_plane::given_cluster().is_some() {
             eprintln!(
@@ -29,7 +29,7 @@ impl Cluster {
         Some(Self { control_plane: ControlPlane::start(Options::default()).await.unwrap() })
     }
 
-    /// Runs kubectl; its output without the last line break.
+    /// Runs kubectl, and returns its output without the last line break.
     pub async fn run(&self, arguments: &[&str]) -> String {
         self.try_run(arguments).await.unwrap_or_else(|error| panic!("{error}"))
     }
@@ -55,16 +55,16 @@ impl Cluster {
         self.run(&["wait", "--for=condition=Established", "--timeout=60s", &crds[0], &crds[1], &crds[2]]).await;
     }
 
-    /// Whether the operator may: `list drifts.arcadia.cloud -n default`.
+    /// Returns true if the operator has a right: `list drifts.arcadia.cloud -n default`.
     pub async fn operator_can(&self, what: &str) -> bool {
         let words: Vec<_> = what.split(' ').collect();
         self.try_run(&[&["auth", "can-i", "--as", OPERATOR], words.as_slice()].concat()).await.is_ok()
     }
 
-    /// The operator may do all of the first, and nothing of the second.
+    /// Checks that the operator has all of the first rights, and none of the second.
     pub async fn operator_can_only(&self, allowed: &[&str], refused: &[&str]) {
         for what in allowed {
-            // RBAC is read by the API server from a watch.
+            // The API server learns of RBAC objects from a watch.
             eventually(what, || async { self.operator_can(what).await.then_some(()).ok_or("no") }).await;
         }
         for what in refused {

@@ -1,4 +1,4 @@
-//! What the chart renders, for several files of values.
+//! The output of the chart for several files of values.
 
 use std::{
     collections::BTreeSet,
@@ -17,7 +17,7 @@ use crate::{
     monitoring,
 };
 
-/// Each is a file in `values/` and one in `golden/`.
+/// Each case is a file in `values/` and one in `golden/`.
 const CASES: [&str; 4] = ["defaults", "everything", "minimal", "namespaced"];
 
 fn values(case: &str) -> PathBuf {
@@ -28,7 +28,7 @@ fn rendered(values: &Path) -> String {
     Helm::new().template(&["--values", values.to_str().unwrap()]).unwrap()
 }
 
-/// The files of the cases, and the examples that come with the chart.
+/// The files of the cases, and the examples of the chart.
 fn all_values() -> Vec<PathBuf> {
     let examples = fs::read_dir(chart().join("examples")).unwrap().map(|entry| entry.unwrap().path());
     let examples: Vec<_> = examples.collect();
@@ -37,9 +37,9 @@ fn all_values() -> Vec<PathBuf> {
 }
 
 #[test]
-fn the_chart_renders_what_was_reviewed() {
+fn the_chart_renders_the_reviewed_output() {
     for case in CASES {
-        // Definitions, alerts and the dashboard are checked in already, and compared by other tests.
+        // Definitions, alerts and the dashboard are checked in, and other tests compare them.
         let rendered = rendered(&values(case));
         let is_elsewhere = |object: &&str| {
             ["crd-", "prometheusrule.", "dashboard."].iter().any(|name| object.contains(&format!("/templates/{name}")))
@@ -61,7 +61,7 @@ fn the_chart_renders_what_was_reviewed() {
 }
 
 #[tokio::test]
-async fn an_api_server_takes_all_that_is_rendered() {
+async fn an_api_server_accepts_every_rendered_object() {
     let Some(cluster) = Cluster::empty().await else { return };
     for namespace in ["arcadia-system", "team-a", "team-b", "team-c", "123"] {
         cluster.restricted_namespace(namespace).await;
@@ -108,7 +108,7 @@ fn the_readme_of_the_chart_is_short() {
 }
 
 #[test]
-fn the_program_takes_the_arguments_of_every_pod() {
+fn the_program_accepts_the_arguments_of_every_pod() {
     for values in all_values() {
         let objects = objects(&rendered(&values));
         let deployment = objects.values().find(|object| object["kind"] == "Deployment").unwrap();
@@ -154,7 +154,7 @@ fn leaves(path: &str, value: &Value, found: &mut BTreeSet<String>) {
 }
 
 #[test]
-fn helm_finds_nothing_to_complain_about() {
+fn helm_lint_reports_nothing() {
     for values in all_values() {
         Helm::new().run(&["lint", "--strict", "charts/arcadia-operator", "--values", values.to_str().unwrap()]);
     }

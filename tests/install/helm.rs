@@ -1,4 +1,4 @@
-//! The pinned Helm, with nothing of the machine's own in it.
+//! The pinned Helm, without the settings of this machine.
 
 use std::{
     collections::BTreeMap,
@@ -17,24 +17,24 @@ pub fn in_repository(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
 }
 
-/// Helm, with a home of its own.
+/// Helm, with a separate home folder.
 pub struct Helm {
     home: tempfile::TempDir,
     kubeconfig: Option<PathBuf>,
 }
 
 impl Helm {
-    /// For what needs no cluster.
+    /// Helm without a cluster.
     pub fn new() -> Self {
         Self { home: tempfile::tempdir().unwrap(), kubeconfig: None }
     }
 
-    /// For a cluster.
+    /// Helm with a cluster.
     pub fn on(kubeconfig: &Path) -> Self {
         Self { kubeconfig: Some(kubeconfig.to_owned()), ..Self::new() }
     }
 
-    /// Runs it and returns what it printed, or what it said when it failed.
+    /// Runs Helm and returns its output, or its error.
     pub fn try_run(&self, arguments: &[&str]) -> Result<String, String> {
         let mut helm = Command::new(control_plane::helm().unwrap());
         helm.args(arguments).current_dir(env!("CARGO_MANIFEST_DIR")).env_clear();
@@ -52,7 +52,7 @@ impl Helm {
         self.try_run(arguments).unwrap_or_else(|error| panic!("helm {}: {error}", arguments.join(" ")))
     }
 
-    /// What the chart renders, as if into Kubernetes 1.37.
+    /// The output of the chart for Kubernetes 1.37.
     pub fn template(&self, arguments: &[&str]) -> Result<String, String> {
         let fixed = ["template", "arcadia-operator", "charts/arcadia-operator", "--namespace", "arcadia-system"];
         let version = ["--kube-version", "v1.37.0"];
@@ -76,7 +76,7 @@ pub fn objects(manifest: &str) -> BTreeMap<String, Value> {
     named
 }
 
-/// The arguments of the program in a pod, or in the template of one.
+/// The arguments of the program in a pod, or in a pod template.
 pub fn arguments(pod: &Value) -> Vec<String> {
     let arguments = pod["spec"]["containers"][0]["args"].as_array().unwrap();
     arguments.iter().map(|argument| argument.as_str().unwrap().to_owned()).collect()

@@ -1,7 +1,7 @@
-//! The installation: what the chart renders and refuses, that chart and kustomize install the same, and that a real API
-//! server takes it all, by the real Helm and kubectl.
+//! The installation: the output and the refusals of the chart, the agreement of chart and kustomize, and the acceptance
+//! of all objects by a real API server, with the real Helm and kubectl.
 //!
-//! `UPDATE_GOLDEN=1 cargo test --test install` writes what the chart renders to `golden/`, to be read in the diff.
+//! `UPDATE_GOLDEN=1 cargo test --test install` writes the output of the chart to `golden/`, to be read in the diff.
 #![cfg(test)]
 
 mod actions;

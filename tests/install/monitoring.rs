@@ -1,4 +1,5 @@
-//! What scrapes and guards the operator's pods, on a real API server: it is taken as it is, and selects those pods.
+//! The objects that scrape and protect the operator's pods, on a real API server: they are accepted, and select those
+//! pods.
 
 use serde_json::Value;
 
@@ -15,7 +16,7 @@ pub async fn define(cluster: &Cluster) {
 }
 
 #[tokio::test]
-async fn what_scrapes_and_guards_the_pods_selects_them() {
+async fn the_monitors_and_policies_select_the_pods() {
     let Some(cluster) = Cluster::empty().await else { return };
     define(&cluster).await;
     cluster.restricted_namespace(NAMESPACE).await;
@@ -42,7 +43,7 @@ async fn what_scrapes_and_guards_the_pods_selects_them() {
         }
     }
 
-    // Without Helm they are the same.
+    // The objects without Helm are the same.
     let rule = object(&cluster, "prometheusrule").await;
     helm.run(&["uninstall", "arcadia-operator", "-n", NAMESPACE]);
     let left = cluster.run(&["get", "podmonitors,prometheusrules,networkpolicies", "-A", "-o", "name"]).await;

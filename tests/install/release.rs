@@ -43,7 +43,7 @@ async fn a_release_is_installed_works_is_upgraded_rolled_back_and_uninstalled() 
     fs::write(&token_file, format!("{TOKEN}\n")).unwrap();
     let from_file = format!("--from-file=token={}", token_file.display());
     cluster.run(&["create", "secret", "generic", "digitalocean-token", "-n", NAMESPACE, &from_file]).await;
-    // Nothing runs them here, but they were admitted as `restricted`.
+    // Nothing runs the pods here, but they were admitted as `restricted`.
     cluster.has_pods(NAMESPACE, 2).await;
     let plain = ["run", "plain", "--image=x", "-n", NAMESPACE, "--dry-run=server"];
     let refusal = cluster.try_run(&plain).await.unwrap_err();
@@ -51,7 +51,7 @@ async fn a_release_is_installed_works_is_upgraded_rolled_back_and_uninstalled() 
     cluster.is_established().await;
     assert_eq!(short_name(&cluster).await, "older");
 
-    // What a pod would run.
+    // The program that a pod would run.
     let simulator = Simulator::start(Options { token: Some(TOKEN.to_owned()), ..Options::default() }).await.unwrap();
     let droplet = json!({"id": 3_164_444, "name": "web-1", "size_slug": "s-4vcpu-8gb", "region": "nyc3", "image": "ubuntu-24-04-x64"});
     simulator.control().put("droplets", droplet).await.unwrap();
@@ -142,7 +142,7 @@ async fn releases_for_some_namespaces_have_no_right_outside_of_them_and_live_sid
         )
         .await;
 
-    // In each namespace only its own operator writes what a drift says.
+    // In each namespace only its own operator can write the spec of a drift.
     let other = "system:serviceaccount:other-system:other-arcadia-operator";
     for (namespace, operator) in [("team-a", crate::cluster::OPERATOR), ("team-b", other)] {
         let create = ["create", "--dry-run=server", "-f", "-", "-n", namespace];
@@ -161,7 +161,7 @@ async fn releases_for_some_namespaces_have_no_right_outside_of_them_and_live_sid
     }
 }
 
-/// A drift that an operator could have raised.
+/// A drift that an operator could have opened.
 fn drift() -> Value {
     json!({
         "apiVersion": "arcadia.cloud/v1alpha1",
@@ -175,7 +175,7 @@ fn drift() -> Value {
     })
 }
 
-/// The chart as a version before might have been: with another definition.
+/// An earlier version of the chart: with another definition.
 fn older_chart(folder: &Path) -> PathBuf {
     let older = folder.join("arcadia-operator");
     copy(&chart(), &older);
@@ -206,7 +206,7 @@ async fn short_name(cluster: &Cluster) -> String {
     cluster.run(&["get", "crd", "drifts.arcadia.cloud", "-o", "jsonpath={.spec.names.shortNames[*]}"]).await
 }
 
-/// The record, and what became of its drift and of the saga.
+/// The record, and the results of its drift and of the saga.
 async fn kept(cluster: &Cluster) -> [String; 3] {
     [
         cluster.run(&["get", "provisionedresources", "-o", "name"]).await,
@@ -215,7 +215,7 @@ async fn kept(cluster: &Cluster) -> [String; 3] {
     ]
 }
 
-/// An administrator of the namespace has a snapshot taken.
+/// Orders a snapshot as an administrator of the namespace.
 async fn change(cluster: &Cluster) {
     let saga = json!({
         "apiVersion": "arcadia.cloud/v1alpha1",
@@ -232,7 +232,7 @@ async fn change(cluster: &Cluster) {
     cluster.run(&["wait", "--for=condition=Succeeded", "saga/snapshot-web-1", "--timeout=60s"]).await;
 }
 
-/// A drift is raised, somebody without the verb is refused, and an administrator of the namespace accepts it.
+/// Opens a drift. A user without the verb is refused, and an administrator of the namespace accepts it.
 async fn decide(cluster: &Cluster) {
     let record = json!({
         "apiVersion": "arcadia.cloud/v1alpha1",
@@ -267,8 +267,8 @@ async fn decide(cluster: &Cluster) {
     cluster.run(&["wait", accepted, "pr/web-1", "--timeout=60s"]).await;
 }
 
-/// The program as the Deployment runs it: its arguments, its environment, its account. Only the addresses of the cloud
-/// and of the metrics are the machine's, and the token's file is where a pod would have it mounted.
+/// The program with the arguments, the environment and the account of the Deployment. Only the addresses of the cloud
+/// and of the metrics belong to this machine, and the token's file is where a pod would mount it.
 struct Operator {
     process: Process,
     address: String,
@@ -304,7 +304,7 @@ impl Operator {
         Self { process: cluster.control_plane.spawn(&command, "operator").unwrap(), address }
     }
 
-    /// What the readiness probe waits for.
+    /// Waits for the condition of the readiness probe.
     async fn is_ready(&self) {
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
         for path in ["readyz", "livez"] {
@@ -317,7 +317,7 @@ impl Operator {
         }
     }
 
-    /// The command of the pod of `helm test`, with another address: nothing runs pods here.
+    /// Runs the command of the pod of `helm test`, with another address: nothing runs pods here.
     async fn passes_the_test_of_the_chart(&self) {
         let probe = |url: String| {
             let mut probe = tokio::process::Command::new(env!("CARGO_BIN_EXE_arcadia-operator"));
@@ -340,7 +340,7 @@ impl Operator {
     }
 }
 
-/// The account's own token, and no other right.
+/// A kubeconfig with a token of the account, and no other right.
 async fn kubeconfig(cluster: &Cluster, folder: &Path) -> PathBuf {
     let token = cluster.run(&["create", "token", "arcadia-operator", "-n", NAMESPACE]).await;
     let config = cluster.run(&["config", "view", "--raw", "--minify", "-o", "json"]).await;

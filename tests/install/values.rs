@@ -1,8 +1,8 @@
-//! What the chart refuses, in words that help.
+//! Values that the chart refuses, with helpful messages.
 
 use crate::helm::Helm;
 
-/// Refused with these words.
+/// The chart refuses these arguments with these words.
 fn refused(arguments: &[&str], words: &[&str]) {
     let error = Helm::new().template(arguments).expect_err(&format!("{arguments:?} should be refused"));
     for word in words {
@@ -11,7 +11,7 @@ fn refused(arguments: &[&str], words: &[&str]) {
 }
 
 #[test]
-fn bad_values_are_refused_with_their_name_and_what_is_wrong() {
+fn invalid_values_are_refused_with_their_name_and_the_reason() {
     for (value, words) in [
         ("replica=3", ["additional properties", "replica"]),
         ("replicas=two", ["/replicas", "want integer"]),
@@ -50,7 +50,7 @@ fn bad_values_are_refused_with_their_name_and_what_is_wrong() {
 }
 
 #[test]
-fn what_cannot_work_is_refused_with_what_to_do() {
+fn unusable_combinations_are_refused_with_the_remedy() {
     refused(
         &["--set", "extraArgs={--sync-schedule=1m}"],
         &["extraArgs: --sync-schedule is set by the value syncSchedule"],
@@ -67,7 +67,7 @@ fn what_cannot_work_is_refused_with_what_to_do() {
         &["--set", "sagas.secrets={digitalocean-token}"],
         &["sagas.secrets: digitalocean-token is the Secret with the DigitalOcean token, which no saga may read"],
     );
-    refused(&["--set", "serviceAccount.create=false"], &["serviceAccount.name: say which ServiceAccount to use"]);
+    refused(&["--set", "serviceAccount.create=false"], &["serviceAccount.name: set the ServiceAccount to use"]);
     refused(&["--kube-version", "v1.35.4"], &["this is v1.35.4; set admissionPolicies.mutating to false"]);
     refused(&["--kube-version", "v1.31.0"], &[">=1.32.0-0", "1.31"]);
 }
@@ -80,7 +80,7 @@ fn an_older_kubernetes_needs_one_value() {
 }
 
 #[test]
-fn a_token_is_in_nothing_that_is_rendered() {
+fn no_rendered_object_contains_a_token() {
     let rendered = Helm::new().template(&[]).unwrap();
     assert!(!rendered.contains("kind: Secret") && !rendered.contains("DIGITALOCEAN_TOKEN"), "{rendered}");
 }

@@ -1,4 +1,4 @@
-//! Commands that need no cluster: the account as manifests, and manifests against the account.
+//! Commands that need no cluster: export of the account as manifests, and comparison of manifests with the account.
 
 use std::{fs, path::PathBuf};
 
@@ -12,7 +12,7 @@ use crate::{
     world::{World, eventually},
 };
 
-/// The token that nothing may ever print.
+/// The token that no output may contain.
 const TOKEN: &str = "dop_v1_never_to_be_printed";
 
 /// An account with a resource of every kind.
@@ -64,7 +64,7 @@ async fn fill(cloud: &Control) {
     }
 }
 
-/// Kinds that the demo's fleet does not have. Those that are missing here too get a resource from the simulator's template.
+/// Kinds that the demo's fleet lacks. Kinds that are missing here get a resource from the simulator's template.
 fn further() -> Vec<(&'static str, Value)> {
     vec![
         ("account/keys", json!({ "name": "jane", "public_key": "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ jane" })),
@@ -110,7 +110,7 @@ fn further() -> Vec<(&'static str, Value)> {
 }
 
 #[tokio::test]
-async fn what_is_imported_is_in_sync_for_every_kind() {
+async fn imported_records_are_in_sync_for_every_kind() {
     let account = Account::new().await;
     let records = account.imported().await;
     let mut kinds: Vec<String> = Vec::new();
@@ -129,7 +129,7 @@ async fn what_is_imported_is_in_sync_for_every_kind() {
 
     let verified = account.arcadia.expect(0, &["verify", "-f", &records]).await;
     assert!(verified.contains("0 with drift."), "{verified}");
-    // Lists, and one page of each: nothing per resource.
+    // Lists, with one page of each kind: no call per resource.
     account.cloud.reset_requests().await.unwrap();
     account.arcadia.expect(0, &["import", "--kind", "Droplet"]).await;
     let requests = account.cloud.requests().await.unwrap();
@@ -186,7 +186,7 @@ async fn an_import_can_be_repeated_and_narrowed() {
 }
 
 #[tokio::test]
-async fn verify_finds_what_changed_and_tells_drift_from_failure() {
+async fn verify_finds_changes_and_distinguishes_drift_from_failure() {
     let account = Account::new().await;
     let records = account.imported().await;
     account.cloud.change("droplets", "3164444", json!({ "size_slug": "s-4vcpu-8gb" })).await.unwrap();
@@ -203,7 +203,7 @@ async fn verify_finds_what_changed_and_tells_drift_from_failure() {
     let junit = account.arcadia.expect(1, &["verify", "-f", &records, "-o", "junit"]).await;
     assert!(junit.contains(r#"<failure message="s-2vcpu-4gb -&gt; s-4vcpu-8gb" type="drift">"#), "{junit}");
 
-    // A list that cannot be read is no drift, and not in sync either.
+    // A list that cannot be read is neither a drift nor in sync.
     account.cloud.change("droplets", "3164444", json!({ "size_slug": "s-2vcpu-4gb" })).await.unwrap();
     let volumes = fs::read_dir(&records).unwrap().map(|entry| entry.unwrap().path());
     for volume in volumes.filter(|path| path.display().to_string().contains("volume-scratch")) {
@@ -217,7 +217,7 @@ async fn verify_finds_what_changed_and_tells_drift_from_failure() {
 }
 
 #[tokio::test]
-async fn unrecorded_resources_are_listed_once_they_are_new() {
+async fn new_unrecorded_resources_are_listed() {
     let account = Account::new().await;
     let records = account.path("records");
     account.arcadia.expect(0, &["import", "--folder", &records, "--kind", "Droplet"]).await;
@@ -252,7 +252,7 @@ async fn a_state_of_terraform_becomes_records_that_show_its_drift() {
 }
 
 #[tokio::test]
-async fn the_token_comes_from_doctl_where_the_environment_has_none() {
+async fn the_token_comes_from_doctl_if_the_environment_has_none() {
     let account = Account::new().await;
     let config = account.path("config.yaml");
     fs::write(&config, format!("access-token: wrong\ncontext: work\nauth-contexts:\n  work: {TOKEN}\n")).unwrap();

@@ -1,4 +1,4 @@
-//! The main job from the command line: inbox, decision, history, with the operator running.
+//! The main job from the command line: inbox, decision, history, with a running operator.
 
 use arcadia_operator::manifests::policies;
 use digitalocean_simulator::{Effect, Fault};
@@ -155,7 +155,7 @@ async fn a_resolved_or_unknown_drift_is_refused_with_the_next_command() {
 }
 
 #[tokio::test]
-async fn the_status_of_an_installation_names_what_is_missing() {
+async fn the_status_of_an_installation_names_missing_parts() {
     let world = World::new("kubectl-status").await;
     let arcadia = arcadia(&world);
     world.record("web-1", json!({"name": "web-1"})).await;
@@ -165,7 +165,7 @@ async fn the_status_of_an_installation_names_what_is_missing() {
     assert!(status.contains("1 record: 1 in sync, 0 with drift"), "{status}");
     assert!(status.contains("all rights in namespace kubectl-status-"), "{status}");
     assert!(status.contains(&format!("in namespace {}, seen ", world.namespace.name())), "{status}");
-    // The operator's own account may not decide.
+    // The operator's own account cannot decide.
     let operator = Arcadia::new().with_cluster(&world.credential_file());
     let status = operator.run(&["status"]).await.out;
     assert!(status.contains("you may not accept drifts"), "{status}");

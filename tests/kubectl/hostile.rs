@@ -1,4 +1,4 @@
-//! Users who may do little, have no cluster, or type what nobody expects.
+//! Users with few rights, without a cluster, or with unexpected input.
 
 use std::{
     fs,
@@ -16,7 +16,7 @@ use crate::{
     world::{World, droplet, eventually},
 };
 
-/// A kubeconfig of somebody else in the same cluster.
+/// A kubeconfig of another user in the same cluster.
 fn somebody(world: &World, folder: &Path, user: &str) -> PathBuf {
     let text = fs::read_to_string(world.namespace.kubeconfig()).unwrap();
     let mut config: Value = serde_saphyr::from_str(&text).unwrap();
@@ -29,13 +29,13 @@ fn somebody(world: &World, folder: &Path, user: &str) -> PathBuf {
 fn with_input(arcadia: &Arcadia, arguments: &[&str], input: &[u8]) -> Ran {
     let mut command = arcadia.command(arguments);
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    // A command that refuses its arguments reads nothing.
+    // A command that refuses its arguments does not read its input.
     let _ = child.stdin.take().unwrap().write_all(input);
     Ran::of(&child.wait_with_output().unwrap())
 }
 
 #[tokio::test]
-async fn a_user_without_rights_is_told_which_are_missing() {
+async fn missing_rights_are_named() {
     let world = World::new("kubectl-rights").await;
     world.record("web-1", json!({"name": "other"})).await;
     let drift = world.open_drift().await;
@@ -61,7 +61,7 @@ async fn a_user_without_rights_is_told_which_are_missing() {
     let checks: Value = serde_json::from_str(&nobody.expect(1, &["status", "-o", "json"]).await).unwrap();
     assert!(checks["checks"].as_array().unwrap().iter().any(|check| check["state"] == "Unknown"), "{checks}");
 
-    // One who may look, but not decide.
+    // A user who can read, but not decide.
     let role = json!({ "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": { "name": "looks" },
         "rules": [{ "apiGroups": ["arcadia.cloud"], "resources": ["*"], "verbs": ["get", "list", "watch"] }] });
     world.kubectl().apply(&role.to_string()).await.unwrap();
@@ -80,7 +80,7 @@ async fn a_user_without_rights_is_told_which_are_missing() {
 }
 
 #[tokio::test]
-async fn without_a_cluster_it_fails_soon_and_says_what_to_check() {
+async fn without_a_cluster_commands_fail_quickly_with_the_remedy() {
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let folder = tempfile::tempdir().unwrap();
     let config = |name: &str, server: &str| {
@@ -112,7 +112,7 @@ async fn without_a_cluster_it_fails_soon_and_says_what_to_check() {
 }
 
 #[tokio::test]
-async fn names_from_standard_input_may_have_blanks_repetitions_and_anything_else() {
+async fn names_from_standard_input_may_contain_anything() {
     let world = World::new("kubectl-input").await;
     let arcadia = Arcadia::new().with_cluster(world.namespace.kubeconfig());
     for id in ["1", "2"] {
@@ -133,7 +133,7 @@ async fn names_from_standard_input_may_have_blanks_repetitions_and_anything_else
         let ran = with_input(&arcadia, &["accept", "-", "--yes"], input);
         assert!(ran.code == 2 && ran.errors.contains("standard input"), "{input:?}: {}", ran.errors);
     }
-    // Without --yes there is nobody to answer.
+    // Without --yes there is no terminal for the question.
     let asked = with_input(&arcadia, &["accept", "-"], names.as_bytes());
     assert!(asked.code == 2 && asked.errors.contains("--yes"), "{}", asked.errors);
     let blanks = format!("\n\n  {}\t\r\n{names}\n\n", names.replace('\n', "  \r\n"));
@@ -167,11 +167,11 @@ async fn arguments_that_make_no_sense_are_refused_in_one_line() {
         assert!(ran.errors.contains(wanted), "{arguments:?}: {}", ran.errors);
         assert!(ran.errors.len() < 1000, "{arguments:?}: {}", ran.errors);
     }
-    // A namespace without anything, and a kind of a later version.
+    // An empty namespace, and a kind of a later version.
     let empty = arcadia.expect(0, &["inbox", "-n", "no-such-namespace"]).await;
     assert!(empty.contains("No open drifts in namespace no-such-namespace"), "{empty}");
     assert_eq!(arcadia.expect(0, &["inbox", "--kind", "Spaceship", "-o", "name"]).await, "");
-    // Every listing has a form for programs.
+    // Every list has a machine-readable format.
     for arguments in
         [&["history", "web-1", "-o", "json"][..], &["saga", "tree", "-o", "json"], &["inbox", "-o", "json"]]
     {

@@ -1,4 +1,4 @@
-//! `kubectl arcadia` as a process of its own, against a real API server, the operator and the simulated cloud.
+//! `kubectl arcadia` as a separate process, against a real API server, the operator and the simulated cloud.
 #![cfg(test)]
 
 mod account;

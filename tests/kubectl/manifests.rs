@@ -1,4 +1,4 @@
-//! Accepted values on their way into the manifests that declare them.
+//! Accepted values are written into the manifests that declare them.
 
 use std::fs;
 
@@ -9,7 +9,7 @@ use crate::{
     world::{DROPLET, World},
 };
 
-/// As a person keeps it: with comments, and beside other objects.
+/// A manifest as a person writes it: with comments, and beside other objects.
 const MANIFEST: &str = "# The shop.
 apiVersion: v1
 kind: ConfigMap
@@ -30,7 +30,7 @@ spec:
 ";
 
 #[tokio::test]
-async fn accepted_values_are_written_where_they_are_declared() {
+async fn accepted_values_are_written_to_their_manifests() {
     let world = World::new("kubectl-manifests").await;
     let arcadia = Arcadia::new().with_cluster(world.namespace.kubeconfig());
     let folder = tempfile::tempdir().unwrap();
@@ -73,14 +73,14 @@ async fn accepted_values_are_written_where_they_are_declared() {
     let again = arcadia.expect(0, &["manifests", "--check", &records]).await;
     assert!(again.contains("The manifests have the values of 2 acceptances"), "{again}");
 
-    // The written value ends the acceptances, and nothing opens.
+    // The written value ends the acceptances, and no drift opens.
     world.kubectl().apply(&written).await.unwrap();
     world.reaches("pr/web-1", "ManifestCurrent", "True NoAcceptanceStands").await;
     world.reaches("pr/web-1", "InSync", "True NoDrift").await;
 }
 
 #[tokio::test]
-async fn what_no_manifest_declares_is_named() {
+async fn undeclared_fields_are_named() {
     let world = World::new("kubectl-manifests-left").await;
     let arcadia = Arcadia::new().with_cluster(world.namespace.kubeconfig());
     world.declare("web-1", json!({"size_slug": "s-1vcpu-1gb"})).await;
@@ -93,7 +93,7 @@ async fn what_no_manifest_declares_is_named() {
     let left = arcadia.says(1, &["manifests", "--write", &records]).await;
     assert!(left.contains("size_slug of record web-1 not written: no manifest declares the field"), "{left}");
     assert!(left.contains("chart.yaml was not changed: it is a Helm template"), "{left}");
-    // Without a place, with two, and with one that does not exist.
+    // Without a target, with two, and with one that does not exist.
     arcadia.says(2, &["manifests"]).await;
     arcadia.says(2, &["manifests", "--write", &records, "--check", &records]).await;
     let missing = arcadia.says(2, &["manifests", "--write", "/does/not/exist"]).await;

@@ -19,7 +19,7 @@ pub struct Ran {
 }
 
 impl Arcadia {
-    /// With nothing from the environment of the tests but what is given.
+    /// Starts with an empty environment instead of that of the tests.
     pub fn new() -> Self {
         Self { environment: Vec::new() }
     }
@@ -37,7 +37,7 @@ impl Arcadia {
         self.with("DIGITALOCEAN_API_URL", url).with("DIGITALOCEAN_ACCESS_TOKEN", token)
     }
 
-    /// Its environment, and nothing else.
+    /// Its whole environment.
     pub fn environment(&self) -> &[(&'static str, String)] {
         &self.environment
     }
@@ -49,7 +49,7 @@ impl Arcadia {
         command
     }
 
-    /// Runs it to its end.
+    /// Runs it and waits for its end.
     pub async fn run(&self, arguments: &[&str]) -> Ran {
         let mut command = tokio::process::Command::from(self.command(arguments));
         let ran = Ran::of(&command.output().await.unwrap());
@@ -57,14 +57,14 @@ impl Arcadia {
         ran
     }
 
-    /// Runs it to its end, which must be with this exit code. What it printed.
+    /// Runs it and waits for its end, with this exit code. Returns its standard output.
     pub async fn expect(&self, code: i32, arguments: &[&str]) -> String {
         let ran = self.run(arguments).await;
         assert_eq!(ran.code, code, "{arguments:?}\n{}\n{}", ran.out, ran.errors);
         ran.out
     }
 
-    /// Runs it to its end, which must be with this exit code. What it said to people.
+    /// Runs it and waits for its end, with this exit code. Returns its standard error.
     pub async fn says(&self, code: i32, arguments: &[&str]) -> String {
         let ran = self.run(arguments).await;
         assert_eq!(ran.code, code, "{arguments:?}\n{}\n{}", ran.out, ran.errors);

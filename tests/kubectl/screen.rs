@@ -134,7 +134,7 @@ async fn a_change_is_decided_on_the_screen() {
 }
 
 #[tokio::test]
-async fn a_drift_that_moves_while_it_is_looked_at_is_asked_about_again() {
+async fn a_question_about_a_changed_drift_is_shown_again() {
     let world = World::new("screen-moved").await;
     let arcadia = Arcadia::new().with_cluster(world.namespace.kubeconfig());
     world.record("web-1", json!({"name": "other"})).await;
@@ -175,7 +175,7 @@ async fn a_decision_that_waits_is_undone_on_the_screen() {
     terminal.press("uy");
     terminal.shows("1 drift: decision withdrawn").await;
     world.shows(&format!("drift/{drift}"), "{.metadata.annotations}", "").await;
-    // A signal from elsewhere leaves the terminal as it was, too.
+    // A signal from another process also restores the terminal.
     terminal.signal("INT");
     assert_eq!(terminal.ends().await, 130);
     assert!(terminal.is_clean(), "{}", terminal.text());
@@ -203,7 +203,7 @@ async fn ctrl_c_leaves_a_clean_line_everywhere() {
     ] {
         let mut terminal = Terminal::run(&arcadia, arguments, 120, 20);
         terminal.shows(shown).await;
-        // Reading from the terminal has begun by then, also where nothing is shown.
+        // The program reads from the terminal by then, even if it shows nothing.
         tokio::time::sleep(std::time::Duration::from_millis(500)).await;
         terminal.press(CTRL_C);
         assert_eq!(terminal.ends().await, 130, "{arguments:?}: {}", terminal.text());
@@ -215,7 +215,7 @@ async fn ctrl_c_leaves_a_clean_line_everywhere() {
 }
 
 #[tokio::test]
-async fn a_question_is_answered_on_the_terminal_and_colours_never_stand_alone() {
+async fn a_question_is_answered_on_the_terminal_and_colours_only_repeat_words() {
     let world = World::new("screen-question").await;
     let arcadia = Arcadia::new().with_cluster(world.namespace.kubeconfig());
     world.record("web-1", json!({"name": "other"})).await;

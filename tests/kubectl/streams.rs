@@ -13,7 +13,7 @@ use crate::{
 };
 
 #[tokio::test]
-async fn a_closed_pipe_and_an_interrupt_end_it_without_a_message() {
+async fn a_closed_pipe_and_an_interrupt_exit_without_a_message() {
     let world = World::new("kubectl-streams").await;
     let arcadia = Arcadia::new().with_cluster(world.namespace.kubeconfig());
     world.record("web-1", json!({"name": "other"})).await;

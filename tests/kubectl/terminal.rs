@@ -20,7 +20,7 @@ fn size_of(number: u16) -> NonZero<u16> {
     NonZero::new(number).unwrap()
 }
 
-/// One run of the program on a terminal of its own.
+/// One run of the program on a separate terminal.
 pub struct Terminal {
     screen: Arc<Mutex<vt100::Parser>>,
     keys: Box<dyn Write + Send>,
@@ -64,7 +64,7 @@ impl Terminal {
         self.master.resize(PtySize { rows, cols: columns, pixel_width: 0, pixel_height: 0 }).unwrap();
     }
 
-    /// Sends a signal, such as INT, to the program alone.
+    /// Sends a signal, such as INT, only to the program.
     pub fn signal(&self, name: &str) {
         let id = self.child.process_id().unwrap().to_string();
         assert!(std::process::Command::new("kill").args([&format!("-{name}"), &id]).status().unwrap().success());
@@ -75,7 +75,7 @@ impl Terminal {
         self.screen.lock().unwrap().screen().contents()
     }
 
-    /// The lines of the screen with what differs from run to run replaced: ages, and the hashes of names.
+    /// The lines of the screen with stable text in place of ages and hashes of names.
     pub fn picture(&self) -> String {
         let text = self.text();
         let text = Regex::new(r"-[0-9a-f]{10}-(\d)").unwrap().replace_all(&text, "-HASH-$1");
@@ -89,7 +89,7 @@ impl Terminal {
         self.becomes(wanted, |text| text.contains(wanted)).await;
     }
 
-    /// Waits until the screen is as wanted.
+    /// Waits until the screen meets the condition.
     pub async fn becomes(&self, what: &str, is_it: impl Fn(&str) -> bool) {
         let began = Instant::now();
         while !is_it(&self.text()) {
@@ -98,19 +98,19 @@ impl Terminal {
         }
     }
 
-    /// Whether the terminal is as a shell expects it: the main screen, a visible cursor at the start of a line.
+    /// Returns true if the terminal is ready for a shell: the main screen, and a visible cursor at the start of a line.
     pub fn is_clean(&self) -> bool {
         let parser = self.screen.lock().unwrap();
         let screen = parser.screen();
         !screen.alternate_screen() && !screen.hide_cursor() && screen.cursor_position().1 == 0
     }
 
-    /// Waits for the end of the program. Its exit code.
+    /// Waits for the end of the program, and returns its exit code.
     pub async fn ends(&mut self) -> u32 {
         let began = Instant::now();
         loop {
             if let Some(status) = self.child.try_wait().unwrap() {
-                // Its last write is still on its way.
+                // Its last output may not have arrived yet.
                 tokio::time::sleep(POLL * 4).await;
                 return status.exit_code();
             }

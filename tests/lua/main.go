@@ -1,5 +1,5 @@
-// Runs scripts as Argo CD does: with the same Lua, the same few libraries and the same limit of a second. From standard
-// input it reads scripts, each with an object; it writes the value that each returns, or why it failed.
+// Runs scripts as Argo CD does: with the same Lua, the same libraries and the same limit of a second. It reads scripts,
+// each with an object, from standard input, and writes the value or the error of each.
 package main
 
 import (
@@ -68,7 +68,7 @@ func run(asked question) (any, error) {
 	return plain(returned), nil
 }
 
-// clock is the part of the library `os` that Argo CD has: only for scripts that require it.
+// clock is the part of the library `os` that Argo CD provides to scripts that require it.
 func clock(state *lua.LState) int {
 	lua.OpenOs(state)
 	all := state.ToTable(-1)
@@ -81,7 +81,7 @@ func clock(state *lua.LState) int {
 	return 1
 }
 
-// plain makes JSON's of Lua's. An empty table is a list, as in Argo CD.
+// plain converts a Lua value to JSON. An empty table becomes a list, as in Argo CD.
 func plain(of lua.LValue) any {
 	switch of := of.(type) {
 	case lua.LBool:
@@ -105,7 +105,7 @@ func plain(of lua.LValue) any {
 	return nil
 }
 
-// restored makes an empty list an object again where the original has an object, as Argo CD does.
+// restored converts an empty list back to an object if the original has an object, as Argo CD does.
 func restored(of, original any) any {
 	switch of := of.(type) {
 	case map[string]any:
@@ -125,7 +125,7 @@ func restored(of, original any) any {
 	return of
 }
 
-// value makes Lua's of JSON's.
+// value converts JSON to a Lua value.
 func value(state *lua.LState, of any) lua.LValue {
 	switch of := of.(type) {
 	case bool:

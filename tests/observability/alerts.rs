@@ -1,4 +1,4 @@
-//! The alerts, and the runbook that says what to do about each.
+//! The alerts, and the runbook with the remedy of each.
 
 use std::collections::BTreeSet;
 
@@ -13,7 +13,7 @@ use crate::{
 const RUNBOOK: &str = "docs/troubleshooting.md";
 
 #[test]
-fn prometheus_takes_every_expression_rule_and_template() {
+fn prometheus_accepts_every_expression_rule_and_template() {
     let expressions = expressions();
     let (from, asked): (Vec<_>, Vec<_>) = expressions.iter().map(|(from, text)| (from, text.as_str())).unzip();
     assert!(asked.len() > 30, "only {} found", asked.len());
@@ -24,7 +24,7 @@ fn prometheus_takes_every_expression_rule_and_template() {
         assert!(!reading.selectors.is_empty(), "{from}: {expression}");
     }
 
-    // It is not that it takes everything.
+    // Proves that it does not accept everything.
     let wrong = serde_json::json!({"groups": [{"name": "x", "rules": [
         {"alert": "x", "expr": "up ==", "annotations": {"summary": "{{ $lables.kind }}"}},
     ]}]});
@@ -34,7 +34,7 @@ fn prometheus_takes_every_expression_rule_and_template() {
 }
 
 #[test]
-fn every_alert_says_what_happens_and_where_to_read_on() {
+fn every_alert_has_a_description_and_a_runbook_section() {
     let alerts = alerts();
     assert_eq!(alerts["kind"], "PrometheusRule");
     let mut names = BTreeSet::new();
@@ -59,7 +59,7 @@ fn every_alert_says_what_happens_and_where_to_read_on() {
 }
 
 #[test]
-fn the_runbook_speaks_of_what_there_is() {
+fn the_runbook_names_only_existing_log_lines_and_categories() {
     let runbook = read(RUNBOOK);
     let code = ["src/drift/sweep.rs", "src/kube_ext/leader.rs", "src/kube_ext/work.rs", "src/saga/report.rs"]
         .map(read)

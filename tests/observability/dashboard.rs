@@ -1,4 +1,4 @@
-//! The dashboard is one that Grafana can show, on whatever data source it is imported to.
+//! Grafana can show the dashboard, with any data source that it is imported to.
 
 use std::collections::BTreeSet;
 
@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::documents::{dashboard, text};
 
-/// Of Grafana's grid.
+/// The columns of Grafana's grid.
 const COLUMNS: u64 = 24;
 
 /// Panels that are no rows.
@@ -15,13 +15,13 @@ fn panels(dashboard: &Value) -> impl Iterator<Item = &Value> {
 }
 
 #[test]
-fn it_has_what_grafana_wants_of_a_dashboard() {
+fn the_dashboard_has_the_fields_that_grafana_needs() {
     let dashboard = dashboard();
     assert_eq!(dashboard["uid"], "arcadia-operator");
     assert!(!text(&dashboard["title"]).is_empty());
-    // What a later Grafana has changed since, it migrates by itself.
+    // A later Grafana migrates its changes automatically.
     assert!((36..=42).contains(&dashboard["schemaVersion"].as_u64().unwrap()));
-    // An id is Grafana's to give, and inputs are for dashboards that people are asked about.
+    // Grafana assigns the id, and inputs belong to dashboards that prompt for values.
     assert!(dashboard.get("id").is_none_or(Value::is_null) && dashboard.get("__inputs").is_none());
     let rows = dashboard["panels"].as_array().unwrap().iter().filter(|panel| panel["type"] == "row");
     let rows: Vec<_> = rows.map(|row| text(&row["title"])).collect();
@@ -43,7 +43,7 @@ fn it_has_what_grafana_wants_of_a_dashboard() {
 }
 
 #[test]
-fn its_panels_have_ids_of_their_own_and_do_not_overlap() {
+fn panels_have_unique_ids_and_do_not_overlap() {
     let dashboard = dashboard();
     let mut ids = BTreeSet::new();
     let mut taken = BTreeSet::new();
@@ -58,7 +58,7 @@ fn its_panels_have_ids_of_their_own_and_do_not_overlap() {
 }
 
 #[test]
-fn it_asks_only_the_data_source_and_the_installation_that_were_chosen() {
+fn queries_use_only_the_selected_data_source_and_installation() {
     let dashboard = dashboard();
     let variables = dashboard["templating"]["list"].as_array().unwrap();
     let names: Vec<_> = variables.iter().map(|variable| text(&variable["name"])).collect();

@@ -1,4 +1,4 @@
-//! The files that are tested.
+//! The tested files.
 
 use std::{fs, path::Path};
 
@@ -24,7 +24,7 @@ pub fn rules(alerts: &Value) -> Vec<&Value> {
     groups.iter().flat_map(|group| group["rules"].as_array().unwrap()).collect()
 }
 
-/// Every expression, with where it is from. Grafana's own variables are replaced by what Grafana would put there.
+/// Every expression, with its origin. Grafana's own variables are replaced by values.
 pub fn expressions() -> Vec<(String, String)> {
     let alerts = alerts();
     let of_alerts = rules(&alerts).into_iter().map(|rule| (text(&rule["alert"]), text(&rule["expr"])));

@@ -1,5 +1,5 @@
-//! What the alerts and the dashboard make of two replicas, as Prometheus' own engine computes it. Series are written as
-//! in promtool's tests of rules: a sample a minute, `1x10` is 1 and then ten times the same, `0+1x10` counts.
+//! The results of the alerts and the dashboard for two replicas, computed by Prometheus' own engine. Series have the
+//! notation of promtool's rule tests: a sample a minute, `1x10` is 1 and then ten times the same, `0+1x10` counts.
 
 use std::collections::BTreeMap;
 
@@ -8,10 +8,10 @@ use crate::{
     prometheus::evaluate,
 };
 
-/// When the alerts are looked at.
+/// The minute at which the alerts are evaluated.
 const MINUTE: u32 = 40;
 
-/// One replica's series: `metric{labels}` becomes one with the labels that Prometheus adds.
+/// One replica's series: adds the labels of Prometheus to `metric{labels}`.
 fn of(pod: &str, metric: &str, labels: &str, values: &str) -> String {
     of_installation("arcadia-system", pod, metric, labels, values)
 }
@@ -21,7 +21,7 @@ fn of_installation(namespace: &str, pod: &str, metric: &str, labels: &str, value
     format!(r#"{metric}{{{labels}{comma}namespace="{namespace}",job="operator",pod="{pod}"}} {values}"#)
 }
 
-/// What an alert fires for: the labels of each, without those of the installation.
+/// The labels of each firing alert, without those of the installation.
 fn fires(alert: &str, series: &[String]) -> Vec<BTreeMap<String, String>> {
     let alerts = alerts();
     let rule = rules(&alerts).into_iter().find(|rule| rule["alert"] == alert).unwrap();
@@ -62,7 +62,7 @@ fn an_inventory_is_stale_past_the_limit_of_its_own_installation() {
 }
 
 #[test]
-fn sweeps_fail_when_all_fail_and_not_when_one_does() {
+fn the_alert_on_sweeps_fires_only_if_all_fail() {
     let syncs = |kind: &str, outcome: &str, values: &str| {
         of("a", "arcadia_syncs_total", &format!(r#"kind="{kind}",outcome="{outcome}""#), values)
     };
@@ -70,7 +70,7 @@ fn sweeps_fail_when_all_fail_and_not_when_one_does() {
     assert!(fires("ArcadiaSweepsFailing", &healthy).is_empty());
     let one = [syncs("Droplet", "server", "0x30 1x10"), syncs("Droplet", "ok", "0+1x40")];
     assert!(fires("ArcadiaSweepsFailing", &one).is_empty());
-    // The first success is a count of 1 where there was a 0, not a series that begins.
+    // The first success increments an existing 0, and does not start a series.
     let recovered = [syncs("Droplet", "server", "0+1x35 35x5"), syncs("Droplet", "ok", "0x36 1x4")];
     assert!(fires("ArcadiaSweepsFailing", &recovered).is_empty());
     let never_listed = [syncs("Droplet", "forbidden", "1+1x40"), syncs("Droplet", "ok", "0x40"), healthy[0].clone()];
@@ -103,7 +103,7 @@ fn the_budget_is_that_of_the_replica_that_uses_it() {
 }
 
 #[test]
-fn a_drift_that_is_open_for_long_is_told_once_however_many_replicas_know_it() {
+fn an_old_open_drift_alerts_once_for_all_replicas() {
     let metric = "arcadia_oldest_open_drift_age_seconds";
     let series = |age: &str| {
         let both = ["a", "b"].map(|pod| of(pod, metric, r#"kind="Droplet""#, age));
@@ -114,13 +114,13 @@ fn a_drift_that_is_open_for_long_is_told_once_however_many_replicas_know_it() {
 }
 
 #[test]
-fn a_saga_that_is_stuck_is_told_once_and_others_are_not() {
+fn a_stuck_saga_alerts_once_and_others_do_not() {
     let sagas = |pod: &str, kind: &str, phase: &str, count: &str| {
         of(pod, "arcadia_sagas", &format!(r#"kind="{kind}",phase="{phase}""#), count)
     };
     let well = ["Pending", "Running", "RollingBack", "Succeeded", "RolledBack", "Failed"];
     let mut series = well.map(|phase| sagas("a", "update", phase, "3x40")).to_vec();
-    // It was helped, and is no more.
+    // It was resolved, and is deleted.
     series.push(sagas("a", "provision", "Stuck", "1x30 _x10"));
     assert!(fires("ArcadiaSagaStuck", &series).is_empty());
     series.extend(["a", "b"].map(|pod| sagas(pod, "offboard", "Stuck", "0x10 2x30")));
@@ -128,7 +128,7 @@ fn a_saga_that_is_stuck_is_told_once_and_others_are_not() {
 }
 
 #[test]
-fn a_saga_that_is_under_way_for_long_is_told_and_one_that_is_stuck_has_an_alert_of_its_own() {
+fn a_slow_saga_and_a_stuck_saga_have_different_alerts() {
     let oldest = |kind: &str, phase: &str, age: &str| {
         let labels = format!(r#"kind="{kind}",phase="{phase}""#);
         of("a", "arcadia_oldest_active_saga_age_seconds", &labels, age)
@@ -140,14 +140,14 @@ fn a_saga_that_is_under_way_for_long_is_told_and_one_that_is_stuck_has_an_alert_
 }
 
 #[test]
-fn reconciles_that_meet_another_writer_do_not_fail() {
+fn conflicts_do_not_count_as_failed_reconciles() {
     let reconciles =
         |outcome: &str, values: &str| of("a", "arcadia_reconciles_total", &format!(r#"outcome="{outcome}""#), values);
     let usual = ["ok", "conflict", "not_found"].map(|outcome| reconciles(outcome, "0+5x40"));
     assert!(fires("ArcadiaReconcilesFailing", &usual).is_empty());
     let past = [reconciles("forbidden", "0+1x20 20x20")];
     assert!(fires("ArcadiaReconcilesFailing", &past).is_empty());
-    // As seldom as the longest pause between two looks makes it.
+    // The lowest rate: the longest pause between two reconciles.
     let forbidden = [reconciles("forbidden", "1x5 2x5 3x5 4x5 5x5 6x5 7x5")];
     assert_eq!(fires("ArcadiaReconcilesFailing", &forbidden), [label("outcome", "forbidden")]);
     let sagas = |outcome: &str| of("a", "arcadia_saga_reconciles_total", &format!(r#"outcome="{outcome}""#), "0+1x40");
@@ -156,7 +156,7 @@ fn reconciles_that_meet_another_writer_do_not_fail() {
     assert_eq!(fires("ArcadiaReconcilesFailing", &[sagas("forbidden"), forbidden[0].clone()]).len(), 1);
 }
 
-/// What a panel shows of these series, by one label.
+/// The values of a panel for these series, by one label.
 fn shown(title: &str, label: &str, series: &[String]) -> BTreeMap<Option<String>, f64> {
     let dashboard = dashboard();
     let panels = dashboard["panels"].as_array().unwrap();
@@ -188,7 +188,7 @@ fn the_dashboard_counts_each_saga_once() {
         [sagas("Running", "3"), sagas("RollingBack", "1"), sagas("Stuck", "2"), sagas("Succeeded", "9")]
     };
     let series = [of_pod("a"), of_pod("b")].concat();
-    assert_eq!(shown("Sagas under way", "phase", &series), BTreeMap::from([(None, 4.0)]));
+    assert_eq!(shown("Sagas in progress", "phase", &series), BTreeMap::from([(None, 4.0)]));
     assert_eq!(shown("Stuck sagas", "phase", &series), BTreeMap::from([(None, 2.0)]));
     let unfinished = [("Running", 3.0), ("RollingBack", 1.0), ("Stuck", 2.0)];
     let unfinished = unfinished.map(|(phase, count)| (Some(phase.to_owned()), count));

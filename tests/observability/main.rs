@@ -1,4 +1,4 @@
-//! Alerts, dashboard and runbook are held to each other, to Prometheus' own parser, and to operators that really run.
+//! Alerts, dashboard and runbook are compared with each other, with Prometheus' own parser, and with running operators.
 #![cfg(test)]
 
 mod alerts;

@@ -1,4 +1,4 @@
-//! Asks Prometheus' own code, by the Go program in tests/promql.
+//! Evaluates with Prometheus' own code, by the Go program in tests/promql.
 
 use std::{
     collections::BTreeMap,
@@ -15,20 +15,20 @@ use serde_json::{Value, json};
 pub struct Answer {
     /// One for each expression.
     pub expressions: Vec<Reading>,
-    /// What is wrong with the rules.
+    /// The errors of the rules.
     pub rules: Vec<String>,
 }
 
 #[derive(Debug, Deserialize)]
 pub struct Reading {
     pub selectors: Vec<Selector>,
-    /// What it comes to, on the series given.
+    /// The result for the given series.
     result: Vec<Element>,
-    /// Why it is no expression; empty if it is.
+    /// The parse error; empty if the expression is valid.
     pub error: String,
 }
 
-/// One element of what an expression comes to.
+/// One element of the result of an expression.
 #[derive(Debug, Deserialize)]
 pub struct Element {
     pub labels: BTreeMap<String, String>,
@@ -42,13 +42,13 @@ pub struct Selector {
     pub labels: Vec<String>,
 }
 
-/// `rules` is what a file of rules has, such as the `spec` of a `PrometheusRule`.
+/// `rules` is the content of a file of rules, such as the `spec` of a `PrometheusRule`.
 pub fn ask(expressions: &[&str], rules: &Value) -> Answer {
     // JSON is YAML.
     run(&json!({ "expressions": expressions, "rules": rules.to_string() }))
 }
 
-/// What an expression comes to at a minute, on series with a sample a minute.
+/// Evaluates an expression at a minute, on series with a sample a minute.
 pub fn evaluate(expression: &str, series: &[String], minute: u32) -> Vec<Element> {
     let mut told = run(&json!({ "expressions": [expression], "series": series, "minute": minute }));
     let reading = told.expressions.remove(0);
@@ -57,13 +57,13 @@ pub fn evaluate(expression: &str, series: &[String], minute: u32) -> Vec<Element
 }
 
 fn run(question: &Value) -> Answer {
-    // Two that begin at once would both compile it.
+    // Two that start at the same time would both compile it.
     static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
     let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let mut go = Command::new("go");
     go.args(["run", "."]).current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/promql"));
     let mut program =
-        go.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("the tests need Go, as the README says");
+        go.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("the tests need Go, see the README");
     program.stdin.take().unwrap().write_all(question.to_string().as_bytes()).unwrap();
     let output = program.wait_with_output().unwrap();
     assert!(output.status.success(), "tests/promql: {}", output.status);

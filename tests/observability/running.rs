@@ -1,4 +1,4 @@
-//! Two operators that run: what they say on `/metrics` and in their log is what alerts, dashboard and runbook speak of.
+//! Two running operators: everything that alerts, dashboard and runbook refer to is in their metrics and logs.
 
 use std::{net::TcpListener, process::Command};
 
@@ -12,12 +12,12 @@ use crate::{
     world::{DROPLET, Operator, World, eventually},
 };
 
-/// How lines of the runbook begin that are commands, and those that need what a test cluster has not: the operator as
-/// a pod.
+/// The beginnings of runbook lines that are commands, and of commands that need an operator in a pod, which a test
+/// cluster lacks.
 const COMMANDS: [&str; 2] = ["kubectl ", "LEADER="];
 const NOT_RUN: &str = "kubectl get --raw";
 
-/// A saga that needs a person, and one that takes its time.
+/// A saga that needs a person, and a slow one.
 const STUCK: &str = "half-done";
 const SLOW: &str = "takes-long";
 
@@ -25,8 +25,8 @@ fn free_address() -> String {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
 }
 
-/// An operator with a drift that is open, one that was resolved, a saga that is stuck, one that goes on, and another
-/// operator that stands by.
+/// An operator with an open drift, a resolved one, a stuck saga and a running one, and a second operator that stands
+/// by.
 struct Running {
     world: World,
     leader: String,
@@ -72,7 +72,7 @@ async fn order(world: &World, name: &str, steps: Value) {
 }
 
 #[tokio::test]
-async fn every_metric_and_label_that_is_asked_for_exists() {
+async fn every_queried_metric_and_label_exists() {
     let running = Running::start("metrics").await;
     let expressions = expressions();
     let asked: Vec<_> = expressions.iter().map(|(_, text)| text.as_str()).collect();
@@ -99,7 +99,7 @@ async fn every_metric_and_label_that_is_asked_for_exists() {
 }
 
 #[tokio::test]
-async fn a_standby_tells_the_same_drifts_and_sagas_and_no_inventory() {
+async fn a_standby_exports_the_same_drifts_and_sagas_without_an_inventory() {
     let running = Running::start("standby-metrics").await;
     let open = r#"arcadia_open_drifts{kind="Droplet",field="name"}"#;
     let oldest = r#"arcadia_oldest_open_drift_age_seconds{kind="Droplet"}"#;
@@ -111,7 +111,7 @@ async fn a_standby_tells_the_same_drifts_and_sagas_and_no_inventory() {
     .await;
     assert_eq!([&leader, &standby].map(|scrape| scrape.value("arcadia_leader")), [Some(1.0), Some(0.0)]);
     let [older, younger] = [&leader, &standby].map(|scrape| scrape.value(oldest).unwrap());
-    // One was asked a moment after the other.
+    // The second read was a moment after the first.
     assert!((0.0..120.0).contains(&older) && (older - younger).abs() < 10.0, "{older} {younger}");
     let sagas = ["Stuck", "Running"].map(|phase| format!(r#"{{kind="test",phase="{phase}"}}"#));
     for saga in sagas {
@@ -174,7 +174,7 @@ async fn the_commands_of_the_runbook_run() {
     let commands: Vec<_> = runbook.lines().filter(is_command).collect();
     assert!(commands.len() > 10);
     for command in commands.into_iter().filter(|command| !command.starts_with(NOT_RUN)) {
-        // What is behind a pipe finds something or not.
+        // The command after a pipe may find nothing.
         let command = command.split(" | ").next().unwrap();
         let command =
             ["arcadia-system", "NAMESPACE"].iter().fold(command.to_owned(), |text, name| text.replace(name, namespace));
@@ -192,7 +192,7 @@ async fn the_commands_of_the_runbook_run() {
             assert!(told.contains(STUCK) || told.contains("snapshot"), "{command}: {told}");
         }
     }
-    // One of them accepted the drift, others helped the saga and cancelled it.
+    // One command accepted the drift, others resolved the saga and cancelled it.
     eventually("the decision", || async {
         let desired = running.world.value("pr/web-1", "{.spec.desired.name}").await;
         if desired == "web-1" { Ok(()) } else { Err(desired) }

@@ -1,8 +1,8 @@
-//! What a running operator says on `/metrics`.
+//! The metrics of a running operator.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Labels that Prometheus adds to whatever it scrapes from a pod.
+/// Labels that Prometheus adds to everything that it scrapes from a pod.
 const OF_THE_TARGET: [&str; 4] = ["namespace", "job", "pod", "instance"];
 
 #[derive(Debug, Default)]
@@ -29,7 +29,7 @@ impl Scrape {
         Self { text, labels }
     }
 
-    /// Whether there is such a metric, and each of these labels is one of its own or of the target.
+    /// Succeeds if the metric exists, and each of these labels is its own or of the target.
     pub fn has(&self, metric: &str, labels: &[String]) -> Result<(), String> {
         let own = self.labels.get(metric).ok_or_else(|| format!("there is no metric {metric}"))?;
         let strange = labels.iter().find(|label| !own.contains(*label) && !OF_THE_TARGET.contains(&label.as_str()));

@@ -15,13 +15,13 @@ import (
 	"github.com/prometheus/prometheus/util/annotations"
 )
 
-// One element of what an expression comes to.
+// One element of the result of an expression.
 type element struct {
 	Labels map[string]string `json:"labels"`
 	Value  float64           `json:"value"`
 }
 
-// Series are what an expression is evaluated on, a sample a minute, as in promtool's tests of rules: `up{job="x"} 1x10 0`.
+// Series are the input of an expression, a sample a minute, as in promtool's tests of rules: `up{job="x"} 1x10 0`.
 type series []storage.Series
 
 func parse(prometheus parser.Parser, descriptions []string) (series, error) {
@@ -43,7 +43,7 @@ func parse(prometheus parser.Parser, descriptions []string) (series, error) {
 	return all, nil
 }
 
-// evaluate says what an expression comes to at a minute.
+// evaluate returns the result of an expression at a minute.
 func (all series) evaluate(prometheus parser.Parser, expression string, minute int) ([]element, error) {
 	engine := promql.NewEngine(promql.EngineOpts{
 		MaxSamples:    1_000_000,
@@ -106,7 +106,7 @@ func (series) LabelNames(
 
 func (series) Close() error { return nil }
 
-// set goes through series one by one.
+// set iterates over series.
 type set struct {
 	series series
 	at     int

@@ -1,6 +1,6 @@
-// Reads PromQL as Prometheus does. From standard input it takes expressions, a file of rules as text, and series to
-// evaluate the expressions on. It writes what each expression selects and comes to, or why Prometheus would not take it,
-// and all that Prometheus has against the rules.
+// Parses PromQL as Prometheus does. It reads expressions, a file of rules as text, and series to evaluate the expressions
+// on from standard input. It writes the selectors and the result of each expression or its parse error, and all errors
+// of the rules.
 package main
 
 import (

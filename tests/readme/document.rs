@@ -97,7 +97,7 @@ pub fn rows(document: &str, title: &str) -> Vec<Vec<String>> {
     rows
 }
 
-/// Every `code span` of a document, fenced blocks left out.
+/// Every `code span` of a document, except fenced blocks.
 pub fn code_spans(document: &str) -> Vec<String> {
     let outside: Vec<_> = document.split("```").step_by(2).collect();
     outside.concat().split('`').skip(1).step_by(2).map(str::to_owned).collect()

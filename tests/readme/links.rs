@@ -1,4 +1,4 @@
-//! Everything that the documents link to or name exists.
+//! Every link and every name in the documents exists.
 
 use std::fs;
 

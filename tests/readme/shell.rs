@@ -1,4 +1,4 @@
-//! A shell as a user has one while the demo runs.
+//! A shell as a user has it while the demo runs.
 
 use std::{
     env,
@@ -41,7 +41,7 @@ impl Shell {
         Self { process, input, output }
     }
 
-    /// The text that a command prints on both outputs, and whether it succeeded.
+    /// The output of a command, and whether it succeeded.
     pub fn run(&mut self, command: &str) -> (String, bool) {
         const END: &str = "@@ the command ended with ";
         writeln!(self.input, "{{ {command}\n}} </dev/null\nprintf '\\n{END}%s\\n' $?").unwrap();

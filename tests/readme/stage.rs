@@ -1,4 +1,4 @@
-//! What the tour is played on: what `cargo demo` starts, but with an operator that compares every second.
+//! The setup of the tour: the same as `cargo demo`, but with an operator that sweeps every second.
 
 use std::process::Command;
 

@@ -1,4 +1,4 @@
-//! The tables of the reference contain exactly what the code contains.
+//! The tables of the reference match the code exactly.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -42,7 +42,8 @@ const NOT_RUN: [(&str, &str, &str); 22] = [
     ("docs/operate.md", "kubectl get provisionedresources -A", "needs jq"),
     ("docs/operate.md", "kubectl create -f records.json", "follows the block before it"),
 ];
-/// How long to retry a command whose output differs. Events are published a moment after the writes that they describe.
+/// The time for which a command with a different output is retried. Events are published a moment after the writes that
+/// they describe.
 const EVENTUALLY: Duration = Duration::from_secs(10);
 
 #[test]
@@ -124,7 +125,7 @@ fn the_readme_shows_the_command_line_before_annotations() {
     }
 }
 
-/// A command and what it should print.
+/// A command and its expected output.
 #[derive(Debug)]
 struct Step {
     line: usize,
@@ -146,7 +147,7 @@ fn steps(block: &Block) -> Vec<Step> {
     steps
 }
 
-/// The words of each line, where what differs from run to run is told by its kind:
+/// The words of each line, with stable text for everything that differs between runs: the width of columns, ages
 /// the width of columns, ages (`12s`, `3m5s`), dates, the hash in a drift's name, and the namespace.
 fn normal(text: &str, namespace: &str) -> Vec<String> {
     let lines = text.lines().map(|line| line.replace(namespace, "NAMESPACE"));
@@ -174,7 +175,7 @@ fn is_like(word: &str, pattern: &str) -> bool {
     word.len() == pattern.len() && word.chars().zip(pattern.chars()).all(fits)
 }
 
-/// As kubectl writes ages: numbers, each with a unit.
+/// Ages as kubectl writes them: numbers, each with a unit.
 fn is_age(word: &str) -> bool {
     let parts: Vec<_> = word.split_inclusive(['d', 'h', 'm', 's']).collect();
     !parts.is_empty()

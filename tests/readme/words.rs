@@ -13,6 +13,9 @@ struct Words {
     /// Each banned phrase and its replacement.
     phrases: BTreeMap<String, String>,
     openers: Vec<String>,
+    /// Further phrases and openers for comments of code.
+    code_phrases: BTreeMap<String, String>,
+    code_openers: Vec<String>,
     covered: Covered,
     not_yet: BTreeSet<String>,
 }
@@ -24,6 +27,7 @@ struct Covered {
     comments: Vec<String>,
     texts: Vec<String>,
     descriptions: Vec<String>,
+    code: Vec<String>,
 }
 
 /// A paragraph, list item, heading, table cell, comment or description, without code.
@@ -66,6 +70,9 @@ fn phrases_and_openers_are_found_in_every_kind_of_text() {
     assert_eq!(faults, wanted);
     let comments = "key: told # told\n# A list\n# that is asked for.\nother: 1\n{{- /* told */}}\n";
     assert_eq!(words.faults("a.yaml", &comment_passages(comments)).len(), 4);
+    let code = "//! Whose\n//! turn it is,\n//! as told.\n\n/// Which `told` is code.\nlet told = 1; // told\n/// ```\n/// told\n/// ```\n";
+    let faults = ["a.rs:1: \"told\": write reported, logged, shown", "a.rs:5: a sentence starts with \"which\""];
+    assert_eq!(words.faults("a.rs", &code_passages(code)), faults);
     let definition = "spec:\n  description: told\n  properties: {description: {type: string, description: Whoever}}\n";
     assert_eq!(words.faults("a.yaml", &descriptions(definition)).len(), 3);
 }
@@ -73,11 +80,12 @@ fn phrases_and_openers_are_found_in_every_kind_of_text() {
 impl Words {
     /// The faults of each covered file that has some.
     fn search(&self) -> BTreeMap<String, Vec<String>> {
-        let kinds: [(_, &[&str], Reader); 4] = [
+        let kinds: [(_, &[&str], Reader); 5] = [
             (&self.covered.markdown, &["md"], markdown_passages),
             (&self.covered.comments, &["yaml", "tpl"], comment_passages),
             (&self.covered.texts, &["txt"], markdown_passages),
             (&self.covered.descriptions, &["yaml"], descriptions),
+            (&self.covered.code, &["rs"], code_passages),
         ];
         let mut found = BTreeMap::new();
         for (paths, extensions, passages) in kinds {
@@ -97,19 +105,22 @@ impl Words {
     }
 
     fn faults(&self, file: &str, passages: &[Passage]) -> Vec<String> {
+        let is_code = file.ends_with(".rs");
+        let openers: Vec<_> = self.openers.iter().chain(self.code_openers.iter().filter(|_| is_code)).collect();
+        let phrases: Vec<_> = self.phrases.iter().chain(self.code_phrases.iter().filter(|_| is_code)).collect();
         let mut faults = Vec::new();
         for Passage { line, text } in passages {
             let text = text.split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase();
             for sentence in sentences(&text) {
                 let is_question = sentence.ends_with('?');
-                for opener in self.openers.iter().filter(|_| !is_question) {
+                for opener in openers.iter().filter(|_| !is_question) {
                     // "How long to wait" is a noun phrase.
                     if starts_with_word(sentence, opener) && !starts_with_word(sentence, &format!("{opener} to")) {
                         faults.push(format!("{file}:{line}: a sentence starts with {opener:?}"));
                     }
                 }
             }
-            for (phrase, instead) in &self.phrases {
+            for (phrase, instead) in &phrases {
                 if contains_words(&text, phrase) {
                     faults.push(format!("{file}:{line}: {phrase:?}: write {instead}"));
                 }
@@ -119,7 +130,7 @@ impl Words {
     }
 }
 
-/// The sentences of a text, each with its final sign. Text after a colon or semicolon is a sentence of its own.
+/// The sentences of a text, each with its final sign. Text after a colon or semicolon is a separate sentence.
 fn sentences(text: &str) -> Vec<&str> {
     let mut sentences = Vec::new();
     let mut start = 0;
@@ -219,7 +230,32 @@ fn comment_passages(file: &str) -> Vec<Passage> {
     passages
 }
 
-/// All descriptions in a definition. Their lines are not known.
+/// The comments of Rust code that fill whole lines, without examples. A blank line, a list item or a heading starts a passage.
+fn code_passages(file: &str) -> Vec<Passage> {
+    let mut passages: Vec<Passage> = Vec::new();
+    let (mut in_example, mut continues) = (false, false);
+    for (number, line) in file.lines().enumerate() {
+        let Some(comment) = line.trim().strip_prefix("//") else {
+            (in_example, continues) = (false, false);
+            continue;
+        };
+        let comment = comment.trim_start_matches(['/', '!']).trim();
+        if comment.starts_with("```") {
+            (in_example, continues) = (!in_example, false);
+        } else if in_example || comment.is_empty() {
+            continues = false;
+        } else if let Some(open) = passages.last_mut().filter(|_| continues && !comment.starts_with(['-', '#'])) {
+            open.text.push(' ');
+            open.text.push_str(comment);
+        } else {
+            passages.push(Passage { line: number + 1, text: comment.trim_start_matches(['-', '#', ' ']).to_owned() });
+            continues = !comment.starts_with('#');
+        }
+    }
+    passages.into_iter().map(|Passage { line, text }| Passage { line, text: without_code(&text) }).collect()
+}
+
+/// All descriptions in a definition. Their lines are unknown.
 fn descriptions(file: &str) -> Vec<Passage> {
     fn gather(value: &Value, passages: &mut Vec<Passage>) {
         match value {

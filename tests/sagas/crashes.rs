@@ -91,7 +91,7 @@ async fn crash_everywhere(saga: &Value, phase: &str, first: &[usize; 4]) -> [usi
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_crash_at_any_place_in_either_direction_leaves_no_duplicate_and_no_leak() {
+async fn a_crash_at_any_point_in_either_direction_leaves_no_duplicate_and_no_leak() {
     let _turn = turn().await;
     let forward = crash_everywhere(&provision(), "Succeeded", &[0; 4]).await;
     // The forward direction of a saga that rolls back is the same, so only the backward direction is new.

@@ -73,13 +73,13 @@ impl Case {
         }
     }
 
-    /// The writes that it takes at least.
+    /// The minimum number of writes.
     const fn writes(self) -> usize {
         match self {
-            // One that asks whether the decision was taken back, the record, the drift and the status of the record.
+            // The check for a withdrawal, the record, the drift and the status of the record.
             Self::AcceptInPlace | Self::Move => 4,
             Self::AcceptStanding | Self::InManifest => 2,
-            // The new drift between.
+            // Plus the new drift.
             Self::Withdraw | Self::Expire => 3,
             // One that asks whether the decision was taken back, the saga, the drift twice and the record twice.
             Self::Revert => 6,
@@ -146,7 +146,7 @@ impl Case {
         }
     }
 
-    /// A record with a drift. Where the case is about the end of an acceptance, it stands already.
+    /// Creates a record with a drift. In cases about the end of an acceptance, the acceptance already stands.
     async fn prepare(self, world: &World) -> String {
         let old = json!({"name": OLD});
         match self {
@@ -177,7 +177,7 @@ impl Case {
         drift
     }
 
-    /// The decision, while no operator runs.
+    /// Decides while no operator runs.
     async fn decide(self, world: &World, drift: &str) {
         match self {
             Self::AcceptInPlace | Self::AcceptStanding => {
@@ -203,7 +203,7 @@ impl Case {
         }
     }
 
-    /// Whether all is as it should be in the end.
+    /// Succeeds if the end is as expected.
     async fn is_over(self, world: &World) -> Result<(), Value> {
         let Outcome { drifts, standing, reason, desired, live, in_sync, manifest_current } = self.outcome();
         let record = &world.get("pr/web-1").await;
@@ -259,7 +259,7 @@ fn condition(object: &Value, kind: &str) -> String {
     condition.map(|it| format!("{} {}", text(it, "status"), text(it, "reason"))).unwrap_or_default()
 }
 
-/// Crashes the operator at the n-th pass of this point. Returns whether it got there.
+/// Crashes the operator at the n-th pass of this point. Returns false if the point was not reached.
 async fn crash(case: Case, place: &str, passes: usize) -> bool {
     let mut world = World::new(&format!("{}-{place}-{passes}", case.name())).await;
     let drift = case.prepare(&world).await;
@@ -287,7 +287,7 @@ async fn crash(case: Case, place: &str, passes: usize) -> bool {
     let what = format!("{case:?} after a crash at {place} {passes}");
     eventually(&what, || case.is_over(&world)).await;
     if crashed {
-        // And it stays so: a sweep changes nothing.
+        // A further sweep changes nothing.
         world.sync("web-1").await;
         case.is_over(&world).await.unwrap_or_else(|is| panic!("{what}: {is}"));
     }
@@ -295,7 +295,7 @@ async fn crash(case: Case, place: &str, passes: usize) -> bool {
     crashed
 }
 
-/// Crashes the operator at each point in turn. Returns how many there are.
+/// Crashes the operator at each point in turn. Returns the number of points.
 async fn crash_everywhere(case: Case, place: &str) -> usize {
     let mut passes = 0;
     loop {
@@ -310,7 +310,7 @@ async fn crash_everywhere(case: Case, place: &str) -> usize {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_crash_at_any_write_of_a_decision_loses_nothing_and_asks_nothing_twice() {
+async fn a_crash_at_any_write_of_a_decision_loses_nothing_and_reopens_no_drift() {
     let _turn = turn().await;
     let all = Case::ACCEPTING.into_iter().flat_map(|case| WRITES.map(|place| (case, place)));
     crash_at_all(all).await;

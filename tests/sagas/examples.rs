@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::stage::{ABREAST, End, Stage, census, examples, failing_after, is_over, turn};
 
-/// Whether the saga can be undone.
+/// Returns true if the saga can be undone.
 fn is_reversible(saga: &Value) -> bool {
     !saga["spec"]["steps"].as_array().unwrap().iter().any(|step| step["irreversible"] == true)
 }
@@ -98,7 +98,7 @@ async fn a_failure_at_any_call_is_undone_without_a_trace() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_failure_at_any_call_is_undone_though_each_undoing_fails_once() {
+async fn a_failure_at_any_call_is_undone_even_if_each_undo_fails_once() {
     let _turn = turn().await;
     let once = format!("undo-fails={}", ["1*return", "1*off"].repeat(60).join("->"));
     let failures = fail_each_call("undo-fails", &once).await;

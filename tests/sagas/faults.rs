@@ -118,7 +118,7 @@ async fn two_operators_without_a_lease_make_nothing_twice() {
         stage.world.cloud.put("reserved_ips", address).await.unwrap();
     }
     let before = census(&stage.world.cloud.inventory().await.unwrap());
-    // Some responses are late and some are lost.
+    // Some responses are delayed and some are lost.
     stage.world.cloud.inject(Fault::new("*", Effect::ResetAfter).method("POST").after(9).times(4)).await.unwrap();
     let slow = Effect::Latency { milliseconds: 300 };
     stage.world.cloud.inject(Fault::new("*", slow).method("POST").after(20).times(20)).await.unwrap();

@@ -1,5 +1,5 @@
-//! Sagas and decisions against every failure: the operator, built with failpoints, runs as a process of its own and crashes at each
-//! point; each call fails once, and each response is lost once.
+//! Sagas and decisions under every failure: the operator, built with failpoints, runs as a separate process and crashes
+//! at each point; each call fails once, and each response is lost once.
 #![cfg(test)]
 
 mod crashes;

@@ -47,7 +47,7 @@ impl Stage {
         for (collection, documents) in fleet.as_object().unwrap() {
             for document in documents.as_array().unwrap() {
                 let mut document = document.clone();
-                // A droplet that is deleted leaves them, and no step puts it back.
+                // A deleted droplet is removed from them, and no step restores that.
                 if ["load_balancers", "firewalls"].contains(&collection.as_str()) {
                     document["droplet_ids"] = json!([]);
                 }
@@ -120,7 +120,7 @@ impl Stage {
     }
 }
 
-/// Whether the saga no longer changes by itself.
+/// Returns true if the saga waits for a person or has ended.
 pub fn is_over(saga: &Value) -> bool {
     ["Succeeded", "RolledBack", "Failed", "Stuck"].iter().any(|phase| saga["status"]["phase"] == *phase)
 }

@@ -1,4 +1,4 @@
-//! The table of cases in `comparison.yaml`, which says what each key means. The parent module names the type of a kind.
+//! The table of cases in `comparison.yaml`, which documents its keys. The parent module defines the type of a kind.
 
 use std::collections::BTreeMap;
 
@@ -24,7 +24,7 @@ pub struct Case {
     #[serde(default)]
     pub unread: BTreeMap<String, String>,
     #[serde(default)]
-    #[allow(dead_code, reason = "a document lacks what the token may not see; only a running operator needs more")]
+    #[allow(dead_code, reason = "only a running operator needs it: a document lacks hidden fields")]
     pub scope: Option<String>,
     pub verdict: Verdict,
     #[serde(default)]

@@ -1,4 +1,4 @@
-//! Waiting for what happens a moment later.
+//! Waits for asynchronous effects.
 
 use std::{
     fmt::Debug,
@@ -6,12 +6,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Long enough for a loaded machine; nothing waits that long when all is well.
+/// Long enough for a loaded machine; a successful wait is shorter.
 const PATIENCE: Duration = Duration::from_mins(2);
 /// The first pause is short, so that no time is lost. Later ones are longer: an attempt may start a process.
 const PAUSES: [Duration; 2] = [Duration::from_millis(25), Duration::from_millis(200)];
 
-/// Tries until it succeeds, or shows the last failure when patience ends.
+/// Retries until the attempt succeeds. Panics with the last failure after [`PATIENCE`].
 pub async fn eventually<T, E: Debug, F: Future<Output = Result<T, E>>>(
     what: &str,
     mut attempt: impl FnMut() -> F,

@@ -7,7 +7,7 @@ use digitalocean_simulator::Control;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-/// The part of a kind's data file that tells where its resources are.
+/// The part of a kind's data file that locates its resources.
 #[derive(Deserialize)]
 pub struct Place {
     name: String,
@@ -37,7 +37,7 @@ pub fn places() -> HashMap<String, Place> {
     files.map(read).map(|place| (place.name.clone(), place)).collect()
 }
 
-/// An id of the kind for each number. Resources that live in others are all in one parent.
+/// An id of the kind for each number. Resources within others share one parent.
 pub fn id(kind: Kind, number: usize) -> String {
     let uuid = || format!("00000000-0000-4000-8000-{number:012}");
     let within = |id: String| format!("{}/{id}", kind.parent().map(parent_id).unwrap());
@@ -53,12 +53,12 @@ pub fn id(kind: Kind, number: usize) -> String {
     }
 }
 
-/// The id of the one parent that resources of other kinds live in.
+/// The id of the one parent of nested resources.
 fn parent_id(kind: Kind) -> String {
     if kind.id_format() == IdFormat::Name { "example.com".to_owned() } else { id(kind, 0) }
 }
 
-/// The collection of a resource in the simulator, and a document that says no more than its id.
+/// The collection of a resource in the simulator, and a document with only its id.
 pub fn named(place: &Place, id: &str) -> (String, Value) {
     let (list, id) = match id.split_once('/') {
         Some((parent, id)) => (place.list.path.replace("{parent}", parent), id),
@@ -68,7 +68,7 @@ pub fn named(place: &Place, id: &str) -> (String, Value) {
     (list.trim_start_matches("/v2/").to_owned(), json!({ (place.id.field.clone()): id }))
 }
 
-/// Puts the parents of all kinds that live in others in the cloud.
+/// Creates the parents of all nested kinds in the cloud.
 pub async fn put_parents(cloud: &Control, places: &HashMap<String, Place>) {
     for parent in Kind::all().filter_map(Kind::parent) {
         let (collection, document) = named(&places[parent.name()], &parent_id(parent));
@@ -76,7 +76,7 @@ pub async fn put_parents(cloud: &Control, places: &HashMap<String, Place>) {
     }
 }
 
-/// Puts a document in the cloud as it is, but for its id.
+/// Stores a document in the cloud unchanged, except for its id.
 pub async fn put(cloud: &Control, place: &Place, id: &str, document: &Value) {
     let (collection, named) = named(place, id);
     let mut document = document.clone();

@@ -1,4 +1,4 @@
-//! `cargo xtask audit`: holds every dependency to `deny.toml`, by cargo-deny.
+//! `cargo xtask audit`: checks every dependency against `deny.toml`, with cargo-deny.
 
 use std::process::{Command, Stdio};
 
@@ -7,7 +7,7 @@ use crate::{Error, project};
 
 const DENY: Tool = Tool { name: "cargo-deny", version: "0.20.2" };
 
-/// Checks bans, licences and sources, and advisories where their database can be reached.
+/// Checks bans, licences and sources, and advisories if their database can be reached.
 pub(crate) fn run() -> Result<(), Error> {
     DENY.install()?;
     project::run(deny().args(["check", "bans", "licenses", "sources"]))?;

@@ -1,6 +1,6 @@
 //! `cargo xtask book`: the documents as a website in `target/book`, by mdBook.
 //!
-//! Documents link to files of the repository that are no pages. On a website these links lead to the repository.
+//! Documents link to files of the repository that are not pages. On the website these links lead to the repository.
 
 use std::fs;
 use std::path::{Component, Path, PathBuf};
@@ -10,7 +10,7 @@ use crate::{Error, project};
 
 const BOOK: Tool = Tool { name: "mdbook", version: "0.5.4" };
 const PAGES: &str = "docs";
-/// The copy of the pages, with other links.
+/// The copy of the pages, with rewritten links.
 const SOURCE: &str = "target/book-source";
 
 /// Builds the book. `url` is the address of the repository.
@@ -30,7 +30,7 @@ pub(crate) fn run(url: &str) -> Result<(), Error> {
     Ok(())
 }
 
-/// Copies a folder; `place` is where it is in the repository.
+/// Copies a folder; `place` is its path in the repository.
 fn copy(from: &Path, to: &Path, place: &Path, url: &str) -> Result<(), Error> {
     let reading = || Error::system(format!("read {}", from.display()));
     fs::create_dir_all(to).map_err(Error::system(format!("create {}", to.display())))?;

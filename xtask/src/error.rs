@@ -1,11 +1,11 @@
-//! Why a command failed, and what to do about it.
+//! The errors of the commands, with their remedies.
 
 use std::io;
 use std::path::PathBuf;
 use std::process::ExitStatus;
 use std::time::Duration;
 
-/// What a command ends with when it does not succeed.
+/// The error of a failed command.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
     #[error(transparent)]
@@ -61,12 +61,12 @@ pub(crate) enum Error {
          commit the result", .picture.display()
     )]
     OtherStory { picture: &'static std::path::Path, recorded: String, played: String },
-    #[error("not what the code says: {}\nrun `cargo xtask generate` and commit the result", list(.files))]
+    #[error("not up to date with the code: {}\nrun `cargo xtask generate` and commit the result", list(.files))]
     OutOfDate { files: Vec<PathBuf> },
 }
 
 impl Error {
-    /// Turns the system's error into one that says what was being done.
+    /// Adds the operation to the system's error.
     pub(crate) fn system(doing: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
         let doing = doing.into();
         move |source| Self::System { doing, source }

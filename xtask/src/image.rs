@@ -11,7 +11,7 @@ use std::path::Path;
 pub(crate) use self::program::Program;
 use crate::{Error, project};
 
-/// Builds the program and writes the layout to `output`, whatever was there.
+/// Builds the program and writes the layout to `output`, replacing existing content.
 pub(crate) fn run(output: &Path) -> Result<(), Error> {
     write(output, &program::operator()?)
 }

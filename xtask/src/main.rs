@@ -39,19 +39,19 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
-    /// Build the control plane, the Helm and the GitOps engines that tests and the demo run on, unless they are there
+    /// Build the control plane, the Helm and the GitOps engines of tests and the demo, unless they exist
     ControlPlane,
     /// Play the main job on an embedded control plane and a simulated cloud, and stay up to play on
     Demo(demo::Play),
     /// Write the files that are generated from the code
     Generate {
-        /// Write nothing; fail when a file is not what the code says
+        /// Write nothing; fail if a file is out of date
         #[arg(long)]
         check: bool,
     },
     /// Record the demo: the picture of the README, docs/demo.svg, and its text
     Record {
-        /// Write nothing; fail when the demo tells another story than the picture
+        /// Write nothing; fail if the story of the demo differs from the picture
         #[arg(long)]
         check: bool,
     },
@@ -63,9 +63,10 @@ enum Command {
     },
     /// Hold every dependency to `deny.toml`; installs cargo-deny in `target/tools`
     Audit,
-    /// Change the deciding code bit by bit and report what no test notices; installs cargo-mutants in `target/tools`
+    /// Change the deciding code bit by bit and report changes that no test detects; installs cargo-mutants in
+    /// `target/tools`
     Mutants {
-        /// The part of the code; all where none is given
+        /// The part of the code; all by default
         #[arg(long = "room", value_enum)]
         rooms: Vec<mutants::Room>,
         /// A share of the mutants, such as `0/8`
@@ -74,19 +75,19 @@ enum Command {
     },
     /// Build the container image as an OCI layout; needs no container engine
     Image {
-        /// The folder to write, in place of what is there
+        /// The folder to write, replacing its content
         #[arg(long, value_name = "DIR", default_value_os_t = project::root().join("target/image/oci"))]
         output: PathBuf,
     },
     /// Build all that a release publishes, into target/release-artifacts
     Release(release::Release),
-    /// Extract from DigitalOcean's API description what the tests compare with: the operations in tests/openapi/operations.txt
+    /// Extract the operations in tests/openapi/operations.txt from DigitalOcean's API description, for tests
     Openapi {
         /// The bundled description of github.com/digitalocean/openapi, as YAML or JSON, compressed by gzip or not
         #[arg(long, value_name = "FILE")]
         from: PathBuf,
     },
-    /// Measure what the operator costs, beside a raw floor in the same run
+    /// Measure the cost of the operator, compared with a raw floor in the same run
     BenchSystem {
         #[command(subcommand)]
         benchmark: bench::Benchmark,

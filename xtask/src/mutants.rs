@@ -1,4 +1,4 @@
-//! `cargo xtask mutants`: changes the deciding code bit by bit and looks whether a test notices, by cargo-mutants. It
+//! `cargo xtask mutants`: changes the deciding code bit by bit and checks that a test fails, with cargo-mutants. It
 //! takes hours, so CI does not run it.
 
 use clap::ValueEnum;
@@ -30,7 +30,7 @@ impl Room {
         }
     }
 
-    /// The tests that have to notice, by the start of their names.
+    /// The tests that have to fail, by the start of their names.
     fn tests(self) -> &'static [&'static str] {
         match self {
             Self::Comparison | Self::Equivalence => {
@@ -42,7 +42,7 @@ impl Room {
     }
 }
 
-/// Tests the mutants of these rooms, or of all; `shard` is a part such as `1/8`. The survivors stand in
+/// Tests the mutants of these rooms, or of all; `shard` is a part such as `1/8`. The survivors are in
 /// `target/mutants/ROOM/mutants.out/missed.txt`.
 pub(crate) fn run(rooms: &[Room], shard: Option<&str>) -> Result<(), Error> {
     MUTANTS.install()?;
@@ -60,7 +60,7 @@ pub(crate) fn run(rooms: &[Room], shard: Option<&str>) -> Result<(), Error> {
             mutants.args(["--shard", shard]);
         }
         mutants.args(["--", "--lib", "--"]).args(room.tests());
-        // The other rooms are tested too when some mutants of this one survive.
+        // Surviving mutants of this room do not skip the other rooms.
         outcome = outcome.and(project::run(&mut mutants));
     }
     outcome

@@ -15,9 +15,9 @@ const OPERATIONS: &str = "tests/openapi/operations.txt";
 /// The extract.
 const EXTRACT: &str = "tests/openapi/digitalocean.json";
 
-/// Keywords that describe and do not constrain.
+/// Keywords that are documentation, not constraints.
 const PROSE: [&str; 7] = ["deprecated", "description", "externalDocs", "operationId", "summary", "tags", "title"];
-/// Keywords whose object has names of one's own for keys.
+/// Keywords whose object has chosen names as keys.
 const NAMED: [&str; 7] =
     ["content", "examples", "headers", "parameters", "patternProperties", "properties", "responses"];
 /// Keywords whose value is data.
@@ -58,7 +58,7 @@ fn read(path: &Path) -> Result<Value, Error> {
     };
     decoded.map_err(Error::system(format!("read {}", path.display())))?;
     let wrong = |reason: String| Error::NoDescription { path: PathBuf::from(path), reason };
-    // YAML is the form in which it is published, and reading 2 MB as JSON is much quicker.
+    // The description is published as YAML, but 2 MB of JSON parse much faster.
     if text.trim_start().starts_with('{') {
         serde_json::from_str(&text).map_err(|error| wrong(error.to_string()))
     } else {
@@ -76,7 +76,7 @@ fn pointer(segments: &[&str]) -> String {
     pointer
 }
 
-/// An operation without prose, and without examples but those of what a GET answers.
+/// An operation without documentation, and without examples except those of GET responses.
 fn constraints(operation: Value, method: &str) -> Value {
     let mut operation = pruned(operation, false);
     if method != "get" {
@@ -88,7 +88,7 @@ fn constraints(operation: Value, method: &str) -> Value {
     operation
 }
 
-/// Removes the examples of whole bodies, and leaves those in schemas.
+/// Removes the examples of whole bodies, and keeps those in schemas.
 fn remove_examples(value: &mut Value) {
     match value {
         Value::Object(fields) => {
@@ -102,7 +102,7 @@ fn remove_examples(value: &mut Value) {
     }
 }
 
-/// A part of the description without its prose; `is_named` when its keys are names and no keywords.
+/// A part of the description without documentation; `is_named` if its keys are names, not keywords.
 fn pruned(value: Value, is_named: bool) -> Value {
     let field = |(key, value): (String, Value)| {
         if is_named {
@@ -146,7 +146,7 @@ fn components(description: &Value, paths: &Map<String, Value>) -> Result<BTreeMa
     Ok(sections)
 }
 
-/// Whether a response is what some GET answers when all is well.
+/// Returns true if a response is the regular response of a GET.
 fn is_read(paths: &Map<String, Value>, reference: &str) -> bool {
     paths.values().any(|item| item.pointer("/get/responses/200/$ref").and_then(Value::as_str) == Some(reference))
 }
@@ -162,7 +162,7 @@ fn references(value: &Value, found: &mut BTreeSet<String>) {
     }
 }
 
-/// The extract as text, a line for each path and component, so that changes of it can be read.
+/// The extract as text, with a line for each path and component, so that a diff is readable.
 fn written(
     description: &Value,
     paths: &Map<String, Value>,

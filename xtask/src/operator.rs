@@ -1,4 +1,4 @@
-//! The programs of this project, as the other commands run them.
+//! The programs of this project, for the other commands.
 
 use std::path::PathBuf;
 
@@ -10,7 +10,7 @@ pub(crate) const NAME: &str = "arcadia-operator";
 /// The name of the command line of users, a plugin of kubectl.
 pub(crate) const PLUGIN: &str = "kubectl-arcadia";
 
-/// The variable that names an operator that is built already.
+/// The variable that names a prebuilt operator.
 pub(crate) const PROGRAM: &str = "ARCADIA_OPERATOR_PROGRAM";
 
 /// The programs.
@@ -22,15 +22,15 @@ pub(crate) struct Programs {
 }
 
 impl Programs {
-    /// An operator that is built already, and the command line beside it.
+    /// A prebuilt operator, and the command line beside it.
     pub(crate) fn beside(operator: PathBuf) -> Self {
         Self { plugin: operator.with_file_name(PLUGIN), operator }
     }
 }
 
-/// Builds the programs, cargo's own progress in sight, and returns where they are.
+/// Builds the programs, with cargo's progress visible, and returns their paths.
 pub(crate) fn build() -> Result<Programs, Error> {
-    // With the workspace's features, so that its dependencies are not compiled a second time for it alone.
+    // With the workspace's features, so that their dependencies are not compiled a second time.
     let programs = ["--bin", NAME, "--bin", PLUGIN];
     let arguments = ["build", "--workspace", "--message-format=json-render-diagnostics"].into_iter().chain(programs);
     let messages = project::output(&mut project::cargo(arguments))?;

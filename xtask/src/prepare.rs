@@ -1,4 +1,4 @@
-//! `cargo xtask control-plane`: brings the control plane, Helm and the GitOps engines once and shows how far it is.
+//! `cargo xtask control-plane`: brings the control plane, Helm and the GitOps engines once and shows the progress.
 
 use std::io::{IsTerminal as _, stderr};
 use std::time::Duration;
@@ -8,7 +8,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::Error;
 
-/// Prepares the control plane unless a cluster was given. Says nothing when there is nothing to do.
+/// Prepares the control plane unless a cluster was given. Prints nothing if everything exists.
 pub(crate) fn run(wanted: Wanted) -> Result<(), Error> {
     if control_plane::given_cluster().is_some() {
         return Ok(());
@@ -23,8 +23,8 @@ pub(crate) fn run(wanted: Wanted) -> Result<(), Error> {
     show(announcement, |progress| control_plane::prepare(wanted, progress).map(drop))
 }
 
-/// Prepares all that tests need: the control plane and the tool that downloads one, Helm to install the chart with, the
-/// GitOps engines, and the linter of workflows.
+/// Prepares everything that tests need: the control plane and the tool that downloads one, Helm to install the chart,
+/// the GitOps engines, and the linter of workflows.
 pub(crate) fn for_tests() -> Result<(), Error> {
     run(Wanted::All)?;
     gitops_engines()?;
@@ -37,7 +37,7 @@ pub(crate) fn helm() -> Result<(), Error> {
     show("Building Helm, once: about 3 minutes on 2 cores.", |progress| control_plane::prepare_helm(progress).map(drop))
 }
 
-/// Prepares the engines that apply manifests as Flux and Argo CD do.
+/// Prepares the engines that apply manifests like Flux and Argo CD.
 pub(crate) fn gitops_engines() -> Result<(), Error> {
     show("Building the GitOps engines, once: about a minute on 2 cores.", |progress| {
         control_plane::prepare_gitops_engines(progress).map(drop)
@@ -96,7 +96,7 @@ fn style(template: &str) -> ProgressStyle {
     ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("=> ")
 }
 
-/// For logs: a line per tenth.
+/// Progress for logs: a line per tenth.
 struct Lines<'a> {
     announcement: Option<&'a str>,
     tenths: usize,

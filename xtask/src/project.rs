@@ -1,4 +1,4 @@
-//! Where the project is, and cargo as its commands call it.
+//! The folder of the project, and cargo with its settings for commands.
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -18,7 +18,8 @@ pub(crate) fn root() -> &'static Path {
 pub(crate) fn cargo<'a>(arguments: impl IntoIterator<Item = &'a str>) -> Command {
     let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo.current_dir(root()).args(arguments);
-    // `cargo run` says to us which package runs; build scripts (ring's) take that for a change and build all again.
+    // `cargo run` sets variables of this package; build scripts (ring's) would treat them as a change and rebuild
+    // everything.
     for (name, _) in env::vars_os().filter(|(name, _)| is_about_this_package(&name.to_string_lossy())) {
         cargo.env_remove(name);
     }
@@ -29,13 +30,13 @@ fn is_about_this_package(variable: &str) -> bool {
     variable.starts_with("CARGO_PKG_") || variable.starts_with("CARGO_MANIFEST_")
 }
 
-/// Runs a command to its end, its output where ours is.
+/// Runs a command to its end, with inherited output.
 pub(crate) fn run(command: &mut Command) -> Result<(), Error> {
     let status = command.status().map_err(Error::system(format!("run {}", line(command))))?;
     if status.success() { Ok(()) } else { Err(Error::Failed { command: line(command), status }) }
 }
 
-/// Runs a command to its end and returns what it printed.
+/// Runs a command to its end and returns its output.
 pub(crate) fn output(command: &mut Command) -> Result<String, Error> {
     let output = command.stderr(Stdio::inherit()).output().map_err(Error::system(format!("run {}", line(command))))?;
     if output.status.success() {
@@ -44,7 +45,7 @@ pub(crate) fn output(command: &mut Command) -> Result<String, Error> {
     Err(Error::Failed { command: line(command), status: output.status })
 }
 
-/// The path of a program, from the messages of the build that made it.
+/// The path of a program, from the messages of its build.
 pub(crate) fn program(messages: &str, name: &str) -> Result<PathBuf, Error> {
     let is_it = |message: &&Value| {
         message.pointer("/target/name").is_some_and(|built| built == name)

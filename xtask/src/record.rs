@@ -10,15 +10,15 @@ use std::time::{Duration, Instant};
 
 use crate::{Error, project};
 
-/// The picture, and its text for those who cannot see it.
+/// The picture; its text serves readers who cannot see it.
 const PICTURE: &str = "docs/demo.svg";
 const TEXT: &str = "docs/demo.txt";
 /// The size above which a README loads slowly.
 const LARGEST: usize = 500_000;
-/// The time in which the demo tells its story.
+/// The maximum time of the demo's story.
 const LONGEST: Duration = Duration::from_mins(1);
 
-/// A line of the demo, with its colours, and the time since the first.
+/// A line of the demo, with its colours, and the time since the first line.
 struct Line {
     at: Duration,
     text: String,
@@ -38,7 +38,7 @@ pub(crate) fn write() -> Result<(), Error> {
     Ok(())
 }
 
-/// Plays the demo, and fails if it tells another story than the picture, or takes too long for it.
+/// Plays the demo, and fails if its story differs from the picture, or if it takes too long.
 pub(crate) fn check() -> Result<(), Error> {
     let recorded = fs::read_to_string(project::root().join(TEXT)).map_err(Error::system(format!("read {TEXT}")))?;
     let played = transcript(&play()?);
@@ -82,7 +82,7 @@ fn transcript(lines: &[Line]) -> String {
     lines.collect::<String>().trim_start().to_owned()
 }
 
-/// The lines of a transcript, without what differs from run to run: numbers, hashes, the width of columns.
+/// The lines of a transcript, without the parts that differ between runs: numbers, hashes, the width of columns.
 fn story(transcript: &str) -> impl Iterator<Item = String> {
     let is_hash = |part: &str| part.len() == 10 && part.bytes().all(|byte| byte.is_ascii_hexdigit());
     let word = move |word: &str| {
@@ -96,7 +96,7 @@ fn story(transcript: &str) -> impl Iterator<Item = String> {
     transcript.lines().map(line).filter(|line| !line.is_empty())
 }
 
-/// With one 0 in place of each number.
+/// Replaces each number by one 0.
 fn without_numbers(text: &str) -> String {
     let mut kept = String::new();
     for character in text.chars() {

@@ -1,8 +1,7 @@
-//! `cargo xtask release`: all that a release publishes, in `target/release-artifacts`.
+//! `cargo xtask release`: everything that a release publishes, in `target/release-artifacts`.
 //!
-//! The version is the one in Cargo.toml: a release builds exactly what was committed and tested. The files that change
-//! with a release, CHANGELOG.md before its tag and Cargo.toml after it, are written with it; a dry run writes them to
-//! `changes/`.
+//! The version is the one in Cargo.toml: a release builds exactly the tested commit. It also writes the files that a
+//! release changes: CHANGELOG.md before its tag and Cargo.toml after it. A dry run writes them to `changes/`.
 
 mod archive;
 mod version;
@@ -23,9 +22,9 @@ use crate::{Error, image, operator, prepare, project, record};
 /// This version, and the names of the artifacts.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 const CHART: &str = "charts/arcadia-operator";
-/// The template of the manifest with which krew installs the command line.
+/// The template of the manifest that krew uses to install the command line.
 const KREW: &str = "deploy/krew/arcadia.yaml";
-/// The address in a dry run without one.
+/// The default address of a dry run.
 pub(crate) const PLACEHOLDER: &str = "https://example.com/arcadia-operator";
 /// The tool that lists all dependencies.
 const BILL: Tool = Tool { name: "cargo-cyclonedx", version: "0.5.9" };
@@ -45,7 +44,7 @@ pub(crate) struct Release {
     /// The version after this one [default: the next minor version]
     #[arg(long, value_name = "VERSION")]
     next: Option<String>,
-    /// The folder to write, in place of what is there
+    /// The folder to write, replacing its content
     #[arg(long, value_name = "DIR", default_value_os_t = project::root().join("target/release-artifacts"))]
     output: PathBuf,
     /// Leave out the list of dependencies, whose tool takes minutes to build
@@ -56,7 +55,7 @@ pub(crate) struct Release {
     without_recording: bool,
 }
 
-/// Builds everything, and writes the sums last: where they are, the release is complete.
+/// Builds everything, and writes the checksums last: a release with checksums is complete.
 pub(crate) fn run(release: &Release) -> Result<(), Error> {
     let url = match &release.url {
         Some(url) => url.trim_end_matches('/'),
@@ -123,7 +122,7 @@ fn programs(output: &Path, url: &str) -> Result<(), Error> {
         ("@URI@", format!("{url}/releases/download/v{VERSION}/{file}")),
         ("@SHA256@", sum(&plugin)?),
     ];
-    // The comment is about the template.
+    // The comment describes the template.
     let lines = template.lines().filter(|line| !line.starts_with('#')).map(|line| format!("{line}\n"));
     let manifest = values.iter().fold(lines.collect::<String>(), |text, (name, value)| text.replace(name, value));
     write(&output.join("arcadia.krew.yaml"), manifest.as_bytes())
@@ -138,7 +137,7 @@ fn go_name(architecture: &str) -> &str {
     }
 }
 
-/// The chart as a package, with the addresses that only a release has.
+/// The chart as a package, with the addresses of a release.
 fn chart(output: &Path, url: &str) -> Result<(), Error> {
     let folder = tempfile::tempdir().map_err(Error::system("make a folder for the chart"))?;
     let copy = folder.path().join("arcadia-operator");
@@ -152,7 +151,7 @@ fn chart(output: &Path, url: &str) -> Result<(), Error> {
     project::run(helm.args(["package", "--destination"]).arg(output).arg(copy))
 }
 
-/// The definitions, and everything that the kustomize base installs.
+/// The definitions, and all objects of the kustomize base.
 fn manifests(output: &Path) -> Result<(), Error> {
     prepare::run(control_plane::Wanted::WithoutControllerManager)?;
     for (folder, file) in [("deploy/crds", "crds.yaml"), ("deploy/overlays/cluster-wide", "install.yaml")] {
@@ -185,7 +184,7 @@ fn bill_of_materials(output: &Path) -> Result<(), Error> {
     Ok(())
 }
 
-/// The SHA-256 of each artifact, as `sha256sum --check` reads it.
+/// The SHA-256 of each artifact, in the format of `sha256sum --check`.
 fn sums(output: &Path) -> Result<(), Error> {
     let reading = || Error::system(format!("read {}", output.display()));
     let mut lines = Vec::new();
@@ -204,7 +203,7 @@ fn sum(path: &Path) -> Result<String, Error> {
     Ok(format!("{:x}", Sha256::digest(content)))
 }
 
-/// Removes an earlier release, which has sums, and nothing else.
+/// Removes an earlier release, which has checksums, and nothing else.
 fn clear(folder: &Path) -> Result<(), Error> {
     let doing = || Error::system(format!("make room in {}", folder.display()));
     let has_files = fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some());

@@ -1,4 +1,4 @@
-//! `cargo xtask test`: every test passes on a machine that has just Rust and Go.
+//! `cargo xtask test`: runs every test on a machine with only Rust and Go.
 
 use std::collections::VecDeque;
 use std::env;
@@ -13,17 +13,17 @@ use serde_json::Value;
 
 use crate::{Error, operator, prepare, project};
 
-/// The variable that says how many tests of a test program run at a time.
+/// The variable for the number of concurrent tests in a test program.
 const THREADS: &str = "RUST_TEST_THREADS";
 
-/// How many test programs run at a time. Most tests wait for processes most of the time, and the last tests of a
-/// program leave processors idle.
+/// The number of test programs that run at a time. Most tests wait for processes most of the time, and the last tests
+/// of a program leave processors idle.
 const PROGRAMS: usize = 2;
 
-/// The test programs that take longest. They start first, so that the run does not end with one of them alone.
+/// The slowest test programs. They start first, so that the run does not end with one of them alone.
 const LONGEST: [&str; 3] = ["image", "gitops", "end_to_end"];
 
-/// Prepares what tests need. Then runs all tests, or those that `arguments` of `cargo test` select.
+/// Prepares the programs of tests. Then runs all tests, or those that `arguments` of `cargo test` select.
 pub(crate) fn run(arguments: &[String]) -> Result<(), Error> {
     prepare::for_tests()?;
     if arguments.is_empty() {
@@ -38,7 +38,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), Error> {
     project::run(test.args(arguments))
 }
 
-/// The tests that crash the operator need the points at which it crashes.
+/// The tests that crash the operator need its failpoints.
 const WHOLE_WORKSPACE: [&str; 3] = ["--workspace", "--features", "arcadia-operator/failpoints"];
 
 fn cargo_test() -> Command {
@@ -59,7 +59,7 @@ fn limit_threads(test: &mut Command, threads: usize) {
     }
 }
 
-/// Builds everything once. Then runs the test programs side by side, and prints the output of each when it ends.
+/// Builds everything once. Then runs the test programs in parallel, and prints the output of each when it ends.
 fn run_all() -> Result<(), Error> {
     let mut build = cargo_test();
     build.args(WHOLE_WORKSPACE).args(["--no-run", "--message-format=json-render-diagnostics"]);
@@ -105,7 +105,7 @@ fn list<'a>(value: &'a Value, key: &str) -> impl Iterator<Item = &'a Value> {
 
 fn run_selection(selection: &[String], operator: &Path) -> Result<(), Error> {
     let mut test = cargo_test();
-    // The demo would build it again, without the points at which it crashes.
+    // The demo would build it again, without the failpoints.
     test.env(operator::PROGRAM, operator);
     limit_threads(&mut test, processors());
     let output = test.args(WHOLE_WORKSPACE).args(selection).output();
@@ -120,6 +120,6 @@ fn run_selection(selection: &[String], operator: &Path) -> Result<(), Error> {
 /// Prints the output of one program in one piece.
 fn print(diagnostics: &[u8], output: &[u8]) {
     let mut stdout = io::stdout().lock();
-    // Nobody reads a closed output: the status of the run counts.
+    // A closed output is ignored: only the status of the run matters.
     let _ = stdout.write_all(diagnostics).and_then(|()| stdout.write_all(output)).and_then(|()| stdout.flush());
 }

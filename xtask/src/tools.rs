@@ -5,14 +5,14 @@ use std::process::Command;
 
 use crate::{Error, project};
 
-/// A program and its version, so that it says the same on every machine.
+/// A program and its version, so that its output is the same on every machine.
 pub(crate) struct Tool {
     pub(crate) name: &'static str,
     pub(crate) version: &'static str,
 }
 
 impl Tool {
-    /// Builds the program, unless it is there: a few minutes on 2 cores.
+    /// Builds the program, unless it exists: a few minutes on 2 cores.
     pub(crate) fn install(&self) -> Result<(), Error> {
         let program = self.program();
         if program.exists()
@@ -25,12 +25,12 @@ impl Tool {
         project::run(install.arg(tools()))
     }
 
-    /// A subcommand of cargo that is run by itself may expect its own name first.
+    /// A subcommand of cargo may expect its own name as the first argument.
     fn version_arguments(&self) -> &'static [&'static str] {
         if self.name == "cargo-cyclonedx" { &["cyclonedx", "--version"] } else { &["--version"] }
     }
 
-    /// The program, to be run in the project.
+    /// A command of the program, in the project.
     pub(crate) fn command(&self) -> Command {
         let mut command = Command::new(self.program());
         command.current_dir(project::root());

@@ -1,4 +1,4 @@
-//! The demo plays to its end, and leaves nothing behind however it ends.
+//! The demo plays to its end, and leaves nothing behind.
 #![cfg(test)]
 
 use std::io::{BufRead as _, BufReader, Lines, Write as _};
@@ -42,10 +42,10 @@ fn each_part_of_the_story_waits_for_enter() {
     let told_until_prompt = || lines.iter().take_while(|line| line != "Press Enter to continue.").collect::<Vec<_>>();
 
     assert!(told_until_prompt().concat().contains("Its log:"));
-    assert!(lines.recv_timeout(Duration::from_secs(2)).is_err(), "the story went on by itself");
+    assert!(lines.recv_timeout(Duration::from_secs(2)).is_err(), "the story continued without Enter");
     enter.as_mut().unwrap().write_all(b"\n").unwrap();
     assert!(told_until_prompt().concat().contains("kind: ProvisionedResource"));
-    // Nobody is there any more.
+    // Standard input is closed.
     drop(enter.take());
     assert!(lines.iter().collect::<String>().contains("Reverted"));
     assert!(demo.wait().unwrap().success());
@@ -91,13 +91,13 @@ fn demo_with_lines() -> (Child, Lines<BufReader<ChildStdout>>) {
     (demo, lines)
 }
 
-/// The folder that everything writes to, from the line that tells where the log is.
+/// The folder of all files, from the line that shows the path of the log.
 fn folder_of(told: &str) -> Option<PathBuf> {
     let path = told.lines().find(|line| line.ends_with("/arcadia-operator.log"))?;
     PathBuf::from(path).parent().map(PathBuf::from)
 }
 
-/// To the whole group, as a terminal does.
+/// Sends a signal to the whole group, as a terminal does.
 fn signal(name: &str, demo: &Child) {
     let sent = Command::new("kill").args([&format!("-{name}"), "--", &format!("-{}", demo.id())]).status();
     assert!(sent.unwrap().success());

@@ -1,4 +1,4 @@
-//! The container image: what is in it, and that its very program works under the restrictions of its pod.
+//! The container image: its content, and the program under the restrictions of its pod.
 #![cfg(test)]
 
 #[path = "support/quick.rs"]
@@ -22,7 +22,7 @@ use tempfile::TempDir;
 
 const NOBODY: &str = "65532";
 const TOKEN: &str = "dop_v1_never_to_be_printed";
-/// Mounts `$1` read-only over itself and runs the program in it, the rest being its environment and arguments.
+/// Mounts `$1` read-only over itself and runs the program in it. The other arguments are its environment and arguments.
 const RESTRICTED: &str = r#"
 set -eu
 PATH="$PATH:/usr/sbin:/sbin"
@@ -34,7 +34,7 @@ exec setpriv --no-new-privs --inh-caps=-all --bounding-set=-all,+sys_chroot,+set
   env -i $environment "$chroot" --userspec=65532:65532 --groups= "$root" /arcadia-operator "$@"
 "#;
 
-/// An OCI layout that `cargo xtask image` wrote, its digests checked.
+/// An OCI layout from `cargo xtask image`, with checked digests.
 struct Image {
     folder: TempDir,
     printed: String,
@@ -70,7 +70,7 @@ impl Image {
         Self { folder, printed, manifest_digest: named.digest().to_string(), config, layer, compressed }
     }
 
-    /// The root file system, and what a kubelet would mount in it.
+    /// Unpacks the root file system, and adds the mounts of a kubelet.
     fn unpack(&self) -> PathBuf {
         let root = self.folder.path().join("root");
         let mut archive = tar::Archive::new(self.layer.as_slice());
@@ -81,7 +81,7 @@ impl Image {
     }
 }
 
-/// What a descriptor names, which is just that.
+/// The content of a descriptor, with its size and digest checked.
 fn blob(layout: &Path, descriptor: &Descriptor) -> Vec<u8> {
     let content = fs::read(layout.join("blobs/sha256").join(descriptor.digest().digest())).unwrap();
     assert_eq!(u64::try_from(content.len()).unwrap(), descriptor.size());
@@ -122,7 +122,7 @@ fn holds_one_program_and_the_authorities(image: &Image) {
     assert_eq!(files, wanted);
 }
 
-/// Writes a kubeconfig into the root whose API server has a name.
+/// Writes a kubeconfig into the root, with a host name for the API server.
 fn write_kubeconfig(control_plane: &ControlPlane, root: &Path, host: &str) -> PathBuf {
     let folder = root.join("var/run/secrets/cluster");
     fs::create_dir_all(&folder).unwrap();
@@ -135,7 +135,7 @@ fn write_kubeconfig(control_plane: &ControlPlane, root: &Path, host: &str) -> Pa
     folder.join("kubeconfig")
 }
 
-/// Whether this user may mount and change root, as a container engine does.
+/// Returns true if this user may mount and change root, as a container engine does.
 fn may_restrict() -> bool {
     let tried = Command::new("unshare").args(["--mount", "setpriv", "--bounding-set=-all", "true"]).output();
     tried.is_ok_and(|tried| tried.status.success())
@@ -200,7 +200,7 @@ async fn the_image_runs_as_nobody_on_a_read_only_root() {
     assert!(!operator.log_tail(1000).contains(TOKEN));
 }
 
-/// As the kernel sees it.
+/// Reads the restrictions of the kernel.
 fn is_restricted_as_its_pod(id: u32) {
     let status = fs::read_to_string(format!("/proc/{id}/status")).unwrap();
     let line = |name: &str| {
@@ -214,7 +214,7 @@ fn is_restricted_as_its_pod(id: u32) {
         assert_eq!(line(set), "0000000000000000", "{set}");
     }
     assert_eq!(line("NoNewPrivs:"), "1");
-    // The root is its own: no shell, and not even root could write there.
+    // The process has a separate root: no shell, and not even root could write to it.
     let root = PathBuf::from(format!("/proc/{id}/root"));
     assert!(!root.join("bin").exists());
     let refused = fs::write(root.join("file"), "").unwrap_err();

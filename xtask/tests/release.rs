@@ -1,4 +1,4 @@
-//! A release: its artifacts belong together, and each installs.
+//! A release: its artifacts belong together, and each can be installed.
 #![cfg(test)]
 
 #[path = "support/quick.rs"]
@@ -43,7 +43,8 @@ impl Release {
         Self { folder: folder.to_owned(), url, is_complete: true, scratch: tempfile::tempdir().unwrap() }
     }
 
-    /// Without the list of dependencies and the recording: the first takes minutes to prepare, the second to play.
+    /// Without the list of dependencies, which takes minutes to prepare, and without the recording, which takes minutes
+    /// to play.
     fn build() -> Self {
         let files = || ["CHANGELOG.md", "Cargo.toml", "Cargo.lock"].map(|file| fs::read(root().join(file)).unwrap());
         let before = files();
@@ -116,7 +117,7 @@ async fn a_release_is_complete_and_each_part_installs() {
     for manifest in ["crds.yaml", "install.yaml"] {
         let file = release.path(manifest);
         let namespace = kubectl.run(&["create", "namespace", "arcadia-system"]).await;
-        assert!(manifest == "crds.yaml" || namespace.is_err(), "the base has a namespace of its own");
+        assert!(manifest == "crds.yaml" || namespace.is_err(), "the base has its own namespace");
         let apply = ["apply", "--server-side", "--force-conflicts", "--dry-run=server", "-f", file.to_str().unwrap()];
         kubectl.run(&apply).await.unwrap();
     }
@@ -204,7 +205,7 @@ async fn installs_as_a_chart(release: &Release, control_plane: &ControlPlane) {
     kubectl.run(&["wait", "--for=condition=Established", "crd/drifts.arcadia.cloud", "--timeout=60s"]).await.unwrap();
 }
 
-/// As krew does: a program on the `PATH`.
+/// Installs it as krew does: as a program on the `PATH`.
 async fn installs_as_a_plugin(release: &Release, kubectl: &Kubectl) {
     let mut path = release.unpacked("kubectl-arcadia").into_os_string();
     path.push(OsString::from(":"));

@@ -1,4 +1,4 @@
-//! The workflows are valid, as actionlint reads them, and call what CI and a release are here.
+//! actionlint accepts the workflows, and they call the project's commands for CI and releases.
 #![cfg(test)]
 
 use std::path::Path;
@@ -7,7 +7,7 @@ use std::process::Command;
 #[test]
 fn the_workflows_are_valid() {
     let mut lint = Command::new(control_plane::actionlint().unwrap());
-    // Other linters would be called where a machine has them.
+    // Other linters would run if they were installed.
     lint.args(["-shellcheck=", "-pyflakes=", "-no-color"]).current_dir(root());
     let output = lint.output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));

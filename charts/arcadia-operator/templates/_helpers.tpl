@@ -18,7 +18,7 @@
 {{- if .Values.serviceAccount.create }}
 {{- default (include "arcadia-operator.fullname" .) .Values.serviceAccount.name }}
 {{- else }}
-{{- required "serviceAccount.name: say which ServiceAccount to use, since serviceAccount.create is false" .Values.serviceAccount.name }}
+{{- required "serviceAccount.name: set the ServiceAccount to use, since serviceAccount.create is false" .Values.serviceAccount.name }}
 {{- end }}
 {{- end }}
 

@@ -23,5 +23,5 @@ pub const MAX_OUTPUT_BYTES: usize = 8 * 1024;
 pub const FINALIZER: &str = "arcadia.cloud/saga";
 
 /// The message that refuses a change of the spec.
-pub const FIXED: &str = "the spec of a Saga must not change but for cancelRequested, suspend and \
-                         ttlSecondsAfterFinished: it is carried out as it was ordered. Make another saga";
+pub const FIXED: &str = "the spec of a Saga must not change except cancelRequested, suspend and \
+                         ttlSecondsAfterFinished: create another saga";

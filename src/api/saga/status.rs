@@ -170,13 +170,13 @@ impl SagaPhase {
         self.into()
     }
 
-    /// Whether the operator is done with the saga.
+    /// Returns true if the operator has completed the saga.
     #[must_use]
     pub const fn is_finished(self) -> bool {
         matches!(self, Self::Succeeded | Self::RolledBack | Self::Failed)
     }
 
-    /// Whether the saga has started and not finished.
+    /// Returns true if the saga has started and not finished.
     #[must_use]
     pub const fn is_active(self) -> bool {
         matches!(self, Self::Running | Self::RollingBack | Self::Stuck)

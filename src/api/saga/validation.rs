@@ -69,7 +69,7 @@ fn rules() -> Vec<ValidationRule> {
         rule(
             "!has(oldSelf.cancelRequested) || !oldSelf.cancelRequested || (has(self.cancelRequested) && self.cancelRequested)",
             ".cancelRequested",
-            "cancelRequested must not be taken back: the saga may be rolling back already. Make another saga",
+            "cancelRequested cannot be withdrawn: the saga may already be rolling back; create another saga",
         ),
         ValidationRule { reason: Some("FieldValueForbidden".to_owned()), ..rule(&fixed.join(" && "), "", FIXED) },
     ]

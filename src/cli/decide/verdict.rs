@@ -1,4 +1,4 @@
-//! The answers to a decision: of the API server, and of the operator.
+//! The responses to a decision: by the API server, and by the operator.
 
 use crate::cli::drift::DriftView;
 

@@ -1,4 +1,4 @@
-//! Which resources of the account are meant.
+//! The selection of resources of the account.
 
 use clap::Args;
 use regex::Regex;
@@ -16,7 +16,7 @@ pub(in crate::cli) struct Filter {
     #[arg(long, value_name = "TAG")]
     tag: Vec<String>,
 
-    /// Only resources with this name; `*` stands for any text
+    /// Only resources with this name; `*` matches any text
     #[arg(long, value_name = "PATTERN", value_parser = pattern)]
     name: Option<Regex>,
 
@@ -38,7 +38,7 @@ impl Filter {
         self.include_kubernetes
     }
 
-    /// The members of the project, where one is given.
+    /// The members of the project, if one is given.
     pub(in crate::cli) async fn members(&self, client: &Client) -> Result<Option<Members>, Error> {
         match &self.project {
             Some(project) => Members::read(client, project).await.map(Some),
@@ -56,7 +56,7 @@ impl Filter {
     }
 }
 
-/// A name, in which `*` stands for any text.
+/// A name, in which `*` matches any text.
 fn pattern(text: &str) -> Result<Regex, String> {
     let expression: Vec<String> = text.split('*').map(regex::escape).collect();
     Regex::new(&format!("^{}$", expression.join(".*"))).map_err(|error| error.to_string())

@@ -8,7 +8,7 @@ use crate::cli::{Error, drift::text, files::failed, output, text::note};
 
 /// The name of a kustomization.
 const KUSTOMIZATION: &str = "kustomization.yaml";
-/// The first line of a kustomization that this command may write again.
+/// The first line of a kustomization that this command may overwrite.
 const OURS: &str = "# Written by kubectl arcadia import. Remove this line to keep your own changes.\n";
 
 /// Writes the records, and returns how many files are new. An existing file is never changed.
@@ -32,7 +32,7 @@ pub(super) fn write(folder: &Path, records: &[Value]) -> Result<usize, Error> {
     Ok(written)
 }
 
-/// Lists all files of the folder, unless somebody keeps the list by hand.
+/// Lists all files of the folder, unless a user maintains the list.
 fn kustomization(folder: &Path) -> Result<(), Error> {
     let path = folder.join(KUSTOMIZATION);
     let is_kept_by_hand = fs::read_to_string(&path).is_ok_and(|text| !text.starts_with(OURS));

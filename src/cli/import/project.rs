@@ -13,7 +13,7 @@ use crate::{
 
 /// The scope of both lists.
 const SCOPE: &str = "project:read";
-/// The types in the names of members, and the kinds that they stand for.
+/// The types in the names of members, and their kinds.
 const TYPES: [(&str, &str); 12] = [
     ("app", "App"),
     ("dbaas", "Database"),

@@ -9,10 +9,10 @@ use crate::{
     digitalocean::ResourceKey,
 };
 
-/// The longest part of a record's name that comes from the resource.
+/// The maximum length of the resource's part of a record's name.
 const LONGEST: usize = 180;
 
-/// The manifest. Its name depends on the resource alone, so that a second import finds the same one.
+/// The manifest. Its name depends only on the resource, so that a second import returns the same one.
 pub(in crate::cli) fn manifest(
     key: &ResourceKey,
     name: Option<&str>,
@@ -43,7 +43,7 @@ fn name(key: &ResourceKey, name: Option<&str>) -> String {
     if readable.is_empty() { format!("{kind}-{hash}") } else { format!("{kind}-{readable}-{hash}") }
 }
 
-/// Lower case letters, digits and single dashes; dots stay where both sides allow it.
+/// Lower case letters, digits and single dashes; dots stay if both sides allow it.
 fn slug(text: &str) -> String {
     let part = |part: &str| {
         let dashed: String = part

@@ -16,7 +16,7 @@ use crate::{
 
 /// The start of the resource types of the provider.
 const PROVIDER: &str = "digitalocean_";
-/// The attribute with the id, unless the table says otherwise.
+/// The attribute with the id, by default.
 const ID: &str = "id";
 
 /// One resource type.
@@ -50,9 +50,9 @@ fn table() -> BTreeMap<String, Row> {
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct State {
     pub(super) resources: Vec<Declared>,
-    /// Types of the provider that no kind stands for.
+    /// Types of the provider without a kind.
     pub(super) unmapped: BTreeSet<String>,
-    /// Resources that cannot be recorded, each said for a person.
+    /// Resources that cannot be recorded, each with a message.
     pub(super) refused: Vec<String>,
 }
 
@@ -64,7 +64,7 @@ pub(super) struct Declared {
     pub(super) desired: BTreeMap<String, Value>,
 }
 
-/// Reads a state file of version 4, or what `terraform show -json` and `tofu show -json` print.
+/// Reads a state file of version 4, or the output of `terraform show -json` or `tofu show -json`.
 pub(super) fn read(state: &Value) -> Result<State, String> {
     let mut found = State::default();
     if let Some(version) = state.get("version").and_then(Value::as_u64) {
@@ -150,7 +150,7 @@ impl Row {
 }
 
 impl Target {
-    /// The recorded field and its value; nothing where the state leaves it to the cloud, or it holds a credential.
+    /// The recorded field and its value; none if the cloud sets it or it contains a credential.
     fn value(&self, value: &Value) -> Option<(String, Value)> {
         let (field, value) = match self {
             Self::Field(field) => (field, value.clone()),
@@ -168,7 +168,7 @@ impl Target {
     }
 }
 
-/// Whether the state leaves the value to the cloud. Zero stands for a number that was not set.
+/// Returns true if the cloud sets the value. Zero is a number that was not set.
 fn is_unset(value: &Value) -> bool {
     match value {
         Value::Null => true,
@@ -178,7 +178,7 @@ fn is_unset(value: &Value) -> bool {
     }
 }
 
-/// A block with the keys of the API. Empty lists are left out, as the API does.
+/// A block with the keys of the API. Empty lists are omitted, as in the API.
 fn renamed(block: &Value, keys: &BTreeMap<String, String>) -> Value {
     let mut map = Map::new();
     for (attribute, path) in keys {
@@ -242,7 +242,7 @@ mod tests {
         serde_json::from_str(include_str!("../../../tests/terraform/terraform.tfstate")).unwrap()
     }
 
-    /// As `tofu show -json` prints a state.
+    /// A state in the format of `tofu show -json`.
     fn shown(state: &Value) -> Value {
         let resources = list(state, "/resources").iter().flat_map(|resource| {
             list(resource, "/instances").iter().map(|instance| {

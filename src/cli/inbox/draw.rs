@@ -1,4 +1,4 @@
-//! The interactive inbox as a picture. Pure.
+//! The screen of the interactive inbox. Pure.
 
 use jiff::Timestamp;
 use ratatui::{

@@ -13,7 +13,7 @@ use crate::cli::{
     error::innermost,
 };
 
-/// The pause after a change before the list is handed on: changes come in bulk.
+/// The pause after a change before the list is returned: changes come in bursts.
 const LULL: Duration = Duration::from_millis(300);
 
 /// A watch of the open drifts.
@@ -21,7 +21,7 @@ pub(super) struct Feed {
     events: BoxStream<'static, watcher::Result<watcher::Event<DynamicObject>>>,
     drifts: BTreeMap<(Option<String>, String), DynamicObject>,
     is_complete: bool,
-    /// When the next list is handed on.
+    /// The time at which the next list is returned.
     due: Option<Instant>,
 }
 
@@ -37,7 +37,7 @@ impl Feed {
         Self { events, drifts: BTreeMap::new(), is_complete: false, due: None }
     }
 
-    /// The next list that differs from the last one; nothing at the end. It can be cancelled at any time.
+    /// The next list that differs from the last one; none at the end. Cancel safe.
     pub(super) async fn next(&mut self) -> Result<Option<Vec<DynamicObject>>, Error> {
         loop {
             let due = self.due;

@@ -1,4 +1,4 @@
-//! The interactive inbox: keys and drifts in, decisions and pictures out.
+//! The interactive inbox: reads keys and drifts, stores decisions and draws the screen.
 
 use std::{
     future::Future,
@@ -20,12 +20,12 @@ use super::{
 };
 use crate::cli::{Error, Exit, cluster::Cluster, decide, drift::DriftView, history};
 
-/// The time after which ages are drawn again.
+/// The interval at which ages are redrawn.
 const TICK: Duration = Duration::from_secs(10);
-/// The pause of the thread that reads keys, after which it checks whether anybody still needs them.
+/// The timeout of one read of keys, after which the thread checks that its receiver still exists.
 const POLL: Duration = Duration::from_millis(200);
 
-/// Runs until the user quits. The terminal is as before afterwards, also after a failure or a signal.
+/// Runs until the user quits. The terminal is restored afterwards, even after a failure or a signal.
 pub(super) async fn run(cluster: &Cluster, feed: Feed) -> Result<Exit, Error> {
     if !console::Term::stdout().is_term() || !io::stdin().is_terminal() {
         return Err(Error::usage("--interactive needs a terminal; list the drifts with: kubectl arcadia inbox"));
@@ -34,12 +34,12 @@ pub(super) async fn run(cluster: &Cluster, feed: Feed) -> Result<Exit, Error> {
     show(cluster, feed, &mut raw.0).await
 }
 
-/// A terminal whose input is read key by key, until it is dropped.
+/// A terminal in raw mode, until it is dropped.
 struct Raw(DefaultTerminal);
 
 impl Drop for Raw {
     fn drop(&mut self) {
-        // The shell that takes over has no use for a failure.
+        // The shell cannot handle a failure.
         let _ = ratatui::try_restore();
     }
 }
@@ -80,8 +80,8 @@ async fn show(cluster: &Cluster, mut feed: Feed, terminal: &mut DefaultTerminal)
     }
 }
 
-/// The result of calls to the API server; nothing if Ctrl-C comes first. Other keys do not count meanwhile: they were
-/// meant for what the screen showed then.
+/// Returns the result of calls to the API server, or none after Ctrl-C. Other keys are dropped meanwhile: they were
+/// meant for the earlier screen.
 async fn patient<T>(inputs: &mut mpsc::UnboundedReceiver<Input>, work: impl Future<Output = T>) -> Option<T> {
     let interrupt = async { while !matches!(inputs.recv().await, None | Some(Input::Interrupt)) {} };
     tokio::select! {
@@ -95,11 +95,11 @@ async fn patient<T>(inputs: &mut mpsc::UnboundedReceiver<Input>, work: impl Futu
 enum Input {
     Key(KeyCode),
     Interrupt,
-    /// It has another size now.
+    /// The terminal was resized.
     Resized,
 }
 
-/// The inputs of the terminal. A thread reads them, since terminals have no other way.
+/// The inputs of the terminal. A thread reads them, since terminals have no asynchronous input.
 fn inputs() -> mpsc::UnboundedReceiver<Input> {
     let (sender, receiver) = mpsc::unbounded_channel();
     std::thread::spawn(move || {
@@ -118,7 +118,7 @@ fn inputs() -> mpsc::UnboundedReceiver<Input> {
     receiver
 }
 
-/// The next input; nothing if none comes for a while.
+/// The next input; none after a timeout.
 fn read() -> io::Result<Option<Input>> {
     if !event::poll(POLL)? {
         return Ok(None);

@@ -14,22 +14,22 @@ use crate::cli::{
 /// The namespace and name of a drift.
 pub(super) type Key = (String, String);
 
-/// All that the screen shows.
+/// The state of the screen.
 #[derive(Debug, Default)]
 pub(super) struct Screen {
     /// The open drifts, worst change first.
     drifts: Vec<DriftView>,
-    /// Text that the shown drifts contain.
+    /// The filter: only drifts that contain this text are shown.
     pub(super) filter: String,
     pub(super) mode: Mode,
     /// The drift under the cursor.
     cursor: Option<Key>,
     pub(super) chosen: BTreeSet<Key>,
-    /// The history of the field under the cursor, once it was read.
+    /// The history of the field under the cursor, once it is read.
     pub(super) history: Option<(Key, Vec<DriftView>)>,
     /// The last message.
     pub(super) notice: String,
-    /// Whether the list was read once.
+    /// True if the list was read once.
     pub(super) is_complete: bool,
 }
 
@@ -38,18 +38,18 @@ pub(super) struct Screen {
 pub(super) enum Mode {
     #[default]
     List,
-    /// Letters go to the filter.
+    /// Letters extend the filter.
     Filter,
-    /// A question is shown, about these drifts as they were when it was shown.
+    /// A question about these drifts, as they were when it was shown.
     Confirm { verb: Verb, drifts: Vec<DriftView> },
 }
 
-/// The work that a key leads to.
+/// The work that a key starts.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Effect {
     None,
     Quit,
-    /// Store a decision on each of these drifts as they were seen.
+    /// Stores a decision on each of these drifts as they were shown.
     Decide {
         verb: Verb,
         drifts: Vec<DriftView>,
@@ -63,7 +63,7 @@ pub(super) fn key_of(drift: &DriftView) -> Key {
 }
 
 impl Screen {
-    /// The drifts that the filter admits.
+    /// The drifts that match the filter.
     pub(super) fn shown(&self) -> Vec<&DriftView> {
         let filter = self.filter.to_lowercase();
         let contains = |drift: &&DriftView| {
@@ -86,7 +86,7 @@ impl Screen {
         self.shown().get(self.position()).copied()
     }
 
-    /// Takes a new list. A question about a drift that moved is asked again, about what it shows now.
+    /// Applies a new list. A question about a changed drift is shown again with its new values.
     pub(super) fn take(&mut self, drifts: &[DriftView]) {
         self.is_complete = true;
         self.drifts = in_order(drifts);
@@ -104,7 +104,7 @@ impl Screen {
         }
     }
 
-    /// Takes the answers to a decision.
+    /// Applies the answers to a decision.
     pub(super) fn answered(&mut self, verb: Verb, answers: &[Answer]) {
         let refused: Vec<&Answer> = answers.iter().filter(|answer| answer.refusal.is_some()).collect();
         let stored = answers.len().saturating_sub(refused.len());
@@ -187,7 +187,7 @@ impl Screen {
         self.cursor = shown.get(position.min(last)).map(|drift| key_of(drift));
     }
 
-    /// Chooses the drifts that are like the current one, or takes them back if all are chosen.
+    /// Chooses the drifts similar to the current one, or unchooses them if all are chosen.
     fn choose(&mut self, is_alike: fn(&DriftView, &DriftView) -> bool) {
         let Some(current) = self.current() else { return };
         let keys: Vec<Key> = self.shown().into_iter().filter(|drift| is_alike(drift, current)).map(key_of).collect();
@@ -200,7 +200,7 @@ impl Screen {
         }
     }
 
-    /// Shows a question about the chosen drifts, or the current one, as far as they can be decided like that.
+    /// Shows a question about the chosen drifts, or the current one, if they can be decided like that.
     fn question(&mut self, verb: Verb) {
         let subjects: Vec<&DriftView> = if self.chosen.is_empty() {
             self.current().into_iter().collect()
@@ -226,7 +226,7 @@ impl Screen {
     }
 }
 
-/// Whether a decision may lose data, or cannot be undone.
+/// Returns true if a decision may lose data, or cannot be undone.
 pub(super) fn loses_data(verb: Verb, drifts: &[DriftView]) -> bool {
     verb == Verb::Revert && drifts.iter().any(|drift| drift.class.as_ref().is_some_and(Class::loses))
 }
@@ -281,7 +281,7 @@ pub(super) mod tests {
         screen.press(KeyCode::Esc);
         press(&mut screen, "/web-2");
         screen.press(KeyCode::Enter);
-        // The change of one drift is chosen, as far as it is shown.
+        // The drifts of one change are chosen, if they are shown.
         press(&mut screen, "ca");
         let Mode::Confirm { verb: Verb::Accept, drifts } = &screen.mode else { panic!("{:?}", screen.mode) };
         assert_eq!(names(drifts), ["web-2-size-slug-e7320a9aaf-1"]);

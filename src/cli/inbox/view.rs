@@ -25,12 +25,12 @@ const CHANGE: usize = 72;
 
 /// The scope of the inbox.
 pub(super) struct Scope<'a> {
-    /// Whether it is about all namespaces.
+    /// True if it covers all namespaces.
     pub(super) all: bool,
     pub(super) namespace: &'a str,
-    /// The flag that leads another command to the same drifts, with a space before it.
+    /// The flag that selects the same drifts in another command, with a leading space.
     pub(super) flag: &'a str,
-    /// Whether flags leave some drifts out.
+    /// True if flags leave some drifts out.
     pub(super) is_filtered: bool,
 }
 
@@ -75,14 +75,14 @@ pub(super) fn in_order(drifts: &[DriftView]) -> Vec<DriftView> {
     grouped(drifts).iter().flat_map(|group| &group.drifts).map(|drift| (*drift).clone()).collect()
 }
 
-/// Drifts without the label, as an early operator wrote them, stand alone.
+/// Drifts without the label, from an early operator, form separate groups.
 fn key(drift: &DriftView) -> (&str, &str, &str) {
     let alone = if drift.change.is_empty() { drift.name.as_str() } else { "" };
     (&drift.change, &drift.kind, alone)
 }
 
-/// The open drifts by change, and the commands to type next. A table that is wider than `width` leaves out how many
-/// and how old the drifts of a change are.
+/// The open drifts by change, and the next commands. A table that is wider than `width` omits the number and the age of
+/// the drifts of a change.
 pub(super) fn groups(
     drifts: &[DriftView],
     scope: &Scope<'_>,
@@ -120,7 +120,7 @@ fn table(groups: &[Group<'_>], scope: &Scope<'_>, now: Timestamp, paint: Paint, 
     table
 }
 
-/// The names of the records, of which a decision may wait.
+/// The names of the records. Some of their decisions may be pending.
 fn records(group: &Group<'_>, scope: &Scope<'_>) -> String {
     let mut names: Vec<String> =
         group.drifts.iter().map(|drift| located(&drift.namespace, &drift.record, scope)).collect();
@@ -136,7 +136,7 @@ fn records(group: &Group<'_>, scope: &Scope<'_>) -> String {
     text
 }
 
-/// The state of the decision on an open drift, where there is one.
+/// The state of the decision on an open drift, if there is one.
 pub(super) fn state(drift: &DriftView) -> Option<&'static str> {
     match drift.reason.as_str() {
         reason::REVERTING => Some("being reverted"),
@@ -162,7 +162,7 @@ fn painted(class: &Class, paint: Paint) -> String {
     }
 }
 
-/// The commands to type next, for the first change.
+/// The next commands for the first change.
 fn next(drifts: &[DriftView], groups: &[Group<'_>], top: &DriftView, scope: &Scope<'_>, paint: Paint) -> String {
     let namespaces: BTreeSet<&str> = drifts.iter().map(|drift| drift.namespace.as_str()).collect();
     let place = if scope.all { format!(" in {}", count(namespaces.len(), "namespace")) } else { String::new() };

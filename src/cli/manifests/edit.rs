@@ -1,8 +1,8 @@
-//! Changes one value in a YAML or JSON text, in place: comments, layout and the notation of all else stay. Pure.
+//! Changes one value in a YAML or JSON text, in place: comments, layout and the notation of everything else stay. Pure.
 //!
-//! The syntax tree says where a value stands, and this file writes the new text there. Maps and lists are changed item by
-//! item; where that does not lead to the wanted value, the whole value is replaced. In the end the result is read
-//! again: a change that would touch anything else is refused.
+//! The syntax tree locates the value, and this file writes the new text there. Maps and lists are changed item by item;
+//! if that does not result in the wanted value, the whole value is replaced. Finally the result is parsed: a change
+//! that would affect anything else is refused.
 
 use serde_json::{Map, Value};
 use yamlpath::{Component, Document, Route};
@@ -25,11 +25,11 @@ pub(super) enum Error {
     /// The text cannot be read.
     #[error("it is not {0}")]
     Syntax(&'static str),
-    /// The value is not where it was expected.
+    /// The value is not at the expected place.
     #[error("the value was not found: {0}")]
     Place(String),
-    /// A change in place would change something else too.
-    #[error("its value cannot be changed without changing something else; are there anchors or merge keys?")]
+    /// A change in place would also change something else.
+    #[error("its value cannot be changed without changing something else; check the file for anchors and merge keys")]
     Entangled,
 }
 
@@ -39,7 +39,7 @@ impl From<yamlpath::QueryError> for Error {
     }
 }
 
-/// One document, and the place of the map in it that holds the value.
+/// One document, and the place of the map that contains the value.
 pub(super) struct Editor<'t> {
     /// One document, not a stream of several.
     pub(super) text: &'t str,
@@ -65,7 +65,7 @@ impl Editor<'_> {
         })
     }
 
-    /// The changed text, if nothing but the value is another one.
+    /// Returns the changed text, if only the value differs.
     fn checked(&self, text: String, before: &Value, place: &Place, value: &Value) -> Result<String, Error> {
         let mut after = parse(&text).map_err(|_| Error::Entangled)?;
         let mut expected = before.clone();
@@ -79,10 +79,10 @@ impl Editor<'_> {
         Ok(text)
     }
 
-    /// Changes as little as possible of the value at this place.
+    /// Makes the smallest change of the value at this place.
     fn change(&self, text: &str, place: &Place, old: &Value, new: &Value) -> Result<String, Error> {
         match (old, new) {
-            // Another notation of the same value stays.
+            // Another notation of the same value is kept.
             _ if is_alike(old, new) => Ok(text.to_owned()),
             (Value::Object(old), Value::Object(new)) if !old.is_empty() && !new.is_empty() => {
                 self.change_map(text, place, old, new)
@@ -114,7 +114,7 @@ impl Editor<'_> {
         Ok(text)
     }
 
-    /// Lists count as sets: items that stay are left where they are.
+    /// Lists count as sets: remaining items keep their positions.
     fn change_list(&self, text: &str, place: &Place, old: &[Value], new: &[Value]) -> Result<String, Error> {
         let mut to_come: Vec<&Value> = new.iter().collect();
         let mut to_go: Vec<(usize, &Value)> = Vec::new();
@@ -160,12 +160,12 @@ impl Editor<'_> {
         if !(is_composite(old) && has_own_line && matches!(place.last(), Some(Component::Key(_)))) {
             return Ok(spliced(text, start, end, &inline));
         }
-        // A block begins on a line after its key; what replaces it follows the colon.
+        // A block starts on a line after its key; its replacement follows the colon.
         let colon = colon(&document, &route)?;
         if text.get(colon..start).is_some_and(|gap| gap.trim().is_empty()) {
             return Ok(spliced(text, colon, end, &format!(" {inline}")));
         }
-        // Comments between them stay.
+        // Comments between them are kept.
         let rest = text.get(end..).unwrap_or_default();
         let line_end = rest.find('\n').map_or(rest.len(), |line_end| line_end + 1);
         let is_alone = rest.get(..line_end).is_some_and(|rest| rest.trim().is_empty());
@@ -222,7 +222,7 @@ impl Editor<'_> {
         }
     }
 
-    /// A value in lines of their own with this indentation, or on one line where it is one.
+    /// A value on separate lines with this indentation, or on one line if it is a scalar.
     fn block(&self, value: &Value, quotes: Quotes, indent: usize) -> Result<String, Error> {
         if !is_composite(value) || self.notation == Notation::Json {
             return Ok(self.inline(value, quotes));
@@ -232,7 +232,7 @@ impl Editor<'_> {
         Ok(lines.collect::<Vec<_>>().join("\n"))
     }
 
-    /// A value on one line, valid wherever one may stand.
+    /// A value on one line, valid in any context.
     fn inline(&self, value: &Value, quotes: Quotes) -> String {
         match (value, self.notation) {
             (Value::Array(items), _) => {
@@ -256,13 +256,13 @@ impl Editor<'_> {
     }
 }
 
-/// How a text is quoted.
+/// The quotes of a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Quotes {
     None,
     Single,
     Double,
-    /// A text in lines of its own, after `|` or `>`.
+    /// A text on separate lines, after `|` or `>`.
     Block,
 }
 
@@ -277,14 +277,14 @@ impl Quotes {
     }
 }
 
-/// A text in double quotes, as both YAML and JSON read it. YAML has no other form for characters that cannot be printed.
+/// A text in double quotes, valid in both YAML and JSON. YAML has no other form for unprintable characters.
 fn quoted(text: &str) -> String {
     let escaped = Value::from(text).to_string();
     let sign = |sign: char| if sign.is_control() { format!("\\u{:04x}", u32::from(sign)) } else { sign.to_string() };
     escaped.chars().map(sign).collect()
 }
 
-/// Whether a text needs no quotes in any version of YAML, nor in a flow collection.
+/// Returns true if a text needs no quotes in any version of YAML, nor in a flow collection.
 fn is_plain(text: &str) -> bool {
     let is_sign = |sign: char| sign.is_ascii_alphanumeric() || "_-./@+".contains(sign);
     let has_edges = text.chars().next().is_some_and(|sign| sign.is_ascii_alphanumeric() || sign == '/');
@@ -296,7 +296,7 @@ fn is_plain(text: &str) -> bool {
     has_edges && text.chars().all(is_sign) && !is_number_like && !is_word && is_read_as_text()
 }
 
-/// A text in lines of its own, with the indentation of the old one; nothing where that cannot hold it.
+/// A text on separate lines, with the indentation of the old one; none if that cannot express it.
 fn block_scalar(old: &str, new: &str) -> Option<String> {
     let (_, lines) = old.split_once('\n')?;
     let first = lines.lines().find(|line| !line.trim().is_empty())?;
@@ -318,7 +318,7 @@ fn remove(text: &str, place: &Place) -> Result<String, Error> {
     Ok(spliced(text, span.start, span.end, ""))
 }
 
-/// Whether a value can be a block: a map or a list that is not empty.
+/// Returns true if a value can be a block: a map or a list that is not empty.
 fn is_composite(value: &Value) -> bool {
     value.as_array().is_some_and(|list| !list.is_empty()) || value.as_object().is_some_and(|map| !map.is_empty())
 }

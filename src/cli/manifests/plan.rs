@@ -1,4 +1,4 @@
-//! Which files declare the fields of acceptances that stand, and their texts with the accepted values. Pure.
+//! The files that declare the fields of standing acceptances, and their texts with the accepted values. Pure.
 
 use std::{ops::Range, path::PathBuf};
 
@@ -16,20 +16,20 @@ use crate::{
 /// The kind of a record in a manifest.
 const RECORD: &str = "ProvisionedResource";
 
-/// An acceptance that stands.
+/// A standing acceptance.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Acceptance {
     pub(super) drift: DriftView,
     /// The accepted value, and the value that the manifest declared then.
     pub(super) value: Value,
     declared: Value,
-    /// Whether the values are as in the cloud. Those with credentials are not.
+    /// True if the values are complete. Values with credentials are not.
     is_whole: bool,
     pub(super) until: Option<String>,
 }
 
 impl Acceptance {
-    /// Nothing where no acceptance stands on the drift.
+    /// None if no acceptance stands on the drift.
     pub(super) fn read(object: &DynamicObject) -> Option<Self> {
         let drift = DriftView::read(object);
         drift.standing.as_ref().filter(|(status, _)| status == "True")?;
@@ -52,7 +52,7 @@ impl Acceptance {
     }
 }
 
-/// A file as it is.
+/// A file on disk.
 #[derive(Clone, Debug)]
 pub(super) struct File {
     pub(super) path: PathBuf,
@@ -65,13 +65,13 @@ pub(super) struct Plan {
     pub(super) edits: Vec<Edit>,
     /// Acceptances whose values were written.
     pub(super) written: Vec<Acceptance>,
-    /// Acceptances that no manifest has yet, and why.
+    /// Acceptances that are in no manifest yet, with the reason.
     pub(super) left: Vec<(Acceptance, Why)>,
-    /// Acceptances that end by themselves and are not meant to be written.
+    /// Acceptances with an end, which are not meant to be written.
     pub(super) temporary: usize,
-    /// Files with records that cannot be changed in place, and why.
+    /// Files with records that cannot be changed in place, with the reason.
     pub(super) out_of_reach: Vec<(PathBuf, &'static str)>,
-    /// All acceptances that stand.
+    /// The number of all standing acceptances.
     pub(super) all: usize,
 }
 
@@ -86,11 +86,11 @@ pub(super) struct Edit {
 /// The reason why an accepted value is not written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Why {
-    /// No file that can be changed declares the field.
+    /// No changeable file declares the field.
     Undeclared,
     /// The value contains a credential.
     Credential,
-    /// The file declares something else than the manifest that was applied last.
+    /// The file declares another value than the last applied manifest.
     Changed(PathBuf),
     /// The file cannot be changed in place.
     Refused(PathBuf, edit::Error),
@@ -144,7 +144,7 @@ impl Plan {
     }
 }
 
-/// Writes one accepted value. Whether a text changed.
+/// Writes one accepted value. Returns true if a text changed.
 fn write(acceptance: &Acceptance, files: &[File], texts: &mut [String]) -> Result<bool, Why> {
     if !acceptance.is_whole {
         return Err(Why::Credential);
@@ -154,7 +154,7 @@ fn write(acceptance: &Acceptance, files: &[File], texts: &mut [String]) -> Resul
     let mut has_changed = false;
     let mut is_declared = false;
     for (file, text) in files.iter().zip(texts.iter_mut()) {
-        // Edits move what follows, so each one is made on the text of the moment.
+        // Edits move the text after them, so each edit uses the current text.
         let documents = documents(file, text);
         let declared: Vec<_> = records(&documents).into_iter().filter(|record| record.is_of(drift)).collect();
         for record in declared.iter().rev() {
@@ -187,7 +187,7 @@ fn documents(file: &File, text: &str) -> Vec<(Range<usize>, Value)> {
     ranges(text).into_iter().filter_map(read).collect()
 }
 
-/// The documents of a stream. A line of three dashes at its start begins one, whatever comes before.
+/// The documents of a stream. A line that starts with three dashes starts a new one.
 fn ranges(text: &str) -> Vec<Range<usize>> {
     let mut starts = vec![0];
     let mut at = 0;
@@ -230,7 +230,7 @@ fn is_record(document: &Value) -> bool {
         && text(document, "/apiVersion").is_some_and(|version| version.split('/').next() == Some(GROUP))
 }
 
-/// Why the records in a file cannot be changed in place; nothing where they can, or there are none.
+/// The reason why the records in a file cannot be changed in place; none if they can, or if there are none.
 fn out_of_reach(file: &File) -> Option<&'static str> {
     if !mentions(&file.text) {
         return None;

@@ -1,4 +1,4 @@
-//! The diff of manifests, and the commit message that says who decided and why. Pure.
+//! The diff of manifests, and the commit message with the user and the reason. Pure.
 
 use std::{collections::BTreeSet, fmt::Write as _};
 
@@ -19,7 +19,7 @@ const SUBJECT: usize = 72;
 /// The columns of a value in a message.
 const VALUE: usize = 60;
 
-/// The diff and the commit message, or that there is nothing to write.
+/// The diff and the commit message, or a note that nothing needs to be written.
 pub(super) fn text(plan: &Plan, place: &str, is_written: bool, paint: Paint) -> String {
     if plan.edits.is_empty() {
         return match plan.all {
@@ -134,7 +134,7 @@ fn not_written(acceptance: &Acceptance, why: &Why, flag: &str) -> String {
     format!("{} of record {} not written: {why}", drift.field, drift.record)
 }
 
-/// Everything, for programs.
+/// All results, for programs.
 pub(super) fn json(plan: &Plan) -> Value {
     let of = |acceptance: &Acceptance| {
         let drift = &acceptance.drift;

@@ -1,4 +1,4 @@
-//! A saga and its journal as a tree. Pure, and lenient: states of a later operator are shown as they are.
+//! A saga and its journal as a tree. Pure, and lenient: states of a later operator are shown as stored.
 
 use jiff::Timestamp;
 use kube::{ResourceExt as _, api::DynamicObject};
@@ -36,7 +36,7 @@ pub(super) struct SagaView {
     finished: Option<Timestamp>,
     created: Option<Timestamp>,
     steps: Vec<StepView>,
-    /// The resolutions of people while it was stuck, in one line each.
+    /// The resolutions of people while it was stuck, each in one line.
     resolutions: Vec<String>,
 }
 
@@ -69,7 +69,7 @@ impl SagaView {
             let name = text(step, "/name").unwrap_or_default();
             StepView::read(name, text(step, "/step").unwrap_or_default(), entry(name))
         };
-        // A rollback has no steps of its own: its journal names those that it undoes.
+        // A rollback has no steps itself: its journal names the steps that it undoes.
         let steps = if ordered.is_empty() {
             journal
                 .iter()
@@ -97,7 +97,7 @@ impl SagaView {
         }
     }
 
-    /// The step to approve: the given one, or the one that waits.
+    /// The step to approve: the given one, or the waiting one.
     pub(super) fn step_to_approve(&self, name: Option<&str>, flag: &str) -> Result<String, String> {
         let approvals: Vec<&StepView> = self.steps.iter().filter(|step| step.kind == APPROVAL).collect();
         let see = format!("see its journal with: kubectl arcadia saga tree {}{flag}", self.name);
@@ -122,7 +122,7 @@ impl SagaView {
 impl StepView {
     fn read(name: &str, kind: &str, journal: Option<&Value>) -> Self {
         let journal = journal.unwrap_or(&Value::Null);
-        // While a step is undone, its undo says what it waits for.
+        // During an undo, the undo contains the current wait.
         let current = journal.get("undo").filter(|undo| !undo.is_null()).unwrap_or(journal);
         let attempts = current.get("attempts").and_then(Value::as_i64).unwrap_or_default();
         let ids = journal.get("externalIds").and_then(Value::as_array).into_iter().flatten();
@@ -167,7 +167,7 @@ fn resolution(resolution: &Value) -> String {
     format!("{}{} by {} at {}{why}", part("/what"), step.unwrap_or_default(), part("/by"), part("/at"))
 }
 
-/// The journal as a tree, and what can be done.
+/// The journal as a tree, and the possible actions.
 pub(super) fn tree(saga: &SagaView, flag: &str, now: Timestamp, paint: Paint) -> String {
     let phase = match saga.phase.as_str() {
         "Succeeded" => paint.good(&saga.phase),

@@ -22,13 +22,13 @@ pub(in crate::cli) struct DriftPage {
     pub(in crate::cli) manifest_patch: Option<Value>,
     pub(in crate::cli) events: Vec<EventView>,
     pub(in crate::cli) sagas: Vec<SagaLine>,
-    /// The field in the cloud now, where it was read.
+    /// The field in the cloud now, if it was read.
     pub(in crate::cli) now: Option<NowInCloud>,
-    /// The flag that leads other commands to the namespace.
+    /// The flag that selects the namespace in other commands.
     pub(in crate::cli) flag: String,
 }
 
-/// The value of a field in the cloud at the moment.
+/// The current value of a field in the cloud.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::cli) enum NowInCloud {
     InSync,
@@ -43,7 +43,7 @@ pub(in crate::cli) struct RecordPage {
     pub(in crate::cli) drifts: Vec<DynamicObject>,
     pub(in crate::cli) events: Vec<EventView>,
     pub(in crate::cli) sagas: Vec<SagaLine>,
-    /// Each field in the cloud now, where it was read.
+    /// Each field in the cloud now, if it was read.
     pub(in crate::cli) now: Option<BTreeMap<String, NowInCloud>>,
     pub(in crate::cli) flag: String,
 }

@@ -20,7 +20,7 @@ use crate::{
 
 /// The columns of a value on a page.
 const VALUE: usize = 100;
-/// The length from which a map or a list is shown on lines of its own too.
+/// The length above which a map or a list is also shown on several lines.
 const COMPOSITE: usize = 60;
 /// The columns of a value in a table.
 const CELL: usize = 40;
@@ -101,7 +101,7 @@ pub(super) fn drift(page: &DriftPage, now: Timestamp, paint: Paint) -> String {
     text + &next_of_drift(page, paint)
 }
 
-/// A value that one line does not show, on lines of its own: maps and lists as YAML, texts as they are.
+/// A value on several lines, if one line is not enough: maps and lists as YAML, texts unchanged.
 fn in_lines(heading: &str, value: &str) -> String {
     let is_composite = value.starts_with(['[', '{']);
     if show::short_text(value, VALUE) == value && !(is_composite && value.len() > COMPOSITE) {
@@ -109,7 +109,7 @@ fn in_lines(heading: &str, value: &str) -> String {
     }
     let parsed = is_composite.then(|| serde_json::from_str::<Value>(value).ok()).flatten();
     let yaml = parsed.filter(|value| value.is_object() || value.is_array()).and_then(|value| output::yaml(&value).ok());
-    // Control characters would change the terminal.
+    // Control characters would affect the terminal.
     let text = yaml.unwrap_or_else(|| value.to_owned());
     let readable = text.lines().map(|line| if line.trim().is_empty() { String::new() } else { readable(line) });
     format!("\n{heading}\n{}", lines(readable.map(|line| format!("  {line}").trim_end().to_owned())))
@@ -122,7 +122,7 @@ fn readable(line: &str) -> String {
     format!("{}{}", " ".repeat(line.len() - text.len()), if is_plain { text.into() } else { show::escape(text) })
 }
 
-/// The value of a field in the cloud at the moment.
+/// The current value of a field in the cloud.
 fn in_full(now: &NowInCloud) -> String {
     match now {
         NowInCloud::InSync => "the desired value".to_owned(),
@@ -226,18 +226,18 @@ pub(super) fn record(page: &RecordPage, now: Timestamp, paint: Paint) -> String 
     text + &next(&commands, paint)
 }
 
-/// The acceptances that stand, by field.
+/// The standing acceptances, by field.
 fn acceptances(data: &Value) -> BTreeMap<&str, &Value> {
     let acceptances = data.pointer("/status/acceptances").and_then(Value::as_array).into_iter().flatten();
     acceptances.filter_map(|acceptance| Some((text(acceptance, "/field")?, acceptance))).collect()
 }
 
-/// The drifts on which the acceptances stand.
+/// The drifts with standing acceptances.
 fn standing_drifts(data: &Value) -> Vec<&str> {
     acceptances(data).into_values().filter_map(|acceptance| text(acceptance, "/drift")).collect()
 }
 
-/// Each recorded field: what the record says, what stands, what is live.
+/// Each recorded field with its recorded, accepted and live value.
 fn fields(page: &RecordPage, drifts: &[DriftView], paint: Paint) -> String {
     let data = &page.record.data;
     let open: BTreeMap<&str, &DriftView> =

@@ -15,7 +15,7 @@ use crate::{
 /// The label of the operator's Deployment, as the chart and the kustomize base set it.
 pub(in crate::cli) const OPERATOR_LABEL: &str = "app.kubernetes.io/name=arcadia-operator";
 
-/// The findings. A part that the user may not read is an error with the message of the API server.
+/// The findings. A part that the user cannot read is an error with the message of the API server.
 pub(in crate::cli) struct Found {
     pub(in crate::cli) now: Timestamp,
     pub(in crate::cli) server_version: String,
@@ -53,7 +53,7 @@ pub(in crate::cli) struct DeploymentView {
     pub(in crate::cli) wanted: i32,
 }
 
-/// The admission policies by installation: the names without the prefix, and which of them have a binding.
+/// The admission policies by installation: the names without the prefix, and those with a binding.
 #[derive(Clone, Debug, Default)]
 pub(in crate::cli) struct Policies {
     pub(in crate::cli) bound: BTreeMap<String, BTreeSet<String>>,
@@ -70,7 +70,7 @@ pub(in crate::cli) struct Records {
     pub(in crate::cli) suspended: usize,
     /// Records that cannot be compared, by the reason of their condition, with an example and its message.
     pub(in crate::cli) troubled: BTreeMap<String, Trouble>,
-    /// Records with acceptances that stand.
+    /// Records with standing acceptances.
     pub(in crate::cli) standing: usize,
 }
 

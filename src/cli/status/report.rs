@@ -64,7 +64,7 @@ impl Report {
     }
 }
 
-/// Reads the report of the holder of a lease; nothing where it is no pod, or serves no metrics.
+/// Reads the report of the holder of a lease; none if it is no pod, or serves no metrics.
 pub(super) async fn read(client: &Client, namespace: &str, holder: Option<&str>) -> Result<Option<Report>, Error> {
     // The identity is the name of the pod with a random suffix.
     let Some((pod, _)) = holder.and_then(|holder| holder.rsplit_once('_')) else { return Ok(None) };
@@ -76,7 +76,7 @@ pub(super) async fn read(client: &Client, namespace: &str, holder: Option<&str>)
     let metrics = fetch(client, &format!("{base}/metrics")).await?;
     let checks = match fetch(client, &format!("{base}/readyz?verbose")).await {
         Err(call::Error::Failed { source, doing }) => match *source {
-            // A process that is not ready lists its checks all the same.
+            // A process that is not ready still lists its checks.
             kube::Error::Api(status) if status.code == UNAVAILABLE => status.message,
             source => return Err(call::Error::Failed { source: Box::new(source), doing }.into()),
         },

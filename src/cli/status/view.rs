@@ -332,7 +332,7 @@ fn budget(report: &Report) -> Option<Check> {
     })
 }
 
-/// So many seconds, as an age.
+/// A number of seconds, as an age.
 fn age_of(seconds: f64, now: jiff::Timestamp) -> String {
     let since = jiff::SignedDuration::try_from_secs_f64(seconds).ok().and_then(|ago| now.checked_sub(ago).ok());
     age(since, now)

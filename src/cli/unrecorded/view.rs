@@ -64,7 +64,7 @@ fn created(found: &Found) -> Option<Timestamp> {
     found.document.get("created_at")?.as_str()?.parse().ok()
 }
 
-/// The price in US dollars, where the document has it.
+/// The price in US dollars, if the document contains it.
 fn monthly(found: &Found) -> Option<f64> {
     let of = |pointer: &str| found.document.pointer(pointer)?.as_f64();
     of("/size/price_monthly").or_else(|| of("/subscription/tier/monthly_price_in_cents").map(|cents| cents / 100.0))

@@ -55,7 +55,7 @@ pub(super) fn table(checked: &[Checked], paint: Paint) -> String {
     format!("{rows}{}: {in_sync} in sync, {drifted} with drift{unknown}.\n", count(checked.len(), "record"))
 }
 
-/// Everything, for programs.
+/// All results, for programs.
 pub(super) fn json(checked: &[Checked]) -> Value {
     let records = checked.iter().map(|Checked { record, fields }| {
         let fields = fields.iter().map(|CheckedField { field, verdict }| match verdict {
@@ -74,7 +74,7 @@ pub(super) fn json(checked: &[Checked]) -> Value {
     json!({ "records": records.collect::<Vec<_>>() })
 }
 
-/// One suite per kind, and one case per recorded field: drift is a failure, and what could not be compared an error.
+/// One suite per kind, and one case per recorded field: drift is a failure, and an uncompared field an error.
 pub(super) fn junit(checked: &[Checked]) -> Result<String, Error> {
     let mut suites: BTreeMap<&str, TestSuite> = BTreeMap::new();
     for Checked { record, fields } in checked {

@@ -1,4 +1,4 @@
-//! Waits against a server whose actions go as told.
+//! Waits against a server with scripted actions.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -10,11 +10,11 @@ use tokio::time::{sleep, timeout};
 
 const INTERVAL: Duration = Duration::from_millis(20);
 
-/// The account's actions and how they are.
+/// The account's actions and their states.
 #[derive(Default)]
 struct Account {
     listed: Mutex<BTreeMap<u64, &'static str>>,
-    /// Those that only their own path shows.
+    /// Actions that only their own path shows.
     unlisted: Mutex<BTreeMap<u64, &'static str>>,
     is_down: AtomicBool,
 }
@@ -55,7 +55,7 @@ impl Account {
     }
 }
 
-/// A server, waits for its actions, and who is woken.
+/// A server, waits for its actions, and the woken waiters.
 async fn stand(account: &Arc<Account>) -> (Fake, Actions<&'static str>, UnboundedReceiver<&'static str>) {
     stand_at(account, INTERVAL).await
 }
@@ -75,7 +75,7 @@ async fn next(wakes: &mut UnboundedReceiver<&'static str>) -> &'static str {
     timeout(Duration::from_secs(5), wakes.recv()).await.unwrap().unwrap()
 }
 
-/// The first so many calls, once they were made.
+/// The first calls, once this many were made.
 async fn asked(server: &Fake, calls: usize) -> Vec<String> {
     let enough = async {
         while server.asked().len() < calls {
@@ -130,7 +130,7 @@ async fn nothing_is_asked_while_nobody_waits() {
     asked(&server, 3).await;
     actions.forget(&"a");
     assert_quiet(&server).await;
-    // And it begins anew.
+    // A new wait starts again.
     assert_eq!(actions.look(2, &"b"), None);
     account.set(2, "completed");
     assert_eq!(next(&mut wakes).await, "b");
@@ -158,13 +158,14 @@ async fn reading_stops_at_the_oldest_wait_and_a_wait_begins_at_once_after_a_rest
     assert_eq!(asked(&server, 3).await, ["/v2/actions?page=1"; 3]);
     account.set(990, "completed");
     next(&mut wakes).await;
-    // Long gone from the list: five pages of newer ones, then its own path. The rest after so many calls is long...
+    // No longer on the list: five pages of newer actions, then its own path. The rest after this number of calls is
+    // long...
     account.set_unlisted(0, "in-progress");
     let before = server.asked().len();
     assert_eq!(actions.look(0, &"b"), None);
     let calls = asked(&server, before + 6).await;
     assert_eq!(calls[before + 4..], ["/v2/actions?page=5", "/v2/actions/0"]);
-    // ... but not for who comes when nobody waits any more.
+    // ... but a waiter that arrives when there are no others does not wait for it.
     actions.forget(&"b");
     let start = Instant::now();
     assert_eq!(actions.look(990, &"c"), Some(ActionState::Completed));
@@ -181,7 +182,7 @@ async fn what_the_list_does_not_show_is_asked_for_singly() {
     assert_eq!(actions.look(500, &"a"), None);
     assert_eq!(next(&mut wakes).await, "a");
     assert_eq!(actions.look(500, &"a"), Some(ActionState::Completed));
-    // The second page has only older ones.
+    // The second page has only older actions.
     assert_eq!(server.asked().len(), 3);
     assert_eq!(asked(&server, 3).await[1..], ["/v2/actions?page=2", "/v2/actions/500"]);
 }
@@ -197,7 +198,7 @@ async fn a_few_are_asked_for_singly_in_a_round_and_each_has_its_turn() {
     let singles = |ids: [u64; 5]| ids.map(|id| format!("/v2/actions/{id}")).to_vec();
     let list = || vec!["/v2/actions?page=1".to_owned()];
     let [first, second] = [singles([12, 11, 10, 9, 8]), singles([7, 6, 5, 4, 3])];
-    // The two that are left, then again from the first on.
+    // The two remaining ones, then again from the first on.
     let third = singles([2, 1, 12, 11, 10]);
     assert_eq!(asked(&server, 18).await, [list(), first, list(), second, list(), third].concat());
     account.set_unlisted(8, "completed");
@@ -225,7 +226,7 @@ async fn errors_lose_no_wait() {
     account.is_down.store(true, Ordering::Relaxed);
     assert_eq!(actions.look(1, &"a"), None);
     assert_eq!(actions.look(0, &"b"), None);
-    // Each round is one try.
+    // Each round is a single attempt.
     let start = Instant::now();
     assert_eq!(asked(&server, 4).await, ["/v2/actions?page=1"; 4]);
     assert!(start.elapsed() >= INTERVAL * 2, "{:?}", start.elapsed());

@@ -1,4 +1,4 @@
-//! The client against servers that answer in every way that servers do.
+//! The client against servers with all kinds of responses.
 
 use std::sync::atomic::AtomicUsize;
 
@@ -18,7 +18,7 @@ fn key(name: &str, id: &str) -> ResourceKey {
     ResourceKey::new(kind(name), id)
 }
 
-/// Keeps what a list hands on.
+/// Keeps the rows of a list.
 #[derive(Default)]
 struct Kept(Vec<String>);
 
@@ -141,7 +141,7 @@ async fn an_address_behind_a_path_is_kept() {
 #[tokio::test]
 async fn a_refusal_says_what_to_do_and_is_not_retried() {
     for (status, wanted, category) in [
-        (401, "Check DIGITALOCEAN_TOKEN", "unauthorized"),
+        (401, "check DIGITALOCEAN_TOKEN", "unauthorized"),
         (403, "scope `droplet:read`", "forbidden"),
         (422, "422: because)", "refused"),
     ] {
@@ -294,7 +294,8 @@ async fn a_list_without_pages_is_one_call() {
 
 #[tokio::test]
 async fn rows_that_shift_between_pages_are_read_again() {
-    // First a row is created in between, then one is deleted, then one moves to the next page; then all is quiet.
+    // First a row is created between two pages, then one is deleted, then one moves to the next page; then nothing
+    // changes.
     let walks: [fn(&str) -> Answer; 4] = [
         |page_two| if page_two.is_empty() { page(&[1, 2], 3, None) } else { page(&[3], 4, None) },
         |page_two| if page_two.is_empty() { page(&[1, 2], 4, None) } else { page(&[4], 3, None) },
@@ -393,7 +394,7 @@ async fn the_servers_view_of_the_budget_counts() {
     let client = server.client();
     assert_eq!((client.usage().minute_left, client.usage().hour_left), (225, 4_500));
     client.get(&key("Droplet", "1"), Priority::Sweep).await.unwrap();
-    // One call of ours; 700 - 1 that was under way when it was told, less the reserve of 500.
+    // One own call; 700 - 1 that was in flight at the time of the header, less the reserve of 500.
     assert_eq!((client.usage().minute_left, client.usage().hour_left), (224, 199));
 }
 

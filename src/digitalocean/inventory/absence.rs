@@ -1,4 +1,4 @@
-//! Whether a resource that a list does not show is gone, and whether the list or the token lies.
+//! Decides whether a resource that a list lacks is gone, and whether the list or the token is wrong.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -13,15 +13,15 @@ use super::sync_error::SyncError;
 use crate::digitalocean::account::Account;
 use crate::digitalocean::{Error, Kind, Priority, ResourceKey};
 
-/// How many resources are asked for to see whether a list lies.
+/// The number of resources that are requested directly to check a list.
 const PROBES: usize = 3;
 
-/// If at least so many resources are recorded and all are missing at once, the account is checked.
+/// If at least this number of resources is recorded and all are missing at once, the account is checked.
 const ALL: usize = 3;
 
 impl Inventory {
-    /// Which account these rows were seen in, where the token may know. Where all that was known of a kind is missing,
-    /// it must be the account in which that was seen: else nothing is known any more.
+    /// The account of these rows, if the token can read it. If all known resources of a kind are missing, the account
+    /// must be the one in which they were seen; otherwise they become unknown.
     pub(super) async fn account(
         &self,
         kind: Kind,
@@ -36,7 +36,7 @@ impl Inventory {
         self.doubt_account(kind).await.map(|()| None)
     }
 
-    /// Makes sure that the token belongs to the account in which the kind was seen: else nothing is known of it any more.
+    /// Checks that the token belongs to the account in which the kind was seen; otherwise its resources become unknown.
     pub(super) async fn doubt_account(&self, kind: Kind) -> Result<(), SyncError> {
         let is_other = self.is_other_account(kind, Priority::Sweep).await;
         if is_other.map_err(|source| SyncError::List { kind, source })? {
@@ -47,15 +47,15 @@ impl Inventory {
         Ok(())
     }
 
-    /// Whether the token belongs to another account than that in which the kind's resources were seen, as far as it may
-    /// know.
+    /// Returns true if the token belongs to another account than the one in which the kind's resources were seen, if it
+    /// can read its account.
     pub(super) async fn is_other_account(&self, kind: Kind, priority: Priority) -> Result<bool, Error> {
         let seen_in = self.kinds().get(&kind).and_then(|snapshot| snapshot.account.clone());
         let Some(seen_in) = seen_in else { return Ok(false) };
         Ok(self.0.accounts.ask(&self.0.client, priority).await?.is_some_and(|account| account != seen_in))
     }
 
-    /// Forgets all that is known of a kind, for this reason.
+    /// Makes all resources of a kind unknown, for this reason.
     fn disown(&self, kind: Kind, why: &Arc<str>) {
         let now = Instant::now();
         for entry in self.kinds().entry(kind).or_default().resources.values_mut() {
@@ -63,7 +63,7 @@ impl Inventory {
         }
     }
 
-    /// Asks for a few of many missing resources.
+    /// Requests a few of many missing resources directly.
     pub(super) async fn doubt(&self, kind: Kind, absent: &[ResourceKey]) -> Result<(), SyncError> {
         for key in absent.iter().step_by(absent.len().div_ceil(PROBES)) {
             let document = self.ask(key, Priority::Sweep).await.map_err(|source| SyncError::List { kind, source })?;
@@ -74,7 +74,7 @@ impl Inventory {
         Ok(())
     }
 
-    /// Asks for each missing resource, and later once more for those that do not exist.
+    /// Requests each missing resource, and later once more those that do not exist.
     pub(super) async fn confirm(&self, absent: Vec<ResourceKey>) -> HashMap<Arc<str>, Entry> {
         let mut found = HashMap::new();
         let mut missing = absent;

@@ -2,13 +2,13 @@
 
 use tokio::time::Instant;
 
-/// The most extra calls of one sweep.
+/// The maximum number of extra calls of one sweep.
 const MOST_AT_ONCE: f64 = 200.0;
 
 /// The share of the hour's calls that extra calls may use, in the long run.
 const SHARE: f64 = 0.25;
 
-/// The extra calls that may be made: a bucket that refills.
+/// The remaining extra calls: a bucket that refills.
 #[derive(Debug)]
 pub(super) struct Allowance {
     per_second: f64,
@@ -17,13 +17,13 @@ pub(super) struct Allowance {
 }
 
 impl Allowance {
-    /// For a token that may make so many calls per hour.
+    /// The allowance of a token with this number of calls per hour.
     pub(super) fn of(hour_limit: usize) -> Self {
         let per_hour = f64::from(u32::try_from(hour_limit).unwrap_or(u32::MAX)) * SHARE;
         Self { per_second: per_hour / 3600.0, left: MOST_AT_ONCE.min(per_hour).max(1.0), at: Instant::now() }
     }
 
-    /// Takes so many calls, if they are there.
+    /// Takes this number of calls, if they are available.
     pub(super) fn take(&mut self, calls: usize) -> bool {
         let now = Instant::now();
         let most = MOST_AT_ONCE.min(self.per_second * 3600.0).max(1.0);

@@ -1,7 +1,7 @@
-//! Which fields of a list's row other responses confirm. Pure.
+//! The fields of a list's row that other responses confirm. Pure.
 //!
-//! Lists lag: a row that changed is confirmed by a GET that says the same, or by the next list. A GET that contradicts a
-//! row makes the row no news: while the row stays the same, the GET is believed.
+//! Lists lag: a changed row is confirmed by a GET with the same values, or by the next list. If a GET contradicts a
+//! row, the GET takes precedence while the row stays the same.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,27 +17,27 @@ use crate::digitalocean::merge::{fill, remove};
 /// The evidence of other responses for the fields of a row.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Evidence {
-    /// The fields that this row alone shows.
+    /// The fields that only this row shows.
     pub(super) unconfirmed: FieldSet,
-    /// The fields in which a GET contradicts the row, which was the same before that GET.
+    /// The fields in which a GET contradicts the row, which was unchanged before that GET.
     pub(super) contradicted: FieldSet,
 }
 
-/// The responses that were there before a row.
+/// The responses before a row.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Before<'t> {
-    /// The row of the list before.
+    /// The row of the previous list.
     pub(super) row: Option<&'t str>,
-    /// The GET, where it is newer than that row or contradicts it.
+    /// The GET, if it is newer than that row or contradicts it.
     pub(super) get: Option<&'t str>,
-    /// Whether the GET is newer than the row, so that it counts for all fields.
+    /// True if the GET is newer than the row, so that it counts for all fields.
     pub(super) is_get_newer: bool,
     /// The evidence of other responses for that row.
     pub(super) standing: Evidence,
 }
 
 impl Evidence {
-    /// After a list whose row is the same, byte by byte.
+    /// After a list with the same row, byte by byte.
     pub(super) fn of_same_row(self) -> Self {
         Self { unconfirmed: FieldSet::default(), contradicted: self.contradicted }
     }
@@ -66,7 +66,7 @@ impl Evidence {
             match (evidence.or_else(|| row.clone()), new) {
                 (_, None) if !has_changed => {}
                 (Some(evidence), Some(new)) if is_same(kind, key, &evidence, new) => {}
-                // A row that lags, and says what it said before.
+                // A row that lags, with its earlier values.
                 (Some(_), Some(_)) if is_direct && before.row.is_some() && !has_changed => {
                     standing.contradicted = standing.contradicted.union(field);
                 }
@@ -93,7 +93,7 @@ impl Evidence {
     }
 }
 
-/// A row without what the GET contradicts, which stands there instead.
+/// Replaces the contradicted fields of a row by those of the GET.
 pub(super) fn correct(kind: &Row, document: &mut Value, get: &Value, contradicted: FieldSet) -> bool {
     let (Value::Object(document), Value::Object(get)) = (document, get) else { return false };
     let mut has_changed = false;
@@ -123,8 +123,8 @@ fn keys(documents: [Option<&Map<String, Value>>; 3]) -> BTreeSet<&String> {
     documents.into_iter().flatten().flat_map(Map::keys).collect()
 }
 
-/// Whether two responses say the same of a field, but for what the cloud changes by itself, and for what one kind of
-/// response leaves out.
+/// Returns true if two responses have the same value of a field, except for changes by the cloud and parts that one
+/// kind of response omits.
 fn is_same(kind: &Row, key: &str, one: &Value, other: &Value) -> bool {
     if one == other || kind.volatile.iter().any(|field| field == key) {
         return true;
@@ -141,7 +141,7 @@ fn is_same(kind: &Row, key: &str, one: &Value, other: &Value) -> bool {
         fill(one.to_mut(), &other, &below);
         fill(other.to_mut(), &one, &below);
     }
-    // The order of items, and the spelling of numbers and blanks, is not the same in every response.
+    // The order of items, and the spelling of numbers and blanks, differ between responses.
     let covers = |one: &Value, other: &Value| comparison::is_same(&comparison::NoRules, &[], one, other);
     covers(&one, &other) && covers(&other, &one)
 }
@@ -157,7 +157,7 @@ mod tests {
         Kind::named(kind).unwrap().row()
     }
 
-    /// The names of the fields that are unconfirmed, and of those that are contradicted.
+    /// The names of the unconfirmed fields, and of the contradicted ones.
     fn names(kind: &str, standing: Evidence) -> (Vec<&'static str>, Vec<&'static str>) {
         let names = |fields: FieldSet| fields.names(row(kind)).collect();
         (names(standing.unconfirmed), names(standing.contradicted))
@@ -198,11 +198,11 @@ mod tests {
         let standing = Evidence::default().of_get(kind, Some(old), got);
         assert_eq!(names("VPC", standing), (vec![], vec!["name"]));
         assert_eq!(standing.of_same_row(), standing);
-        // The row changes elsewhere.
+        // Another field of the row changes.
         let before = |standing| Before { row: Some(old), get: Some(got), is_get_newer: false, standing };
         let other = Evidence::of_row(kind, before(standing), r#"{"name":"old","region":"b"}"#);
         assert_eq!(names("VPC", other), (vec!["region"], vec!["name"]));
-        // It follows the GET, or says a third thing.
+        // It has the GET's value, or a third one.
         assert_eq!(Evidence::of_row(kind, before(standing), got), Evidence::default());
         let third = Evidence::of_row(kind, before(standing), r#"{"name":"third","region":"a"}"#);
         assert_eq!(names("VPC", third), (vec!["name"], vec![]));

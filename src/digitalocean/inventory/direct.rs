@@ -1,4 +1,4 @@
-//! Direct questions for one resource.
+//! Direct requests of one resource.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,20 +14,20 @@ use crate::digitalocean::kinds::FieldSet;
 use crate::digitalocean::{Error, Priority, ResourceKey};
 
 impl Inventory {
-    /// Asks the cloud directly, now, and keeps the answer. A 404 is asked for twice before it counts, unless it was known
-    /// to be gone, and not where the token belongs to another account by now. A failed question is kept only where nothing
-    /// was known.
+    /// Requests the resource now, and stores the response. A 404 is requested twice before it counts, unless the
+    /// resource was already known to be gone, and does not count if the token now belongs to another account. A failed
+    /// request is stored only if nothing was known.
     ///
-    /// Parts of the document that could not be read now are unknown. What only lists show counts where two lists say it,
-    /// and for `max_age`.
+    /// Parts of the document that could not be read now are unknown. Parts that only lists show count if two lists
+    /// agree, for `max_age`.
     pub async fn fetch(&self, key: &ResourceKey, max_age: Duration) -> Observation {
         let (known, at) = self.ask_directly(key, FieldSet::default()).await;
         let responses_since = at.checked_sub(self.max_age(key.kind, max_age));
         self.observation(key.kind, &known, Use { responses_since, parts_since: Some(at), only_confirmed: true })
     }
 
-    /// As [`Self::fetch`], to confirm what one list alone shows: nothing where the allowance for calls besides the lists
-    /// is spent. The next list confirms it too.
+    /// Same as [`Self::fetch`], to confirm a change that only one list shows. None if the allowance for extra calls is
+    /// used up; the next list confirms it too.
     pub async fn confirm_change(&self, key: &ResourceKey, max_age: Duration) -> Option<Observation> {
         let calls = {
             let kinds = self.kinds();
@@ -42,7 +42,7 @@ impl Inventory {
         Some(self.fetch(key, max_age).await)
     }
 
-    /// Reads the resource of a record of these fields for the first time: what they need besides is read too.
+    /// Reads the resource of a record of these fields for the first time, with the additional parts that they need.
     pub async fn first_look(&self, key: &ResourceKey, fields: FieldSet) {
         self.ask_directly(key, fields).await;
     }

@@ -1,4 +1,4 @@
-//! What documents need besides the lists: parts that other paths show, certificates, and the scopes of the token.
+//! The extra data that documents need besides the lists: parts from other paths, certificates, and the token's scopes.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use crate::digitalocean::kinds::{FieldSet, PartList, Reading, Row};
 use crate::digitalocean::lists::Rows;
 use crate::digitalocean::{Error, Kind, Priority, ResourceKey};
 
-/// The part of a resource that a complete list of parts lacks.
+/// The part of a resource that is missing in a complete list of parts.
 const NO_PART: &str = "null";
 
 /// Parts by the id of their resource.
@@ -32,19 +32,20 @@ impl Rows for Parts {
     }
 }
 
-/// What a GET of a resource said.
+/// The result of a GET of a resource.
 type Got = Result<Option<Arc<str>>, Error>;
-/// What the path of a part said.
+/// The result of reading a part.
 type Read = Result<Arc<str>, Arc<str>>;
 
-/// What came of the extra calls for one resource.
+/// The results of the extra calls for one resource.
 struct Answers {
     get: Option<(Got, Instant)>,
     readings: Vec<(usize, Read, Instant)>,
 }
 
 impl Inventory {
-    /// Completes what a sync found, within the allowance: those first that wait for longest. The number of calls.
+    /// Completes the resources of a sync, within the allowance: the longest waiting ones first. Returns the number of
+    /// calls.
     pub(super) async fn complete(&self, kind: Kind, entries: &mut [Found]) -> usize {
         let row = kind.row();
         let mut shown: Vec<(ResourceKey, FieldSet, &mut Responses)> = Vec::new();
@@ -74,7 +75,7 @@ impl Inventory {
         calls
     }
 
-    /// Completes what a GET found.
+    /// Completes the resource of a GET.
     pub(super) async fn complete_one(&self, key: &ResourceKey, fields: FieldSet, shown: &mut Responses) {
         let row = key.kind.row();
         let fields = fields.union(shown.fields());
@@ -89,7 +90,7 @@ impl Inventory {
         shown.compose(row, Use::default());
     }
 
-    /// Reads a list of parts, if a recorded field needs one. The number of calls.
+    /// Reads a list of parts, if a recorded field needs one. Returns the number of calls.
     async fn list_parts(
         &self,
         kind: Kind,
@@ -115,7 +116,7 @@ impl Inventory {
         outcome.unwrap_or(1)
     }
 
-    /// Makes the calls that a single resource needs each. The number of calls.
+    /// Makes the calls that each resource needs. Returns the number of calls.
     async fn read_singly(
         &self,
         row: &Row,
@@ -172,8 +173,8 @@ impl Inventory {
         answers
     }
 
-    /// The scopes that the token has, of those that parts of these recorded fields need. Only parts are checked whose
-    /// absence shows nothing.
+    /// The scopes of the token among those that parts of these recorded fields need. Only scopes of parts whose absence
+    /// shows nothing are checked.
     async fn scopes(&self, row: &'static Row, recorded: FieldSet, priority: Priority) -> Arc<[&'static str]> {
         let mut scopes: Vec<_> = row.scopes_in_doubt(recorded).collect();
         scopes.sort_unstable();
@@ -204,8 +205,8 @@ impl Row {
             || self.scopes_in_doubt(recorded).next().is_some()
     }
 
-    /// The scopes that parts of these fields need, where the API leaves such a part out when it is empty, and no
-    /// top-level field of its name shows whether the token has the scope.
+    /// The scopes that parts of these fields need, if the API omits such a part when it is empty, and no top-level
+    /// field of its name shows whether the token has the scope.
     pub(in crate::digitalocean) fn scopes_in_doubt(&self, recorded: FieldSet) -> impl Iterator<Item = &str> {
         let in_doubt = move |pattern: &Pattern| {
             let segments = pattern.segments();
@@ -222,7 +223,7 @@ impl Answers {
     fn apply(self, row: &Row, shown: &mut Responses) {
         match self.get {
             Some((Ok(Some(text)), at)) => shown.take_get(row, &text, at),
-            Some((Ok(None), _)) => shown.fail_get("a list shows the resource, and a GET of it says 404".into()),
+            Some((Ok(None), _)) => shown.fail_get("a list contains the resource, and a GET returns 404".into()),
             Some((Err(error), _)) => shown.fail_get(error.to_string().into()),
             None => {}
         }

@@ -12,7 +12,7 @@ use crate::digitalocean::Error;
 pub(super) struct Entry {
     pub(super) known: Known,
     pub(super) at: Instant,
-    /// Whether the expiry was reported.
+    /// True if the expiry was reported.
     pub(super) is_expired: bool,
 }
 
@@ -20,9 +20,9 @@ pub(super) struct Entry {
 pub(super) enum Known {
     Present(Arc<Responses>),
     Gone,
-    /// A list does not hold it, and it was not asked for since.
+    /// Missing in a list, and not requested since.
     Missing,
-    /// Asking failed, with this message.
+    /// The request failed, with this message.
     Failed(Arc<str>),
 }
 
@@ -31,7 +31,7 @@ impl Entry {
         Self { known, at, is_expired: false }
     }
 
-    /// The time of the oldest response that it rests on.
+    /// The time of the oldest response that it depends on.
     pub(super) fn oldest(&self) -> Instant {
         let rests_on = self.known.shown().and_then(Responses::rests_on);
         rests_on.map_or(self.at, |rests_on| rests_on.min(self.at))
@@ -62,12 +62,12 @@ impl Known {
         matches!(self, Self::Gone)
     }
 
-    /// Whether a verdict can rest on it.
+    /// Returns true if it supports a verdict.
     pub(super) fn tells(&self) -> bool {
         matches!(self, Self::Present(_) | Self::Gone)
     }
 
-    /// Whether an observer sees no difference, but for the wording of a failure.
+    /// Returns true if an observer sees no difference, except for the wording of a failure.
     pub(super) fn is_like(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Present(one), Self::Present(other)) => one.is_like(other),

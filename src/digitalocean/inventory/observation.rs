@@ -1,4 +1,4 @@
-//! The answer of the inventory about one live resource.
+//! The observation of one live resource.
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,25 +11,25 @@ use crate::digitalocean::observed::Document;
 pub enum Observation {
     /// Nothing is known that supports a verdict.
     Unknown(UnknownReason),
-    /// It does not exist: two direct questions said so.
+    /// It does not exist: two direct requests returned 404.
     Gone,
     /// Its document.
     Present(Document),
 }
 
-/// Why nothing is known.
+/// The reason why nothing is known.
 #[derive(Clone, Debug, PartialEq)]
 pub enum UnknownReason {
-    /// The kind was never listed, or the resource was not recorded when it was.
+    /// The kind was never listed, or the resource was not recorded at that time.
     NotYet,
-    /// The inventory is too old; the last attempt may say why.
+    /// The inventory is too old; the error of the last attempt may explain it.
     Stale {
         /// Its age.
         age: Duration,
         /// The error of the last sync, if it failed.
         error: Option<Arc<str>>,
     },
-    /// Asking failed.
+    /// The request failed.
     Failed {
         /// Its error, which never contains the token.
         error: Arc<str>,
@@ -40,11 +40,11 @@ impl fmt::Display for UnknownReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotYet => f.write_str("it was not looked up yet"),
-            Self::Stale { age, error: None } => write!(f, "what is known is {} s old", age.as_secs()),
+            Self::Stale { age, error: None } => write!(f, "the last read is {} s old", age.as_secs()),
             Self::Stale { age, error: Some(error) } => {
-                write!(f, "what is known is {} s old, and the last attempt failed: {error}", age.as_secs())
+                write!(f, "the last read is {} s old, and the last attempt failed: {error}", age.as_secs())
             }
-            Self::Failed { error } => write!(f, "asking for it failed: {error}"),
+            Self::Failed { error } => write!(f, "requesting it failed: {error}"),
         }
     }
 }

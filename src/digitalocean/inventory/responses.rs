@@ -1,4 +1,4 @@
-//! All that responses showed of one live resource, and the document that they make together.
+//! All responses about one live resource, and the document that they form together.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, LazyLock};
@@ -25,10 +25,10 @@ const LISTED_ONCE: &str = "only lists show it, and one list alone may lag behind
 const TOO_OLD: &str =
     "no list shows it, and it was read too long ago; such parts take turns, within the budget of calls";
 
-/// A row that a GET contradicts is asked for again after this time.
+/// The pause before a row that a GET contradicts is requested again.
 const ASK_AGAIN: Duration = Duration::from_mins(10);
 
-/// What responses showed of one live resource.
+/// The responses about one live resource.
 #[derive(Clone, Debug)]
 pub(super) struct Responses {
     list: Option<Shot>,
@@ -36,9 +36,9 @@ pub(super) struct Responses {
     get: Option<Box<Part>>,
     /// By position in the kind's `reads`.
     readings: Vec<Part>,
-    /// The fields that the list's row does not show in full.
+    /// The fields that the list's row does not show completely.
     lacking: FieldSet,
-    /// Those of them that a GET does not show either, while the row stays the same.
+    /// The fields among them that a GET does not show either, while the row is unchanged.
     settled: FieldSet,
     /// The evidence of other responses for the list's row.
     standing: Evidence,
@@ -57,7 +57,7 @@ struct Shown {
     unread: Arc<[Unread]>,
     is_confirmed: bool,
     is_partial: bool,
-    /// The time of the oldest response that the document rests on besides its newest.
+    /// The time of the oldest response that the document depends on besides its newest.
     rests_on: Option<Instant>,
 }
 
@@ -69,12 +69,12 @@ struct Shot {
     at: Instant,
 }
 
-/// The last good response of one path, and why the last attempt failed.
+/// The last good response of one path, and the error of the last attempt.
 #[derive(Clone, Debug, Default)]
 struct Part {
     shot: Option<Shot>,
     error: Option<Arc<str>>,
-    /// Whether it was asked for by itself, or a second list of parts said the same.
+    /// True if it was requested singly, or a second list of parts agreed.
     is_confirmed: bool,
 }
 
@@ -84,20 +84,20 @@ static NEVER_READ: Part = Part { shot: None, error: None, is_confirmed: false };
 /// The path of a part's response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Path {
-    /// That of one resource.
+    /// The path of one resource.
     Own,
     /// A list of the parts of all resources.
     List,
 }
 
-/// Which responses are used; all by default.
+/// The responses to use; all by default.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Use {
-    /// The oldest rows and GETs, but for the newest of them.
+    /// The oldest allowed rows and GETs, except the newest of them.
     pub(super) responses_since: Option<Instant>,
-    /// The oldest parts that other paths show.
+    /// The oldest allowed parts from other paths.
     pub(super) parts_since: Option<Instant>,
-    /// Whether what only one list shows so far is unknown.
+    /// True if values that only one list shows are unknown.
     pub(super) only_confirmed: bool,
 }
 
@@ -131,7 +131,7 @@ impl Responses {
         }
     }
 
-    /// After the row of a list. It confirms what was shown before, where it says the same.
+    /// After the row of a list. It confirms earlier values that are equal.
     pub(super) fn listed(row: &Row, before: Option<&Self>, text: Text, at: Instant) -> Self {
         let mut shown = before.cloned().unwrap_or_else(Self::empty);
         if shown.list.as_ref().is_some_and(|list| list.text == text) {
@@ -152,7 +152,7 @@ impl Responses {
         shown
     }
 
-    /// After a list whose row is the same as in the list before.
+    /// After a list with the same row as the previous one.
     pub(super) fn listed_again(&self, at: Instant) -> Self {
         self.clone().seen_again(at)
     }
@@ -188,7 +188,7 @@ impl Responses {
         shown
     }
 
-    /// Takes a GET of the resource over.
+    /// Applies a GET of the resource.
     pub(super) fn take_get(&mut self, row: &Row, text: &str, at: Instant) {
         let only_get = FieldSet::fields(row, row.only_get.iter().map(Pattern::root));
         self.settled = self.lacking.both(lacking(row, text)).without(only_get);
@@ -213,7 +213,7 @@ impl Responses {
         self.get.get_or_insert_default().error = Some(why);
     }
 
-    /// Takes the part over that a path of the kind's `reads` shows.
+    /// Applies the part from a path of the kind's `reads`.
     pub(super) fn read(
         &mut self,
         row: &Row,
@@ -237,7 +237,7 @@ impl Responses {
         }
     }
 
-    /// Sets which fields are recorded, and which scopes the token is known to have.
+    /// Sets the recorded fields, and the scopes that the token is known to have.
     pub(super) fn expect(&mut self, fields: FieldSet, scopes: Arc<[&'static str]>) {
         self.fields = fields;
         self.scopes = scopes;
@@ -266,18 +266,18 @@ impl Responses {
         let unreadable = row.unreadable.iter().filter(|pattern| pattern.len() == 1).map(Pattern::root);
         let never = row.secret.iter().map(String::as_str).chain(unreadable);
         let elsewhere = gated.chain(parts).chain(never).chain(row.only_list.iter().map(Pattern::root));
-        // What the token may not see, a GET does not show either.
+        // A GET does not show fields either that the token cannot read.
         unlisted.without(FieldSet::fields(row, elsewhere))
     }
 
-    /// When its extra calls were made last: the order in which they take turns.
+    /// The time of its last extra calls, which determines the order of turns.
     pub(super) fn turn(&self, wants: &Wants) -> Option<Instant> {
         let readings = wants.readings.iter().map(|reading| self.readings.get(*reading)?.shot.as_ref());
         let get = wants.get.then_some(self.get().shot.as_ref());
         readings.chain(get).map(|shot| shot.map(|shot| shot.at)).min().flatten()
     }
 
-    /// Makes the document.
+    /// Composes the document.
     pub(super) fn compose(&mut self, row: &Row, used: Use) {
         let Some(newest) = self.newest().cloned() else { return };
         let older = [self.list.as_ref(), self.get().shot.as_ref()]
@@ -329,7 +329,7 @@ impl Responses {
         used: Use,
     ) -> (Option<String>, Arc<[Unread]>, Option<Instant>) {
         let Ok(mut document) = serde_json::from_str::<Value>(&newest.text.unpack()) else {
-            // Parsing it says what is wrong.
+            // Parsing it returns the error.
             return (None, Arc::default(), None);
         };
         let mut rests_on = Vec::new();
@@ -344,7 +344,7 @@ impl Responses {
         if let Some(older) = older {
             let nested: Vec<_> = row.only_get.iter().chain(&row.only_list).cloned().collect();
             let mut other: Value = serde_json::from_str(&older.text.unpack()).unwrap_or_default();
-            // A key that depends on a scope may be absent because the token lost the scope since.
+            // A key that depends on a scope may be missing because the token lost the scope in the meantime.
             let gates = row.gated.keys().filter(|gate| gate.len() == 1 && !row.only_list.contains(gate));
             if let Some(entries) = other.as_object_mut() {
                 gates.for_each(|gate| {
@@ -387,7 +387,7 @@ impl Responses {
             let implied = reading.implies.as_ref();
             let Some(shot) = part.shot.as_ref().filter(|shot| used.takes_part(shot)) else {
                 for field in reading.into.keys() {
-                    // The document may show it all the same.
+                    // The document may show it anyway.
                     if document.get(field).is_none_or(is_blank) {
                         if let Some(entries) = document.as_object_mut() {
                             has_changed |= entries.remove(field).is_some();
@@ -413,7 +413,7 @@ impl Responses {
         (has_changed.then(|| document.to_string()), unread.into(), rests_on.into_iter().min())
     }
 
-    /// Drops a GET that shows nothing more than the list after it.
+    /// Drops a GET that shows nothing beyond the later list.
     pub(super) fn tidy(&mut self, row: &Row) {
         let is_older = |get: &Shot| self.list.as_ref().is_some_and(|list| get.at < list.at);
         let is_needed = self.standing.contradicted.has(self.fields) || !self.unlisted(row, self.fields).is_empty();
@@ -423,7 +423,7 @@ impl Responses {
         }
     }
 
-    /// The document, of the responses that are used.
+    /// The document, composed of the used responses.
     pub(super) fn document(&self, row: &Row, used: Use) -> Document {
         let since = used.responses_since.max(used.parts_since);
         let is_too_old = self.shown.rests_on.zip(since).is_some_and(|(at, since)| at < since);
@@ -451,7 +451,7 @@ impl Responses {
         self.shown.merged.as_deref().or_else(|| self.newest().map(|shot| &shot.text))
     }
 
-    /// Whether recorded fields need calls that were never made.
+    /// Returns true if recorded fields need calls that were never made.
     pub(super) fn is_incomplete(&self, row: &Row) -> bool {
         let Wants { readings, .. } = self.wants(row, self.fields);
         let is_new = |part: Option<&Part>| part.is_none_or(|part| part.shot.is_none() && part.error.is_none());
@@ -476,12 +476,12 @@ impl Responses {
         self.shown.is_confirmed
     }
 
-    /// Whether a list showed this text last.
+    /// Returns true if the last list showed this text.
     pub(super) fn was_listed_as(&self, text: &str) -> bool {
         self.list.as_ref().is_some_and(|list| list.text.is(text))
     }
 
-    /// Whether the documents differ in nothing that can change a verdict.
+    /// Returns true if the documents have no difference that can change a verdict.
     pub(super) fn is_like(&self, other: &Self) -> bool {
         let paths = |it: &Self| it.shown.unread.iter().map(|unread| unread.path.clone()).collect::<Vec<_>>();
         let are_equal = || Arc::ptr_eq(&self.shown.unread, &other.shown.unread) || paths(self) == paths(other);
@@ -493,7 +493,7 @@ impl Responses {
         get.or(self.list.as_ref())
     }
 
-    /// Whether the last GET is newer than the last list.
+    /// Returns true if the last GET is newer than the last list.
     fn is_get_newer(&self) -> bool {
         let get = self.get().shot.as_ref();
         get.is_some_and(|get| self.list.as_ref().is_none_or(|list| get.at >= list.at))
@@ -546,20 +546,20 @@ fn has_feature(document: &Value, feature: &str) -> bool {
     features.is_some_and(|features| features.iter().any(|one| one == feature))
 }
 
-/// The document's fields that a part shows, and whether it implies its item of `features`.
+/// The document's fields that a part shows, and whether the part implies its item of `features`.
 fn shown_by<'r>(reading: &'r Reading, text: &str) -> (BTreeMap<&'r str, Value>, bool) {
     let shown: Value = serde_json::from_str(text).unwrap_or_default();
     let is_implied = reading.implies.as_ref().map(|implied| shown.get(&implied.key) == Some(&Value::Bool(true)));
     let values = reading.into.iter().map(|(field, key)| {
         let value = if key.is_empty() { Some(&shown) } else { shown.get(key) };
-        // A policy can outlive what it is for.
+        // A policy can outlive its purpose.
         let value = value.filter(|_| is_implied != Some(false));
         (field.as_str(), value.cloned().unwrap_or_default())
     });
     (values.collect(), is_implied == Some(true))
 }
 
-/// The fields that a response does not show in full.
+/// The fields that a response does not show completely.
 fn lacking(row: &Row, text: &str) -> FieldSet {
     let Some(keys) = keys_of(text) else { return FieldSet::default() };
     let absent = row.fields.iter().map(String::as_str).filter(|field| !keys.contains(*field));

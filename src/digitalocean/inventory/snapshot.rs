@@ -32,7 +32,7 @@ pub struct InventorySettings {
     pub absence_delay: Duration,
     /// The number of missing resources from which a list is doubted: a few are requested directly first.
     pub doubt_above: usize,
-    /// How many missing resources are asked for after one list, so that a sweep ends however many there are.
+    /// The maximum number of missing resources that are requested after one list, so that a sweep always ends.
     pub confirm_at_most: usize,
 }
 
@@ -52,7 +52,7 @@ pub(super) struct Shared {
     pub(super) accounts: Accounts,
     pub(super) certificates: CertificateBook,
     pub(super) scopes: Scopes,
-    /// Of calls that documents need besides the lists.
+    /// The allowance for calls besides the lists.
     pub(super) allowance: Mutex<Allowance>,
     pub(super) kinds: Mutex<BTreeMap<Kind, Snapshot>>,
     /// One sync of a kind at a time.
@@ -62,23 +62,23 @@ pub(super) struct Shared {
 /// The knowledge about one kind.
 #[derive(Default)]
 pub(super) struct Snapshot {
-    /// When the last complete list was begun.
+    /// The start of the last complete list.
     pub(super) listed_at: Option<Instant>,
     pub(super) resources: HashMap<Arc<str>, Entry>,
     pub(super) last_error: Option<SyncFailure>,
-    /// Parents whose lists could not be read last, and why.
+    /// Parents whose lists could not be read last, with the reason.
     pub(super) unread: HashMap<Box<str>, Arc<str>>,
-    /// Which account the resources were seen in, where the token may know.
+    /// The account in which the resources were seen, if the token can read it.
     pub(super) account: Option<Account>,
     /// The pages of the last lists.
     pub(super) pages: usize,
     /// The certificates at the last sync.
     pub(super) certificates: certificates::KnownCertificates,
-    /// Rows of the last lists that nobody recorded.
+    /// Unrecorded rows of the last lists.
     pub(super) spare: Spare,
     /// What its rows are packed against.
     pub(super) examples: Examples,
-    /// The number of resources in the last complete lists that nobody recorded; nothing where there was none.
+    /// The number of unrecorded resources in the last complete lists; none without such lists.
     pub(super) unrecorded: Option<usize>,
 }
 
@@ -87,18 +87,19 @@ pub(super) struct Snapshot {
 pub struct SnapshotInfo {
     /// The kind.
     pub kind: Kind,
-    /// How old the last complete list is; nothing where there was none.
+    /// The age of the last complete list; none without one.
     pub age: Option<Duration>,
-    /// How many recorded resources it holds.
+    /// The number of recorded resources.
     pub resources: usize,
-    /// How many more resources the last lists have, those aside that Kubernetes made; nothing where not all were read.
+    /// The number of further resources in the last lists, except those that Kubernetes created; none if a list is
+    /// missing.
     pub unrecorded: Option<usize>,
     /// The error of the last sync, if it failed.
     pub last_error: Option<SyncFailure>,
 }
 
 impl Inventory {
-    /// An empty inventory that asks through `client`.
+    /// An empty inventory that reads with `client`.
     #[must_use]
     pub fn new(client: Client, settings: InventorySettings) -> Self {
         let allowance = Mutex::new(Allowance::of(client.hour_limit()));
@@ -114,16 +115,16 @@ impl Inventory {
         }))
     }
 
-    /// The age limit of a kind: longer than `max_age` where a limit of its own needs more time for its pages.
+    /// The age limit of a kind: longer than `max_age` if a separate rate limit needs more time for its pages.
     #[must_use]
     pub fn max_age(&self, kind: Kind, max_age: Duration) -> Duration {
         let Some(limit) = kind.row().own_limit else { return max_age };
-        // A list can wait for a whole window before and after each that its pages need.
+        // A list can wait for a whole window before and after each window that its pages need.
         let windows = self.pages(kind).max(1).div_ceil(limit.calls.max(1)).saturating_add(2);
         max_age.max(limit.window.saturating_mul(u32::try_from(windows).unwrap_or(u32::MAX)))
     }
 
-    /// The shortest time between two lists of a kind that leaves calls of its own limit for others.
+    /// The minimum time between two lists of a kind that leaves calls of its separate limit for others.
     #[must_use]
     pub fn pause(&self, kind: Kind) -> Duration {
         let Some(limit) = kind.row().own_limit else { return Duration::ZERO };
@@ -158,7 +159,8 @@ impl Inventory {
         self.observation(key.kind, &entry.known, Use::since(Instant::now().checked_sub(max_age)))
     }
 
-    /// Marks what is older than the age limit of the kind and was not told yet: which resources that are, and when the next will be.
+    /// Marks resources beyond the age limit of the kind as expired. Returns the newly expired ones, and the next
+    /// expiry.
     #[must_use]
     pub fn expire(&self, kind: Kind, max_age: Duration) -> (Vec<Arc<str>>, Option<Instant>) {
         let max_age = self.max_age(kind, max_age);
@@ -187,13 +189,13 @@ impl Inventory {
         self.0.client.owners(key, fields).await
     }
 
-    /// When the last complete list of the kind was begun.
+    /// The start of the last complete list of the kind.
     #[must_use]
     pub fn listed_at(&self, kind: Kind) -> Option<Instant> {
         self.kinds().get(&kind)?.listed_at
     }
 
-    /// Whether the kind was ever listed.
+    /// Returns true if the kind was ever listed.
     #[must_use]
     pub fn has_listed(&self, kind: Kind) -> bool {
         self.kinds().get(&kind).is_some_and(|snapshot| snapshot.listed_at.is_some())
@@ -205,8 +207,8 @@ impl Inventory {
         self.0.client.calls_for_sweeps()
     }
 
-    /// Takes over which fields are recorded of a known resource. Whether they need calls that were not made yet; until
-    /// then, the document says what is unread.
+    /// Sets the recorded fields of a known resource. Returns true if they need calls that were not made yet; until
+    /// then, these parts of the document are unread.
     #[must_use]
     pub fn expect(&self, key: &ResourceKey, fields: FieldSet) -> bool {
         let mut kinds = self.kinds();
@@ -221,7 +223,7 @@ impl Inventory {
         shown.is_incomplete(row)
     }
 
-    /// Whether a document needs calls for its recorded fields that were not made yet.
+    /// Returns true if a document needs calls for its recorded fields that were not made yet.
     #[must_use]
     pub fn is_incomplete(&self, key: &ResourceKey) -> bool {
         let kinds = self.kinds();
@@ -236,12 +238,12 @@ impl Inventory {
         }
     }
 
-    /// Forgets all of a kind of which nothing is recorded any more.
+    /// Forgets a kind that is no longer recorded.
     pub fn forget_kind(&self, kind: Kind) {
         self.kinds().remove(&kind);
     }
 
-    /// The state of each kind that was ever synced or asked for.
+    /// The state of each kind that was ever synced or requested.
     #[must_use]
     pub fn snapshots(&self) -> Vec<SnapshotInfo> {
         let info = |(kind, snapshot): (&Kind, &Snapshot)| SnapshotInfo {
@@ -285,7 +287,7 @@ impl fmt::Debug for Inventory {
     }
 }
 
-/// How many calls of one kind run side by side, where lists do not cover it.
+/// The number of concurrent calls of one kind, for resources that lists do not cover.
 pub(super) const SIDE_BY_SIDE: usize = 8;
 
 impl Inventory {

@@ -1,4 +1,4 @@
-//! Rows of a fresh list that nobody recorded: the first look at a new record finds its resource there.
+//! Unrecorded rows of a fresh list: the first read for a new record finds its resource there.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -10,12 +10,12 @@ use tokio::time::Instant;
 
 use crate::digitalocean::by_kubernetes;
 
-/// How long the rows count as fresh, after which they are dropped.
+/// The maximum age of the rows, after which they are dropped.
 pub(super) const FRESH: Duration = Duration::from_mins(1);
-/// The number of bytes of rows that are kept per kind.
+/// The maximum size of the rows per kind, in bytes.
 const MOST_BYTES: usize = 4 << 20;
 
-/// The room for the rows of one kind; its lists share it.
+/// The remaining room for the rows of one kind; its lists share it.
 #[derive(Clone, Debug)]
 pub(super) struct Room(Arc<AtomicUsize>);
 
@@ -26,7 +26,7 @@ impl Default for Room {
 }
 
 impl Room {
-    /// Takes so many bytes, if they are there.
+    /// Takes this number of bytes, if they are available.
     fn take(&self, bytes: usize) -> bool {
         self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(bytes)).is_ok()
     }
@@ -36,16 +36,15 @@ impl Room {
     }
 }
 
-/// Rows of one list by id, as far as there is room.
+/// Rows of one list by id, within the room.
 #[derive(Debug, Default)]
 pub(super) struct Spare {
     room: Room,
     text: String,
     rows: HashMap<Box<str>, Range<usize>>,
-    /// When the list was begun.
+    /// The start of the list.
     at: Option<Instant>,
-    /// The number of all rows that nobody recorded, those left out for lack of room included. Those that Kubernetes
-    /// made do not count.
+    /// The number of all unrecorded rows, including those without room. Rows that Kubernetes created do not count.
     unrecorded: usize,
 }
 
@@ -59,7 +58,7 @@ impl Spare {
         *self = Self::within(self.room.clone());
     }
 
-    /// Keeps a row, as long as there is room.
+    /// Keeps a row, if there is room.
     pub(super) fn keep(&mut self, kind: &str, id: &str, document: &str) {
         self.unrecorded += usize::from(!by_kubernetes::is_made(kind, document));
         if self.room.take(document.len()) {
@@ -67,7 +66,7 @@ impl Spare {
         }
     }
 
-    /// Keeps the rows of another list of the kind too, which took their room already.
+    /// Adds the rows of another list of the kind, which already have their room.
     pub(super) fn join(&mut self, other: Self) {
         let unrecorded = self.unrecorded + other.unrecorded;
         if self.rows.is_empty() {
@@ -86,14 +85,14 @@ impl Spare {
         self.rows.insert(id.into(), begin..self.text.len());
     }
 
-    /// From when on the rows are fresh.
+    /// Sets the time from which the rows are fresh.
     pub(super) fn listed(mut self, at: Instant) -> Self {
         self.at = Some(at);
         self.text.shrink_to_fit();
         self
     }
 
-    /// A row that is still fresh, and when its list was begun.
+    /// A row that is still fresh, and the start of its list.
     pub(super) fn row(&self, id: &str) -> Option<(&str, Instant)> {
         let at = self.at.filter(|at| at.elapsed() < FRESH)?;
         Some((self.text.get(self.rows.get(id)?.clone())?, at))
@@ -103,7 +102,7 @@ impl Spare {
         self.at
     }
 
-    /// The number of resources that nobody recorded.
+    /// The number of unrecorded resources.
     pub(super) fn unrecorded(&self) -> usize {
         self.unrecorded
     }
@@ -126,7 +125,7 @@ mod tests {
         third.keep("Droplet", "4", &"x".repeat(MOST_BYTES / 2));
         other.keep("Droplet", "3", "three");
         other.keep("Droplet", "5", &"x".repeat(MOST_BYTES / 2));
-        // A list that shifted is read anew.
+        // A shifted list is read again.
         third.clear();
         other.keep("Droplet", "6", &"x".repeat(MOST_BYTES / 2));
         for list in [other, third] {

@@ -1,4 +1,4 @@
-//! The rows of the lists of a kind, while they are read.
+//! The rows of a kind's lists while they are read.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -15,20 +15,20 @@ use crate::digitalocean::kinds::{self, FieldSet};
 use crate::digitalocean::lists::{Listed, Rows};
 use crate::digitalocean::{Kind, ResourceKey};
 
-/// A recorded resource of a kind, and which of its fields are recorded.
+/// A recorded resource of a kind, and its recorded fields.
 #[derive(Clone, Debug)]
 pub struct Wanted {
     /// The id.
     pub id: Arc<str>,
-    /// The recorded fields: what they need besides the lists is read too.
+    /// The recorded fields. The additional parts that they need are read too.
     pub fields: FieldSet,
 }
 
-/// Which resources of a kind a list is read for.
+/// The resources for which a list is read.
 pub(super) enum Selection {
-    /// Those that are recorded.
+    /// The recorded ones.
     Wanted(Vec<Wanted>),
-    /// All that exist, and the fields that are read of each. Kinds that live in others are listed in these parents.
+    /// All existing ones, and the fields to read of each. Nested kinds are listed in these parents.
     All { fields: FieldSet, parents: Vec<String> },
 }
 
@@ -38,7 +38,7 @@ impl<T: Into<Arc<str>>> From<T> for Wanted {
     }
 }
 
-/// The missing resources to ask for, those first that have waited for longest.
+/// The missing resources to request, the longest waiting ones first.
 pub(super) fn absent(kind: Kind, rows: &HashMap<Arc<str>, Staged>) -> Vec<ResourceKey> {
     let is_absent = |staged: &Staged| matches!(staged.row, Row::Missing) && !staged.is_gone();
     let mut absent: Vec<_> = rows.iter().filter(|(_, staged)| is_absent(staged)).collect();
@@ -62,7 +62,7 @@ pub(super) struct Stage {
 }
 
 impl Stage {
-    /// For the list of a parent, or of the kind.
+    /// The stage of a parent's list, or of the kind's list.
     pub(super) fn of(kind: Kind, parent: Option<&str>, room: &Room, examples: &Examples) -> Self {
         let prefix = parent.map(|parent| format!("{parent}/")).unwrap_or_default();
         Self {
@@ -96,7 +96,7 @@ pub(super) enum Row {
     /// Its document is the same, byte by byte.
     Same,
     New(Text),
-    /// Nothing: it could not be read.
+    /// Unknown: its list could not be read.
     Unread(Arc<str>),
 }
 
@@ -122,8 +122,8 @@ impl Staged {
         self.before.as_ref().is_some_and(|before| before.known.is_gone())
     }
 
-    /// When its turn comes to be asked for, should it be missing: first those that wait already, then those of which
-    /// nothing was known, then what is known for longest.
+    /// The order in which missing resources are requested: first those that already wait, then unknown ones, then those
+    /// with the oldest knowledge.
     fn turn(&self) -> (bool, Option<Instant>) {
         let before = self.before.as_ref();
         let is_waiting = before.is_some_and(|before| matches!(before.known, Known::Missing));
@@ -152,7 +152,7 @@ impl Staged {
             (Row::New(text), before) => listed(before.as_ref(), text),
             (Row::Unread(_), Some(before)) if before.known.tells() => before,
             (Row::Unread(error), _) => Entry::new(Known::Failed(error), started),
-            // Its turn did not come. Where the lists cannot show it, that they do not says nothing new.
+            // Its turn did not come. If the lists cannot show it, its absence is no news.
             (Row::Missing, Some(before)) if kind.lists_a_part && before.known.tells() && !before.known.is_gone() => {
                 before
             }

@@ -1,4 +1,4 @@
-//! Syncs a kind: reads its lists and takes them over, as a whole or not at all.
+//! Syncs a kind: reads its lists and applies them, as a whole or not at all.
 
 use std::collections::{BTreeMap, HashMap, HashSet, btree_map};
 use std::sync::Arc;
@@ -22,26 +22,26 @@ use crate::digitalocean::{Error, Kind, Priority, ResourceKey};
 pub struct Changes {
     /// The kind.
     pub kind: Kind,
-    /// Recorded ids of which something else is known than before.
+    /// Recorded ids whose state changed.
     pub changed: Vec<Arc<str>>,
-    /// Those of them of which nothing could be said before.
+    /// The ids among them that were unknown before.
     pub renewed: Vec<Arc<str>>,
-    /// Ids whose documents are the same, and confirmed by now.
+    /// Ids whose documents are unchanged, and now confirmed.
     pub confirmed: Vec<Arc<str>>,
-    /// How many resources of the kind there are.
+    /// The number of resources of the kind.
     pub listed: usize,
-    /// How many calls it took, those for resources that turned out to be gone aside: they come once.
+    /// The number of calls, without the one-time calls for resources that were gone.
     pub calls: usize,
-    /// The parts that could not be read. Earlier knowledge of them stays, and ages.
+    /// The parts that could not be read. Their earlier state is kept, and ages.
     pub unread: Option<SyncError>,
 }
 
 impl Inventory {
-    /// Lists all pages of `kind` and takes them over, or nothing. `wanted` are its recorded resources; with none, no
-    /// call is made. Parts that no list shows are read where they are recorded, within an allowance.
+    /// Lists all pages of `kind` and applies them, or nothing. `wanted` are its recorded resources; without any, no
+    /// call is made. Recorded parts that no list shows are read within an allowance.
     ///
     /// # Errors
-    /// If the list could not be read in full or was wrong. Earlier knowledge stays.
+    /// If the list could not be read in full or was wrong. The earlier state is kept.
     pub async fn sync(
         &self,
         kind: Kind,
@@ -50,9 +50,8 @@ impl Inventory {
         self.take_turn(kind, Selection::Wanted(wanted.into_iter().map(Into::into).collect())).await
     }
 
-    /// Lists all pages of `kind` and takes every resource over, for a survey of the account. What these fields need
-    /// besides the lists is read too, within an allowance. `parents` are the ids of the parents that have the lists.
-    ///
+    /// Lists all pages of `kind` and keeps every resource, for a survey of the account. The additional parts of these
+    /// fields are read within an allowance. `parents` are the ids of the parents that contain the lists.
     /// # Errors
     /// If the list could not be read in full.
     pub async fn survey(&self, kind: Kind, fields: FieldSet, parents: Vec<String>) -> Result<Changes, SyncError> {
@@ -115,7 +114,7 @@ impl Inventory {
         if !snapshot.spare.is_empty() {
             self.drop_spare_later(kind, started);
         }
-        // A token that was replaced meanwhile says nothing about what the one before it saw.
+        // After a change of the token, the rows of the earlier token have no account.
         let account = account.filter(|_| self.0.client.token_version() == token);
         snapshot.account = account.or_else(|| snapshot.account.take());
         snapshot.unread = unread.errors;
@@ -136,8 +135,8 @@ impl Inventory {
         });
     }
 
-    /// Takes the resource of a new record from the rows of a fresh list, where these show all of these fields. Whether
-    /// it is known now.
+    /// Takes the resource of a new record from the rows of a fresh list, if these show all of these fields. Returns
+    /// true if it is known now.
     #[must_use]
     pub fn take_from_list(&self, key: &ResourceKey, fields: FieldSet) -> bool {
         let mut kinds = self.kinds();
@@ -159,13 +158,13 @@ impl Inventory {
         true
     }
 
-    /// Reads the lists. It fails only where none of them could be read.
+    /// Reads the lists. Fails only if none of them could be read.
     async fn read(&self, kind: Kind, selection: Selection, examples: &Examples) -> Result<Read, SyncError> {
         let stages = self.stages(kind, selection, examples);
         let all = stages.len();
         let lists = stages.into_iter().map(|(parent, mut stage)| async move {
             let outcome = match self.0.client.list(kind, parent.as_deref(), &mut stage, Priority::Sweep).await {
-                // The parent does not exist: neither do its resources.
+                // The parent does not exist, so neither do its resources.
                 Err(Error::NotFound { .. }) if parent.is_some() => {
                     stage.begin();
                     Ok(Listed { rows: 0, pages: 1 })
@@ -207,7 +206,7 @@ impl Inventory {
         }
     }
 
-    /// The wanted resources with the knowledge about each: one stage for each list that must be read.
+    /// The wanted resources with the state of each: one stage for each list that must be read.
     fn stages(&self, kind: Kind, selection: Selection, examples: &Examples) -> BTreeMap<Option<String>, Stage> {
         let kinds = self.kinds();
         let known = kinds.get(&kind).map(|snapshot| &snapshot.resources);
@@ -237,14 +236,14 @@ impl Inventory {
             stage.resources.insert(id, Staged { before, row: Row::Missing, fields });
         }
         if kind.parent().is_some() {
-            // An id without a parent names no list.
+            // An id without a parent belongs to no list.
             stages.remove(&None);
         }
         stages
     }
 
-    /// Puts a sync in place. Which ids changed, of which of them nothing could be said before, and which others are
-    /// confirmed by now.
+    /// Applies a sync. Returns the changed ids, those of them that were unknown before, and other ids that are now
+    /// confirmed.
     fn take_over(&self, kind: Kind, started: Instant, again: Vec<Again>, mut entries: Vec<Found>) -> (Ids, Ids, Ids) {
         let mut kinds = self.kinds();
         let snapshot = kinds.entry(kind).or_default();
@@ -275,7 +274,7 @@ impl Inventory {
                 aging.insert(Arc::clone(&id));
             }
             match snapshot.resources.get(&id) {
-                // Asked for directly since the list was begun, so newer than the list; or the list was not read.
+                // Requested directly since the start of the list, so newer than it; or the list was not read.
                 Some(newer) if newer.at >= entry.at => {
                     if newer.at < started {
                         aging.insert(id);

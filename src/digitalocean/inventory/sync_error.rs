@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::digitalocean::{Error, Kind};
 
-/// A sync failed; what was known before stays, and ages.
+/// A failed sync. The earlier state is kept, and ages.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum SyncError {
     /// The list could not be read.
@@ -12,39 +12,39 @@ pub enum SyncError {
     List {
         /// The kind.
         kind: Kind,
-        /// Why.
+        /// The cause.
         source: Error,
     },
-    /// Some of the lists of a kind that has several could not be read.
+    /// Some of a kind's several lists could not be read.
     #[error(
-        "listing {kind}: {unread} of {all} lists could not be read; what was known of their resources stays, and ages. One of \
+        "listing {kind}: {unread} of {all} lists could not be read; their earlier state is kept, and ages. One of \
          them: {source}"
     )]
     Part {
         /// The kind.
         kind: Kind,
-        /// How many.
+        /// The number of unread lists.
         unread: usize,
-        /// Of how many.
+        /// The number of all lists.
         all: usize,
-        /// Why one of them.
+        /// The cause of one of them.
         source: Error,
     },
     /// The token was replaced by another account's.
     #[error(
-        "listing {kind}: none of the recorded resources is there, and the token belongs to another account than when they \
-         were last seen. Give the operator a token of their account; or, if they have really moved, restart it"
+        "listing {kind}: all recorded resources are missing, and the token belongs to another account than before. Give \
+         the operator a token of their account; if they have really moved, restart it"
     )]
     OtherAccount {
         /// The kind.
         kind: Kind,
     },
-    /// The list left out resources that exist.
-    #[error("listing {kind}: the list left out {missing} recorded resources, but some of them exist; it is not used")]
+    /// The list lacked existing resources.
+    #[error("listing {kind}: the list lacks {missing} recorded resources, but some of them exist; it is not used")]
     Incomplete {
         /// The kind.
         kind: Kind,
-        /// How many it left out.
+        /// The number of missing resources.
         missing: usize,
     },
 }
@@ -60,7 +60,7 @@ impl SyncError {
         }
     }
 
-    /// Whether the same sync may succeed later without anyone changing the settings.
+    /// Returns true if the same sync may succeed later without anyone changing the settings.
     #[must_use]
     pub fn retryable(&self) -> bool {
         match self {
@@ -70,7 +70,7 @@ impl SyncError {
         }
     }
 
-    /// Whether the token lacks the scope of the kind.
+    /// Returns true if the token lacks the scope of the kind.
     #[must_use]
     pub fn lacks_scope(&self) -> bool {
         matches!(
@@ -79,7 +79,7 @@ impl SyncError {
         )
     }
 
-    /// Whether it makes all that was known of the kind worth nothing at once.
+    /// Returns true if all resources of the kind become unknown at once.
     #[must_use]
     pub fn is_about_all(&self) -> bool {
         matches!(self, Self::OtherAccount { .. })
@@ -93,7 +93,7 @@ pub struct SyncFailure {
     pub category: &'static str,
     /// The error, for people.
     pub message: Arc<str>,
-    /// Whether the token lacks the scope of the kind.
+    /// True if the token lacks the scope of the kind.
     pub lacks_scope: bool,
 }
 

@@ -1,4 +1,4 @@
-//! The inventory against a small cloud whose lists can lag, lie and fail.
+//! The inventory against a small cloud whose lists can lag, be wrong and fail.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -19,16 +19,16 @@ use crate::digitalocean::{Kind, ResourceKey};
 
 const DAY: Duration = Duration::from_hours(24);
 
-/// A cloud of one kind: what its list shows, and what exists.
+/// A cloud of one kind: the rows of its list, and the existing resources.
 #[derive(Default)]
 struct Cloud {
     listed: BTreeMap<String, Value>,
     existing: BTreeMap<String, Value>,
-    /// Answers to the next direct questions, before the truth.
+    /// The status codes of the next direct requests, before the real ones.
     direct: Vec<u16>,
     list_fails: bool,
     list_takes: Duration,
-    /// Which account's token it is, or how asking for that fails.
+    /// The account of the token, or the status of requesting it.
     account: Option<Result<&'static str, u16>>,
 }
 
@@ -109,7 +109,7 @@ impl World {
         self.server.asked().iter().filter(|asked| asked.starts_with(path)).count()
     }
 
-    /// From now on the token is another account's, which has none of all this.
+    /// Replaces the token by one of another account, without these resources.
     fn move_to(&self, account: Result<&'static str, u16>) {
         let mut cloud = self.cloud();
         cloud.listed.clear();
@@ -153,7 +153,7 @@ async fn a_sync_says_what_is_new_and_then_only_what_changed() {
     world.set(3, "second");
     assert_eq!(world.sync([1, 2]).await.unwrap(), ids([2]));
     assert_eq!((world.name(1), world.name(2)), ("first".into(), "second".into()));
-    // Nobody recorded the third: its document is not kept.
+    // The third one is not recorded: its document is not stored.
     assert_eq!(world.look(3), Observation::Unknown(UnknownReason::NotYet));
     assert_eq!(world.inventory.snapshots()[0].resources, 2);
     assert_eq!((world.server.asked().len(), world.asked("/v2/account")), (4, 1));
@@ -176,7 +176,7 @@ async fn a_resource_is_gone_only_when_two_questions_said_so() {
     assert!(start.elapsed() >= Duration::from_millis(20));
     assert_eq!(world.look(2), Observation::Gone);
     assert_eq!(world.direct_questions(), 2);
-    // Known to be gone and still not listed: not asked again.
+    // Known to be gone and still not listed: not requested again.
     assert_eq!(world.sync([1, 2]).await.unwrap(), ids([]));
     assert_eq!((world.look(2), world.direct_questions()), (Observation::Gone, 2));
     world.set(2, "back");
@@ -192,7 +192,7 @@ async fn absence_from_the_list_is_not_deletion() {
     world.cloud().existing.insert(id(2), json!({"id": id(2), "name": "asked"}));
     assert_eq!(world.sync([1, 2]).await.unwrap(), ids([2]));
     assert_eq!((world.name(2), world.direct_questions()), ("asked".into(), 1));
-    // A 404 by chance does not make it gone either.
+    // A single 404 does not make it gone either.
     world.cloud().direct = vec![404];
     assert_eq!(world.sync([1, 2]).await.unwrap(), ids([]));
     assert_eq!(world.name(2), "asked");
@@ -258,7 +258,7 @@ async fn a_fetch_asks_at_once_and_is_kept() {
     let found = world.inventory.fetch(&key(&id(1)), DAY).await;
     assert_eq!((matches!(found, Observation::Present(_)), world.name(1)), (true, "first".into()));
     assert_eq!(world.server.asked().len(), 1);
-    // The list says the same in the same words.
+    // The list is unchanged, byte by byte.
     assert_eq!(world.sync([1]).await.unwrap(), ids([]));
     world.cloud().direct = vec![403];
     let failed = world.inventory.fetch(&key(&id(1)), DAY).await;
@@ -279,7 +279,7 @@ async fn a_fetch_during_a_sync_is_newer_than_the_list() {
     world.cloud().list_takes = Duration::from_millis(150);
     let inventory = world.inventory.clone();
     let sync = tokio::spawn(async move { inventory.sync(kind("VPC"), ids([1])).await });
-    // The list is answered with the old name; the fetch waits for that and gets the new one.
+    // The list returns the old name; the fetch waits for it and gets the new one.
     tokio::time::sleep(Duration::from_millis(50)).await;
     let cloud = Arc::clone(&world.cloud);
     let fetch = tokio::spawn({
@@ -364,7 +364,7 @@ async fn what_becomes_too_old_is_told_once_and_again_when_it_was_renewed() {
     let listed = world.inventory.kinds()[&kind("VPC")].listed_at.unwrap();
     assert_eq!(expire(DAY), (vec![], Some(listed + DAY)));
     tokio::time::sleep(Duration::from_millis(20)).await;
-    // Asked for alone, so younger than the list: its own time comes later.
+    // Requested singly, so newer than the list: it expires later.
     world.inventory.fetch(&key(&id(2)), DAY).await;
     let age = Duration::from_millis(20);
     let (expired, next) = expire(age);
@@ -375,7 +375,7 @@ async fn what_becomes_too_old_is_told_once_and_again_when_it_was_renewed() {
     assert_eq!(expire(age), (ids([2]), None));
     assert!(matches!(world.inventory.look(&key(&id(2)), age), Observation::Unknown(UnknownReason::Stale { .. })));
     assert_eq!(expire(age), (vec![], None), "told already");
-    // Nothing changed but that it is known again, which has to be told.
+    // The only change is that it is known again, which has to be reported.
     let changes = world.inventory.sync(kind("VPC"), ids([1, 2])).await.unwrap();
     assert_eq!((changes.changed.len(), changes.renewed.len()), (2, 2));
     let changes = world.inventory.sync(kind("VPC"), ids([1, 2])).await.unwrap();
@@ -447,7 +447,7 @@ async fn under_a_token_of_another_account_nothing_is_known() {
     }
     let seen = world.inventory.fetch(&key(&id(1)), DAY).await;
     assert!(matches!(seen, Observation::Unknown(UnknownReason::Failed { .. })), "{seen:?}");
-    // The right token is back.
+    // The right token returns.
     for number in 1..=3 {
         world.set(number, "first");
     }
@@ -469,7 +469,7 @@ async fn under_a_token_of_another_account_not_even_the_only_one_is_gone() {
 
 #[tokio::test]
 async fn in_the_same_account_all_can_be_gone() {
-    // A token that may not know its account concludes what it did without.
+    // A token that cannot read its account leads to the same results as without the check.
     for account in [Ok("first"), Err(403)] {
         let world = World::with(1..=3).await;
         world.cloud().account = Some(account);
@@ -518,7 +518,7 @@ async fn a_list_of_records_that_cannot_be_read_leaves_the_others_alone() {
         matches!(&seen, Observation::Unknown(UnknownReason::Failed { error }) if error.contains("403")),
         "{seen:?}"
     );
-    // What was known before stays, and ages by itself.
+    // The earlier state is kept, and ages.
     refused.lock().unwrap().push("b.com");
     tokio::time::sleep(Duration::from_millis(200)).await;
     inventory.sync(records, wanted()).await.unwrap();
@@ -530,7 +530,7 @@ async fn a_list_of_records_that_cannot_be_read_leaves_the_others_alone() {
         matches!(&seen, Observation::Unknown(UnknownReason::Stale { error: Some(error), .. }) if error.contains("b.com")),
         "{seen:?}"
     );
-    // Only where none can be read has the kind failed.
+    // The kind fails only if no list can be read.
     refused.lock().unwrap().push("a.com");
     let error = inventory.sync(records, wanted()).await.unwrap_err();
     assert!(matches!(error, SyncError::List { .. }), "{error}");
@@ -550,7 +550,7 @@ async fn a_new_record_is_answered_from_a_fresh_list_without_a_call() {
     assert!(!document.is_confirmed);
     let wanted = [1, 2].map(|number| Wanted { id: id(number).into(), fields: fields(&["name"]) });
     assert_eq!(world.inventory.sync(kind("VPC"), wanted).await.unwrap().confirmed, ids([2]));
-    // The row does not show what is recorded, or there is none.
+    // The row does not show the recorded field, or there is no row.
     assert!(!world.inventory.take_from_list(&key(&id(3)), fields(&["ip_range"])));
     assert!(!world.inventory.take_from_list(&key(&id(9)), fields(&["name"])));
 }
@@ -588,7 +588,7 @@ async fn resources_that_nobody_recorded_are_counted_unless_a_list_is_incomplete(
     assert_eq!(unrecorded(), Some(3));
     world.sync(1..=5).await.unwrap();
     assert_eq!(unrecorded(), Some(0));
-    // One that is recorded and gone is not unrecorded.
+    // A recorded resource that is gone is not unrecorded.
     world.delete(5);
     world.set(6, "first");
     world.sync(1..=5).await.unwrap();

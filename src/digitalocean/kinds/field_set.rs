@@ -1,10 +1,10 @@
-//! The recorded fields of one resource, as a set that takes eight bytes.
+//! The recorded fields of one resource, as a set of eight bytes.
 
 use serde_json::Value;
 
 use super::{Kind, Row};
 
-/// A set of top-level fields of a kind's documents. The highest bit stands for all that the kind's table does not name.
+/// A set of top-level fields of a kind's documents. The highest bit represents all fields that the kind's table lacks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FieldSet(u64);
 
@@ -25,20 +25,20 @@ impl FieldSet {
             let is_detailed = |_: &&String| value.as_str().is_some_and(|text| text.contains('.')) || value.is_f64();
             let details = row.details.get(path).filter(is_detailed).map(|name| Self::field(row, name));
             let fields = fields.union(details.unwrap_or_default());
-            // A derived field wins over the document's own of the same name, but says less.
+            // A derived field takes precedence over the document's own of the same name, but contains less.
             let own = if row.derived.contains_key(root) { Self::field } else { Self::field_or_other };
             fields.union(own(row, root)).union(derived.map_or(Self(0), |root| Self::field(row, root)))
         })
     }
 
-    /// The set of one field; empty where the kind has no such field.
+    /// The set of one field; empty if the kind has no such field.
     pub(in crate::digitalocean) fn field(row: &Row, name: &str) -> Self {
         let position = row.fields.iter().position(|field| field == name);
         let bit = position.and_then(|position| u32::try_from(position).ok()).and_then(|at| 1_u64.checked_shl(at));
         Self(bit.unwrap_or(0))
     }
 
-    /// The set of one key of a document, whether the kind has such a field or not.
+    /// The set of one key of a document, even if the kind has no such field.
     pub(in crate::digitalocean) fn field_or_other(row: &Row, key: &str) -> Self {
         let field = Self::field(row, key);
         if field.is_empty() { Self::OTHER } else { field }
@@ -54,31 +54,31 @@ impl FieldSet {
         row.fields.iter().map(String::as_str).filter(move |name| self.has(Self::field(row, name)))
     }
 
-    /// What is in either.
+    /// The fields in either set.
     #[must_use]
     pub fn union(self, other: Self) -> Self {
         Self(self.0 | other.0)
     }
 
-    /// What is in both.
+    /// The fields in both sets.
     #[must_use]
     pub fn both(self, other: Self) -> Self {
         Self(self.0 & other.0)
     }
 
-    /// What is not in the other.
+    /// The fields that are not in the other set.
     #[must_use]
     pub fn without(self, other: Self) -> Self {
         Self(self.0 & !other.0)
     }
 
-    /// Whether any of these is in the set.
+    /// Returns true if any of these is in the set.
     #[must_use]
     pub fn has(self, any: Self) -> bool {
         self.0 & any.0 != 0
     }
 
-    /// Whether there are none.
+    /// Returns true if the set is empty.
     #[must_use]
     pub fn is_empty(self) -> bool {
         self.0 == 0

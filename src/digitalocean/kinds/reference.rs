@@ -21,7 +21,7 @@ pub fn reference() -> String {
         let gated = row.gated.iter().map(|(field, scope)| format!("`{field}` ({scope})"));
         let levelled = row.equivalences.iter().map(|(field, how)| format!("`{field}`: {}", how.says()));
         let closed = row.closed.iter().flat_map(|(map, keys)| {
-            keys.iter().map(move |(key, default)| format!("`{map}.{key}`: stands for `{default}`"))
+            keys.iter().map(move |(key, default)| format!("`{map}.{key}`: defaults to `{default}`"))
         });
         // Writing to a String cannot fail.
         let _ = writeln!(

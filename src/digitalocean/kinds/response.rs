@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-/// A path and the key under which its response holds what was asked for.
+/// A path and the key of the value in its response.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Response {

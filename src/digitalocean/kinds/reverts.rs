@@ -1,4 +1,4 @@
-//! How the fields of a kind are put back: the section `revert` of its data file.
+//! The rules to revert the fields of a kind: the section `revert` of its data file.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -35,7 +35,7 @@ pub enum Class {
     NotOurs,
 }
 
-/// How the fields of a kind are put back.
+/// The rules to revert the fields of a kind.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Reverts {
@@ -52,12 +52,12 @@ pub(crate) struct Reverts {
     pub(crate) fields: Vec<RevertRule>,
 }
 
-/// The rule for some fields, and for the paths below them that have no rule of their own.
+/// The rule for some fields, and for the paths below them without a rule.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RevertRule {
     pub(crate) names: Vec<Pattern>,
-    /// The class, unless a case applies.
+    /// The class, unless a case matches.
     pub(crate) class: Class,
     /// The effect in one sentence; for the last two classes the reason and the way out.
     #[serde(default)]
@@ -66,10 +66,10 @@ pub(crate) struct RevertRule {
     pub(crate) warning: Option<String>,
     #[serde(default)]
     pub(crate) how: Option<How>,
-    /// The first case that applies wins.
+    /// The first matching case applies.
     #[serde(default)]
     pub(crate) cases: Vec<RevertCase>,
-    /// The value that stands for none, where DigitalOcean takes no null.
+    /// The value that means none, if DigitalOcean does not accept null.
     #[serde(default)]
     pub(crate) unset: Option<Value>,
     /// Firewalls, load balancers and others select resources by these tags.
@@ -77,7 +77,7 @@ pub(crate) struct RevertRule {
     pub(crate) selects: bool,
 }
 
-/// A direction or a state of the resource in which another class holds.
+/// A direction or a state of the resource with another class.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RevertCase {
@@ -119,22 +119,22 @@ pub(crate) struct Condition {
     /// One of these values.
     #[serde(default)]
     is: Option<Vec<Value>>,
-    /// None of these values.
+    /// Excluded values.
     #[serde(default)]
     not: Option<Vec<Value>>,
-    /// Whether the path is there and blank, or not blank.
+    /// True if the path exists and is blank, or not blank.
     #[serde(default)]
     blank: Option<bool>,
-    /// An item of a list; a final `*` stands for any ending.
+    /// An item of a list; a final `*` matches any ending.
     #[serde(default)]
     has: Option<String>,
     /// A text that matches this regular expression.
-    // A compiled one would make kinds unfit for keys.
+    // A compiled expression cannot be part of a key.
     #[serde(default, deserialize_with = "regex")]
     matches: Option<String>,
 }
 
-/// Another controller that sets fields of some resources, and would change a revert back.
+/// Another controller that sets fields of some resources, and would undo a revert.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Owned {
@@ -145,7 +145,7 @@ pub(crate) struct Owned {
     pub(crate) by: String,
 }
 
-/// Another controller that sets a field where another path of the resource says so.
+/// Another controller that sets a field if another path of the resource shows it.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Guard {
@@ -157,7 +157,7 @@ pub(crate) struct Guard {
     pub(crate) by: String,
 }
 
-/// The steps that put a field back.
+/// The steps that revert a field.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub(crate) enum How {
     /// The step `UpdateResource`, with this write.
@@ -182,7 +182,7 @@ pub(crate) enum How {
     Backups,
     /// The steps `AttachVolume` and `DetachVolume`, for the volumes of a droplet.
     Volumes,
-    /// The same, for the droplet of a volume.
+    /// The same steps, for the droplet of a volume.
     AttachedTo,
     /// The step `ResizeVolume`.
     ResizeVolume,
@@ -204,7 +204,7 @@ pub(crate) struct Write {
     /// The scope that the call needs.
     #[serde(default)]
     pub(crate) scope: String,
-    /// The key of the response; none where it has no body.
+    /// The key of the response; none if it has no body.
     #[serde(default)]
     pub(crate) answer: Option<String>,
     /// Paths that are not sent.
@@ -216,7 +216,7 @@ pub(crate) struct Write {
     /// Keys of the body for changed paths, where the names differ.
     #[serde(default)]
     pub(crate) keys: BTreeMap<String, String>,
-    /// Keys of the body that are sent with the recorded value of another field, where the record has one.
+    /// Keys of the body that are sent with the recorded value of another field, if the record has one.
     #[serde(default)]
     pub(crate) with_recorded: BTreeMap<String, String>,
     /// Fields that the document must show, and the scopes that they need: a write would empty a hidden one.
@@ -224,20 +224,20 @@ pub(crate) struct Write {
     pub(crate) must_show: BTreeMap<String, String>,
     #[serde(default)]
     pub(crate) spelling: Option<Spelling>,
-    /// When the resource is at rest: it is not changed before, and the step is done only then.
+    /// The state in which the resource is at rest: it is only changed then, and the step ends only then.
     #[serde(default)]
     pub(crate) rest: Option<Rest>,
-    /// The write that repeats a change that failed, where another one does.
+    /// The write that repeats a failed change, if another one does.
     #[serde(default)]
     pub(crate) retry: Option<String>,
     #[serde(default)]
     pub(crate) add: Option<MemberCall>,
     #[serde(default)]
     pub(crate) remove: Option<MemberCall>,
-    /// Another controller that may set the field, as another path shows.
+    /// Another controller that may set the field, shown by another path.
     #[serde(default)]
     pub(crate) guard: Option<Guard>,
-    /// The timeout, where the default of the step is too short.
+    /// The timeout, if the default of the step is too short.
     #[serde(default)]
     minutes: Option<u64>,
 }
@@ -253,7 +253,7 @@ impl Write {
 pub(crate) enum Shape {
     /// The changed field, and the fields to send along.
     Body,
-    /// The whole document: the API resets a key that is missing.
+    /// The whole document: the API resets missing keys.
     Whole,
     /// Single members of a list, which are added and removed.
     Members,
@@ -265,7 +265,7 @@ pub(crate) enum Shape {
 pub(crate) struct MemberCall {
     pub(crate) call: Call,
     pub(crate) scope: String,
-    /// The key of the response; none where it has no body.
+    /// The key of the response; none if it has no body.
     #[serde(default)]
     pub(crate) answer: Option<String>,
     pub(crate) body: BTreeMap<String, Content>,
@@ -292,19 +292,19 @@ pub(crate) struct Call {
 /// The API's own spelling of a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 pub(crate) enum Spelling {
-    /// Alerts have both lists, also when they are empty; entities are texts.
+    /// Alerts contain both lists, even empty ones; entities are texts.
     AlertPolicy,
-    /// The cloud's own tags stay out.
+    /// The cloud's own tags are omitted.
     ClusterTags,
     /// A version is the slug of an offered upgrade.
     ClusterVersion,
-    /// All ports are `all` (the document says `0`), and ICMP has none.
+    /// All ports are `all` (`0` in the document), and ICMP has none.
     FirewallPorts,
     /// Times have no seconds.
     Hour,
-    /// A region is a slug, a size has one notation, and droplets stand for themselves or are selected by a tag.
+    /// A region is a slug, a size has one notation, and droplets are either listed or selected by a tag.
     LoadBalancer,
-    /// A purpose has no `Other: ` before it, and an environment is capitalized.
+    /// A purpose has no prefix `Other: `, and an environment is capitalized.
     Project,
 }
 
@@ -321,12 +321,12 @@ pub(crate) struct Rest {
     empty: Option<String>,
 }
 
-/// Whether a resource is being changed.
+/// The progress of a change of a resource.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum RestState {
-    /// It is not, or it does not show it.
+    /// No change is in progress, or the document does not show it.
     AtRest,
-    /// It is, in this state.
+    /// A change is in progress, with this state.
     Busy(String),
     /// The last change failed, with this state.
     Failed(String),
@@ -373,7 +373,7 @@ impl Condition {
 }
 
 impl fmt::Display for Condition {
-    /// The condition for people, after the class.
+    /// Writes the condition for people, after the class.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let values = |values: &[Value]| -> String {
             let texts = values.iter().filter_map(scalar::text).map(|text| format!("`{text}`"));
@@ -393,7 +393,7 @@ impl fmt::Display for Condition {
 }
 
 impl Owned {
-    /// Whether the controller sets this field of the resource.
+    /// Returns true if the controller sets this field of the resource.
     pub(crate) fn covers(&self, path: &[impl AsRef<str>], document: &Value) -> bool {
         self.names.iter().any(|pattern| pattern.covers(path)) && self.condition.holds(document)
     }

@@ -1,4 +1,4 @@
-//! The table of kinds, read from `data/*.yaml`: one file per kind holds everything that differs between kinds.
+//! The table of kinds, read from `data/*.yaml`: one file per kind contains all differences between kinds.
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -24,7 +24,7 @@ pub(super) static TABLE: LazyLock<Vec<Row>> = LazyLock::new(|| {
     rows
 });
 
-/// Lists of the API whose resources are no kind, each with the reason.
+/// Lists of the API whose resources are not a kind, each with the reason.
 pub(super) static LEFT_OUT: LazyLock<BTreeMap<String, String>> =
     LazyLock::new(|| read("left_out.yaml", include_bytes!("left_out.yaml")));
 
@@ -33,15 +33,15 @@ fn read<T: DeserializeOwned>(name: &str, contents: &[u8]) -> T {
     serde_saphyr::from_slice(contents).unwrap_or_else(|error| panic!("reading {name}: {error}"))
 }
 
-/// One kind. `{parent}` and `{id}` in paths stand for the two halves of an id.
+/// One kind. `{parent}` and `{id}` in paths are the two parts of an id.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Row {
     /// The kind's name in the API `arcadia.cloud`.
     pub(crate) name: String,
-    /// The fields that a record has by default: what a person would pin, as lists show it.
+    /// The fields of a new record: those that a person would pin, as lists show them.
     pub(crate) pins: Vec<String>,
-    /// Parts of those fields that the cloud chooses or changes by itself.
+    /// Parts of those fields that the cloud chooses or changes.
     #[serde(default)]
     pub(crate) unpinned: Vec<Pattern>,
     /// The list: its path, and the key of its rows in the response.
@@ -49,25 +49,25 @@ pub(crate) struct Row {
     /// The lists that together show the kind, each as extra query parameters.
     #[serde(default = "one_walk")]
     pub(crate) walks: Vec<String>,
-    /// Whether the list has pages.
+    /// True if the list has pages.
     #[serde(default = "yes")]
     pub(crate) paged: bool,
-    /// Whether resources that exist can be missing from the lists.
+    /// True if resources that exist can be missing from the lists.
     #[serde(default)]
     pub(crate) lists_a_part: bool,
     /// One resource: its path, and its key in the response.
     pub(crate) get: Response,
-    /// The format of ids, and the field that holds them.
+    /// The format of ids, and the field that contains them.
     pub(crate) id: Id,
     /// The token's scope that both paths need.
     pub(crate) scope: String,
-    /// The scope that the list needs, where it is another one.
+    /// The scope that the list needs, if it differs.
     #[serde(default)]
     list_scope: Option<String>,
-    /// The kind that has a list of these resources per resource.
+    /// The kind whose resources list these resources.
     #[serde(default)]
     pub(crate) within: Option<Within>,
-    /// Paths in the document that no list shows, only the resource's own path.
+    /// Paths in the document that only a GET of the resource shows.
     #[serde(default)]
     pub(crate) only_get: Vec<Pattern>,
     /// Paths in the document that only lists show.
@@ -76,7 +76,7 @@ pub(crate) struct Row {
     /// Parts of the document that other paths show.
     #[serde(default)]
     pub(crate) reads: Vec<Reading>,
-    /// Top-level fields that hold ids of certificates.
+    /// Top-level fields that contain ids of certificates.
     #[serde(default)]
     pub(crate) certificates: Vec<String>,
     /// A rate limit of these paths besides the token's.
@@ -84,40 +84,40 @@ pub(crate) struct Row {
     pub(crate) own_limit: Option<OwnLimit>,
     /// The document's top-level fields.
     pub(crate) fields: Vec<String>,
-    /// Fields that the operator derives from the document; they win over the document's own.
+    /// Fields that the operator derives from the document; they take precedence over the document's own.
     #[serde(default)]
     pub(crate) derived: BTreeMap<String, Source>,
-    /// Fields that the cloud changes by itself.
+    /// Fields that the cloud changes on its own.
     #[serde(default)]
     pub(crate) volatile: Vec<String>,
-    /// Parts of other fields that the cloud changes by itself.
+    /// Parts of other fields that the cloud changes on its own.
     #[serde(default)]
     pub(crate) volatile_parts: Vec<Pattern>,
     /// Fields, or parts of them, that can be set but are never returned.
     #[serde(default)]
     pub(crate) unreadable: Vec<Pattern>,
-    /// Top-level fields that hold passwords: they are neither compared nor shown.
+    /// Top-level fields that contain passwords: they are neither compared nor shown.
     #[serde(default)]
     pub(crate) secret: Vec<String>,
     /// Paths whose values are compared, but shown as fingerprints only.
     #[serde(default)]
     pub(crate) credentials: Vec<Pattern>,
-    /// Fields that are left out for tokens without a scope.
+    /// Fields that are omitted for tokens without a scope.
     #[serde(default)]
     pub(crate) gated: BTreeMap<Pattern, String>,
-    /// Where a value can be written in more than one way, or moves by itself.
+    /// Values that can be written in several ways, or that the cloud changes.
     #[serde(default)]
     pub(crate) equivalences: BTreeMap<Pattern, Equivalence>,
-    /// Fields that show a recorded field in more detail: they are needed where the recorded value has a dot.
+    /// Fields with the details of a recorded field: they are needed if the recorded value contains a dot.
     #[serde(default)]
     pub(crate) details: BTreeMap<String, String>,
-    /// Maps in which a key that nobody recorded stands for a default: any other live value is a difference.
+    /// Maps in which an unrecorded key has a default: any other live value is a difference.
     #[serde(default)]
     pub(crate) closed: BTreeMap<Pattern, BTreeMap<String, Value>>,
     /// Nouns for the items of lists, for people.
     #[serde(default)]
     pub(crate) nouns: BTreeMap<Pattern, String>,
-    /// How drifted fields are put back; none where that is not supported yet.
+    /// The rules to revert drifted fields; none if that is not supported yet.
     #[serde(default)]
     pub(crate) revert: Option<Reverts>,
 }
@@ -129,7 +129,7 @@ impl Row {
     }
 }
 
-/// The kind whose resources have lists of another kind: ids begin with the parent's id.
+/// The kind whose resources contain lists of another kind: ids start with the parent's id.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Within {
@@ -149,20 +149,20 @@ pub(crate) struct Reading {
     /// The parts of all resources.
     #[serde(default)]
     pub(crate) list: Option<PartList>,
-    /// The document's fields that the part shows, by their key in the part; an empty key stands for the whole part.
+    /// The document's fields that the part shows, by their key in the part; an empty key is the whole part.
     pub(crate) into: BTreeMap<String, String>,
     /// An item of `features` that the part can imply.
     #[serde(default)]
     pub(crate) implies: Option<Implied>,
 }
 
-/// A list of parts: a map by id, whose values hold the id once more.
+/// A list of parts: a map by id, whose values contain the id again.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct PartList {
     pub(crate) path: String,
     pub(crate) key: String,
-    /// The field that holds the resource's id.
+    /// The field that contains the resource's id.
     pub(crate) id: String,
 }
 
@@ -170,9 +170,9 @@ pub(crate) struct PartList {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Implied {
-    /// The item...
+    /// The item, which is implied...
     pub(crate) feature: String,
-    /// ... which is implied where the part says true under this key.
+    /// ... if the part is true under this key.
     pub(crate) key: String,
 }
 
@@ -199,15 +199,15 @@ pub(crate) struct OwnLimit {
 pub(crate) enum Source {
     /// A dotted path in the document; the part before the first dot is the field that it depends on.
     Path(String),
-    /// The image's slug, or its id where it has none.
+    /// The image's slug, or its id without a slug.
     Image,
-    /// Whether `features` has this item.
+    /// True if `features` contains this item.
     Feature(String),
     /// The address of this version (`v4`, `v6`) and type (`public`, `private`) in `networks`.
     Address(String, String),
-    /// A load balancer's `size_unit`, or the number that its `size` stands for.
+    /// A load balancer's `size_unit`, or the number of its `size`.
     LoadBalancerUnits,
-    /// A load balancer's `size`, or the name that stands for its `size_unit`.
+    /// A load balancer's `size`, or the name of its `size_unit`.
     LoadBalancerSize,
 }
 

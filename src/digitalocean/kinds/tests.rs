@@ -1,4 +1,4 @@
-//! The table against itself and against DigitalOcean's own description.
+//! The table checked for consistency, and against DigitalOcean's own description.
 
 use super::*;
 use crate::digitalocean::document::Pattern;
@@ -63,7 +63,7 @@ fn the_table_is_sorted_and_complete() {
     }
 }
 
-/// Fields that change by themselves: never compared unless a row says otherwise.
+/// Fields that change without a request: never compared, unless a row allows it.
 const VOLATILE: [&str; 26] = [
     "active_deployment",
     "backup_ids",
@@ -105,7 +105,7 @@ fn the_table_agrees_with_digitaloceans_own_description() {
         }
         let fields = examples::fields(list, &row.list.key);
         assert!(fields.contains(&row.id.field), "{kind}");
-        // Sent with a domain's creation, described as read, never answered.
+        // Sent when a domain is created, documented as readable, never returned.
         let sent_only = |name: &str| name == "ip_address" && row.name == "Domain";
         for name in fields.union(&examples::fields(get, &row.get.key)).filter(|name| !sent_only(name)) {
             assert!(row.fields.contains(name), "{kind} lacks {name}");
@@ -202,8 +202,8 @@ fn the_reference_has_a_row_per_kind() {
         assert!(droplet.contains(wanted), "{droplet}");
     }
     let balancer = reference.lines().find(|line| line.starts_with("| LoadBalancer |")).unwrap();
-    assert!(balancer.contains("`firewall.deny`: stands for `[]`"), "{balancer}");
-    assert!(balancer.contains("`firewall.allow`: stands for `[]`"), "{balancer}");
+    assert!(balancer.contains("`firewall.deny`: defaults to `[]`"), "{balancer}");
+    assert!(balancer.contains("`firewall.allow`: defaults to `[]`"), "{balancer}");
     for line in reference.lines() {
         assert_eq!(line.matches(" | ").count(), 9, "{line}");
     }

@@ -1,5 +1,5 @@
-//! Canaries in every string of every kind's document that may hold a credential: nothing that is shown of a comparison
-//! holds one.
+//! Canaries in every string of every kind's document that may contain a credential: no output of a comparison contains
+//! one.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -12,7 +12,7 @@ use super::{FieldComparison, Live};
 use crate::comparison::Difference;
 use crate::digitalocean::Kind;
 
-/// The looks of credentials that people put anywhere; `{}` is the secret.
+/// The forms of credentials that people put anywhere; `{}` is the secret.
 const LOOKS: [&str; 9] = [
     "https://user:{}@example.com/path",
     "https://{}@git.example.com/a.git",
@@ -25,7 +25,7 @@ const LOOKS: [&str; 9] = [
     "{\"password\": \"{}\"}",
 ];
 
-/// All that is shown of a comparison: by conditions, drifts, events and the log.
+/// All outputs of a comparison: in conditions, drifts, events and the log.
 fn shown(live: &Live, field: &str, recorded: &Value) -> String {
     let mut shown = live.hide(field, recorded).to_string();
     // Writing to a String cannot fail.
@@ -56,7 +56,7 @@ fn strings(document: &Value) -> Vec<Vec<String>> {
     paths
 }
 
-/// The document with these strings in place of its own.
+/// The document with its strings replaced by these.
 fn planted(document: &Value, paths: &[Vec<String>], plant: impl Fn(usize) -> String) -> Value {
     let mut planted = document.clone();
     for (number, path) in paths.iter().enumerate() {
@@ -65,7 +65,7 @@ fn planted(document: &Value, paths: &[Vec<String>], plant: impl Fn(usize) -> Str
     planted
 }
 
-/// Where a canary of these paths is shown, with it on the recorded side or on the live side.
+/// The places at which a canary of these paths is shown, with it on the recorded side or on the live side.
 fn leaks(kind: Kind, document: &Value, paths: &[Vec<String>], plant: impl Fn(usize) -> String) -> Vec<String> {
     let planted = planted(document, paths, plant);
     let roots: BTreeSet<&str> = paths.iter().filter_map(|path| path.first()).map(String::as_str).collect();
@@ -73,7 +73,7 @@ fn leaks(kind: Kind, document: &Value, paths: &[Vec<String>], plant: impl Fn(usi
     fields.extend(roots);
     let mut leaks = Vec::new();
     for (recorded, running) in [(document, &planted), (&planted, document)] {
-        // Reasons name certificates that the account does not have.
+        // Reasons name certificates that do not exist in the account.
         let live = Live { certificates: Some(Arc::default()), ..live(kind, running) };
         for field in &fields {
             let value = super::at(recorded, field).cloned().unwrap_or_default();
@@ -113,9 +113,9 @@ fn one_string_that_looks_like_a_credential_is_shown_nowhere() {
     let mut leaked = Vec::new();
     for kind in Kind::all() {
         let document = full_document(kind);
-        // The copies of the spec in deployments, one by one, would take long.
+        // Testing the copies of the spec in deployments one by one would take long.
         for path in strings(&document).into_iter().filter(|path| !path[0].ends_with("_deployment")) {
-            // One field is a document of its own.
+            // One field is a separate document.
             let document = serde_json::json!({ &path[0]: document[&path[0]] });
             let plant = |_| LOOKS[0].replace("{}", &canary(0));
             leaked.extend(leaks(kind, &document, std::slice::from_ref(&path), plant));
@@ -130,7 +130,7 @@ fn the_value_of_a_field_that_holds_credentials_is_shown_nowhere() {
         let has = |name: &str| path.iter().any(|key| key.contains(name));
         match path.last().map_or("", String::as_str) {
             "password" | "api_key" | "token" | "registry_credentials" | "access_cert" => true,
-            // A key of Spaces has it for its id.
+            // At the top level it is the id of a Spaces key.
             "access_key" => path.len() > 1,
             "uri" => has("connection"),
             "value" => has("envs"),

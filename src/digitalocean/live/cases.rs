@@ -1,4 +1,4 @@
-//! The table of cases in `tests/cases/comparison.yaml`, held against the comparison.
+//! The table of cases in `tests/cases/comparison.yaml`, checked against the comparison.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -26,7 +26,7 @@ impl Case {
         Live::of(&ResourceKey::new(self.kind, id), &document).unwrap()
     }
 
-    /// What is wrong with the verdict, if anything is.
+    /// The fault of the verdict, if there is one.
     fn fault(&self) -> Option<String> {
         let live = self.live();
         let compared = live.compare(&self.field, &self.recorded);
@@ -64,10 +64,10 @@ impl Case {
         self.leak(&live, &compared)
     }
 
-    /// The differences that are left where the restored document is written.
+    /// The remaining differences after the restored document is written.
     fn left_by_reverting(&self, live: &Live) -> Option<String> {
         let is_derived = live.source(&self.field).is_none() && self.kind.row().derived.contains_key(&self.field);
-        // Droplets are changed by actions, and not by documents.
+        // Droplets are changed by actions, not by documents.
         if is_derived || self.kind.name() == "Droplet" {
             return None;
         }
@@ -106,7 +106,7 @@ fn every_case_has_the_verdict_of_the_table() {
     let cases = table::all();
     assert!(cases.len() >= 700, "{} cases", cases.len());
     let names: BTreeSet<_> = cases.iter().map(|case| &case.name).collect();
-    assert_eq!(names.len(), cases.len(), "each case has a name of its own");
+    assert_eq!(names.len(), cases.len(), "each case has a unique name");
     let faults: Vec<_> = cases
         .iter()
         .filter_map(|case| Some(format!("{} {}: {}: {}", case.kind, case.field, case.name, case.fault()?)))

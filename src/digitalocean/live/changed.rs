@@ -1,5 +1,5 @@
 //! Every readable field of every kind, changed at each leaf, item and key of DigitalOcean's own example documents: each
-//! change is a difference or has a named reason, unless a rule of the table says why it is none.
+//! change is a difference or has a named reason, unless a rule of the table exempts it.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ struct Change {
     document: Value,
     path: Vec<String>,
     what: What,
-    /// The key that came or went.
+    /// The added or removed key.
     key: Option<String>,
 }
 
@@ -47,13 +47,13 @@ fn documents(kind: Kind) -> Vec<Value> {
     documents
 }
 
-/// A document with every field that DigitalOcean describes.
+/// A document with every documented field.
 pub(super) fn full_document(kind: Kind) -> Value {
     let row = kind.row();
     examples::full_document(&row.get.path, &row.get.key)
 }
 
-/// The same, without the fields that the cloud changes by itself.
+/// The same, without the fields that the cloud changes.
 fn settled(kind: Kind) -> Value {
     let mut document = full_document(kind);
     let is_left_out = |key: &String| kind.row().volatile.contains(key) || key == "pinned_deployment";
@@ -61,7 +61,7 @@ fn settled(kind: Kind) -> Value {
     document
 }
 
-/// A large document, one field at a time: each is changed at many places.
+/// The fields of a large document, one at a time: each is changed at many places.
 fn pieces(document: &Value) -> Vec<Value> {
     let fields = document.as_object().unwrap().iter();
     let pieces = fields.flat_map(|(field, value)| match value {
@@ -165,7 +165,7 @@ pub(super) fn pointer<'p>(path: impl IntoIterator<Item = &'p String>) -> String 
     keys.flat_map(|key| ["/".to_owned(), key]).collect()
 }
 
-/// A value without blanks, sets in order: what every kind takes for the same is the same.
+/// A value without blanks, with sorted sets: values that every kind treats as equal are equal.
 fn plain(value: &Value) -> Value {
     match value {
         value if is_blank(value) => Value::Null,
@@ -189,7 +189,7 @@ fn plain(value: &Value) -> Value {
     }
 }
 
-/// Whether anything is said about the change.
+/// Returns true if the change is explained.
 fn is_told(compared: &FieldComparison) -> bool {
     match compared {
         FieldComparison::Done(found) => !found.differences.is_empty() || !found.doubts.is_empty(),
@@ -197,7 +197,7 @@ fn is_told(compared: &FieldComparison) -> bool {
     }
 }
 
-/// One side of a comparison: the value of a field, and the document that it is from.
+/// One side of a comparison: the value of a field, and its document.
 #[derive(Clone, Copy)]
 struct Side<'v> {
     value: &'v Value,
@@ -205,20 +205,20 @@ struct Side<'v> {
 }
 
 impl Side<'_> {
-    /// The value that a change is about.
+    /// The changed value.
     fn at(&self, change: &Change) -> Value {
         self.document.pointer(&pointer(change.path.iter().chain(&change.key))).cloned().unwrap_or_default()
     }
 }
 
-/// The reason in the table why a change is none.
+/// The reason in the table why a change is no difference.
 fn reason(kind: Kind, field: &str, change: &Change, recorded: Side<'_>, live: Side<'_>) -> Option<&'static str> {
     let row = kind.row();
     let field = vec![field.to_owned()];
     let mut paths: Vec<&[String]> = (1..=change.path.len()).map(|depth| &change.path[..depth]).collect();
     paths.push(&field);
     let rules = row.equivalences.iter().filter(|(pattern, _)| paths.iter().any(|path| pattern.matches(path)));
-    // Which items came or went.
+    // The added or removed items.
     let texts = |value: &Value| -> BTreeSet<String> {
         let mut texts = BTreeSet::new();
         visit(value, &mut Vec::new(), &mut |_, value| texts.extend(value.as_str().map(str::to_owned)));
@@ -253,7 +253,7 @@ fn reason(kind: Kind, field: &str, change: &Change, recorded: Side<'_>, live: Si
     rules.map(|(_, how)| *how).find(is_rule).map(Equivalence::says)
 }
 
-/// Whether a key that nobody recorded stands for a default which the live value is not.
+/// Returns true if an unrecorded key has a default which differs from the live value.
 fn is_closed(kind: Kind, change: &Change, document: &Value) -> bool {
     let Some(key) = &change.key else { return false };
     let live = document.pointer(&pointer(change.path.iter().chain([key]))).cloned().unwrap_or_default();
@@ -273,7 +273,7 @@ fn every_change_of_a_field_is_told_and_accepting_it_settles_it() {
             fields.extend(document.as_object().unwrap().keys().map(String::as_str));
             for change in changes(&document) {
                 let after = live(kind, &change.document);
-                // The document's own field, and all that are derived.
+                // The document's own field, and all derived fields.
                 let root = change.path.first().or(change.key.as_ref());
                 let may_change = |field: &&&str| {
                     root.is_some_and(|root| root == **field) || kind.row().derived.contains_key(**field)
@@ -290,7 +290,7 @@ fn every_change_of_a_field_is_told_and_accepting_it_settles_it() {
                     let old = Side { value: &old, document: &document };
                     let new = Side { value: &new, document: &change.document };
                     for (is_back, recorded, running, live) in [(false, old, new, &after), (true, new, old, &before)] {
-                        // Other keys that nobody recorded are not compared.
+                        // Other unrecorded keys are not compared.
                         let is_unrecorded =
                             matches!((change.what, is_back), (What::KeyAdded, false) | (What::KeyGone, true));
                         if is_unrecorded && !is_closed(kind, &change, running.document) {
@@ -379,7 +379,7 @@ fn every_change_of_a_key_that_all_items_record_alone_is_told() {
     assert!(untold.is_empty(), "{}:\n{}", untold.len(), untold.join("\n"));
 }
 
-/// The value without some of its keys, the same in each item of a list, but for those on the way of a path.
+/// The value without some of its keys, the same in each item of a list, except those on the way of a path.
 fn pruned(value: &Value, at: &mut Vec<String>, kept: &[String], seed: usize) -> Value {
     match value {
         Value::Object(entries) => {

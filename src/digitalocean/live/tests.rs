@@ -168,7 +168,7 @@ fn a_part_that_the_token_may_not_see_is_in_doubt_and_the_rest_is_compared() {
     assert_eq!(compare(same), (vec![], needs_a_scope.clone()));
     let scaled = json!({"node_pools": pool(json!({"count": 5}))});
     assert_eq!(compare(scaled), (vec!["0.count: 3 -> 5".to_owned()], needs_a_scope));
-    // With it, a cluster has tags, and an empty list of a pool means that the pool has none.
+    // With it, a cluster has tags, and an empty list of a pool means that the pool has no tags.
     let untagged = json!({"tags": [], "node_pools": pool(json!({"count": 3, "tags": []}))});
     assert_eq!(compare(untagged), (vec!["0.tags: -1 web".to_owned()], vec![]));
 }
@@ -185,7 +185,7 @@ fn accepting_never_replaces_a_recorded_secret_by_its_ciphertext() {
         |name: &str, count: u32, variable: Value| json!([{"name": name, "instance_count": count, "envs": [variable]}]);
     let plain = json!({"key": "A", "value": "hunter2", "type": "SECRET"});
     let encrypted = json!({"key": "A", "value": "EV[1:x]", "type": "SECRET"});
-    // A service that was renamed and scaled.
+    // A renamed and scaled service.
     assert_eq!(
         adopted(service("web", 1, plain.clone()), service("api", 2, encrypted.clone())),
         service("api", 2, plain.clone())
@@ -195,14 +195,14 @@ fn accepting_never_replaces_a_recorded_secret_by_its_ciphertext() {
         adopted(service("web", 1, json!({"key": "A", "value": "hunter2"})), service("web", 1, encrypted.clone())),
         service("web", 1, plain.clone())
     );
-    // One that nobody recorded, and one that is recorded as the API returns it.
+    // An unrecorded one, and one that is recorded as the API returns it.
     let more = json!([{"name": "web", "envs": [encrypted, {"key": "B", "value": "EV[1:y]", "type": "SECRET"}]}]);
     let recorded = json!([{"name": "web", "envs": [plain]}]);
     assert_eq!(
         adopted(recorded, more),
         json!([{"name": "web", "envs": [plain, {"key": "B", "value": "EV[1:y]", "type": "SECRET"}]}])
     );
-    // A text that only looks like a ciphertext is a text.
+    // A text that only looks like a ciphertext is compared as text.
     let general = |value: &str| service("web", 1, json!({"key": "A", "value": value}));
     assert_eq!(adopted(general("x"), general("EV[x")), general("EV[x"));
 }
@@ -216,7 +216,7 @@ fn a_field_that_does_not_exist_names_the_nearest() {
         assert!(names.len() <= 3 && names[0] == nearest, "{field}: {names:?}");
     }
     assert_eq!(droplet.resolve("qqq", &Value::Null), Resolved::NoSuchField { nearest: vec![] });
-    // What the API added after this table was written can be recorded all the same.
+    // A field that the API added after this table was written can be recorded too.
     assert_eq!(droplet.resolve("brand_new.deep", &Value::Null), Resolved::Value(json!(1)));
     assert_eq!(droplet.resolve("brand_new.gone", &Value::Null), Resolved::Value(Value::Null));
     for field in ["user_data", "ssh_keys", "ssh_keys.0", "droplet_agent", "resize_disk"] {

@@ -1,4 +1,4 @@
-//! The class of a revert in the direction at hand.
+//! The class of a revert in its direction.
 
 use serde_json::Value;
 
@@ -10,7 +10,7 @@ use crate::digitalocean::kinds::{Guard, How, RevertCase, RevertRule, Reverts, Sh
 use crate::digitalocean::live::Resolved;
 use crate::digitalocean::{FieldComparison, IdFormat, Kind};
 
-/// The reason for a resource that is gone.
+/// The reason for a deleted resource.
 const GONE: &str = "The resource was deleted, and DigitalOcean does not restore it under its id; create it again and \
                     record the new one.";
 /// The reason for a resource that should not exist.
@@ -21,13 +21,13 @@ const CREDENTIAL: &str = "The recorded or the live value holds a credential, and
 /// The reason for a field without a rule.
 const NO_RULE: &str = "The operator does not know how DigitalOcean changes this field; change it there.";
 
-/// The class of a revert, in the direction at hand.
+/// The class of a revert, in its direction.
 #[must_use]
 pub fn assess(revert: &Revert<'_>) -> Assessment {
     judge(revert).assessment
 }
 
-/// The assessment of a resource that is gone, or that exists and should not.
+/// The assessment of a resource that was deleted, or that exists unexpectedly.
 #[must_use]
 pub fn existence(is_gone: bool) -> Assessment {
     Assessment::new(Class::NotRevertible, Some(if is_gone { GONE } else { UNWANTED }.to_owned()))
@@ -68,7 +68,7 @@ pub(in crate::digitalocean) fn guards(kind: Kind, field: &str) -> Vec<&'static G
     writes.filter_map(|write| write.guard.as_ref()).collect()
 }
 
-/// An assessment, and the steps that it is about.
+/// An assessment, and the steps that it covers.
 pub(super) struct Judged {
     pub(super) assessment: Assessment,
     pub(super) how: Option<&'static How>,
@@ -79,12 +79,13 @@ impl Assessment {
         Self { class, why, warnings: Vec::new() }
     }
 
-    /// The worse of two: the one for which the user has to allow more.
+    /// The worse of two: the one that needs the higher permission.
     fn or(mut self, other: Self) -> Self {
         let mut warnings = std::mem::take(&mut self.warnings);
         warnings
             .extend(other.warnings.iter().filter(|warning| !warnings.contains(warning)).cloned().collect::<Vec<_>>());
-        // Not by class alone: a revert of which one part is one-way and another one loses data must not count as one-way.
+        // The class alone is not enough: a revert with a one-way part and a part that loses data must not count as
+        // one-way.
         let rank = |class: Class| (Allow::needed(class).is_none(), Allow::needed(class), class);
         let worse = if rank(other.class) > rank(self.class) { other } else { self };
         Self { warnings, ..worse }
@@ -126,7 +127,7 @@ pub(super) fn judge(revert: &Revert<'_>) -> Judged {
     if takes_parts(reverts, judged.how)
         && let Err(why) = document.restored(field, desired)
     {
-        return Judged::never(format!("The field cannot be put back: {why}."));
+        return Judged::never(format!("The field cannot be reverted: {why}."));
     }
     if let FieldComparison::Done(comparison) = document.compare(field, desired) {
         if let Some(parts) = parts(reverts, &path, &comparison.differences, document.document()) {
@@ -141,14 +142,14 @@ pub(super) fn judge(revert: &Revert<'_>) -> Judged {
     if judged.how == Some(&How::Features) {
         judged.assessment = features(revert, &live);
     }
-    // Only this step reads the value from the record, and can do without the earlier one.
+    // Only this step reads the value from the record, and works without the earlier one.
     if !matches!(judged.how, Some(How::UpdateResource(_))) && holds_credential(revert) {
         return Judged::never(CREDENTIAL);
     }
     judged
 }
 
-/// The reason why a recorded value can never be the live one: its form is another.
+/// The reason why a recorded value can never equal the live one: it has another form.
 fn misshapen(how: Option<&How>, desired: &Value, live: &Value) -> Option<String> {
     if matches!(how, Some(How::Backups | How::EnableIPv6)) {
         let is_switch = text(desired).is_some_and(|text| text == "true" || text == "false");
@@ -174,7 +175,7 @@ fn misshapen(how: Option<&How>, desired: &Value, live: &Value) -> Option<String>
     (!is_right).then(|| format!("The recorded value is not {wanted}, as DigitalOcean has it; correct the record."))
 }
 
-/// Whether the recorded or the live value holds a credential, which no saga stores.
+/// Returns true if the recorded or the live value holds a credential, which no saga stores.
 pub(super) fn holds_credential(revert: &Revert<'_>) -> bool {
     let Revert { field, desired, document, .. } = *revert;
     let holds = |value: &Value| document.hide(field, value) != *value;
@@ -218,7 +219,7 @@ fn judge_at(
     Judged { assessment: Assessment { class, why: says, warnings: warnings.into_iter().flatten().collect() }, how }
 }
 
-/// Whether a part of the rule's field can be put back alone.
+/// Returns true if a part of the rule's field can be reverted alone.
 fn takes_parts(reverts: &Reverts, how: Option<&How>) -> bool {
     match how {
         Some(How::UpdateResource(write)) => {
@@ -229,7 +230,7 @@ fn takes_parts(reverts: &Reverts, how: Option<&How>) -> bool {
     }
 }
 
-/// The worst of the parts that differ, where parts have rules of their own.
+/// The worst of the differing parts, if parts have their own rules.
 fn parts(
     reverts: &'static Reverts,
     path: &[String],
@@ -260,7 +261,7 @@ fn parts(
     differences.iter().map(of_part).reduce(Assessment::or)
 }
 
-/// The assessment of a tag that comes or goes, by the resources that select by it.
+/// The assessment of an added or removed tag, by the resources that select by it.
 fn selecting(difference: &Difference, selected: &super::SelectedTags) -> Assessment {
     let tag = difference.expected.as_ref().or(difference.actual.as_ref()).and_then(Value::as_str).unwrap_or_default();
     match selected.get(&tag.to_lowercase()) {
@@ -275,7 +276,7 @@ fn selecting(difference: &Difference, selected: &super::SelectedTags) -> Assessm
     }
 }
 
-/// The worst of the features that differ.
+/// The worst of the differing features.
 fn features(revert: &Revert<'_>, live: &Value) -> Assessment {
     let changes = feature_changes(revert.desired, live);
     let each = changes.iter().map(|(feature, is_on)| {
@@ -288,7 +289,7 @@ fn features(revert: &Revert<'_>, live: &Value) -> Assessment {
     each.reduce(Assessment::or).unwrap_or_else(|| Assessment::new(Class::Safe, None))
 }
 
-/// The features to enable and to disable. The cloud adds others by itself.
+/// The features to enable and to disable. The cloud adds further ones.
 pub(super) fn feature_changes(desired: &Value, live: &Value) -> Vec<(String, bool)> {
     let names = |value: &Value| -> Vec<String> {
         let names = value.as_array().into_iter().flatten().filter_map(Value::as_str);

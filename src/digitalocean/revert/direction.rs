@@ -9,7 +9,7 @@ use crate::digitalocean::document::is_blank;
 use crate::digitalocean::kinds::Direction;
 
 impl Direction {
-    /// Whether a revert from the live to the recorded value goes in this direction.
+    /// Returns true if a revert from the live to the recorded value goes in this direction.
     pub(super) fn is_of(self, recorded: &Value, live: &Value) -> bool {
         match self {
             Self::Growing => compare(recorded, live) == Some(Ordering::Greater),
@@ -26,7 +26,7 @@ fn is_true(value: &Value) -> bool {
     text(value).is_some_and(|text| text == "true")
 }
 
-/// The items of a list, or the only one, in lower case.
+/// The items of a list, or a single item, in lower case.
 fn items(value: &Value) -> Vec<String> {
     let items = match value {
         Value::Array(items) => items.as_slice(),
@@ -36,7 +36,7 @@ fn items(value: &Value) -> Vec<String> {
     items.map(|item| text(item).map_or_else(|| item.to_string(), |text| text.to_lowercase())).collect()
 }
 
-/// The order of two numbers, sizes or versions; none where they cannot be compared.
+/// The order of two numbers, sizes or versions; none if they cannot be compared.
 fn compare(recorded: &Value, live: &Value) -> Option<Ordering> {
     let (recorded, live) = (text(recorded)?.to_lowercase(), text(live)?.to_lowercase());
     if let (Some(one), Some(other)) = (load_balancer_units(&recorded), load_balancer_units(&live)) {
@@ -46,7 +46,7 @@ fn compare(recorded: &Value, live: &Value) -> Option<Ordering> {
         return Some(match (one.0.cmp(&other.0), one.1.cmp(&other.1)) {
             (Ordering::Equal, order) | (order, Ordering::Equal) => order,
             (one, other) if one == other => one,
-            // Smaller in one respect.
+            // Smaller in at least one number.
             _ => Ordering::Less,
         });
     }
@@ -102,7 +102,7 @@ mod tests {
             assert!(Direction::Shrinking.is_of(&smaller, &larger), "{smaller} {larger}");
             assert!(!Direction::Growing.is_of(&larger, &larger), "{larger}");
         }
-        // Fewer processors, although more memory.
+        // Fewer processors, but more memory.
         assert!(Direction::Shrinking.is_of(&json!("gd-2vcpu-16gb"), &json!("db-s-4vcpu-8gb")));
         for (one, other) in [(json!("nyc3"), json!("ams3")), (json!([1]), json!([2])), (json!(null), json!(1))] {
             assert!(!Direction::Growing.is_of(&one, &other) && !Direction::Shrinking.is_of(&one, &other));

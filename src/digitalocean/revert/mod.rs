@@ -1,7 +1,7 @@
-//! Reverting one drifted field: its class in the direction at hand, and the steps that put it back. Pure.
+//! Reverting one drifted field: its class in its direction, and the steps. Pure.
 //!
-//! - [`assess`] gives the class and the reason, by the rules in the kinds' data files;
-//! - [`plan`] gives the steps of a saga, and the calls and warnings for people;
+//! - [`assess`] returns the class and the reason, by the rules in the kinds' data files;
+//! - [`plan`] returns the steps of a saga, and the calls and warnings for people;
 //! - `request` builds the calls of the step `UpdateResource`.
 
 mod assess;
@@ -33,7 +33,7 @@ pub use planned::{PlannedCall, PlannedStep};
 pub use reference::reference;
 pub(crate) use request::value_before;
 
-/// A drifted field to put back.
+/// A drifted field to revert.
 #[derive(Clone, Copy, Debug)]
 pub struct Revert<'a> {
     /// The recorded field.
@@ -52,11 +52,11 @@ pub type SelectedTags = BTreeMap<String, String>;
 /// The class of a revert, with its reasons.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Assessment {
-    /// The class of the direction at hand.
+    /// The class in its direction.
     pub class: Class,
     /// The effect, or the reason why the field cannot be reverted; none for a safe revert.
     pub why: Option<String>,
-    /// Side effects that people should know.
+    /// Side effects for people.
     pub warnings: Vec<String>,
 }
 
@@ -100,7 +100,7 @@ impl Allow {
         self.into()
     }
 
-    /// Whether a revert of this class is allowed.
+    /// Returns true if a revert of this class is allowed.
     #[must_use]
     pub fn permits(self, class: Class) -> bool {
         Self::needed(class).is_some_and(|needed| needed <= self)
@@ -118,13 +118,13 @@ impl Allow {
     }
 }
 
-/// Whether resources of a kind select others by tags.
+/// Returns true if resources of a kind select others by tags.
 #[must_use]
 pub fn selects_by_tags(kind: Kind) -> bool {
     kind.row().revert.as_ref().is_some_and(|reverts| !reverts.selects_by.is_empty())
 }
 
-/// The URN of a resource, where it can be assigned to a project.
+/// The URN of a resource, if it can be assigned to a project.
 pub(crate) fn urn(key: &ResourceKey) -> Option<String> {
     let rules = key.kind.row().revert.as_ref()?.fields.iter();
     let mut kinds = rules.filter_map(|rule| match &rule.how {

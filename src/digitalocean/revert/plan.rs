@@ -1,14 +1,14 @@
-//! The plan of a revert: the steps of its saga, and what people should know before.
+//! The plan of a revert: the steps of its saga, and the information for people.
 
 use super::assess::{Judged, judge};
 use super::planned::{PlannedCall, PlannedStep};
 use super::steps::Permitted;
 use super::{Allow, Assessment, Class, Revert};
 
-/// The most steps of a saga.
+/// The maximum number of steps of a saga.
 const MAX_STEPS: usize = 64;
 
-/// How a field is put back.
+/// The plan to revert a field.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Plan {
     /// The class, its reasons and the warnings.
@@ -19,7 +19,7 @@ pub struct Plan {
     pub calls: Vec<PlannedCall>,
 }
 
-/// A field is not reverted.
+/// The reason why a field is not reverted.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {
     /// It cannot be reverted.
@@ -29,10 +29,10 @@ pub enum Refused {
         what: String,
         /// The class.
         class: Class,
-        /// The reason and the way out.
+        /// The reason and the alternative.
         why: String,
     },
-    /// The user has to allow more.
+    /// The user has to allow more effects.
     #[error("{what} is {class}: {why} To allow that, set arcadia.cloud/revert={}", needs.annotation())]
     NotAllowed {
         /// The field and the resource.
@@ -41,7 +41,7 @@ pub enum Refused {
         class: Class,
         /// The effect.
         why: String,
-        /// The permission that is missing.
+        /// The missing permission.
         needs: Allow,
     },
 }

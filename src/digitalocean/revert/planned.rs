@@ -11,11 +11,11 @@ pub struct PlannedStep {
     pub name: String,
     /// The kind of step.
     pub step: &'static str,
-    /// Its parameters. They hold no credentials.
+    /// Its parameters, which contain no credentials.
     pub with: Map<String, Value>,
-    /// Whether it cannot be undone.
+    /// True if it cannot be undone.
     pub irreversible: bool,
-    /// The timeout, where the default of the step is too short.
+    /// The timeout, if the default of the step is too short.
     pub timeout: Option<Duration>,
 }
 
@@ -26,6 +26,6 @@ pub struct PlannedCall {
     pub method: &'static str,
     /// The path, with ids.
     pub path: String,
-    /// The changes in its body, such as `ttl: 60 -> 3600`. Credentials stand as fingerprints.
+    /// The changes in its body, such as `ttl: 60 -> 3600`. Credentials are shown as fingerprints.
     pub changes: Vec<String>,
 }

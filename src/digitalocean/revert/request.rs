@@ -28,13 +28,13 @@ pub(crate) struct Request {
     pub(crate) route: &'static str,
     pub(crate) scope: &'static str,
     pub(crate) body: Value,
-    /// The key of the response; none where it has no body.
+    /// The key of the response; none if it has no body.
     pub(crate) answer: Option<&'static str>,
     /// The body in another spelling, for servers that refuse the first one with 422.
     pub(crate) alternative: Option<Value>,
 }
 
-/// How the resource takes changes of a field.
+/// The write that changes a field of the resource.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct FieldWrite {
     write: &'static Write,
@@ -59,7 +59,7 @@ impl FieldWrite {
         Self::named(revert.document.key().kind, judge(revert).how?)
     }
 
-    /// The write that a field took when it had this value, whatever the direction: for undoing.
+    /// The write that a field needed when it had this value, in either direction: for undoing.
     pub(crate) fn from(live: &Live, field: &str, was: &Value) -> Option<Self> {
         let kind = live.key().kind;
         let rule = rule(kind.row().revert.as_ref()?, &live.path(field))?;
@@ -82,22 +82,22 @@ impl FieldWrite {
         other.map_or(self, |write| Self { write })
     }
 
-    /// Whether the resource is being changed.
+    /// The progress of a change of the resource.
     pub(crate) fn rest(self, document: &Value) -> RestState {
         self.write.rest.as_ref().map_or(RestState::AtRest, |rest| rest.state(document))
     }
 
-    /// Whether one call is all, and its response shows the new value.
+    /// Returns true if one call completes the change, and its response shows the new value.
     pub(crate) fn is_done_at_once(self) -> bool {
         self.write.rest.is_none() && !self.has_members()
     }
 
-    /// Whether single members are added and removed.
+    /// Returns true if members are added and removed one by one.
     pub(crate) fn has_members(self) -> bool {
         self.write.shape == Shape::Members
     }
 
-    /// The document without the members that a step added, and with those that it removed. Others stay.
+    /// The document without the members that a step added, and with those that it removed. Others are kept.
     pub(crate) fn undone_members(self, live: &Live, field: &str, was: &Value, wrote: &Value) -> Option<Value> {
         if !self.has_members() {
             return None;
@@ -118,7 +118,7 @@ impl FieldWrite {
         put(&mut document, &path, Value::Array(members)).then_some(document)
     }
 
-    /// Keys of the body that are sent with the recorded value of another field, and the fields.
+    /// Keys of the body that are sent with the recorded value of another field, and those fields.
     pub(crate) fn with_recorded(self) -> &'static BTreeMap<String, String> {
         &self.write.with_recorded
     }
@@ -131,12 +131,12 @@ impl FieldWrite {
         Some((guard, path, &guard.get.key))
     }
 
-    /// Whether the version in the body has to be looked up.
+    /// Returns true if the version in the body has to be looked up.
     pub(crate) fn needs_version(self) -> bool {
         self.write.spelling == Some(Spelling::ClusterVersion)
     }
 
-    /// The scope of a field that the write sends and that the document does not show.
+    /// The scope of a field that the write sends but the document does not show.
     pub(crate) fn hidden(self, live: &Live) -> Option<&'static str> {
         let document = live.document();
         let lacking = self.write.must_show.iter().find(|(field, _)| document.get(field.as_str()).is_none());
@@ -148,7 +148,7 @@ impl FieldWrite {
         hidden.next().map(|(_, scope)| scope.as_str())
     }
 
-    /// The scopes without which nested lists are missing from the document, and nothing shows it.
+    /// The scopes without which nested lists are missing from the document without any sign.
     pub(crate) fn scopes_in_doubt(self, kind: Kind) -> Vec<&'static str> {
         let gated = &kind.row().gated;
         let is_evident = |scope: &str| gated.iter().any(|(gate, of)| gate.len() == 1 && of == scope);
@@ -206,7 +206,7 @@ impl FieldWrite {
         }
     }
 
-    /// All that the document shows, but for what must not be sent. A null is the same as a key that is missing.
+    /// The whole document, except parts that must not be sent. A null equals a missing key.
     fn whole(self, restored: &Value) -> Map<String, Value> {
         let mut body = restored.clone();
         remove_all(&mut body, &self.write.omit);
@@ -218,7 +218,7 @@ impl FieldWrite {
         body
     }
 
-    /// The changed field and those that are sent along.
+    /// The changed field and the fields that are sent along.
     fn body(self, path: &[String], restored: &Value) -> Map<String, Value> {
         let mut body = Value::Object(Map::new());
         if let Value::Object(body) = &mut body {
@@ -242,7 +242,7 @@ impl FieldWrite {
         }
     }
 
-    /// A call that adds members first, and then one that removes others.
+    /// A call that first adds members, and then one that removes others.
     fn members(self, live: &Live, path: &[String], restored: &Value) -> Result<Request, String> {
         let dotted = path.join(".");
         let items = |document: &Value| at(document, &dotted).map(members_of).unwrap_or_default();
@@ -271,7 +271,7 @@ fn request(call: &'static Call, scope: &'static str) -> Request {
     Request { verb: call.verb, route: &call.path, scope, body: Value::Null, answer: None, alternative: None }
 }
 
-/// The members of a list; a switch that is on has one.
+/// The members of a list; an enabled switch has one.
 fn members_of(value: &Value) -> Vec<Value> {
     match value {
         Value::Array(items) => items.iter().filter(|item| !is_blank(item)).cloned().collect(),
@@ -292,7 +292,7 @@ fn member_body(template: &BTreeMap<String, Content>, key: &ResourceKey, members:
     Value::Object(body)
 }
 
-/// Items of lists keep their `uuid` only where they are live: the cloud gives new ones to others.
+/// Items of lists keep their `uuid` only if they are live: the cloud assigns new ones to others.
 fn drop_old_ids(body: &mut Map<String, Value>, live: &Value) {
     for (key, value) in body {
         let items = live.get(key.as_str()).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
@@ -305,7 +305,7 @@ fn drop_old_ids(body: &mut Map<String, Value>, live: &Value) {
     }
 }
 
-/// Droplets are numbers, and may be recorded as texts.
+/// Droplets are numbers, but may be recorded as texts.
 fn numbers(body: &mut Map<String, Value>) {
     for (key, value) in body {
         match value {
@@ -331,7 +331,7 @@ fn document_path(live: &Live, field: &str) -> Vec<String> {
     }
 }
 
-/// Whether a dotted path is another one or below it.
+/// Returns true if a dotted path equals another one or is below it.
 fn is_within(path: &str, other: &str) -> bool {
     path.strip_prefix(other).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }

@@ -1,4 +1,4 @@
-//! The API's own spelling of bodies: values that are equal in a comparison, but refused in a write.
+//! The API's spelling of bodies: values that are equal in a comparison, but refused in a write.
 
 use serde_json::{Map, Value, json};
 
@@ -7,13 +7,13 @@ use crate::digitalocean::document::{is_blank, str_at};
 use crate::digitalocean::equivalence::{ALL_PORTS, port_range};
 use crate::digitalocean::kinds::Spelling;
 
-/// Regions whose load balancers have a named size in place of a number of nodes.
+/// Regions whose load balancers have a named size instead of a number of nodes.
 const NAMED_SIZES: [&str; 3] = ["ams2", "nyc2", "sfo1"];
-/// The names of these numbers of nodes.
+/// The names of these sizes, with their numbers of nodes.
 const SIZES: [(&str, u64); 3] = [("lb-small", 1), ("lb-medium", 3), ("lb-large", 6)];
 
 impl Spelling {
-    /// Spells a body in which the field `changed` differs from the live document.
+    /// Normalizes a body in which the field `changed` differs from the live document.
     pub(super) fn spell(self, body: &mut Map<String, Value>, changed: &str) {
         match self {
             Self::AlertPolicy => alert_policy(body),
@@ -27,7 +27,7 @@ impl Spelling {
         }
     }
 
-    /// The other spelling, where servers are known that refuse the first.
+    /// The other spelling, if some servers refuse the first one.
     pub(super) fn alternative(self, body: &Map<String, Value>) -> Option<Map<String, Value>> {
         if self != Self::FirewallPorts {
             return None;
@@ -111,7 +111,7 @@ fn load_balancer(body: &mut Map<String, Value>, changed: &str) {
     }
 }
 
-/// Writes a source of a load balancer's firewall with its type.
+/// Adds the type to a source of a load balancer's firewall.
 fn source(source: &mut Value) {
     if let Value::String(text) = source
         && !text.starts_with("ip:")
@@ -122,7 +122,7 @@ fn source(source: &mut Value) {
     }
 }
 
-/// Keeps one notation of the size: the changed one, as the region takes it.
+/// Keeps one notation of the size: the changed one, in the form of the region.
 fn size(body: &mut Map<String, Value>, changed: &str, is_named: bool) {
     let units = |name: &Value| SIZES.iter().find(|(size, _)| name == size).map(|(_, units)| json!(units));
     let name =

@@ -1,4 +1,4 @@
-//! The steps that put a field back, and their calls.
+//! The steps that revert a field, and their calls.
 
 use serde_json::{Map, Value, json};
 
@@ -10,13 +10,13 @@ use crate::digitalocean::document::{at, is_blank};
 use crate::digitalocean::kinds::{Call, How, MemberCall, Shape};
 use crate::digitalocean::{FieldComparison, Verb};
 
-/// The most columns of a value in a plan.
+/// The maximum number of columns of a value in a plan.
 const COLUMNS: usize = 60;
 
 /// The steps and the calls of a plan.
 type Steps = (Vec<PlannedStep>, Vec<PlannedCall>);
 
-/// A revert that is allowed.
+/// A permitted revert.
 pub(super) struct Permitted<'a> {
     pub(super) revert: &'a Revert<'a>,
     pub(super) record: &'a str,
@@ -25,7 +25,7 @@ pub(super) struct Permitted<'a> {
 }
 
 impl Permitted<'_> {
-    /// The steps to put the field back, and the last one that verifies it.
+    /// The steps that revert the field, and a last step that verifies it.
     pub(super) fn steps(&self, how: &How) -> Result<Steps, String> {
         let (mut steps, calls) = self.changes(how)?;
         if steps.is_empty() {
@@ -85,7 +85,7 @@ impl Permitted<'_> {
         if let (Some(call), Shape::Body | Shape::Whole) = (&write.call, write.shape) {
             return Ok((vec![step], vec![self.call(call, changes)]));
         }
-        // A switch is one member.
+        // A switch is a single member.
         let is_added = |difference: &Difference| match self.revert.desired {
             Value::Bool(is_on) => *is_on,
             _ => difference.actual.is_none(),
@@ -156,7 +156,7 @@ impl Permitted<'_> {
             let path = format!("/v2/tags/{tag}/resources");
             calls.push(PlannedCall { method, path, changes: vec![format!("{verb} {resource} {}", self.id())] });
         }
-        // Nothing is without its firewall in between.
+        // No resource is without its firewall in between.
         steps.sort_by_key(|step| step.step != "TagResource");
         calls.sort_by_key(|call| call.method != "POST");
         (steps, calls)
@@ -349,7 +349,7 @@ impl Permitted<'_> {
         }
     }
 
-    /// The changes, in one line each.
+    /// The changes, each in one line.
     fn differences(&self) -> Vec<String> {
         self.compared().iter().map(|difference| self.line(difference)).collect()
     }

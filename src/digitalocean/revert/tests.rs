@@ -1,4 +1,4 @@
-//! Every field of every kind has a rule, and every rule can be carried out.
+//! Every field of every kind has a rule, and every rule can be executed.
 
 use std::collections::BTreeMap;
 
@@ -181,7 +181,7 @@ fn a_resource_of_another_controller_is_refused_by_name() {
     assert!(why.contains("the Kubernetes cluster that created the firewall"), "{why}");
     let node = live("Droplet", "7", &json!({"id": 7, "name": "node", "tags": ["k8s", "k8s:worker"]}));
     assert_eq!(assessed(&node, "name", &json!("web")).class, Class::NotRevertible);
-    // It is no revert in any case, and the reason is of the field.
+    // It is never a revert, and the reason is that of the field.
     assert_eq!(assessed(&node, "id", &json!(8)).class, Class::NotOurs);
 }
 

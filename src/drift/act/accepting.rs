@@ -1,4 +1,4 @@
-//! The write that makes live values the desired ones.
+//! The write that makes live values the desired values.
 
 use futures::stream::{self, StreamExt};
 use json_patch::{AddOperation, PatchOperation, ReplaceOperation, jsonptr::PointerBuf};
@@ -18,11 +18,11 @@ use crate::{
     kube_ext::{cache::Cache, call::Error},
 };
 
-/// How many decisions are verified side by side.
+/// The number of decisions that are verified concurrently.
 const SIDE_BY_SIDE: usize = 8;
 
 impl Executor<'_> {
-    /// Returns what the API server refused.
+    /// Returns the refusals of the API server.
     pub(super) async fn adopt(
         &self,
         adoptions: Vec<Adoption>,
@@ -51,7 +51,7 @@ impl Executor<'_> {
                         info!(record = %self.key, drift = %drift, field, "accepted: the live value is the desired one");
                     }
                 }
-                // One value may have spoilt it for the others.
+                // One value may be the reason for the refusal of all.
                 Err(error) if is_refusal(&error) && batch.len() > 1 => {
                     let second = batch.split_off(batch.len() / 2);
                     batches.extend([second, batch]);
@@ -63,7 +63,7 @@ impl Executor<'_> {
         Ok(refused)
     }
 
-    /// Reading the live resource took a while, and decisions may have been taken back since.
+    /// Checks that the decisions were not withdrawn while the live resource was read.
     async fn verify(&self, adoptions: Vec<Adoption>) -> Result<(Vec<Adoption>, Vec<(Adoption, Error)>), Error> {
         let verify = async |adoption: Adoption| {
             let Some(drift) = self.known(&adoption.drift) else { return (adoption, Ok(())) };
@@ -82,7 +82,7 @@ impl Executor<'_> {
         Ok((verified, refused))
     }
 
-    /// The one write that makes live values the desired ones, and remembers which drifts they were.
+    /// The single write that makes live values the desired values, and marks their drifts as adopted.
     async fn write_desired(
         &self,
         batch: &[Adoption],
@@ -99,7 +99,7 @@ impl Executor<'_> {
             add(&["metadata", "annotations"], json!({ annotations::LAST_ACCEPTED: marks.text() }))
         };
         let adopt = |Adoption { field, value, .. }: &Adoption| add(&["spec", "desired", field], value.clone());
-        // The API server refuses the patch when the record is not the one that was evaluated any more.
+        // The API server refuses the patch if the record is no longer the evaluated one.
         let bind = PatchOperation::Replace(ReplaceOperation {
             path: PointerBuf::from_tokens(["metadata", "resourceVersion"]),
             value: version.into(),

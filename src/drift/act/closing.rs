@@ -38,7 +38,7 @@ impl Executor<'_> {
         let claim =
             Claim { kind: conditions::RESOLVED, status: ConditionStatus::True, reason, message: message.clone() };
         let decided = match phase {
-            // If the annotation is gone already, no later one counts as this decision.
+            // If the annotation is already removed, no later one counts as this decision.
             DriftPhase::Accepted => Decided {
                 decision: Some(drift.accept.clone().unwrap_or_default()),
                 because: drift.because.clone(),

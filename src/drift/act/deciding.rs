@@ -1,4 +1,4 @@
-//! The writes about decisions that are refused, wait, or come too late.
+//! The writes about decisions that are refused, wait, or are too late.
 
 use jiff::Timestamp;
 use kube::{
@@ -35,7 +35,7 @@ impl Executor<'_> {
         Ok(())
     }
 
-    /// A decision on a resolved drift. `Resolved` stays as it is.
+    /// Answers a decision on a resolved drift. `Resolved` is unchanged.
     pub(super) async fn answer(&mut self, name: &str, message: String) -> Result<(), Error> {
         let Some(drift) = self.known(name) else { return Ok(()) };
         info!(record = %self.key, drift = name, why = message, "a decision came too late");
@@ -65,7 +65,7 @@ impl Executor<'_> {
         let is_new = self.known(name).is_some_and(|drift| drift.waits.as_deref() != Some(message.as_str()));
         if is_new {
             match self.wait(name, message).await {
-                // The refusal of the other write is published already.
+                // The refusal of the other write is already published.
                 Err(error) if is_refusal(&error) => return Ok(false),
                 waits => waits?,
             }

@@ -33,7 +33,7 @@ pub struct Executor<'a> {
     pub key: &'a ObjectKey,
     /// The record's UID.
     pub(super) owner: &'a str,
-    /// The record; none when it does not exist any more.
+    /// The record; none if it no longer exists.
     pub(super) record: Option<&'a Record>,
     /// The drifts for which the plan was made.
     pub(super) drifts: &'a [KnownDrift],
@@ -44,18 +44,18 @@ pub struct Executor<'a> {
 }
 
 impl<'a> Executor<'a> {
-    /// Nothing done yet about a record.
+    /// An executor for a record, before any write.
     pub fn new(key: &'a ObjectKey, entry: &'a Entry, context: &'a Context) -> Self {
         let record = &entry.record;
         Self { key, owner: &record.uid, record: Some(record), drifts: &entry.drifts, context, written: HashMap::new() }
     }
 
-    /// Nothing done yet about the drifts of a record that does not exist any more.
+    /// An executor for the drifts of a record that no longer exists, before any write.
     pub fn on_orphans(orphans: &'a Orphans, key: &'a ObjectKey, context: &'a Context) -> Self {
         Self { key, owner: &orphans.owner, record: None, drifts: &orphans.drifts, context, written: HashMap::new() }
     }
 
-    /// Writes nothing, bound to the drift's version: it is refused when the decision was taken back or changed since.
+    /// An empty write, bound to the drift's version: it is refused if the decision was withdrawn or changed since.
     pub(super) async fn confirm(&self, drift: &KnownDrift) -> Result<KnownDrift, Error> {
         let doing = format!("confirming the decision on Drift {}/{}", self.key.namespace, drift.name);
         let nothing = Patch::Merge(json!({ "metadata": { "resourceVersion": drift.resource_version } }));
@@ -63,7 +63,7 @@ impl<'a> Executor<'a> {
         Ok(KnownDrift::of(&self.heard(drift, written)?))
     }
 
-    /// Writes what an open drift says of itself.
+    /// Writes a condition of an open drift.
     pub(super) async fn say(&mut self, name: &str, what: &str, claim: Claim) -> Result<(), Error> {
         let Some(drift) = self.known(name) else { return Ok(()) };
         self.patch_drift_status(&drift, what, open_status(&drift, claim)).await
@@ -82,7 +82,8 @@ impl<'a> Executor<'a> {
         Ok(())
     }
 
-    /// The answer to a write. A drift that is gone is forgotten: its deletion may have been told before it was known here.
+    /// Applies the response to a write. A deleted drift is forgotten: its deletion may have been observed before it was
+    /// cached.
     pub(super) fn heard(&self, drift: &KnownDrift, written: Result<Drift, Error>) -> Result<Drift, Error> {
         if matches!(written, Err(Error::NotFound { .. })) {
             self.context.index().forget_drift(self.owner, &drift.uid);
@@ -90,8 +91,8 @@ impl<'a> Executor<'a> {
         written
     }
 
-    /// The drift as the plan saw it, or as this plan has written it. Never what the watch brought since: a decision
-    /// made in between has to be evaluated, so the write must be refused.
+    /// The drift as the plan read it, or as this plan has written it. Never a version that the watch returned since: a
+    /// decision made in between has to be evaluated, so the write must be refused.
     pub(super) fn known(&self, name: &str) -> Option<KnownDrift> {
         let planned = || self.drifts.iter().find(|drift| drift.name.as_ref() == name);
         self.written.get(name).or_else(planned).cloned()
@@ -132,7 +133,7 @@ impl<'a> Executor<'a> {
         }
     }
 
-    /// The record, as the objects that go with it refer to it.
+    /// The owner reference of objects that belong to the record.
     pub(super) fn owner_reference(&self) -> OwnerReference {
         OwnerReference {
             api_version: ProvisionedResource::api_version(&()).into_owned(),
@@ -144,7 +145,7 @@ impl<'a> Executor<'a> {
         }
     }
 
-    /// The record, as events refer to it.
+    /// The record as the object of events.
     pub fn about(&self) -> ObjectReference {
         ObjectReference {
             api_version: Some(ProvisionedResource::api_version(&()).into_owned()),
@@ -177,7 +178,7 @@ pub(super) fn params() -> PatchParams {
     PatchParams { field_manager: Some(OPERATOR.to_owned()), ..PatchParams::default() }
 }
 
-/// The status of an open drift that says this of itself.
+/// The status of an open drift with this condition.
 pub(super) fn open_status(drift: &KnownDrift, claim: Claim) -> Value {
     let previous = drift.transition.map(|since| (claim.status, since));
     json!({
@@ -191,12 +192,12 @@ pub(super) fn open_status(drift: &KnownDrift, claim: Claim) -> Value {
     })
 }
 
-/// Whether the API server would refuse the same write again, until somebody changes something else.
+/// Returns true if the API server would refuse the same write again, until another object changes.
 pub(super) const fn is_refusal(error: &Error) -> bool {
     matches!(error, Error::Refused { .. } | Error::Forbidden { .. } | Error::AlreadyExists { .. })
 }
 
-/// A message, and why the person decided so.
+/// A message with the person's reason for the decision.
 pub(super) fn with_reason(message: &str, drift: &KnownDrift) -> String {
     drift.because.as_ref().map_or_else(|| message.to_owned(), |because| format!("{message} ({})", brief(because)))
 }

@@ -1,4 +1,4 @@
-//! The writes about drifts that open, change and go.
+//! The writes about drifts that open, change or are deleted.
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -55,7 +55,7 @@ impl Executor<'_> {
         info!(record = %self.key, drift = name, resource = %record.resource, field, difference, "drift detected");
         let drift = KnownDrift::of(&created);
         if field == EXISTS && created.spec.actual == "false" {
-            let note = format!("{} is gone: the provider says that it does not exist", record.resource);
+            let note = format!("{} is gone: the provider returned 404 twice", record.resource);
             self.tell(&drift, events::RESOURCE_GONE, "Detect", &note);
         } else {
             self.tell(&drift, events::DRIFT_DETECTED, "Detect", &format!("{}: {event}", record.resource));

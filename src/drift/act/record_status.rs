@@ -50,7 +50,7 @@ impl Executor<'_> {
             Err(error) => return Err(error),
         }
         match self.apply_status(&explicit(&status)).await {
-            // Too large, perhaps: a record that says less is better than one that says nothing.
+            // It may be too large: a shortened status is better than none.
             Err(Error::Refused { doing, message }) => {
                 warn!(record = %self.key, doing, why = message, "the API server refuses a status; retrying with a shorter one");
                 self.apply_status(&explicit(&reduced(status))).await.map(drop)

@@ -1,4 +1,4 @@
-//! The writes about reverts: the saga, and what the Drift says of it.
+//! The writes about reverts: the saga, and the state of the Drift.
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -31,10 +31,10 @@ use crate::{
 };
 
 impl Executor<'_> {
-    /// First write of a revert.
+    /// The first write of a revert.
     pub(super) async fn revert(&mut self, name: &str, order: PlannedSaga) -> Result<(), Error> {
         let (Some(drift), Some(_)) = (self.known(name), self.record) else { return Ok(()) };
-        // The decision may have been taken back while the live resource was read.
+        // The decision may have been withdrawn while the live resource was read.
         let drift = self.confirm(&drift).await?;
         let mut saga = Saga::new(&order.name, order.spec);
         saga.metadata.namespace = Some(self.key.namespace.to_string());
@@ -43,7 +43,7 @@ impl Executor<'_> {
         let doing = format!("creating Saga {}/{}", self.key.namespace, order.name);
         let params = PostParams { field_manager: Some(OPERATOR.to_owned()), ..PostParams::default() };
         let created = match written(&doing, self.sagas().create(&params, &saga)).await {
-            // An earlier try of this decision created it, and its response was lost.
+            // An earlier attempt for this decision created it, and its response was lost.
             Err(Error::AlreadyExists { .. }) => {
                 let doing = format!("reading Saga {}/{}", self.key.namespace, order.name);
                 let existing = bounded(&doing, self.sagas().get(&order.name)).await?;
@@ -60,7 +60,7 @@ impl Executor<'_> {
         Ok(())
     }
 
-    /// Second write of a revert, and later ones when the saga gets stuck or continues.
+    /// The second write of a revert, and later ones if the saga gets stuck or continues.
     pub(super) async fn follow(&mut self, name: &str, saga: &str, stuck: Option<String>) -> Result<(), Error> {
         let Some(drift) = self.known(name) else { return Ok(()) };
         let (reason, message) = match stuck {
@@ -74,7 +74,7 @@ impl Executor<'_> {
         Ok(())
     }
 
-    /// Cancels a saga that waits for its turn, before it changes anything: its decision is out of date.
+    /// Cancels a pending saga before it changes anything: its decision is outdated.
     pub(super) async fn cancel_revert(&mut self, name: &str, saga: &str) -> Result<(), Error> {
         let doing = format!("cancelling Saga {}/{saga}", self.key.namespace);
         let read = match bounded(&doing, self.sagas().get_opt(saga)).await? {
@@ -92,7 +92,7 @@ impl Executor<'_> {
         Ok(())
     }
 
-    /// The saga ended, and the drift is still there.
+    /// The saga has ended, and the drift still exists.
     pub(super) async fn fail_revert(&mut self, name: &str, message: String) -> Result<(), Error> {
         let Some(drift) = self.known(name) else { return Ok(()) };
         info!(record = %self.key, drift = name, why = message, "the revert failed");
@@ -103,7 +103,7 @@ impl Executor<'_> {
         Ok(())
     }
 
-    /// First write of the answer to a request for the plan.
+    /// The first write of the answer to a request for the plan.
     pub(super) async fn show_plan(&mut self, name: &str, plan: Plan, needs: Allow) -> Result<(), Error> {
         let Some(drift) = self.known(name) else { return Ok(()) };
         let planned = RevertPlan {

@@ -1,4 +1,4 @@
-//! The writes about acceptances that stand on a Drift. None of them touches the record.
+//! The writes about standing acceptances. No write changes the record.
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
@@ -23,7 +23,7 @@ use crate::{
 };
 
 impl Executor<'_> {
-    /// The only write of an acceptance that stands.
+    /// The only write of a standing acceptance.
     pub(super) async fn stand(
         &mut self,
         name: &str,
@@ -69,7 +69,7 @@ impl Executor<'_> {
         Ok(())
     }
 
-    /// An acceptance stands no more.
+    /// Ends an acceptance.
     pub(super) async fn end(&mut self, name: &str, why: Ending) -> Result<(), Error> {
         let Some(drift) = self.known(name) else { return Ok(()) };
         let field = named(&drift.field);
@@ -96,7 +96,7 @@ impl Executor<'_> {
         ];
         let mut status = json!({ "reason": why.reason(), "manifestPatch": null, "conditions": conditions });
         let more = match why {
-            // The same decision made again is a new one, and comes too late.
+            // The same decision made again is a new one, and too late.
             Ending::Withdrawn => Some(("decision", json!(""))),
             Ending::InRecord => Some(("acceptance", json!({ "mode": AcceptanceMode::InPlace }))),
             _ => None,
@@ -110,7 +110,7 @@ impl Executor<'_> {
         Ok(())
     }
 
-    /// The same value was accepted again, perhaps with another end.
+    /// The same value was accepted again, possibly with another end.
     pub(super) async fn reaffirm(&mut self, name: &str, until: Option<Timestamp>) -> Result<(), Error> {
         let Some(drift) = self.known(name) else { return Ok(()) };
         let is_moved = drift.accept_until != drift.decided.until;
@@ -135,7 +135,7 @@ impl Executor<'_> {
         Ok(())
     }
 
-    /// The annotations say again what was decided: the acceptance that stands, or the revert that runs.
+    /// Restores the annotations of the decision, either of a standing acceptance or of a running revert.
     pub(super) async fn restore_decision(&mut self, name: &str) -> Result<(), Error> {
         let Some(drift) = self.known(name) else { return Ok(()) };
         let Decided { decision, until, because, by } = &drift.decided;
@@ -165,7 +165,7 @@ fn standing(status: ConditionStatus, reason: &'static str, message: String) -> C
     Claim { kind: conditions::STANDING, status, reason, message }
 }
 
-/// The accepted value, or of a composite one the part that differed.
+/// The accepted value, or the differing part of a composite value.
 fn accepted_words(drift: &KnownDrift) -> String {
     let is_composite = drift.actual.starts_with(['[', '{']) && !drift.difference.is_empty();
     if is_composite { drift.difference.to_string() } else { brief(&drift.actual) }

@@ -23,22 +23,22 @@ use crate::{
     process::Process,
 };
 
-/// A request as the API server got it.
+/// A request to the API server.
 #[derive(Clone, Debug)]
 struct Asked {
     call: String,
     body: Value,
 }
 
-/// A controller, and what its API server was asked.
+/// A controller, and the requests to its API server.
 struct World {
     context: Arc<Context>,
     asked: Arc<Mutex<Vec<Asked>>>,
 }
 
 impl World {
-    /// With drifts of these fields, all of them accepted, and an API server that answers some requests with a status and
-    /// a reason, and takes all others.
+    /// Creates accepted drifts of these fields, and an API server that refuses some requests with a status and a
+    /// reason, and accepts all others.
     fn new(fields: &[&str], refuses: impl Fn(&Asked) -> Option<(u16, &'static str)> + Send + Sync + 'static) -> Self {
         let refuses = Arc::new(refuses);
         let asked = Arc::new(Mutex::new(Vec::new()));
@@ -133,7 +133,7 @@ fn adoption(field: &str) -> Adoption {
     Adoption { drift: format!("d-{field}").into(), field: field.to_owned(), value: json!("b"), accepted, stands: false }
 }
 
-/// As a plan has them.
+/// The accepted drifts as a plan contains them.
 fn accepting(fields: &[&str]) -> Vec<Write> {
     let adoptions = fields.iter().map(|field| adoption(field)).collect();
     let close = |field: &&str| Write::Close {
@@ -187,7 +187,7 @@ async fn a_value_that_the_api_server_refuses_holds_up_no_other_decision() {
         assert!(outcome.wrote);
         let [message] = &outcome.messages()[..] else { panic!("{outcome:?}") };
         assert!(message.starts_with("bad: ") && message.contains("by the test"), "{message}");
-        // All others were adopted, and every write remembers those before it.
+        // All others were adopted, and every write marks the earlier ones too.
         let writes = world.bodies("PATCH provisionedresources/web-1");
         let taken = writes.iter().filter(|body| !body.to_string().contains("desired/bad"));
         let marks: Vec<_> = taken.map(|body| body.as_array().unwrap().last().unwrap()["value"].clone()).collect();
@@ -196,7 +196,7 @@ async fn a_value_that_the_api_server_refuses_holds_up_no_other_decision() {
             ["uid-a", "uid-b", "uid-c"].iter().all(|uid| last.contains(uid)) && !last.contains("uid-bad"),
             "{last}"
         );
-        // The refused one says why it waits, and does not end as accepted.
+        // The refused one shows the reason of its wait, and does not end as accepted.
         let [said] = &world.bodies("PATCH drifts/d-bad/status")[..] else { panic!("one write") };
         assert_eq!(said["status"]["reason"], reason::DECISION_WAITING, "{reason}");
         for field in ["a", "b", "c"] {
@@ -230,7 +230,7 @@ async fn a_refused_write_holds_up_the_later_ones_of_its_drift() {
     };
     let outcome = world.carry_out([refuse("d-a"), refuse("d-b")].concat()).await.unwrap();
     assert_eq!(outcome.refused.len(), 1);
-    // A decision is never dropped without a word.
+    // A decision is never dropped without a message.
     assert_eq!(world.calls(), ["PATCH drifts/d-a/status", "PATCH drifts/d-b/status", "PATCH drifts/d-b"]);
 }
 

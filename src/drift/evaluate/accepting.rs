@@ -1,4 +1,4 @@
-//! Accepting a drift: in the record, or on the drift where a manifest declares the field. Pure.
+//! Accepting a drift: in the record, or on the drift if a manifest declares the field. Pure.
 
 use std::{borrow::Cow, collections::BTreeMap};
 
@@ -25,7 +25,7 @@ use crate::{
 };
 
 impl Planner<'_> {
-    /// Ends the acceptances that stand no more. Returns the desired values in effect.
+    /// Ends acceptances that no longer stand. Returns the desired values in effect.
     pub(super) fn settle_standing<'r>(
         &mut self,
         recorded: &Recorded<'r>,
@@ -46,7 +46,7 @@ impl Planner<'_> {
         standing::effective(recorded.desired, &self.accepted)
     }
 
-    /// The annotations of an acceptance that stands may have been changed: its end may move, and its value may not.
+    /// The annotations of a standing acceptance may have been changed: its end can change, its value cannot.
     pub(super) fn keep_to_decision(&mut self, drift: &KnownDrift) {
         let (Some(standing), Some(decision)) = (&drift.standing, &drift.accept) else { return };
         if drift.revert.is_some() {
@@ -83,7 +83,7 @@ impl Planner<'_> {
         self.writes.push(Write::RestoreDecision { drift: drift.name.clone() });
     }
 
-    /// Carries out, or refuses, the decision to accept. It binds to what the person saw.
+    /// Carries out, or refuses, the decision to accept. It applies to the value that the person saw.
     pub(super) fn decide(
         &mut self,
         drift: &KnownDrift,
@@ -111,7 +111,7 @@ impl Planner<'_> {
                 let is = brief(&full(live));
                 self.refuse(drift, format!("the live value is {is}, as accepted before; nothing is left to accept"));
             }
-            // Somebody made the live value the desired one already.
+            // The live value is already the desired one.
             Some(Finding::Matches { expected, live }) if shows(demanded, live) || shows(demanded, expected) => {
                 self.close_adopted(drift, recorded);
             }
@@ -130,7 +130,7 @@ impl Planner<'_> {
         }
     }
 
-    /// The live value becomes the desired one: in the record where nobody else declares it, else on the drift.
+    /// Makes the live value the desired one: in the record if no manifest declares it, else on the drift.
     fn accept(&mut self, drift: &KnownDrift, recorded: &Recorded<'_>, live: &Value, adopted: &Value) {
         let until = drift.accept_until.as_deref().map(|text| standing::end_from(text, recorded.now)).transpose();
         let until = match until {
@@ -170,8 +170,8 @@ impl Planner<'_> {
         }
     }
 
-    /// The value that accepting records in place of the declared one, where an accepted value is in effect: that one may
-    /// hold fingerprints, which are no values.
+    /// The value that accepting records in place of the declared one, if an accepted value is in effect: the accepted
+    /// value may contain fingerprints, which are not values.
     fn over_declared(&self, drift: &KnownDrift, declared: &Value) -> Option<Value> {
         let live = self.live.filter(|_| self.accepted.contains_key(drift.field.as_ref()))?;
         match compare(live, &drift.field, declared) {
@@ -206,9 +206,9 @@ impl Planner<'_> {
         }
     }
 
-    /// The record says the accepted value already.
+    /// Closes a drift whose accepted value is already in the record.
     pub(super) fn close_adopted(&mut self, drift: &KnownDrift, recorded: &Recorded<'_>) {
-        // Without the live document nothing tells where credentials stand.
+        // Without the live document the places of credentials are unknown.
         let value =
             self.live.and_then(|live| Some(live.hide(&drift.field, recorded.desired.get(drift.field.as_ref())?)));
         let accepted = value.map(|value| Box::new(Accepted { value, declared: read_shown(&drift.expected) }));
@@ -236,7 +236,7 @@ impl Planner<'_> {
     }
 }
 
-/// A text that a person or an earlier version wrote, in short form; hidden where the value that it stands beside is.
+/// A text that a person or an earlier version wrote, in short form; hidden if the value beside it is.
 fn beside(text: &str, shown: &Value) -> String {
     if secret::is_hidden(shown) { secret::fingerprint(&text.into()) } else { brief(&secret::hide_text(text)) }
 }

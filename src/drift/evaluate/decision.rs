@@ -21,7 +21,7 @@ pub(super) enum Decision<'d> {
 pub(super) enum Asked {
     /// A revert with no worse effect than this.
     Revert(Allow),
-    /// The plan alone.
+    /// Only the plan.
     Plan,
 }
 
@@ -29,7 +29,7 @@ impl<'d> Decision<'d> {
     /// Reads the decision on a drift.
     ///
     /// # Errors
-    /// With the remedy, for a person.
+    /// If the annotations are invalid; the text contains the remedy.
     pub(super) fn of(drift: &'d KnownDrift) -> Result<Self, String> {
         match (drift.accept.as_deref(), drift.revert.as_deref()) {
             (Some(_), Some(_)) => Err(format!(

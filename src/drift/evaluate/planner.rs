@@ -1,4 +1,4 @@
-//! The plan while it is made: what every part of an evaluation adds to it.
+//! The plan under construction: every part of an evaluation adds to it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -25,7 +25,7 @@ pub(super) struct Planner<'a> {
     pub(super) now: Timestamp,
     /// The accepted values in effect, by field.
     pub(super) accepted: BTreeMap<String, Value>,
-    /// The drifts whose revert has its steps already.
+    /// The drifts whose revert already has its steps.
     pub(super) followed: BTreeSet<Box<str>>,
     /// Earlier reverts, by field.
     pub(super) reverted: Vec<(Box<str>, Timestamp)>,
@@ -61,7 +61,7 @@ impl<'a> Planner<'a> {
         self.writes.push(Write::End { drift: drift.into(), why });
     }
 
-    /// The label of the change is for what the drift shows (next).
+    /// Sets the label of the change to the shown (next) value.
     pub(super) fn relabel(&mut self, drift: &KnownDrift, actual: &str) {
         let change = drift.change_to(actual);
         if drift.change.as_deref() != Some(change.as_str()) {
@@ -69,7 +69,7 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// Whether a change may be acted on. Where not, a fresh read is due.
+    /// Returns true if a change may be acted on. Otherwise a fresh read is due.
     pub(super) fn is_confirmed(&mut self) -> bool {
         let is_confirmed = self.reading.is_confirmed();
         if !is_confirmed {
@@ -82,12 +82,12 @@ impl<'a> Planner<'a> {
         self.needs_fresh_read = self.needs_fresh_read.max(Some(read));
     }
 
-    /// A value of a drift's field with fingerprints in place of credentials.
+    /// A value of a drift's field with credentials replaced by fingerprints.
     pub(super) fn hide(&self, drift: &KnownDrift, value: &Value) -> Value {
         self.live.map_or_else(|| secret::hide_unknown(value), |live| live.hide(&drift.field, value))
     }
 
-    /// Says, once, why a decision waits.
+    /// Shows the reason of a waiting decision once.
     pub(super) fn wait(&mut self, drift: &KnownDrift, why: &str) {
         if drift.is_decided() {
             self.say_waiting(drift, waiting(why));
@@ -96,7 +96,7 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// No decision waits, but for half of one.
+    /// Ends the wait if no decision waits, except for an incomplete one.
     pub(super) fn stop_waiting(&mut self, drift: &KnownDrift) {
         let (until, because) = (annotations::ACCEPT_UNTIL, annotations::BECAUSE);
         let (accept, revert) = (annotations::ACCEPT, annotations::REVERT);

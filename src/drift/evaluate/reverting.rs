@@ -23,7 +23,7 @@ use crate::{
     },
 };
 
-/// So many reverts of one field within [`RECENT`] are enough: somebody else keeps changing it back.
+/// This number of reverts of one field within [`RECENT`] is the limit: another client keeps changing it.
 const MOST_REVERTS: usize = 2;
 const RECENT: SignedDuration = SignedDuration::from_hours(1);
 
@@ -69,14 +69,14 @@ fn first_253(text: &str) -> String {
     text.chars().take(253).collect()
 }
 
-/// The key under which all sagas about one resource take turns.
+/// The key by which all sagas about one resource run one after another.
 pub(super) fn concurrency_key(kind: &str, id: &str) -> String {
     format!("{kind}/{id}")
 }
 
 impl Planner<'_> {
-    /// Follows the sagas of reverts. Returns the name of one that runs: nothing is concluded from what is live meanwhile.
-    /// The drift that it reverts may be gone.
+    /// Follows the sagas of reverts. Returns the name of a running one: meanwhile the live value gives no verdict. The
+    /// drift of the saga may be deleted.
     pub(super) fn follow_reverts(
         &mut self,
         effective: &Recorded<'_>,
@@ -105,7 +105,7 @@ impl Planner<'_> {
                 }
             }
         }
-        // The drift of a revert may have been deleted. Its saga completes all the same.
+        // The drift of a revert may have been deleted. Its saga completes nevertheless.
         let unfinished = || effective.reverts.iter().find(|saga| !saga.phase.is_finished());
         let running = running.or_else(|| unfinished().map(|saga| saga.name.to_string()));
         if running.is_some() {
@@ -177,13 +177,13 @@ impl Planner<'_> {
             }
             SagaPhase::Succeeded => {
                 self.verify_revert(drift, saga, effective, seen);
-                // Until the live value was read, it counts as running.
+                // Until the live value is read, it counts as running.
                 !self.writes.iter().any(|step| step.drift() == Some(&*drift.name))
             }
         }
     }
 
-    /// The saga succeeded. Only the live value, read again, says whether the drift is reverted.
+    /// Verifies a succeeded saga: only a new read of the live value shows whether the drift is reverted.
     fn verify_revert(&mut self, drift: &KnownDrift, saga: &RevertSaga, effective: &Recorded<'_>, seen: Seen<'_>) {
         let is_fresh = matches!(self.reading, Reading::Fresh { before } if before.contains(drift));
         if !is_fresh {
@@ -211,7 +211,7 @@ impl Planner<'_> {
                 Finding::Invalid(why) => {
                     self.fail_revert(drift, format!("saga {} succeeded, but {why}", saga.name));
                 }
-                // No verdict from what cannot be read: a later read tells.
+                // An unreadable value gives no verdict: a later read does.
                 Finding::Unknown(_) | Finding::Moot => {}
             },
             (Seen::Gone, _) => {
@@ -224,7 +224,7 @@ impl Planner<'_> {
         }
     }
 
-    /// Whether the desired value is no longer the one that was decided on.
+    /// Returns true if the desired value is no longer the one of the decision.
     fn has_moved_on(&self, drift: &KnownDrift, effective: &Recorded<'_>) -> bool {
         let Some(live) = self.live else { return false };
         match effective.desired.get(drift.field.as_ref()) {
@@ -239,7 +239,7 @@ impl Planner<'_> {
         self.writes.push(Write::FailRevert { drift: drift.name.clone(), message });
     }
 
-    /// Carries out, or refuses, the decision to revert. It binds to what the person saw.
+    /// Carries out, or refuses, the decision to revert. It applies to the value that the person saw.
     pub(super) fn decide_revert(
         &mut self,
         drift: &KnownDrift,

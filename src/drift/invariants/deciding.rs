@@ -96,7 +96,7 @@ fn a_decision_that_cannot_be_carried_out_yet_says_once_why_it_waits() {
     world.swept = Swept::Nothing;
     let writes = world.settle();
     assert!(waiting(&writes).contains(INVENTORY_STALE), "{writes:?}");
-    // The field cannot be told at the moment.
+    // The field is unknown at the moment.
     world.live.as_mut().unwrap().as_object_mut().unwrap().remove("tags");
     world.sweep();
     let writes = world.settle();
@@ -209,7 +209,7 @@ fn a_crash_after_the_first_write_of_many_accepts_ends_all_of_them_as_accepted() 
         let writes = world.pass().writes;
         assert_eq!(writes.len(), 4, "{writes:?}");
         writes.iter().take(1 + closed_before_the_crash).for_each(|step| world.write(step));
-        // Both sides move on, so that the record alone remembers.
+        // Both sides change, so that only the record contains the decision.
         world.set_live("name", json!("web-7"));
         world.desired.insert("memory".into(), json!(3));
         world.sweep();
@@ -228,7 +228,7 @@ fn an_accept_that_is_in_doubt_is_remembered_while_the_next_is_written() {
     let writes = world.pass().writes;
     world.write(&writes[0]);
     world.annotate("memory-1", "true");
-    // The API server refuses to close the first drift, and the operator goes on and ends.
+    // The API server refuses to close the first drift, and the operator continues and ends.
     let writes = world.pass().writes;
     let adopt = writes.iter().find(|step| matches!(step, Write::Adopt { .. })).unwrap();
     world.write(adopt);

@@ -7,29 +7,29 @@ use super::*;
 /// An event of a history.
 #[derive(Clone, Debug)]
 enum Happening {
-    /// Somebody changes the cloud.
+    /// The cloud changes.
     Live(&'static str, u8),
     Destroy,
     Recreate,
     /// The token loses or regains a scope.
     HideTags,
-    /// Somebody changes the record.
+    /// The record changes.
     Desire(&'static str, u8),
     Forget(&'static str),
     Ignore(&'static str),
-    /// Somebody decides one of the open drifts.
+    /// A user accepts one of the open drifts.
     Accept(usize, Option<u8>),
-    /// Somebody decides all of them.
+    /// A user accepts all of them.
     AcceptAll,
-    /// Somebody decides a resolved one.
+    /// A user accepts a resolved one.
     AcceptResolved(usize, Option<u8>),
-    /// Somebody decides one of the open drifts, for this many minutes.
+    /// A user accepts one of the open drifts, for this many minutes.
     AcceptFor(usize, u8),
-    /// Somebody sets or removes the end of an acceptance, on a drift in any phase.
+    /// A user sets or removes the end of an acceptance, on a drift in any phase.
     Limit(usize, Option<u8>),
-    /// Somebody gives a reason, on a drift in any phase.
+    /// A user gives a reason, on a drift in any phase.
     Explain(usize, u8),
-    /// Somebody changes `spec.drift.accept` of the record.
+    /// A user changes `spec.drift.accept` of the record.
     Policy(u8),
     /// Somebody removes the decision from a drift in any phase.
     Withdraw(usize),
@@ -39,17 +39,17 @@ enum Happening {
     Pass(u8),
     /// A manifest declares some fields from now on, or none.
     Declare(u8),
-    /// Somebody deletes resolved drifts.
+    /// A user deletes resolved drifts.
     DeleteHistory,
-    /// The cloud is listed, or cannot be.
+    /// The cloud is listed, or the list fails.
     Sweep(bool),
     /// The cloud is listed, and the list lags behind.
     SweepLate,
-    /// The operator works, and ends after that many writes.
+    /// The operator works, and ends after this many writes.
     Work(usize),
-    /// Somebody acts after the operator has made its plan and before that many writes of it.
+    /// Another event after the operator has made its plan and before this many of its writes.
     Race(Box<Happening>, usize),
-    /// Somebody acts while the live resource is read, before that many writes.
+    /// Another event while the live resource is read, before this many writes.
     DuringRead(Box<Happening>, usize),
 }
 
@@ -97,12 +97,12 @@ fn value_of(field: &str, value: u8) -> Value {
     }
 }
 
-/// A world that remembers what it promised.
+/// A world that records its guarantees.
 struct Watched {
     world: World,
     /// Drifts whose live value was adopted, by UID.
     adopted: BTreeSet<Box<str>>,
-    /// Decisions that were refused in words.
+    /// Decisions that were refused with a message.
     refused: BTreeSet<Box<str>>,
 }
 
@@ -218,7 +218,7 @@ impl Watched {
         self.check();
     }
 
-    /// One pass that ends after some writes, or at the first that the API server refuses.
+    /// One pass that ends after some writes, or at the first refused write.
     fn work(&mut self, writes: usize, meanwhile: Option<&Happening>, during_read: Option<&Happening>) {
         let is_blind = matches!(self.world.swept, Swept::Nothing);
         let mut plan = self.world.plan();
@@ -250,7 +250,7 @@ impl Watched {
                             is_forced || !planned.declared.holds(field),
                             "wrote {field}, which a manifest declares"
                         );
-                        // A decision that is given anew only now comes after this one.
+                        // A decision that is made again only now comes after this one.
                         let known = planned.drifts.iter().find(|known| known.name == *drift).unwrap().clone();
                         let accepted = known.standing.as_ref().map(|standing| shown_text(&standing.accepted()));
                         let demanded = known.accept.as_deref().filter(|text| *text != "true").unwrap_or(&known.actual);
@@ -308,7 +308,7 @@ impl Watched {
         }
     }
 
-    /// An acceptance ends for a reason that is true.
+    /// Checks that an acceptance ends for a true reason.
     fn ends(&self, planned: &World, drift: &str, why: Ending) {
         let known = planned.drifts.iter().find(|known| *known.name == *drift).unwrap();
         let standing = known.standing.as_ref().expect("an acceptance that stands");
@@ -329,7 +329,7 @@ impl Watched {
                     && (later.phase == DriftPhase::Accepted || self.adopted.contains(&later.uid))
             }),
             Ending::Ignored => planned.ignore.contains(&*known.field),
-            // The record stays.
+            // The record is kept.
             Ending::RecordGone => false,
         };
         assert!(is_true, "{drift} ended as {why:?}, and that is not so: {known:?}");
@@ -353,7 +353,7 @@ proptest! {
         for happening in &history {
             watched.happen(happening);
         }
-        // In the end the cloud can be read, and the operator is left to work.
+        // In the end the cloud can be read, and the operator works undisturbed.
         watched.happen(&Happening::Sweep(true));
         for _ in 0..8 {
             watched.work(usize::MAX, None, None);
@@ -373,7 +373,7 @@ proptest! {
                 let decided = (&drift.accept, &drift.accept_until, &drift.because);
                 prop_assert_eq!(decided, (&drift.decided.decision, &drift.decided.until, &drift.decided.because));
             }
-            // The label is written first, and what a decision waits for may keep the rest from being written.
+            // The label is written first, and a waiting decision may prevent the remaining writes.
             let is_labelled = drift.change.as_deref() == Some(&drift.change_to(&drift.actual));
             let is_waiting = drift.is_decided();
             prop_assert!(!drift.is_open() || is_labelled || is_waiting, "its label is another change's");

@@ -1,4 +1,4 @@
-//! Reverts: what is refused, what becomes a saga, and what its end means for the drift.
+//! Reverts: refusals, the created sagas, and the effect of their end on the drift.
 
 use super::*;
 use crate::drift::plan::PlannedSaga;
@@ -12,7 +12,7 @@ fn decided(text: &str) -> World {
     world
 }
 
-/// A saga that runs.
+/// A running saga.
 fn reverting() -> World {
     let mut world = decided("true");
     let writes = world.settle();
@@ -76,7 +76,7 @@ fn a_saga_that_did_not_help_leaves_the_drift_open() {
         let [Write::DropDecision { .. }, Write::FailRevert { message, .. }] = &writes[..] else { panic!("{writes:?}") };
         assert!(message.contains("because") || message.contains("the live value is web-1"), "{message}");
         assert!(world.drift("name-1").is_open() && world.drift("name-1").revert.is_none());
-        // It can be decided anew.
+        // It can be decided again.
         world.revert("name-1", "true");
         assert!(matches!(&world.settle()[..], [Write::Revert { .. }, Write::Follow { .. }]));
     }
@@ -168,7 +168,7 @@ fn what_cannot_be_reverted_is_refused_with_the_reason_and_the_next_step() {
     let mut world = decided("true");
     world.annotate("name-1", "true");
     assert!(refusal(&world.settle()).contains("both set"));
-    // Another controller would change it back.
+    // Another controller would undo it.
     let mut world = decided("true");
     world.owners.resource = Some("autoscale pool web".into());
     assert!(refusal(&world.settle()).contains("Droplet 1 belongs to autoscale pool web"));
@@ -275,7 +275,7 @@ fn a_saga_whose_drift_was_deleted_completes_and_the_record_is_compared_after_it(
         assert_eq!(world.settle(), []);
         assert_eq!(compared(world.plan().situation).compared, 2);
     }
-    // The revert failed: the question is asked again.
+    // The revert failed: the drift is open again.
     let mut world = reverting();
     world.drifts.clear();
     world.saga_is(SagaPhase::RolledBack);

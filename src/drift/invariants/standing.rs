@@ -1,4 +1,4 @@
-//! Acceptances that stand on their Drift, and every way in which they end.
+//! Standing acceptances, and every way in which they end.
 
 use super::*;
 
@@ -52,7 +52,7 @@ fn a_manifest_with_a_third_value_ends_it_and_is_compared() {
     world.desired.insert("name".into(), json!("web-3"));
     let writes = world.settle();
     assert_eq!(writes, [ended("name-1", Ending::ManifestChanged), opened("name", 2, "web-3", "web-1")]);
-    // A field that is not declared any more is not compared.
+    // A field that is no longer declared is not compared.
     let mut world = accepted();
     world.desired.remove("name");
     assert_eq!(world.settle(), [ended("name-1", Ending::ManifestChanged)]);
@@ -105,7 +105,7 @@ fn a_live_value_that_moves_on_is_a_new_drift_from_the_accepted_value_and_replace
     assert!(matches!(&writes[0], Write::Stand { accepted, .. } if accepted.declared == "web-2"), "{writes:?}");
     assert_eq!(writes[1..], [ended("name-1", Ending::Superseded)]);
     assert_eq!(world.settle(), []);
-    // Back to the value that was accepted first: that decision is over.
+    // Back to the value that was accepted first, whose acceptance has ended.
     world.set_live("name", json!("web-1"));
     world.sweep();
     assert_eq!(world.settle(), [opened("name", 3, "web-9", "web-1")]);
@@ -155,14 +155,14 @@ fn the_end_of_an_acceptance_can_be_moved_and_its_value_cannot() {
     let writes = world.settle();
     assert!(matches!(&writes[..], [Write::Answer { .. }, Write::RestoreDecision { .. }]), "{writes:?}");
     assert_eq!(world.drift("name-1").revert, None);
-    // A duration counts from when it is set.
+    // A duration counts from the time at which it is set.
     world.now += jiff::SignedDuration::from_mins(50);
     world.drift("name-1").accept_until = Some("60m".into());
     let writes = world.settle();
     let [Write::Reaffirm { until: Some(until), .. }] = &writes[..] else { panic!("{writes:?}") };
     assert_eq!(until.duration_since(world.now).as_mins(), 60);
     let end = Some(*until);
-    // The accepted value by its name is the same decision: it is written down, and its end does not move.
+    // The accepted value by its name is the same decision: it is stored, and its end does not change.
     world.now += jiff::SignedDuration::from_mins(1);
     world.annotate("name-1", "web-1");
     world.drift("name-1").because = Some("checked".into());
@@ -198,14 +198,14 @@ fn an_end_that_was_moved_in_time_counts_even_if_the_operator_was_away() {
         let writes = world.settle();
         assert_eq!(matches!(&writes[..], [Write::Reaffirm { until: Some(_), .. }]), moved, "{writes:?}");
         assert_eq!(writes.contains(&ended("name-1", Ending::Expired)), !moved, "{writes:?}");
-        // The impossible end is answered all the same.
+        // The impossible end is answered too.
         assert_eq!(writes.iter().any(|step| matches!(step, Write::Answer { .. })), !moved, "{writes:?}");
     }
 }
 
 #[test]
 fn every_decision_in_every_phase_is_answered() {
-    // Half of a decision waits for the other half, in whatever order they come.
+    // An incomplete decision waits for its other part, in any order.
     let mut world = declared();
     world.drift("name-1").accept_until = Some("1h".into());
     world.touch("name-1");
@@ -232,7 +232,7 @@ fn every_decision_in_every_phase_is_answered() {
     world.touch("name-1");
     assert!(matches!(&world.settle()[..], [Write::Refuse { .. }, Write::DropDecision { .. }]));
 
-    // On a resolved drift, whatever it became.
+    // On a resolved drift with any outcome.
     let over = |why: Option<Ending>| {
         let mut world = if why.is_none() { declared() } else { accepted() };
         match why {
@@ -279,7 +279,7 @@ fn every_decision_in_every_phase_is_answered() {
             let next = world.open().first().map(|open| format!("decide Drift {} instead", open.name));
             assert!(message.ends_with(next.as_deref().unwrap_or("nothing is left to decide")), "{message}");
         }
-        // A decision that was carried out is no news.
+        // A decision that was carried out is not processed again.
         assert_eq!(over(why).settle(), []);
         // Nor is the rest of one that was withdrawn. Any other change comes too late, and is said once.
         for (change, answer) in [("because", "status.because keeps"), ("removed", "nothing is left to withdraw")] {
@@ -339,7 +339,7 @@ fn a_value_that_is_accepted_already_is_not_accepted_again_by_a_later_drift() {
     world.set_live("name", json!("web-9"));
     world.sweep();
     world.settle();
-    // The live value returns to the accepted one, and a decision demands that value.
+    // The live value returns to the accepted one, and a decision requires that value.
     world.set_live("name", json!("web-1"));
     world.annotate("name-2", "web-1");
     let writes = world.settle();
@@ -365,7 +365,7 @@ fn a_record_that_rests_answers_decisions_about_an_acceptance_that_stands() {
         world.drift("name-1").accept = None;
         world.touch("name-1");
         assert_eq!(world.settle(), [ended("name-1", Ending::Withdrawn)]);
-        // The question is asked again once the record is compared.
+        // The drift reopens once the record is compared.
         (world.suspended, world.older) = (false, None);
         assert_eq!(world.settle(), [opened("name", 2, "web-2", "web-1")]);
     }
@@ -389,7 +389,7 @@ fn an_acceptance_belongs_to_the_notation_of_its_field() {
             world.desired = serde_json::from_value(manifest).unwrap();
             let writes = world.settle();
             assert_eq!(writes[0], ended(accepted, reason), "{writes:?}");
-            // The old value in the other notation is a new question.
+            // The old value in the other notation opens a new drift.
             let open: Vec<_> = world.open().iter().map(|drift| drift.name.to_string()).collect();
             assert_eq!(open, if reason == Ending::InManifest { vec![] } else { vec![next.to_owned()] });
         }
@@ -524,7 +524,7 @@ fn an_accepted_credential_is_kept_as_a_fingerprint_and_a_changed_one_is_seen() {
 }
 
 impl World {
-    /// Once all is quiet, a drift is open exactly where the value in effect and the live one differ.
+    /// In a stable state, a drift is open exactly if the value in effect and the live one differ.
     pub(super) fn open_by_effective_value(&self) -> Result<(), String> {
         let Some(live) = &self.live else { return Ok(()) };
         for (field, declared) in &self.desired {
@@ -556,7 +556,7 @@ fn an_ignored_field_ends_it_and_does_not_count_as_accepted() {
     assert_eq!(world.settle(), [ended("name-1", Ending::Ignored)]);
     let after = compared(world.plan().situation);
     assert_eq!((after.compared, after.accepted), (1, 0));
-    // Compared again, it is asked again.
+    // When it is compared again, the drift reopens.
     world.ignore.clear();
     assert_eq!(world.settle(), [opened("name", 2, "web-2", "web-1")]);
 }

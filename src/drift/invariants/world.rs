@@ -1,10 +1,10 @@
-//! A record, its drifts and the cloud, and the writes of plans on them.
+//! A record, its drifts and the cloud, with the writes of plans.
 
 use super::*;
 
 pub(super) const HISTORY: usize = 3;
 
-/// A record, its drifts and the cloud, as the API server and the provider hold them.
+/// A record, its drifts and the cloud, as stored by the API server and the provider.
 #[derive(Clone, Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub(super) struct World {
@@ -22,12 +22,12 @@ pub(super) struct World {
     pub(super) now: Timestamp,
     pub(super) was_seen: bool,
     pub(super) is_deleting: bool,
-    /// Lists alone count as confirmed.
+    /// True if lists alone count as confirmed.
     pub(super) confirms: bool,
     /// The version of the record's object, and of the newest drift's.
     pub(super) version: usize,
     pub(super) drifts: Vec<KnownDrift>,
-    /// The provider's resource; none when it is gone.
+    /// The provider's resource; none if it is deleted.
     pub(super) live: Option<Value>,
     /// The live resource before the last change.
     pub(super) before: Option<Value>,
@@ -75,17 +75,17 @@ impl World {
         self.swept = Swept::Live(self.live.clone());
     }
 
-    /// A list that shows what was there before the last change.
+    /// A list that shows the state before the last change.
     pub(super) fn sweep_late(&mut self) {
         self.swept = Swept::Live(self.before.clone());
     }
 
-    /// Without a request of its own.
+    /// The plan without a direct request.
     pub(super) fn plan(&self) -> Plan {
         self.plan_of(Reading::Inventory { is_confirmed: self.confirms })
     }
 
-    /// With a request that began when these drifts were known.
+    /// The plan with a direct request that started when these drifts were known.
     pub(super) fn plan_fresh(&self, before: &[KnownDrift]) -> Plan {
         self.plan_of(Reading::Fresh { before })
     }
@@ -133,7 +133,7 @@ impl World {
         evaluate(&recorded, Observed { seen, reading }, &self.drifts, HISTORY)
     }
 
-    /// The plan of one pass, with the provider asked where it is needed.
+    /// The plan of one pass, with a direct request if it is needed.
     pub(super) fn pass(&mut self) -> Plan {
         let plan = self.plan();
         if plan.needs_fresh_read.is_none() {
@@ -143,8 +143,8 @@ impl World {
         self.plan_fresh(&self.drifts.clone())
     }
 
-    /// Whether the API server takes this write, which is bound to the versions that were `planned` with, or written by
-    /// the plan itself.
+    /// Returns true if the API server accepts this write, which is bound to the versions that were `planned` with, or
+    /// written by the plan itself.
     pub(super) fn takes(&self, step: &Write, planned: &Self, written: &BTreeSet<Box<str>>) -> bool {
         let version = |world: &Self, name: &str| {
             world.drifts.iter().find(|drift| *drift.name == *name).map(|drift| drift.resource_version.clone())
@@ -181,7 +181,7 @@ impl World {
         }
     }
 
-    /// One write, as the API server does it.
+    /// Makes one write, as the API server does.
     pub(super) fn write(&mut self, step: &Write) {
         if let Some(drift) = step.drift().filter(|_| !matches!(step, Write::Prune { .. })) {
             self.touch(drift);
@@ -335,7 +335,7 @@ impl World {
         self.drifts.iter_mut().find(|drift| *drift.name == *name).unwrap()
     }
 
-    /// Passes until nothing is left to do. Returns all writes.
+    /// Repeats passes until nothing is left to do. Returns all writes.
     pub(super) fn settle(&mut self) -> Vec<Write> {
         let mut all = Vec::new();
         for _ in 0..20 {
@@ -405,7 +405,7 @@ pub(super) fn closed(drift: &str, why: Closing) -> Write {
     Write::Close { drift: drift.into(), why, accepted: None }
 }
 
-/// The message of a single step that says why a decision waits.
+/// The message of a single step that shows the reason of a waiting decision.
 pub(super) fn waiting(writes: &[Write]) -> &str {
     let [Write::Wait { message, .. }] = writes else { panic!("one step: {writes:?}") };
     message

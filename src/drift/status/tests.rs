@@ -1,4 +1,4 @@
-//! What a record says of itself, situation by situation.
+//! The status of a record in each situation.
 
 use kube::ResourceExt;
 use serde_json::{Value, json};
@@ -196,7 +196,7 @@ fn nothing_is_stored_that_says_nothing_unless_others_wrote_it() {
     for key in ["openDrifts", "observedGeneration", "acceptances", "reason", "conditions"] {
         assert!(written.get(key).is_some(), "{key}");
     }
-    // What others wrote is news, so that it is written over.
+    // Foreign writes count as a change, so that they are overwritten.
     let mut theirs = written.clone();
     theirs["driftedFields"] = json!(["theirs"]);
     let known = entry(&theirs, &[]);

@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// The controllers of Kubernetes that delete the contents of a namespace or the dependents of an object. Their caller
-/// had the permission for that. The last is their common name where they have no accounts of their own.
+/// had the permission for that. The last is their common name if they have no separate accounts.
 const CONTROLLERS: [&str; 3] = [
     "system:serviceaccount:kube-system:namespace-controller",
     "system:serviceaccount:kube-system:generic-garbage-collector",

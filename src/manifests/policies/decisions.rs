@@ -225,7 +225,7 @@ fn variables(resource: &str) -> Vec<Variable> {
     ]
 }
 
-/// Whether one of these annotations differs, or a prefix matches one. Match conditions cannot use variables.
+/// Returns true if one of these annotations differs, or a prefix matches one. Match conditions cannot use variables.
 fn may_differ(annotations: impl Iterator<Item = &'static str>) -> String {
     let before =
         |part: &str, none: &str| format!("(oldObject == null ? {none} : oldObject.metadata.?annotations{part})");
@@ -245,7 +245,7 @@ fn may_differ(annotations: impl Iterator<Item = &'static str>) -> String {
     may_differ.collect::<Vec<_>>().join("\n|| ")
 }
 
-/// Whether the key is a prefix.
+/// Returns true if the key is a prefix.
 fn is_prefix(annotation: &str) -> bool {
     annotation.ends_with('-')
 }

@@ -99,7 +99,7 @@ fn running(view: &SagaView<'_>, index: usize, entry: &StepStatus, ordered: &Orde
     }
 }
 
-/// A step has failed permanently: the saga rolls back, or is stuck where it cannot.
+/// A step has failed permanently: the saga rolls back, or is stuck if it cannot.
 fn failed(view: &SagaView<'_>, index: usize, entry: &StepStatus) -> Command {
     let error = entry.error.as_ref();
     let what = error.map_or("", |error| error.message.as_str());

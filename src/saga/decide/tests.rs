@@ -1,4 +1,4 @@
-//! The decisions when people change the spec and the cloud is slow.
+//! The decisions when people change the spec and when the cloud is slow.
 
 mod doubt;
 mod stored;
@@ -103,7 +103,7 @@ impl Story {
         self.now += SignedDuration::try_from(time).unwrap();
     }
 
-    /// Lets a person choose, as the next command.
+    /// Resolves the saga as a person, as the next command.
     fn resolve(&mut self, what: &str, choice: Choice) {
         let resolution = Resolution {
             at: k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(self.now),

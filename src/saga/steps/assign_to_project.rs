@@ -98,7 +98,7 @@ async fn project(context: &StepContext<'_>, parameters: &Parameters) -> Result<S
     })
 }
 
-/// Assigns the resource to a project. The response says for each resource whether that was done.
+/// Assigns the resource to a project. The response contains a result for each resource.
 async fn assign(context: &StepContext<'_>, parameters: &Parameters, project: &str) -> Result<(), Failure> {
     let key = parameters.key();
     let urn = revert::urn(&key).ok_or_else(|| Failure::Permanent(format!("{key} cannot be assigned to a project")))?;

@@ -60,8 +60,8 @@ impl TryFrom<u8> for Hour {
 }
 
 impl BackupPolicy {
-    /// Whether the current policy `now` matches this one. Absent fields match any value, and so does the weekday of
-    /// daily backups.
+    /// Returns true if the current policy `now` matches this one. Absent fields match any value, and so does the
+    /// weekday of daily backups.
     pub(super) fn is_met_by(&self, now: &Self) -> bool {
         let has_day = self.plan == Plan::Daily || self.weekday.is_none_or(|day| now.weekday == Some(day));
         self.plan == now.plan && has_day && self.hour.is_none_or(|hour| now.hour == Some(hour))

@@ -171,7 +171,7 @@ pub(super) fn nothing(answer: &Value) -> Result<(), Failure> {
     Err(Failure::Doubt("the response has a body where the API documents none".to_owned()))
 }
 
-/// Whether this step created the resource, by its tag.
+/// Returns true if this step created the resource, by its tag.
 pub(super) fn is_own(context: &StepContext<'_>, document: &Value, what: &str) -> Result<bool, Failure> {
     let tags = document.get("tags").and_then(Value::as_array).ok_or_else(|| {
         Failure::Permanent(format!(

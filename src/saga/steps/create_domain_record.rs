@@ -173,8 +173,8 @@ impl Step for CreateDomainRecord {
     }
 }
 
-/// Whether the only call was refused. An equal record then belongs to someone else, and may be the reason for the
-/// refusal.
+/// Returns true if the only call was refused. An equal record then belongs to someone else, and may be the reason for
+/// the refusal.
 fn was_refused_at_once(context: &StepContext<'_>) -> bool {
     let is_refused = context.entry.error.as_ref().is_some_and(|error| error.kind == ErrorKind::Permanent);
     is_refused && context.entry.called_at == context.entry.started_at

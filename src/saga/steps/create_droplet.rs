@@ -116,7 +116,7 @@ impl Step for CreateDroplet {
         match made(context, parameters).await? {
             Made::Nothing => create(context, parameters).await,
             Made::One(progress) => Ok(progress),
-            // Deleted first, so that it is not left over.
+            // Deleted first, so that it does not remain.
             Made::Broken(id) => {
                 droplet::delete(context, &id).await?;
                 Err(Failure::Transient(format!("creating droplet {id} failed; it is deleted and created again")))

@@ -79,7 +79,7 @@ pub(super) async fn before(context: &StepContext<'_>, id: &str) -> Result<Value,
     }
 }
 
-/// The next operation while somebody else's action is in progress.
+/// The next operation while another user's action is in progress.
 pub(super) fn wait_for_others(id: &str) -> Next {
     Next::Wait { again: LONGEST_PAUSE, why: others(id) }
 }
@@ -147,7 +147,7 @@ pub(super) fn found(id: &str, next: Next) -> Found<NoOutput> {
     }
 }
 
-/// Reverts a droplet by one action. `is_done` says that the whole effect is known.
+/// Reverts a droplet by one action. `is_done` is true if the whole effect is known.
 pub(super) async fn go_back(context: &StepContext<'_>, id: &str, next: Next, is_done: bool) -> Result<Undo, Failure> {
     Ok(match next {
         Next::Nothing if is_done => Undo::Done,
@@ -206,7 +206,7 @@ pub(super) fn gone(id: &str) -> Failure {
     Failure::Permanent(format!("there is no droplet {id}"))
 }
 
-/// Whether a droplet is powered on.
+/// Returns true if a droplet is powered on.
 pub(super) fn is_on(droplet: &Value) -> bool {
     text(droplet, "status") == Some("active")
 }
@@ -245,7 +245,7 @@ pub(super) async fn power_off(
     })
 }
 
-/// Waits while a running droplet may still shut down after the shutdown actions; nothing once it stays on.
+/// Waits while a running droplet may still shut down after the shutdown actions; none once it stays on.
 pub(super) async fn stays_on(
     context: &StepContext<'_>,
     id: &str,
@@ -275,7 +275,7 @@ async fn shutdowns(context: &StepContext<'_>, id: &str, since: u64) -> Result<Ve
     Ok(of_now.filter(|action| action.kind == "shutdown").collect())
 }
 
-/// Whether backups of a droplet are enabled.
+/// Returns true if backups of a droplet are enabled.
 pub(super) fn has_backups(droplet: &Value) -> bool {
     let features = droplet.get("features").and_then(Value::as_array);
     features.into_iter().flatten().any(|feature| feature == "backups")

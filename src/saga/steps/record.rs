@@ -37,8 +37,8 @@ pub(super) async fn get(context: &StepContext<'_>, name: &str) -> Result<Option<
     Ok(bounded(&doing, records(context).get_opt(name)).await?)
 }
 
-/// The desired value in effect of a field of a record; none where the record does not name it. An accepted value that
-/// stands is read from its Drift.
+/// The effective desired value of a field of a record; none if the record does not contain the field. A standing
+/// accepted value is read from its Drift.
 pub(super) async fn desired(
     context: &StepContext<'_>,
     record: &ProvisionedResource,
@@ -71,7 +71,7 @@ pub(super) async fn about(
     key: &ResourceKey,
 ) -> Result<ProvisionedResource, Failure> {
     let what = format!("ProvisionedResource {}/{name}", context.namespace);
-    let record = get(context, name).await?.ok_or_else(|| Failure::Permanent(format!("there is no {what}")))?;
+    let record = get(context, name).await?.ok_or_else(|| Failure::Permanent(format!("{what} does not exist")))?;
     let is = record.spec.resource.key();
     if is == *key { Ok(record) } else { Err(Failure::Permanent(format!("{what} describes {is}, not {key}"))) }
 }
@@ -90,7 +90,7 @@ pub(super) async fn desired_value(
     })
 }
 
-/// Deletes this record by UID, and returns whether it is gone: finalizers may delay that.
+/// Deletes this record by UID. Returns whether it is deleted: finalizers may delay that.
 pub(super) async fn delete(context: &StepContext<'_>, record: &ProvisionedResource) -> Result<bool, Failure> {
     if record.metadata.deletion_timestamp.is_some() {
         return Ok(false);
@@ -108,7 +108,7 @@ pub(super) async fn delete(context: &StepContext<'_>, record: &ProvisionedResour
     }
 }
 
-/// Whether this saga created a record, by a field that only the operator owns.
+/// Returns true if this saga created a record, by a field that only the operator owns.
 pub(super) fn is_of_saga(context: &StepContext<'_>, record: &ProvisionedResource) -> bool {
     let is_named = record.spec.saga_ref.as_ref().is_some_and(|saga| saga.name == context.saga);
     is_named && Owners::of(record).own.contains("sagaRef")

@@ -153,7 +153,7 @@ fn spec(context: &StepContext<'_>, parameters: &Parameters) -> ProvisionedResour
     }
 }
 
-/// Whether an earlier call of this step created the record.
+/// Returns true if an earlier call of this step created the record.
 fn made(context: &StepContext<'_>, before: &Before, record: &ProvisionedResource) -> bool {
     before.uid.is_none() && is_of_saga(context, record)
 }

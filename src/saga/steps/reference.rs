@@ -23,7 +23,7 @@ pub fn reference() -> String {
 fn section(step: &dyn AnyStep) -> String {
     let (parameters, output) = (step.parameters(), step.output());
     let passive = if step.is_passive() { " It changes nothing, so there is nothing to undo." } else { "" };
-    let timeout = format!("It may take {}, unless the saga says otherwise.", time(step.timeout()));
+    let timeout = format!("The default timeout is {}.", time(step.timeout()));
     let mut text = format!("## {}\n\n{}{passive}\n\n{timeout}\n", step.name(), description(&parameters));
     let taken: String = fields(&parameters, "").iter().map(|field| field.row(true)).collect();
     let given: String = fields(&output, "").iter().map(|field| field.row(false)).collect();
@@ -121,7 +121,7 @@ fn kinds(schema: &Value) -> Vec<String> {
     told.collect()
 }
 
-/// The texts and numbers under a key, which holds one or a list.
+/// The texts and numbers under a key, which contains one or a list.
 fn values(schema: &Value, key: &str) -> Vec<String> {
     let values = match schema.get(key) {
         Some(Value::Array(many)) => many.as_slice(),
@@ -131,7 +131,7 @@ fn values(schema: &Value, key: &str) -> Vec<String> {
     told.map(id_text).collect()
 }
 
-/// The texts under a key, which holds one or a list.
+/// The texts under a key, which contains one or a list.
 fn texts<'s>(schema: &'s Value, key: &str) -> Vec<&'s str> {
     match schema.get(key) {
         Some(Value::String(one)) => vec![one],
@@ -179,7 +179,7 @@ mod tests {
         let text = section(super::super::named("CreateDropletSnapshot").unwrap());
         let lines = [
             "## CreateDropletSnapshot",
-            "It may take 2 hours, unless the saga says otherwise.",
+            "The default timeout is 2 hours.",
             "| `droplet_provider_id` | string or number | yes | The id of the droplet. |",
             "| `snapshot_id` | string | The id of the snapshot. |",
         ];

@@ -119,7 +119,7 @@ async fn get(context: &StepContext<'_>, ip: Ipv4Addr) -> Result<Option<Value>, F
     Ok(context.cloud.fetch(path(&ip, "/v2/reserved_ips/{id}", "reserved_ip:read"), "reserved_ip", &[]).await?)
 }
 
-/// A field that is hidden for the lack of a scope does not mean unassigned.
+/// A field that is hidden because of a missing scope does not mean unassigned.
 fn leads_to(address: &Value) -> Result<Option<u64>, Failure> {
     let droplet = address.get("droplet").ok_or_else(|| {
         Failure::Permanent(

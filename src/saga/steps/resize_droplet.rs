@@ -70,7 +70,7 @@ impl Converging for ResizeDroplet {
         parameters: &Parameters,
         droplet: &Value,
     ) -> Result<Before, Failure> {
-        // Checked before the droplet is powered off for nothing.
+        // Checked first, so that the droplet is not powered off for nothing.
         check(context, parameters, droplet).await?;
         Ok(Before {
             size: text(droplet, "size_slug").map(str::to_owned),
@@ -109,7 +109,7 @@ impl Converging for ResizeDroplet {
         let (id, grace) = (parameters.droplet_provider_id.as_str(), droplet::grace(parameters.grace_seconds));
         let Some(size) = &before.size else { return Ok(Next::Nothing) };
         if gigabytes(droplet) > before.disk {
-            // Nobody is left with a droplet that this step powered off.
+            // A droplet that this step powered off is powered on again.
             if before.was_on && !droplet::is_on(droplet) {
                 return Ok(droplet::power_on());
             }

@@ -101,7 +101,7 @@ impl Step for RestoreDroplet {
     }
 }
 
-/// The next operation. Another action is only waited for: its end says nothing about the step.
+/// The next operation. The step waits for another action, but ignores its result.
 async fn own(context: &StepContext<'_>, parameters: &Parameters, before: &Before, next: Next) -> Result<Next, Failure> {
     let Next::Busy(action) = next else { return Ok(next) };
     let is_own = restores(context, parameters, before).await?.iter().any(|own| own.id == action);

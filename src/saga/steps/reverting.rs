@@ -1,4 +1,4 @@
-//! Parts that the steps share which put a recorded value back: reading both values, and undoing.
+//! Parts of the steps that restore a recorded value: reading both values, and undoing.
 
 use std::time::Duration;
 
@@ -57,7 +57,7 @@ pub(super) const DIGEST: &str = "^[0-9a-f]{8}$";
 pub struct Before {
     /// The live value differed from the desired one.
     pub(super) differed: bool,
-    /// The live value; none where the step cannot be undone.
+    /// The live value; none if the step cannot be undone.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "also_null")]
     pub(super) was: Option<Value>,
     /// The desired value.
@@ -66,7 +66,7 @@ pub struct Before {
     /// Digests of the live and of the desired value, where the step cannot be undone and holds neither.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) digests: Option<Digests>,
-    /// The live values that were sent along in the same call.
+    /// The live values that are sent in the same call.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub(super) along: Map<String, Value>,
 }
@@ -81,7 +81,7 @@ pub(super) struct Digests {
 /// The comparison of a live field with a value.
 pub(super) enum State {
     Equal,
-    /// The document with the value laid over the live one.
+    /// The live document with the value applied.
     Differs(Value),
 }
 
@@ -113,7 +113,7 @@ impl Given {
         if [&was, &desired].into_iter().any(|value| live.hide(&self.field, value) != *value) {
             return Err(Failure::Permanent(format!(
                 "{} of {} holds a credential, which a saga does not store; set `holds_credential: true` and \
-                 `irreversible: true` in the step to change it all the same",
+                 `irreversible: true` in the step to change it anyway",
                 self.field,
                 self.key()
             )));
@@ -126,7 +126,7 @@ impl Given {
         record::desired_value(context, &self.record, &self.key(), &self.field).await
     }
 
-    /// The effective desired value, if it is still the one that was decided on.
+    /// The effective desired value, if it is still the decided one.
     pub(super) async fn decided(&self, context: &StepContext<'_>) -> Result<Value, Failure> {
         let desired = self.desired(context).await?;
         if self.digest.as_ref().is_none_or(|decided| *decided == digest(&desired)) {
@@ -155,7 +155,7 @@ impl Given {
         }
     }
 
-    /// Whether a live field has this value. A part in doubt counts as equal.
+    /// Returns true if a live field has this value. A part in doubt counts as equal.
     pub(super) fn is(&self, live: &Live, value: &Value) -> bool {
         matches!(live.compare(&self.field, value), FieldComparison::Done(comparison) if comparison.differences.is_empty())
     }
@@ -201,7 +201,7 @@ impl Given {
         ))
     }
 
-    /// The failure of undoing a value that somebody else has changed since.
+    /// The failure of undoing a value that has been changed since.
     pub(super) fn changed_since(&self) -> Failure {
         Failure::Permanent(format!(
             "{} of {} is neither the earlier value nor the one that this step wrote: it was changed since. Compare it, and \

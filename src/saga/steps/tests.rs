@@ -34,7 +34,7 @@ use crate::{
 /// have only a thousand.
 static WORLDS: Semaphore = Semaphore::const_new(48);
 
-/// A row, set up. The holder of one must not wait for another.
+/// A row with its setup. A holder of one trial must not wait for another.
 struct Trial {
     row: &'static Row,
     world: World,
@@ -74,7 +74,7 @@ impl Trial {
         }
     }
 
-    /// Undoes the step. The initial state is restored, unless the step says that it cannot be undone.
+    /// Undoes the step. The initial state is restored, unless the step reports that it cannot be undone.
     async fn undo(&self, journey: &mut Journey<'_>, what: &str) {
         let undone = journey.undo().await;
         let left = self.difference().await;
@@ -190,7 +190,7 @@ async fn changes(world: &World) -> BTreeMap<String, u32> {
     changes
 }
 
-/// The number of changes by method that undo a row; none where it cannot be undone.
+/// The number of changes by method that undo a row; none if it cannot be undone.
 async fn changes_of_undoing(row: &'static Row) -> BTreeMap<String, u32> {
     let trial = Trial::of(row).await;
     let mut journey = trial.journey();
@@ -454,7 +454,7 @@ async fn a_droplet_that_is_gone_is_named_and_there_is_nothing_to_undo() {
         journey.begin().await.unwrap();
         trial.world.control.delete("droplets", DROPLET).await.unwrap();
         match trial.journey().go().await {
-            // It wanted just that, or works on another resource.
+            // It wanted exactly that, or works on another resource.
             Ok(_) => return,
             Err(Failure::Permanent(why)) => assert!(why.contains(DROPLET), "{row}: {why}"),
             Err(failure) => panic!("{row}: {failure:?}"),

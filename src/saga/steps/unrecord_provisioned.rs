@@ -90,12 +90,12 @@ impl Step for UnrecordProvisioned {
         match record::get(context, &parameters.name).await? {
             Some(record) if kept.is(&record) && record.metadata.deletion_timestamp.is_some() => Ok(Undo::not_yet(SOON)),
             Some(record) if kept.is(&record) => Ok(Undo::NothingThere),
-            // Somebody else has created the record meanwhile: theirs is kept.
+            // Another user has created the record meanwhile: theirs is kept.
             Some(record) if record.spec != kept.spec || Owners::of(&record).own.is_empty() => Ok(Undo::Done),
             Some(record) => kept.label(context, &record).await,
             None => {
                 let target = Target { name: &parameters.name, uid: None };
-                // Without force: a record that somebody creates at the same time is kept.
+                // Without force: a record that another user creates at the same time is kept.
                 let params = PatchParams::apply(OPERATOR);
                 let made = apply(context.kube, context.namespace, target, &kept.spec, &params).await?;
                 Ok(if kept.is_labelled(&made) { Undo::Done } else { Undo::not_yet(Duration::ZERO) })
@@ -114,7 +114,7 @@ impl Kept {
         }
     }
 
-    /// Whether this is the same record, by UID.
+    /// Returns true if this is the same record, by UID.
     fn is(&self, record: &ProvisionedResource) -> bool {
         record.uid().as_ref() == Some(&self.uid)
     }

@@ -17,9 +17,9 @@ use crate::{
 
 /// The fields of a pool that can be changed.
 const FIELDS: [&str; 8] = ["name", "count", "tags", "labels", "taints", "auto_scale", "min_nodes", "max_nodes"];
-/// Those that are only sent together.
+/// Fields that are only sent together.
 const SCALING: [&str; 3] = ["auto_scale", "min_nodes", "max_nodes"];
-/// Those that every call has to hold.
+/// Fields that every call must contain.
 const REQUIRED: [&str; 2] = ["name", "count"];
 
 /// Puts the node pools of a Kubernetes cluster back to their recorded values, one pool after the other, and waits until
@@ -130,12 +130,12 @@ fn items(value: &Value) -> impl Iterator<Item = &Value> {
     value.as_array().into_iter().flatten()
 }
 
-/// The fields of a part of a pool, but for its id.
+/// The fields of a part of a pool, except its id.
 fn fields(part: &Value) -> impl Iterator<Item = (&String, &Value)> {
     part.as_object().into_iter().flatten().filter(|(field, _)| *field != "id")
 }
 
-/// Whether a field of the pool at this place has a value, under the rules of comparison.
+/// Returns true if a field of the pool at this place has a value, under the rules of comparison.
 fn has(live: &Live, place: usize, field: &str, value: &Value) -> bool {
     let path = format!("node_pools.{place}.{field}");
     let is_equal =
@@ -145,7 +145,7 @@ fn has(live: &Live, place: usize, field: &str, value: &Value) -> bool {
     is_equal(live.compare(&path, value)) && keys(live.raw(&path)) <= keys(Some(value))
 }
 
-/// A value, or the blank of the other value's type in place of null.
+/// A value, or the blank value of the other value's type in place of null.
 fn blank_of(value: &Value, other: Option<&Value>) -> Value {
     match (value, other) {
         (Value::Null, Some(Value::Object(_))) => Map::new().into(),
@@ -154,7 +154,7 @@ fn blank_of(value: &Value, other: Option<&Value>) -> Value {
     }
 }
 
-/// The pools that differ, as they are and as they are wanted.
+/// The pools that differ, in their live and in their wanted state.
 fn changed<'d>(live: &'d Value, restored: &'d Value) -> Vec<(&'d Value, &'d Value)> {
     let pairs = pools(restored).filter_map(|wanted| {
         let now = pools(live).find(|pool| pool.get("id").is_some() && pool.get("id") == wanted.get("id"))?;
@@ -179,7 +179,7 @@ fn busy(given: &Given, cluster: &Value) -> Option<String> {
     Some(format!("waiting until {} is running: it is {state}", given.key()))
 }
 
-/// The reason why nodes are not there yet. The autoscaler sets the count of its pools.
+/// The reason why nodes are missing. The autoscaler sets the count of its pools.
 fn starting(cluster: &Value) -> Option<String> {
     pools(cluster).find_map(|pool| {
         let nodes: Vec<_> = pool.get("nodes").into_iter().flat_map(items).collect();

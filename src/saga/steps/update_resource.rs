@@ -315,7 +315,7 @@ fn hidden(given: &Given, scope: &str) -> Failure {
     ))
 }
 
-/// Replaces a version by the newest offered one that it stands for: `1.31` may be recorded for `1.31.1-do.0`.
+/// Replaces a version by the newest offered one that it matches: `1.31` may be recorded for `1.31.1-do.0`.
 fn offer_version(given: &Given, request: &mut Request, slugs: &[String]) -> Result<(), Failure> {
     let Some(wanted) = request.body.get("version").and_then(Value::as_str).map(str::to_owned) else { return Ok(()) };
     let is_wanted =
@@ -372,7 +372,7 @@ fn each_certificate(value: &mut Value, with: &mut dyn FnMut(&mut String)) {
     }
 }
 
-/// The failure of a change that was answered by 404. The resource may be there, and one that it names may not.
+/// The failure of a change with a 404. The resource may exist, and a resource that it references may not.
 async fn missing(context: &StepContext<'_>, given: &Given, request: &Request) -> Result<Failure, Failure> {
     let key = given.key();
     if context.cloud.live(&key, FieldSet::default()).await?.is_none() {

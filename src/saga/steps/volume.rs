@@ -30,7 +30,7 @@ pub(super) fn droplets(volume: &Value) -> Vec<String> {
     ids.into_iter().flatten().map(id_text).collect()
 }
 
-/// Whether a volume is attached to this droplet.
+/// Returns true if a volume is attached to this droplet.
 pub(super) fn is_attached(volume: &Value, droplet: &ProviderId) -> bool {
     droplets(volume).iter().any(|id| id == droplet.as_str())
 }

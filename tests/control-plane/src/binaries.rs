@@ -1,4 +1,4 @@
-//! Where the programs are: in `KUBEBUILDER_ASSETS`, or in the cache that `prepare` fills.
+//! Finds the programs: in `KUBEBUILDER_ASSETS`, or in the cache that `prepare` fills.
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -12,20 +12,20 @@ pub(crate) const CONTROLLER_MANAGER: &str = "kube-controller-manager";
 /// The programs of a control plane.
 #[derive(Debug, Clone)]
 pub struct Binaries {
-    /// The folder that has them all.
+    /// The folder that contains all of them.
     pub folder: PathBuf,
     /// The store.
     pub etcd: PathBuf,
     /// The API server.
     pub kube_apiserver: PathBuf,
-    /// Garbage collection, namespace deletion, Jobs; a folder from envtest has none.
+    /// Garbage collection, namespace deletion, Jobs. Folders of envtest do not contain it.
     pub kube_controller_manager: Option<PathBuf>,
     /// The command-line client.
     pub kubectl: PathBuf,
 }
 
 impl Binaries {
-    /// The programs in `folder`, or the path of the first that is missing.
+    /// Returns the programs in `folder`, or the path of the first missing one.
     pub(crate) fn in_folder(folder: &Path) -> Result<Self, PathBuf> {
         let existing = |name: &str| {
             let path = folder.join(name);
@@ -50,7 +50,7 @@ impl Binaries {
 /// Finds the programs without building anything.
 ///
 /// # Errors
-/// [`Error::NotPrepared`] says what to do, in one line, when there are none.
+/// [`Error::NotPrepared`] names the remedy in one line, if a program is missing.
 pub fn find() -> Result<Binaries, Error> {
     let Some(folder) = assets() else {
         return Binaries::in_folder(&CONTROL_PLANE.cache()?).map_err(|missing| Error::NotPrepared { missing });
@@ -58,7 +58,7 @@ pub fn find() -> Result<Binaries, Error> {
     let mut binaries = Binaries::in_folder(&folder).map_err(|missing| Error::AssetsIncomplete { missing })?;
     check_release(&binaries)?;
     if binaries.kube_controller_manager.is_none() {
-        // setup-envtest brings none; ours serves it as well.
+        // setup-envtest does not download it; the built one works as well.
         binaries.kube_controller_manager =
             Some(CONTROL_PLANE.cache()?.join(CONTROLLER_MANAGER)).filter(|path| path.is_file());
     }
@@ -126,7 +126,7 @@ pub(crate) fn assets() -> Option<PathBuf> {
     variable("KUBEBUILDER_ASSETS")
 }
 
-/// The kubeconfig of the cluster to use as it is: what `ARCADIA_TEST_KUBECONFIG` says. With it, nothing is started.
+/// The kubeconfig of an existing cluster, from `ARCADIA_TEST_KUBECONFIG`. With it, no server is started.
 #[must_use]
 pub fn given_cluster() -> Option<PathBuf> {
     variable("ARCADIA_TEST_KUBECONFIG")

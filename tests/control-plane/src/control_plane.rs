@@ -1,4 +1,4 @@
-//! A running control plane, and what a test needs of it.
+//! A running control plane for tests.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ use crate::folder::Folder;
 use crate::servers::{self, Servers};
 use crate::{Error, Kubectl, Namespace, Process, binaries, credentials, writes};
 
-/// How to start a control plane.
+/// Options of a control plane.
 #[derive(Debug, Clone)]
 pub struct Options {
     /// Start a kube-controller-manager too: owner references, namespace deletion and Jobs need it. On by default.
@@ -30,13 +30,13 @@ impl Default for Options {
     }
 }
 
-/// A running control plane. Dropping it ends its servers and removes their folder; so does any end of this process.
+/// A running control plane. Dropping it, or any end of this process, stops its servers and removes their folder.
 #[derive(Debug)]
 pub struct ControlPlane {
     kubectl: Kubectl,
-    /// None on a cluster that was given.
+    /// None on a given cluster.
     servers: Option<Servers>,
-    /// After the servers, which write there.
+    /// Dropped after the servers, which write to it.
     folder: Arc<Folder>,
 }
 
@@ -44,8 +44,8 @@ impl ControlPlane {
     /// Starts a control plane on free loopback ports, or uses the cluster that `ARCADIA_TEST_KUBECONFIG` names.
     ///
     /// # Errors
-    /// When the programs are not there (the message says what to do), or a server does not start (the message has
-    /// the end of its log).
+    /// If the programs are missing (the message names the remedy), or a server does not start (the message contains the
+    /// end of its log).
     pub async fn start(options: Options) -> Result<Self, Error> {
         let folder = Arc::new(Folder::create()?);
         if let Some(kubeconfig) = binaries::given_cluster() {
@@ -64,7 +64,7 @@ impl ControlPlane {
     /// # Errors
     /// As [`Self::start`].
     pub async fn shared() -> Result<&'static Self, Error> {
-        // Never dropped; its servers end with the process as they would after a kill.
+        // Never dropped; its servers end with the process, as after a kill.
         static SHARED: OnceCell<ControlPlane> = OnceCell::const_new();
         SHARED.get_or_try_init(|| Self::start(Options::default())).await
     }
@@ -75,38 +75,38 @@ impl ControlPlane {
         self.kubectl.kubeconfig()
     }
 
-    /// The folder of data, keys and logs, removed at the end. None of it is a given cluster's.
+    /// The folder of data, keys and logs, which is removed at the end. On a given cluster it contains none of its data.
     #[must_use]
     pub fn folder(&self) -> &Path {
         self.folder.path()
     }
 
-    /// The audit log, a line of JSON for each request that [`Options::audit_policy`] selects. A request is logged before
-    /// it is answered. None without a policy, and on a given cluster.
+    /// The audit log, a line of JSON for each request that [`Options::audit_policy`] selects. A request is logged
+    /// before its response. None without a policy, and on a given cluster.
     #[must_use]
     pub fn audit_log(&self) -> Option<PathBuf> {
         self.servers.as_ref()?.audit_log()
     }
 
-    /// A new client with the administrator's rights. Each test needs its own, since a client lives on the runtime
-    /// that made it.
+    /// Returns a new client with the administrator's rights. Each test needs its own, since a client is bound to the
+    /// runtime that created it.
     ///
     /// # Errors
-    /// When the kubeconfig cannot be used.
+    /// If the kubeconfig is invalid.
     pub async fn client(&self) -> Result<kube::Client, Error> {
         credentials::client(self.kubeconfig()).await
     }
 
-    /// kubectl with the administrator's rights.
+    /// Returns kubectl with the administrator's rights.
     #[must_use]
     pub fn kubectl(&self) -> Kubectl {
         self.kubectl.clone()
     }
 
-    /// Creates a namespace that no other test has.
+    /// Creates a namespace with a unique name.
     ///
     /// # Errors
-    /// When the API server refuses, for instance because the prefix is no DNS label.
+    /// If the API server refuses it, for instance because the prefix is no DNS label.
     pub async fn namespace(&self, prefix: &str) -> Result<Namespace, Error> {
         let name = format!("{prefix}-{:08x}", rand::random::<u32>());
         let mut namespace = v1::Namespace::default();
@@ -121,8 +121,8 @@ impl ControlPlane {
         Ok(Namespace { name, kubectl, kubeconfig, delete_on_drop: self.servers.is_none() })
     }
 
-    /// Starts a program whose log is `NAME.log` in [`Self::folder`], and which ends before that folder does: drop it
-    /// before this control plane.
+    /// Starts a program whose log is `NAME.log` in [`Self::folder`]. Drop it before this control plane: it must end
+    /// before the folder is removed.
     ///
     /// # Errors
     /// As [`Process::spawn`].
@@ -130,27 +130,27 @@ impl ControlPlane {
         Process::spawn_in(&self.folder, command, name)
     }
 
-    /// Stores a custom resource in etcd as it is, with its UID and its status: as if it had been there for long.
+    /// Stores a custom resource in etcd unchanged, with its UID and its status, as if an earlier version had stored it.
     ///
     /// # Errors
-    /// [`Error::NotOurs`] on a given cluster; [`Error::Store`] when etcd refuses.
+    /// [`Error::NotOurs`] on a given cluster; [`Error::Store`] if etcd refuses it.
     pub async fn store(&self, plural: &str, object: &serde_json::Value) -> Result<(), Error> {
         self.servers("store objects in etcd")?.store(plural, object).await
     }
 
-    /// How often the API server was asked to write since it started, by `VERB resource` (`POST drifts`,
-    /// `PATCH drifts/status`), refused requests included: group `arcadia.cloud`, events and leases.
+    /// Returns the counts of writes to the API server since its start, by `VERB resource` (`POST drifts`, `PATCH
+    /// drifts/status`), including refused ones: group `arcadia.cloud`, events and leases.
     ///
-    /// The counts are the whole server's. A test that asserts on them should not share it with others.
+    /// The counts include all clients of the server. A test that asserts on them needs its own server.
     ///
     /// # Errors
-    /// When the metrics cannot be read.
+    /// If the metrics cannot be read.
     pub async fn write_counts(&self) -> Result<BTreeMap<String, u64>, Error> {
         let metrics = servers::get(&self.client().await?, "/metrics").await;
         metrics.map(|metrics| writes::counts(&metrics)).map_err(Error::api("read the API server's metrics"))
     }
 
-    /// The process ids of the servers, for those who want to know what they use. None of a given cluster.
+    /// The process ids of the servers, to measure them. Empty on a given cluster.
     pub async fn processes(&self) -> Vec<u32> {
         match &self.servers {
             Some(servers) => servers.processes().await,
@@ -158,7 +158,7 @@ impl ControlPlane {
         }
     }
 
-    /// Kills the API server and starts it again on the same port and the same data.
+    /// Kills the API server and starts it again on the same port with the same data.
     ///
     /// # Errors
     /// [`Error::NotOurs`] on a given cluster; otherwise as [`Self::start`].
@@ -186,11 +186,11 @@ impl ControlPlane {
 
     /// Kills the controller manager and starts it again.
     ///
-    /// Its garbage collector looks for new kinds of objects only every 30 seconds: a test that waits for the garbage
-    /// collection of a kind whose definition it has just created is quicker with a restart between.
+    /// Its garbage collector discovers new kinds only every 30 seconds. A restart shortens a test that waits for the
+    /// garbage collection of a kind whose definition it has just created.
     ///
     /// # Errors
-    /// [`Error::NotOurs`] on a given cluster; [`Error::NoControllerManager`] when it is not installed.
+    /// [`Error::NotOurs`] on a given cluster; [`Error::NoControllerManager`] if it is not installed.
     pub async fn restart_controller_manager(&self) -> Result<(), Error> {
         self.servers("restart the controller manager")?.start_controller_manager().await
     }

@@ -1,4 +1,4 @@
-//! What the servers and their clients prove to each other: certificates, keys, a token, kubeconfigs.
+//! The credentials of servers and clients: certificates, keys, a token, kubeconfigs.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -24,7 +24,7 @@ pub(crate) struct Credentials {
 }
 
 impl Credentials {
-    /// Makes new ones in `folder`, which only this user can read.
+    /// Creates new credentials in `folder`, which only this user can read.
     pub(crate) fn create(folder: &Path) -> Result<Self, Error> {
         let (authority, issuer) = authority()?;
         let server = KeyPair::generate()?;
@@ -76,12 +76,12 @@ pub(crate) async fn client(kubeconfig: &Path) -> Result<kube::Client, Error> {
 }
 
 pub(crate) async fn client_config(kubeconfig: &Path) -> Result<kube::Config, Error> {
-    // Another part of the process may have installed a provider before; either serves.
+    // Another part of the process may have installed a provider before; either works.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let config =
         kube::Config::from_custom_kubeconfig(read_kubeconfig(kubeconfig)?, &KubeConfigOptions::default()).await;
     let mut config = config.map_err(|source| unusable(kubeconfig, source))?;
-    // The control plane is on this machine: a proxy of the environment leads elsewhere.
+    // The control plane is on this machine, so a proxy of the environment cannot reach it.
     config.proxy_url = None;
     Ok(config)
 }

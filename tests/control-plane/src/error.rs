@@ -1,27 +1,27 @@
-//! What can go wrong between a test and its control plane, and what to do about it.
+//! Errors of the control plane, with their remedies.
 
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// Why there is no control plane, or why it did not do what was asked.
+/// The reason why a control plane is missing or an operation failed.
 #[derive(thiserror::Error)]
 pub enum Error {
-    /// The servers were neither built nor pointed at.
+    /// The servers were not built, and no environment variable points to them.
     #[error(
-        "no control plane ({missing} is not there): run `cargo xtask control-plane` once (needs Go), or set \
+        "no control plane ({missing} is missing): run `cargo xtask control-plane` once (needs Go), or set \
          KUBEBUILDER_ASSETS to a folder with etcd, kube-apiserver and kubectl, or ARCADIA_TEST_KUBECONFIG to a \
          cluster's kubeconfig"
     )]
     NotPrepared {
-        /// The first file that was looked for in vain.
+        /// The first missing file.
         missing: PathBuf,
     },
-    /// `KUBEBUILDER_ASSETS` is set, and incomplete.
-    #[error("{missing} is not there: complete the folder that KUBEBUILDER_ASSETS names, or unset it")]
+    /// `KUBEBUILDER_ASSETS` is set, but the folder is incomplete.
+    #[error("{missing} is missing: complete the folder that KUBEBUILDER_ASSETS names, or unset it")]
     AssetsIncomplete {
-        /// The file that was looked for.
+        /// The missing file.
         missing: PathBuf,
     },
     /// The programs are of another Kubernetes release than the pinned one.
@@ -42,49 +42,47 @@ pub enum Error {
     NoDownload {
         /// The minor release.
         release: String,
-        /// The URL of the list of what can be downloaded.
+        /// The URL of the list of available downloads.
         index: String,
-        /// Why not.
+        /// The reason.
         reason: String,
     },
     /// Helm or a GitOps engine was not built.
-    #[error("no {program} ({missing} is not there): run `cargo xtask control-plane` once, which builds it (needs Go)")]
+    #[error("no {program} ({missing} is missing): run `cargo xtask control-plane` once, which builds it (needs Go)")]
     NotBuilt {
         /// The program's name.
         program: &'static str,
-        /// The file that was looked for.
+        /// The missing file.
         missing: PathBuf,
     },
     /// envtest's folders have no controller manager.
-    #[error(
-        "{missing} is not there: run `cargo xtask control-plane` once, which builds it (needs Go), or put one there"
-    )]
+    #[error("{missing} is missing: run `cargo xtask control-plane` once, which builds it (needs Go), or put one there")]
     NoControllerManager {
-        /// The file that was looked for.
+        /// The missing file.
         missing: PathBuf,
     },
     /// Neither `XDG_CACHE_HOME` nor `HOME` is set.
-    #[error("no cache folder for what tests run on: set HOME or XDG_CACHE_HOME")]
+    #[error("no cache folder for the programs of tests: set HOME or XDG_CACHE_HOME")]
     NoCacheFolder,
-    /// There is no Go toolchain to build with.
+    /// Go, which builds the programs, is missing.
     #[error(
-        "building what tests run on needs Go ({source}): install it from https://go.dev/dl; a control plane may also \
+        "building the programs of tests needs Go ({source}): install it from https://go.dev/dl; a control plane may also \
          come from KUBEBUILDER_ASSETS"
     )]
     NoGo {
-        /// Why `go` could not be run.
+        /// The reason why `go` could not run.
         source: io::Error,
     },
     /// `go` ended with an error.
     #[error("`{command}` failed:\n{output}")]
     Build {
-        /// The command as it was run.
+        /// The full command.
         command: String,
-        /// The end of what it said.
+        /// The end of its output.
         output: String,
     },
-    /// `go.mod` does not say which version to build.
-    #[error("go.mod does not say `require {module}` at a version such as v1.37.2, on a line of its own")]
+    /// `go.mod` does not contain the version to build.
+    #[error("go.mod contains no line `require {module}` with a version such as v1.37.2")]
     Pins {
         /// The module.
         module: &'static str,
@@ -94,21 +92,21 @@ pub enum Error {
     Store {
         /// The key of the object.
         key: String,
-        /// Why.
+        /// The reason.
         reason: String,
     },
-    /// A file, folder or process could not be had from the system.
+    /// An operation on a file, folder or process failed.
     #[error("cannot {doing}: {source}")]
     System {
-        /// What was being done.
+        /// The operation.
         doing: String,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
-    /// A certificate or key could not be made.
+    /// A certificate or key could not be created.
     #[error("cannot make the control plane's certificates: {0}")]
     Certificates(#[from] rcgen::Error),
-    /// A server ended although it should run.
+    /// A server ended unexpectedly.
     #[error("{server} ended at its start; the end of its log:\n{log}")]
     Ended {
         /// The server's name.
@@ -116,39 +114,39 @@ pub enum Error {
         /// The last lines it wrote.
         log: String,
     },
-    /// A server runs and does not become ready.
+    /// A server runs but does not become ready.
     #[error("{server} was not ready after {}; the end of its log:\n{log}", .after.as_secs())]
     NotReady {
         /// The server's name.
         server: &'static str,
-        /// How long it was waited for.
+        /// The length of the wait.
         after: Duration,
         /// The last lines it wrote.
         log: String,
     },
-    /// No port could be found that nobody listens on.
+    /// No free port was found.
     #[error("no free port between 20000 and 30000 on 127.0.0.1")]
     NoPort,
-    /// Starting and stopping servers is only possible for servers that were started here.
+    /// Only servers that were started here can be started and stopped.
     #[error("cannot {doing}: ARCADIA_TEST_KUBECONFIG names a cluster that is not ours to stop and start; unset it")]
     NotOurs {
-        /// What was asked for.
+        /// The operation.
         doing: &'static str,
     },
     /// A kubeconfig could not be read.
     #[error("cannot use the kubeconfig {path}: {source}")]
     Kubeconfig {
-        /// Where it is.
+        /// Its path.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The reason.
         source: Box<kube::config::KubeconfigError>,
     },
-    /// The API server refused something.
+    /// The API server refused a request.
     #[error("cannot {doing}: {source}")]
     Api {
-        /// What was being done.
+        /// The operation.
         doing: String,
-        /// What the server or the client said.
+        /// The error of the server or the client.
         source: Box<kube::Error>,
     },
     /// kubectl ended with an error.
@@ -156,12 +154,12 @@ pub enum Error {
     Kubectl {
         /// The arguments, separated by spaces.
         arguments: String,
-        /// What it wrote to standard error.
+        /// Its standard error.
         stderr: String,
     },
 }
 
-/// As its Display: a test's `unwrap` shows this, and it is there that what to do must be read.
+/// Same as its Display: a test's `unwrap` shows this, and the remedy must be readable there.
 impl fmt::Debug for Error {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, formatter)
@@ -169,7 +167,7 @@ impl fmt::Debug for Error {
 }
 
 impl Error {
-    /// Turns the system's error into one that says what was being done.
+    /// Adds the operation to the system's error.
     pub(crate) fn system(doing: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
         let doing = doing.into();
         move |source| Self::System { doing, source }

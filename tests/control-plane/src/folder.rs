@@ -10,10 +10,10 @@ use std::time::{Duration, Instant};
 
 use crate::Error;
 
-/// Makes a folder, says where, and removes it when the pipe on standard input closes.
+/// Creates a folder, prints its path, and removes it when the pipe on standard input closes.
 ///
-/// The guard of every server that writes there holds that pipe too, so the removal comes after the last of them is
-/// reaped and cannot race with their writes.
+/// The guard of every server that writes to the folder holds that pipe too. So the removal starts after the last of
+/// them is reaped, and does not race with their writes.
 const GUARD: &str = r#"
 trap '' HUP INT TERM
 folder=$(mktemp -d "${TMPDIR:-/tmp}/arcadia-control-plane.XXXXXX") || exit
@@ -50,7 +50,7 @@ impl Folder {
         &self.path
     }
 
-    /// What a server's guard holds so that the folder outlives it.
+    /// A handle that a server's guard holds, so that the folder outlives it.
     pub(crate) fn hold(&self) -> Result<Stdio, Error> {
         let Some(lifeline) = &self.lifeline else { return Ok(Stdio::null()) };
         let held = lifeline.as_fd().try_clone_to_owned();
@@ -59,7 +59,7 @@ impl Folder {
 }
 
 impl Drop for Folder {
-    /// Waits until the folder is gone, but not for a program that its owner keeps for longer than this.
+    /// Waits until the folder is removed, up to this time if a program still holds it.
     fn drop(&mut self) {
         drop(self.lifeline.take());
         let begun = Instant::now();

@@ -21,7 +21,7 @@ impl Kubectl {
         Self { program: program.to_owned(), kubeconfig: kubeconfig.to_owned() }
     }
 
-    /// The kubeconfig it uses; its current context says the namespace.
+    /// The kubeconfig it uses; the current context contains the namespace.
     #[must_use]
     pub fn kubeconfig(&self) -> &Path {
         &self.kubeconfig
@@ -33,42 +33,43 @@ impl Kubectl {
         &self.program
     }
 
-    /// A command to add arguments, plugins on the `PATH` or pipes to. It dies with the value it is spawned into.
+    /// Returns a command, to add arguments, plugins on the `PATH` or pipes. The process ends when its handle is
+    /// dropped.
     #[must_use]
     pub fn command(&self) -> Command {
         let mut command = Command::new(&self.program);
-        // No cache: a test sees what the server offers now, and nothing is written beside it.
+        // No cache: a test sees the current API, and nothing is written beside it.
         command.env("KUBECONFIG", &self.kubeconfig).env("KUBECACHEDIR", "/dev/null").kill_on_drop(true);
         command
     }
 
-    /// Runs kubectl and returns what it printed.
+    /// Runs kubectl and returns its output.
     ///
     /// # Errors
-    /// [`Error::Kubectl`] holds what it wrote to standard error.
+    /// [`Error::Kubectl`] contains its standard error.
     pub async fn run<A: AsRef<OsStr>>(&self, args: &[A]) -> Result<String, Error> {
         let output = self.command().args(args).stdin(Stdio::null()).output().await;
         printed(args, &output.map_err(Error::system("run kubectl"))?)
     }
 
-    /// `kubectl apply -f -` with a manifest of one or more documents.
+    /// Runs `kubectl apply -f -` with a manifest of one or more documents.
     ///
     /// # Errors
-    /// [`Error::Kubectl`] holds what it wrote to standard error.
+    /// [`Error::Kubectl`] contains its standard error.
     pub async fn apply(&self, manifest: &str) -> Result<String, Error> {
         self.run_with_input(&["apply", "-f", "-"], manifest).await
     }
 
-    /// Runs kubectl with `input` on its standard input and returns what it printed.
+    /// Runs kubectl with `input` on its standard input and returns its output.
     ///
     /// # Errors
-    /// [`Error::Kubectl`] holds what it wrote to standard error.
+    /// [`Error::Kubectl`] contains its standard error.
     pub async fn run_with_input<A: AsRef<OsStr>>(&self, args: &[A], input: &str) -> Result<String, Error> {
         let mut command = self.command();
         command.args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().map_err(Error::system("run kubectl"))?;
         if let Some(mut stdin) = child.stdin.take() {
-            // A kubectl that ends before it has read everything says why by itself.
+            // If kubectl ends before it has read everything, its error contains the reason.
             let _ = stdin.write_all(input.as_bytes()).await;
         }
         printed(args, &child.wait_with_output().await.map_err(Error::system("run kubectl"))?)

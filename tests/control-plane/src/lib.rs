@@ -10,15 +10,15 @@
 //! # }
 //! ```
 //!
-//! Where the control plane comes from, in this order:
-//! 1. `ARCADIA_TEST_KUBECONFIG`: that cluster is used as it is, and nothing is started;
+//! The sources of the control plane, in this order:
+//! 1. `ARCADIA_TEST_KUBECONFIG`: this cluster is used unchanged, and no server is started;
 //! 2. `KUBEBUILDER_ASSETS`: a folder with `etcd`, `kube-apiserver` and `kubectl` of the pinned minor release, as
 //!    `setup-envtest` fills one;
-//! 3. the user's cache folder, which [`prepare`] fills once: with prebuilt programs where they can be downloaded, and
-//!    by building what `go.mod` beside this crate pins where not.
+//! 3. the user's cache folder, which [`prepare`] fills once: with prebuilt programs if they can be downloaded,
+//!    otherwise with programs built from the pins in `go.mod` beside this crate.
 //!
-//! Nothing stays behind: every server hangs on a pipe to this process and its folder on the servers, so both are
-//! gone a moment after the process is, whether it returned, panicked or was killed (see [`Process`]).
+//! Nothing is left behind: every server is tied to a pipe from this process, and its folder is tied to the servers.
+//! Both are removed a moment after the process ends, even if it panicked or was killed (see [`Process`]).
 
 mod binaries;
 mod control_plane;

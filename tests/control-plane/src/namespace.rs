@@ -1,12 +1,12 @@
-//! A namespace of a test's own.
+//! A namespace for one test.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use crate::{Error, Kubectl, credentials};
 
-/// A fresh namespace. On a control plane of our own it goes with the server; on a given cluster it is deleted when
-/// this value is dropped.
+/// A new namespace. On a control plane that was started here it ends with the server; on a given cluster it is deleted
+/// when this value is dropped.
 #[derive(Debug)]
 pub struct Namespace {
     pub(crate) name: String,
@@ -16,7 +16,7 @@ pub struct Namespace {
 }
 
 impl Namespace {
-    /// Its name: the prefix asked for and a random suffix.
+    /// Its name: the given prefix and a random suffix.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
@@ -37,7 +37,7 @@ impl Namespace {
     /// A client whose default namespace is this one.
     ///
     /// # Errors
-    /// When the client cannot be made.
+    /// If the client cannot be created.
     pub async fn client(&self) -> Result<kube::Client, Error> {
         credentials::client(&self.kubeconfig).await
     }

@@ -11,21 +11,21 @@ use crate::binaries::{CONTROLLER_MANAGER, variable};
 /// A program's name and its package.
 pub(crate) type Program = (&'static str, &'static str);
 
-/// Programs of one Go module, which pins them and all that they are made of.
+/// Programs of one Go module, which pins them and their dependencies.
 pub(crate) struct Pins {
     /// The name of their folder in the cache.
     name: &'static str,
-    /// What is built.
+    /// The programs to build.
     pub(crate) programs: &'static [Program],
     /// The folder with `go.mod` and `go.sum`.
     pub(crate) folder: &'static str,
     go_mod: &'static str,
     go_sum: &'static str,
-    /// The programs' own code, where the module has any.
+    /// Source files of the module, if it has any.
     sources: &'static [&'static str],
-    /// The module whose version is the programs' own.
+    /// The module whose version is the version of the programs.
     module: &'static str,
-    /// What the linker writes into the programs, where a release would have it from git.
+    /// The values that the linker writes into the programs, which a release takes from git.
     stamps: fn(version: &str) -> Option<String>,
 }
 
@@ -106,7 +106,7 @@ pub(crate) const ACTIONLINT: Pins = Pins {
 };
 
 impl Pins {
-    /// Our own folder for exactly these pins and sources: another `go.sum` is another folder.
+    /// The cache folder for exactly these pins and sources: another `go.sum` uses another folder.
     pub(crate) fn cache(&self) -> Result<PathBuf, Error> {
         let home = variable("XDG_CACHE_HOME").or_else(|| Some(variable("HOME")?.join(".cache")));
         let mut pins = String::new();
@@ -118,7 +118,7 @@ impl Pins {
         Ok(home.ok_or(Error::NoCacheFolder)?.join("arcadia-operator").join(self.name).join(version))
     }
 
-    /// For Go's linker.
+    /// The flags of Go's linker.
     pub(crate) fn ldflags(&self) -> Result<String, Error> {
         let stamps = (self.stamps)(self.version()?).ok_or(Error::Pins { module: self.module })?;
         Ok(format!("-s -w {stamps}"))
@@ -132,7 +132,7 @@ impl Pins {
     /// The pinned version, such as `v1.37.2`.
     fn version(&self) -> Result<&'static str, Error> {
         let version = |line: &'static str| {
-            // On a line of its own, or in a block.
+            // On its own line, or in a block.
             let line = line.trim_start();
             let mut words = line.strip_prefix("require ").unwrap_or(line).split_whitespace();
             let is_it = words.next() == Some(self.module);
@@ -152,7 +152,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_module_says_its_version() {
+    fn every_module_has_a_version() {
         for pins in [CONTROL_PLANE, HELM, GITOPS_ENGINES, SETUP_ENVTEST, ACTIONLINT] {
             assert!(pins.version().unwrap().starts_with('v'), "{}", pins.name);
         }

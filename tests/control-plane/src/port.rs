@@ -6,11 +6,11 @@ use rand::RngExt as _;
 
 use crate::Error;
 
-/// A port on loopback that nobody listens on now.
+/// Returns a free port on loopback.
 ///
-/// It lies below the range from which Linux and macOS take the ports of outgoing connections (32768 and up): while
-/// the server is stopped, no connection of a test can take it. Two processes may still find the same port at the
-/// same moment, so a server that cannot bind is started again on another.
+/// The port is below the range from which Linux and macOS assign the ports of outgoing connections (32768 and up), so
+/// no connection of a test can take it while the server is stopped. Two processes may still find the same port at the
+/// same moment. A server that cannot bind is therefore started again on another port.
 pub(crate) fn free() -> Result<u16, Error> {
     let mut random = rand::rng();
     (0..100)

@@ -15,7 +15,7 @@ const INDEX: &str = "ARCADIA_ENVTEST_INDEX";
 /// The index of the Kubernetes project.
 const DEFAULT_INDEX: &str =
     "https://raw.githubusercontent.com/kubernetes-sigs/controller-tools/HEAD/envtest-releases.yaml";
-/// The time limit of a download, after which a build is quicker.
+/// The time limit of a download. After that, a build is faster.
 const PATIENCE: Duration = Duration::from_mins(5);
 
 /// The source of prebuilt servers, if there is one.
@@ -24,12 +24,13 @@ pub(crate) fn index() -> Option<String> {
     (index != "none").then_some(index)
 }
 
-/// Downloads the servers of a minor release into `folder` and returns their version. Nothing is left there otherwise.
+/// Downloads the servers of a minor release into `folder` and returns their version. After a failure the folder is
+/// empty.
 pub(crate) fn download(tool: &Path, index: &str, release: &str, folder: &Path) -> Result<String, Error> {
     let refused = |reason: String| Error::NoDownload { release: release.to_owned(), index: index.to_owned(), reason };
     let store = folder.join(".download");
     let downloaded = fetch(tool, index, release, &store).and_then(|path| take(Path::new(&path), folder));
-    // It leaves a copy behind, or half an archive.
+    // The tool leaves a copy, or half an archive.
     let _ = fs::remove_dir_all(&store);
     downloaded.map_err(|error| refused(error.to_string()))
 }
@@ -37,14 +38,14 @@ pub(crate) fn download(tool: &Path, index: &str, release: &str, folder: &Path) -
 /// Runs the tool and returns the folder that it filled.
 fn fetch(tool: &Path, index: &str, release: &str, store: &Path) -> Result<String, Error> {
     let mut command = Command::new(tool);
-    // The last patch release, whatever is on disk.
+    // The latest patch release, even if another is on disk.
     command.args(["use", &format!("{release}.x!"), "--print", "path", "--index", index, "--bin-dir"]).arg(store);
     command.env_remove("ENVTEST_INSTALLED_ONLY").env_remove("ENVTEST_USE_ENV");
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let running = || Error::system("run setup-envtest");
     let mut child = command.spawn().map_err(running())?;
     let begun = Instant::now();
-    // It prints a line or two: no pipe fills up meanwhile.
+    // The output is a line or two, so no pipe fills up meanwhile.
     while child.try_wait().map_err(running())?.is_none() {
         if begun.elapsed() > PATIENCE {
             let _ = child.kill();
@@ -62,7 +63,7 @@ fn fetch(tool: &Path, index: &str, release: &str, store: &Path) -> Result<String
     Err(running()(std::io::Error::other(reason)))
 }
 
-/// Moves complete servers of the right release to their place, and says their version.
+/// Moves complete servers of the right release to their folder, and returns their version.
 fn take(filled: &Path, folder: &Path) -> Result<String, Error> {
     let binaries = Binaries::in_folder(filled).map_err(|missing| Error::AssetsIncomplete { missing })?;
     let version = check_release(&binaries)?;
@@ -102,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn a_download_that_is_not_as_wanted_is_refused_and_leaves_nothing() {
+    fn an_invalid_download_is_refused_and_removed() {
         let folder = tempfile::tempdir().unwrap();
         let release = CONTROL_PLANE.release().unwrap();
         let altered = Served::start(&[(&format!("{release}.1"), false)]);
@@ -142,7 +143,7 @@ mod tests {
         names
     }
 
-    /// A program that says its version.
+    /// A program that prints its version.
     fn script(version: &str) -> String {
         format!("#!/bin/sh\necho Kubernetes v{version}\n")
     }
@@ -152,13 +153,13 @@ mod tests {
         fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
     }
 
-    /// A server of files on loopback, in place of the network. Its thread ends with the test.
+    /// A file server on loopback that replaces the network. Its thread ends with the test.
     struct Served {
         address: String,
     }
 
     impl Served {
-        /// Serves an archive for each version, its checksum in the index right or wrong.
+        /// Serves an archive for each version, with a correct or a wrong checksum in the index.
         fn start(versions: &[(&str, bool)]) -> Self {
             let listener = TcpListener::bind("127.0.0.1:0").unwrap();
             let address = format!("http://{}", listener.local_addr().unwrap());
@@ -196,7 +197,7 @@ mod tests {
         }
     }
 
-    /// An archive as the Kubernetes project publishes it.
+    /// An archive in the format of the Kubernetes project.
     fn archive(version: &str) -> Vec<u8> {
         let folder = tempfile::tempdir().unwrap();
         let programs = folder.path().join("controller-tools/envtest");

@@ -1,5 +1,5 @@
-//! Brings what is pinned (the control plane, Helm, the GitOps engines) into the user's cache folder, once: the servers
-//! prebuilt where they can be downloaded, all else built from source.
+//! Brings the pinned programs (the control plane, Helm, the GitOps engines) into the user's cache folder, once. The
+//! servers are downloaded if possible; everything else is built from source.
 
 use std::collections::VecDeque;
 use std::fs::{self, File, TryLockError};
@@ -14,35 +14,35 @@ use crate::{Error, find, gitops_engines, helm, prebuilt};
 /// The servers that are needed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wanted {
-    /// All of it.
+    /// All servers.
     All,
-    /// The API server, its store and kubectl. Nothing collects garbage, unless the controller manager is there too.
+    /// The API server, its store and kubectl. Garbage is collected only if the controller manager is already there.
     WithoutControllerManager,
 }
 
-/// How far [`prepare`] is, for the caller to show.
+/// The progress of [`prepare`], for the caller to display.
 #[derive(Debug, Clone)]
 pub enum Progress {
-    /// Another process builds the same; it is waited for.
+    /// Another process builds the same programs, and this one waits for it.
     Waiting,
-    /// Prebuilt servers are downloaded.
+    /// Prebuilt servers are being downloaded.
     Downloading {
-        /// The URL of the list of what can be downloaded.
+        /// The URL of the list of available downloads.
         index: String,
     },
-    /// The prebuilt servers are there.
+    /// The prebuilt servers are available.
     Downloaded {
         /// Their version.
         version: String,
     },
     /// No prebuilt servers could be downloaded, so they are built.
     NotDownloaded {
-        /// Why not.
+        /// The reason.
         reason: String,
     },
     /// Modules are downloaded and packages counted.
     Resolving {
-        /// What Go says about it, such as `go: downloading k8s.io/api v0.37.2`.
+        /// Go's message, such as `go: downloading k8s.io/api v0.37.2`.
         line: String,
     },
     /// A package is compiled.
@@ -51,7 +51,7 @@ pub enum Progress {
         program: &'static str,
         /// The package.
         package: String,
-        /// Packages begun, over all programs.
+        /// Packages started, over all programs.
         done: usize,
         /// Packages to compile, over all programs.
         total: usize,
@@ -63,14 +63,14 @@ pub enum Progress {
     },
 }
 
-/// Finds the control plane's programs, and brings those that are missing into the user's cache folder: it downloads
-/// them where it can, and builds them otherwise. No download has a controller manager; that one is always built. When
-/// `KUBEBUILDER_ASSETS` names a folder, it is the only one that is.
+/// Finds the control plane's programs, and brings missing ones into the user's cache folder: it downloads them if it
+/// can, and builds them otherwise. The controller manager is always built, since no download contains it. With a folder
+/// in `KUBEBUILDER_ASSETS`, only the controller manager is brought.
 ///
-/// It blocks: about a minute for a download, 8 minutes on 2 cores for a build, no time at all once they are there.
+/// Blocks: about a minute for a download, 8 minutes on 2 cores for a build, and no time once the programs exist.
 ///
 /// # Errors
-/// When Go is missing or a build fails; the message says what to do.
+/// If Go is missing or a build fails; the message names the remedy.
 pub fn prepare(wanted: Wanted, mut progress: impl FnMut(Progress)) -> Result<Binaries, Error> {
     let found = find();
     if let Ok(complete) = &found
@@ -91,7 +91,7 @@ pub fn prepare(wanted: Wanted, mut progress: impl FnMut(Progress)) -> Result<Bin
     find()
 }
 
-/// Downloads the servers. A refusal is printed and is no error: they are built then.
+/// Downloads the servers. A failure is reported and is no error: the servers are built instead.
 fn download(progress: &mut impl FnMut(Progress)) -> Result<(), Error> {
     let Some(index) = prebuilt::index() else { return Ok(()) };
     let cache = CONTROL_PLANE.cache()?;
@@ -110,9 +110,9 @@ fn download(progress: &mut impl FnMut(Progress)) -> Result<(), Error> {
     Ok(())
 }
 
-/// Finds the pinned Helm, and builds it into the user's cache folder if it is not there.
+/// Finds the pinned Helm, and builds it into the user's cache folder if it is missing.
 ///
-/// It blocks: about 3 minutes on 2 cores the first time.
+/// Blocks: about 3 minutes on 2 cores the first time.
 ///
 /// # Errors
 /// As [`prepare`].
@@ -123,10 +123,10 @@ pub fn prepare_helm(mut progress: impl FnMut(Progress)) -> Result<PathBuf, Error
     })
 }
 
-/// Finds the GitOps engines, and builds them into the user's cache folder if they are not there.
+/// Finds the GitOps engines, and builds them into the user's cache folder if they are missing.
 ///
-/// It blocks: about 3 minutes on 2 cores the first time, and less than one after [`prepare`], since most packages are
-/// the control plane's.
+/// Blocks: about 3 minutes on 2 cores the first time, and less than one after [`prepare`], since it compiles most of
+/// the same packages.
 ///
 /// # Errors
 /// As [`prepare`].
@@ -137,9 +137,9 @@ pub fn prepare_gitops_engines(mut progress: impl FnMut(Progress)) -> Result<GitO
     })
 }
 
-/// Builds the small tools that tests run, actionlint and setup-envtest, if they are not in the user's cache folder.
+/// Builds the small tools of tests, actionlint and setup-envtest, if they are missing in the user's cache folder.
 ///
-/// It blocks: about a minute on 2 cores the first time.
+/// Blocks: about a minute on 2 cores the first time.
 ///
 /// # Errors
 /// As [`prepare`].
@@ -148,7 +148,7 @@ pub fn prepare_tools(mut progress: impl FnMut(Progress)) -> Result<(), Error> {
     build_missing(&SETUP_ENVTEST, |_| true, &mut progress)
 }
 
-/// Builds what is wanted and not there yet.
+/// Builds the wanted programs that are missing.
 fn build_missing(
     pins: &Pins,
     is_wanted: impl Fn(&str) -> bool,
@@ -174,7 +174,7 @@ fn build_missing(
     Ok(())
 }
 
-/// Held until the file is closed, which also a crash does.
+/// The lock is held until the file is closed, also by a crash.
 fn lock(cache: &Path, progress: &mut impl FnMut(Progress)) -> Result<File, Error> {
     let path = cache.join(".lock");
     let file = File::create(&path).map_err(Error::system(format!("create {}", path.display())))?;
@@ -185,7 +185,7 @@ fn lock(cache: &Path, progress: &mut impl FnMut(Progress)) -> Result<File, Error
     Ok(file)
 }
 
-/// How many packages Go has not compiled before; the first call downloads the modules.
+/// The number of packages that Go has not compiled yet; the first call downloads the modules.
 fn count_packages(pins: &Pins, programs: &[Program], progress: &mut impl FnMut(Progress)) -> Result<usize, Error> {
     let mut list = go(pins, "list")?;
     list.args(["-deps", "-f", "{{if .Stale}}{{println .ImportPath}}{{end}}"]);
@@ -194,7 +194,7 @@ fn count_packages(pins: &Pins, programs: &[Program], progress: &mut impl FnMut(P
     Ok(stale.lines().filter(|line| !line.is_empty()).count())
 }
 
-/// Builds beside the place and moves it there, so that a file with the right name is a complete program.
+/// Builds beside the target and moves the file there, so that a file with the right name is a complete program.
 fn build(
     pins: &Pins,
     cache: &Path,
@@ -214,7 +214,7 @@ fn build(
     fs::rename(&unfinished, &place).map_err(Error::system(format!("create {}", place.display())))
 }
 
-/// A Go command on the pinned modules, whatever the user's own Go settings are.
+/// A Go command on the pinned modules, independent of the user's Go settings.
 fn go(pins: &Pins, verb: &str) -> Result<Command, Error> {
     let mut go = Command::new("go");
     go.current_dir(pins.folder);
@@ -224,7 +224,7 @@ fn go(pins: &Pins, verb: &str) -> Result<Command, Error> {
     Ok(go)
 }
 
-/// Runs a Go command, hands over each line of its standard error as it comes and returns its standard output.
+/// Runs a Go command, passes each line of its standard error to `line_of`, and returns its standard output.
 fn run(mut go: Command, mut line_of: impl FnMut(&str)) -> Result<String, Error> {
     let arguments: Vec<_> = go.get_args().map(|argument| argument.to_string_lossy().into_owned()).collect();
     let reading = || Error::system("read what go says");

@@ -14,9 +14,9 @@ use crate::folder::Folder;
 
 /// Runs a program until the pipe on standard input closes, and then kills it.
 ///
-/// Only the parent holds the other end of that pipe, so its end, however it comes, is the program's end. (The
-/// kernel's own parent death signal would fire when the *thread* that forked ends, which a test's thread does.)
-/// Standard output is inherited by nobody but this shell: it closes when the program is gone and reaped.
+/// Only the parent holds the other end of that pipe, so the program ends when the parent ends for any reason. (The
+/// kernel's parent death signal fires when the *thread* that forked ends, which a test's thread does.) Only this shell
+/// inherits standard output: it closes when the program has ended and is reaped.
 const GUARD: &str = r#"
 exec 3<&0 </dev/null
 trap '' HUP INT TERM
@@ -32,8 +32,8 @@ kill -KILL "$watch"; wait
 exit "$status"
 "#;
 
-/// A running program that is killed when this value is dropped, and also when this process panics, aborts or is
-/// killed. It is in a process group of its own, so Ctrl-C on a terminal does not reach it.
+/// A running program that is killed when this value is dropped, and also when this process panics, aborts or is killed.
+/// It has its own process group, so Ctrl-C on a terminal does not reach it.
 #[derive(Debug)]
 pub struct Process {
     guard: Child,
@@ -47,18 +47,18 @@ impl Process {
     /// Starts `command` (its program, arguments, environment and folder) with both outputs appended to `log`.
     ///
     /// # Errors
-    /// When the shell that guards it cannot be started. A program that does not exist is noticed by [`Self::ended`],
-    /// with the reason in the log.
+    /// If the shell that guards it cannot be started. [`Self::ended`] reports a program that does not exist, and the
+    /// log contains the reason.
     pub fn spawn(command: &Command, log: &Path) -> Result<Self, Error> {
         Self::spawn_with(command, log, Stdio::null())
     }
 
-    /// Starts a program that writes its log to `folder`, which is not removed before the program is gone.
+    /// Starts a program that writes its log to `folder`, which is removed only after the program has ended.
     pub(crate) fn spawn_in(folder: &Folder, command: &Command, name: &str) -> Result<Self, Error> {
         Self::spawn_with(command, &folder.path().join(format!("{name}.log")), folder.hold()?)
     }
 
-    /// `until_reaped` stays open until the program is gone.
+    /// `until_reaped` stays open until the program has ended.
     fn spawn_with(command: &Command, log: &Path, until_reaped: Stdio) -> Result<Self, Error> {
         let program = Path::new(command.get_program()).display().to_string();
         let mut guard = Command::new("/bin/sh");
@@ -86,7 +86,7 @@ impl Process {
         self.id
     }
 
-    /// Where both of its outputs go.
+    /// The file of both of its outputs.
     #[must_use]
     pub fn log(&self) -> &Path {
         &self.log
@@ -101,12 +101,12 @@ impl Process {
         lines.into_iter().rev().collect::<Vec<_>>().join("\n")
     }
 
-    /// How the program ended, if it did: a signal counts as the exit code 128 + its number.
+    /// The exit status of the program, if it has ended: a signal counts as the exit code 128 + its number.
     pub fn ended(&mut self) -> Option<ExitStatus> {
         self.guard.try_wait().ok().flatten()
     }
 
-    /// Asks the program to end (SIGTERM) and kills it when it has not after `patience`.
+    /// Sends SIGTERM to the program, and kills it after `patience`.
     pub fn terminate(&mut self, patience: Duration) -> Option<ExitStatus> {
         let asked = Instant::now();
         if self.ended().is_none() {
@@ -118,7 +118,7 @@ impl Process {
         self.kill()
     }
 
-    /// Kills the program (SIGKILL) and waits until it is gone.
+    /// Kills the program (SIGKILL) and waits for its end.
     pub fn kill(&mut self) -> Option<ExitStatus> {
         drop(self.lifeline.take());
         self.guard.wait().ok()
@@ -131,7 +131,7 @@ impl Drop for Process {
     }
 }
 
-/// The first thing the guard says is the program's process id.
+/// The guard first prints the program's process id.
 fn read_id(guard: &mut Child) -> std::io::Result<u32> {
     let mut line = String::new();
     if let Some(stderr) = guard.stderr.take() {

@@ -15,12 +15,12 @@ use crate::credentials::{self, Credentials};
 use crate::folder::Folder;
 use crate::{Error, Options, Process, port, store};
 
-/// Generous, since a machine with two cores may run several control planes at once.
+/// Generous, since a machine with two cores may run several control planes at the same time.
 const READY_WITHIN: Duration = Duration::from_mins(2);
 
 const AUDIT_POLICY: &str = "audit-policy.yaml";
 
-/// All that works without nodes and that a chart, an owner reference or a Job may need.
+/// The controllers that work without nodes and that a chart, an owner reference or a Job may need.
 const CONTROLLERS: [&str; 16] = [
     "garbage-collector-controller",
     "namespace-controller",
@@ -46,17 +46,17 @@ pub(crate) struct Servers {
     binaries: Binaries,
     options: Options,
     credentials: Credentials,
-    /// Before the folder: a server's end must not wait for the folder's.
+    /// Before the folder: a server must not wait for the removal of the folder.
     running: Mutex<Running>,
     folder: Arc<Folder>,
 }
 
-/// In the order in which they end: a client before its server.
+/// In the order in which they end: each client before its server.
 #[derive(Debug)]
 struct Running {
     controller_manager: Option<Process>,
     api_server: Option<Process>,
-    /// Kept over restarts, so that kubeconfigs stay true.
+    /// Kept over restarts, so that kubeconfigs stay valid.
     port: u16,
     etcd: Process,
 }
@@ -119,7 +119,7 @@ impl Servers {
         Ok(())
     }
 
-    /// Somebody else may take the port between our look and the server's: then another one is tried.
+    /// Another process may take the port between the search and the bind: then the next port is tried.
     async fn start_api_server_on_a_free_port(&self) -> Result<(), Error> {
         let mut attempts = 0;
         loop {
@@ -136,7 +136,7 @@ impl Servers {
         }
     }
 
-    /// An API server that waits in vain does so because etcd has ended.
+    /// Blames etcd if it has ended: an API server then waits until its timeout.
     fn blame_etcd(&self, error: Error) -> Error {
         let Ok(mut running) = self.running.try_lock() else { return error };
         match running.etcd.ended() {
@@ -189,7 +189,7 @@ pub(crate) async fn get(client: &kube::Client, path: &str) -> Result<String, kub
 }
 
 fn start_etcd(binaries: &Binaries, folder: &Folder) -> Result<Process, Error> {
-    // Sockets in a folder of our own: no ports to collide, and nobody else gets at the store.
+    // Sockets in a private folder: no port conflicts, and no other user can access the store.
     let (clients, peers) = (unix(&socket(folder, "etcd")), unix(&socket(folder, "etcd-peers")));
     let mut command = Command::new(&binaries.etcd);
     flag(&mut command, "data-dir", folder.path().join("etcd-data").display());

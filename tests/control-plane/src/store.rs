@@ -1,4 +1,4 @@
-//! Writes objects into etcd, past the API server: exactly as an earlier version stored them, with their UIDs and status.
+//! Writes objects directly into etcd: unchanged as an earlier version stored them, with their UIDs and status.
 
 use std::path::Path;
 
@@ -13,7 +13,7 @@ use tokio::net::UnixStream;
 
 use crate::Error;
 
-/// Stores a custom resource. The API server shows it to everybody who watches.
+/// Stores a custom resource. The API server sends it to all watches.
 pub(crate) async fn put(socket: &Path, plural: &str, object: &Value) -> Result<(), Error> {
     let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
     let group = text("/apiVersion").split('/').next().unwrap_or_default();

@@ -1,4 +1,4 @@
-//! How often the API server was asked to write, from its own metrics.
+//! The counts of writes to the API server, from its own metrics.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ pub(crate) fn counts(metrics: &str) -> BTreeMap<String, u64> {
     counts
 }
 
-/// One line of the metrics, if it counts writes we care for.
+/// Parses one line of the metrics, if it counts relevant writes.
 fn write(line: &str) -> Option<(String, u64)> {
     let (labels, count) = line.strip_prefix("apiserver_request_total{")?.rsplit_once("} ")?;
     let (verb, group) = (label(labels, "verb")?, label(labels, "group")?);
@@ -32,7 +32,7 @@ fn label<'a>(labels: &'a str, name: &str) -> Option<&'a str> {
     rest.split_once('"').map(|(value, _)| value)
 }
 
-/// A counter is a float by its format: large ones are written as `1.2e+06`.
+/// Parses a counter. Counters are floats in this format: large ones are written as `1.2e+06`.
 fn whole(count: &str) -> Option<u64> {
     match count.trim().parse() {
         Ok(count) => Some(count),
@@ -45,7 +45,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn writes_are_summed_over_codes_and_reads_are_left_out() {
+    fn writes_are_summed_over_status_codes_and_reads_are_ignored() {
         let metrics = r#"
 apiserver_request_total{code="201",component="apiserver",dry_run="",group="arcadia.cloud",resource="drifts",scope="resource",subresource="",verb="POST",version="v1alpha1"} 3
 apiserver_request_total{code="409",component="apiserver",dry_run="",group="arcadia.cloud",resource="drifts",scope="resource",subresource="",verb="POST",version="v1alpha1"} 1

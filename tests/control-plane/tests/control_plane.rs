@@ -1,4 +1,4 @@
-//! What tests rely on: a real API server with its controllers, kubectl, namespaces and restarts.
+//! The guarantees for tests: a real API server with its controllers, kubectl, namespaces and restarts.
 #![cfg(test)]
 
 use std::time::{Duration, Instant};
@@ -18,7 +18,7 @@ spec:
 ";
 
 #[tokio::test]
-async fn an_owned_object_goes_with_its_owner() {
+async fn an_owned_object_is_deleted_with_its_owner() {
     let namespace = ControlPlane::shared().await.unwrap().namespace("owner").await.unwrap();
     let kubectl = namespace.kubectl();
     kubectl.apply("{apiVersion: v1, kind: ConfigMap, metadata: {name: owner}}").await.unwrap();
@@ -34,7 +34,7 @@ async fn an_owned_object_goes_with_its_owner() {
 }
 
 #[tokio::test]
-async fn a_deleted_namespace_takes_its_objects_with_it() {
+async fn a_deleted_namespace_deletes_its_objects() {
     let control_plane = ControlPlane::shared().await.unwrap();
     let namespace = control_plane.namespace("deleted").await.unwrap();
     namespace.kubectl().apply("{apiVersion: v1, kind: ConfigMap, metadata: {name: inside}}").await.unwrap();
@@ -62,7 +62,7 @@ async fn namespaces_with_one_prefix_do_not_see_each_other() {
 }
 
 #[tokio::test]
-async fn another_user_has_only_the_rights_that_rbac_gives() {
+async fn another_user_has_only_the_rights_that_rbac_grants() {
     let kubectl = ControlPlane::shared().await.unwrap().namespace("rights").await.unwrap().kubectl();
 
     let refusal = kubectl.run(&["get", "configmaps", "--as", "somebody"]).await.unwrap_err();
@@ -71,7 +71,7 @@ async fn another_user_has_only_the_rights_that_rbac_gives() {
 }
 
 #[tokio::test]
-async fn a_restarted_api_server_has_its_data_and_its_port() {
+async fn a_restarted_api_server_keeps_its_data_and_port() {
     let Some(control_plane) = own().await else { return };
     let namespace = control_plane.namespace("kept").await.unwrap();
     namespace.kubectl().run(&["create", "configmap", "kept"]).await.unwrap();
@@ -84,7 +84,7 @@ async fn a_restarted_api_server_has_its_data_and_its_port() {
 }
 
 #[tokio::test]
-async fn two_at_once_do_not_collide() {
+async fn two_control_planes_do_not_conflict() {
     let (Some(one), Some(two)) = tokio::join!(own(), own()) else { return };
 
     one.kubectl().run(&["create", "namespace", "only-in-one"]).await.unwrap();
@@ -109,7 +109,7 @@ async fn writes_are_counted_by_verb_and_resource() {
 }
 
 #[tokio::test]
-async fn a_server_that_does_not_start_says_why() {
+async fn a_server_that_does_not_start_reports_the_reason() {
     if control_plane::given_cluster().is_some() {
         return;
     }
@@ -123,7 +123,7 @@ async fn a_server_that_does_not_start_says_why() {
     assert!(begun.elapsed() < Duration::from_secs(30));
 }
 
-/// A control plane to stop, to count in or to have two of. A cluster that was given is for none of these.
+/// A control plane for tests that stop it, count its writes or need two. None on a given cluster.
 async fn own() -> Option<ControlPlane> {
     if control_plane::given_cluster().is_some() {
         return None;

@@ -1,4 +1,4 @@
-//! Nothing outlives the process that started a control plane, however that process ends.
+//! No server outlives the process that started a control plane, however that process ends.
 #![cfg(test)]
 
 use std::env;
@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use control_plane::{ControlPlane, Options, Process};
 
-/// Says to the test below, in a process of its own, how to end once its control plane runs.
+/// Selects how the child process of the test below ends once its control plane runs.
 const ENDING: &str = "ARCADIA_TEST_ENDING";
 
 #[test]
@@ -48,7 +48,7 @@ fn a_shared_control_plane_goes_with_the_test_binary() {
 }
 
 #[tokio::test]
-async fn dropping_returns_when_all_is_gone() {
+async fn dropping_waits_for_all_processes() {
     let control_plane = ControlPlane::start(Options::default()).await.unwrap();
     let folder = control_plane.folder().to_owned();
 
@@ -59,7 +59,7 @@ async fn dropping_returns_when_all_is_gone() {
 }
 
 #[test]
-fn a_guarded_process_can_be_asked_to_end() {
+fn a_guarded_process_can_be_terminated() {
     let folder = tempfile::tempdir().unwrap();
     let mut polite = Command::new("/bin/sh");
     polite.args(["-c", "trap 'echo $WORD; exit 7' TERM; echo ready; while :; do sleep 0.05; done"]).env("WORD", "bye");
@@ -73,7 +73,7 @@ fn a_guarded_process_can_be_asked_to_end() {
 }
 
 #[test]
-fn a_program_that_is_not_there_is_said_in_the_log() {
+fn a_missing_program_is_logged() {
     let folder = tempfile::tempdir().unwrap();
     let mut process = Process::spawn(&Command::new("no-such-program"), &folder.path().join("log")).unwrap();
 
@@ -83,7 +83,7 @@ fn a_program_that_is_not_there_is_said_in_the_log() {
 }
 
 #[tokio::test]
-#[ignore = "run by the tests above, in a process of its own"]
+#[ignore = "run by the tests above, in a separate process"]
 async fn process_under_test() {
     let Ok(ending) = env::var(ENDING) else { return };
     if ending == "share" {
@@ -126,7 +126,7 @@ fn until(mut condition: impl FnMut() -> bool) {
     }
 }
 
-/// Every server and every guard has the folder in its arguments.
+/// Counts processes with the folder in their arguments: every server and every guard has it.
 fn processes_that_mention(folder: &Path) -> usize {
     let folder = folder.to_str().unwrap();
     if !Path::new("/proc/self/cmdline").exists() {

@@ -1,16 +1,16 @@
-//! What each role may do, as a table.
+//! The rights of each role, as a table.
 
 use super::objects::{
     CANNOT_MARK, CANNOT_MARK_SAGA, CANNOT_WRITE, DECIDED, MUST_NOT_CHANGE, OPEN, OVER, RESOLVED, UNDER_WAY, WAITING,
 };
 
-/// What somebody tries, dry: the API server decides as if it were meant, and nothing changes.
+/// An action as a dry run: the API server decides as usual, and nothing changes.
 pub struct Action {
     pub what: &'static str,
     pub command: &'static [&'static str],
-    /// What a refusal says: of RBAC, and of a policy.
+    /// Words of a refusal: by RBAC, and by a policy.
     pub words: [&'static str; 2],
-    /// Who may (`yes`), whom RBAC refuses (`no`), and whom a policy does (`policy`).
+    /// The result for each role: allowed (`yes`), refused by RBAC (`no`), or refused by a policy (`policy`).
     pub may: &'static [(&'static str, &'static str)],
 }
 
@@ -25,7 +25,7 @@ const CANNOT_WRITE_JOURNAL: &str = "cannot write the journal of a Saga";
 const NAMESPACE_CONTROLLER: &str = "system:serviceaccount:kube-system:namespace-controller";
 const GARBAGE_COLLECTOR: &str = "system:serviceaccount:kube-system:generic-garbage-collector";
 
-/// All that is tried.
+/// All actions.
 pub const ACTIONS: &[Action] = &[
     Action {
         what: "see records and drifts",
@@ -136,7 +136,7 @@ pub const ACTIONS: &[Action] = &[
     Action {
         what: "make a drift that is decided",
         command: &["create", "-f", "DECIDED_DRIFT"],
-        // The policy on contents refuses it as well, and which one speaks is not said.
+        // The policy on contents refuses it too, and either message may be returned.
         words: [r#"cannot create resource "drifts""#, "cannot "],
         may: &[("platform-admin", "no"), ("maker", "policy")],
     },

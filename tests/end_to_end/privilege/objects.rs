@@ -1,4 +1,4 @@
-//! What people and the operator are tried on, and a wait until the API server knows the policies.
+//! The objects that people and the operator act on, and a wait until the API server applies the policies.
 
 use arcadia_operator::manifests::Installation;
 use control_plane::Kubectl;
@@ -6,24 +6,23 @@ use serde_json::{Value, json};
 
 use crate::world::{DROPLET, eventually};
 
-/// An open drift, and one that somebody has decided.
+/// An open drift, and a decided one.
 pub const OPEN: &str = "web-1-name-0000000000-1";
 pub const DECIDED: &str = "web-1-name-0000000000-2";
 
-/// A saga whose steps are being done, one that waits, one that is over, and one that is stuck and that somebody has
-/// helped.
+/// A running saga, a waiting one, a finished one, and a stuck one that a person has resolved.
 pub const UNDER_WAY: &str = "under-way";
 pub const WAITING: &str = "waiting";
 pub const OVER: &str = "over";
 pub const RESOLVED: &str = "resolved";
 
-/// What the policies say.
+/// The messages of the policies.
 pub const CANNOT_WRITE: &str = "cannot write a Drift";
 pub const CANNOT_MARK: &str = "cannot set the annotation arcadia.cloud/last-accepted";
 pub const CANNOT_MARK_SAGA: &str = "cannot set, change or remove the label arcadia.cloud/revert-of";
-pub const MUST_NOT_CHANGE: &str = "the spec of a Saga must not change but for cancelRequested, suspend";
+pub const MUST_NOT_CHANGE: &str = "the spec of a Saga must not change except cancelRequested, suspend";
 
-/// Prints who decided.
+/// Prints the user who decided.
 pub const SIGNATURE: &str = "jsonpath={.metadata.annotations.arcadia\\.cloud/decided-by}";
 
 pub async fn bind(kubectl: &Kubectl, user: &str, role: &str) {
@@ -66,7 +65,7 @@ pub fn saga(name: &str) -> Value {
     })
 }
 
-/// Orders a saga, and has the operator say that it is in this phase.
+/// Creates a saga, and sets this phase as the operator would.
 pub async fn order(kubectl: &Kubectl, installation: &Installation, saga: &Value, phase: &str) {
     let ordered = kubectl.run_with_input(&["create", "-f", "-", "-o", "json"], &saga.to_string()).await.unwrap();
     let mut saga: Value = serde_json::from_str(&ordered).unwrap();
@@ -80,7 +79,7 @@ pub async fn create_as_operator(kubectl: &Kubectl, installation: &Installation, 
     kubectl.run_with_input(&arguments, &drift(name).to_string()).await.unwrap();
 }
 
-/// The API server takes a moment to learn of its policies: waits for each that refuses.
+/// The API server learns of its policies after a moment: waits for each that refuses.
 pub async fn validation_in_force(kubectl: &Kubectl, installation: &Installation) {
     let refused = async |what: &str, arguments: &[&str], input: Value, words: &str| {
         eventually(what, || async {
@@ -108,7 +107,7 @@ pub async fn validation_in_force(kubectl: &Kubectl, installation: &Installation)
     kubectl.run(&["delete", "pr/probe", "drift/probe", "saga/probe"]).await.unwrap();
 }
 
-/// The same, and for those that sign.
+/// Also waits for the mutating policies.
 pub async fn in_force(kubectl: &Kubectl, installation: &Installation) {
     validation_in_force(kubectl, installation).await;
     create_as_operator(kubectl, installation, "probe").await;

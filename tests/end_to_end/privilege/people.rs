@@ -1,4 +1,4 @@
-//! People of every role, each trying all that the table says.
+//! People of every role, each with all actions of the table.
 
 use arcadia_operator::{
     api::{
@@ -20,7 +20,7 @@ use super::{
 use crate::world::{eventually, install};
 
 #[tokio::test]
-async fn people_may_do_what_their_role_says_and_are_told_what_they_lack() {
+async fn people_have_the_rights_of_their_role_and_refusals_name_the_missing_verb() {
     let control_plane = ControlPlane::start(Options::default()).await.unwrap();
     let team = Team::on(&control_plane).await;
     // First without the mutating policy, which older clusters do not have.
@@ -33,10 +33,10 @@ async fn people_may_do_what_their_role_says_and_are_told_what_they_lack() {
     team.nobody_decides_through_the_status().await;
     team.no_order_is_larger_than_it_may_be().await;
 
-    // The policies of an operator that watches one namespace end there.
+    // The policies of an operator that watches one namespace apply only there.
     let other = control_plane.namespace("other").await.unwrap();
     other.kubectl().run_with_input(&["create", "-f", "-"], &drift(OPEN).to_string()).await.unwrap();
-    // The API server's own check of the types found nothing in the expressions.
+    // The API server's own type check found no fault in the expressions.
     eventually("the check of the policies' expressions", || async {
         let checked =
             "jsonpath={range .items[*]}{.status.observedGeneration}{.status.typeChecking.expressionWarnings}{end}";
@@ -51,7 +51,7 @@ async fn people_may_do_what_their_role_says_and_are_told_what_they_lack() {
 struct Team {
     kubectl: Kubectl,
     installation: Installation,
-    /// What the table's commands create, by the word that stands for its file there.
+    /// The objects that the table's commands create, by the placeholder of their file.
     files: [(&'static str, String); 6],
     _folder: tempfile::TempDir,
     _namespace: Namespace,
@@ -61,7 +61,7 @@ const ACCEPT: &str = "annotate --dry-run=server drift web-1-name-0000000000-1 ar
 const RESOLVE: &str = "annotate --dry-run=server saga under-way arcadia.cloud/resolve=retry";
 const APPROVE: &str = "annotate --dry-run=server saga under-way arcadia.cloud/approve-go";
 const CANCEL: &str = "patch --dry-run=server saga under-way --type=merge -p {\"spec\":{\"cancelRequested\":true}}";
-/// Prints who approved the step.
+/// Prints the user who approved the step.
 const APPROVAL: &str = "jsonpath={.metadata.annotations.arcadia\\.cloud/approve-go}";
 
 impl Team {
@@ -143,7 +143,7 @@ impl Team {
         team
     }
 
-    /// Runs kubectl with these words.
+    /// Runs kubectl with these arguments.
     async fn run(&self, line: impl AsRef<str>) -> Result<String, String> {
         let arguments: Vec<&str> = line.as_ref().split(' ').collect();
         self.kubectl.run(&arguments).await.map_err(|error| error.to_string())
@@ -154,14 +154,14 @@ impl Team {
         for decision in [ACCEPT, RESOLVE, adopt.as_str()] {
             let decision = format!("{decision} --as=platform-admin");
             self.run(format!("{decision} arcadia.cloud/decided-by=platform-admin")).await.unwrap();
-            // A client chooses what it is called.
+            // A client chooses its own manager name.
             for signature in ["", " --field-manager=root", " arcadia.cloud/decided-by=root"] {
                 let said = self.run(format!("{decision}{signature}")).await.unwrap_err();
                 assert!(said.contains("must be signed with your own name"), "{said}");
                 assert!(said.contains("set arcadia.cloud/decided-by=platform-admin together with it"), "{said}");
             }
         }
-        // The name that is there already is that of whoever decided before.
+        // The existing name belongs to the user who decided before.
         let help = format!("annotate --dry-run=server --overwrite saga {RESOLVED} --as=platform-admin");
         let said = self.run(format!("{help} arcadia.cloud/resolve=abandon")).await.unwrap_err();
         assert!(said.contains("must be signed with your own name"), "{said}");
@@ -232,7 +232,7 @@ impl Team {
         assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     }
 
-    /// The deed, the verb, the role that has it, and how to look.
+    /// The action, the verb, the role that has it, and the command that checks it.
     async fn a_refusal_names_the_missing_verb(&self) {
         let approve = format!("{APPROVE}=yes");
         for (deed, what, who, verb, resource) in [
@@ -266,14 +266,15 @@ impl Team {
         }
     }
 
-    /// The API server takes nothing else from there.
+    /// The API server accepts no other field there.
     async fn nobody_decides_through_the_status(&self) {
         let annotation = r#"{"metadata":{"annotations":{"arcadia.cloud/accept":"true"}}}"#;
         let patch = format!("patch drift {OPEN} --subresource=status --type=merge --dry-run=server -p {annotation}");
         assert_eq!(self.run(format!("{patch} -o jsonpath={{.metadata.annotations}}")).await.unwrap(), "");
     }
 
-    /// What fits is taken, and what does not is refused with its name and limit: also what CEL writes shorter than JSON.
+    /// Saga orders within the limits are accepted. Others are refused with the name of the field and its limit,
+    /// including values that CEL writes shorter than JSON.
     async fn no_order_is_larger_than_it_may_be(&self) {
         let json_size = |value: &Value| value.to_string().len();
         let of_size = |bytes: usize| {
@@ -315,14 +316,14 @@ impl Team {
                 Err(error) => assert!(!words.is_empty() && error.to_string().contains(words), "{error}"),
             }
         }
-        // A comment on what is large already is looked at as well.
+        // A comment on an oversized object is validated too.
         self.kubectl.run_with_input(&["create", "-f", "-"], &with(&inputs[0], 3000, 0).to_string()).await.unwrap();
         let said = self.run(format!("annotate saga sized --overwrite note={}", "n".repeat(2000))).await.unwrap_err();
         assert!(said.contains("labels together must have at most 37888"), "{said}");
         self.run("delete saga sized").await.unwrap();
     }
 
-    /// Not only because people make no drifts.
+    /// Not only because people create no drifts.
     async fn a_decision_at_create_is_refused_for_its_own_sake(&self) {
         self.run(format!("delete validatingadmissionpolicybinding {OPERATOR}-contents")).await.unwrap();
         let make = |word: &str| {
@@ -335,7 +336,7 @@ impl Team {
     }
 }
 
-/// Those that a cluster's own roles may make: rights without the verbs, or with one of them for one object only.
+/// Roles that a cluster may define: rights without the verbs, or with a verb for one object only.
 fn roles_of_the_clusters_own() -> [(&'static str, Value); 6] {
     [
         ("labeller", json!([{"resources": ["drifts"], "verbs": ["get", "patch"]}])),

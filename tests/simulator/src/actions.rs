@@ -1,4 +1,4 @@
-//! Actions: in progress for a while, then completed, and only then does the resource show what was done.
+//! Actions: each is in progress for a while, then completed. The resource shows the result only after completion.
 
 use crate::cloud::{Cloud, now};
 use crate::pages;
@@ -8,12 +8,12 @@ use crate::store::{set, text_of};
 use axum::http::StatusCode;
 use serde_json::{Value, json};
 
-/// What an action is done to.
+/// The resource of an action.
 pub(crate) struct Resource {
     pub(crate) collection: &'static str,
     pub(crate) id: String,
     pub(crate) region: Value,
-    /// The droplet that something is brought to or taken from: it is busy for as long.
+    /// The droplet that a volume or an address is attached to or detached from. It is busy during the action.
     droplet: Option<String>,
 }
 
@@ -37,12 +37,12 @@ impl Resource {
         droplet.chain([(self.collection, self.id.clone())]).collect()
     }
 
-    /// What an action says it was done to: its `resource_type` and `resource_id`.
+    /// The `resource_type` and `resource_id` of an action.
     fn named(&self) -> (&'static str, Value) {
         match self.collection {
             "droplets" => ("droplet", Value::from(self.id.parse::<u64>().unwrap_or_default())),
             "images" => ("image", Value::from(self.id.parse::<u64>().unwrap_or_default())),
-            // The API has no number for these: a volume's action names nothing, an address is its own number.
+            // The API returns no number here: the action of a volume has no id, and an address contains its number.
             "volumes" => ("volume", Value::Null),
             "reserved_ips" => (
                 "reserved_ip",
@@ -56,14 +56,14 @@ impl Resource {
     }
 }
 
-/// The part of an address that fits where an action has a number.
+/// The low bits of an address, for the numeric id of an action.
 fn low_bits(address: std::net::Ipv6Addr) -> u32 {
     let [.., a, b, c, d] = address.octets();
     u32::from_be_bytes([a, b, c, d])
 }
 
-/// Starts an action: the resource is busy until it ends, and `finish` happens then. A reserved address tells it by being
-/// locked; a droplet does not, and is locked only where DigitalOcean lets nobody act on it.
+/// Starts an action: the resource is busy until the action ends, and `finish` runs then. A reserved address is locked
+/// meanwhile. A droplet is not: only DigitalOcean locks droplets.
 pub(crate) fn start(
     cloud: &mut Cloud,
     call: &Call,
@@ -108,7 +108,7 @@ fn set_busy(cloud: &mut Cloud, resources: &[(&'static str, String)], busy: bool)
     }
 }
 
-/// `links.actions` of an answer that is only the beginning.
+/// `links.actions` of a response whose work continues.
 pub(crate) fn link(action: &Value, rel: &str, origin: &str) -> Value {
     let id = action.get("id").map(text_of).unwrap_or_default();
     json!({"id": action.get("id"), "rel": rel, "href": format!("{origin}/v2/actions/{id}")})

@@ -1,4 +1,4 @@
-//! The API: which path and method is answered by what.
+//! The API: maps methods and paths to handlers.
 
 use crate::cloud::Cloud;
 use crate::colleagues::Moment;
@@ -14,7 +14,7 @@ use axum::http::{Method, StatusCode};
 use serde_json::{Map, Value, json};
 use std::time::Duration;
 
-/// Answers a call. Somebody else may write the same resource just before a change, or just after it.
+/// Answers a call. A colleague may write the same resource just before a change, or just after it.
 pub(crate) fn answer(cloud: &mut Cloud, call: &Call) -> Result<Reply, Refusal> {
     if call.method == Method::GET {
         return route(cloud, call);
@@ -49,7 +49,7 @@ fn route(cloud: &mut Cloud, call: &Call) -> Result<Reply, Refusal> {
     }
 }
 
-/// What a table of kinds cannot say.
+/// Calls that the table of kinds does not describe.
 fn special(cloud: &mut Cloud, call: &Call, segments: &[&str]) -> Option<Result<Reply, Refusal>> {
     Some(match (call.method.as_str(), segments) {
         ("GET", ["account"]) => Ok(account()),
@@ -144,7 +144,7 @@ fn special(cloud: &mut Cloud, call: &Call, segments: &[&str]) -> Option<Result<R
     })
 }
 
-/// The default project has its own name, besides its id.
+/// Answers calls of the default project by its name `default`.
 fn default_project(cloud: &mut Cloud, call: &Call) -> Result<Reply, Refusal> {
     let id = projects::default_id(cloud).ok_or_else(Refusal::not_found)?;
     let path = call.path.replacen("/projects/default", &format!("/projects/{id}"), 1);
@@ -164,17 +164,17 @@ fn get(cloud: &Cloud, kind: &Kind, collection: &str, id: &str) -> Result<Reply, 
     Ok(Reply::json(StatusCode::OK, &enveloped(cloud, kind, document)))
 }
 
-/// The status in a kind's row; 500 would be a row that is wrong.
+/// The status in a kind's row; 500 for an invalid row.
 fn status(code: u16) -> StatusCode {
     StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
 }
 
-/// One document as its own path shows it, under its key.
+/// One document in its envelope.
 fn enveloped(cloud: &Cloud, kind: &Kind, document: Value) -> Value {
     Value::Object(Map::from_iter([(kind.one.to_owned(), views::single(cloud, kind, document))]))
 }
 
-/// Creates a resource of a kind that has nothing special about it.
+/// Creates a resource of a kind without special rules.
 fn create(cloud: &mut Cloud, kind: &Kind, collection: &str, call: &Call) -> Result<Reply, Refusal> {
     let Value::Object(fields) = &call.body else {
         return Err(Refusal::bad_request("error parsing request body"));
@@ -206,7 +206,7 @@ fn create(cloud: &mut Cloud, kind: &Kind, collection: &str, call: &Call) -> Resu
     Ok(Reply::json(status(kind.created), &enveloped(cloud, kind, document)))
 }
 
-/// Where a kind says that it is not ready yet, what it says at first, and what in the end.
+/// The status field of kinds that start unready, with its first and its last value.
 const BEGINNINGS: &[(&str, &str, &str, &str)] = &[
     ("load_balancers", "/status", "new", "active"),
     ("databases", "/status", "creating", "online"),
@@ -215,7 +215,7 @@ const BEGINNINGS: &[(&str, &str, &str, &str)] = &[
     ("vpc_peerings", "/status", "PROVISIONING", "ACTIVE"),
 ];
 
-/// Lets a new resource be unready for as long as an action takes.
+/// Keeps a new resource unready for the time of an action.
 fn begin(cloud: &mut Cloud, kind: &Kind, collection: &str, id: &str, call: &Call) {
     if kind.collection == "kubernetes/clusters" {
         clusters::add_own_tags(cloud, id);
@@ -240,7 +240,7 @@ fn begin(cloud: &mut Cloud, kind: &Kind, collection: &str, id: &str, call: &Call
     });
 }
 
-/// Where a field of a request to create is not the document's.
+/// Renames fields of a create request whose names differ in the document.
 fn adapt(kind: &Kind, fields: &mut Map<String, Value>) -> Result<(), Refusal> {
     let mut rename = |from: &str, to: &str| {
         if let Some(value) = fields.remove(from) {

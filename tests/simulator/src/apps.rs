@@ -1,4 +1,4 @@
-//! Specs of apps: the API encrypts their secrets, omits zero values, and checks what a change says.
+//! Specs of apps: the API encrypts their secrets, omits zero values, and validates changes.
 
 use crate::cloud::Cloud;
 use crate::reply::{Refusal, Reply};
@@ -21,7 +21,7 @@ const CREDENTIALS: &[&str] = &[
 /// Lists of environment variables: the app's own, and those of its components.
 const VARIABLES: &[&str] = &["envs.*", "*.*.envs.*"];
 
-/// A spec as the API answers with it.
+/// A spec as the API returns it.
 pub(crate) fn answered(spec: &mut Value) {
     for place in VARIABLES {
         places::visit(spec, place, &mut |variable| {
@@ -36,21 +36,21 @@ pub(crate) fn answered(spec: &mut Value) {
     leave_out_zeros(spec);
 }
 
-/// Replaces plain text with ciphertext. The same text gives another ciphertext each time.
+/// Replaces plain text with ciphertext. Equal texts get different ciphertexts.
 fn encrypt(value: &mut Value) {
     let Some(text) = value.as_str().filter(|text| !text.is_empty() && !text.starts_with("EV[")) else { return };
     let (nonce, sealed) = (noise(32), noise(text.len() + 24));
     *value = Value::from(format!("EV[1:{nonce}:{sealed}]"));
 }
 
-/// So many random characters of the base64 alphabet.
+/// Random characters of the base64 alphabet.
 fn noise(length: usize) -> String {
     const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let sign = |_| ALPHABET.get(usize::from(rand::random::<u8>()) % ALPHABET.len()).copied().map_or('A', char::from);
     (0..length).map(sign).collect()
 }
 
-/// Removes false, 0, empty text and empty lists from every object, as the API's encoder does. An empty object stays.
+/// Removes false, 0, empty text and empty lists from every object, as the API's encoder does. Empty objects are kept.
 fn leave_out_zeros(value: &mut Value) {
     match value {
         Value::Object(fields) => {
@@ -73,7 +73,7 @@ fn is_zero(value: &Value) -> bool {
     }
 }
 
-/// Completes an app that a test put in place: it is already deployed.
+/// Completes an app that a test stored: it is already deployed.
 pub(crate) fn complete(app: &mut Value) {
     places::visit(app, "spec", &mut answered);
     if app.get("active_deployment").is_none() {
@@ -94,7 +94,7 @@ pub(crate) fn changed(app: &mut Value, patch: &Value) {
 /// Components of a spec, by their lists.
 const COMPONENTS: &[&str] = &["services", "static_sites", "workers", "jobs", "functions"];
 
-/// Checks the body of a PUT, and keeps the spec alone, as the API answers with it.
+/// Checks the body of a PUT, and keeps only the spec, as the API returns it.
 pub(crate) fn prepare(cloud: &Cloud, target: &Target<'_>, body: &mut Map<String, Value>) -> Result<(), Refusal> {
     deployments::check_unpinned(target.old)?;
     if let Some(field) = body.keys().find(|field| !["spec", "update_all_source_versions"].contains(&field.as_str())) {
@@ -175,7 +175,7 @@ fn check_secrets(cloud: &Cloud, target: &Target<'_>, spec: &mut Value) -> Result
     if is_foreign { Err(Refusal::bad_request("app spec: an encrypted value is not of this app")) } else { Ok(()) }
 }
 
-/// `POST /v2/apps/propose`: the spec as the API would keep it, without a change.
+/// `POST /v2/apps/propose`: the spec as the API would store it, without a change.
 pub(crate) fn propose(cloud: &Cloud, call: &Call) -> Result<Reply, Refusal> {
     let mut spec = call.body.get("spec").filter(|it| it.is_object()).cloned();
     let spec = spec.as_mut().ok_or_else(|| Refusal::bad_request("missing app spec"))?;
@@ -197,7 +197,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn a_spec_comes_back_with_its_secrets_encrypted_and_without_zeros() {
+    fn a_spec_is_returned_with_encrypted_secrets_and_without_zeros() {
         let mut spec = json!({
             "name": "shop", "region": "", "envs": [{"key": "A", "value": "plain"}, {"key": "B", "value": "hidden-1", "type": "SECRET"}],
             "services": [{
@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn the_same_secret_is_another_ciphertext_each_time() {
+    fn a_secret_gets_a_different_ciphertext_each_time() {
         let (mut one, mut two) = (Value::from("hunter2"), Value::from("hunter2"));
         encrypt(&mut one);
         encrypt(&mut two);

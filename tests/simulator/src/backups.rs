@@ -1,4 +1,4 @@
-//! When backups of droplets are taken: daily, unless somebody wanted something else.
+//! Backup policies of droplets: daily by default.
 
 use crate::cloud::Cloud;
 use crate::pages;
@@ -8,7 +8,7 @@ use crate::store::{Collection, set};
 use axum::http::StatusCode;
 use serde_json::{Value, json};
 
-/// Checks the policy that somebody wants; null is none in particular.
+/// Checks a requested policy; null requests the default.
 pub(crate) fn check(policy: &Value) -> Result<(), Refusal> {
     let is_day = |day: &str| ["SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"].contains(&day);
     let is_plan = ["daily", "weekly"].contains(&policy.get("plan").and_then(Value::as_str).unwrap_or("daily"));
@@ -18,7 +18,7 @@ pub(crate) fn check(policy: &Value) -> Result<(), Refusal> {
     if is_valid { Ok(()) } else { Err(Refusal::unprocessable("The backup policy is invalid.")) }
 }
 
-/// Whether backups of a droplet are taken, even where its features do not say so.
+/// Returns true if backups of a droplet are enabled, even if its features do not show it.
 pub(crate) fn are_enabled(cloud: &Cloud, id: &str, droplet: &Value) -> bool {
     let features = droplet.get("features").and_then(Value::as_array);
     features.is_some_and(|it| it.iter().any(|feature| feature == "backups"))
@@ -31,12 +31,12 @@ fn kept(droplet: &str) -> String {
     format!("droplets/{droplet}/backups")
 }
 
-/// Gives a droplet a policy behind everyone's back, and backups with it.
+/// Gives a droplet a policy and enables its backups, without a call of the API.
 pub(crate) fn force_policy(cloud: &mut Cloud, droplet: &str, policy: &Value) {
     cloud.store.put(&kept(droplet), "policy", &whole(policy));
 }
 
-/// Writes down when a droplet's backups are taken. Only what is unlike the default is kept.
+/// Stores the backup policy of a droplet, unless it is the default.
 pub(crate) fn set_policy(cloud: &mut Cloud, droplet: &str, policy: &Value) {
     let collection = kept(droplet);
     let policy = whole(policy);

@@ -1,4 +1,4 @@
-//! What can be ordered: sizes, regions and base images, as the documents that droplets carry.
+//! The sizes, regions and base images that can be ordered, as the documents that droplets contain.
 
 use serde_json::{Value, json};
 
@@ -95,12 +95,12 @@ fn regions_with(size: &str) -> Vec<&'static str> {
     if size.starts_with("gpu-") { GPU_REGIONS.to_vec() } else { region_slugs() }
 }
 
-/// All sizes, as `/v2/sizes` lists them.
+/// All sizes, in the format of `/v2/sizes`.
 pub(crate) fn sizes() -> Vec<Value> {
     SIZES.iter().map(size_document).collect()
 }
 
-/// A size as droplets carry it.
+/// A size as part of a droplet.
 pub(crate) fn size(slug: &str) -> Option<Value> {
     SIZES.iter().find(|size| size.0.eq_ignore_ascii_case(slug)).map(size_document)
 }
@@ -117,7 +117,7 @@ fn size_document((slug, vcpus, memory, disk, transfer, price, description): &Siz
     size
 }
 
-/// What GPU sizes, and droplets of them, say about their GPUs.
+/// The `gpu_info` of GPU sizes and of their droplets.
 pub(crate) fn gpu_info(slug: &str) -> Option<Value> {
     let (model, rest) = slug.strip_prefix("gpu-")?.split_once('x')?;
     let (count, memory) = rest.split_once('-')?;
@@ -127,17 +127,17 @@ pub(crate) fn gpu_info(slug: &str) -> Option<Value> {
     Some(json!({"count": count, "model": model, "vram": {"amount": memory / count, "unit": "gib"}}))
 }
 
-/// Where a droplet's disk is, and how large.
+/// The kind and the size of a droplet's disk.
 pub(crate) fn disk_info(gib: u64) -> Value {
     json!([{"type": "local", "size": {"amount": gib, "unit": "gib"}}])
 }
 
-/// All regions, as `/v2/regions` lists them.
+/// All regions, in the format of `/v2/regions`.
 pub(crate) fn regions() -> Vec<Value> {
     REGIONS.iter().map(|(slug, name)| region_document(slug, name)).collect()
 }
 
-/// A region as droplets carry it; one we don't know gets its slug for a name.
+/// A region as part of a droplet. The name of an unknown region is its slug.
 pub(crate) fn region(slug: &str) -> Value {
     region_document(slug, REGIONS.iter().find(|(it, _)| it == &slug).map_or(slug, |(_, name)| name))
 }
@@ -154,12 +154,12 @@ fn region_document(slug: &str, name: &str) -> Value {
     })
 }
 
-/// The base images, as `/v2/images` lists them.
+/// The base images, in the format of `/v2/images`.
 pub(crate) fn images() -> Vec<Value> {
     IMAGES.iter().map(image_document).collect()
 }
 
-/// A base image by slug or id, as droplets carry it.
+/// A base image by slug or id, as part of a droplet.
 pub(crate) fn image(slug_or_id: &str) -> Option<Value> {
     let image = IMAGES.iter().find(|it| it.1.eq_ignore_ascii_case(slug_or_id) || it.0.to_string() == slug_or_id)?;
     Some(image_document(image))

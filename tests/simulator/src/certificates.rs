@@ -1,4 +1,4 @@
-//! Certificates: a renewal gives a new id and keeps the name, as with those of Let's Encrypt.
+//! Certificates: a renewal gives a new id and keeps the name, as Let's Encrypt certificates do.
 
 use crate::cloud::{Cloud, now, uuid};
 use crate::places;
@@ -6,20 +6,20 @@ use crate::reply::Refusal;
 use crate::store::set;
 use serde_json::{Map, Value};
 
-/// The places at which other resources name a certificate by its id.
+/// The fields of other resources that contain the id of a certificate.
 const USES: &[(&str, &str)] = &[
     ("load_balancers", "forwarding_rules.*.certificate_id"),
     ("load_balancers", "domains.*.certificate_id"),
     ("cdn/endpoints", "certificate_id"),
 ];
 
-/// Stands for a certificate that Cloudflare has.
+/// The id that endpoints use for a certificate of Cloudflare.
 const FOREIGN: &str = "needs-cloudflare-cert";
 
 /// The valid cache lifetimes of a CDN endpoint, in seconds.
 const LIFETIMES: &[u64] = &[60, 600, 3600, 86_400, 604_800];
 
-/// Answers 404 when a document names a certificate that is not there, as after a renewal.
+/// Refuses a document with an unknown certificate with 404, as after a renewal.
 pub(crate) fn check_used(cloud: &Cloud, collection: &str, document: &Value) -> Result<(), Refusal> {
     let mut document = document.clone();
     let mut is_missing = false;
@@ -32,7 +32,7 @@ pub(crate) fn check_used(cloud: &Cloud, collection: &str, document: &Value) -> R
     if is_missing { Err(Refusal::not_found()) } else { Ok(()) }
 }
 
-/// Checks the body of a PUT of an endpoint of the CDN. Blank text takes the domain or the certificate away.
+/// Checks the body of a PUT of a CDN endpoint. Blank text removes the domain or the certificate.
 pub(crate) fn prepare_endpoint(cloud: &Cloud, body: &mut Map<String, Value>) -> Result<(), Refusal> {
     if !body.get("ttl").is_none_or(|ttl| ttl.as_u64().is_some_and(|ttl| LIFETIMES.contains(&ttl))) {
         return Err(Refusal::unprocessable(format!("ttl must be one of {LIFETIMES:?}")));
@@ -46,7 +46,7 @@ pub(crate) fn prepare_endpoint(cloud: &Cloud, body: &mut Map<String, Value>) -> 
     Ok(())
 }
 
-/// Whether a resource uses a certificate.
+/// Returns true if a resource uses a certificate.
 pub(crate) fn is_used(cloud: &Cloud, id: &str) -> bool {
     USES.iter().any(|(collection, place)| {
         cloud.store.all(collection).iter_mut().any(|document| {
@@ -57,7 +57,8 @@ pub(crate) fn is_used(cloud: &Cloud, id: &str) -> bool {
     })
 }
 
-/// Replaces a certificate by one with a new id and the same name, in all resources that use it, and returns the new one.
+/// Replaces a certificate by one with a new id and the same name, in all resources that use it, and returns the new
+/// one.
 pub(crate) fn renew(cloud: &mut Cloud, id: &str) -> Option<Value> {
     let mut certificate = cloud.store.get("certificates", id)?;
     let (new, fingerprint) = (uuid(), format!("{:040x}", rand::random::<u128>()));

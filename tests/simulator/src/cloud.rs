@@ -1,6 +1,6 @@
 //! The account: its documents, and the actions that are still in progress.
 //!
-//! Nothing runs in the background: whatever became due since the last call is settled before the next one is answered.
+//! Nothing runs in the background: before each call, everything that is due takes effect.
 
 use crate::colleagues::Colleague;
 use crate::kinds::{self, Id, Kind};
@@ -16,23 +16,23 @@ use std::time::{Duration, Instant};
 /// The simulated account.
 pub(crate) struct Cloud {
     pub(crate) store: Store,
-    /// How long actions stay in progress.
+    /// The duration of actions.
     pub(crate) action_time: Duration,
     due: BTreeMap<(Instant, u64), Finish>,
     /// Resources with an action in progress, as `droplets/3164444`.
     busy: HashSet<String>,
     /// The ids of a resource's actions, oldest first, by the resource as `droplets/3164444`.
     pub(crate) actions: HashMap<String, Vec<String>>,
-    /// Writes of others that wait for a call.
+    /// Writes of colleagues that wait for a call.
     pub(crate) colleagues: Vec<Colleague>,
     next_id: u64,
 }
 
-/// What happens when an action ends.
+/// The effect of an action when it ends.
 pub(crate) type Finish = Box<dyn FnOnce(&mut Cloud) + Send>;
 
 impl Cloud {
-    /// An account with the base images and nothing else.
+    /// An account with only the base images.
     pub(crate) fn new(action_time: Duration) -> Self {
         let mut cloud = Self {
             store: Store::default(),
@@ -50,24 +50,24 @@ impl Cloud {
         cloud
     }
 
-    /// A number that no resource of this account has had.
+    /// Returns a number that no resource of this account has used.
     pub(crate) fn next_id(&mut self) -> u64 {
         self.next_id += 1;
         self.next_id
     }
 
-    /// Calls `finish` once the action time and this delay have passed.
+    /// Calls `finish` after the action time and this delay.
     pub(crate) fn later(&mut self, delay: Duration, finish: impl FnOnce(&mut Cloud) + Send + 'static) {
         self.after(self.action_time + delay, finish);
     }
 
-    /// Calls `finish` once this has passed.
+    /// Calls `finish` after this time.
     pub(crate) fn after(&mut self, time: Duration, finish: impl FnOnce(&mut Cloud) + Send + 'static) {
         let order = self.next_id();
         self.due.insert((Instant::now() + time, order), Box::new(finish));
     }
 
-    /// Does what has become due.
+    /// Runs everything that is due.
     pub(crate) fn settle(&mut self, now: Instant) {
         while let Some(entry) = self.due.first_entry() {
             if entry.key().0 > now {
@@ -91,8 +91,8 @@ impl Cloud {
         }
     }
 
-    /// Adds or replaces a resource, completing what the document leaves out: how inventories are loaded, tests put
-    /// things in place, and simple kinds are created.
+    /// Adds or replaces a resource, and completes its document. Loaded inventories, tests and creates of simple kinds
+    /// use it.
     pub(crate) fn put(&mut self, collection: &str, document: Value) -> Result<Value, String> {
         if let Some(cluster) = node_pools::cluster_of(collection) {
             return node_pools::put_behind(self, cluster, node_pools::complete(&document));
@@ -110,7 +110,7 @@ impl Cloud {
         Ok(document)
     }
 
-    /// Adds or replaces a resource whose document is this one: nothing is completed.
+    /// Adds or replaces a resource with exactly this document: nothing is completed.
     pub(crate) fn put_as_is(&mut self, collection: &str, mut document: Value) -> Result<Value, String> {
         if let Some(cluster) = node_pools::cluster_of(collection) {
             return node_pools::put_behind(self, cluster, document);
@@ -138,7 +138,7 @@ impl Cloud {
         Ok(id)
     }
 
-    /// A whole document of a kind from what is given of it.
+    /// Completes a document of a kind.
     pub(crate) fn complete(&mut self, kind: &Kind, mut document: Value) -> Value {
         if let (None, Some(fields)) = (kind.id_of(&document), document.as_object_mut()) {
             match kind.id {
@@ -194,7 +194,7 @@ impl Cloud {
         });
     }
 
-    /// Changes a live document by a JSON merge patch, as someone at the console would.
+    /// Changes a live document by a JSON merge patch, as a person in the console would.
     pub(crate) fn change(&mut self, collection: &str, id: &str, patch: &Value) -> Option<Value> {
         let (kind, collection) = kinds::list(collection)?;
         let id = self.resolve(kind, &collection, id)?;
@@ -235,7 +235,7 @@ impl Cloud {
         Some(document)
     }
 
-    /// Carries a change behind everyone's back over to where else it shows.
+    /// Copies a change made outside the API to other documents that show it.
     fn share(&mut self, kind: &Kind, id: &str, document: &Value, patch: &Value) {
         let has = |field: &str| patch.get(field).is_some();
         match kind.collection {
@@ -250,7 +250,7 @@ impl Cloud {
         }
     }
 
-    /// The id under which a resource is kept, from any name the API takes for it (an image's slug, a key's fingerprint).
+    /// Returns the id of a resource for any name that the API accepts, such as an image's slug or a key's fingerprint.
     pub(crate) fn resolve(&self, kind: &Kind, collection: &str, id: &str) -> Option<String> {
         if self.store.contains(collection, id) {
             return Some(id.to_owned());
@@ -263,7 +263,7 @@ impl Cloud {
             .and_then(|it| kind.id_of(it))
     }
 
-    /// Removes a resource and what cannot be without it.
+    /// Removes a resource and everything that depends on it.
     pub(crate) fn remove(&mut self, collection: &str, id: &str) -> bool {
         if !self.store.remove(collection, id) {
             return false;
@@ -279,7 +279,7 @@ impl Cloud {
     }
 }
 
-/// The kind of a collection that takes such a document.
+/// Returns the kind of a collection that accepts such a document.
 fn known(collection: &str, document: &Value) -> Result<(&'static Kind, String), String> {
     let (kind, collection) = kinds::list(collection).ok_or_else(|| format!("there is no collection {collection:?}"))?;
     if document.is_object() {
@@ -288,8 +288,8 @@ fn known(collection: &str, document: &Value) -> Result<(&'static Kind, String), 
     Err(format!("a document of {collection} is an object, not {document}"))
 }
 
-/// Removes the backup policy from the document of a droplet, which does not show it. A droplet with a policy has backups,
-/// even where its features do not say so.
+/// Removes the backup policy from the document of a droplet, which does not show it. A droplet with a policy has
+/// backups, even if its features do not show it.
 fn take_policy(kind: &Kind, document: &mut Value) -> Option<Value> {
     let fields = document.as_object_mut().filter(|_| kind.collection == "droplets")?;
     let policy = fields.remove("backup_policy").filter(|it| !it.is_null())?;
@@ -299,7 +299,7 @@ fn take_policy(kind: &Kind, document: &mut Value) -> Option<Value> {
     Some(policy)
 }
 
-/// RFC 7386.
+/// Applies a JSON merge patch (RFC 7386).
 pub(crate) fn merge(document: &mut Value, patch: &Value) {
     let Value::Object(changes) = patch else {
         *document = patch.clone();
@@ -326,7 +326,7 @@ pub(crate) fn uuid() -> String {
     [0..8, 8..12, 12..16, 16..20, 20..32].map(|range| hex.get(range).unwrap_or_default()).join("-")
 }
 
-/// The time as the API writes it.
+/// The current time in the format of the API.
 pub(crate) fn now() -> String {
     jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }

@@ -1,4 +1,4 @@
-//! Kubernetes clusters: what an update keeps and resets, upgrades, and the registries that nodes pull from.
+//! Kubernetes clusters: the fields that an update keeps or resets, upgrades, and the registries that nodes pull from.
 
 use crate::cloud::Cloud;
 use crate::places;
@@ -16,7 +16,7 @@ static CHANGING: Busy =
     Busy { collection: CLUSTERS, place: "/status/state", during: "provisioning", after: "running", failed: "degraded" };
 static UPGRADING: Busy = Busy { during: "upgrading", failed: "running", ..CHANGING };
 
-/// Versions that can be run, oldest first.
+/// Supported versions, oldest first.
 const VERSIONS: &[&str] = &[
     "1.30.4-do.0",
     "1.31.9-do.3",
@@ -53,8 +53,8 @@ fn check_state(cluster: &Value) -> Result<(), Refusal> {
     Err(Refusal::unprocessable("the Kubernetes cluster is not running"))
 }
 
-/// Checks the body of a PUT, and completes it. Nothing says that these stay when they are not sent, so they do not: tags,
-/// the switches of upgrades and the maintenance policy. Everything else stays.
+/// Checks the body of a PUT, and completes it. The API does not document that omitted tags, upgrade switches and the
+/// maintenance policy are kept, so they are reset. Everything else is kept.
 pub(crate) fn prepare(old: &Value, body: &mut Map<String, Value>) -> Result<(), Refusal> {
     check_state(old)?;
     check_text(body, "name")?;
@@ -109,7 +109,7 @@ pub(crate) fn prepare(old: &Value, body: &mut Map<String, Value>) -> Result<(), 
     Ok(())
 }
 
-/// Lets a cluster take its change.
+/// Makes a cluster busy with a change.
 pub(crate) fn work(cloud: &mut Cloud, id: &str, call: &Call) {
     add_own_tags(cloud, id);
     CHANGING.begin(cloud, id, call, |_, _| {});
@@ -120,7 +120,7 @@ pub(crate) fn add_own_tags(cloud: &mut Cloud, id: &str) {
     cloud.store.edit(CLUSTERS, id, tag);
 }
 
-/// The same in a document.
+/// Adds these tags in a document.
 pub(crate) fn tag(cluster: &mut Value) {
     let add = |document: &mut Value, own: &[&str]| {
         let requested = tags::of(document);
@@ -181,8 +181,8 @@ pub(crate) fn upgrade(cloud: &mut Cloud, id: &str, call: &Call) -> Result<Reply,
     Ok(Reply { status: StatusCode::ACCEPTED, body: None })
 }
 
-/// `GET /v2/kubernetes/clusters/{id}/destroy_with_associated_resources`: load balancers and volumes that the cluster made,
-/// which are those on its nodes. Nodes are droplets with the tag of the cluster.
+/// `GET /v2/kubernetes/clusters/{id}/destroy_with_associated_resources`: the load balancers and volumes that the
+/// cluster created, which are those on its nodes. Nodes are droplets with the tag of the cluster.
 pub(crate) fn associated(cloud: &Cloud, id: &str) -> Result<Reply, Refusal> {
     if !cloud.store.contains(CLUSTERS, id) {
         return Err(Refusal::not_found());
@@ -244,7 +244,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_upgrade_goes_up_by_one_minor_version_at_most() {
+    fn an_upgrade_spans_at_most_one_minor_version() {
         let offered = |version: &str| offered(&json!({"version": version}));
         assert_eq!(offered("1.32.5-do.1"), ["1.32.10-do.0", "1.33.1-do.3", "1.33.6-do.0"]);
         assert_eq!(offered("1.34.1-do.0"), ["1.34.2-do.0", "1.35.0-do.0"]);

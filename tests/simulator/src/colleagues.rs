@@ -1,15 +1,15 @@
-//! Somebody else who writes the same resource at a bad moment, as a test orders it.
+//! Concurrent writes to the same resource, which a test schedules.
 
 use crate::cloud::Cloud;
 use crate::request::Call;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// The moment of a write of somebody else, seen from the write of a caller of the API.
+/// The moment of a colleague's write, relative to the caller's write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Moment {
-    /// After all that the caller read, just before the call changes something.
+    /// After all reads of the caller, just before its change.
     Before,
     /// Just after the change, from a document read before it.
     After,
@@ -24,7 +24,7 @@ pub(crate) struct Colleague {
     pub(crate) patch: Value,
 }
 
-/// Carries out the writes that waited for this call: each waits for one call that changes the resource, or what is below it.
+/// Runs the writes that waited for this call: a call that changes the resource, or a part of it.
 pub(crate) fn act(cloud: &mut Cloud, call: &Call, moment: Moment) {
     let is_about = |colleague: &Colleague| {
         let segments = call.segments().unwrap_or_default();

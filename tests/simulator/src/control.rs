@@ -1,4 +1,4 @@
-//! The client of the control API: over HTTP, so that tests and the demo go the same way.
+//! The client of the control API. Tests and the demo both use it over HTTP.
 
 use crate::control_api::{COLLEAGUES, FAULTS, INVENTORY, RENEWAL, REQUESTS, RESOURCE};
 use crate::error::Error;
@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
 
-/// Changes the simulated account behind everyone's back, injects faults and counts requests.
+/// Changes the simulated account outside the API, injects faults and counts requests.
 ///
 /// A collection is the list's path below `/v2`: `droplets`, `load_balancers`, `domains/example.com/records`.
 #[derive(Clone, Debug)]
@@ -27,27 +27,28 @@ impl Control {
         Self { url: url.into().trim_end_matches('/').to_owned() }
     }
 
-    /// Adds or replaces a resource, and returns it in full: what the document leaves out is filled in.
+    /// Adds or replaces a resource, and returns it in full: missing fields are filled in.
     ///
     /// # Errors
-    /// When the simulator cannot be reached or there is no such collection.
+    /// If the simulator cannot be reached or the collection does not exist.
     pub async fn put(&self, collection: &str, document: Value) -> Result<Value, Error> {
         self.expect(Method::PUT, &resource(collection, ""), Some(&document)).await
     }
 
-    /// Adds or replaces a resource whose document is this one and has an id: nothing is filled in, encrypted or left out.
+    /// Adds or replaces a resource with exactly this document, which has an id: nothing is filled in, encrypted or
+    /// omitted.
     ///
     /// # Errors
-    /// When the simulator cannot be reached, there is no such collection or the document has no id.
+    /// If the simulator cannot be reached, the collection does not exist or the document has no id.
     pub async fn put_as_is(&self, collection: &str, document: Value) -> Result<Value, Error> {
         let path = format!("{RESOURCE}?collection={}&as_is=true", encode(collection));
         self.expect(Method::PUT, &path, Some(&document)).await
     }
 
-    /// A resource as it is, or `None`.
+    /// Returns a resource as stored, or `None`.
     ///
     /// # Errors
-    /// When the simulator cannot be reached.
+    /// If the simulator cannot be reached.
     pub async fn get(&self, collection: &str, id: &str) -> Result<Option<Value>, Error> {
         match self.expect(Method::GET, &resource(collection, id), None).await {
             Err(Error::Refused { status: 404, .. }) => Ok(None),
@@ -55,11 +56,11 @@ impl Control {
         }
     }
 
-    /// Changes a resource by a JSON merge patch, as someone at the console would, and returns it. For droplets a changed
-    /// `size_slug` also changes size, vcpus, memory and disk; `region` and `image` may be given as slugs.
+    /// Changes a resource by a JSON merge patch, as a person in the console would, and returns it. For droplets a
+    /// changed `size_slug` also changes size, vcpus, memory and disk; `region` and `image` may be given as slugs.
     ///
     /// # Errors
-    /// When the simulator cannot be reached or there is no such resource.
+    /// If the simulator cannot be reached or the resource does not exist.
     pub async fn change(&self, collection: &str, id: &str, merge_patch: Value) -> Result<Value, Error> {
         self.expect(Method::PATCH, &resource(collection, id), Some(&merge_patch)).await
     }
@@ -67,34 +68,35 @@ impl Control {
     /// Removes a resource.
     ///
     /// # Errors
-    /// When the simulator cannot be reached or there is no such resource.
+    /// If the simulator cannot be reached or the resource does not exist.
     pub async fn delete(&self, collection: &str, id: &str) -> Result<(), Error> {
         self.call(Method::DELETE, &resource(collection, id), None).await.map(drop)
     }
 
-    /// Renews a certificate, as Let's Encrypt's are every two months, and returns the new one: it has a new id and the same
-    /// name, all that used the old one uses it, and the old one is gone.
+    /// Renews a certificate, as Let's Encrypt certificates are every two months, and returns the new one. The new
+    /// certificate has a new id and the same name, all users of the old one use it, and the old one is deleted.
     ///
     /// # Errors
-    /// When the simulator cannot be reached or there is no such certificate.
+    /// If the simulator cannot be reached or the certificate does not exist.
     pub async fn renew_certificate(&self, id: &str) -> Result<Value, Error> {
         let path = format!("{RENEWAL}?collection=certificates&id={}", encode(id));
         self.expect(Method::POST, &path, None).await
     }
 
-    /// Orders a write of somebody else, a JSON merge patch: it is carried out just before the next call that changes this
-    /// resource or what is below it, after all that the caller has read.
+    /// Schedules a colleague's write, a JSON merge patch: it runs just before the next call that changes this resource
+    /// or a part of it, after all reads of the caller.
     ///
     /// # Errors
-    /// When the simulator cannot be reached or there is no such resource.
+    /// If the simulator cannot be reached or the resource does not exist.
     pub async fn change_before_next_put(&self, collection: &str, id: &str, merge_patch: Value) -> Result<(), Error> {
         self.order("before", collection, id, &merge_patch).await
     }
 
-    /// The same just after the next call that changes the resource, as of somebody who had read it before that.
+    /// Schedules the same write just after the next call that changes the resource, from a document read before that
+    /// call.
     ///
     /// # Errors
-    /// When the simulator cannot be reached or there is no such resource.
+    /// If the simulator cannot be reached or the resource does not exist.
     pub async fn change_after_next_put(&self, collection: &str, id: &str, merge_patch: Value) -> Result<(), Error> {
         self.order("after", collection, id, &merge_patch).await
     }
@@ -104,44 +106,44 @@ impl Control {
         self.call(Method::POST, &path, Some(merge_patch)).await.map(drop)
     }
 
-    /// All that exists in the account, as collection → id → document, such that two moments are equal when nothing was
-    /// done between them or all of it was undone: without actions, base images, tags that are on nothing and volatile
-    /// fields, with sets sorted. What an action in progress will do is not done yet.
+    /// Returns all resources of the account, as collection → id → document. Two inventories are equal if nothing
+    /// changed between them or every change was undone: actions, base images, unused tags and volatile fields are left
+    /// out, and sets are sorted. The effect of an action in progress is not included.
     ///
     /// # Errors
-    /// When the simulator cannot be reached.
+    /// If the simulator cannot be reached.
     pub async fn inventory(&self) -> Result<Value, Error> {
         self.expect(Method::GET, INVENTORY, None).await
     }
 
-    /// Puts a fault in the way of calls.
+    /// Injects a fault.
     ///
     /// # Errors
-    /// When the simulator cannot be reached.
+    /// If the simulator cannot be reached.
     pub async fn inject(&self, fault: Fault) -> Result<(), Error> {
         self.call(Method::POST, FAULTS, Some(&json!(fault))).await.map(drop)
     }
 
-    /// Takes all faults away.
+    /// Clears all faults.
     ///
     /// # Errors
-    /// When the simulator cannot be reached.
+    /// If the simulator cannot be reached.
     pub async fn clear_faults(&self) -> Result<(), Error> {
         self.call(Method::DELETE, FAULTS, None).await.map(drop)
     }
 
-    /// What was asked since the last reset.
+    /// Returns the requests since the last reset.
     ///
     /// # Errors
-    /// When the simulator cannot be reached.
+    /// If the simulator cannot be reached.
     pub async fn requests(&self) -> Result<Requests, Error> {
         self.expect(Method::GET, REQUESTS, None).await
     }
 
-    /// Begins counting anew. The rate limits' windows stay as they are.
+    /// Resets the counts. The windows of the rate limits are kept.
     ///
     /// # Errors
-    /// When the simulator cannot be reached.
+    /// If the simulator cannot be reached.
     pub async fn reset_requests(&self) -> Result<(), Error> {
         self.call(Method::DELETE, REQUESTS, None).await.map(drop)
     }

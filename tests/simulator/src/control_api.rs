@@ -23,13 +23,13 @@ pub(crate) const COLLEAGUES: &str = "/_simulator/colleagues";
 pub(crate) const FAULTS: &str = "/_simulator/faults";
 pub(crate) const REQUESTS: &str = "/_simulator/requests";
 
-/// Which resource is meant.
+/// The resource of a call.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Name {
     pub(crate) collection: String,
     #[serde(default)]
     pub(crate) id: String,
-    /// Whether a put document lacks nothing.
+    /// True if a put document is complete.
     #[serde(default)]
     pub(crate) as_is: bool,
     /// The moment of a colleague's write.
@@ -49,7 +49,7 @@ pub(crate) fn routes() -> Router<Arc<Shared>> {
         .route(REQUESTS, get(requests).delete(reset))
 }
 
-/// The body as JSON whatever its content type, so that a plain `curl -d` will do.
+/// Parses the body as JSON with any content type, so that a plain `curl -d` works.
 fn parse<T: DeserializeOwned>(body: &Bytes) -> Result<T, Refused> {
     serde_json::from_slice(body).map_err(|error| (StatusCode::UNPROCESSABLE_ENTITY, error.to_string()))
 }
@@ -94,7 +94,7 @@ async fn renew(State(shared): State<Arc<Shared>>, Query(name): Query<Name>) -> R
     certificates::renew(&mut shared.cloud(), &name.id).map(Json).ok_or_else(|| missing(&name))
 }
 
-/// Orders a write of somebody else beside the next one of a caller.
+/// Schedules a colleague's write around the next write of a caller.
 async fn order(
     State(shared): State<Arc<Shared>>,
     Query(name): Query<Name>,

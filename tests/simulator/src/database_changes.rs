@@ -1,4 +1,4 @@
-//! Changes of managed databases: some are seen at once, others after a while in which the cluster refuses further ones.
+//! Changes of managed databases: some are visible at once, others after a while. Meanwhile the cluster refuses changes.
 
 use crate::cloud::{self, Cloud};
 use crate::database_plans::{self, Size};
@@ -13,7 +13,7 @@ use axum::http::{Method, StatusCode};
 use serde_json::{Map, Value, json};
 use std::net::Ipv4Addr;
 
-/// New rules in place of the old ones. A rule with the same type and value keeps its id.
+/// Replaces the rules. A rule with the same type and value keeps its id.
 fn replaced_rules(database: &Value, rules: &[Value]) -> Value {
     let says = |rule: &Value| (rule.get("type").cloned(), rule.get("value").cloned());
     let id = database.get("id").cloned().unwrap_or_default();
@@ -31,7 +31,7 @@ fn replaced_rules(database: &Value, rules: &[Value]) -> Value {
     rules.iter().map(replaced).collect()
 }
 
-/// Refuses trusted sources that cannot be.
+/// Refuses invalid trusted sources.
 fn check_rules(cloud: &Cloud, rules: &[Value]) -> Result<(), Refusal> {
     if rules.len() > 100 {
         return Err(Refusal::unprocessable("a database cluster takes at most 100 trusted sources"));
@@ -58,7 +58,7 @@ fn is_address(text: &str) -> bool {
     address.parse::<Ipv4Addr>().is_ok() && bits.parse::<u8>().is_ok_and(|bits| bits <= 32)
 }
 
-/// A change that a path below a cluster makes.
+/// The change that a path below a cluster makes.
 struct Change {
     fields: Map<String, Value>,
     /// The status during the change.
@@ -67,13 +67,13 @@ struct Change {
     answer: StatusCode,
 }
 
-/// When a change is done.
+/// The moment when a change is complete.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Pace {
     Immediate,
-    /// Seen at once, and the cluster is busy for a while.
+    /// Visible at once; the cluster is busy for a while.
     Busy,
-    /// Seen at the end of that while.
+    /// Visible at the end of that while.
     Slow,
 }
 
@@ -88,7 +88,7 @@ impl Asked<'_> {
         self.database.get(field).and_then(Value::as_str).unwrap_or_default()
     }
 
-    /// A text of the body that must be there.
+    /// Returns a required text of the body.
     fn required(&self, field: &str) -> Result<&str, Refusal> {
         let text = self.call.text(field).filter(|it| !it.is_empty());
         text.ok_or_else(|| Refusal::unprocessable(format!("{field} is required")))
@@ -113,7 +113,7 @@ impl Asked<'_> {
         })
     }
 
-    /// Without a VPC the cluster lands in the default one of the region.
+    /// Without a VPC the cluster moves to the default VPC of the region.
     fn migrate(&self, cloud: &Cloud) -> Result<Change, Refusal> {
         let region = self.required("region")?;
         if !catalogue::is_region(region) {
@@ -155,7 +155,7 @@ impl Asked<'_> {
         if !DAYS.contains(&day.to_ascii_lowercase().as_str()) || !parts.iter().copied().all(is_number) {
             return Err(Refusal::unprocessable("invalid maintenance window"));
         }
-        // It takes hours and minutes, and answers with seconds.
+        // The API accepts hours and minutes, and returns seconds.
         let hour = match parts.len() {
             2 => format!("{hour}:00"),
             3 => hour.to_owned(),
@@ -173,7 +173,7 @@ impl Asked<'_> {
         Ok(immediate([("rules", replaced_rules(self.database, rules))]))
     }
 
-    /// Every node is replaced for its new certificate.
+    /// Replaces every node for its new certificate.
     fn do_settings(&self) -> Result<Change, Refusal> {
         let settings = self.call.body.get("do_settings").filter(|it| it.is_object());
         let settings = settings.ok_or_else(|| Refusal::unprocessable("do_settings is required"))?;
@@ -250,14 +250,14 @@ fn lay_over(cloud: &mut Cloud, id: &str, fields: Map<String, Value>) {
     });
 }
 
-/// Keeps a cluster busy for a while in which nothing shows it.
+/// Keeps a cluster busy for a while, without a visible status.
 fn rest(cloud: &mut Cloud, id: &str, call: &Call) {
     cloud.set_busy("databases", id, true);
     let id = id.to_owned();
     cloud.later(call.distortion.delay, move |cloud| cloud.set_busy("databases", &id, false));
 }
 
-/// Changes a cluster at the end of a while. At first nothing shows it: the status follows late.
+/// Changes a cluster at the end of a while. The status follows late, so at first nothing shows the change.
 fn change_slowly(cloud: &mut Cloud, id: &str, status: Option<&'static str>, fields: Map<String, Value>, call: &Call) {
     let show = |cloud: &mut Cloud, id: &str, status: &str| {
         cloud.store.edit("databases", id, |database| set(database, "status", Value::from(status)));

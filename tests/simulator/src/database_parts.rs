@@ -1,4 +1,4 @@
-//! Parts of managed databases with paths of their own, most of which are not in the document of the cluster.
+//! Parts of managed databases with their own paths. Most are not in the document of the cluster.
 
 use crate::cloud::{self, Cloud};
 use crate::reply::{Refusal, Reply};
@@ -8,13 +8,13 @@ use crate::writes::items;
 use axum::http::{Method, StatusCode};
 use serde_json::{Value, json};
 
-/// Engines without databases of their own, which evict what they hold.
+/// Engines without databases, which evict entries.
 const CACHES: &[&str] = &["redis", "valkey"];
 
 /// Merges the body's `{what}` into the part of that name, which is not in the cluster's document.
 pub(crate) fn keep(cloud: &mut Cloud, id: &str, what: &str, call: &Call, answer: StatusCode) -> Reply {
     let parts = format!("databases/{id}/parts");
-    // Some clients wrap it in its name, as the answer does.
+    // Some clients wrap it in its name, as the response does.
     let changes = call.body.get(what).unwrap_or(&call.body);
     let mut part = cloud.store.get(&parts, what).unwrap_or_else(|| json!({}));
     cloud::merge(&mut part, changes);
@@ -22,7 +22,7 @@ pub(crate) fn keep(cloud: &mut Cloud, id: &str, what: &str, call: &Call, answer:
     Reply { status: answer, body: None }
 }
 
-/// The engines that have a part which is one text.
+/// The engines that have a part that is a single text.
 fn engines_of(what: &str) -> &'static [&'static str] {
     match what {
         "eviction_policy" => CACHES,

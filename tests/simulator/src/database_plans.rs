@@ -1,9 +1,9 @@
-//! The plans of managed databases: how much storage each begins with, and how many nodes it takes.
+//! The plans of managed databases: the initial storage and the maximum number of nodes of each.
 
-/// slug, storage in MiB, the most nodes.
+/// slug, storage in MiB, maximum number of nodes.
 type Plan = (&'static str, u64, u64);
 
-/// Smallest first: a cluster only grows.
+/// Smallest first: clusters only grow.
 const PLANS: &[Plan] = &[
     ("db-s-1vcpu-1gb", 10_240, 1),
     ("db-s-1vcpu-2gb", 30_720, 3),
@@ -14,10 +14,10 @@ const PLANS: &[Plan] = &[
     ("db-s-16vcpu-64gb", 1_167_360, 3),
 ];
 
-/// The most storage of a cluster, in MiB.
+/// The maximum storage of a cluster, in MiB.
 const MOST_STORAGE: u64 = 16 << 20;
 
-/// The plans that take so many nodes.
+/// The plans that allow this number of nodes.
 pub(crate) fn slugs(nodes: u64) -> Vec<&'static str> {
     PLANS.iter().filter(|plan| plan.2 >= nodes).map(|plan| plan.0).collect()
 }
@@ -27,11 +27,11 @@ pub(crate) fn slugs(nodes: u64) -> Vec<&'static str> {
 pub(crate) struct Size<'a> {
     pub(crate) plan: &'a str,
     pub(crate) nodes: u64,
-    /// In MiB; `None` leaves it to the plan.
+    /// In MiB; `None` uses the storage of the plan.
     pub(crate) storage: Option<u64>,
 }
 
-/// The storage after a resize in MiB, or why there is none.
+/// The storage after a resize in MiB, or the reason of the refusal.
 pub(crate) fn resized(engine: &str, now: Size<'_>, then: Size<'_>) -> Result<u64, &'static str> {
     let rank = |slug: &str| PLANS.iter().position(|plan| plan.0 == slug);
     let place = rank(then.plan).ok_or("invalid size")?;

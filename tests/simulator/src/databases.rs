@@ -1,4 +1,4 @@
-//! Managed databases: what follows from the engine and the version, and what there is to choose from.
+//! Managed databases: the fields that depend on the engine and the version, and the available options.
 
 use crate::cloud::{now, uuid};
 use crate::reply::Reply;
@@ -7,7 +7,7 @@ use crate::{catalogue, database_plans};
 use axum::http::StatusCode;
 use serde_json::{Map, Value, json};
 
-/// Engine, versions with the default first, and the end of life where there is one.
+/// Engine, versions with the default first, and the end of life, if any.
 pub(crate) const ENGINES: &[(&str, &[&str], Option<&str>)] = &[
     ("pg", &["17", "18", "16", "15", "14"], None),
     ("mysql", &["8"], None),
@@ -18,7 +18,7 @@ pub(crate) const ENGINES: &[(&str, &[&str], Option<&str>)] = &[
     ("opensearch", &["2"], None),
 ];
 
-/// Fills in the fields that follow from the engine and the version, and the ids of rules.
+/// Fills in the fields that depend on the engine and the version, and the ids of rules.
 pub(crate) fn complete(database: &mut Value) {
     let text = |field: &str| database.get(field).and_then(Value::as_str).map(str::to_owned);
     let engine = text("engine").unwrap_or_else(|| "pg".to_owned());
@@ -48,7 +48,7 @@ pub(crate) fn complete(database: &mut Value) {
     }
 }
 
-/// Adapts a database to a merge patch: a new engine or version brings a new full version.
+/// Completes a merge patch of a database: a new engine or version sets a new full version.
 pub(crate) fn changed(database: &mut Value, patch: &Value) {
     let has = |field: &str| patch.get(field).is_some();
     if has("engine") {
@@ -76,7 +76,7 @@ pub(crate) fn complete_rule(rule: &mut Value, database: &Value) {
     }
 }
 
-/// `GET /v2/databases/options`: the engines and versions that there are, and when they end.
+/// `GET /v2/databases/options`: the available engines and versions, and their ends of life.
 pub(crate) fn options() -> Reply {
     let regions: Vec<Value> = catalogue::regions().iter().filter_map(|it| it.get("slug").cloned()).collect();
     let layout = |nodes| json!({"num_nodes": nodes, "sizes": database_plans::slugs(nodes)});

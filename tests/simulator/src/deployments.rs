@@ -1,4 +1,4 @@
-//! Deployments of apps: each goes from phase to phase, and a newer one supersedes it.
+//! Deployments of apps: each passes through phases, and a newer one supersedes it.
 
 use crate::cloud::{Cloud, now, uuid};
 use crate::places;
@@ -8,7 +8,7 @@ use crate::store::set;
 use axum::http::StatusCode;
 use serde_json::{Value, json};
 
-/// A deployment of the spec that an app has now.
+/// A deployment of the app's current spec.
 pub(crate) fn of(app: &Value, phase: &str) -> Value {
     let spec = app.get("spec").cloned().unwrap_or_default();
     let components = |field: &str| -> Vec<Value> {
@@ -39,7 +39,7 @@ pub(crate) fn deploy_again(cloud: &mut Cloud, app_id: &str, call: &Call) -> Resu
     Ok(Reply::json(StatusCode::OK, &json!({"deployment": deployment})))
 }
 
-/// A rollback pins an app to a deployment; until it is committed or reverted there are no others.
+/// Refuses a deployment of a pinned app: a rollback pins an app until it is committed or reverted.
 pub(crate) fn check_unpinned(app: &Value) -> Result<(), Refusal> {
     if app.get("pinned_deployment").is_some_and(|it| !it.is_null()) {
         return Err(Refusal::conflict("app is pinned to a deployment; commit or revert the rollback first"));
@@ -79,8 +79,8 @@ fn region(slug: &str) -> Option<Value> {
     Some(json!({"slug": slug, "label": label, "flag": flag, "continent": continent, "data_centers": [centre]}))
 }
 
-/// Deploys the spec of an app: for the action time the deployment goes from phase to phase, then it is active. `None`: there is
-/// no such app.
+/// Deploys the spec of an app: the deployment passes through its phases during the action time, then it is active.
+/// Returns `None` if the app does not exist.
 pub(crate) fn deploy(cloud: &mut Cloud, app_id: &str, call: &Call) -> Option<Value> {
     let app = cloud.store.get("apps", app_id)?;
     let deployment = of(&app, "PENDING_BUILD");
@@ -126,7 +126,7 @@ fn show_phase(cloud: &mut Cloud, app_id: &str, id: &str, phase: &str) -> Option<
     })
 }
 
-/// Ends a deployment. One that failed leaves the new spec in the app, and the old one running.
+/// Ends a deployment. A failed one leaves the new spec in the app, and the old deployment running.
 fn finish(cloud: &mut Cloud, app_id: &str, id: &str, phase: &str) {
     if !is_newest(cloud, app_id, id) {
         return;
@@ -141,7 +141,7 @@ fn finish(cloud: &mut Cloud, app_id: &str, id: &str, phase: &str) {
     });
 }
 
-/// The app is where the spec of its deployment says.
+/// Moves the app to the region of its deployment's spec.
 fn move_region(app: &mut Value, deployment: &Value) {
     let asked = deployment.pointer("/spec/region").and_then(Value::as_str);
     if let Some(slug) = asked.filter(|slug| app.pointer("/region/slug").and_then(Value::as_str) != Some(*slug))

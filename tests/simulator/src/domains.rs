@@ -1,14 +1,14 @@
-//! Domains: each begins with the records that every domain has, and refuses those that make no sense.
+//! Domains: each starts with default records, and refuses invalid records.
 
 use crate::cloud::Cloud;
 use crate::reply::Refusal;
 use crate::store::{set, text_of};
 use serde_json::{Map, Value, json};
 
-/// Records that lead to a host: its name is sent with a final dot, with every change, and told without.
+/// Records whose data is a host name: it is sent with a final dot in every change, and returned without it.
 const TO_HOSTS: &[&str] = &["CAA", "CNAME", "MX", "NS", "SRV"];
 
-/// Checks a record's fields, those of the request over those that it has already.
+/// Checks a record's fields: the request's over the stored ones.
 pub(crate) fn adapt_record(fields: &mut Map<String, Value>, old: Option<&Map<String, Value>>) -> Result<(), Refusal> {
     for (field, name) in [("type", "Type"), ("name", "Name"), ("data", "Data")] {
         let value = fields.get(field).or(old.and_then(|it| it.get(field))).and_then(Value::as_str);
@@ -18,13 +18,13 @@ pub(crate) fn adapt_record(fields: &mut Map<String, Value>, old: Option<&Map<Str
     }
     let kind = fields.get("type").or(old.and_then(|it| it.get("type"))).and_then(Value::as_str).unwrap_or_default();
     let tag = fields.get("tag").or(old.and_then(|it| it.get("tag"))).and_then(Value::as_str);
-    // What is to be told of certificates that should not be issued is an address of the web or of mail.
+    // The `iodef` of a CAA record is a web or mail address, not a host.
     if !TO_HOSTS.contains(&kind.to_ascii_uppercase().as_str()) || tag == Some("iodef") {
         return Ok(());
     }
     match fields.get("data").and_then(Value::as_str) {
         Some("@") => Ok(()),
-        // Without, it takes the host as it told it: https://github.com/digitalocean/doctl/issues/919
+        // Without the dot, the API accepts the host as it returned it: https://github.com/digitalocean/doctl/issues/919
         host => {
             let name = host.and_then(|host| host.strip_suffix('.'));
             let name = name.ok_or_else(|| Refusal::unprocessable("Data needs to end with a dot (.)"))?;
@@ -68,7 +68,7 @@ pub(crate) fn share_ttl(cloud: &mut Cloud, records: &str, id: &str, record: &Val
     }
 }
 
-/// Adds the SOA and NS records of a new domain, and an A record where an address was given with it.
+/// Adds the SOA and NS records of a new domain, and an A record if an address was given.
 pub(crate) fn add_default_records(cloud: &mut Cloud, domain: &str, document: &Value) {
     let collection = format!("domains/{domain}/records");
     if cloud.store.collection(&collection).is_some() {
@@ -82,7 +82,7 @@ pub(crate) fn add_default_records(cloud: &mut Cloud, domain: &str, document: &Va
         records.push(json!({"type": "A", "name": "@", "data": address, "ttl": 1800}));
     }
     for record in records {
-        // The collection is one we know and the record an object: this cannot be refused.
+        // Cannot fail: the collection is known and the record is an object.
         let _ = cloud.put(&collection, record);
     }
     cloud.store.edit("domains", domain, |document| {

@@ -1,4 +1,4 @@
-//! Droplet actions: which are allowed when, and what each leaves behind.
+//! Droplet actions: when each is allowed, and its effect.
 
 use crate::actions::{self, Resource};
 use crate::cloud::Cloud;
@@ -9,8 +9,8 @@ use crate::{backups, catalogue, droplets, snapshots, tags};
 use axum::http::StatusCode;
 use serde_json::{Map, Value, json};
 
-/// Refuses a second event on a droplet while the first is in progress: a droplet does one thing at a time, and having a
-/// volume or an address brought to it is one of them. One that DigitalOcean has locked does nothing.
+/// Refuses an event on a droplet while another is in progress. Attaching a volume or an address is such an event. A
+/// droplet that DigitalOcean locked accepts no event.
 pub(crate) fn check_free(cloud: &Cloud, id: &str) -> Result<(), Refusal> {
     if cloud.is_busy("droplets", id) {
         return Err(Refusal::unprocessable("Droplet already has a pending event."));
@@ -35,7 +35,7 @@ pub(crate) fn start_tagged(cloud: &mut Cloud, call: &Call) -> Result<Reply, Refu
     Ok(Reply::json(StatusCode::CREATED, &json!({"actions": started?})))
 }
 
-/// What an action does to the droplet when it ends.
+/// The effect of an action on the droplet when it ends.
 type Change = Box<dyn FnOnce(&mut Map<String, Value>) + Send>;
 
 fn start_one(cloud: &mut Cloud, id: &str, call: &Call) -> Result<Value, Refusal> {
@@ -65,7 +65,7 @@ fn start_one(cloud: &mut Cloud, id: &str, call: &Call) -> Result<Value, Refusal>
     }))
 }
 
-/// When backups are taken after an action that changes it.
+/// The backup policy after an action that changes it.
 fn backup_policy(kind: &str, call: &Call) -> Result<Option<Value>, Refusal> {
     let asked = call.body.get("backup_policy").cloned().unwrap_or_default();
     backups::check(&asked)?;
@@ -153,7 +153,7 @@ fn set(field: &'static str, value: Value) -> Change {
     })
 }
 
-/// A feature on or off, with what else shows it.
+/// Switches a feature on or off, in all fields that show it.
 fn feature(feature: &'static str, on: bool) -> Change {
     Box::new(move |droplet| {
         let fields = if feature == "ipv6" { ["networks"].as_slice() } else { ["next_backup_window"].as_slice() };

@@ -1,4 +1,4 @@
-//! Droplets: what one looks like in full, and how it comes and goes.
+//! Droplets: their full documents, creation and deletion.
 
 use crate::cloud::{Cloud, now};
 use crate::droplet_actions::check_free;
@@ -10,11 +10,11 @@ use axum::http::StatusCode;
 use serde_json::{Map, Value, json};
 use std::net::Ipv4Addr;
 
-/// The network that droplets are in unless told otherwise.
+/// The network of droplets by default.
 pub(crate) const DEFAULT_VPC: &str = "760e09ef-dc84-11e8-981e-3cfdfeaae000";
 
-/// A whole droplet from what is given of it. `size`, `region` and `image` may be given as slugs, and `backups`, `ipv6`
-/// and `monitoring` as booleans, as in the request that creates one.
+/// Completes the document of a droplet. `size`, `region` and `image` may be slugs, and `backups`, `ipv6` and
+/// `monitoring` booleans, as in a create request.
 pub(crate) fn complete(document: Value, id: u64) -> Value {
     let Value::Object(mut given) = document else { return document };
     let slug = given.get("size_slug").or(given.get("size")).and_then(Value::as_str).unwrap_or("s-1vcpu-1gb").to_owned();
@@ -116,7 +116,7 @@ pub(crate) fn private_address(id: u64) -> Ipv4Addr {
     Ipv4Addr::new(10, a, b, c)
 }
 
-/// The address on the internet, of a range reserved for documentation's sake: nobody must reach it.
+/// The address on the internet, from a range reserved for documentation.
 pub(crate) fn public_address(id: u64) -> Ipv4Addr {
     let [a, b, c] = low_bytes(id);
     Ipv4Addr::new(198, 18 + a % 2, b, c)
@@ -180,7 +180,7 @@ pub(crate) fn create(cloud: &mut Cloud, call: &Call) -> Result<Reply, Refusal> {
     Ok(Reply::json(StatusCode::ACCEPTED, &body))
 }
 
-/// Names are host names.
+/// Checks a name: names are host names.
 pub(crate) fn check_name(name: &str) -> Result<(), Refusal> {
     let valid = !name.is_empty()
         && name.len() <= 255
@@ -189,7 +189,7 @@ pub(crate) fn check_name(name: &str) -> Result<(), Refusal> {
     if valid { Ok(()) } else { Err(Refusal::unprocessable(message)) }
 }
 
-/// What the request says of the droplets that it wants, checked.
+/// Returns the fields of the requested droplets, checked.
 fn requested(cloud: &Cloud, call: &Call) -> Result<Map<String, Value>, Refusal> {
     let slug = call.text("size").unwrap_or_default();
     let size = catalogue::size(slug)
@@ -229,7 +229,7 @@ fn listed(call: &Call, field: &str) -> Vec<String> {
     call.body.get(field).and_then(Value::as_array).into_iter().flatten().map(text_of).collect()
 }
 
-/// Refuses what the account does not have, and what cannot be.
+/// Refuses unknown references and invalid combinations.
 fn check_references(cloud: &Cloud, call: &Call) -> Result<(), Refusal> {
     let is_key =
         |key: &str| kinds::list("account/keys").is_some_and(|(kind, keys)| cloud.resolve(kind, &keys, key).is_some());
@@ -267,7 +267,7 @@ pub(crate) fn image(cloud: &Cloud, id_or_slug: &str) -> Option<Value> {
     cloud.store.get("images", id_or_slug).or_else(|| catalogue::image(id_or_slug))
 }
 
-/// The droplet as it is at first (new, no networks), and the action that makes it active.
+/// Creates the droplet in its first state (new, no networks), and the action that activates it.
 fn start_creating(cloud: &mut Cloud, call: &Call, template: &Map<String, Value>, name: &str) -> (Value, Value) {
     let id = cloud.next_id();
     let mut fields = template.clone();
@@ -323,7 +323,7 @@ pub(crate) fn delete_tagged(cloud: &mut Cloud, call: &Call) -> Result<Reply, Ref
     Ok(Reply::nothing())
 }
 
-/// Lets go of the volumes and addresses of a droplet that is gone, and takes it from behind load balancers and firewalls.
+/// Detaches the volumes and addresses of a deleted droplet, and removes it from load balancers and firewalls.
 pub(crate) fn detach_everything(cloud: &mut Cloud, id: &str) {
     cloud.set_busy("droplets", id, false);
     for volume in attached(cloud, "volumes", id) {
@@ -345,7 +345,7 @@ pub(crate) fn detach_everything(cloud: &mut Cloud, id: &str) {
     }
 }
 
-/// The ids of a collection's resources that are attached to a droplet, or lead to it.
+/// The ids of a collection's resources that are attached to a droplet.
 fn attached(cloud: &Cloud, collection: &str, droplet: &str) -> Vec<String> {
     let rows = cloud.store.collection(collection).map(crate::store::Collection::rows).unwrap_or_default();
     let here = |row: &&Row| row.facts.droplets.iter().any(|it| it == droplet);

@@ -1,18 +1,18 @@
-//! What can go wrong around the simulated API (never inside it: that answers with a status).
+//! Errors around the simulated API. Errors of the API are responses with a status.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-/// Why a simulator did not start, or why its control API refused.
+/// An error of starting a simulator, or of its control API.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The address is taken or not ours.
+    /// The address is in use or does not belong to this machine.
     #[error("cannot listen on {address}: {source}; choose another with --listen")]
     Listen {
-        /// The address asked for.
+        /// The requested address.
         address: SocketAddr,
-        /// What the system said.
+        /// The system's error.
         source: std::io::Error,
     },
     /// The inventory cannot be read.
@@ -20,15 +20,15 @@ pub enum Error {
     Read {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: std::io::Error,
     },
     /// The inventory is not `{"collection": [document, ..]}`.
-    #[error("the inventory {} is not what --load takes: {reason}", path.display())]
+    #[error("the inventory {} is invalid for --load: {reason}", path.display())]
     Inventory {
         /// The file.
         path: PathBuf,
-        /// What is wrong, and where.
+        /// The fault and its position.
         reason: String,
     },
     /// The simulator cannot be reached.
@@ -36,7 +36,7 @@ pub enum Error {
     Unreachable {
         /// The simulator's address.
         url: String,
-        /// What the connection said.
+        /// The error of the connection.
         reason: String,
     },
     /// The control API refused.

@@ -1,4 +1,4 @@
-//! Faults that tests put in the way of calls: which calls they meet, how often, and what they do.
+//! Faults that tests inject: the matching calls, their number, and the effect.
 
 use crate::request::pairs;
 use crate::views::Past;
@@ -6,66 +6,66 @@ use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// Something that goes wrong on calls that match.
+/// A fault on calls that match.
 ///
-/// A call matches when its path, without query, equals `path`, in which each `*` stands for any run of characters
-/// (`/v2/droplets` is the list alone, `/v2/droplets/*` everything below it, `*` every call), and `method`, `query` and
-/// `action`, where given, agree as well. Of several faults that match one call all apply; of those that replace the answer the
-/// first injected wins.
+/// A call matches if its path, without query, equals `path`, and `method`, `query` and `action`, if given, match too.
+/// Each `*` in `path` matches any run of characters: `/v2/droplets` is only the list, `/v2/droplets/*` is everything
+/// below it, `*` is every call. All faults that match a call apply. If several replace the response, the first injected
+/// one wins.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Fault {
-    /// The path that calls must have, `*` standing for any run of characters.
+    /// The path of matching calls; `*` matches any run of characters.
     pub path: String,
-    /// The method that calls must have.
+    /// The method of matching calls.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub method: Option<String>,
-    /// Pairs that the call's query must have among its own: `page=2`, `page=2&per_page=200`.
+    /// Pairs that the query of a matching call contains: `page=2`, `page=2&per_page=200`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub query: Option<String>,
-    /// The action that calls must start, the `type` of their body: all actions of a droplet share one path.
+    /// The action that a matching call starts, the `type` of its body. All actions of a droplet share one path.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub action: Option<String>,
-    /// How many calls it meets; `None` is all until the faults are cleared.
+    /// The number of calls with the fault; `None` is all calls until the faults are cleared.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub times: Option<u32>,
-    /// How many matching calls pass before the first that it meets.
+    /// The number of matching calls before the first one with the fault.
     #[serde(default)]
     pub after: u32,
-    /// What it does.
+    /// The effect.
     pub effect: Effect,
 }
 
 impl Fault {
-    /// A fault on every call of a path, until cleared.
+    /// Creates a fault on every call of a path, until cleared.
     pub fn new(path: impl Into<String>, effect: Effect) -> Self {
         Self { path: path.into(), method: None, query: None, action: None, times: None, after: 0, effect }
     }
 
-    /// Only on calls with this method.
+    /// Limits the fault to calls with this method.
     #[must_use]
     pub fn method(self, method: impl Into<String>) -> Self {
         Self { method: Some(method.into()), ..self }
     }
 
-    /// Only on calls whose query has these pairs.
+    /// Limits the fault to calls whose query contains these pairs.
     #[must_use]
     pub fn query(self, query: impl Into<String>) -> Self {
         Self { query: Some(query.into()), ..self }
     }
 
-    /// Only on calls that start this action: `shutdown`, `attach`, `assign`.
+    /// Limits the fault to calls that start this action: `shutdown`, `attach`, `assign`.
     #[must_use]
     pub fn action(self, action: impl Into<String>) -> Self {
         Self { action: Some(action.into()), ..self }
     }
 
-    /// Only so many times.
+    /// Limits the number of calls with the fault.
     #[must_use]
     pub fn times(self, times: u32) -> Self {
         Self { times: Some(times), ..self }
     }
 
-    /// Only once so many calls have passed.
+    /// Lets this number of calls pass first.
     #[must_use]
     pub fn after(self, after: u32) -> Self {
         Self { after, ..self }
@@ -85,7 +85,7 @@ impl Fault {
     }
 }
 
-/// What is known of a call before it is carried out.
+/// The parts of a call that faults match.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Incoming<'a> {
     pub(crate) method: &'a str,
@@ -95,123 +95,124 @@ pub(crate) struct Incoming<'a> {
     pub(crate) action: Option<&'a str>,
 }
 
-/// What a fault does to a call.
+/// The effect of a fault on a call.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Effect {
-    /// The call is not carried out, and answered with this status.
+    /// The call is not carried out, and its response has this status.
     Status {
         /// The HTTP status.
         status: u16,
         /// The `retry-after` header, in seconds.
         #[serde(default)]
         retry_after: Option<u64>,
-        /// Whether a gateway answers in the API's place: an HTML page, and none of the API's headers.
+        /// True if the response is a gateway's: an HTML page without the API's headers.
         #[serde(default)]
         html: bool,
     },
-    /// The call is not carried out, and refused with this status and message: "Load Balancer can't be updated while it
-    /// processes previous actions", say, in the API's own shape.
+    /// The call is not carried out. The response has the API's format, this status and this message, such as "Load
+    /// Balancer can't be updated while it processes previous actions".
     Refuse {
         /// The HTTP status.
         status: u16,
         /// The message.
         message: String,
     },
-    /// The call is carried out at once, and the answer comes later.
+    /// The call is carried out at once, and the response is delayed.
     Latency {
-        /// How much later.
+        /// The delay.
         milliseconds: u64,
     },
     /// The connection is reset, and the call not carried out.
     Reset,
-    /// The call is carried out, and the connection reset instead of an answer: the caller cannot know.
+    /// The call is carried out, and the connection is reset instead of a response: the caller cannot know the result.
     ResetAfter,
-    /// The call is carried out, and the body cut short under the full content-length; an answer that has none (204) is cut
-    /// before its end, as by `ResetAfter`.
+    /// The call is carried out, and half of the body is sent with the full content-length. A response without a body
+    /// (204) is cut before its end, as by `ResetAfter`.
     Truncate,
-    /// Between this page and the one before it, an earlier row went away (a naive walk misses one) or, every second time,
-    /// came (a naive walk sees one twice). The pages after it and `meta.total` follow, until page 1 is asked for again and
-    /// shows what there is. Meets only calls for pages after the first.
+    /// Between the previous page and this one, an earlier row was removed, so that a naive walk misses a row, or every
+    /// second time added, so that it sees one twice. Later pages and `meta.total` follow until page 1 is requested
+    /// again and shows the current rows. Only calls of pages after the first match.
     ShiftRows,
-    /// Lists leave out resources younger than this; a GET shows them.
+    /// Lists leave out resources younger than this; a GET returns them.
     LagCreates {
-        /// The age from which resources are listed.
+        /// The age from which lists contain a resource.
         seconds: u64,
     },
-    /// Lists show each resource as it was this long ago; a GET shows it as it is. One that was created since is listed.
+    /// Lists show each resource as it was this long ago; a GET shows its current state. Newer resources are listed.
     LagChanges {
-        /// How long ago.
+        /// The age.
         seconds: u64,
     },
-    /// Firewalls refuse this spelling of all ports, `0` or `all`, and take the other. Without this fault they refuse `0`.
+    /// Firewalls refuse this spelling of all ports, `0` or `all`, and accept the other. Without this fault they refuse
+    /// `0`.
     RefusePorts {
         /// The spelling.
         spelling: String,
     },
-    /// Documents lack these fields. A field below others is a dotted path in which `*` is each item of a list:
+    /// Documents lack these fields. A nested field is a dotted path in which `*` is each item of a list:
     /// `inbound_rules.*.sources.tags`.
     OmitFields {
         /// The fields.
         fields: Vec<String>,
     },
-    /// The token lacks these scopes (`tag:read`): reads that need one are refused with 403, and documents lack the fields
-    /// that need one, at any depth.
+    /// The token lacks these scopes (`tag:read`): reads that need one are refused with 403, and documents lack the
+    /// fields that need one, at any depth.
     WithoutScopes {
         /// The scopes.
         scopes: Vec<String>,
     },
-    /// Lists show these top-level fields as they were when the fault was injected; a GET shows what there is. The path is
-    /// that of one list, without `*`.
+    /// Lists show these top-level fields as they were when the fault was injected; a GET shows the current values. The
+    /// path is that of one list, without `*`.
     StaleFields {
         /// The fields.
         fields: Vec<String>,
     },
-    /// 200, and a JSON object that has nothing of what was asked for.
+    /// The response is 200 with a JSON object that contains nothing of the requested resource.
     WrongContent,
-    /// 200, an empty list and a `meta.total` of 0, whatever there is.
+    /// The response is 200 with an empty list and a `meta.total` of 0.
     EmptyList,
-    /// The call is carried out as if it had not this pair in its query, as a proxy hands it on that drops what it does not
-    /// know: a list shows everything.
+    /// The call is carried out without this pair of its query, as by a proxy that drops unknown pairs: a list shows
+    /// everything.
     DropQuery {
         /// The pair's name.
         name: String,
     },
-    /// Lists leave these out and count without them; a GET shows them.
+    /// Lists leave these resources out and do not count them; a GET returns them.
     OmitRows {
         /// Their ids.
         ids: Vec<String>,
     },
-    /// A body that goes on and on.
+    /// The body has this size.
     Huge {
-        /// How long.
+        /// The size.
         bytes: u64,
     },
-    /// A redirect, which an API client has no reason to follow.
+    /// The response is a redirect, which an API client has no reason to follow.
     Redirect {
-        /// Where to.
+        /// The target.
         location: String,
     },
     /// `links.pages.next` points to another host.
     ForeignNext,
-    /// The action that the call starts ends as `errored`, and changes nothing. A deployment ends in `ERROR`, a load balancer
-    /// as `errored`, a firewall as `failed`, and a database is online again and unchanged.
+    /// The action that the call starts ends as `errored`, and changes nothing. A deployment ends in `ERROR`, a load
+    /// balancer as `errored`, a firewall as `failed`, and a database is online again and unchanged.
     FailAction,
-    /// The action that the call starts ends as `completed`, and changes nothing: an operating system that does not heed a
-    /// `shutdown`, which only asks.
+    /// The action that the call starts ends as `completed`, and changes nothing, as if an operating system ignored a
+    /// `shutdown`.
     IgnoreAction,
     /// The action that the call starts takes this much longer.
     SlowAction {
-        /// How much.
+        /// The additional time.
         seconds: u64,
     },
 }
 
-/// The faults in force.
+/// The active faults.
 #[derive(Debug, Default)]
 pub(crate) struct Faults {
     armed: Vec<Armed>,
-    /// By how much the rows of a list have shifted since its first page was asked for.
+    /// The shift of each list's rows since its first page was requested.
     shifts: HashMap<String, i8>,
 }
 
@@ -225,7 +226,7 @@ struct Armed {
 }
 
 impl Faults {
-    /// Arms a fault; `past` holds the old values that `StaleFields` shows.
+    /// Adds a fault; `past` contains the old values that `StaleFields` shows.
     pub(crate) fn add(&mut self, fault: Fault, past: Past) {
         self.armed.push(Armed { fault, past: Arc::new(past), seen: 0, fired: 0 });
     }
@@ -235,7 +236,7 @@ impl Faults {
         self.shifts.clear();
     }
 
-    /// The effects on this call.
+    /// Returns the effects on this call.
     pub(crate) fn meet(&mut self, call: &Incoming<'_>) -> Met {
         let Incoming { path, query, .. } = *call;
         if !later_page(query) {
@@ -268,18 +269,18 @@ impl Faults {
 #[derive(Debug, Default)]
 pub(crate) struct Met {
     pub(crate) effects: Vec<Effect>,
-    /// By how much the call's rows have shifted.
+    /// The shift of the call's rows.
     pub(crate) shift: i8,
-    /// Old values that its list still shows.
+    /// Old values that the list still shows.
     pub(crate) past: Vec<Arc<Past>>,
 }
 
-/// Whether a page after the first is asked for.
+/// Returns true if a page after the first is requested.
 fn later_page(query: &[(String, String)]) -> bool {
     query.iter().any(|(name, page)| name == "page" && page.parse::<u32>().is_ok_and(|it| it > 1))
 }
 
-/// Whether the text matches a pattern in which `*` is any run of characters.
+/// Returns true if the text matches a pattern in which `*` is any run of characters.
 pub(crate) fn glob(pattern: &str, text: &str) -> bool {
     let Some((head, tail)) = pattern.split_once('*') else { return pattern == text };
     let Some(rest) = text.strip_prefix(head) else { return false };
@@ -294,7 +295,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_star_is_any_run_of_characters() {
+    fn a_star_matches_any_run_of_characters() {
         assert!(glob("*", "/v2/droplets"));
         assert!(glob("/v2/droplets", "/v2/droplets"));
         assert!(!glob("/v2/droplets", "/v2/droplets/1"));
@@ -305,7 +306,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fault_lets_the_first_pass_and_then_meets_so_many() {
+    fn a_fault_skips_the_first_calls_and_applies_to_a_limited_number() {
         let mut faults = Faults::default();
         faults.add(Fault::new("/v2/droplets", Effect::Reset).after(1).times(2), Past::default());
         let call = Incoming { method: "GET", path: "/v2/droplets", query: &[], action: None };

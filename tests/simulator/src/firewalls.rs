@@ -1,4 +1,4 @@
-//! Firewalls: how rules are read and written differs, and droplets follow a change only after a while.
+//! Firewalls: the spelling of rules differs between reads and writes, and droplets follow a change after a while.
 
 use crate::cloud::Cloud;
 use crate::reply::Refusal;
@@ -11,13 +11,13 @@ static BUSY: Busy =
     Busy { collection: "firewalls", place: "/status", during: "waiting", after: "succeeded", failed: "failed" };
 
 const MOST_DROPLETS: usize = 10;
-/// How the API answers where a rule is for all ports, or for a protocol without ports.
+/// The ports of a rule for all ports, or for a protocol without ports, in responses.
 const ALL_PORTS: &str = "0";
 
-/// The lists of rules, each with the field that says for whom.
+/// The lists of rules, each with the field of its sources or destinations.
 pub(crate) const RULES: [(&str, &str); 2] = [("inbound_rules", "sources"), ("outbound_rules", "destinations")];
 
-/// Checks the body of a PUT, and spells it as the API does.
+/// Checks the body of a PUT, and normalizes its spelling.
 pub(crate) fn prepare(cloud: &Cloud, body: &mut Map<String, Value>, call: &Call) -> Result<(), Refusal> {
     check_text(body, "name")?;
     let mut count = 0;
@@ -41,7 +41,7 @@ pub(crate) fn check_members(cloud: &Cloud, droplets: &[Value], tags: &[Value]) -
     check_exists(cloud, "tags", "tag", tags)
 }
 
-/// Checks rules, spells their ports as the API answers with them, and returns how many there are.
+/// Checks rules, normalizes their ports, and returns the number of rules.
 pub(crate) fn spell_rules(cloud: &Cloud, rules: &mut Value, ends: &str, call: &Call) -> Result<usize, Refusal> {
     let rules = rules.as_array_mut().ok_or_else(|| Refusal::unprocessable("rules must be a list"))?;
     for rule in rules.iter_mut() {
@@ -60,7 +60,7 @@ pub(crate) fn spell_rules(cloud: &Cloud, rules: &mut Value, ends: &str, call: &C
     Ok(rules.len())
 }
 
-/// The ports of a rule as the API answers with them. It takes `all` or `0` for all ports, but not both at one time.
+/// The ports of a rule in responses. The API accepts `all` or `0` for all ports, but not both at one time.
 fn ports(rule: &Value, call: &Call) -> Result<String, Refusal> {
     let protocol = rule.get("protocol").and_then(Value::as_str).unwrap_or_default();
     if !["tcp", "udp", "icmp"].contains(&protocol) {
@@ -77,7 +77,7 @@ fn ports(rule: &Value, call: &Call) -> Result<String, Refusal> {
     }
 }
 
-/// Whether this is a port, or a range of them.
+/// Returns true if this is a port or a range of ports.
 fn are_ports(text: &str) -> bool {
     let port = |text: &str| text.parse::<u16>().ok().filter(|port| *port > 0);
     match text.split_once('-') {
@@ -86,7 +86,7 @@ fn are_ports(text: &str) -> bool {
     }
 }
 
-/// Lets the droplets of a firewall follow a change.
+/// Applies a change to the droplets of a firewall after a while.
 pub(crate) fn work(cloud: &mut Cloud, id: &str, old: &Value, call: &Call) {
     let new = cloud.store.get("firewalls", id).unwrap_or_default();
     let (before, after) = (items(old, "droplet_ids"), items(&new, "droplet_ids"));
@@ -104,7 +104,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ports_are_one_or_a_range() {
+    fn ports_are_a_port_or_a_range() {
         for text in ["1", "443", "8000-9000", "65535"] {
             assert!(are_ports(text), "{text}");
         }

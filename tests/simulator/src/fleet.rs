@@ -1,11 +1,12 @@
-//! A generated fleet: one droplet's text with gaps, filled as a row is read, so that 100,000 droplets cost no memory.
+//! A generated fleet: the text of one droplet with gaps, which are filled when a row is read, so that 100,000 droplets
+//! need no memory.
 
 use crate::droplets;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 
 const FIRST_ID: u64 = 3_164_444;
-/// Stand-ins for what differs between droplets; each occurs nowhere else in a droplet.
+/// Placeholders for the parts that differ between droplets; each occurs nowhere else in a droplet.
 const ID: u64 = 987_654_321_012;
 const NAME: &str = "@name@";
 const PRIVATE: &str = "@private@";
@@ -103,7 +104,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_generated_droplet_is_whole_and_about_as_large_as_a_real_one() {
+    fn a_generated_droplet_is_complete_and_about_as_large_as_a_real_one() {
         let mut text = String::new();
         Fleet::new().write(99_999, &mut text);
         let droplet: Value = serde_json::from_str(&text).unwrap();

@@ -1,4 +1,4 @@
-//! NAT gateways: each VPC of a gateway gets an address, and a gateway keeps its VPCs.
+//! NAT gateways: each VPC of a gateway gets an address, and the VPCs of a gateway cannot be removed.
 
 use crate::cloud::Cloud;
 use crate::reply::Refusal;
@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 static BUSY: Busy =
     Busy { collection: "vpc_nat_gateways", place: "/state", during: "PROVISIONING", after: "ACTIVE", failed: "ERROR" };
 
-/// Checks the body of a PUT, and completes it. Only here may a body leave out the VPCs.
+/// Checks the body of a PUT, and completes it. Only here a body may omit the VPCs.
 pub(crate) fn prepare(old: &Value, body: &mut Map<String, Value>) -> Result<(), Refusal> {
     if old.get("state").and_then(Value::as_str) != Some("ACTIVE") {
         return Err(Refusal::conflict("the NAT gateway is not active"));
@@ -39,7 +39,7 @@ pub(crate) fn prepare(old: &Value, body: &mut Map<String, Value>) -> Result<(), 
     }
     for vpc in vpcs.as_array_mut().into_iter().flatten() {
         let address = before.iter().find(|it| id(it) == id(vpc)).and_then(|it| it.get("gateway_ip")).cloned();
-        // The flag of the default gateway is lost when it is not sent.
+        // The flag of the default gateway is lost if it is not sent.
         let default = vpc.get("default_gateway").cloned().unwrap_or(Value::Bool(false));
         let mut whole = Map::from_iter([
             ("vpc_uuid".to_owned(), id(vpc)),
@@ -52,7 +52,7 @@ pub(crate) fn prepare(old: &Value, body: &mut Map<String, Value>) -> Result<(), 
     Ok(())
 }
 
-/// Lets a gateway take its change.
+/// Makes a gateway busy with a change.
 pub(crate) fn work(cloud: &mut Cloud, id: &str, call: &Call) {
     BUSY.begin(cloud, id, call, |_, _| {});
 }

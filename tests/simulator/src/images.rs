@@ -1,4 +1,5 @@
-//! Images: a snapshot of a droplet is one, under the same name, tags and regions; an image is copied to further regions.
+//! Images: a snapshot of a droplet is also an image, with the same name, tags and regions. Images can be copied to
+//! other regions.
 
 use crate::actions::{self, Resource};
 use crate::catalogue;
@@ -10,7 +11,7 @@ use crate::writes::{check_text, items};
 use axum::http::StatusCode;
 use serde_json::{Map, Value, json};
 
-/// Checks the body of a PUT. Nothing says that an uploaded image keeps what is not sent, so it does not.
+/// Checks the body of a PUT. The API does not document that an uploaded image keeps omitted fields, so they are reset.
 pub(crate) fn prepare(old: &Value, body: &mut Map<String, Value>) -> Result<(), Refusal> {
     if old.get("public").and_then(Value::as_bool) == Some(true) {
         return Err(Refusal::forbidden("You do not have permission to update this image."));
@@ -29,12 +30,12 @@ pub(crate) fn prepare(old: &Value, body: &mut Map<String, Value>) -> Result<(), 
     }
 }
 
-/// Gives the snapshot that an image is the same name.
+/// Gives the snapshot of an image the same name.
 pub(crate) fn share_name(cloud: &mut Cloud, id: &str, image: &Value) {
     share(cloud, ("images", "snapshots"), id, image, &["name"]);
 }
 
-/// Gives the other document of a droplet's snapshot the same values: it is an image and a snapshot.
+/// Copies the values to the other document of a droplet's snapshot, which is both an image and a snapshot.
 pub(crate) fn share(cloud: &mut Cloud, (from, to): (&str, &str), id: &str, document: &Value, fields: &[&str]) {
     if !cloud.store.contains(from, id) {
         return;

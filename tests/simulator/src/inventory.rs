@@ -1,21 +1,21 @@
-//! All that exists in the account, in a form in which two moments compare: a test that undid what it did finds nothing
-//! left over and nothing missing.
+//! The resources of the account in a comparable form: after a test that undid its changes, nothing is left over or
+//! missing.
 
 use crate::store::{Row, Store, text_of};
 use serde_json::{Map, Value};
 use std::collections::HashSet;
 
-/// Fields that change by themselves, or with every change and not back again.
+/// Fields that change without a request, or that change with every request and are never restored.
 const VOLATILE: &[&str] =
     &["active_deployment", "in_progress_deployment", "last_deployment_created_at", "next_backup_window", "updated_at"];
 
-/// Lists whose order means nothing.
+/// Lists whose order has no meaning.
 const SETS: &[&str] = &["backup_ids", "droplet_ids", "features", "snapshot_ids", "tags", "volume_ids"];
 
-/// Every resource, as collection → id → document, fields and ids sorted.
+/// Every resource, as collection → id → document, with sorted fields and ids.
 ///
-/// Left out are actions, deployments, events, base images, collections without rows, and tags that are on nothing: a tag that came with a
-/// resource stays when that goes. An address tells its droplet's id, not the whole droplet.
+/// Actions, deployments, events, base images, empty collections and unused tags are left out: a tag that was created
+/// with a resource outlives it. An address contains the id of its droplet, not the whole droplet.
 pub(crate) fn of(store: &Store) -> Value {
     let tags: HashSet<String> =
         store.rows().flat_map(|(_, row)| &row.facts.tags).map(|tag| tag.to_ascii_lowercase()).collect();

@@ -1,35 +1,35 @@
-//! The kinds that are served, one row each: where they are listed, under which key, by which id.
+//! The kinds of resources, one row each: the path and the key of the list, and the form of the id.
 
 use crate::store::text_of;
 use serde_json::Value;
 
-/// How resources of a kind are named.
+/// The form of a resource's id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Id {
     Uuid,
     Integer,
     /// A number written as text.
     Text,
-    /// Named by whoever creates it.
+    /// Chosen by the creator.
     Given,
 }
 
 /// One kind.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Kind {
-    /// The list's path below `/v2`; `{}` stands for a parent's id.
+    /// The list's path below `/v2`; `{}` is a parent's id.
     pub(crate) collection: &'static str,
-    /// The list's envelope.
+    /// The envelope of the list.
     pub(crate) key: &'static str,
-    /// The envelope of one.
+    /// The envelope of one resource.
     pub(crate) one: &'static str,
     pub(crate) id_field: &'static str,
     pub(crate) id: Id,
-    /// Whether the list has pages and `meta`.
+    /// True if the list has pages and `meta`.
     pub(crate) paged: bool,
-    /// Whether `region` is an object.
+    /// True if `region` is an object.
     pub(crate) region_object: bool,
-    /// A second field that names one resource.
+    /// A second field that identifies a resource.
     pub(crate) alias: Option<&'static str>,
     /// The status of a successful create.
     pub(crate) created: u16,
@@ -120,28 +120,28 @@ impl Kind {
     }
 }
 
-/// The kind listed at a path below `/v2`, and the collection it is kept in.
+/// The kind of a list at a path below `/v2`, and its collection.
 pub(crate) fn list(path: &str) -> Option<(&'static Kind, String)> {
     let path = path.trim_matches('/');
     list_at(&path.split('/').collect::<Vec<_>>())
 }
 
-/// The kind listed at these segments, and the collection it is kept in.
+/// The kind of a list at these segments, and its collection.
 pub(crate) fn list_at<S: AsRef<str>>(segments: &[S]) -> Option<(&'static Kind, String)> {
-    // The exact path goes before one with a parent's id in it.
+    // An exact path takes precedence over a path with a parent's id.
     let found =
         KINDS.iter().filter(|kind| kind.is_listed_at(segments)).min_by_key(|kind| kind.collection.contains("{}"))?;
     Some((found, segments.iter().map(AsRef::as_ref).collect::<Vec<&str>>().join("/")))
 }
 
-/// The kind, collection and id of the one resource that these segments name.
+/// The kind, collection and id of the resource at these segments.
 pub(crate) fn one_at<S: AsRef<str>>(segments: &[S]) -> Option<(&'static Kind, String, String)> {
     let (id, list) = segments.split_last()?;
     let (kind, collection) = list_at(list)?;
     Some((kind, collection, id.as_ref().to_owned()))
 }
 
-/// The kind, collection and id of the resource that a nested list belongs to.
+/// The kind, collection and id of the resource that owns a nested list.
 pub(crate) fn parent_of(collection: &str) -> Option<(&'static Kind, String, String)> {
     let segments: Vec<&str> = collection.split('/').collect();
     let (_, parent) = segments.split_last()?;

@@ -1,8 +1,7 @@
 //! An HTTP server that behaves as the DigitalOcean API does, faults included.
 //!
-//! The API itself is `api` and the files of the nouns it serves; `server` has the connections that can be broken, `serve`
-//! what happens to a call around its handler; `faults` are what tests put in the way; [`Control`] is how they do it, over
-//! HTTP like everyone else.
+//! `api` and the files of the kinds implement the API. `server` accepts connections that can be broken, `serve` runs
+//! the steps around a handler, and `faults` defines the faults that tests inject. [`Control`] injects them over HTTP.
 
 mod actions;
 mod api;

@@ -1,4 +1,4 @@
-//! Rate limits: two sliding windows for each token, and two for the endpoints that have their own.
+//! Rate limits: two sliding windows for each token, and two for the endpoints with their own limits.
 
 use crate::options::RateLimits;
 use axum::http::Method;
@@ -9,7 +9,7 @@ const MINUTE: Duration = Duration::from_mins(1);
 const HOUR: Duration = Duration::from_hours(1);
 const TEN_SECONDS: Duration = Duration::from_secs(10);
 
-/// Decides which calls are too many.
+/// Counts calls and refuses those over a limit.
 #[derive(Debug)]
 pub(crate) struct Limiter {
     limits: RateLimits,
@@ -23,23 +23,23 @@ struct Windows {
     cdn: VecDeque<Instant>,
 }
 
-/// What the `ratelimit-*` headers tell.
+/// The values of the `ratelimit-*` headers.
 #[derive(Debug)]
 pub(crate) struct Standing {
     pub(crate) limit: u32,
     pub(crate) remaining: u32,
-    /// Until the oldest request expires.
+    /// The time until the oldest request expires.
     pub(crate) reset: Duration,
     pub(crate) verdict: Verdict,
 }
 
-/// Whether a call may pass.
+/// The decision about a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
     Admitted,
-    /// Too many at once: told when to come again.
+    /// Over the burst limit; the response contains the time of the next attempt.
     Burst(Duration),
-    /// Too many in an hour: told by `ratelimit-reset` alone.
+    /// Over the hourly limit; only `ratelimit-reset` shows it.
     Exhausted,
 }
 
@@ -77,7 +77,7 @@ impl Limiter {
         }
         let used = u32::try_from(windows.hour.len()).unwrap_or(u32::MAX);
         let oldest = windows.hour.front().copied().unwrap_or(now);
-        // Without a limit the headers still say something that clients can work with.
+        // Without a limit the headers still contain usable values.
         let limit = if limits.per_hour == 0 { u32::MAX } else { limits.per_hour };
         Standing {
             limit,
@@ -94,10 +94,10 @@ fn forget(window: &mut VecDeque<Instant>, length: Duration, now: Instant) {
     }
 }
 
-/// How long until the window has room; `None` when it has.
+/// The time until the window has room; `None` if it has room now.
 fn until_room(window: &VecDeque<Instant>, length: Duration, limit: u32, now: Instant) -> Option<Duration> {
     let limit = usize::try_from(limit).ok().filter(|limit| *limit > 0)?;
-    // The call that must have expired before another fits is the limit-th from the end.
+    // The limit-th call from the end must expire first.
     let blocking = window.get(window.len().checked_sub(limit)?)?;
     Some((*blocking + length).saturating_duration_since(now)).filter(|wait| !wait.is_zero())
 }
@@ -107,7 +107,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_burst_is_told_how_long_to_wait_and_the_hour_is_not() {
+    fn only_the_burst_limit_returns_retry_after() {
         let limits = RateLimits { per_minute: 2, per_hour: 3, ..RateLimits::default() };
         let mut limiter = Limiter::new(limits);
         let start = Instant::now();

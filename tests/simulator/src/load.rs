@@ -1,11 +1,11 @@
-//! Inventories: `{"collection": [document, ..]}`, each document as full or as partial as one likes.
+//! Inventories: `{"collection": [document, ..]}`. Documents may be partial.
 
 use crate::cloud::Cloud;
 use crate::error::Error;
 use serde_json::{Map, Value};
 use std::path::Path;
 
-/// Puts everything in the file into the account.
+/// Loads the file into the account.
 pub(crate) fn load(cloud: &mut Cloud, path: &Path) -> Result<(), Error> {
     let text = std::fs::read_to_string(path).map_err(|source| Error::Read { path: path.to_owned(), source })?;
     let refuse = |reason: String| Error::Inventory { path: path.to_owned(), reason };

@@ -1,4 +1,4 @@
-//! Load balancers: what an update may say, and that none is taken while one is in progress.
+//! Load balancers: the fields of an update, and the refusal of an update while another is in progress.
 
 use crate::cloud::Cloud;
 use crate::reply::Refusal;
@@ -11,11 +11,11 @@ use serde_json::{Map, Value, json};
 static BUSY: Busy =
     Busy { collection: "load_balancers", place: "/status", during: "new", after: "active", failed: "errored" };
 
-/// Regions in which sizes have names, not units.
+/// Regions in which sizes are names, not units.
 const NAMED_SIZES: &[&str] = &["ams2", "nyc2", "sfo1"];
 const MOST_DROPLETS: usize = 10;
 
-/// Refuses a change of a load balancer that is not done with the one before.
+/// Refuses a change of a load balancer that processes another change.
 pub(crate) fn check_free(cloud: &Cloud, id: &str) -> Result<(), Refusal> {
     let is_new = cloud.store.get("load_balancers", id).is_some_and(|it| it.get("status") == Some(&json!("new")));
     if is_new || cloud.is_busy("load_balancers", id) {
@@ -24,7 +24,7 @@ pub(crate) fn check_free(cloud: &Cloud, id: &str) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// Lets a load balancer process a change.
+/// Makes a load balancer busy with a change.
 pub(crate) fn work(cloud: &mut Cloud, id: &str, call: &Call) {
     BUSY.begin(cloud, id, call, |_, _| {});
 }
@@ -67,14 +67,14 @@ pub(crate) fn prepare(cloud: &Cloud, target: &Target<'_>, body: &mut Map<String,
             }
         }
         Some(_) => {}
-        // What belongs to no project in particular belongs to the default one.
+        // A load balancer without a project belongs to the default project.
         None => {
             if let Some(default) = projects::default_id(cloud) {
                 body.insert("project_id".to_owned(), Value::from(default));
             }
         }
     }
-    // Nobody chooses it any more.
+    // The algorithm is deprecated and kept as it is.
     if let Some(algorithm) = old.get("algorithm") {
         body.insert("algorithm".to_owned(), algorithm.clone());
     }
@@ -112,7 +112,7 @@ fn check_members(cloud: &Cloud, old: &Value, body: &Map<String, Value>) -> Resul
     check_droplets(cloud, old, droplets)
 }
 
-/// Refuses droplets that cannot be behind this load balancer.
+/// Refuses droplets that cannot be targets of this load balancer.
 pub(crate) fn check_droplets(cloud: &Cloud, balancer: &Value, droplets: &[Value]) -> Result<(), Refusal> {
     if droplets.len() > MOST_DROPLETS {
         return Err(Refusal::unprocessable("a load balancer takes at most 10 Droplets by id; use a tag for more"));
@@ -132,7 +132,7 @@ pub(crate) fn check_droplets(cloud: &Cloud, balancer: &Value, droplets: &[Value]
     Ok(())
 }
 
-/// The size by its name and in units, from whichever of the two is there.
+/// Sets the size by name and in units, from the given one.
 fn size(body: &mut Map<String, Value>, is_global: bool) -> Result<(), Refusal> {
     let region = body.get("region").and_then(Value::as_str).unwrap_or_default();
     let is_named = NAMED_SIZES.contains(&region);
@@ -165,7 +165,7 @@ fn sized_by_unit(unit: u64) -> (&'static str, u64) {
     (slug, unit)
 }
 
-/// Takes from a global load balancer what only those of a region have.
+/// Removes the fields that only regional load balancers have.
 pub(crate) fn simplify(balancer: &mut Value) {
     if is_global(balancer) {
         for field in ["region", "size", "size_unit", "vpc_uuid"] {
@@ -174,7 +174,7 @@ pub(crate) fn simplify(balancer: &mut Value) {
     }
 }
 
-/// Fills in the size that is missing beside the other, and what objects leave out.
+/// Fills in the missing form of the size, and the fields that objects leave out.
 pub(crate) fn complete(balancer: &mut Value) {
     let unit = balancer.get("size_unit").and_then(Value::as_u64).map(sized_by_unit);
     let slug = balancer.get("size").and_then(Value::as_str).and_then(sized_by_name);
@@ -194,7 +194,7 @@ pub(crate) fn complete(balancer: &mut Value) {
     }
 }
 
-/// Adapts a load balancer to a merge patch: either way of telling the size changes the other.
+/// Completes a merge patch of a load balancer: either form of the size changes the other.
 pub(crate) fn changed(balancer: &mut Value, patch: &Value) {
     match (patch.get("size"), patch.get("size_unit")) {
         (Some(_), None) => crate::places::remove(balancer, "size_unit"),
@@ -212,7 +212,7 @@ fn complete_health_check(check: &mut Value) {
     }
 }
 
-/// Gives an object the keys that it lacks: sending part of it resets the rest.
+/// Fills in the missing keys of an object: an update resets omitted keys.
 fn complete_object(object: &mut Value, field: &str) {
     let Some(kind) = crate::kinds::list("load_balancers").map(|(kind, _)| kind) else { return };
     for (key, default) in templates::default_of(kind, field).as_ref().and_then(Value::as_object).into_iter().flatten() {
@@ -222,7 +222,7 @@ fn complete_object(object: &mut Value, field: &str) {
     }
 }
 
-/// Gives a rule the keys that the API answers with.
+/// Gives a rule the keys of a response.
 pub(crate) fn complete_rule(rule: &mut Value) {
     for (key, default) in [("certificate_id", Value::from("")), ("tls_passthrough", Value::from(false))] {
         if rule.get(key).is_none_or(Value::is_null) {
@@ -231,7 +231,7 @@ pub(crate) fn complete_rule(rule: &mut Value) {
     }
 }
 
-/// Refuses forwarding rules that cannot be.
+/// Refuses invalid forwarding rules.
 pub(crate) fn check_rules(rules: Option<&Value>) -> Result<(), Refusal> {
     let rules = rules.and_then(Value::as_array).filter(|rules| !rules.is_empty());
     let rules = rules.ok_or_else(|| Refusal::unprocessable("forwarding_rules must have at least one rule"))?;

@@ -9,25 +9,25 @@ use std::path::PathBuf;
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Arguments {
-    /// Where to listen
+    /// Address to listen on
     #[arg(long, default_value = "127.0.0.1:8089")]
     listen: SocketAddr,
-    /// The only token to let in [default: every caller is let in]
+    /// The only accepted token [default: every caller is accepted]
     #[arg(long)]
     token: Option<String>,
-    /// An inventory to begin with, as JSON: {"droplets": [..], "domains/example.com/records": [..]}
+    /// Initial inventory, as JSON: {"droplets": [..], "domains/example.com/records": [..]}
     #[arg(long, value_name = "FILE")]
     load: Option<PathBuf>,
-    /// How many droplets to generate
+    /// Number of droplets to generate
     #[arg(long, value_name = "N", default_value_t = 0)]
     droplets: usize,
-    /// How long actions stay in progress, in seconds
+    /// Duration of actions, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 1.0)]
     action_seconds: f64,
-    /// Requests a token may make in a minute (0: any number)
+    /// Requests per token and minute (0: unlimited)
     #[arg(long, value_name = "N", default_value_t = 250)]
     per_minute: u32,
-    /// Requests a token may make in an hour (0: any number)
+    /// Requests per token and hour (0: unlimited)
     #[arg(long, value_name = "N", default_value_t = 5000)]
     per_hour: u32,
 }

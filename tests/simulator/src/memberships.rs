@@ -1,4 +1,4 @@
-//! Members of firewalls and load balancers, added and removed without a change of anything else.
+//! Members of firewalls and load balancers: adding and removing them changes nothing else.
 
 use crate::cloud::Cloud;
 use crate::reply::{Refusal, Reply};
@@ -35,7 +35,7 @@ pub(crate) fn of_firewall(cloud: &mut Cloud, id: &str, part: &str, call: &Call) 
     if adds {
         firewalls::check_members(cloud, items(&new, "droplet_ids"), items(&new, "tags"))?;
     }
-    // A rule that is not there to the letter is removed by nobody, and the answer is the same.
+    // Only an exact match is removed; otherwise the response is the same.
     if new != old {
         cloud.store.put("firewalls", id, &new);
         firewalls::work(cloud, id, &old, call);
@@ -86,7 +86,7 @@ pub(crate) fn of_load_balancer(cloud: &mut Cloud, id: &str, part: &str, call: &C
     Ok(Reply::nothing())
 }
 
-/// Adds members to lists of a document, or removes them. One that is there stays where it is.
+/// Adds members to lists of a document, or removes them. Existing members keep their position.
 fn change(document: &mut Value, body: &Value, fields: &[&str], adds: bool) {
     for field in fields {
         let asked = items(body, field);

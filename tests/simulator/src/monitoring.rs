@@ -1,4 +1,4 @@
-//! Alert policies and uptime checks: an update says all of it.
+//! Alert policies and uptime checks: an update contains all fields.
 
 use crate::reply::Refusal;
 use crate::writes::{check_one_of, check_text, items};

@@ -1,4 +1,5 @@
-//! Node pools: parts of a cluster's document with paths of their own. Nodes come and go after a change of their number.
+//! Node pools: parts of a cluster's document with their own paths. Nodes are created and deleted after a change of
+//! their number.
 
 use crate::cloud::{Cloud, now, uuid};
 use crate::clusters;
@@ -9,10 +10,10 @@ use crate::writes::items;
 use axum::http::{Method, StatusCode};
 use serde_json::{Value, json};
 
-/// Fields that are not changed by an update: a pool keeps its size.
+/// Fields that an update does not change: a pool keeps its size.
 const READ_ONLY: &[&str] = &["id", "size", "nodes"];
 
-/// A whole node pool from what is given of it, with its nodes running.
+/// Completes the document of a node pool, with running nodes.
 pub(crate) fn complete(pool: &Value) -> Value {
     let mut whole = json!({
         "id": uuid(), "name": "pool", "size": "s-2vcpu-4gb", "count": 1, "tags": ["k8s", "k8s:worker"], "labels": null,
@@ -33,7 +34,7 @@ fn count_of(pool: &Value) -> usize {
     pool.get("count").and_then(Value::as_u64).and_then(|it| usize::try_from(it).ok()).unwrap_or_default()
 }
 
-/// Gives a pool as many nodes as it counts: the last ones go, and new ones begin in this state.
+/// Matches the nodes of a pool to its count: the last ones are removed, and new ones start in this state.
 fn fit(pool: &mut Value, state: &str) {
     let name = pool.get("name").and_then(Value::as_str).unwrap_or("pool").to_owned();
     let mut nodes = items(pool, "nodes").to_vec();
@@ -99,7 +100,7 @@ pub(crate) fn one(cloud: &mut Cloud, cluster: &str, id: &str, call: &Call) -> Re
     }
 }
 
-/// Changes a pool. Nodes that are too many are drained, and missing ones provisioned.
+/// Changes a pool. Surplus nodes are drained, and missing nodes are provisioned.
 fn update(pool: &mut Value, changes: &Value) -> Result<(), Refusal> {
     let sent = |field: &&&str| changes.get(**field).is_some_and(|value| !value.is_null());
     if let Some(field) = READ_ONLY.iter().find(sent) {
@@ -130,7 +131,7 @@ fn update(pool: &mut Value, changes: &Value) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// Lets nodes come and go, once an action's time has passed.
+/// Completes the change of the nodes after the time of an action.
 fn settle(cloud: &mut Cloud, cluster: &str, pool: &str, call: &Call) {
     let (cluster, pool) = (cluster.to_owned(), pool.to_owned());
     cloud.later(call.distortion.delay, move |cloud| {
@@ -147,12 +148,12 @@ fn settle(cloud: &mut Cloud, cluster: &str, pool: &str, call: &Call) {
     });
 }
 
-/// The cluster of which this collection has the pools.
+/// The cluster that owns a collection of pools.
 pub(crate) fn cluster_of(collection: &str) -> Option<&str> {
     collection.strip_prefix("kubernetes/clusters/")?.strip_suffix("/node_pools")
 }
 
-/// Adds or replaces a pool behind everyone's back.
+/// Adds or replaces a pool outside the API.
 pub(crate) fn put_behind(cloud: &mut Cloud, cluster: &str, pool: Value) -> Result<Value, String> {
     let mut pools = pools_of(cloud, cluster).map_err(|_| format!("there is no cluster {cluster}"))?;
     match pools.iter_mut().find(|known| known.get("id") == pool.get("id")) {

@@ -1,22 +1,22 @@
-//! What a simulator is started with.
+//! The options of a simulator.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
-/// How a simulator is started. The default is an empty account on a free loopback port.
+/// The options of a simulator. The default is an empty account on a free loopback port.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Where to listen; port 0 takes a free one.
+    /// The address to listen on; port 0 uses a free port.
     pub listen: SocketAddr,
-    /// The only token that is let in; `None` lets every caller in.
+    /// The only accepted token; `None` accepts every caller.
     pub token: Option<String>,
-    /// An inventory to begin with: `{"droplets": [..], "domains/example.com/records": [..]}`.
+    /// The initial inventory: `{"droplets": [..], "domains/example.com/records": [..]}`.
     pub load: Option<PathBuf>,
-    /// How many droplets to generate: `web-1` with id 3164444, `web-2` with the next, and so on.
+    /// The number of generated droplets: `web-1` with id 3164444, `web-2` with the next id, and so on.
     pub droplets: usize,
-    /// How many requests are answered before 429.
+    /// The limits beyond which requests are answered with 429.
     pub rate_limits: RateLimits,
-    /// How long an action stays in progress, in seconds.
+    /// The duration of an action, in seconds.
     pub action_seconds: f64,
 }
 
@@ -33,12 +33,12 @@ impl Default for Options {
     }
 }
 
-/// Requests a token may make in sliding windows. 0 is no limit.
+/// Limits per token in sliding windows. 0 is no limit.
 #[derive(Clone, Debug)]
 pub struct RateLimits {
-    /// The burst limit: answered with `retry-after`.
+    /// The burst limit; its refusal has `retry-after`.
     pub per_minute: u32,
-    /// The limit that the `ratelimit-*` headers tell: answered without `retry-after`.
+    /// The limit of the `ratelimit-*` headers; its refusal has no `retry-after`.
     pub per_hour: u32,
     /// `GET /v2/account/keys` in 60 s.
     pub ssh_keys_per_minute: u32,

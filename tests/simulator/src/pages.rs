@@ -1,4 +1,4 @@
-//! Lists: filters, pages, `links` and `meta`, and the ways in which a list can mislead.
+//! Lists: filters, pages, `links`, `meta`, and misleading lists.
 
 use crate::cloud::Cloud;
 use crate::kinds::Kind;
@@ -14,14 +14,14 @@ use std::time::Instant;
 const DEFAULT_PER_PAGE: usize = 20;
 const MAX_PER_PAGE: usize = 200;
 
-/// The page of a collection that the call asks for.
+/// The requested page of a collection.
 pub(crate) fn list(cloud: &Cloud, kind: &Kind, collection: &str, call: &Call) -> Result<Reply, Refusal> {
     let rows = cloud.store.collection(collection).map(crate::store::Collection::rows).unwrap_or_default();
     let conditions = with_distortions(conditions(cloud, kind, call)?, call);
-    // The common case, and the one that must be quick with 100,000 rows: nothing to look at but the page itself.
+    // The common case, which must be fast with 100,000 rows: only the rows of the page are read.
     let kept: Option<Vec<&Row>> = (!conditions.is_empty()).then(|| kept(rows, &conditions));
     let total = kept.as_ref().map_or(rows.len(), Vec::len);
-    // Actions come newest first, everything else in the order of creation.
+    // Actions are listed newest first, everything else in the order of creation.
     let newest_first = collection == "actions";
     let row = |position: usize| {
         let position = if newest_first { total.checked_sub(position + 1)? } else { position };
@@ -62,7 +62,7 @@ fn kept<'a>(rows: impl IntoIterator<Item = &'a Row>, conditions: &[Condition<'_>
     rows.into_iter().filter(|row| conditions.iter().all(|condition| condition(row))).collect()
 }
 
-/// A page of documents that are made for the occasion.
+/// A page of generated documents.
 pub(crate) fn of_documents(key: &str, paged: bool, call: &Call, documents: &[Value]) -> Reply {
     let documents = if call.distortion.empty { &[] } else { documents };
     page((key, '[', ']'), paged, call, documents.len(), |position, to| {
@@ -72,7 +72,7 @@ pub(crate) fn of_documents(key: &str, paged: bool, call: &Call, documents: &[Val
     })
 }
 
-/// Whether a row belongs to the list.
+/// True if a row belongs to the list.
 type Condition<'a> = Box<dyn Fn(&Row) -> bool + 'a>;
 
 fn conditions<'a>(cloud: &Cloud, kind: &Kind, call: &'a Call) -> Result<Vec<Condition<'a>>, Refusal> {
@@ -84,7 +84,7 @@ fn conditions<'a>(cloud: &Cloud, kind: &Kind, call: &'a Call) -> Result<Vec<Cond
     }
     if droplets {
         let wanted = call.parameter("type") == Some("gpus");
-        // Only `type` and the plain list tell GPU droplets apart; a search by tag finds them all.
+        // Only `type` and the plain list distinguish GPU droplets; a search by tag finds all droplets.
         let any = cloud.store.collection("droplets").is_some_and(|it| it.gpus() > 0);
         if (wanted || any) && call.parameter("tag_name").is_none() {
             conditions.push(Box::new(move |row| row.facts.gpu == wanted));
@@ -92,7 +92,7 @@ fn conditions<'a>(cloud: &Cloud, kind: &Kind, call: &'a Call) -> Result<Vec<Cond
     } else if let Some(wanted) = call.parameter(if kind.collection == "snapshots" { "resource_type" } else { "type" }) {
         let wanted_text = wanted.to_owned();
         conditions.push(Box::new(move |row| match wanted_text.as_str() {
-            // Images are asked for by what they are made for, and say where they came from.
+            // The filter of images names their type, which a row shows as its origin.
             "distribution" => row.facts.kind.as_deref() == Some("base"),
             wanted => row.facts.kind.as_deref().is_some_and(|kind| kind.eq_ignore_ascii_case(wanted)),
         }));
@@ -101,7 +101,7 @@ fn conditions<'a>(cloud: &Cloud, kind: &Kind, call: &'a Call) -> Result<Vec<Cond
         conditions.push(Box::new(move |row| row.facts.tagged(tag)));
     }
     if let Some(name) = call.parameter("name") {
-        // Records are asked for by the whole name, and keep the part before the domain.
+        // The filter of records is the full name; a record stores only the part before the domain.
         let short =
             call.path.strip_prefix("/v2/domains/").and_then(|rest| rest.strip_suffix("/records")).map(|domain| {
                 name.strip_suffix(domain)
@@ -135,7 +135,7 @@ fn with_distortions<'a>(mut conditions: Vec<Condition<'a>>, call: &'a Call) -> V
     conditions
 }
 
-/// One page under its key, which opens and closes with these brackets.
+/// One page under its key, between these brackets.
 fn page(
     (key, open, close): (&str, char, char),
     paged: bool,
@@ -150,7 +150,7 @@ fn page(
         (1, rows.max(1))
     };
     let start = (page - 1).saturating_mul(per_page);
-    // Seen from this page an earlier one lost a row (all that follows moved up) or gained one (all moved down).
+    // An earlier page lost a row, so that all later rows moved up, or gained one, so that they moved down.
     let (start, total) = match call.distortion.shift {
         shift if shift > 0 && rows > 0 => (start.saturating_add(1), rows - 1),
         shift if shift < 0 => (start.saturating_sub(1), rows + 1),
@@ -174,7 +174,7 @@ fn page(
     Reply::text(StatusCode::OK, body)
 }
 
-/// `first` and `prev` but on the first page, `next` and `last` but on the last.
+/// `first` and `prev` except on the first page, `next` and `last` except on the last.
 fn links(call: &Call, page: usize, pages: usize) -> Value {
     let mut others = String::new();
     for (name, value) in call.query.iter().filter(|(name, _)| name != "page") {

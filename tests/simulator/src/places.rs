@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-/// Removes what is at a place, wherever the document has it.
+/// Removes the values at a place.
 pub(crate) fn remove(document: &mut Value, place: &str) {
     let (parent, key) = place.rsplit_once('.').unwrap_or(("", place));
     visit(document, parent, &mut |parent| match parent {
@@ -13,7 +13,7 @@ pub(crate) fn remove(document: &mut Value, place: &str) {
     });
 }
 
-/// Shows each value at a place to `change`. The empty place is the document itself.
+/// Calls `change` with each value at a place. The empty place is the document itself.
 pub(crate) fn visit(document: &mut Value, place: &str, change: &mut dyn FnMut(&mut Value)) {
     if place.is_empty() {
         return change(document);

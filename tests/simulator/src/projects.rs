@@ -1,4 +1,4 @@
-//! Projects: their purposes, the default one, and the resources that are moved from one to the other.
+//! Projects: purposes, the default project, and the assignment of resources.
 
 use crate::cloud::{Cloud, now};
 use crate::reply::{Refusal, Reply};
@@ -20,8 +20,8 @@ const PURPOSES: &[&str] = &[
     "Operational / Developer tooling",
 ];
 
-/// Rewrites the fields of a request into those of the document: the API keeps a purpose that is not in its list as
-/// `Other: ...`, even one that says so already.
+/// Rewrites the fields of a request into those of the document: the API stores an unlisted purpose as `Other: ...`,
+/// even if the text already starts with it.
 pub(crate) fn adapt(fields: &mut Map<String, Value>) {
     let Some(purpose) = fields.get("purpose").and_then(Value::as_str) else { return };
     if !PURPOSES.contains(&purpose) {
@@ -51,14 +51,14 @@ pub(crate) fn prepare(cloud: &Cloud, target: &Target<'_>, body: &mut Map<String,
     Ok(())
 }
 
-/// The id of the default project, where the account has one.
+/// The id of the default project, if the account has one.
 pub(crate) fn default_id(cloud: &Cloud) -> Option<String> {
     let project =
         cloud.store.all("projects").into_iter().find(|it| it.get("is_default") == Some(&Value::Bool(true)))?;
     project.get("id").and_then(Value::as_str).map(str::to_owned)
 }
 
-/// Takes the default from the other projects when this one has it now.
+/// Removes the default flag from the other projects if this project has it now.
 pub(crate) fn share_default(cloud: &mut Cloud, id: &str, project: &Value) {
     if project.get("is_default").and_then(Value::as_bool) != Some(true) {
         return;
@@ -73,7 +73,7 @@ fn ids(cloud: &Cloud, collection: &str) -> Vec<String> {
     rows.iter().map(|row: &Row| row.id.clone()).collect()
 }
 
-/// The part of a URN that names the kind, the collection, and whether documents name their project.
+/// The part of a URN for the kind, the collection, and a flag that documents contain their project.
 const MOVED: &[(&str, &str, bool)] = &[
     ("app", "apps", true),
     ("dbaas", "databases", true),
@@ -87,7 +87,7 @@ const MOVED: &[(&str, &str, bool)] = &[
     ("vpc", "vpcs", false),
 ];
 
-/// `POST /v2/projects/{id}/resources`: 200 even where a resource is not found, which its entry says.
+/// `POST /v2/projects/{id}/resources`: 200 even for an unknown resource, which its entry reports.
 pub(crate) fn assign(cloud: &mut Cloud, project: &str, call: &Call) -> Result<Reply, Refusal> {
     if !cloud.store.contains("projects", project) {
         return Err(Refusal::not_found());
@@ -102,14 +102,14 @@ pub(crate) fn assign(cloud: &mut Cloud, project: &str, call: &Call) -> Result<Re
     Ok(Reply::json(StatusCode::OK, &json!({"resources": resources})))
 }
 
-/// The collection, the id, and whether documents of the kind name their project.
+/// The collection, the id, and a flag that documents of the kind contain their project.
 fn parse(urn: &str) -> Option<(&'static str, &str, bool)> {
     let (kind, id) = urn.strip_prefix("do:")?.split_once(':')?;
     let (_, collection, is_named) = MOVED.iter().find(|it| it.0 == kind)?;
     Some((collection, id, *is_named))
 }
 
-/// `GET /v2/projects/{id}/resources`: what was moved here, and what says in its own document that it is here.
+/// `GET /v2/projects/{id}/resources`: the resources that were assigned, and those whose document names this project.
 pub(crate) fn resources(cloud: &Cloud, project: &str, call: &Call) -> Result<Reply, Refusal> {
     if !cloud.store.contains("projects", project) {
         return Err(Refusal::not_found());
@@ -117,14 +117,14 @@ pub(crate) fn resources(cloud: &Cloud, project: &str, call: &Call) -> Result<Rep
     Ok(crate::pages::of_documents("resources", true, call, &all(cloud, project, &call.origin)))
 }
 
-/// Whether a project has no resources.
+/// Returns true if a project has no resources.
 pub(crate) fn is_empty(cloud: &Cloud, project: &str) -> bool {
     all(cloud, project, "").is_empty()
 }
 
 fn all(cloud: &Cloud, project: &str, origin: &str) -> Vec<Value> {
     let mut resources = cloud.store.all(&format!("projects/{project}/resources"));
-    // An address has two names, and is listed under the older one.
+    // An address has two names, and the list shows the older one.
     for (kind, collection, _) in MOVED.iter().filter(|(kind, _, is_named)| *is_named && *kind != "reservedip") {
         let Some((row, _)) = crate::kinds::list(collection) else { continue };
         let is_here = |document: &Value| document.get("project_id").and_then(Value::as_str) == Some(project);
@@ -140,7 +140,7 @@ fn all(cloud: &Cloud, project: &str, origin: &str) -> Vec<Value> {
     resources
 }
 
-/// An address that leads to a droplet is where the droplet is.
+/// Refuses an address of a droplet: it belongs to the droplet's project.
 fn check_movable(cloud: &Cloud, urn: &str) -> Result<(), Refusal> {
     let Some((collection, id, _)) = parse(urn) else { return Ok(()) };
     let document = cloud.store.get(collection, id).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! Registries: all of an account share one subscription, which lists show with each.
+//! Registries: all registries of an account share one subscription, which lists show with each of them.
 
 use crate::cloud::{Cloud, now};
 use crate::reply::{Refusal, Reply};
@@ -25,7 +25,7 @@ pub(crate) fn subscription(slug: &str) -> Option<Value> {
     }))
 }
 
-/// Why a tier is not to be had, by the API's names for the reasons.
+/// The reasons why a tier is not available, in the API's terms.
 fn obstacles(registries: &[Value], slug: &str) -> Vec<&'static str> {
     let Some((_, _, _, gib, _)) = TIERS.iter().find(|tier| tier.0 == slug) else { return Vec::new() };
     let used: u64 = registries.iter().filter_map(|it| it.get("storage_usage_bytes")).filter_map(Value::as_u64).sum();
@@ -56,7 +56,7 @@ pub(crate) fn options(cloud: &Cloud) -> Reply {
     Reply::json(StatusCode::OK, &json!({"options": {"available_regions": regions, "subscription_tiers": tiers}}))
 }
 
-/// The refusal of paths that are for accounts with one registry.
+/// The refusal of paths that only accounts with one registry can use.
 pub(crate) fn several() -> Refusal {
     Refusal::precondition_failed("this endpoint is not supported if you have created multiple registries")
 }

@@ -1,13 +1,13 @@
-//! What a handler answers: a document, nothing, or a refusal in the API's documented error shape.
+//! The results of a handler: a document, nothing, or a refusal in the API's documented format.
 
 use axum::http::StatusCode;
 use serde_json::{Value, json};
 
-/// An answer before it meets headers and faults.
+/// A response before headers and faults are applied.
 #[derive(Debug)]
 pub(crate) struct Reply {
     pub(crate) status: StatusCode,
-    /// JSON text; `None` is an answer without a body (204).
+    /// JSON text; `None` is a response without a body (204).
     pub(crate) body: Option<String>,
 }
 
@@ -74,7 +74,7 @@ impl Refusal {
         Self::new(StatusCode::TOO_MANY_REQUESTS, "too_many_requests", "API Rate limit exceeded.")
     }
 
-    /// The refusal that a status stands for, as a fault injects it.
+    /// The refusal for a status, as a fault injects it.
     pub(crate) fn of_status(status: StatusCode) -> Self {
         match status {
             StatusCode::UNAUTHORIZED => Self::unauthorized(),

@@ -1,4 +1,4 @@
-//! One call of the API, taken apart once: path segments, query pairs, JSON body, and how its answer is to be distorted.
+//! A parsed call of the API: path segments, query pairs, JSON body, and the distortion of its response.
 
 use crate::views::Past;
 use axum::http::{Method, Uri};
@@ -6,26 +6,26 @@ use serde_json::Value;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// One call, as handlers see it.
+/// A call in the form that handlers read.
 #[derive(Clone, Debug)]
 pub(crate) struct Call {
     pub(crate) method: Method,
     /// The path without query, as sent.
     pub(crate) path: String,
     pub(crate) query: Vec<(String, String)>,
-    /// `Null` when there was none.
+    /// `Null` if the call has no body.
     pub(crate) body: Value,
-    /// Scheme and host that the caller used, so that links in answers lead back to it.
+    /// Scheme and host that the caller used, so that links in responses have the same origin.
     pub(crate) origin: String,
     pub(crate) distortion: Distortion,
 }
 
-/// How faults change what a handler answers (what they do to the connection is in `server`).
+/// The changes that faults make to a handler's response. `server` applies their effects on the connection.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Distortion {
     /// Rows that an earlier page lost (positive) or gained (negative) since it was listed.
     pub(crate) shift: i8,
-    /// Lists leave out what is younger than this.
+    /// Lists leave out resources younger than this.
     pub(crate) lag: Option<Duration>,
     /// Ids that lists leave out.
     pub(crate) hidden: Vec<String>,
@@ -41,28 +41,28 @@ pub(crate) struct Distortion {
     pub(crate) behind: Option<Duration>,
     /// The spelling of all ports that firewalls refuse.
     pub(crate) refused_ports: Option<String>,
-    /// Old values that lists still show.
+    /// Old values that lists show.
     pub(crate) past: Vec<Arc<Past>>,
-    /// How an action ends that this call starts.
+    /// The result of the action that this call starts.
     pub(crate) ending: Ending,
-    /// How much longer than others an action takes that this call starts.
+    /// The additional duration of the action that this call starts.
     pub(crate) delay: Duration,
 }
 
-/// How an action ends.
+/// The result of an action.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Ending {
-    /// Completed, and done.
+    /// Completed, with its effect.
     #[default]
     Done,
-    /// Errored, and not done.
+    /// Errored, without effect.
     Failed,
-    /// Completed, and not done.
+    /// Completed, without effect.
     Ignored,
 }
 
 impl Call {
-    /// The path's segments below `/v2`, decoded; `None` when the path is outside of it.
+    /// The path's segments below `/v2`, decoded; `None` for other paths.
     pub(crate) fn segments(&self) -> Option<Vec<String>> {
         let below = self.path.strip_prefix("/v2/")?;
         Some(below.trim_end_matches('/').split('/').map(decode).collect())
@@ -105,7 +105,7 @@ pub(crate) fn pairs(query: &str) -> Vec<(String, String)> {
         .collect()
 }
 
-/// Percent-decoding; what is not valid stays as it is.
+/// Percent-decoding; invalid sequences are kept.
 fn decode(text: &str) -> String {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text;
@@ -143,7 +143,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_encoded_is_decoded_again() {
+    fn encoded_text_is_decoded_again() {
         for text in ["a b", "50%", "ü/ß?&=", "", "::1", "k8s:worker"] {
             assert_eq!(decode(&encode(text)), text);
         }

@@ -1,18 +1,18 @@
-//! What came in, counted: tests compare it with what should have been asked.
+//! The counts of requests, which tests compare with the expected ones.
 
 use crate::faults::glob;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
-/// The calls since the last reset; those of the control API are not among them.
+/// The calls since the last reset, without those of the control API.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Requests {
-    /// How many, by `METHOD /path` without query: `GET /v2/droplets`.
+    /// The count of each `METHOD /path` without query: `GET /v2/droplets`.
     pub counts: BTreeMap<String, u64>,
-    /// How many were answered 429 by the limiter (injected ones are not among them).
+    /// The calls that the limiter answered with 429. Injected refusals are not counted.
     pub limited: u64,
-    /// The most that came in within any 60 s.
+    /// The most requests within any 60 s.
     pub highest_per_minute: u64,
     /// The latest, oldest first.
     #[serde(default)]
@@ -23,21 +23,21 @@ pub struct Requests {
 const LATEST: usize = 200;
 
 impl Requests {
-    /// All of them.
+    /// The count of all calls.
     #[must_use]
     pub fn total(&self) -> u64 {
         self.counts.values().sum()
     }
 
-    /// Those with a method other than GET.
+    /// The count of calls with a method other than GET.
     #[must_use]
     pub fn mutating(&self) -> u64 {
         self.counts.iter().filter(|(request, _)| !request.starts_with("GET ")).map(|(_, count)| count).sum()
     }
 
-    /// Those with this method and path, in which each `*` stands for any run of characters: `count("GET /v2/droplets")` is
-    /// the list alone, `count("POST /v2/droplets/*/actions")` all actions on droplets, `count("* /v2/volumes*")` all that
-    /// has to do with volumes.
+    /// The count of calls with this method and path, in which each `*` matches any run of characters: `count("GET
+    /// /v2/droplets")` is only the list, `count("POST /v2/droplets/*/actions")` all actions on droplets, `count("*
+    /// /v2/volumes*")` all calls about volumes.
     #[must_use]
     pub fn count(&self, request: &str) -> u64 {
         self.counts.iter().filter(|(it, _)| glob(request, it)).map(|(_, count)| count).sum()

@@ -11,7 +11,7 @@ use axum::http::StatusCode;
 use serde_json::{Value, json};
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-/// `POST /v2/reserved_ips`: for a region, or at once for a droplet.
+/// `POST /v2/reserved_ips`: for a region or for a droplet.
 pub(crate) fn create(cloud: &mut Cloud, call: &Call) -> Result<Reply, Refusal> {
     let droplet_id = call.body.get("droplet_id").filter(|it| !it.is_null()).map(text_of);
     let region = match &droplet_id {
@@ -116,7 +116,7 @@ fn start_assigning(
     }))
 }
 
-/// Writes down which droplet an address leads to.
+/// Sets the droplet of an address.
 pub(crate) fn set_droplet(cloud: &mut Cloud, collection: &str, ip: &str, droplet: Value) {
     cloud.store.edit(collection, ip, |document| set(document, "droplet", droplet));
 }

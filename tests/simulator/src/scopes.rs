@@ -1,4 +1,4 @@
-//! Scopes: the kinds and the keys of documents that a token may read.
+//! Scopes: the kinds and the keys of documents that a token can read.
 
 use crate::kinds;
 use crate::request::Call;
@@ -19,7 +19,7 @@ struct Scopes {
 
 static SCOPES: LazyLock<HashMap<String, Scopes>> = LazyLock::new(|| {
     serde_json::from_str(include_str!("scopes.json")).unwrap_or_else(|error| {
-        // Part of the source: a test reads it, so this cannot be reached in a build that passed.
+        // Part of the source: a test reads it, so this is unreachable in a tested build.
         eprintln!("scopes.json: {error}");
         HashMap::new()
     })
@@ -29,7 +29,7 @@ static SCOPES: LazyLock<HashMap<String, Scopes>> = LazyLock::new(|| {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Access {
     Refused,
-    /// These places are missing from its documents.
+    /// Its documents lack these places.
     Without(Vec<String>),
 }
 
@@ -58,7 +58,7 @@ pub(crate) fn access(call: &Call, lacking: &[String]) -> Access {
     Access::Without(if kind.is_some() { gated.cloned().collect() } else { Vec::new() })
 }
 
-/// The collection of the resource that a path is below.
+/// The collection of the resource above a path.
 fn above(segments: &[&str]) -> Option<&'static str> {
     (1..segments.len()).rev().find_map(|length| {
         let (kind, _, _) = kinds::one_at(segments.get(..length)?)?;
@@ -66,7 +66,7 @@ fn above(segments: &[&str]) -> Option<&'static str> {
     })
 }
 
-/// The scopes that a change needs. Most have the kind's name and what is done to it.
+/// The scopes that a change needs. Most consist of the kind and the operation.
 fn needed(method: &str, segments: &[&str], scopes: Option<&Scopes>) -> Vec<String> {
     let noun = scopes.and_then(|scopes| scopes.read.split(':').next()).unwrap_or_default();
     let of = |verb: &str| vec![format!("{noun}:{verb}")];
@@ -91,7 +91,7 @@ fn needed(method: &str, segments: &[&str], scopes: Option<&Scopes>) -> Vec<Strin
         ("POST", ["apps", "propose"]) | ("PATCH" | "DELETE", ["partner_network_connect", "attachments", _]) => {
             of("read")
         }
-        // A list, and yet nothing of it is created.
+        // A list, but the call creates nothing of its kind.
         ("POST", ["apps", _, "deployments"]) => of("update"),
         ("POST", _) if is_list => of("create"),
         ("DELETE", _) if is_list || kinds::one_at(segments).is_some() => of("delete"),

@@ -1,4 +1,4 @@
-//! What happens to a call around its handler: counted, let in, limited, met by faults, answered.
+//! The steps around a handler: count the call, check the token and the limits, apply faults, and respond.
 
 use crate::cloud::uuid;
 use crate::faults::{Effect, Incoming, Met};
@@ -17,10 +17,10 @@ use serde_json::Value;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Bodies that are sent to the simulator are small.
+/// A generous limit: bodies that are sent to the simulator are small.
 const MAX_BODY: usize = 16 << 20;
 
-/// What faults make of a call, besides distorting the handler's answer.
+/// The effects of faults on a call, besides the distortion of the response.
 #[derive(Default)]
 struct Plan {
     latency: Duration,
@@ -28,7 +28,7 @@ struct Plan {
     instead: Option<Effect>,
     reset_after: bool,
     truncate: bool,
-    /// Names of pairs that the query loses.
+    /// Names of pairs that are removed from the query.
     lost: Vec<String>,
 }
 
@@ -42,7 +42,7 @@ impl Plan {
                 Effect::Latency { milliseconds } => plan.latency += Duration::from_millis(milliseconds),
                 Effect::ResetAfter => plan.reset_after = true,
                 Effect::Truncate => plan.truncate = true,
-                // The shift and the past are there already.
+                // The shift and the past are already applied.
                 Effect::ShiftRows | Effect::StaleFields { .. } => {}
                 Effect::LagCreates { seconds } => plan.distortion.lag = Some(Duration::from_secs(seconds)),
                 Effect::LagChanges { seconds } => plan.distortion.behind = Some(Duration::from_secs(seconds)),
@@ -113,7 +113,7 @@ pub(crate) async fn serve(
         Ok(without(reply, &[&call.distortion.omit[..], &gated].concat()))
     });
     let reply = reply.unwrap_or_else(|refusal| refusal.into_reply(&request_id));
-    // Late, but carried out: a caller that has given up by now cannot know.
+    // Delayed, but carried out: a caller that timed out does not know the result.
     pause(plan.latency).await;
     if plan.reset_after || (plan.truncate && reply.body.is_none()) {
         return reset(&bell).await;
@@ -140,7 +140,7 @@ fn parse(body: &Bytes) -> Result<Value, Refusal> {
     serde_json::from_slice(body).map_err(|_| Refusal::bad_request("error parsing request body"))
 }
 
-/// The answer without some places of its documents.
+/// Removes some places from the documents of a response.
 fn without(reply: Reply, places: &[String]) -> Reply {
     let Some(mut body) =
         reply.body.as_deref().filter(|_| !places.is_empty()).and_then(|it| serde_json::from_str::<Value>(it).ok())
@@ -155,7 +155,7 @@ fn without(reply: Reply, places: &[String]) -> Reply {
     for (key, envelope) in envelopes {
         let documents: Vec<&mut Value> = match envelope {
             Value::Array(documents) => documents.iter_mut().collect(),
-            // The one list that is a map.
+            // The only list that is a map.
             Value::Object(documents) if key == "policies" => documents.values_mut().collect(),
             one => vec![one],
         };
@@ -202,19 +202,19 @@ async fn instead(effect: Effect, bell: &Bell, request_id: &str, standing: &Stand
             }
             response
         }
-        // The others don't replace the answer.
+        // The other effects do not replace the response.
         _ => reset(bell).await,
     }
 }
 
-/// Even a sleep of no length lasts until the timer's next tick, a millisecond that no call should cost.
+/// A sleep of zero lasts until the timer's next tick, a millisecond that no call should cost.
 async fn pause(latency: Duration) {
     if !latency.is_zero() {
         tokio::time::sleep(latency).await;
     }
 }
 
-/// What a gateway says of a status.
+/// The page of a gateway for a status.
 fn page(status: StatusCode) -> Response {
     let page =
         format!("<html><head><title>{status}</title></head><body><center><h1>{status}</h1></center></body></html>\r\n");
@@ -224,13 +224,13 @@ fn page(status: StatusCode) -> Response {
     response
 }
 
-/// Rings the bell and waits for the end, which comes with the connection's.
+/// Requests a reset of the connection, and waits for its end.
 async fn reset(bell: &Bell) -> Response {
     bell.ring();
     std::future::pending().await
 }
 
-/// A JSON list that does not come to its end, without a length to be warned by.
+/// A JSON list without an end and without a content-length.
 fn endless(bytes: u64) -> Body {
     const CHUNK: usize = 1 << 16;
     let chunk = Bytes::from("{\"id\":0},\n".repeat(CHUNK / 10));
@@ -240,14 +240,14 @@ fn endless(bytes: u64) -> Body {
     Body::from_stream(begin.chain(futures::stream::repeat(chunk).take(chunks)).map(Ok::<_, std::io::Error>))
 }
 
-/// The answer's headers with half of its body.
+/// The response's headers with half of its body.
 async fn truncated(response: Response) -> Response {
     let (mut parts, body) = response.into_parts();
     let bytes = axum::body::to_bytes(body, usize::MAX).await.unwrap_or_default();
     parts.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(bytes.len()));
     let half = futures::stream::once(async move { Ok(bytes.slice(..bytes.len() / 2)) });
     let end = futures::stream::once(async {
-        // Time for the first half to leave before the connection is given up.
+        // Gives the first half time to leave before the connection is closed.
         tokio::time::sleep(Duration::from_millis(20)).await;
         Err(std::io::Error::other("cut short on purpose"))
     });

@@ -21,7 +21,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 use tokio::task::{JoinHandle, JoinSet};
 
-/// A simulator in this process. It stops, connections and all, when it is dropped.
+/// A simulator in this process. Dropping it closes the server and all connections.
 #[derive(Debug)]
 pub struct Simulator {
     address: SocketAddr,
@@ -32,7 +32,7 @@ impl Simulator {
     /// Starts a simulator.
     ///
     /// # Errors
-    /// When the address cannot be listened on or the inventory cannot be loaded.
+    /// If the simulator cannot listen on the address or cannot load the inventory.
     pub async fn start(options: Options) -> Result<Self, Error> {
         let mut cloud = Cloud::new(Duration::try_from_secs_f64(options.action_seconds).unwrap_or(Duration::ZERO));
         if options.droplets > 0 {
@@ -41,7 +41,7 @@ impl Simulator {
                 crate::tags::add(&mut cloud, &tag);
             }
         }
-        // After the fleet: what somebody wrote down replaces what was generated.
+        // After the fleet: loaded resources replace generated ones.
         if let Some(path) = &options.load {
             load::load(&mut cloud, path)?;
             cloud.store.forget_ages();
@@ -60,21 +60,21 @@ impl Simulator {
         Ok(Self { address, accepting: tokio::spawn(accept(listener, router)) })
     }
 
-    /// Where it listens, without `/v2`: `http://127.0.0.1:40123`.
+    /// The URL, without `/v2`: `http://127.0.0.1:40123`.
     #[must_use]
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// A client of its control API.
+    /// Returns a client of the control API.
     #[must_use]
     pub fn control(&self) -> Control {
         Control::new(self.url())
     }
 
-    /// Waits until the simulator ends, which it does not by itself.
+    /// Waits until the simulator ends. It ends only when it is stopped.
     pub async fn run(mut self) {
-        // The task is only ever aborted, by dropping the simulator.
+        // The task only ends when the simulator is dropped.
         let _ = (&mut self.accepting).await;
     }
 }
@@ -85,7 +85,7 @@ impl Drop for Simulator {
     }
 }
 
-/// What all connections share.
+/// The state that all connections share.
 pub(crate) struct Shared {
     cloud: Mutex<Cloud>,
     faults: Mutex<Faults>,
@@ -95,7 +95,7 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    /// The account, with everything done that has become due.
+    /// Returns the account, after everything that is due took effect.
     pub(crate) fn cloud(&self) -> MutexGuard<'_, Cloud> {
         let mut cloud = lock(&self.cloud);
         cloud.settle(Instant::now());
@@ -110,7 +110,7 @@ impl Shared {
         lock(&self.limiter)
     }
 
-    /// Whether a token is the one to let in.
+    /// Returns true if a token is accepted.
     pub(crate) fn lets_in(&self, token: Option<&str>) -> bool {
         self.token.is_none() || self.token.as_deref() == token
     }
@@ -120,19 +120,19 @@ impl Shared {
     }
 }
 
-/// A panic in one handler must not take the rest of a test along.
+/// Ignores poisoning: a panic in one handler must not fail the rest of a test.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 async fn accept(listener: TcpListener, router: Router) {
-    // Dropped with this task, and the connections with it.
+    // Dropping this task drops the connections too.
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => { connections.spawn(connection(stream, router.clone())); }
-                // Out of file descriptors, say: later there may be some again.
+                // For example out of file descriptors, which may become free later.
                 Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
             },
             Some(_) = connections.join_next() => {}
@@ -140,7 +140,7 @@ async fn accept(listener: TcpListener, router: Router) {
     }
 }
 
-/// Rung by a handler that wants its connection reset.
+/// A handler notifies it to reset the connection.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Bell(Arc<Notify>);
 
@@ -151,17 +151,17 @@ impl Bell {
 }
 
 async fn connection(stream: TcpStream, router: Router) {
-    // Small answers must not wait for more to send.
+    // Small responses must not wait for more data.
     let _ = stream.set_nodelay(true);
     let bell = Bell::default();
     let service = TowerToHyperService::new(router.layer(Extension(bell.clone())));
     let mut connection = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service);
     tokio::select! {
-        // Whatever ended it, the client has seen.
+        // The client has seen why the connection ended.
         _ = &mut connection => {}
         () = bell.0.notified() => {
             let stream = connection.into_parts().io.into_inner();
-            // Closing a socket that does not linger sends a reset.
+            // Closing a socket without linger sends a reset.
             let _ = stream.set_zero_linger();
         }
     }

@@ -8,7 +8,7 @@ use crate::tags;
 use axum::http::StatusCode;
 use serde_json::{Value, json};
 
-/// The snapshot that a droplet's action has taken. Its id is nowhere in the action, as with the real one.
+/// Adds the snapshot that a droplet's action took. The action does not contain its id, as in the real API.
 pub(crate) fn of_droplet_taken(cloud: &mut Cloud, droplet_id: &str, name: &str) {
     let Some(droplet) = cloud.store.get("droplets", droplet_id) else { return };
     let id = cloud.next_id();
@@ -26,7 +26,7 @@ pub(crate) fn of_droplet_taken(cloud: &mut Cloud, droplet_id: &str, name: &str) 
     });
 }
 
-/// Adds the image that a droplet's snapshot also is, if there is none.
+/// Adds the image of a droplet's snapshot, if it does not exist.
 pub(crate) fn add_image(cloud: &mut Cloud, snapshot: &Value) {
     let of = |field: &str| snapshot.get(field).cloned().unwrap_or_default();
     let id = text_of(&of("id"));
@@ -44,7 +44,7 @@ pub(crate) fn add_image(cloud: &mut Cloud, snapshot: &Value) {
     cloud.store.put("images", &id, &image);
 }
 
-/// Whether an image was made of this droplet: only such a one can be restored.
+/// Returns true if an image was created from this droplet: only such an image can be restored.
 pub(crate) fn belongs_to(cloud: &Cloud, droplet: &Value, image: &str) -> bool {
     let backups = droplet.get("backup_ids").and_then(Value::as_array).into_iter().flatten();
     let snapshot = cloud.store.row("snapshots", image);
@@ -54,13 +54,13 @@ pub(crate) fn belongs_to(cloud: &Cloud, droplet: &Value, image: &str) -> bool {
         })
 }
 
-/// A droplet's backups, which are images as well.
+/// A droplet's backups, which are also images.
 pub(crate) fn backups_of(cloud: &Cloud, droplet: &Value) -> Vec<Value> {
     let ids = droplet.get("backup_ids").and_then(Value::as_array).into_iter().flatten();
     ids.filter_map(|id| cloud.store.get("images", &text_of(id))).map(|image| listed(&image, "backup")).collect()
 }
 
-/// A droplet's snapshots, as its own list shows them: with a number for an id, and without tags.
+/// A droplet's snapshots in the format of that list: with a numeric id, and without tags.
 pub(crate) fn of_droplet(cloud: &Cloud, droplet_id: &str, call: &Call) -> Vec<Value> {
     of_resource(cloud, "droplet", droplet_id, call).iter().map(|snapshot| listed(snapshot, "snapshot")).collect()
 }

@@ -1,7 +1,7 @@
-//! Where documents live: collections by their path below `/v2`, each row kept as the JSON text that pages are cut from.
+//! The store of documents: collections by their path below `/v2`. Each row is the JSON text that pages are built from.
 //!
-//! A page is then a matter of copying text: nothing is parsed or serialised again, and only filters look at all rows,
-//! through the few facts kept beside each text.
+//! Pages copy text, without parsing or serializing documents. Only filters read all rows, through the few facts beside
+//! each text.
 
 use crate::fleet::Fleet;
 use serde_json::Value;
@@ -20,7 +20,7 @@ pub(crate) struct Store {
 #[derive(Debug, Default)]
 pub(crate) struct Collection {
     rows: Vec<Row>,
-    /// Row number by id; numbers only grow, so rows are found by binary search though earlier ones go away.
+    /// Row number by id. Numbers only grow, so rows are found by binary search even after earlier rows are removed.
     numbers: HashMap<String, u64>,
     next: u64,
     gpus: usize,
@@ -33,18 +33,18 @@ pub(crate) struct Row {
     pub(crate) id: String,
     pub(crate) facts: Arc<Facts>,
     document: Document,
-    /// The texts before this one, oldest first, each with the moment at which it was replaced.
+    /// The replaced texts, oldest first, each with the time of its replacement.
     past: Vec<(Instant, String)>,
 }
 
 #[derive(Debug)]
 enum Document {
     Text(String),
-    /// The n-th droplet of the generated fleet, written out when it is read.
+    /// The n-th droplet of the generated fleet, which is written when it is read.
     Generated(u32),
 }
 
-/// What filters ask about a row.
+/// The facts that filters read.
 #[derive(Debug, Default)]
 pub(crate) struct Facts {
     pub(crate) name: Option<String>,
@@ -56,9 +56,9 @@ pub(crate) struct Facts {
     pub(crate) resource: Option<String>,
     pub(crate) region: Option<String>,
     pub(crate) vpc: Option<String>,
-    /// The droplets that it is attached to, or leads to.
+    /// The droplets that it is attached to.
     pub(crate) droplets: Vec<String>,
-    /// When it was put here; `None` is long ago.
+    /// The time of creation; `None` is long ago.
     pub(crate) created: Option<Instant>,
 }
 
@@ -92,7 +92,7 @@ impl Facts {
     }
 }
 
-/// As many texts of a row are remembered.
+/// The number of replaced texts that are kept per row.
 const PAST: usize = 16;
 
 impl Row {
@@ -103,7 +103,7 @@ impl Row {
         self.past.push((Instant::now(), text));
     }
 
-    /// The text as it was so long ago, where it was another one; the oldest remembered for a row that is younger.
+    /// The text at this age, if it was different then; the oldest kept text for a younger row.
     pub(crate) fn text_before(&self, age: Duration) -> Option<&str> {
         let (_, text) = self.past.iter().find(|(replaced, _)| replaced.elapsed() < age)?;
         Some(text)
@@ -123,7 +123,7 @@ impl Collection {
         &self.rows
     }
 
-    /// How many rows are GPU droplets: with none, the droplets' list needs no filter.
+    /// The number of GPU droplets: without any, the list of droplets needs no filter.
     pub(crate) fn gpus(&self) -> usize {
         self.gpus
     }
@@ -205,13 +205,13 @@ impl Store {
         serde_json::from_str(&self.text(collection, id)?).ok()
     }
 
-    /// All documents of a (small) collection, oldest first.
+    /// All documents of a small collection, oldest first.
     pub(crate) fn all(&self, collection: &str) -> Vec<Value> {
         let rows = self.collection(collection).map(Collection::rows).unwrap_or_default();
         rows.iter().filter_map(|row| self.get(collection, &row.id)).collect()
     }
 
-    /// Adds or replaces a document; a replaced one keeps its place and its age.
+    /// Adds or replaces a document; a replaced document keeps its position and its age.
     pub(crate) fn put(&mut self, collection: &str, id: &str, document: &Value) {
         let created = self.row(collection, id).map_or_else(|| Some(Instant::now()), |row| row.facts.created);
         let facts = Facts::of(document, created);
@@ -219,7 +219,7 @@ impl Store {
         collection.put(id, facts, Document::Text(document.to_string()));
     }
 
-    /// Changes a document in place; `None` when there is none.
+    /// Changes a document in place; `None` if it does not exist.
     pub(crate) fn edit(&mut self, collection: &str, id: &str, change: impl FnOnce(&mut Value)) -> Option<Value> {
         let mut document = self.get(collection, id)?;
         change(&mut document);
@@ -231,13 +231,13 @@ impl Store {
         self.collections.get_mut(collection).and_then(|it| it.remove(id)).is_some()
     }
 
-    /// Forgets a collection and those below it: a domain takes its records along.
+    /// Removes a collection and those below it: a domain includes its records.
     pub(crate) fn remove_below(&mut self, path: &str) {
         let below = format!("{path}/");
         self.collections.retain(|name, _| !name.starts_with(&below));
     }
 
-    /// Makes everything as old as the account: what was loaded has not just been created.
+    /// Removes all ages: loaded resources were not created just now.
     pub(crate) fn forget_ages(&mut self) {
         for row in self.collections.values_mut().flat_map(|it| it.rows.iter_mut()) {
             if let Some(facts) = Arc::get_mut(&mut row.facts) {
@@ -269,7 +269,7 @@ pub(crate) fn set(document: &mut Value, field: &str, value: Value) {
     }
 }
 
-/// An id as text, whatever its JSON type.
+/// An id as text, from any JSON type.
 pub(crate) fn text_of(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }

@@ -1,4 +1,4 @@
-//! Tags: they come into being with the first resource that has them, and count what they are on.
+//! Tags: the first resource with a tag creates it, and each tag counts its resources.
 
 use crate::cloud::Cloud;
 use crate::reply::{Refusal, Reply};
@@ -8,7 +8,7 @@ use crate::{images, pages};
 use axum::http::StatusCode;
 use serde_json::{Map, Value, json};
 
-/// What can be tagged: the name in a tag's counts, the `resource_type` of a tagging, the collection.
+/// The kinds that can be tagged: the name in a tag's counts, the `resource_type` of a tagging, the collection.
 const TAGGED: &[(&str, &str, &str)] = &[
     ("droplets", "droplet", "droplets"),
     ("images", "image", "images"),
@@ -23,21 +23,21 @@ pub(crate) fn of(document: &Value) -> Vec<String> {
     tags.filter_map(Value::as_str).map(str::to_owned).collect()
 }
 
-/// Makes the tags exist that a document has.
+/// Creates the missing tags of a document.
 pub(crate) fn note(cloud: &mut Cloud, document: &Value) {
     for tag in of(document) {
         add(cloud, &tag);
     }
 }
 
-/// Makes a tag exist.
+/// Creates a tag if it does not exist.
 pub(crate) fn add(cloud: &mut Cloud, tag: &str) {
     if find(cloud, tag).is_none() {
         cloud.store.put("tags", tag, &json!({"name": tag}));
     }
 }
 
-/// The name under which a tag was created. One that differs in case only is the same tag, but not known by that name.
+/// The name under which a tag was created. A name that differs only in case is the same tag, but cannot be used for it.
 fn find(cloud: &Cloud, tag: &str) -> Option<String> {
     if cloud.store.contains("tags", tag) {
         return Some(tag.to_owned());
@@ -46,7 +46,7 @@ fn find(cloud: &Cloud, tag: &str) -> Option<String> {
     rows.iter().find(|row| row.id.eq_ignore_ascii_case(tag)).map(|row| row.id.clone())
 }
 
-/// Refuses a tag that is not there, or that is spelled in another way than when it was created.
+/// Refuses a tag that does not exist, or whose case differs from its creation.
 fn known(cloud: &Cloud, tag: &str) -> Result<(), Refusal> {
     if cloud.store.contains("tags", tag) { Ok(()) } else { Err(Refusal::not_found()) }
 }
@@ -116,7 +116,7 @@ pub(crate) fn resources(cloud: &mut Cloud, tag: &str, call: &Call, on: bool) -> 
     Ok(Reply::nothing())
 }
 
-/// The ids of a collection's resources that have the tag.
+/// The ids of a collection's resources with the tag.
 pub(crate) fn with(cloud: &Cloud, collection: &str, tag: &str) -> Vec<String> {
     let rows = cloud.store.collection(collection).map(crate::store::Collection::rows).unwrap_or_default();
     rows.iter().filter(|row| row.facts.tagged(tag)).map(|row| row.id.clone()).collect()

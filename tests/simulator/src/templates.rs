@@ -1,4 +1,4 @@
-//! What a resource of each kind looks like when its document says nothing else.
+//! Templates: the default fields of each kind.
 
 use crate::cloud::{now, uuid};
 use crate::kinds::Kind;
@@ -7,13 +7,13 @@ use std::sync::LazyLock;
 
 static TEMPLATES: LazyLock<Map<String, Value>> = LazyLock::new(|| {
     serde_json::from_str(include_str!("templates.json")).unwrap_or_else(|error| {
-        // Part of the source: a test reads it, so this cannot be reached in a build that passed.
+        // Part of the source: a test reads it, so this is unreachable in a tested build.
         eprintln!("templates.json: {error}");
         Map::new()
     })
 });
 
-/// The document with the fields it lacks, in the template's order.
+/// Adds the missing fields to a document, in the order of the template.
 pub(crate) fn complete(kind: &Kind, document: Value) -> Value {
     let (Some(Value::Object(template)), Value::Object(mut given)) = (TEMPLATES.get(kind.collection), document.clone())
     else {
@@ -28,12 +28,12 @@ pub(crate) fn complete(kind: &Kind, document: Value) -> Value {
     Value::Object(whole)
 }
 
-/// The value of a field where nobody has said one; `None` where documents then lack it.
+/// The default value of a field; `None` if documents then lack it.
 pub(crate) fn default_of(kind: &Kind, field: &str) -> Option<Value> {
     TEMPLATES.get(kind.collection)?.get(field).map(fill)
 }
 
-/// Templates say `@now` and `@uuid` where every resource has its own.
+/// Replaces `@now` and `@uuid` of a template with values.
 fn fill(default: &Value) -> Value {
     match default {
         Value::String(text) if text == "@now" => Value::from(now()),

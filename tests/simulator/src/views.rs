@@ -1,4 +1,4 @@
-//! Views: a list and a single document of one resource show different keys, and a list can show old values.
+//! Views: a list and a single document of a resource have different keys, and a list can show old values.
 
 use crate::cloud::Cloud;
 use crate::kinds::Kind;
@@ -28,7 +28,7 @@ const VIEWS: &[View] = &[
             "standby_connection",
             "standby_private_connection",
         ],
-        // No document of a cluster has its rules: they have a path of their own.
+        // The document of a cluster lacks its rules, which have their own path.
         listed_only: &["rules"],
     },
     View { collection: "vpc_nat_gateways", unlisted: &["vpcs.*.default_gateway"], listed_only: &["project_id"] },
@@ -39,7 +39,7 @@ fn view(kind: &Kind) -> Option<&'static View> {
     VIEWS.iter().find(|view| view.collection == kind.collection)
 }
 
-/// The document of one resource as its own path shows it.
+/// The document of one resource in the format of a single GET.
 pub(crate) fn single(cloud: &Cloud, kind: &Kind, mut document: Value) -> Value {
     follow_tag(cloud, kind, &mut document);
     for place in view(kind).map_or(&[][..], |view| view.listed_only) {
@@ -48,7 +48,7 @@ pub(crate) fn single(cloud: &Cloud, kind: &Kind, mut document: Value) -> Value {
     document
 }
 
-/// Appends a row as lists show it.
+/// Appends a row in the format of lists.
 pub(crate) fn write_row(cloud: &Cloud, kind: &Kind, row: &Row, call: &Call, to: &mut String) {
     let view = view(kind);
     let past = call.distortion.past.iter().filter_map(|past| past.rows.get(&row.id)).flatten();
@@ -75,7 +75,7 @@ pub(crate) fn write_row(cloud: &Cloud, kind: &Kind, row: &Row, call: &Call, to: 
     to.push_str(&document.to_string());
 }
 
-/// Fills a tagged load balancer with the droplets that have its tag now.
+/// Sets the droplets of a tagged load balancer to those with its tag.
 fn follow_tag(cloud: &Cloud, kind: &Kind, document: &mut Value) {
     let tag = document.get("tag").and_then(Value::as_str).unwrap_or_default().to_owned();
     if kind.collection == "load_balancers" && !tag.is_empty() {
@@ -85,15 +85,15 @@ fn follow_tag(cloud: &Cloud, kind: &Kind, document: &mut Value) {
     }
 }
 
-/// Some fields of a list's rows, as they were at one moment.
+/// Some fields of a list's rows at one moment.
 #[derive(Debug, Default)]
 pub(crate) struct Past {
-    /// By id: each field with its value, `None` where the row did not have it.
+    /// By id: each field with its value, `None` if the row did not have it.
     rows: HashMap<String, Vec<(String, Option<Value>)>>,
 }
 
 impl Past {
-    /// The present values of these fields in all rows of a collection.
+    /// The current values of these fields in all rows of a collection.
     pub(crate) fn of(store: &Store, collection: &str, fields: &[String]) -> Self {
         let kept = |document: &Value| fields.iter().map(|it| (it.clone(), document.get(it).cloned())).collect();
         let rows = store.collection(collection).map(crate::store::Collection::rows).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! Volumes: create, delete, attach, detach, grow.
+//! Volumes: create, delete, attach, detach, resize.
 
 use crate::actions::{self, Resource};
 use crate::catalogue;
@@ -138,7 +138,7 @@ pub(crate) fn droplets_of(volume: &Value) -> Vec<String> {
     volume.get("droplet_ids").and_then(Value::as_array).into_iter().flatten().map(text_of).collect()
 }
 
-/// Writes an attachment down on both sides.
+/// Writes an attachment to both documents.
 pub(crate) fn set_attached(cloud: &mut Cloud, volume: &str, droplet: &str, on: bool) {
     let write = |document: &mut Value, field: &str, id: Value| {
         if let Some(ids) = document.get_mut(field).and_then(Value::as_array_mut) {
@@ -153,7 +153,7 @@ pub(crate) fn set_attached(cloud: &mut Cloud, volume: &str, droplet: &str, on: b
     cloud.store.edit("droplets", droplet, |document| write(document, "volume_ids", Value::from(volume)));
 }
 
-/// Attaches to a droplet the volumes that its document names, and no others.
+/// Attaches exactly the volumes that a droplet's document names.
 pub(crate) fn attach_exactly(cloud: &mut Cloud, droplet: &str, document: &Value) {
     let wanted: Vec<String> =
         document.get("volume_ids").and_then(Value::as_array).into_iter().flatten().map(text_of).collect();
@@ -169,7 +169,7 @@ pub(crate) fn attach_exactly(cloud: &mut Cloud, droplet: &str, document: &Value)
     }
 }
 
-/// Attaches a volume to the droplets that its document names, and no others.
+/// Attaches a volume to exactly the droplets that its document names.
 pub(crate) fn attached_exactly(cloud: &mut Cloud, volume: &str, document: &Value) {
     let wanted = droplets_of(document);
     let has = |droplet: &Value| {

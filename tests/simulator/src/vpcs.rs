@@ -1,4 +1,5 @@
-//! VPCs and their peerings: names are unique, and each region has one default VPC, which only another one can relieve.
+//! VPCs and their peerings: names are unique, and each region has one default VPC. Only another default VPC can replace
+//! it.
 
 use crate::cloud::Cloud;
 use crate::reply::Refusal;
@@ -6,7 +7,7 @@ use crate::store::set;
 use crate::writes::{Shape, Target, Write};
 use serde_json::{Map, Value};
 
-/// Checks the body of a PUT or PATCH. A PUT that does not say `default` unsets it, which is refused for a default VPC.
+/// Checks the body of a PUT or PATCH. A PUT without `default` unsets it, which is refused for a default VPC.
 pub(crate) fn prepare(
     cloud: &Cloud,
     target: &Target<'_>,
@@ -37,7 +38,7 @@ fn check_name(name: &str) -> Result<(), Refusal> {
     if is_valid { Ok(()) } else { Err(Refusal::unprocessable("name may have letters, digits, dashes and dots only")) }
 }
 
-/// Takes the default of a region from the other VPCs when this one has it now.
+/// Removes the default flag from the other VPCs of a region if this one has it now.
 pub(crate) fn share_default(cloud: &mut Cloud, id: &str, vpc: &Value) {
     if vpc.get("default").and_then(Value::as_bool) != Some(true) {
         return;

@@ -1,4 +1,4 @@
-//! Updates of one resource: the fields that a PUT or PATCH takes, and what becomes of those that its body leaves out.
+//! Updates of one resource: the fields that a PUT or PATCH accepts, and the handling of omitted fields.
 
 use crate::cloud::{Cloud, now};
 use crate::kinds::Kind;
@@ -12,12 +12,12 @@ use crate::{
 use axum::http::StatusCode;
 use serde_json::{Map, Value, json};
 
-/// What becomes of the fields that a body leaves out.
+/// The handling of the fields that a body omits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Shape {
-    /// They return to their defaults.
+    /// They are reset to their defaults.
     Whole,
-    /// They stay.
+    /// They are kept.
     Keep,
 }
 
@@ -27,11 +27,11 @@ pub(crate) struct Write {
     pub(crate) collection: &'static str,
     pub(crate) method: &'static str,
     pub(crate) shape: Shape,
-    /// Fields without which it is refused.
+    /// Required fields.
     pub(crate) required: &'static [&'static str],
-    /// Fields with which it is refused: the cloud sets them.
+    /// Refused fields: the cloud sets them.
     pub(crate) read_only: &'static [&'static str],
-    /// Fields that a resource keeps for good: it is refused when they differ.
+    /// Immutable fields: an update with a different value is refused.
     pub(crate) fixed: &'static [&'static str],
 }
 
@@ -118,7 +118,7 @@ pub(crate) fn update(
         return Err(Refusal::bad_request("error parsing request body"));
     };
     let old = cloud.store.get(collection, id).ok_or_else(Refusal::not_found)?;
-    // A null is no value, nor is blank text for what cannot be changed: the official clients send both.
+    // Null is no value, nor is blank text for an immutable field: the official clients send both.
     let is_blank = |field: &str, value: &Value| value.is_null() || (write.fixed.contains(&field) && value == "");
     let body: Map<String, Value> = body
         .iter()
@@ -144,13 +144,13 @@ pub(crate) fn update(
     Ok(Reply::json(status, &Value::Object(one)))
 }
 
-/// The resource that an update is about.
+/// The resource of an update.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Target<'a> {
     pub(crate) kind: &'a Kind,
     pub(crate) collection: &'a str,
     pub(crate) id: &'a str,
-    /// Its document before.
+    /// Its document before the update.
     pub(crate) old: &'a Value,
 }
 
@@ -168,7 +168,7 @@ fn check_fields(write: &Write, old: &Value, body: &Map<String, Value>) -> Result
     Ok(())
 }
 
-/// The fields of a body as the document has them, checked.
+/// The fields of a body in the format of the document, checked.
 fn prepared(
     cloud: &mut Cloud,
     target: &Target<'_>,
@@ -196,13 +196,13 @@ fn prepared(
     Ok(body)
 }
 
-/// Refuses a field that is not text, or empty.
+/// Refuses a field that is empty or not text.
 pub(crate) fn check_text(body: &Map<String, Value>, field: &str) -> Result<(), Refusal> {
     let is_text = body.get(field).and_then(Value::as_str).is_some_and(|text| !text.is_empty());
     if is_text { Ok(()) } else { Err(Refusal::unprocessable(format!("{field} can't be blank"))) }
 }
 
-/// The old document under the changes. Keys keep their order, so that an update that changes nothing leaves the text alone.
+/// Applies the changes to the old document. Keys keep their order, so that an update without a change keeps the text.
 fn laid_over(write: &Write, kind: &Kind, old: &Value, mut changes: Map<String, Value>) -> Value {
     let mut document = Map::new();
     for (field, value) in old.as_object().into_iter().flatten() {
@@ -222,7 +222,7 @@ fn laid_over(write: &Write, kind: &Kind, old: &Value, mut changes: Map<String, V
     Value::Object(document)
 }
 
-/// What happens after an update, and a field that only its answer has.
+/// Runs the follow-up of an update, and returns a field that only the response contains.
 fn finish(cloud: &mut Cloud, target: &Target<'_>, new: &Value, call: &Call) -> Option<(&'static str, Value)> {
     let id = target.id;
     match target.kind.collection {
@@ -240,7 +240,7 @@ fn finish(cloud: &mut Cloud, target: &Target<'_>, new: &Value, call: &Call) -> O
     None
 }
 
-/// How a resource shows that it is busy: the place of its status, and the values during, after and after a failure.
+/// The busy state of a resource: the place of its status, and the values during, after and after a failed change.
 pub(crate) struct Busy {
     pub(crate) collection: &'static str,
     pub(crate) place: &'static str,
@@ -250,7 +250,7 @@ pub(crate) struct Busy {
 }
 
 impl Busy {
-    /// Makes a resource busy for as long as an action takes, then calls `finish`.
+    /// Makes a resource busy for the duration of an action, then calls `finish`.
     pub(crate) fn begin(
         &'static self,
         cloud: &mut Cloud,
@@ -283,7 +283,7 @@ pub(crate) fn check_exists(cloud: &Cloud, collection: &str, noun: &str, ids: &[V
     missing.map_or(Ok(()), |id| Err(Refusal::unprocessable(format!("{noun} {id} could not be found"))))
 }
 
-/// The items of a list in a document; none when it has no such list.
+/// The items of a list in a document; empty if the list is missing.
 pub(crate) fn items<'a>(document: &'a Value, field: &str) -> &'a [Value] {
     document.get(field).and_then(Value::as_array).map_or(&[], Vec::as_slice)
 }

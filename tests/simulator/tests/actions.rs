@@ -1,4 +1,4 @@
-//! Droplets, volumes and what is done to them: in progress first, done later, and refused when it may not be.
+//! Actions on droplets and volumes: each is in progress first, completes later, and is refused if it is not allowed.
 #![cfg(test)]
 
 mod common;
@@ -85,7 +85,7 @@ async fn only_one_action_at_a_time() {
 }
 
 #[tokio::test]
-async fn a_droplet_that_is_locked_by_hand_does_nothing_until_it_is_unlocked() {
+async fn a_locked_droplet_refuses_actions_until_it_is_unlocked() {
     let (simulator, client) = start(demo()).await;
     simulator.control().change("droplets", "3164444", json!({"locked": true})).await.unwrap();
     assert_eq!(refused(&client, WEB, json!({"type": "power_off"})).await, "Droplet is currently locked.");
@@ -95,7 +95,7 @@ async fn a_droplet_that_is_locked_by_hand_does_nothing_until_it_is_unlocked() {
 }
 
 #[tokio::test]
-async fn a_droplet_that_a_volume_is_brought_to_does_nothing_else() {
+async fn a_droplet_refuses_actions_while_a_volume_is_attached() {
     let (_simulator, client) = start(Options { action_seconds: 0.3, ..demo() }).await;
     let pending = "Droplet already has a pending event.";
     let attach = json!({"type": "attach", "droplet_id": 3_164_444});
@@ -114,7 +114,7 @@ async fn a_droplet_that_a_volume_is_brought_to_does_nothing_else() {
 }
 
 #[tokio::test]
-async fn resize_needs_power_off_keeps_the_disk_unless_told_and_never_shrinks_it() {
+async fn resize_needs_power_off_keeps_the_disk_by_default_and_never_shrinks_it() {
     let (_simulator, client) = start(demo()).await;
     refused(&client, WEB, json!({"type": "resize", "size": "s-4vcpu-8gb"})).await;
     done(&client, WEB, json!({"type": "power_off"})).await;
@@ -176,7 +176,7 @@ async fn a_droplet_is_restored_from_its_own_images_only() {
 }
 
 #[tokio::test]
-async fn features_names_and_images_change_as_asked() {
+async fn features_names_and_images_change_as_requested() {
     let (_simulator, client) = start(demo()).await;
     refused(&client, WEB, json!({"type": "enable_ipv6"})).await;
     done(&client, WEB, json!({"type": "power_off"})).await;
@@ -200,7 +200,7 @@ async fn features_names_and_images_change_as_asked() {
 }
 
 #[tokio::test]
-async fn backups_are_taken_daily_unless_something_else_is_asked_for() {
+async fn backups_are_daily_unless_another_policy_is_requested() {
     let (simulator, client) = start(demo()).await;
     let before = simulator.control().inventory().await.unwrap();
     let policy = async || client.get(&format!("{WEB}/backups/policy")).await.json()["policy"].clone();
@@ -235,7 +235,7 @@ async fn actions_are_listed_newest_first_for_all_and_for_one_resource() {
 }
 
 #[tokio::test]
-async fn requests_that_make_no_sense_are_refused_with_a_reason() {
+async fn invalid_requests_are_refused_with_a_reason() {
     let (_simulator, client) = start(demo()).await;
     let whole = json!({"name": "a", "region": "nyc3", "size": "s-1vcpu-1gb", "image": "ubuntu-24-04-x64"});
     for (field, value) in [
@@ -262,7 +262,7 @@ async fn requests_that_make_no_sense_are_refused_with_a_reason() {
 }
 
 #[tokio::test]
-async fn deleting_by_tag_takes_all_of_them_and_lets_go_of_their_volumes() {
+async fn deleting_by_tag_deletes_all_and_detaches_their_volumes() {
     let (_simulator, client) = start(demo()).await;
     assert_eq!(client.delete("/v2/droplets?tag_name=prod").await.status, 204);
     assert_eq!(client.get("/v2/droplets").await.json()["meta"]["total"], 0);
@@ -271,7 +271,7 @@ async fn deleting_by_tag_takes_all_of_them_and_lets_go_of_their_volumes() {
 }
 
 #[tokio::test]
-async fn a_droplet_takes_the_volumes_with_it_that_it_was_created_with() {
+async fn a_new_droplet_attaches_its_volumes() {
     let (_simulator, client) = start(demo()).await;
     let id = SCRATCH.rsplit('/').next().unwrap();
     let body =
@@ -286,7 +286,7 @@ async fn a_droplet_takes_the_volumes_with_it_that_it_was_created_with() {
 }
 
 #[tokio::test]
-async fn a_volume_has_its_name_for_itself_in_its_region() {
+async fn a_volume_name_is_unique_in_its_region() {
     let (_simulator, client) = start(demo()).await;
     let body =
         |name: &str, region: &str| json!({"name": name, "region": region, "size_gigabytes": 10, "tags": ["saga-1"]});
@@ -338,7 +338,7 @@ async fn volumes_attach_detach_grow_and_are_not_deleted_while_attached() {
     assert_eq!(types, ["detach_volume", "resize", "attach_volume"]);
     assert_eq!(client.delete(at).await.status, 204);
     assert_eq!(client.delete(at).await.status, 404);
-    assert_eq!(client.get("/v2/actions").await.json()["meta"]["total"], 3, "what was done is remembered");
+    assert_eq!(client.get("/v2/actions").await.json()["meta"]["total"], 3, "ended actions are remembered");
 }
 
 #[tokio::test]
@@ -361,7 +361,7 @@ async fn a_database_is_resizing_until_it_is_online_again() {
 }
 
 #[tokio::test]
-async fn what_takes_time_to_create_says_so_until_it_is_ready() {
+async fn slow_resources_show_their_creation_until_they_are_ready() {
     let (_simulator, client) = start(Options { action_seconds: 0.2, ..demo() }).await;
     for (collection, one, place, first, then) in [
         ("load_balancers", "load_balancer", "/status", "new", "active"),
@@ -380,7 +380,7 @@ async fn what_takes_time_to_create_says_so_until_it_is_ready() {
 }
 
 #[tokio::test]
-async fn a_put_of_a_load_balancer_resets_what_it_leaves_out() {
+async fn a_put_of_a_load_balancer_resets_omitted_fields() {
     let (_simulator, client) = start(demo()).await;
     let at = "/v2/load_balancers/4de7ac8b-495b-4884-9a69-1050c6793cd6";
     let rule = json!({"entry_protocol": "tcp", "entry_port": 1, "target_protocol": "tcp", "target_port": 1});
@@ -391,7 +391,7 @@ async fn a_put_of_a_load_balancer_resets_what_it_leaves_out() {
 }
 
 #[tokio::test]
-async fn what_is_in_use_is_not_deleted() {
+async fn a_resource_in_use_is_not_deleted() {
     let (_simulator, client) = start(demo()).await;
     assert_eq!(client.delete("/v2/vpcs/760e09ef-dc84-11e8-981e-3cfdfeaae000").await.status, 403);
     let project = client.post("/v2/projects", json!({"name": "p", "purpose": "x"})).await.json()["project"]["id"]

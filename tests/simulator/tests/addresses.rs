@@ -1,4 +1,4 @@
-//! Reserved addresses, domain records and tags: what may be done to them, and what they say afterwards.
+//! Reserved addresses, domain records and tags: the allowed operations and their effects.
 
 #![allow(
     clippy::unwrap_used,
@@ -14,7 +14,7 @@ use common::{Answer, Client, demo, start};
 use digitalocean_simulator::{Effect, Fault, Options};
 use serde_json::{Value, json};
 
-/// Reserves an address in New York, where most of the demo's droplets are.
+/// Reserves an address in New York, the region of most of the demo's droplets.
 async fn reserved(client: &Client) -> String {
     let reserved = client.post("/v2/reserved_ips", json!({"region": "nyc3"})).await;
     assert_eq!((reserved.status.as_u16(), &reserved.json()["links"]), (202, &json!({})));
@@ -66,11 +66,11 @@ async fn an_address_is_assigned_only_where_it_can_be() {
     assert_eq!(act(&client, "/v2/reserved_ips/192.0.2.1", nowhere).await.status, 404);
     message(&client.post("/v2/reserved_ips", json!({"region": "moon1"})).await);
     assert_eq!(client.post("/v2/reserved_ips", json!({"droplet_id": 1})).await.status, 404);
-    assert_eq!(addresses().await, before, "what is refused reserves nothing");
+    assert_eq!(addresses().await, before, "a refused request reserves nothing");
 }
 
 #[tokio::test]
-async fn an_address_and_its_droplet_do_one_thing_at_a_time() {
+async fn an_address_and_its_droplet_run_one_action_at_a_time() {
     let (_simulator, client) = start(Options { action_seconds: 0.3, ..demo() }).await;
     let at = reserved(&client).await;
     let assign = json!({"type": "assign", "droplet_id": 3_164_444});
@@ -127,7 +127,7 @@ async fn records_are_created_found_changed_and_deleted() {
 }
 
 #[tokio::test]
-async fn a_record_that_makes_no_sense_is_refused() {
+async fn an_invalid_record_is_refused() {
     let (_simulator, client) = start(demo()).await;
     let before = client.get(RECORDS).await.json();
     let whole = json!({"type": "A", "name": "api", "data": "192.0.2.7"});
@@ -163,7 +163,7 @@ async fn a_record_that_makes_no_sense_is_refused() {
 }
 
 #[tokio::test]
-async fn tags_are_put_on_and_taken_off_as_often_as_one_likes() {
+async fn adding_and_removing_tags_can_be_repeated() {
     let (simulator, client) = start(demo()).await;
     let control = simulator.control();
     let tags = async |collection: &str, id: &str| control.get(collection, id).await.unwrap().unwrap()["tags"].clone();

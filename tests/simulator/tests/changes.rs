@@ -1,4 +1,4 @@
-//! Changes that the provider makes by itself, and values that it rewrites.
+//! Changes that the provider makes on its own, and values that it rewrites.
 #![cfg(test)]
 
 mod common;
@@ -52,7 +52,7 @@ async fn backup_policies_of_all_droplets_follow_their_actions() {
 
     let control = simulator.control();
     control.change("droplets", "3164446", json!({"features": ["ipv6", "droplet_agent"]})).await.unwrap();
-    assert_eq!(policies(&client).await["3164446"]["backup_enabled"], true, "features can lack what is so");
+    assert_eq!(policies(&client).await["3164446"]["backup_enabled"], true, "features can lack an enabled one");
     control.change("droplets", "3164446", json!({"backup_policy": weekly})).await.unwrap();
     assert_eq!(policies(&client).await["3164446"]["backup_policy"], whole);
     assert_eq!(client.get("/v2/droplets/3164446").await.json()["droplet"].get("backup_policy"), None);
@@ -87,7 +87,7 @@ async fn balanced() -> (Simulator, Client, String, String) {
 }
 
 #[tokio::test]
-async fn a_renewed_certificate_has_a_new_id_and_the_same_name_wherever_it_is_used() {
+async fn a_renewed_certificate_has_a_new_id_and_the_same_name_in_all_uses() {
     let (simulator, client, old, endpoint) = balanced().await;
     let renewed = simulator.control().renew_certificate(&old).await.unwrap();
     let new = renewed["id"].as_str().unwrap();
@@ -117,7 +117,7 @@ async fn a_certificate_in_use_cannot_be_deleted() {
 }
 
 #[tokio::test]
-async fn an_app_answers_without_its_secrets_and_deploys_what_changes() {
+async fn an_app_hides_its_secrets_and_deploys_changes() {
     let (simulator, client) = start(demo()).await;
     let spec = json!({
         "name": "shop", "region": "nyc",
@@ -178,7 +178,7 @@ async fn a_droplet_is_rebuilt_from_a_custom_image_without_a_slug() {
 }
 
 #[tokio::test]
-async fn values_come_back_as_the_api_writes_them() {
+async fn values_are_returned_in_the_spelling_of_the_api() {
     let (_simulator, client) = start(demo()).await;
     let project = client.post("/v2/projects", json!({"name": "p", "purpose": "my shop"})).await.json();
     assert_eq!(project["project"]["purpose"], "Other: my shop");
@@ -204,7 +204,7 @@ async fn values_come_back_as_the_api_writes_them() {
 }
 
 #[tokio::test]
-async fn a_document_is_put_as_it_is() {
+async fn a_document_is_stored_unchanged() {
     let (simulator, client) = start(demo()).await;
     let control = simulator.control();
     let app = json!({"id": "4f6c71e2-1e90-4762-9fee-6cc4a0a9f2cf", "spec": {"name": "a", "envs": [{"key": "K", "value": "plain", "type": "SECRET"}], "workers": []}});

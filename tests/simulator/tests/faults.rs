@@ -1,4 +1,4 @@
-//! Each fault does what it says, to the calls it is meant for and no others.
+//! Each fault has its documented effect, and only on the matching calls.
 #![cfg(test)]
 
 mod common;
@@ -20,7 +20,7 @@ fn ids(answer: &Answer) -> Vec<u64> {
     answer.json()["droplets"].as_array().unwrap().iter().map(|it| it["id"].as_u64().unwrap()).collect()
 }
 
-/// All ids that a walk without second thoughts sees, with how often it sees each, and the totals it is told.
+/// All ids that a naive walk sees, with their counts, and the totals of its pages.
 async fn naive_walk(client: &Client) -> (HashMap<u64, usize>, Vec<Value>) {
     let (mut seen, mut totals) = (HashMap::new(), Vec::new());
     for page in 1.. {
@@ -37,7 +37,7 @@ async fn naive_walk(client: &Client) -> (HashMap<u64, usize>, Vec<Value>) {
 }
 
 #[tokio::test]
-async fn a_status_comes_so_many_times_with_or_without_retry_after_as_json_or_html() {
+async fn an_injected_status_has_its_count_headers_and_format() {
     let (_simulator, client, control) = fleet(1).await;
     let status = |status, retry_after, html| Effect::Status { status, retry_after, html };
     control.inject(Fault::new("/v2/droplets", status(429, Some(7), false)).times(2)).await.unwrap();
@@ -79,7 +79,7 @@ async fn latency_delays_the_answer_and_not_the_call() {
     control.inject(Fault::new("*", Effect::Latency { milliseconds: 5000 }).times(1)).await.unwrap();
     let impatient = tokio::time::timeout(Duration::from_millis(100), client.delete("/v2/droplets/3164444")).await;
     assert!(impatient.is_err());
-    assert_eq!(client.get("/v2/droplets/3164444").await.status, 404, "carried out although nobody waited");
+    assert_eq!(client.get("/v2/droplets/3164444").await.status, 404, "carried out although the caller had gone");
 }
 
 #[tokio::test]
@@ -97,7 +97,7 @@ async fn a_reset_ends_the_connection_before_or_after_the_call_is_carried_out() {
 }
 
 #[tokio::test]
-async fn a_truncated_body_ends_early_under_its_full_length() {
+async fn a_truncated_body_keeps_its_full_content_length() {
     let (_simulator, client, control) = fleet(100).await;
     control.inject(Fault::new("/v2/droplets", Effect::Truncate).times(1)).await.unwrap();
     let error = client.try_call("GET", "/v2/droplets?per_page=100", None).await.unwrap_err();
@@ -136,7 +136,7 @@ async fn a_lagging_list_leaves_out_what_a_get_shows() {
 }
 
 #[tokio::test]
-async fn what_was_loaded_is_not_new() {
+async fn a_loaded_resource_is_not_new() {
     let (simulator, client) = start(demo()).await;
     simulator.control().inject(Fault::new("/v2/droplets", Effect::LagCreates { seconds: 3600 })).await.unwrap();
     assert_eq!(ids(&client.get("/v2/droplets").await).len(), 3);
@@ -164,7 +164,7 @@ async fn omitted_fields_are_missing_from_lists_and_single_documents() {
 }
 
 #[tokio::test]
-async fn a_list_can_lie_by_being_empty_or_by_leaving_rows_out() {
+async fn a_list_can_be_empty_or_omit_rows() {
     let (_simulator, client, control) = fleet(30).await;
     control.inject(Fault::new("/v2/droplets", Effect::EmptyList).times(1)).await.unwrap();
     let empty = client.get("/v2/droplets").await;
@@ -186,7 +186,7 @@ async fn wrong_content_is_200_and_has_no_list() {
 }
 
 #[tokio::test]
-async fn a_huge_body_goes_on_and_a_redirect_leads_elsewhere() {
+async fn a_huge_body_and_a_redirect_are_returned() {
     let (_simulator, client, control) = fleet(1).await;
     control.inject(Fault::new("*", Effect::Huge { bytes: 20_000_000 }).times(1)).await.unwrap();
     let answer = client.get("/v2/droplets").await;
@@ -251,7 +251,7 @@ async fn a_slow_action_is_in_progress_for_longer() {
 }
 
 #[tokio::test]
-async fn a_fault_meets_the_action_that_it_is_meant_for() {
+async fn a_fault_can_match_one_action() {
     let (simulator, client) = start(demo()).await;
     let control = simulator.control();
     let scratch = "/v2/volumes/3d80cb72-342b-4aaa-b92e-4e4abb24a933";
@@ -284,7 +284,7 @@ async fn a_droplet_whose_creation_fails_stays_new() {
     assert_eq!(client.delete(&at).await.status, 204);
 }
 
-/// One call of each shape that changes something.
+/// One changing call of each shape.
 fn mutations() -> Vec<(&'static str, &'static str, Value)> {
     let droplet = json!({"name": "a", "region": "nyc3", "size": "s-1vcpu-1gb", "image": "ubuntu-24-04-x64"});
     let tagged = json!({"resources": [{"resource_id": "3164446", "resource_type": "droplet"}]});
@@ -310,8 +310,8 @@ fn mutations() -> Vec<(&'static str, &'static str, Value)> {
     ]
 }
 
-/// Does each mutation once in an account of its own, met by the effect, and tells whether it was carried out and what the
-/// caller saw.
+/// Makes each mutation once in a new account, with the effect, and returns whether it was carried out and the caller's
+/// result.
 async fn meet_mutations(effect: &Effect) -> Vec<(String, bool, Result<Answer, String>)> {
     let mut seen = Vec::new();
     for (method, path, body) in mutations() {
@@ -327,7 +327,7 @@ async fn meet_mutations(effect: &Effect) -> Vec<(String, bool, Result<Answer, St
 }
 
 #[tokio::test]
-async fn a_mutation_that_is_answered_by_a_status_is_not_carried_out() {
+async fn a_mutation_with_an_injected_status_is_not_carried_out() {
     for (status, retry_after, html) in [
         (429, Some(7), false),
         (500, None, false),
@@ -340,7 +340,7 @@ async fn a_mutation_that_is_answered_by_a_status_is_not_carried_out() {
             let answer = answer.unwrap();
             assert_eq!((answer.status.as_u16(), done), (status, false), "{call}");
             assert_eq!(answer.header("retry-after"), retry_after.map(|it| it.to_string()).as_deref(), "{call}");
-            // A gateway knows nothing of what the API says of itself.
+            // A gateway does not send the API's headers.
             for header in ["x-request-id", "ratelimit-remaining"] {
                 assert_eq!(answer.header(header).is_none(), html, "{call}: {header}");
             }
@@ -350,7 +350,7 @@ async fn a_mutation_that_is_answered_by_a_status_is_not_carried_out() {
 }
 
 #[tokio::test]
-async fn a_mutation_that_is_reset_is_carried_out_or_not_as_the_fault_says() {
+async fn a_reset_mutation_is_carried_out_if_the_fault_is_reset_after() {
     for (effect, carried_out) in [(Effect::Reset, false), (Effect::ResetAfter, true)] {
         for (call, done, answer) in meet_mutations(&effect).await {
             assert_eq!(done, carried_out, "{call}");
@@ -360,7 +360,7 @@ async fn a_mutation_that_is_reset_is_carried_out_or_not_as_the_fault_says() {
 }
 
 #[tokio::test]
-async fn a_mutation_whose_answer_is_late_or_cut_short_is_carried_out() {
+async fn a_mutation_with_a_late_or_truncated_response_is_carried_out() {
     for (call, done, answer) in meet_mutations(&Effect::Latency { milliseconds: 20 }).await {
         assert!(done && answer.is_ok_and(|it| it.status.is_success()), "{call}");
     }
@@ -370,7 +370,7 @@ async fn a_mutation_whose_answer_is_late_or_cut_short_is_carried_out() {
 }
 
 #[tokio::test]
-async fn what_was_just_created_is_in_no_list_that_lags() {
+async fn a_new_resource_is_missing_in_a_lagging_list() {
     let (simulator, client) = start(Options { action_seconds: 0.0, ..demo() }).await;
     let droplet = json!({"name": "late", "region": "nyc3", "size": "s-1vcpu-1gb", "image": "ubuntu-24-04-x64", "tags": ["saga-1"]});
     let record = json!({"type": "A", "name": "late", "data": "192.0.2.7"});

@@ -1,4 +1,4 @@
-//! The official client cannot tell the simulator from the API: the Go module in `tests/godo` drives it with godo.
+//! The official client works with the simulator as with the API: the Go module in `tests/godo` drives it with godo.
 #![cfg(test)]
 
 use digitalocean_simulator::{Options, RateLimits, Simulator};

@@ -1,4 +1,4 @@
-//! The inventory of two moments is equal exactly when nothing is left over, missing or changed.
+//! Two inventories are equal exactly if nothing is left over, missing or changed.
 
 #![allow(
     clippy::unwrap_used,
@@ -27,7 +27,7 @@ fn ids(inventory: &Value, collection: &str) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn all_that_exists_is_told_by_collection_and_id() {
+async fn the_inventory_contains_all_resources_by_collection_and_id() {
     let (simulator, _client) = start(Options { droplets: 2, ..demo() }).await;
     let inventory = simulator.control().inventory().await.unwrap();
     assert_eq!(ids(&inventory, "droplets"), ["3164444", "3164445", "3164446", "3164447"]);
@@ -40,7 +40,7 @@ async fn all_that_exists_is_told_by_collection_and_id() {
 }
 
 #[tokio::test]
-async fn a_call_that_only_looks_leaves_no_difference() {
+async fn a_read_leaves_no_difference() {
     let (simulator, client) = start(demo()).await;
     let before = simulator.control().inventory().await.unwrap();
     for path in ["/v2/droplets", WEB, "/v2/tags", "/v2/actions", "/v2/nothing"] {
@@ -50,7 +50,7 @@ async fn a_call_that_only_looks_leaves_no_difference() {
 }
 
 #[tokio::test]
-async fn what_was_created_and_removed_again_leaves_no_difference() {
+async fn creating_and_deleting_leaves_no_difference() {
     let (simulator, client) = start(demo()).await;
     let before = simulator.control().inventory().await.unwrap();
 
@@ -88,7 +88,7 @@ async fn what_was_created_and_removed_again_leaves_no_difference() {
 }
 
 #[tokio::test]
-async fn what_was_changed_and_changed_back_leaves_no_difference() {
+async fn changing_and_restoring_leaves_no_difference() {
     let (simulator, client) = start(Options { droplets: 2, load: None, ..demo() }).await;
     let control = simulator.control();
     control.put("volumes", json!({"id": SCRATCH.rsplit('/').next(), "name": "scratch"})).await.unwrap();
@@ -128,7 +128,7 @@ async fn what_was_changed_and_changed_back_leaves_no_difference() {
 }
 
 #[tokio::test]
-async fn what_is_left_over_missing_or_different_is_seen() {
+async fn leftover_missing_and_different_resources_are_found() {
     let (simulator, client) = start(demo()).await;
     let control = simulator.control();
     let before = control.inventory().await.unwrap();

@@ -1,4 +1,4 @@
-//! Rate limits, their headers, and the counts that tests compare them with.
+//! Rate limits, their headers, and the counts that tests compare.
 #![cfg(test)]
 
 mod common;
@@ -38,7 +38,7 @@ async fn a_burst_is_refused_with_retry_after_and_the_hour_without() {
 }
 
 #[tokio::test]
-async fn ssh_keys_and_cdn_endpoints_have_limits_of_their_own() {
+async fn ssh_keys_and_cdn_endpoints_have_separate_limits() {
     let (_simulator, client) = start(Options { rate_limits: RateLimits::default(), ..demo() }).await;
     for (path, allowed) in [("/v2/account/keys", 10), ("/v2/cdn/endpoints", 5)] {
         for _ in 0..allowed {
@@ -50,7 +50,7 @@ async fn ssh_keys_and_cdn_endpoints_have_limits_of_their_own() {
 }
 
 #[tokio::test]
-async fn requests_are_counted_by_method_and_path_without_the_control_apis_own() {
+async fn requests_are_counted_by_method_and_path_without_the_control_api() {
     let (simulator, client) = start(demo()).await;
     let control = simulator.control();
     client.get("/v2/droplets?page=1").await;

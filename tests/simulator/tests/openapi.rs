@@ -1,4 +1,4 @@
-//! Responses are what DigitalOcean's API description says, of which `tests/openapi` holds an extract.
+//! Responses match DigitalOcean's API description; `tests/openapi` contains an extract of it.
 #![cfg(test)]
 
 mod common;
@@ -11,12 +11,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 const DOCUMENT: &str = "https://openapi.invalid/digitalocean";
 
-/// The extract, with its operations checked one by one in a test of its own.
+/// The extract. A separate test checks its operations one by one.
 fn extract() -> Value {
     serde_json::from_str(include_str!("../../openapi/digitalocean.json")).unwrap()
 }
 
-/// OpenAPI 3.0 says `nullable` where JSON schema says a type of null.
+/// Converts OpenAPI 3.0's `nullable` to a type of null in JSON schema.
 fn as_json_schema(value: Value) -> Value {
     match value {
         Value::Array(items) => items.into_iter().map(as_json_schema).collect(),
@@ -34,7 +34,7 @@ fn as_json_schema(value: Value) -> Value {
     }
 }
 
-/// Validates answers against the document, and remembers what it validated.
+/// Validates responses against the document, and records the validated operations.
 struct Official<'a> {
     document: &'a Value,
     registry: Registry<'a>,
@@ -43,7 +43,7 @@ struct Official<'a> {
 }
 
 impl Official<'_> {
-    /// The place of the schema for an operation's status, and whether there is a body at all.
+    /// The place of the schema for an operation's status, and whether the response has a body.
     fn schema(&self, method: &str, path: &str, status: u16) -> Option<String> {
         let escaped = path.replace('~', "~0").replace('/', "~1");
         let mut place = format!("/paths/{escaped}/{method}/responses/{status}");
@@ -102,7 +102,7 @@ impl Official<'_> {
 }
 
 #[test]
-fn the_extract_holds_every_listed_operation_and_all_that_it_refers_to() {
+fn the_extract_contains_every_listed_operation_and_its_references() {
     let extract = extract();
     let listed: BTreeSet<&str> = include_str!("../../openapi/operations.txt").lines().collect();
     let mut held = BTreeSet::new();
@@ -126,7 +126,7 @@ fn reading_a_kind_takes_the_scope_that_the_description_names() {
     let kinds: BTreeMap<String, Value> = serde_json::from_str(include_str!("../src/scopes.json")).unwrap();
     let paths = extract["paths"].as_object().unwrap();
     for (collection, scopes) in kinds {
-        // A parent's id has a name of its own in the description.
+        // A parent's id has its own name in the description.
         let is_it = |path: &str| {
             let named = |segment: &str| if segment.starts_with('{') { "{}".to_owned() } else { segment.to_owned() };
             path.split('/').map(named).collect::<Vec<_>>().join("/") == format!("/v2/{collection}")
@@ -167,7 +167,7 @@ async fn a_change_takes_the_scopes_that_the_description_names() {
     assert!(checked > 100, "{checked}");
 }
 
-/// The fields without which a body is not what the description says.
+/// The required fields of a body.
 fn required(document: &Value, schema: &Value) -> BTreeSet<String> {
     if let Some(place) = schema.get("$ref").and_then(Value::as_str) {
         return required(document, document.pointer(place.trim_start_matches('#')).unwrap());
@@ -180,7 +180,7 @@ fn required(document: &Value, schema: &Value) -> BTreeSet<String> {
     fields
 }
 
-/// Calls each documented change of something that exists without a body that it requires.
+/// Makes each documented change of an existing resource without a required field of its body.
 #[tokio::test]
 async fn a_change_without_a_required_field_is_refused() {
     let (simulator, client) = start(demo()).await;
@@ -211,7 +211,7 @@ async fn a_change_without_a_required_field_is_refused() {
     for (path, item) in extract["paths"].as_object().unwrap() {
         for (method, operation) in item.as_object().unwrap().iter().filter(|(method, _)| *method != "get") {
             let Some(body) = operation.pointer("/requestBody/content/application~1json/schema") else { continue };
-            // The API keeps what the body of a node pool leaves out, whatever the description says.
+            // The API keeps omitted fields of a node pool, contrary to the description.
             let is_kept = path.ends_with("/node_pools/{node_pool_id}");
             let creates = method == "post" && ["alerts", "node_pools", "peerings"].iter().any(|it| path.ends_with(it));
             let is_served = path.contains('{') && !path.starts_with("/v2/monitoring/sinks");
@@ -251,7 +251,7 @@ async fn responses_validate_against_the_official_document() {
     assert!(official.checked.len() > 250, "only {} were checked", official.checked.len());
 }
 
-/// Proof that the checks above can fail.
+/// Proves that the checks above can fail.
 async fn a_wrong_answer_is_noticed(
     official: &Official<'_>,
     simulator: &digitalocean_simulator::Simulator,
@@ -268,7 +268,7 @@ async fn a_wrong_answer_is_noticed(
     assert!(!official.errors(&place, &client.get("/v2/droplets").await).is_empty(), "a required field is missing");
 }
 
-/// Collection, the document's path of the list, and the name of the id in the path of one.
+/// Collection, the document's path of the list, and the name of the id in the path of one resource.
 const KINDS: &[(&str, &str, &str)] = &[
     ("droplets", "droplets", "droplet_id"),
     ("droplets/autoscale", "droplets/autoscale", "autoscale_pool_id"),
@@ -316,7 +316,7 @@ async fn every_kind(official: &mut Official<'_>, simulator: &digitalocean_simula
             "functions/namespaces" => "namespace",
             _ => "id",
         };
-        // What is named by its user needs a name; the rest is filled in.
+        // A resource that its user names needs a name; the rest is filled in.
         let given = match *collection {
             "reserved_ips" => json!({"ip": "203.0.113.7"}),
             "reserved_ipv6" => json!({"ip": "2001:db8::7"}),
@@ -497,7 +497,7 @@ async fn addresses(official: &mut Official<'_>, client: &Client) {
     official.check("DELETE /v2/reserved_ipv6/{reserved_ipv6}", &client.delete(&at).await);
 }
 
-/// Creates, changes and deletes one of each kind that has nothing special about it.
+/// Creates, changes and deletes one resource of each kind without special rules.
 async fn mutations(official: &mut Official<'_>, control: &Control, client: &Client) {
     let cases: Vec<Value> = serde_json::from_str(include_str!("mutations.json")).unwrap();
     for case in cases {
@@ -514,7 +514,7 @@ async fn mutations(official: &mut Official<'_>, control: &Control, client: &Clie
             .cloned()
             .unwrap_or_default();
         let at = format!("/v2/{collection}/{}", id.as_str().map_or_else(|| id.to_string(), str::to_owned));
-        // Some are not ready at once, and can be changed only then.
+        // Some are not ready at first, and can only be changed after that.
         settle().await;
         match collection {
             "databases" => database(official, client, &at).await,

@@ -1,4 +1,4 @@
-//! Others who write at the same time, lists that lag behind, and texts of refusals.
+//! Concurrent writes, lists that lag behind, and messages of refusals.
 #![cfg(test)]
 
 mod common;
@@ -27,7 +27,7 @@ async fn a_colleague_writes_between_a_get_and_a_put_once() {
     let droplets = async || client.get(&at).await.json()["firewall"]["droplet_ids"].clone();
     assert_eq!(droplets().await, read["droplet_ids"], "the colleague's droplet is lost");
 
-    // Members calls lose nothing.
+    // Calls of members lose nothing.
     control.change_before_next_put("firewalls", FIREWALL, json!({"droplet_ids": [3_164_444]})).await.unwrap();
     client.post(&format!("{at}/droplets"), json!({"droplet_ids": [3_164_446]})).await;
     assert_eq!(droplets().await, json!([3_164_444, 3_164_446]));
@@ -75,7 +75,7 @@ async fn a_list_shows_a_change_only_after_a_while() {
 }
 
 #[tokio::test]
-async fn a_refusal_has_the_text_that_a_test_gives_it() {
+async fn a_refusal_has_the_injected_text() {
     let (simulator, client) = start(demo()).await;
     let message = "Block Storage resizing is temporarily disabled for this Droplet";
     let refuse = Effect::Refuse { status: 422, message: message.to_owned() };
@@ -90,7 +90,7 @@ async fn a_refusal_has_the_text_that_a_test_gives_it() {
 }
 
 #[tokio::test]
-async fn firewalls_take_one_of_two_spellings_of_all_ports() {
+async fn firewalls_accept_one_of_two_spellings_of_all_ports() {
     let (simulator, client) = start(demo()).await;
     let at = format!("/v2/firewalls/{FIREWALL}");
     let put = async |protocol: &str, ports: Value| {
@@ -113,9 +113,9 @@ async fn firewalls_take_one_of_two_spellings_of_all_ports() {
     assert_eq!(put("icmp", json!("0")).await, (200, json!("0")));
 }
 
-/// A token that may not read the members of a firewall, and writes back what it read, empties it.
+/// A token that cannot read the members of a firewall removes them by writing back its document.
 #[tokio::test]
-async fn what_a_token_cannot_read_is_lost_when_it_is_written_back() {
+async fn writing_back_a_document_loses_fields_hidden_from_the_token() {
     let (simulator, client) = start(demo()).await;
     let at = format!("/v2/firewalls/{FIREWALL}");
     let without = |scope: &str| Fault::new("/v2/firewalls/*", Effect::WithoutScopes { scopes: vec![scope.to_owned()] });

@@ -1,4 +1,4 @@
-//! Changes that take their time: databases, Kubernetes clusters and apps.
+//! Changes that take time: databases, Kubernetes clusters and apps.
 #![cfg(test)]
 
 mod common;
@@ -26,7 +26,7 @@ fn differing(before: &Value, after: &Value) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn a_database_changes_nothing_but_what_was_asked() {
+async fn a_database_changes_only_the_requested_fields() {
     let (simulator, client) = start(demo()).await;
     let vpc = json!({"name": "second", "region": "nyc3"});
     let vpc = simulator.control().put("vpcs", vpc).await.unwrap()["id"].clone();
@@ -86,7 +86,7 @@ async fn a_busy_database_answers_412_and_shows_its_status_late() {
 }
 
 #[tokio::test]
-async fn a_resize_that_fails_leaves_the_database_as_it_was() {
+async fn a_failed_resize_leaves_the_database_unchanged() {
     let (simulator, client) = start(demo()).await;
     let before = database(&client).await;
     let fault = Fault::new(format!("{DATABASE}/resize"), Effect::FailAction).times(1);
@@ -108,7 +108,7 @@ async fn the_rules_of_a_database_are_one_list() {
     let described = json!({"type": "ip_addr", "value": "192.0.2.0/24", "description": "the office"});
     assert_eq!(put(&client, "firewall", json!({"rules": [described]})).await, 204);
     let after = rules().await;
-    assert_eq!(after.len(), 1, "what is not sent is gone");
+    assert_eq!(after.len(), 1, "omitted databases are removed");
     assert_eq!((&after[0]["uuid"], &after[0]["description"]), (&before[0]["uuid"], &json!("the office")));
     assert_eq!(database(&client).await.get("rules"), None, "the document of the cluster has no rules");
 }
@@ -140,7 +140,7 @@ fn cluster() -> Value {
     })
 }
 
-/// A simulator with a cluster, slow enough for what is only seen meanwhile on a loaded machine.
+/// A simulator with a cluster, slow enough to observe states in between on a loaded machine.
 async fn with_cluster() -> (digitalocean_simulator::Simulator, Client, String) {
     let (simulator, client) = start(Options { action_seconds: 0.3, ..demo() }).await;
     simulator.control().put(CLUSTERS, cluster()).await.unwrap();
@@ -155,7 +155,7 @@ async fn shown(client: &Client, at: &str) -> Value {
     client.get(at).await.json()["kubernetes_cluster"].clone()
 }
 
-/// What a careful client sends of a cluster besides the field that it changes.
+/// The fields of a cluster that a careful client sends besides the changed field.
 fn sent(cluster: &Value) -> Map<String, Value> {
     let fields = ["name", "tags", "auto_upgrade", "surge_upgrade", "maintenance_policy"];
     let mut body: Map<String, Value> =
@@ -165,7 +165,7 @@ fn sent(cluster: &Value) -> Map<String, Value> {
 }
 
 #[tokio::test]
-async fn every_field_of_a_cluster_goes_back_and_nothing_else_changes() {
+async fn every_field_of_a_cluster_can_be_restored_alone() {
     let (simulator, client, at) = with_cluster().await;
     let control = simulator.control();
     let before = shown(&client, &at).await;
@@ -196,7 +196,7 @@ async fn every_field_of_a_cluster_goes_back_and_nothing_else_changes() {
 }
 
 #[tokio::test]
-async fn a_cluster_forgets_some_of_what_is_not_sent() {
+async fn a_cluster_resets_some_omitted_fields() {
     let (_simulator, client, at) = with_cluster().await;
     let before = shown(&client, &at).await;
     assert_eq!(client.call("PUT", &at, Some(&json!({"name": "c"}))).await.status, 202);
@@ -234,7 +234,7 @@ async fn a_cluster_is_upgraded_to_a_version_that_is_offered() {
 }
 
 #[tokio::test]
-async fn nodes_come_and_go_after_the_change_of_a_pool() {
+async fn nodes_follow_the_change_of_a_pool() {
     let (_simulator, client, at) = with_cluster().await;
     let pool = shown(&client, &at).await["node_pools"][0].clone();
     let pools = format!("{at}/node_pools/{}", pool["id"].as_str().unwrap());
@@ -254,7 +254,7 @@ async fn nodes_come_and_go_after_the_change_of_a_pool() {
         (&json!(1), vec!["running".into(), "draining".into(), "draining".into()])
     );
     settle_slowly().await;
-    assert_eq!(now().await, pool, "what was not sent stays, and the first node too");
+    assert_eq!(now().await, pool, "omitted fields stay, and the first node too");
 
     for field in ["id", "size", "nodes"] {
         let mut body = json!({"name": "pool", "count": 1});

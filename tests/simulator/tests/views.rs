@@ -1,4 +1,4 @@
-//! Lists and single documents of one resource differ as the API's do, and lists can show old values.
+//! Lists and single documents of a resource differ as in the API, and lists can show old values.
 #![cfg(test)]
 
 mod common;
@@ -18,7 +18,7 @@ async fn account() -> (Simulator, Client, Control) {
     (simulator, client, control)
 }
 
-/// The only row of a list, and the same resource alone.
+/// The only row of a list, and the single document of the same resource.
 async fn both(client: &Client, list: &str, id: &str) -> (Value, Value) {
     let first = |answer: Answer| {
         let body = answer.json();
@@ -50,7 +50,7 @@ async fn a_databases_rules_are_in_no_document_and_some_fields_are_in_no_list() {
     let first = client.get(&at).await.json()["rules"].clone();
     assert_eq!((&first[0]["value"], &first[0]["cluster_uuid"]), (&json!("192.0.2.1"), &json!(BACKEND)));
     assert_eq!(client.call("PUT", &at, Some(&json!({"rules": [{"type": "tag", "value": "web"}]}))).await.status, 204);
-    assert_eq!(client.get(&at).await.json()["rules"], json!([first[1]]), "one that says the same is the same");
+    assert_eq!(client.get(&at).await.json()["rules"], json!([first[1]]), "an equal spelling is the same");
     control.change("databases", BACKEND, json!({"rules": [{"type": "ip_addr", "value": "0.0.0.0/0"}]})).await.unwrap();
     let open = client.get(&at).await.json();
     assert_eq!(open["rules"][0]["value"], "0.0.0.0/0");
@@ -86,7 +86,7 @@ async fn a_provider_that_replaces_an_engine_brings_its_version() {
 }
 
 #[tokio::test]
-async fn a_gateway_and_a_registry_are_whole_only_in_list_and_document_together() {
+async fn a_gateway_and_a_registry_are_complete_only_in_list_and_document_together() {
     let (_simulator, client, control) = account().await;
     let gateway =
         json!({"name": "out", "vpcs": [{"vpc_uuid": "0eb1752f-807b-4562-a077-8018e13ab1fb", "default_gateway": true}]});
@@ -167,7 +167,7 @@ async fn a_token_without_a_scope_does_not_see_the_keys_that_need_it_nor_the_kind
 }
 
 #[tokio::test]
-async fn a_list_lags_behind_for_so_many_calls_while_a_get_shows_what_is() {
+async fn a_list_lags_behind_for_a_number_of_calls_while_a_get_does_not() {
     let (_simulator, client, control) = account().await;
     let stale = Effect::StaleFields { fields: vec!["volume_ids".to_owned()] };
     control.inject(Fault::new("/v2/droplets", stale.clone()).times(2)).await.unwrap();

@@ -1,4 +1,4 @@
-//! Each way to change a resource: what it puts back, what it resets, and what it refuses.
+//! The updates of each kind: the fields that they restore, reset and refuse.
 #![cfg(test)]
 
 mod common;
@@ -14,7 +14,7 @@ const FIREWALL: &str = "fb6045f1-cf1d-4ca3-bfac-18832663025b";
 const VPC: &str = "760e09ef-dc84-11e8-981e-3cfdfeaae000";
 const CLUSTER: &str = "bd5f5959-5e1e-4205-a714-a914373942af";
 
-/// Lets what is in progress end where an action takes 0.3 s, so that a loaded machine sees what is only there meanwhile.
+/// Waits for actions of 0.3 s, which are slow enough to observe states in between on a loaded machine.
 async fn settle_slowly() {
     tokio::time::sleep(Duration::from_millis(320)).await;
 }
@@ -23,15 +23,15 @@ fn message(answer: &Answer) -> String {
     format!("{} {}", answer.status.as_u16(), answer.json()["message"].as_str().unwrap_or_default())
 }
 
-/// One kind with a whole write.
+/// A kind whose update sends the whole document.
 struct Kind {
     collection: &'static str,
     key: &'static str,
-    /// The document that it has at first.
+    /// Its initial document.
     document: Value,
-    /// What is not sent back.
+    /// The fields that are not sent back.
     left_out: &'static [&'static str],
-    /// Each field that can be put back, with the value that somebody else gave it.
+    /// The fields that an update can restore, each with a colleague's value.
     drifts: Value,
 }
 
@@ -61,7 +61,7 @@ fn balancer() -> Kind {
     }
 }
 
-/// A load balancer that leads to others.
+/// A load balancer that forwards to other load balancers.
 fn global() -> Kind {
     let domain = |name: &str| json!([{"name": name, "is_managed": true, "certificate_id": ""}]);
     Kind {
@@ -132,7 +132,7 @@ fn without(document: &Value, fields: &[&str]) -> Map<String, Value> {
     left
 }
 
-/// What a careful client sends: all that it read less what must not be sent, spelled as it is written.
+/// The body of a careful client: the document without the fields that must not be sent, in the spelling of writes.
 async fn body_of(client: &Client, kind: &Kind, at: &str) -> Map<String, Value> {
     let read = client.get(at).await.json()[kind.key].clone();
     let mut body = without(&read, kind.left_out);
@@ -154,7 +154,7 @@ async fn put(simulator: &Simulator, kind: &Kind) -> String {
 }
 
 #[tokio::test]
-async fn every_field_of_a_whole_write_goes_back_and_nothing_else_changes() {
+async fn every_field_of_a_full_update_can_be_restored_alone() {
     let (simulator, client) = start(demo()).await;
     let control = simulator.control();
     for kind in kinds() {
@@ -181,9 +181,9 @@ async fn every_field_of_a_whole_write_goes_back_and_nothing_else_changes() {
     }
 }
 
-/// Takes one field at a time out of a whole write: it is refused, or the field is reset.
+/// Removes one field at a time from a full update: the update is refused, or the field is reset.
 #[tokio::test]
-async fn what_a_whole_write_leaves_out_is_missed_or_reset() {
+async fn omitted_fields_of_a_full_update_are_required_or_reset() {
     let (simulator, client) = start(demo()).await;
     let mut reset = BTreeSet::new();
     for kind in kinds() {
@@ -225,7 +225,7 @@ async fn what_a_whole_write_leaves_out_is_missed_or_reset() {
 }
 
 #[tokio::test]
-async fn a_part_of_an_object_resets_the_rest_of_it() {
+async fn a_partial_object_resets_its_other_keys() {
     let (simulator, client) = start(demo()).await;
     let kind = balancer();
     let at = put(&simulator, &kind).await;
@@ -238,9 +238,9 @@ async fn a_part_of_an_object_resets_the_rest_of_it() {
     assert_eq!((after["health_check"].get("proxy_protocol"), after.get("subnet_uuid")), (None, None));
 }
 
-/// The VPCs of a gateway can be left out, but not taken from a list, which does not show their default gateway.
+/// A body can omit the VPCs of a gateway, but cannot copy them from a list, which does not show the default gateway.
 #[tokio::test]
-async fn a_gateway_keeps_its_vpcs_and_forgets_a_flag_that_is_not_sent() {
+async fn a_gateway_keeps_its_vpcs_and_resets_an_omitted_flag() {
     let (simulator, client) = start(demo()).await;
     let kind = kinds().into_iter().find(|kind| kind.collection == "vpc_nat_gateways").unwrap();
     let at = put(&simulator, &kind).await;
@@ -257,7 +257,7 @@ async fn a_gateway_keeps_its_vpcs_and_forgets_a_flag_that_is_not_sent() {
 }
 
 #[tokio::test]
-async fn a_droplet_takes_fifteen_volumes() {
+async fn a_droplet_accepts_at_most_fifteen_volumes() {
     let (simulator, client) = start(demo()).await;
     for n in 0..15 {
         let volume = json!({"name": format!("v-{n}"), "droplet_ids": [3_164_444]});
@@ -271,7 +271,7 @@ async fn a_droplet_takes_fifteen_volumes() {
 }
 
 #[tokio::test]
-async fn a_wrong_body_is_refused_and_changes_nothing() {
+async fn an_invalid_body_is_refused_and_changes_nothing() {
     let (simulator, client) = start(demo()).await;
     let control = simulator.control();
     let app = json!({"id": "4f6c71e2-1e90-4762-9fee-6cc4a0a9f2cf", "spec": {"name": "shop", "region": "nyc"}});
@@ -309,7 +309,7 @@ async fn a_wrong_body_is_refused_and_changes_nothing() {
 }
 
 #[tokio::test]
-async fn a_kind_that_nobody_can_update_says_so() {
+async fn an_update_of_an_immutable_kind_is_refused() {
     let (simulator, client) = start(demo()).await;
     let certificate = simulator.control().put("certificates", json!({"name": "www"})).await.unwrap();
     let certificate = format!("certificates/{}", certificate["id"].as_str().unwrap());
@@ -329,7 +329,7 @@ async fn a_kind_that_nobody_can_update_says_so() {
 }
 
 #[tokio::test]
-async fn a_load_balancer_takes_no_second_change_while_it_works() {
+async fn a_busy_load_balancer_refuses_a_second_change() {
     let (simulator, client) = start(Options { action_seconds: 0.3, ..demo() }).await;
     let kind = balancer();
     let at = put(&simulator, &kind).await;
@@ -350,7 +350,7 @@ async fn a_load_balancer_takes_no_second_change_while_it_works() {
 }
 
 #[tokio::test]
-async fn a_dead_certificate_answers_404_for_a_load_balancer_that_is_there() {
+async fn a_deleted_certificate_returns_404_for_an_existing_load_balancer() {
     let (simulator, client) = start(demo()).await;
     let control = simulator.control();
     let old = control.put("certificates", json!({"name": "www"})).await.unwrap()["id"].clone();
@@ -368,7 +368,7 @@ async fn a_dead_certificate_answers_404_for_a_load_balancer_that_is_there() {
 }
 
 #[tokio::test]
-async fn members_come_and_go_one_by_one() {
+async fn members_are_added_and_removed_one_by_one() {
     let (_simulator, client) = start(Options { action_seconds: 0.3, ..demo() }).await;
     let at = format!("/v2/load_balancers/{BALANCER}");
     let droplets = format!("{at}/droplets");
@@ -414,7 +414,7 @@ async fn members_come_and_go_one_by_one() {
 }
 
 #[tokio::test]
-async fn a_rule_is_removed_only_as_it_is_printed() {
+async fn a_rule_is_removed_only_in_its_returned_spelling() {
     let (_simulator, client) = start(demo()).await;
     let at = format!("/v2/firewalls/{FIREWALL}");
     let rules = async || client.get(&at).await.json()["firewall"]["outbound_rules"].clone();
@@ -425,7 +425,7 @@ async fn a_rule_is_removed_only_as_it_is_printed() {
     let delete = async |rule: &Value| {
         client.call("DELETE", &format!("{at}/rules"), Some(&json!({"outbound_rules": [rule]}))).await.status.as_u16()
     };
-    assert_eq!((delete(&other).await, rules().await), (204, before.clone()), "nothing is said, nothing is done");
+    assert_eq!((delete(&other).await, rules().await), (204, before.clone()), "an empty request changes nothing");
     assert_eq!((delete(&printed).await, rules().await), (204, json!([])));
     let all = json!({"protocol": "tcp", "ports": "all", "destinations": printed["destinations"]});
     assert_eq!(client.post(&format!("{at}/rules"), json!({"outbound_rules": [all]})).await.status, 204);
@@ -478,7 +478,7 @@ async fn projects_have_one_default_and_their_own_spelling() {
 }
 
 #[tokio::test]
-async fn resources_move_between_projects_and_each_entry_says_how() {
+async fn resources_move_between_projects_with_a_status_per_entry() {
     let (simulator, client) = start(demo()).await;
     let made = async |name: &str| {
         client.post("/v2/projects", json!({"name": name, "purpose": "IoT"})).await.json()["project"]["id"]
@@ -524,7 +524,7 @@ async fn resources_move_between_projects_and_each_entry_says_how() {
     assert_eq!((listed(&one).await, listed(&two).await), (json!(0), json!(5)));
     let before = inventory().await;
     simulator.control().change("load_balancers", BALANCER, json!({"project_id": one})).await.unwrap();
-    assert_eq!((listed(&one).await, listed(&two).await), (json!(1), json!(4)), "documents say where they are");
+    assert_eq!((listed(&one).await, listed(&two).await), (json!(1), json!(4)), "documents contain their project");
     let balancer = json!({"resources": [format!("do:loadbalancer:{BALANCER}")]});
     client.post(&format!("/v2/projects/{two}/resources"), balancer).await;
     assert_eq!(inventory().await, before);
@@ -598,7 +598,7 @@ async fn a_snapshot_is_an_image_under_the_same_name_tags_and_regions() {
     assert_eq!(
         (&image["description"], &image["distribution"]),
         (&json!(""), &json!("Unknown")),
-        "what is not sent is reset"
+        "omitted fields are reset"
     );
 }
 
@@ -626,7 +626,7 @@ async fn a_droplet_needs_to_be_off_for_a_network_and_a_size_that_its_region_has(
 }
 
 #[tokio::test]
-async fn an_attachment_that_changes_behind_everyones_back_shows_on_both_sides() {
+async fn an_attachment_changed_outside_the_api_shows_on_both_sides() {
     let (simulator, client) = start(demo()).await;
     let scratch = "3d80cb72-342b-4aaa-b92e-4e4abb24a933";
     let volume =
@@ -641,7 +641,7 @@ async fn an_attachment_that_changes_behind_everyones_back_shows_on_both_sides() 
 }
 
 #[tokio::test]
-async fn a_droplet_that_is_gone_is_behind_nothing_any_more() {
+async fn a_deleted_droplet_is_removed_from_load_balancers_and_firewalls() {
     let (_simulator, client) = start(demo()).await;
     assert_eq!(client.delete("/v2/droplets/3164444").await.status, 204);
     for (path, key) in

@@ -1,4 +1,4 @@
-//! (d) One resource in a hundred drifted and accepted, where a manifest declares it: the acceptances stand on the drifts.
+//! (d) One resource in a hundred drifted and accepted, with the fields declared by a manifest: the acceptances stand.
 
 use std::time::Instant;
 
@@ -15,7 +15,7 @@ use crate::Error;
 
 const PHASE: &str = "(d) 1 % accepted, standing";
 
-/// Drifts the first resources once more, accepts all of them at once, and leaves the acceptances standing.
+/// Drifts the first resources once more, accepts all of them at once, and keeps the acceptances.
 pub(super) async fn measure(stage: &mut Stage, operator: &mut Operator) -> Result<Vec<Row>, Error> {
     let accepting = (stage.resources / 100).max(1);
     let count = usize::try_from(accepting).unwrap_or(usize::MAX);
@@ -45,7 +45,7 @@ pub(super) async fn measure(stage: &mut Stage, operator: &mut Operator) -> Resul
     stage.floor.ask(&Job::Prepare).await?;
     let floor = stage.floor.ask(&Job::Accept { count }).await?;
     let each = float(u64::from(accepting));
-    // The annotations are the benchmark's own.
+    // The benchmark itself writes the annotations.
     let own = float(writes.but_events()) - each;
     let mut rows = vec![
         Row::of(PHASE, "API writes of an acceptance, events aside", "", own / each)

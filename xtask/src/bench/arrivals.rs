@@ -1,4 +1,4 @@
-//! When objects came to be what is waited for, as a watch tells it: to the millisecond, where their own times are whole
+//! The times at which objects reach a state, observed by a watch: in milliseconds, since the times in objects are whole
 //! seconds.
 
 use std::collections::HashMap;
@@ -17,7 +17,7 @@ use super::late;
 use super::stage::PATIENCE;
 use crate::Error;
 
-/// The moments at which objects were first seen to be as wanted.
+/// The times at which objects were first seen in the wanted state.
 #[derive(Debug)]
 pub(super) struct Arrivals {
     what: &'static str,
@@ -31,7 +31,7 @@ struct Seen {
     arrivals: Vec<Arrival>,
 }
 
-/// What is known of one object.
+/// The state of one object.
 #[derive(Debug)]
 struct Known {
     seen: Instant,
@@ -39,19 +39,19 @@ struct Known {
     has_arrived: bool,
 }
 
-/// How one object came to be as wanted.
+/// The arrival of one object in the wanted state.
 #[derive(Clone, Copy, Debug)]
 struct Arrival {
-    /// When it was first seen.
+    /// The time at which it was first seen.
     seen: Instant,
-    /// When it was first seen to change.
+    /// The time at which it was first seen to change.
     changed: Instant,
-    /// When it was as wanted.
+    /// The time at which it reached the wanted state.
     arrived: Instant,
 }
 
 impl Arrivals {
-    /// Watches for objects that are `wanted`; `what` says which those are. Returns once those that exist are known.
+    /// Watches for objects that are `wanted`; `what` names them. Returns once the existing objects are listed.
     pub(super) async fn of(
         api: Api<DynamicObject>,
         what: &'static str,
@@ -79,12 +79,12 @@ impl Arrivals {
         if listed { Ok(arrivals) } else { Err(late(format!("list {what}"), PATIENCE)) }
     }
 
-    /// How many there were so far.
+    /// The number of arrivals so far.
     pub(super) fn count(&self) -> usize {
         self.seen.borrow().arrivals.len()
     }
 
-    /// Waits for `more` after the first `before`, and returns when those came.
+    /// Waits for `more` arrivals after the first `before`, and returns their times.
     pub(super) async fn after(&mut self, before: usize, more: usize, patience: Duration) -> Result<Span, Error> {
         let wanted = before.saturating_add(more);
         let enough = timeout(patience, self.seen.wait_for(|seen| seen.arrivals.len() >= wanted)).await;
@@ -104,7 +104,7 @@ impl Arrivals {
         span().ok_or_else(|| late("see any", patience))
     }
 
-    /// How long each took, from when it was first seen, in seconds: all that came after the first `before`.
+    /// The time of each arrival after the first `before`, from the first sight of its object, in seconds.
     pub(super) fn waits(&self, before: usize) -> Vec<f64> {
         let seen = self.seen.borrow();
         seen.arrivals.iter().skip(before).map(|one| (one.arrived - one.seen).as_secs_f64()).collect()
@@ -117,7 +117,7 @@ impl Drop for Arrivals {
     }
 }
 
-/// Takes in what is seen of an object. Something, once it is as wanted.
+/// Records the state of an object. Returns its arrival once it is in the wanted state.
 fn look(known: &mut HashMap<String, Known>, name: String, is_as_wanted: bool, now: Instant) -> Option<Arrival> {
     let is_new = !known.contains_key(&name);
     let object = known.entry(name).or_insert(Known { seen: now, changed: None, has_arrived: false });
@@ -130,14 +130,14 @@ fn look(known: &mut HashMap<String, Known>, name: String, is_as_wanted: bool, no
     Some(Arrival { seen: object.seen, changed: object.changed.unwrap_or(now), arrived: now })
 }
 
-/// From the first to the last of what was waited for.
+/// The time from the first to the last arrival.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Span {
-    /// When the first of them began to change.
+    /// The time at which the first of them began to change.
     pub(super) began: Instant,
-    /// When the first came.
+    /// The time of the first arrival.
     pub(super) first: Instant,
-    /// When the last came.
+    /// The time of the last arrival.
     pub(super) last: Instant,
 }
 
@@ -152,7 +152,7 @@ pub(super) fn is_there(_: &Value) -> bool {
     true
 }
 
-/// Whether a saga has reached its end as it should.
+/// Returns true if a saga has succeeded.
 pub(super) fn has_succeeded(saga: &Value) -> bool {
     saga.pointer("/status/phase").and_then(Value::as_str) == Some("Succeeded")
 }
@@ -162,7 +162,7 @@ pub(super) fn waits(saga: &Value) -> bool {
     saga.pointer("/status/steps/0/waitingFor").is_some_and(Value::is_string)
 }
 
-/// Whether a record's status says that all is as desired.
+/// Returns true if a record's status is in sync.
 pub(super) fn is_in_sync(record: &Value) -> bool {
     is_true(record, "InSync")
 }
@@ -172,7 +172,7 @@ pub(super) fn is_compared(record: &Value) -> bool {
     is_true(record, "Ready")
 }
 
-/// Whether a drift's acceptance stands.
+/// Returns true if a drift's acceptance stands.
 pub(super) fn stands(drift: &Value) -> bool {
     is_true(drift, "Standing")
 }

@@ -1,4 +1,4 @@
-//! `kubectl arcadia`: the import of an account, and the inbox beside the API server's answer alone.
+//! `kubectl arcadia`: the import of an account, and the inbox compared with the API server's response time.
 
 use std::path::Path;
 use std::process::Stdio;
@@ -22,10 +22,10 @@ const PER_PAGE: u32 = 200;
 const OBJECTS: u32 = 500;
 /// The most that the inbox may take beyond the API server's answer, in seconds for each thousand drifts.
 const BEYOND: f64 = 0.3;
-/// The most memory of an import, in MiB: a part for the process, and a part for each thousand resources.
+/// The maximum memory of an import, in MiB: a part for the process, and a part for each thousand resources.
 const PROCESS_MIB: f64 = 64.0;
 const THOUSAND_MIB: f64 = 16.0;
-/// How often the memory of a process is read.
+/// The interval at which the memory of a process is read.
 const LOOK: Duration = Duration::from_millis(5);
 
 /// Measures the program.
@@ -100,7 +100,7 @@ async fn inbox(cluster: &Cluster, program: &Path, drifts: u32, repeats: u32) -> 
     ])
 }
 
-/// The seconds that the API server takes for the same pages, with a new connection.
+/// The API server's response time for the same pages, with a new connection, in seconds.
 async fn answer(client: &Client, namespace: &str) -> Result<f64, Error> {
     let api: Api<_> = objects::drifts(client, namespace);
     let mut params = ListParams::default().fields("status.phase=Open").limit(OBJECTS);
@@ -117,11 +117,11 @@ async fn answer(client: &Client, namespace: &str) -> Result<f64, Error> {
 /// The cost of a run.
 struct Ran {
     seconds: f64,
-    /// The most memory that was resident, in bytes.
+    /// The peak of resident memory, in bytes.
     peak: f64,
 }
 
-/// Runs the program to its end, which must be a success.
+/// Runs the program to its end, which must be successful.
 async fn run(command: &mut Command) -> Result<Ran, Error> {
     let began = Instant::now();
     let mut child =
@@ -133,7 +133,7 @@ async fn run(command: &mut Command) -> Result<Ran, Error> {
             biased;
             ended = child.wait() => break ended.map_err(Error::system("wait for the program"))?,
             () = sleep(LOOK) => {
-                // Once it has ended, there is nothing to read.
+                // After its end, there is nothing to read.
                 peak = id.and_then(|id| usage::memory(id).ok()).map_or(peak, |memory| memory.peak.max(peak));
             }
         }

@@ -15,7 +15,7 @@ use crate::Error;
 
 const PHASE: &str = "(c) 1 % drifted";
 
-/// What one round cost. Times are in seconds.
+/// The cost of one round. Times are in seconds.
 struct Round {
     created: f64,
     swept_and_created: f64,
@@ -80,7 +80,8 @@ pub(super) async fn measure(stage: &mut Stage, operator: &mut Operator) -> Resul
     Ok(rows(&rounds, drifting))
 }
 
-/// Waits until no drift is open. By asking rather than by another watch, which the floor's creates would not have.
+/// Waits until no drift is open. It polls, since another watch would slow down the operator's creates, but not the
+/// floor's.
 async fn resolved(drifts: &Api<DynamicObject>, patience: Duration) -> Result<(), Error> {
     let began = Instant::now();
     let open = ListParams::default().fields("status.phase=Open").limit(1);
@@ -95,7 +96,7 @@ async fn resolved(drifts: &Api<DynamicObject>, patience: Duration) -> Result<(),
 
 fn rows(rounds: &[Round], drifting: u32) -> Vec<Row> {
     let of = |number: fn(&Round) -> f64| median(rounds.iter().skip(1).map(number).collect());
-    // What others do on the machine only ever makes a round slower.
+    // Other processes on the machine only make a round slower.
     let fastest =
         |number: fn(&Round) -> f64| rounds.iter().skip(1).map(number).min_by(f64::total_cmp).unwrap_or(f64::NAN);
     let mut rows = vec![

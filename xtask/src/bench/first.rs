@@ -1,4 +1,4 @@
-//! (a) The first sweep: every record is new, and gets its status.
+//! (a) The first sweep: every record is new, and its status is written.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -13,7 +13,7 @@ use crate::Error;
 
 const PHASE: &str = "(a) first sweep";
 
-/// Starts the operator and measures until every record says that it is in sync.
+/// Starts the operator and measures until every record is in sync.
 pub(super) async fn measure(
     program: &Path,
     stage: &mut Stage,

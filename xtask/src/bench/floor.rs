@@ -1,4 +1,4 @@
-//! The raw floor: a process of its own that does the least that the same result takes, on request.
+//! The raw floor: a separate process that does the minimal work for the same result, on request.
 
 use std::process::Stdio;
 
@@ -11,10 +11,10 @@ use super::stage::PATIENCE;
 use super::{failed, usage};
 use crate::Error;
 
-/// What the floor can be asked for.
+/// The jobs of the floor.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum Job {
-    /// Learn the names of the records to write about, and open as many connections as writes need.
+    /// List the records to write to, and open as many connections as the writes need.
     Prepare,
     /// Read and parse all pages of the droplet lists.
     List,
@@ -27,21 +27,22 @@ pub(super) enum Job {
     WriteStatuses {
         /// The number of the first record.
         from: usize,
-        /// How many.
+        /// The number of records.
         count: usize,
     },
     /// Create a drift for each of the first records.
     CreateDrifts {
-        /// How many.
+        /// The number of drifts.
         count: usize,
-        /// The number of the drift among those of its record.
+        /// The number of the drift within its record.
         episode: u32,
-        /// Publish an Event for each at the same time, as the operator does. The clock stops with the last drift.
+        /// Publish an Event for each at the same time, as the operator does. The measured time ends with the last
+        /// drift.
         with_events: bool,
     },
-    /// Write what an acceptance takes about the first drift of each of the first records, and about the record.
+    /// Write the acceptance of the first drift of each of the first records, and the status of the record.
     Accept {
-        /// How many.
+        /// The number of records.
         count: usize,
     },
     /// Make the calls and writes of a revert, for the first drift of each of these records. It is about droplets that
@@ -52,22 +53,22 @@ pub(super) enum Job {
         /// How many.
         count: usize,
     },
-    /// Something about sagas.
+    /// A job about sagas.
     Sagas(SagaJob),
 }
 
-/// What the floor says of a job.
+/// The result of a job.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Done {
-    /// How long it took.
+    /// The time of the job.
     pub(super) seconds: f64,
-    /// How many calls or writes it made.
+    /// The number of calls or writes.
     pub(super) calls: u64,
-    /// How many bytes it read from the cloud.
+    /// The number of bytes read from the cloud.
     pub(super) bytes: u64,
 }
 
-/// What a job cost.
+/// The cost of a job.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Cost {
     /// Wall time.
@@ -93,7 +94,7 @@ impl std::ops::Add for Cost {
     }
 }
 
-/// The floor's process. It ends when this value does, and when this process does, since it reads from its pipe.
+/// The floor's process. It ends when this value is dropped, and when this process ends, since it reads from its pipe.
 #[derive(Debug)]
 pub(super) struct Floor {
     process: Child,
@@ -115,7 +116,7 @@ impl Floor {
         Ok(Self { process, jobs, answers: BufReader::new(answers).lines(), rests })
     }
 
-    /// Has a job done and says what it cost.
+    /// Runs a job and returns its cost.
     pub(super) async fn ask(&mut self, job: &Job) -> Result<Cost, Error> {
         let before = self.cpu_seconds().await?;
         let mut line = serde_json::to_string(job).map_err(failed("ask the floor"))?;

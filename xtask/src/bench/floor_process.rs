@@ -1,4 +1,4 @@
-//! What the floor's process does: reads jobs a line at a time, and says how long each took.
+//! The floor's process: reads jobs line by line, and reports the time of each.
 
 use std::hint::black_box;
 use std::time::Instant;
@@ -17,12 +17,12 @@ use super::objects::{self, Target};
 use super::{Floor, failed, parallel};
 use crate::Error;
 
-/// Rows of a page: DigitalOcean's largest, as the operator asks for it.
+/// Rows of a page: DigitalOcean's maximum, which the operator requests too.
 const PER_PAGE: u64 = 200;
-/// How many records are listed at a time.
+/// The number of records per page of a list.
 const CHUNK: u32 = 500;
 
-/// Works until nobody asks any more.
+/// Runs jobs until the input ends.
 pub(super) async fn run(floor: &Floor) -> Result<(), Error> {
     let mut worker = Worker::new(floor).await?;
     let mut jobs = BufReader::new(tokio::io::stdin()).lines();
@@ -85,7 +85,7 @@ impl Worker {
     }
 
     async fn work(&mut self, job: &Job) -> Result<Done, Error> {
-        // What is written is made before the clock starts.
+        // The bodies are prepared before the measurement.
         match *job {
             Job::Sagas(ref job) => self.sagas.work(job).await,
             Job::Prepare => {
@@ -224,7 +224,7 @@ impl Worker {
         Ok(0)
     }
 
-    /// Reads all pages of both lists; droplets with a GPU have one of their own.
+    /// Reads all pages of both lists; droplets with a GPU have a separate list.
     async fn list(&self) -> Result<(u64, u64), Error> {
         let (mut calls, mut bytes) = (0, 0);
         for filter in ["", "&type=gpus"] {
@@ -245,7 +245,7 @@ impl Worker {
     }
 }
 
-/// A page, as far as a comparison needs it.
+/// The part of a page that a comparison needs.
 #[derive(Deserialize)]
 #[expect(dead_code, reason = "reading the fields is the work; nobody asks for them")]
 struct Page {

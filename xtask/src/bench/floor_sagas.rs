@@ -1,4 +1,4 @@
-//! What the floor's process does about sagas: writes their journals as an operator would, and decides nothing.
+//! The floor's jobs about sagas: they write the journals as an operator would, without any decision.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -20,34 +20,34 @@ use super::orders::{Batch, Steps};
 use super::{failed, objects, parallel};
 use crate::Error;
 
-/// What the floor can be asked for about sagas.
+/// The jobs of the floor about sagas.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum SagaJob {
-    /// Learn which sagas there are, open as many connections as writes need, and make the tags of these batches known.
+    /// List the sagas, open as many connections as the writes need, and create the tags of these batches.
     Prepare(Vec<Batch>),
-    /// Write the journals of sagas from the first word to the last, as many side by side as the operator.
+    /// Write the journals of sagas from the first write to the last, with the concurrency of the operator.
     CarryOn {
-        /// Which.
+        /// The batch.
         batch: Batch,
-        /// The number of the first.
+        /// The number of the first saga.
         from: u32,
-        /// How many.
+        /// The number of sagas.
         count: u32,
-        /// Make the calls of the steps too, between the writes.
+        /// Also make the calls of the steps, between the writes.
         with_calls: bool,
     },
     /// Create sagas at a steady rate and write the journal of each, with the calls of its steps.
     Order {
-        /// Which.
+        /// The batch.
         batch: Batch,
-        /// How many.
+        /// The number of sagas.
         count: u32,
-        /// How many in a second.
+        /// The number of sagas per second.
         per_second: f64,
     },
 }
 
-/// Does it.
+/// Runs the jobs.
 pub(super) struct SagaWorker {
     client: Client,
     namespace: String,
@@ -62,25 +62,25 @@ struct Cloud {
     tags: String,
 }
 
-/// What writes the journals of one batch.
+/// Writes the journals of one batch.
 struct Pen {
     client: Client,
     requests: Request,
     is_held: bool,
     journal: Vec<Box<RawValue>>,
     cloud: Cloud,
-    /// The tag that each step puts on the saga's droplet, where that is done.
+    /// The tag that each step puts on the saga's droplet, if the steps do that.
     tags: Vec<String>,
 }
 
-/// A saga that is to be carried on.
+/// A saga without a journal.
 struct Unwritten {
     droplet: String,
     spec: Value,
     metadata: ObjectMeta,
 }
 
-/// A saga as it is sent.
+/// A saga as sent to the API server.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Sent<'s> {
@@ -98,7 +98,7 @@ impl SagaWorker {
     }
 
     pub(super) async fn work(&mut self, job: &SagaJob) -> Result<Done, Error> {
-        // What is written is made before the clock starts.
+        // The bodies are prepared before the measurement.
         let (began, writes) = match job {
             SagaJob::Prepare(batches) => {
                 let began = Instant::now();
@@ -167,12 +167,12 @@ impl Unwritten {
 }
 
 impl Pen {
-    /// How many writes a saga takes.
+    /// The number of writes of a saga.
     fn writes(&self) -> u64 {
         u64::try_from(self.journal.len()).unwrap_or(u64::MAX) + u64::from(self.is_held)
     }
 
-    /// Creates a saga, as a user would, and carries it on.
+    /// Creates a saga, as a user would, and writes its journal.
     async fn order(self: Arc<Self>, mut saga: Unwritten) -> Result<(), Error> {
         let new = objects::saga(saga.metadata.name.as_deref().unwrap_or_default(), &saga.spec);
         let request = self.requests.create(&PostParams::default(), new.to_string().into_bytes());
@@ -180,7 +180,7 @@ impl Pen {
         self.carry_on(saga).await
     }
 
-    /// Writes a journal to its end. Each write is bound to the one before.
+    /// Writes a journal to its end. Each write requires the version of the previous one.
     async fn carry_on(self: Arc<Self>, saga: Unwritten) -> Result<(), Error> {
         let Unwritten { droplet, spec, mut metadata } = saga;
         let name = metadata.name.clone().unwrap_or_default();
@@ -205,7 +205,7 @@ impl Pen {
         Ok(())
     }
 
-    /// Writes, and returns what the next write needs of the answer.
+    /// Writes, and returns the part of the response that the next write needs.
     async fn write(&self, request: http::Request<Vec<u8>>) -> Result<ObjectMeta, Error> {
         let written = self.client.request::<PartialObjectMeta<Saga>>(request).await;
         written.map(|saga| unmanaged(saga.metadata)).map_err(failed("write a saga"))
@@ -213,7 +213,7 @@ impl Pen {
 }
 
 impl Cloud {
-    /// Makes a tag known.
+    /// Creates a tag.
     async fn make(&self, tag: &str) -> Result<(), Error> {
         self.post(&self.tags, &json!({ "name": tag })).await
     }
@@ -230,7 +230,7 @@ impl Cloud {
     }
 }
 
-/// Without what only the API server keeps.
+/// Removes the fields that only the API server sets.
 fn unmanaged(metadata: ObjectMeta) -> ObjectMeta {
     ObjectMeta { managed_fields: None, ..metadata }
 }

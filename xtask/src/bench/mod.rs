@@ -1,4 +1,4 @@
-//! `cargo bench-system`: what the operator costs, beside a raw floor that is measured in the same run.
+//! `cargo bench-system`: the cost of the operator, compared with a raw floor that is measured in the same run.
 
 mod accepted;
 mod arrivals;
@@ -43,7 +43,7 @@ use self::effort::Effort;
 use crate::operator::{self as operator_program, Programs};
 use crate::{Error, prepare};
 
-/// What to measure.
+/// The benchmark to run.
 #[derive(Subcommand)]
 pub(crate) enum Benchmark {
     /// A first sweep, sweeps without a change, sweeps that find one resource in a hundred drifted, and their acceptance
@@ -61,25 +61,25 @@ pub(crate) enum Benchmark {
     /// Each benchmark with small sizes, on one control plane: whether they work, not what they measure
     #[command(hide = true)]
     Short(Short),
-    /// The process that does the raw floor's work
+    /// The process that does the work of the raw floor
     #[command(hide = true)]
     Floor(Floor),
 }
 
-/// How to measure sweeps.
+/// The options of the benchmark of sweeps.
 #[derive(Args)]
 pub(crate) struct Sweep {
-    /// How many droplets there are, each of them recorded
+    /// The number of droplets, all recorded
     #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..))]
     resources: u32,
     #[command(flatten)]
     how: How,
 }
 
-/// How to measure sagas.
+/// The options of the benchmark of sagas.
 #[derive(Args)]
 pub(crate) struct Sagas {
-    /// How many there are in each phase
+    /// The number of sagas in each phase
     #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(100..))]
     sagas: u32,
     #[command(flatten)]
@@ -96,13 +96,13 @@ pub(crate) struct Reverts {
     how: How,
 }
 
-/// How to measure the command line.
+/// The options of the benchmark of the command line.
 #[derive(Args)]
 pub(crate) struct Cli {
-    /// How many droplets are imported
+    /// The number of imported droplets
     #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..))]
     resources: u32,
-    /// How many open drifts the inbox shows
+    /// The number of open drifts in the inbox
     #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..))]
     drifts: u32,
     #[command(flatten)]
@@ -140,27 +140,27 @@ pub(crate) struct Short {
     operator: Option<PathBuf>,
 }
 
-/// What all benchmarks are told.
+/// The options of all benchmarks.
 #[derive(Args)]
 struct How {
     /// Write the numbers to this file as JSON, rather than after the table
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// The program of a release build; given by the command to its own release build
+    /// The program of a release build; the command sets it for its own release build
     #[arg(long, hide = true)]
     operator: Option<PathBuf>,
 }
 
-/// What the floor works on.
+/// The environment of the floor.
 #[derive(Args)]
 pub(crate) struct Floor {
-    /// The cloud
+    /// The URL of the cloud
     #[arg(long)]
     url: String,
-    /// The cluster
+    /// The kubeconfig of the cluster
     #[arg(long)]
     kubeconfig: PathBuf,
-    /// Where it writes
+    /// The namespace to write to
     #[arg(long)]
     namespace: String,
 }
@@ -270,7 +270,7 @@ impl Benchmark {
     }
 }
 
-/// Becomes the release build of this program, so that nothing that is measured is a debug build.
+/// Replaces this process by the release build of this program, so that no measured code is a debug build.
 fn run_in_release(program: &str, benchmark: &[String], how: &How) -> Result<(), Error> {
     prepare::run(control_plane::Wanted::All)?;
     let program = build::release("arcadia-operator", program)?;
@@ -282,12 +282,12 @@ fn run_in_release(program: &str, benchmark: &[String], how: &How) -> Result<(), 
     Err(Error::system("run the release build of xtask")(this.exec()))
 }
 
-/// Tells how far the benchmark is, apart from its result.
+/// Reports the progress of the benchmark, apart from its result.
 fn say(text: impl Display) {
     eprintln!("  {text}");
 }
 
-/// A failure of anything but the system itself.
+/// An error of anything except the system itself.
 fn failed<E>(doing: impl Into<String>) -> impl FnOnce(E) -> Error
 where
     E: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -296,18 +296,18 @@ where
     move |error| failed(io::Error::other(error))
 }
 
-/// Something did not happen in time.
+/// The error that something did not happen in time.
 fn late(doing: impl Into<String>, patience: Duration) -> Error {
     let text = format!("it did not happen within {} s", patience.as_secs());
     Error::system(doing)(io::Error::new(io::ErrorKind::TimedOut, text))
 }
 
-/// Counts are far below what a float cannot hold.
+/// Counts are far below the limit of exact floats.
 fn float(count: u64) -> f64 {
     u32::try_from(count).map_or(f64::INFINITY, f64::from)
 }
 
-/// The smallest number that so many in a hundred are not above.
+/// The smallest number that is not below this percentage of the numbers.
 fn percentile(percent: usize, mut numbers: Vec<f64>) -> f64 {
     numbers.sort_by(f64::total_cmp);
     let rank = (numbers.len() * percent).div_ceil(100).saturating_sub(1);

@@ -1,4 +1,4 @@
-//! The objects that the benchmark writes, and how it reaches them.
+//! The objects that the benchmark writes, and their APIs.
 
 use kube::api::{Api, ApiResource, DynamicObject, ListParams, Patch, PatchParams, PostParams};
 use kube::{Client, core::GroupVersionKind};
@@ -11,9 +11,9 @@ use crate::Error;
 pub(super) const API_VERSION: &str = "arcadia.cloud/v1alpha1";
 /// The first droplet of the simulated fleet; the others follow.
 const FIRST_DROPLET: u32 = 3_164_444;
-/// What every droplet of the fleet has.
+/// The size of every droplet of the fleet.
 pub(super) const SIZE: &str = "s-2vcpu-4gb";
-/// What some are resized to.
+/// The size after a resize.
 pub(super) const OTHER_SIZE: &str = "s-4vcpu-8gb";
 /// The tag that some lose.
 pub(super) const TAG: &str = "prod";
@@ -50,7 +50,7 @@ pub(super) async fn create(api: &Api<DynamicObject>, object: Value) -> Result<()
     api.create(&PostParams::default(), &object).await.map(drop).map_err(failed("create an object"))
 }
 
-/// Opens connections, so that this many writes side by side need no more.
+/// Opens connections, so that this many concurrent writes need no new ones.
 pub(super) async fn connect<K>(api: &Api<K>, connections: usize) -> Result<(), Error>
 where
     K: Clone + std::fmt::Debug + DeserializeOwned + Send + Sync + 'static,
@@ -66,7 +66,7 @@ where
     parallel::each(connections, vec![(); connections * 4], look).await
 }
 
-/// Records the first droplets of the fleet, as they are.
+/// Records the first droplets of the fleet with their live values.
 pub(super) async fn record_fleet(client: &Client, namespace: &str, count: u32) -> Result<(), Error> {
     let records = records(client, namespace);
     let create = move |number| {
@@ -109,7 +109,7 @@ pub(super) struct Target {
     pub(super) uid: String,
 }
 
-/// The status that the operator writes to a record whose fields are all as desired, as it writes it.
+/// The status of a record whose fields are all as desired, exactly as the operator writes it.
 pub(super) fn status(record: &Target) -> Value {
     let condition = |kind: &str, status: &str, reason: &str, message: &str| {
         json!({
@@ -140,7 +140,7 @@ pub(super) fn drift_name(record: &Target, episode: u32) -> String {
     format!("{}-size-slug-0123456789-{episode}", record.name)
 }
 
-/// The status that the operator writes to a drift whose acceptance stands.
+/// The status of a drift with a standing acceptance, as the operator writes it.
 pub(super) fn accepted() -> Value {
     let message =
         format!("size_slug: {OTHER_SIZE} is accepted and stands; status.manifestPatch brings the manifest up to date");
@@ -162,7 +162,7 @@ pub(super) fn accepted() -> Value {
     } })
 }
 
-/// Keeps acceptances of the first records on their drifts, as if a manifest declared the fields.
+/// Stores acceptances of the first records on their drifts, as if a manifest declared the fields.
 pub(super) async fn keep_records(client: &Client, namespace: &str, count: u32) -> Result<(), Error> {
     let patch = json!({ "spec": { "drift": { "accept": "Standing" } } });
     let names = (0..count).map(|number| format!("web-{number}")).collect();

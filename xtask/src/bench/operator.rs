@@ -1,4 +1,4 @@
-//! The operator, as users run it: a process of its own, measured from outside.
+//! The operator as users run it: a separate process, measured from outside.
 
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::Path;
@@ -19,17 +19,17 @@ pub(super) struct Operator {
     process: Process,
     metrics: String,
     http: reqwest::Client,
-    /// How often it sweeps.
+    /// The interval of sweeps.
     pub(super) interval: Duration,
     rests: bool,
 }
 
-/// The sweeps that it says it has made.
+/// The sweeps, from the operator's metrics.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Syncs {
-    /// How many.
+    /// Their number.
     pub(super) count: f64,
-    /// How long they took together.
+    /// Their total time.
     pub(super) seconds: f64,
 }
 
@@ -49,7 +49,7 @@ impl Operator {
             .args(["--namespace", stage.records.name(), "--metrics-address", &address])
             .args(["--requests-per-minute", "1000000", "--requests-per-hour", "10000000"])
             .args(flags)
-            // Where its lease is.
+            // The namespace of its lease.
             .env("POD_NAMESPACE", stage.records.name())
             .env("KUBECONFIG", stage.control_plane.kubeconfig())
             .env("DIGITALOCEAN_API_URL", stage.simulator.url())
@@ -60,7 +60,7 @@ impl Operator {
         Ok(Self { process, metrics: format!("http://{address}"), http, interval, rests: stage.effort.rests })
     }
 
-    /// Stops it as Kubernetes would, so that the next one does not wait for its lease to run out.
+    /// Stops it as Kubernetes would, so that it releases its lease and the next one does not wait.
     pub(super) fn stop(mut self) {
         self.process.terminate(Duration::from_secs(30));
     }
@@ -70,7 +70,7 @@ impl Operator {
         self.process.kill();
     }
 
-    /// Fails once it has ended.
+    /// Fails if it has ended.
     pub(super) fn check(&mut self) -> Result<(), Error> {
         match self.process.ended() {
             Some(status) => {
@@ -81,7 +81,7 @@ impl Operator {
         }
     }
 
-    /// What was waited for, or that it never comes because the operator has ended.
+    /// Returns the outcome of a wait, or the end of the operator as its reason.
     pub(super) fn blamed<T>(&mut self, outcome: Result<T, Error>) -> Result<T, Error> {
         if outcome.is_err() {
             self.check()?;
@@ -89,7 +89,7 @@ impl Operator {
         outcome
     }
 
-    /// Waits until it says that it is ready.
+    /// Waits until it is ready.
     pub(super) async fn ready(&mut self) -> Result<(), Error> {
         self.says("ready", |checks| checks.contains("readyz check passed")).await
     }
@@ -174,7 +174,7 @@ impl Operator {
         usage::memory(self.process.id())
     }
 
-    /// By its own metrics: only it knows when it has taken in the last page.
+    /// From its own metrics: only the operator knows when it has processed the last page.
     pub(super) async fn syncs(&self) -> Result<Syncs, Error> {
         const DROPLETS: &str = "kind=\"Droplet\"";
         Ok(Syncs {

@@ -1,4 +1,4 @@
-//! The sagas that the benchmark orders, and the journal that each of them comes to.
+//! The sagas that the benchmark creates, and the journal of each.
 
 use arcadia_operator::api::saga::{SagaSpec, SagaStatus, StepStatus, Values};
 use arcadia_operator::saga::event::{Event, StepEvent};
@@ -11,28 +11,28 @@ use serde_json::{Value, json};
 use super::{failed, objects};
 use crate::Error;
 
-/// How many steps each saga has.
+/// The number of steps of each saga.
 pub(super) const STEPS: usize = 5;
 
-/// What the steps do, at once.
+/// The work of the steps, which all end at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Steps {
-    /// Nothing at all.
+    /// No work.
     Nothing,
     /// Each puts a tag on the saga's droplet.
     Tag,
 }
 
-/// Sagas of one sort, numbered from 0.
+/// Sagas of one kind, numbered from 0.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Batch {
     name: String,
-    /// What their steps do.
+    /// The work of their steps.
     pub(super) steps: Steps,
 }
 
 impl Steps {
-    /// As the report calls them.
+    /// Their name in the report.
     pub(super) fn phase(self) -> &'static str {
         match self {
             Self::Nothing => "(a) steps that do nothing",
@@ -40,7 +40,7 @@ impl Steps {
         }
     }
 
-    /// What the journal says of how it was before a step.
+    /// The recorded state before a step.
     fn before(self) -> Value {
         match self {
             Self::Nothing => Value::Null,
@@ -50,7 +50,7 @@ impl Steps {
 }
 
 impl Batch {
-    /// Those whose names begin so. Tags that steps put on droplets are the batch's own.
+    /// Creates a batch with this prefix of names. The tags that its steps put on droplets belong to it.
     pub(super) fn new(name: &str, steps: Steps) -> Self {
         Self { name: name.to_owned(), steps }
     }
@@ -73,7 +73,7 @@ impl Batch {
         }
     }
 
-    /// The journal of a saga that goes well, each time that it is written.
+    /// The journal of a saga that succeeds: the status of each write.
     pub(super) fn journal(&self) -> Result<Vec<Value>, Error> {
         let spec: SagaSpec = serde_json::from_value(self.spec(0)).map_err(failed("read an order"))?;
         let mut status = SagaStatus { observed_generation: Some(1), ..SagaStatus::default() };
@@ -93,7 +93,7 @@ impl Batch {
         Ok(writes)
     }
 
-    /// What it asks for.
+    /// The spec of a saga.
     pub(super) fn spec(&self, number: u32) -> Value {
         let step = match self.steps {
             Steps::Nothing => "Sleep",

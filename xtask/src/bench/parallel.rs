@@ -9,11 +9,11 @@ use tokio::time::{Instant, sleep_until};
 use super::failed;
 use crate::Error;
 
-/// As many writes as the operator makes side by side, and as many events besides.
+/// The number of writes that the operator makes concurrently, and of events besides.
 pub(super) const WORKERS: usize = 16;
 pub(super) const TELLERS: usize = 2;
 
-/// Does `work` for each item, as many at a time; tasks rather than one, so that all cores are used.
+/// Runs `work` for each item with this concurrency. Each worker is a task, so that all cores are used.
 pub(super) async fn each<T, W, F>(workers: usize, items: Vec<T>, work: W) -> Result<(), Error>
 where
     T: Send + 'static,
@@ -35,7 +35,7 @@ where
     all(running).await
 }
 
-/// Begins `work` for one item after the other at a steady rate, however long each takes.
+/// Starts `work` for one item after another at a steady rate, however long each takes.
 pub(super) async fn at_rate<T, W, F>(per_second: f64, items: Vec<T>, work: W) -> Result<(), Error>
 where
     W: Fn(T) -> F,

@@ -23,7 +23,7 @@ pub(super) async fn measure(
 ) -> Result<Vec<Row>, Error> {
     let sweeps = stage.effort.sweeps;
     say(format!("{phase}: {sweeps} sweeps, each followed by the floor's"));
-    // The first is for the connections, which either side keeps.
+    // The first sweep opens the connections, which both sides keep.
     stage.next_sweep(operator).await?;
     operator.cpu_seconds_at_rest().await?;
     stage.floor.ask(&Job::List).await?;

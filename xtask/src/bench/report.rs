@@ -10,25 +10,25 @@ use serde::{Deserialize, Serialize};
 use super::{failed, parallel};
 use crate::Error;
 
-/// What was measured, and of what.
+/// The results and their subject.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Report {
     subject: Subject,
     cores: usize,
-    /// Others that want the cores: 1, 5 and 15 minutes, at the end of the run.
+    /// The load of the machine over 1, 5 and 15 minutes, at the end of the run.
     load_average: String,
     rows: Vec<Row>,
 }
 
-/// What is measured.
+/// The subject of a benchmark.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Subject {
     /// Sweeps.
     Sweep {
-        /// How many droplets there are, all recorded.
+        /// The number of droplets, all recorded.
         resources: u32,
-        /// How often it sweeps.
+        /// The interval of sweeps.
         sync_interval_seconds: u64,
     },
     /// Reverts.
@@ -38,9 +38,9 @@ pub(super) enum Subject {
     },
     /// The command line of users.
     CommandLine {
-        /// How many droplets are imported.
+        /// The number of imported droplets.
         resources: u32,
-        /// How many open drifts there are.
+        /// The number of open drifts.
         drifts: u32,
     },
     /// Starts and takeovers.
@@ -59,9 +59,9 @@ pub(super) enum Subject {
     },
     /// Sagas.
     Sagas {
-        /// How many there are in each phase.
+        /// The number of sagas in each phase.
         sagas: u32,
-        /// How many steps each has.
+        /// The number of steps of each saga.
         steps: usize,
     },
 }
@@ -79,17 +79,17 @@ pub(super) struct Row {
     met: Option<bool>,
 }
 
-/// What a number should be.
+/// The limit of a number.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Wanted {
     /// The operator's number.
     Exactly(f64),
-    /// The most that the operator's number may be.
+    /// The maximum of the operator's number.
     Below(f64),
-    /// The most that the operator's number may be as a multiple of the floor's.
+    /// The maximum of the operator's number as a multiple of the floor's.
     RatioBelow(f64),
-    /// The least that the operator's number may be as a multiple of the floor's.
+    /// The minimum of the operator's number as a multiple of the floor's.
     RatioAbove(f64),
 }
 
@@ -100,12 +100,12 @@ impl Row {
         Self { phase, what: what.into(), unit, operator, floor: None, ratio: None, wanted: None, met: None }
     }
 
-    /// With the floor's number.
+    /// Adds the floor's number.
     pub(super) fn beside(self, floor: f64) -> Self {
         Self { floor: Some(floor), ratio: Some(self.operator / floor), ..self }
     }
 
-    /// With what it should be.
+    /// Adds the limit.
     pub(super) fn wanting(self, wanted: Wanted) -> Self {
         let met = match wanted {
             Wanted::Exactly(number) => (self.operator - number).abs() < 1e-9,
@@ -245,7 +245,7 @@ impl Subject {
         }
     }
 
-    /// What the floor does.
+    /// The work of the floor.
     fn floor(self) -> String {
         match self {
             Self::Sweep { .. } => format!(

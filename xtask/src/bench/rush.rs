@@ -1,4 +1,4 @@
-//! Many sagas at once: all exist before the operator starts, so that creating them takes nothing from carrying them on.
+//! Many sagas at once: all exist before the operator starts, so that creating them does not slow down executing them.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -14,22 +14,22 @@ use super::stage::{PATIENCE, Stage};
 use super::{float, objects, say};
 use crate::Error;
 
-/// A sweep now and then: none is measured here.
+/// Rare sweeps: they are not measured here.
 const SYNC_INTERVAL: Duration = Duration::from_hours(1);
 
-/// The floor's part: half of it before the operator's, half after.
+/// The floor's part: one half before the operator's part, one half after it.
 struct Floor {
     plain: Batch,
     calling: Batch,
-    /// Of writing the journals.
+    /// The cost of writing the journals.
     alone: Cost,
-    /// Of writing them with the calls of the steps in between, where they make any.
+    /// The cost of writing them with the calls of the steps in between, if the steps make calls.
     with_calls: Cost,
-    /// What the API server and etcd used for writing them alone.
+    /// The CPU time of the API server and etcd for writing the journals alone.
     server_cpu_seconds: f64,
 }
 
-/// Starts the operator and measures until every saga has succeeded. How many it was in a second.
+/// Starts the operator and measures until every saga has succeeded. Returns the number of sagas per second.
 pub(super) async fn measure(
     program: &Path,
     stage: &mut Stage,
@@ -122,7 +122,7 @@ impl Floor {
     async fn carry_on(&mut self, stage: &mut Stage, from: u32, count: u32) -> Result<(), Error> {
         let job =
             |batch: &Batch, with_calls| Job::Sagas(SagaJob::CarryOn { batch: batch.clone(), from, count, with_calls });
-        // Its connections may have been closed meanwhile.
+        // Its connections may have been closed in the meantime.
         stage.floor.ask(&Job::Sagas(SagaJob::Prepare(Vec::new()))).await?;
         let before = stage.server_cpu_seconds().await?;
         self.alone = self.alone + stage.floor.ask(&job(&self.plain, false)).await?;

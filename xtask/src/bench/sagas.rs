@@ -9,12 +9,12 @@ use super::stage::{Cluster, Stage};
 use super::{resting, rush, say, steady};
 use crate::Error;
 
-/// Measures so many sagas in each phase.
+/// Measures this number of sagas in each phase.
 pub(super) async fn measure(cluster: &Cluster, program: &Path, sagas: u32, effort: Effort) -> Result<Report, Error> {
     let mut report = Report::new(Subject::Sagas { sagas, steps: STEPS });
     for steps in [Steps::Nothing, Steps::Tag] {
         say(steps.phase());
-        // As many droplets as sagas: each has its own.
+        // One droplet for each saga.
         let mut stage = Stage::start(cluster, sagas, effort).await?;
         let (mut operator, per_second, rows) = rush::measure(program, &mut stage, steps, sagas).await?;
         report.add(rows);

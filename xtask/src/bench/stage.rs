@@ -1,5 +1,5 @@
-//! Where everything happens: a control plane, a simulated cloud, two namespaces with the same records, and the floor.
-//! All end when it is dropped, and with this process.
+//! The setup: a control plane, a simulated cloud, two namespaces with the same records, and the floor. All end when it
+//! is dropped, and with this process.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use super::operator::Operator;
 use super::{failed, late, objects, say, usage};
 use crate::{Error, project};
 
-/// What may take longer than expected on a busy machine.
+/// The timeout on a busy machine.
 pub(super) const PATIENCE: Duration = Duration::from_mins(2);
 /// Rows of a page.
 const PER_PAGE: u32 = 200;
@@ -51,7 +51,7 @@ pub(super) struct Stage {
     pub(super) records: Namespace,
     /// The floor's namespace.
     pub(super) floor_records: Namespace,
-    /// How many droplets and records there are.
+    /// The number of droplets and records.
     pub(super) resources: u32,
     /// How much is repeated.
     pub(super) effort: Effort,
@@ -93,12 +93,12 @@ impl Stage {
         self.floor.ask(&Job::Prepare).await.map(drop)
     }
 
-    /// The calls that a sweep needs: the pages of the droplets, and one of those with a GPU, of which there are none.
+    /// The calls that a sweep needs: the pages of the droplets, and one page of droplets with a GPU, which is empty.
     pub(super) fn calls_per_sweep(&self) -> u64 {
         u64::from(self.resources.div_ceil(PER_PAGE)) + 1
     }
 
-    /// How many calls the cloud has had, but for the one that a process makes to see whose token it has.
+    /// The number of calls to the cloud, without the one that a process makes to identify its token.
     pub(super) async fn calls(&self) -> Result<u64, Error> {
         let requests = self.cloud.requests().await?;
         Ok(requests.total() - requests.count("GET /v2/account"))
@@ -125,15 +125,15 @@ impl Stage {
         Err(failed("measure the API server")("it does not run"))
     }
 
-    /// How many writes the API server has had, by verb and resource. Leases are left out: the server has its own,
-    /// and the operator renews its lease every few seconds whatever it does.
+    /// The number of writes to the API server, by verb and resource. Leases are left out: the server has its own, and
+    /// the operator renews its lease every few seconds.
     pub(super) async fn writes(&self) -> Result<Writes, Error> {
         let mut counts = self.control_plane.write_counts().await?;
         counts.retain(|what, _| !what.ends_with(" leases"));
         Ok(Writes(counts))
     }
 
-    /// Resizes the first droplets, behind everyone's back.
+    /// Resizes the first droplets outside the operator.
     pub(super) async fn resize(&self, count: u32, size: &str) -> Result<(), Error> {
         for number in 0..count {
             self.resize_one(number, size).await?;
@@ -163,7 +163,7 @@ impl Stage {
         let began = Instant::now();
         let mut cpu_seconds = operator.cpu_seconds()?;
         loop {
-            // In this order: what is measured before the first call is seen, has nothing of the sweep.
+            // In this order: a measurement before the first call contains no part of the sweep.
             let now = operator.cpu_seconds()?;
             if self.calls().await? > calls {
                 return Ok(Sweep { began: Instant::now(), calls, cpu_seconds });
@@ -178,14 +178,14 @@ impl Stage {
     }
 }
 
-/// A sweep that has just begun.
+/// A sweep that has just started.
 #[derive(Debug)]
 pub(super) struct Sweep {
-    /// When its first call was seen.
+    /// The time of its first call.
     pub(super) began: Instant,
     /// The calls before.
     pub(super) calls: u64,
-    /// What the operator had used before.
+    /// The CPU time of the operator before it.
     pub(super) cpu_seconds: f64,
 }
 
@@ -208,7 +208,7 @@ impl Writes {
         self.0.values().sum()
     }
 
-    /// All but the events.
+    /// The number of writes except events.
     pub(super) fn but_events(&self) -> u64 {
         self.0.iter().filter(|(what, _)| !what.ends_with(" events")).map(|(_, count)| count).sum()
     }

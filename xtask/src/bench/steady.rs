@@ -1,4 +1,4 @@
-//! New sagas at a steady rate, whether or not those before have ended: how long each takes.
+//! New sagas at a steady rate, independent of the end of earlier ones: the time of each.
 
 use std::time::Duration;
 
@@ -46,7 +46,7 @@ pub(super) async fn measure(stage: &mut Stage, steps: Steps, sagas: u32, per_sec
     ])
 }
 
-/// How long each of the sagas took that are made now, in seconds.
+/// The time of each new saga, in seconds.
 async fn waits(
     arrivals: &mut Arrivals,
     sagas: u32,

@@ -13,7 +13,7 @@ use super::usage::Memory;
 use super::{accepted, drifted, first, float, quiet, say, stored};
 use crate::Error;
 
-/// The most that the operator may take with nothing recorded, and for each recorded resource, in bytes.
+/// The maximum memory of the operator without records, and per recorded resource, in bytes.
 const BASE_BYTES: f64 = 40.0 * 1024.0 * 1024.0;
 const BYTES_PER_RESOURCE: f64 = 4.0 * 1024.0;
 
@@ -47,7 +47,7 @@ pub(super) async fn measure(
     Ok(report)
 }
 
-/// What the operator takes when there is nothing to do.
+/// The memory of the idle operator.
 pub(super) async fn base(program: &Path, stage: &Stage, interval: Duration) -> Result<Memory, Error> {
     say("running the operator with nothing recorded");
     let mut operator = Operator::start(program, stage, interval)?;

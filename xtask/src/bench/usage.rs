@@ -1,4 +1,4 @@
-//! What a process has used, seen from outside: CPU time and memory, from `/proc`.
+//! The CPU time and memory of a process, from `/proc`.
 
 use std::fs;
 use std::time::{Duration, Instant};
@@ -8,16 +8,16 @@ use tokio::time::sleep;
 use super::{failed, float, late};
 use crate::Error;
 
-/// A process is at rest when it used less CPU than this in [`LOOK`]: a watch and timers need some.
+/// A process is idle if it used less CPU than this in [`LOOK`]: a watch and timers need some.
 const REST_SECONDS: f64 = 0.002;
 const LOOK: Duration = Duration::from_millis(300);
 
 /// The memory of a process.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Memory {
-    /// The most that was ever resident (`VmHWM`), in bytes.
+    /// The peak of resident memory (`VmHWM`), in bytes.
     pub(super) peak: f64,
-    /// What is resident now (`VmRSS`), in bytes.
+    /// The resident memory (`VmRSS`), in bytes.
     pub(super) resident: f64,
 }
 
@@ -27,8 +27,8 @@ pub(super) fn name(process: u32) -> Result<String, Error> {
     fs::read_to_string(&path).map_err(Error::system(format!("read {path}")))
 }
 
-/// The CPU seconds of all threads of a process, by the scheduler's own count in nanoseconds. Exact for threads that
-/// rest; those that have ended are left out, and neither the operator nor the floor ends any.
+/// The CPU seconds of all threads of a process, in the scheduler's nanoseconds. Exact for idle threads. Ended threads
+/// are left out; neither the operator nor the floor ends any.
 pub(super) fn cpu_seconds(process: u32) -> Result<f64, Error> {
     let folder = format!("/proc/{process}/task");
     let read = || -> std::io::Result<u64> {
@@ -45,7 +45,7 @@ pub(super) fn cpu_seconds(process: u32) -> Result<f64, Error> {
         .map_err(Error::system(format!("read {folder}")))
 }
 
-/// Waits until a process rests, and returns the CPU seconds that it has used.
+/// Waits until a process is idle, and returns its CPU seconds.
 pub(super) async fn cpu_seconds_at_rest(process: u32, patience: Duration) -> Result<f64, Error> {
     let began = Instant::now();
     let mut before = cpu_seconds(process)?;

@@ -1,4 +1,4 @@
-//! `cargo demo`: the whole main job on this machine, told as it happens.
+//! `cargo demo`: the whole main job on this machine, narrated step by step.
 
 mod pipeline;
 mod stage;
@@ -19,7 +19,7 @@ use self::story::Pace;
 use crate::operator::Programs;
 use crate::{Error, operator, prepare};
 
-/// How the demo is played.
+/// The options of the demo.
 #[derive(Args)]
 pub(crate) struct Play {
     /// End after the story
@@ -41,12 +41,12 @@ const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Plays the demo. Without a program, it builds the operator.
 pub(crate) fn run(play: &Play) -> Result<(), Error> {
-    // Garbage is collected in tests; the story has none.
+    // The story needs no garbage collection.
     prepare::run(Wanted::WithoutControllerManager)?;
     let programs = play.operator.clone().map_or_else(operator::build, |operator| Ok(Programs::beside(operator)))?;
     let runtime = Runtime::new().map_err(Error::system("start the demo"))?;
     runtime.block_on(async {
-        // Whatever the story holds is dropped with it, and with that every process it started.
+        // Dropping the story ends every process that it started.
         tokio::select! {
             ended = start(&programs, play) => ended,
             interrupted = interruption() => interrupted,
@@ -154,7 +154,7 @@ fn invite(stage: &Stage) {
     println!("3. Take the tour: docs/tour.md\n");
 }
 
-/// Ends with the first signal that asks to end.
+/// Waits for the first signal that requests the end.
 async fn interruption() -> Result<(), Error> {
     let listen = |kind| signal(kind).map_err(Error::system("listen for signals"));
     let mut interrupt = listen(SignalKind::interrupt())?;

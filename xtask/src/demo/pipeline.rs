@@ -1,4 +1,4 @@
-//! A pipeline that applies a folder of manifests again and again, as GitOps engines do.
+//! A pipeline that applies a folder of manifests repeatedly, as GitOps engines do.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -42,12 +42,12 @@ impl Pipeline {
         Ok(Self { folder, rounds, applying })
     }
 
-    /// How often the folder was applied.
+    /// The number of times that the folder was applied.
     pub(super) fn rounds(&self) -> usize {
         self.rounds.load(Ordering::Relaxed)
     }
 
-    /// Waits until the folder was applied some more times.
+    /// Waits until the folder was applied this many more times.
     pub(super) async fn applies(&self, more: usize) {
         let until = self.rounds() + more;
         while self.rounds() < until {

@@ -1,4 +1,4 @@
-//! What the demo plays on: a control plane, a simulated cloud and the operator. All end when it is dropped.
+//! The setup of the demo: a control plane, a simulated cloud and the operator. All end when it is dropped.
 
 use std::env;
 use std::path::Path;
@@ -16,7 +16,7 @@ use crate::{Error, project};
 
 const FLEET: &str = "tests/simulator/fleets/demo.json";
 
-/// In the order in which it ends: the operator before what it talks to.
+/// In the order in which they end: the operator before its servers.
 pub(super) struct Stage {
     operator: Process,
     control_plane: ControlPlane,
@@ -25,7 +25,7 @@ pub(super) struct Stage {
     path: String,
 }
 
-/// An open drift, as the story decides it.
+/// An open drift of the story.
 pub(super) struct OpenDrift {
     name: String,
     /// The value of its label `arcadia.cloud/change`.
@@ -33,7 +33,7 @@ pub(super) struct OpenDrift {
 }
 
 impl OpenDrift {
-    /// As kubectl names it.
+    /// Its name in kubectl commands.
     pub(super) fn object(&self) -> String {
         format!("drift/{}", self.name)
     }
@@ -60,7 +60,7 @@ impl Stage {
         self.control_plane.kubeconfig()
     }
 
-    /// The folders of kubectl and of its plugin, for those who have none.
+    /// The folders of kubectl and of its plugin, for users without them.
     pub(super) fn path(&self) -> &str {
         &self.path
     }
@@ -89,7 +89,7 @@ impl Stage {
         self.operator.log_tail(40)
     }
 
-    /// Shows a kubectl command, runs it and shows what it prints.
+    /// Shows a kubectl command, runs it and shows its output.
     pub(super) async fn show(&mut self, arguments: &[&str]) -> Result<(), Error> {
         self.check_operator()?;
         story::show_command(&[&["kubectl"], arguments].concat());
@@ -103,7 +103,7 @@ impl Stage {
         Err(Error::Failed { command: format!("kubectl {}", arguments.join(" ")), status })
     }
 
-    /// Waits for what `kubectl wait --for` names.
+    /// Waits for the state in the syntax of `kubectl wait --for`.
     pub(super) async fn reaches(&mut self, object: &str, state: &str) -> Result<(), Error> {
         self.check_operator()?;
         let state = format!("--for={state}");
@@ -113,13 +113,13 @@ impl Stage {
         Ok(())
     }
 
-    /// Changes a droplet as somebody at the cloud console would.
+    /// Changes a droplet as a person in the cloud console would.
     pub(super) async fn change_droplet(&self, id: &str, change: Value) -> Result<(), Error> {
         self.simulator.control().change("droplets", id, change).await?;
         Ok(())
     }
 
-    /// The same as a command to type, with the variables that the demo prints.
+    /// The same change as a command to type, with the variables that the demo prints.
     pub(super) fn console_command(id: &str, change: &Value) -> [String; 2] {
         let resource = format!("\"$SIMULATOR/_simulator/resource?collection=droplets&id={id}\"");
         [format!("curl -sS -o /dev/null -X PATCH -d '{change}' \\"), resource]
@@ -144,7 +144,7 @@ impl Stage {
         }
     }
 
-    /// Returns when the operator has ended, which it should not.
+    /// Returns when the operator has ended unexpectedly.
     pub(super) async fn operator_ended(&mut self) -> Result<(), Error> {
         loop {
             self.check_operator()?;

@@ -1,4 +1,4 @@
-//! How the demo reads on a terminal: what happens, the commands as a user types them, and what they print.
+//! The output of the demo on a terminal: explanations, the commands as a user types them, and their output.
 
 use std::fs;
 use std::io::stdin;
@@ -9,22 +9,22 @@ use tokio::sync::mpsc;
 
 use crate::{Error, project};
 
-/// The columns of the terminal that everybody has.
+/// The columns of a standard terminal.
 pub(super) const COLUMNS: usize = 80;
 
 /// The pauses between the parts of the story.
 pub(super) struct Pace {
-    /// A message for each line of standard input; none of a demo that does not wait.
+    /// A message for each line of standard input; none if the demo does not wait.
     enters: Option<mpsc::UnboundedReceiver<()>>,
 }
 
 impl Pace {
-    /// Waits for Enter before each part if `by_step` says so.
+    /// Waits for Enter before each part if `by_step` is true.
     pub(super) fn new(by_step: bool) -> Self {
         Self { enters: by_step.then(enters) }
     }
 
-    /// Waits for the reader to go on, and tells what happens next.
+    /// Waits for Enter, and prints the next explanation.
     pub(super) async fn part(&mut self, text: &str) {
         if let Some(enters) = &mut self.enters {
             println!("\n{}", style("Press Enter to continue.").dim());
@@ -37,7 +37,7 @@ impl Pace {
     }
 }
 
-/// Reads on a thread of its own: a read of standard input cannot be cancelled, and would hold up the end of the demo.
+/// Reads on a separate thread: a read of standard input cannot be cancelled, and would delay the end of the demo.
 fn enters() -> mpsc::UnboundedReceiver<()> {
     let (sender, receiver) = mpsc::unbounded_channel();
     thread::spawn(move || {
@@ -50,7 +50,7 @@ fn enters() -> mpsc::UnboundedReceiver<()> {
     receiver
 }
 
-/// Tells what happens.
+/// Prints an explanation.
 pub(super) fn say(text: &str) {
     println!();
     for line in folded(text.split_whitespace().map(str::to_owned), "", "") {
@@ -74,9 +74,9 @@ pub(super) fn show_file(path: &str) -> Result<(), Error> {
     Ok(())
 }
 
-/// Words on lines that fit: each but the last ends with `end`, each but the first begins with `begin`.
+/// Folds words into lines: each except the last ends with `end`, each except the first begins with `begin`.
 fn folded(words: impl Iterator<Item = String>, begin: &str, end: &str) -> Vec<String> {
-    // The prompt stands before the first.
+    // The prompt comes before the first line.
     let room = COLUMNS - 2 - end.len();
     let mut lines: Vec<String> = Vec::new();
     for word in words {
@@ -95,7 +95,7 @@ fn folded(words: impl Iterator<Item = String>, begin: &str, end: &str) -> Vec<St
     lines
 }
 
-/// A word as it has to be typed in a shell.
+/// A word quoted for a shell.
 fn quoted(word: &str) -> String {
     let plain = |character: char| character.is_ascii_alphanumeric() || "-_./=:,@".contains(character);
     if word.chars().all(plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', r"'\''")) }

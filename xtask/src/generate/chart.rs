@@ -1,8 +1,8 @@
-//! What is determined elsewhere of the Helm chart and of `deploy/`: definitions, roles, policies, alerts, versions, and
-//! the reference of the chart's values.
+//! The generated parts of the Helm chart and of `deploy/`: definitions, roles, policies, alerts, versions, and the
+//! reference of the chart's values.
 //!
-//! Templates are rendered from the same tables as the plain manifests. Names are filled in as placeholders that look
-//! like names, and these are replaced by template expressions.
+//! Templates are rendered from the same tables as the plain manifests. Placeholders are valid names, which are then
+//! replaced by template expressions.
 
 use std::path::{Path, PathBuf};
 
@@ -15,7 +15,7 @@ use crate::Error;
 /// The chart's folder.
 const CHART: &str = "charts/arcadia-operator";
 
-/// Placeholders, and what becomes of them. A template may be in a range, so nothing is relative to the dot.
+/// Placeholders and their replacements. A template may be in a range, so no expression is relative to the dot.
 const PLACEHOLDERS: [(&str, &str); 4] = [
     ("placeholder-release", r#"{{ include "arcadia-operator.fullname" $ }}"#),
     ("placeholder-namespace", "{{ $.Release.Namespace }}"),
@@ -25,7 +25,7 @@ const PLACEHOLDERS: [(&str, &str); 4] = [
 
 const WATCHED: &str = "placeholder-watched";
 
-/// How an installation is written down.
+/// The renderer of an installation.
 type Form = fn(&Installation) -> Result<String, manifests::Error>;
 
 /// All generated files of the chart.
@@ -40,7 +40,7 @@ pub(super) fn files(definitions: &[(String, String)]) -> Result<Vec<Generated>, 
         files.push(template(name, "src/manifests", &content));
     }
     let chart = |file: &str| Path::new(CHART).join(file);
-    // A chart has all its files in its folder.
+    // The chart needs copies of all its files in its folder.
     for file in ["alerts.yaml", "dashboard.json"] {
         let content = read(&Path::new("deploy/observability").join(file))?;
         files.push((chart("files").join(file), content));
@@ -58,7 +58,7 @@ fn template(name: &str, source: &str, content: &str) -> Generated {
     (Path::new(CHART).join("templates").join(name), header + content)
 }
 
-/// A definition that Helm upgrades, since it is a template, and keeps when the release goes.
+/// A definition as a template, which Helm upgrades, and keeps when the release is uninstalled.
 fn definition(document: &str) -> String {
     let annotated = labelled(&escaped(document)).replacen(
         "metadata:\n",
@@ -100,8 +100,8 @@ fn access_and_policies() -> Result<Vec<(&'static str, String)>, manifests::Error
     ])
 }
 
-/// The objects of a manifest as templates. Comments before the first go with it: a document of comments alone would be
-/// an object to Helm. The `ServiceAccount` has a template of its own, with more to say about it.
+/// The objects of a manifest as templates. Comments before the first object are removed: Helm would treat a document
+/// that contains only comments as an object. The `ServiceAccount` has a separate template with more options.
 fn objects(manifest: &str) -> String {
     let (comments, objects) = manifest.split_once("---\n").unwrap_or(("", manifest));
     let objects = objects.split("---\n").filter(|object| !object.contains("\nkind: ServiceAccount\n"));
@@ -113,19 +113,19 @@ fn objects(manifest: &str) -> String {
     PLACEHOLDERS.iter().fold(templates, |text, (placeholder, expression)| text.replace(placeholder, expression))
 }
 
-/// What a template would take for its own.
+/// Escapes the syntax of templates.
 fn escaped(text: &str) -> String {
     text.replace("{{", r#"{{ "{{" }}"#)
 }
 
-/// With the labels of all the chart's objects, before those it has.
+/// Adds the labels of all the chart's objects before the object's own labels.
 fn labelled(object: &str) -> String {
     let labels = "metadata:\n  labels:\n    {{- include \"arcadia-operator.labels\" $ | nindent 4 }}\n";
     let with_some = object.replacen("\nmetadata:\n  labels:\n", &format!("\n{labels}"), 1);
     if with_some == object { object.replacen("\nmetadata:\n", &format!("\n{labels}"), 1) } else { with_some }
 }
 
-/// Only with a value are the roles part of the cluster's own.
+/// Aggregates the roles into the cluster's own roles only if a value enables it.
 fn aggregated(templates: &str) -> String {
     let line = |line: &str| {
         if line.contains("/aggregate-to-") {
@@ -137,7 +137,7 @@ fn aggregated(templates: &str) -> String {
     templates.lines().map(line).collect()
 }
 
-/// The lines that bind something to some namespaces, and no others, apply only if there are some.
+/// Renders the bindings to single namespaces only if namespaces are configured.
 fn bounded(everywhere: &str, somewhere: &str) -> String {
     let mut merged = String::new();
     let mut common = everywhere.lines().peekable();
@@ -167,7 +167,7 @@ fn only_if(condition: &str, templates: &str) -> String {
     format!("{{{{- if {condition} }}}}\n{templates}{{{{- end }}}}\n")
 }
 
-/// A file whose lines of this beginning have Cargo's version after it.
+/// A file whose lines with these beginnings end with Cargo's version.
 fn with_versions(path: PathBuf, beginnings: &[&str]) -> Result<Generated, Error> {
     let line = |line: &str| match beginnings.iter().find(|beginning| line.starts_with(**beginning)) {
         Some(beginning) => format!("{beginning}{}\n", env!("CARGO_PKG_VERSION")),
@@ -177,13 +177,13 @@ fn with_versions(path: PathBuf, beginnings: &[&str]) -> Result<Generated, Error>
     Ok((path, content))
 }
 
-/// A row for each value that has a comment above it; a value without one must have values below it that do.
+/// A row for each value that has a comment above it; a value without a comment must have commented values below it.
 fn table(values: &str) -> Result<String, Error> {
     let defaults: Value = serde_saphyr::from_str(values).map_err(generation_failed)?;
     let mut table = "| value | default | description |\n| --- | --- | --- |\n".to_owned();
     let mut path: Vec<(usize, &str)> = Vec::new();
     let mut comment: Vec<&str> = Vec::new();
-    // What is below a row is part of its default.
+    // The values below a row are part of its default.
     let mut row_at: Option<usize> = None;
     for line in values.lines() {
         let text = line.trim_start();

@@ -1,5 +1,5 @@
-//! The table of metrics, from a scrape in which each has a value: its names, labels and texts are those of a running
-//! operator.
+//! The table of metrics, from a scrape that contains a value of each: the names, labels and texts are those of a
+//! running operator.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -50,7 +50,7 @@ pub(super) fn metrics() -> Result<String, Error> {
     Ok(table(["metric", "labels", "is"], rows))
 }
 
-/// Name and labels of a line of a scrape.
+/// The name and the labels in a line of a scrape.
 fn series(line: &str) -> Option<(&str, String)> {
     let (series, _) = line.split_once(' ').filter(|(start, _)| *start != "#")?;
     let (name, labels) = series.trim_end_matches('}').split_once('{').unwrap_or((series, ""));
@@ -58,7 +58,7 @@ fn series(line: &str) -> Option<(&str, String)> {
     Some((name, labels.filter(|label| *label != "le").collect::<Vec<_>>().join(", ")))
 }
 
-/// A scrape in which every metric has a value.
+/// A scrape that contains a value of every metric.
 fn scrape_of_everything() -> Result<String, Error> {
     let kind = Kind::named("Droplet").ok_or_else(|| generation_failed("there is no kind Droplet"))?;
     let drifts = drift::metrics::Metrics::default();

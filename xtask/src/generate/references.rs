@@ -1,5 +1,5 @@
-//! The tables of `docs/reference`, from the names and texts that the code itself uses: what `kubectl explain`, `--help`
-//! and a scrape say, the documents say too.
+//! The tables of `docs/reference`, from the names and texts of the code: the documents contain the same texts as
+//! `kubectl explain`, `--help` and a scrape.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use super::{Generated, generation_failed, metrics, read, section};
 use crate::Error;
 
-/// All pages with generated tables. A new table is a new line here, and its two marks in the page.
+/// All pages with generated tables. A new table is a new line here and two marks in its page.
 pub(super) fn files() -> Result<Vec<Generated>, Error> {
     let page = |name: &str, tables: &[(&str, String)]| -> Result<Generated, Error> {
         let path = Path::new("docs/reference").join(name);
@@ -66,7 +66,7 @@ pub(super) fn files() -> Result<Vec<Generated>, Error> {
 pub(super) fn table<const N: usize>(headings: [&str; N], rows: impl IntoIterator<Item = [String; N]>) -> String {
     let mut table = String::new();
     let mut line = |cells: &[String]| {
-        // An empty cell is one space, as people write it.
+        // An empty cell is one space, as in a hand-written table.
         let cell = |cell: &String| if cell.is_empty() { "| ".to_owned() } else { format!("| {cell} ") };
         let _ = writeln!(table, "{}|", cells.iter().map(cell).collect::<Vec<_>>().concat());
     };
@@ -82,7 +82,7 @@ pub(super) fn code(text: &str) -> String {
     format!("`{text}`")
 }
 
-/// A sentence as the text of a cell, which begins small unless it begins with a name.
+/// A sentence as the text of a cell: it starts in lower case unless it starts with a name.
 pub(super) fn cell(text: &str) -> String {
     let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
     let text = text.strip_suffix('.').unwrap_or(&text);
@@ -134,7 +134,7 @@ fn flags() -> String {
         let variable = argument.get_env().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         let defaults: Vec<_> = argument.get_default_values().iter().map(|value| value.to_string_lossy()).collect();
         let help = argument.get_help().map(ToString::to_string).unwrap_or_default();
-        // A default that is not a value is part of the help.
+        // A default that is no value is part of the help.
         let (help, said) = help.split_once("[default: ").unwrap_or((&help, ""));
         let default = if said.is_empty() { code(&defaults.join(",")) } else { said.trim_end_matches(']').to_owned() };
         [code(format!("--{name} {}", value.unwrap_or_default()).trim()), code(&variable), default, cell(help)]
@@ -169,7 +169,7 @@ fn add_fields(path: &str, schema: &Value, rows: &mut Vec<[String; 3]>) {
     for (name, schema) in below.into_iter().flatten() {
         let path = format!("{path}.{name}");
         let description = schema.get("description").and_then(Value::as_str).unwrap_or_default();
-        // Fields that every condition of Kubernetes has, and maps of any keys, are not listed one by one.
+        // The fields of Kubernetes conditions, and maps with any keys, are not listed one by one.
         let is_known = name == "conditions" || description.is_empty() && schema.get("properties").is_none();
         let is_required = path.starts_with("spec.") && required.iter().any(|required| *required == name);
         let mark = if is_required { ", required" } else { "" };
@@ -191,7 +191,7 @@ fn kind(schema: &Value) -> String {
     let values = schema.get("enum").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
     let values: Vec<_> = values.iter().filter_map(Value::as_str).map(code).collect();
     match (text("type"), text("format")) {
-        // The kinds have a page of their own.
+        // The kinds have a separate page.
         (Some("string"), _) if values.len() > 12 => "string".to_owned(),
         (Some("string"), _) if !values.is_empty() => values.join(", "),
         (Some("string"), Some("date-time")) => "time".to_owned(),

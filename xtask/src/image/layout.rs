@@ -17,15 +17,15 @@ use sha2::{Digest as _, Sha256};
 
 use crate::Error;
 
-/// Nobody: the user and the group of the pod's security context.
+/// An unprivileged user and group, as in the pod's security context.
 const USER: &str = "65532:65532";
 const PROGRAM: &str = "arcadia-operator";
-/// Where TLS looks for certificate authorities.
+/// The path of certificate authorities that TLS reads.
 const AUTHORITIES: &str = "etc/ssl/certs/ca-certificates.crt";
 
-/// What was written.
+/// The written image.
 pub(super) struct Image {
-    /// All that a pull would fetch, in bytes.
+    /// The size of a pull, in bytes.
     pub compressed: u64,
     pub digest: String,
 }
@@ -70,7 +70,7 @@ pub(super) fn write(folder: &Path, program: &[u8]) -> Result<Image, Error> {
         .digest(manifest.digest().clone())
         .size(manifest.size())
         .platform(PlatformBuilder::default().architecture(Arch::default()).os(Os::Linux).build()?)
-        // One entry: the map has no order.
+        // A single entry, since the map has no order.
         .annotations(HashMap::from([(ANNOTATION_REF_NAME.to_owned(), env!("CARGO_PKG_VERSION").to_owned())]))
         .build()?;
     let index = ImageIndexBuilder::default()
@@ -84,7 +84,7 @@ pub(super) fn write(folder: &Path, program: &[u8]) -> Result<Image, Error> {
     Ok(Image { compressed: pulled, digest })
 }
 
-/// Removes the layout that was there, and nothing else.
+/// Removes an earlier layout, and nothing else.
 fn clear(folder: &Path) -> io::Result<()> {
     match fs::read_dir(folder).map(|mut entries| entries.next().is_none()) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
@@ -95,7 +95,7 @@ fn clear(folder: &Path) -> io::Result<()> {
     }
 }
 
-/// The root file system: root's, so that the program could not change itself, and without a time.
+/// The root file system. Root owns it, so that the program cannot change itself. It contains no times.
 fn layer(program: &[u8]) -> io::Result<Vec<u8>> {
     let mut layer = tar::Builder::new(Vec::new());
     append(&mut layer, PROGRAM, 0o555, tar::EntryType::Regular, program)?;
@@ -123,7 +123,7 @@ fn append(
     layer.append_data(&mut header, path, content)
 }
 
-/// Mozilla's, from a crate: this machine's may hold an authority of its own that no image should trust.
+/// Mozilla's authorities, from a crate: this machine may trust an authority that no image should trust.
 fn authorities() -> String {
     let certificates = webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter();
     let config = pem::EncodeConfig::new().set_line_ending(pem::LineEnding::LF);

@@ -1,4 +1,4 @@
-//! The programs of an image and of a release: static, so that they run where there is nothing else.
+//! The programs of an image and of a release: static, so that they need no files of the system.
 
 use std::env::consts::{ARCH, OS};
 use std::path::PathBuf;
@@ -13,7 +13,7 @@ pub(crate) struct Program {
     pub(crate) target: String,
 }
 
-/// Builds the operator, without the command line of users, which has dependencies of its own.
+/// Builds the operator, without the additional dependencies of the command line of users.
 pub(super) fn operator() -> Result<Program, Error> {
     build(operator::NAME, &["--no-default-features"])
 }
@@ -23,7 +23,7 @@ pub(super) fn plugin() -> Result<Program, Error> {
     build(operator::PLUGIN, &[])
 }
 
-/// Builds a program with musl where the toolchain has that or can get it, else with glibc linked in.
+/// Builds a program with musl if the toolchain has it or can install it, else with glibc linked statically.
 fn build(program: &str, features: &[&str]) -> Result<Program, Error> {
     if OS != "linux" {
         return Err(Error::NotLinux);
@@ -31,13 +31,13 @@ fn build(program: &str, features: &[&str]) -> Result<Program, Error> {
     let musl = format!("{ARCH}-unknown-linux-musl");
     let is_musl = has(&musl) || add(&musl);
     let target = if is_musl { musl } else { format!("{ARCH}-unknown-linux-gnu") };
-    // A folder of its own: other flags would compile the others' dependencies again.
+    // A separate folder: other flags would recompile the dependencies of other builds.
     let folder = project::root().join("target/image");
     let mut cargo = project::cargo(["build", "--release", "--locked", "--package", "arcadia-operator"]);
     cargo.args(["--bin", program, "--message-format=json-render-diagnostics", "--target", &target]);
     cargo.args(features).arg("--target-dir").arg(folder);
     if is_musl {
-        // ring's C needs no C library: the compiler for glibc does, where there is none for musl.
+        // ring's C code needs no C library, so the compiler for glibc works if there is none for musl.
         let compiler = format!("CC_{}", target.replace('-', "_"));
         if std::env::var_os(&compiler).is_none() {
             cargo.env(compiler, "cc");
@@ -49,7 +49,7 @@ fn build(program: &str, features: &[&str]) -> Result<Program, Error> {
     Ok(Program { path, target })
 }
 
-/// Whether the toolchain has the standard library of a target.
+/// Returns true if the toolchain has the standard library of a target.
 fn has(target: &str) -> bool {
     let mut rustc = Command::new(std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()));
     rustc.current_dir(project::root()).args(["--print", "target-libdir", "--target", target]);
@@ -58,7 +58,7 @@ fn has(target: &str) -> bool {
     folder.is_dir()
 }
 
-/// Whether rustup could add it; without rustup or a network it could not.
+/// Adds the target with rustup. Returns false without rustup or a network.
 fn add(target: &str) -> bool {
     let mut rustup = Command::new("rustup");
     rustup.current_dir(project::root()).args(["--quiet", "target", "add", target]);

@@ -1,8 +1,8 @@
 //! An animated SVG of lines that appear one after another, as on a terminal.
 //!
-//! A recording of this demo only ever appends lines. So each line is drawn once, and two animations do the rest: the
-//! text scrolls, and a cover hides the lines that are still to come. General converters draw the whole screen for each
-//! moment, which is ten times as large, and show nothing where animations are off.
+//! A recording of this demo only appends lines. So each line is drawn once, with two animations: the text scrolls, and
+//! a cover hides later lines. General converters draw the whole screen for each moment, which is ten times as large,
+//! and show nothing if animations are disabled.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -34,7 +34,7 @@ const DESCRIPTION: &str = "A recording of the demo. A droplet is resized in the 
                            the inbox and is accepted, while a pipeline applies the old manifest every second. Then a \
                            script removes a tag, and a saga reverts it. demo.txt contains the whole text.";
 
-/// The picture. Where animations are off, it shows the moment after the first accepted change.
+/// The picture. Without animations, it shows the moment after the first accepted change.
 pub(super) fn animated(lines: &[Line]) -> String {
     let (width, height) = (WIDTH + 2 * MARGIN, ROWS * LINE + 2 * MARGIN);
     let moments = moments(lines);
@@ -65,7 +65,7 @@ pub(super) fn animated(lines: &[Line]) -> String {
     for (number, line) in lines.iter().enumerate() {
         let text = spans(&line.text);
         if !text.is_empty() {
-            // The letters stand on this line.
+            // The baseline of the text.
             let y = number * LINE + 14;
             let _ = writeln!(svg, "<text y=\"{y}\">{text}</text>");
         }
@@ -77,25 +77,25 @@ pub(super) fn animated(lines: &[Line]) -> String {
     svg
 }
 
-/// How far the text is scrolled, and where the cover begins, with this many lines.
+/// The scroll offset and the start of the cover, after this many lines.
 fn positions(lines: usize) -> (usize, usize) {
     (lines.saturating_sub(ROWS) * LINE, lines.min(ROWS) * LINE)
 }
 
-/// A time of the picture at which some lines have appeared.
+/// A time of the picture and the number of visible lines.
 struct Moment {
     at: Duration,
     lines: usize,
 }
 
-/// As the demo was played, but with time to read and without long pauses.
+/// The times of the demo, with time to read and without long pauses.
 fn moments(lines: &[Line]) -> Vec<Moment> {
     let mut moments = vec![Moment { at: Duration::ZERO, lines: 0 }];
     let mut at = Duration::ZERO;
     let mut unread = 0_u32;
     let mut last = Duration::ZERO;
     for (number, line) in lines.iter().enumerate() {
-        // A part of the story begins with an empty line.
+        // An empty line starts a part of the story.
         let is_part = line.text.is_empty();
         let pause = (line.at.saturating_sub(last)).min(LONGEST_PAUSE);
         let reading = if is_part { READING * unread } else { Duration::ZERO };

@@ -1,4 +1,4 @@
-//! Archives that are the same for the same content: no times, no owners, files in order.
+//! Reproducible archives: without times and owners, with files in order.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -9,7 +9,7 @@ use tar::{Builder, Header};
 
 use crate::Error;
 
-/// Writes a compressed archive of these files, each under its name. Programs can be executed.
+/// Writes a compressed archive of these files, each under its name. Programs are executable.
 pub(super) fn files(archive: &Path, files: &[(&str, &Path)]) -> Result<(), Error> {
     let writing = || Error::system(format!("write {}", archive.display()));
     let file = File::create(archive).map_err(writing())?;
@@ -21,7 +21,7 @@ pub(super) fn files(archive: &Path, files: &[(&str, &Path)]) -> Result<(), Error
     Ok(())
 }
 
-/// Writes an archive of a folder, without compression: an image is compressed already.
+/// Writes an archive of a folder, without compression: an image is already compressed.
 pub(super) fn folder(archive: &Path, folder: &Path) -> Result<(), Error> {
     let writing = || Error::system(format!("write {}", archive.display()));
     let mut builder = Builder::new(File::create(archive).map_err(writing())?);
@@ -33,7 +33,7 @@ pub(super) fn folder(archive: &Path, folder: &Path) -> Result<(), Error> {
     Ok(())
 }
 
-/// Copies a folder with all that is in it.
+/// Copies a folder with its content.
 pub(super) fn copy(from: &Path, to: &Path) -> Result<(), Error> {
     for path in all(from)? {
         let place = to.join(path.strip_prefix(from).unwrap_or(&path));

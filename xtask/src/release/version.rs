@@ -1,14 +1,14 @@
-//! The files that say the version: CHANGELOG.md, Cargo.toml and Cargo.lock.
+//! The files that contain the version: CHANGELOG.md, Cargo.toml and Cargo.lock.
 
 use std::fs;
 
 use super::VERSION;
 use crate::{Error, project};
 
-/// The header of the entries that no release has.
+/// The header of unreleased entries.
 const UNRELEASED: &str = "## [Unreleased]\n";
 
-/// The files as they are with the release, and with the version after it.
+/// The files of the release commit, and those with the next version.
 pub(super) struct Changes {
     pub(super) changelog: String,
     /// The entries of this release.
@@ -40,7 +40,7 @@ pub(super) fn changes(date: &str, next: Option<&str>, is_dry_run: bool) -> Resul
     Ok(Changes { changelog, notes, next, cargo_toml, cargo_lock })
 }
 
-/// Moves the entries that no release has under a header of their own. A changelog in which that was done stays as it is.
+/// Moves unreleased entries under the header of the version. A changelog that already has it is unchanged.
 fn cut(changelog: &str, version: &str, date: &str) -> Result<(String, String), Error> {
     if let Some((_, rest)) = changelog.split_once(&format!("\n## [{version}] - ")) {
         let notes = rest.split_once('\n').map_or("", |(_, notes)| notes);
@@ -101,7 +101,7 @@ mod tests {
             cut,
             "# Changelog\n\n## [Unreleased]\n\n## [0.1.0] - 2026-05-10\n\n### Added\n\n- One.\n\n## [0.0.1] - 2026-01-01\n\n- Old.\n"
         );
-        // On the commit with the tag, it was done.
+        // On the commit with the tag, the entries are already moved.
         assert_eq!(super::cut(&cut, "0.1.0", "2026-06-01").unwrap(), (cut.clone(), notes));
         assert!(matches!(super::cut(&cut, "0.2.0", "2026-06-01"), Err(Error::NothingToRelease)));
     }

@@ -1,5 +1,5 @@
 //! The profile of release builds in tests: optimisations change neither the contents of an artifact nor what it needs.
-//! All tests share it, and with it one build.
+//! artifact. All tests share it, and thus one build.
 
 use std::process::Command;
 

@@ -1,4 +1,4 @@
-//! Edits of texts in every layout, by example and at random.
+//! Edits of texts in every layout, with examples and at random.
 
 use proptest::prelude::*;
 use serde_json::json;
@@ -51,7 +51,7 @@ fn only_the_value_is_another_one_in_every_layout() {
             json!({ "on": [1, true] }),
             "{\"spec\": {\"desired\": {\"name\": {\"on\": [1, true]}}}}",
         ),
-        // Lists count as sets: what stays keeps its place and comment.
+        // Lists count as sets: remaining items keep their position and comment.
         (
             "spec:\n  desired:\n    tags:\n      - web # front\n      - prod # live\n      - old # 2019\n    name: a\n",
             "tags",
@@ -93,7 +93,7 @@ fn only_the_value_is_another_one_in_every_layout() {
             ]),
             "spec:\n  desired:\n    inbound_rules:\n      # ssh\n      - protocol: tcp\n        ports: \"22\" # from home\n        sources: {addresses: [10.0.0.0/8, 192.0.2.1]}\n      - ports: \"443\"\n        protocol: tcp\n        sources:\n          addresses:\n          - 0.0.0.0/0\n",
         ),
-        // A key that was not there.
+        // A new key.
         (
             "spec:\n  desired:\n    check:\n      port: 80 # http\n    name: a\n",
             "check",
@@ -140,7 +140,7 @@ fn a_value_that_is_shared_with_others_is_left_alone() {
     assert!(set("spec: {}\n", "tags", &json!([])).is_err());
 }
 
-/// A value as an account has it.
+/// A value as in an account.
 fn value() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         any::<bool>().prop_map(Value::from),
@@ -189,7 +189,7 @@ fn value() -> impl Strategy<Value = Value> {
     })
 }
 
-/// A way to write a value that follows `key:`, with comments of its own.
+/// A notation of a value after `key:`, with its own comments.
 fn written(value: &Value, layout: u8, indent: usize) -> String {
     let inline = Editor { text: "", notation: Notation::Yaml, map: &Place::new() };
     let is_block = !inline.block(value, Quotes::None, 0).unwrap().starts_with(|sign| !"- ".contains(sign))

@@ -15,7 +15,7 @@ const DAY: Duration = Duration::from_hours(24);
 const ONE: &str = "5a4981aa-9653-4bd1-bef5-000000000001";
 const TWO: &str = "5a4981aa-9653-4bd1-bef5-000000000002";
 
-/// Answers by path, without the query; anything else is a 404.
+/// Responses by path, without the query; any other path returns 404.
 type Cloud = Arc<Mutex<HashMap<String, Answered>>>;
 
 #[derive(Clone)]
@@ -76,7 +76,7 @@ impl World {
         self.set(&row.get.path.replace("{id}", &id), json!({&row.get.key: document}));
     }
 
-    /// Syncs with these fields recorded of these resources; which changed, which are confirmed now.
+    /// Syncs with these recorded fields of these resources. Returns the changed and the newly confirmed ones.
     async fn sync(&self, recorded: &[(&str, &[&str])]) -> super::super::Changes {
         let wanted = recorded
             .iter()
@@ -103,7 +103,7 @@ impl World {
         self.unread(id).into_iter().map(|(path, _)| path).collect()
     }
 
-    /// Calls whose path has this beginning, without `/v2/account`.
+    /// The number of calls whose path starts with this, without `/v2/account`.
     fn calls(&self, path: &str) -> usize {
         self.server.asked().iter().filter(|asked| asked.starts_with(path) && *asked != "/v2/account").count()
     }
@@ -130,10 +130,10 @@ async fn a_document_is_the_merge_of_what_the_list_and_a_get_say() {
     let changes = world.sync(&[(ONE, fields)]).await;
     assert_eq!((changes.changed.len(), changes.confirmed.len()), (0, 1));
     assert!(world.look(ONE).is_confirmed);
-    // A direct question keeps what only the list has.
+    // A direct request keeps the parts that only the list has.
     world.inventory.fetch(&ResourceKey::new(world.kind, ONE), DAY).await;
     assert_eq!((world.json(ONE), world.unread(ONE)), (merged, vec![]));
-    // The next list is newer than the GET, and neither loses the other's keys.
+    // The next list is newer than the GET, and both keep the other's keys.
     world.list(&[gateway(&json!({"project_id": "q"}))]);
     assert_eq!(world.sync(&[(ONE, fields)]).await.changed.len(), 1);
     let json = world.json(ONE);
@@ -201,12 +201,12 @@ async fn the_rules_of_a_database_come_from_their_own_path_and_their_lack_is_unkn
     assert_eq!(world.sync(rules).await.changed.len(), 1);
     assert_eq!(world.json(ONE)["rules"], json!([{"type": "tag", "value": "web"}]));
     assert!(!world.unread_paths(ONE).contains(&"rules".to_owned()));
-    // The list stays the same, the part does not.
+    // The list is unchanged, the part is not.
     world.set(&format!("/v2/databases/{ONE}/firewall"), json!({"rules": []}));
     assert_eq!(world.sync(rules).await.changed.len(), 1);
     assert_eq!(world.json(ONE)["rules"], json!([]));
     assert_eq!(world.sync(rules).await.changed.len(), 0);
-    // A failure later leaves what was read until it is too old.
+    // After a later failure, the last response is used until it is too old.
     world.forbid(&format!("/v2/databases/{ONE}/firewall"));
     assert_eq!(world.sync(rules).await.changed.len(), 0);
     assert_eq!(world.json(ONE)["rules"], json!([]));
@@ -229,7 +229,7 @@ async fn a_field_that_only_single_documents_show_is_read_from_there_when_it_is_r
     assert_eq!((changes.calls, world.calls("/v2/databases/")), (2, 1));
     assert_eq!(world.json(ONE)["semantic_version"], "14.5");
     assert_eq!(world.json(TWO).get("semantic_version"), None);
-    // What only a GET shows changes without the list.
+    // A part that only a GET shows changes without the list.
     world.single(&json!({"id": ONE, "name": "db", "semantic_version": "14.6"}));
     assert_eq!(world.sync(&[(ONE, &["semantic_version"])]).await.changed.len(), 1);
     assert_eq!(world.json(ONE)["semantic_version"], "14.6");
@@ -251,7 +251,7 @@ async fn a_recorded_field_that_the_list_leaves_out_is_looked_up_once_until_the_r
     world.single(&json!({"id": ONE, "name": "b", "firewall": {"deny": ["ip:1.2.3.4"]}}));
     world.sync(recorded).await;
     assert_eq!(world.json(ONE)["firewall"]["deny"][0], "ip:1.2.3.4");
-    // As long as only the GET shows it, each sweep needs one.
+    // While only the GET shows it, each sweep needs one.
     world.single(&row("b"));
     world.sync(recorded).await;
     assert_eq!(world.json(ONE), row("b"));
@@ -301,12 +301,12 @@ async fn backup_policies_are_listed_for_those_who_record_them() {
     assert_eq!(world.json("1")["features"], json!(["ipv6", "backups"]));
     world.sync(&[("1", &["backups"])]).await;
     assert_eq!(calls(), 2);
-    // Without a policy there are no backups, which is known.
+    // Without a policy there are no backups, which is certain.
     world.set("/v2/droplets/backups/policies", json!({"policies": {}, "meta": {"total": 0}}));
     world.sync(&[("1", &["backups"])]).await;
     assert_eq!((world.json("1")["backup_policy"].clone(), world.unread("1")), (json!(null), vec![]));
     assert_eq!(world.json("1")["features"], json!(["ipv6"]));
-    // A direct question reads the one policy.
+    // A direct request reads the single policy.
     world.set(
         "/v2/droplets/1/backups/policy",
         json!({"policy": {"droplet_id": 1, "backup_enabled": true, "backup_policy": policy}}),
@@ -364,10 +364,10 @@ async fn an_absent_nested_key_is_unknown_unless_the_token_has_its_scope() {
             (!has_scope, has_scope),
             "{compared:?}"
         );
-        // Once each; the firewall's own tags and droplets show the other scopes.
+        // One check each; the firewall's own tags and droplets show the other scopes.
         let checks = ["/v2/load_balancers", "/v2/kubernetes", "/v2/tags", "/v2/droplets"].map(|path| world.calls(path));
         assert_eq!(checks, [1, 1, 0, 0]);
-        // A record of its name alone needs no scope.
+        // A record of only its name needs no scope.
         let other = World::of("Firewall").await;
         other.list(&[json!({"id": ONE, "name": "fw", "inbound_rules": rules})]);
         assert_eq!(other.sync(&[(ONE, &["name"])]).await.calls, 1);
@@ -386,7 +386,7 @@ async fn a_changed_row_is_confirmed_by_a_get_or_by_the_next_list() {
     let changes = world.sync(recorded).await;
     assert_eq!((changes.changed.len(), changes.confirmed.len()), (0, 1));
     assert!(world.look("mine").is_confirmed, "two lists");
-    // What the cloud changes by itself takes nothing back.
+    // A change by the cloud does not withdraw the confirmation.
     world.list(&[row("fra1", 2)]);
     world.sync(recorded).await;
     assert!(world.look("mine").is_confirmed);
@@ -396,17 +396,17 @@ async fn a_changed_row_is_confirmed_by_a_get_or_by_the_next_list() {
     world.single(&json!({"name": "mine", "region": "nyc3", "storage_usage_bytes": 3}));
     world.inventory.fetch(&ResourceKey::new(world.kind, "mine"), DAY).await;
     assert!(world.look("mine").is_confirmed, "a direct question");
-    // The list after it says the same, but for what only it shows.
+    // The next list agrees, except for parts that only it shows.
     assert_eq!(world.sync(recorded).await.confirmed.len(), 0);
     assert!(world.look("mine").is_confirmed);
-    // A list that says the same as before the answer is no news: the answer counts.
+    // A list that is unchanged since before the GET is no news: the GET counts.
     world.single(&json!({"name": "mine", "region": "ams3"}));
     world.fetch("mine", DAY).await;
     for _ in 0..2 {
         assert_eq!(world.sync(recorded).await.changed.len(), 0);
         assert_eq!((world.json("mine")["region"].as_str(), world.look("mine").is_confirmed), (Some("ams3"), true));
     }
-    // Once the answer is too old, nobody knows which of them is right.
+    // Once the GET is too old, it is unknown which of them is right.
     let key = ResourceKey::new(world.kind, "mine");
     tokio::time::sleep(Duration::from_millis(60)).await;
     world.sync(recorded).await;
@@ -414,7 +414,7 @@ async fn a_changed_row_is_confirmed_by_a_get_or_by_the_next_list() {
     assert!(document.json.contains("nyc3") && !document.is_confirmed, "{document:?}");
     let (expired, _) = world.inventory.expire(world.kind, Duration::from_millis(50));
     assert_eq!(expired, ["mine".into()]);
-    // A list that says a third thing is news.
+    // A list with a third value is news.
     world.list(&[row("lon1", 2)]);
     world.sync(recorded).await;
     assert_eq!((world.json("mine")["region"].as_str(), world.look("mine").is_confirmed), (Some("lon1"), false));
@@ -436,7 +436,7 @@ async fn a_fresh_read_leaves_unknown_what_could_not_be_read_just_now() {
     assert!(is_unread(&fresh) && fresh.is_partial && !fresh.json.contains("rules"), "{fresh:?}");
     let why = &fresh.unread.iter().find(|unread| unread.path.to_string() == "rules").unwrap().why;
     assert!(why.contains("403"), "{why}");
-    // The inventory still knows it for a while.
+    // The inventory keeps it for a while.
     assert!(!is_unread(&world.look(ONE)));
 }
 
@@ -491,7 +491,7 @@ async fn a_list_of_parts_that_changed_is_confirmed_by_the_part_itself_or_by_the_
     world.set("/v2/droplets/1/backups/policy", json!({"policy": part(8)}));
     world.fetch("1", DAY).await;
     assert!(world.look("1").is_confirmed, "the policy itself");
-    // A part that nobody recorded needs no confirmation.
+    // An unrecorded part needs no confirmation.
     policies(12);
     world.sync(&[("1", &["name"])]).await;
     assert!(world.look("1").is_confirmed);
@@ -512,7 +512,7 @@ async fn reads_that_confirm_changes_take_from_the_allowance() {
     // A quarter of eight.
     assert_eq!(calls(), 2);
     assert!(world.inventory.confirm_change(&key, DAY).await.is_none(), "the next list confirms it");
-    // Decisions are read all the same.
+    // Resources with decisions are read anyway.
     world.fetch(ONE, DAY).await;
     assert_eq!(calls(), 3);
 }

@@ -1,4 +1,4 @@
-//! A suspended saga: nothing is done or undone, no clock runs, and the conditions say so in every phase.
+//! A suspended saga: no step runs, no clock runs, and the conditions show the suspension in every phase.
 
 use super::*;
 use crate::{

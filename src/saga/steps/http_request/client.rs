@@ -40,8 +40,8 @@ pub fn http_client() -> Result<Client, reqwest::Error> {
     .build()
 }
 
-/// The proxy from the environment. The own machine is called without it: http is meant for that, and a proxy would call
-/// its own machine. A proxy resolves names itself, so it also decides which addresses it reaches.
+/// The proxy from the environment. This machine is called without it: http is meant for that, and a proxy would call
+/// its own machine. A proxy resolves names, so it also decides which addresses it reaches.
 fn proxy() -> Result<Option<Proxy>, reqwest::Error> {
     let named = |names: [&str; 2]| names.into_iter().find_map(|name| env::var(name).ok()).filter(|it| !it.is_empty());
     let Some(proxy) = named(["HTTPS_PROXY", "https_proxy"]).or_else(|| named(["ALL_PROXY", "all_proxy"])) else {
@@ -65,7 +65,7 @@ impl Resolve for Careful {
     }
 }
 
-/// Only the names of the own machine resolve to it: any other name could be pointed there.
+/// Only the names of this machine resolve to it: any other name could be pointed there.
 fn allowed(host: &str, found: Vec<SocketAddr>) -> Result<Addrs, Forbidden> {
     let is_allowed =
         |address: IpAddr| !is_forbidden(address) && (host == "localhost" || !address.to_canonical().is_loopback());
@@ -85,7 +85,7 @@ pub(super) struct Forbidden {
 }
 
 impl Forbidden {
-    /// Whether a call failed for this reason.
+    /// Returns true if a call failed for this reason.
     pub(super) fn is_cause_of(error: &reqwest::Error) -> bool {
         iter::successors(error.source(), |&error| error.source()).any(<dyn Error>::is::<Self>)
     }

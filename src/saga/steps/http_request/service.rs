@@ -179,7 +179,7 @@ impl JsonSchema for Headers {
     }
 }
 
-/// Whether an address is never called: link-local addresses, which serve credentials, and addresses of no host.
+/// Returns true if an address is never called: link-local addresses, which serve credentials, and addresses of no host.
 pub(super) fn is_forbidden(address: IpAddr) -> bool {
     match address.to_canonical() {
         IpAddr::V4(address) => {

@@ -16,7 +16,7 @@ use crate::{
     },
 };
 
-/// The settle time.
+/// The settle time of tests.
 const SETTLE: Duration = Duration::from_millis(100);
 /// The maximum real time of a wait.
 const LONGEST_WAIT: Duration = Duration::from_millis(60);
@@ -38,7 +38,7 @@ pub(super) struct Journey<'w> {
     step: &'static dyn AnyStep,
     parameters: Value,
     entry: StepStatus,
-    /// The time of its own clock, which only advances in waits.
+    /// The time of the journey's clock, which only advances in waits.
     now: Timestamp,
     /// The number of calls of the step.
     pub(super) calls: usize,
@@ -242,7 +242,7 @@ impl<'w> Journey<'w> {
         panic!("undoing {} does not end: {:?}", self.step.name(), self.entry)
     }
 
-    /// Whether the latest call was refused.
+    /// Returns true if the latest call was refused.
     fn is_refused(&self) -> bool {
         self.entry.error.as_ref().is_some_and(|error| error.kind == ErrorKind::Permanent)
     }

@@ -1,4 +1,4 @@
-//! Records that others change at the same time.
+//! Records with concurrent changes.
 
 use serde_json::{Value, json};
 

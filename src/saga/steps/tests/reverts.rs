@@ -27,14 +27,14 @@ use crate::{
 #[path = "../../../../tests/support/reverts.rs"]
 mod cases;
 
-/// What else is in the account.
+/// Adds the other resources of the account.
 async fn furnish(world: &World) {
     for (collection, document) in furniture() {
         world.control.put(collection, document).await.unwrap();
     }
 }
 
-/// Puts the resource and its record there, and plans the revert.
+/// Stores the resource and its record, and plans the revert.
 async fn set_up(world: &World, case: &Case) -> Result<Plan, String> {
     furnish(world).await;
     let mut document = case.document.clone();
@@ -96,7 +96,7 @@ async fn a_revert_changes_its_field_and_no_other() {
     assert!(failures.is_empty(), "{} failures:\n{}", failures.len(), failures.join("\n"));
 }
 
-/// A list without the ids of its items: a rule that comes back has another one.
+/// A list without the ids of its items: a restored rule has a new id.
 fn unnamed(value: &Value) -> Value {
     let mut value = value.clone();
     for item in value.as_array_mut().into_iter().flatten().filter_map(Value::as_object_mut) {
@@ -118,13 +118,13 @@ async fn late_writes(world: &World) -> Vec<String> {
     calls.windows(2).filter(is_late).map(|calls| calls.join(", ")).collect()
 }
 
-/// Runs the steps of a plan, verifies what changed, and undoes them.
+/// Runs the steps of a plan, verifies the changes, and undoes them.
 async fn revert_and_undo(case: &Case) -> Result<(), String> {
     let _permit = super::WORLDS.acquire().await.unwrap();
     let world = World::start().await;
     let plan = set_up(&world, case).await?;
     if plan.calls.is_empty() || plan.calls.iter().any(|call| call.changes.is_empty()) {
-        return Err(format!("the plan says too little: {:?}", plan.calls));
+        return Err(format!("the plan lacks a part: {:?}", plan.calls));
     }
     let before = world.inventory().await;
     let mut journeys = Vec::new();
@@ -320,7 +320,7 @@ async fn the_last_step_ends_once_nothing_waits_for_the_value_any_more() {
         world.record("web-1", "Firewall", UUID, &desired);
         assert!(matches!(journey.ask().await, Ok(Progress::Done(_))), "{desired}");
     }
-    // The value is not looked at, and a record of another resource is still a mistake.
+    // The value is ignored, and a record of another resource is still an error.
     world.record("web-1", "Firewall", OTHER, &json!({ "name": "shop" }));
     assert!(matches!(journey.go().await, Err(Failure::Permanent(_))));
 }
@@ -339,7 +339,7 @@ async fn a_value_that_looks_like_a_credential_stays_out_of_the_saga() {
     assert!(!journey.before().to_string().contains("CANARY"), "{}", journey.before());
     let is = world.control.get("uptime/checks", UUID).await.unwrap().unwrap();
     assert_eq!(is["target"], target("b"));
-    // Without the word, nothing is done.
+    // Without the permission, nothing is done.
     let mut unsaid = with;
     unsaid.as_object_mut().unwrap().remove("holds_credential");
     world.record("web-1", "UptimeCheck", UUID, &json!({ "target": target("c") }));
@@ -371,7 +371,7 @@ async fn ports_are_put_back_in_every_spelling_whichever_the_api_refuses() {
             (json!("443-443"), "443"),
             (json!("8000 - 9000"), "8000-9000"),
         ] {
-            // Another rule is for all ports already, in the spelling that the API shows.
+            // Another rule already covers all ports, in the spelling of responses.
             let mut document = firewall();
             document["inbound_rules"] = json!([rule(&json!("22"))]);
             let desired = json!([rule(&recorded)]);
@@ -390,7 +390,7 @@ async fn ports_are_put_back_in_every_spelling_whichever_the_api_refuses() {
     }
 }
 
-/// The reason why `UpdateResource` refuses these parameters for good.
+/// The permanent failure of `UpdateResource` with these parameters.
 async fn refusal(world: &World, parameters: &Value) -> String {
     match Journey::new(world, named("UpdateResource").unwrap(), parameters).go().await {
         Err(Failure::Permanent(why)) => why,

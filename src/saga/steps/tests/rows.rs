@@ -50,7 +50,7 @@ pub(super) struct Row {
 type SetUp = for<'w> fn(&'w World) -> BoxFuture<'w, Value>;
 type Check = for<'w> fn(&'w World, Values) -> BoxFuture<'w, ()>;
 
-/// All of them.
+/// All rows.
 pub(super) fn rows() -> impl Iterator<Item = &'static Row> {
     TABLES.iter().copied().flatten()
 }

@@ -87,7 +87,7 @@ impl World {
         self.cluster.get_or_init(Cluster::start).await
     }
 
-    /// Records what a resource should be, without a cluster.
+    /// Records the desired state of a resource, without a cluster.
     pub(super) fn record(&self, name: &str, kind: &str, id: &str, desired: &Value) {
         let spec = json!({ "resource": { "kind": kind, "id": id }, "desired": desired });
         let record = json!({
@@ -109,7 +109,7 @@ impl World {
         self.cluster.get().map_or("default", |cluster| cluster.namespace.name())
     }
 
-    /// The number of calls that changed something, or tried to.
+    /// The number of changing calls, including failed ones.
     pub(super) async fn changes(&self) -> u64 {
         self.control.requests().await.unwrap().mutating()
     }
@@ -206,7 +206,7 @@ pub(super) fn difference(before: &Value, after: &Value) -> Value {
     Value::Object(difference)
 }
 
-/// The fields of a document that differ from an earlier one; those that are gone are null.
+/// The fields of a document that differ from an earlier one; removed fields are null.
 fn changed(was: &Value, is: &Value) -> Value {
     let differs = |field: &&str| was.get(*field) != is.get(*field);
     let fields = keys(was).chain(keys(is)).filter(differs);
@@ -233,7 +233,7 @@ fn unnamed(document: &Value) -> Value {
     document
 }
 
-/// Removes these ids everywhere, and times.
+/// Removes these ids everywhere, and all times.
 fn without(document: &Value, ids: &[String]) -> Value {
     let is_new = |id: &str| ids.iter().any(|new| new == id);
     match document {

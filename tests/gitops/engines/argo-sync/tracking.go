@@ -1,4 +1,4 @@
-// How Argo CD knows which objects are an application's: by an annotation, by a label, or by both.
+// The marks by which Argo CD finds the objects of an application: an annotation, a label, or both.
 
 package main
 
@@ -10,7 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
-// The methods of tracking, as argocd-cm has them.
+// The methods of tracking, by their names in argocd-cm.
 const (
 	annotation         = "annotation"
 	label              = "label"
@@ -44,7 +44,7 @@ func (tracking *tracking) track(object *unstructured.Unstructured) {
 	}
 }
 
-// tracks tells whether a live object is marked as the application's.
+// tracks returns true if a live object is marked as the application's.
 func (tracking *tracking) tracks(live *unstructured.Unstructured) bool {
 	if tracking.method == label {
 		return live.GetLabels()[instanceLabel] == tracking.application

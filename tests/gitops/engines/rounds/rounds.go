@@ -78,7 +78,7 @@ type report[O any] struct {
 	Error   string `json:"error,omitempty"`
 }
 
-// Run plays rounds until the interval says there is only one, or until a signal ends the process. A round that fails is
+// Run plays one round without an interval, otherwise rounds until a signal ends the process. A round that fails is
 // reported like any other; only a single round makes the program fail.
 func Run[O any](options *Options, round func(context.Context) ([]O, error)) error {
 	if options.Folder == "" || flag.NArg() > 0 {

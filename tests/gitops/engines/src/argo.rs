@@ -15,7 +15,7 @@ use crate::rounds::{Engine, Loop, Round};
 pub struct Argo {
     /// The name of the application.
     pub application: String,
-    /// How its objects are marked.
+    /// The mark on its objects.
     pub tracking: Tracking,
     /// The sync option `ServerSideApply=true`.
     pub server_side: bool,
@@ -40,7 +40,7 @@ impl Default for Argo {
     }
 }
 
-/// How Argo CD marks an application's objects.
+/// The mark that Argo CD sets on an application's objects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Tracking {
     /// The annotation `argocd.argoproj.io/tracking-id`; the default since Argo CD 3.
@@ -75,8 +75,8 @@ pub struct Compared {
     pub name: String,
     /// The result of the comparison, before the round's sync.
     pub sync: SyncStatus,
-    /// The merge patch from the live object to the one that a sync would make. None for an object that is synced, that
-    /// does not exist, or that is a Secret.
+    /// The merge patch from the live object to the synced one. None for an object that is synced, that does not exist,
+    /// or that is a Secret.
     #[serde(default)]
     pub difference: Option<Value>,
     /// The result of the round's sync, if it included the object.
@@ -87,12 +87,12 @@ pub struct Compared {
     pub message: String,
 }
 
-/// Whether an object is as its manifest says.
+/// The result of comparing an object with its manifest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 pub enum SyncStatus {
-    /// It is.
+    /// The object matches its manifest.
     Synced,
-    /// It is not, or it is no longer in the folder.
+    /// The object differs, or it is no longer in the folder.
     OutOfSync,
 }
 
@@ -113,15 +113,15 @@ impl Argo {
     /// Compares the manifests of a folder once, and syncs them if they differ.
     ///
     /// # Errors
-    /// When the engine is not built or cannot run. A sync that failed is in the round.
+    /// If the engine is not built or cannot run. A failed sync is reported in the round.
     pub async fn sync(&self, folder: &Path, kubeconfig: &Path) -> Result<Round<Compared>, Error> {
         self.engine(folder, kubeconfig)?.once().await
     }
 
-    /// Compares and syncs the manifests of a folder again and again, as they are at the start of each round.
+    /// Compares and syncs the manifests of a folder repeatedly, with their content at the start of each round.
     ///
     /// # Errors
-    /// When the engine is not built or cannot be started.
+    /// If the engine is not built or cannot start.
     pub fn sync_loop(&self, folder: &Path, kubeconfig: &Path, interval: Duration) -> Result<Loop<Compared>, Error> {
         self.engine(folder, kubeconfig)?.repeat(interval)
     }

@@ -2,7 +2,7 @@
 
 use std::{fmt, io};
 
-/// Why an engine could not be run, or why its report could not be read.
+/// The reason why an engine could not run, or why its report could not be read.
 #[derive(thiserror::Error)]
 pub enum Error {
     /// The engine was not built or could not be started; the message names the remedy.
@@ -24,7 +24,7 @@ pub enum Error {
         /// Its standard error.
         stderr: String,
     },
-    /// A loop ended by itself.
+    /// A loop ended unexpectedly.
     #[error("{engine} ended; the end of its log:\n{log}")]
     Ended {
         /// The program's name.
@@ -52,7 +52,7 @@ pub enum Error {
     },
 }
 
-/// As its Display, since a test's `unwrap` shows this.
+/// Same as its Display, since a test's `unwrap` shows this.
 impl fmt::Debug for Error {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, formatter)

@@ -58,15 +58,15 @@ impl Flux {
     /// Applies the manifests of a folder once.
     ///
     /// # Errors
-    /// When the engine is not built or cannot run. An apply that failed is in the round.
+    /// If the engine is not built or cannot run. A failed apply is reported in the round.
     pub async fn apply(&self, folder: &Path, kubeconfig: &Path) -> Result<Round<Applied>, Error> {
         self.engine(folder, kubeconfig)?.once().await
     }
 
-    /// Applies the manifests of a folder again and again, as they are at the start of each round.
+    /// Applies the manifests of a folder repeatedly, with their content at the start of each round.
     ///
     /// # Errors
-    /// When the engine is not built or cannot be started.
+    /// If the engine is not built or cannot start.
     pub fn apply_loop(&self, folder: &Path, kubeconfig: &Path, interval: Duration) -> Result<Loop<Applied>, Error> {
         self.engine(folder, kubeconfig)?.repeat(interval)
     }

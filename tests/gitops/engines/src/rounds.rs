@@ -40,7 +40,8 @@ impl Engine {
     pub(crate) fn new(name: &'static str, program: &Path, folder: &Path, kubeconfig: &Path) -> Self {
         let mut command = Command::new(program);
         command.arg("--folder").arg(folder).arg("--kubeconfig").arg(kubeconfig);
-        // Two control planes may get the same port, one after the other: nothing cached of one is true of the other.
+        // Two control planes may get the same port, one after the other, so a cache of the first is wrong for the
+        // second.
         command.env("KUBECACHEDIR", "/dev/null");
         Self { name, command }
     }
@@ -74,7 +75,7 @@ impl Engine {
 
 const REPORT: &str = "report";
 
-/// An engine that plays one round after the other. Dropping it kills the engine.
+/// An engine that plays one round after another. Dropping it kills the engine.
 #[derive(Debug)]
 pub struct Loop<O> {
     engine: &'static str,
@@ -99,7 +100,7 @@ impl<O: DeserializeOwned> Loop<O> {
     /// # Errors
     /// [`Error::Ended`], [`Error::Stalled`] and [`Error::Report`].
     pub async fn next_rounds(&mut self, count: usize) -> Result<Vec<Round<O>>, Error> {
-        // The first round that is reported from now on may have started before.
+        // The first round that is reported after this may have started earlier.
         let skipped = self.rounds()?.len() + 1;
         let mut known = 0;
         let mut progress = Instant::now();

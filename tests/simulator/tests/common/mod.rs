@@ -1,4 +1,4 @@
-//! A small HTTP client that shows everything a test wants to look at: status, headers, body, and how a call failed.
+//! A small HTTP client that shows everything a test asserts on: status, headers, body, and the error of a failed call.
 
 #![allow(dead_code, reason = "each test file uses its part")]
 
@@ -11,7 +11,7 @@ use serde_json::Value;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-/// An answer in full.
+/// A full response.
 #[derive(Debug)]
 pub struct Answer {
     pub status: StatusCode,
@@ -41,12 +41,12 @@ impl Client {
         Self { url: simulator.url(), token: None }
     }
 
-    /// The answer, or how the connection ended.
+    /// Returns the response, or the reason why the connection ended.
     pub async fn try_call(&self, method: &str, path: &str, body: Option<&Value>) -> Result<Answer, String> {
         self.try_send(method, path, &body.map(Value::to_string).unwrap_or_default()).await
     }
 
-    /// The same with any text for a body.
+    /// Same as [`Self::try_call`], with any text as the body.
     pub async fn try_send(&self, method: &str, path: &str, body: &str) -> Result<Answer, String> {
         let authority = self.url.strip_prefix("http://").unwrap();
         let stream = tokio::net::TcpStream::connect(authority).await.map_err(|error| error.to_string())?;
@@ -84,7 +84,7 @@ impl Client {
         self.call("DELETE", path, None).await
     }
 
-    /// Waits for the action that an answer of 201 or 202 is about, and returns its last status.
+    /// Waits for the action in a response of 201 or 202, and returns its last status.
     pub async fn finish(&self, answer: &Answer) -> String {
         let body = answer.json();
         let id = body
@@ -104,7 +104,7 @@ impl Client {
     }
 }
 
-/// The demo's inventory with quick actions and without limits.
+/// The demo's inventory with fast actions and without limits.
 pub fn demo() -> Options {
     Options {
         load: Some(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("fleets/demo.json")),
@@ -114,7 +114,7 @@ pub fn demo() -> Options {
     }
 }
 
-/// Lets what is in progress in the demo come to its end.
+/// Waits for all actions in progress of the demo.
 pub async fn settle() {
     tokio::time::sleep(Duration::from_millis(70)).await;
 }

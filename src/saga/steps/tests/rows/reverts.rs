@@ -1,4 +1,4 @@
-//! Steps that put recorded values back.
+//! Steps that restore recorded values.
 
 use futures::FutureExt;
 use serde_json::{Value, json};
@@ -220,7 +220,7 @@ fn rule(protocol: &str, ports: &str, addresses: &[&str]) -> Value {
     json!({ "protocol": protocol, "ports": ports, "sources": { "addresses": addresses } })
 }
 
-/// A resource with a record of one field, and the parameters to put it back.
+/// A resource with a record of one field, and the parameters that restore it.
 async fn set_up(world: &World, collection: &str, kind: &str, document: Value, field: &str, desired: Value) -> Value {
     world.control.put(collection, document).await.unwrap();
     world.record("web-1", kind, UUID, &json!({ field: desired }));
