@@ -1,6 +1,7 @@
 //! The words of the project: no covered text contains a phrase that tests/readme/words.yaml bans.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -105,7 +106,7 @@ impl Words {
     }
 
     fn faults(&self, file: &str, passages: &[Passage]) -> Vec<String> {
-        let is_code = file.ends_with(".rs");
+        let is_code = Path::new(file).extension().is_some_and(|extension| extension == "rs");
         let openers: Vec<_> = self.openers.iter().chain(self.code_openers.iter().filter(|_| is_code)).collect();
         let phrases: Vec<_> = self.phrases.iter().chain(self.code_phrases.iter().filter(|_| is_code)).collect();
         let mut faults = Vec::new();
