@@ -37,6 +37,36 @@ pub fn hide_text(text: &str) -> String {
     if !is_fingerprint(&text.into()) && looks_secret(text) { fingerprint(&Value::from(text)) } else { text.to_owned() }
 }
 
+/// A message of a third party about a value that it was sent, with the credentials of that value as fingerprints. A message
+/// that contains another credential is replaced as a whole.
+#[must_use]
+pub fn hide_echoes(message: &str, sent: &Value) -> String {
+    let (hidden, mut echoes) = (hide_unknown(sent), Vec::new());
+    echoes_of(sent, &hidden, &mut echoes);
+    hide_text(&echoes.iter().fold(message.to_owned(), |text, (plain, hidden)| text.replace(plain, hidden)))
+}
+
+/// The texts of a value that are hidden, and what stands for them.
+fn echoes_of<'v>(value: &'v Value, hidden: &'v Value, echoes: &mut Vec<(&'v str, &'v str)>) {
+    match (value, hidden) {
+        (Value::String(plain), Value::String(hidden)) if plain != hidden && !plain.is_empty() => {
+            echoes.push((plain, hidden));
+        }
+        (Value::Object(entries), Value::Object(hidden)) => {
+            entries.iter().zip(hidden.values()).for_each(|((_, value), hidden)| echoes_of(value, hidden, echoes));
+        }
+        (Value::Array(items), Value::Array(hidden)) => {
+            items.iter().zip(hidden).for_each(|(item, hidden)| echoes_of(item, hidden, echoes));
+        }
+        // The whole part is a credential.
+        (Value::Object(entries), Value::String(_)) => {
+            entries.values().for_each(|value| echoes_of(value, hidden, echoes));
+        }
+        (Value::Array(items), Value::String(_)) => items.iter().for_each(|item| echoes_of(item, hidden, echoes)),
+        _ => {}
+    }
+}
+
 /// `(secret, sha256:1a2b3c4d)`: equal for equal values, so that a change is visible. The fingerprint of a ciphertext is
 /// marked: `(secret, sha256:1a2b3c4d, encrypted)`.
 #[must_use]
@@ -251,6 +281,20 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn a_message_that_quotes_a_credential_shows_its_fingerprint() {
+        let url = "https://user:CANARY@example.com/x";
+        let sent = json!({"rules": [{"type": url}], "db": {"password": "CANARY"}, "name": "web"});
+        for (message, wanted) in [
+            ("the name \"web\" is taken", "the name \"web\" is taken".to_owned()),
+            ("CANARY is too short", format!("{} is too short", fingerprint(&json!("CANARY")))),
+        ] {
+            assert_eq!(hide_echoes(message, &sent), wanted);
+        }
+        let told = hide_echoes(&format!("{url:?} is not a valid type"), &sent);
+        assert!(!told.contains("CANARY") && told.contains("(secret, sha256:"), "{told}");
+    }
 
     #[test]
     fn credentials_are_hidden_by_name_and_by_look_at_any_depth() {

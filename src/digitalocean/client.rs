@@ -23,6 +23,7 @@ use super::config::{Config, Retries, on_loopback};
 use super::headers::{told, wait};
 use super::kinds::{self, Lane};
 use super::{Error, Path, Verb};
+use crate::comparison::secret::hide_echoes;
 
 /// The pause of all calls after a 429 without a time.
 const UNTOLD_WAIT: Duration = Duration::from_secs(10);
@@ -295,7 +296,13 @@ impl Client {
         let body = self.body(call, response, ERROR_BODY_BYTES, tries).await.unwrap_or_default();
         let said: Said = serde_json::from_slice(&body).unwrap_or_default();
         request_id = request_id.or(said.request_id);
-        let message = said.message.map_or_else(|| "it does not say why".to_owned(), |message| self.clean(&message));
+        let sent = call.change.and_then(|(_, body)| body);
+        // Refusals quote what they were sent.
+        let told = |message: String| match sent {
+            Some(sent) => self.clean(&hide_echoes(&message, sent)),
+            None => self.clean(&message),
+        };
+        let message = said.message.map_or_else(|| "it does not say why".to_owned(), told);
         if let Some(request_id) = request_id.map(|id| self.clean(&id)) {
             // DigitalOcean's support needs the request id.
             tracing::info!(call = doing, status, request_id, why = message, "DigitalOcean refused a call");
