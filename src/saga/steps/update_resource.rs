@@ -12,6 +12,7 @@ use super::{
     reverting::{Before, Given, State, WORKING},
 };
 use crate::{
+    comparison::secret::hide_text,
     digitalocean::{
         Error, FieldSet, IdFormat, Live,
         kinds::RestState,
@@ -323,6 +324,7 @@ fn offer_version(given: &Given, request: &mut Request, slugs: &[String]) -> Resu
     let newest = slugs.iter().filter(is_wanted).max_by_key(|slug| numbers(slug));
     let slug = newest.ok_or_else(|| {
         let offered = if slugs.is_empty() { "none".to_owned() } else { slugs.join(", ") };
+        let wanted = hide_text(&wanted);
         Failure::Permanent(format!("{}: the version {wanted} is not offered; offered versions: {offered}", given.key()))
     })?;
     if let Value::Object(body) = &mut request.body {
@@ -350,7 +352,8 @@ async fn name_certificates(context: &StepContext<'_>, request: &mut Request, nee
     let certificates = needs.certificates(context).await?;
     if let Some(unknown) = names.iter().find(|name| certificates.id_of(name).is_none()) {
         return Err(Failure::Permanent(format!(
-            "there is no certificate {unknown:?} in the account; correct the record"
+            "there is no certificate {:?} in the account; correct the record",
+            hide_text(unknown)
         )));
     }
     each_certificate(&mut request.body, &mut |id| {
