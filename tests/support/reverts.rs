@@ -340,6 +340,7 @@ impl Case {
                 &["features", "networks", "next_backup_window", "backup_policy"]
             }
             ("Droplet", "volumes") => &["volume_ids"],
+            ("Droplet", "disk") => &["disk_info"],
             ("ReservedIP", "droplet_id") => &["droplet", "project_id"],
             ("Registry", _) => &["subscription"],
             _ => &[],
