@@ -158,6 +158,11 @@ pub struct ProvisionedResourceStatus {
     #[schemars(length(max = 1024))]
     pub reason: Option<String>,
 
+    /// No longer written; `metadata.creationTimestamp` is the same time.
+    // An earlier version still does, which needs the definition: an apply of an undeclared field is refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provisioned_at: Option<Time>,
+
     /// The time at which the operator first read the live resource. Missing if it was never seen in this account.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub first_seen_at: Option<Time>,

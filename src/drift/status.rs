@@ -60,6 +60,7 @@ pub fn status(
         drifted_fields_short: column(&fields),
         drifted_fields: fields,
         reason: Some(reason),
+        provisioned_at: None,
         first_seen_at: record.status.first_seen().or(is_seen.then_some(now)).map(Time),
         last_handled_sync_at: handled_sync.or(record.status.last_handled_sync.as_deref()).map(str::to_owned),
         acceptances: standing.iter().map(Stands::in_status).collect(),

@@ -78,9 +78,6 @@ async fn foreign_writes_to_a_status_are_removed() {
     let world = World::new("status").await;
     world.record("web-1", json!({"name": "web-1"})).await;
     world.reaches("pr/web-1", "InSync", "True NoDrift").await;
-    let patch =
-        r#"{"status":{"driftedFields":["theirs"],"openDrifts":7,"driftedFieldsShort":"theirs","reason":"Theirs"}}"#;
-    world.run(&["patch", "pr", "web-1", "--subresource=status", "--type=merge", "-p", patch]).await;
     let own = async || {
         eventually("the operator's own status", || async {
             let columns = "{.status.driftedFields} {.status.openDrifts} {.status.driftedFieldsShort} {.status.reason}";
@@ -91,11 +88,14 @@ async fn foreign_writes_to_a_status_are_removed() {
         })
         .await;
     };
-    own().await;
-    // Also a condition that the operator's own status does not have.
+    // A condition that the operator's own status does not have.
     let patch = r#"[{"op":"add","path":"/status/conditions/-","value":{"type":"Stalled","status":"True",
         "reason":"Theirs","message":"theirs","lastTransitionTime":"2026-01-01T00:00:00Z"}}]"#;
     world.run(&["patch", "pr", "web-1", "--subresource=status", "--type=json", "-p", patch]).await;
+    own().await;
+    let patch =
+        r#"{"status":{"driftedFields":["theirs"],"openDrifts":7,"driftedFieldsShort":"theirs","reason":"Theirs"}}"#;
+    world.run(&["patch", "pr", "web-1", "--subresource=status", "--type=merge", "-p", patch]).await;
     own().await;
     // And what is news later is written all the same.
     world.cloud.change("droplets", DROPLET, json!({"name": "odd"})).await.unwrap();

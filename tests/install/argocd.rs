@@ -15,7 +15,7 @@ use arcadia_operator::{
     drift::{
         index::Index,
         plan::{Compared, Situation},
-        status::status,
+        status::{status, stored},
     },
     kube_ext::{cache::Cache, key::ObjectKey},
     saga::{
@@ -96,7 +96,7 @@ fn drift(status: &Value) -> Drift {
     serde_json::from_value(object).unwrap()
 }
 
-/// The record with the status that the operator writes in this situation.
+/// The record with the status that the operator stores in this situation.
 fn looked_at(situation: &Situation, drifts: &[Drift]) -> ProvisionedResource {
     let (mut record, mut index) = (record(), Index::default());
     index.apply(&record);
@@ -104,7 +104,8 @@ fn looked_at(situation: &Situation, drifts: &[Drift]) -> ProvisionedResource {
         index.apply(drift);
     }
     let entry = index.entry(&ObjectKey::of(&record)).unwrap();
-    record.status = Some(status(&entry, situation, None, Timestamp::UNIX_EPOCH));
+    let status = status(&entry, situation, None, Timestamp::UNIX_EPOCH);
+    record.status = Some(stored(status, &entry.record.status));
     record
 }
 
