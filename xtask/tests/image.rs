@@ -97,7 +97,8 @@ fn holds_one_program_and_the_authorities(image: &Image) {
     assert!(image.printed.contains(&image.manifest_digest), "{}", image.printed);
     assert!(image.printed.contains(&format!("{} bytes compressed", image.compressed)), "{}", image.printed);
     println!("image: {} bytes compressed", image.compressed);
-    assert!(image.compressed < 15_000_000, "{} bytes", image.compressed);
+    // This program is not optimised; that of a release takes about two thirds.
+    assert!(image.compressed < 18_000_000, "{} bytes", image.compressed);
 
     let config = image.config.config().as_ref().unwrap();
     assert_eq!(config.user().as_deref(), Some("65532:65532"));
