@@ -98,7 +98,7 @@ impl Decision {
             return Err(Error::usage("--wait and --dry-run=server exclude each other: nothing would happen"));
         }
         self.drifts.sort_by(|one, other| (&one.namespace, &one.name).cmp(&(&other.namespace, &other.name)));
-        // A plan is asked for to be seen.
+        // A user requests a plan to see it.
         let waits = args.wait || (self.verb == Verb::Plan && !is_dry);
         if args.has_question()
             && self.verb != Verb::Plan
@@ -196,7 +196,7 @@ impl Decision {
     }
 }
 
-/// The saga that reverts a drift; nothing where the user may not read it.
+/// The saga that reverts a drift; none if the user may not read it.
 async fn saga_of(cluster: &Cluster, drift: &DriftView) -> Option<DynamicObject> {
     let name = drift.saga.as_deref().filter(|_| drift.reason == reason::REVERTING)?;
     cluster.find(Noun::Saga, &drift.namespace, name).await.ok().flatten()
@@ -241,7 +241,7 @@ fn needed(drift: &DriftView) -> Allow {
     drift.class.as_ref().and_then(Class::needs).unwrap_or_default()
 }
 
-/// The commands that revert these drifts of one class, each with its effect; none where no revert is possible.
+/// The commands that revert these drifts of one class, each with its effect; none if no revert is possible.
 pub(super) fn revert_commands(drifts: &str, class: Option<&Class>) -> Vec<(String, &'static str)> {
     let (plan, revert) = ("show the plan of a revert", "change the cloud back");
     match class.map(Class::needs) {

@@ -46,7 +46,7 @@ pub fn hide_echoes(message: &str, sent: &Value) -> String {
     hide_text(&echoes.iter().fold(message.to_owned(), |text, (plain, hidden)| text.replace(plain, hidden)))
 }
 
-/// The texts of a value that are hidden, and what stands for them.
+/// The texts of a value that are hidden, and the texts that replace them.
 fn echoes_of<'v>(value: &'v Value, hidden: &'v Value, echoes: &mut Vec<(&'v str, &'v str)>) {
     match (value, hidden) {
         (Value::String(plain), Value::String(hidden)) if plain != hidden && !plain.is_empty() => {

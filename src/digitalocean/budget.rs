@@ -119,8 +119,8 @@ impl Budget {
         Arc::new(Self { limits, state: Mutex::default(), changed: Notify::new() })
     }
 
-    /// Waits until a call may be made, after those of its priority that came before. `lane` names a limit that the path
-    /// has of its own; its calls wait for each other alone.
+    /// Waits until a call may be made, after those of its priority that came before. `lane` names a separate limit
+    /// of the path; its calls wait for each other alone.
     pub(super) async fn acquire(self: &Arc<Self>, priority: Priority, lane: Option<Lane>) -> Permit {
         let place = Place::at_the_end(self, (priority, lane.map(|(name, _)| name)));
         place.is_first().await;
@@ -180,8 +180,8 @@ impl Budget {
         Left { minute, hour, paused: paused.filter(|paused| !paused.is_zero()) }
     }
 
-    /// How many calls sweeps may make in an hour: those of the limit that neither urgent calls nor other users of the
-    /// token made in the last hour.
+    /// The number of calls that sweeps may make in an hour: those of the limit that neither urgent calls nor other
+    /// users of the token made in the last hour.
     pub(super) fn for_sweeps(&self) -> usize {
         let now = Instant::now();
         let mut state = self.state();
@@ -204,7 +204,7 @@ impl Budget {
 }
 
 impl Server {
-    /// The calls in the server's window that this process did not make, of which it made so many.
+    /// The calls in the server's window that this process did not make. This process made `own` calls in it.
     fn others(self, own: usize) -> usize {
         self.limit.saturating_sub(self.remaining).saturating_sub(own)
     }
@@ -319,7 +319,7 @@ impl State {
         Ok(())
     }
 
-    /// How many of the calls before the first answer are still in the server's window, if they were made evenly.
+    /// The number of calls before the first answer that are still in the server's window, if they were made evenly.
     fn left_of_before(&self, now: Instant) -> usize {
         let Some((since, calls)) = self.before else { return 0 };
         let left = HOUR.saturating_sub(now.saturating_duration_since(since));

@@ -113,7 +113,7 @@ impl Client {
         self.shared.config.limits.of_hour(Priority::Sweep)
     }
 
-    /// How many calls sweeps may make in an hour beside all others, by what was made in the last hour.
+    /// The number of calls that sweeps may make in an hour beside all others, by the calls of the last hour.
     pub(super) fn calls_for_sweeps(&self) -> usize {
         self.shared.budget.for_sweeps()
     }

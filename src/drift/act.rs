@@ -88,7 +88,7 @@ impl Executor<'_> {
                 outcome.wrote |= refused.len() < count;
                 for (adoption, error) in refused {
                     failed.insert(adoption.drift.clone());
-                    // An acceptance that stands goes on, and the record names the refusal.
+                    // An acceptance that stands continues, and the record names the refusal.
                     if !adoption.stands {
                         outcome.wrote |= self.wait_if_new(&adoption.drift, waiting(&error.to_string())).await?;
                     }

@@ -20,7 +20,7 @@ use crate::{
 /// The first and the longest pause of a decision after the live resource could not be read.
 const ASK_AGAIN: Backoff = Backoff::new(Duration::from_secs(5), Duration::from_mins(2));
 
-/// How long a record waits for its turn if nobody hands one over.
+/// The time that a record waits for its turn if no other record hands one over.
 const NEXT_TURN: Duration = Duration::from_secs(2);
 
 /// If more records than this have unconfirmed changes, further ones wait for the next list, which confirms all of them

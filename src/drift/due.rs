@@ -62,7 +62,7 @@ pub(super) fn next(past: &Past, sync: &Schedule, detect: Option<&Schedule>, now:
     all.into_iter().flatten().min_by_key(|(at, _)| *at).unwrap_or(distrust)
 }
 
-/// When the next sweep is due, once no sweep is under way.
+/// The time at which the next sweep is due, once no sweep is in progress.
 pub(super) fn next_sync(past: &Past, sync: &Schedule, now: Now) -> Instant {
     match (past.began, past.failed) {
         (None, _) => now.instant,

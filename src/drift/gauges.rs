@@ -30,7 +30,7 @@ pub struct Gauges {
     pub max_age: Duration,
     /// The state of the inventory.
     pub snapshots: Vec<SnapshotInfo>,
-    /// How often each kind is swept.
+    /// The sweep frequency of each kind.
     pub sweeps: Vec<SweepInfo>,
     /// The number of records that are queued or being reconciled.
     pub queued: usize,

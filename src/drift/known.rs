@@ -53,7 +53,7 @@ pub struct KnownDrift {
     pub decided: Decided,
     /// The accepted value went into the record.
     pub is_in_place: bool,
-    /// It said of a decision that this came too late, and dropped all decisions.
+    /// It reported that a decision came too late, and dropped all decisions.
     pub is_answered: bool,
     /// The person who decided, if known.
     pub decided_by: Option<Box<str>>,
@@ -233,7 +233,7 @@ pub struct Decided {
     pub until: Option<Box<str>>,
     /// The reason.
     pub because: Option<Box<str>>,
-    /// Who decided.
+    /// The person who decided.
     pub by: Option<Box<str>>,
 }
 

@@ -1,4 +1,4 @@
-//! How often each kind is swept: as scheduled while the calls of the token suffice, less often otherwise. Pure.
+//! The pace of the sweeps of each kind: as scheduled while the calls of the token suffice, slower otherwise. Pure.
 
 use std::{cmp::Ordering, collections::BTreeMap, time::Duration};
 
@@ -48,7 +48,7 @@ impl Urgency {
 pub enum Reason {
     /// The schedule says so.
     Schedule,
-    /// The list of the kind has a rate limit of its own.
+    /// The list of the kind has a separate rate limit.
     OwnLimit,
     /// The schedule needs more calls than sweeps may make.
     TokenLimit,
@@ -56,21 +56,21 @@ pub enum Reason {
     Shortage,
 }
 
-/// What the sweeps of a kind need.
+/// The needs of the sweeps of a kind.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Need {
     /// The calls of the last sweep; 0 before the first.
     pub(super) calls: usize,
-    /// How long the last sweep took.
+    /// The duration of the last sweep.
     pub(super) took: Duration,
     pub(super) urgency: Urgency,
-    /// The shortest time between two sweeps that a limit of its own allows.
+    /// The shortest time between two sweeps that a separate rate limit of the kind allows.
     pub(super) pause: Duration,
     /// The age from which its inventory gives no verdict.
     pub(super) max_age: Duration,
 }
 
-/// How often a kind is swept.
+/// The pace at which a kind is swept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pace {
     /// The time from the begin of one sweep to the begin of the next.
@@ -87,7 +87,7 @@ impl Pace {
         Self { interval: period, reason: Reason::Schedule, urgency: Urgency::Quiet }
     }
 
-    /// The shortest time from the begin of one sweep to the next, whatever the schedule says.
+    /// The shortest time from the begin of one sweep to the next, regardless of the schedule.
     pub(super) fn pause(self) -> Duration {
         if self.reason == Reason::Schedule { Duration::ZERO } else { self.interval }
     }
@@ -125,7 +125,7 @@ struct Paced {
     interval: f64,
 }
 
-/// How far an interval is stretched.
+/// The limit up to which an interval is stretched.
 #[derive(Clone, Copy, Debug)]
 enum Limit {
     /// As far as the inventory stays young enough.

@@ -2,7 +2,7 @@
 
 use std::{collections::HashSet, sync::Arc};
 
-/// So many texts are kept before the first that nobody uses any more are dropped.
+/// The number of texts that are kept before the first unused ones are dropped.
 const FEW: usize = 1024;
 
 /// Texts of which each is kept once.

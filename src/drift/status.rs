@@ -133,8 +133,8 @@ fn manifest_current(standing: &[Stands<'_>]) -> Claim {
     Claim { kind, status: ConditionStatus::False, reason: reason::ACCEPTANCES_STAND, message }
 }
 
-/// What is stored of a status: each condition that says more than its absence does. `ManifestCurrent` stays once an
-/// acceptance stood, for those who wait for its end.
+/// The stored form of a status: it keeps each condition that says more than its absence does. `ManifestCurrent` stays
+/// once an acceptance stood, for those who wait for its end.
 #[must_use]
 pub fn stored(mut status: ProvisionedResourceStatus, before: &StatusSummary) -> ProvisionedResourceStatus {
     let stays = |kind: &str| kind == conditions::MANIFEST_CURRENT && before.condition(kind).is_some();

@@ -79,7 +79,7 @@ struct Task {
     due: Option<Instant>,
 }
 
-/// What the last sweeps of a kind cost and found.
+/// The cost and the findings of the last sweeps of a kind.
 #[derive(Clone, Copy, Debug, Default)]
 struct LastSweep {
     calls: usize,
@@ -88,12 +88,12 @@ struct LastSweep {
     found_changes: u8,
 }
 
-/// What decides the pace of a kind besides its last sweeps.
+/// The circumstances that decide the pace of a kind, besides its last sweeps.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Circumstances {
     /// Its open drifts.
     pub(super) open_drifts: i64,
-    /// The shortest time between two sweeps that a limit of its own allows.
+    /// The shortest time between two sweeps that a separate rate limit of the kind allows.
     pub(super) pause: Duration,
     /// The age from which its inventory gives no verdict.
     pub(super) max_age: Duration,
@@ -106,7 +106,7 @@ pub struct SweepInfo {
     pub kind: Kind,
     /// The calls of its last sweep; 0 before the first.
     pub calls: usize,
-    /// How often it is swept.
+    /// The pace at which it is swept.
     pub pace: Pace,
     /// The time until its next sweep is due; nothing during one.
     pub due: Option<Duration>,
@@ -204,8 +204,8 @@ impl Sweeps {
         }
     }
 
-    /// Computes the pace of each kind anew, for so many calls in an hour. Returns the kinds that are swept for another
-    /// reason than before.
+    /// Computes the pace of each kind again, for this number of calls in an hour. Returns the kinds whose pace has
+    /// another reason than before.
     pub(super) fn adapt(&self, calls_per_hour: usize, of: impl Fn(Kind) -> Circumstances) -> Vec<SweepInfo> {
         let mut state = self.state();
         let need = |(kind, task): (&Kind, &Task)| {
@@ -234,7 +234,7 @@ impl Sweeps {
         news
     }
 
-    /// How often a kind is swept.
+    /// The pace at which a kind is swept.
     pub(super) fn pace(&self, kind: Kind) -> Pace {
         self.state().kinds.get(&kind).map_or(Pace::scheduled(self.period), |task| task.pace)
     }

@@ -30,7 +30,7 @@ const COUNTED_FOR: Duration = Duration::from_mins(6);
 /// The interval at which idle recorders are dropped.
 const DROP_EVERY: Duration = Duration::from_mins(1);
 /// The maximum number of recorders. Beyond it, the ones that were used last stay: an equal event of the others is created
-/// anew.
+/// again.
 const RECORDERS: usize = 1000;
 
 /// An event about an object.

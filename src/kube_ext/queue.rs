@@ -192,7 +192,7 @@ impl<K: Clone + Eq + Hash + Ord> State<K> {
         first.is_some_and(|first| self.awaited.is_none_or(|awaited| first < awaited))
     }
 
-    /// The time for which the worker waits; nothing where another worker waits already.
+    /// The time for which the worker waits; none if another worker waits already.
     fn await_first(&mut self) -> Option<Instant> {
         if self.is_unattended() {
             self.awaited = self.delayed.first().map(|(due, _)| *due);

@@ -33,7 +33,7 @@ impl<K: DeserializeOwned> Undecoded<K> {
     }
 }
 
-/// The part of an object that is read. The rest is skipped, whatever it is.
+/// The part of an object that is read. The rest is skipped, in any form.
 #[derive(Deserialize)]
 struct Named {
     metadata: Names,

@@ -168,7 +168,7 @@ pub(super) fn with_recent_list<B>(mut request: Request<B>) -> Request<B> {
     request
 }
 
-/// Nothing where the request is for no streamed list.
+/// None if the request is for no streamed list.
 fn recent(uri: &Uri) -> Option<Uri> {
     let query = uri.query().filter(|query| query.contains("sendInitialEvents=true"))?;
     let kept: Vec<_> = query.split('&').filter(|pair| *pair != "resourceVersion=0").collect();

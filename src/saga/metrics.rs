@@ -82,7 +82,7 @@ impl Metrics {
     }
 }
 
-/// Registers the gauges of these sagas, of which so many are queued.
+/// Registers the gauges of these sagas, of which this number is queued.
 pub fn register_gauges(sagas: &Census, queued: usize, now: Timestamp, registry: &mut Registry) {
     let counts = Family::<SagaLabel, Gauge>::default();
     let oldest = Family::<SagaLabel, Seconds>::default();

@@ -221,7 +221,7 @@ async fn every_change_about_a_drift_that_is_over_is_answered() {
     annotate(&world, &drift, &[ACCEPT]).await;
     world.reaches("pr/web-1", "InSync", "True NoDrift").await;
     assert_eq!(world.value(&drift, "{.status.acceptance.mode} {.status.because}").await, "InPlace asked by finance");
-    // Nothing more comes of it, and each change is told so in its own words.
+    // Further changes have no effect, and for each one a specific message reports this.
     annotate(&world, &drift, &["arcadia.cloud/because=asked by nobody"]).await;
     answered(&world, &drift, "status.because keeps the reason").await;
     assert_eq!(world.value(&drift, "{.metadata.annotations} {.status.because}").await, " asked by finance");

@@ -97,7 +97,7 @@ async fn foreign_writes_to_a_status_are_removed() {
         r#"{"status":{"driftedFields":["theirs"],"openDrifts":7,"driftedFieldsShort":"theirs","reason":"Theirs"}}"#;
     world.run(&["patch", "pr", "web-1", "--subresource=status", "--type=merge", "-p", patch]).await;
     own().await;
-    // And what is news later is written all the same.
+    // A later change of the status is still written.
     world.cloud.change("droplets", DROPLET, json!({"name": "odd"})).await.unwrap();
     world.reaches("pr/web-1", "InSync", "False DriftOpen").await;
 }

@@ -242,7 +242,7 @@ async fn a_slow_api_delays_reverts_and_stalls_none() {
     assert_eq!(actions, 3, "shut down, resize, power on");
 }
 
-/// Holds the sagas of reverts at their first look at an action, until the faults are cleared.
+/// Holds the sagas of reverts when they first read an action, until the faults are cleared.
 async fn hold_actions(world: &World) {
     let unseen = Effect::Status { status: 503, retry_after: None, html: false };
     world.cloud.inject(Fault::new("/v2/actions*", unseen)).await.unwrap();

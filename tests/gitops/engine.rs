@@ -75,7 +75,7 @@ impl Engine {
         }
     }
 
-    /// How many records go the same way, so that rounds and records together are a hundred applies of it.
+    /// The number of records that go the same way, so that rounds and records together are a hundred applies of it.
     pub const fn records_alike(self) -> usize {
         100_usize.div_ceil(self.rounds())
     }

@@ -92,7 +92,7 @@ asks_again_once_pruned_by! {
     a_record_that_helm_prunes_and_brings_back_client_side_asks_again: HelmClientSide,
 }
 
-/// What is committed is in sync, and what was only accepted is asked again, on the drifts or in the record.
+/// Committed values are in sync. Values that were only accepted, on the drifts or in the record, need a new decision.
 #[tokio::test]
 async fn a_cluster_that_is_restored_from_git_asks_again_what_was_not_committed() {
     let mut stage = Stage::new("restored").await;

@@ -45,7 +45,7 @@ fn the_daily_commands_of_the_readme_do_what_they_say() {
             if is_revert {
                 change(json!({"tags": ["web"]}));
             } else {
-                // The manifest has the old size, so the question is asked again when acceptances are withdrawn.
+                // The manifest has the old size, so a drift opens again when acceptances are withdrawn.
                 daily.run("kubectl annotate drifts --all arcadia.cloud/accept-");
             }
             let (name, hash) = daily.open(if is_revert { "tags" } else { "size_slug" });

@@ -46,7 +46,7 @@ struct Outcome {
     drifts: &'static [[&'static str; 2]],
     /// The condition `Standing` of the first drift.
     standing: &'static str,
-    /// The reason of the first drift; none where any will do.
+    /// The reason of the first drift; none if any will do.
     reason: Option<&'static str>,
     /// The recorded name.
     desired: &'static str,
@@ -81,7 +81,7 @@ impl Case {
             Self::AcceptStanding | Self::InManifest => 2,
             // Plus the new drift.
             Self::Withdraw | Self::Expire => 3,
-            // One that asks whether the decision was taken back, the saga, the drift twice and the record twice.
+            // The check for a withdrawal of the decision, the saga, the drift twice and the record twice.
             Self::Revert => 6,
             // The annotation of the drift is removed, and the record stays as it is.
             Self::FailToRevert => 5,

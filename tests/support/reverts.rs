@@ -348,7 +348,7 @@ impl Case {
     }
 }
 
-/// What else is in the account: collections and documents.
+/// The other objects of the account: collections and documents.
 pub fn furniture() -> Vec<(&'static str, Value)> {
     vec![
         ("domains", json!({ "name": "example.com" })),

@@ -27,7 +27,7 @@ struct Release {
     url: String,
     /// It has the list of dependencies.
     is_complete: bool,
-    /// Where the test unpacks archives, and builds.
+    /// The folder in which the test unpacks archives, and builds.
     scratch: TempDir,
 }
 

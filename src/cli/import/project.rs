@@ -34,7 +34,7 @@ const TYPES: [(&str, &str); 12] = [
 pub(in crate::cli) struct Members {
     /// The id of the project.
     project: String,
-    /// What it lists, as kinds and ids.
+    /// The members that it lists, as kinds and ids.
     listed: BTreeSet<(&'static str, String)>,
 }
 

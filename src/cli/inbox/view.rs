@@ -177,7 +177,7 @@ fn next(drifts: &[DriftView], groups: &[Group<'_>], top: &DriftView, scope: &Sco
         (format!("kubectl arcadia show {one}{flag}"), "show one drift in full"),
         (format!("kubectl arcadia accept {many}"), "accept the live value"),
     ];
-    // Where a revert does harm, its plan comes first, and names the flag that allows it.
+    // If a revert does harm, its plan comes first, and names the flag that allows it.
     let revert = decide::revert_commands(&many, top.class.as_ref()).into_iter().next();
     for (command, what) in decisions.into_iter().chain(revert) {
         table.row([command, paint.dim(what)]);

@@ -242,7 +242,7 @@ fn reported(report: &Result<Report, String>, found: &Found) -> Vec<Check> {
     checks
 }
 
-/// How often a kind is swept, where that is not as scheduled.
+/// The sweep frequency of a kind, if it differs from the schedule.
 fn pace(sweep: &KindReport, now: jiff::Timestamp) -> Option<Pace> {
     let (interval, reason) = sweep.interval.as_ref()?;
     let (interval, scheduled) = (age_of(*interval, now), age_of(sweep.scheduled?, now));
@@ -274,7 +274,7 @@ fn pace(sweep: &KindReport, now: jiff::Timestamp) -> Option<Pace> {
     Some(pace)
 }
 
-/// How often a kind is swept, as a finding.
+/// The sweep frequency of a kind, as a finding.
 struct Pace {
     text: String,
     state: State,
@@ -706,7 +706,7 @@ mod tests {
         let next = |subject: &str| of(subject)[0].next.clone().unwrap();
         assert!(next("Your rights").contains("kubectl create clusterrolebinding arcadia-viewer"), "{checks:?}");
         assert!(next("Policies").contains("admissionPolicies.create=true"), "{checks:?}");
-        // Whatever needs a person comes with a command.
+        // Every check that needs a person comes with a command.
         assert!(checks.iter().all(|check| check.state != State::Problem || check.next.is_some()), "{checks:?}");
     }
 }

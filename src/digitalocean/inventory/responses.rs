@@ -52,7 +52,7 @@ pub(super) struct Responses {
 /// The document that responses make together.
 #[derive(Clone, Debug)]
 struct Shown {
-    /// Where it is not the text of the newest response.
+    /// The text of the document; none if it is the text of the newest response.
     merged: Option<Box<Text>>,
     unread: Arc<[Unread]>,
     is_confirmed: bool,

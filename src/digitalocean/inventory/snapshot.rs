@@ -76,7 +76,7 @@ pub(super) struct Snapshot {
     pub(super) certificates: certificates::KnownCertificates,
     /// Unrecorded rows of the last lists.
     pub(super) spare: Spare,
-    /// What its rows are packed against.
+    /// The examples that its rows are packed against.
     pub(super) examples: Examples,
     /// The number of unrecorded resources in the last complete lists; none without such lists.
     pub(super) unrecorded: Option<usize>,
@@ -201,7 +201,7 @@ impl Inventory {
         self.kinds().get(&kind).is_some_and(|snapshot| snapshot.listed_at.is_some())
     }
 
-    /// How many calls sweeps may make in an hour beside all others, by what was made in the last hour.
+    /// The number of calls that sweeps may make in an hour beside all others, by the calls of the last hour.
     #[must_use]
     pub fn calls_for_sweeps(&self) -> usize {
         self.0.client.calls_for_sweeps()

@@ -57,7 +57,7 @@ pub(super) struct Stage {
     pub(super) takes_all: Option<FieldSet>,
     /// Its other rows.
     pub(super) spare: Spare,
-    /// What its rows are packed against.
+    /// The examples that its rows are packed against.
     pub(super) examples: Examples,
 }
 

@@ -107,7 +107,7 @@ impl Inventory {
         }
         snapshot.examples = examples;
         snapshot.pages = listed.pages;
-        // What a parent shows is recorded with the parent.
+        // A resource that its parent shows is recorded with the parent.
         let counts = unread.error.is_none() && !kind.is_shown_in_parent();
         snapshot.unrecorded = counts.then(|| spare.unrecorded());
         snapshot.spare = spare.listed(started);
@@ -251,7 +251,7 @@ impl Inventory {
         for Again { id, fields, shown, since } in again {
             let is_as_it_was = |entry: &&mut Entry| entry.at == since;
             let Some(entry) = snapshot.resources.get_mut(&id).filter(is_as_it_was) else {
-                // Asked for directly, or forgotten, since its knowledge was read.
+                // Requested directly, or forgotten, since its knowledge was read.
                 let known = Known::Present(Arc::new(shown.listed_again(started)));
                 entries.push(Found { id, fields, entry: Entry::new(known, started) });
                 continue;
@@ -267,7 +267,7 @@ impl Inventory {
                 changed.push(id);
             }
         }
-        // What could not be read stays, and ages.
+        // An entry that could not be read stays, and ages.
         let mut aging = HashSet::new();
         for Found { id, entry, .. } in entries {
             if entry.at < started {
@@ -295,7 +295,7 @@ impl Inventory {
                 }
             }
         }
-        // The others are not recorded any more, unless they were recorded and asked for since the list was begun.
+        // The others are not recorded any more, unless they were recorded and requested since the list started.
         snapshot.resources.retain(|id, entry| entry.at >= started || aging.contains(id));
         snapshot.listed_at = Some(started);
         snapshot.last_error = None;
@@ -307,13 +307,13 @@ impl Inventory {
 struct Again {
     id: Arc<str>,
     fields: FieldSet,
-    /// What was known of it before.
+    /// The earlier knowledge about it.
     shown: Arc<Responses>,
     /// The time of that.
     since: Instant,
 }
 
-/// What the lists confirmed as it was, and the knowledge about the others.
+/// The resources that the lists confirmed as unchanged, and the knowledge about the others.
 fn sort(
     kind: Kind,
     rows: HashMap<Arc<str>, Staged>,

@@ -33,7 +33,7 @@ impl Examples {
 /// A packed text. Clones share it.
 #[derive(Clone)]
 pub(super) struct Text {
-    /// What it is packed against.
+    /// The example that it is packed against.
     example: Arc<str>,
     bytes: Arc<[u8]>,
 }

@@ -180,8 +180,8 @@ impl Planner<'_> {
         }
     }
 
-    /// The acceptances that stand go into a record whose policy wants its accepted values there. One with an end stays on
-    /// its drift, and so does one whose live value moved on: that is a question of its own.
+    /// Moves the acceptances that stand into a record whose policy wants its accepted values there. An acceptance with
+    /// an end stays on its drift. An acceptance whose live value changed also stays: the change is a separate question.
     pub(super) fn move_in_place(&mut self, recorded: &Recorded<'_>, findings: &Findings<'_>, drifts: &[KnownDrift]) {
         if recorded.accept != AcceptPolicy::InPlace {
             return;

@@ -31,9 +31,9 @@ enum Happening {
     Explain(usize, u8),
     /// A user changes `spec.drift.accept` of the record.
     Policy(u8),
-    /// Somebody removes the decision from a drift in any phase.
+    /// A user removes the decision from a drift in any phase.
     Withdraw(usize),
-    /// Somebody changes the decision behind an acceptance that stands.
+    /// A user changes the decision behind an acceptance that stands.
     ChangeDecision(usize, u8),
     /// This many minutes pass.
     Pass(u8),

@@ -13,7 +13,7 @@ fn acceptances_move_into_a_record_whose_policy_becomes_in_place() {
     let [Write::Adopt { adoptions, .. }, end] = &writes[..] else { panic!("{writes:?}") };
     assert_eq!((adoptions[0].value.clone(), adoptions[0].stands), (json!("web-1"), true));
     assert_eq!(*end, ended("name-1", Ending::InRecord));
-    // A crash between the two writes does not change the reason, whatever the manifest or a person does meanwhile.
+    // A crash between the two writes does not change the reason, even if the manifest or a person acts meanwhile.
     for (desired, is_withdrawn) in [(None, false), (Some("web-3"), false), (None, true)] {
         let mut world = world.clone();
         world.write(&writes[0]);

@@ -305,7 +305,7 @@ fn a_decision_that_is_removed_before_the_saga_begins_is_withdrawn() {
     let writes = world.settle();
     assert!(matches!(&writes[..], [Write::CancelRevert { .. }, Write::Await { .. }]), "{writes:?}");
     assert!(world.drift("name-1").is_open());
-    // It can be decided anew.
+    // It can be decided again.
     world.revert("name-1", "true");
     assert!(matches!(&world.settle()[..], [Write::Revert { .. }, Write::Follow { .. }]));
     // Even if the drift does not name the saga yet.

@@ -281,7 +281,7 @@ fn every_decision_in_every_phase_is_answered() {
         }
         // A decision that was carried out is not processed again.
         assert_eq!(over(why).settle(), []);
-        // Nor is the rest of one that was withdrawn. Any other change comes too late, and is said once.
+        // Nor is the rest of one that was withdrawn. Any other change comes too late, and is reported once.
         for (change, answer) in [("because", "status.because keeps"), ("removed", "nothing is left to withdraw")] {
             let mut world = over(why);
             let drift = world.drift("name-1");

@@ -277,7 +277,7 @@ impl World {
             Write::End { drift, why } => {
                 let drift = self.drift(&drift);
                 drift.standing = None;
-                // The conditions are written anew.
+                // The conditions are written again.
                 (drift.is_answered, drift.is_in_place) = (false, why == Ending::InRecord);
                 if why == Ending::Withdrawn {
                     drift.decided.decision = Some("".into());

@@ -174,14 +174,14 @@ fn nothing_is_stored_that_says_nothing_unless_others_wrote_it() {
     assert_eq!(kinds(&in_sync, &Value::Null), ["Ready", "InSync"]);
     let stalled = status_of(Situation::NeverSeen);
     assert_eq!(kinds(&stalled, &Value::Null), ["Ready", "InSync", "Stalled"]);
-    // Once an acceptance stood, its end is told.
+    // Once an acceptance stood, its end is reported.
     let mut stood = serde_json::to_value(&in_sync).unwrap();
     assert_eq!(kinds(&in_sync, &stood), ["Ready", "InSync", "ManifestCurrent"]);
     stood["conditions"][2]["status"] = json!("False");
     let known = entry(&stood, &[]);
     assert!(!known.record.status.says(&in_sync), "its end is news");
 
-    // What an earlier version stored, or nothing at all, says the same as all conditions do.
+    // Conditions that an earlier version stored, or no conditions at all, say the same as all conditions do.
     let mut earlier = serde_json::to_value(&in_sync).unwrap();
     for condition in earlier["conditions"].as_array_mut().unwrap().iter_mut().skip(2) {
         condition["message"] = json!("");

@@ -31,7 +31,7 @@ pub struct Output {
     approved_at: Time,
 }
 
-/// A message of a user as a sentence of its own, before another one.
+/// A message of a user as a separate sentence, before another one.
 fn sentence(message: &str) -> String {
     let end = if message.ends_with(['.', '?', '!', ':']) { " " } else { ". " };
     format!("{message}{end}")

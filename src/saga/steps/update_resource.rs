@@ -128,7 +128,7 @@ impl Step for UpdateResource {
     }
 }
 
-/// Reads the resource and makes the next call. None where something else had to be read after the document.
+/// Reads the resource and makes the next call. None if something else had to be read after the document.
 async fn put_back(
     context: &StepContext<'_>,
     given: &Given,
@@ -165,7 +165,7 @@ async fn put_back(
     Ok(Some(Progress::NotYet { again: SOON, why: format!("waiting until {} shows the change", given.key()) }))
 }
 
-/// Reads the resource and makes the next call that restores the earlier value. None where something else had to be read
+/// Reads the resource and makes the next call that restores the earlier value. None if something else had to be read
 /// after the document.
 async fn put_away(
     context: &StepContext<'_>,

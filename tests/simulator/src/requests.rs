@@ -19,7 +19,7 @@ pub struct Requests {
     pub latest: VecDeque<String>,
 }
 
-/// How many of the latest calls are kept.
+/// The number of latest calls that are kept.
 const LATEST: usize = 200;
 
 impl Requests {

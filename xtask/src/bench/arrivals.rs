@@ -167,7 +167,7 @@ pub(super) fn is_in_sync(record: &Value) -> bool {
     is_true(record, "InSync")
 }
 
-/// Whether a record's status says that it was compared, and is not to be compared anew.
+/// Whether a record's status says that it was compared, and is not to be compared again.
 pub(super) fn is_compared(record: &Value) -> bool {
     is_true(record, "Ready")
 }

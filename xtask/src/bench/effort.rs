@@ -1,19 +1,19 @@
-//! How much a benchmark repeats: enough to be measured, or just enough to see that it works.
+//! The repetitions of a benchmark: enough to be measured, or just enough to see that it works.
 
 use std::time::Duration;
 
-/// How much a benchmark repeats.
+/// The repetitions of a benchmark.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Effort {
     /// The shortest time between two sweeps.
     pub(super) interval: Duration,
-    /// How many sweeps without news are measured.
+    /// The number of sweeps without news that are measured.
     pub(super) sweeps: u32,
-    /// How many rounds of drifting and returning; the first one counts for no median.
+    /// The number of rounds of drifting and returning; the first one counts for no median.
     pub(super) rounds: u32,
-    /// How often a start, and an answer of the command line, is measured.
+    /// The number of times that a start, and an answer of the command line, is measured.
     pub(super) repeats: u32,
-    /// How long the operator is watched doing nothing.
+    /// The time for which the operator is watched while it does nothing.
     pub(super) idle: Duration,
     /// After this time a client does not use an idle connection any more.
     pub(super) connections_last: Duration,

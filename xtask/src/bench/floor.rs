@@ -50,7 +50,7 @@ pub(super) enum Job {
     Revert {
         /// The number of the first record.
         from: usize,
-        /// How many.
+        /// The number of records.
         count: usize,
     },
     /// A job about sagas.

@@ -1,4 +1,4 @@
-//! What the floor's process does about reverts: the calls and writes that one takes, in their order. It decides nothing.
+//! The work of the floor's process on reverts: the calls and writes that one takes, in their order. It decides nothing.
 
 use arcadia_operator::api::saga::{FINALIZER, SagaSpec, SagaStatus, StepStatus, Values};
 use arcadia_operator::api::{OPERATOR, Saga};

@@ -89,7 +89,7 @@ pub(crate) struct Sagas {
 /// How to measure reverts.
 #[derive(Args)]
 pub(crate) struct Reverts {
-    /// How many drifts are reverted
+    /// The number of drifts that are reverted
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(2..))]
     reverts: u32,
     #[command(flatten)]
@@ -112,7 +112,7 @@ pub(crate) struct Cli {
 /// How to measure starts.
 #[derive(Args)]
 pub(crate) struct Start {
-    /// How many droplets there are, each of them recorded
+    /// The number of droplets, all recorded
     #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..))]
     resources: u32,
     /// Use an API server that does not stream lists, as before Kubernetes 1.34
@@ -125,7 +125,7 @@ pub(crate) struct Start {
 /// How to soak.
 #[derive(Args)]
 pub(crate) struct Soak {
-    /// How long
+    /// The length of the soak, in minutes
     #[arg(long, value_name = "N", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..))]
     minutes: u64,
     #[command(flatten)]

@@ -33,7 +33,7 @@ pub(super) enum Subject {
     },
     /// Reverts.
     Reverts {
-        /// How many drifts are reverted.
+        /// The number of drifts that are reverted.
         reverts: u32,
     },
     /// The command line of users.
@@ -45,16 +45,16 @@ pub(super) enum Subject {
     },
     /// Starts and takeovers.
     Start {
-        /// How many droplets there are, all recorded.
+        /// The number of droplets, all recorded.
         resources: u32,
         /// Whether the API server streams lists.
         streams_lists: bool,
     },
     /// Everything at once, for long.
     Soak {
-        /// How many droplets there are, all recorded.
+        /// The number of droplets, all recorded.
         resources: u32,
-        /// How long.
+        /// The length of the soak, in seconds.
         seconds: u64,
     },
     /// Sagas.
@@ -178,7 +178,7 @@ impl Report {
         fs::write(file, json + "\n").map_err(Error::system(format!("write {}", file.display())))
     }
 
-    /// What is not as wanted; only the exact counts, or all.
+    /// The rows that are not as wanted: only those of exact counts, or all.
     pub(super) fn unmet(&self, only_counts: bool) -> Vec<String> {
         let counts = |row: &&Row| !only_counts || matches!(row.wanted, Some(Wanted::Exactly(_)));
         let unmet = self.rows.iter().filter(|row| row.met == Some(false)).filter(counts);

@@ -1,4 +1,4 @@
-//! (c) Sagas that are finished, and sagas that wait: what they cost while nothing happens.
+//! (c) Sagas that are finished, and sagas that wait: their cost while nothing happens.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -18,12 +18,12 @@ use crate::Error;
 const PHASE: &str = "(c) sagas at rest";
 /// A sweep now and then: none is measured here.
 const SYNC_INTERVAL: Duration = Duration::from_hours(1);
-/// How many there are for each saga of the other phases.
+/// The number of finished sagas, and of waiting ones, for each saga of the other phases.
 const FINISHED: u32 = 10;
 const WAITING: u32 = 5;
 /// The memory that 10,000 finished sagas may take, in MiB.
 const FINISHED_MIB: f64 = 10.0;
-/// How long the operator is watched, as a multiple of the idle time.
+/// The time for which the operator is watched, as a multiple of the idle time.
 const WATCHED: u32 = 5;
 
 /// Measures the memory of finished sagas, and what waiting ones cost.

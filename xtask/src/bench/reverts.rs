@@ -21,10 +21,10 @@ fn sync_interval(effort: Effort) -> Duration {
     effort.interval * 2
 }
 
-/// Measures so many reverts.
+/// Measures this number of reverts.
 pub(super) async fn measure(cluster: &Cluster, program: &Path, reverts: u32, effort: Effort) -> Result<Report, Error> {
     let mut report = Report::new(Subject::Reverts { reverts });
-    // The floor has droplets of its own.
+    // The floor has separate droplets.
     let mut stage = Stage::start(cluster, reverts.saturating_mul(2), effort).await?;
     stage.resources = reverts;
     stage.record_all().await?;

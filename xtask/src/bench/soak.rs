@@ -1,5 +1,5 @@
 //! Everything at once, for long: records come and go, resources change, drifts are decided, sagas run, the operator is
-//! killed, and the API server and the cloud go away for a while. What grows meanwhile is a leak.
+//! killed, and the API server and the cloud go away for a while. Anything that grows meanwhile is a leak.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -29,10 +29,10 @@ const GIVE_UP: Duration = Duration::from_secs(5);
 const SAMPLE: u32 = 5;
 const CLOUD_AWAY: u32 = 60;
 const API_SERVER_AWAY: u32 = 90;
-/// How many finished sagas are kept.
+/// The number of finished sagas that are kept.
 const SAGAS: usize = 100;
 
-/// What may grow by itself between the first and the last third: a share, and an amount.
+/// The normal growth that is allowed between the first and the last third: a share, and an amount.
 const MEMORY_GROWS: f64 = 1.1;
 const MEMORY_MIB: f64 = 4.0;
 const MORE: f64 = 10.0;
@@ -41,7 +41,7 @@ const PHASE: &str = "what grew: median of the first third | of the last third";
 const DONE: &str = "what was done";
 const LATENCY: &str = "from creation to Succeeded, sagas of two steps";
 
-/// What a process holds at one moment.
+/// The resources that a process holds at one moment.
 #[derive(Clone, Copy, Debug)]
 struct Sample {
     resident: f64,
@@ -51,7 +51,7 @@ struct Sample {
     queued: f64,
 }
 
-/// What was done so far.
+/// The counts of actions and outages so far.
 #[derive(Clone, Copy, Debug, Default)]
 struct Count {
     changes: u32,
@@ -124,7 +124,7 @@ impl<'s> Soak<'s> {
 
     async fn tick(&mut self, tick: u32, ticks: u32) -> Result<(), Error> {
         self.operator.check()?;
-        // Killed once, early: what the process holds afterwards is compared with itself.
+        // Kills the operator once, early: samples of the new process are compared only with each other.
         if tick == ticks / 6 {
             let operator = run(self.program, self.stage)?;
             std::mem::replace(&mut self.operator, operator).kill();
@@ -191,7 +191,7 @@ impl<'s> Soak<'s> {
         Ok(())
     }
 
-    /// Deletes a record and records its droplet anew.
+    /// Deletes a record and records its droplet again.
     async fn churn(&mut self, number: u32) -> Result<(), Error> {
         let record = objects::record(number);
         let name = record.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default();
@@ -243,7 +243,7 @@ impl<'s> Soak<'s> {
         }
     }
 
-    /// How many records are Unknown, and how many sagas run.
+    /// The number of records that are Unknown, plus the number of sagas that run.
     async fn left(&self) -> Result<usize, Error> {
         let records = self.records.list(&ListParams::default()).await.map_err(failed("list the records"))?;
         let sagas = self.sagas.list(&ListParams::default()).await.map_err(failed("list the sagas"))?;

@@ -53,7 +53,7 @@ pub(super) struct Stage {
     pub(super) floor_records: Namespace,
     /// The number of droplets and records.
     pub(super) resources: u32,
-    /// How much is repeated.
+    /// The repetitions of the benchmark.
     pub(super) effort: Effort,
     /// The cluster.
     pub(super) control_plane: Cluster,
@@ -141,7 +141,7 @@ impl Stage {
         Ok(())
     }
 
-    /// Takes a tag from the first droplets, behind everyone's back.
+    /// Removes a tag from the first droplets outside the operator.
     pub(super) async fn untag(&self, count: u32) -> Result<(), Error> {
         for number in 0..count {
             self.cloud.change("droplets", &objects::droplet(number), json!({ "tags": ["web"] })).await?;
@@ -149,7 +149,7 @@ impl Stage {
         Ok(())
     }
 
-    /// Resizes one droplet, behind everyone's back.
+    /// Resizes one droplet outside the operator.
     pub(super) async fn resize_one(&self, number: u32, size: &str) -> Result<(), Error> {
         let changed = self.cloud.change("droplets", &objects::droplet(number), json!({ "size_slug": size })).await;
         Ok(changed.map(drop)?)

@@ -1,4 +1,4 @@
-//! Starts and takeovers: how long a process takes until it knows all stored objects, and until it acts on a change.
+//! Starts and takeovers: the time until a process knows all stored objects, and the time until it acts on a change.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -22,7 +22,7 @@ pub(crate) const PEAK: &str = "peak memory of a start, median";
 const ALONE: &str = "(d) a change while nobody led";
 const TAKEOVER: &str = "(e) the leader dies; a standby takes over";
 
-/// The time after which another replica may acquire the lease of one that died, and that within which it tries again.
+/// The time after which another replica may acquire the lease of one that died, and that within which it retries.
 const LEASE_SECONDS: f64 = 10.0;
 const TRY_SECONDS: f64 = 1.0;
 /// Creations of drifts take a moment more.
@@ -107,7 +107,7 @@ async fn copy_records(stage: &Stage, from: u32, to: u32) -> Result<(), Error> {
     parallel::each(parallel::WORKERS, (from..to).collect(), store).await
 }
 
-/// What one start took.
+/// The time, CPU and memory of one start, and the time of the floor.
 struct Start {
     known: f64,
     ready: f64,

@@ -1,4 +1,4 @@
-//! What a record costs the API server: the bytes that it stores, and its memory.
+//! The cost of a record for the API server: the bytes that it stores, and its memory.
 
 use kube::api::{Api, DynamicObject, ListParams};
 
@@ -8,7 +8,7 @@ use super::{failed, float, objects};
 use crate::Error;
 
 const PHASE: &str = "stored";
-/// How many records are looked at: they are alike.
+/// The number of records that are checked: they are alike.
 const LOOKED_AT: u32 = 200;
 
 /// The bytes of a stored record, and those of them that say who owns which field.
