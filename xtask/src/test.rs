@@ -21,7 +21,7 @@ const THREADS: &str = "RUST_TEST_THREADS";
 const PROGRAMS: usize = 2;
 
 /// The slowest test programs. They start first, so that the run does not end with one of them alone.
-const LONGEST: [&str; 3] = ["image", "gitops", "end_to_end"];
+const LONGEST: [&str; 4] = ["end_to_end", "sagas", "gitops", "image"];
 
 /// Prepares the programs of tests. Then runs all tests, or those that `arguments` of `cargo test` select.
 pub(crate) fn run(arguments: &[String]) -> Result<(), Error> {
@@ -95,8 +95,11 @@ fn selections() -> Result<VecDeque<Vec<String>>, Error> {
         .filter_map(|target| target.get("name")?.as_str())
         .collect();
     names.sort_by_key(|name| LONGEST.iter().position(|longest| longest == name).unwrap_or(LONGEST.len()));
-    let programs = names.into_iter().map(|name| vec!["--test".to_owned(), name.to_owned()]);
-    Ok(programs.chain([vec!["--lib".to_owned(), "--bins".to_owned()], vec!["--doc".to_owned()]]).collect())
+    let mut selections: VecDeque<_> =
+        names.into_iter().map(|name| vec!["--test".to_owned(), name.to_owned()]).collect();
+    selections.insert(LONGEST.len().min(selections.len()), vec!["--lib".to_owned(), "--bins".to_owned()]);
+    selections.push_back(vec!["--doc".to_owned()]);
+    Ok(selections)
 }
 
 fn list<'a>(value: &'a Value, key: &str) -> impl Iterator<Item = &'a Value> {
