@@ -243,7 +243,8 @@ mod tests {
                         "resourceVersion": "7", "annotations": { "k8s.io/initial-events-end": "true" } } });
                     let gone = json!({ "kind": "Status", "code": 410, "message": "too old", "reason": "Expired" });
                     let events = [("ADDED", &object), ("BOOKMARK", &end), ("ERROR", &gone)];
-                    let line = |(kind, object)| json!({ "type": kind, "object": object }).to_string() + "\n";
+                    // In the order of the API server.
+                    let line = |(kind, object)| format!("{{\"type\":\"{kind}\",\"object\":{object}}}\n");
                     (200, events.map(line).concat())
                 } else if query.contains("sendInitialEvents") {
                     let message =
