@@ -154,6 +154,8 @@ async fn decisions_in_quick_succession_end_in_an_explained_state() {
         .await;
         world.cloud.change("droplets", DROPLET, json!({"name": "web-1"})).await.unwrap();
         world.record("web-1", json!({"name": "web-1", "tags": ["web", "prod"]})).await;
+        // The state of before may look the same: it is compared again.
+        world.sync("web-1").await;
         world.reaches("pr/web-1", "InSync", "True NoDrift").await;
     }
     let tags = world.cloud.get("droplets", DROPLET).await.unwrap().unwrap()["tags"].clone();

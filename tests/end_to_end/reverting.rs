@@ -284,20 +284,27 @@ async fn a_desired_value_that_changes_before_its_revert_begins_cancels_the_saga(
     let saga = format!("saga/{}", world.value(&drift, "{.status.sagaRef.name}").await);
     world.reaches(&saga, "Succeeded", "Unknown WaitingForAnother").await;
     assert_eq!(world.value(&drift, "{.status.decision} {.status.decidedBy}").await, "true kubectl-annotate");
-    // The decision stays as it is: the saga is what can be stopped.
-    for change in ["arcadia.cloud/revert-", "arcadia.cloud/revert=allow-data-loss"] {
-        world.run(&["annotate", "--overwrite", &drift, change]).await;
-        eventually("the decision as it was", || async {
-            let message = world.message(&drift, "DecisionApplied").await;
-            let decision = world.value(&drift, "{.metadata.annotations.arcadia\\.cloud/revert}").await;
-            let is_answered = message.contains("set spec.cancelRequested of the saga");
-            if is_answered && decision == "true" { Ok(()) } else { Err(format!("{decision}: {message}")) }
-        })
-        .await;
-    }
+    // Another decision does not replace it: only the saga can be stopped.
+    world.run(&["annotate", "--overwrite", &drift, "arcadia.cloud/revert=allow-data-loss"]).await;
+    eventually("the decision as it was", || async {
+        let message = world.message(&drift, "DecisionApplied").await;
+        let decision = world.value(&drift, "{.metadata.annotations.arcadia\\.cloud/revert}").await;
+        let is_answered = message.contains("set spec.cancelRequested of the saga");
+        if is_answered && decision == "true" { Ok(()) } else { Err(format!("{decision}: {message}")) }
+    })
+    .await;
     world.record("web-1", json!({"name": "web-2"})).await;
     world.has_drifts(&[["name", "web-1", "odd", "Stale"], ["name", "web-2", "odd", "Open"]]).await;
     world.reaches(&saga, "Succeeded", "False Cancelled").await;
+
+    // A decision that is removed while its saga waits is withdrawn.
+    let drift = format!("drift/{}", world.open_drift().await);
+    world.run(&["annotate", &drift, "arcadia.cloud/revert=true"]).await;
+    world.reaches(&drift, "Resolved", "False Reverting").await;
+    let saga = format!("saga/{}", world.value(&drift, "{.status.sagaRef.name}").await);
+    world.run(&["annotate", &drift, "arcadia.cloud/revert-"]).await;
+    world.reaches(&saga, "Succeeded", "False Cancelled").await;
+    world.reaches(&drift, "Resolved", "False AwaitingDecision").await;
     assert_eq!(live(&world).await["name"], "odd");
 }
 

@@ -251,7 +251,7 @@ impl World {
 
     /// A value of an object, by the `JSONPath` of kubectl.
     pub async fn value(&self, object: &str, path: &str) -> String {
-        objects::print(&self.get(object).await, path)
+        objects::print(&self.get(object).await, path).trim_end().to_owned()
     }
 
     /// One condition of an object: status and reason.

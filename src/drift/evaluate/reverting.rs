@@ -101,7 +101,7 @@ impl Planner<'_> {
             if self.follow_revert(drift, saga, effective, seen) {
                 running = Some(saga.name.to_string());
                 if drift.reverting.is_some() {
-                    self.keep_to_revert(drift, &saga.name);
+                    self.keep_to_revert(drift, saga);
                 }
             }
         }
@@ -119,12 +119,17 @@ impl Planner<'_> {
     }
 
     /// The annotations of a drift that a saga reverts may have been changed: only the saga itself can be stopped.
-    fn keep_to_revert(&mut self, drift: &KnownDrift, saga: &str) {
+    fn keep_to_revert(&mut self, drift: &KnownDrift, saga: &RevertSaga) {
         if drift.accept.is_some() || drift.accept_until.is_some() {
             return self.restore(drift, "a saga reverts this Drift; to accept the live value, cancel the saga first");
         }
         // Earlier versions did not write the decision before its end.
         let Some(decision) = &drift.decided.decision else { return };
+        if drift.revert.is_none() && (saga.phase == SagaPhase::Pending || saga.is_cancelled) {
+            // A withdrawal: the saga is cancelled before its first step.
+            return;
+        }
+        let saga = &saga.name;
         if drift.revert.as_ref() != Some(decision) {
             let message =
                 format!("saga {saga} reverts this Drift already; to stop it, set spec.cancelRequested of the saga");

@@ -41,7 +41,7 @@ async fn people_have_the_rights_of_their_role_and_refusals_name_the_missing_verb
         let checked =
             "jsonpath={range .items[*]}{.status.observedGeneration}{.status.typeChecking.expressionWarnings}{end}";
         let checked = team.kubectl.run(&["get", "validatingadmissionpolicies", "-o", checked]).await.unwrap();
-        if checked == "111111" { Ok(()) } else { Err(checked) }
+        if checked == "1111111" { Ok(()) } else { Err(checked) }
     })
     .await;
     team.a_decision_at_create_is_refused_for_its_own_sake().await;
