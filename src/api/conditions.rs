@@ -46,7 +46,7 @@ conditions! {
             "not known at the moment";
     }
     MANIFEST_CURRENT = "ManifestCurrent" {
-        record: "no acceptance stands any more; without this condition none ever stood",
+        record: "no acceptance stands",
             "an accepted value stands in for what a manifest declares; the message names each field with both values",
             "";
     }

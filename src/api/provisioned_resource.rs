@@ -56,7 +56,7 @@ use super::{
         type_ = "string",
         json_path = ".status.conditions[?(@.type=='ManifestCurrent')].status",
         priority = 1,
-        description = "False while an accepted value stands in for what a manifest declares, empty if none ever did"
+        description = "False while an accepted value stands in for what a manifest declares"
     ),
     printcolumn(name = "Version", type_ = "integer", json_path = ".metadata.generation", priority = 1),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
@@ -176,7 +176,7 @@ pub struct ProvisionedResourceStatus {
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["field"]))]
     pub acceptances: Vec<StandingAcceptance>,
 
-    /// `Ready` and `InSync`; `Reconciling` and `Stalled` while they are True; `ManifestCurrent` once an acceptance stood.
+    /// `Ready`, `InSync` and `ManifestCurrent`; `Reconciling` and `Stalled` while they are True.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "schema::conditions")]
     pub conditions: Vec<Condition>,

@@ -11,7 +11,7 @@ use super::{
     known::{KnownDrift, Standing},
     plan::{Compared, Situation},
     shown::{COLUMN, Shown, brief, first, named},
-    summary::{StatusSummary, is_implied},
+    summary::is_implied,
 };
 use crate::{
     api::{
@@ -126,19 +126,17 @@ fn manifest_current(standing: &[Stands<'_>]) -> Claim {
     let kind = conditions::MANIFEST_CURRENT;
     if standing.is_empty() {
         let (status, reason) = (ConditionStatus::True, reason::NO_ACCEPTANCE_STANDS);
-        return Claim { kind, status, reason, message: "no acceptance stands any more".to_owned() };
+        return Claim { kind, status, reason, message: String::new() };
     }
     let fields: Vec<_> = standing.iter().map(Stands::in_words).collect();
     let message = format!("{}; see status.manifestPatch of the Drift", list(&fields));
     Claim { kind, status: ConditionStatus::False, reason: reason::ACCEPTANCES_STAND, message }
 }
 
-/// The stored form of a status: it keeps each condition that says more than its absence does. `ManifestCurrent` stays
-/// once an acceptance stood, for those who wait for its end.
+/// The stored form of a status: it keeps each condition that says more than its absence does.
 #[must_use]
-pub fn stored(mut status: ProvisionedResourceStatus, before: &StatusSummary) -> ProvisionedResourceStatus {
-    let stays = |kind: &str| kind == conditions::MANIFEST_CURRENT && before.condition(kind).is_some();
-    status.conditions.retain(|condition| !is_implied(condition) || stays(&condition.type_));
+pub fn stored(mut status: ProvisionedResourceStatus) -> ProvisionedResourceStatus {
+    status.conditions.retain(|condition| !is_implied(condition));
     status
 }
 

@@ -111,7 +111,6 @@ pub(super) fn is_implied(condition: &Condition) -> bool {
     let status = ConditionStatus::read(&condition.status);
     match condition.type_.as_str() {
         conditions::RECONCILING | conditions::STALLED => status == ConditionStatus::False,
-        conditions::MANIFEST_CURRENT => status == ConditionStatus::True,
         _ => false,
     }
 }

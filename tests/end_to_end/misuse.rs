@@ -280,7 +280,7 @@ async fn a_deleted_or_orphaned_drift_ends_its_acceptance() {
     world.declare("web-1", json!({"name": OLD, "region": "nyc3"})).await;
     assert_ne!(format!("drift/{}", world.open_drift().await), drift);
     world.reaches("pr/web-1", "InSync", "False DriftOpen").await;
-    assert_eq!(world.condition("pr/web-1", "ManifestCurrent").await, "", "none ever stood for the new record");
+    world.reaches("pr/web-1", "ManifestCurrent", "True NoAcceptanceStands").await;
 }
 
 #[tokio::test]

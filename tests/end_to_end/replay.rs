@@ -141,12 +141,7 @@ async fn replayed(name: &str, story: impl AsyncFnOnce(&mut World)) -> (World, Li
 
 /// Whether a condition says what its absence says too. Earlier versions stored these.
 fn is_implied(condition: &Value) -> bool {
-    let status = match text(condition, "type") {
-        "Reconciling" | "Stalled" => "False",
-        "ManifestCurrent" => "True",
-        _ => return false,
-    };
-    text(condition, "status") == status
+    ["Reconciling", "Stalled"].contains(&text(condition, "type")) && text(condition, "status") == "False"
 }
 
 /// The state of each object in one line, by its name.

@@ -10,7 +10,7 @@ async fn accepted(test: &str) -> (World, String) {
     let world = World::new(test).await;
     world.declare("web-1", json!({"size_slug": "s-2vcpu-4gb", "region": "nyc3"})).await;
     world.reaches("pr/web-1", "InSync", "True NoDrift").await;
-    assert_eq!(world.condition("pr/web-1", "ManifestCurrent").await, "", "none ever stood");
+    world.reaches("pr/web-1", "ManifestCurrent", "True NoAcceptanceStands").await;
     world.cloud.change("droplets", DROPLET, json!({"size_slug": "s-4vcpu-8gb"})).await.unwrap();
     let drift = format!("drift/{}", world.open_drift().await);
     let because = "arcadia.cloud/because=traffic doubled";

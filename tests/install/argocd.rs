@@ -105,7 +105,7 @@ fn looked_at(situation: &Situation, drifts: &[Drift]) -> ProvisionedResource {
     }
     let entry = index.entry(&ObjectKey::of(&record)).unwrap();
     let status = status(&entry, situation, None, Timestamp::UNIX_EPOCH);
-    record.status = Some(stored(status, &entry.record.status));
+    record.status = Some(stored(status));
     record
 }
 

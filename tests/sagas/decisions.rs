@@ -118,7 +118,7 @@ impl Case {
             desired: LIVE,
             live: LIVE,
             in_sync: "True NoDrift",
-            manifest_current: "",
+            manifest_current: "True NoAcceptanceStands",
         };
         match self {
             Self::AcceptInPlace => accepted,
@@ -128,12 +128,8 @@ impl Case {
                 manifest_current: "False AcceptancesStand",
                 ..accepted
             },
-            Self::InManifest => {
-                Outcome { standing: "False InManifest", manifest_current: "True NoAcceptanceStands", ..accepted }
-            }
-            Self::Move => {
-                Outcome { standing: "False InRecord", manifest_current: "True NoAcceptanceStands", ..accepted }
-            }
+            Self::InManifest => Outcome { standing: "False InManifest", ..accepted },
+            Self::Move => Outcome { standing: "False InRecord", ..accepted },
             Self::Withdraw => asked_again,
             Self::Expire => Outcome { standing: "False Expired", ..asked_again },
             Self::Revert => Outcome { drifts: &[[OLD, "Reverted"]], desired: OLD, live: OLD, ..accepted },

@@ -42,8 +42,7 @@ impl Executor<'_> {
     /// # Errors
     /// When the API server refuses it.
     pub async fn write_status(&self, status: ProvisionedResourceStatus) -> Result<(), Error> {
-        let before = self.record.map(|record| record.status.clone()).unwrap_or_default();
-        match self.apply_status(&stored(status.clone(), &before)).await {
+        match self.apply_status(&stored(status.clone())).await {
             Ok(written) if written.says(&status) => return Ok(()),
             // An apply keeps what it leaves out, if another client wrote it too.
             Ok(_) | Err(Error::Refused { .. }) => {}
