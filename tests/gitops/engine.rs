@@ -66,16 +66,16 @@ impl Engine {
         }
     }
 
-    /// The number of rounds of a test. A round of Helm uses about a second of CPU, so Helm plays fewer, without a
-    /// pause.
+    /// A third of these rounds is played in each of five phases: before, while and after a decision. A round of Helm uses
+    /// about a second of CPU, so Helm plays a hundred in all, without a pause.
     pub const fn rounds(self) -> usize {
         match self {
-            Self::Helm | Self::HelmClientSide => 21,
+            Self::Helm | Self::HelmClientSide => 60,
             _ => 100,
         }
     }
 
-    /// The number of records that go the same way, so that rounds and records together are a hundred applies of it.
+    /// The number of records that go the same way: more for an engine that plays fewer rounds.
     pub const fn records_alike(self) -> usize {
         100_usize.div_ceil(self.rounds())
     }
