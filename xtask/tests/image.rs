@@ -97,7 +97,7 @@ fn holds_one_program_and_the_authorities(image: &Image) {
     assert!(image.printed.contains(&image.manifest_digest), "{}", image.printed);
     assert!(image.printed.contains(&format!("{} bytes compressed", image.compressed)), "{}", image.printed);
     println!("image: {} bytes compressed", image.compressed);
-    // This program is not optimised; that of a release takes about two thirds.
+    // This program is not optimised. The program of a release takes about two thirds of it.
     assert!(image.compressed < 18_000_000, "{} bytes", image.compressed);
 
     let config = image.config.config().as_ref().unwrap();

@@ -319,11 +319,12 @@ fn a_decision_that_is_removed_before_the_saga_begins_is_withdrawn() {
         matches!(&writes[..], [Write::Follow { .. }, Write::CancelRevert { .. }, Write::Await { .. }]),
         "{writes:?}"
     );
-    // A saga that runs is not stopped by that.
+    // A saga that runs is not stopped by that: the annotation is restored.
     let mut world = reverting();
     world.saga_is(SagaPhase::Running);
     world.drift("name-1").revert = None;
-    assert_eq!(world.settle(), []);
+    let writes = world.settle();
+    assert!(matches!(&writes[..], [Write::Answer { .. }, Write::RestoreDecision { .. }]), "{writes:?}");
     world.set_live("name", json!("web-2"));
     world.saga_is(SagaPhase::Succeeded);
     assert_eq!(world.settle(), [closed("name-1", Closing::Reverted)]);
@@ -354,6 +355,7 @@ fn a_decision_that_a_saga_carries_out_stays_as_it_was_until_the_saga_ends() {
     (drift.because, drift.decided_by) = (Some("OPS-1".into()), Some("jane".into()));
     world.revert("name-1", "true");
     assert!(matches!(&world.settle()[..], [Write::Revert { .. }, Write::Follow { .. }]));
+    world.saga_is(SagaPhase::Running);
     for (revert, because, word) in [
         (None, None, "spec.cancelRequested"),
         (None, Some("OPS-1"), "spec.cancelRequested"),

@@ -237,6 +237,7 @@ impl World {
                 let drift = self.drift(&drift);
                 drift.phase = phase;
                 drift.reverting = None;
+                drift.is_answered = false;
                 if phase == DriftPhase::Accepted {
                     drift.decided.decision = Some(drift.accept.clone().unwrap_or_default());
                     drift.decided.because = drift.because.clone();

@@ -53,7 +53,7 @@ async fn a_tag_is_searched_in_the_list_if_the_cloud_does_not_return_its_spelling
     go(&world, "TagResource", json!({ "tag": "prod-EU", "droplet_provider_id": DROPLET })).await.unwrap();
     assert_eq!(world.droplet(DROPLET).await["tags"], json!(["web", "prod", "PROD-eu"]));
     let failure = go(&world, "TagResource", json!({ "tag": "new", "droplet_provider_id": DROPLET })).await.unwrap_err();
-    assert!(failure.to_string().contains("refused (422"), "{failure}");
+    assert!(failure.to_string().contains("refused the call (422"), "{failure}");
 }
 
 #[test]
