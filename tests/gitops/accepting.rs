@@ -9,7 +9,7 @@ use kube::ResourceExt as _;
 use serde_json::json;
 
 use crate::{
-    engine::{Engine, Loop},
+    engine::{Engine, Loop, tests_for_engines},
     stage::{LIVE_NAME, Record, Stage, counted},
     world::eventually,
 };
@@ -324,17 +324,8 @@ async fn acceptances_stand_under(engine: Engine) {
     story.is_quiet(third).await;
 }
 
-/// A test for each engine, so that they run in parallel.
-macro_rules! acceptances_stand_under {
-    ($($name:ident: $engine:ident,)*) => {$(
-        #[tokio::test]
-        async fn $name() {
-            acceptances_stand_under(Engine::$engine).await;
-        }
-    )*};
-}
-
-acceptances_stand_under! {
+tests_for_engines! {
+    acceptances_stand_under:
     acceptances_stand_under_flux: Flux,
     acceptances_stand_under_argo_cd: Argo,
     acceptances_stand_under_argo_cd_with_server_side_apply: ArgoServerSide,

@@ -97,6 +97,17 @@ fn flux() -> Flux {
     Flux { prune: true, ..Flux::default() }
 }
 
+/// Tests of a function, one for each engine, so that they run in parallel.
+macro_rules! tests_for_engines {
+    ($function:ident: $($name:ident: $engine:ident,)*) => {$(
+        #[tokio::test]
+        async fn $name() {
+            $function(crate::engine::Engine::$engine).await;
+        }
+    )*};
+}
+pub(crate) use tests_for_engines;
+
 /// A round of any engine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Round {

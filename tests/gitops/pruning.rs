@@ -7,7 +7,7 @@ use kube::ResourceExt;
 use serde_json::{Value, json};
 
 use crate::{
-    engine::{Engine, Loop},
+    engine::{Engine, Loop, tests_for_engines},
     stage::{LIVE_NAME, RECORD, Record, Stage},
     world::{DROPLET, eventually},
 };
@@ -73,17 +73,8 @@ async fn asks_again_once_pruned_by(engine: Engine) {
     stage.operator_wrote_to_no_record();
 }
 
-/// A test for each engine that prunes, so that they run side by side.
-macro_rules! asks_again_once_pruned_by {
-    ($($name:ident: $engine:ident,)*) => {$(
-        #[tokio::test]
-        async fn $name() {
-            asks_again_once_pruned_by(Engine::$engine).await;
-        }
-    )*};
-}
-
-asks_again_once_pruned_by! {
+tests_for_engines! {
+    asks_again_once_pruned_by:
     a_record_that_flux_prunes_and_brings_back_asks_again: Flux,
     a_record_that_argo_cd_prunes_and_brings_back_asks_again: Argo,
     a_record_that_argo_cd_prunes_and_brings_back_server_side_asks_again: ArgoServerSide,
