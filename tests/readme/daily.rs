@@ -17,7 +17,7 @@ use crate::{
 /// The droplet of `examples/web-1.yaml`, and the size that the commands accept.
 const DROPLET: &str = "3164444";
 const LIVE: &str = "s-4vcpu-8gb";
-/// How long to wait for a drift.
+/// The time limit for a drift to appear.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 #[test]
