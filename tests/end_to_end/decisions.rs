@@ -204,11 +204,7 @@ async fn an_operator_killed_between_the_two_writes_of_an_accept_still_accepts() 
     .await;
 
     world.run(&["annotate", "drift", &drift, "arcadia.cloud/accept=true"]).await;
-    eventually("the first write", || async {
-        let name = world.value("pr/web-1", "{.spec.desired.name}").await;
-        if name == "web-1" { Ok(()) } else { Err(name) }
-    })
-    .await;
+    world.shows("pr/web-1", "{.spec.desired.name}", "web-1").await;
     world.kill_operator();
     world.shows(&format!("drift/{drift}"), "{.status.phase}", "Open").await;
 
@@ -245,11 +241,7 @@ async fn pending_decisions_share_one_read_and_one_write_of_the_record() {
     };
     world.cloud.change("droplets", DROPLET, values("live")).await.unwrap();
     world.record("web-1", values("recorded")).await;
-    eventually("all drifts", || async {
-        let open = world.value("pr/web-1", "{.status.openDrifts}").await;
-        if open == "256" { Ok(()) } else { Err(open) }
-    })
-    .await;
+    world.shows("pr/web-1", "{.status.openDrifts}", "256").await;
     world.kill_operator();
     world.run(&["annotate", "drifts", "--all", "arcadia.cloud/accept=true"]).await;
     world.cloud.reset_requests().await.unwrap();

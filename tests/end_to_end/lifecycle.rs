@@ -284,11 +284,7 @@ async fn a_recreated_record_can_request_a_sync_with_the_same_text() {
         world.reaches("pr/web-1", "InSync", "True NoDrift").await;
         let before = world.cloud.requests().await.unwrap().count("GET /v2/droplets");
         world.run(&["annotate", "pr", "web-1", "arcadia.cloud/sync-requested-at=please"]).await;
-        eventually("the requested sync", || async {
-            let handled = world.value("pr/web-1", "{.status.lastHandledSyncAt}").await;
-            if handled == "please" { Ok(()) } else { Err(handled) }
-        })
-        .await;
+        world.shows("pr/web-1", "{.status.lastHandledSyncAt}", "please").await;
         world.cloud.requests().await.unwrap().count("GET /v2/droplets") - before
     };
     assert_eq!(asked().await, 2, "droplets and GPU droplets are listed");

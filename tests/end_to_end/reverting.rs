@@ -274,11 +274,7 @@ async fn a_desired_value_that_changes_before_its_revert_begins_cancels_the_saga(
         },
     });
     world.kubectl().apply(&sleep.to_string()).await.unwrap();
-    eventually("the first saga", || async {
-        let phase = world.value("saga/first", "{.status.phase}").await;
-        if phase == "Running" { Ok(()) } else { Err(phase) }
-    })
-    .await;
+    world.shows("saga/first", "{.status.phase}", "Running").await;
     world.run(&["annotate", &drift, "arcadia.cloud/revert=true"]).await;
     world.reaches(&drift, "Resolved", "False Reverting").await;
     let saga = format!("saga/{}", world.value(&drift, "{.status.sagaRef.name}").await);

@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use crate::world::{DROPLET, World, eventually, manifest};
+use crate::world::{DROPLET, World, manifest};
 
 /// A manifest declares the droplet, a colleague resizes it, and a user accepts that.
 async fn accepted(test: &str) -> (World, String) {
@@ -130,11 +130,7 @@ async fn the_decision_of_a_standing_acceptance_cannot_be_replaced() {
     let (world, drift) = accepted("restored").await;
     world.run(&["annotate", &drift, "--overwrite", "arcadia.cloud/accept=s-8vcpu-16gb"]).await;
     world.reaches(&drift, "DecisionApplied", "False AlreadyResolved").await;
-    eventually("the decision as it was", || async {
-        let decision = world.value(&drift, "{.metadata.annotations.arcadia\\.cloud/accept}").await;
-        if decision == "true" { Ok(()) } else { Err(decision) }
-    })
-    .await;
+    world.shows(&drift, "{.metadata.annotations.arcadia\\.cloud/accept}", "true").await;
     world.reaches(&drift, "Standing", "True Accepted").await;
 }
 

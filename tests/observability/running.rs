@@ -193,11 +193,7 @@ async fn the_commands_of_the_runbook_run() {
         }
     }
     // One command accepted the drift, others resolved the saga and cancelled it.
-    eventually("the decision", || async {
-        let desired = running.world.value("pr/web-1", "{.spec.desired.name}").await;
-        if desired == "web-1" { Ok(()) } else { Err(desired) }
-    })
-    .await;
+    running.world.shows("pr/web-1", "{.spec.desired.name}", "web-1").await;
     eventually("the help", || async {
         let help = "{.status.resolutions[0].what}: {.status.resolutions[0].why} {.spec.cancelRequested}";
         let help = running.world.value(&format!("saga/{STUCK}"), help).await;
