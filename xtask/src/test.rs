@@ -8,16 +8,17 @@ use std::path::Path;
 use std::process::Command;
 use std::thread::{self, available_parallelism};
 
+use control_plane::ControlPlane;
 use parking_lot::Mutex;
 use serde_json::Value;
+use tokio::runtime::Runtime;
 
 use crate::{Error, operator, prepare, project};
 
 /// The variable for the number of concurrent tests in a test program.
 const THREADS: &str = "RUST_TEST_THREADS";
 
-/// The number of test programs that run at a time. Most tests wait for processes most of the time, and the last tests
-/// of a program leave processors idle.
+/// The number of test programs that run at a time: the last tests of a program leave processors idle.
 const PROGRAMS: usize = 2;
 
 /// The slowest test programs. They start first, so that the run does not end with one of them alone.
@@ -34,7 +35,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), Error> {
     if !arguments.iter().take_while(|argument| *argument != "--").any(|argument| selects_a_package(argument)) {
         test.args(WHOLE_WORKSPACE);
     }
-    limit_threads(&mut test, processors() * 2);
+    limit_threads(&mut test, threads());
     project::run(test.args(arguments))
 }
 
@@ -53,6 +54,11 @@ fn processors() -> usize {
     available_parallelism().map_or(1, NonZero::get)
 }
 
+/// The number of concurrent tests in a test program. Most of them wait most of the time.
+fn threads() -> usize {
+    processors() * 2
+}
+
 fn limit_threads(test: &mut Command, threads: usize) {
     if env::var_os(THREADS).is_none() {
         test.env(THREADS, threads.to_string());
@@ -64,13 +70,16 @@ fn run_all() -> Result<(), Error> {
     let mut build = cargo_test();
     build.args(WHOLE_WORKSPACE).args(["--no-run", "--message-format=json-render-diagnostics"]);
     let operator = project::program(&project::output(&mut build)?, operator::NAME)?;
+    let runtime = Runtime::new().map_err(Error::system("start a runtime"))?;
+    let shared = runtime.block_on(ControlPlane::start(control_plane::Options::default()))?;
+    let programs = Programs { operator: &operator, control_plane: shared.kubeconfig() };
     let waiting = Mutex::new(selections()?);
     let failed = Mutex::new(Vec::new());
     thread::scope(|scope| {
         for _ in 0..PROGRAMS {
             scope.spawn(|| {
                 while let Some(selection) = next(&waiting) {
-                    if let Err(error) = run_selection(&selection, &operator) {
+                    if let Err(error) = programs.run(&selection) {
                         failed.lock().push(error);
                     }
                 }
@@ -106,18 +115,27 @@ fn list<'a>(value: &'a Value, key: &str) -> impl Iterator<Item = &'a Value> {
     value.get(key).and_then(Value::as_array).into_iter().flatten()
 }
 
-fn run_selection(selection: &[String], operator: &Path) -> Result<(), Error> {
-    let mut test = cargo_test();
-    // The demo would build it again, without the failpoints.
-    test.env(operator::PROGRAM, operator);
-    limit_threads(&mut test, processors());
-    let output = test.args(WHOLE_WORKSPACE).args(selection).output();
-    let output = output.map_err(Error::system(format!("run the tests of {}", selection.join(" "))))?;
-    print(&output.stderr, &output.stdout);
-    if output.status.success() {
-        return Ok(());
+/// The things that all test programs share.
+struct Programs<'run> {
+    operator: &'run Path,
+    /// The kubeconfig of the control plane for the tests that do not need their own.
+    control_plane: &'run Path,
+}
+
+impl Programs<'_> {
+    fn run(&self, selection: &[String]) -> Result<(), Error> {
+        let mut test = cargo_test();
+        // The demo would build it again, without the failpoints.
+        test.env(operator::PROGRAM, self.operator).env(control_plane::SHARED, self.control_plane);
+        limit_threads(&mut test, threads());
+        let output = test.args(WHOLE_WORKSPACE).args(selection).output();
+        let output = output.map_err(Error::system(format!("run the tests of {}", selection.join(" "))))?;
+        print(&output.stderr, &output.stdout);
+        if output.status.success() {
+            return Ok(());
+        }
+        Err(Error::Failed { command: format!("cargo test {}", selection.join(" ")), status: output.status })
     }
-    Err(Error::Failed { command: format!("cargo test {}", selection.join(" ")), status: output.status })
 }
 
 /// Prints the output of one program in one piece.

@@ -132,6 +132,14 @@ pub fn given_cluster() -> Option<PathBuf> {
     variable("ARCADIA_TEST_KUBECONFIG")
 }
 
+/// The variable with the kubeconfig of a control plane that several test programs share.
+pub const SHARED: &str = "ARCADIA_TEST_SHARED_KUBECONFIG";
+
+/// The kubeconfig in [`SHARED`].
+pub(crate) fn shared_cluster() -> Option<PathBuf> {
+    variable(SHARED)
+}
+
 pub(crate) fn variable(name: &str) -> Option<PathBuf> {
     env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from)
 }

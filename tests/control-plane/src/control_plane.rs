@@ -34,7 +34,7 @@ impl Default for Options {
 #[derive(Debug)]
 pub struct ControlPlane {
     kubectl: Kubectl,
-    /// None on a given cluster.
+    /// None on a cluster that this process did not start.
     servers: Option<Servers>,
     /// Dropped after the servers, which write to it.
     folder: Arc<Folder>,
@@ -47,11 +47,10 @@ impl ControlPlane {
     /// If the programs are missing (the message names the remedy), or a server does not start (the message contains the
     /// end of its log).
     pub async fn start(options: Options) -> Result<Self, Error> {
-        let folder = Arc::new(Folder::create()?);
         if let Some(kubeconfig) = binaries::given_cluster() {
-            let kubectl = binaries::find().map_or_else(|_| PathBuf::from("kubectl"), |binaries| binaries.kubectl);
-            return Ok(Self { kubectl: Kubectl::new(&kubectl, &kubeconfig), servers: None, folder });
+            return Self::of(&kubeconfig);
         }
+        let folder = Arc::new(Folder::create()?);
         let binaries = binaries::find()?;
         let kubectl = binaries.kubectl.clone();
         let servers = Servers::start(binaries, Arc::clone(&folder), options).await?;
@@ -59,14 +58,29 @@ impl ControlPlane {
         Ok(Self { kubectl, servers: Some(servers), folder })
     }
 
-    /// The one control plane of this test binary, started on first use and shared by its tests.
+    /// A control plane that another process started.
+    fn of(kubeconfig: &Path) -> Result<Self, Error> {
+        let kubectl = binaries::find().map_or_else(|_| PathBuf::from("kubectl"), |binaries| binaries.kubectl);
+        let folder = Arc::new(Folder::create()?);
+        Ok(Self { kubectl: Kubectl::new(&kubectl, kubeconfig), servers: None, folder })
+    }
+
+    /// The one control plane that tests share. [`SHARED`](crate::SHARED) names it; otherwise each test binary starts one
+    /// on first use.
     ///
     /// # Errors
     /// As [`Self::start`].
     pub async fn shared() -> Result<&'static Self, Error> {
         // Never dropped; its servers end with the process, as after a kill.
         static SHARED: OnceCell<ControlPlane> = OnceCell::const_new();
-        SHARED.get_or_try_init(|| Self::start(Options::default())).await
+        SHARED
+            .get_or_try_init(|| async {
+                match binaries::shared_cluster() {
+                    Some(kubeconfig) if binaries::given_cluster().is_none() => Self::of(&kubeconfig),
+                    _ => Self::start(Options::default()).await,
+                }
+            })
+            .await
     }
 
     /// The administrator's kubeconfig.
@@ -75,7 +89,8 @@ impl ControlPlane {
         self.kubectl.kubeconfig()
     }
 
-    /// The folder of data, keys and logs, which is removed at the end. On a given cluster it contains none of its data.
+    /// The folder of data, keys and logs, which is removed at the end. On a cluster that another process
+    /// started it contains none of its data.
     #[must_use]
     pub fn folder(&self) -> &Path {
         self.folder.path()
@@ -118,7 +133,7 @@ impl ControlPlane {
         let kubeconfig = self.folder.path().join(format!("{name}.kubeconfig"));
         credentials::write_kubeconfig_in(&name, self.kubeconfig(), &kubeconfig)?;
         let kubectl = Kubectl::new(self.kubectl.program(), &kubeconfig);
-        Ok(Namespace { name, kubectl, kubeconfig, delete_on_drop: self.servers.is_none() })
+        Ok(Namespace { name, kubectl, kubeconfig, delete_on_drop: binaries::given_cluster().is_some() })
     }
 
     /// Starts a program whose log is `NAME.log` in [`Self::folder`]. Drop it before this control plane: it must end

@@ -36,7 +36,7 @@ mod servers;
 mod store;
 mod writes;
 
-pub use binaries::{Binaries, GitOpsEngines, actionlint, find, gitops_engines, given_cluster, helm};
+pub use binaries::{Binaries, GitOpsEngines, SHARED, actionlint, find, gitops_engines, given_cluster, helm};
 pub use control_plane::{ControlPlane, Options};
 pub use error::Error;
 pub use kubectl::Kubectl;

@@ -5,8 +5,8 @@ use std::process::{Command, Stdio};
 
 use crate::{Error, Kubectl, credentials};
 
-/// A new namespace. On a control plane that was started here it ends with the server; on a given cluster it is deleted
-/// when this value is dropped.
+/// A new namespace. On a control plane of the tests it ends with the server; on a given cluster it is deleted when this
+/// value is dropped.
 #[derive(Debug)]
 pub struct Namespace {
     pub(crate) name: String,

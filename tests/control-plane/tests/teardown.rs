@@ -105,6 +105,7 @@ fn process_with_a_control_plane(ending: &str) -> (Child, PathBuf) {
     let mut process = Command::new(env::current_exe().unwrap())
         .args(["--exact", "process_under_test", "--ignored", "--nocapture"])
         .env(ENDING, ending)
+        .env_remove(control_plane::SHARED)
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
