@@ -16,7 +16,7 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/source/target \
     target="$(uname -m)-unknown-linux-musl" && name="$(echo "$target" | tr - _)" && \
     env "CC_$name=cc" \
-      cargo build --release --locked --package arcadia-operator --bin arcadia-operator --target "$target" && \
+      cargo build --release --locked --package arcadia-operator --bin arcadia-operator --no-default-features --target "$target" && \
     install --mode=0555 "target/$target/release/arcadia-operator" /out/arcadia-operator
 
 FROM scratch

@@ -3,10 +3,10 @@
 //! Documents link to files of the repository that are not pages. On the website these links lead to the repository.
 
 use std::fs;
-use std::path::{Component, Path, PathBuf};
+use std::path::Path;
 
 use crate::tools::Tool;
-use crate::{Error, project};
+use crate::{Error, links, project};
 
 const BOOK: Tool = Tool { name: "mdbook", version: "0.5.4" };
 const PAGES: &str = "docs";
@@ -43,7 +43,8 @@ fn copy(from: &Path, to: &Path, place: &Path, url: &str) -> Result<(), Error> {
             copy(&path, &target, &place.join(name), url)?;
         } else if path.extension().is_some_and(|extension| extension == "md") {
             let text = fs::read_to_string(&path).map_err(reading())?;
-            fs::write(&target, with_links(&text, place, url)).map_err(writing())?;
+            let text = links::absolute(&text, place, &format!("{url}/blob/main"), Some(PAGES));
+            fs::write(&target, text).map_err(writing())?;
         } else {
             fs::copy(&path, &target).map_err(writing())?;
         }
@@ -51,39 +52,10 @@ fn copy(from: &Path, to: &Path, place: &Path, url: &str) -> Result<(), Error> {
     Ok(())
 }
 
-/// The text of a page in a folder of the repository, with links that leave the book made absolute.
-fn with_links(text: &str, folder: &Path, url: &str) -> String {
-    let mut parts = text.split("](");
-    let mut linked = parts.next().unwrap_or_default().to_owned();
-    for part in parts {
-        let (link, rest) = part.split_once(')').unwrap_or((part, ""));
-        linked += "](";
-        linked += &outside(link, folder).map_or_else(|| link.to_owned(), |path| format!("{url}/blob/main/{path}"));
-        linked += if part.contains(')') { ")" } else { "" };
-        linked += rest;
-    }
-    linked
-}
-
-/// The path in the repository of a link that leaves the book, with its anchor.
-fn outside(link: &str, folder: &Path) -> Option<String> {
-    if link.contains("://") || link.starts_with('#') {
-        return None;
-    }
-    let mut path = PathBuf::new();
-    for component in folder.join(link).components() {
-        match component {
-            Component::ParentDir => {
-                path.pop();
-            }
-            other => path.push(other),
-        }
-    }
-    (!path.starts_with(PAGES)).then(|| path.display().to_string())
-}
-
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
     use super::*;
 
     const URL: &str = "https://git.example.com/a/b";
@@ -116,15 +88,5 @@ mod tests {
                 assert!(page.with_file_name(file).exists(), "{} links to {link}", page.display());
             }
         }
-    }
-
-    #[test]
-    fn only_links_that_leave_the_book_change() {
-        let text = "See [a](a.md#b), [b](../CHANGELOG.md#c), [c](#d), [e](https://f.example) and `f[0](1`.";
-        let wanted = "See [a](a.md#b), [b](https://git.example.com/a/b/blob/main/CHANGELOG.md#c), [c](#d), \
-                      [e](https://f.example) and `f[0](1`.";
-        assert_eq!(with_links(text, Path::new("docs"), URL), wanted);
-        let deeper = with_links("[a](../decide.md) [b](../../src/main.rs)", Path::new("docs/reference"), URL);
-        assert_eq!(deeper, "[a](../decide.md) [b](https://git.example.com/a/b/blob/main/src/main.rs)");
     }
 }

@@ -52,6 +52,10 @@ pub(crate) enum Error {
         "a release needs --url, the address of the repository, which the chart and the krew manifest name; a dry run does not"
     )]
     NoUrl,
+    #[error(
+        "a release needs --image, the name of the published image, which the chart and install.yaml name; a dry run does not"
+    )]
+    NoImage,
     #[error("the picture has {bytes} bytes, and a README loads slowly with more than {largest}; shorten the demo")]
     LargePicture { bytes: usize, largest: usize },
     #[error("the demo took {} s, more than {} s; wait until the machine is idle, or shorten it", .took.as_secs(), .longest.as_secs())]

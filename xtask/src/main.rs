@@ -7,6 +7,7 @@ mod demo;
 mod error;
 mod generate;
 mod image;
+mod links;
 mod mutants;
 mod openapi;
 mod operator;

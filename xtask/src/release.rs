@@ -17,7 +17,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::image::Program;
 use crate::tools::Tool;
-use crate::{Error, image, operator, prepare, project, record};
+use crate::{Error, image, links, operator, prepare, project, record};
 
 /// This version, and the names of the artifacts.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -26,6 +26,10 @@ const CHART: &str = "charts/arcadia-operator";
 const KREW: &str = "deploy/krew/arcadia.yaml";
 /// The default address of a dry run.
 pub(crate) const PLACEHOLDER: &str = "https://example.com/arcadia-operator";
+/// The default image of a dry run.
+const PLACEHOLDER_IMAGE: &str = "registry.example.com/arcadia-operator";
+/// The name of the image in the chart and in the manifests, which every installation replaces.
+const UNPUBLISHED_IMAGE: &str = "arcadia-operator";
 /// The tool that lists all dependencies.
 const BILL: Tool = Tool { name: "cargo-cyclonedx", version: "0.5.9" };
 
@@ -38,6 +42,9 @@ pub(crate) struct Release {
     /// The address of the repository, such as `https://github.com/OWNER/REPOSITORY`
     #[arg(long, value_name = "URL")]
     url: Option<String>,
+    /// The name of the published image without a tag, such as `ghcr.io/OWNER/REPOSITORY`, for the chart and install.yaml
+    #[arg(long, value_name = "NAME")]
+    image: Option<String>,
     /// Fail unless this is the tag of the version in Cargo.toml
     #[arg(long, value_name = "TAG")]
     tag: Option<String>,
@@ -62,6 +69,11 @@ pub(crate) fn run(release: &Release) -> Result<(), Error> {
         None if release.dry_run => PLACEHOLDER,
         None => return Err(Error::NoUrl),
     };
+    let image = match &release.image {
+        Some(image) => image.as_str(),
+        None if release.dry_run => PLACEHOLDER_IMAGE,
+        None => return Err(Error::NoImage),
+    };
     if let Some(tag) = release.tag.as_ref().filter(|tag| **tag != format!("v{VERSION}")) {
         return Err(Error::OtherTag { tag: tag.clone(), version: VERSION });
     }
@@ -71,7 +83,8 @@ pub(crate) fn run(release: &Release) -> Result<(), Error> {
     let output = &release.output;
     clear(output)?;
     let changes = version::changes(&Zoned::now().date().to_string(), release.next.as_deref(), release.dry_run)?;
-    write(&output.join("RELEASE-NOTES.md"), changes.notes.as_bytes())?;
+    let notes = links::absolute(&changes.notes, Path::new(""), &files(url), None);
+    write(&output.join("RELEASE-NOTES.md"), notes.as_bytes())?;
     let place = if release.dry_run { output.join("changes") } else { project::root().to_owned() };
     write(&place.join("CHANGELOG.md"), changes.changelog.as_bytes())?;
     if release.dry_run {
@@ -79,11 +92,11 @@ pub(crate) fn run(release: &Release) -> Result<(), Error> {
         write(&place.join("Cargo.lock"), changes.cargo_lock.as_bytes())?;
     }
 
-    programs(output, url)?;
-    chart(output, url)?;
-    manifests(output)?;
+    let target = programs(output, url)?;
+    chart(output, url, image)?;
+    manifests(output, image)?;
     if !release.without_bill_of_materials {
-        bill_of_materials(output)?;
+        bills_of_materials(output, &target)?;
     }
     sums(output)?;
     println!("\n{} has the release {VERSION}.", output.strip_prefix(project::root()).unwrap_or(output).display());
@@ -96,8 +109,14 @@ pub(crate) fn run(release: &Release) -> Result<(), Error> {
     Ok(())
 }
 
-/// The image, and archives of both programs with their license, and the manifest for krew.
-fn programs(output: &Path, url: &str) -> Result<(), Error> {
+/// The address of the files of this version.
+fn files(url: &str) -> String {
+    format!("{url}/blob/v{VERSION}")
+}
+
+/// The image, and archives of both programs with their license, and the manifest for krew. Returns the target that the
+/// programs are compiled for.
+fn programs(output: &Path, url: &str) -> Result<String, Error> {
     let layout = project::root().join("target/image/oci");
     let [operator_program, plugin_program] = image::with_programs(&layout)?;
     let (system, architecture) = ("linux", go_name(std::env::consts::ARCH));
@@ -125,7 +144,8 @@ fn programs(output: &Path, url: &str) -> Result<(), Error> {
     // The comment describes the template.
     let lines = template.lines().filter(|line| !line.starts_with('#')).map(|line| format!("{line}\n"));
     let manifest = values.iter().fold(lines.collect::<String>(), |text, (name, value)| text.replace(name, value));
-    write(&output.join("arcadia.krew.yaml"), manifest.as_bytes())
+    write(&output.join("arcadia.krew.yaml"), manifest.as_bytes())?;
+    Ok(operator_program.target)
 }
 
 /// An architecture as Go and Kubernetes name it.
@@ -137,51 +157,86 @@ fn go_name(architecture: &str) -> &str {
     }
 }
 
-/// The chart as a package, with the addresses of a release.
-fn chart(output: &Path, url: &str) -> Result<(), Error> {
+/// The chart as a package, with the addresses of a release and its image.
+fn chart(output: &Path, url: &str, image: &str) -> Result<(), Error> {
     let folder = tempfile::tempdir().map_err(Error::system("make a folder for the chart"))?;
     let copy = folder.path().join("arcadia-operator");
     archive::copy(&project::root().join(CHART), &copy)?;
-    let file = copy.join("Chart.yaml");
-    let chart = fs::read_to_string(&file).map_err(Error::system("read Chart.yaml"))?;
     let icon = format!("{url}/raw/v{VERSION}/{CHART}/icon.svg");
-    write(&file, format!("{chart}home: {url}\nsources: [{url}]\nicon: {icon}\n").as_bytes())?;
+    edit(&copy.join("Chart.yaml"), |chart| Ok(format!("{chart}home: {url}\nsources: [{url}]\nicon: {icon}\n")))?;
+    edit(&copy.join("README.md"), |readme| Ok(links::absolute(&readme, Path::new(CHART), &files(url), None)))?;
+    edit(&copy.join("values.yaml"), |values| {
+        let default = "  # Your image, with its registry: no image is published under this name.\n  repository: arcadia-operator\n";
+        let published = format!("  # The image, with its registry.\n  repository: {image}\n");
+        replaced(&values, default, &published, "values.yaml")
+    })?;
     prepare::helm()?;
     let mut helm = Command::new(control_plane::helm()?);
     project::run(helm.args(["package", "--destination"]).arg(output).arg(copy))
 }
 
-/// The definitions, and all objects of the kustomize base.
-fn manifests(output: &Path) -> Result<(), Error> {
+fn edit(file: &Path, change: impl FnOnce(String) -> Result<String, Error>) -> Result<(), Error> {
+    let text = fs::read_to_string(file).map_err(Error::system(format!("read {}", file.display())))?;
+    write(file, change(text)?.as_bytes())
+}
+
+/// Replaces a text that a file has exactly once.
+fn replaced(text: &str, old: &str, new: &str, file: &'static str) -> Result<String, Error> {
+    if text.matches(old).count() == 1 {
+        Ok(text.replace(old, new))
+    } else {
+        Err(Error::NotThere { text: old.trim().to_owned(), file })
+    }
+}
+
+/// The definitions, and all objects of the kustomize base with the image of the release.
+fn manifests(output: &Path, image: &str) -> Result<(), Error> {
     prepare::run(control_plane::Wanted::WithoutControllerManager)?;
     for (folder, file) in [("deploy/crds", "crds.yaml"), ("deploy/overlays/cluster-wide", "install.yaml")] {
         let mut kubectl = Command::new(control_plane::find()?.kubectl);
         let manifest = project::output(kubectl.arg("kustomize").arg(project::root().join(folder)))?;
+        let manifest = if file == "install.yaml" {
+            let default = format!("image: {UNPUBLISHED_IMAGE}:{VERSION}\n");
+            replaced(&manifest, &default, &format!("image: {image}:{VERSION}\n"), file)?
+        } else {
+            manifest
+        };
         write(&output.join(file), manifest.as_bytes())?;
     }
     Ok(())
 }
 
-/// The dependencies of the programs, as `CycloneDX`.
-fn bill_of_materials(output: &Path) -> Result<(), Error> {
+/// The dependencies of the image and of the command line, as `CycloneDX`, for the target that they are compiled for.
+fn bills_of_materials(output: &Path, target: &str) -> Result<(), Error> {
     BILL.install()?;
-    let name = format!("arcadia-operator-{VERSION}.cdx");
-    let mut cyclonedx = BILL.command();
-    cyclonedx.args(["cyclonedx", "--format", "json", "--no-build-deps"]);
-    project::run(cyclonedx.args(["--override-filename", &name]))?;
-    // It writes one beside each Cargo.toml of the workspace. Only that of the root is about what is published.
-    let file = format!("{name}.json");
-    let bill = fs::read_to_string(project::root().join(&file)).map_err(Error::system(format!("read {file}")))?;
-    // The ids of packages of the workspace are folders of this machine.
-    write(&output.join(&file), bill.replace(&project::root().display().to_string(), ".").as_bytes())?;
-    for package in project::packages()? {
-        let manifest = package.get("manifest_path").and_then(Value::as_str).map(Path::new);
-        let Some(bill) = manifest.map(|manifest| manifest.with_file_name(&file)).filter(|bill| bill.exists()) else {
-            continue;
-        };
-        fs::remove_file(&bill).map_err(Error::system(format!("remove {}", bill.display())))?;
+    for (name, features) in [(operator::NAME, &["--no-default-features"][..]), (operator::PLUGIN, &[])] {
+        let name = format!("{name}-{VERSION}.cdx");
+        let mut cyclonedx = BILL.command();
+        cyclonedx.args(["cyclonedx", "--format", "json", "--no-build-deps", "--target", target]);
+        let listed = project::run(cyclonedx.args(features).args(["--override-filename", &name]));
+        // It writes one beside each Cargo.toml of the workspace, and also if it fails. Only that of the root is about
+        // what is published.
+        let written = take(&format!("{name}.json"))?;
+        listed?;
+        let bill = written.ok_or_else(|| Error::NotThere { text: format!("{name}.json"), file: "the repository" })?;
+        // The ids of packages of the workspace are folders of this machine.
+        let bill = bill.replace(&project::root().display().to_string(), ".");
+        write(&output.join(format!("{name}.json")), bill.as_bytes())?;
     }
     Ok(())
+}
+
+/// Removes the files of this name beside each Cargo.toml, and returns the content of that of the root.
+fn take(name: &str) -> Result<Option<String>, Error> {
+    let content = fs::read_to_string(project::root().join(name)).ok();
+    for package in project::packages()? {
+        let manifest = package.get("manifest_path").and_then(Value::as_str).map(Path::new);
+        let Some(file) = manifest.map(|manifest| manifest.with_file_name(name)).filter(|file| file.exists()) else {
+            continue;
+        };
+        fs::remove_file(&file).map_err(Error::system(format!("remove {}", file.display())))?;
+    }
+    Ok(content)
 }
 
 /// The SHA-256 of each artifact, in the format of `sha256sum --check`.

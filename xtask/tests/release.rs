@@ -18,6 +18,7 @@ use tempfile::TempDir;
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 const URL: &str = "https://git.example.com/platform/arcadia-operator";
+const IMAGE: &str = "registry.example.com/platform/arcadia-operator";
 /// The folder of a dry run of a release to test, in place of one that the test builds.
 const GIVEN: &str = "ARCADIA_RELEASE_ARTIFACTS";
 
@@ -25,6 +26,8 @@ struct Release {
     folder: PathBuf,
     /// The address of the repository.
     url: String,
+    /// The name of the image.
+    image: String,
     /// It has the list of dependencies.
     is_complete: bool,
     /// The folder in which the test unpacks archives, and builds.
@@ -40,7 +43,10 @@ impl Release {
         let krew: Value =
             serde_saphyr::from_str(&fs::read_to_string(folder.join("arcadia.krew.yaml")).unwrap()).unwrap();
         let url = krew["spec"]["homepage"].as_str().unwrap().to_owned();
-        Self { folder: folder.to_owned(), url, is_complete: true, scratch: tempfile::tempdir().unwrap() }
+        let install = fs::read_to_string(folder.join("install.yaml")).unwrap();
+        let image = install.lines().find_map(|line| line.trim().strip_prefix("image: ")).unwrap();
+        let image = image.strip_suffix(&format!(":{VERSION}")).unwrap().to_owned();
+        Self { folder: folder.to_owned(), url, image, is_complete: true, scratch: tempfile::tempdir().unwrap() }
     }
 
     /// Without the list of dependencies, which takes minutes to prepare, and without the recording, which takes minutes
@@ -51,11 +57,12 @@ impl Release {
         let scratch = tempfile::tempdir().unwrap();
         let folder = scratch.path().join("release");
         let mut release = quick::xtask();
-        release.args(["release", "--dry-run", "--url", URL, "--without-bill-of-materials", "--without-recording"]);
+        release.args(["release", "--dry-run", "--url", URL, "--image", IMAGE]);
+        release.args(["--without-bill-of-materials", "--without-recording"]);
         let status = release.arg("--output").arg(&folder).stdout(Stdio::null()).status().unwrap();
         assert!(status.success(), "{status}");
         assert!(before == files(), "a dry run changes nothing");
-        Self { folder, url: URL.to_owned(), is_complete: false, scratch }
+        Self { folder, url: URL.to_owned(), image: IMAGE.to_owned(), is_complete: false, scratch }
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -102,7 +109,9 @@ async fn a_release_is_complete_and_each_part_installs() {
     has_an_image(&release);
     has_a_krew_manifest(&release);
     if release.is_complete {
-        has_a_list_of_dependencies(&release);
+        for program in ["arcadia-operator", "kubectl-arcadia"] {
+            has_a_list_of_dependencies(&release, program);
+        }
     }
     let operator =
         Command::new(release.unpacked("arcadia-operator").join("arcadia-operator")).arg("--version").output();
@@ -133,9 +142,23 @@ fn has_right_sums(release: &Release) {
 }
 
 fn has_the_changes_of_the_version(release: &Release) {
+    let notes = release.read("RELEASE-NOTES.md");
+    for link in notes.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+        assert!(link.contains("://"), "a page of releases cannot lead to {link}");
+    }
+    // Only a dry run writes them there.
+    if !release.path("changes").exists() {
+        return;
+    }
     let changelog = release.read("changes/CHANGELOG.md");
-    let (_, entries) = changelog.split_once(&format!("## [Unreleased]\n\n## [{VERSION}] - 20")).unwrap();
-    assert!(entries.contains(release.read("RELEASE-NOTES.md").trim()));
+    if notes == "Nothing yet.\n" {
+        assert_eq!(changelog, fs::read_to_string(root().join("CHANGELOG.md")).unwrap());
+    } else {
+        let (_, entries) = changelog.split_once(&format!("\n## [{VERSION}] - 20")).unwrap();
+        let first = notes.lines().find(|line| line.starts_with("- ")).unwrap();
+        let first = first.split("](").next().unwrap();
+        assert!(entries.contains(first), "{first}");
+    }
     let cargo = release.read("changes/Cargo.toml");
     let next = cargo.lines().find_map(|line| line.strip_prefix("version = ")).unwrap().trim_matches('"').to_owned();
     assert_ne!(next, VERSION);
@@ -167,14 +190,17 @@ fn has_a_krew_manifest(release: &Release) {
     assert!(unpacked.join(platform["bin"].as_str().unwrap()).is_file());
 }
 
-fn has_a_list_of_dependencies(release: &Release) {
-    let text = fs::read_to_string(release.named(&format!("arcadia-operator-{VERSION}"), ".cdx.json")).unwrap();
+fn has_a_list_of_dependencies(release: &Release, program: &str) {
+    let text = fs::read_to_string(release.named(&format!("{program}-{VERSION}"), ".cdx.json")).unwrap();
     let list: Value = serde_json::from_str(&text).unwrap();
     assert_eq!(list["bomFormat"], "CycloneDX");
     assert_eq!(list["metadata"]["component"]["name"], "arcadia-operator");
     let listed: Vec<_> =
         list["components"].as_array().unwrap().iter().map(|it| (&it["name"], &it["version"])).collect();
     assert!(listed.iter().any(|(name, _)| **name == "kube") && listed.iter().all(|(_, version)| version.is_string()));
+    // Only the command line draws a screen.
+    assert_eq!(listed.iter().any(|(name, _)| **name == "ratatui"), program == "kubectl-arcadia");
+    assert!(!listed.iter().any(|(name, _)| name.as_str().unwrap().starts_with("windows")), "it is for another system");
     let root = root().canonicalize().unwrap();
     assert!(!text.contains(root.to_str().unwrap()), "it names a folder of the machine that built it");
 }
@@ -196,12 +222,14 @@ async fn installs_as_a_chart(release: &Release, control_plane: &ControlPlane) {
     assert!(root().join(icon).is_file(), "{icon}");
     helm(&["lint", "--strict", chart]);
 
-    let repository = "image.repository=registry.example.com/arcadia-operator";
-    helm(&["install", "arcadia-operator", chart, "-n", "release", "--create-namespace", "--set", repository]);
+    let readme = helm(&["show", "readme", chart]);
+    assert!(!readme.contains("](../"), "{readme}");
+    let notes = helm(&["install", "arcadia-operator", chart, "-n", "release", "--create-namespace"]);
+    assert!(!notes.contains("no image is published"), "{notes}");
     let kubectl = control_plane.kubectl();
     let image = "jsonpath={.spec.template.spec.containers[0].image}";
     let image = kubectl.run(&["get", "deployment", "arcadia-operator", "-n", "release", "-o", image]).await.unwrap();
-    assert_eq!(image, format!("registry.example.com/arcadia-operator:{VERSION}"));
+    assert_eq!(image, format!("{}:{VERSION}", release.image));
     kubectl.run(&["wait", "--for=condition=Established", "crd/drifts.arcadia.cloud", "--timeout=60s"]).await.unwrap();
 }
 
