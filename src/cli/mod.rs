@@ -169,6 +169,12 @@ enum Command {
     Complete(completion::CompleteArgs),
 }
 
+/// The commands and flags, for the reference.
+#[must_use]
+pub fn command() -> clap::Command {
+    Cli::command()
+}
+
 /// Runs the command line of the process.
 #[must_use]
 pub fn main() -> ExitCode {

@@ -2,6 +2,7 @@
 
 mod chart;
 mod metrics;
+mod plugin;
 mod references;
 
 use std::fs;
@@ -29,6 +30,7 @@ fn generated() -> Result<Vec<Generated>, Error> {
     files.push(kinds());
     files.push(reverts());
     files.push(steps());
+    files.push(plugin::file());
     Ok(files)
 }
 
