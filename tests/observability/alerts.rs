@@ -61,11 +61,21 @@ fn every_alert_has_a_description_and_a_runbook_section() {
 #[test]
 fn the_runbook_names_only_existing_log_lines_and_categories() {
     let runbook = read(RUNBOOK);
-    let code = ["src/drift/sweep.rs", "src/kube_ext/leader.rs", "src/kube_ext/work.rs", "src/saga/report.rs"]
-        .map(read)
-        .concat();
+    let code = [
+        "src/drift/sweep.rs",
+        "src/kube_ext/leader.rs",
+        "src/kube_ext/watch.rs",
+        "src/kube_ext/work.rs",
+        "src/saga/report.rs",
+    ];
+    let code = code.map(read).concat();
     let searches = runbook.lines().filter_map(|line| line.split_once("| grep '").or(line.split_once("| grep -E '")));
-    for logged in searches.flat_map(|(_, logged)| logged.trim_end_matches('\'').split('|')) {
+    let searches = searches.flat_map(|(_, logged)| logged.trim_end_matches('\'').split('|'));
+    // In sentences: the log has `TEXT`.
+    let sentences = ["log has `", "log for `"].map(|words| runbook.split(words).skip(1)).into_iter().flatten();
+    let sentences: Vec<_> = sentences.filter_map(|rest| rest.split('`').next()).collect();
+    assert!(sentences.len() > 1, "{sentences:?}");
+    for logged in searches.chain(sentences) {
         assert!(code.contains(&format!("\"{logged}")), "nothing is logged as {logged}");
     }
     let categories = [call::Error::VARIANTS, digitalocean::Error::VARIANTS].concat();
