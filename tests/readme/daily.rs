@@ -1,4 +1,4 @@
-//! Executes the daily commands of the README.
+//! Executes the daily commands of the README, and the commands about one drift of other pages.
 
 use std::{
     thread::sleep,
@@ -9,7 +9,7 @@ use serde_json::json;
 use tokio::runtime::Runtime;
 
 use crate::{
-    document::{read, rows},
+    document::{blocks, read, rows},
     shell::Shell,
     stage::Stage,
 };
@@ -74,6 +74,68 @@ fn the_daily_commands_of_the_readme_do_what_they_say() {
     assert_eq!(accepted.trim(), LIVE);
 }
 
+#[test]
+fn the_commands_about_one_drift_in_other_pages_do_what_they_say() {
+    let runtime = Runtime::new().unwrap();
+    let stage = runtime.block_on(Stage::start("pages"));
+    let change = |change| runtime.block_on(stage.simulator.control().change("droplets", DROPLET, change)).unwrap();
+    let mut daily = Daily { shell: Shell::start(&stage), stage: &stage };
+    daily.run("kubectl apply -f examples/web-1.yaml");
+    change(json!({"size_slug": LIVE}));
+
+    // The page about decisions: each command accepts the open drift again.
+    let commands = rows(&read("docs/decide.md"), "goal").into_iter().map(|row| row[1].trim_matches('`').to_owned());
+    for command in commands {
+        let (name, hash) = daily.open("size_slug");
+        let printed = daily.run(&command.replace("1a2b3c4d", &hash));
+        if command.contains("accept=true") {
+            daily.run(&format!("kubectl wait --for=jsonpath='{{.status.phase}}'=Accepted drift/{name}"));
+            daily.run("kubectl annotate drifts --all arcadia.cloud/accept-");
+        } else {
+            assert!(printed.contains(&hash), "{printed}");
+        }
+    }
+
+    // The page about GitOps: the manifest still has the old size.
+    let (name, _) = daily.open("size_slug");
+    let mut printed = Vec::new();
+    for command in commands_of("docs/gitops.md", "kubectl annotate drift DRIFT") {
+        printed.push(daily.run(&command.replace("DRIFT", &name)));
+        if command.contains("accept=true") {
+            daily.run(&format!("kubectl wait --for=jsonpath='{{.status.phase}}'=Accepted drift/{name}"));
+            daily.run("kubectl wait --for=condition=ManifestCurrent=false pr/web-1");
+        }
+    }
+    assert!(printed[1].contains("MANIFEST") && printed[1].contains("False"), "{printed:?}");
+    assert_eq!(printed[2].trim(), r#"{"spec":{"desired":{"size_slug":"s-4vcpu-8gb"}}}"#);
+
+    // The page about reverts: with the command line, and with annotations.
+    for (first, left) in [("kubectl arcadia revert DRIFT", "web"), ("kubectl annotate drift DRIFT", "prod")] {
+        change(json!({"tags": [left]}));
+        let (name, _) = daily.open("tags");
+        for command in commands_of("docs/revert.md", first) {
+            let asks = command.starts_with("kubectl arcadia revert");
+            let command = command.replace("DRIFT", &format!("{name}{}", if asks { " --yes" } else { "" }));
+            if command.contains("revert=true") {
+                // The operator removes the annotation of the plan.
+                daily.run(&format!("kubectl wait --for='jsonpath={{.status.plan.needs}}' drift/{name}"));
+                daily.eventually(&command);
+            } else {
+                daily.run(&command);
+            }
+        }
+        daily.run(&format!("kubectl wait --for=jsonpath='{{.status.phase}}'=Reverted drift/{name}"));
+    }
+}
+
+/// The commands of the block of a page that starts with this text, without their comments.
+fn commands_of(page: &str, first: &str) -> Vec<String> {
+    let blocks = blocks(&read(page));
+    let block = blocks.iter().find(|block| block.text[0].starts_with(first));
+    let block = block.unwrap_or_else(|| panic!("{page} has no block that starts with {first}"));
+    block.text.iter().map(|line| line.split("  # ").next().unwrap().trim().to_owned()).collect()
+}
+
 struct Daily<'s> {
     shell: Shell,
     stage: &'s Stage,
@@ -84,6 +146,15 @@ impl Daily<'_> {
         let (printed, succeeded) = self.shell.run(command);
         assert!(succeeded, "$ {command}\n{printed}\nThe operator's log ends\n{}", self.stage.log());
         printed
+    }
+
+    /// Runs a command again until it succeeds.
+    fn eventually(&mut self, command: &str) {
+        let begun = Instant::now();
+        while !self.shell.run(command).1 {
+            assert!(begun.elapsed() < PATIENCE, "$ {command}\nThe operator's log ends\n{}", self.stage.log());
+            sleep(Duration::from_millis(200));
+        }
     }
 
     /// The name and the change of the open drift of a field, once there is one.

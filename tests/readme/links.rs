@@ -1,6 +1,6 @@
 //! Every link and every name in the documents exists.
 
-use std::fs;
+use std::{fs, process::Command};
 
 use crate::document::{files, pages, read, root, rows};
 
@@ -96,5 +96,23 @@ fn the_tests_that_keep_a_promise_exist() {
         for test in row[1].split(", ") {
             assert!(code.contains(&format!("fn {test}(")), "no test {test}, which should keep the promise: {}", row[0]);
         }
+    }
+}
+
+#[test]
+fn the_commits_that_serve_as_examples_exist() {
+    let git = |arguments: &[&str]| Command::new("git").current_dir(root()).args(arguments).output();
+    let history = git(&["log", "--format=%s"]).map(|output| String::from_utf8(output.stdout).unwrap());
+    let is_complete = git(&["rev-parse", "--is-shallow-repository"]).is_ok_and(|output| output.stdout == b"false\n");
+    let (Ok(history), true) = (history, is_complete) else {
+        eprintln!("skipped: this copy has no complete history");
+        return;
+    };
+    let contributing = read("CONTRIBUTING.md");
+    let text = contributing.split_whitespace().collect::<Vec<_>>().join(" ");
+    let subjects: Vec<_> = text.split("commit \"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
+    assert!(subjects.len() >= 6, "{subjects:?}");
+    for subject in subjects {
+        assert!(history.lines().any(|line| line == subject), "CONTRIBUTING.md names the commit {subject:?}");
     }
 }
