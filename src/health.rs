@@ -143,8 +143,8 @@ mod tests {
     use super::*;
     use crate::{
         digitalocean::SyncFailure,
+        drift,
         drift::{
-            self,
             context::idle,
             pace::{Pace, Reason, Urgency},
         },

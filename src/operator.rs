@@ -15,7 +15,6 @@ use tokio::{
 };
 use tracing::{info, warn};
 
-pub use self::error::Error;
 use self::preflight::Cluster;
 use crate::{
     config::RunArgs,
@@ -35,6 +34,8 @@ use crate::{
         metrics::{Metrics, register_tasks},
     },
 };
+
+pub use self::error::Error;
 
 /// The time for running work to finish after SIGTERM. Together with the events and the lease it is well within the
 /// termination grace period of 30 s.

@@ -15,6 +15,7 @@ use super::{
     saga::SagaRef,
     schema::{self, CloudResource},
 };
+
 pub use crate::digitalocean::revert::Class as RevertClass;
 
 /// The field under which the loss of a whole resource is reported.

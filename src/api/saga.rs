@@ -15,5 +15,6 @@ pub use status::{
     ActionId, Cause, ErrorKind, Resolution, SagaPhase, SagaStatus, StepError, StepState, StepStatus, StopReason,
     UndoStatus,
 };
-pub(super) use validation::crd;
 pub use values::Values;
+
+pub(super) use validation::crd;

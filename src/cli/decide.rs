@@ -25,9 +25,9 @@ use crate::{
     kube_ext::call,
     schedule,
 };
+use verdict::{Outcome, Verdict};
 
 pub(super) use verdict::Verb;
-use verdict::{Outcome, Verdict};
 pub(super) use view::{plan, question};
 
 /// The number of tries to store a decision while other parts of the object change.

@@ -7,8 +7,7 @@ use serde_json::Value;
 
 use super::text::one_line;
 use crate::{
-    api::drift::EXISTS,
-    api::{annotations, conditions, labels},
+    api::{annotations, conditions, drift::EXISTS, labels},
     comparison::show,
     digitalocean::revert::{self, Allow},
 };

@@ -32,8 +32,9 @@ use crate::{
     digitalocean::{FieldSet, Kind, Pinned, ResourceKey},
     drift::shown::first,
 };
-pub(super) use filter::Filter;
 use project::Members;
+
+pub(super) use filter::Filter;
 
 /// The number of reasons and objects that a note lists.
 const LISTED: usize = 5;

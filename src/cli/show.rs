@@ -25,7 +25,6 @@ use super::{
     verify::{self, FieldVerdict},
 };
 use crate::api::{drift::EXISTS, labels};
-
 use page::{DriftPage, EventView, NowInCloud, RecordPage, SagaLine};
 
 /// The flags of `show`.

@@ -34,7 +34,6 @@ use crate::{
     kube_ext::call::{self, bounded},
     manifests::users::{GRANTS, UserRole},
 };
-
 use found::{DeploymentView, Found, LeaseView, OPERATOR_LABEL, Policies, Records};
 use report::Report;
 

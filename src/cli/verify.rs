@@ -25,9 +25,9 @@ use crate::{
     digitalocean::{FieldSet, Inventory, Kind, Live, Observation, Wanted},
     drift::finding::{self, Finding},
 };
+use checked::{Checked, CheckedField};
 
 pub(super) use checked::FieldVerdict;
-use checked::{Checked, CheckedField};
 
 /// The number of resources that are read a second time, because a list may lag behind.
 const CONFIRMED: usize = 200;

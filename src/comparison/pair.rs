@@ -1,9 +1,11 @@
 //! The traversal of a recorded and a live value, side by side.
 
-use std::borrow::Cow;
-use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::mem;
+use std::{
+    borrow::Cow,
+    cell::RefCell,
+    collections::{BTreeMap, BTreeSet, HashMap},
+    mem,
+};
 
 use serde_json::{Map, Value};
 

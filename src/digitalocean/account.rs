@@ -1,13 +1,14 @@
 //! The account of the token. If the token is replaced by another account's, all recorded resources are missing at once,
 //! and every direct request returns 404: only the account distinguishes that from a deletion.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
 
 use serde::Deserialize;
 
-use super::call::Call;
-use super::{Client, Error, Priority};
+use super::{Client, Error, Priority, call::Call};
 
 /// The call that returns the account.
 const CALL: &str = "GET /v2/account";

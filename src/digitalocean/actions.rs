@@ -1,20 +1,22 @@
 //! Waits for cloud actions on behalf of many waiters: one list call returns about 200 actions.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::hash::Hash;
-use std::sync::Arc;
-use std::time::Duration;
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    hash::Hash,
+    sync::Arc,
+    time::Duration,
+};
 
 use parking_lot::{Mutex, MutexGuard};
 use serde::Deserialize;
-use tokio::sync::Notify;
-use tokio::time::{Instant, sleep_until};
+use tokio::{
+    sync::Notify,
+    time::{Instant, sleep_until},
+};
 use tokio_util::task::AbortOnDropHandle;
 use tracing::{info, warn};
 
-use super::lists::PER_PAGE;
-use super::pages::Cursor;
-use super::{Client, Error, Path};
+use super::{Client, Error, Path, lists::PER_PAGE, pages::Cursor};
 
 /// The scope that these calls need.
 const SCOPE: &str = "actions:read";

@@ -5,13 +5,14 @@
 //! until a whole window after its response: by then it has left the server's window, independent of when the server
 //! counted it.
 
-use std::collections::{HashMap, VecDeque};
-use std::sync::Arc;
-use std::time::Duration;
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
 
 use parking_lot::{Mutex, MutexGuard};
-use tokio::sync::Notify;
-use tokio::time::Instant;
+use tokio::{sync::Notify, time::Instant};
 
 use super::kinds::Lane;
 
@@ -360,9 +361,10 @@ impl Log {
 
 #[cfg(test)]
 mod tests {
+    use rand::{RngExt, SeedableRng, rngs::StdRng};
+
     use super::*;
     use crate::digitalocean::kinds::OwnLimit;
-    use rand::{RngExt, SeedableRng, rngs::StdRng};
 
     fn limits(per_minute: usize, per_hour: usize) -> Limits {
         Limits { per_minute, per_hour, minute_reserve: per_minute / 10, hour_reserve: per_hour / 10 }

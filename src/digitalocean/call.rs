@@ -4,8 +4,7 @@ use reqwest::{Method, Url};
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::budget::Priority;
-use super::{Error, Verb};
+use super::{Error, Verb, budget::Priority};
 
 /// One call: its operation, its target, and its name in messages and metrics.
 pub(super) struct Call<'a> {

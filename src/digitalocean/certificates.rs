@@ -1,16 +1,15 @@
 //! The account's certificates by id: a renewed certificate gets a new id and keeps its name.
 
-use std::collections::{BTreeMap, VecDeque};
-use std::sync::Arc;
-use std::time::Duration;
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
 
 use parking_lot::{Mutex, MutexGuard};
 use tokio::time::Instant;
 
-use super::document::str_at;
-use super::lists::Rows;
-use super::observed::Certificates;
-use super::{Client, Kind, Priority};
+use super::{Client, Kind, Priority, document::str_at, lists::Rows, observed::Certificates};
 
 /// The maximum age of a list of certificates, and the pause after a failed list.
 const AGE: Duration = Duration::from_mins(1);

@@ -5,9 +5,11 @@
 
 use serde_json::Value;
 
-use super::lists::{PER_PAGE, WALKS};
-use super::pages::{AfterPage, Cursor};
-use super::{Client, Error, Path, Verb};
+use super::{
+    Client, Error, Path, Verb,
+    lists::{PER_PAGE, WALKS},
+    pages::{AfterPage, Cursor},
+};
 
 /// The maximum number of pages: the lists that sagas read are short.
 const MOST_PAGES: u32 = 50;

@@ -1,28 +1,32 @@
 //! The client of DigitalOcean: one per token, with timeouts, retries, and a budget shared by all its clones.
 
-use std::collections::BTreeMap;
-use std::error::Error as _;
-use std::fmt;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
+use std::{
+    collections::BTreeMap,
+    error::Error as _,
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
 
 use backon::{ExponentialBuilder, Retryable};
 use futures::future::BoxFuture;
 use parking_lot::Mutex;
-use reqwest::header::AUTHORIZATION;
-use reqwest::{Response, Url};
-use serde::Deserialize;
-use serde::de::DeserializeOwned;
+use reqwest::{Response, Url, header::AUTHORIZATION};
+use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
 use tokio::time::{Instant, timeout_at};
 
-use super::budget::{Budget, Permit, Priority};
-use super::call::Call;
-use super::config::{Config, Retries, on_loopback};
-use super::headers::{told, wait};
-use super::kinds::{self, Lane};
-use super::{Error, Path, Verb};
+use super::{
+    Error, Path, Verb,
+    budget::{Budget, Permit, Priority},
+    call::Call,
+    config::{Config, Retries, on_loopback},
+    headers::{told, wait},
+    kinds::{self, Lane},
+};
 use crate::comparison::secret::hide_echoes;
 
 /// The pause of all calls after a 429 without a time.

@@ -1,12 +1,10 @@
 //! The settings of the client.
 
-use std::net::IpAddr;
-use std::time::Duration;
+use std::{net::IpAddr, time::Duration};
 
 use reqwest::Url;
 
-use super::budget::Limits;
-use super::{Error, Token};
+use super::{Error, Token, budget::Limits};
 
 /// The retry policy of reads. Other calls are not retried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,9 +1,12 @@
 //! Reads single documents, and parts of them from other paths.
 
-use super::budget::Priority;
-use super::call::Call;
-use super::kinds::{self, Reading};
-use super::{Client, Error, IdFormat, Kind, ResourceKey, pages};
+use super::{
+    Client, Error, IdFormat, Kind, ResourceKey,
+    budget::Priority,
+    call::Call,
+    kinds::{self, Reading},
+    pages,
+};
 
 impl Client {
     /// The document of one resource as text; none if it does not exist (404).

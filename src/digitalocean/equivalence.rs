@@ -10,9 +10,11 @@ use ipnet::IpNet;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::IdFormat;
-use super::document::{is_blank, is_position, str_at};
-use super::observed::Certificates;
+use super::{
+    IdFormat,
+    document::{is_blank, is_position, str_at},
+    observed::Certificates,
+};
 use crate::comparison::secret::{self, hide_text};
 
 /// The prefix of the tags by which sagas find the resources that they created.

@@ -1,7 +1,6 @@
 //! DigitalOcean's description of its API, for the tests of this module: the extract in `tests/openapi`.
 
-use std::collections::BTreeSet;
-use std::sync::LazyLock;
+use std::{collections::BTreeSet, sync::LazyLock};
 
 use serde_json::{Map, Value};
 

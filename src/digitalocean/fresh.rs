@@ -4,11 +4,13 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::document::{Pattern, str_at};
-use super::kinds::Reading;
-use super::merge::complete;
-use super::observed::{Certificates, Document, Unread};
-use super::{Client, Error, FieldSet, Live, Path, Priority, ResourceKey};
+use super::{
+    Client, Error, FieldSet, Live, Path, Priority, ResourceKey,
+    document::{Pattern, str_at},
+    kinds::Reading,
+    merge::complete,
+    observed::{Certificates, Document, Unread},
+};
 
 impl Client {
     /// Reads a resource with all parts that these recorded fields need; none if it does not exist.

@@ -1,7 +1,6 @@
 //! The formats of ids: one regular expression each.
 
-use std::collections::HashMap;
-use std::sync::LazyLock;
+use std::{collections::HashMap, sync::LazyLock};
 
 use regex::Regex;
 use serde::Deserialize;

@@ -6,24 +6,28 @@ mod response;
 mod reverts;
 mod table;
 
-use std::cmp::Ordering;
-use std::fmt;
-use std::hash::{Hash, Hasher};
-use std::sync::Arc;
+use std::{
+    cmp::Ordering,
+    fmt,
+    hash::{Hash, Hasher},
+    sync::Arc,
+};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use super::IdFormat;
 use crate::nearest::nearest;
+use table::{LEFT_OUT, TABLE};
 
 pub use field_set::FieldSet;
 pub use reference::reference;
 pub use reverts::Class;
+
 pub(crate) use reverts::RestState;
+
 pub(super) use reverts::{
     Call, Content, Direction, Guard, How, MemberCall, RevertCase, RevertRule, Reverts, Shape, Spelling, Write,
 };
-use table::{LEFT_OUT, TABLE};
 pub(super) use table::{OwnLimit, PartList, Reading, Row, Source};
 
 /// A kind of cloud resource: one row of the table. It compares, hashes, orders and serialises by its name.

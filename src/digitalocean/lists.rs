@@ -1,14 +1,17 @@
 //! Reads whole lists. If a list shifts while its pages are read, it is read again.
 
-use std::collections::HashSet;
-use std::collections::hash_map::RandomState;
-use std::hash::BuildHasher;
+use std::{
+    collections::{HashSet, hash_map::RandomState},
+    hash::BuildHasher,
+};
 
-use super::budget::Priority;
-use super::call::Call;
-use super::kinds::PartList;
-use super::pages::{AfterPage, Cursor, Page, Shape};
-use super::{Client, Error, Kind, pages};
+use super::{
+    Client, Error, Kind,
+    budget::Priority,
+    call::Call,
+    kinds::PartList,
+    pages::{self, AfterPage, Cursor, Page, Shape},
+};
 
 /// Rows of one page: DigitalOcean's maximum.
 pub(super) const PER_PAGE: &str = "200";

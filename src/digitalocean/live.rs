@@ -1,18 +1,22 @@
 //! A live document: resolves a recorded field in it, and compares the field under the kind's rules.
 
-use std::borrow::Cow;
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use serde_json::Value;
 
-use super::document::{self, Pattern, at, is_blank, is_position};
-use super::equivalence::{Site, has_backup_policy};
-use super::kinds::Source;
-use super::observed::{Certificates, Document, Unread};
-use super::rules::{CredentialsOnly, KindRules};
-use super::{Error, ResourceKey, notes};
-use crate::comparison::{self, Comparison, Doubt};
-use crate::nearest::nearest;
+use super::{
+    Error, ResourceKey,
+    document::{self, Pattern, at, is_blank, is_position},
+    equivalence::{Site, has_backup_policy},
+    kinds::Source,
+    notes,
+    observed::{Certificates, Document, Unread},
+    rules::{CredentialsOnly, KindRules},
+};
+use crate::{
+    comparison::{self, Comparison, Doubt},
+    nearest::nearest,
+};
 
 /// The parsed document of one live resource.
 #[derive(Clone, Debug)]

@@ -51,7 +51,6 @@ pub use budget::Priority;
 pub use client::{Client, Usage};
 pub use config::Config;
 pub use equivalence::SAGA_TAG;
-pub(crate) use equivalence::full_name;
 pub use error::Error;
 pub use id_format::IdFormat;
 pub use inventory::{
@@ -64,3 +63,5 @@ pub use owners::Owners;
 pub use pins::Pinned;
 pub use route::{Path, Verb};
 pub use token::Token;
+
+pub(crate) use equivalence::full_name;

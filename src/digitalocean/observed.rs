@@ -1,7 +1,6 @@
 //! The document of one live resource, merged from every response that shows a part of it.
 
-use std::collections::HashMap;
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use super::document::Pattern;
 

@@ -5,8 +5,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::document::str_at;
-use super::{Client, Error, Path, ResourceKey, revert};
+use super::{Client, Error, Path, ResourceKey, document::str_at, revert};
 
 /// The controllers that would change a revert back.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -124,8 +123,10 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::digitalocean::Kind;
-    use crate::digitalocean::fake::{Answer, Fake};
+    use crate::digitalocean::{
+        Kind,
+        fake::{Answer, Fake},
+    };
 
     #[tokio::test]
     async fn a_field_that_the_cloud_sets_by_itself_is_named() {

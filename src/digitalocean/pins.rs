@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::document::{Pattern, is_blank};
-use super::live::Resolved;
-use super::{FieldComparison, Kind, Live};
+use super::{
+    FieldComparison, Kind, Live,
+    document::{Pattern, is_blank},
+    live::Resolved,
+};
 
 /// The recorded fields of a resource, and those that were left out.
 #[derive(Clone, Debug, Default, PartialEq)]

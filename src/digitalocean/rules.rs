@@ -1,15 +1,15 @@
 //! The rules of a kind for the comparison: the table's patterns, applied to one live resource.
 
-use std::borrow::Cow;
-use std::collections::BTreeMap;
-use std::fmt::Write as _;
+use std::{borrow::Cow, collections::BTreeMap, fmt::Write as _};
 
 use serde_json::Value;
 
-use super::document::{Pattern, is_blank, str_at};
-use super::equivalence::{Equivalence, Site};
-use super::kinds::Row;
-use super::observed::Unread;
+use super::{
+    document::{Pattern, is_blank, str_at},
+    equivalence::{Equivalence, Site},
+    kinds::Row,
+    observed::Unread,
+};
 use crate::comparison;
 
 /// The reason for a part of a field that can be set but is not returned.

@@ -1,7 +1,6 @@
 //! The scopes of the token, as responses show them: without a scope, DigitalOcean omits fields.
 
-use std::collections::HashMap;
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
 
 use tokio::time::Instant;
 

@@ -13,13 +13,14 @@ use std::collections::HashSet;
 
 use tracing::warn;
 
-pub use self::executor::Executor;
 use self::executor::is_refusal;
 use super::{
     plan::{Write, waiting},
     shown::named,
 };
 use crate::{api::drift::awaiting_decision, kube_ext::call::Error};
+
+pub use self::executor::Executor;
 
 /// The outcome of the writes of a plan.
 #[derive(Debug, Default)]

@@ -32,7 +32,6 @@ use crate::{
     comparison::{reading::stands_for as shows, show::full as shown_text},
     digitalocean::{Kind, Live, Owners, ResourceKey},
 };
-
 use world::*;
 
 #[test]

@@ -1,8 +1,10 @@
 //! A cache of all objects of one kind: fed by the events of a watch, by new lists, and by the responses to the
 //! process's own writes, which may arrive late.
 
-use std::collections::{HashMap, HashSet, VecDeque};
-use std::time::Duration;
+use std::{
+    collections::{HashMap, HashSet, VecDeque},
+    time::Duration,
+};
 
 use kube::{Resource, runtime::watcher::Event};
 use tokio::time::Instant;

@@ -15,9 +15,9 @@ use http::{Method, Request, Uri};
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_timeout::TimeoutConnector;
 use hyper_util::{
-    client::legacy::{
-        self,
-        connect::{Connected, Connection, HttpConnector},
+    client::{
+        legacy,
+        legacy::connect::{Connected, Connection, HttpConnector},
     },
     rt::TokioExecutor,
 };

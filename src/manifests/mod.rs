@@ -10,6 +10,7 @@ pub mod policies;
 pub mod users;
 
 use installation::owned;
+
 pub use installation::{Error, Installation};
 
 /// The namespace that `deploy/overlays/namespaced` watches. It is not the operator's own, since everyone who may edit

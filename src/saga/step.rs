@@ -18,12 +18,13 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::clock;
-pub(super) use super::clock::has_passed;
 use crate::{
     api::saga::{ActionId, ErrorKind, SagaStatus, StepStatus, Values},
     digitalocean::{self, SAGA_TAG},
     kube_ext::call,
 };
+
+pub(super) use super::clock::has_passed;
 
 /// One kind of step.
 pub trait Step: Send + Sync + 'static {

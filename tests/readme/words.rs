@@ -1,7 +1,9 @@
 //! The words of the project: no covered text contains a phrase that tests/readme/words.yaml bans.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+};
 
 use serde::Deserialize;
 use serde_json::Value;

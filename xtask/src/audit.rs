@@ -2,8 +2,7 @@
 
 use std::process::{Command, Stdio};
 
-use crate::tools::Tool;
-use crate::{Error, project};
+use crate::{Error, project, tools::Tool};
 
 const DENY: Tool = Tool { name: "cargo-deny", version: "0.20.2" };
 

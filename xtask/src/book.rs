@@ -2,11 +2,9 @@
 //!
 //! Documents link to files of the repository that are not pages. On the website these links lead to the repository.
 
-use std::fs;
-use std::path::Path;
+use std::{fs, path::Path};
 
-use crate::tools::Tool;
-use crate::{Error, links, project};
+use crate::{Error, links, project, tools::Tool};
 
 const BOOK: Tool = Tool { name: "mdbook", version: "0.5.4" };
 const PAGES: &str = "docs";

@@ -1,9 +1,6 @@
 //! The errors of the commands, with their remedies.
 
-use std::io;
-use std::path::PathBuf;
-use std::process::ExitStatus;
-use std::time::Duration;
+use std::{io, path::PathBuf, process::ExitStatus, time::Duration};
 
 /// The error of a failed command.
 #[derive(Debug, thiserror::Error)]

@@ -5,8 +5,10 @@ mod metrics;
 mod plugin;
 mod references;
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use arcadia_operator::manifests;
 use serde::Deserialize;

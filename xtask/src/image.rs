@@ -5,11 +5,11 @@
 mod layout;
 mod program;
 
-use std::fs;
-use std::path::Path;
+use std::{fs, path::Path};
+
+use crate::{Error, project};
 
 pub(crate) use self::program::Program;
-use crate::{Error, project};
 
 /// Builds the program and writes the layout to `output`, replacing existing content.
 pub(crate) fn run(output: &Path) -> Result<(), Error> {

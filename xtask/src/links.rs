@@ -1,7 +1,9 @@
 //! The links of documents that are published outside the repository: those to its files become addresses.
 
-use std::fmt::Write as _;
-use std::path::{Component, Path, PathBuf};
+use std::{
+    fmt::Write as _,
+    path::{Component, Path, PathBuf},
+};
 
 /// The text of a document in a folder of the repository, with absolute links. `files` is the address of the files of
 /// the repository. Links to paths below `kept` stay relative.

@@ -18,8 +18,7 @@ mod release;
 mod test;
 mod tools;
 
-use std::path::PathBuf;
-use std::process::ExitCode;
+use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 

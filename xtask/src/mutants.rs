@@ -3,8 +3,7 @@
 
 use clap::ValueEnum;
 
-use crate::tools::Tool;
-use crate::{Error, project};
+use crate::{Error, project, tools::Tool};
 
 const MUTANTS: Tool = Tool { name: "cargo-mutants", version: "27.1.0" };
 

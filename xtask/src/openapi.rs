@@ -1,9 +1,11 @@
 //! `cargo xtask openapi`: extracts the part of DigitalOcean's API description that tests compare with.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
-use std::io::Read as _;
-use std::path::{Path, PathBuf};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    io::Read as _,
+    path::{Path, PathBuf},
+};
 
 use flate2::read::GzDecoder;
 use serde_json::{Map, Value};
@@ -198,8 +200,9 @@ fn lines(named: &Map<String, Value>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use serde_json::json;
+
+    use super::*;
 
     #[test]
     fn prose_goes_and_what_is_only_named_like_it_stays() {

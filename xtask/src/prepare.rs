@@ -1,7 +1,9 @@
 //! `cargo xtask control-plane`: brings the control plane, Helm and the GitOps engines once and shows the progress.
 
-use std::io::{IsTerminal as _, stderr};
-use std::time::Duration;
+use std::{
+    io::{IsTerminal as _, stderr},
+    time::Duration,
+};
 
 use control_plane::{Progress, Wanted};
 use indicatif::{ProgressBar, ProgressStyle};

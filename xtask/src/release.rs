@@ -6,18 +6,23 @@
 mod archive;
 mod version;
 
-use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use clap::Args;
 use jiff::Zoned;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
-use crate::image::Program;
-use crate::tools::Tool;
-use crate::{Error, image, links, operator, prepare, project, record};
+use crate::{
+    Error,
+    image::{self, Program},
+    links, operator, prepare, project, record,
+    tools::Tool,
+};
 
 /// This version, and the names of the artifacts.
 const VERSION: &str = env!("CARGO_PKG_VERSION");

@@ -1,12 +1,14 @@
 //! `cargo xtask test`: runs every test on a machine with only Rust and Go.
 
-use std::collections::VecDeque;
-use std::env;
-use std::io::{self, Write as _};
-use std::num::NonZero;
-use std::path::Path;
-use std::process::Command;
-use std::thread::{self, available_parallelism};
+use std::{
+    collections::VecDeque,
+    env,
+    io::{self, Write as _},
+    num::NonZero,
+    path::Path,
+    process::Command,
+    thread::{self, available_parallelism},
+};
 
 use control_plane::ControlPlane;
 use parking_lot::Mutex;

@@ -1,7 +1,6 @@
 //! Programs that the commands use: installed with cargo in `target/tools`, in pinned versions.
 
-use std::path::PathBuf;
-use std::process::Command;
+use std::{path::PathBuf, process::Command};
 
 use crate::{Error, project};
 

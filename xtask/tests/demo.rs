@@ -1,13 +1,15 @@
 //! The demo plays to its end, and leaves nothing behind.
 #![cfg(test)]
 
-use std::io::{BufRead as _, BufReader, Lines, Write as _};
-use std::os::unix::process::CommandExt as _;
-use std::path::PathBuf;
-use std::process::{Child, ChildStdout, Command, Stdio};
-use std::sync::mpsc;
-use std::thread;
-use std::time::{Duration, Instant};
+use std::{
+    io::{BufRead as _, BufReader, Lines, Write as _},
+    os::unix::process::CommandExt as _,
+    path::PathBuf,
+    process::{Child, ChildStdout, Command, Stdio},
+    sync::mpsc,
+    thread,
+    time::{Duration, Instant},
+};
 
 #[test]
 fn the_story_has_an_accepted_and_a_reverted_change_and_fits_a_terminal() {

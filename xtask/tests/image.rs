@@ -4,12 +4,14 @@
 #[path = "support/quick.rs"]
 mod quick;
 
-use std::fs;
-use std::io::Read as _;
-use std::net::TcpListener;
-use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::time::{Duration, Instant};
+use std::{
+    fs,
+    io::Read as _,
+    net::TcpListener,
+    path::{Path, PathBuf},
+    process::Command,
+    time::{Duration, Instant},
+};
 
 use arcadia_operator::api;
 use control_plane::{ControlPlane, Options, Process};

@@ -4,11 +4,13 @@
 #[path = "support/quick.rs"]
 mod quick;
 
-use std::env;
-use std::ffi::OsString;
-use std::fs::{self, File};
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::{
+    env,
+    ffi::OsString,
+    fs::{self, File},
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
 
 use control_plane::{ControlPlane, Kubectl, Options};
 use flate2::read::GzDecoder;

@@ -1,8 +1,7 @@
 //! actionlint accepts the workflows, and they call the project's commands for CI and releases.
 #![cfg(test)]
 
-use std::path::Path;
-use std::process::Command;
+use std::{path::Path, process::Command};
 
 #[test]
 fn the_workflows_are_valid() {

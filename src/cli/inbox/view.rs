@@ -1,7 +1,9 @@
 //! The inbox as text. Pure.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write as _;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Write as _,
+};
 
 use console::measure_text_width;
 use jiff::Timestamp;

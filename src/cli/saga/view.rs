@@ -1,9 +1,10 @@
 //! A saga and its journal as a tree. Pure, and lenient: states of a later operator are shown as stored.
 
+use std::fmt::Write as _;
+
 use jiff::Timestamp;
 use kube::{ResourceExt as _, api::DynamicObject};
 use serde_json::Value;
-use std::fmt::Write as _;
 
 use crate::{
     api::conditions,

@@ -1,16 +1,23 @@
 //! Changes and the reads that go with them, against servers that answer in every way that servers do.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
 
-use super::*;
-use crate::digitalocean::Config;
-use crate::digitalocean::budget::Limits;
-use crate::digitalocean::fake::{Answer, Fake, TOKEN};
 use futures::FutureExt;
 use proptest::prelude::*;
 use serde_json::json;
+
+use super::*;
+use crate::digitalocean::{
+    Config,
+    budget::Limits,
+    fake::{Answer, Fake, TOKEN},
+};
 
 const DROPLETS: Path<'static> = Path { route: "/v2/droplets", parent: None, id: None, scope: "droplet:create" };
 const DROPLET: &str = "/v2/droplets/{id}";

@@ -5,10 +5,12 @@ use std::sync::atomic::AtomicUsize;
 use serde_json::json;
 
 use super::*;
-use crate::digitalocean::config::checked;
-use crate::digitalocean::fake::{Answer, Fake, TOKEN};
-use crate::digitalocean::lists::Rows;
-use crate::digitalocean::{Kind, ResourceKey, Token};
+use crate::digitalocean::{
+    Kind, ResourceKey, Token,
+    config::checked,
+    fake::{Answer, Fake, TOKEN},
+    lists::Rows,
+};
 
 fn kind(name: &str) -> Kind {
     Kind::named(name).unwrap()

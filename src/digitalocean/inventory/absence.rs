@@ -1,17 +1,17 @@
 //! Decides whether a resource that a list lacks is gone, and whether the list or the token is wrong.
 
-use std::collections::HashMap;
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use futures::stream::{self, StreamExt};
 use tokio::time::Instant;
 
-use super::known::{Entry, Known};
-use super::snapshot::{Inventory, SIDE_BY_SIDE};
-use super::stage::{Row, Staged};
-use super::sync_error::SyncError;
-use crate::digitalocean::account::Account;
-use crate::digitalocean::{Error, Kind, Priority, ResourceKey};
+use super::{
+    known::{Entry, Known},
+    snapshot::{Inventory, SIDE_BY_SIDE},
+    stage::{Row, Staged},
+    sync_error::SyncError,
+};
+use crate::digitalocean::{Error, Kind, Priority, ResourceKey, account::Account};
 
 /// The number of resources that are requested directly to check a list.
 const PROBES: usize = 3;

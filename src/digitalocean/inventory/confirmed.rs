@@ -3,16 +3,21 @@
 //! Lists lag: a changed row is confirmed by a GET with the same values, or by the next list. If a GET contradicts a
 //! row, the GET takes precedence while the row stays the same.
 
-use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet},
+};
 
-use serde::Deserialize;
-use serde::de::IgnoredAny;
+use serde::{Deserialize, de::IgnoredAny};
 use serde_json::{Map, Value};
 
-use crate::comparison;
-use crate::digitalocean::kinds::{FieldSet, Row};
-use crate::digitalocean::merge::{fill, remove};
+use crate::{
+    comparison,
+    digitalocean::{
+        kinds::{FieldSet, Row},
+        merge::{fill, remove},
+    },
+};
 
 /// The evidence of other responses for the fields of a row.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

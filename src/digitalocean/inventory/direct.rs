@@ -1,17 +1,17 @@
 //! Direct requests of one resource.
 
-use std::sync::Arc;
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
-use super::known::{Entry, Known};
-use super::observation::Observation;
-use super::responses::{Responses, Use};
-use super::snapshot::Inventory;
-use super::sync_error::SyncError;
-use crate::digitalocean::kinds::FieldSet;
-use crate::digitalocean::{Error, Priority, ResourceKey};
+use super::{
+    known::{Entry, Known},
+    observation::Observation,
+    responses::{Responses, Use},
+    snapshot::Inventory,
+    sync_error::SyncError,
+};
+use crate::digitalocean::{Error, Priority, ResourceKey, kinds::FieldSet};
 
 impl Inventory {
     /// Requests the resource now, and stores the response. A 404 is requested twice before it counts, unless the

@@ -1,19 +1,22 @@
 //! The extra data that documents need besides the lists: parts from other paths, certificates, and the token's scopes.
 
-use std::collections::HashMap;
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use futures::stream::{self, StreamExt};
 use tokio::time::Instant;
 
-use super::known::Known;
-use super::responses::{Path, Responses, Use, Wants};
-use super::snapshot::{Inventory, SIDE_BY_SIDE};
-use super::stage::Found;
-use crate::digitalocean::document::Pattern;
-use crate::digitalocean::kinds::{FieldSet, PartList, Reading, Row};
-use crate::digitalocean::lists::Rows;
-use crate::digitalocean::{Error, Kind, Priority, ResourceKey};
+use super::{
+    known::Known,
+    responses::{Path, Responses, Use, Wants},
+    snapshot::{Inventory, SIDE_BY_SIDE},
+    stage::Found,
+};
+use crate::digitalocean::{
+    Error, Kind, Priority, ResourceKey,
+    document::Pattern,
+    kinds::{FieldSet, PartList, Reading, Row},
+    lists::Rows,
+};
 
 /// The part of a resource that is missing in a complete list of parts.
 const NO_PART: &str = "null";

@@ -1,8 +1,6 @@
 //! The observation of one live resource.
 
-use std::fmt;
-use std::sync::Arc;
-use std::time::Duration;
+use std::{fmt, sync::Arc, time::Duration};
 
 use crate::digitalocean::observed::Document;
 

@@ -1,19 +1,25 @@
 //! All responses about one live resource, and the document that they form together.
 
-use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, LazyLock};
-use std::time::Duration;
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Arc, LazyLock},
+    time::Duration,
+};
 
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::confirmed::{Before, Evidence, correct, keys_of};
-use super::text::Text;
-use crate::digitalocean::Kind;
-use crate::digitalocean::document::{Pattern, is_blank};
-use crate::digitalocean::kinds::{FieldSet, Reading, Row};
-use crate::digitalocean::merge::{complete, is_missing};
-use crate::digitalocean::observed::{Document, Unread};
+use super::{
+    confirmed::{Before, Evidence, correct, keys_of},
+    text::Text,
+};
+use crate::digitalocean::{
+    Kind,
+    document::{Pattern, is_blank},
+    kinds::{FieldSet, Reading, Row},
+    merge::{complete, is_missing},
+    observed::{Document, Unread},
+};
 
 /// The reason for parts that were not read yet.
 const NOT_READ_YET: &str = "no list shows it; it is read after one of the next lists";

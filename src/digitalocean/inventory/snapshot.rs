@@ -1,25 +1,31 @@
 //! The snapshot of each kind: the documents of its recorded resources, and their age.
 
-use std::collections::{BTreeMap, HashMap};
-use std::fmt;
-use std::sync::Arc;
-use std::time::Duration;
+use std::{
+    collections::{BTreeMap, HashMap},
+    fmt,
+    sync::Arc,
+    time::Duration,
+};
 
 use parking_lot::{Mutex, MutexGuard};
 use tokio::time::Instant;
 
-use super::allowance::Allowance;
-use super::known::{Entry, Known};
-use super::observation::{Observation, UnknownReason};
-use super::responses::Use;
-use super::spare::Spare;
-use super::sync_error::SyncFailure;
-use super::text::Examples;
-use crate::digitalocean::account::{Account, Accounts};
-use crate::digitalocean::certificates::{self, CertificateBook};
-use crate::digitalocean::kinds::FieldSet;
-use crate::digitalocean::scopes::Scopes;
-use crate::digitalocean::{Client, Error, Kind, Owners, Priority, ResourceKey};
+use super::{
+    allowance::Allowance,
+    known::{Entry, Known},
+    observation::{Observation, UnknownReason},
+    responses::Use,
+    spare::Spare,
+    sync_error::SyncFailure,
+    text::Examples,
+};
+use crate::digitalocean::{
+    Client, Error, Kind, Owners, Priority, ResourceKey,
+    account::{Account, Accounts},
+    certificates::{self, CertificateBook},
+    kinds::FieldSet,
+    scopes::Scopes,
+};
 
 /// The message of a missing resource whose existence is not checked yet.
 const NOT_YET_ASKED: &str =

@@ -1,19 +1,21 @@
 //! The rows of a kind's lists while they are read.
 
-use std::borrow::Cow;
-use std::collections::HashMap;
-use std::sync::Arc;
+use std::{borrow::Cow, collections::HashMap, sync::Arc};
 
 use tokio::time::Instant;
 
-use super::known::{Entry, Known};
-use super::responses::Responses;
-use super::spare::{Room, Spare};
-use super::sync_error::SyncError;
-use super::text::{Examples, Text};
-use crate::digitalocean::kinds::{self, FieldSet};
-use crate::digitalocean::lists::{Listed, Rows};
-use crate::digitalocean::{Kind, ResourceKey};
+use super::{
+    known::{Entry, Known},
+    responses::Responses,
+    spare::{Room, Spare},
+    sync_error::SyncError,
+    text::{Examples, Text},
+};
+use crate::digitalocean::{
+    Kind, ResourceKey,
+    kinds::{self, FieldSet},
+    lists::{Listed, Rows},
+};
 
 /// A recorded resource of a kind, and its recorded fields.
 #[derive(Clone, Debug)]

@@ -1,21 +1,27 @@
 //! Syncs a kind: reads its lists and applies them, as a whole or not at all.
 
-use std::collections::{BTreeMap, HashMap, HashSet, btree_map};
-use std::sync::Arc;
+use std::{
+    collections::{BTreeMap, HashMap, HashSet, btree_map},
+    sync::Arc,
+};
 
 use futures::stream::{self, StreamExt};
 use tokio::time::Instant;
 
-use super::known::{Entry, Known};
-use super::responses::{Responses, Use, Wants};
-use super::snapshot::{Inventory, SIDE_BY_SIDE};
-use super::spare::{self, Room};
-use super::stage::{Found, Read, Row, Selection, Stage, Staged, Wanted, absent};
-use super::sync_error::SyncError;
-use super::text::Examples;
-use crate::digitalocean::kinds::FieldSet;
-use crate::digitalocean::lists::{Listed, Rows};
-use crate::digitalocean::{Error, Kind, Priority, ResourceKey};
+use super::{
+    known::{Entry, Known},
+    responses::{Responses, Use, Wants},
+    snapshot::{Inventory, SIDE_BY_SIDE},
+    spare::{self, Room},
+    stage::{Found, Read, Row, Selection, Stage, Staged, Wanted, absent},
+    sync_error::SyncError,
+    text::Examples,
+};
+use crate::digitalocean::{
+    Error, Kind, Priority, ResourceKey,
+    kinds::FieldSet,
+    lists::{Listed, Rows},
+};
 
 /// The result of a sync.
 #[derive(Clone, Debug)]

@@ -1,21 +1,23 @@
 //! The inventory against a small cloud whose lists can lag, be wrong and fail.
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::Duration;
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard},
+    time::Duration,
+};
 
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::allowance::Allowance;
-use super::snapshot::Shared;
-use super::*;
-use crate::digitalocean::account::Accounts;
-use crate::digitalocean::certificates::CertificateBook;
-use crate::digitalocean::fake::{Answer, Fake};
-use crate::digitalocean::kinds::FieldSet;
-use crate::digitalocean::scopes::Scopes;
-use crate::digitalocean::{Kind, ResourceKey};
+use super::{allowance::Allowance, snapshot::Shared, *};
+use crate::digitalocean::{
+    Kind, ResourceKey,
+    account::Accounts,
+    certificates::CertificateBook,
+    fake::{Answer, Fake},
+    kinds::FieldSet,
+    scopes::Scopes,
+};
 
 const DAY: Duration = Duration::from_hours(24);
 

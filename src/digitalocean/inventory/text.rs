@@ -1,7 +1,6 @@
 //! The texts of responses, packed. The documents of a fleet are alike, so each is kept as the difference from an example.
 
-use std::fmt;
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
 use lz4_flex::block::{compress_prepend_size_with_dict, decompress_size_prepended_with_dict, uncompressed_size};
 use parking_lot::Mutex;

@@ -1,20 +1,21 @@
 //! The rules to revert the fields of a kind: the section `revert` of its data file.
 
-use std::collections::BTreeMap;
-use std::fmt;
-use std::time::Duration;
+use std::{collections::BTreeMap, fmt, time::Duration};
 
 use regex::Regex;
 use schemars::JsonSchema;
-use serde::de::Error as _;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 use serde_json::Value;
 use strum::{Display, EnumIter};
 
 use super::response::Response;
-use crate::comparison::scalar;
-use crate::digitalocean::Verb;
-use crate::digitalocean::document::{Pattern, at, is_blank};
+use crate::{
+    comparison::scalar,
+    digitalocean::{
+        Verb,
+        document::{Pattern, at, is_blank},
+    },
+};
 
 /// The effect of reverting a field, from harmless to impossible.
 #[derive(

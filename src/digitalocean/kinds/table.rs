@@ -1,19 +1,13 @@
 //! The table of kinds, read from `data/*.yaml`: one file per kind contains all differences between kinds.
 
-use std::collections::BTreeMap;
-use std::sync::LazyLock;
-use std::time::Duration;
+use std::{collections::BTreeMap, sync::LazyLock, time::Duration};
 
 use include_dir::{Dir, include_dir};
-use serde::de::DeserializeOwned;
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 use serde_json::Value;
 
-use super::response::Response;
-use super::reverts::Reverts;
-use crate::digitalocean::IdFormat;
-use crate::digitalocean::document::Pattern;
-use crate::digitalocean::equivalence::Equivalence;
+use super::{response::Response, reverts::Reverts};
+use crate::digitalocean::{IdFormat, document::Pattern, equivalence::Equivalence};
 
 static DATA: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/src/digitalocean/kinds/data");
 

@@ -1,11 +1,13 @@
 //! The table checked for consistency, and against DigitalOcean's own description.
 
-use super::*;
-use crate::digitalocean::document::Pattern;
-use crate::digitalocean::examples;
-use proptest::strategy::{Strategy, ValueTree};
-use proptest::test_runner::TestRunner;
+use proptest::{
+    strategy::{Strategy, ValueTree},
+    test_runner::TestRunner,
+};
 use strum::IntoEnumIterator as _;
+
+use super::*;
+use crate::digitalocean::{document::Pattern, examples};
 
 #[test]
 fn the_table_is_sorted_and_complete() {

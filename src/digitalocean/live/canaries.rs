@@ -1,16 +1,15 @@
 //! Canaries in every string of every kind's document that may contain a credential: no output of a comparison contains
 //! one.
 
-use std::collections::BTreeSet;
-use std::fmt::Write as _;
-use std::sync::Arc;
+use std::{collections::BTreeSet, fmt::Write as _, sync::Arc};
 
 use serde_json::Value;
 
-use super::changed::{full_document, live, pointer, visit};
-use super::{FieldComparison, Live};
-use crate::comparison::Difference;
-use crate::digitalocean::Kind;
+use super::{
+    FieldComparison, Live,
+    changed::{full_document, live, pointer, visit},
+};
+use crate::{comparison::Difference, digitalocean::Kind};
 
 /// The forms of credentials that people put anywhere; `{}` is the secret.
 const LOOKS: [&str; 9] = [

@@ -1,11 +1,12 @@
 //! The table of cases in `tests/cases/comparison.yaml`, checked against the comparison.
 
-use std::collections::BTreeSet;
-use std::fmt::Write as _;
+use std::{collections::BTreeSet, fmt::Write as _};
 
 use super::{FieldComparison, Live};
-use crate::comparison::Difference;
-use crate::digitalocean::{Certificates, Document, Kind, ResourceKey, Unread};
+use crate::{
+    comparison::Difference,
+    digitalocean::{Certificates, Document, Kind, ResourceKey, Unread},
+};
 use table::{Case, Verdict};
 
 #[path = "../../../tests/support/cases.rs"]

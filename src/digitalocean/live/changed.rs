@@ -1,15 +1,15 @@
 //! Every readable field of every kind, changed at each leaf, item and key of DigitalOcean's own example documents: each
 //! change is a difference or has a named reason, unless a rule of the table exempts it.
 
-use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use serde_json::{Map, Value, json};
 
 use super::{FieldComparison, Live, Resolved};
-use crate::comparison::scalar::{is_blank, text};
-use crate::digitalocean::equivalence::Equivalence;
-use crate::digitalocean::{Kind, ResourceKey, examples};
+use crate::{
+    comparison::scalar::{is_blank, text},
+    digitalocean::{Kind, ResourceKey, equivalence::Equivalence, examples},
+};
 
 /// One change of a document.
 struct Change {

@@ -1,8 +1,9 @@
 //! Fields of every kind, resolved in DigitalOcean's own example documents.
 
+use serde_json::json;
+
 use super::*;
 use crate::digitalocean::{Kind, examples, pages};
-use serde_json::json;
 
 fn live(kind: &str, document: &Value) -> Live {
     Live::parse(&ResourceKey::new(Kind::named(kind).unwrap(), "1"), &document.to_string()).unwrap()

@@ -3,12 +3,15 @@
 use serde_json::Value;
 
 use super::{Allow, Assessment, Class, Revert};
-use crate::comparison::Difference;
-use crate::comparison::scalar::text;
-use crate::digitalocean::document::{Pattern, at, is_blank};
-use crate::digitalocean::kinds::{Guard, How, RevertCase, RevertRule, Reverts, Shape};
-use crate::digitalocean::live::Resolved;
-use crate::digitalocean::{FieldComparison, IdFormat, Kind};
+use crate::{
+    comparison::{Difference, scalar::text},
+    digitalocean::{
+        FieldComparison, IdFormat, Kind,
+        document::{Pattern, at, is_blank},
+        kinds::{Guard, How, RevertCase, RevertRule, Reverts, Shape},
+        live::Resolved,
+    },
+};
 
 /// The reason for a deleted resource.
 const GONE: &str = "The resource was deleted, and DigitalOcean does not restore it under its id; create it again and \

@@ -4,9 +4,10 @@ use std::cmp::Ordering;
 
 use serde_json::Value;
 
-use crate::comparison::scalar::text;
-use crate::digitalocean::document::is_blank;
-use crate::digitalocean::kinds::Direction;
+use crate::{
+    comparison::scalar::text,
+    digitalocean::{document::is_blank, kinds::Direction},
+};
 
 impl Direction {
     /// Returns true if a revert from the live to the recorded value goes in this direction.

@@ -20,18 +20,18 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use strum::{Display, EnumIter, EnumString, IntoStaticStr};
 
-use super::document::Pattern;
-use super::kinds::How;
-use super::{Kind, Live, ResourceKey};
+use super::{Kind, Live, ResourceKey, document::Pattern, kinds::How};
 
 pub use super::kinds::Class;
-pub(super) use assess::guards;
 pub use assess::{assess, existence, irreversible};
-pub(crate) use plan::check;
 pub use plan::{Plan, Refused, plan, proposal};
 pub use planned::{PlannedCall, PlannedStep};
 pub use reference::reference;
+
+pub(crate) use plan::check;
 pub(crate) use request::value_before;
+
+pub(super) use assess::guards;
 
 /// A drifted field to revert.
 #[derive(Clone, Copy, Debug)]

@@ -1,9 +1,11 @@
 //! The plan of a revert: the steps of its saga, and the information for people.
 
-use super::assess::{Judged, judge};
-use super::planned::{PlannedCall, PlannedStep};
-use super::steps::Permitted;
-use super::{Allow, Assessment, Class, Revert};
+use super::{
+    Allow, Assessment, Class, Revert,
+    assess::{Judged, judge},
+    planned::{PlannedCall, PlannedStep},
+    steps::Permitted,
+};
 
 /// The maximum number of steps of a saga.
 const MAX_STEPS: usize = 64;

@@ -3,8 +3,10 @@
 use std::fmt::Write as _;
 
 use super::Class;
-use crate::digitalocean::Kind;
-use crate::digitalocean::kinds::{Direction, How, RevertCase, RevertRule};
+use crate::digitalocean::{
+    Kind,
+    kinds::{Direction, How, RevertCase, RevertRule},
+};
 
 /// A section with a table per kind, for the generated reference.
 #[must_use]

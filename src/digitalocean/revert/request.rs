@@ -4,12 +4,19 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use super::assess::{judge, rule};
-use super::{Revert, remove_all};
-use crate::comparison::scalar::text;
-use crate::digitalocean::document::{at, is_blank, put};
-use crate::digitalocean::kinds::{Call, Content, Guard, How, MemberCall, RestState, Shape, Spelling, Write};
-use crate::digitalocean::{Kind, Live, Path, ResourceKey, Verb};
+use super::{
+    Revert,
+    assess::{judge, rule},
+    remove_all,
+};
+use crate::{
+    comparison::scalar::text,
+    digitalocean::{
+        Kind, Live, Path, ResourceKey, Verb,
+        document::{at, is_blank, put},
+        kinds::{Call, Content, Guard, How, MemberCall, RestState, Shape, Spelling, Write},
+    },
+};
 
 /// The live value of a field, to restore it later.
 pub(crate) fn value_before(live: &Live, field: &str) -> Value {

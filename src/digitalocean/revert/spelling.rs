@@ -2,10 +2,14 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::comparison::scalar::text;
-use crate::digitalocean::document::{is_blank, str_at};
-use crate::digitalocean::equivalence::{ALL_PORTS, port_range};
-use crate::digitalocean::kinds::Spelling;
+use crate::{
+    comparison::scalar::text,
+    digitalocean::{
+        document::{is_blank, str_at},
+        equivalence::{ALL_PORTS, port_range},
+        kinds::Spelling,
+    },
+};
 
 /// Regions whose load balancers have a named size instead of a number of nodes.
 const NAMED_SIZES: [&str; 3] = ["ams2", "nyc2", "sfo1"];

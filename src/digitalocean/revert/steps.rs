@@ -2,13 +2,19 @@
 
 use serde_json::{Map, Value, json};
 
-use super::assess::{feature_changes, holds_credential, text_at};
-use super::planned::{PlannedCall, PlannedStep};
-use super::{Allow, Class, Revert, assess};
-use crate::comparison::{Difference, scalar::text, secret::digest, show};
-use crate::digitalocean::document::{at, is_blank};
-use crate::digitalocean::kinds::{Call, How, MemberCall, Shape};
-use crate::digitalocean::{FieldComparison, Verb};
+use super::{
+    Allow, Class, Revert, assess,
+    assess::{feature_changes, holds_credential, text_at},
+    planned::{PlannedCall, PlannedStep},
+};
+use crate::{
+    comparison::{Difference, scalar::text, secret::digest, show},
+    digitalocean::{
+        FieldComparison, Verb,
+        document::{at, is_blank},
+        kinds::{Call, How, MemberCall, Shape},
+    },
+};
 
 /// The maximum number of columns of a value in a plan.
 const COLUMNS: usize = 60;

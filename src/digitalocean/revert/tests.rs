@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use serde_json::json;
 use strum::IntoEnumIterator;
 
-use super::assess::rule;
-use super::*;
-use crate::digitalocean::kinds::{How, RevertRule, Shape};
-use crate::digitalocean::{Kind, ResourceKey};
+use super::{assess::rule, *};
+use crate::digitalocean::{
+    Kind, ResourceKey,
+    kinds::{How, RevertRule, Shape},
+};
 
 /// The live resource with this document.
 fn live(kind: &str, id: &str, document: &Value) -> Live {

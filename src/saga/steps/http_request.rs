@@ -14,7 +14,6 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-pub use self::client::http_client;
 use self::{
     client::{Forbidden, LIMIT},
     secrets::{SecretHeaders, SecretKey},
@@ -29,6 +28,8 @@ use crate::{
         step::{Failure, Progress, Step, StepContext, Undo},
     },
 };
+
+pub use self::client::http_client;
 
 /// The maximum size of a response, in bytes.
 const MOST_BYTES: usize = 4096;

@@ -47,10 +47,10 @@ mod update_resource;
 mod volume;
 mod wait_for_field;
 
+use super::step::AnyStep;
+
 pub use http_request::http_client;
 pub use reference::reference;
-
-use super::step::AnyStep;
 
 /// All steps, in the order of the reference.
 pub static ALL: &[&dyn AnyStep] = &[

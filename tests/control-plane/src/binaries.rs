@@ -1,11 +1,15 @@
 //! Finds the programs: in `KUBEBUILDER_ASSETS`, or in the cache that `prepare` fills.
 
-use std::env;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::{
+    env,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
-use crate::Error;
-use crate::pins::{ACTIONLINT, CONTROL_PLANE, GITOPS_ENGINES, HELM, Pins, release_of};
+use crate::{
+    Error,
+    pins::{ACTIONLINT, CONTROL_PLANE, GITOPS_ENGINES, HELM, Pins, release_of},
+};
 
 pub(crate) const CONTROLLER_MANAGER: &str = "kube-controller-manager";
 

@@ -1,17 +1,22 @@
 //! A running control plane for tests.
 
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::sync::Arc;
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    process::Command,
+    sync::Arc,
+};
 
 use k8s_openapi::api::core::v1;
 use kube::api::{Api, PostParams};
 use tokio::sync::OnceCell;
 
-use crate::folder::Folder;
-use crate::servers::{self, Servers};
-use crate::{Error, Kubectl, Namespace, Process, binaries, credentials, writes};
+use crate::{
+    Error, Kubectl, Namespace, Process, binaries, credentials,
+    folder::Folder,
+    servers::{self, Servers},
+    writes,
+};
 
 /// Options of a control plane.
 #[derive(Debug, Clone)]

@@ -1,7 +1,9 @@
 //! The credentials of servers and clients: certificates, keys, a token, kubeconfigs.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose};

@@ -1,9 +1,6 @@
 //! Errors of the control plane, with their remedies.
 
-use std::fmt;
-use std::io;
-use std::path::PathBuf;
-use std::time::Duration;
+use std::{fmt, io, path::PathBuf, time::Duration};
 
 /// The reason why a control plane is missing or an operation failed.
 #[derive(thiserror::Error)]

@@ -1,11 +1,12 @@
 //! The real kubectl, as a user runs it.
 
-use std::ffi::OsStr;
-use std::path::{Path, PathBuf};
-use std::process::{Output, Stdio};
+use std::{
+    ffi::OsStr,
+    path::{Path, PathBuf},
+    process::{Output, Stdio},
+};
 
-use tokio::io::AsyncWriteExt as _;
-use tokio::process::Command;
+use tokio::{io::AsyncWriteExt as _, process::Command};
 
 use crate::Error;
 

@@ -1,7 +1,9 @@
 //! A namespace for one test.
 
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::{
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
 
 use crate::{Error, Kubectl, credentials};
 

@@ -1,12 +1,13 @@
 //! The programs that are built from pinned Go modules: the control plane, Helm, the GitOps engines, and tools.
 
-use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::{fmt::Write as _, path::PathBuf};
 
 use sha2::{Digest, Sha256};
 
-use crate::Error;
-use crate::binaries::{CONTROLLER_MANAGER, variable};
+use crate::{
+    Error,
+    binaries::{CONTROLLER_MANAGER, variable},
+};
 
 /// A program's name and its package.
 pub(crate) type Program = (&'static str, &'static str);

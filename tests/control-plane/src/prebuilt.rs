@@ -1,14 +1,17 @@
 //! Prebuilt servers, downloaded by `setup-envtest`, which compares each archive with the checksum in its index.
 
-use std::env;
-use std::fs;
-use std::path::Path;
-use std::process::{Command, Stdio};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::{
+    env, fs,
+    path::Path,
+    process::{Command, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
 
-use crate::Error;
-use crate::binaries::{Binaries, check_release};
+use crate::{
+    Error,
+    binaries::{Binaries, check_release},
+};
 
 /// The URL of another index, such as a mirror's, or `none` to build from source.
 const INDEX: &str = "ARCADIA_ENVTEST_INDEX";
@@ -77,15 +80,19 @@ fn take(filled: &Path, folder: &Path) -> Result<String, Error> {
 
 #[cfg(test)]
 mod tests {
-    use std::fmt::Write as _;
-    use std::io::{BufRead as _, BufReader, Write as _};
-    use std::net::TcpListener;
+    use std::{
+        fmt::Write as _,
+        io::{BufRead as _, BufReader, Write as _},
+        net::TcpListener,
+    };
 
     use sha2::{Digest as _, Sha512};
 
     use super::*;
-    use crate::binaries::built;
-    use crate::pins::{CONTROL_PLANE, SETUP_ENVTEST};
+    use crate::{
+        binaries::built,
+        pins::{CONTROL_PLANE, SETUP_ENVTEST},
+    };
 
     #[test]
     fn prebuilt_servers_are_downloaded_and_checked() {

@@ -1,15 +1,21 @@
 //! Brings the pinned programs (the control plane, Helm, the GitOps engines) into the user's cache folder, once. The
 //! servers are downloaded if possible; everything else is built from source.
 
-use std::collections::VecDeque;
-use std::fs::{self, File, TryLockError};
-use std::io::{BufRead as _, BufReader};
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::{
+    collections::VecDeque,
+    fs::{self, File, TryLockError},
+    io::{BufRead as _, BufReader},
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
 
-use crate::binaries::{self, Binaries, CONTROLLER_MANAGER, GitOpsEngines};
-use crate::pins::{ACTIONLINT, CONTROL_PLANE, GITOPS_ENGINES, HELM, Pins, Program, SETUP_ENVTEST};
-use crate::{Error, find, gitops_engines, helm, prebuilt};
+use crate::{
+    Error,
+    binaries::{self, Binaries, CONTROLLER_MANAGER, GitOpsEngines},
+    find, gitops_engines, helm,
+    pins::{ACTIONLINT, CONTROL_PLANE, GITOPS_ENGINES, HELM, Pins, Program, SETUP_ENVTEST},
+    prebuilt,
+};
 
 /// The servers that are needed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

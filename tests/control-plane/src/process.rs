@@ -1,16 +1,17 @@
 //! Child processes that never outlive this one.
 
-use std::ffi::OsStr;
-use std::fs;
-use std::io::{BufRead as _, BufReader};
-use std::os::unix::process::CommandExt as _;
-use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::{
+    ffi::OsStr,
+    fs,
+    io::{BufRead as _, BufReader},
+    os::unix::process::CommandExt as _,
+    path::{Path, PathBuf},
+    process::{Child, ChildStdin, Command, ExitStatus, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
 
-use crate::Error;
-use crate::folder::Folder;
+use crate::{Error, folder::Folder};
 
 /// Runs a program until the pipe on standard input closes, and then kills it.
 ///

@@ -1,19 +1,26 @@
 //! Starts, stops and restarts etcd, kube-apiserver and kube-controller-manager.
 
-use std::fs;
-use std::net::Ipv4Addr;
-use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::{
+    fs,
+    net::Ipv4Addr,
+    path::{Path, PathBuf},
+    process::Command,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
-use tokio::sync::Mutex;
-use tokio::time::{sleep, timeout};
+use tokio::{
+    sync::Mutex,
+    time::{sleep, timeout},
+};
 
-use crate::binaries::Binaries;
-use crate::credentials::{self, Credentials};
-use crate::folder::Folder;
-use crate::{Error, Options, Process, port, store};
+use crate::{
+    Error, Options, Process,
+    binaries::Binaries,
+    credentials::{self, Credentials},
+    folder::Folder,
+    port, store,
+};
 
 /// Generous, since a machine with two cores may run several control planes at the same time.
 const READY_WITHIN: Duration = Duration::from_mins(2);

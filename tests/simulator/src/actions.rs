@@ -1,12 +1,15 @@
 //! Actions: each is in progress for a while, then completed. The resource shows the result only after completion.
 
-use crate::cloud::{Cloud, now};
-use crate::pages;
-use crate::reply::Reply;
-use crate::request::{Call, Ending};
-use crate::store::{set, text_of};
 use axum::http::StatusCode;
 use serde_json::{Value, json};
+
+use crate::{
+    cloud::{Cloud, now},
+    pages,
+    reply::Reply,
+    request::{Call, Ending},
+    store::{set, text_of},
+};
 
 /// The resource of an action.
 pub(crate) struct Resource {

@@ -1,18 +1,22 @@
 //! The API: maps methods and paths to handlers.
 
-use crate::cloud::Cloud;
-use crate::colleagues::Moment;
-use crate::kinds::{self, Kind};
-use crate::reply::{Refusal, Reply};
-use crate::request::Call;
-use crate::{
-    actions, apps, backups, catalogue, certificates, clusters, colleagues, database_changes, database_parts, databases,
-    deployments, domains, droplet_actions, droplets, firewalls, images, memberships, node_pools, pages, places,
-    projects, registries, reserved_ips, snapshots, tags, views, volumes, writes,
-};
+use std::time::Duration;
+
 use axum::http::{Method, StatusCode};
 use serde_json::{Map, Value, json};
-use std::time::Duration;
+
+use crate::{
+    actions, apps, backups, catalogue, certificates,
+    cloud::Cloud,
+    clusters,
+    colleagues::{self, Moment},
+    database_changes, database_parts, databases, deployments, domains, droplet_actions, droplets, firewalls, images,
+    kinds::{self, Kind},
+    memberships, node_pools, pages, places, projects, registries,
+    reply::{Refusal, Reply},
+    request::Call,
+    reserved_ips, snapshots, tags, views, volumes, writes,
+};
 
 /// Answers a call. A colleague may write the same resource just before a change, or just after it.
 pub(crate) fn answer(cloud: &mut Cloud, call: &Call) -> Result<Reply, Refusal> {

@@ -1,13 +1,16 @@
 //! Specs of apps: the API encrypts their secrets, omits zero values, and validates changes.
 
-use crate::cloud::Cloud;
-use crate::reply::{Refusal, Reply};
-use crate::request::Call;
-use crate::store::set;
-use crate::writes::{Target, items};
-use crate::{deployments, places};
 use axum::http::StatusCode;
 use serde_json::{Map, Value};
+
+use crate::{
+    cloud::Cloud,
+    deployments, places,
+    reply::{Refusal, Reply},
+    request::Call,
+    store::set,
+    writes::{Target, items},
+};
 
 /// Credentials of a spec besides the variables of type SECRET.
 const CREDENTIALS: &[&str] = &[
@@ -193,8 +196,9 @@ pub(crate) fn propose(cloud: &Cloud, call: &Call) -> Result<Reply, Refusal> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use serde_json::json;
+
+    use super::*;
 
     #[test]
     fn a_spec_is_returned_with_encrypted_secrets_and_without_zeros() {

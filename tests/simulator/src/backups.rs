@@ -1,12 +1,15 @@
 //! Backup policies of droplets: daily by default.
 
-use crate::cloud::Cloud;
-use crate::pages;
-use crate::reply::{Refusal, Reply};
-use crate::request::Call;
-use crate::store::{Collection, set};
 use axum::http::StatusCode;
 use serde_json::{Value, json};
+
+use crate::{
+    cloud::Cloud,
+    pages,
+    reply::{Refusal, Reply},
+    request::Call,
+    store::{Collection, set},
+};
 
 /// Checks a requested policy; null requests the default.
 pub(crate) fn check(policy: &Value) -> Result<(), Refusal> {

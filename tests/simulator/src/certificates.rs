@@ -1,10 +1,13 @@
 //! Certificates: a renewal gives a new id and keeps the name, as Let's Encrypt certificates do.
 
-use crate::cloud::{Cloud, now, uuid};
-use crate::places;
-use crate::reply::Refusal;
-use crate::store::set;
 use serde_json::{Map, Value};
+
+use crate::{
+    cloud::{Cloud, now, uuid},
+    places,
+    reply::Refusal,
+    store::set,
+};
 
 /// The fields of other resources that contain the id of a certificate.
 const USES: &[(&str, &str)] = &[

@@ -2,16 +2,22 @@
 //!
 //! Nothing runs in the background: before each call, everything that is due takes effect.
 
-use crate::colleagues::Colleague;
-use crate::kinds::{self, Id, Kind};
-use crate::store::{Store, set, text_of};
-use crate::{
-    apps, backups, catalogue, clusters, databases, domains, droplets, gateways, images, load_balancers, node_pools,
-    places, projects, registries, snapshots, tags, templates, volumes, vpcs,
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    time::{Duration, Instant},
 };
+
 use serde_json::{Value, json};
-use std::collections::{BTreeMap, HashMap, HashSet};
-use std::time::{Duration, Instant};
+
+use crate::{
+    apps, backups, catalogue, clusters,
+    colleagues::Colleague,
+    databases, domains, droplets, gateways, images,
+    kinds::{self, Id, Kind},
+    load_balancers, node_pools, places, projects, registries, snapshots,
+    store::{Store, set, text_of},
+    tags, templates, volumes, vpcs,
+};
 
 /// The simulated account.
 pub(crate) struct Cloud {

@@ -1,14 +1,17 @@
 //! Kubernetes clusters: the fields that an update keeps or resets, upgrades, and the registries that nodes pull from.
 
-use crate::cloud::Cloud;
-use crate::places;
-use crate::reply::{Refusal, Reply};
-use crate::request::{Call, Ending};
-use crate::store::set;
-use crate::tags;
-use crate::writes::{Busy, check_text, items};
 use axum::http::{Method, StatusCode};
 use serde_json::{Map, Value, json};
+
+use crate::{
+    cloud::Cloud,
+    places,
+    reply::{Refusal, Reply},
+    request::{Call, Ending},
+    store::set,
+    tags,
+    writes::{Busy, check_text, items},
+};
 
 const CLUSTERS: &str = "kubernetes/clusters";
 

@@ -1,9 +1,9 @@
 //! Concurrent writes to the same resource, which a test schedules.
 
-use crate::cloud::Cloud;
-use crate::request::Call;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+
+use crate::{cloud::Cloud, request::Call};
 
 /// The moment of a colleague's write, relative to the caller's write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,10 +1,5 @@
 //! The client of the control API. Tests and the demo both use it over HTTP.
 
-use crate::control_api::{COLLEAGUES, FAULTS, INVENTORY, RENEWAL, REQUESTS, RESOURCE};
-use crate::error::Error;
-use crate::faults::Fault;
-use crate::request::encode;
-use crate::requests::Requests;
 use axum::http::{Method, Request, StatusCode, header};
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
@@ -12,6 +7,14 @@ use hyper_util::rt::TokioIo;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
+
+use crate::{
+    control_api::{COLLEAGUES, FAULTS, INVENTORY, RENEWAL, REQUESTS, RESOURCE},
+    error::Error,
+    faults::Fault,
+    request::encode,
+    requests::Requests,
+};
 
 /// Changes the simulated account outside the API, injects faults and counts requests.
 ///

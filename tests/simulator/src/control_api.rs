@@ -1,20 +1,26 @@
 //! The control API, below `/_simulator/`: no token, no limits, no faults, not counted.
 
-use crate::colleagues::{Colleague, Moment};
-use crate::faults::{Effect, Fault};
-use crate::requests::Requests;
-use crate::server::Shared;
-use crate::views::Past;
-use crate::{certificates, inventory, kinds};
-use axum::body::Bytes;
-use axum::extract::{Query, State};
-use axum::http::StatusCode;
-use axum::routing::{get, post};
-use axum::{Json, Router};
-use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use std::sync::Arc;
+
+use axum::{
+    Json, Router,
+    body::Bytes,
+    extract::{Query, State},
+    http::StatusCode,
+    routing::{get, post},
+};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde_json::Value;
+
+use crate::{
+    certificates,
+    colleagues::{Colleague, Moment},
+    faults::{Effect, Fault},
+    inventory, kinds,
+    requests::Requests,
+    server::Shared,
+    views::Past,
+};
 
 pub(crate) const RESOURCE: &str = "/_simulator/resource";
 pub(crate) const INVENTORY: &str = "/_simulator/inventory";

@@ -1,17 +1,22 @@
 //! Changes of managed databases: some are visible at once, others after a while. Meanwhile the cluster refuses changes.
 
-use crate::cloud::{self, Cloud};
-use crate::database_plans::{self, Size};
-use crate::databases::{self, ENGINES};
-use crate::droplets::DEFAULT_VPC;
-use crate::reply::{Refusal, Reply};
-use crate::request::{Call, Ending};
-use crate::store::set;
-use crate::writes::{check_exists, items};
-use crate::{catalogue, database_parts};
+use std::net::Ipv4Addr;
+
 use axum::http::{Method, StatusCode};
 use serde_json::{Map, Value, json};
-use std::net::Ipv4Addr;
+
+use crate::{
+    catalogue,
+    cloud::{self, Cloud},
+    database_parts,
+    database_plans::{self, Size},
+    databases::{self, ENGINES},
+    droplets::DEFAULT_VPC,
+    reply::{Refusal, Reply},
+    request::{Call, Ending},
+    store::set,
+    writes::{check_exists, items},
+};
 
 /// Replaces the rules. A rule with the same type and value keeps its id.
 fn replaced_rules(database: &Value, rules: &[Value]) -> Value {

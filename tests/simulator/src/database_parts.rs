@@ -1,12 +1,15 @@
 //! Parts of managed databases with their own paths. Most are not in the document of the cluster.
 
-use crate::cloud::{self, Cloud};
-use crate::reply::{Refusal, Reply};
-use crate::request::Call;
-use crate::store::set;
-use crate::writes::items;
 use axum::http::{Method, StatusCode};
 use serde_json::{Value, json};
+
+use crate::{
+    cloud::{self, Cloud},
+    reply::{Refusal, Reply},
+    request::Call,
+    store::set,
+    writes::items,
+};
 
 /// Engines without databases, which evict entries.
 const CACHES: &[&str] = &["redis", "valkey"];

@@ -1,11 +1,15 @@
 //! Managed databases: the fields that depend on the engine and the version, and the available options.
 
-use crate::cloud::{now, uuid};
-use crate::reply::Reply;
-use crate::store::set;
-use crate::{catalogue, database_plans};
 use axum::http::StatusCode;
 use serde_json::{Map, Value, json};
+
+use crate::{
+    catalogue,
+    cloud::{now, uuid},
+    database_plans,
+    reply::Reply,
+    store::set,
+};
 
 /// Engine, versions with the default first, and the end of life, if any.
 pub(crate) const ENGINES: &[(&str, &[&str], Option<&str>)] = &[

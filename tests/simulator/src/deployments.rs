@@ -1,12 +1,15 @@
 //! Deployments of apps: each passes through phases, and a newer one supersedes it.
 
-use crate::cloud::{Cloud, now, uuid};
-use crate::places;
-use crate::reply::{Refusal, Reply};
-use crate::request::{Call, Ending};
-use crate::store::set;
 use axum::http::StatusCode;
 use serde_json::{Value, json};
+
+use crate::{
+    cloud::{Cloud, now, uuid},
+    places,
+    reply::{Refusal, Reply},
+    request::{Call, Ending},
+    store::set,
+};
 
 /// A deployment of the app's current spec.
 pub(crate) fn of(app: &Value, phase: &str) -> Value {

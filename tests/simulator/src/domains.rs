@@ -1,9 +1,12 @@
 //! Domains: each starts with default records, and refuses invalid records.
 
-use crate::cloud::Cloud;
-use crate::reply::Refusal;
-use crate::store::{set, text_of};
 use serde_json::{Map, Value, json};
+
+use crate::{
+    cloud::Cloud,
+    reply::Refusal,
+    store::{set, text_of},
+};
 
 /// Records whose data is a host name: it is sent with a final dot in every change, and returned without it.
 const TO_HOSTS: &[&str] = &["CAA", "CNAME", "MX", "NS", "SRV"];

@@ -1,13 +1,19 @@
 //! Droplet actions: when each is allowed, and its effect.
 
-use crate::actions::{self, Resource};
-use crate::cloud::Cloud;
-use crate::reply::{Refusal, Reply};
-use crate::request::Call;
-use crate::store::text_of;
-use crate::{backups, catalogue, droplets, snapshots, tags};
 use axum::http::StatusCode;
 use serde_json::{Map, Value, json};
+
+use crate::{
+    actions::{self, Resource},
+    backups, catalogue,
+    cloud::Cloud,
+    droplets,
+    reply::{Refusal, Reply},
+    request::Call,
+    snapshots,
+    store::text_of,
+    tags,
+};
 
 /// Refuses an event on a droplet while another is in progress. Attaching a volume or an address is such an event. A
 /// droplet that DigitalOcean locked accepts no event.

@@ -1,14 +1,21 @@
 //! Droplets: their full documents, creation and deletion.
 
-use crate::cloud::{Cloud, now};
-use crate::droplet_actions::check_free;
-use crate::reply::{Refusal, Reply};
-use crate::request::Call;
-use crate::store::{Row, text_of};
-use crate::{actions, backups, catalogue, kinds, snapshots, tags};
+use std::net::Ipv4Addr;
+
 use axum::http::StatusCode;
 use serde_json::{Map, Value, json};
-use std::net::Ipv4Addr;
+
+use crate::{
+    actions, backups, catalogue,
+    cloud::{Cloud, now},
+    droplet_actions::check_free,
+    kinds,
+    reply::{Refusal, Reply},
+    request::Call,
+    snapshots,
+    store::{Row, text_of},
+    tags,
+};
 
 /// The network of droplets by default.
 pub(crate) const DEFAULT_VPC: &str = "760e09ef-dc84-11e8-981e-3cfdfeaae000";

@@ -1,7 +1,6 @@
 //! Errors around the simulated API. Errors of the API are responses with a status.
 
-use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::{net::SocketAddr, path::PathBuf};
 
 /// An error of starting a simulator, or of its control API.
 #[derive(Debug, thiserror::Error)]

@@ -1,10 +1,10 @@
 //! Faults that tests inject: the matching calls, their number, and the effect.
 
-use crate::request::pairs;
-use crate::views::Past;
+use std::{collections::HashMap, sync::Arc};
+
 use serde::{Deserialize, Serialize};
-use std::collections::HashMap;
-use std::sync::Arc;
+
+use crate::{request::pairs, views::Past};
 
 /// A fault on calls that match.
 ///

@@ -1,11 +1,14 @@
 //! Firewalls: the spelling of rules differs between reads and writes, and droplets follow a change after a while.
 
-use crate::cloud::Cloud;
-use crate::reply::Refusal;
-use crate::request::Call;
-use crate::store::set;
-use crate::writes::{Busy, check_exists, check_text, items};
 use serde_json::{Map, Value, json};
+
+use crate::{
+    cloud::Cloud,
+    reply::Refusal,
+    request::Call,
+    store::set,
+    writes::{Busy, check_exists, check_text, items},
+};
 
 static BUSY: Busy =
     Busy { collection: "firewalls", place: "/status", during: "waiting", after: "succeeded", failed: "failed" };

@@ -1,9 +1,11 @@
 //! A generated fleet: the text of one droplet with gaps, which are filled when a row is read, so that 100,000 droplets
 //! need no memory.
 
-use crate::droplets;
-use serde_json::{Value, json};
 use std::fmt::Write as _;
+
+use serde_json::{Value, json};
+
+use crate::droplets;
 
 const FIRST_ID: u64 = 3_164_444;
 /// Placeholders for the parts that differ between droplets; each occurs nowhere else in a droplet.

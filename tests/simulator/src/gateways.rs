@@ -1,11 +1,14 @@
 //! NAT gateways: each VPC of a gateway gets an address, and the VPCs of a gateway cannot be removed.
 
-use crate::cloud::Cloud;
-use crate::reply::Refusal;
-use crate::request::Call;
-use crate::store::set;
-use crate::writes::{Busy, check_text, items};
 use serde_json::{Map, Value, json};
+
+use crate::{
+    cloud::Cloud,
+    reply::Refusal,
+    request::Call,
+    store::set,
+    writes::{Busy, check_text, items},
+};
 
 static BUSY: Busy =
     Busy { collection: "vpc_nat_gateways", place: "/state", during: "PROVISIONING", after: "ACTIVE", failed: "ERROR" };

@@ -1,15 +1,18 @@
 //! Images: a snapshot of a droplet is also an image, with the same name, tags and regions. Images can be copied to
 //! other regions.
 
-use crate::actions::{self, Resource};
-use crate::catalogue;
-use crate::cloud::Cloud;
-use crate::reply::{Refusal, Reply};
-use crate::request::Call;
-use crate::store::set;
-use crate::writes::{check_text, items};
 use axum::http::StatusCode;
 use serde_json::{Map, Value, json};
+
+use crate::{
+    actions::{self, Resource},
+    catalogue,
+    cloud::Cloud,
+    reply::{Refusal, Reply},
+    request::Call,
+    store::set,
+    writes::{check_text, items},
+};
 
 /// Checks the body of a PUT. The API does not document that an uploaded image keeps omitted fields, so they are reset.
 pub(crate) fn prepare(old: &Value, body: &mut Map<String, Value>) -> Result<(), Refusal> {

@@ -1,9 +1,11 @@
 //! The resources of the account in a comparable form: after a test that undid its changes, nothing is left over or
 //! missing.
 
-use crate::store::{Row, Store, text_of};
-use serde_json::{Map, Value};
 use std::collections::HashSet;
+
+use serde_json::{Map, Value};
+
+use crate::store::{Row, Store, text_of};
 
 /// Fields that change without a request, or that change with every request and are never restored.
 const VOLATILE: &[&str] =

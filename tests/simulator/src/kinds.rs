@@ -1,7 +1,8 @@
 //! The kinds of resources, one row each: the path and the key of the list, and the form of the id.
 
-use crate::store::text_of;
 use serde_json::Value;
+
+use crate::store::text_of;
 
 /// The form of a resource's id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

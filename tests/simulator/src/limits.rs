@@ -1,9 +1,13 @@
 //! Rate limits: two sliding windows for each token, and two for the endpoints with their own limits.
 
-use crate::options::RateLimits;
+use std::{
+    collections::{HashMap, VecDeque},
+    time::{Duration, Instant},
+};
+
 use axum::http::Method;
-use std::collections::{HashMap, VecDeque};
-use std::time::{Duration, Instant};
+
+use crate::options::RateLimits;
 
 const MINUTE: Duration = Duration::from_mins(1);
 const HOUR: Duration = Duration::from_hours(1);

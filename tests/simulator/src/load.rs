@@ -1,9 +1,10 @@
 //! Inventories: `{"collection": [document, ..]}`. Documents may be partial.
 
-use crate::cloud::Cloud;
-use crate::error::Error;
-use serde_json::{Map, Value};
 use std::path::Path;
+
+use serde_json::{Map, Value};
+
+use crate::{cloud::Cloud, error::Error};
 
 /// Loads the file into the account.
 pub(crate) fn load(cloud: &mut Cloud, path: &Path) -> Result<(), Error> {

@@ -1,12 +1,17 @@
 //! Load balancers: the fields of an update, and the refusal of an update while another is in progress.
 
-use crate::cloud::Cloud;
-use crate::reply::Refusal;
-use crate::request::Call;
-use crate::store::{set, text_of};
-use crate::writes::{Busy, Target, check_exists, check_one_of, check_text, items};
-use crate::{certificates, projects, templates};
 use serde_json::{Map, Value, json};
+
+use crate::{
+    certificates,
+    cloud::Cloud,
+    projects,
+    reply::Refusal,
+    request::Call,
+    store::{set, text_of},
+    templates,
+    writes::{Busy, Target, check_exists, check_one_of, check_text, items},
+};
 
 static BUSY: Busy =
     Busy { collection: "load_balancers", place: "/status", during: "new", after: "active", failed: "errored" };

@@ -1,9 +1,9 @@
 //! The simulator as a program.
 
+use std::{net::SocketAddr, path::PathBuf};
+
 use clap::Parser;
 use digitalocean_simulator::{Options, RateLimits, Simulator};
-use std::net::SocketAddr;
-use std::path::PathBuf;
 
 /// Behaves as the DigitalOcean API does, for tests and for trying things out
 #[derive(Debug, Parser)]

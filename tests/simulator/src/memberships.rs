@@ -1,13 +1,17 @@
 //! Members of firewalls and load balancers: adding and removing them changes nothing else.
 
-use crate::cloud::Cloud;
-use crate::reply::{Refusal, Reply};
-use crate::request::Call;
-use crate::store::set;
-use crate::writes::items;
-use crate::{certificates, firewalls, load_balancers};
 use axum::http::Method;
 use serde_json::{Value, json};
+
+use crate::{
+    certificates,
+    cloud::Cloud,
+    firewalls, load_balancers,
+    reply::{Refusal, Reply},
+    request::Call,
+    store::set,
+    writes::items,
+};
 
 /// `POST` and `DELETE /v2/firewalls/{id}/{droplets|tags|rules}`
 pub(crate) fn of_firewall(cloud: &mut Cloud, id: &str, part: &str, call: &Call) -> Result<Reply, Refusal> {

@@ -1,8 +1,11 @@
 //! Alert policies and uptime checks: an update contains all fields.
 
-use crate::reply::Refusal;
-use crate::writes::{check_one_of, check_text, items};
 use serde_json::{Map, Value};
+
+use crate::{
+    reply::Refusal,
+    writes::{check_one_of, check_text, items},
+};
 
 /// Checks the body of a PUT of an alert policy.
 pub(crate) fn check_policy(body: &Map<String, Value>) -> Result<(), Refusal> {

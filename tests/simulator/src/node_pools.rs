@@ -1,14 +1,17 @@
 //! Node pools: parts of a cluster's document with their own paths. Nodes are created and deleted after a change of
 //! their number.
 
-use crate::cloud::{Cloud, now, uuid};
-use crate::clusters;
-use crate::reply::{Refusal, Reply};
-use crate::request::Call;
-use crate::store::set;
-use crate::writes::items;
 use axum::http::{Method, StatusCode};
 use serde_json::{Value, json};
+
+use crate::{
+    cloud::{Cloud, now, uuid},
+    clusters,
+    reply::{Refusal, Reply},
+    request::Call,
+    store::set,
+    writes::items,
+};
 
 /// Fields that an update does not change: a pool keeps its size.
 const READ_ONLY: &[&str] = &["id", "size", "nodes"];

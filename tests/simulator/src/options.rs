@@ -1,7 +1,9 @@
 //! The options of a simulator.
 
-use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    path::PathBuf,
+};
 
 /// The options of a simulator. The default is an empty account on a free loopback port.
 #[derive(Clone, Debug)]

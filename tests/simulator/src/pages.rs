@@ -1,15 +1,18 @@
 //! Lists: filters, pages, `links`, `meta`, and misleading lists.
 
-use crate::cloud::Cloud;
-use crate::kinds::Kind;
-use crate::reply::{Refusal, Reply};
-use crate::request::{Call, encode};
-use crate::store::{Facts, Row};
-use crate::views;
+use std::{fmt::Write as _, time::Instant};
+
 use axum::http::StatusCode;
 use serde_json::{Map, Value, json};
-use std::fmt::Write as _;
-use std::time::Instant;
+
+use crate::{
+    cloud::Cloud,
+    kinds::Kind,
+    reply::{Refusal, Reply},
+    request::{Call, encode},
+    store::{Facts, Row},
+    views,
+};
 
 const DEFAULT_PER_PAGE: usize = 20;
 const MAX_PER_PAGE: usize = 200;

@@ -33,8 +33,9 @@ pub(crate) fn visit(document: &mut Value, place: &str, change: &mut dyn FnMut(&m
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use serde_json::json;
+
+    use super::*;
 
     #[test]
     fn a_place_is_removed_from_each_item_and_each_value() {

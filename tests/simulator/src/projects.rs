@@ -1,12 +1,15 @@
 //! Projects: purposes, the default project, and the assignment of resources.
 
-use crate::cloud::{Cloud, now};
-use crate::reply::{Refusal, Reply};
-use crate::request::Call;
-use crate::store::{Collection, Row, set};
-use crate::writes::{Target, check_one_of, check_text};
 use axum::http::StatusCode;
 use serde_json::{Map, Value, json};
+
+use crate::{
+    cloud::{Cloud, now},
+    reply::{Refusal, Reply},
+    request::Call,
+    store::{Collection, Row, set},
+    writes::{Target, check_one_of, check_text},
+};
 
 const PURPOSES: &[&str] = &[
     "Just trying out DigitalOcean",

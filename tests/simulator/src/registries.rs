@@ -1,11 +1,14 @@
 //! Registries: all registries of an account share one subscription, which lists show with each of them.
 
-use crate::cloud::{Cloud, now};
-use crate::reply::{Refusal, Reply};
-use crate::request::Call;
-use crate::store::set;
 use axum::http::{Method, StatusCode};
 use serde_json::{Value, json};
+
+use crate::{
+    cloud::{Cloud, now},
+    reply::{Refusal, Reply},
+    request::Call,
+    store::set,
+};
 
 /// slug, name, repositories, GiB, cents a month.
 const TIERS: &[(&str, &str, u64, u64, u64)] =

@@ -1,10 +1,11 @@
 //! A parsed call of the API: path segments, query pairs, JSON body, and the distortion of its response.
 
-use crate::views::Past;
+use std::{sync::Arc, time::Duration};
+
 use axum::http::{Method, Uri};
 use serde_json::Value;
-use std::sync::Arc;
-use std::time::Duration;
+
+use crate::views::Past;
 
 /// A call in the form that handlers read.
 #[derive(Clone, Debug)]

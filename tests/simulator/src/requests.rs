@@ -1,9 +1,13 @@
 //! The counts of requests, which tests compare with the expected ones.
 
-use crate::faults::glob;
+use std::{
+    collections::{BTreeMap, VecDeque},
+    time::{Duration, Instant},
+};
+
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, VecDeque};
-use std::time::{Duration, Instant};
+
+use crate::faults::glob;
 
 /// The calls since the last reset, without those of the control API.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,15 +1,19 @@
 //! Reserved addresses: reserve, assign, unassign, release.
 
-use crate::actions::{self, Resource};
-use crate::catalogue;
-use crate::cloud::Cloud;
-use crate::droplet_actions::check_free;
-use crate::reply::{Refusal, Reply};
-use crate::request::Call;
-use crate::store::{set, text_of};
+use std::net::{Ipv4Addr, Ipv6Addr};
+
 use axum::http::StatusCode;
 use serde_json::{Value, json};
-use std::net::{Ipv4Addr, Ipv6Addr};
+
+use crate::{
+    actions::{self, Resource},
+    catalogue,
+    cloud::Cloud,
+    droplet_actions::check_free,
+    reply::{Refusal, Reply},
+    request::Call,
+    store::{set, text_of},
+};
 
 /// `POST /v2/reserved_ips`: for a region or for a droplet.
 pub(crate) fn create(cloud: &mut Cloud, call: &Call) -> Result<Reply, Refusal> {

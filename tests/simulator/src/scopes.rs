@@ -1,11 +1,11 @@
 //! Scopes: the kinds and the keys of documents that a token can read.
 
-use crate::kinds;
-use crate::request::Call;
+use std::{collections::HashMap, sync::LazyLock};
+
 use axum::http::Method;
 use serde::Deserialize;
-use std::collections::HashMap;
-use std::sync::LazyLock;
+
+use crate::{kinds, request::Call};
 
 /// The scopes of a kind.
 #[derive(Debug, Deserialize)]

@@ -1,21 +1,30 @@
 //! The steps around a handler: count the call, check the token and the limits, apply faults, and respond.
 
-use crate::cloud::uuid;
-use crate::faults::{Effect, Incoming, Met};
-use crate::limits::{Standing, Verdict};
-use crate::reply::{Refusal, Reply};
-use crate::request::{Call, Distortion, Ending, query_of};
-use crate::scopes::{self, Access};
-use crate::server::{Bell, Shared};
-use crate::{api, places};
-use axum::body::{Body, Bytes};
-use axum::extract::{Extension, Request, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
-use axum::response::Response;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use axum::{
+    body::{Body, Bytes},
+    extract::{Extension, Request, State},
+    http::{HeaderMap, HeaderValue, StatusCode, header},
+    response::Response,
+};
 use futures::StreamExt as _;
 use serde_json::Value;
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+
+use crate::{
+    api,
+    cloud::uuid,
+    faults::{Effect, Incoming, Met},
+    limits::{Standing, Verdict},
+    places,
+    reply::{Refusal, Reply},
+    request::{Call, Distortion, Ending, query_of},
+    scopes::{self, Access},
+    server::{Bell, Shared},
+};
 
 /// A generous limit: bodies that are sent to the simulator are small.
 const MAX_BODY: usize = 16 << 20;

@@ -1,25 +1,23 @@
 //! The server: an account behind connections that can be broken on purpose.
 
-use crate::cloud::Cloud;
-use crate::control::Control;
-use crate::error::Error;
-use crate::faults::Faults;
-use crate::fleet::Fleet;
-use crate::limits::Limiter;
-use crate::options::Options;
-use crate::requests::Counter;
-use crate::serve::serve;
-use crate::{control_api, load};
-use axum::Router;
-use axum::extract::Extension;
-use hyper_util::rt::TokioIo;
-use hyper_util::service::TowerToHyperService;
-use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Notify;
-use tokio::task::{JoinHandle, JoinSet};
+use std::{
+    net::SocketAddr,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use axum::{Router, extract::Extension};
+use hyper_util::{rt::TokioIo, service::TowerToHyperService};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::Notify,
+    task::{JoinHandle, JoinSet},
+};
+
+use crate::{
+    cloud::Cloud, control::Control, control_api, error::Error, faults::Faults, fleet::Fleet, limits::Limiter, load,
+    options::Options, requests::Counter, serve::serve,
+};
 
 /// A simulator in this process. Dropping it closes the server and all connections.
 #[derive(Debug)]

@@ -1,12 +1,15 @@
 //! Snapshots of droplets (also images) and of volumes.
 
-use crate::cloud::{Cloud, now, uuid};
-use crate::reply::{Refusal, Reply};
-use crate::request::Call;
-use crate::store::text_of;
-use crate::tags;
 use axum::http::StatusCode;
 use serde_json::{Value, json};
+
+use crate::{
+    cloud::{Cloud, now, uuid},
+    reply::{Refusal, Reply},
+    request::Call,
+    store::text_of,
+    tags,
+};
 
 /// Adds the snapshot that a droplet's action took. The action does not contain its id, as in the real API.
 pub(crate) fn of_droplet_taken(cloud: &mut Cloud, droplet_id: &str, name: &str) {

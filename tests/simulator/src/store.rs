@@ -3,11 +3,15 @@
 //! Pages copy text, without parsing or serializing documents. Only filters read all rows, through the few facts beside
 //! each text.
 
-use crate::fleet::Fleet;
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
 use serde_json::Value;
-use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+
+use crate::fleet::Fleet;
 
 /// All collections of the account.
 #[derive(Debug, Default)]

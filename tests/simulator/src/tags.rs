@@ -1,12 +1,15 @@
 //! Tags: the first resource with a tag creates it, and each tag counts its resources.
 
-use crate::cloud::Cloud;
-use crate::reply::{Refusal, Reply};
-use crate::request::Call;
-use crate::store::{set, text_of};
-use crate::{images, pages};
 use axum::http::StatusCode;
 use serde_json::{Map, Value, json};
+
+use crate::{
+    cloud::Cloud,
+    images, pages,
+    reply::{Refusal, Reply},
+    request::Call,
+    store::{set, text_of},
+};
 
 /// The kinds that can be tagged: the name in a tag's counts, the `resource_type` of a tagging, the collection.
 const TAGGED: &[(&str, &str, &str)] = &[

@@ -1,9 +1,13 @@
 //! Templates: the default fields of each kind.
 
-use crate::cloud::{now, uuid};
-use crate::kinds::Kind;
-use serde_json::{Map, Value};
 use std::sync::LazyLock;
+
+use serde_json::{Map, Value};
+
+use crate::{
+    cloud::{now, uuid},
+    kinds::Kind,
+};
 
 static TEMPLATES: LazyLock<Map<String, Value>> = LazyLock::new(|| {
     serde_json::from_str(include_str!("templates.json")).unwrap_or_else(|error| {

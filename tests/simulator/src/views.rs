@@ -1,12 +1,17 @@
 //! Views: a list and a single document of a resource have different keys, and a list can show old values.
 
-use crate::cloud::Cloud;
-use crate::kinds::Kind;
-use crate::request::Call;
-use crate::store::{Row, Store, set};
-use crate::{places, tags};
-use serde_json::Value;
 use std::collections::HashMap;
+
+use serde_json::Value;
+
+use crate::{
+    cloud::Cloud,
+    kinds::Kind,
+    places,
+    request::Call,
+    store::{Row, Store, set},
+    tags,
+};
 
 /// The keys of a kind that only one of its two views shows.
 struct View {

@@ -1,15 +1,18 @@
 //! Volumes: create, delete, attach, detach, resize.
 
-use crate::actions::{self, Resource};
-use crate::catalogue;
-use crate::cloud::Cloud;
-use crate::droplet_actions::check_free;
-use crate::reply::{Refusal, Reply};
-use crate::request::Call;
-use crate::store::{Row, set, text_of};
-use crate::tags;
 use axum::http::StatusCode;
 use serde_json::{Value, json};
+
+use crate::{
+    actions::{self, Resource},
+    catalogue,
+    cloud::Cloud,
+    droplet_actions::check_free,
+    reply::{Refusal, Reply},
+    request::Call,
+    store::{Row, set, text_of},
+    tags,
+};
 
 const MOST_VOLUMES: usize = 15;
 

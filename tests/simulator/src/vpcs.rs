@@ -1,11 +1,14 @@
 //! VPCs and their peerings: names are unique, and each region has one default VPC. Only another default VPC can replace
 //! it.
 
-use crate::cloud::Cloud;
-use crate::reply::Refusal;
-use crate::store::set;
-use crate::writes::{Shape, Target, Write};
 use serde_json::{Map, Value};
+
+use crate::{
+    cloud::Cloud,
+    reply::Refusal,
+    store::set,
+    writes::{Shape, Target, Write},
+};
 
 /// Checks the body of a PUT or PATCH. A PUT without `default` unsets it, which is refused for a default VPC.
 pub(crate) fn prepare(

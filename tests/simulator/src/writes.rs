@@ -1,16 +1,19 @@
 //! Updates of one resource: the fields that a PUT or PATCH accepts, and the handling of omitted fields.
 
-use crate::cloud::{Cloud, now};
-use crate::kinds::Kind;
-use crate::reply::{Refusal, Reply};
-use crate::request::{Call, Ending};
-use crate::store::set;
-use crate::{
-    apps, certificates, clusters, deployments, domains, firewalls, gateways, images, load_balancers, monitoring,
-    projects, tags, templates, views, vpcs,
-};
 use axum::http::StatusCode;
 use serde_json::{Map, Value, json};
+
+use crate::{
+    apps, certificates,
+    cloud::{Cloud, now},
+    clusters, deployments, domains, firewalls, gateways, images,
+    kinds::Kind,
+    load_balancers, monitoring, projects,
+    reply::{Refusal, Reply},
+    request::{Call, Ending},
+    store::set,
+    tags, templates, views, vpcs,
+};
 
 /// The handling of the fields that a body omits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,10 +3,12 @@
 
 mod common;
 
-use common::{Answer, Client, demo, start};
+use std::time::Duration;
+
 use digitalocean_simulator::Options;
 use serde_json::{Value, json};
-use std::time::Duration;
+
+use common::{Answer, Client, demo, start};
 
 const WEB: &str = "/v2/droplets/3164444";
 const SCRATCH: &str = "/v2/volumes/3d80cb72-342b-4aaa-b92e-4e4abb24a933";

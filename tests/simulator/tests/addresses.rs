@@ -10,9 +10,10 @@
 
 mod common;
 
-use common::{Answer, Client, demo, start};
 use digitalocean_simulator::{Effect, Fault, Options};
 use serde_json::{Value, json};
+
+use common::{Answer, Client, demo, start};
 
 /// Reserves an address in New York, the region of most of the demo's droplets.
 async fn reserved(client: &Client) -> String {

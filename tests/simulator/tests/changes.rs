@@ -3,10 +3,12 @@
 
 mod common;
 
-use common::{Client, demo, start};
+use std::time::Duration;
+
 use digitalocean_simulator::{Options, Simulator};
 use serde_json::{Value, json};
-use std::time::Duration;
+
+use common::{Client, demo, start};
 
 async fn action(client: &Client, id: u64, body: Value) {
     let started = client.post(&format!("/v2/droplets/{id}/actions"), body).await;

@@ -3,12 +3,16 @@
 
 mod common;
 
-use common::{Answer, Client, demo, start};
+use std::{
+    collections::HashMap,
+    time::{Duration, Instant},
+};
+
 use digitalocean_simulator::{Control, Effect, Fault, Options, Simulator};
 use futures::future::join_all;
 use serde_json::{Value, json};
-use std::collections::HashMap;
-use std::time::{Duration, Instant};
+
+use common::{Answer, Client, demo, start};
 
 async fn fleet(droplets: usize) -> (Simulator, Client, Control) {
     let (simulator, client) = start(Options { droplets, load: None, ..demo() }).await;

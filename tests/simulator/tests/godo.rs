@@ -1,8 +1,9 @@
 //! The official client works with the simulator as with the API: the Go module in `tests/godo` drives it with godo.
 #![cfg(test)]
 
-use digitalocean_simulator::{Options, RateLimits, Simulator};
 use std::path::Path;
+
+use digitalocean_simulator::{Options, RateLimits, Simulator};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_official_go_client_works_against_the_simulator() {

@@ -10,9 +10,10 @@
 
 mod common;
 
-use common::{Client, demo, start};
 use digitalocean_simulator::{Effect, Fault, Options};
 use serde_json::{Value, json};
+
+use common::{Client, demo, start};
 
 const WEB: &str = "/v2/droplets/3164444";
 const SCRATCH: &str = "/v2/volumes/3d80cb72-342b-4aaa-b92e-4e4abb24a933";

@@ -3,9 +3,11 @@
 
 mod common;
 
-use common::{demo, start};
-use digitalocean_simulator::{Options, RateLimits};
 use std::time::{SystemTime, UNIX_EPOCH};
+
+use digitalocean_simulator::{Options, RateLimits};
+
+use common::{demo, start};
 
 #[tokio::test]
 async fn a_burst_is_refused_with_retry_after_and_the_hour_without() {

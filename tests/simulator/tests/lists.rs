@@ -3,10 +3,12 @@
 
 mod common;
 
-use common::{Client, demo, start};
+use std::time::{Duration, Instant};
+
 use digitalocean_simulator::Options;
 use serde_json::{Value, json};
-use std::time::{Duration, Instant};
+
+use common::{Client, demo, start};
 
 fn names(list: &Value, key: &str) -> Vec<String> {
     list[key].as_array().unwrap().iter().map(|it| it["name"].as_str().unwrap().to_owned()).collect()

@@ -3,11 +3,13 @@
 
 mod common;
 
-use common::{Answer, Client, demo, settle, start};
+use std::collections::{BTreeMap, BTreeSet};
+
 use digitalocean_simulator::Control;
 use jsonschema::{Draft, Registry};
 use serde_json::{Map, Value, json};
-use std::collections::{BTreeMap, BTreeSet};
+
+use common::{Answer, Client, demo, settle, start};
 
 const DOCUMENT: &str = "https://openapi.invalid/digitalocean";
 

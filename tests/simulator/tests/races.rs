@@ -3,10 +3,12 @@
 
 mod common;
 
-use common::{demo, settle, start};
+use std::time::Duration;
+
 use digitalocean_simulator::{Effect, Fault};
 use serde_json::{Value, json};
-use std::time::Duration;
+
+use common::{demo, settle, start};
 
 const FIREWALL: &str = "fb6045f1-cf1d-4ca3-bfac-18832663025b";
 

@@ -3,10 +3,12 @@
 
 mod common;
 
-use common::{Client, demo, settle, start};
+use std::time::Duration;
+
 use digitalocean_simulator::{Effect, Fault, Options};
 use serde_json::{Map, Value, json};
-use std::time::Duration;
+
+use common::{Client, demo, settle, start};
 
 const DATABASE: &str = "/v2/databases/9cc10173-e9ea-4176-9dbc-a4cee4c4ff30";
 const BUSY: &str = "update cluster cannot be performed. Reason: cluster is undergoing maintenance";

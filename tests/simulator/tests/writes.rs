@@ -3,11 +3,12 @@
 
 mod common;
 
-use common::{Answer, Client, demo, settle, start};
+use std::{collections::BTreeSet, time::Duration};
+
 use digitalocean_simulator::{Options, Simulator};
 use serde_json::{Map, Value, json};
-use std::collections::BTreeSet;
-use std::time::Duration;
+
+use common::{Answer, Client, demo, settle, start};
 
 const BALANCER: &str = "4de7ac8b-495b-4884-9a69-1050c6793cd6";
 const FIREWALL: &str = "fb6045f1-cf1d-4ca3-bfac-18832663025b";

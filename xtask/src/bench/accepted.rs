@@ -2,15 +2,18 @@
 
 use std::time::Instant;
 
-use kube::ResourceExt;
-use kube::api::ListParams;
+use kube::{ResourceExt, api::ListParams};
 
-use super::arrivals::{self, Arrivals};
-use super::floor::Job;
-use super::operator::Operator;
-use super::report::{Row, Wanted};
-use super::stage::{PATIENCE, Stage};
-use super::{failed, float, objects, say};
+use super::{
+    arrivals::{self, Arrivals},
+    failed, float,
+    floor::Job,
+    objects,
+    operator::Operator,
+    report::{Row, Wanted},
+    say,
+    stage::{PATIENCE, Stage},
+};
 use crate::Error;
 
 const PHASE: &str = "(d) 1 % accepted, standing";

@@ -1,20 +1,21 @@
 //! The times at which objects reach a state, observed by a watch: in milliseconds, since the times in objects are whole
 //! seconds.
 
-use std::collections::HashMap;
-use std::time::{Duration, Instant};
+use std::{
+    collections::HashMap,
+    time::{Duration, Instant},
+};
 
 use futures::StreamExt as _;
-use kube::ResourceExt as _;
-use kube::api::{Api, DynamicObject};
-use kube::runtime::{WatchStreamExt as _, watcher};
+use kube::{
+    ResourceExt as _,
+    api::{Api, DynamicObject},
+    runtime::{WatchStreamExt as _, watcher},
+};
 use serde_json::Value;
-use tokio::sync::watch;
-use tokio::task::JoinHandle;
-use tokio::time::timeout;
+use tokio::{sync::watch, task::JoinHandle, time::timeout};
 
-use super::late;
-use super::stage::PATIENCE;
+use super::{late, stage::PATIENCE};
 use crate::Error;
 
 /// The times at which objects were first seen in the wanted state.

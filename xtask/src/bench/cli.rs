@@ -1,20 +1,25 @@
 //! `kubectl arcadia`: the import of an account, and the inbox compared with the API server's response time.
 
-use std::path::Path;
-use std::process::Stdio;
-use std::time::{Duration, Instant};
+use std::{
+    path::Path,
+    process::Stdio,
+    time::{Duration, Instant},
+};
 
 use digitalocean_simulator::{RateLimits, Simulator};
-use kube::api::ListParams;
-use kube::{Api, Client};
-use tokio::process::Command;
-use tokio::time::sleep;
+use kube::{Api, Client, api::ListParams};
+use tokio::{process::Command, time::sleep};
 
-use super::effort::Effort;
-use super::objects::{self, Target};
-use super::report::{Report, Row, Subject, Wanted};
-use super::stage::Cluster;
-use super::{failed, float, median, parallel, say, usage};
+use super::{
+    effort::Effort,
+    failed, float, median,
+    objects::{self, Target},
+    parallel,
+    report::{Report, Row, Subject, Wanted},
+    say,
+    stage::Cluster,
+    usage,
+};
 use crate::Error;
 
 /// Rows of a page of the cloud, and objects of a page of the API server.

@@ -5,12 +5,16 @@ use std::time::{Duration, Instant};
 use kube::api::{Api, DynamicObject, ListParams};
 use tokio::time::sleep;
 
-use super::arrivals::{self, Arrivals};
-use super::floor::{Cost, Job};
-use super::operator::Operator;
-use super::report::{Row, Wanted};
-use super::stage::{PATIENCE, Stage, Writes};
-use super::{failed, float, late, median, objects, say};
+use super::{
+    arrivals::{self, Arrivals},
+    failed, float,
+    floor::{Cost, Job},
+    late, median, objects,
+    operator::Operator,
+    report::{Row, Wanted},
+    say,
+    stage::{PATIENCE, Stage, Writes},
+};
 use crate::Error;
 
 const PHASE: &str = "(c) 1 % drifted";

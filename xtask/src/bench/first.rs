@@ -1,14 +1,20 @@
 //! (a) The first sweep: every record is new, and its status is written.
 
-use std::path::Path;
-use std::time::{Duration, Instant};
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
 
-use super::arrivals::{self, Arrivals};
-use super::floor::Job;
-use super::operator::Operator;
-use super::report::{Row, Wanted};
-use super::stage::{PATIENCE, Stage};
-use super::{float, objects, say};
+use super::{
+    arrivals::{self, Arrivals},
+    float,
+    floor::Job,
+    objects,
+    operator::Operator,
+    report::{Row, Wanted},
+    say,
+    stage::{PATIENCE, Stage},
+};
 use crate::Error;
 
 const PHASE: &str = "(a) first sweep";

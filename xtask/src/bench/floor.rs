@@ -3,12 +3,12 @@
 use std::process::Stdio;
 
 use serde::{Deserialize, Serialize};
-use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines};
-use tokio::process::{Child, ChildStdin, ChildStdout, Command};
+use tokio::{
+    io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines},
+    process::{Child, ChildStdin, ChildStdout, Command},
+};
 
-use super::floor_sagas::SagaJob;
-use super::stage::PATIENCE;
-use super::{failed, usage};
+use super::{failed, floor_sagas::SagaJob, stage::PATIENCE, usage};
 use crate::Error;
 
 /// The jobs of the floor.

@@ -1,20 +1,24 @@
 //! The floor's process: reads jobs line by line, and reports the time of each.
 
-use std::hint::black_box;
-use std::time::Instant;
+use std::{hint::black_box, time::Instant};
 
 use arcadia_operator::api::ProvisionedResource;
-use kube::api::{Api, DynamicObject, ListParams, Patch, PatchParams};
-use kube::config::{Config, KubeConfigOptions, Kubeconfig};
-use kube::{Client, ResourceExt as _};
+use kube::{
+    Client, ResourceExt as _,
+    api::{Api, DynamicObject, ListParams, Patch, PatchParams},
+    config::{Config, KubeConfigOptions, Kubeconfig},
+};
 use serde::Deserialize;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 
-use super::floor::{Done, Job};
-use super::floor_reverts::{self, Reverter};
-use super::floor_sagas::SagaWorker;
-use super::objects::{self, Target};
-use super::{Floor, failed, parallel};
+use super::{
+    Floor, failed,
+    floor::{Done, Job},
+    floor_reverts::{self, Reverter},
+    floor_sagas::SagaWorker,
+    objects::{self, Target},
+    parallel,
+};
 use crate::Error;
 
 /// Rows of a page: DigitalOcean's maximum, which the operator requests too.

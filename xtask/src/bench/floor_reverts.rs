@@ -1,17 +1,27 @@
 //! The work of the floor's process on reverts: the calls and writes that one takes, in their order. It decides nothing.
 
-use arcadia_operator::api::saga::{FINALIZER, SagaSpec, SagaStatus, StepStatus, Values};
-use arcadia_operator::api::{OPERATOR, Saga};
-use arcadia_operator::saga::event::{Event, StepEvent};
-use arcadia_operator::saga::journal;
-use arcadia_operator::saga::order::digest;
+use arcadia_operator::{
+    api::{
+        OPERATOR, Saga,
+        saga::{FINALIZER, SagaSpec, SagaStatus, StepStatus, Values},
+    },
+    saga::{
+        event::{Event, StepEvent},
+        journal,
+        order::digest,
+    },
+};
 use jiff::Timestamp;
-use kube::api::{Api, DynamicObject, Patch, PatchParams, PostParams};
-use kube::{Client, ResourceExt as _};
+use kube::{
+    Client, ResourceExt as _,
+    api::{Api, DynamicObject, Patch, PatchParams, PostParams},
+};
 use serde_json::{Value, json};
 
-use super::failed;
-use super::objects::{self, Target};
+use super::{
+    failed,
+    objects::{self, Target},
+};
 use crate::Error;
 
 /// The writes of one revert: about the drift, the record and the saga.

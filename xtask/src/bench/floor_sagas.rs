@@ -1,23 +1,29 @@
 //! The floor's jobs about sagas: they write the journals as an operator would, without any decision.
 
-use std::collections::HashMap;
-use std::sync::Arc;
-use std::time::Instant;
+use std::{collections::HashMap, sync::Arc, time::Instant};
 
-use arcadia_operator::api::saga::FINALIZER;
-use arcadia_operator::api::{OPERATOR, Saga};
-use arcadia_operator::saga::controller::WORKERS;
-use kube::api::{Api, ListParams, Patch, PatchParams, PostParams};
-use kube::core::{ObjectMeta, PartialObjectMeta, Request};
-use kube::{Client, Resource as _};
+use arcadia_operator::{
+    api::{OPERATOR, Saga, saga::FINALIZER},
+    saga::controller::WORKERS,
+};
+use kube::{
+    Client, Resource as _,
+    api::{Api, ListParams, Patch, PatchParams, PostParams},
+    core::{ObjectMeta, PartialObjectMeta, Request},
+};
 use serde::{Deserialize, Serialize};
-use serde_json::value::{RawValue, to_raw_value};
-use serde_json::{Value, json};
+use serde_json::{
+    Value, json,
+    value::{RawValue, to_raw_value},
+};
 
-use super::floor::Done;
-use super::objects::API_VERSION;
-use super::orders::{Batch, Steps};
-use super::{failed, objects, parallel};
+use super::{
+    failed,
+    floor::Done,
+    objects::{self, API_VERSION},
+    orders::{Batch, Steps},
+    parallel,
+};
 use crate::Error;
 
 /// The jobs of the floor about sagas.

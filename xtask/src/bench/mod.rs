@@ -29,19 +29,17 @@ mod stored;
 mod sweep;
 mod usage;
 
-use std::fmt::Display;
-use std::io;
-use std::os::unix::process::CommandExt as _;
-use std::path::PathBuf;
-use std::process::Command;
-use std::time::Duration;
+use std::{fmt::Display, io, os::unix::process::CommandExt as _, path::PathBuf, process::Command, time::Duration};
 
 use clap::{Args, Subcommand};
 use tokio::runtime::Runtime;
 
 use self::effort::Effort;
-use crate::operator::{self as operator_program, Programs};
-use crate::{Error, prepare};
+use crate::{
+    Error,
+    operator::{self as operator_program, Programs},
+    prepare,
+};
 
 /// The benchmark to run.
 #[derive(Subcommand)]

@@ -1,7 +1,10 @@
 //! The objects that the benchmark writes, and their APIs.
 
-use kube::api::{Api, ApiResource, DynamicObject, ListParams, Patch, PatchParams, PostParams};
-use kube::{Client, core::GroupVersionKind};
+use kube::{
+    Client,
+    api::{Api, ApiResource, DynamicObject, ListParams, Patch, PatchParams, PostParams},
+    core::GroupVersionKind,
+};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 

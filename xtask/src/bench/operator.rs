@@ -1,17 +1,21 @@
 //! The operator as users run it: a separate process, measured from outside.
 
-use std::net::{Ipv4Addr, TcpListener};
-use std::path::Path;
-use std::process::Command;
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, Instant};
+use std::{
+    net::{Ipv4Addr, TcpListener},
+    path::Path,
+    process::Command,
+    sync::atomic::{AtomicU32, Ordering},
+    time::{Duration, Instant},
+};
 
 use control_plane::Process;
 use tokio::time::sleep;
 
-use super::stage::{PATIENCE, Stage};
-use super::usage::{self, Memory};
-use super::{failed, late};
+use super::{
+    failed, late,
+    stage::{PATIENCE, Stage},
+    usage::{self, Memory},
+};
 use crate::Error;
 
 /// A running operator.

@@ -1,9 +1,13 @@
 //! The sagas that the benchmark creates, and the journal of each.
 
-use arcadia_operator::api::saga::{SagaSpec, SagaStatus, StepStatus, Values};
-use arcadia_operator::saga::event::{Event, StepEvent};
-use arcadia_operator::saga::journal;
-use arcadia_operator::saga::order::digest;
+use arcadia_operator::{
+    api::saga::{SagaSpec, SagaStatus, StepStatus, Values},
+    saga::{
+        event::{Event, StepEvent},
+        journal,
+        order::digest,
+    },
+};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};

@@ -4,11 +4,15 @@ use std::time::Instant;
 
 use tokio::time::sleep;
 
-use super::floor::Job;
-use super::operator::Operator;
-use super::report::{Row, Wanted};
-use super::stage::Stage;
-use super::{float, median, say};
+use super::{
+    float,
+    floor::Job,
+    median,
+    operator::Operator,
+    report::{Row, Wanted},
+    say,
+    stage::Stage,
+};
 use crate::Error;
 
 pub(super) const NO_CHANGE: &str = "(b) no change";

@@ -1,8 +1,6 @@
 //! The numbers: a table for people, JSON for machines.
 
-use std::fmt::Write as _;
-use std::path::Path;
-use std::{fs, thread};
+use std::{fmt::Write as _, fs, path::Path, thread};
 
 use arcadia_operator::saga::controller;
 use serde::{Deserialize, Serialize};

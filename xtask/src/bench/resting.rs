@@ -1,18 +1,25 @@
 //! (c) Sagas that are finished, and sagas that wait: their cost while nothing happens.
 
-use std::path::Path;
-use std::time::{Duration, Instant};
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
 
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
-use super::arrivals::{self, Arrivals};
-use super::effort::Effort;
-use super::operator::Operator;
-use super::orders::{Batch, Steps};
-use super::report::{Row, Wanted};
-use super::stage::{Cluster, PATIENCE, Stage};
-use super::{failed, float, objects, parallel, say, sweep};
+use super::{
+    arrivals::{self, Arrivals},
+    effort::Effort,
+    failed, float, objects,
+    operator::Operator,
+    orders::{Batch, Steps},
+    parallel,
+    report::{Row, Wanted},
+    say,
+    stage::{Cluster, PATIENCE, Stage},
+    sweep,
+};
 use crate::Error;
 
 const PHASE: &str = "(c) sagas at rest";

@@ -1,18 +1,23 @@
 //! The benchmark of reverts: a tag is gone from many droplets, and all drifts are reverted at once.
 
-use std::path::Path;
-use std::time::{Duration, Instant};
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
 
-use kube::ResourceExt;
-use kube::api::ListParams;
+use kube::{ResourceExt, api::ListParams};
 
-use super::arrivals::{self, Arrivals};
-use super::effort::Effort;
-use super::floor::{Cost, Job};
-use super::operator::Operator;
-use super::report::{Report, Row, Subject, Wanted};
-use super::stage::{Cluster, PATIENCE, Stage};
-use super::{failed, float, objects, say};
+use super::{
+    arrivals::{self, Arrivals},
+    effort::Effort,
+    failed, float,
+    floor::{Cost, Job},
+    objects,
+    operator::Operator,
+    report::{Report, Row, Subject, Wanted},
+    say,
+    stage::{Cluster, PATIENCE, Stage},
+};
 use crate::Error;
 
 const PHASE: &str = "reverts of a tag, all at once";

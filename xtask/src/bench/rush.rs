@@ -1,17 +1,23 @@
 //! Many sagas at once: all exist before the operator starts, so that creating them does not slow down executing them.
 
-use std::path::Path;
-use std::time::{Duration, Instant};
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
 
-use super::arrivals::{self, Arrivals};
-use super::floor::{Cost, Job};
-use super::floor_sagas::SagaJob;
-use super::operator::Operator;
-use super::orders::{Batch, STEPS, Steps};
-use super::parallel;
-use super::report::{Row, Wanted};
-use super::stage::{PATIENCE, Stage};
-use super::{float, objects, say};
+use super::{
+    arrivals::{self, Arrivals},
+    float,
+    floor::{Cost, Job},
+    floor_sagas::SagaJob,
+    objects,
+    operator::Operator,
+    orders::{Batch, STEPS, Steps},
+    parallel,
+    report::{Row, Wanted},
+    say,
+    stage::{PATIENCE, Stage},
+};
 use crate::Error;
 
 /// Rare sweeps: they are not measured here.

@@ -2,11 +2,14 @@
 
 use std::path::Path;
 
-use super::effort::Effort;
-use super::orders::{STEPS, Steps};
-use super::report::{Report, Subject};
-use super::stage::{Cluster, Stage};
-use super::{resting, rush, say, steady};
+use super::{
+    effort::Effort,
+    orders::{STEPS, Steps},
+    report::{Report, Subject},
+    resting, rush, say,
+    stage::{Cluster, Stage},
+    steady,
+};
 use crate::Error;
 
 /// Measures this number of sagas in each phase.

@@ -1,21 +1,29 @@
 //! Everything at once, for long: records come and go, resources change, drifts are decided, sagas run, the operator is
 //! killed, and the API server and the cloud go away for a while. Anything that grows meanwhile is a leak.
 
-use std::path::Path;
-use std::time::{Duration, Instant};
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
 
 use digitalocean_simulator::{Effect, Fault};
-use kube::ResourceExt as _;
-use kube::api::{Api, DeleteParams, DynamicObject, ListParams, Patch, PatchParams};
+use kube::{
+    ResourceExt as _,
+    api::{Api, DeleteParams, DynamicObject, ListParams, Patch, PatchParams},
+};
 use serde_json::{Value, json};
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
-use super::arrivals::{self, Arrivals};
-use super::effort::Effort;
-use super::operator::Operator;
-use super::report::{Report, Row, Subject, Wanted};
-use super::stage::{Cluster, PATIENCE, Stage};
-use super::{failed, float, late, median, objects, percentile, say};
+use super::{
+    arrivals::{self, Arrivals},
+    effort::Effort,
+    failed, float, late, median, objects,
+    operator::Operator,
+    percentile,
+    report::{Report, Row, Subject, Wanted},
+    say,
+    stage::{Cluster, PATIENCE, Stage},
+};
 use crate::Error;
 
 /// The first half of the fleet drifts; records of the second half come and go.

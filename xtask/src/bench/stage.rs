@@ -1,9 +1,11 @@
 //! The setup: a control plane, a simulated cloud, two namespaces with the same records, and the floor. All end when it
 //! is dropped, and with this process.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use control_plane::{ControlPlane, Namespace};
 use digitalocean_simulator::{Control, RateLimits, Simulator};
@@ -11,10 +13,14 @@ use kube::Client;
 use serde_json::json;
 use tokio::time::sleep;
 
-use super::effort::Effort;
-use super::floor::{Floor, Job};
-use super::operator::Operator;
-use super::{failed, late, objects, say, usage};
+use super::{
+    effort::Effort,
+    failed,
+    floor::{Floor, Job},
+    late, objects,
+    operator::Operator,
+    say, usage,
+};
 use crate::{Error, project};
 
 /// The timeout on a busy machine.

@@ -1,18 +1,26 @@
 //! Starts and takeovers: the time until a process knows all stored objects, and the time until it acts on a change.
 
-use std::path::Path;
-use std::time::{Duration, Instant};
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
 
 use kube::api::DynamicObject;
 
-use super::arrivals::{self, Arrivals};
-use super::effort::Effort;
-use super::floor::Job;
-use super::operator::Operator;
-use super::report::{Report, Row, Subject, Wanted};
-use super::stage::{Cluster, PATIENCE, Stage};
-use super::usage::Memory;
-use super::{failed, float, median, objects, parallel, quiet, say, sweep};
+use super::{
+    arrivals::{self, Arrivals},
+    effort::Effort,
+    failed, float,
+    floor::Job,
+    median, objects,
+    operator::Operator,
+    parallel, quiet,
+    report::{Report, Row, Subject, Wanted},
+    say,
+    stage::{Cluster, PATIENCE, Stage},
+    sweep,
+    usage::Memory,
+};
 use crate::Error;
 
 pub(crate) const FIRST: &str = "(a) first sweep";

@@ -2,13 +2,17 @@
 
 use std::time::Duration;
 
-use super::arrivals::{self, Arrivals};
-use super::floor::Job;
-use super::floor_sagas::SagaJob;
-use super::orders::{Batch, Steps};
-use super::report::Row;
-use super::stage::{PATIENCE, Stage};
-use super::{objects, parallel, percentile, say};
+use super::{
+    arrivals::{self, Arrivals},
+    floor::Job,
+    floor_sagas::SagaJob,
+    objects,
+    orders::{Batch, Steps},
+    parallel, percentile,
+    report::Row,
+    say,
+    stage::{PATIENCE, Stage},
+};
 use crate::Error;
 
 /// Measures sagas that are created at this rate; the operator runs.

@@ -2,9 +2,7 @@
 
 use kube::api::{Api, DynamicObject, ListParams};
 
-use super::report::Row;
-use super::stage::Stage;
-use super::{failed, float, objects};
+use super::{failed, float, objects, report::Row, stage::Stage};
 use crate::Error;
 
 const PHASE: &str = "stored";

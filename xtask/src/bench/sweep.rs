@@ -1,16 +1,21 @@
 //! The benchmark of sweeps, from the empty cluster to the numbers.
 
-use std::path::Path;
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
 use tokio::time::sleep;
 
-use super::effort::Effort;
-use super::operator::Operator;
-use super::report::{Report, Row, Subject, Wanted};
-use super::stage::{Cluster, Stage};
-use super::usage::Memory;
-use super::{accepted, drifted, first, float, quiet, say, stored};
+use super::{
+    accepted, drifted,
+    effort::Effort,
+    first, float,
+    operator::Operator,
+    quiet,
+    report::{Report, Row, Subject, Wanted},
+    say,
+    stage::{Cluster, Stage},
+    stored,
+    usage::Memory,
+};
 use crate::Error;
 
 /// The maximum memory of the operator without records, and per recorded resource, in bytes.

@@ -1,7 +1,9 @@
 //! The CPU time and memory of a process, from `/proc`.
 
-use std::fs;
-use std::time::{Duration, Instant};
+use std::{
+    fs,
+    time::{Duration, Instant},
+};
 
 use tokio::time::sleep;
 

@@ -4,20 +4,22 @@ mod pipeline;
 mod stage;
 mod story;
 
-use std::path::PathBuf;
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use clap::Args;
 use control_plane::Wanted;
 use serde_json::json;
-use tokio::runtime::Runtime;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::{
+    runtime::Runtime,
+    signal::unix::{SignalKind, signal},
+};
 
-use self::pipeline::Pipeline;
-use self::stage::Stage;
-use self::story::Pace;
-use crate::operator::Programs;
-use crate::{Error, operator, prepare};
+use self::{pipeline::Pipeline, stage::Stage, story::Pace};
+use crate::{
+    Error,
+    operator::{self, Programs},
+    prepare,
+};
 
 /// The options of the demo.
 #[derive(Args)]

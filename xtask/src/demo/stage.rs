@@ -1,9 +1,11 @@
 //! The setup of the demo: a control plane, a simulated cloud and the operator. All end when it is dropped.
 
-use std::env;
-use std::path::Path;
-use std::process::Command;
-use std::time::{Duration, Instant};
+use std::{
+    env,
+    path::Path,
+    process::Command,
+    time::{Duration, Instant},
+};
 
 use control_plane::{ControlPlane, Kubectl, Options, Process};
 use digitalocean_simulator::Simulator;
@@ -11,8 +13,7 @@ use serde_json::Value;
 use tokio::time::sleep;
 
 use super::story;
-use crate::operator::Programs;
-use crate::{Error, project};
+use crate::{Error, operator::Programs, project};
 
 const FLEET: &str = "tests/simulator/fleets/demo.json";
 

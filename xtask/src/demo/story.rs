@@ -1,8 +1,6 @@
 //! The output of the demo on a terminal: explanations, the commands as a user types them, and their output.
 
-use std::fs;
-use std::io::stdin;
-use std::thread;
+use std::{fs, io::stdin, thread};
 
 use console::style;
 use tokio::sync::mpsc;

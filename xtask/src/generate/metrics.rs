@@ -1,23 +1,29 @@
 //! The table of metrics, from a scrape that contains a value of each: the names, labels and texts are those of a
 //! running operator.
 
-use std::collections::BTreeMap;
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
-use arcadia_operator::api::{DriftPhase, SagaKind, SagaPhase};
-use arcadia_operator::digitalocean::{self, Kind, SnapshotInfo, Usage};
-use arcadia_operator::drift::gauges::Gauges;
-use arcadia_operator::drift::index::OpenDrifts;
-use arcadia_operator::drift::pace::{Pace, Reason, Urgency};
-use arcadia_operator::drift::sweeps::SweepInfo;
-use arcadia_operator::kube_ext::leader::Leadership;
-use arcadia_operator::saga::index::{Census, InPhase};
-use arcadia_operator::telemetry::metrics::{Metrics, register_tasks};
-use arcadia_operator::{drift, saga};
+use arcadia_operator::{
+    api::{DriftPhase, SagaKind, SagaPhase},
+    digitalocean::{self, Kind, SnapshotInfo, Usage},
+    drift,
+    drift::{
+        gauges::Gauges,
+        index::OpenDrifts,
+        pace::{Pace, Reason, Urgency},
+        sweeps::SweepInfo,
+    },
+    kube_ext::leader::Leadership,
+    saga,
+    saga::index::{Census, InPhase},
+    telemetry::metrics::{Metrics, register_tasks},
+};
 use jiff::Timestamp;
 
-use super::generation_failed;
-use super::references::{cell, code, table};
+use super::{
+    generation_failed,
+    references::{cell, code, table},
+};
 use crate::Error;
 
 /// A row for each metric.

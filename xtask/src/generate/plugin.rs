@@ -1,12 +1,13 @@
 //! The reference of `kubectl arcadia`, from the texts of its `--help`.
 
-use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::{fmt::Write as _, path::PathBuf};
 
 use clap::{Arg, ArgAction, Command};
 
-use super::references::{cell, code, table};
-use super::{GENERATED, Generated};
+use super::{
+    GENERATED, Generated,
+    references::{cell, code, table},
+};
 
 const PAGE: &str = "docs/reference/kubectl-arcadia.md";
 const PROGRAM: &str = "kubectl arcadia";

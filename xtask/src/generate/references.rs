@@ -1,15 +1,19 @@
 //! The tables of `docs/reference`, from the names and texts of the code: the documents contain the same texts as
 //! `kubectl explain`, `--help` and a scrape.
 
-use std::fmt::Write as _;
-use std::path::Path;
+use std::{fmt::Write as _, path::Path};
 
-use arcadia_operator::api::conditions::{self, reason};
-use arcadia_operator::api::saga::StepState;
-use arcadia_operator::api::terms::Term;
-use arcadia_operator::api::{self, AcceptPolicy, DriftPhase, SagaKind, SagaPhase, annotations, events, labels};
-use arcadia_operator::config::Cli;
-use arcadia_operator::digitalocean::revert::Class;
+use arcadia_operator::{
+    api::{
+        self, AcceptPolicy, DriftPhase, SagaKind, SagaPhase, annotations,
+        conditions::{self, reason},
+        events, labels,
+        saga::StepState,
+        terms::Term,
+    },
+    config::Cli,
+    digitalocean::revert::Class,
+};
 use clap::CommandFactory as _;
 use schemars::JsonSchema;
 use serde_json::{Value, json};

@@ -1,16 +1,20 @@
 //! The OCI layout: one layer, its configuration, a manifest and the index that names it.
 
-use std::collections::HashMap;
-use std::fs;
-use std::io::{self, Write as _};
-use std::path::Path;
+use std::{
+    collections::HashMap,
+    fs,
+    io::{self, Write as _},
+    path::Path,
+};
 
 use flate2::{Compression, GzBuilder};
-use oci_spec::OciSpecError;
-use oci_spec::image::{
-    ANNOTATION_REF_NAME, Arch, ConfigBuilder, Descriptor, DescriptorBuilder, ImageConfigurationBuilder,
-    ImageIndexBuilder, ImageManifestBuilder, MediaType, OciLayoutBuilder, Os, PlatformBuilder, RootFsBuilder,
-    Sha256Digest,
+use oci_spec::{
+    OciSpecError,
+    image::{
+        ANNOTATION_REF_NAME, Arch, ConfigBuilder, Descriptor, DescriptorBuilder, ImageConfigurationBuilder,
+        ImageIndexBuilder, ImageManifestBuilder, MediaType, OciLayoutBuilder, Os, PlatformBuilder, RootFsBuilder,
+        Sha256Digest,
+    },
 };
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};

@@ -1,8 +1,10 @@
 //! The programs of an image and of a release: static, so that they need no files of the system.
 
-use std::env::consts::{ARCH, OS};
-use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::{
+    env::consts::{ARCH, OS},
+    path::PathBuf,
+    process::{Command, Stdio},
+};
 
 use crate::{Error, operator, project};
 

@@ -4,8 +4,7 @@
 //! a cover hides later lines. General converters draw the whole screen for each moment, which is ten times as large,
 //! and show nothing if animations are disabled.
 
-use std::fmt::Write as _;
-use std::time::Duration;
+use std::{fmt::Write as _, time::Duration};
 
 use console::AnsiCodeIterator;
 

@@ -1,8 +1,10 @@
 //! Reproducible archives: without times and owners, with files in order.
 
-use std::fs::{self, File};
-use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::{
+    fs::{self, File},
+    io::{self, Write},
+    path::{Path, PathBuf},
+};
 
 use flate2::{Compression, GzBuilder};
 use tar::{Builder, Header};

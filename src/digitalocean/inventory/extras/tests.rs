@@ -1,15 +1,15 @@
 //! Documents that need more than lists, against clouds whose paths show different parts.
 
-use std::sync::Mutex;
-use std::time::Duration;
+use std::{sync::Mutex, time::Duration};
 
 use serde_json::{Value, json};
 
 use super::*;
-use crate::digitalocean::fake::{Answer, Fake};
-use crate::digitalocean::inventory::allowance::Allowance;
-use crate::digitalocean::inventory::text::Text;
-use crate::digitalocean::{Document, FieldComparison, InventorySettings, Live, Observation, Wanted};
+use crate::digitalocean::{
+    Document, FieldComparison, InventorySettings, Live, Observation, Wanted,
+    fake::{Answer, Fake},
+    inventory::{allowance::Allowance, text::Text},
+};
 
 const DAY: Duration = Duration::from_hours(24);
 const ONE: &str = "5a4981aa-9653-4bd1-bef5-000000000001";

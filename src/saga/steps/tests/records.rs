@@ -6,7 +6,10 @@ use super::{
     journey::Journey,
     world::{DROPLET, World},
 };
-use crate::{api::OPERATOR, saga::step::Failure, saga::steps::named};
+use crate::{
+    api::OPERATOR,
+    saga::{step::Failure, steps::named},
+};
 
 const PERSON: &str = "kubectl-edit";
 

@@ -5,8 +5,6 @@ use std::sync::Mutex;
 use digitalocean_simulator::{Effect, Fault};
 use serde_json::{Value, json};
 
-use cases::{Case, OTHER, UUID, balancer, case, cases, firewall, furniture};
-
 use super::{
     each,
     journey::Journey,
@@ -22,6 +20,7 @@ use crate::{
         steps::named,
     },
 };
+use cases::{Case, OTHER, UUID, balancer, case, cases, firewall, furniture};
 
 /// The fields, and what is live and desired.
 #[path = "../../../../tests/support/reverts.rs"]

@@ -17,7 +17,10 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
 use super::{journey::Journey, world::World};
-use crate::{api::saga::Values, saga::step::Failure, saga::steps::named};
+use crate::{
+    api::saga::Values,
+    saga::{step::Failure, steps::named},
+};
 
 /// Listens on this machine, returns fixed responses and records the requests.
 #[derive(Clone)]

@@ -9,9 +9,9 @@ use super::{
     journey::Journey,
     world::{DROPLET, World},
 };
-use crate::{
-    saga::step::{Failure, Progress},
-    saga::steps::named,
+use crate::saga::{
+    step::{Failure, Progress},
+    steps::named,
 };
 
 #[tokio::test]

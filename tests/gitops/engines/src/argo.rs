@@ -1,13 +1,14 @@
 //! Argo CD: compares and syncs as the application controller does for an application with automated sync.
 
-use std::path::Path;
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::Error;
-use crate::rounds::{Engine, Loop, Round};
+use crate::{
+    Error,
+    rounds::{Engine, Loop, Round},
+};
 
 /// An application and its sync options. The default is Argo CD's: client-side apply and comparison, no self-heal, and no
 /// pruning.

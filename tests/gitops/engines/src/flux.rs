@@ -1,12 +1,13 @@
 //! Flux: applies as kustomize-controller does, server side and by force.
 
-use std::path::Path;
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
 use serde::Deserialize;
 
-use crate::Error;
-use crate::rounds::{Engine, Loop, Round};
+use crate::{
+    Error,
+    rounds::{Engine, Loop, Round},
+};
 
 /// A Kustomization. Its objects get its name and namespace as labels.
 #[derive(Debug, Clone)]

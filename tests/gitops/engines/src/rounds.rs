@@ -1,14 +1,15 @@
 //! An engine's rounds: one, or a loop that ends with its owner. The engine reports each as a line of JSON.
 
-use std::fs;
-use std::marker::PhantomData;
-use std::path::Path;
-use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::{
+    fs,
+    marker::PhantomData,
+    path::Path,
+    process::{Command, Stdio},
+    time::{Duration, Instant},
+};
 
 use control_plane::Process;
-use serde::Deserialize;
-use serde::de::DeserializeOwned;
+use serde::{Deserialize, de::DeserializeOwned};
 use tempfile::TempDir;
 
 use crate::Error;

@@ -2,14 +2,16 @@
 
 #![allow(dead_code, reason = "each test file uses its part")]
 
+use std::{
+    path::PathBuf,
+    time::{Duration, Instant},
+};
+
 use digitalocean_simulator::{Options, RateLimits, Simulator};
 use http_body_util::{BodyExt as _, Full};
-use hyper::body::Bytes;
-use hyper::{HeaderMap, Request, StatusCode};
+use hyper::{HeaderMap, Request, StatusCode, body::Bytes};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
-use std::path::PathBuf;
-use std::time::{Duration, Instant};
 
 /// A full response.
 #[derive(Debug)]
